@@ -1,0 +1,546 @@
+/*
+ * bytefd: bytes in, file descriptor out; and files as bytes. Linux.
+ *
+ * Conventions of every function here:
+ * - Functions that can fail return an int: a descriptor or 0 on success, a negative errno on failure.
+ *   Their last parameter, where it may be NULL, is filled on failure and left alone on success.
+ * - Other out-parameters are written on success only. A buffer may be NULL only with a length of 0.
+ * - A descriptor that is returned belongs to the caller, is close-on-exec unless BYTEFD_INHERIT is
+ *   given, and the library keeps no copy of its number. A descriptor that is passed in stays the
+ *   caller's and must stay open during the call.
+ * - Handles (bytefd_map, bytefd_scan) belong to the caller until given to their last function, which
+ *   accepts NULL. No other function does, unless it says so.
+ * - All functions may be called from any thread. None prints, exits, or changes a signal mask or
+ *   disposition. errno is not preserved. A fault inside the library is -ENOTRECOVERABLE, with its text.
+ * - Sizes, lengths and offsets are in bytes.
+ *
+ * Everything here is there since 0.1.0, unless it says otherwise.
+ *
+ * Generated from the Rust sources by `make header`. Do not edit.
+ */
+
+
+#ifndef BYTEFD_H
+#define BYTEFD_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+/* All defaults, with the size of the struct as this header knows it. */
+#define BYTEFD_WRAP_OPTIONS_INIT { sizeof(bytefd_wrap_options), NULL, 0, 0, 0, NULL }
+#define BYTEFD_MAP_OPTIONS_INIT { sizeof(bytefd_map_options), 0, 0, 0, 0, 0, 0 }
+
+/**
+ * Read-write, without seals, mode 0600: content and size can be changed, and seals added later. (Where
+ * vm.memfd_noexec is 2 the kernel itself adds F_SEAL_EXEC.)
+ */
+#define BYTEFD_WRITABLE 1
+
+/**
+ * A description opened O_RDONLY, for code that looks at the access mode. Sealed all the same. Needs /proc.
+ */
+#define BYTEFD_READ_ONLY 2
+
+/**
+ * Can be executed and mapped executable; mode 0500. Without it the kernel refuses execution for good where it can
+ * (F_SEAL_EXEC, Linux 6.3). A script needs BYTEFD_INHERIT too: its interpreter opens it after close-on-exec.
+ */
+#define BYTEFD_EXECUTABLE 4
+
+/**
+ * No close-on-exec: every program that this process executes from now on has the descriptor under the same number.
+ */
+#define BYTEFD_INHERIT 8
+
+/**
+ * Exactly F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK (0xe), so that the caller can add further seals. Only a memfd
+ * can be sealed: with BYTEFD_BACKEND_AUTO this means BYTEFD_BACKEND_MEMFD.
+ */
+#define BYTEFD_SEAL_CONTENT 16
+
+/**
+ * For scans with a pool only, and so refused (-EINVAL without a pool) in this version.
+ */
+#define BYTEFD_TRUST_CALLBACK 32
+
+/**
+ * The first of the following that this host offers, in their order. Running out of something (descriptors, memory,
+ * space) is an error and does not lead to the next.
+ */
+#define BYTEFD_BACKEND_AUTO 0
+
+/**
+ * memfd_create(2), Linux 3.17: no name, no limit but memory, and the only one that can be sealed.
+ */
+#define BYTEFD_BACKEND_MEMFD 1
+
+/**
+ * shm_open(3): on the tmpfs at /dev/shm and limited by its size. The name is unguessable and removed before the
+ * first byte is written.
+ */
+#define BYTEFD_BACKEND_SHM 2
+
+/**
+ * open(2) with O_TMPFILE, Linux 3.11: without a name in $TMPDIR, /tmp or /var/tmp, usually on disk.
+ */
+#define BYTEFD_BACKEND_TMPFILE 3
+
+/**
+ * Reading only. What others write to the file shows in the map. The file is opened O_RDONLY.
+ */
+#define BYTEFD_MAP_READ 0
+
+/**
+ * Reading and writing, shared: stores reach the file and everybody who maps it. The file is opened O_RDWR.
+ */
+#define BYTEFD_MAP_WRITE 1
+
+/**
+ * Reading and writing, copy on write: stores stay in this map and never reach the file, which is opened O_RDONLY.
+ * Whether later changes of the file show is unspecified, mmap(2).
+ */
+#define BYTEFD_MAP_PRIVATE 2
+
+/**
+ * With BYTEFD_MAP_WRITE: makes the file if there is none.
+ */
+#define BYTEFD_MAP_CREATE 1
+
+/**
+ * The memory may be executed too, PROT_EXEC.
+ */
+#define BYTEFD_MAP_EXECUTE 2
+
+/**
+ * Reads the pages in before returning, MAP_POPULATE; what cannot be read in now is read on first use.
+ */
+#define BYTEFD_MAP_POPULATE 4
+
+/**
+ * Keeps the pages in memory, mlock(2): -ENOMEM or -EPERM where RLIMIT_MEMLOCK does not allow it.
+ */
+#define BYTEFD_MAP_LOCK 8
+
+/**
+ * Reserves neither disk space for growing nor swap space for private pages (MAP_NORESERVE): a sparse file of any
+ * size, and a store that finds no room is a SIGBUS or the out-of-memory killer.
+ */
+#define BYTEFD_MAP_NO_RESERVE 32
+
+/**
+ * Allows a range past the end of the file. The rest of the last page reads zero, and what is stored there never
+ * reaches the file; pages wholly past the end are SIGBUS until the file grows.
+ */
+#define BYTEFD_MAP_BEYOND_EOF 64
+
+/**
+ * Children made by fork(2) do not have the map, MADV_DONTFORK.
+ */
+#define BYTEFD_MAP_NO_FORK 256
+
+/**
+ * Returns when the bytes are on the storage, MS_SYNC.
+ */
+#define BYTEFD_FLUSH_SYNC 0
+
+/**
+ * Schedules the writing and returns, MS_ASYNC. (On Linux a shared map is written back in time anyway.)
+ */
+#define BYTEFD_FLUSH_ASYNC 1
+
+/**
+ * A mapped range of a file. Any number of threads may use one map at the same time; bytefd_map_close must come last.
+ */
+typedef struct bytefd_map bytefd_map;
+
+/**
+ * Files that are used again. Not in this version: functions that are given one answer -EOPNOTSUPP.
+ */
+typedef struct bytefd_pool bytefd_pool;
+
+/**
+ * A descriptor on loan, between bytefd_scan_begin and bytefd_scan_end. One thread at a time may use it.
+ */
+typedef struct bytefd_scan bytefd_scan;
+
+/**
+ * Which part of a file is mapped, and how. Start from BYTEFD_MAP_OPTIONS_INIT, which is the whole file for reading, as
+ * is a NULL pointer. `size` works as in bytefd_wrap_options.
+ *
+ * ```c
+ * bytefd_map_options options = BYTEFD_MAP_OPTIONS_INIT;
+ * options.access = BYTEFD_MAP_WRITE;
+ * options.flags = BYTEFD_MAP_CREATE;
+ * options.file_size = 4096;
+ * bytefd_map *map;
+ * int status = map_file("table", &options, &map, NULL);
+ * ```
+ */
+typedef struct bytefd_map_options {
+    /**
+     * sizeof(bytefd_map_options).
+     */
+    size_t size;
+    /**
+     * The first byte of the file that the map shows; any byte, page alignment is not the caller's business.
+     */
+    uint64_t offset;
+    /**
+     * How many bytes; 0 is from the offset to the end of the file. At most PTRDIFF_MAX.
+     */
+    size_t length;
+    /**
+     * With BYTEFD_MAP_WRITE: a smaller file is grown to this many bytes first, with zeros, and its space is reserved
+     * so that a store cannot hit a full disk (unless BYTEFD_MAP_NO_RESERVE). A larger file stays as it is. Processes
+     * that grow one file at the same time must agree among themselves.
+     */
+    uint64_t file_size;
+    /**
+     * BYTEFD_MAP_READ, BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE.
+     */
+    uint32_t access;
+    /**
+     * BYTEFD_MAP_CREATE and the constants after it, or-ed. An unknown bit is -EINVAL.
+     */
+    uint32_t flags;
+    /**
+     * The permission bits of a file that BYTEFD_MAP_CREATE makes, less the umask; 0 is 0600.
+     */
+    uint32_t mode;
+} bytefd_map_options;
+
+/**
+ * What went wrong, filled by a function that fails and left alone by one that succeeds. Belongs to the caller; one
+ * object serves any number of calls, one after the other. 256 bytes, on every platform and in every version.
+ *
+ * ```c
+ * bytefd_error error;
+ * int fd = shm_wrap_buffer("hello", 5, NULL, &error);
+ * if (fd < 0)
+ *     fprintf(stderr, "%s: %s\n", error.op, error.message);
+ * ```
+ */
+typedef struct bytefd_error {
+    /**
+     * The function's return value again: a negative errno.
+     */
+    int code;
+    /**
+     * The step that failed: a system call ("memfd_create"), or the argument that was refused ("name").
+     */
+    char op[32];
+    /**
+     * One line that says what was asked and what was found. Without the step's name, without a newline. A long
+     * message is shortened in its middle.
+     */
+    char message[220];
+} bytefd_error;
+
+/**
+ * What scan_bytes calls: `fd` is lent for the duration of the call, `context` is the caller's own. Returns 0 to say
+ * that all went well.
+ *
+ * It may dup, map and reopen the descriptor and keep those; it may even close it. In C++ it may throw: the exception
+ * passes through scan_bytes, and the descriptor is closed. It must not leave by longjmp(3) or by ending the thread.
+ */
+typedef int (*bytefd_scan_fn)(int fd, void *context);
+
+/**
+ * How a descriptor is made. Start from BYTEFD_WRAP_OPTIONS_INIT, which is all defaults, as is a NULL pointer.
+ *
+ * `size` lets the struct grow at its end: a library that knows more members takes the missing ones as 0; one that
+ * knows fewer accepts what is 0 and answers -E2BIG otherwise. A size below this version's is -EINVAL.
+ *
+ * ```c
+ * bytefd_wrap_options options = BYTEFD_WRAP_OPTIONS_INIT;
+ * options.name = "upload";
+ * options.flags = BYTEFD_READ_ONLY | BYTEFD_INHERIT;
+ * int fd = shm_wrap_buffer("hello", 5, &options, NULL);
+ * ```
+ */
+typedef struct bytefd_wrap_options {
+    /**
+     * sizeof(bytefd_wrap_options).
+     */
+    size_t size;
+    /**
+     * A label that shows in /proc/self/fd and /proc/self/maps: 1 to 200 bytes without '/' and newline. Need not be
+     * unique. NULL is "bytefd".
+     */
+    const char *name;
+    /**
+     * BYTEFD_WRITABLE and the constants after it, or-ed. An unknown bit is -EINVAL, and so is BYTEFD_WRITABLE with
+     * BYTEFD_READ_ONLY or BYTEFD_SEAL_CONTENT.
+     */
+    uint32_t flags;
+    /**
+     * One of BYTEFD_BACKEND_AUTO and the constants after it.
+     */
+    uint32_t backend;
+    /**
+     * The permission bits; 0 for the default: 0400, or 0600, 0500 or 0700 as the flags ask. The owner's read bit must
+     * be set, execute bits only with BYTEFD_EXECUTABLE.
+     */
+    uint32_t mode;
+    /**
+     * For scans: the pool that lends the file, NULL for a new file each time.
+     */
+    struct bytefd_pool *pool;
+} bytefd_wrap_options;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * Maps the file at `path` and writes the map to `*map`; the caller ends it with bytefd_map_close. No descriptor stays
+ * open. A file of 0 bytes gives a valid map of length 0. A FIFO, socket or device is refused without being opened, so
+ * nothing blocks.
+ *
+ * The bytes are the file's: others who write to it change them, and when others make it shorter than the map, access to
+ * the pages that are gone raises SIGBUS.
+ *
+ * Returns 0, or a negative errno with `*map` untouched. A file that was created is gone again, and one that was to grow
+ * has its old size.
+ * - -EINVAL: `path` or `map` is NULL, or options that are unknown or contradict each other.
+ * - -E2BIG: the options have members that this version does not know.
+ * - -ENXIO: the range is not all in the file, and BYTEFD_MAP_BEYOND_EOF is not given.
+ * - -ENOENT, -EACCES, ...: open(2)'s own. BYTEFD_MAP_WRITE needs permission to read and write.
+ * - -EISDIR: a directory. -ENODEV: anything else that is not a regular file, or whose content cannot be mapped (/proc).
+ * - -EFBIG, -ENOSPC: the file cannot be grown to `file_size`: RLIMIT_FSIZE, or no space. (No SIGXFSZ is raised.)
+ * - -EPERM: the file is sealed against writing, or execution was asked for on a file system mounted noexec.
+ * - -ENOMEM, -EMFILE, -ENFILE: no memory, address space or descriptors left.
+ *
+ * ```c
+ * bytefd_map *map;
+ * if (map_file("/etc/passwd", NULL, &map, NULL) == 0) {
+ *     fwrite(bytefd_map_data(map), 1, bytefd_map_length(map), stdout);
+ *     bytefd_map_close(map);
+ * }
+ * ```
+ */
+int map_file(const char *path,
+             const struct bytefd_map_options *options,
+             struct bytefd_map **map,
+             struct bytefd_error *error);
+
+/**
+ * The first byte of the map, valid until bytefd_map_close. Not NULL, except for a NULL `map`; with a length of 0 it must
+ * not be dereferenced. Stores need BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE; otherwise they raise SIGSEGV.
+ *
+ * ```c
+ * bytefd_map *map;
+ * if (map_file("/etc/passwd", NULL, &map, NULL) == 0) {
+ *     const char *text = bytefd_map_data(map);
+ *     putchar(text[0]);
+ *     bytefd_map_close(map);
+ * }
+ * ```
+ */
+void *bytefd_map_data(const struct bytefd_map *map);
+
+/**
+ * Bytes in the map; 0 for a NULL `map`.
+ *
+ * ```c
+ * size_t none = bytefd_map_length(NULL);
+ * ```
+ */
+size_t bytefd_map_length(const struct bytefd_map *map);
+
+/**
+ * Writes changed bytes back to the file, msync(2): any range of bytes of the map, not only whole pages. A `length` of 0
+ * is from `offset` to the end of the map. `how` is BYTEFD_FLUSH_SYNC or BYTEFD_FLUSH_ASYNC.
+ *
+ * Returns 0, or a negative errno: -EINVAL if `map` is NULL, `how` is unknown, the range is not all in the map, or the
+ * map is private, whose stores never reach the file; -EIO if writing failed.
+ *
+ * ```c
+ * bytefd_map_options options = BYTEFD_MAP_OPTIONS_INIT;
+ * bytefd_map *map;
+ * options.access = BYTEFD_MAP_WRITE;
+ * if (map_file("table", &options, &map, NULL) == 0) {
+ *     memset(bytefd_map_data(map), 0, bytefd_map_length(map));
+ *     bytefd_map_flush(map, 0, 0, BYTEFD_FLUSH_SYNC, NULL);
+ *     bytefd_map_close(map);
+ * }
+ * ```
+ */
+int bytefd_map_flush(const struct bytefd_map *map,
+                     size_t offset,
+                     size_t length,
+                     uint32_t how,
+                     struct bytefd_error *error);
+
+/**
+ * Unmaps and frees `map`. NULL is fine. Does not flush: the kernel writes shared changes back in its time.
+ *
+ * Returns 0, or munmap(2)'s negative errno; `map` is gone either way.
+ *
+ * ```c
+ * bytefd_map_close(NULL);
+ * ```
+ */
+int bytefd_map_close(struct bytefd_map *map);
+
+/**
+ * Lends a descriptor that holds `len` bytes from `buf` to the function `scan`, and closes it afterwards. The
+ * descriptor is as shm_wrap_buffer makes it with these options: a new file for every call, so nothing of one scan
+ * can ever show in another.
+ *
+ * The descriptor is closed exactly once, whatever the function does. If it closed the number itself, and the number
+ * stands for another file by then, that is left alone. Any thread may call this at any time, also from within `scan`.
+ *
+ * Returns 0 when `scan` returned 0. When it returned anything else: -ECANCELED, with op "callback" and the value in the
+ * message. When there is no descriptor to lend, `scan` is not called, and the answer is shm_wrap_buffer's; -EINVAL if
+ * `scan` is NULL; -EOPNOTSUPP if options->pool is not NULL.
+ *
+ * ```c
+ * static int print_size(int fd, void *context)
+ * {
+ *     struct stat st;
+ *     (void)context;
+ *     if (fstat(fd, &st) < 0)
+ *         return 1;
+ *     printf("%lld bytes\n", (long long)st.st_size);
+ *     return 0;
+ * }
+ *
+ * int example(void)
+ * {
+ *     return scan_bytes("hello", 5, print_size, NULL, NULL, NULL);
+ * }
+ * ```
+ */
+int scan_bytes(const void *buf,
+               size_t len,
+               bytefd_scan_fn scan,
+               void *context,
+               const struct bytefd_wrap_options *options,
+               struct bytefd_error *error);
+
+/**
+ * scan_bytes in two steps, for languages whose callbacks do not cross C well.
+ *
+ * Returns the descriptor, which stays the library's, and writes to `*scan` what bytefd_scan_end takes. On failure a
+ * negative errno as scan_bytes, with `*scan` untouched; -EINVAL if `scan` is NULL.
+ *
+ * ```c
+ * bytefd_scan *scan;
+ * int fd = bytefd_scan_begin("hello", 5, NULL, &scan, NULL);
+ * if (fd >= 0) {
+ *     lseek(fd, 0, SEEK_END);
+ *     bytefd_scan_end(scan);
+ * }
+ * ```
+ */
+int bytefd_scan_begin(const void *buf,
+                      size_t len,
+                      const struct bytefd_wrap_options *options,
+                      struct bytefd_scan **scan,
+                      struct bytefd_error *error);
+
+/**
+ * Ends the loan and frees `scan`: the descriptor is closed, unless the borrower has closed it already. NULL is fine.
+ * Always returns 0.
+ *
+ * ```c
+ * bytefd_scan_end(NULL);
+ * ```
+ */
+int bytefd_scan_end(struct bytefd_scan *scan);
+
+/**
+ * Copies `len` bytes from `buf` into a new file and returns its descriptor, which the caller owns and closes.
+ *
+ * What is returned with default options: a regular file of exactly `len` bytes (0 is fine), offset 0, link count 0,
+ * mode 0400, close-on-exec; sealed against writing, growing, shrinking and further seals, and against execution where
+ * the kernel can (Linux 6.3). Every PROT_READ mapping works on it, shared or private. The content lives as long as any
+ * duplicate, mapping or receiver of the descriptor. Where there is no memfd the file cannot be sealed: then the
+ * description is read-only instead. Descriptors 0, 1 and 2 are never returned.
+ *
+ * Reads `buf` only during the call. Any thread may call it at any time.
+ *
+ * Returns the descriptor, or a negative errno, with nothing left behind:
+ * - -EINVAL: `buf` is NULL with a `len` above 0, `len` is above PTRDIFF_MAX, or options that are unknown or contradict
+ *   each other.
+ * - -E2BIG: the options have members that this version does not know.
+ * - -EFAULT: `buf` is not all readable memory.
+ * - -EFBIG: `len` is above RLIMIT_FSIZE. (No SIGXFSZ is raised.)
+ * - -ENOSPC: the file system behind the chosen backend is full.
+ * - -EMFILE, -ENFILE, -ENOMEM: no descriptors or memory left.
+ * - -ENOENT: /proc is not mounted, and the options or the host need it to open the file read-only.
+ * - what the system call in `error->op` answered.
+ *
+ * ```c
+ * int fd = shm_wrap_buffer("hello", 5, NULL, NULL);
+ * if (fd >= 0)
+ *     close(fd);
+ * ```
+ */
+int shm_wrap_buffer(const void *buf,
+                    size_t len,
+                    const struct bytefd_wrap_options *options,
+                    struct bytefd_error *error);
+
+/**
+ * shm_wrap_buffer for content that lies in several places: the file holds the `count` segments in their order. Any
+ * count; a segment of length 0 is skipped. `iov` may be NULL only with `count` 0.
+ *
+ * ```c
+ * struct iovec parts[2] = {{"head", 4}, {"body", 4}};
+ * int fd = bytefd_wrap_iov(parts, 2, NULL, NULL);
+ * ```
+ */
+int bytefd_wrap_iov(const struct iovec *iov,
+                    size_t count,
+                    const struct bytefd_wrap_options *options,
+                    struct bytefd_error *error);
+
+/**
+ * Opens the regular file behind `fd` again and returns a new descriptor, which the caller owns: read-only, with an
+ * offset of its own at 0, close-on-exec. A dup(2) shares its offset with the original; this does not. `fd` stays open.
+ *
+ * It is no protection by itself: whoever holds it can open the file read-write through /proc again, as far as the
+ * file's mode allows. Only seals protect.
+ *
+ * Returns the descriptor, or a negative errno: -EBADF, -EINVAL if it is not a regular file, -ENOENT where /proc is not
+ * mounted, -EACCES if the file's mode forbids reading, and open(2)'s own.
+ *
+ * ```c
+ * int fd = shm_wrap_buffer("hello", 5, NULL, NULL);
+ * int other = bytefd_reopen(fd, NULL);
+ * ```
+ */
+int bytefd_reopen(int fd,
+                  struct bytefd_error *error);
+
+/**
+ * Writes the text "/proc/self/fd/N" for `fd` with its final NUL to `buf`, for code that takes only a path. 32 bytes
+ * are always enough.
+ *
+ * The path names the descriptor for this process and as long as it is open; opening it gives a description with an
+ * offset of its own. A child process finds it under the same path if it inherits the descriptor (BYTEFD_INHERIT). Code
+ * that resolves the link first (SQLite does) or opens with O_NOFOLLOW finds nothing there. With a backend other than
+ * memfd, give it to no code that resolves the link and opens the result: somebody else can make a file of that name.
+ *
+ * Returns 0, or a negative errno with `buf` untouched: -EBADF, -EINVAL if `buf` is NULL, -ERANGE if `len` is too small.
+ *
+ * ```c
+ * char path[32];
+ * int fd = shm_wrap_buffer("hello", 5, NULL, NULL);
+ * if (fd >= 0 && bytefd_path(fd, path, sizeof path, NULL) == 0)
+ *     puts(path);
+ * ```
+ */
+int bytefd_path(int fd,
+                char *buf,
+                size_t len,
+                struct bytefd_error *error);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* BYTEFD_H */

@@ -1,0 +1,141 @@
+//! Where an empty file comes from: memfd, POSIX shared memory or `O_TMPFILE`. Whichever it is, the file is
+//! empty, read-write for us, has no name by the time it leaves this room, and no child inherits it.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use crate::error::{Context, Errno, Error, Result};
+use crate::sys;
+
+/// What kind of file lies behind a descriptor.
+///
+/// ```
+/// use bytefd::{Backend, WrapOptions};
+/// let fd = WrapOptions::new().backend(Backend::Shm).wrap(b"in /dev/shm, but without a name")?;
+/// # Ok::<(), bytefd::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Backend {
+    /// The first of the others that this host offers, in their order. Running out of something (descriptors,
+    /// memory, space) is an error and does not lead to the next.
+    #[default]
+    Auto,
+    /// memfd_create(2), Linux 3.17: no name, no size limit but memory, and the only one that can be sealed.
+    Memfd,
+    /// shm_open(3): a file on the tmpfs at /dev/shm, limited by that file system's size. Its name is
+    /// unguessable and removed before the first byte is written.
+    Shm,
+    /// open(2) with `O_TMPFILE`, Linux 3.11: a file without a name in `$TMPDIR`, /tmp or /var/tmp, usually on disk.
+    TmpFile,
+}
+
+/// Whether the new file may be made executable.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Execution {
+    /// Never: where the kernel can (6.3 and newer) it refuses from now on, F_SEAL_EXEC.
+    Forbidden,
+    /// Nobody wants to execute it, but the set of seals must stay as the caller chose it.
+    Undecided,
+    /// It will be executed: a host that forbids that is an error.
+    Wanted,
+}
+
+/// An empty file and which backend made it. `backend` is never `Auto`.
+pub(crate) struct EmptyFile {
+    pub fd: OwnedFd,
+    pub backend: Backend,
+}
+
+/// `name` is a checked label: no `/`, newline or NUL, at most 200 bytes.
+pub(crate) fn create(backend: Backend, name: &CStr, execution: Execution) -> Result<EmptyFile> {
+    let make = |backend| {
+        let fd = match backend {
+            Backend::Shm => shm(name),
+            Backend::TmpFile => tmpfile(),
+            _ => memfd(name, execution),
+        }?;
+        Ok(EmptyFile { fd, backend })
+    };
+    if backend != Backend::Auto {
+        return make(backend);
+    }
+    let mut refusals: Vec<Error> = Vec::new();
+    for backend in [Backend::Memfd, Backend::Shm, Backend::TmpFile] {
+        match make(backend) {
+            // An administrator who forbids executable memory files is obeyed, not worked around.
+            Err(error) if execution == Execution::Wanted && error.errno() == libc::EACCES => return Err(error),
+            Err(error) if !is_shortage(&error) => refusals.push(error),
+            result => return result,
+        }
+    }
+    let all = refusals.iter().map(Error::to_string).collect::<Vec<_>>().join("; ");
+    Err(Error::new("backend", refusals[0].errno(), format_args!("no backend works: {all}")))
+}
+
+/// Running out of something, as opposed to a backend that is not there.
+fn is_shortage(error: &Error) -> bool {
+    let errno = error.errno();
+    [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOSPC, libc::EDQUOT].contains(&errno)
+}
+
+// linux/memfd.h, Linux 6.3. Not in every C library this builds with.
+const MFD_NOEXEC_SEAL: libc::c_uint = 0x0008;
+const MFD_EXEC: libc::c_uint = 0x0010;
+
+fn memfd(name: &CStr, execution: Execution) -> Result<OwnedFd> {
+    // Kernels before 6.3 know neither flag and say EINVAL: asked once, then remembered.
+    static NO_EXEC_FLAGS: AtomicBool = AtomicBool::new(false);
+
+    let flag = if execution == Execution::Forbidden { MFD_NOEXEC_SEAL } else { MFD_EXEC };
+    let create = |flag| sys::file::memfd_create(name, libc::MFD_ALLOW_SEALING | flag);
+
+    let first = if NO_EXEC_FLAGS.load(Relaxed) { Err(Errno(libc::EINVAL)) } else { create(flag) };
+    let fd = match first {
+        Err(Errno(libc::EINVAL)) => create(0).inspect(|_| NO_EXEC_FLAGS.store(true, Relaxed)),
+        // vm.memfd_noexec=2 allows no other kind.
+        Err(Errno(libc::EACCES)) if execution == Execution::Undecided => create(MFD_NOEXEC_SEAL),
+        result => result,
+    };
+    fd.context("memfd_create", || format!("a memory file named {}", name.to_string_lossy()))
+}
+
+fn shm(name: &CStr) -> Result<OwnedFd> {
+    loop {
+        let unique = sys::random().context("getrandom", || "an unguessable name")?;
+        let mut path = b"/bytefd.".to_vec();
+        path.extend_from_slice(name.to_bytes());
+        path.extend_from_slice(format!(".{unique:032x}").as_bytes());
+        let path = c_string(path);
+        match sys::file::shm_create(&path) {
+            Err(Errno(libc::EEXIST)) => {}
+            created => {
+                let fd = created.context("shm_open", || path.to_string_lossy())?;
+                // Before any content, so that a crash from here on leaves nothing.
+                sys::file::shm_unlink(&path).context("shm_unlink", || path.to_string_lossy())?;
+                return Ok(fd);
+            }
+        }
+    }
+}
+
+fn tmpfile() -> Result<OwnedFd> {
+    let chosen = std::env::var_os("TMPDIR").filter(|dir| !dir.is_empty() && !sys::is_privileged_exec());
+    let directories = chosen.map(OsStringExt::into_vec).into_iter().chain([b"/tmp".to_vec(), b"/var/tmp".to_vec()]);
+    let mut refusal = Errno(libc::ENOENT);
+    for directory in directories {
+        // O_EXCL: no later linkat(2) can give it a name, open(2).
+        match sys::file::open(&c_string(directory), libc::O_TMPFILE | libc::O_RDWR | libc::O_EXCL, 0o600) {
+            Ok(fd) => return Ok(fd),
+            Err(errno) => refusal = errno,
+        }
+    }
+    Err(refusal).context("open O_TMPFILE", || "in $TMPDIR, /tmp and /var/tmp")
+}
+
+/// Of bytes that are known to hold no NUL.
+fn c_string(bytes: Vec<u8>) -> CString {
+    CString::new(bytes).expect("labels and environment variables hold no NUL")
+}

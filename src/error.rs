@@ -1,0 +1,78 @@
+//! What went wrong: the step, the errno, one readable line.
+
+use std::fmt;
+use std::io;
+
+/// The result of every fallible function of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A failed call: which step failed, with which errno, and one line that says what was asked and what was found.
+///
+/// ```
+/// let error = bytefd::MapOptions::new().open("/no/such/file").unwrap_err();
+/// assert_eq!(error.op(), "stat");
+/// assert_eq!(error.errno(), libc::ENOENT);
+/// assert_eq!(error.to_string(), "stat: /no/such/file: No such file or directory (os error 2)");
+///
+/// let error = std::io::Error::from(error);
+/// assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[error("{op}: {message}")]
+pub struct Error {
+    op: &'static str,
+    errno: i32,
+    message: Box<str>,
+}
+
+impl Error {
+    /// An error this crate found itself; `message` says what was asked and what is possible.
+    pub(crate) fn new(op: &'static str, errno: i32, message: impl fmt::Display) -> Error {
+        Error { op, errno, message: message.to_string().into() }
+    }
+
+    /// The step that failed: a system call (`"memfd_create"`), or the argument that was refused (`"name"`).
+    /// At most 31 bytes.
+    pub fn op(&self) -> &'static str {
+        self.op
+    }
+
+    /// The errno value, always positive.
+    pub fn errno(&self) -> i32 {
+        self.errno
+    }
+
+    /// The explanation without the step's name.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl From<Error> for io::Error {
+    /// Keeps the whole error as the source; the kind is that of the errno.
+    fn from(error: Error) -> io::Error {
+        io::Error::new(io::Error::from_raw_os_error(error.errno).kind(), error)
+    }
+}
+
+/// A bare errno, as `sys` returns it. It becomes an [`Error`] where it is known what was being done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Errno(pub i32);
+
+impl fmt::Display for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        io::Error::from_raw_os_error(self.0).fmt(f)
+    }
+}
+
+/// Turns a bare errno into an [`Error`] by adding the step and what it was done to.
+pub(crate) trait Context<T> {
+    /// `what` is only evaluated on failure.
+    fn context<M: fmt::Display>(self, op: &'static str, what: impl FnOnce() -> M) -> Result<T>;
+}
+
+impl<T> Context<T> for std::result::Result<T, Errno> {
+    fn context<M: fmt::Display>(self, op: &'static str, what: impl FnOnce() -> M) -> Result<T> {
+        self.map_err(|errno| Error::new(op, errno.0, format_args!("{}: {errno}", what())))
+    }
+}

@@ -1,0 +1,162 @@
+//! The one way in and out: panics stop here, errors are written for C.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::ffi::{c_char, c_int};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
+
+use crate::{Error, Result};
+
+/// What went wrong, filled by a function that fails and left alone by one that succeeds. Belongs to the caller; one
+/// object serves any number of calls, one after the other. 256 bytes, on every platform and in every version.
+///
+/// ```c
+/// bytefd_error error;
+/// int fd = shm_wrap_buffer("hello", 5, NULL, &error);
+/// if (fd < 0)
+///     fprintf(stderr, "%s: %s\n", error.op, error.message);
+/// ```
+#[repr(C)]
+pub struct bytefd_error {
+    /// The function's return value again: a negative errno.
+    pub code: c_int,
+    /// The step that failed: a system call ("memfd_create"), or the argument that was refused ("name").
+    pub op: [c_char; 32],
+    /// One line that says what was asked and what was found. Without the step's name, without a newline. A long
+    /// message is shortened in its middle.
+    pub message: [c_char; 220],
+}
+
+/// Runs the body of an exported function. Its result becomes the return value; an error also fills `error`, if that
+/// is not NULL. A panic becomes -ENOTRECOVERABLE with its text, and nothing is printed.
+pub(super) fn boundary(error: *mut bytefd_error, body: impl FnOnce() -> Result<c_int>) -> c_int {
+    let result = silently(|| catch_unwind(AssertUnwindSafe(body)))
+        .unwrap_or_else(|panic| Err(Error::new("panic", libc::ENOTRECOVERABLE, panic_text(&*panic))));
+    let failure = match result {
+        Ok(value) => return value,
+        Err(failure) => failure,
+    };
+    // SAFETY: the header asks for NULL or a writable bytefd_error.
+    if let Some(error) = unsafe { error.as_mut() } {
+        error.code = -failure.errno();
+        copy_text(&mut error.op, failure.op());
+        copy_text(&mut error.message, failure.message());
+    }
+    -failure.errno()
+}
+
+/// Refuses a pointer argument that is NULL.
+pub(super) fn is_null(what: &'static str) -> Error {
+    Error::new(what, libc::EINVAL, format_args!("{what} is NULL"))
+}
+
+/// Runs `body` with the message that a panic prints on standard error switched off, for this thread only.
+fn silently<R>(body: impl FnOnce() -> R) -> R {
+    thread_local!(static SILENT: Cell<bool> = const { Cell::new(false) });
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let previous = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !SILENT.try_with(Cell::get).unwrap_or(false) {
+                previous(info);
+            }
+        }));
+    });
+    let before = SILENT.replace(true);
+    let result = body();
+    SILENT.set(before);
+    result
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a text")
+}
+
+/// Copies `text` with a final NUL. What does not fit is left out of the middle, because both ends matter: what was
+/// asked stands first, what the kernel said last.
+fn copy_text<const N: usize>(target: &mut [c_char; N], text: &str) {
+    const GAP: &str = "...";
+    let room = N - 1;
+    let (head, gap, tail) = if text.len() <= room {
+        (text, "", "")
+    } else {
+        let half = (room - GAP.len()) / 2;
+        (&text[..floor_char_boundary(text, half)], GAP, &text[ceil_char_boundary(text, text.len() - half)..])
+    };
+    target.fill(0);
+    let bytes = head.bytes().chain(gap.bytes()).chain(tail.bytes());
+    for (slot, byte) in target.iter_mut().zip(bytes) {
+        // Messages are one line, whatever a path holds; and a NUL would end them.
+        *slot = if byte.is_ascii_control() { b'?' } else { byte } as c_char;
+    }
+}
+
+fn floor_char_boundary(text: &str, mut index: usize) -> usize {
+    while !text.is_char_boundary(index) {
+        index -= 1;
+    }
+    index
+}
+
+fn ceil_char_boundary(text: &str, mut index: usize) -> usize {
+    while !text.is_char_boundary(index) {
+        index += 1;
+    }
+    index
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn empty() -> bytefd_error {
+        bytefd_error { code: 1, op: [0; 32], message: [0; 220] }
+    }
+
+    fn text(field: &[c_char]) -> String {
+        let bytes: Vec<u8> = field.iter().map(|c| *c as u8).take_while(|b| *b != 0).collect();
+        String::from_utf8(bytes).expect("messages are UTF-8")
+    }
+
+    #[test]
+    fn a_panic_becomes_enotrecoverable_with_its_text() {
+        let mut error = empty();
+        assert_eq!(boundary(&mut error, || panic!("broken {}", 7)), -libc::ENOTRECOVERABLE);
+        assert_eq!(error.code, -libc::ENOTRECOVERABLE);
+        assert_eq!(text(&error.op), "panic");
+        assert_eq!(text(&error.message), "broken 7");
+        assert_eq!(boundary(std::ptr::null_mut(), || std::panic::panic_any(1)), -libc::ENOTRECOVERABLE);
+    }
+
+    #[test]
+    fn success_leaves_the_error_alone() {
+        let mut error = empty();
+        assert_eq!(boundary(&mut error, || Ok(5)), 5);
+        assert_eq!(error.code, 1);
+    }
+
+    #[test]
+    fn long_messages_keep_both_ends_and_stay_utf8() {
+        let mut error = empty();
+        let message = format!("asked{}found", "ä".repeat(300));
+        boundary(&mut error, || Err(Error::new("op", libc::EIO, message)));
+        let shown = text(&error.message);
+        assert!(
+            shown.len() >= 200 && shown.starts_with("askedä") && shown.contains("...") && shown.ends_with("äfound")
+        );
+    }
+
+    #[test]
+    fn messages_are_one_line() {
+        let mut error = empty();
+        boundary(&mut error, || Err(Error::new("op", libc::EIO, "a\nb\0c")));
+        assert_eq!(text(&error.message), "a?b?c");
+    }
+
+    #[test]
+    fn the_error_struct_has_its_promised_size() {
+        assert_eq!(size_of::<bytefd_error>(), 256);
+    }
+}

@@ -1,0 +1,19 @@
+//! The C functions of `include/bytefd.h`: each checks its arguments, calls the public Rust API, and turns the result
+//! into an int and a `bytefd_error`. The comments here are the header's text, so they speak to C programmers.
+
+// The safety contract of each function is the header's text itself.
+#![allow(clippy::missing_safety_doc)]
+// The names are C's.
+#![allow(non_camel_case_types)]
+
+mod boundary;
+mod map;
+mod options;
+mod scan;
+mod wrap;
+
+pub use boundary::bytefd_error;
+pub use map::*;
+pub use options::*;
+pub use scan::*;
+pub use wrap::*;

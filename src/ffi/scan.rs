@@ -1,0 +1,125 @@
+//! Lend a descriptor to C code.
+
+use std::ffi::{c_int, c_void};
+use std::os::fd::{AsFd, AsRawFd};
+
+use super::boundary::{boundary, bytefd_error, is_null};
+use super::options::{Purpose, bytefd_wrap_options, wrap_options};
+use super::wrap::bytes;
+use crate::{Error, Scan};
+
+/// What scan_bytes calls: `fd` is lent for the duration of the call, `context` is the caller's own. Returns 0 to say
+/// that all went well.
+///
+/// It may dup, map and reopen the descriptor and keep those; it may even close it. In C++ it may throw: the exception
+/// passes through scan_bytes, and the descriptor is closed. It must not leave by longjmp(3) or by ending the thread.
+pub type bytefd_scan_fn = Option<unsafe extern "C-unwind" fn(fd: c_int, context: *mut c_void) -> c_int>;
+
+/// Lends a descriptor that holds `len` bytes from `buf` to the function `scan`, and closes it afterwards. The
+/// descriptor is as shm_wrap_buffer makes it with these options: a new file for every call, so nothing of one scan
+/// can ever show in another.
+///
+/// The descriptor is closed exactly once, whatever the function does. If it closed the number itself, and the number
+/// stands for another file by then, that is left alone. Any thread may call this at any time, also from within `scan`.
+///
+/// Returns 0 when `scan` returned 0. When it returned anything else: -ECANCELED, with op "callback" and the value in the
+/// message. When there is no descriptor to lend, `scan` is not called, and the answer is shm_wrap_buffer's; -EINVAL if
+/// `scan` is NULL; -EOPNOTSUPP if options->pool is not NULL.
+///
+/// ```c
+/// static int print_size(int fd, void *context)
+/// {
+///     struct stat st;
+///     (void)context;
+///     if (fstat(fd, &st) < 0)
+///         return 1;
+///     printf("%lld bytes\n", (long long)st.st_size);
+///     return 0;
+/// }
+///
+/// int example(void)
+/// {
+///     return scan_bytes("hello", 5, print_size, NULL, NULL, NULL);
+/// }
+/// ```
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn scan_bytes(
+    buf: *const c_void,
+    len: usize,
+    scan: bytefd_scan_fn,
+    context: *mut c_void,
+    options: *const bytefd_wrap_options,
+    error: *mut bytefd_error,
+) -> c_int {
+    let mut ready = None;
+    let status = boundary(error, || {
+        let scan = scan.ok_or_else(|| is_null("scan"))?;
+        // SAFETY: the header asks for `len` readable bytes at `buf`, and for valid options.
+        let (bytes, options) = unsafe { (bytes(buf, len)?, wrap_options(options, Purpose::Scan)?) };
+        ready = Some((scan, options.scan_begin(bytes)?));
+        Ok(0)
+    });
+    let Some((scan, lent)) = ready else { return status };
+    // Outside the boundary, so that a C++ exception passes; it drops `lent` on its way.
+    // SAFETY: the caller gave the function for this purpose.
+    let answer = unsafe { scan(lent.as_fd().as_raw_fd(), context) };
+    boundary(error, || {
+        drop(lent);
+        match answer {
+            0 => Ok(0),
+            value => Err(Error::new("callback", libc::ECANCELED, format_args!("the callback returned {value}"))),
+        }
+    })
+}
+
+/// A descriptor on loan, between bytefd_scan_begin and bytefd_scan_end. One thread at a time may use it.
+pub struct bytefd_scan(#[expect(dead_code, reason = "dropping it ends the loan")] Scan);
+
+/// scan_bytes in two steps, for languages whose callbacks do not cross C well.
+///
+/// Returns the descriptor, which stays the library's, and writes to `*scan` what bytefd_scan_end takes. On failure a
+/// negative errno as scan_bytes, with `*scan` untouched; -EINVAL if `scan` is NULL.
+///
+/// ```c
+/// bytefd_scan *scan;
+/// int fd = bytefd_scan_begin("hello", 5, NULL, &scan, NULL);
+/// if (fd >= 0) {
+///     lseek(fd, 0, SEEK_END);
+///     bytefd_scan_end(scan);
+/// }
+/// ```
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bytefd_scan_begin(
+    buf: *const c_void,
+    len: usize,
+    options: *const bytefd_wrap_options,
+    scan: *mut *mut bytefd_scan,
+    error: *mut bytefd_error,
+) -> c_int {
+    boundary(error, || {
+        if scan.is_null() {
+            return Err(is_null("scan"));
+        }
+        // SAFETY: the header asks for `len` readable bytes at `buf`, and for valid options.
+        let (bytes, options) = unsafe { (bytes(buf, len)?, wrap_options(options, Purpose::Scan)?) };
+        let lent = options.scan_begin(bytes)?;
+        let fd = lent.as_fd().as_raw_fd();
+        // SAFETY: the header asks for a writable pointer, and it is not NULL.
+        unsafe { scan.write(Box::into_raw(Box::new(bytefd_scan(lent)))) };
+        Ok(fd)
+    })
+}
+
+/// Ends the loan and frees `scan`: the descriptor is closed, unless the borrower has closed it already. NULL is fine.
+/// Always returns 0.
+///
+/// ```c
+/// bytefd_scan_end(NULL);
+/// ```
+#[unsafe(no_mangle)]
+pub extern "C" fn bytefd_scan_end(scan: Option<Box<bytefd_scan>>) -> c_int {
+    boundary(std::ptr::null_mut(), || {
+        drop(scan);
+        Ok(0)
+    })
+}

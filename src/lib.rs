@@ -1,0 +1,26 @@
+//! Bytes in, file descriptor out; and files as bytes.
+//!
+//! - [`wrap`] copies bytes into a sealed file and gives its descriptor away.
+//! - [`scan`] lends such a descriptor to a closure and cleans up whatever happens.
+//! - [`MapOptions::open`] maps a file as bytes.
+//!
+//! Linux only. The C functions (feature `capi`, on by default) are described in `include/bytefd.h`.
+
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+compile_error!("bytefd is for 64-bit Linux");
+
+mod backend;
+mod error;
+#[cfg(feature = "capi")]
+pub mod ffi;
+mod fill;
+mod map;
+mod scan;
+mod sys;
+mod wrap;
+
+pub use backend::Backend;
+pub use error::{Error, Result};
+pub use map::{Access, Flush, Map, MapOptions};
+pub use scan::{Scan, scan};
+pub use wrap::{WrapOptions, path, reopen, wrap};

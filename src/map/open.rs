@@ -1,0 +1,162 @@
+//! From a path to an open file that can be mapped: the right kind, created and grown as asked.
+
+use std::ffi::CString;
+use std::io::IoSlice;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::options::{Access, MapOptions};
+use crate::error::{Context, Errno, Error, Result};
+use crate::sys::file::{self, Stat};
+use crate::{fill, sys};
+
+/// An open file, made ready. Dropped without [`File::keep`] it undoes what was done to the file system.
+pub(super) struct File<'a> {
+    pub path: &'a Path,
+    /// Bytes in the file, after growing.
+    pub size: u64,
+    c_path: CString,
+    fd: OwnedFd,
+    created: bool,
+}
+
+impl<'a> File<'a> {
+    pub fn prepare(path: &'a Path, options: &MapOptions) -> Result<File<'a>> {
+        let c_path = CString::new(path.as_os_str().as_bytes())
+            .map_err(|_| Error::new("path", libc::EINVAL, format_args!("{path:?} holds a NUL byte")))?;
+        let (fd, created) = open(&c_path, path, options)?;
+        let mut file = File { path, size: 0, c_path, fd, created };
+        // Again, now on what was really opened.
+        let stat = file::fstat(file.fd()).context("fstat", || path.display())?;
+        check_kind(&stat, path)?;
+        file.size = stat.size;
+        if options.file_size > file.size {
+            file.grow(options.file_size, options.no_reserve)?;
+        } else if file.size == 0 && !created {
+            file.check_really_empty()?;
+        }
+        Ok(file)
+    }
+
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// All went well: a file that was created stays.
+    pub fn keep(mut self) {
+        self.created = false;
+    }
+
+    /// Files of /proc and /sys say they have 0 bytes and have content all the same. As an empty map they would be a lie.
+    fn check_really_empty(&self) -> Result<()> {
+        let has_content = file::pread(self.fd(), &mut [0], 0).is_ok_and(|read| read > 0);
+        if has_content && file::fstat(self.fd()).is_ok_and(|stat| stat.size == 0) {
+            let path = self.path.display();
+            let message = format_args!("{path} reports a size of 0 but has content, as in /proc; it can only be read");
+            return Err(Error::new("size", libc::ENODEV, message));
+        }
+        Ok(())
+    }
+
+    fn grow(&mut self, size: u64, no_reserve: bool) -> Result<()> {
+        fill::check_size_limit(size)?;
+        let old = self.size;
+        let asked = || format!("{} from {old} to {size} bytes", self.path.display());
+        let grown = if no_reserve { Ok(()) } else { reserve(self.fd(), old, size) }
+            .context("fallocate", asked)
+            .and_then(|()| zero_tail(self.fd(), old, size).context("write", asked))
+            .and_then(|()| extend(self.fd(), size).context("extend", asked));
+        if let Err(error) = grown {
+            // Also gives back what was reserved past the end; a full disk would stay full otherwise. A file that
+            // somebody else has grown meanwhile is theirs.
+            if file::fstat(self.fd()).is_ok_and(|stat| stat.size < size) {
+                let _ = file::ftruncate(self.fd(), old);
+            }
+            return Err(error);
+        }
+        self.size = size;
+        Ok(())
+    }
+}
+
+impl Drop for File<'_> {
+    fn drop(&mut self) {
+        if !self.created {
+            return;
+        }
+        // Only if the name still stands for the file that was created here.
+        let ours = file::fstat(self.fd()).map(|stat| stat.identity);
+        if ours.is_ok() && file::stat(&self.c_path).map(|stat| stat.identity) == ours {
+            let _ = file::unlink(&self.c_path);
+        }
+    }
+}
+
+/// The descriptor, and whether the file was created.
+fn open(c_path: &CString, path: &Path, options: &MapOptions) -> Result<(OwnedFd, bool)> {
+    let access = if options.access == Access::Write { libc::O_RDWR } else { libc::O_RDONLY };
+    // A FIFO does not block, whatever happens between stat and open.
+    let flags = access | libc::O_NONBLOCK;
+    if options.create {
+        let mode = if options.mode == 0 { 0o600 } else { options.mode };
+        match file::open(c_path, flags | libc::O_CREAT | libc::O_EXCL, mode) {
+            Err(Errno(libc::EEXIST)) => {}
+            created => return created.map(|fd| (fd, true)).context("create", || path.display()),
+        }
+    }
+    // Opening a FIFO would wake its writers and opening a device may move it: look before.
+    check_kind(&file::stat(c_path).context("stat", || path.display())?, path)?;
+    file::open(c_path, flags, 0).map(|fd| (fd, false)).context("open", || path.display())
+}
+
+fn check_kind(stat: &Stat, path: &Path) -> Result<()> {
+    if stat.is_regular() {
+        return Ok(());
+    }
+    let errno = if stat.mode & libc::S_IFMT == libc::S_IFDIR { libc::EISDIR } else { libc::ENODEV };
+    let message = format_args!("{} is {}; only regular files can be mapped", path.display(), stat.kind());
+    Err(Error::new("file type", errno, message))
+}
+
+/// Makes sure that `old..new` has space. `fallocate` where the file system knows it, zeros elsewhere.
+fn reserve(fd: BorrowedFd<'_>, old: u64, new: u64) -> sys::Result<()> {
+    // A signal interrupts fallocate on tmpfs and undoes that call's work, so a step must be short enough to finish.
+    const STEP: u64 = 256 << 20;
+    let mut offset = old;
+    while offset < new {
+        let step = STEP.min(new - offset);
+        match file::fallocate(fd, libc::FALLOC_FL_KEEP_SIZE, offset, step) {
+            Ok(()) => offset += step,
+            Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS)) => return write_zeros(fd, offset, new),
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+/// What somebody stored past the end of the file in its last page would become content by growing. Writing zeros there
+/// grows and clears in one step.
+fn zero_tail(fd: BorrowedFd<'_>, old: u64, new: u64) -> sys::Result<()> {
+    write_zeros(fd, old, new.min(old.next_multiple_of(sys::page_size() as u64)))
+}
+
+/// Sets the size to at least `size`. ftruncate could cut off what somebody else has added by now; fallocate never shrinks.
+fn extend(fd: BorrowedFd<'_>, size: u64) -> sys::Result<()> {
+    match file::fallocate(fd, 0, size - 1, 1) {
+        Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS)) => file::ftruncate(fd, size),
+        result => result,
+    }
+}
+
+fn write_zeros(fd: BorrowedFd<'_>, mut offset: u64, end: u64) -> sys::Result<()> {
+    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    while offset < end {
+        let length = (end - offset).min(ZEROS.len() as u64) as usize;
+        match file::pwritev(fd, &[IoSlice::new(&ZEROS[..length])], offset)? {
+            0 => return Err(Errno(libc::EIO)),
+            written => offset += written as u64,
+        }
+    }
+    Ok(())
+}

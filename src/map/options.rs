@@ -1,0 +1,301 @@
+//! Which part of a file is mapped, and how; and the mapping itself.
+
+use std::path::Path;
+use std::ptr::NonNull;
+
+use super::{Map, open};
+use crate::error::{Context, Error, Result};
+use crate::sys;
+use crate::sys::memory::Mapping;
+
+/// What the mapped memory may be used for.
+///
+/// ```
+/// use bytefd::{Access, MapOptions};
+/// let map = MapOptions::new().access(Access::Private).open("/etc/passwd")?;
+/// # Ok::<(), bytefd::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Access {
+    /// Reading only. What others write to the file shows in the map. The file is opened `O_RDONLY`.
+    #[default]
+    Read,
+    /// Reading and writing, shared: stores reach the file and everybody who maps it. The file is opened `O_RDWR`.
+    Write,
+    /// Reading and writing, copy on write: stores stay in this map and never reach the file, which is opened
+    /// `O_RDONLY`. Whether later changes of the file show is unspecified, mmap(2).
+    Private,
+}
+
+/// Which part of a file is mapped, and how. The default: the whole file, for reading.
+///
+/// ```
+/// use bytefd::MapOptions;
+/// let map = MapOptions::new().offset(5).length(10).open("/etc/passwd")?;
+/// assert_eq!(map.len(), 10);
+/// # Ok::<(), bytefd::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct MapOptions {
+    pub(super) offset: u64,
+    pub(super) length: usize,
+    pub(super) file_size: u64,
+    pub(super) access: Access,
+    pub(super) mode: u32,
+    pub(super) create: bool,
+    pub(super) execute: bool,
+    pub(super) populate: bool,
+    pub(super) lock: bool,
+    pub(super) no_reserve: bool,
+    pub(super) beyond_eof: bool,
+    pub(super) no_fork: bool,
+}
+
+impl MapOptions {
+    /// All defaults.
+    ///
+    /// ```
+    /// let map = bytefd::MapOptions::new().open("/etc/passwd")?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn new() -> MapOptions {
+        MapOptions::default()
+    }
+
+    /// The first byte of the file that the map shows; any byte, page alignment is not the caller's business.
+    ///
+    /// ```
+    /// let map = bytefd::MapOptions::new().offset(1).open("/etc/passwd")?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn offset(mut self, offset: u64) -> MapOptions {
+        self.offset = offset;
+        self
+    }
+
+    /// How many bytes; 0 is from the offset to the end of the file.
+    ///
+    /// ```
+    /// let map = bytefd::MapOptions::new().length(3).open("/etc/passwd")?;
+    /// assert_eq!(map.len(), 3);
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn length(mut self, length: usize) -> MapOptions {
+        self.length = length;
+        self
+    }
+
+    /// With [`Access::Write`]: a smaller file is grown to this size first, with zeros, and its space is reserved so
+    /// that a store cannot hit a full disk (unless [`MapOptions::no_reserve`]). A larger file stays as it is.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("table");
+    /// use bytefd::{Access, MapOptions};
+    /// let map = MapOptions::new().access(Access::Write).create(true).file_size(4096).open(&path)?;
+    /// assert_eq!(map.len(), 4096);
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn file_size(mut self, size: u64) -> MapOptions {
+        self.file_size = size;
+        self
+    }
+
+    /// Reading, shared writing or private writing.
+    ///
+    /// ```
+    /// use bytefd::{Access, MapOptions};
+    /// let map = MapOptions::new().access(Access::Private).open("/etc/passwd")?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn access(mut self, access: Access) -> MapOptions {
+        self.access = access;
+        self
+    }
+
+    /// The mode of a file that [`MapOptions::create`] makes, less the umask; 0 is 0600.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("public");
+    /// use bytefd::{Access, MapOptions};
+    /// let map = MapOptions::new().access(Access::Write).create(true).mode(0o644).open(&path)?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn mode(mut self, mode: u32) -> MapOptions {
+        self.mode = mode;
+        self
+    }
+
+    /// With [`Access::Write`]: makes the file if there is none.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("new");
+    /// use bytefd::{Access, MapOptions};
+    /// let map = MapOptions::new().access(Access::Write).create(true).open(&path)?;
+    /// assert!(map.is_empty());
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn create(mut self, yes: bool) -> MapOptions {
+        self.create = yes;
+        self
+    }
+
+    /// The memory may be executed too, PROT_EXEC.
+    ///
+    /// ```
+    /// let map = bytefd::MapOptions::new().execute(true).open("/bin/true")?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn execute(mut self, yes: bool) -> MapOptions {
+        self.execute = yes;
+        self
+    }
+
+    /// Reads the pages in before returning, MAP_POPULATE; what cannot be read in now is read on first use.
+    ///
+    /// ```
+    /// let map = bytefd::MapOptions::new().populate(true).open("/etc/passwd")?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn populate(mut self, yes: bool) -> MapOptions {
+        self.populate = yes;
+        self
+    }
+
+    /// Keeps the pages in memory, mlock(2); an error if RLIMIT_MEMLOCK does not allow it.
+    ///
+    /// ```
+    /// let map = bytefd::MapOptions::new().length(10).lock(true).open("/etc/passwd")?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn lock(mut self, yes: bool) -> MapOptions {
+        self.lock = yes;
+        self
+    }
+
+    /// Reserves neither disk space for growing nor swap space for private pages (MAP_NORESERVE): a sparse file of
+    /// any size, and a store that finds no room is a SIGBUS or the out-of-memory killer.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("sparse");
+    /// use bytefd::{Access, MapOptions};
+    /// let options = MapOptions::new().access(Access::Write).create(true).no_reserve(true);
+    /// let map = options.file_size(1 << 30).open(&path)?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn no_reserve(mut self, yes: bool) -> MapOptions {
+        self.no_reserve = yes;
+        self
+    }
+
+    /// Allows a range past the end of the file. The rest of the last page reads zero, and what is stored there never
+    /// reaches the file; pages wholly past the end are SIGBUS until the file grows.
+    ///
+    /// ```
+    /// let map = bytefd::MapOptions::new().beyond_eof(true).length(1 << 20).open("/etc/passwd")?;
+    /// assert_eq!(map.len(), 1 << 20);
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn beyond_eof(mut self, yes: bool) -> MapOptions {
+        self.beyond_eof = yes;
+        self
+    }
+
+    /// Children made by fork(2) do not have the map, MADV_DONTFORK.
+    ///
+    /// ```
+    /// let map = bytefd::MapOptions::new().no_fork(true).open("/etc/passwd")?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn no_fork(mut self, yes: bool) -> MapOptions {
+        self.no_fork = yes;
+        self
+    }
+
+    /// Maps the file at `path`. No descriptor stays open. A file of 0 bytes gives a map of 0 bytes.
+    ///
+    /// ```
+    /// let map = bytefd::MapOptions::new().open("/etc/passwd")?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `ENXIO` for a range that is not all in the file; `EISDIR` for a directory and `ENODEV` for anything else that
+    /// is not a regular file, or whose content cannot be mapped (/proc, /sys); `EFBIG` and `ENOSPC` when it cannot
+    /// grow; `EINVAL` for options that contradict each other; open(2)'s and mmap(2)'s own. On failure a file that was
+    /// created is gone again, and one that was to grow has its old size.
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<Map> {
+        self.check()?;
+        let path = path.as_ref();
+        let file = open::File::prepare(path, self)?;
+        let length = self.length_in(file.size, path)?;
+        let map = self.map(&file, length)?;
+        file.keep();
+        Ok(map)
+    }
+
+    fn check(&self) -> Result<()> {
+        let problem = if self.access != Access::Write && self.create {
+            "creating a file needs write access"
+        } else if self.access != Access::Write && self.file_size > 0 {
+            "growing a file needs write access"
+        } else if self.mode & !0o777 != 0 {
+            "the mode has bits other than the nine permission bits"
+        } else if self.length > isize::MAX as usize {
+            "the length is above what one map can have"
+        } else if self.offset.checked_add(self.length as u64).is_none_or(|end| end > i64::MAX as u64) {
+            "offset and length together are above what a file can have"
+        } else if self.file_size > i64::MAX as u64 {
+            "the file size is above what a file can have"
+        } else {
+            return Ok(());
+        };
+        let (offset, length, size) = (self.offset, self.length, self.file_size);
+        let message =
+            format_args!("{problem} (offset {offset}, length {length}, file size {size}, mode {:04o})", self.mode);
+        Err(Error::new("options", libc::EINVAL, message))
+    }
+
+    /// How many bytes to map of a file of `size` bytes.
+    fn length_in(&self, size: u64, path: &Path) -> Result<usize> {
+        let end = if self.length == 0 { size } else { self.offset + self.length as u64 };
+        if self.offset > end || (end > size && !self.beyond_eof) {
+            let (from, to) = (self.offset, if self.length == 0 { "the end".into() } else { end.to_string() });
+            let message = format_args!("asked for bytes {from}..{to} of a file of {size} bytes: {}", path.display());
+            return Err(Error::new("range", libc::ENXIO, message));
+        }
+        usize::try_from(end - self.offset).ok().filter(|length| *length <= isize::MAX as usize).ok_or_else(|| {
+            Error::new("range", libc::EFBIG, format_args!("{size} bytes are more than one map can have"))
+        })
+    }
+
+    fn map(&self, file: &open::File<'_>, length: usize) -> Result<Map> {
+        let access = self.access;
+        if length == 0 {
+            return Ok(Map { data: NonNull::dangling(), length, head: 0, mapping: None, access });
+        }
+        let protection = libc::PROT_READ
+            | if access == Access::Read { 0 } else { libc::PROT_WRITE }
+            | if self.execute { libc::PROT_EXEC } else { 0 };
+        let flags = if access == Access::Private { libc::MAP_PRIVATE } else { libc::MAP_SHARED }
+            | if self.populate { libc::MAP_POPULATE } else { 0 }
+            | if self.no_reserve { libc::MAP_NORESERVE } else { 0 };
+        let head = (self.offset % sys::page_size() as u64) as usize;
+        let asked = || format!("bytes {}..{}", self.offset, self.offset + length as u64);
+
+        let mapping = Mapping::of_file(file.fd(), self.offset - head as u64, head + length, protection, flags)
+            .context("mmap", || format!("{} of {}", asked(), file.path.display()))?;
+        if self.lock {
+            mapping.lock().context("mlock", asked)?;
+        }
+        if self.no_fork {
+            mapping.do_not_fork().context("madvise", asked)?;
+        }
+        // SAFETY: `head` is less than a page, and the mapping has `head + length` bytes.
+        let data = unsafe { mapping.base().add(head) };
+        Ok(Map { data, length, head, mapping: Some(mapping), access })
+    }
+}

@@ -1,0 +1,177 @@
+//! Descriptors and the files behind them. Every descriptor made here is close-on-exec from birth and above 2.
+
+use std::ffi::CStr;
+use std::io::IoSlice;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+
+use super::{Result, check, retry};
+
+/// Takes over a descriptor the kernel just gave. A program that runs with standard streams closed would get
+/// 0, 1 or 2 here, and the next `printf` would write into the file: such a descriptor is moved up.
+fn own(fd: libc::c_int) -> Result<OwnedFd> {
+    // SAFETY: the kernel just returned `fd` to us, so nobody else owns it.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    if fd.as_raw_fd() > libc::STDERR_FILENO {
+        return Ok(fd);
+    }
+    // SAFETY: `fd` is open; F_DUPFD_CLOEXEC makes a new descriptor and touches no memory.
+    let moved = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, libc::STDERR_FILENO + 1) })?;
+    // SAFETY: as above, the kernel just returned it.
+    Ok(unsafe { OwnedFd::from_raw_fd(moved) })
+}
+
+/// memfd_create(2); MFD_CLOEXEC is added.
+pub(crate) fn memfd_create(name: &CStr, flags: libc::c_uint) -> Result<OwnedFd> {
+    // SAFETY: `name` is NUL-terminated.
+    own(retry(|| unsafe { libc::memfd_create(name.as_ptr(), flags | libc::MFD_CLOEXEC) })?)
+}
+
+/// open(2); O_CLOEXEC and O_NOCTTY are added.
+pub(crate) fn open(path: &CStr, flags: libc::c_int, mode: u32) -> Result<OwnedFd> {
+    let flags = flags | libc::O_CLOEXEC | libc::O_NOCTTY;
+    // SAFETY: `path` is NUL-terminated; the mode is passed as open's variadic argument wants it.
+    own(retry(|| unsafe { libc::open(path.as_ptr(), flags, mode) })?)
+}
+
+/// shm_open(3), exclusive and read-write, mode 0600; O_CLOEXEC is added by the C library.
+pub(crate) fn shm_create(name: &CStr) -> Result<OwnedFd> {
+    let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_CLOEXEC;
+    // SAFETY: `name` is NUL-terminated.
+    own(retry(|| unsafe { libc::shm_open(name.as_ptr(), flags, 0o600) })?)
+}
+
+/// shm_unlink(3).
+pub(crate) fn shm_unlink(name: &CStr) -> Result<()> {
+    // SAFETY: `name` is NUL-terminated.
+    check(unsafe { libc::shm_unlink(name.as_ptr()) }).map(drop)
+}
+
+/// unlink(2).
+pub(crate) fn unlink(path: &CStr) -> Result<()> {
+    // SAFETY: `path` is NUL-terminated.
+    check(unsafe { libc::unlink(path.as_ptr()) }).map(drop)
+}
+
+/// The part of `struct stat` this crate looks at.
+#[derive(Clone, Copy)]
+pub(crate) struct Stat {
+    pub mode: u32,
+    pub size: u64,
+    pub identity: Identity,
+}
+
+/// What tells one file from all others that exist at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Stat {
+    fn from_raw(raw: &libc::stat) -> Stat {
+        Stat {
+            mode: raw.st_mode,
+            size: raw.st_size as u64,
+            identity: Identity { device: raw.st_dev, inode: raw.st_ino },
+        }
+    }
+
+    pub fn is_regular(&self) -> bool {
+        self.mode & libc::S_IFMT == libc::S_IFREG
+    }
+
+    /// The kind of file in words, with its article.
+    pub fn kind(&self) -> &'static str {
+        match self.mode & libc::S_IFMT {
+            libc::S_IFREG => "a regular file",
+            libc::S_IFDIR => "a directory",
+            libc::S_IFIFO => "a pipe or FIFO",
+            libc::S_IFSOCK => "a socket",
+            libc::S_IFCHR => "a character device",
+            libc::S_IFBLK => "a block device",
+            _ => "not a file",
+        }
+    }
+}
+
+/// fstat(2).
+pub(crate) fn fstat(fd: BorrowedFd<'_>) -> Result<Stat> {
+    fstat_raw(fd.as_raw_fd())
+}
+
+/// fstat(2) on a number that may not be open at all.
+pub(crate) fn fstat_raw(fd: libc::c_int) -> Result<Stat> {
+    // SAFETY: all-zero is a valid `struct stat`.
+    let mut raw: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: `raw` is writable; a number that is not open is EBADF.
+    check(unsafe { libc::fstat(fd, &mut raw) })?;
+    Ok(Stat::from_raw(&raw))
+}
+
+/// stat(2), following symbolic links.
+pub(crate) fn stat(path: &CStr) -> Result<Stat> {
+    // SAFETY: all-zero is a valid `struct stat`.
+    let mut raw: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: `path` is NUL-terminated and `raw` is writable.
+    check(unsafe { libc::stat(path.as_ptr(), &mut raw) })?;
+    Ok(Stat::from_raw(&raw))
+}
+
+/// fchmod(2).
+pub(crate) fn fchmod(fd: BorrowedFd<'_>, mode: u32) -> Result<()> {
+    // SAFETY: touches no memory.
+    retry(|| unsafe { libc::fchmod(fd.as_raw_fd(), mode) }).map(drop)
+}
+
+/// ftruncate(2). The caller has compared `size` with [`super::file_size_limit`].
+pub(crate) fn ftruncate(fd: BorrowedFd<'_>, size: u64) -> Result<()> {
+    // SAFETY: touches no memory.
+    retry(|| unsafe { libc::ftruncate(fd.as_raw_fd(), size as libc::off_t) }).map(drop)
+}
+
+/// fallocate(2).
+pub(crate) fn fallocate(fd: BorrowedFd<'_>, mode: libc::c_int, offset: u64, length: u64) -> Result<()> {
+    let (offset, length) = (offset as libc::off_t, length as libc::off_t);
+    // SAFETY: touches no memory.
+    retry(|| unsafe { libc::fallocate(fd.as_raw_fd(), mode, offset, length) }).map(drop)
+}
+
+/// pwritev(2): at most IOV_MAX segments; may write less than asked. The kernel reads the bytes, so memory
+/// that has gone is EFAULT here and not a signal.
+pub(crate) fn pwritev(fd: BorrowedFd<'_>, segments: &[IoSlice<'_>], offset: u64) -> Result<usize> {
+    let count = segments.len().min(libc::UIO_MAXIOV as usize) as libc::c_int;
+    // SAFETY: `IoSlice` has the layout of `struct iovec`, and each points to readable bytes.
+    let written =
+        retry(|| unsafe { libc::pwritev(fd.as_raw_fd(), segments.as_ptr().cast(), count, offset as libc::off_t) })?;
+    Ok(written as usize)
+}
+
+/// pread(2); may read less than asked.
+pub(crate) fn pread(fd: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> Result<usize> {
+    // SAFETY: the pointer and length are those of `buffer`.
+    let read = retry(|| unsafe {
+        libc::pread(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), offset as libc::off_t)
+    })?;
+    Ok(read as usize)
+}
+
+/// fcntl(2), F_ADD_SEALS.
+pub(crate) fn add_seals(fd: BorrowedFd<'_>, seals: libc::c_int) -> Result<()> {
+    // SAFETY: touches no memory.
+    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, seals) }).map(drop)
+}
+
+/// Lets the descriptor pass through execve(2).
+pub(crate) fn clear_close_on_exec(fd: BorrowedFd<'_>) -> Result<()> {
+    // SAFETY: touches no memory. FD_CLOEXEC is the only descriptor flag there is, F_SETFD in fcntl(2).
+    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, 0) }).map(drop)
+}
+
+/// Closes `fd` if the number still stands for the file it stood for. Code that was lent the descriptor may have
+/// closed it, and the number may belong to somebody else by now.
+pub(crate) fn close_if(fd: OwnedFd, identity: Identity) {
+    match fstat(fd.as_fd()) {
+        Ok(stat) if stat.identity == identity => drop(fd),
+        _ => drop(fd.into_raw_fd()),
+    }
+}

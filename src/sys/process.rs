@@ -1,0 +1,35 @@
+//! What the kernel says about this process: page size, limits, randomness.
+
+use std::sync::OnceLock;
+
+use super::{Result, retry};
+
+/// Bytes in a page; a power of two.
+pub(crate) fn page_size() -> usize {
+    static PAGE_SIZE: OnceLock<usize> = OnceLock::new();
+    // SAFETY: sysconf has no preconditions. It cannot fail for _SC_PAGESIZE.
+    *PAGE_SIZE.get_or_init(|| unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize)
+}
+
+/// The largest size a file may be given by this process. Beyond it the kernel sends SIGXFSZ, so ask first.
+pub(crate) fn file_size_limit() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: `limit` is a valid rlimit. Where the call is refused, no limit is assumed.
+    unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit) };
+    limit.rlim_cur
+}
+
+/// Whether this program runs with more rights than its caller (set-user-ID and the like), so that the
+/// environment must not be trusted; see getauxval(3), AT_SECURE.
+pub(crate) fn is_privileged_exec() -> bool {
+    // SAFETY: getauxval has no preconditions.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
+/// 128 unguessable bits.
+pub(crate) fn random() -> Result<u128> {
+    let mut bytes = [0u8; 16];
+    // SAFETY: the pointer and length are those of `bytes`. Up to 256 bytes are never delivered partially, getrandom(2).
+    retry(|| unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) })?;
+    Ok(u128::from_ne_bytes(bytes))
+}

@@ -1,0 +1,346 @@
+//! Options, then backend -> fill -> seal -> descriptor.
+
+use std::ffi::{CStr, CString};
+use std::io::IoSlice;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+
+use crate::backend::{self, Backend, Execution};
+use crate::error::{Context, Errno, Error, Result};
+use crate::{fill, sys};
+
+/// Most bytes in a file's name. The kernel would take 249 for a memfd; the rest is for our additions elsewhere.
+const NAME_MAX: usize = 200;
+
+/// Copies `bytes` into a new sealed file and returns its descriptor, with all defaults of [`WrapOptions`].
+///
+/// The descriptor is the caller's alone: a regular file of exactly this length, offset 0, mode 0400,
+/// close-on-exec, whose content and size nobody can change any more.
+///
+/// ```
+/// use std::io::Read;
+/// let fd = bytefd::wrap(b"hello")?;
+/// let mut text = String::new();
+/// std::fs::File::from(fd).read_to_string(&mut text)?;
+/// assert_eq!(text, "hello");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Errors
+/// See [`WrapOptions::wrap`].
+pub fn wrap(bytes: &[u8]) -> Result<OwnedFd> {
+    WrapOptions::new().wrap(bytes)
+}
+
+/// Opens the regular file behind `fd` again: a read-only descriptor with an offset of its own, at 0, that is
+/// close-on-exec. A `dup` shares its offset with the original; this does not.
+///
+/// It is no protection by itself: whoever holds it can open the file read-write through /proc again, as far as
+/// the file's mode allows. Only seals protect.
+///
+/// ```
+/// let fd = bytefd::wrap(b"hello")?;
+/// let other = bytefd::reopen(&fd)?;
+/// # Ok::<(), bytefd::Error>(())
+/// ```
+///
+/// # Errors
+/// `EINVAL` if it is not a regular file, `ENOENT` where /proc is not mounted, `EACCES` if the file's mode forbids
+/// reading, and open(2)'s own.
+pub fn reopen(fd: impl AsFd) -> Result<OwnedFd> {
+    let fd = fd.as_fd();
+    let stat = sys::file::fstat(fd).context("fstat", || format!("descriptor {}", fd.as_raw_fd()))?;
+    if !stat.is_regular() {
+        let message = format_args!("descriptor {} is {}, not a regular file", fd.as_raw_fd(), stat.kind());
+        return Err(Error::new("reopen", libc::EINVAL, message));
+    }
+    let path = proc_path(fd.as_raw_fd());
+    let path = CString::new(path).expect("digits and slashes hold no NUL");
+    sys::file::open(&path, libc::O_RDONLY, 0)
+        .context("reopen", || format!("{} (is /proc mounted?)", path.to_string_lossy()))
+}
+
+/// The text `/proc/self/fd/N`, for code that takes only a path. It names the descriptor for this process and as
+/// long as it is open; opening it gives a description with an offset of its own. A child process finds it under
+/// the same path if it inherits the descriptor ([`WrapOptions::inherit`]).
+///
+/// Code that resolves the link first (SQLite does) or opens with `O_NOFOLLOW` finds nothing there.
+///
+/// ```
+/// let fd = bytefd::wrap(b"hello")?;
+/// assert_eq!(std::fs::read(bytefd::path(&fd))?, b"hello");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn path(fd: impl AsFd) -> PathBuf {
+    proc_path(fd.as_fd().as_raw_fd()).into()
+}
+
+fn proc_path(fd: i32) -> String {
+    format!("/proc/self/fd/{fd}")
+}
+
+/// How a descriptor is made from bytes. The default: sealed, read-only in effect, mode 0400, close-on-exec.
+///
+/// ```
+/// use bytefd::WrapOptions;
+/// let fd = WrapOptions::new().name("config.json").read_only(true).wrap(b"{}")?;
+/// # Ok::<(), bytefd::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct WrapOptions {
+    name: Option<Vec<u8>>,
+    backend: Backend,
+    mode: u32,
+    writable: bool,
+    read_only: bool,
+    executable: bool,
+    inherit: bool,
+    seal_content: bool,
+}
+
+impl WrapOptions {
+    /// All defaults.
+    ///
+    /// ```
+    /// let fd = bytefd::WrapOptions::new().wrap(b"")?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn new() -> WrapOptions {
+        WrapOptions::default()
+    }
+
+    /// A label that shows in /proc/self/fd and /proc/self/maps: 1 to 200 bytes without `/`, newline and NUL. It
+    /// need not be unique. Without it the label is `bytefd`. `O_TMPFILE` files show none.
+    ///
+    /// ```
+    /// let fd = bytefd::WrapOptions::new().name("upload").wrap(b"x")?;
+    /// let shown = std::fs::read_link(bytefd::path(&fd))?;
+    /// assert_eq!(shown.to_str(), Some("/memfd:upload (deleted)"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn name(mut self, name: impl Into<Vec<u8>>) -> WrapOptions {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// What kind of file; see [`Backend`]. The ones that cannot be sealed give a read-only description of a file of
+    /// mode 0400 instead. Who must have seals asks for [`Backend::Memfd`].
+    ///
+    /// ```
+    /// use bytefd::{Backend, WrapOptions};
+    /// let fd = WrapOptions::new().backend(Backend::TmpFile).wrap(b"on disk")?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn backend(mut self, backend: Backend) -> WrapOptions {
+        self.backend = backend;
+        self
+    }
+
+    /// The permission bits instead of the default ones (0400, 0600 when writable, with execution 0500 and 0700).
+    /// The owner's read bit must be set, execute bits only with [`WrapOptions::executable`]. 0 is the default.
+    ///
+    /// ```
+    /// let fd = bytefd::WrapOptions::new().mode(0o444).wrap(b"x")?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn mode(mut self, mode: u32) -> WrapOptions {
+        self.mode = mode;
+        self
+    }
+
+    /// A read-write descriptor of an unsealed file, mode 0600: content and size can be changed, and seals added
+    /// later on a memfd. (Where `vm.memfd_noexec` is 2 the kernel itself adds the seal against execution.)
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// let fd = bytefd::WrapOptions::new().writable(true).wrap(b"hello")?;
+    /// std::fs::File::from(fd).write_all(b"J")?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn writable(mut self, yes: bool) -> WrapOptions {
+        self.writable = yes;
+        self
+    }
+
+    /// A description opened `O_RDONLY`, for code that looks at the access mode. Needs /proc. Sealed all the same.
+    ///
+    /// ```
+    /// let fd = bytefd::WrapOptions::new().read_only(true).wrap(b"hello")?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn read_only(mut self, yes: bool) -> WrapOptions {
+        self.read_only = yes;
+        self
+    }
+
+    /// A file that can be executed and mapped executable, mode 0500. Without this the kernel refuses execution for
+    /// good where it can (Linux 6.3 and newer). A script needs [`WrapOptions::inherit`] too: its interpreter opens
+    /// it after close-on-exec has taken effect.
+    ///
+    /// ```
+    /// let program = std::fs::read("/bin/true")?;
+    /// let fd = bytefd::WrapOptions::new().executable(true).wrap(&program)?;
+    /// assert!(std::process::Command::new(bytefd::path(&fd)).status()?.success());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn executable(mut self, yes: bool) -> WrapOptions {
+        self.executable = yes;
+        self
+    }
+
+    /// No close-on-exec: every program this process executes from now on has the descriptor, under the same number.
+    ///
+    /// ```
+    /// let fd = bytefd::WrapOptions::new().inherit(true).wrap(b"hello")?;
+    /// let seen = std::process::Command::new("cat").arg(bytefd::path(&fd)).output()?;
+    /// assert_eq!(seen.stdout, b"hello");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn inherit(mut self, yes: bool) -> WrapOptions {
+        self.inherit = yes;
+        self
+    }
+
+    /// Exactly the seals on write, growing and shrinking (0xe): the set stays open for the caller's own. Implies
+    /// [`Backend::Memfd`]. (Where `vm.memfd_noexec` is 2 the kernel adds the seal against execution.)
+    ///
+    /// ```
+    /// let fd = bytefd::WrapOptions::new().seal_content(true).wrap(b"hello")?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn seal_content(mut self, yes: bool) -> WrapOptions {
+        self.seal_content = yes;
+        self
+    }
+
+    /// Copies `bytes` into a new file and returns its descriptor. Safe from any thread; blocks for the copying only.
+    ///
+    /// ```
+    /// let fd = bytefd::WrapOptions::new().wrap(b"hello")?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `EINVAL` for options that contradict each other, `EFBIG` beyond RLIMIT_FSIZE, `ENOSPC` when the file system
+    /// behind the backend is full, `EMFILE` and `ENFILE` without free descriptors, and the backend's own. Nothing is
+    /// left behind.
+    pub fn wrap(&self, bytes: &[u8]) -> Result<OwnedFd> {
+        self.wrap_vectored(&[IoSlice::new(bytes)])
+    }
+
+    /// [`WrapOptions::wrap`] for content that lies in several places: the file holds the segments in their order.
+    ///
+    /// ```
+    /// use std::io::IoSlice;
+    /// let fd = bytefd::WrapOptions::new().wrap_vectored(&[IoSlice::new(b"head"), IoSlice::new(b"body")])?;
+    /// assert_eq!(std::fs::read(bytefd::path(&fd))?, b"headbody");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`WrapOptions::wrap`].
+    pub fn wrap_vectored(&self, segments: &[IoSlice<'_>]) -> Result<OwnedFd> {
+        let plan = self.plan()?;
+        let file = backend::create(plan.backend, &plan.name, plan.execution)?;
+        fill::fill(file.fd.as_fd(), segments)?;
+
+        let sealed = file.backend == Backend::Memfd && !self.writable;
+        if sealed {
+            sys::file::add_seals(file.fd.as_fd(), plan.seals).context("seal", || format!("seals {:#x}", plan.seals))?;
+        }
+        sys::file::fchmod(file.fd.as_fd(), plan.mode).context("fchmod", || format!("mode {:04o}", plan.mode))?;
+
+        let needs_own_description = !self.writable && (self.read_only || !sealed || !maps_sealed_file(file.fd.as_fd()));
+        let fd = if needs_own_description { reopen(&file.fd)? } else { file.fd };
+        if self.inherit {
+            // Last, so that no child can have seen a file that failed half-way.
+            sys::file::clear_close_on_exec(fd.as_fd()).context("fcntl F_SETFD", || "descriptor for inheritance")?;
+        }
+        Ok(fd)
+    }
+
+    /// Checks the options against each other and fills in the defaults.
+    fn plan(&self) -> Result<Plan<'_>> {
+        if self.writable && (self.read_only || self.seal_content) {
+            let other = if self.read_only { "read-only" } else { "sealed" };
+            return Err(Error::new("options", libc::EINVAL, format_args!("writable and {other} exclude each other")));
+        }
+        let backend = match self.backend {
+            Backend::Auto if self.seal_content => Backend::Memfd,
+            unsealable @ (Backend::Shm | Backend::TmpFile) if self.seal_content => {
+                let message = format_args!("asked for seals on a {unsealable:?} file; only a memfd can be sealed");
+                return Err(Error::new("options", libc::EINVAL, message));
+            }
+            backend => backend,
+        };
+        let execution = match (self.executable, self.writable || self.seal_content) {
+            (true, _) => Execution::Wanted,
+            (false, true) => Execution::Undecided,
+            (false, false) => Execution::Forbidden,
+        };
+        let content = libc::F_SEAL_WRITE | libc::F_SEAL_GROW | libc::F_SEAL_SHRINK;
+        let seals = if self.seal_content { content } else { content | libc::F_SEAL_SEAL };
+        Ok(Plan { name: self.checked_name()?, backend, execution, mode: self.checked_mode()?, seals })
+    }
+
+    fn checked_name(&self) -> Result<std::borrow::Cow<'_, CStr>> {
+        let Some(name) = &self.name else { return Ok(c"bytefd".into()) };
+        if name.is_empty() || name.len() > NAME_MAX {
+            let message = format_args!("a name of {} bytes; 1 to {NAME_MAX} are allowed", name.len());
+            return Err(Error::new("name", libc::EINVAL, message));
+        }
+        if let Some(position) = name.iter().position(|byte| matches!(byte, b'/' | b'\n' | 0)) {
+            let (byte, name) = (name[position] as char, String::from_utf8_lossy(name));
+            let message =
+                format_args!("{name:?} has {byte:?} at byte {position}; slash, newline and NUL are not allowed");
+            return Err(Error::new("name", libc::EINVAL, message));
+        }
+        Ok(CString::new(name.as_slice()).expect("checked for NUL").into())
+    }
+
+    fn checked_mode(&self) -> Result<u32> {
+        let mode = match self.mode {
+            0 => 0o400 | if self.writable { 0o200 } else { 0 } | if self.executable { 0o100 } else { 0 },
+            mode => mode,
+        };
+        let problem = if mode & !0o777 != 0 {
+            "has bits other than the nine permission bits"
+        } else if mode & 0o400 == 0 {
+            "does not let the owner read"
+        } else if mode & 0o111 != 0 && !self.executable {
+            "has execute bits, but the file was not asked to be executable"
+        } else {
+            return Ok(mode);
+        };
+        Err(Error::new("mode", libc::EINVAL, format_args!("{mode:04o} {problem}")))
+    }
+}
+
+/// Options, checked and complete.
+struct Plan<'a> {
+    name: std::borrow::Cow<'a, CStr>,
+    backend: Backend,
+    execution: Execution,
+    mode: u32,
+    seals: libc::c_int,
+}
+
+/// Whether this kernel maps a write-sealed file shared and read-only through a read-write descriptor. Those before
+/// 6.7 (and its backports) say EPERM; a description opened read-only maps everywhere. Tried once on the first sealed
+/// file; an answer that proves nothing is not remembered.
+fn maps_sealed_file(file: BorrowedFd<'_>) -> bool {
+    const UNKNOWN: u8 = 0;
+    const YES: u8 = 1;
+    const NO: u8 = 2;
+    static ANSWER: AtomicU8 = AtomicU8::new(UNKNOWN);
+
+    if ANSWER.load(Relaxed) == UNKNOWN {
+        match sys::memory::Mapping::of_file(file, 0, 1, libc::PROT_READ, libc::MAP_SHARED) {
+            Ok(_) => ANSWER.store(YES, Relaxed),
+            Err(Errno(libc::EPERM)) => ANSWER.store(NO, Relaxed),
+            Err(_) => {}
+        }
+    }
+    ANSWER.load(Relaxed) == YES
+}
