@@ -33,7 +33,7 @@ header:
 
 demo: lib
 	scripts/packages demo
-	scripts/demo $(abspath $(FILE))
+	scripts/demo "$(FILE)"
 
 test:
 	scripts/packages test

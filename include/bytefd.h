@@ -165,6 +165,85 @@ typedef struct bytefd_pool bytefd_pool;
 typedef struct bytefd_scan bytefd_scan;
 
 /**
+ * How a descriptor is made. Start from BYTEFD_WRAP_OPTIONS_INIT, which is all defaults, as is a NULL pointer.
+ *
+ * `size` lets the struct grow at its end: a library that knows more members takes the missing ones as 0; one that
+ * knows fewer accepts what is 0 and answers -E2BIG otherwise. A size below this version's is -EINVAL.
+ *
+ * ```c
+ * bytefd_wrap_options options = BYTEFD_WRAP_OPTIONS_INIT;
+ * options.name = "upload";
+ * options.flags = BYTEFD_READ_ONLY | BYTEFD_INHERIT;
+ * int fd = shm_wrap_buffer("hello", 5, &options, NULL);
+ * ```
+ */
+typedef struct bytefd_wrap_options {
+    /**
+     * sizeof(bytefd_wrap_options).
+     */
+    size_t size;
+    /**
+     * A label that shows in /proc/self/fd and /proc/self/maps: 1 to 200 bytes without '/' and newline. Need not be
+     * unique. NULL is "bytefd".
+     */
+    const char *name;
+    /**
+     * BYTEFD_WRITABLE and the constants after it, or-ed. An unknown bit is -EINVAL, and so is BYTEFD_WRITABLE with
+     * BYTEFD_READ_ONLY or BYTEFD_SEAL_CONTENT.
+     */
+    uint32_t flags;
+    /**
+     * One of BYTEFD_BACKEND_AUTO and the constants after it.
+     */
+    uint32_t backend;
+    /**
+     * The permission bits; 0 for the default: 0400, or 0600, 0500 or 0700 as the flags ask. The owner's read bit must
+     * be set, execute bits only with BYTEFD_EXECUTABLE.
+     */
+    uint32_t mode;
+    /**
+     * For scans: the pool that lends the file, NULL for a new file each time.
+     */
+    struct bytefd_pool *pool;
+} bytefd_wrap_options;
+
+/**
+ * What went wrong, filled by a function that fails and left alone by one that succeeds. Belongs to the caller; one
+ * object serves any number of calls, one after the other. 256 bytes, on every platform and in every version.
+ *
+ * ```c
+ * bytefd_error error;
+ * int fd = shm_wrap_buffer("hello", 5, NULL, &error);
+ * if (fd < 0)
+ *     fprintf(stderr, "%s: %s\n", error.op, error.message);
+ * ```
+ */
+typedef struct bytefd_error {
+    /**
+     * The function's return value again: a negative errno.
+     */
+    int code;
+    /**
+     * The step that failed: a system call ("memfd_create"), or the argument that was refused ("name").
+     */
+    char op[32];
+    /**
+     * One line that says what was asked and what was found. Without the step's name, without a newline. A long
+     * message is shortened in its middle.
+     */
+    char message[220];
+} bytefd_error;
+
+/**
+ * What scan_bytes calls: `fd` is lent for the duration of the call, `context` is the caller's own. Returns 0 to say
+ * that all went well.
+ *
+ * It may dup, map and reopen the descriptor and keep those; it may even close it. In C++ it may throw: the exception
+ * passes through scan_bytes, and the descriptor is closed. It must not leave by longjmp(3) or by ending the thread.
+ */
+typedef int (*bytefd_scan_fn)(int fd, void *context);
+
+/**
  * Which part of a file is mapped, and how. Start from BYTEFD_MAP_OPTIONS_INIT, which is the whole file for reading, as
  * is a NULL pointer. `size` works as in bytefd_wrap_options.
  *
@@ -210,88 +289,164 @@ typedef struct bytefd_map_options {
     uint32_t mode;
 } bytefd_map_options;
 
-/**
- * What went wrong, filled by a function that fails and left alone by one that succeeds. Belongs to the caller; one
- * object serves any number of calls, one after the other. 256 bytes, on every platform and in every version.
- *
- * ```c
- * bytefd_error error;
- * int fd = shm_wrap_buffer("hello", 5, NULL, &error);
- * if (fd < 0)
- *     fprintf(stderr, "%s: %s\n", error.op, error.message);
- * ```
- */
-typedef struct bytefd_error {
-    /**
-     * The function's return value again: a negative errno.
-     */
-    int code;
-    /**
-     * The step that failed: a system call ("memfd_create"), or the argument that was refused ("name").
-     */
-    char op[32];
-    /**
-     * One line that says what was asked and what was found. Without the step's name, without a newline. A long
-     * message is shortened in its middle.
-     */
-    char message[220];
-} bytefd_error;
-
-/**
- * What scan_bytes calls: `fd` is lent for the duration of the call, `context` is the caller's own. Returns 0 to say
- * that all went well.
- *
- * It may dup, map and reopen the descriptor and keep those; it may even close it. In C++ it may throw: the exception
- * passes through scan_bytes, and the descriptor is closed. It must not leave by longjmp(3) or by ending the thread.
- */
-typedef int (*bytefd_scan_fn)(int fd, void *context);
-
-/**
- * How a descriptor is made. Start from BYTEFD_WRAP_OPTIONS_INIT, which is all defaults, as is a NULL pointer.
- *
- * `size` lets the struct grow at its end: a library that knows more members takes the missing ones as 0; one that
- * knows fewer accepts what is 0 and answers -E2BIG otherwise. A size below this version's is -EINVAL.
- *
- * ```c
- * bytefd_wrap_options options = BYTEFD_WRAP_OPTIONS_INIT;
- * options.name = "upload";
- * options.flags = BYTEFD_READ_ONLY | BYTEFD_INHERIT;
- * int fd = shm_wrap_buffer("hello", 5, &options, NULL);
- * ```
- */
-typedef struct bytefd_wrap_options {
-    /**
-     * sizeof(bytefd_wrap_options).
-     */
-    size_t size;
-    /**
-     * A label that shows in /proc/self/fd and /proc/self/maps: 1 to 200 bytes without '/' and newline. Need not be
-     * unique. NULL is "bytefd".
-     */
-    const char *name;
-    /**
-     * BYTEFD_WRITABLE and the constants after it, or-ed. An unknown bit is -EINVAL, and so is BYTEFD_WRITABLE with
-     * BYTEFD_READ_ONLY or BYTEFD_SEAL_CONTENT.
-     */
-    uint32_t flags;
-    /**
-     * One of BYTEFD_BACKEND_AUTO and the constants after it.
-     */
-    uint32_t backend;
-    /**
-     * The permission bits; 0 for the default: 0400, or 0600, 0500 or 0700 as the flags ask. The owner's read bit must
-     * be set, execute bits only with BYTEFD_EXECUTABLE.
-     */
-    uint32_t mode;
-    /**
-     * For scans: the pool that lends the file, NULL for a new file each time.
-     */
-    struct bytefd_pool *pool;
-} bytefd_wrap_options;
-
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
+
+/**
+ * Copies `len` bytes from `buf` into a new file and returns its descriptor, which the caller owns and closes.
+ *
+ * What is returned with default options: a regular file of exactly `len` bytes (0 is fine), offset 0, link count 0,
+ * mode 0400, close-on-exec; sealed against writing, growing, shrinking and further seals, and against execution where
+ * the kernel can (Linux 6.3). Every PROT_READ mapping works on it, shared or private. The content lives as long as any
+ * duplicate, mapping or receiver of the descriptor. Where there is no memfd the file cannot be sealed: then the
+ * description is read-only instead. Descriptors 0, 1 and 2 are never returned.
+ *
+ * Reads `buf` only during the call. Any thread may call it at any time.
+ *
+ * Returns the descriptor, or a negative errno, with nothing left behind:
+ * - -EINVAL: `buf` is NULL with a `len` above 0, `len` is above PTRDIFF_MAX, or options that are unknown or contradict
+ *   each other.
+ * - -E2BIG: the options have members that this version does not know.
+ * - -EFAULT: `buf` is not all readable memory.
+ * - -EFBIG: `len` is above RLIMIT_FSIZE. (No SIGXFSZ is raised.)
+ * - -ENOSPC: the file system behind the chosen backend is full.
+ * - -EMFILE, -ENFILE, -ENOMEM: no descriptors or memory left.
+ * - -ENOENT: /proc is not mounted, and the options or the host need it to open the file read-only.
+ * - what the system call in `error->op` answered.
+ *
+ * ```c
+ * int fd = shm_wrap_buffer("hello", 5, NULL, NULL);
+ * if (fd >= 0)
+ *     close(fd);
+ * ```
+ */
+int shm_wrap_buffer(const void *buf,
+                    size_t len,
+                    const struct bytefd_wrap_options *options,
+                    struct bytefd_error *error);
+
+/**
+ * shm_wrap_buffer for content that lies in several places: the file holds the `count` segments in their order. Any
+ * count; a segment of length 0 is skipped. `iov` may be NULL only with `count` 0.
+ *
+ * ```c
+ * struct iovec parts[2] = {{"head", 4}, {"body", 4}};
+ * int fd = bytefd_wrap_iov(parts, 2, NULL, NULL);
+ * ```
+ */
+int bytefd_wrap_iov(const struct iovec *iov,
+                    size_t count,
+                    const struct bytefd_wrap_options *options,
+                    struct bytefd_error *error);
+
+/**
+ * Opens the regular file behind `fd` again and returns a new descriptor, which the caller owns: read-only, with an
+ * offset of its own at 0, close-on-exec. A dup(2) shares its offset with the original; this does not. `fd` stays open.
+ *
+ * It is no protection by itself: whoever holds it can open the file read-write through /proc again, as far as the
+ * file's mode allows. Only seals protect.
+ *
+ * Returns the descriptor, or a negative errno: -EBADF, -EINVAL if it is not a regular file, -ENOENT where /proc is not
+ * mounted, -EACCES if the file's mode forbids reading, and open(2)'s own.
+ *
+ * ```c
+ * int fd = shm_wrap_buffer("hello", 5, NULL, NULL);
+ * int other = bytefd_reopen(fd, NULL);
+ * ```
+ */
+int bytefd_reopen(int fd,
+                  struct bytefd_error *error);
+
+/**
+ * Writes the text "/proc/self/fd/N" for `fd` with its final NUL to `buf`, for code that takes only a path. 32 bytes
+ * are always enough.
+ *
+ * The path names the descriptor for this process and as long as it is open; opening it gives a description with an
+ * offset of its own. A child process finds it under the same path if it inherits the descriptor (BYTEFD_INHERIT). Code
+ * that resolves the link first (SQLite does) or opens with O_NOFOLLOW finds nothing there. With a backend other than
+ * memfd, give it to no code that resolves the link and opens the result: somebody else can make a file of that name.
+ *
+ * Returns 0, or a negative errno with `buf` untouched: -EBADF, -EINVAL if `buf` is NULL, -ERANGE if `len` is too small.
+ *
+ * ```c
+ * char path[32];
+ * int fd = shm_wrap_buffer("hello", 5, NULL, NULL);
+ * if (fd >= 0 && bytefd_path(fd, path, sizeof path, NULL) == 0)
+ *     puts(path);
+ * ```
+ */
+int bytefd_path(int fd,
+                char *buf,
+                size_t len,
+                struct bytefd_error *error);
+
+/**
+ * Lends a descriptor that holds `len` bytes from `buf` to the function `scan`, and closes it afterwards. The
+ * descriptor is as shm_wrap_buffer makes it with these options: a new file for every call, so nothing of one scan
+ * can ever show in another.
+ *
+ * The descriptor is closed exactly once, whatever the function does. If it closed the number itself, and the number
+ * stands for another file by then, that is left alone. Any thread may call this at any time, also from within `scan`.
+ *
+ * Returns 0 when `scan` returned 0. When it returned anything else: -ECANCELED, with op "callback" and the value in the
+ * message. When there is no descriptor to lend, `scan` is not called, and the answer is shm_wrap_buffer's; -EINVAL if
+ * `scan` is NULL; -EOPNOTSUPP if options->pool is not NULL.
+ *
+ * ```c
+ * static int print_size(int fd, void *context)
+ * {
+ *     struct stat st;
+ *     (void)context;
+ *     if (fstat(fd, &st) < 0)
+ *         return 1;
+ *     printf("%lld bytes\n", (long long)st.st_size);
+ *     return 0;
+ * }
+ *
+ * int example(void)
+ * {
+ *     return scan_bytes("hello", 5, print_size, NULL, NULL, NULL);
+ * }
+ * ```
+ */
+int scan_bytes(const void *buf,
+               size_t len,
+               bytefd_scan_fn scan,
+               void *context,
+               const struct bytefd_wrap_options *options,
+               struct bytefd_error *error);
+
+/**
+ * scan_bytes in two steps, for languages whose callbacks do not cross C well.
+ *
+ * Returns the descriptor, which stays the library's, and writes to `*scan` what bytefd_scan_end takes. On failure a
+ * negative errno as scan_bytes, with `*scan` untouched; -EINVAL if `scan` is NULL.
+ *
+ * ```c
+ * bytefd_scan *scan;
+ * int fd = bytefd_scan_begin("hello", 5, NULL, &scan, NULL);
+ * if (fd >= 0) {
+ *     lseek(fd, 0, SEEK_END);
+ *     bytefd_scan_end(scan);
+ * }
+ * ```
+ */
+int bytefd_scan_begin(const void *buf,
+                      size_t len,
+                      const struct bytefd_wrap_options *options,
+                      struct bytefd_scan **scan,
+                      struct bytefd_error *error);
+
+/**
+ * Ends the loan and frees `scan`: the descriptor is closed, unless the borrower has closed it already. NULL is fine.
+ * Always returns 0.
+ *
+ * ```c
+ * bytefd_scan_end(NULL);
+ * ```
+ */
+int bytefd_scan_end(struct bytefd_scan *scan);
 
 /**
  * Maps the file at `path` and writes the map to `*map`; the caller ends it with bytefd_map_close. No descriptor stays
@@ -383,161 +538,6 @@ int bytefd_map_flush(const struct bytefd_map *map,
  * ```
  */
 int bytefd_map_close(struct bytefd_map *map);
-
-/**
- * Lends a descriptor that holds `len` bytes from `buf` to the function `scan`, and closes it afterwards. The
- * descriptor is as shm_wrap_buffer makes it with these options: a new file for every call, so nothing of one scan
- * can ever show in another.
- *
- * The descriptor is closed exactly once, whatever the function does. If it closed the number itself, and the number
- * stands for another file by then, that is left alone. Any thread may call this at any time, also from within `scan`.
- *
- * Returns 0 when `scan` returned 0. When it returned anything else: -ECANCELED, with op "callback" and the value in the
- * message. When there is no descriptor to lend, `scan` is not called, and the answer is shm_wrap_buffer's; -EINVAL if
- * `scan` is NULL; -EOPNOTSUPP if options->pool is not NULL.
- *
- * ```c
- * static int print_size(int fd, void *context)
- * {
- *     struct stat st;
- *     (void)context;
- *     if (fstat(fd, &st) < 0)
- *         return 1;
- *     printf("%lld bytes\n", (long long)st.st_size);
- *     return 0;
- * }
- *
- * int example(void)
- * {
- *     return scan_bytes("hello", 5, print_size, NULL, NULL, NULL);
- * }
- * ```
- */
-int scan_bytes(const void *buf,
-               size_t len,
-               bytefd_scan_fn scan,
-               void *context,
-               const struct bytefd_wrap_options *options,
-               struct bytefd_error *error);
-
-/**
- * scan_bytes in two steps, for languages whose callbacks do not cross C well.
- *
- * Returns the descriptor, which stays the library's, and writes to `*scan` what bytefd_scan_end takes. On failure a
- * negative errno as scan_bytes, with `*scan` untouched; -EINVAL if `scan` is NULL.
- *
- * ```c
- * bytefd_scan *scan;
- * int fd = bytefd_scan_begin("hello", 5, NULL, &scan, NULL);
- * if (fd >= 0) {
- *     lseek(fd, 0, SEEK_END);
- *     bytefd_scan_end(scan);
- * }
- * ```
- */
-int bytefd_scan_begin(const void *buf,
-                      size_t len,
-                      const struct bytefd_wrap_options *options,
-                      struct bytefd_scan **scan,
-                      struct bytefd_error *error);
-
-/**
- * Ends the loan and frees `scan`: the descriptor is closed, unless the borrower has closed it already. NULL is fine.
- * Always returns 0.
- *
- * ```c
- * bytefd_scan_end(NULL);
- * ```
- */
-int bytefd_scan_end(struct bytefd_scan *scan);
-
-/**
- * Copies `len` bytes from `buf` into a new file and returns its descriptor, which the caller owns and closes.
- *
- * What is returned with default options: a regular file of exactly `len` bytes (0 is fine), offset 0, link count 0,
- * mode 0400, close-on-exec; sealed against writing, growing, shrinking and further seals, and against execution where
- * the kernel can (Linux 6.3). Every PROT_READ mapping works on it, shared or private. The content lives as long as any
- * duplicate, mapping or receiver of the descriptor. Where there is no memfd the file cannot be sealed: then the
- * description is read-only instead. Descriptors 0, 1 and 2 are never returned.
- *
- * Reads `buf` only during the call. Any thread may call it at any time.
- *
- * Returns the descriptor, or a negative errno, with nothing left behind:
- * - -EINVAL: `buf` is NULL with a `len` above 0, `len` is above PTRDIFF_MAX, or options that are unknown or contradict
- *   each other.
- * - -E2BIG: the options have members that this version does not know.
- * - -EFAULT: `buf` is not all readable memory.
- * - -EFBIG: `len` is above RLIMIT_FSIZE. (No SIGXFSZ is raised.)
- * - -ENOSPC: the file system behind the chosen backend is full.
- * - -EMFILE, -ENFILE, -ENOMEM: no descriptors or memory left.
- * - -ENOENT: /proc is not mounted, and the options or the host need it to open the file read-only.
- * - what the system call in `error->op` answered.
- *
- * ```c
- * int fd = shm_wrap_buffer("hello", 5, NULL, NULL);
- * if (fd >= 0)
- *     close(fd);
- * ```
- */
-int shm_wrap_buffer(const void *buf,
-                    size_t len,
-                    const struct bytefd_wrap_options *options,
-                    struct bytefd_error *error);
-
-/**
- * shm_wrap_buffer for content that lies in several places: the file holds the `count` segments in their order. Any
- * count; a segment of length 0 is skipped. `iov` may be NULL only with `count` 0.
- *
- * ```c
- * struct iovec parts[2] = {{"head", 4}, {"body", 4}};
- * int fd = bytefd_wrap_iov(parts, 2, NULL, NULL);
- * ```
- */
-int bytefd_wrap_iov(const struct iovec *iov,
-                    size_t count,
-                    const struct bytefd_wrap_options *options,
-                    struct bytefd_error *error);
-
-/**
- * Opens the regular file behind `fd` again and returns a new descriptor, which the caller owns: read-only, with an
- * offset of its own at 0, close-on-exec. A dup(2) shares its offset with the original; this does not. `fd` stays open.
- *
- * It is no protection by itself: whoever holds it can open the file read-write through /proc again, as far as the
- * file's mode allows. Only seals protect.
- *
- * Returns the descriptor, or a negative errno: -EBADF, -EINVAL if it is not a regular file, -ENOENT where /proc is not
- * mounted, -EACCES if the file's mode forbids reading, and open(2)'s own.
- *
- * ```c
- * int fd = shm_wrap_buffer("hello", 5, NULL, NULL);
- * int other = bytefd_reopen(fd, NULL);
- * ```
- */
-int bytefd_reopen(int fd,
-                  struct bytefd_error *error);
-
-/**
- * Writes the text "/proc/self/fd/N" for `fd` with its final NUL to `buf`, for code that takes only a path. 32 bytes
- * are always enough.
- *
- * The path names the descriptor for this process and as long as it is open; opening it gives a description with an
- * offset of its own. A child process finds it under the same path if it inherits the descriptor (BYTEFD_INHERIT). Code
- * that resolves the link first (SQLite does) or opens with O_NOFOLLOW finds nothing there. With a backend other than
- * memfd, give it to no code that resolves the link and opens the result: somebody else can make a file of that name.
- *
- * Returns 0, or a negative errno with `buf` untouched: -EBADF, -EINVAL if `buf` is NULL, -ERANGE if `len` is too small.
- *
- * ```c
- * char path[32];
- * int fd = shm_wrap_buffer("hello", 5, NULL, NULL);
- * if (fd >= 0 && bytefd_path(fd, path, sizeof path, NULL) == 0)
- *     puts(path);
- * ```
- */
-int bytefd_path(int fd,
-                char *buf,
-                size_t len,
-                struct bytefd_error *error);
 
 #ifdef __cplusplus
 }  // extern "C"

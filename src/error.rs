@@ -4,6 +4,13 @@ use std::fmt;
 use std::io;
 
 /// The result of every fallible function of this crate.
+///
+/// ```
+/// fn wrapped() -> bytefd::Result<std::os::fd::OwnedFd> {
+///     bytefd::wrap(b"hello")
+/// }
+/// # wrapped().unwrap();
+/// ```
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// A failed call: which step failed, with which errno, and one line that says what was asked and what was found.
@@ -33,16 +40,29 @@ impl Error {
 
     /// The step that failed: a system call (`"memfd_create"`), or the argument that was refused (`"name"`).
     /// At most 31 bytes.
+    ///
+    /// ```
+    /// assert_eq!(bytefd::WrapOptions::new().name("a/b").wrap(b"").unwrap_err().op(), "name");
+    /// ```
     pub fn op(&self) -> &'static str {
         self.op
     }
 
     /// The errno value, always positive.
+    ///
+    /// ```
+    /// assert_eq!(bytefd::WrapOptions::new().name("a/b").wrap(b"").unwrap_err().errno(), libc::EINVAL);
+    /// ```
     pub fn errno(&self) -> i32 {
         self.errno
     }
 
     /// The explanation without the step's name.
+    ///
+    /// ```
+    /// let error = bytefd::WrapOptions::new().mode(0o200).wrap(b"").unwrap_err();
+    /// assert_eq!(error.message(), "0200 does not let the owner read");
+    /// ```
     pub fn message(&self) -> &str {
         &self.message
     }

@@ -66,7 +66,7 @@ pub unsafe extern "C" fn bytefd_wrap_iov(
     boundary(error, || {
         // SAFETY: the header asks for `count` valid segments at `iov`, and for valid options.
         let (segments, options) = unsafe { (segments(iov, count)?, wrap_options(options, Purpose::Wrap)?) };
-        Ok(options.wrap_vectored(segments)?.into_raw_fd())
+        Ok(options.wrap_vectored(&segments)?.into_raw_fd())
     })
 }
 
@@ -152,19 +152,22 @@ pub(super) unsafe fn bytes<'a>(buf: *const c_void, len: usize) -> Result<&'a [u8
 
 /// # Safety
 /// `iov` points to `count` segments, each of readable bytes, or is NULL.
-unsafe fn segments<'a>(iov: *const libc::iovec, count: usize) -> Result<&'a [IoSlice<'a>]> {
+unsafe fn segments<'a>(iov: *const libc::iovec, count: usize) -> Result<Vec<IoSlice<'a>>> {
     if count == 0 {
-        return Ok(&[]);
+        return Ok(Vec::new());
     }
     if iov.is_null() || count > isize::MAX as usize / size_of::<libc::iovec>() {
         return Err(Error::new("iov", libc::EINVAL, format_args!("iov is {iov:p} with {count} segments")));
     }
     // SAFETY: not NULL and not too many; the caller vouches for the segments.
-    for (index, segment) in unsafe { std::slice::from_raw_parts(iov, count) }.iter().enumerate() {
-        // SAFETY: the caller vouches for the bytes.
-        unsafe { bytes(segment.iov_base, segment.iov_len) }
-            .map_err(|error| Error::new("iov", error.errno(), format_args!("segment {index}: {}", error.message())))?;
-    }
-    // SAFETY: IoSlice has the layout of struct iovec. A NULL base has length 0 here, and is passed to the kernel only.
-    Ok(unsafe { std::slice::from_raw_parts(iov.cast(), count) })
+    let segments = unsafe { std::slice::from_raw_parts(iov, count) }.iter().enumerate();
+    segments
+        .map(|(index, segment)| {
+            // SAFETY: the caller vouches for the bytes.
+            let bytes = unsafe { bytes(segment.iov_base, segment.iov_len) };
+            let named =
+                |error: Error| Error::new("iov", error.errno(), format_args!("segment {index}: {}", error.message()));
+            bytes.map(IoSlice::new).map_err(named)
+        })
+        .collect()
 }
