@@ -1,0 +1,28 @@
+//! The exported functions as a stranger uses them: the freshly built shared library, the real kernel, real clients.
+//!
+//! `cargo test --test suite [NAME]` runs the tests; afterwards the process must hold no descriptor, mapping or name in
+//! /dev/shm that it did not hold before. A test marked `alone` runs in a process of its own, because it changes limits,
+//! system call filters or mounts for good.
+//!
+//! `BYTEFD_TEST_HOST=no-memfd` (or another name in `support::hosts`) runs the same tests on a host that lacks something.
+
+mod faults;
+mod header;
+mod map;
+mod rust;
+mod scan;
+mod support;
+mod wrap;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    support::run(&[
+        ("wrap", wrap::TESTS),
+        ("scan", scan::TESTS),
+        ("map", map::TESTS),
+        ("faults", faults::TESTS),
+        ("header", header::TESTS),
+        ("rust", rust::TESTS),
+    ])
+}

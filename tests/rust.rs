@@ -1,0 +1,153 @@
+//! What Rust programs see beyond the C functions: closures, slices, ranges, errors.
+
+use std::io::{IoSlice, Read};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use bytefd::{Access, Backend, Flush, MapOptions, WrapOptions};
+
+use crate::tests;
+
+tests![
+    a_scan_returns_what_its_closure_returns,
+    a_panic_in_a_closure_closes_the_descriptor_and_goes_on,
+    scans_nest_and_borrow,
+    wrapped_files_read_like_any_other,
+    segments_make_one_file,
+    a_map_gives_its_bytes,
+    a_private_map_keeps_its_stores,
+    ranges_of_every_kind_are_checked,
+    errors_convert_and_keep_their_text,
+    handles_cross_threads,
+];
+
+/// Device and inode, which tell whether a number still stands for the same file.
+fn identity(fd: i32) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = std::fs::metadata(format!("/proc/self/fd/{fd}")).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+fn a_scan_returns_what_its_closure_returns() {
+    let length = bytefd::scan(b"hello", |fd| std::fs::read(bytefd::path(fd)).unwrap().len()).unwrap();
+    assert_eq!(length, 5);
+    let failed: Result<(), &str> = bytefd::scan(b"hello", |_| Err("no")).unwrap();
+    assert_eq!(failed, Err("no"));
+}
+
+fn a_panic_in_a_closure_closes_the_descriptor_and_goes_on() {
+    let mut lent = (0, None);
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        bytefd::scan(b"hello", |fd| {
+            lent = (fd.as_raw_fd(), identity(fd.as_raw_fd()));
+            std::panic::resume_unwind(Box::new("from the closure"));
+        })
+    }));
+    assert_eq!(*panic.unwrap_err().downcast::<&str>().unwrap(), "from the closure");
+    assert!(lent.1.is_some());
+    assert_ne!(identity(lent.0), lent.1);
+}
+
+fn scans_nest_and_borrow() {
+    let mut seen = Vec::new();
+    bytefd::scan(b"outer", |outer: BorrowedFd| {
+        bytefd::scan(b"inner", |inner| seen.push(std::fs::read(bytefd::path(inner)).unwrap())).unwrap();
+        seen.push(std::fs::read(bytefd::path(outer)).unwrap());
+    })
+    .unwrap();
+    assert_eq!(seen, [b"inner", b"outer"]);
+}
+
+fn wrapped_files_read_like_any_other() {
+    for backend in [Backend::Auto, Backend::Shm, Backend::TmpFile] {
+        let fd: OwnedFd = WrapOptions::new().backend(backend).wrap(b"hello").unwrap();
+        let other = bytefd::reopen(&fd).unwrap();
+        for fd in [fd, other] {
+            let mut text = String::new();
+            std::fs::File::from(fd).read_to_string(&mut text).unwrap();
+            assert_eq!(text, "hello");
+        }
+    }
+}
+
+fn segments_make_one_file() {
+    let segments = [IoSlice::new(b"he"), IoSlice::new(b""), IoSlice::new(b"llo")];
+    let fd = WrapOptions::new().wrap_vectored(&segments).unwrap();
+    assert_eq!(std::fs::read(bytefd::path(&fd)).unwrap(), b"hello");
+}
+
+fn a_map_gives_its_bytes() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let mut map = MapOptions::new().access(Access::Write).create(true).file_size(6000).open(&path).unwrap();
+    assert_eq!((map.len(), map.is_empty(), map.access()), (6000, false, Access::Write));
+    // SAFETY: only this test uses the file.
+    unsafe { map.as_mut_slice() }.unwrap()[5000..5005].copy_from_slice(b"hello");
+    map.flush(5000..5005, Flush::Sync).unwrap();
+    map.close().unwrap();
+
+    let mut map = MapOptions::new().offset(5000).length(5).open(&path).unwrap();
+    // SAFETY: as above.
+    unsafe {
+        assert_eq!(map.as_slice(), b"hello");
+        assert!(map.as_mut_slice().is_none(), "for reading only");
+    }
+}
+
+fn a_private_map_keeps_its_stores() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    std::fs::write(&path, b"hello").unwrap();
+    let mut map = MapOptions::new().access(Access::Private).open(&path).unwrap();
+    // SAFETY: only this test uses the file.
+    unsafe { map.as_mut_slice() }.unwrap()[0] = b'J';
+    assert_eq!(std::fs::read(&path).unwrap(), b"hello");
+}
+
+fn ranges_of_every_kind_are_checked() {
+    let map = MapOptions::new().open("/etc/passwd").unwrap();
+    let length = map.len();
+    for result in [
+        map.flush(.., Flush::Sync),
+        map.flush(..length, Flush::Async),
+        map.flush(..=length - 1, Flush::Sync),
+        map.flush(length.., Flush::Sync),
+        map.flush(1..1, Flush::Sync),
+    ] {
+        result.unwrap();
+    }
+    #[expect(clippy::reversed_empty_ranges, reason = "is what is tested")]
+    let outside = [
+        map.flush(..length + 1, Flush::Sync),
+        map.flush(..=length, Flush::Sync),
+        map.flush(..=usize::MAX, Flush::Sync),
+        map.flush(length + 1.., Flush::Sync),
+        map.flush(2..1, Flush::Sync),
+    ];
+    for result in outside {
+        let error = result.unwrap_err();
+        assert_eq!((error.errno(), error.op()), (libc::EINVAL, "range"));
+        assert!(error.message().contains(&length.to_string()), "{error}");
+    }
+}
+
+fn errors_convert_and_keep_their_text() {
+    let error = MapOptions::new().open("/no/such/file").unwrap_err();
+    let text = error.to_string();
+    assert_eq!(error.errno(), libc::ENOENT);
+    let error = std::io::Error::from(error);
+    assert_eq!((error.kind(), error.to_string()), (std::io::ErrorKind::NotFound, text));
+    assert!(error.get_ref().unwrap().is::<bytefd::Error>());
+
+    let error = WrapOptions::new().name(b"a\0b".to_vec()).wrap(b"").unwrap_err();
+    assert_eq!((error.errno(), error.op()), (libc::EINVAL, "name"));
+}
+
+fn handles_cross_threads() {
+    let map = MapOptions::new().open("/etc/passwd").unwrap();
+    let lent = WrapOptions::new().scan_begin(b"hello").unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| assert!(!map.is_empty()));
+        scope.spawn(|| assert_eq!(std::fs::read(bytefd::path(lent.as_fd())).unwrap(), b"hello"));
+    });
+    std::thread::spawn(move || (drop(map), drop(lent))).join().unwrap();
+}

@@ -1,0 +1,161 @@
+//! The shared library as the header describes it, declared anew: what the crate believes of itself is not used here.
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::path::PathBuf;
+use std::ptr::null;
+use std::sync::OnceLock;
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Error {
+    pub code: c_int,
+    pub op: [c_char; 32],
+    pub message: [c_char; 220],
+}
+
+impl Error {
+    /// Filled with something that no call would leave.
+    pub fn untouched() -> Error {
+        Error { code: 77, op: [b'?' as c_char; 32], message: [b'?' as c_char; 220] }
+    }
+
+    pub fn is_untouched(&self) -> bool {
+        self.code == 77 && self.op.iter().chain(&self.message).all(|c| *c == b'?' as c_char)
+    }
+
+    pub fn op(&self) -> &str {
+        text(&self.op)
+    }
+
+    pub fn message(&self) -> &str {
+        text(&self.message)
+    }
+}
+
+fn text(field: &[c_char]) -> &str {
+    assert!(field.contains(&0), "a text without a NUL");
+    // SAFETY: there is a NUL in the field.
+    unsafe { CStr::from_ptr(field.as_ptr()) }.to_str().expect("UTF-8")
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct WrapOptions {
+    pub size: usize,
+    pub name: *const c_char,
+    pub flags: u32,
+    pub backend: u32,
+    pub mode: u32,
+    pub pool: *mut c_void,
+}
+
+impl Default for WrapOptions {
+    fn default() -> Self {
+        Self { size: size_of::<Self>(), name: null(), flags: 0, backend: 0, mode: 0, pool: std::ptr::null_mut() }
+    }
+}
+
+pub const WRITABLE: u32 = 1;
+pub const READ_ONLY: u32 = 2;
+pub const EXECUTABLE: u32 = 4;
+pub const INHERIT: u32 = 8;
+pub const SEAL_CONTENT: u32 = 16;
+pub const TRUST_CALLBACK: u32 = 32;
+
+pub const AUTO: u32 = 0;
+pub const MEMFD: u32 = 1;
+pub const SHM: u32 = 2;
+pub const TMPFILE: u32 = 3;
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct MapOptions {
+    pub size: usize,
+    pub offset: u64,
+    pub length: usize,
+    pub file_size: u64,
+    pub access: u32,
+    pub flags: u32,
+    pub mode: u32,
+}
+
+impl Default for MapOptions {
+    fn default() -> Self {
+        Self { size: size_of::<Self>(), offset: 0, length: 0, file_size: 0, access: 0, flags: 0, mode: 0 }
+    }
+}
+
+pub const READ: u32 = 0;
+pub const WRITE: u32 = 1;
+pub const PRIVATE: u32 = 2;
+
+pub const CREATE: u32 = 1;
+pub const EXECUTE: u32 = 2;
+pub const POPULATE: u32 = 4;
+pub const LOCK: u32 = 8;
+pub const NO_RESERVE: u32 = 32;
+pub const BEYOND_EOF: u32 = 64;
+pub const NO_FORK: u32 = 256;
+
+pub const SYNC: u32 = 0;
+pub const ASYNC: u32 = 1;
+
+pub type ScanFn = Option<unsafe extern "C" fn(c_int, *mut c_void) -> c_int>;
+
+/// The functions of the library.
+pub struct Abi {
+    pub shm_wrap_buffer: unsafe extern "C" fn(*const c_void, usize, *const WrapOptions, *mut Error) -> c_int,
+    pub wrap_iov: unsafe extern "C" fn(*const libc::iovec, usize, *const WrapOptions, *mut Error) -> c_int,
+    pub reopen: unsafe extern "C" fn(c_int, *mut Error) -> c_int,
+    pub path: unsafe extern "C" fn(c_int, *mut c_char, usize, *mut Error) -> c_int,
+    pub scan_bytes:
+        unsafe extern "C" fn(*const c_void, usize, ScanFn, *mut c_void, *const WrapOptions, *mut Error) -> c_int,
+    pub scan_begin:
+        unsafe extern "C" fn(*const c_void, usize, *const WrapOptions, *mut *mut c_void, *mut Error) -> c_int,
+    pub scan_end: unsafe extern "C" fn(*mut c_void) -> c_int,
+    pub map_file: unsafe extern "C" fn(*const c_char, *const MapOptions, *mut *mut c_void, *mut Error) -> c_int,
+    pub map_data: unsafe extern "C" fn(*const c_void) -> *mut u8,
+    pub map_length: unsafe extern "C" fn(*const c_void) -> usize,
+    pub map_flush: unsafe extern "C" fn(*const c_void, usize, usize, u32, *mut Error) -> c_int,
+    pub map_close: unsafe extern "C" fn(*mut c_void) -> c_int,
+}
+
+/// The shared library that was built together with this program: the one beside it. The one a folder above can be older.
+pub fn library_path() -> PathBuf {
+    std::env::current_exe().expect("this program's path").with_file_name("libbytefd.so")
+}
+
+/// Loads the library once.
+pub fn load() -> &'static Abi {
+    static ABI: OnceLock<Abi> = OnceLock::new();
+    ABI.get_or_init(|| {
+        let path = library_path();
+        // SAFETY: our library has no initialisers; it is never unloaded.
+        let library = unsafe { libloading::Library::new(&path) }.expect("the shared library beside this program");
+        let library: &'static libloading::Library = Box::leak(Box::new(library));
+        // SAFETY: the types are those of the header.
+        unsafe {
+            Abi {
+                shm_wrap_buffer: symbol(library, "shm_wrap_buffer"),
+                wrap_iov: symbol(library, "bytefd_wrap_iov"),
+                reopen: symbol(library, "bytefd_reopen"),
+                path: symbol(library, "bytefd_path"),
+                scan_bytes: symbol(library, "scan_bytes"),
+                scan_begin: symbol(library, "bytefd_scan_begin"),
+                scan_end: symbol(library, "bytefd_scan_end"),
+                map_file: symbol(library, "map_file"),
+                map_data: symbol(library, "bytefd_map_data"),
+                map_length: symbol(library, "bytefd_map_length"),
+                map_flush: symbol(library, "bytefd_map_flush"),
+                map_close: symbol(library, "bytefd_map_close"),
+            }
+        }
+    })
+}
+
+/// # Safety
+/// `T` is the type of the symbol.
+unsafe fn symbol<T: Copy>(library: &'static libloading::Library, name: &str) -> T {
+    // SAFETY: the caller vouches for the type.
+    *unsafe { library.get::<T>(name.as_bytes()) }.unwrap_or_else(|error| panic!("{name}: {error}"))
+}

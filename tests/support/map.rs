@@ -1,0 +1,153 @@
+//! Maps in tests: made through the library, looked at through the kernel, closed when dropped.
+
+use std::ffi::{CString, c_void};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::ptr::without_provenance_mut;
+
+use super::abi::{self, Error, MapOptions};
+use super::fd::{Failure, result};
+
+/// A bytefd_map.
+#[derive(Debug)]
+pub struct Map(*mut c_void);
+
+// SAFETY: the header lets any number of threads use one map.
+unsafe impl Send for Map {}
+// SAFETY: as above.
+unsafe impl Sync for Map {}
+
+/// map_file. A failure must leave the out-pointer alone.
+pub fn map(path: impl AsRef<Path>, options: &MapOptions) -> Result<Map, Failure> {
+    map_raw(path.as_ref(), options)
+}
+
+/// map_file of the whole file.
+pub fn map_with(path: impl AsRef<Path>, access: u32, flags: u32) -> Result<Map, Failure> {
+    map(path, &MapOptions { access, flags, ..MapOptions::default() })
+}
+
+/// map_file with whatever stands at `options`.
+pub fn map_raw(path: &Path, options: *const MapOptions) -> Result<Map, Failure> {
+    let path = CString::new(path.as_os_str().as_bytes()).expect("a path without NUL");
+    let untouched: *mut c_void = without_provenance_mut(0x5555);
+    let (mut out, mut error) = (untouched, Error::untouched());
+    // SAFETY: a string, options or NULL, and two writable objects.
+    let status = unsafe { (abi::load().map_file)(path.as_ptr(), options, &mut out, &mut error) };
+    match result(status, &error) {
+        Ok(status) => {
+            assert_eq!(status, 0, "success is 0");
+            assert!(out != untouched && !out.is_null());
+            Ok(Map(out))
+        }
+        Err(failure) => {
+            assert_eq!(out, untouched, "failure must leave the out-pointer alone");
+            Err(failure)
+        }
+    }
+}
+
+impl Map {
+    pub fn data(&self) -> *mut u8 {
+        // SAFETY: a live map.
+        unsafe { (abi::load().map_data)(self.0) }
+    }
+
+    pub fn length(&self) -> usize {
+        // SAFETY: a live map.
+        unsafe { (abi::load().map_length)(self.0) }
+    }
+
+    /// A copy of all bytes.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.part(0, self.length())
+    }
+
+    /// A copy of some bytes, for maps that end where no file is.
+    pub fn part(&self, start: usize, length: usize) -> Vec<u8> {
+        assert!(start + length <= self.length());
+        let mut bytes = vec![0; length];
+        // SAFETY: within the map, read by the kernel's rules; the tests that call this leave the file long enough.
+        unsafe { std::ptr::copy(self.data().add(start), bytes.as_mut_ptr(), length) };
+        bytes
+    }
+
+    /// Stores bytes at an offset of the map.
+    pub fn store(&self, at: usize, bytes: &[u8]) {
+        assert!(at + bytes.len() <= self.length());
+        // SAFETY: within the map, which is writable in the tests that call this.
+        unsafe { std::ptr::copy(bytes.as_ptr(), self.data().add(at), bytes.len()) };
+    }
+
+    /// bytefd_map_flush.
+    pub fn flush(&self, offset: usize, length: usize, how: u32) -> Result<(), Failure> {
+        let mut error = Error::untouched();
+        // SAFETY: a live map and a writable error.
+        let status = unsafe { (abi::load().map_flush)(self.0, offset, length, how, &mut error) };
+        result(status, &error).map(|status| assert_eq!(status, 0, "success is 0"))
+    }
+
+    /// What /proc/self/smaps says about the mapping that begins at or before the first byte.
+    pub fn region(&self) -> Region {
+        let smaps = std::fs::read_to_string("/proc/self/smaps").expect("/proc is mounted");
+        let (address, mut lines) = (self.data().addr(), smaps.lines());
+        let head = lines.find(|line| range(line).is_some_and(|(start, end)| start <= address && address < end));
+        let head = head.expect("the map is a mapping of this process").to_string();
+        let fields = lines.take_while(|line| range(line).is_none()).map(String::from).collect();
+        Region { head, fields }
+    }
+}
+
+impl Drop for Map {
+    fn drop(&mut self) {
+        // SAFETY: the map is not used again.
+        assert_eq!(unsafe { (abi::load().map_close)(self.0) }, 0);
+    }
+}
+
+/// An entry of /proc/self/smaps.
+pub struct Region {
+    head: String,
+    fields: Vec<String>,
+}
+
+impl Region {
+    /// "rw-s" and the like.
+    pub fn permissions(&self) -> &str {
+        self.head.split(' ').nth(1).expect("permissions")
+    }
+
+    /// "Rss", "Locked" and the like, in bytes.
+    pub fn bytes(&self, field: &str) -> usize {
+        let value = self.field(field).trim().strip_suffix(" kB").expect("a size");
+        value.parse::<usize>().expect("a number") * 1024
+    }
+
+    /// Whether the kernel set this two-letter flag, "VmFlags" in proc(5).
+    pub fn has_flag(&self, flag: &str) -> bool {
+        self.field("VmFlags").split_whitespace().any(|set| set == flag)
+    }
+
+    fn field(&self, name: &str) -> &str {
+        let mut fields = self.fields.iter().filter_map(|line| line.split_once(':'));
+        fields.find(|(key, _)| *key == name).expect("a field of that name").1
+    }
+}
+
+/// The addresses at the start of an entry's first line.
+fn range(line: &str) -> Option<(usize, usize)> {
+    let (start, end) = line.split_once(' ')?.0.split_once('-')?;
+    Some((usize::from_str_radix(start, 16).ok()?, usize::from_str_radix(end, 16).ok()?))
+}
+
+/// Whether this process has a mapping of the file.
+pub fn is_mapped(path: &Path) -> bool {
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("/proc is mounted");
+    maps.lines().any(|line| line.ends_with(path.to_str().expect("a UTF-8 path")))
+}
+
+/// Bytes in a page.
+pub fn page_size() -> usize {
+    // SAFETY: no preconditions.
+    unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
+}

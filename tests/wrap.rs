@@ -1,0 +1,506 @@
+//! shm_wrap_buffer and its relatives: what a descriptor promises, for every backend and flag.
+
+use std::ffi::{CString, c_char};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::ptr::{null, null_mut};
+
+use crate::support::abi::{self, *};
+use crate::support::fd::*;
+use crate::support::hosts::{can_forbid_execution, has_memfd};
+use crate::tests;
+
+tests![
+    a_default_descriptor_keeps_every_promise,
+    every_length_around_pages_and_none_is_exact,
+    every_read_mapping_works_and_ends_in_zeros,
+    content_lives_as_long_as_a_duplicate_or_mapping,
+    nobody_can_change_or_unseal_it,
+    writable_is_unsealed_and_can_be_sealed_later,
+    read_only_is_an_o_rdonly_description,
+    executable_has_mode_0500_and_no_seal_against_it,
+    inherit_clears_close_on_exec_and_nothing_else,
+    seal_content_leaves_the_set_open,
+    contradicting_options_are_refused,
+    backends_by_name_are_what_they_say,
+    unsealable_backends_give_a_read_only_description,
+    modes_are_applied_and_checked,
+    names_show_and_are_checked,
+    option_structs_of_every_size_are_handled_as_promised,
+    unknown_flags_backends_and_pools_are_refused,
+    bad_buffers_are_refused,
+    the_error_is_optional,
+    segments_are_joined_in_order,
+    bad_segments_are_refused_by_number,
+    reopen_gives_an_offset_of_its_own,
+    reopen_refuses_what_is_no_regular_file,
+    path_is_the_proc_path,
+    path_refuses_small_buffers_and_closed_descriptors,
+    threads_wrap_at_the_same_time,
+];
+
+const BACKENDS: [u32; 4] = [AUTO, MEMFD, SHM, TMPFILE];
+
+/// The backends that exist on this host.
+fn backends() -> impl Iterator<Item = u32> {
+    BACKENDS.into_iter().filter(|backend| *backend != MEMFD || has_memfd())
+}
+
+fn is_sealable(backend: u32) -> bool {
+    has_memfd() && (backend == AUTO || backend == MEMFD)
+}
+
+const CONTENT_SEALS: i32 = 0xe;
+const CLOSED_SEALS: i32 = 0xf;
+const EXEC_SEAL: i32 = 0x20;
+
+fn default_seals() -> i32 {
+    CLOSED_SEALS | if can_forbid_execution() { EXEC_SEAL } else { 0 }
+}
+
+fn a_default_descriptor_keeps_every_promise() {
+    for backend in backends() {
+        let bytes = pattern(10_000);
+        let fd = wrap_with(&bytes, 0, backend).unwrap();
+        let stat = metadata(&fd);
+        assert!(stat.file_type().is_file() && !stat.file_type().is_fifo());
+        assert_eq!((stat.len(), stat.nlink(), mode(&fd)), (10_000, 0, 0o400));
+        assert_eq!(offset(&fd), 0);
+        assert!(is_close_on_exec(&fd));
+        assert_eq!(content(&fd), bytes);
+        assert_eq!(read_through(&fd), bytes);
+        if is_sealable(backend) {
+            assert_eq!(seals(&fd), default_seals());
+        }
+    }
+}
+
+fn every_length_around_pages_and_none_is_exact() {
+    for backend in backends() {
+        for length in [0, 1, 2, 4095, 4096, 4097, 8191, 8192, 8193, 65_535, 65_536, 1 << 20, (2 << 20) - 1, 5 << 20] {
+            let bytes = pattern(length);
+            let fd = wrap_with(&bytes, 0, backend).unwrap();
+            assert_eq!(metadata(&fd).len() as usize, length);
+            assert!(content(&fd) == bytes, "{length} bytes of backend {backend}");
+        }
+    }
+}
+
+fn every_read_mapping_works_and_ends_in_zeros() {
+    for backend in backends() {
+        for flags in [0, READ_ONLY, EXECUTABLE, WRITABLE] {
+            let bytes = pattern(5000);
+            let fd = wrap_with(&bytes, flags, backend).unwrap();
+            for sharing in [libc::MAP_SHARED, libc::MAP_PRIVATE] {
+                let seen = mapped(&fd, libc::PROT_READ, sharing)
+                    .unwrap_or_else(|errno| panic!("backend {backend}, flags {flags}, sharing {sharing}: {errno}"));
+                assert!(seen[..5000] == bytes && seen[5000..].iter().all(|byte| *byte == 0));
+            }
+        }
+    }
+}
+
+fn content_lives_as_long_as_a_duplicate_or_mapping() {
+    for backend in backends() {
+        let bytes = pattern(9000);
+        let fd = wrap_with(&bytes, 0, backend).unwrap();
+        // SAFETY: a new mapping of a file that cannot shrink.
+        let at = unsafe { libc::mmap(null_mut(), 9000, libc::PROT_READ, libc::MAP_PRIVATE, fd.as_raw_fd(), 0) };
+        assert_ne!(at, libc::MAP_FAILED);
+        let duplicate = fd.try_clone().unwrap();
+        drop(fd);
+        assert_eq!(content(&duplicate), bytes);
+        drop(duplicate);
+        // SAFETY: still mapped, and unmapped afterwards.
+        unsafe {
+            assert!(std::slice::from_raw_parts(at.cast::<u8>(), 9000) == bytes);
+            libc::munmap(at, 9000);
+        }
+    }
+}
+
+fn nobody_can_change_or_unseal_it() {
+    for flags in [0, READ_ONLY, EXECUTABLE, SEAL_CONTENT] {
+        for backend in backends().filter(|backend| is_sealable(*backend)) {
+            let bytes = pattern(5000);
+            let fd = wrap_with(&bytes, flags, backend).unwrap();
+            let again = std::fs::OpenOptions::new().write(true).open(format!("/proc/self/fd/{}", fd.as_raw_fd()));
+            // Root may open it, whatever the mode; nobody can use that.
+            for raw in [Some(fd.as_raw_fd()), again.as_ref().ok().map(AsRawFd::as_raw_fd)].into_iter().flatten() {
+                // SAFETY: one readable byte; the calls are to fail.
+                unsafe {
+                    assert_eq!(libc::pwrite(raw, c"x".as_ptr().cast(), 1, 0), -1);
+                    assert_eq!(libc::pwrite(raw, c"x".as_ptr().cast(), 1, 5000), -1);
+                    assert_eq!(libc::ftruncate(raw, 4000), -1);
+                    assert_eq!(libc::ftruncate(raw, 6000), -1);
+                }
+            }
+            assert!(mapped(&fd, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED).is_err());
+            assert_eq!(content(&fd), bytes);
+            if flags != SEAL_CONTENT {
+                // SAFETY: touches no memory.
+                assert_eq!(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, libc::F_SEAL_SHRINK) }, -1);
+            }
+        }
+    }
+}
+
+fn writable_is_unsealed_and_can_be_sealed_later() {
+    for backend in backends() {
+        let fd = wrap_with(b"hello", WRITABLE, backend).unwrap();
+        assert_eq!((mode(&fd), access_mode(&fd), offset(&fd)), (0o600, libc::O_RDWR, 0));
+        std::os::unix::fs::FileExt::write_all_at(&file(&fd), b"J", 0).unwrap();
+        file(&fd).set_len(4).unwrap();
+        assert_eq!(content(&fd), b"Jell");
+        assert!(mapped(&fd, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED).is_ok());
+        if is_sealable(backend) {
+            assert_eq!(seals(&fd), 0);
+            // SAFETY: touches no memory.
+            assert_eq!(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, CLOSED_SEALS) }, 0);
+            assert_eq!(seals(&fd), CLOSED_SEALS);
+        }
+    }
+}
+
+fn read_only_is_an_o_rdonly_description() {
+    for backend in backends() {
+        let fd = wrap_with(b"hello", READ_ONLY, backend).unwrap();
+        assert_eq!((access_mode(&fd), offset(&fd), mode(&fd)), (libc::O_RDONLY, 0, 0o400));
+        assert!(is_close_on_exec(&fd));
+        if is_sealable(backend) {
+            assert_eq!(seals(&fd), default_seals());
+        }
+    }
+}
+
+fn executable_has_mode_0500_and_no_seal_against_it() {
+    for backend in backends() {
+        let fd = wrap_with(b"#!/bin/sh\n", EXECUTABLE, backend).unwrap();
+        assert_eq!(mode(&fd), 0o500);
+        if is_sealable(backend) {
+            assert_eq!(seals(&fd), CLOSED_SEALS);
+        }
+        assert_eq!(mode(&wrap_with(b"", EXECUTABLE | WRITABLE, backend).unwrap()), 0o700);
+    }
+}
+
+fn inherit_clears_close_on_exec_and_nothing_else() {
+    for backend in backends() {
+        for flags in [0, READ_ONLY, WRITABLE, EXECUTABLE] {
+            let fd = wrap_with(b"hello", flags | INHERIT, backend).unwrap();
+            assert_eq!(fcntl(&fd, libc::F_GETFD), 0);
+            let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+            let seen = std::process::Command::new("cat").arg(path).output().unwrap();
+            assert_eq!(seen.stdout, b"hello");
+        }
+    }
+}
+
+fn seal_content_leaves_the_set_open() {
+    if !has_memfd() {
+        for backend in BACKENDS {
+            assert!(wrap_with(b"hello", SEAL_CONTENT, backend).is_err(), "no seals without a memfd, so an error");
+        }
+        return;
+    }
+    for backend in [AUTO, MEMFD] {
+        let fd = wrap_with(b"hello", SEAL_CONTENT, backend).unwrap();
+        assert_eq!((seals(&fd), mode(&fd)), (CONTENT_SEALS, 0o400));
+        // SAFETY: touches no memory.
+        assert_eq!(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, libc::F_SEAL_SEAL) }, 0);
+        assert_eq!(seals(&fd), CLOSED_SEALS, "what journald accepts, and nothing else");
+    }
+    assert_eq!(seals(&wrap_with(b"", SEAL_CONTENT | EXECUTABLE, AUTO).unwrap()), CONTENT_SEALS);
+    for backend in [SHM, TMPFILE] {
+        assert_eq!(wrap_with(b"hello", SEAL_CONTENT, backend).unwrap_err().errno, libc::EINVAL);
+    }
+}
+
+fn contradicting_options_are_refused() {
+    for flags in [WRITABLE | READ_ONLY, WRITABLE | SEAL_CONTENT] {
+        let failure = wrap_with(b"hello", flags, AUTO).unwrap_err();
+        assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "options"));
+        assert!(failure.message.contains("writable"));
+    }
+}
+
+fn backends_by_name_are_what_they_say() {
+    let link = |backend| {
+        let fd = wrap_with(b"hello", 0, backend).unwrap();
+        std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap().to_str().unwrap().to_string()
+    };
+    if has_memfd() {
+        assert_eq!(link(MEMFD), "/memfd:bytefd (deleted)");
+    } else {
+        assert!(wrap_with(b"hello", 0, MEMFD).is_err(), "asked for by name, there is no other");
+    }
+    assert_eq!(link(AUTO).starts_with("/memfd:"), has_memfd());
+    let (one, other) = (link(SHM), link(SHM));
+    assert!(one.starts_with("/dev/shm/bytefd.bytefd.") && one.ends_with(" (deleted)"), "{one}");
+    assert_ne!(one, other, "unguessable, so never the same");
+    assert!(one.len() >= "/dev/shm/bytefd.bytefd. (deleted)".len() + 32);
+    let directory = std::env::temp_dir();
+    assert!(link(TMPFILE).starts_with(directory.to_str().unwrap()));
+}
+
+fn unsealable_backends_give_a_read_only_description() {
+    for backend in backends().filter(|backend| !is_sealable(*backend)) {
+        let fd = wrap_with(b"hello", 0, backend).unwrap();
+        assert_eq!((access_mode(&fd), mode(&fd), metadata(&fd).nlink()), (libc::O_RDONLY, 0o400, 0));
+    }
+}
+
+fn modes_are_applied_and_checked() {
+    let with_mode =
+        |mode, flags, backend| wrap(b"hello", &WrapOptions { mode, flags, backend, ..WrapOptions::default() });
+    for backend in backends() {
+        assert_eq!(mode(&with_mode(0o444, 0, backend).unwrap()), 0o444);
+        assert_eq!(mode(&with_mode(0o640, WRITABLE, backend).unwrap()), 0o640);
+        assert_eq!(mode(&with_mode(0o555, EXECUTABLE, backend).unwrap()), 0o555);
+        for (bad, flags) in [(0o1000, 0), (0o4500, EXECUTABLE), (0o200, 0), (0o007, EXECUTABLE), (0o500, 0), (!0, 0)] {
+            let failure = with_mode(bad, flags, backend).unwrap_err();
+            assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "mode"));
+            assert!(failure.message.contains(&format!("{bad:o}")));
+        }
+    }
+}
+
+fn names_show_and_are_checked() {
+    let named = |name: &[u8], backend| {
+        let name = CString::new(name).unwrap();
+        wrap(b"hello", &WrapOptions { name: name.as_ptr(), backend, ..WrapOptions::default() })
+    };
+    for backend in backends() {
+        for name in ["a".as_bytes(), &[b'n'; 200], "Zürich.json".as_bytes(), b"with space", b"..", &[0xff, 0xfe]] {
+            let fd = named(name, backend).unwrap();
+            let link = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap();
+            let link = std::os::unix::ffi::OsStrExt::as_bytes(link.as_os_str());
+            let is_tmpfile = backend == TMPFILE;
+            assert!(is_tmpfile || link.windows(name.len()).any(|window| window == name));
+        }
+        for name in [&[b'n'; 201][..], &[b'n'; 249], &[b'n'; 5000], b"", b"a/b", b"/", b"../x", b"a\nb"] {
+            let failure = named(name, backend).unwrap_err();
+            assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "name"));
+        }
+    }
+}
+
+fn option_structs_of_every_size_are_handled_as_promised() {
+    assert_eq!((size_of::<WrapOptions>(), size_of::<MapOptions>(), size_of::<Error>()), (40, 48, 256));
+    for size in [0, 1, 8, 39] {
+        let failure = wrap(b"hello", &WrapOptions { size, ..WrapOptions::default() }).unwrap_err();
+        assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "options"));
+        assert!(failure.message.contains(&size.to_string()));
+    }
+    #[repr(C)]
+    struct Larger {
+        known: WrapOptions,
+        beyond: [u8; 400],
+    }
+    let mut larger = Larger { known: WrapOptions::default(), beyond: [0; 400] };
+    for size in [41, 48, 440] {
+        larger.known.size = size;
+        assert!(wrap(b"hello", &larger.known).is_ok(), "larger, but 0 beyond what is known");
+    }
+    for rubbish in [0, 1, 399] {
+        larger.beyond = [0; 400];
+        larger.beyond[rubbish] = 1;
+        larger.known.size = 440;
+        assert_eq!(wrap(b"hello", &larger.known).unwrap_err().errno, libc::E2BIG);
+        larger.known.size = 40 + rubbish;
+        assert!(wrap(b"hello", &larger.known).is_ok(), "rubbish behind the stated size is not ours to look at");
+    }
+    for size in [4097, 1 << 40, usize::MAX] {
+        let failure = wrap(b"hello", &WrapOptions { size, ..WrapOptions::default() }).unwrap_err();
+        assert_eq!(failure.errno, libc::E2BIG, "a size like {size} is rubbish, and no memory is looked at");
+    }
+}
+
+fn unknown_flags_backends_and_pools_are_refused() {
+    for bit in 6..32 {
+        let failure = wrap_with(b"hello", 1 << bit, AUTO).unwrap_err();
+        assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "flags"));
+    }
+    assert_eq!(wrap_with(b"hello", TRUST_CALLBACK, AUTO).unwrap_err().errno, libc::EINVAL);
+    for backend in [4, 5, u32::MAX] {
+        let failure = wrap_with(b"hello", 0, backend).unwrap_err();
+        assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "backend"));
+        assert!(failure.message.contains(&backend.to_string()));
+    }
+    let pool = std::ptr::dangling_mut();
+    let failure = wrap(b"hello", &WrapOptions { pool, ..WrapOptions::default() }).unwrap_err();
+    assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "pool"));
+}
+
+fn bad_buffers_are_refused() {
+    let call = |buf, len| {
+        let mut error = Error::untouched();
+        // SAFETY: what the call may not read, it is to refuse.
+        let value = unsafe { (abi::load().shm_wrap_buffer)(buf, len, null(), &mut error) };
+        result(value, &error)
+    };
+    for length in [1, 4096, isize::MAX as usize] {
+        let failure = call(null(), length).unwrap_err();
+        assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "buf"));
+        assert!(failure.message.contains(&length.to_string()));
+    }
+    for length in [isize::MAX as usize + 1, usize::MAX] {
+        for buf in [null(), c"hello".as_ptr().cast()] {
+            let failure = call(buf, length).unwrap_err();
+            assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "len"));
+        }
+    }
+    let nothing = call(null(), 0).unwrap();
+    // SAFETY: the call's owner is this test.
+    assert_eq!(metadata(&unsafe { OwnedFd::from_raw_fd(nothing) }).len(), 0);
+}
+
+fn the_error_is_optional() {
+    let abi = abi::load();
+    // SAFETY: valid arguments, or ones that are refused.
+    unsafe {
+        assert_eq!((abi.shm_wrap_buffer)(null(), 1, null(), null_mut()), -libc::EINVAL);
+        assert_eq!((abi.wrap_iov)(null(), 1, null(), null_mut()), -libc::EINVAL);
+        assert_eq!((abi.reopen)(-1, null_mut()), -libc::EBADF);
+        assert_eq!((abi.path)(-1, null_mut(), 0, null_mut()), -libc::EBADF);
+    }
+}
+
+fn wrap_iov(segments: &[libc::iovec]) -> Result<OwnedFd, Failure> {
+    let mut error = Error::untouched();
+    // SAFETY: segments that are valid, or are to be refused.
+    let fd = unsafe { (abi::load().wrap_iov)(segments.as_ptr(), segments.len(), null(), &mut error) };
+    // SAFETY: the caller owns what is returned.
+    result(fd, &error).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn segment(bytes: &[u8]) -> libc::iovec {
+    libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() }
+}
+
+fn segments_are_joined_in_order() {
+    assert_eq!(content(&wrap_iov(&[]).unwrap()), b"");
+    let bytes = pattern(100_000);
+    // 1024 is the most the kernel takes in one call.
+    for count in [1, 2, 63, 64, 65, 1023, 1024, 1025, 5000] {
+        let parts: Vec<_> = bytes.chunks(bytes.len() / count).map(segment).collect();
+        assert_eq!(content(&wrap_iov(&parts).unwrap()), bytes);
+    }
+    let nothing = libc::iovec { iov_base: null_mut(), iov_len: 0 };
+    let mut parts = vec![nothing; 200];
+    parts.extend([segment(b"head"), nothing, segment(b"body")]);
+    parts.extend(vec![nothing; 200]);
+    let fd = wrap_iov(&parts).unwrap();
+    assert_eq!((content(&fd), mode(&fd), offset(&fd)), (b"headbody".to_vec(), 0o400, 0));
+    assert_eq!(content(&wrap_iov(&[nothing; 300]).unwrap()), b"");
+}
+
+fn bad_segments_are_refused_by_number() {
+    let good = segment(b"good");
+    let null_base = libc::iovec { iov_base: null_mut(), iov_len: 5 };
+    let failure = wrap_iov(&[good, good, null_base]).unwrap_err();
+    assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "iov"));
+    assert!(failure.message.contains("segment 2"), "{}", failure.message);
+    let endless = libc::iovec { iov_len: usize::MAX, ..good };
+    assert_eq!(wrap_iov(&[endless]).unwrap_err().errno, libc::EINVAL);
+    let half = libc::iovec { iov_len: isize::MAX as usize, ..good };
+    for parts in [&[half, good][..], &[half, half, half]] {
+        let failure = wrap_iov(parts).unwrap_err();
+        assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "length"), "together too long");
+    }
+    for count in [1, usize::MAX] {
+        let mut error = Error::untouched();
+        // SAFETY: refused before anything is read.
+        let value = unsafe { (abi::load().wrap_iov)(null(), count, null(), &mut error) };
+        assert_eq!(result(value, &error).unwrap_err().errno, libc::EINVAL);
+    }
+}
+
+fn reopen(fd: i32) -> Result<OwnedFd, Failure> {
+    let mut error = Error::untouched();
+    // SAFETY: any number may be passed.
+    let value = unsafe { (abi::load().reopen)(fd, &mut error) };
+    // SAFETY: the caller owns what is returned.
+    result(value, &error).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn reopen_gives_an_offset_of_its_own() {
+    for backend in backends() {
+        let fd = wrap_with(b"hello", 0, backend).unwrap();
+        assert_eq!(read_through(&fd), b"hello");
+        assert_eq!(read_through(&fd), b"", "a dup shares the offset, which is at the end now");
+        let other = reopen(fd.as_raw_fd()).unwrap();
+        assert_eq!((offset(&other), access_mode(&other)), (0, libc::O_RDONLY));
+        assert!(is_close_on_exec(&other));
+        assert_eq!(read_through(&other), b"hello");
+        assert_eq!(offset(&fd), 5);
+        drop(fd);
+        assert_eq!(content(&other), b"hello", "it needs the original no more");
+    }
+}
+
+fn reopen_refuses_what_is_no_regular_file() {
+    for fd in [-1, i32::MIN, i32::MAX, 9999] {
+        let failure = reopen(fd).unwrap_err();
+        assert_eq!(failure.errno, libc::EBADF);
+        assert!(failure.message.contains(&fd.to_string()));
+    }
+    let (reader, _writer) = std::io::pipe().unwrap();
+    let failure = reopen(reader.as_raw_fd()).unwrap_err();
+    assert!(failure.errno == libc::EINVAL && failure.message.contains("pipe"), "{failure:?}");
+    let directory = std::fs::File::open("/").unwrap();
+    assert_eq!(reopen(directory.as_raw_fd()).unwrap_err().errno, libc::EINVAL);
+    let (socket, _peer) = std::os::unix::net::UnixStream::pair().unwrap();
+    assert_eq!(reopen(socket.as_raw_fd()).unwrap_err().errno, libc::EINVAL);
+}
+
+fn path_of(fd: i32, buffer: &mut [u8]) -> Result<i32, Failure> {
+    let mut error = Error::untouched();
+    // SAFETY: the buffer has its length.
+    let value = unsafe { (abi::load().path)(fd, buffer.as_mut_ptr().cast::<c_char>(), buffer.len(), &mut error) };
+    result(value, &error)
+}
+
+fn path_is_the_proc_path() {
+    let fd = wrap_with(b"hello", 0, AUTO).unwrap();
+    let mut buffer = [b'?'; 32];
+    assert_eq!(path_of(fd.as_raw_fd(), &mut buffer).unwrap(), 0);
+    let expected = format!("/proc/self/fd/{}\0", fd.as_raw_fd());
+    assert!(buffer.starts_with(expected.as_bytes()) && buffer[expected.len()..].iter().all(|byte| *byte == b'?'));
+    assert_eq!(path_of(fd.as_raw_fd(), &mut buffer[..expected.len()]).unwrap(), 0, "it fits exactly");
+    assert_eq!(std::fs::read(expected.trim_end_matches('\0')).unwrap(), b"hello");
+}
+
+fn path_refuses_small_buffers_and_closed_descriptors() {
+    let fd = wrap_with(b"hello", 0, AUTO).unwrap();
+    let needed = format!("/proc/self/fd/{}\0", fd.as_raw_fd()).len();
+    for length in [0, 1, needed - 1] {
+        let mut buffer = vec![b'?'; length];
+        let failure = path_of(fd.as_raw_fd(), &mut buffer).unwrap_err();
+        assert_eq!(failure.errno, libc::ERANGE);
+        assert!(failure.message.contains(&needed.to_string()), "{}", failure.message);
+        assert!(buffer.iter().all(|byte| *byte == b'?'), "untouched");
+    }
+    let mut error = Error::untouched();
+    // SAFETY: NULL is to be refused.
+    let value = unsafe { (abi::load().path)(fd.as_raw_fd(), null_mut(), 32, &mut error) };
+    assert_eq!(result(value, &error).unwrap_err().errno, libc::EINVAL);
+    assert_eq!(path_of(-1, &mut [0; 32]).unwrap_err().errno, libc::EBADF);
+}
+
+fn threads_wrap_at_the_same_time() {
+    std::thread::scope(|scope| {
+        for thread in 0..8u8 {
+            scope.spawn(move || {
+                for round in 0..200usize {
+                    let bytes = vec![thread; round * 37];
+                    let fd = wrap_with(&bytes, 0, BACKENDS[0]).unwrap();
+                    assert_eq!(content(&fd), bytes);
+                    let raw = fd.into_raw_fd();
+                    // SAFETY: given away just now.
+                    assert_eq!(unsafe { libc::close(raw) }, 0);
+                }
+            });
+        }
+    });
+}
