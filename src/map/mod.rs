@@ -1,14 +1,18 @@
 //! A file as bytes.
 
-mod open;
+mod file;
 mod options;
 
 pub use options::{Access, MapOptions};
 
 use std::ops::{Bound, RangeBounds};
+use std::path::Path;
 use std::ptr::NonNull;
 
+use file::File;
+
 use crate::error::{Context, Error, Result};
+use crate::sys;
 use crate::sys::memory::Mapping;
 
 /// How [`Map::flush`] writes back.
@@ -28,6 +32,61 @@ pub enum Flush {
     Sync,
     /// Schedules the writing and returns, `MS_ASYNC`. (On Linux a shared map is written back in time anyway.)
     Async,
+}
+
+impl MapOptions {
+    /// Maps the file at `path`. No descriptor stays open. A file of 0 bytes gives a map of 0 bytes.
+    ///
+    /// ```
+    /// let map = bytefd::MapOptions::new().open("/etc/passwd")?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `ENXIO` for a range that is not all in the file; `EISDIR` for a directory and `ENODEV` for anything else that
+    /// is not a regular file, or whose content cannot be mapped (/proc, /sys); `EFBIG` and `ENOSPC` when it cannot
+    /// grow; `EINVAL` for options that contradict each other; open(2)'s and mmap(2)'s own. On failure a file that was
+    /// created is gone again, and one that was to grow has its old size.
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<Map> {
+        self.check()?;
+        let path = path.as_ref();
+        let mut file = File::open(path, self)?;
+        let size = file.size.max(self.file_size);
+        let length = self.length_in(size, path)?;
+        if size > file.size {
+            file.grow(size, self.no_reserve)?;
+        }
+        let map = self.map(&file, length)?;
+        file.keep();
+        Ok(map)
+    }
+
+    fn map(&self, file: &File<'_>, length: usize) -> Result<Map> {
+        let access = self.access;
+        if length == 0 {
+            return Ok(Map { data: NonNull::dangling(), length, head: 0, mapping: None, access });
+        }
+        let protection = libc::PROT_READ
+            | if access == Access::Read { 0 } else { libc::PROT_WRITE }
+            | if self.execute { libc::PROT_EXEC } else { 0 };
+        let flags = if access == Access::Private { libc::MAP_PRIVATE } else { libc::MAP_SHARED }
+            | if self.populate { libc::MAP_POPULATE } else { 0 }
+            | if self.no_reserve { libc::MAP_NORESERVE } else { 0 };
+        let head = (self.offset % sys::page_size() as u64) as usize;
+        let asked = || format!("bytes {}..{}", self.offset, self.offset + length as u64);
+
+        let mapping = Mapping::of_file(file.fd(), self.offset - head as u64, head + length, protection, flags)
+            .context("mmap", || format!("{} of {}", asked(), file.path.display()))?;
+        if self.lock {
+            mapping.lock().context("mlock", asked)?;
+        }
+        if self.no_fork {
+            mapping.do_not_fork().context("madvise", asked)?;
+        }
+        // SAFETY: `head` is less than a page, and the mapping has `head + length` bytes.
+        let data = unsafe { mapping.base().add(head) };
+        Ok(Map { data, length, head, mapping: Some(mapping), access })
+    }
 }
 
 /// Bytes of a file in memory, unmapped on drop. May be used from several threads at once.

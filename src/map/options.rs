@@ -1,12 +1,8 @@
-//! Which part of a file is mapped, and how; and the mapping itself.
+//! Which part of a file is mapped, and how.
 
 use std::path::Path;
-use std::ptr::NonNull;
 
-use super::{Map, open};
-use crate::error::{Context, Error, Result};
-use crate::sys;
-use crate::sys::memory::Mapping;
+use crate::error::{Error, Result};
 
 /// What the mapped memory may be used for.
 ///
@@ -215,29 +211,7 @@ impl MapOptions {
         self
     }
 
-    /// Maps the file at `path`. No descriptor stays open. A file of 0 bytes gives a map of 0 bytes.
-    ///
-    /// ```
-    /// let map = bytefd::MapOptions::new().open("/etc/passwd")?;
-    /// # Ok::<(), bytefd::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// `ENXIO` for a range that is not all in the file; `EISDIR` for a directory and `ENODEV` for anything else that
-    /// is not a regular file, or whose content cannot be mapped (/proc, /sys); `EFBIG` and `ENOSPC` when it cannot
-    /// grow; `EINVAL` for options that contradict each other; open(2)'s and mmap(2)'s own. On failure a file that was
-    /// created is gone again, and one that was to grow has its old size.
-    pub fn open(&self, path: impl AsRef<Path>) -> Result<Map> {
-        self.check()?;
-        let path = path.as_ref();
-        let file = open::File::prepare(path, self)?;
-        let length = self.length_in(file.size, path)?;
-        let map = self.map(&file, length)?;
-        file.keep();
-        Ok(map)
-    }
-
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         let problem = if self.access != Access::Write && self.create {
             "creating a file needs write access"
         } else if self.access != Access::Write && self.file_size > 0 {
@@ -260,7 +234,7 @@ impl MapOptions {
     }
 
     /// How many bytes to map of a file of `size` bytes.
-    fn length_in(&self, size: u64, path: &Path) -> Result<usize> {
+    pub(super) fn length_in(&self, size: u64, path: &Path) -> Result<usize> {
         let end = if self.length == 0 { size } else { self.offset + self.length as u64 };
         if self.offset > end || (end > size && !self.beyond_eof) {
             let (from, to) = (self.offset, if self.length == 0 { "the end".into() } else { end.to_string() });
@@ -270,32 +244,5 @@ impl MapOptions {
         usize::try_from(end - self.offset).ok().filter(|length| *length <= isize::MAX as usize).ok_or_else(|| {
             Error::new("range", libc::EFBIG, format_args!("{size} bytes are more than one map can have"))
         })
-    }
-
-    fn map(&self, file: &open::File<'_>, length: usize) -> Result<Map> {
-        let access = self.access;
-        if length == 0 {
-            return Ok(Map { data: NonNull::dangling(), length, head: 0, mapping: None, access });
-        }
-        let protection = libc::PROT_READ
-            | if access == Access::Read { 0 } else { libc::PROT_WRITE }
-            | if self.execute { libc::PROT_EXEC } else { 0 };
-        let flags = if access == Access::Private { libc::MAP_PRIVATE } else { libc::MAP_SHARED }
-            | if self.populate { libc::MAP_POPULATE } else { 0 }
-            | if self.no_reserve { libc::MAP_NORESERVE } else { 0 };
-        let head = (self.offset % sys::page_size() as u64) as usize;
-        let asked = || format!("bytes {}..{}", self.offset, self.offset + length as u64);
-
-        let mapping = Mapping::of_file(file.fd(), self.offset - head as u64, head + length, protection, flags)
-            .context("mmap", || format!("{} of {}", asked(), file.path.display()))?;
-        if self.lock {
-            mapping.lock().context("mlock", asked)?;
-        }
-        if self.no_fork {
-            mapping.do_not_fork().context("madvise", asked)?;
-        }
-        // SAFETY: `head` is less than a page, and the mapping has `head + length` bytes.
-        let data = unsafe { mapping.base().add(head) };
-        Ok(Map { data, length, head, mapping: Some(mapping), access })
     }
 }

@@ -14,26 +14,33 @@ use crate::{fill, sys};
 /// An open file, made ready. Dropped without [`File::keep`] it undoes what was done to the file system.
 pub(super) struct File<'a> {
     pub path: &'a Path,
-    /// Bytes in the file, after growing.
+    /// Bytes in the file.
     pub size: u64,
     c_path: CString,
     fd: OwnedFd,
-    created: bool,
+    undo: Undo,
+}
+
+/// What failure makes undone.
+#[derive(Clone, Copy)]
+enum Undo {
+    Nothing,
+    Creating,
+    GrowingFrom(u64),
 }
 
 impl<'a> File<'a> {
-    pub fn prepare(path: &'a Path, options: &MapOptions) -> Result<File<'a>> {
+    /// Opens, or creates if the options say so, a regular file.
+    pub fn open(path: &'a Path, options: &MapOptions) -> Result<File<'a>> {
         let c_path = CString::new(path.as_os_str().as_bytes())
             .map_err(|_| Error::new("path", libc::EINVAL, format_args!("{path:?} holds a NUL byte")))?;
-        let (fd, created) = open(&c_path, path, options)?;
-        let mut file = File { path, size: 0, c_path, fd, created };
+        let (fd, undo) = open(&c_path, path, options)?;
+        let mut file = File { path, size: 0, c_path, fd, undo };
         // Again, now on what was really opened.
         let stat = file::fstat(file.fd()).context("fstat", || path.display())?;
         check_kind(&stat, path)?;
         file.size = stat.size;
-        if options.file_size > file.size {
-            file.grow(options.file_size, options.no_reserve)?;
-        } else if file.size == 0 && !created {
+        if file.size == 0 {
             file.check_really_empty()?;
         }
         Ok(file)
@@ -43,9 +50,9 @@ impl<'a> File<'a> {
         self.fd.as_fd()
     }
 
-    /// All went well: a file that was created stays.
+    /// All went well: what was done stays.
     pub fn keep(mut self) {
-        self.created = false;
+        self.undo = Undo::Nothing;
     }
 
     /// Files of /proc and /sys say they have 0 bytes and have content all the same. As an empty map they would be a lie.
@@ -59,42 +66,47 @@ impl<'a> File<'a> {
         Ok(())
     }
 
-    fn grow(&mut self, size: u64, no_reserve: bool) -> Result<()> {
+    /// Makes the file larger, with zeros, and reserves the space unless told otherwise.
+    pub fn grow(&mut self, size: u64, no_reserve: bool) -> Result<()> {
         fill::check_size_limit(size)?;
         let old = self.size;
-        let asked = || format!("{} from {old} to {size} bytes", self.path.display());
-        let grown = if no_reserve { Ok(()) } else { reserve(self.fd(), old, size) }
-            .context("fallocate", asked)
-            .and_then(|()| zero_tail(self.fd(), old, size).context("write", asked))
-            .and_then(|()| extend(self.fd(), size).context("extend", asked));
-        if let Err(error) = grown {
-            // Also gives back what was reserved past the end; a full disk would stay full otherwise. A file that
-            // somebody else has grown meanwhile is theirs.
-            if file::fstat(self.fd()).is_ok_and(|stat| stat.size < size) {
-                let _ = file::ftruncate(self.fd(), old);
-            }
-            return Err(error);
+        if let Undo::Nothing = self.undo {
+            self.undo = Undo::GrowingFrom(old);
         }
         self.size = size;
-        Ok(())
+        let asked = || format!("{} from {old} to {size} bytes", self.path.display());
+        if !no_reserve {
+            reserve(self.fd(), old, size).context("fallocate", asked)?;
+        }
+        zero_tail(self.fd(), old, size).context("write", asked)?;
+        extend(self.fd(), size).context("extend", asked)
     }
 }
 
 impl Drop for File<'_> {
     fn drop(&mut self) {
-        if !self.created {
-            return;
-        }
-        // Only if the name still stands for the file that was created here.
-        let ours = file::fstat(self.fd()).map(|stat| stat.identity);
-        if ours.is_ok() && file::stat(&self.c_path).map(|stat| stat.identity) == ours {
-            let _ = file::unlink(&self.c_path);
+        match self.undo {
+            Undo::Nothing => {}
+            Undo::Creating => {
+                // Only if the name still stands for the file that was created here.
+                let ours = file::fstat(self.fd()).map(|stat| stat.identity);
+                if ours.is_ok() && file::stat(&self.c_path).map(|stat| stat.identity) == ours {
+                    let _ = file::unlink(&self.c_path);
+                }
+            }
+            Undo::GrowingFrom(old) => {
+                // Also gives back what was reserved past the end; a full disk would stay full otherwise. A file that
+                // somebody else has grown further meanwhile is theirs.
+                if file::fstat(self.fd()).is_ok_and(|stat| stat.size <= self.size) {
+                    let _ = file::ftruncate(self.fd(), old);
+                }
+            }
         }
     }
 }
 
-/// The descriptor, and whether the file was created.
-fn open(c_path: &CString, path: &Path, options: &MapOptions) -> Result<(OwnedFd, bool)> {
+/// The descriptor, and how to undo it.
+fn open(c_path: &CString, path: &Path, options: &MapOptions) -> Result<(OwnedFd, Undo)> {
     let access = if options.access == Access::Write { libc::O_RDWR } else { libc::O_RDONLY };
     // A FIFO does not block, whatever happens between stat and open.
     let flags = access | libc::O_NONBLOCK;
@@ -102,12 +114,12 @@ fn open(c_path: &CString, path: &Path, options: &MapOptions) -> Result<(OwnedFd,
         let mode = if options.mode == 0 { 0o600 } else { options.mode };
         match file::open(c_path, flags | libc::O_CREAT | libc::O_EXCL, mode) {
             Err(Errno(libc::EEXIST)) => {}
-            created => return created.map(|fd| (fd, true)).context("create", || path.display()),
+            created => return created.map(|fd| (fd, Undo::Creating)).context("create", || path.display()),
         }
     }
     // Opening a FIFO would wake its writers and opening a device may move it: look before.
     check_kind(&file::stat(c_path).context("stat", || path.display())?, path)?;
-    file::open(c_path, flags, 0).map(|fd| (fd, false)).context("open", || path.display())
+    file::open(c_path, flags, 0).map(|fd| (fd, Undo::Nothing)).context("open", || path.display())
 }
 
 fn check_kind(stat: &Stat, path: &Path) -> Result<()> {
