@@ -64,7 +64,9 @@ impl MapOptions {
     fn map(&self, file: &File<'_>, length: usize) -> Result<Map> {
         let access = self.access;
         if length == 0 {
-            return Ok(Map { data: NonNull::dangling(), length, head: 0, mapping: None, access });
+            // A real address: collectors that look at pointers (Go's) stop at one that cannot be.
+            static NOTHING: u8 = 0;
+            return Ok(Map { data: NonNull::from(&NOTHING), length, head: 0, mapping: None, access });
         }
         let protection = libc::PROT_READ
             | if access == Access::Read { 0 } else { libc::PROT_WRITE }

@@ -1,0 +1,3 @@
+module github.com/bytefd/bytefd
+
+go 1.22

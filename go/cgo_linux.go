@@ -1,0 +1,190 @@
+package bytefd
+
+/*
+#include <stdlib.h>
+#include <bytefd.h>
+
+// The bytes as char pointers, of which cgo checks nothing. For void pointers and iovecs it looks at all the memory that
+// the bytes lie in, and would refuse those of a struct that has Go pointers too.
+
+static int wrap_bytes(const char *bytes, size_t len, const bytefd_wrap_options *options, bytefd_error *error) {
+	return shm_wrap_buffer(bytes, len, options, error);
+}
+
+static int wrap_iov(const char *iov, size_t count, const bytefd_wrap_options *options, bytefd_error *error) {
+	return bytefd_wrap_iov((const struct iovec *)iov, count, options, error);
+}
+
+static int scan_begin(const char *bytes, size_t len, const bytefd_wrap_options *options, bytefd_scan **scan,
+                      bytefd_error *error) {
+	return bytefd_scan_begin(bytes, len, options, scan, error);
+}
+*/
+import "C"
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"syscall"
+	"unsafe"
+)
+
+// Does not compile if one of the constants is not the header's.
+var _ = [1]struct{}{}[0|
+	flagWritable^C.BYTEFD_WRITABLE|
+	flagReadOnly^C.BYTEFD_READ_ONLY|
+	flagExecutable^C.BYTEFD_EXECUTABLE|
+	flagInherit^C.BYTEFD_INHERIT|
+	flagSealContent^C.BYTEFD_SEAL_CONTENT|
+	BackendAuto^C.BYTEFD_BACKEND_AUTO|
+	BackendMemfd^C.BYTEFD_BACKEND_MEMFD|
+	BackendShm^C.BYTEFD_BACKEND_SHM|
+	BackendTmpfile^C.BYTEFD_BACKEND_TMPFILE]
+
+var _ = [1]struct{}{}[0|
+	accessRead^C.BYTEFD_MAP_READ|
+	accessWrite^C.BYTEFD_MAP_WRITE|
+	accessPrivate^C.BYTEFD_MAP_PRIVATE|
+	mapCreate^C.BYTEFD_MAP_CREATE|
+	mapExecute^C.BYTEFD_MAP_EXECUTE|
+	mapPopulate^C.BYTEFD_MAP_POPULATE|
+	mapLock^C.BYTEFD_MAP_LOCK|
+	mapNoReserve^C.BYTEFD_MAP_NO_RESERVE|
+	mapBeyondEOF^C.BYTEFD_MAP_BEYOND_EOF|
+	mapNoFork^C.BYTEFD_MAP_NO_FORK|
+	FlushSync^C.BYTEFD_FLUSH_SYNC|
+	FlushAsync^C.BYTEFD_FLUSH_ASYNC]
+
+func wrap(b []byte, o *wrapOptions) (int, error) {
+	c, err := o.c()
+	if err != nil {
+		return 0, err
+	}
+	defer C.free(unsafe.Pointer(c.name))
+	var failure C.bytefd_error
+	return result(C.wrap_bytes(chars(b), C.size_t(len(b)), &c, &failure), &failure)
+}
+
+func wrapSegments(bs [][]byte, o *wrapOptions) (int, error) {
+	c, err := o.c()
+	if err != nil {
+		return 0, err
+	}
+	defer C.free(unsafe.Pointer(c.name))
+	// C may follow Go pointers in Go memory only if they are pinned.
+	var pinner runtime.Pinner
+	defer pinner.Unpin()
+	iov := make([]C.struct_iovec, len(bs))
+	for i, b := range bs {
+		if len(b) > 0 {
+			pinner.Pin(&b[0])
+			iov[i] = C.struct_iovec{iov_base: unsafe.Pointer(&b[0]), iov_len: C.size_t(len(b))}
+		}
+	}
+	var failure C.bytefd_error
+	return result(C.wrap_iov(chars(iov), C.size_t(len(bs)), &c, &failure), &failure)
+}
+
+func scanBegin(b []byte, o *wrapOptions) (fd int, loan unsafe.Pointer, err error) {
+	c, err := o.c()
+	if err != nil {
+		return 0, nil, err
+	}
+	defer C.free(unsafe.Pointer(c.name))
+	var scan *C.bytefd_scan
+	var failure C.bytefd_error
+	fd, err = result(C.scan_begin(chars(b), C.size_t(len(b)), &c, &scan, &failure), &failure)
+	return fd, unsafe.Pointer(scan), err
+}
+
+func scanEnd(loan unsafe.Pointer) {
+	C.bytefd_scan_end((*C.bytefd_scan)(loan))
+}
+
+func reopen(fd int) (int, error) {
+	if int(C.int(fd)) != fd {
+		return 0, &Error{"fd", syscall.EBADF, fmt.Sprintf("%d is not an open descriptor", fd)}
+	}
+	var failure C.bytefd_error
+	return result(C.bytefd_reopen(C.int(fd), &failure), &failure)
+}
+
+func mapFile(path string, o *mapOptions) (handle unsafe.Pointer, data []byte, err error) {
+	cPath, err := cString("path", path)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer C.free(unsafe.Pointer(cPath))
+	c := C.bytefd_map_options{
+		size:      C.sizeof_bytefd_map_options,
+		offset:    C.uint64_t(o.offset),
+		length:    C.size_t(o.length),
+		file_size: C.uint64_t(o.fileSize),
+		access:    C.uint32_t(o.access),
+		flags:     C.uint32_t(o.flags),
+		mode:      C.uint32_t(o.mode),
+	}
+	var m *C.bytefd_map
+	var failure C.bytefd_error
+	if _, err := result(C.map_file(cPath, &c, &m, &failure), &failure); err != nil {
+		return nil, nil, err
+	}
+	data = []byte{}
+	// The address of an empty map is none that Go's runtime would accept as a pointer.
+	if length := C.bytefd_map_length(m); length > 0 {
+		data = unsafe.Slice((*byte)(C.bytefd_map_data(m)), length)
+	}
+	return unsafe.Pointer(m), data, nil
+}
+
+func mapFlush(handle unsafe.Pointer, offset, length int, how FlushMode) error {
+	var failure C.bytefd_error
+	m := (*C.bytefd_map)(handle)
+	_, err := result(C.bytefd_map_flush(m, C.size_t(offset), C.size_t(length), C.uint32_t(how), &failure), &failure)
+	return err
+}
+
+func mapClose(handle unsafe.Pointer) error {
+	if code := C.bytefd_map_close((*C.bytefd_map)(handle)); code < 0 {
+		errno := syscall.Errno(-code)
+		return &Error{"munmap", errno, errno.Error()}
+	}
+	return nil
+}
+
+// result turns what a C function returned into what a Go function returns.
+func result(value C.int, failure *C.bytefd_error) (int, error) {
+	if value < 0 {
+		return 0, &Error{C.GoString(&failure.op[0]), syscall.Errno(-value), C.GoString(&failure.message[0])}
+	}
+	return int(value), nil
+}
+
+// c returns the options for C. The caller frees the name.
+func (o *wrapOptions) c() (C.bytefd_wrap_options, error) {
+	c := C.bytefd_wrap_options{
+		size:    C.sizeof_bytefd_wrap_options,
+		flags:   C.uint32_t(o.flags),
+		backend: C.uint32_t(o.backend),
+		mode:    C.uint32_t(o.mode),
+	}
+	var err error
+	if o.name != nil {
+		c.name, err = cString("name", *o.name)
+	}
+	return c, err
+}
+
+// cString copies text to C memory, which the caller frees. C would take a NUL for the end of the text.
+func cString(op, text string) (*C.char, error) {
+	if strings.IndexByte(text, 0) >= 0 {
+		return nil, &Error{op, syscall.EINVAL, fmt.Sprintf("%q holds a NUL byte", text)}
+	}
+	return C.CString(text), nil
+}
+
+// chars returns the memory of a slice; it need not exist if the slice is empty.
+func chars[T any](s []T) *C.char {
+	return (*C.char)(unsafe.Pointer(unsafe.SliceData(s)))
+}

@@ -1,0 +1,31 @@
+// Package bytefd puts bytes behind a file descriptor, and files into memory. Linux.
+//
+// Much code takes a descriptor or a path and calls fstat, mmap, read or lseek on it: scanners, parsers, loaders, child
+// processes. For a []byte, [ScanBytes] lends such a descriptor to a function and closes it afterwards; [WrapBuffer],
+// [WrapBuffers] and [WrapReader] give one away. [MapFile] is the other direction: a [Map] is a file as memory, whose
+// ReadAt and WriteAt return an error, instead of crashing, when somebody truncates the file.
+//
+// # What a descriptor promises
+//
+// It stands for a regular file of exactly the bytes given (none is fine), at offset 0, without a name, with mode 0400
+// and close-on-exec. It is a sealed memfd, whose content and size nobody can change any more; on hosts that have no
+// memfd it is a read-only description of an unnamed file. Every [Option] changes one of these things. The content lives
+// as long as any duplicate or mapping of the descriptor. When a call fails, nothing is left behind.
+//
+// # Errors
+//
+// Errors of this package are of type [*Error]: the step that failed, the errno, and one line that says what was asked
+// and what was found.
+//
+// # Goroutines
+//
+// All functions may be called from any goroutine at any time. Byte slices that are passed in are only used during the
+// call and must not be changed by others meanwhile.
+//
+// # Building
+//
+// The work is done by libbytefd, through cgo. In a clone of the repository, "make lib" builds the static library that
+// this package links by default. With the build tag bytefd_system it uses an installed library instead, found by
+// pkg-config; this is the way for programs that get this module by "go get". Without cgo, or on other systems, the
+// package compiles too, and every call that needs the library returns an error that is [errors.ErrUnsupported].
+package bytefd

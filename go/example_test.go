@@ -1,0 +1,251 @@
+//go:build linux && cgo
+
+package bytefd_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+
+	bytefd "github.com/bytefd/bytefd/go"
+)
+
+// Output of a child process that is given a path instead of bytes.
+func ExampleScanBytes() {
+	err := bytefd.ScanBytes([]byte("hello"), func(fd int) error {
+		out, err := exec.Command("sha256sum", bytefd.Path(fd)).Output()
+		digest, _, _ := strings.Cut(string(out), " ")
+		fmt.Println(digest)
+		return err
+	}, bytefd.Inherit())
+	if err != nil {
+		log.Fatal(err)
+	}
+	// Output: 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
+}
+
+func ExampleWrapBuffer() {
+	f, err := bytefd.WrapBuffer([]byte("hello"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(info.Size(), info.Mode())
+	// Output: 5 -r--------
+}
+
+func ExampleWrapBuffers() {
+	f, err := bytefd.WrapBuffers([][]byte{[]byte("head "), []byte("body")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(f)
+	fmt.Printf("%s %v", text, err)
+	// Output: head body <nil>
+}
+
+func ExampleWrapReader() {
+	f, err := bytefd.WrapReader(strings.NewReader("from a stream"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer f.Close()
+	f.Seek(-6, io.SeekEnd) // which a stream cannot
+	text, err := io.ReadAll(f)
+	fmt.Printf("%s %v", text, err)
+	// Output: stream <nil>
+}
+
+func ExampleReopen() {
+	f, err := bytefd.WrapBuffer([]byte("hello"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer f.Close()
+	other, err := bytefd.Reopen(int(f.Fd()))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer other.Close()
+	io.ReadAll(f) // moves the offset of f, not of other
+	text, err := io.ReadAll(other)
+	fmt.Printf("%s %v", text, err)
+	// Output: hello <nil>
+}
+
+func ExamplePath() {
+	f, err := bytefd.WrapBuffer([]byte("hello"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer f.Close()
+	text, err := os.ReadFile(bytefd.Path(int(f.Fd())))
+	fmt.Printf("%s %v", text, err)
+	// Output: hello <nil>
+}
+
+func ExampleOption() {
+	// Options are values that can be kept.
+	opts := []bytefd.Option{bytefd.WithName("upload"), bytefd.ReadOnly()}
+	for _, text := range []string{"one", "two"} {
+		f, err := bytefd.WrapBuffer([]byte(text), opts...)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(f.Name())
+		f.Close()
+	}
+	// Output:
+	// upload
+	// upload
+}
+
+func ExampleWithName() {
+	f, err := bytefd.WrapBuffer([]byte("{}"), bytefd.WithName("config.json"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer f.Close()
+	shown, err := os.Readlink(bytefd.Path(int(f.Fd())))
+	fmt.Println(shown, err)
+	// Output: /memfd:config.json (deleted) <nil>
+}
+
+func ExampleWithMode() {
+	f, err := bytefd.WrapBuffer([]byte("hello"), bytefd.WithMode(0o444))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	fmt.Println(info.Mode(), err)
+	// Output: -r--r--r-- <nil>
+}
+
+func ExampleWithBackend() {
+	for _, backend := range []bytefd.Backend{
+		bytefd.BackendAuto, bytefd.BackendMemfd, bytefd.BackendShm, bytefd.BackendTmpfile,
+	} {
+		f, err := bytefd.WrapBuffer([]byte("hello"), bytefd.WithBackend(backend))
+		if err != nil {
+			log.Fatal(err)
+		}
+		text, err := io.ReadAll(f)
+		fmt.Printf("%s %v\n", text, err)
+		f.Close()
+	}
+	// Output:
+	// hello <nil>
+	// hello <nil>
+	// hello <nil>
+	// hello <nil>
+}
+
+func ExampleWritable() {
+	f, err := bytefd.WrapBuffer([]byte("hello"), bytefd.Writable())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer f.Close()
+	f.WriteAt([]byte("J"), 0)
+	text, err := io.ReadAll(f)
+	fmt.Printf("%s %v", text, err)
+	// Output: Jello <nil>
+}
+
+func ExampleReadOnly() {
+	f, err := bytefd.WrapBuffer([]byte("hello"), bytefd.ReadOnly())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer f.Close()
+	_, err = f.Write([]byte("J"))
+	fmt.Println(errors.Is(err, syscall.EBADF))
+	// Output: true
+}
+
+func ExampleExecutable() {
+	program, err := os.ReadFile("/bin/echo")
+	if err != nil {
+		log.Fatal(err)
+	}
+	f, err := bytefd.WrapBuffer(program, bytefd.Executable())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer f.Close()
+	cmd := exec.Command(bytefd.Path(int(f.Fd())), "from memory")
+	cmd.Args[0] = "echo"
+	out, err := cmd.Output()
+	fmt.Printf("%s%v", out, err)
+	// Output:
+	// from memory
+	// <nil>
+}
+
+func ExampleInherit() {
+	f, err := bytefd.WrapBuffer([]byte("hello"), bytefd.Inherit())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer f.Close()
+	out, err := exec.Command("cat", bytefd.Path(int(f.Fd()))).Output()
+	fmt.Printf("%s %v", out, err)
+	// Output: hello <nil>
+}
+
+func ExampleSealContent() {
+	f, err := bytefd.WrapBuffer([]byte("hello"), bytefd.SealContent())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer f.Close()
+	const getSeals = 1034 // F_GET_SEALS
+	seals, _, _ := syscall.Syscall(syscall.SYS_FCNTL, f.Fd(), getSeals, 0)
+	fmt.Println(seals&0xf == 0xe)
+	// Output: true
+}
+
+func ExampleError() {
+	_, err := bytefd.WrapBuffer([]byte("hello"), bytefd.WithName("a/b"))
+	var e *bytefd.Error
+	fmt.Println(errors.As(err, &e), e.Op, e.Errno)
+	fmt.Println(errors.Is(err, syscall.EINVAL))
+
+	_, err = bytefd.MapFile("/no/such/file")
+	fmt.Println(errors.Is(err, fs.ErrNotExist))
+	// Output:
+	// true name invalid argument
+	// true
+	// true
+}
+
+func ExampleError_Error() {
+	_, err := bytefd.WrapBuffer([]byte("hello"), bytefd.WithMode(0o044))
+	fmt.Println(err.Error())
+	// Output: bytefd: mode: 0044 does not let the owner read
+}
+
+func ExampleError_Unwrap() {
+	_, err := bytefd.MapFile("/no/such/file")
+	fmt.Println(errors.Unwrap(err))
+	// Output: no such file or directory
+}
+
+func ExampleError_Is() {
+	var m bytefd.Map // never opened, which is like closed
+	_, err := m.ReadAt(make([]byte, 1), 0)
+	fmt.Println(errors.Is(err, os.ErrClosed))
+	// Output: true
+}

@@ -1,0 +1,92 @@
+package bytefd_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// inventory is what a process can leave behind: descriptors, file mappings, names in /dev/shm.
+type inventory struct {
+	descriptors map[string]string // number: what it stands for
+	mappings    map[string]bool   // paths
+	names       map[string]bool
+}
+
+func takeInventory() inventory {
+	return inventory{openDescriptors(), mappedFiles(), sharedNames()}
+}
+
+// leftovers compares with the present. Nothing is collected before, so what only the garbage collector would clean up
+// counts too.
+func (before inventory) leftovers() (found []string) {
+	for number, link := range openDescriptors() {
+		if before.descriptors[number] != link {
+			info, _ := os.ReadFile("/proc/self/fdinfo/" + number)
+			found = append(found, fmt.Sprintf("descriptor %s, %s (%s)", number, link, strings.Join(strings.Fields(string(info)), " ")))
+		}
+	}
+	for path := range mappedFiles() {
+		if !before.mappings[path] {
+			found = append(found, "mapping of "+path)
+		}
+	}
+	names := sharedNames()
+	if len(names) > 0 {
+		// Programs that run beside this one have a name there for a moment, too.
+		time.Sleep(100 * time.Millisecond)
+	}
+	for name := range sharedNames() {
+		if names[name] && !before.names[name] {
+			found = append(found, "the name "+name)
+		}
+	}
+	return found
+}
+
+func openDescriptors() map[string]string {
+	open := map[string]string{}
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		panic(err)
+	}
+	for _, entry := range entries {
+		link, err := os.Readlink("/proc/self/fd/" + entry.Name())
+		// The one that listed the directory is gone; the poller's two belong to Go's runtime.
+		if err != nil || link == "anon_inode:[eventpoll]" || link == "anon_inode:[eventfd]" {
+			continue
+		}
+		open[entry.Name()] = link
+	}
+	return open
+}
+
+// mappedFiles returns the paths of mapped memory files and temporary files.
+func mappedFiles() map[string]bool {
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		panic(err)
+	}
+	mapped := map[string]bool{}
+	for _, line := range strings.Split(string(maps), "\n") {
+		_, path, found := strings.Cut(line, "/")
+		path = "/" + path
+		for _, place := range []string{"/memfd:", "/dev/shm/", filepath.Clean(os.TempDir()) + "/"} {
+			if found && strings.HasPrefix(path, place) {
+				mapped[path] = true
+			}
+		}
+	}
+	return mapped
+}
+
+func sharedNames() map[string]bool {
+	names := map[string]bool{}
+	found, _ := filepath.Glob("/dev/shm/bytefd*")
+	for _, name := range found {
+		names[name] = true
+	}
+	return names
+}

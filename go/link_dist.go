@@ -1,0 +1,9 @@
+//go:build !bytefd_system
+
+package bytefd
+
+// The static library that `make lib` builds.
+
+// #cgo linux CFLAGS: -I${SRCDIR}/../include
+// #cgo linux LDFLAGS: ${SRCDIR}/../dist/lib/libbytefd.a -lgcc_s -lpthread -ldl -lrt -lm -lc
+import "C"

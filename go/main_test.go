@@ -1,0 +1,19 @@
+package bytefd_test
+
+import (
+	"fmt"
+	"os"
+	"testing"
+)
+
+// TestMain fails the suite when something is left over after the tests, and prints what. Labels and temporary
+// directories carry the test's name, so what is printed names its maker too.
+func TestMain(m *testing.M) {
+	before := takeInventory()
+	code := m.Run()
+	for _, leftover := range before.leftovers() {
+		fmt.Fprintln(os.Stderr, "left over:", leftover)
+		code = 1
+	}
+	os.Exit(code)
+}

@@ -1,0 +1,145 @@
+//go:build linux && cgo
+
+package bytefd_test
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"syscall"
+	"testing"
+	"unsafe"
+
+	bytefd "github.com/bytefd/bytefd/go"
+)
+
+func isMapped(path string) bool { return mappedFiles()[filepath.Clean(path)] }
+
+func TestCloseUnmapsAndTwiceIsFine(t *testing.T) {
+	path := fileOf(t, []byte("hello"))
+	m := mapped(t, path)
+	if !isMapped(path) {
+		t.Error("the file is not mapped")
+	}
+	for i := 0; i < 3; i++ {
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+		if isMapped(path) {
+			t.Error("the file is still mapped")
+		}
+	}
+}
+
+func TestUseAfterCloseIsErrClosed(t *testing.T) {
+	closed := mapped(t, fileOf(t, []byte("hello")), bytefd.MapWrite())
+	if err := closed.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, m := range map[string]*bytefd.Map{"closed": closed, "never opened": new(bytefd.Map)} {
+		_, readErr := m.ReadAt(make([]byte, 1), 0)
+		_, writeErr := m.WriteAt(make([]byte, 1), 0)
+		for _, err := range []error{readErr, writeErr, m.Flush(0, 0, bytefd.FlushSync)} {
+			isError(t, err, syscall.EBADF)
+			if !errors.Is(err, os.ErrClosed) {
+				t.Errorf("%s: %v is not os.ErrClosed", name, err)
+			}
+		}
+		if m.Len() != 0 || m.Bytes() != nil {
+			t.Errorf("%s: %d bytes, %v", name, m.Len(), m.Bytes())
+		}
+		if err := m.Close(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestAMapOf0BytesClosesToo(t *testing.T) {
+	m := mapped(t, fileOf(t, nil))
+	if n, err := m.ReadAt(make([]byte, 1), 0); n != 0 || err != io.EOF {
+		t.Errorf("read %d, %v", n, err)
+	}
+	// Go's runtime ends the process when it meets such an address in a pointer while it moves a stack.
+	if address := uintptr(unsafe.Pointer(unsafe.SliceData(m.Bytes()))); address < 4096 {
+		t.Errorf("the bytes are at %#x, which is no pointer", address)
+	}
+	if err := m.Flush(0, 0, bytefd.FlushSync); err != nil {
+		t.Error(err)
+	}
+	if err := m.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := m.ReadAt(make([]byte, 1), 0); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("%v is not os.ErrClosed", err)
+	}
+}
+
+func TestClosingWhileOthersUseTheMapIsSafe(t *testing.T) {
+	path := fileOf(t, pattern(4*page))
+	for round := 0; round < 50; round++ {
+		m := mapped(t, path, bytefd.MapWrite())
+		var group sync.WaitGroup
+		for _, use := range []func(p []byte) error{
+			func(p []byte) error { _, err := m.ReadAt(p, 0); return err },
+			func(p []byte) error { _, err := m.WriteAt(p, 0); return err },
+			func(p []byte) error { return m.Flush(0, 0, bytefd.FlushAsync) },
+			func(p []byte) error { m.Len(); m.Bytes(); _, err := m.ReadAt(p[:1], 0); return err },
+		} {
+			group.Add(1)
+			go func() {
+				defer group.Done()
+				p := make([]byte, 4*page)
+				for {
+					if err := use(p); errors.Is(err, os.ErrClosed) {
+						return
+					} else if err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			}()
+		}
+		for i := 0; i < 2; i++ {
+			group.Add(1)
+			go func() {
+				defer group.Done()
+				if err := m.Close(); err != nil {
+					t.Error(err)
+				}
+			}()
+		}
+		group.Wait()
+	}
+}
+
+func TestAMapThatIsDroppedIsUnmapped(t *testing.T) {
+	path := fileOf(t, []byte("hello"))
+	func() {
+		m := must[*bytefd.Map](t)(bytefd.MapFile(path))
+		if m.Len() != 5 {
+			t.Error(m.Len())
+		}
+	}()
+	for isMapped(path) {
+		runtime.GC()
+	}
+}
+
+func TestAMapInUseIsNotCollected(t *testing.T) {
+	want := pattern(page)
+	path := fileOf(t, want)
+	for i := 0; i < 20; i++ {
+		m := must[*bytefd.Map](t)(bytefd.MapFile(path))
+		b := m.Bytes()
+		runtime.GC()
+		if string(b) != string(want) {
+			t.Error("the bytes changed")
+		}
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

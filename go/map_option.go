@@ -1,0 +1,101 @@
+package bytefd
+
+import (
+	"fmt"
+	"io/fs"
+	"syscall"
+)
+
+// MapOption changes which part of a file is mapped, and how. The default is all of the file, for reading. Options may
+// be given in any order and used again; of two that set the same thing the last one counts. Options that contradict
+// each other are EINVAL.
+type MapOption func(*mapOptions)
+
+type mapOptions struct {
+	offset   int64
+	length   int
+	fileSize int64
+	access   uint32
+	flags    uint32
+	mode     fs.FileMode
+}
+
+func newMapOptions(opts []MapOption) (*mapOptions, error) {
+	o := &mapOptions{}
+	for _, set := range opts {
+		set(o)
+	}
+	if o.offset < 0 || o.length < 0 || o.fileSize < 0 {
+		message := fmt.Sprintf("offset %d, length %d, file size %d: none may be negative", o.offset, o.length, o.fileSize)
+		return nil, &Error{"options", syscall.EINVAL, message}
+	}
+	return o, nil
+}
+
+// The values of include/bytefd.h; one that differs there does not compile.
+const (
+	accessRead    = 0
+	accessWrite   = 1
+	accessPrivate = 2
+
+	mapCreate    = 1
+	mapExecute   = 2
+	mapPopulate  = 4
+	mapLock      = 8
+	mapNoReserve = 32
+	mapBeyondEOF = 64
+	mapNoFork    = 256
+)
+
+func withAccess(access uint32) MapOption { return func(o *mapOptions) { o.access = access } }
+func withMapFlag(flag uint32) MapOption  { return func(o *mapOptions) { o.flags |= flag } }
+
+// MapRead maps for reading only, the default. What others write to the file shows in the map.
+func MapRead() MapOption { return withAccess(accessRead) }
+
+// MapWrite maps for reading and writing, shared: stores reach the file and everybody who maps it.
+func MapWrite() MapOption { return withAccess(accessWrite) }
+
+// MapPrivate maps for reading and writing, copy on write: stores stay in this map and never reach the file, for which
+// permission to read is enough. Whether later changes of the file show is unspecified, mmap(2).
+func MapPrivate() MapOption { return withAccess(accessPrivate) }
+
+// MapOffset sets the first byte of the file that the map shows: any byte, not only the first of a page. EINVAL if
+// negative. The default is 0.
+func MapOffset(offset int64) MapOption { return func(o *mapOptions) { o.offset = offset } }
+
+// MapLength sets how many bytes are mapped; 0, the default, is from the offset to the end of the file. EINVAL if
+// negative.
+func MapLength(length int) MapOption { return func(o *mapOptions) { o.length = length } }
+
+// MapFileSize grows a smaller file to this many bytes first, with zeros, and reserves its space so that a store cannot
+// hit a full disk (unless [MapNoReserve] is given). A larger file stays as it is. Needs [MapWrite]. Processes that grow
+// one file at the same time must agree among themselves.
+func MapFileSize(size int64) MapOption { return func(o *mapOptions) { o.fileSize = size } }
+
+// MapMode sets the permission bits of a file that [MapCreate] makes, less the umask. The default, and the meaning of
+// 0, is 0600. Other bits of fs.FileMode are EINVAL.
+func MapMode(mode fs.FileMode) MapOption { return func(o *mapOptions) { o.mode = mode } }
+
+// MapCreate makes the file if there is none. Needs [MapWrite].
+func MapCreate() MapOption { return withMapFlag(mapCreate) }
+
+// MapExecute allows the memory to be executed too, PROT_EXEC.
+func MapExecute() MapOption { return withMapFlag(mapExecute) }
+
+// MapPopulate reads the pages in before MapFile returns; what cannot be read in then is read on first use.
+func MapPopulate() MapOption { return withMapFlag(mapPopulate) }
+
+// MapLock keeps the pages in memory, mlock(2): ENOMEM or EPERM where RLIMIT_MEMLOCK does not allow it.
+func MapLock() MapOption { return withMapFlag(mapLock) }
+
+// MapNoReserve reserves neither disk space for growing nor swap space for private pages: a sparse file of any size,
+// where a [Map.WriteAt] that finds no room is EIO.
+func MapNoReserve() MapOption { return withMapFlag(mapNoReserve) }
+
+// MapBeyondEOF allows a range past the end of the file. The rest of the last page reads zero, and what is stored there
+// never reaches the file. Pages wholly past the end are not there until the file grows: ReadAt and WriteAt answer EIO.
+func MapBeyondEOF() MapOption { return withMapFlag(mapBeyondEOF) }
+
+// MapNoFork keeps the map out of children made by fork(2), MADV_DONTFORK.
+func MapNoFork() MapOption { return withMapFlag(mapNoFork) }

@@ -1,0 +1,20 @@
+//go:build !linux || !cgo
+
+package bytefd
+
+import (
+	"syscall"
+	"unsafe"
+)
+
+// errUnsupported answers every call that needs the library.
+var errUnsupported = &Error{"build", syscall.ENOTSUP, "this program was built without cgo or not for Linux"}
+
+func wrap([]byte, *wrapOptions) (int, error)                      { return 0, errUnsupported }
+func wrapSegments([][]byte, *wrapOptions) (int, error)            { return 0, errUnsupported }
+func scanBegin([]byte, *wrapOptions) (int, unsafe.Pointer, error) { return 0, nil, errUnsupported }
+func scanEnd(unsafe.Pointer)                                      {}
+func reopen(int) (int, error)                                     { return 0, errUnsupported }
+func mapFile(string, *mapOptions) (unsafe.Pointer, []byte, error) { return nil, nil, errUnsupported }
+func mapFlush(unsafe.Pointer, int, int, FlushMode) error          { return errUnsupported }
+func mapClose(unsafe.Pointer) error                               { return errUnsupported }

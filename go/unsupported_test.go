@@ -1,0 +1,53 @@
+//go:build !linux || !cgo
+
+package bytefd_test
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	bytefd "github.com/bytefd/bytefd/go"
+)
+
+func TestEveryCallAnswersThatItIsUnsupported(t *testing.T) {
+	_, buffer := bytefd.WrapBuffer([]byte("hello"), bytefd.WithName("name"), bytefd.Inherit())
+	_, buffers := bytefd.WrapBuffers([][]byte{[]byte("hello")}, bytefd.WithMode(0o444), bytefd.Writable())
+	_, reader := bytefd.WrapReader(strings.NewReader("hello"), bytefd.WithBackend(bytefd.BackendMemfd))
+	_, reopened := bytefd.Reopen(0)
+	_, file := bytefd.MapFile("file", bytefd.MapWrite(), bytefd.MapCreate())
+	scan := bytefd.ScanBytes([]byte("hello"), func(int) error {
+		t.Error("called without a descriptor")
+		return nil
+	})
+	for name, err := range map[string]error{
+		"WrapBuffer": buffer, "WrapBuffers": buffers, "WrapReader": reader, "Reopen": reopened, "MapFile": file, "ScanBytes": scan,
+	} {
+		var e *bytefd.Error
+		if !errors.Is(err, errors.ErrUnsupported) || !errors.As(err, &e) {
+			t.Errorf("%s: %v (%T) is no *Error that is ErrUnsupported", name, err, err)
+		}
+	}
+}
+
+func TestAMapThatWasNeverOpenedIsClosed(t *testing.T) {
+	var m bytefd.Map
+	_, readErr := m.ReadAt(make([]byte, 1), 0)
+	_, writeErr := m.WriteAt(make([]byte, 1), 0)
+	for _, err := range []error{readErr, writeErr, m.Flush(0, 0, bytefd.FlushSync)} {
+		if !errors.Is(err, os.ErrClosed) || !errors.Is(err, syscall.EBADF) {
+			t.Errorf("%v is not os.ErrClosed", err)
+		}
+	}
+	if m.Len() != 0 || m.Bytes() != nil || m.Close() != nil {
+		t.Error("it is not empty and closed")
+	}
+}
+
+func TestAPathIsJustText(t *testing.T) {
+	if path := bytefd.Path(5); path != "/proc/self/fd/5" {
+		t.Error(path)
+	}
+}
