@@ -130,12 +130,7 @@ func mapFile(path string, o *mapOptions) (handle unsafe.Pointer, data []byte, er
 	if _, err := result(C.map_file(cPath, &c, &m, &failure), &failure); err != nil {
 		return nil, nil, err
 	}
-	data = []byte{}
-	// The address of an empty map is none that Go's runtime would accept as a pointer.
-	if length := C.bytefd_map_length(m); length > 0 {
-		data = unsafe.Slice((*byte)(C.bytefd_map_data(m)), length)
-	}
-	return unsafe.Pointer(m), data, nil
+	return unsafe.Pointer(m), unsafe.Slice((*byte)(C.bytefd_map_data(m)), C.bytefd_map_length(m)), nil
 }
 
 func mapFlush(handle unsafe.Pointer, offset, length int, how FlushMode) error {
