@@ -55,7 +55,8 @@
 
 /**
  * Exactly F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK (0xe), so that the caller can add further seals. Only a memfd
- * can be sealed: with BYTEFD_BACKEND_AUTO this means BYTEFD_BACKEND_MEMFD.
+ * can be sealed: with BYTEFD_BACKEND_AUTO this means BYTEFD_BACKEND_MEMFD. Seals are added through read-write
+ * descriptions only, so this is one, and kernels before 6.7 map it privately only; bytefd_reopen gives one that maps.
  */
 #define BYTEFD_SEAL_CONTENT 16
 

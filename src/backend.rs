@@ -57,6 +57,7 @@ pub(crate) fn create(backend: Backend, name: &CStr, execution: Execution) -> Res
             Backend::TmpFile => tmpfile(),
             _ => memfd(name, execution),
         }?;
+        let fd = sys::file::above_standard_streams(fd).context("fcntl F_DUPFD", || "a descriptor above 2")?;
         Ok(EmptyFile { fd, backend })
     };
     if backend != Backend::Auto {
@@ -66,13 +67,17 @@ pub(crate) fn create(backend: Backend, name: &CStr, execution: Execution) -> Res
     for backend in [Backend::Memfd, Backend::Shm, Backend::TmpFile] {
         match make(backend) {
             // An administrator who forbids executable memory files is obeyed, not worked around.
-            Err(error) if execution == Execution::Wanted && error.errno() == libc::EACCES => return Err(error),
+            Err(error) if is_forbidden(&error, backend, execution) => return Err(error),
             Err(error) if !is_shortage(&error) => refusals.push(error),
             result => return result,
         }
     }
     let all = refusals.iter().map(Error::to_string).collect::<Vec<_>>().join("; ");
     Err(Error::new("backend", refusals[0].errno(), format_args!("no backend works: {all}")))
+}
+
+fn is_forbidden(error: &Error, backend: Backend, execution: Execution) -> bool {
+    backend == Backend::Memfd && execution == Execution::Wanted && error.errno() == libc::EACCES
 }
 
 /// Running out of something, as opposed to a backend that is not there.
@@ -99,7 +104,8 @@ fn memfd(name: &CStr, execution: Execution) -> Result<OwnedFd> {
         Err(Errno(libc::EACCES)) if execution == Execution::Undecided => create(MFD_NOEXEC_SEAL),
         result => result,
     };
-    fd.context("memfd_create", || format!("a memory file named {}", name.to_string_lossy()))
+    // Without the label, which the caller knows and which can be longer than the rest.
+    fd.context("memfd_create", || "a memory file")
 }
 
 fn shm(name: &CStr) -> Result<OwnedFd> {
@@ -112,7 +118,7 @@ fn shm(name: &CStr) -> Result<OwnedFd> {
         match sys::file::shm_create(&path) {
             Err(Errno(libc::EEXIST)) => {}
             created => {
-                let fd = created.context("shm_open", || path.to_string_lossy())?;
+                let fd = created.context("shm_open", || "a new name in /dev/shm")?;
                 // Before any content, so that a crash from here on leaves nothing.
                 sys::file::shm_unlink(&path).context("shm_unlink", || path.to_string_lossy())?;
                 return Ok(fd);

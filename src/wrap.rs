@@ -58,6 +58,7 @@ pub fn reopen(fd: impl AsFd) -> Result<OwnedFd> {
     let path = proc_path(fd.as_raw_fd());
     let path = CString::new(path).expect("digits and slashes hold no NUL");
     sys::file::open(&path, libc::O_RDONLY, 0)
+        .and_then(sys::file::above_standard_streams)
         .context("reopen", || format!("{} (is /proc mounted?)", path.to_string_lossy()))
 }
 
@@ -202,8 +203,9 @@ impl WrapOptions {
         self
     }
 
-    /// Exactly the seals on write, growing and shrinking (0xe): the set stays open for the caller's own. Implies
-    /// [`Backend::Memfd`]. (Where `vm.memfd_noexec` is 2 the kernel adds the seal against execution.)
+    /// Exactly the seals on write, growing and shrinking (0xe): the set stays open for the caller's own, so the descriptor is
+    /// read-write, and kernels before 6.7 map it privately only. Implies [`Backend::Memfd`]. (Where `vm.memfd_noexec` is 2 the
+    /// kernel adds the seal against execution.)
     ///
     /// ```
     /// let fd = bytefd::WrapOptions::new().seal_content(true).wrap(b"hello")?;
@@ -251,13 +253,22 @@ impl WrapOptions {
         }
         sys::file::fchmod(file.fd.as_fd(), plan.mode).context("fchmod", || format!("mode {:04o}", plan.mode))?;
 
-        let needs_own_description = !self.writable && (self.read_only || !sealed || !maps_sealed_file(file.fd.as_fd()));
-        let fd = if needs_own_description { reopen(&file.fd)? } else { file.fd };
+        let fd = if self.needs_reopening(sealed, file.fd.as_fd()) { reopen(&file.fd)? } else { file.fd };
         if self.inherit {
             // Last, so that no child can have seen a file that failed half-way.
             sys::file::clear_close_on_exec(fd.as_fd()).context("fcntl F_SETFD", || "descriptor for inheritance")?;
         }
         Ok(fd)
+    }
+
+    /// Whether what the caller gets must be a read-only description. One to which seals can be added cannot be.
+    fn needs_reopening(&self, sealed: bool, file: BorrowedFd<'_>) -> bool {
+        match sealed {
+            _ if self.read_only => true,
+            _ if self.writable || self.seal_content => false,
+            true => !maps_sealed_file(file),
+            false => true,
+        }
     }
 
     /// Checks the options against each other and fills in the defaults.

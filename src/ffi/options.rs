@@ -20,7 +20,8 @@ pub const BYTEFD_EXECUTABLE: u32 = 4;
 /// No close-on-exec: every program that this process executes from now on has the descriptor under the same number.
 pub const BYTEFD_INHERIT: u32 = 8;
 /// Exactly F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK (0xe), so that the caller can add further seals. Only a memfd
-/// can be sealed: with BYTEFD_BACKEND_AUTO this means BYTEFD_BACKEND_MEMFD.
+/// can be sealed: with BYTEFD_BACKEND_AUTO this means BYTEFD_BACKEND_MEMFD. Seals are added through read-write
+/// descriptions only, so this is one, and kernels before 6.7 map it privately only; bytefd_reopen gives one that maps.
 pub const BYTEFD_SEAL_CONTENT: u32 = 16;
 /// For scans with a pool only, and so refused (-EINVAL without a pool) in this version.
 pub const BYTEFD_TRUST_CALLBACK: u32 = 32;

@@ -40,9 +40,6 @@ impl<'a> File<'a> {
         let stat = file::fstat(file.fd()).context("fstat", || path.display())?;
         check_kind(&stat, path)?;
         file.size = stat.size;
-        if file.size == 0 {
-            file.check_really_empty()?;
-        }
         Ok(file)
     }
 
@@ -53,17 +50,6 @@ impl<'a> File<'a> {
     /// All went well: what was done stays.
     pub fn keep(mut self) {
         self.undo = Undo::Nothing;
-    }
-
-    /// Files of /proc and /sys say they have 0 bytes and have content all the same. As an empty map they would be a lie.
-    fn check_really_empty(&self) -> Result<()> {
-        let has_content = file::pread(self.fd(), &mut [0], 0).is_ok_and(|read| read > 0);
-        if has_content && file::fstat(self.fd()).is_ok_and(|stat| stat.size == 0) {
-            let path = self.path.display();
-            let message = format_args!("{path} reports a size of 0 but has content, as in /proc; it can only be read");
-            return Err(Error::new("size", libc::ENODEV, message));
-        }
-        Ok(())
     }
 
     /// Makes the file larger, with zeros, and reserves the space unless told otherwise.
@@ -133,13 +119,13 @@ fn check_kind(stat: &Stat, path: &Path) -> Result<()> {
 
 /// Makes sure that `old..new` has space. `fallocate` where the file system knows it, zeros elsewhere.
 fn reserve(fd: BorrowedFd<'_>, old: u64, new: u64) -> sys::Result<()> {
-    // A signal interrupts fallocate on tmpfs and undoes that call's work, so a step must be short enough to finish.
-    const STEP: u64 = 256 << 20;
+    let mut step = new - old;
     let mut offset = old;
     while offset < new {
-        let step = STEP.min(new - offset);
-        match file::fallocate(fd, libc::FALLOC_FL_KEEP_SIZE, offset, step) {
-            Ok(()) => offset += step,
+        match file::fallocate(fd, libc::FALLOC_FL_KEEP_SIZE, offset, step.min(new - offset)) {
+            Ok(()) => offset += step.min(new - offset),
+            // On tmpfs a signal interrupts the call and undoes its work: less at a time, until it comes through.
+            Err(Errno(libc::EINTR)) => step = (step / 2).max(sys::page_size() as u64),
             Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS)) => return write_zeros(fd, offset, new),
             Err(errno) => return Err(errno),
         }
@@ -155,9 +141,12 @@ fn zero_tail(fd: BorrowedFd<'_>, old: u64, new: u64) -> sys::Result<()> {
 
 /// Sets the size to at least `size`. ftruncate could cut off what somebody else has added by now; fallocate never shrinks.
 fn extend(fd: BorrowedFd<'_>, size: u64) -> sys::Result<()> {
-    match file::fallocate(fd, 0, size - 1, 1) {
-        Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS)) => file::ftruncate(fd, size),
-        result => result,
+    loop {
+        match file::fallocate(fd, 0, size - 1, 1) {
+            Err(Errno(libc::EINTR)) => {}
+            Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS)) => return file::ftruncate(fd, size),
+            result => return result,
+        }
     }
 }
 

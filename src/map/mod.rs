@@ -11,7 +11,7 @@ use std::ptr::NonNull;
 
 use file::File;
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Errno, Error, Result};
 use crate::sys;
 use crate::sys::memory::Mapping;
 
@@ -53,12 +53,39 @@ impl MapOptions {
         let mut file = File::open(path, self)?;
         let size = file.size.max(self.file_size);
         let length = self.length_in(size, path)?;
+        if length == 0 || size > file.size {
+            self.check_mappable(&file)?;
+        }
         if size > file.size {
             file.grow(size, self.no_reserve)?;
         }
         let map = self.map(&file, length)?;
         file.keep();
         Ok(map)
+    }
+
+    /// Before a file is changed, and where there is nothing to map: whether the kernel would map it at all. Files of /proc
+    /// and /sys say they have 0 bytes, and have content all the same: as an empty map they would be a lie.
+    fn check_mappable(&self, file: &File<'_>) -> Result<()> {
+        match Mapping::of_file(file.fd(), 0, 1, self.protection(), self.sharing()) {
+            Ok(_) => Ok(()),
+            Err(Errno(libc::EIO | libc::ENODEV)) => {
+                let message =
+                    format_args!("{} cannot be mapped, only read and written (as in /proc)", file.path.display());
+                Err(Error::new("mmap", libc::ENODEV, message))
+            }
+            refusal => refusal.map(drop).context("mmap", || file.path.display()),
+        }
+    }
+
+    fn protection(&self) -> libc::c_int {
+        libc::PROT_READ
+            | if self.access == Access::Read { 0 } else { libc::PROT_WRITE }
+            | if self.execute { libc::PROT_EXEC } else { 0 }
+    }
+
+    fn sharing(&self) -> libc::c_int {
+        if self.access == Access::Private { libc::MAP_PRIVATE } else { libc::MAP_SHARED }
     }
 
     fn map(&self, file: &File<'_>, length: usize) -> Result<Map> {
@@ -68,16 +95,13 @@ impl MapOptions {
             static NOTHING: u8 = 0;
             return Ok(Map { data: NonNull::from(&NOTHING), length, head: 0, mapping: None, access });
         }
-        let protection = libc::PROT_READ
-            | if access == Access::Read { 0 } else { libc::PROT_WRITE }
-            | if self.execute { libc::PROT_EXEC } else { 0 };
-        let flags = if access == Access::Private { libc::MAP_PRIVATE } else { libc::MAP_SHARED }
+        let flags = self.sharing()
             | if self.populate { libc::MAP_POPULATE } else { 0 }
             | if self.no_reserve { libc::MAP_NORESERVE } else { 0 };
         let head = (self.offset % sys::page_size() as u64) as usize;
         let asked = || format!("bytes {}..{}", self.offset, self.offset + length as u64);
 
-        let mapping = Mapping::of_file(file.fd(), self.offset - head as u64, head + length, protection, flags)
+        let mapping = Mapping::of_file(file.fd(), self.offset - head as u64, head + length, self.protection(), flags)
             .context("mmap", || format!("{} of {}", asked(), file.path.display()))?;
         if self.lock {
             mapping.lock().context("mlock", asked)?;
@@ -248,27 +272,21 @@ impl Map {
 
     /// Start and length of a range that lies in the map.
     fn checked(&self, range: impl RangeBounds<usize>) -> Result<(usize, usize)> {
+        // A bound that overflows lies outside in any case.
         let start = match range.start_bound() {
-            Bound::Included(start) => Some(*start),
-            Bound::Excluded(before) => before.checked_add(1),
-            Bound::Unbounded => Some(0),
+            Bound::Included(start) => *start,
+            Bound::Excluded(before) => before.saturating_add(1),
+            Bound::Unbounded => 0,
         };
         let end = match range.end_bound() {
-            Bound::Included(last) => last.checked_add(1),
-            Bound::Excluded(end) => Some(*end),
-            Bound::Unbounded => Some(self.length),
+            Bound::Included(last) => last.saturating_add(1),
+            Bound::Excluded(end) => *end,
+            Bound::Unbounded => self.length.max(start),
         };
-        match (start, end) {
-            (Some(start), Some(end)) if start <= end && end <= self.length => Ok((start, end - start)),
-            _ => {
-                let message = format_args!(
-                    "asked for bytes {:?}..{:?} of a map of {} bytes",
-                    range.start_bound(),
-                    range.end_bound(),
-                    self.length
-                );
-                Err(Error::new("range", libc::EINVAL, message))
-            }
+        if start > end || end > self.length {
+            let message = format_args!("asked for bytes {start}..{end} of a map of {} bytes", self.length);
+            return Err(Error::new("range", libc::EINVAL, message));
         }
+        Ok((start, end - start))
     }
 }

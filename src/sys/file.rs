@@ -1,43 +1,50 @@
-//! Descriptors and the files behind them. Every descriptor made here is close-on-exec from birth and above 2.
+//! Descriptors and the files behind them. Every descriptor made here is close-on-exec from birth.
 
 use std::ffi::CStr;
 use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 
 use super::{Result, check, retry};
+use crate::error::Errno;
 
-/// Takes over a descriptor the kernel just gave. A program that runs with standard streams closed would get
-/// 0, 1 or 2 here, and the next `printf` would write into the file: such a descriptor is moved up.
-fn own(fd: libc::c_int) -> Result<OwnedFd> {
+/// Takes over a descriptor the kernel just gave.
+fn own(fd: libc::c_int) -> OwnedFd {
     // SAFETY: the kernel just returned `fd` to us, so nobody else owns it.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// A program that runs with standard streams closed gets 0, 1 or 2 for a new descriptor, and its next `printf` would write
+/// into the file: such a descriptor is moved up before it is given to anybody.
+pub(crate) fn above_standard_streams(fd: OwnedFd) -> Result<OwnedFd> {
     if fd.as_raw_fd() > libc::STDERR_FILENO {
         return Ok(fd);
     }
     // SAFETY: `fd` is open; F_DUPFD_CLOEXEC makes a new descriptor and touches no memory.
-    let moved = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, libc::STDERR_FILENO + 1) })?;
-    // SAFETY: as above, the kernel just returned it.
-    Ok(unsafe { OwnedFd::from_raw_fd(moved) })
+    match check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, libc::STDERR_FILENO + 1) }) {
+        // RLIMIT_NOFILE allows no number that high.
+        Err(Errno(libc::EINVAL)) => Err(Errno(libc::EMFILE)),
+        moved => moved.map(own),
+    }
 }
 
 /// memfd_create(2); MFD_CLOEXEC is added.
 pub(crate) fn memfd_create(name: &CStr, flags: libc::c_uint) -> Result<OwnedFd> {
     // SAFETY: `name` is NUL-terminated.
-    own(retry(|| unsafe { libc::memfd_create(name.as_ptr(), flags | libc::MFD_CLOEXEC) })?)
+    retry(|| unsafe { libc::memfd_create(name.as_ptr(), flags | libc::MFD_CLOEXEC) }).map(own)
 }
 
 /// open(2); O_CLOEXEC and O_NOCTTY are added.
 pub(crate) fn open(path: &CStr, flags: libc::c_int, mode: u32) -> Result<OwnedFd> {
     let flags = flags | libc::O_CLOEXEC | libc::O_NOCTTY;
     // SAFETY: `path` is NUL-terminated; the mode is passed as open's variadic argument wants it.
-    own(retry(|| unsafe { libc::open(path.as_ptr(), flags, mode) })?)
+    retry(|| unsafe { libc::open(path.as_ptr(), flags, mode) }).map(own)
 }
 
 /// shm_open(3), exclusive and read-write, mode 0600; O_CLOEXEC is added by the C library.
 pub(crate) fn shm_create(name: &CStr) -> Result<OwnedFd> {
     let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_CLOEXEC;
     // SAFETY: `name` is NUL-terminated.
-    own(retry(|| unsafe { libc::shm_open(name.as_ptr(), flags, 0o600) })?)
+    retry(|| unsafe { libc::shm_open(name.as_ptr(), flags, 0o600) }).map(own)
 }
 
 /// shm_unlink(3).
@@ -129,11 +136,11 @@ pub(crate) fn ftruncate(fd: BorrowedFd<'_>, size: u64) -> Result<()> {
     retry(|| unsafe { libc::ftruncate(fd.as_raw_fd(), size as libc::off_t) }).map(drop)
 }
 
-/// fallocate(2).
+/// fallocate(2). EINTR is the caller's: on tmpfs it undoes the work, so the same again might never end.
 pub(crate) fn fallocate(fd: BorrowedFd<'_>, mode: libc::c_int, offset: u64, length: u64) -> Result<()> {
     let (offset, length) = (offset as libc::off_t, length as libc::off_t);
     // SAFETY: touches no memory.
-    retry(|| unsafe { libc::fallocate(fd.as_raw_fd(), mode, offset, length) }).map(drop)
+    check(unsafe { libc::fallocate(fd.as_raw_fd(), mode, offset, length) }).map(drop)
 }
 
 /// pwritev(2): at most IOV_MAX segments; may write less than asked. The kernel reads the bytes, so memory
@@ -144,15 +151,6 @@ pub(crate) fn pwritev(fd: BorrowedFd<'_>, segments: &[IoSlice<'_>], offset: u64)
     let written =
         retry(|| unsafe { libc::pwritev(fd.as_raw_fd(), segments.as_ptr().cast(), count, offset as libc::off_t) })?;
     Ok(written as usize)
-}
-
-/// pread(2); may read less than asked.
-pub(crate) fn pread(fd: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> Result<usize> {
-    // SAFETY: the pointer and length are those of `buffer`.
-    let read = retry(|| unsafe {
-        libc::pread(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), offset as libc::off_t)
-    })?;
-    Ok(read as usize)
 }
 
 /// fcntl(2), F_ADD_SEALS.

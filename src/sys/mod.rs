@@ -11,8 +11,7 @@ use crate::error::Errno;
 pub(crate) type Result<T> = std::result::Result<T, Errno>;
 
 fn last_errno() -> Errno {
-    // `last_os_error` always carries an errno.
-    Errno(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
+    std::io::Error::last_os_error().into()
 }
 
 /// The result of a call that answers -1 on failure.

@@ -1,8 +1,10 @@
 //! What the kernel says about this process: page size, limits, randomness.
 
+use std::io::Read;
 use std::sync::OnceLock;
 
 use super::{Result, retry};
+use crate::error::Errno;
 
 /// Bytes in a page; a power of two.
 pub(crate) fn page_size() -> usize {
@@ -30,6 +32,13 @@ pub(crate) fn is_privileged_exec() -> bool {
 pub(crate) fn random() -> Result<u128> {
     let mut bytes = [0u8; 16];
     // SAFETY: the pointer and length are those of `bytes`. Up to 256 bytes are never delivered partially, getrandom(2).
-    retry(|| unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) })?;
+    match retry(|| unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) }) {
+        // Linux before 3.17, which has no memfd either.
+        Err(Errno(libc::ENOSYS)) => {
+            let mut device = std::fs::File::open("/dev/urandom").map_err(Errno::from)?;
+            device.read_exact(&mut bytes).map_err(Errno::from)?;
+        }
+        result => drop(result?),
+    }
     Ok(u128::from_ne_bytes(bytes))
 }
