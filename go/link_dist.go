@@ -5,5 +5,5 @@ package bytefd
 // The static library that `make lib` builds.
 
 // #cgo linux CFLAGS: -I${SRCDIR}/../include
-// #cgo linux LDFLAGS: ${SRCDIR}/../dist/lib/libbytefd.a -lgcc_s -lpthread -ldl -lrt -lm -lc
+// #cgo linux LDFLAGS: ${SRCDIR}/../dist/lib/libbytefd.a -lpthread -ldl -lrt -lm -lc
 import "C"

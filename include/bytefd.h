@@ -169,7 +169,7 @@ typedef struct bytefd_scan bytefd_scan;
  * How a descriptor is made. Start from BYTEFD_WRAP_OPTIONS_INIT, which is all defaults, as is a NULL pointer.
  *
  * `size` lets the struct grow at its end: a library that knows more members takes the missing ones as 0; one that
- * knows fewer accepts what is 0 and answers -E2BIG otherwise. A size below this version's is -EINVAL.
+ * knows fewer accepts what is 0 and answers -E2BIG otherwise, and also above 4096. A size below this version's is -EINVAL.
  *
  * ```c
  * bytefd_wrap_options options = BYTEFD_WRAP_OPTIONS_INIT;
@@ -203,7 +203,7 @@ typedef struct bytefd_wrap_options {
      */
     uint32_t mode;
     /**
-     * For scans: the pool that lends the file, NULL for a new file each time.
+     * For scans: the pool that lends the file, NULL for a new file each time. Otherwise it must be NULL, or -EINVAL.
      */
     struct bytefd_pool *pool;
 } bytefd_wrap_options;

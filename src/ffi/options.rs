@@ -40,7 +40,7 @@ pub const BYTEFD_BACKEND_TMPFILE: u32 = 3;
 /// How a descriptor is made. Start from BYTEFD_WRAP_OPTIONS_INIT, which is all defaults, as is a NULL pointer.
 ///
 /// `size` lets the struct grow at its end: a library that knows more members takes the missing ones as 0; one that
-/// knows fewer accepts what is 0 and answers -E2BIG otherwise. A size below this version's is -EINVAL.
+/// knows fewer accepts what is 0 and answers -E2BIG otherwise, and also above 4096. A size below this version's is -EINVAL.
 ///
 /// ```c
 /// bytefd_wrap_options options = BYTEFD_WRAP_OPTIONS_INIT;
@@ -64,7 +64,7 @@ pub struct bytefd_wrap_options {
     /// The permission bits; 0 for the default: 0400, or 0600, 0500 or 0700 as the flags ask. The owner's read bit must
     /// be set, execute bits only with BYTEFD_EXECUTABLE.
     pub mode: u32,
-    /// For scans: the pool that lends the file, NULL for a new file each time.
+    /// For scans: the pool that lends the file, NULL for a new file each time. Otherwise it must be NULL, or -EINVAL.
     pub pool: *mut bytefd_pool,
 }
 

@@ -54,7 +54,9 @@ impl MapOptions {
         let size = file.size.max(self.file_size);
         let length = self.length_in(size, path)?;
         if length == 0 || size > file.size {
-            self.check_mappable(&file)?;
+            // Before a file is changed, and where there is nothing to map: files of /proc and /sys say they have 0 bytes, and
+            // have content all the same; as an empty map they would be a lie.
+            self.mapping(&file, 0, 1, 0)?;
         }
         if size > file.size {
             file.grow(size, self.no_reserve)?;
@@ -64,17 +66,15 @@ impl MapOptions {
         Ok(map)
     }
 
-    /// Before a file is changed, and where there is nothing to map: whether the kernel would map it at all. Files of /proc
-    /// and /sys say they have 0 bytes, and have content all the same: as an empty map they would be a lie.
-    fn check_mappable(&self, file: &File<'_>) -> Result<()> {
-        match Mapping::of_file(file.fd(), 0, 1, self.protection(), self.sharing()) {
-            Ok(_) => Ok(()),
+    /// mmap(2) with the protection and sharing of these options; `offset` is a multiple of the page size.
+    fn mapping(&self, file: &File<'_>, offset: u64, length: usize, flags: libc::c_int) -> Result<Mapping> {
+        let path = file.path.display();
+        match Mapping::of_file(file.fd(), offset, length, self.protection(), self.sharing() | flags) {
             Err(Errno(libc::EIO | libc::ENODEV)) => {
-                let message =
-                    format_args!("{} cannot be mapped, only read and written (as in /proc)", file.path.display());
+                let message = format_args!("{path} cannot be mapped, only read and written (as in /proc)");
                 Err(Error::new("mmap", libc::ENODEV, message))
             }
-            refusal => refusal.map(drop).context("mmap", || file.path.display()),
+            result => result.context("mmap", || format!("bytes {offset}..{} of {path}", offset + length as u64)),
         }
     }
 
@@ -95,14 +95,11 @@ impl MapOptions {
             static NOTHING: u8 = 0;
             return Ok(Map { data: NonNull::from(&NOTHING), length, head: 0, mapping: None, access });
         }
-        let flags = self.sharing()
-            | if self.populate { libc::MAP_POPULATE } else { 0 }
-            | if self.no_reserve { libc::MAP_NORESERVE } else { 0 };
+        let flags =
+            if self.populate { libc::MAP_POPULATE } else { 0 } | if self.no_reserve { libc::MAP_NORESERVE } else { 0 };
         let head = (self.offset % sys::page_size() as u64) as usize;
+        let mapping = self.mapping(file, self.offset - head as u64, head + length, flags)?;
         let asked = || format!("bytes {}..{}", self.offset, self.offset + length as u64);
-
-        let mapping = Mapping::of_file(file.fd(), self.offset - head as u64, head + length, self.protection(), flags)
-            .context("mmap", || format!("{} of {}", asked(), file.path.display()))?;
         if self.lock {
             mapping.lock().context("mlock", asked)?;
         }
