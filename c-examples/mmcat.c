@@ -1,0 +1,61 @@
+/*
+ * mmcat: writes files to standard output, like cat, but maps them instead of reading them.
+ *
+ *     cc -std=c11 mmcat.c -o mmcat $(pkg-config --cflags --libs bytefd)
+ *     ./mmcat FILE...
+ *
+ * A file that cannot be mapped is named on standard error, the others are written all the same, and the exit status
+ * is 1. Whoever truncates a file while it is written ends this program with SIGBUS: so it is with maps.
+ */
+#define _POSIX_C_SOURCE 200809L
+
+#include <bytefd.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* write(2) may write less than asked, to a pipe for instance, and a signal may interrupt it. Returns 0 or -1. */
+static int write_all(int fd, const char *bytes, size_t length)
+{
+    while (length > 0) {
+        ssize_t count = write(fd, bytes, length);
+        if (count < 0 && errno != EINTR)
+            return -1;
+        if (count > 0) {
+            bytes += count;
+            length -= (size_t)count;
+        }
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    int status = 0;
+
+    if (argc < 2) {
+        fprintf(stderr, "usage: %s FILE...\n", argv[0]);
+        return 2;
+    }
+    for (int i = 1; i < argc; i++) {
+        bytefd_map *map;
+        bytefd_error error;
+
+        if (map_file(argv[i], NULL, &map, &error) < 0) {
+            /* The message names the file. */
+            fprintf(stderr, "%s: %s: %s\n", argv[0], error.op, error.message);
+            status = 1;
+            continue;
+        }
+        /* An empty file is a map of length 0: there is nothing to write, and nothing special about it. */
+        int written = write_all(STDOUT_FILENO, bytefd_map_data(map), bytefd_map_length(map));
+        int reason = errno;
+        bytefd_map_close(map);
+        if (written < 0) {
+            fprintf(stderr, "%s: standard output: %s\n", argv[0], strerror(reason));
+            return 1;
+        }
+    }
+    return status;
+}

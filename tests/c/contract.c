@@ -1,0 +1,88 @@
+/*
+ * contract [GROUP...]: what include/bytefd.h promises, checked as a C program sees it. This file has the layout of the
+ * types, those in contract/ have the functions. Exit status 0 if everything holds and nothing is left over.
+ */
+#include "contract/check.h"
+
+/* A program built with this header must work with every later library: nothing here may ever change. */
+_Static_assert(sizeof(bytefd_error) == 256, "size of bytefd_error");
+_Static_assert(offsetof(bytefd_error, code) == 0, "code");
+_Static_assert(offsetof(bytefd_error, op) == 4, "op");
+_Static_assert(offsetof(bytefd_error, message) == 36, "message");
+
+_Static_assert(sizeof(bytefd_wrap_options) == 40, "size of bytefd_wrap_options");
+_Static_assert(offsetof(bytefd_wrap_options, size) == 0, "size");
+_Static_assert(offsetof(bytefd_wrap_options, name) == 8, "name");
+_Static_assert(offsetof(bytefd_wrap_options, flags) == 16, "flags");
+_Static_assert(offsetof(bytefd_wrap_options, backend) == 20, "backend");
+_Static_assert(offsetof(bytefd_wrap_options, mode) == 24, "mode");
+_Static_assert(offsetof(bytefd_wrap_options, pool) == 32, "pool");
+
+_Static_assert(sizeof(bytefd_map_options) == 48, "size of bytefd_map_options");
+_Static_assert(offsetof(bytefd_map_options, size) == 0, "size");
+_Static_assert(offsetof(bytefd_map_options, offset) == 8, "offset");
+_Static_assert(offsetof(bytefd_map_options, length) == 16, "length");
+_Static_assert(offsetof(bytefd_map_options, file_size) == 24, "file_size");
+_Static_assert(offsetof(bytefd_map_options, access) == 32, "access");
+_Static_assert(offsetof(bytefd_map_options, flags) == 36, "flags");
+_Static_assert(offsetof(bytefd_map_options, mode) == 40, "mode");
+
+_Static_assert(BYTEFD_WRITABLE == 1 && BYTEFD_READ_ONLY == 2 && BYTEFD_EXECUTABLE == 4, "wrap flags");
+_Static_assert(BYTEFD_INHERIT == 8 && BYTEFD_SEAL_CONTENT == 16 && BYTEFD_TRUST_CALLBACK == 32, "wrap flags");
+_Static_assert(BYTEFD_BACKEND_AUTO == 0 && BYTEFD_BACKEND_MEMFD == 1, "backends");
+_Static_assert(BYTEFD_BACKEND_SHM == 2 && BYTEFD_BACKEND_TMPFILE == 3, "backends");
+_Static_assert(BYTEFD_MAP_READ == 0 && BYTEFD_MAP_WRITE == 1 && BYTEFD_MAP_PRIVATE == 2, "access");
+_Static_assert(BYTEFD_MAP_CREATE == 1 && BYTEFD_MAP_EXECUTE == 2 && BYTEFD_MAP_POPULATE == 4, "map flags");
+_Static_assert(BYTEFD_MAP_LOCK == 8 && BYTEFD_MAP_NO_RESERVE == 32, "map flags");
+_Static_assert(BYTEFD_MAP_BEYOND_EOF == 64 && BYTEFD_MAP_NO_FORK == 256, "map flags");
+_Static_assert(BYTEFD_FLUSH_SYNC == 0 && BYTEFD_FLUSH_ASYNC == 1, "flush");
+
+/* The functions, with the types that programs were compiled with. */
+static int (*const wrap_buffer_type)(const void *, size_t, const bytefd_wrap_options *, bytefd_error *) =
+    shm_wrap_buffer;
+static int (*const wrap_iov_type)(const struct iovec *, size_t, const bytefd_wrap_options *, bytefd_error *) =
+    bytefd_wrap_iov;
+static int (*const reopen_type)(int, bytefd_error *) = bytefd_reopen;
+static int (*const path_type)(int, char *, size_t, bytefd_error *) = bytefd_path;
+static int (*const scan_type)(const void *, size_t, int (*)(int, void *), void *, const bytefd_wrap_options *,
+                              bytefd_error *) = scan_bytes;
+static int (*const scan_begin_type)(const void *, size_t, const bytefd_wrap_options *, bytefd_scan **,
+                                    bytefd_error *) = bytefd_scan_begin;
+static int (*const scan_end_type)(bytefd_scan *) = bytefd_scan_end;
+static int (*const map_type)(const char *, const bytefd_map_options *, bytefd_map **, bytefd_error *) = map_file;
+static void *(*const map_data_type)(const bytefd_map *) = bytefd_map_data;
+static size_t (*const map_length_type)(const bytefd_map *) = bytefd_map_length;
+static int (*const map_flush_type)(const bytefd_map *, size_t, size_t, uint32_t, bytefd_error *) = bytefd_map_flush;
+static int (*const map_close_type)(bytefd_map *) = bytefd_map_close;
+
+static void every_function_is_there(void)
+{
+    CHECK(wrap_buffer_type && wrap_iov_type && reopen_type && path_type);
+    CHECK(scan_type && scan_begin_type && scan_end_type);
+    CHECK(map_type && map_data_type && map_length_type && map_flush_type && map_close_type);
+}
+
+static void the_init_macros_are_all_defaults(void)
+{
+    bytefd_wrap_options wrap = BYTEFD_WRAP_OPTIONS_INIT;
+    CHECK(wrap.size == sizeof wrap && wrap.name == NULL && wrap.pool == NULL);
+    CHECK(wrap.flags == 0 && wrap.backend == 0 && wrap.mode == 0);
+    bytefd_map_options map = BYTEFD_MAP_OPTIONS_INIT;
+    CHECK(map.size == sizeof map && map.offset == 0 && map.length == 0 && map.file_size == 0);
+    CHECK(map.access == 0 && map.flags == 0 && map.mode == 0);
+}
+
+static const struct test layout_tests[] = {
+    TEST(every_function_is_there),
+    TEST(the_init_macros_are_all_defaults),
+    {NULL, NULL},
+};
+
+int main(int argc, char **argv)
+{
+    const struct test_group groups[] = {
+        {"layout", layout_tests}, {"wrap", wrap_tests}, {"options", option_tests}, {"scan", scan_tests},
+        {"map", map_tests}, {"process", process_tests}, {"host", host_tests}, {NULL, NULL},
+    };
+    return run_tests(groups, argv + (argc > 0));
+}

@@ -1,0 +1,186 @@
+//! The files that are installed: what they export, what they are called, and that programs can be built with them.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::tools::{compile, pkg_config, repository, run, said, staged};
+use crate::tests;
+
+tests![
+    the_shared_library_exports_what_the_header_declares,
+    the_archive_exports_what_the_header_declares,
+    the_archive_asks_for_nothing_it_does_not_use,
+    the_soname_has_the_abi_version,
+    a_linked_program_asks_for_the_soname,
+    the_installed_files_are_where_they_belong,
+    a_program_builds_and_runs_with_the_installed_shared_library,
+    a_program_builds_and_runs_with_the_installed_archive,
+];
+
+/// The names of the functions that include/bytefd.h declares.
+pub fn declared_functions() -> BTreeSet<String> {
+    let header = std::fs::read_to_string(repository().join("include/bytefd.h")).expect("the header");
+    let code: String = without_comments(&header).lines().filter(|line| !line.starts_with('#')).collect();
+    let names: BTreeSet<String> = code
+        // What a brace opens or closes (a struct, extern "C") is no part of the declaration that follows it.
+        .split([';', '{', '}'])
+        .map(str::trim)
+        .filter(|declaration| !declaration.starts_with("typedef"))
+        .filter_map(|declaration| declaration.split_once('('))
+        .map(|(before, _)| before.rsplit([' ', '*']).next().expect("a name").to_string())
+        .collect();
+    assert!(["shm_wrap_buffer", "scan_bytes", "map_file"].iter().all(|name| names.contains(*name)), "{names:?}");
+    names
+}
+
+fn without_comments(text: &str) -> String {
+    text.split("/*").map(|part| part.split_once("*/").map_or(part, |(_, code)| code)).collect()
+}
+
+/// The names of global symbols that `nm` lists with these arguments.
+fn symbols(arguments: &[&str], file: &Path) -> BTreeSet<String> {
+    let output = run(Command::new("nm").args(arguments).arg("--format=posix").arg(file));
+    let listing = String::from_utf8(output.stdout).expect("UTF-8");
+    // An archive's members have a line of their own, which ends in a colon.
+    let lines = listing.lines().filter(|line| !line.is_empty() && !line.ends_with(':'));
+    lines.map(|line| line.split(' ').next().expect("a name").to_string()).collect()
+}
+
+fn library(name: &str) -> PathBuf {
+    staged().join("lib").join(name)
+}
+
+fn dynamic_section(file: &Path) -> String {
+    said(&run(Command::new("readelf").arg("--dynamic").arg("--wide").arg(file)))
+}
+
+fn example(name: &str) -> PathBuf {
+    repository().join("c-examples").join(name)
+}
+
+fn the_shared_library_exports_what_the_header_declares() {
+    let exported = symbols(&["--dynamic", "--defined-only"], &library("libbytefd.so"));
+    assert_eq!(exported, declared_functions());
+}
+
+fn the_archive_exports_what_the_header_declares() {
+    let exported = symbols(&["--extern-only", "--defined-only"], &library("libbytefd.a"));
+    assert_eq!(exported, declared_functions());
+}
+
+/// A symbol that is missing here and used weakly by another object would become an error of the whole program.
+fn the_archive_asks_for_nothing_it_does_not_use() {
+    let folder = tempfile::tempdir().expect("a folder");
+    run(Command::new("ar").arg("x").arg(library("libbytefd.a")).current_dir(&folder));
+    for member in std::fs::read_dir(&folder).expect("members") {
+        let member = member.expect("a member").path();
+        let relocations = said(&run(Command::new("readelf").args(["--relocs", "--wide"]).arg(&member)));
+        let used: BTreeSet<&str> = relocations.split_whitespace().collect();
+        let missing = symbols(&["--undefined-only"], &member);
+        let unused: Vec<_> = missing.iter().filter(|name| !used.contains(name.as_str())).collect();
+        assert!(unused.is_empty(), "{unused:?}");
+    }
+}
+
+fn the_soname_has_the_abi_version() {
+    let section = dynamic_section(&library("libbytefd.so"));
+    assert!(section.contains("Library soname: [libbytefd.so.0]"), "{section}");
+}
+
+fn a_linked_program_asks_for_the_soname() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = folder.path().join("mmcat");
+    compile("gcc", &["-std=c11"], &[example("mmcat.c")], &program);
+    let section = dynamic_section(&program);
+    assert!(section.contains("Shared library: [libbytefd.so.0]"), "{section}");
+}
+
+/// `make install` into an empty folder.
+struct Installed {
+    destination: tempfile::TempDir,
+}
+
+impl Installed {
+    fn new() -> Installed {
+        let destination = tempfile::tempdir().expect("a folder");
+        staged();
+        // The library is built; to stage it again would pull it away from tests that use it now.
+        let mut make = Command::new("make");
+        make.args(["--assume-old=lib", "install", "PREFIX=/usr"]).current_dir(repository());
+        run(make.arg(format!("DESTDIR={}", destination.path().display())));
+        Installed { destination }
+    }
+
+    fn prefix(&self) -> PathBuf {
+        self.destination.path().join("usr")
+    }
+
+    /// mmcat, built with what pkg-config says about the installed library, `-lbytefd` replaced by `library`.
+    fn build(&self, pkg_config_arguments: &[&str], library: &str) -> PathBuf {
+        let mut pkg_config = Command::new("pkg-config");
+        pkg_config.env("PKG_CONFIG_PATH", self.prefix().join("lib/pkgconfig")).args(pkg_config_arguments);
+        let flags = String::from_utf8(run(pkg_config.arg("bytefd")).stdout).expect("UTF-8");
+        let flags = flags.split_whitespace().map(|flag| if flag == "-lbytefd" { library } else { flag });
+
+        let program = self.destination.path().join("mmcat");
+        run(Command::new("gcc").arg("-std=c11").arg(example("mmcat.c")).args(flags).arg("-o").arg(&program));
+        program
+    }
+
+    fn check(&self, mut program: Command) {
+        let header = repository().join("include/bytefd.h");
+        let output = run(program.arg(&header));
+        assert_eq!(output.stdout, std::fs::read(&header).expect("the header"));
+    }
+}
+
+fn the_installed_files_are_where_they_belong() {
+    let installed = Installed::new();
+    let mut found = Vec::new();
+    files_below(&installed.prefix(), &mut found);
+    let expected =
+        ["include/bytefd.h", "lib/libbytefd.a", "lib/libbytefd.so", "lib/libbytefd.so.0", "lib/pkgconfig/bytefd.pc"];
+    let found: BTreeSet<_> = found.iter().map(|path| path.strip_prefix(installed.prefix()).expect("below")).collect();
+    assert_eq!(found, expected.iter().map(Path::new).collect());
+
+    let link = std::fs::read_link(installed.prefix().join("lib/libbytefd.so")).expect("a link");
+    assert_eq!(link, Path::new("libbytefd.so.0"));
+    for name in ["include/bytefd.h", "lib/libbytefd.a", "lib/libbytefd.so.0"] {
+        let (installed, staged) = (installed.prefix().join(name), staged().join(name));
+        assert!(std::fs::read(installed).expect(name) == std::fs::read(staged).expect(name), "{name}");
+    }
+    let version = said(&run(Command::new("pkg-config")
+        .env("PKG_CONFIG_PATH", installed.prefix().join("lib/pkgconfig"))
+        .args(["--modversion", "bytefd"])));
+    assert_eq!(version.trim(), env!("CARGO_PKG_VERSION"));
+}
+
+fn files_below(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() { files_below(&path, found) } else { found.push(path) }
+    }
+}
+
+fn a_program_builds_and_runs_with_the_installed_shared_library() {
+    let installed = Installed::new();
+    let program = installed.build(&["--cflags", "--libs"], "-lbytefd");
+    assert!(dynamic_section(&program).contains("[libbytefd.so.0]"));
+    let mut command = Command::new(program);
+    command.env("LD_LIBRARY_PATH", installed.prefix().join("lib"));
+    installed.check(command);
+}
+
+fn a_program_builds_and_runs_with_the_installed_archive() {
+    let installed = Installed::new();
+    let program = installed.build(&["--cflags", "--libs", "--static"], "-l:libbytefd.a");
+    assert!(!dynamic_section(&program).contains("libbytefd"));
+    installed.check(Command::new(program));
+}
+
+/// What pkg-config says about linking with the staged archive instead of the shared library.
+pub fn archive_flags() -> Vec<String> {
+    let flags = pkg_config(&["--cflags", "--libs", "--static"]);
+    flags.into_iter().map(|flag| if flag == "-lbytefd" { "-l:libbytefd.a".into() } else { flag }).collect()
+}
