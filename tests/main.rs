@@ -4,10 +4,17 @@
 //! /dev/shm that it did not hold before. A test marked `alone` runs in a process of its own, because it changes limits,
 //! system call filters or mounts for good.
 //!
-//! `BYTEFD_TEST_HOST=no-memfd` (or another name in `support::hosts`) runs the same tests on a host that lacks something.
+//! `BYTEFD_TEST_HOST=no-memfd` (or another name in `support::hosts`) runs the same tests on a host that lacks something,
+//! and `BYTEFD_TEST_GROUPS=wrap,map` only those of these groups.
 
+mod c;
+mod clients;
+mod execution;
 mod faults;
 mod header;
+mod hosts;
+mod kernels;
+mod library;
 mod map;
 mod rust;
 mod scan;
@@ -17,12 +24,22 @@ mod wrap;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if kernels::guest::is_init() {
+        kernels::guest::init();
+    }
     support::run(&[
         ("wrap", wrap::TESTS),
         ("scan", scan::TESTS),
         ("map", map::TESTS),
         ("faults", faults::TESTS),
         ("header", header::TESTS),
+        ("library", library::TESTS),
+        ("c", c::TESTS),
+        ("clients", clients::TESTS),
+        ("execution", execution::TESTS),
+        ("hosts", hosts::TESTS),
+        ("kernel", kernels::facts::TESTS),
+        ("kernels", kernels::TESTS),
         ("rust", rust::TESTS),
     ])
 }

@@ -1,12 +1,19 @@
-//! Hosts that lack something: system call filters that play them, for this process and its children, and the whole suite
-//! can run on each.
+//! Hosts that lack something: system call filters and mounts that play them, for this process and its children. The test
+//! `hosts::` runs the portable groups on each.
 
 use std::collections::BTreeMap;
+use std::ffi::{CStr, CString};
 
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
     apply_filter,
 };
+
+/// The environment variable that chooses a host.
+pub const CHOSEN: &str = "BYTEFD_TEST_HOST";
+
+/// The exit code of a process that has not the rights to play its host.
+pub const CANNOT_BE_PLAYED: i32 = 77;
 
 /// Names for BYTEFD_TEST_HOST, and what such a host is.
 pub const HOSTS: &[(&str, fn())] = &[
@@ -14,15 +21,65 @@ pub const HOSTS: &[(&str, fn())] = &[
     ("no-noexec-flag", || refuse_flags(libc::SYS_memfd_create, 1, 0x18, libc::EINVAL)),
     // A container profile written before memfd.
     ("no-memfd", || refuse(libc::SYS_memfd_create, libc::EPERM)),
-    // Linux before 3.17.
+    // Linux built without CONFIG_MEMFD_CREATE.
     ("memfd-unknown", || refuse(libc::SYS_memfd_create, libc::ENOSYS)),
+    // Linux before 3.17, which brought both.
+    ("linux-3.16", || {
+        refuse(libc::SYS_memfd_create, libc::ENOSYS);
+        refuse(libc::SYS_getrandom, libc::ENOSYS);
+        // Hash maps and proptest want random numbers too, and keep /dev/urandom open from then on: no leaks.
+        let _ = std::hash::RandomState::new();
+        proptest::test_runner::TestRunner::default();
+    }),
+    // A container of which nothing but its folders for temporary files can be written.
+    ("only-files", || {
+        make_shm_read_only();
+        refuse(libc::SYS_memfd_create, libc::EPERM);
+    }),
+    // NFS before 4.2 and other file systems that cannot reserve.
+    ("no-fallocate", || refuse(libc::SYS_fallocate, libc::EOPNOTSUPP)),
 ];
 
 pub fn become_chosen() {
-    if let Ok(name) = std::env::var("BYTEFD_TEST_HOST") {
+    if let Ok(name) = std::env::var(CHOSEN) {
         let (_, become_it) = HOSTS.iter().find(|(known, _)| *known == name).expect("a host of that name");
         become_it();
     }
+}
+
+/// In a mount namespace of its own, for this process and its children. Only while the process has one thread.
+fn make_shm_read_only() {
+    let done = own_mounts()
+        .and_then(|()| mount(c"none", c"/", c"none", libc::MS_REC | libc::MS_PRIVATE))
+        .and_then(|()| mount(c"none", c"/dev/shm", c"tmpfs", libc::MS_RDONLY));
+    if let Err(error) = done {
+        eprintln!("mounts of its own: {error}");
+        std::process::exit(CANNOT_BE_PLAYED);
+    }
+}
+
+/// A process without rights has them in a user namespace of its own.
+fn own_mounts() -> std::io::Result<()> {
+    // SAFETY: these calls touch no memory.
+    let (user, group) = unsafe { (libc::geteuid(), libc::getegid()) };
+    // SAFETY: as above.
+    let unshare = |flags| unsafe { check(libc::unshare(flags)) };
+    if unshare(libc::CLONE_NEWNS).is_ok() {
+        return Ok(());
+    }
+    unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS)?;
+    std::fs::write("/proc/self/setgroups", "deny")?;
+    std::fs::write("/proc/self/gid_map", format!("{group} {group} 1"))?;
+    std::fs::write("/proc/self/uid_map", format!("{user} {user} 1"))
+}
+
+fn mount(what: &CStr, at: &CStr, kind: &CStr, flags: libc::c_ulong) -> std::io::Result<()> {
+    // SAFETY: the texts are NUL-terminated; these file systems take no data.
+    check(unsafe { libc::mount(what.as_ptr(), at.as_ptr(), kind.as_ptr(), flags, std::ptr::null()) })
+}
+
+fn check(status: libc::c_int) -> std::io::Result<()> {
+    if status == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
 /// Every call of `number` fails with `errno`.
@@ -35,11 +92,6 @@ pub fn refuse_flags(number: libc::c_long, index: u8, bits: u64, errno: i32) {
     let each_bit = (0..64).map(|shift| 1u64 << shift).filter(|bit| bits & bit != 0);
     let rules = each_bit.map(|bit| rule(index, SeccompCmpOp::MaskedEq(bit), bit));
     install(number, rules.collect(), errno);
-}
-
-/// Calls fail in which argument `index` is `value`.
-pub fn refuse_value(number: libc::c_long, index: u8, value: u64, errno: i32) {
-    install(number, vec![rule(index, SeccompCmpOp::Eq, value)], errno);
 }
 
 fn rule(index: u8, operator: SeccompCmpOp, value: u64) -> SeccompRule {
@@ -61,6 +113,17 @@ fn install(number: libc::c_long, rules: Vec<SeccompRule>, errno: i32) {
 /// Whether memfd_create works here, asked of the kernel and not of the library.
 pub fn has_memfd() -> bool {
     memfd_accepts(0)
+}
+
+/// Whether files can be made in /dev/shm.
+pub fn has_shm() -> bool {
+    let name =
+        CString::new(format!("/probe.{}.{:?}", std::process::id(), std::thread::current().id())).expect("no NUL");
+    // SAFETY: a valid name; the descriptor is closed and the name removed at once.
+    unsafe {
+        let fd = libc::shm_open(name.as_ptr(), libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, 0o600);
+        fd >= 0 && libc::close(fd) == 0 && libc::shm_unlink(name.as_ptr()) == 0
+    }
 }
 
 /// Whether the kernel can forbid execution, MFD_NOEXEC_SEAL.

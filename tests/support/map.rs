@@ -117,7 +117,7 @@ impl Region {
         self.head.split(' ').nth(1).expect("permissions")
     }
 
-    /// "Rss", "Locked" and the like, in bytes.
+    /// "Rss" and the like, in bytes.
     pub fn bytes(&self, field: &str) -> usize {
         let value = self.field(field).trim().strip_suffix(" kB").expect("a size");
         value.parse::<usize>().expect("a number") * 1024

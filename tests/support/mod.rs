@@ -33,10 +33,15 @@ macro_rules! tests {
 /// Set in the process that runs one `alone` test: its full name.
 const ALONE: &str = "BYTEFD_TEST_ALONE";
 
+/// Set to `wrap,map`: only the tests of these groups exist.
+pub const GROUPS: &str = "BYTEFD_TEST_GROUPS";
+
 pub fn run(groups: &'static [(&'static str, &'static [Test])]) -> ExitCode {
     hosts::become_chosen();
-    let named =
-        || groups.iter().flat_map(|(group, tests)| tests.iter().map(move |t| (format!("{group}::{}", t.name), t)));
+    let chosen = std::env::var(GROUPS).ok();
+    let is_chosen = |group: &str| chosen.as_ref().is_none_or(|chosen| chosen.split(',').any(|name| name == group));
+    let groups = || groups.iter().filter(|(group, _)| is_chosen(group));
+    let named = || groups().flat_map(|(group, tests)| tests.iter().map(move |t| (format!("{group}::{}", t.name), t)));
 
     if let Ok(name) = std::env::var(ALONE) {
         let (_, test) = named().find(|(n, _)| *n == name).expect("a test of that name");
@@ -47,7 +52,13 @@ pub fn run(groups: &'static [(&'static str, &'static [Test])]) -> ExitCode {
     let trials = named().map(|(name, test)| {
         let child = name.clone();
         let (run, alone) = (test.run, test.alone);
-        libtest_mimic::Trial::test(name, move || if alone { in_child(&child) } else { Ok(run()) })
+        libtest_mimic::Trial::test(name, move || {
+            if alone {
+                return in_child(&child);
+            }
+            run();
+            Ok(())
+        })
     });
     let before = Holdings::now();
     let conclusion = libtest_mimic::run(&libtest_mimic::Arguments::from_args(), trials.collect());
@@ -59,6 +70,8 @@ fn in_child(name: &str) -> Result<(), libtest_mimic::Failed> {
     let program = std::env::current_exe().expect("this program's path");
     let output = Command::new(program).env(ALONE, name).output().expect("this program runs again");
     if output.status.success() {
+        // What was left out, and why.
+        print!("{}", tools::said(&output));
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);

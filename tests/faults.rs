@@ -1,0 +1,64 @@
+//! Failures made for real around every function that makes a descriptor: what it answers, and that nothing is left.
+
+mod buffers;
+pub mod conditions;
+mod every_way;
+mod file_systems;
+mod hosts;
+mod limits;
+mod processes;
+mod promises;
+pub mod signals;
+
+use buffers::*;
+use file_systems::*;
+use hosts::*;
+use limits::*;
+use processes::*;
+use promises::*;
+
+use crate::tests;
+
+tests![
+    // buffers
+    more_than_two_gibibytes_arrive_whole;
+    alone:
+    memory_that_cannot_be_read_is_efault,
+    a_source_whose_file_was_made_shorter_is_efault,
+    an_unreadable_segment_is_efault,
+    content_is_right_though_signals_interrupt,
+    content_is_right_though_the_kernel_writes_little,
+    // limits
+    a_size_above_the_limit_is_efbig_and_no_signal,
+    without_descriptors_every_backend_is_emfile,
+    with_few_descriptors_it_works_or_is_emfile,
+    without_descriptors_reopen_is_emfile,
+    no_descriptor_above_the_standard_streams_leaves_no_name,
+    a_limit_of_three_descriptors_is_emfile_and_leaves_no_name,
+    // file_systems
+    a_full_shm_is_enospc_while_memfd_goes_on,
+    a_full_shm_is_an_error_where_memfd_is_missing,
+    a_full_folder_for_temporary_files_is_enospc,
+    temporary_files_go_where_tmpdir_says_if_that_can_be,
+    a_read_only_shm_is_passed_over,
+    a_missing_shm_is_passed_over,
+    no_backend_at_all_names_all_three,
+    no_backend_at_all_names_all_three_whatever_the_label,
+    without_proc_only_what_needs_it_fails,
+    without_proc_and_memfd_a_read_only_description_cannot_be_had,
+    // hosts
+    a_kernel_without_the_noexec_flags_gives_all_other_seals,
+    a_host_that_forbids_memfd_gives_shm,
+    a_kernel_without_memfd_gives_shm,
+    a_host_that_forbids_executable_memory_files_is_obeyed,
+    a_kernel_that_refuses_shared_maps_of_sealed_files_gets_a_read_only_description,
+    a_host_without_fchmod_is_an_error_with_nothing_left,
+    // processes
+    standard_streams_that_are_closed_stay_closed,
+    scans_nested_ten_deep_close_all_they_opened,
+    a_program_started_in_a_scan_does_not_have_the_descriptor,
+    a_process_killed_at_the_first_byte_leaves_no_name,
+    a_process_killed_at_any_moment_leaves_no_content_in_shm,
+    // promises
+    any_options_keep_every_promise_or_are_refused_as_documented,
+];

@@ -1,0 +1,84 @@
+//! The portable groups again, on hosts that lack something. (`kernels` runs them on what really is old.)
+
+use std::ffi::c_int;
+use std::process::Command;
+
+use crate::support::abi::{AUTO, EXECUTABLE, SEAL_CONTENT, WRITABLE};
+use crate::support::{self, fd, hosts, tools};
+use crate::tests;
+
+tests![
+    the_suite_holds_on_every_poorer_host;
+    alone:
+    where_memory_files_must_not_be_executable_that_is_obeyed_and_not_worked_around,
+];
+
+/// Groups whose tests ask the host what it has, through `support::hosts`.
+const GROUPS: &str = "wrap,scan,map,execution,kernel";
+
+fn the_suite_holds_on_every_poorer_host() {
+    if std::env::var_os(hosts::CHOSEN).is_some() {
+        return println!("SKIPPED: every poorer host: this is one");
+    }
+    let mut failures = String::new();
+    for (name, _) in hosts::HOSTS {
+        let mut suite = Command::new(std::env::current_exe().expect("this program's path"));
+        suite.args(["--color", "never"]).env(hosts::CHOSEN, name).env(support::GROUPS, GROUPS);
+        suite.env("RUST_BACKTRACE", "0");
+        let output = suite.output().expect("this program runs again");
+        let said = tools::said(&output);
+        match output.status.code() {
+            Some(hosts::CANNOT_BE_PLAYED) => println!("SKIPPED: no suite on host {name}: {}", said.trim()),
+            Some(0) if !said.contains("ok. 0 passed") => {}
+            _ => failures += &format!("\non host {name}: {}\n{said}", output.status),
+        }
+    }
+    assert!(failures.is_empty(), "{failures}");
+}
+
+/// vm.memfd_noexec=2. Of a process ID namespace, so that this machine keeps its own; Linux 6.6 and rights are needed.
+fn where_memory_files_must_not_be_executable_that_is_obeyed_and_not_worked_around() {
+    const F_SEAL_EXEC: c_int = 0x20;
+    if !hosts::has_memfd() {
+        return println!("SKIPPED: there are no memory files on this host");
+    }
+    let played = in_process_namespace(|| {
+        if let Err(error) = std::fs::write("/proc/sys/vm/memfd_noexec", "2") {
+            println!("vm.memfd_noexec: {error}");
+            return hosts::CANNOT_BE_PLAYED;
+        }
+        for (flags, seals) in [(0, 0xf), (SEAL_CONTENT, 0xe), (WRITABLE, 0)] {
+            let fd = fd::wrap_with(b"hello", flags, AUTO).expect("a descriptor");
+            assert_eq!(fd::seals(&fd), seals | F_SEAL_EXEC, "flags {flags}");
+        }
+        let refusal = fd::wrap_with(b"hello", EXECUTABLE, AUTO).expect_err("forbidden");
+        assert_eq!((refusal.errno, refusal.op.as_str()), (libc::EACCES, "memfd_create"));
+        0
+    });
+    match played {
+        Ok(0) => {}
+        Ok(hosts::CANNOT_BE_PLAYED) => println!("SKIPPED: no host that forbids executable memory files"),
+        Ok(code) => panic!("exit code {code}"),
+        Err(error) => println!("SKIPPED: no host that forbids executable memory files: {error}"),
+    }
+}
+
+/// The exit code of a child in which `test` runs, in a process ID namespace of its own.
+fn in_process_namespace(test: fn() -> c_int) -> std::io::Result<c_int> {
+    // SAFETY: touches no memory.
+    if unsafe { libc::unshare(libc::CLONE_NEWPID) } != 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    // SAFETY: this process has one thread, so the child may do what it likes.
+    let child = unsafe { libc::fork() };
+    if child < 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    if child == 0 {
+        std::process::exit(std::panic::catch_unwind(test).unwrap_or(1));
+    }
+    let mut status = 0;
+    // SAFETY: our own child; `status` is writable.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    Ok(if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { -status })
+}

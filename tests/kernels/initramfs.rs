@@ -1,0 +1,85 @@
+//! The file system of the guest: this program, the libraries, and the tools that portable tests run, as an archive in the
+//! format that the kernel unpacks (cpio "newc").
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::{abi, tools};
+
+/// What tests run that need neither compilers nor clients.
+const TOOLS: [&str; 3] = ["/bin/sh", "/bin/cat", "/bin/true"];
+
+/// The kernel runs /init. The library under test lies beside it, where the program looks for it.
+pub fn with_this_program() -> Vec<u8> {
+    let program = std::env::current_exe().expect("this program's path");
+    let mut archive = Archive::default();
+    archive.add_file(Path::new("/init"), &program);
+    archive.add_file(Path::new("/libbytefd.so"), &abi::library_path());
+    for tool in TOOLS {
+        archive.add_file(Path::new(tool), Path::new(tool));
+    }
+    for from in [program, abi::library_path()].into_iter().chain(TOOLS.map(PathBuf::from)) {
+        for library in libraries(&from) {
+            archive.add_file(&library, &library);
+        }
+    }
+    archive.finish()
+}
+
+/// The shared libraries that a program or library needs, and the loader, under the paths where they are looked for.
+fn libraries(of: &Path) -> Vec<PathBuf> {
+    let output = tools::run(Command::new("ldd").arg(of));
+    let said = String::from_utf8(output.stdout).expect("UTF-8");
+    said.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from).collect()
+}
+
+#[derive(Default)]
+struct Archive {
+    bytes: Vec<u8>,
+    added: BTreeSet<PathBuf>,
+}
+
+impl Archive {
+    /// The content of `from` as an executable file at `path`, with the folders above it.
+    fn add_file(&mut self, path: &Path, from: &Path) {
+        if self.added.contains(path) {
+            return;
+        }
+        let folders: Vec<_> = path.ancestors().skip(1).filter(|folder| *folder != Path::new("/")).collect();
+        for folder in folders.into_iter().rev() {
+            self.add(folder, libc::S_IFDIR | 0o755, &[]);
+        }
+        let content = std::fs::read(from).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
+        self.add(path, libc::S_IFREG | 0o755, &content);
+    }
+
+    /// An entry as Documentation/driver-api/early-userspace/buffer-format.rst in the kernel's sources describes it.
+    fn add(&mut self, path: &Path, mode: u32, content: &[u8]) {
+        if !self.added.insert(path.to_path_buf()) {
+            return;
+        }
+        let name = path.to_str().expect("UTF-8").trim_start_matches('/');
+        // ino, mode, uid, gid, nlink, mtime, filesize, devmajor, devminor, rdevmajor, rdevminor, namesize, check
+        let (size, name_size) = (content.len() as u32, name.len() as u32 + 1);
+        let fields = [self.added.len() as u32, mode, 0, 0, 1, 0, size, 0, 0, 0, 0, name_size, 0];
+        self.bytes.extend_from_slice(b"070701");
+        for field in fields {
+            self.bytes.extend_from_slice(format!("{field:08X}").as_bytes());
+        }
+        self.bytes.extend_from_slice(name.as_bytes());
+        self.bytes.push(0);
+        self.pad();
+        self.bytes.extend_from_slice(content);
+        self.pad();
+    }
+
+    fn pad(&mut self) {
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        self.add(Path::new("TRAILER!!!"), 0, &[]);
+        self.bytes
+    }
+}

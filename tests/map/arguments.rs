@@ -1,0 +1,169 @@
+//! What is asked: NULLs, options that are unknown, too large or contradict each other.
+
+use std::ptr::{null, null_mut};
+
+use crate::support::abi::{self, *};
+use crate::support::map::{Map, map, map_raw, map_with};
+
+/// A file of 5 bytes, in a folder that goes when it is dropped.
+fn hello() -> (tempfile::TempDir, std::path::PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("hello");
+    std::fs::write(&path, "hello").expect("written");
+    (folder, path)
+}
+
+fn assert_einval(options: MapOptions, op: &str) {
+    let (_folder, path) = hello();
+    let failure = map(&path, &options).expect_err("refused");
+    assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, op), "{}", failure.message);
+    assert_eq!(std::fs::read(path).expect("read"), b"hello");
+}
+
+pub fn no_options_map_the_whole_file_for_reading() {
+    let (_folder, path) = hello();
+    let whole = map_raw(&path, null()).expect("mapped");
+    assert_eq!(whole.bytes(), b"hello");
+    assert_eq!(whole.region().permissions(), "r--s");
+    assert_eq!(map(&path, &MapOptions::default()).expect("mapped").bytes(), b"hello");
+}
+
+pub fn null_arguments_are_einval() {
+    let (mut out, mut error) = (null_mut(), Error::untouched());
+    // SAFETY: NULL where the header says it is refused.
+    let status = unsafe { (abi::load().map_file)(null(), null(), &mut out, &mut error) };
+    assert_eq!((status, error.code, error.op()), (-libc::EINVAL, -libc::EINVAL, "path"));
+    assert!(out.is_null());
+
+    let mut error = Error::untouched();
+    // SAFETY: as above.
+    let status = unsafe { (abi::load().map_file)(c"/etc/passwd".as_ptr(), null(), null_mut(), &mut error) };
+    assert_eq!((status, error.code, error.op()), (-libc::EINVAL, -libc::EINVAL, "map"));
+}
+
+pub fn null_handles_are_accepted_where_the_header_says_so() {
+    let abi = abi::load();
+    // SAFETY: NULL is what the header allows.
+    unsafe {
+        assert_eq!((abi.map_close)(null_mut()), 0);
+        assert!((abi.map_data)(null()).is_null());
+        assert_eq!((abi.map_length)(null()), 0);
+    }
+}
+
+pub fn a_failure_may_go_without_an_error_object() {
+    let mut out = null_mut();
+    // SAFETY: a string and a writable pointer.
+    let status = unsafe { (abi::load().map_file)(c"/no/such/file".as_ptr(), null(), &mut out, null_mut()) };
+    assert_eq!(status, -libc::ENOENT);
+}
+
+pub fn unknown_flags_are_einval() {
+    let known = CREATE | EXECUTE | POPULATE | LOCK | NO_RESERVE | BEYOND_EOF | NO_FORK;
+    for bit in (0..32).map(|shift| 1u32 << shift).filter(|bit| known & bit == 0) {
+        // Later versions give meanings to 16 and 128; a program that relies on one must not run without it.
+        assert_einval(MapOptions { flags: bit, ..MapOptions::default() }, "flags");
+        assert_einval(MapOptions { flags: bit | CREATE, access: WRITE, ..MapOptions::default() }, "flags");
+    }
+}
+
+pub fn unknown_accesses_are_einval() {
+    for access in [3, 4, 0x1_0000, u32::MAX] {
+        assert_einval(MapOptions { access, ..MapOptions::default() }, "access");
+    }
+}
+
+pub fn options_that_contradict_are_einval() {
+    for access in [READ, PRIVATE] {
+        assert_einval(MapOptions { access, flags: CREATE, ..MapOptions::default() }, "options");
+        assert_einval(MapOptions { access, file_size: 1, ..MapOptions::default() }, "options");
+    }
+    for mode in [0o1600, 0o4600, 0o10600, u32::MAX] {
+        assert_einval(MapOptions { access: WRITE, flags: CREATE, mode, ..MapOptions::default() }, "options");
+    }
+}
+
+pub fn offsets_and_lengths_no_file_can_have_are_einval() {
+    let most = isize::MAX as usize;
+    for flags in [0, BEYOND_EOF] {
+        let with = |offset, length| MapOptions { offset, length, flags, ..MapOptions::default() };
+        for (offset, length) in [
+            (0, most + 1),
+            (0, usize::MAX),
+            (1, most),
+            (u64::MAX, 0),
+            (u64::MAX, 1),
+            (u64::MAX, usize::MAX),
+            (1 << 63, 0),
+            (i64::MAX as u64, 1),
+        ] {
+            assert_einval(with(offset, length), "options");
+        }
+    }
+    for file_size in [1 << 63, u64::MAX] {
+        assert_einval(MapOptions { access: WRITE, file_size, ..MapOptions::default() }, "options");
+    }
+
+    // Possible in principle, but nothing has as much room: an error, and no map that wrapped around.
+    let (_folder, path) = hello();
+    for (offset, length) in [(0, most), (0, most - 1), (5, most - 5), (4095, most - 4095), (i64::MAX as u64 - 1, 1)] {
+        let options = MapOptions { offset, length, flags: BEYOND_EOF, ..MapOptions::default() };
+        match map(&path, &options) {
+            Ok(map) => assert_eq!(map.length(), length),
+            Err(failure) => assert!(
+                [libc::ENOMEM, libc::EOVERFLOW, libc::EINVAL].contains(&failure.errno),
+                "offset {offset}, length {length}: {failure:?}"
+            ),
+        }
+    }
+}
+
+/// The options as the first bytes of a longer struct that a later version knows.
+#[repr(C)]
+struct Later {
+    known: MapOptions,
+    more: [u8; 4096],
+}
+
+fn with_size(size: usize, more: &[(usize, u8)]) -> Result<Map, crate::support::fd::Failure> {
+    let (_folder, path) = hello();
+    let mut later = Later { known: MapOptions { size, offset: 1, ..MapOptions::default() }, more: [0; 4096] };
+    more.iter().for_each(|(at, byte)| later.more[*at] = *byte);
+    map_raw(&path, &raw const later.known)
+}
+
+pub fn a_struct_smaller_than_the_first_version_is_einval() {
+    assert_eq!(size_of::<MapOptions>(), 48);
+    for size in [0, 1, 8, 40, 44, 47] {
+        let failure = with_size(size, &[]).expect_err("refused");
+        assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "options"), "size {size}");
+    }
+}
+
+pub fn a_larger_struct_is_accepted_if_the_rest_is_zero() {
+    for size in [48, 49, 56, 64, 1000, 4096] {
+        assert_eq!(with_size(size, &[]).expect("mapped").bytes(), b"ello", "size {size}");
+    }
+    // Beyond the size nothing is looked at.
+    assert_eq!(with_size(48, &[(0, 1)]).expect("mapped").bytes(), b"ello");
+    assert_eq!(with_size(56, &[(8, 1)]).expect("mapped").bytes(), b"ello");
+    for (size, at) in [(49, 0), (56, 7), (64, 3), (1000, 900)] {
+        let failure = with_size(size, &[(at, 1)]).expect_err("refused");
+        assert_eq!((failure.errno, failure.op.as_str()), (libc::E2BIG, "options"), "size {size}");
+    }
+    // Rubbish must not make the library read all memory.
+    assert_eq!(with_size(usize::MAX, &[]).expect_err("refused").errno, libc::E2BIG);
+}
+
+pub fn padding_is_no_member() {
+    let (_folder, path) = hello();
+    let mut bytes = [0u64; 6];
+    // SAFETY: the struct fits, and what is behind its last member may be anything.
+    unsafe {
+        let options: *mut MapOptions = bytes.as_mut_ptr().cast();
+        options.write(MapOptions { length: 2, ..MapOptions::default() });
+        options.cast::<u8>().add(44).write_bytes(0xff, 4);
+        assert_eq!(map_raw(&path, options).expect("mapped").bytes(), b"he");
+    }
+    assert_eq!(map_with(&path, READ, 0).expect("mapped").length(), 5);
+}

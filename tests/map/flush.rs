@@ -1,0 +1,94 @@
+//! Writing back.
+
+use proptest::prelude::*;
+
+use crate::support::abi::{self, *};
+use crate::support::fd::pattern;
+use crate::support::map::{map, map_with, page_size};
+
+pub fn any_range_of_bytes_flushes() {
+    let size = 3 * page_size() + 77;
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(&file, pattern(size)).expect("written");
+    let config = ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() };
+    proptest!(config, |(offset in 0..size, start in 0..size, length in 0..size, how in prop_oneof![Just(SYNC), Just(ASYNC)])| {
+        let map = map(&file, &MapOptions { offset: offset as u64, access: WRITE, ..MapOptions::default() }).expect("mapped");
+        let inside = start + length <= map.length();
+        if inside && length > 0 {
+            map.store(start, &vec![start as u8; length]);
+        }
+        let flushed = map.flush(start, length, how);
+        prop_assert_eq!(flushed.is_ok(), inside, "{}..+{} of {}: {:?}", start, length, map.length(), flushed);
+        if let Err(failure) = flushed {
+            prop_assert_eq!(failure.errno, libc::EINVAL);
+        } else if length > 0 {
+            let content = std::fs::read(&file).expect("read");
+            prop_assert!(content[offset + start..][..length].iter().all(|byte| *byte == start as u8));
+        }
+    });
+}
+
+pub fn a_range_outside_the_map_is_einval() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(&file, pattern(5000)).expect("written");
+    let map = map(&file, &MapOptions { offset: 1000, length: 100, access: WRITE, ..MapOptions::default() });
+    let map = map.expect("mapped");
+    for (offset, length) in [(0, 0), (0, 100), (99, 1), (100, 0), (99, 0)] {
+        map.flush(offset, length, SYNC).expect("inside");
+    }
+    let most = usize::MAX;
+    for (offset, length) in
+        [(0, 101), (99, 2), (100, 1), (101, 0), (1, most), (most, 1), (most, 0), (most, most), (0, most)]
+    {
+        let failure = map.flush(offset, length, SYNC).expect_err("outside");
+        assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "range"), "{offset}, {length}");
+        assert!(failure.message.contains("of a map of 100 bytes"), "{}", failure.message);
+    }
+}
+
+pub fn a_refused_flush_says_which_bytes_it_was_asked_for() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(&file, pattern(100)).expect("written");
+    let map = map_with(&file, WRITE, 0).expect("mapped");
+    let said = |offset, length| map.flush(offset, length, SYNC).expect_err("outside").message;
+    assert!(said(90, 20).contains("bytes 90..110 of a map of 100 bytes"), "{}", said(90, 20));
+    assert!(said(101, 0).contains("bytes 101.."), "{}", said(101, 0));
+}
+
+pub fn an_unknown_way_of_flushing_is_einval() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    for content in ["", "hello"] {
+        std::fs::write(&file, content).expect("written");
+        let map = map_with(&file, WRITE, 0).expect("mapped");
+        for how in [2, 4, u32::MAX] {
+            assert_eq!(map.flush(0, 0, how).expect_err("refused").errno, libc::EINVAL);
+        }
+    }
+}
+
+pub fn a_private_map_cannot_be_flushed() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    for content in ["", "hello"] {
+        std::fs::write(&file, content).expect("written");
+        let map = map_with(&file, PRIVATE, 0).expect("mapped");
+        for how in [SYNC, ASYNC] {
+            assert_eq!(map.flush(0, 0, how).expect_err("refused").errno, libc::EINVAL);
+        }
+    }
+}
+
+/// A program that flushes whatever map it is given is not stopped by one that has nothing to write.
+pub fn a_read_map_flushes() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(&file, "hello").expect("written");
+    let map = map_with(&file, READ, 0).expect("mapped");
+    map.flush(0, 0, SYNC).expect("flushed");
+    map.flush(1, 2, ASYNC).expect("flushed");
+}
+
+pub fn null_cannot_be_flushed() {
+    let mut error = Error::untouched();
+    // SAFETY: NULL is refused, as the header says.
+    let status = unsafe { (abi::load().map_flush)(std::ptr::null(), 0, 0, SYNC, &mut error) };
+    assert_eq!((status, error.code, error.op()), (-libc::EINVAL, -libc::EINVAL, "map"));
+}
