@@ -119,7 +119,8 @@
 #define BYTEFD_MAP_POPULATE 4
 
 /**
- * Keeps the pages in memory, mlock(2): -ENOMEM or -EPERM where RLIMIT_MEMLOCK does not allow it.
+ * Keeps the pages in memory, mlock(2): -ENOMEM or -EPERM where RLIMIT_MEMLOCK does not allow it, -ENOMEM where pages are
+ * past the end of the file.
  */
 #define BYTEFD_MAP_LOCK 8
 
@@ -267,13 +268,14 @@ typedef struct bytefd_map_options {
      */
     uint64_t offset;
     /**
-     * How many bytes; 0 is from the offset to the end of the file. At most PTRDIFF_MAX.
+     * How many bytes; 0 is from the offset, which is then not past it, to the end of the file. At most PTRDIFF_MAX.
      */
     size_t length;
     /**
-     * With BYTEFD_MAP_WRITE: a smaller file is grown to this many bytes first, with zeros, and its space is reserved
-     * so that a store cannot hit a full disk (unless BYTEFD_MAP_NO_RESERVE). A larger file stays as it is. Processes
-     * that grow one file at the same time must agree among themselves.
+     * With BYTEFD_MAP_WRITE: a smaller file is grown to this many bytes first, with zeros, and the space for what is
+     * added is reserved, so that a store there cannot hit a full disk (unless BYTEFD_MAP_NO_RESERVE). Holes that the file
+     * had stay holes. A larger file stays as it is. Processes that grow one file at the same time must agree among
+     * themselves.
      */
     uint64_t file_size;
     /**
@@ -285,7 +287,7 @@ typedef struct bytefd_map_options {
      */
     uint32_t flags;
     /**
-     * The permission bits of a file that BYTEFD_MAP_CREATE makes, less the umask; 0 is 0600.
+     * The permission bits of a file that BYTEFD_MAP_CREATE makes, less the umask; 0 is 0600. Unused otherwise, as in open(2).
      */
     uint32_t mode;
 } bytefd_map_options;
@@ -461,7 +463,7 @@ int bytefd_scan_end(struct bytefd_scan *scan);
  * has its old size.
  * - -EINVAL: `path` or `map` is NULL, or options that are unknown or contradict each other.
  * - -E2BIG: the options have members that this version does not know.
- * - -ENXIO: the range is not all in the file, and BYTEFD_MAP_BEYOND_EOF is not given.
+ * - -ENXIO: the range is not all in the file, and BYTEFD_MAP_BEYOND_EOF is not given, or no length with it.
  * - -ENOENT, -EACCES, ...: open(2)'s own. BYTEFD_MAP_WRITE needs permission to read and write.
  * - -EISDIR: a directory. -ENODEV: anything else that is not a regular file, or whose content cannot be mapped (/proc).
  * - -EFBIG, -ENOSPC: the file cannot be grown to `file_size`: RLIMIT_FSIZE, or no space. (No SIGXFSZ is raised.)

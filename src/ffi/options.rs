@@ -82,7 +82,8 @@ pub const BYTEFD_MAP_CREATE: u32 = 1;
 pub const BYTEFD_MAP_EXECUTE: u32 = 2;
 /// Reads the pages in before returning, MAP_POPULATE; what cannot be read in now is read on first use.
 pub const BYTEFD_MAP_POPULATE: u32 = 4;
-/// Keeps the pages in memory, mlock(2): -ENOMEM or -EPERM where RLIMIT_MEMLOCK does not allow it.
+/// Keeps the pages in memory, mlock(2): -ENOMEM or -EPERM where RLIMIT_MEMLOCK does not allow it, -ENOMEM where pages are
+/// past the end of the file.
 pub const BYTEFD_MAP_LOCK: u32 = 8;
 /// Reserves neither disk space for growing nor swap space for private pages (MAP_NORESERVE): a sparse file of any
 /// size, and a store that finds no room is a SIGBUS or the out-of-memory killer.
@@ -116,17 +117,18 @@ pub struct bytefd_map_options {
     pub size: usize,
     /// The first byte of the file that the map shows; any byte, page alignment is not the caller's business.
     pub offset: u64,
-    /// How many bytes; 0 is from the offset to the end of the file. At most PTRDIFF_MAX.
+    /// How many bytes; 0 is from the offset, which is then not past it, to the end of the file. At most PTRDIFF_MAX.
     pub length: usize,
-    /// With BYTEFD_MAP_WRITE: a smaller file is grown to this many bytes first, with zeros, and its space is reserved
-    /// so that a store cannot hit a full disk (unless BYTEFD_MAP_NO_RESERVE). A larger file stays as it is. Processes
-    /// that grow one file at the same time must agree among themselves.
+    /// With BYTEFD_MAP_WRITE: a smaller file is grown to this many bytes first, with zeros, and the space for what is
+    /// added is reserved, so that a store there cannot hit a full disk (unless BYTEFD_MAP_NO_RESERVE). Holes that the file
+    /// had stay holes. A larger file stays as it is. Processes that grow one file at the same time must agree among
+    /// themselves.
     pub file_size: u64,
     /// BYTEFD_MAP_READ, BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE.
     pub access: u32,
     /// BYTEFD_MAP_CREATE and the constants after it, or-ed. An unknown bit is -EINVAL.
     pub flags: u32,
-    /// The permission bits of a file that BYTEFD_MAP_CREATE makes, less the umask; 0 is 0600.
+    /// The permission bits of a file that BYTEFD_MAP_CREATE makes, less the umask; 0 is 0600. Unused otherwise, as in open(2).
     pub mode: u32,
 }
 

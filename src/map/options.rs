@@ -81,8 +81,9 @@ impl MapOptions {
         self
     }
 
-    /// With [`Access::Write`]: a smaller file is grown to this size first, with zeros, and its space is reserved so
-    /// that a store cannot hit a full disk (unless [`MapOptions::no_reserve`]). A larger file stays as it is.
+    /// With [`Access::Write`]: a smaller file is grown to this size first, with zeros, and the space for what is added is
+    /// reserved, so that a store there cannot hit a full disk (unless [`MapOptions::no_reserve`]). Holes that the file had
+    /// stay holes. A larger file stays as it is. Processes that grow one file at the same time must agree among themselves.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
