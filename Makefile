@@ -4,6 +4,7 @@
 #   make lib                the release build, staged in dist/
 #   make install            the same under $(DESTDIR)$(PREFIX)
 #   make header             include/bytefd.h from the Rust sources
+#   make bench              the speed of everything, side by side; results in benches/results/
 PREFIX  ?= /usr/local
 DESTDIR ?=
 FILE    ?= /bin/ls
@@ -12,7 +13,7 @@ CARGO ?= cargo
 GO    ?= go
 CC    ?= cc
 
-.PHONY: all demo test lib header install clean
+.PHONY: all demo test lib header install bench clean
 
 all: lib
 
@@ -38,6 +39,10 @@ demo: lib
 test:
 	scripts/packages test
 	scripts/test
+
+bench: lib
+	$(CARGO) bench --locked --bench sizes
+	BYTEFD_BENCH_KEEP=1 $(GO) test -count=1 -run '^$$' -bench . ./go
 
 clean:
 	$(CARGO) clean

@@ -15,9 +15,19 @@ static int wrap_iov(const char *iov, size_t count, const bytefd_wrap_options *op
 	return bytefd_wrap_iov((const struct iovec *)iov, count, options, error);
 }
 
-static int scan_begin(const char *bytes, size_t len, const bytefd_wrap_options *options, bytefd_scan **scan,
-                      bytefd_error *error) {
-	return bytefd_scan_begin(bytes, len, options, scan, error);
+// Takes and returns values, because what Go passes a pointer to goes to the heap.
+
+typedef struct {
+	int fd;
+	bytefd_scan *scan;
+	bytefd_error error; // unset, unless fd is negative
+} begun;
+
+static begun scan_begin(const char *bytes, size_t len, bytefd_wrap_options options) {
+	begun b;
+	b.scan = NULL;
+	b.fd = bytefd_scan_begin(bytes, len, &options, &b.scan, &b.error);
+	return b;
 }
 */
 import "C"
@@ -37,6 +47,7 @@ var _ = [1]struct{}{}[0|
 	flagExecutable^C.BYTEFD_EXECUTABLE|
 	flagInherit^C.BYTEFD_INHERIT|
 	flagSealContent^C.BYTEFD_SEAL_CONTENT|
+	flagTrustCallback^C.BYTEFD_TRUST_CALLBACK|
 	BackendAuto^C.BYTEFD_BACKEND_AUTO|
 	BackendMemfd^C.BYTEFD_BACKEND_MEMFD|
 	BackendShm^C.BYTEFD_BACKEND_SHM|
@@ -86,20 +97,55 @@ func wrapSegments(bs [][]byte, o *wrapOptions) (int, error) {
 	return result(C.wrap_iov(chars(iov), C.size_t(len(bs)), &c, &failure), &failure)
 }
 
-func scanBegin(b []byte, o *wrapOptions) (fd int, loan unsafe.Pointer, err error) {
+func scanBegin(b []byte, pool unsafe.Pointer, o *wrapOptions) (fd int, loan unsafe.Pointer, err error) {
 	c, err := o.c()
 	if err != nil {
 		return 0, nil, err
 	}
-	defer C.free(unsafe.Pointer(c.name))
-	var scan *C.bytefd_scan
-	var failure C.bytefd_error
-	fd, err = result(C.scan_begin(chars(b), C.size_t(len(b)), &c, &scan, &failure), &failure)
-	return fd, unsafe.Pointer(scan), err
+	c.pool = (*C.bytefd_pool)(pool)
+	begun := C.scan_begin(chars(b), C.size_t(len(b)), c)
+	if c.name != nil {
+		C.free(unsafe.Pointer(c.name))
+	}
+	if begun.fd < 0 {
+		failure := begun.error
+		_, err = result(begun.fd, &failure)
+		return 0, nil, err
+	}
+	return int(begun.fd), unsafe.Pointer(begun.scan), nil
 }
 
 func scanEnd(loan unsafe.Pointer) {
 	C.bytefd_scan_end((*C.bytefd_scan)(loan))
+}
+
+func poolCreate(maxBytes int) (unsafe.Pointer, error) {
+	var pool *C.bytefd_pool
+	var failure C.bytefd_error
+	_, err := result(C.bytefd_pool_create(C.size_t(maxBytes), &pool, &failure), &failure)
+	return unsafe.Pointer(pool), err
+}
+
+func poolTrim(pool unsafe.Pointer, bytes int) error {
+	var failure C.bytefd_error
+	_, err := result(C.bytefd_pool_trim((*C.bytefd_pool)(pool), C.size_t(bytes), &failure), &failure)
+	return err
+}
+
+func poolStats(pool unsafe.Pointer) (PoolStats, error) {
+	counts := C.bytefd_pool_counts{size: C.sizeof_bytefd_pool_counts}
+	var failure C.bytefd_error
+	_, err := result(C.bytefd_pool_stats((*C.bytefd_pool)(pool), &counts, &failure), &failure)
+	return PoolStats{
+		LentAgain: uint64(counts.lent_again),
+		NewFiles:  uint64(counts.new_files),
+		Dropped:   uint64(counts.dropped),
+		KeptBytes: int(counts.kept_bytes),
+	}, err
+}
+
+func poolDestroy(pool unsafe.Pointer) {
+	C.bytefd_pool_destroy((*C.bytefd_pool)(pool))
 }
 
 func reopen(fd int) (int, error) {

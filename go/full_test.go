@@ -15,11 +15,19 @@ import (
 	bytefd "github.com/bytefd/bytefd/go"
 )
 
-// The test runs itself again where it can mount a small /dev/shm: in a child with namespaces of its own.
 func TestAFullFileSystemIsENOSPCAndLeavesNothing(t *testing.T) {
-	const inside = "BYTEFD_TEST_SMALL_SHM"
+	inNamespaces(t, func() { inAFullFileSystem(t) })
+}
+
+// inNamespaces runs the test again in a child that may mount what it likes, and calls f there.
+func inNamespaces(t *testing.T, f func()) {
+	t.Helper()
+	const inside = "BYTEFD_TEST_IN_NAMESPACES"
 	if os.Getenv(inside) != "" {
-		inAFullFileSystem(t)
+		if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
+			t.Fatal(err)
+		}
+		f()
 		return
 	}
 	cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")
@@ -40,9 +48,6 @@ func TestAFullFileSystemIsENOSPCAndLeavesNothing(t *testing.T) {
 
 func inAFullFileSystem(t *testing.T) {
 	const shm = "/dev/shm"
-	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
-		t.Fatal(err)
-	}
 	if err := syscall.Mount("bytefd", shm, "tmpfs", 0, "size=64k"); err != nil {
 		t.Fatal(err)
 	}

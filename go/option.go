@@ -13,7 +13,13 @@ type wrapOptions struct {
 	mode    fs.FileMode
 }
 
+// noOptions is never changed.
+var noOptions wrapOptions
+
 func newWrapOptions(opts []Option) *wrapOptions {
+	if len(opts) == 0 {
+		return &noOptions
+	}
 	o := &wrapOptions{}
 	for _, set := range opts {
 		set(o)
@@ -31,11 +37,12 @@ func (o *wrapOptions) fileName() string {
 
 // The flags of include/bytefd.h; a value that differs there does not compile.
 const (
-	flagWritable    = 1
-	flagReadOnly    = 2
-	flagExecutable  = 4
-	flagInherit     = 8
-	flagSealContent = 16
+	flagWritable      = 1
+	flagReadOnly      = 2
+	flagExecutable    = 4
+	flagInherit       = 8
+	flagSealContent   = 16
+	flagTrustCallback = 32
 )
 
 func withFlag(flag uint32) Option { return func(o *wrapOptions) { o.flags |= flag } }
@@ -70,6 +77,10 @@ func Inherit() Option { return withFlag(flagInherit) }
 // SealContent seals exactly writing, growing and shrinking (F_SEAL_WRITE|F_SEAL_GROW|F_SEAL_SHRINK, 0xe), so that
 // further seals can be added. Only a memfd can be sealed: [BackendAuto] means [BackendMemfd] here, others are EINVAL.
 func SealContent() Option { return withFlag(flagSealContent) }
+
+// TrustCallback lends the kept file of a [Pool] itself: the callback promises to keep nothing and to change nothing. For
+// [Pool.ScanBytes] only; what it means for protection stands at [Pool].
+func TrustCallback() Option { return withFlag(flagTrustCallback) }
 
 // Backend is what kind of file lies behind a descriptor.
 type Backend uint32

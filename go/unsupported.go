@@ -10,10 +10,16 @@ import (
 // errUnsupported answers every call that needs the library.
 var errUnsupported = &Error{"build", syscall.ENOTSUP, "this program was built without cgo or not for Linux"}
 
-func wrap([]byte, *wrapOptions) (int, error)                      { return 0, errUnsupported }
-func wrapSegments([][]byte, *wrapOptions) (int, error)            { return 0, errUnsupported }
-func scanBegin([]byte, *wrapOptions) (int, unsafe.Pointer, error) { return 0, nil, errUnsupported }
+func wrap([]byte, *wrapOptions) (int, error)           { return 0, errUnsupported }
+func wrapSegments([][]byte, *wrapOptions) (int, error) { return 0, errUnsupported }
+func scanBegin([]byte, unsafe.Pointer, *wrapOptions) (int, unsafe.Pointer, error) {
+	return 0, nil, errUnsupported
+}
 func scanEnd(unsafe.Pointer)                                      {}
+func poolCreate(int) (unsafe.Pointer, error)                      { return nil, errUnsupported }
+func poolTrim(unsafe.Pointer, int) error                          { return errUnsupported }
+func poolStats(unsafe.Pointer) (PoolStats, error)                 { return PoolStats{}, errUnsupported }
+func poolDestroy(unsafe.Pointer)                                  {}
 func reopen(int) (int, error)                                     { return 0, errUnsupported }
 func mapFile(string, *mapOptions) (unsafe.Pointer, []byte, error) { return nil, nil, errUnsupported }
 func mapFlush(unsafe.Pointer, int, int, FlushMode) error          { return errUnsupported }

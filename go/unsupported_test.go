@@ -22,8 +22,10 @@ func TestEveryCallAnswersThatItIsUnsupported(t *testing.T) {
 		t.Error("called without a descriptor")
 		return nil
 	})
+	_, pool := bytefd.NewPool(1 << 20)
 	for name, err := range map[string]error{
 		"WrapBuffer": buffer, "WrapBuffers": buffers, "WrapReader": reader, "Reopen": reopened, "MapFile": file, "ScanBytes": scan,
+		"NewPool": pool,
 	} {
 		var e *bytefd.Error
 		if !errors.Is(err, errors.ErrUnsupported) || !errors.As(err, &e) {
@@ -43,6 +45,23 @@ func TestAMapThatWasNeverOpenedIsClosed(t *testing.T) {
 	}
 	if m.Len() != 0 || m.Bytes() != nil || m.Close() != nil {
 		t.Error("it is not empty and closed")
+	}
+}
+
+func TestAPoolThatWasNeverMadeIsClosed(t *testing.T) {
+	var p bytefd.Pool
+	_, statsErr := p.Stats()
+	scanErr := p.ScanBytes([]byte("hello"), func(int) error {
+		t.Error("called without a descriptor")
+		return nil
+	}, bytefd.TrustCallback())
+	for _, err := range []error{scanErr, p.Trim(0), statsErr} {
+		if !errors.Is(err, os.ErrClosed) || !errors.Is(err, syscall.EBADF) {
+			t.Errorf("%v is not os.ErrClosed", err)
+		}
+	}
+	if err := p.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -61,7 +61,7 @@
 #define BYTEFD_SEAL_CONTENT 16
 
 /**
- * For scans with a pool only, and so refused (-EINVAL without a pool) in this version.
+ * For scans with a pool only: the callback promises to keep nothing, and is lent the kept file itself. See bytefd_pool.
  */
 #define BYTEFD_TRUST_CALLBACK 32
 
@@ -157,7 +157,47 @@
 typedef struct bytefd_map bytefd_map;
 
 /**
- * Files that are used again. Not in this version: functions that are given one answer -EOPNOTSUPP.
+ * Files for one trust domain, kept and lent again to scan_bytes and bytefd_scan_begin (options->pool). Writing into pages that
+ * exist is many times faster than getting new ones. Made by the caller; nothing is shared between pools. Any number of threads
+ * may use one pool at the same time, and a scan never waits for another scan's callback.
+ *
+ * Three levels, and what each protects against:
+ * - No pool: every scan has a new, sealed file. Nothing of one scan can ever show in another, whatever the callback keeps.
+ * - A pool: the callback is lent a read-only description of a file of mode 0400 that is not sealed. When it comes back the kernel
+ *   is asked to prove that nobody holds the file; who kept a duplicate, a mapping, a child that has it, or a description of their
+ *   own keeps that file, and it is not used again. Content of an earlier scan is never visible, also not past the end.
+ *   What the proof cannot see are pages in flight: vmsplice(2) from a mapping, zero-copy sends (MSG_ZEROCOPY), and splice(2) and
+ *   sendfile(2) through a description the callback opened itself (before Linux 6.6: through the one it was lent) leave references
+ *   to pages in a pipe or socket, and who reads them later may read bytes of a later scan. Nor does it see an O_PATH descriptor,
+ *   which can be opened during a later scan.
+ * - A pool and BYTEFD_TRUST_CALLBACK: the kept file itself is lent, read-write, and nothing is proved. The callback promises to
+ *   keep nothing and to change nothing. If it breaks the promise it sees and changes later scans of trusted callbacks.
+ *
+ * Of the options a pool takes BYTEFD_BACKEND_MEMFD, BYTEFD_INHERIT and BYTEFD_READ_ONLY (which it is anyway), or
+ * BYTEFD_TRUST_CALLBACK alone; others are -EINVAL.
+ * `buf` must be readable: what is copied into kept pages is copied as memcpy does.
+ *
+ * After fork(2) the pool is empty in the child, and what it inherited is closed at its first use. Where the host has no memfd or
+ * no /proc, or refuses leases, every scan has a new file.
+ *
+ * ```c
+ * static int look(int fd, void *context)
+ * {
+ *     (void)context;
+ *     return lseek(fd, 0, SEEK_END) == 5 ? 0 : 1;
+ * }
+ *
+ * int example(void)
+ * {
+ *     bytefd_wrap_options options = BYTEFD_WRAP_OPTIONS_INIT;
+ *     int status = bytefd_pool_create(64 << 20, &options.pool, NULL);
+ *     if (status < 0)
+ *         return status;
+ *     status = scan_bytes("hello", 5, look, NULL, &options, NULL);
+ *     bytefd_pool_destroy(options.pool);
+ *     return status;
+ * }
+ * ```
  */
 typedef struct bytefd_pool bytefd_pool;
 
@@ -244,6 +284,32 @@ typedef struct bytefd_error {
  * passes through scan_bytes, and the descriptor is closed. It must not leave by longjmp(3) or by ending the thread.
  */
 typedef int (*bytefd_scan_fn)(int fd, void *context);
+
+/**
+ * What a pool has done since it was made, and what it holds.
+ */
+typedef struct bytefd_pool_counts {
+    /**
+     * sizeof(bytefd_pool_counts), set by the caller. The struct may grow at its end; no more than this is written.
+     */
+    size_t size;
+    /**
+     * Scans that were lent a kept file.
+     */
+    uint64_t lent_again;
+    /**
+     * Scans that got a new file.
+     */
+    uint64_t new_files;
+    /**
+     * Files that were not kept because somebody still held them after the scan.
+     */
+    uint64_t dropped;
+    /**
+     * Bytes of memory in the files that are kept now.
+     */
+    uint64_t kept_bytes;
+} bytefd_pool_counts;
 
 /**
  * Which part of a file is mapped, and how. Start from BYTEFD_MAP_OPTIONS_INIT, which is the whole file for reading, as
@@ -386,15 +452,15 @@ int bytefd_path(int fd,
 
 /**
  * Lends a descriptor that holds `len` bytes from `buf` to the function `scan`, and closes it afterwards. The
- * descriptor is as shm_wrap_buffer makes it with these options: a new file for every call, so nothing of one scan
- * can ever show in another.
+ * descriptor is as shm_wrap_buffer makes it with these options: a new file for every call, so nothing of one scan can ever
+ * show in another. With options->pool it is a file that is used again: faster, for what bytefd_pool says.
  *
  * The descriptor is closed exactly once, whatever the function does. If it closed the number itself, and the number
  * stands for another file by then, that is left alone. Any thread may call this at any time, also from within `scan`.
  *
  * Returns 0 when `scan` returned 0. When it returned anything else: -ECANCELED, with op "callback" and the value in the
- * message. When there is no descriptor to lend, `scan` is not called, and the answer is shm_wrap_buffer's; -EINVAL if
- * `scan` is NULL; -EOPNOTSUPP if options->pool is not NULL.
+ * message. When there is no descriptor to lend, `scan` is not called, and the answer is shm_wrap_buffer's; -EINVAL if `scan` is
+ * NULL.
  *
  * ```c
  * static int print_size(int fd, void *context)
@@ -450,6 +516,67 @@ int bytefd_scan_begin(const void *buf,
  * ```
  */
 int bytefd_scan_end(struct bytefd_scan *scan);
+
+/**
+ * Makes an empty pool that keeps at most `max_bytes` of memory in files that nobody uses at the moment, and writes it to `*pool`.
+ * The caller ends it with bytefd_pool_destroy.
+ *
+ * Returns 0, or -EINVAL if `pool` is NULL.
+ *
+ * ```c
+ * bytefd_pool *pool;
+ * if (bytefd_pool_create(64 << 20, &pool, NULL) == 0)
+ *     bytefd_pool_destroy(pool);
+ * ```
+ */
+int bytefd_pool_create(size_t max_bytes,
+                       struct bytefd_pool **pool,
+                       struct bytefd_error *error);
+
+/**
+ * Frees the pool and the files it keeps. NULL is fine. Scans that were begun with it may end afterwards.
+ *
+ * ```c
+ * bytefd_pool_destroy(NULL);
+ * ```
+ */
+void bytefd_pool_destroy(struct bytefd_pool *pool);
+
+/**
+ * Drops kept files, the longest unused first, until at most `bytes` are kept. For the moment in which memory is short.
+ *
+ * Returns 0, or -EINVAL if `pool` is NULL.
+ *
+ * ```c
+ * bytefd_pool *pool;
+ * if (bytefd_pool_create(64 << 20, &pool, NULL) == 0) {
+ *     bytefd_pool_trim(pool, 0, NULL);
+ *     bytefd_pool_destroy(pool);
+ * }
+ * ```
+ */
+int bytefd_pool_trim(const struct bytefd_pool *pool,
+                     size_t bytes,
+                     struct bytefd_error *error);
+
+/**
+ * Writes what the pool has done so far, and what it holds, to `*counts`, whose `size` is set.
+ *
+ * Returns 0, or -EINVAL if `pool` or `counts` is NULL, or `size` is below that of the first version, 40.
+ *
+ * ```c
+ * bytefd_pool *pool;
+ * if (bytefd_pool_create(64 << 20, &pool, NULL) == 0) {
+ *     bytefd_pool_counts counts = { sizeof(counts), 0, 0, 0, 0 };
+ *     bytefd_pool_stats(pool, &counts, NULL);
+ *     printf("%llu bytes kept\n", (unsigned long long)counts.kept_bytes);
+ *     bytefd_pool_destroy(pool);
+ * }
+ * ```
+ */
+int bytefd_pool_stats(const struct bytefd_pool *pool,
+                      struct bytefd_pool_counts *counts,
+                      struct bytefd_error *error);
 
 /**
  * Maps the file at `path` and writes the map to `*map`; the caller ends it with bytefd_map_close. No descriptor stays
@@ -541,6 +668,23 @@ int bytefd_map_flush(const struct bytefd_map *map,
  * ```
  */
 int bytefd_map_close(struct bytefd_map *map);
+
+/**
+ * Writes one line for each choice the library makes on this host, what it uses and why, with a final NUL to `buf`: for people
+ * and logs; the words may change. 1024 bytes are enough in this version. It finds out by doing.
+ *
+ * Returns 0, or a negative errno with `buf` untouched: -EINVAL if `buf` is NULL, -ERANGE if `len` is too small, or
+ * shm_wrap_buffer's.
+ *
+ * ```c
+ * char report[1024];
+ * if (bytefd_host_report(report, sizeof report, NULL) == 0)
+ *     fputs(report, stderr);
+ * ```
+ */
+int bytefd_host_report(char *buf,
+                       size_t len,
+                       struct bytefd_error *error);
 
 #ifdef __cplusplus
 }  // extern "C"

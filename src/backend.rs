@@ -81,7 +81,7 @@ fn is_forbidden(error: &Error, backend: Backend, execution: Execution) -> bool {
 }
 
 /// Running out of something, as opposed to a backend that is not there.
-fn is_shortage(error: &Error) -> bool {
+pub(crate) fn is_shortage(error: &Error) -> bool {
     let errno = error.errno();
     [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOSPC, libc::EDQUOT].contains(&errno)
 }
@@ -90,10 +90,15 @@ fn is_shortage(error: &Error) -> bool {
 const MFD_NOEXEC_SEAL: libc::c_uint = 0x0008;
 const MFD_EXEC: libc::c_uint = 0x0010;
 
-fn memfd(name: &CStr, execution: Execution) -> Result<OwnedFd> {
-    // Kernels before 6.3 know neither flag and say EINVAL: asked once, then remembered.
-    static NO_EXEC_FLAGS: AtomicBool = AtomicBool::new(false);
+/// Kernels before 6.3 know neither flag and say EINVAL: asked once, then remembered.
+static NO_EXEC_FLAGS: AtomicBool = AtomicBool::new(false);
 
+/// Whether this kernel can forbid execution. Right once a memfd has been made.
+pub(crate) fn knows_no_exec_flags() -> bool {
+    !NO_EXEC_FLAGS.load(Relaxed)
+}
+
+fn memfd(name: &CStr, execution: Execution) -> Result<OwnedFd> {
     let flag = if execution == Execution::Forbidden { MFD_NOEXEC_SEAL } else { MFD_EXEC };
     let create = |flag| sys::file::memfd_create(name, libc::MFD_ALLOW_SEALING | flag);
 

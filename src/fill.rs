@@ -1,10 +1,19 @@
 //! Bytes into a file, by the fastest way this kernel has.
+//!
+//! A new file costs far more than the copy: its pages are allocated, zeroed and entered one by one. So extents of a huge
+//! page's size are asked for as one: where the host gives huge pages to shared memory by itself (`shmem_enabled`), setting
+//! the size before writing is enough; elsewhere the first page of an extent is written, the extent collapsed into a huge
+//! page by `MADV_COLLAPSE`, and the rest written into memory that is there by then. The bytes themselves always go in by
+//! `pwritev`: a source that is not readable is EFAULT and not a signal, and where collapsing fails the same write simply
+//! allocates small pages.
 
 use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Errno, Error, Result};
 use crate::sys;
+use crate::sys::memory::Mapping;
 
 /// Segments that go to the kernel in one call. Few enough to be copied on the stack, many enough that the
 /// call's own cost is lost in the work.
@@ -32,26 +41,165 @@ pub(crate) fn check_size_limit(size: u64) -> Result<()> {
     Ok(())
 }
 
-/// Writes all segments, in order, to the start of an empty file. The descriptor's offset stays 0.
-pub(crate) fn fill(file: BorrowedFd<'_>, segments: &[IoSlice<'_>]) -> Result<()> {
+/// Writes all segments, in order, to the start of an empty file. The descriptor's offset stays 0. `huge` allows huge pages,
+/// which only files in memory have.
+pub(crate) fn fill(file: BorrowedFd<'_>, segments: &[IoSlice<'_>], huge: bool) -> Result<()> {
     let total = total_length(segments)?;
     check_size_limit(total)?;
-    let mut written = 0;
-    for group in segments.chunks(BATCH) {
-        let mut batch = [IoSlice::new(&[]); BATCH];
-        batch[..group.len()].copy_from_slice(group);
-        let mut rest = &mut batch[..group.len()];
-        // Drops leading empty segments, so that 0 from the kernel always means that nothing can be written.
-        IoSlice::advance_slices(&mut rest, 0);
-        while !rest.is_empty() {
-            let count = sys::file::pwritev(file, rest, written)
-                .context("write", || format!("{written} of {total} bytes written"))?;
-            if count == 0 {
-                return Err(Error::new("write", libc::EIO, format_args!("stuck at {written} of {total} bytes")));
-            }
-            written += count as u64;
-            IoSlice::advance_slices(&mut rest, count);
+    let mut source = Source { segments, skip: 0, written: 0, total };
+    let extent = sys::huge_page_size();
+    if huge && extent > 0 && total >= worth_an_extent(extent) {
+        // First the size, then the content: that lets a host with `within_size` choose huge pages by itself.
+        sys::file::ftruncate(file, total).context("ftruncate", || format!("{total} bytes"))?;
+        if way() == Way::Collapse {
+            source.write_extents(file, extent)?;
         }
     }
-    Ok(())
+    source.write_until(file, total)
+}
+
+/// Writes `bytes` at `offset`, which is at the end of the file.
+pub(crate) fn append(file: BorrowedFd<'_>, bytes: &[u8], offset: u64) -> Result<()> {
+    let segments = [IoSlice::new(bytes)];
+    let end = offset + bytes.len() as u64;
+    Source { segments: &segments, skip: 0, written: offset, total: end }.write_until(file, end)
+}
+
+/// The fewest bytes for which a huge page pays. An extent that is to be half empty takes as long to zero as a full one:
+/// collapsing breaks even at half an extent (1 MiB: 174 µs against 173 µs by plain writes) and gains from there on (2 MiB:
+/// 271 against 386), each measured side by side. It also bounds the memory that is over-allocated.
+fn worth_an_extent(extent: u64) -> u64 {
+    extent / 2
+}
+
+/// How large files get their pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// The kernel has no huge pages for shared memory.
+    Write,
+    /// The host gives huge pages by itself, once the size is set.
+    SizeThenWrite,
+    /// Extents are collapsed into huge pages.
+    Collapse,
+}
+
+/// Set when the kernel does not know MADV_COLLAPSE (before 6.1), or is told to deny it.
+static COLLAPSE_REFUSED: AtomicBool = AtomicBool::new(false);
+
+/// The way in use on this host.
+pub(crate) fn way() -> Way {
+    match sys::shared_huge_pages() {
+        _ if sys::huge_page_size() == 0 => Way::Write,
+        Some("always" | "within_size" | "force") => Way::SizeThenWrite,
+        _ if COLLAPSE_REFUSED.load(Relaxed) => Way::Write,
+        _ => Way::Collapse,
+    }
+}
+
+/// Bytes on their way into a file.
+struct Source<'a> {
+    /// What is left, but for the first `skip` bytes.
+    segments: &'a [IoSlice<'a>],
+    skip: usize,
+    written: u64,
+    total: u64,
+}
+
+impl Source<'_> {
+    /// Writes for as long as a huge page pays, each extent into a huge page if the kernel gives one.
+    fn write_extents(&mut self, file: BorrowedFd<'_>, extent: u64) -> Result<()> {
+        let Ok(window) = Window::new(extent as usize) else { return Ok(()) };
+        while self.total - self.written >= worth_an_extent(extent) {
+            let start = self.written;
+            // A wholly empty extent is EINVAL: there must be a page to collapse.
+            self.write_until(file, start + sys::page_size() as u64)?;
+            match window.collapse(file, start) {
+                Ok(()) => {}
+                Err(Errno(libc::EINVAL)) if start == 0 => {
+                    COLLAPSE_REFUSED.store(true, Relaxed);
+                    return Ok(());
+                }
+                // No huge page to be had just now: this extent gets small ones.
+                Err(_) => {}
+            }
+            self.write_until(file, self.total.min(start + extent))?;
+        }
+        Ok(())
+    }
+
+    /// Writes until `end` bytes are in the file.
+    fn write_until(&mut self, file: BorrowedFd<'_>, end: u64) -> Result<()> {
+        while self.written < end {
+            let room = (end - self.written) as usize;
+            let count = match self.segments {
+                [last] => sys::file::pwrite(file, clip(&last[self.skip..], room), self.written),
+                _ => {
+                    let mut batch = [IoSlice::new(&[]); BATCH];
+                    let filled = self.batch(&mut batch, room);
+                    sys::file::pwritev(file, &batch[..filled], self.written)
+                }
+            };
+            let count = count.context("write", || format!("{} of {} bytes written", self.written, self.total))?;
+            if count == 0 {
+                let message = format_args!("stuck at {} of {} bytes", self.written, self.total);
+                return Err(Error::new("write", libc::EIO, message));
+            }
+            self.advance(count);
+        }
+        Ok(())
+    }
+
+    /// The next segments, at most `room` bytes of them and none empty. Returns how many.
+    fn batch<'b>(&'b self, batch: &mut [IoSlice<'b>; BATCH], mut room: usize) -> usize {
+        let mut skip = self.skip;
+        let mut filled = 0;
+        for segment in self.segments {
+            let bytes = clip(&segment[skip..], room);
+            skip = 0;
+            if bytes.is_empty() {
+                continue;
+            }
+            batch[filled] = IoSlice::new(bytes);
+            filled += 1;
+            room -= bytes.len();
+            if filled == BATCH || room == 0 {
+                break;
+            }
+        }
+        filled
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.written += count as u64;
+        self.skip += count;
+        while self.segments.first().is_some_and(|first| self.skip >= first.len()) {
+            self.skip -= self.segments[0].len();
+            self.segments = &self.segments[1..];
+        }
+    }
+}
+
+/// At most the first `length` bytes.
+fn clip(bytes: &[u8], length: usize) -> &[u8] {
+    &bytes[..bytes.len().min(length)]
+}
+
+/// A stretch of address space that begins where a huge page can, through which one extent of a file is shown to the kernel.
+struct Window {
+    reservation: Mapping,
+    at: usize,
+    extent: usize,
+}
+
+impl Window {
+    fn new(extent: usize) -> sys::Result<Window> {
+        let reservation = Mapping::reservation(2 * extent)?;
+        let at = reservation.base().as_ptr().addr().next_multiple_of(extent) - reservation.base().as_ptr().addr();
+        Ok(Window { reservation, at, extent })
+    }
+
+    fn collapse(&self, file: BorrowedFd<'_>, offset: u64) -> sys::Result<()> {
+        self.reservation.place(self.at, file, offset, self.extent)?;
+        self.reservation.collapse(self.at, self.extent)
+    }
 }

@@ -14,7 +14,9 @@ mod error;
 #[cfg(feature = "capi")]
 pub mod ffi;
 mod fill;
+pub mod host;
 mod map;
+mod pool;
 mod scan;
 mod sys;
 mod wrap;
@@ -22,5 +24,6 @@ mod wrap;
 pub use backend::Backend;
 pub use error::{Error, Result};
 pub use map::{Access, Flush, Map, MapOptions};
+pub use pool::{Pool, PoolCounts};
 pub use scan::{Scan, scan};
 pub use wrap::{WrapOptions, path, reopen, wrap};

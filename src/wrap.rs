@@ -55,11 +55,9 @@ pub fn reopen(fd: impl AsFd) -> Result<OwnedFd> {
         let message = format_args!("descriptor {} is {}, not a regular file", fd.as_raw_fd(), stat.kind());
         return Err(Error::new("reopen", libc::EINVAL, message));
     }
-    let path = proc_path(fd.as_raw_fd());
-    let path = CString::new(path).expect("digits and slashes hold no NUL");
-    sys::file::open(&path, libc::O_RDONLY, 0)
+    sys::file::reopen(fd, libc::O_RDONLY)
         .and_then(sys::file::above_standard_streams)
-        .context("reopen", || format!("{} (is /proc mounted?)", path.to_string_lossy()))
+        .context("reopen", || format!("{} (is /proc mounted?)", proc_path(fd)))
 }
 
 /// The text `/proc/self/fd/N`, for code that takes only a path. It names the descriptor for this process and as
@@ -74,11 +72,11 @@ pub fn reopen(fd: impl AsFd) -> Result<OwnedFd> {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn path(fd: impl AsFd) -> PathBuf {
-    proc_path(fd.as_fd().as_raw_fd()).into()
+    proc_path(fd.as_fd()).into()
 }
 
-fn proc_path(fd: i32) -> String {
-    format!("/proc/self/fd/{fd}")
+fn proc_path(fd: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
 /// How a descriptor is made from bytes. The default: sealed, read-only in effect, mode 0400, close-on-exec.
@@ -98,6 +96,7 @@ pub struct WrapOptions {
     executable: bool,
     inherit: bool,
     seal_content: bool,
+    trust_callback: bool,
 }
 
 impl WrapOptions {
@@ -216,6 +215,20 @@ impl WrapOptions {
         self
     }
 
+    /// For a scan with a pool: the callback promises to keep nothing, and so it is lent the kept file itself, read-write. See
+    /// [`crate::Pool::scan`].
+    ///
+    /// ```
+    /// use bytefd::{Pool, WrapOptions};
+    /// let pool = Pool::new(64 << 20);
+    /// let lent = pool.scan_begin(b"hello", &WrapOptions::new().trust_callback(true))?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn trust_callback(mut self, yes: bool) -> WrapOptions {
+        self.trust_callback = yes;
+        self
+    }
+
     /// Copies `bytes` into a new file and returns its descriptor. Safe from any thread; blocks for the copying only.
     ///
     /// ```
@@ -245,7 +258,7 @@ impl WrapOptions {
     pub fn wrap_vectored(&self, segments: &[IoSlice<'_>]) -> Result<OwnedFd> {
         let plan = self.plan()?;
         let file = backend::create(plan.backend, &plan.name, plan.execution)?;
-        fill::fill(file.fd.as_fd(), segments)?;
+        fill::fill(file.fd.as_fd(), segments, file.backend == Backend::Memfd)?;
 
         let sealed = file.backend == Backend::Memfd && !self.writable;
         if sealed {
@@ -277,6 +290,9 @@ impl WrapOptions {
             let other = if self.read_only { "read-only" } else { "sealed" };
             return Err(Error::new("options", libc::EINVAL, format_args!("writable and {other} exclude each other")));
         }
+        if self.trust_callback {
+            return Err(Error::new("options", libc::EINVAL, "trusting the callback is for scans with a pool"));
+        }
         let backend = match self.backend {
             Backend::Auto if self.seal_content => Backend::Memfd,
             unsealable @ (Backend::Shm | Backend::TmpFile) if self.seal_content => {
@@ -293,6 +309,28 @@ impl WrapOptions {
         let content = libc::F_SEAL_WRITE | libc::F_SEAL_GROW | libc::F_SEAL_SHRINK;
         let seals = if self.seal_content { content } else { content | libc::F_SEAL_SEAL };
         Ok(Plan { name: self.checked_name()?, backend, execution, mode: self.checked_mode()?, seals })
+    }
+
+    /// What of the options a pool can do.
+    pub(crate) fn loan(&self) -> Result<LoanOptions> {
+        let problem = if self.name.is_some() {
+            "a name"
+        } else if self.mode != 0 {
+            "a mode"
+        } else if self.writable || self.executable || self.seal_content {
+            "a writable, executable or sealed file"
+        } else if !matches!(self.backend, Backend::Auto | Backend::Memfd) {
+            "another backend than memfd"
+        } else if self.trust_callback && (self.read_only || self.inherit) {
+            "the kept file itself read-only, or for children"
+        } else {
+            return Ok(LoanOptions { is_trusted: self.trust_callback, is_inherited: self.inherit });
+        };
+        Err(Error::new(
+            "options",
+            libc::EINVAL,
+            format_args!("asked for {problem}; a pool lends kept files as they are"),
+        ))
     }
 
     fn checked_name(&self) -> Result<std::borrow::Cow<'_, CStr>> {
@@ -328,6 +366,12 @@ impl WrapOptions {
     }
 }
 
+/// Options of a scan with a pool.
+pub(crate) struct LoanOptions {
+    pub is_trusted: bool,
+    pub is_inherited: bool,
+}
+
 /// Options, checked and complete.
 struct Plan<'a> {
     name: std::borrow::Cow<'a, CStr>,
@@ -340,7 +384,7 @@ struct Plan<'a> {
 /// Whether this kernel maps a write-sealed file shared and read-only through a read-write descriptor. Those before
 /// 6.7 (and its backports) say EPERM; a description opened read-only maps everywhere. Tried once on the first sealed
 /// file; an answer that proves nothing is not remembered.
-fn maps_sealed_file(file: BorrowedFd<'_>) -> bool {
+pub(crate) fn maps_sealed_file(file: BorrowedFd<'_>) -> bool {
     const UNKNOWN: u8 = 0;
     const YES: u8 = 1;
     const NO: u8 = 2;

@@ -7,13 +7,17 @@
 #![allow(non_camel_case_types)]
 
 mod boundary;
+mod host;
 mod map;
 mod options;
+mod pool;
 mod scan;
 mod wrap;
 
 pub use boundary::bytefd_error;
+pub use host::*;
 pub use map::*;
 pub use options::*;
+pub use pool::*;
 pub use scan::*;
 pub use wrap::*;

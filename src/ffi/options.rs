@@ -2,12 +2,8 @@
 
 use std::ffi::{CStr, c_char};
 
+use super::pool::bytefd_pool;
 use crate::{Access, Backend, Error, MapOptions, Result, WrapOptions};
-
-/// Files that are used again. Not in this version: functions that are given one answer -EOPNOTSUPP.
-pub struct bytefd_pool {
-    _private: [u8; 0],
-}
 
 /// Read-write, without seals, mode 0600: content and size can be changed, and seals added later. (Where
 /// vm.memfd_noexec is 2 the kernel itself adds F_SEAL_EXEC.)
@@ -23,7 +19,7 @@ pub const BYTEFD_INHERIT: u32 = 8;
 /// can be sealed: with BYTEFD_BACKEND_AUTO this means BYTEFD_BACKEND_MEMFD. Seals are added through read-write
 /// descriptions only, so this is one, and kernels before 6.7 map it privately only; bytefd_reopen gives one that maps.
 pub const BYTEFD_SEAL_CONTENT: u32 = 16;
-/// For scans with a pool only, and so refused (-EINVAL without a pool) in this version.
+/// For scans with a pool only: the callback promises to keep nothing, and is lent the kept file itself. See bytefd_pool.
 pub const BYTEFD_TRUST_CALLBACK: u32 = 32;
 
 /// The first of the following that this host offers, in their order. Running out of something (descriptors, memory,
@@ -190,18 +186,13 @@ fn check_flags(flags: u32, known: u32) -> Result<()> {
     }
 }
 
-/// What a scan may have that a plain wrap may not.
-#[derive(PartialEq, Eq)]
-pub(super) enum Purpose {
-    Wrap,
-    Scan,
-}
-
 /// # Safety
-/// As [`read`]; and `name` is NULL or a string.
-pub(super) unsafe fn wrap_options(from: *const bytefd_wrap_options, purpose: Purpose) -> Result<WrapOptions> {
+/// As [`read`]; `name` is NULL or a string, and `pool` is NULL or a pool, for as long as the options are used.
+pub(super) unsafe fn wrap_options<'a>(
+    from: *const bytefd_wrap_options,
+) -> Result<(WrapOptions, Option<&'a bytefd_pool>)> {
     // SAFETY: the caller vouches for it.
-    let Some(given) = (unsafe { read(from)? }) else { return Ok(WrapOptions::new()) };
+    let Some(given) = (unsafe { read(from)? }) else { return Ok((WrapOptions::new(), None)) };
     let known = BYTEFD_WRITABLE
         | BYTEFD_READ_ONLY
         | BYTEFD_EXECUTABLE
@@ -209,20 +200,7 @@ pub(super) unsafe fn wrap_options(from: *const bytefd_wrap_options, purpose: Pur
         | BYTEFD_SEAL_CONTENT
         | BYTEFD_TRUST_CALLBACK;
     check_flags(given.flags, known)?;
-    if !given.pool.is_null() {
-        return Err(match purpose {
-            Purpose::Scan => Error::new("pool", libc::EOPNOTSUPP, "this version has no pools; NULL makes a new file"),
-            Purpose::Wrap => Error::new("pool", libc::EINVAL, "a pool is for scans; this file is given away"),
-        });
-    }
     let has = |flag| given.flags & flag != 0;
-    if has(BYTEFD_TRUST_CALLBACK) {
-        return Err(Error::new(
-            "flags",
-            libc::EINVAL,
-            "BYTEFD_TRUST_CALLBACK is for scans with a pool, and there is none",
-        ));
-    }
     let backend = match given.backend {
         BYTEFD_BACKEND_AUTO => Backend::Auto,
         BYTEFD_BACKEND_MEMFD => Backend::Memfd,
@@ -230,19 +208,21 @@ pub(super) unsafe fn wrap_options(from: *const bytefd_wrap_options, purpose: Pur
         BYTEFD_BACKEND_TMPFILE => Backend::TmpFile,
         other => return Err(Error::new("backend", libc::EINVAL, format_args!("there is no backend {other}"))),
     };
-    let options = WrapOptions::new()
+    let mut options = WrapOptions::new()
         .backend(backend)
         .mode(given.mode)
         .writable(has(BYTEFD_WRITABLE))
         .read_only(has(BYTEFD_READ_ONLY))
         .executable(has(BYTEFD_EXECUTABLE))
         .inherit(has(BYTEFD_INHERIT))
-        .seal_content(has(BYTEFD_SEAL_CONTENT));
-    if given.name.is_null() {
-        return Ok(options);
+        .seal_content(has(BYTEFD_SEAL_CONTENT))
+        .trust_callback(has(BYTEFD_TRUST_CALLBACK));
+    if !given.name.is_null() {
+        // SAFETY: the caller vouches for a string.
+        options = options.name(unsafe { CStr::from_ptr(given.name) }.to_bytes());
     }
-    // SAFETY: the caller vouches for a string.
-    Ok(options.name(unsafe { CStr::from_ptr(given.name) }.to_bytes()))
+    // SAFETY: the caller vouches for the pool.
+    Ok((options, unsafe { given.pool.as_ref() }))
 }
 
 /// # Safety

@@ -4,9 +4,9 @@ use std::ffi::{c_int, c_void};
 use std::os::fd::{AsFd, AsRawFd};
 
 use super::boundary::{boundary, bytefd_error, is_null};
-use super::options::{Purpose, bytefd_wrap_options, wrap_options};
+use super::options::{bytefd_wrap_options, wrap_options};
 use super::wrap::bytes;
-use crate::{Error, Scan};
+use crate::{Error, Result, Scan};
 
 /// What scan_bytes calls: `fd` is lent for the duration of the call, `context` is the caller's own. Returns 0 to say
 /// that all went well.
@@ -16,15 +16,15 @@ use crate::{Error, Scan};
 pub type bytefd_scan_fn = Option<unsafe extern "C-unwind" fn(fd: c_int, context: *mut c_void) -> c_int>;
 
 /// Lends a descriptor that holds `len` bytes from `buf` to the function `scan`, and closes it afterwards. The
-/// descriptor is as shm_wrap_buffer makes it with these options: a new file for every call, so nothing of one scan
-/// can ever show in another.
+/// descriptor is as shm_wrap_buffer makes it with these options: a new file for every call, so nothing of one scan can ever
+/// show in another. With options->pool it is a file that is used again: faster, for what bytefd_pool says.
 ///
 /// The descriptor is closed exactly once, whatever the function does. If it closed the number itself, and the number
 /// stands for another file by then, that is left alone. Any thread may call this at any time, also from within `scan`.
 ///
 /// Returns 0 when `scan` returned 0. When it returned anything else: -ECANCELED, with op "callback" and the value in the
-/// message. When there is no descriptor to lend, `scan` is not called, and the answer is shm_wrap_buffer's; -EINVAL if
-/// `scan` is NULL; -EOPNOTSUPP if options->pool is not NULL.
+/// message. When there is no descriptor to lend, `scan` is not called, and the answer is shm_wrap_buffer's; -EINVAL if `scan` is
+/// NULL.
 ///
 /// ```c
 /// static int print_size(int fd, void *context)
@@ -55,8 +55,7 @@ pub unsafe extern "C-unwind" fn scan_bytes(
     let status = boundary(error, || {
         let scan = scan.ok_or_else(|| is_null("scan"))?;
         // SAFETY: the header asks for `len` readable bytes at `buf`, and for valid options.
-        let (bytes, options) = unsafe { (bytes(buf, len)?, wrap_options(options, Purpose::Scan)?) };
-        ready = Some((scan, options.scan_begin(bytes)?));
+        ready = Some((scan, unsafe { begin(buf, len, options)? }));
         Ok(0)
     });
     let Some((scan, lent)) = ready else { return status };
@@ -70,6 +69,17 @@ pub unsafe extern "C-unwind" fn scan_bytes(
             value => Err(Error::new("callback", libc::ECANCELED, format_args!("the callback returned {value}"))),
         }
     })
+}
+
+/// # Safety
+/// `buf` points to `len` readable bytes or is NULL, and the options are valid.
+unsafe fn begin(buf: *const c_void, len: usize, options: *const bytefd_wrap_options) -> Result<Scan> {
+    // SAFETY: the caller vouches for it.
+    let (bytes, (options, pool)) = unsafe { (bytes(buf, len)?, wrap_options(options)?) };
+    match pool {
+        Some(pool) => pool.0.scan_begin(bytes, &options),
+        None => options.scan_begin(bytes),
+    }
 }
 
 /// A descriptor on loan, between bytefd_scan_begin and bytefd_scan_end. One thread at a time may use it.
@@ -101,8 +111,7 @@ pub unsafe extern "C" fn bytefd_scan_begin(
             return Err(is_null("scan"));
         }
         // SAFETY: the header asks for `len` readable bytes at `buf`, and for valid options.
-        let (bytes, options) = unsafe { (bytes(buf, len)?, wrap_options(options, Purpose::Scan)?) };
-        let lent = options.scan_begin(bytes)?;
+        let lent = unsafe { begin(buf, len, options)? };
         let fd = lent.as_fd().as_raw_fd();
         // SAFETY: the header asks for a writable pointer, and it is not NULL.
         unsafe { scan.write(Box::into_raw(Box::new(bytefd_scan(lent)))) };

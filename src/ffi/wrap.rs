@@ -6,7 +6,8 @@ use std::os::fd::{BorrowedFd, IntoRawFd};
 use std::os::unix::ffi::OsStrExt;
 
 use super::boundary::{boundary, bytefd_error, is_null};
-use super::options::{Purpose, bytefd_wrap_options, wrap_options};
+use super::options::{bytefd_wrap_options, wrap_options};
+use super::pool::no_pool;
 use crate::{Error, Result};
 
 /// Copies `len` bytes from `buf` into a new file and returns its descriptor, which the caller owns and closes.
@@ -44,8 +45,8 @@ pub unsafe extern "C" fn shm_wrap_buffer(
 ) -> c_int {
     boundary(error, || {
         // SAFETY: the header asks for `len` readable bytes at `buf`, and for valid options.
-        let (bytes, options) = unsafe { (bytes(buf, len)?, wrap_options(options, Purpose::Wrap)?) };
-        Ok(options.wrap(bytes)?.into_raw_fd())
+        let (bytes, options) = unsafe { (bytes(buf, len)?, wrap_options(options)?) };
+        Ok(no_pool(options)?.wrap(bytes)?.into_raw_fd())
     })
 }
 
@@ -65,8 +66,8 @@ pub unsafe extern "C" fn bytefd_wrap_iov(
 ) -> c_int {
     boundary(error, || {
         // SAFETY: the header asks for `count` valid segments at `iov`, and for valid options.
-        let (segments, options) = unsafe { (segments(iov, count)?, wrap_options(options, Purpose::Wrap)?) };
-        Ok(options.wrap_vectored(&segments)?.into_raw_fd())
+        let (segments, options) = unsafe { (segments(iov, count)?, wrap_options(options)?) };
+        Ok(no_pool(options)?.wrap_vectored(&segments)?.into_raw_fd())
     })
 }
 
@@ -108,21 +109,29 @@ pub unsafe extern "C" fn bytefd_reopen(fd: c_int, error: *mut bytefd_error) -> c
 pub unsafe extern "C" fn bytefd_path(fd: c_int, buf: *mut c_char, len: usize, error: *mut bytefd_error) -> c_int {
     boundary(error, || {
         let path = crate::path(borrow(fd)?);
-        let path = path.as_os_str().as_bytes();
-        if buf.is_null() {
-            return Err(is_null("buf"));
-        }
-        if path.len() >= len {
-            let message = format_args!("the path needs {} bytes, the buffer has {len}", path.len() + 1);
-            return Err(Error::new("buf", libc::ERANGE, message));
-        }
-        // SAFETY: the header asks for `len` writable bytes at `buf`, and the path and its NUL fit.
-        unsafe {
-            std::ptr::copy_nonoverlapping(path.as_ptr(), buf.cast::<u8>(), path.len());
-            buf.add(path.len()).write(0);
-        }
-        Ok(0)
+        // SAFETY: the header asks for `len` writable bytes at `buf`.
+        unsafe { write_text(path.as_os_str().as_bytes(), buf, len) }
     })
+}
+
+/// Writes a text and its NUL, if both fit.
+///
+/// # Safety
+/// `buf` points to `len` writable bytes, or is NULL.
+pub(super) unsafe fn write_text(text: &[u8], buf: *mut c_char, len: usize) -> Result<c_int> {
+    if buf.is_null() {
+        return Err(is_null("buf"));
+    }
+    if text.len() >= len {
+        let message = format_args!("the text needs {} bytes, the buffer has {len}", text.len() + 1);
+        return Err(Error::new("buf", libc::ERANGE, message));
+    }
+    // SAFETY: the caller vouches for the buffer, and the text and its NUL fit.
+    unsafe {
+        std::ptr::copy_nonoverlapping(text.as_ptr(), buf.cast::<u8>(), text.len());
+        buf.add(text.len()).write(0);
+    }
+    Ok(0)
 }
 
 /// A caller's descriptor. One that is not open is found out by the first system call, a negative one here.

@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 use std::io::IoSlice;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 
 use super::{Result, check, retry};
 use crate::error::Errno;
@@ -40,6 +40,14 @@ pub(crate) fn open(path: &CStr, flags: libc::c_int, mode: u32) -> Result<OwnedFd
     retry(|| unsafe { libc::open(path.as_ptr(), flags, mode) }).map(own)
 }
 
+/// Opens the file behind `fd` again through /proc/self/fd: a new description with an offset of its own.
+pub(crate) fn reopen(fd: BorrowedFd<'_>, flags: libc::c_int) -> Result<OwnedFd> {
+    use std::io::Write;
+    let mut path = [0; 32];
+    write!(&mut path[..], "/proc/self/fd/{}\0", fd.as_raw_fd()).expect("26 bytes at most");
+    open(CStr::from_bytes_until_nul(&path).expect("written above"), flags, 0)
+}
+
 /// shm_open(3), exclusive and read-write, mode 0600; O_CLOEXEC is added by the C library.
 pub(crate) fn shm_create(name: &CStr) -> Result<OwnedFd> {
     let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_CLOEXEC;
@@ -64,6 +72,8 @@ pub(crate) fn unlink(path: &CStr) -> Result<()> {
 pub(crate) struct Stat {
     pub mode: u32,
     pub size: u64,
+    /// Bytes that the file takes in memory or on disk.
+    pub allocated: u64,
     pub identity: Identity,
 }
 
@@ -74,11 +84,23 @@ pub(crate) struct Identity {
     inode: u64,
 }
 
+impl Identity {
+    /// As two numbers, and back.
+    pub fn into_parts(self) -> (u64, u64) {
+        (self.device, self.inode)
+    }
+
+    pub fn from_parts((device, inode): (u64, u64)) -> Identity {
+        Identity { device, inode }
+    }
+}
+
 impl Stat {
     fn from_raw(raw: &libc::stat) -> Stat {
         Stat {
             mode: raw.st_mode,
             size: raw.st_size as u64,
+            allocated: raw.st_blocks as u64 * 512,
             identity: Identity { device: raw.st_dev, inode: raw.st_ino },
         }
     }
@@ -143,6 +165,14 @@ pub(crate) fn fallocate(fd: BorrowedFd<'_>, mode: libc::c_int, offset: u64, leng
     check(unsafe { libc::fallocate(fd.as_raw_fd(), mode, offset, length) }).map(drop)
 }
 
+/// pwrite(2), as [`pwritev`].
+pub(crate) fn pwrite(fd: BorrowedFd<'_>, bytes: &[u8], offset: u64) -> Result<usize> {
+    // SAFETY: the pointer and length are those of `bytes`.
+    let written =
+        retry(|| unsafe { libc::pwrite(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), offset as libc::off_t) })?;
+    Ok(written as usize)
+}
+
 /// pwritev(2): at most IOV_MAX segments; may write less than asked. The kernel reads the bytes, so memory
 /// that has gone is EFAULT here and not a signal.
 pub(crate) fn pwritev(fd: BorrowedFd<'_>, segments: &[IoSlice<'_>], offset: u64) -> Result<usize> {
@@ -159,17 +189,61 @@ pub(crate) fn add_seals(fd: BorrowedFd<'_>, seals: libc::c_int) -> Result<()> {
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, seals) }).map(drop)
 }
 
+/// Whether `master` is the only open file description of its file anywhere: no duplicate of another one, no mapping, no
+/// process holds it. The kernel grants a write lease in that case only, fcntl(2). A duplicate of `master` is not seen.
+pub(crate) fn is_only_description(master: BorrowedFd<'_>) -> Result<bool> {
+    let lease = |kind: libc::c_int| {
+        // SAFETY: touches no memory.
+        check(unsafe { libc::fcntl(master.as_raw_fd(), libc::F_SETLEASE, kind) })
+    };
+    match lease(libc::F_WRLCK) {
+        Ok(_) => lease(libc::F_UNLCK).map(|_| true),
+        Err(crate::error::Errno(libc::EAGAIN)) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Who opens the file in the moment of [`is_only_description`] makes the kernel send a signal. By default that is SIGIO, which
+/// ends the process; SIGURG is ignored unless somebody waits for it.
+pub(crate) fn make_lease_signal_harmless(master: BorrowedFd<'_>) -> Result<()> {
+    // fcntl.h; not in the libc crate for every C library.
+    const F_SETSIG: libc::c_int = 10;
+    // SAFETY: touches no memory.
+    check(unsafe { libc::fcntl(master.as_raw_fd(), F_SETSIG, libc::SIGURG) }).map(drop)
+}
+
+/// lseek(2) to the start.
+pub(crate) fn rewind(fd: BorrowedFd<'_>) -> Result<()> {
+    // SAFETY: touches no memory.
+    check(unsafe { libc::lseek(fd.as_raw_fd(), 0, libc::SEEK_SET) }).map(drop)
+}
+
 /// Lets the descriptor pass through execve(2).
 pub(crate) fn clear_close_on_exec(fd: BorrowedFd<'_>) -> Result<()> {
     // SAFETY: touches no memory. FD_CLOEXEC is the only descriptor flag there is, F_SETFD in fcntl(2).
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, 0) }).map(drop)
 }
 
-/// Closes `fd` if the number still stands for the file it stood for. Code that was lent the descriptor may have
-/// closed it, and the number may belong to somebody else by now.
-pub(crate) fn close_if(fd: OwnedFd, identity: Identity) {
-    match fstat(fd.as_fd()) {
-        Ok(stat) if stat.identity == identity => drop(fd),
-        _ => drop(fd.into_raw_fd()),
+/// Closes `fd` if the number still stands for the file it stood for, and tells how that was before. Code that was lent the
+/// descriptor may have closed it, and the number may belong to somebody else by now.
+pub(crate) fn close_if(fd: OwnedFd, identity: Identity) -> Option<Stat> {
+    let stat = stat_if(fd.as_raw_fd(), identity);
+    if stat.is_none() {
+        // Not ours any more.
+        let _ = fd.into_raw_fd();
     }
+    stat
+}
+
+/// [`close_if`] for a number that is noted somewhere.
+pub(crate) fn close_raw_if(fd: libc::c_int, identity: Identity) {
+    if stat_if(fd, identity).is_some() {
+        // SAFETY: it was noted as ours, and still stands for our file.
+        drop(unsafe { OwnedFd::from_raw_fd(fd) });
+    }
+}
+
+/// fstat(2), if the number stands for this file.
+pub(crate) fn stat_if(fd: libc::c_int, identity: Identity) -> Option<Stat> {
+    fstat_raw(fd).ok().filter(|stat| stat.identity == identity)
 }

@@ -3,6 +3,7 @@
 use std::ffi::c_void;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{Result, check, last_errno};
 
@@ -32,11 +33,41 @@ impl Mapping {
             let offset = offset as libc::off_t;
             libc::mmap(std::ptr::null_mut(), length, protection, flags, fd.as_raw_fd(), offset)
         };
+        Mapping::own(base, length)
+    }
+
+    /// Address space without memory, in which [`Mapping::place`] puts files.
+    pub fn reservation(length: usize) -> Result<Mapping> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        // SAFETY: without MAP_FIXED the kernel takes an unused range, so no existing memory changes.
+        Mapping::own(unsafe { libc::mmap(std::ptr::null_mut(), length, libc::PROT_NONE, flags, -1, 0) }, length)
+    }
+
+    /// Takes over what mmap answered.
+    fn own(base: *mut c_void, length: usize) -> Result<Mapping> {
         if base == libc::MAP_FAILED {
             return Err(last_errno());
         }
         // The kernel never places a mapping without MAP_FIXED at address 0.
         NonNull::new(base).map(|base| Mapping { base, length }).ok_or(crate::error::Errno(libc::ENOMEM))
+    }
+
+    /// Maps `length` bytes of a file from `offset`, for reading and shared, over the part of this range at `at`. `at` and
+    /// `offset` are multiples of the page size.
+    pub fn place(&self, at: usize, fd: BorrowedFd<'_>, offset: u64, length: usize) -> Result<()> {
+        let (start, length) = self.pages(at, length);
+        let flags = libc::MAP_SHARED | libc::MAP_FIXED;
+        // SAFETY: the range is ours, and nothing refers into it: it was reserved without memory.
+        let placed =
+            unsafe { libc::mmap(start, length, libc::PROT_READ, flags, fd.as_raw_fd(), offset as libc::off_t) };
+        if placed == libc::MAP_FAILED { Err(last_errno()) } else { Ok(()) }
+    }
+
+    /// madvise(2), MADV_COLLAPSE (Linux 6.1): makes the part of a huge page's size one huge page, now.
+    pub fn collapse(&self, at: usize, length: usize) -> Result<()> {
+        let (start, length) = self.pages(at, length);
+        // SAFETY: the pages are ours; collapsing changes none of their bytes.
+        check(unsafe { libc::madvise(start, length, libc::MADV_COLLAPSE) }).map(drop)
     }
 
     /// The first byte of the range.
@@ -84,5 +115,62 @@ impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: the range is ours and nothing refers to it any more.
         unsafe { libc::munmap(self.base.as_ptr(), self.length) };
+    }
+}
+
+/// The start of a file, mapped for storing into it. Children do not have it.
+#[derive(Debug)]
+pub(crate) struct Window(Mapping);
+
+impl Window {
+    /// Maps the first `length` bytes, which may reach past the end of the file.
+    pub fn new(fd: BorrowedFd<'_>, length: usize) -> Result<Window> {
+        let flags = libc::MAP_SHARED | libc::MAP_POPULATE;
+        let window = Window(Mapping::of_file(fd, 0, length, libc::PROT_READ | libc::PROT_WRITE, flags)?);
+        window.0.do_not_fork()?;
+        Ok(window)
+    }
+
+    pub fn length(&self) -> usize {
+        self.0.length
+    }
+
+    /// Copies `bytes` to the start, and zeros behind them. All of it must lie in the window and in pages that the file has.
+    pub fn store(&mut self, bytes: &[u8], zeros: usize) {
+        assert!(bytes.len() + zeros <= self.0.length);
+        let start = self.0.base().as_ptr();
+        // SAFETY: the range is ours and writable, long enough as asserted, and no reference into it exists.
+        unsafe {
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), start, bytes.len());
+            std::ptr::write_bytes(start.add(bytes.len()), 0, zeros);
+        }
+    }
+}
+
+/// Tells whether this process was forked from the one that made it: a page that is zeros in children, MADV_WIPEONFORK
+/// (Linux 4.14). Numbers of processes would not do, a child in another namespace can have the same.
+#[derive(Debug)]
+pub(crate) struct ForkMark {
+    page: Mapping,
+}
+
+impl ForkMark {
+    pub fn new() -> Result<ForkMark> {
+        let length = super::page_size();
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: without MAP_FIXED the kernel takes an unused range, so no existing memory changes.
+        let page = Mapping::own(unsafe { libc::mmap(std::ptr::null_mut(), length, protection, flags, -1, 0) }, length)?;
+        // SAFETY: the page is ours; the advice concerns children only.
+        check(unsafe { libc::madvise(page.base.as_ptr(), length, libc::MADV_WIPEONFORK) })?;
+        let mark = ForkMark { page };
+        mark.value().store(1, Ordering::Release);
+        Ok(mark)
+    }
+
+    /// 0 in a child that has not stored anything here, 1 in the process that made it.
+    pub fn value(&self) -> &AtomicU32 {
+        // SAFETY: the page is mapped for as long as `self` lives, aligned, and only used through this reference.
+        unsafe { self.page.base.cast::<AtomicU32>().as_ref() }
     }
 }

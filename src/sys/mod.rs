@@ -4,7 +4,7 @@ pub(crate) mod file;
 pub(crate) mod memory;
 mod process;
 
-pub(crate) use process::{file_size_limit, is_privileged_exec, page_size, random};
+pub(crate) use process::{file_size_limit, huge_page_size, is_privileged_exec, page_size, random, shared_huge_pages};
 
 use crate::error::Errno;
 

@@ -13,6 +13,25 @@ pub(crate) fn page_size() -> usize {
     *PAGE_SIZE.get_or_init(|| unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize)
 }
 
+/// Bytes in a huge page, 0 where the kernel has none.
+pub(crate) fn huge_page_size() -> u64 {
+    static HUGE_PAGE_SIZE: OnceLock<u64> = OnceLock::new();
+    *HUGE_PAGE_SIZE.get_or_init(|| {
+        let size = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size");
+        size.ok().and_then(|size| size.trim().parse().ok()).unwrap_or(0)
+    })
+}
+
+/// The host's policy on huge pages for shared memory, `shmem_enabled`: the word that is chosen.
+pub(crate) fn shared_huge_pages() -> Option<&'static str> {
+    static POLICY: OnceLock<Option<String>> = OnceLock::new();
+    let policy = POLICY.get_or_init(|| {
+        let words = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/shmem_enabled").ok()?;
+        Some(words.split('[').nth(1)?.split(']').next()?.to_string())
+    });
+    policy.as_deref()
+}
+
 /// The largest size a file may be given by this process. Beyond it the kernel sends SIGXFSZ, so ask first.
 pub(crate) fn file_size_limit() -> u64 {
     let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };

@@ -1,0 +1,155 @@
+//! The ways that are compared. The library is called through its C functions, as most users do.
+
+use std::ffi::{c_int, c_void};
+use std::ptr::{null, null_mut};
+
+use bytefd::ffi::*;
+
+/// Does it once.
+pub type Run = Box<dyn FnMut(&[u8])>;
+
+/// Prepares what is not to be measured, for a size.
+type Make = fn(usize) -> Run;
+
+pub const RECIPE: usize = 0;
+pub const MEMFD: usize = 1;
+pub const WRAP: usize = 3;
+pub const POOL: usize = 5;
+pub const MEMCPY: usize = 7;
+
+pub const WAYS: [(&str, Make); 8] = [
+    ("usual recipe", |_| Box::new(usual_recipe)),
+    ("plain memfd", |_| Box::new(plain_memfd)),
+    ("mmap + memcpy", |_| Box::new(mmap_and_memcpy)),
+    ("shm_wrap_buffer", |_| Box::new(wrap)),
+    ("scan_bytes", |_| Box::new(|bytes| scan(bytes, null()))),
+    ("scan, pool", |_| pooled(0)),
+    ("scan, trusted", |_| pooled(BYTEFD_TRUST_CALLBACK)),
+    ("one memcpy", memcpy),
+];
+
+fn check(value: impl TryInto<i64>) -> i64 {
+    let value = value.try_into().unwrap_or(i64::MAX);
+    assert!(value >= 0, "{}", std::io::Error::last_os_error());
+    value
+}
+
+fn write_all(fd: c_int, bytes: &[u8]) {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        // SAFETY: `rest` is readable.
+        let count = check(unsafe { libc::write(fd, rest.as_ptr().cast(), rest.len()) } as i64);
+        rest = &rest[count as usize..];
+    }
+}
+
+/// What most programs do.
+fn usual_recipe(bytes: &[u8]) {
+    let name = c"/bytefd-bench";
+    // SAFETY: valid names and buffers; the descriptor is ours.
+    unsafe {
+        let fd = check(libc::shm_open(name.as_ptr(), libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, 0o600)) as c_int;
+        check(libc::ftruncate(fd, bytes.len() as i64));
+        write_all(fd, bytes);
+        let mut stat = std::mem::zeroed();
+        check(libc::fstat(fd, &mut stat));
+        check(libc::close(fd));
+        check(libc::shm_unlink(name.as_ptr()));
+    }
+}
+
+fn plain_memfd(bytes: &[u8]) {
+    // SAFETY: a valid name; the descriptor is ours.
+    unsafe {
+        let fd = check(libc::memfd_create(c"bench".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING)) as c_int;
+        write_all(fd, bytes);
+        check(libc::fcntl(fd, libc::F_ADD_SEALS, 0xf));
+        check(libc::close(fd));
+    }
+}
+
+fn mmap_and_memcpy(bytes: &[u8]) {
+    // SAFETY: a mapping of the file's size, written once and removed.
+    unsafe {
+        let fd = check(libc::memfd_create(c"bench".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING)) as c_int;
+        if !bytes.is_empty() {
+            check(libc::ftruncate(fd, bytes.len() as i64));
+            let protection = libc::PROT_READ | libc::PROT_WRITE;
+            let at = libc::mmap(null_mut(), bytes.len(), protection, libc::MAP_SHARED, fd, 0);
+            assert_ne!(at, libc::MAP_FAILED);
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), at.cast(), bytes.len());
+            check(libc::munmap(at, bytes.len()));
+        }
+        check(libc::fcntl(fd, libc::F_ADD_SEALS, 0xf));
+        check(libc::close(fd));
+    }
+}
+
+fn wrap(bytes: &[u8]) {
+    // SAFETY: a valid buffer; the descriptor is ours.
+    unsafe {
+        let fd = shm_wrap_buffer(bytes.as_ptr().cast(), bytes.len(), null(), null_mut());
+        check(fd);
+        check(libc::close(fd));
+    }
+}
+
+unsafe extern "C-unwind" fn look(fd: c_int, _: *mut c_void) -> c_int {
+    // SAFETY: `stat` is writable.
+    unsafe {
+        let mut stat = std::mem::zeroed();
+        libc::fstat(fd, &mut stat)
+    }
+}
+
+fn scan(bytes: &[u8], options: *const bytefd_wrap_options) {
+    // SAFETY: valid arguments.
+    check(unsafe { scan_bytes(bytes.as_ptr().cast(), bytes.len(), Some(look), null_mut(), options, null_mut()) });
+}
+
+/// A pool that ends with the process.
+fn pooled(flags: u32) -> Run {
+    let mut pool = null_mut();
+    // SAFETY: a writable pointer.
+    check(unsafe { bytefd_pool_create(1 << 30, &mut pool, null_mut()) });
+    let size = size_of::<bytefd_wrap_options>();
+    let options = bytefd_wrap_options { size, name: null(), flags, backend: 0, mode: 0, pool };
+    let end = Ended(pool);
+    Box::new(move |bytes| {
+        let _ = &end;
+        scan(bytes, &options);
+    })
+}
+
+struct Ended(*mut bytefd_pool);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // SAFETY: made by bytefd_pool_create, and used no more.
+        bytefd_pool_destroy(Some(unsafe { Box::from_raw(self.0) }));
+    }
+}
+
+/// The limit: the copy alone, between buffers that are warm.
+fn memcpy(size: usize) -> Run {
+    let mut target = vec![1u8; size];
+    Box::new(move |bytes| {
+        target.copy_from_slice(bytes);
+        std::hint::black_box(&mut target);
+    })
+}
+
+/// Kernel and settings, without which no figure means anything.
+pub fn host() -> String {
+    let read = |path| std::fs::read_to_string(path).map_or("unknown".into(), |text: String| text.trim().to_string());
+    let chosen = |path| {
+        let words: String = read(path);
+        words.split(['[', ']']).nth(1).unwrap_or("unknown").to_string()
+    };
+    format!(
+        "Linux {}, {} processors, shmem_enabled={}. Absolute times are this machine's; compare within one run only.",
+        read("/proc/sys/kernel/osrelease"),
+        std::thread::available_parallelism().map_or(0, |count| count.get()),
+        chosen("/sys/kernel/mm/transparent_hugepage/shmem_enabled"),
+    )
+}

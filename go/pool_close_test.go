@@ -1,0 +1,243 @@
+//go:build linux && cgo
+
+package bytefd_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"runtime"
+	"sync"
+	"syscall"
+	"testing"
+
+	bytefd "github.com/bytefd/bytefd/go"
+)
+
+func TestClosingAPoolFreesItsFilesAndTwiceIsFine(t *testing.T) {
+	before := takeInventory()
+	p := newPool(t, 64<<20)
+	for i := 0; i < 5; i++ {
+		lendsExactly(t, p, pattern(i*page))
+		lendsExactly(t, p, pattern(i*page), bytefd.TrustCallback())
+	}
+	if len(before.leftovers()) == 0 {
+		t.Error("the pool keeps nothing")
+	}
+	for i := 0; i < 3; i++ {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+		for _, leftover := range before.leftovers() {
+			t.Error("left over:", leftover)
+		}
+	}
+}
+
+func TestUseOfAClosedPoolIsErrClosed(t *testing.T) {
+	closed := newPool(t, 1<<20)
+	lendsExactly(t, closed, []byte("hello"))
+	if err := closed.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, p := range map[string]*bytefd.Pool{"closed": closed, "never made": new(bytefd.Pool)} {
+		called := func(int) error { t.Error("called"); return nil }
+		stats, statsErr := p.Stats()
+		for _, err := range []error{
+			p.ScanBytes([]byte("hello"), called), p.ScanBytes(nil, called, bytefd.TrustCallback()), p.Trim(0), p.Trim(-1), statsErr,
+		} {
+			isError(t, err, syscall.EBADF)
+			if !errors.Is(err, os.ErrClosed) {
+				t.Errorf("%s: %v is not os.ErrClosed", name, err)
+			}
+		}
+		if stats != (bytefd.PoolStats{}) {
+			t.Errorf("%s: %+v", name, stats)
+		}
+		if err := p.Close(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestACallbackMayCloseThePool(t *testing.T) {
+	for name, opts := range map[string][]bytefd.Option{"pool": nil, "trusted": {bytefd.TrustCallback()}} {
+		t.Run(name, func(t *testing.T) {
+			before := takeInventory()
+			p := newPool(t, 1<<20)
+			want := pattern(page + 1)
+			for _, b := range [][]byte{[]byte("kept"), want} {
+				err := p.ScanBytes(b, func(outer int) error {
+					return p.ScanBytes(want, func(fd int) error {
+						if !bytes.Equal(b, want) {
+							return nil // the first time
+						}
+						if err := p.Close(); err != nil {
+							t.Error(err)
+						}
+						if err := p.ScanBytes(want, func(int) error { return nil }); !errors.Is(err, os.ErrClosed) {
+							t.Error(err)
+						}
+						isPromised(t, fd, want)
+						isPromised(t, outer, want)
+						return nil
+					}, opts...)
+				}, opts...)
+				if err != nil {
+					t.Error(err)
+				}
+			}
+			for _, leftover := range before.leftovers() {
+				t.Error("left over:", leftover)
+			}
+		})
+	}
+}
+
+func TestClosingWhileOthersScanIsSafe(t *testing.T) {
+	before := takeInventory()
+	for round := 0; round < 50; round++ {
+		p := newPool(t, 1<<20)
+		started := make(chan struct{}, 8)
+		var group sync.WaitGroup
+		for g := 0; g < 8; g++ {
+			group.Add(1)
+			go func() {
+				defer group.Done()
+				var opts []bytefd.Option
+				if g%4 == 3 {
+					opts = append(opts, bytefd.TrustCallback())
+				}
+				got := make([]byte, 5000)
+				for i := 0; ; i++ {
+					want := filled(byte(8*i+g), 1+i*97%4000)
+					err := p.ScanBytes(want, func(fd int) error {
+						n, err := syscall.Pread(fd, got, 0)
+						if !bytes.Equal(got[:n], want) {
+							t.Error("the content is another's")
+						}
+						return err
+					}, opts...)
+					if err == nil && i%10 == g {
+						_, err = p.Stats()
+					}
+					if err == nil && i%20 == g {
+						err = p.Trim(page)
+					}
+					if i == 0 {
+						started <- struct{}{}
+					}
+					if errors.Is(err, os.ErrClosed) {
+						return
+					} else if err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			}()
+		}
+		for g := 0; g < 8; g++ {
+			<-started
+		}
+		for i := 0; i < 2; i++ {
+			group.Add(1)
+			go func() {
+				defer group.Done()
+				if err := p.Close(); err != nil {
+					t.Error(err)
+				}
+			}()
+		}
+		group.Wait()
+	}
+	for _, leftover := range before.leftovers() {
+		t.Error("left over:", leftover)
+	}
+}
+
+func TestAPoolThatIsDroppedIsFreed(t *testing.T) {
+	before := takeInventory()
+	func() {
+		lendsExactly(t, must[*bytefd.Pool](t)(bytefd.NewPool(1<<20)), []byte("hello"))
+	}()
+	for len(before.leftovers()) > 0 {
+		runtime.GC()
+	}
+}
+
+func TestAPoolInUseIsNotCollected(t *testing.T) {
+	for i := 0; i < 20; i++ {
+		p := must[*bytefd.Pool](t)(bytefd.NewPool(1 << 20))
+		lendsExactly(t, p, []byte("hello"))
+		// The callback holds no pool, and nobody else does any more.
+		want := pattern(page)
+		if err := p.ScanBytes(want, func(fd int) error {
+			runtime.GC()
+			runtime.GC()
+			isPromised(t, fd, want)
+			return nil
+		}); err != nil {
+			t.Error(err)
+		}
+	}
+	runtime.GC()
+}
+
+func TestTrimDropsTheLongestUnusedFirst(t *testing.T) {
+	p := newPool(t, 64<<20)
+	// At once, so that each has a file of its own. Given back from the inside out.
+	var inodes []uint64
+	var scan func(pages int) error
+	scan = func(pages int) error {
+		return p.ScanBytes(pattern(pages*page), func(fd int) error {
+			inodes = append(inodes, fstat(t, fd).Ino)
+			if pages == 4 {
+				return nil
+			}
+			return scan(pages + 1)
+		})
+	}
+	if err := scan(1); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct{ bytes, kept int }{
+		{64 << 20, 10}, {10 * page, 10}, {10*page - 1, 6}, {6 * page, 6}, {3 * page, 3}, {3*page - 1, 1}, {0, 0}, {0, 0},
+	} {
+		if err := p.Trim(step.bytes); err != nil {
+			t.Error(err)
+		}
+		if stats := poolStats(t, p); stats.KeptBytes != step.kept*page || stats.Dropped != 0 {
+			t.Errorf("after trimming to %d bytes: %+v", step.bytes, stats)
+		}
+	}
+	isError(t, p.Trim(-1), syscall.EINVAL)
+	lendsExactly(t, p, pattern(page))
+}
+
+func TestAPoolKeepsNoMoreThanItsBound(t *testing.T) {
+	for _, maxBytes := range []int{0, 1, page, 10*page - 1, 10 * page, 1 << 20} {
+		p := newPool(t, maxBytes)
+		for i := 0; i < 100; i++ {
+			size := i * 7919 % (20 * page)
+			err := p.ScanBytes(pattern(size), func(int) error {
+				lendsExactly(t, p, pattern(size/2))
+				if kept := poolStats(t, p).KeptBytes; kept > maxBytes {
+					t.Errorf("%d bytes are kept, the bound is %d", kept, maxBytes)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			if kept := poolStats(t, p).KeptBytes; kept > maxBytes {
+				t.Errorf("%d bytes are kept, the bound is %d", kept, maxBytes)
+			}
+		}
+		if stats := poolStats(t, p); stats.Dropped != 0 || stats.LentAgain+stats.NewFiles != 200 {
+			t.Errorf("%+v", stats)
+		}
+		p.Close()
+	}
+	_, err := bytefd.NewPool(-1)
+	isError(t, err, syscall.EINVAL)
+}

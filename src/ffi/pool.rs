@@ -1,0 +1,170 @@
+//! Files used again.
+
+use std::ffi::c_int;
+
+use super::boundary::{boundary, bytefd_error, is_null};
+use crate::{Error, Pool, Result, WrapOptions};
+
+/// Files for one trust domain, kept and lent again to scan_bytes and bytefd_scan_begin (options->pool). Writing into pages that
+/// exist is many times faster than getting new ones. Made by the caller; nothing is shared between pools. Any number of threads
+/// may use one pool at the same time, and a scan never waits for another scan's callback.
+///
+/// Three levels, and what each protects against:
+/// - No pool: every scan has a new, sealed file. Nothing of one scan can ever show in another, whatever the callback keeps.
+/// - A pool: the callback is lent a read-only description of a file of mode 0400 that is not sealed. When it comes back the kernel
+///   is asked to prove that nobody holds the file; who kept a duplicate, a mapping, a child that has it, or a description of their
+///   own keeps that file, and it is not used again. Content of an earlier scan is never visible, also not past the end.
+///   What the proof cannot see are pages in flight: vmsplice(2) from a mapping, zero-copy sends (MSG_ZEROCOPY), and splice(2) and
+///   sendfile(2) through a description the callback opened itself (before Linux 6.6: through the one it was lent) leave references
+///   to pages in a pipe or socket, and who reads them later may read bytes of a later scan. Nor does it see an O_PATH descriptor,
+///   which can be opened during a later scan.
+/// - A pool and BYTEFD_TRUST_CALLBACK: the kept file itself is lent, read-write, and nothing is proved. The callback promises to
+///   keep nothing and to change nothing. If it breaks the promise it sees and changes later scans of trusted callbacks.
+///
+/// Of the options a pool takes BYTEFD_BACKEND_MEMFD, BYTEFD_INHERIT and BYTEFD_READ_ONLY (which it is anyway), or
+/// BYTEFD_TRUST_CALLBACK alone; others are -EINVAL.
+/// `buf` must be readable: what is copied into kept pages is copied as memcpy does.
+///
+/// After fork(2) the pool is empty in the child, and what it inherited is closed at its first use. Where the host has no memfd or
+/// no /proc, or refuses leases, every scan has a new file.
+///
+/// ```c
+/// static int look(int fd, void *context)
+/// {
+///     (void)context;
+///     return lseek(fd, 0, SEEK_END) == 5 ? 0 : 1;
+/// }
+///
+/// int example(void)
+/// {
+///     bytefd_wrap_options options = BYTEFD_WRAP_OPTIONS_INIT;
+///     int status = bytefd_pool_create(64 << 20, &options.pool, NULL);
+///     if (status < 0)
+///         return status;
+///     status = scan_bytes("hello", 5, look, NULL, &options, NULL);
+///     bytefd_pool_destroy(options.pool);
+///     return status;
+/// }
+/// ```
+pub struct bytefd_pool(pub(super) Pool);
+
+/// What a pool has done since it was made, and what it holds.
+#[repr(C)]
+pub struct bytefd_pool_counts {
+    /// sizeof(bytefd_pool_counts), set by the caller. The struct may grow at its end; no more than this is written.
+    pub size: usize,
+    /// Scans that were lent a kept file.
+    pub lent_again: u64,
+    /// Scans that got a new file.
+    pub new_files: u64,
+    /// Files that were not kept because somebody still held them after the scan.
+    pub dropped: u64,
+    /// Bytes of memory in the files that are kept now.
+    pub kept_bytes: u64,
+}
+
+/// Makes an empty pool that keeps at most `max_bytes` of memory in files that nobody uses at the moment, and writes it to `*pool`.
+/// The caller ends it with bytefd_pool_destroy.
+///
+/// Returns 0, or -EINVAL if `pool` is NULL.
+///
+/// ```c
+/// bytefd_pool *pool;
+/// if (bytefd_pool_create(64 << 20, &pool, NULL) == 0)
+///     bytefd_pool_destroy(pool);
+/// ```
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bytefd_pool_create(
+    max_bytes: usize,
+    pool: *mut *mut bytefd_pool,
+    error: *mut bytefd_error,
+) -> c_int {
+    boundary(error, || {
+        if pool.is_null() {
+            return Err(is_null("pool"));
+        }
+        // SAFETY: the header asks for a writable pointer, and it is not NULL.
+        unsafe { pool.write(Box::into_raw(Box::new(bytefd_pool(Pool::new(max_bytes))))) };
+        Ok(0)
+    })
+}
+
+/// Frees the pool and the files it keeps. NULL is fine. Scans that were begun with it may end afterwards.
+///
+/// ```c
+/// bytefd_pool_destroy(NULL);
+/// ```
+#[unsafe(no_mangle)]
+pub extern "C" fn bytefd_pool_destroy(pool: Option<Box<bytefd_pool>>) {
+    boundary(std::ptr::null_mut(), || {
+        drop(pool);
+        Ok(0)
+    });
+}
+
+/// Drops kept files, the longest unused first, until at most `bytes` are kept. For the moment in which memory is short.
+///
+/// Returns 0, or -EINVAL if `pool` is NULL.
+///
+/// ```c
+/// bytefd_pool *pool;
+/// if (bytefd_pool_create(64 << 20, &pool, NULL) == 0) {
+///     bytefd_pool_trim(pool, 0, NULL);
+///     bytefd_pool_destroy(pool);
+/// }
+/// ```
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bytefd_pool_trim(pool: Option<&bytefd_pool>, bytes: usize, error: *mut bytefd_error) -> c_int {
+    boundary(error, || {
+        pool.ok_or_else(|| is_null("pool"))?.0.trim(bytes);
+        Ok(0)
+    })
+}
+
+/// Writes what the pool has done so far, and what it holds, to `*counts`, whose `size` is set.
+///
+/// Returns 0, or -EINVAL if `pool` or `counts` is NULL, or `size` is below that of the first version, 40.
+///
+/// ```c
+/// bytefd_pool *pool;
+/// if (bytefd_pool_create(64 << 20, &pool, NULL) == 0) {
+///     bytefd_pool_counts counts = { sizeof(counts), 0, 0, 0, 0 };
+///     bytefd_pool_stats(pool, &counts, NULL);
+///     printf("%llu bytes kept\n", (unsigned long long)counts.kept_bytes);
+///     bytefd_pool_destroy(pool);
+/// }
+/// ```
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bytefd_pool_stats(
+    pool: Option<&bytefd_pool>,
+    counts: *mut bytefd_pool_counts,
+    error: *mut bytefd_error,
+) -> c_int {
+    boundary(error, || {
+        let pool = pool.ok_or_else(|| is_null("pool"))?;
+        if counts.is_null() {
+            return Err(is_null("counts"));
+        }
+        // SAFETY: the header asks for a struct whose size is set.
+        let size = unsafe { (&raw const (*counts).size).read() };
+        if size < size_of::<bytefd_pool_counts>() {
+            let message =
+                format_args!("the struct's size is {size}, the first version's is {}", size_of::<bytefd_pool_counts>());
+            return Err(Error::new("counts", libc::EINVAL, message));
+        }
+        let now = pool.0.stats();
+        let (lent_again, new_files) = (now.lent_again, now.new_files);
+        let (dropped, kept_bytes) = (now.dropped, now.kept_bytes);
+        // SAFETY: as above; the struct is large enough, and what lies behind it is not touched.
+        unsafe { counts.write(bytefd_pool_counts { size, lent_again, new_files, dropped, kept_bytes }) };
+        Ok(0)
+    })
+}
+
+/// The options of a file that is given away.
+pub(super) fn no_pool((options, pool): (WrapOptions, Option<&bytefd_pool>)) -> Result<WrapOptions> {
+    match pool {
+        None => Ok(options),
+        Some(_) => Err(Error::new("pool", libc::EINVAL, "a pool is for scans; this file is given away")),
+    }
+}

@@ -1,0 +1,71 @@
+//! What this kernel and host offer, in words.
+
+use std::fmt::Write;
+use std::os::fd::AsFd;
+
+use crate::backend::{self, Backend};
+use crate::fill::{self, Way};
+use crate::pool::{self, Pool};
+use crate::wrap::{self, WrapOptions};
+use crate::{Result, sys};
+
+/// One line for each choice the library makes on this host: what it uses, and why. For people; the words may change.
+///
+/// It finds out by doing: a small file, one of a huge page, one that is kept.
+///
+/// ```
+/// let report = bytefd::host::report()?;
+/// assert!(report.starts_with("files: "));
+/// # Ok::<(), bytefd::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`WrapOptions::wrap`].
+pub fn report() -> Result<String> {
+    let file = backend::create(Backend::Auto, c"bytefd", backend::Execution::Forbidden)?;
+    WrapOptions::new().wrap(&vec![0; sys::huge_page_size() as usize])?;
+    let pool = Pool::new(sys::page_size());
+    pool.scan(b"probe", |_| ())?;
+    let is_kept = pool.stats().kept_bytes > 0;
+
+    let files = match file.backend {
+        Backend::Memfd if backend::knows_no_exec_flags() => "memfd, sealed also against execution (MFD_NOEXEC_SEAL)",
+        Backend::Memfd => "memfd; this kernel cannot seal against execution (before 6.3)",
+        Backend::Shm => "POSIX shared memory, unsealed, because memfd_create is refused",
+        _ => "unnamed files (O_TMPFILE), unsealed, because memfd_create and /dev/shm are refused",
+    };
+    let descriptors = match file.backend {
+        Backend::Memfd if wrap::maps_sealed_file(file.fd.as_fd()) => {
+            "as they are made: sealed files can be mapped shared"
+        }
+        Backend::Memfd => "opened again read-only: this kernel maps sealed files shared only so (before 6.7)",
+        _ => "opened again read-only, because the file cannot be sealed",
+    };
+    let policy = sys::shared_huge_pages().unwrap_or("unknown");
+    let filling = match fill::way() {
+        Way::SizeThenWrite => {
+            format!("the size, then plain writes: the host gives huge pages by itself (shmem_enabled={policy})")
+        }
+        Way::Collapse => {
+            format!("huge pages by MADV_COLLAPSE, because the host gives none by itself (shmem_enabled={policy})")
+        }
+        Way::Write => format!(
+            "plain writes: this kernel has no huge pages for files in memory, or refuses MADV_COLLAPSE (shmem_enabled={policy})"
+        ),
+    };
+    let pools = match (is_kept, pool::lends_direct()) {
+        (true, true) => {
+            "files are kept: the kernel proves by leases who holds one; lent with O_DIRECT, so that splice copies"
+        }
+        (true, false) => {
+            "files are kept: the kernel proves by leases who holds one; without O_DIRECT (before 6.6), so splice refers to their pages"
+        }
+        (false, _) => "nothing is kept: no memfd, no /proc, or leases are refused",
+    };
+
+    let mut text = String::new();
+    for (subject, words) in [("files", files), ("descriptors", descriptors), ("filling", &filling), ("pools", pools)] {
+        let _ = writeln!(text, "{subject}: {words}");
+    }
+    Ok(text)
+}
