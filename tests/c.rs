@@ -216,7 +216,7 @@ fn the_contract_holds_under_valgrind() {
     let program = workshop.path("contract");
     compile("gcc", &C11, &contract_sources(), &program);
     // Without the group `host`: valgrind plays the limit on descriptors itself, and not as the kernel does.
-    let groups = ["layout", "wrap", "options", "scan", "map", "process"];
+    let groups = ["layout", "wrap", "options", "scan", "pool", "map", "process"];
     check_contract(&workshop.under_valgrind(&program, &groups, b""));
 }
 

@@ -27,6 +27,13 @@ _Static_assert(offsetof(bytefd_map_options, access) == 32, "access");
 _Static_assert(offsetof(bytefd_map_options, flags) == 36, "flags");
 _Static_assert(offsetof(bytefd_map_options, mode) == 40, "mode");
 
+_Static_assert(sizeof(bytefd_pool_counts) == 40, "size of bytefd_pool_counts");
+_Static_assert(offsetof(bytefd_pool_counts, size) == 0, "size");
+_Static_assert(offsetof(bytefd_pool_counts, lent_again) == 8, "lent_again");
+_Static_assert(offsetof(bytefd_pool_counts, new_files) == 16, "new_files");
+_Static_assert(offsetof(bytefd_pool_counts, dropped) == 24, "dropped");
+_Static_assert(offsetof(bytefd_pool_counts, kept_bytes) == 32, "kept_bytes");
+
 _Static_assert(BYTEFD_WRITABLE == 1 && BYTEFD_READ_ONLY == 2 && BYTEFD_EXECUTABLE == 4, "wrap flags");
 _Static_assert(BYTEFD_INHERIT == 8 && BYTEFD_SEAL_CONTENT == 16 && BYTEFD_TRUST_CALLBACK == 32, "wrap flags");
 _Static_assert(BYTEFD_BACKEND_AUTO == 0 && BYTEFD_BACKEND_MEMFD == 1, "backends");
@@ -49,6 +56,11 @@ static int (*const scan_type)(const void *, size_t, int (*)(int, void *), void *
 static int (*const scan_begin_type)(const void *, size_t, const bytefd_wrap_options *, bytefd_scan **,
                                     bytefd_error *) = bytefd_scan_begin;
 static int (*const scan_end_type)(bytefd_scan *) = bytefd_scan_end;
+static int (*const pool_create_type)(size_t, bytefd_pool **, bytefd_error *) = bytefd_pool_create;
+static void (*const pool_destroy_type)(bytefd_pool *) = bytefd_pool_destroy;
+static int (*const pool_trim_type)(const bytefd_pool *, size_t, bytefd_error *) = bytefd_pool_trim;
+static int (*const pool_stats_type)(const bytefd_pool *, bytefd_pool_counts *, bytefd_error *) = bytefd_pool_stats;
+static int (*const host_report_type)(char *, size_t, bytefd_error *) = bytefd_host_report;
 static int (*const map_type)(const char *, const bytefd_map_options *, bytefd_map **, bytefd_error *) = map_file;
 static void *(*const map_data_type)(const bytefd_map *) = bytefd_map_data;
 static size_t (*const map_length_type)(const bytefd_map *) = bytefd_map_length;
@@ -59,6 +71,7 @@ static void every_function_is_there(void)
 {
     CHECK(wrap_buffer_type && wrap_iov_type && reopen_type && path_type);
     CHECK(scan_type && scan_begin_type && scan_end_type);
+    CHECK(pool_create_type && pool_destroy_type && pool_trim_type && pool_stats_type && host_report_type);
     CHECK(map_type && map_data_type && map_length_type && map_flush_type && map_close_type);
 }
 
@@ -82,7 +95,7 @@ int main(int argc, char **argv)
 {
     const struct test_group groups[] = {
         {"layout", layout_tests}, {"wrap", wrap_tests}, {"options", option_tests}, {"scan", scan_tests},
-        {"map", map_tests}, {"process", process_tests}, {"host", host_tests}, {NULL, NULL},
+        {"pool", pool_tests}, {"map", map_tests}, {"process", process_tests}, {"host", host_tests}, {NULL, NULL},
     };
     return run_tests(groups, argv + (argc > 0));
 }

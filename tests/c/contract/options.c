@@ -235,18 +235,11 @@ static void flags_that_are_unknown_or_contradict_are_refused(void)
 {
     FAILS(wrap_with(BYTEFD_WRITABLE | BYTEFD_READ_ONLY, BYTEFD_BACKEND_AUTO), EINVAL, NULL);
     FAILS(wrap_with(BYTEFD_WRITABLE | BYTEFD_SEAL_CONTENT, BYTEFD_BACKEND_AUTO), EINVAL, NULL);
-    FAILS(wrap_with(BYTEFD_TRUST_CALLBACK, BYTEFD_BACKEND_AUTO), EINVAL, "flags");
+    FAILS(wrap_with(BYTEFD_TRUST_CALLBACK, BYTEFD_BACKEND_AUTO), EINVAL, "options");
     for (uint32_t bit = 64; bit != 0; bit <<= 1)
         FAILS(wrap_with(bit, BYTEFD_BACKEND_AUTO), EINVAL, "flags");
     FAILS(wrap_with(0, 4), EINVAL, "backend");
     FAILS(wrap_with(0, UINT32_MAX), EINVAL, "backend");
-
-    bytefd_wrap_options options = defaults;
-    options.pool = (struct bytefd_pool *)&options;
-    FAILS(wrap_call(&options), EINVAL, "pool");
-    FAILS(iov_call(&options), EINVAL, "pool");
-    FAILS(scan_call(&options), EOPNOTSUPP, "pool");
-    FAILS(scan_begin_call(&options), EOPNOTSUPP, "pool");
 }
 
 static void every_backend_makes_the_same_kind_of_file(void)

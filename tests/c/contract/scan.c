@@ -71,7 +71,7 @@ static void without_a_descriptor_the_function_is_not_called(void)
     options.flags = 64;
     FAILS(scan_bytes("x", 1, look_at, &visit, &options, &error), EINVAL, "flags");
     options.flags = BYTEFD_TRUST_CALLBACK;
-    FAILS(scan_bytes("x", 1, look_at, &visit, &options, &error), EINVAL, "flags");
+    FAILS(scan_bytes("x", 1, look_at, &visit, &options, &error), EINVAL, "options");
     CHECK_EQUAL(visit.calls, 0);
 }
 
