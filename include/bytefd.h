@@ -163,9 +163,9 @@ typedef struct bytefd_map bytefd_map;
  *
  * Three levels, and what each protects against:
  * - No pool: every scan has a new, sealed file. Nothing of one scan can ever show in another, whatever the callback keeps.
- * - A pool: the callback is lent a read-only description of a file of mode 0400 that is not sealed. When it comes back the kernel
- *   is asked to prove that nobody holds the file; who kept a duplicate, a mapping, a child that has it, or a description of their
- *   own keeps that file, and it is not used again. Content of an earlier scan is never visible, also not past the end.
+ * - A pool: the callback is lent a read-only description of a file of mode 0400 that is not sealed. Before the file is used again
+ *   the kernel is asked to prove that nobody holds it; who kept a duplicate, a mapping, a child that has it, or a description of
+ *   their own keeps that file, and it is not used again. Content of an earlier scan is never visible, also not past the end.
  *   What the proof cannot see are pages in flight: vmsplice(2) from a mapping, zero-copy sends (MSG_ZEROCOPY), and splice(2) and
  *   sendfile(2) through a description the callback opened itself (before Linux 6.6: through the one it was lent) leave references
  *   to pages in a pipe or socket, and who reads them later may read bytes of a later scan. Nor does it see an O_PATH descriptor,
@@ -177,7 +177,11 @@ typedef struct bytefd_map bytefd_map;
  * BYTEFD_TRUST_CALLBACK alone; others are -EINVAL.
  * `buf` must be readable: what is copied into kept pages is copied as memcpy does.
  *
- * After fork(2) the pool is empty in the child, and what it inherited is closed at its first use. Where the host has no memfd or
+ * A kept file keeps its inode number, and two scans may have the same size and time: a client that remembers files by these
+ * (and marks nothing on them) is better given new files.
+ *
+ * After fork(2) the pool is empty in the child, and the files it kept are closed at its first use there. What other threads were
+ * making or lending at that moment stays open in the child, as every descriptor of theirs does. Where the host has no memfd or
  * no /proc, or refuses leases, every scan has a new file.
  *
  * ```c
@@ -302,7 +306,7 @@ typedef struct bytefd_pool_counts {
      */
     uint64_t new_files;
     /**
-     * Files that were not kept because somebody still held them after the scan.
+     * Files that were not used again because somebody still held them. Those that are held now are dropped by asking.
      */
     uint64_t dropped;
     /**

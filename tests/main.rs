@@ -7,15 +7,18 @@
 //! `BYTEFD_TEST_HOST=no-memfd` (or another name in `support::hosts`) runs the same tests on a host that lacks something,
 //! and `BYTEFD_TEST_GROUPS=wrap,map` only those of these groups.
 
+mod budget;
 mod c;
 mod clients;
 mod execution;
 mod faults;
+mod fill;
 mod header;
 mod hosts;
 mod kernels;
 mod library;
 mod map;
+mod pool;
 mod rust;
 mod scan;
 mod support;
@@ -30,6 +33,9 @@ fn main() -> ExitCode {
     support::run(&[
         ("wrap", wrap::TESTS),
         ("scan", scan::TESTS),
+        ("pool", pool::TESTS),
+        ("fill", fill::TESTS),
+        ("budget", budget::TESTS),
         ("map", map::TESTS),
         ("faults", faults::TESTS),
         ("header", header::TESTS),

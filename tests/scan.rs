@@ -23,11 +23,14 @@ tests![
     end_may_come_from_another_thread,
     options_apply_to_scans,
     bad_arguments_are_refused_without_calling_back,
-    pools_are_not_supported_yet,
 ];
 
 /// scan_bytes with a closure. (A panic must not cross C: it comes out afterwards.)
-fn scan(bytes: &[u8], options: Option<&WrapOptions>, callback: impl FnMut(c_int) -> c_int) -> Result<c_int, Failure> {
+pub fn scan(
+    bytes: &[u8],
+    options: Option<&WrapOptions>,
+    callback: impl FnMut(c_int) -> c_int,
+) -> Result<c_int, Failure> {
     struct Context<F> {
         callback: F,
         panic: Option<Box<dyn std::any::Any + Send>>,
@@ -59,7 +62,7 @@ fn scan(bytes: &[u8], options: Option<&WrapOptions>, callback: impl FnMut(c_int)
     result(value, &error)
 }
 
-fn duplicate(fd: c_int) -> OwnedFd {
+pub fn duplicate(fd: c_int) -> OwnedFd {
     // SAFETY: touches no memory; the result is ours.
     unsafe { OwnedFd::from_raw_fd(libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0)) }
 }
@@ -94,7 +97,7 @@ fn the_callback_sees_what_a_wrapped_descriptor_promises() {
 }
 
 /// The inode behind a number, if it is open.
-fn inode(fd: c_int) -> Option<u64> {
+pub fn inode(fd: c_int) -> Option<u64> {
     let metadata = std::fs::metadata(format!("/proc/self/fd/{fd}")).ok()?;
     Some(std::os::unix::fs::MetadataExt::ino(&metadata))
 }
@@ -204,7 +207,7 @@ fn every_scan_has_a_file_of_its_own() {
     assert_eq!(content(&first.unwrap()), [1; 5000]);
 }
 
-fn begin(bytes: &[u8], options: *const WrapOptions) -> (Result<c_int, Failure>, *mut c_void) {
+pub fn begin(bytes: &[u8], options: *const WrapOptions) -> (Result<c_int, Failure>, *mut c_void) {
     let mut error = Error::untouched();
     let mut handle = std::ptr::dangling_mut();
     // SAFETY: valid arguments.
@@ -213,7 +216,7 @@ fn begin(bytes: &[u8], options: *const WrapOptions) -> (Result<c_int, Failure>, 
     (result(value, &error), handle)
 }
 
-fn end(handle: *mut c_void) -> c_int {
+pub fn end(handle: *mut c_void) -> c_int {
     // SAFETY: NULL, or a handle that is ended once.
     unsafe { (abi::load().scan_end)(handle) }
 }
@@ -277,11 +280,4 @@ fn bad_arguments_are_refused_without_calling_back() {
         }
         assert_eq!((abi.scan_begin)(c"x".as_ptr().cast(), 1, null(), null_mut(), null_mut()), -libc::EINVAL);
     }
-}
-
-fn pools_are_not_supported_yet() {
-    let options = WrapOptions { pool: std::ptr::dangling_mut(), ..WrapOptions::default() };
-    let failure = scan(b"hello", Some(&options), |_| unreachable!("not called")).unwrap_err();
-    assert_eq!((failure.errno, failure.op.as_str()), (libc::EOPNOTSUPP, "pool"));
-    assert_eq!(begin(b"hello", &options).0.unwrap_err().errno, libc::EOPNOTSUPP);
 }

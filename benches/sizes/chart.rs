@@ -28,7 +28,8 @@ fn plot(rows: &[&Row], host: &str, path: &Path) -> Result<(), Box<dyn std::error
     let speed = |row: &Row, way| row.size as f64 / row.time(way) * 1e9;
     let all = || rows.iter().flat_map(|row| (0..WAYS.len()).map(|way| speed(row, way)));
     let (slowest, fastest) = (all().fold(f64::MAX, f64::min), all().fold(0.0, f64::max));
-    let (smallest, largest) = (rows[0].size as f64, rows[rows.len() - 1].size as f64);
+    let sizes: Vec<f64> = rows.iter().map(|row| row.size as f64).collect();
+    let across = (sizes[0]..sizes[sizes.len() - 1]).log_scale().with_key_points(sizes);
 
     let error = |e: DrawingAreaErrorKind<std::io::Error>| e.to_string();
     let area = SVGBackend::new(path, (960, 600)).into_drawing_area();
@@ -41,7 +42,7 @@ fn plot(rows: &[&Row], host: &str, path: &Path) -> Result<(), Box<dyn std::error
         .margin(12)
         .x_label_area_size(40)
         .y_label_area_size(72)
-        .build_cartesian_2d((smallest..largest).log_scale(), (slowest..fastest * 1.5).log_scale())
+        .build_cartesian_2d(across, (slowest..fastest * 1.5).log_scale())
         .map_err(error)?;
     chart
         .configure_mesh()
@@ -66,7 +67,7 @@ fn plot(rows: &[&Row], host: &str, path: &Path) -> Result<(), Box<dyn std::error
     }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
+        .position(SeriesLabelPosition::LowerRight)
         .background_style(WHITE.mix(0.8))
         .draw()
         .map_err(error)?;

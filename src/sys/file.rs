@@ -74,6 +74,7 @@ pub(crate) struct Stat {
     pub size: u64,
     /// Bytes that the file takes in memory or on disk.
     pub allocated: u64,
+    pub owner: u32,
     pub identity: Identity,
 }
 
@@ -101,6 +102,7 @@ impl Stat {
             mode: raw.st_mode,
             size: raw.st_size as u64,
             allocated: raw.st_blocks as u64 * 512,
+            owner: raw.st_uid,
             identity: Identity { device: raw.st_dev, inode: raw.st_ino },
         }
     }
@@ -192,24 +194,26 @@ pub(crate) fn add_seals(fd: BorrowedFd<'_>, seals: libc::c_int) -> Result<()> {
 /// Whether `master` is the only open file description of its file anywhere: no duplicate of another one, no mapping, no
 /// process holds it. The kernel grants a write lease in that case only, fcntl(2). A duplicate of `master` is not seen.
 pub(crate) fn is_only_description(master: BorrowedFd<'_>) -> Result<bool> {
-    let lease = |kind: libc::c_int| {
+    // fcntl.h; not in the libc crate for every C library.
+    const F_SETSIG: libc::c_int = 10;
+    let fcntl = |command, argument: libc::c_int| {
         // SAFETY: touches no memory.
-        check(unsafe { libc::fcntl(master.as_raw_fd(), libc::F_SETLEASE, kind) })
+        check(unsafe { libc::fcntl(master.as_raw_fd(), command, argument) })
     };
-    match lease(libc::F_WRLCK) {
-        Ok(_) => lease(libc::F_UNLCK).map(|_| true),
-        Err(crate::error::Errno(libc::EAGAIN)) => Ok(false),
+    // Who opens the file while the lease is held makes the kernel send a signal. By default that is SIGIO, which ends the
+    // process; SIGURG is ignored unless somebody waits for it. Releasing the lease sets the default again.
+    fcntl(F_SETSIG, libc::SIGURG)?;
+    match fcntl(libc::F_SETLEASE, libc::F_WRLCK) {
+        Ok(_) => fcntl(libc::F_SETLEASE, libc::F_UNLCK).map(|_| true),
+        Err(Errno(libc::EAGAIN)) => Ok(false),
         Err(errno) => Err(errno),
     }
 }
 
-/// Who opens the file in the moment of [`is_only_description`] makes the kernel send a signal. By default that is SIGIO, which
-/// ends the process; SIGURG is ignored unless somebody waits for it.
-pub(crate) fn make_lease_signal_harmless(master: BorrowedFd<'_>) -> Result<()> {
-    // fcntl.h; not in the libc crate for every C library.
-    const F_SETSIG: libc::c_int = 10;
-    // SAFETY: touches no memory.
-    check(unsafe { libc::fcntl(master.as_raw_fd(), F_SETSIG, libc::SIGURG) }).map(drop)
+/// Bytes of the names of extended attributes, flistxattr(2); 0 where the file cannot have any.
+pub(crate) fn attributes_length(fd: BorrowedFd<'_>) -> usize {
+    // SAFETY: a length of 0 asks for the length only.
+    check(unsafe { libc::flistxattr(fd.as_raw_fd(), std::ptr::null_mut(), 0) }).map_or(0, |length| length as usize)
 }
 
 /// lseek(2) to the start.

@@ -100,6 +100,17 @@ pub const NO_FORK: u32 = 256;
 pub const SYNC: u32 = 0;
 pub const ASYNC: u32 = 1;
 
+/// bytefd_pool_counts.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolCounts {
+    pub size: usize,
+    pub lent_again: u64,
+    pub new_files: u64,
+    pub dropped: u64,
+    pub kept_bytes: u64,
+}
+
 pub type ScanFn = Option<unsafe extern "C" fn(c_int, *mut c_void) -> c_int>;
 
 /// The functions of the library.
@@ -113,6 +124,10 @@ pub struct Abi {
     pub scan_begin:
         unsafe extern "C" fn(*const c_void, usize, *const WrapOptions, *mut *mut c_void, *mut Error) -> c_int,
     pub scan_end: unsafe extern "C" fn(*mut c_void) -> c_int,
+    pub pool_create: unsafe extern "C" fn(usize, *mut *mut c_void, *mut Error) -> c_int,
+    pub pool_destroy: unsafe extern "C" fn(*mut c_void),
+    pub pool_trim: unsafe extern "C" fn(*const c_void, usize, *mut Error) -> c_int,
+    pub pool_stats: unsafe extern "C" fn(*const c_void, *mut PoolCounts, *mut Error) -> c_int,
     pub map_file: unsafe extern "C" fn(*const c_char, *const MapOptions, *mut *mut c_void, *mut Error) -> c_int,
     pub map_data: unsafe extern "C" fn(*const c_void) -> *mut u8,
     pub map_length: unsafe extern "C" fn(*const c_void) -> usize,
@@ -143,6 +158,10 @@ pub fn load() -> &'static Abi {
                 scan_bytes: symbol(library, "scan_bytes"),
                 scan_begin: symbol(library, "bytefd_scan_begin"),
                 scan_end: symbol(library, "bytefd_scan_end"),
+                pool_create: symbol(library, "bytefd_pool_create"),
+                pool_destroy: symbol(library, "bytefd_pool_destroy"),
+                pool_trim: symbol(library, "bytefd_pool_trim"),
+                pool_stats: symbol(library, "bytefd_pool_stats"),
                 map_file: symbol(library, "map_file"),
                 map_data: symbol(library, "bytefd_map_data"),
                 map_length: symbol(library, "bytefd_map_length"),

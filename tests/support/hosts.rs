@@ -94,6 +94,11 @@ pub fn refuse_flags(number: libc::c_long, index: u8, bits: u64, errno: i32) {
     install(number, rules.collect(), errno);
 }
 
+/// Calls fail in which argument `index` is `value`.
+pub fn refuse_value(number: libc::c_long, index: u8, value: u64, errno: i32) {
+    install(number, vec![rule(index, SeccompCmpOp::Eq, value)], errno);
+}
+
 fn rule(index: u8, operator: SeccompCmpOp, value: u64) -> SeccompRule {
     let condition = SeccompCondition::new(index, SeccompCmpArgLen::Dword, operator, value).expect("a condition");
     SeccompRule::new(vec![condition]).expect("a rule")

@@ -1,0 +1,194 @@
+//! One file that is lent again and again.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use super::files::Master;
+use crate::backend::{self, Backend, Execution};
+use crate::error::{Context, Errno, Error, Result};
+use crate::sys::file::{self, Identity, Stat};
+use crate::sys::memory::Window;
+use crate::{fill, sys};
+
+/// The mode of kept files.
+const MODE: u32 = 0o400;
+
+/// A kept file. Its master is noted in a [`Master`], which whoever drops it clears afterwards.
+#[derive(Debug)]
+pub(super) struct File {
+    pub master: OwnedFd,
+    pub identity: Identity,
+    /// Where the master is noted.
+    pub slot: usize,
+    /// Bytes of the pages that were filled, and so exist.
+    pub present: u64,
+    /// Bytes of memory that it had when it was last given back.
+    pub allocated: u64,
+    /// The master itself was lent: who kept a duplicate of it would not be seen, so it is not lent to others.
+    pub is_exposed: bool,
+    /// How many forks ago it was made: one of another generation is the parent's.
+    pub generation: u32,
+    /// When it was last given back, in scans.
+    pub used: u64,
+    size: u64,
+    owner: u32,
+    /// Bytes of the names of extended attributes: security modules give some to every file.
+    attributes: usize,
+    /// Mapped when it is lent for the second time.
+    window: Option<Window>,
+}
+
+/// Why there is no file that can be kept.
+pub(super) enum Unmade {
+    /// This host refuses leases, or has no memfd or no /proc.
+    Never,
+    /// Somebody else opened it in that moment.
+    NotNow,
+    /// Something ran out, or the bytes cannot be read.
+    Failed(Error),
+}
+
+impl From<Error> for Unmade {
+    /// Running out is an error, and so is a buffer that cannot be read; what is refused, this host does not have.
+    fn from(error: Error) -> Unmade {
+        let is_failure = backend::is_shortage(&error) || error.errno() == libc::EFAULT;
+        if is_failure { Unmade::Failed(error) } else { Unmade::Never }
+    }
+}
+
+impl File {
+    /// A new file with this content, noted in `note` as soon as it exists.
+    pub fn make(
+        note: &Master,
+        slot: usize,
+        bytes: &[u8],
+        generation: u32,
+        exposed: bool,
+    ) -> std::result::Result<File, Unmade> {
+        let first = backend::create(Backend::Memfd, c"bytefd", Execution::Forbidden)?.fd;
+        let stat = file::fstat(first.as_fd()).context("fstat", || "a new file")?;
+        note.note(first.as_raw_fd(), stat.identity);
+        // A memfd's own first description does not count as a writer, so the kernel would refuse every lease on it.
+        let master = file::reopen(first.as_fd(), libc::O_RDWR)
+            .and_then(file::above_standard_streams)
+            .context("reopen", || "a new file")?;
+        note.note(master.as_raw_fd(), stat.identity);
+        drop(first);
+        file::add_seals(master.as_fd(), libc::F_SEAL_SEAL).context("seal", || "against seals of others")?;
+        file::fchmod(master.as_fd(), MODE).context("fchmod", || "a new file")?;
+        let attributes = file::attributes_length(master.as_fd());
+        if !file::is_only_description(master.as_fd()).context("fcntl F_SETLEASE", || "a new file")? {
+            return Err(Unmade::NotNow);
+        }
+        let size = bytes.len() as u64;
+        fill::append(master.as_fd(), bytes, 0)?;
+        Ok(File {
+            master,
+            identity: stat.identity,
+            slot,
+            present: pages(size),
+            allocated: 0,
+            is_exposed: exposed,
+            generation,
+            used: 0,
+            size,
+            owner: stat.owner,
+            attributes,
+            window: None,
+        })
+    }
+
+    /// Gives it new content, of which nothing of the old is left: not in it, and not past its end.
+    pub fn refill(&mut self, bytes: &[u8]) -> Result<()> {
+        let size = bytes.len() as u64;
+        // Always, so that what is stored below cannot be past the end, whatever was done to the file.
+        file::ftruncate(self.master.as_fd(), size).context("ftruncate", || format!("{size} bytes"))?;
+        let stored = bytes.len().min(self.present as usize);
+        if stored > 0 {
+            // The rest of the last page: content never reaches there, but a borrower's stores may have.
+            let is_all = stored == bytes.len();
+            let zeros = if is_all { stored.next_multiple_of(sys::page_size()) - stored } else { 0 };
+            self.window()?.store(&bytes[..stored], zeros);
+        }
+        if stored < bytes.len() {
+            fill::append(self.master.as_fd(), &bytes[stored..], stored as u64)?;
+        }
+        self.present = pages(size);
+        self.size = size;
+        Ok(())
+    }
+
+    /// The pages that exist, mapped.
+    fn window(&mut self) -> Result<&mut Window> {
+        let present = self.present as usize;
+        if self.window.as_ref().is_none_or(|window| window.length() < present) {
+            self.window = None;
+            // With room to grow, so that a file that grows a little each time is not mapped each time.
+            let window = Window::new(self.master.as_fd(), present.next_power_of_two());
+            self.window = Some(window.context("mmap", || format!("{present} bytes of a kept file"))?);
+        }
+        Ok(self.window.as_mut().expect("made above"))
+    }
+
+    /// A read-only description of its own.
+    pub fn open_again(&self) -> Result<OwnedFd> {
+        reopen_read_only(self.master.as_fd()).and_then(file::above_standard_streams).context("reopen", || "a kept file")
+    }
+
+    /// Makes the master itself ready to be lent.
+    pub fn rewind(&self) -> Result<()> {
+        file::rewind(self.master.as_fd()).context("lseek", || "a kept file")
+    }
+
+    /// Whether the kernel grants that nobody else has a description of it.
+    pub fn is_held(&self) -> Option<bool> {
+        file::is_only_description(self.master.as_fd()).ok().map(|is_only| !is_only)
+    }
+
+    /// Whether it is as it was lent. A scanner that marks files as clean must not find its mark on other content; who is trusted
+    /// promised to leave none.
+    pub fn is_unchanged(&self, stat: &Stat) -> bool {
+        stat.mode & 0o7777 == MODE
+            && stat.owner == self.owner
+            && stat.size == self.size
+            && (self.is_exposed || file::attributes_length(self.master.as_fd()) == self.attributes)
+    }
+
+    /// Lets go of a file that is the parent's: its number is closed already, and its mapping never was in this process.
+    pub fn forget(self) {
+        let _ = self.master.into_raw_fd();
+        std::mem::forget(self.window);
+    }
+
+    /// Lets go of a file whose number a trusted borrower closed.
+    pub fn unmap(self) {
+        let _ = self.master.into_raw_fd();
+    }
+}
+
+/// Asked once, then remembered.
+static NO_DIRECT: AtomicBool = AtomicBool::new(false);
+
+/// Whether kept files are lent with O_DIRECT. Right once one has been lent.
+pub(crate) fn lends_direct() -> bool {
+    !NO_DIRECT.load(Relaxed)
+}
+
+/// With O_DIRECT, where the kernel takes it on memory files (6.6): then splice(2) and sendfile(2) copy, and no page that is
+/// written again later is left in a pipe or socket.
+fn reopen_read_only(master: BorrowedFd<'_>) -> sys::Result<OwnedFd> {
+    if !NO_DIRECT.load(Relaxed) {
+        match file::reopen(master, libc::O_RDONLY | libc::O_DIRECT) {
+            Ok(fd) => return Ok(fd),
+            Err(Errno(libc::EINVAL)) => NO_DIRECT.store(true, Relaxed),
+            // Some filters refuse it in other words: without, then.
+            Err(_) => {}
+        }
+    }
+    file::reopen(master, libc::O_RDONLY)
+}
+
+/// Bytes of the whole pages that hold `size` bytes.
+pub(super) fn pages(size: u64) -> u64 {
+    size.next_multiple_of(sys::page_size() as u64)
+}

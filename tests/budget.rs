@@ -1,0 +1,231 @@
+//! System calls of one call, counted by ptrace(2): speed cannot rot unseen.
+
+use std::ffi::{c_int, c_long, c_void};
+use std::ptr::{null, null_mut};
+
+use crate::fill::kernel_collapses;
+use crate::pool::{Pool, leave};
+use crate::support::abi::{self, *};
+use crate::support::hosts::has_memfd;
+use crate::tests;
+
+tests![;
+    alone:
+    wrapping_stays_within_its_budget,
+    scanning_stays_within_its_budget,
+    scanning_with_a_pool_stays_within_its_budget,
+    trusted_scans_stay_within_their_budget,
+    large_files_cost_a_few_calls_for_each_huge_page,
+];
+
+/// Stands before and after what is counted.
+const MARK: c_long = libc::SYS_getppid;
+
+/// The system calls of `call`, in a child in which it has run often enough to have asked the kernel all it wants to know.
+/// `prepare` runs in the child first.
+fn calls<T>(prepare: impl FnOnce() -> T, call: impl Fn(&T)) -> Vec<c_long> {
+    // SAFETY: this process has one thread, so the child may do what it likes; it leaves by _exit.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        leave(|| {
+            let prepared = prepare();
+            (0..5).for_each(|_| call(&prepared));
+            // SAFETY: no pointers are given.
+            unsafe {
+                assert_eq!(libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0), 0);
+                libc::raise(libc::SIGSTOP);
+                libc::syscall(MARK);
+                call(&prepared);
+                libc::syscall(MARK);
+            }
+        });
+    }
+    assert!(child > 0);
+    let (mut marks, mut seen) = (0, Vec::new());
+    loop {
+        let mut status = 0;
+        // SAFETY: a child of ours; all-zero is valid for the struct that the kernel fills.
+        unsafe {
+            assert_eq!(libc::waitpid(child, &mut status, 0), child);
+            if !libc::WIFSTOPPED(status) {
+                break;
+            }
+            if libc::WSTOPSIG(status) == libc::SIGSTOP {
+                let option = libc::PTRACE_O_TRACESYSGOOD as c_long;
+                assert_eq!(libc::ptrace(libc::PTRACE_SETOPTIONS, child, 0, option), 0);
+            } else {
+                assert_eq!(libc::WSTOPSIG(status), libc::SIGTRAP | 0x80, "a signal");
+                let mut info: libc::ptrace_syscall_info = std::mem::zeroed();
+                let size = size_of_val(&info);
+                assert!(libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, child, size, &raw mut info) > 0);
+                if info.op == libc::PTRACE_SYSCALL_INFO_ENTRY {
+                    match info.u.entry.nr as c_long {
+                        MARK => marks += 1,
+                        _ if is_check_of_a_debug_build(&info.u.entry) => {}
+                        number if marks == 1 => seen.push(number),
+                        _ => {}
+                    }
+                }
+            }
+            assert_eq!(libc::ptrace(libc::PTRACE_SYSCALL, child, 0, 0), 0);
+        }
+    }
+    assert_eq!(marks, 2, "the child came to its end");
+    seen
+}
+
+/// Rust's standard library asks for the flags of each descriptor that it closes, in builds for debugging.
+fn is_check_of_a_debug_build(call: &libc::__c_anonymous_ptrace_syscall_info_entry) -> bool {
+    cfg!(debug_assertions) && call.nr as c_long == libc::SYS_fcntl && call.args[1] == libc::F_GETFD as u64
+}
+
+fn name(number: c_long) -> String {
+    const NAMES: &[(c_long, &str)] = &[
+        (libc::SYS_memfd_create, "memfd_create"),
+        (libc::SYS_openat, "openat"),
+        (libc::SYS_close, "close"),
+        (libc::SYS_fstat, "fstat"),
+        (libc::SYS_newfstatat, "newfstatat"),
+        (libc::SYS_statx, "statx"),
+        (libc::SYS_fcntl, "fcntl"),
+        (libc::SYS_fchmod, "fchmod"),
+        (libc::SYS_ftruncate, "ftruncate"),
+        (libc::SYS_fallocate, "fallocate"),
+        (libc::SYS_lseek, "lseek"),
+        (libc::SYS_read, "read"),
+        (libc::SYS_write, "write"),
+        (libc::SYS_pread64, "pread64"),
+        (libc::SYS_pwrite64, "pwrite64"),
+        (libc::SYS_pwritev, "pwritev"),
+        (libc::SYS_mmap, "mmap"),
+        (libc::SYS_munmap, "munmap"),
+        (libc::SYS_mprotect, "mprotect"),
+        (libc::SYS_madvise, "madvise"),
+        (libc::SYS_brk, "brk"),
+        (libc::SYS_prlimit64, "prlimit64"),
+        (libc::SYS_getrandom, "getrandom"),
+        (libc::SYS_futex, "futex"),
+        (libc::SYS_getpid, "getpid"),
+    ];
+    let known = NAMES.iter().find(|(known, _)| *known == number);
+    known.map_or_else(|| format!("number {number}"), |(_, name)| (*name).into())
+}
+
+/// At most `budget` calls, or a message that names them all.
+fn hold(what: &str, budget: usize, calls: &[c_long]) {
+    let names = calls.iter().map(|number| name(*number)).collect::<Vec<_>>().join(", ");
+    assert!(calls.len() <= budget, "{what}: {} system calls, the budget is {budget}: {names}", calls.len());
+}
+
+unsafe extern "C" fn nothing(_: c_int, _: *mut c_void) -> c_int {
+    0
+}
+
+fn scan(bytes: &[u8], options: &WrapOptions) {
+    // SAFETY: valid arguments.
+    let status = unsafe {
+        let buffer = bytes.as_ptr().cast();
+        (abi::load().scan_bytes)(buffer, bytes.len(), Some(nothing), null_mut(), options, null_mut())
+    };
+    assert_eq!(status, 0);
+}
+
+/// The close that follows is not the library's.
+fn wrap(bytes: &[u8], flags: u32) -> Vec<c_long> {
+    let options = WrapOptions { flags, ..WrapOptions::default() };
+    let mut seen = calls(
+        || (),
+        |()| {
+            // SAFETY: valid arguments; what is returned is ours.
+            unsafe {
+                let fd = (abi::load().shm_wrap_buffer)(bytes.as_ptr().cast(), bytes.len(), &options, null_mut());
+                assert_eq!(libc::close(fd), 0);
+            }
+        },
+    );
+    assert_eq!(seen.pop(), Some(libc::SYS_close));
+    seen
+}
+
+/// Budgets are those of hosts that have everything.
+fn is_poor() -> bool {
+    !has_memfd()
+}
+
+fn wrapping_stays_within_its_budget() {
+    if is_poor() {
+        return;
+    }
+    // prlimit64, memfd_create, pwrite64, fcntl for the seals, fchmod
+    for size in [1, 64, 4096, 65_536, 1 << 18] {
+        hold(&format!("shm_wrap_buffer, {size} bytes"), 5, &wrap(&vec![1; size], 0));
+    }
+    hold("shm_wrap_buffer, 0 bytes", 4, &wrap(b"", 0));
+    // No seals.
+    hold("shm_wrap_buffer, writable", 4, &wrap(&[1; 64], WRITABLE));
+    // Looked at, opened again, and the first one closed.
+    hold("shm_wrap_buffer, read-only", 8, &wrap(&[1; 64], READ_ONLY));
+    hold("shm_wrap_buffer, inherited", 6, &wrap(&[1; 64], INHERIT));
+    // No more for many segments: they go in together.
+    let parts: Vec<_> = (0..64).map(|_| libc::iovec { iov_base: c"part".as_ptr() as *mut _, iov_len: 4 }).collect();
+    let seen = calls(
+        || (),
+        |()| {
+            // SAFETY: valid arguments; what is returned is ours.
+            unsafe {
+                assert_eq!(libc::close((abi::load().wrap_iov)(parts.as_ptr(), parts.len(), null(), null_mut())), 0);
+            }
+        },
+    );
+    hold("bytefd_wrap_iov, 64 segments, and close", 6, &seen);
+}
+
+fn scanning_stays_within_its_budget() {
+    if is_poor() {
+        return;
+    }
+    // What a wrap needs, fstat before and after the callback, close.
+    for size in [64, 4096, 65_536] {
+        let bytes = vec![1; size];
+        let seen = calls(WrapOptions::default, |options| scan(&bytes, options));
+        hold(&format!("scan_bytes, {size} bytes"), 8, &seen);
+    }
+}
+
+fn scanning_with_a_pool_stays_within_its_budget() {
+    if is_poor() {
+        return;
+    }
+    // No more for larger ones: nothing is written, mapped or allocated any more.
+    for size in [1, 64, 4096, 65_536, 1 << 20, 4 << 20] {
+        let bytes = vec![1; size];
+        let seen = calls(|| Pool::new(1 << 30), |pool| scan(&bytes, &pool.options(0)));
+        hold(&format!("scan_bytes with a pool, {size} bytes"), 9, &seen);
+    }
+}
+
+fn trusted_scans_stay_within_their_budget() {
+    if is_poor() {
+        return;
+    }
+    for size in [1, 64, 4096, 65_536, 1 << 20] {
+        let bytes = vec![1; size];
+        let seen = calls(|| Pool::new(1 << 30), |pool| scan(&bytes, &pool.options(TRUST_CALLBACK)));
+        hold(&format!("trusted scan_bytes, {size} bytes"), 4, &seen);
+    }
+}
+
+/// The size, a reservation and its end; then for each huge page: its first bytes, a mapping, the advice, and the rest.
+fn large_files_cost_a_few_calls_for_each_huge_page() {
+    if is_poor() {
+        return;
+    }
+    for (mib, huge_pages) in [(1, 1), (2, 1), (3, 2), (4, 2), (64, 32)] {
+        let seen = wrap(&vec![1; mib << 20], 0);
+        hold(&format!("shm_wrap_buffer, {mib} MiB"), 7 + 4 * huge_pages, &seen);
+        if kernel_collapses() {
+            let advice = seen.iter().filter(|number| **number == libc::SYS_madvise).count();
+            assert_eq!(advice, huge_pages, "shm_wrap_buffer, {mib} MiB, asks for huge pages");
+        }
+    }
+}

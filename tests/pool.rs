@@ -1,0 +1,368 @@
+//! Pools: files that are lent again and again, and all that must never come of it.
+//!
+//! All but a few run alone. A process that another test starts in the wrong moment holds what is lent until it executes its
+//! program, and the pool rightly drops the file: what is counted here would be different each time.
+
+mod again;
+mod bounds;
+mod cost;
+mod forks;
+mod hosts;
+mod keepers;
+mod limits;
+mod refusals;
+mod residue;
+mod threads;
+mod trusted;
+mod vandals;
+
+use std::ffi::{c_int, c_void};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::ptr::null_mut;
+
+use again::*;
+use bounds::*;
+use cost::*;
+use forks::*;
+use hosts::*;
+use keepers::*;
+use limits::*;
+use refusals::*;
+use residue::*;
+use threads::*;
+use trusted::*;
+use vandals::*;
+
+use crate::scan::{self, duplicate};
+use crate::support::abi::{self, Error, PoolCounts, WrapOptions};
+use crate::support::fd::*;
+use crate::support::hosts::has_memfd;
+use crate::support::map::page_size;
+use crate::tests;
+
+tests![
+    // refusals
+    options_that_need_a_file_of_their_own_are_einval,
+    options_that_change_nothing_are_accepted,
+    trust_without_a_pool_is_einval,
+    files_given_away_take_no_pool,
+    null_arguments_are_einval_and_touch_nothing,
+    counts_are_written_to_structs_of_every_size_and_not_beyond,
+    bad_buffers_are_refused_without_calling_back,
+    trimming_and_counting_a_new_pool_do_nothing;
+    alone:
+    // again
+    one_size_is_lent_the_same_file_again,
+    every_order_of_sizes_shows_exactly_its_own_bytes,
+    sizes_that_grow_and_shrink_a_little_share_a_file,
+    a_lent_file_keeps_every_promise,
+    inherit_clears_close_on_exec_for_this_scan_only,
+    any_sequence_of_scans_shows_each_its_own_bytes,
+    an_answer_other_than_0_is_ecanceled_and_keeps_the_file,
+    the_bytes_may_be_those_of_the_file_on_loan,
+    // residue
+    the_rest_of_the_last_page_reads_zero,
+    stores_behind_the_end_are_never_seen_again,
+    bytes_written_behind_the_end_are_never_seen_again,
+    space_reserved_behind_the_end_is_gone,
+    a_file_that_a_callback_grows_shows_zeros,
+    where_kept_pages_cannot_be_mapped_nothing_is_seen_either,
+    where_mappings_cannot_be_hidden_from_children_nothing_is_seen_either,
+    // keepers
+    a_kept_duplicate_shows_what_it_showed,
+    a_kept_shared_mapping_shows_what_it_showed,
+    a_kept_private_mapping_shows_what_it_showed,
+    a_kept_description_of_the_callbacks_own_shows_what_it_showed,
+    a_kept_writable_description_cannot_change_later_scans,
+    a_kept_writable_mapping_cannot_change_later_scans,
+    kept_descriptions_of_files_that_were_not_lent_do_not_show_later_scans,
+    what_a_kept_path_description_shows_later_is_not_promised,
+    a_descriptor_in_flight_shows_what_it_showed,
+    a_program_that_inherits_it_shows_what_it_showed,
+    many_kept_duplicates_are_all_right,
+    spliced_bytes_in_a_pipe_stay_what_they_were,
+    sent_bytes_in_a_socket_stay_what_they_were,
+    what_a_pipe_shows_that_was_spliced_from_a_description_of_its_own_is_not_promised,
+    // vandals
+    callbacks_that_change_the_file_through_a_description_of_their_own_disturb_nobody,
+    a_mode_that_a_callback_sets_does_not_stay,
+    an_owner_that_a_callback_sets_does_not_stay,
+    an_attribute_that_a_callback_sets_does_not_stay,
+    seals_cannot_be_added,
+    a_callback_may_close_the_number,
+    a_number_the_callback_gave_to_another_file_stays_that_file,
+    a_number_the_callback_gave_back_as_a_new_description_is_closed,
+    a_lock_that_a_callback_took_does_not_stay,
+    memory_that_a_callback_added_is_not_kept_beyond_the_bound,
+    // threads
+    scans_nest_with_one_pool,
+    threads_share_a_pool_and_never_mix,
+    a_scan_does_not_wait_for_the_callback_of_another,
+    what_one_thread_begins_another_may_end,
+    the_bound_holds_at_every_moment,
+    a_process_that_opens_everything_does_no_harm,
+    a_process_that_opens_everything_does_not_end_the_reuse,
+    programs_started_meanwhile_do_not_end_the_reuse,
+    // forks
+    a_child_has_an_empty_pool_and_closes_what_it_inherited,
+    a_child_of_a_child_has_an_empty_pool,
+    a_child_that_scans_does_not_disturb_its_parent,
+    a_child_that_trims_or_destroys_does_not_disturb_its_parent,
+    a_file_lent_before_a_fork_is_kept_by_neither_wrongly,
+    a_child_made_in_a_callback_keeps_what_it_saw,
+    a_child_made_in_a_callback_may_return_from_the_scan,
+    a_child_made_in_a_callback_may_scan_and_return,
+    a_child_made_in_a_trusted_callback_may_return_from_the_scan,
+    forks_while_others_scan_never_lock_up,
+    // bounds
+    a_pool_of_0_bytes_keeps_nothing,
+    what_is_kept_stays_within_the_bound,
+    memory_in_use_is_what_is_counted,
+    trim_drops_the_longest_unused_first,
+    trim_to_more_than_is_kept_does_nothing,
+    files_on_loan_are_not_trimmed,
+    a_hundred_scans_at_once_all_work,
+    a_pool_full_of_trusted_files_still_lends_others_again,
+    a_pool_may_be_destroyed_before_its_scans_end,
+    a_destroyed_pool_keeps_nothing_more,
+    pools_share_nothing,
+    pools_made_and_destroyed_leave_nothing,
+    // trusted
+    a_trusted_callback_is_lent_the_kept_file_itself,
+    a_trusted_scan_starts_at_offset_0_with_exact_bytes,
+    a_trusted_callback_that_closes_the_number_does_no_harm,
+    a_trusted_callback_that_gives_the_number_away_does_no_harm,
+    a_file_lent_trusted_is_never_lent_untrusted,
+    what_a_trusted_callback_changes_does_not_reach_untrusted_scans,
+    trusted_scans_on_threads_never_mix,
+    a_hundred_trusted_scans_at_once_all_work,
+    // hosts
+    without_proc_every_scan_has_a_new_file,
+    where_leases_are_refused_every_scan_has_a_new_file,
+    without_memfd_every_scan_has_a_new_file,
+    where_forks_cannot_be_seen_every_scan_has_a_new_file,
+    without_direct_access_to_memory_files_files_are_lent_again,
+    without_direct_access_whatever_the_kernel_says_scans_work,
+    what_goes_away_later_is_noticed,
+    a_process_that_gives_up_its_rights_goes_on_scanning,
+    // limits
+    without_descriptors_it_is_emfile_and_the_pool_recovers,
+    with_few_descriptors_it_works_or_is_emfile,
+    a_size_above_the_limit_is_efbig_and_no_signal,
+    without_address_space_scans_work,
+    // cost
+    a_pooled_scan_allocates_nothing_but_its_handle,
+    scans_in_great_number_hold_no_more_than_one,
+];
+
+/// A bytefd_pool.
+pub struct Pool(*mut c_void);
+
+// SAFETY: the header lets any number of threads use one pool.
+unsafe impl Send for Pool {}
+// SAFETY: as above.
+unsafe impl Sync for Pool {}
+
+/// More than any test keeps.
+const PLENTY: usize = 1 << 30;
+
+impl Pool {
+    /// bytefd_pool_create.
+    pub fn new(max_bytes: usize) -> Pool {
+        let (mut pool, mut error) = (null_mut(), Error::untouched());
+        // SAFETY: two writable objects.
+        let status = unsafe { (abi::load().pool_create)(max_bytes, &mut pool, &mut error) };
+        assert_eq!(result(status, &error).unwrap(), 0);
+        assert!(!pool.is_null());
+        Pool(pool)
+    }
+
+    pub fn options(&self, flags: u32) -> WrapOptions {
+        WrapOptions { flags, pool: self.0, ..WrapOptions::default() }
+    }
+
+    /// scan_bytes with this pool.
+    pub fn scan(&self, bytes: &[u8], callback: impl FnMut(c_int)) {
+        self.scan_with(0, bytes, callback);
+    }
+
+    pub fn scan_with(&self, flags: u32, bytes: &[u8], callback: impl FnMut(c_int)) {
+        self.try_scan(flags, bytes, callback).expect("the scan works");
+    }
+
+    pub fn try_scan(&self, flags: u32, bytes: &[u8], mut callback: impl FnMut(c_int)) -> Result<(), Failure> {
+        let mut calls = 0;
+        let outcome = scan::scan(bytes, Some(&self.options(flags)), |fd| {
+            calls += 1;
+            callback(fd);
+            0
+        });
+        assert_eq!(calls, outcome.is_ok() as u32);
+        outcome.map(|value| assert_eq!(value, 0))
+    }
+
+    /// bytefd_scan_begin with this pool.
+    pub fn begin(&self, flags: u32, bytes: &[u8]) -> Lent {
+        let (fd, handle) = scan::begin(bytes, &self.options(flags));
+        Lent { fd: fd.expect("the scan begins"), handle }
+    }
+
+    /// bytefd_pool_trim.
+    pub fn trim(&self, bytes: usize) {
+        let mut error = Error::untouched();
+        // SAFETY: a live pool and a writable error.
+        let status = unsafe { (abi::load().pool_trim)(self.0, bytes, &mut error) };
+        assert_eq!(result(status, &error).unwrap(), 0);
+    }
+
+    /// bytefd_pool_stats.
+    pub fn counts(&self) -> PoolCounts {
+        let mut error = Error::untouched();
+        let mut counts =
+            PoolCounts { size: size_of::<PoolCounts>(), lent_again: !0, new_files: !0, dropped: !0, kept_bytes: !0 };
+        // SAFETY: a live pool and two writable objects.
+        let status = unsafe { (abi::load().pool_stats)(self.0, &mut counts, &mut error) };
+        assert_eq!(result(status, &error).unwrap(), 0);
+        counts
+    }
+
+    /// Scans until a file has been lent again, and says whether that ever happened.
+    pub fn lends_again(&self) -> bool {
+        let before = self.counts().lent_again;
+        for _ in 0..4 {
+            self.scan(b"is anything lent again?", |fd| check(fd, b"is anything lent again?"));
+        }
+        self.counts().lent_again > before
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        // SAFETY: the pool is not used again.
+        unsafe { (abi::load().pool_destroy)(self.0) };
+    }
+}
+
+/// A scan that has begun; it ends when this is dropped.
+pub struct Lent {
+    pub fd: c_int,
+    handle: *mut c_void,
+}
+
+// SAFETY: the header asks for one thread at a time, and this cannot be shared.
+unsafe impl Send for Lent {}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        assert_eq!(scan::end(self.handle), 0);
+    }
+}
+
+/// Everything that is promised of a descriptor on loan that is not trusted. Moves its offset.
+pub fn check(fd: c_int, bytes: &[u8]) {
+    let fd = duplicate(fd);
+    let stat = metadata(&fd);
+    assert!(stat.file_type().is_file());
+    assert_eq!((stat.len() as usize, stat.nlink(), mode(&fd)), (bytes.len(), 0, 0o400));
+    assert_eq!(offset(&fd), 0);
+    if has_memfd() && seals(&fd) & libc::F_SEAL_WRITE == 0 {
+        assert_eq!(access_mode(&fd), libc::O_RDONLY, "what is not sealed is lent read-only");
+    }
+    assert!(read_through(&fd) == bytes, "read to the end: {} bytes", bytes.len());
+    // SAFETY: touches no memory; a client may rewind.
+    assert_eq!(unsafe { libc::lseek(fd.as_raw_fd(), 0, libc::SEEK_SET) }, 0);
+    assert!(content(&fd) == bytes, "read at offset 0: {} bytes", bytes.len());
+    if bytes.is_empty() {
+        return;
+    }
+    for sharing in [libc::MAP_SHARED, libc::MAP_PRIVATE] {
+        let seen = mapped(&fd, libc::PROT_READ, sharing).expect("a mapping");
+        let (inside, behind) = seen.split_at(bytes.len());
+        assert!(inside == bytes, "mapped: {} bytes", bytes.len());
+        let residue = behind.iter().filter(|byte| **byte != 0).count();
+        assert_eq!(residue, 0, "bytes that are not 0 behind the end of {}", bytes.len());
+    }
+}
+
+/// The content alone.
+pub fn check_content(fd: c_int, bytes: &[u8]) {
+    assert!(content(&duplicate(fd)) == bytes, "{} bytes", bytes.len());
+}
+
+/// Opens what is behind a number again.
+pub fn open_again(fd: c_int, flags: c_int) -> OwnedFd {
+    try_open_again(fd, flags).expect("opened again")
+}
+
+pub fn try_open_again(fd: c_int, flags: c_int) -> std::io::Result<OwnedFd> {
+    use std::os::fd::FromRawFd;
+    let path = std::ffi::CString::new(format!("/proc/self/fd/{fd}")).expect("no NUL");
+    // SAFETY: a string.
+    let fd = unsafe { libc::open(path.as_ptr(), flags | libc::O_CLOEXEC) };
+    if fd < 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    // SAFETY: just opened, so it is ours.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+pub fn inode(fd: c_int) -> u64 {
+    scan::inode(fd).expect("open")
+}
+
+pub fn whole_pages(bytes: usize) -> u64 {
+    bytes.next_multiple_of(page_size()) as u64
+}
+
+/// The memory files this process has open: number, inode, and how.
+pub fn memory_files() -> Vec<(c_int, u64, c_int)> {
+    let entries = std::fs::read_dir("/proc/self/fd").expect("/proc is mounted");
+    let numbers: Vec<c_int> =
+        entries.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect();
+    let is_ours = |fd: &c_int| {
+        std::fs::read_link(format!("/proc/self/fd/{fd}")).is_ok_and(|link| link.to_string_lossy().contains("bytefd"))
+    };
+    // SAFETY: touches no memory.
+    let access = |fd| unsafe { libc::fcntl(fd, libc::F_GETFL) & libc::O_ACCMODE };
+    numbers.into_iter().filter(is_ours).map(|fd| (fd, inode(fd), access(fd))).collect()
+}
+
+/// Bytes of memory in a file.
+pub fn memory_of(fd: c_int) -> u64 {
+    metadata(&duplicate(fd)).blocks() * 512
+}
+
+/// Runs `work` in a child made by fork, where nothing of this process can be disturbed, and panics if it does, dies of a signal,
+/// or takes longer than half a minute.
+pub fn in_fork(work: impl FnOnce()) {
+    let child = fork(work);
+    wait_for(child);
+}
+
+/// The number of a child that runs `work`, and ends.
+pub fn fork(work: impl FnOnce()) -> c_int {
+    // SAFETY: the child has this thread only, and leaves by _exit.
+    match unsafe { libc::fork() } {
+        -1 => panic!("fork: {}", std::io::Error::last_os_error()),
+        0 => leave(work),
+        child => child,
+    }
+}
+
+/// Runs `work` and ends the process, which must be a child.
+pub fn leave(work: impl FnOnce()) -> ! {
+    // SAFETY: touches no memory; the default action ends the child.
+    unsafe { libc::alarm(30) };
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    // SAFETY: ends the child without running what belongs to the parent.
+    unsafe { libc::_exit(outcome.is_err() as c_int) }
+}
+
+pub fn wait_for(child: c_int) {
+    let mut status = 0;
+    // SAFETY: a child of ours, and a writable status.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    assert!(status != libc::SIGALRM, "the child hung");
+    assert_eq!(status, 0, "the child failed");
+}

@@ -1,0 +1,164 @@
+//! What a pool does not take.
+
+use std::ffi::c_int;
+use std::ptr::{null, null_mut};
+
+use super::*;
+use crate::support::abi::*;
+
+pub fn options_that_need_a_file_of_their_own_are_einval() {
+    let pool = Pool::new(PLENTY);
+    let plain = pool.options(0);
+    let refused = [
+        ("a name", WrapOptions { name: c"label".as_ptr(), ..plain }),
+        ("a mode", WrapOptions { mode: 0o400, ..plain }),
+        ("writable", pool.options(WRITABLE)),
+        ("executable", pool.options(EXECUTABLE)),
+        ("sealed", pool.options(SEAL_CONTENT)),
+        ("POSIX shm", WrapOptions { backend: SHM, ..plain }),
+        ("a temporary file", WrapOptions { backend: TMPFILE, ..plain }),
+        ("trusted and read-only", pool.options(TRUST_CALLBACK | READ_ONLY)),
+        ("trusted and inherited", pool.options(TRUST_CALLBACK | INHERIT)),
+        ("trusted and writable", pool.options(TRUST_CALLBACK | WRITABLE)),
+        ("trusted and named", WrapOptions { name: c"label".as_ptr(), ..pool.options(TRUST_CALLBACK) }),
+        ("an unknown flag", pool.options(1 << 6)),
+        ("an unknown flag", pool.options(1 << 31)),
+        ("an unknown backend", WrapOptions { backend: 4, ..plain }),
+        ("a mode without the owner's read bit", WrapOptions { mode: 0o200, ..plain }),
+    ];
+    for (what, options) in refused {
+        for bytes in [&b""[..], b"hello"] {
+            let failure = scan::scan(bytes, Some(&options), |_| unreachable!("not called")).unwrap_err();
+            assert_eq!(failure.errno, libc::EINVAL, "{what}: {failure:?}");
+            assert_eq!(scan::begin(bytes, &options).0.unwrap_err().errno, libc::EINVAL, "{what}");
+        }
+    }
+    let counts = pool.counts();
+    assert_eq!((counts.new_files, counts.lent_again, counts.kept_bytes), (0, 0, 0));
+}
+
+pub fn options_that_change_nothing_are_accepted() {
+    let pool = Pool::new(PLENTY);
+    for flags in [0, READ_ONLY, INHERIT, READ_ONLY | INHERIT, TRUST_CALLBACK] {
+        pool.scan_with(flags, b"hello", |fd| check_content(fd, b"hello"));
+    }
+    if has_memfd() {
+        let options = WrapOptions { backend: MEMFD, ..pool.options(0) };
+        scan::scan(b"hello", Some(&options), |fd| (check(fd, b"hello"), 0).1).unwrap();
+    }
+}
+
+pub fn trust_without_a_pool_is_einval() {
+    for flags in [TRUST_CALLBACK, TRUST_CALLBACK | READ_ONLY, TRUST_CALLBACK | WRITABLE] {
+        let options = WrapOptions { flags, ..WrapOptions::default() };
+        let failure = scan::scan(b"hello", Some(&options), |_| unreachable!("not called")).unwrap_err();
+        assert_eq!(failure.errno, libc::EINVAL, "{failure:?}");
+        assert_eq!(scan::begin(b"hello", &options).0.unwrap_err().errno, libc::EINVAL);
+        assert_eq!(wrap(b"hello", &options).unwrap_err().errno, libc::EINVAL);
+    }
+}
+
+pub fn files_given_away_take_no_pool() {
+    let pool = Pool::new(PLENTY);
+    for flags in [0, READ_ONLY, TRUST_CALLBACK] {
+        let options = pool.options(flags);
+        assert_eq!(wrap(b"hello", &options).unwrap_err().errno, libc::EINVAL);
+        // SAFETY: valid arguments.
+        let value = unsafe { (abi::load().wrap_iov)(null(), 0, &options, null_mut()) };
+        assert_eq!(value, -libc::EINVAL);
+    }
+    assert_eq!(pool.counts().new_files, 0);
+}
+
+pub fn null_arguments_are_einval_and_touch_nothing() {
+    let abi = abi::load();
+    let mut error = Error::untouched();
+    let refused = |status: c_int, error: &mut Error| {
+        let failure = result(status, error).unwrap_err();
+        assert_eq!(failure.errno, libc::EINVAL);
+        *error = Error::untouched();
+        failure.op
+    };
+    // SAFETY: arguments that are to be refused.
+    unsafe {
+        assert_eq!(refused((abi.pool_create)(1, null_mut(), &mut error), &mut error), "pool");
+        assert_eq!(refused((abi.pool_trim)(null(), 0, &mut error), &mut error), "pool");
+        let size = size_of::<PoolCounts>();
+        let before = PoolCounts { size, lent_again: 7, new_files: 7, dropped: 7, kept_bytes: 7 };
+        let mut counts = before;
+        assert_eq!(refused((abi.pool_stats)(null(), &mut counts, &mut error), &mut error), "pool");
+        assert_eq!(counts, before, "written on success only");
+        let pool = Pool::new(PLENTY);
+        assert_eq!(refused((abi.pool_stats)(pool.0, null_mut(), &mut error), &mut error), "counts");
+        // The error is optional everywhere.
+        assert_eq!((abi.pool_create)(1, null_mut(), null_mut()), -libc::EINVAL);
+        assert_eq!((abi.pool_trim)(null(), 0, null_mut()), -libc::EINVAL);
+        assert_eq!((abi.pool_stats)(null(), &mut counts, null_mut()), -libc::EINVAL);
+        assert_eq!((abi.pool_trim)(pool.0, 0, null_mut()), 0);
+        assert_eq!((abi.pool_stats)(pool.0, &mut counts, null_mut()), 0);
+        (abi.pool_destroy)(null_mut());
+        assert_eq!((abi.scan_end)(null_mut()), 0);
+    }
+}
+
+pub fn counts_are_written_to_structs_of_every_size_and_not_beyond() {
+    #[repr(C)]
+    struct Larger {
+        known: PoolCounts,
+        beyond: [u8; 100],
+    }
+    let pool = Pool::new(PLENTY);
+    pool.scan(b"hello", |_| {});
+    for size in [40, 41, 48, 140] {
+        let known = PoolCounts { size, lent_again: !0, new_files: !0, dropped: !0, kept_bytes: !0 };
+        let mut larger = Larger { known, beyond: [0x5a; 100] };
+        // SAFETY: a struct at least as large as it says.
+        assert_eq!(unsafe { (abi::load().pool_stats)(pool.0, &mut larger.known, null_mut()) }, 0);
+        assert_eq!((larger.known.size, larger.known.new_files, larger.known.lent_again), (size, 1, 0));
+        assert_eq!(larger.beyond, [0x5a; 100], "a struct of {size} bytes");
+    }
+    for size in [0, 1, 8, 32, 39] {
+        let before = PoolCounts { size, lent_again: 7, new_files: 7, dropped: 7, kept_bytes: 7 };
+        let (mut counts, mut error) = (before, Error::untouched());
+        // SAFETY: a struct larger than it says.
+        let status = unsafe { (abi::load().pool_stats)(pool.0, &mut counts, &mut error) };
+        assert_eq!(result(status, &error).unwrap_err().errno, libc::EINVAL, "a struct of {size} bytes");
+        assert_eq!(counts, before, "written on success only");
+    }
+}
+
+pub fn bad_buffers_are_refused_without_calling_back() {
+    unsafe extern "C" fn never(_: c_int, _: *mut c_void) -> c_int {
+        unreachable!("not called")
+    }
+    let pool = Pool::new(PLENTY);
+    let (abi, options) = (abi::load(), pool.options(0));
+    for (buf, len) in [(null(), 1), (c"x".as_ptr().cast(), usize::MAX), (c"x".as_ptr().cast(), 1 << 63)] {
+        // SAFETY: arguments that are to be refused.
+        unsafe {
+            assert_eq!((abi.scan_bytes)(buf, len, Some(never), null_mut(), &options, null_mut()), -libc::EINVAL);
+            let mut handle = std::ptr::dangling_mut();
+            assert_eq!((abi.scan_begin)(buf, len, &options, &mut handle, null_mut()), -libc::EINVAL);
+            assert_eq!(handle, std::ptr::dangling_mut(), "untouched");
+        }
+    }
+    // SAFETY: as above; NULL is fine with a length of 0.
+    unsafe {
+        assert_eq!((abi.scan_bytes)(c"x".as_ptr().cast(), 1, None, null_mut(), &options, null_mut()), -libc::EINVAL);
+        assert_eq!((abi.scan_begin)(null(), 0, &options, null_mut(), null_mut()), -libc::EINVAL);
+        let mut handle = null_mut();
+        assert!((abi.scan_begin)(null(), 0, &options, &mut handle, null_mut()) >= 0);
+        assert_eq!((abi.scan_end)(handle), 0);
+    }
+    pool.scan(b"hello", |fd| check(fd, b"hello"));
+}
+
+pub fn trimming_and_counting_a_new_pool_do_nothing() {
+    for max_bytes in [0, 1, PLENTY, usize::MAX] {
+        let pool = Pool::new(max_bytes);
+        pool.trim(0);
+        pool.trim(usize::MAX);
+        let PoolCounts { size, lent_again, new_files, dropped, kept_bytes } = pool.counts();
+        assert_eq!((size, lent_again, new_files, dropped, kept_bytes), (40, 0, 0, 0, 0));
+    }
+}
