@@ -19,18 +19,18 @@ import (
 //
 //   - A new file, [ScanBytes]: nothing of one scan can ever show in another, whatever the callback keeps, and nobody can
 //     change what is scanned.
-//   - A pool: the callback is lent a read-only description of a kept file, which has mode 0400 but is not sealed. When it
-//     returns, the kernel is asked to prove that nobody has the file open or mapped. A callback that keeps a duplicate, a
-//     mapping or a description of its own, or a child that has it, keeps that file and sees its content unchanged; the
-//     file is dropped from the pool. No scan sees content of an earlier one, also not past the end. This protects
-//     against forgetting, and against code that keeps files by ordinary means.
+//   - A pool: the callback is lent a read-only description of a kept file, which has mode 0400 but is not sealed. Before
+//     the file is used again, the kernel is asked to prove that nobody has it open or mapped. A callback that keeps a
+//     duplicate, a mapping or a description of its own, or a child that has it, keeps that file and sees its content
+//     unchanged; the file is dropped from the pool. No scan sees content of an earlier one, also not past the end. This
+//     protects against forgetting, and against code that keeps files by ordinary means.
 //   - A pool with [TrustCallback]: the kept file itself is lent, read-write, and nothing is proved. This protects against
 //     nothing: a callback that breaks its promise sees and changes later scans of trusted callbacks. Callbacks that are
 //     not trusted are never lent a file that a trusted one had.
 //
 // What a pool cannot see are pages in flight: vmsplice(2) from a mapping, zero-copy sends (MSG_ZEROCOPY), and splice(2)
-// and sendfile(2) through a description that the callback opened itself (before Linux 6.6: also through the one it was
-// lent) leave references to pages in a pipe or socket, where no descriptor shows them. Who reads them later may read
+// and sendfile(2) from a descriptor without O_DIRECT (the one that is lent has it from Linux 6.6 on, unless the callback
+// clears it) leave references to pages in a pipe or socket, where no descriptor shows them. Who reads them later may read
 // bytes of a later scan. io.Copy from an *os.File to a socket or pipe is such a splice or sendfile. Nor does it see a
 // descriptor that was opened with O_PATH, through which the file can be opened again later. Callbacks that do these
 // things need a new file each time.
@@ -121,7 +121,7 @@ type PoolStats struct {
 	LentAgain uint64
 	// NewFiles counts scans that got a new file.
 	NewFiles uint64
-	// Dropped counts files that were not kept because somebody still held them after the scan.
+	// Dropped counts files that were not used again because somebody still held them.
 	Dropped uint64
 	// KeptBytes is the memory, in bytes, of the files that are kept now. Files that are lent are not among them.
 	KeptBytes int

@@ -8,7 +8,7 @@
  * - A descriptor that is returned belongs to the caller, is close-on-exec unless BYTEFD_INHERIT is
  *   given, and the library keeps no copy of its number. A descriptor that is passed in stays the
  *   caller's and must stay open during the call.
- * - Handles (bytefd_map, bytefd_scan) belong to the caller until given to their last function, which
+ * - Handles (bytefd_map, bytefd_scan, bytefd_pool) belong to the caller until given to their last function, which
  *   accepts NULL. No other function does, unless it says so.
  * - All functions may be called from any thread. None prints, exits, or changes a signal mask or
  *   disposition. errno is not preserved. A fault inside the library is -ENOTRECOVERABLE, with its text.
@@ -30,6 +30,7 @@
 /* All defaults, with the size of the struct as this header knows it. */
 #define BYTEFD_WRAP_OPTIONS_INIT { sizeof(bytefd_wrap_options), NULL, 0, 0, 0, NULL }
 #define BYTEFD_MAP_OPTIONS_INIT { sizeof(bytefd_map_options), 0, 0, 0, 0, 0, 0 }
+#define BYTEFD_POOL_COUNTS_INIT { sizeof(bytefd_pool_counts), 0, 0, 0, 0 }
 
 /**
  * Read-write, without seals, mode 0600: content and size can be changed, and seals added later. (Where
@@ -44,7 +45,8 @@
 
 /**
  * Can be executed and mapped executable; mode 0500. Without it the kernel refuses execution for good where it can
- * (F_SEAL_EXEC, Linux 6.3). A script needs BYTEFD_INHERIT too: its interpreter opens it after close-on-exec.
+ * (F_SEAL_EXEC, Linux 6.3). A script needs BYTEFD_INHERIT too: its interpreter opens it after close-on-exec. Where there is no
+ * memfd, /dev/shm or /tmp may be mounted noexec; who must execute asks for BYTEFD_BACKEND_MEMFD.
  */
 #define BYTEFD_EXECUTABLE 4
 
@@ -166,22 +168,27 @@ typedef struct bytefd_map bytefd_map;
  * - A pool: the callback is lent a read-only description of a file of mode 0400 that is not sealed. Before the file is used again
  *   the kernel is asked to prove that nobody holds it; who kept a duplicate, a mapping, a child that has it, or a description of
  *   their own keeps that file, and it is not used again. Content of an earlier scan is never visible, also not past the end.
- *   What the proof cannot see are pages in flight: vmsplice(2) from a mapping, zero-copy sends (MSG_ZEROCOPY), and splice(2) and
- *   sendfile(2) through a description the callback opened itself (before Linux 6.6: through the one it was lent) leave references
- *   to pages in a pipe or socket, and who reads them later may read bytes of a later scan. Nor does it see an O_PATH descriptor,
- *   which can be opened during a later scan.
+ *   What the proof cannot see are pages in flight, to which a pipe, socket or device refers without a descriptor: vmsplice(2) from
+ *   a mapping, zero-copy sends (MSG_ZEROCOPY), anything else that pins pages (io_uring's registered buffers, RDMA), and splice(2)
+ *   and sendfile(2) from a descriptor without O_DIRECT. Who reads them later may read bytes of a later scan. The descriptor that
+ *   is lent has O_DIRECT, with which splice and sendfile copy (Linux 6.6), unless the callback clears it or opens one of its own.
+ *   Nor does the proof see an O_PATH descriptor, which can be opened during a later scan.
  * - A pool and BYTEFD_TRUST_CALLBACK: the kept file itself is lent, read-write, and nothing is proved. The callback promises to
  *   keep nothing and to change nothing. If it breaks the promise it sees and changes later scans of trusted callbacks.
  *
  * Of the options a pool takes BYTEFD_BACKEND_MEMFD, BYTEFD_INHERIT and BYTEFD_READ_ONLY (which it is anyway), or
  * BYTEFD_TRUST_CALLBACK alone; others are -EINVAL.
- * `buf` must be readable: what is copied into kept pages is copied as memcpy does.
+ * `buf` must be readable: what is copied into kept pages is copied as memcpy does, so there is no -EFAULT.
  *
  * A kept file keeps its inode number, and two scans may have the same size and time: a client that remembers files by these
  * (and marks nothing on them) is better given new files.
  *
- * After fork(2) the pool is empty in the child, and the files it kept are closed at its first use there. What other threads were
- * making or lending at that moment stays open in the child, as every descriptor of theirs does. Where the host has no memfd or
+ * A pool holds at most 64 descriptors; bytefd_pool_trim to 0 closes those that are not lent.
+ *
+ * After fork(2) the pool is empty in the child, and the files it kept, and one that is lent to a trusted callback, are closed at
+ * the pool's first use there. Until then, and unless it executes another program, the child can read and change what the parent
+ * scans later: make pools after forking workers, or call bytefd_pool_trim in the child. What other threads were making or
+ * lending at that moment stays open in the child, as every descriptor of theirs does. Where the host has no memfd or
  * no /proc, or refuses leases, every scan has a new file.
  *
  * ```c
@@ -294,7 +301,7 @@ typedef int (*bytefd_scan_fn)(int fd, void *context);
  */
 typedef struct bytefd_pool_counts {
     /**
-     * sizeof(bytefd_pool_counts), set by the caller. The struct may grow at its end; no more than this is written.
+     * sizeof(bytefd_pool_counts), as BYTEFD_POOL_COUNTS_INIT sets it. The struct may grow at its end; no more than this is written.
      */
     size_t size;
     /**
@@ -463,8 +470,8 @@ int bytefd_path(int fd,
  * stands for another file by then, that is left alone. Any thread may call this at any time, also from within `scan`.
  *
  * Returns 0 when `scan` returned 0. When it returned anything else: -ECANCELED, with op "callback" and the value in the
- * message. When there is no descriptor to lend, `scan` is not called, and the answer is shm_wrap_buffer's; -EINVAL if `scan` is
- * NULL.
+ * message. When there is no descriptor to lend, `scan` is not called, and the answer is shm_wrap_buffer's (with a pool
+ * there is no -EFAULT, see bytefd_pool); -EINVAL if `scan` is NULL.
  *
  * ```c
  * static int print_size(int fd, void *context)
@@ -547,7 +554,8 @@ int bytefd_pool_create(size_t max_bytes,
 void bytefd_pool_destroy(struct bytefd_pool *pool);
 
 /**
- * Drops kept files, the longest unused first, until at most `bytes` are kept. For the moment in which memory is short.
+ * Drops kept files, the longest unused first, until at most `bytes` are kept; with 0 all of them, also empty ones. For the moment
+ * in which memory or descriptors are short.
  *
  * Returns 0, or -EINVAL if `pool` is NULL.
  *
@@ -571,7 +579,7 @@ int bytefd_pool_trim(const struct bytefd_pool *pool,
  * ```c
  * bytefd_pool *pool;
  * if (bytefd_pool_create(64 << 20, &pool, NULL) == 0) {
- *     bytefd_pool_counts counts = { sizeof(counts), 0, 0, 0, 0 };
+ *     bytefd_pool_counts counts = BYTEFD_POOL_COUNTS_INIT;
  *     bytefd_pool_stats(pool, &counts, NULL);
  *     printf("%llu bytes kept\n", (unsigned long long)counts.kept_bytes);
  *     bytefd_pool_destroy(pool);
@@ -595,7 +603,7 @@ int bytefd_pool_stats(const struct bytefd_pool *pool,
  * - -EINVAL: `path` or `map` is NULL, or options that are unknown or contradict each other.
  * - -E2BIG: the options have members that this version does not know.
  * - -ENXIO: the range is not all in the file, and BYTEFD_MAP_BEYOND_EOF is not given, or no length with it.
- * - -ENOENT, -EACCES, ...: open(2)'s own. BYTEFD_MAP_WRITE needs permission to read and write.
+ * - -ENOENT, -EACCES, ...: open(2)'s own; -ENOENT also for a symbolic link to nothing. BYTEFD_MAP_WRITE needs permission to read and write.
  * - -EISDIR: a directory. -ENODEV: anything else that is not a regular file, or whose content cannot be mapped (/proc).
  * - -EFBIG, -ENOSPC: the file cannot be grown to `file_size`: RLIMIT_FSIZE, or no space. (No SIGXFSZ is raised.)
  * - -EPERM: the file is sealed against writing, or execution was asked for on a file system mounted noexec.

@@ -9,7 +9,7 @@
 
 use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use crate::error::{Context, Errno, Error, Result};
 use crate::sys;
@@ -68,7 +68,7 @@ pub(crate) fn append(file: BorrowedFd<'_>, bytes: &[u8], offset: u64) -> Result<
 /// The fewest bytes for which a huge page pays. An extent that is to be half empty takes as long to zero as a full one:
 /// collapsing breaks even at half an extent (1 MiB: 174 µs against 173 µs by plain writes) and gains from there on (2 MiB:
 /// 271 against 386), each measured side by side. It also bounds the memory that is over-allocated.
-fn worth_an_extent(extent: u64) -> u64 {
+pub(crate) fn worth_an_extent(extent: u64) -> u64 {
     extent / 2
 }
 
@@ -83,15 +83,17 @@ pub(crate) enum Way {
     Collapse,
 }
 
-/// Set when the kernel does not know MADV_COLLAPSE (before 6.1), or is told to deny it.
-static COLLAPSE_REFUSED: AtomicBool = AtomicBool::new(false);
+/// How often in a row the kernel said that it does not know MADV_COLLAPSE (before 6.1), or is told to deny it. It says the same
+/// when something stood in the way that once.
+static COLLAPSE_REFUSALS: AtomicU32 = AtomicU32::new(0);
+const REFUSALS_BELIEVED: u32 = 3;
 
 /// The way in use on this host.
 pub(crate) fn way() -> Way {
     match sys::shared_huge_pages() {
         _ if sys::huge_page_size() == 0 => Way::Write,
         Some("always" | "within_size" | "force") => Way::SizeThenWrite,
-        _ if COLLAPSE_REFUSED.load(Relaxed) => Way::Write,
+        _ if COLLAPSE_REFUSALS.load(Relaxed) >= REFUSALS_BELIEVED => Way::Write,
         _ => Way::Collapse,
     }
 }
@@ -108,15 +110,15 @@ struct Source<'a> {
 impl Source<'_> {
     /// Writes for as long as a huge page pays, each extent into a huge page if the kernel gives one.
     fn write_extents(&mut self, file: BorrowedFd<'_>, extent: u64) -> Result<()> {
-        let Ok(window) = Window::new(extent as usize) else { return Ok(()) };
+        let Ok(place) = Place::new(extent as usize) else { return Ok(()) };
         while self.total - self.written >= worth_an_extent(extent) {
             let start = self.written;
             // A wholly empty extent is EINVAL: there must be a page to collapse.
             self.write_until(file, start + sys::page_size() as u64)?;
-            match window.collapse(file, start) {
-                Ok(()) => {}
+            match place.collapse(file, start) {
+                Ok(()) => COLLAPSE_REFUSALS.store(0, Relaxed),
                 Err(Errno(libc::EINVAL)) if start == 0 => {
-                    COLLAPSE_REFUSED.store(true, Relaxed);
+                    COLLAPSE_REFUSALS.fetch_add(1, Relaxed);
                     return Ok(());
                 }
                 // No huge page to be had just now: this extent gets small ones.
@@ -185,17 +187,17 @@ fn clip(bytes: &[u8], length: usize) -> &[u8] {
 }
 
 /// A stretch of address space that begins where a huge page can, through which one extent of a file is shown to the kernel.
-struct Window {
+struct Place {
     reservation: Mapping,
     at: usize,
     extent: usize,
 }
 
-impl Window {
-    fn new(extent: usize) -> sys::Result<Window> {
+impl Place {
+    fn new(extent: usize) -> sys::Result<Place> {
         let reservation = Mapping::reservation(2 * extent)?;
         let at = reservation.base().as_ptr().addr().next_multiple_of(extent) - reservation.base().as_ptr().addr();
-        Ok(Window { reservation, at, extent })
+        Ok(Place { reservation, at, extent })
     }
 
     fn collapse(&self, file: BorrowedFd<'_>, offset: u64) -> sys::Result<()> {

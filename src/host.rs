@@ -11,7 +11,7 @@ use crate::{Result, sys};
 
 /// One line for each choice the library makes on this host: what it uses, and why. For people; the words may change.
 ///
-/// It finds out by doing: a small file, one of a huge page, one that is kept.
+/// It finds out by doing: a small file, one that is worth a huge page, one that is kept.
 ///
 /// ```
 /// let report = bytefd::host::report()?;
@@ -23,10 +23,10 @@ use crate::{Result, sys};
 /// As [`WrapOptions::wrap`].
 pub fn report() -> Result<String> {
     let file = backend::create(Backend::Auto, c"bytefd", backend::Execution::Forbidden)?;
-    WrapOptions::new().wrap(&vec![0; sys::huge_page_size() as usize])?;
-    let pool = Pool::new(sys::page_size());
-    pool.scan(b"probe", |_| ())?;
-    let is_kept = pool.stats().kept_bytes > 0;
+    // What these find out is remembered. A limit may forbid one or the other; then what was known before is told.
+    let _ = WrapOptions::new().wrap(&vec![0; fill::worth_an_extent(sys::huge_page_size()) as usize]);
+    let pool = Pool::new(usize::MAX);
+    let is_kept = pool.scan(b"probe", |_| ()).is_ok() && pool.stats().kept_bytes > 0;
 
     let files = match file.backend {
         Backend::Memfd if backend::knows_no_exec_flags() => "memfd, sealed also against execution (MFD_NOEXEC_SEAL)",

@@ -68,15 +68,16 @@ impl Pool {
     /// Three levels, and what each protects against:
     /// - A new file ([`scan`]): nothing of one scan can ever show in another, whatever the callback keeps.
     /// - A pool: a callback that keeps a duplicate, a mapping, a child or a description of its own makes the kernel refuse the
-    ///   proof, and the file is dropped. Not seen are **pages in flight**: vmsplice(2) from a mapping, zero-copy sends, and
-    ///   splice(2) and sendfile(2) (through a description of the callback's own, or on kernels before 6.6) leave references to
-    ///   pages in a pipe or socket; who reads them later may read a later scan's bytes. Nor is an `O_PATH` descriptor seen, which
-    ///   can be opened during a later scan. The file is not sealed: mode 0400 and a read-only description are what keeps a
+    ///   proof, and the file is dropped. Not seen are **pages in flight**: vmsplice(2) from a mapping, zero-copy sends, whatever
+    ///   else pins pages, and splice(2) and sendfile(2) from a descriptor without `O_DIRECT` (which the one that is lent has, where
+    ///   the kernel takes it, 6.6) leave references to pages in a pipe or socket; who reads them later may read a later scan's
+    ///   bytes. Nor is an `O_PATH` descriptor seen, which can be opened during a later scan. The file is not sealed: mode 0400 and a read-only description are what keeps a
     ///   callback from changing what it scans.
     /// - A pool and [`WrapOptions::trust_callback`]: the kept file itself is lent, read-write, without proof. A callback that
     ///   breaks its promise sees, and changes, later scans.
     ///
-    /// A child made by fork(2) has an empty pool: it closes what it inherited at its first use.
+    /// A child made by fork(2) has an empty pool: it closes the files it inherited at its first use. Until then it can read and
+    /// change what the parent scans later: make pools after forking workers, or call [`Pool::trim`] in the child.
     ///
     /// ```
     /// let pool = bytefd::Pool::new(64 << 20);

@@ -33,6 +33,7 @@ tests![
     without_descriptors_every_backend_is_emfile,
     with_few_descriptors_it_works_or_is_emfile,
     without_descriptors_reopen_is_emfile,
+    a_list_of_segments_without_memory_is_enomem,
     no_descriptor_above_the_standard_streams_leaves_no_name,
     a_limit_of_three_descriptors_is_emfile_and_leaves_no_name,
     // file_systems

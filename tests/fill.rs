@@ -26,6 +26,7 @@ tests![
     a_kernel_without_huge_pages_gets_right_contents,
     a_host_without_sys_gets_right_contents,
     where_all_memory_is_locked_contents_are_right,
+    forks_of_other_threads_do_not_keep_a_file_from_being_sealed,
     no_address_space_stays_behind,
     no_address_space_stays_behind_after_failures,
     without_address_space_contents_are_right,
@@ -467,4 +468,29 @@ fn a_large_file_above_the_limit_is_efbig_and_no_signal() {
     for size in [4 * MIB, 4 * MIB - 1, 3 * MIB + 5] {
         check(&wrap_default(&bytes[..size]), &bytes[..size]);
     }
+}
+
+/// A child that is forked in the middle inherits whatever is mapped at that moment, and lives on.
+fn forks_of_other_threads_do_not_keep_a_file_from_being_sealed() {
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    let bytes = pattern(8 * MIB);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                // SAFETY: the child only sleeps and ends.
+                unsafe {
+                    let child = libc::fork();
+                    if child == 0 {
+                        libc::usleep(2_000);
+                        libc::_exit(0);
+                    }
+                    libc::waitpid(child, null_mut(), 0);
+                }
+            }
+        });
+        let wrapped: Vec<_> = (0..100).map(|_| wrap_with(&bytes, 0, AUTO).map(drop)).collect();
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        wrapped.into_iter().for_each(|result| result.expect("sealed"));
+    });
+    check(&wrap_default(&bytes), &bytes);
 }

@@ -46,6 +46,7 @@ tests![
     a_page_at_the_end_of_a_sparse_tebibyte_maps,
     offsets_above_four_gibibytes_map,
     // files
+    a_leased_file_is_waited_for,
     directories_are_eisdir,
     a_fifo_is_refused_without_being_opened,
     a_writer_that_waits_for_a_fifo_is_not_woken,

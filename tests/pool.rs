@@ -88,6 +88,7 @@ tests![
     callbacks_that_change_the_file_through_a_description_of_their_own_disturb_nobody,
     a_mode_that_a_callback_sets_does_not_stay,
     an_owner_that_a_callback_sets_does_not_stay,
+    what_is_changed_between_scans_does_not_stay,
     an_attribute_that_a_callback_sets_does_not_stay,
     seals_cannot_be_added,
     a_callback_may_close_the_number,

@@ -22,7 +22,7 @@ pub struct bytefd_map(Map);
 /// - -EINVAL: `path` or `map` is NULL, or options that are unknown or contradict each other.
 /// - -E2BIG: the options have members that this version does not know.
 /// - -ENXIO: the range is not all in the file, and BYTEFD_MAP_BEYOND_EOF is not given, or no length with it.
-/// - -ENOENT, -EACCES, ...: open(2)'s own. BYTEFD_MAP_WRITE needs permission to read and write.
+/// - -ENOENT, -EACCES, ...: open(2)'s own; -ENOENT also for a symbolic link to nothing. BYTEFD_MAP_WRITE needs permission to read and write.
 /// - -EISDIR: a directory. -ENODEV: anything else that is not a regular file, or whose content cannot be mapped (/proc).
 /// - -EFBIG, -ENOSPC: the file cannot be grown to `file_size`: RLIMIT_FSIZE, or no space. (No SIGXFSZ is raised.)
 /// - -EPERM: the file is sealed against writing, or execution was asked for on a file system mounted noexec.

@@ -11,7 +11,8 @@ pub const BYTEFD_WRITABLE: u32 = 1;
 /// A description opened O_RDONLY, for code that looks at the access mode. Sealed all the same. Needs /proc.
 pub const BYTEFD_READ_ONLY: u32 = 2;
 /// Can be executed and mapped executable; mode 0500. Without it the kernel refuses execution for good where it can
-/// (F_SEAL_EXEC, Linux 6.3). A script needs BYTEFD_INHERIT too: its interpreter opens it after close-on-exec.
+/// (F_SEAL_EXEC, Linux 6.3). A script needs BYTEFD_INHERIT too: its interpreter opens it after close-on-exec. Where there is no
+/// memfd, /dev/shm or /tmp may be mounted noexec; who must execute asks for BYTEFD_BACKEND_MEMFD.
 pub const BYTEFD_EXECUTABLE: u32 = 4;
 /// No close-on-exec: every program that this process executes from now on has the descriptor under the same number.
 pub const BYTEFD_INHERIT: u32 = 8;

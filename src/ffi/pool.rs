@@ -14,22 +14,27 @@ use crate::{Error, Pool, Result, WrapOptions};
 /// - A pool: the callback is lent a read-only description of a file of mode 0400 that is not sealed. Before the file is used again
 ///   the kernel is asked to prove that nobody holds it; who kept a duplicate, a mapping, a child that has it, or a description of
 ///   their own keeps that file, and it is not used again. Content of an earlier scan is never visible, also not past the end.
-///   What the proof cannot see are pages in flight: vmsplice(2) from a mapping, zero-copy sends (MSG_ZEROCOPY), and splice(2) and
-///   sendfile(2) through a description the callback opened itself (before Linux 6.6: through the one it was lent) leave references
-///   to pages in a pipe or socket, and who reads them later may read bytes of a later scan. Nor does it see an O_PATH descriptor,
-///   which can be opened during a later scan.
+///   What the proof cannot see are pages in flight, to which a pipe, socket or device refers without a descriptor: vmsplice(2) from
+///   a mapping, zero-copy sends (MSG_ZEROCOPY), anything else that pins pages (io_uring's registered buffers, RDMA), and splice(2)
+///   and sendfile(2) from a descriptor without O_DIRECT. Who reads them later may read bytes of a later scan. The descriptor that
+///   is lent has O_DIRECT, with which splice and sendfile copy (Linux 6.6), unless the callback clears it or opens one of its own.
+///   Nor does the proof see an O_PATH descriptor, which can be opened during a later scan.
 /// - A pool and BYTEFD_TRUST_CALLBACK: the kept file itself is lent, read-write, and nothing is proved. The callback promises to
 ///   keep nothing and to change nothing. If it breaks the promise it sees and changes later scans of trusted callbacks.
 ///
 /// Of the options a pool takes BYTEFD_BACKEND_MEMFD, BYTEFD_INHERIT and BYTEFD_READ_ONLY (which it is anyway), or
 /// BYTEFD_TRUST_CALLBACK alone; others are -EINVAL.
-/// `buf` must be readable: what is copied into kept pages is copied as memcpy does.
+/// `buf` must be readable: what is copied into kept pages is copied as memcpy does, so there is no -EFAULT.
 ///
 /// A kept file keeps its inode number, and two scans may have the same size and time: a client that remembers files by these
 /// (and marks nothing on them) is better given new files.
 ///
-/// After fork(2) the pool is empty in the child, and the files it kept are closed at its first use there. What other threads were
-/// making or lending at that moment stays open in the child, as every descriptor of theirs does. Where the host has no memfd or
+/// A pool holds at most 64 descriptors; bytefd_pool_trim to 0 closes those that are not lent.
+///
+/// After fork(2) the pool is empty in the child, and the files it kept, and one that is lent to a trusted callback, are closed at
+/// the pool's first use there. Until then, and unless it executes another program, the child can read and change what the parent
+/// scans later: make pools after forking workers, or call bytefd_pool_trim in the child. What other threads were making or
+/// lending at that moment stays open in the child, as every descriptor of theirs does. Where the host has no memfd or
 /// no /proc, or refuses leases, every scan has a new file.
 ///
 /// ```c
@@ -55,7 +60,7 @@ pub struct bytefd_pool(pub(super) Pool);
 /// What a pool has done since it was made, and what it holds.
 #[repr(C)]
 pub struct bytefd_pool_counts {
-    /// sizeof(bytefd_pool_counts), set by the caller. The struct may grow at its end; no more than this is written.
+    /// sizeof(bytefd_pool_counts), as BYTEFD_POOL_COUNTS_INIT sets it. The struct may grow at its end; no more than this is written.
     pub size: usize,
     /// Scans that were lent a kept file.
     pub lent_again: u64,
@@ -106,7 +111,8 @@ pub extern "C" fn bytefd_pool_destroy(pool: Option<Box<bytefd_pool>>) {
     });
 }
 
-/// Drops kept files, the longest unused first, until at most `bytes` are kept. For the moment in which memory is short.
+/// Drops kept files, the longest unused first, until at most `bytes` are kept; with 0 all of them, also empty ones. For the moment
+/// in which memory or descriptors are short.
 ///
 /// Returns 0, or -EINVAL if `pool` is NULL.
 ///
@@ -132,7 +138,7 @@ pub unsafe extern "C" fn bytefd_pool_trim(pool: Option<&bytefd_pool>, bytes: usi
 /// ```c
 /// bytefd_pool *pool;
 /// if (bytefd_pool_create(64 << 20, &pool, NULL) == 0) {
-///     bytefd_pool_counts counts = { sizeof(counts), 0, 0, 0, 0 };
+///     bytefd_pool_counts counts = BYTEFD_POOL_COUNTS_INIT;
 ///     bytefd_pool_stats(pool, &counts, NULL);
 ///     printf("%llu bytes kept\n", (unsigned long long)counts.kept_bytes);
 ///     bytefd_pool_destroy(pool);

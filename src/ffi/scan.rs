@@ -23,8 +23,8 @@ pub type bytefd_scan_fn = Option<unsafe extern "C-unwind" fn(fd: c_int, context:
 /// stands for another file by then, that is left alone. Any thread may call this at any time, also from within `scan`.
 ///
 /// Returns 0 when `scan` returned 0. When it returned anything else: -ECANCELED, with op "callback" and the value in the
-/// message. When there is no descriptor to lend, `scan` is not called, and the answer is shm_wrap_buffer's; -EINVAL if `scan` is
-/// NULL.
+/// message. When there is no descriptor to lend, `scan` is not called, and the answer is shm_wrap_buffer's (with a pool
+/// there is no -EFAULT, see bytefd_pool); -EINVAL if `scan` is NULL.
 ///
 /// ```c
 /// static int print_size(int fd, void *context)

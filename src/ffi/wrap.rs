@@ -136,8 +136,7 @@ pub(super) unsafe fn write_text(text: &[u8], buf: *mut c_char, len: usize) -> Re
 
 /// A caller's descriptor. One that is not open is found out by the first system call, a negative one here.
 fn borrow<'a>(fd: c_int) -> Result<BorrowedFd<'a>> {
-    // SAFETY: fcntl touches no memory, and answers EBADF for a number that is not open.
-    if unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
+    if !crate::sys::file::is_open(fd) {
         return Err(Error::new("fd", libc::EBADF, format_args!("{fd} is not an open descriptor")));
     }
     // SAFETY: it is open; the header asks the caller to keep it so during the call.
@@ -168,15 +167,17 @@ unsafe fn segments<'a>(iov: *const libc::iovec, count: usize) -> Result<Vec<IoSl
     if iov.is_null() || count > isize::MAX as usize / size_of::<libc::iovec>() {
         return Err(Error::new("iov", libc::EINVAL, format_args!("iov is {iov:p} with {count} segments")));
     }
-    // SAFETY: not NULL and not too many; the caller vouches for the segments.
-    let segments = unsafe { std::slice::from_raw_parts(iov, count) }.iter().enumerate();
+    let mut segments = Vec::new();
     segments
-        .map(|(index, segment)| {
-            // SAFETY: the caller vouches for the bytes.
-            let bytes = unsafe { bytes(segment.iov_base, segment.iov_len) };
-            let named =
-                |error: Error| Error::new("iov", error.errno(), format_args!("segment {index}: {}", error.message()));
-            bytes.map(IoSlice::new).map_err(named)
-        })
-        .collect()
+        .try_reserve_exact(count)
+        .map_err(|_| Error::new("iov", libc::ENOMEM, format_args!("no memory for a list of {count} segments")))?;
+    // SAFETY: not NULL and not too many; the caller vouches for the segments.
+    for (index, segment) in unsafe { std::slice::from_raw_parts(iov, count) }.iter().enumerate() {
+        // SAFETY: the caller vouches for the bytes.
+        let bytes = unsafe { bytes(segment.iov_base, segment.iov_len) };
+        let named =
+            |error: Error| Error::new("iov", error.errno(), format_args!("segment {index}: {}", error.message()));
+        segments.push(IoSlice::new(bytes.map_err(named)?));
+    }
+    Ok(segments)
 }

@@ -1,7 +1,6 @@
 //! From a path to an open file that can be mapped: the right kind, created and grown as asked.
 
 use std::ffi::CString;
-use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -19,6 +18,8 @@ pub(super) struct File<'a> {
     c_path: CString,
     fd: OwnedFd,
     undo: Undo,
+    /// The size that growing has given the file so far.
+    reached: u64,
 }
 
 /// What failure makes undone.
@@ -35,7 +36,7 @@ impl<'a> File<'a> {
         let c_path = CString::new(path.as_os_str().as_bytes())
             .map_err(|_| Error::new("path", libc::EINVAL, format_args!("{path:?} holds a NUL byte")))?;
         let (fd, undo) = open(&c_path, path, options)?;
-        let mut file = File { path, size: 0, c_path, fd, undo };
+        let mut file = File { path, size: 0, c_path, fd, undo, reached: 0 };
         // Again, now on what was really opened.
         let stat = file::fstat(file.fd()).context("fstat", || path.display())?;
         check_kind(&stat, path)?;
@@ -59,13 +60,20 @@ impl<'a> File<'a> {
         if let Undo::Nothing = self.undo {
             self.undo = Undo::GrowingFrom(old);
         }
+        self.reached = old;
         self.size = size;
         let asked = || format!("{} from {old} to {size} bytes", self.path.display());
+        let fd = self.fd.as_fd();
         if !no_reserve {
-            reserve(self.fd(), old, size).context("fallocate", asked)?;
+            reserve(fd, old, size, &mut self.reached).context("fallocate", asked)?;
         }
-        zero_tail(self.fd(), old, size).context("write", asked)?;
-        extend(self.fd(), size).context("extend", asked)
+        // What somebody stored past the end in the last page would become content by growing. Writing zeros there grows and
+        // clears in one step.
+        let page_end = size.min(old.next_multiple_of(sys::page_size() as u64));
+        write_zeros(fd, old, page_end, &mut self.reached).context("write", asked)?;
+        extend(fd, size).context("extend", asked)?;
+        self.reached = size;
+        Ok(())
     }
 }
 
@@ -81,9 +89,9 @@ impl Drop for File<'_> {
                 }
             }
             Undo::GrowingFrom(old) => {
-                // Also gives back what was reserved past the end; a full disk would stay full otherwise. A file that
-                // somebody else has grown further meanwhile is theirs.
-                if file::fstat(self.fd()).is_ok_and(|stat| stat.size <= self.size) {
+                // Also gives back what was reserved past the end; a full disk would stay full otherwise. A file whose size
+                // somebody else has changed meanwhile is theirs.
+                if file::fstat(self.fd()).is_ok_and(|stat| stat.size == self.reached) {
                     let _ = file::ftruncate(self.fd(), old);
                 }
             }
@@ -105,7 +113,18 @@ fn open(c_path: &CString, path: &Path, options: &MapOptions) -> Result<(OwnedFd,
     }
     // Opening a FIFO would wake its writers and opening a device may move it: look before.
     check_kind(&file::stat(c_path).context("stat", || path.display())?, path)?;
-    file::open(c_path, flags, 0).map(|fd| (fd, Undo::Nothing)).context("open", || path.display())
+    let opened = match file::open(c_path, flags, 0) {
+        // Somebody has a lease on the file, and not to block means not to wait for it: wait, on what surely is no FIFO.
+        Err(Errno(libc::EAGAIN)) => open_and_wait(c_path, access, path)?,
+        opened => opened.context("open", || path.display())?,
+    };
+    Ok((opened, Undo::Nothing))
+}
+
+fn open_and_wait(c_path: &CString, access: libc::c_int, path: &Path) -> Result<OwnedFd> {
+    let place = file::open(c_path, libc::O_PATH, 0).context("open", || path.display())?;
+    check_kind(&file::fstat(place.as_fd()).context("fstat", || path.display())?, path)?;
+    file::reopen(place.as_fd(), access).context("open", || path.display())
 }
 
 fn check_kind(stat: &Stat, path: &Path) -> Result<()> {
@@ -117,8 +136,8 @@ fn check_kind(stat: &Stat, path: &Path) -> Result<()> {
     Err(Error::new("file type", errno, message))
 }
 
-/// Makes sure that `old..new` has space. `fallocate` where the file system knows it, zeros elsewhere.
-fn reserve(fd: BorrowedFd<'_>, old: u64, new: u64) -> sys::Result<()> {
+/// Makes sure that `old..new` has space. `fallocate` where the file system knows it, zeros elsewhere, which grow the file.
+fn reserve(fd: BorrowedFd<'_>, old: u64, new: u64, reached: &mut u64) -> sys::Result<()> {
     let mut step = new - old;
     let mut offset = old;
     while offset < new {
@@ -126,17 +145,11 @@ fn reserve(fd: BorrowedFd<'_>, old: u64, new: u64) -> sys::Result<()> {
             Ok(()) => offset += step.min(new - offset),
             // On tmpfs a signal interrupts the call and undoes its work: less at a time, until it comes through.
             Err(Errno(libc::EINTR)) => step = (step / 2).max(sys::page_size() as u64),
-            Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS)) => return write_zeros(fd, offset, new),
+            Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS)) => return write_zeros(fd, offset, new, reached),
             Err(errno) => return Err(errno),
         }
     }
     Ok(())
-}
-
-/// What somebody stored past the end of the file in its last page would become content by growing. Writing zeros there
-/// grows and clears in one step.
-fn zero_tail(fd: BorrowedFd<'_>, old: u64, new: u64) -> sys::Result<()> {
-    write_zeros(fd, old, new.min(old.next_multiple_of(sys::page_size() as u64)))
 }
 
 /// Sets the size to at least `size`. ftruncate could cut off what somebody else has added by now; fallocate never shrinks.
@@ -150,14 +163,15 @@ fn extend(fd: BorrowedFd<'_>, size: u64) -> sys::Result<()> {
     }
 }
 
-fn write_zeros(fd: BorrowedFd<'_>, mut offset: u64, end: u64) -> sys::Result<()> {
+fn write_zeros(fd: BorrowedFd<'_>, mut offset: u64, end: u64, reached: &mut u64) -> sys::Result<()> {
     static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
     while offset < end {
         let length = (end - offset).min(ZEROS.len() as u64) as usize;
-        match file::pwritev(fd, &[IoSlice::new(&ZEROS[..length])], offset)? {
+        match file::pwrite(fd, &ZEROS[..length], offset)? {
             0 => return Err(Errno(libc::EIO)),
             written => offset += written as u64,
         }
+        *reached = offset.max(*reached);
     }
     Ok(())
 }

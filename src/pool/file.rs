@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use super::files::Master;
 use crate::backend::{self, Backend, Execution};
 use crate::error::{Context, Errno, Error, Result};
-use crate::sys::file::{self, Identity, Stat};
+use crate::sys::file::{self, Identity};
 use crate::sys::memory::Window;
 use crate::{fill, sys};
 
@@ -49,10 +49,12 @@ pub(super) enum Unmade {
 }
 
 impl From<Error> for Unmade {
-    /// Running out is an error, and so is a buffer that cannot be read; what is refused, this host does not have.
+    /// What is refused, this host does not have; anything else is an error.
     fn from(error: Error) -> Unmade {
-        let is_failure = backend::is_shortage(&error) || error.errno() == libc::EFAULT;
-        if is_failure { Unmade::Failed(error) } else { Unmade::Never }
+        match error.errno() {
+            libc::ENOSYS | libc::EINVAL | libc::EPERM | libc::EACCES | libc::ENOENT | libc::ENOTDIR => Unmade::Never,
+            _ => Unmade::Failed(error),
+        }
     }
 }
 
@@ -77,8 +79,11 @@ impl File {
         file::add_seals(master.as_fd(), libc::F_SEAL_SEAL).context("seal", || "against seals of others")?;
         file::fchmod(master.as_fd(), MODE).context("fchmod", || "a new file")?;
         let attributes = file::attributes_length(master.as_fd());
-        if !file::is_only_description(master.as_fd()).context("fcntl F_SETLEASE", || "a new file")? {
-            return Err(Unmade::NotNow);
+        match file::is_only_description(master.as_fd()) {
+            Ok(true) => {}
+            Ok(false) => return Err(Unmade::NotNow),
+            // File systems and filters refuse leases in many words.
+            Err(_) => return Err(Unmade::Never),
         }
         let size = bytes.len() as u64;
         fill::append(master.as_fd(), bytes, 0)?;
@@ -145,13 +150,16 @@ impl File {
         file::is_only_description(self.master.as_fd()).ok().map(|is_only| !is_only)
     }
 
-    /// Whether it is as it was lent. A scanner that marks files as clean must not find its mark on other content; who is trusted
-    /// promised to leave none.
-    pub fn is_unchanged(&self, stat: &Stat) -> bool {
-        stat.mode & 0o7777 == MODE
-            && stat.owner == self.owner
-            && stat.size == self.size
-            && (self.is_exposed || file::attributes_length(self.master.as_fd()) == self.attributes)
+    /// Whether it is as it was when it came back, asked once nobody else has it. A scanner that marks files as clean must not find
+    /// its mark on other content. Who is trusted promised to change nothing.
+    pub fn is_as_it_was(&self) -> bool {
+        let is_same = || {
+            let stat = file::fstat(self.master.as_fd()).ok()?;
+            let attributes = file::attributes_length(self.master.as_fd());
+            let now = (stat.mode & 0o7777, stat.owner, stat.size, stat.allocated, attributes);
+            Some(now == (MODE, self.owner, self.size, self.allocated, self.attributes))
+        };
+        self.is_exposed || is_same() == Some(true)
     }
 
     /// Lets go of a file that is the parent's: its number is closed already, and its mapping never was in this process.

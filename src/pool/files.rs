@@ -11,10 +11,13 @@ use crate::sys::file::{self, Identity, Stat};
 use crate::sys::memory::ForkMark;
 use crate::{backend, fill};
 
-/// Files that exist at once, kept or lent. A scan beyond them gets a file that is not kept.
+/// Files that exist at once, kept or lent, and so the most descriptors that a pool holds: a sixteenth of the 1024 that most
+/// processes may have. A scan beyond them gets a file that is not kept.
 const FILES: usize = 64;
-/// Files kept at once; above it the nearest in size is taken, whatever its size is.
-const KEPT: usize = 32;
+/// Above this many kept files the nearest in size is taken, whatever its size is, so that some stay for scans at the same time.
+const KEPT: usize = FILES / 2;
+/// A kept file this many times larger or smaller than wanted is not taken: it would lose its pages, or gain little from them.
+const NEAR: u64 = 4;
 
 #[derive(Debug)]
 pub(super) struct Files {
@@ -112,9 +115,12 @@ impl Files {
         }
     }
 
-    /// Drops the longest unused files until at most `bytes` are kept.
+    /// Drops the longest unused files until at most `bytes` are kept; at 0 also those that have none.
     pub fn trim(&self, bytes: u64) {
         self.after_fork();
+        if bytes == 0 {
+            return self.drop_all();
+        }
         while let Some(file) = self.idle().and_then(|mut idle| idle.pop_oldest_above(bytes)) {
             self.discard(file);
         }
@@ -124,6 +130,10 @@ impl Files {
     pub fn close(&self) {
         self.max_bytes.store(0, Relaxed);
         self.after_fork();
+        self.drop_all();
+    }
+
+    fn drop_all(&self) {
         while let Some(file) = self.idle().and_then(|mut idle| idle.pop_oldest()) {
             self.discard(file);
         }
@@ -131,6 +141,7 @@ impl Files {
 
     /// A file that holds `bytes`, kept or new. `None`: the caller makes one that is not kept.
     pub fn lend(&self, bytes: &[u8], trusted: bool) -> Result<Option<File>> {
+        self.after_fork();
         let lent =
             if self.mark.is_none() || self.is_unusable.load(Relaxed) { None } else { self.find(bytes, trusted)? };
         if lent.is_none() {
@@ -140,14 +151,13 @@ impl Files {
     }
 
     fn find(&self, bytes: &[u8], trusted: bool) -> Result<Option<File>> {
-        self.after_fork();
         fill::check_size_limit(bytes.len() as u64)?;
         while let Some(mut file) = self.take(bytes.len() as u64, trusted) {
-            if self.is_free(&file) && file.refill(bytes).is_ok() {
+            if self.is_free(&file) && file.is_as_it_was() && file.refill(bytes).is_ok() {
                 self.lent_again.fetch_add(1, Relaxed);
                 return Ok(Some(file));
             }
-            // Held, or not to be written whatever its last borrower did to it: another one works.
+            // Held, changed, or not to be written: another one works.
             self.discard(file);
         }
         self.make(bytes, trusted)
@@ -165,23 +175,25 @@ impl Files {
         is_held == Some(false)
     }
 
-    /// Drops the kept files that somebody holds.
+    /// Drops the kept files that somebody holds. None is locked meanwhile, so that no scan waits.
     fn drop_held(&self) {
-        let Some(mut idle) = self.idle() else { return };
-        for index in (0..idle.files.len()).rev() {
-            if !self.is_free(&idle.files[index]) {
-                let file = idle.remove(index);
-                self.discard(file);
-            }
+        let mut files = match self.idle() {
+            Some(mut idle) => idle.take_all(),
+            None => return,
+        };
+        files.sort_by_key(|file| file.used);
+        for file in files {
+            if self.is_free(&file) { self.keep(file) } else { self.discard(file) }
         }
     }
 
-    /// The kept file nearest in size: one that is much larger would lose its pages, one much smaller would gain little.
+    /// The kept file nearest in size.
     fn take(&self, size: u64, trusted: bool) -> Option<File> {
         let wanted = pages(size);
         let mut idle = self.idle()?;
         let crowded = idle.files.len() >= KEPT;
-        let near = |file: &File| crowded || (file.present <= wanted.saturating_mul(4) && wanted <= file.present * 4);
+        let near =
+            |file: &File| crowded || (file.present <= wanted.saturating_mul(NEAR) && wanted <= file.present * NEAR);
         let candidates = idle.files.iter().enumerate().filter(|(_, file)| file.is_exposed == trusted && near(file));
         let (index, _) = candidates.min_by_key(|(_, file)| file.present.abs_diff(wanted))?;
         Some(idle.remove(index))
@@ -191,18 +203,21 @@ impl Files {
         let Some(slot) = self.free_slot() else { return Ok(None) };
         let note = &self.masters[slot];
         let made = File::make(note, slot, bytes, self.generation.load(Relaxed), trusted);
-        if let Ok(file) = made {
-            self.new_files.fetch_add(1, Relaxed);
-            return Ok(Some(file));
+        if made.is_err() {
+            note.clear();
         }
-        note.clear();
         match made {
-            Err(Unmade::Failed(error)) => Err(error),
+            Ok(file) => {
+                self.new_files.fetch_add(1, Relaxed);
+                Ok(Some(file))
+            }
+            Err(Unmade::NotNow) => Ok(None),
             Err(Unmade::Never) => {
                 self.is_unusable.store(true, Relaxed);
+                self.drop_all();
                 Ok(None)
             }
-            _ => Ok(None),
+            Err(Unmade::Failed(error)) => Err(error),
         }
     }
 
@@ -223,7 +238,7 @@ impl Files {
         if backend::is_shortage(&refusal) { Err(refusal) } else { Ok(()) }
     }
 
-    /// Keeps a file that comes back as it was lent. `stat` is how its lent description was, if there still was one.
+    /// Keeps a file that comes back. `stat` is how its lent description was, if there still was one.
     pub fn give_back(&self, mut file: File, stat: Option<Stat>) {
         self.after_fork();
         if file.generation != self.generation.load(Relaxed) {
@@ -235,9 +250,6 @@ impl Files {
             file.unmap();
             return slot.clear();
         };
-        if !file.is_unchanged(&stat) {
-            return self.discard(file);
-        }
         file.allocated = stat.allocated;
         self.keep(file);
     }
@@ -311,6 +323,11 @@ impl Idle {
         file.used = self.clock;
         self.bytes += file.allocated;
         self.files.push(file);
+    }
+
+    fn take_all(&mut self) -> Vec<File> {
+        self.bytes = 0;
+        self.files.drain(..).collect()
     }
 
     fn remove(&mut self, index: usize) -> File {

@@ -52,11 +52,12 @@ impl Mapping {
         NonNull::new(base).map(|base| Mapping { base, length }).ok_or(crate::error::Errno(libc::ENOMEM))
     }
 
-    /// Maps `length` bytes of a file from `offset`, for reading and shared, over the part of this range at `at`. `at` and
-    /// `offset` are multiples of the page size.
+    /// Maps `length` bytes of a file from `offset`, for reading, over the part of this range at `at`. `at` and `offset` are
+    /// multiples of the page size. Private, because a child that is forked meanwhile inherits it: shared, it would keep the
+    /// file from being sealed.
     pub fn place(&self, at: usize, fd: BorrowedFd<'_>, offset: u64, length: usize) -> Result<()> {
         let (start, length) = self.pages(at, length);
-        let flags = libc::MAP_SHARED | libc::MAP_FIXED;
+        let flags = libc::MAP_PRIVATE | libc::MAP_FIXED;
         // SAFETY: the range is ours, and nothing refers into it: it was reserved without memory.
         let placed =
             unsafe { libc::mmap(start, length, libc::PROT_READ, flags, fd.as_raw_fd(), offset as libc::off_t) };
@@ -118,7 +119,7 @@ impl Drop for Mapping {
     }
 }
 
-/// The start of a file, mapped for storing into it. Children do not have it.
+/// The start of a file, mapped for storing into it. Children that are forked from then on do not have it.
 #[derive(Debug)]
 pub(crate) struct Window(Mapping);
 

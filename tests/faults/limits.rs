@@ -86,6 +86,26 @@ pub fn without_descriptors_reopen_is_emfile() {
     }
 }
 
+/// A list of segments that there is no memory to go through. The process must go on.
+pub fn a_list_of_segments_without_memory_is_enomem() {
+    let nothing = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
+    let segments = vec![nothing; 8 << 20];
+    let used = std::fs::read_to_string("/proc/self/statm").expect("/proc");
+    let used: u64 = used.split(' ').next().and_then(|pages| pages.parse().ok()).expect("a number");
+    let limit = libc::rlimit { rlim_cur: used * 4096 + (32 << 20), rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: a valid limit; valid segments.
+    let status = unsafe {
+        assert_eq!(libc::setrlimit(libc::RLIMIT_AS, &limit), 0);
+        (crate::support::abi::load().wrap_iov)(
+            segments.as_ptr(),
+            segments.len(),
+            std::ptr::null(),
+            std::ptr::null_mut(),
+        )
+    };
+    assert_eq!(status, -libc::ENOMEM);
+}
+
 /// Descriptor 0 is closed, and `limited` leaves no number above 2: the library must move away from 0 and cannot. By then a
 /// name may exist.
 fn assert_no_number_above_two_is_emfile(limited: impl Fn(&mut dyn FnMut())) {

@@ -35,6 +35,32 @@ fn fifo(folder: &Path) -> std::path::PathBuf {
     path
 }
 
+/// With a lease somebody asks to be told before others open the file: they wait until it is given back.
+pub fn a_leased_file_is_waited_for() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(&file, b"hello").expect("written");
+    // SAFETY: these calls touch no memory. SIGURG instead of SIGIO, which ends the process.
+    unsafe {
+        let fd = file.as_file().as_raw_fd();
+        assert_eq!(libc::fcntl(fd, 10, libc::SIGURG), 0, "F_SETSIG");
+        assert_eq!(libc::fcntl(fd, libc::F_SETLEASE, libc::F_WRLCK), 0);
+    }
+    std::thread::scope(|scope| {
+        let mapped = scope.spawn(|| map_with(&file, READ, 0));
+        // F_GETLEASE tells what is left to it once somebody opens the file.
+        // SAFETY: as above.
+        while unsafe { libc::fcntl(file.as_file().as_raw_fd(), libc::F_GETLEASE) } == libc::F_WRLCK {
+            if mapped.is_finished() {
+                break;
+            }
+            std::thread::yield_now();
+        }
+        // SAFETY: as above.
+        unsafe { libc::fcntl(file.as_file().as_raw_fd(), libc::F_SETLEASE, libc::F_UNLCK) };
+        assert_eq!(mapped.join().expect("no panic").expect("mapped, after waiting").bytes(), b"hello");
+    });
+}
+
 pub fn directories_are_eisdir() {
     let folder = tempfile::tempdir().expect("a folder");
     assert_refused(folder.path(), libc::EISDIR);

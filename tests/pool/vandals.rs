@@ -98,6 +98,44 @@ pub fn an_owner_that_a_callback_sets_does_not_stay() {
     }
 }
 
+/// Who keeps a writable description, changes everything after the scan, and lets go before the next.
+pub fn what_is_changed_between_scans_does_not_stay() {
+    use std::os::unix::fs::MetadataExt;
+    if !has_memfd() {
+        return;
+    }
+    let pool = Pool::new(PLENTY);
+    for round in 0..4 {
+        let mut kept = None;
+        pool.scan(&[round; 5], |fd| {
+            // SAFETY: touches no memory. The mode of files is their owner's to change.
+            assert_eq!(unsafe { libc::fchmod(fd, 0o600) }, 0);
+            kept = Some(open_again(fd, libc::O_RDWR));
+            // SAFETY: as above.
+            assert_eq!(unsafe { libc::fchmod(fd, 0o400) }, 0);
+        });
+        let kept = kept.unwrap();
+        let length = 2 * page_size();
+        // SAFETY: a mapping of the file's new size, written and removed.
+        unsafe {
+            assert_eq!(libc::ftruncate(kept.as_raw_fd(), length as i64 - 1), 0);
+            let protection = libc::PROT_READ | libc::PROT_WRITE;
+            let at = libc::mmap(null_mut(), length, protection, libc::MAP_SHARED, kept.as_raw_fd(), 0);
+            at.cast::<u8>().write_bytes(b'X', length);
+            libc::munmap(at, length);
+            libc::fchmod(kept.as_raw_fd(), 0o666);
+        }
+        drop(kept);
+        let bytes = vec![b'n'; length - 1];
+        pool.scan(&bytes, |fd| {
+            check(fd, &bytes);
+            let fd = duplicate(fd);
+            assert_eq!(metadata(&fd).mode() & 0o777, 0o400);
+            assert_eq!(mapped(&fd, libc::PROT_READ, libc::MAP_SHARED).unwrap()[length - 1], 0, "past the end");
+        });
+    }
+}
+
 /// Scanners mark what they have found clean.
 pub fn an_attribute_that_a_callback_sets_does_not_stay() {
     let pool = Pool::new(PLENTY);
