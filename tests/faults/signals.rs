@@ -49,27 +49,27 @@ fn handle(signal: c_int, handler: usize, flags: c_int) {
 
 static TRAPPED: AtomicUsize = AtomicUsize::new(0);
 
-/// From now on pwritev(2) is interrupted, or writes little of its first segment, by turns. Returns how often it was
-/// called since.
+/// From now on pwritev(2), by which several segments are written, is interrupted, or writes little of its first segment, by
+/// turns. Returns how often it was called since.
 pub fn write_little() -> impl Fn() -> usize {
-    trap(libc::SYS_pwritev, on_little as *const () as usize);
+    trap(&[libc::SYS_pwritev], on_little as *const () as usize);
     || TRAPPED.load(SeqCst)
 }
 
-/// From now on the first pwritev(2) is the last thing that this process does.
+/// From now on the first pwrite(2) or pwritev(2) is the last thing that this process does.
 pub fn die_when_writing() {
     extern "C" fn die(_: c_int) {
         // SAFETY: touches no memory.
         unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
     }
-    trap(libc::SYS_pwritev, die as *const () as usize);
+    trap(&[libc::SYS_pwrite64, libc::SYS_pwritev], die as *const () as usize);
 }
 
-/// Calls of `number` become a SIGSYS, whose handler decides what the call answers.
-fn trap(number: c_long, handler: usize) {
+/// Calls of `numbers` become a SIGSYS, whose handler decides what the call answers.
+fn trap(numbers: &[c_long], handler: usize) {
     handle(libc::SIGSYS, handler, libc::SA_SIGINFO);
     let filter = SeccompFilter::new(
-        BTreeMap::from([(number, vec![])]),
+        numbers.iter().map(|number| (*number, vec![])).collect::<BTreeMap<_, _>>(),
         SeccompAction::Allow,
         SeccompAction::Trap,
         std::env::consts::ARCH.try_into().expect("x86_64 or aarch64"),
