@@ -201,7 +201,6 @@ impl Place {
     }
 
     fn collapse(&self, file: BorrowedFd<'_>, offset: u64) -> sys::Result<()> {
-        self.reservation.place(self.at, file, offset, self.extent)?;
-        self.reservation.collapse(self.at, self.extent)
+        self.reservation.collapse(self.at, file, offset, self.extent)
     }
 }

@@ -36,7 +36,7 @@ impl Mapping {
         Mapping::own(base, length)
     }
 
-    /// Address space without memory, in which [`Mapping::place`] puts files.
+    /// Address space without memory, in which [`Mapping::collapse`] puts files.
     pub fn reservation(length: usize) -> Result<Mapping> {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
         // SAFETY: without MAP_FIXED the kernel takes an unused range, so no existing memory changes.
@@ -52,21 +52,21 @@ impl Mapping {
         NonNull::new(base).map(|base| Mapping { base, length }).ok_or(crate::error::Errno(libc::ENOMEM))
     }
 
-    /// Maps `length` bytes of a file from `offset`, for reading, over the part of this range at `at`. `at` and `offset` are
-    /// multiples of the page size. Private, because a child that is forked meanwhile inherits it: shared, it would keep the
-    /// file from being sealed.
-    pub fn place(&self, at: usize, fd: BorrowedFd<'_>, offset: u64, length: usize) -> Result<()> {
+    /// Makes `length` bytes of a file from `offset` one huge page, now: madvise(2), MADV_COLLAPSE (Linux 6.1). The length is that of
+    /// a huge page, `offset` a multiple of it, and the file has the first page there. They are shown to the kernel through the part
+    /// of this range at `at`, whose address is a multiple too.
+    pub fn collapse(&self, at: usize, fd: BorrowedFd<'_>, offset: u64, length: usize) -> Result<()> {
         let (start, length) = self.pages(at, length);
+        // Private, because a child that is forked meanwhile inherits it: shared, it would keep the file from being sealed.
         let flags = libc::MAP_PRIVATE | libc::MAP_FIXED;
         // SAFETY: the range is ours, and nothing refers into it: it was reserved without memory.
         let placed =
             unsafe { libc::mmap(start, length, libc::PROT_READ, flags, fd.as_raw_fd(), offset as libc::off_t) };
-        if placed == libc::MAP_FAILED { Err(last_errno()) } else { Ok(()) }
-    }
-
-    /// madvise(2), MADV_COLLAPSE (Linux 6.1): makes the part of a huge page's size one huge page, now.
-    pub fn collapse(&self, at: usize, length: usize) -> Result<()> {
-        let (start, length) = self.pages(at, length);
+        if placed == libc::MAP_FAILED {
+            return Err(last_errno());
+        }
+        // SAFETY: mapped just now, and the file has the page. Linux 6.1 answers EINVAL where no page was looked at.
+        unsafe { start.cast::<u8>().read_volatile() };
         // SAFETY: the pages are ours; collapsing changes none of their bytes.
         check(unsafe { libc::madvise(start, length, libc::MADV_COLLAPSE) }).map(drop)
     }
