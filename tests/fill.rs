@@ -8,7 +8,7 @@ use std::ptr::{null, null_mut};
 use crate::pool::in_fork;
 use crate::support::abi::{self, *};
 use crate::support::fd::*;
-use crate::support::hosts::{can_forbid_execution, has_memfd, refuse, refuse_value};
+use crate::support::hosts::{can_forbid_execution, has_memfd, has_shm, refuse, refuse_value};
 use crate::support::map::page_size;
 use crate::tests;
 
@@ -83,7 +83,7 @@ fn every_size_around_huge_pages_is_exact() {
 fn every_backend_and_flag_takes_large_contents() {
     let all = pattern(5 * MIB + 1);
     for backend in [AUTO, MEMFD, SHM, TMPFILE] {
-        if backend == MEMFD && !has_memfd() {
+        if backend == MEMFD && !has_memfd() || backend == SHM && !has_shm() {
             continue;
         }
         for flags in [0, WRITABLE, READ_ONLY, EXECUTABLE] {
