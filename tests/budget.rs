@@ -222,10 +222,11 @@ fn large_files_cost_a_few_calls_for_each_huge_page() {
     }
     for (mib, huge_pages) in [(1, 1), (2, 1), (3, 2), (4, 2), (64, 32)] {
         let seen = wrap(&vec![1; mib << 20], 0);
-        hold(&format!("shm_wrap_buffer, {mib} MiB"), 7 + 4 * huge_pages, &seen);
+        hold(&format!("shm_wrap_buffer, {mib} MiB"), 7 + 7 * huge_pages, &seen);
         if kernel_collapses() {
             let advice = seen.iter().filter(|number| **number == libc::SYS_madvise).count();
-            assert_eq!(advice, huge_pages, "shm_wrap_buffer, {mib} MiB, asks for huge pages");
+            // Fewer after one that was slow.
+            assert!(advice <= huge_pages, "shm_wrap_buffer, {mib} MiB, asks for {advice} huge pages");
         }
     }
 }

@@ -4,6 +4,7 @@
 //! reported is the median over the rounds of the ratio within a round, and the medians themselves.
 
 mod chart;
+mod threads;
 mod ways;
 
 use std::fmt::Write;
@@ -24,7 +25,7 @@ fn main() -> std::io::Result<()> {
     };
     let rows: Vec<Row> = SIZES.into_iter().map(measured).collect();
 
-    let table = table(&rows);
+    let table = table(&rows) + &threads::table(&bytes);
     print!("{table}");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/results");
     keep(&folder.join("sizes.txt"), &folder.join("sizes.previous.txt"), &table)?;

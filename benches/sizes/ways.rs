@@ -14,7 +14,9 @@ type Make = fn(usize) -> Run;
 pub const RECIPE: usize = 0;
 pub const MEMFD: usize = 1;
 pub const WRAP: usize = 3;
+pub const SCAN: usize = 4;
 pub const POOL: usize = 5;
+pub const TRUSTED: usize = 6;
 pub const MEMCPY: usize = 7;
 
 pub const WAYS: [(&str, Make); 8] = [
@@ -107,26 +109,46 @@ fn scan(bytes: &[u8], options: *const bytefd_wrap_options) {
     check(unsafe { scan_bytes(bytes.as_ptr().cast(), bytes.len(), Some(look), null_mut(), options, null_mut()) });
 }
 
-/// A pool that ends with the process.
 fn pooled(flags: u32) -> Run {
-    let mut pool = null_mut();
-    // SAFETY: a writable pointer.
-    check(unsafe { bytefd_pool_create(1 << 30, &mut pool, null_mut()) });
-    let size = size_of::<bytefd_wrap_options>();
-    let options = bytefd_wrap_options { size, name: null(), flags, backend: 0, mode: 0, pool };
-    let end = Ended(pool);
-    Box::new(move |bytes| {
-        let _ = &end;
-        scan(bytes, &options);
-    })
+    let scanner = Scanner::with_pool(flags);
+    Box::new(move |bytes| scanner.scan(bytes))
 }
 
-struct Ended(*mut bytefd_pool);
+/// Options of scans, with their pool if there is one. Threads may share it.
+pub struct Scanner(Option<bytefd_wrap_options>);
 
-impl Drop for Ended {
+// SAFETY: the header allows a pool to any number of threads at the same time.
+unsafe impl Sync for Scanner {}
+
+impl Scanner {
+    /// One of the ways that scan.
+    pub fn new(way: usize) -> Scanner {
+        match way {
+            POOL => Scanner::with_pool(0),
+            TRUSTED => Scanner::with_pool(BYTEFD_TRUST_CALLBACK),
+            _ => Scanner(None),
+        }
+    }
+
+    fn with_pool(flags: u32) -> Scanner {
+        let mut pool = null_mut();
+        // SAFETY: a writable pointer.
+        check(unsafe { bytefd_pool_create(1 << 30, &mut pool, null_mut()) });
+        let size = size_of::<bytefd_wrap_options>();
+        Scanner(Some(bytefd_wrap_options { size, name: null(), flags, backend: 0, mode: 0, pool }))
+    }
+
+    pub fn scan(&self, bytes: &[u8]) {
+        scan(bytes, self.0.as_ref().map_or(null(), |options| options));
+    }
+}
+
+impl Drop for Scanner {
     fn drop(&mut self) {
-        // SAFETY: made by bytefd_pool_create, and used no more.
-        bytefd_pool_destroy(Some(unsafe { Box::from_raw(self.0) }));
+        if let Some(options) = self.0 {
+            // SAFETY: made by bytefd_pool_create, and used no more.
+            bytefd_pool_destroy(Some(unsafe { Box::from_raw(options.pool) }));
+        }
     }
 }
 

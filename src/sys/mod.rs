@@ -4,7 +4,9 @@ pub(crate) mod file;
 pub(crate) mod memory;
 mod process;
 
-pub(crate) use process::{file_size_limit, huge_page_size, is_privileged_exec, page_size, random, shared_huge_pages};
+pub(crate) use process::{
+    file_size_limit, huge_page_size, is_privileged_exec, page_size, random, shared_huge_pages, thread_time,
+};
 
 use crate::error::Errno;
 
