@@ -185,12 +185,6 @@ pub(crate) fn pwritev(fd: BorrowedFd<'_>, segments: &[IoSlice<'_>], offset: u64)
     Ok(written as usize)
 }
 
-/// Whether a number stands for an open descriptor.
-pub(crate) fn is_open(fd: libc::c_int) -> bool {
-    // SAFETY: touches no memory, and answers EBADF for a number that is not open.
-    check(unsafe { libc::fcntl(fd, libc::F_GETFD) }).is_ok()
-}
-
 /// fcntl(2), F_ADD_SEALS.
 pub(crate) fn add_seals(fd: BorrowedFd<'_>, seals: libc::c_int) -> Result<()> {
     // SAFETY: touches no memory.
