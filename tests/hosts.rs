@@ -14,7 +14,7 @@ tests![
 ];
 
 /// Groups whose tests ask the host what it has, through `support::hosts`.
-const GROUPS: &str = "wrap,scan,fill,map,execution,kernel";
+const GROUPS: &str = "wrap,reopen,scan,fill,map,execution,kernel";
 
 fn the_suite_holds_on_every_poorer_host() {
     if std::env::var_os(hosts::CHOSEN).is_some() {

@@ -19,6 +19,7 @@ mod kernels;
 mod library;
 mod map;
 mod pool;
+mod reopen;
 mod rust;
 mod scan;
 mod support;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     }
     support::run(&[
         ("wrap", wrap::TESTS),
+        ("reopen", reopen::TESTS),
         ("scan", scan::TESTS),
         ("pool", pool::TESTS),
         ("fill", fill::TESTS),

@@ -1,6 +1,6 @@
 //! shm_wrap_buffer and its relatives: what a descriptor promises, for every backend and flag.
 
-use std::ffi::{CString, c_char};
+use std::ffi::CString;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::ptr::{null, null_mut};
@@ -32,17 +32,13 @@ tests![
     the_error_is_optional,
     segments_are_joined_in_order,
     bad_segments_are_refused_by_number,
-    reopen_gives_an_offset_of_its_own,
-    reopen_refuses_what_is_no_regular_file,
-    path_is_the_proc_path,
-    path_refuses_small_buffers_and_closed_descriptors,
     threads_wrap_at_the_same_time,
 ];
 
 const BACKENDS: [u32; 4] = [AUTO, MEMFD, SHM, TMPFILE];
 
 /// The backends that exist on this host.
-fn backends() -> impl Iterator<Item = u32> {
+pub fn backends() -> impl Iterator<Item = u32> {
     BACKENDS.into_iter().filter(|backend| match *backend {
         MEMFD => has_memfd(),
         SHM => has_shm(),
@@ -420,78 +416,6 @@ fn bad_segments_are_refused_by_number() {
         let value = unsafe { (abi::load().wrap_iov)(null(), count, null(), &mut error) };
         assert_eq!(result(value, &error).unwrap_err().errno, libc::EINVAL);
     }
-}
-
-fn reopen(fd: i32) -> Result<OwnedFd, Failure> {
-    let mut error = Error::untouched();
-    // SAFETY: any number may be passed.
-    let value = unsafe { (abi::load().reopen)(fd, &mut error) };
-    // SAFETY: the caller owns what is returned.
-    result(value, &error).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-fn reopen_gives_an_offset_of_its_own() {
-    for backend in backends() {
-        let fd = wrap_with(b"hello", 0, backend).unwrap();
-        assert_eq!(read_through(&fd), b"hello");
-        assert_eq!(read_through(&fd), b"", "a dup shares the offset, which is at the end now");
-        let other = reopen(fd.as_raw_fd()).unwrap();
-        assert_eq!((offset(&other), access_mode(&other)), (0, libc::O_RDONLY));
-        assert!(is_close_on_exec(&other));
-        assert_eq!(read_through(&other), b"hello");
-        assert_eq!(offset(&fd), 5);
-        drop(fd);
-        assert_eq!(content(&other), b"hello", "it needs the original no more");
-    }
-}
-
-fn reopen_refuses_what_is_no_regular_file() {
-    for fd in [-1, i32::MIN, i32::MAX, 9999] {
-        let failure = reopen(fd).unwrap_err();
-        assert_eq!(failure.errno, libc::EBADF);
-        assert!(failure.message.contains(&fd.to_string()));
-    }
-    let (reader, _writer) = std::io::pipe().unwrap();
-    let failure = reopen(reader.as_raw_fd()).unwrap_err();
-    assert!(failure.errno == libc::EINVAL && failure.message.contains("pipe"), "{failure:?}");
-    let directory = std::fs::File::open("/").unwrap();
-    assert_eq!(reopen(directory.as_raw_fd()).unwrap_err().errno, libc::EINVAL);
-    let (socket, _peer) = std::os::unix::net::UnixStream::pair().unwrap();
-    assert_eq!(reopen(socket.as_raw_fd()).unwrap_err().errno, libc::EINVAL);
-}
-
-fn path_of(fd: i32, buffer: &mut [u8]) -> Result<i32, Failure> {
-    let mut error = Error::untouched();
-    // SAFETY: the buffer has its length.
-    let value = unsafe { (abi::load().path)(fd, buffer.as_mut_ptr().cast::<c_char>(), buffer.len(), &mut error) };
-    result(value, &error)
-}
-
-fn path_is_the_proc_path() {
-    let fd = wrap_with(b"hello", 0, AUTO).unwrap();
-    let mut buffer = [b'?'; 32];
-    assert_eq!(path_of(fd.as_raw_fd(), &mut buffer).unwrap(), 0);
-    let expected = format!("/proc/self/fd/{}\0", fd.as_raw_fd());
-    assert!(buffer.starts_with(expected.as_bytes()) && buffer[expected.len()..].iter().all(|byte| *byte == b'?'));
-    assert_eq!(path_of(fd.as_raw_fd(), &mut buffer[..expected.len()]).unwrap(), 0, "it fits exactly");
-    assert_eq!(std::fs::read(expected.trim_end_matches('\0')).unwrap(), b"hello");
-}
-
-fn path_refuses_small_buffers_and_closed_descriptors() {
-    let fd = wrap_with(b"hello", 0, AUTO).unwrap();
-    let needed = format!("/proc/self/fd/{}\0", fd.as_raw_fd()).len();
-    for length in [0, 1, needed - 1] {
-        let mut buffer = vec![b'?'; length];
-        let failure = path_of(fd.as_raw_fd(), &mut buffer).unwrap_err();
-        assert_eq!(failure.errno, libc::ERANGE);
-        assert!(failure.message.contains(&needed.to_string()), "{}", failure.message);
-        assert!(buffer.iter().all(|byte| *byte == b'?'), "untouched");
-    }
-    let mut error = Error::untouched();
-    // SAFETY: NULL is to be refused.
-    let value = unsafe { (abi::load().path)(fd.as_raw_fd(), null_mut(), 32, &mut error) };
-    assert_eq!(result(value, &error).unwrap_err().errno, libc::EINVAL);
-    assert_eq!(path_of(-1, &mut [0; 32]).unwrap_err().errno, libc::EBADF);
 }
 
 fn threads_wrap_at_the_same_time() {

@@ -11,7 +11,7 @@ use crate::support;
 pub const RELEASE: &str = "BYTEFD_TEST_KERNEL";
 
 /// Groups that need neither compilers nor clients nor the repository.
-const GROUPS: &str = "wrap,scan,fill,map,faults,execution,kernel";
+const GROUPS: &str = "wrap,reopen,scan,fill,map,faults,execution,kernel";
 
 /// What the last line begins with; the exit code of the suite follows.
 const CLOSING: &str = "BYTEFD GUEST: the suite ended with";
