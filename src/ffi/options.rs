@@ -188,12 +188,10 @@ fn check_flags(flags: u32, known: u32) -> Result<()> {
 }
 
 /// # Safety
-/// As [`read`]; `name` is NULL or a string, and `pool` is NULL or a pool, for as long as the options are used.
-pub(super) unsafe fn wrap_options<'a>(
-    from: *const bytefd_wrap_options,
-) -> Result<(WrapOptions, Option<&'a bytefd_pool>)> {
+/// As [`read`]; and `name` is NULL or a string.
+pub(super) unsafe fn wrap_options(from: *const bytefd_wrap_options) -> Result<(WrapOptions, *mut bytefd_pool)> {
     // SAFETY: the caller vouches for it.
-    let Some(given) = (unsafe { read(from)? }) else { return Ok((WrapOptions::new(), None)) };
+    let Some(given) = (unsafe { read(from)? }) else { return Ok((WrapOptions::new(), std::ptr::null_mut())) };
     let known = BYTEFD_WRITABLE
         | BYTEFD_READ_ONLY
         | BYTEFD_EXECUTABLE
@@ -222,8 +220,7 @@ pub(super) unsafe fn wrap_options<'a>(
         // SAFETY: the caller vouches for a string.
         options = options.name(unsafe { CStr::from_ptr(given.name) }.to_bytes());
     }
-    // SAFETY: the caller vouches for the pool.
-    Ok((options, unsafe { given.pool.as_ref() }))
+    Ok((options, given.pool))
 }
 
 /// # Safety

@@ -55,7 +55,35 @@ use crate::{Error, Pool, Result, WrapOptions};
 ///     return status;
 /// }
 /// ```
-pub struct bytefd_pool(pub(super) Pool);
+pub struct bytefd_pool {
+    mark: u64,
+    pool: Pool,
+}
+
+/// What tells a pool from other memory, and from a pool that was destroyed.
+const MARK: u64 = u64::from_le_bytes(*b"bytefd p");
+
+impl Drop for bytefd_pool {
+    fn drop(&mut self) {
+        self.mark = 0;
+    }
+}
+
+/// The pool of a scan.
+///
+/// # Safety
+/// `pool` is NULL or a pool; other readable memory is found out.
+pub(super) unsafe fn pool_at<'a>(pool: *mut bytefd_pool) -> Result<Option<&'a Pool>> {
+    if pool.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: the caller vouches for readable memory; only the mark is looked at.
+    if !pool.is_aligned() || unsafe { (&raw const (*pool).mark).read() } != MARK {
+        return Err(Error::new("pool", libc::EOPNOTSUPP, format_args!("{pool:p} is no pool that this library made")));
+    }
+    // SAFETY: it is one.
+    Ok(Some(unsafe { &(*pool).pool }))
+}
 
 /// What a pool has done since it was made, and what it holds.
 #[repr(C)]
@@ -93,7 +121,7 @@ pub unsafe extern "C" fn bytefd_pool_create(
             return Err(is_null("pool"));
         }
         // SAFETY: the header asks for a writable pointer, and it is not NULL.
-        unsafe { pool.write(Box::into_raw(Box::new(bytefd_pool(Pool::new(max_bytes))))) };
+        unsafe { pool.write(Box::into_raw(Box::new(bytefd_pool { mark: MARK, pool: Pool::new(max_bytes) }))) };
         Ok(0)
     })
 }
@@ -126,7 +154,7 @@ pub extern "C" fn bytefd_pool_destroy(pool: Option<Box<bytefd_pool>>) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bytefd_pool_trim(pool: Option<&bytefd_pool>, bytes: usize, error: *mut bytefd_error) -> c_int {
     boundary(error, || {
-        pool.ok_or_else(|| is_null("pool"))?.0.trim(bytes);
+        pool.ok_or_else(|| is_null("pool"))?.pool.trim(bytes);
         Ok(0)
     })
 }
@@ -162,7 +190,7 @@ pub unsafe extern "C" fn bytefd_pool_stats(
                 format_args!("the struct's size is {size}, the first version's is {}", size_of::<bytefd_pool_counts>());
             return Err(Error::new("counts", libc::EINVAL, message));
         }
-        let now = pool.0.stats();
+        let now = pool.pool.stats();
         let (lent_again, new_files) = (now.lent_again, now.new_files);
         let (dropped, kept_bytes) = (now.dropped, now.kept_bytes);
         // SAFETY: as above; the struct is large enough, and what lies behind it is not touched.
@@ -172,9 +200,9 @@ pub unsafe extern "C" fn bytefd_pool_stats(
 }
 
 /// The options of a file that is given away.
-pub(super) fn no_pool((options, pool): (WrapOptions, Option<&bytefd_pool>)) -> Result<WrapOptions> {
-    match pool {
-        None => Ok(options),
-        Some(_) => Err(Error::new("pool", libc::EINVAL, "a pool is for scans; this file is given away")),
+pub(super) fn no_pool((options, pool): (WrapOptions, *mut bytefd_pool)) -> Result<WrapOptions> {
+    if pool.is_null() {
+        return Ok(options);
     }
+    Err(Error::new("pool", libc::EINVAL, "a pool is for scans; this file is given away"))
 }

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use super::boundary::{boundary, bytefd_error, is_null};
 use super::options::{bytefd_wrap_options, wrap_options};
+use super::pool::pool_at;
 use super::wrap::bytes;
 use crate::{Error, Result, Scan};
 
@@ -24,7 +25,8 @@ pub type bytefd_scan_fn = Option<unsafe extern "C-unwind" fn(fd: c_int, context:
 ///
 /// Returns 0 when `scan` returned 0. When it returned anything else: -ECANCELED, with op "callback" and the value in the
 /// message. When there is no descriptor to lend, `scan` is not called, and the answer is shm_wrap_buffer's (with a pool
-/// there is no -EFAULT, see bytefd_pool); -EINVAL if `scan` is NULL.
+/// there is no -EFAULT, see bytefd_pool); -EINVAL if `scan` is NULL; -EOPNOTSUPP if options->pool is no pool that this
+/// library made.
 ///
 /// ```c
 /// static int print_size(int fd, void *context)
@@ -72,12 +74,13 @@ pub unsafe extern "C-unwind" fn scan_bytes(
 }
 
 /// # Safety
-/// `buf` points to `len` readable bytes or is NULL, and the options are valid.
+/// `buf` points to `len` readable bytes or is NULL, and the options are valid, their pool too.
 unsafe fn begin(buf: *const c_void, len: usize, options: *const bytefd_wrap_options) -> Result<Scan> {
     // SAFETY: the caller vouches for it.
     let (bytes, (options, pool)) = unsafe { (bytes(buf, len)?, wrap_options(options)?) };
-    match pool {
-        Some(pool) => pool.0.scan_begin(bytes, &options),
+    // SAFETY: as above.
+    match unsafe { pool_at(pool)? } {
+        Some(pool) => pool.scan_begin(bytes, &options),
         None => options.scan_begin(bytes),
     }
 }
