@@ -88,14 +88,17 @@ pub(crate) enum Way {
 static COLLAPSE_REFUSALS: AtomicU32 = AtomicU32::new(0);
 const REFUSALS_BELIEVED: u32 = 3;
 
+/// How many extents still get small pages, after a huge one that was slow to come.
+///
 /// A virtual machine that gives free memory back to its host does so in huge pages, and getting one again costs a fault in the
-/// host for each small page of it: 5 ms measured, where 0.1 are usual and writing takes 0.14. After a collapse that takes so much
-/// longer than writing, as many extents get small pages, so that it happens seldom (once in 256 MiB, which take 90 ms).
+/// host for each small page of it: 5 ms measured, where 0.1 are usual and writing the extent takes 0.14.
 static RESTING: AtomicU32 = AtomicU32::new(0);
-const REST: u32 = 128;
+/// A collapse is slow that takes this many times as long as writing.
 const SLOW: u64 = 8;
+/// Extents that get small pages after it: one collapse in 256 MiB, which take 90 ms, is little.
+const REST: u32 = 128;
 
-/// Whether this extent gets small pages for that reason.
+/// Whether this extent is one of them.
 fn is_resting() -> bool {
     RESTING.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok()
 }

@@ -105,7 +105,7 @@ impl Drop for Pool {
     }
 }
 
-/// A kept file on loan: given back, or dropped if somebody else holds it, when this is dropped.
+/// A kept file on loan. It goes back to the pool when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Loan {
     files: Arc<Files>,
