@@ -137,6 +137,7 @@ tests![
     a_trusted_callback_that_gives_the_number_away_does_no_harm,
     a_file_lent_trusted_is_never_lent_untrusted,
     what_a_trusted_callback_changes_does_not_reach_untrusted_scans,
+    a_trusted_callback_that_changes_the_size_does_no_harm,
     trusted_scans_on_threads_never_mix,
     a_hundred_trusted_scans_at_once_all_work,
     // hosts

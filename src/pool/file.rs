@@ -3,22 +3,22 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use super::files::Master;
+use super::slot::Slot;
 use crate::backend::{self, Backend, Execution};
 use crate::error::{Context, Errno, Error, Result};
-use crate::sys::file::{self, Identity};
+use crate::sys::file::{self, Identity, Stat};
 use crate::sys::memory::Window;
 use crate::{fill, sys};
 
 /// The mode of kept files.
 const MODE: u32 = 0o400;
 
-/// A kept file. Its master is noted in a [`Master`], which whoever drops it clears afterwards.
+/// A kept file. Its master is noted in a [`Slot`], which whoever drops it clears afterwards.
 #[derive(Debug)]
 pub(super) struct File {
     pub master: OwnedFd,
     pub identity: Identity,
-    /// Where the master is noted.
+    /// Number of the slot where the master is noted.
     pub slot: usize,
     /// Bytes of the pages that were filled, and so exist.
     pub present: u64,
@@ -28,8 +28,9 @@ pub(super) struct File {
     pub is_exposed: bool,
     /// How many forks ago it was made: one of another generation is the parent's.
     pub generation: u32,
-    /// When it was last given back, in scans.
+    /// When it was last given back, in nanoseconds since the pool was made.
     pub used: u64,
+    /// Its length now.
     size: u64,
     owner: u32,
     /// Bytes of the names of extended attributes: security modules give some to every file.
@@ -61,7 +62,7 @@ impl From<Error> for Unmade {
 impl File {
     /// A new file with this content, noted in `note` as soon as it exists.
     pub fn make(
-        note: &Master,
+        note: &Slot,
         slot: usize,
         bytes: &[u8],
         generation: u32,
@@ -106,8 +107,12 @@ impl File {
     /// Gives it new content, of which nothing of the old is left: not in it, and not past its end.
     pub fn refill(&mut self, bytes: &[u8]) -> Result<()> {
         let size = bytes.len() as u64;
-        // Always, so that what is stored below cannot be past the end, whatever was done to the file.
-        file::ftruncate(self.master.as_fd(), size).context("ftruncate", || format!("{size} bytes"))?;
+        if size > self.size {
+            fill::check_size_limit(size)?;
+        }
+        if size != self.size || pages(size) != self.present {
+            file::ftruncate(self.master.as_fd(), size).context("ftruncate", || format!("{size} bytes"))?;
+        }
         let stored = bytes.len().min(self.present as usize);
         if stored > 0 {
             // The rest of the last page: content never reaches there, but a borrower's stores may have.
@@ -138,6 +143,17 @@ impl File {
     /// A read-only description of its own.
     pub fn open_again(&self) -> Result<OwnedFd> {
         reopen_read_only(self.master.as_fd()).and_then(file::above_standard_streams).context("reopen", || "a kept file")
+    }
+
+    /// Notes how it came back, and when.
+    pub fn came_back(&mut self, stat: Stat, now: u64) {
+        self.allocated = stat.allocated;
+        self.used = now;
+        if self.is_exposed {
+            // Who is trusted may have cut off something, or added. If anybody else did, it shows in `is_as_it_was`.
+            self.size = stat.size;
+            self.present = self.present.min(pages(stat.size));
+        }
     }
 
     /// Makes the master itself ready to be lent.

@@ -1,13 +1,15 @@
 //! The files of a pool: kept, lent, and what becomes of them in a child.
 
+use std::cell::Cell;
 use std::os::fd::AsRawFd;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::*};
-use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
+use std::time::Instant;
 
 use super::PoolCounts;
 use super::file::{File, Unmade, pages};
+use super::slot::Slot;
 use crate::error::{Error, Result};
-use crate::sys::file::{self, Identity, Stat};
+use crate::sys::file::{self, Stat};
 use crate::sys::memory::ForkMark;
 use crate::{backend, fill};
 
@@ -19,6 +21,7 @@ const KEPT: usize = FILES / 2;
 /// A kept file this many times larger or smaller than wanted is not taken: it would lose its pages, or gain little from them.
 const NEAR: u64 = 4;
 
+/// There is no lock: a scan takes a file out of its slot and puts it back, and what threads share they only read.
 #[derive(Debug)]
 pub(super) struct Files {
     /// 0 once the pool is gone.
@@ -29,63 +32,18 @@ pub(super) struct Files {
     generation: AtomicU32,
     /// This host cannot prove who holds a file: nothing is kept.
     is_unusable: AtomicBool,
-    /// The lock was held by another thread of the parent during fork: nobody will ever unlock it here.
-    is_orphaned: AtomicBool,
-    idle: Mutex<Idle>,
-    masters: [Master; FILES],
-    lent_again: AtomicU64,
+    slots: [Slot; FILES],
+    /// No slot from here on was ever used.
+    slots_used: AtomicUsize,
+    /// When the pool was made.
+    epoch: Instant,
     new_files: AtomicU64,
     dropped: AtomicU64,
 }
 
-/// The files that are kept. Locked for moments only.
-#[derive(Debug)]
-struct Idle {
-    files: Vec<File>,
-    bytes: u64,
-    clock: u64,
-}
-
-/// A master that is open, noted where a child finds it whatever its parent was doing during fork.
-#[derive(Debug)]
-pub(super) struct Master {
-    fd: AtomicI32,
-    device: AtomicU64,
-    inode: AtomicU64,
-}
-
-impl Master {
-    const NONE: i32 = -1;
-    const RESERVED: i32 = -2;
-
-    const fn none() -> Master {
-        Master { fd: AtomicI32::new(Master::NONE), device: AtomicU64::new(0), inode: AtomicU64::new(0) }
-    }
-
-    fn reserve(&self) -> bool {
-        self.fd.compare_exchange(Master::NONE, Master::RESERVED, AcqRel, Relaxed).is_ok()
-    }
-
-    /// Only for who reserved it.
-    pub fn note(&self, fd: i32, identity: Identity) {
-        let (device, inode) = identity.into_parts();
-        self.device.store(device, Relaxed);
-        self.inode.store(inode, Relaxed);
-        self.fd.store(fd, Release);
-    }
-
-    /// After the number is closed: a child that is forked in between looks whose it is.
-    fn clear(&self) {
-        self.fd.store(Master::NONE, Release);
-    }
-
-    fn close_inherited(&self) {
-        let fd = self.fd.swap(Master::NONE, Acquire);
-        if fd >= 0 {
-            let identity = Identity::from_parts((self.device.load(Relaxed), self.inode.load(Relaxed)));
-            file::close_raw_if(fd, identity);
-        }
-    }
+thread_local! {
+    /// The slot of the file that this thread had last: most likely it has the right size, and no other thread looks for it.
+    static LAST_SLOT: Cell<usize> = const { Cell::new(0) };
 }
 
 impl Files {
@@ -95,10 +53,9 @@ impl Files {
             mark: ForkMark::new().ok(),
             generation: AtomicU32::new(0),
             is_unusable: AtomicBool::new(false),
-            is_orphaned: AtomicBool::new(false),
-            idle: Mutex::new(Idle { files: Vec::with_capacity(FILES), bytes: 0, clock: 0 }),
-            masters: [const { Master::none() }; FILES],
-            lent_again: AtomicU64::new(0),
+            slots: [const { Slot::new() }; FILES],
+            slots_used: AtomicUsize::new(0),
+            epoch: Instant::now(),
             new_files: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
         }
@@ -108,10 +65,10 @@ impl Files {
         self.after_fork();
         self.drop_held();
         PoolCounts {
-            lent_again: self.lent_again.load(Relaxed),
+            lent_again: self.used_slots().iter().map(|slot| slot.lent_again.load(Relaxed)).sum(),
             new_files: self.new_files.load(Relaxed),
             dropped: self.dropped.load(Relaxed),
-            kept_bytes: self.idle().map_or(0, |idle| idle.bytes),
+            kept_bytes: self.kept_bytes(),
         }
     }
 
@@ -121,26 +78,25 @@ impl Files {
         if bytes == 0 {
             return self.drop_all();
         }
-        while let Some(file) = self.idle().and_then(|mut idle| idle.pop_oldest_above(bytes)) {
-            self.discard(file);
+        while self.kept_bytes() > bytes {
+            let Some(oldest) = self.take_oldest() else { return };
+            self.discard(oldest);
         }
     }
 
     /// The pool is gone: nothing is kept any more, also not what is lent at the moment.
     pub fn close(&self) {
-        self.max_bytes.store(0, Relaxed);
+        self.max_bytes.store(0, SeqCst);
         self.after_fork();
         self.drop_all();
     }
 
     fn drop_all(&self) {
-        while let Some(file) = self.idle().and_then(|mut idle| idle.pop_oldest()) {
-            self.discard(file);
-        }
+        self.used_slots().iter().filter_map(Slot::take).for_each(|file| self.discard(file));
     }
 
     /// A file that holds `bytes`, kept or new. `None`: the caller makes one that is not kept.
-    pub fn lend(&self, bytes: &[u8], trusted: bool) -> Result<Option<File>> {
+    pub fn lend(&self, bytes: &[u8], trusted: bool) -> Result<Option<Box<File>>> {
         self.after_fork();
         let lent =
             if self.mark.is_none() || self.is_unusable.load(Relaxed) { None } else { self.find(bytes, trusted)? };
@@ -150,11 +106,10 @@ impl Files {
         Ok(lent)
     }
 
-    fn find(&self, bytes: &[u8], trusted: bool) -> Result<Option<File>> {
-        fill::check_size_limit(bytes.len() as u64)?;
+    fn find(&self, bytes: &[u8], trusted: bool) -> Result<Option<Box<File>>> {
         while let Some(mut file) = self.take(bytes.len() as u64, trusted) {
             if self.is_free(&file) && file.is_as_it_was() && file.refill(bytes).is_ok() {
-                self.lent_again.fetch_add(1, Relaxed);
+                self.slots[file.slot].lent_again.fetch_add(1, Relaxed);
                 return Ok(Some(file));
             }
             // Held, changed, or not to be written: another one works.
@@ -175,41 +130,72 @@ impl Files {
         is_held == Some(false)
     }
 
-    /// Drops the kept files that somebody holds. None is locked meanwhile, so that no scan waits.
+    /// Drops the kept files that somebody holds.
     fn drop_held(&self) {
-        let mut files = match self.idle() {
-            Some(mut idle) => idle.take_all(),
-            None => return,
-        };
-        files.sort_by_key(|file| file.used);
-        for file in files {
+        for file in self.used_slots().iter().filter_map(Slot::take) {
             if self.is_free(&file) { self.keep(file) } else { self.discard(file) }
         }
     }
 
     /// The kept file nearest in size.
-    fn take(&self, size: u64, trusted: bool) -> Option<File> {
+    fn take(&self, size: u64, trusted: bool) -> Option<Box<File>> {
         let wanted = pages(size);
-        let mut idle = self.idle()?;
-        let crowded = idle.files.len() >= KEPT;
-        let near =
-            |file: &File| crowded || (file.present <= wanted.saturating_mul(NEAR) && wanted <= file.present * NEAR);
-        let candidates = idle.files.iter().enumerate().filter(|(_, file)| file.is_exposed == trusted && near(file));
-        let (index, _) = candidates.min_by_key(|(_, file)| file.present.abs_diff(wanted))?;
-        Some(idle.remove(index))
+        let last = &self.slots[LAST_SLOT.get()];
+        if last.offers(trusted) == Some(wanted)
+            && let Some(file) = last.take()
+        {
+            if file.is_exposed == trusted {
+                return Some(file);
+            }
+            self.keep(file);
+        }
+        let crowded = self.used_slots().iter().filter(|slot| slot.kept().is_some()).count() >= KEPT;
+        let is_near = |present: u64| {
+            crowded || (present <= wanted.saturating_mul(NEAR) && wanted <= present.saturating_mul(NEAR))
+        };
+        let file = self.take_least(|slot| {
+            let present = slot.offers(trusted).filter(|present| is_near(*present))?;
+            Some(present.abs_diff(wanted))
+        })?;
+        if file.is_exposed != trusted {
+            // Another file came here meanwhile.
+            self.keep(file);
+            return None;
+        }
+        LAST_SLOT.set(file.slot);
+        Some(file)
     }
 
-    fn make(&self, bytes: &[u8], trusted: bool) -> Result<Option<File>> {
-        let Some(slot) = self.free_slot() else { return Ok(None) };
-        let note = &self.masters[slot];
-        let made = File::make(note, slot, bytes, self.generation.load(Relaxed), trusted);
+    fn take_oldest(&self) -> Option<Box<File>> {
+        self.take_least(|slot| slot.kept().map(|(used, _)| used))
+    }
+
+    /// The kept file with the smallest key. Those without a key are left alone, and those that somebody else takes meanwhile.
+    fn take_least<K: Ord>(&self, key: impl Fn(&Slot) -> Option<K>) -> Option<Box<File>> {
+        let mut gone = 0u64;
+        loop {
+            let there = self.used_slots().iter().enumerate().filter(|(index, _)| gone & (1 << index) == 0);
+            let (_, index) = there.filter_map(|(index, slot)| key(slot).map(|key| (key, index))).min()?;
+            match self.slots[index].take() {
+                None => gone |= 1 << index,
+                file => return file,
+            }
+        }
+    }
+
+    fn make(&self, bytes: &[u8], trusted: bool) -> Result<Option<Box<File>>> {
+        fill::check_size_limit(bytes.len() as u64)?;
+        let Some(index) = self.reserve_slot() else { return Ok(None) };
+        let slot = &self.slots[index];
+        let made = File::make(slot, index, bytes, self.generation.load(Relaxed), trusted);
         if made.is_err() {
-            note.clear();
+            slot.clear();
         }
         match made {
             Ok(file) => {
                 self.new_files.fetch_add(1, Relaxed);
-                Ok(Some(file))
+                LAST_SLOT.set(index);
+                Ok(Some(Box::new(file)))
             }
             Err(Unmade::NotNow) => Ok(None),
             Err(Unmade::Never) => {
@@ -222,59 +208,63 @@ impl Files {
     }
 
     /// Where a new master can be noted. Kept files give way.
-    fn free_slot(&self) -> Option<usize> {
+    fn reserve_slot(&self) -> Option<usize> {
         loop {
-            if let Some(slot) = self.masters.iter().position(Master::reserve) {
-                return Some(slot);
+            if let Some(index) = self.slots.iter().position(Slot::reserve) {
+                self.slots_used.fetch_max(index + 1, Relaxed);
+                return Some(index);
             }
-            let oldest = self.idle().and_then(|mut idle| idle.pop_oldest())?;
-            self.discard(oldest);
+            self.discard(self.take_oldest()?);
         }
     }
 
+    fn used_slots(&self) -> &[Slot] {
+        &self.slots[..self.slots_used.load(Relaxed)]
+    }
+
+    fn kept_bytes(&self) -> u64 {
+        self.used_slots().iter().filter_map(Slot::kept).map(|(_, allocated)| allocated).sum()
+    }
+
     /// A file that could not be lent after all: only running out is an error, otherwise one that is not kept will do.
-    pub fn without(&self, file: File, refusal: Error) -> Result<()> {
+    pub fn without(&self, file: Box<File>, refusal: Error) -> Result<()> {
         self.discard(file);
         if backend::is_shortage(&refusal) { Err(refusal) } else { Ok(()) }
     }
 
     /// Keeps a file that comes back. `stat` is how its lent description was, if there still was one.
-    pub fn give_back(&self, mut file: File, stat: Option<Stat>) {
+    pub fn give_back(&self, mut file: Box<File>, stat: Option<Stat>) {
         self.after_fork();
         if file.generation != self.generation.load(Relaxed) {
             return file.forget();
         }
-        let slot = &self.masters[file.slot];
         let Some(stat) = stat.or_else(|| file::stat_if(file.master.as_raw_fd(), file.identity)) else {
             // Trusted with the master, the borrower closed it, and the number may stand for another file by now.
+            let slot = &self.slots[file.slot];
             file.unmap();
             return slot.clear();
         };
-        file.allocated = stat.allocated;
+        file.came_back(stat, self.epoch.elapsed().as_nanos() as u64);
         self.keep(file);
     }
 
-    fn keep(&self, file: File) {
-        let max_bytes = self.max_bytes.load(Relaxed);
-        if file.allocated > max_bytes || max_bytes == 0 {
-            return self.discard(file);
+    fn keep(&self, file: Box<File>) {
+        self.slots[file.slot].keep(file);
+        // Only now, so that who closes the pool meanwhile finds the file, or is noticed here.
+        let max_bytes = self.max_bytes.load(SeqCst);
+        if max_bytes == 0 {
+            return self.drop_all();
         }
-        loop {
-            let Some(mut idle) = self.idle() else { return self.discard(file) };
-            let Some(oldest) = idle.pop_oldest_above(max_bytes - file.allocated) else { return idle.push(file) };
-            drop(idle);
+        while self.kept_bytes() > max_bytes {
+            let Some(oldest) = self.take_oldest() else { return };
             self.discard(oldest);
         }
     }
 
-    fn discard(&self, file: File) {
-        let slot = &self.masters[file.slot];
+    fn discard(&self, file: Box<File>) {
+        let slot = &self.slots[file.slot];
         drop(file);
         slot.clear();
-    }
-
-    fn idle(&self) -> Option<MutexGuard<'_, Idle>> {
-        if self.is_orphaned.load(Relaxed) { None } else { self.idle.lock().ok() }
     }
 
     /// In a child, before anything else: what was inherited is closed.
@@ -286,22 +276,11 @@ impl Files {
         while mark.load(Acquire) != READY {
             if mark.compare_exchange(CHILD, CLEARING, AcqRel, Relaxed).is_ok() {
                 self.generation.fetch_add(1, Relaxed);
-                self.masters.iter().for_each(Master::close_inherited);
-                self.empty_inherited_list();
+                self.slots.iter().for_each(Slot::drop_inherited);
                 mark.store(READY, Release);
             } else {
                 std::thread::yield_now();
             }
-        }
-    }
-
-    fn empty_inherited_list(&self) {
-        match self.idle.try_lock() {
-            Ok(mut idle) => {
-                idle.files.drain(..).for_each(File::forget);
-                idle.bytes = 0;
-            }
-            Err(TryLockError::Poisoned(_) | TryLockError::WouldBlock) => self.is_orphaned.store(true, Relaxed),
         }
     }
 }
@@ -309,39 +288,5 @@ impl Files {
 impl Drop for Files {
     fn drop(&mut self) {
         self.after_fork();
-        if *self.is_orphaned.get_mut() {
-            // Whatever the parent's thread was doing to the list: the files are closed already.
-            let idle = self.idle.get_mut().unwrap_or_else(|poison| poison.into_inner());
-            std::mem::forget(std::mem::take(&mut idle.files));
-        }
-    }
-}
-
-impl Idle {
-    fn push(&mut self, mut file: File) {
-        self.clock += 1;
-        file.used = self.clock;
-        self.bytes += file.allocated;
-        self.files.push(file);
-    }
-
-    fn take_all(&mut self) -> Vec<File> {
-        self.bytes = 0;
-        self.files.drain(..).collect()
-    }
-
-    fn remove(&mut self, index: usize) -> File {
-        let file = self.files.swap_remove(index);
-        self.bytes -= file.allocated;
-        file
-    }
-
-    fn pop_oldest(&mut self) -> Option<File> {
-        let (oldest, _) = self.files.iter().enumerate().min_by_key(|(_, file)| file.used)?;
-        Some(self.remove(oldest))
-    }
-
-    fn pop_oldest_above(&mut self, bytes: u64) -> Option<File> {
-        if self.bytes > bytes { self.pop_oldest() } else { None }
     }
 }

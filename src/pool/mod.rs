@@ -8,6 +8,7 @@
 
 mod file;
 mod files;
+mod slot;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -110,7 +111,7 @@ impl Drop for Pool {
 pub(crate) struct Loan {
     files: Arc<Files>,
     /// `None` only while dropping.
-    file: Option<File>,
+    file: Option<Box<File>>,
     /// The read-only description. `None` if the master itself is lent.
     fd: Option<OwnedFd>,
 }

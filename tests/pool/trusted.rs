@@ -145,3 +145,27 @@ pub fn trusted_scans_on_threads_never_mix() {
     assert_eq!((counts.lent_again + counts.new_files, counts.dropped), (8000, 0));
     assert!(!has_memfd() || counts.new_files < 200, "{counts:?}");
 }
+
+/// It promised to change nothing; that the next scan is right all the same costs nothing.
+pub fn a_trusted_callback_that_changes_the_size_does_no_harm() {
+    let pool = Pool::new(PLENTY);
+    for (round, (size, left)) in
+        [(9000, 0), (9000, 1), (9000, 4096), (9000, 8999), (9000, 9001), (0, 5000), (5000, 50_000), (50_000, 60_000)]
+            .into_iter()
+            .enumerate()
+    {
+        let bytes = bytes_of(round, size);
+        pool.scan_with(TRUST_CALLBACK, &bytes, |fd| {
+            check_content(fd, &bytes);
+            if has_memfd() {
+                // SAFETY: touches no memory of ours.
+                assert_eq!(unsafe { libc::ftruncate(fd, left) }, 0);
+            }
+        });
+        // As long as what is there, as long as before, and in between.
+        for next in [left as usize, size, (left as usize + size) / 2] {
+            let bytes = bytes_of(round + 1, next);
+            pool.scan_with(TRUST_CALLBACK, &bytes, |fd| check_content(fd, &bytes));
+        }
+    }
+}
