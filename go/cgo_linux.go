@@ -33,6 +33,7 @@ static begun scan_begin(const char *bytes, size_t len, bytefd_wrap_options optio
 import "C"
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
@@ -192,6 +193,22 @@ func mapClose(handle unsafe.Pointer) error {
 		return &Error{"munmap", errno, errno.Error()}
 	}
 	return nil
+}
+
+// hostReport asks with a buffer of so many bytes first, and with larger ones until the text fits.
+func hostReport(bytes int) (string, error) {
+	for {
+		buf := make([]byte, bytes)
+		var failure C.bytefd_error
+		_, err := result(C.bytefd_host_report(chars(buf), C.size_t(bytes), &failure), &failure)
+		if err == nil {
+			return C.GoString(chars(buf)), nil
+		}
+		if !errors.Is(err, syscall.ERANGE) {
+			return "", err
+		}
+		bytes *= 2
+	}
 }
 
 // result turns what a C function returned into what a Go function returns.

@@ -14,6 +14,10 @@
 // what it promises instead. The content lives as long as any duplicate or mapping of the descriptor. When a call fails,
 // nothing is left behind.
 //
+// # Hosts
+//
+// What a kernel or host lacks is probed and worked around. [HostReport] says what is in use, and why.
+//
 // # Errors
 //
 // Errors of this package are of type [*Error]: the step that failed, the errno, and one line that says what was asked

@@ -95,6 +95,23 @@ func ExamplePath() {
 	// Output: hello <nil>
 }
 
+func ExampleHostReport() {
+	report, err := bytefd.HostReport()
+	if err != nil {
+		log.Fatal(err)
+	}
+	// What it says about each differs from host to host.
+	for _, line := range strings.Split(strings.TrimSpace(report), "\n") {
+		subject, _, _ := strings.Cut(line, ": ")
+		fmt.Println(subject)
+	}
+	// Output:
+	// files
+	// descriptors
+	// filling
+	// pools
+}
+
 func ExampleOption() {
 	// Options are values that can be kept.
 	opts := []bytefd.Option{bytefd.WithName("upload"), bytefd.ReadOnly()}

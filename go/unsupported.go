@@ -24,3 +24,4 @@ func reopen(int) (int, error)                                     { return 0, er
 func mapFile(string, *mapOptions) (unsafe.Pointer, []byte, error) { return nil, nil, errUnsupported }
 func mapFlush(unsafe.Pointer, int, int, FlushMode) error          { return errUnsupported }
 func mapClose(unsafe.Pointer) error                               { return errUnsupported }
+func hostReport(int) (string, error)                              { return "", errUnsupported }

@@ -23,9 +23,10 @@ func TestEveryCallAnswersThatItIsUnsupported(t *testing.T) {
 		return nil
 	})
 	_, pool := bytefd.NewPool(1 << 20)
+	_, report := bytefd.HostReport()
 	for name, err := range map[string]error{
 		"WrapBuffer": buffer, "WrapBuffers": buffers, "WrapReader": reader, "Reopen": reopened, "MapFile": file, "ScanBytes": scan,
-		"NewPool": pool,
+		"NewPool": pool, "HostReport": report,
 	} {
 		var e *bytefd.Error
 		if !errors.Is(err, errors.ErrUnsupported) || !errors.As(err, &e) {

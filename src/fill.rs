@@ -86,7 +86,7 @@ pub(crate) enum Way {
 /// How often in a row the kernel said that it does not know MADV_COLLAPSE (before 6.1), or is told to deny it. It says the same
 /// when something stood in the way that once.
 static COLLAPSE_REFUSALS: AtomicU32 = AtomicU32::new(0);
-const REFUSALS_BELIEVED: u32 = 3;
+pub(crate) const REFUSALS_BELIEVED: u32 = 3;
 
 /// How many extents still get small pages, after a huge one that was slow to come.
 ///

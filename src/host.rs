@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::os::fd::AsFd;
 
 use crate::backend::{self, Backend};
+use crate::error::Context;
 use crate::fill::{self, Way};
 use crate::pool::{self, Pool};
 use crate::wrap::{self, WrapOptions};
@@ -23,8 +24,15 @@ use crate::{Result, sys};
 /// As [`WrapOptions::wrap`].
 pub fn report() -> Result<String> {
     let file = backend::create(Backend::Auto, c"bytefd", backend::Execution::Forbidden)?;
+    if file.backend == Backend::Memfd {
+        // What a sealed file can do is looked at below.
+        sys::file::add_seals(file.fd.as_fd(), libc::F_SEAL_WRITE).context("seal", || "a new file")?;
+    }
     // What these find out is remembered. A limit may forbid one or the other; then what was known before is told.
-    let _ = WrapOptions::new().wrap(&vec![0; fill::worth_an_extent(sys::huge_page_size()) as usize]);
+    let large = vec![0; fill::worth_an_extent(sys::huge_page_size()) as usize];
+    for _ in 0..fill::REFUSALS_BELIEVED {
+        let _ = WrapOptions::new().wrap(&large);
+    }
     let pool = Pool::new(usize::MAX);
     let is_kept = pool.scan(b"probe", |_| ()).is_ok() && pool.stats().kept_bytes > 0;
 

@@ -8,7 +8,9 @@ mod hosts;
 mod limits;
 mod processes;
 mod promises;
+mod report;
 pub mod signals;
+pub mod traced;
 
 use buffers::*;
 use file_systems::*;
@@ -16,6 +18,7 @@ use hosts::*;
 use limits::*;
 use processes::*;
 use promises::*;
+use report::*;
 
 use crate::tests;
 
@@ -62,4 +65,9 @@ tests![
     a_process_killed_at_any_moment_leaves_no_content_in_shm,
     // promises
     any_options_keep_every_promise_or_are_refused_as_documented,
+    // report
+    a_report_under_a_file_size_limit_is_whole_and_no_signal,
+    a_report_with_few_descriptors_is_whole_or_emfile,
+    a_report_without_descriptors_is_emfile,
+    a_report_that_does_not_fit_is_erange_and_leaves_the_buffer_alone,
 ];

@@ -1,6 +1,7 @@
 //! map_file and what is done with a map.
 
 mod access;
+mod appended;
 mod arguments;
 mod create;
 mod files;
@@ -11,6 +12,7 @@ mod permission;
 mod ranges;
 
 use access::*;
+use appended::*;
 use arguments::*;
 use create::*;
 use files::*;
@@ -117,6 +119,13 @@ tests![
     no_descriptor_is_emfile_and_leaves_no_created_file,
     no_descriptor_above_the_standard_streams_leaves_no_created_file,
     growth_ends_though_signals_interrupt_it,
+    // appended
+    bytes_appended_before_growth_past_the_limit_stay,
+    bytes_appended_during_growth_on_a_full_file_system_stay,
+    bytes_appended_during_growth_by_zeros_on_a_full_file_system_stay,
+    bytes_appended_during_growth_whose_map_is_refused_stay,
+    bytes_appended_during_growth_without_fallocate_whose_map_is_refused_stay,
+    a_name_that_another_process_takes_is_not_removed,
     // permission
     each_access_needs_its_permission,
     a_read_only_file_system_refuses_writing_only,

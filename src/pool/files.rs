@@ -35,6 +35,8 @@ pub(super) struct Files {
     slots: [Slot; FILES],
     /// No slot from here on was ever used.
     slots_used: AtomicUsize,
+    /// Bytes of memory in kept files. Counted before they are kept and until they have been taken, so never less than there are.
+    kept_bytes: AtomicU64,
     /// When the pool was made.
     epoch: Instant,
     new_files: AtomicU64,
@@ -55,6 +57,7 @@ impl Files {
             is_unusable: AtomicBool::new(false),
             slots: [const { Slot::new() }; FILES],
             slots_used: AtomicUsize::new(0),
+            kept_bytes: AtomicU64::new(0),
             epoch: Instant::now(),
             new_files: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
@@ -68,7 +71,7 @@ impl Files {
             lent_again: self.used_slots().iter().map(|slot| slot.lent_again.load(Relaxed)).sum(),
             new_files: self.new_files.load(Relaxed),
             dropped: self.dropped.load(Relaxed),
-            kept_bytes: self.kept_bytes(),
+            kept_bytes: self.kept_bytes.load(Relaxed),
         }
     }
 
@@ -78,7 +81,7 @@ impl Files {
         if bytes == 0 {
             return self.drop_all();
         }
-        while self.kept_bytes() > bytes {
+        while self.kept_bytes.load(Relaxed) > bytes {
             let Some(oldest) = self.take_oldest() else { return };
             self.discard(oldest);
         }
@@ -92,7 +95,7 @@ impl Files {
     }
 
     fn drop_all(&self) {
-        self.used_slots().iter().filter_map(Slot::take).for_each(|file| self.discard(file));
+        self.used_slots().iter().filter_map(|slot| self.claim(slot)).for_each(|file| self.discard(file));
     }
 
     /// A file that holds `bytes`, kept or new. `None`: the caller makes one that is not kept.
@@ -132,7 +135,7 @@ impl Files {
 
     /// Drops the kept files that somebody holds.
     fn drop_held(&self) {
-        for file in self.used_slots().iter().filter_map(Slot::take) {
+        for file in self.used_slots().iter().filter_map(|slot| self.claim(slot)) {
             if self.is_free(&file) { self.keep(file) } else { self.discard(file) }
         }
     }
@@ -142,14 +145,14 @@ impl Files {
         let wanted = pages(size);
         let last = &self.slots[LAST_SLOT.get()];
         if last.offers(trusted) == Some(wanted)
-            && let Some(file) = last.take()
+            && let Some(file) = self.claim(last)
         {
             if file.is_exposed == trusted {
                 return Some(file);
             }
             self.keep(file);
         }
-        let crowded = self.used_slots().iter().filter(|slot| slot.kept().is_some()).count() >= KEPT;
+        let crowded = self.used_slots().iter().filter(|slot| slot.used().is_some()).count() >= KEPT;
         let is_near = |present: u64| {
             crowded || (present <= wanted.saturating_mul(NEAR) && wanted <= present.saturating_mul(NEAR))
         };
@@ -167,7 +170,7 @@ impl Files {
     }
 
     fn take_oldest(&self) -> Option<Box<File>> {
-        self.take_least(|slot| slot.kept().map(|(used, _)| used))
+        self.take_least(|slot| slot.used())
     }
 
     /// The kept file with the smallest key. Those without a key are left alone, and those that somebody else takes meanwhile.
@@ -176,7 +179,7 @@ impl Files {
         loop {
             let there = self.used_slots().iter().enumerate().filter(|(index, _)| gone & (1 << index) == 0);
             let (_, index) = there.filter_map(|(index, slot)| key(slot).map(|key| (key, index))).min()?;
-            match self.slots[index].take() {
+            match self.claim(&self.slots[index]) {
                 None => gone |= 1 << index,
                 file => return file,
             }
@@ -222,8 +225,11 @@ impl Files {
         &self.slots[..self.slots_used.load(Relaxed)]
     }
 
-    fn kept_bytes(&self) -> u64 {
-        self.used_slots().iter().filter_map(Slot::kept).map(|(_, allocated)| allocated).sum()
+    /// The file that is kept in a slot, if nobody else is faster.
+    fn claim(&self, slot: &Slot) -> Option<Box<File>> {
+        let file = slot.take()?;
+        self.kept_bytes.fetch_sub(file.allocated, Relaxed);
+        Some(file)
     }
 
     /// A file that could not be lent after all: only running out is an error, otherwise one that is not kept will do.
@@ -248,16 +254,24 @@ impl Files {
         self.keep(file);
     }
 
+    /// Keeps a file that nobody uses, if the bound allows it; the longest unused ones give way.
     fn keep(&self, file: Box<File>) {
+        let max_bytes = self.max_bytes.load(Relaxed);
+        if file.allocated > max_bytes || max_bytes == 0 {
+            return self.discard(file);
+        }
+        let with_it = |kept: u64| Some(kept + file.allocated).filter(|bytes| *bytes <= max_bytes);
+        while self.kept_bytes.fetch_update(Relaxed, Relaxed, with_it).is_err() {
+            match self.take_oldest() {
+                Some(oldest) => self.discard(oldest),
+                // Others are about to keep as much.
+                None => return self.discard(file),
+            }
+        }
         self.slots[file.slot].keep(file);
         // Only now, so that who closes the pool meanwhile finds the file, or is noticed here.
-        let max_bytes = self.max_bytes.load(SeqCst);
-        if max_bytes == 0 {
-            return self.drop_all();
-        }
-        while self.kept_bytes() > max_bytes {
-            let Some(oldest) = self.take_oldest() else { return };
-            self.discard(oldest);
+        if self.max_bytes.load(SeqCst) == 0 {
+            self.drop_all();
         }
     }
 
@@ -277,6 +291,7 @@ impl Files {
             if mark.compare_exchange(CHILD, CLEARING, AcqRel, Relaxed).is_ok() {
                 self.generation.fetch_add(1, Relaxed);
                 self.slots.iter().for_each(Slot::drop_inherited);
+                self.kept_bytes.store(0, Relaxed);
                 mark.store(READY, Release);
             } else {
                 std::thread::yield_now();

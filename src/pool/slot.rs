@@ -18,7 +18,6 @@ pub(super) struct Slot {
     kept: AtomicPtr<File>,
     // What can be seen of the kept file without taking it. A hint: somebody else may take it at any time.
     present: AtomicU64,
-    allocated: AtomicU64,
     used: AtomicU64,
     /// How often a file from here was lent again.
     pub lent_again: AtomicU64,
@@ -40,7 +39,6 @@ impl Slot {
             inode: AtomicU64::new(0),
             kept: AtomicPtr::new(null_mut()),
             present: AtomicU64::new(NOTHING),
-            allocated: AtomicU64::new(0),
             used: AtomicU64::new(0),
             lent_again: AtomicU64::new(0),
         }
@@ -66,7 +64,6 @@ impl Slot {
 
     /// Keeps the file that was noted here. Only for who has it.
     pub fn keep(&self, file: Box<File>) {
-        self.allocated.store(file.allocated, Relaxed);
         self.used.store(file.used, Relaxed);
         self.present.store(file.present | if file.is_exposed { EXPOSED } else { 0 }, Release);
         // Last, because who takes it says that nothing is kept any more.
@@ -90,10 +87,10 @@ impl Slot {
         (present != NOTHING && (present & EXPOSED != 0) == trusted).then_some(present & !EXPOSED)
     }
 
-    /// When the file that is kept here was given back, and its memory in bytes.
-    pub fn kept(&self) -> Option<(u64, u64)> {
+    /// When the file that is kept here was given back.
+    pub fn used(&self) -> Option<u64> {
         let is_kept = self.present.load(Acquire) != NOTHING;
-        is_kept.then(|| (self.used.load(Relaxed), self.allocated.load(Relaxed)))
+        is_kept.then(|| self.used.load(Relaxed))
     }
 
     /// In a child: closes the parent's master, if it is still open here, and forgets its file.

@@ -16,20 +16,34 @@ pub(crate) fn page_size() -> usize {
 /// Bytes in a huge page, 0 where the kernel has none.
 pub(crate) fn huge_page_size() -> u64 {
     static HUGE_PAGE_SIZE: OnceLock<u64> = OnceLock::new();
-    *HUGE_PAGE_SIZE.get_or_init(|| {
-        let size = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size");
-        size.ok().and_then(|size| size.trim().parse().ok()).unwrap_or(0)
-    })
+    let size = remembered(&HUGE_PAGE_SIZE, "hpage_pmd_size", |size| size.trim().parse().ok());
+    size.copied().unwrap_or(0)
 }
 
 /// The host's policy on huge pages for shared memory, `shmem_enabled`: the word that is chosen.
 pub(crate) fn shared_huge_pages() -> Option<&'static str> {
-    static POLICY: OnceLock<Option<String>> = OnceLock::new();
-    let policy = POLICY.get_or_init(|| {
-        let words = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/shmem_enabled").ok()?;
-        Some(words.split('[').nth(1)?.split(']').next()?.to_string())
-    });
-    policy.as_deref()
+    static POLICY: OnceLock<String> = OnceLock::new();
+    let policy =
+        remembered(&POLICY, "shmem_enabled", |words| Some(words.split('[').nth(1)?.split(']').next()?.to_string()));
+    policy.map(String::as_str)
+}
+
+/// What the kernel says about huge pages, asked once. That there is no such file is remembered too, as the default; that it
+/// could not be read just now, without a free descriptor perhaps, is not.
+fn remembered<T: Default + PartialEq>(
+    answer: &'static OnceLock<T>,
+    about: &str,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> Option<&'static T> {
+    if answer.get().is_none() {
+        let text = match std::fs::read_to_string(format!("/sys/kernel/mm/transparent_hugepage/{about}")) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(_) => return None,
+        };
+        let _ = answer.set(parse(&text).unwrap_or_default());
+    }
+    answer.get().filter(|value| **value != T::default())
 }
 
 /// Processor time that this thread has used, in nanoseconds. Unlike the time of day it does not pass while others run.

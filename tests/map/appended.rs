@@ -1,0 +1,248 @@
+//! Growth that is refused while another process appends to the same file: what it appends is never cut off. And what it puts in
+//! the place of a file that was created is never removed.
+//!
+//! The other process acts before the first system call of map_file, in the next run before the second, and so on. Not
+//! promised is what lies where the library goes on growing afterwards, because processes that grow one file at the same time
+//! must agree among themselves; what is appended between its last look at the size and setting it back; and, where fallocate
+//! is unknown, what is appended before it has set the size.
+
+use std::ffi::c_long;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+
+use crate::faults::conditions::*;
+use crate::faults::traced::{Call, Stop, in_traced_child};
+use crate::support::abi::*;
+use crate::support::fd::pattern;
+use crate::support::hosts;
+use crate::support::map::{map, page_size};
+
+/// One attempt to grow a file, which must be refused.
+struct Attempt<'a> {
+    path: &'a Path,
+    /// Bytes that the file has before.
+    old: usize,
+    options: MapOptions,
+    errno: i32,
+    /// RLIMIT_FSIZE of the one that grows it.
+    limit: Option<u64>,
+    /// A file that the other process removes before it appends, so that it has room to.
+    ballast: Option<&'a Path>,
+}
+
+/// The other process's part of one run.
+struct Append {
+    /// The file right after, and where in it the appended bytes begin.
+    file: Vec<u8>,
+    start: usize,
+    /// Whether the library has looked at the size since.
+    is_known: bool,
+    /// How far it has grown the file since, before it looked.
+    covered: u64,
+    /// Whether it has done nothing since.
+    is_last: bool,
+}
+
+/// In how many runs the library looked at the size after the append, and had to leave the file as it was then.
+#[derive(Default)]
+struct Kept {
+    /// The appended bytes began where the file ended before.
+    before_growth: usize,
+    /// They began where the library had grown the file to.
+    beyond_growth: usize,
+}
+
+impl Append {
+    fn new(path: &Path, bytes: &[u8]) -> Append {
+        let start = path.metadata().expect("stat").len() as usize;
+        let mut file = OpenOptions::new().append(true).open(path).expect("opened");
+        file.write_all(bytes).expect("appended");
+        Append { file: fs::read(path).expect("read"), start, is_known: false, covered: 0, is_last: true }
+    }
+
+    /// What the library does afterwards.
+    fn note(&mut self, call: Call, answer: i64, old: usize, has_fallocate: bool) {
+        let [_, second, third, fourth, ..] = call.arguments;
+        let is_next = std::mem::replace(&mut self.is_last, false);
+        if self.is_known || answer < 0 {
+            return;
+        }
+        self.covered = self.covered.max(match call.number {
+            libc::SYS_pwrite64 => fourth + answer as u64,
+            libc::SYS_fallocate if second == 0 => third + fourth,
+            // Without fallocate there is no growing that could not cut off.
+            libc::SYS_ftruncate if second > old as u64 && !has_fallocate => u64::MAX,
+            // After the look.
+            libc::SYS_ftruncate if is_next => u64::MAX,
+            _ => 0,
+        });
+        self.is_known = [libc::SYS_fstat, libc::SYS_newfstatat, libc::SYS_statx].contains(&call.number);
+    }
+
+    /// What must be in the file in the end.
+    fn check(&self, end: &[u8], old: usize, kept: &mut Kept, when: &str) {
+        assert!(end.starts_with(&pattern(old)), "the old bytes, {when}");
+        if self.covered == 0 {
+            assert!(end == self.file, "{} bytes and not {}, {when}", end.len(), self.file.len());
+            kept.before_growth += usize::from(self.is_known && self.start == old);
+            kept.beyond_growth += usize::from(self.is_known && self.start > old);
+        } else if self.covered < self.file.len() as u64 {
+            let from = self.start.max(self.covered as usize);
+            assert_eq!(end.len(), self.file.len(), "{when}");
+            assert!(end[from..] == self.file[from..], "what lies past {from}, {when}");
+        }
+    }
+}
+
+impl Attempt<'_> {
+    /// Makes it once for each moment in which another process can append these bytes.
+    fn at_each_moment(&self, bytes: &[u8]) -> Kept {
+        let mut kept = Kept::default();
+        for moment in 0.. {
+            fs::write(self.path, pattern(self.old)).expect("written");
+            if let Some(path) = self.ballast {
+                fs::write(path, [1; 64 << 10]).expect("written");
+            }
+            let (mut calls, mut has_fallocate, mut append, mut when) = (0, true, None, String::new());
+            let other_process = |stop: Stop| match stop {
+                Stop::Before(call) => {
+                    if calls == moment {
+                        if let Some(path) = self.ballast {
+                            fs::remove_file(path).expect("removed");
+                        }
+                        append = Some(Append::new(self.path, bytes));
+                        when = format!("appended before call {moment}, {call:?}");
+                    }
+                    calls += 1;
+                }
+                Stop::After(call, answer) => {
+                    let is_missing = [libc::EOPNOTSUPP, libc::ENOSYS].contains(&(-answer as i32));
+                    has_fallocate &= call.number != libc::SYS_fallocate || !is_missing;
+                    if let Some(append) = &mut append {
+                        append.note(call, answer, self.old, has_fallocate);
+                    }
+                }
+            };
+            in_traced_child(|| self.assert_refused(), other_process);
+            let end = fs::read(self.path).expect("read");
+            let Some(append) = append else {
+                assert!(end == pattern(self.old), "nobody appended: {} bytes", end.len());
+                break;
+            };
+            append.check(&end, self.old, &mut kept, &when);
+        }
+        kept
+    }
+
+    fn assert_refused(&self) {
+        let map = || map(self.path, &self.options);
+        let outcome = match self.limit {
+            Some(limit) => with_limit(libc::RLIMIT_FSIZE, limit, map),
+            None => map(),
+        };
+        let failure = outcome.expect_err("refused");
+        assert_eq!(failure.errno, self.errno, "{failure:?}");
+    }
+}
+
+/// An attempt with a file that ends within a page, and with one that ends with a page.
+fn attempts<'a>(path: &'a Path, file_size: u64, flags: u32, errno: i32) -> impl Iterator<Item = Attempt<'a>> {
+    let options = MapOptions { access: WRITE, flags: CREATE | flags, file_size, ..MapOptions::default() };
+    let olds = [5000, 2 * page_size()].into_iter();
+    olds.map(move |old| Attempt { path, old, options, errno, limit: None, ballast: None })
+}
+
+pub fn bytes_appended_before_growth_past_the_limit_stay() {
+    file_size_signal_kills();
+    let folder = tempfile::tempdir().expect("a folder");
+    for attempt in attempts(&folder.path().join("file"), 1 << 30, 0, libc::EFBIG) {
+        let kept = Attempt { limit: Some(1 << 20), ..attempt }.at_each_moment(b"appended");
+        assert!(kept.before_growth > 0 && kept.beyond_growth == 0);
+    }
+}
+
+pub fn bytes_appended_during_growth_on_a_full_file_system_stay() {
+    let (folder, _mounted) = small_file_system(1024);
+    let ballast = folder.path().join("ballast");
+    for attempt in attempts(&folder.path().join("file"), 2 << 20, 0, libc::ENOSPC) {
+        for length in [8, 20_000] {
+            let kept = Attempt { ballast: Some(&ballast), ..attempt }.at_each_moment(&pattern(length));
+            assert!(kept.before_growth > 0);
+        }
+    }
+}
+
+/// Where the file has grown by what had room when it ends.
+pub fn bytes_appended_during_growth_by_zeros_on_a_full_file_system_stay() {
+    hosts::refuse(libc::SYS_fallocate, libc::EOPNOTSUPP);
+    let (folder, _mounted) = small_file_system(1024);
+    let ballast = folder.path().join("ballast");
+    for attempt in attempts(&folder.path().join("file"), 2 << 20, 0, libc::ENOSPC) {
+        for length in [8, 20_000] {
+            let kept = Attempt { ballast: Some(&ballast), ..attempt }.at_each_moment(&pattern(length));
+            assert!(kept.before_growth > 0 && kept.beyond_growth > 0);
+        }
+    }
+}
+
+/// A few bytes, and more than the growth.
+fn stay_where_the_lock_is_refused() {
+    hosts::refuse(libc::SYS_mlock, libc::ENOMEM);
+    let folder = tempfile::tempdir().expect("a folder");
+    for flags in [LOCK, LOCK | NO_RESERVE] {
+        for attempt in attempts(&folder.path().join("file"), 200_000, flags, libc::ENOMEM) {
+            for length in [8, 300_000] {
+                let kept = attempt.at_each_moment(&pattern(length));
+                assert!(kept.before_growth > 0 && kept.beyond_growth > 0);
+            }
+        }
+    }
+}
+
+pub fn bytes_appended_during_growth_whose_map_is_refused_stay() {
+    stay_where_the_lock_is_refused();
+}
+
+pub fn bytes_appended_during_growth_without_fallocate_whose_map_is_refused_stay() {
+    hosts::refuse(libc::SYS_fallocate, libc::EOPNOTSUPP);
+    stay_where_the_lock_is_refused();
+}
+
+/// What unlink(3) asks the kernel.
+#[cfg(target_arch = "x86_64")]
+const UNLINK: c_long = libc::SYS_unlink;
+#[cfg(not(target_arch = "x86_64"))]
+const UNLINK: c_long = libc::SYS_unlinkat;
+
+/// What has the name by then is not what was created.
+pub fn a_name_that_another_process_takes_is_not_removed() {
+    hosts::refuse(libc::SYS_mlock, libc::ENOMEM);
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, other) = (&folder.path().join("file"), folder.path().join("other"));
+    let attempt = attempts(path, 200_000, LOCK, libc::ENOMEM).next().expect("an attempt");
+    for moment in 0.. {
+        fs::write(&other, pattern(3000)).expect("written");
+        let (mut calls, mut when) = (0, None);
+        in_traced_child(
+            || attempt.assert_refused(),
+            |stop| {
+                if let Stop::Before(call) = stop {
+                    if calls == moment {
+                        fs::rename(&other, path).expect("renamed");
+                        when = Some(call);
+                    }
+                    calls += 1;
+                }
+            },
+        );
+        let end = fs::read(path).ok();
+        match when {
+            None => return assert_eq!(end, None, "a file that was created is gone"),
+            // After the last look at the name.
+            Some(call) if call.number == UNLINK => {}
+            Some(call) => assert!(end == Some(pattern(3000)), "taken before call {moment}, {call:?}"),
+        }
+        let _ = fs::remove_file(path);
+    }
+}
