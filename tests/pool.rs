@@ -54,18 +54,14 @@ tests![
     trimming_and_counting_a_new_pool_do_nothing;
     alone:
     // again
-    one_size_is_lent_the_same_file_again,
-    every_order_of_sizes_shows_exactly_its_own_bytes,
     sizes_that_grow_and_shrink_a_little_share_a_file,
     a_lent_file_keeps_every_promise,
     inherit_clears_close_on_exec_for_this_scan_only,
-    any_sequence_of_scans_shows_each_its_own_bytes,
     an_answer_other_than_0_is_ecanceled_and_keeps_the_file,
     the_bytes_may_be_those_of_the_file_on_loan,
     // residue
     the_rest_of_the_last_page_reads_zero,
     stores_behind_the_end_are_never_seen_again,
-    bytes_written_behind_the_end_are_never_seen_again,
     space_reserved_behind_the_end_is_gone,
     a_file_that_a_callback_grows_shows_zeros,
     where_kept_pages_cannot_be_mapped_nothing_is_seen_either,
@@ -86,26 +82,15 @@ tests![
     sent_bytes_in_a_socket_stay_what_they_were,
     what_a_pipe_shows_that_was_spliced_from_a_description_of_its_own_is_not_promised,
     // vandals
-    callbacks_that_change_the_file_through_a_description_of_their_own_disturb_nobody,
-    a_mode_that_a_callback_sets_does_not_stay,
     an_owner_that_a_callback_sets_does_not_stay,
     what_is_changed_between_scans_does_not_stay,
     an_attribute_that_a_callback_sets_does_not_stay,
-    seals_cannot_be_added,
-    a_callback_may_close_the_number,
-    a_number_the_callback_gave_to_another_file_stays_that_file,
     a_number_the_callback_gave_back_as_a_new_description_is_closed,
     a_lock_that_a_callback_took_does_not_stay,
     memory_that_a_callback_added_is_not_kept_beyond_the_bound,
     // threads
-    scans_nest_with_one_pool,
-    threads_share_a_pool_and_never_mix,
     a_scan_does_not_wait_for_the_callback_of_another,
     what_one_thread_begins_another_may_end,
-    the_bound_holds_at_every_moment,
-    a_process_that_opens_everything_does_no_harm,
-    a_process_that_opens_everything_does_not_end_the_reuse,
-    programs_started_meanwhile_do_not_end_the_reuse,
     // forks
     a_child_has_an_empty_pool_and_closes_what_it_inherited,
     a_child_of_a_child_has_an_empty_pool,
@@ -113,14 +98,8 @@ tests![
     a_child_that_trims_or_destroys_does_not_disturb_its_parent,
     a_file_lent_before_a_fork_is_kept_by_neither_wrongly,
     a_child_made_in_a_callback_keeps_what_it_saw,
-    a_child_made_in_a_callback_may_return_from_the_scan,
-    a_child_made_in_a_callback_may_scan_and_return,
-    a_child_made_in_a_trusted_callback_may_return_from_the_scan,
-    forks_while_others_scan_never_lock_up,
     // bounds
     a_pool_of_0_bytes_keeps_nothing,
-    what_is_kept_stays_within_the_bound,
-    memory_in_use_is_what_is_counted,
     trim_drops_the_longest_unused_first,
     trim_to_more_than_is_kept_does_nothing,
     files_on_loan_are_not_trimmed,
@@ -129,35 +108,75 @@ tests![
     a_pool_may_be_destroyed_before_its_scans_end,
     a_destroyed_pool_keeps_nothing_more,
     pools_share_nothing,
-    pools_made_and_destroyed_leave_nothing,
     // trusted
     a_trusted_callback_is_lent_the_kept_file_itself,
-    a_trusted_scan_starts_at_offset_0_with_exact_bytes,
     a_trusted_callback_that_closes_the_number_does_no_harm,
     a_trusted_callback_that_gives_the_number_away_does_no_harm,
     a_file_lent_trusted_is_never_lent_untrusted,
     what_a_trusted_callback_changes_does_not_reach_untrusted_scans,
     a_trusted_callback_that_changes_the_size_does_no_harm,
-    trusted_scans_on_threads_never_mix,
     a_hundred_trusted_scans_at_once_all_work,
     // hosts
-    without_proc_every_scan_has_a_new_file,
     where_leases_are_refused_every_scan_has_a_new_file,
     without_memfd_every_scan_has_a_new_file,
     where_forks_cannot_be_seen_every_scan_has_a_new_file,
     without_direct_access_to_memory_files_files_are_lent_again,
     without_direct_access_whatever_the_kernel_says_scans_work,
-    what_goes_away_later_is_noticed,
     a_process_that_gives_up_its_rights_goes_on_scanning,
     // limits
     without_descriptors_it_is_emfile_and_the_pool_recovers,
     with_few_descriptors_it_works_or_is_emfile,
-    a_size_above_the_limit_is_efbig_and_no_signal,
-    without_address_space_scans_work,
     // cost
-    a_pooled_scan_allocates_nothing_but_its_handle,
     scans_in_great_number_hold_no_more_than_one,
 ];
+
+/// What takes long where the processor is emulated, and what needs a compiler, or a kernel on which no scan needs /proc (6.7).
+pub mod native {
+    use super::*;
+
+    tests![;
+        alone:
+        // again
+        one_size_is_lent_the_same_file_again,
+        every_order_of_sizes_shows_exactly_its_own_bytes,
+        any_sequence_of_scans_shows_each_its_own_bytes,
+        // residue
+        bytes_written_behind_the_end_are_never_seen_again,
+        // vandals
+        callbacks_that_change_the_file_through_a_description_of_their_own_disturb_nobody,
+        a_mode_that_a_callback_sets_does_not_stay,
+        seals_cannot_be_added,
+        a_callback_may_close_the_number,
+        a_number_the_callback_gave_to_another_file_stays_that_file,
+        // threads
+        scans_nest_with_one_pool,
+        threads_share_a_pool_and_never_mix,
+        the_bound_holds_at_every_moment,
+        a_process_that_opens_everything_does_no_harm,
+        a_process_that_opens_everything_does_not_end_the_reuse,
+        programs_started_meanwhile_do_not_end_the_reuse,
+        // forks
+        a_child_made_in_a_callback_may_return_from_the_scan,
+        a_child_made_in_a_callback_may_scan_and_return,
+        a_child_made_in_a_trusted_callback_may_return_from_the_scan,
+        forks_while_others_scan_never_lock_up,
+        // bounds
+        what_is_kept_stays_within_the_bound,
+        memory_in_use_is_what_is_counted,
+        pools_made_and_destroyed_leave_nothing,
+        // trusted
+        a_trusted_scan_starts_at_offset_0_with_exact_bytes,
+        trusted_scans_on_threads_never_mix,
+        // hosts
+        without_proc_every_scan_has_a_new_file,
+        what_goes_away_later_is_noticed,
+        // limits
+        a_size_above_the_limit_is_efbig_and_no_signal,
+        without_address_space_scans_work,
+        // cost
+        a_pooled_scan_allocates_nothing_but_its_handle,
+    ];
+}
 
 /// A bytefd_pool.
 pub struct Pool(*mut c_void);

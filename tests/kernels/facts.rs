@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-use crate::kernels::guest;
+use crate::kernels::guest::{self, release};
 use crate::pool::{Pool, check, open_again};
 use crate::support::abi::{AUTO, READ_ONLY, SEAL_CONTENT, WRITABLE};
 use crate::support::{fd, hosts};
@@ -14,20 +14,23 @@ use crate::tests;
 
 tests![
     the_guest_runs_the_kernel_it_was_given,
+    the_guest_gives_the_huge_pages_it_was_told_to,
     a_kernel_without_the_noexec_flag_gives_every_other_seal,
     every_reading_map_works_where_the_kernel_refuses_it_through_a_read_write_descriptor,
     a_lease_proves_who_holds_a_kept_file,
 ];
 
-/// The release in a guest of ours.
-fn release() -> Option<String> {
-    std::env::var(guest::RELEASE).ok()
-}
-
 fn the_guest_runs_the_kernel_it_was_given() {
     let running = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("/proc is mounted");
     if let Some(release) = release() {
         assert!(running.starts_with(&format!("{release}.")), "{running} is not {release}");
+    }
+}
+
+fn the_guest_gives_the_huge_pages_it_was_told_to() {
+    if let Some(policy) = guest::huge_pages() {
+        let words = std::fs::read_to_string(guest::SHMEM_ENABLED).expect("a kernel with huge pages");
+        assert!(words.contains(&format!("[{policy}]")), "{words} is not {policy}");
     }
 }
 
@@ -84,9 +87,9 @@ fn sealed(content: &[u8]) -> OwnedFd {
     fd
 }
 
-/// Seen on every kernel since 5.10. The groups of pools are too much work for a guest without help of the processor.
+/// Seen on every kernel since 5.10.
 fn a_lease_proves_who_holds_a_kept_file() {
-    let pool = Pool::new(1 << 20);
+    let pool = Pool::new(64 << 20);
     for round in 0..5 {
         let bytes = vec![round; 5000];
         pool.scan(&bytes, |fd| check(fd, &bytes));

@@ -1,8 +1,8 @@
 //! This program as the first and only program of a virtual machine: it mounts what tests expect, runs itself again for the
-//! portable groups, says how that ended, and turns the machine off.
+//! portable groups, once for each kind of host that the machine can be, says how that ended, and turns the machine off.
 
 use std::ffi::{CStr, CString};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 
 use crate::support;
 
@@ -10,29 +10,63 @@ use crate::support;
 /// that must be running.
 pub const RELEASE: &str = "BYTEFD_TEST_KERNEL";
 
-/// Groups that need neither compilers nor clients nor the repository.
-const GROUPS: &str = "wrap,reopen,scan,fill,map,faults,execution,kernel";
+/// Set for one run of the suite: what is chosen in `shmem_enabled`.
+const HUGE_PAGES: &str = "BYTEFD_TEST_HUGE_PAGES";
 
-/// What the last line begins with; the exit code of the suite follows.
-const CLOSING: &str = "BYTEFD GUEST: the suite ended with";
+/// The host's policy on huge pages for files in memory.
+pub const SHMEM_ENABLED: &str = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
+
+/// What runs, one after the other: the policy, and groups that need neither compilers nor clients nor the repository. All of
+/// them with the policy that kernels come with; with those that a host may choose instead, the groups that fill files.
+pub const RUNS: [(&str, &str); 5] = [
+    ("never", "wrap,reopen,scan,pool,fill,huge,collapse,map,faults,execution,kernel"),
+    ("within_size", "wrap,reopen,scan,fill,huge,kernel"),
+    ("always", "wrap,reopen,scan,fill,huge,kernel"),
+    ("force", "huge,kernel"),
+    ("deny", "huge,kernel"),
+];
+
+/// What the last line of a run begins with; the exit code of the suite follows.
+pub fn closing(policy: &str) -> String {
+    format!("BYTEFD GUEST: with shmem_enabled={policy} the suite ended with")
+}
+
+/// The release in a guest of ours.
+pub fn release() -> Option<String> {
+    std::env::var(RELEASE).ok()
+}
+
+/// The policy on huge pages in a guest of ours.
+pub fn huge_pages() -> Option<String> {
+    std::env::var(HUGE_PAGES).ok()
+}
 
 /// 5.10 waits for entropy, of which an idle machine has little, unless it trusts the processor.
 pub fn command_line(release: &str) -> String {
     format!("console=ttyS0 quiet loglevel=1 panic=-1 random.trust_cpu=on {RELEASE}={release}")
 }
 
-/// How many tests passed, or what is wrong with what came over the serial line.
+/// How many tests passed in all runs, or what is wrong with what came over the serial line.
 pub fn passed(console: &str) -> Result<usize, String> {
-    let line = |start| console.lines().rev().find_map(|line| line.trim().strip_prefix(start));
-    let ended = line(CLOSING).ok_or("the guest did not come to its end")?.trim();
-    if ended != "0" {
-        return Err(format!("the suite failed in the guest: {ended}"));
+    let (mut total, mut rest) = (0, console);
+    for (policy, groups) in RUNS {
+        let with = format!("with shmem_enabled={policy}");
+        let (said, after) =
+            rest.split_once(&closing(policy)).ok_or(format!("the guest did not come to its end {with}"))?;
+        let (code, after) = after.split_once('\n').unwrap_or((after, ""));
+        if code.trim() != "0" {
+            return Err(format!("the suite failed in the guest {with}: {}", code.trim()));
+        }
+        let result = said.lines().rev().find_map(|line| line.trim().strip_prefix("test result: ok. "));
+        let result = result.ok_or(format!("the guest reports no result {with}"))?;
+        let count = result.split_whitespace().next().and_then(|count| count.parse::<usize>().ok());
+        total += count.ok_or(format!("the guest reports no count {with}: {result}"))?;
+        if let Some(group) = groups.split(',').find(|group| !said.contains(&format!("test {group}::"))) {
+            return Err(format!("no test of the group {group} ran in the guest {with}"));
+        }
+        rest = after;
     }
-    let result = line("test result: ok. ").ok_or("the guest reports no result")?;
-    match result.split_whitespace().next().and_then(|count| count.parse().ok()) {
-        None | Some(0) => Err(format!("no test ran in the guest: {result}")),
-        Some(count) => Ok(count),
-    }
+    Ok(total)
 }
 
 /// Whether this is the first program of such a guest.
@@ -51,13 +85,12 @@ pub fn init() -> ! {
     std::fs::create_dir_all("/mnt").expect("a folder");
     // The kernel's own name for a script that it was given as a descriptor.
     std::os::unix::fs::symlink("/proc/self/fd", "/dev/fd").expect("a link");
-    let program = std::env::current_exe().expect("this program's path");
-    // The console is a terminal, but the result is read by a program.
-    let mut suite = Command::new(program);
-    suite.args(["--color", "never"]).env(support::GROUPS, GROUPS).env("PATH", "/bin").env("RUST_BACKTRACE", "0");
-    match suite.status().map(|status| status.code()) {
-        Ok(Some(code)) => println!("{CLOSING} {code}"),
-        other => println!("{CLOSING} {other:?}"),
+    for (policy, groups) in RUNS {
+        std::fs::write(SHMEM_ENABLED, policy).expect("a kernel with huge pages");
+        match run(policy, groups).map(|status| status.code()) {
+            Ok(Some(code)) => println!("{} {code}", closing(policy)),
+            other => println!("{} {other:?}", closing(policy)),
+        }
     }
     // SAFETY: neither touches memory. Without tcdrain the last line may not have left the machine.
     unsafe {
@@ -65,6 +98,14 @@ pub fn init() -> ! {
         libc::reboot(libc::RB_POWER_OFF);
     }
     unreachable!("the machine is off");
+}
+
+/// Runs the groups of the suite to their end.
+fn run(policy: &str, groups: &str) -> std::io::Result<ExitStatus> {
+    let mut suite = Command::new(std::env::current_exe().expect("this program's path"));
+    // The console is a terminal, but the result is read by a program.
+    suite.args(["--color", "never"]).env(support::GROUPS, groups).env(HUGE_PAGES, policy);
+    suite.env("PATH", "/bin").env("RUST_BACKTRACE", "0").status()
 }
 
 /// Mounts a new file system of this kind, writable for everybody where that makes sense.
