@@ -157,11 +157,7 @@ fn extend(fd: BorrowedFd<'_>, size: u64) -> sys::Result<()> {
     loop {
         match file::fallocate(fd, 0, size - 1, 1) {
             Err(Errno(libc::EINTR)) => {}
-            // Where there is only ftruncate, at least nothing is cut off that can be seen.
-            Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS)) if file::fstat(fd)?.size < size => {
-                return file::ftruncate(fd, size);
-            }
-            Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS)) => return Ok(()),
+            Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS)) => return file::ftruncate(fd, size),
             result => return result,
         }
     }
