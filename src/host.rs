@@ -68,7 +68,7 @@ pub fn report() -> Result<String> {
         (true, false) => {
             "files are kept: the kernel proves by leases who holds one; without O_DIRECT (before 6.6), so splice refers to their pages"
         }
-        (false, _) => "nothing is kept: no memfd, no /proc, or leases are refused",
+        (false, _) => "nothing is kept: no memfd, no /proc, leases are refused, or a limit forbade trying",
     };
 
     let mut text = String::new();

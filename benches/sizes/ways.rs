@@ -60,7 +60,7 @@ fn usual_recipe(bytes: &[u8]) {
     }
 }
 
-fn plain_memfd(bytes: &[u8]) {
+pub fn plain_memfd(bytes: &[u8]) {
     // SAFETY: a valid name; the descriptor is ours.
     unsafe {
         let fd = check(libc::memfd_create(c"bench".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING)) as c_int;

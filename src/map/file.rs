@@ -71,8 +71,7 @@ impl<'a> File<'a> {
         // clears in one step.
         let page_end = size.min(old.next_multiple_of(sys::page_size() as u64));
         write_zeros(fd, old, page_end, &mut self.reached).context("write", asked)?;
-        extend(fd, size).context("extend", asked)?;
-        self.reached = size;
+        extend(fd, size, &mut self.reached).context("extend", asked)?;
         Ok(())
     }
 }
@@ -152,14 +151,17 @@ fn reserve(fd: BorrowedFd<'_>, old: u64, new: u64, reached: &mut u64) -> sys::Re
     Ok(())
 }
 
-/// Sets the size to at least `size`. ftruncate could cut off what somebody else has added by now; fallocate never shrinks.
-fn extend(fd: BorrowedFd<'_>, size: u64) -> sys::Result<()> {
+/// Sets the size to at least `size`. ftruncate could cut off what somebody else has added by now; fallocate and pwrite never
+/// shrink.
+fn extend(fd: BorrowedFd<'_>, size: u64, reached: &mut u64) -> sys::Result<()> {
     loop {
         match file::fallocate(fd, 0, size - 1, 1) {
-            Err(Errno(libc::EINTR)) => {}
-            Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS)) => return file::ftruncate(fd, size),
-            result => return result,
+            Ok(()) => *reached = size,
+            Err(Errno(libc::EINTR)) => continue,
+            Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS)) => return write_zeros(fd, size - 1, size, reached),
+            Err(errno) => return Err(errno),
         }
+        return Ok(());
     }
 }
 

@@ -6,6 +6,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{Result, check, last_errno};
+use crate::error::Errno;
 
 /// A mapped range of whole pages, unmapped on drop.
 #[derive(Debug)]
@@ -65,10 +66,18 @@ impl Mapping {
         if placed == libc::MAP_FAILED {
             return Err(last_errno());
         }
-        // SAFETY: mapped just now, and the file has the page. Linux 6.1 answers EINVAL where no page was looked at.
-        unsafe { start.cast::<u8>().read_volatile() };
         // SAFETY: the pages are ours; collapsing changes none of their bytes.
-        check(unsafe { libc::madvise(start, length, libc::MADV_COLLAPSE) }).map(drop)
+        let collapse = || check(unsafe { libc::madvise(start, length, libc::MADV_COLLAPSE) }).map(drop);
+        match collapse() {
+            // Linux 6.1 answers so where no page was looked at. Elsewhere a look is a page table, which the other processors
+            // would have to hear of when the huge page replaces it.
+            Err(Errno(libc::EINVAL)) => {
+                // SAFETY: mapped just now, and the file has the page.
+                unsafe { start.cast::<u8>().read_volatile() };
+                collapse()
+            }
+            collapsed => collapsed,
+        }
     }
 
     /// The first byte of the range.

@@ -3,8 +3,7 @@
 //!
 //! The other process acts before the first system call of map_file, in the next run before the second, and so on. Not
 //! promised is what lies where the library goes on growing afterwards, because processes that grow one file at the same time
-//! must agree among themselves; what is appended between its last look at the size and setting it back; and, where fallocate
-//! is unknown, what is appended before it has set the size.
+//! must agree among themselves; and what is appended between its last look at the size and setting it back.
 
 use std::ffi::c_long;
 use std::fs::{self, OpenOptions};
@@ -62,7 +61,7 @@ impl Append {
     }
 
     /// What the library does afterwards.
-    fn note(&mut self, call: Call, answer: i64, old: usize, has_fallocate: bool) {
+    fn note(&mut self, call: Call, answer: i64) {
         let [_, second, third, fourth, ..] = call.arguments;
         let is_next = std::mem::replace(&mut self.is_last, false);
         if self.is_known || answer < 0 {
@@ -71,8 +70,6 @@ impl Append {
         self.covered = self.covered.max(match call.number {
             libc::SYS_pwrite64 => fourth + answer as u64,
             libc::SYS_fallocate if second == 0 => third + fourth,
-            // Without fallocate there is no growing that could not cut off.
-            libc::SYS_ftruncate if second > old as u64 && !has_fallocate => u64::MAX,
             // After the look.
             libc::SYS_ftruncate if is_next => u64::MAX,
             _ => 0,
@@ -104,7 +101,7 @@ impl Attempt<'_> {
             if let Some(path) = self.ballast {
                 fs::write(path, [1; 64 << 10]).expect("written");
             }
-            let (mut calls, mut has_fallocate, mut append, mut when) = (0, true, None, String::new());
+            let (mut calls, mut append, mut when) = (0, None, String::new());
             let other_process = |stop: Stop| match stop {
                 Stop::Before(call) => {
                     if calls == moment {
@@ -117,10 +114,8 @@ impl Attempt<'_> {
                     calls += 1;
                 }
                 Stop::After(call, answer) => {
-                    let is_missing = [libc::EOPNOTSUPP, libc::ENOSYS].contains(&(-answer as i32));
-                    has_fallocate &= call.number != libc::SYS_fallocate || !is_missing;
                     if let Some(append) = &mut append {
-                        append.note(call, answer, self.old, has_fallocate);
+                        append.note(call, answer);
                     }
                 }
             };
