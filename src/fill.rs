@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use crate::error::{Context, Errno, Error, Result};
 use crate::sys;
-use crate::sys::memory::Mapping;
+use crate::sys::mapping::Mapping;
 
 /// Segments that go to the kernel in one call. Few enough to be copied on the stack, many enough that the
 /// call's own cost is lost in the work.
@@ -63,6 +63,42 @@ pub(crate) fn append(file: BorrowedFd<'_>, bytes: &[u8], offset: u64) -> Result<
     let segments = [IoSlice::new(bytes)];
     let end = offset + bytes.len() as u64;
     Source { segments: &segments, skip: 0, written: offset, total: end }.write_until(file, end)
+}
+
+/// Makes sure that `from..to` of a file has space, fallocate(2); its size stays as it is.
+pub(crate) fn reserve(file: BorrowedFd<'_>, from: u64, to: u64) -> sys::Result<()> {
+    let mut step = to - from;
+    let mut offset = from;
+    while offset < to {
+        match sys::file::fallocate(file, libc::FALLOC_FL_KEEP_SIZE, offset, step.min(to - offset)) {
+            Ok(()) => offset += step.min(to - offset),
+            // On tmpfs a signal interrupts the call and undoes its work: less at a time, until it comes through.
+            Err(Errno(libc::EINTR)) => step = (step / 2).max(sys::page_size() as u64),
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+/// Makes the pages of `from..to` of a memory file exist, which has that size and nothing there yet: huge ones where that pays.
+pub(crate) fn allocate(file: BorrowedFd<'_>, from: u64, to: u64) -> sys::Result<()> {
+    let extent = sys::huge_page_size();
+    let mut at = from;
+    if extent > 0 && way() == Way::Collapse && to - from >= worth_an_extent(extent) {
+        let place = Place::new(extent as usize)?;
+        at = to.min(from.next_multiple_of(extent));
+        reserve(file, from, at)?;
+        while to - at >= worth_an_extent(extent) {
+            // A wholly empty extent is EINVAL: there must be a page to collapse.
+            reserve(file, at, at + 1)?;
+            let end = to.min(at + extent);
+            if place.collapse(file, at).is_err() {
+                reserve(file, at, end)?;
+            }
+            at = end;
+        }
+    }
+    reserve(file, at, to)
 }
 
 /// The fewest bytes for which a huge page pays. An extent that is to be half empty takes as long to zero as a full one:
@@ -216,7 +252,7 @@ struct Place {
 
 impl Place {
     fn new(extent: usize) -> sys::Result<Place> {
-        let reservation = Mapping::reservation(2 * extent)?;
+        let reservation = Mapping::reservation(2 * extent, sys::page_size(), sys::page_size())?;
         let at = reservation.base().as_ptr().addr().next_multiple_of(extent) - reservation.base().as_ptr().addr();
         Ok(Place { reservation, at, extent })
     }

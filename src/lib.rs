@@ -23,7 +23,7 @@ mod wrap;
 
 pub use backend::Backend;
 pub use error::{Error, Result};
-pub use map::{Access, Flush, Map, MapOptions};
+pub use map::{Access, Advice, Flush, Map, MapOptions, MapWriter, Protection};
 pub use pool::{Pool, PoolCounts};
 pub use scan::{Scan, scan};
 pub use wrap::{WrapOptions, path, reopen, wrap};

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use crate::backend::{self, Backend, Execution};
 use crate::error::{Context, Errno, Error, Result};
+use crate::sys::mapping::{Content, Manner, Mapping};
 use crate::{fill, sys};
 
 /// Most bytes in a file's name. The kernel would take 249 for a memfd; the rest is for our additions elsewhere.
@@ -381,6 +382,14 @@ struct Plan<'a> {
     seals: libc::c_int,
 }
 
+/// A description of a sealed memory file that is as [`wrap`] gives it: `None` if `file`, now at offset 0, is one.
+pub(crate) fn as_sealed(file: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
+    if !maps_sealed_file(file) {
+        return reopen(file).map(Some);
+    }
+    sys::file::rewind(file).context("lseek", || "the sealed memory").map(|()| None)
+}
+
 /// Whether this kernel maps a write-sealed file shared and read-only through a read-write descriptor. Those before
 /// 6.7 (and its backports) say EPERM; a description opened read-only maps everywhere. Tried once on the first sealed
 /// file; an answer that proves nothing is not remembered.
@@ -391,7 +400,8 @@ pub(crate) fn maps_sealed_file(file: BorrowedFd<'_>) -> bool {
     static ANSWER: AtomicU8 = AtomicU8::new(UNKNOWN);
 
     if ANSWER.load(Relaxed) == UNKNOWN {
-        match sys::memory::Mapping::of_file(file, 0, 1, libc::PROT_READ, libc::MAP_SHARED) {
+        let manner = Manner { protection: libc::PROT_READ, flags: libc::MAP_SHARED };
+        match Mapping::new(1, Content::File(file, 0), manner) {
             Ok(_) => ANSWER.store(YES, Relaxed),
             Err(Errno(libc::EPERM)) => ANSWER.store(NO, Relaxed),
             Err(_) => {}

@@ -1,33 +1,52 @@
-//! From a path to an open file that can be mapped: the right kind, created and grown as asked.
+//! From a path or descriptor to an open file that can be mapped: the right kind, created if asked.
 
-use std::ffi::CString;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ffi::{CString, c_int};
+use std::fmt::{Display, Formatter};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::options::{Access, MapOptions};
 use crate::error::{Context, Errno, Error, Result};
-use crate::sys::file::{self, Stat};
-use crate::{fill, sys};
+use crate::sys::file::{self, Identity, Stat};
 
-/// An open file, made ready. Dropped without [`File::keep`] it undoes what was done to the file system.
+/// An open file that can be mapped.
 pub(super) struct File<'a> {
-    pub path: &'a Path,
+    pub name: Name<'a>,
+    pub fd: OwnedFd,
     /// Bytes in the file.
     pub size: u64,
-    c_path: CString,
-    fd: OwnedFd,
-    undo: Undo,
-    /// The size that growing has given the file so far.
-    reached: u64,
+    /// `None` if it was there before.
+    pub created: Option<Created>,
 }
 
-/// What failure makes undone.
+/// A file that was created here. Dropped without [`Created::keep`] it is removed again.
+pub(super) struct Created {
+    /// `None` if it is to stay.
+    path: Option<CString>,
+    identity: Identity,
+}
+
+/// What errors call a file.
 #[derive(Clone, Copy)]
-enum Undo {
-    Nothing,
-    Creating,
-    GrowingFrom(u64),
+pub(super) enum Name<'a> {
+    Path(&'a Path),
+    Descriptor(c_int),
+    /// The file of a map.
+    Kept,
+    /// Memory without a name.
+    Memory,
+}
+
+impl Display for Name<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Name::Path(path) => path.display().fmt(f),
+            Name::Descriptor(fd) => write!(f, "descriptor {fd}"),
+            Name::Kept => f.write_str("the map's file"),
+            Name::Memory => f.write_str("memory"),
+        }
+    }
 }
 
 impl<'a> File<'a> {
@@ -35,71 +54,45 @@ impl<'a> File<'a> {
     pub fn open(path: &'a Path, options: &MapOptions) -> Result<File<'a>> {
         let c_path = CString::new(path.as_os_str().as_bytes())
             .map_err(|_| Error::new("path", libc::EINVAL, format_args!("{path:?} holds a NUL byte")))?;
-        let (fd, undo) = open(&c_path, path, options)?;
-        let mut file = File { path, size: 0, c_path, fd, undo, reached: 0 };
+        let (fd, is_new) = open(&c_path, path, options)?;
+        let name = Name::Path(path);
         // Again, now on what was really opened.
-        let stat = file::fstat(file.fd()).context("fstat", || path.display())?;
-        check_kind(&stat, path)?;
-        file.size = stat.size;
-        Ok(file)
+        let stat = file::fstat(fd.as_fd()).context("fstat", || name)?;
+        check_kind(&stat, name)?;
+        let created = is_new.then(|| Created { path: Some(c_path), identity: stat.identity });
+        Ok(File { name, fd, size: stat.size, created })
     }
 
-    pub fn fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+    /// The file behind a descriptor, which stays the caller's.
+    pub fn behind(fd: BorrowedFd<'_>) -> Result<File<'static>> {
+        let name = Name::Descriptor(fd.as_raw_fd());
+        let stat = file::fstat(fd).context("fstat", || name)?;
+        check_kind(&stat, name)?;
+        let fd = file::duplicate(fd).context("fcntl F_DUPFD", || name)?;
+        Ok(File { name, fd, size: stat.size, created: None })
     }
+}
 
-    /// All went well: what was done stays.
+impl Created {
+    /// All went well: it stays.
     pub fn keep(mut self) {
-        self.undo = Undo::Nothing;
-    }
-
-    /// Makes the file larger, with zeros, and reserves the space unless told otherwise.
-    pub fn grow(&mut self, size: u64, no_reserve: bool) -> Result<()> {
-        fill::check_size_limit(size)?;
-        let old = self.size;
-        if let Undo::Nothing = self.undo {
-            self.undo = Undo::GrowingFrom(old);
-        }
-        self.reached = old;
-        self.size = size;
-        let asked = || format!("{} from {old} to {size} bytes", self.path.display());
-        let fd = self.fd.as_fd();
-        if !no_reserve {
-            reserve(fd, old, size, &mut self.reached).context("fallocate", asked)?;
-        }
-        // What somebody stored past the end in the last page would become content by growing. Writing zeros there grows and
-        // clears in one step.
-        let page_end = size.min(old.next_multiple_of(sys::page_size() as u64));
-        write_zeros(fd, old, page_end, &mut self.reached).context("write", asked)?;
-        extend(fd, size, &mut self.reached).context("extend", asked)?;
-        Ok(())
+        self.path = None;
     }
 }
 
-impl Drop for File<'_> {
+impl Drop for Created {
     fn drop(&mut self) {
-        match self.undo {
-            Undo::Nothing => {}
-            Undo::Creating => {
-                // Only if the name still stands for the file that was created here.
-                let ours = file::fstat(self.fd()).map(|stat| stat.identity);
-                if ours.is_ok() && file::stat(&self.c_path).map(|stat| stat.identity) == ours {
-                    let _ = file::unlink(&self.c_path);
-                }
-            }
-            Undo::GrowingFrom(old) => {
-                // Also gives back what was reserved past the end; a full disk would stay full otherwise. A file whose size
-                // somebody else has changed meanwhile is theirs.
-                if file::fstat(self.fd()).is_ok_and(|stat| stat.size == self.reached) {
-                    let _ = file::ftruncate(self.fd(), old);
-                }
-            }
+        // Only if the name still stands for the file that was created here.
+        if let Some(path) = &self.path
+            && file::stat(path).is_ok_and(|stat| stat.identity == self.identity)
+        {
+            let _ = file::unlink(path);
         }
     }
 }
 
-/// The descriptor, and how to undo it.
-fn open(c_path: &CString, path: &Path, options: &MapOptions) -> Result<(OwnedFd, Undo)> {
+/// The descriptor, and whether the file is new.
+fn open(c_path: &CString, path: &Path, options: &MapOptions) -> Result<(OwnedFd, bool)> {
     let access = if options.access == Access::Write { libc::O_RDWR } else { libc::O_RDONLY };
     // A FIFO does not block, whatever happens between stat and open.
     let flags = access | libc::O_NONBLOCK;
@@ -107,73 +100,30 @@ fn open(c_path: &CString, path: &Path, options: &MapOptions) -> Result<(OwnedFd,
         let mode = if options.mode == 0 { 0o600 } else { options.mode };
         match file::open(c_path, flags | libc::O_CREAT | libc::O_EXCL, mode) {
             Err(Errno(libc::EEXIST)) => {}
-            created => return created.map(|fd| (fd, Undo::Creating)).context("create", || path.display()),
+            created => return created.map(|fd| (fd, true)).context("create", || path.display()),
         }
     }
     // Opening a FIFO would wake its writers and opening a device may move it: look before.
-    check_kind(&file::stat(c_path).context("stat", || path.display())?, path)?;
+    check_kind(&file::stat(c_path).context("stat", || path.display())?, Name::Path(path))?;
     let opened = match file::open(c_path, flags, 0) {
         // Somebody has a lease on the file, and not to block means not to wait for it: wait, on what surely is no FIFO.
         Err(Errno(libc::EAGAIN)) => open_and_wait(c_path, access, path)?,
         opened => opened.context("open", || path.display())?,
     };
-    Ok((opened, Undo::Nothing))
+    Ok((opened, false))
 }
 
 fn open_and_wait(c_path: &CString, access: libc::c_int, path: &Path) -> Result<OwnedFd> {
     let place = file::open(c_path, libc::O_PATH, 0).context("open", || path.display())?;
-    check_kind(&file::fstat(place.as_fd()).context("fstat", || path.display())?, path)?;
+    check_kind(&file::fstat(place.as_fd()).context("fstat", || path.display())?, Name::Path(path))?;
     file::reopen(place.as_fd(), access).context("open", || path.display())
 }
 
-fn check_kind(stat: &Stat, path: &Path) -> Result<()> {
+fn check_kind(stat: &Stat, name: Name<'_>) -> Result<()> {
     if stat.is_regular() {
         return Ok(());
     }
     let errno = if stat.mode & libc::S_IFMT == libc::S_IFDIR { libc::EISDIR } else { libc::ENODEV };
-    let message = format_args!("{} is {}; only regular files can be mapped", path.display(), stat.kind());
+    let message = format_args!("{name} is {}; only regular files can be mapped", stat.kind());
     Err(Error::new("file type", errno, message))
-}
-
-/// Makes sure that `old..new` has space. `fallocate` where the file system knows it, zeros elsewhere, which grow the file.
-fn reserve(fd: BorrowedFd<'_>, old: u64, new: u64, reached: &mut u64) -> sys::Result<()> {
-    let mut step = new - old;
-    let mut offset = old;
-    while offset < new {
-        match file::fallocate(fd, libc::FALLOC_FL_KEEP_SIZE, offset, step.min(new - offset)) {
-            Ok(()) => offset += step.min(new - offset),
-            // On tmpfs a signal interrupts the call and undoes its work: less at a time, until it comes through.
-            Err(Errno(libc::EINTR)) => step = (step / 2).max(sys::page_size() as u64),
-            Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS)) => return write_zeros(fd, offset, new, reached),
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(())
-}
-
-/// Sets the size to at least `size`. ftruncate could cut off what somebody else has added by now; fallocate and pwrite never
-/// shrink.
-fn extend(fd: BorrowedFd<'_>, size: u64, reached: &mut u64) -> sys::Result<()> {
-    loop {
-        match file::fallocate(fd, 0, size - 1, 1) {
-            Ok(()) => *reached = size,
-            Err(Errno(libc::EINTR)) => continue,
-            Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS)) => return write_zeros(fd, size - 1, size, reached),
-            Err(errno) => return Err(errno),
-        }
-        return Ok(());
-    }
-}
-
-fn write_zeros(fd: BorrowedFd<'_>, mut offset: u64, end: u64, reached: &mut u64) -> sys::Result<()> {
-    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
-    while offset < end {
-        let length = (end - offset).min(ZEROS.len() as u64) as usize;
-        match file::pwrite(fd, &ZEROS[..length], offset)? {
-            0 => return Err(Errno(libc::EIO)),
-            written => offset += written as u64,
-        }
-        *reached = offset.max(*reached);
-    }
-    Ok(())
 }

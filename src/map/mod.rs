@@ -1,118 +1,28 @@
-//! A file as bytes.
+//! A file or memory as bytes.
 
 mod file;
+mod growth;
 mod options;
+mod range;
+mod resize;
+mod seal;
+mod source;
+mod writer;
 
 pub use options::{Access, MapOptions};
+pub use range::{Advice, Flush, Protection};
+pub use writer::MapWriter;
 
-use std::ops::{Bound, RangeBounds};
-use std::path::Path;
+use std::ops::{Bound, Range, RangeBounds};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 
-use file::File;
+use crate::error::{Context, Error, Result};
+use crate::sys::guard::Guard;
+use crate::sys::mapping::Mapping;
+use crate::sys::{self, copy};
 
-use crate::error::{Context, Errno, Error, Result};
-use crate::sys;
-use crate::sys::memory::Mapping;
-
-/// How [`Map::flush`] writes back.
-///
-/// ```
-/// # let dir = tempfile::tempdir().unwrap();
-/// # let path = dir.path().join("log");
-/// use bytefd::{Access, Flush, MapOptions};
-/// let map = MapOptions::new().access(Access::Write).create(true).file_size(4096).open(&path)?;
-/// map.flush(100..200, Flush::Async)?;
-/// # Ok::<(), bytefd::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Flush {
-    /// Returns when the bytes are on the storage, `MS_SYNC`.
-    #[default]
-    Sync,
-    /// Schedules the writing and returns, `MS_ASYNC`. (On Linux a shared map is written back in time anyway.)
-    Async,
-}
-
-impl MapOptions {
-    /// Maps the file at `path`. No descriptor stays open. A file of 0 bytes gives a map of 0 bytes.
-    ///
-    /// ```
-    /// let map = bytefd::MapOptions::new().open("/etc/passwd")?;
-    /// # Ok::<(), bytefd::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// `ENXIO` for a range that is not all in the file; `EISDIR` for a directory and `ENODEV` for anything else that
-    /// is not a regular file, or whose content cannot be mapped (/proc, /sys); `EFBIG` and `ENOSPC` when it cannot
-    /// grow; `EINVAL` for options that contradict each other; open(2)'s and mmap(2)'s own. On failure a file that was
-    /// created is gone again, and one that was to grow has its old size.
-    pub fn open(&self, path: impl AsRef<Path>) -> Result<Map> {
-        self.check()?;
-        let path = path.as_ref();
-        let mut file = File::open(path, self)?;
-        let size = file.size.max(self.file_size);
-        let length = self.length_in(size, path)?;
-        if length == 0 || size > file.size {
-            // Before a file is changed, and where there is nothing to map: files of /proc and /sys say they have 0 bytes, and
-            // have content all the same; as an empty map they would be a lie.
-            self.mapping(&file, 0, 1, 0)?;
-        }
-        if size > file.size {
-            file.grow(size, self.no_reserve)?;
-        }
-        let map = self.map(&file, length)?;
-        file.keep();
-        Ok(map)
-    }
-
-    /// mmap(2) with the protection and sharing of these options; `offset` is a multiple of the page size.
-    fn mapping(&self, file: &File<'_>, offset: u64, length: usize, flags: libc::c_int) -> Result<Mapping> {
-        let path = file.path.display();
-        match Mapping::of_file(file.fd(), offset, length, self.protection(), self.sharing() | flags) {
-            Err(Errno(libc::EIO | libc::ENODEV)) => {
-                let message = format_args!("{path} cannot be mapped, only read and written (as in /proc)");
-                Err(Error::new("mmap", libc::ENODEV, message))
-            }
-            result => result.context("mmap", || format!("bytes {offset}..{} of {path}", offset + length as u64)),
-        }
-    }
-
-    fn protection(&self) -> libc::c_int {
-        libc::PROT_READ
-            | if self.access == Access::Read { 0 } else { libc::PROT_WRITE }
-            | if self.execute { libc::PROT_EXEC } else { 0 }
-    }
-
-    fn sharing(&self) -> libc::c_int {
-        if self.access == Access::Private { libc::MAP_PRIVATE } else { libc::MAP_SHARED }
-    }
-
-    fn map(&self, file: &File<'_>, length: usize) -> Result<Map> {
-        let access = self.access;
-        if length == 0 {
-            // A real address: collectors that look at pointers (Go's) stop at one that cannot be.
-            static NOTHING: u8 = 0;
-            return Ok(Map { data: NonNull::from(&NOTHING), length, head: 0, mapping: None, access });
-        }
-        let flags =
-            if self.populate { libc::MAP_POPULATE } else { 0 } | if self.no_reserve { libc::MAP_NORESERVE } else { 0 };
-        let head = (self.offset % sys::page_size() as u64) as usize;
-        let mapping = self.mapping(file, self.offset - head as u64, head + length, flags)?;
-        let asked = || format!("bytes {}..{}", self.offset, self.offset + length as u64);
-        if self.lock {
-            mapping.lock().context("mlock", asked)?;
-        }
-        if self.no_fork {
-            mapping.do_not_fork().context("madvise", asked)?;
-        }
-        // SAFETY: `head` is less than a page, and the mapping has `head + length` bytes.
-        let data = unsafe { mapping.base().add(head) };
-        Ok(Map { data, length, head, mapping: Some(mapping), access })
-    }
-}
-
-/// Bytes of a file in memory, unmapped on drop. May be used from several threads at once.
+/// Bytes of a file, or memory without one; unmapped on drop. May be used from several threads at once.
 ///
 /// The bytes are not handed out as a safe slice, because whoever can write the file can change them, and whoever can
 /// truncate it makes access to them a SIGBUS.
@@ -130,13 +40,30 @@ impl MapOptions {
 /// ```
 #[derive(Debug)]
 pub struct Map {
+    /// First, so that it ends before what it guards.
+    guard: Option<Guard>,
     data: NonNull<u8>,
     length: usize,
     /// Bytes in the mapping before `data`, because mappings start at page boundaries.
     head: usize,
-    /// `None` when the map is empty.
+    /// `None` when the map is empty and no address space is kept for it.
     mapping: Option<Mapping>,
-    access: Access,
+    backing: Backing,
+    /// As it was asked for; what grows is treated the same.
+    options: MapOptions,
+}
+
+/// What lies behind a map, as far as it is kept.
+#[derive(Debug)]
+enum Backing {
+    /// A file that the map does not change, or memory that was sealed.
+    None,
+    /// A file.
+    File(OwnedFd),
+    /// A memory file without a name.
+    Shared(OwnedFd),
+    /// Memory without a file.
+    Private,
 }
 
 // SAFETY: a map is an address range of the process and belongs to no thread. Its methods that give access to bytes
@@ -146,8 +73,37 @@ unsafe impl Send for Map {}
 unsafe impl Sync for Map {}
 
 impl Map {
+    fn new(
+        backing: Backing,
+        mapping: Option<Mapping>,
+        head: usize,
+        length: usize,
+        options: MapOptions,
+    ) -> Result<Map> {
+        let mut map = Map { data: NOWHERE, length, head, mapping, backing, options, guard: None };
+        map.settle()?;
+        Ok(map)
+    }
+
+    /// The mapping is new, or another, or elsewhere.
+    fn settle(&mut self) -> Result<()> {
+        self.data = match &self.mapping {
+            None => NOWHERE,
+            // SAFETY: `head` is less than a page, and a mapping has one at least.
+            Some(mapping) => unsafe { mapping.base().add(self.head) },
+        };
+        let Some(mapping) = self.mapping.as_ref().filter(|_| self.options.guard) else { return Ok(()) };
+        let (base, length) = (mapping.base(), mapping.length());
+        let guarded = match &mut self.guard {
+            Some(guard) => guard.moved(base, length),
+            None => Guard::new(base, length, self.options.manner().protection, mapping.page())
+                .map(|guard| self.guard = Some(guard)),
+        };
+        guarded.context("sigaction", || "SIGBUS, for a guarded map")
+    }
+
     /// The first byte. Never null; with a length of 0 it must not be dereferenced. Stores through it need
-    /// [`Access::Write`] or [`Access::Private`].
+    /// [`Access::Write`] or [`Access::Private`]. [`Map::resize`] may change it.
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().open("/etc/passwd")?;
@@ -187,7 +143,7 @@ impl Map {
     /// # Ok::<(), bytefd::Error>(())
     /// ```
     pub fn access(&self) -> Access {
-        self.access
+        self.options.access
     }
 
     /// The bytes.
@@ -221,36 +177,11 @@ impl Map {
     /// While the slice lives nobody may read or write these bytes by another way, and the file must not become shorter
     /// than the map's range.
     pub unsafe fn as_mut_slice(&mut self) -> Option<&mut [u8]> {
-        if self.access == Access::Read {
+        if self.options.access == Access::Read {
             return None;
         }
         // SAFETY: the range is mapped readable and writable; the caller vouches for the rest.
         Some(unsafe { std::slice::from_raw_parts_mut(self.data.as_ptr(), self.length) })
-    }
-
-    /// Writes changed bytes of the range (any bytes, not only whole pages) back to the file, msync(2).
-    ///
-    /// ```
-    /// # let dir = tempfile::tempdir().unwrap();
-    /// # let path = dir.path().join("log");
-    /// use bytefd::{Access, Flush, MapOptions};
-    /// let map = MapOptions::new().access(Access::Write).create(true).file_size(100).open(&path)?;
-    /// map.flush(.., Flush::Sync)?;
-    /// assert!(map.flush(90..101, Flush::Sync).is_err());
-    /// # Ok::<(), bytefd::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// `EINVAL` for a range outside the map, and for a private map, whose stores never reach the file; `EIO` when
-    /// writing failed.
-    pub fn flush(&self, range: impl RangeBounds<usize>, how: Flush) -> Result<()> {
-        let (start, length) = self.checked(range)?;
-        if self.access == Access::Private {
-            return Err(Error::new("msync", libc::EINVAL, "a private map has nothing to write to its file"));
-        }
-        let Some(mapping) = &self.mapping else { return Ok(()) };
-        let flags = if how == Flush::Sync { libc::MS_SYNC } else { libc::MS_ASYNC };
-        mapping.sync(self.head + start, length, flags).context("msync", || format!("bytes {start}..{}", start + length))
     }
 
     /// Unmaps, and says so if the kernel refuses. Does not flush: the kernel writes shared changes back in its time.
@@ -263,12 +194,177 @@ impl Map {
     /// # Errors
     /// munmap(2)'s own.
     pub fn close(mut self) -> Result<()> {
+        self.guard = None;
         let Some(mapping) = self.mapping.take() else { return Ok(()) };
         mapping.unmap().context("munmap", || format!("{} bytes", self.length))
     }
 
-    /// Start and length of a range that lies in the map.
-    fn checked(&self, range: impl RangeBounds<usize>) -> Result<(usize, usize)> {
+    /// The descriptor of the file behind the map, read-write, while the map has one: with [`Access::Write`], and for shared memory
+    /// until it is sealed. Given to another process, by inheritance or through a socket, it gives that process the memory.
+    ///
+    /// ```
+    /// let map = bytefd::MapOptions::new().memory(5)?;
+    /// let fd = map.descriptor()?;
+    /// assert_eq!(std::fs::read(bytefd::path(fd)).unwrap(), [0; 5]);
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `EBADF` where there is none.
+    pub fn descriptor(&self) -> Result<BorrowedFd<'_>> {
+        match &self.backing {
+            Backing::File(fd) | Backing::Shared(fd) => Ok(fd.as_fd()),
+            Backing::None | Backing::Private => {
+                let message = "only maps for writing and shared memory keep a descriptor, until they are sealed";
+                Err(Error::new("descriptor", libc::EBADF, message))
+            }
+        }
+    }
+
+    /// Copies bytes from `offset` on into `to`, and returns how many: all, or those that exist up to a page that is lost because
+    /// somebody made the file shorter or the storage failed. Never a signal, whether the map is guarded or not: the kernel copies,
+    /// process_vm_readv(2), which costs a system call; on x86-64 a guarded map is copied at memcpy's speed.
+    ///
+    /// ```
+    /// let map = bytefd::MapOptions::new().open("/etc/passwd")?;
+    /// let mut line = [0; 4];
+    /// assert_eq!(map.read_at(0, &mut line)?, 4);
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `EINVAL` for a range that is not all in the map; `EIO` if not even the first byte exists any more.
+    pub fn read_at(&self, offset: usize, to: &mut [u8]) -> Result<usize> {
+        // SAFETY: a slice is valid memory.
+        unsafe { self.read_to(offset, to.as_mut_ptr(), to.len()) }
+    }
+
+    /// [`Map::read_at`] into memory that may turn out not to be valid: `EFAULT` then, and part of it may be written.
+    ///
+    /// ```
+    /// let map = bytefd::MapOptions::new().open("/etc/passwd")?;
+    /// let mut line = [0; 4];
+    /// // SAFETY: nobody else uses `line`.
+    /// let count = unsafe { map.read_to(0, line.as_mut_ptr(), 4)? };
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Map::read_at`].
+    ///
+    /// # Safety
+    /// What is valid of the `length` bytes at `to` is nobody else's. With a guarded map all of it must be valid.
+    pub unsafe fn read_to(&self, offset: usize, to: *mut u8, length: usize) -> Result<usize> {
+        let bytes = self.checked_span(offset, length)?;
+        if length == 0 {
+            return Ok(0);
+        }
+        let from = self.data.as_ptr().wrapping_add(bytes.start);
+        // SAFETY: the range is in the map, and the caller vouches for `to`.
+        let copied = unsafe { copy::read(from, to, length, self.guard.is_some()) };
+        self.count_of("read", bytes, copied)
+    }
+
+    /// Copies `from` into the map from `offset` on, and returns how many bytes: all, or those before a page that is lost or finds
+    /// no room on the storage. Never a signal, as [`Map::read_at`].
+    ///
+    /// ```
+    /// let map = bytefd::MapOptions::new().memory(5)?;
+    /// assert_eq!(map.write_at(0, b"hello")?, 5);
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `EINVAL` for a range that is not all in the map; `EACCES` for a map for reading only; `EIO` if not even the first byte can be
+    /// stored.
+    pub fn write_at(&self, offset: usize, from: &[u8]) -> Result<usize> {
+        // SAFETY: a slice is valid memory.
+        unsafe { self.write_from(offset, from.as_ptr(), from.len()) }
+    }
+
+    /// [`Map::write_at`] from memory that may turn out not to be valid: `EFAULT` then, and part of it may have been copied.
+    ///
+    /// ```
+    /// let map = bytefd::MapOptions::new().memory(5)?;
+    /// // SAFETY: a literal is valid memory.
+    /// let count = unsafe { map.write_from(0, b"hello".as_ptr(), 5)? };
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Map::write_at`].
+    ///
+    /// # Safety
+    /// Nobody changes what is valid of the `length` bytes at `from`. With a guarded map all of it must be valid.
+    pub unsafe fn write_from(&self, offset: usize, from: *const u8, length: usize) -> Result<usize> {
+        let bytes = self.checked_span(offset, length)?;
+        if self.options.access == Access::Read {
+            return Err(Error::new("write", libc::EACCES, "the map is for reading only"));
+        }
+        if length == 0 {
+            return Ok(0);
+        }
+        let to = self.data.as_ptr().wrapping_add(bytes.start);
+        // SAFETY: the range is in the map, and the caller vouches for `from`.
+        let copied = unsafe { copy::write(to, from, length, self.guard.is_some()) };
+        self.count_of("write", bytes, copied)
+    }
+
+    fn count_of(&self, op: &'static str, bytes: Range<usize>, copied: sys::Result<usize>) -> Result<usize> {
+        match copied.context(op, || format!("bytes {}..{}, and the caller's buffer", bytes.start, bytes.end))? {
+            0 => {
+                let message = format_args!(
+                    "byte {} does not exist: the file is shorter by now, its storage fails, or the page is protected",
+                    bytes.start
+                );
+                Err(Error::new(op, libc::EIO, message))
+            }
+            count => Ok(count),
+        }
+    }
+
+    /// Whether all pages of a guarded map are what they were. Without [`MapOptions::guard`] always `Ok`.
+    ///
+    /// ```
+    /// bytefd::MapOptions::new().guard(true).open("/etc/passwd")?.check()?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `EIO` from the moment on in which a lost page was replaced by zeros.
+    pub fn check(&self) -> Result<()> {
+        match &self.guard {
+            Some(guard) if guard.is_lost() => {
+                Err(Error::new("check", libc::EIO, "pages of the map were lost and are zeros now"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Where a range lies in the mapping; `None` if it has no bytes.
+    fn part(&self, range: impl RangeBounds<usize>) -> Result<Option<(&Mapping, Range<usize>)>> {
+        let range = self.checked(range)?;
+        let Some(mapping) = self.mapping.as_ref().filter(|_| !range.is_empty()) else { return Ok(None) };
+        let bytes = self.head + range.start..self.head + range.end;
+        if mapping.is_missing(&bytes) {
+            let message = format_args!("bytes of {}..{} were unmapped", range.start, range.end);
+            return Err(Error::new("range", libc::EINVAL, message));
+        }
+        Ok(Some((mapping, bytes)))
+    }
+
+    /// A range that lies in the map and is all there.
+    fn checked_span(&self, offset: usize, length: usize) -> Result<Range<usize>> {
+        let Some(end) = offset.checked_add(length) else {
+            let message = format_args!("asked for {length} bytes from {offset} of a map of {} bytes", self.length);
+            return Err(Error::new("range", libc::EINVAL, message));
+        };
+        self.part(offset..end)?;
+        Ok(offset..end)
+    }
+
+    /// A range that lies in the map.
+    fn checked(&self, range: impl RangeBounds<usize>) -> Result<Range<usize>> {
         // A bound that overflows lies outside in any case.
         let start = match range.start_bound() {
             Bound::Included(start) => *start,
@@ -284,6 +380,12 @@ impl Map {
             let message = format_args!("asked for bytes {start}..{end} of a map of {} bytes", self.length);
             return Err(Error::new("range", libc::EINVAL, message));
         }
-        Ok((start, end - start))
+        Ok(start..end)
     }
 }
+
+/// A real address for what is empty: collectors that look at pointers (Go's) stop at one that cannot be.
+const NOWHERE: NonNull<u8> = {
+    static NOTHING: u8 = 0;
+    NonNull::from_ref(&NOTHING)
+};

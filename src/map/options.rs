@@ -1,8 +1,9 @@
 //! Which part of a file is mapped, and how.
 
-use std::path::Path;
 
+use super::file::Name;
 use crate::error::{Error, Result};
+use crate::sys::mapping::Manner;
 
 /// What the mapped memory may be used for.
 ///
@@ -45,6 +46,10 @@ pub struct MapOptions {
     pub(super) no_reserve: bool,
     pub(super) beyond_eof: bool,
     pub(super) no_fork: bool,
+    pub(super) wipe_on_fork: bool,
+    pub(super) huge_pages: bool,
+    pub(super) guard: bool,
+    pub(super) reserve: usize,
 }
 
 impl MapOptions {
@@ -212,15 +217,84 @@ impl MapOptions {
         self
     }
 
+    /// For private memory: children made by fork(2) find zeros there, MADV_WIPEONFORK (Linux 4.14).
+    ///
+    /// ```
+    /// use bytefd::{Access, MapOptions};
+    /// let secret = MapOptions::new().access(Access::Private).wipe_on_fork(true).memory(4096)?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn wipe_on_fork(mut self, yes: bool) -> MapOptions {
+        self.wipe_on_fork = yes;
+        self
+    }
+
+    /// For memory: pages from the huge pages that the administrator has reserved (vm.nr_hugepages), hugetlbfs. The length must be a
+    /// multiple of their size. `ENOMEM` where not enough are free. (Other huge pages need no asking: see [`MapOptions::populate`].)
+    ///
+    /// ```
+    /// let error = bytefd::MapOptions::new().huge_pages(true).memory(1000).unwrap_err();
+    /// assert_eq!(error.errno(), libc::EINVAL);
+    /// ```
+    pub fn huge_pages(mut self, yes: bool) -> MapOptions {
+        self.huge_pages = yes;
+        self
+    }
+
+    /// Survives the loss of pages: where somebody has made the file shorter, or the storage behind it fails, access finds zeros
+    /// instead of raising SIGBUS, and [`Map::check`](crate::Map::check) says so. A handler for SIGBUS is installed for the process at
+    /// the first such map and stays; every fault that is not in such a map goes on to the handler before. A program that installs
+    /// one afterwards must pass on what is not its own.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("file");
+    /// # std::fs::write(&path, [1; 8192]).unwrap();
+    /// let map = bytefd::MapOptions::new().guard(true).open(&path)?;
+    /// std::fs::File::options().write(true).open(&path)?.set_len(0)?;
+    /// // SAFETY: byte 5000 is in the map.
+    /// assert_eq!(unsafe { map.as_ptr().add(5000).read_volatile() }, 0);
+    /// assert!(map.check().is_err());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn guard(mut self, yes: bool) -> MapOptions {
+        self.guard = yes;
+        self
+    }
+
+    /// Address space, in bytes, that is kept for the map: as long as its length stays within,
+    /// [`Map::resize`](crate::Map::resize) never moves it. It costs no memory. With [`Access::Write`], or for memory.
+    ///
+    /// ```
+    /// use bytefd::MapOptions;
+    /// let mut map = MapOptions::new().reserve(1 << 30).memory(0)?;
+    /// let start = map.as_ptr();
+    /// map.resize(1 << 20)?;
+    /// assert_eq!(map.as_ptr(), start);
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn reserve(mut self, bytes: usize) -> MapOptions {
+        self.reserve = bytes;
+        self
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         let problem = if self.access != Access::Write && self.create {
             "creating a file needs write access"
         } else if self.access != Access::Write && self.file_size > 0 {
             "growing a file needs write access"
+        } else if self.access != Access::Write && self.reserve > 0 {
+            "keeping address space for growing needs write access"
+        } else if self.wipe_on_fork {
+            "only private memory can be wiped in children"
+        } else if self.huge_pages {
+            "reserved huge pages are for memory"
         } else if self.mode & !0o777 != 0 {
             "the mode has bits other than the nine permission bits"
         } else if self.length > isize::MAX as usize {
             "the length is above what one map can have"
+        } else if self.reserve > isize::MAX as usize {
+            "the address space to keep is above what there is"
         } else if self.offset.checked_add(self.length as u64).is_none_or(|end| end > i64::MAX as u64) {
             "offset and length together are above what a file can have"
         } else if self.file_size > i64::MAX as u64 {
@@ -228,22 +302,62 @@ impl MapOptions {
         } else {
             return Ok(());
         };
+        Err(self.refused(problem))
+    }
+
+    /// For a file that is open already.
+    pub(super) fn check_open(&self) -> Result<()> {
+        if self.create || self.mode != 0 {
+            return Err(self.refused("the file is there: neither creating nor a mode make sense"));
+        }
+        self.check()
+    }
+
+    /// For memory.
+    pub(super) fn check_memory(&self, length: usize) -> Result<()> {
+        let problem = if self.offset != 0 || self.length != 0 || self.file_size != 0 {
+            "memory has its length, and neither a part nor a file's size"
+        } else if self.create || self.mode != 0 || self.beyond_eof {
+            "memory has no file to create, no mode and no end of file"
+        } else if self.wipe_on_fork && self.access != Access::Private {
+            "only private memory can be wiped in children"
+        } else if length > isize::MAX as usize || self.reserve > isize::MAX as usize {
+            "more than one map can have"
+        } else {
+            return Ok(());
+        };
+        Err(Error::new("options", libc::EINVAL, format_args!("asked for {length} bytes of memory: {problem}")))
+    }
+
+    fn refused(&self, problem: &str) -> Error {
         let (offset, length, size) = (self.offset, self.length, self.file_size);
         let message =
             format_args!("{problem} (offset {offset}, length {length}, file size {size}, mode {:04o})", self.mode);
-        Err(Error::new("options", libc::EINVAL, message))
+        Error::new("options", libc::EINVAL, message)
     }
 
     /// How many bytes to map of a file of `size` bytes.
-    pub(super) fn length_in(&self, size: u64, path: &Path) -> Result<usize> {
+    pub(super) fn length_in(&self, size: u64, name: Name<'_>) -> Result<usize> {
         let end = if self.length == 0 { size } else { self.offset + self.length as u64 };
         if self.offset > end || (end > size && !self.beyond_eof) {
             let (from, to) = (self.offset, if self.length == 0 { "the end".into() } else { end.to_string() });
-            let message = format_args!("asked for bytes {from}..{to} of a file of {size} bytes: {}", path.display());
+            let message = format_args!("asked for bytes {from}..{to} of a file of {size} bytes: {name}");
             return Err(Error::new("range", libc::ENXIO, message));
         }
         usize::try_from(end - self.offset).ok().filter(|length| *length <= isize::MAX as usize).ok_or_else(|| {
             Error::new("range", libc::EFBIG, format_args!("{size} bytes are more than one map can have"))
         })
+    }
+
+    pub(super) fn manner(&self) -> Manner {
+        let protection = libc::PROT_READ
+            | if self.access == Access::Read { 0 } else { libc::PROT_WRITE }
+            | if self.execute { libc::PROT_EXEC } else { 0 };
+        let sharing = if self.access == Access::Private { libc::MAP_PRIVATE } else { libc::MAP_SHARED };
+        // Private memory is populated later, when it may be in huge pages.
+        let populate = if self.populate { libc::MAP_POPULATE } else { 0 };
+        let no_reserve = if self.no_reserve { libc::MAP_NORESERVE } else { 0 };
+        let huge = if self.huge_pages && self.access == Access::Private { libc::MAP_HUGETLB } else { 0 };
+        Manner { protection, flags: sharing | populate | no_reserve | huge }
     }
 }

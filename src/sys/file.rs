@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 use std::io::IoSlice;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 
 use super::{Result, check, retry};
 use crate::error::Errno;
@@ -19,11 +19,16 @@ pub(crate) fn above_standard_streams(fd: OwnedFd) -> Result<OwnedFd> {
     if fd.as_raw_fd() > libc::STDERR_FILENO {
         return Ok(fd);
     }
-    // SAFETY: `fd` is open; F_DUPFD_CLOEXEC makes a new descriptor and touches no memory.
+    duplicate(fd.as_fd())
+}
+
+/// Another descriptor of the same description, above the standard streams.
+pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
+    // SAFETY: F_DUPFD_CLOEXEC makes a new descriptor and touches no memory.
     match check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, libc::STDERR_FILENO + 1) }) {
         // RLIMIT_NOFILE allows no number that high.
         Err(Errno(libc::EINVAL)) => Err(Errno(libc::EMFILE)),
-        moved => moved.map(own),
+        duplicate => duplicate.map(own),
     }
 }
 
@@ -75,6 +80,8 @@ pub(crate) struct Stat {
     /// Bytes that the file takes in memory or on disk.
     pub allocated: u64,
     pub owner: u32,
+    /// What is best read at once; on hugetlbfs the size of a page.
+    pub block: u64,
     pub identity: Identity,
 }
 
@@ -103,6 +110,7 @@ impl Stat {
             size: raw.st_size as u64,
             allocated: raw.st_blocks as u64 * 512,
             owner: raw.st_uid,
+            block: raw.st_blksize as u64,
             identity: Identity { device: raw.st_dev, inode: raw.st_ino },
         }
     }

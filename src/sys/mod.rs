@@ -1,6 +1,9 @@
 //! System calls as safe functions: a bare errno on failure, EINTR handled here and nowhere else.
 
+pub(crate) mod copy;
 pub(crate) mod file;
+pub(crate) mod guard;
+pub(crate) mod mapping;
 pub(crate) mod memory;
 mod process;
 

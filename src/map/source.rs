@@ -1,0 +1,216 @@
+//! Where a map comes from: a path, a descriptor, or nothing.
+
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use super::file::{File, Name};
+use super::growth::Growth;
+use super::{Access, Backing, Map, MapOptions};
+use crate::backend::{self, Backend, Execution};
+use crate::error::{Context, Errno, Error, Result};
+use crate::sys::mapping::{Content, Mapping};
+use crate::{fill, sys};
+
+impl MapOptions {
+    /// Maps the file at `path`. A file of 0 bytes gives a map of 0 bytes. With [`Access::Write`] the map keeps a descriptor of the
+    /// file, which [`Map::resize`] needs; otherwise none stays open.
+    ///
+    /// ```
+    /// let map = bytefd::MapOptions::new().open("/etc/passwd")?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `ENXIO` for a range that is not all in the file; `EISDIR` for a directory and `ENODEV` for anything else that
+    /// is not a regular file, or whose content cannot be mapped (/proc, /sys); `EFBIG` and `ENOSPC` when it cannot
+    /// grow; `EINVAL` for options that contradict each other; open(2)'s and mmap(2)'s own. On failure a file that was
+    /// created is gone again, and one that was to grow has its old size.
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<Map> {
+        self.check()?;
+        self.map_file(File::open(path.as_ref(), self)?)
+    }
+
+    /// Maps the regular file behind a descriptor, which may be closed afterwards. [`Access::Write`] needs one that was opened
+    /// read-write, the others one that can be read. Its offset does not matter and does not move.
+    ///
+    /// ```
+    /// let fd = bytefd::wrap(b"hello")?;
+    /// let map = bytefd::MapOptions::new().map_fd(&fd)?;
+    /// drop(fd);
+    /// assert_eq!(map.len(), 5);
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`MapOptions::open`]; `EACCES` if the descriptor was not opened for what is asked, `EPERM` if the file is sealed against
+    /// it, `EINVAL` for [`MapOptions::create`] and a mode.
+    pub fn map_fd(&self, fd: impl AsFd) -> Result<Map> {
+        self.check_open()?;
+        self.map_file(File::behind(fd.as_fd())?)
+    }
+
+    /// Memory of `length` bytes without a file, zeros at first. With [`Access::Private`] it is private, as malloc's is; otherwise
+    /// it is shared, with a memory file behind it whose descriptor ([`Map::descriptor`]) can be given to other processes, and that
+    /// [`Map::seal`] makes a sealed one. It can always be written. The kernel's /dev/zero and anonymous mappings are this.
+    ///
+    /// With [`MapOptions::populate`] the memory is there before this returns, in huge pages where that pays; otherwise each page
+    /// comes when it is first touched.
+    ///
+    /// ```
+    /// let mut map = bytefd::MapOptions::new().memory(5)?;
+    /// // SAFETY: nobody else has this memory.
+    /// unsafe { map.as_mut_slice() }.unwrap().copy_from_slice(b"hello");
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `EINVAL` for options that are for files, or a length that is not a multiple of a reserved huge page's; `ENOMEM` when there is
+    /// not as much memory, address space or reserved huge pages; `EFBIG` above RLIMIT_FSIZE, which counts for shared memory;
+    /// memfd_create(2)'s own.
+    pub fn memory(&self, length: usize) -> Result<Map> {
+        self.check_memory(length)?;
+        let mut options = self.clone();
+        if options.access == Access::Read {
+            options.access = Access::Write;
+        }
+        let mut page = sys::page_size();
+        let huge = if self.huge_pages { Some(huge_file()?) } else { None };
+        if let Some(huge) = &huge {
+            page = sys::file::fstat(huge.as_fd()).context("fstat", || "a file of huge pages")?.block as usize;
+            if !length.is_multiple_of(page) {
+                let message = format_args!("asked for {length} bytes in huge pages of {page} bytes each");
+                return Err(Error::new("length", libc::EINVAL, message));
+            }
+        }
+        if options.access == Access::Private {
+            let mapping = options.mapping(Content::Nothing, page, length, &Name::Memory)?;
+            if let Some(mapping) = &mapping {
+                options.populate_private(mapping, 0..length);
+            }
+            return Map::new(Backing::Private, mapping, 0, length, options);
+        }
+        let fd = match huge {
+            Some(huge) => huge,
+            None => {
+                let execution = if self.execute { Execution::Wanted } else { Execution::Forbidden };
+                backend::create(Backend::Memfd, c"bytefd", execution)?.fd
+            }
+        };
+        let asked = || format!("{length} bytes of memory");
+        sys::file::fchmod(fd.as_fd(), if self.execute { 0o700 } else { 0o600 }).context("fchmod", asked)?;
+        fill::check_size_limit(length as u64)?;
+        sys::file::ftruncate(fd.as_fd(), length as u64).context("ftruncate", asked)?;
+        options.allocate(fd.as_fd(), 0, length as u64)?;
+        let mapping = options.mapping(Content::File(fd.as_fd(), 0), page, length, &Name::Memory)?;
+        Map::new(Backing::Shared(fd), mapping, 0, length, options)
+    }
+
+    fn map_file(&self, file: File<'_>) -> Result<Map> {
+        let size = file.size.max(self.file_size);
+        let length = self.length_in(size, file.name)?;
+        if length == 0 || size > file.size {
+            // Before a file is changed, and where there is nothing to map: files of /proc and /sys say they have 0 bytes, and
+            // have content all the same; as an empty map they would be a lie.
+            let plain = MapOptions { access: self.access, execute: self.execute, ..MapOptions::new() };
+            plain.mapping(Content::File(file.fd.as_fd(), 0), sys::page_size(), 1, &file.name)?;
+        }
+        let growth = if size > file.size {
+            Some(Growth::of(file.fd.as_fd(), file.size, size, self.no_reserve, file.name)?)
+        } else {
+            None
+        };
+        let head = (self.offset % sys::page_size() as u64) as usize;
+        let content = Content::File(file.fd.as_fd(), self.offset - head as u64);
+        let bytes = if length == 0 { 0 } else { head + length };
+        let mapping = self.mapping(content, sys::page_size(), bytes, &file.name)?;
+        growth.map(Growth::keep);
+        if let Some(created) = file.created {
+            created.keep();
+        }
+        let backing = match self.access {
+            Access::Write => Backing::File(file.fd),
+            Access::Read | Access::Private => Backing::None,
+        };
+        Map::new(backing, mapping, head, length, self.clone())
+    }
+
+    /// `bytes` of content in memory, in the address space and with the treatment that is asked for. `None` if nothing is.
+    pub(super) fn mapping(
+        &self,
+        content: Content<'_>,
+        page: usize,
+        bytes: usize,
+        name: &Name<'_>,
+    ) -> Result<Option<Mapping>> {
+        let space = if self.reserve == 0 { bytes } else { bytes.max(self.reserve.saturating_add(sys::page_size())) };
+        if space == 0 {
+            return Ok(None);
+        }
+        let asked = || match content {
+            Content::File(_, offset) => format!("bytes {offset}..{} of {name}", offset + bytes as u64),
+            Content::Nothing => format!("{bytes} bytes of {name}"),
+        };
+        let extent = sys::huge_page_size() as usize;
+        // Where a huge page can be.
+        let is_huge = matches!(name, Name::Memory) && extent > 0 && space >= extent;
+        let placed = if self.reserve == 0 && !is_huge && page == sys::page_size() {
+            Mapping::new(bytes, content, self.manner())
+        } else {
+            let align = if is_huge { extent.max(page) } else { page };
+            Mapping::reservation(space, align, page).and_then(|mut mapping| {
+                mapping.extend(bytes, content, self.manner())?;
+                Ok(mapping)
+            })
+        };
+        let mapping = match placed {
+            Err(Errno(libc::EIO | libc::ENODEV)) => {
+                let message = format_args!("{name} cannot be mapped, only read and written (as in /proc)");
+                return Err(Error::new("mmap", libc::ENODEV, message));
+            }
+            placed => placed.context("mmap", asked)?,
+        };
+        self.treat(&mapping, 0..bytes)?;
+        Ok(Some(mapping))
+    }
+
+    /// What the options ask for pages, done to those that are new.
+    pub(super) fn treat(&self, mapping: &Mapping, bytes: Range<usize>) -> Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let asked = || format!("bytes {}..{}", bytes.start, bytes.end);
+        if self.lock {
+            mapping.lock(bytes.clone()).context("mlock", asked)?;
+        }
+        if self.no_fork {
+            mapping.advise(bytes.clone(), libc::MADV_DONTFORK).context("madvise", asked)?;
+        }
+        if self.wipe_on_fork {
+            mapping.advise(bytes.clone(), libc::MADV_WIPEONFORK).context("madvise", asked)?;
+        }
+        Ok(())
+    }
+
+    /// Private memory, if it is to be there at once. What cannot be made now comes on first use.
+    pub(super) fn populate_private(&self, mapping: &Mapping, bytes: Range<usize>) {
+        if self.populate && !bytes.is_empty() {
+            let _ = mapping.advise(bytes.clone(), libc::MADV_HUGEPAGE);
+            let _ = mapping.advise(bytes, libc::MADV_POPULATE_WRITE);
+        }
+    }
+
+    /// The pages of a memory file, if they are to be there at once.
+    pub(super) fn allocate(&self, fd: BorrowedFd<'_>, from: u64, to: u64) -> Result<()> {
+        if !self.populate || self.huge_pages {
+            return Ok(());
+        }
+        fill::allocate(fd, from, to).context("fallocate", || format!("bytes {from}..{to} of {}", Name::Memory))
+    }
+}
+
+/// A memory file of reserved huge pages. There may be none: then it cannot be mapped.
+fn huge_file() -> Result<OwnedFd> {
+    let flags = libc::MFD_HUGETLB | libc::MFD_ALLOW_SEALING;
+    sys::file::memfd_create(c"bytefd", flags).context("memfd_create", || "a file of reserved huge pages")
+}

@@ -1,0 +1,289 @@
+//! Copies out of and into memory that may be lost: mapped files that are made shorter, or that have no space left. A lost page
+//! ends the copy and not the process, and every byte before it is copied.
+//!
+//! In a guarded range that is one instruction, which the handler of [`super::guard`] knows. Elsewhere the kernel copies, which
+//! answers EFAULT where a program gets a signal.
+
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use super::{Result, check, file, retry};
+use crate::error::Errno;
+
+pub(super) use instruction::stop;
+
+/// Copies the bytes at `mapped` to `to`, up to the first that is lost, and returns how many there were. `guarded`: all of
+/// them are in the range of a [`Guard`](super::guard::Guard), which replaces none of its pages for this.
+///
+/// EFAULT if `to` cannot be written; in a guarded copy that is a signal, as for any other store.
+///
+/// # Safety
+/// `mapped` is mapped and `to` is the caller's, `length` bytes each, and they do not overlap. What others store meanwhile is
+/// copied or not.
+pub(crate) unsafe fn read(mapped: *const u8, to: *mut u8, length: usize, guarded: bool) -> Result<usize> {
+    if guarded && instruction::IS_KNOWN {
+        return count(mapped, length, |at, length| {
+            // SAFETY: the caller vouches for both.
+            Ok(unsafe { instruction::read(mapped.add(at), to.add(at), length) })
+        });
+    }
+    let moved = by_kernel(mapped, length, |at, length| {
+        // SAFETY: the caller vouches for both.
+        match unsafe { move_bytes(mapped.add(at), to.add(at), length) } {
+            // Asked of the caller's side, which does not change meanwhile. A lost page may be back.
+            // SAFETY: as above.
+            Err(Errno(libc::EFAULT)) if unsafe { is_writable(to.add(at)) }? => Ok(0),
+            result => result,
+        }
+    });
+    moved.unwrap_or_else(|| {
+        let pipe = Pipe::new()?;
+        count(mapped, length, |at, length| {
+            // SAFETY: the caller vouches for both.
+            let (mapped, to) = unsafe { (mapped.add(at), to.add(at)) };
+            let put = or_lost(pipe.put(mapped, length))?;
+            let mut got = 0;
+            while got < put {
+                // SAFETY: no more than was put, which is no more than `length`.
+                got += unsafe { pipe.get(to.add(got), put - got) }?;
+            }
+            Ok(put)
+        })
+    })
+}
+
+/// Copies `from` to the bytes at `mapped`, as [`read`]. EFAULT if `from` cannot be read.
+///
+/// # Safety
+/// As [`read`].
+pub(crate) unsafe fn write(mapped: *mut u8, from: *const u8, length: usize, guarded: bool) -> Result<usize> {
+    if guarded && instruction::IS_KNOWN {
+        return count(mapped, length, |at, length| {
+            // SAFETY: the caller vouches for both.
+            Ok(unsafe { instruction::write(mapped.add(at), from.add(at), length) })
+        });
+    }
+    let moved = by_kernel(mapped, length, |at, length| {
+        // SAFETY: the caller vouches for both.
+        match unsafe { move_bytes(from.add(at), mapped.add(at), length) } {
+            // SAFETY: as above.
+            Err(Errno(libc::EFAULT)) if is_readable(unsafe { from.add(at) })? => Ok(0),
+            result => result,
+        }
+    });
+    moved.unwrap_or_else(|| {
+        let mut pipe = Pipe::new()?;
+        count(mapped, length, |at, length| {
+            // SAFETY: the caller vouches for both.
+            let put = pipe.put(unsafe { from.add(at) }, length)?;
+            // SAFETY: the same.
+            let got = or_lost(unsafe { pipe.get(mapped.add(at), put) })?;
+            if got < put {
+                // What is left in it is not wanted again.
+                pipe = Pipe::new()?;
+            }
+            Ok(got)
+        })
+    })
+}
+
+/// Calls `copy` with an offset and a length until all is copied or the next byte is lost. It returns how many bytes it copied
+/// for sure: fewer where a page is lost anywhere in what it was asked for, perhaps 0.
+fn count(mapped: *const u8, length: usize, mut copy: impl FnMut(usize, usize) -> Result<usize>) -> Result<usize> {
+    let mut done = 0;
+    while done < length {
+        let mut copied = copy(done, length - done)?;
+        if copied == 0 {
+            // A page is there or not, so that leaves no doubt.
+            let page = super::page_size();
+            copied = copy(done, (page - (mapped.addr() + done) % page).min(length - done))?;
+        }
+        if copied == 0 {
+            break;
+        }
+        done += copied;
+    }
+    Ok(done)
+}
+
+fn or_lost(result: Result<usize>) -> Result<usize> {
+    match result {
+        Err(Errno(libc::EFAULT)) => Ok(0),
+        result => result,
+    }
+}
+
+/// [`count`] with [`move_bytes`]; `None` where that is refused: by a kernel without CONFIG_CROSS_MEMORY_ATTACH, or by a filter
+/// of system calls. (The rules on tracing others do not concern a process's own memory.)
+fn by_kernel(
+    mapped: *const u8,
+    length: usize,
+    copy: impl FnMut(usize, usize) -> Result<usize>,
+) -> Option<Result<usize>> {
+    static IS_REFUSED: AtomicBool = AtomicBool::new(false);
+    if IS_REFUSED.load(Relaxed) {
+        return None;
+    }
+    match count(mapped, length, copy) {
+        Err(Errno(libc::ENOMEM)) => None,
+        Err(Errno(errno)) if errno != libc::EFAULT => {
+            IS_REFUSED.store(true, Relaxed);
+            None
+        }
+        result => Some(result),
+    }
+}
+
+/// process_vm_readv(2) (Linux 3.2) in this process. The kernel stores into `to` as a program does, and the file there learns of
+/// it. Of what process_vm_writev stores it may not: the pages are written behind its back.
+///
+/// # Safety
+/// `to` is `length` bytes that may be written, or not there.
+unsafe fn move_bytes(from: *const u8, to: *mut u8, length: usize) -> Result<usize> {
+    let to = libc::iovec { iov_base: to.cast(), iov_len: length };
+    let from = libc::iovec { iov_base: from.cast_mut().cast(), iov_len: length };
+    // SAFETY: one segment each; the caller vouches for `to`, and what is not there is EFAULT.
+    retry(|| unsafe { libc::process_vm_readv(libc::getpid(), &to, 1, &from, 1, 0) }).map(|moved| moved as usize)
+}
+
+/// Whether the byte is there.
+fn is_readable(byte: *const u8) -> Result<bool> {
+    // SAFETY: the variable is one byte.
+    is_moved(unsafe { move_bytes(byte, &mut 0, 1) })
+}
+
+/// Whether the byte can be stored to, which is done with what it holds.
+///
+/// # Safety
+/// As [`move_bytes`].
+unsafe fn is_writable(byte: *mut u8) -> Result<bool> {
+    let mut held = 0;
+    // SAFETY: the variable is one byte; the caller vouches for the other.
+    unsafe { Ok(is_moved(move_bytes(byte, &mut held, 1))? && is_moved(move_bytes(&held, byte, 1))?) }
+}
+
+fn is_moved(result: Result<usize>) -> Result<bool> {
+    or_lost(result).map(|moved| moved > 0)
+}
+
+/// What takes the bytes in between where they cannot be moved at once. A file would have to obey RLIMIT_FSIZE.
+struct Pipe {
+    reader: OwnedFd,
+    writer: OwnedFd,
+}
+
+impl Pipe {
+    fn new() -> Result<Pipe> {
+        let mut ends = [-1; 2];
+        // SAFETY: two numbers can be written.
+        check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) })?;
+        // SAFETY: the kernel just returned them to us, so nobody else owns them.
+        let [reader, writer] = ends.map(|end| unsafe { OwnedFd::from_raw_fd(end) });
+        Ok(Pipe { reader: file::above_standard_streams(reader)?, writer: file::above_standard_streams(writer)? })
+    }
+
+    /// Fills the pipe, which is empty, with some of the bytes. Those that are not there are EFAULT.
+    fn put(&self, from: *const u8, length: usize) -> Result<usize> {
+        let fd = self.writer.as_fd().as_raw_fd();
+        // SAFETY: the kernel reads, and stops where nothing is.
+        retry(|| unsafe { libc::write(fd, from.cast(), length) }).map(|put| put as usize)
+    }
+
+    /// Takes some bytes out.
+    ///
+    /// # Safety
+    /// As [`move_bytes`].
+    unsafe fn get(&self, to: *mut u8, length: usize) -> Result<usize> {
+        let fd = self.reader.as_fd().as_raw_fd();
+        // SAFETY: the caller vouches for `to`.
+        retry(|| unsafe { libc::read(fd, to.cast(), length) }).map(|got| got as usize)
+    }
+}
+
+/// The copy that the handler of SIGBUS knows.
+#[cfg(target_arch = "x86_64")]
+mod instruction {
+    use std::arch::asm;
+    use std::ffi::c_void;
+
+    pub const IS_KNOWN: bool = true;
+
+    /// The address of one of these is in a register while bytes are copied. No other code has it there.
+    static MARKS: [u8; 2] = [READ, WRITE];
+    const READ: u8 = 0;
+    const WRITE: u8 = 1;
+
+    /// Returns how many bytes were copied before a page of `mapped` was lost.
+    pub unsafe fn read(mapped: *const u8, to: *mut u8, length: usize) -> usize {
+        // SAFETY: the caller's.
+        unsafe { copy(READ, mapped, to, length) }
+    }
+
+    /// As [`read`].
+    pub unsafe fn write(mapped: *mut u8, from: *const u8, length: usize) -> usize {
+        // SAFETY: the caller's.
+        unsafe { copy(WRITE, from, mapped, length) }
+    }
+
+    unsafe fn copy(mark: u8, from: *const u8, to: *mut u8, length: usize) -> usize {
+        let end: *const u8;
+        // SAFETY: the caller vouches for both ranges. The direction is forwards wherever assembly begins. At a fault the
+        // registers say how far it came, also when `stop` goes on behind the instruction. (In rcx an emulator may have counted
+        // the byte that is lost.)
+        unsafe {
+            asm!(
+                "lea r8, [rip + 2f]",
+                "rep movsb",
+                "2:",
+                inout("rcx") length => _,
+                inout("rsi") from => end,
+                inout("rdi") to => _,
+                in("r9") &MARKS[usize::from(mark)],
+                out("r8") _,
+                options(nostack, preserves_flags),
+            );
+        }
+        end.addr() - from.addr()
+    }
+
+    /// If a copy was interrupted at its side that is mapped, lets it go on behind the instruction, and says so.
+    ///
+    /// # Safety
+    /// `context` is the ucontext_t of a fault.
+    pub unsafe fn stop(context: *mut c_void) -> bool {
+        /// Bytes of `rep movsb`.
+        const LENGTH: i64 = 2;
+        /// Set in the error code of a page fault by a store.
+        const STORE: i64 = 2;
+        // SAFETY: the caller vouches for it.
+        let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
+        let [r8, r9, rip, error] =
+            [libc::REG_R8, libc::REG_R9, libc::REG_RIP, libc::REG_ERR].map(|name| registers[name as usize]);
+        let mark = if error & STORE == 0 { READ } else { WRITE };
+        let is_copy = r9 as usize == (&raw const MARKS[usize::from(mark)]).addr() && r8 == rip.wrapping_add(LENGTH);
+        if is_copy {
+            registers[libc::REG_RIP as usize] = r8;
+        }
+        is_copy
+    }
+}
+
+/// Other processors do without: the kernel copies in guarded ranges too, and raises no signal there.
+#[cfg(not(target_arch = "x86_64"))]
+mod instruction {
+    use std::ffi::c_void;
+
+    pub const IS_KNOWN: bool = false;
+
+    pub unsafe fn read(_: *const u8, _: *mut u8, _: usize) -> usize {
+        0
+    }
+
+    pub unsafe fn write(_: *mut u8, _: *const u8, _: usize) -> usize {
+        0
+    }
+
+    pub unsafe fn stop(_: *mut c_void) -> bool {
+        false
+    }
+}

@@ -1,0 +1,542 @@
+//! Ranges that survive the loss of their pages. Access to a page of a file that was made shorter, or that has no space left,
+//! raises SIGBUS, mmap(2); in a guarded range the page becomes zeros instead, and the access goes on.
+//!
+//! The handler waits for no lock and allocates nothing, and everything it reads is whole at any moment. So it does not matter
+//! what other threads are doing, or were doing when this process was forked.
+
+use std::ffi::{c_int, c_void};
+use std::ptr::{NonNull, null, null_mut};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, AtomicUsize, Ordering::SeqCst};
+
+use super::mapping::Mapping;
+use super::{Result, check, copy};
+
+/// A range in which lost pages become zeros instead of a signal, for as long as this lives. Drop it before the range is
+/// unmapped: what is mapped there next is somebody else's. A child made by fork has its parent's guards.
+///
+/// A thread that blocks SIGBUS is not saved, and nobody is once the program has replaced the handler by one that does not
+/// call ours. System calls raise no signal: given lost pages they answer EFAULT, and the pages stay lost.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    slot: &'static Slot,
+    range: Range,
+    /// Behind `Slot::notes`.
+    notes: Vec<Mapping>,
+}
+
+impl Guard {
+    /// Guards pages of `page` bytes each: a power of two, that of `sys::page_size` or of huge pages on hugetlbfs. What replaces
+    /// a page gets this protection. The first guard installs the handler, for good.
+    pub fn new(start: NonNull<u8>, length: usize, protection: c_int, page: usize) -> Result<Guard> {
+        debug_assert!(page.is_power_of_two() && (start.addr().get() | length).is_multiple_of(page));
+        handle()?;
+        let range = Range { start: start.addr().get(), length, protection, shift: page.trailing_zeros() as usize };
+        let mut guard = Guard { slot: Slot::take(), range, notes: Vec::new() };
+        guard.note(range.pages())?;
+        guard.slot.publish(range);
+        Ok(guard)
+    }
+
+    /// The range is elsewhere or of another length now. Pages that were replaced are thought to have moved along, and those
+    /// past a new end to be gone. On failure nothing changes.
+    pub fn moved(&mut self, start: NonNull<u8>, length: usize) -> Result<()> {
+        let old = self.range;
+        let new = Range { start: start.addr().get(), length, ..old };
+        debug_assert!((new.start | length).is_multiple_of(1 << old.shift));
+        self.note(new.pages())?;
+        self.slot.publish(new);
+        self.range = new;
+        if self.is_lost() {
+            // What will be mapped there later is no replacement.
+            (new.pages()..old.pages()).for_each(|page| self.slot.forget(page));
+        }
+        Ok(())
+    }
+
+    /// Whether pages have been replaced.
+    pub fn is_lost(&self) -> bool {
+        self.slot.lost.load(SeqCst)
+    }
+
+    /// Makes room for notes on this many pages.
+    fn note(&mut self, pages: usize) -> Result<()> {
+        while pages > first_page(self.notes.len()) {
+            let level = self.notes.len();
+            let mapping = Mapping::zeros(BYTES_IN_FIRST_LEVEL << level)?;
+            self.slot.notes[level].store(mapping.base().cast().as_ptr(), SeqCst);
+            self.notes.push(mapping);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.slot.publish(Range::NONE);
+        self.slot.notes.iter().for_each(|level| level.store(null_mut(), SeqCst));
+        self.slot.lost.store(false, SeqCst);
+        self.slot.taken.store(false, SeqCst);
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Range {
+    start: usize,
+    length: usize,
+    protection: c_int,
+    /// The size of a page, as a power of two.
+    shift: usize,
+}
+
+impl Range {
+    /// In which no address lies.
+    const NONE: Range = Range { start: 0, length: 0, protection: 0, shift: 0 };
+
+    fn pages(&self) -> usize {
+        self.length >> self.shift
+    }
+}
+
+/// Where a guard is noted for the handler. A slot lives for ever and serves one guard after the other.
+#[derive(Debug)]
+struct Slot {
+    taken: AtomicBool,
+    /// How often a range was published. The last bit says where the latest is.
+    version: AtomicUsize,
+    /// The next one is written beside the latest, which stays whole. So one that is never finished, because another thread of
+    /// this process forked meanwhile, does no harm in the child.
+    ranges: [SharedRange; 2],
+    lost: AtomicBool,
+    /// Two bits for each page, [`CLAIMED`] and [`REPLACED`]. Each level has room for twice as many pages as the one before, so
+    /// that more room needs no moving.
+    notes: [AtomicPtr<AtomicU64>; LEVELS],
+}
+
+#[derive(Debug)]
+struct SharedRange {
+    start: AtomicUsize,
+    length: AtomicUsize,
+    protection: AtomicI32,
+    shift: AtomicUsize,
+}
+
+impl SharedRange {
+    const fn none() -> SharedRange {
+        let [start, length, shift] = [const { AtomicUsize::new(0) }; 3];
+        SharedRange { start, length, protection: AtomicI32::new(0), shift }
+    }
+}
+
+/// Somebody is replacing the page.
+const CLAIMED: u64 = 1;
+/// The page has been replaced.
+const REPLACED: u64 = 2;
+
+const PAGES_IN_WORD: usize = 32;
+const BYTES_IN_FIRST_LEVEL: usize = 4096;
+const PAGES_IN_FIRST_LEVEL: usize = BYTES_IN_FIRST_LEVEL / size_of::<u64>() * PAGES_IN_WORD;
+/// More pages than an address space has.
+const LEVELS: usize = 40;
+
+/// The first page that is noted in this level.
+fn first_page(level: usize) -> usize {
+    ((1 << level) - 1) * PAGES_IN_FIRST_LEVEL
+}
+
+impl Slot {
+    const fn new() -> Slot {
+        Slot {
+            taken: AtomicBool::new(false),
+            version: AtomicUsize::new(0),
+            ranges: [const { SharedRange::none() }; 2],
+            lost: AtomicBool::new(false),
+            notes: [const { AtomicPtr::new(null_mut()) }; LEVELS],
+        }
+    }
+
+    /// A slot that nobody has.
+    fn take() -> &'static Slot {
+        let mut table = &TABLE;
+        loop {
+            let free = table.slots.iter().find(|slot| !slot.taken.swap(true, SeqCst));
+            match free {
+                Some(slot) => return slot,
+                None => table = table.next_or_new(),
+            }
+        }
+    }
+
+    /// Sets the range. Only the guard that has the slot calls this.
+    fn publish(&self, range: Range) {
+        let next = self.version.load(SeqCst).wrapping_add(1);
+        let shared = &self.ranges[next % 2];
+        shared.start.store(range.start, SeqCst);
+        shared.length.store(range.length, SeqCst);
+        shared.protection.store(range.protection, SeqCst);
+        shared.shift.store(range.shift, SeqCst);
+        self.version.store(next, SeqCst);
+    }
+
+    /// The range that was published last.
+    fn range(&self) -> Range {
+        loop {
+            let version = self.version.load(SeqCst);
+            let shared = &self.ranges[version % 2];
+            let range = Range {
+                start: shared.start.load(SeqCst),
+                length: shared.length.load(SeqCst),
+                protection: shared.protection.load(SeqCst),
+                shift: shared.shift.load(SeqCst),
+            };
+            // Only what follows the next version is written over this one.
+            if self.version.load(SeqCst) == version {
+                return range;
+            }
+        }
+    }
+
+    /// The word with the notes on a page, and how far to shift them.
+    fn notes(&self, page: usize) -> Option<(&AtomicU64, usize)> {
+        let level = (page / PAGES_IN_FIRST_LEVEL + 1).ilog2() as usize;
+        let words = self.notes.get(level)?.load(SeqCst);
+        let within = page - first_page(level);
+        if words.is_null() {
+            return None;
+        }
+        // SAFETY: a level has room for all of its pages. It stays until the guard is dropped, and nobody uses the guarded range
+        // by then.
+        let word = unsafe { &*words.add(within / PAGES_IN_WORD) };
+        Some((word, within % PAGES_IN_WORD * 2))
+    }
+
+    fn forget(&self, page: usize) {
+        if let Some((word, shift)) = self.notes(page) {
+            word.fetch_and(!((CLAIMED | REPLACED) << shift), SeqCst);
+        }
+    }
+
+    /// Makes the page at `address` zeros, or waits until another thread has. False: the kernel refuses.
+    fn replace(&self, range: &Range, address: usize) -> bool {
+        let page = (address - range.start) >> range.shift;
+        let Some((word, shift)) = self.notes(page) else { return false };
+        let (claimed, replaced) = (CLAIMED << shift, REPLACED << shift);
+        let before = word.fetch_or(claimed, SeqCst);
+        // Replaced twice, the page would lose what was stored into it in between.
+        if before & replaced != 0 || before & claimed != 0 && is_set_soon(word, replaced) {
+            return true;
+        }
+        // Before the zeros can be seen.
+        self.lost.store(true, SeqCst);
+        let start = (range.start + (page << range.shift)) as *mut c_void;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED | libc::MAP_NORESERVE;
+        // SAFETY: the page lies in a range whose owner asked for this, and nothing is in it.
+        if unsafe { libc::mmap(start, 1 << range.shift, range.protection, flags, -1, 0) } == libc::MAP_FAILED {
+            word.fetch_and(!claimed, SeqCst);
+            return false;
+        }
+        word.fetch_or(replaced, SeqCst);
+        true
+    }
+}
+
+/// Waits for the thread that is replacing a page, but not for ever: this process may be a child, forked in that very moment,
+/// that does not have the thread.
+fn is_set_soon(word: &AtomicU64, bit: u64) -> bool {
+    for round in 0..1000 {
+        if word.load(SeqCst) & bit != 0 {
+            return true;
+        }
+        // SAFETY: neither touches memory. The other thread may be of lower priority, so only sleeping lets it run for sure.
+        unsafe { if round < 10 { libc::sched_yield() } else { libc::poll(null_mut(), 0, 1) } };
+    }
+    false
+}
+
+/// All slots: more are made when these are taken, and never freed.
+static TABLE: Table = Table::new();
+
+struct Table {
+    slots: [Slot; 64],
+    next: AtomicPtr<Table>,
+}
+
+impl Table {
+    const fn new() -> Table {
+        Table { slots: [const { Slot::new() }; 64], next: AtomicPtr::new(null_mut()) }
+    }
+
+    fn next(&self) -> Option<&'static Table> {
+        // SAFETY: null, or leaked below.
+        unsafe { self.next.load(SeqCst).as_ref() }
+    }
+
+    fn next_or_new(&self) -> &'static Table {
+        if let Some(next) = self.next() {
+            return next;
+        }
+        let new = Box::into_raw(Box::new(Table::new()));
+        match self.next.compare_exchange(null_mut(), new, SeqCst, SeqCst) {
+            // SAFETY: leaked just now.
+            Ok(_) => unsafe { &*new },
+            Err(other) => {
+                // SAFETY: nobody else has seen `new`; `other` was leaked by the thread that was faster.
+                unsafe {
+                    drop(Box::from_raw(new));
+                    &*other
+                }
+            }
+        }
+    }
+}
+
+fn find(address: usize) -> Option<(&'static Slot, Range)> {
+    let tables = std::iter::successors(Some(&TABLE), |table| table.next());
+    let ranges = tables.flat_map(|table| &table.slots).map(|slot| (slot, slot.range()));
+    { ranges }.find(|(_, range)| address.wrapping_sub(range.start) < range.length)
+}
+
+/// What was done about SIGBUS before us; null for the default.
+static PREVIOUS: AtomicPtr<libc::sigaction> = AtomicPtr::new(null_mut());
+
+/// Installs the handler unless that is done. It is done once: if the program installs another one that calls ours,
+/// installing ours again would make them call each other for ever.
+fn handle() -> Result<()> {
+    static HANDLED: AtomicBool = AtomicBool::new(false);
+    if HANDLED.load(SeqCst) {
+        return Ok(());
+    }
+    // Threads that come here at the same time do the same, none waits for another.
+    let current = action(null())?;
+    let mut ours = current;
+    ours.sa_sigaction = on_fault as *const () as usize;
+    // System calls that the signal interrupts go on if they would without us.
+    let restarts = current.sa_sigaction == libc::SIG_IGN || current.sa_flags & libc::SA_RESTART != 0;
+    ours.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | if restarts { libc::SA_RESTART } else { 0 };
+    // A handler that interrupts ours and meets a lost page would end the process, because SIGBUS is blocked.
+    // SAFETY: a writable set.
+    unsafe { libc::sigfillset(&mut ours.sa_mask) };
+
+    // Before the handler can run, and again if somebody has changed it meanwhile.
+    remember(&current);
+    let replaced = action(&ours)?;
+    if replaced.sa_sigaction != current.sa_sigaction {
+        remember(&replaced);
+    }
+    HANDLED.store(true, SeqCst);
+    Ok(())
+}
+
+fn remember(action: &libc::sigaction) {
+    if action.sa_sigaction != on_fault as *const () as usize {
+        PREVIOUS.store(Box::into_raw(Box::new(*action)), SeqCst);
+    }
+}
+
+/// sigaction(2) for SIGBUS: sets, unless null, and returns what was.
+fn action(new: *const libc::sigaction) -> Result<libc::sigaction> {
+    // SAFETY: all-zero is a valid struct.
+    let mut old: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: null or valid, and writable; the handler does only what handlers may.
+    check(unsafe { libc::sigaction(libc::SIGBUS, new, &mut old) })?;
+    Ok(old)
+}
+
+// Of BUS_*, sigaction(2); not in the libc crate for every C library.
+const BUS_ADRERR: c_int = 2;
+const BUS_OBJERR: c_int = 3;
+const BUS_MCEERR_AO: c_int = 5;
+
+unsafe extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    // SAFETY: the kernel gives a siginfo_t and a ucontext_t; errno is this thread's.
+    unsafe {
+        let errno = *libc::__errno_location();
+        if !is_survived(&*info, context) {
+            pass_on(signal, info, context);
+        }
+        *libc::__errno_location() = errno;
+    }
+}
+
+/// # Safety
+/// `context` is the ucontext_t of the signal.
+unsafe fn is_survived(info: &libc::siginfo_t, context: *mut c_void) -> bool {
+    // Broken hardware (BUS_MCEERR_*) is not for us to hide.
+    if !matches!(info.si_code, BUS_ADRERR | BUS_OBJERR) {
+        return false;
+    }
+    // SAFETY: signals with these codes have an address.
+    let address = unsafe { info.si_addr() }.addr();
+    let Some((slot, range)) = find(address) else { return false };
+    // SAFETY: the caller vouches for it.
+    let is_copy = unsafe { copy::stop(context) };
+    is_copy || slot.replace(&range, address)
+}
+
+/// What would have happened without us.
+///
+/// # Safety
+/// The arguments are those of the handler.
+unsafe fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    let previous = PREVIOUS.load(SeqCst);
+    // SAFETY: null or leaked by `remember`.
+    let Some(action) = (unsafe { previous.as_ref() }) else {
+        // SAFETY: the caller's.
+        return unsafe { die(info) };
+    };
+    match action.sa_sigaction {
+        // SAFETY: the caller's.
+        libc::SIG_IGN if is_sent(unsafe { (*info).si_code }) => return,
+        // SAFETY: the caller's.
+        libc::SIG_DFL | libc::SIG_IGN => return unsafe { die(info) },
+        _ => {}
+    }
+    static IS_RESET: AtomicBool = AtomicBool::new(false);
+    if action.sa_flags & libc::SA_RESETHAND != 0 && IS_RESET.swap(true, SeqCst) {
+        // It has become the default.
+        // SAFETY: the caller's.
+        return unsafe { die(info) };
+    }
+    // SAFETY: the action was installed for this signal, so it is a function of one of these kinds. It is called with the signals
+    // blocked that it asked for; those that are blocked now come back when the kernel takes over again.
+    unsafe {
+        let own = if action.sa_flags & libc::SA_NODEFER == 0 { 1 << (signal - 1) } else { 0 };
+        let interrupted = &raw const (*context.cast::<libc::ucontext_t>()).uc_sigmask;
+        set_mask(first_word(interrupted) | first_word(&action.sa_mask) | own);
+        if action.sa_flags & libc::SA_SIGINFO != 0 {
+            type Handler = unsafe extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
+            std::mem::transmute::<usize, Handler>(action.sa_sigaction)(signal, info, context);
+        } else {
+            std::mem::transmute::<usize, unsafe extern "C" fn(c_int)>(action.sa_sigaction)(signal);
+        }
+    }
+}
+
+/// All that the kernel knows of a set: in a ucontext_t it has no more, whatever the C library declares.
+///
+/// # Safety
+/// `set` can be read that far.
+unsafe fn first_word(set: *const libc::sigset_t) -> u64 {
+    // SAFETY: the caller vouches for it.
+    unsafe { set.cast::<u64>().read_unaligned() }
+}
+
+fn set_mask(signals: u64) {
+    // SAFETY: all-zero is a valid set, and longer than a word; pthread_sigmask may be called in a handler.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        (&raw mut set).cast::<u64>().write_unaligned(signals);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &set, null_mut());
+    }
+}
+
+/// Lets the default happen, as soon as the handler has returned: a fault happens again, and a signal that was sent is sent again.
+///
+/// # Safety
+/// `info` is that of the signal.
+unsafe fn die(info: *mut libc::siginfo_t) {
+    // SAFETY: all-zero is a valid struct, SIG_DFL with no flags; the caller vouches for `info`; the calls may be made in a
+    // handler.
+    unsafe {
+        let default: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(libc::SIGBUS, &default, null_mut());
+        if is_sent((*info).si_code) {
+            let (process, thread) = (libc::getpid(), libc::syscall(libc::SYS_gettid));
+            // With all that was known about it, if that is allowed.
+            if libc::syscall(libc::SYS_rt_tgsigqueueinfo, process, thread, libc::SIGBUS, info) != 0 {
+                libc::raise(libc::SIGBUS);
+            }
+        }
+    }
+}
+
+/// Whether it was sent, by a process or by the kernel, and is no fault of this thread. Faults cannot be ignored.
+fn is_sent(code: c_int) -> bool {
+    code <= 0 || code == BUS_MCEERR_AO
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+    use super::*;
+    use crate::sys::{file, page_size};
+
+    /// A file of some pages that hold ones, and its guarded map. The guard goes first.
+    fn mapped(pages: usize) -> (Guard, Mapping, OwnedFd) {
+        let (length, protection) = (pages * page_size(), libc::PROT_READ | libc::PROT_WRITE);
+        let fd = file::memfd_create(c"guarded", 0).expect("a file");
+        file::pwrite(fd.as_fd(), &vec![1; length], 0).expect("written");
+        let mapping = Mapping::of_file(fd.as_fd(), 0, length, protection, libc::MAP_SHARED).expect("a map");
+        let guard = Guard::new(mapping.base(), length, protection, page_size()).expect("a guard");
+        (guard, mapping, fd)
+    }
+
+    fn cut(fd: &OwnedFd, pages: usize) {
+        file::ftruncate(fd.as_fd(), (pages * page_size()) as u64).expect("another length");
+    }
+
+    /// The first byte of a page.
+    fn byte(mapping: &Mapping, page: usize) -> u8 {
+        // SAFETY: within the map, and guarded.
+        unsafe { mapping.base().add(page * page_size()).read_volatile() }
+    }
+
+    #[test]
+    fn pages_past_a_new_end_are_lost_anew() {
+        let (mut guard, mapping, fd) = mapped(3);
+        let length = 3 * page_size();
+        cut(&fd, 1);
+        assert_eq!([0, 1, 2].map(|page| byte(&mapping, page)), [1, 0, 0]);
+        assert!(guard.is_lost());
+
+        guard.moved(mapping.base(), page_size()).expect("shorter");
+        cut(&fd, 3);
+        let (protection, flags) = (libc::PROT_READ, libc::MAP_SHARED | libc::MAP_FIXED);
+        let rest = mapping.base().as_ptr().wrapping_add(page_size()).cast();
+        let offset = page_size() as libc::off_t;
+        // SAFETY: the rest of the map, to which nothing refers.
+        let placed = unsafe { libc::mmap(rest, length - page_size(), protection, flags, fd.as_raw_fd(), offset) };
+        assert_eq!(placed, rest);
+        guard.moved(mapping.base(), length).expect("longer");
+        cut(&fd, 2);
+        assert_eq!([0, 1, 2].map(|page| byte(&mapping, page)), [1, 0, 0]);
+    }
+
+    #[test]
+    fn there_is_room_for_any_number_of_guards_and_it_is_used_again() {
+        let tables = || std::iter::successors(Some(&TABLE), |table| table.next()).count();
+        let many = || (0..3 * TABLE.slots.len()).map(|_| mapped(1)).collect::<Vec<_>>();
+        let mut before = 0;
+        for _ in 0..4 {
+            for (guard, mapping, fd) in many() {
+                cut(&fd, 0);
+                assert_eq!(byte(&mapping, 0), 0);
+                assert!(guard.is_lost());
+            }
+            // Other tests have guards too.
+            assert!(before == 0 || tables() <= before + 1);
+            before = tables();
+        }
+    }
+
+    /// As in a child that was forked while another thread was replacing the page.
+    #[test]
+    fn a_page_that_nobody_will_replace_is_taken_over() {
+        let (guard, mapping, fd) = mapped(2);
+        let (word, shift) = guard.slot.notes(1).expect("noted");
+        word.fetch_or(CLAIMED << shift, SeqCst);
+        cut(&fd, 0);
+        assert_eq!(byte(&mapping, 1), 0);
+        assert_eq!(word.load(SeqCst) >> shift, CLAIMED | REPLACED);
+    }
+
+    #[test]
+    fn every_page_has_notes_of_its_own() {
+        let (length, pages) = (3 * PAGES_IN_FIRST_LEVEL * page_size(), 3 * PAGES_IN_FIRST_LEVEL);
+        let mapping = Mapping::reservation(length).expect("address space");
+        let guard = Guard::new(mapping.base(), length, libc::PROT_NONE, page_size()).expect("a guard");
+        let places = (0..pages).map(|page| guard.slot.notes(page).map(|(word, shift)| (&raw const *word, shift)));
+        let places: std::collections::HashSet<_> = places.map(|place| place.expect("noted")).collect();
+        assert_eq!(places.len(), pages);
+    }
+}
