@@ -3,6 +3,7 @@
 //! - [`wrap`] copies bytes into a sealed file and gives its descriptor away.
 //! - [`scan`] lends such a descriptor to a closure and cleans up whatever happens.
 //! - [`MapOptions::open`] maps a file as bytes.
+//! - [`adopt`] makes a buffer its own file, without a second copy.
 //!
 //! Linux only. The C functions (feature `capi`, on by default) are described in `include/bytefd.h`.
 
@@ -23,7 +24,7 @@ mod wrap;
 
 pub use backend::Backend;
 pub use error::{Error, Result};
-pub use map::{Access, Advice, Flush, Map, MapOptions, MapWriter, Protection};
+pub use map::{Access, Advice, Flush, Map, MapOptions, MapWriter, Protection, adopt};
 pub use pool::{Pool, PoolCounts};
 pub use scan::{Scan, scan};
 pub use wrap::{WrapOptions, path, reopen, wrap};

@@ -163,7 +163,7 @@ fn blocks() -> Vec<String> {
 }
 
 fn every_example_in_the_header_compiles() {
-    const INCLUDES: [&str; 6] = ["bytefd.h", "fcntl.h", "stdio.h", "string.h", "sys/stat.h", "unistd.h"];
+    const INCLUDES: [&str; 7] = ["bytefd.h", "fcntl.h", "stdio.h", "string.h", "sys/mman.h", "sys/stat.h", "unistd.h"];
     let includes: String = INCLUDES.iter().map(|name| format!("#include <{name}>\n")).collect();
     let workshop = Workshop::new();
     let blocks = blocks();
@@ -216,7 +216,7 @@ fn the_contract_holds_under_valgrind() {
     let program = workshop.path("contract");
     compile("gcc", &C11, &contract_sources(), &program);
     // Without the group `host`: valgrind plays the limit on descriptors itself, and not as the kernel does.
-    let groups = ["layout", "wrap", "options", "scan", "pool", "map", "process"];
+    let groups = ["layout", "wrap", "options", "scan", "pool", "map", "adopt", "process"];
     check_contract(&workshop.under_valgrind(&program, &groups, b""));
 }
 

@@ -7,6 +7,7 @@
 //! `BYTEFD_TEST_HOST=no-memfd` (or another name in `support::hosts`) runs the same tests on a host that lacks something,
 //! and `BYTEFD_TEST_GROUPS=wrap,map` only those of these groups.
 
+mod adopt;
 mod budget;
 mod c;
 mod clients;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         ("collapse", fill::collapse::TESTS),
         ("budget", budget::TESTS),
         ("map", map::TESTS),
+        ("adopt", adopt::TESTS),
         ("faults", faults::TESTS),
         ("header", header::TESTS),
         ("library", library::TESTS),

@@ -6,6 +6,7 @@
 // The names are C's.
 #![allow(non_camel_case_types)]
 
+mod adopt;
 mod boundary;
 mod host;
 mod map;
@@ -14,6 +15,7 @@ mod pool;
 mod scan;
 mod wrap;
 
+pub use adopt::*;
 pub use boundary::bytefd_error;
 pub use host::*;
 pub use map::*;

@@ -1,5 +1,6 @@
 //! A file or memory as bytes.
 
+mod adopt;
 mod file;
 mod growth;
 mod options;
@@ -9,6 +10,7 @@ mod seal;
 mod source;
 mod writer;
 
+pub use adopt::adopt;
 pub use options::{Access, MapOptions};
 pub use range::{Advice, Flush, Protection};
 pub use writer::MapWriter;

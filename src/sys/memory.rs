@@ -1,12 +1,28 @@
 //! Memory with a purpose: a window into a file, a mark that tells children.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::Result;
+use super::{Result, last_errno};
 use super::mapping::{Content, Manner, Mapping};
 
 const READ_WRITE: libc::c_int = libc::PROT_READ | libc::PROT_WRITE;
+
+/// Puts the start of a file in the place of private memory, in one step: who uses the range meanwhile finds either the one or the
+/// other. `address` and `length` are whole pages, all of them mapped, and the file has them. If the kernel refuses, nothing
+/// has changed.
+///
+/// # Safety
+/// Nobody counts on what the range has been until now, but for its bytes, which are those of the file.
+pub(crate) unsafe fn replace(address: NonNull<u8>, length: usize, fd: BorrowedFd<'_>) -> Result<()> {
+    // Read in, as it has been: storing into each page of 64 MiB takes 25 ms less afterwards, and this 5 ms more.
+    let flags = libc::MAP_SHARED | libc::MAP_FIXED | libc::MAP_POPULATE;
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: the caller vouches for the range.
+    let placed = unsafe { libc::mmap(address.as_ptr().cast(), length, protection, flags, fd.as_raw_fd(), 0) };
+    if placed == libc::MAP_FAILED { Err(last_errno()) } else { Ok(()) }
+}
 
 /// The start of a file, mapped for storing into it. Children that are forked from then on do not have it.
 #[derive(Debug)]

@@ -4,6 +4,7 @@ pub(crate) mod copy;
 pub(crate) mod file;
 pub(crate) mod guard;
 pub(crate) mod mapping;
+pub(crate) mod maps;
 pub(crate) mod memory;
 mod process;
 

@@ -66,6 +66,7 @@ static void *(*const map_data_type)(const bytefd_map *) = bytefd_map_data;
 static size_t (*const map_length_type)(const bytefd_map *) = bytefd_map_length;
 static int (*const map_flush_type)(const bytefd_map *, size_t, size_t, uint32_t, bytefd_error *) = bytefd_map_flush;
 static int (*const map_close_type)(bytefd_map *) = bytefd_map_close;
+static int (*const adopt_type)(void *, size_t, bytefd_error *) = bytefd_adopt;
 
 static void every_function_is_there(void)
 {
@@ -73,6 +74,7 @@ static void every_function_is_there(void)
     CHECK(scan_type && scan_begin_type && scan_end_type);
     CHECK(pool_create_type && pool_destroy_type && pool_trim_type && pool_stats_type && host_report_type);
     CHECK(map_type && map_data_type && map_length_type && map_flush_type && map_close_type);
+    CHECK(adopt_type != NULL);
 }
 
 static void the_init_macros_are_all_defaults(void)
@@ -95,7 +97,8 @@ int main(int argc, char **argv)
 {
     const struct test_group groups[] = {
         {"layout", layout_tests}, {"wrap", wrap_tests}, {"options", option_tests}, {"scan", scan_tests},
-        {"pool", pool_tests}, {"map", map_tests}, {"process", process_tests}, {"host", host_tests}, {NULL, NULL},
+        {"pool", pool_tests}, {"map", map_tests}, {"adopt", adopt_tests}, {"process", process_tests}, {"host", host_tests},
+        {NULL, NULL},
     };
     return run_tests(groups, argv + (argc > 0));
 }

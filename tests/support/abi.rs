@@ -134,6 +134,7 @@ pub struct Abi {
     pub map_flush: unsafe extern "C" fn(*const c_void, usize, usize, u32, *mut Error) -> c_int,
     pub map_close: unsafe extern "C" fn(*mut c_void) -> c_int,
     pub host_report: unsafe extern "C" fn(*mut c_char, usize, *mut Error) -> c_int,
+    pub adopt: unsafe extern "C" fn(*mut c_void, usize, *mut Error) -> c_int,
 }
 
 /// The shared library that was built together with this program: the one beside it. The one a folder above can be older.
@@ -169,6 +170,7 @@ pub fn load() -> &'static Abi {
                 map_flush: symbol(library, "bytefd_map_flush"),
                 map_close: symbol(library, "bytefd_map_close"),
                 host_report: symbol(library, "bytefd_host_report"),
+                adopt: symbol(library, "bytefd_adopt"),
             }
         }
     })

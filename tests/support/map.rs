@@ -89,13 +89,18 @@ impl Map {
 
     /// What /proc/self/smaps says about the mapping that begins at or before the first byte.
     pub fn region(&self) -> Region {
-        let smaps = std::fs::read_to_string("/proc/self/smaps").expect("/proc is mounted");
-        let (address, mut lines) = (self.data().addr(), smaps.lines());
-        let head = lines.find(|line| range(line).is_some_and(|(start, end)| start <= address && address < end));
-        let head = head.expect("the map is a mapping of this process").to_string();
-        let fields = lines.take_while(|line| range(line).is_none()).map(String::from).collect();
-        Region { head, fields }
+        region_at(self.data().addr())
     }
+}
+
+/// What /proc/self/smaps says about the mapping that has this address.
+pub fn region_at(address: usize) -> Region {
+    let smaps = std::fs::read_to_string("/proc/self/smaps").expect("/proc is mounted");
+    let mut lines = smaps.lines();
+    let head = lines.find(|line| range(line).is_some_and(|(start, end)| start <= address && address < end));
+    let head = head.expect("a mapping of this process").to_string();
+    let fields = lines.take_while(|line| range(line).is_none()).map(String::from).collect();
+    Region { head, fields }
 }
 
 impl Drop for Map {

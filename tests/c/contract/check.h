@@ -48,7 +48,7 @@ struct test_group {
     const char *name;
     const struct test *tests;
 };
-extern const struct test wrap_tests[], option_tests[], scan_tests[], pool_tests[], map_tests[], process_tests[],
+extern const struct test wrap_tests[], option_tests[], scan_tests[], pool_tests[], map_tests[], adopt_tests[], process_tests[],
     host_tests[];
 
 /* A label for files that may have a name for a moment, so that one that stays is found. */

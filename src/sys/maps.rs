@@ -1,0 +1,109 @@
+//! Who has which addresses of this process: /proc/self/maps, and what can be found out about stacks.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::ops::Range;
+use std::ptr::null_mut;
+
+use super::{Result, check};
+use crate::error::Errno;
+
+/// A line of /proc/self/maps, proc(5).
+pub(crate) struct Region {
+    pub addresses: Range<usize>,
+    /// "rw-p" and the like.
+    pub permissions: String,
+    /// The path of a file, or a name of the kernel's such as "[heap]"; empty where neither is.
+    pub name: String,
+}
+
+impl Region {
+    /// "7f0000000000-7f0000001000 rw-p 00000000 00:00 0      [heap]".
+    pub fn parse(line: &str) -> Option<Region> {
+        let mut fields = line.splitn(6, ' ');
+        let (start, end) = fields.next()?.split_once('-')?;
+        let address = |text| usize::from_str_radix(text, 16).ok();
+        let permissions = fields.next()?.to_string();
+        // Offset, device and inode; the name is padded.
+        let name = fields.nth(3).unwrap_or_default().trim_start().to_string();
+        Some(Region { addresses: address(start)?..address(end)?, permissions, name })
+    }
+}
+
+/// The regions that have addresses of `range`, in their order. What other threads map elsewhere meanwhile changes
+/// nothing about these.
+pub(crate) fn regions(range: &Range<usize>) -> Result<Vec<Region>> {
+    let mut regions = Vec::new();
+    for line in BufReader::new(File::open("/proc/self/maps")?).split(b'\n') {
+        let region = Region::parse(&String::from_utf8_lossy(&line?)).ok_or(Errno(libc::EIO))?;
+        if region.addresses.start >= range.end {
+            break;
+        }
+        if region.addresses.end > range.start {
+            regions.push(region);
+        }
+    }
+    Ok(regions)
+}
+
+/// The stack of this thread, as the C library knows it; empty where it does not.
+pub(crate) fn own_stack() -> Range<usize> {
+    // SAFETY: all-zero is a valid object for pthread_getattr_np to fill.
+    let mut attributes: libc::pthread_attr_t = unsafe { std::mem::zeroed() };
+    // SAFETY: this thread exists, and the attributes are writable.
+    if unsafe { libc::pthread_getattr_np(libc::pthread_self(), &mut attributes) } != 0 {
+        return 0..0;
+    }
+    let (mut start, mut length) = (null_mut(), 0);
+    // SAFETY: the attributes were filled just now, and are not used again.
+    unsafe {
+        libc::pthread_attr_getstack(&attributes, &mut start, &mut length);
+        libc::pthread_attr_destroy(&mut attributes);
+    }
+    start.addr()..start.addr().saturating_add(length)
+}
+
+/// What the kernel says about another thread.
+pub(crate) struct Thread {
+    pub id: libc::pid_t,
+    /// An address in the C library's record of the thread: glibc tells it to the kernel, with its list of robust
+    /// mutexes, and keeps it at the top of the stack.
+    pub record: Option<usize>,
+    /// Known for as long as the thread waits in the kernel.
+    pub stack_pointer: Option<usize>,
+}
+
+impl Thread {
+    /// The first thread's stack is the one that the kernel made, and its record lies elsewhere.
+    pub fn is_first(&self) -> bool {
+        self.id as u32 == std::process::id()
+    }
+}
+
+/// All threads but this one. Of one that ends meanwhile nothing is known.
+pub(crate) fn other_threads() -> Result<Vec<Thread>> {
+    // SAFETY: no preconditions.
+    let own = unsafe { libc::gettid() };
+    let mut threads = Vec::new();
+    for entry in std::fs::read_dir("/proc/self/task")? {
+        let id = entry?.file_name().to_str().and_then(|name| name.parse().ok()).ok_or(Errno(libc::EIO))?;
+        if id != own {
+            threads.push(Thread { id, record: record(id), stack_pointer: stack_pointer(id) });
+        }
+    }
+    Ok(threads)
+}
+
+fn record(id: libc::pid_t) -> Option<usize> {
+    let (mut head, mut length) = (0usize, 0usize);
+    // SAFETY: get_robust_list(2) writes one word each; nothing is read from the list.
+    check(unsafe { libc::syscall(libc::SYS_get_robust_list, id, &mut head, &mut length) }).ok()?;
+    Some(head).filter(|head| *head != 0)
+}
+
+/// From /proc/self/task/TID/syscall: "running", or numbers of which the last two are stack pointer and program counter.
+fn stack_pointer(id: libc::pid_t) -> Option<usize> {
+    let line = std::fs::read_to_string(format!("/proc/self/task/{id}/syscall")).ok()?;
+    let pointer = line.split_ascii_whitespace().rev().nth(1)?;
+    usize::from_str_radix(pointer.strip_prefix("0x")?, 16).ok()
+}
