@@ -11,7 +11,7 @@
  * - Handles (bytefd_map, bytefd_scan, bytefd_pool) belong to the caller until given to their last function, which
  *   accepts NULL. No other function does, unless it says so.
  * - All functions may be called from any thread. None prints, exits, or changes a signal mask or
- *   disposition. errno is not preserved. A fault inside the library is -ENOTRECOVERABLE, with its text.
+ *   disposition (BYTEFD_MAP_GUARD aside). errno is not preserved. A fault inside the library is -ENOTRECOVERABLE, with its text.
  * - Sizes, lengths and offsets are in bytes.
  *
  * Everything here is there since 0.1.0, unless it says otherwise.
@@ -29,7 +29,7 @@
 
 /* All defaults, with the size of the struct as this header knows it. */
 #define BYTEFD_WRAP_OPTIONS_INIT { sizeof(bytefd_wrap_options), NULL, 0, 0, 0, NULL }
-#define BYTEFD_MAP_OPTIONS_INIT { sizeof(bytefd_map_options), 0, 0, 0, 0, 0, 0 }
+#define BYTEFD_MAP_OPTIONS_INIT { sizeof(bytefd_map_options), 0, 0, 0, 0, 0, 0, 0 }
 #define BYTEFD_POOL_COUNTS_INIT { sizeof(bytefd_pool_counts), 0, 0, 0, 0 }
 
 /**
@@ -127,6 +127,13 @@
 #define BYTEFD_MAP_LOCK 8
 
 /**
+ * For bytefd_map_memory: pages from the huge pages that the administrator has reserved (vm.nr_hugepages), hugetlbfs. The
+ * length must be a multiple of their size, and not 0; -ENOMEM where not enough are free. (Other huge pages need no asking:
+ * with BYTEFD_MAP_POPULATE, memory is made of them where that pays.)
+ */
+#define BYTEFD_MAP_HUGE_PAGES 16
+
+/**
  * Reserves neither disk space for growing nor swap space for private pages (MAP_NORESERVE): a sparse file of any
  * size, and a store that finds no room is a SIGBUS or the out-of-memory killer.
  */
@@ -139,9 +146,23 @@
 #define BYTEFD_MAP_BEYOND_EOF 64
 
 /**
+ * Survives the loss of pages: where somebody has made the file shorter, or the storage behind it fails, access finds zeros
+ * instead of raising SIGBUS, and bytefd_map_check says so. It costs nothing until then. A handler for SIGBUS is installed at
+ * the first such map and stays; every fault that is not in such a map goes on to the handler that was there before. A
+ * handler that the program installs afterwards must pass on what is not its own. Threads that block SIGBUS are not saved.
+ */
+#define BYTEFD_MAP_GUARD 128
+
+/**
  * Children made by fork(2) do not have the map, MADV_DONTFORK.
  */
 #define BYTEFD_MAP_NO_FORK 256
+
+/**
+ * For private memory, bytefd_map_memory with BYTEFD_MAP_PRIVATE: children made by fork(2) find zeros there,
+ * MADV_WIPEONFORK (Linux 4.14).
+ */
+#define BYTEFD_MAP_WIPE_ON_FORK 512
 
 /**
  * Returns when the bytes are on the storage, MS_SYNC.
@@ -154,7 +175,178 @@
 #define BYTEFD_FLUSH_ASYNC 1
 
 /**
- * A mapped range of a file. Any number of threads may use one map at the same time; bytefd_map_close must come last.
+ * May be added to either: other maps of the file are told to look again, MS_INVALIDATE. (On Linux they see every store
+ * anyway.) -EBUSY if pages are locked.
+ */
+#define BYTEFD_FLUSH_INVALIDATE 2
+
+/**
+ * No special treatment: undoes RANDOM and SEQUENTIAL. This and the following are for bytefd_map_advise; their numbers are the
+ * kernel's.
+ */
+#define BYTEFD_ADVICE_NORMAL 0
+
+/**
+ * Pages will be used in no order: reading ahead is of no use.
+ */
+#define BYTEFD_ADVICE_RANDOM 1
+
+/**
+ * Pages will be used in order: reading far ahead is of use.
+ */
+#define BYTEFD_ADVICE_SEQUENTIAL 2
+
+/**
+ * Pages will be used soon: reading them in begins.
+ */
+#define BYTEFD_ADVICE_WILL_NEED 3
+
+/**
+ * Pages will not be used soon, and may leave this process; a shared map has them again when they are used. Private maps
+ * lose what was stored in them.
+ */
+#define BYTEFD_ADVICE_DONT_NEED 4
+
+/**
+ * The content may be lost, at any time from now on, when memory is short (Linux 4.5). Private memory only.
+ */
+#define BYTEFD_ADVICE_FREE 8
+
+/**
+ * The content is lost, also in the file: a hole is punched into it.
+ */
+#define BYTEFD_ADVICE_REMOVE 9
+
+/**
+ * Children made by fork(2) do not have the pages.
+ */
+#define BYTEFD_ADVICE_DONT_FORK 10
+
+/**
+ * Undoes DONT_FORK.
+ */
+#define BYTEFD_ADVICE_DO_FORK 11
+
+/**
+ * The kernel may merge pages with equal ones, KSM. Private memory only.
+ */
+#define BYTEFD_ADVICE_MERGEABLE 12
+
+/**
+ * Undoes MERGEABLE.
+ */
+#define BYTEFD_ADVICE_UNMERGEABLE 13
+
+/**
+ * Huge pages are welcome.
+ */
+#define BYTEFD_ADVICE_HUGE_PAGE 14
+
+/**
+ * No huge pages.
+ */
+#define BYTEFD_ADVICE_NO_HUGE_PAGE 15
+
+/**
+ * Left out of core dumps (Linux 3.4).
+ */
+#define BYTEFD_ADVICE_DONT_DUMP 16
+
+/**
+ * Undoes DONT_DUMP.
+ */
+#define BYTEFD_ADVICE_DO_DUMP 17
+
+/**
+ * Children made by fork(2) find zeros (Linux 4.14). Private memory only.
+ */
+#define BYTEFD_ADVICE_WIPE_ON_FORK 18
+
+/**
+ * Undoes WIPE_ON_FORK.
+ */
+#define BYTEFD_ADVICE_KEEP_ON_FORK 19
+
+/**
+ * Pages may leave memory before others (Linux 5.4).
+ */
+#define BYTEFD_ADVICE_COLD 20
+
+/**
+ * Pages leave memory now (Linux 5.4).
+ */
+#define BYTEFD_ADVICE_PAGE_OUT 21
+
+/**
+ * Pages are made ready for reading, now (Linux 5.14).
+ */
+#define BYTEFD_ADVICE_POPULATE_READ 22
+
+/**
+ * Pages are made ready for writing, now (Linux 5.14).
+ */
+#define BYTEFD_ADVICE_POPULATE_WRITE 23
+
+/**
+ * DONT_NEED, also for locked pages (Linux 5.18).
+ */
+#define BYTEFD_ADVICE_DONT_NEED_LOCKED 24
+
+/**
+ * Pages are made huge ones, now (Linux 6.1).
+ */
+#define BYTEFD_ADVICE_COLLAPSE 25
+
+/**
+ * The content is lost: the pages are treated as broken memory. Administrators only, for tests.
+ */
+#define BYTEFD_ADVICE_HARDWARE_POISON 100
+
+/**
+ * Pages move to other memory. Administrators only, for tests.
+ */
+#define BYTEFD_ADVICE_SOFT_OFFLINE 101
+
+/**
+ * The content is lost: access raises SIGSEGV from now on (Linux 6.13).
+ */
+#define BYTEFD_ADVICE_GUARD_INSTALL 102
+
+/**
+ * Undoes GUARD_INSTALL; the pages read zero, or what the file has.
+ */
+#define BYTEFD_ADVICE_GUARD_REMOVE 103
+
+/**
+ * Must be added to advice that loses content: FREE, REMOVE, HARDWARE_POISON, GUARD_INSTALL, and for private maps
+ * DONT_NEED and DONT_NEED_LOCKED. It is given only to pages of which all bytes are in the range.
+ */
+#define BYTEFD_ADVICE_LOSE_DATA 65536
+
+/**
+ * Any access raises SIGSEGV. This and the following, or-ed, are for bytefd_map_protect. Linux lets nobody write or execute what
+ * cannot be read, so BYTEFD_PROTECTION_READ must be among them unless there are none.
+ */
+#define BYTEFD_PROTECTION_NONE 0
+
+/**
+ * Reading.
+ */
+#define BYTEFD_PROTECTION_READ 1
+
+/**
+ * Writing, which the map must be for: BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE.
+ */
+#define BYTEFD_PROTECTION_WRITE 2
+
+/**
+ * Executing, which must have been asked for when the map was made: BYTEFD_MAP_EXECUTE.
+ */
+#define BYTEFD_PROTECTION_EXECUTE 4
+
+/**
+ * A mapped range of a file, or memory without a file. Any number of threads may use one map at the same time, but
+ * bytefd_map_resize, bytefd_map_unmap and bytefd_map_seal need it alone, and bytefd_map_close must come last.
  */
 typedef struct bytefd_map bytefd_map;
 
@@ -367,6 +559,11 @@ typedef struct bytefd_map_options {
      * The permission bits of a file that BYTEFD_MAP_CREATE makes, less the umask; 0 is 0600. Unused otherwise, as in open(2).
      */
     uint32_t mode;
+    /**
+     * Address space that is kept for the map: as long as its length stays within this many bytes, bytefd_map_resize never
+     * moves it. It costs no memory. 0 for none. With BYTEFD_MAP_WRITE, or for memory. The first version had no such member.
+     */
+    size_t reserve;
 } bytefd_map_options;
 
 #ifdef __cplusplus
@@ -592,12 +789,12 @@ int bytefd_pool_stats(const struct bytefd_pool *pool,
                       struct bytefd_error *error);
 
 /**
- * Maps the file at `path` and writes the map to `*map`; the caller ends it with bytefd_map_close. No descriptor stays
- * open. A file of 0 bytes gives a valid map of length 0. A FIFO, socket or device is refused without being opened, so
+ * Maps the file at `path` and writes the map to `*map`; the caller ends it with bytefd_map_close. With BYTEFD_MAP_WRITE the
+ * map keeps a descriptor of the file (bytefd_map_descriptor); otherwise none stays open. A file of 0 bytes gives a valid map of length 0. A FIFO, socket or device is refused without being opened, so
  * nothing blocks.
  *
  * The bytes are the file's: others who write to it change them, and when others make it shorter than the map, access to
- * the pages that are gone raises SIGBUS.
+ * the pages that are gone raises SIGBUS. BYTEFD_MAP_GUARD, bytefd_map_read and bytefd_map_write are the ways to live with that.
  *
  * Returns 0, or a negative errno with `*map` untouched. A file that was created is gone again, and one that was to grow
  * has its old size.
@@ -624,7 +821,61 @@ int map_file(const char *path,
              struct bytefd_error *error);
 
 /**
- * The first byte of the map, valid until bytefd_map_close. Not NULL, except for a NULL `map`; with a length of 0 it must
+ * Maps the regular file behind `fd`, which stays the caller's and may be closed afterwards. Its offset does not matter and
+ * does not move. BYTEFD_MAP_WRITE needs one that was opened read-write, the others one that can be read. Otherwise as
+ * map_file; BYTEFD_MAP_CREATE and a mode are -EINVAL.
+ *
+ * Returns 0, or a negative errno with `*map` untouched: map_file's, and
+ * - -EBADF: `fd` is not an open descriptor.
+ * - -EACCES: it was not opened for what is asked. -EPERM: the file is sealed against it.
+ *
+ * ```c
+ * int fd = shm_wrap_buffer("hello", 5, NULL, NULL);
+ * bytefd_map *map;
+ * if (bytefd_map_fd(fd, NULL, &map, NULL) == 0) {
+ *     fwrite(bytefd_map_data(map), 1, bytefd_map_length(map), stdout);
+ *     bytefd_map_close(map);
+ * }
+ * close(fd);
+ * ```
+ */
+int bytefd_map_fd(int fd,
+                  const struct bytefd_map_options *options,
+                  struct bytefd_map **map,
+                  struct bytefd_error *error);
+
+/**
+ * Maps `length` bytes of memory without a file, zeros at first, that can be written: what anonymous mappings and /dev/zero
+ * give. With BYTEFD_MAP_PRIVATE it is private, as malloc's is. Otherwise it is shared, with a memory file behind it whose
+ * descriptor (bytefd_map_descriptor) can be given to other processes, and that bytefd_map_seal makes a sealed one.
+ *
+ * With BYTEFD_MAP_POPULATE all of the memory is there before this returns, in huge pages where that pays; otherwise each page
+ * comes when it is first touched. A `length` of 0 is an empty map, to be resized. Of the options only `access`, `reserve` and
+ * the flags EXECUTE, POPULATE, LOCK, HUGE_PAGES, NO_RESERVE, GUARD, NO_FORK and WIPE_ON_FORK make sense, and the others must be 0.
+ *
+ * Returns 0, or a negative errno with `*map` untouched:
+ * - -EINVAL: `map` is NULL, or options that are unknown, are for files, or contradict each other; with
+ *   BYTEFD_MAP_HUGE_PAGES a `length` that is 0 or no multiple of the size of reserved huge pages.
+ * - -E2BIG: the options have members that this version does not know.
+ * - -ENOMEM: no memory, address space or reserved huge pages left. -EMFILE, -ENFILE: no descriptors.
+ * - -EFBIG: `length` is above RLIMIT_FSIZE, which counts for shared memory. (No SIGXFSZ is raised.)
+ * - memfd_create(2)'s own where it is refused.
+ *
+ * ```c
+ * bytefd_map *map;
+ * if (bytefd_map_memory(4096, NULL, &map, NULL) == 0) {
+ *     strcpy(bytefd_map_data(map), "hello");
+ *     bytefd_map_close(map);
+ * }
+ * ```
+ */
+int bytefd_map_memory(size_t length,
+                      const struct bytefd_map_options *options,
+                      struct bytefd_map **map,
+                      struct bytefd_error *error);
+
+/**
+ * The first byte of the map, valid until bytefd_map_close or bytefd_map_resize. Not NULL, except for a NULL `map`; with a length of 0 it must
  * not be dereferenced. Stores need BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE; otherwise they raise SIGSEGV.
  *
  * ```c
@@ -648,11 +899,42 @@ void *bytefd_map_data(const struct bytefd_map *map);
 size_t bytefd_map_length(const struct bytefd_map *map);
 
 /**
+ * The descriptor of the file behind the map, read-write: with BYTEFD_MAP_WRITE, and for shared memory until it is sealed. It stays
+ * the map's: valid until bytefd_map_close or bytefd_map_seal, and not to be closed; dup(2) gives one to keep. Given to another
+ * process, by inheritance or through a socket, it gives that process the memory. Close-on-exec.
+ *
+ * Returns it, or a negative errno: -EINVAL if `map` is NULL, -EBADF if the map keeps none.
+ *
+ * ```c
+ * bytefd_map *map;
+ * if (bytefd_map_memory(4096, NULL, &map, NULL) == 0) {
+ *     int fd = bytefd_map_descriptor(map, NULL);
+ *     write(fd, "hello", 5);
+ *     puts(bytefd_map_data(map));
+ *     bytefd_map_close(map);
+ * }
+ * ```
+ */
+int bytefd_map_descriptor(const struct bytefd_map *map,
+                          struct bytefd_error *error);
+
+/**
+ * Unmaps and frees `map`. NULL is fine. Does not flush: the kernel writes shared changes back in its time.
+ *
+ * Returns 0, or munmap(2)'s negative errno; `map` is gone either way.
+ *
+ * ```c
+ * bytefd_map_close(NULL);
+ * ```
+ */
+int bytefd_map_close(struct bytefd_map *map);
+
+/**
  * Writes changed bytes back to the file, msync(2): any range of bytes of the map, not only whole pages. A `length` of 0
- * is from `offset` to the end of the map. `how` is BYTEFD_FLUSH_SYNC or BYTEFD_FLUSH_ASYNC.
+ * is from `offset` to the end of the map. `how` is BYTEFD_FLUSH_SYNC or BYTEFD_FLUSH_ASYNC, and BYTEFD_FLUSH_INVALIDATE.
  *
  * Returns 0, or a negative errno: -EINVAL if `map` is NULL, `how` is unknown, the range is not all in the map, or the
- * map is private, whose stores never reach the file; -EIO if writing failed.
+ * map is private, whose stores never reach the file; -EIO if writing failed, or a guarded map has lost pages.
  *
  * ```c
  * bytefd_map_options options = BYTEFD_MAP_OPTIONS_INIT;
@@ -672,15 +954,263 @@ int bytefd_map_flush(const struct bytefd_map *map,
                      struct bytefd_error *error);
 
 /**
- * Unmaps and frees `map`. NULL is fine. Does not flush: the kernel writes shared changes back in its time.
+ * Tells the kernel how the pages of a range will be used, madvise(2). `advice` is BYTEFD_ADVICE_NORMAL or one of those after
+ * it. A `length` of 0 is from `offset` to the end of the map.
  *
- * Returns 0, or munmap(2)'s negative errno; `map` is gone either way.
+ * Returns 0, or a negative errno:
+ * - -EINVAL: `map` is NULL, there is no such advice, the range is not all in the map, the advice would lose content and
+ *   BYTEFD_ADVICE_LOSE_DATA is not given, or the kernel does not do this with this kind of memory.
+ * - -EOPNOTSUPP: this kernel does not know the advice.
+ * - madvise(2)'s own.
  *
  * ```c
- * bytefd_map_close(NULL);
+ * bytefd_map *map;
+ * if (map_file("/etc/passwd", NULL, &map, NULL) == 0) {
+ *     bytefd_map_advise(map, 0, 0, BYTEFD_ADVICE_SEQUENTIAL, NULL);
+ *     bytefd_map_close(map);
+ * }
  * ```
  */
-int bytefd_map_close(struct bytefd_map *map);
+int bytefd_map_advise(const struct bytefd_map *map,
+                      size_t offset,
+                      size_t length,
+                      uint32_t advice,
+                      struct bytefd_error *error);
+
+/**
+ * Keeps the pages of a range in memory, mlock(2). Locks do not add up. A `length` of 0 is from `offset` to the end of the map.
+ *
+ * Returns 0, or a negative errno: -EINVAL if `map` is NULL or the range is not all in the map; -ENOMEM or -EPERM where
+ * RLIMIT_MEMLOCK does not allow it, -ENOMEM where pages are past the end of the file.
+ *
+ * ```c
+ * bytefd_map *map;
+ * if (bytefd_map_memory(4096, NULL, &map, NULL) == 0) {
+ *     if (bytefd_map_lock(map, 0, 64, NULL) == 0)
+ *         strcpy(bytefd_map_data(map), "a secret");
+ *     bytefd_map_close(map);
+ * }
+ * ```
+ */
+int bytefd_map_lock(const struct bytefd_map *map,
+                    size_t offset,
+                    size_t length,
+                    struct bytefd_error *error);
+
+/**
+ * Undoes bytefd_map_lock for the pages of a range, munlock(2). A `length` of 0 is from `offset` to the end of the map.
+ *
+ * Returns 0, or a negative errno: -EINVAL if `map` is NULL or the range is not all in the map.
+ *
+ * ```c
+ * bytefd_map_options options = BYTEFD_MAP_OPTIONS_INIT;
+ * bytefd_map *map;
+ * options.flags = BYTEFD_MAP_LOCK;
+ * if (map_file("/etc/passwd", &options, &map, NULL) == 0) {
+ *     bytefd_map_unlock(map, 0, 0, NULL);
+ *     bytefd_map_close(map);
+ * }
+ * ```
+ */
+int bytefd_map_unlock(const struct bytefd_map *map,
+                      size_t offset,
+                      size_t length,
+                      struct bytefd_error *error);
+
+/**
+ * Allows or forbids access to the pages that hold bytes of a range, mprotect(2). A `length` of 0 is from `offset` to the end of
+ * the map.
+ *
+ * Returns 0, or a negative errno: -EINVAL if `map` is NULL, there is no such protection, or the range is not all in the map;
+ * -EACCES for what the map was not made for; mprotect(2)'s own.
+ *
+ * ```c
+ * bytefd_map *map;
+ * if (bytefd_map_memory(4096, NULL, &map, NULL) == 0) {
+ *     strcpy(bytefd_map_data(map), "constant from now on");
+ *     bytefd_map_protect(map, 0, 0, BYTEFD_PROTECTION_READ, NULL);
+ *     bytefd_map_close(map);
+ * }
+ * ```
+ */
+int bytefd_map_protect(const struct bytefd_map *map,
+                       size_t offset,
+                       size_t length,
+                       uint32_t protection,
+                       struct bytefd_error *error);
+
+/**
+ * Reads the pages of a range in before it returns, so that reading them later waits for nothing. A `length` of 0 is from
+ * `offset` to the end of the map.
+ *
+ * Returns 0, or a negative errno: -EINVAL if `map` is NULL or the range is not all in the map; -EIO if bytes do not exist any
+ * more or cannot be read.
+ *
+ * ```c
+ * bytefd_map *map;
+ * if (map_file("/etc/passwd", NULL, &map, NULL) == 0) {
+ *     bytefd_map_prefetch(map, 0, 100, NULL);
+ *     bytefd_map_close(map);
+ * }
+ * ```
+ */
+int bytefd_map_prefetch(const struct bytefd_map *map,
+                        size_t offset,
+                        size_t length,
+                        struct bytefd_error *error);
+
+/**
+ * Lets the pages go of which all bytes are in a range, munmap(2). A `length` of 0 is from `offset` to the end of the map.
+ * Access there raises SIGSEGV from now on, other memory of the process may come to lie there, and operations on those bytes
+ * are -EINVAL. The map keeps its length, but cannot be resized or sealed any more. No other thread may use the map during the
+ * call.
+ *
+ * Returns 0, or a negative errno: -EINVAL if `map` is NULL or the range is not all in the map; munmap(2)'s own.
+ *
+ * ```c
+ * bytefd_map *map;
+ * if (bytefd_map_memory(1 << 20, NULL, &map, NULL) == 0) {
+ *     bytefd_map_unmap(map, 1 << 19, 0, NULL);
+ *     strcpy(bytefd_map_data(map), "the first half is still there");
+ *     bytefd_map_close(map);
+ * }
+ * ```
+ */
+int bytefd_map_unmap(struct bytefd_map *map,
+                     size_t offset,
+                     size_t length,
+                     struct bytefd_error *error);
+
+/**
+ * Copies `length` bytes of the map, from `offset` on, to `buf`, and writes to `*copied` how many: all, or those that exist up to
+ * a page that is lost because somebody made the file shorter or the storage failed. Never a signal, whether the map is guarded or
+ * not: the kernel copies, process_vm_readv(2), which costs a system call; on x86-64 a guarded map is copied at memcpy's speed.
+ *
+ * Returns 0, or a negative errno with `*copied` untouched:
+ * - -EIO: not even the first byte exists any more. (So a loop over what is left ends with this.)
+ * - -EINVAL: `map` or `copied` is NULL, or `buf` is and `length` is not 0; the range is not all in the map.
+ * - -EFAULT: `buf` cannot be written; part of it may be. With a guarded map that is a SIGSEGV, as for any other store.
+ *
+ * ```c
+ * bytefd_map *map;
+ * char line[80];
+ * size_t copied;
+ * if (map_file("/etc/passwd", NULL, &map, NULL) == 0) {
+ *     if (bytefd_map_read(map, 0, line, sizeof line, &copied, NULL) == 0)
+ *         fwrite(line, 1, copied, stdout);
+ *     bytefd_map_close(map);
+ * }
+ * ```
+ */
+int bytefd_map_read(const struct bytefd_map *map,
+                    size_t offset,
+                    void *buf,
+                    size_t length,
+                    size_t *copied,
+                    struct bytefd_error *error);
+
+/**
+ * Copies `length` bytes at `buf` into the map from `offset` on, and writes to `*copied` how many: all, or those before a page that
+ * is lost or finds no room on the storage. Never a signal, as bytefd_map_read.
+ *
+ * Returns 0, or a negative errno with `*copied` untouched:
+ * - -EIO: not even the first byte can be stored.
+ * - -EINVAL: `map` or `copied` is NULL, or `buf` is and `length` is not 0; the range is not all in the map.
+ * - -EACCES: the map is for reading only.
+ * - -EFAULT: `buf` cannot be read; part of it may have been copied. With a guarded map that is a SIGSEGV, as for any other load.
+ *
+ * ```c
+ * bytefd_map *map;
+ * size_t copied;
+ * if (bytefd_map_memory(4096, NULL, &map, NULL) == 0) {
+ *     bytefd_map_write(map, 0, "hello", 5, &copied, NULL);
+ *     bytefd_map_close(map);
+ * }
+ * ```
+ */
+int bytefd_map_write(const struct bytefd_map *map,
+                     size_t offset,
+                     const void *buf,
+                     size_t length,
+                     size_t *copied,
+                     struct bytefd_error *error);
+
+/**
+ * Whether all pages of a guarded map are what they were. Always so without BYTEFD_MAP_GUARD.
+ *
+ * Returns 0; -EIO from the moment on in which a lost page was replaced by zeros; -EINVAL if `map` is NULL.
+ *
+ * ```c
+ * bytefd_map_options options = BYTEFD_MAP_OPTIONS_INIT;
+ * bytefd_map *map;
+ * options.flags = BYTEFD_MAP_GUARD;
+ * if (map_file("/etc/passwd", &options, &map, NULL) == 0) {
+ *     fwrite(bytefd_map_data(map), 1, bytefd_map_length(map), stdout);
+ *     if (bytefd_map_check(map, NULL) != 0)
+ *         fprintf(stderr, "somebody made the file shorter meanwhile\n");
+ *     bytefd_map_close(map);
+ * }
+ * ```
+ */
+int bytefd_map_check(const struct bytefd_map *map,
+                     struct bytefd_error *error);
+
+/**
+ * Makes the map, and what is behind it, `length` bytes long.
+ *
+ * Growing: the file grows too, unless it goes on behind the map, and its space is reserved as for `file_size`. What is new reads
+ * zero, whatever was stored behind the old end before. Shrinking: the file is cut off at the new end, unless it goes on behind
+ * the map; other processes and other maps find SIGBUS there.
+ *
+ * The map stays where it is as long as its length is within the `reserve` of its options. Otherwise it may move: what
+ * bytefd_map_data gave before is invalid. No other thread may use the map during the call.
+ *
+ * Returns 0, or a negative errno with nothing changed:
+ * - -EINVAL: `map` is NULL, is not for writing (BYTEFD_MAP_WRITE, or memory), was sealed, or parts of it were unmapped; or
+ *   `length` is more than a map or file can have, or not whole reserved huge pages.
+ * - -EFBIG, -ENOSPC: the file cannot grow. -EPERM: it is sealed against it.
+ * - -EIO: a guarded map has lost pages, and is to grow.
+ * - -ENOMEM: no memory or address space left. -EAGAIN: more than RLIMIT_MEMLOCK, for a locked map.
+ * - -EFAULT: the map must move, and parts of it have another protection or treatment than the rest.
+ *
+ * ```c
+ * bytefd_map *map;
+ * if (bytefd_map_memory(0, NULL, &map, NULL) == 0) {
+ *     if (bytefd_map_resize(map, 10000, NULL) == 0)
+ *         strcpy(bytefd_map_data(map), "hello");
+ *     bytefd_map_close(map);
+ * }
+ * ```
+ */
+int bytefd_map_resize(struct bytefd_map *map,
+                      size_t length,
+                      struct bytefd_error *error);
+
+/**
+ * Turns shared memory (bytefd_map_memory) into a sealed descriptor as shm_wrap_buffer gives, without copying: exactly the
+ * map's length, offset 0, mode 0400 (0500 with BYTEFD_MAP_EXECUTE), close-on-exec, for the caller to close. The map stays, at
+ * the same address and for reading only; its bytes can never change any more. No other thread may use the map during the
+ * call, but for reading its bytes.
+ *
+ * Returns the descriptor, or a negative errno with the map as it was:
+ * - -EINVAL: `map` is NULL, is not shared memory, is sealed already, or parts of it were unmapped.
+ * - -EBUSY: somebody else, who was given the descriptor, has it mapped for writing.
+ * - -EPERM: somebody has sealed it against sealing.
+ * - -EIO: a guarded map has lost pages. -ENOMEM, -EMFILE, -ENFILE: no memory or descriptors left.
+ *
+ * ```c
+ * bytefd_map *map;
+ * if (bytefd_map_memory(5, NULL, &map, NULL) == 0) {
+ *     memcpy(bytefd_map_data(map), "hello", 5);
+ *     int fd = bytefd_map_seal(map, NULL);
+ *     bytefd_map_close(map);
+ *     if (fd >= 0)
+ *         close(fd);
+ * }
+ * ```
+ */
+int bytefd_map_seal(struct bytefd_map *map,
+                    struct bytefd_error *error);
 
 /**
  * Makes the buffer at `address` its own file: copies its `length` bytes into a new memory file, puts the file in the

@@ -64,7 +64,7 @@ tests![
     a_wrapped_descriptor_maps_by_its_path,
     a_sealed_file_cannot_be_mapped_for_writing,
     a_map_outlives_the_name_of_its_file,
-    no_descriptor_stays_open,
+    only_maps_for_writing_keep_a_descriptor,
     // access
     stores_reach_the_file_and_other_maps,
     any_store_does_what_the_access_promises,

@@ -1,21 +1,24 @@
-//! A file as bytes.
+//! A file or memory as bytes: where a map comes from, and where it ends.
 
 use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 
 use super::boundary::{boundary, bytefd_error, is_null};
-use super::options::{BYTEFD_FLUSH_ASYNC, BYTEFD_FLUSH_SYNC, bytefd_map_options, map_options};
-use crate::{Error, Flush, Map};
+use super::map_options::{bytefd_map_options, map_options};
+use super::wrap::borrow;
+use crate::{Map, MapOptions, Result};
 
-/// A mapped range of a file. Any number of threads may use one map at the same time; bytefd_map_close must come last.
-pub struct bytefd_map(Map);
+/// A mapped range of a file, or memory without a file. Any number of threads may use one map at the same time, but
+/// bytefd_map_resize, bytefd_map_unmap and bytefd_map_seal need it alone, and bytefd_map_close must come last.
+pub struct bytefd_map(pub(super) Map);
 
-/// Maps the file at `path` and writes the map to `*map`; the caller ends it with bytefd_map_close. No descriptor stays
-/// open. A file of 0 bytes gives a valid map of length 0. A FIFO, socket or device is refused without being opened, so
+/// Maps the file at `path` and writes the map to `*map`; the caller ends it with bytefd_map_close. With BYTEFD_MAP_WRITE the
+/// map keeps a descriptor of the file (bytefd_map_descriptor); otherwise none stays open. A file of 0 bytes gives a valid map of length 0. A FIFO, socket or device is refused without being opened, so
 /// nothing blocks.
 ///
 /// The bytes are the file's: others who write to it change them, and when others make it shorter than the map, access to
-/// the pages that are gone raises SIGBUS.
+/// the pages that are gone raises SIGBUS. BYTEFD_MAP_GUARD, bytefd_map_read and bytefd_map_write are the ways to live with that.
 ///
 /// Returns 0, or a negative errno with `*map` untouched. A file that was created is gone again, and one that was to grow
 /// has its old size.
@@ -46,19 +49,101 @@ pub unsafe extern "C" fn map_file(
         if path.is_null() {
             return Err(is_null("path"));
         }
-        if map.is_null() {
-            return Err(is_null("map"));
-        }
-        // SAFETY: the header asks for a string, and for valid options.
-        let (path, options) = unsafe { (CStr::from_ptr(path), map_options(options)?) };
-        let opened = options.open(OsStr::from_bytes(path.to_bytes()))?;
-        // SAFETY: the header asks for a writable pointer, and it is not NULL.
-        unsafe { map.write(Box::into_raw(Box::new(bytefd_map(opened)))) };
-        Ok(0)
+        // SAFETY: the header asks for a string.
+        let path = OsStr::from_bytes(unsafe { CStr::from_ptr(path) }.to_bytes());
+        // SAFETY: the header asks for valid options, and NULL or a writable pointer.
+        unsafe { put(map, options, |options| options.open(path)) }
     })
 }
 
-/// The first byte of the map, valid until bytefd_map_close. Not NULL, except for a NULL `map`; with a length of 0 it must
+/// Maps the regular file behind `fd`, which stays the caller's and may be closed afterwards. Its offset does not matter and
+/// does not move. BYTEFD_MAP_WRITE needs one that was opened read-write, the others one that can be read. Otherwise as
+/// map_file; BYTEFD_MAP_CREATE and a mode are -EINVAL.
+///
+/// Returns 0, or a negative errno with `*map` untouched: map_file's, and
+/// - -EBADF: `fd` is not an open descriptor.
+/// - -EACCES: it was not opened for what is asked. -EPERM: the file is sealed against it.
+///
+/// ```c
+/// int fd = shm_wrap_buffer("hello", 5, NULL, NULL);
+/// bytefd_map *map;
+/// if (bytefd_map_fd(fd, NULL, &map, NULL) == 0) {
+///     fwrite(bytefd_map_data(map), 1, bytefd_map_length(map), stdout);
+///     bytefd_map_close(map);
+/// }
+/// close(fd);
+/// ```
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bytefd_map_fd(
+    fd: c_int,
+    options: *const bytefd_map_options,
+    map: *mut *mut bytefd_map,
+    error: *mut bytefd_error,
+) -> c_int {
+    boundary(error, || {
+        let fd = borrow(fd)?;
+        // SAFETY: the header asks for valid options, and NULL or a writable pointer.
+        unsafe { put(map, options, |options| options.map_fd(fd)) }
+    })
+}
+
+/// Maps `length` bytes of memory without a file, zeros at first, that can be written: what anonymous mappings and /dev/zero
+/// give. With BYTEFD_MAP_PRIVATE it is private, as malloc's is. Otherwise it is shared, with a memory file behind it whose
+/// descriptor (bytefd_map_descriptor) can be given to other processes, and that bytefd_map_seal makes a sealed one.
+///
+/// With BYTEFD_MAP_POPULATE all of the memory is there before this returns, in huge pages where that pays; otherwise each page
+/// comes when it is first touched. A `length` of 0 is an empty map, to be resized. Of the options only `access`, `reserve` and
+/// the flags EXECUTE, POPULATE, LOCK, HUGE_PAGES, NO_RESERVE, GUARD, NO_FORK and WIPE_ON_FORK make sense, and the others must be 0.
+///
+/// Returns 0, or a negative errno with `*map` untouched:
+/// - -EINVAL: `map` is NULL, or options that are unknown, are for files, or contradict each other; with
+///   BYTEFD_MAP_HUGE_PAGES a `length` that is 0 or no multiple of the size of reserved huge pages.
+/// - -E2BIG: the options have members that this version does not know.
+/// - -ENOMEM: no memory, address space or reserved huge pages left. -EMFILE, -ENFILE: no descriptors.
+/// - -EFBIG: `length` is above RLIMIT_FSIZE, which counts for shared memory. (No SIGXFSZ is raised.)
+/// - memfd_create(2)'s own where it is refused.
+///
+/// ```c
+/// bytefd_map *map;
+/// if (bytefd_map_memory(4096, NULL, &map, NULL) == 0) {
+///     strcpy(bytefd_map_data(map), "hello");
+///     bytefd_map_close(map);
+/// }
+/// ```
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bytefd_map_memory(
+    length: usize,
+    options: *const bytefd_map_options,
+    map: *mut *mut bytefd_map,
+    error: *mut bytefd_error,
+) -> c_int {
+    boundary(error, || {
+        // SAFETY: the header asks for valid options, and NULL or a writable pointer.
+        unsafe { put(map, options, |options| options.memory(length)) }
+    })
+}
+
+/// Makes a map and gives it to the caller.
+///
+/// # Safety
+/// `options` is what [`map_options`] asks for; `to` is NULL or writable.
+unsafe fn put(
+    to: *mut *mut bytefd_map,
+    options: *const bytefd_map_options,
+    make: impl FnOnce(MapOptions) -> Result<Map>,
+) -> Result<c_int> {
+    if to.is_null() {
+        return Err(is_null("map"));
+    }
+    // SAFETY: the caller vouches for them.
+    let options = unsafe { map_options(options)? };
+    let map = make(options)?;
+    // SAFETY: the caller vouches for it, and it is not NULL.
+    unsafe { to.write(Box::into_raw(Box::new(bytefd_map(map)))) };
+    Ok(0)
+}
+
+/// The first byte of the map, valid until bytefd_map_close or bytefd_map_resize. Not NULL, except for a NULL `map`; with a length of 0 it must
 /// not be dereferenced. Stores need BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE; otherwise they raise SIGSEGV.
 ///
 /// ```c
@@ -84,48 +169,32 @@ pub extern "C" fn bytefd_map_length(map: Option<&bytefd_map>) -> usize {
     map.map_or(0, |map| map.0.len())
 }
 
-/// Writes changed bytes back to the file, msync(2): any range of bytes of the map, not only whole pages. A `length` of 0
-/// is from `offset` to the end of the map. `how` is BYTEFD_FLUSH_SYNC or BYTEFD_FLUSH_ASYNC.
+/// The descriptor of the file behind the map, read-write: with BYTEFD_MAP_WRITE, and for shared memory until it is sealed. It stays
+/// the map's: valid until bytefd_map_close or bytefd_map_seal, and not to be closed; dup(2) gives one to keep. Given to another
+/// process, by inheritance or through a socket, it gives that process the memory. Close-on-exec.
 ///
-/// Returns 0, or a negative errno: -EINVAL if `map` is NULL, `how` is unknown, the range is not all in the map, or the
-/// map is private, whose stores never reach the file; -EIO if writing failed.
+/// Returns it, or a negative errno: -EINVAL if `map` is NULL, -EBADF if the map keeps none.
 ///
 /// ```c
-/// bytefd_map_options options = BYTEFD_MAP_OPTIONS_INIT;
 /// bytefd_map *map;
-/// options.access = BYTEFD_MAP_WRITE;
-/// if (map_file("table", &options, &map, NULL) == 0) {
-///     memset(bytefd_map_data(map), 0, bytefd_map_length(map));
-///     bytefd_map_flush(map, 0, 0, BYTEFD_FLUSH_SYNC, NULL);
+/// if (bytefd_map_memory(4096, NULL, &map, NULL) == 0) {
+///     int fd = bytefd_map_descriptor(map, NULL);
+///     write(fd, "hello", 5);
+///     puts(bytefd_map_data(map));
 ///     bytefd_map_close(map);
 /// }
 /// ```
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn bytefd_map_flush(
-    map: Option<&bytefd_map>,
-    offset: usize,
-    length: usize,
-    how: u32,
-    error: *mut bytefd_error,
-) -> c_int {
-    boundary(error, || {
-        let map = &map.ok_or_else(|| is_null("map"))?.0;
-        let how = match how {
-            BYTEFD_FLUSH_SYNC => Flush::Sync,
-            BYTEFD_FLUSH_ASYNC => Flush::Async,
-            other => return Err(Error::new("how", libc::EINVAL, format_args!("there is no way of flushing {other}"))),
-        };
-        match offset.checked_add(length) {
-            _ if length == 0 => map.flush(offset.., how),
-            Some(end) => map.flush(offset..end, how),
-            None => Err(Error::new(
-                "range",
-                libc::EINVAL,
-                format_args!("asked for {length} bytes from {offset} of a map of {} bytes", map.len()),
-            )),
-        }?;
-        Ok(0)
-    })
+pub unsafe extern "C" fn bytefd_map_descriptor(map: Option<&bytefd_map>, error: *mut bytefd_error) -> c_int {
+    boundary(error, || Ok(of(map)?.descriptor()?.as_raw_fd()))
+}
+
+pub(super) fn of(map: Option<&bytefd_map>) -> Result<&Map> {
+    map.map(|map| &map.0).ok_or_else(|| is_null("map"))
+}
+
+pub(super) fn of_mut(map: Option<&mut bytefd_map>) -> Result<&mut Map> {
+    map.map(|map| &mut map.0).ok_or_else(|| is_null("map"))
 }
 
 /// Unmaps and frees `map`. NULL is fine. Does not flush: the kernel writes shared changes back in its time.

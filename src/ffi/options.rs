@@ -3,7 +3,7 @@
 use std::ffi::{CStr, c_char};
 
 use super::pool::bytefd_pool;
-use crate::{Access, Backend, Error, MapOptions, Result, WrapOptions};
+use crate::{Backend, Error, Result, WrapOptions};
 
 /// Read-write, without seals, mode 0600: content and size can be changed, and seals added later. (Where
 /// vm.memfd_noexec is 2 the kernel itself adds F_SEAL_EXEC.)
@@ -65,84 +65,16 @@ pub struct bytefd_wrap_options {
     pub pool: *mut bytefd_pool,
 }
 
-/// Reading only. What others write to the file shows in the map. The file is opened O_RDONLY.
-pub const BYTEFD_MAP_READ: u32 = 0;
-/// Reading and writing, shared: stores reach the file and everybody who maps it. The file is opened O_RDWR.
-pub const BYTEFD_MAP_WRITE: u32 = 1;
-/// Reading and writing, copy on write: stores stay in this map and never reach the file, which is opened O_RDONLY.
-/// Whether later changes of the file show is unspecified, mmap(2).
-pub const BYTEFD_MAP_PRIVATE: u32 = 2;
-
-/// With BYTEFD_MAP_WRITE: makes the file if there is none.
-pub const BYTEFD_MAP_CREATE: u32 = 1;
-/// The memory may be executed too, PROT_EXEC.
-pub const BYTEFD_MAP_EXECUTE: u32 = 2;
-/// Reads the pages in before returning, MAP_POPULATE; what cannot be read in now is read on first use.
-pub const BYTEFD_MAP_POPULATE: u32 = 4;
-/// Keeps the pages in memory, mlock(2): -ENOMEM or -EPERM where RLIMIT_MEMLOCK does not allow it, -ENOMEM where pages are
-/// past the end of the file.
-pub const BYTEFD_MAP_LOCK: u32 = 8;
-/// Reserves neither disk space for growing nor swap space for private pages (MAP_NORESERVE): a sparse file of any
-/// size, and a store that finds no room is a SIGBUS or the out-of-memory killer.
-pub const BYTEFD_MAP_NO_RESERVE: u32 = 32;
-/// Allows a range past the end of the file. The rest of the last page reads zero, and what is stored there never
-/// reaches the file; pages wholly past the end are SIGBUS until the file grows.
-pub const BYTEFD_MAP_BEYOND_EOF: u32 = 64;
-/// Children made by fork(2) do not have the map, MADV_DONTFORK.
-pub const BYTEFD_MAP_NO_FORK: u32 = 256;
-
-/// Returns when the bytes are on the storage, MS_SYNC.
-pub const BYTEFD_FLUSH_SYNC: u32 = 0;
-/// Schedules the writing and returns, MS_ASYNC. (On Linux a shared map is written back in time anyway.)
-pub const BYTEFD_FLUSH_ASYNC: u32 = 1;
-
-/// Which part of a file is mapped, and how. Start from BYTEFD_MAP_OPTIONS_INIT, which is the whole file for reading, as
-/// is a NULL pointer. `size` works as in bytefd_wrap_options.
-///
-/// ```c
-/// bytefd_map_options options = BYTEFD_MAP_OPTIONS_INIT;
-/// options.access = BYTEFD_MAP_WRITE;
-/// options.flags = BYTEFD_MAP_CREATE;
-/// options.file_size = 4096;
-/// bytefd_map *map;
-/// int status = map_file("table", &options, &map, NULL);
-/// ```
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct bytefd_map_options {
-    /// sizeof(bytefd_map_options).
-    pub size: usize,
-    /// The first byte of the file that the map shows; any byte, page alignment is not the caller's business.
-    pub offset: u64,
-    /// How many bytes; 0 is from the offset, which is then not past it, to the end of the file. At most PTRDIFF_MAX.
-    pub length: usize,
-    /// With BYTEFD_MAP_WRITE: a smaller file is grown to this many bytes first, with zeros, and the space for what is
-    /// added is reserved, so that a store there cannot hit a full disk (unless BYTEFD_MAP_NO_RESERVE). Holes that the file
-    /// had stay holes. A larger file stays as it is. Processes that grow one file at the same time must agree among
-    /// themselves.
-    pub file_size: u64,
-    /// BYTEFD_MAP_READ, BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE.
-    pub access: u32,
-    /// BYTEFD_MAP_CREATE and the constants after it, or-ed. An unknown bit is -EINVAL.
-    pub flags: u32,
-    /// The permission bits of a file that BYTEFD_MAP_CREATE makes, less the umask; 0 is 0600. Unused otherwise, as in open(2).
-    pub mode: u32,
-}
-
 // SAFETY: integers and pointers, for which all-zero bytes are valid values.
 unsafe impl Extensible for bytefd_wrap_options {
     const FIRST_SIZE: usize = 40;
-}
-// SAFETY: as above.
-unsafe impl Extensible for bytefd_map_options {
-    const FIRST_SIZE: usize = 48;
 }
 
 /// An option struct whose first member is its size.
 ///
 /// # Safety
 /// All-zero bytes are a valid value.
-unsafe trait Extensible: Copy {
+pub(super) unsafe trait Extensible: Copy {
     /// The size of the first version that was released. It never changes. Both structs end on padding, so a member that
     /// is added must begin after it: give it 8 bytes' alignment.
     const FIRST_SIZE: usize;
@@ -152,7 +84,7 @@ unsafe trait Extensible: Copy {
 ///
 /// # Safety
 /// `from` is NULL or points to as many readable bytes as its first member says.
-unsafe fn read<T: Extensible>(from: *const T) -> Result<Option<T>> {
+pub(super) unsafe fn read<T: Extensible>(from: *const T) -> Result<Option<T>> {
     /// No version will ever be larger: a size above it is rubbish, and the bytes must not be looked at.
     const LARGEST: usize = 4096;
     if from.is_null() {
@@ -180,7 +112,7 @@ unsafe fn read<T: Extensible>(from: *const T) -> Result<Option<T>> {
     }))
 }
 
-fn check_flags(flags: u32, known: u32) -> Result<()> {
+pub(super) fn check_flags(flags: u32, known: u32) -> Result<()> {
     match flags & !known {
         0 => Ok(()),
         unknown => Err(Error::new("flags", libc::EINVAL, format_args!("unknown bits {unknown:#x} in {flags:#x}"))),
@@ -221,39 +153,4 @@ pub(super) unsafe fn wrap_options(from: *const bytefd_wrap_options) -> Result<(W
         options = options.name(unsafe { CStr::from_ptr(given.name) }.to_bytes());
     }
     Ok((options, given.pool))
-}
-
-/// # Safety
-/// As [`read`].
-pub(super) unsafe fn map_options(from: *const bytefd_map_options) -> Result<MapOptions> {
-    // SAFETY: the caller vouches for it.
-    let Some(given) = (unsafe { read(from)? }) else { return Ok(MapOptions::new()) };
-    let known = BYTEFD_MAP_CREATE
-        | BYTEFD_MAP_EXECUTE
-        | BYTEFD_MAP_POPULATE
-        | BYTEFD_MAP_LOCK
-        | BYTEFD_MAP_NO_RESERVE
-        | BYTEFD_MAP_BEYOND_EOF
-        | BYTEFD_MAP_NO_FORK;
-    check_flags(given.flags, known)?;
-    let access = match given.access {
-        BYTEFD_MAP_READ => Access::Read,
-        BYTEFD_MAP_WRITE => Access::Write,
-        BYTEFD_MAP_PRIVATE => Access::Private,
-        other => return Err(Error::new("access", libc::EINVAL, format_args!("there is no access {other}"))),
-    };
-    let has = |flag| given.flags & flag != 0;
-    Ok(MapOptions::new()
-        .offset(given.offset)
-        .length(given.length)
-        .file_size(given.file_size)
-        .access(access)
-        .mode(given.mode)
-        .create(has(BYTEFD_MAP_CREATE))
-        .execute(has(BYTEFD_MAP_EXECUTE))
-        .populate(has(BYTEFD_MAP_POPULATE))
-        .lock(has(BYTEFD_MAP_LOCK))
-        .no_reserve(has(BYTEFD_MAP_NO_RESERVE))
-        .beyond_eof(has(BYTEFD_MAP_BEYOND_EOF))
-        .no_fork(has(BYTEFD_MAP_NO_FORK)))
 }

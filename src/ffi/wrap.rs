@@ -135,7 +135,7 @@ pub(super) unsafe fn write_text(text: &[u8], buf: *mut c_char, len: usize) -> Re
 }
 
 /// A caller's descriptor. One that is not open is found out by the first system call, a negative one here.
-fn borrow<'a>(fd: c_int) -> Result<BorrowedFd<'a>> {
+pub(super) fn borrow<'a>(fd: c_int) -> Result<BorrowedFd<'a>> {
     if crate::sys::file::fstat_raw(fd).is_err() {
         return Err(Error::new("fd", libc::EBADF, format_args!("{fd} is not an open descriptor")));
     }

@@ -13,11 +13,27 @@ use crate::sys::file::{self, Identity, Stat};
 /// An open file that can be mapped.
 pub(super) struct File<'a> {
     pub name: Name<'a>,
-    pub fd: OwnedFd,
+    pub fd: Descriptor<'a>,
     /// Bytes in the file.
     pub size: u64,
     /// `None` if it was there before.
     pub created: Option<Created>,
+}
+
+/// Where it is known from.
+pub(super) enum Descriptor<'a> {
+    Own(OwnedFd),
+    /// Only read through, so it needs no duplicate, whose closing would end the record locks of this process, fcntl(2).
+    Lent(BorrowedFd<'a>),
+}
+
+impl AsFd for Descriptor<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Descriptor::Own(fd) => fd.as_fd(),
+            Descriptor::Lent(fd) => *fd,
+        }
+    }
 }
 
 /// A file that was created here. Dropped without [`Created::keep`] it is removed again.
@@ -60,15 +76,19 @@ impl<'a> File<'a> {
         let stat = file::fstat(fd.as_fd()).context("fstat", || name)?;
         check_kind(&stat, name)?;
         let created = is_new.then(|| Created { path: Some(c_path), identity: stat.identity });
-        Ok(File { name, fd, size: stat.size, created })
+        let fd = file::above_standard_streams(fd).context("fcntl F_DUPFD", || name)?;
+        Ok(File { name, fd: Descriptor::Own(fd), size: stat.size, created })
     }
 
     /// The file behind a descriptor, which stays the caller's.
-    pub fn behind(fd: BorrowedFd<'_>) -> Result<File<'static>> {
+    pub fn behind(fd: BorrowedFd<'a>, options: &MapOptions) -> Result<File<'a>> {
         let name = Name::Descriptor(fd.as_raw_fd());
         let stat = file::fstat(fd).context("fstat", || name)?;
         check_kind(&stat, name)?;
-        let fd = file::duplicate(fd).context("fcntl F_DUPFD", || name)?;
+        let fd = match options.access {
+            Access::Write => Descriptor::Own(file::duplicate(fd).context("fcntl F_DUPFD", || name)?),
+            Access::Read | Access::Private => Descriptor::Lent(fd),
+        };
         Ok(File { name, fd, size: stat.size, created: None })
     }
 }

@@ -36,9 +36,14 @@ impl<'a> Growth<'a> {
         Ok(growth)
     }
 
+    /// The size before.
+    pub fn from(&self) -> u64 {
+        self.from
+    }
+
     /// All went well: what was done stays.
-    pub fn keep(self) {
-        std::mem::forget(self);
+    pub fn keep(growth: Option<Growth<'_>>) {
+        std::mem::forget(growth);
     }
 
     /// Sets the size to at least `size`. ftruncate could cut off what somebody else has added by now; fallocate and pwrite

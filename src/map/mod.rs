@@ -75,33 +75,16 @@ unsafe impl Send for Map {}
 unsafe impl Sync for Map {}
 
 impl Map {
-    fn new(
-        backing: Backing,
-        mapping: Option<Mapping>,
-        head: usize,
-        length: usize,
-        options: MapOptions,
-    ) -> Result<Map> {
-        let mut map = Map { data: NOWHERE, length, head, mapping, backing, options, guard: None };
-        map.settle()?;
-        Ok(map)
-    }
-
-    /// The mapping is new, or another, or elsewhere.
-    fn settle(&mut self) -> Result<()> {
-        self.data = match &self.mapping {
-            None => NOWHERE,
+    /// What has moved, or is of another length, and whoever must know it.
+    fn settle(&mut self) {
+        self.data = NOWHERE;
+        if let Some(mapping) = &self.mapping {
             // SAFETY: `head` is less than a page, and a mapping has one at least.
-            Some(mapping) => unsafe { mapping.base().add(self.head) },
-        };
-        let Some(mapping) = self.mapping.as_ref().filter(|_| self.options.guard) else { return Ok(()) };
-        let (base, length) = (mapping.base(), mapping.length());
-        let guarded = match &mut self.guard {
-            Some(guard) => guard.moved(base, length),
-            None => Guard::new(base, length, self.options.manner().protection, mapping.page())
-                .map(|guard| self.guard = Some(guard)),
-        };
-        guarded.context("sigaction", || "SIGBUS, for a guarded map")
+            self.data = unsafe { mapping.base().add(self.head) };
+            if let Some(guard) = &mut self.guard {
+                guard.moved(mapping.base(), mapping.length());
+            }
+        }
     }
 
     /// The first byte. Never null; with a length of 0 it must not be dereferenced. Stores through it need
@@ -389,5 +372,6 @@ impl Map {
 /// A real address for what is empty: collectors that look at pointers (Go's) stop at one that cannot be.
 const NOWHERE: NonNull<u8> = {
     static NOTHING: u8 = 0;
-    NonNull::from_ref(&NOTHING)
+    // SAFETY: the address of a static is not null. (NonNull::from_ref would be a later Rust's.)
+    unsafe { NonNull::new_unchecked((&raw const NOTHING).cast_mut()) }
 };

@@ -1,6 +1,5 @@
 //! Which part of a file is mapped, and how.
 
-
 use super::file::Name;
 use crate::error::{Error, Result};
 use crate::sys::mapping::Manner;
@@ -354,7 +353,6 @@ impl MapOptions {
             | if self.access == Access::Read { 0 } else { libc::PROT_WRITE }
             | if self.execute { libc::PROT_EXEC } else { 0 };
         let sharing = if self.access == Access::Private { libc::MAP_PRIVATE } else { libc::MAP_SHARED };
-        // Private memory is populated later, when it may be in huge pages.
         let populate = if self.populate { libc::MAP_POPULATE } else { 0 };
         let no_reserve = if self.no_reserve { libc::MAP_NORESERVE } else { 0 };
         let huge = if self.huge_pages && self.access == Access::Private { libc::MAP_HUGETLB } else { 0 };

@@ -119,36 +119,50 @@ pub enum Advice {
 }
 
 impl Advice {
+    /// All, with what the kernel's manual calls them.
+    const NAMES: [(Advice, &str); 27] = [
+        (Advice::Normal, "MADV_NORMAL"),
+        (Advice::Random, "MADV_RANDOM"),
+        (Advice::Sequential, "MADV_SEQUENTIAL"),
+        (Advice::WillNeed, "MADV_WILLNEED"),
+        (Advice::DontNeed, "MADV_DONTNEED"),
+        (Advice::Free, "MADV_FREE"),
+        (Advice::Remove, "MADV_REMOVE"),
+        (Advice::DontFork, "MADV_DONTFORK"),
+        (Advice::DoFork, "MADV_DOFORK"),
+        (Advice::Mergeable, "MADV_MERGEABLE"),
+        (Advice::Unmergeable, "MADV_UNMERGEABLE"),
+        (Advice::HugePage, "MADV_HUGEPAGE"),
+        (Advice::NoHugePage, "MADV_NOHUGEPAGE"),
+        (Advice::DontDump, "MADV_DONTDUMP"),
+        (Advice::DoDump, "MADV_DODUMP"),
+        (Advice::WipeOnFork, "MADV_WIPEONFORK"),
+        (Advice::KeepOnFork, "MADV_KEEPONFORK"),
+        (Advice::Cold, "MADV_COLD"),
+        (Advice::PageOut, "MADV_PAGEOUT"),
+        (Advice::PopulateRead, "MADV_POPULATE_READ"),
+        (Advice::PopulateWrite, "MADV_POPULATE_WRITE"),
+        (Advice::DontNeedLocked, "MADV_DONTNEED_LOCKED"),
+        (Advice::Collapse, "MADV_COLLAPSE"),
+        (Advice::HardwarePoison, "MADV_HWPOISON"),
+        (Advice::SoftOffline, "MADV_SOFT_OFFLINE"),
+        (Advice::GuardInstall, "MADV_GUARD_INSTALL"),
+        (Advice::GuardRemove, "MADV_GUARD_REMOVE"),
+    ];
+
+    /// The advice with this number of the kernel's, if there is one.
+    ///
+    /// ```
+    /// use bytefd::Advice;
+    /// assert_eq!(Advice::from_number(2), Some(Advice::Sequential));
+    /// assert_eq!(Advice::from_number(5), None);
+    /// ```
+    pub fn from_number(number: u32) -> Option<Advice> {
+        Advice::NAMES.iter().map(|(advice, _)| *advice).find(|advice| *advice as u32 == number)
+    }
+
     fn name(self) -> &'static str {
-        match self {
-            Advice::Normal => "MADV_NORMAL",
-            Advice::Random => "MADV_RANDOM",
-            Advice::Sequential => "MADV_SEQUENTIAL",
-            Advice::WillNeed => "MADV_WILLNEED",
-            Advice::DontNeed => "MADV_DONTNEED",
-            Advice::Free => "MADV_FREE",
-            Advice::Remove => "MADV_REMOVE",
-            Advice::DontFork => "MADV_DONTFORK",
-            Advice::DoFork => "MADV_DOFORK",
-            Advice::Mergeable => "MADV_MERGEABLE",
-            Advice::Unmergeable => "MADV_UNMERGEABLE",
-            Advice::HugePage => "MADV_HUGEPAGE",
-            Advice::NoHugePage => "MADV_NOHUGEPAGE",
-            Advice::DontDump => "MADV_DONTDUMP",
-            Advice::DoDump => "MADV_DODUMP",
-            Advice::WipeOnFork => "MADV_WIPEONFORK",
-            Advice::KeepOnFork => "MADV_KEEPONFORK",
-            Advice::Cold => "MADV_COLD",
-            Advice::PageOut => "MADV_PAGEOUT",
-            Advice::PopulateRead => "MADV_POPULATE_READ",
-            Advice::PopulateWrite => "MADV_POPULATE_WRITE",
-            Advice::DontNeedLocked => "MADV_DONTNEED_LOCKED",
-            Advice::Collapse => "MADV_COLLAPSE",
-            Advice::HardwarePoison => "MADV_HWPOISON",
-            Advice::SoftOffline => "MADV_SOFT_OFFLINE",
-            Advice::GuardInstall => "MADV_GUARD_INSTALL",
-            Advice::GuardRemove => "MADV_GUARD_REMOVE",
-        }
+        Advice::NAMES.iter().find(|(advice, _)| *advice == self).map_or("?", |(_, name)| name)
     }
 
     /// Whether content is lost, in a map with this access.
@@ -246,9 +260,11 @@ impl Map {
             mapping.advise(bytes.clone(), advice as i32)
         };
         match given {
-            Err(Errno(libc::EINVAL)) if !mapping.knows_advice(advice as i32) => {
-                Err(Error::new("madvise", libc::EOPNOTSUPP, format_args!("this kernel does not know {}", advice.name())))
-            }
+            Err(Errno(libc::EINVAL)) if !mapping.knows_advice(advice as i32) => Err(Error::new(
+                "madvise",
+                libc::EOPNOTSUPP,
+                format_args!("this kernel does not know {}", advice.name()),
+            )),
             given => given.context("madvise", asked),
         }
     }
@@ -341,7 +357,8 @@ impl Map {
         for at in bytes.clone().step_by(mapping.page()) {
             let mut byte = 0u8;
             // SAFETY: the byte is in the map, and `byte` is ours.
-            let copied = unsafe { copy::read(mapping.base().as_ptr().wrapping_add(at), &mut byte, 1, self.guard.is_some()) };
+            let copied =
+                unsafe { copy::read(mapping.base().as_ptr().wrapping_add(at), &mut byte, 1, self.guard.is_some()) };
             match copied {
                 Ok(0) => return Err(Errno(libc::EIO)).context("read", asked),
                 copied => drop(copied.context("read", asked)?),

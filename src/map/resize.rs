@@ -1,10 +1,10 @@
 //! File and map made larger or smaller together.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use super::file::Name;
 use super::growth::Growth;
-use super::{Backing, Map};
+use super::{Backing, Map, MapOptions};
 use crate::error::{Context, Errno, Error, Result};
 use crate::sys::mapping::{Content, Mapping};
 use crate::sys::{self, copy};
@@ -39,10 +39,8 @@ impl Map {
             "parts of it were unmapped"
         } else if length > isize::MAX as usize || self.options.offset.checked_add(length as u64).is_none() {
             "that is more than one map can have"
-        } else if self.mapping.as_ref().is_some_and(|mapping| !length.is_multiple_of(mapping.page().max(1)))
-            && self.options.huge_pages
-        {
-            "that is not a multiple of the size of its huge pages"
+        } else if self.options.huge_pages && (length == 0 || !self.is_whole_pages(length)) {
+            "that is not one or more of its huge pages"
         } else if length < self.length {
             return self.shrink(length);
         } else if length > self.length {
@@ -74,63 +72,84 @@ impl Map {
                 let _ = mapping.shrink(bytes, self.options.reserve > 0);
             }
         }
-        self.settle()
+        self.settle();
+        Ok(())
     }
 
     fn grow(&mut self, length: usize) -> Result<()> {
-        let offset = self.options.offset;
+        // What replaced lost pages belongs to no file, so it cannot grow with the rest.
+        self.check()?;
+        let bytes = self.head + length;
+        if let Some(guard) = &mut self.guard {
+            guard.make_room(bytes).context("mmap", || "notes on the pages of a guarded map")?;
+        }
+        let start = self.options.offset - self.head as u64;
+        let end = self.options.offset + length as u64;
         let (file, growth) = match &self.backing {
-            Backing::File(fd) | Backing::Shared(fd) => {
-                let size = sys::file::fstat(fd.as_fd()).context("fstat", || Name::Kept)?.size;
-                let end = offset + length as u64;
-                let is_memory = matches!(self.backing, Backing::Shared(_));
-                let no_reserve = self.options.no_reserve || is_memory;
-                let growth = match size < end {
-                    true => Some(Growth::of(fd.as_fd(), size, end, no_reserve, Name::Kept)?),
-                    false => None,
-                };
-                if growth.is_some() && is_memory {
-                    self.options.allocate(fd.as_fd(), size, end)?;
-                }
-                (Some(fd), growth)
-            }
+            Backing::File(fd) => (Some(fd), self.grow_file(fd.as_fd(), end, self.options.no_reserve)?),
+            Backing::Shared(fd) => (Some(fd), self.grow_file(fd.as_fd(), end, true)?),
             Backing::Private | Backing::None => (None, None),
         };
-        if let (None, Some(mapping)) = (file, &self.mapping) {
-            clear_end(mapping, self.length)?;
-        }
-        let start = offset - self.head as u64;
         let content = |at: usize| match file {
             Some(fd) => Content::File(fd.as_fd(), start + at as u64),
             None => Content::Nothing,
         };
-        let bytes = self.head + length;
-        let old = match &mut self.mapping {
+        if let (Backing::Shared(fd), Some(growth)) = (&self.backing, &growth) {
+            self.options.allocate(fd.as_fd(), growth.from(), end)?;
+        }
+        // Where nothing is mapped there is nothing to move.
+        match self.mapping.as_mut().filter(|mapping| mapping.length() > 0 || bytes <= mapping.reserved()) {
             Some(mapping) => {
-                let old = mapping.length();
-                let grown = if bytes <= mapping.reserved() {
-                    mapping.extend(bytes, content(old), self.options.manner())
-                } else {
-                    mapping.grow(bytes)
-                };
-                grown.context("mremap", || format!("from {} to {length} bytes", self.length))?;
-                if self.options.reserve > 0 && old < mapping.length() {
-                    self.options.treat(mapping, old..bytes)?;
+                if let Backing::Private = self.backing {
+                    clear_end(mapping, self.length)?;
                 }
-                old
+                self.options.grow_mapping(mapping, bytes, content(mapping.length()))?;
             }
             None => {
                 let name = if file.is_some() { Name::Kept } else { Name::Memory };
-                self.mapping = self.options.mapping(content(0), sys::page_size(), bytes, &name)?;
-                0
+                let mapping = self.options.mapping(content(0), sys::page_size(), bytes, &name)?;
+                if self.guard.is_none() {
+                    self.guard = self.options.guard_of(&mapping)?;
+                }
+                self.mapping = mapping;
             }
-        };
-        if let (Backing::Private, Some(mapping)) = (&self.backing, &self.mapping) {
-            self.options.populate_private(mapping, old.min(bytes)..bytes);
         }
-        growth.map(Growth::keep);
+        if let (Backing::Private, Some(mapping)) = (&self.backing, &self.mapping) {
+            self.options.populate_private(mapping, (self.head + self.length).min(bytes)..bytes);
+        }
+        Growth::keep(growth);
         self.length = length;
-        self.settle()
+        self.settle();
+        Ok(())
+    }
+
+    fn grow_file<'a>(&self, fd: BorrowedFd<'a>, end: u64, no_reserve: bool) -> Result<Option<Growth<'a>>> {
+        let size = sys::file::fstat(fd).context("fstat", || Name::Kept)?.size;
+        if size < end { Growth::of(fd, size, end, no_reserve, Name::Kept).map(Some) } else { Ok(None) }
+    }
+
+    fn is_whole_pages(&self, length: usize) -> bool {
+        self.mapping.as_ref().is_some_and(|mapping| length.is_multiple_of(mapping.page()))
+    }
+}
+
+impl MapOptions {
+    /// Makes the mapped pages more; as they were if that fails.
+    fn grow_mapping(&self, mapping: &mut Mapping, bytes: usize, content: Content<'_>) -> Result<()> {
+        let old = mapping.length();
+        let asked = || format!("from {old} to {bytes} bytes");
+        if bytes > mapping.reserved() {
+            // What was asked for the old pages goes for the new ones too.
+            return mapping.grow(bytes).context("mremap", asked);
+        }
+        mapping.extend(bytes, content, self.mmap_manner(content)).context("mmap", asked)?;
+        if old < mapping.length() {
+            if let Err(error) = self.treat(mapping, old..bytes) {
+                let _ = mapping.shrink(old, true);
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 }
 

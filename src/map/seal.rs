@@ -47,9 +47,9 @@ impl Map {
         let mut reading = after.manner();
         reading.flags = super::MapOptions { access: private, ..after.clone() }.manner().flags;
         let show = |manner| match &self.mapping {
-            Some(mapping) if mapping.length() > 0 => {
-                mapping.show(0, mapping.length(), Content::File(fd.as_fd(), 0), manner).context("mmap", || "for reading")
-            }
+            Some(mapping) if mapping.length() > 0 => mapping
+                .show(0, mapping.length(), Content::File(fd.as_fd(), 0), manner)
+                .context("mmap", || "for reading"),
             _ => Ok(()),
         };
         show(reading)?;

@@ -4,12 +4,13 @@ use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use super::file::{File, Name};
+use super::file::{Descriptor, File, Name};
 use super::growth::Growth;
-use super::{Access, Backing, Map, MapOptions};
+use super::{Access, Backing, Map, MapOptions, NOWHERE};
 use crate::backend::{self, Backend, Execution};
 use crate::error::{Context, Errno, Error, Result};
-use crate::sys::mapping::{Content, Mapping};
+use crate::sys::guard::Guard;
+use crate::sys::mapping::{Content, Manner, Mapping};
 use crate::{fill, sys};
 
 impl MapOptions {
@@ -47,7 +48,7 @@ impl MapOptions {
     /// it, `EINVAL` for [`MapOptions::create`] and a mode.
     pub fn map_fd(&self, fd: impl AsFd) -> Result<Map> {
         self.check_open()?;
-        self.map_file(File::behind(fd.as_fd())?)
+        self.map_file(File::behind(fd.as_fd(), self)?)
     }
 
     /// Memory of `length` bytes without a file, zeros at first. With [`Access::Private`] it is private, as malloc's is; otherwise
@@ -78,8 +79,8 @@ impl MapOptions {
         let huge = if self.huge_pages { Some(huge_file()?) } else { None };
         if let Some(huge) = &huge {
             page = sys::file::fstat(huge.as_fd()).context("fstat", || "a file of huge pages")?.block as usize;
-            if !length.is_multiple_of(page) {
-                let message = format_args!("asked for {length} bytes in huge pages of {page} bytes each");
+            if length == 0 || !length.is_multiple_of(page) {
+                let message = format_args!("asked for {length} bytes in huge pages of {page} bytes each, one or more");
                 return Err(Error::new("length", libc::EINVAL, message));
             }
         }
@@ -88,7 +89,7 @@ impl MapOptions {
             if let Some(mapping) = &mapping {
                 options.populate_private(mapping, 0..length);
             }
-            return Map::new(Backing::Private, mapping, 0, length, options);
+            return options.map(Backing::Private, mapping, 0, length);
         }
         let fd = match huge {
             Some(huge) => huge,
@@ -103,7 +104,7 @@ impl MapOptions {
         sys::file::ftruncate(fd.as_fd(), length as u64).context("ftruncate", asked)?;
         options.allocate(fd.as_fd(), 0, length as u64)?;
         let mapping = options.mapping(Content::File(fd.as_fd(), 0), page, length, &Name::Memory)?;
-        Map::new(Backing::Shared(fd), mapping, 0, length, options)
+        options.map(Backing::Shared(fd), mapping, 0, length)
     }
 
     fn map_file(&self, file: File<'_>) -> Result<Map> {
@@ -124,15 +125,41 @@ impl MapOptions {
         let content = Content::File(file.fd.as_fd(), self.offset - head as u64);
         let bytes = if length == 0 { 0 } else { head + length };
         let mapping = self.mapping(content, sys::page_size(), bytes, &file.name)?;
-        growth.map(Growth::keep);
+        let guard = self.guard_of(&mapping)?;
+        Growth::keep(growth);
         if let Some(created) = file.created {
             created.keep();
         }
-        let backing = match self.access {
-            Access::Write => Backing::File(file.fd),
-            Access::Read | Access::Private => Backing::None,
+        let backing = match (self.access, file.fd) {
+            (Access::Write, Descriptor::Own(fd)) => Backing::File(fd),
+            _ => Backing::None,
         };
-        Map::new(backing, mapping, head, length, self.clone())
+        Ok(self.map_with(guard, backing, mapping, head, length))
+    }
+
+    fn map(&self, backing: Backing, mapping: Option<Mapping>, head: usize, length: usize) -> Result<Map> {
+        let guard = self.guard_of(&mapping)?;
+        Ok(self.map_with(guard, backing, mapping, head, length))
+    }
+
+    fn map_with(
+        &self,
+        guard: Option<Guard>,
+        backing: Backing,
+        mapping: Option<Mapping>,
+        head: usize,
+        length: usize,
+    ) -> Map {
+        let mut map = Map { guard, data: NOWHERE, length, head, mapping, backing, options: self.clone() };
+        map.settle();
+        map
+    }
+
+    /// The guard of a mapping, if it is to have one.
+    pub(super) fn guard_of(&self, mapping: &Option<Mapping>) -> Result<Option<Guard>> {
+        let Some(mapping) = mapping.as_ref().filter(|_| self.guard) else { return Ok(None) };
+        let guard = Guard::new(mapping.base(), mapping.length(), self.manner().protection, mapping.page());
+        guard.map(Some).context("guard", || format!("{} bytes, against SIGBUS", mapping.length()))
     }
 
     /// `bytes` of content in memory, in the address space and with the treatment that is asked for. `None` if nothing is.
@@ -151,15 +178,15 @@ impl MapOptions {
             Content::File(_, offset) => format!("bytes {offset}..{} of {name}", offset + bytes as u64),
             Content::Nothing => format!("{bytes} bytes of {name}"),
         };
-        let extent = sys::huge_page_size() as usize;
         // Where a huge page can be.
-        let is_huge = matches!(name, Name::Memory) && extent > 0 && space >= extent;
+        let extent = if let Name::Memory = name { sys::huge_page_size() as usize } else { 0 };
+        let is_huge = extent > 0 && space >= extent;
         let placed = if self.reserve == 0 && !is_huge && page == sys::page_size() {
-            Mapping::new(bytes, content, self.manner())
+            Mapping::new(bytes, content, self.mmap_manner(content))
         } else {
             let align = if is_huge { extent.max(page) } else { page };
             Mapping::reservation(space, align, page).and_then(|mut mapping| {
-                mapping.extend(bytes, content, self.manner())?;
+                mapping.extend(bytes, content, self.mmap_manner(content))?;
                 Ok(mapping)
             })
         };
@@ -172,6 +199,15 @@ impl MapOptions {
         };
         self.treat(&mapping, 0..bytes)?;
         Ok(Some(mapping))
+    }
+
+    /// How new content is mapped. Private memory is populated later, when the pages may be huge ones.
+    pub(super) fn mmap_manner(&self, content: Content<'_>) -> Manner {
+        let manner = self.manner();
+        match content {
+            Content::Nothing => Manner { flags: manner.flags & !libc::MAP_POPULATE, ..manner },
+            Content::File(..) => manner,
+        }
     }
 
     /// What the options ask for pages, done to those that are new.
@@ -212,5 +248,7 @@ impl MapOptions {
 /// A memory file of reserved huge pages. There may be none: then it cannot be mapped.
 fn huge_file() -> Result<OwnedFd> {
     let flags = libc::MFD_HUGETLB | libc::MFD_ALLOW_SEALING;
-    sys::file::memfd_create(c"bytefd", flags).context("memfd_create", || "a file of reserved huge pages")
+    sys::file::memfd_create(c"bytefd", flags)
+        .and_then(sys::file::above_standard_streams)
+        .context("memfd_create", || "a file of reserved huge pages")
 }

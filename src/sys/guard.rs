@@ -32,25 +32,25 @@ impl Guard {
         handle()?;
         let range = Range { start: start.addr().get(), length, protection, shift: page.trailing_zeros() as usize };
         let mut guard = Guard { slot: Slot::take(), range, notes: Vec::new() };
-        guard.note(range.pages())?;
+        guard.make_room(length)?;
         guard.slot.publish(range);
         Ok(guard)
     }
 
-    /// The range is elsewhere or of another length now. Pages that were replaced are thought to have moved along, and those
-    /// past a new end to be gone. On failure nothing changes.
-    pub fn moved(&mut self, start: NonNull<u8>, length: usize) -> Result<()> {
+    /// The range is elsewhere or of another length now, for which [`Guard::make_room`] has made room. Pages that were replaced
+    /// are thought to have moved along, and those past a new end to be gone.
+    pub fn moved(&mut self, start: NonNull<u8>, length: usize) {
         let old = self.range;
         let new = Range { start: start.addr().get(), length, ..old };
-        debug_assert!((new.start | length).is_multiple_of(1 << old.shift));
-        self.note(new.pages())?;
+        debug_assert!(
+            (new.start | length).is_multiple_of(1 << old.shift) && new.pages() <= first_page(self.notes.len())
+        );
         self.slot.publish(new);
         self.range = new;
         if self.is_lost() {
             // What will be mapped there later is no replacement.
             (new.pages()..old.pages()).for_each(|page| self.slot.forget(page));
         }
-        Ok(())
     }
 
     /// Whether pages have been replaced.
@@ -58,8 +58,9 @@ impl Guard {
         self.slot.lost.load(SeqCst)
     }
 
-    /// Makes room for notes on this many pages.
-    fn note(&mut self, pages: usize) -> Result<()> {
+    /// Makes room for notes on as many pages as hold these bytes.
+    pub fn make_room(&mut self, length: usize) -> Result<()> {
+        let pages = length.div_ceil(1 << self.range.shift);
         while pages > first_page(self.notes.len()) {
             let level = self.notes.len();
             let mapping = Mapping::zeros(BYTES_IN_FIRST_LEVEL << level)?;
@@ -459,6 +460,7 @@ mod tests {
     use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
     use super::*;
+    use crate::sys::mapping::{Content, Manner};
     use crate::sys::{file, page_size};
 
     /// A file of some pages that hold ones, and its guarded map. The guard goes first.
@@ -466,7 +468,9 @@ mod tests {
         let (length, protection) = (pages * page_size(), libc::PROT_READ | libc::PROT_WRITE);
         let fd = file::memfd_create(c"guarded", 0).expect("a file");
         file::pwrite(fd.as_fd(), &vec![1; length], 0).expect("written");
-        let mapping = Mapping::of_file(fd.as_fd(), 0, length, protection, libc::MAP_SHARED).expect("a map");
+        let mapping =
+            Mapping::new(length, Content::File(fd.as_fd(), 0), Manner { protection, flags: libc::MAP_SHARED })
+                .expect("a map");
         let guard = Guard::new(mapping.base(), length, protection, page_size()).expect("a guard");
         (guard, mapping, fd)
     }
@@ -489,7 +493,7 @@ mod tests {
         assert_eq!([0, 1, 2].map(|page| byte(&mapping, page)), [1, 0, 0]);
         assert!(guard.is_lost());
 
-        guard.moved(mapping.base(), page_size()).expect("shorter");
+        guard.moved(mapping.base(), page_size());
         cut(&fd, 3);
         let (protection, flags) = (libc::PROT_READ, libc::MAP_SHARED | libc::MAP_FIXED);
         let rest = mapping.base().as_ptr().wrapping_add(page_size()).cast();
@@ -497,7 +501,7 @@ mod tests {
         // SAFETY: the rest of the map, to which nothing refers.
         let placed = unsafe { libc::mmap(rest, length - page_size(), protection, flags, fd.as_raw_fd(), offset) };
         assert_eq!(placed, rest);
-        guard.moved(mapping.base(), length).expect("longer");
+        guard.moved(mapping.base(), length);
         cut(&fd, 2);
         assert_eq!([0, 1, 2].map(|page| byte(&mapping, page)), [1, 0, 0]);
     }
@@ -533,7 +537,7 @@ mod tests {
     #[test]
     fn every_page_has_notes_of_its_own() {
         let (length, pages) = (3 * PAGES_IN_FIRST_LEVEL * page_size(), 3 * PAGES_IN_FIRST_LEVEL);
-        let mapping = Mapping::reservation(length).expect("address space");
+        let mapping = Mapping::reservation(length, page_size(), page_size()).expect("address space");
         let guard = Guard::new(mapping.base(), length, libc::PROT_NONE, page_size()).expect("a guard");
         let places = (0..pages).map(|page| guard.slot.notes(page).map(|(word, shift)| (&raw const *word, shift)));
         let places: std::collections::HashSet<_> = places.map(|place| place.expect("noted")).collect();

@@ -78,8 +78,7 @@ impl Mapping {
         let length = length.checked_next_multiple_of(page).ok_or(too_much)?;
         let surplus = align - page_size();
         // SAFETY: the flags have no MAP_FIXED.
-        let first =
-            unsafe { mmap(null_mut(), length.checked_add(surplus).ok_or(too_much)?, Content::Nothing, FREE)? };
+        let first = unsafe { mmap(null_mut(), length.checked_add(surplus).ok_or(too_much)?, Content::Nothing, FREE)? };
         let head = first.addr().get().next_multiple_of(align) - first.addr().get();
         let base = first.as_ptr().wrapping_byte_add(head);
         // What is too much at both ends goes back.
@@ -155,13 +154,19 @@ impl Mapping {
         Ok(())
     }
 
-    /// Makes the mapped pages more, perhaps at another address: mremap(2). `length` is not 0, and nothing is reserved.
+    /// Makes the mapped pages, of which there is one at least, more than there is room for, at another address if need be:
+    /// mremap(2). No address space is kept free afterwards.
     pub fn grow(&mut self, length: usize) -> Result<()> {
         let end = length.checked_next_multiple_of(self.page).ok_or(Errno(libc::ENOMEM))?;
         // SAFETY: the range is ours. Its owner hands out addresses anew afterwards.
         let moved = unsafe { libc::mremap(self.base.as_ptr(), self.length, end, libc::MREMAP_MAYMOVE) };
         if moved == libc::MAP_FAILED {
             return Err(last_errno());
+        }
+        if self.reserved > self.length {
+            let rest = self.base.as_ptr().wrapping_byte_add(self.length);
+            // SAFETY: the range is ours, nothing is mapped there, and it was in the way: what was before it has moved.
+            unsafe { libc::munmap(rest, self.reserved - self.length) };
         }
         self.base = NonNull::new(moved).expect("never at 0 without MREMAP_FIXED");
         (self.length, self.reserved) = (end, end);
@@ -195,7 +200,8 @@ impl Mapping {
         let pages = self.within(bytes);
         let mut at = pages.start;
         // Only what is still ours.
-        let holes: Vec<_> = self.holes.iter().filter(|hole| hole.start < pages.end && pages.start < hole.end).cloned().collect();
+        let holes: Vec<_> =
+            self.holes.iter().filter(|hole| hole.start < pages.end && pages.start < hole.end).cloned().collect();
         for part in holes.iter().map(|hole| (hole.start, hole.end)).chain([(pages.end, pages.end)]) {
             if at < part.0 {
                 // SAFETY: the range is ours, and whoever calls this wants what is there to go.
@@ -298,7 +304,7 @@ impl Mapping {
     fn unmap_rest(&self) -> Result<()> {
         let mut result = Ok(());
         let mut at = 0;
-        for hole in self.holes.iter().cloned().chain([self.reserved..self.reserved]) {
+        for hole in self.holes.iter().cloned().chain(std::iter::once(self.reserved..self.reserved)) {
             if at < hole.start {
                 // SAFETY: the range is ours and nothing refers to it any more.
                 let part = unsafe { libc::munmap(self.base.as_ptr().wrapping_byte_add(at), hole.start - at) };

@@ -26,12 +26,14 @@ pub fn each_access_needs_its_permission() {
     for (mode, allowed) in cases {
         set_mode(&file, mode);
         for (access, allowed) in [READ, WRITE, PRIVATE].into_iter().zip(allowed) {
-            let outcome = leaves_nothing(|| as_nobody(|| map_with(&file, access, 0)));
-            let errno = outcome.as_ref().err().map(|failure| failure.errno);
-            assert_eq!(errno, (!allowed).then_some(libc::EACCES), "mode {mode:o}, access {access}");
-            if let (Ok(map), PRIVATE) = (&outcome, access) {
-                map.store(0, b"J");
-            }
+            leaves_nothing(|| {
+                let outcome = as_nobody(|| map_with(&file, access, 0));
+                let errno = outcome.as_ref().err().map(|failure| failure.errno);
+                assert_eq!(errno, (!allowed).then_some(libc::EACCES), "mode {mode:o}, access {access}");
+                if let (Ok(map), PRIVATE) = (&outcome, access) {
+                    map.store(0, b"J");
+                }
+            });
         }
     }
     set_mode(&file, 0o666);

@@ -77,11 +77,12 @@ pub struct MapOptions {
     pub access: u32,
     pub flags: u32,
     pub mode: u32,
+    pub reserve: usize,
 }
 
 impl Default for MapOptions {
     fn default() -> Self {
-        Self { size: size_of::<Self>(), offset: 0, length: 0, file_size: 0, access: 0, flags: 0, mode: 0 }
+        Self { size: size_of::<Self>(), offset: 0, length: 0, file_size: 0, access: 0, flags: 0, mode: 0, reserve: 0 }
     }
 }
 
@@ -93,12 +94,19 @@ pub const CREATE: u32 = 1;
 pub const EXECUTE: u32 = 2;
 pub const POPULATE: u32 = 4;
 pub const LOCK: u32 = 8;
+pub const HUGE_PAGES: u32 = 16;
 pub const NO_RESERVE: u32 = 32;
 pub const BEYOND_EOF: u32 = 64;
+pub const GUARD: u32 = 128;
 pub const NO_FORK: u32 = 256;
+pub const WIPE_ON_FORK: u32 = 512;
 
 pub const SYNC: u32 = 0;
 pub const ASYNC: u32 = 1;
+pub const INVALIDATE: u32 = 2;
+
+/// Added to advice that loses content. The advices themselves are libc's MADV_*.
+pub const LOSE_DATA: u32 = 0x10000;
 
 /// bytefd_pool_counts.
 #[repr(C)]
@@ -129,6 +137,20 @@ pub struct Abi {
     pub pool_trim: unsafe extern "C" fn(*const c_void, usize, *mut Error) -> c_int,
     pub pool_stats: unsafe extern "C" fn(*const c_void, *mut PoolCounts, *mut Error) -> c_int,
     pub map_file: unsafe extern "C" fn(*const c_char, *const MapOptions, *mut *mut c_void, *mut Error) -> c_int,
+    pub map_fd: unsafe extern "C" fn(c_int, *const MapOptions, *mut *mut c_void, *mut Error) -> c_int,
+    pub map_memory: unsafe extern "C" fn(usize, *const MapOptions, *mut *mut c_void, *mut Error) -> c_int,
+    pub map_descriptor: unsafe extern "C" fn(*const c_void, *mut Error) -> c_int,
+    pub map_advise: unsafe extern "C" fn(*const c_void, usize, usize, u32, *mut Error) -> c_int,
+    pub map_lock: unsafe extern "C" fn(*const c_void, usize, usize, *mut Error) -> c_int,
+    pub map_unlock: unsafe extern "C" fn(*const c_void, usize, usize, *mut Error) -> c_int,
+    pub map_protect: unsafe extern "C" fn(*const c_void, usize, usize, u32, *mut Error) -> c_int,
+    pub map_prefetch: unsafe extern "C" fn(*const c_void, usize, usize, *mut Error) -> c_int,
+    pub map_unmap: unsafe extern "C" fn(*mut c_void, usize, usize, *mut Error) -> c_int,
+    pub map_read: unsafe extern "C" fn(*const c_void, usize, *mut c_void, usize, *mut usize, *mut Error) -> c_int,
+    pub map_write: unsafe extern "C" fn(*const c_void, usize, *const c_void, usize, *mut usize, *mut Error) -> c_int,
+    pub map_check: unsafe extern "C" fn(*const c_void, *mut Error) -> c_int,
+    pub map_resize: unsafe extern "C" fn(*mut c_void, usize, *mut Error) -> c_int,
+    pub map_seal: unsafe extern "C" fn(*mut c_void, *mut Error) -> c_int,
     pub map_data: unsafe extern "C" fn(*const c_void) -> *mut u8,
     pub map_length: unsafe extern "C" fn(*const c_void) -> usize,
     pub map_flush: unsafe extern "C" fn(*const c_void, usize, usize, u32, *mut Error) -> c_int,
@@ -165,6 +187,20 @@ pub fn load() -> &'static Abi {
                 pool_trim: symbol(library, "bytefd_pool_trim"),
                 pool_stats: symbol(library, "bytefd_pool_stats"),
                 map_file: symbol(library, "map_file"),
+                map_fd: symbol(library, "bytefd_map_fd"),
+                map_memory: symbol(library, "bytefd_map_memory"),
+                map_descriptor: symbol(library, "bytefd_map_descriptor"),
+                map_advise: symbol(library, "bytefd_map_advise"),
+                map_lock: symbol(library, "bytefd_map_lock"),
+                map_unlock: symbol(library, "bytefd_map_unlock"),
+                map_protect: symbol(library, "bytefd_map_protect"),
+                map_prefetch: symbol(library, "bytefd_map_prefetch"),
+                map_unmap: symbol(library, "bytefd_map_unmap"),
+                map_read: symbol(library, "bytefd_map_read"),
+                map_write: symbol(library, "bytefd_map_write"),
+                map_check: symbol(library, "bytefd_map_check"),
+                map_resize: symbol(library, "bytefd_map_resize"),
+                map_seal: symbol(library, "bytefd_map_seal"),
                 map_data: symbol(library, "bytefd_map_data"),
                 map_length: symbol(library, "bytefd_map_length"),
                 map_flush: symbol(library, "bytefd_map_flush"),

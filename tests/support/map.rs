@@ -1,11 +1,12 @@
 //! Maps in tests: made through the library, looked at through the kernel, closed when dropped.
 
-use std::ffi::{CString, c_void};
+use std::ffi::{CString, c_int, c_void};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr::without_provenance_mut;
 
-use super::abi::{self, Error, MapOptions};
+use super::abi::{self, Abi, Error, MapOptions};
 use super::fd::{Failure, result};
 
 /// A bytefd_map.
@@ -30,11 +31,27 @@ pub fn map_with(path: impl AsRef<Path>, access: u32, flags: u32) -> Result<Map, 
 /// map_file with whatever stands at `options`.
 pub fn map_raw(path: &Path, options: *const MapOptions) -> Result<Map, Failure> {
     let path = CString::new(path.as_os_str().as_bytes()).expect("a path without NUL");
+    // SAFETY: a string, options or NULL, and two writable objects.
+    made(|out, error| unsafe { (abi::load().map_file)(path.as_ptr(), options, out, error) })
+}
+
+/// bytefd_map_fd.
+pub fn map_fd(fd: c_int, options: &MapOptions) -> Result<Map, Failure> {
+    // SAFETY: options and two writable objects.
+    made(|out, error| unsafe { (abi::load().map_fd)(fd, options, out, error) })
+}
+
+/// bytefd_map_memory.
+pub fn memory(length: usize, options: &MapOptions) -> Result<Map, Failure> {
+    // SAFETY: options and two writable objects.
+    made(|out, error| unsafe { (abi::load().map_memory)(length, options, out, error) })
+}
+
+/// A failure must leave the out-pointer alone.
+fn made(make: impl FnOnce(*mut *mut c_void, *mut Error) -> c_int) -> Result<Map, Failure> {
     let untouched: *mut c_void = without_provenance_mut(0x5555);
     let (mut out, mut error) = (untouched, Error::untouched());
-    // SAFETY: a string, options or NULL, and two writable objects.
-    let status = unsafe { (abi::load().map_file)(path.as_ptr(), options, &mut out, &mut error) };
-    match result(status, &error) {
+    match result(make(&mut out, &mut error), &error) {
         Ok(status) => {
             assert_eq!(status, 0, "success is 0");
             assert!(out != untouched && !out.is_null());
@@ -81,9 +98,101 @@ impl Map {
 
     /// bytefd_map_flush.
     pub fn flush(&self, offset: usize, length: usize, how: u32) -> Result<(), Failure> {
+        // SAFETY: a live map and a writable error.
+        self.done(|abi, map, error| unsafe { (abi.map_flush)(map, offset, length, how, error) })
+    }
+
+    /// bytefd_map_advise.
+    pub fn advise(&self, offset: usize, length: usize, advice: u32) -> Result<(), Failure> {
+        // SAFETY: as above.
+        self.done(|abi, map, error| unsafe { (abi.map_advise)(map, offset, length, advice, error) })
+    }
+
+    /// bytefd_map_lock.
+    pub fn lock(&self, offset: usize, length: usize) -> Result<(), Failure> {
+        // SAFETY: as above.
+        self.done(|abi, map, error| unsafe { (abi.map_lock)(map, offset, length, error) })
+    }
+
+    /// bytefd_map_unlock.
+    pub fn unlock(&self, offset: usize, length: usize) -> Result<(), Failure> {
+        // SAFETY: as above.
+        self.done(|abi, map, error| unsafe { (abi.map_unlock)(map, offset, length, error) })
+    }
+
+    /// bytefd_map_protect.
+    pub fn protect(&self, offset: usize, length: usize, protection: u32) -> Result<(), Failure> {
+        // SAFETY: as above.
+        self.done(|abi, map, error| unsafe { (abi.map_protect)(map, offset, length, protection, error) })
+    }
+
+    /// bytefd_map_prefetch.
+    pub fn prefetch(&self, offset: usize, length: usize) -> Result<(), Failure> {
+        // SAFETY: as above.
+        self.done(|abi, map, error| unsafe { (abi.map_prefetch)(map, offset, length, error) })
+    }
+
+    /// bytefd_map_check.
+    pub fn check(&self) -> Result<(), Failure> {
+        // SAFETY: as above.
+        self.done(|abi, map, error| unsafe { (abi.map_check)(map, error) })
+    }
+
+    /// bytefd_map_unmap.
+    pub fn unmap(&mut self, offset: usize, length: usize) -> Result<(), Failure> {
+        // SAFETY: as above.
+        self.done(|abi, map, error| unsafe { (abi.map_unmap)(map, offset, length, error) })
+    }
+
+    /// bytefd_map_resize.
+    pub fn resize(&mut self, length: usize) -> Result<(), Failure> {
+        // SAFETY: as above.
+        self.done(|abi, map, error| unsafe { (abi.map_resize)(map, length, error) })
+    }
+
+    /// bytefd_map_seal.
+    pub fn seal(&mut self) -> Result<OwnedFd, Failure> {
         let mut error = Error::untouched();
         // SAFETY: a live map and a writable error.
-        let status = unsafe { (abi::load().map_flush)(self.0, offset, length, how, &mut error) };
+        let fd = result(unsafe { (abi::load().map_seal)(self.0, &mut error) }, &error)?;
+        // SAFETY: the caller of bytefd_map_seal owns what it returns.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+
+    /// bytefd_map_descriptor.
+    pub fn descriptor(&self) -> Result<BorrowedFd<'_>, Failure> {
+        let mut error = Error::untouched();
+        // SAFETY: a live map and a writable error.
+        let fd = result(unsafe { (abi::load().map_descriptor)(self.0, &mut error) }, &error)?;
+        // SAFETY: it is the map's, which is there while it is borrowed.
+        Ok(unsafe { BorrowedFd::borrow_raw(fd) })
+    }
+
+    /// bytefd_map_read into all of a buffer; how many bytes there were.
+    pub fn read(&self, offset: usize, to: &mut [u8]) -> Result<usize, Failure> {
+        let (buffer, length) = (to.as_mut_ptr().cast(), to.len());
+        // SAFETY: a live map, a writable buffer and two writable objects.
+        self.copied(|abi, map, copied, error| unsafe { (abi.map_read)(map, offset, buffer, length, copied, error) })
+    }
+
+    /// bytefd_map_write; how many bytes were stored.
+    pub fn write(&self, offset: usize, from: &[u8]) -> Result<usize, Failure> {
+        let (buffer, length) = (from.as_ptr().cast(), from.len());
+        // SAFETY: a live map, a readable buffer and two writable objects.
+        self.copied(|abi, map, copied, error| unsafe { (abi.map_write)(map, offset, buffer, length, copied, error) })
+    }
+
+    fn copied(&self, copy: impl FnOnce(&Abi, *mut c_void, *mut usize, *mut Error) -> c_int) -> Result<usize, Failure> {
+        const UNTOUCHED: usize = 0x5555;
+        let mut copied = UNTOUCHED;
+        let outcome = self.done(|abi, map, error| copy(abi, map, &mut copied, error));
+        assert!(outcome.is_ok() || copied == UNTOUCHED, "failure must leave the count alone");
+        outcome.map(|()| copied)
+    }
+
+    fn done(&self, call: impl FnOnce(&Abi, *mut c_void, *mut Error) -> c_int) -> Result<(), Failure> {
+        let mut error = Error::untouched();
+        let status = call(abi::load(), self.0, &mut error);
         result(status, &error).map(|status| assert_eq!(status, 0, "success is 0"))
     }
 

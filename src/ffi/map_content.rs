@@ -1,0 +1,169 @@
+//! The content of a map: copied without a signal, looked after, made longer or shorter, sealed.
+
+use std::ffi::{c_int, c_void};
+use std::os::fd::IntoRawFd;
+
+use super::boundary::{boundary, bytefd_error, is_null};
+use super::map::{bytefd_map, of, of_mut};
+use crate::{Map, Result};
+
+/// Copies `length` bytes of the map, from `offset` on, to `buf`, and writes to `*copied` how many: all, or those that exist up to
+/// a page that is lost because somebody made the file shorter or the storage failed. Never a signal, whether the map is guarded or
+/// not: the kernel copies, process_vm_readv(2), which costs a system call; on x86-64 a guarded map is copied at memcpy's speed.
+///
+/// Returns 0, or a negative errno with `*copied` untouched:
+/// - -EIO: not even the first byte exists any more. (So a loop over what is left ends with this.)
+/// - -EINVAL: `map` or `copied` is NULL, or `buf` is and `length` is not 0; the range is not all in the map.
+/// - -EFAULT: `buf` cannot be written; part of it may be. With a guarded map that is a SIGSEGV, as for any other store.
+///
+/// ```c
+/// bytefd_map *map;
+/// char line[80];
+/// size_t copied;
+/// if (map_file("/etc/passwd", NULL, &map, NULL) == 0) {
+///     if (bytefd_map_read(map, 0, line, sizeof line, &copied, NULL) == 0)
+///         fwrite(line, 1, copied, stdout);
+///     bytefd_map_close(map);
+/// }
+/// ```
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bytefd_map_read(
+    map: Option<&bytefd_map>,
+    offset: usize,
+    buf: *mut c_void,
+    length: usize,
+    copied: *mut usize,
+    error: *mut bytefd_error,
+) -> c_int {
+    boundary(error, || {
+        let map = checked(map, buf, length, copied)?;
+        // SAFETY: the header asks for `length` bytes that may be written, and a writable pointer.
+        unsafe { copied.write(map.read_to(offset, buf.cast(), length)?) };
+        Ok(0)
+    })
+}
+
+/// Copies `length` bytes at `buf` into the map from `offset` on, and writes to `*copied` how many: all, or those before a page that
+/// is lost or finds no room on the storage. Never a signal, as bytefd_map_read.
+///
+/// Returns 0, or a negative errno with `*copied` untouched:
+/// - -EIO: not even the first byte can be stored.
+/// - -EINVAL: `map` or `copied` is NULL, or `buf` is and `length` is not 0; the range is not all in the map.
+/// - -EACCES: the map is for reading only.
+/// - -EFAULT: `buf` cannot be read; part of it may have been copied. With a guarded map that is a SIGSEGV, as for any other load.
+///
+/// ```c
+/// bytefd_map *map;
+/// size_t copied;
+/// if (bytefd_map_memory(4096, NULL, &map, NULL) == 0) {
+///     bytefd_map_write(map, 0, "hello", 5, &copied, NULL);
+///     bytefd_map_close(map);
+/// }
+/// ```
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bytefd_map_write(
+    map: Option<&bytefd_map>,
+    offset: usize,
+    buf: *const c_void,
+    length: usize,
+    copied: *mut usize,
+    error: *mut bytefd_error,
+) -> c_int {
+    boundary(error, || {
+        let map = checked(map, buf, length, copied)?;
+        // SAFETY: the header asks for `length` bytes that can be read, and a writable pointer.
+        unsafe { copied.write(map.write_from(offset, buf.cast(), length)?) };
+        Ok(0)
+    })
+}
+
+fn checked(map: Option<&bytefd_map>, buf: *const c_void, length: usize, copied: *mut usize) -> Result<&Map> {
+    let map = of(map)?;
+    if buf.is_null() && length > 0 {
+        return Err(is_null("buf"));
+    }
+    if copied.is_null() {
+        return Err(is_null("copied"));
+    }
+    Ok(map)
+}
+
+/// Whether all pages of a guarded map are what they were. Always so without BYTEFD_MAP_GUARD.
+///
+/// Returns 0; -EIO from the moment on in which a lost page was replaced by zeros; -EINVAL if `map` is NULL.
+///
+/// ```c
+/// bytefd_map_options options = BYTEFD_MAP_OPTIONS_INIT;
+/// bytefd_map *map;
+/// options.flags = BYTEFD_MAP_GUARD;
+/// if (map_file("/etc/passwd", &options, &map, NULL) == 0) {
+///     fwrite(bytefd_map_data(map), 1, bytefd_map_length(map), stdout);
+///     if (bytefd_map_check(map, NULL) != 0)
+///         fprintf(stderr, "somebody made the file shorter meanwhile\n");
+///     bytefd_map_close(map);
+/// }
+/// ```
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bytefd_map_check(map: Option<&bytefd_map>, error: *mut bytefd_error) -> c_int {
+    boundary(error, || of(map)?.check().map(|()| 0))
+}
+
+/// Makes the map, and what is behind it, `length` bytes long.
+///
+/// Growing: the file grows too, unless it goes on behind the map, and its space is reserved as for `file_size`. What is new reads
+/// zero, whatever was stored behind the old end before. Shrinking: the file is cut off at the new end, unless it goes on behind
+/// the map; other processes and other maps find SIGBUS there.
+///
+/// The map stays where it is as long as its length is within the `reserve` of its options. Otherwise it may move: what
+/// bytefd_map_data gave before is invalid. No other thread may use the map during the call.
+///
+/// Returns 0, or a negative errno with nothing changed:
+/// - -EINVAL: `map` is NULL, is not for writing (BYTEFD_MAP_WRITE, or memory), was sealed, or parts of it were unmapped; or
+///   `length` is more than a map or file can have, or not whole reserved huge pages.
+/// - -EFBIG, -ENOSPC: the file cannot grow. -EPERM: it is sealed against it.
+/// - -EIO: a guarded map has lost pages, and is to grow.
+/// - -ENOMEM: no memory or address space left. -EAGAIN: more than RLIMIT_MEMLOCK, for a locked map.
+/// - -EFAULT: the map must move, and parts of it have another protection or treatment than the rest.
+///
+/// ```c
+/// bytefd_map *map;
+/// if (bytefd_map_memory(0, NULL, &map, NULL) == 0) {
+///     if (bytefd_map_resize(map, 10000, NULL) == 0)
+///         strcpy(bytefd_map_data(map), "hello");
+///     bytefd_map_close(map);
+/// }
+/// ```
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bytefd_map_resize(
+    map: Option<&mut bytefd_map>,
+    length: usize,
+    error: *mut bytefd_error,
+) -> c_int {
+    boundary(error, || of_mut(map)?.resize(length).map(|()| 0))
+}
+
+/// Turns shared memory (bytefd_map_memory) into a sealed descriptor as shm_wrap_buffer gives, without copying: exactly the
+/// map's length, offset 0, mode 0400 (0500 with BYTEFD_MAP_EXECUTE), close-on-exec, for the caller to close. The map stays, at
+/// the same address and for reading only; its bytes can never change any more. No other thread may use the map during the
+/// call, but for reading its bytes.
+///
+/// Returns the descriptor, or a negative errno with the map as it was:
+/// - -EINVAL: `map` is NULL, is not shared memory, is sealed already, or parts of it were unmapped.
+/// - -EBUSY: somebody else, who was given the descriptor, has it mapped for writing.
+/// - -EPERM: somebody has sealed it against sealing.
+/// - -EIO: a guarded map has lost pages. -ENOMEM, -EMFILE, -ENFILE: no memory or descriptors left.
+///
+/// ```c
+/// bytefd_map *map;
+/// if (bytefd_map_memory(5, NULL, &map, NULL) == 0) {
+///     memcpy(bytefd_map_data(map), "hello", 5);
+///     int fd = bytefd_map_seal(map, NULL);
+///     bytefd_map_close(map);
+///     if (fd >= 0)
+///         close(fd);
+/// }
+/// ```
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bytefd_map_seal(map: Option<&mut bytefd_map>, error: *mut bytefd_error) -> c_int {
+    boundary(error, || Ok(of_mut(map)?.seal()?.into_raw_fd()))
+}
