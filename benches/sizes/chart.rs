@@ -25,7 +25,7 @@ pub fn draw(rows: &[Row], host: &str, path: &Path) -> std::io::Result<()> {
 }
 
 fn plot(rows: &[&Row], host: &str, path: &Path) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let speed = |row: &Row, way| row.size as f64 / row.time(way) * 1e9;
+    let speed = |row: &Row, way| row.size as f64 / row.times.of(way) * 1e9;
     let all = || rows.iter().flat_map(|row| (0..WAYS.len()).map(|way| speed(row, way)));
     let (slowest, fastest) = (all().fold(f64::MAX, f64::min), all().fold(0.0, f64::max));
     let sizes: Vec<f64> = rows.iter().map(|row| row.size as f64).collect();

@@ -5,8 +5,9 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use crate::common::median;
+use crate::size_name;
 use crate::ways::{POOL, SCAN, Scanner, TRUSTED, plain_memfd};
-use crate::{median, size_name};
 
 const THREADS: usize = 8;
 const ROUNDS: usize = 9;

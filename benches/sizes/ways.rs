@@ -160,18 +160,3 @@ fn memcpy(size: usize) -> Run {
         std::hint::black_box(&mut target);
     })
 }
-
-/// Kernel and settings, without which no figure means anything.
-pub fn host() -> String {
-    let read = |path| std::fs::read_to_string(path).map_or("unknown".into(), |text: String| text.trim().to_string());
-    let chosen = |path| {
-        let words: String = read(path);
-        words.split(['[', ']']).nth(1).unwrap_or("unknown").to_string()
-    };
-    format!(
-        "Linux {}, {} processors, shmem_enabled={}. Absolute times are this machine's; compare within one run only.",
-        read("/proc/sys/kernel/osrelease"),
-        std::thread::available_parallelism().map_or(0, |count| count.get()),
-        chosen("/sys/kernel/mm/transparent_hugepage/shmem_enabled"),
-    )
-}
