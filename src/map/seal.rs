@@ -2,16 +2,17 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use super::file::Name;
 use super::{Access, Backing, Map};
 use crate::error::{Context, Errno, Error, Result};
 use crate::sys;
-use crate::sys::mapping::{Content, Mapping};
+use crate::sys::mapping::{Content, Manner, Mapping};
 use crate::wrap;
 
 impl Map {
     /// Turns shared memory ([`MapOptions::memory`](crate::MapOptions::memory)) into a sealed descriptor, as
-    /// [`wrap`](crate::wrap()) gives, without copying: the caller's alone, of exactly the map's length, at offset 0, mode 0400,
-    /// close-on-exec. The map stays, at the same address and for reading only; its bytes can never change any more.
+    /// [`wrap`](crate::wrap()) gives, without copying: of exactly the map's length, at offset 0, mode 0400, close-on-exec, and the
+    /// caller's alone unless [`Map::descriptor`] was given to others. The map stays, at the same address and for reading only; its bytes can never change any more.
     ///
     /// Whoever reads the map meanwhile sees the same bytes throughout; whoever stores into it gets SIGSEGV.
     ///
@@ -28,7 +29,7 @@ impl Map {
     /// # Errors
     /// The map is as before then. `EINVAL` for a map that is not shared memory, that is sealed already or of which parts were
     /// unmapped; `EBUSY` while somebody else (another process that has the descriptor) maps it for writing; `EPERM` if somebody has
-    /// sealed it against seals; `EIO` if pages were lost.
+    /// sealed it against seals; `EIO` if somebody who has it made it shorter or longer.
     pub fn seal(&mut self) -> Result<OwnedFd> {
         let Backing::Shared(fd) = &self.backing else {
             return Err(Error::new("seal", libc::EINVAL, "only shared memory can be sealed, and only once"));
@@ -36,46 +37,59 @@ impl Map {
         if self.mapping.as_ref().is_some_and(Mapping::has_holes) {
             return Err(Error::new("seal", libc::EINVAL, "parts of the map were unmapped"));
         }
-        self.check()?;
-        let before = self.options.clone();
-        let mut after = before.clone();
-        after.access = Access::Read;
-        after.populate = false;
+        self.check_whole(fd)?;
         // The kernel refuses the seal while the file is mapped for writing. A private mapping shows the same bytes and does not
-        // count, and nobody will change them any more.
-        let private = { Access::Private };
-        let mut reading = after.manner();
-        reading.flags = super::MapOptions { access: private, ..after.clone() }.manner().flags;
-        let show = |manner| match &self.mapping {
-            Some(mapping) if mapping.length() > 0 => mapping
-                .show(0, mapping.length(), Content::File(fd.as_fd(), 0), manner)
-                .context("mmap", || "for reading"),
-            _ => Ok(()),
+        // count, and once it is sealed nobody changes them any more.
+        let before = self.options.manner();
+        let reading = Manner {
+            protection: before.protection & !libc::PROT_WRITE,
+            flags: libc::MAP_PRIVATE | libc::MAP_NORESERVE,
         };
-        show(reading)?;
-        let seals = libc::F_SEAL_WRITE | libc::F_SEAL_GROW | libc::F_SEAL_SHRINK | libc::F_SEAL_SEAL;
-        let sealed = match sys::file::add_seals(fd.as_fd(), seals) {
-            Err(Errno(libc::EBUSY)) => {
-                Err(Error::new("seal", libc::EBUSY, "somebody else has the memory mapped for writing"))
-            }
-            sealed => sealed.context("seal", || "the map's memory"),
-        };
-        let mode = if self.options.execute { 0o500 } else { 0o400 };
-        let ready = sealed
-            .and_then(|()| sys::file::fchmod(fd.as_fd(), mode).context("fchmod", || "the sealed memory"))
-            .and_then(|()| wrap::as_sealed(fd.as_fd()));
-        let own = match ready {
-            Ok(own) => own,
-            Err(error) => {
-                show(before.manner())?;
-                return Err(error);
-            }
-        };
-        self.options = after;
-        let Backing::Shared(fd) = std::mem::replace(&mut self.backing, Backing::None) else { unreachable!("as above") };
-        if let Some(mapping) = &self.mapping {
-            self.options.treat(mapping, 0..self.length)?;
+        let sealed = self.show(fd, reading).and_then(|()| self.seal_file(fd));
+        // If that fails it is as before – or sealed all the same, when only the descriptor for the caller could not be made.
+        if sealed.is_ok() || self.show(fd, before).is_err() {
+            self.options.access = Access::Read;
         }
-        Ok(own.unwrap_or(fd))
+        match (sealed?, std::mem::replace(&mut self.backing, Backing::None)) {
+            (None, Backing::Shared(fd)) => Ok(fd),
+            (own, _) => Ok(own.expect("it was shared memory")),
+        }
+    }
+
+    /// Shows all of the file in place of what is mapped.
+    fn show(&self, fd: &OwnedFd, manner: Manner) -> Result<()> {
+        let Some(mapping) = self.mapping.as_ref().filter(|mapping| mapping.length() > 0) else { return Ok(()) };
+        let shown = mapping.show(0, mapping.length(), Content::File(fd.as_fd(), 0), manner);
+        shown.context("mmap", || format!("{} bytes in place", self.length))?;
+        self.options.treat(mapping, 0..self.length)
+    }
+
+    /// Seals the file. Returns the descriptor for the caller, if it is not to be this one.
+    fn seal_file(&self, fd: &OwnedFd) -> Result<Option<OwnedFd>> {
+        let mode = if self.options.execute { 0o500 } else { 0o400 };
+        let seals = libc::F_SEAL_WRITE | libc::F_SEAL_GROW | libc::F_SEAL_SHRINK | libc::F_SEAL_SEAL;
+        match sys::file::add_seals(fd.as_fd(), seals) {
+            Err(Errno(libc::EBUSY)) => {
+                return Err(Error::new("seal", libc::EBUSY, "somebody else has the memory mapped for writing"));
+            }
+            // As a call before has left it, which could not make a descriptor.
+            Err(Errno(libc::EPERM)) if sys::file::seals(fd.as_fd()).is_ok_and(|set| set & seals == seals) => {}
+            sealed => sealed.context("seal", || "the map's memory")?,
+        }
+        sys::file::fchmod(fd.as_fd(), mode).context("fchmod", || format!("mode {mode:04o}"))?;
+        // Until now others could make it shorter.
+        self.check_whole(fd)?;
+        wrap::as_sealed(fd.as_fd())
+    }
+
+    /// Whether all bytes of the map are those of its file.
+    fn check_whole(&self, fd: &OwnedFd) -> Result<()> {
+        self.check()?;
+        let size = sys::file::fstat(fd.as_fd()).context("fstat", || Name::Kept)?.size;
+        if size != self.length as u64 {
+            let message = format_args!("somebody has made the memory {size} bytes long, instead of {}", self.length);
+            return Err(Error::new("seal", libc::EIO, message));
+        }
+        Ok(())
     }
 }

@@ -199,6 +199,12 @@ pub(crate) fn add_seals(fd: BorrowedFd<'_>, seals: libc::c_int) -> Result<()> {
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, seals) }).map(drop)
 }
 
+/// fcntl(2), F_GET_SEALS.
+pub(crate) fn seals(fd: BorrowedFd<'_>) -> Result<libc::c_int> {
+    // SAFETY: touches no memory.
+    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GET_SEALS) })
+}
+
 /// Whether `master` is the only open file description of its file anywhere: no duplicate of another one, no mapping, no
 /// process holds it. The kernel grants a write lease in that case only, fcntl(2). A duplicate of `master` is not seen.
 pub(crate) fn is_only_description(master: BorrowedFd<'_>) -> Result<bool> {
