@@ -15,6 +15,14 @@ static int wrap_iov(const char *iov, size_t count, const bytefd_wrap_options *op
 	return bytefd_wrap_iov((const struct iovec *)iov, count, options, error);
 }
 
+static int map_read(const bytefd_map *map, size_t from, char *bytes, size_t len, size_t *copied, bytefd_error *error) {
+	return bytefd_map_read(map, from, bytes, len, copied, error);
+}
+
+static int map_write(const bytefd_map *map, size_t to, const char *bytes, size_t len, size_t *copied, bytefd_error *error) {
+	return bytefd_map_write(map, to, bytes, len, copied, error);
+}
+
 // Takes and returns values, because what Go passes a pointer to goes to the heap.
 
 typedef struct {
@@ -62,11 +70,51 @@ var _ = [1]struct{}{}[0|
 	mapExecute^C.BYTEFD_MAP_EXECUTE|
 	mapPopulate^C.BYTEFD_MAP_POPULATE|
 	mapLock^C.BYTEFD_MAP_LOCK|
+	mapHugePages^C.BYTEFD_MAP_HUGE_PAGES|
 	mapNoReserve^C.BYTEFD_MAP_NO_RESERVE|
 	mapBeyondEOF^C.BYTEFD_MAP_BEYOND_EOF|
+	mapGuard^C.BYTEFD_MAP_GUARD|
 	mapNoFork^C.BYTEFD_MAP_NO_FORK|
+	mapWipeOnFork^C.BYTEFD_MAP_WIPE_ON_FORK|
 	FlushSync^C.BYTEFD_FLUSH_SYNC|
-	FlushAsync^C.BYTEFD_FLUSH_ASYNC]
+	FlushAsync^C.BYTEFD_FLUSH_ASYNC|
+	FlushInvalidate^C.BYTEFD_FLUSH_INVALIDATE]
+
+var _ = [1]struct{}{}[0|
+	ProtectionNone^C.BYTEFD_PROTECTION_NONE|
+	ProtectionRead^C.BYTEFD_PROTECTION_READ|
+	ProtectionWrite^C.BYTEFD_PROTECTION_WRITE|
+	ProtectionExecute^C.BYTEFD_PROTECTION_EXECUTE]
+
+var _ = [1]struct{}{}[0|
+	AdviceNormal^C.BYTEFD_ADVICE_NORMAL|
+	AdviceRandom^C.BYTEFD_ADVICE_RANDOM|
+	AdviceSequential^C.BYTEFD_ADVICE_SEQUENTIAL|
+	AdviceWillNeed^C.BYTEFD_ADVICE_WILL_NEED|
+	AdviceDontNeed^C.BYTEFD_ADVICE_DONT_NEED|
+	AdviceFree^C.BYTEFD_ADVICE_FREE|
+	AdviceRemove^C.BYTEFD_ADVICE_REMOVE|
+	AdviceDontFork^C.BYTEFD_ADVICE_DONT_FORK|
+	AdviceDoFork^C.BYTEFD_ADVICE_DO_FORK|
+	AdviceMergeable^C.BYTEFD_ADVICE_MERGEABLE|
+	AdviceUnmergeable^C.BYTEFD_ADVICE_UNMERGEABLE|
+	AdviceHugePage^C.BYTEFD_ADVICE_HUGE_PAGE|
+	AdviceNoHugePage^C.BYTEFD_ADVICE_NO_HUGE_PAGE|
+	AdviceDontDump^C.BYTEFD_ADVICE_DONT_DUMP|
+	AdviceDoDump^C.BYTEFD_ADVICE_DO_DUMP|
+	AdviceWipeOnFork^C.BYTEFD_ADVICE_WIPE_ON_FORK|
+	AdviceKeepOnFork^C.BYTEFD_ADVICE_KEEP_ON_FORK|
+	AdviceCold^C.BYTEFD_ADVICE_COLD|
+	AdvicePageOut^C.BYTEFD_ADVICE_PAGE_OUT|
+	AdvicePopulateRead^C.BYTEFD_ADVICE_POPULATE_READ|
+	AdvicePopulateWrite^C.BYTEFD_ADVICE_POPULATE_WRITE|
+	AdviceDontNeedLocked^C.BYTEFD_ADVICE_DONT_NEED_LOCKED|
+	AdviceCollapse^C.BYTEFD_ADVICE_COLLAPSE|
+	AdviceHardwarePoison^C.BYTEFD_ADVICE_HARDWARE_POISON|
+	AdviceSoftOffline^C.BYTEFD_ADVICE_SOFT_OFFLINE|
+	AdviceGuardInstall^C.BYTEFD_ADVICE_GUARD_INSTALL|
+	AdviceGuardRemove^C.BYTEFD_ADVICE_GUARD_REMOVE|
+	AdviceLoseData^C.BYTEFD_ADVICE_LOSE_DATA]
 
 func wrap(b []byte, o *wrapOptions) (int, error) {
 	c, err := o.c()
@@ -150,8 +198,8 @@ func poolDestroy(pool unsafe.Pointer) {
 }
 
 func reopen(fd int) (int, error) {
-	if int(C.int(fd)) != fd {
-		return 0, &Error{"fd", syscall.EBADF, fmt.Sprintf("%d is not an open descriptor", fd)}
+	if err := inC(fd); err != nil {
+		return 0, err
 	}
 	var failure C.bytefd_error
 	return result(C.bytefd_reopen(C.int(fd), &failure), &failure)
@@ -163,21 +211,56 @@ func mapFile(path string, o *mapOptions) (handle unsafe.Pointer, data []byte, er
 		return nil, nil, err
 	}
 	defer C.free(unsafe.Pointer(cPath))
-	c := C.bytefd_map_options{
-		size:      C.sizeof_bytefd_map_options,
-		offset:    C.uint64_t(o.offset),
-		length:    C.size_t(o.length),
-		file_size: C.uint64_t(o.fileSize),
-		access:    C.uint32_t(o.access),
-		flags:     C.uint32_t(o.flags),
-		mode:      C.uint32_t(o.mode),
-	}
+	c := o.c()
 	var m *C.bytefd_map
 	var failure C.bytefd_error
-	if _, err := result(C.map_file(cPath, &c, &m, &failure), &failure); err != nil {
+	_, err = result(C.map_file(cPath, &c, &m, &failure), &failure)
+	return mapped(m, err)
+}
+
+func mapFD(fd int, o *mapOptions) (handle unsafe.Pointer, data []byte, err error) {
+	if err := inC(fd); err != nil {
+		return nil, nil, err
+	}
+	c := o.c()
+	var m *C.bytefd_map
+	var failure C.bytefd_error
+	_, err = result(C.bytefd_map_fd(C.int(fd), &c, &m, &failure), &failure)
+	return mapped(m, err)
+}
+
+func mapMemory(length int, o *mapOptions) (handle unsafe.Pointer, data []byte, err error) {
+	c := o.c()
+	var m *C.bytefd_map
+	var failure C.bytefd_error
+	_, err = result(C.bytefd_map_memory(C.size_t(length), &c, &m, &failure), &failure)
+	return mapped(m, err)
+}
+
+// mapped returns a map and its memory, unless there was an error.
+func mapped(m *C.bytefd_map, err error) (unsafe.Pointer, []byte, error) {
+	if err != nil {
 		return nil, nil, err
 	}
 	return unsafe.Pointer(m), unsafe.Slice((*byte)(C.bytefd_map_data(m)), C.bytefd_map_length(m)), nil
+}
+
+// mapRead fills p from the map, up to a lost page, and returns how many bytes that were.
+func mapRead(handle unsafe.Pointer, offset int, p []byte) (int, error) {
+	var copied C.size_t
+	var failure C.bytefd_error
+	m := (*C.bytefd_map)(handle)
+	_, err := result(C.map_read(m, C.size_t(offset), chars(p), C.size_t(len(p)), &copied, &failure), &failure)
+	return int(copied), err
+}
+
+// mapWrite is mapRead the other way.
+func mapWrite(handle unsafe.Pointer, offset int, p []byte) (int, error) {
+	var copied C.size_t
+	var failure C.bytefd_error
+	m := (*C.bytefd_map)(handle)
+	_, err := result(C.map_write(m, C.size_t(offset), chars(p), C.size_t(len(p)), &copied, &failure), &failure)
+	return int(copied), err
 }
 
 func mapFlush(handle unsafe.Pointer, offset, length int, how FlushMode) error {
@@ -185,6 +268,84 @@ func mapFlush(handle unsafe.Pointer, offset, length int, how FlushMode) error {
 	m := (*C.bytefd_map)(handle)
 	_, err := result(C.bytefd_map_flush(m, C.size_t(offset), C.size_t(length), C.uint32_t(how), &failure), &failure)
 	return err
+}
+
+func mapAdvise(handle unsafe.Pointer, offset, length int, advice Advice) error {
+	var failure C.bytefd_error
+	m := (*C.bytefd_map)(handle)
+	_, err := result(C.bytefd_map_advise(m, C.size_t(offset), C.size_t(length), C.uint32_t(advice), &failure), &failure)
+	return err
+}
+
+func mapLockRange(handle unsafe.Pointer, offset, length int) error {
+	var failure C.bytefd_error
+	m := (*C.bytefd_map)(handle)
+	_, err := result(C.bytefd_map_lock(m, C.size_t(offset), C.size_t(length), &failure), &failure)
+	return err
+}
+
+func mapUnlockRange(handle unsafe.Pointer, offset, length int) error {
+	var failure C.bytefd_error
+	m := (*C.bytefd_map)(handle)
+	_, err := result(C.bytefd_map_unlock(m, C.size_t(offset), C.size_t(length), &failure), &failure)
+	return err
+}
+
+func mapProtect(handle unsafe.Pointer, offset, length int, protection Protection) error {
+	var failure C.bytefd_error
+	m, allowed := (*C.bytefd_map)(handle), C.uint32_t(protection)
+	_, err := result(C.bytefd_map_protect(m, C.size_t(offset), C.size_t(length), allowed, &failure), &failure)
+	return err
+}
+
+func mapPrefetch(handle unsafe.Pointer, offset, length int) error {
+	var failure C.bytefd_error
+	m := (*C.bytefd_map)(handle)
+	_, err := result(C.bytefd_map_prefetch(m, C.size_t(offset), C.size_t(length), &failure), &failure)
+	return err
+}
+
+func mapUnmap(handle unsafe.Pointer, offset, length int) error {
+	var failure C.bytefd_error
+	m := (*C.bytefd_map)(handle)
+	_, err := result(C.bytefd_map_unmap(m, C.size_t(offset), C.size_t(length), &failure), &failure)
+	return err
+}
+
+func mapCheck(handle unsafe.Pointer) error {
+	var failure C.bytefd_error
+	_, err := result(C.bytefd_map_check((*C.bytefd_map)(handle), &failure), &failure)
+	return err
+}
+
+// mapResize returns the memory, which is the old one after an error.
+func mapResize(handle unsafe.Pointer, old []byte, length int) ([]byte, error) {
+	m := (*C.bytefd_map)(handle)
+	var failure C.bytefd_error
+	if _, err := result(C.bytefd_map_resize(m, C.size_t(length), &failure), &failure); err != nil {
+		return old, err
+	}
+	_, data, err := mapped(m, nil)
+	return data, err
+}
+
+func mapSeal(handle unsafe.Pointer) (int, error) {
+	var failure C.bytefd_error
+	return result(C.bytefd_map_seal((*C.bytefd_map)(handle), &failure), &failure)
+}
+
+// mapDescriptor returns a duplicate of the map's descriptor, which is none of the standard streams.
+func mapDescriptor(handle unsafe.Pointer) (int, error) {
+	var failure C.bytefd_error
+	fd, err := result(C.bytefd_map_descriptor((*C.bytefd_map)(handle), &failure), &failure)
+	if err != nil {
+		return 0, err
+	}
+	duplicate, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_DUPFD_CLOEXEC, 3)
+	if errno != 0 {
+		return 0, &Error{"fcntl", errno, errno.Error()}
+	}
+	return int(duplicate), nil
 }
 
 func mapClose(handle unsafe.Pointer) error {
@@ -232,6 +393,28 @@ func (o *wrapOptions) c() (C.bytefd_wrap_options, error) {
 		c.name, err = cString("name", *o.name)
 	}
 	return c, err
+}
+
+// c returns the options for C.
+func (o *mapOptions) c() C.bytefd_map_options {
+	return C.bytefd_map_options{
+		size:      C.sizeof_bytefd_map_options,
+		offset:    C.uint64_t(o.offset),
+		length:    C.size_t(o.length),
+		file_size: C.uint64_t(o.fileSize),
+		access:    C.uint32_t(o.access),
+		flags:     C.uint32_t(o.flags),
+		mode:      C.uint32_t(o.mode),
+		reserve:   C.size_t(o.reserve),
+	}
+}
+
+// inC refuses a descriptor that C would take for another one, because its int is shorter.
+func inC(fd int) error {
+	if int(C.int(fd)) != fd {
+		return &Error{"fd", syscall.EBADF, fmt.Sprintf("%d is not an open descriptor", fd)}
+	}
+	return nil
 }
 
 // cString copies text to C memory, which the caller frees. C would take a NUL for the end of the text.

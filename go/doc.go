@@ -3,16 +3,17 @@
 // Much code takes a descriptor or a path and calls fstat, mmap, read or lseek on it: scanners, parsers, loaders, child
 // processes. For a []byte, [ScanBytes] lends such a descriptor to a function and closes it afterwards; a [Pool] lends
 // files that are used again, many times faster. [WrapBuffer], [WrapBuffers] and [WrapReader] give a descriptor away.
-// [MapFile] is the other direction: a [Map] is a file as memory, whose ReadAt and WriteAt return an error, instead of
-// crashing, when somebody truncates the file.
+// [MapFile] and [MapFD] are the other direction: a [Map] is a file as memory, whose ReadAt, WriteAt and Guarded return
+// an error, instead of crashing, when somebody truncates the file. [NewMap] gives memory that is shared with other
+// processes, or becomes a sealed file without being copied; a [MapWriter] is such memory for an encoder to write to.
 //
 // # What a descriptor promises
 //
 // It stands for a regular file of exactly the bytes given (none is fine), at offset 0, without a name, with mode 0400
 // and close-on-exec. It is a sealed memfd, whose content and size nobody can change any more; on hosts that have no
-// memfd it is a read-only description of an unnamed file. Every [Option] changes one of these things, and a [Pool] says
-// what it promises instead. The content lives as long as any duplicate or mapping of the descriptor. When a call fails,
-// nothing is left behind.
+// memfd it is a read-only description of an unnamed file. Every [Option] changes one of these things, and a [Pool]
+// says what it promises instead. The content lives as long as any duplicate or mapping of the descriptor. When a call
+// fails, nothing is left behind.
 //
 // # Hosts
 //
@@ -25,8 +26,8 @@
 //
 // # Goroutines
 //
-// All functions may be called from any goroutine at any time. Byte slices that are passed in are only used during the
-// call and must not be changed by others meanwhile.
+// All functions may be called from any goroutine at any time, but for those of a MapWriter. Byte slices that are
+// passed in are only used during the call and must not be changed by others meanwhile.
 //
 // # Building
 //

@@ -3,33 +3,69 @@ package bytefd
 import (
 	"os"
 	"runtime/debug"
+	"syscall"
 	"unsafe"
 )
 
-// copyMapped is copy(dst, src) for memory that may not be there: mapped, which is dst or src, is in a mapping. It goes
-// page by page and stops before the first page that faults, with ok false.
+// Guarded calls f with the mapped memory itself, as [Map.Bytes] returns it, and lives with the loss of pages: somebody
+// has made the file shorter, or its storage fails. In a map that was made with [MapGuard] lost pages read zero, f goes
+// on to its end, and Guarded returns the EIO of [Map.Check] if f returned nil. In any other map f ends at the lost
+// page, as by a panic, and Guarded returns EIO. So does it in both where f touches what [Map.Protect] forbids, what
+// [Map.Unmap] let go, or stores into a map for reading.
 //
-// A single copy would not know how far it came: memmove may touch the end first.
-func copyMapped(dst, src, mapped []byte) (n int, ok bool) {
-	page := uintptr(os.Getpagesize())
-	start := uintptr(unsafe.Pointer(unsafe.SliceData(mapped)))
-	total := min(len(dst), len(src))
-
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if fault := recover(); fault != nil && !faultedIn(fault, start, start+uintptr(total), page) {
-			panic(fault) // the caller's own slice is not there
-		}
-	}()
-	for n < total {
-		step := min(int(page-(start+uintptr(n))%page), total-n)
-		n += copy(dst[n:n+step], src[n:n+step])
+// Only the goroutine that calls f is protected so, and only in Go; with MapGuard every goroutine is, and C code, from
+// lost pages. System calls that are given lost pages answer EFAULT in any map, and the pages stay lost. What f panics
+// with passes through, and faults elsewhere are such a panic.
+//
+// b is valid until f returns, whoever closes the map meanwhile, and must not be kept. f may call all methods of the
+// map, but Resize, Unmap and Seal are EBUSY until it has returned. EINVAL if f is nil. After Close the error is
+// os.ErrClosed.
+func (m *Map) Guarded(f func(b []byte) error) error {
+	if f == nil {
+		return &Error{"guarded", syscall.EINVAL, "f is nil"}
 	}
-	return n, true
+	handle, b, err := m.lend("guarded")
+	if err != nil {
+		return err
+	}
+	defer m.release(handle)
+	if err := callGuarded(b, f); err != nil {
+		return err
+	}
+	return mapCheck(handle)
 }
 
-// faultedIn reports whether what was recovered is a memory fault in a page of start..end.
-func faultedIn(recovered any, start, end, page uintptr) bool {
+// lend returns the memory for use without a lock, until release.
+func (m *Map) lend(op string) (handle unsafe.Pointer, b []byte, err error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if err := m.check(op, 0); err != nil {
+		return nil, nil, err
+	}
+	m.users.Add(1)
+	return m.handle, m.data, nil
+}
+
+func callGuarded(b []byte, f func([]byte) error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		switch fault := recover(); {
+		case fault == nil:
+		case faultedIn(fault, b):
+			const reasons = "the file is shorter by now, its storage fails, or the page is protected"
+			err = &Error{"guarded", syscall.EIO, "a byte of the map does not exist: " + reasons}
+		default:
+			panic(fault)
+		}
+	}()
+	return f(b)
+}
+
+// faultedIn reports whether what was recovered is a memory fault in a page of b.
+func faultedIn(recovered any, b []byte) bool {
 	fault, ok := recovered.(interface{ Addr() uintptr })
+	page := uintptr(os.Getpagesize())
+	start := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+	end := start + uintptr(len(b))
 	return ok && fault.Addr() >= start-start%page && fault.Addr() < end+page-1-(end+page-1)%page
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -64,6 +65,33 @@ func wrapped(t *testing.T, b []byte, opts ...bytefd.Option) *os.File {
 func mapped(t *testing.T, path string, opts ...bytefd.MapOption) *bytefd.Map {
 	t.Helper()
 	return closedLater(t, must[*bytefd.Map](t)(bytefd.MapFile(path, opts...)))
+}
+
+// memory is NewMap; the map is closed when the test ends.
+func memory(t *testing.T, length int, opts ...bytefd.MapOption) *bytefd.Map {
+	t.Helper()
+	return closedLater(t, must[*bytefd.Map](t)(bytefd.NewMap(length, opts...)))
+}
+
+// inAChild runs the test again in a child process and calls f there, which is expected to leave all in order.
+func inAChild(t *testing.T, f func()) {
+	t.Helper()
+	if os.Getenv(isAChild) != "" {
+		f()
+		return
+	}
+	if out, err := childOf(t).CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+const isAChild = "BYTEFD_TEST_CHILD"
+
+// childOf is the command that runs the test again, with isAChild set.
+func childOf(t *testing.T) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), isAChild+"=1")
+	return cmd
 }
 
 func closedLater[C io.Closer](t *testing.T, c C) C {

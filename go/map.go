@@ -3,25 +3,33 @@ package bytefd
 import (
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 )
 
-// Map is a range of a file in memory. Its methods may be called from any goroutine at any time, also while another
-// closes the map; only the slice that [Map.Bytes] returns wants care. Reads and writes of the same bytes at the same
-// time are not ordered, as with a file.
+// Map is a range of a file, or memory without a file, as bytes. Its methods may be called from any goroutine at any
+// time, also while another closes the map; only the slice that [Map.Bytes] returns wants care. Reads and writes of the
+// same bytes at the same time are not ordered, as with a file.
+//
+// Where a method takes a range, it is any bytes of the map, not only whole pages, and a length of 0 is from offset to
+// the end of the map. A range that is not all in the map, or a negative number, is EINVAL, and so are bytes that were
+// unmapped by [Map.Unmap]. After Close every error is os.ErrClosed.
 //
 // A Map that nothing refers to any more is unmapped by the garbage collector some time later. That is for accidents:
 // call Close. A Map must not be copied.
 type Map struct {
-	// Held for reading by whoever touches handle or data, for writing by Close. The deferred unlock also keeps the Map
-	// from being collected meanwhile.
+	// Held for reading by whoever touches handle or data, for writing by what needs the map alone. The deferred unlock
+	// also keeps the Map from being collected meanwhile.
 	mu     sync.RWMutex
 	handle unsafe.Pointer // nil when closed
 	data   []byte
-	access uint32
+	// How many need the mapping: an open Map, and each function that is being called by Guarded, for which no lock is
+	// held.
+	users atomic.Int32
 }
 
 var (
@@ -30,8 +38,9 @@ var (
 	_ io.Closer   = (*Map)(nil)
 )
 
-// MapFile maps the file at path. No descriptor stays open. A file of 0 bytes gives a Map of length 0. A FIFO, socket or
-// device is refused without being opened, so nothing blocks.
+// MapFile maps the file at path. With [MapWrite] the map keeps a descriptor of the file ([Map.File]), otherwise none
+// stays open. A file of 0 bytes gives a Map of length 0. A FIFO, socket or device is refused without being opened, so
+// nothing blocks.
 //
 // The bytes are the file's: others who write to it change them.
 //
@@ -41,15 +50,55 @@ var (
 // EPERM if the file is sealed against writing, or execution was asked for on a file system mounted noexec; ENOMEM,
 // EMFILE and ENFILE. After a failure a file that was created is gone again, and one that was to grow has its old size.
 func MapFile(path string, opts ...MapOption) (*Map, error) {
+	return newMap(opts, func(o *mapOptions) (unsafe.Pointer, []byte, error) { return mapFile(path, o) })
+}
+
+// MapFD maps the regular file behind fd, which stays the caller's and must be open during the call; it may be closed
+// afterwards. (An os.File whose number was taken by File.Fd is kept open by a later File.Close or runtime.KeepAlive.)
+// Its offset does not matter and does not move. [MapWrite] needs a descriptor that was opened read-write, the others
+// one that can be read.
+//
+// Errors are those of [MapFile], and EBADF if fd is not an open descriptor; EACCES if it was not opened for what is
+// asked; EINVAL for [MapCreate] and [MapMode].
+func MapFD(fd int, opts ...MapOption) (*Map, error) {
+	return newMap(opts, func(o *mapOptions) (unsafe.Pointer, []byte, error) { return mapFD(fd, o) })
+}
+
+// NewMap maps length bytes of memory without a file, zeros at first, that can be written. A length of 0 is an empty
+// map, to be resized.
+//
+// The memory is shared, with a memory file behind it: [Map.File] gives its descriptor, which gives the memory to other
+// processes, and [Map.Seal] makes it a sealed file as [WrapBuffer] does, without copying. With [MapPrivate] it is this
+// process's own, and none of that.
+//
+// Memory of Go's cannot become a file: the garbage collector must be free to do with it what it likes. So where C
+// adopts a buffer of the caller's, a Go program makes the buffer here from the start, and uses [Map.Bytes].
+//
+// With [MapPopulate] all of the memory is there before NewMap returns, in huge pages where that pays; otherwise each
+// page comes when it is first touched. Besides, only [MapRead] and [MapWrite] (both shared), [MapReserve],
+// [MapExecute], [MapLock], [MapHugePages], [MapNoReserve], [MapGuard], [MapNoFork] and [MapWipeOnFork] make sense.
+//
+// Errors: EINVAL for a negative length, and for options that are for files or contradict each other; ENOMEM without
+// memory, address space or reserved huge pages; EMFILE, ENFILE; EFBIG beyond RLIMIT_FSIZE, which counts for shared
+// memory (without a SIGXFSZ); and memfd_create(2)'s own where it is refused.
+func NewMap(length int, opts ...MapOption) (*Map, error) {
+	if length < 0 {
+		return nil, isNegative("length", length)
+	}
+	return newMap(opts, func(o *mapOptions) (unsafe.Pointer, []byte, error) { return mapMemory(length, o) })
+}
+
+func newMap(opts []MapOption, open func(*mapOptions) (unsafe.Pointer, []byte, error)) (*Map, error) {
 	o, err := newMapOptions(opts)
 	if err != nil {
 		return nil, err
 	}
-	handle, data, err := mapFile(path, o)
+	handle, data, err := open(o)
 	if err != nil {
 		return nil, err
 	}
-	m := &Map{handle: handle, data: data, access: o.access}
+	m := &Map{handle: handle, data: data}
+	m.users.Store(1)
 	runtime.SetFinalizer(m, (*Map).Close)
 	return m, nil
 }
@@ -61,15 +110,18 @@ func (m *Map) Len() int {
 	return len(m.data)
 }
 
-// Bytes returns the mapped memory itself, nil after Close. Stores need [MapWrite] or [MapPrivate].
+// Bytes returns the mapped memory itself, nil after Close. Stores need [MapWrite], [MapPrivate] or memory.
 //
 // This is memory that the garbage collector knows nothing about, and each of these ends the process, or worse:
 //   - use of the slice after Close, or after the Map itself has been collected: end with runtime.KeepAlive(m), or
 //     simply with m.Close();
-//   - use of bytes that are no longer in the file, because somebody made it shorter (SIGBUS);
-//   - a store into a map for reading (SIGSEGV).
+//   - use of the slice after [Map.Resize], unless the map was made with [MapReserve] and has not outgrown that: then
+//     the slice stays where it is, and shows what it showed, less what was cut off;
+//   - use of bytes that are no longer in the file, because somebody made it shorter (SIGBUS), unless the map was made
+//     with [MapGuard]; and of those that [Map.Unmap] let go or [Map.Protect] forbids (SIGSEGV);
+//   - a store into a map for reading, or one that was sealed (SIGSEGV).
 //
-// [Map.ReadAt] and [Map.WriteAt] have none of these dangers.
+// [Map.ReadAt], [Map.WriteAt] and [Map.Guarded] have none of these dangers.
 func (m *Map) Bytes() []byte {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -79,18 +131,22 @@ func (m *Map) Bytes() []byte {
 // ReadAt copies bytes from offset off of the map to p, as io.ReaderAt says: io.EOF if there are fewer than len(p).
 //
 // Errors: EINVAL if off is negative. EIO if the bytes are in the map but not in the file, because somebody made it
-// shorter, or if they could not be read from storage: then the bytes before are in p, and n counts them. After Close
-// the error is os.ErrClosed.
+// shorter, or if they could not be read from storage, or [Map.Protect] forbids it: then the bytes before are in p, and
+// n counts them. EFAULT if p is the memory of a map and lost itself (with [MapGuard] that ends the process). After
+// Close the error is os.ErrClosed.
 func (m *Map) ReadAt(p []byte, off int64) (n int, err error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	if err := m.check("read", off); err != nil {
 		return 0, err
 	}
-	from := m.data[min(off, int64(len(m.data))):]
-	n, ok := copyMapped(p, from, from)
+	off = min(off, int64(len(m.data)))
+	there := p[:min(int64(len(p)), int64(len(m.data))-off)]
+	n, err = mapRead(m.handle, int(off), there)
 	switch {
-	case !ok:
+	case err != nil:
+		return n, err
+	case n < len(there):
 		message := fmt.Sprintf("byte %d of the map cannot be read: is the file shorter now?", off+int64(n))
 		return n, &Error{"read", syscall.EIO, message}
 	case n < len(p):
@@ -99,64 +155,112 @@ func (m *Map) ReadAt(p []byte, off int64) (n int, err error) {
 	return n, nil
 }
 
-// WriteAt copies p to offset off of the map, as io.WriterAt says. It does not make the file larger: unless all of p lies
-// in the map the error is ENXIO, and nothing is written.
+// WriteAt copies p to offset off of the map, as io.WriterAt says. It does not make the file larger, as [Map.Resize]
+// does: unless all of p lies in the map the error is ENXIO, and nothing is written.
 //
 // Errors: EINVAL if off is negative. EACCES if the map is for reading. EIO if the bytes are in the map but not in the
-// file, because somebody made it shorter, or if there is no room for them on storage ([MapNoReserve]): then the bytes
-// before are written, and n counts them. After Close the error is os.ErrClosed.
+// file, because somebody made it shorter, or if there is no room for them on storage ([MapNoReserve]), or
+// [Map.Protect] forbids it: then the bytes before are written, and n counts them. EFAULT if p is the memory of a map
+// and lost itself (with [MapGuard] that ends the process). After Close the error is os.ErrClosed.
 func (m *Map) WriteAt(p []byte, off int64) (n int, err error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	if err := m.check("write", off); err != nil {
 		return 0, err
 	}
-	if m.access == accessRead {
-		return 0, &Error{"write", syscall.EACCES, "the map is for reading; MapWrite or MapPrivate makes one for writing"}
-	}
 	if off > int64(len(m.data)-len(p)) {
 		message := fmt.Sprintf("asked to write %d bytes at offset %d of a map of %d bytes", len(p), off, len(m.data))
 		return 0, &Error{"write", syscall.ENXIO, message}
 	}
-	to := m.data[off:]
-	n, ok := copyMapped(to, p, to)
-	if !ok {
+	n, err = mapWrite(m.handle, int(off), p)
+	if err == nil && n < len(p) {
 		const format = "byte %d of the map cannot be written: is the file shorter now, or the disk full?"
 		return n, &Error{"write", syscall.EIO, fmt.Sprintf(format, off+int64(n))}
 	}
-	return n, nil
+	return n, err
 }
 
-// FlushMode is how [Map.Flush] writes back.
-type FlushMode uint32
-
-// The ways of flushing, with the values of include/bytefd.h.
-const (
-	// FlushSync returns when the bytes are on the storage, MS_SYNC.
-	FlushSync FlushMode = iota
-	// FlushAsync schedules the writing and returns, MS_ASYNC. (On Linux a shared map is written back in time anyway.)
-	FlushAsync
-)
-
-// Flush writes changed bytes back to the file: any range of the map, not only whole pages. A length of 0 is from offset
-// to the end of the map.
-//
-// Errors: EINVAL if the range is not all in the map, how is unknown, or the map is private, whose stores never reach the
-// file; EIO if writing failed. After Close the error is os.ErrClosed.
-func (m *Map) Flush(offset, length int, how FlushMode) error {
+// Check says whether all pages of a map with [MapGuard] are what they were: EIO from the moment on in which a lost
+// page was replaced by zeros. It is nil for other maps. After Close the error is os.ErrClosed.
+func (m *Map) Check() error {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	if err := m.check("flush", int64(offset)); err != nil {
+	if err := m.check("check", 0); err != nil {
 		return err
 	}
-	if length < 0 {
-		return &Error{"flush", syscall.EINVAL, fmt.Sprintf("length %d is negative", length)}
-	}
-	return mapFlush(m.handle, offset, length, how)
+	return mapCheck(m.handle)
 }
 
-// Close unmaps. It waits for calls of other methods that have begun. It does not flush: the kernel writes shared changes
-// back in its time. Closing again does nothing and returns nil.
+// Resize makes the map, and what is behind it, length bytes long.
+//
+// Growing: the file grows too, unless it goes on behind the map, and its space is reserved as with [MapFileSize]. What
+// is new reads zero, whatever was stored behind the old end before. Shrinking: the file is cut off at the new end,
+// unless it goes on behind the map; other processes and other maps find SIGBUS there.
+//
+// The map stays where it is as long as its length is within the bytes of [MapReserve]. Otherwise it may move: what
+// [Map.Bytes] gave before is invalid.
+//
+// Errors, with nothing changed: EINVAL if length is negative or more than a map or file can have, or no whole number
+// of huge pages with [MapHugePages], or the map is not for writing, was sealed, or parts of it were unmapped; EFBIG
+// and ENOSPC if the file cannot grow; EPERM if it is sealed against it; EIO if a map with [MapGuard] has lost pages,
+// and is to grow; ENOMEM; EAGAIN beyond RLIMIT_MEMLOCK, for a locked map; EFAULT if it must move, and parts of it have
+// another protection or treatment than the rest; EBUSY while a function that [Map.Guarded] calls has its bytes. After
+// Close the error is os.ErrClosed.
+func (m *Map) Resize(length int) error {
+	return m.alone("resize", func() (err error) {
+		if length < 0 {
+			return isNegative("length", length)
+		}
+		m.data, err = mapResize(m.handle, m.data, length)
+		return err
+	})
+}
+
+// Unmap lets the pages go of which all bytes are in a range, munmap(2). Access there through a slice raises SIGSEGV
+// from now on, or finds whatever comes to lie there; the methods of Map answer EINVAL. The map keeps its length, but
+// cannot be resized or sealed any more.
+//
+// Errors: EINVAL for the range; munmap(2)'s own; EBUSY while a function that [Map.Guarded] calls has the bytes. After
+// Close the error is os.ErrClosed.
+func (m *Map) Unmap(offset, length int) error {
+	return m.alone("unmap", func() error { return m.inRange("unmap", offset, length, mapUnmap) })
+}
+
+// Seal turns shared memory ([NewMap]) into a sealed file as [WrapBuffer] gives, without copying: of exactly the map's
+// length, at offset 0, mode 0400 (0500 with [MapExecute]), close-on-exec. The caller owns the file and closes it. The
+// map stays, at the same address and for reading only; its bytes can never change any more.
+//
+// Errors, with the map as it was: EINVAL if it is not shared memory, is sealed already, or parts of it were unmapped;
+// EBUSY if somebody else, who was given the descriptor, has it mapped for writing, or while a function that
+// [Map.Guarded] calls has the bytes; EPERM if somebody has sealed it against sealing; EIO if a map with [MapGuard] has
+// lost pages; ENOMEM, EMFILE and ENFILE. After Close the error is os.ErrClosed.
+func (m *Map) Seal() (*os.File, error) {
+	fd := 0
+	err := m.alone("seal", func() (err error) {
+		fd, err = mapSeal(m.handle)
+		return err
+	})
+	return newFile(fd, "bytefd", err)
+}
+
+// File returns a duplicate of the descriptor behind the map, read-write and close-on-exec, which the caller owns and
+// closes: of the file that was mapped with [MapWrite], or of shared memory ([NewMap]) until it is sealed. Another
+// process that is given it (exec.Cmd.ExtraFiles, or a Unix socket) has the memory too, with [MapFD].
+//
+// Errors: EBADF if the map has no descriptor; EMFILE. After Close the error is os.ErrClosed.
+func (m *Map) File() (*os.File, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if err := m.check("file", 0); err != nil {
+		return nil, err
+	}
+	fd, err := mapDescriptor(m.handle)
+	return newFile(fd, "bytefd", err)
+}
+
+// Close unmaps. It waits for calls of other methods that have begun, but not for functions that [Map.Guarded] calls:
+// they keep their bytes, and the last of them unmaps. It does not flush: the kernel writes shared changes back in its
+// time. Closing again does nothing and returns nil.
 func (m *Map) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -166,7 +270,28 @@ func (m *Map) Close() error {
 	handle := m.handle
 	m.handle, m.data = nil, nil
 	runtime.SetFinalizer(m, nil)
+	return m.release(handle)
+}
+
+// release ends a use of the mapping. The last one unmaps.
+func (m *Map) release(handle unsafe.Pointer) error {
+	if m.users.Add(-1) > 0 {
+		return nil
+	}
 	return mapClose(handle)
+}
+
+// alone calls change while nobody else uses the map.
+func (m *Map) alone(op string, change func() error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.check(op, 0); err != nil {
+		return err
+	}
+	if m.users.Load() > 1 {
+		return &Error{op, syscall.EBUSY, "a function that Guarded calls has the bytes"}
+	}
+	return change()
 }
 
 // check refuses a closed map and a negative offset.

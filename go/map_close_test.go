@@ -42,7 +42,15 @@ func TestUseAfterCloseIsErrClosed(t *testing.T) {
 	for name, m := range map[string]*bytefd.Map{"closed": closed, "never opened": new(bytefd.Map)} {
 		_, readErr := m.ReadAt(make([]byte, 1), 0)
 		_, writeErr := m.WriteAt(make([]byte, 1), 0)
-		for _, err := range []error{readErr, writeErr, m.Flush(0, 0, bytefd.FlushSync)} {
+		_, sealErr := m.Seal()
+		_, fileErr := m.File()
+		guardedErr := m.Guarded(func([]byte) error { t.Error("called"); return nil })
+		for _, err := range []error{
+			readErr, writeErr, sealErr, fileErr, guardedErr, m.Check(),
+			m.Resize(1), m.Resize(-1), m.Unmap(0, 0), m.Unmap(-1, -1),
+			m.Flush(0, 0, bytefd.FlushSync), m.Advise(0, 0, bytefd.AdviceNormal), m.Lock(0, 0), m.Unlock(0, 0),
+			m.Protect(0, 0, bytefd.ProtectionRead), m.Prefetch(0, 0),
+		} {
 			isError(t, err, syscall.EBADF)
 			if !errors.Is(err, os.ErrClosed) {
 				t.Errorf("%s: %v is not os.ErrClosed", name, err)
@@ -110,6 +118,57 @@ func TestClosingWhileOthersUseTheMapIsSafe(t *testing.T) {
 					t.Error(err)
 				}
 			}()
+		}
+		group.Wait()
+	}
+}
+
+func TestClosingWhileOthersChangeTheMapIsSafe(t *testing.T) {
+	for round := 0; round < 50; round++ {
+		m := memory(t, 4*page, bytefd.MapGuard(), bytefd.MapReserve(8*page))
+		started := make(chan struct{}, 16)
+		var group sync.WaitGroup
+		for _, use := range []func(p []byte) error{
+			func(p []byte) error { _, err := m.ReadAt(p, 0); return err },
+			func(p []byte) error { _, err := m.WriteAt(p, 0); return err },
+			func(p []byte) error { return m.Resize(4 * page) },
+			func(p []byte) error { return m.Resize(8 * page) },
+			func(p []byte) error { return m.Guarded(func(b []byte) error { b[len(p)-1]++; return m.Check() }) },
+			func(p []byte) error { return m.Flush(0, len(p), bytefd.FlushAsync) },
+			func(p []byte) error { return m.Advise(1, 0, bytefd.AdviceNormal) },
+			func(p []byte) error { return m.Protect(0, len(p), bytefd.ProtectionRead|bytefd.ProtectionWrite) },
+			func(p []byte) error { return m.Prefetch(1, 0) },
+			func(p []byte) error {
+				f, err := m.File()
+				if err == nil {
+					err = f.Close()
+				}
+				return err
+			},
+		} {
+			group.Add(1)
+			go func() {
+				defer group.Done()
+				p := make([]byte, 4*page)
+				for i := 0; ; i++ {
+					err := use(p)
+					if i == 0 {
+						started <- struct{}{}
+					}
+					if errors.Is(err, os.ErrClosed) {
+						return
+					} else if err != nil && !errors.Is(err, syscall.EBUSY) {
+						t.Error(err)
+						return
+					}
+				}
+			}()
+		}
+		for i := 0; i < 10; i++ {
+			<-started
+		}
+		if err := m.Close(); err != nil {
+			t.Error(err)
 		}
 		group.Wait()
 	}

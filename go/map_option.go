@@ -6,9 +6,9 @@ import (
 	"syscall"
 )
 
-// MapOption changes which part of a file is mapped, and how. The default is all of the file, for reading. Options may
-// be given in any order and used again; of two that set the same thing the last one counts. Options that contradict
-// each other are EINVAL.
+// MapOption changes which part of a file is mapped, and how. The default is all of the file, for reading; for memory
+// it is memory that is shared. Options may be given in any order and used again; of two that set the same thing the
+// last one counts. Options that contradict each other are EINVAL.
 type MapOption func(*mapOptions)
 
 type mapOptions struct {
@@ -18,6 +18,7 @@ type mapOptions struct {
 	access   uint32
 	flags    uint32
 	mode     fs.FileMode
+	reserve  int
 }
 
 func newMapOptions(opts []MapOption) (*mapOptions, error) {
@@ -25,8 +26,9 @@ func newMapOptions(opts []MapOption) (*mapOptions, error) {
 	for _, set := range opts {
 		set(o)
 	}
-	if o.offset < 0 || o.length < 0 || o.fileSize < 0 {
-		message := fmt.Sprintf("offset %d, length %d, file size %d: none may be negative", o.offset, o.length, o.fileSize)
+	if o.offset < 0 || o.length < 0 || o.fileSize < 0 || o.reserve < 0 {
+		const format = "offset %d, length %d, file size %d, reserve %d: none may be negative"
+		message := fmt.Sprintf(format, o.offset, o.length, o.fileSize, o.reserve)
 		return nil, &Error{"options", syscall.EINVAL, message}
 	}
 	return o, nil
@@ -38,13 +40,16 @@ const (
 	accessWrite   = 1
 	accessPrivate = 2
 
-	mapCreate    = 1
-	mapExecute   = 2
-	mapPopulate  = 4
-	mapLock      = 8
-	mapNoReserve = 32
-	mapBeyondEOF = 64
-	mapNoFork    = 256
+	mapCreate     = 1
+	mapExecute    = 2
+	mapPopulate   = 4
+	mapLock       = 8
+	mapHugePages  = 16
+	mapNoReserve  = 32
+	mapBeyondEOF  = 64
+	mapGuard      = 128
+	mapNoFork     = 256
+	mapWipeOnFork = 512
 )
 
 func withAccess(access uint32) MapOption { return func(o *mapOptions) { o.access = access } }
@@ -69,8 +74,8 @@ func MapOffset(offset int64) MapOption { return func(o *mapOptions) { o.offset =
 func MapLength(length int) MapOption { return func(o *mapOptions) { o.length = length } }
 
 // MapFileSize grows a smaller file to this many bytes first, with zeros, and reserves its space so that a store cannot
-// hit a full disk (unless [MapNoReserve] is given). A larger file stays as it is. Needs [MapWrite]. Processes that grow
-// one file at the same time must agree among themselves.
+// hit a full disk (unless [MapNoReserve] is given). A larger file stays as it is. Needs [MapWrite]. Processes that
+// grow one file at the same time must agree among themselves.
 func MapFileSize(size int64) MapOption { return func(o *mapOptions) { o.fileSize = size } }
 
 // MapMode sets the permission bits of a file that [MapCreate] makes, less the umask. The default, and the meaning of
@@ -83,7 +88,8 @@ func MapCreate() MapOption { return withMapFlag(mapCreate) }
 // MapExecute allows the memory to be executed too, PROT_EXEC.
 func MapExecute() MapOption { return withMapFlag(mapExecute) }
 
-// MapPopulate reads the pages in before MapFile returns; what cannot be read in then is read on first use.
+// MapPopulate reads the pages in before the map is returned; what cannot be read in then is read on first use. Memory
+// is all there then.
 func MapPopulate() MapOption { return withMapFlag(mapPopulate) }
 
 // MapLock keeps the pages in memory, mlock(2): ENOMEM or EPERM where RLIMIT_MEMLOCK does not allow it.
@@ -99,3 +105,24 @@ func MapBeyondEOF() MapOption { return withMapFlag(mapBeyondEOF) }
 
 // MapNoFork keeps the map out of children made by fork(2), MADV_DONTFORK.
 func MapNoFork() MapOption { return withMapFlag(mapNoFork) }
+
+// MapWipeOnFork lets children made by fork(2) find zeros in private memory, [NewMap] with [MapPrivate]:
+// MADV_WIPEONFORK (Linux 4.14).
+func MapWipeOnFork() MapOption { return withMapFlag(mapWipeOnFork) }
+
+// MapHugePages makes memory ([NewMap]) of the huge pages that the administrator has reserved (vm.nr_hugepages),
+// hugetlbfs. The length must be a multiple of their size, and not 0; ENOMEM where not enough are free. (Other huge
+// pages need no asking: with [MapPopulate], memory is made of them where that pays.)
+func MapHugePages() MapOption { return withMapFlag(mapHugePages) }
+
+// MapGuard survives the loss of pages: where somebody has made the file shorter, or the storage behind it fails,
+// access finds zeros instead of raising SIGBUS, and [Map.Check] says so. It costs nothing until then.
+//
+// A handler for SIGBUS is installed at the first such map and stays, in front of the Go runtime's: every fault that is
+// not in such a map is what Go makes of it, as before. C code in the program that blocks SIGBUS is not saved.
+func MapGuard() MapOption { return withMapFlag(mapGuard) }
+
+// MapReserve keeps address space for the map: as long as its length stays within this many bytes, [Map.Resize] never
+// moves it, and slices of it stay valid. It costs no memory. Needs [MapWrite], or memory ([NewMap]). EINVAL if
+// negative; the default is 0, for none.
+func MapReserve(bytes int) MapOption { return func(o *mapOptions) { o.reserve = bytes } }

@@ -15,13 +15,27 @@ func wrapSegments([][]byte, *wrapOptions) (int, error) { return 0, errUnsupporte
 func scanBegin([]byte, unsafe.Pointer, *wrapOptions) (int, unsafe.Pointer, error) {
 	return 0, nil, errUnsupported
 }
-func scanEnd(unsafe.Pointer)                                      {}
-func poolCreate(int) (unsafe.Pointer, error)                      { return nil, errUnsupported }
-func poolTrim(unsafe.Pointer, int) error                          { return errUnsupported }
-func poolStats(unsafe.Pointer) (PoolStats, error)                 { return PoolStats{}, errUnsupported }
-func poolDestroy(unsafe.Pointer)                                  {}
-func reopen(int) (int, error)                                     { return 0, errUnsupported }
-func mapFile(string, *mapOptions) (unsafe.Pointer, []byte, error) { return nil, nil, errUnsupported }
-func mapFlush(unsafe.Pointer, int, int, FlushMode) error          { return errUnsupported }
-func mapClose(unsafe.Pointer) error                               { return errUnsupported }
-func hostReport(int) (string, error)                              { return "", errUnsupported }
+func scanEnd(unsafe.Pointer)                                        {}
+func poolCreate(int) (unsafe.Pointer, error)                        { return nil, errUnsupported }
+func poolTrim(unsafe.Pointer, int) error                            { return errUnsupported }
+func poolStats(unsafe.Pointer) (PoolStats, error)                   { return PoolStats{}, errUnsupported }
+func poolDestroy(unsafe.Pointer)                                    {}
+func reopen(int) (int, error)                                       { return 0, errUnsupported }
+func mapFile(string, *mapOptions) (unsafe.Pointer, []byte, error)   { return nil, nil, errUnsupported }
+func mapFD(int, *mapOptions) (unsafe.Pointer, []byte, error)        { return nil, nil, errUnsupported }
+func mapMemory(int, *mapOptions) (unsafe.Pointer, []byte, error)    { return nil, nil, errUnsupported }
+func mapRead(unsafe.Pointer, int, []byte) (int, error)              { return 0, errUnsupported }
+func mapWrite(unsafe.Pointer, int, []byte) (int, error)             { return 0, errUnsupported }
+func mapCheck(unsafe.Pointer) error                                 { return errUnsupported }
+func mapResize(_ unsafe.Pointer, old []byte, _ int) ([]byte, error) { return old, errUnsupported }
+func mapUnmap(unsafe.Pointer, int, int) error                       { return errUnsupported }
+func mapSeal(unsafe.Pointer) (int, error)                           { return 0, errUnsupported }
+func mapDescriptor(unsafe.Pointer) (int, error)                     { return 0, errUnsupported }
+func mapAdvise(unsafe.Pointer, int, int, Advice) error              { return errUnsupported }
+func mapLockRange(unsafe.Pointer, int, int) error                   { return errUnsupported }
+func mapUnlockRange(unsafe.Pointer, int, int) error                 { return errUnsupported }
+func mapProtect(unsafe.Pointer, int, int, Protection) error         { return errUnsupported }
+func mapPrefetch(unsafe.Pointer, int, int) error                    { return errUnsupported }
+func mapFlush(unsafe.Pointer, int, int, FlushMode) error            { return errUnsupported }
+func mapClose(unsafe.Pointer) error                                 { return errUnsupported }
+func hostReport(int) (string, error)                                { return "", errUnsupported }

@@ -18,6 +18,9 @@ func TestEveryCallAnswersThatItIsUnsupported(t *testing.T) {
 	_, reader := bytefd.WrapReader(strings.NewReader("hello"), bytefd.WithBackend(bytefd.BackendMemfd))
 	_, reopened := bytefd.Reopen(0)
 	_, file := bytefd.MapFile("file", bytefd.MapWrite(), bytefd.MapCreate())
+	_, fd := bytefd.MapFD(0, bytefd.MapGuard())
+	_, memory := bytefd.NewMap(5, bytefd.MapReserve(1<<20), bytefd.MapHugePages(), bytefd.MapWipeOnFork())
+	_, writer := bytefd.NewMapWriter()
 	scan := bytefd.ScanBytes([]byte("hello"), func(int) error {
 		t.Error("called without a descriptor")
 		return nil
@@ -26,7 +29,7 @@ func TestEveryCallAnswersThatItIsUnsupported(t *testing.T) {
 	_, report := bytefd.HostReport()
 	for name, err := range map[string]error{
 		"WrapBuffer": buffer, "WrapBuffers": buffers, "WrapReader": reader, "Reopen": reopened, "MapFile": file, "ScanBytes": scan,
-		"NewPool": pool, "HostReport": report,
+		"NewPool": pool, "HostReport": report, "MapFD": fd, "NewMap": memory, "NewMapWriter": writer,
 	} {
 		var e *bytefd.Error
 		if !errors.Is(err, errors.ErrUnsupported) || !errors.As(err, &e) {
@@ -39,13 +42,35 @@ func TestAMapThatWasNeverOpenedIsClosed(t *testing.T) {
 	var m bytefd.Map
 	_, readErr := m.ReadAt(make([]byte, 1), 0)
 	_, writeErr := m.WriteAt(make([]byte, 1), 0)
-	for _, err := range []error{readErr, writeErr, m.Flush(0, 0, bytefd.FlushSync)} {
+	_, sealErr := m.Seal()
+	_, fileErr := m.File()
+	guardedErr := m.Guarded(func([]byte) error { t.Error("called"); return nil })
+	for _, err := range []error{
+		readErr, writeErr, sealErr, fileErr, guardedErr, m.Check(), m.Resize(1), m.Unmap(0, 0),
+		m.Flush(0, 0, bytefd.FlushSync|bytefd.FlushInvalidate), m.Advise(0, 0, bytefd.AdviceNormal),
+		m.Lock(0, 0), m.Unlock(0, 0), m.Protect(0, 0, bytefd.ProtectionRead), m.Prefetch(0, 0),
+	} {
 		if !errors.Is(err, os.ErrClosed) || !errors.Is(err, syscall.EBADF) {
 			t.Errorf("%v is not os.ErrClosed", err)
 		}
 	}
 	if m.Len() != 0 || m.Bytes() != nil || m.Close() != nil {
 		t.Error("it is not empty and closed")
+	}
+}
+
+func TestAWriterThatWasNeverMadeIsClosed(t *testing.T) {
+	var w bytefd.MapWriter
+	_, writeErr := w.Write([]byte("hello"))
+	_, readErr := w.ReadFrom(strings.NewReader("hello"))
+	_, _, sealErr := w.Seal()
+	for _, err := range []error{writeErr, readErr, sealErr, w.WriteByte('x'), w.Close()} {
+		if !errors.Is(err, os.ErrClosed) || !errors.Is(err, syscall.EBADF) {
+			t.Errorf("%v is not os.ErrClosed", err)
+		}
+	}
+	if w.Len() != 0 {
+		t.Error("it is not empty")
 	}
 }
 

@@ -1,0 +1,212 @@
+//go:build linux && cgo
+
+// Edges walks along the edges of maps and says what it finds there: where the file ends, where the map ends, where the
+// last page ends; and which protection goes with which way of opening a file.
+//
+// Whoever touches what is not there gets a signal and ends, so it sends a child, which is this program again.
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"syscall"
+	"unsafe"
+
+	bytefd "github.com/bytefd/bytefd/go"
+)
+
+var page = os.Getpagesize()
+
+func main() {
+	log.SetFlags(0)
+	log.SetPrefix("edges: ")
+	if len(os.Args) == 5 && os.Args[1] == "touch" {
+		touch(os.Args[2], number(os.Args[3]), number(os.Args[4]))
+		return
+	}
+	dir, err := os.MkdirTemp("", "edges-")
+	check(err)
+	path := filepath.Join(dir, "file")
+	walk(path, 5000, 5000)
+	walk(path, 5000, 15000)
+	walk(path, 9500, 6000)
+	walk(path, 2200, 6000)
+	grow(path, 1000)
+	table(path)
+	check(os.RemoveAll(dir))
+}
+
+// walk maps the first bytes of a file, and looks at what is behind the end of the file and of the map.
+func walk(path string, size, length int) {
+	fmt.Printf("a file of %d bytes, mapped at %d\n", size, length)
+	check(os.WriteFile(path, bytes.Repeat([]byte{'f'}, size), 0o600))
+	bus, segv := edges(path, length)
+	say("are there", 0, bus)
+	say("raise SIGBUS", bus, segv)
+	fmt.Printf("  from %d on: SIGSEGV\n", segv)
+
+	m := open(path, length)
+	// All that is there, also behind the end of the map.
+	b := unsafe.Slice(unsafe.SliceData(m.Bytes()), bus)
+	end := min(size, bus)
+	if bytes.Count(b[end:], []byte{0}) == len(b[end:]) {
+		say("read zero", end, bus)
+	}
+	for i := range b {
+		b[i] = 'm'
+	}
+	check(m.Flush(0, 0, bytefd.FlushSync))
+	check(m.Close())
+	file, err := os.ReadFile(path)
+	check(err)
+	reached := bytes.Count(file, []byte{'m'})
+	say("reach the file when stored to", 0, reached)
+	say("do not", reached, bus)
+	fmt.Printf("  the file has %d bytes\n", len(file))
+}
+
+// grow maps an empty file at so many pages, and makes it longer while it is mapped.
+func grow(path string, pages int) {
+	fmt.Printf("an empty file, mapped at %d pages\n", pages)
+	check(os.WriteFile(path, nil, 0o600))
+	m := open(path, pages*page)
+	for _, size := range []int{0, 1, page, page + 1, pages / 2 * page, pages * page, (pages + 1) * page} {
+		check(os.Truncate(path, int64(size)))
+		// ReadAt stops where others get the signal. It is asked of the map that was made in the beginning.
+		there, err := m.ReadAt(make([]byte, m.Len()), 0)
+		if err != nil && !errors.Is(err, syscall.EIO) {
+			log.Fatal(err)
+		}
+		bus, segv := edges(path, m.Len())
+		fmt.Printf("  the file has %d bytes: %d can be read, ", size, there)
+		if bus < segv {
+			fmt.Printf("SIGBUS from %d, ", bus)
+		}
+		fmt.Printf("SIGSEGV from %d\n", segv)
+	}
+	check(m.Close())
+}
+
+// table tries four protections on files opened in three ways and shared, and on one opened for reading that is mapped
+// privately: what the kernel says, and what this module says. (Privately the other two ways add nothing: who cannot
+// read gets no map, and writing to the file does not matter.)
+func table(path string) {
+	fmt.Println("protection and open mode, kernel/bytefd")
+	const row = "  %-12s%-17s%-17s%-17s%s\n"
+	fmt.Printf(row, "", "shared O_RDONLY", "shared O_WRONLY", "shared O_RDWR", "private O_RDONLY")
+	const none, read, write = bytefd.ProtectionNone, bytefd.ProtectionRead, bytefd.ProtectionWrite
+	names := map[bytefd.Protection]string{none: "none", read: "read", write: "write", read | write: "read+write"}
+	for _, protection := range []bytefd.Protection{none, read, write, read | write} {
+		cells := []any{names[protection]}
+		for _, way := range []struct{ open, sharing int }{
+			{os.O_RDONLY, syscall.MAP_SHARED}, {os.O_WRONLY, syscall.MAP_SHARED}, {os.O_RDWR, syscall.MAP_SHARED},
+			{os.O_RDONLY, syscall.MAP_PRIVATE},
+		} {
+			f, err := os.OpenFile(path, way.open, 0)
+			check(err)
+			kernel := byKernel(int(f.Fd()), protection, way.sharing)
+			own := byModule(int(f.Fd()), protection, way.sharing)
+			check(f.Close())
+			cells = append(cells, answer(kernel)+"/"+answer(own))
+		}
+		fmt.Printf(row, cells...)
+	}
+}
+
+// The protections have the kernel's numbers.
+func byKernel(fd int, protection bytefd.Protection, sharing int) error {
+	b, err := syscall.Mmap(fd, 0, page, int(protection), sharing)
+	if err != nil {
+		return err
+	}
+	return syscall.Munmap(b)
+}
+
+func byModule(fd int, protection bytefd.Protection, sharing int) error {
+	access := bytefd.MapRead()
+	if sharing == syscall.MAP_PRIVATE {
+		access = bytefd.MapPrivate()
+	} else if protection&bytefd.ProtectionWrite != 0 {
+		access = bytefd.MapWrite()
+	}
+	m, err := bytefd.MapFD(fd, access, bytefd.MapLength(page))
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	return m.Protect(0, 0, protection)
+}
+
+func answer(err error) string {
+	switch {
+	case err == nil:
+		return "ok"
+	case errors.Is(err, syscall.EACCES):
+		return "EACCES"
+	case errors.Is(err, syscall.EINVAL):
+		return "EINVAL" // writing without reading: a processor that can write can read, so it must be said
+	}
+	return err.Error()
+}
+
+// edges finds the first bytes that raise SIGBUS or worse, and SIGSEGV.
+func edges(path string, length int) (bus, segv int) {
+	first := func(isThere func(outcome string) bool) int {
+		return page * sort.Search(length/page+2, func(at int) bool { return !isThere(send(path, length, at*page)) })
+	}
+	bus = first(func(outcome string) bool { return outcome == "" })
+	segv = first(func(outcome string) bool { return outcome != "SIGSEGV" })
+	return bus, segv
+}
+
+// send has a child touch a byte, and returns the signal that ended it.
+func send(path string, length, at int) string {
+	out, err := exec.Command("/proc/self/exe", "touch", path, strconv.Itoa(length), strconv.Itoa(at)).CombinedOutput()
+	for _, name := range []string{"SIGBUS", "SIGSEGV"} {
+		if err != nil && bytes.Contains(out, []byte("signal "+name)) {
+			return name
+		}
+	}
+	check(err)
+	return ""
+}
+
+func touch(path string, length, at int) {
+	m := open(path, length)
+	b := unsafe.Slice(unsafe.SliceData(m.Bytes()), at+1)
+	b[at]++
+	check(m.Close())
+}
+
+// open maps a file, with nothing behind the map's last page: else it would be chance what lies there.
+func open(path string, length int) *bytefd.Map {
+	reserve := bytefd.MapReserve(length + 2*page)
+	m, err := bytefd.MapFile(path, bytefd.MapWrite(), bytefd.MapLength(length), bytefd.MapBeyondEOF(), reserve)
+	check(err)
+	return m
+}
+
+func say(what string, from, to int) {
+	if from < to {
+		fmt.Printf("  bytes %d to %d %s\n", from, to-1, what)
+	}
+}
+
+func number(text string) int {
+	n, err := strconv.Atoi(text)
+	check(err)
+	return n
+}
+
+func check(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
+}

@@ -1,0 +1,342 @@
+//go:build linux && cgo
+
+package bytefd_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	bytefd "github.com/bytefd/bytefd/go"
+)
+
+var guarding = map[string][]bytefd.MapOption{"plain": nil, "guarded": {bytefd.MapGuard()}}
+
+// cut has another process make a file shorter.
+func cut(t *testing.T, path, size string) {
+	t.Helper()
+	if out, err := exec.Command("truncate", "-s", size, path).CombinedOutput(); err != nil {
+		t.Fatal(err, string(out))
+	}
+}
+
+func TestAnotherProcessTruncatesWhileGuardedReads(t *testing.T) {
+	all := pattern(4 * page)
+	for name, opts := range guarding {
+		t.Run(name, func(t *testing.T) {
+			path := fileOf(t, all)
+			m := mapped(t, path, opts...)
+			if err := m.Guarded(func([]byte) error { return m.Check() }); err != nil {
+				t.Fatal(err)
+			}
+			got := make([]byte, len(all))
+			isDone := false
+			err := m.Guarded(func(b []byte) error {
+				copy(got[:page], b)
+				cut(t, path, "0")
+				copy(got[page:], b[page:])
+				isDone = true
+				return nil
+			})
+			isError(t, err, syscall.EIO)
+			want := append(bytes.Clone(all[:page]), make([]byte, 3*page)...)
+			if !bytes.Equal(got, want) || isDone != (name == "guarded") {
+				t.Errorf("what was lost is not zero, or done is %v", isDone)
+			}
+			if err := m.Check(); errors.Is(err, syscall.EIO) != (name == "guarded") {
+				t.Errorf("Check says %v", err)
+			}
+		})
+	}
+}
+
+func TestAnotherProcessTruncatesAGuardedMapAndReadAtSaysHowFarItCame(t *testing.T) {
+	all := pattern(4 * page)
+	path := fileOf(t, all)
+	m := mapped(t, path, bytefd.MapGuard(), bytefd.MapOffset(3))
+	cut(t, path, "1")
+	there := page - 3
+	want := make([]byte, there)
+	for _, length := range []int{page, 2 * page, 4*page - 3} {
+		got := make([]byte, length)
+		n, err := m.ReadAt(got, 0)
+		isError(t, err, syscall.EIO)
+		if n != there || !bytes.Equal(got[:n], want) {
+			t.Errorf("read %d bytes of the %d that are there", n, there)
+		}
+	}
+	// A copy replaces no page, so nothing was lost for those who look at the bytes.
+	if err := m.Check(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestALostPageThatWasReplacedKeepsWhatIsStored(t *testing.T) {
+	path := fileOf(t, pattern(2*page))
+	m := mapped(t, path, bytefd.MapGuard(), bytefd.MapWrite())
+	cut(t, path, "0")
+	b := m.Bytes()
+	b[page+1] = 'x'
+	if b[page] != 0 || b[page+1] != 'x' {
+		t.Errorf("the page holds %q", b[page:page+2])
+	}
+	isError(t, m.Check(), syscall.EIO)
+	isError(t, m.Flush(0, 0, bytefd.FlushSync), syscall.EIO)
+	isError(t, m.Resize(3*page), syscall.EIO)
+	if got := must[[]byte](t)(os.ReadFile(path)); len(got) != 0 {
+		t.Errorf("the file has %d bytes", len(got))
+	}
+}
+
+func TestManyGoroutinesFaultAtOnce(t *testing.T) {
+	const pages, workers = 16, 8
+	for name, opts := range guarding {
+		t.Run(name, func(t *testing.T) {
+			for round := 0; round < 50; round++ {
+				path := fileOf(t, pattern(pages*page))
+				m := mapped(t, path, opts...)
+				if err := os.Truncate(path, 0); err != nil {
+					t.Fatal(err)
+				}
+				start := make(chan struct{})
+				var group sync.WaitGroup
+				for g := 0; g < workers; g++ {
+					group.Add(1)
+					go func() {
+						defer group.Done()
+						runtime.LockOSThread() // each on a thread of its own
+						<-start
+						sum := 0
+						err := m.Guarded(func(b []byte) error {
+							for i := range pages {
+								sum += int(b[(i+g/2)%pages*page]) // two at a time touch the same page
+							}
+							return nil
+						})
+						if !errors.Is(err, syscall.EIO) || sum != 0 {
+							t.Errorf("%v, %d", err, sum)
+						}
+					}()
+				}
+				close(start)
+				group.Wait()
+				if err := m.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
+func TestTruncationWhileGuardedReadsIsNeverACrash(t *testing.T) {
+	for name, opts := range guarding {
+		t.Run(name, func(t *testing.T) {
+			for round := 0; round < 50; round++ {
+				path := fileOf(t, pattern(8*page))
+				m := mapped(t, path, opts...)
+				var group sync.WaitGroup
+				for g := 0; g < 2; g++ {
+					group.Add(1)
+					go func() {
+						defer group.Done()
+						got := make([]byte, 8*page)
+						for {
+							err := m.Guarded(func(b []byte) error { copy(got, b); return nil })
+							if errors.Is(err, syscall.EIO) {
+								return
+							} else if err != nil {
+								t.Error(err)
+								return
+							}
+						}
+					}()
+				}
+				if err := os.Truncate(path, int64(round%8*page)); err != nil {
+					t.Error(err)
+				}
+				group.Wait()
+			}
+		})
+	}
+}
+
+func TestWhatFReturnsOrPanicsWithPassesThrough(t *testing.T) {
+	for name, opts := range guarding {
+		t.Run(name, func(t *testing.T) {
+			path := fileOf(t, pattern(page))
+			m := mapped(t, path, opts...)
+			if err := os.Truncate(path, 0); err != nil {
+				t.Fatal(err)
+			}
+			mine := errors.New("mine")
+			if err := m.Guarded(func(b []byte) error { return mine }); err != mine {
+				t.Error(err)
+			}
+			recovered := func(f func(b []byte) error) (value any) {
+				defer func() { value = recover() }()
+				m.Guarded(f)
+				return nil
+			}
+			if value := recovered(func([]byte) error { panic(mine) }); value != mine {
+				t.Errorf("recovered %v", value)
+			}
+			var none *int
+			if _, ok := recovered(func([]byte) error { *none = 1; return nil }).(runtime.Error); !ok {
+				t.Error("a nil pointer was dereferenced and nothing was said")
+			}
+			other := mapped(t, path, bytefd.MapLength(1), bytefd.MapBeyondEOF())
+			if _, ok := recovered(func([]byte) error { _ = string(other.Bytes()); return nil }).(runtime.Error); !ok {
+				t.Error("a fault elsewhere was lost")
+			}
+			// And the map is free again.
+			if err := m.Unmap(0, 0); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestTheGoroutinesOwnSettingForFaultsStays(t *testing.T) {
+	path := fileOf(t, make([]byte, page))
+	m := mapped(t, path)
+	if err := os.Truncate(path, 0); err != nil {
+		t.Fatal(err)
+	}
+	for _, setting := range []bool{true, false} {
+		debug.SetPanicOnFault(setting)
+		err := m.Guarded(func(b []byte) error { b[0]++; return nil })
+		isError(t, err, syscall.EIO)
+		if got := debug.SetPanicOnFault(false); got != setting {
+			t.Errorf("the setting is %v, was %v", got, setting)
+		}
+	}
+}
+
+func TestGuardedWithoutAFunctionIsEINVAL(t *testing.T) {
+	m := memory(t, 5)
+	isError(t, m.Guarded(nil), syscall.EINVAL)
+	if err := m.Resize(0); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAGoexitPassesThroughAndFreesTheMap(t *testing.T) {
+	m := memory(t, page, bytefd.MapGuard())
+	var group sync.WaitGroup
+	group.Add(1)
+	go func() {
+		defer group.Done()
+		m.Guarded(func([]byte) error { runtime.Goexit(); return nil })
+		t.Error("it returned")
+	}()
+	group.Wait()
+	if err := m.Resize(0); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFMayUseTheMapAndCloseIt(t *testing.T) {
+	for name, opts := range guarding {
+		t.Run(name, func(t *testing.T) {
+			path := fileOf(t, []byte("hello"))
+			m := mapped(t, path, append(opts, bytefd.MapWrite())...)
+			err := m.Guarded(func(b []byte) error {
+				return m.Guarded(func(again []byte) error {
+					p := make([]byte, 5)
+					if _, err := m.ReadAt(p, 0); err != nil || string(p) != "hello" {
+						t.Errorf("read %q, %v", p, err)
+					}
+					isError(t, m.Resize(6), syscall.EBUSY)
+					isError(t, m.Unmap(0, 0), syscall.EBUSY)
+					_, err := m.Seal()
+					isError(t, err, syscall.EBUSY)
+					if err := m.Close(); err != nil {
+						t.Error(err)
+					}
+					isError(t, m.Guarded(func([]byte) error { return nil }), syscall.EBADF)
+					isError(t, m.Resize(6), syscall.EBADF)
+					runtime.GC()
+					if string(b) != "hello" || string(again) != "hello" || !isMapped(path) {
+						t.Errorf("the bytes are %q", b)
+					}
+					return nil
+				})
+			})
+			if err != nil || isMapped(path) {
+				t.Errorf("the file is still mapped, or %v", err)
+			}
+		})
+	}
+}
+
+func TestGosOwnFaultsAreAsBeforeBesideAGuard(t *testing.T) {
+	guard := mapped(t, fileOf(t, pattern(page)), bytefd.MapGuard())
+	guard.Bytes()
+	func() {
+		defer func() {
+			if err, ok := recover().(runtime.Error); !ok || !strings.Contains(err.Error(), "nil pointer dereference") {
+				t.Errorf("recovered %v", err)
+			}
+		}()
+		var none *[16]byte
+		none[5]++
+	}()
+
+	path := fileOf(t, pattern(page))
+	gone := mapped(t, path)
+	if err := os.Truncate(path, 0); err != nil {
+		t.Fatal(err)
+	}
+	func() {
+		defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+		defer func() {
+			fault, ok := recover().(interface{ Addr() uintptr })
+			if !ok || fault.Addr() != addressOf(gone) {
+				t.Errorf("recovered %v", fault)
+			}
+		}()
+		t.Error(gone.Bytes()[0])
+	}()
+
+	sent := make(chan os.Signal, 1)
+	signal.Notify(sent, syscall.SIGBUS)
+	defer signal.Stop(sent)
+	if err := syscall.Kill(syscall.Getpid(), syscall.SIGBUS); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-sent; got != syscall.SIGBUS {
+		t.Error(got)
+	}
+	if err := guard.Check(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestASIGBUSElsewhereEndsTheProcessAsGoDoesIt(t *testing.T) {
+	if os.Getenv(isAChild) != "" {
+		mapped(t, fileOf(t, pattern(page)), bytefd.MapGuard())
+		gone := memory(t, page)
+		f := must[*os.File](t)(gone.File())
+		if err := f.Truncate(0); err != nil {
+			t.Fatal(err)
+		}
+		t.Error(gone.Bytes()[0])
+		return
+	}
+	cmd := childOf(t)
+	cmd.Env = append(cmd.Env, "TMPDIR="+t.TempDir()) // it ends before it can clean up
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 2 ||
+		!strings.Contains(string(out), "unexpected fault address") || !strings.Contains(string(out), "signal SIGBUS") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

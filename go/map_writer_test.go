@@ -1,0 +1,289 @@
+//go:build linux && cgo
+
+package bytefd_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"io"
+	"math/rand"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/iotest"
+
+	bytefd "github.com/bytefd/bytefd/go"
+)
+
+func newWriter(t *testing.T) *bytefd.MapWriter {
+	t.Helper()
+	return closedLater(t, must[*bytefd.MapWriter](t)(bytefd.NewMapWriter()))
+}
+
+// becomes checks that a writer becomes a sealed file, and a map, of these bytes.
+func becomes(t *testing.T, w *bytefd.MapWriter, want []byte) {
+	t.Helper()
+	if w.Len() != len(want) {
+		t.Errorf("%d bytes were written, want %d", w.Len(), len(want))
+	}
+	f, m, err := w.Seal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	defer m.Close()
+	isPromised(t, int(f.Fd()), want)
+	if mode := fstat(t, int(f.Fd())).Mode & 0o7777; mode != 0o400 || seals(t, int(f.Fd()))&0xf != 0xf {
+		t.Errorf("mode %04o, seals %#x", mode, seals(t, int(f.Fd())))
+	}
+	if !bytes.Equal(m.Bytes(), want) {
+		t.Error("the map differs from what was written")
+	}
+}
+
+func TestWhatIsWrittenInAnyPiecesIsSealed(t *testing.T) {
+	for _, total := range []int{0, 1, page, 64 << 10, 64<<10 + 1, 2<<20 + 5, 7 << 20} {
+		for _, piece := range []int{1, 1000, 64 << 10, 5 << 20} {
+			if piece == 1 && total > page {
+				continue
+			}
+			w, want := newWriter(t), pattern(total)
+			for rest := want; len(rest) > 0; {
+				n, err := w.Write(rest[:min(piece, len(rest))])
+				if err != nil || n != min(piece, len(rest)) {
+					t.Fatalf("wrote %d, %v", n, err)
+				}
+				rest = rest[n:]
+			}
+			becomes(t, w, want)
+		}
+	}
+}
+
+func TestAMapWriterHoldsWhatABufferHolds(t *testing.T) {
+	for seed := int64(1); seed <= 20; seed++ {
+		random := rand.New(rand.NewSource(seed))
+		w, buffer := newWriter(t), new(bytes.Buffer)
+		for range random.Intn(200) {
+			piece := make([]byte, random.Intn(1<<random.Intn(19)))
+			random.Read(piece)
+			for _, to := range []interface {
+				io.Writer
+				io.ByteWriter
+				io.StringWriter
+				io.ReaderFrom
+				Len() int
+			}{w, buffer} {
+				var n int64
+				var err error
+				switch seed, before := random.Int63(), to.Len(); {
+				case len(piece)%4 == 0:
+					var count int
+					count, err = to.Write(piece)
+					n = int64(count)
+				case len(piece)%4 == 1:
+					var count int
+					count, err = to.WriteString(string(piece))
+					n = int64(count)
+				case len(piece)%4 == 2:
+					err = to.WriteByte(piece[0])
+					n = int64(to.Len() - before)
+				default:
+					n, err = to.ReadFrom(iotest.DataErrReader(&inPieces{bytes.NewReader(piece), rand.New(rand.NewSource(seed))}))
+				}
+				if err != nil || n != int64(len(piece)) && (len(piece)%4 != 2 || n != 1) {
+					t.Fatalf("seed %d: wrote %d of %d bytes, %v", seed, n, len(piece), err)
+				}
+			}
+			if w.Len() != buffer.Len() {
+				t.Fatalf("seed %d: %d bytes, want %d", seed, w.Len(), buffer.Len())
+			}
+		}
+		becomes(t, w, buffer.Bytes())
+	}
+}
+
+// inPieces reads fewer bytes than it could, also none.
+type inPieces struct {
+	r      io.Reader
+	random *rand.Rand
+}
+
+func (p *inPieces) Read(b []byte) (int, error) { return p.r.Read(b[:p.random.Intn(len(b)+1)]) }
+
+func TestEncodersWriteTheSameAsToABuffer(t *testing.T) {
+	picture := image.NewRGBA(image.Rect(0, 0, 300, 200))
+	random := rand.New(rand.NewSource(1))
+	for i := range picture.Pix {
+		picture.Pix[i] = byte(random.Int())
+	}
+	picture.Set(0, 0, color.White)
+	for name, encode := range map[string]func(w io.Writer) error{
+		"json": func(w io.Writer) error {
+			encoder := json.NewEncoder(w)
+			for i := range 1000 {
+				if err := encoder.Encode(map[string]any{"number": i, "text": strings.Repeat("x", i)}); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		"png":     func(w io.Writer) error { return png.Encode(w, picture) },
+		"fmt":     func(w io.Writer) error { _, err := fmt.Fprintf(w, "%d %s", 42, "words"); return err },
+		"io.Copy": func(w io.Writer) error { _, err := io.Copy(w, bytes.NewReader(pattern(3<<20))); return err },
+		"a file": func(w io.Writer) error {
+			f, err := os.Open("/proc/self/exe")
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			_, err = io.Copy(w, f)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, buffer := newWriter(t), new(bytes.Buffer)
+			for _, to := range []io.Writer{w, buffer} {
+				if err := encode(to); err != nil {
+					t.Fatal(err)
+				}
+			}
+			becomes(t, w, buffer.Bytes())
+		})
+	}
+}
+
+func TestAReaderThatFailsIsToldOfWithWhatItRead(t *testing.T) {
+	mine := errors.New("mine")
+	for _, length := range []int{0, 5, 200_000} {
+		w := newWriter(t)
+		fmt.Fprint(w, "head ")
+		n, err := w.ReadFrom(io.MultiReader(bytes.NewReader(pattern(length)), iotest.ErrReader(mine)))
+		if n != int64(length) || err != mine {
+			t.Errorf("read %d of %d bytes, %v", n, length, err)
+		}
+		fmt.Fprint(w, " tail")
+		becomes(t, w, bytes.Join([][]byte{[]byte("head"), pattern(length), []byte("tail")}, []byte(" ")))
+	}
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+func TestAReaderThatLiesOrClosesTheWriterIsAnError(t *testing.T) {
+	for _, lie := range []int{-1, 1 << 40} {
+		w := newWriter(t)
+		n, err := w.ReadFrom(readerFunc(func([]byte) (int, error) { return lie, nil }))
+		isError(t, err, syscall.EINVAL)
+		if n != 0 || w.Len() != 0 {
+			t.Errorf("%d bytes", n)
+		}
+	}
+	w := newWriter(t)
+	_, err := w.ReadFrom(readerFunc(func(p []byte) (int, error) {
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+		return copy(p, "hello"), nil
+	}))
+	isError(t, err, syscall.EBADF)
+	w = newWriter(t)
+	_, err = w.ReadFrom(readerFunc(func(p []byte) (int, error) {
+		_, _, err := w.Seal()
+		return 0, err
+	}))
+	isError(t, err, syscall.EBUSY)
+	becomes(t, w, nil)
+}
+
+func TestAClosedOrSealedWriterIsErrClosed(t *testing.T) {
+	closed, sealed := newWriter(t), newWriter(t)
+	fmt.Fprint(closed, "hello")
+	if err := closed.Close(); err != nil {
+		t.Error(err)
+	}
+	becomes(t, sealed, nil)
+	never := new(bytefd.MapWriter)
+	for name, w := range map[string]*bytefd.MapWriter{"closed": closed, "sealed": sealed, "never made": never} {
+		_, writeErr := w.Write([]byte("x"))
+		_, nothingErr := w.Write(nil)
+		_, stringErr := w.WriteString("x")
+		_, readErr := w.ReadFrom(strings.NewReader("x"))
+		_, _, sealErr := w.Seal()
+		for _, err := range []error{
+			writeErr, nothingErr, stringErr, readErr, sealErr, w.WriteByte('x'), w.Close(), w.Close(),
+		} {
+			isError(t, err, syscall.EBADF)
+			if !errors.Is(err, os.ErrClosed) {
+				t.Errorf("%s: %v is not os.ErrClosed", name, err)
+			}
+		}
+		if w.Len() != 0 {
+			t.Errorf("%s: %d bytes", name, w.Len())
+		}
+	}
+}
+
+func TestAClosedWriterLeavesNothing(t *testing.T) {
+	before := takeInventory()
+	w := newWriter(t)
+	w.Write(pattern(3 << 20))
+	if len(before.leftovers()) == 0 {
+		t.Error("it has nothing")
+	}
+	w.Close()
+	w = newWriter(t)
+	w.Write(pattern(3 << 20))
+	becomes(t, w, pattern(3<<20))
+	for _, leftover := range before.leftovers() {
+		t.Error("left over:", leftover)
+	}
+}
+
+func TestAWriterWithoutRoomSaysSoAndKeepsWhatItHas(t *testing.T) {
+	inAChild(t, func() {
+		w := newWriter(t)
+		want := pattern(64 << 10)
+		w.Write(want)
+		if err := syscall.Setrlimit(rlimitFsize, &syscall.Rlimit{Cur: 100_000, Max: 100_000}); err != nil {
+			t.Fatal(err)
+		}
+		n, err := w.Write(pattern(100_000))
+		isError(t, err, syscall.EFBIG)
+		read, readErr := w.ReadFrom(bytes.NewReader(pattern(100_000)))
+		isError(t, readErr, syscall.EFBIG)
+		if n != 0 || read != 0 {
+			t.Errorf("wrote %d, read %d", n, read)
+		}
+		becomes(t, w, want)
+	})
+}
+
+const (
+	rlimitFsize = 1
+	rlimitAS    = 9
+)
+
+func TestAWriterNeedsNoAddressSpaceToSpare(t *testing.T) {
+	inAChild(t, func() {
+		if err := syscall.Setrlimit(rlimitAS, &syscall.Rlimit{Cur: 8 << 30, Max: 8 << 30}); err != nil {
+			t.Fatal(err)
+		}
+		_, err := bytefd.NewMap(0, bytefd.MapReserve(64<<30))
+		isError(t, err, syscall.ENOMEM)
+		w, want := newWriter(t), pattern(9<<20)
+		for rest := want; len(rest) > 0; rest = rest[min(100_000, len(rest)):] {
+			if _, err := w.Write(rest[:min(100_000, len(rest))]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		becomes(t, w, want)
+	})
+}
