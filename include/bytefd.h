@@ -149,7 +149,8 @@
  * Survives the loss of pages: where somebody has made the file shorter, or the storage behind it fails, access finds zeros
  * instead of raising SIGBUS, and bytefd_map_check says so. It costs nothing until then. A handler for SIGBUS is installed at
  * the first such map and stays; every fault that is not in such a map goes on to the handler that was there before. A
- * handler that the program installs afterwards must pass on what is not its own. Threads that block SIGBUS are not saved.
+ * handler that the program installs afterwards must pass on what is not its own. Threads that block SIGBUS are not saved,
+ * and nobody is where the process can have no more mappings (vm.max_map_count): each lost page may need one.
  */
 #define BYTEFD_MAP_GUARD 128
 
@@ -1189,7 +1190,8 @@ int bytefd_map_resize(struct bytefd_map *map,
 /**
  * Turns shared memory (bytefd_map_memory) into a sealed descriptor as shm_wrap_buffer gives, without copying: exactly the
  * map's length, offset 0, mode 0400 (0500 with BYTEFD_MAP_EXECUTE), close-on-exec, for the caller to close. The map stays, at
- * the same address and for reading only; its bytes can never change any more. No other thread may use the map during the
+ * the same address and for reading only; its bytes can never change any more. What parts were protected against
+ * (bytefd_map_protect) ends, also on failure. No other thread may use the map during the
  * call, but for reading its bytes.
  *
  * Returns the descriptor, or a negative errno with the map as it was:

@@ -14,6 +14,7 @@ mod clients;
 mod execution;
 mod faults;
 mod fill;
+mod guard;
 mod header;
 mod hosts;
 mod kernels;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         ("budget", budget::TESTS),
         ("map", map::TESTS),
         ("adopt", adopt::TESTS),
+        ("guard", guard::TESTS),
         ("faults", faults::TESTS),
         ("header", header::TESTS),
         ("library", library::TESTS),

@@ -144,7 +144,8 @@ pub unsafe extern "C" fn bytefd_map_resize(
 
 /// Turns shared memory (bytefd_map_memory) into a sealed descriptor as shm_wrap_buffer gives, without copying: exactly the
 /// map's length, offset 0, mode 0400 (0500 with BYTEFD_MAP_EXECUTE), close-on-exec, for the caller to close. The map stays, at
-/// the same address and for reading only; its bytes can never change any more. No other thread may use the map during the
+/// the same address and for reading only; its bytes can never change any more. What parts were protected against
+/// (bytefd_map_protect) ends, also on failure. No other thread may use the map during the
 /// call, but for reading its bytes.
 ///
 /// Returns the descriptor, or a negative errno with the map as it was:

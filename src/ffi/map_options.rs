@@ -33,7 +33,8 @@ pub const BYTEFD_MAP_BEYOND_EOF: u32 = 64;
 /// Survives the loss of pages: where somebody has made the file shorter, or the storage behind it fails, access finds zeros
 /// instead of raising SIGBUS, and bytefd_map_check says so. It costs nothing until then. A handler for SIGBUS is installed at
 /// the first such map and stays; every fault that is not in such a map goes on to the handler that was there before. A
-/// handler that the program installs afterwards must pass on what is not its own. Threads that block SIGBUS are not saved.
+/// handler that the program installs afterwards must pass on what is not its own. Threads that block SIGBUS are not saved,
+/// and nobody is where the process can have no more mappings (vm.max_map_count): each lost page may need one.
 pub const BYTEFD_MAP_GUARD: u32 = 128;
 /// Children made by fork(2) do not have the map, MADV_DONTFORK.
 pub const BYTEFD_MAP_NO_FORK: u32 = 256;

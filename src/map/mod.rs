@@ -246,7 +246,7 @@ impl Map {
         }
         let from = self.data.as_ptr().wrapping_add(bytes.start);
         // SAFETY: the range is in the map, and the caller vouches for `to`.
-        let copied = unsafe { copy::read(from, to, length, self.guard.is_some()) };
+        let copied = unsafe { copy::read(from, to, length, self.is_copy_guarded()) };
         self.count_of("read", bytes, copied)
     }
 
@@ -291,8 +291,13 @@ impl Map {
         }
         let to = self.data.as_ptr().wrapping_add(bytes.start);
         // SAFETY: the range is in the map, and the caller vouches for `from`.
-        let copied = unsafe { copy::write(to, from, length, self.guard.is_some()) };
+        let copied = unsafe { copy::write(to, from, length, self.is_copy_guarded()) };
         self.count_of("write", bytes, copied)
+    }
+
+    /// Whether a copy without the kernel raises no signal.
+    fn is_copy_guarded(&self) -> bool {
+        self.guard.as_ref().is_some_and(Guard::is_unrestricted)
     }
 
     fn count_of(&self, op: &'static str, bytes: Range<usize>, copied: sys::Result<usize>) -> Result<usize> {

@@ -254,6 +254,11 @@ impl Map {
     fn give_advice(&self, range: impl RangeBounds<usize>, advice: Advice) -> Result<()> {
         let Some((mapping, bytes)) = self.part(range)? else { return Ok(()) };
         let asked = || format!("{} for bytes {}..{}", advice.name(), bytes.start, bytes.end);
+        match &self.guard {
+            Some(guard) if advice == Advice::DontFork => guard.leave_children(),
+            Some(guard) if advice == Advice::GuardInstall => guard.restrict(),
+            _ => {}
+        }
         let given = if advice.loses(self.options.access) {
             mapping.advise_within(bytes.clone(), advice as i32)
         } else {
@@ -330,6 +335,9 @@ impl Map {
         } else {
             let Some((mapping, bytes)) = part else { return Ok(()) };
             let asked = || format!("{protection:?} for bytes {}..{}", bytes.start, bytes.end);
+            if let Some(guard) = &self.guard {
+                guard.protect(bytes.clone(), wanted);
+            }
             return mapping.protect(bytes.clone(), wanted).context("mprotect", asked);
         };
         Err(Error::new("protection", libc::EACCES, format_args!("asked for {problem}")))
@@ -358,7 +366,7 @@ impl Map {
             let mut byte = 0u8;
             // SAFETY: the byte is in the map, and `byte` is ours.
             let copied =
-                unsafe { copy::read(mapping.base().as_ptr().wrapping_add(at), &mut byte, 1, self.guard.is_some()) };
+                unsafe { copy::read(mapping.base().as_ptr().wrapping_add(at), &mut byte, 1, self.is_copy_guarded()) };
             match copied {
                 Ok(0) => return Err(Errno(libc::EIO)).context("read", asked),
                 copied => drop(copied.context("read", asked)?),
@@ -387,6 +395,9 @@ impl Map {
         // The rest of the last page is nobody else's.
         let end = if range.end == self.length { mapping.length() } else { self.head + range.end };
         let start = if range.start == 0 { 0 } else { self.head + range.start };
+        if let Some(guard) = &self.guard {
+            guard.release(start..end);
+        }
         mapping.unmap_within(start..end).context("munmap", || format!("bytes {}..{}", range.start, range.end))
     }
 }

@@ -67,6 +67,9 @@ impl Map {
                 self.guard = None;
                 self.mapping = None;
             } else {
+                if let Some(guard) = &mut self.guard {
+                    guard.suspend();
+                }
                 // If these pages cannot go they stay, which does no harm.
                 let bytes = if length == 0 { 0 } else { self.head + length };
                 let _ = mapping.shrink(bytes, self.options.reserve > 0);
@@ -103,7 +106,14 @@ impl Map {
                 if let Backing::Private = self.backing {
                     clear_end(mapping, self.length)?;
                 }
-                self.options.grow_mapping(mapping, bytes, content(mapping.length()))?;
+                if let Some(guard) = &mut self.guard {
+                    guard.suspend();
+                }
+                let grown = self.options.grow_mapping(mapping, bytes, content(mapping.length()));
+                if let (Err(_), Some(guard)) = (&grown, &mut self.guard) {
+                    guard.moved(mapping.base(), mapping.length());
+                }
+                grown?;
             }
             None => {
                 let name = if file.is_some() { Name::Kept } else { Name::Memory };

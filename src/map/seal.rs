@@ -6,6 +6,7 @@ use super::file::Name;
 use super::{Access, Backing, Map};
 use crate::error::{Context, Errno, Error, Result};
 use crate::sys;
+use crate::sys::guard::Guard;
 use crate::sys::mapping::{Content, Manner, Mapping};
 use crate::wrap;
 
@@ -14,7 +15,8 @@ impl Map {
     /// [`wrap`](crate::wrap()) gives, without copying: of exactly the map's length, at offset 0, mode 0400, close-on-exec, and the
     /// caller's alone unless [`Map::descriptor`] was given to others. The map stays, at the same address and for reading only; its bytes can never change any more.
     ///
-    /// Whoever reads the map meanwhile sees the same bytes throughout; whoever stores into it gets SIGSEGV.
+    /// Whoever reads the map meanwhile sees the same bytes throughout; whoever stores into it gets SIGSEGV. What parts were protected
+    /// against ([`Map::protect`]) ends, also on failure.
     ///
     /// ```
     /// let mut map = bytefd::MapOptions::new().memory(5)?;
@@ -60,6 +62,8 @@ impl Map {
     fn show(&self, fd: &OwnedFd, manner: Manner) -> Result<()> {
         let Some(mapping) = self.mapping.as_ref().filter(|mapping| mapping.length() > 0) else { return Ok(()) };
         let shown = mapping.show(0, mapping.length(), Content::File(fd.as_fd(), 0), manner);
+        // Pages that were lost during this call may be lost again.
+        self.guard.iter().for_each(Guard::renewed);
         shown.context("mmap", || format!("{} bytes in place", self.length))?;
         self.options.treat(mapping, 0..self.length)
     }

@@ -158,7 +158,8 @@ impl MapOptions {
     /// The guard of a mapping, if it is to have one.
     pub(super) fn guard_of(&self, mapping: &Option<Mapping>) -> Result<Option<Guard>> {
         let Some(mapping) = mapping.as_ref().filter(|_| self.guard) else { return Ok(None) };
-        let guard = Guard::new(mapping.base(), mapping.length(), self.manner().protection, mapping.page());
+        let guard =
+            Guard::new(mapping.base(), mapping.length(), self.manner().protection, mapping.page(), !self.no_fork);
         guard.map(Some).context("guard", || format!("{} bytes, against SIGBUS", mapping.length()))
     }
 

@@ -1,15 +1,17 @@
 //! Ranges that survive the loss of their pages. Access to a page of a file that was made shorter, or that has no space left,
 //! raises SIGBUS, mmap(2); in a guarded range the page becomes zeros instead, and the access goes on.
 //!
-//! The handler waits for no lock and allocates nothing, and everything it reads is whole at any moment. So it does not matter
-//! what other threads are doing, or were doing when this process was forked.
+//! The handler allocates nothing and waits only for another thread that is in the handler, and everything it reads is whole at
+//! any moment. So it does not matter what other threads are doing, or were doing when this process was forked.
 
 use std::ffi::{c_int, c_void};
+use std::ops;
 use std::ptr::{NonNull, null, null_mut};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering::SeqCst};
 
 use super::mapping::Mapping;
 use super::{Result, check, copy};
+use crate::error::Errno;
 
 /// A range in which lost pages become zeros instead of a signal, for as long as this lives. Drop it before the range is
 /// unmapped: what is mapped there next is somebody else's. A child made by fork has its parent's guards.
@@ -20,21 +22,30 @@ use super::{Result, check, copy};
 pub(crate) struct Guard {
     slot: &'static Slot,
     range: Range,
-    /// Behind `Slot::notes`.
-    notes: Vec<Mapping>,
+    /// Whether access to some pages was forbidden at some time.
+    is_restricted: AtomicBool,
 }
 
 impl Guard {
     /// Guards pages of `page` bytes each: a power of two, that of `sys::page_size` or of huge pages on hugetlbfs. What replaces
-    /// a page gets this protection. The first guard installs the handler, for good.
-    pub fn new(start: NonNull<u8>, length: usize, protection: c_int, page: usize) -> Result<Guard> {
+    /// a page gets this protection. `is_inherited`: children have the range. The first guard installs the handler, for good.
+    pub fn new(start: NonNull<u8>, length: usize, protection: c_int, page: usize, is_inherited: bool) -> Result<Guard> {
         debug_assert!(page.is_power_of_two() && (start.addr().get() | length).is_multiple_of(page));
+        Process::make()?;
         handle()?;
         let range = Range { start: start.addr().get(), length, protection, shift: page.trailing_zeros() as usize };
-        let mut guard = Guard { slot: Slot::take(), range, notes: Vec::new() };
+        let mut guard = Guard { slot: Slot::take(), range, is_restricted: AtomicBool::new(false) };
         guard.make_room(length)?;
+        if !is_inherited {
+            guard.leave_children();
+        }
         guard.slot.publish(range);
         Ok(guard)
+    }
+
+    /// Guards nothing until [`Guard::moved`]: what is unmapped meanwhile can be somebody else's at once.
+    pub fn suspend(&mut self) {
+        self.slot.publish(Range::NONE);
     }
 
     /// The range is elsewhere or of another length now, for which [`Guard::make_room`] has made room. Pages that were replaced
@@ -42,15 +53,47 @@ impl Guard {
     pub fn moved(&mut self, start: NonNull<u8>, length: usize) {
         let old = self.range;
         let new = Range { start: start.addr().get(), length, ..old };
-        debug_assert!(
-            (new.start | length).is_multiple_of(1 << old.shift) && new.pages() <= first_page(self.notes.len())
-        );
+        debug_assert!((new.start | length).is_multiple_of(1 << old.shift) && self.slot.has_room(new.pages()));
         self.slot.publish(new);
         self.range = new;
-        if self.is_lost() {
-            // What will be mapped there later is no replacement.
-            (new.pages()..old.pages()).for_each(|page| self.slot.forget(page));
+        // What will be mapped there later is no replacement, and protected as the rest.
+        self.slot.note(new.pages()..old.pages(), !0, 0);
+    }
+
+    /// All of the range was mapped anew, and nothing in it is a replacement any more.
+    pub fn renewed(&self) {
+        self.slot.note(0..self.range.pages(), !0, 0);
+    }
+
+    /// The whole pages among these bytes are to be unmapped: what comes to lie there is not guarded.
+    pub fn release(&self, bytes: ops::Range<usize>) {
+        self.slot.note(bytes.start.div_ceil(1 << self.range.shift)..bytes.end >> self.range.shift, 0, RELEASED);
+    }
+
+    /// The pages that hold these bytes are to have another protection, and so what replaces them.
+    pub fn protect(&self, bytes: ops::Range<usize>, protection: c_int) {
+        let denied = (self.range.protection & !protection) as u8 & DENIED;
+        if denied != 0 {
+            self.restrict();
         }
+        let pages = bytes.start >> self.range.shift..bytes.end.div_ceil(1 << self.range.shift);
+        self.slot.note(pages, DENIED, denied);
+    }
+
+    /// Access to some pages will be a SIGSEGV, against which this is no help.
+    pub fn restrict(&self) {
+        self.is_restricted.store(true, SeqCst);
+    }
+
+    /// Whether access to the range is never a SIGSEGV, so that a guarded copy raises no signal.
+    pub fn is_unrestricted(&self) -> bool {
+        !self.is_restricted.load(SeqCst)
+    }
+
+    /// Children that are forked from now on do not have all of the range, and may have something else there: it is not guarded
+    /// in them. (Before Linux 4.14 they cannot be told from this process.)
+    pub fn leave_children(&self) {
+        self.slot.process.store(Process::number(), SeqCst);
     }
 
     /// Whether pages have been replaced.
@@ -61,11 +104,12 @@ impl Guard {
     /// Makes room for notes on as many pages as hold these bytes.
     pub fn make_room(&mut self, length: usize) -> Result<()> {
         let pages = length.div_ceil(1 << self.range.shift);
-        while pages > first_page(self.notes.len()) {
-            let level = self.notes.len();
-            let mapping = Mapping::zeros(BYTES_IN_FIRST_LEVEL << level)?;
-            self.slot.notes[level].store(mapping.base().cast().as_ptr(), SeqCst);
-            self.notes.push(mapping);
+        for level in (0..LEVELS).take_while(|level| first_page(*level) < pages) {
+            if self.slot.notes[level].load(SeqCst).is_null() {
+                let mapping = Mapping::zeros(PAGES_IN_FIRST_LEVEL << level)?;
+                self.slot.notes[level].store(mapping.base().cast().as_ptr(), SeqCst);
+                std::mem::forget(mapping);
+            }
         }
         Ok(())
     }
@@ -74,7 +118,8 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         self.slot.publish(Range::NONE);
-        self.slot.notes.iter().for_each(|level| level.store(null_mut(), SeqCst));
+        self.slot.forget_all();
+        self.slot.process.store(0, SeqCst);
         self.slot.lost.store(false, SeqCst);
         self.slot.taken.store(false, SeqCst);
     }
@@ -96,6 +141,11 @@ impl Range {
     fn pages(&self) -> usize {
         self.length >> self.shift
     }
+
+    /// Which page an address is in.
+    fn page(&self, address: usize) -> usize {
+        address.wrapping_sub(self.start) >> self.shift
+    }
 }
 
 /// Where a guard is noted for the handler. A slot lives for ever and serves one guard after the other.
@@ -107,10 +157,15 @@ struct Slot {
     /// The next one is written beside the latest, which stays whole. So one that is never finished, because another thread of
     /// this process forked meanwhile, does no harm in the child.
     ranges: [SharedRange; 2],
+    /// The only process that has the range, [`Process::number`]; 0 if children have it too.
+    process: AtomicU32,
     lost: AtomicBool,
-    /// Two bits for each page, [`CLAIMED`] and [`REPLACED`]. Each level has room for twice as many pages as the one before, so
-    /// that more room needs no moving.
-    notes: [AtomicPtr<AtomicU64>; LEVELS],
+    /// Whether there may be a note.
+    noted: AtomicBool,
+    /// A byte for each page: [`DENIED`], [`REPLACED`], [`RELEASED`]. Each level has room for twice as many pages as the one
+    /// before, so that more room needs no moving. Never unmapped: the handler may look here for what lies in released pages
+    /// while the guard ends.
+    notes: [AtomicPtr<AtomicU8>; LEVELS],
 }
 
 #[derive(Debug)]
@@ -128,14 +183,15 @@ impl SharedRange {
     }
 }
 
-/// Somebody is replacing the page.
-const CLAIMED: u64 = 1;
+/// The bits of the protection that the page does not have, PROT_READ and so on.
+const DENIED: u8 = 7;
 /// The page has been replaced.
-const REPLACED: u64 = 2;
+const REPLACED: u8 = 8;
+/// The page is not the guard's any more.
+const RELEASED: u8 = 16;
 
-const PAGES_IN_WORD: usize = 32;
-const BYTES_IN_FIRST_LEVEL: usize = 4096;
-const PAGES_IN_FIRST_LEVEL: usize = BYTES_IN_FIRST_LEVEL / size_of::<u64>() * PAGES_IN_WORD;
+/// A byte each.
+const PAGES_IN_FIRST_LEVEL: usize = 4096;
 /// More pages than an address space has.
 const LEVELS: usize = 40;
 
@@ -150,7 +206,9 @@ impl Slot {
             taken: AtomicBool::new(false),
             version: AtomicUsize::new(0),
             ranges: [const { SharedRange::none() }; 2],
+            process: AtomicU32::new(0),
             lost: AtomicBool::new(false),
+            noted: AtomicBool::new(false),
             notes: [const { AtomicPtr::new(null_mut()) }; LEVELS],
         }
     }
@@ -178,8 +236,8 @@ impl Slot {
         self.version.store(next, SeqCst);
     }
 
-    /// The range that was published last.
-    fn range(&self) -> Range {
+    /// The range that was published last, if it is guarded at this address in this process.
+    fn range_at(&self, address: usize) -> Option<Range> {
         loop {
             let version = self.version.load(SeqCst);
             let shared = &self.ranges[version % 2];
@@ -189,68 +247,159 @@ impl Slot {
                 protection: shared.protection.load(SeqCst),
                 shift: shared.shift.load(SeqCst),
             };
-            // Only what follows the next version is written over this one.
+            let is_guarded = address.wrapping_sub(range.start) < range.length && {
+                let process = self.process.load(SeqCst);
+                (process == 0 || process == Process::number())
+                    && self.noted_on(range.page(address)).is_some_and(|note| note.load(SeqCst) & RELEASED == 0)
+            };
+            // Only what follows the next version is written over this one, and only then notes begin anew.
             if self.version.load(SeqCst) == version {
-                return range;
+                return is_guarded.then_some(range);
             }
         }
     }
 
-    /// The word with the notes on a page, and how far to shift them.
-    fn notes(&self, page: usize) -> Option<(&AtomicU64, usize)> {
+    /// The notes on a page.
+    fn noted_on(&self, page: usize) -> Option<&AtomicU8> {
         let level = (page / PAGES_IN_FIRST_LEVEL + 1).ilog2() as usize;
-        let words = self.notes.get(level)?.load(SeqCst);
-        let within = page - first_page(level);
-        if words.is_null() {
-            return None;
-        }
-        // SAFETY: a level has room for all of its pages. It stays until the guard is dropped, and nobody uses the guarded range
-        // by then.
-        let word = unsafe { &*words.add(within / PAGES_IN_WORD) };
-        Some((word, within % PAGES_IN_WORD * 2))
+        let notes = self.notes.get(level)?.load(SeqCst);
+        // SAFETY: a level has room for all of its pages, and stays.
+        (!notes.is_null()).then(|| unsafe { &*notes.add(page - first_page(level)) })
     }
 
-    fn forget(&self, page: usize) {
-        if let Some((word, shift)) = self.notes(page) {
-            word.fetch_and(!((CLAIMED | REPLACED) << shift), SeqCst);
+    fn has_room(&self, pages: usize) -> bool {
+        pages == 0 || self.noted_on(pages - 1).is_some()
+    }
+
+    /// Removes bits from the notes on these pages, then adds others.
+    fn note(&self, pages: ops::Range<usize>, removed: u8, added: u8) {
+        if added != 0 {
+            self.noted.store(true, SeqCst);
+        } else if !self.noted.load(SeqCst) {
+            return;
+        }
+        for notes in pages.filter_map(|page| self.noted_on(page)) {
+            // Only looked at where there is nothing to do, notes take no memory.
+            if notes.load(SeqCst) & removed != 0 {
+                notes.fetch_and(!removed, SeqCst);
+            }
+            if added != 0 {
+                notes.fetch_or(added, SeqCst);
+            }
         }
     }
 
-    /// Makes the page at `address` zeros, or waits until another thread has. False: the kernel refuses.
+    fn forget_all(&self) {
+        if !self.noted.swap(false, SeqCst) {
+            return;
+        }
+        let levels = self.notes.iter().map(|level| level.load(SeqCst)).take_while(|notes| !notes.is_null());
+        for (level, notes) in levels.enumerate() {
+            let length = PAGES_IN_FIRST_LEVEL << level;
+            // SAFETY: private memory of this slot becomes zeros, and what looks at it meanwhile sees one or the other.
+            unsafe {
+                if libc::madvise(notes.cast(), length, libc::MADV_DONTNEED) != 0 {
+                    // It is locked.
+                    (0..length).for_each(|page| (*notes.add(page)).store(0, SeqCst));
+                }
+            }
+        }
+    }
+
+    /// Makes the page at `address` zeros, unless another thread has. False: the kernel refuses.
     fn replace(&self, range: &Range, address: usize) -> bool {
-        let page = (address - range.start) >> range.shift;
-        let Some((word, shift)) = self.notes(page) else { return false };
-        let (claimed, replaced) = (CLAIMED << shift, REPLACED << shift);
-        let before = word.fetch_or(claimed, SeqCst);
-        // Replaced twice, the page would lose what was stored into it in between.
-        if before & replaced != 0 || before & claimed != 0 && is_set_soon(word, replaced) {
-            return true;
-        }
-        // Before the zeros can be seen.
-        self.lost.store(true, SeqCst);
-        let start = (range.start + (page << range.shift)) as *mut c_void;
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED | libc::MAP_NORESERVE;
-        // SAFETY: the page lies in a range whose owner asked for this, and nothing is in it.
-        if unsafe { libc::mmap(start, 1 << range.shift, range.protection, flags, -1, 0) } == libc::MAP_FAILED {
-            word.fetch_and(!claimed, SeqCst);
-            return false;
-        }
-        word.fetch_or(replaced, SeqCst);
-        true
+        let page = range.page(address);
+        let Some(notes) = self.noted_on(page) else { return false };
+        Process::alone_with(address >> range.shift, || {
+            let noted = notes.load(SeqCst);
+            // Replaced twice, the page would lose what was stored into it in between.
+            if noted & REPLACED != 0 {
+                return true;
+            }
+            // Before the zeros can be seen.
+            self.lost.store(true, SeqCst);
+            self.noted.store(true, SeqCst);
+            let (start, length) = ((range.start + (page << range.shift)) as *mut c_void, 1 << range.shift);
+            let protection = range.protection & !c_int::from(noted & DENIED);
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED | libc::MAP_NORESERVE;
+            // SAFETY: the page lies in a range whose owner asked for this, and nothing is in it.
+            if unsafe { libc::mmap(start, length, protection, flags, -1, 0) } == libc::MAP_FAILED {
+                return false;
+            }
+            if self.process.load(SeqCst) != 0 {
+                // SAFETY: mapped just now.
+                unsafe { libc::madvise(start, length, libc::MADV_DONTFORK) };
+            }
+            notes.fetch_or(REPLACED, SeqCst);
+            true
+        })
     }
 }
 
-/// Waits for the thread that is replacing a page, but not for ever: this process may be a child, forked in that very moment,
-/// that does not have the thread.
-fn is_set_soon(word: &AtomicU64, bit: u64) -> bool {
-    for round in 0..1000 {
-        if word.load(SeqCst) & bit != 0 {
-            return true;
-        }
-        // SAFETY: neither touches memory. The other thread may be of lower priority, so only sleeping lets it run for sure.
-        unsafe { if round < 10 { libc::sched_yield() } else { libc::poll(null_mut(), 0, 1) } };
+/// What a child made by fork has not inherited from its parent: memory that is zeros there at first, MADV_WIPEONFORK (Linux
+/// 4.14; before, it is inherited).
+struct Process {
+    /// Different from that of all processes that this one was forked from.
+    number: AtomicU32,
+    /// Held by a thread that is replacing a page, which the lowest bits of the page's number choose. A child must not wait for a
+    /// thread that it does not have.
+    locks: [AtomicBool; 512],
+}
+
+/// Mapped by the first guard, for good.
+static PROCESS: AtomicPtr<Process> = AtomicPtr::new(null_mut());
+
+impl Process {
+    fn this() -> Option<&'static Process> {
+        // SAFETY: null, or mapped for good, and all zeros is a valid state.
+        unsafe { PROCESS.load(SeqCst).as_ref() }
     }
-    false
+
+    /// This process's number, given to it when it is first asked for; 0 before there is a guard.
+    fn number() -> u32 {
+        /// Inherited, so that a child goes on counting where its parent was.
+        static LAST: AtomicU32 = AtomicU32::new(0);
+        let Some(process) = Process::this() else { return 0 };
+        if process.number.load(SeqCst) == 0 {
+            // Of several threads one is first.
+            let _ = process.number.compare_exchange(0, LAST.fetch_add(1, SeqCst) + 1, SeqCst, SeqCst);
+        }
+        process.number.load(SeqCst)
+    }
+
+    /// Maps the memory unless that is done.
+    fn make() -> Result<()> {
+        if Process::this().is_some() {
+            return Ok(());
+        }
+        let length = size_of::<Process>().next_multiple_of(super::page_size());
+        let mapping = Mapping::zeros(length)?;
+        match mapping.advise(0..length, libc::MADV_WIPEONFORK) {
+            Ok(()) | Err(Errno(libc::EINVAL)) => {}
+            Err(errno) => return Err(errno),
+        }
+        if PROCESS.compare_exchange(null_mut(), mapping.base().cast().as_ptr(), SeqCst, SeqCst).is_ok() {
+            std::mem::forget(mapping);
+        }
+        Ok(())
+    }
+
+    /// Replaces a page while no other thread does, or says that it cannot.
+    fn alone_with(page: usize, replace: impl FnOnce() -> bool) -> bool {
+        let Some(process) = Process::this() else { return false };
+        let lock = &process.locks[page % process.locks.len()];
+        let mut round = 0;
+        while lock.swap(true, SeqCst) {
+            // The other thread may be of lower priority, so only sleeping lets it run for sure.
+            let moment = libc::timespec { tv_sec: 0, tv_nsec: if round < 10 { 0 } else { 1_000_000 } };
+            // SAFETY: a valid struct. Not the C library's nanosleep, where a thread can be cancelled.
+            unsafe { libc::syscall(libc::SYS_nanosleep, &moment, null_mut::<libc::timespec>()) };
+            round += 1;
+        }
+        let is_replaced = replace();
+        lock.store(false, SeqCst);
+        is_replaced
+    }
 }
 
 /// All slots: more are made when these are taken, and never freed.
@@ -292,8 +441,7 @@ impl Table {
 
 fn find(address: usize) -> Option<(&'static Slot, Range)> {
     let tables = std::iter::successors(Some(&TABLE), |table| table.next());
-    let ranges = tables.flat_map(|table| &table.slots).map(|slot| (slot, slot.range()));
-    { ranges }.find(|(_, range)| address.wrapping_sub(range.start) < range.length)
+    { tables }.flat_map(|table| &table.slots).find_map(|slot| Some((slot, slot.range_at(address)?)))
 }
 
 /// What was done about SIGBUS before us; null for the default.
@@ -471,7 +619,7 @@ mod tests {
         let mapping =
             Mapping::new(length, Content::File(fd.as_fd(), 0), Manner { protection, flags: libc::MAP_SHARED })
                 .expect("a map");
-        let guard = Guard::new(mapping.base(), length, protection, page_size()).expect("a guard");
+        let guard = Guard::new(mapping.base(), length, protection, page_size(), true).expect("a guard");
         (guard, mapping, fd)
     }
 
@@ -507,6 +655,45 @@ mod tests {
     }
 
     #[test]
+    fn what_is_mapped_anew_is_lost_anew() {
+        let (guard, mapping, fd) = mapped(2);
+        cut(&fd, 0);
+        assert_eq!(byte(&mapping, 1), 0);
+        let manner = Manner { protection: libc::PROT_READ, flags: libc::MAP_SHARED };
+        mapping.show(0, mapping.length(), Content::File(fd.as_fd(), 0), manner).expect("mapped anew");
+        guard.renewed();
+        assert_eq!([0, 1].map(|page| byte(&mapping, page)), [0, 0]);
+        assert!(guard.is_lost(), "for good");
+    }
+
+    #[test]
+    fn a_suspended_guard_guards_nothing() {
+        let (mut guard, mapping, _fd) = mapped(1);
+        let address = mapping.base().addr().get();
+        let is_found = || find(address).is_some();
+        assert!(is_found());
+        guard.suspend();
+        assert!(!is_found());
+        guard.moved(mapping.base(), page_size());
+        assert!(is_found());
+    }
+
+    #[test]
+    fn a_guard_finds_nothing_of_the_one_before_in_its_slot() {
+        for _ in 0..3 {
+            let guards: Vec<_> = (0..2 * TABLE.slots.len()).map(|_| mapped(2)).collect();
+            for (guard, mapping, fd) in &guards {
+                let address = mapping.base().addr().get();
+                assert!(find(address).is_some() && !guard.is_lost() && guard.is_unrestricted());
+                cut(fd, 1);
+                assert_eq!(byte(mapping, 1), 0);
+                guard.release(0..page_size());
+                assert!(find(address).is_none() && find(address + page_size()).is_some());
+            }
+        }
+    }
+
+    #[test]
     fn there_is_room_for_any_number_of_guards_and_it_is_used_again() {
         let tables = || std::iter::successors(Some(&TABLE), |table| table.next()).count();
         let many = || (0..3 * TABLE.slots.len()).map(|_| mapped(1)).collect::<Vec<_>>();
@@ -523,24 +710,35 @@ mod tests {
         }
     }
 
-    /// As in a child that was forked while another thread was replacing the page.
     #[test]
-    fn a_page_that_nobody_will_replace_is_taken_over() {
+    fn a_child_does_not_wait_for_a_thread_that_it_does_not_have() {
         let (guard, mapping, fd) = mapped(2);
-        let (word, shift) = guard.slot.notes(1).expect("noted");
-        word.fetch_or(CLAIMED << shift, SeqCst);
         cut(&fd, 0);
+        let page = (mapping.base().addr().get() + page_size()) >> page_size().trailing_zeros();
+        let mut status = -1;
+        Process::alone_with(page, || {
+            // SAFETY: the child reads a guarded byte, which allocates nothing, and ends, also if it waits for ever.
+            unsafe {
+                let child = libc::fork();
+                if child == 0 {
+                    libc::alarm(60);
+                    libc::_exit(byte(&mapping, 1).into());
+                }
+                libc::waitpid(child, &mut status, 0) == child
+            }
+        });
+        assert_eq!(status, 0);
+        assert!(!guard.is_lost(), "here");
         assert_eq!(byte(&mapping, 1), 0);
-        assert_eq!(word.load(SeqCst) >> shift, CLAIMED | REPLACED);
     }
 
     #[test]
     fn every_page_has_notes_of_its_own() {
         let (length, pages) = (3 * PAGES_IN_FIRST_LEVEL * page_size(), 3 * PAGES_IN_FIRST_LEVEL);
         let mapping = Mapping::reservation(length, page_size(), page_size()).expect("address space");
-        let guard = Guard::new(mapping.base(), length, libc::PROT_NONE, page_size()).expect("a guard");
-        let places = (0..pages).map(|page| guard.slot.notes(page).map(|(word, shift)| (&raw const *word, shift)));
-        let places: std::collections::HashSet<_> = places.map(|place| place.expect("noted")).collect();
+        let guard = Guard::new(mapping.base(), length, libc::PROT_NONE, page_size(), true).expect("a guard");
+        let places = (0..pages).map(|page| &raw const *guard.slot.noted_on(page).expect("noted"));
+        let places: std::collections::HashSet<_> = places.collect();
         assert_eq!(places.len(), pages);
     }
 }

@@ -1,0 +1,342 @@
+//! SIGBUS of other kinds, and what else a program does with signals. Each way is tried in a child, which has no guarded map until
+//! it makes one: what it did before is what its parent did, which is nothing.
+
+use std::ffi::{c_int, c_void};
+use std::ptr::{null, null_mut};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize, Ordering::SeqCst};
+
+use super::memory::*;
+use crate::faults::conditions::*;
+use crate::support::abi::*;
+use crate::support::map::{Map, map_with, page_size};
+
+/// What a handler ends the process with, to show that it ran.
+const HANDLED: c_int = 42;
+const BUS_ADRERR: c_int = 2;
+
+/// A guarded map whose last page is lost, and that has survived this.
+fn survived() -> Map {
+    let page = page_size();
+    let file = file(2);
+    let map = guarded(&file, WRITE);
+    file.as_file().set_len(page as u64).expect("cut");
+    assert!(byte(&map, page) == 0 && is_lost(&map));
+    map
+}
+
+/// Runs in a child with this done about SIGBUS before the first guarded map.
+fn after(before: impl FnOnce(), body: impl FnOnce()) -> End {
+    in_child(|| {
+        before();
+        let map = survived();
+        body();
+        drop(map);
+        // Still guarded, whatever the handler before has done.
+        drop(survived());
+        0
+    })
+}
+
+fn install(handler: usize, flags: c_int, masked: &[c_int]) -> libc::sigaction {
+    // SAFETY: all-zero is a valid struct; the handlers here do only what handlers may.
+    unsafe {
+        let [mut action, mut old]: [libc::sigaction; 2] = std::mem::zeroed();
+        (action.sa_sigaction, action.sa_flags) = (handler, flags);
+        masked.iter().for_each(|signal| assert_eq!(libc::sigaddset(&mut action.sa_mask, *signal), 0));
+        assert_eq!(libc::sigaction(libc::SIGBUS, &action, &mut old), 0);
+        old
+    }
+}
+
+/// Installs that when called.
+fn doing(handler: usize, flags: c_int, masked: &'static [c_int]) -> impl FnOnce() + Copy {
+    move || {
+        install(handler, flags, masked);
+    }
+}
+
+fn send() {
+    // SAFETY: touches no memory.
+    assert_eq!(unsafe { libc::raise(libc::SIGBUS) }, 0);
+}
+
+fn lose_a_page_that_is_not_guarded() {
+    Stranger::anywhere().touch();
+}
+
+fn blocked(signal: c_int) -> bool {
+    // SAFETY: all-zero is a valid set, which is written.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::pthread_sigmask(libc::SIG_BLOCK, null(), &mut set);
+        libc::sigismember(&set, signal) == 1
+    }
+}
+
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+
+extern "C" fn count(signal: c_int) {
+    assert_eq!(signal, libc::SIGBUS);
+    CALLS.fetch_add(1, SeqCst);
+}
+
+extern "C" fn exit(_: c_int) {
+    // SAFETY: may be called in a handler.
+    unsafe { libc::_exit(HANDLED) };
+}
+
+pub fn where_nothing_was_done_a_fault_kills() {
+    for what in [libc::SIG_DFL, libc::SIG_IGN] {
+        let prepare = doing(what, 0, &[]);
+        assert_eq!(after(prepare, || {}), End::Exited(0));
+        assert_eq!(after(prepare, lose_a_page_that_is_not_guarded), End::Killed(libc::SIGBUS));
+    }
+    assert_eq!(after(doing(libc::SIG_DFL, 0, &[]), send), End::Killed(libc::SIGBUS));
+    assert_eq!(after(doing(libc::SIG_IGN, 0, &[]), send), End::Exited(0), "ignored");
+}
+
+pub fn a_map_that_is_not_guarded_kills_as_ever() {
+    let file = file(1);
+    let map = map_with(&file, READ, 0).expect("mapped");
+    file.as_file().set_len(0).expect("cut");
+    let lose = || assert_eq!(byte(&map, 0), 0);
+    assert_eq!(after(doing(libc::SIG_DFL, 0, &[]), lose), End::Killed(libc::SIGBUS));
+}
+
+pub fn a_handler_from_before_gets_what_is_not_guarded() {
+    let twice = || {
+        send();
+        send();
+        assert_eq!(CALLS.load(SeqCst), 2);
+    };
+    for flags in [0, libc::SA_RESTART, libc::SA_NODEFER, libc::SA_ONSTACK] {
+        assert_eq!(after(doing(count as *const () as usize, flags, &[]), twice), End::Exited(0));
+        let prepare = doing(exit as *const () as usize, flags, &[]);
+        assert_eq!(after(prepare, || {}), End::Exited(0), "not for a guarded page");
+        assert_eq!(after(prepare, lose_a_page_that_is_not_guarded), End::Exited(HANDLED));
+    }
+}
+
+static CODE: AtomicI32 = AtomicI32::new(0);
+static VALUE: AtomicUsize = AtomicUsize::new(0);
+static ADDRESS: AtomicPtr<u8> = AtomicPtr::new(null_mut());
+
+extern "C" fn note(_: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    // SAFETY: the kernel gives both; signals with this code have an address, the others a value.
+    unsafe {
+        assert!(!context.is_null());
+        CODE.store((*info).si_code, SeqCst);
+        if (*info).si_code == BUS_ADRERR {
+            let is_right = (*info).si_addr().cast() == ADDRESS.load(SeqCst);
+            libc::_exit(if is_right { HANDLED } else { 1 });
+        }
+        VALUE.store((*info).si_value().sival_ptr.addr(), SeqCst);
+    }
+}
+
+pub fn a_handler_from_before_is_told_where_and_why() {
+    let prepare = doing(note as *const () as usize, libc::SA_SIGINFO, &[]);
+    let fault = || {
+        let stranger = Stranger::anywhere();
+        ADDRESS.store(stranger.address().wrapping_add(123), SeqCst);
+        // SAFETY: what this finds out.
+        unsafe { stranger.address().add(123).read_volatile() };
+    };
+    assert_eq!(after(prepare, fault), End::Exited(HANDLED));
+    let queue = || {
+        let value = libc::sigval { sival_ptr: std::ptr::without_provenance_mut(0x1234_5678) };
+        // SAFETY: touches no memory.
+        assert_eq!(unsafe { libc::sigqueue(libc::getpid(), libc::SIGBUS, value) }, 0);
+        assert_eq!((CODE.load(SeqCst), VALUE.load(SeqCst)), (libc::SI_QUEUE, 0x1234_5678));
+        // SAFETY: touches no memory.
+        assert_eq!(unsafe { libc::kill(libc::getpid(), libc::SIGBUS) }, 0);
+        assert_eq!(CODE.load(SeqCst), libc::SI_USER);
+    };
+    assert_eq!(after(prepare, queue), End::Exited(0));
+}
+
+pub fn a_handler_that_is_reset_runs_once() {
+    let prepare = doing(count as *const () as usize, libc::SA_RESETHAND, &[]);
+    let once = || {
+        send();
+        assert_eq!(CALLS.load(SeqCst), 1);
+    };
+    assert_eq!(after(prepare, once), End::Exited(0));
+    let twice = || {
+        send();
+        send();
+    };
+    assert_eq!(after(prepare, twice), End::Killed(libc::SIGBUS));
+    assert_eq!(after(prepare, lose_a_page_that_is_not_guarded), End::Killed(libc::SIGBUS));
+}
+
+extern "C" fn look_at_mask(_: c_int) {
+    let seen = [libc::SIGBUS, libc::SIGUSR1, libc::SIGUSR2, libc::SIGTERM].map(blocked);
+    CALLS.store(seen.iter().fold(1, |bits, bit| bits << 1 | usize::from(*bit)), SeqCst);
+}
+
+/// As with the kernel: those that the handler asked for, its own, and those that the thread had blocked.
+pub fn a_handler_from_before_has_the_signals_blocked_that_it_asked_for() {
+    let handler = look_at_mask as *const () as usize;
+    let check = |expected: usize| {
+        move || {
+            send();
+            assert_eq!(CALLS.load(SeqCst), expected);
+            assert!(!blocked(libc::SIGBUS) && !blocked(libc::SIGUSR1), "as before");
+        }
+    };
+    assert_eq!(after(doing(handler, 0, &[libc::SIGUSR1]), check(0b11100)), End::Exited(0));
+    assert_eq!(after(doing(handler, libc::SA_NODEFER, &[]), check(0b10000)), End::Exited(0));
+    let block = || {
+        install(handler, 0, &[]);
+        // SAFETY: a valid set.
+        unsafe {
+            let mut set: libc::sigset_t = std::mem::zeroed();
+            libc::sigaddset(&mut set, libc::SIGTERM);
+            libc::pthread_sigmask(libc::SIG_BLOCK, &set, null_mut());
+        }
+    };
+    assert_eq!(after(block, check(0b11001)), End::Exited(0));
+}
+
+/// What was installed before a handler of the test's that passes on.
+static BEFORE: AtomicPtr<libc::sigaction> = AtomicPtr::new(null_mut());
+
+extern "C" fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    CALLS.fetch_add(1, SeqCst);
+    // SAFETY: set before this handler can run; it has SA_SIGINFO.
+    unsafe {
+        let handler = (*BEFORE.load(SeqCst)).sa_sigaction;
+        std::mem::transmute::<usize, extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void)>(handler)(
+            signal, info, context,
+        );
+    }
+}
+
+pub fn a_handler_from_afterwards_that_passes_on_changes_nothing() {
+    let install_after = || {
+        let before = Box::new(install(libc::SIG_DFL, 0, &[]));
+        assert_ne!(before.sa_flags & libc::SA_SIGINFO, 0);
+        BEFORE.store(Box::into_raw(before), SeqCst);
+        install(pass_on as *const () as usize, libc::SA_SIGINFO | libc::SA_ONSTACK, &[]);
+        drop(survived());
+        drop(survived());
+        assert_eq!(CALLS.load(SeqCst), 2);
+    };
+    let killed = || {
+        install_after();
+        lose_a_page_that_is_not_guarded();
+    };
+    let handled = |before: extern "C" fn(c_int)| doing(before as *const () as usize, 0, &[]);
+    assert_eq!(after(doing(libc::SIG_DFL, 0, &[]), install_after), End::Exited(0));
+    assert_eq!(after(doing(libc::SIG_DFL, 0, &[]), killed), End::Killed(libc::SIGBUS));
+    assert_eq!(after(handled(exit), killed), End::Exited(HANDLED));
+}
+
+extern "C" fn report(_: c_int, _: *mut libc::siginfo_t, _: *mut c_void) {
+    // SAFETY: both may be called in a handler.
+    unsafe {
+        libc::signal(libc::SIGBUS, libc::SIG_DFL);
+        libc::raise(libc::SIGBUS);
+    }
+}
+
+/// Sanitizers and crash reporters do so: their own stack, a report, and then the default.
+pub fn a_handler_that_reports_and_dies_does_so_only_for_what_is_not_guarded() {
+    let flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
+    let prepare = doing(report as *const () as usize, flags, &[]);
+    assert_eq!(after(prepare, || {}), End::Exited(0));
+    assert_eq!(after(prepare, lose_a_page_that_is_not_guarded), End::Killed(libc::SIGBUS));
+}
+
+/// With handlers as this program has them from Rust's runtime.
+pub fn rusts_own_handlers_see_what_is_theirs() {
+    assert_eq!(after(|| {}, lose_a_page_that_is_not_guarded), End::Killed(libc::SIGBUS));
+    let wild = || {
+        let nowhere: *const u8 = std::ptr::without_provenance(0x10);
+        // SAFETY: what this finds out.
+        unsafe { nowhere.read_volatile() };
+    };
+    assert_eq!(after(|| {}, wild), End::Killed(libc::SIGSEGV));
+    #[expect(unconditional_recursion, reason = "to the end of the stack")]
+    fn deeper(depth: usize) -> usize {
+        std::hint::black_box([depth; 100])[depth % 100] + deeper(depth + 1)
+    }
+    let overflow = || {
+        // The runtime's report is for nobody.
+        // SAFETY: the child has no other use for it.
+        unsafe { libc::close(2) };
+        std::hint::black_box(deeper(0));
+    };
+    assert_eq!(after(|| {}, overflow), End::Killed(libc::SIGABRT), "the runtime says so and aborts");
+}
+
+pub fn a_thread_that_blocks_the_signal_is_not_saved() {
+    let block = || {
+        let map = survived();
+        // SAFETY: a valid set; the page is lost, which is the point.
+        unsafe {
+            let mut set: libc::sigset_t = std::mem::zeroed();
+            libc::sigaddset(&mut set, libc::SIGBUS);
+            libc::pthread_sigmask(libc::SIG_BLOCK, &set, null_mut());
+        }
+        assert_eq!(byte(&map, page_size()), 0, "replaced before");
+        survived();
+    };
+    assert_eq!(after(|| {}, block), End::Killed(libc::SIGBUS));
+}
+
+static IS_ON_STACK: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn look_at_stack(_: c_int) {
+    // SAFETY: all-zero is a valid struct, which is written.
+    unsafe {
+        let mut stack: libc::stack_t = std::mem::zeroed();
+        libc::sigaltstack(null(), &mut stack);
+        IS_ON_STACK.store(stack.ss_flags & libc::SS_ONSTACK != 0, SeqCst);
+        *libc::__errno_location() = libc::EDOM;
+    }
+}
+
+pub fn the_handler_runs_on_an_alternate_stack_and_keeps_errno() {
+    const STACK: usize = 64 << 10;
+    let prepare = doing(look_at_stack as *const () as usize, libc::SA_ONSTACK, &[]);
+    let on_its_own = || {
+        let mut stack = vec![0u8; STACK];
+        let new = libc::stack_t { ss_sp: stack.as_mut_ptr().cast(), ss_flags: 0, ss_size: STACK };
+        let disabled = libc::stack_t { ss_sp: null_mut(), ss_flags: libc::SS_DISABLE, ss_size: STACK };
+        // SAFETY: the stack lives until it is no longer used; errno is this thread's.
+        unsafe {
+            assert_eq!(libc::sigaltstack(&new, null_mut()), 0);
+            *libc::__errno_location() = 1234;
+            send();
+            assert_eq!((IS_ON_STACK.load(SeqCst), *libc::__errno_location()), (true, 1234));
+            let (file, page) = (file(2), page_size());
+            let map = guarded(&file, WRITE);
+            file.as_file().set_len(0).expect("cut");
+            *libc::__errno_location() = 1234;
+            assert_eq!((byte(&map, page), *libc::__errno_location()), (0, 1234));
+            assert_eq!(libc::sigaltstack(&disabled, null_mut()), 0);
+        }
+        assert!(stack.iter().any(|byte| *byte != 0), "used");
+    };
+    assert_eq!(after(prepare, on_its_own), End::Exited(0));
+}
+
+/// Stores of all widths, in the middle of a page and across two.
+pub fn any_access_is_survived() {
+    let page = page_size();
+    for at in [page - 4, page, 2 * page - 8, 2 * page - 1] {
+        let file = file(3);
+        let map = guarded(&file, WRITE);
+        file.as_file().set_len(0).expect("cut");
+        let word = map.data().wrapping_add(at).cast::<u64>();
+        // SAFETY: within the map.
+        unsafe {
+            word.write_unaligned(0x0102_0304_0506_0708);
+            assert_eq!(word.read_unaligned(), 0x0102_0304_0506_0708);
+        }
+        map.store(0, &vec![9; 3 * page]);
+        assert!(map.bytes() == vec![9; 3 * page] && is_lost(&map));
+    }
+}
