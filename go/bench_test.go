@@ -100,7 +100,7 @@ func BenchmarkDescriptor(b *testing.B) {
 	writeTable(&table, benchSizes, rows)
 	fmt.Printf("\n%s\n", table.String())
 	if os.Getenv("BYTEFD_BENCH_KEEP") != "" && len(rows) == len(benchSizes) {
-		keep(b, filepath.Join("..", "benches", "results"), table.String())
+		keep(b, filepath.Join("..", "benches", "results"), "go", table.String())
 	}
 }
 
@@ -201,9 +201,9 @@ func sizeName(size int) string {
 }
 
 // keep writes the result and keeps the one before, so that a change can be compared.
-func keep(b *testing.B, folder, table string) {
-	path := filepath.Join(folder, "go.txt")
-	if err := os.Rename(path, filepath.Join(folder, "go.previous.txt")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+func keep(b *testing.B, folder, name, table string) {
+	path := filepath.Join(folder, name+".txt")
+	if err := os.Rename(path, filepath.Join(folder, name+".previous.txt")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		b.Fatal(err)
 	}
 	if err := os.WriteFile(path, []byte(table), 0o644); err != nil {
