@@ -5,7 +5,8 @@
  *     ./mmcat FILE...
  *
  * A file that cannot be mapped is named on standard error, the others are written all the same, and the exit status
- * is 1. Whoever truncates a file while it is written ends this program with SIGBUS: so it is with maps.
+ * is 1. So it is with one that loses pages while it is written, because somebody makes it shorter: what is SIGBUS for a
+ * program that reads such bytes (zeros, with BYTEFD_MAP_GUARD) is EFAULT for one that only hands them to the kernel.
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -52,7 +53,10 @@ int main(int argc, char **argv)
         int written = write_all(STDOUT_FILENO, bytefd_map_data(map), bytefd_map_length(map));
         int reason = errno;
         bytefd_map_close(map);
-        if (written < 0) {
+        if (written < 0 && reason == EFAULT) {
+            fprintf(stderr, "%s: %s: became shorter while it was written\n", argv[0], argv[i]);
+            status = 1;
+        } else if (written < 0) {
             fprintf(stderr, "%s: standard output: %s\n", argv[0], strerror(reason));
             return 1;
         }

@@ -147,7 +147,8 @@
 
 /**
  * Survives the loss of pages: where somebody has made the file shorter, or the storage behind it fails, access finds zeros
- * instead of raising SIGBUS, and bytefd_map_check says so. It costs nothing until then. A handler for SIGBUS is installed at
+ * instead of raising SIGBUS, and bytefd_map_check says so. It costs nothing until then. System calls that are given lost
+ * pages answer -EFAULT, as without it, and the pages stay lost. A handler for SIGBUS is installed at
  * the first such map and stays; every fault that is not in such a map goes on to the handler that was there before. A
  * handler that the program installs afterwards must pass on what is not its own. Threads that block SIGBUS are not saved,
  * and nobody is where the process can have no more mappings (vm.max_map_count): each lost page may need one.
@@ -1146,7 +1147,10 @@ int bytefd_map_write(const struct bytefd_map *map,
  * bytefd_map *map;
  * options.flags = BYTEFD_MAP_GUARD;
  * if (map_file("/etc/passwd", &options, &map, NULL) == 0) {
- *     fwrite(bytefd_map_data(map), 1, bytefd_map_length(map), stdout);
+ *     const char *text = bytefd_map_data(map);
+ *     size_t lines = 0;
+ *     for (size_t i = 0; i < bytefd_map_length(map); i++)
+ *         lines += text[i] == '\n';
  *     if (bytefd_map_check(map, NULL) != 0)
  *         fprintf(stderr, "somebody made the file shorter meanwhile\n");
  *     bytefd_map_close(map);

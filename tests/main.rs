@@ -50,6 +50,7 @@ fn main() -> ExitCode {
         ("header", header::TESTS),
         ("library", library::TESTS),
         ("c", c::TESTS),
+        ("c_examples", c::examples::TESTS),
         ("clients", clients::TESTS),
         ("execution", execution::TESTS),
         ("hosts", hosts::TESTS),

@@ -97,7 +97,10 @@ fn checked(map: Option<&bytefd_map>, buf: *const c_void, length: usize, copied: 
 /// bytefd_map *map;
 /// options.flags = BYTEFD_MAP_GUARD;
 /// if (map_file("/etc/passwd", &options, &map, NULL) == 0) {
-///     fwrite(bytefd_map_data(map), 1, bytefd_map_length(map), stdout);
+///     const char *text = bytefd_map_data(map);
+///     size_t lines = 0;
+///     for (size_t i = 0; i < bytefd_map_length(map); i++)
+///         lines += text[i] == '\n';
 ///     if (bytefd_map_check(map, NULL) != 0)
 ///         fprintf(stderr, "somebody made the file shorter meanwhile\n");
 ///     bytefd_map_close(map);

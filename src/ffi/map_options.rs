@@ -31,7 +31,8 @@ pub const BYTEFD_MAP_NO_RESERVE: u32 = 32;
 /// reaches the file; pages wholly past the end are SIGBUS until the file grows.
 pub const BYTEFD_MAP_BEYOND_EOF: u32 = 64;
 /// Survives the loss of pages: where somebody has made the file shorter, or the storage behind it fails, access finds zeros
-/// instead of raising SIGBUS, and bytefd_map_check says so. It costs nothing until then. A handler for SIGBUS is installed at
+/// instead of raising SIGBUS, and bytefd_map_check says so. It costs nothing until then. System calls that are given lost
+/// pages answer -EFAULT, as without it, and the pages stay lost. A handler for SIGBUS is installed at
 /// the first such map and stays; every fault that is not in such a map goes on to the handler that was there before. A
 /// handler that the program installs afterwards must pass on what is not its own. Threads that block SIGBUS are not saved,
 /// and nobody is where the process can have no more mappings (vm.max_map_count): each lost page may need one.

@@ -48,8 +48,10 @@ struct test_group {
     const char *name;
     const struct test *tests;
 };
-extern const struct test wrap_tests[], option_tests[], scan_tests[], pool_tests[], map_tests[], adopt_tests[], process_tests[],
-    host_tests[];
+extern const struct test wrap_tests[], option_tests[], scan_tests[], pool_tests[], adopt_tests[];
+extern const struct test process_tests[], host_tests[];
+extern const struct test map_tests[], map_source_tests[], map_memory_tests[], map_range_tests[], map_page_tests[],
+    map_content_tests[], map_seal_tests[], map_limit_tests[], guard_tests[];
 
 /* A label for files that may have a name for a moment, so that one that stays is found. */
 const char *test_label(void);

@@ -89,6 +89,11 @@ static void no_number_is_free(void)
     FAILS(map_file("file", NULL, &map, &error), EMFILE, NULL);
     FAILS(map_file("new", &create, &map, &error), EMFILE, NULL);
     CHECK(access("new", F_OK) < 0);
+    /* A map for writing keeps a descriptor, and so does shared memory. */
+    create.flags = 0;
+    FAILS(bytefd_map_fd(kept_fd, &create, &map, &error), EMFILE, NULL);
+    if (available[1])
+        FAILS(bytefd_map_memory(5, NULL, &map, &error), EMFILE, NULL);
     CHECK(map == untouched);
 }
 
@@ -253,9 +258,39 @@ static void without_proc_nothing_can_be_reopened(void)
     IN_CHILD(proc_is_missing);
 }
 
+enum { SPACE = 1 << 16, MORE = SPACE + 1 };
+
+/* /dev/shm is empty, with room for SPACE bytes. */
+static void what_finds_no_space_is_no_signal(const unsigned char *bytes)
+{
+    bytefd_map *map;
+    size_t copied = 0, none = 77;
+    bytefd_map_options options = creating(5);
+    SUCCEEDS(map_file("/dev/shm/file", &options, &map, &error));
+    FAILS(bytefd_map_resize(map, MORE, &error), ENOSPC, NULL);
+    CHECK(bytefd_map_length(map) == 5 && file_holds("/dev/shm/file", "\0\0\0\0", 5));
+    SUCCEEDS(bytefd_map_resize(map, SPACE, &error));
+    bytefd_map_close(map);
+    CHECK_EQUAL(unlink("/dev/shm/file"), 0);
+
+    for (uint32_t guard = 0; guard <= BYTEFD_MAP_GUARD; guard += BYTEFD_MAP_GUARD) {
+        /* All of it is a hole. */
+        make_file("/dev/shm/file", "", 0);
+        CHECK_EQUAL(truncate("/dev/shm/file", MORE), 0);
+        options = creating(0);
+        options.flags |= guard;
+        SUCCEEDS(map_file("/dev/shm/file", &options, &map, &error));
+        SUCCEEDS(bytefd_map_write(map, 0, bytes, MORE, &copied, &error));
+        CHECK_EQUAL(copied, SPACE);
+        FAILS(bytefd_map_write(map, SPACE, bytes, 1, &none, &error), EIO, "write");
+        CHECK(none == 77 && memcmp(bytefd_map_data(map), bytes, SPACE) == 0);
+        bytefd_map_close(map);
+        CHECK_EQUAL(unlink("/dev/shm/file"), 0);
+    }
+}
+
 static void space_is_missing(void)
 {
-    enum { SPACE = 1 << 16, MORE = SPACE + 1 };
     if (!can_mount("a full /dev/shm"))
         return;
     CHECK_EQUAL(mount("none", "/dev/shm", "tmpfs", MS_NOEXEC, "size=65536,mode=1777"), 0);
@@ -275,6 +310,7 @@ static void space_is_missing(void)
     options.flags = BYTEFD_MAP_EXECUTE;
     FAILS(map_file("/dev/shm/file", &options, &map, &error), EPERM, NULL);
     CHECK_EQUAL(unlink("/dev/shm/file"), 0);
+    what_finds_no_space_is_no_signal(bytes);
 
     /* Nothing of what failed holds space: all of it can be had now. */
     int fd = SUCCEEDS(shm_wrap_buffer(bytes, SPACE, &wrap, &error));

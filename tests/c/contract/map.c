@@ -1,42 +1,18 @@
-/* map_file and the functions on a map. What needs a special host or limit is in host.c and process.c. */
+/* map_file. What needs a special host or limit is in host.c and process.c. */
 #define _GNU_SOURCE
 
-#include "check.h"
+#include "maps.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 static const bytefd_map_options defaults = BYTEFD_MAP_OPTIONS_INIT;
-
-static bytefd_map *map_it(const char *path, const bytefd_map_options *options)
-{
-    bytefd_map *map = NULL;
-    CHECK_EQUAL(SUCCEEDS(map_file(path, options, &map, &error)), 0);
-    CHECK(map != NULL);
-    return map;
-}
-
-/* The call fails and writes no handle. */
-#define REFUSES(path, options, errno_value, op)                             \
-    do {                                                                    \
-        bytefd_map *const untouched = (bytefd_map *)&error, *map = untouched; \
-        FAILS(map_file(path, options, &map, &error), errno_value, op);      \
-        CHECK(map == untouched);                                            \
-    } while (0)
-
-static bool map_holds(const bytefd_map *map, const void *bytes, size_t length)
-{
-    return bytefd_map_length(map) == length && memcmp(bytefd_map_data(map), bytes, length) == 0;
-}
 
 static struct stat stat_of(const char *path)
 {
@@ -204,95 +180,6 @@ static void a_failure_undoes_what_was_done_to_the_file(void)
     unlink("file");
 }
 
-/* The permissions in /proc/self/maps ("r-xs") of the mapping that `address` lies in; empty if there is none. */
-static void protection_at(const void *address, char protection[5])
-{
-    FILE *maps = fopen("/proc/self/maps", "re");
-    char line[4400];
-    unsigned long start, end;
-    *protection = 0;
-    while (maps != NULL && fgets(line, sizeof line, maps) != NULL) {
-        char shown[5] = "";
-        if (sscanf(line, "%lx-%lx %4s", &start, &end, shown) == 3 && (unsigned long)address >= start &&
-            (unsigned long)address < end)
-            memcpy(protection, shown, 5);
-    }
-    if (maps != NULL)
-        fclose(maps);
-}
-
-static void memory_is_protected_as_asked(void)
-{
-    static const struct {
-        uint32_t access, flags;
-        const char *protection;
-    } cases[] = {
-        {BYTEFD_MAP_READ, 0, "r--s"},
-        {BYTEFD_MAP_WRITE, 0, "rw-s"},
-        {BYTEFD_MAP_PRIVATE, 0, "rw-p"},
-        {BYTEFD_MAP_READ, BYTEFD_MAP_EXECUTE, "r-xs"},
-        {BYTEFD_MAP_READ, BYTEFD_MAP_POPULATE | BYTEFD_MAP_LOCK, "r--s"},
-        {BYTEFD_MAP_PRIVATE, BYTEFD_MAP_NO_RESERVE | BYTEFD_MAP_POPULATE, "rw-p"},
-    };
-    make_file("file", "hello", 5);
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        char protection[5];
-        bytefd_map_options options = defaults;
-        options.access = cases[i].access;
-        options.flags = cases[i].flags;
-        bytefd_map *map = map_it("file", &options);
-        protection_at(bytefd_map_data(map), protection);
-        CHECK(strcmp(protection, cases[i].protection) == 0);
-        CHECK(map_holds(map, "hello", 5));
-        bytefd_map_close(map);
-    }
-    unlink("file");
-}
-
-static void a_locked_map_stays_in_memory(void)
-{
-    unsigned char resident = 0;
-    bytefd_map_options options = defaults;
-    options.flags = BYTEFD_MAP_LOCK;
-    make_file("file", "hello", 5);
-    bytefd_map *map = map_it("file", &options);
-    CHECK_EQUAL(mincore(bytefd_map_data(map), 5, &resident), 0);
-    CHECK(resident & 1);
-    bytefd_map_close(map);
-    unlink("file");
-}
-
-static const void *inherited_data;
-
-static void child_has_no_map(void)
-{
-    char protection[5];
-    protection_at(inherited_data, protection);
-    CHECK(protection[0] == 0);
-}
-
-static void child_has_the_map(void)
-{
-    CHECK(memcmp(inherited_data, "hello", 5) == 0);
-}
-
-static void children_have_the_map_unless_refused(void)
-{
-    bytefd_map_options options = defaults;
-    make_file("file", "hello", 5);
-    bytefd_map *map = map_it("file", &options);
-    inherited_data = bytefd_map_data(map);
-    IN_CHILD(child_has_the_map);
-    bytefd_map_close(map);
-
-    options.flags = BYTEFD_MAP_NO_FORK;
-    map = map_it("file", &options);
-    inherited_data = bytefd_map_data(map);
-    IN_CHILD(child_has_no_map);
-    bytefd_map_close(map);
-    unlink("file");
-}
-
 static void a_map_beyond_the_end_reads_zeros_up_to_the_page(void)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -315,37 +202,13 @@ static void a_map_beyond_the_end_reads_zeros_up_to_the_page(void)
     unlink("file");
 }
 
-static void any_range_of_a_map_can_be_flushed(void)
-{
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), size = 2 * page + 10;
-    bytefd_map_options options = defaults;
-    options.access = BYTEFD_MAP_WRITE;
-    options.flags = BYTEFD_MAP_CREATE;
-    options.file_size = 3 + size;
-    options.offset = 3;
-    bytefd_map *map = map_it("file", &options);
-    size_t offsets[] = {0, 1, page - 3, page, size - 1, size};
-    memset(bytefd_map_data(map), 'x', size);
-    for (uint32_t how = BYTEFD_FLUSH_SYNC; how <= BYTEFD_FLUSH_ASYNC; how++) {
-        for (size_t i = 0; i < sizeof offsets / sizeof *offsets; i++) {
-            SUCCEEDS(bytefd_map_flush(map, offsets[i], 0, how, &error));
-            SUCCEEDS(bytefd_map_flush(map, offsets[i], size - offsets[i], how, &error));
-            FAILS(bytefd_map_flush(map, offsets[i], size - offsets[i] + 1, how, &error), EINVAL, "range");
-            FAILS(bytefd_map_flush(map, offsets[i] + 1, SIZE_MAX, how, &error), EINVAL, "range");
-        }
-        FAILS(bytefd_map_flush(map, size + 1, 0, how, &error), EINVAL, "range");
-        FAILS(bytefd_map_flush(map, SIZE_MAX, 0, how, &error), EINVAL, "range");
-    }
-    FAILS(bytefd_map_flush(map, 0, 0, 2, &error), EINVAL, "how");
-    FAILS(bytefd_map_flush(map, 0, 0, UINT32_MAX, &error), EINVAL, "how");
-    bytefd_map_close(map);
-    unlink("file");
-}
-
 static void options_that_are_unknown_or_contradict_are_refused(void)
 {
     static const bytefd_map_options refused[] = {
-        {.access = 3}, {.access = UINT32_MAX}, {.flags = 16}, {.flags = 128}, {.flags = 512}, {.flags = 1u << 31},
+        {.access = 3}, {.access = UINT32_MAX}, {.flags = 1024}, {.flags = 1u << 31}, {.flags = BYTEFD_MAP_HUGE_PAGES},
+        {.flags = BYTEFD_MAP_WIPE_ON_FORK}, {.access = BYTEFD_MAP_PRIVATE, .flags = BYTEFD_MAP_WIPE_ON_FORK},
+        {.reserve = 1}, {.access = BYTEFD_MAP_PRIVATE, .reserve = 1},
+        {.access = BYTEFD_MAP_WRITE, .reserve = (size_t)PTRDIFF_MAX + 1},
         {.flags = BYTEFD_MAP_CREATE}, {.access = BYTEFD_MAP_PRIVATE, .flags = BYTEFD_MAP_CREATE},
         {.file_size = 1}, {.access = BYTEFD_MAP_PRIVATE, .file_size = 1},
         {.access = BYTEFD_MAP_WRITE, .file_size = (uint64_t)INT64_MAX + 1},
@@ -433,11 +296,7 @@ const struct test map_tests[] = {
     TEST(stores_reach_the_file_only_through_a_write_map),
     TEST(files_are_created_and_grown_as_asked),
     TEST(a_failure_undoes_what_was_done_to_the_file),
-    TEST(memory_is_protected_as_asked),
-    TEST(a_locked_map_stays_in_memory),
-    TEST(children_have_the_map_unless_refused),
     TEST(a_map_beyond_the_end_reads_zeros_up_to_the_page),
-    TEST(any_range_of_a_map_can_be_flushed),
     TEST(options_that_are_unknown_or_contradict_are_refused),
     TEST(only_regular_files_are_mapped_and_nothing_blocks),
     TEST(a_long_message_is_shortened_in_its_middle),

@@ -64,17 +64,36 @@ static int map_call(const void *options)
     return status < 0 ? status : bytefd_map_close(map);
 }
 
+static int map_fd_call(const void *options)
+{
+    bytefd_map *map;
+    int fd = open("mapped", O_RDONLY | O_CLOEXEC);
+    int status = bytefd_map_fd(fd, options, &map, &error);
+    close(fd);
+    return status < 0 ? status : bytefd_map_close(map);
+}
+
+static int map_memory_call(const void *options)
+{
+    bytefd_map *map;
+    int status = bytefd_map_memory(5, options, &map, &error);
+    return status < 0 ? status : bytefd_map_close(map);
+}
+
 static void a_struct_is_read_as_far_as_its_size_says(void)
 {
     static const struct {
         int (*call)(const void *);
-        size_t known;
+        /* The sizes of the struct in the first version and in this one. */
+        size_t first, known;
     } calls[] = {
-        {wrap_call, sizeof(bytefd_wrap_options)},
-        {iov_call, sizeof(bytefd_wrap_options)},
-        {scan_call, sizeof(bytefd_wrap_options)},
-        {scan_begin_call, sizeof(bytefd_wrap_options)},
-        {map_call, sizeof(bytefd_map_options)},
+        {wrap_call, 40, sizeof(bytefd_wrap_options)},
+        {iov_call, 40, sizeof(bytefd_wrap_options)},
+        {scan_call, 40, sizeof(bytefd_wrap_options)},
+        {scan_begin_call, 40, sizeof(bytefd_wrap_options)},
+        {map_call, 48, sizeof(bytefd_map_options)},
+        {map_fd_call, 48, sizeof(bytefd_map_options)},
+        {map_memory_call, 48, sizeof(bytefd_map_options)},
     };
     /* The structs end where no memory is: reading too far is a signal. */
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -84,17 +103,20 @@ static void a_struct_is_read_as_far_as_its_size_says(void)
 
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
         int (*call)(const void *) = calls[i].call;
-        size_t known = calls[i].known;
+        size_t first = calls[i].first, known = calls[i].known;
         size_t *options;
 
+        /* Shared memory is a memfd. */
+        if (call == map_memory_call && !host_has_memfd())
+            continue;
         SUCCEEDS(call(NULL));
-        size_t smaller[] = {0, 1, 8, known - 8, known - 1};
+        size_t smaller[] = {0, 1, 8, first - 8, first - 1};
         for (size_t j = 0; j < sizeof smaller / sizeof *smaller; j++) {
-            options = (size_t *)(pages + page - (smaller[j] <= sizeof *options ? sizeof *options : known));
+            options = (size_t *)(pages + page - (smaller[j] <= sizeof *options ? sizeof *options : first));
             *options = smaller[j];
             FAILS(call(options), EINVAL, "options");
         }
-        size_t larger[] = {known, known + 1, known + 8, 2 * known, 4096};
+        size_t larger[] = {first, known, known + 1, known + 8, 2 * known, 4096};
         for (size_t j = 0; j < sizeof larger / sizeof *larger; j++) {
             size_t size = larger[j];
             memset(pages, 0, page);

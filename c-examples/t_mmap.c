@@ -1,0 +1,47 @@
+/*
+ * t_mmap: shows the string at the beginning of a file, and puts another in its place, without read and write.
+ *
+ *     cc -std=c11 t_mmap.c -o t_mmap $(pkg-config --cflags --libs bytefd)
+ *     ./t_mmap FILE [STRING]
+ *
+ * FILE has 10 bytes or more, and STRING is shorter than that. Exit status: 0, or 1 if that cannot be done.
+ */
+#include <bytefd.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { ROOM = 10 };
+
+int main(int argc, char **argv)
+{
+    bytefd_map_options options = BYTEFD_MAP_OPTIONS_INIT;
+    bytefd_error error;
+    bytefd_map *map;
+
+    if (argc < 2 || argc > 3 || (argc == 3 && strlen(argv[2]) >= ROOM)) {
+        fprintf(stderr, "usage: %s FILE [STRING of less than %d bytes]\n", argv[0], ROOM);
+        return 2;
+    }
+    options.access = argc == 3 ? BYTEFD_MAP_WRITE : BYTEFD_MAP_READ;
+    options.length = ROOM;
+    if (map_file(argv[1], &options, &map, &error) < 0) {
+        fprintf(stderr, "%s: %s: %s\n", argv[0], error.op, error.message);
+        return 1;
+    }
+
+    char *string = bytefd_map_data(map);
+    int status = 0;
+    printf("current string: %.*s\n", ROOM, string);
+    if (argc == 3) {
+        memset(string, 0, ROOM);
+        strcpy(string, argv[2]);
+        /* Everybody who reads the file sees the string already; now it is on the disk too. */
+        status = bytefd_map_flush(map, 0, 0, BYTEFD_FLUSH_SYNC, &error);
+        if (status < 0)
+            fprintf(stderr, "%s: %s: %s\n", argv[0], error.op, error.message);
+        else
+            printf("new string: %s\n", string);
+    }
+    bytefd_map_close(map);
+    return status < 0;
+}
