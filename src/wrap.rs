@@ -382,30 +382,33 @@ struct Plan<'a> {
     seals: libc::c_int,
 }
 
-/// A description of a sealed memory file that is as [`wrap`] gives it: `None` if `file`, now at offset 0, is one.
-pub(crate) fn as_sealed(file: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
-    if !maps_sealed_file(file) {
-        return reopen(file).map(Some);
+/// The description of a file that is going to be sealed, where the kernel maps a sealed file only through one that was opened
+/// read-only. It is made before, because a file that is sealed cannot go back to what it was.
+pub(crate) fn before_sealing(file: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
+    if MAPS_SEALED_FILES.load(Relaxed) == UNKNOWN {
+        let sealed = sys::file::memfd_create(c"bytefd", libc::MFD_ALLOW_SEALING)
+            .and_then(|probe| sys::file::add_seals(probe.as_fd(), libc::F_SEAL_WRITE).map(|()| probe));
+        maps_sealed_file(sealed.context("memfd_create", || "a sealed file, to see how it is mapped")?.as_fd());
     }
-    sys::file::rewind(file).context("lseek", || "the sealed memory").map(|()| None)
+    if MAPS_SEALED_FILES.load(Relaxed) == YES { Ok(None) } else { reopen(file).map(Some) }
 }
 
 /// Whether this kernel maps a write-sealed file shared and read-only through a read-write descriptor. Those before
 /// 6.7 (and its backports) say EPERM; a description opened read-only maps everywhere. Tried once on the first sealed
 /// file; an answer that proves nothing is not remembered.
 pub(crate) fn maps_sealed_file(file: BorrowedFd<'_>) -> bool {
-    const UNKNOWN: u8 = 0;
-    const YES: u8 = 1;
-    const NO: u8 = 2;
-    static ANSWER: AtomicU8 = AtomicU8::new(UNKNOWN);
-
-    if ANSWER.load(Relaxed) == UNKNOWN {
+    if MAPS_SEALED_FILES.load(Relaxed) == UNKNOWN {
         let manner = Manner { protection: libc::PROT_READ, flags: libc::MAP_SHARED };
         match Mapping::new(1, Content::File(file, 0), manner) {
-            Ok(_) => ANSWER.store(YES, Relaxed),
-            Err(Errno(libc::EPERM)) => ANSWER.store(NO, Relaxed),
+            Ok(_) => MAPS_SEALED_FILES.store(YES, Relaxed),
+            Err(Errno(libc::EPERM)) => MAPS_SEALED_FILES.store(NO, Relaxed),
             Err(_) => {}
         }
     }
-    ANSWER.load(Relaxed) == YES
+    MAPS_SEALED_FILES.load(Relaxed) == YES
 }
+
+static MAPS_SEALED_FILES: AtomicU8 = AtomicU8::new(UNKNOWN);
+const UNKNOWN: u8 = 0;
+const YES: u8 = 1;
+const NO: u8 = 2;

@@ -1,26 +1,51 @@
-//! map_file and what is done with a map.
+//! Files, descriptors and memory as maps, and what is done with a map.
 
 mod access;
+mod advice;
 mod appended;
 mod arguments;
+mod copies;
 mod create;
+mod descriptors;
 mod files;
 mod flush;
 mod growth_refused;
+mod handles;
+mod huge_memory;
+mod kinds;
 mod memory;
+mod model;
+mod no_file;
 mod permission;
 mod ranges;
+mod resize;
+mod resize_refused;
+mod sealed;
+mod treatment;
+mod unmapped;
 
 use access::*;
+use advice::*;
 use appended::*;
 use arguments::*;
+use copies::*;
 use create::*;
+use descriptors::*;
 use files::*;
 use flush::*;
 use growth_refused::*;
+use handles::*;
+use huge_memory::*;
 use memory::*;
+use model::*;
+use no_file::*;
 use permission::*;
 use ranges::*;
+use resize::*;
+use resize_refused::*;
+use sealed::*;
+use treatment::*;
+use unmapped::*;
 
 use crate::tests;
 
@@ -99,7 +124,68 @@ tests![
     an_unknown_way_of_flushing_is_einval,
     a_private_map_cannot_be_flushed,
     a_read_map_flushes,
-    null_cannot_be_flushed;
+    null_cannot_be_flushed,
+    // advice
+    advice_that_loses_content_must_say_so,
+    only_whole_pages_are_lost,
+    guard_pages_are_sigsegv_until_they_are_removed,
+    advice_about_children_and_dumps_is_followed,
+    there_is_no_other_advice,
+    // copies
+    copies_are_exact,
+    copies_outside_of_the_map_are_einval,
+    nothing_is_written_to_a_map_for_reading,
+    bad_buffers_are_efault,
+    null_buffers_are_einval_unless_they_are_empty,
+    a_file_made_shorter_ends_a_copy_and_not_the_process,
+    protected_pages_end_a_copy,
+    // descriptors
+    a_descriptor_maps_for_what_it_was_opened_for,
+    the_descriptor_stays_the_callers_and_keeps_its_offset,
+    a_descriptor_of_anything_but_a_regular_file_is_refused,
+    what_is_no_open_descriptor_is_ebadf,
+    options_for_paths_are_einval_for_descriptors,
+    a_sealed_file_maps_for_all_but_writing,
+    maps_that_keep_no_descriptor_leave_record_locks_alone,
+    // handles
+    null_maps_are_einval_for_all_that_can_say_so,
+    null_places_for_answers_are_einval,
+    failures_may_go_without_an_error_object,
+    refusals_say_what_was_asked_for_and_what_there_is,
+    // huge_memory
+    populated_memory_is_all_there,
+    // model
+    any_operations_leave_the_bytes_that_they_should,
+    // no_file
+    memory_is_zeros_that_can_be_written,
+    no_memory_at_all_is_an_empty_map,
+    private_memory_is_copied_for_children_and_shared_memory_is_theirs_too,
+    the_descriptor_of_shared_memory_is_the_memory,
+    children_find_what_the_flags_say,
+    locked_memory_is_locked_and_there,
+    options_that_make_no_sense_for_memory_are_einval,
+    // resize
+    maps_grow_with_zeros_and_shrink,
+    within_the_reserve_the_address_stays,
+    the_rest_of_a_file_stays_as_it_is,
+    other_maps_of_the_file_see_it,
+    growing_reserves_the_space_unless_told_not_to,
+    an_empty_map_grows,
+    new_pages_are_treated_as_the_old_ones,
+    what_cannot_be_resized_is_einval,
+    a_map_that_must_move_and_is_not_all_alike_is_efault,
+    // resize_refused
+    more_than_there_can_be_is_refused,
+    what_is_sealed_against_it_is_eperm,
+    // treatment
+    locks_are_for_the_pages_of_the_bytes_and_do_not_add_up,
+    a_lock_past_the_end_of_the_file_is_enomem,
+    protections_are_for_the_pages_of_the_bytes,
+    protections_that_a_map_was_not_made_for_are_eacces,
+    prefetched_pages_are_there,
+    prefetching_what_does_not_exist_is_eio,
+    flushing_may_invalidate_but_not_what_is_locked,
+    ranges_outside_of_the_map_are_einval_for_all;
     alone:
     // files
     growing_a_file_of_proc_writes_nothing_to_it,
@@ -130,4 +216,53 @@ tests![
     each_access_needs_its_permission,
     a_read_only_file_system_refuses_writing_only,
     lock_beyond_the_limit_is_an_error_with_nothing_left,
+    // advice
+    every_advice_that_keeps_the_bytes_is_answered_as_by_the_kernel,
+    advice_that_the_kernel_does_not_know_is_eopnotsupp,
+    // copies
+    a_full_file_system_ends_a_copy_and_not_the_process,
+    without_process_vm_readv_copies_are_the_same,
+    // descriptors
+    a_file_opened_for_appending_grows_to_its_size_without_fallocate,
+    kept_descriptors_are_no_standard_streams,
+    // huge_memory
+    large_shared_memory_is_of_huge_pages_where_the_kernel_makes_them,
+    large_private_memory_is_of_huge_pages_where_the_host_allows_them,
+    reserved_huge_pages_that_are_not_there_are_enomem,
+    reserved_huge_pages_make_memory_that_is_resized_and_sealed,
+    // no_file
+    the_file_size_limit_counts_for_shared_memory_only,
+    without_address_space_memory_is_enomem,
+    without_descriptors_only_shared_memory_is_emfile,
+    where_memfd_is_refused_only_private_memory_is_had,
+    a_locked_memory_beyond_the_limit_is_refused,
+    more_populated_memory_than_there_can_be_is_enomem,
+    // resize
+    maps_that_moved_leave_no_address_space_behind,
+    // resize_refused
+    growing_past_the_file_size_limit_is_efbig_and_no_signal,
+    growing_on_a_full_file_system_is_enospc,
+    growing_by_zeros_on_a_full_file_system_is_enospc,
+    more_locked_memory_than_allowed_is_refused,
+    without_address_space_growing_is_enomem,
+    a_mapping_that_the_kernel_refuses_takes_growth_back,
+    // sealed
+    memory_becomes_a_sealed_descriptor,
+    the_map_stays_for_reading_only,
+    only_shared_memory_can_be_sealed,
+    what_others_did_with_the_descriptor_does_not_show,
+    a_descriptor_that_is_inherited_is_close_on_exec_once_sealed,
+    while_others_have_it_mapped_for_writing_it_is_ebusy_and_as_it_was,
+    what_is_sealed_against_seals_is_eperm_and_as_it_was,
+    maps_of_the_descriptor_for_reading_do_not_matter,
+    without_descriptors_it_is_sealed_or_emfile_and_as_it_was,
+    // treatment
+    a_lock_beyond_the_limit_is_refused,
+    a_kernel_that_does_not_populate_prefetches_all_the_same,
+    // unmapped
+    whole_pages_go_and_what_is_around_stays,
+    operations_on_bytes_that_are_gone_are_einval,
+    front_middle_and_back_go_in_any_order_and_more_than_once,
+    closing_leaves_alone_what_others_mapped_into_a_hole,
+    closing_gives_all_address_space_back,
 ];

@@ -1,5 +1,11 @@
 //! What Rust programs see beyond the C functions: closures, slices, ranges, errors.
 
+mod ranges;
+mod writer;
+
+use ranges::*;
+use writer::*;
+
 use std::io::{IoSlice, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -18,6 +24,23 @@ tests![
     ranges_of_every_kind_are_checked,
     errors_convert_and_keep_their_text,
     handles_cross_threads,
+    // ranges
+    every_kind_of_range_names_its_bytes,
+    copies_end_where_the_map_does,
+    advice_has_the_kernels_numbers;
+    // Each in a process of its own: a child that another test forks meanwhile has the memory mapped for writing.
+    alone:
+    // ranges
+    a_sealed_map_is_for_reading_only,
+    // writer
+    a_writer_writes_what_a_vector_does,
+    a_writer_takes_pieces_of_any_size,
+    whole_streams_are_copied_into_a_writer,
+    spare_room_is_written_in_place,
+    counting_more_than_was_spare_panics_and_counts_nothing,
+    more_than_there_can_be_is_an_error_and_the_writer_goes_on,
+    a_writer_works_where_so_much_address_space_cannot_be_kept,
+    a_writer_past_the_file_size_limit_says_so_and_keeps_what_it_has,
 ];
 
 /// Device and inode, which tell whether a number still stands for the same file.

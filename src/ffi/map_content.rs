@@ -117,7 +117,7 @@ pub unsafe extern "C" fn bytefd_map_check(map: Option<&bytefd_map>, error: *mut 
 /// zero, whatever was stored behind the old end before. Shrinking: the file is cut off at the new end, unless it goes on behind
 /// the map; other processes and other maps find SIGBUS there.
 ///
-/// The map stays where it is as long as its length is within the `reserve` of its options. Otherwise it may move: what
+/// The map stays where it is as long as its length has never been above the `reserve` of its options. Otherwise it may move: what
 /// bytefd_map_data gave before is invalid. No other thread may use the map during the call.
 ///
 /// Returns 0, or a negative errno with nothing changed:
@@ -125,7 +125,7 @@ pub unsafe extern "C" fn bytefd_map_check(map: Option<&bytefd_map>, error: *mut 
 ///   `length` is more than a map or file can have, or not whole reserved huge pages.
 /// - -EFBIG, -ENOSPC: the file cannot grow. -EPERM: it is sealed against it.
 /// - -EIO: a guarded map has lost pages, and is to grow.
-/// - -ENOMEM: no memory or address space left. -EAGAIN: more than RLIMIT_MEMLOCK, for a locked map.
+/// - -ENOMEM: no memory or address space left, or (also -EAGAIN) more than RLIMIT_MEMLOCK, for a locked map.
 /// - -EFAULT: the map must move, and parts of it have another protection or treatment than the rest.
 ///
 /// ```c
@@ -153,9 +153,9 @@ pub unsafe extern "C" fn bytefd_map_resize(
 ///
 /// Returns the descriptor, or a negative errno with the map as it was:
 /// - -EINVAL: `map` is NULL, is not shared memory, is sealed already, or parts of it were unmapped.
-/// - -EBUSY: somebody else, who was given the descriptor, has it mapped for writing.
+/// - -EBUSY: somebody else, who was given the descriptor, or a child that was forked with the map, has it mapped for writing.
 /// - -EPERM: somebody has sealed it against sealing.
-/// - -EIO: a guarded map has lost pages. -ENOMEM, -EMFILE, -ENFILE: no memory or descriptors left.
+/// - -EIO: somebody who has it made it shorter. -ENOMEM, -EMFILE, -ENFILE: no memory or descriptors left.
 ///
 /// ```c
 /// bytefd_map *map;

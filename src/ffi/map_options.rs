@@ -21,7 +21,7 @@ pub const BYTEFD_MAP_POPULATE: u32 = 4;
 /// past the end of the file.
 pub const BYTEFD_MAP_LOCK: u32 = 8;
 /// For bytefd_map_memory: pages from the huge pages that the administrator has reserved (vm.nr_hugepages), hugetlbfs. The
-/// length must be a multiple of their size, and not 0; -ENOMEM where not enough are free. (Other huge pages need no asking:
+/// length must be a multiple of their size, and not 0, and grows within `reserve` only; -ENOMEM where not enough are free. (Other huge pages need no asking:
 /// with BYTEFD_MAP_POPULATE, memory is made of them where that pays.)
 pub const BYTEFD_MAP_HUGE_PAGES: u32 = 16;
 /// Reserves neither disk space for growing nor swap space for private pages (MAP_NORESERVE): a sparse file of any

@@ -24,7 +24,10 @@ impl<'a> Growth<'a> {
         if !no_reserve {
             match fill::reserve(fd, from, to) {
                 Ok(()) => {}
-                Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS)) => growth.write_zeros(from, to).context("write", asked)?,
+                Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS)) => {
+                    growth.write_zeros(from, to).context("write", asked)?;
+                    return Ok(growth);
+                }
                 Err(errno) => return Err(errno).context("fallocate", asked),
             }
         }
@@ -53,7 +56,13 @@ impl<'a> Growth<'a> {
             match file::fallocate(self.fd, 0, size - 1, 1) {
                 Ok(()) => self.reached = size,
                 Err(Errno(libc::EINTR)) => continue,
-                Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS)) => return self.write_zeros(size - 1, size),
+                Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS)) => {
+                    self.write_zeros(size - 1, size)?;
+                    // Through a descriptor that appends, pwrite(2) has written elsewhere.
+                    if file::fstat(self.fd)?.size < size {
+                        file::ftruncate(self.fd, size)?;
+                    }
+                }
                 Err(errno) => return Err(errno),
             }
             return Ok(());

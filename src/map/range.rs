@@ -362,7 +362,8 @@ impl Map {
             populated => return populated.context("madvise", asked),
         }
         let _ = mapping.advise(bytes.clone(), libc::MADV_WILLNEED);
-        for at in bytes.clone().step_by(mapping.page()) {
+        let first = bytes.start - bytes.start % mapping.page();
+        for at in (first..bytes.end).step_by(mapping.page()) {
             let mut byte = 0u8;
             // SAFETY: the byte is in the map, and `byte` is ours.
             let copied =

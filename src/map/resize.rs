@@ -41,6 +41,8 @@ impl Map {
             "that is more than one map can have"
         } else if self.options.huge_pages && (length == 0 || !self.is_whole_pages(length)) {
             "that is not one or more of its huge pages"
+        } else if self.options.huge_pages && self.mapping.as_ref().is_some_and(|mapping| length > mapping.reserved()) {
+            "huge pages cannot move, so they grow only within the address space that is kept for them"
         } else if length < self.length {
             return self.shrink(length);
         } else if length > self.length {

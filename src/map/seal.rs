@@ -30,8 +30,8 @@ impl Map {
     ///
     /// # Errors
     /// The map is as before then. `EINVAL` for a map that is not shared memory, that is sealed already or of which parts were
-    /// unmapped; `EBUSY` while somebody else (another process that has the descriptor) maps it for writing; `EPERM` if somebody has
-    /// sealed it against seals; `EIO` if somebody who has it made it shorter or longer.
+    /// unmapped; `EBUSY` while somebody else (another process that has the descriptor, or a child that was forked with the map) maps it for writing;
+    /// `EPERM` if somebody has sealed it against seals; `EIO` if somebody who has it made it shorter.
     pub fn seal(&mut self) -> Result<OwnedFd> {
         let Backing::Shared(fd) = &self.backing else {
             return Err(Error::new("seal", libc::EINVAL, "only shared memory can be sealed, and only once"));
@@ -39,23 +39,26 @@ impl Map {
         if self.mapping.as_ref().is_some_and(Mapping::has_holes) {
             return Err(Error::new("seal", libc::EINVAL, "parts of the map were unmapped"));
         }
-        self.check_whole(fd)?;
+        self.cut(fd)?;
+        let own = wrap::before_sealing(fd.as_fd())?;
         // The kernel refuses the seal while the file is mapped for writing. A private mapping shows the same bytes and does not
-        // count, and once it is sealed nobody changes them any more.
+        // count, and once it is sealed nobody changes them any more. No pages are set aside for copies, which nobody makes.
         let before = self.options.manner();
         let reading = Manner {
             protection: before.protection & !libc::PROT_WRITE,
             flags: libc::MAP_PRIVATE | libc::MAP_NORESERVE,
         };
         let sealed = self.show(fd, reading).and_then(|()| self.seal_file(fd));
-        // If that fails it is as before – or sealed all the same, when only the descriptor for the caller could not be made.
+        // If that fails it is as before, unless it was too late for that.
         if sealed.is_ok() || self.show(fd, before).is_err() {
             self.options.access = Access::Read;
         }
-        match (sealed?, std::mem::replace(&mut self.backing, Backing::None)) {
-            (None, Backing::Shared(fd)) => Ok(fd),
-            (own, _) => Ok(own.expect("it was shared memory")),
-        }
+        sealed?;
+        let Backing::Shared(fd) = std::mem::replace(&mut self.backing, Backing::None) else { unreachable!("as above") };
+        let own = own.unwrap_or(fd);
+        // It may have been given to a program that was executed.
+        sys::file::set_close_on_exec(own.as_fd()).context("fcntl F_SETFD", || "the sealed memory")?;
+        Ok(own)
     }
 
     /// Shows all of the file in place of what is mapped.
@@ -68,32 +71,43 @@ impl Map {
         self.options.treat(mapping, 0..self.length)
     }
 
-    /// Seals the file. Returns the descriptor for the caller, if it is not to be this one.
-    fn seal_file(&self, fd: &OwnedFd) -> Result<Option<OwnedFd>> {
+    fn seal_file(&self, fd: &OwnedFd) -> Result<()> {
         let mode = if self.options.execute { 0o500 } else { 0o400 };
         let seals = libc::F_SEAL_WRITE | libc::F_SEAL_GROW | libc::F_SEAL_SHRINK | libc::F_SEAL_SEAL;
         match sys::file::add_seals(fd.as_fd(), seals) {
             Err(Errno(libc::EBUSY)) => {
                 return Err(Error::new("seal", libc::EBUSY, "somebody else has the memory mapped for writing"));
             }
-            // As a call before has left it, which could not make a descriptor.
-            Err(Errno(libc::EPERM)) if sys::file::seals(fd.as_fd()).is_ok_and(|set| set & seals == seals) => {}
             sealed => sealed.context("seal", || "the map's memory")?,
         }
         sys::file::fchmod(fd.as_fd(), mode).context("fchmod", || format!("mode {mode:04o}"))?;
-        // Until now others could make it shorter.
-        self.check_whole(fd)?;
-        wrap::as_sealed(fd.as_fd())
+        sys::file::rewind(fd.as_fd()).context("lseek", || "the sealed memory")?;
+        // Until it was sealed others could change its length.
+        match self.size_of(fd)? {
+            size if size == self.length as u64 => Ok(()),
+            size => Err(self.wrong(size)),
+        }
     }
 
-    /// Whether all bytes of the map are those of its file.
-    fn check_whole(&self, fd: &OwnedFd) -> Result<()> {
-        self.check()?;
-        let size = sys::file::fstat(fd.as_fd()).context("fstat", || Name::Kept)?.size;
-        if size != self.length as u64 {
-            let message = format_args!("somebody has made the memory {size} bytes long, instead of {}", self.length);
-            return Err(Error::new("seal", libc::EIO, message));
+    /// Makes the file as long as the map, if somebody who has it made it longer.
+    fn cut(&self, fd: &OwnedFd) -> Result<()> {
+        let length = self.length as u64;
+        match self.size_of(fd)? {
+            size if size < length => Err(self.wrong(size)),
+            size if size > length => sys::file::ftruncate(fd.as_fd(), length)
+                .context("ftruncate", || format!("the map's memory from {size} to {length} bytes")),
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Bytes in the file, if the map has lost none.
+    fn size_of(&self, fd: &OwnedFd) -> Result<u64> {
+        self.check()?;
+        sys::file::fstat(fd.as_fd()).map(|stat| stat.size).context("fstat", || Name::Kept)
+    }
+
+    fn wrong(&self, size: u64) -> Error {
+        let message = format_args!("somebody has made the memory {size} bytes long, instead of {}", self.length);
+        Error::new("seal", libc::EIO, message)
     }
 }

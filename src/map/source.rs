@@ -239,10 +239,19 @@ impl MapOptions {
 
     /// The pages of a memory file, if they are to be there at once.
     pub(super) fn allocate(&self, fd: BorrowedFd<'_>, from: u64, to: u64) -> Result<()> {
-        if !self.populate || self.huge_pages {
+        if !self.populate || self.huge_pages || from >= to {
             return Ok(());
         }
-        fill::allocate(fd, from, to).context("fallocate", || format!("bytes {from}..{to} of {}", Name::Memory))
+        let asked = || format!("bytes {from}..{to} of {}", Name::Memory);
+        // fallocate(2) would take all there is, until the out-of-memory killer comes; mmap(2) first looks at how much that is.
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let manner = Manner { protection, flags: libc::MAP_PRIVATE };
+        Mapping::new((to - from) as usize, Content::Nothing, manner).context("mmap", asked)?;
+        match fill::allocate(fd, from, to) {
+            // Then they come as they are mapped or touched.
+            Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS)) => Ok(()),
+            allocated => allocated.context("fallocate", asked),
+        }
     }
 }
 

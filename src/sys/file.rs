@@ -236,6 +236,12 @@ pub(crate) fn rewind(fd: BorrowedFd<'_>) -> Result<()> {
     check(unsafe { libc::lseek(fd.as_raw_fd(), 0, libc::SEEK_SET) }).map(drop)
 }
 
+/// Keeps the descriptor from passing through execve(2).
+pub(crate) fn set_close_on_exec(fd: BorrowedFd<'_>) -> Result<()> {
+    // SAFETY: touches no memory.
+    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) }).map(drop)
+}
+
 /// Lets the descriptor pass through execve(2).
 pub(crate) fn clear_close_on_exec(fd: BorrowedFd<'_>) -> Result<()> {
     // SAFETY: touches no memory. FD_CLOEXEC is the only descriptor flag there is, F_SETFD in fcntl(2).

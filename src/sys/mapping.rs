@@ -18,6 +18,8 @@ pub(crate) struct Mapping {
     reserved: usize,
     /// Bytes in a page.
     page: usize,
+    /// Whether it was moved, and what may be kept free behind it is no reservation of the owner's any more.
+    has_moved: bool,
     /// Parts that were unmapped, and may be somebody else's by now. In order, and not adjacent.
     holes: Vec<Range<usize>>,
 }
@@ -68,7 +70,7 @@ impl Mapping {
         // SAFETY: the flags have no MAP_FIXED.
         let base = unsafe { mmap(null_mut(), length, content, manner)? };
         let length = length.next_multiple_of(page_size());
-        Ok(Mapping { base, length, reserved: length, page: page_size(), holes: Vec::new() })
+        Ok(Mapping { base, length, reserved: length, page: page_size(), has_moved: false, holes: Vec::new() })
     }
 
     /// Address space of `length` bytes (not 0) in which nothing is mapped, at a multiple of `align`, which is that of a page or
@@ -89,7 +91,7 @@ impl Mapping {
             }
         }
         let base = NonNull::new(base).expect("within a range that does not begin at 0");
-        Ok(Mapping { base, length: 0, reserved: length, page, holes: Vec::new() })
+        Ok(Mapping { base, length: 0, reserved: length, page, has_moved: false, holes: Vec::new() })
     }
 
     /// Memory of this process, zeros at first.
@@ -137,13 +139,14 @@ impl Mapping {
         unsafe { mmap(self.base.as_ptr().wrapping_byte_add(at), length, content, manner).map(drop) }
     }
 
-    /// Lets pages at the end go, so that `length` bytes are mapped. The address space stays ours if `keep` says so.
+    /// Lets pages at the end go, so that `length` bytes are mapped. The address space stays ours if `keep` says so, unless it was
+    /// moved: what is mapped there later could not be moved along with the rest.
     pub fn shrink(&mut self, length: usize, keep: bool) -> Result<()> {
         let end = length.next_multiple_of(self.page);
         if end >= self.length {
             return Ok(());
         }
-        if keep {
+        if keep && !self.has_moved {
             self.show(end, self.length - end, Content::Nothing, FREE)?;
         } else {
             // SAFETY: the range is ours, and whoever calls this wants what is there to go.
@@ -169,7 +172,7 @@ impl Mapping {
             unsafe { libc::munmap(rest, self.reserved - self.length) };
         }
         self.base = NonNull::new(moved).expect("never at 0 without MREMAP_FIXED");
-        (self.length, self.reserved) = (end, end);
+        (self.length, self.reserved, self.has_moved) = (end, end, true);
         Ok(())
     }
 

@@ -65,6 +65,11 @@ fn made(make: impl FnOnce(*mut *mut c_void, *mut Error) -> c_int) -> Result<Map,
 }
 
 impl Map {
+    /// For calls that the methods do not make.
+    pub fn raw(&self) -> *mut c_void {
+        self.0
+    }
+
     pub fn data(&self) -> *mut u8 {
         // SAFETY: a live map.
         unsafe { (abi::load().map_data)(self.0) }

@@ -1,0 +1,154 @@
+//! MapWriter against a vector, and what it leaves behind.
+
+use std::io::{Read, Write};
+
+use bytefd::MapWriter;
+
+use crate::faults::conditions::{file_size_signal_kills, leaves_nothing, with_limit};
+use crate::support::fd::{content, is_close_on_exec, mode, offset, pattern, seals};
+use crate::support::hosts;
+
+/// None where it cannot be: without memory files.
+fn writer() -> Option<MapWriter> {
+    match MapWriter::new() {
+        Ok(writer) => Some(writer),
+        Err(error) => {
+            assert!(!hosts::has_memfd(), "{error}");
+            println!("SKIPPED: a writer: there are no memory files on this host");
+            None
+        }
+    }
+}
+
+/// Seals what was written, which must be this.
+fn check(writer: MapWriter, expected: &[u8]) {
+    assert!(writer.written() == expected.len() && writer.as_slice() == expected);
+    let (fd, map) = writer.seal().unwrap();
+    assert_eq!((seals(&fd) & 0xf, mode(&fd), offset(&fd)), (0xf, 0o400, 0));
+    assert!(is_close_on_exec(&fd));
+    assert!(content(&fd) == expected, "{} bytes", expected.len());
+    // SAFETY: sealed, so that nobody changes it.
+    assert!(unsafe { map.as_slice() } == expected);
+    map.descriptor().unwrap_err();
+}
+
+/// Where it grows: what the first byte gets, twice that, whole huge pages.
+fn boundaries() -> impl Iterator<Item = usize> {
+    let about = [64 << 10, 128 << 10, 1 << 20, 2 << 20, 4 << 20, 6 << 20];
+    about.into_iter().flat_map(|size| [size - 1, size, size + 1])
+}
+
+pub fn a_writer_writes_what_a_vector_does() {
+    for size in [0, 1, 4095, 4096, 4097].into_iter().chain(boundaries()) {
+        let Some(mut writer) = writer() else { return };
+        let bytes = pattern(size);
+        writer.write_all(&bytes).unwrap();
+        writer.flush().unwrap();
+        check(writer, &bytes);
+    }
+}
+
+pub fn a_writer_takes_pieces_of_any_size() {
+    for piece in [1, 7, 4095, 65_535, 65_537, 999_983, (2 << 20) + 1] {
+        let Some(mut writer) = writer() else { return };
+        let bytes = pattern((5 << 20) + 77);
+        let length = if piece < 1000 { 200_001 } else { bytes.len() };
+        let (mut model, mut first) = (Vec::new(), None);
+        for part in bytes[..length].chunks(piece) {
+            assert_eq!(writer.write(part).unwrap(), part.len());
+            model.extend_from_slice(part);
+            assert!(writer.written() == model.len());
+            let start = writer.as_slice().as_ptr();
+            assert_eq!(*first.get_or_insert(start), start, "growing moves nothing");
+        }
+        check(writer, &model);
+    }
+}
+
+pub fn whole_streams_are_copied_into_a_writer() {
+    let bytes = pattern((3 << 20) + 5);
+    let Some(mut writer) = writer() else { return };
+    assert_eq!(std::io::copy(&mut &bytes[..], &mut writer).unwrap(), bytes.len() as u64);
+    let mut reader = writer.as_slice();
+    let mut again = Vec::new();
+    reader.read_to_end(&mut again).unwrap();
+    assert!(again == bytes);
+    write!(writer, "and {}", 42).unwrap();
+    check(writer, &[&bytes[..], b"and 42"].concat());
+}
+
+pub fn spare_room_is_written_in_place() {
+    let Some(mut writer) = writer() else { return };
+    let mut model = Vec::new();
+    for (room, used) in [(0, 0), (1, 1), (5, 3), (100_000, 7), (1, 0), (3 << 20, 3 << 20), (70_000, 70_000), (0, 0)] {
+        let spare = writer.spare(room).unwrap();
+        assert!(spare.len() >= room);
+        // More than is used, which is not to be seen.
+        spare[..room].copy_from_slice(&pattern(room));
+        writer.advance(used);
+        model.extend_from_slice(&pattern(room)[..used]);
+        assert!(writer.as_slice() == model);
+    }
+    let Some(mut other) = self::writer() else { return };
+    other.spare(10).unwrap().fill(b'!');
+    other.write_all(b"hello").unwrap();
+    check(other, b"hello");
+    check(writer, &model);
+}
+
+pub fn counting_more_than_was_spare_panics_and_counts_nothing() {
+    let Some(mut writer) = writer() else { return };
+    writer.write_all(b"hello").unwrap();
+    let room = writer.spare(0).unwrap().len();
+    for count in [room + 1, usize::MAX] {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| writer.advance(count))).unwrap_err();
+    }
+    check(writer, b"hello");
+}
+
+/// A library that takes all there is would end in the out-of-memory killer, which had better take this process.
+pub fn more_than_there_can_be_is_an_error_and_the_writer_goes_on() {
+    std::fs::write("/proc/self/oom_score_adj", "1000").unwrap();
+    let Some(mut writer) = writer() else { return };
+    writer.write_all(b"hello").unwrap();
+    for room in [usize::MAX, isize::MAX as usize, 1 << 60] {
+        let error = writer.spare(room).unwrap_err();
+        assert!([libc::EINVAL, libc::EFBIG, libc::ENOMEM, libc::ENOSPC].contains(&error.errno()), "{error}");
+    }
+    writer.write_all(b" world").unwrap();
+    check(writer, b"hello world");
+}
+
+pub fn a_writer_works_where_so_much_address_space_cannot_be_kept() {
+    let bytes = pattern((9 << 20) + 1);
+    let Some(unlimited) = writer() else { return };
+    drop(unlimited);
+    let writer = leaves_nothing(|| {
+        with_limit(libc::RLIMIT_AS, 4 << 30, || {
+            let mut writer = MapWriter::new().unwrap();
+            bytes.chunks(10_007).for_each(|part| writer.write_all(part).unwrap());
+            assert!(writer.as_slice() == bytes);
+            let error = writer.spare(8 << 30).unwrap_err();
+            assert_eq!(error.errno(), libc::ENOMEM, "{error}");
+            writer.as_slice().to_vec()
+        })
+    });
+    assert!(writer == bytes);
+    with_limit(libc::RLIMIT_AS, 4 << 30, || {
+        let mut writer = MapWriter::new().unwrap();
+        writer.write_all(&bytes).unwrap();
+        check(writer, &bytes);
+    });
+}
+
+pub fn a_writer_past_the_file_size_limit_says_so_and_keeps_what_it_has() {
+    file_size_signal_kills();
+    let Some(mut writer) = writer() else { return };
+    with_limit(libc::RLIMIT_FSIZE, 1 << 20, || {
+        writer.write_all(&pattern(1 << 20)).unwrap();
+        let error = writer.write(b"!").unwrap_err();
+        let error = error.get_ref().and_then(|inner| inner.downcast_ref::<bytefd::Error>()).expect("ours");
+        assert_eq!(error.errno(), libc::EFBIG);
+    });
+    check(writer, &pattern(1 << 20));
+}
