@@ -3,7 +3,10 @@
 //! - [`wrap`] copies bytes into a sealed file and gives its descriptor away.
 //! - [`scan`] lends such a descriptor to a closure and cleans up whatever happens.
 //! - [`MapOptions::open`] maps a file as bytes.
+//! - [`MapOptions::memory`] is memory to be filled in place, which becomes a sealed descriptor.
 //! - [`adopt`] makes a buffer its own file, without a second copy.
+//! - [`StreamOptions`] turns a pipe, socket or reader into a descriptor.
+//! - [`share`] gives descriptors and memory to other processes.
 //!
 //! Linux only. The C functions (feature `capi`, on by default) are described in `include/bytefd.h`.
 
@@ -19,6 +22,8 @@ pub mod host;
 mod map;
 mod pool;
 mod scan;
+pub mod share;
+mod stream;
 mod sys;
 mod wrap;
 
@@ -27,4 +32,5 @@ pub use error::{Error, Result};
 pub use map::{Access, Advice, Flush, Map, MapOptions, MapWriter, Protection, adopt};
 pub use pool::{Pool, PoolCounts};
 pub use scan::{Scan, scan};
+pub use stream::StreamOptions;
 pub use wrap::{WrapOptions, path, reopen, wrap};

@@ -75,6 +75,22 @@ unsafe impl Send for Map {}
 unsafe impl Sync for Map {}
 
 impl Map {
+    /// An attached System V segment.
+    pub(crate) fn of_segment(mapping: Mapping, length: usize, access: Access) -> Map {
+        let options = MapOptions::new().access(access);
+        let mut map = Map {
+            guard: None,
+            data: NOWHERE,
+            length,
+            head: 0,
+            mapping: Some(mapping),
+            backing: Backing::None,
+            options,
+        };
+        map.settle();
+        map
+    }
+
     /// What has moved, or is of another length, and whoever must know it.
     fn settle(&mut self) {
         self.data = NOWHERE;

@@ -8,7 +8,7 @@ use super::{Result, check, retry};
 use crate::error::Errno;
 
 /// Takes over a descriptor the kernel just gave.
-fn own(fd: libc::c_int) -> OwnedFd {
+pub(super) fn own(fd: libc::c_int) -> OwnedFd {
     // SAFETY: the kernel just returned `fd` to us, so nobody else owns it.
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
@@ -64,6 +64,26 @@ pub(crate) fn shm_create(name: &CStr) -> Result<OwnedFd> {
 pub(crate) fn shm_unlink(name: &CStr) -> Result<()> {
     // SAFETY: `name` is NUL-terminated.
     check(unsafe { libc::shm_unlink(name.as_ptr()) }).map(drop)
+}
+
+/// Gives a name to a file that has none (O_TMPFILE) and that name to no other: linkat(2) of /proc/self/fd.
+pub(crate) fn link(fd: BorrowedFd<'_>, path: &CStr) -> Result<()> {
+    let own = std::ffi::CString::new(format!("/proc/self/fd/{}", fd.as_raw_fd())).expect("no NUL");
+    let here = libc::AT_FDCWD;
+    // SAFETY: both paths are NUL-terminated.
+    check(unsafe { libc::linkat(here, own.as_ptr(), here, path.as_ptr(), libc::AT_SYMLINK_FOLLOW) }).map(drop)
+}
+
+/// mkdir(2). Less the umask.
+pub(crate) fn mkdir(path: &CStr, mode: u32) -> Result<()> {
+    // SAFETY: `path` is NUL-terminated.
+    check(unsafe { libc::mkdir(path.as_ptr(), mode) }).map(drop)
+}
+
+/// rmdir(2).
+pub(crate) fn rmdir(path: &CStr) -> Result<()> {
+    // SAFETY: `path` is NUL-terminated.
+    check(unsafe { libc::rmdir(path.as_ptr()) }).map(drop)
 }
 
 /// unlink(2).
@@ -156,6 +176,15 @@ pub(crate) fn stat(path: &CStr) -> Result<Stat> {
     Ok(Stat::from_raw(&raw))
 }
 
+/// lstat(2): of a symbolic link, not of what it leads to.
+pub(crate) fn lstat(path: &CStr) -> Result<Stat> {
+    // SAFETY: all-zero is a valid `struct stat`.
+    let mut raw: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: `path` is NUL-terminated and `raw` is writable.
+    check(unsafe { libc::lstat(path.as_ptr(), &mut raw) })?;
+    Ok(Stat::from_raw(&raw))
+}
+
 /// fchmod(2).
 pub(crate) fn fchmod(fd: BorrowedFd<'_>, mode: u32) -> Result<()> {
     // SAFETY: touches no memory.
@@ -197,6 +226,19 @@ pub(crate) fn pwritev(fd: BorrowedFd<'_>, segments: &[IoSlice<'_>], offset: u64)
 pub(crate) fn add_seals(fd: BorrowedFd<'_>, seals: libc::c_int) -> Result<()> {
     // SAFETY: touches no memory.
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, seals) }).map(drop)
+}
+
+/// Whether a descriptor was opened for reading.
+pub(crate) fn is_readable(fd: BorrowedFd<'_>) -> Result<bool> {
+    // SAFETY: touches no memory.
+    let flags = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) })?;
+    Ok(flags & libc::O_PATH == 0 && flags & libc::O_ACCMODE != libc::O_WRONLY)
+}
+
+/// read(2).
+pub(crate) fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
+    // SAFETY: the buffer is writable.
+    retry(|| unsafe { libc::read(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) }).map(|read| read as usize)
 }
 
 /// fcntl(2), F_GET_SEALS.

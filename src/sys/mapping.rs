@@ -73,6 +73,15 @@ impl Mapping {
         Ok(Mapping { base, length, reserved: length, page: page_size(), has_moved: false, holes: Vec::new() })
     }
 
+    /// What is mapped already, and is to be unmapped by this. A System V segment is detached by that too, shmop(2).
+    ///
+    /// # Safety
+    /// The range is mapped, whole pages, and nobody else unmaps it.
+    pub unsafe fn of_mapped(base: NonNull<u8>, length: usize) -> Mapping {
+        let length = length.next_multiple_of(page_size());
+        Mapping { base: base.cast(), length, reserved: length, page: page_size(), holes: Vec::new() }
+    }
+
     /// Address space of `length` bytes (not 0) in which nothing is mapped, at a multiple of `align`, which is that of a page or
     /// more. `page` is the size of the pages that will be mapped.
     pub fn reservation(length: usize, align: usize, page: usize) -> Result<Mapping> {

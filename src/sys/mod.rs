@@ -3,10 +3,14 @@
 pub(crate) mod copy;
 pub(crate) mod file;
 pub(crate) mod guard;
+pub(crate) mod lock;
 pub(crate) mod mapping;
 pub(crate) mod maps;
 pub(crate) mod memory;
-mod process;
+pub(crate) mod process;
+pub(crate) mod socket;
+pub(crate) mod sysv;
+pub(crate) mod udmabuf;
 
 pub(crate) use process::{
     file_size_limit, huge_page_size, is_privileged_exec, page_size, random, shared_huge_pages, thread_time,

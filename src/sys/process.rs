@@ -83,3 +83,34 @@ pub(crate) fn random() -> Result<u128> {
     }
     Ok(u128::from_ne_bytes(bytes))
 }
+
+/// The namespace that process numbers of this process are from, pid_namespaces(7).
+pub(crate) fn namespace() -> Result<u64> {
+    let link = std::fs::read_link("/proc/self/ns/pid")?;
+    let number = link.to_str().and_then(|text| text.strip_prefix("pid:[")?.strip_suffix(']')?.parse().ok());
+    number.ok_or(Errno(libc::EPROTO))
+}
+
+/// When a process was started, in ticks since the machine was: proc_pid_stat(5).
+pub(crate) fn start_time(process: i32) -> Result<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // Its name, in parentheses, can be anything. Behind it the third field is first.
+    let fields = stat.rsplit_once(')').map(|(_, rest)| rest.split_ascii_whitespace());
+    fields.and_then(|mut fields| fields.nth(22 - 3)?.parse().ok()).ok_or(Errno(libc::EPROTO))
+}
+
+/// Whether there is a process of that number.
+pub(crate) fn exists(process: i32) -> Result<bool> {
+    // SAFETY: signal 0 is none.
+    match super::check(unsafe { libc::kill(process, 0) }) {
+        Ok(_) | Err(Errno(libc::EPERM)) => Ok(true),
+        Err(Errno(libc::ESRCH)) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// The effective user.
+pub(crate) fn user() -> u32 {
+    // SAFETY: no preconditions.
+    unsafe { libc::geteuid() }
+}

@@ -1,0 +1,60 @@
+//! Memory for devices.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use crate::error::{Context, Errno, Error, Result};
+use crate::sys::{self, file, udmabuf};
+
+/// Makes a dma-buf, which drivers of graphics cards, cameras and the like take, of all pages of a memory file: /dev/udmabuf, Linux 4.20.
+/// Both show the same memory, and the dma-buf lives on without the file's descriptor. It is close-on-exec.
+///
+/// The file must be a memfd of whole pages, sealed against shrinking and not against writing, because devices write:
+///
+/// ```
+/// use bytefd::{MapOptions, share};
+/// let map = MapOptions::new().memory(4096)?;
+/// let fd = map.descriptor()?;
+/// // SAFETY: touches no memory.
+/// unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&fd), libc::F_ADD_SEALS, libc::F_SEAL_SHRINK) };
+/// match share::export_dmabuf(fd) {
+///     Ok(buffer) => println!("for devices: {buffer:?}"),
+///     Err(error) => assert!([libc::ENODEV, libc::EACCES].contains(&error.errno())),
+/// }
+/// # Ok::<(), bytefd::Error>(())
+/// ```
+///
+/// # Errors
+/// - `ENODEV`: this kernel has no such driver, or it is not loaded.
+/// - `EACCES`: this user may not open it.
+/// - `EINVAL`: not a memfd, not whole pages or none, not sealed against shrinking, or sealed against writing; or more than the driver allows (its
+///   parameter `size_limit_mb`).
+/// - The driver's own.
+pub fn export_dmabuf(memory: impl AsFd) -> Result<OwnedFd> {
+    let memory = memory.as_fd();
+    let shown = || format!("descriptor {}", memory.as_raw_fd());
+    let refuse = |what: &str| Err(Error::new("memory", libc::EINVAL, format_args!("{} {what}", shown())));
+    let size = file::fstat(memory).context("fstat", shown)?.size;
+    let Ok(seals) = file::seals(memory) else { return refuse("is no memory file that can be sealed") };
+    if seals & libc::F_SEAL_SHRINK == 0 {
+        return refuse("is not sealed against shrinking");
+    }
+    if seals & libc::F_SEAL_WRITE != 0 {
+        return refuse("is sealed against writing, and devices write");
+    }
+    if size == 0 || !size.is_multiple_of(sys::page_size() as u64) {
+        return refuse(&format!("has {size} bytes, and whole pages of {} are needed", sys::page_size()));
+    }
+    let driver = match udmabuf::open() {
+        Err(Errno(libc::ENOENT | libc::ENXIO | libc::ENODEV)) => {
+            return Err(Error::new(
+                "open",
+                libc::ENODEV,
+                "there is no /dev/udmabuf: the kernel lacks it, or the module is not loaded",
+            ));
+        }
+        driver => driver.context("open", || "/dev/udmabuf")?,
+    };
+    udmabuf::create(driver.as_fd(), memory, 0, size)
+        .and_then(file::above_standard_streams)
+        .context("UDMABUF_CREATE", || format!("{size} bytes of {}", shown()))
+}

@@ -1,0 +1,154 @@
+//! Messages on Unix sockets, with descriptors: sendmsg(2), recvmsg(2), cmsg(3), unix(7).
+
+use std::ffi::{c_int, c_uint, c_void};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use super::{Result, check, retry};
+
+/// Descriptors in one message, the kernel's SCM_MAX_FD.
+pub(crate) const MOST_DESCRIPTORS: usize = 253;
+
+/// Room for control data: all descriptors that one message can bring, and what else a program may have asked for on its
+/// socket (credentials, a time stamp, a label), each aligned.
+const CONTROL: usize = 8192;
+
+#[repr(C, align(8))]
+struct Control([u8; CONTROL]);
+
+/// What one message has brought.
+#[derive(Default)]
+pub(crate) struct Received {
+    pub bytes: usize,
+    pub descriptors: Vec<OwnedFd>,
+    /// The message was longer than the buffer.
+    pub is_cut: bool,
+    /// Descriptors, or other control data, were lost.
+    pub has_lost_control: bool,
+}
+
+/// Sends some of these bytes, one at least, and all of these descriptors, [`MOST_DESCRIPTORS`] at most. No SIGPIPE.
+pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<usize> {
+    assert!(descriptors.len() <= MOST_DESCRIPTORS);
+    let mut control = Control([0; CONTROL]);
+    let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    // SAFETY: all-zero is a valid msghdr.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    (message.msg_iov, message.msg_iovlen) = (&mut part, 1);
+    if !descriptors.is_empty() {
+        let length = size_of_val(descriptors) as c_uint;
+        // SAFETY: there is room for a header and for all descriptors, as asserted; it is aligned; CMSG_DATA is not, for which
+        // the bytes are copied. A BorrowedFd has the representation of its number.
+        unsafe {
+            message.msg_control = control.0.as_mut_ptr().cast();
+            message.msg_controllen = libc::CMSG_SPACE(length) as _;
+            let header = libc::CMSG_FIRSTHDR(&message);
+            (*header).cmsg_level = libc::SOL_SOCKET;
+            (*header).cmsg_type = libc::SCM_RIGHTS;
+            (*header).cmsg_len = libc::CMSG_LEN(length) as _;
+            let data = libc::CMSG_DATA(header);
+            std::ptr::copy_nonoverlapping(descriptors.as_ptr().cast::<u8>(), data, length as usize);
+        }
+    }
+    // SAFETY: the message and what it points to live during the call, which only reads them.
+    retry(|| unsafe { libc::sendmsg(socket.as_raw_fd(), &message, libc::MSG_NOSIGNAL) }).map(|sent| sent as usize)
+}
+
+/// Receives a message, or as much of a stream as is there. Descriptors are close-on-exec from the start.
+pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<Received> {
+    let mut control = Control([0; CONTROL]);
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // SAFETY: all-zero is a valid msghdr.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    (message.msg_iov, message.msg_iovlen) = (&mut part, 1);
+    message.msg_control = control.0.as_mut_ptr().cast();
+    message.msg_controllen = CONTROL as _;
+    // SAFETY: the message and what it points to live during the call and are writable.
+    let bytes = retry(|| unsafe { libc::recvmsg(socket.as_raw_fd(), &mut message, libc::MSG_CMSG_CLOEXEC) })?;
+    // SAFETY: as the kernel has filled it just now.
+    let descriptors = unsafe { descriptors(&message) };
+    Ok(Received {
+        bytes: bytes as usize,
+        descriptors,
+        is_cut: message.msg_flags & libc::MSG_TRUNC != 0,
+        has_lost_control: message.msg_flags & libc::MSG_CTRUNC != 0,
+    })
+}
+
+/// # Safety
+/// The message is as recvmsg(2) has left it, and nobody has taken its descriptors yet.
+unsafe fn descriptors(message: &libc::msghdr) -> Vec<OwnedFd> {
+    /// A descriptor of the sender's process, where the program has asked for one (SO_PASSPIDFD, Linux 6.5).
+    const SCM_PIDFD: c_int = 4;
+    let mut found = Vec::new();
+    // SAFETY: the headers and data are where the kernel and the macros put them; the descriptors are new and nobody else's.
+    unsafe {
+        let mut header = libc::CMSG_FIRSTHDR(message);
+        while let Some(part) = header.as_ref() {
+            if part.cmsg_level == libc::SOL_SOCKET && matches!(part.cmsg_type, libc::SCM_RIGHTS | SCM_PIDFD) {
+                let data = libc::CMSG_DATA(header);
+                let length = part.cmsg_len - (data.addr() - header.addr());
+                for at in (0..length).step_by(size_of::<RawFd>()) {
+                    let own = OwnedFd::from_raw_fd(data.add(at).cast::<RawFd>().read_unaligned());
+                    if part.cmsg_type == libc::SCM_RIGHTS {
+                        found.push(own);
+                    }
+                }
+            }
+            header = libc::CMSG_NXTHDR(message, header);
+        }
+    }
+    found
+}
+
+/// getsockopt(2) of a struct or number.
+///
+/// # Safety
+/// Any bytes are a valid `T`, and the option gives one.
+unsafe fn option<T>(socket: BorrowedFd<'_>, name: c_int) -> Result<T> {
+    // SAFETY: the caller vouches for it.
+    let mut value: T = unsafe { std::mem::zeroed() };
+    let mut length = size_of::<T>() as libc::socklen_t;
+    let to: *mut c_void = (&raw mut value).cast();
+    // SAFETY: `value` is writable, and as long as `length` says.
+    check(unsafe { libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, name, to, &mut length) })?;
+    Ok(value)
+}
+
+/// SOCK_STREAM and the like.
+pub(crate) fn kind(socket: BorrowedFd<'_>) -> Result<c_int> {
+    // SAFETY: a number.
+    unsafe { option(socket, libc::SO_TYPE) }
+}
+
+/// AF_UNIX and the like.
+pub(crate) fn family(socket: BorrowedFd<'_>) -> Result<c_int> {
+    // SAFETY: a number.
+    unsafe { option(socket, libc::SO_DOMAIN) }
+}
+
+/// Who made the other end of a connected socket.
+pub(crate) fn credentials(socket: BorrowedFd<'_>) -> Result<libc::ucred> {
+    // SAFETY: three numbers.
+    unsafe { option(socket, libc::SO_PEERCRED) }
+}
+
+/// Waits until poll(2) says that there is something to do. False on a socket that would block: then it was a time limit
+/// (SO_RCVTIMEO, SO_SNDTIMEO) that has passed.
+pub(crate) fn wait(fd: BorrowedFd<'_>, events: libc::c_short) -> Result<bool> {
+    // SAFETY: touches no memory.
+    let flags = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) })?;
+    if flags & libc::O_NONBLOCK == 0 {
+        return Ok(false);
+    }
+    let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
+    // SAFETY: one writable pollfd.
+    retry(|| unsafe { libc::poll(&mut poll, 1, -1) }).map(|_| true)
+}
+
+/// Whether the other end of a connected socket is closed, or will send no more.
+pub(crate) fn is_hung_up(socket: BorrowedFd<'_>) -> bool {
+    let mut poll = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
+    // SAFETY: one writable pollfd.
+    let ready = retry(|| unsafe { libc::poll(&mut poll, 1, 0) });
+    ready.is_ok() && poll.revents & (libc::POLLRDHUP | libc::POLLHUP) != 0
+}

@@ -1,0 +1,42 @@
+//! System V shared memory segments, sysvipc(7).
+
+use std::ptr::{NonNull, null};
+
+use super::{Result, check};
+use crate::error::Errno;
+
+/// What the kernel knows of a segment, of `struct shmid_ds`.
+pub(crate) struct Segment {
+    pub length: usize,
+}
+
+/// shmget(2): the number of a segment.
+pub(crate) fn get(key: i32, length: usize, flags: libc::c_int) -> Result<i32> {
+    // SAFETY: touches no memory.
+    check(unsafe { libc::shmget(key, length, flags) })
+}
+
+/// shmctl(2), IPC_STAT.
+pub(crate) fn stat(segment: i32) -> Result<Segment> {
+    // SAFETY: all-zero is a valid shmid_ds.
+    let mut found: libc::shmid_ds = unsafe { std::mem::zeroed() };
+    // SAFETY: a writable shmid_ds.
+    check(unsafe { libc::shmctl(segment, libc::IPC_STAT, &mut found) })?;
+    Ok(Segment { length: found.shm_segsz })
+}
+
+/// shmat(2), where the kernel likes.
+pub(crate) fn attach(segment: i32, flags: libc::c_int) -> Result<NonNull<u8>> {
+    // SAFETY: without an address no existing memory changes.
+    let address = unsafe { libc::shmat(segment, null(), flags) };
+    if address.addr() == usize::MAX {
+        return Err(super::last_errno());
+    }
+    NonNull::new(address.cast()).ok_or(Errno(libc::ENOMEM))
+}
+
+/// shmctl(2), IPC_RMID.
+pub(crate) fn remove(segment: i32) -> Result<()> {
+    // SAFETY: without a shmid_ds no memory is touched.
+    check(unsafe { libc::shmctl(segment, libc::IPC_RMID, std::ptr::null_mut()) }).map(drop)
+}
