@@ -8,7 +8,7 @@
  * - A descriptor that is returned belongs to the caller, is close-on-exec unless BYTEFD_INHERIT is
  *   given, and the library keeps no copy of its number. A descriptor that is passed in stays the
  *   caller's and must stay open during the call.
- * - Handles (bytefd_map, bytefd_scan, bytefd_pool) belong to the caller until given to their last function, which
+ * - Handles (bytefd_map, bytefd_scan, bytefd_pool, bytefd_linked_file) belong to the caller until given to their last function, which
  *   accepts NULL. No other function does, unless it says so.
  * - All functions may be called from any thread. None prints, exits, or changes a signal mask or
  *   disposition (BYTEFD_MAP_GUARD aside). errno is not preserved. A fault inside the library is -ENOTRECOVERABLE, with its text.
@@ -30,6 +30,10 @@
 /* All defaults, with the size of the struct as this header knows it. */
 #define BYTEFD_WRAP_OPTIONS_INIT { sizeof(bytefd_wrap_options), NULL, 0, 0, 0, NULL }
 #define BYTEFD_MAP_OPTIONS_INIT { sizeof(bytefd_map_options), 0, 0, 0, 0, 0, 0, 0 }
+#define BYTEFD_STREAM_OPTIONS_INIT { sizeof(bytefd_stream_options), 0, 0 }
+#define BYTEFD_REQUIREMENTS_INIT { sizeof(bytefd_requirements), 0, 0, 0, 0 }
+#define BYTEFD_SHM_OPTIONS_INIT { sizeof(bytefd_shm_options), 0, 0, 0, 0, 0 }
+#define BYTEFD_SYSV_OPTIONS_INIT { sizeof(bytefd_sysv_options), 0, 0, 0, 0 }
 #define BYTEFD_POOL_COUNTS_INIT { sizeof(bytefd_pool_counts), 0, 0, 0, 0 }
 
 /**
@@ -347,6 +351,77 @@
 #define BYTEFD_PROTECTION_EXECUTE 4
 
 /**
+ * `owner` counts.
+ */
+#define BYTEFD_REQUIRE_OWNER 1
+
+/**
+ * No seals are asked for, not even the default ones. What is read then can change or go at any time.
+ */
+#define BYTEFD_REQUIRE_NO_SEALS 2
+
+/**
+ * Opens what has the name.
+ */
+#define BYTEFD_SHM_OPEN 0
+
+/**
+ * Makes it; there must be none yet.
+ */
+#define BYTEFD_SHM_CREATE 1
+
+/**
+ * Opens it, or makes it if there is none.
+ */
+#define BYTEFD_SHM_OPEN_OR_CREATE 2
+
+/**
+ * With BYTEFD_SHM_CREATE: what is made belongs to this process. Its name says so, so others need the whole name, and bytefd_shm_sweep
+ * removes it when the process is gone.
+ */
+#define BYTEFD_SHM_OWNER 1
+
+/**
+ * Bytes for any name, with its slash and final NUL.
+ */
+#define BYTEFD_SHM_NAME_SIZE 257
+
+/**
+ * Attaches the segment with this key.
+ */
+#define BYTEFD_SYSV_OPEN 0
+
+/**
+ * Makes a segment with this key, which there must not be yet, or without one (IPC_PRIVATE), and attaches it.
+ */
+#define BYTEFD_SYSV_CREATE 1
+
+/**
+ * Attaches the segment with this number.
+ */
+#define BYTEFD_SYSV_ATTACH 2
+
+/**
+ * Others may lock the bytes shared, too. The descriptor must be open for reading.
+ */
+#define BYTEFD_LOCK_SHARED 0
+
+/**
+ * Nobody else may lock the bytes. The descriptor must be open for writing.
+ */
+#define BYTEFD_LOCK_EXCLUSIVE 1
+
+/**
+ * May be added to either: -EAGAIN instead of waiting.
+ */
+#define BYTEFD_LOCK_TRY 2
+
+/**
+ * A real file with a path, from bytefd_link.
+ */
+typedef struct bytefd_linked_file bytefd_linked_file;
+
+/**
  * A mapped range of a file, or memory without a file. Any number of threads may use one map at the same time, but
  * bytefd_map_resize, bytefd_map_unmap and bytefd_map_seal need it alone, and bytefd_map_close must come last.
  */
@@ -567,6 +642,163 @@ typedef struct bytefd_map_options {
      */
     size_t reserve;
 } bytefd_map_options;
+
+/**
+ * How much is taken from a stream, and where it goes. Start from BYTEFD_STREAM_OPTIONS_INIT, which is all of it, in memory, as is a
+ * NULL pointer. `size` works as in bytefd_wrap_options.
+ *
+ * ```c
+ * bytefd_stream_options options = BYTEFD_STREAM_OPTIONS_INIT;
+ * options.most = 1 << 30;
+ * int fd = bytefd_wrap_stream(STDIN_FILENO, &options, NULL);
+ * ```
+ */
+typedef struct bytefd_stream_options {
+    /**
+     * sizeof(bytefd_stream_options).
+     */
+    size_t size;
+    /**
+     * A stream of more bytes is -EFBIG. 0 for any number.
+     */
+    uint64_t most;
+    /**
+     * Above so many bytes the content is in an unlinked file in $TMPDIR, /tmp or /var/tmp instead of memory, which cannot be sealed: the
+     * descriptor is read-only then. 0 for never.
+     */
+    uint64_t spill_above;
+} bytefd_stream_options;
+
+/**
+ * What is asked of a descriptor that somebody else has made: a regular file, opened for reading, and the following. Start from
+ * BYTEFD_REQUIREMENTS_INIT, which asks for seals against writing and shrinking, as a NULL pointer does for bytefd_verify. `size`
+ * works as in bytefd_wrap_options.
+ *
+ * ```c
+ * bytefd_requirements requirements = BYTEFD_REQUIREMENTS_INIT;
+ * requirements.length = 4096;
+ * int status = bytefd_verify(STDIN_FILENO, &requirements, NULL);
+ * ```
+ */
+typedef struct bytefd_requirements {
+    /**
+     * sizeof(bytefd_requirements).
+     */
+    size_t size;
+    /**
+     * At least so many bytes.
+     */
+    uint64_t length;
+    /**
+     * At least these seals, F_SEAL_* of fcntl(2); more are fine. 0 is F_SEAL_WRITE | F_SEAL_SHRINK.
+     */
+    uint32_t seals;
+    /**
+     * BYTEFD_REQUIRE_OWNER and BYTEFD_REQUIRE_NO_SEALS, or-ed. An unknown bit is -EINVAL.
+     */
+    uint32_t flags;
+    /**
+     * With BYTEFD_REQUIRE_OWNER: the file belongs to this user.
+     */
+    uint32_t owner;
+} bytefd_requirements;
+
+/**
+ * Who is at the other end of a connected socket, as the kernel saw it then.
+ *
+ * ```c
+ * bytefd_credentials peer;
+ * if (bytefd_peer(STDIN_FILENO, &peer, NULL) == 0)
+ *     printf("process %d of user %u\n", peer.process, (unsigned)peer.user);
+ * ```
+ */
+typedef struct bytefd_credentials {
+    /**
+     * Its number, as this process sees it; 0 if it cannot. It may have ended, and the number be somebody else's by now.
+     */
+    int process;
+    /**
+     * Its effective user.
+     */
+    uint32_t user;
+    /**
+     * Its effective group.
+     */
+    uint32_t group;
+} bytefd_credentials;
+
+/**
+ * How named memory is made or opened. Start from BYTEFD_SHM_OPTIONS_INIT, which opens what there is for reading, as a NULL pointer does.
+ * `size` works as in bytefd_wrap_options.
+ *
+ * ```c
+ * bytefd_shm_options options = BYTEFD_SHM_OPTIONS_INIT;
+ * options.how = BYTEFD_SHM_CREATE;
+ * options.access = BYTEFD_MAP_WRITE;
+ * options.length = 4096;
+ * int fd = bytefd_shm_open("table", &options, NULL, 0, NULL);
+ * ```
+ */
+typedef struct bytefd_shm_options {
+    /**
+     * sizeof(bytefd_shm_options).
+     */
+    size_t size;
+    /**
+     * How many bytes what is made has, zeros at first, with the space reserved; and how many what is opened must have at least.
+     */
+    uint64_t length;
+    /**
+     * BYTEFD_SHM_OPEN or one of those after it.
+     */
+    uint32_t how;
+    /**
+     * BYTEFD_MAP_READ, or BYTEFD_MAP_WRITE for reading and writing.
+     */
+    uint32_t access;
+    /**
+     * BYTEFD_SHM_OWNER, or 0. An unknown bit is -EINVAL.
+     */
+    uint32_t flags;
+    /**
+     * The permission bits of what is made, whatever the umask says; 0 is 0600.
+     */
+    uint32_t mode;
+} bytefd_shm_options;
+
+/**
+ * How a System V segment is made or attached. Start from BYTEFD_SYSV_OPTIONS_INIT, which opens what there is for reading, as a NULL
+ * pointer does. `size` works as in bytefd_wrap_options.
+ *
+ * ```c
+ * bytefd_sysv_options options = BYTEFD_SYSV_OPTIONS_INIT;
+ * options.how = BYTEFD_SYSV_CREATE;
+ * options.access = BYTEFD_MAP_WRITE;
+ * options.length = 4096;
+ * ```
+ */
+typedef struct bytefd_sysv_options {
+    /**
+     * sizeof(bytefd_sysv_options).
+     */
+    size_t size;
+    /**
+     * How many bytes what is made has, zeros at first; and how many what is attached must have at least.
+     */
+    size_t length;
+    /**
+     * BYTEFD_SYSV_OPEN or one of those after it.
+     */
+    uint32_t how;
+    /**
+     * BYTEFD_MAP_READ, or BYTEFD_MAP_WRITE for reading and writing. What is made must be for writing.
+     */
+    uint32_t access;
+    /**
+     * The permission bits of what is made; 0 is 0600.
+     */
+    uint32_t mode;
+} bytefd_sysv_options;
 
 #ifdef __cplusplus
 extern "C" {
@@ -1279,6 +1511,381 @@ int bytefd_map_seal(struct bytefd_map *map,
 int bytefd_adopt(void *address,
                  size_t length,
                  struct bytefd_error *error);
+
+/**
+ * Reads what is behind a descriptor – a pipe, socket, file, terminal – from where it is to its end, into a descriptor as shm_wrap_buffer
+ * gives. The bytes go where they stay, and are never held twice. Blocks until the end has come: interrupted reads go on, and a
+ * descriptor that does not block (EAGAIN) is waited for. `fd` stays the caller's.
+ *
+ * Returns the descriptor, or a negative errno with nothing kept; what was read is gone from a pipe or socket.
+ * - -EFBIG: more than `most` bytes, or than RLIMIT_FSIZE. -ENOSPC, -ENOMEM, -EMFILE, -ENFILE: no room, memory or descriptors left.
+ * - -EAGAIN: a time limit of the socket (SO_RCVTIMEO) has passed.
+ * - -EBADF: `fd` is not open, or not for reading; -EISDIR; read(2)'s own. -EINVAL, -E2BIG: options that are unknown.
+ *
+ * ```c
+ * int fd = bytefd_wrap_stream(STDIN_FILENO, NULL, NULL);
+ * if (fd >= 0)
+ *     close(fd);
+ * ```
+ */
+int bytefd_wrap_stream(int fd,
+                       const struct bytefd_stream_options *options,
+                       struct bytefd_error *error);
+
+/**
+ * Whether a descriptor is what is asked for. What is sealed stays so; without F_SEAL_SHRINK the length, and the owner in any case,
+ * can be another the moment after. NULL is BYTEFD_REQUIREMENTS_INIT.
+ *
+ * Returns 0, or a negative errno:
+ * - -EISDIR: a directory. -ENODEV: anything else that is not a regular file.
+ * - -EPERM: seals are missing, or the file cannot have any.
+ * - -ENXIO: it is shorter than asked.
+ * - -EACCES: it belongs to another user, or was not opened for reading.
+ * - -EBADF: `fd` is not an open descriptor. -EINVAL, -E2BIG: requirements that are unknown or contradict each other.
+ *
+ * ```c
+ * int fd = shm_wrap_buffer("hello", 5, NULL, NULL);
+ * if (bytefd_verify(fd, NULL, NULL) == 0)
+ *     puts("nobody can change it");
+ * ```
+ */
+int bytefd_verify(int fd,
+                  const struct bytefd_requirements *requirements,
+                  struct bytefd_error *error);
+
+/**
+ * Sends a message of `length` bytes and `count` descriptors over a Unix socket, unix(7): a stream, datagrams or sequenced packets. The
+ * receiver gets descriptors of the same descriptions (SCM_RIGHTS); those here stay the caller's. Nothing is added to the bytes, so the
+ * other end can be anybody's code. No SIGPIPE is raised.
+ *
+ * On a stream the message goes out whole, in parts if need be: interrupted and short transfers go on, also on a socket that does not
+ * block, once something was sent. More than 253 descriptors are sent in parts too, each with one byte at least.
+ *
+ * Returns 0, or a negative errno. On a stream part of the message may have gone out then.
+ * - -EINVAL: `message` is NULL and `length` not 0, or `fds` is and `count` not 0; no bytes with descriptors; on a stream fewer bytes than parts.
+ * - -E2BIG: more than 253 descriptors in one datagram or packet. -EMSGSIZE: it is too long.
+ * - -EBADF: one of the descriptors is not open. -ENOTSOCK, -EPROTOTYPE: `socket` is no socket, or none of the Unix family.
+ * - -EPIPE, -ECONNRESET: nobody receives any more.
+ * - -EAGAIN: the socket does not block and takes nothing now, or its time limit (SO_SNDTIMEO) has passed.
+ * - -ETOOMANYREFS: too many descriptors are in flight; sendmsg(2)'s own.
+ *
+ * ```c
+ * int pair[2];
+ * int fd = shm_wrap_buffer("hello", 5, NULL, NULL);
+ * if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0)
+ *     bytefd_send(pair[0], "!", 1, &fd, 1, NULL);
+ * ```
+ */
+int bytefd_send(int socket,
+                const void *message,
+                size_t length,
+                const int *fds,
+                size_t count,
+                struct bytefd_error *error);
+
+/**
+ * Receives a message with exactly `count` descriptors, writes its bytes to `message`, how many there are to `*received`, and the
+ * descriptors to `fds`: the caller's, and close-on-exec from the start. With `requirements` each of them is looked at as by bytefd_verify,
+ * and all are refused if one is not what is asked for; NULL asks for nothing.
+ *
+ * On a stream the message is `length` bytes long, and is waited for: interrupted and short transfers go on, also on a socket that does
+ * not block, once something has arrived. Datagrams and packets may be shorter.
+ *
+ * Returns 0, or a negative errno; `*received` and `fds` are untouched then, and the descriptors that came are closed. (`message` may
+ * have been written to.)
+ * - -EBADMSG: another number of descriptors has come.
+ * - -EMSGSIZE: the datagram or packet is longer than `length`.
+ * - -EMFILE: the kernel could not deliver all descriptors: RLIMIT_NOFILE, or a security module forbids it.
+ * - -ENODATA: the other end was closed, and no byte of a message has come. -ECONNRESET: it was closed within a message.
+ * - -EAGAIN: the socket does not block and has nothing now, or its time limit (SO_RCVTIMEO) has passed.
+ * - bytefd_verify's own, for a descriptor that is not what is asked for.
+ * - -EINVAL: `message`, `received` or `fds` is NULL where it must not be, or `length` is 0 on a stream. -ENOTSOCK, -EPROTOTYPE: `socket` is
+ *   no socket, or none of the Unix family; recvmsg(2)'s own.
+ *
+ * ```c
+ * char message[1];
+ * size_t received;
+ * int fd;
+ * bytefd_requirements requirements = BYTEFD_REQUIREMENTS_INIT;
+ * if (bytefd_receive(STDIN_FILENO, message, 1, &received, &fd, 1, &requirements, NULL) == 0)
+ *     close(fd);
+ * ```
+ */
+int bytefd_receive(int socket,
+                   void *message,
+                   size_t length,
+                   size_t *received,
+                   int *fds,
+                   size_t count,
+                   const struct bytefd_requirements *requirements,
+                   struct bytefd_error *error);
+
+/**
+ * Writes to `*peer` who called connect(2), listen(2) or socketpair(2) for the other end of a socket: SO_PEERCRED, unix(7). Nobody can
+ * pretend. Who has the other end now may be somebody else, because sockets are inherited and sent.
+ *
+ * Returns 0, or a negative errno with `*peer` untouched: -EINVAL if `peer` is NULL, -ENOTCONN, -EBADF, -ENOTSOCK, -EPROTOTYPE.
+ *
+ * ```c
+ * int pair[2];
+ * bytefd_credentials peer;
+ * if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && bytefd_peer(pair[0], &peer, NULL) == 0)
+ *     printf("%d is %d\n", peer.process, (int)getpid());
+ * ```
+ */
+int bytefd_peer(int socket,
+                struct bytefd_credentials *peer,
+                struct bytefd_error *error);
+
+/**
+ * Opens or makes memory with a name, shm_overview(7), for all processes that know the name and may. bytefd_map_fd maps it. Opening
+ * changes neither length nor mode nor content. Making it takes no moment in which others could see it without its length.
+ *
+ * A slash before the name is added if there is none. If `full_name` is not NULL the whole name is written there, with its slash and a final
+ * NUL; BYTEFD_SHM_NAME_SIZE bytes are always enough, and fewer are refused.
+ *
+ * Returns a descriptor, the caller's, close-on-exec, or a negative errno with `full_name` untouched and nothing made:
+ * - -EEXIST, -ENOENT: there is one already, or none; -ENOENT also where there is no /dev/shm, or for an owner no /proc.
+ * - -EINVAL: `name` is NULL, empty, "." or "..", or has a slash that is not its first byte; options that are unknown or contradict each
+ *   other. -ENAMETOOLONG: more than 255 bytes. -E2BIG: options with members that this version does not know.
+ * - -ENXIO: it has fewer bytes than asked. -ENODEV: what has the name is no regular file.
+ * - -ENOSPC, -EFBIG: no room for it, or RLIMIT_FSIZE. (No SIGXFSZ is raised.)
+ * - -ERANGE: `room` is below BYTEFD_SHM_NAME_SIZE.
+ * - -EACCES, -ELOOP, -EMFILE: open(2)'s own.
+ *
+ * ```c
+ * int fd = bytefd_shm_open("table", NULL, NULL, 0, NULL);
+ * bytefd_map *map;
+ * if (fd >= 0 && bytefd_map_fd(fd, NULL, &map, NULL) == 0)
+ *     bytefd_map_close(map);
+ * ```
+ */
+int bytefd_shm_open(const char *name,
+                    const struct bytefd_shm_options *options,
+                    char *full_name,
+                    size_t room,
+                    struct bytefd_error *error);
+
+/**
+ * Removes a name. The memory lives for as long as somebody has it open or mapped.
+ *
+ * Returns 0, or a negative errno: -ENOENT; -EINVAL, -ENAMETOOLONG: as bytefd_shm_open; -EACCES, -EPERM: unlink(2)'s own.
+ *
+ * ```c
+ * bytefd_shm_unlink("table", NULL);
+ * ```
+ */
+int bytefd_shm_unlink(const char *name,
+                      struct bytefd_error *error);
+
+/**
+ * Removes what killed processes of this user have left: named memory with BYTEFD_SHM_OWNER, and bytefd_link's files. Touches nothing
+ * else: not what has no owner in its name, belongs to a process of another container (pid_namespaces(7)) or to another user, or
+ * whose owner may be alive.
+ *
+ * Returns how many were removed, or a negative errno: -ENOENT where /proc is not mounted, because nobody can be known to be gone then.
+ *
+ * ```c
+ * bytefd_shm_sweep(NULL);
+ * ```
+ */
+int bytefd_shm_sweep(struct bytefd_error *error);
+
+/**
+ * Puts bytes into a real file of mode 0600, whose name ends with `suffix` (NULL for none), alone in a directory of mode 0700 that nobody else
+ * can enter: on the tmpfs at /dev/shm, or in /tmp where there is none. For code that resolves links (SQLite) or looks at the end of a
+ * name (clamscan -d x.ndb). Writes a handle to `*file`; the caller ends it, and the file, with bytefd_link_release.
+ *
+ * Such a file cannot be sealed: whoever runs as the same user can change it. Code that can take a descriptor, or its path in /proc, should
+ * be given that instead. A process that is killed leaves the file behind; bytefd_shm_sweep removes it then.
+ *
+ * Returns 0, or a negative errno with `*file` untouched and nothing left:
+ * - -EINVAL: `buf` is NULL and `len` not 0, `file` is NULL, or the suffix has a slash. -ENAMETOOLONG: it has more than 200 bytes.
+ * - -ENOSPC, -EFBIG: no room, or RLIMIT_FSIZE. -ENOENT: /proc is not mounted. mkdir(2)'s and open(2)'s own.
+ *
+ * ```c
+ * bytefd_linked_file *file;
+ * if (bytefd_link("hello", 5, ".txt", &file, NULL) == 0) {
+ *     puts(bytefd_link_path(file));
+ *     bytefd_link_release(file);
+ * }
+ * ```
+ */
+int bytefd_link(const void *buf,
+                size_t len,
+                const char *suffix,
+                struct bytefd_linked_file **file,
+                struct bytefd_error *error);
+
+/**
+ * Where the file is: an absolute path without symbolic links, valid until bytefd_link_release. NULL for a NULL `file`.
+ *
+ * ```c
+ * const char *nowhere = bytefd_link_path(NULL);
+ * ```
+ */
+const char *bytefd_link_path(const struct bytefd_linked_file *file);
+
+/**
+ * Removes the file with its directory and whatever files the client has put beside it, and frees `file`. NULL is fine. Always 0.
+ *
+ * ```c
+ * bytefd_link_release(NULL);
+ * ```
+ */
+int bytefd_link_release(struct bytefd_linked_file *file);
+
+/**
+ * Makes or attaches a System V segment, sysvipc(7), as a map, for programs that still speak it; the map has as many bytes as the segment.
+ * `key` is a key of ftok(3) or the like, or with BYTEFD_SYSV_ATTACH a number. bytefd_map_close detaches it; it stays until
+ * bytefd_sysv_remove, also when all processes are gone. If `number` is not NULL the segment's number is written there. Such a map has no
+ * descriptor; shm_wrap_buffer copies its bytes into one.
+ *
+ * Returns 0, or a negative errno with `*map` and `*number` untouched:
+ * - -EINVAL: `map` is NULL; options that are unknown; a new segment without length, or above /proc/sys/kernel/shmmax; no such number.
+ * - -EEXIST, -ENOENT: there is one with this key already, or none. -ENXIO: it has fewer bytes than asked.
+ * - -EACCES: its mode does not allow it. -EIDRM: it is being removed. -ENOSPC: too many segments. -ENOMEM. -ENOSYS: the kernel has none.
+ *
+ * ```c
+ * bytefd_sysv_options options = BYTEFD_SYSV_OPTIONS_INIT;
+ * bytefd_map *map;
+ * int number;
+ * options.how = BYTEFD_SYSV_CREATE;
+ * options.access = BYTEFD_MAP_WRITE;
+ * options.length = 4096;
+ * if (bytefd_map_sysv(0, &options, &map, &number, NULL) == 0) {
+ *     bytefd_sysv_remove(number, NULL);
+ *     strcpy(bytefd_map_data(map), "goes with the last who has it");
+ *     bytefd_map_close(map);
+ * }
+ * ```
+ */
+int bytefd_map_sysv(int key,
+                    const struct bytefd_sysv_options *options,
+                    struct bytefd_map **map,
+                    int *number,
+                    struct bytefd_error *error);
+
+/**
+ * Marks a segment for removal: it goes when the last process has detached it, and nobody finds it by its key any more.
+ *
+ * Returns 0, or a negative errno: -EINVAL: there is none of that number; -EPERM: it is somebody else's.
+ *
+ * ```c
+ * bytefd_sysv_remove(-1, NULL);
+ * ```
+ */
+int bytefd_sysv_remove(int number,
+                       struct bytefd_error *error);
+
+/**
+ * Makes a dma-buf, which drivers of graphics cards, cameras and the like take, of all pages of a memory file: /dev/udmabuf, Linux 4.20.
+ * Both show the same memory, and the dma-buf lives on without `fd`, which stays the caller's. `fd` must be a memfd of whole pages, sealed
+ * against shrinking (F_SEAL_SHRINK) and not against writing, because devices write.
+ *
+ * Returns the descriptor of the dma-buf, the caller's, close-on-exec, or a negative errno:
+ * - -ENODEV: this kernel has no such driver, or it is not loaded. -EACCES: this user may not open it.
+ * - -EINVAL: not a memfd, not whole pages or none, not sealed against shrinking, or sealed against writing; or more than the driver
+ *   allows (its parameter size_limit_mb).
+ * - -EBADF, -EMFILE, -ENFILE; the driver's own.
+ *
+ * ```c
+ * bytefd_map *map;
+ * if (bytefd_map_memory(4096, NULL, &map, NULL) == 0) {
+ *     int fd = bytefd_map_descriptor(map, NULL);
+ *     fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK);
+ *     int buffer = bytefd_export_dmabuf(fd, NULL);
+ *     if (buffer >= 0)
+ *         close(buffer);
+ *     bytefd_map_close(map);
+ * }
+ * ```
+ */
+int bytefd_export_dmabuf(int fd,
+                         struct bytefd_error *error);
+
+/**
+ * Locks bytes of a file, any range, also past its end, and waits until nobody else has a lock that excludes it. A `length` of 0 is to the
+ * end, wherever that is. `how` is BYTEFD_LOCK_SHARED or BYTEFD_LOCK_EXCLUSIVE, and BYTEFD_LOCK_TRY. A lock of the same description
+ * on these bytes is replaced.
+ *
+ * The lock is advisory: it keeps out who asks for one too, in any process, and says nothing to who just reads or writes. It belongs to the
+ * open file description (F_OFD_SETLKW, fcntl(2), Linux 3.15): all duplicates of the descriptor have it, also in other processes, and
+ * it ends with bytefd_unlock or when the last of them is closed, so also when the last holder is killed. Two descriptions exclude each other
+ * even in one process; threads that share one do not. Who was sent a descriptor, or has inherited it, needs one of its own, by open(2)
+ * of its path in /proc, to be excluded.
+ *
+ * Returns 0, or a negative errno: -EAGAIN: somebody else has a lock that excludes it; -EINVAL: unknown `how`, or more bytes than a file
+ * can have; -EBADF: not open, or not for what the lock needs; -ENOLCK: too many locks. Two that wait for each other wait for ever.
+ *
+ * ```c
+ * bytefd_map *map;
+ * if (bytefd_map_memory(4096, NULL, &map, NULL) == 0) {
+ *     int fd = bytefd_map_descriptor(map, NULL);
+ *     if (bytefd_lock(fd, 0, 64, BYTEFD_LOCK_EXCLUSIVE, NULL) == 0)
+ *         bytefd_unlock(fd, 0, 64, NULL);
+ *     bytefd_map_close(map);
+ * }
+ * ```
+ */
+int bytefd_lock(int fd,
+                uint64_t offset,
+                uint64_t length,
+                uint32_t how,
+                struct bytefd_error *error);
+
+/**
+ * Ends the locks of this description on these bytes. A `length` of 0 is to the end, wherever that is.
+ *
+ * Returns 0, or a negative errno: -EINVAL: more bytes than a file can have; -EBADF.
+ *
+ * ```c
+ * bytefd_unlock(STDIN_FILENO, 0, 0, NULL);
+ * ```
+ */
+int bytefd_unlock(int fd,
+                  uint64_t offset,
+                  uint64_t length,
+                  struct bytefd_error *error);
+
+/**
+ * Waits until a word in shared memory has another value than `value`, or somebody calls bytefd_wake on it: futex(2). Returns at once if it
+ * has another value already. May return without a reason; look at the word, and wait again.
+ *
+ * The word, 4 bytes at a multiple of 4, lies in a map that all processes share (at whatever address), or in memory of this process, and
+ * is changed by atomic operations. Who changes it must call bytefd_wake afterwards. One who is killed in between wakes nobody: wait with
+ * a time limit, or for a lock (bytefd_lock), which the kernel ends with its holder. `nanoseconds` below 0 is for ever.
+ *
+ * Returns 0, or a negative errno: -ETIMEDOUT: the time has passed; -EINVAL: `word` is NULL or not at a multiple of 4.
+ *
+ * ```c
+ * bytefd_map *map;
+ * if (bytefd_map_memory(4096, NULL, &map, NULL) == 0) {
+ *     const uint32_t *word = bytefd_map_data(map);
+ *     int status = bytefd_wait(word, 0, 1000000, NULL);
+ *     printf("%s\n", status == -ETIMEDOUT ? "nobody came" : "woken");
+ *     bytefd_map_close(map);
+ * }
+ * ```
+ */
+int bytefd_wait(const uint32_t *word,
+                uint32_t value,
+                int64_t nanoseconds,
+                struct bytefd_error *error);
+
+/**
+ * Wakes at most `count` of those that wait on this word, in any process.
+ *
+ * Returns how many it were, or a negative errno: -EINVAL: `word` is NULL or not at a multiple of 4; -EFAULT: it is not there.
+ *
+ * ```c
+ * static uint32_t word;
+ * bytefd_wake(&word, UINT32_MAX, NULL);
+ * ```
+ */
+int bytefd_wake(const uint32_t *word,
+                uint32_t count,
+                struct bytefd_error *error);
 
 /**
  * Writes one line for each choice the library makes on this host, what it uses and why, with a final NUL to `buf`: for people

@@ -6,8 +6,24 @@ use crate::tests;
 tests![the_header_is_generated_from_the_sources];
 
 /// In the order in which a reader wants them.
-const SOURCES: [&str; 11] =
-    ["boundary", "options", "wrap", "scan", "pool", "map_options", "map", "map_range", "map_content", "adopt", "host"];
+const SOURCES: [&str; 16] = [
+    "boundary",
+    "options",
+    "wrap",
+    "scan",
+    "pool",
+    "map_options",
+    "map",
+    "map_range",
+    "map_content",
+    "adopt",
+    "stream",
+    "socket",
+    "named",
+    "sysv",
+    "lock",
+    "host",
+];
 
 fn the_header_is_generated_from_the_sources() {
     let config = cbindgen::Config::from_file(repository().join("cbindgen.toml")).expect("cbindgen.toml");

@@ -127,7 +127,7 @@ impl NamedOptions {
         file::fchmod(fd.as_fd(), mode).context("fchmod", || format!("mode {mode:04o}"))?;
         let fd = if self.write { fd } else { reading(fd)? };
         file::link(fd.as_fd(), &path(&name)).context("linkat", || format!("{SHM}/{name}"))?;
-        Ok(Named { fd, name: format!("/{name}"), unlink: self.unlink })
+        Ok(Named { fd: Some(fd), name: format!("/{name}"), unlink: self.unlink })
     }
 
     /// Opens what has that name. Its length, mode and content stay as they are.
@@ -157,7 +157,7 @@ impl NamedOptions {
             let message = format_args!("{} has {} bytes, and {} were asked for", shown(), stat.size, self.length);
             return Err(Error::new("length", libc::ENXIO, message));
         }
-        Ok(Named { fd, name: format!("/{name}"), unlink: self.unlink })
+        Ok(Named { fd: Some(fd), name: format!("/{name}"), unlink: self.unlink })
     }
 
     /// Opens what has that name, or makes it if there is none. Says whether it was made.
@@ -199,7 +199,8 @@ impl NamedOptions {
 /// ```
 #[derive(Debug)]
 pub struct Named {
-    fd: OwnedFd,
+    /// `None` once it has been taken out.
+    fd: Option<OwnedFd>,
     name: String,
     unlink: bool,
 }
@@ -221,7 +222,15 @@ impl Named {
 
 impl AsFd for Named {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.fd.as_ref().expect("taken out by the last method only").as_fd()
+    }
+}
+
+impl From<Named> for OwnedFd {
+    /// The name stays.
+    fn from(mut named: Named) -> OwnedFd {
+        named.unlink = false;
+        named.fd.take().expect("taken out here only")
     }
 }
 
@@ -230,7 +239,7 @@ impl Drop for Named {
         let name = self.name.trim_start_matches('/');
         // Only if the name still stands for this memory.
         if self.unlink
-            && let Ok(ours) = file::fstat(self.fd.as_fd())
+            && let Ok(ours) = file::fstat(self.as_fd())
             && file::lstat(&path(name)).is_ok_and(|stat| stat.identity == ours.identity)
         {
             let _ = file::unlink(&path(name));

@@ -33,7 +33,7 @@ use crate::sys::lock;
 /// ```
 ///
 /// # Errors
-/// `ETIMEDOUT`: the time has passed. `EFAULT`: the page of the word is gone.
+/// `ETIMEDOUT`: the time has passed.
 pub fn wait(word: &AtomicU32, value: u32, time: Option<Duration>) -> Result<()> {
     // A time too long to be counted is for ever.
     let end = time.and_then(|time| Instant::now().checked_add(time));

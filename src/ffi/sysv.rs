@@ -1,0 +1,154 @@
+//! System V segments, and memory for devices.
+
+use std::ffi::c_int;
+use std::os::fd::IntoRawFd;
+
+use super::boundary::{boundary, bytefd_error, is_null};
+use super::map::bytefd_map;
+use super::map_options::{BYTEFD_MAP_READ, BYTEFD_MAP_WRITE};
+use super::options::{Extensible, read};
+use super::wrap::borrow;
+use crate::Error;
+use crate::share::{self, SysvOptions};
+
+/// Attaches the segment with this key.
+pub const BYTEFD_SYSV_OPEN: u32 = 0;
+/// Makes a segment with this key, which there must not be yet, or without one (IPC_PRIVATE), and attaches it.
+pub const BYTEFD_SYSV_CREATE: u32 = 1;
+/// Attaches the segment with this number.
+pub const BYTEFD_SYSV_ATTACH: u32 = 2;
+
+/// How a System V segment is made or attached. Start from BYTEFD_SYSV_OPTIONS_INIT, which opens what there is for reading, as a NULL
+/// pointer does. `size` works as in bytefd_wrap_options.
+///
+/// ```c
+/// bytefd_sysv_options options = BYTEFD_SYSV_OPTIONS_INIT;
+/// options.how = BYTEFD_SYSV_CREATE;
+/// options.access = BYTEFD_MAP_WRITE;
+/// options.length = 4096;
+/// ```
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct bytefd_sysv_options {
+    /// sizeof(bytefd_sysv_options).
+    pub size: usize,
+    /// How many bytes what is made has, zeros at first; and how many what is attached must have at least.
+    pub length: usize,
+    /// BYTEFD_SYSV_OPEN or one of those after it.
+    pub how: u32,
+    /// BYTEFD_MAP_READ, or BYTEFD_MAP_WRITE for reading and writing. What is made must be for writing.
+    pub access: u32,
+    /// The permission bits of what is made; 0 is 0600.
+    pub mode: u32,
+}
+
+// SAFETY: integers, for which all-zero bytes are valid values.
+unsafe impl Extensible for bytefd_sysv_options {
+    const FIRST_SIZE: usize = 32;
+}
+
+/// Makes or attaches a System V segment, sysvipc(7), as a map, for programs that still speak it; the map has as many bytes as the segment.
+/// `key` is a key of ftok(3) or the like, or with BYTEFD_SYSV_ATTACH a number. bytefd_map_close detaches it; it stays until
+/// bytefd_sysv_remove, also when all processes are gone. If `number` is not NULL the segment's number is written there. Such a map has no
+/// descriptor; shm_wrap_buffer copies its bytes into one.
+///
+/// Returns 0, or a negative errno with `*map` and `*number` untouched:
+/// - -EINVAL: `map` is NULL; options that are unknown; a new segment without length, or above /proc/sys/kernel/shmmax; no such number.
+/// - -EEXIST, -ENOENT: there is one with this key already, or none. -ENXIO: it has fewer bytes than asked.
+/// - -EACCES: its mode does not allow it. -EIDRM: it is being removed. -ENOSPC: too many segments. -ENOMEM. -ENOSYS: the kernel has none.
+///
+/// ```c
+/// bytefd_sysv_options options = BYTEFD_SYSV_OPTIONS_INIT;
+/// bytefd_map *map;
+/// int number;
+/// options.how = BYTEFD_SYSV_CREATE;
+/// options.access = BYTEFD_MAP_WRITE;
+/// options.length = 4096;
+/// if (bytefd_map_sysv(0, &options, &map, &number, NULL) == 0) {
+///     bytefd_sysv_remove(number, NULL);
+///     strcpy(bytefd_map_data(map), "goes with the last who has it");
+///     bytefd_map_close(map);
+/// }
+/// ```
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bytefd_map_sysv(
+    key: c_int,
+    options: *const bytefd_sysv_options,
+    map: *mut *mut bytefd_map,
+    number: *mut c_int,
+    error: *mut bytefd_error,
+) -> c_int {
+    boundary(error, || {
+        if map.is_null() {
+            return Err(is_null("map"));
+        }
+        // SAFETY: the header asks for valid options.
+        let given = unsafe { read(options)? }.unwrap_or(bytefd_sysv_options {
+            size: size_of::<bytefd_sysv_options>(),
+            length: 0,
+            how: BYTEFD_SYSV_OPEN,
+            access: BYTEFD_MAP_READ,
+            mode: 0,
+        });
+        if given.access != BYTEFD_MAP_READ && given.access != BYTEFD_MAP_WRITE {
+            return Err(Error::new("access", libc::EINVAL, format_args!("there is no access {}", given.access)));
+        }
+        let read_only = given.access == BYTEFD_MAP_READ;
+        let wanted = SysvOptions::new().length(given.length).mode(given.mode).read_only(read_only);
+        let (attached, found) = match given.how {
+            BYTEFD_SYSV_OPEN => wanted.open(key)?,
+            BYTEFD_SYSV_CREATE if read_only => {
+                return Err(Error::new("access", libc::EINVAL, "a new segment is of no use without writing"));
+            }
+            BYTEFD_SYSV_CREATE => wanted.create(key)?,
+            BYTEFD_SYSV_ATTACH => (wanted.attach(key)?, key),
+            other => return Err(Error::new("how", libc::EINVAL, format_args!("there is no way of attaching {other}"))),
+        };
+        // SAFETY: the header asks for writable pointers; `map` is not NULL.
+        unsafe {
+            map.write(Box::into_raw(Box::new(bytefd_map(attached))));
+            if !number.is_null() {
+                number.write(found);
+            }
+        }
+        Ok(0)
+    })
+}
+
+/// Marks a segment for removal: it goes when the last process has detached it, and nobody finds it by its key any more.
+///
+/// Returns 0, or a negative errno: -EINVAL: there is none of that number; -EPERM: it is somebody else's.
+///
+/// ```c
+/// bytefd_sysv_remove(-1, NULL);
+/// ```
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bytefd_sysv_remove(number: c_int, error: *mut bytefd_error) -> c_int {
+    boundary(error, || share::remove_sysv(number).map(|()| 0))
+}
+
+/// Makes a dma-buf, which drivers of graphics cards, cameras and the like take, of all pages of a memory file: /dev/udmabuf, Linux 4.20.
+/// Both show the same memory, and the dma-buf lives on without `fd`, which stays the caller's. `fd` must be a memfd of whole pages, sealed
+/// against shrinking (F_SEAL_SHRINK) and not against writing, because devices write.
+///
+/// Returns the descriptor of the dma-buf, the caller's, close-on-exec, or a negative errno:
+/// - -ENODEV: this kernel has no such driver, or it is not loaded. -EACCES: this user may not open it.
+/// - -EINVAL: not a memfd, not whole pages or none, not sealed against shrinking, or sealed against writing; or more than the driver
+///   allows (its parameter size_limit_mb).
+/// - -EBADF, -EMFILE, -ENFILE; the driver's own.
+///
+/// ```c
+/// bytefd_map *map;
+/// if (bytefd_map_memory(4096, NULL, &map, NULL) == 0) {
+///     int fd = bytefd_map_descriptor(map, NULL);
+///     fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK);
+///     int buffer = bytefd_export_dmabuf(fd, NULL);
+///     if (buffer >= 0)
+///         close(buffer);
+///     bytefd_map_close(map);
+/// }
+/// ```
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bytefd_export_dmabuf(fd: c_int, error: *mut bytefd_error) -> c_int {
+    boundary(error, || Ok(share::export_dmabuf(borrow(fd)?)?.into_raw_fd()))
+}
