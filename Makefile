@@ -41,7 +41,7 @@ test:
 	scripts/test
 
 bench: lib
-	$(CARGO) bench --locked --bench sizes --bench maps
+	$(CARGO) bench --locked --bench sizes --bench maps --bench share
 	BYTEFD_BENCH_KEEP=1 $(GO) test -count=1 -run '^$$' -bench . ./go
 
 clean:

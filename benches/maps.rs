@@ -173,7 +173,7 @@ fn whole_maps(text: &mut String, path: &Path) {
             life::<Ours<0>>(path, read),
             life::<Ours<BYTEFD_MAP_GUARD>>(path, read),
         ];
-        report(text, &format!("256 MiB, {what}"), &NAMES, &mut ways, rounds, repeats);
+        report(text, &format!("{}, {what}", common::size_name(MAPPED)), &NAMES, &mut ways, rounds, repeats);
     }
     // Without what opening costs: the same bytes through maps that are open.
     let (plain, guarded) = (Plain::open(path), Ours::<BYTEFD_MAP_GUARD>::open(path));

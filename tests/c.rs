@@ -142,8 +142,17 @@ fn blocks() -> Vec<String> {
 }
 
 fn every_example_in_the_header_compiles() {
-    const INCLUDES: [&str; 8] =
-        ["bytefd.h", "fcntl.h", "stdio.h", "string.h", "sys/mman.h", "sys/socket.h", "sys/stat.h", "unistd.h"];
+    const INCLUDES: [&str; 9] = [
+        "bytefd.h",
+        "errno.h",
+        "fcntl.h",
+        "stdio.h",
+        "string.h",
+        "sys/mman.h",
+        "sys/socket.h",
+        "sys/stat.h",
+        "unistd.h",
+    ];
     let includes: String = INCLUDES.iter().map(|name| format!("#include <{name}>\n")).collect();
     let workshop = Workshop::new();
     let blocks = blocks();

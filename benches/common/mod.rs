@@ -70,3 +70,11 @@ pub fn host() -> String {
         chosen("/sys/kernel/mm/transparent_hugepage/shmem_enabled"),
     )
 }
+
+pub fn size_name(size: usize) -> String {
+    match size {
+        0..1024 => format!("{size} B"),
+        1024..1_048_576 => format!("{} KiB", size >> 10),
+        _ => format!("{} MiB", size >> 20),
+    }
+}

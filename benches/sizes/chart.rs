@@ -4,8 +4,9 @@ use std::path::Path;
 
 use plotters::prelude::*;
 
+use crate::Row;
+use crate::common::size_name;
 use crate::ways::WAYS;
-use crate::{Row, size_name};
 
 const COLOURS: [RGBColor; WAYS.len()] = [
     RGBColor(140, 140, 140),

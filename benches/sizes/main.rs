@@ -11,7 +11,7 @@ mod ways;
 
 use std::fmt::Write;
 
-use common::Times;
+use common::{Times, size_name};
 use ways::WAYS;
 
 const SIZES: [usize; 9] = [0, 64, 4 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 64 << 20, 512 << 20];
@@ -74,12 +74,4 @@ fn table(rows: &[Row]) -> String {
         text.push('\n');
     }
     text
-}
-
-fn size_name(size: usize) -> String {
-    match size {
-        0..1024 => format!("{size} B"),
-        1024..1_048_576 => format!("{} KiB", size >> 10),
-        _ => format!("{} MiB", size >> 20),
-    }
 }

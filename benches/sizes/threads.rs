@@ -5,8 +5,7 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use crate::common::median;
-use crate::size_name;
+use crate::common::{median, size_name};
 use crate::ways::{POOL, SCAN, Scanner, TRUSTED, plain_memfd};
 
 const THREADS: usize = 8;

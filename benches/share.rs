@@ -1,0 +1,197 @@
+//! What it costs to give another process bytes: a descriptor over a socket beside the bytes themselves. `make bench`.
+
+#[path = "common/mod.rs"]
+mod common;
+
+use std::ffi::{c_int, c_void};
+use std::fmt::Write;
+use std::io::{Read, Write as _};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::ptr::{null, null_mut};
+use std::thread::JoinHandle;
+
+use bytefd::ffi::*;
+
+const SIZES: [usize; 4] = [4 << 10, 64 << 10, 1 << 20, 64 << 20];
+
+fn main() -> std::io::Result<()> {
+    let bytes: Vec<u8> =
+        (0..SIZES[3] as u64 / 8).flat_map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()).collect();
+    let mut text = common::host() + "\n\nBytes given to another thread, which adds them up and answers:\n";
+    text += "microseconds (median), and how many times as fast as through the socket (median of the ratios)\n\n";
+    let _ = writeln!(
+        text,
+        "{:>8}{:>22}{:>26}{:>26}",
+        "", "through the socket", "in a new descriptor", "in one that is there"
+    );
+    for size in SIZES {
+        let bytes = &bytes[..size];
+        let there = wrapped(bytes);
+        let mut copies = Consumer::new(size, copied);
+        let (mut made, mut sent) = (Consumer::new(size, received), Consumer::new(size, received));
+        let mut ways: [Box<dyn FnMut() + '_>; 3] = [
+            Box::new(|| copies.give(|socket| socket.write_all(bytes).expect("sent"))),
+            Box::new(|| made.give(|socket| send(socket, &wrapped(bytes)))),
+            Box::new(|| sent.give(|socket| send(socket, &there))),
+        ];
+        let (rounds, repeats) = if size > 1 << 20 { (21, 1) } else { (201, 10) };
+        let times = common::measure(&mut ways, rounds, repeats);
+        let _ = write!(text, "{:>8}{:>22.1}", common::size_name(size), times.of(0) / 1e3);
+        for way in [1, 2] {
+            let ratio = format!("({:.2})", times.speedup(way, 0));
+            let _ = write!(text, "{:>17.1} {ratio:>8}", times.of(way) / 1e3);
+        }
+        text.push('\n');
+    }
+    round_trip(&mut text);
+    common::keep("share", &text)
+}
+
+fn wrapped(bytes: &[u8]) -> OwnedFd {
+    // SAFETY: a valid buffer; the descriptor is ours.
+    unsafe {
+        let fd = shm_wrap_buffer(bytes.as_ptr().cast(), bytes.len(), null(), null_mut());
+        assert!(fd >= 0);
+        OwnedFd::from_raw_fd(fd)
+    }
+}
+
+fn send(socket: &UnixStream, fd: &OwnedFd) {
+    let fd = fd.as_raw_fd();
+    // SAFETY: a message of one byte and one descriptor.
+    assert_eq!(unsafe { bytefd_send(socket.as_raw_fd(), c"!".as_ptr().cast(), 1, &fd, 1, null_mut()) }, 0);
+}
+
+fn receive(socket: &UnixStream, requirements: *const bytefd_requirements) -> OwnedFd {
+    let (mut message, mut length, mut fd): (u8, usize, c_int) = (0, 0, -1);
+    let to: *mut c_void = (&raw mut message).cast();
+    // SAFETY: room for one byte and one descriptor, which is ours.
+    unsafe {
+        let status = bytefd_receive(socket.as_raw_fd(), to, 1, &mut length, &mut fd, 1, requirements, null_mut());
+        assert_eq!((status, length), (0, 1));
+        OwnedFd::from_raw_fd(fd)
+    }
+}
+
+fn sum(bytes: &[u8]) -> u64 {
+    bytes.chunks_exact(8).fold(0, |sum, word| sum.wrapping_add(u64::from_le_bytes(word.try_into().expect("8 bytes"))))
+}
+
+/// The other end of a socket, in a thread of its own.
+struct Consumer {
+    socket: Option<UnixStream>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Consumer {
+    fn new(size: usize, take: fn(&mut UnixStream, &mut [u8]) -> u64) -> Consumer {
+        let (ours, mut theirs) = UnixStream::pair().expect("a socket");
+        let serve = move || {
+            let mut buffer = vec![0; size];
+            // Until the other end is closed.
+            while theirs.read_exact(&mut [0]).is_ok() {
+                let sum = take(&mut theirs, &mut buffer);
+                theirs.write_all(&sum.to_le_bytes()).expect("answered");
+            }
+        };
+        Consumer { socket: Some(ours), thread: Some(std::thread::spawn(serve)) }
+    }
+
+    fn give(&mut self, send: impl FnOnce(&mut UnixStream)) {
+        let socket = self.socket.as_mut().expect("open");
+        socket.write_all(b"?").expect("asked");
+        send(socket);
+        socket.read_exact(&mut [0; 8]).expect("answered");
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        self.socket = None;
+        let _ = self.thread.take().expect("running").join();
+    }
+}
+
+fn copied(socket: &mut UnixStream, buffer: &mut [u8]) -> u64 {
+    socket.read_exact(buffer).expect("received");
+    sum(buffer)
+}
+
+/// Verified, mapped and read in place.
+fn received(socket: &mut UnixStream, _: &mut [u8]) -> u64 {
+    let size = size_of::<bytefd_requirements>();
+    let fd = receive(socket, &bytefd_requirements { size, length: 0, seals: 0, flags: 0, owner: 0 });
+    let mut map = null_mut();
+    // SAFETY: a descriptor that nobody can change any more; the map is closed once.
+    unsafe {
+        assert_eq!(bytefd_map_fd(fd.as_raw_fd(), null(), &mut map, null_mut()), 0);
+        let bytes = std::slice::from_raw_parts(bytefd_map_data(map.as_ref()).cast(), bytefd_map_length(map.as_ref()));
+        let sum = sum(bytes);
+        bytefd_map_close(Some(Box::from_raw(map)));
+        sum
+    }
+}
+
+/// One descriptor sent, received and closed, by one thread.
+fn round_trip(text: &mut String) {
+    let (ours, theirs) = UnixStream::pair().expect("a socket");
+    let fd = wrapped(b"hello");
+    let mut ways: [Box<dyn FnMut() + '_>; 2] = [
+        Box::new(|| {
+            by_hand::send(ours.as_raw_fd(), fd.as_raw_fd());
+            drop(by_hand::receive(theirs.as_raw_fd()));
+        }),
+        Box::new(|| {
+            send(&ours, &fd);
+            drop(receive(&theirs, null()));
+        }),
+    ];
+    let times = common::measure(&mut ways, 301, 50);
+    let (hand, own) = (times.of(0) / 1e3, times.of(1) / 1e3);
+    let _ = writeln!(
+        text,
+        "\nA descriptor sent, received and closed: sendmsg and recvmsg by hand {hand:.2} µs, \
+         bytefd_send and bytefd_receive {own:.2} µs, {:.3} times as long (median of the ratios)",
+        1.0 / times.speedup(1, 0)
+    );
+}
+
+/// What a C program writes.
+mod by_hand {
+    use super::*;
+
+    #[repr(C, align(8))]
+    struct Control([u8; 24]);
+
+    pub fn send(socket: c_int, fd: c_int) {
+        let mut control = Control([0; 24]);
+        let mut part = libc::iovec { iov_base: c"!".as_ptr().cast_mut().cast(), iov_len: 1 };
+        // SAFETY: as cmsg(3) shows it.
+        unsafe {
+            let mut message: libc::msghdr = std::mem::zeroed();
+            (message.msg_iov, message.msg_iovlen) = (&mut part, 1);
+            (message.msg_control, message.msg_controllen) = (control.0.as_mut_ptr().cast(), libc::CMSG_SPACE(4) as _);
+            let header = libc::CMSG_FIRSTHDR(&message);
+            ((*header).cmsg_level, (*header).cmsg_type) = (libc::SOL_SOCKET, libc::SCM_RIGHTS);
+            (*header).cmsg_len = libc::CMSG_LEN(4) as _;
+            libc::CMSG_DATA(header).cast::<c_int>().write_unaligned(fd);
+            assert_eq!(libc::sendmsg(socket, &message, libc::MSG_NOSIGNAL), 1);
+        }
+    }
+
+    pub fn receive(socket: c_int) -> OwnedFd {
+        let (mut control, mut byte) = (Control([0; 24]), 0u8);
+        let mut part = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+        // SAFETY: as cmsg(3) shows it; the descriptor is ours.
+        unsafe {
+            let mut message: libc::msghdr = std::mem::zeroed();
+            (message.msg_iov, message.msg_iovlen) = (&mut part, 1);
+            (message.msg_control, message.msg_controllen) = (control.0.as_mut_ptr().cast(), libc::CMSG_SPACE(4) as _);
+            assert_eq!(libc::recvmsg(socket, &mut message, libc::MSG_CMSG_CLOEXEC), 1);
+            let header = libc::CMSG_FIRSTHDR(&message);
+            assert!(!header.is_null() && (*header).cmsg_type == libc::SCM_RIGHTS);
+            OwnedFd::from_raw_fd(libc::CMSG_DATA(header).cast::<c_int>().read_unaligned())
+        }
+    }
+}
