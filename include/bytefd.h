@@ -132,7 +132,7 @@
 
 /**
  * For bytefd_map_memory: pages from the huge pages that the administrator has reserved (vm.nr_hugepages), hugetlbfs. The
- * length must be a multiple of their size, and not 0; -ENOMEM where not enough are free. (Other huge pages need no asking:
+ * length must be a multiple of their size, and not 0, and grows within `reserve` only; -ENOMEM where not enough are free. (Other huge pages need no asking:
  * with BYTEFD_MAP_POPULATE, memory is made of them where that pays.)
  */
 #define BYTEFD_MAP_HUGE_PAGES 16
@@ -1399,7 +1399,7 @@ int bytefd_map_check(const struct bytefd_map *map,
  * zero, whatever was stored behind the old end before. Shrinking: the file is cut off at the new end, unless it goes on behind
  * the map; other processes and other maps find SIGBUS there.
  *
- * The map stays where it is as long as its length is within the `reserve` of its options. Otherwise it may move: what
+ * The map stays where it is as long as its length has never been above the `reserve` of its options. Otherwise it may move: what
  * bytefd_map_data gave before is invalid. No other thread may use the map during the call.
  *
  * Returns 0, or a negative errno with nothing changed:
@@ -1407,7 +1407,7 @@ int bytefd_map_check(const struct bytefd_map *map,
  *   `length` is more than a map or file can have, or not whole reserved huge pages.
  * - -EFBIG, -ENOSPC: the file cannot grow. -EPERM: it is sealed against it.
  * - -EIO: a guarded map has lost pages, and is to grow.
- * - -ENOMEM: no memory or address space left. -EAGAIN: more than RLIMIT_MEMLOCK, for a locked map.
+ * - -ENOMEM: no memory or address space left, or (also -EAGAIN) more than RLIMIT_MEMLOCK, for a locked map.
  * - -EFAULT: the map must move, and parts of it have another protection or treatment than the rest.
  *
  * ```c
@@ -1432,9 +1432,9 @@ int bytefd_map_resize(struct bytefd_map *map,
  *
  * Returns the descriptor, or a negative errno with the map as it was:
  * - -EINVAL: `map` is NULL, is not shared memory, is sealed already, or parts of it were unmapped.
- * - -EBUSY: somebody else, who was given the descriptor, has it mapped for writing.
+ * - -EBUSY: somebody else, who was given the descriptor, or a child that was forked with the map, has it mapped for writing.
  * - -EPERM: somebody has sealed it against sealing.
- * - -EIO: a guarded map has lost pages. -ENOMEM, -EMFILE, -ENFILE: no memory or descriptors left.
+ * - -EIO: somebody who has it made it shorter. -ENOMEM, -EMFILE, -ENFILE: no memory or descriptors left.
  *
  * ```c
  * bytefd_map *map;

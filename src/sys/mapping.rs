@@ -79,7 +79,7 @@ impl Mapping {
     /// The range is mapped, whole pages, and nobody else unmaps it.
     pub unsafe fn of_mapped(base: NonNull<u8>, length: usize) -> Mapping {
         let length = length.next_multiple_of(page_size());
-        Mapping { base: base.cast(), length, reserved: length, page: page_size(), holes: Vec::new() }
+        Mapping { base: base.cast(), length, reserved: length, page: page_size(), has_moved: false, holes: Vec::new() }
     }
 
     /// Address space of `length` bytes (not 0) in which nothing is mapped, at a multiple of `align`, which is that of a page or
