@@ -39,13 +39,14 @@ fn descriptors() -> impl Iterator<Item = String> {
     numbers.into_iter().filter_map(|path| Some(format!("descriptor of {}", std::fs::read_link(path).ok()?.display())))
 }
 
-/// Mappings of anything but programs and libraries, which the loader maps.
+/// Mappings of anything but programs and libraries, which the loader maps, and what is known of them (`.debug`), which a
+/// backtrace maps for good.
 fn mappings() -> impl Iterator<Item = String> {
     let maps = std::fs::read_to_string("/proc/self/maps").expect("/proc is mounted");
     let lines: Vec<String> = maps
         .lines()
         .filter_map(|line| line.find('/').map(|at| line[at..].to_string()))
-        .filter(|path| !path.contains(".so") && !is_program(path))
+        .filter(|path| !path.contains(".so") && !path.ends_with(".debug") && !is_program(path))
         .map(|path| format!("mapping of {path}"))
         .collect();
     lines.into_iter()
