@@ -288,7 +288,7 @@ fn names_show_and_are_checked() {
 }
 
 fn option_structs_of_every_size_are_handled_as_promised() {
-    assert_eq!((size_of::<WrapOptions>(), size_of::<MapOptions>(), size_of::<Error>()), (40, 48, 256));
+    assert_eq!((size_of::<WrapOptions>(), size_of::<MapOptions>(), size_of::<Error>()), (40, 56, 256));
     for size in [0, 1, 8, 39] {
         let failure = wrap(b"hello", &WrapOptions { size, ..WrapOptions::default() }).unwrap_err();
         assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "options"));
