@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use super::{Result, check, file, retry};
 use crate::error::Errno;
 
-pub(super) use instruction::stop;
+pub(in crate::sys) use instruction::stop;
 
 /// Copies the bytes at `mapped` to `to`, up to the first that is lost, and returns how many there were. `guarded`: all of
 /// them are in the range of a [`Guard`](super::guard::Guard), which replaces none of its pages for this.

@@ -1,0 +1,274 @@
+//! Ranges that survive the loss of their pages. Access to a page of a file that was made shorter, or that has no space left,
+//! raises SIGBUS, mmap(2); in a guarded range the page becomes zeros instead, and the access goes on.
+//!
+//! The handler allocates nothing and waits only for another thread that is in the handler, and everything it reads is whole at
+//! any moment. So it does not matter what other threads are doing, or were doing when this process was forked.
+
+mod handler;
+mod process;
+mod slot;
+
+use std::ffi::c_int;
+use std::ops;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use handler::handle;
+use process::Process;
+use slot::{DENIED, LEVELS, PAGES_IN_FIRST_LEVEL, RELEASED, Range, Slot, first_page};
+
+use super::Result;
+use super::mapping::Mapping;
+
+/// A range in which lost pages become zeros instead of a signal, for as long as this lives. Drop it before the range is
+/// unmapped: what is mapped there next is somebody else's. A child made by fork has its parent's guards.
+///
+/// A thread that blocks SIGBUS is not saved, and nobody is once the program has replaced the handler by one that does not
+/// call ours. System calls raise no signal: given lost pages they answer EFAULT, and the pages stay lost.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    slot: &'static Slot,
+    range: Range,
+    /// Whether access to some pages was forbidden at some time.
+    is_restricted: AtomicBool,
+}
+
+impl Guard {
+    /// Guards pages of `page` bytes each: a power of two, that of `sys::page_size` or of huge pages on hugetlbfs. What replaces
+    /// a page gets this protection. `is_inherited`: children have the range. The first guard installs the handler, for good.
+    pub fn new(start: NonNull<u8>, length: usize, protection: c_int, page: usize, is_inherited: bool) -> Result<Guard> {
+        debug_assert!(page.is_power_of_two() && (start.addr().get() | length).is_multiple_of(page));
+        Process::make()?;
+        handle()?;
+        let range = Range { start: start.addr().get(), length, protection, shift: page.trailing_zeros() as usize };
+        let mut guard = Guard { slot: Slot::take(), range, is_restricted: AtomicBool::new(false) };
+        guard.make_room(length)?;
+        if !is_inherited {
+            guard.leave_children();
+        }
+        guard.slot.publish(range);
+        Ok(guard)
+    }
+
+    /// Guards nothing until [`Guard::moved`]: what is unmapped meanwhile can be somebody else's at once.
+    pub fn suspend(&mut self) {
+        self.slot.publish(Range::NONE);
+    }
+
+    /// The range is elsewhere or of another length now, for which [`Guard::make_room`] has made room. Pages that were replaced
+    /// are thought to have moved along, and those past a new end to be gone.
+    pub fn moved(&mut self, start: NonNull<u8>, length: usize) {
+        let old = self.range;
+        let new = Range { start: start.addr().get(), length, ..old };
+        debug_assert!((new.start | length).is_multiple_of(1 << old.shift) && self.slot.has_room(new.pages()));
+        self.slot.publish(new);
+        self.range = new;
+        // What will be mapped there later is no replacement, and protected as the rest.
+        self.slot.note(new.pages()..old.pages(), !0, 0);
+    }
+
+    /// All of the range was mapped anew, and nothing in it is a replacement any more.
+    pub fn renewed(&self) {
+        self.slot.note(0..self.range.pages(), !0, 0);
+    }
+
+    /// The whole pages among these bytes are to be unmapped: what comes to lie there is not guarded.
+    pub fn release(&self, bytes: ops::Range<usize>) {
+        self.slot.note(bytes.start.div_ceil(1 << self.range.shift)..bytes.end >> self.range.shift, 0, RELEASED);
+    }
+
+    /// The pages that hold these bytes are to have another protection, and so what replaces them.
+    pub fn protect(&self, bytes: ops::Range<usize>, protection: c_int) {
+        let denied = (self.range.protection & !protection) as u8 & DENIED;
+        if denied != 0 {
+            self.restrict();
+        }
+        let pages = bytes.start >> self.range.shift..bytes.end.div_ceil(1 << self.range.shift);
+        self.slot.note(pages, DENIED, denied);
+    }
+
+    /// Access to some pages will be a SIGSEGV, against which this is no help.
+    pub fn restrict(&self) {
+        self.is_restricted.store(true, SeqCst);
+    }
+
+    /// Whether access to the range is never a SIGSEGV, so that a guarded copy raises no signal.
+    pub fn is_unrestricted(&self) -> bool {
+        !self.is_restricted.load(SeqCst)
+    }
+
+    /// Children that are forked from now on do not have all of the range, and may have something else there: it is not guarded
+    /// in them. (Before Linux 4.14 they cannot be told from this process.)
+    pub fn leave_children(&self) {
+        self.slot.process.store(Process::number(), SeqCst);
+    }
+
+    /// Whether pages have been replaced.
+    pub fn is_lost(&self) -> bool {
+        self.slot.lost.load(SeqCst)
+    }
+
+    /// Makes room for notes on as many pages as hold these bytes.
+    pub fn make_room(&mut self, length: usize) -> Result<()> {
+        let pages = length.div_ceil(1 << self.range.shift);
+        for level in (0..LEVELS).take_while(|level| first_page(*level) < pages) {
+            if self.slot.notes[level].load(SeqCst).is_null() {
+                let mapping = Mapping::zeros(PAGES_IN_FIRST_LEVEL << level)?;
+                self.slot.notes[level].store(mapping.base().cast().as_ptr(), SeqCst);
+                std::mem::forget(mapping);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.slot.publish(Range::NONE);
+        self.slot.forget_all();
+        self.slot.process.store(0, SeqCst);
+        self.slot.lost.store(false, SeqCst);
+        self.slot.taken.store(false, SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+    use super::slot::{TABLE, find};
+    use super::*;
+    use crate::sys::mapping::{Content, Manner};
+    use crate::sys::{file, page_size};
+
+    /// A file of some pages that hold ones, and its guarded map. The guard goes first.
+    fn mapped(pages: usize) -> (Guard, Mapping, OwnedFd) {
+        let (length, protection) = (pages * page_size(), libc::PROT_READ | libc::PROT_WRITE);
+        let fd = file::memfd_create(c"guarded", 0).expect("a file");
+        file::pwrite(fd.as_fd(), &vec![1; length], 0).expect("written");
+        let mapping =
+            Mapping::new(length, Content::File(fd.as_fd(), 0), Manner { protection, flags: libc::MAP_SHARED })
+                .expect("a map");
+        let guard = Guard::new(mapping.base(), length, protection, page_size(), true).expect("a guard");
+        (guard, mapping, fd)
+    }
+
+    fn cut(fd: &OwnedFd, pages: usize) {
+        file::ftruncate(fd.as_fd(), (pages * page_size()) as u64).expect("another length");
+    }
+
+    /// The first byte of a page.
+    fn byte(mapping: &Mapping, page: usize) -> u8 {
+        // SAFETY: within the map, and guarded.
+        unsafe { mapping.base().add(page * page_size()).read_volatile() }
+    }
+
+    #[test]
+    fn pages_past_a_new_end_are_lost_anew() {
+        let (mut guard, mapping, fd) = mapped(3);
+        let length = 3 * page_size();
+        cut(&fd, 1);
+        assert_eq!([0, 1, 2].map(|page| byte(&mapping, page)), [1, 0, 0]);
+        assert!(guard.is_lost());
+
+        guard.moved(mapping.base(), page_size());
+        cut(&fd, 3);
+        let (protection, flags) = (libc::PROT_READ, libc::MAP_SHARED | libc::MAP_FIXED);
+        let rest = mapping.base().as_ptr().wrapping_add(page_size()).cast();
+        let offset = page_size() as libc::off_t;
+        // SAFETY: the rest of the map, to which nothing refers.
+        let placed = unsafe { libc::mmap(rest, length - page_size(), protection, flags, fd.as_raw_fd(), offset) };
+        assert_eq!(placed, rest);
+        guard.moved(mapping.base(), length);
+        cut(&fd, 2);
+        assert_eq!([0, 1, 2].map(|page| byte(&mapping, page)), [1, 0, 0]);
+    }
+
+    #[test]
+    fn what_is_mapped_anew_is_lost_anew() {
+        let (guard, mapping, fd) = mapped(2);
+        cut(&fd, 0);
+        assert_eq!(byte(&mapping, 1), 0);
+        let manner = Manner { protection: libc::PROT_READ, flags: libc::MAP_SHARED };
+        mapping.show(0, mapping.length(), Content::File(fd.as_fd(), 0), manner).expect("mapped anew");
+        guard.renewed();
+        assert_eq!([0, 1].map(|page| byte(&mapping, page)), [0, 0]);
+        assert!(guard.is_lost(), "for good");
+    }
+
+    #[test]
+    fn a_suspended_guard_guards_nothing() {
+        let (mut guard, mapping, _fd) = mapped(1);
+        let address = mapping.base().addr().get();
+        let is_found = || find(address).is_some();
+        assert!(is_found());
+        guard.suspend();
+        assert!(!is_found());
+        guard.moved(mapping.base(), page_size());
+        assert!(is_found());
+    }
+
+    #[test]
+    fn a_guard_finds_nothing_of_the_one_before_in_its_slot() {
+        for _ in 0..3 {
+            let guards: Vec<_> = (0..2 * TABLE.slots.len()).map(|_| mapped(2)).collect();
+            for (guard, mapping, fd) in &guards {
+                let address = mapping.base().addr().get();
+                assert!(find(address).is_some() && !guard.is_lost() && guard.is_unrestricted());
+                cut(fd, 1);
+                assert_eq!(byte(mapping, 1), 0);
+                guard.release(0..page_size());
+                assert!(find(address).is_none() && find(address + page_size()).is_some());
+            }
+        }
+    }
+
+    #[test]
+    fn there_is_room_for_any_number_of_guards_and_it_is_used_again() {
+        let tables = || std::iter::successors(Some(&TABLE), |table| table.next()).count();
+        let many = || (0..3 * TABLE.slots.len()).map(|_| mapped(1)).collect::<Vec<_>>();
+        let mut before = 0;
+        for _ in 0..4 {
+            for (guard, mapping, fd) in many() {
+                cut(&fd, 0);
+                assert_eq!(byte(&mapping, 0), 0);
+                assert!(guard.is_lost());
+            }
+            // Other tests have guards too.
+            assert!(before == 0 || tables() <= before + 1);
+            before = tables();
+        }
+    }
+
+    #[test]
+    fn a_child_does_not_wait_for_a_thread_that_it_does_not_have() {
+        let (guard, mapping, fd) = mapped(2);
+        cut(&fd, 0);
+        let page = (mapping.base().addr().get() + page_size()) >> page_size().trailing_zeros();
+        let mut status = -1;
+        Process::alone_with(page, || {
+            // SAFETY: the child reads a guarded byte, which allocates nothing, and ends, also if it waits for ever.
+            unsafe {
+                let child = libc::fork();
+                if child == 0 {
+                    libc::alarm(60);
+                    libc::_exit(byte(&mapping, 1).into());
+                }
+                libc::waitpid(child, &mut status, 0) == child
+            }
+        });
+        assert_eq!(status, 0);
+        assert!(!guard.is_lost(), "here");
+        assert_eq!(byte(&mapping, 1), 0);
+    }
+
+    #[test]
+    fn every_page_has_notes_of_its_own() {
+        let (length, pages) = (3 * PAGES_IN_FIRST_LEVEL * page_size(), 3 * PAGES_IN_FIRST_LEVEL);
+        let mapping = Mapping::reservation(length, page_size(), page_size()).expect("address space");
+        let guard = Guard::new(mapping.base(), length, libc::PROT_NONE, page_size(), true).expect("a guard");
+        let places = (0..pages).map(|page| &raw const *guard.slot.noted_on(page).expect("noted"));
+        let places: std::collections::HashSet<_> = places.collect();
+        assert_eq!(places.len(), pages);
+    }
+}

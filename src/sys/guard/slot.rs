@@ -1,0 +1,261 @@
+//! What the handler knows of the guards.
+
+use std::ffi::{c_int, c_void};
+use std::ops;
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering::SeqCst};
+
+use super::process::Process;
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Range {
+    pub(super) start: usize,
+    pub(super) length: usize,
+    pub(super) protection: c_int,
+    /// The size of a page, as a power of two.
+    pub(super) shift: usize,
+}
+
+impl Range {
+    /// In which no address lies.
+    pub(super) const NONE: Range = Range { start: 0, length: 0, protection: 0, shift: 0 };
+
+    pub(super) fn pages(&self) -> usize {
+        self.length >> self.shift
+    }
+
+    /// Which page an address is in.
+    fn page(&self, address: usize) -> usize {
+        address.wrapping_sub(self.start) >> self.shift
+    }
+}
+
+/// Where a guard is noted for the handler. A slot lives for ever and serves one guard after the other.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) taken: AtomicBool,
+    /// How often a range was published. The last bit says where the latest is.
+    version: AtomicUsize,
+    /// The next one is written beside the latest, which stays whole. So one that is never finished, because another thread of
+    /// this process forked meanwhile, does no harm in the child.
+    ranges: [SharedRange; 2],
+    /// The only process that has the range, [`Process::number`]; 0 if children have it too.
+    pub(super) process: AtomicU32,
+    pub(super) lost: AtomicBool,
+    /// Whether there may be a note.
+    noted: AtomicBool,
+    /// A byte for each page: [`DENIED`], [`REPLACED`], [`RELEASED`]. Each level has room for twice as many pages as the one
+    /// before, so that more room needs no moving. Never unmapped: the handler may look here for what lies in released pages
+    /// while the guard ends.
+    pub(super) notes: [AtomicPtr<AtomicU8>; LEVELS],
+}
+
+#[derive(Debug)]
+struct SharedRange {
+    start: AtomicUsize,
+    length: AtomicUsize,
+    protection: AtomicI32,
+    shift: AtomicUsize,
+}
+
+impl SharedRange {
+    const fn none() -> SharedRange {
+        let [start, length, shift] = [const { AtomicUsize::new(0) }; 3];
+        SharedRange { start, length, protection: AtomicI32::new(0), shift }
+    }
+}
+
+/// The bits of the protection that the page does not have, PROT_READ and so on.
+pub(super) const DENIED: u8 = 7;
+/// The page has been replaced.
+const REPLACED: u8 = 8;
+/// The page is not the guard's any more.
+pub(super) const RELEASED: u8 = 16;
+
+/// A byte each.
+pub(super) const PAGES_IN_FIRST_LEVEL: usize = 4096;
+/// More pages than an address space has.
+pub(super) const LEVELS: usize = 40;
+
+/// The first page that is noted in this level.
+pub(super) fn first_page(level: usize) -> usize {
+    ((1 << level) - 1) * PAGES_IN_FIRST_LEVEL
+}
+
+impl Slot {
+    const fn new() -> Slot {
+        Slot {
+            taken: AtomicBool::new(false),
+            version: AtomicUsize::new(0),
+            ranges: [const { SharedRange::none() }; 2],
+            process: AtomicU32::new(0),
+            lost: AtomicBool::new(false),
+            noted: AtomicBool::new(false),
+            notes: [const { AtomicPtr::new(null_mut()) }; LEVELS],
+        }
+    }
+
+    /// A slot that nobody has.
+    pub(super) fn take() -> &'static Slot {
+        let mut table = &TABLE;
+        loop {
+            let free = table.slots.iter().find(|slot| !slot.taken.swap(true, SeqCst));
+            match free {
+                Some(slot) => return slot,
+                None => table = table.next_or_new(),
+            }
+        }
+    }
+
+    /// Sets the range. Only the guard that has the slot calls this.
+    pub(super) fn publish(&self, range: Range) {
+        let next = self.version.load(SeqCst).wrapping_add(1);
+        let shared = &self.ranges[next % 2];
+        shared.start.store(range.start, SeqCst);
+        shared.length.store(range.length, SeqCst);
+        shared.protection.store(range.protection, SeqCst);
+        shared.shift.store(range.shift, SeqCst);
+        self.version.store(next, SeqCst);
+    }
+
+    /// The range that was published last, if it is guarded at this address in this process.
+    pub(super) fn range_at(&self, address: usize) -> Option<Range> {
+        loop {
+            let version = self.version.load(SeqCst);
+            let shared = &self.ranges[version % 2];
+            let range = Range {
+                start: shared.start.load(SeqCst),
+                length: shared.length.load(SeqCst),
+                protection: shared.protection.load(SeqCst),
+                shift: shared.shift.load(SeqCst),
+            };
+            let is_guarded = address.wrapping_sub(range.start) < range.length && {
+                let process = self.process.load(SeqCst);
+                (process == 0 || process == Process::number())
+                    && self.noted_on(range.page(address)).is_some_and(|note| note.load(SeqCst) & RELEASED == 0)
+            };
+            // Only what follows the next version is written over this one, and only then notes begin anew.
+            if self.version.load(SeqCst) == version {
+                return is_guarded.then_some(range);
+            }
+        }
+    }
+
+    /// The notes on a page.
+    pub(super) fn noted_on(&self, page: usize) -> Option<&AtomicU8> {
+        let level = (page / PAGES_IN_FIRST_LEVEL + 1).ilog2() as usize;
+        let notes = self.notes.get(level)?.load(SeqCst);
+        // SAFETY: a level has room for all of its pages, and stays.
+        (!notes.is_null()).then(|| unsafe { &*notes.add(page - first_page(level)) })
+    }
+
+    pub(super) fn has_room(&self, pages: usize) -> bool {
+        pages == 0 || self.noted_on(pages - 1).is_some()
+    }
+
+    /// Removes bits from the notes on these pages, then adds others.
+    pub(super) fn note(&self, pages: ops::Range<usize>, removed: u8, added: u8) {
+        if added != 0 {
+            self.noted.store(true, SeqCst);
+        } else if !self.noted.load(SeqCst) {
+            return;
+        }
+        for notes in pages.filter_map(|page| self.noted_on(page)) {
+            // Only looked at where there is nothing to do, notes take no memory.
+            if notes.load(SeqCst) & removed != 0 {
+                notes.fetch_and(!removed, SeqCst);
+            }
+            if added != 0 {
+                notes.fetch_or(added, SeqCst);
+            }
+        }
+    }
+
+    pub(super) fn forget_all(&self) {
+        if !self.noted.swap(false, SeqCst) {
+            return;
+        }
+        let levels = self.notes.iter().map(|level| level.load(SeqCst)).take_while(|notes| !notes.is_null());
+        for (level, notes) in levels.enumerate() {
+            let length = PAGES_IN_FIRST_LEVEL << level;
+            // SAFETY: private memory of this slot becomes zeros, and what looks at it meanwhile sees one or the other.
+            unsafe {
+                if libc::madvise(notes.cast(), length, libc::MADV_DONTNEED) != 0 {
+                    // It is locked.
+                    (0..length).for_each(|page| (*notes.add(page)).store(0, SeqCst));
+                }
+            }
+        }
+    }
+
+    /// Makes the page at `address` zeros, unless another thread has. False: the kernel refuses.
+    pub(super) fn replace(&self, range: &Range, address: usize) -> bool {
+        let page = range.page(address);
+        let Some(notes) = self.noted_on(page) else { return false };
+        Process::alone_with(address >> range.shift, || {
+            let noted = notes.load(SeqCst);
+            // Replaced twice, the page would lose what was stored into it in between.
+            if noted & REPLACED != 0 {
+                return true;
+            }
+            // Before the zeros can be seen.
+            self.lost.store(true, SeqCst);
+            self.noted.store(true, SeqCst);
+            let (start, length) = ((range.start + (page << range.shift)) as *mut c_void, 1 << range.shift);
+            let protection = range.protection & !c_int::from(noted & DENIED);
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED | libc::MAP_NORESERVE;
+            // SAFETY: the page lies in a range whose owner asked for this, and nothing is in it.
+            if unsafe { libc::mmap(start, length, protection, flags, -1, 0) } == libc::MAP_FAILED {
+                return false;
+            }
+            if self.process.load(SeqCst) != 0 {
+                // SAFETY: mapped just now.
+                unsafe { libc::madvise(start, length, libc::MADV_DONTFORK) };
+            }
+            notes.fetch_or(REPLACED, SeqCst);
+            true
+        })
+    }
+}
+
+/// All slots: more are made when these are taken, and never freed.
+pub(super) static TABLE: Table = Table::new();
+
+pub(super) struct Table {
+    pub(super) slots: [Slot; 64],
+    next: AtomicPtr<Table>,
+}
+
+impl Table {
+    const fn new() -> Table {
+        Table { slots: [const { Slot::new() }; 64], next: AtomicPtr::new(null_mut()) }
+    }
+
+    pub(super) fn next(&self) -> Option<&'static Table> {
+        // SAFETY: null, or leaked below.
+        unsafe { self.next.load(SeqCst).as_ref() }
+    }
+
+    fn next_or_new(&self) -> &'static Table {
+        if let Some(next) = self.next() {
+            return next;
+        }
+        let new = Box::into_raw(Box::new(Table::new()));
+        match self.next.compare_exchange(null_mut(), new, SeqCst, SeqCst) {
+            // SAFETY: leaked just now.
+            Ok(_) => unsafe { &*new },
+            Err(other) => {
+                // SAFETY: nobody else has seen `new`; `other` was leaked by the thread that was faster.
+                unsafe {
+                    drop(Box::from_raw(new));
+                    &*other
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn find(address: usize) -> Option<(&'static Slot, Range)> {
+    let tables = std::iter::successors(Some(&TABLE), |table| table.next());
+    { tables }.flat_map(|table| &table.slots).find_map(|slot| Some((slot, slot.range_at(address)?)))
+}
