@@ -97,10 +97,15 @@ func newMap(opts []MapOption, open func(*mapOptions) (unsafe.Pointer, []byte, er
 	if err != nil {
 		return nil, err
 	}
+	return ownMap(handle, data), nil
+}
+
+// ownMap is the Map of a new handle.
+func ownMap(handle unsafe.Pointer, data []byte) *Map {
 	m := &Map{handle: handle, data: data}
 	m.users.Store(1)
 	runtime.SetFinalizer(m, (*Map).Close)
-	return m, nil
+	return m
 }
 
 // Len returns the number of bytes in the map, 0 after Close.

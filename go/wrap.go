@@ -28,9 +28,13 @@ func WrapBuffers(bs [][]byte, opts ...Option) (*os.File, error) {
 	return newFile(fd, o.fileName(), err)
 }
 
-// WrapReader is [WrapBuffer] for what r delivers until io.EOF. All of it is held in memory meanwhile. Another error of r
-// is returned as it is, and then there is no file.
+// WrapReader is [WrapBuffer] for what r delivers until io.EOF. Another error of r is returned as it is, and then there is
+// no file. Without options r reads straight into the memory that becomes the file, as with [WrapStream]; with options all
+// of it is held in memory meanwhile.
 func WrapReader(r io.Reader, opts ...Option) (*os.File, error) {
+	if len(opts) == 0 {
+		return WrapStream(r)
+	}
 	b, err := io.ReadAll(r)
 	if err != nil {
 		return nil, err

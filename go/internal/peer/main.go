@@ -1,0 +1,303 @@
+//go:build linux && cgo
+
+// Peer makes content that is shared in one of the ways that this module knows, or uses what another peer, perhaps in
+// another language, has made. A test starts two of them.
+//
+//	peer make WAY ADDRESS LENGTH SEED [COMMAND...]
+//	peer use  WAY ADDRESS LENGTH SEED
+//
+// The content has LENGTH bytes; byte i is (31*i + SEED) % 251. ADDRESS is decimal where it is a number.
+//
+// Make does what the table says, prints where use finds it as one line, waits for a line, or the end, on its standard
+// input, removes what it has made, and ends with status 0.
+//
+//	WAY        make: ADDRESS                       prints          use: ADDRESS
+//	sent       path of a socket, a stream, to      the path        the path: connects, and receives one message of one
+//	           listen on until one has come        byte, "!", with a sealed descriptor of the content
+//	named      name of shared memory, shm_open(3)  the whole name  the whole name
+//	file       path of a file that there is not    the path        the path
+//	sysv       key of a new segment, 0 for none    its number      its number
+//	link       end of the file's name              its path        its path
+//	inherited  3                                   nothing         3, or the number it has by then
+//
+// With inherited, make prints nothing and waits for nothing: it runs COMMAND, which has a sealed descriptor of the
+// content as number 3, with its own standard streams, and ends with its status. (It may become COMMAND, execve(2).)
+//
+// Use prints "ok" if it finds exactly the content, and where the way allows it the promises: sealed against writing and
+// shrinking for what is sent or inherited. Otherwise it prints in one line what differs. It ends with status 0 if it is
+// ok, otherwise with 1.
+//
+// Either prints an error on standard error, and ends with 1, or with 2 if its arguments make no sense.
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+
+	bytefd "github.com/bytefd/bytefd/go"
+)
+
+func main() {
+	if len(os.Args) < 6 {
+		usage()
+	}
+	job, way, address, command := os.Args[1], os.Args[2], os.Args[3], os.Args[6:]
+	length, lengthErr := strconv.Atoi(os.Args[4])
+	seed, seedErr := strconv.Atoi(os.Args[5])
+	if lengthErr != nil || seedErr != nil || length < 0 || seed < 0 || ways[way].use == nil {
+		usage()
+	}
+	if (len(command) > 0) != (job == "make" && way == "inherited") {
+		usage()
+	}
+	content := make([]byte, length)
+	for i := range content {
+		content[i] = byte((31*i + seed) % 251)
+	}
+	var err error
+	switch job {
+	case "make":
+		err = ways[way].make(address, content, command)
+	case "use":
+		err = ways[way].use(address, content)
+	default:
+		usage()
+	}
+	if child := (*exec.ExitError)(nil); errors.As(err, &child) {
+		os.Exit(child.ExitCode())
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "peer:", err)
+		os.Exit(1)
+	}
+}
+
+func usage() {
+	fmt.Fprintln(os.Stderr, "usage: peer make WAY ADDRESS LENGTH SEED [COMMAND...]")
+	fmt.Fprintln(os.Stderr, "       peer use WAY ADDRESS LENGTH SEED")
+	os.Exit(2)
+}
+
+var ways = map[string]struct {
+	make func(address string, content []byte, command []string) error
+	use  func(address string, content []byte) error
+}{
+	"sent":      {makeSent, useSent},
+	"named":     {makeNamed, useNamed},
+	"file":      {makeFile, useFile},
+	"sysv":      {makeSysv, useSysv},
+	"link":      {makeLink, useLink},
+	"inherited": {makeInherited, useInherited},
+}
+
+// announce says where it is, and waits until it is not needed any more.
+func announce(address any) {
+	fmt.Println(address)
+	bufio.NewReader(os.Stdin).ReadString('\n')
+}
+
+// compare says whether these bytes are the content.
+func compare(got, want []byte) error {
+	if len(got) != len(want) {
+		return differs("there are %d bytes, and not %d", len(got), len(want))
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			return differs("byte %d is %d, and not %d", i, got[i], want[i])
+		}
+	}
+	fmt.Println("ok")
+	return nil
+}
+
+func differs(format string, args ...any) error {
+	fmt.Printf(format+"\n", args...)
+	return errors.New("that is not the content")
+}
+
+// compareFile compares what is behind a descriptor, whatever its offset.
+func compareFile(f *os.File, want []byte) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	got, err := io.ReadAll(io.NewSectionReader(f, 0, info.Size()))
+	if err != nil {
+		return err
+	}
+	return compare(got, want)
+}
+
+// compareSealed is compareFile for a descriptor that was promised to be sealed.
+func compareSealed(f *os.File, want []byte) error {
+	if err := bytefd.Verify(f); err != nil {
+		return differs("%v", err)
+	}
+	return compareFile(f, want)
+}
+
+func makeSent(path string, content []byte, _ []string) error {
+	server, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return err
+	}
+	defer server.Close() // and removes the path
+	f, err := bytefd.WrapBuffer(content)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	served := make(chan error, 1)
+	go func() {
+		conn, err := server.AcceptUnix()
+		if err == nil {
+			err = bytefd.Send(conn, []byte("!"), f)
+			conn.Close()
+		}
+		served <- err
+	}()
+	announce(path)
+	server.Close() // nobody has come
+	if err := <-served; !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+func useSent(path string, content []byte) error {
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	message := make([]byte, 1)
+	_, files, err := bytefd.Receive(conn, message, 1)
+	if err != nil {
+		return err
+	}
+	defer files[0].Close()
+	if string(message) != "!" {
+		return differs("the message is %q", message)
+	}
+	return compareSealed(files[0], content)
+}
+
+func makeNamed(name string, content []byte, _ []string) error {
+	opts := []bytefd.NamedOption{bytefd.NamedWrite(), bytefd.NamedLength(int64(len(content))), bytefd.UnlinkOnClose()}
+	n, err := bytefd.CreateNamed(name, opts...)
+	if err != nil {
+		return err
+	}
+	defer n.Close()
+	if _, err := n.File().WriteAt(content, 0); err != nil {
+		return err
+	}
+	announce(n.Name())
+	return nil
+}
+
+func useNamed(name string, content []byte) error {
+	n, err := bytefd.OpenNamed(name)
+	if err != nil {
+		return err
+	}
+	defer n.Close()
+	return compareFile(n.File(), content)
+}
+
+func makeFile(path string, content []byte, _ []string) error {
+	if _, err := os.Lstat(path); err == nil {
+		return fmt.Errorf("%s is there already", path)
+	}
+	m, err := bytefd.MapFile(path, bytefd.MapWrite(), bytefd.MapCreate(), bytefd.MapFileSize(int64(len(content))))
+	if err != nil {
+		return err
+	}
+	defer os.Remove(path)
+	defer m.Close()
+	copy(m.Bytes(), content)
+	announce(path)
+	return nil
+}
+
+func useFile(path string, content []byte) error {
+	m, err := bytefd.MapFile(path)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	return compare(m.Bytes(), content)
+}
+
+func makeSysv(key string, content []byte, _ []string) error {
+	number, err := strconv.Atoi(key)
+	if err != nil {
+		return err
+	}
+	m, number, err := bytefd.MapSysv(number, bytefd.SysvCreate(), bytefd.SysvWrite(), bytefd.SysvLength(len(content)))
+	if err != nil {
+		return err
+	}
+	defer bytefd.RemoveSysv(number)
+	defer m.Close()
+	copy(m.Bytes(), content)
+	announce(number)
+	return nil
+}
+
+func useSysv(address string, content []byte) error {
+	number, err := strconv.Atoi(address)
+	if err != nil {
+		return err
+	}
+	m, _, err := bytefd.MapSysv(number, bytefd.SysvAttach())
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	return compare(m.Bytes(), content)
+}
+
+func makeLink(suffix string, content []byte, _ []string) error {
+	l, err := bytefd.Link(content, suffix)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	announce(l.Path())
+	return nil
+}
+
+func useLink(path string, content []byte) error {
+	got, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	return compare(got, content)
+}
+
+func makeInherited(_ string, content []byte, command []string) error {
+	f, err := bytefd.WrapBuffer(content)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	child := exec.Command(command[0], command[1:]...)
+	child.Stdin, child.Stdout, child.Stderr = os.Stdin, os.Stdout, os.Stderr
+	child.ExtraFiles = []*os.File{f} // as number 3
+	return child.Run()
+}
+
+func useInherited(address string, content []byte) error {
+	fd, err := strconv.Atoi(address)
+	if err != nil {
+		return err
+	}
+	return compareSealed(os.NewFile(uintptr(fd), "inherited"), content)
+}

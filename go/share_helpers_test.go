@@ -1,0 +1,93 @@
+//go:build linux && cgo
+
+package bytefd_test
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// socketPair returns two connected sockets of package net.
+func socketPair(t *testing.T, kind int) (ours, theirs *net.UnixConn) {
+	t.Helper()
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, kind|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return asConn(t, fds[0]), asConn(t, fds[1])
+}
+
+// asConn gives a socket to package net, until the test ends.
+func asConn(t *testing.T, fd int) *net.UnixConn {
+	t.Helper()
+	f := os.NewFile(uintptr(fd), "socket")
+	defer f.Close()
+	return closedLater(t, must[net.Conn](t)(net.FileConn(f)).(*net.UnixConn))
+}
+
+// holders counts the descriptors and mappings of this process that stand for files of a test's label.
+func holders(t *testing.T) (count int) {
+	name := strings.ReplaceAll(t.Name(), "/", ".")
+	for _, link := range openDescriptors() {
+		if strings.Contains(link, name) {
+			count++
+		}
+	}
+	for path := range mappedFiles() {
+		if strings.Contains(path, name) {
+			count++
+		}
+	}
+	return count
+}
+
+// eventually waits for a state that nothing reports.
+func eventually(is func() bool) {
+	for !is() {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// sharedName is a name for shared memory that is this test's alone, and that a leak shows.
+func sharedName(t *testing.T) string {
+	return fmt.Sprintf("bytefd-test-%s-%d", strings.ReplaceAll(t.Name(), "/", "."), os.Getpid())
+}
+
+const roleOfChild = "BYTEFD_TEST_ROLE"
+
+// asChild runs the same test in another process, which finds what it has to know in its environment. It has been killed
+// when the test ends.
+func asChild(t *testing.T, role string) (child *exec.Cmd, lines *bufio.Scanner) {
+	t.Helper()
+	child = exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$")
+	child.Env = append(os.Environ(), roleOfChild+"="+role)
+	child.Stderr = os.Stderr
+	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		child.Process.Kill()
+		child.Wait()
+	})
+	return child, bufio.NewScanner(out)
+}
+
+// nextLine is what a child says next.
+func nextLine(t *testing.T, lines *bufio.Scanner) string {
+	t.Helper()
+	if !lines.Scan() {
+		t.Fatal("the child said nothing:", lines.Err())
+	}
+	return lines.Text()
+}

@@ -1,0 +1,352 @@
+//go:build linux && cgo
+
+package bytefd_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/iotest"
+	"time"
+	"unsafe"
+
+	bytefd "github.com/bytefd/bytefd/go"
+	"golang.org/x/sys/unix"
+)
+
+// unnamedFiles counts what this process has of the library's files: descriptors and mappings.
+func unnamedFiles() (count int) {
+	for _, link := range openDescriptors() {
+		if strings.HasSuffix(link, "(deleted)") {
+			count++
+		}
+	}
+	return count + len(mappedFiles())
+}
+
+// leavesNothing calls f and compares what is open and mapped.
+func leavesNothing(t *testing.T, f func()) {
+	t.Helper()
+	before := unnamedFiles()
+	f()
+	if left := unnamedFiles() - before; left != 0 {
+		t.Errorf("%d descriptors and mappings are left", left)
+	}
+}
+
+func streamed(t *testing.T, r io.Reader, opts ...bytefd.StreamOption) *os.File {
+	t.Helper()
+	return closedLater(t, must[*os.File](t)(bytefd.WrapStream(r, opts...)))
+}
+
+func TestAStreamBecomesASealedFile(t *testing.T) {
+	for _, size := range append(sizes, 64<<10, 64<<10+1, 2<<20, 2<<20+1) {
+		want := pattern(size)
+		for name, r := range map[string]io.Reader{
+			"plain":          bytes.NewReader(want),
+			"half reads":     iotest.HalfReader(bytes.NewReader(want)),
+			"EOF with bytes": iotest.DataErrReader(bytes.NewReader(want)),
+			"a file":         closedLater(t, must[*os.File](t)(os.Open(fileOf(t, want)))),
+		} {
+			t.Run(fmt.Sprint(size, " ", name), func(t *testing.T) {
+				before := unnamedFiles()
+				f := streamed(t, r)
+				if more := unnamedFiles() - before; more != 1 {
+					t.Errorf("%d descriptors and mappings more, want the one", more)
+				}
+				fd := int(f.Fd())
+				isPromised(t, fd, want)
+				const all = sealWrite | sealGrow | sealShrink | sealSeal
+				if got := seals(t, fd); got&all != all || got&^all&^sealExec != 0 {
+					t.Errorf("seals %#x, want %#x and at most %#x more", got, all, sealExec)
+				}
+				if mode := fstat(t, fd).Mode & 0o7777; mode != 0o400 || !closeOnExec(t, fd) {
+					t.Errorf("mode %04o, want 0400 and close-on-exec", mode)
+				}
+			})
+		}
+	}
+}
+
+// seeingReader notes where it is asked to put its bytes.
+type seeingReader struct {
+	left      int
+	addresses []uintptr
+}
+
+func (r *seeingReader) Read(p []byte) (int, error) {
+	if r.left == 0 {
+		return 0, io.EOF
+	}
+	n := min(r.left, len(p), 10_000)
+	r.addresses = append(r.addresses, uintptr(unsafe.Pointer(&p[0])))
+	r.left -= n
+	return n, nil
+}
+
+func TestAStreamIsReadIntoItsPlaceAndNeverMoved(t *testing.T) {
+	r := &seeingReader{left: 5_000_000}
+	streamed(t, r)
+	at := r.addresses[0]
+	for _, address := range r.addresses {
+		// What has no room for 10000 bytes at the end of the memory is read in two.
+		if address < at || address > at+10_000 {
+			t.Fatalf("read to %#x, and the memory before ends at or before %#x", address, at+10_000)
+		}
+		at = address
+	}
+	if at-r.addresses[0] > 5_000_000 {
+		t.Error("there are holes")
+	}
+}
+
+func TestPipesAndSocketsAreWaitedFor(t *testing.T) {
+	want := pattern(300_000)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	closedLater(t, r)
+	ours, theirs := socketPair(t, syscall.SOCK_STREAM)
+	for _, way := range []struct {
+		from io.Reader
+		to   io.WriteCloser
+	}{{r, w}, {theirs, ours}} {
+		go func() {
+			defer way.to.Close()
+			for i := 0; i < len(want); i += 1000 {
+				way.to.Write(want[i : i+1000])
+			}
+		}()
+		isPromised(t, int(streamed(t, way.from).Fd()), want)
+	}
+}
+
+func TestADeadlineAndCloseEndAStreamAndNothingIsKept(t *testing.T) {
+	for name, ending := range endings {
+		ours, theirs := socketPair(t, syscall.SOCK_STREAM)
+		leavesNothing(t, func() {
+			failed := make(chan error, 1)
+			go func() {
+				_, err := bytefd.WrapStream(theirs)
+				failed <- err
+			}()
+			must[int](t)(ours.Write([]byte("begun")))
+			eventually(func() bool { return unreadBytes(t, ours) == 0 })
+			ending.end(theirs)
+			if err := <-failed; !errors.Is(err, ending.want) {
+				t.Errorf("%s: got %v, want %v", name, err, ending.want)
+			}
+		})
+	}
+}
+
+func TestAStreamLongerThanAllowedIsEFBIG(t *testing.T) {
+	for _, most := range []int64{0, 1, 64 << 10, 64<<10 + 1, 3 << 20} {
+		for _, options := range [][]bytefd.StreamOption{nil, {bytefd.SpillAbove(100)}} {
+			options := append(options, bytefd.MaxBytes(most))
+			want := pattern(int(most))
+			isPromised(t, int(streamed(t, bytes.NewReader(want), options...).Fd()), want)
+			leavesNothing(t, func() {
+				r := bytes.NewReader(make([]byte, 10<<20))
+				_, err := bytefd.WrapStream(r, options...)
+				isError(t, err, syscall.EFBIG)
+				if read := 10<<20 - int64(r.Len()); read > most+1 {
+					t.Errorf("%d bytes were read to know that there are more than %d", read, most)
+				}
+			})
+		}
+	}
+}
+
+func TestALargeStreamGoesToDisk(t *testing.T) {
+	directory := t.TempDir()
+	t.Setenv("TMPDIR", directory)
+	for _, size := range []int{100, 101, 1 << 20, 5<<20 + 1} {
+		for _, above := range []int64{0, 100, 1 << 20} {
+			want := pattern(size)
+			f := streamed(t, iotest.HalfReader(bytes.NewReader(want)), bytefd.SpillAbove(above))
+			fd := int(f.Fd())
+			isPromised(t, fd, want)
+			link := must[string](t)(os.Readlink(bytefd.Path(fd)))
+			if onDisk := strings.HasPrefix(link, directory); onDisk != (int64(size) > above) {
+				t.Errorf("%d bytes, on disk above %d: %s", size, above, link)
+			}
+			if strings.HasPrefix(link, directory) && accessMode(t, fd) != syscall.O_RDONLY {
+				t.Error("on disk, and can be written to")
+			}
+			if mode := fstat(t, fd).Mode & 0o7777; mode != 0o400 || !closeOnExec(t, fd) {
+				t.Errorf("mode %04o, want 0400 and close-on-exec", mode)
+			}
+		}
+	}
+}
+
+func TestAFullDiskIsENOSPCAndNothingIsKept(t *testing.T) {
+	inNamespaces(t, func() {
+		directory := t.TempDir()
+		if err := syscall.Mount("bytefd", directory, "tmpfs", 0, "size=64k"); err != nil {
+			t.Fatal(err)
+		}
+		defer syscall.Unmount(directory, 0)
+		t.Setenv("TMPDIR", directory)
+		leavesNothing(t, func() {
+			_, err := bytefd.WrapStream(bytes.NewReader(pattern(1<<20)), bytefd.SpillAbove(10))
+			isError(t, err, syscall.ENOSPC)
+		})
+	})
+}
+
+func TestTheFileSizeLimitHoldsForStreams(t *testing.T) {
+	const fileSize = 1 // RLIMIT_FSIZE, which package syscall does not have
+	var old syscall.Rlimit
+	if err := syscall.Getrlimit(fileSize, &old); err != nil {
+		t.Fatal(err)
+	}
+	leavesNothing(t, func() {
+		if err := syscall.Setrlimit(fileSize, &syscall.Rlimit{Cur: 1 << 20, Max: old.Max}); err != nil {
+			t.Fatal(err)
+		}
+		var memoryErr, diskErr error
+		raisesNot(t, syscall.SIGXFSZ, func() {
+			_, memoryErr = bytefd.WrapStream(bytes.NewReader(make([]byte, 1<<20+1)))
+			_, diskErr = bytefd.WrapStream(bytes.NewReader(make([]byte, 1<<20+1)), bytefd.SpillAbove(0))
+		})
+		if err := syscall.Setrlimit(fileSize, &old); err != nil {
+			t.Fatal(err)
+		}
+		isError(t, memoryErr, syscall.EFBIG)
+		isError(t, diskErr, syscall.EFBIG)
+	})
+}
+
+// lyingReader says that it has read so many bytes, and no more.
+type lyingReader int
+
+func (n lyingReader) Read(p []byte) (int, error) {
+	if n == 0 {
+		return 0, nil
+	}
+	return len(p)*max(int(n), 0) + int(n), nil
+}
+
+func TestReadersThatFailOrLieLeaveNothing(t *testing.T) {
+	broken := errors.New("the reader broke")
+	begun := func(r io.Reader) io.Reader { return io.MultiReader(bytes.NewReader(pattern(100_000)), r) }
+	for _, options := range [][]bytefd.StreamOption{nil, {bytefd.SpillAbove(0)}} {
+		leavesNothing(t, func() {
+			for _, r := range []io.Reader{iotest.ErrReader(broken), begun(iotest.ErrReader(broken))} {
+				if f, err := bytefd.WrapStream(r, options...); err != broken || f != nil {
+					t.Errorf("got %v and %v, want no file and %v", f, err, broken)
+				}
+			}
+			for _, lie := range []lyingReader{1, -1} {
+				_, err := bytefd.WrapStream(begun(lie), options...)
+				isError(t, err, syscall.EIO)
+			}
+			if _, err := bytefd.WrapStream(begun(lyingReader(0)), options...); err != io.ErrNoProgress {
+				t.Errorf("got %v from a reader that returns nothing", err)
+			}
+			func() {
+				defer func() {
+					if recover() != "reader" {
+						t.Error("the panic did not go on")
+					}
+				}()
+				bytefd.WrapStream(begun(panicReader{}), options...)
+			}()
+			var closed *os.File
+			if _, err := bytefd.WrapStream(begun(closed), options...); !errors.Is(err, os.ErrInvalid) {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestNegativeLimitsAreEINVAL(t *testing.T) {
+	for _, option := range []bytefd.StreamOption{bytefd.MaxBytes(-1), bytefd.SpillAbove(-1)} {
+		_, err := bytefd.WrapStream(strings.NewReader("hello"), option)
+		isError(t, err, syscall.EINVAL)
+	}
+}
+
+func TestAStreamThatPausesIsNotTakenForItsEnd(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := closedLater(t, must[*os.File](t)(os.OpenFile(path, os.O_RDWR, 0)))
+	must[int](t)(r.Write([]byte("hello")))
+	leavesNothing(t, func() {
+		r.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
+		if _, err := bytefd.WrapStream(r); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Error(err)
+		}
+	})
+}
+
+func TestStreamsOnHostsThatRefuseWhatIsTriedFirst(t *testing.T) {
+	want := pattern(5<<20 + 1)
+	switch os.Getenv(roleOfChild) {
+	case "no memfd":
+		refuseMemfd(t)
+	case "little address space":
+		var pages uint64
+		fmt.Sscan(string(must[[]byte](t)(os.ReadFile("/proc/self/statm"))), &pages)
+		most := pages*uint64(page) + 16<<30 // more than this test needs, less than is reserved for growing
+		limit := syscall.Rlimit{Cur: most, Max: most}
+		if err := syscall.Setrlimit(unix.RLIMIT_AS, &limit); err != nil {
+			t.Fatal(err)
+		}
+	default:
+		for _, host := range []string{"no memfd", "little address space"} {
+			child, lines := asChild(t, host)
+			last := ""
+			for lines.Scan() {
+				last += lines.Text() + "\n"
+			}
+			if err := child.Wait(); err != nil {
+				t.Errorf("%s: %v\n%s", host, err, last)
+			}
+		}
+		return
+	}
+	f := streamed(t, bytes.NewReader(want))
+	isPromised(t, int(f.Fd()), want)
+	if _, err := f.WriteAt([]byte("x"), 0); err == nil {
+		t.Error("it can be written to")
+	}
+	leavesNothing(t, func() {
+		_, err := bytefd.WrapStream(bytes.NewReader(want), bytefd.MaxBytes(5<<20))
+		isError(t, err, syscall.EFBIG)
+	})
+}
+
+// refuseMemfd lets memfd_create fail in this process from now on, seccomp(2).
+func refuseMemfd(t *testing.T) {
+	t.Helper()
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the number of the system call
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_MEMFD_CREATE, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(syscall.EPERM)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	runtime.LockOSThread() // the next two are the same thread's
+	defer runtime.UnlockOSThread()
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	_, _, errno := syscall.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC,
+		uintptr(unsafe.Pointer(&program)))
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+}

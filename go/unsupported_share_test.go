@@ -1,0 +1,70 @@
+//go:build !linux || !cgo
+
+package bytefd_test
+
+import (
+	"errors"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	bytefd "github.com/bytefd/bytefd/go"
+)
+
+func TestSharingAnswersThatItIsUnsupported(t *testing.T) {
+	// Short, because an address has about 100 bytes.
+	address := &net.UnixAddr{Name: filepath.Join(t.TempDir(), "s"), Net: "unix"}
+	server, err := net.ListenUnix("unix", address)
+	if err != nil {
+		t.Skip("this system has no Unix sockets:", err)
+	}
+	defer server.Close()
+	conn, err := net.DialUnix("unix", nil, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	f, err := conn.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+
+	var word uint32
+	send := bytefd.Send(conn, []byte("!"), f)
+	_, _, receive := bytefd.Receive(conn, make([]byte, 1), 1, bytefd.RequireSealed())
+	_, peer := bytefd.Peer(conn)
+	_, create := bytefd.CreateNamed("name", bytefd.NamedLength(1), bytefd.UnlinkOnClose())
+	_, open := bytefd.OpenNamed("name")
+	_, either := bytefd.OpenOrCreateNamed("name")
+	_, sweep := bytefd.Sweep()
+	_, link := bytefd.Link([]byte("hello"), ".txt")
+	_, _, segment := bytefd.MapSysv(0, bytefd.SysvCreate(), bytefd.SysvWrite(), bytefd.SysvLength(1))
+	_, buffer := bytefd.ExportDMABuf(f)
+	_, try := bytefd.TryLock(f, 0, 0, bytefd.LockShared)
+	_, wake := bytefd.Wake(&word, 1)
+	_, memory := bytefd.WrapStream(strings.NewReader("hello"))
+	_, disk := bytefd.WrapStream(strings.NewReader("hello"), bytefd.MaxBytes(5), bytefd.SpillAbove(0))
+	for name, err := range map[string]error{
+		"Send": send, "Receive": receive, "Peer": peer, "Verify": bytefd.Verify(f),
+		"CreateNamed": create, "OpenNamed": open, "OpenOrCreateNamed": either,
+		"UnlinkNamed": bytefd.UnlinkNamed("name"), "Sweep": sweep, "Link": link,
+		"MapSysv": segment, "RemoveSysv": bytefd.RemoveSysv(0), "ExportDMABuf": buffer,
+		"Lock": bytefd.Lock(f, 0, 0, bytefd.LockExclusive), "TryLock": try, "Unlock": bytefd.Unlock(f, 0, 0),
+		"Wait": bytefd.Wait(&word, 0, 0), "Wake": wake, "WrapStream": memory, "WrapStream to disk": disk,
+	} {
+		var e *bytefd.Error
+		if !errors.Is(err, errors.ErrUnsupported) || !errors.As(err, &e) {
+			t.Errorf("%s: %v (%T) is no *Error that is ErrUnsupported", name, err, err)
+		}
+	}
+}
+
+func TestWhatWasNeverMadeIsClosed(t *testing.T) {
+	var n bytefd.Named
+	var l bytefd.LinkedFile
+	if n.Close() != nil || l.Close() != nil || l.Path() != "" || n.Name() != "" || n.Created() || n.File() != nil {
+		t.Error("there is something")
+	}
+}
