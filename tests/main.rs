@@ -20,6 +20,7 @@ mod hosts;
 mod kernels;
 mod library;
 mod map;
+mod matrix;
 mod pool;
 mod reopen;
 mod rust;
@@ -30,6 +31,9 @@ mod wrap;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if matrix::peer::is_one() {
+        return matrix::peer::main();
+    }
     if kernels::guest::is_init() {
         kernels::guest::init();
     }
@@ -57,5 +61,6 @@ fn main() -> ExitCode {
         ("kernel", kernels::facts::TESTS),
         ("kernels", kernels::TESTS),
         ("rust", rust::TESTS),
+        ("matrix", matrix::TESTS),
     ])
 }
