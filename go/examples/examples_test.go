@@ -5,13 +5,20 @@ package examples
 import (
 	"bufio"
 	"bytes"
+	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
+
+	bytefd "github.com/bytefd/bytefd/go"
 )
 
 // programs is where the commands are.
@@ -208,4 +215,58 @@ protection and open mode, kernel/bytefd
   write       EACCES/EACCES    EACCES/EACCES    ok/EINVAL        ok/EINVAL
   read+write  EACCES/EACCES    EACCES/EACCES    ok/ok            ok/ok
 `, "edges")
+}
+
+func TestFourWaysFindTheSameBytes(t *testing.T) {
+	want := "System V       the same bytes\nnamed          the same bytes\n" +
+		"sent memfd     the same bytes\nmapped file    the same bytes\n"
+	prints(t, want, "four_ways")
+}
+
+// What a client in another language gets is tested with fetch of c-examples.
+func TestServeGivesEveryClientTheContent(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "socket")
+	server := command(t, "serve", path, "2")
+	server.Stdin = strings.NewReader("hello")
+	var printed bytes.Buffer
+	server.Stdout, server.Stderr = &printed, &printed
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		conn := dial(t, path)
+		message := make([]byte, 1)
+		_, files, err := bytefd.Receive(conn, message, 1, bytefd.RequireSealed())
+		if err != nil || message[0] != '!' {
+			t.Fatal(message, err)
+		}
+		got, err := io.ReadAll(io.NewSectionReader(files[0], 0, 100))
+		if err != nil || string(got) != "hello" {
+			t.Error(got, err)
+		}
+		files[0].Close()
+		conn.Close()
+	}
+	want := strings.Repeat(fmt.Sprintln("user", os.Getuid()), 2)
+	if err := server.Wait(); err != nil || printed.String() != want {
+		t.Errorf("%v, printed %q", err, printed.String())
+	}
+	if _, err := os.Lstat(path); err == nil {
+		t.Error("the socket is still there")
+	}
+}
+
+// dial waits until somebody listens.
+func dial(t *testing.T, path string) *net.UnixConn {
+	t.Helper()
+	for {
+		conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
+		if err == nil {
+			return conn
+		}
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
