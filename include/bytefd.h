@@ -1645,13 +1645,14 @@ int bytefd_peer(int socket,
  * NUL; BYTEFD_SHM_NAME_SIZE bytes are always enough, and fewer are refused.
  *
  * Returns a descriptor, the caller's, close-on-exec, or a negative errno with `full_name` untouched and nothing made:
- * - -EEXIST, -ENOENT: there is one already, or none; -ENOENT also where there is no /dev/shm, or for an owner no /proc.
- * - -EINVAL: `name` is NULL, empty, "." or "..", or has a slash that is not its first byte; options that are unknown or contradict each
- *   other. -ENAMETOOLONG: more than 255 bytes. -E2BIG: options with members that this version does not know.
- * - -ENXIO: it has fewer bytes than asked. -ENODEV: what has the name is no regular file.
+ * - -EEXIST, -ENOENT: there is one already, or none; -ENOENT also where there is no /dev/shm, or for making no /proc.
+ * - -EINVAL: `name` is NULL, empty, "." or "..", not UTF-8, or has a slash that is not its first byte; options that are unknown
+ *   or contradict each other. -ENAMETOOLONG: more than 255 bytes, with its owner. -E2BIG: options with members that this version
+ *   does not know.
+ * - -ENXIO: it has fewer bytes than asked. -ENODEV, -ELOOP: what has the name is no regular file, or a symbolic link.
  * - -ENOSPC, -EFBIG: no room for it, or RLIMIT_FSIZE. (No SIGXFSZ is raised.)
  * - -ERANGE: `room` is below BYTEFD_SHM_NAME_SIZE.
- * - -EACCES, -ELOOP, -EMFILE: open(2)'s own.
+ * - -EACCES, -EMFILE: open(2)'s own.
  *
  * ```c
  * int fd = bytefd_shm_open("table", NULL, NULL, 0, NULL);
@@ -1683,7 +1684,8 @@ int bytefd_shm_unlink(const char *name,
  * else: not what has no owner in its name, belongs to a process of another container (pid_namespaces(7)) or to another user, or
  * whose owner may be alive.
  *
- * Returns how many were removed, or a negative errno: -ENOENT where /proc is not mounted, because nobody can be known to be gone then.
+ * Returns how many were removed, or a negative errno: -ENOENT where /proc is not mounted, or is that of another
+ * container, because nobody can be known to be gone then.
  *
  * ```c
  * bytefd_shm_sweep(NULL);
@@ -1700,8 +1702,10 @@ int bytefd_shm_sweep(struct bytefd_error *error);
  * be given that instead. A process that is killed leaves the file behind; bytefd_shm_sweep removes it then.
  *
  * Returns 0, or a negative errno with `*file` untouched and nothing left:
- * - -EINVAL: `buf` is NULL and `len` not 0, `file` is NULL, or the suffix has a slash. -ENAMETOOLONG: it has more than 200 bytes.
- * - -ENOSPC, -EFBIG: no room, or RLIMIT_FSIZE. -ENOENT: /proc is not mounted. mkdir(2)'s and open(2)'s own.
+ * - -EINVAL: `buf` is NULL and `len` not 0, `file` is NULL, or the suffix has a slash or is not UTF-8. -ENAMETOOLONG: it has more
+ *   than 200 bytes.
+ * - -ENOSPC, -EFBIG: no room, or RLIMIT_FSIZE. -ENOENT: /proc is not mounted, or is that of another container. mkdir(2)'s and
+ *   open(2)'s own.
  *
  * ```c
  * bytefd_linked_file *file;
@@ -1727,7 +1731,7 @@ int bytefd_link(const void *buf,
 const char *bytefd_link_path(const struct bytefd_linked_file *file);
 
 /**
- * Removes the file with its directory and whatever files the client has put beside it, and frees `file`. NULL is fine. Always 0.
+ * Removes the file with its directory and whatever the client has put beside it, and frees `file`. NULL is fine. Always 0.
  *
  * ```c
  * bytefd_link_release(NULL);
@@ -1742,7 +1746,8 @@ int bytefd_link_release(struct bytefd_linked_file *file);
  * descriptor; shm_wrap_buffer copies its bytes into one.
  *
  * Returns 0, or a negative errno with `*map` and `*number` untouched:
- * - -EINVAL: `map` is NULL; options that are unknown; a new segment without length, or above /proc/sys/kernel/shmmax; no such number.
+ * - -EINVAL: `map` is NULL; options that are unknown; a new segment without length, or above /proc/sys/kernel/shmmax; no such number;
+ *   0, which is no key, with BYTEFD_SYSV_OPEN.
  * - -EEXIST, -ENOENT: there is one with this key already, or none. -ENXIO: it has fewer bytes than asked.
  * - -EACCES: its mode does not allow it. -EIDRM: it is being removed. -ENOSPC: too many segments. -ENOMEM. -ENOSYS: the kernel has none.
  *

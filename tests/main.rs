@@ -21,6 +21,7 @@ mod kernels;
 mod library;
 mod map;
 mod matrix;
+mod named;
 mod pool;
 mod reopen;
 mod rust;
@@ -62,5 +63,7 @@ fn main() -> ExitCode {
         ("kernels", kernels::TESTS),
         ("rust", rust::TESTS),
         ("matrix", matrix::TESTS),
+        ("named", named::TESTS),
+        ("named_clients", named::clients::TESTS),
     ])
 }

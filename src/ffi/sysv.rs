@@ -53,7 +53,8 @@ unsafe impl Extensible for bytefd_sysv_options {
 /// descriptor; shm_wrap_buffer copies its bytes into one.
 ///
 /// Returns 0, or a negative errno with `*map` and `*number` untouched:
-/// - -EINVAL: `map` is NULL; options that are unknown; a new segment without length, or above /proc/sys/kernel/shmmax; no such number.
+/// - -EINVAL: `map` is NULL; options that are unknown; a new segment without length, or above /proc/sys/kernel/shmmax; no such number;
+///   0, which is no key, with BYTEFD_SYSV_OPEN.
 /// - -EEXIST, -ENOENT: there is one with this key already, or none. -ENXIO: it has fewer bytes than asked.
 /// - -EACCES: its mode does not allow it. -EIDRM: it is being removed. -ENOSPC: too many segments. -ENOMEM. -ENOSYS: the kernel has none.
 ///

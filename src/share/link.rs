@@ -1,9 +1,11 @@
 //! A real file with a path, for code that insists on one.
 
 use std::ffi::CString;
+use std::fs::Permissions;
 use std::io::IoSlice;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::owner::{self, SHM};
@@ -57,8 +59,13 @@ pub fn link(bytes: &[u8], suffix: &str) -> Result<Link> {
     }
     let link = Link::in_new_directory(suffix)?;
     let shown = || link.path.display();
+    // Whatever the umask says.
+    std::fs::set_permissions(&link.directory, Permissions::from_mode(0o700))
+        .map_err(Errno::from)
+        .context("chmod", || link.directory.display())?;
     let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
-    let fd = file::open(&c_path(&link.path), flags, 0o600).context("open", shown)?;
+    let fd = file::open(&c_path(&link.path), flags, 0o600).and_then(file::above_standard_streams);
+    let fd = fd.context("open", shown)?;
     file::fchmod(fd.as_fd(), 0o600).context("fchmod", shown)?;
     fill::fill(fd.as_fd(), &[IoSlice::new(bytes)], false)?;
     Ok(link)
@@ -68,20 +75,21 @@ const LONGEST_SUFFIX: usize = 200;
 
 impl Link {
     fn in_new_directory(suffix: &str) -> Result<Link> {
-        let mut parents = [SHM, ELSEWHERE].into_iter().peekable();
-        while let Some(parent) = parents.next() {
-            let unique = sys::random().context("getrandom", || "an unguessable name")?;
-            let directory = Path::new(parent).join(owner::name(&format!("{unique:032x}"))?);
-            match file::mkdir(&c_path(&directory), 0o700) {
-                Err(Errno(libc::ENOENT | libc::EACCES | libc::EROFS | libc::EPERM)) if parents.peek().is_some() => {}
-                made => {
-                    made.context("mkdir", || directory.display())?;
-                    let path = directory.join(format!("data{suffix}"));
-                    return Ok(Link { directory, path });
-                }
+        let unique = sys::random().context("getrandom", || "an unguessable name")?;
+        let name = owner::name(&format!("{unique:032x}"))?;
+        let made_in = |parent: &str| {
+            // Where /dev/shm is a symbolic link.
+            let directory = std::fs::canonicalize(parent)?.join(&name);
+            file::mkdir(&c_path(&directory), 0o700).map(|()| directory)
+        };
+        let directory = match made_in(SHM) {
+            Err(Errno(libc::ENOENT | libc::EACCES | libc::EROFS | libc::EPERM)) => {
+                made_in(ELSEWHERE).context("mkdir", || format!("{ELSEWHERE}/{name}"))?
             }
-        }
-        unreachable!("the last one returns")
+            made => made.context("mkdir", || format!("{SHM}/{name}"))?,
+        };
+        let path = directory.join(format!("data{suffix}"));
+        Ok(Link { directory, path })
     }
 
     /// Where the file is.
@@ -97,19 +105,18 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        remove(&self.directory);
+        // To look for more a descriptor is needed, and there may be none.
+        let _ = file::unlink(&c_path(&self.path));
+        if file::rmdir(&c_path(&self.directory)).is_err() {
+            remove(&self.directory);
+        }
     }
 }
 
-/// Removes a link's directory with what is in it: files only, which the client may have put beside the first one (SQLite does).
+/// Removes a link's directory with what is in it: the client may have put something beside the file (SQLite does).
 pub(super) fn remove(directory: &Path) -> bool {
-    // Nothing is followed: only who owns the directory could have put anything there.
-    if let Ok(entries) = std::fs::read_dir(directory) {
-        for entry in entries.flatten() {
-            let _ = file::unlink(&c_path(&entry.path()));
-        }
-    }
-    file::rmdir(&c_path(directory)).is_ok()
+    // No link is followed.
+    std::fs::remove_dir_all(directory).is_ok()
 }
 
 fn c_path(path: &Path) -> CString {

@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::owner::{self, MOST, SHM};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Errno, Error, Result};
 use crate::sys::file;
 use crate::{fill, sys};
 
@@ -103,17 +103,22 @@ impl NamedOptions {
     ///
     /// # Errors
     /// `EEXIST`; `EINVAL` for a name that is empty, is `.` or `..`, or has a slash (but a first one) or a NUL, and for a mode of more
-    /// than the nine permission bits; `ENAMETOOLONG` above 255 bytes; `ENOSPC`, `EFBIG`: no room for it, or RLIMIT_FSIZE; `ENOENT`
-    /// where there is no /dev/shm, or, for a name with an owner, no /proc; open(2)'s own.
+    /// than the nine permission bits; `ENAMETOOLONG` above 255 bytes, with its owner; `ENOSPC`, `EFBIG`: no room for it, or
+    /// RLIMIT_FSIZE; `ENOENT` where there is no /dev/shm or no /proc; open(2)'s own.
     pub fn create(&self, name: &str) -> Result<Named> {
         let name = checked(name)?;
         let name = if self.owned { owner::name(name)? } else { name.into() };
-        if self.mode & !0o777 != 0 {
-            let message = format_args!("the mode {:o} has bits other than the nine permission bits", self.mode);
-            return Err(Error::new("mode", libc::EINVAL, message));
+        let mode = self.checked_mode()?;
+        if self.length > i64::MAX as u64 {
+            let message = format_args!("asked for {} bytes, the most a file can have is {}", self.length, i64::MAX);
+            return Err(Error::new("length", libc::EFBIG, message));
         }
-        let mode = if self.mode == 0 { 0o600 } else { self.mode };
         fill::check_size_limit(self.length)?;
+        let shown = || format!("{SHM}/{name}");
+        if file::lstat(&path(&name)).is_ok() {
+            // Before space is reserved in vain.
+            return Err(Errno(libc::EEXIST)).context("lstat", shown);
+        }
 
         // Without a name until it is ready, so that nobody opens half of it, and a crash leaves nothing.
         let directory = CString::new(SHM).expect("no NUL");
@@ -126,8 +131,25 @@ impl NamedOptions {
         }
         file::fchmod(fd.as_fd(), mode).context("fchmod", || format!("mode {mode:04o}"))?;
         let fd = if self.write { fd } else { reading(fd)? };
-        file::link(fd.as_fd(), &path(&name)).context("linkat", || format!("{SHM}/{name}"))?;
+        match file::link(fd.as_fd(), &path(&name)) {
+            Err(Errno(libc::ENOENT)) => {
+                let message = format_args!("{} cannot be given to new memory (is /proc mounted?)", shown());
+                return Err(Error::new("linkat", libc::ENOENT, message));
+            }
+            linked => linked.context("linkat", shown)?,
+        }
         Ok(Named { fd: Some(fd), name: format!("/{name}"), unlink: self.unlink })
+    }
+
+    fn checked_mode(&self) -> Result<u32> {
+        match self.mode {
+            0 => Ok(0o600),
+            mode if mode & !0o777 == 0 => Ok(mode),
+            mode => {
+                let message = format_args!("the mode {mode:o} has bits other than the nine permission bits");
+                Err(Error::new("mode", libc::EINVAL, message))
+            }
+        }
     }
 
     /// Opens what has that name. Its length, mode and content stay as they are.
@@ -138,21 +160,22 @@ impl NamedOptions {
     ///
     /// # Errors
     /// `ENOENT`: there is none; `EINVAL`, `ENAMETOOLONG`: as [`NamedOptions::create`], and for [`NamedOptions::owned`]; `ENXIO`: it has
-    /// fewer bytes than asked; `ENODEV`: what has the name is no regular file; `EACCES`, `ELOOP`: open(2)'s own.
+    /// fewer bytes than asked; `ENODEV`, `ELOOP`: what has the name is no regular file, or a symbolic link; `EACCES`: open(2)'s own.
     pub fn open(&self, name: &str) -> Result<Named> {
         if self.owned {
             return Err(Error::new("options", libc::EINVAL, "only what is made gets an owner"));
         }
         let name = checked(name)?;
+        self.checked_mode()?;
         let shown = || format!("{SHM}/{name}");
+        // Before it is opened: that alone does something to a FIFO or device.
+        file::lstat(&path(name)).context("lstat", shown).and_then(|stat| is_memory(&stat, name))?;
         let access = if self.write { libc::O_RDWR } else { libc::O_RDONLY };
-        // Nobody's FIFO or link is waited for or followed.
+        // Nor is one waited for, or a link followed, that has taken the name just now.
         let flags = access | libc::O_NOFOLLOW | libc::O_NONBLOCK;
         let fd = file::open(&path(name), flags, 0).and_then(file::above_standard_streams).context("open", shown)?;
         let stat = file::fstat(fd.as_fd()).context("fstat", shown)?;
-        if !stat.is_regular() {
-            return Err(Error::new("file type", libc::ENODEV, format_args!("{} is {}", shown(), stat.kind())));
-        }
+        is_memory(&stat, name)?;
         if stat.size < self.length {
             let message = format_args!("{} has {} bytes, and {} were asked for", shown(), stat.size, self.length);
             return Err(Error::new("length", libc::ENXIO, message));
@@ -278,6 +301,16 @@ fn checked(name: &str) -> Result<&str> {
         return Ok(bare);
     };
     Err(Error::new("name", libc::EINVAL, format_args!("{name:?} {problem}")))
+}
+
+/// Whether what has a name can be named memory.
+fn is_memory(stat: &file::Stat, name: &str) -> Result<()> {
+    let (errno, found) = match stat.mode & libc::S_IFMT {
+        libc::S_IFREG => return Ok(()),
+        libc::S_IFLNK => (libc::ELOOP, "a symbolic link, which is not followed"),
+        _ => (libc::ENODEV, stat.kind()),
+    };
+    Err(Error::new("file type", errno, format_args!("{SHM}/{name} is {found}")))
 }
 
 fn path(name: &str) -> CString {

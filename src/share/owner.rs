@@ -18,6 +18,8 @@ const PREFIX: &str = "bytefd-of";
 pub(super) struct Owner {
     /// Its namespace of process numbers, pid_namespaces(7), without which a number says nothing.
     namespace: u64,
+    /// Its namespace of time, time_namespaces(7): what the machine's start is taken to be. 0 before Linux 5.6.
+    clock: u64,
     process: i32,
     /// When it was started, in ticks since the machine was.
     start: u64,
@@ -28,17 +30,26 @@ impl Owner {
     pub fn this() -> Result<Owner> {
         let process = std::process::id() as i32;
         let unknown = || "who this process is (is /proc mounted?)";
-        let namespace = process::namespace().context("readlink /proc/self/ns/pid", unknown)?;
-        let start = process::start_time(process).context("read /proc/self/stat", unknown)?;
-        Ok(Owner { namespace, process, start })
+        if !process::is_proc_ours().context("read /proc/self/status", unknown)? {
+            let message = "/proc was mounted in another namespace of process numbers, and shows those";
+            return Err(Error::new("/proc", libc::ENOENT, message));
+        }
+        let namespace = process::namespace("pid").context("readlink /proc/self/ns/pid", unknown)?;
+        let clock = match process::namespace("time") {
+            Err(Errno(libc::ENOENT)) => 0,
+            clock => clock.context("readlink /proc/self/ns/time", unknown)?,
+        };
+        let start = process::process(process).context("read /proc/self/stat", unknown)?.start;
+        Ok(Owner { namespace, clock, process, start })
     }
 
     /// The owner in a name, and what follows.
     fn parse(name: &str) -> Option<Owner> {
-        let mut parts = name.strip_prefix(PREFIX)?.strip_prefix('.')?.splitn(4, '.');
+        let mut parts = name.strip_prefix(PREFIX)?.strip_prefix('.')?.splitn(5, '.');
         let mut number = || parts.next().filter(|part| part.bytes().all(|byte| byte.is_ascii_digit()));
         let owner = Owner {
             namespace: number()?.parse().ok()?,
+            clock: number()?.parse().ok()?,
             process: number()?.parse().ok()?,
             start: number()?.parse().ok()?,
         };
@@ -46,14 +57,15 @@ impl Owner {
     }
 
     /// Whether it is known to be gone. Of what cannot be known the answer is no.
-    fn is_dead(&self, namespace: u64) -> bool {
-        if self.namespace != namespace {
+    fn is_dead(&self, this: &Owner) -> bool {
+        if self.namespace != this.namespace {
             return false;
         }
+        // Another process may have the number by now, which only the same clock can tell.
+        let is_another = |start| self.clock == this.clock && self.start != start;
         match process::exists(self.process) {
             Ok(false) => true,
-            // Another process may have the number by now.
-            Ok(true) => process::start_time(self.process).is_ok_and(|start| start != self.start),
+            Ok(true) => process::process(self.process).is_ok_and(|found| found.is_zombie || is_another(found.start)),
             Err(_) => false,
         }
     }
@@ -61,7 +73,7 @@ impl Owner {
 
 impl Display for Owner {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{PREFIX}.{}.{}.{}", self.namespace, self.process, self.start)
+        write!(f, "{PREFIX}.{}.{}.{}.{}", self.namespace, self.clock, self.process, self.start)
     }
 }
 
@@ -77,9 +89,10 @@ impl Display for Owner {
 /// ```
 ///
 /// # Errors
-/// `ENOENT` where /proc is not mounted, because nobody can be known to be gone then. A host without /dev/shm has nothing to sweep.
+/// `ENOENT` where /proc is not mounted, or is that of another container, because nobody can be known to be gone then. A host without
+/// /dev/shm has nothing to sweep.
 pub fn sweep() -> Result<usize> {
-    let namespace = Owner::this()?.namespace;
+    let this = Owner::this()?;
     let user = process::user();
     let mut removed = 0;
     for directory in [SHM, super::link::ELSEWHERE] {
@@ -94,7 +107,7 @@ pub fn sweep() -> Result<usize> {
             let path = CString::new(entry.path().into_os_string().into_vec()).expect("a name of the kernel's");
             // Others' are left alone even by root: they could be exchanged for a trap meanwhile.
             let is_ours = |stat: &file::Stat| stat.owner == user;
-            let Some(stat) = file::lstat(&path).ok().filter(is_ours).filter(|_| owner.is_dead(namespace)) else {
+            let Some(stat) = file::lstat(&path).ok().filter(is_ours).filter(|_| owner.is_dead(&this)) else {
                 continue;
             };
             let gone = match stat.mode & libc::S_IFMT {
@@ -132,11 +145,11 @@ mod tests {
         for name in [
             "",
             "bytefd-of",
-            "bytefd-of.1.2.3",
-            "bytefd-of.1.2.x.y",
-            "bytefd-of.+1.2.3.y",
-            "bytefd.1.2.3.y",
-            "bytefd-ofx.1.2.3.y",
+            "bytefd-of.1.2.3.4",
+            "bytefd-of.1.2.3.x.y",
+            "bytefd-of.+1.2.3.4.y",
+            "bytefd.1.2.3.4.y",
+            "bytefd-ofx.1.2.3.4.y",
         ] {
             assert_eq!(Owner::parse(name), None, "{name}");
         }
@@ -145,15 +158,15 @@ mod tests {
     #[test]
     fn the_dead_are_told_from_the_living() {
         let this = Owner::this().expect("/proc is mounted");
-        assert!(!this.is_dead(this.namespace));
-        assert!(Owner { start: this.start + 1, ..this }.is_dead(this.namespace), "the number is used again");
-        assert!(
-            !Owner { start: this.start + 1, ..this }.is_dead(this.namespace + 1),
-            "of another namespace nothing is known"
-        );
+        assert!(!this.is_dead(&this));
+        let before = Owner { start: this.start + 1, ..this };
+        assert!(before.is_dead(&this), "the number is used again");
+        for elsewhere in [Owner { namespace: this.namespace + 1, ..this }, Owner { clock: this.clock + 1, ..this }] {
+            assert!(!before.is_dead(&elsewhere), "of another namespace nothing is known");
+        }
         let mut child = std::process::Command::new("true").spawn().expect("a child");
         let process = child.id() as i32;
         child.wait().expect("it ends");
-        assert!(Owner { process, ..this }.is_dead(this.namespace));
+        assert!(Owner { process, ..this }.is_dead(&this));
     }
 }

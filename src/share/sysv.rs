@@ -125,8 +125,10 @@ impl SysvOptions {
     pub fn attach(&self, number: i32) -> Result<Map> {
         let segment = || format!("segment {number}");
         let flags = if self.read_only { libc::SHM_RDONLY } else { 0 };
-        let length = sysv::stat(number).context("shmctl IPC_STAT", segment)?.length;
         let base = sysv::attach(number, flags).context("shmat", segment)?;
+        // Only from now on is it certain that the number stays that of this segment.
+        let length = sysv::stat(number).map(|segment| segment.length);
+        let length = length.inspect_err(|_| sysv::detach(base)).context("shmctl IPC_STAT", segment)?;
         // SAFETY: attached just now, all of it in whole pages.
         let mapping = unsafe { Mapping::of_mapped(base, length) };
         if length < self.length {

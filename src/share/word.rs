@@ -57,5 +57,9 @@ pub fn wait(word: &AtomicU32, value: u32, time: Option<Duration>) -> Result<()> 
 /// # Errors
 /// `EFAULT`: the page of the word is gone.
 pub fn wake(word: &AtomicU32, count: u32) -> Result<usize> {
+    // The kernel would take none for one.
+    if count == 0 {
+        return Ok(0);
+    }
     lock::wake(word, count).context("futex", || "FUTEX_WAKE")
 }

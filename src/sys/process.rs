@@ -84,19 +84,43 @@ pub(crate) fn random() -> Result<u128> {
     Ok(u128::from_ne_bytes(bytes))
 }
 
-/// The namespace that process numbers of this process are from, pid_namespaces(7).
-pub(crate) fn namespace() -> Result<u64> {
-    let link = std::fs::read_link("/proc/self/ns/pid")?;
-    let number = link.to_str().and_then(|text| text.strip_prefix("pid:[")?.strip_suffix(']')?.parse().ok());
+/// The number of a namespace that this process is in, namespaces(7): "pid", from which process numbers are, or "time".
+pub(crate) fn namespace(kind: &str) -> Result<u64> {
+    let link = std::fs::read_link(format!("/proc/self/ns/{kind}"))?;
+    let number = link.to_str().and_then(|text| text.split_once('[')?.1.strip_suffix(']')?.parse().ok());
     number.ok_or(Errno(libc::EPROTO))
 }
 
-/// When a process was started, in ticks since the machine was: proc_pid_stat(5).
-pub(crate) fn start_time(process: i32) -> Result<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+/// Whether the numbers in /proc are those that this process sees. Not so where an outer namespace has mounted it.
+pub(crate) fn is_proc_ours() -> Result<bool> {
+    let status = text("/proc/self/status")?;
+    // One number for each namespace, from that of /proc down to that of this process (Linux 4.1).
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    Ok(numbers.is_none_or(|numbers| numbers.split_ascii_whitespace().count() == 1))
+}
+
+/// What is known of a process, proc_pid_stat(5).
+pub(crate) struct Process {
+    /// When it was started, in ticks since the machine was, by the clock of this process's time namespace.
+    pub start: u64,
+    /// It has ended, and its parent has not asked how.
+    pub is_zombie: bool,
+}
+
+pub(crate) fn process(number: i32) -> Result<Process> {
+    let stat = text(&format!("/proc/{number}/stat"))?;
     // Its name, in parentheses, can be anything. Behind it the third field is first.
-    let fields = stat.rsplit_once(')').map(|(_, rest)| rest.split_ascii_whitespace());
-    fields.and_then(|mut fields| fields.nth(22 - 3)?.parse().ok()).ok_or(Errno(libc::EPROTO))
+    let fields: Vec<_> =
+        stat.rsplit_once(')').into_iter().flat_map(|(_, rest)| rest.split_ascii_whitespace()).collect();
+    let field = |number: usize| fields.get(number - 3).copied().ok_or(Errno(libc::EPROTO));
+    let start = field(22)?.parse().map_err(|_| Errno(libc::EPROTO))?;
+    // The state is the first thread's, which may have ended before others.
+    Ok(Process { start, is_zombie: matches!(field(3)?, "Z" | "X") && matches!(field(20)?, "0" | "1") })
+}
+
+/// A file of /proc with a process's name, which may be no UTF-8: it is cut off after 15 bytes.
+fn text(path: &str) -> Result<String> {
+    Ok(String::from_utf8_lossy(&std::fs::read(path)?).into_owned())
 }
 
 /// Whether there is a process of that number.

@@ -35,6 +35,12 @@ pub(crate) fn attach(segment: i32, flags: libc::c_int) -> Result<NonNull<u8>> {
     NonNull::new(address.cast()).ok_or(Errno(libc::ENOMEM))
 }
 
+/// shmdt(2) of what was attached at this address, and is not used.
+pub(crate) fn detach(address: NonNull<u8>) {
+    // SAFETY: the caller has attached it, and nothing refers to it.
+    unsafe { libc::shmdt(address.as_ptr().cast()) };
+}
+
 /// shmctl(2), IPC_RMID.
 pub(crate) fn remove(segment: i32) -> Result<()> {
     // SAFETY: without a shmid_ds no memory is touched.

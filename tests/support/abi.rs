@@ -119,6 +119,53 @@ pub struct PoolCounts {
     pub kept_bytes: u64,
 }
 
+/// bytefd_shm_options.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct ShmOptions {
+    pub size: usize,
+    pub length: u64,
+    pub how: u32,
+    pub access: u32,
+    pub flags: u32,
+    pub mode: u32,
+}
+
+impl Default for ShmOptions {
+    fn default() -> Self {
+        Self { size: size_of::<Self>(), length: 0, how: 0, access: 0, flags: 0, mode: 0 }
+    }
+}
+
+pub const SHM_CREATE: u32 = 1;
+pub const SHM_OPEN_OR_CREATE: u32 = 2;
+pub const SHM_OWNER: u32 = 1;
+pub const SHM_NAME_SIZE: usize = 257;
+
+/// bytefd_sysv_options.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct SysvOptions {
+    pub size: usize,
+    pub length: usize,
+    pub how: u32,
+    pub access: u32,
+    pub mode: u32,
+}
+
+impl Default for SysvOptions {
+    fn default() -> Self {
+        Self { size: size_of::<Self>(), length: 0, how: 0, access: 0, mode: 0 }
+    }
+}
+
+pub const SYSV_CREATE: u32 = 1;
+pub const SYSV_ATTACH: u32 = 2;
+
+pub const LOCK_SHARED: u32 = 0;
+pub const LOCK_EXCLUSIVE: u32 = 1;
+pub const LOCK_TRY: u32 = 2;
+
 pub type ScanFn = Option<unsafe extern "C" fn(c_int, *mut c_void) -> c_int>;
 
 /// The functions of the library.
@@ -157,6 +204,19 @@ pub struct Abi {
     pub map_close: unsafe extern "C" fn(*mut c_void) -> c_int,
     pub host_report: unsafe extern "C" fn(*mut c_char, usize, *mut Error) -> c_int,
     pub adopt: unsafe extern "C" fn(*mut c_void, usize, *mut Error) -> c_int,
+    pub shm_open: unsafe extern "C" fn(*const c_char, *const ShmOptions, *mut c_char, usize, *mut Error) -> c_int,
+    pub shm_unlink: unsafe extern "C" fn(*const c_char, *mut Error) -> c_int,
+    pub shm_sweep: unsafe extern "C" fn(*mut Error) -> c_int,
+    pub link: unsafe extern "C" fn(*const c_void, usize, *const c_char, *mut *mut c_void, *mut Error) -> c_int,
+    pub link_path: unsafe extern "C" fn(*const c_void) -> *const c_char,
+    pub link_release: unsafe extern "C" fn(*mut c_void) -> c_int,
+    pub map_sysv: unsafe extern "C" fn(c_int, *const SysvOptions, *mut *mut c_void, *mut c_int, *mut Error) -> c_int,
+    pub sysv_remove: unsafe extern "C" fn(c_int, *mut Error) -> c_int,
+    pub export_dmabuf: unsafe extern "C" fn(c_int, *mut Error) -> c_int,
+    pub lock: unsafe extern "C" fn(c_int, u64, u64, u32, *mut Error) -> c_int,
+    pub unlock: unsafe extern "C" fn(c_int, u64, u64, *mut Error) -> c_int,
+    pub wait: unsafe extern "C" fn(*const u32, u32, i64, *mut Error) -> c_int,
+    pub wake: unsafe extern "C" fn(*const u32, u32, *mut Error) -> c_int,
 }
 
 /// The shared library that was built together with this program: the one beside it. The one a folder above can be older.
@@ -207,6 +267,19 @@ pub fn load() -> &'static Abi {
                 map_close: symbol(library, "bytefd_map_close"),
                 host_report: symbol(library, "bytefd_host_report"),
                 adopt: symbol(library, "bytefd_adopt"),
+                shm_open: symbol(library, "bytefd_shm_open"),
+                shm_unlink: symbol(library, "bytefd_shm_unlink"),
+                shm_sweep: symbol(library, "bytefd_shm_sweep"),
+                link: symbol(library, "bytefd_link"),
+                link_path: symbol(library, "bytefd_link_path"),
+                link_release: symbol(library, "bytefd_link_release"),
+                map_sysv: symbol(library, "bytefd_map_sysv"),
+                sysv_remove: symbol(library, "bytefd_sysv_remove"),
+                export_dmabuf: symbol(library, "bytefd_export_dmabuf"),
+                lock: symbol(library, "bytefd_lock"),
+                unlock: symbol(library, "bytefd_unlock"),
+                wait: symbol(library, "bytefd_wait"),
+                wake: symbol(library, "bytefd_wake"),
             }
         }
     })

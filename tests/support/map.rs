@@ -48,7 +48,7 @@ pub fn memory(length: usize, options: &MapOptions) -> Result<Map, Failure> {
 }
 
 /// A failure must leave the out-pointer alone.
-fn made(make: impl FnOnce(*mut *mut c_void, *mut Error) -> c_int) -> Result<Map, Failure> {
+pub fn made(make: impl FnOnce(*mut *mut c_void, *mut Error) -> c_int) -> Result<Map, Failure> {
     let untouched: *mut c_void = without_provenance_mut(0x5555);
     let (mut out, mut error) = (untouched, Error::untouched());
     match result(make(&mut out, &mut error), &error) {

@@ -5,6 +5,7 @@ pub mod fd;
 pub mod hosts;
 mod leaks;
 pub mod map;
+pub mod named;
 pub mod tools;
 
 use std::process::{Command, ExitCode};

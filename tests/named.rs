@@ -1,0 +1,122 @@
+//! What processes share by name, path, key, lock and word.
+
+pub mod clients;
+mod dmabuf;
+mod killed;
+mod link;
+mod lock;
+mod memory;
+mod names;
+mod sweep;
+mod sysv;
+mod word;
+
+use dmabuf::*;
+use killed::*;
+use link::*;
+use lock::*;
+use memory::*;
+use names::*;
+use sweep::*;
+use sysv::*;
+use word::*;
+
+use crate::tests;
+
+tests![
+    // names
+    a_name_is_the_same_with_and_without_its_slash,
+    a_name_may_have_255_bytes,
+    arguments_that_mean_nothing_are_refused,
+    // memory
+    memory_is_made_whole_or_opened_as_it_is,
+    a_descriptor_is_for_what_was_asked,
+    what_is_no_memory_is_left_alone_and_named,
+    the_c_library_opens_and_removes_it,
+    what_the_c_library_makes_is_opened_and_removed,
+    memory_outlives_its_name,
+    a_name_goes_with_its_value_in_rust,
+    more_bytes_than_a_file_can_have_are_efbig,
+    // sweep
+    what_has_no_owner_or_one_that_is_alive_is_left_alone,
+    // link
+    a_link_is_a_real_file_at_a_real_path,
+    a_released_link_leaves_nothing,
+    suffixes_that_are_no_suffixes_are_refused,
+    a_null_link_has_no_path_and_is_released,
+    // sysv
+    a_segment_is_made_and_found_by_its_key,
+    a_segment_without_a_key_is_found_by_its_number,
+    segments_that_are_not_there_are_refused,
+    options_for_segments_that_mean_nothing_are_refused,
+    the_c_library_and_the_library_see_one_segment,
+    a_removed_segment_lives_until_the_last_has_closed_it,
+    every_operation_of_a_map_holds_for_a_segment,
+    // dmabuf
+    what_cannot_be_a_dma_buf_is_refused,
+    a_dma_buf_shows_the_same_memory,
+    // lock
+    a_lock_excludes_another_description,
+    ranges_that_touch_do_not_overlap,
+    a_lock_to_the_end_is_to_any_end,
+    a_new_lock_of_a_description_replaces_its_old_one,
+    duplicates_share_a_lock_until_the_last_is_closed,
+    locks_and_those_of_fcntl_see_each_other,
+    locks_that_cannot_be_are_refused,
+    // word
+    a_word_that_has_changed_is_not_waited_for,
+    a_wait_ends_with_its_time,
+    a_word_that_is_none_is_refused,
+    a_word_in_a_map_for_reading_can_be_waited_for;
+    alone:
+    // names
+    names_that_are_no_names_are_refused,
+    a_name_with_an_owner_may_have_255_bytes_too,
+    a_refusal_leaves_no_name_and_no_descriptor,
+    // memory
+    memory_shorter_than_asked_is_enxio_with_both_numbers,
+    the_mode_is_what_was_asked_whatever_the_umask_says,
+    a_name_that_many_create_is_created_once,
+    a_name_that_many_open_or_create_is_never_short,
+    memory_has_its_space_or_is_enospc,
+    memory_above_the_file_size_limit_is_efbig_and_no_signal,
+    without_a_place_for_it_memory_is_enoent,
+    without_proc_memory_can_be_opened_and_not_made,
+    without_descriptors_memory_is_emfile,
+    memory_of_another_user_is_eacces,
+    memory_has_no_number_of_a_standard_stream,
+    // sweep
+    what_a_killed_process_has_left_is_swept_by_any_other,
+    an_owner_that_nobody_has_waited_for_is_gone,
+    an_owner_whose_first_thread_has_ended_is_not_gone,
+    an_owner_that_has_executed_another_program_is_not_gone,
+    an_owner_of_any_name_is_known,
+    an_owner_by_another_clock_is_not_gone,
+    memory_of_another_user_is_not_swept,
+    memory_of_another_container_is_not_swept,
+    without_proc_nothing_is_swept,
+    with_the_proc_of_another_container_nothing_is_swept,
+    // link
+    a_link_has_its_modes_whatever_the_umask_says,
+    a_link_is_in_tmp_where_shm_is_missing,
+    a_link_has_a_real_path_where_shm_is_a_symbolic_link,
+    a_link_that_finds_no_room_leaves_nothing,
+    a_link_is_released_without_a_free_descriptor,
+    // sysv
+    a_store_to_a_segment_for_reading_is_sigsegv,
+    a_segment_of_another_user_is_eacces,
+    a_segment_lives_in_a_child_after_its_maker,
+    // lock
+    a_lock_is_waited_for_until_it_is_ended,
+    a_lock_is_waited_for_until_its_last_descriptor_is_closed,
+    a_lock_is_waited_for_until_its_holder_is_killed,
+    shared_locks_of_many_processes_keep_an_exclusive_one_out,
+    a_lock_is_waited_for_though_signals_interrupt,
+    // word
+    two_processes_play_ping_pong,
+    as_many_are_woken_as_asked,
+    a_wait_lasts_its_time_though_signals_interrupt,
+    a_waiter_whose_waker_is_killed_comes_back,
+    // killed
+    a_process_killed_at_any_moment_leaves_nothing_that_is_not_swept,
+];

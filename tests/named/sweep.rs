@@ -1,0 +1,251 @@
+//! Names with an owner, and who removes them when.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::chown;
+use std::path::Path;
+
+use crate::faults::conditions::*;
+use crate::support::abi::*;
+use crate::support::named::*;
+
+fn owned(label: &str) -> (OwnedFd, String) {
+    let options = ShmOptions { how: SHM_CREATE, access: WRITE, flags: SHM_OWNER, length: 10, ..ShmOptions::default() };
+    shm_open_named(label, &options).expect("made")
+}
+
+/// The names in /dev/shm, in order.
+fn names() -> Vec<String> {
+    let entries = std::fs::read_dir("/dev/shm").expect("/dev/shm").flatten();
+    let mut names: Vec<_> = entries.map(|entry| entry.file_name().into_string().expect("UTF-8")).collect();
+    names.sort();
+    names
+}
+
+/// A name of a process that is gone, which would be swept.
+fn dead_name() -> String {
+    Child::new(|_| {
+        owned("dead");
+        0
+    })
+    .end();
+    let mut names = names();
+    names.retain(|name| name.ends_with(".dead"));
+    assert_eq!(names.len(), 1);
+    names.remove(0)
+}
+
+/// A child that has made owned memory and a link, and lives.
+fn maker() -> Child {
+    let mut child = Child::new(|to| {
+        let made = (owned("table"), link(b"hello", Some(c".txt")).expect("linked"));
+        std::fs::write(made.1.path().with_file_name("beside"), "").expect("written");
+        std::fs::create_dir(made.1.path().with_file_name("folder")).expect("made");
+        say(to, 1);
+        sleep_for_ever()
+    });
+    child.hear();
+    child
+}
+
+pub fn what_has_no_owner_or_one_that_is_alive_is_left_alone() {
+    let plain = Name::new("plain");
+    let making = ShmOptions { how: SHM_CREATE, ..ShmOptions::default() };
+    shm_open(&plain.0, &making).expect("made");
+    let (_fd, whole) = owned("living");
+    let linked = link(b"hello", None).expect("linked");
+    sweep().expect("swept");
+    assert!(plain.path().exists() && path(&whole).exists() && linked.path().exists());
+    shm_unlink(&whole).expect("unlinked");
+}
+
+pub fn what_a_killed_process_has_left_is_swept_by_any_other() {
+    let _shm = hide("/dev/shm", "mode=1777");
+    for in_child in [false, true] {
+        let (killed, living) = (maker(), maker());
+        let before = names();
+        assert_eq!(before.len(), 4);
+        killed.kill();
+        assert_eq!(names(), before, "nobody cleans up after who is killed");
+        let swept = || sweep().expect("swept");
+        let removed = if in_child { Child::new(|_| swept()).end() } else { End::Exited(swept()) };
+        assert_eq!(removed, End::Exited(2));
+        assert_eq!(names().len(), 2, "those of the living");
+        assert_eq!(sweep().expect("swept"), 0);
+        living.kill();
+        assert_eq!(sweep().expect("swept"), 2);
+        assert!(names().is_empty());
+    }
+    // What is nobody's, or says what makes no sense, next to what would be swept.
+    let dead = dead_name();
+    let parts: Vec<_> = dead.split('.').collect();
+    let mut strange = vec!["table".to_string(), "bytefd".into(), dead.replace("bytefd-of", "bytefd-off")];
+    for part in 1..5 {
+        for other in ["", "x", "-1", "+1", " 1", "1e3", "99999999999999999999999"] {
+            let mut parts = parts.clone();
+            parts[part] = other;
+            strange.push(parts.join("."));
+        }
+    }
+    // No process at all, and no label.
+    strange.push([&parts[..3], &["0"], &parts[4..]].concat().join("."));
+    strange.push(parts[..5].join("."));
+    strange.iter().for_each(|name| drop(File::create(path(name)).expect("made")));
+    // Neither memory nor a link's folder, though named so.
+    std::os::unix::fs::symlink("/nowhere", path(&format!("{dead}-link"))).expect("a link");
+    strange.push(format!("{dead}-link"));
+    strange.sort();
+    assert_eq!(sweep().expect("swept"), 1, "only {dead}");
+    assert_eq!(names(), strange);
+}
+
+pub fn an_owner_that_nobody_has_waited_for_is_gone() {
+    let _shm = hide("/dev/shm", "mode=1777");
+    let child = maker();
+    // SAFETY: our own child, not waited for yet.
+    unsafe { libc::kill(child.process(), libc::SIGKILL) };
+    while state(child.process()) != 'Z' {
+        std::thread::yield_now();
+    }
+    assert_eq!(sweep().expect("swept"), 2);
+    assert!(names().is_empty());
+    assert_eq!(child.end(), End::Killed(libc::SIGKILL));
+}
+
+/// It looks like one that nobody has waited for.
+pub fn an_owner_whose_first_thread_has_ended_is_not_gone() {
+    let _shm = hide("/dev/shm", "mode=1777");
+    let child = Child::new(|_| {
+        owned("table");
+        std::thread::spawn(|| sleep_for_ever());
+        // SAFETY: ends this thread only.
+        unsafe { libc::syscall(libc::SYS_exit, 0) };
+        unreachable!()
+    });
+    while state(child.process()) != 'Z' {
+        std::thread::yield_now();
+    }
+    assert_eq!(sweep().expect("swept"), 0);
+    assert_eq!(names().len(), 1);
+    child.kill();
+    assert_eq!(sweep().expect("swept"), 1);
+}
+
+pub fn an_owner_that_has_executed_another_program_is_not_gone() {
+    let _shm = hide("/dev/shm", "mode=1777");
+    let child = Child::new(|_| {
+        owned("table");
+        let script = c"while :; do /bin/true; done";
+        // SAFETY: strings and a final NULL.
+        unsafe {
+            libc::execl(c"/bin/sh".as_ptr(), c"sh".as_ptr(), c"-c".as_ptr(), script.as_ptr(), std::ptr::null::<i8>())
+        }
+    });
+    let program = format!("/proc/{}/comm", child.process());
+    child.wait_until(|| std::fs::read_to_string(&program).expect("/proc is mounted") == "sh\n");
+    assert_eq!(sweep().expect("swept"), 0);
+    assert_eq!(names().len(), 1);
+    child.kill();
+    assert_eq!(sweep().expect("swept"), 1);
+}
+
+/// A name of 15 bytes, as the kernel cuts them off, can end within a character; and it can look like what follows it.
+pub fn an_owner_of_any_name_is_known() {
+    let _shm = hide("/dev/shm", "mode=1777");
+    for name in [c"\xff\xfe", c") Z 1 1 1", c"a b) Z ((", c"12345678901234\xc3", c"new\nline"] {
+        // SAFETY: a string.
+        assert_eq!(unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) }, 0);
+        let (_fd, whole) = owned("table");
+        let linked = link(b"hello", None).expect("linked");
+        assert_eq!(Child::new(|_| sweep().expect("swept")).end(), End::Exited(0));
+        assert!(linked.path().exists());
+        shm_unlink(&whole).expect("unlinked");
+        drop(linked);
+        maker().kill();
+        assert_eq!(sweep().expect("swept"), 2);
+    }
+}
+
+/// To whom the machine was started at another time, this process was started at another time too.
+pub fn an_owner_by_another_clock_is_not_gone() {
+    const CLONE_NEWTIME: i32 = 0x80;
+    let _shm = hide("/dev/shm", "mode=1777");
+    let (_fd, whole) = owned("table");
+    // SAFETY: touches no memory; concerns children only.
+    if unsafe { libc::unshare(CLONE_NEWTIME) } != 0 {
+        skip(format_args!("no namespace of time: {}", std::io::Error::last_os_error()));
+    }
+    std::fs::write("/proc/self/timens_offsets", "boottime 1000000 0").expect("another start");
+    let mut child = Child::new(|to| {
+        assert_eq!(sweep().expect("swept"), 0);
+        owned("theirs");
+        say(to, 1);
+        sleep_for_ever()
+    });
+    child.hear();
+    assert_eq!(sweep().expect("swept"), 0);
+    assert_eq!(names().len(), 2);
+    child.kill();
+    assert_eq!(sweep().expect("swept"), 1, "that nobody has the number is seen by any clock");
+    assert!(path(&whole).exists());
+}
+
+pub fn memory_of_another_user_is_not_swept() {
+    // SAFETY: no preconditions.
+    if unsafe { libc::geteuid() } != 0 {
+        skip("only root can give a file to another user");
+    }
+    let _shm = hide("/dev/shm", "mode=1777");
+    let dead = dead_name();
+    chown(path(&dead), Some(65534), None).expect("chown");
+    assert_eq!(sweep().expect("swept"), 0);
+    assert_eq!(names(), [dead.as_str()]);
+    // Nor by one who may not, while the rest is swept.
+    chown(path(&dead), Some(0), None).expect("chown");
+    let theirs = path(&format!("{dead}-theirs"));
+    File::create(&theirs).expect("made");
+    chown(&theirs, Some(65534), None).expect("chown");
+    assert_eq!(as_nobody(|| sweep().expect("swept")), 1);
+    assert_eq!(names(), [dead]);
+}
+
+pub fn memory_of_another_container_is_not_swept() {
+    let _shm = hide("/dev/shm", "mode=1777");
+    let dead = dead_name();
+    let mut parts: Vec<String> = dead.split('.').map(String::from).collect();
+    parts[1] = (parts[1].parse::<u64>().expect("a number") + 1).to_string();
+    let theirs = parts.join(".");
+    File::create(path(&theirs)).expect("made");
+    assert_eq!(sweep().expect("swept"), 1);
+    assert_eq!(names(), [theirs]);
+}
+
+pub fn without_proc_nothing_is_swept() {
+    let _shm = hide("/dev/shm", "mode=1777");
+    let dead = dead_name();
+    let proc = hide("/proc", "");
+    assert_eq!(sweep().expect_err("no /proc").errno, libc::ENOENT);
+    let linked = link(b"hello", None).expect_err("no /proc");
+    assert_eq!(linked.errno, libc::ENOENT);
+    assert_eq!(names(), [dead.as_str()]);
+    drop(proc);
+    assert_eq!(sweep().expect("swept"), 1);
+}
+
+/// There a number is another process's.
+pub fn with_the_proc_of_another_container_nothing_is_swept() {
+    let _shm = hide("/dev/shm", "mode=1777");
+    let dead = dead_name();
+    // SAFETY: touches no memory; concerns children only.
+    if unsafe { libc::unshare(libc::CLONE_NEWPID) } != 0 {
+        skip(format_args!("no namespace of process numbers: {}", std::io::Error::last_os_error()));
+    }
+    let child = Child::new(|_| {
+        assert_eq!(sweep().expect_err("not our /proc").errno, libc::ENOENT);
+        assert_eq!(link(b"hello", None).expect_err("not our /proc").errno, libc::ENOENT);
+        0
+    });
+    assert_eq!(child.end(), End::Exited(0));
+    assert!(Path::new("/dev/shm").join(&dead).exists());
+    assert_eq!(sweep().expect("swept"), 1);
+}

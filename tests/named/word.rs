@@ -1,0 +1,159 @@
+//! Waiting on words in shared memory.
+
+use std::ptr::null;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::{Duration, Instant};
+
+use crate::faults::conditions::End;
+use crate::faults::signals::under_alarms;
+use crate::support::abi::*;
+use crate::support::map::{Map, map_fd, memory, page_size};
+use crate::support::named::*;
+
+const FOR_EVER: i64 = -1;
+
+/// So long that who waits for it is taken for hanging.
+const LONG: i64 = 60_000_000_000;
+
+fn shared() -> Map {
+    memory(4096, &MapOptions::default()).expect("memory")
+}
+
+pub fn a_word_that_has_changed_is_not_waited_for() {
+    let map = shared();
+    for value in [1, u32::MAX] {
+        for time in [FOR_EVER, i64::MIN, 0, LONG, i64::MAX] {
+            wait(word(&map, 3).as_ptr(), value, time).expect("it is 0");
+        }
+    }
+    static OWN: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(5);
+    wait(OWN.as_ptr(), 4, FOR_EVER).expect("memory of this process too");
+    assert_eq!(wake(OWN.as_ptr(), u32::MAX).expect("woken"), 0);
+}
+
+pub fn a_wait_ends_with_its_time() {
+    let map = shared();
+    for time in [0, 1, 1_000_000, 20_000_000] {
+        let before = Instant::now();
+        let failure = wait(word(&map, 0).as_ptr(), 0, time).expect_err("nobody wakes it");
+        assert_eq!((failure.errno, failure.op.as_str()), (libc::ETIMEDOUT, "wait"));
+        assert!(before.elapsed() >= Duration::from_nanos(time as u64), "not before");
+    }
+}
+
+pub fn a_word_that_is_none_is_refused() {
+    let map = shared();
+    let start = word(&map, 0).as_ptr();
+    for address in [null(), start.wrapping_byte_add(1), start.wrapping_byte_add(2), start.wrapping_byte_add(7)] {
+        let failure = wait(address, 0, 0).expect_err("no word");
+        assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "word"));
+        let failure = wake(address, 1).expect_err("no word");
+        assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "word"));
+    }
+    let mut map = memory(2 * page_size(), &MapOptions::default()).expect("memory");
+    let gone = map.data().wrapping_add(page_size());
+    map.protect(page_size(), page_size(), 0).expect("without access");
+    assert_eq!(wake(gone.cast(), 1).expect_err("not there").errno, libc::EFAULT);
+    map.unmap(page_size(), page_size()).expect("unmapped");
+}
+
+pub fn a_word_in_a_map_for_reading_can_be_waited_for() {
+    let map = shared();
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&map.descriptor().expect("a descriptor"));
+    let reading = map_fd(fd, &MapOptions::default()).expect("mapped");
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| {
+            let word = word(&reading, 1);
+            while word.load(SeqCst) == 0 {
+                wait(word.as_ptr(), 0, LONG).expect("woken");
+            }
+        });
+        word(&map, 1).store(1, SeqCst);
+        wake(word(&map, 1).as_ptr(), u32::MAX).expect("woken");
+        waiter.join().expect("it ends");
+    });
+    // By any map of the memory.
+    wake(word(&reading, 1).as_ptr(), 1).expect("woken");
+}
+
+// With other processes -----------------------------------------------------------------------------------------------
+
+/// Through maps at different addresses.
+pub fn two_processes_play_ping_pong() {
+    const ROUNDS: u32 = 10_000;
+    let map = shared();
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&map.descriptor().expect("a descriptor"));
+    /// Stores every second number, and waits for those between.
+    fn play(map: &Map, first: u32) {
+        let word = word(map, 0);
+        for number in (first..2 * ROUNDS).step_by(2) {
+            while word.load(SeqCst) != number {
+                wait(word.as_ptr(), number.wrapping_sub(1), LONG).expect("woken");
+            }
+            word.store(number + 1, SeqCst);
+            wake(word.as_ptr(), 1).expect("woken");
+        }
+    }
+    let child = Child::new(|_| {
+        let own = map_fd(fd, &MapOptions { access: WRITE, ..MapOptions::default() }).expect("mapped");
+        assert_ne!(own.data(), map.data());
+        play(&own, 1);
+        0
+    });
+    play(&map, 0);
+    assert_eq!(child.end(), End::Exited(0));
+    assert_eq!(word(&map, 0).load(SeqCst), 2 * ROUNDS);
+}
+
+pub fn as_many_are_woken_as_asked() {
+    let map = shared();
+    let waiters: Vec<_> = (0..5)
+        .map(|_| {
+            let mut child = Child::new(|to| {
+                say(to, 1);
+                wait(word(&map, 0).as_ptr(), 0, FOR_EVER).expect("woken");
+                0
+            });
+            child.hear();
+            child.wait_until_asleep();
+            child
+        })
+        .collect();
+    let wake = |index: usize, count: u32| wake(word(&map, index).as_ptr(), count).expect("woken");
+    assert_eq!(wake(1, u32::MAX), 0, "nobody waits on the next word");
+    assert_eq!(wake(0, 0), 0);
+    assert_eq!(wake(0, 1), 1);
+    assert_eq!(wake(0, 2), 2);
+    assert_eq!(wake(0, u32::MAX), 2);
+    assert_eq!(wake(0, u32::MAX), 0);
+    waiters.into_iter().for_each(|child| assert_eq!(child.end(), End::Exited(0)));
+}
+
+pub fn a_wait_lasts_its_time_though_signals_interrupt() {
+    let map = shared();
+    under_alarms(usize::MAX, |interruptions| {
+        let before = Instant::now();
+        let failure = wait(word(&map, 0).as_ptr(), 0, 50_000_000).expect_err("nobody wakes it");
+        assert_eq!(failure.errno, libc::ETIMEDOUT);
+        assert!(before.elapsed() >= Duration::from_millis(50) && interruptions() > 0);
+    });
+}
+
+pub fn a_waiter_whose_waker_is_killed_comes_back() {
+    let map = shared();
+    let mut waker = Child::new(|to| {
+        word(&map, 1).store(1, SeqCst);
+        say(to, 1);
+        // Here it would change word 0 and wake the others.
+        sleep_for_ever()
+    });
+    waker.hear();
+    let mut waiter = Child::new(|to| {
+        say(to, 1);
+        let failure = wait(word(&map, 0).as_ptr(), 0, 100_000_000).expect_err("nobody wakes it");
+        i32::from(failure.errno == libc::ETIMEDOUT)
+    });
+    waiter.hear();
+    waker.kill();
+    assert_eq!(waiter.end(), End::Exited(1));
+}

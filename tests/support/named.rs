@@ -1,0 +1,290 @@
+//! What processes share, in tests: made through the library, looked at through the kernel. And the other processes.
+
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::io::{PipeReader, PipeWriter, Read, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::path::PathBuf;
+use std::ptr::{null, null_mut, without_provenance_mut};
+use std::sync::atomic::AtomicU32;
+
+use super::abi::{self, Error, ShmOptions, SysvOptions};
+use super::fd::{Failure, result};
+use super::map::{self, Map};
+use crate::faults::conditions::End;
+
+// Named memory --------------------------------------------------------------------------------------------------------
+
+/// A name that no other test has, and not one of those that tests beside this one look for.
+pub fn unique(label: &str) -> String {
+    format!("named-{}-{label}", std::process::id())
+}
+
+/// Where the memory of a name is.
+pub fn path(name: &str) -> PathBuf {
+    PathBuf::from("/dev/shm").join(name.trim_start_matches('/'))
+}
+
+/// A name that goes with the test.
+pub struct Name(pub String);
+
+impl Name {
+    pub fn new(label: &str) -> Name {
+        Name(unique(label))
+    }
+
+    pub fn path(&self) -> PathBuf {
+        path(&self.0)
+    }
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(self.path()).or_else(|_| std::fs::remove_dir(self.path()));
+    }
+}
+
+/// bytefd_shm_open without asking for the whole name.
+pub fn shm_open(name: &str, options: &ShmOptions) -> Result<OwnedFd, Failure> {
+    let name = CString::new(name).expect("no NUL");
+    shm_open_raw(name.as_ptr(), options, null_mut(), 0)
+}
+
+/// bytefd_shm_open with the whole name.
+pub fn shm_open_named(name: &str, options: &ShmOptions) -> Result<(OwnedFd, String), Failure> {
+    const UNTOUCHED: c_char = 0x55;
+    let name = CString::new(name).expect("no NUL");
+    let mut full_name = [UNTOUCHED; abi::SHM_NAME_SIZE];
+    let opened = shm_open_raw(name.as_ptr(), options, full_name.as_mut_ptr(), full_name.len());
+    assert!(opened.is_ok() || full_name == [UNTOUCHED; abi::SHM_NAME_SIZE], "failure must leave the name alone");
+    // SAFETY: a successful call leaves a NUL-terminated text.
+    opened.map(|fd| (fd, unsafe { CStr::from_ptr(full_name.as_ptr()) }.to_str().expect("UTF-8").to_string()))
+}
+
+/// bytefd_shm_open with whatever stands at the pointers.
+pub fn shm_open_raw(
+    name: *const c_char,
+    options: *const ShmOptions,
+    full_name: *mut c_char,
+    room: usize,
+) -> Result<OwnedFd, Failure> {
+    let mut error = Error::untouched();
+    // SAFETY: NULL or a string, NULL or options, room for the name or NULL, and a writable error.
+    let fd = unsafe { (abi::load().shm_open)(name, options, full_name, room, &mut error) };
+    // SAFETY: the caller of bytefd_shm_open owns what it returns.
+    result(fd, &error).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// bytefd_shm_unlink.
+pub fn shm_unlink(name: &str) -> Result<(), Failure> {
+    let name = CString::new(name).expect("no NUL");
+    // SAFETY: a string and a writable error.
+    done(|error| unsafe { (abi::load().shm_unlink)(name.as_ptr(), error) })
+}
+
+/// bytefd_shm_sweep.
+pub fn sweep() -> Result<c_int, Failure> {
+    let mut error = Error::untouched();
+    // SAFETY: a writable error.
+    result(unsafe { (abi::load().shm_sweep)(&mut error) }, &error)
+}
+
+// Links ---------------------------------------------------------------------------------------------------------------
+
+/// A bytefd_linked_file.
+#[derive(Debug)]
+pub struct Link(*mut c_void);
+
+/// bytefd_link. A failure must leave the out-pointer alone.
+pub fn link(bytes: &[u8], suffix: Option<&CStr>) -> Result<Link, Failure> {
+    let untouched: *mut c_void = without_provenance_mut(0x5555);
+    let (mut out, mut error) = (untouched, Error::untouched());
+    let suffix = suffix.map_or(null(), CStr::as_ptr);
+    // SAFETY: a buffer, NULL or a string, and two writable objects.
+    let status = unsafe { (abi::load().link)(bytes.as_ptr().cast(), bytes.len(), suffix, &mut out, &mut error) };
+    let linked = result(status, &error).map(|status| assert_eq!(status, 0, "success is 0"));
+    assert_eq!(linked.is_err(), out == untouched, "failure must leave the out-pointer alone, and success must not");
+    linked.map(|()| Link(out))
+}
+
+impl Link {
+    pub fn path(&self) -> PathBuf {
+        // SAFETY: a live handle; the path is a string for as long as it lives.
+        unsafe { CStr::from_ptr((abi::load().link_path)(self.0)) }.to_str().expect("UTF-8").into()
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // SAFETY: the handle is not used again.
+        assert_eq!(unsafe { (abi::load().link_release)(self.0) }, 0);
+    }
+}
+
+// System V, dma-bufs --------------------------------------------------------------------------------------------------
+
+/// bytefd_map_sysv, and the segment's number. A failure must leave both out-pointers alone.
+pub fn map_sysv(key: c_int, options: &SysvOptions) -> Result<(Map, c_int), Failure> {
+    const UNTOUCHED: c_int = 0x5555;
+    let mut number = UNTOUCHED;
+    // SAFETY: options and three writable objects.
+    let made = map::made(|out, error| unsafe { (abi::load().map_sysv)(key, options, out, &mut number, error) });
+    assert!(made.is_ok() || number == UNTOUCHED, "failure must leave the number alone");
+    made.map(|map| (map, number))
+}
+
+/// bytefd_sysv_remove.
+pub fn sysv_remove(number: c_int) -> Result<(), Failure> {
+    // SAFETY: a writable error.
+    done(|error| unsafe { (abi::load().sysv_remove)(number, error) })
+}
+
+/// bytefd_export_dmabuf.
+pub fn export_dmabuf(fd: c_int) -> Result<OwnedFd, Failure> {
+    let mut error = Error::untouched();
+    // SAFETY: a writable error.
+    let buffer = unsafe { (abi::load().export_dmabuf)(fd, &mut error) };
+    // SAFETY: the caller of bytefd_export_dmabuf owns what it returns.
+    result(buffer, &error).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+// Waiting for each other ----------------------------------------------------------------------------------------------
+
+/// bytefd_lock.
+pub fn lock(fd: &impl AsRawFd, offset: u64, length: u64, how: u32) -> Result<(), Failure> {
+    // SAFETY: a writable error.
+    done(|error| unsafe { (abi::load().lock)(fd.as_raw_fd(), offset, length, how, error) })
+}
+
+/// bytefd_unlock.
+pub fn unlock(fd: &impl AsRawFd, offset: u64, length: u64) -> Result<(), Failure> {
+    // SAFETY: a writable error.
+    done(|error| unsafe { (abi::load().unlock)(fd.as_raw_fd(), offset, length, error) })
+}
+
+/// bytefd_wait.
+pub fn wait(word: *const u32, value: u32, nanoseconds: i64) -> Result<(), Failure> {
+    // SAFETY: what the header allows, or what it says is refused; and a writable error.
+    done(|error| unsafe { (abi::load().wait)(word, value, nanoseconds, error) })
+}
+
+/// bytefd_wake.
+pub fn wake(word: *const u32, count: u32) -> Result<c_int, Failure> {
+    let mut error = Error::untouched();
+    // SAFETY: as above.
+    result(unsafe { (abi::load().wake)(word, count, &mut error) }, &error)
+}
+
+/// A word of a map, for as long as that is not closed.
+pub fn word(map: &Map, index: usize) -> &AtomicU32 {
+    assert!((index + 1) * 4 <= map.length());
+    // SAFETY: aligned, in the map, and only used as an atomic.
+    unsafe { AtomicU32::from_ptr(map.data().cast::<u32>().add(index)) }
+}
+
+fn done(call: impl FnOnce(*mut Error) -> c_int) -> Result<(), Failure> {
+    let mut error = Error::untouched();
+    let status = call(&mut error);
+    result(status, &error).map(|status| assert_eq!(status, 0, "success is 0"))
+}
+
+// Other processes -----------------------------------------------------------------------------------------------------
+
+/// A forked child. It ends with its value at the latest.
+pub struct Child {
+    process: libc::pid_t,
+    said: PipeReader,
+}
+
+impl Child {
+    /// For tests that run alone. `body` says bytes that the parent hears, and returns the exit code.
+    pub fn new(body: impl FnOnce(&mut PipeWriter) -> c_int) -> Child {
+        let (said, mut says) = std::io::pipe().expect("a pipe");
+        let limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: this process has one thread, so the child may do what it likes.
+        let process = unsafe { libc::fork() };
+        assert!(process >= 0, "fork: {}", std::io::Error::last_os_error());
+        if process == 0 {
+            drop(said);
+            let body = std::panic::AssertUnwindSafe(|| body(&mut says));
+            let code = std::panic::catch_unwind(body).unwrap_or(101);
+            // SAFETY: a child that dies on purpose leaves no core; and nothing of the parent's is run at its end.
+            unsafe {
+                libc::setrlimit(libc::RLIMIT_CORE, &limit);
+                libc::_exit(code);
+            }
+        }
+        Child { process, said }
+    }
+
+    pub fn process(&self) -> libc::pid_t {
+        self.process
+    }
+
+    /// Waits for the next byte that it says.
+    pub fn hear(&mut self) -> u8 {
+        let mut byte = [0];
+        self.said.read_exact(&mut byte).expect("the child says something before it ends");
+        byte[0]
+    }
+
+    /// Waits until it sleeps, in a call that waits for somebody.
+    pub fn wait_until_asleep(&self) {
+        self.wait_until(|| state(self.process) == 'S');
+    }
+
+    /// Waits until something holds, which it cannot once the child has ended.
+    pub fn wait_until(&self, holds: impl Fn() -> bool) {
+        while !holds() {
+            assert_ne!(state(self.process), 'Z', "the child has ended");
+            std::thread::yield_now();
+        }
+    }
+
+    pub fn kill(self) {
+        // SAFETY: our own child, not waited for yet.
+        assert_eq!(unsafe { libc::kill(self.process, libc::SIGKILL) }, 0);
+        assert_eq!(self.end(), End::Killed(libc::SIGKILL));
+    }
+
+    /// Waits for its end.
+    pub fn end(mut self) -> End {
+        let mut status = 0;
+        // SAFETY: our own child; `status` is writable.
+        assert_eq!(unsafe { libc::waitpid(self.process, &mut status, 0) }, self.process);
+        self.process = 0;
+        let is_killed = libc::WIFSIGNALED(status);
+        if is_killed { End::Killed(libc::WTERMSIG(status)) } else { End::Exited(libc::WEXITSTATUS(status)) }
+    }
+}
+
+impl Drop for Child {
+    /// After a failure.
+    fn drop(&mut self) {
+        if self.process > 0 {
+            // SAFETY: our own child, not waited for yet.
+            unsafe {
+                libc::kill(self.process, libc::SIGKILL);
+                libc::waitpid(self.process, null_mut(), 0);
+            }
+        }
+    }
+}
+
+/// Says a byte to the parent.
+pub fn say(to: &mut PipeWriter, byte: u8) {
+    to.write_all(&[byte]).expect("the parent listens");
+}
+
+/// The letter for what a process does, proc_pid_stat(5).
+pub fn state(process: libc::pid_t) -> char {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("/proc is mounted");
+    stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()).expect("a state")
+}
+
+/// Sleeps for good, to be killed.
+pub fn sleep_for_ever() -> ! {
+    loop {
+        // SAFETY: no preconditions.
+        unsafe { libc::pause() };
+    }
+}
