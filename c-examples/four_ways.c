@@ -57,10 +57,11 @@ static void system_v(void)
     must(bytefd_map_sysv(0, &options, &map, &number, &error));
     memcpy(bytefd_map_data(map), text, sizeof text);
     if (fork() == 0) {
+        bytefd_map *found;
         options.how = BYTEFD_SYSV_ATTACH;
         options.access = BYTEFD_MAP_READ;
-        must(bytefd_map_sysv(number, &options, &map, NULL, &error));
-        show("System V", map);
+        must(bytefd_map_sysv(number, &options, &found, NULL, &error));
+        show("System V", found);
     }
     wait_for_child();
     bytefd_map_close(map);
@@ -83,9 +84,10 @@ static void named(void)
     close(fd);
     memcpy(bytefd_map_data(map), text, sizeof text);
     if (fork() == 0) {
+        bytefd_map *found;
         fd = must(bytefd_shm_open(name, NULL, NULL, 0, &error));
-        must(bytefd_map_fd(fd, NULL, &map, &error));
-        show("named", map);
+        must(bytefd_map_fd(fd, NULL, &found, &error));
+        show("named", found);
     }
     wait_for_child();
     bytefd_map_close(map);
@@ -98,15 +100,15 @@ static void sent(void)
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
         exit(1);
     if (fork() == 0) {
+        bytefd_map *found;
         char message[1];
         size_t received;
         int fd;
-        bytefd_map *map;
         bytefd_requirements sealed = BYTEFD_REQUIREMENTS_INIT;
         sealed.length = sizeof text;
         must(bytefd_receive(pair[1], message, 1, &received, &fd, 1, &sealed, &error));
-        must(bytefd_map_fd(fd, NULL, &map, &error));
-        show("sent memfd", map);
+        must(bytefd_map_fd(fd, NULL, &found, &error));
+        show("sent memfd", found);
     }
     int fd = must(shm_wrap_buffer(text, sizeof text, NULL, &error));
     must(bytefd_send(pair[0], "!", 1, &fd, 1, &error));
@@ -131,8 +133,9 @@ static void mapped_file(void)
     must(map_file(path, &writing, &map, &error));
     memcpy(bytefd_map_data(map), text, sizeof text);
     if (fork() == 0) {
-        must(map_file(path, NULL, &map, &error));
-        show("mapped file", map);
+        bytefd_map *found;
+        must(map_file(path, NULL, &found, &error));
+        show("mapped file", found);
     }
     wait_for_child();
     bytefd_map_close(map);

@@ -130,7 +130,7 @@ impl SysvOptions {
         let length = sysv::stat(number).map(|segment| segment.length);
         let length = length.inspect_err(|_| sysv::detach(base)).context("shmctl IPC_STAT", segment)?;
         // SAFETY: attached just now, all of it in whole pages.
-        let mapping = unsafe { Mapping::of_mapped(base, length) };
+        let mapping = unsafe { Mapping::of_segment(base, length) };
         if length < self.length {
             let message = format_args!("segment {number} has {length} bytes, and {} were asked for", self.length);
             return Err(Error::new("length", libc::ENXIO, message));

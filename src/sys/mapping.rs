@@ -20,6 +20,8 @@ pub(crate) struct Mapping {
     page: usize,
     /// Whether it was moved, and what may be kept free behind it is no reservation of the owner's any more.
     has_moved: bool,
+    /// A System V segment, whose pages may be of any size; only the kernel knows.
+    is_segment: bool,
     /// Parts that were unmapped, and may be somebody else's by now. In order, and not adjacent.
     holes: Vec<Range<usize>>,
 }
@@ -70,16 +72,32 @@ impl Mapping {
         // SAFETY: the flags have no MAP_FIXED.
         let base = unsafe { mmap(null_mut(), length, content, manner)? };
         let length = length.next_multiple_of(page_size());
-        Ok(Mapping { base, length, reserved: length, page: page_size(), has_moved: false, holes: Vec::new() })
+        Ok(Mapping {
+            base,
+            length,
+            reserved: length,
+            page: page_size(),
+            has_moved: false,
+            is_segment: false,
+            holes: Vec::new(),
+        })
     }
 
-    /// What is mapped already, and is to be unmapped by this. A System V segment is detached by that too, shmop(2).
+    /// An attached System V segment, to be detached by this.
     ///
     /// # Safety
-    /// The range is mapped, whole pages, and nobody else unmaps it.
-    pub unsafe fn of_mapped(base: NonNull<u8>, length: usize) -> Mapping {
+    /// It is attached there, and nobody else detaches it.
+    pub unsafe fn of_segment(base: NonNull<u8>, length: usize) -> Mapping {
         let length = length.next_multiple_of(page_size());
-        Mapping { base: base.cast(), length, reserved: length, page: page_size(), has_moved: false, holes: Vec::new() }
+        Mapping {
+            base: base.cast(),
+            length,
+            reserved: length,
+            page: page_size(),
+            has_moved: false,
+            is_segment: true,
+            holes: Vec::new(),
+        }
     }
 
     /// Address space of `length` bytes (not 0) in which nothing is mapped, at a multiple of `align`, which is that of a page or
@@ -100,7 +118,7 @@ impl Mapping {
             }
         }
         let base = NonNull::new(base).expect("within a range that does not begin at 0");
-        Ok(Mapping { base, length: 0, reserved: length, page, has_moved: false, holes: Vec::new() })
+        Ok(Mapping { base, length: 0, reserved: length, page, has_moved: false, is_segment: false, holes: Vec::new() })
     }
 
     /// Memory of this process, zeros at first.
@@ -314,6 +332,10 @@ impl Mapping {
     }
 
     fn unmap_rest(&self) -> Result<()> {
+        if self.is_segment && self.holes.is_empty() {
+            // SAFETY: attached, and nothing refers to it any more.
+            return check(unsafe { libc::shmdt(self.base.as_ptr()) }).map(drop);
+        }
         let mut result = Ok(());
         let mut at = 0;
         for hole in self.holes.iter().cloned().chain(std::iter::once(self.reserved..self.reserved)) {

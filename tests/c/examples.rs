@@ -3,7 +3,8 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -30,6 +31,9 @@ tests![
     recvfile_stores_what_comes_through_a_socket,
     recvfile_notices_what_does_not_come,
     edges_shows_where_files_and_maps_end,
+    four_ways_find_the_same_bytes,
+    served_by_c_or_go_a_file_comes_to_clients_in_c_and_python,
+    fetch_refuses_what_can_be_changed,
     no_example_loses_memory_or_descriptors,
 ];
 
@@ -381,6 +385,73 @@ fn edges_shows_where_files_and_maps_end() {
     assert_eq!(std::fs::read(file).expect("the file"), b"precious");
 }
 
+const FOUR_WAYS: &str = "\
+System V       the same bytes
+named          the same bytes
+sent memfd     the same bytes
+mapped file    the same bytes
+";
+
+fn four_ways_find_the_same_bytes() {
+    let workshop = Workshop::new();
+    assert_eq!(answer(&mut Command::new(workshop.example("four_ways")), b""), FOUR_WAYS);
+}
+
+/// A client that knows nothing of this library.
+const IN_PYTHON: &str = "import os, socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+message, fds, flags, address = socket.recv_fds(s, 1, 1)
+sys.stdout.buffer.write(os.pread(fds[0], os.fstat(fds[0]).st_size, 0))";
+
+fn served_by_c_or_go_a_file_comes_to_clients_in_c_and_python() {
+    let workshop = Workshop::new();
+    let fetch = workshop.example("fetch");
+    let in_go = workshop.path("serve-go");
+    run(Command::new("go").args(["build", "-o"]).arg(&in_go).arg("./go/examples/serve").current_dir(repository()));
+    let content = pattern(100_000);
+    for (server, name) in [(workshop.example("serve"), "c"), (in_go, "go")] {
+        let socket = workshop.path(name);
+        let mut serving = Command::new(server);
+        serving.arg(&socket).arg("2").stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut serving = serving.spawn().expect("started");
+        serving.stdin.take().expect("piped").write_all(&content).expect("it reads");
+        // It listens when it has read all.
+        while !(socket.exists() && is_listening(&socket)) {
+            assert!(serving.try_wait().expect("asked").is_none(), "it has ended");
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        assert!(fed(Command::new(&fetch).arg(&socket), b"").stdout == content, "fetched from {name}");
+        assert!(fed(Command::new("python3").args(["-c", IN_PYTHON]).arg(&socket), b"").stdout == content);
+        let output = serving.wait_with_output().expect("output");
+        // SAFETY: no preconditions.
+        let user = format!("user {}\n", unsafe { libc::getuid() });
+        assert_eq!((output.status.code(), output.stdout), (Some(0), user.repeat(2).into_bytes()));
+        assert!(!socket.exists());
+    }
+}
+
+/// Without connecting, which the server would count.
+fn is_listening(socket: &Path) -> bool {
+    const LISTENING: &str = "00010000 0001 01";
+    let sockets = std::fs::read_to_string("/proc/net/unix").expect("/proc is mounted");
+    sockets.lines().any(|line| line.contains(LISTENING) && line.ends_with(socket.to_str().expect("UTF-8")))
+}
+
+fn fetch_refuses_what_can_be_changed() {
+    let workshop = Workshop::new();
+    let (fetch, socket) = (workshop.example("fetch"), workshop.path("socket"));
+    let listener = UnixListener::bind(&socket).expect("a socket");
+    let file = File::open(workshop.write("file", b"hello")).expect("opened");
+    let fetching = Command::new(fetch).arg(&socket).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let fetching = fetching.expect("started");
+    let (client, _) = listener.accept().expect("accepted");
+    bytefd::share::send(&client, b"!", &[file.as_fd()]).expect("sent");
+    let output = fetching.wait_with_output().expect("output");
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+    assert!(said(&output).contains("seals"), "{}", said(&output));
+}
+
 fn no_example_loses_memory_or_descriptors() {
     let workshop = Workshop::new();
     let file = workshop.write("file", &signature());
@@ -408,6 +479,8 @@ fn no_example_loses_memory_or_descriptors() {
     let sent = [&header(5)[..], b"hello"].concat();
     assert!(workshop.under_valgrind(&recvfile, &[name], &sent).status.success());
     assert_eq!(workshop.under_valgrind(&recvfile, &[name], &sent[..12]).status.code(), Some(1));
+    let four_ways = workshop.example("four_ways");
+    assert_eq!(workshop.under_valgrind(&four_ways, &[], b"").stdout, FOUR_WAYS.as_bytes());
     let edges = workshop.example("edges");
     let new = workshop.path("new");
     let output = workshop.under_valgrind(&edges, &[new.to_str().expect("UTF-8")], b"");
