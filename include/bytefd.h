@@ -1513,13 +1513,13 @@ int bytefd_adopt(void *address,
                  struct bytefd_error *error);
 
 /**
- * Reads what is behind a descriptor – a pipe, socket, file, terminal – from where it is to its end, into a descriptor as shm_wrap_buffer
+ * Reads what is behind a descriptor – a pipe, stream socket, file, terminal – from where it is to its end, into a descriptor as shm_wrap_buffer
  * gives. The bytes go where they stay, and are never held twice. Blocks until the end has come: interrupted reads go on, and a
  * descriptor that does not block (EAGAIN) is waited for. `fd` stays the caller's.
  *
  * Returns the descriptor, or a negative errno with nothing kept; what was read is gone from a pipe or socket.
  * - -EFBIG: more than `most` bytes, or than RLIMIT_FSIZE. -ENOSPC, -ENOMEM, -EMFILE, -ENFILE: no room, memory or descriptors left.
- * - -EAGAIN: a time limit of the socket (SO_RCVTIMEO) has passed.
+ * - -EAGAIN: a time limit of the socket (SO_RCVTIMEO) has passed. -EPROTOTYPE: a socket of datagrams or packets.
  * - -EBADF: `fd` is not open, or not for reading; -EISDIR; read(2)'s own. -EINVAL, -E2BIG: options that are unknown.
  *
  * ```c
@@ -1565,7 +1565,7 @@ int bytefd_verify(int fd,
  * - -EINVAL: `message` is NULL and `length` not 0, or `fds` is and `count` not 0; no bytes with descriptors; on a stream fewer bytes than parts.
  * - -E2BIG: more than 253 descriptors in one datagram or packet. -EMSGSIZE: it is too long.
  * - -EBADF: one of the descriptors is not open. -ENOTSOCK, -EPROTOTYPE: `socket` is no socket, or none of the Unix family.
- * - -EPIPE, -ECONNRESET: nobody receives any more.
+ * - -EPIPE, -ECONNRESET, for datagrams -ECONNREFUSED: nobody receives any more.
  * - -EAGAIN: the socket does not block and takes nothing now, or its time limit (SO_SNDTIMEO) has passed.
  * - -ETOOMANYREFS: too many descriptors are in flight; sendmsg(2)'s own.
  *
@@ -1596,7 +1596,8 @@ int bytefd_send(int socket,
  * - -EBADMSG: another number of descriptors has come.
  * - -EMSGSIZE: the datagram or packet is longer than `length`.
  * - -EMFILE: the kernel could not deliver all descriptors: RLIMIT_NOFILE, or a security module forbids it.
- * - -ENODATA: the other end was closed, and no byte of a message has come. -ECONNRESET: it was closed within a message.
+ * - -ENODATA: the other end was closed, and no byte of a message has come (an empty packet of one who has gone looks the
+ *   same). -ECONNRESET: it was closed within a message, or before it had read all that was sent to it.
  * - -EAGAIN: the socket does not block and has nothing now, or its time limit (SO_RCVTIMEO) has passed.
  * - bytefd_verify's own, for a descriptor that is not what is asked for.
  * - -EINVAL: `message`, `received` or `fds` is NULL where it must not be, or `length` is 0 on a stream. -ENOTSOCK, -EPROTOTYPE: `socket` is
@@ -1624,7 +1625,8 @@ int bytefd_receive(int socket,
  * Writes to `*peer` who called connect(2), listen(2) or socketpair(2) for the other end of a socket: SO_PEERCRED, unix(7). Nobody can
  * pretend. Who has the other end now may be somebody else, because sockets are inherited and sent.
  *
- * Returns 0, or a negative errno with `*peer` untouched: -EINVAL if `peer` is NULL, -ENOTCONN, -EBADF, -ENOTSOCK, -EPROTOTYPE.
+ * Returns 0, or a negative errno with `*peer` untouched: -EINVAL if `peer` is NULL; -ENOTCONN: not connected, or one
+ * for datagrams that socketpair(2) has not made; -EBADF, -ENOTSOCK, -EPROTOTYPE.
  *
  * ```c
  * int pair[2];

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use crate::backend::{self, Backend, Execution};
 use crate::error::{Context, Errno, Error, Result};
-use crate::sys::{file, socket};
+use crate::sys::{self, file, socket};
 use crate::{MapWriter, fill, reopen};
 
 /// How much is taken from a stream, and where it goes. The default: all of it, in memory.
@@ -55,7 +55,7 @@ impl StreamOptions {
         self
     }
 
-    /// Reads what is behind a descriptor – a pipe, socket, file, terminal – from where it is to its end, into a descriptor as
+    /// Reads what is behind a descriptor – a pipe, stream socket, file, terminal – from where it is to its end, into a descriptor as
     /// [`wrap`](crate::wrap()) gives. The bytes go where they stay, and are never held twice. Blocks until the end has come: interrupted
     /// reads go on, and a descriptor that does not block is waited for.
     ///
@@ -70,9 +70,13 @@ impl StreamOptions {
     ///
     /// # Errors
     /// Nothing is kept; what was read is gone from a pipe or socket. `EFBIG`: more than [`StreamOptions::most`], or RLIMIT_FSIZE; `EAGAIN`:
-    /// a time limit of the socket has passed; `ENOSPC`, `ENOMEM`, `EMFILE`: as [`wrap`](crate::wrap()); read(2)'s own.
+    /// a time limit of the socket has passed; `EPROTOTYPE`: a socket of datagrams or packets; `ENOSPC`, `ENOMEM`, `EMFILE`: as
+    /// [`wrap`](crate::wrap()); read(2)'s own.
     pub fn wrap_stream(&self, source: impl AsFd) -> Result<OwnedFd> {
         let source = source.as_fd();
+        if socket::kind(source).is_ok_and(|kind| kind != libc::SOCK_STREAM) {
+            return Err(Error::new("stream", libc::EPROTOTYPE, "a socket of datagrams or packets is none"));
+        }
         self.collect(|room| {
             loop {
                 match file::read(source, room) {
@@ -111,21 +115,39 @@ impl StreamOptions {
     fn collect(&self, mut read: impl FnMut(&mut [u8]) -> Result<usize>) -> Result<OwnedFd> {
         let mut sink = Sink::new(self)?;
         loop {
-            // One byte more than is allowed is asked for, to find out that there is one.
-            let left = self.most.map_or(u64::MAX, |most| (most - sink.length()).saturating_add(1));
-            let count = sink.take(left, &mut read)?;
+            let limit = self.most.unwrap_or(u64::MAX).min(sys::file_size_limit());
+            let left = limit.saturating_sub(sink.length());
+            let count = if left >= PACKET as u64 {
+                sink.take(left, &mut read)?
+            } else {
+                // One byte more is asked for, to find out that there is none.
+                let mut last = [0; PACKET];
+                let count = read(&mut last[..=left as usize])?;
+                if count as u64 > left {
+                    return Err(self.too_long(limit));
+                }
+                sink.take(count as u64, &mut |room: &mut [u8]| {
+                    room.copy_from_slice(&last[..count]);
+                    Ok(count)
+                })?
+            };
             if count == 0 {
                 return sink.finish();
-            }
-            if let Some(most) = self.most.filter(|most| sink.length() > *most) {
-                return Err(Error::new("stream", libc::EFBIG, format_args!("it has more than {most} bytes")));
             }
             if self.spill_above.is_some_and(|most| sink.length() > most) {
                 sink.spill()?;
             }
         }
     }
+
+    fn too_long(&self, limit: u64) -> Error {
+        let whose = if self.most == Some(limit) { "that are allowed" } else { "of RLIMIT_FSIZE" };
+        Error::new("stream", libc::EFBIG, format_args!("it has more than the {limit} bytes {whose}"))
+    }
 }
+
+/// What a read must have room for: a packet, pipe(2), whose rest would be lost.
+const PACKET: usize = libc::PIPE_BUF;
 
 /// Where the bytes go.
 enum Sink {
@@ -140,12 +162,11 @@ const PIECE: usize = 1 << 20;
 
 impl Sink {
     fn new(options: &StreamOptions) -> Result<Sink> {
-        if options.spill_above == Some(0) {
-            return Sink::file(Backend::TmpFile);
-        }
+        // What others there are can be memory too, which is not spilled.
+        let other = if options.spill_above.is_some() { Backend::TmpFile } else { Backend::Auto };
         match MapWriter::new() {
             // No memory files on this host.
-            Err(error) if !backend::is_shortage(&error) => Sink::file(Backend::Auto),
+            Err(error) if !backend::is_shortage(&error) => Sink::file(other),
             writer => writer.map(Sink::Memory),
         }
     }
@@ -162,12 +183,12 @@ impl Sink {
         }
     }
 
-    /// Reads once, at most so many bytes.
+    /// Reads once, at most so many bytes, with room for a [`PACKET`] if they are as many.
     fn take(&mut self, most: u64, read: &mut impl FnMut(&mut [u8]) -> Result<usize>) -> Result<usize> {
         let most = most.min(PIECE as u64) as usize;
         match self {
             Sink::Memory(writer) => {
-                let room = writer.spare(1)?;
+                let room = writer.spare(most.min(PACKET))?;
                 let most = room.len().min(most);
                 let count = read(&mut room[..most])?;
                 writer.advance(count);
@@ -175,7 +196,6 @@ impl Sink {
             }
             Sink::File { fd, length, buffer } => {
                 let count = read(&mut buffer[..most])?;
-                fill::check_size_limit(*length + count as u64)?;
                 fill::append(fd.as_fd(), &buffer[..count], *length)?;
                 *length += count as u64;
                 Ok(count)
@@ -188,7 +208,6 @@ impl Sink {
         let Sink::Memory(writer) = self else { return Ok(()) };
         let mut disk = Sink::file(Backend::TmpFile)?;
         let Sink::File { fd, length, .. } = &mut disk else { unreachable!("made so") };
-        fill::check_size_limit(writer.written() as u64)?;
         fill::append(fd.as_fd(), writer.as_slice(), 0)?;
         *length = writer.written() as u64;
         *self = disk;

@@ -26,6 +26,8 @@ mod pool;
 mod reopen;
 mod rust;
 mod scan;
+mod share;
+mod stream;
 mod support;
 mod wrap;
 
@@ -65,5 +67,7 @@ fn main() -> ExitCode {
         ("matrix", matrix::TESTS),
         ("named", named::TESTS),
         ("named_clients", named::clients::TESTS),
+        ("share", share::TESTS),
+        ("stream", stream::TESTS),
     ])
 }

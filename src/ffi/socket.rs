@@ -101,7 +101,7 @@ pub unsafe extern "C" fn bytefd_verify(
 /// - -EINVAL: `message` is NULL and `length` not 0, or `fds` is and `count` not 0; no bytes with descriptors; on a stream fewer bytes than parts.
 /// - -E2BIG: more than 253 descriptors in one datagram or packet. -EMSGSIZE: it is too long.
 /// - -EBADF: one of the descriptors is not open. -ENOTSOCK, -EPROTOTYPE: `socket` is no socket, or none of the Unix family.
-/// - -EPIPE, -ECONNRESET: nobody receives any more.
+/// - -EPIPE, -ECONNRESET, for datagrams -ECONNREFUSED: nobody receives any more.
 /// - -EAGAIN: the socket does not block and takes nothing now, or its time limit (SO_SNDTIMEO) has passed.
 /// - -ETOOMANYREFS: too many descriptors are in flight; sendmsg(2)'s own.
 ///
@@ -129,6 +129,13 @@ pub unsafe extern "C" fn bytefd_send(
         }
         // SAFETY: the header asks for `length` bytes.
         let message = unsafe { bytes(message, length)? };
+        if count > isize::MAX as usize / size_of::<c_int>() {
+            return Err(Error::new(
+                "count",
+                libc::EINVAL,
+                format_args!("{count} descriptors are more than there can be"),
+            ));
+        }
         let numbers = match count {
             0 => &[],
             // SAFETY: the header asks for `count` descriptors.
@@ -151,7 +158,8 @@ pub unsafe extern "C" fn bytefd_send(
 /// - -EBADMSG: another number of descriptors has come.
 /// - -EMSGSIZE: the datagram or packet is longer than `length`.
 /// - -EMFILE: the kernel could not deliver all descriptors: RLIMIT_NOFILE, or a security module forbids it.
-/// - -ENODATA: the other end was closed, and no byte of a message has come. -ECONNRESET: it was closed within a message.
+/// - -ENODATA: the other end was closed, and no byte of a message has come (an empty packet of one who has gone looks the
+///   same). -ECONNRESET: it was closed within a message, or before it had read all that was sent to it.
 /// - -EAGAIN: the socket does not block and has nothing now, or its time limit (SO_RCVTIMEO) has passed.
 /// - bytefd_verify's own, for a descriptor that is not what is asked for.
 /// - -EINVAL: `message`, `received` or `fds` is NULL where it must not be, or `length` is 0 on a stream. -ENOTSOCK, -EPROTOTYPE: `socket` is
@@ -230,7 +238,8 @@ pub struct bytefd_credentials {
 /// Writes to `*peer` who called connect(2), listen(2) or socketpair(2) for the other end of a socket: SO_PEERCRED, unix(7). Nobody can
 /// pretend. Who has the other end now may be somebody else, because sockets are inherited and sent.
 ///
-/// Returns 0, or a negative errno with `*peer` untouched: -EINVAL if `peer` is NULL, -ENOTCONN, -EBADF, -ENOTSOCK, -EPROTOTYPE.
+/// Returns 0, or a negative errno with `*peer` untouched: -EINVAL if `peer` is NULL; -ENOTCONN: not connected, or one
+/// for datagrams that socketpair(2) has not made; -EBADF, -ENOTSOCK, -EPROTOTYPE.
 ///
 /// ```c
 /// int pair[2];

@@ -33,13 +33,13 @@ unsafe impl Extensible for bytefd_stream_options {
     const FIRST_SIZE: usize = 24;
 }
 
-/// Reads what is behind a descriptor – a pipe, socket, file, terminal – from where it is to its end, into a descriptor as shm_wrap_buffer
+/// Reads what is behind a descriptor – a pipe, stream socket, file, terminal – from where it is to its end, into a descriptor as shm_wrap_buffer
 /// gives. The bytes go where they stay, and are never held twice. Blocks until the end has come: interrupted reads go on, and a
 /// descriptor that does not block (EAGAIN) is waited for. `fd` stays the caller's.
 ///
 /// Returns the descriptor, or a negative errno with nothing kept; what was read is gone from a pipe or socket.
 /// - -EFBIG: more than `most` bytes, or than RLIMIT_FSIZE. -ENOSPC, -ENOMEM, -EMFILE, -ENFILE: no room, memory or descriptors left.
-/// - -EAGAIN: a time limit of the socket (SO_RCVTIMEO) has passed.
+/// - -EAGAIN: a time limit of the socket (SO_RCVTIMEO) has passed. -EPROTOTYPE: a socket of datagrams or packets.
 /// - -EBADF: `fd` is not open, or not for reading; -EISDIR; read(2)'s own. -EINVAL, -E2BIG: options that are unknown.
 ///
 /// ```c

@@ -89,7 +89,9 @@ impl MapWriter {
     pub fn spare(&mut self, room: usize) -> Result<&mut [u8]> {
         let needed = self.written.saturating_add(room);
         if needed > self.map.len() {
-            self.map.resize(size_for(needed))?;
+            // What is only room to grow must not be what RLIMIT_FSIZE refuses.
+            let limit = usize::try_from(sys::file_size_limit()).unwrap_or(usize::MAX);
+            self.map.resize(size_for(needed).min(limit).max(needed))?;
         }
         let (start, length) = (self.map.as_ptr(), self.map.len());
         // SAFETY: as in `as_slice`, and nobody else has a reference.

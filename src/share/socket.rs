@@ -28,25 +28,26 @@ use crate::sys::{self, file};
 /// - `EINVAL`: no message at all with descriptors; on a stream fewer bytes than parts.
 /// - `E2BIG`: more than 253 descriptors in one datagram or packet.
 /// - `ENOTSOCK`, `EPROTOTYPE`: it is no socket, or none of the Unix family.
-/// - `EPIPE`, `ECONNRESET`: nobody receives any more (no SIGPIPE is raised); part of the message may have arrived.
+/// - `EPIPE`, `ECONNRESET`, for datagrams `ECONNREFUSED`: nobody receives any more (no SIGPIPE is raised); part of the message
+///   may have arrived.
 /// - `EAGAIN`: the socket does not block and takes nothing now, or its time limit (SO_SNDTIMEO) has passed.
 /// - `ETOOMANYREFS`: too many descriptors are in flight; `EMSGSIZE`: the datagram is too long; sendmsg(2)'s own.
 pub fn send(socket: impl AsFd, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<()> {
     let socket = socket.as_fd();
-    let kind = kind(socket)?;
-    let parts = descriptors.len().div_ceil(MOST_DESCRIPTORS).max(1);
-    if message.len() < parts && !(message.is_empty() && descriptors.is_empty() && kind != libc::SOCK_STREAM) {
-        let (bytes, count) = (message.len(), descriptors.len());
-        let message = format_args!("{count} descriptors need a message of {parts} bytes or more, and it has {bytes}");
+    let is_stream = kind(socket)? == libc::SOCK_STREAM;
+    let (bytes, count) = (message.len(), descriptors.len());
+    let parts = count.div_ceil(MOST_DESCRIPTORS);
+    if parts > 1 && !is_stream {
+        let message = format_args!("{count} descriptors are more than the {MOST_DESCRIPTORS} that one message carries");
+        return Err(Error::new("descriptors", libc::E2BIG, message));
+    }
+    // Only a datagram can be nothing at all.
+    let least = if is_stream { parts.max(1) } else { parts };
+    if bytes < least {
+        let message = format_args!("{count} descriptors need a message of {least} bytes or more, and it has {bytes}");
         return Err(Error::new("message", libc::EINVAL, message));
     }
-    if kind != libc::SOCK_STREAM {
-        if parts > 1 {
-            let count = descriptors.len();
-            let message =
-                format_args!("{count} descriptors are more than the {MOST_DESCRIPTORS} that one message carries");
-            return Err(Error::new("descriptors", libc::E2BIG, message));
-        }
+    if !is_stream {
         // All or nothing.
         let sent = socket::send(socket, message, descriptors);
         return sent.map(drop).context("sendmsg", || described(message.len(), descriptors.len()));
@@ -88,7 +89,8 @@ pub fn send(socket: impl AsFd, message: &[u8], descriptors: &[BorrowedFd<'_>]) -
 /// - `EBADMSG`: another number of descriptors has come.
 /// - `EMSGSIZE`: the datagram or packet is longer than the buffer.
 /// - `EMFILE`: the kernel could not deliver all descriptors: RLIMIT_NOFILE, or a security module forbids it.
-/// - `ENODATA`: the other end was closed, and no byte of a message has come. `ECONNRESET`: it was closed within a message.
+/// - `ENODATA`: the other end was closed, and no byte of a message has come (an empty packet of one who has gone looks the
+///   same). `ECONNRESET`: it was closed within a message, or before it had read all that was sent to it.
 /// - `EAGAIN`: the socket does not block and has nothing now, or its time limit (SO_RCVTIMEO) has passed.
 /// - `ENOTSOCK`, `EPROTOTYPE`, `EINVAL` for an empty buffer on a stream, recvmsg(2)'s own.
 pub fn receive(socket: impl AsFd, message: &mut [u8], descriptors: usize) -> Result<(usize, Vec<OwnedFd>)> {
@@ -118,7 +120,8 @@ pub fn receive(socket: impl AsFd, message: &mut [u8], descriptors: usize) -> Res
             break;
         }
         done += bytes;
-        if bytes == 0 && (is_stream || found.is_empty() && is_closed(socket)) {
+        // A packet can be empty.
+        if bytes == 0 && (is_stream || found.is_empty() && socket::is_hung_up(socket)) {
             let errno = if done == 0 { libc::ENODATA } else { libc::ECONNRESET };
             let message = format_args!("the other end was closed after {done} of {wanted} bytes");
             return Err(Error::new("message", errno, message));
@@ -157,13 +160,16 @@ pub struct Peer {
 /// so, and nobody can pretend. Who has the other end now may be somebody else, because sockets are inherited and sent.
 ///
 /// # Errors
-/// `ENOTCONN` if the socket is not connected; `ENOTSOCK`, `EPROTOTYPE`.
+/// `ENOTCONN` if the socket is not connected, or is one for datagrams that socketpair(2) has not made; `ENOTSOCK`,
+/// `EPROTOTYPE`.
 pub fn peer(socket: impl AsFd) -> Result<Peer> {
     let socket = socket.as_fd();
     kind(socket)?;
     let found = socket::credentials(socket).context("SO_PEERCRED", || "the socket's other end")?;
-    if found.pid == 0 && found.uid == u32::MAX {
-        return Err(Error::new("SO_PEERCRED", libc::ENOTCONN, "the socket has no other end"));
+    // A socket that listens answers with its own.
+    let listens = socket::is_listening(socket).context("SO_ACCEPTCONN", || "the socket")?;
+    if listens || found.pid == 0 && found.uid == u32::MAX {
+        return Err(Error::new("SO_PEERCRED", libc::ENOTCONN, "the kernel knows of no other end"));
     }
     Ok(Peer { process: found.pid, user: found.uid, group: found.gid })
 }
@@ -176,11 +182,6 @@ fn kind(socket: BorrowedFd<'_>) -> Result<i32> {
         return Err(Error::new("socket", libc::EPROTOTYPE, message));
     }
     socket::kind(socket).context("socket", || "SO_TYPE")
-}
-
-/// Whether a packet without bytes means that there will be no more.
-fn is_closed(socket: BorrowedFd<'_>) -> bool {
-    socket::is_hung_up(socket)
 }
 
 fn waited(socket: BorrowedFd<'_>, events: i16) -> Result<bool> {

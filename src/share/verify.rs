@@ -97,6 +97,9 @@ impl Requirements {
         let (fd, number) = (fd.as_fd(), fd.as_fd().as_raw_fd());
         let refuse =
             |op, errno, message: String| Err(Error::new(op, errno, format_args!("descriptor {number} {message}")));
+        // First: what others do to the length until it is sealed shows in what is looked at afterwards. Files that know no seals
+        // say EINVAL.
+        let seals = file::seals(fd).unwrap_or(0);
         let stat = file::fstat(fd).context("fstat", || format!("descriptor {number}"))?;
         if !stat.is_regular() {
             let errno = if stat.mode & libc::S_IFMT == libc::S_IFDIR { libc::EISDIR } else { libc::ENODEV };
@@ -105,17 +108,9 @@ impl Requirements {
         if !file::is_readable(fd).context("fcntl", || format!("descriptor {number}"))? {
             return refuse("access", libc::EACCES, "was not opened for reading".into());
         }
-        if self.seals != 0 {
-            // Files that know no seals say EINVAL.
-            let seals = file::seals(fd).unwrap_or(0);
-            if seals & self.seals != self.seals {
-                let (asked, missing) = (self.seals, self.seals & !seals);
-                return refuse(
-                    "seals",
-                    libc::EPERM,
-                    format!("has seals {seals:#x} of {asked:#x}: without {missing:#x}"),
-                );
-            }
+        if seals & self.seals != self.seals {
+            let (asked, missing) = (self.seals, self.seals & !seals);
+            return refuse("seals", libc::EPERM, format!("has seals {seals:#x} of {asked:#x}: without {missing:#x}"));
         }
         if stat.size < self.length {
             return refuse(

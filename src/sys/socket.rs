@@ -88,9 +88,13 @@ unsafe fn descriptors(message: &libc::msghdr) -> Vec<OwnedFd> {
                 let data = libc::CMSG_DATA(header);
                 let length = part.cmsg_len - (data.addr() - header.addr());
                 for at in (0..length).step_by(size_of::<RawFd>()) {
-                    let own = OwnedFd::from_raw_fd(data.add(at).cast::<RawFd>().read_unaligned());
-                    if part.cmsg_type == libc::SCM_RIGHTS {
-                        found.push(own);
+                    let number = data.add(at).cast::<RawFd>().read_unaligned();
+                    // A process's, where none could be made, is an errno.
+                    if number >= 0 {
+                        let own = OwnedFd::from_raw_fd(number);
+                        if part.cmsg_type == libc::SCM_RIGHTS {
+                            found.push(own);
+                        }
                     }
                 }
             }
@@ -130,6 +134,12 @@ pub(crate) fn family(socket: BorrowedFd<'_>) -> Result<c_int> {
 pub(crate) fn credentials(socket: BorrowedFd<'_>) -> Result<libc::ucred> {
     // SAFETY: three numbers.
     unsafe { option(socket, libc::SO_PEERCRED) }
+}
+
+/// Whether it waits for others to connect, listen(2).
+pub(crate) fn is_listening(socket: BorrowedFd<'_>) -> Result<bool> {
+    // SAFETY: a number.
+    unsafe { option::<c_int>(socket, libc::SO_ACCEPTCONN) }.map(|listens| listens != 0)
 }
 
 /// Waits until poll(2) says that there is something to do. False on a socket that would block: then it was a time limit

@@ -19,7 +19,7 @@ pub const SHMEM_ENABLED: &str = "/sys/kernel/mm/transparent_hugepage/shmem_enabl
 /// What runs, one after the other: the policy, and groups that need neither compilers nor clients nor the repository. All of
 /// them with the policy that kernels come with; with those that a host may choose instead, the groups that fill files.
 pub const RUNS: [(&str, &str); 5] = [
-    ("never", "wrap,reopen,scan,pool,fill,huge,collapse,map,adopt,guard,named,faults,execution,kernel"),
+    ("never", "wrap,reopen,scan,pool,fill,huge,collapse,map,adopt,guard,stream,share,named,faults,execution,kernel"),
     ("within_size", "wrap,reopen,scan,fill,huge,kernel"),
     ("always", "wrap,reopen,scan,fill,huge,kernel"),
     ("force", "huge,kernel"),

@@ -166,6 +166,50 @@ pub const LOCK_SHARED: u32 = 0;
 pub const LOCK_EXCLUSIVE: u32 = 1;
 pub const LOCK_TRY: u32 = 2;
 
+/// bytefd_requirements.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Requirements {
+    pub size: usize,
+    pub length: u64,
+    pub seals: u32,
+    pub flags: u32,
+    pub owner: u32,
+}
+
+impl Default for Requirements {
+    fn default() -> Self {
+        Self { size: size_of::<Self>(), length: 0, seals: 0, flags: 0, owner: 0 }
+    }
+}
+
+pub const REQUIRE_OWNER: u32 = 1;
+pub const REQUIRE_NO_SEALS: u32 = 2;
+
+/// bytefd_credentials.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    pub process: c_int,
+    pub user: u32,
+    pub group: u32,
+}
+
+/// bytefd_stream_options.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct StreamOptions {
+    pub size: usize,
+    pub most: u64,
+    pub spill_above: u64,
+}
+
+impl Default for StreamOptions {
+    fn default() -> Self {
+        Self { size: size_of::<Self>(), most: 0, spill_above: 0 }
+    }
+}
+
 pub type ScanFn = Option<unsafe extern "C" fn(c_int, *mut c_void) -> c_int>;
 
 /// The functions of the library.
@@ -217,6 +261,20 @@ pub struct Abi {
     pub unlock: unsafe extern "C" fn(c_int, u64, u64, *mut Error) -> c_int,
     pub wait: unsafe extern "C" fn(*const u32, u32, i64, *mut Error) -> c_int,
     pub wake: unsafe extern "C" fn(*const u32, u32, *mut Error) -> c_int,
+    pub send: unsafe extern "C" fn(c_int, *const c_void, usize, *const c_int, usize, *mut Error) -> c_int,
+    pub receive: unsafe extern "C" fn(
+        c_int,
+        *mut c_void,
+        usize,
+        *mut usize,
+        *mut c_int,
+        usize,
+        *const Requirements,
+        *mut Error,
+    ) -> c_int,
+    pub peer: unsafe extern "C" fn(c_int, *mut Credentials, *mut Error) -> c_int,
+    pub verify: unsafe extern "C" fn(c_int, *const Requirements, *mut Error) -> c_int,
+    pub wrap_stream: unsafe extern "C" fn(c_int, *const StreamOptions, *mut Error) -> c_int,
 }
 
 /// The shared library that was built together with this program: the one beside it. The one a folder above can be older.
@@ -280,6 +338,11 @@ pub fn load() -> &'static Abi {
                 unlock: symbol(library, "bytefd_unlock"),
                 wait: symbol(library, "bytefd_wait"),
                 wake: symbol(library, "bytefd_wake"),
+                send: symbol(library, "bytefd_send"),
+                receive: symbol(library, "bytefd_receive"),
+                peer: symbol(library, "bytefd_peer"),
+                verify: symbol(library, "bytefd_verify"),
+                wrap_stream: symbol(library, "bytefd_wrap_stream"),
             }
         }
     })

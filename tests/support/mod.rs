@@ -6,6 +6,7 @@ pub mod hosts;
 mod leaks;
 pub mod map;
 pub mod named;
+pub mod share;
 pub mod tools;
 
 use std::process::{Command, ExitCode};

@@ -1,0 +1,172 @@
+//! Arguments that no caller should pass.
+
+use std::ffi::c_int;
+use std::net::UdpSocket;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::ptr::{null, null_mut};
+
+use super::messages::{files, repeated};
+use crate::support::abi::{self, Error, REQUIRE_NO_SEALS, Requirements};
+use crate::support::fd::{Failure, result};
+use crate::support::share::*;
+
+/// A number that is not open, nor soon will be.
+const CLOSED: c_int = 19_999;
+
+pub fn pointers_that_are_null_are_einval() {
+    let (ours, theirs) = pair(libc::SOCK_DGRAM);
+    let (abi, us, they) = (abi::load(), ours.as_raw_fd(), theirs.as_raw_fd());
+    let (mut message, mut received, mut fd) = ([0u8; 5], 7777usize, -77);
+    let said = |status: c_int, error: &Error| result(status, error).map(|_| ());
+    let attempt = |call: &mut dyn FnMut(*mut Error) -> c_int| {
+        let mut error = Error::untouched();
+        let status = call(&mut error);
+        said(status, &error)
+    };
+    let bytes = message.as_mut_ptr().cast::<std::ffi::c_void>();
+    let (length, number): (*mut usize, *mut c_int) = (&mut received, &mut fd);
+    // SAFETY: what is not NULL is valid; what is NULL must be found out.
+    let refused = unsafe {
+        [
+            attempt(&mut |error| (abi.send)(us, null(), 5, null(), 0, error)),
+            attempt(&mut |error| (abi.send)(us, bytes, 5, null(), 1, error)),
+            attempt(&mut |error| (abi.receive)(they, null_mut(), 5, length, number, 1, null(), error)),
+            attempt(&mut |error| (abi.receive)(they, bytes, 5, null_mut(), number, 1, null(), error)),
+            attempt(&mut |error| (abi.receive)(they, bytes, 5, length, null_mut(), 1, null(), error)),
+            attempt(&mut |error| (abi.peer)(us, null_mut(), error)),
+        ]
+    };
+    let named: Vec<_> = refused.into_iter().map(|said| said.expect_err("refused")).collect();
+    assert!(named.iter().all(|failure| failure.errno == libc::EINVAL), "{named:?}");
+    let named: Vec<_> = named.iter().map(|failure| failure.op.as_str()).collect();
+    assert_eq!(named, ["message", "fds", "message", "received", "fds", "peer"]);
+    assert_eq!(waiting(&theirs), 0, "nothing was sent");
+    // Where there is nothing to point to, NULL is fine.
+    // SAFETY: as above.
+    unsafe {
+        attempt(&mut |error| (abi.send)(us, null(), 0, null(), 0, error)).expect("sent");
+        attempt(&mut |error| (abi.receive)(they, null_mut(), 0, length, null_mut(), 0, null(), error))
+            .expect("received");
+    }
+    assert_eq!((received, fd), (0, -77));
+}
+
+/// Each function that takes a socket.
+fn every_function(socket: c_int) -> [Result<(), Failure>; 3] {
+    [send_numbers(socket, b"!", &[]), receive_what(socket, 1, 0, null()).map(drop), peer(socket).map(drop)]
+}
+
+pub fn what_is_no_unix_socket_is_refused() {
+    let (reader, _writer) = std::io::pipe().expect("a pipe");
+    for descriptor in [OwnedFd::from(reader), files(1).remove(0)] {
+        for outcome in every_function(descriptor.as_raw_fd()) {
+            assert_eq!(outcome.expect_err("no socket").errno, libc::ENOTSOCK);
+        }
+    }
+    let internet = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    for outcome in every_function(internet.as_raw_fd()) {
+        let failure = outcome.expect_err("another family");
+        assert_eq!(failure.errno, libc::EPROTOTYPE, "{failure:?}");
+    }
+    // SAFETY: a new socket, nobody else's.
+    let unconnected = unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) };
+    assert!(unconnected > 2);
+    assert_eq!(send_numbers(unconnected, b"!", &[]).expect_err("unconnected").errno, libc::ENOTCONN);
+    // SAFETY: made above.
+    assert_eq!(unsafe { libc::close(unconnected) }, 0);
+}
+
+pub fn descriptors_that_are_not_open_are_ebadf() {
+    for socket in [-1, c_int::MIN, c_int::MAX, CLOSED] {
+        for outcome in every_function(socket) {
+            assert_eq!(outcome.expect_err("closed").errno, libc::EBADF);
+        }
+        assert_eq!(verify(socket, null()).expect_err("closed").errno, libc::EBADF);
+    }
+    let file = &files(1)[0];
+    for kind in KINDS {
+        let (ours, theirs) = pair(kind);
+        for bad in [-1, CLOSED] {
+            for numbers in [vec![bad], vec![file.as_raw_fd(), bad], vec![bad, file.as_raw_fd()]] {
+                let failure = send_numbers(ours.as_raw_fd(), b"!", &numbers).expect_err("closed");
+                assert_eq!(failure.errno, libc::EBADF);
+                assert!(failure.message.contains(&bad.to_string()), "{failure:?}");
+            }
+        }
+        assert_eq!(waiting(&theirs), 0, "nothing was sent");
+    }
+}
+
+pub fn messages_too_short_for_their_descriptors_are_einval() {
+    let files = files(1);
+    for (kind, length, count) in [
+        (libc::SOCK_STREAM, 0, 0),
+        (libc::SOCK_STREAM, 0, 1),
+        (libc::SOCK_STREAM, 1, MOST + 1),
+        (libc::SOCK_STREAM, 2, 2 * MOST + 1),
+        (libc::SOCK_DGRAM, 0, 1),
+        (libc::SOCK_SEQPACKET, 0, MOST),
+    ] {
+        let (ours, theirs) = pair(kind);
+        let failure = send(&ours, &vec![0; length], &repeated(&files, count)).expect_err("too short");
+        assert_eq!(failure.errno, libc::EINVAL, "{failure:?}");
+        assert!(failure.message.contains(&format!("{count} descriptors")), "{failure:?}");
+        assert_eq!(waiting(&theirs), 0, "nothing was sent");
+    }
+}
+
+pub fn a_stream_message_without_length_is_einval() {
+    let (ours, theirs) = pair(libc::SOCK_STREAM);
+    send(&ours, b"!", &[]).expect("sent");
+    for count in [0, 1] {
+        assert_eq!(receive(&theirs, 0, count).expect_err("refused").errno, libc::EINVAL);
+    }
+    assert_eq!(receive(&theirs, 1, 0).expect("still there").0, b"!");
+}
+
+pub fn impossible_sizes_are_einval() {
+    let (ours, theirs) = pair(libc::SOCK_STREAM);
+    let (mut byte, mut received, mut error) = (0u8, 7777, Error::untouched());
+    let (bytes, fd): (*mut std::ffi::c_void, c_int) = ((&raw mut byte).cast(), ours.as_raw_fd());
+    // SAFETY: what there cannot be must not be looked at.
+    let statuses = unsafe {
+        [
+            (abi::load().send)(fd, bytes, usize::MAX, null(), 0, &mut error),
+            (abi::load().send)(fd, bytes, 1, &fd, usize::MAX, &mut error),
+            (abi::load().receive)(fd, bytes, usize::MAX, &mut received, null_mut(), 0, null(), &mut error),
+        ]
+    };
+    assert_eq!(statuses, [-libc::EINVAL; 3]);
+    assert_eq!((waiting(&theirs), byte, received), (0, 0, 7777));
+}
+
+pub fn an_error_object_is_optional() {
+    let (abi, mut received, mut fd) = (abi::load(), 0, 0);
+    // SAFETY: nothing is written where a call fails.
+    let statuses = unsafe {
+        [
+            (abi.send)(-1, null(), 0, null(), 0, null_mut()),
+            (abi.receive)(-1, null_mut(), 0, &mut received, &mut fd, 1, null(), null_mut()),
+            (abi.peer)(-1, null_mut(), null_mut()),
+            (abi.verify)(-1, null(), null_mut()),
+            (abi.wrap_stream)(-1, null(), null_mut()),
+        ]
+    };
+    assert_eq!(statuses, [-libc::EBADF, -libc::EBADF, -libc::EINVAL, -libc::EBADF, -libc::EBADF]);
+}
+
+pub fn bad_requirements_are_refused_before_anything_is_received() {
+    let file = &files(1)[0];
+    let (ours, theirs) = pair(libc::SOCK_SEQPACKET);
+    send(&ours, b"!", &[file]).expect("sent");
+    for bad in [
+        Requirements { flags: 4, ..Requirements::default() },
+        Requirements { flags: REQUIRE_NO_SEALS, seals: 1, ..Requirements::default() },
+        Requirements { size: 8, ..Requirements::default() },
+    ] {
+        let failure = receive_what(theirs.as_raw_fd(), 1, 1, &bad).expect_err("refused");
+        assert_eq!(failure.errno, libc::EINVAL, "{failure:?}");
+        assert_eq!(verify(file.as_raw_fd(), &bad).expect_err("refused").errno, libc::EINVAL);
+    }
+    receive(&theirs, 1, 1).expect("still there");
+}

@@ -1,0 +1,295 @@
+//! What is asked of somebody else's descriptor, and what that is worth afterwards.
+
+use std::ffi::c_int;
+use std::fs::{File, OpenOptions};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::ptr::null;
+
+use bytefd::share;
+
+use crate::faults::conditions::leaves_nothing;
+use crate::faults::traced::{Stop, in_traced_child};
+use crate::support::abi::{AUTO, READ_ONLY, REQUIRE_NO_SEALS, REQUIRE_OWNER, Requirements, SEAL_CONTENT, WRITABLE};
+use crate::support::fd::{pattern, wrap_with};
+use crate::support::hosts::has_memfd;
+use crate::support::share::*;
+
+const SEAL: c_int = libc::F_SEAL_SEAL;
+const SHRINK: c_int = libc::F_SEAL_SHRINK;
+const GROW: c_int = libc::F_SEAL_GROW;
+const WRITE: c_int = libc::F_SEAL_WRITE;
+
+/// A memory file of the test's own, with these seals.
+fn sealed(bytes: &[u8], seals: c_int) -> OwnedFd {
+    memory(bytes, seals, 0)
+}
+
+fn memory(bytes: &[u8], seals: c_int, flags: u32) -> OwnedFd {
+    // SAFETY: a string; the descriptor is new and nobody else's.
+    let fd = unsafe {
+        let flags = libc::MFD_ALLOW_SEALING | libc::MFD_CLOEXEC | flags;
+        OwnedFd::from_raw_fd(libc::memfd_create(c"test".as_ptr(), flags))
+    };
+    plain_write(&fd, bytes);
+    seal(&fd, seals);
+    fd
+}
+
+fn seal(fd: &OwnedFd, seals: c_int) {
+    // SAFETY: touches no memory.
+    assert_eq!(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, seals) }, 0);
+}
+
+fn said(fd: &impl AsRawFd, asked: Requirements) -> c_int {
+    verify(fd.as_raw_fd(), &asked).map_or_else(|failure| failure.errno, |()| 0)
+}
+
+fn with_seals(seals: c_int) -> Requirements {
+    Requirements { seals: seals as u32, ..Requirements::default() }
+}
+
+fn skips() -> bool {
+    if !has_memfd() {
+        println!("SKIPPED: seals: there are no memory files on this host");
+    }
+    !has_memfd()
+}
+
+pub fn each_requirement_is_looked_at() {
+    if skips() {
+        return;
+    }
+    // None: as the default ones.
+    for (seals, errno) in [
+        (0, libc::EPERM),
+        (WRITE, libc::EPERM),
+        (SHRINK, libc::EPERM),
+        (GROW | SEAL, libc::EPERM),
+        (WRITE | SHRINK, 0),
+        (WRITE | SHRINK | GROW | SEAL, 0),
+    ] {
+        let fd = sealed(b"hello", seals);
+        assert_eq!(said(&fd, Requirements::default()), errno, "seals {seals:#x}");
+        assert_eq!(verify(fd.as_raw_fd(), null()).map_or_else(|failure| failure.errno, |()| 0), errno);
+    }
+    for (length, errno) in [(0, 0), (4, 0), (5, 0), (6, libc::ENXIO), (u64::MAX, libc::ENXIO)] {
+        let asked = Requirements { length, ..Requirements::default() };
+        let fd = sealed(b"hello", WRITE | SHRINK);
+        assert_eq!(said(&fd, asked), errno, "{length} bytes");
+    }
+    let failure = verify(sealed(b"hello", WRITE).as_raw_fd(), null()).expect_err("refused");
+    assert!(failure.op == "seals" && failure.message.contains("0x8 of 0xa: without 0x2"), "{failure:?}");
+    let asked = Requirements { length: 6, ..Requirements::default() };
+    let failure = verify(sealed(b"hello", WRITE | SHRINK).as_raw_fd(), &asked).expect_err("refused");
+    assert!(failure.op == "length" && failure.message.contains("5 bytes, and 6"), "{failure:?}");
+}
+
+pub fn more_seals_than_asked_for_are_fine() {
+    if skips() {
+        return;
+    }
+    for asked in 1..16 {
+        for there in 0..16 {
+            let fd = sealed(b"", there);
+            let errno = if there & asked == asked { 0 } else { libc::EPERM };
+            assert_eq!(said(&fd, with_seals(asked)), errno, "asked for {asked:#x}, {there:#x} there");
+        }
+    }
+    for flags in [0, READ_ONLY] {
+        let fd = wrap_with(b"hello", flags, AUTO).expect("a descriptor");
+        assert_eq!(said(&fd, with_seals(0xf)), 0, "what this library makes");
+    }
+    let fd = wrap_with(b"hello", SEAL_CONTENT, AUTO).expect("a descriptor");
+    assert_eq!((said(&fd, with_seals(0xe)), said(&fd, with_seals(0xf))), (0, libc::EPERM));
+}
+
+pub fn what_is_no_regular_file_is_refused() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let (socket, _other) = pair(libc::SOCK_STREAM);
+    let null = OpenOptions::new().read(true).write(true).open("/dev/null").expect("a device");
+    let nothing = Requirements { flags: REQUIRE_NO_SEALS, ..Requirements::default() };
+    for asked in [Requirements::default(), nothing] {
+        assert_eq!(said(&File::open("/").expect("a folder"), asked), libc::EISDIR);
+        assert_eq!(said(&reader, asked), libc::ENODEV);
+        assert_eq!(said(&writer, asked), libc::ENODEV);
+        assert_eq!(said(&socket, asked), libc::ENODEV);
+        assert_eq!(said(&null, asked), libc::ENODEV);
+    }
+    let failure = verify(reader.as_raw_fd(), &nothing).expect_err("refused");
+    assert!(failure.message.contains("pipe"), "{failure:?}");
+}
+
+pub fn what_cannot_be_read_is_eacces() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let nothing = Requirements { flags: REQUIRE_NO_SEALS, ..Requirements::default() };
+    let writing = OpenOptions::new().write(true).open(file.path()).expect("opened");
+    let path_only = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(file.path()).expect("opened");
+    for fd in [writing, path_only] {
+        assert_eq!(said(&fd, nothing), libc::EACCES);
+    }
+    if has_memfd() {
+        let fd = sealed(b"hello", WRITE | SHRINK);
+        let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+        let path_only = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path).expect("opened");
+        assert_eq!(said(&path_only, Requirements::default()), libc::EACCES);
+    }
+}
+
+pub fn files_without_seals_pass_only_if_none_are_asked_for() {
+    let mut file = tempfile::tempfile().expect("a file");
+    std::io::Write::write_all(&mut file, b"hello").expect("written");
+    assert_eq!(said(&file, Requirements::default()), libc::EPERM);
+    let nothing = |length| Requirements { flags: REQUIRE_NO_SEALS, length, ..Requirements::default() };
+    assert_eq!((said(&file, nothing(5)), said(&file, nothing(6))), (0, libc::ENXIO));
+    let open = wrap_with(b"hello", WRITABLE, AUTO).expect("a descriptor");
+    assert_eq!((said(&open, nothing(5)), said(&open, Requirements::default())), (0, libc::EPERM));
+}
+
+/// As root a file can be somebody else's.
+pub fn an_owner_can_be_required() {
+    // SAFETY: touches no memory.
+    let us = unsafe { libc::geteuid() };
+    let fd = wrap_with(b"hello", WRITABLE, AUTO).expect("a descriptor");
+    let of = |owner, flags| Requirements { owner, flags: flags | REQUIRE_NO_SEALS, ..Requirements::default() };
+    assert_eq!(said(&fd, of(us, REQUIRE_OWNER)), 0);
+    assert_eq!(said(&fd, of(us + 1, REQUIRE_OWNER)), libc::EACCES);
+    assert_eq!(said(&fd, of(us + 1, 0)), 0, "an owner nobody asks for");
+    let failure = verify(fd.as_raw_fd(), &of(us + 1, REQUIRE_OWNER)).expect_err("refused");
+    assert!(failure.op == "owner" && failure.message.contains(&(us + 1).to_string()), "{failure:?}");
+    // SAFETY: touches no memory.
+    if unsafe { libc::fchown(fd.as_raw_fd(), us + 1, u32::MAX) } == 0 {
+        assert_eq!((said(&fd, of(us, REQUIRE_OWNER)), said(&fd, of(us + 1, REQUIRE_OWNER))), (libc::EACCES, 0));
+    }
+}
+
+pub fn requirement_structs_of_every_size_are_handled_as_promised() {
+    #[repr(C)]
+    struct Larger {
+        known: Requirements,
+        beyond: [u64; 600],
+    }
+    let file = tempfile::tempfile().expect("a file");
+    let with = |size, last| {
+        let known = Requirements { size, flags: REQUIRE_NO_SEALS, ..Requirements::default() };
+        let mut larger = Larger { known, beyond: [0; 600] };
+        larger.beyond[3] = last;
+        verify(file.as_raw_fd(), (&raw const larger).cast()).map_or_else(|failure| failure.errno, |()| 0)
+    };
+    let known = size_of::<Requirements>();
+    assert_eq!(known, 32);
+    for (size, last, errno) in [
+        (0, 0, libc::EINVAL),
+        (8, 0, libc::EINVAL),
+        (known - 1, 0, libc::EINVAL),
+        (known, 1, 0),
+        (known + 24, 1, 0),
+        (known + 32, 0, 0),
+        (known + 32, 1, libc::E2BIG),
+        (4096, 0, 0),
+        (4097, 0, libc::E2BIG),
+        (usize::MAX, 0, libc::E2BIG),
+    ] {
+        assert_eq!(with(size, last), errno, "size {size}, with {last} beyond");
+    }
+    for flags in [4, 1 << 31, REQUIRE_NO_SEALS | 8] {
+        assert_eq!(said(&file, Requirements { flags, ..Requirements::default() }), libc::EINVAL, "flags {flags:#x}");
+    }
+    let contradiction = Requirements { flags: REQUIRE_NO_SEALS, seals: WRITE as u32, ..Requirements::default() };
+    assert_eq!(said(&file, contradiction), libc::EINVAL);
+}
+
+pub fn a_file_of_reserved_huge_pages_is_one_like_any_other() {
+    let name = c"huge".as_ptr();
+    // SAFETY: a string.
+    let fd = unsafe { libc::memfd_create(name, libc::MFD_HUGETLB | libc::MFD_ALLOW_SEALING | libc::MFD_CLOEXEC) };
+    if fd < 0 {
+        return println!("SKIPPED: a file of reserved huge pages: {}", std::io::Error::last_os_error());
+    }
+    // SAFETY: new and nobody else's.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    assert_eq!(said(&fd, Requirements::default()), libc::EPERM);
+    seal(&fd, WRITE | SHRINK);
+    assert_eq!(said(&fd, Requirements::default()), 0);
+}
+
+/// The length must be that of the time when it could not change any more.
+pub fn a_file_made_shorter_just_before_it_is_sealed_is_too_short() {
+    if skips() {
+        return;
+    }
+    let fd = sealed(&pattern(4096), WRITE);
+    let asked = Requirements { length: 4096, ..Requirements::default() };
+    let mut is_done = false;
+    let body = || assert_eq!(said(&fd, asked), libc::ENXIO);
+    in_traced_child(body, |stop| {
+        let Stop::Before(call) = stop else { return };
+        if call.number == libc::SYS_fcntl && call.arguments[1] as c_int == libc::F_GET_SEALS && !is_done {
+            is_done = true;
+            // SAFETY: touches no memory.
+            assert_eq!(unsafe { libc::ftruncate(fd.as_raw_fd(), 0) }, 0);
+            seal(&fd, SHRINK);
+        }
+    });
+    assert!(is_done);
+}
+
+pub fn verified_bytes_stay_whatever_others_try() {
+    if skips() {
+        return;
+    }
+    for length in [0, 1, 4096, 100_000] {
+        let bytes = pattern(length);
+        let fd = sealed(&bytes, WRITE | SHRINK);
+        let theirs = fd.try_clone().expect("dup");
+        let verified = share::Requirements::new().length(length as u64).accept(fd).expect("accepted");
+        assert!(verified[..] == bytes);
+        // SAFETY: touches no memory but the byte that is to be written.
+        unsafe {
+            let number = theirs.as_raw_fd();
+            assert!(length == 0 || libc::ftruncate(number, 0) == -1);
+            assert_eq!(libc::pwrite(number, b"!".as_ptr().cast(), 1, 0), -1);
+            assert_eq!(libc::fallocate(number, libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE, 0, 4096), -1);
+            // It may grow, which nobody sees.
+            assert_eq!(libc::ftruncate(number, 200_000), 0);
+        }
+        assert!(verified[..] == bytes);
+        assert_eq!(said(&verified.as_fd(), Requirements::default()), 0);
+        drop(theirs);
+        drop(OwnedFd::from(verified));
+    }
+    // What this library makes, and over a socket.
+    let (ours, theirs) = pair(libc::SOCK_SEQPACKET);
+    share::send(&ours, b"!", &[wrap_with(b"hello", 0, AUTO).expect("a descriptor").as_fd()]).expect("sent");
+    let (_, mut received) = share::receive(&theirs, &mut [0], 1).expect("received");
+    let verified = share::Requirements::new().accept(received.remove(0)).expect("accepted");
+    assert_eq!(&verified[..], b"hello");
+}
+
+pub fn rust_accepts_only_what_nobody_can_change() {
+    if skips() {
+        return;
+    }
+    for seals in [0, WRITE, SHRINK, GROW] {
+        // However little is asked for: its bytes are handed out as a slice.
+        let asked = share::Requirements::new().seals(0);
+        asked.check(sealed(b"hello", seals)).expect("nothing is asked for");
+        let error = asked.accept(sealed(b"hello", seals)).expect_err("refused");
+        assert_eq!(error.errno(), libc::EPERM);
+    }
+    let asked = share::Requirements::new().seals(GROW);
+    assert_eq!(asked.accept(sealed(b"hello", WRITE | SHRINK)).expect_err("refused").errno(), libc::EPERM);
+    assert_eq!(&asked.accept(sealed(b"hello", WRITE | SHRINK | GROW)).expect("accepted")[..], b"hello");
+}
+
+pub fn rust_closes_what_it_does_not_accept() {
+    leaves_nothing(|| {
+        let asked = share::Requirements::new().length(6);
+        asked.accept(wrap_with(b"hello", 0, AUTO).expect("a descriptor")).expect_err("too short");
+        let (reader, _writer) = std::io::pipe().expect("a pipe");
+        asked.accept(OwnedFd::from(reader)).expect_err("a pipe");
+        if has_memfd() {
+            drop(asked.accept(wrap_with(b"hello!", 0, AUTO).expect("a descriptor")).expect("accepted"));
+        }
+    });
+}
