@@ -5,7 +5,7 @@ use std::os::fd::{BorrowedFd, IntoRawFd};
 
 use super::boundary::{boundary, bytefd_error, is_null};
 use super::options::{Extensible, check_flags, read};
-use super::wrap::{borrow, bytes};
+use super::wrap::{borrow, borrow_any, bytes};
 use crate::share::{self, Requirements};
 use crate::{Error, Result};
 
@@ -141,8 +141,13 @@ pub unsafe extern "C" fn bytefd_send(
             // SAFETY: the header asks for `count` descriptors.
             count => unsafe { std::slice::from_raw_parts(fds, count) },
         };
-        let fds: Vec<BorrowedFd<'_>> = numbers.iter().map(|fd| borrow(*fd)).collect::<Result<_>>()?;
-        share::send(borrow(socket)?, message, &fds).map(|()| 0)
+        // One that is not open is found out by the kernel.
+        for fd in numbers {
+            borrow_any(*fd)?;
+        }
+        // SAFETY: a BorrowedFd has the representation of its number, which is not negative, and stays open during the call.
+        let fds = unsafe { std::slice::from_raw_parts(numbers.as_ptr().cast::<BorrowedFd<'_>>(), count) };
+        share::send(borrow_any(socket)?, message, fds).map(|()| 0)
     })
 }
 
@@ -204,7 +209,7 @@ pub unsafe extern "C" fn bytefd_receive(
             // SAFETY: the header asks for `length` writable bytes.
             length => unsafe { std::slice::from_raw_parts_mut(message.cast::<u8>(), length) },
         };
-        let (bytes, found) = share::receive(borrow(socket)?, room, count)?;
+        let (bytes, found) = share::receive(borrow_any(socket)?, room, count)?;
         for fd in &found {
             wanted.as_ref().map_or(Ok(()), |wanted| wanted.check(fd))?;
         }

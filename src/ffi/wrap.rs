@@ -134,13 +134,25 @@ pub(super) unsafe fn write_text(text: &[u8], buf: *mut c_char, len: usize) -> Re
     Ok(0)
 }
 
-/// A caller's descriptor. One that is not open is found out by the first system call, a negative one here.
+/// A caller's descriptor, which is open.
 pub(super) fn borrow<'a>(fd: c_int) -> Result<BorrowedFd<'a>> {
     if crate::sys::file::fstat_raw(fd).is_err() {
-        return Err(Error::new("fd", libc::EBADF, format_args!("{fd} is not an open descriptor")));
+        return Err(is_not_open(fd));
     }
-    // SAFETY: it is open; the header asks the caller to keep it so during the call.
+    borrow_any(fd)
+}
+
+/// A caller's descriptor. One that is not open is found out by the first system call, a negative one here.
+pub(super) fn borrow_any<'a>(fd: c_int) -> Result<BorrowedFd<'a>> {
+    if fd < 0 {
+        return Err(is_not_open(fd));
+    }
+    // SAFETY: the header asks the caller to keep it open during the call.
     Ok(unsafe { BorrowedFd::borrow_raw(fd) })
+}
+
+fn is_not_open(fd: c_int) -> Error {
+    Error::new("fd", libc::EBADF, format_args!("{fd} is not an open descriptor"))
 }
 
 /// # Safety

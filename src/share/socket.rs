@@ -1,6 +1,8 @@
 //! Descriptors over Unix sockets.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::cell::Cell;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::thread::LocalKey;
 
 use crate::error::{Context, Errno, Error, Result};
 use crate::sys::socket::{self, MOST_DESCRIPTORS, Received};
@@ -34,8 +36,56 @@ use crate::sys::{self, file};
 /// - `ETOOMANYREFS`: too many descriptors are in flight; `EMSGSIZE`: the datagram is too long; sendmsg(2)'s own.
 pub fn send(socket: impl AsFd, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<()> {
     let socket = socket.as_fd();
-    let is_stream = kind(socket)? == libc::SOCK_STREAM;
-    let (bytes, count) = (message.len(), descriptors.len());
+    // Others, of the internet family for instance, lose descriptors and say nothing.
+    check_once(socket, &LAST_SENDER)?;
+    let parts = descriptors.len().div_ceil(MOST_DESCRIPTORS);
+    if message.is_empty() || parts > 1 {
+        check_parts(socket, message.len(), descriptors.len())?;
+    }
+    let (mut bytes, mut rest) = (message, descriptors);
+    // A datagram goes at once, and may be empty.
+    loop {
+        let (now, later) = rest.split_at(rest.len().min(MOST_DESCRIPTORS));
+        // What comes later needs a byte for each part.
+        let most = if later.is_empty() { bytes.len() } else { 1 };
+        match socket::send(socket, &bytes[..most], now) {
+            Ok(sent) => (bytes, rest) = (&bytes[sent..], later),
+            Err(Errno(libc::EAGAIN)) if bytes.len() < message.len() && waited(socket, libc::POLLOUT)? => {}
+            failed => {
+                check_family(socket)?;
+                let is_closed =
+                    |fd: &&BorrowedFd<'_>| file::fstat(**fd).is_err_and(|errno| errno == Errno(libc::EBADF));
+                let closed =
+                    descriptors.iter().find(is_closed).map(|fd| format!(", of which {} is not open", fd.as_raw_fd()));
+                let (bytes, count, closed) = (message.len(), descriptors.len(), closed.unwrap_or_default());
+                failed.context("sendmsg", || format!("{bytes} bytes and {count} descriptors{closed}"))?;
+            }
+        }
+        if bytes.is_empty() {
+            return Ok(());
+        }
+    }
+}
+
+thread_local! {
+    /// The socket that this thread sent or received through last, which is not asked again of what family it is: that would be a
+    /// tenth of the time. (Who closes it, and takes the next one of its number for a Unix socket without looking, learns it from the
+    /// other end only.)
+    static LAST_SENDER: Cell<RawFd> = const { Cell::new(-1) };
+    static LAST_RECEIVER: Cell<RawFd> = const { Cell::new(-1) };
+}
+
+fn check_once(socket: BorrowedFd<'_>, last: &'static LocalKey<Cell<RawFd>>) -> Result<()> {
+    if last.get() != socket.as_raw_fd() {
+        check_family(socket)?;
+        last.set(socket.as_raw_fd());
+    }
+    Ok(())
+}
+
+/// Whether so many bytes can carry so many descriptors.
+fn check_parts(socket: BorrowedFd<'_>, bytes: usize, count: usize) -> Result<()> {
+    let is_stream = is_stream(socket)?;
     let parts = count.div_ceil(MOST_DESCRIPTORS);
     if parts > 1 && !is_stream {
         let message = format_args!("{count} descriptors are more than the {MOST_DESCRIPTORS} that one message carries");
@@ -46,22 +96,6 @@ pub fn send(socket: impl AsFd, message: &[u8], descriptors: &[BorrowedFd<'_>]) -
     if bytes < least {
         let message = format_args!("{count} descriptors need a message of {least} bytes or more, and it has {bytes}");
         return Err(Error::new("message", libc::EINVAL, message));
-    }
-    if !is_stream {
-        // All or nothing.
-        let sent = socket::send(socket, message, descriptors);
-        return sent.map(drop).context("sendmsg", || described(message.len(), descriptors.len()));
-    }
-    let (mut bytes, mut rest) = (message, descriptors);
-    while !bytes.is_empty() {
-        let (now, later) = rest.split_at(rest.len().min(MOST_DESCRIPTORS));
-        // What comes later needs a byte for each part.
-        let most = if later.is_empty() { bytes.len() } else { 1 };
-        match socket::send(socket, &bytes[..most], now) {
-            Ok(sent) => (bytes, rest) = (&bytes[sent..], later),
-            Err(Errno(libc::EAGAIN)) if bytes.len() < message.len() && waited(socket, libc::POLLOUT)? => {}
-            failed => drop(failed.context("sendmsg", || described(message.len(), descriptors.len()))?),
-        }
     }
     Ok(())
 }
@@ -95,18 +129,18 @@ pub fn send(socket: impl AsFd, message: &[u8], descriptors: &[BorrowedFd<'_>]) -
 /// - `ENOTSOCK`, `EPROTOTYPE`, `EINVAL` for an empty buffer on a stream, recvmsg(2)'s own.
 pub fn receive(socket: impl AsFd, message: &mut [u8], descriptors: usize) -> Result<(usize, Vec<OwnedFd>)> {
     let socket = socket.as_fd();
-    let is_stream = kind(socket)? == libc::SOCK_STREAM;
-    let (wanted, mut done, mut found) = (message.len(), 0, Vec::new());
-    if is_stream && wanted == 0 {
+    check_once(socket, &LAST_RECEIVER)?;
+    let (wanted, mut done) = (message.len(), 0);
+    let mut found = Vec::with_capacity(descriptors.min(MOST_DESCRIPTORS));
+    if wanted == 0 && is_stream(socket)? {
         return Err(Error::new("message", libc::EINVAL, "on a stream the message must have a length"));
     }
     loop {
-        let part = match socket::receive(socket, &mut message[done..]) {
+        let part = match socket::receive(socket, &mut message[done..], &mut found) {
             Err(Errno(libc::EAGAIN)) if done > 0 && waited(socket, libc::POLLIN)? => continue,
             part => part.context("recvmsg", || format!("{done} of {wanted} bytes received"))?,
         };
-        let Received { bytes, descriptors: new, is_cut, has_lost_control } = part;
-        found.extend(new);
+        let Received { bytes, is_cut, has_lost_control } = part;
         if has_lost_control {
             let message = format_args!("descriptors were lost on their way, {} arrived: RLIMIT_NOFILE?", found.len());
             return Err(Error::new("control data", libc::EMFILE, message));
@@ -120,13 +154,17 @@ pub fn receive(socket: impl AsFd, message: &mut [u8], descriptors: usize) -> Res
             break;
         }
         done += bytes;
+        if bytes > 0 && done == wanted {
+            break;
+        }
+        let is_stream = is_stream(socket)?;
         // A packet can be empty.
         if bytes == 0 && (is_stream || found.is_empty() && socket::is_hung_up(socket)) {
             let errno = if done == 0 { libc::ENODATA } else { libc::ECONNRESET };
             let message = format_args!("the other end was closed after {done} of {wanted} bytes");
             return Err(Error::new("message", errno, message));
         }
-        if done == wanted || !is_stream {
+        if !is_stream {
             break;
         }
     }
@@ -134,8 +172,11 @@ pub fn receive(socket: impl AsFd, message: &mut [u8], descriptors: usize) -> Res
         let message = format_args!("asked for {descriptors}, and {} have come", found.len());
         return Err(Error::new("descriptors", libc::EBADMSG, message));
     }
-    let found = found.into_iter().map(file::above_standard_streams).collect::<sys::Result<_>>();
-    Ok((done, found.context("fcntl F_DUPFD", || "a descriptor above 2")?))
+    if found.iter().any(|fd| fd.as_raw_fd() <= libc::STDERR_FILENO) {
+        let moved = found.into_iter().map(file::above_standard_streams).collect::<sys::Result<_>>();
+        found = moved.context("fcntl F_DUPFD", || "a descriptor above 2")?;
+    }
+    Ok((done, found))
 }
 
 /// Who is at the other end of a connected socket.
@@ -164,7 +205,7 @@ pub struct Peer {
 /// `EPROTOTYPE`.
 pub fn peer(socket: impl AsFd) -> Result<Peer> {
     let socket = socket.as_fd();
-    kind(socket)?;
+    check_family(socket)?;
     let found = socket::credentials(socket).context("SO_PEERCRED", || "the socket's other end")?;
     // A socket that listens answers with its own.
     let listens = socket::is_listening(socket).context("SO_ACCEPTCONN", || "the socket")?;
@@ -174,20 +215,22 @@ pub fn peer(socket: impl AsFd) -> Result<Peer> {
     Ok(Peer { process: found.pid, user: found.uid, group: found.gid })
 }
 
-/// Whether it is a stream, datagrams or packets; of the Unix family in any case.
-fn kind(socket: BorrowedFd<'_>) -> Result<i32> {
+fn check_family(socket: BorrowedFd<'_>) -> Result<()> {
     let family = socket::family(socket).context("socket", || "SO_DOMAIN")?;
     if family != libc::AF_UNIX {
+        LAST_SENDER.set(-1);
+        LAST_RECEIVER.set(-1);
         let message = format_args!("its family is {family}, and only Unix sockets carry descriptors");
         return Err(Error::new("socket", libc::EPROTOTYPE, message));
     }
-    socket::kind(socket).context("socket", || "SO_TYPE")
+    Ok(())
+}
+
+/// And not datagrams or packets.
+fn is_stream(socket: BorrowedFd<'_>) -> Result<bool> {
+    socket::kind(socket).map(|kind| kind == libc::SOCK_STREAM).context("socket", || "SO_TYPE")
 }
 
 fn waited(socket: BorrowedFd<'_>, events: i16) -> Result<bool> {
     socket::wait(socket, events).context("poll", || "the socket")
-}
-
-fn described(bytes: usize, descriptors: usize) -> String {
-    format!("{bytes} bytes and {descriptors} descriptors")
 }

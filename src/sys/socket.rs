@@ -1,6 +1,7 @@
 //! Messages on Unix sockets, with descriptors: sendmsg(2), recvmsg(2), cmsg(3), unix(7).
 
 use std::ffi::{c_int, c_uint, c_void};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use super::{Result, check, retry};
@@ -8,18 +9,20 @@ use super::{Result, check, retry};
 /// Descriptors in one message, the kernel's SCM_MAX_FD.
 pub(crate) const MOST_DESCRIPTORS: usize = 253;
 
-/// Room for control data: all descriptors that one message can bring, and what else a program may have asked for on its
-/// socket (credentials, a time stamp, a label), each aligned.
-const CONTROL: usize = 8192;
-
+/// Room for control data, aligned for its headers: all descriptors that one message can bring, and what else a program may have
+/// asked for on its socket (credentials, a time stamp, a label).
 #[repr(C, align(8))]
-struct Control([u8; CONTROL]);
+struct Control(MaybeUninit<[u8; 8192]>);
 
-/// What one message has brought.
-#[derive(Default)]
+impl Control {
+    fn new() -> Control {
+        Control(MaybeUninit::uninit())
+    }
+}
+
+/// What one message has brought, but for its descriptors.
 pub(crate) struct Received {
     pub bytes: usize,
-    pub descriptors: Vec<OwnedFd>,
     /// The message was longer than the buffer.
     pub is_cut: bool,
     /// Descriptors, or other control data, were lost.
@@ -29,7 +32,7 @@ pub(crate) struct Received {
 /// Sends some of these bytes, one at least, and all of these descriptors, [`MOST_DESCRIPTORS`] at most. No SIGPIPE.
 pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<usize> {
     assert!(descriptors.len() <= MOST_DESCRIPTORS);
-    let mut control = Control([0; CONTROL]);
+    let mut control = Control::new();
     let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     // SAFETY: all-zero is a valid msghdr.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
@@ -39,7 +42,7 @@ pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[Borrowed
         // SAFETY: there is room for a header and for all descriptors, as asserted; it is aligned; CMSG_DATA is not, for which
         // the bytes are copied. A BorrowedFd has the representation of its number.
         unsafe {
-            message.msg_control = control.0.as_mut_ptr().cast();
+            message.msg_control = (&raw mut control).cast();
             message.msg_controllen = libc::CMSG_SPACE(length) as _;
             let header = libc::CMSG_FIRSTHDR(&message);
             (*header).cmsg_level = libc::SOL_SOCKET;
@@ -53,22 +56,21 @@ pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[Borrowed
     retry(|| unsafe { libc::sendmsg(socket.as_raw_fd(), &message, libc::MSG_NOSIGNAL) }).map(|sent| sent as usize)
 }
 
-/// Receives a message, or as much of a stream as is there. Descriptors are close-on-exec from the start.
-pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<Received> {
-    let mut control = Control([0; CONTROL]);
+/// Receives a message, or as much of a stream as is there. Descriptors are close-on-exec from the start, and are put behind those
+/// that were found before.
+pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8], found: &mut Vec<OwnedFd>) -> Result<Received> {
+    let mut control = Control::new();
     let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     // SAFETY: all-zero is a valid msghdr.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     (message.msg_iov, message.msg_iovlen) = (&mut part, 1);
-    message.msg_control = control.0.as_mut_ptr().cast();
-    message.msg_controllen = CONTROL as _;
+    (message.msg_control, message.msg_controllen) = ((&raw mut control).cast(), size_of_val(&control) as _);
     // SAFETY: the message and what it points to live during the call and are writable.
     let bytes = retry(|| unsafe { libc::recvmsg(socket.as_raw_fd(), &mut message, libc::MSG_CMSG_CLOEXEC) })?;
     // SAFETY: as the kernel has filled it just now.
-    let descriptors = unsafe { descriptors(&message) };
+    unsafe { take_descriptors(&message, found) };
     Ok(Received {
         bytes: bytes as usize,
-        descriptors,
         is_cut: message.msg_flags & libc::MSG_TRUNC != 0,
         has_lost_control: message.msg_flags & libc::MSG_CTRUNC != 0,
     })
@@ -76,10 +78,9 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<Recei
 
 /// # Safety
 /// The message is as recvmsg(2) has left it, and nobody has taken its descriptors yet.
-unsafe fn descriptors(message: &libc::msghdr) -> Vec<OwnedFd> {
+unsafe fn take_descriptors(message: &libc::msghdr, found: &mut Vec<OwnedFd>) {
     /// A descriptor of the sender's process, where the program has asked for one (SO_PASSPIDFD, Linux 6.5).
     const SCM_PIDFD: c_int = 4;
-    let mut found = Vec::new();
     // SAFETY: the headers and data are where the kernel and the macros put them; the descriptors are new and nobody else's.
     unsafe {
         let mut header = libc::CMSG_FIRSTHDR(message);
@@ -101,7 +102,6 @@ unsafe fn descriptors(message: &libc::msghdr) -> Vec<OwnedFd> {
             header = libc::CMSG_NXTHDR(message, header);
         }
     }
-    found
 }
 
 /// getsockopt(2) of a struct or number.
