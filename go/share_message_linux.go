@@ -29,7 +29,8 @@ func send(conn syscall.RawConn, message []byte, fds []int) error {
 	}
 	isStream := kind == unix.SOCK_STREAM
 	parts := max(1, (len(fds)+mostDescriptors-1)/mostDescriptors)
-	if len(message) < parts && (isStream || len(fds) > 0) {
+	// An empty packet with descriptors would get a byte, unix.Sendmsg.
+	if len(message) < parts && (isStream || kind == unix.SOCK_SEQPACKET && len(fds) > 0) {
 		const format = "%d descriptors need a message of %d bytes or more, and it has %d"
 		return &Error{"message", syscall.EINVAL, fmt.Sprintf(format, len(fds), parts, len(message))}
 	}

@@ -16,7 +16,7 @@ import (
 // Deadlines of conn hold for all of it, and Close ends it. The error is package net's then: os.ErrDeadlineExceeded or
 // net.ErrClosed. Part of a message on a stream may have gone out after any error; only closing it helps.
 //
-// Errors: EINVAL for no bytes with files, on a stream for fewer bytes than parts, and for a nil conn or file; E2BIG for
+// Errors: EINVAL on a stream for no bytes, or fewer than parts, for an empty packet with files, and for a nil conn or file; E2BIG for
 // more than 253 files in one datagram or packet, EMSGSIZE if it is too long; EPIPE, ECONNRESET if nobody receives any
 // more; ENOTCONN; ETOOMANYREFS if too many descriptors are in flight. For a closed file the error is os.ErrClosed.
 func Send(conn *net.UnixConn, message []byte, files ...*os.File) error {

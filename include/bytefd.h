@@ -1562,7 +1562,7 @@ int bytefd_verify(int fd,
  * block, once something was sent. More than 253 descriptors are sent in parts too, each with one byte at least.
  *
  * Returns 0, or a negative errno. On a stream part of the message may have gone out then.
- * - -EINVAL: `message` is NULL and `length` not 0, or `fds` is and `count` not 0; no bytes with descriptors; on a stream fewer bytes than parts.
+ * - -EINVAL: `message` is NULL and `length` not 0, or `fds` is and `count` not 0; on a stream no bytes, or fewer than parts.
  * - -E2BIG: more than 253 descriptors in one datagram or packet. -EMSGSIZE: it is too long.
  * - -EBADF: one of the descriptors is not open. -ENOTSOCK, -EPROTOTYPE: `socket` is no socket, or none of the Unix family.
  * - -EPIPE, -ECONNRESET, for datagrams -ECONNREFUSED: nobody receives any more.

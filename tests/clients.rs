@@ -1,5 +1,7 @@
 //! Programs and libraries that nobody here wrote read what is handed out as they read any file.
 
+mod daemons;
+
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
@@ -8,6 +10,8 @@ use std::ptr::{null, null_mut};
 
 use libloading::os::unix::{Library as LoadedLibrary, RTLD_NOW};
 use libloading::{Library, Symbol};
+
+use daemons::*;
 
 use crate::support::abi::{self, AUTO, EXECUTABLE, Error, INHERIT, SEAL_CONTENT, WRITABLE, WrapOptions};
 use crate::support::{fd, hosts, tools};
@@ -28,8 +32,10 @@ tests![
     a_client_that_wants_exactly_four_seals_closes_the_set_itself,
     libsystemd_sends_a_writable_descriptor_and_seals_it,
     a_dup_shares_its_offset_with_the_original,
-    threads_with_reopened_descriptors_each_read_everything;
+    threads_with_reopened_descriptors_each_read_everything,
+    clamd_finds_what_is_in_a_descriptor_that_it_is_sent;
     alone:
+    a_long_journal_entry_is_received_and_verified,
     dlopen_loads_an_executable_library,
     dlopen_gives_the_library_it_has_for_a_path_whatever_the_path_names_now,
 ];

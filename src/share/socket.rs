@@ -27,7 +27,7 @@ use crate::sys::{self, file};
 /// ```
 ///
 /// # Errors
-/// - `EINVAL`: no message at all with descriptors; on a stream fewer bytes than parts.
+/// - `EINVAL`: on a stream no bytes, or fewer than parts.
 /// - `E2BIG`: more than 253 descriptors in one datagram or packet.
 /// - `ENOTSOCK`, `EPROTOTYPE`: it is no socket, or none of the Unix family.
 /// - `EPIPE`, `ECONNRESET`, for datagrams `ECONNREFUSED`: nobody receives any more (no SIGPIPE is raised); part of the message
@@ -91,8 +91,8 @@ fn check_parts(socket: BorrowedFd<'_>, bytes: usize, count: usize) -> Result<()>
         let message = format_args!("{count} descriptors are more than the {MOST_DESCRIPTORS} that one message carries");
         return Err(Error::new("descriptors", libc::E2BIG, message));
     }
-    // Only a datagram can be nothing at all.
-    let least = if is_stream { parts.max(1) } else { parts };
+    // Datagrams can be empty, whatever they carry.
+    let least = if is_stream { parts.max(1) } else { 0 };
     if bytes < least {
         let message = format_args!("{count} descriptors need a message of {least} bytes or more, and it has {bytes}");
         return Err(Error::new("message", libc::EINVAL, message));

@@ -42,6 +42,8 @@ pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[Borrowed
         // SAFETY: there is room for a header and for all descriptors, as asserted; it is aligned; CMSG_DATA is not, for which
         // the bytes are copied. A BorrowedFd has the representation of its number.
         unsafe {
+            // Also what is padding.
+            (&raw mut control).cast::<u8>().write_bytes(0, libc::CMSG_SPACE(length) as usize);
             message.msg_control = (&raw mut control).cast();
             message.msg_controllen = libc::CMSG_SPACE(length) as _;
             let header = libc::CMSG_FIRSTHDR(&message);

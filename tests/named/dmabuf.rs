@@ -24,11 +24,12 @@ pub fn what_cannot_be_a_dma_buf_is_refused() {
     for number in [-1, i32::MAX] {
         assert_eq!(export_dmabuf(number).expect_err("not open").errno, libc::EBADF);
     }
+    // Where it is on tmpfs it is a memory file, without seals.
     let file = OwnedFd::from(tempfile::tempfile().expect("a file"));
     let folder = OwnedFd::from(std::fs::File::open("/").expect("a folder"));
     let (pipe, _) = std::io::pipe().expect("a pipe");
     let page = map::page_size() as u64;
-    let mut refused = vec![(file, "memory file"), (folder, "memory file"), (pipe.into(), "memory file")];
+    let mut refused = vec![(file, "sealed"), (folder, "memory file"), (pipe.into(), "memory file")];
     if hosts::has_memfd() {
         refused.extend([
             (memory(page, 0), "shrinking"),

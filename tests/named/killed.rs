@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::sync::atomic::Ordering::SeqCst;
-use std::time::Duration;
+use std::time::Instant;
 
 use super::sysv::listed;
 use crate::faults::conditions::*;
@@ -61,10 +61,18 @@ pub fn a_process_killed_at_any_moment_leaves_nothing_that_is_not_swept() {
     let locked = tempfile::NamedTempFile::new().expect("a file");
     let shared = memory(4096, &MapOptions::default()).expect("memory");
     let other = Child::new(|_| take_turns(locked.path(), &shared));
-    let mut swept = 0;
-    for moment in 0..200u64 {
+    // How long a round takes here, from the start of the process on.
+    let (start, first) = (Instant::now(), Child::new(|_| work(locked.path(), &shared)));
+    wait(word(&shared, 0).as_ptr(), 0, LONG).expect("it works");
+    let (round, process) = (start.elapsed(), first.process());
+    first.kill();
+    let mut swept = sweep().expect("swept");
+    for segment in segments_of(process) {
+        sysv_remove(segment).expect("removed");
+    }
+    for moment in 0..200 {
         let child = Child::new(|_| work(locked.path(), &shared));
-        std::thread::sleep(Duration::from_micros(moment * 7919 % 5003));
+        std::thread::sleep(round * (moment * 7919 % 5003) / 2000);
         let process = child.process();
         child.kill();
 
