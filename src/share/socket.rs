@@ -106,7 +106,7 @@ fn check_parts(socket: BorrowedFd<'_>, bytes: usize, count: usize) -> Result<()>
 /// On a stream the message is as long as the buffer, and is waited for: interrupted and short transfers go on, also on a socket
 /// that does not block, once something has arrived. Datagrams and packets may be shorter.
 ///
-/// See [`Requirements`] for what to ask of a descriptor before it is trusted.
+/// See [`Requirements`](super::Requirements) for what to ask of a descriptor before it is trusted.
 ///
 /// ```
 /// use std::os::unix::net::UnixStream;
