@@ -55,7 +55,9 @@ pub fn report() -> Result<String> {
             format!("the size, then plain writes: the host gives huge pages by itself (shmem_enabled={policy})")
         }
         Way::Collapse => {
-            format!("huge pages by MADV_COLLAPSE, because the host gives none by itself (shmem_enabled={policy})")
+            format!(
+                "huge pages by MADV_COLLAPSE while they cost less, because the host gives none by itself (shmem_enabled={policy})"
+            )
         }
         Way::Write => format!(
             "plain writes: this kernel has no huge pages for files in memory, or refuses MADV_COLLAPSE (shmem_enabled={policy})"

@@ -26,7 +26,7 @@ pub fn table(bytes: &[u8]) -> String {
     ];
     for (name, call) in ways {
         let _ = write!(text, "  {name}:");
-        for size in [64, 4 << 10, 64 << 10, 1 << 20] {
+        for size in [64, 4 << 10, 64 << 10, 1 << 20, 4 << 20, 64 << 20] {
             let ratio = |_| calls(&call, &bytes[..size], THREADS) / calls(&call, &bytes[..size], 1);
             let _ = write!(text, "  {} {:.2}", size_name(size), median((0..ROUNDS).map(ratio)));
         }
@@ -38,6 +38,8 @@ pub fn table(bytes: &[u8]) -> String {
 /// How many calls `threads` threads make per second.
 fn calls(call: &(dyn Fn(&[u8]) + Sync), bytes: &[u8], threads: usize) -> f64 {
     let is_over = AtomicBool::new(false);
+    // Some calls of each thread, also of those that take long.
+    let time = Duration::from_millis(if bytes.len() > 4 << 20 { 500 } else { 100 });
     let start = Instant::now();
     let count: u64 = std::thread::scope(|scope| {
         let work = || {
@@ -49,7 +51,7 @@ fn calls(call: &(dyn Fn(&[u8]) + Sync), bytes: &[u8], threads: usize) -> f64 {
             count
         };
         let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::sleep(time);
         is_over.store(true, Relaxed);
         running.into_iter().map(|thread| thread.join().expect("no panic")).sum()
     });

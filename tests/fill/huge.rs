@@ -15,6 +15,7 @@ tests![
     contents_are_right_whatever_the_pages;
     alone:
     large_files_have_the_huge_pages_that_this_host_gives,
+    both_kinds_of_pages_are_tried,
     the_report_says_how_large_files_get_their_pages,
     a_pool_counts_the_memory_of_huge_pages,
 ];
@@ -110,7 +111,7 @@ fn large_files_have_the_huge_pages_that_this_host_gives() {
     let all = pattern(7 * MIB);
     for size in [2 * HUGE, HUGE, HUGE + MIB, HUGE + MIB / 2, 3 * HUGE, 3 * HUGE + MIB - 1, MIB, MIB - 1] {
         let (expected, mut counts) = (expected(size), BTreeSet::new());
-        // After a huge page that was slow to come there are none for a while.
+        // While small pages cost less, a huge one is tried now and then only.
         let is_right = (0..400).any(|_| {
             let fd = wrap_default(&all[..size]);
             let found = huge_bytes(&fd);
@@ -125,6 +126,18 @@ fn large_files_have_the_huge_pages_that_this_host_gives() {
     assert!(attempts.any(|found| expected(2 * HUGE).contains(&found)), "a file of many segments");
     if !has_huge_pages_for_everything() {
         assert_eq!(huge_bytes(&wrap_default(&all[..100_000])), 0, "a small file");
+    }
+}
+
+/// Whichever pages cost less here: to know it, the others are tried as well.
+fn both_kinds_of_pages_are_tried() {
+    if !has_memfd() || policy().is_some_and(|policy| policy != "never" && policy != "advise") || !kernel_collapses() {
+        return println!("SKIPPED: there is no choice here");
+    }
+    for size in [MIB, HUGE] {
+        let bytes = pattern(size);
+        let huge = (0..256).filter(|_| huge_bytes(&wrap_default(&bytes)) > 0).count();
+        assert!((1..256).contains(&huge), "{huge} of 256 files of {size} bytes have a huge page");
     }
 }
 

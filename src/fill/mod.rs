@@ -3,9 +3,12 @@
 //! A new file costs far more than the copy: its pages are allocated, zeroed and entered one by one. So extents of a huge
 //! page's size are asked for as one: where the host gives huge pages to shared memory by itself (`shmem_enabled`), setting
 //! the size before writing is enough; elsewhere the first page of an extent is written, the extent collapsed into a huge
-//! page by `MADV_COLLAPSE`, and the rest written into memory that is there by then. The bytes themselves always go in by
+//! page by `MADV_COLLAPSE`, and the rest written into memory that is there by then; for as long as that is measured to cost
+//! less than small pages. The bytes themselves always go in by
 //! `pwritev`: a source that is not readable is EFAULT and not a signal, and where collapsing fails the same write simply
 //! allocates small pages.
+
+mod cost;
 
 use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
@@ -101,9 +104,10 @@ pub(crate) fn allocate(file: BorrowedFd<'_>, from: u64, to: u64) -> sys::Result<
     reserve(file, at, to)
 }
 
-/// The fewest bytes for which a huge page pays. An extent that is to be half empty takes as long to zero as a full one:
+/// The fewest bytes for which a huge page can pay. An extent that is to be half empty takes as long to zero as a full one:
 /// collapsing breaks even at half an extent (1 MiB: 174 µs against 173 µs by plain writes) and gains from there on (2 MiB:
-/// 271 against 386), each measured side by side. It also bounds the memory that is over-allocated.
+/// 271 against 386), each measured side by side where page faults are quick; where they are slow it was 4 times as fast at
+/// both. From here on [`cost`] decides. It also bounds the memory that is over-allocated.
 pub(crate) fn worth_an_extent(extent: u64) -> u64 {
     extent / 2
 }
@@ -123,21 +127,6 @@ pub(crate) enum Way {
 /// when something stood in the way that once.
 static COLLAPSE_REFUSALS: AtomicU32 = AtomicU32::new(0);
 pub(crate) const REFUSALS_BELIEVED: u32 = 3;
-
-/// How many extents still get small pages, after a huge one that was slow to come.
-///
-/// A virtual machine that gives free memory back to its host does so in huge pages, and getting one again costs a fault in the
-/// host for each small page of it: 5 ms measured, where 0.1 are usual and writing the extent takes 0.14.
-static RESTING: AtomicU32 = AtomicU32::new(0);
-/// A collapse is slow that takes this many times as long as writing.
-const SLOW: u64 = 8;
-/// Extents that get small pages after it: one collapse in 256 MiB, which take 90 ms, is little.
-const REST: u32 = 128;
-
-/// Whether this extent is one of them.
-fn is_resting() -> bool {
-    RESTING.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok()
-}
 
 /// The way in use on this host.
 pub(crate) fn way() -> Way {
@@ -159,29 +148,39 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// Writes for as long as a huge page pays, each extent into a huge page if the kernel gives one.
+    /// Writes for as long as a huge page can pay, each extent into the pages that cost less, a huge one if the kernel gives it.
     fn write_extents(&mut self, file: BorrowedFd<'_>, extent: u64) -> Result<()> {
-        let Ok(place) = Place::new(extent as usize) else { return Ok(()) };
+        let filling = cost::Filling::begin();
+        let mut place = None;
         while self.total - self.written >= worth_an_extent(extent) {
             let start = self.written;
-            // A wholly empty extent is EINVAL: there must be a page to collapse.
-            self.write_until(file, start + sys::page_size() as u64)?;
-            let begun = sys::thread_time();
-            let collapsed = if is_resting() { Err(Errno(libc::EAGAIN)) } else { place.collapse(file, start) };
-            let done = sys::thread_time();
-            match collapsed {
-                Ok(()) => COLLAPSE_REFUSALS.store(0, Relaxed),
-                Err(Errno(libc::EINVAL)) if start == 0 => {
-                    COLLAPSE_REFUSALS.fetch_add(1, Relaxed);
-                    return Ok(());
+            let end = self.total.min(start + extent);
+            let mut pages = filling.extent(end - start, end - start == extent);
+            if pages.is_huge() {
+                let place = match &mut place {
+                    Some(place) => place,
+                    // Without address space, or with a limit on it, plain writes do.
+                    none => match Place::new(extent as usize) {
+                        Ok(new) => none.insert(new),
+                        Err(_) => return Ok(()),
+                    },
+                };
+                // A wholly empty extent is EINVAL: there must be a page to collapse.
+                self.write_until(file, start + sys::page_size() as u64)?;
+                let collapsed = place.collapse(file, start);
+                match collapsed {
+                    Ok(()) => COLLAPSE_REFUSALS.store(0, Relaxed),
+                    Err(Errno(libc::EINVAL)) if start == 0 => {
+                        COLLAPSE_REFUSALS.fetch_add(1, Relaxed);
+                        return Ok(());
+                    }
+                    // No huge page to be had just now: this extent gets small ones.
+                    Err(_) => {}
                 }
-                // No huge page to be had just now: this extent gets small ones.
-                Err(_) => {}
+                pages.collapsed(collapsed.is_ok());
             }
-            self.write_until(file, self.total.min(start + extent))?;
-            if collapsed.is_ok() && done - begun > SLOW * (sys::thread_time() - done) {
-                RESTING.store(REST, Relaxed);
-            }
+            self.write_until(file, end)?;
+            pages.filled();
         }
         Ok(())
     }
