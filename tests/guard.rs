@@ -57,6 +57,7 @@ tests![
     a_child_forked_while_threads_lose_pages_survives,
     what_a_child_has_where_a_map_is_missing_is_not_guarded,
     a_child_has_guarded_maps_that_its_own_children_do_not_have,
+    a_copy_where_a_child_has_no_map_is_eio,
     // changes: nobody else may take an address that is asked for, or have a child that maps what is to be sealed
     a_guarded_memory_is_sealed_and_still_guarded,
     what_comes_to_lie_behind_a_smaller_map_is_not_guarded,

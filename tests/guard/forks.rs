@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use super::memory::*;
 use crate::faults::conditions::*;
 use crate::support::abi::*;
+use crate::support::fd::Failure;
 use crate::support::map::{Map, map, map_with, page_size};
 
 pub fn a_child_survives_too_and_loses_pages_of_its_own() {
@@ -106,6 +107,22 @@ pub fn what_a_child_has_where_a_map_is_missing_is_not_guarded() {
         assert!(is_lost(&map), "here it is guarded");
         // What replaces its pages is missing in children as well.
         assert_eq!(read_in_child(map.data().wrapping_add(page)), End::Killed(libc::SIGSEGV));
+    }
+}
+
+/// Neither guarded nor without: what is not there cannot be copied, and that is no signal. The parent notices nothing.
+pub fn a_copy_where_a_child_has_no_map_is_eio() {
+    let page = page_size();
+    for flags in [NO_FORK, NO_FORK | GUARD] {
+        let file = file(2);
+        let map = map_with(&file, WRITE, flags).expect("mapped");
+        let copies = || {
+            let mut bytes = vec![0; 2 * page];
+            let errno = |outcome: Result<usize, Failure>| outcome.map_or_else(|failure| failure.errno, |_| 0);
+            [errno(map.read(0, &mut bytes)), errno(map.write(0, &bytes))]
+        };
+        assert_eq!(in_child(|| i32::from(copies() != [libc::EIO; 2])), End::Exited(0), "flags {flags}");
+        assert_eq!(copies(), [0; 2]);
     }
 }
 

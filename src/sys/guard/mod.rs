@@ -92,9 +92,9 @@ impl Guard {
         self.is_restricted.store(true, SeqCst);
     }
 
-    /// Whether access to the range is never a SIGSEGV, so that a guarded copy raises no signal.
+    /// Whether access to the range is never a SIGSEGV, so that a guarded copy raises no signal: a child may not have it.
     pub fn is_unrestricted(&self) -> bool {
-        !self.is_restricted.load(SeqCst)
+        !self.is_restricted.load(SeqCst) && self.slot.is_here()
     }
 
     /// Children that are forked from now on do not have all of the range, and may have something else there: it is not guarded

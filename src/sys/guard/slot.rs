@@ -129,16 +129,20 @@ impl Slot {
                 protection: shared.protection.load(SeqCst),
                 shift: shared.shift.load(SeqCst),
             };
-            let is_guarded = address.wrapping_sub(range.start) < range.length && {
-                let process = self.process.load(SeqCst);
-                (process == 0 || process == Process::number())
-                    && self.noted_on(range.page(address)).is_some_and(|note| note.load(SeqCst) & RELEASED == 0)
-            };
+            let is_guarded = address.wrapping_sub(range.start) < range.length
+                && self.is_here()
+                && self.noted_on(range.page(address)).is_some_and(|note| note.load(SeqCst) & RELEASED == 0);
             // Only what follows the next version is written over this one, and only then notes begin anew.
             if self.version.load(SeqCst) == version {
                 return is_guarded.then_some(range);
             }
         }
+    }
+
+    /// Whether this process has the range: it is inherited, or this is the process that made it.
+    pub(super) fn is_here(&self) -> bool {
+        let process = self.process.load(SeqCst);
+        process == 0 || process == Process::number()
     }
 
     /// The notes on a page.
