@@ -61,16 +61,17 @@ pub(crate) struct ForkMark {
 }
 
 impl ForkMark {
-    pub fn new() -> Result<ForkMark> {
+    /// `value` is any but 0.
+    pub fn new(value: u32) -> Result<ForkMark> {
         let length = super::page_size();
         let page = Mapping::zeros(length)?;
         page.advise(0..length, libc::MADV_WIPEONFORK)?;
         let mark = ForkMark { page };
-        mark.value().store(1, Ordering::Release);
+        mark.value().store(value, Ordering::Release);
         Ok(mark)
     }
 
-    /// 0 in a child that has not stored anything here, 1 in the process that made it.
+    /// 0 in a child that has not stored anything here.
     pub fn value(&self) -> &AtomicU32 {
         // SAFETY: the page is mapped for as long as `self` lives, aligned, and only used through this reference.
         unsafe { self.page.base().cast::<AtomicU32>().as_ref() }
