@@ -131,6 +131,9 @@ func mapSysv(key int32, o *sysvOptions) (handle unsafe.Pointer, data []byte, num
 		access: C.uint32_t(o.access),
 		mode:   C.uint32_t(o.mode),
 	}
+	if o.owned {
+		c.flags = C.BYTEFD_SYSV_OWNER
+	}
 	var m *C.bytefd_map
 	var found C.int
 	var failure C.bytefd_error

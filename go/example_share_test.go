@@ -187,6 +187,7 @@ func ExampleLink() {
 func ExampleMapSysv() {
 	opts := []bytefd.SysvOption{
 		bytefd.SysvCreate(), bytefd.SysvWrite(), bytefd.SysvLength(4096), bytefd.SysvMode(0o640),
+		bytefd.SysvOwned(),
 	}
 	ours, number, err := bytefd.MapSysv(0, opts...)
 	if err != nil {

@@ -104,9 +104,10 @@ func OpenOrCreateNamed(name string, opts ...NamedOption) (*Named, error) {
 // Errors: ENOENT if there is none; EINVAL and ENAMETOOLONG as [CreateNamed]; EACCES and EPERM of unlink(2).
 func UnlinkNamed(name string) error { return shmUnlink(name) }
 
-// Sweep removes what killed processes of this user have left, named memory with [NamedOwned] and files of [Link], and
-// returns how many. It touches nothing else: not what has no owner in its name, belongs to a process of another
-// container (pid_namespaces(7)) or to another user, or whose owner may be alive.
+// Sweep removes what killed processes of this user have left, and returns how many: named memory with [NamedOwned],
+// files of [Link], segments with [SysvOwned] that nobody has attached, and the names that files of [BackendShm] have
+// for a moment. It touches nothing else: not what has no owner, belongs to a process of another container
+// (pid_namespaces(7)) or to another user, or whose owner may be alive.
 //
 // Errors: ENOENT where /proc is not mounted, because nobody can be known to be gone then.
 func Sweep() (int, error) { return shmSweep() }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -234,6 +235,8 @@ func TestSweepingRemovesWhatTheDeadHaveLeftAndNothingElse(t *testing.T) {
 		l := must[*bytefd.LinkedFile](t)(bytefd.Link([]byte("hello"), ".txt"))
 		fmt.Println(n.Name())
 		fmt.Println(l.Path())
+		_, number := segment(t, 0, page, bytefd.SysvOwned())
+		fmt.Println(number)
 		select {} // until it is killed
 	}
 	opts := []bytefd.NamedOption{bytefd.NamedOwned(), bytefd.UnlinkOnClose()}
@@ -241,6 +244,9 @@ func TestSweepingRemovesWhatTheDeadHaveLeftAndNothingElse(t *testing.T) {
 	ownerless := namedFor(t)
 	child, lines := asChild(t, "leaves things behind")
 	name, path := nextLine(t, lines), nextLine(t, lines)
+	number := must[int](t)(strconv.Atoi(nextLine(t, lines)))
+	_, ourNumber := segment(t, 0, page, bytefd.SysvOwned())
+	t.Cleanup(func() { bytefd.RemoveSysv(number) })
 	if filepath.Dir(name) != "/" || !strings.HasSuffix(name, ".table") || name == ours.Name() {
 		t.Errorf("the whole names are %q and %q", name, ours.Name())
 	}
@@ -253,9 +259,15 @@ func TestSweepingRemovesWhatTheDeadHaveLeftAndNothingElse(t *testing.T) {
 			t.Errorf("%s was swept away while its owner was alive", path)
 		}
 	}
+	if segmentMode(t, number) != "600" {
+		t.Error("the segment was swept away while its owner was alive")
+	}
 	child.Process.Kill()
 	child.Wait()
 	must[int](t)(bytefd.Sweep())
+	if segmentMode(t, number) != "" || segmentMode(t, ourNumber) != "600" {
+		t.Error("the segment is still there, or the one of this process is gone")
+	}
 	for _, path := range dying {
 		if exists(path) {
 			t.Errorf("%s is still there", path)

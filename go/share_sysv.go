@@ -16,6 +16,7 @@ type sysvOptions struct {
 	mode   fs.FileMode
 	how    uint32
 	access uint32
+	owned  bool
 }
 
 // The values of include/bytefd.h; one that differs there does not compile.
@@ -43,15 +44,19 @@ func SysvLength(bytes int) SysvOption { return func(o *sysvOptions) { o.length =
 // fs.FileMode are EINVAL.
 func SysvMode(mode fs.FileMode) SysvOption { return func(o *sysvOptions) { o.mode = mode } }
 
+// SysvOwned makes what is made belong to this process: [Sweep] removes it when the process is gone and nobody has it
+// attached. Needs [SysvCreate] and the key 0; the segment has a key by which the sweep knows it.
+func SysvOwned() SysvOption { return func(o *sysvOptions) { o.owned = true } }
+
 // MapSysv makes or attaches a System V segment, sysvipc(7), as a map, for programs that still speak it, and returns its
 // number too. The key is one of ftok(3) or the like, with [SysvAttach] a number. The map has as many bytes as the
 // segment, and no file: [WrapBuffer] copies its bytes into one. [Map.Close] detaches it; it stays until [RemoveSysv],
-// also when all processes are gone.
+// also when all processes are gone ([SysvOwned] aside).
 //
 // Errors: EEXIST if there is one with this key already, ENOENT if there is none; ENXIO if it has fewer bytes than
 // asked; EINVAL for options that make no sense, a new segment without length or above /proc/sys/kernel/shmmax, no such
-// number, or a key of more than 32 bits; EACCES if its mode does not allow it; EIDRM if it is being removed; ENOSPC for
-// too many segments; ENOMEM; ENOSYS if the kernel has none.
+// number, a key of more than 32 bits, or any but 0 for what is owned; EACCES if its mode does not allow it; EIDRM if it
+// is being removed; ENOSPC for too many segments; ENOMEM; ENOSYS if the kernel has none.
 func MapSysv(key int, opts ...SysvOption) (*Map, int, error) {
 	o := &sysvOptions{}
 	for _, set := range opts {

@@ -33,7 +33,7 @@
 #define BYTEFD_STREAM_OPTIONS_INIT { sizeof(bytefd_stream_options), 0, 0 }
 #define BYTEFD_REQUIREMENTS_INIT { sizeof(bytefd_requirements), 0, 0, 0, 0 }
 #define BYTEFD_SHM_OPTIONS_INIT { sizeof(bytefd_shm_options), 0, 0, 0, 0, 0 }
-#define BYTEFD_SYSV_OPTIONS_INIT { sizeof(bytefd_sysv_options), 0, 0, 0, 0 }
+#define BYTEFD_SYSV_OPTIONS_INIT { sizeof(bytefd_sysv_options), 0, 0, 0, 0, 0 }
 #define BYTEFD_POOL_COUNTS_INIT { sizeof(bytefd_pool_counts), 0, 0, 0, 0 }
 
 /**
@@ -402,6 +402,12 @@
 #define BYTEFD_SYSV_ATTACH 2
 
 /**
+ * With BYTEFD_SYSV_CREATE and the key 0: what is made belongs to this process, and bytefd_shm_sweep removes it when the process is gone
+ * and nobody has it attached. It has a key by which the sweep knows it.
+ */
+#define BYTEFD_SYSV_OWNER 1
+
+/**
  * Others may lock the bytes shared, too. The descriptor must be open for reading.
  */
 #define BYTEFD_LOCK_SHARED 0
@@ -506,7 +512,7 @@ typedef struct bytefd_wrap_options {
     size_t size;
     /**
      * A label that shows in /proc/self/fd and /proc/self/maps: 1 to 200 bytes without '/' and newline. Need not be
-     * unique. NULL is "bytefd".
+     * unique. Files of BYTEFD_BACKEND_SHM show the first 160 bytes, those of BYTEFD_BACKEND_TMPFILE none. NULL is "bytefd".
      */
     const char *name;
     /**
@@ -798,6 +804,10 @@ typedef struct bytefd_sysv_options {
      * The permission bits of what is made; 0 is 0600.
      */
     uint32_t mode;
+    /**
+     * BYTEFD_SYSV_OWNER, or 0. An unknown bit is -EINVAL.
+     */
+    uint32_t flags;
 } bytefd_sysv_options;
 
 #ifdef __cplusplus
@@ -1682,9 +1692,10 @@ int bytefd_shm_unlink(const char *name,
                       struct bytefd_error *error);
 
 /**
- * Removes what killed processes of this user have left: named memory with BYTEFD_SHM_OWNER, and bytefd_link's files. Touches nothing
- * else: not what has no owner in its name, belongs to a process of another container (pid_namespaces(7)) or to another user, or
- * whose owner may be alive.
+ * Removes what killed processes of this user have left: named memory with BYTEFD_SHM_OWNER, bytefd_link's files, System V segments
+ * with BYTEFD_SYSV_OWNER that nobody has attached, and the names that files of BYTEFD_BACKEND_SHM have for a moment. Touches nothing else:
+ * not what has no owner, belongs to a process of another container (pid_namespaces(7)) or to another user, or whose owner may be
+ * alive.
  *
  * Returns how many were removed, or a negative errno: -ENOENT where /proc is not mounted, or is that of another
  * container, because nobody can be known to be gone then.
@@ -1744,14 +1755,15 @@ int bytefd_link_release(struct bytefd_linked_file *file);
 /**
  * Makes or attaches a System V segment, sysvipc(7), as a map, for programs that still speak it; the map has as many bytes as the segment.
  * `key` is a key of ftok(3) or the like, or with BYTEFD_SYSV_ATTACH a number. bytefd_map_close detaches it; it stays until
- * bytefd_sysv_remove, also when all processes are gone. If `number` is not NULL the segment's number is written there. Such a map has no
+ * bytefd_sysv_remove, also when all processes are gone (BYTEFD_SYSV_OWNER aside). If `number` is not NULL the segment's number is written there. Such a map has no
  * descriptor; shm_wrap_buffer copies its bytes into one.
  *
  * Returns 0, or a negative errno with `*map` and `*number` untouched:
  * - -EINVAL: `map` is NULL; options that are unknown; a new segment without length, or above /proc/sys/kernel/shmmax; no such number;
- *   0, which is no key, with BYTEFD_SYSV_OPEN.
+ *   0, which is no key, with BYTEFD_SYSV_OPEN; any other key with BYTEFD_SYSV_OWNER.
  * - -EEXIST, -ENOENT: there is one with this key already, or none. -ENXIO: it has fewer bytes than asked.
  * - -EACCES: its mode does not allow it. -EIDRM: it is being removed. -ENOSPC: too many segments. -ENOMEM. -ENOSYS: the kernel has none.
+ * - -ENOENT with BYTEFD_SYSV_OWNER: /proc is not mounted.
  *
  * ```c
  * bytefd_sysv_options options = BYTEFD_SYSV_OPTIONS_INIT;

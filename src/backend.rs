@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::error::{Context, Errno, Error, Result};
+use crate::owner::{self, Owner};
 use crate::sys;
 
 /// What kind of file lies behind a descriptor.
@@ -26,7 +27,8 @@ pub enum Backend {
     /// memfd_create(2), Linux 3.17: no name, no size limit but memory, and the only one that can be sealed.
     Memfd,
     /// shm_open(3): a file on the tmpfs at /dev/shm, limited by that file system's size. Its name is
-    /// unguessable and removed before the first byte is written.
+    /// unguessable and removed before the first byte is written; that of a process killed just then by
+    /// [`sweep`](crate::share::sweep()).
     Shm,
     /// open(2) with `O_TMPFILE`, Linux 3.11: a file without a name in `$TMPDIR`, /tmp or /var/tmp, usually on disk.
     TmpFile,
@@ -114,11 +116,15 @@ fn memfd(name: &CStr, execution: Execution) -> Result<OwnedFd> {
 }
 
 fn shm(name: &CStr) -> Result<OwnedFd> {
+    // A process that is killed before it has removed the name leaves it to the sweep, if it is known who it is.
+    let owner = Owner::this().map_or("bytefd".into(), |owner| owner.to_string());
     loop {
         let unique = sys::random().context("getrandom", || "an unguessable name")?;
-        let mut path = b"/bytefd.".to_vec();
-        path.extend_from_slice(name.to_bytes());
-        path.extend_from_slice(format!(".{unique:032x}").as_bytes());
+        let mut path = format!("/{owner}.").into_bytes();
+        let end = format!(".{unique:032x}");
+        // Of the label what there is room for.
+        path.extend(name.to_bytes().iter().take(1 + owner::MOST - path.len() - end.len()));
+        path.extend_from_slice(end.as_bytes());
         let path = c_string(path);
         match sys::file::shm_create(&path) {
             Err(Errno(libc::EEXIST)) => {}

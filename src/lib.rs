@@ -20,6 +20,7 @@ pub mod ffi;
 mod fill;
 pub mod host;
 mod map;
+mod owner;
 mod pool;
 mod scan;
 pub mod share;

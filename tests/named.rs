@@ -50,6 +50,7 @@ tests![
     segments_that_are_not_there_are_refused,
     options_for_segments_that_mean_nothing_are_refused,
     the_c_library_and_the_library_see_one_segment,
+    an_owned_segment_is_like_any_other_and_no_sweep_takes_it_from_its_owner,
     a_removed_segment_lives_until_the_last_has_closed_it,
     every_operation_of_a_map_holds_for_a_segment,
     // dmabuf
@@ -106,6 +107,10 @@ tests![
     a_store_to_a_segment_for_reading_is_sigsegv,
     a_segment_of_another_user_is_eacces,
     a_segment_lives_in_a_child_after_its_maker,
+    owned_segments_of_a_killed_process_are_swept_when_nobody_has_them,
+    an_owned_segment_of_another_user_is_not_swept,
+    a_process_may_own_a_thousand_segments,
+    without_proc_no_segment_has_an_owner,
     // lock
     a_lock_is_waited_for_until_it_is_ended,
     a_lock_is_waited_for_until_its_last_descriptor_is_closed,

@@ -51,7 +51,7 @@ pub struct bytefd_wrap_options {
     /// sizeof(bytefd_wrap_options).
     pub size: usize,
     /// A label that shows in /proc/self/fd and /proc/self/maps: 1 to 200 bytes without '/' and newline. Need not be
-    /// unique. NULL is "bytefd".
+    /// unique. Files of BYTEFD_BACKEND_SHM show the first 160 bytes, those of BYTEFD_BACKEND_TMPFILE none. NULL is "bytefd".
     pub name: *const c_char,
     /// BYTEFD_WRITABLE and the constants after it, or-ed. An unknown bit is -EINVAL, and so is BYTEFD_WRITABLE with
     /// BYTEFD_READ_ONLY or BYTEFD_SEAL_CONTENT.

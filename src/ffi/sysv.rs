@@ -6,7 +6,7 @@ use std::os::fd::IntoRawFd;
 use super::boundary::{boundary, bytefd_error, is_null};
 use super::map::bytefd_map;
 use super::map_options::{BYTEFD_MAP_READ, BYTEFD_MAP_WRITE};
-use super::options::{Extensible, read};
+use super::options::{Extensible, check_flags, read};
 use super::wrap::borrow;
 use crate::Error;
 use crate::share::{self, SysvOptions};
@@ -17,6 +17,10 @@ pub const BYTEFD_SYSV_OPEN: u32 = 0;
 pub const BYTEFD_SYSV_CREATE: u32 = 1;
 /// Attaches the segment with this number.
 pub const BYTEFD_SYSV_ATTACH: u32 = 2;
+
+/// With BYTEFD_SYSV_CREATE and the key 0: what is made belongs to this process, and bytefd_shm_sweep removes it when the process is gone
+/// and nobody has it attached. It has a key by which the sweep knows it.
+pub const BYTEFD_SYSV_OWNER: u32 = 1;
 
 /// How a System V segment is made or attached. Start from BYTEFD_SYSV_OPTIONS_INIT, which opens what there is for reading, as a NULL
 /// pointer does. `size` works as in bytefd_wrap_options.
@@ -40,6 +44,8 @@ pub struct bytefd_sysv_options {
     pub access: u32,
     /// The permission bits of what is made; 0 is 0600.
     pub mode: u32,
+    /// BYTEFD_SYSV_OWNER, or 0. An unknown bit is -EINVAL.
+    pub flags: u32,
 }
 
 // SAFETY: integers, for which all-zero bytes are valid values.
@@ -49,14 +55,15 @@ unsafe impl Extensible for bytefd_sysv_options {
 
 /// Makes or attaches a System V segment, sysvipc(7), as a map, for programs that still speak it; the map has as many bytes as the segment.
 /// `key` is a key of ftok(3) or the like, or with BYTEFD_SYSV_ATTACH a number. bytefd_map_close detaches it; it stays until
-/// bytefd_sysv_remove, also when all processes are gone. If `number` is not NULL the segment's number is written there. Such a map has no
+/// bytefd_sysv_remove, also when all processes are gone (BYTEFD_SYSV_OWNER aside). If `number` is not NULL the segment's number is written there. Such a map has no
 /// descriptor; shm_wrap_buffer copies its bytes into one.
 ///
 /// Returns 0, or a negative errno with `*map` and `*number` untouched:
 /// - -EINVAL: `map` is NULL; options that are unknown; a new segment without length, or above /proc/sys/kernel/shmmax; no such number;
-///   0, which is no key, with BYTEFD_SYSV_OPEN.
+///   0, which is no key, with BYTEFD_SYSV_OPEN; any other key with BYTEFD_SYSV_OWNER.
 /// - -EEXIST, -ENOENT: there is one with this key already, or none. -ENXIO: it has fewer bytes than asked.
 /// - -EACCES: its mode does not allow it. -EIDRM: it is being removed. -ENOSPC: too many segments. -ENOMEM. -ENOSYS: the kernel has none.
+/// - -ENOENT with BYTEFD_SYSV_OWNER: /proc is not mounted.
 ///
 /// ```c
 /// bytefd_sysv_options options = BYTEFD_SYSV_OPTIONS_INIT;
@@ -90,12 +97,21 @@ pub unsafe extern "C" fn bytefd_map_sysv(
             how: BYTEFD_SYSV_OPEN,
             access: BYTEFD_MAP_READ,
             mode: 0,
+            flags: 0,
         });
+        check_flags(given.flags, BYTEFD_SYSV_OWNER)?;
+        if given.flags != 0 && given.how != BYTEFD_SYSV_CREATE {
+            return Err(Error::new("flags", libc::EINVAL, "only what is made can have an owner"));
+        }
         if given.access != BYTEFD_MAP_READ && given.access != BYTEFD_MAP_WRITE {
             return Err(Error::new("access", libc::EINVAL, format_args!("there is no access {}", given.access)));
         }
         let read_only = given.access == BYTEFD_MAP_READ;
-        let wanted = SysvOptions::new().length(given.length).mode(given.mode).read_only(read_only);
+        let wanted = SysvOptions::new()
+            .length(given.length)
+            .mode(given.mode)
+            .read_only(read_only)
+            .owned(given.flags & BYTEFD_SYSV_OWNER != 0);
         let (attached, found) = match given.how {
             BYTEFD_SYSV_OPEN => wanted.open(key)?,
             BYTEFD_SYSV_CREATE if read_only => {

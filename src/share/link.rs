@@ -8,10 +8,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::owner::{self, SHM};
+use super::SHM;
 use crate::error::{Context, Errno, Error, Result};
 use crate::sys::file;
-use crate::{fill, sys};
+use crate::{fill, owner, sys};
 
 /// Where there is no /dev/shm.
 pub(super) const ELSEWHERE: &str = "/tmp";

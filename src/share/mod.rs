@@ -4,8 +4,8 @@ mod dmabuf;
 mod link;
 mod lock;
 mod named;
-mod owner;
 mod socket;
+mod sweep;
 mod sysv;
 mod verify;
 mod word;
@@ -14,8 +14,11 @@ pub use dmabuf::export_dmabuf;
 pub use link::{Link, link};
 pub use lock::{Lock, lock, try_lock, unlock};
 pub use named::{Named, NamedOptions, unlink};
-pub use owner::sweep;
 pub use socket::{Peer, peer, receive, send};
+pub use sweep::sweep;
 pub use sysv::{SysvOptions, remove_sysv};
 pub use verify::{Requirements, Verified};
 pub use word::{wait, wake};
+
+/// Where named memory is.
+const SHM: &str = "/dev/shm";

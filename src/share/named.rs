@@ -3,8 +3,9 @@
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::owner::{self, MOST, SHM};
+use super::SHM;
 use crate::error::{Context, Errno, Error, Result};
+use crate::owner::{self, MOST};
 use crate::sys::file;
 use crate::{fill, sys};
 

@@ -1,9 +1,12 @@
 //! System V segments as maps, for programs that still speak it.
 
-use crate::error::{Context, Error, Result};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use crate::error::{Context, Errno, Error, Result};
 use crate::map::{Access, Map};
+use crate::owner::{self, Owner};
 use crate::sys::mapping::Mapping;
-use crate::sys::sysv;
+use crate::sys::{self, process, sysv};
 
 /// How a System V segment is made or attached: sysvipc(7). The default: for reading and writing; what is made has mode 0600.
 ///
@@ -24,6 +27,7 @@ pub struct SysvOptions {
     length: usize,
     mode: u32,
     read_only: bool,
+    owned: bool,
 }
 
 impl SysvOptions {
@@ -67,6 +71,19 @@ impl SysvOptions {
         self
     }
 
+    /// What is made without a key belongs to this process: [`sweep`](super::sweep()) removes it when the process is gone and nobody has it
+    /// attached. (It has a key by which the sweep knows it.)
+    ///
+    /// ```
+    /// let (map, number) = bytefd::share::SysvOptions::new().length(10).owned(true).create(0)?;
+    /// bytefd::share::remove_sysv(number)?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn owned(mut self, yes: bool) -> SysvOptions {
+        self.owned = yes;
+        self
+    }
+
     /// Makes a segment with this key, which there must not be yet, or without one (0, `IPC_PRIVATE`), and attaches it. Returns its number too,
     /// by which others attach it. It stays until it is removed ([`remove_sysv`]), also when all processes are gone.
     ///
@@ -78,8 +95,9 @@ impl SysvOptions {
     /// ```
     ///
     /// # Errors
-    /// `EEXIST`; `EINVAL`: no length, or one above the limit (/proc/sys/kernel/shmmax), or a mode of more than the nine permission bits; `ENOSPC`:
-    /// too many segments; `ENOMEM`; `ENOSYS` where the kernel has none.
+    /// `EEXIST`; `EINVAL`: no length, or one above the limit (/proc/sys/kernel/shmmax), or a mode of more than the nine permission bits, or a
+    /// key for what is [owned](SysvOptions::owned); `ENOSPC`: too many segments; `ENOMEM`; `ENOENT` for what is owned where /proc is not
+    /// mounted; `ENOSYS` where the kernel has none.
     pub fn create(&self, key: i32) -> Result<(Map, i32)> {
         if self.mode & !0o777 != 0 {
             let message = format_args!("the mode {:o} has bits other than the nine permission bits", self.mode);
@@ -87,7 +105,16 @@ impl SysvOptions {
         }
         let mode = if self.mode == 0 { 0o600 } else { self.mode } as i32;
         let asked = || format!("a new segment of {} bytes with key {key:#x}", self.length);
-        let number = sysv::get(key, self.length, libc::IPC_CREAT | libc::IPC_EXCL | mode).context("shmget", asked)?;
+        let get = |key| sysv::get(key, self.length, libc::IPC_CREAT | libc::IPC_EXCL | mode);
+        let number = match (self.owned, key) {
+            (false, _) => get(key),
+            (true, libc::IPC_PRIVATE) => with_free_key(&Owner::this()?, get),
+            (true, _) => {
+                let message = format_args!("the key {key:#x} is for others, and what is owned has one of its own");
+                return Err(Error::new("key", libc::EINVAL, message));
+            }
+        }
+        .context("shmget", asked)?;
         match self.attach(number) {
             Ok(map) => Ok((map, number)),
             Err(error) => {
@@ -153,4 +180,83 @@ impl SysvOptions {
 /// `EINVAL`: there is none of that number; `EPERM`: it is somebody else's.
 pub fn remove_sysv(number: i32) -> Result<()> {
     sysv::remove(number).context("shmctl IPC_RMID", || format!("segment {number}"))
+}
+
+/// The key of a segment with an owner, which all that the kernel lists of it must agree with: who made it in which
+/// namespaces, as which user, 18 bits; when that process was started, 4; and which one of its segments it is, 10.
+fn key_of(owner: &Owner, user: u32, number: u32) -> i32 {
+    let words = [owner.namespace, owner.clock, owner.process as u64, user.into()];
+    // FNV-1a, and all of its bits into the upper ones.
+    let hash = words
+        .iter()
+        .flat_map(|word| word.to_le_bytes())
+        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let hash = (hash ^ hash >> 32) as u32;
+    ((hash & !START & !NUMBER) | (owner.start as u32) << NUMBER.count_ones() & START | number & NUMBER) as i32
+}
+
+const NUMBER: u32 = 0x3ff;
+const START: u32 = 0x3c00;
+
+/// A segment under the next key of this process that is free.
+fn with_free_key(owner: &Owner, get: impl Fn(i32) -> sys::Result<i32>) -> sys::Result<i32> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let user = process::user();
+    for _ in 0..=NUMBER {
+        match key_of(owner, user, NEXT.fetch_add(1, Relaxed)) {
+            libc::IPC_PRIVATE => {}
+            key => match get(key) {
+                Err(Errno(libc::EEXIST)) => {}
+                result => return result,
+            },
+        }
+    }
+    Err(Errno(libc::ENOSPC))
+}
+
+/// Removes segments of this user that nobody has attached, and whose owners are gone. Returns how many.
+pub(super) fn sweep(this: &Owner, user: u32) -> usize {
+    let is_left = |segment: &sysv::Listed| {
+        let like = Owner {
+            process: segment.creator,
+            start: u64::from((segment.key as u32 & START) >> NUMBER.count_ones()),
+            ..*this
+        };
+        let is_owned = segment.key == key_of(&like, user, segment.key as u32);
+        // Of another process with the number nothing but the start differs.
+        let is_another = |start| key_of(&Owner { start, ..like }, user, segment.key as u32) != segment.key;
+        segment.user == user && segment.attached == 0 && is_owned && owner::is_gone(segment.creator, is_another)
+    };
+    let left = sysv::list().into_iter().filter(is_left);
+    left.filter(|segment| sysv::remove(segment.number).is_ok()).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_agrees_with_nobody_else() {
+        let owner = Owner { namespace: 4_026_531_836, clock: 4_026_531_834, process: 1234, start: 56_789 };
+        let key = key_of(&owner, 1000, 7) as u32;
+        // Its number and its start are where the sweep looks for them.
+        assert_eq!((key & NUMBER, (key & START) >> NUMBER.count_ones()), (7, 56_789 & 15));
+        assert_eq!(key_of(&owner, 1000, 7 + NUMBER + 1) as u32, key);
+        for number in (0..=NUMBER).filter(|number| *number != 7) {
+            assert_eq!(key_of(&owner, 1000, number) as u32, key & !NUMBER | number);
+        }
+        assert_eq!((key_of(&Owner { start: 56_790, ..owner }, 1000, 7) as u32 ^ key) & !START, 0);
+        let others = (1..1000).flat_map(|more| {
+            [
+                (Owner { namespace: owner.namespace + more, ..owner }, 1000),
+                (Owner { clock: owner.clock + more, ..owner }, 1000),
+                (Owner { process: owner.process + more as i32, ..owner }, 1000),
+                (owner, 1000 + more as u32),
+            ]
+        });
+        // Of 18 bits a few of 4000 may be the same by chance.
+        let same =
+            others.filter(|(owner, user)| (key_of(owner, *user, 7) as u32 ^ key) & !START & !NUMBER == 0).count();
+        assert!(same <= 2, "{same} of 3996 look like it");
+    }
 }

@@ -71,6 +71,11 @@ impl ForkMark {
         Ok(mark)
     }
 
+    /// Whether this is a child that has not stored anything here.
+    pub fn is_in_child(&self) -> bool {
+        self.value().load(Ordering::Acquire) == 0
+    }
+
     /// 0 in a child that has not stored anything here.
     pub fn value(&self) -> &AtomicU32 {
         // SAFETY: the page is mapped for as long as `self` lives, aligned, and only used through this reference.

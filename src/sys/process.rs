@@ -54,7 +54,7 @@ pub(crate) fn process_id() -> i32 {
     // SAFETY: getpid has no preconditions.
     let ask = || unsafe { libc::getpid() };
     let Some(mark) = NUMBER.get_or_init(|| ForkMark::new(ask() as u32).ok()) else { return ask() };
-    if mark.value().load(Relaxed) == 0 {
+    if mark.is_in_child() {
         mark.value().store(ask() as u32, Relaxed);
     }
     mark.value().load(Relaxed) as i32

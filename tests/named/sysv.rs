@@ -1,12 +1,14 @@
 //! System V segments as maps.
 
+use std::collections::BTreeSet;
 use std::ffi::{c_int, c_void};
 use std::ptr::{null, null_mut};
+use std::sync::atomic::Ordering::SeqCst;
 
 use crate::faults::conditions::*;
 use crate::support::abi::*;
 use crate::support::fd::{content, pattern, wrap};
-use crate::support::map::{Map, page_size};
+use crate::support::map::{Map, memory, page_size};
 use crate::support::named::*;
 
 const LENGTH: usize = 10_000;
@@ -142,6 +144,41 @@ pub fn options_for_segments_that_mean_nothing_are_refused() {
         assert_eq!(error.op(), "map");
         let mut map = null_mut();
         assert_eq!((load().map_sysv)(key(3), null(), &mut map, null_mut(), null_mut()), -libc::ENOENT);
+    }
+}
+
+fn owning() -> SysvOptions {
+    SysvOptions { flags: SYSV_OWNER, ..making() }
+}
+
+pub fn an_owned_segment_is_like_any_other_and_no_sweep_takes_it_from_its_owner() {
+    let made: Vec<_> = (0..5).map(|_| map_sysv(0, &owning()).expect("made")).collect();
+    let (maps, segments): (Vec<_>, Vec<_>) = made.into_iter().map(|(map, number)| (map, Segment(number))).unzip();
+    let keys: BTreeSet<_> = segments.iter().map(|segment| listed(segment.0).expect("there")[0]).collect();
+    assert!(keys.len() == 5 && !keys.contains(&0), "{keys:?}");
+    for (at, (map, segment)) in maps.iter().zip(&segments).enumerate() {
+        map.store(0, &[at as u8]);
+        let (other, _) = map_sysv(segment.0, &attaching(READ)).expect("attached");
+        assert_eq!(other.part(0, 1), [at as u8]);
+    }
+    // Nor where nobody has it attached.
+    drop(maps);
+    sweep().expect("swept");
+    assert_eq!(Child::new(|_| i32::from(sweep().is_err())).end(), End::Exited(0));
+    for segment in &segments {
+        assert_eq!(listed(segment.0).expect("there")[1..], [0o600, LENGTH as i64, 0]);
+    }
+
+    let refused = |by, options: SysvOptions| {
+        let failure = map_sysv(by, &options).expect_err("refused");
+        (failure.errno, failure.op)
+    };
+    assert_eq!(refused(key(8), owning()), (libc::EINVAL, "key".into()));
+    for how in [0, SYSV_ATTACH] {
+        assert_eq!(refused(segments[0].0, SysvOptions { how, ..owning() }), (libc::EINVAL, "flags".into()));
+    }
+    for flags in [2, 3, u32::MAX] {
+        assert_eq!(refused(0, SysvOptions { flags, ..making() }), (libc::EINVAL, "flags".into()));
     }
 }
 
@@ -298,4 +335,80 @@ pub fn a_segment_lives_in_a_child_after_its_maker() {
     assert_eq!(listed(segment.0).expect("there")[3], 1);
     child.kill();
     assert_eq!(listed(segment.0), None);
+}
+
+/// A child that has made these segments, and lives. Each has one more made, attached and closed again: where this process can find it.
+fn maker(options: &[SysvOptions]) -> (Child, Vec<Segment>) {
+    let shared = memory(4096, &MapOptions::default()).expect("memory");
+    let mut child = Child::new(|to| {
+        for (at, options) in options.iter().enumerate() {
+            let (map, number) = map_sysv(0, options).expect("made");
+            word(&shared, at).store(number as u32, SeqCst);
+            std::mem::forget(map);
+        }
+        say(to, 1);
+        sleep_for_ever()
+    });
+    child.hear();
+    let numbers = (0..options.len()).map(|at| Segment(word(&shared, at).load(SeqCst) as c_int));
+    (child, numbers.collect())
+}
+
+pub fn owned_segments_of_a_killed_process_are_swept_when_nobody_has_them() {
+    sweep().expect("swept");
+    let (child, segments) = maker(&[owning(), SysvOptions { mode: 0o640, length: 1, ..owning() }, owning(), making()]);
+    let [first, second, attached, plain] = segments.try_into().ok().expect("four");
+    assert_eq!(sweep().expect("swept"), 0, "its owner lives");
+    let (map, _) = map_sysv(attached.0, &attaching(READ)).expect("attached");
+    child.kill();
+    assert_eq!(sweep().expect("swept"), 2);
+    assert_eq!([&first, &second].map(|segment| listed(segment.0)), [None; 2]);
+    assert_eq!(map.bytes(), [0; LENGTH], "it is in use");
+    drop(map);
+    assert_eq!(Child::new(|_| sweep().expect("swept")).end(), End::Exited(1));
+    assert_eq!(listed(attached.0), None);
+    assert_eq!(listed(plain.0).expect("it has no owner")[1..], [0o600, LENGTH as i64, 0]);
+}
+
+pub fn an_owned_segment_of_another_user_is_not_swept() {
+    // SAFETY: no preconditions.
+    if unsafe { libc::geteuid() } != 0 {
+        skip("only root can become another user");
+    }
+    let (child, segments) = maker(&[owning()]);
+    child.kill();
+    as_nobody(|| assert_eq!(sweep().expect("swept"), 0));
+    assert!(listed(segments[0].0).is_some());
+    assert_eq!(sweep().expect("swept"), 1);
+}
+
+pub fn a_process_may_own_a_thousand_segments() {
+    let tiny = SysvOptions { length: 1, ..owning() };
+    let mut segments = Vec::new();
+    let failure = loop {
+        match map_sysv(0, &tiny) {
+            Ok((_map, number)) => segments.push(Segment(number)),
+            Err(failure) => break failure,
+        }
+    };
+    assert_eq!((failure.errno, failure.op.as_str()), (libc::ENOSPC, "shmget"));
+    assert!(segments.len() >= 1000, "{}", segments.len());
+    // One that is free again is found.
+    let (number, half) = (segments[500].0, segments.len() / 2);
+    drop(segments.swap_remove(500));
+    let (_map, again) = map_sysv(0, &tiny).expect("one is free");
+    segments.push(Segment(again));
+    assert_ne!(again, number);
+    segments.truncate(half);
+    map_sysv(0, &tiny).map(|(_, number)| drop(Segment(number))).expect("many are free");
+}
+
+pub fn without_proc_no_segment_has_an_owner() {
+    let proc = hide("/proc", "");
+    let failure = map_sysv(0, &owning()).expect_err("no /proc");
+    assert_eq!(failure.errno, libc::ENOENT);
+    assert!(failure.message.contains("/proc"), "{}", failure.message);
+    drop(proc);
+    let (_map, number) = map_sysv(0, &owning()).expect("made");
+    drop(Segment(number));
 }

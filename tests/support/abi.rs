@@ -151,16 +151,18 @@ pub struct SysvOptions {
     pub how: u32,
     pub access: u32,
     pub mode: u32,
+    pub flags: u32,
 }
 
 impl Default for SysvOptions {
     fn default() -> Self {
-        Self { size: size_of::<Self>(), length: 0, how: 0, access: 0, mode: 0 }
+        Self { size: size_of::<Self>(), length: 0, how: 0, access: 0, mode: 0, flags: 0 }
     }
 }
 
 pub const SYSV_CREATE: u32 = 1;
 pub const SYSV_ATTACH: u32 = 2;
+pub const SYSV_OWNER: u32 = 1;
 
 pub const LOCK_SHARED: u32 = 0;
 pub const LOCK_EXCLUSIVE: u32 = 1;

@@ -1,33 +1,43 @@
-//! Names that say which process they belong to, and what becomes of them when it is gone.
+//! Which process something belongs to: said by its name, so that it can be removed when the process is gone.
 
-use std::ffi::CString;
 use std::fmt::{Display, Formatter};
-use std::os::unix::ffi::OsStringExt;
+use std::sync::OnceLock;
 
 use crate::error::{Context, Errno, Error, Result};
-use crate::sys::file;
+use crate::sys::memory::ForkMark;
 use crate::sys::process;
 
-/// Where named memory is.
-pub(super) const SHM: &str = "/dev/shm";
 /// What names with an owner begin with.
 const PREFIX: &str = "bytefd-of";
 
 /// A process, told from all others that there ever were since the machine was started: what a name of its says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Owner {
+pub(crate) struct Owner {
     /// Its namespace of process numbers, pid_namespaces(7), without which a number says nothing.
-    namespace: u64,
+    pub namespace: u64,
     /// Its namespace of time, time_namespaces(7): what the machine's start is taken to be. 0 before Linux 5.6.
-    clock: u64,
-    process: i32,
+    pub clock: u64,
+    pub process: i32,
     /// When it was started, in ticks since the machine was.
-    start: u64,
+    pub start: u64,
 }
 
 impl Owner {
-    /// This process.
+    /// This process, as it was found to be when it was first asked for.
     pub fn this() -> Result<Owner> {
+        static KNOWN: OnceLock<(Owner, ForkMark)> = OnceLock::new();
+        if let Some((owner, mark)) = KNOWN.get() {
+            return if mark.is_in_child() { Owner::ask() } else { Ok(*owner) };
+        }
+        let owner = Owner::ask()?;
+        if let Ok(mark) = ForkMark::new(1) {
+            let _ = KNOWN.set((owner, mark));
+        }
+        Ok(owner)
+    }
+
+    /// This process, and that /proc shows others, too.
+    pub fn ask() -> Result<Owner> {
         let process = std::process::id() as i32;
         let unknown = || "who this process is (is /proc mounted?)";
         if !process::is_proc_ours().context("read /proc/self/status", unknown)? {
@@ -44,7 +54,7 @@ impl Owner {
     }
 
     /// The owner in a name, and what follows.
-    fn parse(name: &str) -> Option<Owner> {
+    pub fn parse(name: &str) -> Option<Owner> {
         let mut parts = name.strip_prefix(PREFIX)?.strip_prefix('.')?.splitn(5, '.');
         let mut number = || parts.next().filter(|part| part.bytes().all(|byte| byte.is_ascii_digit()));
         let owner = Owner {
@@ -57,17 +67,10 @@ impl Owner {
     }
 
     /// Whether it is known to be gone. Of what cannot be known the answer is no.
-    fn is_dead(&self, this: &Owner) -> bool {
-        if self.namespace != this.namespace {
-            return false;
-        }
+    pub fn is_dead(&self, this: &Owner) -> bool {
         // Another process may have the number by now, which only the same clock can tell.
         let is_another = |start| self.clock == this.clock && self.start != start;
-        match process::exists(self.process) {
-            Ok(false) => true,
-            Ok(true) => process::process(self.process).is_ok_and(|found| found.is_zombie || is_another(found.start)),
-            Err(_) => false,
-        }
+        self.namespace == this.namespace && is_gone(self.process, is_another)
     }
 }
 
@@ -77,52 +80,17 @@ impl Display for Owner {
     }
 }
 
-/// Removes named memory and links whose owners are gone: [`NamedOptions::owned`](super::NamedOptions::owned) and
-/// [`link`](super::link()). Returns how many. Touches nothing else: not what has no owner in its name, belongs to a process of another
-/// container (pid_namespaces(7)) or to another user, or whose owner may be alive.
-///
-/// A process that was killed cannot clean up; let the next one do it, or a timer.
-///
-/// ```
-/// let removed = bytefd::share::sweep()?;
-/// # Ok::<(), bytefd::Error>(())
-/// ```
-///
-/// # Errors
-/// `ENOENT` where /proc is not mounted, or is that of another container, because nobody can be known to be gone then. A host without
-/// /dev/shm has nothing to sweep.
-pub fn sweep() -> Result<usize> {
-    let this = Owner::this()?;
-    let user = process::user();
-    let mut removed = 0;
-    for directory in [SHM, super::link::ELSEWHERE] {
-        let entries = match std::fs::read_dir(directory) {
-            Ok(entries) => entries.flatten(),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(Errno::from(error)).context("opendir", || directory),
-        };
-        for entry in entries {
-            let name = entry.file_name();
-            let Some(owner) = name.to_str().and_then(Owner::parse) else { continue };
-            let path = CString::new(entry.path().into_os_string().into_vec()).expect("a name of the kernel's");
-            // Others' are left alone even by root: they could be exchanged for a trap meanwhile.
-            let is_ours = |stat: &file::Stat| stat.owner == user;
-            let Some(stat) = file::lstat(&path).ok().filter(is_ours).filter(|_| owner.is_dead(&this)) else {
-                continue;
-            };
-            let gone = match stat.mode & libc::S_IFMT {
-                libc::S_IFREG => file::unlink(&path).is_ok(),
-                libc::S_IFDIR => super::link::remove(&entry.path()),
-                _ => false,
-            };
-            removed += usize::from(gone);
-        }
+/// Whether the process of this number is known to be gone: there is none, or it has ended, or its start says that it `is_another`.
+pub(crate) fn is_gone(number: i32, is_another: impl FnOnce(u64) -> bool) -> bool {
+    match process::exists(number) {
+        Ok(false) => true,
+        Ok(true) => process::process(number).is_ok_and(|found| found.is_zombie || is_another(found.start)),
+        Err(_) => false,
     }
-    Ok(removed)
 }
 
 /// A name for what belongs to this process.
-pub(super) fn name(rest: &str) -> Result<String> {
+pub(crate) fn name(rest: &str) -> Result<String> {
     let name = format!("{}.{rest}", Owner::this()?);
     if name.len() > MOST {
         let message = format_args!("{rest:?} is too long for a name with an owner: {} bytes of {MOST}", name.len());
@@ -132,7 +100,7 @@ pub(super) fn name(rest: &str) -> Result<String> {
 }
 
 /// Bytes in a file name, NAME_MAX.
-pub(super) const MOST: usize = 255;
+pub(crate) const MOST: usize = 255;
 
 #[cfg(test)]
 mod tests {
