@@ -184,28 +184,42 @@ fn whole_maps(text: &mut String, path: &Path) {
     report(text, "256 MiB, open already, read sequentially", &["mmap in C", "map_file, guarded"], &mut ways, 21, 1);
 }
 
+/// A piece that the caches hold, and all of a file in pieces, in order and at random.
 fn copies(text: &mut String, path: &Path) {
     let (plain, guarded) = (Ours::<0>::open(path), Ours::<BYTEFD_MAP_GUARD>::open(path));
     let mut target = vec![1u8; PIECE];
     let target: *mut u8 = target.as_mut_ptr();
-    let read = |map: &bytefd_map| {
+    let read = |map: &bytefd_map, offset| {
         let mut copied = 0;
         // SAFETY: room for a piece, which the map has.
-        let status = unsafe { bytefd_map_read(Some(map), 0, target.cast(), PIECE, &mut copied, null_mut()) };
+        let status = unsafe { bytefd_map_read(Some(map), offset, target.cast(), PIECE, &mut copied, null_mut()) };
         assert_eq!((status, copied), (0, PIECE));
     };
-    let mut ways: [Box<dyn FnMut()>; 3] = [
-        // SAFETY: as above.
-        Box::new(|| unsafe {
-            std::ptr::copy_nonoverlapping(black_box(plain.bytes()).as_ptr(), black_box(target), PIECE)
-        }),
-        // SAFETY: the map lives.
-        Box::new(|| read(unsafe { &*plain.0 })),
-        // SAFETY: the same.
-        Box::new(|| read(unsafe { &*guarded.0 })),
+    const ALL: usize = MAPPED / PIECE;
+    let orders = [
+        ("64 KiB copied out of a map", vec![0], 301, 50),
+        ("256 MiB copied out of a map, 64 KiB at a time", (0..ALL).collect(), 21, 1),
+        // An odd factor makes each number once of each.
+        ("the same in no order", (0..ALL).map(|number| number * 1_664_525 % ALL).collect::<Vec<_>>(), 21, 1),
     ];
-    let names = ["memcpy out of the map", "bytefd_map_read", "bytefd_map_read, guarded"];
-    report(text, "64 KiB copied out of a map", &names, &mut ways, 301, 50);
+    for (what, pieces, rounds, repeats) in orders {
+        let offsets = || pieces.iter().map(|number| number * PIECE);
+        let mut ways: [Box<dyn FnMut()>; 3] = [
+            Box::new(|| {
+                for offset in offsets() {
+                    let from = black_box(plain.bytes())[offset..].as_ptr();
+                    // SAFETY: as above.
+                    unsafe { std::ptr::copy_nonoverlapping(from, black_box(target), PIECE) }
+                }
+            }),
+            // SAFETY: the map lives.
+            Box::new(|| offsets().for_each(|offset| read(unsafe { &*plain.0 }, offset))),
+            // SAFETY: the same.
+            Box::new(|| offsets().for_each(|offset| read(unsafe { &*guarded.0 }, offset))),
+        ];
+        let names = ["memcpy out of the map", "bytefd_map_read", "bytefd_map_read, guarded"];
+        report(text, what, &names, &mut ways, rounds, repeats);
+    }
 }
 
 /// As an encoder does it, piece by piece; and with the length known before.
