@@ -69,6 +69,8 @@ tests![
     // copies
     a_copy_through_a_pipe_ends_where_pages_are_lost,
     a_bad_buffer_is_efault_or_a_signal_if_the_map_is_guarded,
+    a_copy_by_a_thread_that_blocks_the_signal_is_no_signal,
+    a_copy_after_the_program_has_put_another_handler_in_place_is_no_signal,
     // signals: what is done about them concerns the whole process
     where_nothing_was_done_a_fault_kills,
     a_map_that_is_not_guarded_kills_as_ever,

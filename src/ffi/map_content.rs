@@ -9,7 +9,8 @@ use crate::{Map, Result};
 
 /// Copies `length` bytes of the map, from `offset` on, to `buf`, and writes to `*copied` how many: all, or those that exist up to
 /// a page that is lost because somebody made the file shorter or the storage failed. Never a signal, whether the map is guarded or
-/// not: the kernel copies, process_vm_readv(2), which costs a system call; on x86-64 a guarded map is copied at memcpy's speed.
+/// not, and whatever the program does about SIGBUS: the kernel copies, process_vm_readv(2); where it can, and for many bytes nearly
+/// as fast as memcpy, a guarded map is copied under its handler (x86-64).
 ///
 /// Returns 0, or a negative errno with `*copied` untouched:
 /// - -EIO: not even the first byte exists any more. (So a loop over what is left ends with this.)

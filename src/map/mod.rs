@@ -223,8 +223,9 @@ impl Map {
     }
 
     /// Copies bytes from `offset` on into `to`, and returns how many: all, or those that exist up to a page that is lost because
-    /// somebody made the file shorter or the storage failed. Never a signal, whether the map is guarded or not: the kernel copies,
-    /// process_vm_readv(2), which costs a system call; on x86-64 a guarded map is copied at memcpy's speed.
+    /// somebody made the file shorter or the storage failed. Never a signal, whether the map is guarded or not, and whatever the
+    /// program does about SIGBUS: the kernel copies, process_vm_readv(2); where it can, and for many bytes nearly as fast as memcpy,
+    /// a guarded map is copied under its handler (x86-64).
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().open("/etc/passwd")?;
@@ -313,7 +314,7 @@ impl Map {
 
     /// Whether a copy without the kernel raises no signal.
     fn is_copy_guarded(&self) -> bool {
-        self.guard.as_ref().is_some_and(Guard::is_unrestricted)
+        self.guard.as_ref().is_some_and(Guard::ends_copies)
     }
 
     fn count_of(&self, op: &'static str, bytes: Range<usize>, copied: sys::Result<usize>) -> Result<usize> {

@@ -1,5 +1,8 @@
 //! bytefd_map_read and bytefd_map_write where pages are lost.
 
+use std::ffi::c_int;
+use std::ptr::null_mut;
+
 use proptest::prelude::*;
 
 use super::memory::*;
@@ -167,6 +170,54 @@ pub fn a_copy_from_or_into_a_protected_page_is_no_signal() {
         assert_eq!(map.read(page, &mut bytes[..10]).expect_err("protected").errno, libc::EIO);
         assert!(map.read(2 * page, &mut bytes[..page]).is_ok() && !is_lost(&map));
     }
+}
+
+/// Copies at the end of maps, guarded or not, where what is done after they were made would let a lost page kill the process.
+fn copies_are_no_signal_after(done: fn()) {
+    let page = page_size();
+    let end = in_child(|| {
+        for flags in [0, GUARD] {
+            let file = file(40);
+            let map = map_with(&file, WRITE, flags).expect("mapped");
+            done();
+            file.as_file().set_len(page as u64).expect("cut");
+            let mut bytes = vec![0; 40 * page];
+            assert_eq!(map.read(0, &mut bytes).expect("a page"), page);
+            assert!(bytes[..page] == pattern(page));
+            assert_eq!(map.write(1, &bytes[1..]).expect("the rest of it"), page - 1);
+            assert_eq!(map.read(page, &mut bytes[..10]).expect_err("lost").errno, libc::EIO);
+            assert_eq!(map.write(page, &bytes[..10]).expect_err("lost").errno, libc::EIO);
+            assert!(!is_lost(&map));
+        }
+        0
+    });
+    assert_eq!(end, End::Exited(0));
+}
+
+pub fn a_copy_by_a_thread_that_blocks_the_signal_is_no_signal() {
+    copies_are_no_signal_after(|| {
+        // SAFETY: all-zero is a valid set, which is filled.
+        unsafe {
+            let mut all: libc::sigset_t = std::mem::zeroed();
+            assert_eq!(libc::sigfillset(&mut all), 0);
+            assert_eq!(libc::pthread_sigmask(libc::SIG_BLOCK, &all, null_mut()), 0);
+        }
+    });
+}
+
+pub fn a_copy_after_the_program_has_put_another_handler_in_place_is_no_signal() {
+    extern "C" fn exit(_: c_int) {
+        // SAFETY: may be called in a handler.
+        unsafe { libc::_exit(42) };
+    }
+    copies_are_no_signal_after(|| {
+        // SAFETY: no handler at all.
+        unsafe { libc::signal(libc::SIGBUS, libc::SIG_DFL) };
+    });
+    copies_are_no_signal_after(|| {
+        // SAFETY: it does only what handlers may.
+        unsafe { libc::signal(libc::SIGBUS, exit as *const () as usize) };
+    });
 }
 
 pub fn a_missing_part_is_refused_and_the_rest_is_copied() {

@@ -38,6 +38,17 @@ pub(super) fn handle() -> Result<()> {
     Ok(())
 }
 
+/// Whether a SIGBUS of this thread would come to the handler now: the program has put no other in its place, and the thread does
+/// not block it.
+pub(super) fn is_in_place() -> bool {
+    // SAFETY: all-zero is a valid set, and writable.
+    let is_blocked = unsafe {
+        let mut mask: libc::sigset_t = std::mem::zeroed();
+        libc::pthread_sigmask(libc::SIG_BLOCK, null(), &mut mask) != 0 || libc::sigismember(&mask, libc::SIGBUS) != 0
+    };
+    !is_blocked && action(null()).is_ok_and(|current| current.sa_sigaction == on_fault as *const () as usize)
+}
+
 fn remember(action: &libc::sigaction) {
     if action.sa_sigaction != on_fault as *const () as usize {
         PREVIOUS.store(Box::into_raw(Box::new(*action)), SeqCst);

@@ -13,7 +13,7 @@ use std::ops;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use handler::handle;
+use handler::{handle, is_in_place};
 use process::Process;
 use slot::{DENIED, LEVELS, PAGES_IN_FIRST_LEVEL, RELEASED, Range, Slot, first_page};
 
@@ -92,9 +92,10 @@ impl Guard {
         self.is_restricted.store(true, SeqCst);
     }
 
-    /// Whether access to the range is never a SIGSEGV, so that a guarded copy raises no signal: a child may not have it.
-    pub fn is_unrestricted(&self) -> bool {
-        !self.is_restricted.load(SeqCst) && self.slot.is_here()
+    /// Whether this thread can copy from and to the range now, and a page that is lost ends the copy and nothing else. Not so where
+    /// access may be a SIGSEGV: some pages are protected, or this is a child that does not have the range.
+    pub fn ends_copies(&self) -> bool {
+        !self.is_restricted.load(SeqCst) && self.slot.is_here() && is_in_place()
     }
 
     /// Children that are forked from now on do not have all of the range, and may have something else there: it is not guarded
@@ -214,7 +215,7 @@ mod tests {
             let guards: Vec<_> = (0..2 * TABLE.slots.len()).map(|_| mapped(2)).collect();
             for (guard, mapping, fd) in &guards {
                 let address = mapping.base().addr().get();
-                assert!(find(address).is_some() && !guard.is_lost() && guard.is_unrestricted());
+                assert!(find(address).is_some() && !guard.is_lost() && !guard.is_restricted.load(SeqCst));
                 cut(fd, 1);
                 assert_eq!(byte(mapping, 1), 0);
                 guard.release(0..page_size());
