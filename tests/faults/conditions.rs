@@ -135,7 +135,7 @@ impl Drop for Mounted {
     }
 }
 
-/// From now on this process has mounts of its own. Without root it becomes root of a user namespace.
+/// From now on this process has mounts and System V segments of its own, where no other test finds what is left behind. Without root it becomes root of a user namespace.
 fn private_mounts() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
@@ -143,8 +143,9 @@ fn private_mounts() {
         let (user, group) = unsafe { (libc::geteuid(), libc::getegid()) };
         // SAFETY: as above; the process has one thread.
         let unshare = |flags| unsafe { libc::unshare(flags) } == 0;
-        if !unshare(libc::CLONE_NEWNS) {
-            if !unshare(libc::CLONE_NEWNS | libc::CLONE_NEWUSER) {
+        let own = libc::CLONE_NEWNS | libc::CLONE_NEWIPC;
+        if !unshare(own) {
+            if !unshare(own | libc::CLONE_NEWUSER) {
                 skip(format_args!("no mounts of its own: {}", std::io::Error::last_os_error()));
             }
             std::fs::write("/proc/self/setgroups", "deny").expect("setgroups");

@@ -337,7 +337,7 @@ pub fn a_segment_lives_in_a_child_after_its_maker() {
     assert_eq!(listed(segment.0), None);
 }
 
-/// A child that has made these segments, and lives. Each has one more made, attached and closed again: where this process can find it.
+/// A child that has made these segments, and has them attached until it is killed.
 fn maker(options: &[SysvOptions]) -> (Child, Vec<Segment>) {
     let shared = memory(4096, &MapOptions::default()).expect("memory");
     let mut child = Child::new(|to| {
@@ -355,7 +355,7 @@ fn maker(options: &[SysvOptions]) -> (Child, Vec<Segment>) {
 }
 
 pub fn owned_segments_of_a_killed_process_are_swept_when_nobody_has_them() {
-    sweep().expect("swept");
+    let _shm = hide("/dev/shm", "mode=1777");
     let (child, segments) = maker(&[owning(), SysvOptions { mode: 0o640, length: 1, ..owning() }, owning(), making()]);
     let [first, second, attached, plain] = segments.try_into().ok().expect("four");
     assert_eq!(sweep().expect("swept"), 0, "its owner lives");
@@ -375,6 +375,7 @@ pub fn an_owned_segment_of_another_user_is_not_swept() {
     if unsafe { libc::geteuid() } != 0 {
         skip("only root can become another user");
     }
+    let _shm = hide("/dev/shm", "mode=1777");
     let (child, segments) = maker(&[owning()]);
     child.kill();
     as_nobody(|| assert_eq!(sweep().expect("swept"), 0));
@@ -383,6 +384,7 @@ pub fn an_owned_segment_of_another_user_is_not_swept() {
 }
 
 pub fn a_process_may_own_a_thousand_segments() {
+    let _shm = hide("/dev/shm", "mode=1777");
     let tiny = SysvOptions { length: 1, ..owning() };
     let mut segments = Vec::new();
     let failure = loop {
