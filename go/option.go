@@ -48,8 +48,8 @@ const (
 func withFlag(flag uint32) Option { return func(o *wrapOptions) { o.flags |= flag } }
 
 // WithName sets the label that shows in /proc/self/fd, /proc/self/maps and os.File.Name: 1 to 200 bytes without slash,
-// newline and NUL, otherwise EINVAL. It need not be unique. Files of [BackendShm] show the first 160 bytes, those of
-// [BackendTmpFile] none. The default is "bytefd".
+// newline and NUL, otherwise EINVAL. It need not be unique. Files of [BackendShm] show 160 bytes of it at least, those
+// of [BackendTmpFile] none. The default is "bytefd".
 func WithName(name string) Option { return func(o *wrapOptions) { o.name = &name } }
 
 // WithMode sets the permission bits of the file. The owner's read bit must be set, execute bits are allowed with

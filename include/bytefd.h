@@ -403,7 +403,7 @@
 
 /**
  * With BYTEFD_SYSV_CREATE and the key 0: what is made belongs to this process, and bytefd_shm_sweep removes it when the process is gone
- * and nobody has it attached. It has a key by which the sweep knows it.
+ * and nobody has it attached. It has a key by which the sweep knows it, of which a process has 1024.
  */
 #define BYTEFD_SYSV_OWNER 1
 
@@ -512,7 +512,7 @@ typedef struct bytefd_wrap_options {
     size_t size;
     /**
      * A label that shows in /proc/self/fd and /proc/self/maps: 1 to 200 bytes without '/' and newline. Need not be
-     * unique. Files of BYTEFD_BACKEND_SHM show the first 160 bytes, those of BYTEFD_BACKEND_TMPFILE none. NULL is "bytefd".
+     * unique. Files of BYTEFD_BACKEND_SHM show 160 bytes of it at least, those of BYTEFD_BACKEND_TMPFILE none. NULL is "bytefd".
      */
     const char *name;
     /**
@@ -1696,7 +1696,7 @@ int bytefd_shm_unlink(const char *name,
  * Removes what killed processes of this user have left: named memory with BYTEFD_SHM_OWNER, bytefd_link's files, System V segments
  * with BYTEFD_SYSV_OWNER that nobody has attached, and the names that files of BYTEFD_BACKEND_SHM have for a moment. Touches nothing else:
  * not what has no owner, belongs to a process of another container (pid_namespaces(7)) or to another user, or whose owner may be
- * alive.
+ * alive. (A segment has room for 18 bits that say so: one of 262144 that other programs of this user have left behind looks like it.)
  *
  * Returns how many were removed, or a negative errno: -ENOENT where /proc is not mounted, or is that of another
  * container, because nobody can be known to be gone then.
@@ -1764,7 +1764,7 @@ int bytefd_link_release(struct bytefd_linked_file *file);
  *   0, which is no key, with BYTEFD_SYSV_OPEN; any other key with BYTEFD_SYSV_OWNER.
  * - -EEXIST, -ENOENT: there is one with this key already, or none. -ENXIO: it has fewer bytes than asked.
  * - -EACCES: its mode does not allow it. -EIDRM: it is being removed. -ENOSPC: too many segments. -ENOMEM. -ENOSYS: the kernel has none.
- * - -ENOENT with BYTEFD_SYSV_OWNER: /proc is not mounted.
+ * - -ENOENT, -EMFILE with BYTEFD_SYSV_OWNER: /proc is not mounted, is that of another container, or cannot be read.
  *
  * ```c
  * bytefd_sysv_options options = BYTEFD_SYSV_OPTIONS_INIT;

@@ -1,10 +1,9 @@
 //! Which process something belongs to: said by its name, so that it can be removed when the process is gone.
 
 use std::fmt::{Display, Formatter};
-use std::sync::OnceLock;
 
 use crate::error::{Context, Errno, Error, Result};
-use crate::sys::memory::ForkMark;
+use crate::sys::memory::OncePerProcess;
 use crate::sys::process;
 
 /// What names with an owner begin with.
@@ -25,15 +24,8 @@ pub(crate) struct Owner {
 impl Owner {
     /// This process, as it was found to be when it was first asked for.
     pub fn this() -> Result<Owner> {
-        static KNOWN: OnceLock<(Owner, ForkMark)> = OnceLock::new();
-        if let Some((owner, mark)) = KNOWN.get() {
-            return if mark.is_in_child() { Owner::ask() } else { Ok(*owner) };
-        }
-        let owner = Owner::ask()?;
-        if let Ok(mark) = ForkMark::new(1) {
-            let _ = KNOWN.set((owner, mark));
-        }
-        Ok(owner)
+        static THIS: OncePerProcess<Owner> = OncePerProcess::new();
+        THIS.get(Owner::ask)
     }
 
     /// This process, and that /proc shows others, too.

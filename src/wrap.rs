@@ -112,8 +112,8 @@ impl WrapOptions {
     }
 
     /// A label that shows in /proc/self/fd and /proc/self/maps: 1 to 200 bytes without `/`, newline and NUL. It
-    /// need not be unique. Without it the label is `bytefd`. Files in /dev/shm show the first 160 bytes, `O_TMPFILE`
-    /// files none.
+    /// need not be unique. Without it the label is `bytefd`. Files in /dev/shm show 160 bytes of it at least,
+    /// `O_TMPFILE` files none.
     ///
     /// ```
     /// let fd = bytefd::WrapOptions::new().name("upload").wrap(b"x")?;

@@ -88,6 +88,7 @@ tests![
     memory_has_no_number_of_a_standard_stream,
     // sweep
     what_a_killed_process_has_left_is_swept_by_any_other,
+    names_that_are_no_text_are_swept,
     an_owner_that_nobody_has_waited_for_is_gone,
     an_owner_whose_first_thread_has_ended_is_not_gone,
     an_owner_that_has_executed_another_program_is_not_gone,

@@ -51,7 +51,7 @@ pub struct bytefd_wrap_options {
     /// sizeof(bytefd_wrap_options).
     pub size: usize,
     /// A label that shows in /proc/self/fd and /proc/self/maps: 1 to 200 bytes without '/' and newline. Need not be
-    /// unique. Files of BYTEFD_BACKEND_SHM show the first 160 bytes, those of BYTEFD_BACKEND_TMPFILE none. NULL is "bytefd".
+    /// unique. Files of BYTEFD_BACKEND_SHM show 160 bytes of it at least, those of BYTEFD_BACKEND_TMPFILE none. NULL is "bytefd".
     pub name: *const c_char,
     /// BYTEFD_WRITABLE and the constants after it, or-ed. An unknown bit is -EINVAL, and so is BYTEFD_WRITABLE with
     /// BYTEFD_READ_ONLY or BYTEFD_SEAL_CONTENT.
@@ -75,8 +75,8 @@ unsafe impl Extensible for bytefd_wrap_options {
 /// # Safety
 /// All-zero bytes are a valid value.
 pub(super) unsafe trait Extensible: Copy {
-    /// The size of the first version that was released. It never changes. Both structs end on padding, so a member that
-    /// is added must begin after it: give it 8 bytes' alignment.
+    /// The size of the first version that was released. It never changes. Some structs end on padding, whose bytes can be
+    /// anything: a member that is added later must begin after it, with 8 bytes' alignment.
     const FIRST_SIZE: usize;
 }
 

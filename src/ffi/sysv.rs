@@ -19,7 +19,7 @@ pub const BYTEFD_SYSV_CREATE: u32 = 1;
 pub const BYTEFD_SYSV_ATTACH: u32 = 2;
 
 /// With BYTEFD_SYSV_CREATE and the key 0: what is made belongs to this process, and bytefd_shm_sweep removes it when the process is gone
-/// and nobody has it attached. It has a key by which the sweep knows it.
+/// and nobody has it attached. It has a key by which the sweep knows it, of which a process has 1024.
 pub const BYTEFD_SYSV_OWNER: u32 = 1;
 
 /// How a System V segment is made or attached. Start from BYTEFD_SYSV_OPTIONS_INIT, which opens what there is for reading, as a NULL
@@ -63,7 +63,7 @@ unsafe impl Extensible for bytefd_sysv_options {
 ///   0, which is no key, with BYTEFD_SYSV_OPEN; any other key with BYTEFD_SYSV_OWNER.
 /// - -EEXIST, -ENOENT: there is one with this key already, or none. -ENXIO: it has fewer bytes than asked.
 /// - -EACCES: its mode does not allow it. -EIDRM: it is being removed. -ENOSPC: too many segments. -ENOMEM. -ENOSYS: the kernel has none.
-/// - -ENOENT with BYTEFD_SYSV_OWNER: /proc is not mounted.
+/// - -ENOENT, -EMFILE with BYTEFD_SYSV_OWNER: /proc is not mounted, is that of another container, or cannot be read.
 ///
 /// ```c
 /// bytefd_sysv_options options = BYTEFD_SYSV_OPTIONS_INIT;

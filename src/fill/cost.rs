@@ -17,13 +17,17 @@ static INTO_HUGE: Cost = Cost::new();
 static INTO_SMALL: Cost = Cost::new();
 
 /// Small pages have a last cost that is not seen here: giving them back, when the file is closed, takes an eighth to a
-/// quarter of what writing them took (41 and 141 µs for 1 MiB), and a huge page nearly nothing (6 µs).
+/// quarter of what writing them took (2.5 and 20 ms for 64 MiB, 41 and 141 µs for 1 MiB), and a huge page nearly nothing (6 µs).
 const GIVING_BACK: u64 = 4;
 
 /// Of so many extents one gets the pages that cost more, to keep both figures true. A huge page in 256 MiB is little even
 /// where it takes 5 ms.
 const TURN: u32 = 128;
-static TURNS: AtomicU32 = AtomicU32::new(0);
+/// Extents so far: with room left, and whole.
+static TURNS: [AtomicU32; 2] = [AtomicU32::new(0), AtomicU32::new(0)];
+
+/// As long as nothing is known about small pages, a huge page that takes this many times as long as the writing is no good.
+const SLOW: u64 = 8;
 
 /// Nanoseconds of this thread; 0 as long as nothing is known.
 struct Cost(AtomicU64);
@@ -47,7 +51,7 @@ impl Cost {
     }
 }
 
-/// How many threads are filling a large file.
+/// How many threads are filling a large file. (A child that is forked meanwhile thinks that they still do.)
 static FILLING: AtomicU32 = AtomicU32::new(0);
 
 /// That this thread is one of them.
@@ -66,10 +70,13 @@ impl Filling {
         let small = of_length(INTO_SMALL.get());
         // Nor is it seen that a huge page interrupts other threads. Where there are any, one makes up for the other.
         let is_alone = FILLING.load(Relaxed) == 1;
-        let is_cheaper = small == 0 || huge <= small + if is_alone { small / GIVING_BACK } else { 0 };
+        let is_cheaper = match small {
+            0 => COLLAPSE.get() <= SLOW * of_length(INTO_HUGE.get()),
+            small => huge <= small + if is_alone { small / GIVING_BACK } else { 0 },
+        };
         // Extents with room left, for which the two are close, are the first to find out what small pages cost.
         let turn = if is_whole { TURN - 1 } else { TURN / 16 - 1 };
-        let is_turn = TURNS.fetch_add(1, Relaxed) % TURN == turn;
+        let is_turn = TURNS[usize::from(is_whole)].fetch_add(1, Relaxed) % TURN == turn;
         Extent { length, is_huge: is_cheaper != is_turn, since: sys::thread_time() }
     }
 }
@@ -94,7 +101,10 @@ impl Extent {
 
     /// To be called when it is a huge page, or cannot be one.
     pub(super) fn collapsed(&mut self, is_huge: bool) {
-        COLLAPSE.learn(self.lap());
+        let lap = self.lap();
+        if is_huge {
+            COLLAPSE.learn(lap);
+        }
         self.is_huge = is_huge;
     }
 

@@ -11,7 +11,8 @@ use crate::sys::{file, process};
 /// Removes what killed processes have left: named memory ([`NamedOptions::owned`](super::NamedOptions::owned)), links
 /// ([`link`](super::link())), System V segments that nobody has attached ([`SysvOptions::owned`](super::SysvOptions::owned)), and the
 /// names that files of [`Backend::Shm`](crate::Backend::Shm) have for a moment. Returns how many. Touches nothing else: not what has no
-/// owner, belongs to a process of another container (pid_namespaces(7)) or to another user, or whose owner may be alive.
+/// owner, belongs to a process of another container (pid_namespaces(7)) or to another user, or whose owner may be alive. (A segment has
+/// room for 18 bits that say so: one of 262144 that other programs of this user have left behind looks like it.)
 ///
 /// A process that was killed cannot clean up; let the next one do it, or a timer.
 ///
@@ -35,7 +36,8 @@ pub fn sweep() -> Result<usize> {
         };
         for entry in entries {
             let name = entry.file_name();
-            let Some(owner) = name.to_str().and_then(Owner::parse) else { continue };
+            // A label can be any bytes, and cut off anywhere.
+            let Some(owner) = Owner::parse(&name.to_string_lossy()) else { continue };
             let path = CString::new(entry.path().into_os_string().into_vec()).expect("a name of the kernel's");
             // Others' are left alone even by root: they could be exchanged for a trap meanwhile.
             let is_ours = |stat: &file::Stat| stat.owner == user;

@@ -72,7 +72,7 @@ impl SysvOptions {
     }
 
     /// What is made without a key belongs to this process: [`sweep`](super::sweep()) removes it when the process is gone and nobody has it
-    /// attached. (It has a key by which the sweep knows it.)
+    /// attached. It has a key by which the sweep knows it, of which a process has 1024.
     ///
     /// ```
     /// let (map, number) = bytefd::share::SysvOptions::new().length(10).owned(true).create(0)?;
@@ -96,8 +96,8 @@ impl SysvOptions {
     ///
     /// # Errors
     /// `EEXIST`; `EINVAL`: no length, or one above the limit (/proc/sys/kernel/shmmax), or a mode of more than the nine permission bits, or a
-    /// key for what is [owned](SysvOptions::owned); `ENOSPC`: too many segments; `ENOMEM`; `ENOENT` for what is owned where /proc is not
-    /// mounted; `ENOSYS` where the kernel has none.
+    /// key for what is [owned](SysvOptions::owned); `ENOSPC`: too many segments; `ENOMEM`; `ENOENT` and `EMFILE` for what is owned
+    /// where /proc is not mounted, is that of another container, or cannot be read; `ENOSYS` where the kernel has none.
     pub fn create(&self, key: i32) -> Result<(Map, i32)> {
         if self.mode & !0o777 != 0 {
             let message = format_args!("the mode {:o} has bits other than the nine permission bits", self.mode);
@@ -217,18 +217,22 @@ fn with_free_key(owner: &Owner, get: impl Fn(i32) -> sys::Result<i32>) -> sys::R
 /// Removes segments of this user that nobody has attached, and whose owners are gone. Returns how many.
 pub(super) fn sweep(this: &Owner, user: u32) -> usize {
     let is_left = |segment: &sysv::Listed| {
-        let like = Owner {
-            process: segment.creator,
-            start: u64::from((segment.key as u32 & START) >> NUMBER.count_ones()),
-            ..*this
-        };
-        let is_owned = segment.key == key_of(&like, user, segment.key as u32);
         // Of another process with the number nothing but the start differs.
-        let is_another = |start| key_of(&Owner { start, ..like }, user, segment.key as u32) != segment.key;
-        segment.user == user && segment.attached == 0 && is_owned && owner::is_gone(segment.creator, is_another)
+        let is_another = |start| !is_owned(segment, &Owner { start, ..*this }, user);
+        let start = u64::from((segment.key as u32 & START) >> NUMBER.count_ones());
+        segment.attached == 0
+            && is_owned(segment, &Owner { start, ..*this }, user)
+            && owner::is_gone(segment.creator, is_another)
     };
     let left = sysv::list().into_iter().filter(is_left);
     left.filter(|segment| sysv::remove(segment.number).is_ok()).count()
+}
+
+/// Whether it has an owner: this user's, with the start and of the namespaces of `like`.
+fn is_owned(segment: &sysv::Listed, like: &Owner, user: u32) -> bool {
+    let owner = Owner { process: segment.creator, ..*like };
+    let key = segment.key;
+    segment.user == user && key != libc::IPC_PRIVATE && key == key_of(&owner, user, key as u32)
 }
 
 #[cfg(test)]
@@ -254,6 +258,14 @@ mod tests {
                 (owner, 1000 + more as u32),
             ]
         });
+        // Where all bits of such a key are 0, what has no key at all looks like it.
+        let zero = |process: &i32| key_of(&Owner { process: *process, start: 0, ..owner }, 1000, 0) == 0;
+        let creator = (1..4_000_000).find(zero).expect("18 bits");
+        let listed = |key| sysv::Listed { key, number: 1, creator, attached: 0, user: 1000 };
+        let like = Owner { start: 0, ..owner };
+        assert!(!is_owned(&listed(libc::IPC_PRIVATE), &like, 1000) && is_owned(&listed(5), &like, 1000));
+        assert!(!is_owned(&listed(5), &like, 1001) && !is_owned(&listed(5 | 1 << 14), &like, 1000));
+
         // Of 18 bits a few of 4000 may be the same by chance.
         let same =
             others.filter(|(owner, user)| (key_of(owner, *user, 7) as u32 ^ key) & !START & !NUMBER == 0).count();

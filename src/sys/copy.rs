@@ -143,8 +143,7 @@ unsafe fn move_bytes(from: *const u8, to: *mut u8, length: usize) -> Result<usiz
     let to = libc::iovec { iov_base: to.cast(), iov_len: length };
     let from = libc::iovec { iov_base: from.cast_mut().cast(), iov_len: length };
     // SAFETY: one segment each; the caller vouches for `to`, and what is not there is EFAULT.
-    retry(|| unsafe { libc::process_vm_readv(super::process::process_id(), &to, 1, &from, 1, 0) })
-        .map(|moved| moved as usize)
+    retry(|| unsafe { libc::process_vm_readv(libc::getpid(), &to, 1, &from, 1, 0) }).map(|moved| moved as usize)
 }
 
 /// Whether the byte is there.

@@ -326,6 +326,8 @@ impl Mapping {
     /// munmap(2), with its answer.
     pub fn unmap(mut self) -> Result<()> {
         let result = self.unmap_rest();
+        // Nothing is left for the drop: what comes to lie there next, also a segment, is somebody else's.
+        self.is_segment = false;
         self.holes = Vec::new();
         self.reserved = 0;
         result

@@ -1,8 +1,8 @@
-//! Memory with a purpose: a window into a file, a mark that tells children.
+//! Memory with a purpose: a window into a file, a mark that tells children, what is found out once.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::ptr::{NonNull, null_mut};
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use super::mapping::{Content, Manner, Mapping};
 use super::{Result, last_errno};
@@ -80,5 +80,43 @@ impl ForkMark {
     pub fn value(&self) -> &AtomicU32 {
         // SAFETY: the page is mapped for as long as `self` lives, aligned, and only used through this reference.
         unsafe { self.page.base().cast::<AtomicU32>().as_ref() }
+    }
+}
+
+/// What each process finds out once, its children for themselves. There is no lock that a child could inherit from a thread that
+/// it does not have: several threads may find out at the same time.
+pub(crate) struct OncePerProcess<T>(AtomicPtr<Found<T>>);
+
+struct Found<T> {
+    value: T,
+    mark: ForkMark,
+    process: u32,
+}
+
+impl<T: Copy + Send + Sync> OncePerProcess<T> {
+    pub const fn new() -> OncePerProcess<T> {
+        OncePerProcess(AtomicPtr::new(null_mut()))
+    }
+
+    pub fn get<E>(&self, find_out: impl FnOnce() -> std::result::Result<T, E>) -> std::result::Result<T, E> {
+        let process = std::process::id();
+        let before = self.0.load(Ordering::Acquire);
+        // SAFETY: null, or made below and never freed.
+        if let Some(found) = unsafe { before.as_ref() }
+            // The number alone can be the same in another namespace, and the memory alone is a child's, too, after vfork(2).
+            && found.process == process
+            && !found.mark.is_in_child()
+        {
+            return Ok(found.value);
+        }
+        let value = find_out()?;
+        if let Ok(mark) = ForkMark::new(1) {
+            let found = Box::into_raw(Box::new(Found { value, mark, process }));
+            if self.0.compare_exchange(before, found, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+                // SAFETY: made just now, and nobody has seen it.
+                drop(unsafe { Box::from_raw(found) });
+            }
+        }
+        Ok(value)
     }
 }

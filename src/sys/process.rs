@@ -2,9 +2,7 @@
 
 use std::io::Read;
 use std::sync::OnceLock;
-use std::sync::atomic::Ordering::Relaxed;
 
-use super::memory::ForkMark;
 use super::{Result, retry};
 use crate::error::Errno;
 
@@ -46,18 +44,6 @@ fn remembered<T: Default + PartialEq>(
         let _ = answer.set(parse(&text).unwrap_or_default());
     }
     answer.get().filter(|value| **value != T::default())
-}
-
-/// The number of this process, getpid(2), without a system call where the kernel clears a page in children.
-pub(crate) fn process_id() -> i32 {
-    static NUMBER: OnceLock<Option<ForkMark>> = OnceLock::new();
-    // SAFETY: getpid has no preconditions.
-    let ask = || unsafe { libc::getpid() };
-    let Some(mark) = NUMBER.get_or_init(|| ForkMark::new(ask() as u32).ok()) else { return ask() };
-    if mark.is_in_child() {
-        mark.value().store(ask() as u32, Relaxed);
-    }
-    mark.value().load(Relaxed) as i32
 }
 
 /// Processor time that this thread has used, in nanoseconds. Unlike the time of day it does not pass while others run.

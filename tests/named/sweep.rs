@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::chown;
 use std::path::Path;
 
@@ -97,6 +98,18 @@ pub fn what_a_killed_process_has_left_is_swept_by_any_other() {
     strange.sort();
     assert_eq!(sweep().expect("swept"), 1, "only {dead}");
     assert_eq!(names(), strange);
+}
+
+/// The label of a file of the SHM backend can be any bytes, and is cut off between any two.
+pub fn names_that_are_no_text_are_swept() {
+    let _shm = hide("/dev/shm", "mode=1777");
+    let dead = dead_name();
+    for end in [&b".caf\xe9"[..], b"\xc3", b"\xff\xfe.0123"] {
+        let name = [dead.as_bytes(), end].concat();
+        File::create(Path::new("/dev/shm").join(std::ffi::OsStr::from_bytes(&name))).expect("made");
+    }
+    assert_eq!(sweep().expect("swept"), 4);
+    assert!(names().is_empty());
 }
 
 pub fn an_owner_that_nobody_has_waited_for_is_gone() {
