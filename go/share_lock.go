@@ -91,7 +91,7 @@ func checkRange(offset, length int64) error {
 //
 // A goroutine that waits keeps a thread. Within one process a channel does the same without.
 //
-// Errors: ETIMEDOUT if the time has passed; EINVAL if word is nil or not at a multiple of 4.
+// Errors: ETIMEDOUT if the time has passed; EINVAL if word is nil or not at a multiple of 4; EFAULT if its page is gone.
 func Wait(word *uint32, value uint32, timeout time.Duration) error {
 	return wait(word, value, timeout)
 }

@@ -107,8 +107,8 @@ func UnlinkNamed(name string) error { return shmUnlink(name) }
 // Sweep removes what killed processes of this user have left, and returns how many: named memory with [NamedOwned],
 // files of [Link], segments with [SysvOwned] that nobody has attached, and the names that files of [BackendShm] have
 // for a moment. It touches nothing else: not what has no owner, belongs to a process of another container
-// (pid_namespaces(7)) or to another user, or whose owner may be alive. (A segment has room for 18 bits that say so: one
-// of 262144 that other programs of this user have left behind looks like it.)
+// (pid_namespaces(7)) or to another user, or whose owner may be alive. (A segment has room for 22 bits that say so: one
+// of 4194304 that other programs of this user have left behind looks like it.)
 //
 // Errors: ENOENT where /proc is not mounted, because nobody can be known to be gone then.
 func Sweep() (int, error) { return shmSweep() }

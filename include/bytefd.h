@@ -403,7 +403,7 @@
 
 /**
  * With BYTEFD_SYSV_CREATE and the key 0: what is made belongs to this process, and bytefd_shm_sweep removes it when the process is gone
- * and nobody has it attached. It has a key by which the sweep knows it, of which a process has 1024.
+ * and nobody has it attached. It has a key by which the sweep knows it, of which a process has 256.
  */
 #define BYTEFD_SYSV_OWNER 1
 
@@ -1327,12 +1327,13 @@ int bytefd_map_unmap(struct bytefd_map *map,
 
 /**
  * Copies `length` bytes of the map, from `offset` on, to `buf`, and writes to `*copied` how many: all, or those that exist up to
- * a page that is lost because somebody made the file shorter or the storage failed. Never a signal, whether the map is guarded or
- * not, and whatever the program does about SIGBUS: the kernel copies, process_vm_readv(2); where it can, and for many bytes nearly
+ * a page that is lost because somebody made the file shorter or the storage failed, also one that a guard has replaced. Never a
+ * signal, whether the map is guarded or not, and whatever the program has done about SIGBUS before: the kernel copies, process_vm_readv(2); where it can, and for many bytes nearly
  * as fast as memcpy, a guarded map is copied under its handler (x86-64).
  *
  * Returns 0, or a negative errno with `*copied` untouched:
  * - -EIO: not even the first byte exists any more. (So a loop over what is left ends with this.)
+ * - -EMFILE, -ENFILE: the kernel forbids process_vm_readv, and there are no descriptors for a pipe instead.
  * - -EINVAL: `map` or `copied` is NULL, or `buf` is and `length` is not 0; the range is not all in the map.
  * - -EFAULT: `buf` cannot be written; part of it may be. With a guarded map that is a SIGSEGV, as for any other store.
  *
@@ -1360,6 +1361,7 @@ int bytefd_map_read(const struct bytefd_map *map,
  *
  * Returns 0, or a negative errno with `*copied` untouched:
  * - -EIO: not even the first byte can be stored.
+ * - -EMFILE, -ENFILE: as bytefd_map_read.
  * - -EINVAL: `map` or `copied` is NULL, or `buf` is and `length` is not 0; the range is not all in the map.
  * - -EACCES: the map is for reading only.
  * - -EFAULT: `buf` cannot be read; part of it may have been copied. With a guarded map that is a SIGSEGV, as for any other load.
@@ -1444,8 +1446,8 @@ int bytefd_map_resize(struct bytefd_map *map,
  * Returns the descriptor, or a negative errno with the map as it was:
  * - -EINVAL: `map` is NULL, is not shared memory, is sealed already, or parts of it were unmapped.
  * - -EBUSY: somebody else, who was given the descriptor, or a child that was forked with the map, has it mapped for writing.
- * - -EPERM: somebody has sealed it against sealing.
- * - -EIO: somebody who has it made it shorter. -ENOMEM, -EMFILE, -ENFILE: no memory or descriptors left.
+ * - -EPERM: somebody has sealed it against sealing; or it was made by another user, who this process was.
+ * - -EIO: somebody who has it made it shorter. (If during this call, the map is for reading only from then on.) -ENOMEM, -EMFILE, -ENFILE: no memory or descriptors left.
  *
  * ```c
  * bytefd_map *map;
@@ -1696,7 +1698,7 @@ int bytefd_shm_unlink(const char *name,
  * Removes what killed processes of this user have left: named memory with BYTEFD_SHM_OWNER, bytefd_link's files, System V segments
  * with BYTEFD_SYSV_OWNER that nobody has attached, and the names that files of BYTEFD_BACKEND_SHM have for a moment. Touches nothing else:
  * not what has no owner, belongs to a process of another container (pid_namespaces(7)) or to another user, or whose owner may be
- * alive. (A segment has room for 18 bits that say so: one of 262144 that other programs of this user have left behind looks like it.)
+ * alive. (A segment has room for 22 bits that say so: one of 4194304 that other programs of this user have left behind looks like it.)
  *
  * Returns how many were removed, or a negative errno: -ENOENT where /proc is not mounted, or is that of another
  * container, because nobody can be known to be gone then.
@@ -1746,6 +1748,7 @@ const char *bytefd_link_path(const struct bytefd_linked_file *file);
 
 /**
  * Removes the file with its directory and whatever the client has put beside it, and frees `file`. NULL is fine. Always 0.
+ * In a child made by fork(2) too it is the parent's file that is removed.
  *
  * ```c
  * bytefd_link_release(NULL);
@@ -1876,7 +1879,8 @@ int bytefd_unlock(int fd,
  * is changed by atomic operations. Who changes it must call bytefd_wake afterwards. One who is killed in between wakes nobody: wait with
  * a time limit, or for a lock (bytefd_lock), which the kernel ends with its holder. `nanoseconds` below 0 is for ever.
  *
- * Returns 0, or a negative errno: -ETIMEDOUT: the time has passed; -EINVAL: `word` is NULL or not at a multiple of 4.
+ * Returns 0, or a negative errno: -ETIMEDOUT: the time has passed; -EINVAL: `word` is NULL or not at a multiple of 4; -EFAULT: its page
+ * is gone.
  *
  * ```c
  * bytefd_map *map;

@@ -42,7 +42,7 @@ tests![
     // copies
     a_guarded_copy_ends_where_pages_are_lost,
     a_copy_by_the_kernel_ends_where_pages_are_lost,
-    pages_that_were_replaced_are_copied,
+    pages_that_were_replaced_are_not_copied,
     a_buffer_that_is_lost_is_replaced_if_it_is_guarded,
     a_copy_from_or_into_a_protected_page_is_no_signal,
     a_missing_part_is_refused_and_the_rest_is_copied,

@@ -254,6 +254,8 @@ tests![
     a_descriptor_that_is_inherited_is_close_on_exec_once_sealed,
     while_others_have_it_mapped_for_writing_it_is_ebusy_and_as_it_was,
     what_is_sealed_against_seals_is_eperm_and_as_it_was,
+    memory_of_another_user_is_eperm_and_as_it_was,
+    what_was_stored_behind_the_end_is_not_in_it,
     maps_of_the_descriptor_for_reading_do_not_matter,
     without_descriptors_it_is_sealed_or_emfile_and_as_it_was,
     // treatment

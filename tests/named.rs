@@ -66,6 +66,7 @@ tests![
     locks_that_cannot_be_are_refused,
     // word
     a_word_that_has_changed_is_not_waited_for,
+    a_word_whose_page_is_gone_is_efault,
     a_wait_ends_with_its_time,
     a_word_that_is_none_is_refused,
     a_word_in_a_map_for_reading_can_be_waited_for;
@@ -104,13 +105,14 @@ tests![
     a_link_has_a_real_path_where_shm_is_a_symbolic_link,
     a_link_that_finds_no_room_leaves_nothing,
     a_link_is_released_without_a_free_descriptor,
+    a_released_link_leaves_no_folder_that_is_closed,
     // sysv
     a_store_to_a_segment_for_reading_is_sigsegv,
     a_segment_of_another_user_is_eacces,
     a_segment_lives_in_a_child_after_its_maker,
     owned_segments_of_a_killed_process_are_swept_when_nobody_has_them,
     an_owned_segment_of_another_user_is_not_swept,
-    a_process_may_own_a_thousand_segments,
+    a_process_may_own_as_many_segments_as_it_has_keys,
     without_proc_no_segment_has_an_owner,
     // lock
     a_lock_is_waited_for_until_it_is_ended,

@@ -85,7 +85,8 @@ fn range(offset: u64, length: u64) -> Result<(std::ops::Bound<u64>, std::ops::Bo
 /// is changed by atomic operations. Who changes it must call bytefd_wake afterwards. One who is killed in between wakes nobody: wait with
 /// a time limit, or for a lock (bytefd_lock), which the kernel ends with its holder. `nanoseconds` below 0 is for ever.
 ///
-/// Returns 0, or a negative errno: -ETIMEDOUT: the time has passed; -EINVAL: `word` is NULL or not at a multiple of 4.
+/// Returns 0, or a negative errno: -ETIMEDOUT: the time has passed; -EINVAL: `word` is NULL or not at a multiple of 4; -EFAULT: its page
+/// is gone.
 ///
 /// ```c
 /// bytefd_map *map;

@@ -8,12 +8,13 @@ use super::map::{bytefd_map, of, of_mut};
 use crate::{Map, Result};
 
 /// Copies `length` bytes of the map, from `offset` on, to `buf`, and writes to `*copied` how many: all, or those that exist up to
-/// a page that is lost because somebody made the file shorter or the storage failed. Never a signal, whether the map is guarded or
-/// not, and whatever the program does about SIGBUS: the kernel copies, process_vm_readv(2); where it can, and for many bytes nearly
+/// a page that is lost because somebody made the file shorter or the storage failed, also one that a guard has replaced. Never a
+/// signal, whether the map is guarded or not, and whatever the program has done about SIGBUS before: the kernel copies, process_vm_readv(2); where it can, and for many bytes nearly
 /// as fast as memcpy, a guarded map is copied under its handler (x86-64).
 ///
 /// Returns 0, or a negative errno with `*copied` untouched:
 /// - -EIO: not even the first byte exists any more. (So a loop over what is left ends with this.)
+/// - -EMFILE, -ENFILE: the kernel forbids process_vm_readv, and there are no descriptors for a pipe instead.
 /// - -EINVAL: `map` or `copied` is NULL, or `buf` is and `length` is not 0; the range is not all in the map.
 /// - -EFAULT: `buf` cannot be written; part of it may be. With a guarded map that is a SIGSEGV, as for any other store.
 ///
@@ -49,6 +50,7 @@ pub unsafe extern "C" fn bytefd_map_read(
 ///
 /// Returns 0, or a negative errno with `*copied` untouched:
 /// - -EIO: not even the first byte can be stored.
+/// - -EMFILE, -ENFILE: as bytefd_map_read.
 /// - -EINVAL: `map` or `copied` is NULL, or `buf` is and `length` is not 0; the range is not all in the map.
 /// - -EACCES: the map is for reading only.
 /// - -EFAULT: `buf` cannot be read; part of it may have been copied. With a guarded map that is a SIGSEGV, as for any other load.
@@ -155,8 +157,8 @@ pub unsafe extern "C" fn bytefd_map_resize(
 /// Returns the descriptor, or a negative errno with the map as it was:
 /// - -EINVAL: `map` is NULL, is not shared memory, is sealed already, or parts of it were unmapped.
 /// - -EBUSY: somebody else, who was given the descriptor, or a child that was forked with the map, has it mapped for writing.
-/// - -EPERM: somebody has sealed it against sealing.
-/// - -EIO: somebody who has it made it shorter. -ENOMEM, -EMFILE, -ENFILE: no memory or descriptors left.
+/// - -EPERM: somebody has sealed it against sealing; or it was made by another user, who this process was.
+/// - -EIO: somebody who has it made it shorter. (If during this call, the map is for reading only from then on.) -ENOMEM, -EMFILE, -ENFILE: no memory or descriptors left.
 ///
 /// ```c
 /// bytefd_map *map;

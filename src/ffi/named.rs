@@ -146,7 +146,7 @@ pub unsafe extern "C" fn bytefd_shm_unlink(name: *const c_char, error: *mut byte
 /// Removes what killed processes of this user have left: named memory with BYTEFD_SHM_OWNER, bytefd_link's files, System V segments
 /// with BYTEFD_SYSV_OWNER that nobody has attached, and the names that files of BYTEFD_BACKEND_SHM have for a moment. Touches nothing else:
 /// not what has no owner, belongs to a process of another container (pid_namespaces(7)) or to another user, or whose owner may be
-/// alive. (A segment has room for 18 bits that say so: one of 262144 that other programs of this user have left behind looks like it.)
+/// alive. (A segment has room for 22 bits that say so: one of 4194304 that other programs of this user have left behind looks like it.)
 ///
 /// Returns how many were removed, or a negative errno: -ENOENT where /proc is not mounted, or is that of another
 /// container, because nobody can be known to be gone then.
@@ -220,6 +220,7 @@ pub extern "C" fn bytefd_link_path(file: Option<&bytefd_linked_file>) -> *const 
 }
 
 /// Removes the file with its directory and whatever the client has put beside it, and frees `file`. NULL is fine. Always 0.
+/// In a child made by fork(2) too it is the parent's file that is removed.
 ///
 /// ```c
 /// bytefd_link_release(NULL);

@@ -19,7 +19,7 @@ pub const BYTEFD_SYSV_CREATE: u32 = 1;
 pub const BYTEFD_SYSV_ATTACH: u32 = 2;
 
 /// With BYTEFD_SYSV_CREATE and the key 0: what is made belongs to this process, and bytefd_shm_sweep removes it when the process is gone
-/// and nobody has it attached. It has a key by which the sweep knows it, of which a process has 1024.
+/// and nobody has it attached. It has a key by which the sweep knows it, of which a process has 256.
 pub const BYTEFD_SYSV_OWNER: u32 = 1;
 
 /// How a System V segment is made or attached. Start from BYTEFD_SYSV_OPTIONS_INIT, which opens what there is for reading, as a NULL

@@ -223,8 +223,8 @@ impl Map {
     }
 
     /// Copies bytes from `offset` on into `to`, and returns how many: all, or those that exist up to a page that is lost because
-    /// somebody made the file shorter or the storage failed. Never a signal, whether the map is guarded or not, and whatever the
-    /// program does about SIGBUS: the kernel copies, process_vm_readv(2); where it can, and for many bytes nearly as fast as memcpy,
+    /// somebody made the file shorter or the storage failed, also one that a guard has replaced. Never a signal, whether the map is
+    /// guarded or not, and whatever the program has done about SIGBUS before: the kernel copies, process_vm_readv(2); where it can, and for many bytes nearly as fast as memcpy,
     /// a guarded map is copied under its handler (x86-64).
     ///
     /// ```
@@ -263,7 +263,7 @@ impl Map {
         }
         let from = self.data.as_ptr().wrapping_add(bytes.start);
         // SAFETY: the range is in the map, and the caller vouches for `to`.
-        let copied = unsafe { copy::read(from, to, length, self.is_copy_guarded()) };
+        let copied = unsafe { copy::read(from, to, self.kept(&bytes), self.is_copy_guarded()) };
         self.count_of("read", bytes, copied)
     }
 
@@ -308,7 +308,7 @@ impl Map {
         }
         let to = self.data.as_ptr().wrapping_add(bytes.start);
         // SAFETY: the range is in the map, and the caller vouches for `from`.
-        let copied = unsafe { copy::write(to, from, length, self.is_copy_guarded()) };
+        let copied = unsafe { copy::write(to, from, self.kept(&bytes), self.is_copy_guarded()) };
         self.count_of("write", bytes, copied)
     }
 
@@ -317,8 +317,16 @@ impl Map {
         self.guard.as_ref().is_some_and(Guard::ends_copies)
     }
 
+    /// How many of these bytes there are before a page that the guard has replaced: what is there is not the file's.
+    fn kept(&self, bytes: &Range<usize>) -> usize {
+        let in_mapping = self.head + bytes.start..self.head + bytes.end;
+        self.guard.as_ref().map_or(bytes.len(), |guard| guard.kept(in_mapping))
+    }
+
     fn count_of(&self, op: &'static str, bytes: Range<usize>, copied: sys::Result<usize>) -> Result<usize> {
-        match copied.context(op, || format!("bytes {}..{}, and the caller's buffer", bytes.start, bytes.end))? {
+        let copied = copied.context(op, || format!("bytes {}..{}, and the caller's buffer", bytes.start, bytes.end))?;
+        // Another thread may have lost a page meanwhile.
+        match self.kept(&(bytes.start..bytes.start + copied)) {
             0 => {
                 let message = format_args!(
                     "byte {} does not exist: the file is shorter by now, its storage fails, or the page is protected",

@@ -355,6 +355,9 @@ impl Map {
     pub fn prefetch(&self, range: impl RangeBounds<usize>) -> Result<()> {
         let Some((mapping, bytes)) = self.part(range)? else { return Ok(()) };
         let asked = || format!("bytes {}..{}", bytes.start, bytes.end);
+        if self.guard.as_ref().is_some_and(|guard| guard.kept(bytes.clone()) < bytes.len()) {
+            return Err(Errno(libc::EIO)).context("prefetch", asked);
+        }
         match mapping.advise(bytes.clone(), libc::MADV_POPULATE_READ) {
             // Before Linux 5.14, or refused by a filter: begun for all, then looked at page by page.
             Err(Errno(libc::EINVAL | libc::EPERM | libc::ENOSYS)) => {}

@@ -29,9 +29,10 @@ impl Map {
     /// ```
     ///
     /// # Errors
-    /// The map is as before then. `EINVAL` for a map that is not shared memory, that is sealed already or of which parts were
+    /// The map is as before then, but for an `EIO` that comes too late. `EINVAL` for a map that is not shared memory, that is sealed already or of which parts were
     /// unmapped; `EBUSY` while somebody else (another process that has the descriptor, or a child that was forked with the map) maps it for writing;
-    /// `EPERM` if somebody has sealed it against seals; `EIO` if somebody who has it made it shorter.
+    /// `EPERM` if somebody has sealed it against seals, or it was made by another user, which this process was; `EIO` if somebody who has
+    /// it made it shorter (if during this call, the map is for reading only from then on).
     pub fn seal(&mut self) -> Result<OwnedFd> {
         let Backing::Shared(fd) = &self.backing else {
             return Err(Error::new("seal", libc::EINVAL, "only shared memory can be sealed, and only once"));
@@ -48,7 +49,11 @@ impl Map {
             protection: before.protection & !libc::PROT_WRITE,
             flags: libc::MAP_PRIVATE | libc::MAP_NORESERVE,
         };
-        let sealed = self.show(fd, reading).and_then(|()| self.seal_file(fd));
+        let sealed = self.prepare(fd).and_then(|mode| {
+            let sealed = self.show(fd, reading).and_then(|()| self.seal_file(fd));
+            // Seals stay, so all else that can fail has been done before.
+            sealed.inspect_err(|_| _ = sys::file::fchmod(fd.as_fd(), mode))
+        });
         // If that fails it is as before, unless it was too late for that.
         if sealed.is_ok() || self.show(fd, before).is_err() {
             self.options.access = Access::Read;
@@ -71,8 +76,23 @@ impl Map {
         self.options.treat(mapping, 0..self.length)
     }
 
-    fn seal_file(&self, fd: &OwnedFd) -> Result<()> {
+    /// All but the seals. Returns the mode that it had.
+    fn prepare(&self, fd: &OwnedFd) -> Result<u32> {
+        let stat = sys::file::fstat(fd.as_fd()).context("fstat", || Name::Kept)?;
+        sys::file::rewind(fd.as_fd()).context("lseek", || "the map's memory")?;
         let mode = if self.options.execute { 0o500 } else { 0o400 };
+        sys::file::fchmod(fd.as_fd(), mode).context("fchmod", || format!("mode {mode:04o}"))?;
+        // What was stored behind the end can be seen in a mapping. Where the kernel clears no part of a page it is seen.
+        let length = self.length as u64;
+        let rest = length.next_multiple_of(sys::page_size() as u64) - length;
+        if rest > 0 {
+            let punch = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+            let _ = sys::file::fallocate(fd.as_fd(), punch, length, rest);
+        }
+        Ok(stat.mode & 0o7777)
+    }
+
+    fn seal_file(&self, fd: &OwnedFd) -> Result<()> {
         let seals = libc::F_SEAL_WRITE | libc::F_SEAL_GROW | libc::F_SEAL_SHRINK | libc::F_SEAL_SEAL;
         match sys::file::add_seals(fd.as_fd(), seals) {
             Err(Errno(libc::EBUSY)) => {
@@ -80,8 +100,6 @@ impl Map {
             }
             sealed => sealed.context("seal", || "the map's memory")?,
         }
-        sys::file::fchmod(fd.as_fd(), mode).context("fchmod", || format!("mode {mode:04o}"))?;
-        sys::file::rewind(fd.as_fd()).context("lseek", || "the sealed memory")?;
         // Until it was sealed others could change its length.
         match self.size_of(fd)? {
             size if size == self.length as u64 => Ok(()),

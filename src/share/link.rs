@@ -116,7 +116,18 @@ impl Drop for Link {
 /// Removes a link's directory with what is in it: the client may have put something beside the file (SQLite does).
 pub(super) fn remove(directory: &Path) -> bool {
     // No link is followed.
-    std::fs::remove_dir_all(directory).is_ok()
+    std::fs::remove_dir_all(directory).is_ok() || {
+        open_up(directory);
+        std::fs::remove_dir_all(directory).is_ok()
+    }
+}
+
+/// Gives folders a mode in which what they hold can be removed.
+fn open_up(directory: &Path) {
+    let _ = std::fs::set_permissions(directory, Permissions::from_mode(0o700));
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    // A link to a folder is none.
+    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).for_each(|entry| open_up(&entry.path()));
 }
 
 fn c_path(path: &Path) -> CString {

@@ -12,7 +12,7 @@ use crate::sys::{file, process};
 /// ([`link`](super::link())), System V segments that nobody has attached ([`SysvOptions::owned`](super::SysvOptions::owned)), and the
 /// names that files of [`Backend::Shm`](crate::Backend::Shm) have for a moment. Returns how many. Touches nothing else: not what has no
 /// owner, belongs to a process of another container (pid_namespaces(7)) or to another user, or whose owner may be alive. (A segment has
-/// room for 18 bits that say so: one of 262144 that other programs of this user have left behind looks like it.)
+/// room for 22 bits that say so: one of 4194304 that other programs of this user have left behind looks like it.)
 ///
 /// A process that was killed cannot clean up; let the next one do it, or a timer.
 ///

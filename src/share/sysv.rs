@@ -6,7 +6,7 @@ use crate::error::{Context, Errno, Error, Result};
 use crate::map::{Access, Map};
 use crate::owner::{self, Owner};
 use crate::sys::mapping::Mapping;
-use crate::sys::{self, process, sysv};
+use crate::sys::{self, sysv};
 
 /// How a System V segment is made or attached: sysvipc(7). The default: for reading and writing; what is made has mode 0600.
 ///
@@ -72,7 +72,7 @@ impl SysvOptions {
     }
 
     /// What is made without a key belongs to this process: [`sweep`](super::sweep()) removes it when the process is gone and nobody has it
-    /// attached. It has a key by which the sweep knows it, of which a process has 1024.
+    /// attached. It has a key by which the sweep knows it, of which a process has 256.
     ///
     /// ```
     /// let (map, number) = bytefd::share::SysvOptions::new().length(10).owned(true).create(0)?;
@@ -107,14 +107,13 @@ impl SysvOptions {
         let asked = || format!("a new segment of {} bytes with key {key:#x}", self.length);
         let get = |key| sysv::get(key, self.length, libc::IPC_CREAT | libc::IPC_EXCL | mode);
         let number = match (self.owned, key) {
-            (false, _) => get(key),
-            (true, libc::IPC_PRIVATE) => with_free_key(&Owner::this()?, get),
+            (false, _) => get(key).context("shmget", asked)?,
+            (true, libc::IPC_PRIVATE) => with_free_key(&Owner::this()?, get)?,
             (true, _) => {
                 let message = format_args!("the key {key:#x} is for others, and what is owned has one of its own");
                 return Err(Error::new("key", libc::EINVAL, message));
             }
-        }
-        .context("shmget", asked)?;
+        };
         match self.attach(number) {
             Ok(map) => Ok((map, number)),
             Err(error) => {
@@ -183,56 +182,53 @@ pub fn remove_sysv(number: i32) -> Result<()> {
 }
 
 /// The key of a segment with an owner, which all that the kernel lists of it must agree with: who made it in which
-/// namespaces, as which user, 18 bits; when that process was started, 4; and which one of its segments it is, 10.
-fn key_of(owner: &Owner, user: u32, number: u32) -> i32 {
-    let words = [owner.namespace, owner.clock, owner.process as u64, user.into()];
+/// namespaces, 22 bits that are never all 0; when that process was started, 2; and which one of its segments it is, 8.
+fn key_of(owner: &Owner, number: u32) -> i32 {
     // FNV-1a, and all of its bits into the upper ones.
+    let words = [owner.namespace, owner.clock, owner.process as u64];
     let hash = words
         .iter()
         .flat_map(|word| word.to_le_bytes())
         .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    let hash = (hash ^ hash >> 32) as u32;
-    ((hash & !START & !NUMBER) | (owner.start as u32) << NUMBER.count_ones() & START | number & NUMBER) as i32
+    let who = ((hash ^ hash >> 32) as u32 >> WHO.trailing_zeros()).max(1) << WHO.trailing_zeros();
+    (who | (owner.start as u32) << START.trailing_zeros() & START | number & NUMBER) as i32
 }
 
-const NUMBER: u32 = 0x3ff;
-const START: u32 = 0x3c00;
+const NUMBER: u32 = 0xff;
+const START: u32 = 0x300;
+const WHO: u32 = !(NUMBER | START);
 
 /// A segment under the next key of this process that is free.
-fn with_free_key(owner: &Owner, get: impl Fn(i32) -> sys::Result<i32>) -> sys::Result<i32> {
+fn with_free_key(owner: &Owner, get: impl Fn(i32) -> sys::Result<i32>) -> Result<i32> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let user = process::user();
     for _ in 0..=NUMBER {
-        match key_of(owner, user, NEXT.fetch_add(1, Relaxed)) {
-            libc::IPC_PRIVATE => {}
-            key => match get(key) {
-                Err(Errno(libc::EEXIST)) => {}
-                result => return result,
-            },
+        match get(key_of(owner, NEXT.fetch_add(1, Relaxed))) {
+            Err(Errno(libc::EEXIST)) => {}
+            got => return got.context("shmget", || "a new segment with an owner"),
         }
     }
-    Err(Errno(libc::ENOSPC))
+    let message = format_args!("this process owns {} segments already, and there are no more keys", NUMBER + 1);
+    Err(Error::new("shmget", libc::ENOSPC, message))
 }
 
 /// Removes segments of this user that nobody has attached, and whose owners are gone. Returns how many.
 pub(super) fn sweep(this: &Owner, user: u32) -> usize {
     let is_left = |segment: &sysv::Listed| {
         // Of another process with the number nothing but the start differs.
-        let is_another = |start| !is_owned(segment, &Owner { start, ..*this }, user);
-        let start = u64::from((segment.key as u32 & START) >> NUMBER.count_ones());
-        segment.attached == 0
-            && is_owned(segment, &Owner { start, ..*this }, user)
+        let is_another = |start| !is_owned(segment, &Owner { start, ..*this });
+        let start = u64::from((segment.key as u32 & START) >> START.trailing_zeros());
+        segment.user == user
+            && segment.attached == 0
+            && is_owned(segment, &Owner { start, ..*this })
             && owner::is_gone(segment.creator, is_another)
     };
     let left = sysv::list().into_iter().filter(is_left);
     left.filter(|segment| sysv::remove(segment.number).is_ok()).count()
 }
 
-/// Whether it has an owner: this user's, with the start and of the namespaces of `like`.
-fn is_owned(segment: &sysv::Listed, like: &Owner, user: u32) -> bool {
-    let owner = Owner { process: segment.creator, ..*like };
-    let key = segment.key;
-    segment.user == user && key != libc::IPC_PRIVATE && key == key_of(&owner, user, key as u32)
+/// Whether it has an owner, with the start and of the namespaces of `like`.
+fn is_owned(segment: &sysv::Listed, like: &Owner) -> bool {
+    segment.key == key_of(&Owner { process: segment.creator, ..*like }, segment.key as u32)
 }
 
 #[cfg(test)]
@@ -242,33 +238,29 @@ mod tests {
     #[test]
     fn a_key_agrees_with_nobody_else() {
         let owner = Owner { namespace: 4_026_531_836, clock: 4_026_531_834, process: 1234, start: 56_789 };
-        let key = key_of(&owner, 1000, 7) as u32;
+        let key = key_of(&owner, 7) as u32;
         // Its number and its start are where the sweep looks for them.
-        assert_eq!((key & NUMBER, (key & START) >> NUMBER.count_ones()), (7, 56_789 & 15));
-        assert_eq!(key_of(&owner, 1000, 7 + NUMBER + 1) as u32, key);
+        assert_eq!((key & NUMBER, (key & START) >> START.trailing_zeros()), (7, 56_789 & 3));
+        assert_eq!(key_of(&owner, 7 + NUMBER + 1) as u32, key);
         for number in (0..=NUMBER).filter(|number| *number != 7) {
-            assert_eq!(key_of(&owner, 1000, number) as u32, key & !NUMBER | number);
+            assert_eq!(key_of(&owner, number) as u32, key & !NUMBER | number);
         }
-        assert_eq!((key_of(&Owner { start: 56_790, ..owner }, 1000, 7) as u32 ^ key) & !START, 0);
+        assert_eq!((key_of(&Owner { start: 56_790, ..owner }, 7) as u32 ^ key) & !START, 0);
+
+        let listed = |key| sysv::Listed { key, number: 1, creator: 1234, attached: 0, user: 1000 };
+        assert!(is_owned(&listed(key as i32), &owner));
+        assert!(!is_owned(&listed(libc::IPC_PRIVATE), &Owner { start: 0, ..owner }));
+        assert!((0..100_000).all(|process| key_of(&Owner { process, ..owner }, 0) as u32 & WHO != 0));
+
         let others = (1..1000).flat_map(|more| {
             [
-                (Owner { namespace: owner.namespace + more, ..owner }, 1000),
-                (Owner { clock: owner.clock + more, ..owner }, 1000),
-                (Owner { process: owner.process + more as i32, ..owner }, 1000),
-                (owner, 1000 + more as u32),
+                Owner { namespace: owner.namespace + more, ..owner },
+                Owner { clock: owner.clock + more, ..owner },
+                Owner { process: owner.process + more as i32, ..owner },
             ]
         });
-        // Where all bits of such a key are 0, what has no key at all looks like it.
-        let zero = |process: &i32| key_of(&Owner { process: *process, start: 0, ..owner }, 1000, 0) == 0;
-        let creator = (1..4_000_000).find(zero).expect("18 bits");
-        let listed = |key| sysv::Listed { key, number: 1, creator, attached: 0, user: 1000 };
-        let like = Owner { start: 0, ..owner };
-        assert!(!is_owned(&listed(libc::IPC_PRIVATE), &like, 1000) && is_owned(&listed(5), &like, 1000));
-        assert!(!is_owned(&listed(5), &like, 1001) && !is_owned(&listed(5 | 1 << 14), &like, 1000));
-
-        // Of 18 bits a few of 4000 may be the same by chance.
-        let same =
-            others.filter(|(owner, user)| (key_of(owner, *user, 7) as u32 ^ key) & !START & !NUMBER == 0).count();
-        assert!(same <= 2, "{same} of 3996 look like it");
+        // Of 22 bits one of 3000 may be the same by chance.
+        let same = others.filter(|owner| (key_of(owner, 7) as u32 ^ key) & WHO == 0).count();
+        assert!(same <= 1, "{same} of 2997 look like it");
     }
 }

@@ -1,6 +1,6 @@
 //! Waiting for each other on a word in shared memory.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
 use crate::error::{Context, Errno, Error, Result};
@@ -33,15 +33,16 @@ use crate::sys::lock;
 /// ```
 ///
 /// # Errors
-/// `ETIMEDOUT`: the time has passed.
+/// `ETIMEDOUT`: the time has passed; `EFAULT`: the page of the word is gone.
 pub fn wait(word: &AtomicU32, value: u32, time: Option<Duration>) -> Result<()> {
     // A time too long to be counted is for ever.
     let end = time.and_then(|time| Instant::now().checked_add(time));
-    while word.load(Ordering::Acquire) == value {
+    loop {
         let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+        // The kernel looks at the word: to it a page that is lost is an error, and no signal.
         match lock::wait(word, value, left) {
             Err(Errno(libc::EINTR)) => {}
-            Err(Errno(libc::EAGAIN)) | Ok(()) => break,
+            Err(Errno(libc::EAGAIN)) | Ok(()) => return Ok(()),
             Err(Errno(libc::ETIMEDOUT)) => {
                 let message = format_args!("the word was {value} for {:?}", time.unwrap_or_default());
                 return Err(Error::new("wait", libc::ETIMEDOUT, message));
@@ -49,7 +50,6 @@ pub fn wait(word: &AtomicU32, value: u32, time: Option<Duration>) -> Result<()> 
             failed => return failed.context("futex", || "FUTEX_WAIT"),
         }
     }
-    Ok(())
 }
 
 /// Wakes at most `count` of those that [`wait`] on this word, in any process. Returns how many it were.

@@ -88,19 +88,27 @@ pub fn a_copy_through_a_pipe_ends_where_pages_are_lost() {
     copies_end_where_pages_are_lost(GUARD);
 }
 
-pub fn pages_that_were_replaced_are_copied() {
+/// They are not the file's, whoever touched them, and stay so when the file is as long again.
+pub fn pages_that_were_replaced_are_not_copied() {
     let page = page_size();
-    let file = file(3);
+    let file = file(4);
     let map = guarded(&file, WRITE);
     cut(&file, page);
     put(&map, 2 * page, 5);
-    let mut bytes = vec![1; 2 * page];
-    assert_eq!(map.read(page, &mut bytes).expect_err("page 1 is lost").errno, libc::EIO);
-    assert_eq!(map.read(2 * page, &mut bytes[..page]).expect("there"), page);
-    assert!(bytes[0] == 5 && bytes[1..page].iter().all(|byte| *byte == 0));
-    assert_eq!(map.write(2 * page, &[6; 10]).expect("there"), 10);
-    assert_eq!(map.write(0, &vec![7; 3 * page]).expect("one page"), page);
-    assert_eq!([byte(&map, 0), byte(&map, 2 * page + 9)], [7, 6]);
+    for length in [page, 4 * page] {
+        cut(&file, length);
+        let there = if length == page { 1 } else { 2 };
+        let mut bytes = vec![1; 4 * page];
+        assert_eq!(map.read(1, &mut bytes[1..]).expect("what is there"), there * page - 1);
+        assert_eq!(map.write(0, &vec![7; 4 * page]).expect("what is there"), there * page);
+        for at in [2 * page, 3 * page - 1] {
+            assert_eq!(map.read(at, &mut bytes[..1]).expect_err("replaced").errno, libc::EIO);
+            assert_eq!(map.write(at, &bytes[..1]).expect_err("replaced").errno, libc::EIO);
+        }
+        let last = map.read(3 * page, &mut bytes[..page]);
+        assert_eq!(last.map_err(|failure| failure.errno), if there == 1 { Err(libc::EIO) } else { Ok(page) });
+    }
+    assert_eq!([byte(&map, 0), byte(&map, 2 * page)], [7, 5]);
 }
 
 /// The buffer is memory like any other: where it is guarded, it is survived.

@@ -185,6 +185,40 @@ pub fn maps_of_the_descriptor_for_reading_do_not_matter() {
 }
 
 /// A kernel on which a sealed file must be opened again, to be mapped (Linux before 6.7), and cannot be.
+/// Who has become another user cannot give the file its mode any more.
+pub fn memory_of_another_user_is_eperm_and_as_it_was() {
+    // SAFETY: no preconditions.
+    if unsafe { libc::geteuid() } != 0 {
+        skip("only root can become another user");
+    }
+    let Some(mut map) = memory_of(5000, 0, 0) else { return };
+    as_nobody(|| {
+        for _ in 0..2 {
+            let failure = map.seal().expect_err("not ours");
+            assert_eq!((failure.errno, failure.op.as_str()), (libc::EPERM, "fchmod"));
+        }
+    });
+    map.store(0, b"hello");
+    assert_eq!(seals(&duplicate(&map)) & 0xf, 0);
+    let fd = map.seal().expect("ours again");
+    assert_eq!((&content(&fd)[..5], mode(&fd)), (&b"hello"[..], 0o400));
+}
+
+pub fn what_was_stored_behind_the_end_is_not_in_it() {
+    for length in [0, 5, page_size() - 1, page_size() + 1] {
+        let Some(mut map) = memory_of(length, 0, 0) else { return };
+        let end = length.next_multiple_of(page_size());
+        // SAFETY: the rest of the last page is mapped, too.
+        unsafe { map.data().add(length).write_bytes(0xee, end - length) };
+        let fd = map.seal().expect("sealed");
+        assert!(content(&fd) == pattern(length));
+        if length > 0 {
+            let bytes = mapped(&fd, libc::PROT_READ, libc::MAP_PRIVATE).expect("mapped");
+            assert!(bytes[length..].iter().all(|byte| *byte == 0), "{length} bytes");
+        }
+    }
+}
+
 pub fn without_descriptors_it_is_sealed_or_emfile_and_as_it_was() {
     if !hosts::has_memfd() {
         skip("no memory files on this host");

@@ -1,6 +1,7 @@
 //! Real files with a path.
 
 use std::ffi::CString;
+use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::ptr::{null, null_mut};
@@ -28,6 +29,21 @@ pub fn a_link_is_a_real_file_at_a_real_path() {
         let again = link(content, None).expect("linked");
         assert_ne!(again.path().parent(), path.parent());
     }
+}
+
+/// Of what may not be changed by who is not root.
+pub fn a_released_link_leaves_no_folder_that_is_closed() {
+    as_nobody(|| {
+        let linked = link(b"hello", None).expect("linked");
+        let folder = linked.path().parent().expect("a folder").to_path_buf();
+        std::fs::create_dir_all(folder.join("deep/deeper")).expect("made");
+        std::fs::write(folder.join("deep/file"), "").expect("written");
+        for (path, mode) in [("deep/deeper", 0), ("deep", 0o500), ("", 0o500)] {
+            std::fs::set_permissions(folder.join(path), Permissions::from_mode(mode)).expect("chmod");
+        }
+        drop(linked);
+        assert!(!folder.exists());
+    });
 }
 
 pub fn a_released_link_leaves_nothing() {

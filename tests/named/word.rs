@@ -1,5 +1,6 @@
 //! Waiting on words in shared memory.
 
+use std::os::fd::AsRawFd;
 use std::ptr::null;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
@@ -29,6 +30,17 @@ pub fn a_word_that_has_changed_is_not_waited_for() {
     static OWN: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(5);
     wait(OWN.as_ptr(), 4, FOR_EVER).expect("memory of this process too");
     assert_eq!(wake(OWN.as_ptr(), u32::MAX).expect("woken"), 0);
+}
+
+pub fn a_word_whose_page_is_gone_is_efault() {
+    let file = tempfile::tempfile().expect("a file");
+    file.set_len(4096).expect("ftruncate");
+    let map = map_fd(file.as_raw_fd(), &MapOptions { access: WRITE, ..MapOptions::default() }).expect("mapped");
+    file.set_len(0).expect("cut");
+    for time in [FOR_EVER, LONG] {
+        assert_eq!(wait(word(&map, 0).as_ptr(), 0, time).expect_err("gone").errno, libc::EFAULT);
+    }
+    assert_eq!(wake(word(&map, 0).as_ptr(), 1).expect_err("gone").errno, libc::EFAULT);
 }
 
 pub fn a_wait_ends_with_its_time() {

@@ -109,6 +109,16 @@ impl Guard {
         self.slot.lost.load(SeqCst)
     }
 
+    /// How many of these bytes there are before a page that has been replaced.
+    pub fn kept(&self, bytes: ops::Range<usize>) -> usize {
+        if !self.is_lost() {
+            return bytes.len();
+        }
+        let pages = bytes.start >> self.range.shift..bytes.end.div_ceil(1 << self.range.shift);
+        let replaced = pages.into_iter().find(|page| self.slot.is_replaced(*page));
+        replaced.map_or(bytes.len(), |page| (page << self.range.shift).saturating_sub(bytes.start))
+    }
+
     /// Makes room for notes on as many pages as hold these bytes.
     pub fn make_room(&mut self, length: usize) -> Result<()> {
         let pages = length.div_ceil(1 << self.range.shift);

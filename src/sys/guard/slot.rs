@@ -153,6 +153,10 @@ impl Slot {
         (!notes.is_null()).then(|| unsafe { &*notes.add(page - first_page(level)) })
     }
 
+    pub(super) fn is_replaced(&self, page: usize) -> bool {
+        self.noted_on(page).is_some_and(|note| note.load(SeqCst) & REPLACED != 0)
+    }
+
     pub(super) fn has_room(&self, pages: usize) -> bool {
         pages == 0 || self.noted_on(pages - 1).is_some()
     }
