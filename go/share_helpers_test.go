@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	bytefd "github.com/bytefd/bytefd/go"
 )
 
 // socketPair returns two connected sockets of package net.
@@ -30,6 +32,33 @@ func asConn(t *testing.T, fd int) *net.UnixConn {
 	f := os.NewFile(uintptr(fd), "socket")
 	defer f.Close()
 	return closedLater(t, must[net.Conn](t)(net.FileConn(f)).(*net.UnixConn))
+}
+
+var kinds = map[string]int{
+	"stream": syscall.SOCK_STREAM, "datagram": syscall.SOCK_DGRAM, "packet": syscall.SOCK_SEQPACKET,
+}
+
+// received is Receive; the files are closed when the test ends.
+func received(t *testing.T, conn *net.UnixConn, message []byte, n int, wanted ...bytefd.Requirement) []*os.File {
+	t.Helper()
+	length, files, err := bytefd.Receive(conn, message, n, wanted...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if length != len(message) {
+		t.Errorf("%d bytes, want %d", length, len(message))
+	}
+	for _, f := range files {
+		closedLater(t, f)
+	}
+	return files
+}
+
+func sent(t *testing.T, conn *net.UnixConn, message []byte, files ...*os.File) {
+	t.Helper()
+	if err := bytefd.Send(conn, message, files...); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // holders counts the descriptors and mappings of this process that stand for files of a test's label.

@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -21,33 +20,6 @@ import (
 	bytefd "github.com/bytefd/bytefd/go"
 	"golang.org/x/sys/unix"
 )
-
-// received is Receive; the files are closed when the test ends.
-func received(t *testing.T, conn *net.UnixConn, message []byte, n int, wanted ...bytefd.Requirement) []*os.File {
-	t.Helper()
-	length, files, err := bytefd.Receive(conn, message, n, wanted...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if length != len(message) {
-		t.Errorf("%d bytes, want %d", length, len(message))
-	}
-	for _, f := range files {
-		closedLater(t, f)
-	}
-	return files
-}
-
-func sent(t *testing.T, conn *net.UnixConn, message []byte, files ...*os.File) {
-	t.Helper()
-	if err := bytefd.Send(conn, message, files...); err != nil {
-		t.Fatal(err)
-	}
-}
-
-var kinds = map[string]int{
-	"stream": syscall.SOCK_STREAM, "datagram": syscall.SOCK_DGRAM, "packet": syscall.SOCK_SEQPACKET,
-}
 
 func TestFilesArriveAsTheSameDescriptionsAndCloseOnExec(t *testing.T) {
 	for name, kind := range kinds {
@@ -153,146 +125,6 @@ func TestPacketsMayBeShorterAndNotLonger(t *testing.T) {
 	}
 }
 
-func TestAnotherNumberOfFilesIsEBADMSGAndTheyAreClosed(t *testing.T) {
-	f := wrapped(t, []byte("hello"))
-	for name, kind := range kinds {
-		for _, count := range []int{0, 1, 2, 4, 253} {
-			ours, theirs := socketPair(t, kind)
-			var files []*os.File
-			for i := 0; i < count; i++ {
-				files = append(files, f)
-			}
-			before := holders(t)
-			sent(t, ours, []byte("message"), files...)
-			n, got, err := bytefd.Receive(theirs, make([]byte, 7), 3)
-			isError(t, err, syscall.EBADMSG)
-			if more := holders(t) - before; n != 0 || got != nil || more != 0 {
-				t.Errorf("%s with %d files: got %d bytes, %v, and %d more holders", name, count, n, got, more)
-			}
-		}
-	}
-}
-
-func TestTheEndIsEOFAndWithinAMessageECONNRESET(t *testing.T) {
-	for _, kind := range []int{syscall.SOCK_STREAM, syscall.SOCK_SEQPACKET} {
-		ours, theirs := socketPair(t, kind)
-		ours.Close()
-		if _, _, err := bytefd.Receive(theirs, make([]byte, 5), 0); err != io.EOF {
-			t.Errorf("got %v, want io.EOF itself", err)
-		}
-	}
-	ours, theirs := socketPair(t, syscall.SOCK_STREAM)
-	sent(t, ours, []byte("hel"), wrapped(t, []byte("hello")))
-	ours.Close()
-	before := holders(t)
-	_, _, err := bytefd.Receive(theirs, make([]byte, 5), 1)
-	isError(t, err, syscall.ECONNRESET)
-	if holders(t) != before {
-		t.Error("a descriptor is left open")
-	}
-}
-
-func TestNobodyToReceiveIsEPIPEAndNoSignal(t *testing.T) {
-	ours, theirs := socketPair(t, syscall.SOCK_STREAM)
-	theirs.Close()
-	raisesNot(t, syscall.SIGPIPE, func() {
-		isError(t, bytefd.Send(ours, []byte("hello")), syscall.EPIPE)
-	})
-}
-
-// raisesNot calls f and sees whether this signal comes before a later one with a higher number, as it would.
-func raisesNot(t *testing.T, unwanted syscall.Signal, f func()) {
-	t.Helper()
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, unwanted, syscall.SIGWINCH)
-	defer signal.Stop(signals)
-	f()
-	if err := syscall.Kill(os.Getpid(), syscall.SIGWINCH); err != nil {
-		t.Fatal(err)
-	}
-	if first := <-signals; first == unwanted {
-		t.Errorf("%v was raised", first)
-	}
-}
-
-// What ends a call that waits in the middle of a message, and what the call says then.
-var endings = map[string]struct {
-	end  func(conn *net.UnixConn)
-	want error
-}{
-	"deadline": {func(conn *net.UnixConn) { conn.SetDeadline(time.Unix(1, 0)) }, os.ErrDeadlineExceeded},
-	"close":    {func(conn *net.UnixConn) { conn.Close() }, net.ErrClosed},
-}
-
-func TestADeadlineAndCloseEndReceivingInTheMiddleOfAMessage(t *testing.T) {
-	for name, ending := range endings {
-		t.Run(name, func(t *testing.T) {
-			ours, theirs := socketPair(t, syscall.SOCK_STREAM)
-			before := holders(t)
-			f := wrapped(t, []byte("hello"))
-			sent(t, ours, []byte("hel"), f)
-			f.Close()
-			failed := make(chan error, 1)
-			go func() {
-				_, _, err := bytefd.Receive(theirs, make([]byte, 5), 1)
-				failed <- err
-			}()
-			eventually(func() bool { return unreadBytes(t, ours) == 0 })
-			ending.end(theirs)
-			if err := <-failed; !errors.Is(err, ending.want) {
-				t.Errorf("got %v, want %v", err, ending.want)
-			}
-			if holders(t) != before {
-				t.Error("the descriptor that had come is left open")
-			}
-		})
-	}
-}
-
-// unreadBytes returns how much of what was sent the other end has not received, SIOCOUTQ.
-func unreadBytes(t *testing.T, conn *net.UnixConn) (bytes int) {
-	raw := must[syscall.RawConn](t)(conn.SyscallConn())
-	var failure error
-	err := raw.Control(func(fd uintptr) { bytes, failure = unix.IoctlGetInt(int(fd), unix.TIOCOUTQ) })
-	if err != nil || failure != nil {
-		t.Fatal(err, failure)
-	}
-	return bytes
-}
-
-func TestADeadlineAndCloseEndSendingInTheMiddleOfAMessage(t *testing.T) {
-	for name, ending := range endings {
-		t.Run(name, func(t *testing.T) {
-			ours, theirs := socketPair(t, syscall.SOCK_STREAM)
-			f := wrapped(t, []byte("hello"))
-			failed := make(chan error, 1)
-			go func() { failed <- bytefd.Send(ours, make([]byte, 16<<20), f) }()
-			received(t, theirs, make([]byte, 1), 1) // it has begun
-			ending.end(ours)
-			if err := <-failed; !errors.Is(err, ending.want) {
-				t.Errorf("got %v, want %v", err, ending.want)
-			}
-		})
-	}
-}
-
-func TestADeadlineAndCloseEndWaitingForAMessage(t *testing.T) {
-	for name, ending := range endings {
-		for kindName, kind := range kinds {
-			_, theirs := socketPair(t, kind)
-			failed := make(chan error, 1)
-			go func() {
-				_, _, err := bytefd.Receive(theirs, make([]byte, 5), 1)
-				failed <- err
-			}()
-			ending.end(theirs)
-			if err := <-failed; !errors.Is(err, ending.want) {
-				t.Errorf("%s, %s: got %v, want %v", name, kindName, err, ending.want)
-			}
-		}
-	}
-}
-
 func TestMessagesOfManyGoroutinesDoNotMix(t *testing.T) {
 	const senders, length = 8, 1 << 20
 	ours, theirs := socketPair(t, syscall.SOCK_STREAM)
@@ -316,66 +148,6 @@ func TestMessagesOfManyGoroutinesDoNotMix(t *testing.T) {
 		isPromised(t, int(f.Fd()), message[:1])
 	}
 	group.Wait()
-}
-
-func TestWhatIsReceivedIsRefusedUnlessItIsWhatWasAskedFor(t *testing.T) {
-	ours, theirs := socketPair(t, syscall.SOCK_STREAM)
-	sealed, open := wrapped(t, []byte("hello")), wrapped(t, []byte("hello"), bytefd.Writable())
-	for _, c := range []struct {
-		files  []*os.File
-		wanted []bytefd.Requirement
-		errno  syscall.Errno
-	}{
-		{[]*os.File{open}, nil, 0},
-		{[]*os.File{sealed}, []bytefd.Requirement{bytefd.RequireSealed()}, 0},
-		{[]*os.File{open}, []bytefd.Requirement{bytefd.RequireSealed()}, syscall.EPERM},
-		{[]*os.File{open}, []bytefd.Requirement{bytefd.RequireLength(0)}, syscall.EPERM},
-		{[]*os.File{open}, []bytefd.Requirement{bytefd.RequireSeals(0)}, 0},
-		{[]*os.File{sealed, sealed, open}, []bytefd.Requirement{bytefd.RequireSealed()}, syscall.EPERM},
-		{[]*os.File{sealed}, []bytefd.Requirement{bytefd.RequireLength(5)}, 0},
-		{[]*os.File{sealed}, []bytefd.Requirement{bytefd.RequireLength(6)}, syscall.ENXIO},
-		{[]*os.File{sealed}, []bytefd.Requirement{bytefd.RequireOwner(uint32(os.Geteuid()) + 1)}, syscall.EACCES},
-	} {
-		before := holders(t)
-		sent(t, ours, []byte("!"), c.files...)
-		_, files, err := bytefd.Receive(theirs, make([]byte, 1), len(c.files), c.wanted...)
-		if c.errno != 0 {
-			isError(t, err, c.errno)
-			if files != nil {
-				t.Error("there are files with an error")
-			}
-		} else if err != nil || len(files) != len(c.files) {
-			t.Errorf("%d files, %v", len(files), err)
-		}
-		for _, f := range files {
-			f.Close()
-		}
-		if holders(t) != before {
-			t.Error("a descriptor is left open")
-		}
-	}
-}
-
-func TestNoDescriptorsLeftToReceiveIsEMFILEAndNothingStaysOpen(t *testing.T) {
-	ours, theirs := socketPair(t, syscall.SOCK_STREAM)
-	f := wrapped(t, []byte("hello"))
-	before := holders(t)
-	sent(t, ours, []byte("!"), f, f, f)
-	var old syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &old); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 3, Max: old.Max}); err != nil {
-		t.Fatal(err)
-	}
-	_, _, err := bytefd.Receive(theirs, make([]byte, 1), 3)
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &old); err != nil {
-		t.Fatal(err)
-	}
-	isError(t, err, syscall.EMFILE)
-	if holders(t) != before {
-		t.Error("a descriptor is left open")
-	}
 }
 
 func TestWhatElseTheKernelPutsBesideTheDescriptorsDoesNotHide(t *testing.T) {
@@ -409,47 +181,6 @@ func TestSendingLeavesDeadlinesOfAFileAlone(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := r.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Error(err)
-	}
-}
-
-func TestWhatCannotBeSentOrReceivedIsRefused(t *testing.T) {
-	ours, theirs := socketPair(t, syscall.SOCK_STREAM)
-	closed := wrapped(t, []byte("hello"))
-	open := wrapped(t, []byte("hello"))
-	closed.Close()
-	err := bytefd.Send(ours, []byte("!"), open, closed)
-	isError(t, err, syscall.EBADF)
-	if !errors.Is(err, os.ErrClosed) {
-		t.Errorf("%v is not os.ErrClosed", err)
-	}
-	isError(t, bytefd.Send(ours, []byte("!"), nil), syscall.EINVAL)
-	isError(t, bytefd.Send(ours, nil), syscall.EINVAL)
-	isError(t, bytefd.Send(ours, nil, open), syscall.EINVAL)
-	isError(t, bytefd.Send(nil, []byte("!")), syscall.EINVAL)
-	for _, receive := range []func() error{
-		func() error { _, _, err := bytefd.Receive(nil, make([]byte, 1), 0); return err },
-		func() error { _, _, err := bytefd.Receive(theirs, nil, 0); return err },
-		func() error { _, _, err := bytefd.Receive(theirs, make([]byte, 1), -1); return err },
-		func() error {
-			_, _, err := bytefd.Receive(theirs, make([]byte, 1), 1, bytefd.RequireLength(-1))
-			return err
-		},
-	} {
-		isError(t, receive(), syscall.EINVAL)
-	}
-	// None of these has sent anything.
-	sent(t, ours, []byte("hello"))
-	received(t, theirs, make([]byte, 5), 0)
-
-	ours.Close()
-	if err := bytefd.Send(ours, []byte("!")); !errors.Is(err, net.ErrClosed) {
-		t.Error(err)
-	}
-	if _, _, err := bytefd.Receive(ours, make([]byte, 1), 0); !errors.Is(err, net.ErrClosed) {
-		t.Error(err)
-	}
-	if _, err := bytefd.Peer(ours); !errors.Is(err, net.ErrClosed) {
 		t.Error(err)
 	}
 }

@@ -7,8 +7,6 @@ use crate::fill::kernel_collapses;
 use crate::pool::{Pool, leave};
 use crate::support::abi::{self, *};
 use crate::support::hosts::has_memfd;
-use crate::support::map::page_size;
-use crate::support::named::{map_sysv, sysv_remove};
 use crate::tests;
 
 tests![;
@@ -18,7 +16,6 @@ tests![;
     scanning_with_a_pool_stays_within_its_budget,
     trusted_scans_stay_within_their_budget,
     large_files_cost_a_few_calls_for_each_huge_page,
-    a_segment_is_detached_once,
 ];
 
 /// Stands before and after what is counted.
@@ -243,24 +240,5 @@ fn large_files_cost_a_few_calls_for_each_huge_page() {
             // Fewer after one that was slow.
             assert!(advice <= huge_pages, "shm_wrap_buffer, {mib} MiB, asks for {advice} huge pages");
         }
-    }
-}
-
-/// After the first time somebody else's segment may be attached there.
-fn a_segment_is_detached_once() {
-    let options = SysvOptions { how: SYSV_CREATE, access: WRITE, length: 2 * page_size(), ..SysvOptions::default() };
-    for (has_hole, expected) in [(false, [1, 0]), (true, [0, 2])] {
-        let seen = calls(
-            || (),
-            |()| {
-                let (mut map, number) = map_sysv(0, &options).expect("made");
-                sysv_remove(number).expect("removed");
-                if has_hole {
-                    map.unmap(0, page_size()).expect("unmapped");
-                }
-            },
-        );
-        let count = |wanted| seen.iter().filter(|number| **number == wanted).count();
-        assert_eq!([libc::SYS_shmdt, libc::SYS_munmap].map(count), expected, "with a hole: {has_hole}");
     }
 }

@@ -50,7 +50,6 @@ tests![
     segments_that_are_not_there_are_refused,
     options_for_segments_that_mean_nothing_are_refused,
     the_c_library_and_the_library_see_one_segment,
-    an_owned_segment_is_like_any_other_and_no_sweep_takes_it_from_its_owner,
     a_removed_segment_lives_until_the_last_has_closed_it,
     every_operation_of_a_map_holds_for_a_segment,
     // dmabuf
@@ -81,6 +80,7 @@ tests![
     a_name_that_many_create_is_created_once,
     a_name_that_many_open_or_create_is_never_short,
     memory_has_its_space_or_is_enospc,
+    memory_that_can_only_be_read_is_opened_and_not_made,
     memory_above_the_file_size_limit_is_efbig_and_no_signal,
     without_a_place_for_it_memory_is_enoent,
     without_proc_memory_can_be_opened_and_not_made,
@@ -107,9 +107,11 @@ tests![
     a_link_is_released_without_a_free_descriptor,
     a_released_link_leaves_no_folder_that_is_closed,
     // sysv
+    an_owned_segment_is_like_any_other_and_no_sweep_takes_it_from_its_owner,
     a_store_to_a_segment_for_reading_is_sigsegv,
     a_segment_of_another_user_is_eacces,
     a_segment_lives_in_a_child_after_its_maker,
+    a_segment_is_detached_once,
     owned_segments_of_a_killed_process_are_swept_when_nobody_has_them,
     an_owned_segment_of_another_user_is_not_swept,
     a_process_may_own_as_many_segments_as_it_has_keys,

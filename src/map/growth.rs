@@ -8,7 +8,7 @@ use crate::sys::file;
 use crate::{fill, sys};
 
 /// A growing file. Dropped without [`Growth::keep`] it gives the file its old size again.
-pub(super) struct Growth<'a> {
+pub(crate) struct Growth<'a> {
     fd: BorrowedFd<'a>,
     from: u64,
     /// The size that it has given the file so far.

@@ -11,6 +11,7 @@ mod source;
 mod writer;
 
 pub use adopt::adopt;
+pub(crate) use growth::Growth;
 pub use options::{Access, MapOptions};
 pub use range::{Advice, Flush, Protection};
 pub use writer::MapWriter;

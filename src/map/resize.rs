@@ -165,8 +165,8 @@ impl MapOptions {
     }
 }
 
-/// Zeros behind the end of private memory, in its last page: it becomes content.
-fn clear_end(mapping: &Mapping, length: usize) -> Result<()> {
+/// Zeros behind the end of memory, in its last page: what was stored there becomes content by growing, and shows in mappings.
+pub(super) fn clear_end(mapping: &Mapping, length: usize) -> Result<()> {
     static ZEROS: [u8; 4096] = [0; 4096];
     let mut at = length;
     while at < mapping.length() {

@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::file::Name;
+use super::resize::clear_end;
 use super::{Access, Backing, Map};
 use crate::error::{Context, Errno, Error, Result};
 use crate::sys;
@@ -82,12 +83,14 @@ impl Map {
         sys::file::rewind(fd.as_fd()).context("lseek", || "the map's memory")?;
         let mode = if self.options.execute { 0o500 } else { 0o400 };
         sys::file::fchmod(fd.as_fd(), mode).context("fchmod", || format!("mode {mode:04o}"))?;
-        // What was stored behind the end can be seen in a mapping. Where the kernel clears no part of a page it is seen.
+        // What was stored behind the end shows in mappings. (It stays where neither way is allowed: in a protected page.)
         let length = self.length as u64;
         let rest = length.next_multiple_of(sys::page_size() as u64) - length;
-        if rest > 0 {
-            let punch = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
-            let _ = sys::file::fallocate(fd.as_fd(), punch, length, rest);
+        let punch = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+        if let Some(mapping) = self.mapping.as_ref().filter(|_| rest > 0)
+            && sys::file::fallocate(fd.as_fd(), punch, length, rest).is_err()
+        {
+            let _ = clear_end(mapping, self.length);
         }
         Ok(stat.mode & 0o7777)
     }

@@ -5,9 +5,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::SHM;
 use crate::error::{Context, Errno, Error, Result};
+use crate::map::Growth;
 use crate::owner::{self, MOST};
-use crate::sys::file;
-use crate::{fill, sys};
+use crate::sys::{self, file};
 
 /// How named memory is made or opened: shm_overview(7). The default: for reading; what is made has mode 0600.
 ///
@@ -114,7 +114,6 @@ impl NamedOptions {
             let message = format_args!("asked for {} bytes, the most a file can have is {}", self.length, i64::MAX);
             return Err(Error::new("length", libc::EFBIG, message));
         }
-        fill::check_size_limit(self.length)?;
         let shown = || format!("{SHM}/{name}");
         if file::lstat(&path(&name)).is_ok() {
             // Before space is reserved in vain.
@@ -125,10 +124,9 @@ impl NamedOptions {
         let directory = CString::new(SHM).expect("no NUL");
         let fd = file::open(&directory, libc::O_TMPFILE | libc::O_RDWR, 0o600).context("open O_TMPFILE", || SHM)?;
         let fd = file::above_standard_streams(fd).context("fcntl F_DUPFD", || "a descriptor above 2")?;
-        let asked = || format!("{} bytes for {name:?}", self.length);
         if self.length > 0 {
-            fill::reserve(fd.as_fd(), 0, self.length).context("fallocate", asked)?;
-            file::ftruncate(fd.as_fd(), self.length).context("ftruncate", asked)?;
+            // Its space is reserved, or taken by zeros where that is unknown.
+            Growth::keep(Some(Growth::of(fd.as_fd(), 0, self.length, false, shown())?));
         }
         file::fchmod(fd.as_fd(), mode).context("fchmod", || format!("mode {mode:04o}"))?;
         let fd = if self.write { fd } else { reading(fd)? };

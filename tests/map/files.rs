@@ -3,7 +3,7 @@
 use std::ffi::{CString, OsStr, c_int};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{OpenOptionsExt, symlink};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
 
@@ -38,7 +38,8 @@ fn fifo(folder: &Path) -> std::path::PathBuf {
 /// With a lease somebody asks to be told before others open the file: they wait until it is given back.
 pub fn a_leased_file_is_waited_for() {
     let file = tempfile::NamedTempFile::new().expect("a file");
-    std::fs::write(&file, b"hello").expect("written");
+    // By the one description: a child that a test beside this one forks would keep another open for a moment.
+    file.as_file().write_all_at(b"hello", 0).expect("written");
     // SAFETY: these calls touch no memory. SIGURG instead of SIGIO, which ends the process.
     unsafe {
         let fd = file.as_file().as_raw_fd();

@@ -28,7 +28,7 @@ memory.buf[4999] = 7
 memory.close()
 memory.unlink()
 ";
-    let name = Name::new("to-python");
+    let Some(name) = Name::new("to-python") else { return };
     let making = ShmOptions { how: SHM_CREATE, access: WRITE, length: 5000, ..ShmOptions::default() };
     let made = shm_open(&name.0, &making).expect("made");
     std::os::unix::fs::FileExt::write_all_at(&fd::file(&made), b"hello", 0).expect("written");
@@ -47,7 +47,7 @@ memory.buf[:5] = b'hello'
 resource_tracker.unregister(memory._name, 'shared_memory')
 memory.close()
 ";
-    let name = Name::new("from-python");
+    let Some(name) = Name::new("from-python") else { return };
     python(SCRIPT, &name.0);
     let opened = shm_open(&name.0, &ShmOptions { length: 5000, ..ShmOptions::default() }).expect("opened");
     assert_eq!(&fd::content(&opened)[..6], b"hello\0");

@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::faults::conditions::*;
 use crate::support::abi::*;
 use crate::support::fd::wrap;
-use crate::support::map::{Map, memory};
+use crate::support::map::Map;
 use crate::support::named::*;
 
 /// So long that who waits for it is taken for hanging.
@@ -57,7 +57,7 @@ fn segments_of(process: libc::pid_t) -> Vec<i32> {
 pub fn a_process_killed_at_any_moment_leaves_nothing_that_is_not_swept() {
     let _shm = hide("/dev/shm", "mode=1777");
     let locked = tempfile::NamedTempFile::new().expect("a file");
-    let shared = memory(4096, &MapOptions::default()).expect("memory");
+    let shared = shared(4096);
     let other = Child::new(|_| take_turns(locked.path(), &shared));
     // How long a round takes here, from the start of the process on.
     let (start, first) = (Instant::now(), Child::new(|_| work(locked.path(), &shared)));

@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use crate::faults::conditions::*;
 use crate::support::abi::*;
 use crate::support::fd::Failure;
-use crate::support::map::{Map, memory};
+use crate::support::map::Map;
 use crate::support::named::*;
 
 /// A file of no bytes and two descriptions of it.
@@ -178,11 +178,6 @@ pub fn locks_that_cannot_be_are_refused() {
 
 // What waits, which another process must end -------------------------------------------------------------------------
 
-/// Memory in which a child leaves a mark.
-fn shared() -> Map {
-    memory(4096, &MapOptions::default()).expect("memory")
-}
-
 /// Forks a child that locks all exclusively by a description of its own, and ends with the mark it finds then.
 fn waiter(file: &tempfile::NamedTempFile, mark: &Map) -> Child {
     let mut child = Child::new(|to| {
@@ -197,7 +192,7 @@ fn waiter(file: &tempfile::NamedTempFile, mark: &Map) -> Child {
 }
 
 pub fn a_lock_is_waited_for_until_it_is_ended() {
-    let (file, mark) = (tempfile::NamedTempFile::new().expect("a file"), shared());
+    let (file, mark) = (tempfile::NamedTempFile::new().expect("a file"), shared(1));
     let ours = again(&file);
     for how in [LOCK_SHARED, LOCK_EXCLUSIVE] {
         mark.store(0, &[0]);
@@ -210,7 +205,7 @@ pub fn a_lock_is_waited_for_until_it_is_ended() {
 }
 
 pub fn a_lock_is_waited_for_until_its_last_descriptor_is_closed() {
-    let (file, mark) = (tempfile::NamedTempFile::new().expect("a file"), shared());
+    let (file, mark) = (tempfile::NamedTempFile::new().expect("a file"), shared(1));
     let ours = again(&file);
     let same = ours.try_clone().expect("dup");
     lock(&ours, 5, 1, LOCK_EXCLUSIVE).expect("locked");
@@ -234,7 +229,7 @@ pub fn a_lock_is_waited_for_until_its_last_descriptor_is_closed() {
 }
 
 pub fn a_lock_is_waited_for_until_its_holder_is_killed() {
-    let (file, mark) = (tempfile::NamedTempFile::new().expect("a file"), shared());
+    let (file, mark) = (tempfile::NamedTempFile::new().expect("a file"), shared(1));
     let mut holder = Child::new(|to| {
         let own = again(&file);
         lock(&own, 5, 1, LOCK_EXCLUSIVE).expect("locked");
@@ -250,7 +245,7 @@ pub fn a_lock_is_waited_for_until_its_holder_is_killed() {
 }
 
 pub fn shared_locks_of_many_processes_keep_an_exclusive_one_out() {
-    let (file, mark) = (tempfile::NamedTempFile::new().expect("a file"), shared());
+    let (file, mark) = (tempfile::NamedTempFile::new().expect("a file"), shared(1));
     let readers: Vec<_> = (0..3)
         .map(|_| {
             let mut child = Child::new(|to| {
@@ -273,7 +268,7 @@ pub fn shared_locks_of_many_processes_keep_an_exclusive_one_out() {
 }
 
 pub fn a_lock_is_waited_for_though_signals_interrupt() {
-    let (file, mark) = (tempfile::NamedTempFile::new().expect("a file"), shared());
+    let (file, mark) = (tempfile::NamedTempFile::new().expect("a file"), shared(1));
     let ours = again(&file);
     lock(&ours, 0, 0, LOCK_EXCLUSIVE).expect("locked");
     let mut child = Child::new(|to| {

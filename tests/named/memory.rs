@@ -7,7 +7,6 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use crate::faults::conditions::*;
 use crate::support::abi::*;
 use crate::support::fd::{self, Failure};
-use crate::support::hosts;
 use crate::support::map;
 use crate::support::named::*;
 
@@ -31,7 +30,7 @@ fn c_open(name: &str, flags: i32) -> Result<OwnedFd, i32> {
 }
 
 pub fn memory_is_made_whole_or_opened_as_it_is() {
-    let name = Name::new("whole");
+    let Some(name) = Name::new("whole") else { return };
     for length in [0, 1, 4096, 100_000] {
         let made = shm_open(&name.0, &making(length)).expect("made");
         assert_eq!(fd::content(&made), vec![0; length as usize]);
@@ -52,7 +51,7 @@ pub fn memory_is_made_whole_or_opened_as_it_is() {
 }
 
 pub fn a_descriptor_is_for_what_was_asked() {
-    let name = Name::new("access");
+    let Some(name) = Name::new("access") else { return };
     for (access, mode) in [(READ, libc::O_RDONLY), (WRITE, libc::O_RDWR)] {
         for how in [SHM_CREATE, 0, SHM_OPEN_OR_CREATE] {
             let fd = shm_open(&name.0, &ShmOptions { how, access, ..making(10) }).expect("opened");
@@ -66,7 +65,7 @@ pub fn a_descriptor_is_for_what_was_asked() {
 }
 
 pub fn memory_shorter_than_asked_is_enxio_with_both_numbers() {
-    let name = Name::new("short");
+    let Some(name) = Name::new("short") else { return };
     let _made = shm_open(&name.0, &making(4711)).expect("made");
     for how in [0, SHM_OPEN_OR_CREATE] {
         let options = ShmOptions { how, length: 4712, ..READING };
@@ -79,7 +78,7 @@ pub fn memory_shorter_than_asked_is_enxio_with_both_numbers() {
 
 /// A FIFO has a writer that waits, a socket's own error would be ENXIO, a directory's for writing EISDIR.
 pub fn what_is_no_memory_is_left_alone_and_named() {
-    let name = Name::new("thing");
+    let Some(name) = Name::new("thing") else { return };
     let path = CString::new(name.path().to_str().expect("UTF-8")).expect("no NUL");
     let refusals = |errno: i32, kind: &str| {
         for how in [0, SHM_CREATE, SHM_OPEN_OR_CREATE] {
@@ -109,7 +108,7 @@ pub fn what_is_no_memory_is_left_alone_and_named() {
     refusals(libc::ENODEV, "a socket");
     shm_unlink(&name.0).expect("unlinked");
 
-    let aim = Name::new("aim");
+    let aim = Name(unique("aim"));
     for make_aim in [false, true] {
         let _memory = make_aim.then(|| shm_open(&aim.0, &making(1)).expect("made"));
         std::os::unix::fs::symlink(aim.path(), name.path()).expect("a link");
@@ -120,7 +119,7 @@ pub fn what_is_no_memory_is_left_alone_and_named() {
 }
 
 pub fn the_c_library_opens_and_removes_it() {
-    let name = Name::new("to-c");
+    let Some(name) = Name::new("to-c") else { return };
     let made = shm_open(&name.0, &making(5)).expect("made");
     for spelt in [name.0.clone(), format!("/{}", name.0)] {
         let opened = c_open(&spelt, libc::O_RDWR).expect("shm_open(3)");
@@ -135,7 +134,7 @@ pub fn the_c_library_opens_and_removes_it() {
 }
 
 pub fn what_the_c_library_makes_is_opened_and_removed() {
-    let name = Name::new("from-c");
+    let Some(name) = Name::new("from-c") else { return };
     let made = c_open(&format!("/{}", name.0), libc::O_RDWR | libc::O_CREAT | libc::O_EXCL).expect("shm_open(3)");
     fd::file(&made).write_all_at(b"hello", 0).expect("written");
     assert_eq!(shm_open(&name.0, &making(1)).expect_err("there").errno, libc::EEXIST);
@@ -148,7 +147,7 @@ pub fn what_the_c_library_makes_is_opened_and_removed() {
 }
 
 pub fn memory_outlives_its_name() {
-    let name = Name::new("outlives");
+    let Some(name) = Name::new("outlives") else { return };
     let made = shm_open(&name.0, &making(5)).expect("made");
     let map = map::map_fd(made.as_raw_fd(), &MapOptions { access: WRITE, ..MapOptions::default() }).expect("mapped");
     shm_unlink(&name.0).expect("unlinked");
@@ -160,7 +159,7 @@ pub fn memory_outlives_its_name() {
 
 pub fn a_name_goes_with_its_value_in_rust() {
     use bytefd::share::NamedOptions;
-    let name = Name::new("rust");
+    let Some(name) = Name::new("rust") else { return };
     let options = NamedOptions::new().write(true).length(5).unlink_on_close(true);
     drop(options.create(&name.0).expect("made"));
     assert!(!name.path().exists());
@@ -185,7 +184,7 @@ pub fn a_name_goes_with_its_value_in_rust() {
 }
 
 pub fn more_bytes_than_a_file_can_have_are_efbig() {
-    let name = Name::new("most");
+    let name = Name(unique("most"));
     for how in [SHM_CREATE, SHM_OPEN_OR_CREATE] {
         for length in [1 << 63, u64::MAX] {
             let failure = shm_open(&name.0, &ShmOptions { how, ..making(length) }).expect_err("too long");
@@ -198,7 +197,7 @@ pub fn more_bytes_than_a_file_can_have_are_efbig() {
 // What concerns the whole process ------------------------------------------------------------------------------------
 
 pub fn the_mode_is_what_was_asked_whatever_the_umask_says() {
-    let name = Name::new("mode");
+    let Some(name) = Name::new("mode") else { return };
     for umask in [0, 0o077, 0o777] {
         for access in [READ, WRITE] {
             for (asked, mode) in [(0, 0o600), (0o640, 0o640), (0o666, 0o666), (0o777, 0o777), (0o400, 0o400)] {
@@ -216,7 +215,7 @@ pub fn the_mode_is_what_was_asked_whatever_the_umask_says() {
 
 pub fn a_name_that_many_create_is_created_once() {
     for round in 0..50 {
-        let name = Name::new(&format!("race-{round}"));
+        let Some(name) = Name::new(&format!("race-{round}")) else { return };
         let children: Vec<_> = (0..8)
             .map(|_| {
                 Child::new(|_| match shm_open(&name.0, &making(100)) {
@@ -234,7 +233,7 @@ pub fn a_name_that_many_create_is_created_once() {
 
 /// Some of them remove it now and then, so that it is made again and again.
 pub fn a_name_that_many_open_or_create_is_never_short() {
-    let name = Name::new("either");
+    let Some(name) = Name::new("either") else { return };
     let children: Vec<_> = (0..8)
         .map(|number| {
             let name = &name;
@@ -276,8 +275,29 @@ pub fn memory_has_its_space_or_is_enospc() {
     assert_eq!(free_space("/dev/shm"), 1 << 20, "a failure keeps no space");
 }
 
+pub fn memory_that_can_only_be_read_is_opened_and_not_made() {
+    let shm = hide("/dev/shm", "");
+    shm_open("bytefd-there", &making(5)).expect("made");
+    shm.restrict(libc::MS_RDONLY);
+    let is_erofs = |name: &str, options: ShmOptions| {
+        let failure = leaves_nothing(|| shm_open(name, &options).expect_err("read-only"));
+        assert_eq!(failure.errno, libc::EROFS, "{failure:?}");
+    };
+    for how in [SHM_CREATE, SHM_OPEN_OR_CREATE] {
+        for access in [READ, WRITE] {
+            is_erofs("bytefd-new", ShmOptions { how, access, ..making(5) });
+        }
+    }
+    for how in [0, SHM_OPEN_OR_CREATE] {
+        is_erofs("bytefd-there", ShmOptions { how, access: WRITE, ..READING });
+        let opened = shm_open("bytefd-there", &ShmOptions { how, length: 5, ..READING }).expect("opened");
+        assert_eq!(fd::content(&opened), [0; 5]);
+    }
+    assert_eq!(shm_unlink("bytefd-there").expect_err("read-only").errno, libc::EROFS);
+}
+
 pub fn memory_above_the_file_size_limit_is_efbig_and_no_signal() {
-    let name = Name::new("limit");
+    let Some(name) = Name::new("limit") else { return };
     file_size_signal_kills();
     with_limit(libc::RLIMIT_FSIZE, 4096, || {
         shm_open(&name.0, &making(4096)).expect("made");
@@ -301,7 +321,7 @@ pub fn without_a_place_for_it_memory_is_enoent() {
 }
 
 pub fn without_proc_memory_can_be_opened_and_not_made() {
-    let name = Name::new("no-proc");
+    let Some(name) = Name::new("no-proc") else { return };
     let made = shm_open(&name.0, &making(5)).expect("made");
     let proc = hide("/proc", "");
     let opened = shm_open(&name.0, &ShmOptions { how: SHM_OPEN_OR_CREATE, ..making(5) }).expect("opened");
@@ -317,8 +337,8 @@ pub fn without_proc_memory_can_be_opened_and_not_made() {
 }
 
 pub fn without_descriptors_memory_is_emfile() {
-    let name = Name::new("emfile");
-    let there = Name::new("emfile-there");
+    let Some(name) = Name::new("emfile") else { return };
+    let there = Name(unique("emfile-there"));
     shm_open(&there.0, &making(5)).expect("made");
     for access in [READ, WRITE] {
         for flags in [0, SHM_OWNER] {
@@ -343,7 +363,7 @@ pub fn memory_of_another_user_is_eacces() {
     if unsafe { libc::geteuid() } != 0 {
         skip("only root can become another user");
     }
-    let name = Name::new("eacces");
+    let Some(name) = Name::new("eacces") else { return };
     let _made = shm_open(&name.0, &ShmOptions { mode: 0o644, ..making(5) }).expect("made");
     as_nobody(|| {
         shm_open(&name.0, &READING).expect("the mode lets everybody read");
@@ -357,8 +377,7 @@ pub fn memory_of_another_user_is_eacces() {
 }
 
 pub fn memory_has_no_number_of_a_standard_stream() {
-    assert!(hosts::has_shm());
-    let name = Name::new("stream");
+    let Some(name) = Name::new("stream") else { return };
     for access in [READ, WRITE] {
         let numbers = without_standard_input(|| {
             let made = shm_open(&name.0, &ShmOptions { access, ..making(5) }).expect("made");

@@ -5,6 +5,7 @@ use std::ptr::null;
 
 use crate::faults::conditions::leaves_nothing;
 use crate::support::abi::*;
+use crate::support::hosts::has_shm;
 use crate::support::named::*;
 
 fn making() -> ShmOptions {
@@ -12,7 +13,7 @@ fn making() -> ShmOptions {
 }
 
 pub fn a_name_is_the_same_with_and_without_its_slash() {
-    let name = Name::new("slash");
+    let Some(name) = Name::new("slash") else { return };
     let with_slash = format!("/{}", name.0);
     for (made_as, opened_as) in [(&name.0, &with_slash), (&with_slash, &name.0)] {
         let (_made, whole) = shm_open_named(made_as, &making()).expect("made");
@@ -76,8 +77,8 @@ pub fn names_that_are_no_names_are_refused() {
 
 pub fn a_name_may_have_255_bytes() {
     for (byte, slash) in [("x", ""), ("x", "/"), ("é", "")] {
-        let label = unique("long");
-        let bare = format!("{label}{}", byte.repeat((255 - label.len()) / byte.len()));
+        let Some(name) = Name::new("long") else { return };
+        let bare = format!("{}{}", name.0, byte.repeat((255 - name.0.len()) / byte.len()));
         let bare = format!("{bare}{}", "x".repeat(255 - bare.len()));
         let (fd, whole) = shm_open_named(&format!("{slash}{bare}"), &making()).expect("made");
         assert_eq!(whole, format!("/{bare}"));
@@ -88,10 +89,11 @@ pub fn a_name_may_have_255_bytes() {
 }
 
 pub fn a_name_with_an_owner_may_have_255_bytes_too() {
+    let Some(short) = Name::new("owner") else { return };
     let owned = ShmOptions { flags: SHM_OWNER, ..making() };
-    let (_fd, whole) = shm_open_named("x", &owned).expect("made");
+    let (_fd, whole) = shm_open_named(&short.0, &owned).expect("made");
     shm_unlink(&whole).expect("unlinked");
-    let before = whole.len() - "/x".len();
+    let before = whole.len() - "/".len() - short.0.len();
     let longest = "y".repeat(255 - before);
     let (_fd, whole) = shm_open_named(&longest, &owned).expect("made");
     shm_unlink(&whole).expect("unlinked");
@@ -102,7 +104,7 @@ pub fn a_name_with_an_owner_may_have_255_bytes_too() {
 }
 
 pub fn arguments_that_mean_nothing_are_refused() {
-    let name = Name::new("arguments");
+    let name = Name(unique("arguments"));
     let refused = |options: ShmOptions| {
         let failure = shm_open_named(&name.0, &options).expect_err("refused");
         assert!(!name.path().exists());
@@ -138,11 +140,13 @@ pub fn arguments_that_mean_nothing_are_refused() {
     let whole = std::ffi::CString::new(name.0.clone()).expect("no NUL");
     let open = |options: &Later| shm_open_raw(whole.as_ptr(), &raw const options.known, std::ptr::null_mut(), 0);
     assert_eq!(open(&later(1)).expect_err("a member nobody knows").errno, libc::E2BIG);
-    open(&later(0)).expect("a member that is 0");
+    if has_shm() {
+        open(&later(0)).expect("a member that is 0");
+    }
 }
 
 pub fn a_refusal_leaves_no_name_and_no_descriptor() {
-    let name = Name::new("refusal");
+    let name = Name(unique("refusal"));
     let text = std::ffi::CString::new(name.0.clone()).expect("no NUL");
     leaves_nothing(|| {
         let mut room = [0x55 as c_char; SHM_NAME_SIZE];
@@ -158,6 +162,7 @@ pub fn a_refusal_leaves_no_name_and_no_descriptor() {
                 unsafe { (load().shm_open)(text.as_ptr(), options, std::ptr::null_mut(), 0, std::ptr::null_mut()) };
             assert_eq!(status, -libc::ENOENT);
         }
-        assert_eq!(shm_unlink(&name.0).expect_err("none").errno, libc::ENOENT);
+        let errno = shm_unlink(&name.0).expect_err("none").errno;
+        assert!(errno == libc::ENOENT || errno == libc::EROFS && !has_shm(), "errno {errno}");
     });
 }

@@ -6,9 +6,10 @@ use std::ptr::{null, null_mut};
 use std::sync::atomic::Ordering::SeqCst;
 
 use crate::faults::conditions::*;
+use crate::faults::traced::{Stop, in_traced_child};
 use crate::support::abi::*;
 use crate::support::fd::{content, pattern, wrap};
-use crate::support::map::{Map, memory, page_size};
+use crate::support::map::{Map, page_size};
 use crate::support::named::*;
 
 const LENGTH: usize = 10_000;
@@ -336,9 +337,29 @@ pub fn a_segment_lives_in_a_child_after_its_maker() {
     assert_eq!(listed(segment.0), None);
 }
 
+/// Another thread may have attached one at its address since.
+pub fn a_segment_is_detached_once() {
+    // What is left around a hole is unmapped.
+    for (has_hole, expected) in [(false, 1), (true, 0)] {
+        let mut detached = 0;
+        let count = |stop| {
+            let is_detaching = matches!(stop, Stop::Before(call) if call.number == libc::SYS_shmdt);
+            detached += usize::from(is_detaching);
+        };
+        let body = || {
+            let (mut map, _segment) = made(0);
+            if has_hole {
+                map.unmap(0, page_size()).expect("unmapped");
+            }
+        };
+        in_traced_child(body, count);
+        assert_eq!(detached, expected, "with a hole: {has_hole}");
+    }
+}
+
 /// A child that has made these segments, and has them attached until it is killed.
 fn maker(options: &[SysvOptions]) -> (Child, Vec<Segment>) {
-    let shared = memory(4096, &MapOptions::default()).expect("memory");
+    let shared = shared(4096);
     let mut child = Child::new(|to| {
         for (at, options) in options.iter().enumerate() {
             let (map, number) = map_sysv(0, options).expect("made");

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::faults::conditions::End;
 use crate::faults::signals::under_alarms;
 use crate::support::abi::*;
-use crate::support::map::{Map, map_fd, memory, page_size};
+use crate::support::map::{Map, map_fd, page_size};
 use crate::support::named::*;
 
 const FOR_EVER: i64 = -1;
@@ -16,12 +16,8 @@ const FOR_EVER: i64 = -1;
 /// So long that who waits for it is taken for hanging.
 const LONG: i64 = 60_000_000_000;
 
-fn shared() -> Map {
-    memory(4096, &MapOptions::default()).expect("memory")
-}
-
 pub fn a_word_that_has_changed_is_not_waited_for() {
-    let map = shared();
+    let map = shared(page_size());
     for value in [1, u32::MAX] {
         for time in [FOR_EVER, i64::MIN, 0, LONG, i64::MAX] {
             wait(word(&map, 3).as_ptr(), value, time).expect("it is 0");
@@ -44,7 +40,7 @@ pub fn a_word_whose_page_is_gone_is_efault() {
 }
 
 pub fn a_wait_ends_with_its_time() {
-    let map = shared();
+    let map = shared(page_size());
     for time in [0, 1, 1_000_000, 20_000_000] {
         let before = Instant::now();
         let failure = wait(word(&map, 0).as_ptr(), 0, time).expect_err("nobody wakes it");
@@ -54,7 +50,7 @@ pub fn a_wait_ends_with_its_time() {
 }
 
 pub fn a_word_that_is_none_is_refused() {
-    let map = shared();
+    let map = shared(page_size());
     let start = word(&map, 0).as_ptr();
     for address in [null(), start.wrapping_byte_add(1), start.wrapping_byte_add(2), start.wrapping_byte_add(7)] {
         let failure = wait(address, 0, 0).expect_err("no word");
@@ -62,7 +58,7 @@ pub fn a_word_that_is_none_is_refused() {
         let failure = wake(address, 1).expect_err("no word");
         assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "word"));
     }
-    let mut map = memory(2 * page_size(), &MapOptions::default()).expect("memory");
+    let mut map = shared(2 * page_size());
     let gone = map.data().wrapping_add(page_size());
     map.protect(page_size(), page_size(), 0).expect("without access");
     assert_eq!(wake(gone.cast(), 1).expect_err("not there").errno, libc::EFAULT);
@@ -70,7 +66,7 @@ pub fn a_word_that_is_none_is_refused() {
 }
 
 pub fn a_word_in_a_map_for_reading_can_be_waited_for() {
-    let map = shared();
+    let map = shared(page_size());
     let fd = std::os::fd::AsRawFd::as_raw_fd(&map.descriptor().expect("a descriptor"));
     let reading = map_fd(fd, &MapOptions::default()).expect("mapped");
     std::thread::scope(|scope| {
@@ -93,7 +89,7 @@ pub fn a_word_in_a_map_for_reading_can_be_waited_for() {
 /// Through maps at different addresses.
 pub fn two_processes_play_ping_pong() {
     const ROUNDS: u32 = 10_000;
-    let map = shared();
+    let map = shared(page_size());
     let fd = std::os::fd::AsRawFd::as_raw_fd(&map.descriptor().expect("a descriptor"));
     /// Stores every second number, and waits for those between.
     fn play(map: &Map, first: u32) {
@@ -118,7 +114,7 @@ pub fn two_processes_play_ping_pong() {
 }
 
 pub fn as_many_are_woken_as_asked() {
-    let map = shared();
+    let map = shared(page_size());
     let waiters: Vec<_> = (0..5)
         .map(|_| {
             let mut child = Child::new(|to| {
@@ -142,7 +138,7 @@ pub fn as_many_are_woken_as_asked() {
 }
 
 pub fn a_wait_lasts_its_time_though_signals_interrupt() {
-    let map = shared();
+    let map = shared(page_size());
     under_alarms(usize::MAX, |interruptions| {
         let before = Instant::now();
         let failure = wait(word(&map, 0).as_ptr(), 0, 50_000_000).expect_err("nobody wakes it");
@@ -152,7 +148,7 @@ pub fn a_wait_lasts_its_time_though_signals_interrupt() {
 }
 
 pub fn a_waiter_whose_waker_is_killed_comes_back() {
-    let map = shared();
+    let map = shared(page_size());
     let mut waker = Child::new(|to| {
         word(&map, 1).store(1, SeqCst);
         say(to, 1);

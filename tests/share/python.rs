@@ -4,6 +4,7 @@ use std::io::Read;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixListener;
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 
 use super::messages::{files, repeated};
 use crate::support::fd::content;
@@ -32,8 +33,9 @@ print(message, [os.pread(fd, 100, 0) for fd in fds])
 
 /// Python at one end of this socket, or `None` where there is no Python that knows these functions (3.9).
 fn python(program: &str, socket: Stdio, path: Option<&std::path::Path>) -> Option<Child> {
-    let known = Command::new("python3").args(["-c", "import socket; socket.send_fds"]).stderr(Stdio::null()).status();
-    if !known.is_ok_and(|status| status.success()) {
+    static IS_KNOWN: OnceLock<bool> = OnceLock::new();
+    let look = || Command::new("python3").args(["-c", "import socket; socket.send_fds"]).stderr(Stdio::null()).status();
+    if !IS_KNOWN.get_or_init(|| look().is_ok_and(|status| status.success())) {
         println!("SKIPPED: python3 with socket.send_fds: not here");
         return None;
     }

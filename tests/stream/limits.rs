@@ -129,9 +129,6 @@ fn counted(name: &str) -> u64 {
 /// There is no room for it in memory of the process's own (RLIMIT_DATA), nor is it twice in what is mapped (VmHWM).
 pub fn the_content_is_not_held_twice() {
     const LENGTH: u64 = 64 << 20;
-    if !has_memfd() {
-        return println!("SKIPPED: memory: there are no memory files on this host");
-    }
     let (reader, writer) = pipe(0);
     // SAFETY: this process has one thread, so the child may do what it likes.
     let child = unsafe { libc::fork() };
@@ -147,5 +144,7 @@ pub fn the_content_is_not_held_twice() {
     let peak = counted("VmHWM:");
     assert!(peak < most, "{peak} bytes of memory, {most} allowed");
     let stat = metadata(&fd);
-    assert_eq!((stat.len(), stat.blocks() * 512), (LENGTH, LENGTH), "what the file has and takes");
+    assert_eq!(stat.len(), LENGTH);
+    // File systems on disk count in their own way.
+    assert!(!has_memfd() || stat.blocks() * 512 == LENGTH, "{} blocks", stat.blocks());
 }

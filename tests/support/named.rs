@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::ptr::{null, null_mut, without_provenance_mut};
 use std::sync::atomic::AtomicU32;
 
-use super::abi::{self, Error, ShmOptions, SysvOptions};
-use super::fd::{Failure, result};
+use super::abi::{self, AUTO, Error, MapOptions, ShmOptions, SysvOptions, WRITABLE, WRITE};
+use super::fd::{Failure, result, wrap_with};
+use super::hosts;
 use super::map::{self, Map};
 use crate::faults::conditions::End;
 
@@ -28,8 +29,13 @@ pub fn path(name: &str) -> PathBuf {
 pub struct Name(pub String);
 
 impl Name {
-    pub fn new(label: &str) -> Name {
-        Name(unique(label))
+    /// `None` where memory cannot have names, which is said.
+    pub fn new(label: &str) -> Option<Name> {
+        if hosts::has_shm() {
+            return Some(Name(unique(label)));
+        }
+        println!("SKIPPED: memory with a name, {label}: nothing can be made in /dev/shm on this host");
+        None
     }
 
     pub fn path(&self) -> PathBuf {
@@ -172,6 +178,15 @@ pub fn wake(word: *const u32, count: u32) -> Result<c_int, Failure> {
     let mut error = Error::untouched();
     // SAFETY: as above.
     result(unsafe { (abi::load().wake)(word, count, &mut error) }, &error)
+}
+
+/// Memory that children share: a memory file, or where there are none what writable bytes are wrapped in instead.
+pub fn shared(length: usize) -> Map {
+    if hosts::has_memfd() {
+        return map::memory(length, &MapOptions::default()).expect("memory");
+    }
+    let file = wrap_with(&vec![0; length], WRITABLE, AUTO).expect("a descriptor");
+    map::map_fd(file.as_raw_fd(), &MapOptions { access: WRITE, ..MapOptions::default() }).expect("mapped")
 }
 
 /// A word of a map, for as long as that is not closed.
