@@ -91,6 +91,8 @@ struct Found<T> {
     value: T,
     mark: ForkMark,
     process: u32,
+    /// What the parent had found out: another thread may be looking at it, so it stays, where tools find it.
+    _before: *mut Found<T>,
 }
 
 impl<T: Copy + Send + Sync> OncePerProcess<T> {
@@ -111,7 +113,7 @@ impl<T: Copy + Send + Sync> OncePerProcess<T> {
         }
         let value = find_out()?;
         if let Ok(mark) = ForkMark::new(1) {
-            let found = Box::into_raw(Box::new(Found { value, mark, process }));
+            let found = Box::into_raw(Box::new(Found { value, mark, process, _before: before }));
             if self.0.compare_exchange(before, found, Ordering::AcqRel, Ordering::Relaxed).is_err() {
                 // SAFETY: made just now, and nobody has seen it.
                 drop(unsafe { Box::from_raw(found) });
