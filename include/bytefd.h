@@ -1446,7 +1446,7 @@ int bytefd_map_resize(struct bytefd_map *map,
  * Returns the descriptor, or a negative errno with the map as it was:
  * - -EINVAL: `map` is NULL, is not shared memory, is sealed already, or parts of it were unmapped.
  * - -EBUSY: somebody else, who was given the descriptor, or a child that was forked with the map, has it mapped for writing.
- * - -EPERM: somebody has sealed it against sealing; or it was made by another user, who this process was.
+ * - -EPERM: somebody has sealed it against sealing; or (also -EACCES) it was made by another user, who this process was.
  * - -EIO: somebody who has it made it shorter. (If during this call, the map is for reading only from then on.) -ENOMEM, -EMFILE, -ENFILE: no memory or descriptors left.
  *
  * ```c

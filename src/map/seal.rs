@@ -32,7 +32,7 @@ impl Map {
     /// # Errors
     /// The map is as before then, but for an `EIO` that comes too late. `EINVAL` for a map that is not shared memory, that is sealed already or of which parts were
     /// unmapped; `EBUSY` while somebody else (another process that has the descriptor, or a child that was forked with the map) maps it for writing;
-    /// `EPERM` if somebody has sealed it against seals, or it was made by another user, which this process was; `EIO` if somebody who has
+    /// `EPERM` if somebody has sealed it against seals, or (also `EACCES`) it was made by another user, which this process was; `EIO` if somebody who has
     /// it made it shorter (if during this call, the map is for reading only from then on).
     pub fn seal(&mut self) -> Result<OwnedFd> {
         let Backing::Shared(fd) = &self.backing else {

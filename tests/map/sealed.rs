@@ -195,7 +195,9 @@ pub fn memory_of_another_user_is_eperm_and_as_it_was() {
     as_nobody(|| {
         for _ in 0..2 {
             let failure = map.seal().expect_err("not ours");
-            assert_eq!((failure.errno, failure.op.as_str()), (libc::EPERM, "fchmod"));
+            // Kernels before 6.7 need another description of it, which is the first to be refused.
+            let refusals = [(libc::EPERM, "fchmod"), (libc::EACCES, "reopen")];
+            assert!(refusals.contains(&(failure.errno, failure.op.as_str())), "{failure:?}");
         }
     });
     map.store(0, b"hello");
