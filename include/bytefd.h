@@ -1328,8 +1328,8 @@ int bytefd_map_unmap(struct bytefd_map *map,
 /**
  * Copies `length` bytes of the map, from `offset` on, to `buf`, and writes to `*copied` how many: all, or those that exist up to
  * a page that is lost because somebody made the file shorter or the storage failed, also one that a guard has replaced. Never a
- * signal, whether the map is guarded or not, and whatever the program has done about SIGBUS before: the kernel copies, process_vm_readv(2); where it can, and for many bytes nearly
- * as fast as memcpy, a guarded map is copied under its handler (x86-64).
+ * signal, whether the map is guarded or not, and whatever the program has done about SIGBUS before: the kernel copies,
+ * process_vm_readv(2); or a guarded map is copied under its handler, for many bytes nearly as fast as memcpy (x86-64).
  *
  * Returns 0, or a negative errno with `*copied` untouched:
  * - -EIO: not even the first byte exists any more. (So a loop over what is left ends with this.)
@@ -1447,7 +1447,8 @@ int bytefd_map_resize(struct bytefd_map *map,
  * - -EINVAL: `map` is NULL, is not shared memory, is sealed already, or parts of it were unmapped.
  * - -EBUSY: somebody else, who was given the descriptor, or a child that was forked with the map, has it mapped for writing.
  * - -EPERM: somebody has sealed it against sealing; or (also -EACCES) it was made by another user, who this process was.
- * - -EIO: somebody who has it made it shorter. (If during this call, the map is for reading only from then on.) -ENOMEM, -EMFILE, -ENFILE: no memory or descriptors left.
+ * - -EIO: somebody who has it made it shorter. (If during this call, the map is for reading only from then on.)
+ * - -ENOMEM, -EMFILE, -ENFILE: no memory or descriptors left.
  *
  * ```c
  * bytefd_map *map;
@@ -1759,8 +1760,8 @@ int bytefd_link_release(struct bytefd_linked_file *file);
 /**
  * Makes or attaches a System V segment, sysvipc(7), as a map, for programs that still speak it; the map has as many bytes as the segment.
  * `key` is a key of ftok(3) or the like, or with BYTEFD_SYSV_ATTACH a number. bytefd_map_close detaches it; it stays until
- * bytefd_sysv_remove, also when all processes are gone (BYTEFD_SYSV_OWNER aside). If `number` is not NULL the segment's number is written there. Such a map has no
- * descriptor; shm_wrap_buffer copies its bytes into one.
+ * bytefd_sysv_remove, also when all processes are gone (BYTEFD_SYSV_OWNER aside). If `number` is not NULL the segment's number is written
+ * there. Such a map has no descriptor; shm_wrap_buffer copies its bytes into one.
  *
  * Returns 0, or a negative errno with `*map` and `*number` untouched:
  * - -EINVAL: `map` is NULL; options that are unknown; a new segment without length, or above /proc/sys/kernel/shmmax; no such number;

@@ -237,7 +237,7 @@ fn large_files_cost_a_few_calls_for_each_huge_page() {
         hold(&format!("shm_wrap_buffer, {mib} MiB"), 7 + 7 * huge_pages, &seen);
         if kernel_collapses() {
             let advice = seen.iter().filter(|number| **number == libc::SYS_madvise).count();
-            // Fewer after one that was slow.
+            // Fewer while small pages cost less.
             assert!(advice <= huge_pages, "shm_wrap_buffer, {mib} MiB, asks for {advice} huge pages");
         }
     }

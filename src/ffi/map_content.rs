@@ -9,8 +9,8 @@ use crate::{Map, Result};
 
 /// Copies `length` bytes of the map, from `offset` on, to `buf`, and writes to `*copied` how many: all, or those that exist up to
 /// a page that is lost because somebody made the file shorter or the storage failed, also one that a guard has replaced. Never a
-/// signal, whether the map is guarded or not, and whatever the program has done about SIGBUS before: the kernel copies, process_vm_readv(2); where it can, and for many bytes nearly
-/// as fast as memcpy, a guarded map is copied under its handler (x86-64).
+/// signal, whether the map is guarded or not, and whatever the program has done about SIGBUS before: the kernel copies,
+/// process_vm_readv(2); or a guarded map is copied under its handler, for many bytes nearly as fast as memcpy (x86-64).
 ///
 /// Returns 0, or a negative errno with `*copied` untouched:
 /// - -EIO: not even the first byte exists any more. (So a loop over what is left ends with this.)
@@ -158,7 +158,8 @@ pub unsafe extern "C" fn bytefd_map_resize(
 /// - -EINVAL: `map` is NULL, is not shared memory, is sealed already, or parts of it were unmapped.
 /// - -EBUSY: somebody else, who was given the descriptor, or a child that was forked with the map, has it mapped for writing.
 /// - -EPERM: somebody has sealed it against sealing; or (also -EACCES) it was made by another user, who this process was.
-/// - -EIO: somebody who has it made it shorter. (If during this call, the map is for reading only from then on.) -ENOMEM, -EMFILE, -ENFILE: no memory or descriptors left.
+/// - -EIO: somebody who has it made it shorter. (If during this call, the map is for reading only from then on.)
+/// - -ENOMEM, -EMFILE, -ENFILE: no memory or descriptors left.
 ///
 /// ```c
 /// bytefd_map *map;

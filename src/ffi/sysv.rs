@@ -55,8 +55,8 @@ unsafe impl Extensible for bytefd_sysv_options {
 
 /// Makes or attaches a System V segment, sysvipc(7), as a map, for programs that still speak it; the map has as many bytes as the segment.
 /// `key` is a key of ftok(3) or the like, or with BYTEFD_SYSV_ATTACH a number. bytefd_map_close detaches it; it stays until
-/// bytefd_sysv_remove, also when all processes are gone (BYTEFD_SYSV_OWNER aside). If `number` is not NULL the segment's number is written there. Such a map has no
-/// descriptor; shm_wrap_buffer copies its bytes into one.
+/// bytefd_sysv_remove, also when all processes are gone (BYTEFD_SYSV_OWNER aside). If `number` is not NULL the segment's number is written
+/// there. Such a map has no descriptor; shm_wrap_buffer copies its bytes into one.
 ///
 /// Returns 0, or a negative errno with `*map` and `*number` untouched:
 /// - -EINVAL: `map` is NULL; options that are unknown; a new segment without length, or above /proc/sys/kernel/shmmax; no such number;

@@ -16,8 +16,8 @@ static INTO_HUGE: Cost = Cost::new();
 /// Writing a MiB into small pages, which the kernel makes meanwhile.
 static INTO_SMALL: Cost = Cost::new();
 
-/// Small pages have a last cost that is not seen here: giving them back, when the file is closed, takes an eighth to a
-/// quarter of what writing them took (2.5 and 20 ms for 64 MiB, 41 and 141 µs for 1 MiB), and a huge page nearly nothing (6 µs).
+/// Small pages have a last cost that is not seen here: giving them back, when the file is closed, takes an eighth or
+/// more of what writing them took (2.5 and 20 ms for 64 MiB, 41 and 141 µs for 1 MiB), and a huge page nearly nothing (6 µs).
 const GIVING_BACK: u64 = 8;
 
 /// Of so many extents [`RUN`] get the pages that cost more, to keep both figures true. Four huge pages in 512 MiB are little

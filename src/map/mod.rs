@@ -96,8 +96,8 @@ impl Map {
     fn settle(&mut self) {
         self.data = NOWHERE;
         if let Some(mapping) = &self.mapping {
-            // SAFETY: `head` is less than a page, and a mapping has one at least.
-            self.data = unsafe { mapping.base().add(self.head) };
+            // Less than a page, of which a mapping has one at least.
+            self.data = mapping.base().map_addr(|base| base.saturating_add(self.head));
             if let Some(guard) = &mut self.guard {
                 guard.moved(mapping.base(), mapping.length());
             }
@@ -225,8 +225,8 @@ impl Map {
 
     /// Copies bytes from `offset` on into `to`, and returns how many: all, or those that exist up to a page that is lost because
     /// somebody made the file shorter or the storage failed, also one that a guard has replaced. Never a signal, whether the map is
-    /// guarded or not, and whatever the program has done about SIGBUS before: the kernel copies, process_vm_readv(2); where it can, and for many bytes nearly as fast as memcpy,
-    /// a guarded map is copied under its handler (x86-64).
+    /// guarded or not, and whatever the program has done about SIGBUS before: the kernel copies, process_vm_readv(2); or a guarded map
+    /// is copied under its handler, for many bytes nearly as fast as memcpy (x86-64).
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().open("/etc/passwd")?;

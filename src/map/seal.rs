@@ -50,16 +50,14 @@ impl Map {
             protection: before.protection & !libc::PROT_WRITE,
             flags: libc::MAP_PRIVATE | libc::MAP_NORESERVE,
         };
-        let sealed = self.prepare(fd).and_then(|mode| {
-            let sealed = self.show(fd, reading).and_then(|()| self.seal_file(fd));
-            // Seals stay, so all else that can fail has been done before.
-            sealed.inspect_err(|_| _ = sys::file::fchmod(fd.as_fd(), mode))
-        });
+        // Seals stay, so all else that can fail comes before.
+        let mode = self.prepare(fd)?;
+        let sealed = self.show(fd, reading).and_then(|()| self.seal_file(fd));
         // If that fails it is as before, unless it was too late for that.
         if sealed.is_ok() || self.show(fd, before).is_err() {
             self.options.access = Access::Read;
         }
-        sealed?;
+        sealed.inspect_err(|_| _ = sys::file::fchmod(fd.as_fd(), mode))?;
         let Backing::Shared(fd) = std::mem::replace(&mut self.backing, Backing::None) else { unreachable!("as above") };
         let own = own.unwrap_or(fd);
         // It may have been given to a program that was executed.

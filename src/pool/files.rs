@@ -21,11 +21,6 @@ const KEPT: usize = FILES / 2;
 /// A kept file this many times larger or smaller than wanted is not taken: it would lose its pages, or gain little from them.
 const NEAR: u64 = 4;
 
-/// What the mark says: a child has not closed yet what it inherited, or does so, or all is well.
-const CHILD: u32 = 0;
-const READY: u32 = 1;
-const CLEARING: u32 = 2;
-
 /// There is no lock: a scan takes a file out of its slot and puts it back, and what threads share they only read.
 #[derive(Debug)]
 pub(super) struct Files {
@@ -57,7 +52,7 @@ impl Files {
     pub fn new(max_bytes: u64) -> Files {
         Files {
             max_bytes: AtomicU64::new(max_bytes),
-            mark: ForkMark::new(READY).ok(),
+            mark: ForkMark::new().ok(),
             generation: AtomicU32::new(0),
             is_unusable: AtomicBool::new(false),
             slots: [const { Slot::new() }; FILES],
@@ -288,6 +283,9 @@ impl Files {
 
     /// In a child, before anything else: what was inherited is closed.
     fn after_fork(&self) {
+        const CHILD: u32 = 0;
+        const READY: u32 = 1;
+        const CLEARING: u32 = 2;
         let Some(mark) = self.mark.as_ref().map(ForkMark::value) else { return };
         while mark.load(Acquire) != READY {
             if mark.compare_exchange(CHILD, CLEARING, AcqRel, Relaxed).is_ok() {

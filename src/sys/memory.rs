@@ -61,13 +61,12 @@ pub(crate) struct ForkMark {
 }
 
 impl ForkMark {
-    /// `value` is any but 0.
-    pub fn new(value: u32) -> Result<ForkMark> {
+    pub fn new() -> Result<ForkMark> {
         let length = super::page_size();
         let page = Mapping::zeros(length)?;
         page.advise(0..length, libc::MADV_WIPEONFORK)?;
         let mark = ForkMark { page };
-        mark.value().store(value, Ordering::Release);
+        mark.value().store(1, Ordering::Release);
         Ok(mark)
     }
 
@@ -76,7 +75,7 @@ impl ForkMark {
         self.value().load(Ordering::Acquire) == 0
     }
 
-    /// 0 in a child that has not stored anything here.
+    /// 0 in a child that has not stored anything here, 1 in the process that made it.
     pub fn value(&self) -> &AtomicU32 {
         // SAFETY: the page is mapped for as long as `self` lives, aligned, and only used through this reference.
         unsafe { self.page.base().cast::<AtomicU32>().as_ref() }
@@ -112,7 +111,7 @@ impl<T: Copy + Send + Sync> OncePerProcess<T> {
             return Ok(found.value);
         }
         let value = find_out()?;
-        if let Ok(mark) = ForkMark::new(1) {
+        if let Ok(mark) = ForkMark::new() {
             let found = Box::into_raw(Box::new(Found { value, mark, process, _before: before }));
             if self.0.compare_exchange(before, found, Ordering::AcqRel, Ordering::Relaxed).is_err() {
                 // SAFETY: made just now, and nobody has seen it.

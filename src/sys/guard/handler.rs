@@ -46,11 +46,15 @@ pub(super) fn is_in_place() -> bool {
         let mut mask: libc::sigset_t = std::mem::zeroed();
         libc::pthread_sigmask(libc::SIG_BLOCK, null(), &mut mask) != 0 || libc::sigismember(&mask, libc::SIGBUS) != 0
     };
-    !is_blocked && action(null()).is_ok_and(|current| current.sa_sigaction == on_fault as *const () as usize)
+    !is_blocked && action(null()).is_ok_and(|current| is_ours(&current))
+}
+
+fn is_ours(action: &libc::sigaction) -> bool {
+    action.sa_sigaction == on_fault as *const () as usize
 }
 
 fn remember(action: &libc::sigaction) {
-    if action.sa_sigaction != on_fault as *const () as usize {
+    if !is_ours(action) {
         PREVIOUS.store(Box::into_raw(Box::new(*action)), SeqCst);
     }
 }

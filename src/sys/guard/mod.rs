@@ -114,8 +114,8 @@ impl Guard {
         if !self.is_lost() {
             return bytes.len();
         }
-        let pages = bytes.start >> self.range.shift..bytes.end.div_ceil(1 << self.range.shift);
-        let replaced = pages.into_iter().find(|page| self.slot.is_replaced(*page));
+        let mut pages = bytes.start >> self.range.shift..bytes.end.div_ceil(1 << self.range.shift);
+        let replaced = pages.find(|page| self.slot.is_replaced(*page));
         replaced.map_or(bytes.len(), |page| (page << self.range.shift).saturating_sub(bytes.start))
     }
 
