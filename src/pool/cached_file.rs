@@ -1,21 +1,20 @@
 //! One file that is lent again and again.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 
-use super::slot::Slot;
 use crate::backend::{self, Backend, Execution};
 use crate::error::{Context, Errno, Error, Result};
+use crate::sys::features::O_DIRECT_OF_MEMFD;
 use crate::sys::file::{self, Identity, Stat};
-use crate::sys::memory::Window;
+use crate::sys::window::Window;
 use crate::{fill, sys};
 
 /// The mode of kept files.
 const MODE: u32 = 0o400;
 
-/// A kept file. Its master is noted in a [`Slot`], which whoever drops it clears afterwards.
+/// A cached file. Its master is noted in a slot of the cache, which whoever drops the file clears afterwards.
 #[derive(Debug)]
-pub(super) struct File {
+pub(super) struct CachedFile {
     pub master: OwnedFd,
     pub identity: Identity,
     /// Number of the slot where the master is noted.
@@ -40,55 +39,57 @@ pub(super) struct File {
 }
 
 /// Why there is no file that can be kept.
-pub(super) enum Unmade {
+pub(super) enum MakeError {
     /// This host refuses leases, or has no memfd or no /proc.
-    Never,
-    /// Somebody else opened it in that moment.
-    NotNow,
+    Unsupported,
+    /// Another process opened it in that moment.
+    Busy,
     /// Something ran out, or the bytes cannot be read.
     Failed(Error),
 }
 
-impl From<Error> for Unmade {
+impl From<Error> for MakeError {
     /// What is refused, this host does not have; anything else is an error.
-    fn from(error: Error) -> Unmade {
+    fn from(error: Error) -> MakeError {
         match error.errno() {
-            libc::ENOSYS | libc::EINVAL | libc::EPERM | libc::EACCES | libc::ENOENT | libc::ENOTDIR => Unmade::Never,
-            _ => Unmade::Failed(error),
+            libc::ENOSYS | libc::EINVAL | libc::EPERM | libc::EACCES | libc::ENOENT | libc::ENOTDIR => {
+                MakeError::Unsupported
+            }
+            _ => MakeError::Failed(error),
         }
     }
 }
 
-impl File {
-    /// A new file with this content, noted in `note` as soon as it exists.
+impl CachedFile {
+    /// A new file with this content, for this slot. `note` is told its master as soon as it exists.
     pub fn make(
-        note: &Slot,
         slot: usize,
+        note: impl Fn(RawFd, Identity),
         bytes: &[u8],
         generation: u32,
         exposed: bool,
-    ) -> std::result::Result<File, Unmade> {
+    ) -> std::result::Result<CachedFile, MakeError> {
         let first = backend::create(Backend::Memfd, c"bytefd", Execution::Forbidden)?.fd;
         let stat = file::fstat(first.as_fd()).context("fstat", || "a new file")?;
-        note.note(first.as_raw_fd(), stat.identity);
+        note(first.as_raw_fd(), stat.identity);
         // A memfd's own first description does not count as a writer, so the kernel would refuse every lease on it.
         let master = file::reopen(first.as_fd(), libc::O_RDWR)
             .and_then(file::above_standard_streams)
             .context("reopen", || "a new file")?;
-        note.note(master.as_raw_fd(), stat.identity);
+        note(master.as_raw_fd(), stat.identity);
         drop(first);
         file::add_seals(master.as_fd(), libc::F_SEAL_SEAL).context("seal", || "against seals of others")?;
         file::fchmod(master.as_fd(), MODE).context("fchmod", || "a new file")?;
         let attributes = file::attributes_length(master.as_fd());
         match file::is_only_description(master.as_fd()) {
             Ok(true) => {}
-            Ok(false) => return Err(Unmade::NotNow),
+            Ok(false) => return Err(MakeError::Busy),
             // File systems and filters refuse leases in many words.
-            Err(_) => return Err(Unmade::Never),
+            Err(_) => return Err(MakeError::Unsupported),
         }
         let size = bytes.len() as u64;
         fill::append(master.as_fd(), bytes, 0)?;
-        Ok(File {
+        Ok(CachedFile {
             master,
             identity: stat.identity,
             slot,
@@ -190,21 +191,13 @@ impl File {
     }
 }
 
-/// Asked once, then remembered.
-static NO_DIRECT: AtomicBool = AtomicBool::new(false);
-
-/// Whether kept files are lent with O_DIRECT. Right once one has been lent.
-pub(crate) fn lends_direct() -> bool {
-    !NO_DIRECT.load(Relaxed)
-}
-
 /// With O_DIRECT, where the kernel takes it on memory files (6.6): then splice(2) and sendfile(2) copy, and no page that is
 /// written again later is left in a pipe or socket.
 fn reopen_read_only(master: BorrowedFd<'_>) -> sys::Result<OwnedFd> {
-    if !NO_DIRECT.load(Relaxed) {
+    if !O_DIRECT_OF_MEMFD.is_missing() {
         match file::reopen(master, libc::O_RDONLY | libc::O_DIRECT) {
             Ok(fd) => return Ok(fd),
-            Err(Errno(libc::EINVAL)) => NO_DIRECT.store(true, Relaxed),
+            Err(Errno(libc::EINVAL)) => _ = O_DIRECT_OF_MEMFD.remember(false),
             // Some filters refuse it in other words: without, then.
             Err(_) => {}
         }

@@ -1,14 +1,14 @@
 //! Options, then backend -> fill -> seal -> descriptor.
 
+use std::borrow::Cow;
 use std::ffi::{CStr, CString};
 use std::io::IoSlice;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use super::descriptor::reopen;
 use crate::backend::{self, Backend, Execution};
-use crate::error::{Context, Errno, Error, Result};
-use crate::sys::mapping::{Content, Manner, Mapping};
+use crate::error::{Context, Error, Result};
+use crate::sys::features;
 use crate::{fill, sys};
 
 /// Most bytes in a file's name. The kernel would take 249 for a memfd; the rest is for our additions elsewhere.
@@ -32,52 +32,6 @@ const NAME_MAX: usize = 200;
 /// See [`WrapOptions::wrap`].
 pub fn wrap(bytes: &[u8]) -> Result<OwnedFd> {
     WrapOptions::new().wrap(bytes)
-}
-
-/// Opens the regular file behind `fd` again: a read-only descriptor with an offset of its own, at 0, that is
-/// close-on-exec. A `dup` shares its offset with the original; this does not.
-///
-/// It is no protection by itself: whoever holds it can open the file read-write through /proc again, as far as
-/// the file's mode allows. Only seals protect.
-///
-/// ```
-/// let fd = bytefd::wrap(b"hello")?;
-/// let other = bytefd::reopen(&fd)?;
-/// # Ok::<(), bytefd::Error>(())
-/// ```
-///
-/// # Errors
-/// `EINVAL` if it is not a regular file, `ENOENT` where /proc is not mounted, `EACCES` if the file's mode forbids
-/// reading, and open(2)'s own.
-pub fn reopen(fd: impl AsFd) -> Result<OwnedFd> {
-    let fd = fd.as_fd();
-    let stat = sys::file::fstat(fd).context("fstat", || format!("descriptor {}", fd.as_raw_fd()))?;
-    if !stat.is_regular() {
-        let message = format_args!("descriptor {} is {}, not a regular file", fd.as_raw_fd(), stat.kind());
-        return Err(Error::new("reopen", libc::EINVAL, message));
-    }
-    sys::file::reopen(fd, libc::O_RDONLY)
-        .and_then(sys::file::above_standard_streams)
-        .context("reopen", || format!("{} (is /proc mounted?)", proc_path(fd)))
-}
-
-/// The text `/proc/self/fd/N`, for code that takes only a path. It names the descriptor for this process and as
-/// long as it is open; opening it gives a description with an offset of its own. A child process finds it under
-/// the same path if it inherits the descriptor ([`WrapOptions::inherit`]).
-///
-/// Code that resolves the link first (SQLite does) or opens with `O_NOFOLLOW` finds nothing there.
-///
-/// ```
-/// let fd = bytefd::wrap(b"hello")?;
-/// assert_eq!(std::fs::read(bytefd::path(&fd))?, b"hello");
-/// # Ok::<(), std::io::Error>(())
-/// ```
-pub fn path(fd: impl AsFd) -> PathBuf {
-    proc_path(fd.as_fd()).into()
-}
-
-fn proc_path(fd: BorrowedFd<'_>) -> String {
-    format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
 /// How a descriptor is made from bytes. The default: sealed, read-only in effect, mode 0400, close-on-exec.
@@ -281,7 +235,7 @@ impl WrapOptions {
         match sealed {
             _ if self.read_only => true,
             _ if self.writable || self.seal_content => false,
-            true => !maps_sealed_file(file),
+            true => !features::maps_sealed_file_shared(file),
             false => true,
         }
     }
@@ -335,7 +289,7 @@ impl WrapOptions {
         ))
     }
 
-    fn checked_name(&self) -> Result<std::borrow::Cow<'_, CStr>> {
+    fn checked_name(&self) -> Result<Cow<'_, CStr>> {
         let Some(name) = &self.name else { return Ok(c"bytefd".into()) };
         if name.is_empty() || name.len() > NAME_MAX {
             let message = format_args!("a name of {} bytes; 1 to {NAME_MAX} are allowed", name.len());
@@ -376,40 +330,9 @@ pub(crate) struct LoanOptions {
 
 /// Options, checked and complete.
 struct Plan<'a> {
-    name: std::borrow::Cow<'a, CStr>,
+    name: Cow<'a, CStr>,
     backend: Backend,
     execution: Execution,
     mode: u32,
     seals: libc::c_int,
 }
-
-/// The description of a file that is going to be sealed, where the kernel maps a sealed file only through one that was opened
-/// read-only. It is made before, because a file that is sealed cannot go back to what it was.
-pub(crate) fn before_sealing(file: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
-    if MAPS_SEALED_FILES.load(Relaxed) == UNKNOWN {
-        let sealed = sys::file::memfd_create(c"bytefd", libc::MFD_ALLOW_SEALING)
-            .and_then(|probe| sys::file::add_seals(probe.as_fd(), libc::F_SEAL_WRITE).map(|()| probe));
-        maps_sealed_file(sealed.context("memfd_create", || "a sealed file, to see how it is mapped")?.as_fd());
-    }
-    if MAPS_SEALED_FILES.load(Relaxed) == YES { Ok(None) } else { reopen(file).map(Some) }
-}
-
-/// Whether this kernel maps a write-sealed file shared and read-only through a read-write descriptor. Those before
-/// 6.7 (and its backports) say EPERM; a description opened read-only maps everywhere. Tried once on the first sealed
-/// file; an answer that proves nothing is not remembered.
-pub(crate) fn maps_sealed_file(file: BorrowedFd<'_>) -> bool {
-    if MAPS_SEALED_FILES.load(Relaxed) == UNKNOWN {
-        let manner = Manner { protection: libc::PROT_READ, flags: libc::MAP_SHARED };
-        match Mapping::new(1, Content::File(file, 0), manner) {
-            Ok(_) => MAPS_SEALED_FILES.store(YES, Relaxed),
-            Err(Errno(libc::EPERM)) => MAPS_SEALED_FILES.store(NO, Relaxed),
-            Err(_) => {}
-        }
-    }
-    MAPS_SEALED_FILES.load(Relaxed) == YES
-}
-
-static MAPS_SEALED_FILES: AtomicU8 = AtomicU8::new(UNKNOWN);
-const UNKNOWN: u8 = 0;
-const YES: u8 = 1;
-const NO: u8 = 2;

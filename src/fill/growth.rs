@@ -3,9 +3,9 @@
 use std::fmt::Display;
 use std::os::fd::BorrowedFd;
 
+use super::space::{check_size_limit, reserve};
 use crate::error::{Context, Errno, Result};
-use crate::sys::file;
-use crate::{fill, sys};
+use crate::sys::{self, file};
 
 /// A growing file. Dropped without [`Growth::keep`] it gives the file its old size again.
 pub(crate) struct Growth<'a> {
@@ -18,11 +18,11 @@ pub(crate) struct Growth<'a> {
 impl<'a> Growth<'a> {
     /// Makes a file of `from` bytes larger, with zeros, and reserves the space unless told otherwise.
     pub fn of(fd: BorrowedFd<'a>, from: u64, to: u64, no_reserve: bool, name: impl Display) -> Result<Growth<'a>> {
-        fill::check_size_limit(to)?;
+        check_size_limit(to)?;
         let asked = || format!("{name} from {from} to {to} bytes");
         let mut growth = Growth { fd, from, reached: from };
         if !no_reserve {
-            match fill::reserve(fd, from, to) {
+            match reserve(fd, from, to) {
                 Ok(()) => {}
                 Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS)) => {
                     growth.write_zeros(from, to).context("write", asked)?;

@@ -1,29 +1,29 @@
-//! The files of a pool: kept, lent, and what becomes of them in a child.
+//! The cached files of a pool: kept, lent, and what becomes of them in a child.
 
 use std::cell::Cell;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 use std::time::Instant;
 
-use super::PoolCounts;
-use super::file::{File, Unmade, pages};
+use super::cached_file::{CachedFile, MakeError, pages};
+use super::counts::PoolCounts;
 use super::slot::Slot;
 use crate::error::{Error, Result};
 use crate::sys::file::{self, Stat};
-use crate::sys::memory::ForkMark;
+use crate::sys::fork::ForkMark;
 use crate::{backend, fill};
 
 /// Files that exist at once, kept or lent, and so the most descriptors that a pool holds: a sixteenth of the 1024 that most
 /// processes may have. A scan beyond them gets a file that is not kept.
-const FILES: usize = 64;
+const SLOTS: usize = 64;
 /// Above this many kept files the nearest in size is taken, whatever its size is, so that some stay for scans at the same time.
-const KEPT: usize = FILES / 2;
+const KEPT: usize = SLOTS / 2;
 /// A kept file this many times larger or smaller than wanted is not taken: it would lose its pages, or gain little from them.
 const NEAR: u64 = 4;
 
 /// There is no lock: a scan takes a file out of its slot and puts it back, and what threads share they only read.
 #[derive(Debug)]
-pub(super) struct Files {
+pub(super) struct Cache {
     /// 0 once the pool is gone.
     max_bytes: AtomicU64,
     /// `None` where the kernel cannot mark memory for children: nothing is kept.
@@ -32,7 +32,7 @@ pub(super) struct Files {
     generation: AtomicU32,
     /// This host cannot prove who holds a file: nothing is kept.
     is_unusable: AtomicBool,
-    slots: [Slot; FILES],
+    slots: [Slot; SLOTS],
     /// No slot from here on was ever used.
     slots_used: AtomicUsize,
     /// Bytes of memory in kept files. Counted before they are kept and until they have been taken, so never less than there are.
@@ -48,14 +48,14 @@ thread_local! {
     static LAST_SLOT: Cell<usize> = const { Cell::new(0) };
 }
 
-impl Files {
-    pub fn new(max_bytes: u64) -> Files {
-        Files {
+impl Cache {
+    pub fn new(max_bytes: u64) -> Cache {
+        Cache {
             max_bytes: AtomicU64::new(max_bytes),
             mark: ForkMark::new().ok(),
             generation: AtomicU32::new(0),
             is_unusable: AtomicBool::new(false),
-            slots: [const { Slot::new() }; FILES],
+            slots: [const { Slot::new() }; SLOTS],
             slots_used: AtomicUsize::new(0),
             kept_bytes: AtomicU64::new(0),
             epoch: Instant::now(),
@@ -99,7 +99,7 @@ impl Files {
     }
 
     /// A file that holds `bytes`, kept or new. `None`: the caller makes one that is not kept.
-    pub fn lend(&self, bytes: &[u8], trusted: bool) -> Result<Option<Box<File>>> {
+    pub fn lend(&self, bytes: &[u8], trusted: bool) -> Result<Option<Box<CachedFile>>> {
         self.after_fork();
         let lent =
             if self.mark.is_none() || self.is_unusable.load(Relaxed) { None } else { self.find(bytes, trusted)? };
@@ -109,7 +109,7 @@ impl Files {
         Ok(lent)
     }
 
-    fn find(&self, bytes: &[u8], trusted: bool) -> Result<Option<Box<File>>> {
+    fn find(&self, bytes: &[u8], trusted: bool) -> Result<Option<Box<CachedFile>>> {
         while let Some(mut file) = self.take(bytes.len() as u64, trusted) {
             if self.is_free(&file) && file.is_as_it_was() && file.refill(bytes).is_ok() {
                 self.slots[file.slot].lent_again.fetch_add(1, Relaxed);
@@ -122,7 +122,7 @@ impl Files {
     }
 
     /// The proof, right before the file is used again. One that is held by somebody now is never used again.
-    fn is_free(&self, file: &File) -> bool {
+    fn is_free(&self, file: &CachedFile) -> bool {
         if file.is_exposed {
             return true;
         }
@@ -141,7 +141,7 @@ impl Files {
     }
 
     /// The kept file nearest in size.
-    fn take(&self, size: u64, trusted: bool) -> Option<Box<File>> {
+    fn take(&self, size: u64, trusted: bool) -> Option<Box<CachedFile>> {
         let wanted = pages(size);
         let last = &self.slots[LAST_SLOT.get()];
         if last.offers(trusted) == Some(wanted)
@@ -169,12 +169,12 @@ impl Files {
         Some(file)
     }
 
-    fn take_oldest(&self) -> Option<Box<File>> {
+    fn take_oldest(&self) -> Option<Box<CachedFile>> {
         self.take_least(|slot| slot.used())
     }
 
     /// The kept file with the smallest key. Those without a key are left alone, and those that somebody else takes meanwhile.
-    fn take_least<K: Ord>(&self, key: impl Fn(&Slot) -> Option<K>) -> Option<Box<File>> {
+    fn take_least<K: Ord>(&self, key: impl Fn(&Slot) -> Option<K>) -> Option<Box<CachedFile>> {
         let mut gone = 0u64;
         loop {
             let there = self.used_slots().iter().enumerate().filter(|(index, _)| gone & (1 << index) == 0);
@@ -186,11 +186,17 @@ impl Files {
         }
     }
 
-    fn make(&self, bytes: &[u8], trusted: bool) -> Result<Option<Box<File>>> {
+    fn make(&self, bytes: &[u8], trusted: bool) -> Result<Option<Box<CachedFile>>> {
         fill::check_size_limit(bytes.len() as u64)?;
         let Some(index) = self.reserve_slot() else { return Ok(None) };
         let slot = &self.slots[index];
-        let made = File::make(slot, index, bytes, self.generation.load(Relaxed), trusted);
+        let made = CachedFile::make(
+            index,
+            |fd, identity| slot.note(fd, identity),
+            bytes,
+            self.generation.load(Relaxed),
+            trusted,
+        );
         if made.is_err() {
             slot.clear();
         }
@@ -200,13 +206,13 @@ impl Files {
                 LAST_SLOT.set(index);
                 Ok(Some(Box::new(file)))
             }
-            Err(Unmade::NotNow) => Ok(None),
-            Err(Unmade::Never) => {
+            Err(MakeError::Busy) => Ok(None),
+            Err(MakeError::Unsupported) => {
                 self.is_unusable.store(true, Relaxed);
                 self.drop_all();
                 Ok(None)
             }
-            Err(Unmade::Failed(error)) => Err(error),
+            Err(MakeError::Failed(error)) => Err(error),
         }
     }
 
@@ -226,20 +232,20 @@ impl Files {
     }
 
     /// The file that is kept in a slot, if nobody else is faster.
-    fn claim(&self, slot: &Slot) -> Option<Box<File>> {
+    fn claim(&self, slot: &Slot) -> Option<Box<CachedFile>> {
         let file = slot.take()?;
         self.kept_bytes.fetch_sub(file.allocated, Relaxed);
         Some(file)
     }
 
     /// A file that could not be lent after all: only running out is an error, otherwise one that is not kept will do.
-    pub fn without(&self, file: Box<File>, refusal: Error) -> Result<()> {
+    pub fn without(&self, file: Box<CachedFile>, refusal: Error) -> Result<()> {
         self.discard(file);
         if backend::is_shortage(&refusal) { Err(refusal) } else { Ok(()) }
     }
 
     /// Keeps a file that comes back. `stat` is how its lent description was, if there still was one.
-    pub fn give_back(&self, mut file: Box<File>, stat: Option<Stat>) {
+    pub fn give_back(&self, mut file: Box<CachedFile>, stat: Option<Stat>) {
         self.after_fork();
         if file.generation != self.generation.load(Relaxed) {
             return file.forget();
@@ -255,7 +261,7 @@ impl Files {
     }
 
     /// Keeps a file that nobody uses, if the bound allows it; the longest unused ones give way.
-    fn keep(&self, file: Box<File>) {
+    fn keep(&self, file: Box<CachedFile>) {
         let max_bytes = self.max_bytes.load(Relaxed);
         if file.allocated > max_bytes || max_bytes == 0 {
             return self.discard(file);
@@ -275,7 +281,7 @@ impl Files {
         }
     }
 
-    fn discard(&self, file: Box<File>) {
+    fn discard(&self, file: Box<CachedFile>) {
         let slot = &self.slots[file.slot];
         drop(file);
         slot.clear();
@@ -300,7 +306,7 @@ impl Files {
     }
 }
 
-impl Drop for Files {
+impl Drop for Cache {
     fn drop(&mut self) {
         self.after_fork();
     }

@@ -1,0 +1,8 @@
+//! Bytes into a descriptor: options, then backend -> fill -> seal.
+
+mod descriptor;
+mod options;
+
+pub(crate) use descriptor::before_sealing;
+pub use descriptor::{path, reopen};
+pub use options::{WrapOptions, wrap};
