@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, CString};
 use std::io::IoSlice;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
@@ -415,7 +415,8 @@ const YES: u8 = 1;
 const NO: u8 = 2;
 
 /// Refuses a number that is not an open descriptor.
-pub(crate) fn check_open(fd: RawFd) -> Result<()> {
+#[cfg(feature = "capi")]
+pub(crate) fn check_open(fd: std::os::fd::RawFd) -> Result<()> {
     if fd < 0 || sys::file::fstat_raw(fd).is_err() {
         return Err(Error::new("fd", libc::EBADF, format_args!("{fd} is not an open descriptor")));
     }
