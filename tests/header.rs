@@ -6,9 +6,12 @@ use crate::tests;
 tests![the_header_is_generated_from_the_sources];
 
 /// In the order in which a reader wants them.
-const SOURCES: [&str; 16] = [
+const SOURCES: [&str; 19] = [
     "boundary",
+    "arguments",
     "options",
+    "results",
+    "wrap_options",
     "wrap",
     "scan",
     "pool",

@@ -44,7 +44,6 @@ use crate::tests;
 tests![
     // refusals
     options_that_need_a_file_of_their_own_are_einval,
-    what_is_no_pool_is_refused,
     options_that_change_nothing_are_accepted,
     trust_without_a_pool_is_einval,
     files_given_away_take_no_pool,

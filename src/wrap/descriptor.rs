@@ -59,3 +59,12 @@ pub(crate) fn before_sealing(file: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
     let needs_none = needs_none.context("memfd_create", || "a sealed file, to see how it is mapped")?;
     if needs_none { Ok(None) } else { reopen(file).map(Some) }
 }
+
+/// Refuses a number that is not an open descriptor.
+#[cfg(feature = "capi")]
+pub(crate) fn check_open(fd: std::os::fd::RawFd) -> Result<()> {
+    if fd < 0 || sys::file::fstat_raw(fd).is_err() {
+        return Err(Error::new("fd", libc::EBADF, format_args!("{fd} is not an open descriptor")));
+    }
+    Ok(())
+}

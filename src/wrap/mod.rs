@@ -4,5 +4,7 @@ mod descriptor;
 mod options;
 
 pub(crate) use descriptor::before_sealing;
+#[cfg(feature = "capi")]
+pub(crate) use descriptor::check_open;
 pub use descriptor::{path, reopen};
 pub use options::{WrapOptions, wrap};

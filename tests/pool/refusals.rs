@@ -162,14 +162,3 @@ pub fn trimming_and_counting_a_new_pool_do_nothing() {
         assert_eq!((size, lent_again, new_files, dropped, kept_bytes), (40, 0, 0, 0, 0));
     }
 }
-
-/// As far as it can be found out: other memory, and a number that can be no address of a pool.
-pub fn what_is_no_pool_is_refused() {
-    let other = [0u64; 64];
-    for pool in [other.as_ptr().cast_mut().cast(), std::ptr::dangling_mut()] {
-        let options = WrapOptions { pool, ..WrapOptions::default() };
-        let failure = crate::scan::scan(b"hello", Some(&options), |_| unreachable!("not called")).unwrap_err();
-        assert_eq!((failure.errno, failure.op.as_str()), (libc::EOPNOTSUPP, "pool"));
-        assert_eq!(crate::scan::begin(b"hello", &options).0.unwrap_err().errno, libc::EOPNOTSUPP);
-    }
-}
