@@ -11,6 +11,7 @@ mod adopt;
 mod budget;
 mod c;
 mod clients;
+mod documents;
 mod execution;
 mod faults;
 mod fill;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         ("guard", guard::TESTS),
         ("faults", faults::TESTS),
         ("header", header::TESTS),
+        ("documents", documents::TESTS),
         ("library", library::TESTS),
         ("c", c::TESTS),
         ("c_examples", c::examples::TESTS),
