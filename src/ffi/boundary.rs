@@ -6,6 +6,7 @@ use std::ffi::{c_char, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
+use super::cancellation::Postponed;
 use super::results::Answer;
 use crate::{Error, Result};
 
@@ -22,25 +23,33 @@ use crate::{Error, Result};
 pub struct bytefd_error {
     /// The function's return value again: a negative errno.
     pub code: c_int,
+    /// With op "callback": what the callback of a scan returned. Otherwise 0.
+    pub callback: c_int,
     /// The step that failed: a system call ("memfd_create"), or the argument that was refused ("name").
     pub op: [c_char; 32],
     /// One line that says what was asked and what was found. Without the step's name, without a newline. A long
     /// message is shortened in its middle.
-    pub message: [c_char; 220],
+    pub message: [c_char; 216],
 }
 
 /// Runs the body of an exported function, whose last parameter is `error`. Its result becomes the return value; an error
 /// also fills `error`, if that is not NULL. A panic becomes -ENOTRECOVERABLE with its text, and nothing is printed.
 pub(super) fn boundary<A: Answer>(error: *mut bytefd_error, body: impl FnOnce() -> Result<A>) -> c_int {
+    let _postponed = Postponed::new();
     let result = silently(|| catch_unwind(AssertUnwindSafe(body)))
         .unwrap_or_else(|panic| Err(Error::new("panic", libc::ENOTRECOVERABLE, panic_text(&*panic))));
-    let failure = match result {
-        Ok(answer) => return answer.into_int(),
-        Err(failure) => failure,
-    };
+    match result {
+        Ok(answer) => answer.into_int(),
+        Err(failure) => fail(error, &failure, 0),
+    }
+}
+
+/// Fills `error`, unless it is NULL, and returns its code. `callback`: what the callback of a scan returned.
+pub(super) fn fail(error: *mut bytefd_error, failure: &Error, callback: c_int) -> c_int {
     // SAFETY: the header asks for NULL or a writable bytefd_error.
     if let Some(error) = unsafe { error.as_mut() } {
         error.code = -failure.errno();
+        error.callback = callback;
         copy_text(&mut error.op, failure.op());
         copy_text(&mut error.message, failure.message());
     }
@@ -113,7 +122,7 @@ mod tests {
     use super::*;
 
     fn empty() -> bytefd_error {
-        bytefd_error { code: 1, op: [0; 32], message: [0; 220] }
+        bytefd_error { code: 1, callback: 1, op: [0; 32], message: [0; 216] }
     }
 
     fn text(field: &[c_char]) -> String {

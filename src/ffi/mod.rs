@@ -18,6 +18,7 @@
 mod adopt;
 mod arguments;
 mod boundary;
+mod cancellation;
 mod host;
 mod lock;
 mod map;

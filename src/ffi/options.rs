@@ -5,26 +5,27 @@ use crate::{Error, Result};
 /// A struct whose first member is its size.
 ///
 /// # Safety
-/// It begins with a `usize`, and all-zero bytes are a valid value.
+/// It begins with a `usize`, has no padding, and all-zero bytes are a valid value.
 pub(super) unsafe trait Extensible: Copy {
-    /// The size of the first version that was released. It never changes. Some structs end on padding, whose bytes can be
-    /// anything: a member that is added later must begin after it, with 8 bytes' alignment.
+    /// What its `_INIT` sets, but for the size; a NULL pointer means the same.
+    const INIT: Self;
+    /// The size of the first version that was released. It never changes.
     const FIRST_SIZE: usize;
 }
 
 /// Copies the caller's struct, as openat2(2) does: what the caller does not know is 0, what we do not know must be. NULL is
-/// a struct of zeros, which are all defaults.
+/// all defaults.
 ///
 /// # Safety
 /// `from` is NULL or points to as many readable bytes as its first member says.
 pub(super) unsafe fn read<T: Extensible>(from: *const T) -> Result<T> {
     /// No version will ever be larger: a size above it is rubbish, and the bytes must not be looked at.
     const LARGEST: usize = 4096;
+    if from.is_null() {
+        return Ok(T::INIT);
+    }
     // SAFETY: zero is valid, see `Extensible`.
     let mut value: T = unsafe { std::mem::zeroed() };
-    if from.is_null() {
-        return Ok(value);
-    }
     // SAFETY: the caller vouches for at least the first member.
     let size = unsafe { from.cast::<usize>().read_unaligned() };
     let known = size_of::<T>();
@@ -50,19 +51,36 @@ pub(super) fn check_size<T: Extensible>(what: &'static str, size: usize) -> Resu
 }
 
 /// A flag, and what it sets in a builder of the Rust API.
-pub(super) type Flag<B> = (u32, fn(B, bool) -> B);
+pub(super) type Flag<B> = (u64, fn(B, bool) -> B);
 
 /// Sets all flags of a table, and refuses others.
-pub(super) fn set_flags<B>(flags: u32, table: &[Flag<B>], builder: B) -> Result<B> {
+pub(super) fn set_flags<B>(flags: u64, table: &[Flag<B>], builder: B) -> Result<B> {
     check_flags(flags, table.iter().fold(0, |known, (flag, _)| known | flag))?;
     Ok(table.iter().fold(builder, |builder, (flag, set)| set(builder, flags & flag != 0)))
 }
 
-pub(super) fn check_flags(flags: u32, known: u32) -> Result<()> {
+pub(super) fn check_flags(flags: u64, known: u64) -> Result<()> {
     match flags & !known {
         0 => Ok(()),
-        unknown => Err(Error::new("flags", libc::EINVAL, format_args!("unknown bits {unknown:#x} in {flags:#x}"))),
+        unknown => Err(Error::new("flags", libc::EINVAL, format_args!("unknown flags {unknown:#x} in {flags:#x}"))),
     }
+}
+
+/// Refuses a reserved member that is not 0.
+pub(super) fn check_reserved(value: u32) -> Result<()> {
+    match value {
+        0 => Ok(()),
+        other => Err(Error::new("reserved", libc::EINVAL, format_args!("reserved is {other}, must be 0"))),
+    }
+}
+
+/// A member that is not 0, unless the struct was zeroed instead of initialised, or a length was computed as 0.
+pub(super) fn not_zero<N: Copy + Default + PartialEq>(value: N, member: &'static str, init: &str) -> Result<N> {
+    if value != N::default() {
+        return Ok(value);
+    }
+    let message = format_args!("{member} is 0, must be more; {init} sets it to its default");
+    Err(Error::new(member, libc::EINVAL, message))
 }
 
 /// One of several values, and what it means.

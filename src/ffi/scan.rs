@@ -4,7 +4,8 @@ use std::ffi::{c_int, c_void};
 use std::os::fd::{AsFd, AsRawFd};
 
 use super::arguments::{bytes, required};
-use super::boundary::{boundary, bytefd_error, end};
+use super::boundary::{boundary, bytefd_error, end, fail};
+use super::cancellation::with_cleanup;
 use super::results::give;
 use super::wrap_options::{bytefd_wrap_options, scan_options};
 use crate::{Error, Result, Scan};
@@ -23,8 +24,8 @@ pub type bytefd_scan_fn = Option<unsafe extern "C-unwind" fn(fd: c_int, context:
 /// The descriptor is closed exactly once, whatever the function does. If it closed the number itself, and the number
 /// stands for another file by then, that is left alone. Any thread may call this at any time, also from within `scan`.
 ///
-/// Returns 0 when `scan` returned 0. When it returned anything else: -ECANCELED, with op "callback" and the value in the
-/// message. When there is no descriptor to lend, `scan` is not called, and the answer is shm_wrap_buffer's (with a pool
+/// Returns 0 when `scan` returned 0. When it returned anything else: -ECANCELED, with op "callback" and the value in
+/// `error->callback`. When there is no descriptor to lend, `scan` is not called, and the answer is shm_wrap_buffer's (with a pool
 /// there is no -EFAULT, see bytefd_pool); -EINVAL if `scan` is NULL.
 ///
 /// ```c
@@ -60,16 +61,20 @@ pub unsafe extern "C-unwind" fn scan_bytes(
         Ok(())
     });
     let Some((scan, lent)) = ready else { return status };
-    // Outside the boundary, so that a C++ exception passes; it drops `lent` on its way.
+    // Outside the boundary: a C++ exception or a cancel may leave the callback, and drops `lent` on its way.
     // SAFETY: the caller gave the function for this purpose.
-    let answer = unsafe { scan(lent.as_fd().as_raw_fd(), context) };
+    let (lent, answer) = with_cleanup(lent, |lent| unsafe { scan(lent.as_fd().as_raw_fd(), context) });
     boundary(error, || {
         drop(lent);
-        match answer {
-            0 => Ok(()),
-            value => Err(Error::new("callback", libc::ECANCELED, format_args!("the callback returned {value}"))),
+        Ok(())
+    });
+    match answer {
+        0 => 0,
+        value => {
+            let failure = Error::new("callback", libc::ECANCELED, format_args!("the callback returned {value}"));
+            fail(error, &failure, value)
         }
-    })
+    }
 }
 
 /// # Safety

@@ -1,0 +1,76 @@
+//! pthread_cancel(3) takes effect outside of the library only: a thread that is cancelled unwinds (glibc) or ends on the
+//! spot (musl), and neither can pass through a boundary that stops panics.
+
+use std::ffi::{c_int, c_void};
+use std::marker::PhantomPinned;
+use std::pin::pin;
+
+unsafe extern "C" {
+    fn pthread_setcancelstate(state: c_int, before: *mut c_int) -> c_int;
+    fn _pthread_cleanup_push(buffer: *mut Buffer, routine: extern "C" fn(*mut c_void), argument: *mut c_void);
+    fn _pthread_cleanup_pop(buffer: *mut Buffer, execute: c_int);
+}
+
+/// The same number in glibc and musl.
+const PTHREAD_CANCEL_DISABLE: c_int = 1;
+
+/// While this lives, a cancel of this thread stays pending.
+pub(super) struct Postponed {
+    before: c_int,
+}
+
+impl Postponed {
+    pub fn new() -> Postponed {
+        let mut before = 0;
+        // SAFETY: the number can be written. The call cannot fail with a valid state.
+        unsafe { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &mut before) };
+        Postponed { before }
+    }
+}
+
+impl Drop for Postponed {
+    fn drop(&mut self) {
+        // SAFETY: NULL is allowed, and the state is one that the C library gave us.
+        unsafe { pthread_setcancelstate(self.before, std::ptr::null_mut()) };
+    }
+}
+
+/// What the C library notes in the caller's frame: four words in glibc, three in musl.
+#[repr(C, align(16))]
+struct Buffer([usize; 8]);
+
+struct Cleanup<T> {
+    buffer: Buffer,
+    value: Option<T>,
+    /// The C library keeps the address of the buffer.
+    _pinned: PhantomPinned,
+}
+
+/// Calls `body`, in which the thread may be cancelled, with `value`, and returns both. If the thread ends in there, a cleanup
+/// handler drops the value: musl does not unwind. An exception drops it as well.
+pub(super) fn with_cleanup<T, R>(value: T, body: impl FnOnce(&T) -> R) -> (T, R) {
+    extern "C" fn clean<T>(value: *mut c_void) {
+        // SAFETY: `with_cleanup` gave this pointer, whose frame is still there, and does nothing meanwhile.
+        unsafe { (*value.cast::<Option<T>>()).take() };
+    }
+    /// Takes the note back, also when an exception passes.
+    struct Pop(*mut Buffer);
+    impl Drop for Pop {
+        fn drop(&mut self) {
+            // SAFETY: the buffer was pushed last, and is in the frame of `with_cleanup`.
+            unsafe { _pthread_cleanup_pop(self.0, 0) };
+        }
+    }
+    let cleanup = pin!(Cleanup { buffer: Buffer([0; 8]), value: Some(value), _pinned: PhantomPinned });
+    // SAFETY: nothing is moved out but the value, which may move.
+    let cleanup: *mut Cleanup<T> = unsafe { cleanup.get_unchecked_mut() };
+    // SAFETY: the pointer is to a variable of this frame, which outlives `pop` and the call of `body`.
+    unsafe {
+        let value = &raw mut (*cleanup).value;
+        _pthread_cleanup_push(&raw mut (*cleanup).buffer, clean::<T>, value.cast());
+        let pop = Pop(&raw mut (*cleanup).buffer);
+        let result = body((*value).as_ref().expect("set above"));
+        drop(pop);
+        ((*value).take().expect("the handler did not run"), result)
+    }
+}
