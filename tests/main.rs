@@ -5,7 +5,8 @@
 //! system call filters or mounts for good.
 //!
 //! `BYTEFD_TEST_HOST=no-memfd` (or another name in `support::hosts`) runs the same tests on a host that lacks something,
-//! and `BYTEFD_TEST_GROUPS=wrap,map` only those of these groups.
+//! `BYTEFD_TEST_LIBRARY=dist/lib/libbytefd.so` with another build of the library, and `BYTEFD_TEST_GROUPS=wrap,map` only those
+//! of these groups.
 
 mod adopt;
 mod budget;
@@ -14,6 +15,7 @@ mod clients;
 mod execution;
 mod faults;
 mod fill;
+mod go;
 mod guard;
 mod header;
 mod hosts;
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         ("faults", faults::TESTS),
         ("header", header::TESTS),
         ("library", library::TESTS),
+        ("go", go::TESTS),
         ("c", c::TESTS),
         ("c_examples", c::examples::TESTS),
         ("clients", clients::TESTS),
