@@ -46,4 +46,4 @@ bench: lib
 
 clean:
 	$(CARGO) clean
-	rm -rf dist build
+	rm -rf dist build go/staged.go
