@@ -59,6 +59,7 @@ tests![
     a_host_without_fchmod_is_an_error_with_nothing_left,
     // processes
     standard_streams_that_are_closed_stay_closed,
+    no_call_blocks_or_handles_a_signal,
     scans_nested_ten_deep_close_all_they_opened,
     a_program_started_in_a_scan_does_not_have_the_descriptor,
     a_process_killed_at_the_first_byte_leaves_no_name,

@@ -24,7 +24,6 @@ tests![
     contradicting_options_are_refused,
     backends_by_name_are_what_they_say,
     unsealable_backends_give_a_read_only_description,
-    modes_are_applied_and_checked,
     names_show_and_are_checked,
     option_structs_of_every_size_are_handled_as_promised,
     unknown_flags_backends_and_pools_are_refused,
@@ -32,7 +31,9 @@ tests![
     the_error_is_optional,
     segments_are_joined_in_order,
     bad_segments_are_refused_by_number,
-    threads_wrap_at_the_same_time,
+    threads_wrap_at_the_same_time;
+    alone:
+    modes_are_applied_whatever_the_umask_says_and_checked,
 ];
 
 const BACKENDS: [u32; 4] = [AUTO, MEMFD, SHM, TMPFILE];
@@ -255,10 +256,13 @@ fn unsealable_backends_give_a_read_only_description() {
     }
 }
 
-fn modes_are_applied_and_checked() {
+fn modes_are_applied_whatever_the_umask_says_and_checked() {
+    // SAFETY: no preconditions.
+    unsafe { libc::umask(0o777) };
     let with_mode =
         |mode, flags, backend| wrap(b"hello", &WrapOptions { mode, flags, backend, ..WrapOptions::default() });
     for backend in backends() {
+        assert_eq!(mode(&with_mode(0, 0, backend).unwrap()), 0o400);
         assert_eq!(mode(&with_mode(0o444, 0, backend).unwrap()), 0o444);
         assert_eq!(mode(&with_mode(0o640, WRITABLE, backend).unwrap()), 0o640);
         assert_eq!(mode(&with_mode(0o555, EXECUTABLE, backend).unwrap()), 0o555);
