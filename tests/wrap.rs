@@ -1,5 +1,7 @@
 //! shm_wrap_buffer and its relatives: what a descriptor promises, for every backend and flag.
 
+mod boundary;
+
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -10,7 +12,13 @@ use crate::support::fd::*;
 use crate::support::hosts::{can_forbid_execution, has_memfd, has_shm};
 use crate::tests;
 
+use boundary::*;
+
 tests![
+    // boundary
+    option_structs_of_every_size_are_handled_as_promised,
+    null_and_closed_descriptors_are_refused_and_named,
+    // here
     a_default_descriptor_keeps_every_promise,
     every_length_around_pages_and_none_is_exact,
     every_read_mapping_works_and_ends_in_zeros,
@@ -25,10 +33,8 @@ tests![
     backends_by_name_are_what_they_say,
     unsealable_backends_give_a_read_only_description,
     names_show_and_are_checked,
-    option_structs_of_every_size_are_handled_as_promised,
     unknown_flags_backends_and_pools_are_refused,
     bad_buffers_are_refused,
-    the_error_is_optional,
     segments_are_joined_in_order,
     bad_segments_are_refused_by_number,
     threads_wrap_at_the_same_time;
@@ -295,37 +301,6 @@ fn names_show_and_are_checked() {
     }
 }
 
-fn option_structs_of_every_size_are_handled_as_promised() {
-    assert_eq!((size_of::<WrapOptions>(), size_of::<MapOptions>(), size_of::<Error>()), (40, 56, 256));
-    for size in [0, 1, 8, 39] {
-        let failure = wrap(b"hello", &WrapOptions { size, ..WrapOptions::default() }).unwrap_err();
-        assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "options"));
-        assert!(failure.message.contains(&size.to_string()));
-    }
-    #[repr(C)]
-    struct Larger {
-        known: WrapOptions,
-        beyond: [u8; 400],
-    }
-    let mut larger = Larger { known: WrapOptions::default(), beyond: [0; 400] };
-    for size in [41, 48, 440] {
-        larger.known.size = size;
-        assert!(wrap(b"hello", &larger.known).is_ok(), "larger, but 0 beyond what is known");
-    }
-    for rubbish in [0, 1, 399] {
-        larger.beyond = [0; 400];
-        larger.beyond[rubbish] = 1;
-        larger.known.size = 440;
-        assert_eq!(wrap(b"hello", &larger.known).unwrap_err().errno, libc::E2BIG);
-        larger.known.size = 40 + rubbish;
-        assert!(wrap(b"hello", &larger.known).is_ok(), "rubbish behind the stated size is not ours to look at");
-    }
-    for size in [4097, 1 << 40, usize::MAX] {
-        let failure = wrap(b"hello", &WrapOptions { size, ..WrapOptions::default() }).unwrap_err();
-        assert_eq!(failure.errno, libc::E2BIG, "a size like {size} is rubbish, and no memory is looked at");
-    }
-}
-
 fn unknown_flags_backends_and_pools_are_refused() {
     for bit in 6..32 {
         let failure = wrap_with(b"hello", 1 << bit, AUTO).unwrap_err();
@@ -363,17 +338,6 @@ fn bad_buffers_are_refused() {
     let nothing = call(null(), 0).unwrap();
     // SAFETY: the call's owner is this test.
     assert_eq!(metadata(&unsafe { OwnedFd::from_raw_fd(nothing) }).len(), 0);
-}
-
-fn the_error_is_optional() {
-    let abi = abi::load();
-    // SAFETY: valid arguments, or ones that are refused.
-    unsafe {
-        assert_eq!((abi.shm_wrap_buffer)(null(), 1, null(), null_mut()), -libc::EINVAL);
-        assert_eq!((abi.wrap_iov)(null(), 1, null(), null_mut()), -libc::EINVAL);
-        assert_eq!((abi.reopen)(-1, null_mut()), -libc::EBADF);
-        assert_eq!((abi.path)(-1, null_mut(), 0, null_mut()), -libc::EBADF);
-    }
 }
 
 fn wrap_iov(segments: &[libc::iovec]) -> Result<OwnedFd, Failure> {
