@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::abi::library_path;
-use crate::support::tools::{compile, pkg_config, repository, run, said, staged};
+use crate::support::tools::{compile, compiler, pkg_config, repository, run, said, staged};
 use crate::tests;
 
 tests![
@@ -143,7 +143,7 @@ fn the_shared_library_stays_loaded_and_nothing_in_it_is_both_written_and_execute
 fn a_linked_program_asks_for_the_soname() {
     let folder = tempfile::tempdir().expect("a folder");
     let program = folder.path().join("mmcat");
-    compile("gcc", &["-std=c11"], &[example("mmcat.c")], &program);
+    compile(&["-std=c11"], &[example("mmcat.c")], &program);
     let section = dynamic_section(&program);
     assert!(section.contains(&format!("Shared library: [{SONAME}]")), "{section}");
 }
@@ -176,7 +176,12 @@ impl Installed {
         let flags = flags.split_whitespace().map(|flag| if flag == "-lbytefd" { library } else { flag });
 
         let program = self.destination.path().join("mmcat");
-        run(Command::new("gcc").arg("-std=c11").arg(example("mmcat.c")).args(flags).arg("-o").arg(&program));
+        run(compiler(None, &example("mmcat.c"))
+            .arg("-std=c11")
+            .arg(example("mmcat.c"))
+            .args(flags)
+            .arg("-o")
+            .arg(&program));
         program
     }
 
