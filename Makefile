@@ -3,7 +3,7 @@
 #   make test               every test of every language
 #   make lib                the release build, staged in dist/
 #   make install            the same under $(DESTDIR)$(PREFIX)
-#   make header             include/bytefd.h from the Rust sources
+#   make header             include/bytefd.h from the Rust sources, and its copy in go/
 #   make bench              the speed of everything, side by side; results in benches/results/
 PREFIX  ?= /usr/local
 DESTDIR ?=
@@ -18,15 +18,15 @@ CC    ?= cc
 all: lib
 
 lib:
-	$(CARGO) build --release --locked --lib
-	scripts/stage $(or $(CARGO_TARGET_DIR),target)/release dist
+	$(CARGO) rustc --release --locked --lib --crate-type staticlib
+	scripts/stage $(or $(CARGO_TARGET_DIR),target)/release/libbytefd.a
 
 install: lib
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig
 	install -m 644 dist/include/bytefd.h $(DESTDIR)$(PREFIX)/include/
 	install -m 644 dist/lib/libbytefd.a $(DESTDIR)$(PREFIX)/lib/
-	install -m 755 dist/lib/libbytefd.so.0 $(DESTDIR)$(PREFIX)/lib/
-	ln -sf libbytefd.so.0 $(DESTDIR)$(PREFIX)/lib/libbytefd.so
+	install -m 755 "$$(realpath dist/lib/libbytefd.so)" $(DESTDIR)$(PREFIX)/lib/
+	find dist/lib -type l -exec cp -P {} $(DESTDIR)$(PREFIX)/lib/ \;
 	install -m 644 dist/lib/pkgconfig/bytefd.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
 
 header:
@@ -42,8 +42,8 @@ test:
 
 bench: lib
 	$(CARGO) bench --locked --bench sizes --bench maps --bench share
-	BYTEFD_BENCH_KEEP=1 $(GO) test -count=1 -run '^$$' -bench . ./go
+	BYTEFD_BENCH_KEEP=1 $(GO) test -count=1 -run '^$$' -bench . ./benches/go
 
 clean:
 	$(CARGO) clean
-	rm -rf dist build
+	rm -rf dist build go/staged.go

@@ -5,7 +5,8 @@
 //! system call filters or mounts for good.
 //!
 //! `BYTEFD_TEST_HOST=no-memfd` (or another name in `support::hosts`) runs the same tests on a host that lacks something,
-//! and `BYTEFD_TEST_GROUPS=wrap,map` only those of these groups.
+//! `BYTEFD_TEST_LIBRARY=dist/lib/libbytefd.so` with another build of the library, and `BYTEFD_TEST_GROUPS=wrap,map` only those
+//! of these groups.
 
 mod adopt;
 mod budget;
@@ -15,6 +16,7 @@ mod documents;
 mod execution;
 mod faults;
 mod fill;
+mod go;
 mod guard;
 mod header;
 mod hosts;
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         ("header", header::TESTS),
         ("documents", documents::TESTS),
         ("library", library::TESTS),
+        ("go", go::TESTS),
         ("c", c::TESTS),
         ("c_examples", c::examples::TESTS),
         ("clients", clients::TESTS),

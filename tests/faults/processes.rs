@@ -11,6 +11,7 @@ use super::signals::die_when_writing;
 use crate::support::abi::{self, *};
 use crate::support::fd::{pattern, wrap, wrap_with};
 use crate::support::hosts;
+use crate::support::map::memory;
 
 /// What is returned, or lent, while 0, 1 and 2 are free; and whether those are free afterwards.
 fn numbers_without_streams(flags: u32, backend: u32) -> (Vec<c_int>, bool) {
@@ -49,6 +50,26 @@ pub fn standard_streams_that_are_closed_stay_closed() {
             assert!(free, "backend {backend}, flags {flags}: something is left at 0, 1 or 2");
         }
     }
+}
+
+/// Which signals this thread blocks, and which the process ignores and handles.
+fn signals() -> Vec<String> {
+    let status = std::fs::read_to_string("/proc/thread-self/status").expect("/proc is mounted");
+    status.lines().filter(|line| ["SigBlk", "SigIgn", "SigCgt"].contains(&&line[..6])).map(String::from).collect()
+}
+
+pub fn no_call_blocks_or_handles_a_signal() {
+    let before = signals();
+    assert_eq!(before.len(), 3);
+    for backend in backends().into_iter().chain([AUTO]) {
+        numbers_without_streams(READ_ONLY, backend);
+        assert!(wrap_with(&pattern(5 << 20), 1 << 31, backend).is_err());
+    }
+    let mut map = memory(5, &MapOptions { access: WRITE, ..MapOptions::default() }).expect("memory");
+    map.write(0, b"hello").expect("written");
+    map.resize(10_000).expect("grown");
+    map.seal().expect("sealed");
+    assert_eq!(signals(), before);
 }
 
 pub fn scans_nested_ten_deep_close_all_they_opened() {

@@ -55,26 +55,6 @@ pub fn any_store_does_what_the_access_promises() {
     });
 }
 
-pub fn private_stores_never_reach_the_file() {
-    let file = tempfile::NamedTempFile::new().expect("a file");
-    let bytes = pattern(3 * page_size());
-    std::fs::write(&file, &bytes).expect("written");
-    let (one, two) = (map_with(&file, PRIVATE, 0).expect("mapped"), map_with(&file, PRIVATE, 0).expect("mapped"));
-    one.store(0, &vec![0; bytes.len()]);
-    assert!(one.bytes().iter().all(|byte| *byte == 0));
-    assert!(two.bytes() == bytes && content(&file) == bytes);
-    drop(one);
-    assert!(content(&file) == bytes);
-}
-
-pub fn what_others_write_shows_in_a_read_map() {
-    let file = tempfile::NamedTempFile::new().expect("a file");
-    std::fs::write(&file, "hello").expect("written");
-    let map = map_with(&file, READ, 0).expect("mapped");
-    file.as_file().write_all_at(b"J", 0).expect("written");
-    assert_eq!(map.bytes(), b"Jello");
-}
-
 pub fn a_store_to_a_read_map_is_sigsegv() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(&file, "hello").expect("written");

@@ -1,6 +1,6 @@
 //go:build linux && cgo
 
-package bytefd_test
+package bench
 
 import (
 	"cmp"
@@ -17,8 +17,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/bytefd/bytefd/benches/go/recipe"
 	bytefd "github.com/bytefd/bytefd/go"
-	"github.com/bytefd/bytefd/go/internal/recipe"
 )
 
 // A way puts bytes behind a descriptor, looks at its size, and cleans up.
@@ -100,7 +100,7 @@ func BenchmarkDescriptor(b *testing.B) {
 	writeTable(&table, benchSizes, rows)
 	fmt.Printf("\n%s\n", table.String())
 	if os.Getenv("BYTEFD_BENCH_KEEP") != "" && len(rows) == len(benchSizes) {
-		keep(b, filepath.Join("..", "benches", "results"), "go", table.String())
+		keep(b, filepath.Join("..", "results"), "go", table.String())
 	}
 }
 
@@ -188,6 +188,15 @@ func host() string {
 	}
 	return fmt.Sprintf("Linux %s, %d processors, shmem_enabled=%s, %s. Absolute times are this machine's; compare within one run only.",
 		unix.ByteSliceToString(name.Release[:]), runtime.NumCPU(), chosen, runtime.Version())
+}
+
+// pattern returns n bytes of which no two pages are equal.
+func pattern(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(i ^ i>>8 ^ i>>12*7)
+	}
+	return b
 }
 
 func sizeName(size int) string {

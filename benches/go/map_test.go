@@ -1,6 +1,6 @@
 //go:build linux && cgo
 
-package bytefd_test
+package bench
 
 import (
 	"bytes"
@@ -82,7 +82,7 @@ func BenchmarkMap(b *testing.B) {
 		strings.Join(sections, "")
 	fmt.Printf("\n%s\n", table)
 	if os.Getenv("BYTEFD_BENCH_KEEP") != "" && !slices.Contains(sections, "") {
-		keep(b, filepath.Join("..", "benches", "results"), "go.maps", table)
+		keep(b, filepath.Join("..", "results"), "go.maps", table)
 	}
 }
 
