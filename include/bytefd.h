@@ -25,7 +25,34 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
+#include <sys/ipc.h>
 #include <sys/uio.h>
+
+/* The version of this header; bytefd_version() is that of the library. */
+#define BYTEFD_VERSION_MAJOR 0
+#define BYTEFD_VERSION_MINOR 1
+#define BYTEFD_VERSION_PATCH 0
+#define BYTEFD_VERSION "0.1.0"
+
+/* To the end, as a length: of the map, of the file. */
+#define BYTEFD_TO_END SIZE_MAX
+/* No limit. */
+#define BYTEFD_UNLIMITED UINT64_MAX
+
+/* The compiler warns where a result is dropped, and looks at the sizes of buffers. */
+#if defined(__GNUC__)
+#define BYTEFD_MUST_USE __attribute__((warn_unused_result))
+#else
+#define BYTEFD_MUST_USE
+#endif
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 11
+#define BYTEFD_READS(pointer, size) __attribute__((access(read_only, pointer, size)))
+#define BYTEFD_WRITES(pointer, size) __attribute__((access(write_only, pointer, size)))
+#else
+#define BYTEFD_READS(pointer, size)
+#define BYTEFD_WRITES(pointer, size)
+#endif
 
 /* All defaults, with the size of the struct as this header knows it. */
 #define BYTEFD_WRAP_OPTIONS_INIT { sizeof(bytefd_wrap_options), NULL, 0, 0, 0, NULL }
@@ -552,6 +579,10 @@ typedef struct bytefd_error {
      */
     int code;
     /**
+     * With op "callback": what the callback of a scan returned. Otherwise 0.
+     */
+    int callback;
+    /**
      * The step that failed: a system call ("memfd_create"), or the argument that was refused ("name").
      */
     char op[32];
@@ -559,7 +590,7 @@ typedef struct bytefd_error {
      * One line that says what was asked and what was found. Without the step's name, without a newline. A long
      * message is shortened in its middle.
      */
-    char message[220];
+    char message[216];
 } bytefd_error;
 
 /**
@@ -842,10 +873,11 @@ extern "C" {
  *     close(fd);
  * ```
  */
-int shm_wrap_buffer(const void *buf,
-                    size_t len,
-                    const struct bytefd_wrap_options *options,
-                    struct bytefd_error *error);
+BYTEFD_MUST_USE
+int bytefd_wrap_buffer(const void *buf,
+                       size_t len,
+                       const struct bytefd_wrap_options *options,
+                       struct bytefd_error *error);
 
 /**
  * shm_wrap_buffer for content that lies in several places: the file holds the `count` segments in their order. Any
@@ -856,6 +888,7 @@ int shm_wrap_buffer(const void *buf,
  * int fd = bytefd_wrap_iov(parts, 2, NULL, NULL);
  * ```
  */
+BYTEFD_MUST_USE
 int bytefd_wrap_iov(const struct iovec *iov,
                     size_t count,
                     const struct bytefd_wrap_options *options,
@@ -876,6 +909,7 @@ int bytefd_wrap_iov(const struct iovec *iov,
  * int other = bytefd_reopen(fd, NULL);
  * ```
  */
+BYTEFD_MUST_USE
 int bytefd_reopen(int fd,
                   struct bytefd_error *error);
 
@@ -910,8 +944,8 @@ int bytefd_path(int fd,
  * The descriptor is closed exactly once, whatever the function does. If it closed the number itself, and the number
  * stands for another file by then, that is left alone. Any thread may call this at any time, also from within `scan`.
  *
- * Returns 0 when `scan` returned 0. When it returned anything else: -ECANCELED, with op "callback" and the value in the
- * message. When there is no descriptor to lend, `scan` is not called, and the answer is shm_wrap_buffer's (with a pool
+ * Returns 0 when `scan` returned 0. When it returned anything else: -ECANCELED, with op "callback" and the value in
+ * `error->callback`. When there is no descriptor to lend, `scan` is not called, and the answer is shm_wrap_buffer's (with a pool
  * there is no -EFAULT, see bytefd_pool); -EINVAL if `scan` is NULL.
  *
  * ```c
@@ -931,12 +965,13 @@ int bytefd_path(int fd,
  * }
  * ```
  */
-int scan_bytes(const void *buf,
-               size_t len,
-               bytefd_scan_fn scan,
-               void *context,
-               const struct bytefd_wrap_options *options,
-               struct bytefd_error *error);
+BYTEFD_MUST_USE
+int bytefd_scan_bytes(const void *buf,
+                      size_t len,
+                      bytefd_scan_fn scan,
+                      void *context,
+                      const struct bytefd_wrap_options *options,
+                      struct bytefd_error *error);
 
 /**
  * scan_bytes in two steps, for languages whose callbacks do not cross C well.
@@ -953,6 +988,7 @@ int scan_bytes(const void *buf,
  * }
  * ```
  */
+BYTEFD_MUST_USE
 int bytefd_scan_begin(const void *buf,
                       size_t len,
                       const struct bytefd_wrap_options *options,
@@ -1058,10 +1094,11 @@ int bytefd_pool_stats(const struct bytefd_pool *pool,
  * }
  * ```
  */
-int map_file(const char *path,
-             const struct bytefd_map_options *options,
-             struct bytefd_map **map,
-             struct bytefd_error *error);
+BYTEFD_MUST_USE
+int bytefd_map_file(const char *path,
+                    const struct bytefd_map_options *options,
+                    struct bytefd_map **map,
+                    struct bytefd_error *error);
 
 /**
  * Maps the regular file behind `fd`, which stays the caller's and may be closed afterwards. Its offset does not matter and
@@ -1082,6 +1119,7 @@ int map_file(const char *path,
  * close(fd);
  * ```
  */
+BYTEFD_MUST_USE
 int bytefd_map_fd(int fd,
                   const struct bytefd_map_options *options,
                   struct bytefd_map **map,
@@ -1112,6 +1150,7 @@ int bytefd_map_fd(int fd,
  * }
  * ```
  */
+BYTEFD_MUST_USE
 int bytefd_map_memory(size_t length,
                       const struct bytefd_map_options *options,
                       struct bytefd_map **map,
@@ -1928,8 +1967,57 @@ int bytefd_host_report(char *buf,
                        size_t len,
                        struct bytefd_error *error);
 
+/**
+ * Returns the version of the library that the program runs with, such as "0.1.0". BYTEFD_VERSION is the version of the header
+ * that the program was compiled with. The text is static.
+ *
+ * ```c
+ * printf("compiled with bytefd %s, running with %s\n", BYTEFD_VERSION, bytefd_version());
+ * ```
+ */
+BYTEFD_MUST_USE
+const char *bytefd_version(void);
+
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus
 
 #endif  /* BYTEFD_H */
+
+
+/*
+ * The three functions that the library is known for, by their short names. They are inline, so that
+ * a program with a function of such a name in another file gets the right one in each. Define
+ * BYTEFD_NO_SHORT_NAMES to leave them out.
+ *
+ * The shared library also exports the short names, for dlsym(3) and other languages; nothing in it
+ * calls them. A library that is loaded after it, and that calls a global function of its own by one
+ * of these names, gets the function of libbytefd.so, as with every global name. Give that function
+ * hidden visibility, link that library with -Bsymbolic, or link libbytefd.a, which has no short names.
+ */
+#if !defined(BYTEFD_NO_SHORT_NAMES) && !defined(BYTEFD_SHORT_NAMES)
+#define BYTEFD_SHORT_NAMES
+#ifdef __cplusplus
+extern "C" {
+#endif
+static inline int shm_wrap_buffer(const void *buf, size_t len, const bytefd_wrap_options *options,
+                                  bytefd_error *error)
+{
+    return bytefd_wrap_buffer(buf, len, options, error);
+}
+
+static inline int scan_bytes(const void *buf, size_t len, bytefd_scan_fn scan, void *context,
+                             const bytefd_wrap_options *options, bytefd_error *error)
+{
+    return bytefd_scan_bytes(buf, len, scan, context, options, error);
+}
+
+static inline int map_file(const char *path, const bytefd_map_options *options, bytefd_map **map,
+                           bytefd_error *error)
+{
+    return bytefd_map_file(path, options, map, error);
+}
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-use crate::library::{archive_flags, declared_functions};
+use crate::library::{archive_flags, declared_functions, usual_name};
 use crate::support::tools::{compile, compiler, pkg_config, repository, run, said};
 use crate::tests;
 
@@ -20,6 +20,9 @@ tests![
     no_call_touches_memory_that_is_not_its_own,
     valgrind_sees_nothing_wrong_in_any_call,
     an_exception_passes_through_a_scan,
+    a_cancel_takes_effect_outside_of_the_library_or_in_a_callback,
+    programs_and_libraries_may_have_functions_of_the_short_names,
+    the_version_is_that_of_the_package,
     the_archive_lives_beside_another_rust_library,
 ];
 
@@ -184,7 +187,8 @@ fn every_example_in_the_header_compiles() {
         compile_only(None, &unused, &source, &workshop);
     }
     for function in functions {
-        assert!(blocks.iter().any(|block| block.contains(&format!("{function}("))), "no example shows {function}");
+        let called = format!("{}(", usual_name(&function));
+        assert!(blocks.iter().any(|block| block.contains(&called)), "no example shows {function}");
     }
 }
 
@@ -201,10 +205,12 @@ fn check_calls(output: &Output) {
 fn every_function_is_called_with_success_and_with_an_error() {
     let source = std::fs::read_to_string(c_tests("calls.c")).expect("the source");
     for function in declared_functions() {
-        let called = |check: &str| source.contains(&format!("{check}{function}("));
+        let name = usual_name(&function);
+        let called = |check: &str| source.contains(&format!("{check}{name}("));
         let fails = match function.as_str() {
             // Without /proc only, and where there is no such driver.
             "bytefd_shm_sweep" => true,
+            "bytefd_version" => true,
             "bytefd_export_dmabuf" => called("FAILS("),
             _ => called("FAILS(") || source.contains(&format!("{function}(NULL)")),
         };
@@ -247,6 +253,46 @@ fn an_exception_passes_through_a_scan() {
         answer(&mut Command::new(&program), b"");
         workshop.under_valgrind(&program, &[], b"");
     }
+}
+
+fn a_cancel_takes_effect_outside_of_the_library_or_in_a_callback() {
+    let workshop = Workshop::new();
+    for linked in EACH_LIBRARY {
+        let program = workshop.program(linked, &C11, &[c_tests("cancel.c")]);
+        answer(&mut Command::new(&program), b"");
+    }
+}
+
+fn programs_and_libraries_may_have_functions_of_the_short_names() {
+    let workshop = Workshop::new();
+    let object = |source: &str, name: &str, more: &[&str]| {
+        let source = c_tests("names").join(source);
+        let object = workshop.path(name);
+        run(compiler(None, &source).args(C11).args(more).arg("-c").arg(&source).arg("-o").arg(&object));
+        object
+    };
+    let own = object("own.c", "own.o", &[]);
+    let user = object("user.c", "user.o", &["-DUSE=use_own"]);
+    let third = workshop.path("libthird.so");
+    let of_third = object("user.c", "third.o", &["-DUSE=use_third"]);
+    run(compiler(None, &own).arg("-shared").args([&own, &of_third]).arg("-o").arg(&third));
+    for linked in EACH_LIBRARY {
+        let sources = [c_tests("names/main.c"), own.clone(), user.clone(), third.clone()];
+        let folder = workshop.folder.path().display().to_string();
+        let program = workshop.program(linked, &["-std=c11", &format!("-Wl,-rpath,{folder}")], &sources);
+        assert_eq!(answer(&mut Command::new(&program), b""), "all three\n", "{linked:?}");
+    }
+}
+
+fn the_version_is_that_of_the_package() {
+    let header = std::fs::read_to_string(repository().join("include/bytefd.h")).expect("the header");
+    let macro_of = |name: &str| {
+        let line = header.lines().find_map(|line| line.strip_prefix(&format!("#define {name} ")));
+        line.unwrap_or_else(|| panic!("no {name}")).trim_matches('"').to_string()
+    };
+    let parts = ["MAJOR", "MINOR", "PATCH"].map(|part| macro_of(&format!("BYTEFD_VERSION_{part}")));
+    assert_eq!(parts.join("."), env!("CARGO_PKG_VERSION"));
+    assert_eq!(macro_of("BYTEFD_VERSION"), env!("CARGO_PKG_VERSION"));
 }
 
 /// Two archives as rustc makes them cannot be in one program, because both define the symbols of the standard library.

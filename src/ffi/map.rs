@@ -39,7 +39,8 @@ pub struct bytefd_map(pub(super) Map);
 /// }
 /// ```
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn map_file(
+#[must_use]
+pub unsafe extern "C" fn bytefd_map_file(
     path: *const c_char,
     options: *const bytefd_map_options,
     map: *mut *mut bytefd_map,
@@ -70,6 +71,7 @@ pub unsafe extern "C" fn map_file(
 /// close(fd);
 /// ```
 #[unsafe(no_mangle)]
+#[must_use]
 pub unsafe extern "C" fn bytefd_map_fd(
     fd: c_int,
     options: *const bytefd_map_options,
@@ -106,6 +108,7 @@ pub unsafe extern "C" fn bytefd_map_fd(
 /// }
 /// ```
 #[unsafe(no_mangle)]
+#[must_use]
 pub unsafe extern "C" fn bytefd_map_memory(
     length: usize,
     options: *const bytefd_map_options,

@@ -82,20 +82,22 @@ pub struct bytefd_map_options {
 
 // SAFETY: integers, for which all-zero bytes are valid values.
 unsafe impl Extensible for bytefd_map_options {
+    // SAFETY: as above.
+    const INIT: Self = unsafe { std::mem::zeroed() };
     const FIRST_SIZE: usize = 48;
 }
 
 const FLAGS: &[Flag<MapOptions>] = &[
-    (BYTEFD_MAP_CREATE, MapOptions::create),
-    (BYTEFD_MAP_EXECUTE, MapOptions::execute),
-    (BYTEFD_MAP_POPULATE, MapOptions::populate),
-    (BYTEFD_MAP_LOCK, MapOptions::lock),
-    (BYTEFD_MAP_HUGE_PAGES, MapOptions::huge_pages),
-    (BYTEFD_MAP_NO_RESERVE, MapOptions::no_reserve),
-    (BYTEFD_MAP_BEYOND_EOF, MapOptions::beyond_eof),
-    (BYTEFD_MAP_GUARD, MapOptions::guard),
-    (BYTEFD_MAP_NO_FORK, MapOptions::no_fork),
-    (BYTEFD_MAP_WIPE_ON_FORK, MapOptions::wipe_on_fork),
+    (BYTEFD_MAP_CREATE as u64, MapOptions::create),
+    (BYTEFD_MAP_EXECUTE as u64, MapOptions::execute),
+    (BYTEFD_MAP_POPULATE as u64, MapOptions::populate),
+    (BYTEFD_MAP_LOCK as u64, MapOptions::lock),
+    (BYTEFD_MAP_HUGE_PAGES as u64, MapOptions::huge_pages),
+    (BYTEFD_MAP_NO_RESERVE as u64, MapOptions::no_reserve),
+    (BYTEFD_MAP_BEYOND_EOF as u64, MapOptions::beyond_eof),
+    (BYTEFD_MAP_GUARD as u64, MapOptions::guard),
+    (BYTEFD_MAP_NO_FORK as u64, MapOptions::no_fork),
+    (BYTEFD_MAP_WIPE_ON_FORK as u64, MapOptions::wipe_on_fork),
 ];
 
 const ACCESSES: &[Choice<Access>] =
@@ -106,7 +108,7 @@ const ACCESSES: &[Choice<Access>] =
 pub(super) unsafe fn map_options(from: *const bytefd_map_options) -> Result<MapOptions> {
     // SAFETY: the caller vouches for it.
     let given = unsafe { read(from)? };
-    Ok(set_flags(given.flags, FLAGS, MapOptions::new())?
+    Ok(set_flags(given.flags.into(), FLAGS, MapOptions::new())?
         .offset(given.offset)
         .length(given.length)
         .file_size(given.file_size)

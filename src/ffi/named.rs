@@ -55,10 +55,12 @@ pub struct bytefd_shm_options {
 
 // SAFETY: integers, for which all-zero bytes are valid values.
 unsafe impl Extensible for bytefd_shm_options {
+    // SAFETY: as above.
+    const INIT: Self = unsafe { std::mem::zeroed() };
     const FIRST_SIZE: usize = 32;
 }
 
-const FLAGS: &[Flag<NamedOptions>] = &[(BYTEFD_SHM_OWNER, NamedOptions::owned)];
+const FLAGS: &[Flag<NamedOptions>] = &[(BYTEFD_SHM_OWNER as u64, NamedOptions::owned)];
 
 /// Opens or makes memory with a name, shm_overview(7), for all processes that know the name and may. bytefd_map_fd maps it. Opening
 /// changes neither length nor mode nor content. Making it takes no moment in which others could see it without its length.
@@ -97,7 +99,7 @@ pub unsafe extern "C" fn bytefd_shm_open(
             let message = format_args!("there is room for {room} bytes, and {BYTEFD_SHM_NAME_SIZE} are needed");
             return Err(Error::new("full_name", libc::ERANGE, message));
         }
-        let wanted = set_flags(given.flags, FLAGS, NamedOptions::new())?
+        let wanted = set_flags(given.flags.into(), FLAGS, NamedOptions::new())?
             .length(given.length)
             .mode(given.mode)
             .write(is_for_writing(given.access)?);

@@ -67,6 +67,7 @@ pub(super) fn check_flags(flags: u64, known: u64) -> Result<()> {
 }
 
 /// Refuses a reserved member that is not 0.
+#[expect(dead_code)]
 pub(super) fn check_reserved(value: u32) -> Result<()> {
     match value {
         0 => Ok(()),
@@ -74,6 +75,7 @@ pub(super) fn check_reserved(value: u32) -> Result<()> {
     }
 }
 
+#[expect(dead_code)]
 /// A member that is not 0, unless the struct was zeroed instead of initialised, or a length was computed as 0.
 pub(super) fn not_zero<N: Copy + Default + PartialEq>(value: N, member: &'static str, init: &str) -> Result<N> {
     if value != N::default() {

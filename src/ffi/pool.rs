@@ -78,6 +78,8 @@ pub struct bytefd_pool_counts {
 
 // SAFETY: integers, for which all-zero bytes are valid values.
 unsafe impl Extensible for bytefd_pool_counts {
+    // SAFETY: as above.
+    const INIT: Self = unsafe { std::mem::zeroed() };
     const FIRST_SIZE: usize = 40;
 }
 

@@ -45,7 +45,8 @@ pub type bytefd_scan_fn = Option<unsafe extern "C-unwind" fn(fd: c_int, context:
 /// }
 /// ```
 #[unsafe(no_mangle)]
-pub unsafe extern "C-unwind" fn scan_bytes(
+#[must_use]
+pub unsafe extern "C-unwind" fn bytefd_scan_bytes(
     buf: *const c_void,
     len: usize,
     scan: bytefd_scan_fn,
@@ -105,6 +106,7 @@ pub struct bytefd_scan(#[expect(dead_code, reason = "dropping it ends the loan")
 /// }
 /// ```
 #[unsafe(no_mangle)]
+#[must_use]
 pub unsafe extern "C" fn bytefd_scan_begin(
     buf: *const c_void,
     len: usize,

@@ -40,6 +40,8 @@ pub struct bytefd_requirements {
 
 // SAFETY: integers, for which all-zero bytes are valid values.
 unsafe impl Extensible for bytefd_requirements {
+    // SAFETY: as above.
+    const INIT: Self = unsafe { std::mem::zeroed() };
     const FIRST_SIZE: usize = 32;
 }
 
@@ -48,7 +50,7 @@ unsafe impl Extensible for bytefd_requirements {
 unsafe fn requirements(from: *const bytefd_requirements) -> Result<Requirements> {
     // SAFETY: the caller vouches for it.
     let given = unsafe { read(from)? };
-    check_flags(given.flags, BYTEFD_REQUIRE_OWNER | BYTEFD_REQUIRE_NO_SEALS)?;
+    check_flags(given.flags.into(), (BYTEFD_REQUIRE_OWNER | BYTEFD_REQUIRE_NO_SEALS).into())?;
     let mut wanted = Requirements::new().length(given.length);
     match (given.flags & BYTEFD_REQUIRE_NO_SEALS != 0, given.seals) {
         (true, 0) => wanted = wanted.seals(0),

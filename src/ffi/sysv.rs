@@ -50,14 +50,16 @@ pub struct bytefd_sysv_options {
 
 // SAFETY: integers, for which all-zero bytes are valid values.
 unsafe impl Extensible for bytefd_sysv_options {
+    // SAFETY: as above.
+    const INIT: Self = unsafe { std::mem::zeroed() };
     const FIRST_SIZE: usize = 32;
 }
 
-const FLAGS: &[Flag<SysvOptions>] = &[(BYTEFD_SYSV_OWNER, SysvOptions::owned)];
+const FLAGS: &[Flag<SysvOptions>] = &[(BYTEFD_SYSV_OWNER as u64, SysvOptions::owned)];
 
 /// The segment and its number.
 fn attach(key: c_int, given: bytefd_sysv_options) -> Result<(Map, c_int)> {
-    let wanted = set_flags(given.flags, FLAGS, SysvOptions::new())?;
+    let wanted = set_flags(given.flags.into(), FLAGS, SysvOptions::new())?;
     if given.flags != 0 && given.how != BYTEFD_SYSV_CREATE {
         return Err(Error::new("flags", libc::EINVAL, "only what is made can have an owner"));
     }

@@ -35,7 +35,8 @@ use super::wrap_options::{bytefd_wrap_options, wrap_options};
 ///     close(fd);
 /// ```
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn shm_wrap_buffer(
+#[must_use]
+pub unsafe extern "C" fn bytefd_wrap_buffer(
     buf: *const c_void,
     len: usize,
     options: *const bytefd_wrap_options,
@@ -56,6 +57,7 @@ pub unsafe extern "C" fn shm_wrap_buffer(
 /// int fd = bytefd_wrap_iov(parts, 2, NULL, NULL);
 /// ```
 #[unsafe(no_mangle)]
+#[must_use]
 pub unsafe extern "C" fn bytefd_wrap_iov(
     iov: *const libc::iovec,
     count: usize,
@@ -83,6 +85,7 @@ pub unsafe extern "C" fn bytefd_wrap_iov(
 /// int other = bytefd_reopen(fd, NULL);
 /// ```
 #[unsafe(no_mangle)]
+#[must_use]
 pub unsafe extern "C" fn bytefd_reopen(fd: c_int, error: *mut bytefd_error) -> c_int {
     boundary(error, || crate::reopen(open_descriptor(fd)?))
 }

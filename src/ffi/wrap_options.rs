@@ -69,16 +69,18 @@ pub struct bytefd_wrap_options {
 
 // SAFETY: integers and pointers, for which all-zero bytes are valid values.
 unsafe impl Extensible for bytefd_wrap_options {
+    // SAFETY: as above.
+    const INIT: Self = unsafe { std::mem::zeroed() };
     const FIRST_SIZE: usize = 40;
 }
 
 const FLAGS: &[Flag<WrapOptions>] = &[
-    (BYTEFD_WRITABLE, WrapOptions::writable),
-    (BYTEFD_READ_ONLY, WrapOptions::read_only),
-    (BYTEFD_EXECUTABLE, WrapOptions::executable),
-    (BYTEFD_INHERIT, WrapOptions::inherit),
-    (BYTEFD_SEAL_CONTENT, WrapOptions::seal_content),
-    (BYTEFD_TRUST_CALLBACK, WrapOptions::trust_callback),
+    (BYTEFD_WRITABLE as u64, WrapOptions::writable),
+    (BYTEFD_READ_ONLY as u64, WrapOptions::read_only),
+    (BYTEFD_EXECUTABLE as u64, WrapOptions::executable),
+    (BYTEFD_INHERIT as u64, WrapOptions::inherit),
+    (BYTEFD_SEAL_CONTENT as u64, WrapOptions::seal_content),
+    (BYTEFD_TRUST_CALLBACK as u64, WrapOptions::trust_callback),
 ];
 
 const BACKENDS: &[Choice<Backend>] = &[
@@ -97,7 +99,7 @@ pub(super) unsafe fn scan_options<'a>(
 ) -> Result<(WrapOptions, Option<&'a bytefd_pool>)> {
     // SAFETY: the caller vouches for it.
     let given = unsafe { read(from)? };
-    let mut options = set_flags(given.flags, FLAGS, WrapOptions::new())?
+    let mut options = set_flags(given.flags.into(), FLAGS, WrapOptions::new())?
         .backend(choose(given.backend, BACKENDS, "backend")?)
         .mode(given.mode);
     // SAFETY: the caller vouches for a string.

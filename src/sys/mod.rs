@@ -14,6 +14,8 @@ pub(crate) mod process;
 pub(crate) mod socket;
 pub(crate) mod sysv;
 pub(crate) mod udmabuf;
+#[expect(dead_code)]
+pub(crate) mod wait;
 pub(crate) mod window;
 
 pub(crate) use call::Result;

@@ -326,6 +326,7 @@ static void waiting(void)
 
 static void reporting(void)
 {
+    CHECK(strcmp(bytefd_version(), BYTEFD_VERSION) == 0);
     char *report = malloc(1024);
     WORKS(bytefd_host_report(report, 1024, error));
     CHECK(strncmp(report, "files: ", 7) == 0);

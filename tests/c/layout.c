@@ -8,8 +8,9 @@
 
 SIZE(bytefd_error, 256);
 AT(bytefd_error, code, 0);
-AT(bytefd_error, op, 4);
-AT(bytefd_error, message, 36);
+AT(bytefd_error, callback, 4);
+AT(bytefd_error, op, 8);
+AT(bytefd_error, message, 40);
 
 SIZE(bytefd_wrap_options, 40);
 AT(bytefd_wrap_options, size, 0);

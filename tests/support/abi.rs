@@ -9,14 +9,15 @@ use std::sync::OnceLock;
 #[derive(Clone, Copy)]
 pub struct Error {
     pub code: c_int,
+    pub callback: c_int,
     pub op: [c_char; 32],
-    pub message: [c_char; 220],
+    pub message: [c_char; 216],
 }
 
 impl Error {
     /// Filled with something that no call would leave.
     pub fn untouched() -> Error {
-        Error { code: 77, op: [b'?' as c_char; 32], message: [b'?' as c_char; 220] }
+        Error { code: 77, callback: 77, op: [b'?' as c_char; 32], message: [b'?' as c_char; 216] }
     }
 
     pub fn is_untouched(&self) -> bool {
