@@ -26,7 +26,6 @@ tests![
     alone:
     memory_that_cannot_be_read_is_efault,
     a_source_whose_file_was_made_shorter_is_efault,
-    an_unreadable_segment_is_efault,
     content_is_right_though_signals_interrupt,
     content_is_right_though_the_kernel_writes_little,
     // limits
