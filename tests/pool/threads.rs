@@ -3,12 +3,8 @@
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::*};
 use std::sync::mpsc;
-use std::time::Duration;
 
 use super::*;
-
-/// Long enough for anything that does not wait for ever.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 pub fn scans_nest_with_one_pool() {
     fn nest(pool: &Pool, depth: usize) {
@@ -71,11 +67,11 @@ pub fn a_scan_does_not_wait_for_the_callback_of_another() {
             scope.spawn(move || {
                 pool.scan_with(flags, b"held up", |fd| {
                     entered.send(()).unwrap();
-                    may_go.recv_timeout(PATIENCE).expect("let go");
+                    may_go.recv().expect("let go");
                     check_content(fd, b"held up");
                 });
             });
-            is_entered.recv_timeout(PATIENCE).unwrap();
+            is_entered.recv().unwrap();
             scope.spawn(move || {
                 for round in 0..100 {
                     let bytes = bytes_of(round, round * 100);
@@ -85,7 +81,7 @@ pub fn a_scan_does_not_wait_for_the_callback_of_another() {
                 pool.counts();
                 done.send(()).unwrap();
             });
-            is_done.recv_timeout(PATIENCE).expect("the other thread is done while a callback runs");
+            is_done.recv().expect("the other thread is done while a callback runs");
             let_go.send(()).unwrap();
         });
     }
