@@ -39,6 +39,7 @@ use crate::support::abi::{self, Error, PoolCounts, WrapOptions};
 use crate::support::fd::*;
 use crate::support::hosts::has_memfd;
 use crate::support::map::page_size;
+use crate::support::{random, rounds};
 use crate::tests;
 
 tests![

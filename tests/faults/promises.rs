@@ -10,7 +10,7 @@ use super::conditions::leaves_nothing;
 use super::every_way::{maps_sealed_files, refused};
 use crate::support::abi::*;
 use crate::support::fd::*;
-use crate::support::hosts;
+use crate::support::{hosts, random};
 
 #[derive(Debug)]
 struct Wish {
@@ -122,7 +122,7 @@ fn wishes() -> impl Strategy<Value = Wish> {
 
 pub fn any_options_keep_every_promise_or_are_refused_as_documented() {
     let maps_sealed = hosts::has_memfd() && maps_sealed_files();
-    let config = ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() };
+    let config = random(1500);
     proptest!(config, |(wish in wishes())| {
         let name = wish.name.as_ref().map(|name| CString::new(name.as_slice()).expect("no NUL"));
         let options = WrapOptions {

@@ -263,7 +263,7 @@ fn fork_while_others_scan(pool: &Pool, work: impl Fn(usize)) {
                 }
             });
         }
-        for round in 0..400 {
+        for round in 0..rounds(100) {
             let child = fork(|| work(round));
             failed = std::panic::catch_unwind(|| wait_for(child)).is_err();
             if failed {

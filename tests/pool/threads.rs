@@ -27,13 +27,13 @@ pub fn scans_nest_with_one_pool() {
 
 pub fn threads_share_a_pool_and_never_mix() {
     const THREADS: usize = 8;
-    const SCANS: usize = 2000;
+    let scans = rounds(500);
     let pool = Pool::new(PLENTY);
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
             let pool = &pool;
             scope.spawn(move || {
-                for round in 0..SCANS {
+                for round in 0..scans {
                     let bytes = vec![(thread * 31 + round) as u8 | 1; 1 + (round * 641 + thread * 977) % 30_000];
                     pool.scan(&bytes, |fd| {
                         if round % 10 == 0 {
@@ -47,7 +47,7 @@ pub fn threads_share_a_pool_and_never_mix() {
         }
     });
     let counts = pool.counts();
-    assert_eq!(counts.lent_again + counts.new_files, (THREADS * SCANS) as u64);
+    assert_eq!(counts.lent_again + counts.new_files, (THREADS * scans) as u64);
     if has_memfd() {
         assert_eq!(counts.dropped, 0);
         assert!(counts.new_files < 200, "{counts:?}");
@@ -113,7 +113,7 @@ pub fn the_bound_holds_at_every_moment() {
         for thread in 0..4 {
             let (pool, is_over) = (&pool, &is_over);
             scope.spawn(move || {
-                for round in 0..3000 {
+                for round in 0..rounds(1000) {
                     let bytes = vec![thread as u8; 1 + (round * 7919) % 60_000];
                     pool.scan(&bytes, |_| {});
                 }
@@ -142,7 +142,7 @@ fn scan_beside_an_opener(flags: c_int, after_each: impl Fn(&Pool)) -> Pool {
             }
         }
     });
-    for round in 0..6000 {
+    for round in 0..rounds(1500) {
         let bytes = bytes_of(round, 1 + round * 13 % 20_000);
         pool.scan(&bytes, |fd| check_content(fd, &bytes));
         after_each(&pool);
@@ -182,7 +182,7 @@ pub fn programs_started_meanwhile_do_not_end_the_reuse() {
     let keeping = Pool::new(PLENTY);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            for _ in 0..300 {
+            for _ in 0..rounds(100) {
                 let mut program = Command::new("true");
                 assert!(program.stdin(Stdio::null()).status().unwrap().success());
             }

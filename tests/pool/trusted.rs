@@ -133,7 +133,7 @@ pub fn trusted_scans_on_threads_never_mix() {
         for thread in 0..8 {
             let pool = &pool;
             scope.spawn(move || {
-                for round in 0..1000 {
+                for round in 0..rounds(500) {
                     let bytes = vec![(thread * 31 + round) as u8 | 1; 1 + (round * 641 + thread * 977) % 30_000];
                     let flags = if (round + thread) % 4 == 0 { 0 } else { TRUST_CALLBACK };
                     pool.scan_with(flags, &bytes, |fd| check_content(fd, &bytes));

@@ -52,6 +52,11 @@ pub fn rounds(count: usize) -> usize {
     count * factor.map_or(1, |factor| factor.parse::<usize>().expect("BYTEFD_TEST_ROUNDS is a number"))
 }
 
+/// So many random cases, times the same.
+pub fn random(cases: usize) -> proptest::test_runner::Config {
+    proptest::test_runner::Config { cases: rounds(cases) as u32, failure_persistence: None, ..Default::default() }
+}
+
 /// The groups of the suite, and which of them are fast.
 pub struct Suite {
     pub groups: &'static [(&'static str, &'static [Test])],
