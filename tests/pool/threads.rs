@@ -47,10 +47,11 @@ pub fn threads_share_a_pool_and_never_mix() {
         }
     });
     let counts = pool.counts();
-    assert_eq!(counts.lent_again + counts.new_files, (THREADS * scans) as u64);
+    let all = (THREADS * scans) as u64;
+    assert_eq!(counts.lent_again + counts.new_files, all);
     if has_memfd() {
         assert_eq!(counts.dropped, 0);
-        assert!(counts.new_files < 200, "{counts:?}");
+        assert!(counts.new_files * 20 < all, "{counts:?}");
         assert_eq!(memory_files().iter().map(|(fd, ..)| memory_of(*fd)).sum::<u64>(), counts.kept_bytes);
     }
 }

@@ -24,7 +24,7 @@ const (
 	idle = 0.1
 
 	// most is the processor time that the tests of a package may use. They need a small part of it.
-	most = time.Hour
+	most = 20 * time.Minute
 )
 
 // Set starts the alarm. When it goes off, it prints what every goroutine does, and ends the process.
