@@ -20,10 +20,16 @@ use report::*;
 
 use crate::tests;
 
-tests![
-    // buffers
-    more_than_two_gibibytes_arrive_whole;
+/// What takes gibibytes of memory, and the time to fill them.
+pub mod large {
+    use super::*;
+
+    tests![more_than_two_gibibytes_arrive_whole];
+}
+
+tests![;
     alone:
+    // buffers
     memory_that_cannot_be_read_is_efault,
     a_source_whose_file_was_made_shorter_is_efault,
     content_is_right_though_signals_interrupt,
