@@ -169,7 +169,7 @@ impl Run {
 }
 
 pub fn any_operations_leave_the_bytes_that_they_should() {
-    let config = random(150);
+    let config = random(80);
     proptest!(config, |(steps in steps(), length in 0..MOST, reserve in prop::sample::select(vec![0, 4096, MOST]))| {
         for kind in kinds() {
             let mut run = Run { kind, made: kind.with(length, 0, reserve), model: pattern(length), is_uneven: false };

@@ -170,7 +170,8 @@ impl Process {
     }
 }
 
-/// Runs a program to its end, and returns how it ended and what it said on both streams. Each line is progress.
+/// Runs a program to its end, and returns how it ended and what it said on both streams. Each line is progress, and shown
+/// at once if starts are.
 pub fn watched(command: &mut Command) -> std::io::Result<(ExitStatus, String)> {
     let (said, says) = std::io::pipe()?;
     command.stdin(Stdio::null()).stdout(says.try_clone()?).stderr(says);
@@ -186,6 +187,9 @@ pub fn watched(command: &mut Command) -> std::io::Result<(ExitStatus, String)> {
         }
         let line = String::from_utf8_lossy(&line);
         text += &line;
+        if super::is_set(super::STARTS) {
+            print!("{number}: {line}");
+        }
         lock(&SAID).insert(number, line.into_owned());
         progress();
     }

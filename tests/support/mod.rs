@@ -45,6 +45,10 @@ const FAIL_FAST: &str = "BYTEFD_TEST_FAIL_FAST";
 /// Set to 1: says when a test starts, for a reader who may not see its end.
 pub const STARTS: &str = "BYTEFD_TEST_STARTS";
 
+fn is_set(variable: &str) -> bool {
+    std::env::var_os(variable).is_some_and(|value| value == "1")
+}
+
 /// How often what a test tries at random, or beside something that may come in between, is tried: `count` times what
 /// BYTEFD_TEST_ROUNDS says, which is 1 unless set.
 pub fn rounds(count: usize) -> usize {
@@ -92,7 +96,6 @@ pub fn run(suite: &'static Suite) -> ExitCode {
 
 /// Runs a test where the alarm sees it.
 fn watch(name: &str, test: &Test) -> Result<(), libtest_mimic::Failed> {
-    let is_set = |variable| std::env::var_os(variable).is_some_and(|value| value == "1");
     if is_set(STARTS) {
         println!("{name} starts");
     }
