@@ -1,6 +1,10 @@
 # Each of these is the one way to do it:
 #   make demo [FILE=path]   the main job on real input, from C, Go and Rust
-#   make test               every test of every language
+#   make check              format, lints and the fast tests, after every edit
+#   make test               every test of every language that needs no other kernel
+#   make test-kernels       the portable groups of the suite on Linux 5.10, 6.1 and 6.12
+#   make soak [ROUNDS=20]   what is random or waits for a coincidence, so many times as often
+#   make mutants            counts the faults in the core that the fast tests notice (an hour)
 #   make lib                the release build, staged in dist/
 #   make install            the same under $(DESTDIR)$(PREFIX)
 #   make header             include/bytefd.h from the Rust sources, and its copy in go/
@@ -8,12 +12,13 @@
 PREFIX  ?= /usr/local
 DESTDIR ?=
 FILE    ?= /bin/ls
+ROUNDS  ?= 20
 
 CARGO ?= cargo
 GO    ?= go
 CC    ?= cc
 
-.PHONY: all demo test lib header install bench clean
+.PHONY: all demo check test test-kernels soak mutants lib header install bench clean
 
 all: lib
 
@@ -36,9 +41,24 @@ demo: lib
 	scripts/packages demo
 	scripts/demo "$(FILE)"
 
+check:
+	scripts/packages check
+	scripts/test check
+
 test:
 	scripts/packages test
-	scripts/test
+	scripts/test test
+
+test-kernels:
+	scripts/packages kernels
+	scripts/test kernels
+
+soak:
+	scripts/packages test
+	ROUNDS=$(ROUNDS) scripts/test soak
+
+mutants:
+	scripts/mutants
 
 bench: lib
 	$(CARGO) bench --locked --bench sizes --bench maps --bench share

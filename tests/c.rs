@@ -147,7 +147,8 @@ fn the_header_compiles_alone_and_twice_in_every_language() {
 
 fn compile_only(name: Option<&str>, arguments: &[&str], source: &Path, workshop: &Workshop) {
     let mut command = compiler(name, source);
-    command.args(arguments).args(pkg_config(&["--cflags"])).arg("-c").arg(source);
+    // Some warnings need to know where values come from.
+    command.arg("-O1").args(arguments).args(pkg_config(&["--cflags"])).arg("-c").arg(source);
     run(command.arg("-o").arg(workshop.path("object")));
 }
 

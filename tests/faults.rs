@@ -20,13 +20,18 @@ use report::*;
 
 use crate::tests;
 
-tests![
-    // buffers
-    more_than_two_gibibytes_arrive_whole;
+/// What takes gibibytes of memory, and the time to fill them.
+pub mod large {
+    use super::*;
+
+    tests![more_than_two_gibibytes_arrive_whole];
+}
+
+tests![;
     alone:
+    // buffers
     memory_that_cannot_be_read_is_efault,
     a_source_whose_file_was_made_shorter_is_efault,
-    an_unreadable_segment_is_efault,
     content_is_right_though_signals_interrupt,
     content_is_right_though_the_kernel_writes_little,
     // limits

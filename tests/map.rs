@@ -67,12 +67,9 @@ tests![
     offsets_above_four_gibibytes_map,
     // files
     a_leased_file_is_waited_for,
-    directories_are_eisdir,
+    what_is_no_regular_file_is_refused,
     a_fifo_is_refused_without_being_opened,
     a_writer_that_waits_for_a_fifo_is_not_woken,
-    sockets_and_devices_are_enodev,
-    files_of_proc_and_sys_are_enodev,
-    the_memory_of_a_process_is_enodev,
     a_part_of_a_file_of_proc_is_enodev_too,
     no_file_is_enoent,
     paths_that_lead_nowhere_say_why,

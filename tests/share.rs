@@ -4,7 +4,6 @@ mod arguments;
 mod bad_peers;
 mod messages;
 mod peers;
-mod python;
 mod transfers;
 mod verify;
 
@@ -12,7 +11,6 @@ use arguments::*;
 use bad_peers::*;
 use messages::*;
 use peers::*;
-use python::*;
 use transfers::*;
 use verify::*;
 
@@ -46,10 +44,6 @@ tests![
     // peers
     the_peer_of_a_pair_is_this_process,
     a_socket_without_other_end_is_enotconn,
-    // python
-    python_sends_and_the_library_receives,
-    the_library_sends_and_python_receives,
-    python_meets_the_library_at_a_named_socket,
     // verify
     each_requirement_is_looked_at,
     more_seals_than_asked_for_are_fine,

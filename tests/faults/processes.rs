@@ -10,8 +10,8 @@ use super::every_way::{backends, options};
 use super::signals::die_when_writing;
 use crate::support::abi::{self, *};
 use crate::support::fd::{pattern, wrap, wrap_with};
-use crate::support::hosts;
 use crate::support::map::memory;
+use crate::support::{hosts, rounds};
 
 /// What is returned, or lent, while 0, 1 and 2 are free; and whether those are free afterwards.
 fn numbers_without_streams(flags: u32, backend: u32) -> (Vec<c_int>, bool) {
@@ -148,7 +148,7 @@ pub fn a_process_killed_at_any_moment_leaves_no_content_in_shm() {
     need_shm();
     let _shm = hide("/dev/shm", "");
     let bytes = pattern(64 << 10);
-    for moment in 0..100u64 {
+    for moment in 0..rounds(100) as u64 {
         // SAFETY: the child only wraps; this process has one thread.
         unsafe {
             let child = libc::fork();

@@ -9,6 +9,7 @@ use crate::faults::conditions::{End, read_in_child, store_in_child};
 use crate::support::abi::*;
 use crate::support::fd::pattern;
 use crate::support::map::{is_mapped, map, map_with, page_size};
+use crate::support::random;
 
 /// The content as pread(2) shows it.
 fn content(file: &tempfile::NamedTempFile) -> Vec<u8> {
@@ -36,7 +37,7 @@ pub fn stores_reach_the_file_and_other_maps() {
 pub fn any_store_does_what_the_access_promises() {
     let page = page_size();
     let file = tempfile::NamedTempFile::new().expect("a file");
-    let config = ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() };
+    let config = random(200);
     let stores = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20);
     proptest!(config, |(size in 1..3 * page, first in any::<prop::sample::Index>(), write in any::<bool>(), stores in stores)| {
         let mut model = pattern(size);

@@ -5,12 +5,13 @@ use proptest::prelude::*;
 use crate::support::abi::*;
 use crate::support::fd::pattern;
 use crate::support::map::{map, map_with, page_size};
+use crate::support::random;
 
 pub fn any_range_of_bytes_flushes() {
     let size = 3 * page_size() + 77;
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(&file, pattern(size)).expect("written");
-    let config = ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() };
+    let config = random(100);
     proptest!(config, |(offset in 0..size, start in 0..size, length in 0..size, how in prop_oneof![Just(SYNC), Just(ASYNC)])| {
         let map = map(&file, &MapOptions { offset: offset as u64, access: WRITE, ..MapOptions::default() }).expect("mapped");
         let inside = start + length <= map.length();

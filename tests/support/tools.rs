@@ -45,7 +45,7 @@ pub fn compiler(name: Option<&str>, source: &Path) -> Command {
     let target = format!("{}-unknown-linux-{libc}", std::env::consts::ARCH);
     let mut build = cc::Build::new();
     // Otherwise given by cargo to a build script, and told to cargo.
-    build.target(&target).host(&target).opt_level(1).debug(true).cargo_metadata(false);
+    build.target(&target).host(&target).opt_level(0).debug(true).cargo_metadata(false);
     build.cpp(source.extension() == Some(OsStr::new("cpp")));
     if let Some(name) = name {
         build.compiler(name);

@@ -10,7 +10,7 @@ use crate::faults::conditions::leaves_nothing;
 use crate::faults::every_way::{maps_sealed_files, refused};
 use crate::support::abi::*;
 use crate::support::fd::*;
-use crate::support::hosts;
+use crate::support::{hosts, random};
 
 #[derive(Debug)]
 struct Wish {
@@ -133,7 +133,7 @@ pub fn any_options_keep_every_promise_or_are_refused_as_documented() {
     // SAFETY: this process is alone.
     unsafe { libc::umask(0o777) };
     let maps_sealed = hosts::has_memfd() && maps_sealed_files();
-    let config = ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() };
+    let config = random(1000);
     let check = |wish: Wish| {
         let name = wish.name.as_ref().map(|name| CString::new(name.as_slice()).expect("no NUL"));
         let options = WrapOptions {
