@@ -1,7 +1,9 @@
 package bytefd
 
 import (
+	"context"
 	"io/fs"
+	"os"
 	"syscall"
 )
 
@@ -24,5 +26,14 @@ func (e *Error) Error() string { return "bytefd: " + e.Op + ": " + e.Message }
 // Unwrap returns Errno.
 func (e *Error) Unwrap() error { return e.Errno }
 
-// Is reports that EBADF, which use after Close gives, is fs.ErrClosed. The package errors does the rest by Unwrap.
-func (e *Error) Is(target error) bool { return target == fs.ErrClosed && e.Errno == syscall.EBADF }
+// Is reports that EBADF, which use after Close gives, is fs.ErrClosed, and that ETIMEDOUT is os.ErrDeadlineExceeded and
+// context.DeadlineExceeded. The package errors does the rest by Unwrap.
+func (e *Error) Is(target error) bool {
+	switch target {
+	case fs.ErrClosed:
+		return e.Errno == syscall.EBADF
+	case os.ErrDeadlineExceeded, context.DeadlineExceeded:
+		return e.Errno == syscall.ETIMEDOUT
+	}
+	return false
+}
