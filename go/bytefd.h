@@ -66,7 +66,8 @@
 #define BYTEFD_POOL_COUNTS_INIT { sizeof(bytefd_pool_counts), 0, 0, 0, 0 }
 
 /**
- * A signal handler that runs in the thread while the function waits makes it return -EINTR, also one with SA_RESTART.
+ * A signal handler that runs in the thread while the function waits makes it return -EINTR, also
+ * one with SA_RESTART.
  */
 #define BYTEFD_INTERRUPTIBLE (1ull << 1)
 
@@ -405,14 +406,15 @@
 #define BYTEFD_SHM_EXCLUSIVE (1ull << 25)
 
 /**
- * The object is owned by this process: its name says so, and bytefd_sweep removes it when the process is gone. Other processes
- * open it by its whole name, without this flag.
+ * The object is owned by this process: its name says so, and bytefd_sweep removes it when the
+ * process is gone. Other processes open it by its whole name, without this flag.
  */
 #define BYTEFD_SHM_OWNED (1ull << 26)
 
 /**
- * Opens an object that belongs to any user. Otherwise an object of a user other than the effective one and root is -EPERM: its
- * owner can change it at any time, and can have created it in expectation of this name.
+ * Opens an object that belongs to any user. Otherwise an object of a user other than the effective
+ * one and root is -EPERM: its owner can change it at any time, and can have created it in
+ * expectation of this name.
  */
 #define BYTEFD_SHM_ANY_OWNER (1ull << 27)
 
@@ -437,9 +439,10 @@
 #define BYTEFD_SYSV_BY_ID (1ull << 30)
 
 /**
- * Marks the segment for removal (IPC_RMID) as soon as it is attached. The kernel removes it when its last user detaches it or ends,
- * also by SIGKILL. From then on other processes attach it by its number, which Linux allows, not by its key. A process that is
- * killed within the call, between creating and marking, leaves the segment behind.
+ * Marks the segment for removal (IPC_RMID) as soon as it is attached. The kernel removes it when
+ * its last user detaches it or ends, also by SIGKILL. From then on other processes attach it by
+ * its number, which Linux allows, not by its key. A process that is killed within the call,
+ * between creating and marking, leaves the segment behind.
  */
 #define BYTEFD_SYSV_TRANSIENT (1ull << 32)
 
@@ -759,8 +762,8 @@ typedef struct bytefd_credentials {
 } bytefd_credentials;
 
 /**
- * How an object of shared memory is created or opened. Start from BYTEFD_SHM_OPTIONS_INIT, which opens for reading, as a NULL
- * pointer does. `size` works as in bytefd_wrap_options.
+ * How an object of shared memory is created or opened. Start from BYTEFD_SHM_OPTIONS_INIT, which
+ * opens for reading, as a NULL pointer does. `size` works as in bytefd_wrap_options.
  *
  * ```c
  * bytefd_shm_options options = BYTEFD_SHM_OPTIONS_INIT;
@@ -776,8 +779,8 @@ typedef struct bytefd_shm_options {
      */
     size_t size;
     /**
-     * With BYTEFD_SHM_CREATE: the size of the new object, zero-filled and preallocated. Otherwise, and if there is an object
-     * already: the minimum size; a smaller object is -ENXIO.
+     * With BYTEFD_SHM_CREATE: the size of the new object, zero-filled and preallocated. Otherwise,
+     * and if there is an object already: the minimum size; a smaller object is -ENXIO.
      */
     uint64_t length;
     /**
@@ -813,18 +816,20 @@ typedef struct bytefd_sweep_result {
      */
     uint64_t removed;
     /**
-     * The number of names of this user whose owner lives, or may live: nothing is known of a process of another container.
+     * The number of names of this user whose owner lives, or may live: nothing is known of a
+     * process of another container.
      */
     uint64_t in_use;
     /**
-     * The number of names that could not be removed, or not entirely, and of directories that could not be read.
+     * The number of names that could not be removed, or not entirely, and of directories that
+     * could not be read.
      */
     uint64_t failed;
 } bytefd_sweep_result;
 
 /**
- * How a temporary file is created. Start from BYTEFD_TEMPFILE_OPTIONS_INIT, which is all defaults, as is a NULL pointer. `size`
- * works as in bytefd_wrap_options.
+ * How a temporary file is created. Start from BYTEFD_TEMPFILE_OPTIONS_INIT, which is all defaults,
+ * as is a NULL pointer. `size` works as in bytefd_wrap_options.
  *
  * ```c
  * bytefd_tempfile_options options = BYTEFD_TEMPFILE_OPTIONS_INIT;
@@ -841,8 +846,9 @@ typedef struct bytefd_tempfile_options {
      */
     const char *suffix;
     /**
-     * An existing directory for the file. NULL is the tmpfs at /dev/shm, or /tmp where that cannot be used. bytefd_sweep looks
-     * into these two only: in another directory, a killed process leaves the file behind.
+     * An existing directory for the file. NULL is the tmpfs at /dev/shm, or /tmp where that cannot
+     * be used. bytefd_sweep looks into these two only: in another directory, a killed process
+     * leaves the file behind.
      */
     const char *directory;
     /**
@@ -850,7 +856,8 @@ typedef struct bytefd_tempfile_options {
      */
     uint64_t flags;
     /**
-     * The permission bits of the file, whatever the umask says; 0 is 0600. Its directory lets no other user in.
+     * The permission bits of the file, whatever the umask says; 0 is 0600. Its directory lets no
+     * other user in.
      */
     uint32_t mode;
     /**
@@ -860,8 +867,8 @@ typedef struct bytefd_tempfile_options {
 } bytefd_tempfile_options;
 
 /**
- * How a System V segment is created or attached. Start from BYTEFD_SYSV_OPTIONS_INIT, which attaches for reading, as a NULL pointer
- * does. `size` works as in bytefd_wrap_options.
+ * How a System V segment is created or attached. Start from BYTEFD_SYSV_OPTIONS_INIT, which
+ * attaches for reading, as a NULL pointer does. `size` works as in bytefd_wrap_options.
  *
  * ```c
  * bytefd_sysv_options options = BYTEFD_SYSV_OPTIONS_INIT;
@@ -876,8 +883,8 @@ typedef struct bytefd_sysv_options {
      */
     size_t size;
     /**
-     * With BYTEFD_SYSV_CREATE: the size of the new segment, zero-filled. Otherwise, and if there is a segment already: the minimum
-     * size; a smaller segment is -ENXIO.
+     * With BYTEFD_SYSV_CREATE: the size of the new segment, zero-filled. Otherwise, and if there
+     * is a segment already: the minimum size; a smaller segment is -ENXIO.
      */
     size_t length;
     /**
@@ -885,7 +892,8 @@ typedef struct bytefd_sysv_options {
      */
     uint64_t flags;
     /**
-     * BYTEFD_MAP_READ (also 0), or BYTEFD_MAP_WRITE for reading and writing. A new segment must be attached for writing.
+     * BYTEFD_MAP_READ (also 0), or BYTEFD_MAP_WRITE for reading and writing. A new segment must be
+     * attached for writing.
      */
     uint32_t access;
     /**
@@ -1745,26 +1753,30 @@ int bytefd_peer(int socket,
                 struct bytefd_error *error);
 
 /**
- * Opens or creates an object of shared memory, shm_overview(7), for all processes that know its name and have the permission.
- * bytefd_map_fd maps it. Opening changes neither length nor mode nor content. Other processes see a new object when it has its
- * length and mode.
+ * Opens or creates an object of shared memory, shm_overview(7), for all processes that know its
+ * name and have the permission. bytefd_map_fd maps it. Opening changes neither length nor mode nor
+ * content. Other processes see a new object when it has its length and mode.
  *
- * A slash before the name is added if there is none. If `full_name` is not NULL, the full name is written there, with its slash
- * and a final NUL. `size` is its capacity, at least BYTEFD_SHM_NAME_SIZE.
+ * A slash before the name is added if there is none. If `full_name` is not NULL, the full name is
+ * written there, with its slash and a final NUL. `size` is its capacity, at least
+ * BYTEFD_SHM_NAME_SIZE.
  *
- * Returns a descriptor, close-on-exec, which the caller owns. On failure, returns one of the following, leaves `full_name` alone
- * and nothing behind:
+ * Returns a descriptor, close-on-exec, which the caller owns. On failure, returns one of the
+ * following, leaves `full_name` alone and nothing behind:
  * - -EACCES   if the mode does not allow it.
  * - -E2BIG    if the options have members that this version does not know.
  * - -EEXIST   if there is an object of this name, with BYTEFD_SHM_EXCLUSIVE.
  * - -EFBIG    if `length` exceeds RLIMIT_FSIZE. SIGXFSZ is not raised.
- * - -EINVAL   if `name` is NULL, empty, "." or "..", or has a slash that is not its first byte; or if the options are invalid.
+ * - -EINVAL   if `name` is NULL, empty, "." or "..", or has a slash that is not its first byte; or
+ *   if the options are invalid.
  * - -ELOOP    if the name is that of a symbolic link; -ENODEV if it is not that of a regular file.
  * - -ENAMETOOLONG  if the name, with its owner, has more than 255 bytes.
- * - -ENOENT   if there is no such object, or no /dev/shm; for creating also if /proc is not mounted.
+ * - -ENOENT   if there is no such object, or no /dev/shm; for creating also if /proc is not
+ *   mounted.
  * - -ENOSPC   if the file system is full.
  * - -ENXIO    if the object is smaller than `length`.
- * - -EPERM    if the object belongs to another user than the effective one and root, without BYTEFD_SHM_ANY_OWNER.
+ * - -EPERM    if the object belongs to another user than the effective one and root, without
+ *   BYTEFD_SHM_ANY_OWNER.
  * - -ERANGE   if `size` is less than BYTEFD_SHM_NAME_SIZE.
  * - -EMFILE, -ENFILE, -ENOMEM  if a limit is reached; see open(2).
  *
@@ -1799,38 +1811,44 @@ BYTEFD_WRITES(3, 4);
 int bytefd_shm_unlink(const char *name, struct bytefd_error *error);
 
 /**
- * Removes what killed processes of this user have left in /dev/shm and /tmp: objects with BYTEFD_SHM_OWNED, the files of
- * bytefd_tempfile_create, and the names that some files have for a moment. It goes on after a failure, and counts it. Fills
- * `*result` if that is not NULL.
+ * Removes what killed processes of this user have left in /dev/shm and /tmp: objects with
+ * BYTEFD_SHM_OWNED, the files of bytefd_tempfile_create, and the names that some files have for a
+ * moment. It goes on after a failure, and counts it. Fills `*result` if that is not NULL.
  *
- * It leaves everything else alone: what has no owner, belongs to another user or to a process of another container
- * (pid_namespaces(7)), or whose owner may be alive. It enters nothing that is mounted in a directory that it removes.
+ * It leaves everything else alone: what has no owner, belongs to another user or to a process of
+ * another container (pid_namespaces(7)), or whose owner may be alive. It enters nothing that is
+ * mounted in a directory that it removes.
  *
- * Returns the number of names that were removed. On failure, returns one of the following and removes nothing:
- * - -ENOENT  if /proc is not mounted, or is that of another container: no process is known to be gone then.
+ * Returns the number of names that were removed. On failure, returns one of the following and
+ * removes nothing:
+ * - -ENOENT  if /proc is not mounted, or is that of another container: no process is known to be
+ *   gone then.
  * - -EINVAL  if the size of `*result` is below the first version's.
  *
  * ```c
  * bytefd_sweep(NULL, NULL);
  * ```
  */
-int bytefd_sweep(struct bytefd_sweep_result *result,
-                 struct bytefd_error *error);
+int bytefd_sweep(struct bytefd_sweep_result *result, struct bytefd_error *error);
 
 /**
- * Creates a real file that contains the `len` bytes at `buf`, alone in a directory of mode 0700, and writes a handle to `*file`.
- * It is for code that resolves symbolic links (SQLite) or looks at the end of a name (clamscan -d x.ndb). The caller ends the
- * handle, and the file, with bytefd_tempfile_close.
+ * Creates a real file that contains the `len` bytes at `buf`, alone in a directory of mode 0700,
+ * and writes a handle to `*file`. It is for code that resolves symbolic links (SQLite) or looks at
+ * the end of a name (clamscan -d x.ndb). The caller ends the handle, and the file, with
+ * bytefd_tempfile_close.
  *
- * Such a file cannot be sealed: any process of the same user can change it. Give code that can take a descriptor, or its path
- * in /proc, that instead. A killed process leaves the file behind; bytefd_sweep removes it then.
+ * Such a file cannot be sealed: any process of the same user can change it. Give code that can
+ * take a descriptor, or its path in /proc, that instead. A killed process leaves the file behind;
+ * bytefd_sweep removes it then.
  *
  * Returns 0. On failure, returns one of the following, leaves `*file` alone and nothing behind:
  * - -E2BIG   if the options have members that this version does not know.
  * - -EFBIG   if `len` exceeds RLIMIT_FSIZE. SIGXFSZ is not raised.
- * - -EINVAL  if `buf` is NULL and `len` is not 0, `file` is NULL, the suffix has a slash, or the options are invalid.
+ * - -EINVAL  if `buf` is NULL and `len` is not 0, `file` is NULL, the suffix has a slash, or the
+ *   options are invalid.
  * - -ENAMETOOLONG  if the suffix has more than 200 bytes.
- * - -ENOENT  if there is no such directory, or /proc is not mounted, or is that of another container.
+ * - -ENOENT  if there is no such directory, or /proc is not mounted, or is that of another
+ *   container.
  * - -ENOSPC  if the file system is full.
  * - Other errors of mkdir(2) and open(2).
  *
@@ -1852,7 +1870,8 @@ int bytefd_tempfile_create(const void *buf,
 BYTEFD_READS(1, 2);
 
 /**
- * Returns the path of the file, absolute and without symbolic links, valid until bytefd_tempfile_close. NULL for a NULL `file`.
+ * Returns the path of the file, absolute and without symbolic links, valid until
+ * bytefd_tempfile_close. NULL for a NULL `file`.
  *
  * ```c
  * const char *nowhere = bytefd_tempfile_path(NULL);
@@ -1861,11 +1880,12 @@ BYTEFD_READS(1, 2);
 const char *bytefd_tempfile_path(const struct bytefd_tempfile *file);
 
 /**
- * Removes the file, with its directory and what the client has put beside it, and frees `file`. NULL is allowed. In a child made
- * by fork(2) it removes nothing, because the file is the parent's.
+ * Removes the file, with its directory and what the client has put beside it, and frees `file`.
+ * NULL is allowed. In a child made by fork(2) it removes nothing, because the file is the
+ * parent's.
  *
- * Returns 0, or the first reason why something could not be removed: -EXDEV if something is mounted in the directory, which
- * stays then. `file` is freed in every case.
+ * Returns 0, or the first reason why something could not be removed: -EXDEV if something is
+ * mounted in the directory, which stays then. `file` is freed in every case.
  *
  * ```c
  * bytefd_tempfile_close(NULL);
@@ -1874,20 +1894,22 @@ const char *bytefd_tempfile_path(const struct bytefd_tempfile *file);
 int bytefd_tempfile_close(struct bytefd_tempfile *file);
 
 /**
- * Creates or attaches a System V segment, sysvipc(7), as a map, for programs that still use them. The map is as long as the
- * segment. `key` is IPC_PRIVATE, a key as from ftok(3), or with BYTEFD_SYSV_BY_ID a number. If `shmid` is not NULL, the segment's
- * number is written there.
+ * Creates or attaches a System V segment, sysvipc(7), as a map, for programs that still use them.
+ * The map is as long as the segment. `key` is IPC_PRIVATE, a key as from ftok(3), or with
+ * BYTEFD_SYSV_BY_ID a number. If `shmid` is not NULL, the segment's number is written there.
  *
- * bytefd_map_close detaches the segment. It stays until bytefd_sysv_remove, also when all processes are gone, unless it was
- * attached with BYTEFD_SYSV_TRANSIENT. Such a map has no descriptor; bytefd_wrap_buffer copies its bytes into one.
+ * bytefd_map_close detaches the segment. It stays until bytefd_sysv_remove, also when all
+ * processes are gone, unless it was attached with BYTEFD_SYSV_TRANSIENT. Such a map has no
+ * descriptor; bytefd_wrap_buffer copies its bytes into one.
  *
  * Returns 0. On failure, returns one of the following and leaves `*map` and `*shmid` alone:
  * - -EACCES  if the mode of the segment does not allow it.
  * - -E2BIG   if the options have members that this version does not know.
  * - -EEXIST  if there is a segment with this key, with BYTEFD_SYSV_EXCLUSIVE.
  * - -EIDRM   if the segment is being removed.
- * - -EINVAL  if `map` is NULL; the options are invalid; a new segment has length 0 or exceeds /proc/sys/kernel/shmmax; there is no
- *   segment of this number; or `key` is IPC_PRIVATE without BYTEFD_SYSV_CREATE.
+ * - -EINVAL  if `map` is NULL; the options are invalid; a new segment has length 0 or exceeds
+ *   /proc/sys/kernel/shmmax; there is no segment of this number; or `key` is IPC_PRIVATE without
+ *   BYTEFD_SYSV_CREATE.
  * - -ENOENT  if there is no segment with this key.
  * - -ENOSPC  if there are too many segments.
  * - -ENOSYS  if the kernel has no System V segments.
@@ -1916,7 +1938,8 @@ int bytefd_map_sysv(key_t key,
                     struct bytefd_error *error);
 
 /**
- * Marks a segment for removal (IPC_RMID). It is removed when the last process has detached it. Its key finds it no more.
+ * Marks a segment for removal (IPC_RMID). It is removed when the last process has detached it. Its
+ * key finds it no more.
  *
  * Returns 0. On failure, returns one of the following:
  * - -EINVAL  if there is no segment of this number.
@@ -1926,19 +1949,22 @@ int bytefd_map_sysv(key_t key,
  * bytefd_sysv_remove(-1, NULL);
  * ```
  */
-int bytefd_sysv_remove(int shmid,
-                       struct bytefd_error *error);
+int bytefd_sysv_remove(int shmid, struct bytefd_error *error);
 
 /**
- * Creates a dma-buf of all pages of a memory file, through /dev/udmabuf (Linux 4.20). Drivers of graphics cards, cameras and other
- * devices take dma-bufs. The file and the dma-buf are the same memory. The dma-buf outlives `fd`, which stays the caller's.
+ * Creates a dma-buf of all pages of a memory file, through /dev/udmabuf (Linux 4.20). Drivers of
+ * graphics cards, cameras and other devices take dma-bufs. The file and the dma-buf are the same
+ * memory. The dma-buf outlives `fd`, which stays the caller's.
  *
- * `fd` must be a memfd of whole pages, sealed with F_SEAL_SHRINK and not with F_SEAL_WRITE, because devices write.
+ * `fd` must be a memfd of whole pages, sealed with F_SEAL_SHRINK and not with F_SEAL_WRITE,
+ * because devices write.
  *
- * Returns the descriptor of the dma-buf, close-on-exec, which the caller owns. On failure, returns one of the following:
+ * Returns the descriptor of the dma-buf, close-on-exec, which the caller owns. On failure, returns
+ * one of the following:
  * - -EACCES  if this user may not open /dev/udmabuf.
  * - -EBADF   if `fd` is not open.
- * - -EINVAL  if `fd` is no such memfd, or is larger than the driver allows (its parameter size_limit_mb).
+ * - -EINVAL  if `fd` is no such memfd, or is larger than the driver allows (its parameter
+ *   size_limit_mb).
  * - -ENODEV  if this kernel has no such driver, or has not loaded it.
  * - -EMFILE, -ENFILE  if a limit is reached; and errors of the driver.
  *
@@ -1954,32 +1980,35 @@ int bytefd_sysv_remove(int shmid,
  * }
  * ```
  */
-BYTEFD_MUST_USE
-int bytefd_export_dmabuf(int fd,
-                         struct bytefd_error *error);
+BYTEFD_MUST_USE int bytefd_export_dmabuf(int fd, struct bytefd_error *error);
 
 /**
- * Locks bytes of a file, and waits until no other open file description has a lock that excludes this one. The range may lie past the
- * end of the file. A `length` of BYTEFD_UNLIMITED is to the end, wherever that is. Replaces a lock of the same open file description
- * on these bytes.
+ * Locks bytes of a file, and waits until no other open file description has a lock that excludes
+ * this one. The range may lie past the end of the file. A `length` of BYTEFD_UNLIMITED is to the
+ * end, wherever that is. Replaces a lock of the same open file description on these bytes.
  *
- * `operation` is LOCK_SH, which admits other shared locks and needs a descriptor that is open for reading, or LOCK_EX, which admits
- * none and needs one that is open for writing; both of <sys/file.h>. With LOCK_NB it does not wait.
+ * `operation` is LOCK_SH, which admits other shared locks and needs a descriptor that is open for
+ * reading, or LOCK_EX, which admits none and needs one that is open for writing; both of
+ * <sys/file.h>. With LOCK_NB it does not wait.
  *
- * `timeout_ns` limits the whole call: -1 waits without a limit, 0 does not wait. `flags` is BYTEFD_INTERRUPTIBLE or 0. While it waits,
- * the lock is polled, at least every 10 ms.
+ * `timeout_ns` limits the whole call: -1 waits without a limit, 0 does not wait. `flags` is
+ * BYTEFD_INTERRUPTIBLE or 0. While it waits, the lock is polled, at least every 10 ms.
  *
- * The lock is advisory: it excludes those who lock the bytes too, in any process, and neither reads nor writes. It belongs to the open
- * file description (F_OFD_SETLK, fcntl(2), Linux 3.15): all duplicates of the descriptor have it, also in other processes. It ends with
- * bytefd_file_unlock, or when the last duplicate is closed, which happens too when the last holder is killed. Two open file descriptions
- * exclude each other even in one process; threads that share one do not. A process that was sent a descriptor or has inherited it needs
- * an open file description of its own, by open(2) of its path in /proc.
+ * The lock is advisory: it excludes those who lock the bytes too, in any process, and neither
+ * reads nor writes. It belongs to the open file description (F_OFD_SETLK, fcntl(2), Linux 3.15):
+ * all duplicates of the descriptor have it, also in other processes. It ends with
+ * bytefd_file_unlock, or when the last duplicate is closed, which happens too when the last holder
+ * is killed. Two open file descriptions exclude each other even in one process; threads that share
+ * one do not. A process that was sent a descriptor or has inherited it needs an open file
+ * description of its own, by open(2) of its path in /proc.
  *
  * Returns 0. On failure, returns one of the following:
- * - -EAGAIN  if another open file description has a lock that excludes this one, with LOCK_NB or a `timeout_ns` of 0.
+ * - -EAGAIN  if another open file description has a lock that excludes this one, with LOCK_NB or a
+ *   `timeout_ns` of 0.
  * - -EBADF   if `fd` is not open, or not for what the lock needs.
  * - -EINTR   if a signal handler has run, with BYTEFD_INTERRUPTIBLE.
- * - -EINVAL  if `length` is 0, the range is more than a file can have, or `operation`, `timeout_ns` or `flags` is invalid.
+ * - -EINVAL  if `length` is 0, the range is more than a file can have, or `operation`,
+ *   `timeout_ns` or `flags` is invalid.
  * - -ENOLCK  if there are too many locks.
  * - -ETIMEDOUT  if the timeout has passed.
  *
@@ -2005,7 +2034,8 @@ int bytefd_file_lock(int fd,
                      struct bytefd_error *error);
 
 /**
- * Ends the locks of this open file description on these bytes. A `length` of BYTEFD_UNLIMITED is to the end, wherever that is.
+ * Ends the locks of this open file description on these bytes. A `length` of BYTEFD_UNLIMITED is
+ * to the end, wherever that is.
  *
  * Returns 0. On failure, returns one of the following:
  * - -EBADF   if `fd` is not open.
@@ -2015,20 +2045,20 @@ int bytefd_file_lock(int fd,
  * bytefd_file_unlock(STDIN_FILENO, 0, BYTEFD_UNLIMITED, NULL);
  * ```
  */
-int bytefd_file_unlock(int fd,
-                       uint64_t offset,
-                       uint64_t length,
-                       struct bytefd_error *error);
+int bytefd_file_unlock(int fd, uint64_t offset, uint64_t length, struct bytefd_error *error);
 
 /**
- * Waits until another thread or process calls bytefd_futex_wake on `word`, futex(2). Returns at once if the word does not have this value,
- * and may return without a reason: read the word, and wait again.
+ * Waits until another thread or process calls bytefd_futex_wake on `word`, futex(2). Returns at
+ * once if the word does not have this value, and may return without a reason: read the word, and
+ * wait again.
  *
- * The word, 4 bytes at a multiple of 4, lies in a map that the processes share, at any address, or in memory of this process. It is
- * changed by atomic operations. A writer changes the word first, then calls bytefd_futex_wake. If the writer dies between the two, no
- * waiter wakes: set a timeout, or use bytefd_file_lock, which ends with its holder.
+ * The word, 4 bytes at a multiple of 4, lies in a map that the processes share, at any address, or
+ * in memory of this process. It is changed by atomic operations. A writer changes the word first,
+ * then calls bytefd_futex_wake. If the writer dies between the two, no waiter wakes: set a
+ * timeout, or use bytefd_file_lock, which ends with its holder.
  *
- * `timeout_ns` limits the whole call: -1 waits without a limit, 0 does not wait. `flags` is BYTEFD_INTERRUPTIBLE or 0.
+ * `timeout_ns` limits the whole call: -1 waits without a limit, 0 does not wait. `flags` is
+ * BYTEFD_INTERRUPTIBLE or 0.
  *
  * Returns 0. On failure, returns one of the following:
  * - -EFAULT  if the page of the word is lost or not mapped.
@@ -2068,8 +2098,9 @@ int bytefd_futex_wait(const volatile void *word,
 int bytefd_futex_wake(const volatile void *word, uint32_t count, struct bytefd_error *error);
 
 /**
- * Writes one line for each choice that the library makes on this host, what it uses and why, with a final NUL to `buf`: for people
- * and logs. The words may change. `size` is the capacity of `buf`; 1024 is enough in this version. It finds out by trying.
+ * Writes one line for each choice that the library makes on this host, what it uses and why, with
+ * a final NUL to `buf`: for people and logs. The words may change. `size` is the capacity of
+ * `buf`; 1024 is enough in this version. It finds out by trying.
  *
  * Returns 0. On failure, returns one of the following and leaves `buf` alone:
  * - -EINVAL  if `buf` is NULL.

@@ -11,26 +11,30 @@ import (
 // lockNB is syscall.LOCK_NB, which not every system has.
 const lockNB = 4
 
-// FileLock locks bytes of a file, and waits until no other open file description has a lock that excludes this one. The
-// range may lie past the end of the file. A length of [ToEnd] is to the end, wherever that is. FileLock replaces a lock
-// of the same open file description on these bytes.
+// FileLock locks bytes of a file, and waits until no other open file description has a lock that
+// excludes this one. The range may lie past the end of the file. A length of [ToEnd] is to the end,
+// wherever that is. FileLock replaces a lock of the same open file description on these bytes.
 //
-// The operation is syscall.LOCK_SH, which admits other shared locks and needs a file that is open for reading, or
-// syscall.LOCK_EX, which admits none and needs one that is open for writing. With syscall.LOCK_NB it does not wait.
+// The operation is syscall.LOCK_SH, which admits other shared locks and needs a file that is open
+// for reading, or syscall.LOCK_EX, which admits none and needs one that is open for writing. With
+// syscall.LOCK_NB it does not wait.
 //
-// The lock is advisory: it excludes those who lock the bytes too, in any process, and neither reads nor writes. It
-// belongs to the open file description (F_OFD_SETLK of fcntl(2), Linux 3.15): all duplicates of the descriptor have it,
-// also in other processes. It ends with [FileUnlock], or when the last duplicate is closed, which happens too when the
-// last holder is killed. Two open file descriptions exclude each other even in one process; goroutines that share an
-// os.File do not. A process that was sent a descriptor or has inherited it needs an open file description of its own,
+// The lock is advisory: it excludes those who lock the bytes too, in any process, and neither reads
+// nor writes. It belongs to the open file description (F_OFD_SETLK of fcntl(2), Linux 3.15): all
+// duplicates of the descriptor have it, also in other processes. It ends with [FileUnlock], or when
+// the last duplicate is closed, which happens too when the last holder is killed. Two open file
+// descriptions exclude each other even in one process; goroutines that share an os.File do not. A
+// process that was sent a descriptor or has inherited it needs an open file description of its own,
 // by os.OpenFile of its [Path].
 //
-// While it waits, FileLock polls the lock, at least every 10 ms, and keeps no thread. A deadlock is not detected.
+// While it waits, FileLock polls the lock, at least every 10 ms, and keeps no thread. A deadlock is
+// not detected.
 //
 // Errors:
 //   - EAGAIN with LOCK_NB, if another open file description has a lock that excludes this one.
 //   - EBADF if the file is not open for what the lock needs.
-//   - EINVAL for a length of 0, a negative number, more bytes than a file can have, or an unknown operation.
+//   - EINVAL for a length of 0, a negative number, more bytes than a file can have, or an unknown
+//     operation.
 //   - ENOLCK if there are too many locks.
 //   - os.ErrClosed if the file is closed, also while FileLock waits.
 func FileLock(f *os.File, offset, length int64, operation int) error {
@@ -39,8 +43,8 @@ func FileLock(f *os.File, offset, length int64, operation int) error {
 
 // FileLockContext is [FileLock] that waits until ctx is done at the latest.
 //
-// Errors are those of [FileLock]. When the deadline of ctx has passed, the error is os.ErrDeadlineExceeded and
-// context.DeadlineExceeded. When ctx is cancelled, it is the cause.
+// Errors are those of [FileLock]. When the deadline of ctx has passed, the error is
+// os.ErrDeadlineExceeded and context.DeadlineExceeded. When ctx is cancelled, it is the cause.
 func FileLockContext(ctx context.Context, f *os.File, offset, length int64, operation int) error {
 	if err := checkLockedRange(offset, length); err != nil {
 		return err
@@ -66,8 +70,8 @@ func FileLockContext(ctx context.Context, f *os.File, offset, length int64, oper
 	}
 }
 
-// FileUnlock ends the locks of this file's open file description on these bytes. A length of [ToEnd] is to the end,
-// wherever that is.
+// FileUnlock ends the locks of this file's open file description on these bytes. A length of
+// [ToEnd] is to the end, wherever that is.
 //
 // Errors:
 //   - EINVAL for a length of 0, a negative number, or more bytes than a file can have.

@@ -9,13 +9,14 @@ import (
 	"time"
 )
 
-// FutexWait waits until another goroutine, thread or process calls [FutexWake] on word, futex(2). It returns at once if
-// the word does not have this value, and may return without a reason: read the word, and wait again. A timeout below 0
-// is no limit, 0 does not wait.
+// FutexWait waits until another goroutine, thread or process calls [FutexWake] on word, futex(2).
+// It returns at once if the word does not have this value, and may return without a reason: read
+// the word, and wait again. A timeout below 0 is no limit, 0 does not wait.
 //
-// The word lies in a map that the processes share, at any address, which must not be closed meanwhile, or in memory of
-// this process. Read and change it with package sync/atomic. A writer changes the word first, then calls FutexWake. If
-// the writer dies between the two, no waiter wakes: set a timeout, or use a [FileLock], which ends with its holder.
+// The word lies in a map that the processes share, at any address, which must not be closed
+// meanwhile, or in memory of this process. Read and change it with package sync/atomic. A writer
+// changes the word first, then calls FutexWake. If the writer dies between the two, no waiter
+// wakes: set a timeout, or use a [FileLock], which ends with its holder.
 //
 // A goroutine that waits keeps a thread. Within one process a channel does the same without.
 //
@@ -27,10 +28,11 @@ func FutexWait(word *uint32, value uint32, timeout time.Duration) error {
 	return futexWait(word, value, max(timeout, -1))
 }
 
-// FutexWaitContext is [FutexWait] that waits until ctx is done at the latest. It looks at ctx at least every 10 ms.
+// FutexWaitContext is [FutexWait] that waits until ctx is done at the latest. It looks at ctx at
+// least every 10 ms.
 //
-// Errors are those of [FutexWait]. When the deadline of ctx has passed, the error is os.ErrDeadlineExceeded and
-// context.DeadlineExceeded. When ctx is cancelled, it is the cause.
+// Errors are those of [FutexWait]. When the deadline of ctx has passed, the error is
+// os.ErrDeadlineExceeded and context.DeadlineExceeded. When ctx is cancelled, it is the cause.
 func FutexWaitContext(ctx context.Context, word *uint32, value uint32) error {
 	for {
 		slice := 10 * time.Millisecond
@@ -49,8 +51,8 @@ func FutexWaitContext(ctx context.Context, word *uint32, value uint32) error {
 	}
 }
 
-// FutexWake wakes at most count waiters of word, in any process; math.MaxInt for all. It returns the number of waiters
-// woken.
+// FutexWake wakes at most count waiters of word, in any process; math.MaxInt for all. It returns
+// the number of waiters woken.
 //
 // Errors:
 //   - EFAULT if the page of the word is lost or not mapped.

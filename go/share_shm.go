@@ -9,8 +9,9 @@ import (
 	"syscall"
 )
 
-// ShmOption changes how an object of shared memory is created or opened. The default opens for reading, and creates
-// with mode 0600. Options may be given in any order and used again; of two that set the same thing the last one counts.
+// ShmOption changes how an object of shared memory is created or opened. The default opens for
+// reading, and creates with mode 0600. Options may be given in any order and used again; of two
+// that set the same thing the last one counts.
 type ShmOption func(*shmOptions)
 
 type shmOptions struct {
@@ -22,31 +23,34 @@ type shmOptions struct {
 	unlink   bool
 }
 
-// ShmLength sets the size of a new object, zero-filled and preallocated; and the minimum size of one that is opened.
-// EINVAL if negative.
+// ShmLength sets the size of a new object, zero-filled and preallocated; and the minimum size of
+// one that is opened. EINVAL if negative.
 func ShmLength(bytes int64) ShmOption { return func(o *shmOptions) { o.length = bytes } }
 
-// ShmMode sets the permission bits of a new object, whatever the umask says. The default, and the meaning of 0, is 0600.
-// Other bits of fs.FileMode are EINVAL.
+// ShmMode sets the permission bits of a new object, whatever the umask says. The default, and the
+// meaning of 0, is 0600. Other bits of fs.FileMode are EINVAL.
 func ShmMode(mode fs.FileMode) ShmOption { return func(o *shmOptions) { o.mode = mode } }
 
 // ShmWrite opens for reading and writing, not for reading only.
 func ShmWrite() ShmOption { return func(o *shmOptions) { o.write = true } }
 
-// ShmOwned makes the object owned by this process: its name says so, and [Sweep] removes it when the process is gone.
-// Other processes open it by its whole name, which [Shm.Name] returns, and without this option.
+// ShmOwned makes the object owned by this process: its name says so, and [Sweep] removes it when
+// the process is gone. Other processes open it by its whole name, which [Shm.Name] returns, and
+// without this option.
 func ShmOwned() ShmOption { return func(o *shmOptions) { o.owned = true } }
 
-// ShmAnyOwner opens an object that belongs to any user. Otherwise an object of a user other than the effective one and
-// root is EPERM: its owner can change it at any time, and can have created it in expectation of this name.
+// ShmAnyOwner opens an object that belongs to any user. Otherwise an object of a user other than
+// the effective one and root is EPERM: its owner can change it at any time, and can have created it
+// in expectation of this name.
 func ShmAnyOwner() ShmOption { return func(o *shmOptions) { o.anyOwner = true } }
 
-// ShmUnlinkOnClose removes the name when [Shm.Close] is called, if it still stands for this object, which lives as long
-// as a process has it open or mapped.
+// ShmUnlinkOnClose removes the name when [Shm.Close] is called, if it still stands for this object,
+// which lives as long as a process has it open or mapped.
 func ShmUnlinkOnClose() ShmOption { return func(o *shmOptions) { o.unlink = true } }
 
-// Shm is an open object of shared memory, shm_overview(7). Its methods may be called from any goroutine at any time. A
-// Shm must not be copied. Call Close: no garbage collector removes the name.
+// Shm is an open object of shared memory, shm_overview(7). Its methods may be called from any
+// goroutine at any time. A Shm must not be copied. Call Close: no garbage collector removes the
+// name.
 type Shm struct {
 	file    *os.File
 	name    string
@@ -55,13 +59,13 @@ type Shm struct {
 	once    sync.Once
 }
 
-// CreateShm creates an object of this name. There must be none yet. Other processes see the name when the object has its
-// length and mode. A slash before the name is added if there is none.
+// CreateShm creates an object of this name. There must be none yet. Other processes see the name
+// when the object has its length and mode. A slash before the name is added if there is none.
 //
 // Errors:
 //   - EEXIST if there is an object of this name.
-//   - EINVAL for a name that is empty, is "." or "..", or has a NUL or a slash that is not its first byte, and for options
-//     that are invalid.
+//   - EINVAL for a name that is empty, is "." or "..", or has a NUL or a slash that is not its
+//     first byte, and for options that are invalid.
 //   - ENAMETOOLONG if the name, with its owner, has more than 255 bytes.
 //   - ENOENT where there is no /dev/shm or no /proc.
 //   - ENOSPC if the file system is full, EFBIG above RLIMIT_FSIZE.
@@ -91,7 +95,8 @@ func OpenShm(name string, opts ...ShmOption) (*Shm, error) {
 	return openShm(name, false, o)
 }
 
-// OpenOrCreateShm opens the object of this name, or creates it if there is none; [Shm.Created] reports which.
+// OpenOrCreateShm opens the object of this name, or creates it if there is none; [Shm.Created]
+// reports which.
 //
 // Errors are those of [OpenShm] and [CreateShm].
 func OpenOrCreateShm(name string, opts ...ShmOption) (*Shm, error) {
@@ -115,7 +120,8 @@ func OpenOrCreateShm(name string, opts ...ShmOption) (*Shm, error) {
 
 // UnlinkShm removes a name. The object lives as long as a process has it open or mapped.
 //
-// Errors: ENOENT if there is none; EINVAL and ENAMETOOLONG as [CreateShm]; EACCES, EPERM and others of unlink(2).
+// Errors: ENOENT if there is none; EINVAL and ENAMETOOLONG as [CreateShm]; EACCES, EPERM and others
+// of unlink(2).
 func UnlinkShm(name string) error { return shmUnlink(name) }
 
 // SweepResult says what [Sweep] did.
@@ -130,11 +136,13 @@ type SweepResult struct {
 	Failed int
 }
 
-// Sweep removes what killed processes of this user have left in /dev/shm and /tmp: objects with [ShmOwned], the files of
-// [NewTempFile], and the names that some files have for a moment. It goes on after a failure, and counts it.
+// Sweep removes what killed processes of this user have left in /dev/shm and /tmp: objects with
+// [ShmOwned], the files of [NewTempFile], and the names that some files have for a moment. It goes
+// on after a failure, and counts it.
 //
-// It leaves everything else alone: what has no owner, belongs to another user or to a process of another container
-// (pid_namespaces(7)), or whose owner may be alive. It enters nothing that is mounted in a directory that it removes.
+// It leaves everything else alone: what has no owner, belongs to another user or to a process of
+// another container (pid_namespaces(7)), or whose owner may be alive. It enters nothing that is
+// mounted in a directory that it removes.
 //
 // Errors: ENOENT if /proc is not mounted: no process is known to be gone then.
 func Sweep() (SweepResult, error) { return sweep() }
@@ -158,8 +166,9 @@ func (n *Shm) File() *os.File {
 	return n.file
 }
 
-// Close closes the file and, with [ShmUnlinkOnClose], removes the name, unless it stands for something else by now.
-// Closing again does nothing and returns nil. For a nil Shm it returns os.ErrInvalid.
+// Close closes the file and, with [ShmUnlinkOnClose], removes the name, unless it stands for
+// something else by now. Closing again does nothing and returns nil. For a nil Shm it returns
+// os.ErrInvalid.
 //
 // Errors: those of unlink(2).
 func (n *Shm) Close() (err error) {

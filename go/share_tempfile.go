@@ -8,8 +8,9 @@ import (
 	"unsafe"
 )
 
-// TempFileOption changes how a temporary file is created. The default: no suffix, in /dev/shm, mode 0600. Options may
-// be given in any order and used again; of two that set the same thing the last one counts.
+// TempFileOption changes how a temporary file is created. The default: no suffix, in /dev/shm, mode
+// 0600. Options may be given in any order and used again; of two that set the same thing the last
+// one counts.
 type TempFileOption func(*tempFileOptions)
 
 type tempFileOptions struct {
@@ -22,35 +23,37 @@ func TempFileSuffix(suffix string) TempFileOption {
 	return func(o *tempFileOptions) { o.suffix = suffix }
 }
 
-// TempFileDirectory sets an existing directory for the file. The default, and the meaning of "", is the tmpfs at
-// /dev/shm, or /tmp where that cannot be used. [Sweep] looks into these two only: in another directory, a killed
-// process leaves the file behind.
+// TempFileDirectory sets an existing directory for the file. The default, and the meaning of "", is
+// the tmpfs at /dev/shm, or /tmp where that cannot be used. [Sweep] looks into these two only: in
+// another directory, a killed process leaves the file behind.
 func TempFileDirectory(directory string) TempFileOption {
 	return func(o *tempFileOptions) { o.directory = directory }
 }
 
-// TempFileMode sets the permission bits of the file, whatever the umask says. The default, and the meaning of 0, is
-// 0600. Other bits of fs.FileMode are EINVAL. The file's directory lets no other user in.
+// TempFileMode sets the permission bits of the file, whatever the umask says. The default, and the
+// meaning of 0, is 0600. Other bits of fs.FileMode are EINVAL. The file's directory lets no other
+// user in.
 func TempFileMode(mode fs.FileMode) TempFileOption {
 	return func(o *tempFileOptions) { o.mode = mode }
 }
 
-// TempFile is a real file with a path, for code that does not take a descriptor. Its methods may be called from any
-// goroutine at any time.
+// TempFile is a real file with a path, for code that does not take a descriptor. Its methods may be
+// called from any goroutine at any time.
 //
-// A TempFile that nothing refers to any more is removed by the garbage collector some time later. That is for
-// accidents: call Close. A TempFile must not be copied.
+// A TempFile that nothing refers to any more is removed by the garbage collector some time later.
+// That is for accidents: call Close. A TempFile must not be copied.
 type TempFile struct {
 	mu     sync.Mutex
 	handle unsafe.Pointer // nil when closed
 	path   string
 }
 
-// NewTempFile creates a real file that contains b, alone in a directory of mode 0700. It is for code that resolves
-// symbolic links (SQLite) or looks at the end of a name (clamscan -d x.ndb).
+// NewTempFile creates a real file that contains b, alone in a directory of mode 0700. It is for
+// code that resolves symbolic links (SQLite) or looks at the end of a name (clamscan -d x.ndb).
 //
-// Such a file cannot be sealed: any process of the same user can change it. Give code that can take a descriptor, or
-// its [Path], that instead. A killed process leaves the file behind; [Sweep] removes it then.
+// Such a file cannot be sealed: any process of the same user can change it. Give code that can take
+// a descriptor, or its [Path], that instead. A killed process leaves the file behind; [Sweep]
+// removes it then.
 //
 // Errors:
 //   - EINVAL for a suffix with a slash or a NUL, or a mode with other than permission bits.
@@ -72,8 +75,8 @@ func NewTempFile(b []byte, opts ...TempFileOption) (*TempFile, error) {
 	return f, nil
 }
 
-// Path returns the absolute path of the file, without symbolic links, and "" after Close. The file is there until Close
-// is called.
+// Path returns the absolute path of the file, without symbolic links, and "" after Close. The file
+// is there until Close is called.
 func (f *TempFile) Path() string {
 	if f == nil {
 		return ""
@@ -83,10 +86,11 @@ func (f *TempFile) Path() string {
 	return f.path
 }
 
-// Close removes the file, with its directory and what the client has put beside it. Closing again does nothing and
-// returns nil. For a nil TempFile it returns os.ErrInvalid.
+// Close removes the file, with its directory and what the client has put beside it. Closing again
+// does nothing and returns nil. For a nil TempFile it returns os.ErrInvalid.
 //
-// Errors: EXDEV if something is mounted in the directory, which stays then; others of unlink(2) and rmdir(2).
+// Errors: EXDEV if something is mounted in the directory, which stays then; others of unlink(2) and
+// rmdir(2).
 func (f *TempFile) Close() error {
 	if f == nil {
 		return os.ErrInvalid

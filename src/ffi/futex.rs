@@ -8,14 +8,17 @@ use super::flags::BYTEFD_INTERRUPTIBLE;
 use super::options::check_flags;
 use crate::share::{self, FutexWaitOptions};
 
-/// Waits until another thread or process calls bytefd_futex_wake on `word`, futex(2). Returns at once if the word does not have this value,
-/// and may return without a reason: read the word, and wait again.
+/// Waits until another thread or process calls bytefd_futex_wake on `word`, futex(2). Returns at
+/// once if the word does not have this value, and may return without a reason: read the word, and
+/// wait again.
 ///
-/// The word, 4 bytes at a multiple of 4, lies in a map that the processes share, at any address, or in memory of this process. It is
-/// changed by atomic operations. A writer changes the word first, then calls bytefd_futex_wake. If the writer dies between the two, no
-/// waiter wakes: set a timeout, or use bytefd_file_lock, which ends with its holder.
+/// The word, 4 bytes at a multiple of 4, lies in a map that the processes share, at any address, or
+/// in memory of this process. It is changed by atomic operations. A writer changes the word first,
+/// then calls bytefd_futex_wake. If the writer dies between the two, no waiter wakes: set a
+/// timeout, or use bytefd_file_lock, which ends with its holder.
 ///
-/// `timeout_ns` limits the whole call: -1 waits without a limit, 0 does not wait. `flags` is BYTEFD_INTERRUPTIBLE or 0.
+/// `timeout_ns` limits the whole call: -1 waits without a limit, 0 does not wait. `flags` is
+/// BYTEFD_INTERRUPTIBLE or 0.
 ///
 /// Returns 0. On failure, returns one of the following:
 /// - -EFAULT  if the page of the word is lost or not mapped.

@@ -5,8 +5,9 @@ use std::ffi::{c_char, c_int};
 use super::boundary::{boundary, bytefd_error};
 use super::results::put_text;
 
-/// Writes one line for each choice that the library makes on this host, what it uses and why, with a final NUL to `buf`: for people
-/// and logs. The words may change. `size` is the capacity of `buf`; 1024 is enough in this version. It finds out by trying.
+/// Writes one line for each choice that the library makes on this host, what it uses and why, with
+/// a final NUL to `buf`: for people and logs. The words may change. `size` is the capacity of
+/// `buf`; 1024 is enough in this version. It finds out by trying.
 ///
 /// Returns 0. On failure, returns one of the following and leaves `buf` alone:
 /// - -EINVAL  if `buf` is NULL.

@@ -16,18 +16,19 @@ use crate::{Error, Result};
 pub const BYTEFD_SHM_CREATE: u64 = 1u64 << 24;
 /// With BYTEFD_SHM_CREATE: -EEXIST if there is an object of this name.
 pub const BYTEFD_SHM_EXCLUSIVE: u64 = 1u64 << 25;
-/// The object is owned by this process: its name says so, and bytefd_sweep removes it when the process is gone. Other processes
-/// open it by its whole name, without this flag.
+/// The object is owned by this process: its name says so, and bytefd_sweep removes it when the
+/// process is gone. Other processes open it by its whole name, without this flag.
 pub const BYTEFD_SHM_OWNED: u64 = 1u64 << 26;
-/// Opens an object that belongs to any user. Otherwise an object of a user other than the effective one and root is -EPERM: its
-/// owner can change it at any time, and can have created it in expectation of this name.
+/// Opens an object that belongs to any user. Otherwise an object of a user other than the effective
+/// one and root is -EPERM: its owner can change it at any time, and can have created it in
+/// expectation of this name.
 pub const BYTEFD_SHM_ANY_OWNER: u64 = 1u64 << 27;
 
 /// Size of a buffer for any full name, with its slash and final NUL.
 pub const BYTEFD_SHM_NAME_SIZE: u32 = 257u32;
 
-/// How an object of shared memory is created or opened. Start from BYTEFD_SHM_OPTIONS_INIT, which opens for reading, as a NULL
-/// pointer does. `size` works as in bytefd_wrap_options.
+/// How an object of shared memory is created or opened. Start from BYTEFD_SHM_OPTIONS_INIT, which
+/// opens for reading, as a NULL pointer does. `size` works as in bytefd_wrap_options.
 ///
 /// ```c
 /// bytefd_shm_options options = BYTEFD_SHM_OPTIONS_INIT;
@@ -41,8 +42,8 @@ pub const BYTEFD_SHM_NAME_SIZE: u32 = 257u32;
 pub struct bytefd_shm_options {
     /// sizeof(bytefd_shm_options).
     pub size: usize,
-    /// With BYTEFD_SHM_CREATE: the size of the new object, zero-filled and preallocated. Otherwise, and if there is an object
-    /// already: the minimum size; a smaller object is -ENXIO.
+    /// With BYTEFD_SHM_CREATE: the size of the new object, zero-filled and preallocated. Otherwise,
+    /// and if there is an object already: the minimum size; a smaller object is -ENXIO.
     pub length: u64,
     /// BYTEFD_SHM_CREATE and the constants after it, or-ed. An unknown bit is -EINVAL.
     pub flags: u64,
@@ -66,26 +67,30 @@ const FLAGS: &[Flag<ShmOptions>] = &[
     (BYTEFD_SHM_ANY_OWNER, ShmOptions::any_owner),
 ];
 
-/// Opens or creates an object of shared memory, shm_overview(7), for all processes that know its name and have the permission.
-/// bytefd_map_fd maps it. Opening changes neither length nor mode nor content. Other processes see a new object when it has its
-/// length and mode.
+/// Opens or creates an object of shared memory, shm_overview(7), for all processes that know its
+/// name and have the permission. bytefd_map_fd maps it. Opening changes neither length nor mode nor
+/// content. Other processes see a new object when it has its length and mode.
 ///
-/// A slash before the name is added if there is none. If `full_name` is not NULL, the full name is written there, with its slash
-/// and a final NUL. `size` is its capacity, at least BYTEFD_SHM_NAME_SIZE.
+/// A slash before the name is added if there is none. If `full_name` is not NULL, the full name is
+/// written there, with its slash and a final NUL. `size` is its capacity, at least
+/// BYTEFD_SHM_NAME_SIZE.
 ///
-/// Returns a descriptor, close-on-exec, which the caller owns. On failure, returns one of the following, leaves `full_name` alone
-/// and nothing behind:
+/// Returns a descriptor, close-on-exec, which the caller owns. On failure, returns one of the
+/// following, leaves `full_name` alone and nothing behind:
 /// - -EACCES   if the mode does not allow it.
 /// - -E2BIG    if the options have members that this version does not know.
 /// - -EEXIST   if there is an object of this name, with BYTEFD_SHM_EXCLUSIVE.
 /// - -EFBIG    if `length` exceeds RLIMIT_FSIZE. SIGXFSZ is not raised.
-/// - -EINVAL   if `name` is NULL, empty, "." or "..", or has a slash that is not its first byte; or if the options are invalid.
+/// - -EINVAL   if `name` is NULL, empty, "." or "..", or has a slash that is not its first byte; or
+///   if the options are invalid.
 /// - -ELOOP    if the name is that of a symbolic link; -ENODEV if it is not that of a regular file.
 /// - -ENAMETOOLONG  if the name, with its owner, has more than 255 bytes.
-/// - -ENOENT   if there is no such object, or no /dev/shm; for creating also if /proc is not mounted.
+/// - -ENOENT   if there is no such object, or no /dev/shm; for creating also if /proc is not
+///   mounted.
 /// - -ENOSPC   if the file system is full.
 /// - -ENXIO    if the object is smaller than `length`.
-/// - -EPERM    if the object belongs to another user than the effective one and root, without BYTEFD_SHM_ANY_OWNER.
+/// - -EPERM    if the object belongs to another user than the effective one and root, without
+///   BYTEFD_SHM_ANY_OWNER.
 /// - -ERANGE   if `size` is less than BYTEFD_SHM_NAME_SIZE.
 /// - -EMFILE, -ENFILE, -ENOMEM  if a limit is reached; see open(2).
 ///
@@ -106,7 +111,8 @@ pub unsafe extern "C" fn bytefd_shm_open(
     size: usize,
     error: *mut bytefd_error,
 ) -> c_int {
-    // SAFETY: the header asks for a string, valid options, and `size` writable bytes at `full_name`.
+    // SAFETY: the header asks for a string, valid options, and `size` writable bytes at
+    // `full_name`.
     boundary(error, || unsafe {
         let (name, given) = (name_of(name)?, read(options)?);
         if !full_name.is_null() && size < BYTEFD_SHM_NAME_SIZE as usize {
@@ -169,9 +175,11 @@ pub struct bytefd_sweep_result {
     pub size: usize,
     /// The number of names that were removed.
     pub removed: u64,
-    /// The number of names of this user whose owner lives, or may live: nothing is known of a process of another container.
+    /// The number of names of this user whose owner lives, or may live: nothing is known of a
+    /// process of another container.
     pub in_use: u64,
-    /// The number of names that could not be removed, or not entirely, and of directories that could not be read.
+    /// The number of names that could not be removed, or not entirely, and of directories that
+    /// could not be read.
     pub failed: u64,
 }
 
@@ -182,15 +190,18 @@ unsafe impl Extensible for bytefd_sweep_result {
     const FIRST_SIZE: usize = 32;
 }
 
-/// Removes what killed processes of this user have left in /dev/shm and /tmp: objects with BYTEFD_SHM_OWNED, the files of
-/// bytefd_tempfile_create, and the names that some files have for a moment. It goes on after a failure, and counts it. Fills
-/// `*result` if that is not NULL.
+/// Removes what killed processes of this user have left in /dev/shm and /tmp: objects with
+/// BYTEFD_SHM_OWNED, the files of bytefd_tempfile_create, and the names that some files have for a
+/// moment. It goes on after a failure, and counts it. Fills `*result` if that is not NULL.
 ///
-/// It leaves everything else alone: what has no owner, belongs to another user or to a process of another container
-/// (pid_namespaces(7)), or whose owner may be alive. It enters nothing that is mounted in a directory that it removes.
+/// It leaves everything else alone: what has no owner, belongs to another user or to a process of
+/// another container (pid_namespaces(7)), or whose owner may be alive. It enters nothing that is
+/// mounted in a directory that it removes.
 ///
-/// Returns the number of names that were removed. On failure, returns one of the following and removes nothing:
-/// - -ENOENT  if /proc is not mounted, or is that of another container: no process is known to be gone then.
+/// Returns the number of names that were removed. On failure, returns one of the following and
+/// removes nothing:
+/// - -ENOENT  if /proc is not mounted, or is that of another container: no process is known to be
+///   gone then.
 /// - -EINVAL  if the size of `*result` is below the first version's.
 ///
 /// ```c

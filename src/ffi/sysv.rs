@@ -16,13 +16,14 @@ pub const BYTEFD_SYSV_CREATE: u64 = 1u64 << 28;
 pub const BYTEFD_SYSV_EXCLUSIVE: u64 = 1u64 << 29;
 /// `key` is a segment's number.
 pub const BYTEFD_SYSV_BY_ID: u64 = 1u64 << 30;
-/// Marks the segment for removal (IPC_RMID) as soon as it is attached. The kernel removes it when its last user detaches it or ends,
-/// also by SIGKILL. From then on other processes attach it by its number, which Linux allows, not by its key. A process that is
-/// killed within the call, between creating and marking, leaves the segment behind.
+/// Marks the segment for removal (IPC_RMID) as soon as it is attached. The kernel removes it when
+/// its last user detaches it or ends, also by SIGKILL. From then on other processes attach it by
+/// its number, which Linux allows, not by its key. A process that is killed within the call,
+/// between creating and marking, leaves the segment behind.
 pub const BYTEFD_SYSV_TRANSIENT: u64 = 1u64 << 32;
 
-/// How a System V segment is created or attached. Start from BYTEFD_SYSV_OPTIONS_INIT, which attaches for reading, as a NULL pointer
-/// does. `size` works as in bytefd_wrap_options.
+/// How a System V segment is created or attached. Start from BYTEFD_SYSV_OPTIONS_INIT, which
+/// attaches for reading, as a NULL pointer does. `size` works as in bytefd_wrap_options.
 ///
 /// ```c
 /// bytefd_sysv_options options = BYTEFD_SYSV_OPTIONS_INIT;
@@ -35,12 +36,13 @@ pub const BYTEFD_SYSV_TRANSIENT: u64 = 1u64 << 32;
 pub struct bytefd_sysv_options {
     /// sizeof(bytefd_sysv_options).
     pub size: usize,
-    /// With BYTEFD_SYSV_CREATE: the size of the new segment, zero-filled. Otherwise, and if there is a segment already: the minimum
-    /// size; a smaller segment is -ENXIO.
+    /// With BYTEFD_SYSV_CREATE: the size of the new segment, zero-filled. Otherwise, and if there
+    /// is a segment already: the minimum size; a smaller segment is -ENXIO.
     pub length: usize,
     /// BYTEFD_SYSV_CREATE and the constants after it, or-ed. An unknown bit is -EINVAL.
     pub flags: u64,
-    /// BYTEFD_MAP_READ (also 0), or BYTEFD_MAP_WRITE for reading and writing. A new segment must be attached for writing.
+    /// BYTEFD_MAP_READ (also 0), or BYTEFD_MAP_WRITE for reading and writing. A new segment must be
+    /// attached for writing.
     pub access: u32,
     /// The permission bits of a new segment; 0 is 0600.
     pub mode: u32,
@@ -77,20 +79,22 @@ fn attach(key: libc::key_t, given: bytefd_sysv_options) -> Result<(Map, c_int)> 
     }
 }
 
-/// Creates or attaches a System V segment, sysvipc(7), as a map, for programs that still use them. The map is as long as the
-/// segment. `key` is IPC_PRIVATE, a key as from ftok(3), or with BYTEFD_SYSV_BY_ID a number. If `shmid` is not NULL, the segment's
-/// number is written there.
+/// Creates or attaches a System V segment, sysvipc(7), as a map, for programs that still use them.
+/// The map is as long as the segment. `key` is IPC_PRIVATE, a key as from ftok(3), or with
+/// BYTEFD_SYSV_BY_ID a number. If `shmid` is not NULL, the segment's number is written there.
 ///
-/// bytefd_map_close detaches the segment. It stays until bytefd_sysv_remove, also when all processes are gone, unless it was
-/// attached with BYTEFD_SYSV_TRANSIENT. Such a map has no descriptor; bytefd_wrap_buffer copies its bytes into one.
+/// bytefd_map_close detaches the segment. It stays until bytefd_sysv_remove, also when all
+/// processes are gone, unless it was attached with BYTEFD_SYSV_TRANSIENT. Such a map has no
+/// descriptor; bytefd_wrap_buffer copies its bytes into one.
 ///
 /// Returns 0. On failure, returns one of the following and leaves `*map` and `*shmid` alone:
 /// - -EACCES  if the mode of the segment does not allow it.
 /// - -E2BIG   if the options have members that this version does not know.
 /// - -EEXIST  if there is a segment with this key, with BYTEFD_SYSV_EXCLUSIVE.
 /// - -EIDRM   if the segment is being removed.
-/// - -EINVAL  if `map` is NULL; the options are invalid; a new segment has length 0 or exceeds /proc/sys/kernel/shmmax; there is no
-///   segment of this number; or `key` is IPC_PRIVATE without BYTEFD_SYSV_CREATE.
+/// - -EINVAL  if `map` is NULL; the options are invalid; a new segment has length 0 or exceeds
+///   /proc/sys/kernel/shmmax; there is no segment of this number; or `key` is IPC_PRIVATE without
+///   BYTEFD_SYSV_CREATE.
 /// - -ENOENT  if there is no segment with this key.
 /// - -ENOSPC  if there are too many segments.
 /// - -ENOSYS  if the kernel has no System V segments.
@@ -129,7 +133,8 @@ pub unsafe extern "C" fn bytefd_map_sysv(
     })
 }
 
-/// Marks a segment for removal (IPC_RMID). It is removed when the last process has detached it. Its key finds it no more.
+/// Marks a segment for removal (IPC_RMID). It is removed when the last process has detached it. Its
+/// key finds it no more.
 ///
 /// Returns 0. On failure, returns one of the following:
 /// - -EINVAL  if there is no segment of this number.

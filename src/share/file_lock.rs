@@ -55,7 +55,8 @@ impl FileLockOptions {
         FileLockOptions::default()
     }
 
-    /// Ends the wait with `ETIMEDOUT` after this time. Zero does not wait, and the error is `EAGAIN`.
+    /// Ends the wait with `ETIMEDOUT` after this time. Zero does not wait, and the error is
+    /// `EAGAIN`.
     ///
     /// ```
     /// let options = bytefd::share::FileLockOptions::new().timeout(std::time::Duration::from_secs(1));
@@ -65,7 +66,8 @@ impl FileLockOptions {
         self
     }
 
-    /// Ends the wait with `EINTR` when a signal handler has run in this thread, also one with SA_RESTART.
+    /// Ends the wait with `EINTR` when a signal handler has run in this thread, also one with
+    /// SA_RESTART.
     ///
     /// ```
     /// let options = bytefd::share::FileLockOptions::new().interruptible(true);
@@ -86,7 +88,8 @@ impl FileLockOptions {
     ///
     /// # Errors
     /// As [`file_lock`], and
-    /// - `EAGAIN` if the timeout is zero and another open file description has a lock that excludes this one.
+    /// - `EAGAIN` if the timeout is zero and another open file description has a lock that excludes
+    ///   this one.
     /// - `ETIMEDOUT` if the timeout has passed.
     /// - `EINTR` if a signal handler has run and the wait is interruptible.
     pub fn lock<F: AsFd>(&self, fd: F, range: impl RangeBounds<u64>, kind: LockKind) -> Result<FileLock<F>> {
@@ -114,15 +117,17 @@ impl FileLockOptions {
     }
 }
 
-/// Locks bytes of a file, and waits until no other open file description has a lock that excludes this one. The range may lie
-/// past the end of the file. Replaces a lock of the same open file description on these bytes.
+/// Locks bytes of a file, and waits until no other open file description has a lock that excludes
+/// this one. The range may lie past the end of the file. Replaces a lock of the same open file
+/// description on these bytes.
 ///
-/// The lock is advisory: it excludes those who lock the bytes too, in any process, and neither reads nor writes. It belongs to
-/// the open file description (`F_OFD_SETLK`, fcntl(2), Linux 3.15): all duplicates of the descriptor have it, also in other
-/// processes. It ends when the [`FileLock`] is dropped, or when the last duplicate is closed, which happens too when the last
-/// holder is killed. Two open file descriptions exclude each other even in one process; threads that share one do not. A
-/// process that was sent a descriptor or has inherited it needs an open file description of its own, from
-/// [`reopen`](crate::reopen) (for reading) or open(2).
+/// The lock is advisory: it excludes those who lock the bytes too, in any process, and neither
+/// reads nor writes. It belongs to the open file description (`F_OFD_SETLK`, fcntl(2), Linux 3.15):
+/// all duplicates of the descriptor have it, also in other processes. It ends when the [`FileLock`]
+/// is dropped, or when the last duplicate is closed, which happens too when the last holder is
+/// killed. Two open file descriptions exclude each other even in one process; threads that share
+/// one do not. A process that was sent a descriptor or has inherited it needs an open file
+/// description of its own, from [`reopen`](crate::reopen) (for reading) or open(2).
 ///
 /// The lock is polled, at least every 10 ms.
 ///
@@ -177,8 +182,8 @@ pub struct FileLock<F: AsFd> {
 }
 
 impl<F: AsFd> FileLock<F> {
-    /// Leaves the bytes locked, until [`file_unlock`] or until the last duplicate of the descriptor is closed. Gives the
-    /// descriptor back.
+    /// Leaves the bytes locked, until [`file_unlock`] or until the last duplicate of the descriptor
+    /// is closed. Gives the descriptor back.
     ///
     /// ```
     /// use bytefd::share::{LockKind, file_lock};

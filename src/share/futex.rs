@@ -44,7 +44,8 @@ impl FutexWaitOptions {
         self
     }
 
-    /// Ends the wait with `EINTR` when a signal handler has run in this thread, also one with SA_RESTART.
+    /// Ends the wait with `EINTR` when a signal handler has run in this thread, also one with
+    /// SA_RESTART.
     ///
     /// ```
     /// let options = bytefd::share::FutexWaitOptions::new().interruptible(true);
@@ -79,12 +80,13 @@ impl FutexWaitOptions {
     }
 }
 
-/// Waits until another thread or process calls [`futex_wake`] on `word`. Returns at once if the word does not have this value,
-/// and may return without a reason: read the word, and wait again.
+/// Waits until another thread or process calls [`futex_wake`] on `word`. Returns at once if the
+/// word does not have this value, and may return without a reason: read the word, and wait again.
 ///
-/// The word lies in a map that the processes share, at any address, or in memory of this process. A writer changes the word
-/// first, then calls [`futex_wake`]. If the writer dies between the two, no waiter wakes: set a
-/// [timeout](FutexWaitOptions::timeout), or use a [`file_lock`](super::file_lock()), which ends with its holder.
+/// The word lies in a map that the processes share, at any address, or in memory of this process. A
+/// writer changes the word first, then calls [`futex_wake`]. If the writer dies between the two, no
+/// waiter wakes: set a [timeout](FutexWaitOptions::timeout), or use a
+/// [`file_lock`](super::file_lock()), which ends with its holder.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU32, Ordering::SeqCst};

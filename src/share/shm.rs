@@ -12,8 +12,8 @@ use crate::sys::{self, file, process};
 /// Where objects are.
 pub(super) const SHM: &str = "/dev/shm";
 
-/// How an object of shared memory is created or opened, shm_overview(7). The default opens for reading, and creates with mode
-/// 0600.
+/// How an object of shared memory is created or opened, shm_overview(7). The default opens for
+/// reading, and creates with mode 0600.
 ///
 /// ```
 /// use bytefd::share::ShmOptions;
@@ -44,7 +44,8 @@ impl ShmOptions {
         ShmOptions::default()
     }
 
-    /// When creating: the size of the new object, zero-filled and preallocated. When opening: the minimum size.
+    /// When creating: the size of the new object, zero-filled and preallocated. When opening: the
+    /// minimum size.
     ///
     /// ```
     /// let options = bytefd::share::ShmOptions::new().length(4096);
@@ -74,8 +75,9 @@ impl ShmOptions {
         self
     }
 
-    /// The object is owned by this process: its name says so, and [`sweep`](super::sweep()) removes it when the process is gone.
-    /// Other processes open it by its whole name, which [`Shm::name`] returns, and without this option.
+    /// The object is owned by this process: its name says so, and [`sweep`](super::sweep()) removes
+    /// it when the process is gone. Other processes open it by its whole name, which [`Shm::name`]
+    /// returns, and without this option.
     ///
     /// ```
     /// use bytefd::share::ShmOptions;
@@ -88,8 +90,9 @@ impl ShmOptions {
         self
     }
 
-    /// Opens an object that belongs to any user. Otherwise an object of a user other than the effective one and root is `EPERM`:
-    /// its owner can change it at any time, and can have created it in expectation of this name.
+    /// Opens an object that belongs to any user. Otherwise an object of a user other than the
+    /// effective one and root is `EPERM`: its owner can change it at any time, and can have created
+    /// it in expectation of this name.
     ///
     /// ```
     /// let options = bytefd::share::ShmOptions::new().any_owner(true);
@@ -99,7 +102,8 @@ impl ShmOptions {
         self
     }
 
-    /// Removes the name when the [`Shm`] is dropped. The object lives as long as a process has it open or mapped.
+    /// Removes the name when the [`Shm`] is dropped. The object lives as long as a process has it
+    /// open or mapped.
     ///
     /// ```
     /// let options = bytefd::share::ShmOptions::new().unlink_on_close(true);
@@ -109,8 +113,8 @@ impl ShmOptions {
         self
     }
 
-    /// Creates an object of this name. There must be none yet. Other processes see the name when the object has its length and
-    /// mode.
+    /// Creates an object of this name. There must be none yet. Other processes see the name when
+    /// the object has its length and mode.
     ///
     /// ```
     /// # let name = &format!("example-create-{}", std::process::id());
@@ -122,8 +126,8 @@ impl ShmOptions {
     ///
     /// # Errors
     /// - `EEXIST` if there is an object of this name.
-    /// - `EINVAL` if the name is empty, is `.` or `..`, or has a NUL byte or a slash that is not its first byte; or if the mode
-    ///   has bits other than the nine permission bits.
+    /// - `EINVAL` if the name is empty, is `.` or `..`, or has a NUL byte or a slash that is not
+    ///   its first byte; or if the mode has bits other than the nine permission bits.
     /// - `ENAMETOOLONG` if the name, with its owner, has more than 255 bytes.
     /// - `ENOSPC` if the file system is full, `EFBIG` above RLIMIT_FSIZE.
     /// - `ENOENT` where there is no /dev/shm or no /proc.
@@ -140,7 +144,8 @@ impl ShmOptions {
             return Err(Errno(libc::EEXIST)).context("lstat", || shown(&name));
         }
 
-        // Without the name until it is ready, so that no process opens half of it, and a crash leaves nothing.
+        // Without the name until it is ready, so that no process opens half of it, and a crash
+        // leaves nothing.
         let (fd, hidden) = new_file()?;
         let fd = file::above_standard_streams(fd).context("fcntl F_DUPFD", || "a descriptor above 2")?;
         if self.length > 0 {
@@ -174,7 +179,8 @@ impl ShmOptions {
     /// - `EINVAL`, `ENAMETOOLONG` as [`ShmOptions::create`].
     /// - `ENXIO` if it is smaller than [`length`](ShmOptions::length).
     /// - `EPERM` if it belongs to another user; see [`any_owner`](ShmOptions::any_owner).
-    /// - `ENODEV` if the name is not that of a regular file, `ELOOP` if it is that of a symbolic link.
+    /// - `ENODEV` if the name is not that of a regular file, `ELOOP` if it is that of a symbolic
+    ///   link.
     /// - `EACCES` and other errors of open(2).
     pub fn open(&self, name: impl AsRef<OsStr>) -> Result<Shm> {
         let name = self.whole_name(name.as_ref())?;
@@ -196,7 +202,8 @@ impl ShmOptions {
         Ok(self.named(fd, &name))
     }
 
-    /// Opens the object of this name, or creates it if there is none. Returns whether it was created.
+    /// Opens the object of this name, or creates it if there is none. Returns whether it was
+    /// created.
     ///
     /// ```
     /// # let name = &format!("example-either-{}", std::process::id());

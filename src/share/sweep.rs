@@ -21,17 +21,20 @@ use crate::sys::{file, process};
 pub struct SweepResult {
     /// The number of names that were removed.
     pub removed: u64,
-    /// The number of names of this user whose owner lives, or may live: nothing is known of a process of another container.
+    /// The number of names of this user whose owner lives, or may live: nothing is known of a
+    /// process of another container.
     pub in_use: u64,
-    /// The number of names that could not be removed, or not entirely, and of directories that could not be read.
+    /// The number of names that could not be removed, or not entirely, and of directories that
+    /// could not be read.
     pub failed: u64,
 }
 
-/// Removes what killed processes of this user have left in /dev/shm and /tmp: objects of [`ShmOptions::owned`], the files of
-/// [`TempFileOptions`], and the names that some files have for a moment. It goes on after a failure, and counts it.
+/// Removes what killed processes of this user have left in /dev/shm and /tmp: objects of
+/// [`ShmOptions::owned`], the files of [`TempFileOptions`], and the names that some files have for
+/// a moment. It goes on after a failure, and counts it.
 ///
-/// It leaves everything else alone: what has no owner, belongs to another user or to a process of another container
-/// (pid_namespaces(7)), or whose owner may be alive.
+/// It leaves everything else alone: what has no owner, belongs to another user or to a process of
+/// another container (pid_namespaces(7)), or whose owner may be alive.
 ///
 /// A killed process cannot clean up. Let the next one do it, or a timer.
 ///
@@ -44,7 +47,8 @@ pub struct SweepResult {
 /// ```
 ///
 /// # Errors
-/// `ENOENT` if /proc is not mounted, or is that of another container: no process is known to be gone then.
+/// `ENOENT` if /proc is not mounted, or is that of another container: no process is known to be
+/// gone then.
 pub fn sweep() -> Result<SweepResult> {
     let this = Owner::ask()?;
     let user = process::user();

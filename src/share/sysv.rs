@@ -6,7 +6,8 @@ use crate::map::{Access, Map};
 use crate::sys::mapping::Mapping;
 use crate::sys::sysv;
 
-/// How a System V segment is created or attached, sysvipc(7). The default attaches for reading, and creates with mode 0600.
+/// How a System V segment is created or attached, sysvipc(7). The default attaches for reading, and
+/// creates with mode 0600.
 ///
 /// ```
 /// use bytefd::share::SysvOptions;
@@ -39,8 +40,8 @@ impl SysvOptions {
         SysvOptions::default()
     }
 
-    /// When creating: the size of the new segment, zero-filled. When attaching: the minimum size. The map is as long as the
-    /// segment.
+    /// When creating: the size of the new segment, zero-filled. When attaching: the minimum size.
+    /// The map is as long as the segment.
     ///
     /// ```
     /// let options = bytefd::share::SysvOptions::new().length(4096);
@@ -70,9 +71,10 @@ impl SysvOptions {
         self
     }
 
-    /// Marks the segment for removal (IPC_RMID) as soon as it is attached. The kernel removes it when its last user detaches it
-    /// or ends, also by SIGKILL. From then on other processes attach it by its number, which Linux allows, not by its key. A
-    /// process that is killed within the call, between creating and marking, leaves the segment behind.
+    /// Marks the segment for removal (IPC_RMID) as soon as it is attached. The kernel removes it
+    /// when its last user detaches it or ends, also by SIGKILL. From then on other processes attach
+    /// it by its number, which Linux allows, not by its key. A process that is killed within the
+    /// call, between creating and marking, leaves the segment behind.
     ///
     /// ```
     /// use bytefd::share::SysvOptions;
@@ -86,9 +88,10 @@ impl SysvOptions {
         self
     }
 
-    /// Creates a segment with this key, or without one (`IPC_PRIVATE`, 0), and attaches it. There must be none with the key
-    /// yet. Returns its number too. Unless it is [transient](SysvOptions::transient), the segment stays until [`remove_sysv`],
-    /// also when all processes are gone.
+    /// Creates a segment with this key, or without one (`IPC_PRIVATE`, 0), and attaches it. There
+    /// must be none with the key yet. Returns its number too. Unless it is
+    /// [transient](SysvOptions::transient), the segment stays until [`remove_sysv`], also when all
+    /// processes are gone.
     ///
     /// ```
     /// use bytefd::share::SysvOptions;
@@ -100,9 +103,10 @@ impl SysvOptions {
     ///
     /// # Errors
     /// - `EEXIST` if there is a segment with this key.
-    /// - `EINVAL` if the length is 0 or above /proc/sys/kernel/shmmax, the mode has bits other than the nine permission bits, or
-    ///   the segment would not be attached for writing.
-    /// - `EACCES` if the mode does not let this user attach it; `ENOSPC` if there are too many segments; `ENOMEM`.
+    /// - `EINVAL` if the length is 0 or above /proc/sys/kernel/shmmax, the mode has bits other than
+    ///   the nine permission bits, or the segment would not be attached for writing.
+    /// - `EACCES` if the mode does not let this user attach it; `ENOSPC` if there are too many
+    ///   segments; `ENOMEM`.
     /// - `ENOSYS` if the kernel has no System V segments.
     pub fn create(&self, key: libc::key_t) -> Result<(Map, i32)> {
         let mode = checked_mode(self.mode)? as i32;
@@ -208,7 +212,8 @@ impl SysvOptions {
     }
 }
 
-/// Marks a segment for removal (IPC_RMID). It is removed when the last process has detached it. Its key finds it no more.
+/// Marks a segment for removal (IPC_RMID). It is removed when the last process has detached it. Its
+/// key finds it no more.
 ///
 /// ```
 /// use bytefd::share::SysvOptions;

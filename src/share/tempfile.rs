@@ -57,8 +57,9 @@ impl TempFileOptions {
         self
     }
 
-    /// An existing directory for the file. The default is the tmpfs at /dev/shm, or /tmp where that cannot be used.
-    /// [`sweep`](super::sweep()) looks into these two only: in another directory, a killed process leaves the file behind.
+    /// An existing directory for the file. The default is the tmpfs at /dev/shm, or /tmp where that
+    /// cannot be used. [`sweep`](super::sweep()) looks into these two only: in another directory, a
+    /// killed process leaves the file behind.
     ///
     /// ```
     /// let file = bytefd::share::TempFileOptions::new().directory("/var/tmp").create(b"on disk")?;
@@ -70,7 +71,8 @@ impl TempFileOptions {
         self
     }
 
-    /// The permission bits of the file, whatever the umask says; 0 is 0600. Its directory lets no other user in.
+    /// The permission bits of the file, whatever the umask says; 0 is 0600. Its directory lets no
+    /// other user in.
     ///
     /// ```
     /// let file = bytefd::share::TempFileOptions::new().mode(0o400).create(b"hello")?;
@@ -81,10 +83,12 @@ impl TempFileOptions {
         self
     }
 
-    /// Creates a real file with these bytes, alone in a directory of mode 0700. Its path is absolute and has no symbolic links.
+    /// Creates a real file with these bytes, alone in a directory of mode 0700. Its path is
+    /// absolute and has no symbolic links.
     ///
-    /// Such a file cannot be sealed: any process of the same user can change it. Give code that can take a descriptor or
-    /// `/proc/self/fd/N` that instead ([`wrap`](crate::wrap()), [`path`](crate::path)).
+    /// Such a file cannot be sealed: any process of the same user can change it. Give code that can
+    /// take a descriptor or `/proc/self/fd/N` that instead ([`wrap`](crate::wrap()),
+    /// [`path`](crate::path)).
     ///
     /// A killed process leaves the file behind; [`sweep`](super::sweep()) removes it then.
     ///
@@ -97,7 +101,8 @@ impl TempFileOptions {
     /// ```
     ///
     /// # Errors
-    /// - `EINVAL` if the suffix has a slash or a NUL byte, or the mode has bits other than the nine permission bits.
+    /// - `EINVAL` if the suffix has a slash or a NUL byte, or the mode has bits other than the nine
+    ///   permission bits.
     /// - `ENAMETOOLONG` if the suffix has more than 200 bytes.
     /// - `ENOSPC` if the file system is full, `EFBIG` above RLIMIT_FSIZE.
     /// - `ENOENT` if /proc is not mounted, or there is no such directory.
@@ -154,8 +159,8 @@ impl TempFileOptions {
     }
 }
 
-/// A real file with a path. Removed when it is dropped, with its directory and what the client has put beside it; but not by a
-/// child that fork(2) has made, because it is the parent's.
+/// A real file with a path. Removed when it is dropped, with its directory and what the client has
+/// put beside it; but not by a child that fork(2) has made, because it is the parent's.
 ///
 /// ```
 /// let file = bytefd::share::TempFileOptions::new().create(b"hello")?;
@@ -198,7 +203,8 @@ impl TempFile {
 
     fn remove(&mut self) -> sys::Result<()> {
         let directory = std::mem::take(&mut self.directory);
-        // Who this process is was found out when the file was created. A child has to find it out anew, and may not be able to.
+        // Who this process is was found out when the file was created. A child has to find it out
+        // anew, and may not be able to.
         if directory.as_os_str().is_empty() || Owner::this().ok() != Some(self.owner) {
             return Ok(());
         }

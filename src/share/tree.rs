@@ -11,8 +11,9 @@ use crate::sys::{Result, directory, file};
 /// So deep that no client's files are, and no thread's stack ends.
 const DEEPEST: u32 = 256;
 
-/// Removes a directory with what it contains. Follows no symbolic link, and enters nothing that is mounted in it. What cannot be
-/// removed stays, and the first reason is the error: EXDEV for a mount.
+/// Removes a directory with what it contains. Follows no symbolic link, and enters nothing that is
+/// mounted in it. What cannot be removed stays, and the first reason is the error: EXDEV for a
+/// mount.
 pub(super) fn remove(directory: &Path) -> Result<()> {
     let (Some(parent), Some(name)) = (directory.parent(), directory.file_name()) else {
         return Err(Errno(libc::EINVAL));
@@ -35,7 +36,8 @@ fn empty(parent: BorrowedFd<'_>, name: &CStr, depth: u32) -> Result<()> {
         return Err(Errno(libc::ELOOP));
     }
     let opened = match directory::open_in(parent, name) {
-        // Its mode does not let it be read. It is a directory, and nothing is mounted there: that is looked at first.
+        // Its mode does not let it be read. It is a directory, and nothing is mounted there: that
+        // is looked at first.
         Err(Errno(libc::EACCES)) => {
             directory::chmod_in(parent, name, 0o700)?;
             directory::open_in(parent, name)?

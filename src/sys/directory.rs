@@ -8,7 +8,8 @@ use super::call::{Result, check, last_errno, retry};
 use super::file::{self, own};
 use crate::error::Errno;
 
-/// Opens a directory that another one contains. EXDEV if something is mounted there; ELOOP or ENOTDIR for a symbolic link.
+/// Opens a directory that another one contains. EXDEV if something is mounted there; ELOOP or
+/// ENOTDIR for a symbolic link.
 pub(crate) fn open_in(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
     let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
     // SAFETY: all-zero is a valid open_how.

@@ -4,8 +4,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::call::{Result, retry};
 
-/// Sets (F_RDLCK, F_WRLCK) or ends (F_UNLCK) a lock of an open file description, without waiting. A length of 0 is to the end,
-/// wherever that is.
+/// Sets (F_RDLCK, F_WRLCK) or ends (F_UNLCK) a lock of an open file description, without waiting. A
+/// length of 0 is to the end, wherever that is.
 pub(crate) fn set(fd: BorrowedFd<'_>, kind: libc::c_int, start: u64, length: u64) -> Result<()> {
     // SAFETY: all-zero is a valid flock; l_pid must be 0.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };

@@ -11,8 +11,9 @@ use crate::error::Errno;
 /// FUTEX_WAIT without a timeout is restarted after a handler with SA_RESTART; with one it is not.
 const SLICE: Duration = Duration::from_secs(3600);
 
-/// Waits until another thread or process wakes the waiters of this word, if it still has this value. EAGAIN if it has another
-/// one, ETIMEDOUT when the time has passed, EINTR after a signal handler has run, if that was asked for.
+/// Waits until another thread or process wakes the waiters of this word, if it still has this
+/// value. EAGAIN if it has another one, ETIMEDOUT when the time has passed, EINTR after a signal
+/// handler has run, if that was asked for.
 pub(crate) fn wait(word: &AtomicU32, value: u32, wait: &Wait) -> Result<()> {
     loop {
         let left = wait.left();
