@@ -49,23 +49,22 @@ static void system_v(void)
 {
     bytefd_sysv_options options = BYTEFD_SYSV_OPTIONS_INIT;
     bytefd_map *map;
-    int number;
+    int shmid;
 
-    options.how = BYTEFD_SYSV_CREATE;
+    options.flags = BYTEFD_SYSV_CREATE | BYTEFD_SYSV_TRANSIENT;
     options.access = BYTEFD_MAP_WRITE;
     options.length = sizeof text;
-    must(bytefd_map_sysv(0, &options, &map, &number, &error));
+    must(bytefd_map_sysv(IPC_PRIVATE, &options, &map, &shmid, &error));
     memcpy(bytefd_map_data(map), text, sizeof text);
     if (fork() == 0) {
         bytefd_map *found;
-        options.how = BYTEFD_SYSV_ATTACH;
+        options.flags = BYTEFD_SYSV_BY_ID;
         options.access = BYTEFD_MAP_READ;
-        must(bytefd_map_sysv(number, &options, &found, NULL, &error));
+        must(bytefd_map_sysv(shmid, &options, &found, NULL, &error));
         show("System V", found);
     }
     wait_for_child();
     bytefd_map_close(map);
-    must(bytefd_sysv_remove(number, &error));
 }
 
 static void named(void)
@@ -75,9 +74,8 @@ static void named(void)
     char name[BYTEFD_SHM_NAME_SIZE];
     bytefd_map *map;
 
-    options.how = BYTEFD_SHM_CREATE;
     options.access = writing.access = BYTEFD_MAP_WRITE;
-    options.flags = BYTEFD_SHM_OWNER;
+    options.flags = BYTEFD_SHM_CREATE | BYTEFD_SHM_EXCLUSIVE | BYTEFD_SHM_OWNED;
     options.length = sizeof text;
     int fd = must(bytefd_shm_open("four_ways", &options, name, sizeof name, &error));
     must(bytefd_map_fd(fd, &writing, &map, &error));

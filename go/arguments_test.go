@@ -32,17 +32,21 @@ func TestArgumentsThatCCannotHoldAreEINVAL(t *testing.T) {
 		"trust without a pool":     bytefd.ScanBytes(nil, never, bytefd.TrustCallback()),
 		"guarded nil":              m.Guarded(nil),
 		"resize below 0":           m.Resize(math.MinInt),
-		"unlink with NUL":          bytefd.UnlinkNamed("a\x00b"),
+		"unlink with NUL":          bytefd.UnlinkShm("a\x00b"),
 		"requirement of < 0":       bytefd.Verify(f, bytefd.RequireLength(-1)),
 		"seals of < 0":             bytefd.Verify(f, bytefd.RequireSeals(-1)),
 		"seals of too many bits":   bytefd.Verify(f, bytefd.RequireSeals(math.MaxInt)),
 		"verify nil":               bytefd.Verify(nil),
-		"lock nil":                 bytefd.Lock(nil, 0, 0, bytefd.LockShared),
-		"lock below 0":             bytefd.Lock(f, -1, 1, bytefd.LockShared),
-		"unknown lock":             bytefd.Lock(f, 0, 0, 2),
-		"unlock below 0":           bytefd.Unlock(f, 0, math.MinInt64),
-		"wait nil":                 bytefd.Wait(nil, 0, 0),
-		"wait crooked":             bytefd.Wait(crooked, 0, 0),
+		"lock nil":                 bytefd.FileLock(nil, 0, 1, syscall.LOCK_SH),
+		"lock below 0":             bytefd.FileLock(f, -1, 1, syscall.LOCK_SH),
+		"lock of length below 0":   bytefd.FileLock(f, 0, -2, syscall.LOCK_SH),
+		"lock of no bytes":         bytefd.FileLock(f, 0, 0, syscall.LOCK_SH),
+		"unknown lock":             bytefd.FileLock(f, 0, 1, syscall.LOCK_UN),
+		"lock of too many bits":    bytefd.FileLock(f, 0, 1, 1<<32|syscall.LOCK_SH),
+		"unlock below 0":           bytefd.FileUnlock(f, 0, math.MinInt64),
+		"unlock of no bytes":       bytefd.FileUnlock(f, 0, 0),
+		"wait nil":                 bytefd.FutexWait(nil, 0, 0),
+		"wait crooked":             bytefd.FutexWait(crooked, 0, 0),
 		"segment of too many bits": bytefd.RemoveSysv(math.MaxInt),
 	}
 	second := func(_ any, err error) error { return err }
@@ -64,11 +68,11 @@ func TestArgumentsThatCCannotHoldAreEINVAL(t *testing.T) {
 		cases["MapFD: "+name] = second(bytefd.MapFD(int(f.Fd()), bytefd.MapWrite(), opt))
 		cases["NewMap: "+name] = second(bytefd.NewMap(5, opt))
 	}
-	for name, opt := range map[string]bytefd.NamedOption{
-		"length below 0": bytefd.NamedLength(-1), "mode with a type": bytefd.NamedMode(fs.ModeSetuid | 0o600),
+	for name, opt := range map[string]bytefd.ShmOption{
+		"length below 0": bytefd.ShmLength(-1), "mode with a type": bytefd.ShmMode(fs.ModeSetuid | 0o600),
 	} {
-		cases["CreateNamed: "+name] = second(bytefd.CreateNamed(sharedName(t), opt))
-		cases["OpenOrCreateNamed: "+name] = second(bytefd.OpenOrCreateNamed(sharedName(t), opt))
+		cases["CreateShm: "+name] = second(bytefd.CreateShm(sharedName(t), opt))
+		cases["OpenOrCreateShm: "+name] = second(bytefd.OpenOrCreateShm(sharedName(t), opt))
 	}
 	for name, offsets := range map[string][2]int{
 		"offset below 0": {-1, 0}, "length below 0": {0, math.MinInt}, "outside": {1, math.MaxInt},
@@ -93,11 +97,15 @@ func TestArgumentsThatCCannotHoldAreEINVAL(t *testing.T) {
 	cases["MapFile: path with NUL"] = second(bytefd.MapFile("/etc/passwd\x00/tmp"))
 	cases["NewMap: length below 0"] = second(bytefd.NewMap(-1))
 	cases["NewPool: below 0"] = second(bytefd.NewPool(-1))
-	cases["CreateNamed: name with NUL"] = second(bytefd.CreateNamed("a\x00b"))
-	cases["Link: suffix with NUL"] = second(bytefd.Link(nil, "a\x00b"))
-	cases["TryLock: below 0"] = second(bytefd.TryLock(f, 0, -1, bytefd.LockShared))
-	cases["Wake: nil"] = second(bytefd.Wake(nil, 1))
-	cases["Wake: below 0"] = second(bytefd.Wake(&words[0], -1))
+	cases["CreateShm: name with NUL"] = second(bytefd.CreateShm("a\x00b"))
+	for name, opt := range map[string]bytefd.TempFileOption{
+		"suffix with NUL": bytefd.TempFileSuffix("a\x00b"), "suffix with slash": bytefd.TempFileSuffix("a/b"),
+		"directory with NUL": bytefd.TempFileDirectory("/tmp\x00"), "mode with a type": bytefd.TempFileMode(fs.ModeDir),
+	} {
+		cases["NewTempFile: "+name] = second(bytefd.NewTempFile(nil, opt))
+	}
+	cases["FutexWake: nil"] = second(bytefd.FutexWake(nil, 1))
+	cases["FutexWake: below 0"] = second(bytefd.FutexWake(&words[0], -1))
 	cases["ExportDMABuf: nil"] = second(bytefd.ExportDMABuf(nil))
 	cases["WrapStream: limit below 0"] = second(bytefd.WrapStream(strings.NewReader("hello"), bytefd.MaxBytes(-1)))
 	cases["WrapStream: spill below 0"] = second(bytefd.WrapStream(strings.NewReader("hello"), bytefd.SpillAbove(-1)))
@@ -117,10 +125,9 @@ func TestArgumentsThatCCannotHoldAreEINVAL(t *testing.T) {
 func TestClosedFilesAreErrClosed(t *testing.T) {
 	f := wrapped(t, []byte("hello"))
 	f.Close()
-	_, tryErr := bytefd.TryLock(f, 0, 0, bytefd.LockShared)
 	_, bufferErr := bytefd.ExportDMABuf(f)
 	for _, err := range []error{
-		bytefd.Verify(f), bytefd.Lock(f, 0, 0, bytefd.LockShared), tryErr, bytefd.Unlock(f, 0, 0), bufferErr,
+		bytefd.Verify(f), bytefd.FileLock(f, 0, 1, syscall.LOCK_SH), bytefd.FileUnlock(f, 0, 1), bufferErr,
 	} {
 		isError(t, err, syscall.EBADF)
 		if !errors.Is(err, os.ErrClosed) {

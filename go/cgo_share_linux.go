@@ -5,9 +5,17 @@ package bytefd
 #include "bytefd.h"
 
 // As in cgo_linux.go: for a void pointer cgo would look at all the memory that the bytes lie in.
-static int link_bytes(const char *bytes, size_t len, const char *suffix, bytefd_linked_file **file,
-                      bytefd_error *error) {
-	return bytefd_link(bytes, len, suffix, file, error);
+static int tempfile_bytes(const char *bytes, size_t len, const bytefd_tempfile_options *options,
+                          bytefd_tempfile **file, bytefd_error *error) {
+	return bytefd_tempfile_create(bytes, len, options, file, error);
+}
+
+static int wait_word(const uint32_t *word, uint32_t value, int64_t timeout_ns, bytefd_error *error) {
+	return bytefd_futex_wait(word, value, timeout_ns, 0, error);
+}
+
+static int wake_word(const uint32_t *word, uint32_t count, bytefd_error *error) {
+	return bytefd_futex_wake(word, count, error);
 }
 */
 import "C"
@@ -26,13 +34,11 @@ import (
 
 // Does not compile if one of the constants is not the header's.
 var _ = [1]struct{}{}[0|
-	shmOpen^C.BYTEFD_SHM_OPEN|
-	shmCreate^C.BYTEFD_SHM_CREATE|
-	sysvOpen^C.BYTEFD_SYSV_OPEN|
+	lockNB^syscall.LOCK_NB|
 	sysvCreate^C.BYTEFD_SYSV_CREATE|
-	sysvAttach^C.BYTEFD_SYSV_ATTACH|
-	LockShared^C.BYTEFD_LOCK_SHARED|
-	LockExclusive^C.BYTEFD_LOCK_EXCLUSIVE|
+	sysvExclusive^C.BYTEFD_SYSV_EXCLUSIVE|
+	sysvByID^C.BYTEFD_SYSV_BY_ID|
+	sysvTransient^C.BYTEFD_SYSV_TRANSIENT|
 	sealedForReading^(unix.F_SEAL_WRITE|unix.F_SEAL_SHRINK)]
 
 func verify(fd int, r *requirements) error {
@@ -62,7 +68,7 @@ func peer(socket int) (Credentials, error) {
 	return Credentials{int(found.process), uint32(found.user), uint32(found.group)}, nil
 }
 
-func shmFile(name string, how uint32, o *namedOptions) (fd int, whole string, err error) {
+func shmFile(name string, create bool, o *shmOptions) (fd int, whole string, err error) {
 	cName, err := cString("name", name)
 	if err != nil {
 		return 0, "", err
@@ -71,14 +77,19 @@ func shmFile(name string, how uint32, o *namedOptions) (fd int, whole string, er
 	c := C.bytefd_shm_options{
 		size:   C.sizeof_bytefd_shm_options,
 		length: C.uint64_t(o.length),
-		how:    C.uint32_t(how),
 		mode:   C.uint32_t(o.mode),
+	}
+	if create {
+		c.flags |= C.BYTEFD_SHM_CREATE | C.BYTEFD_SHM_EXCLUSIVE
+	}
+	if o.owned {
+		c.flags |= C.BYTEFD_SHM_OWNED
+	}
+	if o.anyOwner {
+		c.flags |= C.BYTEFD_SHM_ANY_OWNER
 	}
 	if o.write {
 		c.access = C.BYTEFD_MAP_WRITE
-	}
-	if o.owned {
-		c.flags = C.BYTEFD_SHM_OWNER
 	}
 	var full [C.BYTEFD_SHM_NAME_SIZE]C.char
 	var failure C.bytefd_error
@@ -100,52 +111,64 @@ func shmUnlink(name string) error {
 	return err
 }
 
-func shmSweep() (int, error) {
+func sweep() (SweepResult, error) {
+	swept := C.bytefd_sweep_result{size: C.sizeof_bytefd_sweep_result}
 	var failure C.bytefd_error
-	return result(C.bytefd_shm_sweep(&failure), &failure)
+	if _, err := result(C.bytefd_sweep(&swept, &failure), &failure); err != nil {
+		return SweepResult{}, err
+	}
+	return SweepResult{int(swept.removed), int(swept.in_use), int(swept.failed)}, nil
 }
 
-func link(b []byte, suffix string) (handle unsafe.Pointer, path string, err error) {
-	cSuffix, err := cString("suffix", suffix)
-	if err != nil {
+func tempFileCreate(b []byte, o *tempFileOptions) (handle unsafe.Pointer, path string, err error) {
+	c := C.bytefd_tempfile_options{size: C.sizeof_bytefd_tempfile_options, mode: C.uint32_t(o.mode)}
+	if c.suffix, err = cString("suffix", o.suffix); err != nil {
 		return nil, "", err
 	}
-	defer C.free(unsafe.Pointer(cSuffix))
-	var file *C.bytefd_linked_file
+	defer C.free(unsafe.Pointer(c.suffix))
+	if o.directory != "" {
+		if c.directory, err = cString("directory", o.directory); err != nil {
+			return nil, "", err
+		}
+		defer C.free(unsafe.Pointer(c.directory))
+	}
+	var file *C.bytefd_tempfile
 	var failure C.bytefd_error
-	if _, err := result(C.link_bytes(chars(b), C.size_t(len(b)), cSuffix, &file, &failure), &failure); err != nil {
+	if _, err := result(C.tempfile_bytes(chars(b), C.size_t(len(b)), &c, &file, &failure), &failure); err != nil {
 		return nil, "", err
 	}
-	return unsafe.Pointer(file), C.GoString(C.bytefd_link_path(file)), nil
+	return unsafe.Pointer(file), C.GoString(C.bytefd_tempfile_path(file)), nil
 }
 
-func linkRelease(handle unsafe.Pointer) {
-	C.bytefd_link_release((*C.bytefd_linked_file)(handle))
+func tempFileClose(handle unsafe.Pointer) error {
+	if status := C.bytefd_tempfile_close((*C.bytefd_tempfile)(handle)); status != 0 {
+		return failed("remove", syscall.Errno(-status), "a temporary file was not removed entirely")
+	}
+	return nil
 }
 
-func mapSysv(key int32, o *sysvOptions) (handle unsafe.Pointer, data []byte, number int, err error) {
+func mapSysv(key int32, o *sysvOptions) (handle unsafe.Pointer, data []byte, shmid int, err error) {
 	c := C.bytefd_sysv_options{
 		size:   C.sizeof_bytefd_sysv_options,
 		length: C.size_t(o.length),
-		how:    C.uint32_t(o.how),
-		access: C.uint32_t(o.access),
+		flags:  C.uint64_t(o.flags),
 		mode:   C.uint32_t(o.mode),
 	}
-	if o.owned {
-		c.flags = C.BYTEFD_SYSV_OWNER
+	if o.write {
+		c.access = C.BYTEFD_MAP_WRITE
 	}
 	var m *C.bytefd_map
 	var found C.int
 	var failure C.bytefd_error
-	if _, err := result(C.bytefd_map_sysv(C.int(key), &c, &m, &found, &failure), &failure); err != nil {
+	if _, err := result(C.bytefd_map_sysv(C.key_t(key), &c, &m, &found, &failure), &failure); err != nil {
 		return nil, nil, 0, err
 	}
 	return unsafe.Pointer(m), unsafe.Slice((*byte)(C.bytefd_map_data(m)), C.bytefd_map_length(m)), int(found), nil
 }
 
-func sysvRemove(number int32) error {
+func sysvRemove(shmid int32) error {
 	var failure C.bytefd_error
-	_, err := result(C.bytefd_sysv_remove(C.int(number), &failure), &failure)
+	_, err := result(C.bytefd_sysv_remove(C.int(shmid), &failure), &failure)
 	return err
 }
 
@@ -154,33 +177,38 @@ func exportDMABuf(fd int) (int, error) {
 	return result(C.bytefd_export_dmabuf(C.int(fd), &failure), &failure)
 }
 
-func lock(fd int, offset, length int64, mode LockMode, try bool) error {
-	how := C.uint32_t(mode)
-	if try {
-		how |= C.BYTEFD_LOCK_TRY
+// fileLock does not wait, which keeps no thread.
+func fileLock(fd int, offset, length int64, operation int) error {
+	var failure C.bytefd_error
+	status := C.bytefd_file_lock(C.int(fd), C.uint64_t(offset), lockedBytes(length), C.int(operation), 0, 0, &failure)
+	_, err := result(status, &failure)
+	return err
+}
+
+func fileUnlock(fd int, offset, length int64) error {
+	var failure C.bytefd_error
+	_, err := result(C.bytefd_file_unlock(C.int(fd), C.uint64_t(offset), lockedBytes(length), &failure), &failure)
+	return err
+}
+
+func lockedBytes(length int64) C.uint64_t {
+	if length == ToEnd {
+		return C.BYTEFD_UNLIMITED
 	}
-	var failure C.bytefd_error
-	_, err := result(C.bytefd_lock(C.int(fd), C.uint64_t(offset), C.uint64_t(length), how, &failure), &failure)
-	return err
+	return C.uint64_t(length)
 }
 
-func unlock(fd int, offset, length int64) error {
-	var failure C.bytefd_error
-	_, err := result(C.bytefd_unlock(C.int(fd), C.uint64_t(offset), C.uint64_t(length), &failure), &failure)
-	return err
-}
-
-func wait(word *uint32, value uint32, timeout time.Duration) error {
+func futexWait(word *uint32, value uint32, timeout time.Duration) error {
 	var failure C.bytefd_error
 	c := (*C.uint32_t)(unsafe.Pointer(word))
-	_, err := result(C.bytefd_wait(c, C.uint32_t(value), C.int64_t(timeout), &failure), &failure)
+	_, err := result(C.wait_word(c, C.uint32_t(value), C.int64_t(timeout), &failure), &failure)
 	runtime.KeepAlive(word)
 	return err
 }
 
-func wake(word *uint32, count uint32) (int, error) {
+func futexWake(word *uint32, count uint32) (int, error) {
 	var failure C.bytefd_error
-	return result(C.bytefd_wake((*C.uint32_t)(unsafe.Pointer(word)), C.uint32_t(count), &failure), &failure)
+	return result(C.wake_word((*C.uint32_t)(unsafe.Pointer(word)), C.uint32_t(count), &failure), &failure)
 }
 
 // streamMemory is memory that grows, and then becomes a descriptor.

@@ -9,8 +9,8 @@
 // what a reader delivers, with a cap.
 //
 // Between processes, [Send] and [Receive] pass files over Unix sockets, and [Verify] says whether one can be trusted.
-// [CreateNamed] makes memory with a name, [Link] a real file with a path, and [Sweep] removes what killed processes have
-// left of both. [Lock] and [Wait] wait for others.
+// [CreateShm] creates memory with a name, [NewTempFile] a real file with a path, and [Sweep] removes what killed processes
+// have left of both. [FileLock] and [FutexWait] wait for others.
 //
 // # What a descriptor promises
 //

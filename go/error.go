@@ -1,14 +1,17 @@
 package bytefd
 
 import (
+	"context"
 	"io/fs"
+	"os"
 	"syscall"
 )
 
-// Error says what went wrong. All errors of this package are of this type; errors that a callback or a reader returns
-// are passed on as they are.
+// Error says what went wrong. All errors of this package are of this type; errors that a callback
+// or a reader returns are passed on as they are.
 //
-// errors.Is knows the errno (syscall.ENOSPC) and what it stands for (fs.ErrNotExist, errors.ErrUnsupported).
+// errors.Is knows the errno (syscall.ENOSPC) and what it stands for (fs.ErrNotExist,
+// errors.ErrUnsupported).
 type Error struct {
 	// Op is the step that failed: a system call ("memfd_create") or the argument that was refused ("name").
 	Op string
@@ -24,5 +27,14 @@ func (e *Error) Error() string { return "bytefd: " + e.Op + ": " + e.Message }
 // Unwrap returns Errno.
 func (e *Error) Unwrap() error { return e.Errno }
 
-// Is reports that EBADF, which use after Close gives, is fs.ErrClosed. The package errors does the rest by Unwrap.
-func (e *Error) Is(target error) bool { return target == fs.ErrClosed && e.Errno == syscall.EBADF }
+// Is reports that EBADF, which use after Close gives, is fs.ErrClosed, and that ETIMEDOUT is
+// os.ErrDeadlineExceeded and context.DeadlineExceeded. The package errors does the rest by Unwrap.
+func (e *Error) Is(target error) bool {
+	switch target {
+	case fs.ErrClosed:
+		return e.Errno == syscall.EBADF
+	case os.ErrDeadlineExceeded, context.DeadlineExceeded:
+		return e.Errno == syscall.ETIMEDOUT
+	}
+	return false
+}

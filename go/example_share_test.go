@@ -3,6 +3,7 @@
 package bytefd_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -114,11 +115,11 @@ func ExampleVerify() {
 	// true
 }
 
-func ExampleCreateNamed() {
-	opts := []bytefd.NamedOption{
-		bytefd.NamedWrite(), bytefd.NamedLength(4096), bytefd.NamedMode(0o640), bytefd.UnlinkOnClose(),
+func ExampleCreateShm() {
+	opts := []bytefd.ShmOption{
+		bytefd.ShmWrite(), bytefd.ShmLength(4096), bytefd.ShmMode(0o640), bytefd.ShmUnlinkOnClose(),
 	}
-	table, err := bytefd.CreateNamed(exampleName(), opts...)
+	table, err := bytefd.CreateShm(exampleName(), opts...)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -128,16 +129,16 @@ func ExampleCreateNamed() {
 	// Output: true <nil>
 }
 
-func ExampleOpenNamed() {
-	var table *bytefd.Named
-	table, err := bytefd.OpenNamed("nobody-has-made-it")
+func ExampleOpenShm() {
+	var table *bytefd.Shm
+	table, err := bytefd.OpenShm("no-such-object", bytefd.ShmAnyOwner())
 	fmt.Println(table, errors.Is(err, os.ErrNotExist))
 	// Output: <nil> true
 }
 
-func ExampleOpenOrCreateNamed() {
+func ExampleOpenOrCreateShm() {
 	for i := 0; i < 2; i++ {
-		table, err := bytefd.OpenOrCreateNamed(exampleName(), bytefd.NamedLength(4096), bytefd.UnlinkOnClose())
+		table, err := bytefd.OpenOrCreateShm(exampleName(), bytefd.ShmLength(4096), bytefd.ShmUnlinkOnClose())
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -149,60 +150,61 @@ func ExampleOpenOrCreateNamed() {
 	// false
 }
 
-func ExampleUnlinkNamed() {
-	err := bytefd.UnlinkNamed("nobody-has-made-it")
+func ExampleUnlinkShm() {
+	err := bytefd.UnlinkShm("no-such-object")
 	fmt.Println(errors.Is(err, os.ErrNotExist))
 	// Output: true
 }
 
 // What is owned does not outlive its owner for long.
 func ExampleSweep() {
-	table, err := bytefd.CreateNamed("table", bytefd.NamedOwned(), bytefd.UnlinkOnClose())
+	table, err := bytefd.CreateShm("table", bytefd.ShmOwned(), bytefd.ShmUnlinkOnClose())
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer table.Close()
 	fmt.Println(strings.HasSuffix(table.Name(), ".table"))
-	_, err = bytefd.Sweep()
-	fmt.Println(err)
+	var swept bytefd.SweepResult
+	swept, err = bytefd.Sweep()
+	fmt.Println(swept.Removed >= 0, swept.InUse > 0, swept.Failed >= 0, err)
 	// Output:
 	// true
-	// <nil>
+	// true true true <nil>
 }
 
-func ExampleLink() {
-	var l *bytefd.LinkedFile
-	l, err := bytefd.Link([]byte("EICAR:0:*:6869"), ".ndb")
+func ExampleNewTempFile() {
+	var f *bytefd.TempFile
+	opts := []bytefd.TempFileOption{
+		bytefd.TempFileSuffix(".ndb"), bytefd.TempFileDirectory("/tmp"), bytefd.TempFileMode(0o400),
+	}
+	f, err := bytefd.NewTempFile([]byte("EICAR:0:*:6869"), opts...)
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer l.Close()
-	text, err := os.ReadFile(l.Path())
-	fmt.Printf("%s %s %v", filepath.Ext(l.Path()), text, err)
+	defer f.Close()
+	text, err := os.ReadFile(f.Path())
+	fmt.Printf("%s %s %v", filepath.Ext(f.Path()), text, err)
 	// Output: .ndb EICAR:0:*:6869 <nil>
 }
 
 func ExampleMapSysv() {
 	opts := []bytefd.SysvOption{
-		bytefd.SysvCreate(), bytefd.SysvWrite(), bytefd.SysvLength(4096), bytefd.SysvMode(0o640),
-		bytefd.SysvOwned(),
+		bytefd.SysvCreate(), bytefd.SysvExclusive(), bytefd.SysvTransient(), bytefd.SysvWrite(),
+		bytefd.SysvLength(4096), bytefd.SysvMode(0o640),
 	}
-	ours, number, err := bytefd.MapSysv(0, opts...)
+	ours, shmid, err := bytefd.MapSysv(0, opts...)
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer ours.Close()
-	theirs, _, err := bytefd.MapSysv(number, bytefd.SysvAttach())
+	theirs, _, err := bytefd.MapSysv(shmid, bytefd.SysvByID())
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer theirs.Close()
-	fmt.Println(bytefd.RemoveSysv(number))
-	copy(ours.Bytes(), "goes with the last who has it")
-	fmt.Printf("%s", theirs.Bytes()[:29])
-	// Output:
-	// <nil>
-	// goes with the last who has it
+	copy(ours.Bytes(), "goes with its last user")
+	fmt.Printf("%s", theirs.Bytes()[:23])
+	// Output: goes with its last user
 }
 
 func ExampleRemoveSysv() {
@@ -227,7 +229,7 @@ func ExampleExportDMABuf() {
 	// Output: true
 }
 
-func ExampleLock() {
+func ExampleFileLock() {
 	ours, err := bytefd.WrapBuffer([]byte("hello"), bytefd.Writable())
 	if err != nil {
 		log.Fatal(err)
@@ -238,52 +240,71 @@ func ExampleLock() {
 		log.Fatal(err)
 	}
 	defer theirs.Close()
-	fmt.Println(bytefd.Lock(ours, 0, 4, bytefd.LockExclusive))
-	fmt.Println(bytefd.TryLock(theirs, 3, 2, bytefd.LockShared))
-	fmt.Println(bytefd.Unlock(ours, 3, 0))
-	fmt.Println(bytefd.TryLock(theirs, 3, 2, bytefd.LockShared))
+	fmt.Println(bytefd.FileLock(ours, 0, 4, syscall.LOCK_EX))
+	err = bytefd.FileLock(theirs, 3, 2, syscall.LOCK_SH|syscall.LOCK_NB)
+	fmt.Println(errors.Is(err, syscall.EAGAIN))
+	fmt.Println(bytefd.FileUnlock(ours, 3, bytefd.ToEnd))
+	fmt.Println(bytefd.FileLock(theirs, 3, 2, syscall.LOCK_SH|syscall.LOCK_NB))
 	// Output:
 	// <nil>
-	// false <nil>
-	// <nil>
-	// true <nil>
-}
-
-func ExampleLockMode() {
-	f, err := bytefd.WrapBuffer([]byte("hello"))
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer f.Close()
-	for _, mode := range []bytefd.LockMode{bytefd.LockShared, bytefd.LockExclusive} {
-		fmt.Println(bytefd.Lock(f, 0, 0, mode))
-	}
-	// Output:
+	// true
 	// <nil>
 	// <nil>
 }
 
-func ExampleWait() {
-	m, number, err := bytefd.MapSysv(0, bytefd.SysvCreate(), bytefd.SysvWrite(), bytefd.SysvLength(4096))
+func ExampleFileLockContext() {
+	ours, err := bytefd.WrapBuffer([]byte("hello"), bytefd.Writable())
 	if err != nil {
 		log.Fatal(err)
 	}
-	bytefd.RemoveSysv(number)
+	defer ours.Close()
+	theirs, err := os.Open(bytefd.Path(int(ours.Fd())))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer theirs.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+	defer cancel()
+	fmt.Println(bytefd.FileLock(ours, 0, 5, syscall.LOCK_EX))
+	err = bytefd.FileLockContext(ctx, theirs, 0, 5, syscall.LOCK_SH)
+	fmt.Println(errors.Is(err, os.ErrDeadlineExceeded))
+	// Output:
+	// <nil>
+	// true
+}
+
+func ExampleFutexWait() {
+	opts := []bytefd.SysvOption{
+		bytefd.SysvCreate(), bytefd.SysvTransient(), bytefd.SysvWrite(), bytefd.SysvLength(4096),
+	}
+	m, _, err := bytefd.MapSysv(0, opts...)
+	if err != nil {
+		log.Fatal(err)
+	}
 	defer m.Close() // after the other has woken us, and will not touch it any more
 	word := (*uint32)(unsafe.Pointer(&m.Bytes()[0]))
 	woke := make(chan error)
 	go func() { // usually another process
 		atomic.StoreUint32(word, 1)
-		_, err := bytefd.Wake(word, 1)
+		_, err := bytefd.FutexWake(word, 1)
 		woke <- err
 	}()
 	for atomic.LoadUint32(word) == 0 {
-		if err := bytefd.Wait(word, 0, -1); err != nil {
+		if err := bytefd.FutexWait(word, 0, -1); err != nil {
 			log.Fatal(err)
 		}
 	}
 	fmt.Println(atomic.LoadUint32(word), <-woke)
 	// Output: 1 <nil>
+}
+
+func ExampleFutexWaitContext() {
+	var word uint32
+	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+	defer cancel()
+	err := bytefd.FutexWaitContext(ctx, &word, 0)
+	fmt.Println(errors.Is(err, os.ErrDeadlineExceeded))
+	// Output: true
 }
 
 func ExampleWrapStream() {

@@ -115,7 +115,7 @@ func TestEveryOptionOfAMapArrives(t *testing.T) {
 }
 
 func TestEveryOptionOfSharedThingsArrives(t *testing.T) {
-	n := namedFor(t, bytefd.NamedWrite(), bytefd.NamedLength(5), bytefd.NamedMode(0o640), bytefd.NamedOwned())
+	n := shmFor(t, bytefd.ShmWrite(), bytefd.ShmLength(5), bytefd.ShmMode(0o640), bytefd.ShmOwned())
 	stat := fstat(t, int(n.File().Fd()))
 	if stat.Size != 5 || stat.Mode&0o7777 != 0o640 || accessMode(t, int(n.File().Fd())) != syscall.O_RDWR {
 		t.Errorf("%d bytes, mode %o", stat.Size, stat.Mode)
@@ -123,7 +123,7 @@ func TestEveryOptionOfSharedThingsArrives(t *testing.T) {
 	if n.Name() == "/"+sharedName(t) || !strings.HasSuffix(n.Name(), sharedName(t)) {
 		t.Errorf("%s does not say whose it is", n.Name())
 	}
-	same := closedLater(t, must[*bytefd.Named](t)(bytefd.OpenNamed(n.Name())))
+	same := closedLater(t, must[*bytefd.Shm](t)(bytefd.OpenShm(n.Name())))
 	if accessMode(t, int(same.File().Fd())) != syscall.O_RDONLY || !sameFile(t, n.File(), same.File()) {
 		t.Error("it is not found by its name, for reading")
 	}
@@ -140,7 +140,7 @@ func TestEveryOptionOfSharedThingsArrives(t *testing.T) {
 	}{
 		{key, nil},
 		{int(uint32(key)), []bytefd.SysvOption{bytefd.SysvWrite(), bytefd.SysvLength(5)}},
-		{number, []bytefd.SysvOption{bytefd.SysvAttach()}},
+		{number, []bytefd.SysvOption{bytefd.SysvByID()}},
 	} {
 		again, found, err := bytefd.MapSysv(c.key, c.options...)
 		if err != nil || found != number || string(again.Bytes()) != "hello" {
@@ -155,10 +155,27 @@ func TestEveryOptionOfSharedThingsArrives(t *testing.T) {
 			t.Error("it is still attached")
 		}
 	}
-	_, _, err := bytefd.MapSysv(key, bytefd.SysvOwned())
+	_, _, err := bytefd.MapSysv(key, bytefd.SysvCreate(), bytefd.SysvExclusive(), bytefd.SysvWrite(), bytefd.SysvLength(5))
+	isError(t, err, syscall.EEXIST)
+	_, _, err = bytefd.MapSysv(key, bytefd.SysvExclusive())
 	isError(t, err, syscall.EINVAL)
 	_, _, err = bytefd.MapSysv(key, bytefd.SysvLength(6))
 	isError(t, err, syscall.ENXIO)
+}
+
+func TestATransientSegmentGoesWithItsLastUser(t *testing.T) {
+	m, shmid := segment(t, 0, 5, bytefd.SysvTransient())
+	again, _, err := bytefd.MapSysv(shmid, bytefd.SysvByID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Close()
+	if string(again.Bytes()) != "\x00\x00\x00\x00\x00" {
+		t.Errorf("%q", again.Bytes())
+	}
+	again.Close()
+	_, _, err = bytefd.MapSysv(shmid, bytefd.SysvByID())
+	isError(t, err, syscall.EINVAL)
 }
 
 func TestEveryRequirementArrives(t *testing.T) {

@@ -35,24 +35,23 @@ func TestSharingAnswersThatItIsUnsupported(t *testing.T) {
 	send := bytefd.Send(conn, []byte("!"), f)
 	_, _, receive := bytefd.Receive(conn, make([]byte, 1), 1, bytefd.RequireSealed())
 	_, peer := bytefd.Peer(conn)
-	_, create := bytefd.CreateNamed("name", bytefd.NamedLength(1), bytefd.UnlinkOnClose())
-	_, open := bytefd.OpenNamed("name")
-	_, either := bytefd.OpenOrCreateNamed("name")
+	_, create := bytefd.CreateShm("name", bytefd.ShmLength(1), bytefd.ShmUnlinkOnClose())
+	_, open := bytefd.OpenShm("name")
+	_, either := bytefd.OpenOrCreateShm("name")
 	_, sweep := bytefd.Sweep()
-	_, link := bytefd.Link([]byte("hello"), ".txt")
+	_, link := bytefd.NewTempFile([]byte("hello"), bytefd.TempFileSuffix(".txt"))
 	_, _, segment := bytefd.MapSysv(0, bytefd.SysvCreate(), bytefd.SysvWrite(), bytefd.SysvLength(1))
 	_, buffer := bytefd.ExportDMABuf(f)
-	_, try := bytefd.TryLock(f, 0, 0, bytefd.LockShared)
-	_, wake := bytefd.Wake(&word, 1)
+	_, wake := bytefd.FutexWake(&word, 1)
 	_, memory := bytefd.WrapStream(strings.NewReader("hello"))
 	_, disk := bytefd.WrapStream(strings.NewReader("hello"), bytefd.MaxBytes(5), bytefd.SpillAbove(0))
 	for name, err := range map[string]error{
 		"Send": send, "Receive": receive, "Peer": peer, "Verify": bytefd.Verify(f),
-		"CreateNamed": create, "OpenNamed": open, "OpenOrCreateNamed": either,
-		"UnlinkNamed": bytefd.UnlinkNamed("name"), "Sweep": sweep, "Link": link,
+		"CreateShm": create, "OpenShm": open, "OpenOrCreateShm": either,
+		"UnlinkShm": bytefd.UnlinkShm("name"), "Sweep": sweep, "NewTempFile": link,
 		"MapSysv": segment, "RemoveSysv": bytefd.RemoveSysv(0), "ExportDMABuf": buffer,
-		"Lock": bytefd.Lock(f, 0, 0, bytefd.LockExclusive), "TryLock": try, "Unlock": bytefd.Unlock(f, 0, 0),
-		"Wait": bytefd.Wait(&word, 0, 0), "Wake": wake, "WrapStream": memory, "WrapStream to disk": disk,
+		"FileLock": bytefd.FileLock(f, 0, bytefd.ToEnd, 2), "FileUnlock": bytefd.FileUnlock(f, 0, bytefd.ToEnd),
+		"FutexWait": bytefd.FutexWait(&word, 0, 0), "FutexWake": wake, "WrapStream": memory, "WrapStream to disk": disk,
 	} {
 		var e *bytefd.Error
 		if !errors.Is(err, errors.ErrUnsupported) || !errors.As(err, &e) {
@@ -62,8 +61,8 @@ func TestSharingAnswersThatItIsUnsupported(t *testing.T) {
 }
 
 func TestWhatWasNeverMadeIsClosed(t *testing.T) {
-	var n bytefd.Named
-	var l bytefd.LinkedFile
+	var n bytefd.Shm
+	var l bytefd.TempFile
 	if n.Close() != nil || l.Close() != nil || l.Path() != "" || n.Name() != "" || n.Created() || n.File() != nil {
 		t.Error("there is something")
 	}

@@ -134,13 +134,34 @@ fn tmpfile() -> Result<OwnedFd> {
     let directories = chosen.map(OsStringExt::into_vec).into_iter().chain([b"/tmp".to_vec(), b"/var/tmp".to_vec()]);
     let mut refusal = Errno(libc::ENOENT);
     for directory in directories {
-        // O_EXCL: no later linkat(2) can give it a name, open(2).
-        match sys::file::open(&c_string(directory), libc::O_TMPFILE | libc::O_RDWR | libc::O_EXCL, 0o600) {
+        match unnamed_in(directory) {
             Ok(fd) => return Ok(fd),
             Err(errno) => refusal = errno,
         }
     }
     Err(refusal).context("open O_TMPFILE", || "in $TMPDIR, /tmp and /var/tmp")
+}
+
+fn unnamed_in(directory: Vec<u8>) -> sys::Result<OwnedFd> {
+    // O_EXCL: no later linkat(2) can give it a name, open(2).
+    let flags = libc::O_RDWR | libc::O_EXCL;
+    match sys::file::open(&c_string(directory.clone()), flags | libc::O_TMPFILE, 0o600) {
+        // EISDIR: a kernel or file system that sees O_DIRECTORY only.
+        Err(Errno(libc::EOPNOTSUPP | libc::EISDIR)) => {}
+        opened => return opened,
+    }
+    loop {
+        let path = c_string([&directory, &b"/"[..], owner::name_for_a_moment()?.as_bytes()].concat());
+        match sys::file::open(&path, flags | libc::O_CREAT | libc::O_NOFOLLOW, 0o600) {
+            Err(Errno(libc::EEXIST)) => {}
+            opened => {
+                let fd = opened?;
+                // Before any content, so that a crash from here on leaves nothing.
+                sys::file::unlink(&path)?;
+                return Ok(fd);
+            }
+        }
+    }
 }
 
 /// Of bytes that are known to hold no NUL.

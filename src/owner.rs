@@ -1,10 +1,11 @@
 //! Which process something belongs to: said by its name, so that it can be removed when the process is gone.
 
+use std::ffi::{OsStr, OsString};
 use std::fmt::{Display, Formatter};
 
 use crate::error::{Context, Errno, Error, Result};
 use crate::sys::fork::OncePerProcess;
-use crate::sys::process;
+use crate::sys::{self, process};
 
 /// What names with an owner begin with.
 const PREFIX: &str = "bytefd-of";
@@ -73,7 +74,7 @@ impl Display for Owner {
 }
 
 /// Whether the process of this number is known to be gone: there is none, or it has ended, or its start says that it `is_another`.
-pub(crate) fn is_gone(number: i32, is_another: impl FnOnce(u64) -> bool) -> bool {
+fn is_gone(number: i32, is_another: impl FnOnce(u64) -> bool) -> bool {
     match process::exists(number) {
         Ok(false) => true,
         Ok(true) => process::process(number).is_ok_and(|found| found.is_zombie || is_another(found.start)),
@@ -82,13 +83,21 @@ pub(crate) fn is_gone(number: i32, is_another: impl FnOnce(u64) -> bool) -> bool
 }
 
 /// A name for what belongs to this process.
-pub(crate) fn name(rest: &str) -> Result<String> {
-    let name = format!("{}.{rest}", Owner::this()?);
+pub(crate) fn name(rest: &OsStr) -> Result<OsString> {
+    let mut name = OsString::from(format!("{}.", Owner::this()?));
+    name.push(rest);
     if name.len() > MOST {
-        let message = format_args!("{rest:?} is too long for a name with an owner: {} bytes of {MOST}", name.len());
+        let message = format_args!("{rest:?} with its owner has {} bytes, the most is {MOST}", name.len());
         return Err(Error::new("name", libc::ENAMETOOLONG, message));
     }
     Ok(name)
+}
+
+/// An unguessable name for a file that has it for a moment. If the process is killed meanwhile, the sweep removes the file, unless
+/// it could not be found out who this process is.
+pub(crate) fn name_for_a_moment() -> sys::Result<String> {
+    let owner = Owner::this().map_or("bytefd".into(), |owner| owner.to_string());
+    Ok(format!("{owner}.{:032x}", sys::random()?))
 }
 
 /// Bytes in a file name, NAME_MAX.

@@ -6,11 +6,12 @@ use crate::tests;
 tests![the_headers_are_generated_from_the_sources];
 
 /// In the order in which a reader wants them.
-const SOURCES: [&str; 21] = [
+const SOURCES: [&str; 25] = [
     "boundary",
     "arguments",
     "options",
     "results",
+    "flags",
     "wrap_options",
     "wrap",
     "scan",
@@ -22,9 +23,12 @@ const SOURCES: [&str; 21] = [
     "adopt",
     "stream",
     "socket",
-    "named",
+    "shm",
+    "tempfile",
     "sysv",
-    "lock",
+    "dmabuf",
+    "file_lock",
+    "futex",
     "host",
     "version",
     "short_names",

@@ -11,7 +11,7 @@ use crate::tests;
 
 tests![what_each_language_makes_each_can_use, a_peer_notices_what_differs];
 
-const WAYS: [&str; 6] = ["sent", "named", "file", "sysv", "link", "inherited"];
+const WAYS: [&str; 6] = ["sent", "named", "file", "sysv", "tempfile", "inherited"];
 
 /// A program in one of the languages.
 struct Peer {
@@ -52,7 +52,7 @@ fn place(way: &str, folder: &tempfile::TempDir, round: usize) -> String {
         "sent" | "file" => folder.path().join(format!("{way}-{round}")).display().to_string(),
         "named" => format!("bytefd-matrix-{}-{round}", std::process::id()),
         "sysv" => "0".into(),
-        "link" => ".data".into(),
+        "tempfile" => ".data".into(),
         _ => "3".into(),
     }
 }

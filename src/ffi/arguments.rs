@@ -6,6 +6,7 @@ use std::num::Saturating;
 use std::ops::{Add, Bound};
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::AtomicU32;
+use std::time::Duration;
 
 use crate::{Error, Result};
 
@@ -128,13 +129,14 @@ pub(super) unsafe fn optional_text<'a>(from: *const c_char) -> Option<&'a CStr> 
     (!from.is_null()).then(|| unsafe { CStr::from_ptr(from) })
 }
 
-pub(super) fn utf8<'a>(text: &'a CStr, what: &'static str) -> Result<&'a str> {
-    text.to_str().map_err(|_| Error::new(what, libc::EINVAL, format_args!("{text:?} is not UTF-8")))
-}
+/// `volatile void` in the header.
+#[repr(C)]
+pub struct volatile_void([u8; 0]);
 
 /// # Safety
 /// NULL, or a word that lives for as long as the reference, and is only changed by atomic operations.
-pub(super) unsafe fn shared_word<'a>(word: *const u32) -> Result<&'a AtomicU32> {
+pub(super) unsafe fn shared_word<'a>(word: *const volatile_void) -> Result<&'a AtomicU32> {
+    let word = word.cast::<u32>();
     if word.is_null() {
         return Err(is_null("word"));
     }
@@ -143,6 +145,19 @@ pub(super) unsafe fn shared_word<'a>(word: *const u32) -> Result<&'a AtomicU32> 
     }
     // SAFETY: the caller vouches for it, and it is aligned.
     Ok(unsafe { AtomicU32::from_ptr(word.cast_mut()) })
+}
+
+/// A timeout in nanoseconds; -1 is none.
+pub(super) fn timeout(nanoseconds: i64) -> Result<Option<Duration>> {
+    match nanoseconds {
+        -1 => Ok(None),
+        0.. => Ok(Some(Duration::from_nanos(nanoseconds as u64))),
+        _ => Err(Error::new(
+            "timeout_ns",
+            libc::EINVAL,
+            format_args!("timeout_ns is {nanoseconds}, must be at least -1"),
+        )),
+    }
 }
 
 /// C's way to say a range of a map or a file: a length of 0 is to the end. An end beyond all numbers is refused as one

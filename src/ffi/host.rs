@@ -5,19 +5,25 @@ use std::ffi::{c_char, c_int};
 use super::boundary::{boundary, bytefd_error};
 use super::results::put_text;
 
-/// Writes one line for each choice the library makes on this host, what it uses and why, with a final NUL to `buf`: for people
-/// and logs; the words may change. 1024 bytes are enough in this version. It finds out by doing.
+/// Writes one line for each choice that the library makes on this host, what it uses and why, with
+/// a final NUL to `buf`: for people and logs. The words may change. `size` is the capacity of
+/// `buf`; 1024 is enough in this version. It finds out by trying.
 ///
-/// Returns 0, or a negative errno with `buf` untouched: -EINVAL if `buf` is NULL, -ERANGE if `len` is too small, or
-/// shm_wrap_buffer's.
+/// Returns 0. On failure, returns one of the following and leaves `buf` alone:
+/// - -EINVAL  if `buf` is NULL.
+/// - -ERANGE  if `size` is too small.
+/// - Errors of bytefd_wrap_buffer.
 ///
 /// ```c
 /// char report[1024];
 /// if (bytefd_host_report(report, sizeof report, NULL) == 0)
 ///     fputs(report, stderr);
 /// ```
+///
+/// cbindgen:postfix=BYTEFD_WRITES(1, 2)
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn bytefd_host_report(buf: *mut c_char, len: usize, error: *mut bytefd_error) -> c_int {
-    // SAFETY: the header asks for `len` writable bytes at `buf`.
-    boundary(error, || unsafe { put_text(crate::host::report()?.as_bytes(), buf, len) })
+#[must_use]
+pub unsafe extern "C" fn bytefd_host_report(buf: *mut c_char, size: usize, error: *mut bytefd_error) -> c_int {
+    // SAFETY: the header asks for `size` writable bytes at `buf`.
+    boundary(error, || unsafe { put_text(crate::host::report()?.as_bytes(), buf, size) })
 }

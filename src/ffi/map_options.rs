@@ -119,5 +119,5 @@ pub(super) unsafe fn map_options(from: *const bytefd_map_options) -> Result<MapO
 
 /// Whether memory that only knows reading and writing is for writing.
 pub(super) fn is_for_writing(access: u32) -> Result<bool> {
-    choose(access, &[(BYTEFD_MAP_READ, false), (BYTEFD_MAP_WRITE, true)], "access")
+    choose(access, &[(0, false), (BYTEFD_MAP_READ, false), (BYTEFD_MAP_WRITE, true)], "access")
 }

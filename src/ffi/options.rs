@@ -66,8 +66,15 @@ pub(super) fn check_flags(flags: u64, known: u64) -> Result<()> {
     }
 }
 
+/// Refuses a flag that only makes sense with another one, as open(2) should refuse O_EXCL without O_CREAT.
+pub(super) fn check_exclusive(flags: u64, create: u64, exclusive: u64) -> Result<()> {
+    if flags & exclusive == 0 || flags & create != 0 {
+        return Ok(());
+    }
+    Err(Error::new("flags", libc::EINVAL, format_args!("EXCLUSIVE without CREATE in {flags:#x}")))
+}
+
 /// Refuses a reserved member that is not 0.
-#[expect(dead_code)]
 pub(super) fn check_reserved(value: u32) -> Result<()> {
     match value {
         0 => Ok(()),

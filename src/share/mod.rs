@@ -1,21 +1,22 @@
 //! Descriptors and memory that another process can use, safely on both sides.
 
 mod dmabuf;
-mod link;
-mod lock;
-mod named;
+mod file_lock;
+mod futex;
+mod shm;
 mod socket;
 mod sweep;
 mod sysv;
+mod tempfile;
+mod tree;
 mod verify;
-mod word;
 
 pub use dmabuf::export_dmabuf;
-pub use link::{Link, link};
-pub use lock::{Lock, lock, try_lock, unlock};
-pub use named::{Named, NamedOptions, unlink};
+pub use file_lock::{FileLock, FileLockOptions, LockKind, file_lock, file_unlock};
+pub use futex::{FutexWaitOptions, futex_wait, futex_wake};
+pub use shm::{Shm, ShmOptions, unlink_shm};
 pub use socket::{Peer, peer, receive, send};
-pub use sweep::sweep;
+pub use sweep::{SweepResult, sweep};
 pub use sysv::{SysvOptions, remove_sysv};
+pub use tempfile::{TempFile, TempFileOptions};
 pub use verify::{Requirements, Verified};
-pub use word::{wait, wake};

@@ -1,57 +1,89 @@
-//! What becomes of things when the process they belong to is gone.
+//! Removes what processes have left that are gone.
 
 use std::ffi::CString;
 use std::os::unix::ffi::OsStringExt;
 
-use super::named::SHM;
-use super::{link, sysv};
-use crate::error::{Context, Errno, Result};
+use super::shm::SHM;
+use super::{tempfile, tree};
+use crate::error::Result;
 use crate::owner::Owner;
 use crate::sys::{file, process};
 
-/// Removes what killed processes have left: named memory ([`NamedOptions::owned`](super::NamedOptions::owned)), links
-/// ([`link`](super::link())), System V segments that nobody has attached ([`SysvOptions::owned`](super::SysvOptions::owned)), and the
-/// names that files of [`Backend::Shm`](crate::Backend::Shm) have for a moment. Returns how many. Touches nothing else: not what has no
-/// owner, belongs to a process of another container (pid_namespaces(7)) or to another user, or whose owner may be alive. (A segment has
-/// room for 22 bits that say so: one of 4194304 that other programs of this user have left behind looks like it.)
-///
-/// A process that was killed cannot clean up; let the next one do it, or a timer.
+/// What a [`sweep`] did.
 ///
 /// ```
-/// let removed = bytefd::share::sweep()?;
+/// let result = bytefd::share::sweep()?;
+/// println!("{} removed, {} in use, {} failed", result.removed, result.in_use, result.failed);
+/// # Ok::<(), bytefd::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SweepResult {
+    /// The number of names that were removed.
+    pub removed: u64,
+    /// The number of names of this user whose owner lives, or may live: nothing is known of a
+    /// process of another container.
+    pub in_use: u64,
+    /// The number of names that could not be removed, or not entirely, and of directories that
+    /// could not be read.
+    pub failed: u64,
+}
+
+/// Removes what killed processes of this user have left in /dev/shm and /tmp: objects of
+/// [`ShmOptions::owned`], the files of [`TempFileOptions`], and the names that some files have for
+/// a moment. It goes on after a failure, and counts it.
+///
+/// It leaves everything else alone: what has no owner, belongs to another user or to a process of
+/// another container (pid_namespaces(7)), or whose owner may be alive.
+///
+/// A killed process cannot clean up. Let the next one do it, or a timer.
+///
+/// [`ShmOptions::owned`]: super::ShmOptions::owned
+/// [`TempFileOptions`]: super::TempFileOptions
+///
+/// ```
+/// let removed = bytefd::share::sweep()?.removed;
 /// # Ok::<(), bytefd::Error>(())
 /// ```
 ///
 /// # Errors
-/// `ENOENT` where /proc is not mounted, or is that of another container, because nobody can be known to be gone then. A host without
-/// /dev/shm or System V segments has none to sweep.
-pub fn sweep() -> Result<usize> {
+/// `ENOENT` if /proc is not mounted, or is that of another container: no process is known to be
+/// gone then.
+pub fn sweep() -> Result<SweepResult> {
     let this = Owner::ask()?;
     let user = process::user();
-    let mut removed = 0;
-    for directory in [SHM, link::ELSEWHERE] {
+    let mut result = SweepResult::default();
+    for directory in [SHM, tempfile::ELSEWHERE] {
         let entries = match std::fs::read_dir(directory) {
-            Ok(entries) => entries.flatten(),
+            Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(Errno::from(error)).context("opendir", || directory),
+            Err(_) => {
+                result.failed += 1;
+                continue;
+            }
         };
         for entry in entries {
+            let Ok(entry) = entry else {
+                result.failed += 1;
+                break;
+            };
             let name = entry.file_name();
             // A label can be any bytes, and cut off anywhere.
             let Some(owner) = Owner::parse(&name.to_string_lossy()) else { continue };
             let path = CString::new(entry.path().into_os_string().into_vec()).expect("a name of the kernel's");
             // Others' are left alone even by root: they could be exchanged for a trap meanwhile.
-            let is_ours = |stat: &file::Stat| stat.owner == user;
-            let Some(stat) = file::lstat(&path).ok().filter(is_ours).filter(|_| owner.is_dead(&this)) else {
+            let Some(stat) = file::lstat(&path).ok().filter(|stat| stat.owner == user) else { continue };
+            let kind = stat.mode & libc::S_IFMT;
+            if kind != libc::S_IFREG && kind != libc::S_IFDIR {
                 continue;
-            };
-            let gone = match stat.mode & libc::S_IFMT {
-                libc::S_IFREG => file::unlink(&path).is_ok(),
-                libc::S_IFDIR => link::remove(&entry.path()),
-                _ => false,
-            };
-            removed += usize::from(gone);
+            }
+            if !owner.is_dead(&this) {
+                result.in_use += 1;
+                continue;
+            }
+            let removed = if kind == libc::S_IFREG { file::unlink(&path) } else { tree::remove(&entry.path()) };
+            *(if removed.is_ok() { &mut result.removed } else { &mut result.failed }) += 1;
         }
     }
-    Ok(removed + sysv::sweep(&this, user))
+    Ok(result)
 }

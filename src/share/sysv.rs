@@ -1,21 +1,20 @@
 //! System V segments as maps, for programs that still speak it.
 
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-
-use crate::error::{Context, Errno, Error, Result};
+use super::shm::checked_mode;
+use crate::error::{Context, Error, Result};
 use crate::map::{Access, Map};
-use crate::owner::{self, Owner};
 use crate::sys::mapping::Mapping;
-use crate::sys::{self, sysv};
+use crate::sys::sysv;
 
-/// How a System V segment is made or attached: sysvipc(7). The default: for reading and writing; what is made has mode 0600.
+/// How a System V segment is created or attached, sysvipc(7). The default attaches for reading, and
+/// creates with mode 0600.
 ///
 /// ```
 /// use bytefd::share::SysvOptions;
-/// // IPC_PRIVATE, 0: a new segment without a key, found by its number.
-/// let (ours, number) = SysvOptions::new().length(4096).create(0)?;
-/// let theirs = SysvOptions::new().length(4096).attach(number)?;
-/// bytefd::share::remove_sysv(number)?;
+/// // IPC_PRIVATE: a new segment without a key, which others attach by its number.
+/// let options = SysvOptions::new().length(4096).write(true).transient(true);
+/// let (ours, shmid) = options.create(libc::IPC_PRIVATE)?;
+/// let theirs = SysvOptions::new().length(4096).attach(shmid)?;
 /// ours.write_at(0, b"hello")?;
 /// let mut text = [0; 5];
 /// theirs.read_at(0, &mut text)?;
@@ -23,11 +22,12 @@ use crate::sys::{self, sysv};
 /// # Ok::<(), bytefd::Error>(())
 /// ```
 #[derive(Clone, Debug, Default)]
+#[must_use]
 pub struct SysvOptions {
     length: usize,
     mode: u32,
-    read_only: bool,
-    owned: bool,
+    write: bool,
+    transient: bool,
 }
 
 impl SysvOptions {
@@ -40,8 +40,8 @@ impl SysvOptions {
         SysvOptions::default()
     }
 
-    /// How many bytes what is made has, zeros at first; and how many what is attached must have at least. The map has as many as the
-    /// segment.
+    /// When creating: the size of the new segment, zero-filled. When attaching: the minimum size.
+    /// The map is as long as the segment.
     ///
     /// ```
     /// let options = bytefd::share::SysvOptions::new().length(4096);
@@ -51,7 +51,7 @@ impl SysvOptions {
         self
     }
 
-    /// The permission bits of what is made; 0 is 0600.
+    /// The permission bits of a new segment; 0 is 0600.
     ///
     /// ```
     /// let options = bytefd::share::SysvOptions::new().mode(0o640);
@@ -61,63 +61,68 @@ impl SysvOptions {
         self
     }
 
-    /// The map is for reading only.
+    /// Attaches for reading and writing, not for reading only.
     ///
     /// ```
-    /// let options = bytefd::share::SysvOptions::new().read_only(true);
+    /// let options = bytefd::share::SysvOptions::new().write(true);
     /// ```
-    pub fn read_only(mut self, yes: bool) -> SysvOptions {
-        self.read_only = yes;
+    pub fn write(mut self, yes: bool) -> SysvOptions {
+        self.write = yes;
         self
     }
 
-    /// What is made without a key belongs to this process: [`sweep`](super::sweep()) removes it when the process is gone and nobody has it
-    /// attached. It has a key by which the sweep knows it, of which a process has 256.
+    /// Marks the segment for removal (IPC_RMID) as soon as it is attached. The kernel removes it
+    /// when its last user detaches it or ends, also by SIGKILL. From then on other processes attach
+    /// it by its number, which Linux allows, not by its key. A process that is killed within the
+    /// call, between creating and marking, leaves the segment behind.
     ///
     /// ```
-    /// let (map, number) = bytefd::share::SysvOptions::new().length(10).owned(true).create(0)?;
-    /// bytefd::share::remove_sysv(number)?;
+    /// use bytefd::share::SysvOptions;
+    /// let (map, shmid) = SysvOptions::new().length(10).write(true).transient(true).create(libc::IPC_PRIVATE)?;
+    /// drop(map);
+    /// assert!(SysvOptions::new().attach(shmid).is_err());
     /// # Ok::<(), bytefd::Error>(())
     /// ```
-    pub fn owned(mut self, yes: bool) -> SysvOptions {
-        self.owned = yes;
+    pub fn transient(mut self, yes: bool) -> SysvOptions {
+        self.transient = yes;
         self
     }
 
-    /// Makes a segment with this key, which there must not be yet, or without one (0, `IPC_PRIVATE`), and attaches it. Returns its number too,
-    /// by which others attach it. It stays until it is removed ([`remove_sysv`]), also when all processes are gone.
+    /// Creates a segment with this key, or without one (`IPC_PRIVATE`, 0), and attaches it. There
+    /// must be none with the key yet. Returns its number too. Unless it is
+    /// [transient](SysvOptions::transient), the segment stays until [`remove_sysv`], also when all
+    /// processes are gone.
     ///
     /// ```
-    /// let (map, number) = bytefd::share::SysvOptions::new().length(10).create(0)?;
-    /// bytefd::share::remove_sysv(number)?;
+    /// use bytefd::share::SysvOptions;
+    /// let (map, shmid) = SysvOptions::new().length(10).write(true).create(libc::IPC_PRIVATE)?;
+    /// bytefd::share::remove_sysv(shmid)?;
     /// assert_eq!(map.len(), 10);
     /// # Ok::<(), bytefd::Error>(())
     /// ```
     ///
     /// # Errors
-    /// `EEXIST`; `EINVAL`: no length, or one above the limit (/proc/sys/kernel/shmmax), or a mode of more than the nine permission bits, or a
-    /// key for what is [owned](SysvOptions::owned); `ENOSPC`: too many segments; `ENOMEM`; `ENOENT` and `EMFILE` for what is owned
-    /// where /proc is not mounted, is that of another container, or cannot be read; `ENOSYS` where the kernel has none.
-    pub fn create(&self, key: i32) -> Result<(Map, i32)> {
-        if self.mode & !0o777 != 0 {
-            let message = format_args!("the mode {:o} has bits other than the nine permission bits", self.mode);
-            return Err(Error::new("mode", libc::EINVAL, message));
+    /// - `EEXIST` if there is a segment with this key.
+    /// - `EINVAL` if the length is 0 or above /proc/sys/kernel/shmmax, the mode has bits other than
+    ///   the nine permission bits, or the segment would not be attached for writing.
+    /// - `EACCES` if the mode does not let this user attach it; `ENOSPC` if there are too many
+    ///   segments; `ENOMEM`.
+    /// - `ENOSYS` if the kernel has no System V segments.
+    pub fn create(&self, key: libc::key_t) -> Result<(Map, i32)> {
+        let mode = checked_mode(self.mode)? as i32;
+        if self.length == 0 {
+            return Err(Error::new("length", libc::EINVAL, "length is 0, a new segment has at least 1 byte"));
         }
-        let mode = if self.mode == 0 { 0o600 } else { self.mode } as i32;
+        if !self.write {
+            return Err(Error::new("access", libc::EINVAL, "a new segment must be attached for writing"));
+        }
         let asked = || format!("a new segment of {} bytes with key {key:#x}", self.length);
-        let get = |key| sysv::get(key, self.length, libc::IPC_CREAT | libc::IPC_EXCL | mode);
-        let number = match (self.owned, key) {
-            (false, _) => get(key).context("shmget", asked)?,
-            (true, libc::IPC_PRIVATE) => with_free_key(&Owner::this()?, get)?,
-            (true, _) => {
-                let message = format_args!("the key {key:#x} is for others, and what is owned has one of its own");
-                return Err(Error::new("key", libc::EINVAL, message));
-            }
-        };
-        match self.attach(number) {
-            Ok(map) => Ok((map, number)),
+        let flags = libc::IPC_CREAT | libc::IPC_EXCL | mode;
+        let shmid = sysv::get(key, self.length, flags).context("shmget", asked)?;
+        match self.attach(shmid) {
+            Ok(map) => Ok((map, shmid)),
             Err(error) => {
-                let _ = sysv::remove(number);
+                let _ = sysv::remove(shmid);
                 Err(error)
             }
         }
@@ -130,137 +135,96 @@ impl SysvOptions {
     /// ```
     ///
     /// # Errors
-    /// `ENOENT`; as [`SysvOptions::attach`].
-    pub fn open(&self, key: i32) -> Result<(Map, i32)> {
+    /// - `ENOENT` if there is none.
+    /// - `EINVAL` if the key is `IPC_PRIVATE`.
+    /// - As [`SysvOptions::attach`].
+    pub fn open(&self, key: libc::key_t) -> Result<(Map, i32)> {
+        checked_mode(self.mode)?;
         if key == libc::IPC_PRIVATE {
-            return Err(Error::new("key", libc::EINVAL, "0 is IPC_PRIVATE, no key that a segment could be found by"));
+            return Err(Error::new("key", libc::EINVAL, "key is IPC_PRIVATE, which no segment is found by"));
         }
-        let number = sysv::get(key, 0, 0).context("shmget", || format!("a segment with key {key:#x}"))?;
-        Ok((self.attach(number)?, number))
+        let shmid = sysv::get(key, 0, 0).context("shmget", || format!("a segment with key {key:#x}"))?;
+        Ok((self.attach(shmid)?, shmid))
     }
 
-    /// Attaches the segment of this number, shmat(2). It is detached when the map goes.
+    /// Attaches the segment with this key, or creates it if there is none. Returns its number too.
+    ///
+    /// ```
+    /// use bytefd::share::SysvOptions;
+    /// # let key = 0x5eed_0000 | std::process::id() as i32 & 0xffff;
+    /// let options = SysvOptions::new().length(10).write(true);
+    /// let (ours, shmid) = options.open_or_create(key)?;
+    /// assert_eq!(options.open_or_create(key)?.1, shmid);
+    /// bytefd::share::remove_sysv(shmid)?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`SysvOptions::open`] and [`SysvOptions::create`].
+    pub fn open_or_create(&self, key: libc::key_t) -> Result<(Map, i32)> {
+        if key == libc::IPC_PRIVATE {
+            return self.create(key);
+        }
+        // Another process may create or remove it in between, each time again.
+        loop {
+            match self.open(key) {
+                Err(error) if error.errno() == libc::ENOENT => {}
+                opened => return opened,
+            }
+            match self.create(key) {
+                Err(error) if error.errno() == libc::EEXIST => {}
+                created => return created,
+            }
+        }
+    }
+
+    /// Attaches the segment of this number, shmat(2). It is detached when the map is dropped.
     ///
     /// ```
     /// assert_eq!(bytefd::share::SysvOptions::new().attach(-1).unwrap_err().errno(), libc::EINVAL);
     /// ```
     ///
     /// # Errors
-    /// `EINVAL`: there is none of that number; `EIDRM`: it is being removed; `ENXIO`: it has fewer bytes than asked; `EACCES`: its mode
-    /// does not allow it; `ENOMEM`.
-    pub fn attach(&self, number: i32) -> Result<Map> {
-        let segment = || format!("segment {number}");
-        let flags = if self.read_only { libc::SHM_RDONLY } else { 0 };
-        let base = sysv::attach(number, flags).context("shmat", segment)?;
+    /// - `EINVAL` if there is no segment of this number, `EIDRM` if it is being removed.
+    /// - `ENXIO` if it is smaller than [`length`](SysvOptions::length).
+    /// - `EACCES` if its mode does not allow it.
+    /// - `EPERM` if it belongs to another user and is to be [transient](SysvOptions::transient).
+    /// - `ENOMEM`.
+    pub fn attach(&self, shmid: i32) -> Result<Map> {
+        checked_mode(self.mode)?;
+        let segment = || format!("segment {shmid}");
+        let flags = if self.write { 0 } else { libc::SHM_RDONLY };
+        let base = sysv::attach(shmid, flags).context("shmat", segment)?;
         // Only from now on is it certain that the number stays that of this segment.
-        let length = sysv::stat(number).map(|segment| segment.length);
+        let length = sysv::stat(shmid).map(|segment| segment.length);
         let length = length.inspect_err(|_| sysv::detach(base)).context("shmctl IPC_STAT", segment)?;
         // SAFETY: attached just now, all of it in whole pages.
         let mapping = unsafe { Mapping::of_segment(base, length) };
         if length < self.length {
-            let message = format_args!("segment {number} has {length} bytes, and {} were asked for", self.length);
+            let message = format_args!("asked for {} bytes, segment {shmid} has {length}", self.length);
             return Err(Error::new("length", libc::ENXIO, message));
         }
-        let access = if self.read_only { Access::Read } else { Access::Write };
+        if self.transient {
+            sysv::remove(shmid).context("shmctl IPC_RMID", segment)?;
+        }
+        let access = if self.write { Access::Write } else { Access::Read };
         Ok(Map::of_segment(mapping, length, access))
     }
 }
 
-/// Marks a segment for removal: it goes when the last process has detached it, and nobody finds it by its key any more.
+/// Marks a segment for removal (IPC_RMID). It is removed when the last process has detached it. Its
+/// key finds it no more.
 ///
 /// ```
-/// let (map, number) = bytefd::share::SysvOptions::new().length(10).create(0)?;
-/// bytefd::share::remove_sysv(number)?;
+/// use bytefd::share::SysvOptions;
+/// let (map, shmid) = SysvOptions::new().length(10).write(true).create(libc::IPC_PRIVATE)?;
+/// bytefd::share::remove_sysv(shmid)?;
 /// map.write_at(0, b"it lives")?;
 /// # Ok::<(), bytefd::Error>(())
 /// ```
 ///
 /// # Errors
-/// `EINVAL`: there is none of that number; `EPERM`: it is somebody else's.
-pub fn remove_sysv(number: i32) -> Result<()> {
-    sysv::remove(number).context("shmctl IPC_RMID", || format!("segment {number}"))
-}
-
-/// The key of a segment with an owner, which all that the kernel lists of it must agree with: who made it in which
-/// namespaces, 22 bits that are never all 0; when that process was started, 2; and which one of its segments it is, 8.
-fn key_of(owner: &Owner, number: u32) -> i32 {
-    // FNV-1a, and all of its bits into the upper ones.
-    let words = [owner.namespace, owner.clock, owner.process as u64];
-    let hash = words
-        .iter()
-        .flat_map(|word| word.to_le_bytes())
-        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    let who = ((hash ^ hash >> 32) as u32 >> WHO.trailing_zeros()).max(1) << WHO.trailing_zeros();
-    (who | (owner.start as u32) << START.trailing_zeros() & START | number & NUMBER) as i32
-}
-
-const NUMBER: u32 = 0xff;
-const START: u32 = 0x300;
-const WHO: u32 = !(NUMBER | START);
-
-/// A segment under the next key of this process that is free.
-fn with_free_key(owner: &Owner, get: impl Fn(i32) -> sys::Result<i32>) -> Result<i32> {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    for _ in 0..=NUMBER {
-        match get(key_of(owner, NEXT.fetch_add(1, Relaxed))) {
-            Err(Errno(libc::EEXIST)) => {}
-            got => return got.context("shmget", || "a new segment with an owner"),
-        }
-    }
-    let message = format_args!("this process owns {} segments already, and there are no more keys", NUMBER + 1);
-    Err(Error::new("shmget", libc::ENOSPC, message))
-}
-
-/// Removes segments of this user that nobody has attached, and whose owners are gone. Returns how many.
-pub(super) fn sweep(this: &Owner, user: u32) -> usize {
-    let is_left = |segment: &sysv::Listed| {
-        // Of another process with the number nothing but the start differs.
-        let is_another = |start| !is_owned(segment, &Owner { start, ..*this });
-        let start = u64::from((segment.key as u32 & START) >> START.trailing_zeros());
-        segment.user == user
-            && segment.attached == 0
-            && is_owned(segment, &Owner { start, ..*this })
-            && owner::is_gone(segment.creator, is_another)
-    };
-    let left = sysv::list().into_iter().filter(is_left);
-    left.filter(|segment| sysv::remove(segment.number).is_ok()).count()
-}
-
-/// Whether it has an owner, with the start and of the namespaces of `like`.
-fn is_owned(segment: &sysv::Listed, like: &Owner) -> bool {
-    segment.key == key_of(&Owner { process: segment.creator, ..*like }, segment.key as u32)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_agrees_with_nobody_else() {
-        let owner = Owner { namespace: 4_026_531_836, clock: 4_026_531_834, process: 1234, start: 56_789 };
-        let key = key_of(&owner, 7) as u32;
-        // Its number and its start are where the sweep looks for them.
-        assert_eq!((key & NUMBER, (key & START) >> START.trailing_zeros()), (7, 56_789 & 3));
-        assert_eq!(key_of(&owner, 7 + NUMBER + 1) as u32, key);
-        for number in (0..=NUMBER).filter(|number| *number != 7) {
-            assert_eq!(key_of(&owner, number) as u32, key & !NUMBER | number);
-        }
-        assert_eq!((key_of(&Owner { start: 56_790, ..owner }, 7) as u32 ^ key) & !START, 0);
-
-        let listed = |key| sysv::Listed { key, number: 1, creator: 1234, attached: 0, user: 1000 };
-        assert!(is_owned(&listed(key as i32), &owner));
-        assert!(!is_owned(&listed(libc::IPC_PRIVATE), &Owner { start: 0, ..owner }));
-        assert!((0..100_000).all(|process| key_of(&Owner { process, ..owner }, 0) as u32 & WHO != 0));
-
-        let others = (1..1000).flat_map(|more| {
-            [
-                Owner { namespace: owner.namespace + more, ..owner },
-                Owner { clock: owner.clock + more, ..owner },
-                Owner { process: owner.process + more as i32, ..owner },
-            ]
-        });
-        // Of 22 bits one of 3000 may be the same by chance.
-        let same = others.filter(|owner| (key_of(owner, 7) as u32 ^ key) & WHO == 0).count();
-        assert!(same <= 1, "{same} of 2997 look like it");
-    }
+/// `EINVAL` if there is no segment of this number, `EPERM` if it belongs to another user.
+pub fn remove_sysv(shmid: i32) -> Result<()> {
+    sysv::remove(shmid).context("shmctl IPC_RMID", || format!("segment {shmid}"))
 }

@@ -74,6 +74,21 @@ pub(crate) fn link(fd: BorrowedFd<'_>, path: &CStr) -> Result<()> {
     check(unsafe { libc::linkat(here, own.as_ptr(), here, path.as_ptr(), libc::AT_SYMLINK_FOLLOW) }).map(drop)
 }
 
+/// link(2).
+pub(crate) fn link_path(from: &CStr, to: &CStr) -> Result<()> {
+    // SAFETY: both paths are NUL-terminated.
+    check(unsafe { libc::link(from.as_ptr(), to.as_ptr()) }).map(drop)
+}
+
+/// renameat2(2) with RENAME_NOREPLACE, Linux 3.15.
+pub(crate) fn rename_new(from: &CStr, to: &CStr) -> Result<()> {
+    const RENAME_NOREPLACE: libc::c_uint = 1;
+    let here = libc::AT_FDCWD;
+    // SAFETY: both paths are NUL-terminated. By number, because not every C library has the call.
+    check(unsafe { libc::syscall(libc::SYS_renameat2, here, from.as_ptr(), here, to.as_ptr(), RENAME_NOREPLACE) })
+        .map(drop)
+}
+
 /// mkdir(2). Less the umask.
 pub(crate) fn mkdir(path: &CStr, mode: u32) -> Result<()> {
     // SAFETY: `path` is NUL-terminated.
@@ -116,6 +131,11 @@ impl Identity {
     /// As two numbers, and back.
     pub fn into_parts(self) -> (u64, u64) {
         (self.device, self.inode)
+    }
+
+    /// Whether both files are on one file system.
+    pub fn is_on_device_of(self, other: Identity) -> bool {
+        self.device == other.device
     }
 
     pub fn from_parts((device, inode): (u64, u64)) -> Identity {

@@ -2,11 +2,13 @@
 
 mod call;
 pub(crate) mod copy;
+pub(crate) mod directory;
 pub(crate) mod features;
 pub(crate) mod file;
+pub(crate) mod file_lock;
 pub(crate) mod fork;
+pub(crate) mod futex;
 pub(crate) mod guard;
-pub(crate) mod lock;
 pub(crate) mod mapping;
 pub(crate) mod maps;
 mod probed;

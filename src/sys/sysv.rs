@@ -46,32 +46,3 @@ pub(crate) fn remove(segment: i32) -> Result<()> {
     // SAFETY: without a shmid_ds no memory is touched.
     check(unsafe { libc::shmctl(segment, libc::IPC_RMID, std::ptr::null_mut()) }).map(drop)
 }
-
-/// What the kernel tells everybody about a segment, in /proc/sysvipc/shm.
-pub(crate) struct Listed {
-    pub key: i32,
-    pub number: i32,
-    /// The process that made it, as this one would call it.
-    pub creator: i32,
-    /// How many times it is attached.
-    pub attached: u64,
-    /// The user that made it.
-    pub user: u32,
-}
-
-/// All segments, or none if there is no such list, proc_sysvipc(5).
-pub(crate) fn list() -> Vec<Listed> {
-    let text = std::fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
-    let listed = |line: &str| {
-        let fields: Vec<_> = line.split_ascii_whitespace().collect();
-        Some(Listed {
-            key: fields.first()?.parse().ok()?,
-            number: fields.get(1)?.parse().ok()?,
-            creator: fields.get(4)?.parse().ok()?,
-            attached: fields.get(6)?.parse().ok()?,
-            user: fields.get(9)?.parse().ok()?,
-        })
-    };
-    // The heading is none.
-    text.lines().filter_map(listed).collect()
-}

@@ -77,6 +77,6 @@ impl Wait {
     }
 }
 
-fn timespec(time: Duration) -> libc::timespec {
+pub(super) fn timespec(time: Duration) -> libc::timespec {
     libc::timespec { tv_sec: time.as_secs().min(i64::MAX as u64) as libc::time_t, tv_nsec: time.subsec_nanos().into() }
 }

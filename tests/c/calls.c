@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -255,10 +256,12 @@ static void sending(void)
 static void naming(void)
 {
     bytefd_shm_options *options = NEW(bytefd_shm_options, BYTEFD_SHM_OPTIONS_INIT);
-    bytefd_linked_file *file;
+    bytefd_tempfile_options *temporary = NEW(bytefd_tempfile_options, BYTEFD_TEMPFILE_OPTIONS_INIT);
+    bytefd_sweep_result *swept = NEW(bytefd_sweep_result, BYTEFD_SWEEP_RESULT_INIT);
+    bytefd_tempfile *file;
     char name[64], *full_name = malloc(BYTEFD_SHM_NAME_SIZE);
     snprintf(name, sizeof name, "bytefd-calls-%d", (int)getpid());
-    options->how = BYTEFD_SHM_CREATE;
+    options->flags = BYTEFD_SHM_CREATE | BYTEFD_SHM_EXCLUSIVE;
     options->access = BYTEFD_MAP_WRITE;
     options->length = 5;
     int fd = WORKS(bytefd_shm_open(name, options, full_name, BYTEFD_SHM_NAME_SIZE, error));
@@ -270,13 +273,18 @@ static void naming(void)
     free(options);
     free(full_name);
 
-    WORKS(bytefd_link("hello", 5, ".txt", &file, error));
-    FAILS(bytefd_link("hello", 5, "a/b", &file, error), EINVAL, NULL);
-    CHECK(has(open(bytefd_link_path(file), O_RDONLY | O_CLOEXEC), "hello"));
-    CHECK(bytefd_link_path(NULL) == NULL);
-    CHECK(bytefd_link_release(file) == 0 && bytefd_link_release(NULL) == 0);
+    temporary->suffix = ".txt";
+    WORKS(bytefd_tempfile_create("hello", 5, temporary, &file, error));
+    CHECK(has(open(bytefd_tempfile_path(file), O_RDONLY | O_CLOEXEC), "hello"));
+    CHECK(bytefd_tempfile_path(NULL) == NULL);
+    CHECK(bytefd_tempfile_close(file) == 0 && bytefd_tempfile_close(NULL) == 0);
+    temporary->suffix = "a/b";
+    FAILS(bytefd_tempfile_create("hello", 5, temporary, &file, error), EINVAL, "suffix");
+    free(temporary);
 
-    WORKS(bytefd_shm_sweep(error));
+    WORKS(bytefd_sweep(swept, error));
+    CHECK(swept->size == sizeof *swept);
+    free(swept);
 }
 
 /* A host may have no System V segments, and no driver that makes a dma-buf. */
@@ -284,13 +292,13 @@ static void sharing_the_old_way(void)
 {
     bytefd_sysv_options *options = NEW(bytefd_sysv_options, BYTEFD_SYSV_OPTIONS_INIT);
     bytefd_map *map;
-    int number;
-    FAILS(bytefd_map_sysv(0, options, &map, &number, error), EINVAL, NULL);
-    options->how = BYTEFD_SYSV_CREATE;
+    int shmid;
+    FAILS(bytefd_map_sysv(0, options, &map, &shmid, error), EINVAL, NULL);
+    options->flags = BYTEFD_SYSV_CREATE;
     options->access = BYTEFD_MAP_WRITE;
     options->length = 5;
-    WORKS(bytefd_map_sysv(0, options, &map, &number, error));
-    WORKS(bytefd_sysv_remove(number, error));
+    WORKS(bytefd_map_sysv(0, options, &map, &shmid, error));
+    WORKS(bytefd_sysv_remove(shmid, error));
     strcpy(bytefd_map_data(map), "four");
     CHECK(bytefd_map_length(map) == 5 && bytefd_map_close(map) == 0);
     FAILS(bytefd_sysv_remove(-1, error), EINVAL, NULL);
@@ -313,14 +321,14 @@ static void waiting(void)
     bytefd_map *map;
     WORKS(bytefd_map_memory(5, NULL, &map, error));
     int fd = bytefd_map_descriptor(map, NULL);
-    WORKS(bytefd_lock(fd, 0, 5, BYTEFD_LOCK_EXCLUSIVE | BYTEFD_LOCK_TRY, error));
-    FAILS(bytefd_lock(fd, 0, 5, 4, error), EINVAL, "how");
-    WORKS(bytefd_unlock(fd, 0, 5, error));
-    FAILS(bytefd_unlock(-1, 0, 5, error), EBADF, NULL);
-    WORKS(bytefd_wait(bytefd_map_data(map), 1, -1, error));
-    FAILS(bytefd_wait(bytefd_map_data(map), 0, 1, error), ETIMEDOUT, NULL);
-    CHECK(WORKS(bytefd_wake(bytefd_map_data(map), 1, error)) == 0);
-    FAILS(bytefd_wake(NULL, 1, error), EINVAL, "word");
+    WORKS(bytefd_file_lock(fd, 0, 5, LOCK_EX | LOCK_NB, -1, 0, error));
+    FAILS(bytefd_file_lock(fd, 0, 0, LOCK_EX, -1, 0, error), EINVAL, "length");
+    WORKS(bytefd_file_unlock(fd, 0, 5, error));
+    FAILS(bytefd_file_unlock(-1, 0, 5, error), EBADF, NULL);
+    WORKS(bytefd_futex_wait(bytefd_map_data(map), 1, -1, BYTEFD_INTERRUPTIBLE, error));
+    FAILS(bytefd_futex_wait(bytefd_map_data(map), 0, 1, 0, error), ETIMEDOUT, NULL);
+    CHECK(WORKS(bytefd_futex_wake(bytefd_map_data(map), 1, error)) == 0);
+    FAILS(bytefd_futex_wake(NULL, 1, error), EINVAL, "word");
     CHECK(bytefd_map_close(map) == 0);
 }
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #define CHECK(condition) \
@@ -77,6 +78,105 @@ static void *scanning(void *options)
     return NULL;
 }
 
+/* The cancel is pending when these are called; what they do is done all the same. */
+static void *pending_in_names_and_waits(void *unused)
+{
+    bytefd_shm_options shm = BYTEFD_SHM_OPTIONS_INIT;
+    bytefd_sysv_options sysv = BYTEFD_SYSV_OPTIONS_INIT;
+    bytefd_tempfile *file = NULL;
+    bytefd_map *map = NULL;
+    char name[BYTEFD_SHM_NAME_SIZE], report[1024];
+    (void)unused;
+    pthread_cancel(pthread_self());
+    shm.flags = BYTEFD_SHM_CREATE | BYTEFD_SHM_OWNED;
+    shm.length = 5;
+    int fd = bytefd_shm_open("cancel", &shm, name, sizeof name, NULL);
+    CHECK(fd >= 0 && lseek(fd, 0, SEEK_END) == 5);
+    CHECK(bytefd_file_lock(fd, 0, BYTEFD_UNLIMITED, LOCK_SH, -1, 0, NULL) == 0);
+    CHECK(bytefd_file_unlock(fd, 0, BYTEFD_UNLIMITED, NULL) == 0);
+    CHECK(bytefd_shm_unlink(name, NULL) == 0);
+    CHECK(bytefd_export_dmabuf(fd, NULL) < 0);
+    CHECK(bytefd_tempfile_create("abc", 3, NULL, &file, NULL) == 0 && access(bytefd_tempfile_path(file), R_OK) == 0);
+    CHECK(bytefd_tempfile_close(file) == 0);
+    CHECK(bytefd_sweep(NULL, NULL) >= 0);
+    sysv.flags = BYTEFD_SYSV_CREATE;
+    sysv.access = BYTEFD_MAP_WRITE;
+    sysv.length = 5;
+    int shmid = -1;
+    CHECK(bytefd_map_sysv(IPC_PRIVATE, &sysv, &map, &shmid, NULL) == 0);
+    CHECK(bytefd_futex_wait(bytefd_map_data(map), 1, -1, 0, NULL) == 0);
+    CHECK(bytefd_futex_wake(bytefd_map_data(map), 1, NULL) == 0);
+    CHECK(bytefd_sysv_remove(shmid, NULL) == 0 && bytefd_map_close(map) == 0);
+    CHECK(bytefd_host_report(report, sizeof report, NULL) == 0);
+    descriptor = fd;
+    status = 7;
+    pthread_testcancel();
+    CHECK(!"cancelled");
+    return NULL;
+}
+
+static int locked = -1;
+static uint32_t word;
+
+static void *blocked_in_lock(void *unused)
+{
+    (void)unused;
+    __atomic_store_n(&is_reading, gettid(), __ATOMIC_SEQ_CST);
+    descriptor = bytefd_reopen(locked, NULL);
+    CHECK(bytefd_file_lock(descriptor, 0, 1, LOCK_SH, -1, 0, NULL) == 0);
+    status = 7;
+    pthread_testcancel();
+    CHECK(!"cancelled");
+    return NULL;
+}
+
+static void *blocked_in_futex(void *unused)
+{
+    (void)unused;
+    __atomic_store_n(&is_reading, gettid(), __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&word, __ATOMIC_SEQ_CST) == 0)
+        CHECK(bytefd_futex_wait(&word, 0, -1, 0, NULL) == 0);
+    status = 7;
+    pthread_testcancel();
+    CHECK(!"cancelled");
+    return NULL;
+}
+
+static void unlock(void)
+{
+    CHECK(bytefd_file_unlock(locked, 0, 1, NULL) == 0);
+}
+
+static void wake(void)
+{
+    __atomic_store_n(&word, 1, __ATOMIC_SEQ_CST);
+    /* It may not wait yet, or not any more. */
+    bytefd_futex_wake(&word, UINT32_MAX, NULL);
+}
+
+/* Cancels a thread that sleeps in the library, and then ends what it waits for. */
+static void cancel_while_blocked(void *(*thread)(void *), void (*release)(void))
+{
+    pthread_t id;
+    void *result = NULL;
+    char path[64], line[256] = "";
+    is_reading = status = 0;
+    CHECK(pthread_create(&id, NULL, thread, NULL) == 0);
+    while (__atomic_load_n(&is_reading, __ATOMIC_SEQ_CST) == 0)
+        usleep(100);
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", is_reading);
+    while (strstr(line, ") S ") == NULL) {
+        FILE *stat = fopen(path, "r");
+        CHECK(stat != NULL && fgets(line, sizeof line, stat) != NULL);
+        fclose(stat);
+    }
+    pthread_cancel(id);
+    usleep(30000);
+    CHECK(status == 0);
+    release();
+    CHECK(pthread_join(id, &result) == 0 && result == PTHREAD_CANCELED && status == 7);
+}
+
 static void run(void *(*thread)(void *), void *argument)
 {
     pthread_t id;
@@ -111,6 +211,18 @@ int main(void)
     status = 0;
     run(blocked, NULL);
     CHECK(status == 7 && lseek(descriptor, 0, SEEK_END) == 3 && close(descriptor) == 0 && close(pipe_ends[0]) == 0);
+
+    status = 0;
+    run(pending_in_names_and_waits, NULL);
+    CHECK(status == 7 && close(descriptor) == 0);
+
+    bytefd_wrap_options writable = BYTEFD_WRAP_OPTIONS_INIT;
+    writable.flags = BYTEFD_WRITABLE;
+    locked = bytefd_wrap_buffer("abc", 3, &writable, NULL);
+    CHECK(bytefd_file_lock(locked, 0, 1, LOCK_EX, -1, 0, NULL) == 0);
+    cancel_while_blocked(blocked_in_lock, unlock);
+    CHECK(close(descriptor) == 0 && close(locked) == 0);
+    cancel_while_blocked(blocked_in_futex, wake);
 
     run(scanning, NULL);
     CHECK(lent_to_scan >= 0 && open_descriptors() == before);

@@ -169,6 +169,21 @@ fn mount(at: &Path, flags: libc::c_ulong, options: &str) -> std::io::Result<()> 
     if status == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
+/// Shows a directory at another place too. After [`hide`], of which this process has mounts of its own.
+pub fn bind(from: &Path, at: &Path) {
+    let from = CString::new(from.as_os_str().as_bytes()).expect("no NUL");
+    let at = CString::new(at.as_os_str().as_bytes()).expect("no NUL");
+    let nothing = std::ptr::null();
+    // SAFETY: strings; no kind and no data are needed.
+    let status = unsafe { libc::mount(from.as_ptr(), at.as_ptr(), nothing, libc::MS_BIND, nothing.cast()) };
+    assert_eq!(status, 0, "{}", std::io::Error::last_os_error());
+}
+
+/// Ends what [`bind`] did.
+pub fn unmount(at: &Path) {
+    drop(Mounted(at.into()));
+}
+
 /// Bytes free on the file system.
 pub fn free_space(at: impl AsRef<Path>) -> u64 {
     let at = CString::new(at.as_ref().to_str().expect("a UTF-8 path")).expect("no NUL");

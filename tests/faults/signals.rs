@@ -21,6 +21,16 @@ pub fn under_alarms<R>(body: impl FnOnce(&dyn Fn() -> usize) -> R) -> R {
     result
 }
 
+/// Runs `body` while a handler with SA_RESTART runs each millisecond.
+pub fn under_restarting_alarms<R>(body: impl FnOnce() -> R) -> R {
+    extern "C" fn nothing(_: c_int) {}
+    handle(libc::SIGALRM, nothing as *const () as usize, libc::SA_RESTART);
+    set_timer(1000);
+    let result = body();
+    set_timer(0);
+    result
+}
+
 fn set_timer(microseconds: libc::suseconds_t) {
     let time = libc::timeval { tv_sec: 0, tv_usec: microseconds };
     let timer = libc::itimerval { it_interval: time, it_value: time };

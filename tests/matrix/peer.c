@@ -122,7 +122,7 @@ static int make_named(const char *name, const unsigned char *content, size_t len
     bytefd_map_options writing = BYTEFD_MAP_OPTIONS_INIT;
     char full[BYTEFD_SHM_NAME_SIZE];
     bytefd_map *map;
-    options.how = BYTEFD_SHM_CREATE;
+    options.flags = BYTEFD_SHM_CREATE | BYTEFD_SHM_EXCLUSIVE;
     options.access = writing.access = BYTEFD_MAP_WRITE;
     options.length = length;
     int fd = must(bytefd_shm_open(name, &options, full, sizeof full, &error));
@@ -165,17 +165,17 @@ static int make_sysv(const char *key, const unsigned char *content, size_t lengt
 {
     bytefd_sysv_options options = BYTEFD_SYSV_OPTIONS_INIT;
     bytefd_map *map;
-    int number;
+    int shmid;
     char text[16];
-    options.how = BYTEFD_SYSV_CREATE;
+    options.flags = BYTEFD_SYSV_CREATE | BYTEFD_SYSV_EXCLUSIVE;
     options.access = BYTEFD_MAP_WRITE;
     options.length = length;
-    must(bytefd_map_sysv(atoi(key), &options, &map, &number, &error));
+    must(bytefd_map_sysv(atoi(key), &options, &map, &shmid, &error));
     memcpy(bytefd_map_data(map), content, length);
-    snprintf(text, sizeof text, "%d", number);
+    snprintf(text, sizeof text, "%d", shmid);
     announce(text);
     bytefd_map_close(map);
-    must(bytefd_sysv_remove(number, &error));
+    must(bytefd_sysv_remove(shmid, &error));
     return 0;
 }
 
@@ -183,17 +183,19 @@ static int use_sysv(const char *number, const unsigned char *content, size_t len
 {
     bytefd_sysv_options options = BYTEFD_SYSV_OPTIONS_INIT;
     bytefd_map *map;
-    options.how = BYTEFD_SYSV_ATTACH;
+    options.flags = BYTEFD_SYSV_BY_ID;
     must(bytefd_map_sysv(atoi(number), &options, &map, NULL, &error));
     return compare_map(map, content, length);
 }
 
-static int make_link(const char *suffix, const unsigned char *content, size_t length)
+static int make_tempfile(const char *suffix, const unsigned char *content, size_t length)
 {
-    bytefd_linked_file *file;
-    must(bytefd_link(content, length, suffix, &file, &error));
-    announce(bytefd_link_path(file));
-    return bytefd_link_release(file) != 0;
+    bytefd_tempfile_options options = BYTEFD_TEMPFILE_OPTIONS_INIT;
+    bytefd_tempfile *file;
+    options.suffix = suffix;
+    must(bytefd_tempfile_create(content, length, &options, &file, &error));
+    announce(bytefd_tempfile_path(file));
+    return bytefd_tempfile_close(file) != 0;
 }
 
 static int use_inherited(const char *number, const unsigned char *content, size_t length)
@@ -224,7 +226,7 @@ int main(int argc, char **argv)
         int (*make)(const char *, const unsigned char *, size_t), (*use)(const char *, const unsigned char *, size_t);
     } ways[] = {
         { "sent", make_sent, use_sent }, { "named", make_named, use_named }, { "file", make_file, use_file },
-        { "sysv", make_sysv, use_sysv }, { "link", make_link, use_file },    { "inherited", NULL, use_inherited },
+        { "sysv", make_sysv, use_sysv }, { "tempfile", make_tempfile, use_file },    { "inherited", NULL, use_inherited },
     };
     if (argc < 6)
         return 2;

@@ -7,7 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
-use bytefd::share::{self, NamedOptions, Requirements, SysvOptions};
+use bytefd::share::{self, Requirements, ShmOptions, SysvOptions, TempFileOptions};
 use bytefd::{Access, MapOptions, WrapOptions};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -55,10 +55,10 @@ fn make(way: &str, address: &str, content: &[u8], command: &[String]) -> Outcome
             std::fs::remove_file(address)?;
         }
         "named" => {
-            let options = NamedOptions::new().write(true).length(content.len() as u64).unlink_on_close(true);
+            let options = ShmOptions::new().write(true).length(content.len() as u64).unlink_on_close(true);
             let named = options.create(address)?;
             fill(MapOptions::new().access(Access::Write).map_fd(&named)?, content)?;
-            announce(named.name());
+            announce(named.name().display());
         }
         "file" => {
             let options = MapOptions::new().access(Access::Write).create(true).file_size(content.len() as u64);
@@ -67,14 +67,14 @@ fn make(way: &str, address: &str, content: &[u8], command: &[String]) -> Outcome
             std::fs::remove_file(address)?;
         }
         "sysv" => {
-            let (map, number) = SysvOptions::new().length(content.len()).create(address.parse()?)?;
+            let (map, number) = SysvOptions::new().length(content.len()).write(true).create(address.parse()?)?;
             fill(map, content)?;
             announce(number);
             share::remove_sysv(number)?;
         }
-        "link" => {
-            let link = share::link(content, address)?;
-            announce(link.path().display());
+        "tempfile" => {
+            let file = TempFileOptions::new().suffix(address).create(content)?;
+            announce(file.path().display());
         }
         _ => {
             let fd = WrapOptions::new().inherit(true).wrap(content)?;
@@ -102,10 +102,10 @@ fn use_it(way: &str, address: &str, content: &[u8]) -> Outcome {
             let fd: OwnedFd = fds.pop().expect("as many as asked for");
             compare(&Requirements::new().accept(fd)?, content)
         }
-        "named" => compare_map(&MapOptions::new().map_fd(NamedOptions::new().open(address)?)?, content),
+        "named" => compare_map(&MapOptions::new().map_fd(ShmOptions::new().open(address)?)?, content),
         "file" => compare_map(&MapOptions::new().open(address)?, content),
-        "sysv" => compare_map(&SysvOptions::new().read_only(true).attach(address.parse()?)?, content),
-        "link" => {
+        "sysv" => compare_map(&SysvOptions::new().attach(address.parse()?)?, content),
+        "tempfile" => {
             let mut bytes = Vec::new();
             File::open(address)?.read_to_end(&mut bytes)?;
             compare(&bytes, content)

@@ -6,10 +6,10 @@ use crate::support::named::*;
 use crate::support::tools;
 use crate::tests;
 
-tests![sqlite_opens_a_link_and_writes_beside_it,];
+tests![sqlite_opens_a_temporary_file_and_writes_beside_it,];
 
 /// What a path in /proc cannot give it: see `clients::sqlite_cannot_open_the_path_because_it_resolves_the_link`.
-fn sqlite_opens_a_link_and_writes_beside_it() {
+fn sqlite_opens_a_temporary_file_and_writes_beside_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let database = folder.path().join("database");
     let sqlite = |path: &std::path::Path, statements: &str| {
@@ -18,15 +18,14 @@ fn sqlite_opens_a_link_and_writes_beside_it() {
     };
     sqlite(&database, "create table t(x); insert into t values (42);");
     let bytes = std::fs::read(&database).expect("a database");
-    let linked = link(&bytes, Some(c".db")).expect("linked");
-    assert_eq!(sqlite(&linked.path(), "select x from t;"), "42\n");
+    let file = tempfile(&bytes, Some(c".db")).expect("created");
+    assert_eq!(sqlite(&file.path(), "select x from t;"), "42\n");
     // With a journal beside it, which it keeps.
-    let written =
-        sqlite(&linked.path(), "pragma journal_mode=persist; insert into t values (43); select sum(x) from t;");
+    let written = sqlite(&file.path(), "pragma journal_mode=persist; insert into t values (43); select sum(x) from t;");
     assert_eq!(written, "persist\n85\n");
-    let parent = linked.path().parent().expect("a folder").to_path_buf();
+    let parent = file.path().parent().expect("a folder").to_path_buf();
     assert_eq!(std::fs::read_dir(&parent).expect("read").count(), 2, "the file and its journal");
-    drop(linked);
+    drop(file);
     assert!(!parent.exists());
     assert_eq!(sqlite(&database, "select sum(x) from t;"), "42\n", "what was given is not changed");
 }

@@ -7,15 +7,15 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use crate::faults::conditions::*;
 use crate::support::abi::*;
 use crate::support::fd::{self, Failure};
+use crate::support::hosts::{refuse, refuse_flags};
 use crate::support::map;
 use crate::support::named::*;
 
 fn making(length: u64) -> ShmOptions {
-    ShmOptions { how: SHM_CREATE, access: WRITE, length, ..ShmOptions::default() }
+    ShmOptions { flags: SHM_NEW, access: WRITE, length, ..ShmOptions::default() }
 }
 
-const READING: ShmOptions =
-    ShmOptions { size: size_of::<ShmOptions>(), length: 0, how: 0, access: READ, flags: 0, mode: 0 };
+const READING: ShmOptions = ShmOptions { size: size_of::<ShmOptions>(), length: 0, flags: 0, access: READ, mode: 0 };
 
 /// shm_open(3).
 fn c_open(name: &str, flags: i32) -> Result<OwnedFd, i32> {
@@ -37,9 +37,9 @@ pub fn memory_is_made_whole_or_opened_as_it_is() {
         let allocated = fd::metadata(&made).blocks() * 512;
         assert!(allocated >= length, "{allocated} bytes of {length} are reserved");
         fd::file(&made).write_all_at(b"x", 0).expect("written");
-        for (asked, how) in [(0, 0), (length, 0), (length, SHM_OPEN_OR_CREATE), (0, SHM_OPEN_OR_CREATE)] {
+        for (asked, flags) in [(0, 0), (length, 0), (length, SHM_CREATE), (0, SHM_CREATE)] {
             for access in [READ, WRITE] {
-                let options = ShmOptions { length: asked, how, access, mode: 0o777, ..READING };
+                let options = ShmOptions { length: asked, flags, access, mode: 0o777, ..READING };
                 let opened = shm_open(&name.0, &options).expect("opened");
                 assert_eq!((fd::mode(&opened), fd::metadata(&opened).len()), (0o600, length.max(1)));
                 assert_eq!(fd::content(&opened)[0], b'x');
@@ -53,8 +53,8 @@ pub fn memory_is_made_whole_or_opened_as_it_is() {
 pub fn a_descriptor_is_for_what_was_asked() {
     let Some(name) = Name::new("access") else { return };
     for (access, mode) in [(READ, libc::O_RDONLY), (WRITE, libc::O_RDWR)] {
-        for how in [SHM_CREATE, 0, SHM_OPEN_OR_CREATE] {
-            let fd = shm_open(&name.0, &ShmOptions { how, access, ..making(10) }).expect("opened");
+        for flags in [SHM_NEW, 0, SHM_CREATE] {
+            let fd = shm_open(&name.0, &ShmOptions { flags, access, ..making(10) }).expect("opened");
             assert_eq!((fd::access_mode(&fd), fd::offset(&fd)), (mode, 0));
             assert!(fd::is_close_on_exec(&fd) && fd.as_raw_fd() > 2);
             let mapped = map::map_fd(fd.as_raw_fd(), &MapOptions { access, ..MapOptions::default() });
@@ -67,8 +67,8 @@ pub fn a_descriptor_is_for_what_was_asked() {
 pub fn memory_shorter_than_asked_is_enxio_with_both_numbers() {
     let Some(name) = Name::new("short") else { return };
     let _made = shm_open(&name.0, &making(4711)).expect("made");
-    for how in [0, SHM_OPEN_OR_CREATE] {
-        let options = ShmOptions { how, length: 4712, ..READING };
+    for flags in [0, SHM_CREATE] {
+        let options = ShmOptions { flags, length: 4712, ..READING };
         let failure = leaves_nothing(|| shm_open(&name.0, &options).expect_err("too short"));
         assert_eq!((failure.errno, failure.op.as_str()), (libc::ENXIO, "length"));
         assert!(failure.message.contains("4711") && failure.message.contains("4712"), "{}", failure.message);
@@ -81,10 +81,10 @@ pub fn what_is_no_memory_is_left_alone_and_named() {
     let Some(name) = Name::new("thing") else { return };
     let path = CString::new(name.path().to_str().expect("UTF-8")).expect("no NUL");
     let refusals = |errno: i32, kind: &str| {
-        for how in [0, SHM_CREATE, SHM_OPEN_OR_CREATE] {
+        for flags in [0, SHM_NEW, SHM_CREATE] {
             for access in [READ, WRITE] {
-                let failure = shm_open(&name.0, &ShmOptions { how, access, ..READING }).expect_err(kind);
-                if how == SHM_CREATE {
+                let failure = shm_open(&name.0, &ShmOptions { flags, access, ..READING }).expect_err(kind);
+                if flags == SHM_NEW {
                     assert_eq!(failure.errno, libc::EEXIST, "{kind}");
                 } else {
                     assert_eq!((failure.errno, failure.op.as_str()), (errno, "file type"), "{kind}");
@@ -138,8 +138,8 @@ pub fn what_the_c_library_makes_is_opened_and_removed() {
     let made = c_open(&format!("/{}", name.0), libc::O_RDWR | libc::O_CREAT | libc::O_EXCL).expect("shm_open(3)");
     fd::file(&made).write_all_at(b"hello", 0).expect("written");
     assert_eq!(shm_open(&name.0, &making(1)).expect_err("there").errno, libc::EEXIST);
-    for how in [0, SHM_OPEN_OR_CREATE] {
-        let opened = shm_open(&name.0, &ShmOptions { how, length: 5, ..READING }).expect("opened");
+    for flags in [0, SHM_CREATE] {
+        let opened = shm_open(&name.0, &ShmOptions { flags, length: 5, ..READING }).expect("opened");
         assert_eq!(fd::content(&opened), b"hello");
     }
     shm_unlink(&name.0).expect("unlinked");
@@ -158,9 +158,9 @@ pub fn memory_outlives_its_name() {
 }
 
 pub fn a_name_goes_with_its_value_in_rust() {
-    use bytefd::share::NamedOptions;
+    use bytefd::share::ShmOptions;
     let Some(name) = Name::new("rust") else { return };
-    let options = NamedOptions::new().write(true).length(5).unlink_on_close(true);
+    let options = ShmOptions::new().write(true).length(5).unlink_on_close(true);
     drop(options.create(&name.0).expect("made"));
     assert!(!name.path().exists());
 
@@ -171,23 +171,23 @@ pub fn a_name_goes_with_its_value_in_rust() {
     // Somebody else has the name by now.
     let named = options.open(&name.0).expect("opened");
     std::fs::remove_file(name.path()).expect("removed");
-    let theirs = NamedOptions::new().length(7).create(&name.0).expect("made");
+    let theirs = ShmOptions::new().length(7).create(&name.0).expect("made");
     assert_eq!(named.as_fd().try_clone_to_owned().map(|fd| fd::content(&fd)).expect("dup"), [0; 5]);
     drop(named);
     assert_eq!(name.path().metadata().expect("theirs is still there").len(), 7);
     drop(theirs);
     assert!(name.path().exists(), "without unlink_on_close it stays");
     let (named, is_new) = options.open_or_create(&name.0).expect("opened");
-    assert!(!is_new && named.name() == format!("/{}", name.0));
+    assert!(!is_new && named.name() == format!("/{}", name.0).as_str());
     drop(named);
     assert!(!name.path().exists());
 }
 
 pub fn more_bytes_than_a_file_can_have_are_efbig() {
     let name = Name(unique("most"));
-    for how in [SHM_CREATE, SHM_OPEN_OR_CREATE] {
+    for flags in [SHM_NEW, SHM_CREATE] {
         for length in [1 << 63, u64::MAX] {
-            let failure = shm_open(&name.0, &ShmOptions { how, ..making(length) }).expect_err("too long");
+            let failure = shm_open(&name.0, &ShmOptions { flags, ..making(length) }).expect_err("too long");
             assert_eq!(failure.errno, libc::EFBIG);
             assert!(!name.path().exists());
         }
@@ -239,7 +239,7 @@ pub fn a_name_that_many_open_or_create_is_never_short() {
             let name = &name;
             Child::new(move |_| {
                 for round in 0..200 {
-                    let options = ShmOptions { how: SHM_OPEN_OR_CREATE, mode: 0o666, ..making(100_000) };
+                    let options = ShmOptions { flags: SHM_CREATE, mode: 0o666, ..making(100_000) };
                     let fd = shm_open(&name.0, &options).expect("opened or made");
                     assert_eq!((fd::metadata(&fd).len(), fd::mode(&fd)), (100_000, 0o666));
                     if let Ok(seen) = std::fs::metadata(name.path()) {
@@ -283,14 +283,14 @@ pub fn memory_that_can_only_be_read_is_opened_and_not_made() {
         let failure = leaves_nothing(|| shm_open(name, &options).expect_err("read-only"));
         assert_eq!(failure.errno, libc::EROFS, "{failure:?}");
     };
-    for how in [SHM_CREATE, SHM_OPEN_OR_CREATE] {
+    for flags in [SHM_NEW, SHM_CREATE] {
         for access in [READ, WRITE] {
-            is_erofs("bytefd-new", ShmOptions { how, access, ..making(5) });
+            is_erofs("bytefd-new", ShmOptions { flags, access, ..making(5) });
         }
     }
-    for how in [0, SHM_OPEN_OR_CREATE] {
-        is_erofs("bytefd-there", ShmOptions { how, access: WRITE, ..READING });
-        let opened = shm_open("bytefd-there", &ShmOptions { how, length: 5, ..READING }).expect("opened");
+    for flags in [0, SHM_CREATE] {
+        is_erofs("bytefd-there", ShmOptions { flags, access: WRITE, ..READING });
+        let opened = shm_open("bytefd-there", &ShmOptions { flags, length: 5, ..READING }).expect("opened");
         assert_eq!(fd::content(&opened), [0; 5]);
     }
     assert_eq!(shm_unlink("bytefd-there").expect_err("read-only").errno, libc::EROFS);
@@ -302,8 +302,8 @@ pub fn memory_above_the_file_size_limit_is_efbig_and_no_signal() {
     with_limit(libc::RLIMIT_FSIZE, 4096, || {
         shm_open(&name.0, &making(4096)).expect("made");
         shm_unlink(&name.0).expect("unlinked");
-        for how in [SHM_CREATE, SHM_OPEN_OR_CREATE] {
-            let failure = leaves_nothing(|| shm_open(&name.0, &ShmOptions { how, ..making(4097) }));
+        for flags in [SHM_NEW, SHM_CREATE] {
+            let failure = leaves_nothing(|| shm_open(&name.0, &ShmOptions { flags, ..making(4097) }));
             let failure = failure.expect_err("above the limit");
             assert_eq!(failure.errno, libc::EFBIG);
             assert!(failure.message.contains("4097") && failure.message.contains("4096"), "{}", failure.message);
@@ -313,8 +313,8 @@ pub fn memory_above_the_file_size_limit_is_efbig_and_no_signal() {
 
 pub fn without_a_place_for_it_memory_is_enoent() {
     let _dev = hide("/dev", "");
-    for how in [0, SHM_CREATE, SHM_OPEN_OR_CREATE] {
-        let failure = shm_open("bytefd-nowhere", &ShmOptions { how, ..making(1) }).expect_err("no /dev/shm");
+    for flags in [0, SHM_NEW, SHM_CREATE] {
+        let failure = shm_open("bytefd-nowhere", &ShmOptions { flags, ..making(1) }).expect_err("no /dev/shm");
         assert_eq!(failure.errno, libc::ENOENT);
     }
     assert_eq!(shm_unlink("bytefd-nowhere").expect_err("no /dev/shm").errno, libc::ENOENT);
@@ -324,11 +324,11 @@ pub fn without_proc_memory_can_be_opened_and_not_made() {
     let Some(name) = Name::new("no-proc") else { return };
     let made = shm_open(&name.0, &making(5)).expect("made");
     let proc = hide("/proc", "");
-    let opened = shm_open(&name.0, &ShmOptions { how: SHM_OPEN_OR_CREATE, ..making(5) }).expect("opened");
+    let opened = shm_open(&name.0, &ShmOptions { flags: SHM_CREATE, ..making(5) }).expect("opened");
     assert_eq!(fd::metadata(&opened).ino(), fd::metadata(&made).ino());
     shm_unlink(&name.0).expect("unlinked");
-    for (access, flags) in [(READ, 0), (WRITE, 0), (WRITE, SHM_OWNER)] {
-        let options = ShmOptions { access, flags, ..making(5) };
+    for (access, flags) in [(READ, 0), (WRITE, 0), (WRITE, SHM_OWNED)] {
+        let options = ShmOptions { access, flags: SHM_NEW | flags, ..making(5) };
         let failure = leaves_nothing(|| shm_open(&name.0, &options).expect_err("no /proc"));
         assert_eq!(failure.errno, libc::ENOENT);
         assert!(failure.message.contains("/proc"), "{}", failure.message);
@@ -341,7 +341,7 @@ pub fn without_descriptors_memory_is_emfile() {
     let there = Name(unique("emfile-there"));
     shm_open(&there.0, &making(5)).expect("made");
     for access in [READ, WRITE] {
-        for flags in [0, SHM_OWNER] {
+        for flags in [SHM_NEW, SHM_NEW | SHM_OWNED] {
             let failure = with_free_descriptors(0, || {
                 leaves_nothing(|| shm_open(&name.0, &ShmOptions { access, flags, ..making(5) }).expect_err("none"))
             });
@@ -374,6 +374,98 @@ pub fn memory_of_another_user_is_eacces() {
     });
     std::fs::set_permissions(name.path(), std::fs::Permissions::from_mode(0o600)).expect("chmod");
     assert_eq!(as_nobody(|| shm_open(&name.0, &READING).expect_err("hidden").errno), libc::EACCES);
+}
+
+/// Whoever opens it trusts its content, and the length that it keeps.
+pub fn memory_that_another_user_has_made_is_eperm_unless_asked_for() {
+    // SAFETY: no preconditions.
+    if unsafe { libc::geteuid() } != 0 {
+        skip("only root can become another user");
+    }
+    let Some(name) = Name::new("eperm") else { return };
+    let theirs = ShmOptions { mode: 0o666, ..making(5) };
+    as_nobody(|| drop(shm_open(&name.0, &theirs).expect("made")));
+    for flags in [0, SHM_CREATE] {
+        for access in [READ, WRITE] {
+            let options = ShmOptions { flags, access, ..READING };
+            let failure = leaves_nothing(|| shm_open(&name.0, &options).expect_err("another user's"));
+            assert_eq!((failure.errno, failure.op.as_str()), (libc::EPERM, "owner"));
+            assert!(failure.message.contains("65534"), "{}", failure.message);
+            let asked = ShmOptions { flags: flags | SHM_ANY_OWNER, ..options };
+            // fs.protected_regular does not concern what is opened without O_CREAT.
+            shm_open(&name.0, &asked).expect("asked for");
+        }
+    }
+    as_nobody(|| {
+        drop(shm_open(&name.0, &READING).expect("its own"));
+        shm_unlink(&name.0).expect("unlinked");
+    });
+    // Root's is accepted by everybody.
+    drop(shm_open(&name.0, &theirs).expect("made"));
+    as_nobody(|| drop(shm_open(&name.0, &READING).expect("root's")));
+}
+
+/// As on overlay file systems and others; the filter sees the one flag that O_TMPFILE has for itself.
+pub fn memory_is_made_whole_where_there_is_no_o_tmpfile() {
+    const ITS_OWN_BIT: u64 = 0o20000000;
+    for errno in [libc::EOPNOTSUPP, libc::EISDIR] {
+        let child = Child::new(|_| {
+            let Some(name) = Name::new("no-tmpfile") else { return 0 };
+            refuse_flags(libc::SYS_openat, 2, ITS_OWN_BIT, errno);
+            for access in [READ, WRITE] {
+                let made =
+                    leaves_nothing_but_what_is_returned(|| shm_open(&name.0, &ShmOptions { access, ..making(5000) }));
+                let made = made.expect("made");
+                assert_eq!((fd::metadata(&made).len(), fd::mode(&made)), (5000, 0o600));
+                assert_eq!(fd::metadata(&made).nlink(), 1, "the hidden name is gone");
+                let opened = shm_open(&name.0, &READING).expect("opened");
+                assert_eq!(fd::metadata(&opened).ino(), fd::metadata(&made).ino());
+                let failure = leaves_nothing(|| shm_open(&name.0, &making(5)).expect_err("there"));
+                assert_eq!(failure.errno, libc::EEXIST);
+                shm_unlink(&name.0).expect("unlinked");
+            }
+            // A file system that has no links either.
+            refuse(libc::SYS_link, libc::EPERM);
+            refuse(libc::SYS_linkat, libc::EPERM);
+            let made = shm_open(&name.0, &making(5)).expect("made");
+            assert_eq!(fd::metadata(&made).nlink(), 1);
+            shm_unlink(&name.0).expect("unlinked");
+            // The backend, whose name is gone before anybody sees it.
+            let file = fd::wrap_with(b"hello", 0, TMPFILE).expect("wrapped");
+            assert_eq!((fd::content(&file), fd::metadata(&file).nlink()), (b"hello".to_vec(), 0));
+            0
+        });
+        assert_eq!(child.end(), End::Exited(0));
+    }
+}
+
+fn leaves_nothing_but_what_is_returned<R>(body: impl FnOnce() -> R) -> R {
+    let names = || {
+        let entries = std::fs::read_dir("/dev/shm").expect("/dev/shm").flatten();
+        entries.map(|entry| entry.file_name()).collect::<std::collections::BTreeSet<_>>()
+    };
+    let before = names();
+    let result = body();
+    assert_eq!(names(), before);
+    result
+}
+
+pub fn owned_memory_is_made_and_opened_again_by_its_owner() {
+    let Some(name) = Name::new("owned") else { return };
+    for flags in [SHM_CREATE, SHM_NEW] {
+        let owned = |flags| ShmOptions { flags: flags | SHM_OWNED, ..making(100) };
+        let (made, whole) = shm_open_named(&name.0, &owned(flags)).expect("made");
+        assert_eq!(shm_open(&name.0, &owned(SHM_NEW)).expect_err("there").errno, libc::EEXIST);
+        for flags in [0, SHM_CREATE] {
+            let (again, same) = shm_open_named(&name.0, &owned(flags)).expect("opened");
+            assert_eq!((fd::metadata(&again).ino(), &same), (fd::metadata(&made).ino(), &whole));
+        }
+        let opened = shm_open(&whole, &READING).expect("by its whole name");
+        assert_eq!(fd::metadata(&opened).ino(), fd::metadata(&made).ino());
+        shm_unlink(&whole).expect("unlinked");
+    }
+    let failure = shm_open(&name.0, &ShmOptions { flags: SHM_OWNED, ..READING }).expect_err("none");
+    assert_eq!(failure.errno, libc::ENOENT);
 }
 
 pub fn memory_has_no_number_of_a_standard_stream() {

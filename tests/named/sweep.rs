@@ -11,7 +11,7 @@ use crate::support::abi::*;
 use crate::support::named::*;
 
 fn owned(label: &str) -> (OwnedFd, String) {
-    let options = ShmOptions { how: SHM_CREATE, access: WRITE, flags: SHM_OWNER, length: 10, ..ShmOptions::default() };
+    let options = ShmOptions { flags: SHM_NEW | SHM_OWNED, access: WRITE, length: 10, ..ShmOptions::default() };
     shm_open_named(label, &options).expect("made")
 }
 
@@ -36,10 +36,10 @@ fn dead_name() -> String {
     names.remove(0)
 }
 
-/// A child that has made owned memory and a link, and lives.
+/// A child that has made owned memory and a temporary file, and lives.
 fn maker() -> Child {
     let mut child = Child::new(|to| {
-        let made = (owned("table"), link(b"hello", Some(c".txt")).expect("linked"));
+        let made = (owned("table"), tempfile(b"hello", Some(c".txt")).expect("created"));
         std::fs::write(made.1.path().with_file_name("beside"), "").expect("written");
         std::fs::create_dir(made.1.path().with_file_name("folder")).expect("made");
         say(to, 1);
@@ -50,15 +50,15 @@ fn maker() -> Child {
 }
 
 pub fn what_has_no_owner_or_one_that_is_alive_is_left_alone() {
-    let linked = link(b"hello", None).expect("linked");
+    let file = tempfile(b"hello", None).expect("created");
     sweep().expect("swept");
-    assert!(linked.path().exists());
+    assert!(file.path().exists());
     let Some(plain) = Name::new("plain") else { return };
-    let making = ShmOptions { how: SHM_CREATE, ..ShmOptions::default() };
+    let making = ShmOptions { flags: SHM_NEW, ..ShmOptions::default() };
     shm_open(&plain.0, &making).expect("made");
     let (_fd, whole) = owned("living");
     sweep().expect("swept");
-    assert!(plain.path().exists() && path(&whole).exists() && linked.path().exists());
+    assert!(plain.path().exists() && path(&whole).exists() && file.path().exists());
     shm_unlink(&whole).expect("unlinked");
 }
 
@@ -94,7 +94,7 @@ pub fn what_a_killed_process_has_left_is_swept_by_any_other() {
     strange.push([&parts[..3], &["0"], &parts[4..]].concat().join("."));
     strange.push(parts[..5].join("."));
     strange.iter().for_each(|name| drop(File::create(path(name)).expect("made")));
-    // Neither memory nor a link's folder, though named so.
+    // Neither memory nor a folder, though named so.
     std::os::unix::fs::symlink("/nowhere", path(&format!("{dead}-link"))).expect("a link");
     strange.push(format!("{dead}-link"));
     strange.sort();
@@ -171,11 +171,11 @@ pub fn an_owner_of_any_name_is_known() {
         // SAFETY: a string.
         assert_eq!(unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) }, 0);
         let (_fd, whole) = owned("table");
-        let linked = link(b"hello", None).expect("linked");
+        let file = tempfile(b"hello", None).expect("created");
         assert_eq!(Child::new(|_| sweep().expect("swept")).end(), End::Exited(0));
-        assert!(linked.path().exists());
+        assert!(file.path().exists());
         shm_unlink(&whole).expect("unlinked");
-        drop(linked);
+        drop(file);
         maker().kill();
         assert_eq!(sweep().expect("swept"), 2);
     }
@@ -240,8 +240,8 @@ pub fn without_proc_nothing_is_swept() {
     let dead = dead_name();
     let proc = hide("/proc", "");
     assert_eq!(sweep().expect_err("no /proc").errno, libc::ENOENT);
-    let linked = link(b"hello", None).expect_err("no /proc");
-    assert_eq!(linked.errno, libc::ENOENT);
+    let failure = tempfile(b"hello", None).expect_err("no /proc");
+    assert_eq!(failure.errno, libc::ENOENT);
     assert_eq!(names(), [dead.as_str()]);
     drop(proc);
     assert_eq!(sweep().expect("swept"), 1);
@@ -257,10 +257,81 @@ pub fn with_the_proc_of_another_container_nothing_is_swept() {
     }
     let child = Child::new(|_| {
         assert_eq!(sweep().expect_err("not our /proc").errno, libc::ENOENT);
-        assert_eq!(link(b"hello", None).expect_err("not our /proc").errno, libc::ENOENT);
+        assert_eq!(tempfile(b"hello", None).expect_err("not our /proc").errno, libc::ENOENT);
         0
     });
     assert_eq!(child.end(), End::Exited(0));
     assert!(Path::new("/dev/shm").join(&dead).exists());
     assert_eq!(sweep().expect("swept"), 1);
+}
+
+pub fn a_sweep_fills_no_struct_that_is_too_small() {
+    let mut swept = SweepResult { size: size_of::<SweepResult>() - 1, removed: 77, in_use: 77, failed: 77 };
+    let mut error = Error::untouched();
+    // SAFETY: a writable struct, and a writable error.
+    let status = unsafe { (load().sweep)(&mut swept, &mut error) };
+    assert_eq!((status, error.op(), swept.removed), (-libc::EINVAL, "result", 77));
+}
+
+/// As where a directory for temporary files may be written, but not listed.
+pub fn a_sweep_goes_on_after_a_failure_and_counts_it() {
+    let _shm = hide("/dev/shm", "mode=1777");
+    let dead = dead_name();
+    let (_fd, living) = owned("living");
+    // A name that root cannot remove either.
+    let stuck = path(&format!("{dead}-stuck"));
+    std::fs::create_dir_all(stuck.join("mounted")).expect("made");
+    let _mounted = hide(stuck.join("mounted"), "mode=700");
+    let swept = sweep_result();
+    assert_eq!((swept.removed, swept.in_use, swept.failed), (1, 1, 1));
+    assert_eq!(names(), [living.trim_start_matches('/').to_string(), format!("{dead}-stuck")]);
+
+    // SAFETY: no preconditions.
+    if unsafe { libc::geteuid() } != 0 {
+        return println!("SKIPPED: root alone can become another user");
+    }
+    let _tmp = hide("/tmp", "mode=1733");
+    let (removed, failed) = as_nobody(|| {
+        drop(dead_name_of_nobody());
+        let swept = sweep_result();
+        (swept.removed, swept.failed)
+    });
+    assert_eq!((removed, failed), (1, 1), "what is in /dev/shm is swept, and /tmp cannot be read");
+}
+
+/// What a child of nobody leaves.
+fn dead_name_of_nobody() -> String {
+    Child::new(|_| {
+        owned("nobodys");
+        0
+    })
+    .end();
+    names().into_iter().find(|name| name.ends_with(".nobodys")).expect("left")
+}
+
+pub fn what_is_mounted_in_a_directory_of_the_dead_is_not_swept() {
+    let _shm = hide("/dev/shm", "mode=1777");
+    let aim = Path::new("/dev/shm/aim");
+    std::fs::create_dir(aim).expect("made");
+    std::fs::write(aim.join("kept"), "").expect("written");
+    let mut child = Child::new(|to| {
+        let file = tempfile(b"hello", None).expect("created");
+        std::fs::create_dir(file.path().with_file_name("mounted")).expect("made");
+        std::fs::write(file.path().with_file_name("beside"), "").expect("written");
+        say(to, 1);
+        sleep_for_ever()
+    });
+    child.hear();
+    child.kill();
+    let left = names().into_iter().find(|name| name != "aim").expect("a directory");
+    let mounted = path(&left).join("mounted");
+    // Of the same file system, so that the device is the same.
+    bind(aim, &mounted);
+    let swept = sweep_result();
+    assert_eq!((swept.removed, swept.in_use, swept.failed), (0, 0, 1));
+    assert!(aim.join("kept").exists() && mounted.join("kept").exists(), "what is mounted stays");
+    assert_eq!(std::fs::read_dir(path(&left)).expect("read").count(), 1, "and the rest is gone");
+    unmount(&mounted);
+    assert_eq!(sweep().expect("swept"), 1);
+    assert!(aim.join("kept").exists() && !path(&left).exists());
 }

@@ -1,6 +1,5 @@
 //! System V segments as maps.
 
-use std::collections::BTreeSet;
 use std::ffi::{c_int, c_void};
 use std::ptr::{null, null_mut};
 use std::sync::atomic::Ordering::SeqCst;
@@ -15,11 +14,11 @@ use crate::support::named::*;
 const LENGTH: usize = 10_000;
 
 fn making() -> SysvOptions {
-    SysvOptions { how: SYSV_CREATE, access: WRITE, length: LENGTH, ..SysvOptions::default() }
+    SysvOptions { flags: SYSV_NEW, access: WRITE, length: LENGTH, ..SysvOptions::default() }
 }
 
 fn attaching(access: u32) -> SysvOptions {
-    SysvOptions { how: SYSV_ATTACH, access, ..SysvOptions::default() }
+    SysvOptions { flags: SYSV_BY_ID, access, ..SysvOptions::default() }
 }
 
 /// A key that no other test has.
@@ -123,8 +122,13 @@ pub fn options_for_segments_that_mean_nothing_are_refused() {
         (failure.errno, failure.op)
     };
     let einval = |op: &str| (libc::EINVAL, op.to_string());
-    for how in [3, u32::MAX] {
-        assert_eq!(refused(SysvOptions { how, ..making() }), einval("how"));
+    // Unknown, other families', and those that do not go together.
+    for flags in [1, INTERRUPTIBLE, SHM_CREATE, SHM_EXCLUSIVE, 1 << 31, 1 << 33, u64::MAX] {
+        assert_eq!(refused(SysvOptions { flags, ..making() }), einval("flags"));
+        assert_eq!(refused(SysvOptions { flags: flags | SYSV_NEW, ..making() }), einval("flags"));
+    }
+    for flags in [SYSV_EXCLUSIVE, SYSV_EXCLUSIVE | SYSV_BY_ID, SYSV_CREATE | SYSV_BY_ID, SYSV_NEW | SYSV_BY_ID] {
+        assert_eq!(refused(SysvOptions { flags, ..making() }), einval("flags"));
     }
     for access in [READ, PRIVATE, 3] {
         assert_eq!(refused(SysvOptions { access, ..making() }), einval("access"));
@@ -132,7 +136,7 @@ pub fn options_for_segments_that_mean_nothing_are_refused() {
     for mode in [0o1000, 0o2600, u32::MAX] {
         assert_eq!(refused(SysvOptions { mode, ..making() }), einval("mode"));
     }
-    assert_eq!(refused(SysvOptions { length: 0, ..making() }), einval("shmget"));
+    assert_eq!(refused(SysvOptions { length: 0, ..making() }), einval("length"));
     let length = usize::MAX;
     assert!([libc::EINVAL, libc::ENOMEM, libc::ENOSPC].contains(&refused(SysvOptions { length, ..making() }).0));
     let mut map = null_mut();
@@ -141,38 +145,45 @@ pub fn options_for_segments_that_mean_nothing_are_refused() {
     assert_eq!(status, -libc::ENOENT);
 }
 
-fn owning() -> SysvOptions {
-    SysvOptions { flags: SYSV_OWNER, ..making() }
+pub fn a_segment_is_made_only_if_there_is_none() {
+    let key = key(9);
+    let either = SysvOptions { flags: SYSV_CREATE, ..making() };
+    let (map, number) = map_sysv(key, &either).expect("made");
+    let _segment = Segment(number);
+    map.store(0, b"hello");
+    let (same, found) = map_sysv(key, &either).expect("opened");
+    assert_eq!((found, same.part(0, 5)), (number, b"hello".to_vec()));
+    let failure = map_sysv(key, &SysvOptions { length: LENGTH + 1, ..either }).expect_err("short");
+    assert_eq!((failure.errno, failure.op.as_str()), (libc::ENXIO, "length"));
+    // Without a key each is a new one.
+    let (_other, other) = map_sysv(0, &either).expect("made");
+    let _other_segment = Segment(other);
+    assert_ne!(other, number);
 }
 
-pub fn an_owned_segment_is_like_any_other_and_no_sweep_takes_it_from_its_owner() {
-    let made: Vec<_> = (0..5).map(|_| map_sysv(0, &owning()).expect("made")).collect();
-    let (maps, segments): (Vec<_>, Vec<_>) = made.into_iter().map(|(map, number)| (map, Segment(number))).unzip();
-    let keys: BTreeSet<_> = segments.iter().map(|segment| listed(segment.0).expect("there")[0]).collect();
-    assert!(keys.len() == 5 && !keys.contains(&0), "{keys:?}");
-    for (at, (map, segment)) in maps.iter().zip(&segments).enumerate() {
-        map.store(0, &[at as u8]);
-        let (other, _) = map_sysv(segment.0, &attaching(READ)).expect("attached");
-        assert_eq!(other.part(0, 1), [at as u8]);
+pub fn a_transient_segment_goes_with_its_last_user() {
+    const IS_REMOVED: i64 = 0o1000;
+    for flags in [SYSV_CREATE, SYSV_NEW] {
+        let transient = SysvOptions { flags: flags | SYSV_TRANSIENT, ..making() };
+        let (map, number) = map_sysv(0, &transient).expect("made");
+        assert_eq!(listed(number).expect("there")[1..], [IS_REMOVED | 0o600, LENGTH as i64, 1]);
+        map.store(0, b"hello");
+        let (other, _) = map_sysv(number, &attaching(WRITE)).expect("attached by its number");
+        drop(map);
+        assert_eq!(other.part(0, 5), b"hello");
+        drop(other);
+        assert_eq!(listed(number), None);
     }
-    // Nor where nobody has it attached.
-    drop(maps);
-    sweep().expect("swept");
-    for segment in &segments {
-        assert_eq!(listed(segment.0).expect("there")[1..], [0o600, LENGTH as i64, 0]);
-    }
-
-    let refused = |by, options: SysvOptions| {
-        let failure = map_sysv(by, &options).expect_err("refused");
-        (failure.errno, failure.op)
-    };
-    assert_eq!(refused(key(8), owning()), (libc::EINVAL, "key".into()));
-    for how in [0, SYSV_ATTACH] {
-        assert_eq!(refused(segments[0].0, SysvOptions { how, ..owning() }), (libc::EINVAL, "flags".into()));
-    }
-    for flags in [2, 3, u32::MAX] {
-        assert_eq!(refused(0, SysvOptions { flags, ..making() }), (libc::EINVAL, "flags".into()));
-    }
+    // One that is there already.
+    let (map, segment) = made(0);
+    drop(map);
+    let marking = SysvOptions { flags: SYSV_BY_ID | SYSV_TRANSIENT, ..SysvOptions::default() };
+    drop(map_sysv(segment.0, &marking).expect("attached"));
+    assert_eq!(listed(segment.0), None);
+    let short = SysvOptions { length: LENGTH + 1, ..marking };
+    let (_map, segment) = made(0);
+    assert_eq!(map_sysv(segment.0, &short).expect_err("short").errno, libc::ENXIO);
+    assert_eq!(listed(segment.0).expect("there")[1], 0o600, "a refusal marks nothing");
 }
 
 /// shmat(2).
@@ -301,8 +312,8 @@ pub fn a_segment_of_another_user_is_eacces() {
     let segment = Segment(number);
     as_nobody(|| {
         map_sysv(number, &attaching(READ)).expect("the mode lets everybody read");
-        for options in [attaching(WRITE), SysvOptions { how: 0, ..attaching(WRITE) }] {
-            let by = if options.how == SYSV_ATTACH { number } else { key };
+        for options in [attaching(WRITE), SysvOptions { flags: 0, ..attaching(WRITE) }] {
+            let by = if options.flags == SYSV_BY_ID { number } else { key };
             assert_eq!(map_sysv(by, &options).expect_err("and nobody write").errno, libc::EACCES);
         }
         assert_eq!(sysv_remove(number).expect_err("not theirs").errno, libc::EPERM);
@@ -350,82 +361,21 @@ pub fn a_segment_is_detached_once() {
     }
 }
 
-/// A child that has made these segments, and has them attached until it is killed.
-fn maker(options: &[SysvOptions]) -> (Child, Vec<Segment>) {
+pub fn a_transient_segment_of_a_killed_process_is_gone_without_any_sweep() {
     let shared = shared(4096);
     let mut child = Child::new(|to| {
-        for (at, options) in options.iter().enumerate() {
-            let (map, number) = map_sysv(0, options).expect("made");
-            word(&shared, at).store(number as u32, SeqCst);
-            std::mem::forget(map);
-        }
+        let transient = SysvOptions { flags: SYSV_NEW | SYSV_TRANSIENT, ..making() };
+        let (map, number) = map_sysv(0, &transient).expect("made");
+        word(&shared, 0).store(number as u32, SeqCst);
+        std::mem::forget(map);
         say(to, 1);
         sleep_for_ever()
     });
     child.hear();
-    let numbers = (0..options.len()).map(|at| Segment(word(&shared, at).load(SeqCst) as c_int));
-    (child, numbers.collect())
-}
-
-pub fn owned_segments_of_a_killed_process_are_swept_when_nobody_has_them() {
-    let _shm = hide("/dev/shm", "mode=1777");
-    let (_map, ours) = map_sysv(0, &owning()).expect("made");
-    let (child, segments) = maker(&[owning(), SysvOptions { mode: 0o640, length: 1, ..owning() }, owning(), making()]);
-    let [first, second, attached, plain] = segments.try_into().ok().expect("four");
-    assert_eq!(sweep().expect("swept"), 0, "its owner lives");
-    let (map, _) = map_sysv(attached.0, &attaching(READ)).expect("attached");
+    let number = word(&shared, 0).load(SeqCst) as c_int;
+    let (map, _) = map_sysv(number, &attaching(READ)).expect("attached");
     child.kill();
-    assert_eq!(sweep().expect("swept"), 2);
-    assert_eq!([&first, &second].map(|segment| listed(segment.0)), [None; 2]);
-    assert_eq!(map.bytes(), [0; LENGTH], "it is in use");
+    assert_eq!(map.bytes(), [0; LENGTH], "it has a user");
     drop(map);
-    assert_eq!(Child::new(|_| sweep().expect("swept")).end(), End::Exited(1));
-    assert_eq!(listed(attached.0), None);
-    assert_eq!(listed(plain.0).expect("it has no owner")[1..], [0o600, LENGTH as i64, 0]);
-    assert!(listed(Segment(ours).0).is_some(), "its owner lives");
-}
-
-pub fn an_owned_segment_of_another_user_is_not_swept() {
-    // SAFETY: no preconditions.
-    if unsafe { libc::geteuid() } != 0 {
-        skip("only root can become another user");
-    }
-    let _shm = hide("/dev/shm", "mode=1777");
-    let (child, segments) = maker(&[owning()]);
-    child.kill();
-    as_nobody(|| assert_eq!(sweep().expect("swept"), 0));
-    assert!(listed(segments[0].0).is_some());
-    assert_eq!(sweep().expect("swept"), 1);
-}
-
-pub fn a_process_may_own_as_many_segments_as_it_has_keys() {
-    let _shm = hide("/dev/shm", "mode=1777");
-    let tiny = SysvOptions { length: 1, ..owning() };
-    let mut segments = Vec::new();
-    let failure = loop {
-        match map_sysv(0, &tiny) {
-            Ok((_map, number)) => segments.push(Segment(number)),
-            Err(failure) => break failure,
-        }
-    };
-    assert_eq!((failure.errno, failure.op.as_str()), (libc::ENOSPC, "shmget"));
-    assert!(segments.len() == 256 && failure.message.contains("256"), "{}: {}", segments.len(), failure.message);
-    // One that is free again is found.
-    let (number, half) = (segments[100].0, segments.len() / 2);
-    drop(segments.swap_remove(100));
-    let (_map, again) = map_sysv(0, &tiny).expect("one is free");
-    segments.push(Segment(again));
-    assert_ne!(again, number);
-    segments.truncate(half);
-    map_sysv(0, &tiny).map(|(_, number)| drop(Segment(number))).expect("many are free");
-}
-
-pub fn without_proc_no_segment_has_an_owner() {
-    let proc = hide("/proc", "");
-    let failure = map_sysv(0, &owning()).expect_err("no /proc");
-    assert_eq!(failure.errno, libc::ENOENT);
-    assert!(failure.message.contains("/proc"), "{}", failure.message);
-    drop(proc);
-    let (_map, number) = map_sysv(0, &owning()).expect("made");
-    drop(Segment(number));
+    assert_eq!(listed(number), None);
 }

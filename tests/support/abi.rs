@@ -126,22 +126,52 @@ pub struct PoolCounts {
 pub struct ShmOptions {
     pub size: usize,
     pub length: u64,
-    pub how: u32,
+    pub flags: u64,
     pub access: u32,
-    pub flags: u32,
     pub mode: u32,
 }
 
 impl Default for ShmOptions {
     fn default() -> Self {
-        Self { size: size_of::<Self>(), length: 0, how: 0, access: 0, flags: 0, mode: 0 }
+        Self { size: size_of::<Self>(), length: 0, flags: 0, access: 0, mode: 0 }
     }
 }
 
-pub const SHM_CREATE: u32 = 1;
-pub const SHM_OPEN_OR_CREATE: u32 = 2;
-pub const SHM_OWNER: u32 = 1;
+pub const SHM_CREATE: u64 = 1 << 24;
+pub const SHM_EXCLUSIVE: u64 = 1 << 25;
+/// A new object, or an error.
+pub const SHM_NEW: u64 = SHM_CREATE | SHM_EXCLUSIVE;
+pub const SHM_OWNED: u64 = 1 << 26;
+pub const SHM_ANY_OWNER: u64 = 1 << 27;
 pub const SHM_NAME_SIZE: usize = 257;
+
+/// bytefd_sweep_result.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SweepResult {
+    pub size: usize,
+    pub removed: u64,
+    pub in_use: u64,
+    pub failed: u64,
+}
+
+/// bytefd_tempfile_options.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct TempfileOptions {
+    pub size: usize,
+    pub suffix: *const c_char,
+    pub directory: *const c_char,
+    pub flags: u64,
+    pub mode: u32,
+    pub reserved: u32,
+}
+
+impl Default for TempfileOptions {
+    fn default() -> Self {
+        Self { size: size_of::<Self>(), suffix: null(), directory: null(), flags: 0, mode: 0, reserved: 0 }
+    }
+}
 
 /// bytefd_sysv_options.
 #[repr(C)]
@@ -149,25 +179,26 @@ pub const SHM_NAME_SIZE: usize = 257;
 pub struct SysvOptions {
     pub size: usize,
     pub length: usize,
-    pub how: u32,
+    pub flags: u64,
     pub access: u32,
     pub mode: u32,
-    pub flags: u32,
 }
 
 impl Default for SysvOptions {
     fn default() -> Self {
-        Self { size: size_of::<Self>(), length: 0, how: 0, access: 0, mode: 0, flags: 0 }
+        Self { size: size_of::<Self>(), length: 0, flags: 0, access: 0, mode: 0 }
     }
 }
 
-pub const SYSV_CREATE: u32 = 1;
-pub const SYSV_ATTACH: u32 = 2;
-pub const SYSV_OWNER: u32 = 1;
+pub const SYSV_CREATE: u64 = 1 << 28;
+pub const SYSV_EXCLUSIVE: u64 = 1 << 29;
+/// A new segment, or an error.
+pub const SYSV_NEW: u64 = SYSV_CREATE | SYSV_EXCLUSIVE;
+pub const SYSV_BY_ID: u64 = 1 << 30;
+pub const SYSV_TRANSIENT: u64 = 1 << 32;
 
-pub const LOCK_SHARED: u32 = 0;
-pub const LOCK_EXCLUSIVE: u32 = 1;
-pub const LOCK_TRY: u32 = 2;
+pub const INTERRUPTIBLE: u64 = 1 << 1;
+pub const UNLIMITED: u64 = u64::MAX;
 
 /// bytefd_requirements.
 #[repr(C)]
@@ -253,17 +284,18 @@ pub struct Abi {
     pub adopt: unsafe extern "C" fn(*mut c_void, usize, *mut Error) -> c_int,
     pub shm_open: unsafe extern "C" fn(*const c_char, *const ShmOptions, *mut c_char, usize, *mut Error) -> c_int,
     pub shm_unlink: unsafe extern "C" fn(*const c_char, *mut Error) -> c_int,
-    pub shm_sweep: unsafe extern "C" fn(*mut Error) -> c_int,
-    pub link: unsafe extern "C" fn(*const c_void, usize, *const c_char, *mut *mut c_void, *mut Error) -> c_int,
-    pub link_path: unsafe extern "C" fn(*const c_void) -> *const c_char,
-    pub link_release: unsafe extern "C" fn(*mut c_void) -> c_int,
+    pub sweep: unsafe extern "C" fn(*mut SweepResult, *mut Error) -> c_int,
+    pub tempfile_create:
+        unsafe extern "C" fn(*const c_void, usize, *const TempfileOptions, *mut *mut c_void, *mut Error) -> c_int,
+    pub tempfile_path: unsafe extern "C" fn(*const c_void) -> *const c_char,
+    pub tempfile_close: unsafe extern "C" fn(*mut c_void) -> c_int,
     pub map_sysv: unsafe extern "C" fn(c_int, *const SysvOptions, *mut *mut c_void, *mut c_int, *mut Error) -> c_int,
     pub sysv_remove: unsafe extern "C" fn(c_int, *mut Error) -> c_int,
     pub export_dmabuf: unsafe extern "C" fn(c_int, *mut Error) -> c_int,
-    pub lock: unsafe extern "C" fn(c_int, u64, u64, u32, *mut Error) -> c_int,
-    pub unlock: unsafe extern "C" fn(c_int, u64, u64, *mut Error) -> c_int,
-    pub wait: unsafe extern "C" fn(*const u32, u32, i64, *mut Error) -> c_int,
-    pub wake: unsafe extern "C" fn(*const u32, u32, *mut Error) -> c_int,
+    pub file_lock: unsafe extern "C" fn(c_int, u64, u64, c_int, i64, u64, *mut Error) -> c_int,
+    pub file_unlock: unsafe extern "C" fn(c_int, u64, u64, *mut Error) -> c_int,
+    pub futex_wait: unsafe extern "C" fn(*const c_void, u32, i64, u64, *mut Error) -> c_int,
+    pub futex_wake: unsafe extern "C" fn(*const c_void, u32, *mut Error) -> c_int,
     pub send: unsafe extern "C" fn(c_int, *const c_void, usize, *const c_int, usize, *mut Error) -> c_int,
     pub receive: unsafe extern "C" fn(
         c_int,
@@ -335,17 +367,17 @@ pub fn load() -> &'static Abi {
                 adopt: symbol(library, "bytefd_adopt"),
                 shm_open: symbol(library, "bytefd_shm_open"),
                 shm_unlink: symbol(library, "bytefd_shm_unlink"),
-                shm_sweep: symbol(library, "bytefd_shm_sweep"),
-                link: symbol(library, "bytefd_link"),
-                link_path: symbol(library, "bytefd_link_path"),
-                link_release: symbol(library, "bytefd_link_release"),
+                sweep: symbol(library, "bytefd_sweep"),
+                tempfile_create: symbol(library, "bytefd_tempfile_create"),
+                tempfile_path: symbol(library, "bytefd_tempfile_path"),
+                tempfile_close: symbol(library, "bytefd_tempfile_close"),
                 map_sysv: symbol(library, "bytefd_map_sysv"),
                 sysv_remove: symbol(library, "bytefd_sysv_remove"),
                 export_dmabuf: symbol(library, "bytefd_export_dmabuf"),
-                lock: symbol(library, "bytefd_lock"),
-                unlock: symbol(library, "bytefd_unlock"),
-                wait: symbol(library, "bytefd_wait"),
-                wake: symbol(library, "bytefd_wake"),
+                file_lock: symbol(library, "bytefd_file_lock"),
+                file_unlock: symbol(library, "bytefd_file_unlock"),
+                futex_wait: symbol(library, "bytefd_futex_wait"),
+                futex_wake: symbol(library, "bytefd_futex_wake"),
                 send: symbol(library, "bytefd_send"),
                 receive: symbol(library, "bytefd_receive"),
                 peer: symbol(library, "bytefd_peer"),

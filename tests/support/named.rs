@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use std::ptr::{null, null_mut, without_provenance_mut};
 use std::sync::atomic::AtomicU32;
 
-use super::abi::{self, AUTO, Error, MapOptions, ShmOptions, SysvOptions, WRITABLE, WRITE};
+use super::abi::{
+    self, AUTO, Error, MapOptions, ShmOptions, SweepResult, SysvOptions, TempfileOptions, WRITABLE, WRITE,
+};
 use super::fd::{Failure, result, wrap_with};
 use super::hosts;
 use super::map::{self, Map};
@@ -71,11 +73,11 @@ pub fn shm_open_raw(
     name: *const c_char,
     options: *const ShmOptions,
     full_name: *mut c_char,
-    room: usize,
+    size: usize,
 ) -> Result<OwnedFd, Failure> {
     let mut error = Error::untouched();
-    // SAFETY: NULL or a string, NULL or options, room for the name or NULL, and a writable error.
-    let fd = unsafe { (abi::load().shm_open)(name, options, full_name, room, &mut error) };
+    // SAFETY: NULL or a string, NULL or options, a buffer for the name or NULL, and a writable error.
+    let fd = unsafe { (abi::load().shm_open)(name, options, full_name, size, &mut error) };
     // SAFETY: the caller of bytefd_shm_open owns what it returns.
     result(fd, &error).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
 }
@@ -87,42 +89,66 @@ pub fn shm_unlink(name: &str) -> Result<(), Failure> {
     done(|error| unsafe { (abi::load().shm_unlink)(name.as_ptr(), error) })
 }
 
-/// bytefd_shm_sweep.
+/// bytefd_sweep; the number of names removed.
 pub fn sweep() -> Result<c_int, Failure> {
     let mut error = Error::untouched();
-    // SAFETY: a writable error.
-    result(unsafe { (abi::load().shm_sweep)(&mut error) }, &error)
+    // SAFETY: the result may be NULL; a writable error.
+    result(unsafe { (abi::load().sweep)(null_mut(), &mut error) }, &error)
 }
 
-// Links ---------------------------------------------------------------------------------------------------------------
+/// bytefd_sweep with its result.
+pub fn sweep_result() -> SweepResult {
+    let mut swept = SweepResult { size: size_of::<SweepResult>(), removed: 77, in_use: 77, failed: 77 };
+    // SAFETY: a writable struct of its size.
+    let removed = unsafe { (abi::load().sweep)(&mut swept, null_mut()) };
+    assert_eq!((removed as u64, swept.size), (swept.removed, size_of::<SweepResult>()));
+    swept
+}
 
-/// A bytefd_linked_file.
+// Temporary files -----------------------------------------------------------------------------------------------------
+
+/// A bytefd_tempfile.
 #[derive(Debug)]
-pub struct Link(*mut c_void);
+pub struct Tempfile(*mut c_void);
 
-/// bytefd_link. A failure must leave the out-pointer alone.
-pub fn link(bytes: &[u8], suffix: Option<&CStr>) -> Result<Link, Failure> {
+/// bytefd_tempfile_create with a suffix only.
+pub fn tempfile(bytes: &[u8], suffix: Option<&CStr>) -> Result<Tempfile, Failure> {
+    let suffix = suffix.map_or(null(), CStr::as_ptr);
+    tempfile_with(bytes, &TempfileOptions { suffix, ..TempfileOptions::default() })
+}
+
+/// bytefd_tempfile_create. A failure must leave the out-pointer alone.
+pub fn tempfile_with(bytes: &[u8], options: &TempfileOptions) -> Result<Tempfile, Failure> {
     let untouched: *mut c_void = without_provenance_mut(0x5555);
     let (mut out, mut error) = (untouched, Error::untouched());
-    let suffix = suffix.map_or(null(), CStr::as_ptr);
-    // SAFETY: a buffer, NULL or a string, and two writable objects.
-    let status = unsafe { (abi::load().link)(bytes.as_ptr().cast(), bytes.len(), suffix, &mut out, &mut error) };
-    let linked = result(status, &error).map(|status| assert_eq!(status, 0, "success is 0"));
-    assert_eq!(linked.is_err(), out == untouched, "failure must leave the out-pointer alone, and success must not");
-    linked.map(|()| Link(out))
+    // SAFETY: a buffer, options, and two writable objects.
+    let status =
+        unsafe { (abi::load().tempfile_create)(bytes.as_ptr().cast(), bytes.len(), options, &mut out, &mut error) };
+    let made = result(status, &error).map(|status| assert_eq!(status, 0, "success is 0"));
+    assert_eq!(made.is_err(), out == untouched, "failure must leave the out-pointer alone, and success must not");
+    made.map(|()| Tempfile(out))
 }
 
-impl Link {
+impl Tempfile {
     pub fn path(&self) -> PathBuf {
+        use std::os::unix::ffi::OsStrExt;
         // SAFETY: a live handle; the path is a string for as long as it lives.
-        unsafe { CStr::from_ptr((abi::load().link_path)(self.0)) }.to_str().expect("UTF-8").into()
+        let path = unsafe { CStr::from_ptr((abi::load().tempfile_path)(self.0)) };
+        std::ffi::OsStr::from_bytes(path.to_bytes()).into()
+    }
+
+    /// The result of bytefd_tempfile_close.
+    pub fn close(self) -> c_int {
+        let handle = std::mem::ManuallyDrop::new(self).0;
+        // SAFETY: the handle is not used again.
+        unsafe { (abi::load().tempfile_close)(handle) }
     }
 }
 
-impl Drop for Link {
+impl Drop for Tempfile {
     fn drop(&mut self) {
         // SAFETY: the handle is not used again.
-        assert_eq!(unsafe { (abi::load().link_release)(self.0) }, 0);
+        assert_eq!(unsafe { (abi::load().tempfile_close)(self.0) }, 0);
     }
 }
 
@@ -155,29 +181,46 @@ pub fn export_dmabuf(fd: c_int) -> Result<OwnedFd, Failure> {
 
 // Waiting for each other ----------------------------------------------------------------------------------------------
 
-/// bytefd_lock.
-pub fn lock(fd: &impl AsRawFd, offset: u64, length: u64, how: u32) -> Result<(), Failure> {
-    // SAFETY: a writable error.
-    done(|error| unsafe { (abi::load().lock)(fd.as_raw_fd(), offset, length, how, error) })
+/// bytefd_file_lock without a limit.
+pub fn lock(fd: &impl AsRawFd, offset: u64, length: u64, operation: c_int) -> Result<(), Failure> {
+    file_lock(fd, offset, length, operation, -1, 0)
 }
 
-/// bytefd_unlock.
+/// bytefd_file_lock.
+pub fn file_lock(
+    fd: &impl AsRawFd,
+    offset: u64,
+    length: u64,
+    operation: c_int,
+    timeout: i64,
+    flags: u64,
+) -> Result<(), Failure> {
+    // SAFETY: a writable error.
+    done(|error| unsafe { (abi::load().file_lock)(fd.as_raw_fd(), offset, length, operation, timeout, flags, error) })
+}
+
+/// bytefd_file_unlock.
 pub fn unlock(fd: &impl AsRawFd, offset: u64, length: u64) -> Result<(), Failure> {
     // SAFETY: a writable error.
-    done(|error| unsafe { (abi::load().unlock)(fd.as_raw_fd(), offset, length, error) })
+    done(|error| unsafe { (abi::load().file_unlock)(fd.as_raw_fd(), offset, length, error) })
 }
 
-/// bytefd_wait.
-pub fn wait(word: *const u32, value: u32, nanoseconds: i64) -> Result<(), Failure> {
+/// bytefd_futex_wait that no signal ends.
+pub fn wait(word: *const u32, value: u32, timeout: i64) -> Result<(), Failure> {
+    futex_wait(word, value, timeout, 0)
+}
+
+/// bytefd_futex_wait.
+pub fn futex_wait(word: *const u32, value: u32, timeout: i64, flags: u64) -> Result<(), Failure> {
     // SAFETY: what the header allows, or what it says is refused; and a writable error.
-    done(|error| unsafe { (abi::load().wait)(word, value, nanoseconds, error) })
+    done(|error| unsafe { (abi::load().futex_wait)(word.cast(), value, timeout, flags, error) })
 }
 
-/// bytefd_wake.
+/// bytefd_futex_wake.
 pub fn wake(word: *const u32, count: u32) -> Result<c_int, Failure> {
     let mut error = Error::untouched();
     // SAFETY: as above.
-    result(unsafe { (abi::load().wake)(word, count, &mut error) }, &error)
+    result(unsafe { (abi::load().futex_wake)(word.cast(), count, &mut error) }, &error)
 }
 
 /// Memory that children share: a memory file, or where there are none what writable bytes are wrapped in instead.

@@ -92,10 +92,19 @@ pub fn option_structs_of_every_size_are_handled_as_promised() {
             status.min(0)
         }
     };
+    let temporary = |options: *const c_void, error: *mut Error| {
+        let mut file = null_mut();
+        // SAFETY: options as below; NULL or a handle.
+        unsafe {
+            let status = (abi.tempfile_create)(hello, 5, options.cast(), &mut file, error);
+            assert_eq!((abi.tempfile_close)(file), 0);
+            status
+        }
+    };
     /// The sizes of the struct in the first version and in this one, and a call that undoes what it did.
     type Takes<'a> = (&'a str, usize, usize, &'a dyn Fn(*const c_void, *mut Error) -> c_int);
     // SAFETY: NULL, or as many bytes as they say, unless that is what is refused.
-    let calls: [Takes; 11] = unsafe {
+    let calls: [Takes; 12] = unsafe {
         [
             ("shm_wrap_buffer", 40, 40, &|o, e| closed((abi.shm_wrap_buffer)(hello, 5, o.cast(), e))),
             ("wrap_iov", 40, 40, &|o, e| closed((abi.wrap_iov)(&part, 1, o.cast(), e))),
@@ -107,6 +116,7 @@ pub fn option_structs_of_every_size_are_handled_as_promised() {
             ("wrap_stream", 24, 24, &stream),
             ("verify", 32, 32, &|o, e| (abi.verify)(lent.as_raw_fd(), o.cast(), e)),
             ("shm_open", 32, 32, &|o, e| (abi.shm_open)(absent.as_ptr(), o.cast(), null_mut(), 0, e)),
+            ("tempfile_create", 40, 40, &temporary),
             ("map_sysv", 32, 32, &|o, e| unmapped(|map| (abi.map_sysv)(-77, o.cast(), map, null_mut(), e))),
         ]
     };
@@ -201,14 +211,14 @@ pub fn null_and_closed_descriptors_are_refused_and_named() {
             ("peer", libc::EINVAL, &|e| (abi.peer)(us, null_mut(), e)),
             ("name", libc::EINVAL, &|e| (abi.shm_open)(null(), null(), null_mut(), 0, e)),
             ("name", libc::EINVAL, &|e| (abi.shm_unlink)(null(), e)),
-            ("file", libc::EINVAL, &|e| (abi.link)(bytes, 1, null(), null_mut(), e)),
+            ("file", libc::EINVAL, &|e| (abi.tempfile_create)(bytes, 1, null(), null_mut(), e)),
             ("map", libc::EINVAL, &|e| (abi.map_sysv)(0, null(), null_mut(), null_mut(), e)),
             ("", libc::EINVAL, &|e| (abi.sysv_remove)(-1, e)),
             ("", libc::EBADF, &|e| (abi.export_dmabuf)(-1, e)),
-            ("", libc::EBADF, &|e| (abi.lock)(-1, 0, 0, 0, e)),
-            ("", libc::EBADF, &|e| (abi.unlock)(-1, 0, 0, e)),
-            ("word", libc::EINVAL, &|e| (abi.wait)(null(), 0, 0, e)),
-            ("word", libc::EINVAL, &|e| (abi.wake)(null(), 1, e)),
+            ("", libc::EBADF, &|e| (abi.file_lock)(-1, 0, 1, libc::LOCK_SH, -1, 0, e)),
+            ("", libc::EBADF, &|e| (abi.file_unlock)(-1, 0, 1, e)),
+            ("word", libc::EINVAL, &|e| (abi.futex_wait)(null(), 0, 0, 0, e)),
+            ("word", libc::EINVAL, &|e| (abi.futex_wake)(null(), 1, e)),
         ]
     };
     for (index, (op, errno, call)) in calls.into_iter().enumerate() {
@@ -230,9 +240,11 @@ pub fn null_and_closed_descriptors_are_refused_and_named() {
         (abi.pool_destroy)(pool);
         (abi.pool_destroy)(null_mut());
         assert_eq!(
-            ((abi.map_close)(null_mut()), (abi.scan_end)(null_mut()), (abi.link_release)(null_mut())),
+            ((abi.map_close)(null_mut()), (abi.scan_end)(null_mut()), (abi.tempfile_close)(null_mut())),
             (0, 0, 0)
         );
-        assert!((abi.map_data)(null()).is_null() && (abi.map_length)(null()) == 0 && (abi.link_path)(null()).is_null());
+        assert!(
+            (abi.map_data)(null()).is_null() && (abi.map_length)(null()) == 0 && (abi.tempfile_path)(null()).is_null()
+        );
     }
 }

@@ -49,19 +49,19 @@ func child(way, address string, files ...*os.File) error {
 }
 
 func systemV() error {
-	m, number, err := bytefd.MapSysv(0, bytefd.SysvCreate(), bytefd.SysvWrite(), bytefd.SysvLength(len(text)))
+	m, shmid, err := bytefd.MapSysv(0, bytefd.SysvCreate(), bytefd.SysvTransient(), bytefd.SysvWrite(),
+		bytefd.SysvLength(len(text)))
 	if err != nil {
 		return err
 	}
-	defer bytefd.RemoveSysv(number)
 	defer m.Close()
 	copy(m.Bytes(), text)
-	return child("System V", strconv.Itoa(number))
+	return child("System V", strconv.Itoa(shmid))
 }
 
 func named() error {
-	n, err := bytefd.CreateNamed("four_ways", bytefd.NamedWrite(), bytefd.NamedLength(int64(len(text))),
-		bytefd.NamedOwned(), bytefd.UnlinkOnClose())
+	n, err := bytefd.CreateShm("four_ways", bytefd.ShmWrite(), bytefd.ShmLength(int64(len(text))),
+		bytefd.ShmOwned(), bytefd.ShmUnlinkOnClose())
 	if err != nil {
 		return err
 	}
@@ -126,14 +126,14 @@ func use(way, address string) error {
 func open(way, address string) (*bytefd.Map, error) {
 	switch way {
 	case "System V":
-		number, err := strconv.Atoi(address)
+		shmid, err := strconv.Atoi(address)
 		if err != nil {
 			return nil, err
 		}
-		m, _, err := bytefd.MapSysv(number, bytefd.SysvAttach())
+		m, _, err := bytefd.MapSysv(shmid, bytefd.SysvByID())
 		return m, err
 	case "named":
-		n, err := bytefd.OpenNamed(address)
+		n, err := bytefd.OpenShm(address)
 		if err != nil {
 			return nil, err
 		}

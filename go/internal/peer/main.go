@@ -17,7 +17,7 @@
 //	named      name of shared memory, shm_open(3)  the whole name  the whole name
 //	file       path of a file that there is not    the path        the path
 //	sysv       key of a new segment, 0 for none    its number      its number
-//	link       end of the file's name              its path        its path
+//	tempfile   end of the file's name              its path        its path
 //	inherited  3                                   nothing         3, or the number it has by then
 //
 // With inherited, make prints nothing and waits for nothing: it runs COMMAND, which has a sealed descriptor of the
@@ -92,7 +92,7 @@ var ways = map[string]struct {
 	"named":     {makeNamed, useNamed},
 	"file":      {makeFile, useFile},
 	"sysv":      {makeSysv, useSysv},
-	"link":      {makeLink, useLink},
+	"tempfile":  {makeTempFile, useTempFile},
 	"inherited": {makeInherited, useInherited},
 }
 
@@ -189,8 +189,8 @@ func useSent(path string, content []byte) error {
 }
 
 func makeNamed(name string, content []byte, _ []string) error {
-	opts := []bytefd.NamedOption{bytefd.NamedWrite(), bytefd.NamedLength(int64(len(content))), bytefd.UnlinkOnClose()}
-	n, err := bytefd.CreateNamed(name, opts...)
+	opts := []bytefd.ShmOption{bytefd.ShmWrite(), bytefd.ShmLength(int64(len(content))), bytefd.ShmUnlinkOnClose()}
+	n, err := bytefd.CreateShm(name, opts...)
 	if err != nil {
 		return err
 	}
@@ -203,7 +203,7 @@ func makeNamed(name string, content []byte, _ []string) error {
 }
 
 func useNamed(name string, content []byte) error {
-	n, err := bytefd.OpenNamed(name)
+	n, err := bytefd.OpenShm(name)
 	if err != nil {
 		return err
 	}
@@ -256,7 +256,7 @@ func useSysv(address string, content []byte) error {
 	if err != nil {
 		return err
 	}
-	m, _, err := bytefd.MapSysv(number, bytefd.SysvAttach())
+	m, _, err := bytefd.MapSysv(number, bytefd.SysvByID())
 	if err != nil {
 		return err
 	}
@@ -264,8 +264,8 @@ func useSysv(address string, content []byte) error {
 	return compare(m.Bytes(), content)
 }
 
-func makeLink(suffix string, content []byte, _ []string) error {
-	l, err := bytefd.Link(content, suffix)
+func makeTempFile(suffix string, content []byte, _ []string) error {
+	l, err := bytefd.NewTempFile(content, bytefd.TempFileSuffix(suffix))
 	if err != nil {
 		return err
 	}
@@ -274,7 +274,7 @@ func makeLink(suffix string, content []byte, _ []string) error {
 	return nil
 }
 
-func useLink(path string, content []byte) error {
+func useTempFile(path string, content []byte) error {
 	got, err := os.ReadFile(path)
 	if err != nil {
 		return err

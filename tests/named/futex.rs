@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use crate::faults::conditions::End;
-use crate::faults::signals::under_alarms;
+use crate::faults::signals::{under_alarms, under_restarting_alarms};
 use crate::support::abi::*;
 use crate::support::map::{Map, map_fd, page_size};
 use crate::support::named::*;
@@ -19,7 +19,7 @@ const LONG: i64 = 60_000_000_000;
 pub fn a_word_that_has_changed_is_not_waited_for() {
     let map = shared(page_size());
     for value in [1, u32::MAX] {
-        for time in [FOR_EVER, i64::MIN, 0, LONG, i64::MAX] {
+        for time in [FOR_EVER, 0, LONG, i64::MAX] {
             wait(word(&map, 3).as_ptr(), value, time).expect("it is 0");
         }
     }
@@ -44,7 +44,7 @@ pub fn a_wait_ends_with_its_time() {
     for time in [0, 1, 1_000_000, 20_000_000] {
         let before = Instant::now();
         let failure = wait(word(&map, 0).as_ptr(), 0, time).expect_err("nobody wakes it");
-        assert_eq!((failure.errno, failure.op.as_str()), (libc::ETIMEDOUT, "wait"));
+        assert_eq!((failure.errno, failure.op.as_str()), (libc::ETIMEDOUT, "futex_wait"));
         assert!(before.elapsed() >= Duration::from_nanos(time as u64), "not before");
     }
 }
@@ -63,6 +63,21 @@ pub fn a_word_that_is_none_is_refused() {
     map.protect(page_size(), page_size(), 0).expect("without access");
     assert_eq!(wake(gone.cast(), 1).expect_err("not there").errno, libc::EFAULT);
     map.unmap(page_size(), page_size()).expect("unmapped");
+}
+
+pub fn arguments_for_a_wait_that_mean_nothing_are_refused() {
+    let map = shared(page_size());
+    let refused = |timeout: i64, flags: u64| {
+        let failure = futex_wait(word(&map, 0).as_ptr(), 1, timeout, flags).expect_err("refused");
+        assert_eq!(failure.errno, libc::EINVAL);
+        failure.op
+    };
+    for flags in [1, 4, SHM_CREATE, SYSV_TRANSIENT, 1 << 31, u64::MAX] {
+        assert_eq!(refused(-1, flags), "flags");
+    }
+    for timeout in [-2, i64::MIN] {
+        assert_eq!(refused(timeout, 0), "timeout_ns");
+    }
 }
 
 pub fn a_word_in_a_map_for_reading_can_be_waited_for() {
@@ -164,4 +179,17 @@ pub fn a_waiter_whose_waker_is_killed_comes_back() {
     waiter.hear();
     waker.kill();
     assert_eq!(waiter.end(), End::Exited(1));
+}
+
+/// futex(2) without a timeout goes on under SA_RESTART.
+pub fn a_signal_ends_an_interruptible_wait_for_a_word() {
+    let map = shared(page_size());
+    let wait =
+        |timeout, flags| futex_wait(word(&map, 0).as_ptr(), 0, timeout, flags).expect_err("nobody wakes it").errno;
+    for timeout in [FOR_EVER, LONG] {
+        assert_eq!(under_restarting_alarms(|| wait(timeout, INTERRUPTIBLE)), libc::EINTR);
+        assert_eq!(under_alarms(|_| wait(timeout, INTERRUPTIBLE)), libc::EINTR);
+    }
+    assert_eq!(under_restarting_alarms(|| wait(50_000_000, 0)), libc::ETIMEDOUT);
+    assert_eq!(wait(0, INTERRUPTIBLE), libc::ETIMEDOUT);
 }

@@ -1,0 +1,110 @@
+//! Locks on bytes of files.
+
+use std::ffi::c_int;
+use std::ops::Bound;
+use std::time::Duration;
+
+use super::arguments::{open_descriptor, timeout};
+use super::boundary::{boundary, bytefd_error};
+use super::flags::BYTEFD_INTERRUPTIBLE;
+use super::options::check_flags;
+use crate::share::{self, FileLockOptions, LockKind};
+use crate::{Error, Result};
+
+/// Locks bytes of a file, and waits until no other open file description has a lock that excludes
+/// this one. The range may lie past the end of the file. A `length` of BYTEFD_UNLIMITED is to the
+/// end, wherever that is. Replaces a lock of the same open file description on these bytes.
+///
+/// `operation` is LOCK_SH, which admits other shared locks and needs a descriptor that is open for
+/// reading, or LOCK_EX, which admits none and needs one that is open for writing; both of
+/// <sys/file.h>. With LOCK_NB it does not wait.
+///
+/// `timeout_ns` limits the whole call: -1 waits without a limit, 0 does not wait. `flags` is
+/// BYTEFD_INTERRUPTIBLE or 0. While it waits, the lock is polled, at least every 10 ms.
+///
+/// The lock is advisory: it excludes those who lock the bytes too, in any process, and neither
+/// reads nor writes. It belongs to the open file description (F_OFD_SETLK, fcntl(2), Linux 3.15):
+/// all duplicates of the descriptor have it, also in other processes. It ends with
+/// bytefd_file_unlock, or when the last duplicate is closed, which happens too when the last holder
+/// is killed. Two open file descriptions exclude each other even in one process; threads that share
+/// one do not. A process that was sent a descriptor or has inherited it needs an open file
+/// description of its own, by open(2) of its path in /proc.
+///
+/// Returns 0. On failure, returns one of the following:
+/// - -EAGAIN  if another open file description has a lock that excludes this one, with LOCK_NB or a
+///   `timeout_ns` of 0.
+/// - -EBADF   if `fd` is not open, or not for what the lock needs.
+/// - -EINTR   if a signal handler has run, with BYTEFD_INTERRUPTIBLE.
+/// - -EINVAL  if `length` is 0, the range is more than a file can have, or `operation`,
+///   `timeout_ns` or `flags` is invalid.
+/// - -ENOLCK  if there are too many locks.
+/// - -ETIMEDOUT  if the timeout has passed.
+///
+/// A deadlock is not detected: two processes that wait for each other wait until their timeouts.
+///
+/// ```c
+/// bytefd_map *map;
+/// if (bytefd_map_memory(4096, NULL, &map, NULL) == 0) {
+///     int fd = bytefd_map_descriptor(map, NULL);
+///     if (bytefd_file_lock(fd, 0, 64, LOCK_EX, -1, 0, NULL) == 0)
+///         bytefd_file_unlock(fd, 0, 64, NULL);
+///     bytefd_map_close(map);
+/// }
+/// ```
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn bytefd_file_lock(
+    fd: c_int,
+    offset: u64,
+    length: u64,
+    operation: c_int,
+    timeout_ns: i64,
+    flags: u64,
+    error: *mut bytefd_error,
+) -> c_int {
+    boundary(error, || {
+        let kind = match operation & !libc::LOCK_NB {
+            libc::LOCK_SH => LockKind::Shared,
+            libc::LOCK_EX => LockKind::Exclusive,
+            _ => {
+                let message =
+                    format_args!("operation {operation:#x} is not LOCK_SH or LOCK_EX, with or without LOCK_NB");
+                return Err(Error::new("operation", libc::EINVAL, message));
+            }
+        };
+        check_flags(flags, BYTEFD_INTERRUPTIBLE)?;
+        let mut options = FileLockOptions::new().interruptible(flags & BYTEFD_INTERRUPTIBLE != 0);
+        let limit = timeout(timeout_ns)?;
+        if let Some(limit) = if operation & libc::LOCK_NB != 0 { Some(Duration::ZERO) } else { limit } {
+            options = options.timeout(limit);
+        }
+        let (fd, range) = (open_descriptor(fd)?, range(offset, length)?);
+        options.lock(fd, range, kind)?.keep();
+        Ok(())
+    })
+}
+
+/// Ends the locks of this open file description on these bytes. A `length` of BYTEFD_UNLIMITED is
+/// to the end, wherever that is.
+///
+/// Returns 0. On failure, returns one of the following:
+/// - -EBADF   if `fd` is not open.
+/// - -EINVAL  if `length` is 0, or the range is more than a file can have.
+///
+/// ```c
+/// bytefd_file_unlock(STDIN_FILENO, 0, BYTEFD_UNLIMITED, NULL);
+/// ```
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bytefd_file_unlock(fd: c_int, offset: u64, length: u64, error: *mut bytefd_error) -> c_int {
+    boundary(error, || share::file_unlock(open_descriptor(fd)?, range(offset, length)?))
+}
+
+fn range(offset: u64, length: u64) -> Result<(Bound<u64>, Bound<u64>)> {
+    let end = match length {
+        0 => return Err(Error::new("length", libc::EINVAL, "length is 0, must be at least 1")),
+        u64::MAX => Bound::Unbounded,
+        // An end beyond all numbers is refused as one that is past the largest file.
+        length => Bound::Excluded(offset.saturating_add(length)),
+    };
+    Ok((Bound::Included(offset), end))
+}

@@ -1,0 +1,126 @@
+//! Waits on words in shared memory, futex(2).
+
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+use crate::error::{Context, Errno, Error, Result};
+use crate::sys::futex;
+use crate::sys::wait::Wait;
+
+/// How long [`futex_wait`] waits, and what ends it. The default waits until it is woken.
+///
+/// ```
+/// use std::sync::atomic::AtomicU32;
+/// use std::time::Duration;
+/// use bytefd::share::FutexWaitOptions;
+/// let word = AtomicU32::new(0);
+/// let error = FutexWaitOptions::new().timeout(Duration::from_millis(1)).wait(&word, 0).unwrap_err();
+/// assert_eq!(error.errno(), libc::ETIMEDOUT);
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct FutexWaitOptions {
+    timeout: Option<Duration>,
+    interruptible: bool,
+}
+
+impl FutexWaitOptions {
+    /// The defaults.
+    ///
+    /// ```
+    /// let options = bytefd::share::FutexWaitOptions::new();
+    /// ```
+    pub fn new() -> FutexWaitOptions {
+        FutexWaitOptions::default()
+    }
+
+    /// Ends the wait with `ETIMEDOUT` after this time. Zero does not wait.
+    ///
+    /// ```
+    /// let options = bytefd::share::FutexWaitOptions::new().timeout(std::time::Duration::from_secs(1));
+    /// ```
+    pub fn timeout(mut self, timeout: Duration) -> FutexWaitOptions {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Ends the wait with `EINTR` when a signal handler has run in this thread, also one with
+    /// SA_RESTART.
+    ///
+    /// ```
+    /// let options = bytefd::share::FutexWaitOptions::new().interruptible(true);
+    /// ```
+    pub fn interruptible(mut self, yes: bool) -> FutexWaitOptions {
+        self.interruptible = yes;
+        self
+    }
+
+    /// Waits as [`futex_wait`] does, within these limits.
+    ///
+    /// ```
+    /// let word = std::sync::atomic::AtomicU32::new(1);
+    /// bytefd::share::FutexWaitOptions::new().wait(&word, 0)?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// - `ETIMEDOUT` if the timeout has passed.
+    /// - `EINTR` if a signal handler has run and the wait is interruptible.
+    /// - `EFAULT` if the page of the word is lost.
+    pub fn wait(&self, word: &AtomicU32, value: u32) -> Result<()> {
+        // The kernel reads the word: a lost page is an error to it, and no signal.
+        match futex::wait(word, value, &Wait::new(self.timeout, self.interruptible)) {
+            Err(Errno(libc::EAGAIN)) | Ok(()) => Ok(()),
+            Err(Errno(libc::ETIMEDOUT)) => {
+                let message = format_args!("the word was {value} for {:?}", self.timeout.unwrap_or_default());
+                Err(Error::new("futex_wait", libc::ETIMEDOUT, message))
+            }
+            failed => failed.context("futex", || "FUTEX_WAIT"),
+        }
+    }
+}
+
+/// Waits until another thread or process calls [`futex_wake`] on `word`. Returns at once if the
+/// word does not have this value, and may return without a reason: read the word, and wait again.
+///
+/// The word lies in a map that the processes share, at any address, or in memory of this process. A
+/// writer changes the word first, then calls [`futex_wake`]. If the writer dies between the two, no
+/// waiter wakes: set a [timeout](FutexWaitOptions::timeout), or use a
+/// [`file_lock`](super::file_lock()), which ends with its holder.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+/// use bytefd::share::{futex_wait, futex_wake};
+/// let map = bytefd::MapOptions::new().memory(4096)?;
+/// // SAFETY: aligned, in the map, and only used as an atomic.
+/// let word = unsafe { AtomicU32::from_ptr(map.as_ptr().cast()) };
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| {
+///         word.store(1, SeqCst);
+///         futex_wake(word, u32::MAX)
+///     });
+///     while word.load(SeqCst) == 0 {
+///         futex_wait(word, 0)?;
+///     }
+///     Ok::<(), bytefd::Error>(())
+/// })?;
+/// # Ok::<(), bytefd::Error>(())
+/// ```
+///
+/// # Errors
+/// `EFAULT` if the page of the word is lost.
+pub fn futex_wait(word: &AtomicU32, value: u32) -> Result<()> {
+    FutexWaitOptions::new().wait(word, value)
+}
+
+/// Wakes at most `count` waiters of `word`, in any process. Returns the number of waiters woken.
+///
+/// # Errors
+/// `EFAULT` if the page of the word is lost.
+pub fn futex_wake(word: &AtomicU32, count: u32) -> Result<usize> {
+    // The kernel takes 0 for 1.
+    if count == 0 {
+        return Ok(0);
+    }
+    futex::wake(word, count).context("futex", || "FUTEX_WAKE")
+}

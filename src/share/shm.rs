@@ -1,0 +1,434 @@
+//! Objects: shared memory with a name, shm_overview(7).
+
+use std::ffi::{CString, OsStr, OsString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use crate::error::{Context, Errno, Error, Result};
+use crate::fill::Growth;
+use crate::owner::{self, MOST};
+use crate::sys::{self, file, process};
+
+/// Where objects are.
+pub(super) const SHM: &str = "/dev/shm";
+
+/// How an object of shared memory is created or opened, shm_overview(7). The default opens for
+/// reading, and creates with mode 0600.
+///
+/// ```
+/// use bytefd::share::ShmOptions;
+/// # let name = &format!("example-{}", std::process::id());
+/// let table = ShmOptions::new().write(true).length(4096).unlink_on_close(true).create(name)?;
+/// let same = ShmOptions::new().length(4096).open(name)?;
+/// let bytes = bytefd::MapOptions::new().map_fd(&same)?;
+/// # Ok::<(), bytefd::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct ShmOptions {
+    length: u64,
+    mode: u32,
+    write: bool,
+    owned: bool,
+    any_owner: bool,
+    unlink: bool,
+}
+
+impl ShmOptions {
+    /// The defaults.
+    ///
+    /// ```
+    /// let options = bytefd::share::ShmOptions::new();
+    /// ```
+    pub fn new() -> ShmOptions {
+        ShmOptions::default()
+    }
+
+    /// When creating: the size of the new object, zero-filled and preallocated. When opening: the
+    /// minimum size.
+    ///
+    /// ```
+    /// let options = bytefd::share::ShmOptions::new().length(4096);
+    /// ```
+    pub fn length(mut self, bytes: u64) -> ShmOptions {
+        self.length = bytes;
+        self
+    }
+
+    /// The permission bits of a new object, whatever the umask says; 0 is 0600.
+    ///
+    /// ```
+    /// let options = bytefd::share::ShmOptions::new().mode(0o640);
+    /// ```
+    pub fn mode(mut self, mode: u32) -> ShmOptions {
+        self.mode = mode;
+        self
+    }
+
+    /// Opens for reading and writing, not for reading only.
+    ///
+    /// ```
+    /// let options = bytefd::share::ShmOptions::new().write(true);
+    /// ```
+    pub fn write(mut self, yes: bool) -> ShmOptions {
+        self.write = yes;
+        self
+    }
+
+    /// The object is owned by this process: its name says so, and [`sweep`](super::sweep()) removes
+    /// it when the process is gone. Other processes open it by its whole name, which [`Shm::name`]
+    /// returns, and without this option.
+    ///
+    /// ```
+    /// use bytefd::share::ShmOptions;
+    /// let table = ShmOptions::new().owned(true).unlink_on_close(true).create("table")?;
+    /// assert!(table.name().to_str().unwrap().ends_with(".table"));
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn owned(mut self, yes: bool) -> ShmOptions {
+        self.owned = yes;
+        self
+    }
+
+    /// Opens an object that belongs to any user. Otherwise an object of a user other than the
+    /// effective one and root is `EPERM`: its owner can change it at any time, and can have created
+    /// it in expectation of this name.
+    ///
+    /// ```
+    /// let options = bytefd::share::ShmOptions::new().any_owner(true);
+    /// ```
+    pub fn any_owner(mut self, yes: bool) -> ShmOptions {
+        self.any_owner = yes;
+        self
+    }
+
+    /// Removes the name when the [`Shm`] is dropped. The object lives as long as a process has it
+    /// open or mapped.
+    ///
+    /// ```
+    /// let options = bytefd::share::ShmOptions::new().unlink_on_close(true);
+    /// ```
+    pub fn unlink_on_close(mut self, yes: bool) -> ShmOptions {
+        self.unlink = yes;
+        self
+    }
+
+    /// Creates an object of this name. There must be none yet. Other processes see the name when
+    /// the object has its length and mode.
+    ///
+    /// ```
+    /// # let name = &format!("example-create-{}", std::process::id());
+    /// use bytefd::share::ShmOptions;
+    /// let table = ShmOptions::new().length(10).unlink_on_close(true).create(name)?;
+    /// assert_eq!(ShmOptions::new().create(name).unwrap_err().errno(), libc::EEXIST);
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// - `EEXIST` if there is an object of this name.
+    /// - `EINVAL` if the name is empty, is `.` or `..`, or has a NUL byte or a slash that is not
+    ///   its first byte; or if the mode has bits other than the nine permission bits.
+    /// - `ENAMETOOLONG` if the name, with its owner, has more than 255 bytes.
+    /// - `ENOSPC` if the file system is full, `EFBIG` above RLIMIT_FSIZE.
+    /// - `ENOENT` where there is no /dev/shm or no /proc.
+    /// - Other errors of open(2).
+    pub fn create(&self, name: impl AsRef<OsStr>) -> Result<Shm> {
+        let name = self.whole_name(name.as_ref())?;
+        let mode = checked_mode(self.mode)?;
+        if self.length > i64::MAX as u64 {
+            let message = format_args!("asked for {} bytes, the largest file has {}", self.length, i64::MAX);
+            return Err(Error::new("length", libc::EFBIG, message));
+        }
+        if file::lstat(&path(&name)).is_ok() {
+            // Before space is reserved in vain.
+            return Err(Errno(libc::EEXIST)).context("lstat", || shown(&name));
+        }
+
+        // Without the name until it is ready, so that no process opens half of it, and a crash
+        // leaves nothing.
+        let (fd, hidden) = new_file()?;
+        let fd = file::above_standard_streams(fd).context("fcntl F_DUPFD", || "a descriptor above 2")?;
+        if self.length > 0 {
+            // Its space is reserved, or taken by zeros where that is unknown.
+            Growth::keep(Some(Growth::of(fd.as_fd(), 0, self.length, false, shown(&name))?));
+        }
+        file::fchmod(fd.as_fd(), mode).context("fchmod", || format!("mode {mode:04o}"))?;
+        let fd = if self.write { fd } else { reading(fd)? };
+        let linked = match &hidden {
+            None => file::link(fd.as_fd(), &path(&name)),
+            Some(hidden) => hidden.give(&path(&name)),
+        };
+        match linked {
+            Err(Errno(libc::ENOENT)) => {
+                let message = format_args!("{} cannot be given to a new file (is /proc mounted?)", shown(&name));
+                return Err(Error::new("linkat", libc::ENOENT, message));
+            }
+            linked => linked.context("linkat", || shown(&name))?,
+        }
+        Ok(self.named(fd, &name))
+    }
+
+    /// Opens the object of this name. Its length, mode and content stay as they are.
+    ///
+    /// ```
+    /// assert_eq!(bytefd::share::ShmOptions::new().open("no-such-object").unwrap_err().errno(), libc::ENOENT);
+    /// ```
+    ///
+    /// # Errors
+    /// - `ENOENT` if there is none.
+    /// - `EINVAL`, `ENAMETOOLONG` as [`ShmOptions::create`].
+    /// - `ENXIO` if it is smaller than [`length`](ShmOptions::length).
+    /// - `EPERM` if it belongs to another user; see [`any_owner`](ShmOptions::any_owner).
+    /// - `ENODEV` if the name is not that of a regular file, `ELOOP` if it is that of a symbolic
+    ///   link.
+    /// - `EACCES` and other errors of open(2).
+    pub fn open(&self, name: impl AsRef<OsStr>) -> Result<Shm> {
+        let name = self.whole_name(name.as_ref())?;
+        checked_mode(self.mode)?;
+        let check = |stat: &file::Stat| self.check(stat, &name);
+        // Before it is opened: that alone does something to a FIFO or device.
+        file::lstat(&path(&name)).context("lstat", || shown(&name)).and_then(|stat| check(&stat))?;
+        let access = if self.write { libc::O_RDWR } else { libc::O_RDONLY };
+        // Nor is one waited for, or a link followed, that has taken the name just now.
+        let flags = access | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        let fd = file::open(&path(&name), flags, 0).and_then(file::above_standard_streams);
+        let fd = fd.context("open", || shown(&name))?;
+        let stat = file::fstat(fd.as_fd()).context("fstat", || shown(&name))?;
+        check(&stat)?;
+        if stat.size < self.length {
+            let message = format_args!("asked for {} bytes, {} has {}", self.length, shown(&name), stat.size);
+            return Err(Error::new("length", libc::ENXIO, message));
+        }
+        Ok(self.named(fd, &name))
+    }
+
+    /// Opens the object of this name, or creates it if there is none. Returns whether it was
+    /// created.
+    ///
+    /// ```
+    /// # let name = &format!("example-either-{}", std::process::id());
+    /// use bytefd::share::ShmOptions;
+    /// let options = ShmOptions::new().length(10).unlink_on_close(true);
+    /// let (first, is_new) = options.open_or_create(name)?;
+    /// assert!(is_new && !options.open_or_create(name)?.1);
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`ShmOptions::open`] and [`ShmOptions::create`].
+    pub fn open_or_create(&self, name: impl AsRef<OsStr>) -> Result<(Shm, bool)> {
+        let name = name.as_ref();
+        // Another process may create or remove it in between, each time again.
+        loop {
+            match self.open(name) {
+                Err(error) if error.errno() == libc::ENOENT => {}
+                opened => return opened.map(|shm| (shm, false)),
+            }
+            match self.create(name) {
+                Err(error) if error.errno() == libc::EEXIST => {}
+                created => return created.map(|shm| (shm, true)),
+            }
+        }
+    }
+
+    /// A name without its slash, and with its owner.
+    fn whole_name(&self, name: &OsStr) -> Result<OsString> {
+        let name = checked(name)?;
+        if self.owned { owner::name(name) } else { Ok(name.into()) }
+    }
+
+    fn named(&self, fd: OwnedFd, name: &OsStr) -> Shm {
+        let mut whole = OsString::from("/");
+        whole.push(name);
+        Shm { fd: Some(fd), name: whole, unlink: self.unlink }
+    }
+
+    /// Whether a file can be an object, and one that the caller wants.
+    fn check(&self, stat: &file::Stat, name: &OsStr) -> Result<()> {
+        let (errno, found) = match stat.mode & libc::S_IFMT {
+            libc::S_IFREG => {
+                let user = process::user();
+                if self.any_owner || stat.owner == user || stat.owner == 0 {
+                    return Ok(());
+                }
+                let message =
+                    format_args!("{} belongs to user {}, neither to user {user} nor to root", shown(name), stat.owner);
+                return Err(Error::new("owner", libc::EPERM, message));
+            }
+            libc::S_IFLNK => (libc::ELOOP, "a symbolic link, which is not followed"),
+            _ => (libc::ENODEV, stat.kind()),
+        };
+        Err(Error::new("file type", errno, format_args!("{} is {found}, not a regular file", shown(name))))
+    }
+}
+
+/// An open object of shared memory.
+///
+/// ```
+/// use bytefd::share::ShmOptions;
+/// # let name = &format!("example-named-{}", std::process::id());
+/// let table = ShmOptions::new().write(true).length(8).unlink_on_close(true).create(name)?;
+/// let map = bytefd::MapOptions::new().access(bytefd::Access::Write).map_fd(&table)?;
+/// # Ok::<(), bytefd::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Shm {
+    /// `None` once it has been taken out.
+    fd: Option<OwnedFd>,
+    name: OsString,
+    unlink: bool,
+}
+
+impl Shm {
+    /// Returns the whole name, with its slash, as shm_open(3) takes it.
+    ///
+    /// ```
+    /// use bytefd::share::ShmOptions;
+    /// # let name = &format!("example-name-{}", std::process::id());
+    /// let table = ShmOptions::new().unlink_on_close(true).create(name)?;
+    /// assert_eq!(table.name(), format!("/{name}").as_str());
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn name(&self) -> &OsStr {
+        &self.name
+    }
+}
+
+impl AsFd for Shm {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_ref().expect("taken out by the last method only").as_fd()
+    }
+}
+
+impl std::os::fd::AsRawFd for Shm {
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        self.as_fd().as_raw_fd()
+    }
+}
+
+impl From<Shm> for OwnedFd {
+    /// The name stays.
+    fn from(mut shm: Shm) -> OwnedFd {
+        shm.unlink = false;
+        shm.fd.take().expect("taken out here only")
+    }
+}
+
+impl Drop for Shm {
+    fn drop(&mut self) {
+        if !self.unlink {
+            return;
+        }
+        let path = path(&self.name);
+        // Only if the name still stands for this object.
+        if let Ok(ours) = file::fstat(self.as_fd())
+            && file::lstat(&path).is_ok_and(|stat| stat.identity == ours.identity)
+        {
+            let _ = file::unlink(&path);
+        }
+    }
+}
+
+/// Removes a name. The object lives as long as a process has it open or mapped.
+///
+/// ```
+/// assert_eq!(bytefd::share::unlink_shm("no-such-object").unwrap_err().errno(), libc::ENOENT);
+/// ```
+///
+/// # Errors
+/// - `ENOENT` if there is none.
+/// - `EINVAL`, `ENAMETOOLONG` as [`ShmOptions::create`].
+/// - `EACCES`, `EPERM` and other errors of unlink(2).
+pub fn unlink_shm(name: impl AsRef<OsStr>) -> Result<()> {
+    let name = checked(name.as_ref())?;
+    file::unlink(&path(name)).context("unlink", || shown(name))
+}
+
+/// The permission bits; 0 is 0600.
+pub(super) fn checked_mode(mode: u32) -> Result<u32> {
+    match mode {
+        0 => Ok(0o600),
+        mode if mode & !0o777 == 0 => Ok(mode),
+        mode => {
+            let message = format_args!("mode {mode:o} has bits other than the nine permission bits");
+            Err(Error::new("mode", libc::EINVAL, message))
+        }
+    }
+}
+
+/// A name without its slash.
+fn checked(name: &OsStr) -> Result<&OsStr> {
+    let bytes = name.as_bytes();
+    let bare = bytes.strip_prefix(b"/").unwrap_or(bytes);
+    let problem = if bare.is_empty() {
+        "is empty"
+    } else if bare == b"." || bare == b".." {
+        "is the name of a directory"
+    } else if bare.contains(&b'/') {
+        "has a slash that is not its first byte"
+    } else if bare.contains(&0) {
+        "has a NUL byte"
+    } else if bare.len() > MOST {
+        let message = format_args!("the name has {} bytes, the most is {MOST}", bare.len());
+        return Err(Error::new("name", libc::ENAMETOOLONG, message));
+    } else {
+        return Ok(OsStr::from_bytes(bare));
+    };
+    Err(Error::new("name", libc::EINVAL, format_args!("{name:?} {problem}")))
+}
+
+/// Of a name with or without its slash.
+fn path(name: &OsStr) -> CString {
+    let bare = name.as_bytes().strip_prefix(b"/").unwrap_or(name.as_bytes());
+    CString::new([SHM.as_bytes(), b"/", bare].concat()).expect("a checked name has no NUL")
+}
+
+fn shown(name: &OsStr) -> String {
+    format!("{SHM}/{}", name.to_string_lossy())
+}
+
+/// A file without a name; or with a hidden one, where the file system knows no O_TMPFILE.
+fn new_file() -> Result<(OwnedFd, Option<Hidden>)> {
+    let directory = CString::new(SHM).expect("no NUL");
+    match file::open(&directory, libc::O_TMPFILE | libc::O_RDWR, 0o600) {
+        // EISDIR: a kernel or file system that sees O_DIRECTORY only.
+        Err(Errno(libc::EOPNOTSUPP | libc::EISDIR)) => {}
+        opened => return Ok((opened.context("open O_TMPFILE", || SHM)?, None)),
+    }
+    loop {
+        let name = owner::name_for_a_moment().context("getrandom", || "an unguessable name")?;
+        let hidden = path(&OsString::from_vec(name.into_bytes()));
+        let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
+        match file::open(&hidden, flags, 0o600) {
+            Err(Errno(libc::EEXIST)) => {}
+            opened => return Ok((opened.context("open O_EXCL", || SHM)?, Some(Hidden(hidden)))),
+        }
+    }
+}
+
+/// The name that a file has until it is ready. Removed on drop.
+struct Hidden(CString);
+
+impl Hidden {
+    /// Gives the file a name that no other file has.
+    fn give(&self, path: &CString) -> sys::Result<()> {
+        match file::link_path(&self.0, path) {
+            // A file system without hard links.
+            Err(Errno(libc::EPERM | libc::EOPNOTSUPP | libc::ENOSYS | libc::EMLINK)) => file::rename_new(&self.0, path),
+            linked => linked,
+        }
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        // After a rename there is none.
+        let _ = file::unlink(&self.0);
+    }
+}
+
+fn reading(fd: OwnedFd) -> Result<OwnedFd> {
+    sys::file::reopen(fd.as_fd(), libc::O_RDONLY)
+        .and_then(file::above_standard_streams)
+        .context("reopen", || "a new file, for reading (is /proc mounted?)")
+}

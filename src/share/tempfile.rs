@@ -1,0 +1,234 @@
+//! A real file with a path, for code that does not take a descriptor.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::fs::Permissions;
+use std::io::IoSlice;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::shm::{self, SHM};
+use super::tree;
+use crate::error::{Context, Errno, Error, Result};
+use crate::owner::{self, Owner};
+use crate::sys::file;
+use crate::{fill, sys};
+
+/// Where there is no /dev/shm.
+pub(super) const ELSEWHERE: &str = "/tmp";
+
+const LONGEST_SUFFIX: usize = 200;
+
+/// How a temporary file is created. The default: no suffix, in /dev/shm, mode 0600.
+///
+/// ```
+/// let file = bytefd::share::TempFileOptions::new().suffix(".txt").create(b"hello")?;
+/// assert_eq!(std::fs::read(&file).unwrap(), b"hello");
+/// # Ok::<(), bytefd::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct TempFileOptions {
+    suffix: OsString,
+    directory: Option<PathBuf>,
+    mode: u32,
+}
+
+impl TempFileOptions {
+    /// The defaults.
+    ///
+    /// ```
+    /// let options = bytefd::share::TempFileOptions::new();
+    /// ```
+    pub fn new() -> TempFileOptions {
+        TempFileOptions::default()
+    }
+
+    /// The end of the file's name, for code that looks at it.
+    ///
+    /// ```
+    /// let file = bytefd::share::TempFileOptions::new().suffix(".ndb").create(b"EICAR:0:*:6869")?;
+    /// assert!(file.path().to_str().unwrap().ends_with(".ndb"));
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn suffix(mut self, suffix: impl AsRef<OsStr>) -> TempFileOptions {
+        self.suffix = suffix.as_ref().into();
+        self
+    }
+
+    /// An existing directory for the file. The default is the tmpfs at /dev/shm, or /tmp where that
+    /// cannot be used. [`sweep`](super::sweep()) looks into these two only: in another directory, a
+    /// killed process leaves the file behind.
+    ///
+    /// ```
+    /// let file = bytefd::share::TempFileOptions::new().directory("/var/tmp").create(b"on disk")?;
+    /// assert!(file.path().starts_with("/var/tmp"));
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn directory(mut self, directory: impl AsRef<Path>) -> TempFileOptions {
+        self.directory = Some(directory.as_ref().into());
+        self
+    }
+
+    /// The permission bits of the file, whatever the umask says; 0 is 0600. Its directory lets no
+    /// other user in.
+    ///
+    /// ```
+    /// let file = bytefd::share::TempFileOptions::new().mode(0o400).create(b"hello")?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn mode(mut self, mode: u32) -> TempFileOptions {
+        self.mode = mode;
+        self
+    }
+
+    /// Creates a real file with these bytes, alone in a directory of mode 0700. Its path is
+    /// absolute and has no symbolic links.
+    ///
+    /// Such a file cannot be sealed: any process of the same user can change it. Give code that can
+    /// take a descriptor or `/proc/self/fd/N` that instead ([`wrap`](crate::wrap()),
+    /// [`path`](crate::path)).
+    ///
+    /// A killed process leaves the file behind; [`sweep`](super::sweep()) removes it then.
+    ///
+    /// ```
+    /// let file = bytefd::share::TempFileOptions::new().create(b"hello")?;
+    /// let path = file.path().to_owned();
+    /// drop(file);
+    /// assert!(!path.exists());
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// - `EINVAL` if the suffix has a slash or a NUL byte, or the mode has bits other than the nine
+    ///   permission bits.
+    /// - `ENAMETOOLONG` if the suffix has more than 200 bytes.
+    /// - `ENOSPC` if the file system is full, `EFBIG` above RLIMIT_FSIZE.
+    /// - `ENOENT` if /proc is not mounted, or there is no such directory.
+    /// - Other errors of mkdir(2) and open(2).
+    pub fn create(&self, bytes: &[u8]) -> Result<TempFile> {
+        let suffix = self.suffix.as_bytes();
+        if suffix.contains(&b'/') || suffix.contains(&0) {
+            return Err(Error::new(
+                "suffix",
+                libc::EINVAL,
+                format_args!("{:?} has a slash or a NUL byte", self.suffix),
+            ));
+        }
+        if suffix.len() > LONGEST_SUFFIX {
+            let message = format_args!("the suffix has {} bytes, the most is {LONGEST_SUFFIX}", suffix.len());
+            return Err(Error::new("suffix", libc::ENAMETOOLONG, message));
+        }
+        let mode = shm::checked_mode(self.mode)?;
+        let file = self.in_new_directory()?;
+        let shown = || file.path.display();
+        // Whatever the umask says.
+        std::fs::set_permissions(&file.directory, Permissions::from_mode(0o700))
+            .map_err(Errno::from)
+            .context("chmod", || file.directory.display())?;
+        let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
+        let fd = file::open(&c_path(&file.path), flags, 0o600).and_then(file::above_standard_streams);
+        let fd = fd.context("open", shown)?;
+        file::fchmod(fd.as_fd(), mode).context("fchmod", shown)?;
+        fill::fill(fd.as_fd(), &[IoSlice::new(bytes)], false)?;
+        Ok(file)
+    }
+
+    fn in_new_directory(&self) -> Result<TempFile> {
+        let unique = sys::random().context("getrandom", || "an unguessable name")?;
+        let name = owner::name(OsStr::new(&format!("{unique:032x}")))?;
+        let made_in = |parent: &Path| {
+            // It may be a symbolic link, as /dev/shm was on Debian.
+            let directory = std::fs::canonicalize(parent)?.join(&name);
+            file::mkdir(&c_path(&directory), 0o700).map(|()| directory)
+        };
+        let parent = self.directory.as_deref().unwrap_or(Path::new(SHM));
+        if parent.as_os_str().as_bytes().contains(&0) {
+            return Err(Error::new("directory", libc::EINVAL, format_args!("{parent:?} has a NUL byte")));
+        }
+        let directory = match made_in(parent) {
+            Err(Errno(libc::ENOENT | libc::EACCES | libc::EROFS | libc::EPERM)) if self.directory.is_none() => {
+                made_in(Path::new(ELSEWHERE)).context("mkdir", || format!("a directory in {ELSEWHERE}"))?
+            }
+            made => made.context("mkdir", || format!("a directory in {}", parent.display()))?,
+        };
+        let mut name = OsString::from("data");
+        name.push(&self.suffix);
+        Ok(TempFile { path: directory.join(name), directory, owner: Owner::this()? })
+    }
+}
+
+/// A real file with a path. Removed when it is dropped, with its directory and what the client has
+/// put beside it; but not by a child that fork(2) has made, because it is the parent's.
+///
+/// ```
+/// let file = bytefd::share::TempFileOptions::new().create(b"hello")?;
+/// assert_eq!(std::fs::read(&file).unwrap(), b"hello");
+/// # Ok::<(), bytefd::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct TempFile {
+    /// Empty once it has been removed.
+    directory: PathBuf,
+    path: PathBuf,
+    owner: Owner,
+}
+
+impl TempFile {
+    /// Returns the absolute path of the file.
+    ///
+    /// ```
+    /// assert!(bytefd::share::TempFileOptions::new().create(b"")?.path().is_absolute());
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Removes the file, as dropping it does, and says what could not be removed.
+    ///
+    /// ```
+    /// bytefd::share::TempFileOptions::new().create(b"hello")?.close()?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// - `EXDEV` if something is mounted in the directory. It stays, with what is mounted.
+    /// - Errors of unlink(2) and rmdir(2).
+    pub fn close(mut self) -> Result<()> {
+        let directory = self.directory.clone();
+        self.remove().context("remove", || format!("{} was not removed entirely", directory.display()))
+    }
+
+    fn remove(&mut self) -> sys::Result<()> {
+        let directory = std::mem::take(&mut self.directory);
+        // Who this process is was found out when the file was created. A child has to find it out
+        // anew, and may not be able to.
+        if directory.as_os_str().is_empty() || Owner::this().ok() != Some(self.owner) {
+            return Ok(());
+        }
+        // To look for more a descriptor is needed, and there may be none.
+        let _ = file::unlink(&c_path(&self.path));
+        match file::rmdir(&c_path(&directory)) {
+            Ok(()) | Err(Errno(libc::ENOENT)) => Ok(()),
+            Err(_) => tree::remove(&directory),
+        }
+    }
+}
+
+impl AsRef<Path> for TempFile {
+    fn as_ref(&self) -> &Path {
+        self.path()
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        let _ = self.remove();
+    }
+}
+
+fn c_path(path: &Path) -> CString {
+    CString::new(path.as_os_str().as_bytes()).expect("no NUL, as looked at")
+}

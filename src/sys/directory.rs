@@ -1,0 +1,76 @@
+//! Directories by descriptor, so that no path is resolved twice.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
+use std::ptr::NonNull;
+
+use super::call::{Result, check, last_errno, retry};
+use super::file::{self, own};
+use crate::error::Errno;
+
+/// Opens a directory that another one contains. EXDEV if something is mounted there; ELOOP or
+/// ENOTDIR for a symbolic link.
+pub(crate) fn open_in(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    // SAFETY: all-zero is a valid open_how.
+    let mut how: libc::open_how = unsafe { std::mem::zeroed() };
+    (how.flags, how.resolve) = (flags as u64, libc::RESOLVE_NO_XDEV);
+    let size = size_of::<libc::open_how>();
+    // SAFETY: a NUL-terminated name and a struct of this size.
+    match retry(|| unsafe { libc::syscall(libc::SYS_openat2, parent.as_raw_fd(), name.as_ptr(), &how, size) }) {
+        // Linux before 5.6, or a filter that does not know the call.
+        Err(Errno(libc::ENOSYS | libc::EPERM)) => {}
+        opened => return opened.map(|fd| own(fd as libc::c_int)),
+    }
+    // SAFETY: a NUL-terminated name.
+    let directory = own(retry(|| unsafe { libc::openat(parent.as_raw_fd(), name.as_ptr(), flags) })?);
+    // A bind mount of a directory of the same file system is not seen here.
+    let (inner, outer) = (file::fstat(directory.as_fd())?, file::fstat(parent)?);
+    if inner.identity.is_on_device_of(outer.identity) { Ok(directory) } else { Err(Errno(libc::EXDEV)) }
+}
+
+/// The names in a directory, but for "." and "..".
+pub(crate) fn names(directory: BorrowedFd<'_>) -> Result<Vec<CString>> {
+    let copy = file::duplicate(directory)?;
+    // SAFETY: an open descriptor, which belongs to the stream from here on if there is one.
+    let Some(stream) = NonNull::new(unsafe { libc::fdopendir(copy.as_raw_fd()) }) else { return Err(last_errno()) };
+    let _ = copy.into_raw_fd();
+    let mut names = Vec::new();
+    let result = loop {
+        // SAFETY: errno is this thread's; the stream is open.
+        let entry = unsafe {
+            *libc::__errno_location() = 0;
+            libc::readdir(stream.as_ptr())
+        };
+        if entry.is_null() {
+            let errno = last_errno();
+            break if errno.0 == 0 { Ok(names) } else { Err(errno) };
+        }
+        // SAFETY: the name is NUL-terminated, and valid until the next call.
+        let name = unsafe { CStr::from_ptr((&raw const (*entry).d_name).cast()) };
+        if name != c"." && name != c".." {
+            names.push(name.to_owned());
+        }
+    };
+    // SAFETY: opened above, and not used again.
+    unsafe { libc::closedir(stream.as_ptr()) };
+    result
+}
+
+/// fchmodat(2). Follows a symbolic link.
+pub(crate) fn chmod_in(parent: BorrowedFd<'_>, name: &CStr, mode: u32) -> Result<()> {
+    // SAFETY: a NUL-terminated name.
+    check(unsafe { libc::fchmodat(parent.as_raw_fd(), name.as_ptr(), mode, 0) }).map(drop)
+}
+
+/// unlinkat(2).
+pub(crate) fn unlink_in(parent: BorrowedFd<'_>, name: &CStr) -> Result<()> {
+    // SAFETY: a NUL-terminated name.
+    check(unsafe { libc::unlinkat(parent.as_raw_fd(), name.as_ptr(), 0) }).map(drop)
+}
+
+/// unlinkat(2) with AT_REMOVEDIR.
+pub(crate) fn rmdir_in(parent: BorrowedFd<'_>, name: &CStr) -> Result<()> {
+    // SAFETY: a NUL-terminated name.
+    check(unsafe { libc::unlinkat(parent.as_raw_fd(), name.as_ptr(), libc::AT_REMOVEDIR) }).map(drop)
+}

@@ -1,0 +1,16 @@
+//! Locks on ranges of files, fcntl(2).
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use super::call::{Result, retry};
+
+/// Sets (F_RDLCK, F_WRLCK) or ends (F_UNLCK) a lock of an open file description, without waiting. A
+/// length of 0 is to the end, wherever that is.
+pub(crate) fn set(fd: BorrowedFd<'_>, kind: libc::c_int, start: u64, length: u64) -> Result<()> {
+    // SAFETY: all-zero is a valid flock; l_pid must be 0.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    (lock.l_type, lock.l_whence) = (kind as _, libc::SEEK_SET as _);
+    (lock.l_start, lock.l_len) = (start as libc::off_t, length as libc::off_t);
+    // SAFETY: a valid flock.
+    retry(|| unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_SETLK, &lock) }).map(drop)
+}
