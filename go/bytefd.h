@@ -58,10 +58,17 @@
 #define BYTEFD_WRAP_OPTIONS_INIT { sizeof(bytefd_wrap_options), NULL, 0, 0, 0, NULL }
 #define BYTEFD_MAP_OPTIONS_INIT { sizeof(bytefd_map_options), 0, 0, 0, 0, 0, 0, 0 }
 #define BYTEFD_STREAM_OPTIONS_INIT { sizeof(bytefd_stream_options), 0, 0 }
-#define BYTEFD_REQUIREMENTS_INIT { sizeof(bytefd_requirements), 0, 0, 0, 0 }
+#define BYTEFD_REQUIREMENTS_INIT { sizeof(bytefd_requirements), 0, BYTEFD_UNLIMITED, 0, 0, 0 }
+#define BYTEFD_TRANSFER_OPTIONS_INIT { sizeof(bytefd_transfer_options), -1, 0 }
+#define BYTEFD_CREDENTIALS_INIT { sizeof(bytefd_credentials), 0, 0, 0, 0 }
 #define BYTEFD_SHM_OPTIONS_INIT { sizeof(bytefd_shm_options), 0, 0, 0, 0, 0 }
 #define BYTEFD_SYSV_OPTIONS_INIT { sizeof(bytefd_sysv_options), 0, 0, 0, 0, 0 }
 #define BYTEFD_POOL_COUNTS_INIT { sizeof(bytefd_pool_counts), 0, 0, 0, 0 }
+
+/**
+ * A signal handler that runs while the call waits makes it return -EINTR, also one that was installed with SA_RESTART.
+ */
+#define BYTEFD_INTERRUPTIBLE (1ull << 1)
 
 /**
  * Read-write, without seals, mode 0600: content and size can be changed, and seals added later. (Where
@@ -378,14 +385,21 @@
 #define BYTEFD_PROTECTION_EXECUTE 4
 
 /**
- * `owner` counts.
+ * Requires that the file's owner is `uid`.
  */
-#define BYTEFD_REQUIRE_OWNER 1
+#define BYTEFD_REQUIRE_UID (1ull << 20)
 
 /**
- * No seals are asked for, not even the default ones. What is read then can change or go at any time.
+ * Requires no seals, not even the default ones. The content can then change, and the file can become shorter, at any time.
+ * Checking such a descriptor asks its file system, which may never answer (FUSE, NFS).
  */
-#define BYTEFD_REQUIRE_NO_SEALS 2
+#define BYTEFD_REQUIRE_NO_SEALS (1ull << 21)
+
+/**
+ * For bytefd_receive on a stream: takes what has arrived, one byte at least, instead of waiting for `*length` bytes. Protocols
+ * whose messages say their length inside, such as D-Bus, Wayland and varlink, are read this way.
+ */
+#define BYTEFD_TRANSFER_SOME (1ull << 22)
 
 /**
  * Opens what has the name.
@@ -707,13 +721,13 @@ typedef struct bytefd_stream_options {
 } bytefd_stream_options;
 
 /**
- * What is asked of a descriptor that somebody else has made: a regular file, opened for reading, and the following. Start from
- * BYTEFD_REQUIREMENTS_INIT, which asks for seals against writing and shrinking, as a NULL pointer does for bytefd_verify. `size`
- * works as in bytefd_wrap_options.
+ * What is asked of a descriptor that another process has made: a regular file that is open for reading, and the following.
+ * Start from BYTEFD_REQUIREMENTS_INIT, which asks for seals against writing and shrinking, as a NULL pointer does for
+ * bytefd_verify. `size` works as in bytefd_wrap_options.
  *
  * ```c
  * bytefd_requirements requirements = BYTEFD_REQUIREMENTS_INIT;
- * requirements.length = 4096;
+ * requirements.min_length = 4096;
  * int status = bytefd_verify(STDIN_FILENO, &requirements, NULL);
  * ```
  */
@@ -723,45 +737,85 @@ typedef struct bytefd_requirements {
      */
     size_t size;
     /**
-     * At least so many bytes.
+     * Minimum number of bytes. 0 (the default) is any number.
      */
-    uint64_t length;
+    uint64_t min_length;
     /**
-     * At least these seals, F_SEAL_* of fcntl(2); more are fine. 0 is F_SEAL_WRITE | F_SEAL_SHRINK.
+     * Maximum number of bytes. A sealed file can be far longer than its memory: it may consist of holes.
+     * BYTEFD_UNLIMITED (the default) sets no limit; 0 is -EINVAL.
+     */
+    uint64_t max_length;
+    /**
+     * BYTEFD_REQUIRE_UID and BYTEFD_REQUIRE_NO_SEALS, or-ed.
+     */
+    uint64_t flags;
+    /**
+     * The seals that must be there, F_SEAL_* of fcntl(2); more are fine. 0 is F_SEAL_WRITE | F_SEAL_SHRINK.
      */
     uint32_t seals;
     /**
-     * BYTEFD_REQUIRE_OWNER and BYTEFD_REQUIRE_NO_SEALS, or-ed. An unknown bit is -EINVAL.
+     * With BYTEFD_REQUIRE_UID: the owner of the file. Otherwise it must be 0.
      */
-    uint32_t flags;
-    /**
-     * With BYTEFD_REQUIRE_OWNER: the file belongs to this user.
-     */
-    uint32_t owner;
+    uid_t uid;
 } bytefd_requirements;
 
 /**
- * Who is at the other end of a connected socket, as the kernel saw it then.
+ * How bytefd_send and bytefd_receive wait, and where a message on a stream ends. Start from BYTEFD_TRANSFER_OPTIONS_INIT; NULL
+ * is the same. `size` works as in bytefd_wrap_options.
  *
  * ```c
- * bytefd_credentials peer;
- * if (bytefd_peer(STDIN_FILENO, &peer, NULL) == 0)
- *     printf("process %d of user %u\n", peer.process, (unsigned)peer.user);
+ * bytefd_transfer_options soon = BYTEFD_TRANSFER_OPTIONS_INIT;
+ * soon.timeout_ns = 1000000000;
+ * int status = bytefd_send(STDOUT_FILENO, "!", 1, NULL, 0, &soon, NULL);
+ * ```
+ */
+typedef struct bytefd_transfer_options {
+    /**
+     * sizeof(bytefd_transfer_options).
+     */
+    size_t size;
+    /**
+     * Time limit for the whole call in nanoseconds; it ends with -ETIMEDOUT. 0 does not wait; -1 (the default) is no limit.
+     * The time limits of the socket (SO_RCVTIMEO, SO_SNDTIMEO) have a meaning only with -1 and without BYTEFD_INTERRUPTIBLE.
+     */
+    int64_t timeout_ns;
+    /**
+     * BYTEFD_TRANSFER_SOME and BYTEFD_INTERRUPTIBLE, or-ed.
+     */
+    uint64_t flags;
+} bytefd_transfer_options;
+
+/**
+ * The process, user and group at the other end of a connected socket, as the kernel saw them then. Start from
+ * BYTEFD_CREDENTIALS_INIT.
+ *
+ * ```c
+ * bytefd_credentials peer = BYTEFD_CREDENTIALS_INIT;
+ * if (bytefd_peer_credentials(STDIN_FILENO, &peer, NULL) == 0)
+ *     printf("process %d of user %u\n", (int)peer.pid, (unsigned)peer.uid);
  * ```
  */
 typedef struct bytefd_credentials {
     /**
-     * Its number, as this process sees it; 0 if it cannot. It may have ended, and the number be somebody else's by now.
+     * sizeof(bytefd_credentials), set by the caller.
      */
-    int process;
+    size_t size;
+    /**
+     * Its process, as this process sees it; 0 if it cannot. The process may have ended, and its number be another's by now.
+     */
+    pid_t pid;
     /**
      * Its effective user.
      */
-    uint32_t user;
+    uid_t uid;
     /**
      * Its effective group.
      */
-    uint32_t group;
+    gid_t gid;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
 } bytefd_credentials;
 
 /**
@@ -1585,15 +1639,20 @@ int bytefd_wrap_stream(int fd,
                        struct bytefd_error *error);
 
 /**
- * Whether a descriptor is what is asked for. What is sealed stays so; without F_SEAL_SHRINK the length, and the owner in any case,
- * can be another the moment after. NULL is BYTEFD_REQUIREMENTS_INIT.
+ * Checks whether a descriptor is what `requirements` ask for; NULL is BYTEFD_REQUIREMENTS_INIT. Seals stay. Without F_SEAL_SHRINK
+ * and F_SEAL_GROW the length, and in any case the owner, can change afterwards.
  *
- * Returns 0, or a negative errno:
- * - -EISDIR: a directory. -ENODEV: anything else that is not a regular file.
- * - -EPERM: seals are missing, or the file cannot have any.
- * - -ENXIO: it is shorter than asked.
- * - -EACCES: it belongs to another user, or was not opened for reading.
- * - -EBADF: `fd` is not an open descriptor. -EINVAL, -E2BIG: requirements that are unknown or contradict each other.
+ * Seals are checked before anything that asks a file system, which may never answer (FUSE, NFS).
+ *
+ * Returns 0, or one of the following:
+ * - -EPERM   if seals are missing, or the file cannot have any.
+ * - -EISDIR  if it is a directory, -ENODEV if it is anything else that is not a regular file (both with
+ *   BYTEFD_REQUIRE_NO_SEALS; without that, seals are missing).
+ * - -ENXIO   if it is shorter than `min_length`.
+ * - -EFBIG   if it is longer than `max_length`.
+ * - -EACCES  if it belongs to another user, or is not open for reading.
+ * - -EBADF   if `fd` is not an open descriptor.
+ * - -EINVAL, -E2BIG  if a requirement is unknown, or requirements contradict each other.
  *
  * ```c
  * int fd = shm_wrap_buffer("hello", 5, NULL, NULL);
@@ -1601,95 +1660,122 @@ int bytefd_wrap_stream(int fd,
  *     puts("nobody can change it");
  * ```
  */
+BYTEFD_MUST_USE
 int bytefd_verify(int fd,
                   const struct bytefd_requirements *requirements,
                   struct bytefd_error *error);
 
 /**
  * Sends a message of `length` bytes and `count` descriptors over a Unix socket, unix(7): a stream, datagrams or sequenced packets. The
- * receiver gets descriptors of the same descriptions (SCM_RIGHTS); those here stay the caller's. Nothing is added to the bytes, so the
- * other end can be anybody's code. No SIGPIPE is raised.
+ * receiver gets descriptors of the same open file descriptions (SCM_RIGHTS); those here stay the caller's. Nothing is added to the
+ * bytes, so the other end can be anybody's code. No SIGPIPE is raised.
  *
- * On a stream the message goes out whole, in parts if need be: interrupted and short transfers go on, also on a socket that does not
- * block, once something was sent. More than 253 descriptors are sent in parts too, each with one byte at least.
+ * On a stream the message goes out whole, in parts if need be. A socket that does not block is waited for once something was sent.
+ * More than 253 descriptors are sent in parts too, each with one byte at least.
  *
- * Returns 0, or a negative errno. On a stream part of the message may have gone out then.
- * - -EINVAL: `message` is NULL and `length` not 0, or `fds` is and `count` not 0; on a stream no bytes, or fewer than parts.
- * - -E2BIG: more than 253 descriptors in one datagram or packet. -EMSGSIZE: it is too long.
- * - -EBADF: one of the descriptors is not open. -ENOTSOCK, -EPROTOTYPE: `socket` is no socket, or none of the Unix family.
- * - -EPIPE, -ECONNRESET, for datagrams -ECONNREFUSED: nobody receives any more.
- * - -EAGAIN: the socket does not block and takes nothing now, or its time limit (SO_SNDTIMEO) has passed.
- * - -ETOOMANYREFS: too many descriptors are in flight; sendmsg(2)'s own.
+ * Not a cancellation point.
+ *
+ * Returns 0, or one of the following. On a stream part of the message may have gone out then; only closing the socket helps.
+ * - -EINVAL  if `message` is NULL and `length` is not 0, or `fds` is NULL and `count` is not 0; on a stream if there are no bytes, or
+ *   fewer than parts; if BYTEFD_TRANSFER_SOME is set, or the options are invalid.
+ * - -E2BIG   if there are more than 253 descriptors in one datagram or packet. -EMSGSIZE if it is too long.
+ * - -EBADF   if one of the descriptors is not open. -ENOTSOCK if `socket` is not a socket, -EPROTOTYPE if it is not of the
+ *   Unix family.
+ * - -EPIPE, -ECONNRESET, for datagrams -ECONNREFUSED  if the other end is closed.
+ * - -EAGAIN  if nothing was sent and the socket does not block, whatever the timeout; or if its time limit (SO_SNDTIMEO) has passed.
+ * - -ETIMEDOUT, -EINTR  as the options say.
+ * - -ETOOMANYREFS  if too many descriptors are in flight; see sendmsg(2).
  *
  * ```c
  * int pair[2];
  * int fd = shm_wrap_buffer("hello", 5, NULL, NULL);
- * if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0)
- *     bytefd_send(pair[0], "!", 1, &fd, 1, NULL);
+ * if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && bytefd_send(pair[0], "!", 1, &fd, 1, NULL, NULL) == 0)
+ *     puts("sent");
  * ```
  */
+BYTEFD_MUST_USE
 int bytefd_send(int socket,
                 const void *message,
                 size_t length,
                 const int *fds,
                 size_t count,
-                struct bytefd_error *error);
+                const struct bytefd_transfer_options *options,
+                struct bytefd_error *error)
+BYTEFD_READS(2, 3) BYTEFD_READS(4, 5);
 
 /**
- * Receives a message with exactly `count` descriptors, writes its bytes to `message`, how many there are to `*received`, and the
- * descriptors to `fds`: the caller's, and close-on-exec from the start. With `requirements` each of them is looked at as by bytefd_verify,
- * and all are refused if one is not what is asked for; NULL asks for nothing.
+ * Receives a message and its descriptors. On call, `*length` is the size of `message` and `*count` is the number of descriptors that
+ * fit into `fds`. On success they are how many came. The descriptors belong to the caller and are close-on-exec from the start.
  *
- * On a stream the message is `length` bytes long, and is waited for: interrupted and short transfers go on, also on a socket that does
- * not block, once something has arrived. Datagrams and packets may be shorter.
+ * Fewer descriptors than fit are fine; more are -EBADMSG. With `requirements` each of them is checked as by bytefd_verify, and all are
+ * refused if one is not what is asked for; NULL asks for nothing.
  *
- * Returns 0, or a negative errno; `*received` and `fds` are untouched then, and the descriptors that came are closed. (`message` may
- * have been written to.)
- * - -EBADMSG: another number of descriptors has come.
- * - -EMSGSIZE: the datagram or packet is longer than `length`.
- * - -EMFILE: the kernel could not deliver all descriptors: RLIMIT_NOFILE, or a security module forbids it.
- * - -ENODATA: the other end was closed, and no byte of a message has come (an empty packet of one who has gone looks the
- *   same). -ECONNRESET: it was closed within a message, or before it had read all that was sent to it.
- * - -EAGAIN: the socket does not block and has nothing now, or its time limit (SO_RCVTIMEO) has passed.
- * - bytefd_verify's own, for a descriptor that is not what is asked for.
- * - -EINVAL: `message`, `received` or `fds` is NULL where it must not be, or `length` is 0 on a stream. -ENOTSOCK, -EPROTOTYPE: `socket` is
- *   no socket, or none of the Unix family; recvmsg(2)'s own.
+ * On a stream the message is exactly `*length` bytes, and is waited for, also on a socket that does not block once something has
+ * arrived; with BYTEFD_TRANSFER_SOME it is what has arrived, one byte at least. Datagrams and packets may be shorter.
+ *
+ * After a refusal on a stream the rest of that message is read and discarded. Where that cannot be, because the time has passed or
+ * the peer has sent nothing for a second, the socket is shut down for receiving, and the error's message says so. The next call
+ * never sees a mixture of two messages.
+ *
+ * With a `*count` of 0 the kernel drops descriptors instead of delivering them. That is -EBADMSG as well, unless SO_PASSCRED,
+ * SO_PASSSEC or SO_PASSPIDFD is set on the socket: then the kernel does not say what it has dropped.
+ *
+ * Not a cancellation point.
+ *
+ * Returns 0, or one of the following; `*length`, `*count` and `fds` are unchanged then, and the descriptors that came are closed as the
+ * last step. (`message` may have been written to.)
+ * - -EBADMSG  if more descriptors came than fit.
+ * - -EMSGSIZE  if the datagram or packet is longer than `*length`.
+ * - -EMFILE  if the kernel could not deliver all descriptors, because of RLIMIT_NOFILE or a security module.
+ * - -ENODATA  if the other end is closed, or the socket was shut down for receiving, before a byte of a message has come. (An empty
+ *   packet of a peer that has gone looks the same.)
+ * - -ECONNRESET  if the other end was closed within a message, or before it had read all that was sent to it.
+ * - -EAGAIN  if nothing has arrived and the socket does not block, whatever the timeout; or if its time limit (SO_RCVTIMEO) has
+ *   passed.
+ * - -ETIMEDOUT, -EINTR  as the options say.
+ * - Those of bytefd_verify, if a descriptor is not what is asked for.
+ * - -EINVAL  if `message`, `length`, `fds` or `count` is NULL where it must not be, if `*length` is 0 on a stream, or the requirements or
+ *   options are invalid. -ENOTSOCK if `socket` is not a socket, -EPROTOTYPE if it is not of the Unix family; see recvmsg(2).
  *
  * ```c
  * char message[1];
- * size_t received;
+ * size_t length = sizeof message, count = 1;
  * int fd;
  * bytefd_requirements requirements = BYTEFD_REQUIREMENTS_INIT;
- * if (bytefd_receive(STDIN_FILENO, message, 1, &received, &fd, 1, &requirements, NULL) == 0)
+ * if (bytefd_receive(STDIN_FILENO, message, &length, &fd, &count, &requirements, NULL, NULL) == 0 && count == 1)
  *     close(fd);
  * ```
  */
+BYTEFD_MUST_USE
 int bytefd_receive(int socket,
                    void *message,
-                   size_t length,
-                   size_t *received,
+                   size_t *length,
                    int *fds,
-                   size_t count,
+                   size_t *count,
                    const struct bytefd_requirements *requirements,
+                   const struct bytefd_transfer_options *options,
                    struct bytefd_error *error);
 
 /**
- * Writes to `*peer` who called connect(2), listen(2) or socketpair(2) for the other end of a socket: SO_PEERCRED, unix(7). Nobody can
- * pretend. Who has the other end now may be somebody else, because sockets are inherited and sent.
+ * Writes to `*credentials` who called connect(2), listen(2) or socketpair(2) for the other end of a socket: SO_PEERCRED, unix(7). The
+ * kernel vouches for it. Another process may have the other end by now, because sockets are inherited and sent.
  *
- * Returns 0, or a negative errno with `*peer` untouched: -EINVAL if `peer` is NULL; -ENOTCONN: not connected, or one
- * for datagrams that socketpair(2) has not made; -EBADF, -ENOTSOCK, -EPROTOTYPE.
+ * Returns 0, or one of the following, with `*credentials` unchanged:
+ * - -EINVAL    if `credentials` is NULL, or its `size` is too small.
+ * - -ENOTCONN  if the socket is not connected, or is one for datagrams that socketpair(2) has not made.
+ * - -EBADF, -ENOTSOCK, -EPROTOTYPE  if `socket` is not open, not a socket, not of the Unix family.
  *
  * ```c
  * int pair[2];
- * bytefd_credentials peer;
- * if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && bytefd_peer(pair[0], &peer, NULL) == 0)
- *     printf("%d is %d\n", peer.process, (int)getpid());
+ * bytefd_credentials peer = BYTEFD_CREDENTIALS_INIT;
+ * if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && bytefd_peer_credentials(pair[0], &peer, NULL) == 0)
+ *     printf("%d is %d\n", (int)peer.pid, (int)getpid());
  * ```
  */
-int bytefd_peer(int socket,
-                struct bytefd_credentials *peer,
-                struct bytefd_error *error);
+BYTEFD_MUST_USE
+int bytefd_peer_credentials(int socket,
+                            struct bytefd_credentials *credentials,
+                            struct bytefd_error *error);
 
 /**
  * Opens or makes memory with a name, shm_overview(7), for all processes that know the name and may. bytefd_map_fd maps it. Opening

@@ -6,11 +6,12 @@ use crate::tests;
 tests![the_headers_are_generated_from_the_sources];
 
 /// In the order in which a reader wants them.
-const SOURCES: [&str; 21] = [
+const SOURCES: [&str; 23] = [
     "boundary",
     "arguments",
     "options",
     "results",
+    "flags",
     "wrap_options",
     "wrap",
     "scan",
@@ -21,7 +22,8 @@ const SOURCES: [&str; 21] = [
     "map_content",
     "adopt",
     "stream",
-    "socket",
+    "requirements",
+    "transfer",
     "named",
     "sysv",
     "lock",

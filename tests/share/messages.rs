@@ -211,9 +211,9 @@ pub fn without_requirements_anything_is_received() {
 pub fn requirements_that_are_met_are_no_obstacle() {
     let files = files(3);
     let asked = if has_memfd() {
-        Requirements { length: 6, ..Requirements::default() }
+        Requirements { min_length: 6, ..Requirements::default() }
     } else {
-        Requirements { length: 6, flags: crate::support::abi::REQUIRE_NO_SEALS, ..Requirements::default() }
+        Requirements { min_length: 6, flags: crate::support::abi::REQUIRE_NO_SEALS, ..Requirements::default() }
     };
     for kind in KINDS {
         let (ours, theirs) = pair(kind);

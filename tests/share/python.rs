@@ -4,9 +4,11 @@ use std::io::Read;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixListener;
 use std::process::{Child, Command, Stdio};
+use std::ptr::null;
 use std::sync::OnceLock;
 
 use super::messages::{files, repeated};
+use crate::support::abi::{TRANSFER_SOME, TransferOptions};
 use crate::support::fd::content;
 use crate::support::share::*;
 
@@ -86,7 +88,7 @@ pub fn python_meets_the_library_at_a_named_socket() {
         let Some(child) = python(program, Stdio::null(), Some(&path)) else { return };
         let number = child.id();
         let (stream, _) = listener.accept().expect("accepted");
-        assert_eq!(peer(stream.as_raw_fd()).expect("a peer").process, number as i32);
+        assert_eq!(peer(stream.as_raw_fd()).expect("a peer").pid, number as i32);
         if program == SENDS {
             assert_received(&stream);
         } else {
@@ -95,4 +97,24 @@ pub fn python_meets_the_library_at_a_named_socket() {
         let expected = if program == SENDS { "" } else { "b'hello' [b'file 0', b'file 1', b'file 2']\n" };
         assert_eq!(said(child), expected);
     }
+}
+
+/// What Python sends is received with TRANSFER_SOME in a buffer that is longer than the message.
+pub fn python_sends_and_some_is_received() {
+    const SENDS_AND_WAITS: &str = "
+import os, socket
+s = socket.socket(fileno=0)
+read, write = os.pipe()
+socket.send_fds(s, [b'some'], [write])
+assert os.read(read, 10) == b'received'
+socket.send_fds(s, [b' more'], [])
+";
+    let (ours, theirs) = pair(libc::SOCK_STREAM);
+    let Some(child) = python(SENDS_AND_WAITS, theirs.into(), None) else { return };
+    let some = TransferOptions { flags: TRANSFER_SOME, ..TransferOptions::default() };
+    let (bytes, received) = receive_with(ours.as_raw_fd(), 1000, MOST, null(), &some).expect("received");
+    assert_eq!((bytes, received.len()), (b"some".to_vec(), 1));
+    plain_write(&received[0], b"received");
+    assert_eq!(receive_with(ours.as_raw_fd(), 1000, MOST, null(), &some).expect("received").0, b" more");
+    said(child);
 }
