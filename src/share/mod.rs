@@ -22,6 +22,7 @@ pub use named::{Named, NamedOptions, unlink};
 pub use sweep::sweep;
 pub use sysv::{SysvOptions, remove_sysv};
 pub use transfer::{TransferOptions, receive, send};
+#[cfg(feature = "capi")]
 pub(crate) use verify::FOR_READING;
 pub use verify::{Requirements, Unsealed};
 pub use word::{wait, wake};

@@ -104,10 +104,10 @@ static int use_sent(const char *path, const unsigned char *content, size_t lengt
     struct sockaddr_un address;
     int server = unix_socket(path, &address), fd;
     char message;
-    size_t length = 1, count = 1;
+    size_t size = 1, count = 1;
     bytefd_requirements sealed = BYTEFD_REQUIREMENTS_INIT;
     must_call(connect(server, (struct sockaddr *)&address, sizeof address), path);
-    must(bytefd_receive(server, &message, &length, &fd, &count, &sealed, NULL, &error));
+    must(bytefd_receive(server, &message, &size, &fd, &count, &sealed, NULL, &error));
     close(server);
     if (count != 1 || message != '!') {
         printf("the message is %d\n", message);
