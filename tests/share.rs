@@ -73,6 +73,7 @@ tests![
     // messages
     a_stream_carries_more_descriptors_than_one_message_can,
     descriptors_are_close_on_exec_from_birth,
+    where_there_is_no_room_descriptors_never_arrive,
     standard_streams_that_are_closed_are_not_received_into,
     // transfers
     sending_goes_on_though_signals_interrupt,

@@ -59,11 +59,11 @@ pub(super) fn check_count(count: usize) -> Result<()> {
     Err(Error::new("count", libc::EINVAL, format_args!("{count} descriptors are more than there can be")))
 }
 
-/// What the caller has written to a parameter that goes in and out.
+/// Reads a parameter that goes in and out.
 ///
 /// # Safety
 /// `from` is NULL or readable.
-pub(super) unsafe fn wish(from: *const usize, what: &'static str) -> Result<usize> {
+pub(super) unsafe fn number_at(from: *const usize, what: &'static str) -> Result<usize> {
     // SAFETY: the caller vouches for it.
     required(unsafe { from.as_ref() }, what).copied()
 }

@@ -2,7 +2,9 @@
 
 use std::ffi::{c_int, c_void};
 
-use super::arguments::{bytes, bytes_mut, check_buffer, check_count, descriptor, descriptors, open_descriptor, wish};
+use super::arguments::{
+    bytes, bytes_mut, check_buffer, check_count, descriptor, descriptors, number_at, open_descriptor,
+};
 use super::boundary::{boundary, bytefd_error};
 use super::flags::BYTEFD_INTERRUPTIBLE;
 use super::options::{Extensible, check_flags, read, timeout};
@@ -156,7 +158,7 @@ pub unsafe extern "C" fn bytefd_receive(
     // SAFETY: the header asks for two numbers, for as many writable bytes and descriptors as they say, and for valid requirements
     // and options.
     boundary(error, || unsafe {
-        let (size, capacity) = (wish(length, "length")?, wish(count, "count")?);
+        let (size, capacity) = (number_at(length, "length")?, number_at(count, "count")?);
         let buffer = bytes_mut(("message", "length"), message, size)?;
         check_buffer("fds", fds.cast(), capacity)?;
         check_count(capacity)?;

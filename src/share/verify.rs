@@ -226,6 +226,11 @@ fn names(seals: i32) -> String {
 
 /// A descriptor that was accepted without seals. Its content can change at any time, so there is no safe slice of it: map it
 /// with [`MapOptions::map_fd`](crate::MapOptions::map_fd), and copy with [`Map::read_at`](crate::Map::read_at).
+///
+/// ```compile_fail
+/// let unsealed = bytefd::share::Requirements::new().no_seals().accept(bytefd::wrap(b"hello").unwrap()).unwrap();
+/// let bytes: &[u8] = &unsealed;
+/// ```
 #[derive(Debug)]
 pub struct Unsealed {
     fd: OwnedFd,

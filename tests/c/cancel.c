@@ -39,6 +39,15 @@ static void *pending(void *unused)
     descriptor = shm_wrap_buffer("abc", 3, NULL, NULL);
     status = map_file("/bin/sh", NULL, &map, NULL);
     CHECK(descriptor >= 0 && status == 0 && bytefd_map_close(map) == 0);
+
+    int ends[2], got;
+    char message[5];
+    size_t length = sizeof message, count = 1;
+    bytefd_credentials peer = BYTEFD_CREDENTIALS_INIT;
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+    CHECK(bytefd_verify(descriptor, NULL, NULL) == 0 && bytefd_peer_credentials(ends[0], &peer, NULL) == 0);
+    CHECK(bytefd_send(ends[0], "hello", 5, &descriptor, 1, NULL, NULL) == 0);
+    CHECK(bytefd_receive(ends[1], message, &length, &got, &count, NULL, NULL, NULL) == 0 && count == 1);
     status = 7;
     pthread_testcancel();
     CHECK(!"cancelled");
@@ -154,6 +163,7 @@ int main(void)
 
     run(pending, NULL, NULL);
     CHECK(status == 7 && lseek(descriptor, 0, SEEK_END) == 3 && close(descriptor) == 0);
+    before = open_descriptors(); /* the ends of a socket, and what was received */
 
     CHECK(pipe(pipe_ends) == 0);
     status = 0;

@@ -275,3 +275,20 @@ pub fn standard_streams_that_are_closed_are_not_received_into() {
         assert!(free, "nothing is left at 0");
     }
 }
+
+/// Closing some descriptors takes long, or forever; the kernel can drop them instead.
+pub fn where_there_is_no_room_descriptors_never_arrive() {
+    let files = files(3);
+    for kind in KINDS {
+        let (ours, theirs) = pair(kind);
+        plain_send(&ours, b"hello", &files.iter().map(AsRawFd::as_raw_fd).collect::<Vec<_>>());
+        let mut calls = Vec::new();
+        let body = || assert_eq!(receive(&theirs, 5, 0).expect_err("refused").errno, libc::EBADMSG);
+        in_traced_child(body, |stop| {
+            if let Stop::Before(call) = stop {
+                calls.push(call.number);
+            }
+        });
+        assert!(calls.contains(&libc::SYS_recvmsg) && !calls.contains(&libc::SYS_close), "{calls:?}");
+    }
+}

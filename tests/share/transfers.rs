@@ -229,6 +229,20 @@ pub fn a_timeout_is_for_the_whole_call() {
             assert!(failure.message.contains("shut down for receiving"), "{failure:?}");
         });
     }
+    // Nor may a peer that takes a byte now and then.
+    let (ours, theirs) = with_little_room();
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(SeqCst) {
+                plain_receive(&theirs, 1);
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let outcome = send_with(ours.as_raw_fd(), &pattern(500_000), &[], &after(20_000_000));
+        is_over.store(true, SeqCst);
+        assert_eq!(outcome.expect_err("too slow").errno, libc::ETIMEDOUT);
+    });
 }
 
 /// SA_RESTART restarts system calls, not the library.
