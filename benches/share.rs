@@ -60,16 +60,17 @@ fn wrapped(bytes: &[u8]) -> OwnedFd {
 fn send(socket: &UnixStream, fd: &OwnedFd) {
     let fd = fd.as_raw_fd();
     // SAFETY: a message of one byte and one descriptor.
-    assert_eq!(unsafe { bytefd_send(socket.as_raw_fd(), c"!".as_ptr().cast(), 1, &fd, 1, null_mut()) }, 0);
+    assert_eq!(unsafe { bytefd_send(socket.as_raw_fd(), c"!".as_ptr().cast(), 1, &fd, 1, null(), null_mut()) }, 0);
 }
 
 fn receive(socket: &UnixStream, requirements: *const bytefd_requirements) -> OwnedFd {
-    let (mut message, mut length, mut fd): (u8, usize, c_int) = (0, 0, -1);
+    let (mut message, mut length, mut count, mut fd): (u8, usize, usize, c_int) = (0, 1, 1, -1);
     let to: *mut c_void = (&raw mut message).cast();
     // SAFETY: room for one byte and one descriptor, which is ours.
     unsafe {
-        let status = bytefd_receive(socket.as_raw_fd(), to, 1, &mut length, &mut fd, 1, requirements, null_mut());
-        assert_eq!((status, length), (0, 1));
+        let socket = socket.as_raw_fd();
+        let status = bytefd_receive(socket, to, &mut length, &mut fd, &mut count, requirements, null(), null_mut());
+        assert_eq!((status, length, count), (0, 1, 1));
         OwnedFd::from_raw_fd(fd)
     }
 }
@@ -121,7 +122,8 @@ fn copied(socket: &mut UnixStream, buffer: &mut [u8]) -> u64 {
 /// Verified, mapped and read in place.
 fn received(socket: &mut UnixStream, _: &mut [u8]) -> u64 {
     let size = size_of::<bytefd_requirements>();
-    let fd = receive(socket, &bytefd_requirements { size, length: 0, seals: 0, flags: 0, owner: 0 });
+    let fd =
+        receive(socket, &bytefd_requirements { size, min_length: 0, max_length: u64::MAX, flags: 0, seals: 0, uid: 0 });
     let mut map = null_mut();
     // SAFETY: a descriptor that nobody can change any more; the map is closed once.
     unsafe {

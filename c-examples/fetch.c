@@ -22,7 +22,7 @@ int main(int argc, char **argv)
     bytefd_error error;
     bytefd_map *map;
     char message[1];
-    size_t received;
+    size_t length = sizeof message, count = 1;
     int fd;
 
     if (argc != 2 || strlen(argv[1]) >= sizeof address.sun_path) {
@@ -35,10 +35,17 @@ int main(int argc, char **argv)
         perror(argv[1]);
         return 1;
     }
-    /* Sealed against writing and shrinking, or it is refused. */
+    /* Sealed against writing and shrinking, and of a size that can be read, or it is refused. */
     bytefd_requirements sealed = BYTEFD_REQUIREMENTS_INIT;
-    int status = bytefd_receive(server, message, 1, &received, &fd, 1, &sealed, &error);
+    bytefd_transfer_options patience = BYTEFD_TRANSFER_OPTIONS_INIT;
+    sealed.max_length = UINT64_C(1) << 30;
+    patience.timeout_ns = 5000000000;
+    int status = bytefd_receive(server, message, &length, &fd, &count, &sealed, &patience, &error);
     close(server);
+    if (status == 0 && count == 0) {
+        fprintf(stderr, "%s: the message has no descriptor\n", argv[0]);
+        return 1;
+    }
     if (status == 0) {
         status = bytefd_map_fd(fd, NULL, &map, &error);
         close(fd);

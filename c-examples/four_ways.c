@@ -100,16 +100,18 @@ static void sent(void)
     if (fork() == 0) {
         bytefd_map *found;
         char message[1];
-        size_t received;
+        size_t length = sizeof message, count = 1;
         int fd;
         bytefd_requirements sealed = BYTEFD_REQUIREMENTS_INIT;
-        sealed.length = sizeof text;
-        must(bytefd_receive(pair[1], message, 1, &received, &fd, 1, &sealed, &error));
+        sealed.min_length = sizeof text;
+        must(bytefd_receive(pair[1], message, &length, &fd, &count, &sealed, NULL, &error));
+        if (count == 0)
+            _exit(1);
         must(bytefd_map_fd(fd, NULL, &found, &error));
         show("sent memfd", found);
     }
     int fd = must(shm_wrap_buffer(text, sizeof text, NULL, &error));
-    must(bytefd_send(pair[0], "!", 1, &fd, 1, &error));
+    must(bytefd_send(pair[0], "!", 1, &fd, 1, NULL, &error));
     close(fd);
     wait_for_child();
     close(pair[0]);

@@ -34,6 +34,9 @@ int main(int argc, char **argv)
         return 1;
     }
     strcpy(address.sun_path, argv[1]);
+    /* A client that takes nothing does not keep the others waiting. */
+    bytefd_transfer_options patience = BYTEFD_TRANSFER_OPTIONS_INIT;
+    patience.timeout_ns = 5000000000;
     int server = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (server < 0 || bind(server, (struct sockaddr *)&address, sizeof address) < 0 || listen(server, 8) < 0) {
         perror(argv[1]);
@@ -41,16 +44,17 @@ int main(int argc, char **argv)
     }
     for (int left = atoi(argv[2]); left > 0; left--) {
         int client = accept4(server, NULL, NULL, SOCK_CLOEXEC);
-        bytefd_credentials peer;
+        bytefd_credentials peer = BYTEFD_CREDENTIALS_INIT;
         if (client < 0) {
             perror("accept");
             return 1;
         }
         /* One that hangs up before it has its descriptor is no reason to leave the others alone. */
-        if (bytefd_peer(client, &peer, &error) < 0 || bytefd_send(client, "!", 1, &content, 1, &error) < 0)
+        if (bytefd_peer_credentials(client, &peer, &error) < 0
+            || bytefd_send(client, "!", 1, &content, 1, &patience, &error) < 0)
             fprintf(stderr, "%s: %s: %s\n", argv[0], error.op, error.message);
         else
-            printf("user %u\n", (unsigned)peer.user);
+            printf("user %u\n", (unsigned)peer.uid);
         close(client);
     }
     close(server);

@@ -33,7 +33,8 @@ func TestArgumentsThatCCannotHoldAreEINVAL(t *testing.T) {
 		"guarded nil":              m.Guarded(nil),
 		"resize below 0":           m.Resize(math.MinInt),
 		"unlink with NUL":          bytefd.UnlinkShm("a\x00b"),
-		"requirement of < 0":       bytefd.Verify(f, bytefd.RequireLength(-1)),
+		"requirement of < 0":       bytefd.Verify(f, bytefd.RequireMinLength(-1)),
+		"requirement of 0 at most": bytefd.Verify(f, bytefd.RequireMaxLength(0)),
 		"seals of < 0":             bytefd.Verify(f, bytefd.RequireSeals(-1)),
 		"seals of too many bits":   bytefd.Verify(f, bytefd.RequireSeals(math.MaxInt)),
 		"verify nil":               bytefd.Verify(nil),
@@ -109,7 +110,8 @@ func TestArgumentsThatCCannotHoldAreEINVAL(t *testing.T) {
 	cases["ExportDMABuf: nil"] = second(bytefd.ExportDMABuf(nil))
 	cases["WrapStream: limit below 0"] = second(bytefd.WrapStream(strings.NewReader("hello"), bytefd.MaxBytes(-1)))
 	cases["WrapStream: spill below 0"] = second(bytefd.WrapStream(strings.NewReader("hello"), bytefd.SpillAbove(-1)))
-	cases["Peer: nil"] = second(bytefd.Peer(nil))
+	cases["PeerCredentials: nil"] = second(bytefd.PeerCredentials(nil))
+	cases["SendFD: nil"] = bytefd.SendFD(nil, []byte("!"), 0)
 	for name, err := range cases {
 		t.Run(name, func(t *testing.T) { isError(t, err, syscall.EINVAL) })
 	}

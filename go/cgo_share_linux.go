@@ -43,16 +43,18 @@ var _ = [1]struct{}{}[0|
 
 func verify(fd int, r *requirements) error {
 	c := C.bytefd_requirements{
-		size:   C.sizeof_bytefd_requirements,
-		length: C.uint64_t(r.length),
-		seals:  C.uint32_t(r.seals),
+		size:       C.sizeof_bytefd_requirements,
+		min_length: C.uint64_t(r.minLength),
+		max_length: C.uint64_t(r.maxLength),
 	}
-	if r.seals == 0 {
+	if r.noSeals {
 		c.flags |= C.BYTEFD_REQUIRE_NO_SEALS
+	} else {
+		c.seals = C.uint32_t(r.seals)
 	}
-	if r.owner != nil {
-		c.flags |= C.BYTEFD_REQUIRE_OWNER
-		c.owner = C.uint32_t(*r.owner)
+	if r.uid != nil {
+		c.flags |= C.BYTEFD_REQUIRE_UID
+		c.uid = C.uid_t(*r.uid)
 	}
 	var failure C.bytefd_error
 	_, err := result(C.bytefd_verify(C.int(fd), &c, &failure), &failure)
@@ -60,12 +62,12 @@ func verify(fd int, r *requirements) error {
 }
 
 func peer(socket int) (Credentials, error) {
-	var found C.bytefd_credentials
+	found := C.bytefd_credentials{size: C.sizeof_bytefd_credentials}
 	var failure C.bytefd_error
-	if _, err := result(C.bytefd_peer(C.int(socket), &found, &failure), &failure); err != nil {
+	if _, err := result(C.bytefd_peer_credentials(C.int(socket), &found, &failure), &failure); err != nil {
 		return Credentials{}, err
 	}
-	return Credentials{int(found.process), uint32(found.user), uint32(found.group)}, nil
+	return Credentials{int(found.pid), uint32(found.uid), uint32(found.gid)}, nil
 }
 
 func shmFile(name string, create bool, o *shmOptions) (fd int, whole string, err error) {

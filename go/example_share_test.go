@@ -88,12 +88,45 @@ func ExampleReceive() {
 	// Output: true
 }
 
-func ExamplePeer() {
+// A descriptor that is only lent goes out as it is.
+func ExampleSendFD() {
+	ours, theirs, end := connected()
+	defer end()
+	err := bytefd.ScanBytes([]byte("hello"), func(fd int) error {
+		return bytefd.SendFD(ours, []byte("!"), fd)
+	})
+	fmt.Println(err)
+
+	_, files, err := bytefd.Receive(theirs, make([]byte, 1), 1, bytefd.RequireSealed())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer files[0].Close()
+	text, err := io.ReadAll(files[0])
+	fmt.Printf("%s %v", text, err)
+	// Output:
+	// <nil>
+	// hello <nil>
+}
+
+// Lines end with a newline, wherever the pieces end that they arrive in.
+func ExampleReceiveSome() {
+	ours, theirs, end := connected()
+	defer end()
+	if err := bytefd.Send(ours, []byte("first\nsecond\n")); err != nil {
+		log.Fatal(err)
+	}
+	length, _, err := bytefd.ReceiveSome(theirs, make([]byte, 1000), 1)
+	fmt.Println(length, err)
+	// Output: 13 <nil>
+}
+
+func ExamplePeerCredentials() {
 	ours, _, end := connected()
 	defer end()
 	var who bytefd.Credentials
-	who, err := bytefd.Peer(ours)
-	fmt.Println(who.Process == os.Getpid(), err)
+	who, err := bytefd.PeerCredentials(ours)
+	fmt.Println(who.PID == os.Getpid(), err)
 	// Output: true <nil>
 }
 
@@ -104,15 +137,27 @@ func ExampleVerify() {
 	}
 	defer f.Close()
 	wanted := []bytefd.Requirement{
-		bytefd.RequireLength(5),
+		bytefd.RequireMinLength(5),
+		bytefd.RequireMaxLength(1 << 30),
 		bytefd.RequireSeals(0x8 | 0x4 | 0x2), // F_SEAL_WRITE, F_SEAL_GROW, F_SEAL_SHRINK
-		bytefd.RequireOwner(uint32(os.Geteuid())),
+		bytefd.RequireUID(uint32(os.Geteuid())),
 	}
 	fmt.Println(bytefd.Verify(f, wanted...))
-	fmt.Println(errors.Is(bytefd.Verify(f, bytefd.RequireLength(6)), syscall.ENXIO))
+	fmt.Println(errors.Is(bytefd.Verify(f, bytefd.RequireMinLength(6)), syscall.ENXIO))
+
+	// What can change afterwards is refused, unless no seals are asked for.
+	changing, err := bytefd.WrapBuffer([]byte("hello"), bytefd.Writable())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer changing.Close()
+	fmt.Println(errors.Is(bytefd.Verify(changing), syscall.EPERM))
+	fmt.Println(bytefd.Verify(changing, bytefd.RequireNoSeals()))
 	// Output:
 	// <nil>
 	// true
+	// true
+	// <nil>
 }
 
 func ExampleCreateShm() {

@@ -181,19 +181,23 @@ func TestATransientSegmentGoesWithItsLastUser(t *testing.T) {
 func TestEveryRequirementArrives(t *testing.T) {
 	f, us := wrapped(t, []byte("hello")), uint32(os.Geteuid())
 	for _, met := range [][]bytefd.Requirement{
-		nil, {bytefd.RequireSealed(), bytefd.RequireLength(5), bytefd.RequireOwner(us)}, {bytefd.RequireSeals(0xf)},
-		{bytefd.RequireLength(6), bytefd.RequireLength(5)}, // the last one counts
+		nil, {bytefd.RequireSealed(), bytefd.RequireMinLength(5), bytefd.RequireMaxLength(5), bytefd.RequireUID(us)}, {bytefd.RequireSeals(0xf)},
+		{bytefd.RequireMinLength(6), bytefd.RequireMinLength(5)}, // the last one counts
+		{bytefd.RequireSeals(1), bytefd.RequireNoSeals()},
 	} {
 		if err := bytefd.Verify(f, met...); err != nil {
 			t.Error(err)
 		}
 	}
-	isError(t, bytefd.Verify(f, bytefd.RequireLength(6)), syscall.ENXIO)
-	isError(t, bytefd.Verify(f, bytefd.RequireOwner(us+1)), syscall.EACCES)
-	isError(t, bytefd.Verify(f, bytefd.RequireSeals(1<<30)), syscall.EPERM)
+	isError(t, bytefd.Verify(f, bytefd.RequireMinLength(6)), syscall.ENXIO)
+	isError(t, bytefd.Verify(f, bytefd.RequireMaxLength(4)), syscall.EFBIG)
+	isError(t, bytefd.Verify(f, bytefd.RequireMinLength(2), bytefd.RequireMaxLength(1)), syscall.EINVAL)
+	isError(t, bytefd.Verify(f, bytefd.RequireUID(us+1)), syscall.EACCES)
+	isError(t, bytefd.Verify(f, bytefd.RequireSeals(1<<30)), syscall.EINVAL)
+	isError(t, bytefd.Verify(f, bytefd.RequireSeals(0)), syscall.EINVAL)
 	open := wrapped(t, nil, bytefd.Writable())
 	isError(t, bytefd.Verify(open), syscall.EPERM)
-	if err := bytefd.Verify(open, bytefd.RequireSeals(0)); err != nil {
+	if err := bytefd.Verify(open, bytefd.RequireNoSeals()); err != nil {
 		t.Error(err)
 	}
 }

@@ -5,7 +5,9 @@ package bytefd
 import (
 	"fmt"
 	"io"
+	"net"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,14 +33,14 @@ func send(conn syscall.RawConn, message []byte, fds []int) error {
 	parts := max(1, (len(fds)+mostDescriptors-1)/mostDescriptors)
 	// An empty packet with descriptors would get a byte, unix.Sendmsg.
 	if len(message) < parts && (isStream || kind == unix.SOCK_SEQPACKET && len(fds) > 0) {
-		const format = "%d descriptors need a message of %d bytes or more, and it has %d"
+		const format = "%d descriptors need a message of %d bytes or more, it has %d"
 		return &Error{"message", syscall.EINVAL, fmt.Sprintf(format, len(fds), parts, len(message))}
 	}
 	if !isStream && parts > 1 {
-		const format = "%d descriptors are more than the %d that one message carries"
+		const format = "%d descriptors exceed the %d of one message"
 		return &Error{"files", syscall.E2BIG, fmt.Sprintf(format, len(fds), mostDescriptors)}
 	}
-	described := fmt.Sprintf("%d bytes and %d descriptors", len(message), len(fds))
+	described := fmt.Sprintf("a message of %d bytes and %d descriptors", len(message), len(fds))
 	var failure error
 	err = conn.Write(func(socket uintptr) (done bool) {
 		for {
@@ -74,80 +76,169 @@ func send(conn syscall.RawConn, message []byte, fds []int) error {
 	return failure
 }
 
-func receive(conn syscall.RawConn, message []byte, wanted int) (length int, fds []int, err error) {
-	kind, err := socketKind(conn)
+// How long the rest of a refused message may pause before the socket is given up.
+const patience = time.Second
+
+func receive(conn *net.UnixConn, message []byte, capacity int, some bool) (length int, fds []int, err error) {
+	raw, err := rawConn(conn)
 	if err != nil {
 		return 0, nil, err
 	}
-	isStream := kind == unix.SOCK_STREAM
-	if isStream && len(message) == 0 {
-		return 0, nil, &Error{"message", syscall.EINVAL, "on a stream the message must have a length"}
+	kind, err := socketKind(raw)
+	if err != nil {
+		return 0, nil, err
 	}
-	defer func() {
-		if err != nil {
-			for _, fd := range fds {
-				unix.Close(fd)
-			}
-			length, fds = 0, nil
+	if kind == unix.SOCK_STREAM && len(message) == 0 {
+		return 0, nil, &Error{"message", syscall.EINVAL, "the length is 0, must be more on a stream"}
+	}
+	in := &incoming{message: message, capacity: capacity, some: some, isStream: kind == unix.SOCK_STREAM}
+	if capacity > 0 {
+		in.control = make([]byte, controlBytes)
+	}
+	// One call, so that nothing that another goroutine receives lies in between.
+	err = raw.Read(func(socket uintptr) (done bool) {
+		if in.refusal == nil && !in.take(int(socket)) {
+			return false
 		}
-	}()
-	control := make([]byte, controlBytes)
-	var failure error
-	err = conn.Read(func(socket uintptr) (done bool) {
+		return !in.hasRest() || in.skip(conn, int(socket))
+	})
+	isLate := in.timer != nil && !in.timer.Stop() // then the deadline is no longer the caller's
+	if in.refusal != nil {
+		err = in.refusal
+	}
+	if err != nil && (isLate || in.hasRest()) {
+		shutDown(conn, raw, message)
+		if refusal, is := err.(*Error); is {
+			err = &Error{refusal.Op, refusal.Errno, refusal.Message + "; the socket is shut down for receiving"}
+		}
+	}
+	for i := range in.fds {
+		if err == nil {
+			err = aboveStandardStreams(&in.fds[i])
+		}
+	}
+	if err != nil {
+		// Last: on some file systems that takes long, or forever.
+		for _, fd := range in.fds {
+			unix.Close(fd)
+		}
+		return 0, nil, err
+	}
+	return in.length, in.fds, nil
+}
+
+// incoming is a message that comes in, whole or not at all.
+type incoming struct {
+	message        []byte
+	length         int
+	fds            []int
+	capacity       int
+	control        []byte
+	some, isStream bool
+	refusal        error
+	hasEnded       bool // no more comes
+	timer          *time.Timer
+}
+
+// hasRest reports whether the stream goes on within the message.
+func (in *incoming) hasRest() bool {
+	return in.isStream && !in.some && !in.hasEnded && in.length > 0 && in.length < len(in.message)
+}
+
+func (in *incoming) refuse(op string, errno syscall.Errno, format string, values ...any) (done bool) {
+	in.refusal = &Error{op, errno, fmt.Sprintf(format, values...)}
+	return true
+}
+
+// take receives until the message is whole or refused, or the socket has nothing.
+func (in *incoming) take(socket int) (done bool) {
+	for {
+		const flags = unix.MSG_CMSG_CLOEXEC | unix.MSG_DONTWAIT
+		rest := in.message[in.length:]
+		n, controlled, found, _, err := unix.Recvmsg(socket, rest, in.control, flags)
+		switch err {
+		case unix.EINTR:
+			continue
+		case unix.EAGAIN:
+			return false
+		case nil:
+		default:
+			in.refusal = failed("recvmsg", err, fmt.Sprintf("received %d of %d bytes", in.length, len(in.message)))
+			return true
+		}
+		in.fds = append(in.fds, descriptors(in.control[:controlled])...)
+		// Without room for a byte, Recvmsg takes one of a packet all the same.
+		isCut := found&unix.MSG_TRUNC != 0 || n > len(rest)
+		in.length += min(n, len(rest))
+		switch {
+		case found&unix.MSG_CTRUNC != 0 && in.capacity > 0:
+			return in.refuse("recvmsg", syscall.EMFILE, "the kernel delivered %d descriptors and lost others", len(in.fds))
+		case found&unix.MSG_CTRUNC != 0 && !wantsControl(socket):
+			return in.refuse("n", syscall.EBADMSG, "descriptors came, room is for 0")
+		case isCut:
+			return in.refuse("message", syscall.EMSGSIZE, "the message is longer than %d bytes", len(in.message))
+		case len(in.fds) > in.capacity:
+			return in.refuse("n", syscall.EBADMSG, "%d descriptors came, room is for %d", len(in.fds), in.capacity)
+		case n == 0 && (in.isStream || len(in.fds) == 0 && isHungUp(socket)):
+			in.hasEnded = true
+			if in.length == 0 {
+				in.refusal = io.EOF
+				return true
+			}
+			const format = "no more comes after %d of %d bytes"
+			return in.refuse("message", syscall.ECONNRESET, format, in.length, len(in.message))
+		case !in.isStream || in.some || in.length == len(in.message):
+			return true
+		}
+	}
+}
+
+// skip reads and discards the rest of a refused message. The kernel drops its descriptors.
+func (in *incoming) skip(conn *net.UnixConn, socket int) (done bool) {
+	if in.timer == nil {
+		in.timer = time.AfterFunc(patience, func() { conn.SetReadDeadline(time.Unix(1, 0)) })
+	}
+	for in.hasRest() {
+		n, _, _, _, err := unix.Recvmsg(socket, in.message[in.length:], nil, unix.MSG_DONTWAIT)
+		switch {
+		case err == unix.EINTR:
+		case err == unix.EAGAIN:
+			return false
+		case err != nil:
+			return true
+		case n == 0:
+			in.hasEnded = true
+		default:
+			in.length += n
+			in.timer.Reset(patience)
+		}
+	}
+	return true
+}
+
+// shutDown ends receiving. What is there already would otherwise be taken for the next message.
+func shutDown(conn *net.UnixConn, raw syscall.RawConn, buffer []byte) {
+	conn.CloseRead()
+	raw.Control(func(socket uintptr) {
 		for {
-			const flags = unix.MSG_CMSG_CLOEXEC | unix.MSG_DONTWAIT
-			rest := message[length:]
-			n, controlled, found, _, err := unix.Recvmsg(int(socket), rest, control, flags)
-			switch err {
-			case unix.EINTR:
-				continue
-			case unix.EAGAIN:
-				return false
-			case nil:
-			default:
-				failure = failed("recvmsg", err, fmt.Sprintf("%d of %d bytes received", length, len(message)))
-				return true
-			}
-			fds = append(fds, descriptors(control[:controlled])...)
-			switch {
-			case found&unix.MSG_CTRUNC != 0:
-				const format = "descriptors were lost on their way, %d arrived: RLIMIT_NOFILE?"
-				failure = &Error{"control data", syscall.EMFILE, fmt.Sprintf(format, len(fds))}
-				return true
-			// Without room for a byte, Recvmsg takes one of a packet all the same.
-			case found&unix.MSG_TRUNC != 0 || n > len(rest):
-				const format = "the message is longer than %d bytes"
-				failure = &Error{"message", syscall.EMSGSIZE, fmt.Sprintf(format, len(message))}
-				return true
-			case len(fds) > wanted:
-				return true // what a stream brings besides is never needed
-			case n == 0 && (isStream || len(fds) == 0 && isHungUp(int(socket))):
-				if length == 0 {
-					failure = io.EOF
-					return true
-				}
-				const format = "the other end was closed after %d of %d bytes"
-				failure = &Error{"message", syscall.ECONNRESET, fmt.Sprintf(format, length, len(message))}
-				return true
-			}
-			length += n
-			if !isStream || length == len(message) {
-				return true
+			n, _, _, _, err := unix.Recvmsg(int(socket), buffer, nil, unix.MSG_DONTWAIT)
+			if err != unix.EINTR && n <= 0 {
+				return
 			}
 		}
 	})
-	if err == nil {
-		err = failure
-	}
-	if err == nil && len(fds) != wanted {
-		err = &Error{"descriptors", syscall.EBADMSG, fmt.Sprintf("asked for %d, and %d have come", wanted, len(fds))}
-	}
-	for i := range fds {
-		if err == nil {
-			err = aboveStandardStreams(&fds[i])
+	conn.SetReadDeadline(time.Time{})
+}
+
+// wantsControl reports whether the program has asked for control data beside descriptors.
+func wantsControl(socket int) bool {
+	const passPIDFD = 76 // SO_PASSPIDFD
+	for _, option := range []int{unix.SO_PASSCRED, unix.SO_PASSSEC, passPIDFD} {
+		if value, err := unix.GetsockoptInt(socket, unix.SOL_SOCKET, option); err == nil && value != 0 {
+			return true
 		}
 	}
-	return length, fds, err
+	return false
 }
 
 // descriptors returns what a message has brought. The kernel's control data is well-formed.

@@ -1,24 +1,28 @@
 package bytefd
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"syscall"
 )
 
 // Send sends bytes and descriptors over a Unix socket, unix(7): a stream, datagrams or packets. The receiver gets
-// descriptors of the same descriptions (SCM_RIGHTS), with the same offset; the files stay the caller's, and may be
-// closed when Send has returned. Nothing is added to the bytes, so the other end can be anybody's code.
+// descriptors of the same open file descriptions (SCM_RIGHTS), with the same offset. The files stay the caller's, and may
+// be closed when Send has returned. Nothing is added to the bytes, so the other end can be anybody's code.
 //
 // On a stream the message goes out whole, in parts if need be, and does not mix with those of other goroutines. More
 // than 253 files are sent in parts too, each with one byte at least.
 //
 // Deadlines of conn hold for all of it, and Close ends it. The error is package net's then: os.ErrDeadlineExceeded or
-// net.ErrClosed. Part of a message on a stream may have gone out after any error; only closing it helps.
+// net.ErrClosed. Part of a message on a stream may have gone out after any error; only closing conn helps.
 //
-// Errors: EINVAL on a stream for no bytes, or fewer than parts, for an empty packet with files, and for a nil conn or file; E2BIG for
-// more than 253 files in one datagram or packet, EMSGSIZE if it is too long; EPIPE, ECONNRESET if nobody receives any
-// more; ENOTCONN; ETOOMANYREFS if too many descriptors are in flight. For a closed file the error is os.ErrClosed.
+// Errors:
+//   - EINVAL on a stream for no bytes, or fewer than parts; for an empty packet with files; for a nil conn or file.
+//   - E2BIG for more than 253 files in one datagram or packet; EMSGSIZE if it is too long.
+//   - EPIPE, ECONNRESET if the other end is closed; ENOTCONN if there is none.
+//   - ETOOMANYREFS if too many descriptors are in flight.
+//   - os.ErrClosed for a closed file.
 func Send(conn *net.UnixConn, message []byte, files ...*os.File) error {
 	raw, err := rawConn(conn)
 	if err != nil {
@@ -27,24 +31,64 @@ func Send(conn *net.UnixConn, message []byte, files ...*os.File) error {
 	return lentAll(files, func(fds []int) error { return send(raw, message, fds) })
 }
 
-// Receive receives a message with exactly n descriptors, and puts its bytes into message. The files are the caller's to
-// close, and close-on-exec from the start. If anything is required, each of them is looked at as by [Verify], and all
-// are refused if one is not what is asked for; with no requirement nothing is asked.
+// SendFD is [Send] for descriptors that are not files of package os, such as the one that [ScanBytes] lends. They must
+// stay open until SendFD returns. The error is EBADF if one is not open.
+func SendFD(conn *net.UnixConn, message []byte, fds ...int) error {
+	raw, err := rawConn(conn)
+	if err != nil {
+		return err
+	}
+	for _, fd := range fds {
+		if fd < 0 || int(int32(fd)) != fd {
+			return &Error{"fds", syscall.EBADF, fmt.Sprintf("%d is not an open descriptor", fd)}
+		}
+	}
+	return send(raw, message, fds)
+}
+
+// Receive receives a message with at most n descriptors, and puts its bytes into message. The files are the caller's to
+// close, and close-on-exec from the start. If anything is required, each of them is checked as by [Verify], and all are
+// refused if one is not what is asked for; with no requirement nothing is asked.
 //
 // On a stream the message is as long as the slice, and is waited for; what other goroutines receive does not mix with
-// it. Datagrams and packets may be shorter: length says how long it is.
+// it. Datagrams and packets may be shorter: length says how long it is. For messages that say their length inside use
+// [ReceiveSome].
 //
 // Deadlines of conn hold for all of it, and Close ends it. The error is package net's then: os.ErrDeadlineExceeded or
-// net.ErrClosed. After an error in the middle of a message on a stream the rest of it comes with the next call: only
-// closing it helps.
+// net.ErrClosed.
 //
-// The error is io.EOF, as it is, if the other end was closed and no byte of a message has come. Other errors, after
-// which the descriptors that came are closed: EBADMSG if another number of descriptors has come; EMSGSIZE if the
-// datagram or packet is longer than the slice; EMFILE if the kernel could not deliver all descriptors, because of
-// RLIMIT_NOFILE or a security module; ECONNRESET if the other end was closed within a message; [Verify]'s own; EINVAL
-// if n is negative, conn is nil, or message is empty on a stream.
+// After a refusal on a stream the rest of that message is read and discarded. Where that cannot be, because the deadline
+// has passed or the peer has sent nothing for a second, conn is shut down for receiving, as by CloseRead. The next call
+// never sees a mixture of two messages.
+//
+// For n of 0 the kernel drops descriptors instead of delivering them. That is EBADMSG as well, unless SO_PASSCRED,
+// SO_PASSSEC or SO_PASSPIDFD is set on the socket: then the kernel does not say what it has dropped.
+//
+// Errors, after which the descriptors that came are closed:
+//   - io.EOF, as it is, if the other end is closed, or conn was shut down, before a byte of a message has come.
+//   - EBADMSG if more than n descriptors came.
+//   - EMSGSIZE if the datagram or packet is longer than the slice.
+//   - EMFILE if the kernel could not deliver all descriptors, because of RLIMIT_NOFILE or a security module.
+//   - ECONNRESET if the other end was closed within a message.
+//   - EINVAL if n is negative, conn is nil, or message is empty on a stream.
+//   - Those of [Verify].
 func Receive(
 	conn *net.UnixConn, message []byte, n int, wanted ...Requirement,
+) (length int, files []*os.File, err error) {
+	return receiveFiles(conn, message, n, false, wanted)
+}
+
+// ReceiveSome is [Receive] for a stream whose messages say their length inside, as those of D-Bus, Wayland and varlink:
+// it takes what has arrived, one byte at least, instead of waiting until the slice is full. A refusal discards what was
+// taken and nothing else.
+func ReceiveSome(
+	conn *net.UnixConn, message []byte, n int, wanted ...Requirement,
+) (length int, files []*os.File, err error) {
+	return receiveFiles(conn, message, n, true, wanted)
+}
+
+func receiveFiles(
+	conn *net.UnixConn, message []byte, n int, some bool, wanted []Requirement,
 ) (length int, files []*os.File, err error) {
 	required, err := newRequirements(wanted)
 	if err != nil {
@@ -53,45 +97,44 @@ func Receive(
 	if n < 0 {
 		return 0, nil, isNegative("n", n)
 	}
-	raw, err := rawConn(conn)
+	length, fds, err := receive(conn, message, n, some)
 	if err != nil {
 		return 0, nil, err
 	}
-	length, fds, err := receive(raw, message, n)
-	if err != nil {
-		return 0, nil, err
+	if len(wanted) > 0 {
+		for _, fd := range fds {
+			if err = verify(fd, required); err != nil {
+				break
+			}
+		}
 	}
 	for _, fd := range fds {
 		files = append(files, os.NewFile(uintptr(fd), "received"))
 	}
-	for _, f := range files {
-		if len(wanted) == 0 {
-			break
-		}
-		if err := lent(f, func(fd int) error { return verify(fd, required) }); err != nil {
-			closeAll(files)
-			return 0, nil, err
-		}
+	if err != nil {
+		closeAll(files)
+		return 0, nil, err
 	}
 	return length, files, nil
 }
 
-// Credentials say who is at the other end of a connected socket, as the kernel saw it then.
+// Credentials are the process, user and group at the other end of a connected socket, as the kernel saw them then.
 type Credentials struct {
-	// Process is its number, as this process sees it; 0 if it cannot. It may have ended, and the number be somebody
-	// else's by now.
-	Process int
-	// User is its effective user.
-	User uint32
-	// Group is its effective group.
-	Group uint32
+	// PID is its process, as this process sees it; 0 if it cannot. The process may have ended, and its number be
+	// another's by now.
+	PID int
+	// UID is its effective user.
+	UID uint32
+	// GID is its effective group.
+	GID uint32
 }
 
-// Peer returns who called connect(2), listen(2) or socketpair(2) for the other end of a socket, SO_PEERCRED of unix(7).
-// Nobody can pretend. Who has the other end now may be somebody else, because sockets are inherited and sent.
+// PeerCredentials returns who called connect(2), listen(2) or socketpair(2) for the other end of a socket, SO_PEERCRED of
+// unix(7). The kernel vouches for it. Another process may have the other end by now, because sockets are inherited and
+// sent.
 //
 // Errors: ENOTCONN if it has no other end; EINVAL if conn is nil. After Close the error is net.ErrClosed.
-func Peer(conn *net.UnixConn) (Credentials, error) {
+func PeerCredentials(conn *net.UnixConn) (Credentials, error) {
 	raw, err := rawConn(conn)
 	if err != nil {
 		return Credentials{}, err
@@ -110,7 +153,7 @@ func rawConn(conn *net.UnixConn) (syscall.RawConn, error) {
 			return raw, nil
 		}
 	}
-	return nil, &Error{"conn", syscall.EINVAL, "there is no connection"}
+	return nil, &Error{"conn", syscall.EINVAL, "conn is nil"}
 }
 
 // lentAll is lent for several files.

@@ -16,23 +16,163 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestAnotherNumberOfFilesIsEBADMSGAndTheyAreClosed(t *testing.T) {
+func TestMoreFilesThanFitAreEBADMSGAndClosedAndFewerAreFine(t *testing.T) {
 	f := wrapped(t, []byte("hello"))
 	for name, kind := range kinds {
 		for _, count := range []int{0, 1, 2, 4, 253} {
-			ours, theirs := socketPair(t, kind)
-			var files []*os.File
-			for i := 0; i < count; i++ {
-				files = append(files, f)
-			}
-			before := holders(t)
-			sent(t, ours, []byte("message"), files...)
-			n, got, err := bytefd.Receive(theirs, make([]byte, 7), 3)
-			isError(t, err, syscall.EBADMSG)
-			if more := holders(t) - before; n != 0 || got != nil || more != 0 {
-				t.Errorf("%s with %d files: got %d bytes, %v, and %d more holders", name, count, n, got, more)
+			for _, capacity := range []int{0, 3, 1000} {
+				ours, theirs := socketPair(t, kind)
+				var files []*os.File
+				for i := 0; i < count; i++ {
+					files = append(files, f)
+				}
+				before := holders(t)
+				sent(t, ours, []byte("message"), files...)
+				n, got, err := bytefd.Receive(theirs, make([]byte, 7), capacity)
+				if count <= capacity {
+					if n != 7 || len(got) != count || err != nil {
+						t.Errorf("%s, %d of %d: got %d bytes, %d files, %v", name, count, capacity, n, len(got), err)
+					}
+				} else if isError(t, err, syscall.EBADMSG); n != 0 || got != nil {
+					t.Errorf("%s, %d of %d: got %d bytes, %v", name, count, capacity, n, got)
+				}
+				closeEach(got)
+				if more := holders(t) - before; more != 0 {
+					t.Errorf("%s, %d of %d: %d more holders", name, count, capacity, more)
+				}
 			}
 		}
+	}
+}
+
+func closeEach(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
+}
+
+func TestAfterARefusalTheNextMessageIsWhole(t *testing.T) {
+	f := wrapped(t, []byte("hello"))
+	for _, capacity := range []int{0, 1, 4} {
+		ours, theirs := socketPair(t, syscall.SOCK_STREAM)
+		sent(t, ours, []byte("AA"), f, f)
+		sent(t, ours, []byte("AA"), f, f, f)
+		sent(t, ours, []byte("BBBB"), f)
+		before := holders(t)
+		_, _, err := bytefd.Receive(theirs, make([]byte, 4), capacity)
+		isError(t, err, syscall.EBADMSG)
+		if holders(t) != before {
+			t.Error("a descriptor is left open")
+		}
+		next := make([]byte, 4)
+		received(t, theirs, next, 1)
+		if string(next) != "BBBB" {
+			t.Errorf("capacity %d: the next message is %q", capacity, next)
+		}
+	}
+}
+
+func TestARefusedMessageThatDoesNotEndShutsTheSocketDown(t *testing.T) {
+	f := wrapped(t, []byte("hello"))
+	for _, deadline := range []time.Duration{0, time.Millisecond} {
+		ours, theirs := socketPair(t, syscall.SOCK_STREAM)
+		sent(t, ours, []byte("AA"), f)
+		if deadline != 0 {
+			theirs.SetReadDeadline(time.Now().Add(deadline))
+		}
+		_, _, err := bytefd.Receive(theirs, make([]byte, 4), 0)
+		if deadline == 0 {
+			isError(t, err, syscall.EBADMSG)
+		}
+		isShutDown(t, ours, theirs)
+	}
+}
+
+// isShutDown sees that nothing more is received, also without a deadline, and that the other direction goes on.
+func isShutDown(t *testing.T, ours, theirs *net.UnixConn) {
+	t.Helper()
+	isError(t, bytefd.Send(ours, []byte("AABBBB")), syscall.EPIPE)
+	theirs.SetReadDeadline(time.Time{})
+	if n, _, err := bytefd.Receive(theirs, make([]byte, 4), 1); err != io.EOF {
+		t.Errorf("received %d bytes, %v", n, err)
+	}
+	sent(t, theirs, []byte("hello"))
+	received(t, ours, make([]byte, 5), 0)
+}
+
+func TestADeadlineWithinAMessageShutsTheSocketDownAndBeforeItDoesNot(t *testing.T) {
+	f := wrapped(t, []byte("hello"))
+	ours, theirs := socketPair(t, syscall.SOCK_STREAM)
+	late := func() {
+		t.Helper()
+		theirs.SetReadDeadline(time.Now().Add(time.Millisecond))
+		if _, _, err := bytefd.Receive(theirs, make([]byte, 5), 1); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%v is not os.ErrDeadlineExceeded", err)
+		}
+	}
+	late()
+	theirs.SetReadDeadline(time.Time{})
+	sent(t, ours, []byte("hello"), f)
+	received(t, theirs, make([]byte, 5), 1)
+
+	before := holders(t)
+	sent(t, ours, []byte("h"), f)
+	theirs.SetReadDeadline(time.Now().Add(time.Minute))
+	ended := make(chan error)
+	go func() {
+		_, _, err := bytefd.Receive(theirs, make([]byte, 5), 1)
+		ended <- err
+	}()
+	eventually(func() bool { return unreadBytes(t, ours) == 0 })
+	theirs.SetReadDeadline(time.Unix(1, 0))
+	if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%v is not os.ErrDeadlineExceeded", err)
+	}
+	if holders(t) != before {
+		t.Error("a descriptor is left open")
+	}
+	isShutDown(t, ours, theirs)
+}
+
+func TestReceiveSomeTakesWhatHasArrived(t *testing.T) {
+	f := wrapped(t, []byte("hello"))
+	ours, theirs := socketPair(t, syscall.SOCK_STREAM)
+	some := func(size, capacity int) (string, error) {
+		b := make([]byte, size)
+		n, files, err := bytefd.ReceiveSome(theirs, b, capacity)
+		closeEach(files)
+		return string(b[:n]), err
+	}
+	sent(t, ours, []byte("hello"), f)
+	if got, err := some(100, 2); got != "hello" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+	sent(t, ours, []byte("hello"), f, f)
+	_, err := some(2, 1)
+	isError(t, err, syscall.EBADMSG)
+	if got, err := some(100, 1); got != "llo" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+	_, err = some(0, 1)
+	isError(t, err, syscall.EINVAL)
+	ours.Close()
+	if _, err = some(100, 1); err != io.EOF {
+		t.Error(err)
+	}
+}
+
+func TestSendFDSendsALentNumber(t *testing.T) {
+	ours, theirs := socketPair(t, syscall.SOCK_STREAM)
+	if err := bytefd.ScanBytes([]byte("hello"), func(fd int) error {
+		return bytefd.SendFD(ours, []byte("!"), fd, fd)
+	}, label(t)); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range received(t, theirs, make([]byte, 1), 2) {
+		isPromised(t, int(f.Fd()), []byte("hello"))
+	}
+	for _, fd := range []int{-1, 1 << 20, 1 << 32} {
+		isError(t, bytefd.SendFD(ours, []byte("!"), fd), syscall.EBADF)
 	}
 }
 
@@ -167,12 +307,12 @@ func TestWhatIsReceivedIsRefusedUnlessItIsWhatWasAskedFor(t *testing.T) {
 		{[]*os.File{open}, nil, 0},
 		{[]*os.File{sealed}, []bytefd.Requirement{bytefd.RequireSealed()}, 0},
 		{[]*os.File{open}, []bytefd.Requirement{bytefd.RequireSealed()}, syscall.EPERM},
-		{[]*os.File{open}, []bytefd.Requirement{bytefd.RequireLength(0)}, syscall.EPERM},
-		{[]*os.File{open}, []bytefd.Requirement{bytefd.RequireSeals(0)}, 0},
+		{[]*os.File{open}, []bytefd.Requirement{bytefd.RequireMinLength(0)}, syscall.EPERM},
+		{[]*os.File{open}, []bytefd.Requirement{bytefd.RequireNoSeals()}, 0},
 		{[]*os.File{sealed, sealed, open}, []bytefd.Requirement{bytefd.RequireSealed()}, syscall.EPERM},
-		{[]*os.File{sealed}, []bytefd.Requirement{bytefd.RequireLength(5)}, 0},
-		{[]*os.File{sealed}, []bytefd.Requirement{bytefd.RequireLength(6)}, syscall.ENXIO},
-		{[]*os.File{sealed}, []bytefd.Requirement{bytefd.RequireOwner(uint32(os.Geteuid()) + 1)}, syscall.EACCES},
+		{[]*os.File{sealed}, []bytefd.Requirement{bytefd.RequireMinLength(5)}, 0},
+		{[]*os.File{sealed}, []bytefd.Requirement{bytefd.RequireMinLength(6)}, syscall.ENXIO},
+		{[]*os.File{sealed}, []bytefd.Requirement{bytefd.RequireUID(uint32(os.Geteuid()) + 1)}, syscall.EACCES},
 	} {
 		before := holders(t)
 		sent(t, ours, []byte("!"), c.files...)
@@ -235,7 +375,7 @@ func TestWhatCannotBeSentOrReceivedIsRefused(t *testing.T) {
 		func() error { _, _, err := bytefd.Receive(theirs, nil, 0); return err },
 		func() error { _, _, err := bytefd.Receive(theirs, make([]byte, 1), -1); return err },
 		func() error {
-			_, _, err := bytefd.Receive(theirs, make([]byte, 1), 1, bytefd.RequireLength(-1))
+			_, _, err := bytefd.Receive(theirs, make([]byte, 1), 1, bytefd.RequireMinLength(-1))
 			return err
 		},
 	} {
@@ -252,7 +392,7 @@ func TestWhatCannotBeSentOrReceivedIsRefused(t *testing.T) {
 	if _, _, err := bytefd.Receive(ours, make([]byte, 1), 0); !errors.Is(err, net.ErrClosed) {
 		t.Error(err)
 	}
-	if _, err := bytefd.Peer(ours); !errors.Is(err, net.ErrClosed) {
+	if _, err := bytefd.PeerCredentials(ours); !errors.Is(err, net.ErrClosed) {
 		t.Error(err)
 	}
 }

@@ -215,15 +215,15 @@ func TestADescriptorIsNeverTakenForAStandardStream(t *testing.T) {
 
 func TestThePeerIsWhoConnected(t *testing.T) {
 	ours, _ := socketPair(t, syscall.SOCK_STREAM)
-	us := bytefd.Credentials{Process: os.Getpid(), User: uint32(os.Geteuid()), Group: uint32(os.Getegid())}
-	if got := must[bytefd.Credentials](t)(bytefd.Peer(ours)); got != us {
+	us := bytefd.Credentials{PID: os.Getpid(), UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}
+	if got := must[bytefd.Credentials](t)(bytefd.PeerCredentials(ours)); got != us {
 		t.Errorf("got %+v, want %+v", got, us)
 	}
 	address := &net.UnixAddr{Name: filepath.Join(t.TempDir(), "socket"), Net: "unixgram"}
 	alone := closedLater(t, must[*net.UnixConn](t)(net.ListenUnixgram("unixgram", address)))
-	_, err := bytefd.Peer(alone)
+	_, err := bytefd.PeerCredentials(alone)
 	isError(t, err, syscall.ENOTCONN)
 	isError(t, bytefd.Send(alone, []byte("hello")), syscall.ENOTCONN)
-	_, err = bytefd.Peer(nil)
+	_, err = bytefd.PeerCredentials(nil)
 	isError(t, err, syscall.EINVAL)
 }

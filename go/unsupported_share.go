@@ -3,6 +3,7 @@
 package bytefd
 
 import (
+	"net"
 	"os"
 	"syscall"
 	"time"
@@ -11,7 +12,7 @@ import (
 
 func verify(int, *requirements) error           { return errUnsupported }
 func send(syscall.RawConn, []byte, []int) error { return errUnsupported }
-func receive(syscall.RawConn, []byte, int) (int, []int, error) {
+func receive(*net.UnixConn, []byte, int, bool) (int, []int, error) {
 	return 0, nil, errUnsupported
 }
 func peer(int) (Credentials, error)                          { return Credentials{}, errUnsupported }

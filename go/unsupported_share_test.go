@@ -34,7 +34,8 @@ func TestSharingAnswersThatItIsUnsupported(t *testing.T) {
 	var word uint32
 	send := bytefd.Send(conn, []byte("!"), f)
 	_, _, receive := bytefd.Receive(conn, make([]byte, 1), 1, bytefd.RequireSealed())
-	_, peer := bytefd.Peer(conn)
+	_, _, some := bytefd.ReceiveSome(conn, make([]byte, 1), 1)
+	_, peer := bytefd.PeerCredentials(conn)
 	_, create := bytefd.CreateShm("name", bytefd.ShmLength(1), bytefd.ShmUnlinkOnClose())
 	_, open := bytefd.OpenShm("name")
 	_, either := bytefd.OpenOrCreateShm("name")
@@ -46,7 +47,7 @@ func TestSharingAnswersThatItIsUnsupported(t *testing.T) {
 	_, memory := bytefd.WrapStream(strings.NewReader("hello"))
 	_, disk := bytefd.WrapStream(strings.NewReader("hello"), bytefd.MaxBytes(5), bytefd.SpillAbove(0))
 	for name, err := range map[string]error{
-		"Send": send, "Receive": receive, "Peer": peer, "Verify": bytefd.Verify(f),
+		"Send": send, "SendFD": bytefd.SendFD(conn, []byte("!"), 0), "Receive": receive, "ReceiveSome": some, "PeerCredentials": peer, "Verify": bytefd.Verify(f),
 		"CreateShm": create, "OpenShm": open, "OpenOrCreateShm": either,
 		"UnlinkShm": bytefd.UnlinkShm("name"), "Sweep": sweep, "NewTempFile": link,
 		"MapSysv": segment, "RemoveSysv": bytefd.RemoveSysv(0), "ExportDMABuf": buffer,

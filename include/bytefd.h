@@ -8,7 +8,7 @@
  * - A descriptor that is returned belongs to the caller, is close-on-exec unless BYTEFD_INHERIT is
  *   given, and the library keeps no copy of its number. A descriptor that is passed in stays the
  *   caller's and must stay open during the call.
- * - Handles (bytefd_map, bytefd_scan, bytefd_pool, bytefd_tempfile) belong to the caller until given to their last function, which
+ * - Handles (bytefd_map, bytefd_scan, bytefd_pool, bytefd_linked_file) belong to the caller until given to their last function, which
  *   accepts NULL. No other function does, unless it says so.
  * - All functions may be called from any thread. None prints, exits, or changes a signal mask or
  *   disposition (BYTEFD_MAP_GUARD aside). errno is not preserved. A fault inside the library is -ENOTRECOVERABLE, with its text.
@@ -58,16 +58,15 @@
 #define BYTEFD_WRAP_OPTIONS_INIT { sizeof(bytefd_wrap_options), NULL, 0, 0, 0, NULL }
 #define BYTEFD_MAP_OPTIONS_INIT { sizeof(bytefd_map_options), 0, 0, 0, 0, 0, 0, 0 }
 #define BYTEFD_STREAM_OPTIONS_INIT { sizeof(bytefd_stream_options), 0, 0 }
-#define BYTEFD_REQUIREMENTS_INIT { sizeof(bytefd_requirements), 0, 0, 0, 0 }
-#define BYTEFD_SHM_OPTIONS_INIT { sizeof(bytefd_shm_options), 0, 0, 0, 0 }
-#define BYTEFD_SWEEP_RESULT_INIT { sizeof(bytefd_sweep_result), 0, 0, 0 }
-#define BYTEFD_TEMPFILE_OPTIONS_INIT { sizeof(bytefd_tempfile_options), NULL, NULL, 0, 0, 0 }
-#define BYTEFD_SYSV_OPTIONS_INIT { sizeof(bytefd_sysv_options), 0, 0, 0, 0 }
+#define BYTEFD_REQUIREMENTS_INIT { sizeof(bytefd_requirements), 0, BYTEFD_UNLIMITED, 0, 0, 0 }
+#define BYTEFD_TRANSFER_OPTIONS_INIT { sizeof(bytefd_transfer_options), -1, 0 }
+#define BYTEFD_CREDENTIALS_INIT { sizeof(bytefd_credentials), 0, 0, 0, 0 }
+#define BYTEFD_SHM_OPTIONS_INIT { sizeof(bytefd_shm_options), 0, 0, 0, 0, 0 }
+#define BYTEFD_SYSV_OPTIONS_INIT { sizeof(bytefd_sysv_options), 0, 0, 0, 0, 0 }
 #define BYTEFD_POOL_COUNTS_INIT { sizeof(bytefd_pool_counts), 0, 0, 0, 0 }
 
 /**
- * A signal handler that runs in the thread while the function waits makes it return -EINTR, also
- * one with SA_RESTART.
+ * A signal handler that runs while the call waits makes it return -EINTR, also one that was installed with SA_RESTART.
  */
 #define BYTEFD_INTERRUPTIBLE (1ull << 1)
 
@@ -386,65 +385,88 @@
 #define BYTEFD_PROTECTION_EXECUTE 4
 
 /**
- * `owner` counts.
+ * Requires that the file's owner is `uid`.
  */
-#define BYTEFD_REQUIRE_OWNER 1
+#define BYTEFD_REQUIRE_UID (1ull << 20)
 
 /**
- * No seals are asked for, not even the default ones. What is read then can change or go at any time.
+ * Requires no seals, not even the default ones. The content can then change, and the file can become shorter, at any time.
+ * Checking such a descriptor asks its file system, which may never answer (FUSE, NFS).
  */
-#define BYTEFD_REQUIRE_NO_SEALS 2
+#define BYTEFD_REQUIRE_NO_SEALS (1ull << 21)
 
 /**
- * Creates the object if there is none.
+ * For bytefd_receive on a stream: takes what has arrived, one byte at least, instead of waiting for `*length` bytes. Protocols
+ * whose messages say their length inside, such as D-Bus, Wayland and varlink, are read this way.
  */
-#define BYTEFD_SHM_CREATE (1ull << 24)
+#define BYTEFD_TRANSFER_SOME (1ull << 22)
 
 /**
- * With BYTEFD_SHM_CREATE: -EEXIST if there is an object of this name.
+ * Opens what has the name.
  */
-#define BYTEFD_SHM_EXCLUSIVE (1ull << 25)
+#define BYTEFD_SHM_OPEN 0
 
 /**
- * The object is owned by this process: its name says so, and bytefd_sweep removes it when the
- * process is gone. Other processes open it by its whole name, without this flag.
+ * Makes it; there must be none yet.
  */
-#define BYTEFD_SHM_OWNED (1ull << 26)
+#define BYTEFD_SHM_CREATE 1
 
 /**
- * Opens an object that belongs to any user. Otherwise an object of a user other than the effective
- * one and root is -EPERM: its owner can change it at any time, and can have created it in
- * expectation of this name.
+ * Opens it, or makes it if there is none.
  */
-#define BYTEFD_SHM_ANY_OWNER (1ull << 27)
+#define BYTEFD_SHM_OPEN_OR_CREATE 2
 
 /**
- * Size of a buffer for any full name, with its slash and final NUL.
+ * With BYTEFD_SHM_CREATE: what is made belongs to this process. Its name says so, so others need the whole name, and bytefd_shm_sweep
+ * removes it when the process is gone.
  */
-#define BYTEFD_SHM_NAME_SIZE 257u
+#define BYTEFD_SHM_OWNER 1
 
 /**
- * Creates the segment if there is none with this key; with IPC_PRIVATE always.
+ * Bytes for any name, with its slash and final NUL.
  */
-#define BYTEFD_SYSV_CREATE (1ull << 28)
+#define BYTEFD_SHM_NAME_SIZE 257
 
 /**
- * With BYTEFD_SYSV_CREATE: -EEXIST if there is a segment with this key.
+ * Attaches the segment with this key.
  */
-#define BYTEFD_SYSV_EXCLUSIVE (1ull << 29)
+#define BYTEFD_SYSV_OPEN 0
 
 /**
- * `key` is a segment's number.
+ * Makes a segment with this key, which there must not be yet, or without one (IPC_PRIVATE), and attaches it.
  */
-#define BYTEFD_SYSV_BY_ID (1ull << 30)
+#define BYTEFD_SYSV_CREATE 1
 
 /**
- * Marks the segment for removal (IPC_RMID) as soon as it is attached. The kernel removes it when
- * its last user detaches it or ends, also by SIGKILL. From then on other processes attach it by
- * its number, which Linux allows, not by its key. A process that is killed within the call,
- * between creating and marking, leaves the segment behind.
+ * Attaches the segment with this number.
  */
-#define BYTEFD_SYSV_TRANSIENT (1ull << 32)
+#define BYTEFD_SYSV_ATTACH 2
+
+/**
+ * With BYTEFD_SYSV_CREATE and the key 0: what is made belongs to this process, and bytefd_shm_sweep removes it when the process is gone
+ * and nobody has it attached. It has a key by which the sweep knows it, of which a process has 256.
+ */
+#define BYTEFD_SYSV_OWNER 1
+
+/**
+ * Others may lock the bytes shared, too. The descriptor must be open for reading.
+ */
+#define BYTEFD_LOCK_SHARED 0
+
+/**
+ * Nobody else may lock the bytes. The descriptor must be open for writing.
+ */
+#define BYTEFD_LOCK_EXCLUSIVE 1
+
+/**
+ * May be added to either: -EAGAIN instead of waiting.
+ */
+#define BYTEFD_LOCK_TRY 2
+
+/**
+ * A real file with a path, from bytefd_link.
+ */
+typedef struct bytefd_linked_file bytefd_linked_file;
 
 /**
  * A mapped range of a file, or memory without a file. Any number of threads may use one map at the same time, but
@@ -510,11 +532,6 @@ typedef struct bytefd_pool bytefd_pool;
  * A descriptor on loan, between bytefd_scan_begin and bytefd_scan_end. One thread at a time may use it.
  */
 typedef struct bytefd_scan bytefd_scan;
-
-/**
- * A real file with a path, from bytefd_tempfile_create.
- */
-typedef struct bytefd_tempfile bytefd_tempfile;
 
 /**
  * How a descriptor is made. Start from BYTEFD_WRAP_OPTIONS_INIT, which is all defaults, as is a NULL pointer.
@@ -704,13 +721,13 @@ typedef struct bytefd_stream_options {
 } bytefd_stream_options;
 
 /**
- * What is asked of a descriptor that somebody else has made: a regular file, opened for reading, and the following. Start from
- * BYTEFD_REQUIREMENTS_INIT, which asks for seals against writing and shrinking, as a NULL pointer does for bytefd_verify. `size`
- * works as in bytefd_wrap_options.
+ * What is asked of a descriptor that another process has made: a regular file that is open for reading, and the following.
+ * Start from BYTEFD_REQUIREMENTS_INIT, which asks for seals against writing and shrinking, as a NULL pointer does for
+ * bytefd_verify. `size` works as in bytefd_wrap_options.
  *
  * ```c
  * bytefd_requirements requirements = BYTEFD_REQUIREMENTS_INIT;
- * requirements.length = 4096;
+ * requirements.min_length = 4096;
  * int status = bytefd_verify(STDIN_FILENO, &requirements, NULL);
  * ```
  */
@@ -720,54 +737,94 @@ typedef struct bytefd_requirements {
      */
     size_t size;
     /**
-     * At least so many bytes.
+     * Minimum number of bytes. 0 (the default) is any number.
      */
-    uint64_t length;
+    uint64_t min_length;
     /**
-     * At least these seals, F_SEAL_* of fcntl(2); more are fine. 0 is F_SEAL_WRITE | F_SEAL_SHRINK.
+     * Maximum number of bytes. A sealed file can be far longer than its memory: it may consist of holes.
+     * BYTEFD_UNLIMITED (the default) sets no limit; 0 is -EINVAL.
+     */
+    uint64_t max_length;
+    /**
+     * BYTEFD_REQUIRE_UID and BYTEFD_REQUIRE_NO_SEALS, or-ed.
+     */
+    uint64_t flags;
+    /**
+     * The seals that must be there, F_SEAL_* of fcntl(2); more are fine. 0 is F_SEAL_WRITE | F_SEAL_SHRINK.
      */
     uint32_t seals;
     /**
-     * BYTEFD_REQUIRE_OWNER and BYTEFD_REQUIRE_NO_SEALS, or-ed. An unknown bit is -EINVAL.
+     * With BYTEFD_REQUIRE_UID: the owner of the file. Otherwise it must be 0.
      */
-    uint32_t flags;
-    /**
-     * With BYTEFD_REQUIRE_OWNER: the file belongs to this user.
-     */
-    uint32_t owner;
+    uid_t uid;
 } bytefd_requirements;
 
 /**
- * Who is at the other end of a connected socket, as the kernel saw it then.
+ * How bytefd_send and bytefd_receive wait, and where a message on a stream ends. Start from BYTEFD_TRANSFER_OPTIONS_INIT; NULL
+ * is the same. `size` works as in bytefd_wrap_options.
  *
  * ```c
- * bytefd_credentials peer;
- * if (bytefd_peer(STDIN_FILENO, &peer, NULL) == 0)
- *     printf("process %d of user %u\n", peer.process, (unsigned)peer.user);
+ * bytefd_transfer_options soon = BYTEFD_TRANSFER_OPTIONS_INIT;
+ * soon.timeout_ns = 1000000000;
+ * int status = bytefd_send(STDOUT_FILENO, "!", 1, NULL, 0, &soon, NULL);
+ * ```
+ */
+typedef struct bytefd_transfer_options {
+    /**
+     * sizeof(bytefd_transfer_options).
+     */
+    size_t size;
+    /**
+     * Time limit for the whole call in nanoseconds; it ends with -ETIMEDOUT. 0 does not wait; -1 (the default) is no limit.
+     * The time limits of the socket (SO_RCVTIMEO, SO_SNDTIMEO) have a meaning only with -1 and without BYTEFD_INTERRUPTIBLE.
+     */
+    int64_t timeout_ns;
+    /**
+     * BYTEFD_TRANSFER_SOME and BYTEFD_INTERRUPTIBLE, or-ed.
+     */
+    uint64_t flags;
+} bytefd_transfer_options;
+
+/**
+ * The process, user and group at the other end of a connected socket, as the kernel saw them then. Start from
+ * BYTEFD_CREDENTIALS_INIT.
+ *
+ * ```c
+ * bytefd_credentials peer = BYTEFD_CREDENTIALS_INIT;
+ * if (bytefd_peer_credentials(STDIN_FILENO, &peer, NULL) == 0)
+ *     printf("process %d of user %u\n", (int)peer.pid, (unsigned)peer.uid);
  * ```
  */
 typedef struct bytefd_credentials {
     /**
-     * Its number, as this process sees it; 0 if it cannot. It may have ended, and the number be somebody else's by now.
+     * sizeof(bytefd_credentials), set by the caller.
      */
-    int process;
+    size_t size;
+    /**
+     * Its process, as this process sees it; 0 if it cannot. The process may have ended, and its number be another's by now.
+     */
+    pid_t pid;
     /**
      * Its effective user.
      */
-    uint32_t user;
+    uid_t uid;
     /**
      * Its effective group.
      */
-    uint32_t group;
+    gid_t gid;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
 } bytefd_credentials;
 
 /**
- * How an object of shared memory is created or opened. Start from BYTEFD_SHM_OPTIONS_INIT, which
- * opens for reading, as a NULL pointer does. `size` works as in bytefd_wrap_options.
+ * How named memory is made or opened. Start from BYTEFD_SHM_OPTIONS_INIT, which opens what there is for reading, as a NULL pointer does.
+ * `size` works as in bytefd_wrap_options.
  *
  * ```c
  * bytefd_shm_options options = BYTEFD_SHM_OPTIONS_INIT;
- * options.flags = BYTEFD_SHM_CREATE | BYTEFD_SHM_EXCLUSIVE;
+ * options.how = BYTEFD_SHM_CREATE;
  * options.access = BYTEFD_MAP_WRITE;
  * options.length = 4096;
  * int fd = bytefd_shm_open("table", &options, NULL, 0, NULL);
@@ -779,100 +836,34 @@ typedef struct bytefd_shm_options {
      */
     size_t size;
     /**
-     * With BYTEFD_SHM_CREATE: the size of the new object, zero-filled and preallocated. Otherwise,
-     * and if there is an object already: the minimum size; a smaller object is -ENXIO.
+     * How many bytes what is made has, zeros at first, with the space reserved; and how many what is opened must have at least.
      */
     uint64_t length;
     /**
-     * BYTEFD_SHM_CREATE and the constants after it, or-ed. An unknown bit is -EINVAL.
+     * BYTEFD_SHM_OPEN or one of those after it.
      */
-    uint64_t flags;
+    uint32_t how;
     /**
-     * BYTEFD_MAP_READ (also 0), or BYTEFD_MAP_WRITE for reading and writing.
+     * BYTEFD_MAP_READ, or BYTEFD_MAP_WRITE for reading and writing.
      */
     uint32_t access;
     /**
-     * The permission bits of a new object, whatever the umask says; 0 is 0600.
+     * BYTEFD_SHM_OWNER, or 0. An unknown bit is -EINVAL.
+     */
+    uint32_t flags;
+    /**
+     * The permission bits of what is made, whatever the umask says; 0 is 0600.
      */
     uint32_t mode;
 } bytefd_shm_options;
 
 /**
- * What bytefd_sweep did. Start from BYTEFD_SWEEP_RESULT_INIT.
- *
- * ```c
- * bytefd_sweep_result result = BYTEFD_SWEEP_RESULT_INIT;
- * if (bytefd_sweep(&result, NULL) >= 0 && result.failed > 0)
- *     fprintf(stderr, "%llu were left behind\n", (unsigned long long)result.failed);
- * ```
- */
-typedef struct bytefd_sweep_result {
-    /**
-     * sizeof(bytefd_sweep_result).
-     */
-    size_t size;
-    /**
-     * The number of names that were removed.
-     */
-    uint64_t removed;
-    /**
-     * The number of names of this user whose owner lives, or may live: nothing is known of a
-     * process of another container.
-     */
-    uint64_t in_use;
-    /**
-     * The number of names that could not be removed, or not entirely, and of directories that
-     * could not be read.
-     */
-    uint64_t failed;
-} bytefd_sweep_result;
-
-/**
- * How a temporary file is created. Start from BYTEFD_TEMPFILE_OPTIONS_INIT, which is all defaults,
- * as is a NULL pointer. `size` works as in bytefd_wrap_options.
- *
- * ```c
- * bytefd_tempfile_options options = BYTEFD_TEMPFILE_OPTIONS_INIT;
- * options.suffix = ".ndb";
- * ```
- */
-typedef struct bytefd_tempfile_options {
-    /**
-     * sizeof(bytefd_tempfile_options).
-     */
-    size_t size;
-    /**
-     * The end of the file's name, without a slash, at most 200 bytes. NULL for none.
-     */
-    const char *suffix;
-    /**
-     * An existing directory for the file. NULL is the tmpfs at /dev/shm, or /tmp where that cannot
-     * be used. bytefd_sweep looks into these two only: in another directory, a killed process
-     * leaves the file behind.
-     */
-    const char *directory;
-    /**
-     * Must be 0.
-     */
-    uint64_t flags;
-    /**
-     * The permission bits of the file, whatever the umask says; 0 is 0600. Its directory lets no
-     * other user in.
-     */
-    uint32_t mode;
-    /**
-     * Must be 0.
-     */
-    uint32_t reserved;
-} bytefd_tempfile_options;
-
-/**
- * How a System V segment is created or attached. Start from BYTEFD_SYSV_OPTIONS_INIT, which
- * attaches for reading, as a NULL pointer does. `size` works as in bytefd_wrap_options.
+ * How a System V segment is made or attached. Start from BYTEFD_SYSV_OPTIONS_INIT, which opens what there is for reading, as a NULL
+ * pointer does. `size` works as in bytefd_wrap_options.
  *
  * ```c
  * bytefd_sysv_options options = BYTEFD_SYSV_OPTIONS_INIT;
- * options.flags = BYTEFD_SYSV_CREATE | BYTEFD_SYSV_TRANSIENT;
+ * options.how = BYTEFD_SYSV_CREATE;
  * options.access = BYTEFD_MAP_WRITE;
  * options.length = 4096;
  * ```
@@ -883,23 +874,25 @@ typedef struct bytefd_sysv_options {
      */
     size_t size;
     /**
-     * With BYTEFD_SYSV_CREATE: the size of the new segment, zero-filled. Otherwise, and if there
-     * is a segment already: the minimum size; a smaller segment is -ENXIO.
+     * How many bytes what is made has, zeros at first; and how many what is attached must have at least.
      */
     size_t length;
     /**
-     * BYTEFD_SYSV_CREATE and the constants after it, or-ed. An unknown bit is -EINVAL.
+     * BYTEFD_SYSV_OPEN or one of those after it.
      */
-    uint64_t flags;
+    uint32_t how;
     /**
-     * BYTEFD_MAP_READ (also 0), or BYTEFD_MAP_WRITE for reading and writing. A new segment must be
-     * attached for writing.
+     * BYTEFD_MAP_READ, or BYTEFD_MAP_WRITE for reading and writing. What is made must be for writing.
      */
     uint32_t access;
     /**
-     * The permission bits of a new segment; 0 is 0600.
+     * The permission bits of what is made; 0 is 0600.
      */
     uint32_t mode;
+    /**
+     * BYTEFD_SYSV_OWNER, or 0. An unknown bit is -EINVAL.
+     */
+    uint32_t flags;
 } bytefd_sysv_options;
 
 #ifdef __cplusplus
@@ -1646,15 +1639,20 @@ int bytefd_wrap_stream(int fd,
                        struct bytefd_error *error);
 
 /**
- * Whether a descriptor is what is asked for. What is sealed stays so; without F_SEAL_SHRINK the length, and the owner in any case,
- * can be another the moment after. NULL is BYTEFD_REQUIREMENTS_INIT.
+ * Checks whether a descriptor is what `requirements` ask for; NULL is BYTEFD_REQUIREMENTS_INIT. Seals stay. Without F_SEAL_SHRINK
+ * and F_SEAL_GROW the length, and in any case the owner, can change afterwards.
  *
- * Returns 0, or a negative errno:
- * - -EISDIR: a directory. -ENODEV: anything else that is not a regular file.
- * - -EPERM: seals are missing, or the file cannot have any.
- * - -ENXIO: it is shorter than asked.
- * - -EACCES: it belongs to another user, or was not opened for reading.
- * - -EBADF: `fd` is not an open descriptor. -EINVAL, -E2BIG: requirements that are unknown or contradict each other.
+ * Seals are checked before anything that asks a file system, which may never answer (FUSE, NFS).
+ *
+ * Returns 0, or one of the following:
+ * - -EPERM   if seals are missing, or the file cannot have any.
+ * - -EISDIR  if it is a directory, -ENODEV if it is anything else that is not a regular file (both with
+ *   BYTEFD_REQUIRE_NO_SEALS; without that, seals are missing).
+ * - -ENXIO   if it is shorter than `min_length`.
+ * - -EFBIG   if it is longer than `max_length`.
+ * - -EACCES  if it belongs to another user, or is not open for reading.
+ * - -EBADF   if `fd` is not an open descriptor.
+ * - -EINVAL, -E2BIG  if a requirement is unknown, or requirements contradict each other.
  *
  * ```c
  * int fd = shm_wrap_buffer("hello", 5, NULL, NULL);
@@ -1662,123 +1660,139 @@ int bytefd_wrap_stream(int fd,
  *     puts("nobody can change it");
  * ```
  */
+BYTEFD_MUST_USE
 int bytefd_verify(int fd,
                   const struct bytefd_requirements *requirements,
                   struct bytefd_error *error);
 
 /**
  * Sends a message of `length` bytes and `count` descriptors over a Unix socket, unix(7): a stream, datagrams or sequenced packets. The
- * receiver gets descriptors of the same descriptions (SCM_RIGHTS); those here stay the caller's. Nothing is added to the bytes, so the
- * other end can be anybody's code. No SIGPIPE is raised.
+ * receiver gets descriptors of the same open file descriptions (SCM_RIGHTS); those here stay the caller's. Nothing is added to the
+ * bytes, so the other end can be anybody's code. No SIGPIPE is raised.
  *
- * On a stream the message goes out whole, in parts if need be: interrupted and short transfers go on, also on a socket that does not
- * block, once something was sent. More than 253 descriptors are sent in parts too, each with one byte at least.
+ * On a stream the message goes out whole, in parts if need be. A socket that does not block is waited for once something was sent.
+ * More than 253 descriptors are sent in parts too, each with one byte at least.
  *
- * Returns 0, or a negative errno. On a stream part of the message may have gone out then.
- * - -EINVAL: `message` is NULL and `length` not 0, or `fds` is and `count` not 0; on a stream no bytes, or fewer than parts.
- * - -E2BIG: more than 253 descriptors in one datagram or packet. -EMSGSIZE: it is too long.
- * - -EBADF: one of the descriptors is not open. -ENOTSOCK, -EPROTOTYPE: `socket` is no socket, or none of the Unix family.
- * - -EPIPE, -ECONNRESET, for datagrams -ECONNREFUSED: nobody receives any more.
- * - -EAGAIN: the socket does not block and takes nothing now, or its time limit (SO_SNDTIMEO) has passed.
- * - -ETOOMANYREFS: too many descriptors are in flight; sendmsg(2)'s own.
+ * Not a cancellation point.
+ *
+ * Returns 0, or one of the following. On a stream part of the message may have gone out then; only closing the socket helps.
+ * - -EINVAL  if `message` is NULL and `length` is not 0, or `fds` is NULL and `count` is not 0; on a stream if there are no bytes, or
+ *   fewer than parts; if BYTEFD_TRANSFER_SOME is set, or the options are invalid.
+ * - -E2BIG   if there are more than 253 descriptors in one datagram or packet. -EMSGSIZE if it is too long.
+ * - -EBADF   if one of the descriptors is not open. -ENOTSOCK if `socket` is not a socket, -EPROTOTYPE if it is not of the
+ *   Unix family.
+ * - -EPIPE, -ECONNRESET, for datagrams -ECONNREFUSED  if the other end is closed.
+ * - -EAGAIN  if nothing was sent and the socket does not block, whatever the timeout; or if its time limit (SO_SNDTIMEO) has passed.
+ * - -ETIMEDOUT, -EINTR  as the options say.
+ * - -ETOOMANYREFS  if too many descriptors are in flight; see sendmsg(2).
  *
  * ```c
  * int pair[2];
  * int fd = shm_wrap_buffer("hello", 5, NULL, NULL);
- * if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0)
- *     bytefd_send(pair[0], "!", 1, &fd, 1, NULL);
+ * if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && bytefd_send(pair[0], "!", 1, &fd, 1, NULL, NULL) == 0)
+ *     puts("sent");
  * ```
  */
+BYTEFD_MUST_USE
 int bytefd_send(int socket,
                 const void *message,
                 size_t length,
                 const int *fds,
                 size_t count,
-                struct bytefd_error *error);
+                const struct bytefd_transfer_options *options,
+                struct bytefd_error *error)
+BYTEFD_READS(2, 3) BYTEFD_READS(4, 5);
 
 /**
- * Receives a message with exactly `count` descriptors, writes its bytes to `message`, how many there are to `*received`, and the
- * descriptors to `fds`: the caller's, and close-on-exec from the start. With `requirements` each of them is looked at as by bytefd_verify,
- * and all are refused if one is not what is asked for; NULL asks for nothing.
+ * Receives a message and its descriptors. On call, `*length` is the size of `message` and `*count` is the number of descriptors that
+ * fit into `fds`. On success they are how many came. The descriptors belong to the caller and are close-on-exec from the start.
  *
- * On a stream the message is `length` bytes long, and is waited for: interrupted and short transfers go on, also on a socket that does
- * not block, once something has arrived. Datagrams and packets may be shorter.
+ * Fewer descriptors than fit are fine; more are -EBADMSG. With `requirements` each of them is checked as by bytefd_verify, and all are
+ * refused if one is not what is asked for; NULL asks for nothing.
  *
- * Returns 0, or a negative errno; `*received` and `fds` are untouched then, and the descriptors that came are closed. (`message` may
- * have been written to.)
- * - -EBADMSG: another number of descriptors has come.
- * - -EMSGSIZE: the datagram or packet is longer than `length`.
- * - -EMFILE: the kernel could not deliver all descriptors: RLIMIT_NOFILE, or a security module forbids it.
- * - -ENODATA: the other end was closed, and no byte of a message has come (an empty packet of one who has gone looks the
- *   same). -ECONNRESET: it was closed within a message, or before it had read all that was sent to it.
- * - -EAGAIN: the socket does not block and has nothing now, or its time limit (SO_RCVTIMEO) has passed.
- * - bytefd_verify's own, for a descriptor that is not what is asked for.
- * - -EINVAL: `message`, `received` or `fds` is NULL where it must not be, or `length` is 0 on a stream. -ENOTSOCK, -EPROTOTYPE: `socket` is
- *   no socket, or none of the Unix family; recvmsg(2)'s own.
+ * On a stream the message is exactly `*length` bytes, and is waited for, also on a socket that does not block once something has
+ * arrived; with BYTEFD_TRANSFER_SOME it is what has arrived, one byte at least. Datagrams and packets may be shorter.
+ *
+ * After a refusal on a stream the rest of that message is read and discarded. Where that cannot be, because the time has passed or
+ * the peer has sent nothing for a second, the socket is shut down for receiving, and the error's message says so. The next call
+ * never sees a mixture of two messages.
+ *
+ * With a `*count` of 0 the kernel drops descriptors instead of delivering them. That is -EBADMSG as well, unless SO_PASSCRED,
+ * SO_PASSSEC or SO_PASSPIDFD is set on the socket: then the kernel does not say what it has dropped.
+ *
+ * Not a cancellation point.
+ *
+ * Returns 0, or one of the following; `*length`, `*count` and `fds` are unchanged then, and the descriptors that came are closed as the
+ * last step. (`message` may have been written to.)
+ * - -EBADMSG  if more descriptors came than fit.
+ * - -EMSGSIZE  if the datagram or packet is longer than `*length`.
+ * - -EMFILE  if the kernel could not deliver all descriptors, because of RLIMIT_NOFILE or a security module.
+ * - -ENODATA  if the other end is closed, or the socket was shut down for receiving, before a byte of a message has come. (An empty
+ *   packet of a peer that has gone looks the same.)
+ * - -ECONNRESET  if the other end was closed within a message, or before it had read all that was sent to it.
+ * - -EAGAIN  if nothing has arrived and the socket does not block, whatever the timeout; or if its time limit (SO_RCVTIMEO) has
+ *   passed.
+ * - -ETIMEDOUT, -EINTR  as the options say.
+ * - Those of bytefd_verify, if a descriptor is not what is asked for.
+ * - -EINVAL  if `message`, `length`, `fds` or `count` is NULL where it must not be, if `*length` is 0 on a stream, or the requirements or
+ *   options are invalid. -ENOTSOCK if `socket` is not a socket, -EPROTOTYPE if it is not of the Unix family; see recvmsg(2).
  *
  * ```c
  * char message[1];
- * size_t received;
+ * size_t length = sizeof message, count = 1;
  * int fd;
  * bytefd_requirements requirements = BYTEFD_REQUIREMENTS_INIT;
- * if (bytefd_receive(STDIN_FILENO, message, 1, &received, &fd, 1, &requirements, NULL) == 0)
+ * if (bytefd_receive(STDIN_FILENO, message, &length, &fd, &count, &requirements, NULL, NULL) == 0 && count == 1)
  *     close(fd);
  * ```
  */
+BYTEFD_MUST_USE
 int bytefd_receive(int socket,
                    void *message,
-                   size_t length,
-                   size_t *received,
+                   size_t *length,
                    int *fds,
-                   size_t count,
+                   size_t *count,
                    const struct bytefd_requirements *requirements,
+                   const struct bytefd_transfer_options *options,
                    struct bytefd_error *error);
 
 /**
- * Writes to `*peer` who called connect(2), listen(2) or socketpair(2) for the other end of a socket: SO_PEERCRED, unix(7). Nobody can
- * pretend. Who has the other end now may be somebody else, because sockets are inherited and sent.
+ * Writes to `*credentials` who called connect(2), listen(2) or socketpair(2) for the other end of a socket: SO_PEERCRED, unix(7). The
+ * kernel vouches for it. Another process may have the other end by now, because sockets are inherited and sent.
  *
- * Returns 0, or a negative errno with `*peer` untouched: -EINVAL if `peer` is NULL; -ENOTCONN: not connected, or one
- * for datagrams that socketpair(2) has not made; -EBADF, -ENOTSOCK, -EPROTOTYPE.
+ * Returns 0, or one of the following, with `*credentials` unchanged:
+ * - -EINVAL    if `credentials` is NULL, or its `size` is too small.
+ * - -ENOTCONN  if the socket is not connected, or is one for datagrams that socketpair(2) has not made.
+ * - -EBADF, -ENOTSOCK, -EPROTOTYPE  if `socket` is not open, not a socket, not of the Unix family.
  *
  * ```c
  * int pair[2];
- * bytefd_credentials peer;
- * if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && bytefd_peer(pair[0], &peer, NULL) == 0)
- *     printf("%d is %d\n", peer.process, (int)getpid());
+ * bytefd_credentials peer = BYTEFD_CREDENTIALS_INIT;
+ * if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && bytefd_peer_credentials(pair[0], &peer, NULL) == 0)
+ *     printf("%d is %d\n", (int)peer.pid, (int)getpid());
  * ```
  */
-int bytefd_peer(int socket,
-                struct bytefd_credentials *peer,
-                struct bytefd_error *error);
+BYTEFD_MUST_USE
+int bytefd_peer_credentials(int socket,
+                            struct bytefd_credentials *credentials,
+                            struct bytefd_error *error);
 
 /**
- * Opens or creates an object of shared memory, shm_overview(7), for all processes that know its
- * name and have the permission. bytefd_map_fd maps it. Opening changes neither length nor mode nor
- * content. Other processes see a new object when it has its length and mode.
+ * Opens or makes memory with a name, shm_overview(7), for all processes that know the name and may. bytefd_map_fd maps it. Opening
+ * changes neither length nor mode nor content. Making it takes no moment in which others could see it without its length.
  *
- * A slash before the name is added if there is none. If `full_name` is not NULL, the full name is
- * written there, with its slash and a final NUL. `size` is its capacity, at least
- * BYTEFD_SHM_NAME_SIZE.
+ * A slash before the name is added if there is none. If `full_name` is not NULL the whole name is written there, with its slash and a final
+ * NUL; BYTEFD_SHM_NAME_SIZE bytes are always enough, and fewer are refused.
  *
- * Returns a descriptor, close-on-exec, which the caller owns. On failure, returns one of the
- * following, leaves `full_name` alone and nothing behind:
- * - -EACCES   if the mode does not allow it.
- * - -E2BIG    if the options have members that this version does not know.
- * - -EEXIST   if there is an object of this name, with BYTEFD_SHM_EXCLUSIVE.
- * - -EFBIG    if `length` exceeds RLIMIT_FSIZE. SIGXFSZ is not raised.
- * - -EINVAL   if `name` is NULL, empty, "." or "..", or has a slash that is not its first byte; or
- *   if the options are invalid.
- * - -ELOOP    if the name is that of a symbolic link; -ENODEV if it is not that of a regular file.
- * - -ENAMETOOLONG  if the name, with its owner, has more than 255 bytes.
- * - -ENOENT   if there is no such object, or no /dev/shm; for creating also if /proc is not
- *   mounted.
- * - -ENOSPC   if the file system is full.
- * - -ENXIO    if the object is smaller than `length`.
- * - -EPERM    if the object belongs to another user than the effective one and root, without
- *   BYTEFD_SHM_ANY_OWNER.
- * - -ERANGE   if `size` is less than BYTEFD_SHM_NAME_SIZE.
- * - -EMFILE, -ENFILE, -ENOMEM  if a limit is reached; see open(2).
+ * Returns a descriptor, the caller's, close-on-exec, or a negative errno with `full_name` untouched and nothing made:
+ * - -EEXIST, -ENOENT: there is one already, or none; -ENOENT also where there is no /dev/shm, or for making no /proc.
+ * - -EINVAL: `name` is NULL, empty, "." or "..", not UTF-8, or has a slash that is not its first byte; options that are unknown
+ *   or contradict each other. -ENAMETOOLONG: more than 255 bytes, with its owner. -E2BIG: options with members that this version
+ *   does not know.
+ * - -ENXIO: it has fewer bytes than asked. -ENODEV, -ELOOP: what has the name is no regular file, or a symbolic link.
+ * - -ENOSPC, -EFBIG: no room for it, or RLIMIT_FSIZE. (No SIGXFSZ is raised.)
+ * - -ERANGE: `room` is below BYTEFD_SHM_NAME_SIZE.
+ * - -EACCES, -EMFILE: open(2)'s own.
  *
  * ```c
  * int fd = bytefd_shm_open("table", NULL, NULL, 0, NULL);
@@ -1786,187 +1800,142 @@ int bytefd_peer(int socket,
  * if (fd >= 0 && bytefd_map_fd(fd, NULL, &map, NULL) == 0)
  *     bytefd_map_close(map);
  * ```
- *
  */
-BYTEFD_MUST_USE
 int bytefd_shm_open(const char *name,
                     const struct bytefd_shm_options *options,
                     char *full_name,
-                    size_t size,
-                    struct bytefd_error *error)
-BYTEFD_WRITES(3, 4);
+                    size_t room,
+                    struct bytefd_error *error);
 
 /**
- * Removes a name. The object lives as long as a process has it open or mapped.
+ * Removes a name. The memory lives for as long as somebody has it open or mapped.
  *
- * Returns 0. On failure, returns one of the following:
- * - -ENOENT  if there is no object of this name.
- * - -EINVAL, -ENAMETOOLONG  as bytefd_shm_open.
- * - -EACCES, -EPERM and other errors of unlink(2).
+ * Returns 0, or a negative errno: -ENOENT; -EINVAL, -ENAMETOOLONG: as bytefd_shm_open; -EACCES, -EPERM: unlink(2)'s own.
  *
  * ```c
  * bytefd_shm_unlink("table", NULL);
  * ```
  */
-int bytefd_shm_unlink(const char *name, struct bytefd_error *error);
+int bytefd_shm_unlink(const char *name,
+                      struct bytefd_error *error);
 
 /**
- * Removes what killed processes of this user have left in /dev/shm and /tmp: objects with
- * BYTEFD_SHM_OWNED, the files of bytefd_tempfile_create, and the names that some files have for a
- * moment. It goes on after a failure, and counts it. Fills `*result` if that is not NULL.
+ * Removes what killed processes of this user have left: named memory with BYTEFD_SHM_OWNER, bytefd_link's files, System V segments
+ * with BYTEFD_SYSV_OWNER that nobody has attached, and the names that files of BYTEFD_BACKEND_SHM have for a moment. Touches nothing else:
+ * not what has no owner, belongs to a process of another container (pid_namespaces(7)) or to another user, or whose owner may be
+ * alive. (A segment has room for 22 bits that say so: one of 4194304 that other programs of this user have left behind looks like it.)
  *
- * It leaves everything else alone: what has no owner, belongs to another user or to a process of
- * another container (pid_namespaces(7)), or whose owner may be alive. It enters nothing that is
- * mounted in a directory that it removes.
- *
- * Returns the number of names that were removed. On failure, returns one of the following and
- * removes nothing:
- * - -ENOENT  if /proc is not mounted, or is that of another container: no process is known to be
- *   gone then.
- * - -EINVAL  if the size of `*result` is below the first version's.
+ * Returns how many were removed, or a negative errno: -ENOENT where /proc is not mounted, or is that of another
+ * container, because nobody can be known to be gone then.
  *
  * ```c
- * bytefd_sweep(NULL, NULL);
+ * bytefd_shm_sweep(NULL);
  * ```
  */
-int bytefd_sweep(struct bytefd_sweep_result *result, struct bytefd_error *error);
+int bytefd_shm_sweep(struct bytefd_error *error);
 
 /**
- * Creates a real file that contains the `len` bytes at `buf`, alone in a directory of mode 0700,
- * and writes a handle to `*file`. It is for code that resolves symbolic links (SQLite) or looks at
- * the end of a name (clamscan -d x.ndb). The caller ends the handle, and the file, with
- * bytefd_tempfile_close.
+ * Puts bytes into a real file of mode 0600, whose name ends with `suffix` (NULL for none), alone in a directory of mode 0700 that nobody else
+ * can enter: on the tmpfs at /dev/shm, or in /tmp where there is none. For code that resolves links (SQLite) or looks at the end of a
+ * name (clamscan -d x.ndb). Writes a handle to `*file`; the caller ends it, and the file, with bytefd_link_release.
  *
- * Such a file cannot be sealed: any process of the same user can change it. Give code that can
- * take a descriptor, or its path in /proc, that instead. A killed process leaves the file behind;
- * bytefd_sweep removes it then.
+ * Such a file cannot be sealed: whoever runs as the same user can change it. Code that can take a descriptor, or its path in /proc, should
+ * be given that instead. A process that is killed leaves the file behind; bytefd_shm_sweep removes it then.
  *
- * Returns 0. On failure, returns one of the following, leaves `*file` alone and nothing behind:
- * - -E2BIG   if the options have members that this version does not know.
- * - -EFBIG   if `len` exceeds RLIMIT_FSIZE. SIGXFSZ is not raised.
- * - -EINVAL  if `buf` is NULL and `len` is not 0, `file` is NULL, the suffix has a slash, or the
- *   options are invalid.
- * - -ENAMETOOLONG  if the suffix has more than 200 bytes.
- * - -ENOENT  if there is no such directory, or /proc is not mounted, or is that of another
- *   container.
- * - -ENOSPC  if the file system is full.
- * - Other errors of mkdir(2) and open(2).
+ * Returns 0, or a negative errno with `*file` untouched and nothing left:
+ * - -EINVAL: `buf` is NULL and `len` not 0, `file` is NULL, or the suffix has a slash or is not UTF-8. -ENAMETOOLONG: it has more
+ *   than 200 bytes.
+ * - -ENOSPC, -EFBIG: no room, or RLIMIT_FSIZE. -ENOENT: /proc is not mounted, or is that of another container. mkdir(2)'s and
+ *   open(2)'s own.
  *
  * ```c
- * bytefd_tempfile *file;
- * if (bytefd_tempfile_create("hello", 5, NULL, &file, NULL) == 0) {
- *     puts(bytefd_tempfile_path(file));
- *     bytefd_tempfile_close(file);
+ * bytefd_linked_file *file;
+ * if (bytefd_link("hello", 5, ".txt", &file, NULL) == 0) {
+ *     puts(bytefd_link_path(file));
+ *     bytefd_link_release(file);
  * }
  * ```
- *
  */
-BYTEFD_MUST_USE
-int bytefd_tempfile_create(const void *buf,
-                           size_t len,
-                           const struct bytefd_tempfile_options *options,
-                           struct bytefd_tempfile **file,
-                           struct bytefd_error *error)
-BYTEFD_READS(1, 2);
+int bytefd_link(const void *buf,
+                size_t len,
+                const char *suffix,
+                struct bytefd_linked_file **file,
+                struct bytefd_error *error);
 
 /**
- * Returns the path of the file, absolute and without symbolic links, valid until
- * bytefd_tempfile_close. NULL for a NULL `file`.
+ * Where the file is: an absolute path without symbolic links, valid until bytefd_link_release. NULL for a NULL `file`.
  *
  * ```c
- * const char *nowhere = bytefd_tempfile_path(NULL);
+ * const char *nowhere = bytefd_link_path(NULL);
  * ```
  */
-const char *bytefd_tempfile_path(const struct bytefd_tempfile *file);
+const char *bytefd_link_path(const struct bytefd_linked_file *file);
 
 /**
- * Removes the file, with its directory and what the client has put beside it, and frees `file`.
- * NULL is allowed. In a child made by fork(2) it removes nothing, because the file is the
- * parent's.
- *
- * Returns 0, or the first reason why something could not be removed: -EXDEV if something is
- * mounted in the directory, which stays then. `file` is freed in every case.
+ * Removes the file with its directory and whatever the client has put beside it, and frees `file`. NULL is fine. Always 0.
+ * In a child made by fork(2) too it is the parent's file that is removed.
  *
  * ```c
- * bytefd_tempfile_close(NULL);
+ * bytefd_link_release(NULL);
  * ```
  */
-int bytefd_tempfile_close(struct bytefd_tempfile *file);
+int bytefd_link_release(struct bytefd_linked_file *file);
 
 /**
- * Creates or attaches a System V segment, sysvipc(7), as a map, for programs that still use them.
- * The map is as long as the segment. `key` is IPC_PRIVATE, a key as from ftok(3), or with
- * BYTEFD_SYSV_BY_ID a number. If `shmid` is not NULL, the segment's number is written there.
+ * Makes or attaches a System V segment, sysvipc(7), as a map, for programs that still speak it; the map has as many bytes as the segment.
+ * `key` is a key of ftok(3) or the like, or with BYTEFD_SYSV_ATTACH a number. bytefd_map_close detaches it; it stays until
+ * bytefd_sysv_remove, also when all processes are gone (BYTEFD_SYSV_OWNER aside). If `number` is not NULL the segment's number is written
+ * there. Such a map has no descriptor; shm_wrap_buffer copies its bytes into one.
  *
- * bytefd_map_close detaches the segment. It stays until bytefd_sysv_remove, also when all
- * processes are gone, unless it was attached with BYTEFD_SYSV_TRANSIENT. Such a map has no
- * descriptor; bytefd_wrap_buffer copies its bytes into one.
- *
- * Returns 0. On failure, returns one of the following and leaves `*map` and `*shmid` alone:
- * - -EACCES  if the mode of the segment does not allow it.
- * - -E2BIG   if the options have members that this version does not know.
- * - -EEXIST  if there is a segment with this key, with BYTEFD_SYSV_EXCLUSIVE.
- * - -EIDRM   if the segment is being removed.
- * - -EINVAL  if `map` is NULL; the options are invalid; a new segment has length 0 or exceeds
- *   /proc/sys/kernel/shmmax; there is no segment of this number; or `key` is IPC_PRIVATE without
- *   BYTEFD_SYSV_CREATE.
- * - -ENOENT  if there is no segment with this key.
- * - -ENOSPC  if there are too many segments.
- * - -ENOSYS  if the kernel has no System V segments.
- * - -ENXIO   if the segment is smaller than `length`.
- * - -EPERM   if the segment belongs to another user, with BYTEFD_SYSV_TRANSIENT.
- * - -ENOMEM.
+ * Returns 0, or a negative errno with `*map` and `*number` untouched:
+ * - -EINVAL: `map` is NULL; options that are unknown; a new segment without length, or above /proc/sys/kernel/shmmax; no such number;
+ *   0, which is no key, with BYTEFD_SYSV_OPEN; any other key with BYTEFD_SYSV_OWNER.
+ * - -EEXIST, -ENOENT: there is one with this key already, or none. -ENXIO: it has fewer bytes than asked.
+ * - -EACCES: its mode does not allow it. -EIDRM: it is being removed. -ENOSPC: too many segments. -ENOMEM. -ENOSYS: the kernel has none.
+ * - -ENOENT, -EMFILE with BYTEFD_SYSV_OWNER: /proc is not mounted, is that of another container, or cannot be read.
  *
  * ```c
  * bytefd_sysv_options options = BYTEFD_SYSV_OPTIONS_INIT;
  * bytefd_map *map;
- * int shmid;
- * options.flags = BYTEFD_SYSV_CREATE | BYTEFD_SYSV_TRANSIENT;
+ * int number;
+ * options.how = BYTEFD_SYSV_CREATE;
  * options.access = BYTEFD_MAP_WRITE;
  * options.length = 4096;
- * if (bytefd_map_sysv(IPC_PRIVATE, &options, &map, &shmid, NULL) == 0) {
- *     strcpy(bytefd_map_data(map), "goes with its last user");
+ * if (bytefd_map_sysv(0, &options, &map, &number, NULL) == 0) {
+ *     bytefd_sysv_remove(number, NULL);
+ *     strcpy(bytefd_map_data(map), "goes with the last who has it");
  *     bytefd_map_close(map);
  * }
  * ```
  */
-BYTEFD_MUST_USE
-int bytefd_map_sysv(key_t key,
+int bytefd_map_sysv(int key,
                     const struct bytefd_sysv_options *options,
                     struct bytefd_map **map,
-                    int *shmid,
+                    int *number,
                     struct bytefd_error *error);
 
 /**
- * Marks a segment for removal (IPC_RMID). It is removed when the last process has detached it. Its
- * key finds it no more.
+ * Marks a segment for removal: it goes when the last process has detached it, and nobody finds it by its key any more.
  *
- * Returns 0. On failure, returns one of the following:
- * - -EINVAL  if there is no segment of this number.
- * - -EPERM   if it belongs to another user.
+ * Returns 0, or a negative errno: -EINVAL: there is none of that number; -EPERM: it is somebody else's.
  *
  * ```c
  * bytefd_sysv_remove(-1, NULL);
  * ```
  */
-int bytefd_sysv_remove(int shmid, struct bytefd_error *error);
+int bytefd_sysv_remove(int number,
+                       struct bytefd_error *error);
 
 /**
- * Creates a dma-buf of all pages of a memory file, through /dev/udmabuf (Linux 4.20). Drivers of
- * graphics cards, cameras and other devices take dma-bufs. The file and the dma-buf are the same
- * memory. The dma-buf outlives `fd`, which stays the caller's.
+ * Makes a dma-buf, which drivers of graphics cards, cameras and the like take, of all pages of a memory file: /dev/udmabuf, Linux 4.20.
+ * Both show the same memory, and the dma-buf lives on without `fd`, which stays the caller's. `fd` must be a memfd of whole pages, sealed
+ * against shrinking (F_SEAL_SHRINK) and not against writing, because devices write.
  *
- * `fd` must be a memfd of whole pages, sealed with F_SEAL_SHRINK and not with F_SEAL_WRITE,
- * because devices write.
- *
- * Returns the descriptor of the dma-buf, close-on-exec, which the caller owns. On failure, returns
- * one of the following:
- * - -EACCES  if this user may not open /dev/udmabuf.
- * - -EBADF   if `fd` is not open.
- * - -EINVAL  if `fd` is no such memfd, or is larger than the driver allows (its parameter
- *   size_limit_mb).
- * - -ENODEV  if this kernel has no such driver, or has not loaded it.
- * - -EMFILE, -ENFILE  if a limit is reached; and errors of the driver.
+ * Returns the descriptor of the dma-buf, the caller's, close-on-exec, or a negative errno:
+ * - -ENODEV: this kernel has no such driver, or it is not loaded. -EACCES: this user may not open it.
+ * - -EINVAL: not a memfd, not whole pages or none, not sealed against shrinking, or sealed against writing; or more than the driver
+ *   allows (its parameter size_limit_mb).
+ * - -EBADF, -EMFILE, -ENFILE; the driver's own.
  *
  * ```c
  * bytefd_map *map;
@@ -1980,145 +1949,109 @@ int bytefd_sysv_remove(int shmid, struct bytefd_error *error);
  * }
  * ```
  */
-BYTEFD_MUST_USE int bytefd_export_dmabuf(int fd, struct bytefd_error *error);
+int bytefd_export_dmabuf(int fd,
+                         struct bytefd_error *error);
 
 /**
- * Locks bytes of a file, and waits until no other open file description has a lock that excludes
- * this one. The range may lie past the end of the file. A `length` of BYTEFD_UNLIMITED is to the
- * end, wherever that is. Replaces a lock of the same open file description on these bytes.
+ * Locks bytes of a file, any range, also past its end, and waits until nobody else has a lock that excludes it. A `length` of 0 is to the
+ * end, wherever that is. `how` is BYTEFD_LOCK_SHARED or BYTEFD_LOCK_EXCLUSIVE, and BYTEFD_LOCK_TRY. A lock of the same description
+ * on these bytes is replaced.
  *
- * `operation` is LOCK_SH, which admits other shared locks and needs a descriptor that is open for
- * reading, or LOCK_EX, which admits none and needs one that is open for writing; both of
- * <sys/file.h>. With LOCK_NB it does not wait.
+ * The lock is advisory: it keeps out who asks for one too, in any process, and says nothing to who just reads or writes. It belongs to the
+ * open file description (F_OFD_SETLKW, fcntl(2), Linux 3.15): all duplicates of the descriptor have it, also in other processes, and
+ * it ends with bytefd_unlock or when the last of them is closed, so also when the last holder is killed. Two descriptions exclude each other
+ * even in one process; threads that share one do not. Who was sent a descriptor, or has inherited it, needs one of its own, by open(2)
+ * of its path in /proc, to be excluded.
  *
- * `timeout_ns` limits the whole call: -1 waits without a limit, 0 does not wait. `flags` is
- * BYTEFD_INTERRUPTIBLE or 0. While it waits, the lock is polled, at least every 10 ms.
- *
- * The lock is advisory: it excludes those who lock the bytes too, in any process, and neither
- * reads nor writes. It belongs to the open file description (F_OFD_SETLK, fcntl(2), Linux 3.15):
- * all duplicates of the descriptor have it, also in other processes. It ends with
- * bytefd_file_unlock, or when the last duplicate is closed, which happens too when the last holder
- * is killed. Two open file descriptions exclude each other even in one process; threads that share
- * one do not. A process that was sent a descriptor or has inherited it needs an open file
- * description of its own, by open(2) of its path in /proc.
- *
- * Returns 0. On failure, returns one of the following:
- * - -EAGAIN  if another open file description has a lock that excludes this one, with LOCK_NB or a
- *   `timeout_ns` of 0.
- * - -EBADF   if `fd` is not open, or not for what the lock needs.
- * - -EINTR   if a signal handler has run, with BYTEFD_INTERRUPTIBLE.
- * - -EINVAL  if `length` is 0, the range is more than a file can have, or `operation`,
- *   `timeout_ns` or `flags` is invalid.
- * - -ENOLCK  if there are too many locks.
- * - -ETIMEDOUT  if the timeout has passed.
- *
- * A deadlock is not detected: two processes that wait for each other wait until their timeouts.
+ * Returns 0, or a negative errno: -EAGAIN: somebody else has a lock that excludes it; -EINVAL: unknown `how`, or more bytes than a file
+ * can have; -EBADF: not open, or not for what the lock needs; -ENOLCK: too many locks. Two that wait for each other wait for ever.
  *
  * ```c
  * bytefd_map *map;
  * if (bytefd_map_memory(4096, NULL, &map, NULL) == 0) {
  *     int fd = bytefd_map_descriptor(map, NULL);
- *     if (bytefd_file_lock(fd, 0, 64, LOCK_EX, -1, 0, NULL) == 0)
- *         bytefd_file_unlock(fd, 0, 64, NULL);
+ *     if (bytefd_lock(fd, 0, 64, BYTEFD_LOCK_EXCLUSIVE, NULL) == 0)
+ *         bytefd_unlock(fd, 0, 64, NULL);
  *     bytefd_map_close(map);
  * }
  * ```
  */
-BYTEFD_MUST_USE
-int bytefd_file_lock(int fd,
-                     uint64_t offset,
-                     uint64_t length,
-                     int operation,
-                     int64_t timeout_ns,
-                     uint64_t flags,
-                     struct bytefd_error *error);
+int bytefd_lock(int fd,
+                uint64_t offset,
+                uint64_t length,
+                uint32_t how,
+                struct bytefd_error *error);
 
 /**
- * Ends the locks of this open file description on these bytes. A `length` of BYTEFD_UNLIMITED is
- * to the end, wherever that is.
+ * Ends the locks of this description on these bytes. A `length` of 0 is to the end, wherever that is.
  *
- * Returns 0. On failure, returns one of the following:
- * - -EBADF   if `fd` is not open.
- * - -EINVAL  if `length` is 0, or the range is more than a file can have.
+ * Returns 0, or a negative errno: -EINVAL: more bytes than a file can have; -EBADF.
  *
  * ```c
- * bytefd_file_unlock(STDIN_FILENO, 0, BYTEFD_UNLIMITED, NULL);
+ * bytefd_unlock(STDIN_FILENO, 0, 0, NULL);
  * ```
  */
-int bytefd_file_unlock(int fd, uint64_t offset, uint64_t length, struct bytefd_error *error);
+int bytefd_unlock(int fd,
+                  uint64_t offset,
+                  uint64_t length,
+                  struct bytefd_error *error);
 
 /**
- * Waits until another thread or process calls bytefd_futex_wake on `word`, futex(2). Returns at
- * once if the word does not have this value, and may return without a reason: read the word, and
- * wait again.
+ * Waits until a word in shared memory has another value than `value`, or somebody calls bytefd_wake on it: futex(2). Returns at once if it
+ * has another value already. May return without a reason; look at the word, and wait again.
  *
- * The word, 4 bytes at a multiple of 4, lies in a map that the processes share, at any address, or
- * in memory of this process. It is changed by atomic operations. A writer changes the word first,
- * then calls bytefd_futex_wake. If the writer dies between the two, no waiter wakes: set a
- * timeout, or use bytefd_file_lock, which ends with its holder.
+ * The word, 4 bytes at a multiple of 4, lies in a map that all processes share (at whatever address), or in memory of this process, and
+ * is changed by atomic operations. Who changes it must call bytefd_wake afterwards. One who is killed in between wakes nobody: wait with
+ * a time limit, or for a lock (bytefd_lock), which the kernel ends with its holder. `nanoseconds` below 0 is for ever.
  *
- * `timeout_ns` limits the whole call: -1 waits without a limit, 0 does not wait. `flags` is
- * BYTEFD_INTERRUPTIBLE or 0.
- *
- * Returns 0. On failure, returns one of the following:
- * - -EFAULT  if the page of the word is lost or not mapped.
- * - -EINTR   if a signal handler has run, with BYTEFD_INTERRUPTIBLE.
- * - -EINVAL  if `word` is NULL or not at a multiple of 4, or `timeout_ns` or `flags` is invalid.
- * - -ETIMEDOUT  if the timeout has passed.
+ * Returns 0, or a negative errno: -ETIMEDOUT: the time has passed; -EINVAL: `word` is NULL or not at a multiple of 4; -EFAULT: its page
+ * is gone.
  *
  * ```c
  * bytefd_map *map;
  * if (bytefd_map_memory(4096, NULL, &map, NULL) == 0) {
- *     const volatile uint32_t *word = bytefd_map_data(map);
- *     int status = bytefd_futex_wait(word, 0, 1000000, 0, NULL);
- *     printf("%s\n", status == -ETIMEDOUT ? "not woken" : "woken");
+ *     const uint32_t *word = bytefd_map_data(map);
+ *     int status = bytefd_wait(word, 0, 1000000, NULL);
+ *     printf("%s\n", status == -ETIMEDOUT ? "nobody came" : "woken");
  *     bytefd_map_close(map);
  * }
  * ```
  */
-BYTEFD_MUST_USE
-int bytefd_futex_wait(const volatile void *word,
-                      uint32_t value,
-                      int64_t timeout_ns,
-                      uint64_t flags,
-                      struct bytefd_error *error);
+int bytefd_wait(const uint32_t *word,
+                uint32_t value,
+                int64_t nanoseconds,
+                struct bytefd_error *error);
 
 /**
- * Wakes at most `count` waiters of `word`, in any process.
+ * Wakes at most `count` of those that wait on this word, in any process.
  *
- * Returns the number of waiters woken. On failure, returns one of the following:
- * - -EFAULT  if the page of the word is lost or not mapped.
- * - -EINVAL  if `word` is NULL or not at a multiple of 4.
+ * Returns how many it were, or a negative errno: -EINVAL: `word` is NULL or not at a multiple of 4; -EFAULT: it is not there.
  *
  * ```c
  * static uint32_t word;
- * bytefd_futex_wake(&word, UINT32_MAX, NULL);
+ * bytefd_wake(&word, UINT32_MAX, NULL);
  * ```
  */
-int bytefd_futex_wake(const volatile void *word, uint32_t count, struct bytefd_error *error);
+int bytefd_wake(const uint32_t *word,
+                uint32_t count,
+                struct bytefd_error *error);
 
 /**
- * Writes one line for each choice that the library makes on this host, what it uses and why, with
- * a final NUL to `buf`: for people and logs. The words may change. `size` is the capacity of
- * `buf`; 1024 is enough in this version. It finds out by trying.
+ * Writes one line for each choice the library makes on this host, what it uses and why, with a final NUL to `buf`: for people
+ * and logs; the words may change. 1024 bytes are enough in this version. It finds out by doing.
  *
- * Returns 0. On failure, returns one of the following and leaves `buf` alone:
- * - -EINVAL  if `buf` is NULL.
- * - -ERANGE  if `size` is too small.
- * - Errors of bytefd_wrap_buffer.
+ * Returns 0, or a negative errno with `buf` untouched: -EINVAL if `buf` is NULL, -ERANGE if `len` is too small, or
+ * shm_wrap_buffer's.
  *
  * ```c
  * char report[1024];
  * if (bytefd_host_report(report, sizeof report, NULL) == 0)
  *     fputs(report, stderr);
  * ```
- *
  */
-BYTEFD_MUST_USE
 int bytefd_host_report(char *buf,
-                       size_t size,
-                       struct bytefd_error *error)
-BYTEFD_WRITES(1, 2);
+                       size_t len,
+                       struct bytefd_error *error);
 
 /**
  * Returns the version of the library that the program runs with, such as "0.1.0". BYTEFD_VERSION is the version of the header

@@ -1,6 +1,7 @@
 //! System calls of one call, counted by ptrace(2): speed cannot rot unseen.
 
 use std::ffi::{c_int, c_long, c_void};
+use std::os::fd::AsRawFd;
 use std::ptr::{null, null_mut};
 
 use crate::fill::kernel_collapses;
@@ -16,6 +17,7 @@ tests![;
     scanning_with_a_pool_stays_within_its_budget,
     trusted_scans_stay_within_their_budget,
     large_files_cost_a_few_calls_for_each_huge_page,
+    messages_stay_within_their_budget,
 ];
 
 /// Stands before and after what is counted.
@@ -106,6 +108,9 @@ fn name(number: c_long) -> String {
         (libc::SYS_getrandom, "getrandom"),
         (libc::SYS_futex, "futex"),
         (libc::SYS_getpid, "getpid"),
+        (libc::SYS_getsockopt, "getsockopt"),
+        (libc::SYS_sendmsg, "sendmsg"),
+        (libc::SYS_recvmsg, "recvmsg"),
     ];
     let known = NAMES.iter().find(|(known, _)| *known == number);
     known.map_or_else(|| format!("number {number}"), |(_, name)| (*name).into())
@@ -239,6 +244,43 @@ fn large_files_cost_a_few_calls_for_each_huge_page() {
             let advice = seen.iter().filter(|number| **number == libc::SYS_madvise).count();
             // Fewer while small pages cost less.
             assert!(advice <= huge_pages, "shm_wrap_buffer, {mib} MiB, asks for {advice} huge pages");
+        }
+    }
+}
+
+/// The family of the socket and the message; for each descriptor that is checked its access mode, its seals and its length. A
+/// timeout costs nothing unless the call waits.
+fn messages_stay_within_their_budget() {
+    use crate::support::share::{KINDS, pair, receive_with, send_with};
+    let file = &crate::support::fd::wrap_with(b"hello", 0, AUTO).expect("a descriptor");
+    let (asked, patient) = (Requirements::default(), TransferOptions { timeout_ns: 1 << 40, ..Default::default() });
+    for kind in KINDS {
+        for options in [null(), &raw const patient] {
+            let ends = pair(kind);
+            let (ours, theirs) = (ends.0.as_raw_fd(), ends.1.as_raw_fd());
+            let send = || send_with(ours, b"!", &[file.as_raw_fd()], options).expect("sent");
+            let seen = calls(
+                || (),
+                |()| {
+                    send();
+                    // What is not received fills the socket.
+                    crate::support::share::plain_receive(&ends.1, 1);
+                },
+            );
+            hold(&format!("bytefd_send, kind {kind}, and recvmsg and close"), 2 + 2, &seen);
+            for (wanted, budget) in [(null(), 2), (&raw const asked, 2 + 3)] {
+                if is_poor() && !wanted.is_null() {
+                    continue;
+                }
+                let seen = calls(
+                    || (),
+                    |()| {
+                        send();
+                        receive_with(theirs, 1, 1, wanted, options).expect("received");
+                    },
+                );
+                hold(&format!("bytefd_send and bytefd_receive, kind {kind}, and close"), 2 + budget + 1, &seen);
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::tests;
 tests![the_headers_are_generated_from_the_sources];
 
 /// In the order in which a reader wants them.
+const SOURCES: [&str; 23] = [
 const SOURCES: [&str; 25] = [
     "boundary",
     "arguments",
@@ -22,7 +23,8 @@ const SOURCES: [&str; 25] = [
     "map_content",
     "adopt",
     "stream",
-    "socket",
+    "requirements",
+    "transfer",
     "shm",
     "tempfile",
     "sysv",

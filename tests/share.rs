@@ -1,4 +1,4 @@
-//! bytefd_send, bytefd_receive, bytefd_peer and bytefd_verify: descriptors between processes, also those of strangers.
+//! bytefd_send, bytefd_receive, bytefd_peer_credentials and bytefd_verify: descriptors between processes, also those of strangers.
 
 mod arguments;
 mod bad_peers;
@@ -34,6 +34,10 @@ tests![
     a_socket_that_does_not_block_says_eagain_at_the_start,
     a_socket_that_does_not_block_is_waited_for_within_a_message,
     a_time_limit_that_passes_is_eagain,
+    a_timeout_ends_a_call_that_waits,
+    a_timeout_ends_a_message_that_is_not_taken,
+    a_timeout_is_for_the_whole_call,
+    messages_that_say_their_length_are_received_in_any_pieces,
     // arguments
     what_is_no_unix_socket_is_refused,
     descriptors_that_are_not_open_are_ebadf,
@@ -41,11 +45,16 @@ tests![
     a_stream_message_without_length_is_einval,
     impossible_sizes_are_einval,
     bad_requirements_are_refused_before_anything_is_received,
+    bad_transfer_options_are_refused_before_anything_moves,
+    a_number_that_became_another_socket_is_eprototype,
     // peers
     the_peer_of_a_pair_is_this_process,
     a_socket_without_other_end_is_enotconn,
+    python_sends_and_some_is_received,
     // verify
     each_requirement_is_looked_at,
+    missing_seals_are_named,
+    a_huge_file_of_holes_can_be_refused,
     more_seals_than_asked_for_are_fine,
     what_is_no_regular_file_is_refused,
     what_cannot_be_read_is_eacces,
@@ -58,12 +67,19 @@ tests![
     // messages
     a_stream_carries_more_descriptors_than_one_message_can,
     descriptors_are_close_on_exec_from_birth,
+    where_there_is_no_room_descriptors_never_arrive,
     standard_streams_that_are_closed_are_not_received_into,
     // transfers
     sending_goes_on_though_signals_interrupt,
     receiving_goes_on_though_signals_interrupt,
+    a_signal_handler_ends_an_interruptible_call,
+    some_of_a_stream_is_what_has_arrived,
     // bad_peers
-    another_number_of_descriptors_is_ebadmsg,
+    more_descriptors_than_fit_are_ebadmsg,
+    fewer_descriptors_than_fit_are_fine,
+    after_a_refusal_the_next_message_is_whole,
+    a_refused_message_that_does_not_end_shuts_the_socket_down,
+    a_message_that_comes_too_late_shuts_the_socket_down,
     descriptors_that_are_not_what_is_asked_for_are_refused_all_together,
     an_end_that_is_closed_is_enodata_or_econnreset,
     an_end_closed_before_it_has_read_is_econnreset,
@@ -77,6 +93,7 @@ tests![
     // peers
     the_peer_is_who_connected_and_who_listens,
     // verify
+    files_without_seals_are_refused_before_their_file_system_is_asked,
     a_file_made_shorter_just_before_it_is_sealed_is_too_short,
     an_owner_can_be_required,
     rust_closes_what_it_does_not_accept,

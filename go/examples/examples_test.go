@@ -239,8 +239,8 @@ func TestServeGivesEveryClientTheContent(t *testing.T) {
 		conn := dial(t, path)
 		message := make([]byte, 1)
 		_, files, err := bytefd.Receive(conn, message, 1, bytefd.RequireSealed())
-		if err != nil || message[0] != '!' {
-			t.Fatal(message, err)
+		if err != nil || len(files) != 1 || message[0] != '!' {
+			t.Fatal(message, files, err)
 		}
 		got, err := io.ReadAll(io.NewSectionReader(files[0], 0, 100))
 		if err != nil || string(got) != "hello" {

@@ -39,10 +39,7 @@ pub(super) fn descriptor<'a>(fd: c_int) -> Result<BorrowedFd<'a>> {
 /// `fds` points to `count` numbers, or is NULL; those that are open stay open during the call.
 pub(super) unsafe fn descriptors<'a>(fds: *const c_int, count: usize) -> Result<&'a [BorrowedFd<'a>]> {
     check_buffer("fds", fds.cast(), count)?;
-    if count > isize::MAX as usize / size_of::<c_int>() {
-        let message = format_args!("{count} descriptors are more than there can be");
-        return Err(Error::new("count", libc::EINVAL, message));
-    }
+    check_count(count)?;
     if count == 0 {
         return Ok(&[]);
     }
@@ -53,6 +50,23 @@ pub(super) unsafe fn descriptors<'a>(fds: *const c_int, count: usize) -> Result<
     }
     // SAFETY: a BorrowedFd has the representation of its number, and none of these is negative.
     Ok(unsafe { std::slice::from_raw_parts(fds.cast(), count) })
+}
+
+/// Refuses a number of descriptors that no array has.
+pub(super) fn check_count(count: usize) -> Result<()> {
+    if count <= isize::MAX as usize / size_of::<c_int>() {
+        return Ok(());
+    }
+    Err(Error::new("count", libc::EINVAL, format_args!("{count} descriptors are more than there can be")))
+}
+
+/// Reads a parameter that goes in and out.
+///
+/// # Safety
+/// `from` is NULL or readable.
+pub(super) unsafe fn number_at(from: *const usize, what: &'static str) -> Result<usize> {
+    // SAFETY: the caller vouches for it.
+    required(unsafe { from.as_ref() }, what).copied()
 }
 
 /// The names that a buffer and its length have in the header.

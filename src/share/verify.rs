@@ -1,37 +1,51 @@
-//! What must be known of somebody else's descriptor before it is trusted.
+//! What must be known of another process's descriptor before it is trusted.
 
-use std::ops::Deref;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use crate::error::{Context, Error, Result};
-use crate::map::{Access, Map, MapOptions};
+use crate::map::Sealed;
 use crate::sys::file;
 
-/// What is asked of a descriptor that somebody else has made. The default: a regular file, sealed against writing and
-/// shrinking, of any length and owner.
+/// What is asked of a descriptor that another process has made. The default: a regular file that was opened for reading, is
+/// sealed against writing and shrinking, and has any length and owner.
 ///
 /// ```
 /// use bytefd::share::Requirements;
-/// let text = Requirements::new().length(5).accept(bytefd::wrap(b"hello")?)?;
+/// let text = Requirements::new().min_length(5).accept(bytefd::wrap(b"hello")?)?;
 /// assert_eq!(&text[..], b"hello");
 ///
-/// let error = Requirements::new().length(6).accept(bytefd::wrap(b"hello")?).unwrap_err();
+/// let error = Requirements::new().min_length(6).accept(bytefd::wrap(b"hello")?).unwrap_err();
 /// assert_eq!(error.errno(), libc::ENXIO);
 /// # Ok::<(), bytefd::Error>(())
 /// ```
+///
+/// The parameter is what [`accept`](Self::accept) gives: [`Sealed`], or [`Unsealed`] after [`no_seals`](Self::no_seals).
 #[derive(Clone, Debug)]
-pub struct Requirements {
-    length: u64,
+pub struct Requirements<A = Sealed> {
+    min_length: u64,
+    max_length: u64,
     seals: i32,
-    owner: Option<u32>,
+    uid: Option<u32>,
+    accepts: PhantomData<fn() -> A>,
 }
 
 /// Without them content can change or go while it is read.
-const FOR_READING: i32 = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK;
+pub(crate) const FOR_READING: i32 = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK;
+
+/// The seals of fcntl(2) and their names. F_SEAL_FUTURE_WRITE and F_SEAL_EXEC are not in the libc crate for every C library.
+const SEALS: [(i32, &str); 6] = [
+    (libc::F_SEAL_SEAL, "F_SEAL_SEAL"),
+    (libc::F_SEAL_SHRINK, "F_SEAL_SHRINK"),
+    (libc::F_SEAL_GROW, "F_SEAL_GROW"),
+    (libc::F_SEAL_WRITE, "F_SEAL_WRITE"),
+    (0x10, "F_SEAL_FUTURE_WRITE"),
+    (0x20, "F_SEAL_EXEC"),
+];
 
 impl Default for Requirements {
     fn default() -> Requirements {
-        Requirements { length: 0, seals: FOR_READING, owner: None }
+        Requirements { min_length: 0, max_length: u64::MAX, seals: FOR_READING, uid: None, accepts: PhantomData }
     }
 }
 
@@ -45,134 +59,197 @@ impl Requirements {
         Requirements::default()
     }
 
-    /// At least so many bytes.
+    /// Requires no seals, or only those of [`seals`](Self::seals) that are set afterwards. The content can then change, and a
+    /// file can become shorter, at any time.
     ///
     /// ```
-    /// let requirements = bytefd::share::Requirements::new().length(4096);
+    /// use bytefd::share::{Requirements, Unsealed};
+    /// let file = bytefd::WrapOptions::new().writable(true).wrap(b"hello")?;
+    /// let unsealed: Unsealed = Requirements::new().no_seals().accept(file)?;
+    /// let map = bytefd::MapOptions::new().map_fd(&unsealed)?;
+    /// # assert_eq!(map.len(), 5);
+    /// # Ok::<(), bytefd::Error>(())
     /// ```
-    pub fn length(mut self, bytes: u64) -> Requirements {
-        self.length = bytes;
+    pub fn no_seals(self) -> Requirements<Unsealed> {
+        let Requirements { min_length, max_length, uid, .. } = self;
+        Requirements { min_length, max_length, seals: 0, uid, accepts: PhantomData }
+    }
+
+    /// Checks a descriptor and maps its bytes, which nothing can change.
+    ///
+    /// # Errors
+    /// Those of [`check`](Self::check) and [`MapOptions::map_fd`](crate::MapOptions::map_fd). The descriptor is closed.
+    pub fn accept(&self, fd: OwnedFd) -> Result<Sealed> {
+        self.check(&fd)?;
+        Sealed::new(fd)
+    }
+}
+
+impl Requirements<Unsealed> {
+    /// Checks a descriptor.
+    ///
+    /// # Errors
+    /// Those of [`check`](Self::check). The descriptor is closed.
+    pub fn accept(&self, fd: OwnedFd) -> Result<Unsealed> {
+        self.check(&fd)?;
+        Ok(Unsealed { fd })
+    }
+}
+
+impl<A> Requirements<A> {
+    /// Requires at least this many bytes.
+    ///
+    /// ```
+    /// let requirements = bytefd::share::Requirements::new().min_length(4096);
+    /// ```
+    pub fn min_length(mut self, bytes: u64) -> Self {
+        self.min_length = bytes;
         self
     }
 
-    /// At least these seals, `F_SEAL_*` of fcntl(2), instead of the default ones; 0 for none. More are fine.
+    /// Requires at most this many bytes. A sealed file can be far longer than its memory: it may consist of holes.
     ///
     /// ```
-    /// let requirements = bytefd::share::Requirements::new().seals(libc::F_SEAL_SHRINK | libc::F_SEAL_GROW);
+    /// use bytefd::share::Requirements;
+    /// let error = Requirements::new().max_length(4).accept(bytefd::wrap(b"hello")?).unwrap_err();
+    /// assert_eq!(error.message(), "length 5 exceeds max_length 4");
+    /// # Ok::<(), bytefd::Error>(())
     /// ```
-    pub fn seals(mut self, seals: i32) -> Requirements {
-        self.seals = seals;
+    pub fn max_length(mut self, bytes: u64) -> Self {
+        self.max_length = bytes;
         self
     }
 
-    /// The file belongs to this user.
+    /// Requires these seals as well, `F_SEAL_*` of fcntl(2). More are fine.
     ///
     /// ```
-    /// # let us = unsafe { libc::geteuid() };
-    /// let requirements = bytefd::share::Requirements::new().owner(us);
+    /// let requirements = bytefd::share::Requirements::new().seals(libc::F_SEAL_GROW);
     /// requirements.check(&bytefd::wrap(b"hello")?)?;
     /// # Ok::<(), bytefd::Error>(())
     /// ```
-    pub fn owner(mut self, user: u32) -> Requirements {
-        self.owner = Some(user);
+    pub fn seals(mut self, seals: i32) -> Self {
+        self.seals |= seals;
         self
     }
 
-    /// Whether a descriptor is all that. What is sealed stays so; without `F_SEAL_SHRINK` the length, and with or without seals
-    /// the owner, can be another the moment after.
+    /// Requires that the file's owner is this user.
+    ///
+    /// ```
+    /// # let us = unsafe { libc::geteuid() };
+    /// let requirements = bytefd::share::Requirements::new().uid(us);
+    /// requirements.check(&bytefd::wrap(b"hello")?)?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn uid(mut self, uid: u32) -> Self {
+        self.uid = Some(uid);
+        self
+    }
+
+    /// Checks a descriptor. Seals stay; without `F_SEAL_SHRINK` and `F_SEAL_GROW` the length, and in any case the owner, can
+    /// change afterwards.
+    ///
+    /// Seals are checked before anything that asks a file system, which may never answer (FUSE, NFS).
     ///
     /// ```
     /// use bytefd::share::Requirements;
     /// let (reader, _writer) = std::io::pipe().unwrap();
     /// let error = Requirements::new().check(&reader).unwrap_err();
-    /// assert_eq!(error.message(), "descriptor 3 is a pipe or FIFO, not a regular file".replace('3', &format!("{}", std::os::fd::AsRawFd::as_raw_fd(&reader))));
+    /// assert!(error.message().ends_with("is not sealed (missing F_SEAL_SHRINK, F_SEAL_WRITE)"));
     /// ```
     ///
     /// # Errors
-    /// - `EISDIR` for a directory, `ENODEV` for anything else that is no regular file.
-    /// - `EPERM`: seals are missing, or the file cannot have any.
-    /// - `ENXIO`: it is shorter than asked.
-    /// - `EACCES`: it belongs to another user, or cannot be read through this descriptor.
+    /// - `EPERM` if seals are missing, or the file cannot have any. Without seals: `EISDIR` if it is a directory, `ENODEV` if it
+    ///   is anything else that is not a regular file.
+    /// - `ENXIO` if it is shorter than [`min_length`](Self::min_length); `EFBIG` if it is longer than
+    ///   [`max_length`](Self::max_length).
+    /// - `EACCES` if it belongs to another user, or was not opened for reading.
+    /// - `EINVAL` if a seal is unknown, or the lengths contradict each other.
     pub fn check(&self, fd: impl AsFd) -> Result<()> {
+        self.check_self()?;
         let (fd, number) = (fd.as_fd(), fd.as_fd().as_raw_fd());
-        let refuse =
-            |op, errno, message: String| Err(Error::new(op, errno, format_args!("descriptor {number} {message}")));
+        if !file::is_readable(fd).context("fcntl F_GETFL", || format!("descriptor {number}"))? {
+            let message = format_args!("descriptor {number} is not open for reading");
+            return Err(Error::new("fd", libc::EACCES, message));
+        }
         // First: what others do to the length until it is sealed shows in what is looked at afterwards. Files that know no seals
         // say EINVAL.
         let seals = file::seals(fd).unwrap_or(0);
+        if self.seals & !seals != 0 {
+            let missing = names(self.seals & !seals);
+            let found = if seals == 0 { "not sealed".into() } else { format!("sealed with {} only", names(seals)) };
+            let message = format_args!("descriptor {number} is {found} (missing {missing})");
+            return Err(Error::new("seals", libc::EPERM, message));
+        }
         let stat = file::fstat(fd).context("fstat", || format!("descriptor {number}"))?;
         if !stat.is_regular() {
             let errno = if stat.mode & libc::S_IFMT == libc::S_IFDIR { libc::EISDIR } else { libc::ENODEV };
-            return refuse("file type", errno, format!("is {}, not a regular file", stat.kind()));
+            let message = format_args!("descriptor {number} is {}, not a regular file", stat.kind());
+            return Err(Error::new("fd", errno, message));
         }
-        if !file::is_readable(fd).context("fcntl", || format!("descriptor {number}"))? {
-            return refuse("access", libc::EACCES, "was not opened for reading".into());
+        let (length, least, most) = (stat.size, self.min_length, self.max_length);
+        if length < least {
+            let message = format_args!("length {length} is less than min_length {least}");
+            return Err(Error::new("min_length", libc::ENXIO, message));
         }
-        if seals & self.seals != self.seals {
-            let (asked, missing) = (self.seals, self.seals & !seals);
-            return refuse("seals", libc::EPERM, format!("has seals {seals:#x} of {asked:#x}: without {missing:#x}"));
+        if length > most {
+            let message = format_args!("length {length} exceeds max_length {most}");
+            return Err(Error::new("max_length", libc::EFBIG, message));
         }
-        if stat.size < self.length {
-            return refuse(
-                "length",
-                libc::ENXIO,
-                format!("has {} bytes, and {} were asked for", stat.size, self.length),
-            );
-        }
-        match self.owner {
-            Some(owner) if owner != stat.owner => {
-                refuse("owner", libc::EACCES, format!("is user {}'s, and not user {owner}'s", stat.owner))
+        match self.uid {
+            Some(uid) if uid != stat.owner => {
+                let message = format_args!("descriptor {number} belongs to user {}, not user {uid}", stat.owner);
+                Err(Error::new("uid", libc::EACCES, message))
             }
             _ => Ok(()),
         }
     }
 
-    /// A descriptor that is all that, and its bytes. Sealing against writing and shrinking is asked for in any case, so they can
-    /// be handed out as a slice.
-    ///
-    /// # Errors
-    /// As [`Requirements::check`] and [`MapOptions::map_fd`]. The descriptor is closed.
-    pub fn accept(&self, fd: OwnedFd) -> Result<Verified> {
-        self.clone().seals(self.seals | FOR_READING).check(&fd)?;
-        let map = MapOptions::new().map_fd(&fd).or_else(|_| {
-            // Kernels before 6.7 map a sealed file shared only through a description that was opened for reading.
-            MapOptions::new().access(Access::Private).map_fd(&fd)
-        })?;
-        Ok(Verified { map, fd })
+    /// Refuses what no descriptor can meet.
+    pub(crate) fn check_self(&self) -> Result<()> {
+        let unknown = SEALS.iter().fold(self.seals, |rest, (seal, _)| rest & !seal);
+        if unknown != 0 {
+            return Err(Error::new("seals", libc::EINVAL, format_args!("unknown seals {unknown:#x}")));
+        }
+        let (least, most) = (self.min_length, self.max_length);
+        if least > most {
+            let message = format_args!("min_length {least} exceeds max_length {most}");
+            return Err(Error::new("min_length", libc::EINVAL, message));
+        }
+        Ok(())
     }
 }
 
-/// Bytes that nobody can change or take away, and their descriptor.
+fn names(seals: i32) -> String {
+    let named = SEALS.iter().filter(|(seal, _)| seals & seal != 0).map(|(_, name)| *name);
+    named.collect::<Vec<_>>().join(", ")
+}
+
+/// A descriptor that was accepted without seals. Its content can change at any time, so there is no safe slice of it: map it
+/// with [`MapOptions::map_fd`](crate::MapOptions::map_fd), and copy with [`Map::read_at`](crate::Map::read_at).
 ///
-/// ```
-/// use bytefd::share::Requirements;
-/// let verified = Requirements::new().accept(bytefd::wrap(b"hello")?)?;
-/// assert!(verified.starts_with(b"hell"));
-/// # Ok::<(), bytefd::Error>(())
+/// ```compile_fail
+/// let unsealed = bytefd::share::Requirements::new().no_seals().accept(bytefd::wrap(b"hello").unwrap()).unwrap();
+/// let bytes: &[u8] = &unsealed;
 /// ```
 #[derive(Debug)]
-pub struct Verified {
-    map: Map,
+pub struct Unsealed {
     fd: OwnedFd,
 }
 
-impl Deref for Verified {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        // SAFETY: sealed against writing and shrinking, which was looked at before it was mapped, and seals never go.
-        unsafe { self.map.as_slice() }
-    }
-}
-
-impl AsFd for Verified {
+impl AsFd for Unsealed {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
 }
 
-impl From<Verified> for OwnedFd {
-    fn from(verified: Verified) -> OwnedFd {
-        verified.fd
+impl AsRawFd for Unsealed {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+impl From<Unsealed> for OwnedFd {
+    fn from(unsealed: Unsealed) -> OwnedFd {
+        unsealed.fd
     }
 }

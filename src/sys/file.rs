@@ -178,6 +178,12 @@ pub(crate) fn fstat(fd: BorrowedFd<'_>) -> Result<Stat> {
     fstat_raw(fd.as_raw_fd())
 }
 
+/// Whether a number is an open descriptor. Asks no file system.
+pub(crate) fn is_open(fd: libc::c_int) -> bool {
+    // SAFETY: touches no memory.
+    unsafe { libc::fcntl(fd, libc::F_GETFD) != -1 }
+}
+
 /// fstat(2) on a number that may not be open at all.
 pub(crate) fn fstat_raw(fd: libc::c_int) -> Result<Stat> {
     // SAFETY: all-zero is a valid `struct stat`.

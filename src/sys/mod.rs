@@ -16,7 +16,6 @@ pub(crate) mod process;
 pub(crate) mod socket;
 pub(crate) mod sysv;
 pub(crate) mod udmabuf;
-#[expect(dead_code)]
 pub(crate) mod wait;
 pub(crate) mod window;
 

@@ -30,7 +30,12 @@ pub(crate) struct Received {
 }
 
 /// Sends some of these bytes, one at least, and all of these descriptors, [`MOST_DESCRIPTORS`] at most. No SIGPIPE.
-pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<usize> {
+pub(crate) fn send(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+    flags: c_int,
+) -> Result<usize> {
     assert!(descriptors.len() <= MOST_DESCRIPTORS);
     let mut control = Control::new();
     let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
@@ -55,22 +60,32 @@ pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[Borrowed
         }
     }
     // SAFETY: the message and what it points to live during the call, which only reads them.
-    retry(|| unsafe { libc::sendmsg(socket.as_raw_fd(), &message, libc::MSG_NOSIGNAL) }).map(|sent| sent as usize)
+    retry(|| unsafe { libc::sendmsg(socket.as_raw_fd(), &message, flags | libc::MSG_NOSIGNAL) })
+        .map(|sent| sent as usize)
 }
 
 /// Receives a message, or as much of a stream as is there. Descriptors are close-on-exec from the start, and are put behind those
-/// that were found before.
-pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8], found: &mut Vec<OwnedFd>) -> Result<Received> {
+/// that were found before. With `None` the kernel drops them.
+pub(crate) fn receive(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    found: Option<&mut Vec<OwnedFd>>,
+    flags: c_int,
+) -> Result<Received> {
     let mut control = Control::new();
     let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     // SAFETY: all-zero is a valid msghdr.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     (message.msg_iov, message.msg_iovlen) = (&mut part, 1);
-    (message.msg_control, message.msg_controllen) = ((&raw mut control).cast(), size_of_val(&control) as _);
+    if found.is_some() {
+        (message.msg_control, message.msg_controllen) = ((&raw mut control).cast(), size_of_val(&control) as _);
+    }
     // SAFETY: the message and what it points to live during the call and are writable.
-    let bytes = retry(|| unsafe { libc::recvmsg(socket.as_raw_fd(), &mut message, libc::MSG_CMSG_CLOEXEC) })?;
-    // SAFETY: as the kernel has filled it just now.
-    unsafe { take_descriptors(&message, found) };
+    let bytes = retry(|| unsafe { libc::recvmsg(socket.as_raw_fd(), &mut message, flags | libc::MSG_CMSG_CLOEXEC) })?;
+    if let Some(found) = found {
+        // SAFETY: as the kernel has filled it just now.
+        unsafe { take_descriptors(&message, found) };
+    }
     Ok(Received {
         bytes: bytes as usize,
         is_cut: message.msg_flags & libc::MSG_TRUNC != 0,
@@ -144,17 +159,37 @@ pub(crate) fn is_listening(socket: BorrowedFd<'_>) -> Result<bool> {
     unsafe { option::<c_int>(socket, libc::SO_ACCEPTCONN) }.map(|listens| listens != 0)
 }
 
+/// Whether the program wants control data beside descriptors: credentials, a security label, a process descriptor.
+pub(crate) fn wants_control(socket: BorrowedFd<'_>) -> bool {
+    // asm-generic/socket.h; not in the libc crate for every C library.
+    const SO_PASSPIDFD: c_int = 76;
+    // SAFETY: numbers.
+    let is_set = |name: &c_int| unsafe { option::<c_int>(socket, *name) }.is_ok_and(|value| value != 0);
+    [libc::SO_PASSCRED, libc::SO_PASSSEC, SO_PASSPIDFD].iter().any(is_set)
+}
+
+/// Whether O_NONBLOCK is not set.
+pub(crate) fn is_blocking(socket: BorrowedFd<'_>) -> Result<bool> {
+    // SAFETY: touches no memory.
+    let flags = check(unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_GETFL) })?;
+    Ok(flags & libc::O_NONBLOCK == 0)
+}
+
 /// Waits until poll(2) says that there is something to do. False on a socket that would block: then it was a time limit
 /// (SO_RCVTIMEO, SO_SNDTIMEO) that has passed.
 pub(crate) fn wait(fd: BorrowedFd<'_>, events: libc::c_short) -> Result<bool> {
-    // SAFETY: touches no memory.
-    let flags = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) })?;
-    if flags & libc::O_NONBLOCK == 0 {
+    if is_blocking(fd)? {
         return Ok(false);
     }
     let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
     // SAFETY: one writable pollfd.
     retry(|| unsafe { libc::poll(&mut poll, 1, -1) }).map(|_| true)
+}
+
+/// shutdown(2), SHUT_RD: the peer cannot send any more. Without a peer there is nothing to shut down.
+pub(crate) fn shut_down_receiving(socket: BorrowedFd<'_>) {
+    // SAFETY: touches no memory.
+    unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RD) };
 }
 
 /// Whether the other end of a connected socket is closed, or will send no more.

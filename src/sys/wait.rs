@@ -29,6 +29,11 @@ impl Wait {
         self.end.map(|end| end.saturating_duration_since(Instant::now()))
     }
 
+    /// The same, and not longer than this from now on.
+    pub fn at_most(&self, time: Duration) -> Wait {
+        Wait::new(Some(self.left().map_or(time, |left| left.min(time))), self.is_interruptible)
+    }
+
     /// What to do about EINTR: an error if the caller asked for it, otherwise the wait goes on.
     pub fn interrupted(&self) -> Result<()> {
         if self.is_interruptible { Err(Errno(libc::EINTR)) } else { Ok(()) }
@@ -52,6 +57,7 @@ impl Wait {
 
     /// Calls `attempt` until it answers something else than `busy`, and sleeps in between, longer each time up to 10 ms. For
     /// what the kernel has no wait for. `busy` itself if the time is 0 from the start, ETIMEDOUT later.
+    #[expect(dead_code)]
     pub fn until_free<T>(&self, busy: i32, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
         let mut pause = Duration::from_micros(20);
         let mut is_first = true;

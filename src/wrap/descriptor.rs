@@ -63,7 +63,7 @@ pub(crate) fn before_sealing(file: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
 /// Refuses a number that is not an open descriptor.
 #[cfg(feature = "capi")]
 pub(crate) fn check_open(fd: std::os::fd::RawFd) -> Result<()> {
-    if fd < 0 || sys::file::fstat_raw(fd).is_err() {
+    if !sys::file::is_open(fd) {
         return Err(Error::new("fd", libc::EBADF, format_args!("{fd} is not an open descriptor")));
     }
     Ok(())

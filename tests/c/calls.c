@@ -92,8 +92,8 @@ static void wrapping(void)
     FAILS(bytefd_path(fd, path, 1, error), ERANGE, "buf");
     WORKS(bytefd_verify(fd, NULL, error));
     bytefd_requirements *longer = NEW(bytefd_requirements, BYTEFD_REQUIREMENTS_INIT);
-    longer->length = 6;
-    FAILS(bytefd_verify(fd, longer, error), ENXIO, NULL);
+    longer->min_length = 6;
+    FAILS(bytefd_verify(fd, longer, error), ENXIO, "min_length");
     free(longer);
     CHECK(has(fd, "hello"));
     free(options);
@@ -232,24 +232,31 @@ static void adopting(void)
     CHECK(close(fd) == 0 && munmap(buffer, page) == 0);
 }
 
+/* A NULL that the compiler does not see: with a length it warns. */
+static const void *volatile nothing;
+
 static void sending(void)
 {
     bytefd_requirements *sealed = NEW(bytefd_requirements, BYTEFD_REQUIREMENTS_INIT);
-    bytefd_credentials *peer = NEW(bytefd_credentials, {0});
+    bytefd_credentials *peer = NEW(bytefd_credentials, BYTEFD_CREDENTIALS_INIT);
+    bytefd_transfer_options *transfer = NEW(bytefd_transfer_options, BYTEFD_TRANSFER_OPTIONS_INIT);
     int ends[2], fd = WORKS(shm_wrap_buffer("hello", 5, NULL, error)), got;
-    size_t received;
+    size_t length = 4, count = 1;
     char message[4];
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
-    WORKS(bytefd_send(ends[0], "four", 4, &fd, 1, error));
-    FAILS(bytefd_send(ends[0], NULL, 4, &fd, 1, error), EINVAL, "message");
-    FAILS(bytefd_receive(ends[1], message, 4, NULL, &got, 1, sealed, error), EINVAL, "received");
-    WORKS(bytefd_receive(ends[1], message, 4, &received, &got, 1, sealed, error));
-    CHECK(received == 4 && memcmp(message, "four", 4) == 0 && has(got, "hello"));
-    WORKS(bytefd_peer(ends[0], peer, error));
-    CHECK(peer->process == getpid() && peer->user == geteuid() && peer->group == getegid());
-    FAILS(bytefd_peer(ends[0], NULL, error), EINVAL, "peer");
+    transfer->timeout_ns = 0;
+    WORKS(bytefd_send(ends[0], "four", 4, &fd, 1, transfer, error));
+    FAILS(bytefd_send(ends[0], nothing, 4, &fd, 1, transfer, error), EINVAL, "message");
+    FAILS(bytefd_receive(ends[1], message, NULL, &got, &count, sealed, transfer, error), EINVAL, "length");
+    WORKS(bytefd_receive(ends[1], message, &length, &got, &count, sealed, transfer, error));
+    CHECK(length == 4 && count == 1 && memcmp(message, "four", 4) == 0 && has(got, "hello"));
+    FAILS(bytefd_receive(ends[1], message, &length, &got, &count, sealed, transfer, error), ETIMEDOUT, "recvmsg");
+    WORKS(bytefd_peer_credentials(ends[0], peer, error));
+    CHECK(peer->pid == getpid() && peer->uid == geteuid() && peer->gid == getegid() && peer->reserved == 0);
+    FAILS(bytefd_peer_credentials(ends[0], NULL, error), EINVAL, "credentials");
     CHECK(close(fd) == 0 && close(ends[0]) == 0 && close(ends[1]) == 0);
     free(sealed);
+    free(transfer);
     free(peer);
 }
 

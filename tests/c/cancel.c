@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -39,6 +40,15 @@ static void *pending(void *unused)
     descriptor = shm_wrap_buffer("abc", 3, NULL, NULL);
     status = map_file("/bin/sh", NULL, &map, NULL);
     CHECK(descriptor >= 0 && status == 0 && bytefd_map_close(map) == 0);
+
+    int ends[2], got;
+    char message[5];
+    size_t length = sizeof message, count = 1;
+    bytefd_credentials peer = BYTEFD_CREDENTIALS_INIT;
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+    CHECK(bytefd_verify(descriptor, NULL, NULL) == 0 && bytefd_peer_credentials(ends[0], &peer, NULL) == 0);
+    CHECK(bytefd_send(ends[0], "hello", 5, &descriptor, 1, NULL, NULL) == 0);
+    CHECK(bytefd_receive(ends[1], message, &length, &got, &count, NULL, NULL, NULL) == 0 && count == 1);
     status = 7;
     pthread_testcancel();
     CHECK(!"cancelled");
@@ -47,6 +57,52 @@ static void *pending(void *unused)
 
 static int pipe_ends[2];
 static int is_reading;
+
+/* Neither a message that comes nor one that goes. */
+static void *receiving(void *unused)
+{
+    char message[5];
+    size_t length = sizeof message, count = 1;
+    (void)unused;
+    __atomic_store_n(&is_reading, gettid(), __ATOMIC_SEQ_CST);
+    status = bytefd_receive(pipe_ends[0], message, &length, &descriptor, &count, NULL, NULL, NULL);
+    CHECK(status == 0 && length == 5 && count == 1);
+    status = 7;
+    pthread_testcancel();
+    CHECK(!"cancelled");
+    return NULL;
+}
+
+static void *sending(void *message)
+{
+    __atomic_store_n(&is_reading, gettid(), __ATOMIC_SEQ_CST);
+    status = bytefd_send(pipe_ends[0], message, 1 << 20, NULL, 0, NULL, NULL);
+    CHECK(status == 0);
+    status = 7;
+    pthread_testcancel();
+    CHECK(!"cancelled");
+    return NULL;
+}
+
+/* What ends the wait. */
+static void send_to_it(void)
+{
+    int fd = shm_wrap_buffer("abc", 3, NULL, NULL);
+    CHECK(bytefd_send(pipe_ends[1], "hello", 5, &fd, 1, NULL, NULL) == 0 && close(fd) == 0);
+}
+
+static void receive_from_it(void)
+{
+    static char message[1 << 20];
+    size_t length = sizeof message, count = 0;
+    CHECK(bytefd_receive(pipe_ends[1], message, &length, NULL, &count, NULL, NULL, NULL) == 0);
+    CHECK(length == sizeof message && message[length - 1] == 'x');
+}
+
+static void write_to_it(void)
+{
+    CHECK(write(pipe_ends[1], "abc", 3) == 3 && close(pipe_ends[1]) == 0);
+}
 
 static void *blocked(void *unused)
 {
@@ -78,6 +134,8 @@ static void *scanning(void *options)
     return NULL;
 }
 
+/* With `end`, the thread is cancelled while it sleeps in a system call, which `end` then ends. */
+static void run(void *(*thread)(void *), void *argument, void (*end)(void))
 /* The cancel is pending when these are called; what they do is done all the same. */
 static void *pending_in_names_and_waits(void *unused)
 {
@@ -177,13 +235,12 @@ static void cancel_while_blocked(void *(*thread)(void *), void (*release)(void))
     CHECK(pthread_join(id, &result) == 0 && result == PTHREAD_CANCELED && status == 7);
 }
 
-static void run(void *(*thread)(void *), void *argument)
 {
     pthread_t id;
     void *result = NULL;
+    is_reading = 0;
     CHECK(pthread_create(&id, NULL, thread, argument) == 0);
-    if (thread == blocked) {
-        /* Until it sleeps in read(2). */
+    if (end != NULL) {
         char path[64], line[64] = "";
         while (__atomic_load_n(&is_reading, __ATOMIC_SEQ_CST) == 0)
             usleep(100);
@@ -194,7 +251,7 @@ static void run(void *(*thread)(void *), void *argument)
             fclose(stat);
         }
         pthread_cancel(id);
-        CHECK(write(pipe_ends[1], "abc", 3) == 3 && close(pipe_ends[1]) == 0);
+        end();
     }
     CHECK(pthread_join(id, &result) == 0 && result == PTHREAD_CANCELED);
 }
@@ -204,15 +261,23 @@ int main(void)
     bytefd_wrap_options pooled = BYTEFD_WRAP_OPTIONS_INIT;
     int before = open_descriptors();
 
-    run(pending, NULL);
+    run(pending, NULL, NULL);
     CHECK(status == 7 && lseek(descriptor, 0, SEEK_END) == 3 && close(descriptor) == 0);
+    before = open_descriptors(); /* the ends of a socket, and what was received */
 
     CHECK(pipe(pipe_ends) == 0);
     status = 0;
-    run(blocked, NULL);
+    run(blocked, NULL, write_to_it);
     CHECK(status == 7 && lseek(descriptor, 0, SEEK_END) == 3 && close(descriptor) == 0 && close(pipe_ends[0]) == 0);
 
+    char *message = malloc(1 << 20);
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pipe_ends) == 0 && message != NULL);
     status = 0;
+    run(sending, memset(message, 'x', 1 << 20), receive_from_it);
+    CHECK(status == 7 && close(pipe_ends[0]) == 0 && close(pipe_ends[1]) == 0);
+    free(message);
+    run(receiving, NULL, send_to_it);
+    CHECK(status == 7 && lseek(descriptor, 0, SEEK_END) == 3 && close(descriptor) == 0);
     run(pending_in_names_and_waits, NULL);
     CHECK(status == 7 && close(descriptor) == 0);
 
@@ -224,11 +289,11 @@ int main(void)
     CHECK(close(descriptor) == 0 && close(locked) == 0);
     cancel_while_blocked(blocked_in_futex, wake);
 
-    run(scanning, NULL);
+    run(scanning, NULL, NULL);
     CHECK(lent_to_scan >= 0 && open_descriptors() == before);
     CHECK(bytefd_pool_create(1 << 20, &pooled.pool, NULL) == 0);
-    run(scanning, &pooled);
-    run(scanning, &pooled);
+    run(scanning, &pooled, NULL);
+    run(scanning, &pooled, NULL);
     bytefd_pool_destroy(pooled.pool);
     CHECK(open_descriptors() == before);
     return 0;

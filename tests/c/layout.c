@@ -43,17 +43,25 @@ AT(bytefd_stream_options, size, 0);
 AT(bytefd_stream_options, most, 8);
 AT(bytefd_stream_options, spill_above, 16);
 
-SIZE(bytefd_requirements, 32);
+SIZE(bytefd_requirements, 40);
 AT(bytefd_requirements, size, 0);
-AT(bytefd_requirements, length, 8);
-AT(bytefd_requirements, seals, 16);
-AT(bytefd_requirements, flags, 20);
-AT(bytefd_requirements, owner, 24);
+AT(bytefd_requirements, min_length, 8);
+AT(bytefd_requirements, max_length, 16);
+AT(bytefd_requirements, flags, 24);
+AT(bytefd_requirements, seals, 32);
+AT(bytefd_requirements, uid, 36);
 
-SIZE(bytefd_credentials, 12);
-AT(bytefd_credentials, process, 0);
-AT(bytefd_credentials, user, 4);
-AT(bytefd_credentials, group, 8);
+SIZE(bytefd_transfer_options, 24);
+AT(bytefd_transfer_options, size, 0);
+AT(bytefd_transfer_options, timeout_ns, 8);
+AT(bytefd_transfer_options, flags, 16);
+
+SIZE(bytefd_credentials, 24);
+AT(bytefd_credentials, size, 0);
+AT(bytefd_credentials, pid, 8);
+AT(bytefd_credentials, uid, 12);
+AT(bytefd_credentials, gid, 16);
+AT(bytefd_credentials, reserved, 20);
 
 SIZE(bytefd_shm_options, 32);
 AT(bytefd_shm_options, size, 0);
@@ -141,8 +149,10 @@ NUMBER(BYTEFD_ADVICE_SOFT_OFFLINE, 101);
 NUMBER(BYTEFD_ADVICE_GUARD_INSTALL, 102);
 NUMBER(BYTEFD_ADVICE_GUARD_REMOVE, 103);
 NUMBER(BYTEFD_ADVICE_LOSE_DATA, 0x10000);
-NUMBER(BYTEFD_REQUIRE_OWNER, 1);
-NUMBER(BYTEFD_REQUIRE_NO_SEALS, 2);
+NUMBER(BYTEFD_INTERRUPTIBLE, UINT64_C(1) << 1);
+NUMBER(BYTEFD_REQUIRE_UID, UINT64_C(1) << 20);
+NUMBER(BYTEFD_REQUIRE_NO_SEALS, UINT64_C(1) << 21);
+NUMBER(BYTEFD_TRANSFER_SOME, UINT64_C(1) << 22);
 NUMBER(BYTEFD_INTERRUPTIBLE, 1ull << 1);
 NUMBER(BYTEFD_SHM_CREATE, 1ull << 24);
 NUMBER(BYTEFD_SHM_EXCLUSIVE, 1ull << 25);

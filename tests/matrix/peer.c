@@ -88,7 +88,7 @@ static int make_sent(const char *path, const unsigned char *content, size_t leng
     if (either[0].revents != 0) {
         int client = accept4(server, NULL, NULL, SOCK_CLOEXEC);
         must_call(client, "accept");
-        must(bytefd_send(client, "!", 1, &fd, 1, &error));
+        must(bytefd_send(client, "!", 1, &fd, 1, NULL, &error));
         close(client);
         char line[8];
         if (fgets(line, sizeof line, stdin) == NULL)
@@ -104,12 +104,12 @@ static int use_sent(const char *path, const unsigned char *content, size_t lengt
     struct sockaddr_un address;
     int server = unix_socket(path, &address), fd;
     char message;
-    size_t received;
+    size_t size = 1, count = 1;
     bytefd_requirements sealed = BYTEFD_REQUIREMENTS_INIT;
     must_call(connect(server, (struct sockaddr *)&address, sizeof address), path);
-    must(bytefd_receive(server, &message, 1, &received, &fd, 1, &sealed, &error));
+    must(bytefd_receive(server, &message, &size, &fd, &count, &sealed, NULL, &error));
     close(server);
-    if (message != '!') {
+    if (count != 1 || message != '!') {
         printf("the message is %d\n", message);
         return 1;
     }

@@ -1,10 +1,11 @@
 //! Whoever is at the other end and does something else than was agreed: an error that says so, and nothing left.
 
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::ptr::null;
 
 use super::messages::{assert_same, files, repeated};
 use crate::faults::conditions::*;
-use crate::support::abi::{AUTO, Requirements, WRITABLE};
+use crate::support::abi::{AUTO, Requirements, TransferOptions, WRITABLE};
 use crate::support::fd::{Failure, wrap_with};
 use crate::support::hosts::has_memfd;
 use crate::support::share::*;
@@ -16,14 +17,115 @@ fn refused(kind: i32, message: &[u8], sent: &[&OwnedFd], room: usize, count: usi
     leaves_nothing(|| receive(&ours, room, count)).expect_err("refused")
 }
 
-pub fn another_number_of_descriptors_is_ebadmsg() {
+pub fn more_descriptors_than_fit_are_ebadmsg() {
     let files = files(5);
     for kind in KINDS {
-        for (sent, asked) in [(0, 1), (1, 0), (1, 2), (2, 1), (5, 0), (5, 4), (5, 6), (0, MOST + 1), (MOST, 1)] {
-            let failure = refused(kind, b"hello", &repeated(&files, sent), 5, asked);
-            assert_eq!(failure.errno, libc::EBADMSG, "{failure:?}");
+        for (sent, capacity) in [(1, 0), (2, 0), (2, 1), (5, 0), (5, 4), (MOST, 0), (MOST, 1)] {
+            let failure = refused(kind, b"hello", &repeated(&files, sent), 5, capacity);
+            assert_eq!((failure.errno, &failure.op[..]), (libc::EBADMSG, "count"), "{failure:?}");
             let says = |number: usize| failure.message.contains(&number.to_string());
-            assert!(says(sent) && says(asked), "{failure:?}");
+            assert!(says(capacity) && (says(sent) || capacity == 0), "{failure:?}");
+        }
+    }
+}
+
+pub fn fewer_descriptors_than_fit_are_fine() {
+    let files = files(5);
+    for kind in KINDS {
+        for (sent, capacity) in [(0, 0), (0, 1), (1, 2), (5, 6), (5, MOST), (0, MOST + 1), (MOST, 10 * MOST)] {
+            let (ours, theirs) = pair(kind);
+            let sent = repeated(&files, sent);
+            send(&theirs, b"hello", &sent).expect("sent");
+            let (bytes, received) = receive(&ours, 5, capacity).expect("received");
+            assert_eq!(bytes, b"hello");
+            assert_same(&received, &sent);
+        }
+    }
+}
+
+/// What follows a refused message is the next one.
+pub fn after_a_refusal_the_next_message_is_whole() {
+    let files = files(3);
+    for refuses in ["too many", "far too many", "none fits", "lost"] {
+        let (ours, theirs) = pair(libc::SOCK_STREAM);
+        let send = |bytes: &[u8], count| send(&theirs, bytes, &repeated(&files, count)).expect("sent");
+        send(b"AA", 2);
+        send(b"AA", 3);
+        send(b"BBBB", 1);
+        send(b"CCCC", 0);
+        let (capacity, free, errno) = match refuses {
+            "too many" => (1, 500, libc::EBADMSG),
+            "far too many" => (4, 500, libc::EBADMSG),
+            "none fits" => (0, 500, libc::EBADMSG),
+            _ => (9, 1, libc::EMFILE),
+        };
+        let failure = leaves_nothing(|| with_free_descriptors(free, || receive(&ours, 4, capacity).map(drop)));
+        let failure = failure.expect_err("refused");
+        assert_eq!(failure.errno, errno, "{refuses}: {failure:?}");
+        assert!(!failure.message.contains("shut down"), "{failure:?}");
+        let (bytes, received) = receive(&ours, 4, 1).expect("the next message");
+        assert_eq!(bytes, b"BBBB", "{refuses}");
+        assert_same(&received, &repeated(&files, 1));
+        assert_eq!(receive(&ours, 4, 1).expect("and the next").0, b"CCCC");
+    }
+    // A requirement that is not met is found when the message is whole.
+    let (ours, theirs) = pair(libc::SOCK_STREAM);
+    let (reader, _writer) = std::io::pipe().expect("a pipe");
+    send(&theirs, b"AA", &[&OwnedFd::from(reader)]).expect("sent");
+    send(&theirs, b"AABBBB", &[]).expect("sent");
+    let asked = Requirements::default();
+    assert_eq!(receive_what(ours.as_raw_fd(), 4, 1, &asked).expect_err("refused").errno, libc::EPERM);
+    assert_eq!(receive(&ours, 4, 0).expect("the next message").0, b"BBBB");
+}
+
+/// Nothing else keeps what the peer still sends from being taken for a message.
+pub fn a_refused_message_that_does_not_end_shuts_the_socket_down() {
+    let file = &files(1)[0];
+    for blocks in [true, false] {
+        let (ours, theirs) = pair(libc::SOCK_STREAM);
+        if !blocks {
+            do_not_block(&ours);
+        }
+        send(&theirs, b"AA", &[file]).expect("sent");
+        let failure = leaves_nothing(|| receive(&ours, 4, 0)).expect_err("refused");
+        assert_eq!(failure.errno, libc::EBADMSG);
+        assert!(failure.message.contains("shut down for receiving"), "{failure:?}");
+        is_shut_down(&ours, &theirs);
+    }
+}
+
+/// Neither what was there nor what still comes is ever received, and the other direction goes on.
+fn is_shut_down(ours: &OwnedFd, theirs: &OwnedFd) {
+    assert_eq!(send(theirs, b"AABBBB", &[]).expect_err("refused").errno, libc::EPIPE);
+    assert_eq!(receive(ours, 4, 1).expect_err("nothing comes").errno, libc::ENODATA);
+    assert_eq!(plain_receive(ours, 100).0, b"");
+    send(ours, b"hello", &[]).expect("sent");
+    assert_eq!(plain_receive(theirs, 100).0, b"hello");
+}
+
+pub fn a_message_that_comes_too_late_shuts_the_socket_down() {
+    let file = &files(1)[0];
+    let soon = TransferOptions { timeout_ns: 1_000_000, ..TransferOptions::default() };
+    for blocks in [true, false] {
+        for first in [true, false] {
+            let (ours, theirs) = pair(libc::SOCK_STREAM);
+            if !blocks {
+                do_not_block(&ours);
+            }
+            if first {
+                send(&theirs, b"h", &[file]).expect("sent");
+            }
+            let outcome = leaves_nothing(|| receive_with(ours.as_raw_fd(), 5, 1, null(), &soon).map(drop));
+            let failure = outcome.expect_err("late");
+            let errno = if blocks || first { libc::ETIMEDOUT } else { libc::EAGAIN };
+            assert_eq!(failure.errno, errno, "{failure:?}");
+            if first {
+                assert!(failure.message.contains("1 of 5"), "{failure:?}");
+                is_shut_down(&ours, &theirs);
+            } else {
+                send(&theirs, b"hello", &[]).expect("sent");
+                assert_eq!(receive(&ours, 5, 0).expect("it has not begun before").0, b"hello");
+            }
         }
     }
 }
@@ -35,15 +137,15 @@ pub fn descriptors_that_are_not_what_is_asked_for_are_refused_all_together() {
     let open = wrap_with(b"hello!", WRITABLE, AUTO).expect("a descriptor");
     let short = wrap_with(b"hello", 0, AUTO).expect("a descriptor");
     let mut bad = vec![
-        (OwnedFd::from(reader), libc::ENODEV),
-        (OwnedFd::from(writer), libc::ENODEV),
-        (folder, libc::EISDIR),
+        (OwnedFd::from(reader), libc::EPERM),
+        (OwnedFd::from(writer), libc::EACCES),
+        (folder, libc::EPERM),
         (open, libc::EPERM),
     ];
     if has_memfd() {
         bad.push((short, libc::ENXIO));
     }
-    let asked = Requirements { length: 6, ..Requirements::default() };
+    let asked = Requirements { min_length: 6, ..Requirements::default() };
     for kind in KINDS {
         for (bad, errno) in &bad {
             for sent in [vec![bad], vec![bad, &good], vec![&good, bad], vec![&good, bad, &good]] {

@@ -211,9 +211,9 @@ pub fn without_requirements_anything_is_received() {
 pub fn requirements_that_are_met_are_no_obstacle() {
     let files = files(3);
     let asked = if has_memfd() {
-        Requirements { length: 6, ..Requirements::default() }
+        Requirements { min_length: 6, ..Requirements::default() }
     } else {
-        Requirements { length: 6, flags: crate::support::abi::REQUIRE_NO_SEALS, ..Requirements::default() }
+        Requirements { min_length: 6, flags: crate::support::abi::REQUIRE_NO_SEALS, ..Requirements::default() }
     };
     for kind in KINDS {
         let (ours, theirs) = pair(kind);
@@ -273,5 +273,22 @@ pub fn standard_streams_that_are_closed_are_not_received_into() {
             unsafe { libc::fcntl(0, libc::F_GETFD) == -1 }
         });
         assert!(free, "nothing is left at 0");
+    }
+}
+
+/// Closing some descriptors takes long, or forever; the kernel can drop them instead.
+pub fn where_there_is_no_room_descriptors_never_arrive() {
+    let files = files(3);
+    for kind in KINDS {
+        let (ours, theirs) = pair(kind);
+        plain_send(&ours, b"hello", &files.iter().map(AsRawFd::as_raw_fd).collect::<Vec<_>>());
+        let mut calls = Vec::new();
+        let body = || assert_eq!(receive(&theirs, 5, 0).expect_err("refused").errno, libc::EBADMSG);
+        in_traced_child(body, |stop| {
+            if let Stop::Before(call) = stop {
+                calls.push(call.number);
+            }
+        });
+        assert!(calls.contains(&libc::SYS_recvmsg) && !calls.contains(&libc::SYS_close), "{calls:?}");
     }
 }

@@ -8,8 +8,8 @@ use crate::support::share::*;
 
 fn us() -> Credentials {
     // SAFETY: touches no memory.
-    let (user, group) = unsafe { (libc::geteuid(), libc::getegid()) };
-    Credentials { process: std::process::id() as i32, user, group }
+    let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
+    Credentials { size: size_of::<Credentials>(), pid: std::process::id() as i32, uid, gid, reserved: 0 }
 }
 
 pub fn the_peer_of_a_pair_is_this_process() {
@@ -18,8 +18,8 @@ pub fn the_peer_of_a_pair_is_this_process() {
         assert_eq!(peer(ours.as_raw_fd()).expect("a peer"), us());
         drop(theirs);
         assert_eq!(peer(ours.as_raw_fd()).expect("as it was"), us());
-        let same = bytefd::share::peer(&ours).expect("a peer");
-        assert_eq!((same.process, same.user, same.group), (us().process, us().user, us().group));
+        let same = bytefd::share::peer_credentials(&ours).expect("a peer");
+        assert_eq!((same.pid, same.uid, same.gid), (us().pid, us().uid, us().gid));
     }
 }
 
@@ -69,8 +69,8 @@ pub fn the_peer_is_who_connected_and_who_listens() {
         });
     }
     let (stream, _) = listener.accept().expect("accepted");
-    let (user, group) = if is_root { (NOBODY, NOBODY) } else { (parent.user, parent.group) };
-    let expected = Credentials { process: child, user, group };
+    let (uid, gid) = if is_root { (NOBODY, NOBODY) } else { (parent.uid, parent.gid) };
+    let expected = Credentials { pid: child, uid, gid, ..parent };
     assert_eq!(peer(stream.as_raw_fd()).expect("a peer"), expected);
     send(&stream, b"!", &[]).expect("sent");
     crate::pool::wait_for(child);

@@ -10,7 +10,9 @@ use bytefd::share;
 
 use crate::faults::conditions::leaves_nothing;
 use crate::faults::traced::{Stop, in_traced_child};
-use crate::support::abi::{AUTO, READ_ONLY, REQUIRE_NO_SEALS, REQUIRE_OWNER, Requirements, SEAL_CONTENT, WRITABLE};
+use crate::support::abi::{
+    AUTO, INTERRUPTIBLE, READ_ONLY, REQUIRE_NO_SEALS, REQUIRE_UID, Requirements, SEAL_CONTENT, TRANSFER_SOME, WRITABLE,
+};
 use crate::support::fd::{pattern, wrap_with};
 use crate::support::hosts::has_memfd;
 use crate::support::share::*;
@@ -73,16 +75,77 @@ pub fn each_requirement_is_looked_at() {
         assert_eq!(said(&fd, Requirements::default()), errno, "seals {seals:#x}");
         assert_eq!(verify(fd.as_raw_fd(), null()).map_or_else(|failure| failure.errno, |()| 0), errno);
     }
-    for (length, errno) in [(0, 0), (4, 0), (5, 0), (6, libc::ENXIO), (u64::MAX, libc::ENXIO)] {
-        let asked = Requirements { length, ..Requirements::default() };
-        let fd = sealed(b"hello", WRITE | SHRINK);
-        assert_eq!(said(&fd, asked), errno, "{length} bytes");
+    let fd = sealed(b"hello", WRITE | SHRINK);
+    for (min_length, errno) in [(0, 0), (4, 0), (5, 0), (6, libc::ENXIO), (u64::MAX, libc::ENXIO)] {
+        let asked = Requirements { min_length, ..Requirements::default() };
+        assert_eq!(said(&fd, asked), errno, "{min_length} bytes or more");
     }
-    let failure = verify(sealed(b"hello", WRITE).as_raw_fd(), null()).expect_err("refused");
-    assert!(failure.op == "seals" && failure.message.contains("0x8 of 0xa: without 0x2"), "{failure:?}");
-    let asked = Requirements { length: 6, ..Requirements::default() };
-    let failure = verify(sealed(b"hello", WRITE | SHRINK).as_raw_fd(), &asked).expect_err("refused");
-    assert!(failure.op == "length" && failure.message.contains("5 bytes, and 6"), "{failure:?}");
+    for (max_length, errno) in [(1, libc::EFBIG), (4, libc::EFBIG), (5, 0), (6, 0), (u64::MAX, 0)] {
+        let asked = Requirements { max_length, ..Requirements::default() };
+        assert_eq!(said(&fd, asked), errno, "{max_length} bytes or fewer");
+    }
+    let asked = Requirements { min_length: 6, ..Requirements::default() };
+    let failure = verify(fd.as_raw_fd(), &asked).expect_err("refused");
+    assert_eq!((&failure.op[..], &failure.message[..]), ("min_length", "length 5 is less than min_length 6"));
+    let asked = Requirements { max_length: 4, ..Requirements::default() };
+    let failure = verify(fd.as_raw_fd(), &asked).expect_err("refused");
+    assert_eq!((&failure.op[..], &failure.message[..]), ("max_length", "length 5 exceeds max_length 4"));
+}
+
+pub fn missing_seals_are_named() {
+    if skips() {
+        return;
+    }
+    for (seals, asked, says) in [
+        (WRITE, 0, "sealed with F_SEAL_WRITE only (missing F_SEAL_SHRINK)"),
+        (0, 0, "not sealed (missing F_SEAL_SHRINK, F_SEAL_WRITE)"),
+        (SEAL, GROW, "sealed with F_SEAL_SEAL only (missing F_SEAL_GROW)"),
+        (0, 0x3f, "F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_WRITE, F_SEAL_FUTURE_WRITE, F_SEAL_EXEC)"),
+    ] {
+        let failure = verify(sealed(b"hello", seals).as_raw_fd(), &with_seals(asked)).expect_err("refused");
+        assert!(failure.op == "seals" && failure.message.ends_with(says), "{failure:?}");
+    }
+    let failure = verify(sealed(b"hello", WRITE).as_raw_fd(), &with_seals(0x40)).expect_err("refused");
+    assert!(failure.errno == libc::EINVAL && failure.message.contains("0x40"), "{failure:?}");
+}
+
+/// It costs its maker nothing, and the reader an address space.
+pub fn a_huge_file_of_holes_can_be_refused() {
+    if skips() {
+        return;
+    }
+    let fd = memory(b"", 0, 0);
+    // SAFETY: touches no memory.
+    assert_eq!(unsafe { libc::ftruncate(fd.as_raw_fd(), 1 << 40) }, 0);
+    seal(&fd, WRITE | SHRINK | GROW);
+    assert_eq!(said(&fd, Requirements::default()), 0);
+    assert_eq!(said(&fd, Requirements { max_length: 1 << 30, ..Requirements::default() }), libc::EFBIG);
+    let error = share::Requirements::new().max_length(1 << 30).accept(fd).expect_err("too long");
+    assert_eq!(error.errno(), libc::EFBIG);
+}
+
+/// A file system in user space need not answer.
+pub fn files_without_seals_are_refused_before_their_file_system_is_asked() {
+    let file = tempfile::tempfile().expect("a file");
+    let (ours, theirs) = pair(libc::SOCK_SEQPACKET);
+    let file = OwnedFd::from(file);
+    let mut calls = Vec::new();
+    let body = || {
+        assert_eq!(said(&file, Requirements::default()), libc::EPERM);
+        send(&ours, b"!", &[&file]).expect("sent");
+        let asked = Requirements::default();
+        assert_eq!(receive_what(theirs.as_raw_fd(), 1, 1, &asked).expect_err("refused").errno, libc::EPERM);
+    };
+    in_traced_child(body, |stop| {
+        if let Stop::Before(call) = stop {
+            calls.push(call.number);
+        }
+    });
+    let asks =
+        [libc::SYS_fstat, libc::SYS_newfstatat, libc::SYS_statx, libc::SYS_fstatfs, libc::SYS_lseek, libc::SYS_flock];
+    assert!(!calls.iter().any(|call| asks.contains(call)), "{calls:?}");
+    let last = |number| calls.iter().rposition(|call| *call == number).expect("called");
+    assert!(last(libc::SYS_close) > last(libc::SYS_fcntl), "closed when the answer is decided");
 }
 
 pub fn more_seals_than_asked_for_are_fine() {
@@ -109,12 +172,15 @@ pub fn what_is_no_regular_file_is_refused() {
     let (socket, _other) = pair(libc::SOCK_STREAM);
     let null = OpenOptions::new().read(true).write(true).open("/dev/null").expect("a device");
     let nothing = Requirements { flags: REQUIRE_NO_SEALS, ..Requirements::default() };
-    for asked in [Requirements::default(), nothing] {
-        assert_eq!(said(&File::open("/").expect("a folder"), asked), libc::EISDIR);
-        assert_eq!(said(&reader, asked), libc::ENODEV);
-        assert_eq!(said(&writer, asked), libc::ENODEV);
-        assert_eq!(said(&socket, asked), libc::ENODEV);
-        assert_eq!(said(&null, asked), libc::ENODEV);
+    // What is no file has no seals; what it is shows where none are asked for.
+    for (asked, folder, other) in
+        [(Requirements::default(), libc::EPERM, libc::EPERM), (nothing, libc::EISDIR, libc::ENODEV)]
+    {
+        assert_eq!(said(&File::open("/").expect("a folder"), asked), folder);
+        assert_eq!(said(&reader, asked), other);
+        assert_eq!(said(&socket, asked), other);
+        assert_eq!(said(&null, asked), other);
+        assert_eq!(said(&writer, asked), libc::EACCES);
     }
     let failure = verify(reader.as_raw_fd(), &nothing).expect_err("refused");
     assert!(failure.message.contains("pipe"), "{failure:?}");
@@ -140,7 +206,7 @@ pub fn files_without_seals_pass_only_if_none_are_asked_for() {
     let mut file = tempfile::tempfile().expect("a file");
     std::io::Write::write_all(&mut file, b"hello").expect("written");
     assert_eq!(said(&file, Requirements::default()), libc::EPERM);
-    let nothing = |length| Requirements { flags: REQUIRE_NO_SEALS, length, ..Requirements::default() };
+    let nothing = |min_length| Requirements { flags: REQUIRE_NO_SEALS, min_length, ..Requirements::default() };
     assert_eq!((said(&file, nothing(5)), said(&file, nothing(6))), (0, libc::ENXIO));
     let open = wrap_with(b"hello", WRITABLE, AUTO).expect("a descriptor");
     assert_eq!((said(&open, nothing(5)), said(&open, Requirements::default())), (0, libc::EPERM));
@@ -151,25 +217,33 @@ pub fn an_owner_can_be_required() {
     // SAFETY: touches no memory.
     let us = unsafe { libc::geteuid() };
     let fd = wrap_with(b"hello", WRITABLE, AUTO).expect("a descriptor");
-    let of = |owner, flags| Requirements { owner, flags: flags | REQUIRE_NO_SEALS, ..Requirements::default() };
-    assert_eq!(said(&fd, of(us, REQUIRE_OWNER)), 0);
-    assert_eq!(said(&fd, of(us + 1, REQUIRE_OWNER)), libc::EACCES);
-    assert_eq!(said(&fd, of(us + 1, 0)), 0, "an owner nobody asks for");
-    let failure = verify(fd.as_raw_fd(), &of(us + 1, REQUIRE_OWNER)).expect_err("refused");
-    assert!(failure.op == "owner" && failure.message.contains(&(us + 1).to_string()), "{failure:?}");
+    let of = |uid, flags| Requirements { uid, flags: flags | REQUIRE_NO_SEALS, ..Requirements::default() };
+    assert_eq!(said(&fd, of(us, REQUIRE_UID)), 0);
+    assert_eq!(said(&fd, of(us + 1, REQUIRE_UID)), libc::EACCES);
+    assert_eq!(said(&fd, of(us + 1, 0)), libc::EINVAL, "without its flag it would not be looked at");
+    let failure = verify(fd.as_raw_fd(), &of(us + 1, REQUIRE_UID)).expect_err("refused");
+    assert!(failure.op == "uid" && failure.message.contains(&(us + 1).to_string()), "{failure:?}");
     // SAFETY: touches no memory.
     if unsafe { libc::fchown(fd.as_raw_fd(), us + 1, u32::MAX) } == 0 {
-        assert_eq!((said(&fd, of(us, REQUIRE_OWNER)), said(&fd, of(us + 1, REQUIRE_OWNER))), (libc::EACCES, 0));
+        assert_eq!((said(&fd, of(us, REQUIRE_UID)), said(&fd, of(us + 1, REQUIRE_UID))), (libc::EACCES, 0));
     }
 }
 
 pub fn unknown_and_contradicting_requirements_are_refused() {
     let file = tempfile::tempfile().expect("a file");
-    for flags in [4, 1 << 31, REQUIRE_NO_SEALS | 8] {
+    for flags in [1, INTERRUPTIBLE, TRANSFER_SOME, 1 << 31, 1 << 63, REQUIRE_NO_SEALS | 8] {
         assert_eq!(said(&file, Requirements { flags, ..Requirements::default() }), libc::EINVAL, "flags {flags:#x}");
     }
     let contradiction = Requirements { flags: REQUIRE_NO_SEALS, seals: WRITE as u32, ..Requirements::default() };
     assert_eq!(said(&file, contradiction), libc::EINVAL);
+    let refused = |asked| verify(file.as_raw_fd(), &asked).expect_err("refused");
+    let failure = refused(Requirements { min_length: 2, max_length: 1, ..Requirements::default() });
+    assert_eq!((failure.errno, &failure.op[..]), (libc::EINVAL, "min_length"));
+    let failure = refused(Requirements { max_length: 0, ..Requirements::default() });
+    assert_eq!((failure.errno, &failure.op[..]), (libc::EINVAL, "max_length"));
+    assert!(failure.message.contains("BYTEFD_REQUIREMENTS_INIT"), "{failure:?}");
+    let failure = refused(Requirements { uid: 7, ..Requirements::default() });
+    assert_eq!((failure.errno, &failure.op[..]), (libc::EINVAL, "uid"));
 }
 
 pub fn a_file_of_reserved_huge_pages_is_one_like_any_other() {
@@ -192,7 +266,7 @@ pub fn a_file_made_shorter_just_before_it_is_sealed_is_too_short() {
         return;
     }
     let fd = sealed(&pattern(4096), WRITE);
-    let asked = Requirements { length: 4096, ..Requirements::default() };
+    let asked = Requirements { min_length: 4096, ..Requirements::default() };
     let mut is_done = false;
     let body = || assert_eq!(said(&fd, asked), libc::ENXIO);
     in_traced_child(body, |stop| {
@@ -215,7 +289,7 @@ pub fn verified_bytes_stay_whatever_others_try() {
         let bytes = pattern(length);
         let fd = sealed(&bytes, WRITE | SHRINK);
         let theirs = fd.try_clone().expect("dup");
-        let verified = share::Requirements::new().length(length as u64).accept(fd).expect("accepted");
+        let verified = share::Requirements::new().min_length(length as u64).accept(fd).expect("accepted");
         assert!(verified[..] == bytes);
         // SAFETY: touches no memory but the byte that is to be written.
         unsafe {
@@ -246,10 +320,18 @@ pub fn rust_accepts_only_what_nobody_can_change() {
     for seals in [0, WRITE, SHRINK, GROW] {
         // However little is asked for: its bytes are handed out as a slice.
         let asked = share::Requirements::new().seals(0);
-        asked.check(sealed(b"hello", seals)).expect("nothing is asked for");
+        asked.check(sealed(b"hello", seals)).expect_err("refused");
         let error = asked.accept(sealed(b"hello", seals)).expect_err("refused");
         assert_eq!(error.errno(), libc::EPERM);
+        // Without seals it is another type, which has no slice.
+        let nothing = asked.no_seals();
+        nothing.check(sealed(b"hello", seals)).expect("nothing is asked for");
+        let unsealed: share::Unsealed = nothing.accept(sealed(b"hello", seals)).expect("accepted");
+        assert_eq!(crate::support::fd::content(&OwnedFd::from(unsealed)), b"hello");
     }
+    let asked = share::Requirements::new().no_seals().seals(GROW);
+    assert_eq!(asked.accept(sealed(b"hello", SHRINK)).expect_err("refused").errno(), libc::EPERM);
+    asked.accept(sealed(b"hello", GROW)).expect("accepted");
     let asked = share::Requirements::new().seals(GROW);
     assert_eq!(asked.accept(sealed(b"hello", WRITE | SHRINK)).expect_err("refused").errno(), libc::EPERM);
     assert_eq!(&asked.accept(sealed(b"hello", WRITE | SHRINK | GROW)).expect("accepted")[..], b"hello");
@@ -257,7 +339,7 @@ pub fn rust_accepts_only_what_nobody_can_change() {
 
 pub fn rust_closes_what_it_does_not_accept() {
     leaves_nothing(|| {
-        let asked = share::Requirements::new().length(6);
+        let asked = share::Requirements::new().min_length(6);
         asked.accept(wrap_with(b"hello", 0, AUTO).expect("a descriptor")).expect_err("too short");
         let (reader, _writer) = std::io::pipe().expect("a pipe");
         asked.accept(OwnedFd::from(reader)).expect_err("a pipe");

@@ -205,28 +205,49 @@ pub const UNLIMITED: u64 = u64::MAX;
 #[derive(Clone, Copy)]
 pub struct Requirements {
     pub size: usize,
-    pub length: u64,
+    pub min_length: u64,
+    pub max_length: u64,
+    pub flags: u64,
     pub seals: u32,
-    pub flags: u32,
-    pub owner: u32,
+    pub uid: u32,
 }
 
 impl Default for Requirements {
     fn default() -> Self {
-        Self { size: size_of::<Self>(), length: 0, seals: 0, flags: 0, owner: 0 }
+        Self { size: size_of::<Self>(), min_length: 0, max_length: u64::MAX, flags: 0, seals: 0, uid: 0 }
     }
 }
 
-pub const REQUIRE_OWNER: u32 = 1;
-pub const REQUIRE_NO_SEALS: u32 = 2;
+pub const REQUIRE_UID: u64 = 0x10_0000;
+pub const REQUIRE_NO_SEALS: u64 = 0x20_0000;
+
+/// bytefd_transfer_options.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct TransferOptions {
+    pub size: usize,
+    pub timeout_ns: i64,
+    pub flags: u64,
+}
+
+impl Default for TransferOptions {
+    fn default() -> Self {
+        Self { size: size_of::<Self>(), timeout_ns: -1, flags: 0 }
+    }
+}
+
+pub const TRANSFER_SOME: u64 = 0x40_0000;
+pub const INTERRUPTIBLE: u64 = 2;
 
 /// bytefd_credentials.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Credentials {
-    pub process: c_int,
-    pub user: u32,
-    pub group: u32,
+    pub size: usize,
+    pub pid: c_int,
+    pub uid: u32,
+    pub gid: u32,
+    pub reserved: u32,
 }
 
 /// bytefd_stream_options.
@@ -296,18 +317,26 @@ pub struct Abi {
     pub file_unlock: unsafe extern "C" fn(c_int, u64, u64, *mut Error) -> c_int,
     pub futex_wait: unsafe extern "C" fn(*const c_void, u32, i64, u64, *mut Error) -> c_int,
     pub futex_wake: unsafe extern "C" fn(*const c_void, u32, *mut Error) -> c_int,
-    pub send: unsafe extern "C" fn(c_int, *const c_void, usize, *const c_int, usize, *mut Error) -> c_int,
+    pub send: unsafe extern "C" fn(
+        c_int,
+        *const c_void,
+        usize,
+        *const c_int,
+        usize,
+        *const TransferOptions,
+        *mut Error,
+    ) -> c_int,
     pub receive: unsafe extern "C" fn(
         c_int,
         *mut c_void,
-        usize,
         *mut usize,
         *mut c_int,
-        usize,
+        *mut usize,
         *const Requirements,
+        *const TransferOptions,
         *mut Error,
     ) -> c_int,
-    pub peer: unsafe extern "C" fn(c_int, *mut Credentials, *mut Error) -> c_int,
+    pub peer_credentials: unsafe extern "C" fn(c_int, *mut Credentials, *mut Error) -> c_int,
     pub verify: unsafe extern "C" fn(c_int, *const Requirements, *mut Error) -> c_int,
     pub wrap_stream: unsafe extern "C" fn(c_int, *const StreamOptions, *mut Error) -> c_int,
 }
@@ -380,7 +409,7 @@ pub fn load() -> &'static Abi {
                 futex_wake: symbol(library, "bytefd_futex_wake"),
                 send: symbol(library, "bytefd_send"),
                 receive: symbol(library, "bytefd_receive"),
-                peer: symbol(library, "bytefd_peer"),
+                peer_credentials: symbol(library, "bytefd_peer_credentials"),
                 verify: symbol(library, "bytefd_verify"),
                 wrap_stream: symbol(library, "bytefd_wrap_stream"),
             }

@@ -5,7 +5,7 @@ use std::io::IoSlice;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use super::abi::{self, Credentials, Error, Requirements, StreamOptions};
+use super::abi::{self, Credentials, Error, Requirements, StreamOptions, TransferOptions};
 use super::fd::{Failure, result};
 
 /// The kinds of sockets of the Unix family.
@@ -32,42 +32,66 @@ pub fn send(socket: &impl AsRawFd, message: &[u8], descriptors: &[&OwnedFd]) -> 
 
 /// bytefd_send of any numbers.
 pub fn send_numbers(socket: c_int, message: &[u8], numbers: &[c_int]) -> Result<(), Failure> {
+    send_with(socket, message, numbers, std::ptr::null())
+}
+
+/// bytefd_send with what stands at `options`.
+pub fn send_with(
+    socket: c_int,
+    message: &[u8],
+    numbers: &[c_int],
+    options: *const TransferOptions,
+) -> Result<(), Failure> {
     let mut error = Error::untouched();
     let (bytes, fds) = (message.as_ptr().cast(), numbers.as_ptr());
     // SAFETY: valid bytes and numbers.
-    let status = unsafe { (abi::load().send)(socket, bytes, message.len(), fds, numbers.len(), &mut error) };
+    let status = unsafe { (abi::load().send)(socket, bytes, message.len(), fds, numbers.len(), options, &mut error) };
     result(status, &error).map(|status| assert_eq!(status, 0, "success is 0"))
 }
 
-/// bytefd_receive without requirements.
-pub fn receive(socket: &impl AsRawFd, room: usize, count: usize) -> Result<(Vec<u8>, Vec<OwnedFd>), Failure> {
-    receive_what(socket.as_raw_fd(), room, count, std::ptr::null())
+/// bytefd_receive without requirements, with room for `capacity` descriptors.
+pub fn receive(socket: &impl AsRawFd, size: usize, capacity: usize) -> Result<(Vec<u8>, Vec<OwnedFd>), Failure> {
+    receive_what(socket.as_raw_fd(), size, capacity, std::ptr::null())
 }
 
-/// bytefd_receive with what stands at `requirements`. A failure must leave the out-parameters alone.
+/// bytefd_receive with what stands at `requirements`.
 pub fn receive_what(
     socket: c_int,
-    room: usize,
-    count: usize,
+    size: usize,
+    capacity: usize,
     requirements: *const Requirements,
 ) -> Result<(Vec<u8>, Vec<OwnedFd>), Failure> {
-    const UNTOUCHED: (c_int, usize) = (-77, 7777);
-    let (mut message, mut received, mut fds) = (vec![0; room], UNTOUCHED.1, vec![UNTOUCHED.0; count + 1]);
-    let mut error = Error::untouched();
+    receive_with(socket, size, capacity, requirements, std::ptr::null())
+}
+
+/// bytefd_receive with all there is. A failure must leave the out-parameters alone.
+pub fn receive_with(
+    socket: c_int,
+    size: usize,
+    capacity: usize,
+    requirements: *const Requirements,
+    options: *const TransferOptions,
+) -> Result<(Vec<u8>, Vec<OwnedFd>), Failure> {
+    const UNTOUCHED: c_int = -77;
+    let (mut message, mut length, mut count) = (vec![0; size], size, capacity);
+    let (mut fds, mut error) = (vec![UNTOUCHED; capacity + 1], Error::untouched());
     let (bytes, numbers) = (message.as_mut_ptr().cast(), fds.as_mut_ptr());
     // SAFETY: room for as many bytes and descriptors as it says.
-    let status =
-        unsafe { (abi::load().receive)(socket, bytes, room, &mut received, numbers, count, requirements, &mut error) };
-    assert_eq!(fds.pop(), Some(UNTOUCHED.0), "no more than was asked for");
+    let status = unsafe {
+        (abi::load().receive)(socket, bytes, &mut length, numbers, &mut count, requirements, options, &mut error)
+    };
+    assert_eq!(fds.pop(), Some(UNTOUCHED), "no more than there is room for");
     match result(status, &error) {
         Ok(status) => {
             assert_eq!(status, 0, "success is 0");
-            message.truncate(received);
+            assert!(fds[count..].iter().all(|fd| *fd == UNTOUCHED), "{fds:?}");
+            message.truncate(length);
+            fds.truncate(count);
             // SAFETY: the caller of bytefd_receive owns what has come.
             Ok((message, fds.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }).collect()))
         }
         Err(failure) => {
-            assert!(fds.iter().all(|fd| *fd == UNTOUCHED.0) && received == UNTOUCHED.1, "{fds:?}, {received}");
+            assert!(fds.iter().all(|fd| *fd == UNTOUCHED) && (length, count) == (size, capacity), "{fds:?}");
             Err(failure)
         }
     }
@@ -81,12 +105,13 @@ pub fn verify(fd: c_int, requirements: *const Requirements) -> Result<(), Failur
     result(status, &error).map(|status| assert_eq!(status, 0, "success is 0"))
 }
 
-/// bytefd_peer. A failure must leave the out-parameter alone.
+/// bytefd_peer_credentials. A failure must leave the out-parameter alone.
 pub fn peer(socket: c_int) -> Result<Credentials, Failure> {
-    const UNTOUCHED: Credentials = Credentials { process: 77, user: 78, group: 79 };
+    const UNTOUCHED: Credentials =
+        Credentials { size: size_of::<Credentials>(), pid: 77, uid: 78, gid: 79, reserved: 80 };
     let (mut peer, mut error) = (UNTOUCHED, Error::untouched());
     // SAFETY: any number is allowed; a writable struct.
-    let status = unsafe { (abi::load().peer)(socket, &mut peer, &mut error) };
+    let status = unsafe { (abi::load().peer_credentials)(socket, &mut peer, &mut error) };
     match result(status, &error) {
         Ok(status) => assert_eq!(status, 0, "success is 0"),
         Err(failure) => {
@@ -201,6 +226,11 @@ pub fn waiting(fd: &impl AsRawFd) -> usize {
 /// Runs `body`, and at the same time `other`, which can interrupt it: with a handler that restarts no system call. For
 /// tests that run alone.
 pub fn interrupted<R>(body: impl FnOnce() -> R, other: impl FnOnce(&dyn Fn()) + Send) -> R {
+    interrupted_with(0, body, other)
+}
+
+/// The same with flags of sigaction(2).
+pub fn interrupted_with<R>(flags: c_int, body: impl FnOnce() -> R, other: impl FnOnce(&dyn Fn()) + Send) -> R {
     static HANDLED: AtomicUsize = AtomicUsize::new(0);
     extern "C" fn count(_: c_int) {
         HANDLED.fetch_add(1, SeqCst);
@@ -209,6 +239,7 @@ pub fn interrupted<R>(body: impl FnOnce() -> R, other: impl FnOnce(&dyn Fn()) + 
     let thread = unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = count as *const () as usize;
+        action.sa_flags = flags;
         assert_eq!(libc::sigaction(libc::SIGUSR1, &action, std::ptr::null_mut()), 0);
         libc::pthread_self()
     };

@@ -9,7 +9,7 @@ use crate::support::abi::{self, *};
 use crate::support::fd::{metadata, wrap_with};
 use crate::support::map::page_size;
 use crate::support::named::unique;
-use crate::support::share::pair;
+use crate::support::share::{do_not_block, pair, send};
 
 unsafe extern "C" fn nothing(_: c_int, _: *mut c_void) -> c_int {
     0
@@ -44,14 +44,17 @@ impl Edge {
         }
     }
 
-    /// Writes a struct that says it has `size` bytes, of which `there` are there, all 0 but the one at `set`. Less than a
-    /// word behind it there is rubbish.
-    fn options(&self, size: usize, there: usize, set: Option<usize>) -> *const c_void {
+    /// Writes a struct that says it has `size` bytes, of which `there` are there, all 0 but the one at `set` and the words at
+    /// `ones`, which its _INIT sets to all ones. Less than a word behind it there is rubbish.
+    fn options(&self, size: usize, there: usize, ones: &[usize], set: Option<usize>) -> *const c_void {
         let start = (page_size() - there) / 8 * 8;
         // SAFETY: within the first page.
         unsafe {
             self.0.add(start).write_bytes(0, there);
             self.0.add(start + there).write_bytes(0x5a, page_size() - start - there);
+            for at in ones.iter().filter(|at| **at + 8 <= there) {
+                self.0.add(start + at).cast::<u64>().write(u64::MAX);
+            }
             set.inspect(|at| self.0.add(start + at).write(1));
             self.0.add(start).cast::<usize>().write(size);
             self.0.add(start).cast()
@@ -83,6 +86,26 @@ pub fn option_structs_of_every_size_are_handled_as_promised() {
         assert_eq!(left, if status == 0 { 0 } else { 5 }, "refused before anything is read");
         status
     };
+    let (ours, theirs) = pair(libc::SOCK_DGRAM);
+    let us = ours.as_raw_fd();
+    do_not_block(&ours);
+    let receive = |options: *const c_void, error: *mut Error| {
+        let (mut size, mut count, mut message) = (5, 0, [0u8; 5]);
+        let (bytes, fds) = (message.as_mut_ptr().cast(), null_mut());
+        send(&ours, b"hello", &[]).unwrap();
+        // SAFETY: options as below; room for as much as it says.
+        let status = unsafe {
+            (abi.receive)(theirs.as_raw_fd(), bytes, &mut size, fds, &mut count, null(), options.cast(), error)
+        };
+        if status != 0 {
+            assert_eq!(
+                crate::support::share::receive(&theirs, 5, 0).unwrap().0,
+                b"hello",
+                "refused before it is received"
+            );
+        }
+        status
+    };
     let begin = |options: *const c_void, error: *mut Error| {
         let mut scan = null_mut();
         // SAFETY: options as below; NULL or a handle.
@@ -92,6 +115,9 @@ pub fn option_structs_of_every_size_are_handled_as_promised() {
             status.min(0)
         }
     };
+    /// The sizes of the struct in the first version and in this one, where its _INIT has all ones, and a call that undoes what
+    /// it did.
+    type Takes<'a> = (&'a str, usize, usize, &'a [usize], &'a dyn Fn(*const c_void, *mut Error) -> c_int);
     let temporary = |options: *const c_void, error: *mut Error| {
         let mut file = null_mut();
         // SAFETY: options as below; NULL or a handle.
@@ -101,27 +127,28 @@ pub fn option_structs_of_every_size_are_handled_as_promised() {
             status
         }
     };
-    /// The sizes of the struct in the first version and in this one, and a call that undoes what it did.
-    type Takes<'a> = (&'a str, usize, usize, &'a dyn Fn(*const c_void, *mut Error) -> c_int);
     // SAFETY: NULL, or as many bytes as they say, unless that is what is refused.
+    let calls: [Takes; 13] = unsafe {
     let calls: [Takes; 12] = unsafe {
         [
-            ("shm_wrap_buffer", 40, 40, &|o, e| closed((abi.shm_wrap_buffer)(hello, 5, o.cast(), e))),
-            ("wrap_iov", 40, 40, &|o, e| closed((abi.wrap_iov)(&part, 1, o.cast(), e))),
-            ("scan_bytes", 40, 40, &|o, e| (abi.scan_bytes)(hello, 5, Some(nothing), null_mut(), o.cast(), e)),
-            ("scan_begin", 40, 40, &begin),
-            ("map_file", 48, 56, &|o, e| unmapped(|map| (abi.map_file)(path.as_ptr(), o.cast(), map, e))),
-            ("map_fd", 48, 56, &|o, e| unmapped(|map| (abi.map_fd)(file.as_raw_fd(), o.cast(), map, e))),
-            ("map_memory", 48, 56, &|o, e| unmapped(|map| (abi.map_memory)(5, o.cast(), map, e))),
-            ("wrap_stream", 24, 24, &stream),
-            ("verify", 32, 32, &|o, e| (abi.verify)(lent.as_raw_fd(), o.cast(), e)),
-            ("shm_open", 32, 32, &|o, e| (abi.shm_open)(absent.as_ptr(), o.cast(), null_mut(), 0, e)),
+            ("shm_wrap_buffer", 40, 40, &[], &|o, e| closed((abi.shm_wrap_buffer)(hello, 5, o.cast(), e))),
+            ("wrap_iov", 40, 40, &[], &|o, e| closed((abi.wrap_iov)(&part, 1, o.cast(), e))),
+            ("scan_bytes", 40, 40, &[], &|o, e| (abi.scan_bytes)(hello, 5, Some(nothing), null_mut(), o.cast(), e)),
+            ("scan_begin", 40, 40, &[], &begin),
+            ("map_file", 48, 56, &[], &|o, e| unmapped(|map| (abi.map_file)(path.as_ptr(), o.cast(), map, e))),
+            ("map_fd", 48, 56, &[], &|o, e| unmapped(|map| (abi.map_fd)(file.as_raw_fd(), o.cast(), map, e))),
+            ("map_memory", 48, 56, &[], &|o, e| unmapped(|map| (abi.map_memory)(5, o.cast(), map, e))),
+            ("wrap_stream", 24, 24, &[], &stream),
+            ("verify", 40, 40, &[16], &|o, e| (abi.verify)(lent.as_raw_fd(), o.cast(), e)),
+            ("send", 24, 24, &[8], &|o, e| (abi.send)(us, hello, 5, null(), 0, o.cast(), e)),
+            ("receive", 24, 24, &[8], &receive),
+            ("shm_open", 32, 32, &[], &|o, e| (abi.shm_open)(absent.as_ptr(), o.cast(), null_mut(), 0, e)),
+            ("map_sysv", 32, 32, &[], &|o, e| unmapped(|map| (abi.map_sysv)(-77, o.cast(), map, null_mut(), e))),
             ("tempfile_create", 40, 40, &temporary),
-            ("map_sysv", 32, 32, &|o, e| unmapped(|map| (abi.map_sysv)(-77, o.cast(), map, null_mut(), e))),
         ]
     };
     let edge = Edge::new();
-    for (name, first, known, call) in calls {
+    for (name, first, known, ones, call) in calls {
         let defaults = call(null(), null_mut());
         let refused = |options, errno: i32, size: usize| {
             let mut error = Error::untouched();
@@ -130,20 +157,20 @@ pub fn option_structs_of_every_size_are_handled_as_promised() {
             assert!(error.message().contains(&size.to_string()), "{}", error.message());
         };
         for size in [0, 1, 8, first - 8, first - 1] {
-            refused(edge.options(size, size.max(8), None), libc::EINVAL, size);
+            refused(edge.options(size, size.max(8), ones, None), libc::EINVAL, size);
         }
         for size in [first, known, known + 1, known + 8, 2 * known, page_size().min(4096)] {
-            let status = call(edge.options(size, size, None), null_mut());
+            let status = call(edge.options(size, size, ones, None), null_mut());
             assert_eq!(status, defaults, "{name}: {size} bytes that are all 0");
             for at in [known, size.wrapping_sub(1)] {
                 if size > known {
-                    refused(edge.options(size, size, Some(at)), libc::E2BIG, size);
+                    refused(edge.options(size, size, ones, Some(at)), libc::E2BIG, size);
                 }
             }
         }
         // Rubbish must not make the library read all memory.
         for size in [4097, 1 << 40, usize::MAX] {
-            refused(edge.options(size, known, None), libc::E2BIG, size);
+            refused(edge.options(size, known, ones, None), libc::E2BIG, size);
         }
     }
 }
@@ -157,13 +184,15 @@ pub fn null_and_closed_descriptors_are_refused_and_named() {
     let file = wrap_with(&file.to_ne_bytes(), 0, AUTO).unwrap();
     let (ours, theirs) = pair(libc::SOCK_DGRAM);
     let (us, they) = (ours.as_raw_fd(), theirs.as_raw_fd());
+    let (mut room, mut capacity, mut nothing_fits) = (5usize, 1usize, 0usize);
+    let (five, one, none): (*mut usize, *mut usize, *mut usize) = (&mut room, &mut capacity, &mut nothing_fits);
     let mut pool = null_mut();
     // SAFETY: a writable pointer.
     assert_eq!(unsafe { (abi.pool_create)(1, &mut pool, null_mut()) }, 0);
     let map = crate::support::map::memory(5, &MapOptions { access: PRIVATE, ..MapOptions::default() }).unwrap();
     type Refused<'a> = (&'a str, i32, &'a dyn Fn(*mut Error) -> c_int);
     // SAFETY: what is not NULL is valid; what is NULL must be found out.
-    let calls: [Refused; 54] = unsafe {
+    let calls: [Refused; 55] = unsafe {
         [
             ("buf", libc::EINVAL, &|e| (abi.shm_wrap_buffer)(null(), 1, null(), e)),
             ("iov", libc::EINVAL, &|e| (abi.wrap_iov)(null(), 1, null(), e)),
@@ -203,12 +232,13 @@ pub fn null_and_closed_descriptors_are_refused_and_named() {
             ("address", libc::EINVAL, &|e| (abi.adopt)(null_mut(), page_size(), e)),
             ("", libc::EBADF, &|e| (abi.wrap_stream)(-1, null(), e)),
             ("", libc::EBADF, &|e| (abi.verify)(-1, null(), e)),
-            ("message", libc::EINVAL, &|e| (abi.send)(us, null(), 5, null(), 0, e)),
-            ("fds", libc::EINVAL, &|e| (abi.send)(us, bytes, 1, null(), 1, e)),
-            ("message", libc::EINVAL, &|e| (abi.receive)(they, null_mut(), 5, count, number, 1, null(), e)),
-            ("received", libc::EINVAL, &|e| (abi.receive)(they, bytes, 1, null_mut(), number, 1, null(), e)),
-            ("fds", libc::EINVAL, &|e| (abi.receive)(they, bytes, 1, count, null_mut(), 1, null(), e)),
-            ("peer", libc::EINVAL, &|e| (abi.peer)(us, null_mut(), e)),
+            ("message", libc::EINVAL, &|e| (abi.send)(us, null(), 5, null(), 0, null(), e)),
+            ("fds", libc::EINVAL, &|e| (abi.send)(us, bytes, 1, null(), 1, null(), e)),
+            ("message", libc::EINVAL, &|e| (abi.receive)(they, null_mut(), five, number, one, null(), null(), e)),
+            ("length", libc::EINVAL, &|e| (abi.receive)(they, bytes, null_mut(), number, one, null(), null(), e)),
+            ("fds", libc::EINVAL, &|e| (abi.receive)(they, bytes, five, null_mut(), one, null(), null(), e)),
+            ("count", libc::EINVAL, &|e| (abi.receive)(they, bytes, five, number, null_mut(), null(), null(), e)),
+            ("credentials", libc::EINVAL, &|e| (abi.peer_credentials)(us, null_mut(), e)),
             ("name", libc::EINVAL, &|e| (abi.shm_open)(null(), null(), null_mut(), 0, e)),
             ("name", libc::EINVAL, &|e| (abi.shm_unlink)(null(), e)),
             ("file", libc::EINVAL, &|e| (abi.tempfile_create)(bytes, 1, null(), null_mut(), e)),
@@ -233,8 +263,9 @@ pub fn null_and_closed_descriptors_are_refused_and_named() {
     unsafe {
         assert_eq!((byte, size, fd, (*out).is_null()), (0, 7777, -77, true));
         assert_eq!(crate::support::share::waiting(&theirs), 0);
-        assert_eq!((abi.send)(us, null(), 0, null(), 0, null_mut()), 0);
-        assert_eq!((abi.receive)(they, null_mut(), 0, count, null_mut(), 0, null(), null_mut()), 0);
+        assert_eq!((abi.send)(us, null(), 0, null(), 0, null(), null_mut()), 0);
+        assert_eq!((*five, *one), (5, 1));
+        assert_eq!((abi.receive)(they, null_mut(), none, null_mut(), none, null(), null(), null_mut()), 0);
         assert_eq!((abi.map_read)(map.raw(), 0, null_mut(), 0, count, null_mut()), 0);
         assert_eq!(metadata(&file).len(), 4);
         (abi.pool_destroy)(pool);

@@ -8,6 +8,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log"
 	"net"
@@ -150,6 +151,9 @@ func open(way, address string) (*bytefd.Map, error) {
 		_, files, err := bytefd.Receive(conn.(*net.UnixConn), make([]byte, 1), 1, bytefd.RequireSealed())
 		if err != nil {
 			return nil, err
+		}
+		if len(files) == 0 {
+			return nil, errors.New("no file came")
 		}
 		defer files[0].Close()
 		return bytefd.MapFD(int(files[0].Fd()))

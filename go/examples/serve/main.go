@@ -16,6 +16,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"time"
 
 	bytefd "github.com/bytefd/bytefd/go"
 )
@@ -54,13 +55,14 @@ func main() {
 
 func serve(client *net.UnixConn, content *os.File) error {
 	defer client.Close()
-	peer, err := bytefd.Peer(client)
+	client.SetDeadline(time.Now().Add(5 * time.Second)) // one that takes nothing does not keep the others waiting
+	peer, err := bytefd.PeerCredentials(client)
 	if err != nil {
 		return err
 	}
 	if err := bytefd.Send(client, []byte("!"), content); err != nil {
 		return err
 	}
-	_, err = fmt.Println("user", peer.User)
+	_, err = fmt.Println("user", peer.UID)
 	return err
 }

@@ -181,6 +181,9 @@ func useSent(path string, content []byte) error {
 	if err != nil {
 		return err
 	}
+	if len(files) != 1 {
+		return differs("%d files came", len(files))
+	}
 	defer files[0].Close()
 	if string(message) != "!" {
 		return differs("the message is %q", message)

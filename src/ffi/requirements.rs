@@ -1,0 +1,104 @@
+//! What to ask of a descriptor that another process has made.
+
+use std::ffi::c_int;
+
+use super::arguments::open_descriptor;
+use super::boundary::{boundary, bytefd_error};
+use super::options::{Extensible, check_flags, not_zero, read};
+use crate::share::{Requirements, Unsealed};
+use crate::{Error, Result};
+
+/// Requires that the file's owner is `uid`.
+pub const BYTEFD_REQUIRE_UID: u64 = 1u64 << 20;
+/// Requires no seals, not even the default ones. The content can then change, and the file can become shorter, at any time.
+/// Checking such a descriptor asks its file system, which may never answer (FUSE, NFS).
+pub const BYTEFD_REQUIRE_NO_SEALS: u64 = 1u64 << 21;
+
+/// What is asked of a descriptor that another process has made: a regular file that is open for reading, and the following.
+/// Start from BYTEFD_REQUIREMENTS_INIT, which asks for seals against writing and shrinking, as a NULL pointer does for
+/// bytefd_verify. `size` works as in bytefd_wrap_options.
+///
+/// ```c
+/// bytefd_requirements requirements = BYTEFD_REQUIREMENTS_INIT;
+/// requirements.min_length = 4096;
+/// int status = bytefd_verify(STDIN_FILENO, &requirements, NULL);
+/// ```
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct bytefd_requirements {
+    /// sizeof(bytefd_requirements).
+    pub size: usize,
+    /// Minimum number of bytes. 0 (the default) is any number.
+    pub min_length: u64,
+    /// Maximum number of bytes. A sealed file can be far longer than its memory: it may consist of holes.
+    /// BYTEFD_UNLIMITED (the default) sets no limit; 0 is -EINVAL.
+    pub max_length: u64,
+    /// BYTEFD_REQUIRE_UID and BYTEFD_REQUIRE_NO_SEALS, or-ed.
+    pub flags: u64,
+    /// The seals that must be there, F_SEAL_* of fcntl(2); more are fine. 0 is F_SEAL_WRITE | F_SEAL_SHRINK.
+    pub seals: u32,
+    /// With BYTEFD_REQUIRE_UID: the owner of the file. Otherwise it must be 0.
+    pub uid: libc::uid_t,
+}
+
+// SAFETY: integers without padding, for which all-zero bytes are valid values.
+unsafe impl Extensible for bytefd_requirements {
+    const INIT: Self = bytefd_requirements { size: 0, min_length: 0, max_length: u64::MAX, flags: 0, seals: 0, uid: 0 };
+    const FIRST_SIZE: usize = 40;
+}
+
+/// # Safety
+/// As [`read`].
+pub(super) unsafe fn requirements(from: *const bytefd_requirements) -> Result<Requirements<Unsealed>> {
+    // SAFETY: the caller vouches for it.
+    let given = unsafe { read(from)? };
+    let bytefd_requirements { flags, seals, uid, .. } = given;
+    check_flags(flags, BYTEFD_REQUIRE_UID | BYTEFD_REQUIRE_NO_SEALS)?;
+    let refused = |member, message| Err(Error::new(member, libc::EINVAL, message));
+    let seals = match (flags & BYTEFD_REQUIRE_NO_SEALS != 0, seals) {
+        (true, 0) => 0,
+        (true, _) => return refused("seals", format!("seals is {seals:#x}, must be 0 with BYTEFD_REQUIRE_NO_SEALS")),
+        (false, 0) => crate::share::FOR_READING,
+        (false, _) => seals as i32,
+    };
+    let most = not_zero(given.max_length, "max_length", "BYTEFD_REQUIREMENTS_INIT")?;
+    let wanted = Requirements::new().no_seals().seals(seals).min_length(given.min_length).max_length(most);
+    let wanted = match (flags & BYTEFD_REQUIRE_UID != 0, uid) {
+        (true, _) => wanted.uid(uid),
+        (false, 0) => wanted,
+        (false, _) => return refused("uid", format!("uid is {uid}, must be 0 without BYTEFD_REQUIRE_UID")),
+    };
+    wanted.check_self()?;
+    Ok(wanted)
+}
+
+/// Checks whether a descriptor is what `requirements` ask for; NULL is BYTEFD_REQUIREMENTS_INIT. Seals stay. Without F_SEAL_SHRINK
+/// and F_SEAL_GROW the length, and in any case the owner, can change afterwards.
+///
+/// Seals are checked before anything that asks a file system, which may never answer (FUSE, NFS).
+///
+/// Returns 0, or one of the following:
+/// - -EPERM   if seals are missing, or the file cannot have any.
+/// - -EISDIR  if it is a directory, -ENODEV if it is anything else that is not a regular file (both with
+///   BYTEFD_REQUIRE_NO_SEALS; without that, seals are missing).
+/// - -ENXIO   if it is shorter than `min_length`.
+/// - -EFBIG   if it is longer than `max_length`.
+/// - -EACCES  if it belongs to another user, or is not open for reading.
+/// - -EBADF   if `fd` is not an open descriptor.
+/// - -EINVAL, -E2BIG  if a requirement is unknown, or requirements contradict each other.
+///
+/// ```c
+/// int fd = shm_wrap_buffer("hello", 5, NULL, NULL);
+/// if (bytefd_verify(fd, NULL, NULL) == 0)
+///     puts("nobody can change it");
+/// ```
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn bytefd_verify(
+    fd: c_int,
+    requirements: *const bytefd_requirements,
+    error: *mut bytefd_error,
+) -> c_int {
+    // SAFETY: the header asks for valid requirements.
+    boundary(error, || unsafe { self::requirements(requirements)?.check(open_descriptor(fd)?) })
+}

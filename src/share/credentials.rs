@@ -1,0 +1,43 @@
+//! Who is at the other end of a Unix socket.
+
+use std::os::fd::AsFd;
+
+use super::connection::check_family;
+use crate::error::{Context, Error, Result};
+use crate::sys::socket;
+
+/// The process, user and group at the other end of a connected socket, as the kernel saw them then.
+///
+/// ```
+/// use std::os::unix::net::UnixStream;
+/// let (ours, theirs) = UnixStream::pair().unwrap();
+/// assert_eq!(bytefd::share::peer_credentials(&ours)?.pid, std::process::id() as i32);
+/// # Ok::<(), bytefd::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Credentials {
+    /// Its process, as this process sees it; 0 if it cannot. The process may have ended, and its number be another's by now.
+    pub pid: i32,
+    /// Its effective user.
+    pub uid: u32,
+    /// Its effective group.
+    pub gid: u32,
+}
+
+/// Returns who called connect(2), listen(2) or socketpair(2) for the other end, at that time: `SO_PEERCRED`, unix(7). The kernel
+/// vouches for it. Another process may have the other end by now, because sockets are inherited and sent.
+///
+/// # Errors
+/// - `ENOTCONN` if the socket is not connected, or is one for datagrams that socketpair(2) has not made.
+/// - `ENOTSOCK` if it is not a socket; `EPROTOTYPE` if its family is not `AF_UNIX`.
+pub fn peer_credentials(socket: impl AsFd) -> Result<Credentials> {
+    let socket = socket.as_fd();
+    check_family(socket)?;
+    let found = socket::credentials(socket).context("SO_PEERCRED", || "the socket's other end")?;
+    // A socket that listens answers with its own.
+    let listens = socket::is_listening(socket).context("SO_ACCEPTCONN", || "the socket")?;
+    if listens || found.pid == 0 && found.uid == u32::MAX {
+        return Err(Error::new("SO_PEERCRED", libc::ENOTCONN, "the kernel knows of no other end"));
+    }
+    Ok(Credentials { pid: found.pid, uid: found.uid, gid: found.gid })
+}

@@ -1,0 +1,171 @@
+//! Messages with descriptors over Unix sockets.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use super::connection::Connection;
+use super::receive::Incoming;
+use super::send::Outgoing;
+use crate::error::{Error, Result};
+
+/// How [`send`] and [`receive`] wait, and where a message on a stream ends.
+///
+/// ```
+/// use std::{os::unix::net::UnixStream, time::Duration};
+/// use bytefd::share::TransferOptions;
+/// let (ours, _theirs) = UnixStream::pair().unwrap();
+/// let soon = TransferOptions::new().timeout(Duration::from_millis(1));
+/// let error = soon.receive(&ours, &mut [0; 5], 1).unwrap_err();
+/// assert_eq!(error.errno(), libc::ETIMEDOUT);
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct TransferOptions {
+    timeout: Option<Duration>,
+    interruptible: bool,
+    some: bool,
+}
+
+impl TransferOptions {
+    /// Waits for as long as it takes, or until the time limit of the socket (`SO_RCVTIMEO`, `SO_SNDTIMEO`) has passed.
+    ///
+    /// ```
+    /// let options = bytefd::share::TransferOptions::new();
+    /// ```
+    pub fn new() -> TransferOptions {
+        TransferOptions::default()
+    }
+
+    /// Ends the whole call after this time, with `ETIMEDOUT`. Zero does not wait. The time limits of the socket have no meaning
+    /// then.
+    ///
+    /// ```
+    /// let options = bytefd::share::TransferOptions::new().timeout(std::time::Duration::from_secs(5));
+    /// ```
+    pub fn timeout(mut self, timeout: Duration) -> TransferOptions {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Makes a signal handler that runs while the call waits end it with `EINTR`, also one that was installed with
+    /// `SA_RESTART`. The time limits of the socket have no meaning then.
+    ///
+    /// ```
+    /// let options = bytefd::share::TransferOptions::new().interruptible(true);
+    /// ```
+    pub fn interruptible(mut self, interruptible: bool) -> TransferOptions {
+        self.interruptible = interruptible;
+        self
+    }
+
+    /// For receiving from a stream: takes what has arrived, one byte at least, instead of waiting until the buffer is full.
+    /// Protocols whose messages say their length inside, such as D-Bus, Wayland and varlink, are read this way.
+    ///
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    /// let (ours, theirs) = UnixStream::pair().unwrap();
+    /// bytefd::share::send(&ours, b"hello", &[])?;
+    ///
+    /// let some = bytefd::share::TransferOptions::new().some(true);
+    /// let (length, _) = some.receive(&theirs, &mut [0; 100], 1)?;
+    /// assert_eq!(length, 5);
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn some(mut self, some: bool) -> TransferOptions {
+        self.some = some;
+        self
+    }
+
+    /// As [`send`], with these options.
+    ///
+    /// # Errors
+    /// Those of [`send`], and `ETIMEDOUT`, `EINTR` as above. `EINVAL` if [`some`](Self::some) is set.
+    pub fn send(&self, socket: impl AsFd, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<()> {
+        if self.some {
+            let message = "a part of a message can be received, not sent";
+            return Err(Error::new("flags", libc::EINVAL, message));
+        }
+        Outgoing { connection: self.connection(socket.as_fd())?, message, descriptors }.send()
+    }
+
+    /// As [`receive`], with these options.
+    ///
+    /// # Errors
+    /// Those of [`receive`], and `ETIMEDOUT`, `EINTR` as above.
+    pub fn receive(&self, socket: impl AsFd, message: &mut [u8], capacity: usize) -> Result<(usize, Vec<OwnedFd>)> {
+        Incoming::new(self.connection(socket.as_fd())?, message, capacity, self.some).receive()
+    }
+
+    fn connection<'a>(&self, socket: BorrowedFd<'a>) -> Result<Connection<'a>> {
+        Connection::new(socket, self.timeout, self.interruptible)
+    }
+}
+
+/// Sends bytes and descriptors over a Unix socket, unix(7): a stream, datagrams or sequenced packets. The receiver gets
+/// descriptors of the same open file descriptions (`SCM_RIGHTS`). Nothing is added to the bytes, so the other end can be
+/// anybody's code.
+///
+/// A message on a stream goes out whole, in parts if need be. A socket that does not block is waited for once something was
+/// sent. More than 253 descriptors are sent in parts too, each with one byte at least.
+///
+/// ```
+/// use std::os::{fd::AsFd, unix::net::UnixStream};
+/// let (ours, theirs) = UnixStream::pair().unwrap();
+/// let fd = bytefd::wrap(b"hello")?;
+/// bytefd::share::send(&ours, b"!", &[fd.as_fd()])?;
+///
+/// let mut message = [0; 1];
+/// let (_, received) = bytefd::share::receive(&theirs, &mut message, 1)?;
+/// assert_eq!(std::fs::read(bytefd::path(&received[0])).unwrap(), b"hello");
+/// # Ok::<(), bytefd::Error>(())
+/// ```
+///
+/// # Errors
+/// On a stream part of the message may have gone out; only closing the socket helps then.
+/// - `EINVAL` if the message has no bytes on a stream, or fewer bytes than parts.
+/// - `E2BIG` if there are more than 253 descriptors in one datagram or packet.
+/// - `ENOTSOCK` if it is not a socket; `EPROTOTYPE` if its family is not `AF_UNIX`.
+/// - `EPIPE`, `ECONNRESET`, for datagrams `ECONNREFUSED`, if the other end is closed. No SIGPIPE is raised.
+/// - `EAGAIN` if the socket does not block and takes nothing now, or if its time limit (`SO_SNDTIMEO`) has passed.
+/// - `ETOOMANYREFS` if too many descriptors are in flight; `EMSGSIZE` if the datagram is too long; see sendmsg(2).
+pub fn send(socket: impl AsFd, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<()> {
+    TransferOptions::new().send(socket, message, descriptors)
+}
+
+/// Receives a message with at most `capacity` descriptors, which are the caller's, and close-on-exec from the start. Returns
+/// the length of the message.
+///
+/// On a stream the message is exactly as long as the buffer, and is waited for, also on a socket that does not block once
+/// something has arrived. Datagrams and packets may be shorter.
+///
+/// After a refusal on a stream the rest of that message is read and discarded. Where that cannot be, because the time has
+/// passed or the peer has sent nothing for a second, the socket is shut down for receiving. The next call never sees a mixture
+/// of two messages.
+///
+/// A `capacity` of 0 makes the kernel drop descriptors instead of delivering them. That is `EBADMSG` as well, unless
+/// `SO_PASSCRED`, `SO_PASSSEC` or `SO_PASSPIDFD` is set on the socket: then the kernel does not say what it has dropped.
+///
+/// See [`Requirements`](super::Requirements) for what to ask of a descriptor before it is trusted.
+///
+/// ```
+/// use std::os::unix::net::UnixStream;
+/// let (ours, theirs) = UnixStream::pair().unwrap();
+/// std::io::Write::write_all(&mut &ours, b"hello").unwrap();
+/// let mut message = [0; 5];
+/// let (length, descriptors) = bytefd::share::receive(&theirs, &mut message, 1)?;
+/// assert_eq!((length, &message, descriptors.len()), (5, b"hello", 0));
+/// # Ok::<(), bytefd::Error>(())
+/// ```
+///
+/// # Errors
+/// The descriptors that have arrived are closed.
+/// - `EBADMSG` if more descriptors came than fit.
+/// - `EMSGSIZE` if the datagram or packet is longer than the buffer.
+/// - `EMFILE` if the kernel could not deliver all descriptors, because of RLIMIT_NOFILE or a security module.
+/// - `ENODATA` if the other end is closed, or the socket was shut down for receiving, before a byte of a message has come. (An
+///   empty packet of a peer that has gone looks the same.)
+/// - `ECONNRESET` if the other end was closed within a message, or before it had read all that was sent to it.
+/// - `EAGAIN` if the socket does not block and has nothing now, or if its time limit (`SO_RCVTIMEO`) has passed.
+/// - `EINVAL` if the buffer is empty on a stream; `ENOTSOCK`, `EPROTOTYPE` as for [`send`]; see recvmsg(2).
+pub fn receive(socket: impl AsFd, message: &mut [u8], capacity: usize) -> Result<(usize, Vec<OwnedFd>)> {
+    TransferOptions::new().receive(socket, message, capacity)
+}
