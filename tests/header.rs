@@ -6,13 +6,15 @@ use crate::tests;
 tests![the_headers_are_generated_from_the_sources];
 
 /// In the order in which a reader wants them.
-const SOURCES: [&str; 21] = [
+const SOURCES: [&str; 22] = [
     "boundary",
     "arguments",
     "options",
     "results",
+    "flags",
     "wrap_options",
     "wrap",
+    "stream",
     "scan",
     "pool",
     "map_options",
@@ -20,7 +22,6 @@ const SOURCES: [&str; 21] = [
     "map_range",
     "map_content",
     "adopt",
-    "stream",
     "socket",
     "named",
     "sysv",

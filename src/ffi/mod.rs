@@ -19,6 +19,7 @@ mod adopt;
 mod arguments;
 mod boundary;
 mod cancellation;
+mod flags;
 mod host;
 mod lock;
 mod map;
@@ -40,6 +41,7 @@ mod wrap_options;
 
 pub use adopt::*;
 pub use boundary::bytefd_error;
+pub use flags::*;
 pub use host::*;
 pub use lock::*;
 pub use map::*;

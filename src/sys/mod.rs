@@ -1,6 +1,7 @@
 //! System calls as safe functions. Only here, in each file its own kind.
 
 mod call;
+pub(crate) mod command;
 pub(crate) mod copy;
 pub(crate) mod features;
 pub(crate) mod file;
@@ -14,7 +15,6 @@ pub(crate) mod process;
 pub(crate) mod socket;
 pub(crate) mod sysv;
 pub(crate) mod udmabuf;
-#[expect(dead_code)]
 pub(crate) mod wait;
 pub(crate) mod window;
 

@@ -47,11 +47,25 @@ static void *pending(void *unused)
 static int pipe_ends[2];
 static int is_reading;
 
-static void *blocked(void *unused)
+/* What waits for the pipe, in every way: read(2), poll(2), and into the file of a pool. */
+struct wait {
+    int scans;
+    bytefd_wrap_options wrap;
+    bytefd_stream_options stream;
+};
+
+static void *blocked(void *argument)
 {
-    (void)unused;
+    struct wait *wait = argument;
+    bytefd_scan *lent = NULL;
     __atomic_store_n(&is_reading, gettid(), __ATOMIC_SEQ_CST);
-    descriptor = bytefd_wrap_stream(pipe_ends[0], NULL, NULL);
+    if (wait->scans) {
+        int fd = bytefd_scan_begin_stream(pipe_ends[0], &wait->wrap, &wait->stream, &lent, NULL);
+        descriptor = fd < 0 ? fd : dup(fd);
+        CHECK(bytefd_scan_end(lent) == 0);
+    } else {
+        descriptor = bytefd_wrap_stream(pipe_ends[0], &wait->wrap, &wait->stream, NULL);
+    }
     status = 7;
     pthread_testcancel();
     CHECK(!"cancelled");
@@ -83,7 +97,7 @@ static void run(void *(*thread)(void *), void *argument)
     void *result = NULL;
     CHECK(pthread_create(&id, NULL, thread, argument) == 0);
     if (thread == blocked) {
-        /* Until it sleeps in read(2). */
+        /* Until it sleeps. */
         char path[64], line[64] = "";
         while (__atomic_load_n(&is_reading, __ATOMIC_SEQ_CST) == 0)
             usleep(100);
@@ -107,17 +121,27 @@ int main(void)
     run(pending, NULL);
     CHECK(status == 7 && lseek(descriptor, 0, SEEK_END) == 3 && close(descriptor) == 0);
 
-    CHECK(pipe(pipe_ends) == 0);
-    status = 0;
-    run(blocked, NULL);
-    CHECK(status == 7 && lseek(descriptor, 0, SEEK_END) == 3 && close(descriptor) == 0 && close(pipe_ends[0]) == 0);
+    CHECK(bytefd_pool_create(NULL, &pooled.pool, NULL) == 0);
+    for (int way = 0; way < 6; way++) {
+        bytefd_wrap_options plain = BYTEFD_WRAP_OPTIONS_INIT;
+        struct wait wait = {way / 2, way / 2 == 2 ? pooled : plain, BYTEFD_STREAM_OPTIONS_INIT};
+        if (way % 2)
+            wait.stream.timeout_ns = 600 * 1000000000LL;
+        CHECK(pipe(pipe_ends) == 0);
+        is_reading = 0;
+        status = 0;
+        run(blocked, &wait);
+        CHECK(status == 7 && lseek(descriptor, 0, SEEK_END) == 3 && close(descriptor) == 0 && close(pipe_ends[0]) == 0);
+    }
+    CHECK(bytefd_pool_close(pooled.pool) == 0 && open_descriptors() == before);
+    pooled.pool = NULL;
 
     run(scanning, NULL);
     CHECK(lent_to_scan >= 0 && open_descriptors() == before);
-    CHECK(bytefd_pool_create(1 << 20, &pooled.pool, NULL) == 0);
+    CHECK(bytefd_pool_create(NULL, &pooled.pool, NULL) == 0);
     run(scanning, &pooled);
     run(scanning, &pooled);
-    bytefd_pool_destroy(pooled.pool);
+    CHECK(bytefd_pool_close(pooled.pool) == 0);
     CHECK(open_descriptors() == before);
     return 0;
 }

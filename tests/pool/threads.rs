@@ -25,8 +25,8 @@ pub fn scans_nest_with_one_pool() {
     let pool = Pool::new(PLENTY);
     nest(&pool, 0);
     let counts = pool.counts();
-    assert_eq!((counts.lent_again + counts.new_files, counts.dropped), (2047, 0));
-    assert!(!has_memfd() || counts.new_files < 100, "{counts:?}");
+    assert_eq!((counts.hits + counts.misses, counts.dropped), (2047, 0));
+    assert!(!has_memfd() || counts.misses < 100, "{counts:?}");
 }
 
 pub fn threads_share_a_pool_and_never_mix() {
@@ -51,11 +51,11 @@ pub fn threads_share_a_pool_and_never_mix() {
         }
     });
     let counts = pool.counts();
-    assert_eq!(counts.lent_again + counts.new_files, (THREADS * SCANS) as u64);
+    assert_eq!(counts.hits + counts.misses, (THREADS * SCANS) as u64);
     if has_memfd() {
         assert_eq!(counts.dropped, 0);
-        assert!(counts.new_files < 200, "{counts:?}");
-        assert_eq!(memory_files().iter().map(|(fd, ..)| memory_of(*fd)).sum::<u64>(), counts.kept_bytes);
+        assert!(counts.misses < 200, "{counts:?}");
+        assert_eq!(memory_files().iter().map(|(fd, ..)| memory_of(*fd)).sum::<u64>(), counts.cached_bytes);
     }
 }
 
@@ -104,7 +104,7 @@ pub fn what_one_thread_begins_another_may_end() {
             });
         });
     }
-    assert!(!has_memfd() || pool.counts().lent_again == 99);
+    assert!(!has_memfd() || pool.counts().hits == 99);
 }
 
 /// "Keeps at most `max_bytes`": also for a moment.
@@ -125,7 +125,7 @@ pub fn the_bound_holds_at_every_moment() {
             });
         }
         while !is_over.load(Relaxed) {
-            most.fetch_max(pool.counts().kept_bytes as usize, Relaxed);
+            most.fetch_max(pool.counts().cached_bytes as usize, Relaxed);
         }
     });
     assert!(most.load(Relaxed) <= BOUND, "{} bytes were kept, the bound is {BOUND}", most.load(Relaxed));

@@ -44,13 +44,14 @@ impl Edge {
         }
     }
 
-    /// Writes a struct that says it has `size` bytes, of which `there` are there, all 0 but the one at `set`. Less than a
-    /// word behind it there is rubbish.
-    fn options(&self, size: usize, there: usize, set: Option<usize>) -> *const c_void {
+    /// Writes a struct that says it has `size` bytes, of which `there` are there: first what `init` has, then 0 but for the byte
+    /// at `set`. Less than a word behind it there is rubbish.
+    fn options(&self, init: &[u8], size: usize, there: usize, set: Option<usize>) -> *const c_void {
         let start = (page_size() - there) / 8 * 8;
         // SAFETY: within the first page.
         unsafe {
             self.0.add(start).write_bytes(0, there);
+            self.0.add(start).copy_from_nonoverlapping(init.as_ptr(), init.len().min(there));
             self.0.add(start + there).write_bytes(0x5a, page_size() - start - there);
             set.inspect(|at| self.0.add(start + at).write(1));
             self.0.add(start).cast::<usize>().write(size);
@@ -66,6 +67,11 @@ impl Drop for Edge {
     }
 }
 
+fn bytes_of<T: Copy>(value: &T) -> &[u8] {
+    // SAFETY: the structs of the header have no padding that is not set.
+    unsafe { std::slice::from_raw_parts((&raw const *value).cast(), size_of::<T>()) }
+}
+
 pub fn option_structs_of_every_size_are_handled_as_promised() {
     let (abi, hello) = (abi::load(), b"hello".as_ptr().cast());
     let part = libc::iovec { iov_base: b"hello".as_ptr().cast_mut().cast(), iov_len: 5 };
@@ -78,7 +84,7 @@ pub fn option_structs_of_every_size_are_handled_as_promised() {
         writer.write_all(b"hello").unwrap();
         drop(writer);
         // SAFETY: options as below.
-        let status = closed(unsafe { (abi.wrap_stream)(reader.as_raw_fd(), options.cast(), error) });
+        let status = closed(unsafe { (abi.wrap_stream)(reader.as_raw_fd(), null(), options.cast(), error) });
         let left = crate::support::share::waiting(&reader);
         assert_eq!(left, if status == 0 { 0 } else { 5 }, "refused before anything is read");
         status
@@ -92,26 +98,53 @@ pub fn option_structs_of_every_size_are_handled_as_promised() {
             status.min(0)
         }
     };
-    /// The sizes of the struct in the first version and in this one, and a call that undoes what it did.
-    type Takes<'a> = (&'a str, usize, usize, &'a dyn Fn(*const c_void, *mut Error) -> c_int);
+    /// The size of the struct in the first version, what its _INIT sets, and a call that undoes what it did.
+    type Takes<'a> = (&'a str, usize, &'a [u8], &'a dyn Fn(*const c_void, *mut Error) -> c_int);
+    let (wrapping, streaming, pooling) = (WrapOptions::default(), StreamOptions::default(), PoolOptions::default());
+    let (wrapping, streaming, pooling) = (bytes_of(&wrapping), bytes_of(&streaming), bytes_of(&pooling));
+    let (mapping, requiring) = (MapOptions::default(), Requirements::default());
+    let (naming, attaching) = (ShmOptions::default(), SysvOptions::default());
+    let (mapping, requiring) = (bytes_of(&mapping), bytes_of(&requiring));
+    let (naming, attaching) = (bytes_of(&naming), bytes_of(&attaching));
+    let create = |options: *const c_void, error: *mut Error| {
+        let mut pool = null_mut();
+        // SAFETY: options as below; NULL or a pool.
+        unsafe {
+            let status = (abi.pool_create)(options.cast(), &mut pool, error);
+            (abi.pool_close)(pool);
+            status
+        }
+    };
+    let begin_stream = |options: *const c_void, error: *mut Error| {
+        let (mut scan, (reader, _)) = (null_mut(), std::io::pipe().unwrap());
+        // SAFETY: options as below; NULL or a handle.
+        unsafe {
+            let status = (abi.scan_begin_stream)(reader.as_raw_fd(), options.cast(), null(), &mut scan, error);
+            (abi.scan_end)(scan);
+            status.min(0)
+        }
+    };
     // SAFETY: NULL, or as many bytes as they say, unless that is what is refused.
-    let calls: [Takes; 11] = unsafe {
+    let calls: [Takes; 13] = unsafe {
         [
-            ("shm_wrap_buffer", 40, 40, &|o, e| closed((abi.shm_wrap_buffer)(hello, 5, o.cast(), e))),
-            ("wrap_iov", 40, 40, &|o, e| closed((abi.wrap_iov)(&part, 1, o.cast(), e))),
-            ("scan_bytes", 40, 40, &|o, e| (abi.scan_bytes)(hello, 5, Some(nothing), null_mut(), o.cast(), e)),
-            ("scan_begin", 40, 40, &begin),
-            ("map_file", 48, 56, &|o, e| unmapped(|map| (abi.map_file)(path.as_ptr(), o.cast(), map, e))),
-            ("map_fd", 48, 56, &|o, e| unmapped(|map| (abi.map_fd)(file.as_raw_fd(), o.cast(), map, e))),
-            ("map_memory", 48, 56, &|o, e| unmapped(|map| (abi.map_memory)(5, o.cast(), map, e))),
-            ("wrap_stream", 24, 24, &stream),
-            ("verify", 32, 32, &|o, e| (abi.verify)(lent.as_raw_fd(), o.cast(), e)),
-            ("shm_open", 32, 32, &|o, e| (abi.shm_open)(absent.as_ptr(), o.cast(), null_mut(), 0, e)),
-            ("map_sysv", 32, 32, &|o, e| unmapped(|map| (abi.map_sysv)(-77, o.cast(), map, null_mut(), e))),
+            ("shm_wrap_buffer", 48, wrapping, &|o, e| closed((abi.shm_wrap_buffer)(hello, 5, o.cast(), e))),
+            ("wrap_iov", 48, wrapping, &|o, e| closed((abi.wrap_iov)(&part, 1, o.cast(), e))),
+            ("scan_bytes", 48, wrapping, &|o, e| (abi.scan_bytes)(hello, 5, Some(nothing), null_mut(), o.cast(), e)),
+            ("scan_begin", 48, wrapping, &begin),
+            ("map_file", 48, mapping, &|o, e| unmapped(|map| (abi.map_file)(path.as_ptr(), o.cast(), map, e))),
+            ("map_fd", 48, mapping, &|o, e| unmapped(|map| (abi.map_fd)(file.as_raw_fd(), o.cast(), map, e))),
+            ("map_memory", 48, mapping, &|o, e| unmapped(|map| (abi.map_memory)(5, o.cast(), map, e))),
+            ("scan_begin_stream", 48, wrapping, &begin_stream),
+            ("pool_create", 40, pooling, &create),
+            ("wrap_stream", 40, streaming, &stream),
+            ("verify", 32, requiring, &|o, e| (abi.verify)(lent.as_raw_fd(), o.cast(), e)),
+            ("shm_open", 32, naming, &|o, e| (abi.shm_open)(absent.as_ptr(), o.cast(), null_mut(), 0, e)),
+            ("map_sysv", 32, attaching, &|o, e| unmapped(|map| (abi.map_sysv)(-77, o.cast(), map, null_mut(), e))),
         ]
     };
     let edge = Edge::new();
-    for (name, first, known, call) in calls {
+    for (name, first, init, call) in calls {
+        let known = init.len();
         let defaults = call(null(), null_mut());
         let refused = |options, errno: i32, size: usize| {
             let mut error = Error::untouched();
@@ -120,20 +153,20 @@ pub fn option_structs_of_every_size_are_handled_as_promised() {
             assert!(error.message().contains(&size.to_string()), "{}", error.message());
         };
         for size in [0, 1, 8, first - 8, first - 1] {
-            refused(edge.options(size, size.max(8), None), libc::EINVAL, size);
+            refused(edge.options(init, size, size.max(8), None), libc::EINVAL, size);
         }
         for size in [first, known, known + 1, known + 8, 2 * known, page_size().min(4096)] {
-            let status = call(edge.options(size, size, None), null_mut());
-            assert_eq!(status, defaults, "{name}: {size} bytes that are all 0");
+            let status = call(edge.options(init, size, size, None), null_mut());
+            assert_eq!(status, defaults, "{name}: {size} bytes, all defaults");
             for at in [known, size.wrapping_sub(1)] {
                 if size > known {
-                    refused(edge.options(size, size, Some(at)), libc::E2BIG, size);
+                    refused(edge.options(init, size, size, Some(at)), libc::E2BIG, size);
                 }
             }
         }
         // Rubbish must not make the library read all memory.
         for size in [4097, 1 << 40, usize::MAX] {
-            refused(edge.options(size, known, None), libc::E2BIG, size);
+            refused(edge.options(init, size, known, None), libc::E2BIG, size);
         }
     }
 }
@@ -149,24 +182,28 @@ pub fn null_and_closed_descriptors_are_refused_and_named() {
     let (us, they) = (ours.as_raw_fd(), theirs.as_raw_fd());
     let mut pool = null_mut();
     // SAFETY: a writable pointer.
-    assert_eq!(unsafe { (abi.pool_create)(1, &mut pool, null_mut()) }, 0);
+    assert_eq!(unsafe { (abi.pool_create)(null(), &mut pool, null_mut()) }, 0);
     let map = crate::support::map::memory(5, &MapOptions { access: PRIVATE, ..MapOptions::default() }).unwrap();
     type Refused<'a> = (&'a str, i32, &'a dyn Fn(*mut Error) -> c_int);
     // SAFETY: what is not NULL is valid; what is NULL must be found out.
-    let calls: [Refused; 54] = unsafe {
+    let calls: [Refused; 58] = unsafe {
         [
             ("buf", libc::EINVAL, &|e| (abi.shm_wrap_buffer)(null(), 1, null(), e)),
             ("iov", libc::EINVAL, &|e| (abi.wrap_iov)(null(), 1, null(), e)),
-            ("", libc::EBADF, &|e| (abi.reopen)(-1, e)),
+            ("", libc::EBADF, &|e| (abi.reopen)(-1, 0, e)),
             ("", libc::EBADF, &|e| (abi.path)(-1, bytes.cast(), 32, e)),
             ("buf", libc::EINVAL, &|e| (abi.path)(file.as_raw_fd(), null_mut(), 32, e)),
             ("scan", libc::EINVAL, &|e| (abi.scan_bytes)(bytes, 1, None, null_mut(), null(), e)),
             ("buf", libc::EINVAL, &|e| (abi.scan_bytes)(null(), 1, Some(nothing), null_mut(), null(), e)),
             ("scan", libc::EINVAL, &|e| (abi.scan_begin)(bytes, 1, null(), null_mut(), e)),
-            ("pool", libc::EINVAL, &|e| (abi.pool_create)(1, null_mut(), e)),
-            ("pool", libc::EINVAL, &|e| (abi.pool_trim)(null(), 0, e)),
-            ("pool", libc::EINVAL, &|e| (abi.pool_stats)(null(), bytes.cast(), e)),
-            ("counts", libc::EINVAL, &|e| (abi.pool_stats)(pool, null_mut(), e)),
+            ("scan", libc::EINVAL, &|e| (abi.scan_begin_iov)(null(), 0, null(), null_mut(), e)),
+            ("iov", libc::EINVAL, &|e| (abi.scan_begin_iov)(null(), 1, null(), out, e)),
+            ("scan", libc::EINVAL, &|e| (abi.scan_begin_stream)(0, null(), null(), null_mut(), e)),
+            ("", libc::EBADF, &|e| (abi.scan_begin_stream)(-1, null(), null(), out, e)),
+            ("pool", libc::EINVAL, &|e| (abi.pool_create)(null(), null_mut(), e)),
+            ("pool", libc::EINVAL, &|e| (abi.pool_trim)(null_mut(), 0, e)),
+            ("pool", libc::EINVAL, &|e| (abi.pool_get_stats)(null_mut(), bytes.cast(), e)),
+            ("stats", libc::EINVAL, &|e| (abi.pool_get_stats)(pool, null_mut(), e)),
             ("path", libc::EINVAL, &|e| (abi.map_file)(null(), null(), out, e)),
             ("map", libc::EINVAL, &|e| (abi.map_file)(name, null(), null_mut(), e)),
             ("", libc::EBADF, &|e| (abi.map_fd)(-1, null(), out, e)),
@@ -191,7 +228,7 @@ pub fn null_and_closed_descriptors_are_refused_and_named() {
             ("map", libc::EINVAL, &|e| (abi.map_seal)(null_mut(), e)),
             ("buf", libc::EINVAL, &|e| (abi.host_report)(null_mut(), 1024, e)),
             ("address", libc::EINVAL, &|e| (abi.adopt)(null_mut(), page_size(), e)),
-            ("", libc::EBADF, &|e| (abi.wrap_stream)(-1, null(), e)),
+            ("", libc::EBADF, &|e| (abi.wrap_stream)(-1, null(), null(), e)),
             ("", libc::EBADF, &|e| (abi.verify)(-1, null(), e)),
             ("message", libc::EINVAL, &|e| (abi.send)(us, null(), 5, null(), 0, e)),
             ("fds", libc::EINVAL, &|e| (abi.send)(us, bytes, 1, null(), 1, e)),
@@ -227,8 +264,7 @@ pub fn null_and_closed_descriptors_are_refused_and_named() {
         assert_eq!((abi.receive)(they, null_mut(), 0, count, null_mut(), 0, null(), null_mut()), 0);
         assert_eq!((abi.map_read)(map.raw(), 0, null_mut(), 0, count, null_mut()), 0);
         assert_eq!(metadata(&file).len(), 4);
-        (abi.pool_destroy)(pool);
-        (abi.pool_destroy)(null_mut());
+        assert_eq!(((abi.pool_close)(pool), (abi.pool_close)(null_mut())), (0, 0));
         assert_eq!(
             ((abi.map_close)(null_mut()), (abi.scan_end)(null_mut()), (abi.link_release)(null_mut())),
             (0, 0, 0)
