@@ -5,7 +5,7 @@
 // files that are used again, many times faster. [WrapBuffer], [WrapBuffers] and [WrapReader] give a descriptor away.
 // [MapFile] and [MapFD] are the other direction: a [Map] is a file as memory, whose ReadAt, WriteAt and Guarded return
 // an error, instead of crashing, when somebody truncates the file. [NewMap] gives memory that is shared with other
-// processes, or becomes a sealed file without being copied; a [MapWriter] is such memory for an encoder to write to. [WrapStream] takes
+// processes, or becomes a sealed file without being copied; a [MapWriter] is such memory for an encoder to write to. [WrapReader] takes
 // what a reader delivers, with a cap.
 //
 // Between processes, [Send] and [Receive] pass files over Unix sockets, and [Verify] says whether one can be trusted.

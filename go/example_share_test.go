@@ -74,7 +74,7 @@ func ExampleSend() {
 func ExampleReceive() {
 	ours, theirs, end := connected()
 	defer end()
-	f, err := bytefd.WrapBuffer([]byte("hello"), bytefd.Writable())
+	f, err := bytefd.WrapBuffer([]byte("hello"), bytefd.WrapWritable())
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -213,7 +213,7 @@ func ExampleRemoveSysv() {
 }
 
 func ExampleExportDMABuf() {
-	f, err := bytefd.WrapBuffer(make([]byte, 1<<16), bytefd.Writable())
+	f, err := bytefd.WrapBuffer(make([]byte, 1<<16), bytefd.WrapWritable())
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -230,7 +230,7 @@ func ExampleExportDMABuf() {
 }
 
 func ExampleLock() {
-	ours, err := bytefd.WrapBuffer([]byte("hello"), bytefd.Writable())
+	ours, err := bytefd.WrapBuffer([]byte("hello"), bytefd.WrapWritable())
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -288,9 +288,9 @@ func ExampleWait() {
 	// Output: 1 <nil>
 }
 
-func ExampleWrapStream() {
+func ExampleWrapReader_limits() {
 	r := strings.NewReader("hello")
-	f, err := bytefd.WrapStream(r, bytefd.MaxBytes(1<<30), bytefd.SpillAbove(64<<20))
+	f, err := bytefd.WrapReader(r, bytefd.WrapMaxBytes(1<<30), bytefd.WrapSpillThreshold(64<<20))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -300,9 +300,9 @@ func ExampleWrapStream() {
 	// Output: hello <nil>
 }
 
-func ExampleStreamOption() {
-	opts := []bytefd.StreamOption{bytefd.MaxBytes(4)}
-	_, err := bytefd.WrapStream(strings.NewReader("hello"), opts...)
+func ExampleWrapOption() {
+	opts := []bytefd.WrapOption{bytefd.WrapMaxBytes(4)}
+	_, err := bytefd.WrapReader(strings.NewReader("hello"), opts...)
 	fmt.Println(errors.Is(err, syscall.EFBIG))
 	// Output: true
 }

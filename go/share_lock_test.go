@@ -22,7 +22,7 @@ func opened(t *testing.T, f *os.File, flags int) *os.File {
 }
 
 func TestALockIsWaitedFor(t *testing.T) {
-	ours := wrapped(t, []byte("hello"), bytefd.Writable())
+	ours := wrapped(t, []byte("hello"), bytefd.WrapWritable())
 	theirs := opened(t, ours, os.O_RDWR)
 	if err := bytefd.Lock(ours, 0, 5, bytefd.LockExclusive); err != nil {
 		t.Fatal(err)
@@ -53,7 +53,7 @@ func someoneWaitsFor(t *testing.T, f *os.File) bool {
 }
 
 func TestTryLockTellsARefusalFromAnError(t *testing.T) {
-	ours := wrapped(t, []byte("hello"), bytefd.Writable())
+	ours := wrapped(t, []byte("hello"), bytefd.WrapWritable())
 	theirs := opened(t, ours, os.O_RDWR)
 	if admitted, err := bytefd.TryLock(ours, 0, 5, bytefd.LockExclusive); !admitted || err != nil {
 		t.Errorf("%t, %v", admitted, err)

@@ -3,7 +3,6 @@
 package bytefd
 
 import (
-	"os"
 	"syscall"
 	"time"
 	"unsafe"
@@ -29,11 +28,3 @@ func lock(int, int64, int64, LockMode, bool) error { return errUnsupported }
 func unlock(int, int64, int64) error               { return errUnsupported }
 func wait(*uint32, uint32, time.Duration) error    { return errUnsupported }
 func wake(*uint32, uint32) (int, error)            { return 0, errUnsupported }
-func appendTo(*os.File, []byte, int64) error       { return errUnsupported }
-
-type streamMemory struct{ data []byte }
-
-func newStreamMemory() (*streamMemory, error) { return nil, errUnsupported }
-func (*streamMemory) resize(int) error        { return errUnsupported }
-func (*streamMemory) seal(int) (int, error)   { return 0, errUnsupported }
-func (*streamMemory) close()                  {}

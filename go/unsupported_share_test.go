@@ -44,15 +44,15 @@ func TestSharingAnswersThatItIsUnsupported(t *testing.T) {
 	_, buffer := bytefd.ExportDMABuf(f)
 	_, try := bytefd.TryLock(f, 0, 0, bytefd.LockShared)
 	_, wake := bytefd.Wake(&word, 1)
-	_, memory := bytefd.WrapStream(strings.NewReader("hello"))
-	_, disk := bytefd.WrapStream(strings.NewReader("hello"), bytefd.MaxBytes(5), bytefd.SpillAbove(0))
+	_, memory := bytefd.WrapReader(strings.NewReader("hello"))
+	_, disk := bytefd.WrapReader(strings.NewReader("hello"), bytefd.WrapMaxBytes(5), bytefd.WrapSpillThreshold(1))
 	for name, err := range map[string]error{
 		"Send": send, "Receive": receive, "Peer": peer, "Verify": bytefd.Verify(f),
 		"CreateNamed": create, "OpenNamed": open, "OpenOrCreateNamed": either,
 		"UnlinkNamed": bytefd.UnlinkNamed("name"), "Sweep": sweep, "Link": link,
 		"MapSysv": segment, "RemoveSysv": bytefd.RemoveSysv(0), "ExportDMABuf": buffer,
 		"Lock": bytefd.Lock(f, 0, 0, bytefd.LockExclusive), "TryLock": try, "Unlock": bytefd.Unlock(f, 0, 0),
-		"Wait": bytefd.Wait(&word, 0, 0), "Wake": wake, "WrapStream": memory, "WrapStream to disk": disk,
+		"Wait": bytefd.Wait(&word, 0, 0), "Wake": wake, "WrapReader": memory, "WrapReader to disk": disk,
 	} {
 		var e *bytefd.Error
 		if !errors.Is(err, errors.ErrUnsupported) || !errors.As(err, &e) {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering:
 use std::time::{Duration, Instant};
 
 use super::cached_file::{CachedFile, Kind, MakeError, pages};
-use super::options::PoolOptions;
+use super::options::{MAX_FILES, PoolOptions};
 use super::slot::Slot;
 use super::stats::PoolStats;
 use crate::backend;
@@ -14,9 +14,6 @@ use crate::error::{Error, Result};
 use crate::sys::file::{self, Stat};
 use crate::sys::fork::ForkMark;
 
-/// The most files that a pool can have, cached or lent, and so the most descriptors: a sixteenth of the 1024 that most
-/// processes may have. A scan beyond them gets a file that is not kept.
-pub(super) const MAX_FILES: usize = 64;
 /// A kept file this many times larger or smaller than wanted is not taken: it would lose its pages, or gain little from them.
 const NEAR: u64 = 4;
 
@@ -142,8 +139,16 @@ impl Cache {
             return Ok(None);
         }
         while let Some(mut file) = self.take(size, kind) {
-            if self.is_free(&file) && file.is_as_it_was() && prepare(&mut file).is_ok() {
-                return Ok(Some(file));
+            if self.is_free(&file) && file.is_as_it_was() {
+                match prepare(&mut file) {
+                    Ok(()) => return Ok(Some(file)),
+                    // No file can be so long, and nothing was changed.
+                    Err(error) if error.errno() == libc::EFBIG => {
+                        self.keep(file);
+                        return Err(error);
+                    }
+                    Err(_) => {}
+                }
             }
             // Held, changed, or not to be written: another one works.
             self.discard(file);

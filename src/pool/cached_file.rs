@@ -138,10 +138,14 @@ impl CachedFile {
 
     /// Gives it new content, of which nothing of the old is left: not in it, and not past its end.
     pub fn refill(&mut self, segments: &[IoSlice<'_>]) -> Result<()> {
+        let total = fill::total_length(segments)?;
+        if total > self.size {
+            fill::check_size_limit(total)?;
+        }
         self.begin()?;
         let mut length = 0;
         for segment in segments {
-            self.store(segment, length)?;
+            self.put(segment, length)?;
             length += segment.len() as u64;
         }
         self.finish(length)
@@ -159,6 +163,11 @@ impl CachedFile {
         if end > self.size {
             fill::check_size_limit(end)?;
         }
+        self.put(bytes, offset)
+    }
+
+    fn put(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
+        let end = offset + bytes.len() as u64;
         let (stored, added) = bytes.split_at(bytes.len().min(self.present.saturating_sub(offset) as usize));
         if !stored.is_empty() {
             self.window()?.store(offset as usize, stored);

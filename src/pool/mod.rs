@@ -22,6 +22,7 @@ use crate::sys::file::close_if;
 use crate::wrap::LoanOptions;
 use cache::Cache;
 use cached_file::{CachedFile, Kind};
+use options::MAX_FILES;
 pub use options::{PoolMethod, PoolOptions};
 pub use stats::PoolStats;
 
@@ -79,7 +80,6 @@ impl Pool {
     /// use, or where there are no descriptors for one: the caller makes a new file.
     pub(crate) fn lend(&self, segments: &[IoSlice<'_>], options: &LoanOptions<'_>) -> Result<Option<Loan>> {
         let length = fill::total_length(segments)?;
-        fill::check_size_limit(length)?;
         self.lend_file(Some(length), options, &mut |file| file.refill(segments))
     }
 
@@ -142,6 +142,25 @@ impl Pool {
 
 fn is_out_of_descriptors<T>(outcome: &Result<T>) -> bool {
     outcome.as_ref().is_err_and(|error: &Error| [libc::EMFILE, libc::ENFILE].contains(&error.errno()))
+}
+
+impl PoolOptions {
+    /// Makes an empty pool.
+    ///
+    /// ```
+    /// let error = bytefd::PoolOptions::new().max_files(0).create().unwrap_err();
+    /// assert_eq!(error.to_string(), "max_files: max_files is 0, must be 1 to 64");
+    /// ```
+    ///
+    /// # Errors
+    /// - `EINVAL` if [`PoolOptions::max_files`] is not 1 to 64.
+    pub fn create(&self) -> Result<Pool> {
+        if self.max_files == 0 || self.max_files > MAX_FILES {
+            let message = format_args!("max_files is {}, must be 1 to {MAX_FILES}", self.max_files);
+            return Err(Error::new("max_files", libc::EINVAL, message));
+        }
+        Ok(Pool(Cache::new(self).into()))
+    }
 }
 
 impl Drop for Pool {

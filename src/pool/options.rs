@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::cache::MAX_FILES;
-use super::{Cache, Pool};
-use crate::error::{Error, Result};
+/// The most files that a pool can have, cached or lent, and so the most descriptors: a sixteenth of the 1024 that most
+/// processes may have. A scan beyond them gets a file that is not kept.
+pub(super) const MAX_FILES: usize = 64;
 
 /// How a pool comes by the file that it lends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -17,7 +17,7 @@ pub enum PoolMethod {
     Reuse,
 }
 
-/// How a [`Pool`] is made: how much it caches, and for how long.
+/// How a [`Pool`](crate::Pool) is made: how much it caches, and for how long.
 ///
 /// ```
 /// use std::time::Duration;
@@ -93,22 +93,5 @@ impl PoolOptions {
     pub fn method(mut self, method: PoolMethod) -> PoolOptions {
         self.method = method;
         self
-    }
-
-    /// Makes an empty pool.
-    ///
-    /// ```
-    /// let error = bytefd::PoolOptions::new().max_files(0).create().unwrap_err();
-    /// assert_eq!(error.to_string(), "max_files: max_files is 0, must be 1 to 64");
-    /// ```
-    ///
-    /// # Errors
-    /// - `EINVAL` if [`PoolOptions::max_files`] is not 1 to 64.
-    pub fn create(&self) -> Result<Pool> {
-        if self.max_files == 0 || self.max_files > MAX_FILES {
-            let message = format_args!("max_files is {}, must be 1 to {MAX_FILES}", self.max_files);
-            return Err(Error::new("max_files", libc::EINVAL, message));
-        }
-        Ok(Pool(Cache::new(self).into()))
     }
 }
