@@ -93,8 +93,12 @@ func WrapWritable() WrapOption { return withFlag(flagWritable) }
 // WrapReadOnly opens the descriptor O_RDONLY, for code that looks at the access mode. It is sealed all the same. Needs /proc.
 func WrapReadOnly() WrapOption { return withFlag(flagReadOnly) }
 
-// WrapExecutable makes a file that can be executed and mapped executable, mode 0500. Without it the kernel refuses execution
-// for good where it can (Linux 6.3); a PROT_EXEC mapping still works. A script needs [WrapInherit] too: its interpreter opens it after close-on-exec.
+// WrapExecutable makes a file that can be executed, mode 0500. Without it execve(2) of the file is refused, for good where
+// the kernel can seal it (Linux 6.3). That is all that is refused: a PROT_EXEC mapping of any file still works. A script needs
+// [WrapInherit] too: its interpreter opens it after close-on-exec has taken effect.
+//
+// dlopen(3) of "/proc/self/fd/N", through cgo, remembers that name. If the descriptor is closed, and a later file gets the
+// number N, dlopen of it returns the first object again. Keep the file open for as long as the object may be loaded.
 func WrapExecutable() WrapOption { return withFlag(flagExecutable) }
 
 // WrapSpillThreshold puts content of more than n bytes into an unlinked file on disk, in $TMPDIR, /tmp or /var/tmp, instead

@@ -61,7 +61,7 @@ pub(crate) fn inherit(fd: BorrowedFd<'_>) -> Result<()> {
 
 /// The text `/proc/self/fd/N`, for code that takes only a path. It names the descriptor for this process and as
 /// long as it is open; opening it gives a description with an offset of its own. A child process finds it under
-/// the same path if it inherits the descriptor ([`WrapOptions::inherit`]).
+/// the same path if it inherits the descriptor ([`WrapOptions::inherit`](crate::WrapOptions::inherit), [`PassFd`](crate::PassFd)).
 ///
 /// Code that resolves the link first (SQLite does) or opens with `O_NOFOLLOW` finds nothing there.
 ///

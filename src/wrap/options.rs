@@ -149,9 +149,13 @@ impl WrapOptions {
         self
     }
 
-    /// A file that can be executed and mapped executable, mode 0500. Without this the kernel refuses execution for
-    /// good where it can (Linux 6.3 and newer). A script needs [`WrapOptions::inherit`] too: its interpreter opens
-    /// it after close-on-exec has taken effect.
+    /// A file that can be executed, mode 0500. Without this execve(2) of the file is refused, for good where the kernel can seal it
+    /// (Linux 6.3 and newer). That is all that is refused: a `PROT_EXEC` mapping of any file still works.
+    ///
+    /// A script needs [`WrapOptions::inherit`] too: its interpreter opens it after close-on-exec has taken effect.
+    ///
+    /// dlopen(3) of `/proc/self/fd/N` remembers that name. If the descriptor is closed, and a later file gets the number N, dlopen of
+    /// it returns the first object again. Keep the descriptor open for as long as the object may be loaded.
     ///
     /// ```
     /// let program = std::fs::read("/bin/true")?;
@@ -164,7 +168,8 @@ impl WrapOptions {
         self
     }
 
-    /// No close-on-exec: every program this process executes from now on has the descriptor, under the same number.
+    /// No close-on-exec: every program that this process executes from now on, from any thread, has the descriptor under the same
+    /// number. Those programs share one file offset. [`PassFd`](crate::PassFd) gives a descriptor to one child only.
     ///
     /// ```
     /// let fd = bytefd::WrapOptions::new().inherit(true).wrap(b"hello")?;
