@@ -9,7 +9,7 @@ use crate::error::{Context, Errno, Error, Result};
 use crate::fill;
 use crate::pool::{Loan, Pool};
 use crate::sys::wait::Wait;
-use crate::sys::{self, file, socket};
+use crate::sys::{self, features, file, socket};
 use crate::wrap::{LoanOptions, Plan, WrapOptions};
 
 /// How much is read from a stream, and how long that may take. The default: all of it, however long it takes.
@@ -185,20 +185,58 @@ impl WrapOptions {
 
     fn collect(&self, options: &StreamOptions, mut read: impl FnMut(&mut [u8]) -> Result<usize>) -> Result<OwnedFd> {
         let plan = self.plan()?;
-        let mut file = plan.create(options.size_hint)?;
-        options.collect(&mut read, &mut |bytes, offset| append(&plan, &mut file, bytes, offset))?;
-        plan.finish(file)
+        let mut file = Growing::new(plan.create(options.size_hint)?);
+        let length = options.collect(&mut read, &mut |bytes, offset| file.append(&plan, bytes, offset))?;
+        plan.finish(file.end(length)?)
     }
 }
 
-/// Adds bytes to a file, which goes on as a file on disk where it gets longer than memory may hold.
-fn append(plan: &Plan<'_>, file: &mut EmptyFile, bytes: &[u8], offset: u64) -> Result<()> {
-    if plan.spills(offset + bytes.len() as u64) && file.backend != Backend::TmpFile {
-        let disk = plan.create(u64::MAX)?;
-        copy(file.fd.as_fd(), disk.fd.as_fd(), offset)?;
-        *file = disk;
+/// A new file that becomes longer.
+struct Growing {
+    file: EmptyFile,
+    /// It has pages until here, and this is its size. 0 if every write makes its own.
+    reserved: u64,
+}
+
+impl Growing {
+    fn new(file: EmptyFile) -> Growing {
+        Growing { file, reserved: 0 }
     }
-    fill::append(file.fd.as_fd(), bytes, offset)
+
+    /// Adds bytes. The file goes on as a file on disk where it gets longer than memory may hold.
+    fn append(&mut self, plan: &Plan<'_>, bytes: &[u8], offset: u64) -> Result<()> {
+        let end = offset + bytes.len() as u64;
+        if plan.spills(end) && self.file.backend != Backend::TmpFile {
+            let disk = plan.create(u64::MAX)?;
+            copy(self.file.fd.as_fd(), disk.fd.as_fd(), offset)?;
+            *self = Growing::new(disk);
+        }
+        self.reserve(offset, end)?;
+        fill::append(self.file.fd.as_fd(), bytes, offset)
+    }
+
+    /// Makes huge pages for memory that is longer than one of them.
+    fn reserve(&mut self, from: u64, to: u64) -> Result<()> {
+        let extent = features::huge_page_size();
+        if self.file.backend != Backend::Memfd || extent == 0 || to <= self.reserved.max(extent) {
+            return Ok(());
+        }
+        let end = to.next_multiple_of(extent).min(sys::file_size_limit());
+        file::ftruncate(self.file.fd.as_fd(), end).context("ftruncate", || format!("{end} bytes"))?;
+        // If there is no room for all of it, the writes tell.
+        let _ = fill::allocate(self.file.fd.as_fd(), from.max(self.reserved), end);
+        self.reserved = end;
+        Ok(())
+    }
+
+    /// The file, with this length.
+    fn end(self, length: u64) -> Result<EmptyFile> {
+        if self.reserved > length {
+            let fd = self.file.fd.as_fd();
+            file::ftruncate(fd, length).context("ftruncate", || format!("{length} bytes"))?;
+        }
+        Ok(self.file)
+    }
 }
 
 /// Copies the first `length` bytes of one file to the other.
@@ -258,7 +296,7 @@ fn collect_into_pool(
         Some(loan) => Target::Cached(loan),
         None => {
             pool.count_miss();
-            Target::New(pool.make_way(|| plan.create(options.size_hint))?)
+            Target::New(Growing::new(pool.make_way(|| plan.create(options.size_hint))?))
         }
     };
     let length = options.collect(&mut read, &mut |bytes, offset| {
@@ -268,21 +306,21 @@ fn collect_into_pool(
             }
             let disk = pool.make_way(|| plan.create(u64::MAX))?;
             copy(loan.as_fd(), disk.fd.as_fd(), offset)?;
-            target = Target::New(disk);
+            target = Target::New(Growing::new(disk));
         }
         match &mut target {
-            Target::New(file) => append(&plan, file, bytes, offset),
+            Target::New(file) => file.append(&plan, bytes, offset),
             Target::Cached(_) => unreachable!("replaced above"),
         }
     })?;
     match target {
-        Target::New(file) => plan.finish(file).map(Collected::New),
+        Target::New(file) => plan.finish(file.end(length)?).map(Collected::New),
         Target::Cached(mut loan) => loan.finish(length).map(|()| Collected::Cached(loan)),
     }
 }
 
 enum Target {
-    New(EmptyFile),
+    New(Growing),
     Cached(Loan),
 }
 
