@@ -28,7 +28,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: %s SOCKET CLIENTS < FILE\n", argv[0]);
         return 2;
     }
-    int content = bytefd_wrap_stream(STDIN_FILENO, NULL, &error);
+    int content = bytefd_wrap_stream(STDIN_FILENO, NULL, NULL, &error);
     if (content < 0) {
         fprintf(stderr, "%s: %s: %s\n", argv[0], error.op, error.message);
         return 1;

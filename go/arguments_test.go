@@ -18,7 +18,7 @@ import (
 // What C's types cannot hold, and Go's can: numbers below 0 or of too many bits, texts with a NUL, nil.
 
 func TestArgumentsThatCCannotHoldAreEINVAL(t *testing.T) {
-	m, f, path := memory(t, 5), wrapped(t, []byte("hello"), bytefd.Writable()), fileOf(t, []byte("hello"))
+	m, f, path := memory(t, 5), wrapped(t, []byte("hello"), bytefd.WrapWritable()), fileOf(t, []byte("hello"))
 	never := func(int) error { t.Error("called"); return nil }
 	pool := newPool(t, 1<<20)
 	var words [2]uint32
@@ -27,9 +27,9 @@ func TestArgumentsThatCCannotHoldAreEINVAL(t *testing.T) {
 	cases := map[string]error{
 		"scan nil":                 bytefd.ScanBytes(nil, nil),
 		"pooled scan nil":          pool.ScanBytes(nil, nil),
-		"pooled name with NUL":     pool.ScanBytes(nil, never, bytefd.WithName("a\x00b")),
+		"pooled name with NUL":     pool.ScanBytes(nil, never, bytefd.WrapName("a\x00b")),
 		"pool trimmed below 0":     pool.Trim(-1),
-		"trust without a pool":     bytefd.ScanBytes(nil, never, bytefd.TrustCallback()),
+		"trust without a pool":     bytefd.ScanBytes(nil, never, bytefd.WrapTrustCallback()),
 		"guarded nil":              m.Guarded(nil),
 		"resize below 0":           m.Resize(math.MinInt),
 		"unlink with NUL":          bytefd.UnlinkShm("a\x00b"),
@@ -52,10 +52,10 @@ func TestArgumentsThatCCannotHoldAreEINVAL(t *testing.T) {
 	}
 	second := func(_ any, err error) error { return err }
 	for name, wrap := range wraps {
-		for option, opt := range map[string]bytefd.Option{
-			"name with NUL":         bytefd.WithName("a\x00b"),
-			"mode of a directory":   bytefd.WithMode(fs.ModeDir | 0o400),
-			"mode with set-user-ID": bytefd.WithMode(fs.ModeSetuid | 0o400),
+		for option, opt := range map[string]bytefd.WrapOption{
+			"name with NUL":         bytefd.WrapName("a\x00b"),
+			"mode of a directory":   bytefd.WrapMode(fs.ModeDir | 0o400),
+			"mode with set-user-ID": bytefd.WrapMode(fs.ModeSetuid | 0o400),
 		} {
 			cases[name+": "+option] = wrap([]byte("hello"), func(fd int) { never(fd) }, opt)
 		}
@@ -108,8 +108,8 @@ func TestArgumentsThatCCannotHoldAreEINVAL(t *testing.T) {
 	cases["FutexWake: nil"] = second(bytefd.FutexWake(nil, 1))
 	cases["FutexWake: below 0"] = second(bytefd.FutexWake(&words[0], -1))
 	cases["ExportDMABuf: nil"] = second(bytefd.ExportDMABuf(nil))
-	cases["WrapStream: limit below 0"] = second(bytefd.WrapStream(strings.NewReader("hello"), bytefd.MaxBytes(-1)))
-	cases["WrapStream: spill below 0"] = second(bytefd.WrapStream(strings.NewReader("hello"), bytefd.SpillAbove(-1)))
+	cases["WrapReader: limit below 0"] = second(bytefd.WrapReader(strings.NewReader("hello"), bytefd.WrapMaxBytes(-1)))
+	cases["WrapReader: threshold below 0"] = second(bytefd.WrapReader(strings.NewReader("hello"), bytefd.WrapSpillThreshold(-1)))
 	cases["PeerCredentials: nil"] = second(bytefd.PeerCredentials(nil))
 	cases["SendFD: nil"] = bytefd.SendFD(nil, []byte("!"), 0)
 	for name, err := range cases {

@@ -31,6 +31,20 @@ typedef struct {
 	bytefd_error error; // unset, unless fd is negative
 } begun;
 
+static begun scan_begin_iov(const char *iov, size_t count, bytefd_wrap_options options) {
+	begun b;
+	b.scan = NULL;
+	b.fd = bytefd_scan_begin_iov((const struct iovec *)iov, count, &options, &b.scan, &b.error);
+	return b;
+}
+
+static begun scan_begin_stream(int fd, bytefd_wrap_options options, bytefd_stream_options stream) {
+	begun b;
+	b.scan = NULL;
+	b.fd = bytefd_scan_begin_stream(fd, &options, &stream, &b.scan, &b.error);
+	return b;
+}
+
 static begun scan_begin(const char *bytes, size_t len, bytefd_wrap_options options) {
 	begun b;
 	b.scan = NULL;
@@ -43,6 +57,8 @@ import "C"
 import (
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"runtime"
 	"strings"
 	"syscall"
@@ -60,7 +76,11 @@ var _ = [1]struct{}{}[0|
 	BackendAuto^C.BYTEFD_BACKEND_AUTO|
 	BackendMemfd^C.BYTEFD_BACKEND_MEMFD|
 	BackendShm^C.BYTEFD_BACKEND_SHM|
-	BackendTmpfile^C.BYTEFD_BACKEND_TMPFILE]
+	BackendTmpFile^C.BYTEFD_BACKEND_TMPFILE]
+
+var _ = [1]struct{}{}[0|
+	PoolAuto^C.BYTEFD_POOL_AUTO|
+	PoolReuse^C.BYTEFD_POOL_REUSE]
 
 var _ = [1]struct{}{}[0|
 	accessRead^C.BYTEFD_MAP_READ|
@@ -132,9 +152,15 @@ func wrapSegments(bs [][]byte, o *wrapOptions) (int, error) {
 		return 0, err
 	}
 	defer C.free(unsafe.Pointer(c.name))
-	// C may follow Go pointers in Go memory only if they are pinned.
 	var pinner runtime.Pinner
 	defer pinner.Unpin()
+	iov := segments(bs, &pinner)
+	var failure C.bytefd_error
+	return result(C.wrap_iov(chars(iov), C.size_t(len(bs)), &c, &failure), &failure)
+}
+
+// segments returns the slices for C, which may follow Go pointers in Go memory only if they are pinned.
+func segments(bs [][]byte, pinner *runtime.Pinner) []C.struct_iovec {
 	iov := make([]C.struct_iovec, len(bs))
 	for i, b := range bs {
 		if len(b) > 0 {
@@ -142,8 +168,18 @@ func wrapSegments(bs [][]byte, o *wrapOptions) (int, error) {
 			iov[i] = C.struct_iovec{iov_base: unsafe.Pointer(&b[0]), iov_len: C.size_t(len(b))}
 		}
 	}
+	return iov
+}
+
+func wrapStream(fd int, o *wrapOptions) (int, error) {
+	c, err := o.c()
+	if err != nil {
+		return 0, err
+	}
+	defer C.free(unsafe.Pointer(c.name))
+	stream := o.stream()
 	var failure C.bytefd_error
-	return result(C.wrap_iov(chars(iov), C.size_t(len(bs)), &c, &failure), &failure)
+	return result(C.bytefd_wrap_stream(C.int(fd), &c, &stream, &failure), &failure)
 }
 
 func scanBegin(b []byte, pool unsafe.Pointer, o *wrapOptions) (fd int, loan unsafe.Pointer, err error) {
@@ -156,6 +192,33 @@ func scanBegin(b []byte, pool unsafe.Pointer, o *wrapOptions) (fd int, loan unsa
 	if c.name != nil {
 		C.free(unsafe.Pointer(c.name))
 	}
+	return lentBy(begun)
+}
+
+func scanBeginSegments(bs [][]byte, pool unsafe.Pointer, o *wrapOptions) (fd int, loan unsafe.Pointer, err error) {
+	c, err := o.c()
+	if err != nil {
+		return 0, nil, err
+	}
+	defer C.free(unsafe.Pointer(c.name))
+	c.pool = (*C.bytefd_pool)(pool)
+	var pinner runtime.Pinner
+	defer pinner.Unpin()
+	iov := segments(bs, &pinner)
+	return lentBy(C.scan_begin_iov(chars(iov), C.size_t(len(bs)), c))
+}
+
+func scanBeginStream(from int, pool unsafe.Pointer, o *wrapOptions) (fd int, loan unsafe.Pointer, err error) {
+	c, err := o.c()
+	if err != nil {
+		return 0, nil, err
+	}
+	defer C.free(unsafe.Pointer(c.name))
+	c.pool = (*C.bytefd_pool)(pool)
+	return lentBy(C.scan_begin_stream(C.int(from), c, o.stream()))
+}
+
+func lentBy(begun C.begun) (fd int, loan unsafe.Pointer, err error) {
 	if begun.fd < 0 {
 		failure := begun.error
 		_, err = result(begun.fd, &failure)
@@ -168,33 +231,62 @@ func scanEnd(loan unsafe.Pointer) {
 	C.bytefd_scan_end((*C.bytefd_scan)(loan))
 }
 
-func poolCreate(maxBytes int) (unsafe.Pointer, error) {
+func poolCreate(o *poolOptions) (unsafe.Pointer, error) {
+	c := C.bytefd_pool_options{
+		size:      C.sizeof_bytefd_pool_options,
+		max_bytes: C.uint64_t(o.maxBytes),
+		idle_ns:   C.int64_t(o.idle),
+		max_files: C.uint32_t(o.maxFiles),
+		method:    C.uint32_t(o.method),
+	}
 	var pool *C.bytefd_pool
 	var failure C.bytefd_error
-	_, err := result(C.bytefd_pool_create(C.size_t(maxBytes), &pool, &failure), &failure)
+	_, err := result(C.bytefd_pool_create(&c, &pool, &failure), &failure)
 	return unsafe.Pointer(pool), err
 }
 
 func poolTrim(pool unsafe.Pointer, bytes int) error {
 	var failure C.bytefd_error
-	_, err := result(C.bytefd_pool_trim((*C.bytefd_pool)(pool), C.size_t(bytes), &failure), &failure)
+	_, err := result(C.bytefd_pool_trim((*C.bytefd_pool)(pool), C.uint64_t(bytes), &failure), &failure)
 	return err
 }
 
 func poolStats(pool unsafe.Pointer) (PoolStats, error) {
-	counts := C.bytefd_pool_counts{size: C.sizeof_bytefd_pool_counts}
+	stats := C.bytefd_pool_stats{size: C.sizeof_bytefd_pool_stats}
 	var failure C.bytefd_error
-	_, err := result(C.bytefd_pool_stats((*C.bytefd_pool)(pool), &counts, &failure), &failure)
+	_, err := result(C.bytefd_pool_get_stats((*C.bytefd_pool)(pool), &stats, &failure), &failure)
 	return PoolStats{
-		LentAgain: uint64(counts.lent_again),
-		NewFiles:  uint64(counts.new_files),
-		Dropped:   uint64(counts.dropped),
-		KeptBytes: int(counts.kept_bytes),
+		Hits:        uint64(stats.hits),
+		Misses:      uint64(stats.misses),
+		Dropped:     uint64(stats.dropped),
+		Lent:        uint64(stats.lent),
+		CachedBytes: uint64(stats.cached_bytes),
 	}, err
 }
 
-func poolDestroy(pool unsafe.Pointer) {
-	C.bytefd_pool_destroy((*C.bytefd_pool)(pool))
+func poolClose(pool unsafe.Pointer) {
+	C.bytefd_pool_close((*C.bytefd_pool)(pool))
+}
+
+// isTerminal reports whether r reads a terminal, tcgetattr(3).
+func isTerminal(r io.Reader) (yes bool) {
+	onDescriptor(r, func(fd int) error {
+		var attributes syscall.Termios
+		at := uintptr(unsafe.Pointer(&attributes))
+		_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, uintptr(fd), syscall.TCGETS, at)
+		yes = errno == 0
+		return nil
+	})
+	return yes
+}
+
+// duplicate returns another number of a description, which is none of the standard streams.
+func duplicate(fd int) (int, error) {
+	duplicate, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_DUPFD_CLOEXEC, 3)
+	if errno != 0 {
+		return 0, &Error{"fcntl", errno, errno.Error()}
+	}
+	return int(duplicate), nil
 }
 
 func reopen(fd int) (int, error) {
@@ -202,7 +294,7 @@ func reopen(fd int) (int, error) {
 		return 0, err
 	}
 	var failure C.bytefd_error
-	return result(C.bytefd_reopen(C.int(fd), &failure), &failure)
+	return result(C.bytefd_reopen(C.int(fd), 0, &failure), &failure)
 }
 
 func mapFile(path string, o *mapOptions) (handle unsafe.Pointer, data []byte, err error) {
@@ -341,11 +433,7 @@ func mapDescriptor(handle unsafe.Pointer) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	duplicate, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_DUPFD_CLOEXEC, 3)
-	if errno != 0 {
-		return 0, &Error{"fcntl", errno, errno.Error()}
-	}
-	return int(duplicate), nil
+	return duplicate(fd)
 }
 
 func mapClose(handle unsafe.Pointer) error {
@@ -382,17 +470,37 @@ func result(value C.int, failure *C.bytefd_error) (int, error) {
 
 // c returns the options for C. The caller frees the name.
 func (o *wrapOptions) c() (C.bytefd_wrap_options, error) {
+	if err := o.check(); err != nil {
+		return C.bytefd_wrap_options{}, err
+	}
 	c := C.bytefd_wrap_options{
-		size:    C.sizeof_bytefd_wrap_options,
-		flags:   C.uint32_t(o.flags),
-		backend: C.uint32_t(o.backend),
-		mode:    C.uint32_t(o.mode),
+		size:            C.sizeof_bytefd_wrap_options,
+		spill_threshold: unlimited(o.spillThreshold),
+		flags:           C.uint64_t(o.flags),
+		backend:         C.uint32_t(o.backend),
+		mode:            C.uint32_t(o.mode),
 	}
 	var err error
 	if o.name != nil {
 		c.name, err = cString("name", *o.name)
 	}
 	return c, err
+}
+
+func (o *wrapOptions) stream() C.bytefd_stream_options {
+	return C.bytefd_stream_options{
+		size:       C.sizeof_bytefd_stream_options,
+		max_bytes:  unlimited(o.maxBytes),
+		size_hint:  C.uint64_t(o.sizeHint),
+		timeout_ns: -1,
+	}
+}
+
+func unlimited(n int64) C.uint64_t {
+	if n == math.MaxInt64 {
+		return C.BYTEFD_UNLIMITED
+	}
+	return C.uint64_t(n)
 }
 
 // c returns the options for C.

@@ -21,11 +21,7 @@ static int wake_word(const uint32_t *word, uint32_t count, bytefd_error *error) 
 import "C"
 
 import (
-	"fmt"
-	"math"
-	"os"
 	"runtime"
-	"syscall"
 	"time"
 	"unsafe"
 
@@ -211,73 +207,4 @@ func futexWait(word *uint32, value uint32, timeout time.Duration) error {
 func futexWake(word *uint32, count uint32) (int, error) {
 	var failure C.bytefd_error
 	return result(C.wake_word((*C.uint32_t)(unsafe.Pointer(word)), C.uint32_t(count), &failure), &failure)
-}
-
-// streamMemory is memory that grows, and then becomes a descriptor.
-type streamMemory struct {
-	handle *C.bytefd_map
-	data   []byte
-}
-
-func newStreamMemory() (*streamMemory, error) {
-	// Address space that is kept, so that growing moves nothing. It costs no memory, but RLIMIT_AS may forbid so much.
-	reserve := uint64(64 << 30)
-	for {
-		options := C.bytefd_map_options{
-			size:    C.sizeof_bytefd_map_options,
-			access:  C.BYTEFD_MAP_WRITE,
-			flags:   C.BYTEFD_MAP_POPULATE,
-			reserve: C.size_t(reserve),
-		}
-		m := &streamMemory{}
-		var failure C.bytefd_error
-		_, err := result(C.bytefd_map_memory(0, &options, &m.handle, &failure), &failure)
-		if err == nil {
-			return m, nil
-		}
-		if reserve == 0 {
-			return nil, err
-		}
-		reserve = 0
-	}
-}
-
-func (m *streamMemory) resize(size int) error {
-	var failure C.bytefd_error
-	_, err := result(C.bytefd_map_resize(m.handle, C.size_t(size), &failure), &failure)
-	if err == nil {
-		m.data = unsafe.Slice((*byte)(C.bytefd_map_data(m.handle)), size)
-	}
-	return err
-}
-
-// seal returns a sealed descriptor of the first bytes.
-func (m *streamMemory) seal(size int) (int, error) {
-	if err := m.resize(size); err != nil {
-		return 0, err
-	}
-	var failure C.bytefd_error
-	return result(C.bytefd_map_seal(m.handle, &failure), &failure)
-}
-
-func (m *streamMemory) close() {
-	C.bytefd_map_close(m.handle)
-	m.handle, m.data = nil, nil
-}
-
-// appendTo writes to the end of a file. The limit is asked first, because the kernel sends a signal.
-func appendTo(f *os.File, b []byte, end int64) error {
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(unix.RLIMIT_FSIZE, &limit); err != nil {
-		return failed("getrlimit", err, "RLIMIT_FSIZE")
-	}
-	size := end + int64(len(b))
-	if limit.Cur <= math.MaxInt64 && size > int64(limit.Cur) {
-		const format = "asked for a file of %d bytes, the limit RLIMIT_FSIZE is %d bytes"
-		return &Error{"file size", syscall.EFBIG, fmt.Sprintf(format, size, limit.Cur)}
-	}
-	if _, err := f.WriteAt(b, end); err != nil {
-		return failed("pwrite", err, fmt.Sprintf("%d bytes at offset %d", len(b), end))
-	}
-	return nil
 }

@@ -5,8 +5,7 @@
 // files that are used again, many times faster. [WrapBuffer], [WrapBuffers] and [WrapReader] give a descriptor away.
 // [MapFile] and [MapFD] are the other direction: a [Map] is a file as memory, whose ReadAt, WriteAt and Guarded return
 // an error, instead of crashing, when somebody truncates the file. [NewMap] gives memory that is shared with other
-// processes, or becomes a sealed file without being copied; a [MapWriter] is such memory for an encoder to write to. [WrapStream] takes
-// what a reader delivers, with a cap.
+// processes, or becomes a sealed file without being copied; a [MapWriter] is such memory for an encoder to write to.
 //
 // Between processes, [Send] and [Receive] pass files over Unix sockets, and [Verify] says whether one can be trusted.
 // [CreateShm] creates memory with a name, [NewTempFile] a real file with a path, and [Sweep] removes what killed processes
@@ -16,7 +15,7 @@
 //
 // It stands for a regular file of exactly the bytes given (none is fine), at offset 0, without a name, with mode 0400
 // and close-on-exec. It is a sealed memfd, whose content and size nobody can change any more; on hosts that have no
-// memfd it is a read-only description of an unnamed file. Every [Option] changes one of these things, and a [Pool]
+// memfd it is a read-only description of an unnamed file. Every [WrapOption] changes one of these things, and a [Pool]
 // says what it promises instead. The content lives as long as any duplicate or mapping of the descriptor. When a call
 // fails, nothing is left behind.
 //

@@ -76,7 +76,7 @@ func ExamplePool_ScanBytes() {
 	// Output: 5 -r--------
 }
 
-func ExampleTrustCallback() {
+func ExampleWrapTrustCallback() {
 	pool, err := bytefd.NewPool(64 << 20)
 	if err != nil {
 		log.Fatal(err)
@@ -88,7 +88,7 @@ func ExampleTrustCallback() {
 		fmt.Println(info.Size())
 		return err
 	}
-	trust := bytefd.TrustCallback()
+	trust := bytefd.WrapTrustCallback()
 	for _, text := range []string{"one", "three"} {
 		if err := pool.ScanBytes([]byte(text), length, trust); err != nil {
 			log.Fatal(err)
@@ -109,7 +109,7 @@ func ExamplePool_Stats() {
 		pool.ScanBytes(make([]byte, 1000), func(int) error { return nil })
 	}
 	stats, err := pool.Stats()
-	fmt.Println(stats.NewFiles, stats.LentAgain, err)
+	fmt.Println(stats.Misses, stats.Hits, err)
 	// Output: 1 9 <nil>
 }
 
@@ -122,7 +122,7 @@ func ExamplePoolStats() {
 	pool.ScanBytes(make([]byte, 1<<20), func(int) error { return nil })
 	var stats bytefd.PoolStats
 	stats, err = pool.Stats()
-	fmt.Println(stats.KeptBytes>>20, "MiB", err)
+	fmt.Println(stats.CachedBytes>>20, "MiB", err)
 	// Output: 1 MiB <nil>
 }
 
@@ -137,7 +137,7 @@ func ExamplePool_Trim() {
 		log.Fatal(err)
 	}
 	stats, err := pool.Stats()
-	fmt.Println(stats.KeptBytes, err)
+	fmt.Println(stats.CachedBytes, err)
 	// Output: 0 <nil>
 }
 

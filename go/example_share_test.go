@@ -74,7 +74,7 @@ func ExampleSend() {
 func ExampleReceive() {
 	ours, theirs, end := connected()
 	defer end()
-	f, err := bytefd.WrapBuffer([]byte("hello"), bytefd.Writable())
+	f, err := bytefd.WrapBuffer([]byte("hello"), bytefd.WrapWritable())
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -258,7 +258,7 @@ func ExampleRemoveSysv() {
 }
 
 func ExampleExportDMABuf() {
-	f, err := bytefd.WrapBuffer(make([]byte, 1<<16), bytefd.Writable())
+	f, err := bytefd.WrapBuffer(make([]byte, 1<<16), bytefd.WrapWritable())
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -275,7 +275,7 @@ func ExampleExportDMABuf() {
 }
 
 func ExampleFileLock() {
-	ours, err := bytefd.WrapBuffer([]byte("hello"), bytefd.Writable())
+	ours, err := bytefd.WrapBuffer([]byte("hello"), bytefd.WrapWritable())
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -343,6 +343,7 @@ func ExampleFutexWait() {
 	// Output: 1 <nil>
 }
 
+func ExampleWrapReader_limits() {
 func ExampleFutexWaitContext() {
 	var word uint32
 	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
@@ -352,9 +353,8 @@ func ExampleFutexWaitContext() {
 	// Output: true
 }
 
-func ExampleWrapStream() {
 	r := strings.NewReader("hello")
-	f, err := bytefd.WrapStream(r, bytefd.MaxBytes(1<<30), bytefd.SpillAbove(64<<20))
+	f, err := bytefd.WrapReader(r, bytefd.WrapMaxBytes(1<<30), bytefd.WrapSpillThreshold(64<<20))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -364,9 +364,9 @@ func ExampleWrapStream() {
 	// Output: hello <nil>
 }
 
-func ExampleStreamOption() {
-	opts := []bytefd.StreamOption{bytefd.MaxBytes(4)}
-	_, err := bytefd.WrapStream(strings.NewReader("hello"), opts...)
+func ExampleWrapOption() {
+	opts := []bytefd.WrapOption{bytefd.WrapMaxBytes(4)}
+	_, err := bytefd.WrapReader(strings.NewReader("hello"), opts...)
 	fmt.Println(errors.Is(err, syscall.EFBIG))
 	// Output: true
 }

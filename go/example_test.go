@@ -23,7 +23,7 @@ func ExampleScanBytes() {
 		digest, _, _ := strings.Cut(string(out), " ")
 		fmt.Println(digest)
 		return err
-	}, bytefd.Inherit())
+	}, bytefd.WrapInherit())
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -112,9 +112,9 @@ func ExampleHostReport() {
 	// pools
 }
 
-func ExampleOption() {
+func ExampleWrapOption_reused() {
 	// Options are values that can be kept.
-	opts := []bytefd.Option{bytefd.WithName("upload"), bytefd.ReadOnly()}
+	opts := []bytefd.WrapOption{bytefd.WrapName("upload"), bytefd.WrapReadOnly()}
 	for _, text := range []string{"one", "two"} {
 		f, err := bytefd.WrapBuffer([]byte(text), opts...)
 		if err != nil {
@@ -128,8 +128,8 @@ func ExampleOption() {
 	// upload
 }
 
-func ExampleWithName() {
-	f, err := bytefd.WrapBuffer([]byte("{}"), bytefd.WithName("config.json"))
+func ExampleWrapName() {
+	f, err := bytefd.WrapBuffer([]byte("{}"), bytefd.WrapName("config.json"))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -139,8 +139,8 @@ func ExampleWithName() {
 	// Output: /memfd:config.json (deleted) <nil>
 }
 
-func ExampleWithMode() {
-	f, err := bytefd.WrapBuffer([]byte("hello"), bytefd.WithMode(0o444))
+func ExampleWrapMode() {
+	f, err := bytefd.WrapBuffer([]byte("hello"), bytefd.WrapMode(0o444))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -150,11 +150,11 @@ func ExampleWithMode() {
 	// Output: -r--r--r-- <nil>
 }
 
-func ExampleWithBackend() {
+func ExampleWrapBackend() {
 	for _, backend := range []bytefd.Backend{
-		bytefd.BackendAuto, bytefd.BackendMemfd, bytefd.BackendShm, bytefd.BackendTmpfile,
+		bytefd.BackendAuto, bytefd.BackendMemfd, bytefd.BackendShm, bytefd.BackendTmpFile,
 	} {
-		f, err := bytefd.WrapBuffer([]byte("hello"), bytefd.WithBackend(backend))
+		f, err := bytefd.WrapBuffer([]byte("hello"), bytefd.WrapBackend(backend))
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -169,8 +169,8 @@ func ExampleWithBackend() {
 	// hello <nil>
 }
 
-func ExampleWritable() {
-	f, err := bytefd.WrapBuffer([]byte("hello"), bytefd.Writable())
+func ExampleWrapWritable() {
+	f, err := bytefd.WrapBuffer([]byte("hello"), bytefd.WrapWritable())
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -181,8 +181,8 @@ func ExampleWritable() {
 	// Output: Jello <nil>
 }
 
-func ExampleReadOnly() {
-	f, err := bytefd.WrapBuffer([]byte("hello"), bytefd.ReadOnly())
+func ExampleWrapReadOnly() {
+	f, err := bytefd.WrapBuffer([]byte("hello"), bytefd.WrapReadOnly())
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -192,12 +192,12 @@ func ExampleReadOnly() {
 	// Output: true
 }
 
-func ExampleExecutable() {
+func ExampleWrapExecutable() {
 	program, err := os.ReadFile("/bin/echo")
 	if err != nil {
 		log.Fatal(err)
 	}
-	f, err := bytefd.WrapBuffer(program, bytefd.Executable())
+	f, err := bytefd.WrapBuffer(program, bytefd.WrapExecutable())
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -211,8 +211,8 @@ func ExampleExecutable() {
 	// <nil>
 }
 
-func ExampleInherit() {
-	f, err := bytefd.WrapBuffer([]byte("hello"), bytefd.Inherit())
+func ExampleWrapInherit() {
+	f, err := bytefd.WrapBuffer([]byte("hello"), bytefd.WrapInherit())
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -222,8 +222,8 @@ func ExampleInherit() {
 	// Output: hello <nil>
 }
 
-func ExampleSealContent() {
-	f, err := bytefd.WrapBuffer([]byte("hello"), bytefd.SealContent())
+func ExampleWrapSealContent() {
+	f, err := bytefd.WrapBuffer([]byte("hello"), bytefd.WrapSealContent())
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -235,7 +235,7 @@ func ExampleSealContent() {
 }
 
 func ExampleError() {
-	_, err := bytefd.WrapBuffer([]byte("hello"), bytefd.WithName("a/b"))
+	_, err := bytefd.WrapBuffer([]byte("hello"), bytefd.WrapName("a/b"))
 	var e *bytefd.Error
 	fmt.Println(errors.As(err, &e), e.Op, e.Errno)
 	fmt.Println(errors.Is(err, syscall.EINVAL))
@@ -249,7 +249,7 @@ func ExampleError() {
 }
 
 func ExampleError_Error() {
-	_, err := bytefd.WrapBuffer([]byte("hello"), bytefd.WithMode(0o044))
+	_, err := bytefd.WrapBuffer([]byte("hello"), bytefd.WrapMode(0o044))
 	fmt.Println(err.Error())
 	// Output: bytefd: mode: 0044 does not let the owner read
 }
@@ -260,7 +260,7 @@ func ExampleError_Unwrap() {
 	// Output: no such file or directory
 }
 
-func ExampleError_Is() {
+func ExampleError_closed() {
 	var m bytefd.Map // never opened, which is like closed
 	_, err := m.ReadAt(make([]byte, 1), 0)
 	fmt.Println(errors.Is(err, os.ErrClosed))

@@ -46,14 +46,14 @@ func must[T any](t *testing.T) func(value T, err error) T {
 }
 
 // label names a descriptor after its test, so that a leak tells where it comes from.
-func label(t *testing.T) bytefd.Option {
-	return bytefd.WithName(strings.ReplaceAll(t.Name(), "/", "."))
+func label(t *testing.T) bytefd.WrapOption {
+	return bytefd.WrapName(strings.ReplaceAll(t.Name(), "/", "."))
 }
 
 // wrapped is WrapBuffer with the test's label; the file is closed when the test ends.
-func wrapped(t *testing.T, b []byte, opts ...bytefd.Option) *os.File {
+func wrapped(t *testing.T, b []byte, opts ...bytefd.WrapOption) *os.File {
 	t.Helper()
-	return closedLater(t, must[*os.File](t)(bytefd.WrapBuffer(b, append([]bytefd.Option{label(t)}, opts...)...)))
+	return closedLater(t, must[*os.File](t)(bytefd.WrapBuffer(b, append([]bytefd.WrapOption{label(t)}, opts...)...)))
 }
 
 // mapped is MapFile; the map is closed when the test ends.

@@ -302,7 +302,7 @@ func (m *Map) alone(op string, change func() error) error {
 // check refuses a closed map and a negative offset.
 func (m *Map) check(op string, offset int64) error {
 	if m.handle == nil {
-		return &Error{op, syscall.EBADF, "the map is closed"}
+		return isClosed(op, "the map is closed")
 	}
 	if offset < 0 {
 		return &Error{op, syscall.EINVAL, fmt.Sprintf("offset %d is negative", offset)}

@@ -157,7 +157,7 @@ func (w *MapWriter) Close() error {
 	return m.Close()
 }
 
-var errWriterClosed = &Error{"writer", syscall.EBADF, "the writer is sealed or closed"}
+var errWriterClosed = isClosed("writer", "the writer is sealed or closed")
 
 // spare returns the memory behind what has been written, of at least so many bytes.
 func (w *MapWriter) spare(room int) ([]byte, error) {

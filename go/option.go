@@ -1,30 +1,56 @@
 package bytefd
 
-import "io/fs"
+import (
+	"fmt"
+	"io/fs"
+	"math"
+	"syscall"
+)
 
-// Option changes how a descriptor is made. Options may be given in any order and used again; of two that set the same
-// thing the last one counts. Options that contradict each other are EINVAL.
-type Option func(*wrapOptions)
+// WrapOption changes how a descriptor is made, whatever its bytes come from and whether it is given away or lent. Options may
+// be given in any order and used again; of two that set the same thing the last one counts. Options that contradict each
+// other are EINVAL.
+type WrapOption func(*wrapOptions)
 
 type wrapOptions struct {
-	name    *string
-	flags   uint32
-	backend Backend
-	mode    fs.FileMode
+	name           *string
+	flags          uint64
+	backend        Backend
+	mode           fs.FileMode
+	spillThreshold int64 // math.MaxInt64 for no limit
+	maxBytes       int64 // the same
+	sizeHint       int64
 }
 
 // noOptions is never changed.
-var noOptions wrapOptions
+var noOptions = wrapOptions{spillThreshold: math.MaxInt64, maxBytes: math.MaxInt64}
 
-func newWrapOptions(opts []Option) *wrapOptions {
+func newWrapOptions(opts []WrapOption) *wrapOptions {
 	if len(opts) == 0 {
 		return &noOptions
 	}
-	o := &wrapOptions{}
+	o := noOptions
 	for _, set := range opts {
-		set(o)
+		set(&o)
 	}
-	return o
+	return &o
+}
+
+// check refuses what C has no number for.
+func (o *wrapOptions) check() error {
+	switch {
+	case o.spillThreshold <= 0:
+		return isNotPositive("spill_threshold", o.spillThreshold)
+	case o.maxBytes <= 0:
+		return isNotPositive("max_bytes", o.maxBytes)
+	case o.sizeHint < 0:
+		return &Error{"size_hint", syscall.EINVAL, fmt.Sprintf("size_hint is %d, must not be negative", o.sizeHint)}
+	}
+	return nil
+}
+
+func isNotPositive(option string, value int64) error {
+	return &Error{option, syscall.EINVAL, fmt.Sprintf("%s is %d, must be more than 0", option, value)}
 }
 
 // fileName is what File.Name answers for a descriptor made with these options.
@@ -37,51 +63,67 @@ func (o *wrapOptions) fileName() string {
 
 // The flags of include/bytefd.h; a value that differs there does not compile.
 const (
-	flagWritable      = 1
-	flagReadOnly      = 2
-	flagExecutable    = 4
-	flagInherit       = 8
-	flagSealContent   = 16
-	flagTrustCallback = 32
+	flagInherit       = 1 << 0
+	flagWritable      = 1 << 2
+	flagReadOnly      = 1 << 3
+	flagExecutable    = 1 << 4
+	flagSealContent   = 1 << 5
+	flagTrustCallback = 1 << 6
 )
 
-func withFlag(flag uint32) Option { return func(o *wrapOptions) { o.flags |= flag } }
+func withFlag(flag uint64) WrapOption { return func(o *wrapOptions) { o.flags |= flag } }
 
-// WithName sets the label that shows in /proc/self/fd, /proc/self/maps and os.File.Name: 1 to 200 bytes without slash,
-// newline and NUL, otherwise EINVAL. It need not be unique. Files of [BackendShm] show 160 bytes of it at least, those
+// WrapName sets the label that shows in /proc/self/fd, /proc/self/maps and os.File.Name: 1 to 200 bytes without slash,
+// newline and NUL, otherwise EINVAL. It need not be unique. A [Pool] keeps a file's name, and lends it for that name again. Files of [BackendShm] show 160 bytes of it at least, those
 // of [BackendTmpFile] none. The default is "bytefd".
-func WithName(name string) Option { return func(o *wrapOptions) { o.name = &name } }
+func WrapName(name string) WrapOption { return func(o *wrapOptions) { o.name = &name } }
 
-// WithMode sets the permission bits of the file. The owner's read bit must be set, execute bits are allowed with
-// [Executable] only, and no other bits of fs.FileMode; otherwise EINVAL. 0 stands for the default: 0400, with [Writable]
-// 0600, with [Executable] 0500, with both 0700.
-func WithMode(mode fs.FileMode) Option { return func(o *wrapOptions) { o.mode = mode } }
+// WrapMode sets the permission bits of the file. The owner's read bit must be set, execute bits are allowed with
+// [WrapExecutable] only, and no other bits of fs.FileMode; otherwise EINVAL. 0 stands for the default: 0400, with [WrapWritable]
+// 0600, with [WrapExecutable] 0500, with both 0700.
+func WrapMode(mode fs.FileMode) WrapOption { return func(o *wrapOptions) { o.mode = mode } }
 
-// WithBackend chooses what kind of file lies behind the descriptor. The default is [BackendAuto].
-func WithBackend(backend Backend) Option { return func(o *wrapOptions) { o.backend = backend } }
+// WrapBackend chooses what kind of file lies behind the descriptor. The default is [BackendAuto].
+func WrapBackend(backend Backend) WrapOption { return func(o *wrapOptions) { o.backend = backend } }
 
-// Writable makes a read-write descriptor of a file without seals, mode 0600: content and size can be changed, and seals
-// added later. (Where vm.memfd_noexec is 2 the kernel itself adds F_SEAL_EXEC.) Not with [ReadOnly] or [SealContent].
-func Writable() Option { return withFlag(flagWritable) }
+// WrapWritable makes a read-write descriptor of a file without seals, mode 0600: content and size can be changed, and seals
+// added later. (Where vm.memfd_noexec is 2 the kernel itself adds F_SEAL_EXEC.) Not with [WrapReadOnly] or [WrapSealContent].
+func WrapWritable() WrapOption { return withFlag(flagWritable) }
 
-// ReadOnly opens the descriptor O_RDONLY, for code that looks at the access mode. It is sealed all the same. Needs /proc.
-func ReadOnly() Option { return withFlag(flagReadOnly) }
+// WrapReadOnly opens the descriptor O_RDONLY, for code that looks at the access mode. It is sealed all the same. Needs /proc.
+func WrapReadOnly() WrapOption { return withFlag(flagReadOnly) }
 
-// Executable makes a file that can be executed and mapped executable, mode 0500. Without it the kernel refuses execution
-// for good where it can (Linux 6.3). A script needs [Inherit] too: its interpreter opens it after close-on-exec.
-func Executable() Option { return withFlag(flagExecutable) }
+// WrapExecutable makes a file that can be executed, mode 0500. Without it execve(2) of the file is refused, for good where
+// the kernel can seal it (Linux 6.3). That is all that is refused: a PROT_EXEC mapping of any file still works. A script needs
+// [WrapInherit] too: its interpreter opens it after close-on-exec has taken effect.
+//
+// dlopen(3) of "/proc/self/fd/N", through cgo, remembers that name. If the descriptor is closed, and a later file gets the
+// number N, dlopen of it returns the first object again. Keep the file open for as long as the object may be loaded.
+func WrapExecutable() WrapOption { return withFlag(flagExecutable) }
 
-// Inherit leaves out close-on-exec: every program that this process starts from now on, by any goroutine, has the
-// descriptor under the same number.
-func Inherit() Option { return withFlag(flagInherit) }
+// WrapSpillThreshold puts content of more than n bytes into an unlinked file on disk, in $TMPDIR, /tmp or /var/tmp, instead
+// of memory. Such a file cannot be sealed: its descriptor is open for reading only, and it is never a [Pool]'s. EINVAL if n
+// is not positive, and with [BackendMemfd] and [WrapSealContent].
+func WrapSpillThreshold(n int64) WrapOption { return func(o *wrapOptions) { o.spillThreshold = n } }
 
-// SealContent seals exactly writing, growing and shrinking (F_SEAL_WRITE|F_SEAL_GROW|F_SEAL_SHRINK, 0xe), so that
+// WrapMaxBytes limits what is read from a reader: more bytes are EFBIG. EINVAL if n is not positive. Slices have no limit.
+func WrapMaxBytes(n int64) WrapOption { return func(o *wrapOptions) { o.maxBytes = n } }
+
+// WrapSizeHint tells how many bytes a reader is expected to deliver, such as a Content-Length. It only chooses the file to
+// begin with; the reader may deliver more or less. EINVAL if n is negative.
+func WrapSizeHint(n int64) WrapOption { return func(o *wrapOptions) { o.sizeHint = n } }
+
+// WrapInherit leaves out close-on-exec: every program that this process starts from now on, by any goroutine, has the
+// descriptor under the same number. They share one offset. [Attach] gives bytes to one child only.
+func WrapInherit() WrapOption { return withFlag(flagInherit) }
+
+// WrapSealContent seals exactly writing, growing and shrinking (F_SEAL_WRITE|F_SEAL_GROW|F_SEAL_SHRINK, 0xe), so that
 // further seals can be added. Only a memfd can be sealed: [BackendAuto] means [BackendMemfd] here, others are EINVAL.
-func SealContent() Option { return withFlag(flagSealContent) }
+func WrapSealContent() WrapOption { return withFlag(flagSealContent) }
 
-// TrustCallback lends the kept file of a [Pool] itself: the callback promises to keep nothing and to change nothing. For
+// WrapTrustCallback lends the kept file of a [Pool] itself: the callback promises to keep nothing and to change nothing. For
 // [Pool.ScanBytes] only; what it means for protection stands at [Pool].
-func TrustCallback() Option { return withFlag(flagTrustCallback) }
+func WrapTrustCallback() WrapOption { return withFlag(flagTrustCallback) }
 
 // Backend is what kind of file lies behind a descriptor.
 type Backend uint32
@@ -90,12 +132,12 @@ type Backend uint32
 const (
 	// BackendAuto is the first of the following that this host offers, in their order. Running out of something
 	// (descriptors, memory, space) is an error and does not lead to the next.
-	BackendAuto Backend = iota
+	BackendAuto Backend = iota + 0x80000010
 	// BackendMemfd is memfd_create(2), Linux 3.17: no name, no limit but memory, and the only one that can be sealed.
 	BackendMemfd
 	// BackendShm is shm_open(3): on the tmpfs at /dev/shm and limited by its size. The name is unguessable and removed
 	// before the first byte is written.
 	BackendShm
-	// BackendTmpfile is open(2) with O_TMPFILE, Linux 3.11: without a name in $TMPDIR, /tmp or /var/tmp, usually on disk.
-	BackendTmpfile
+	// BackendTmpFile is open(2) with O_TMPFILE, Linux 3.11: without a name in $TMPDIR, /tmp or /var/tmp, usually on disk.
+	BackendTmpFile
 )

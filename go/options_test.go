@@ -19,19 +19,19 @@ func TestEveryOptionOfADescriptorArrives(t *testing.T) {
 	link := func(fd int) string { return must[string](t)(os.Readlink(bytefd.Path(fd))) }
 	mode := func(fd int) uint32 { return fstat(t, fd).Mode & 0o7777 }
 	for name, c := range map[string]struct {
-		option  bytefd.Option
+		option  bytefd.WrapOption
 		arrived func(fd int) bool
 	}{
-		"name":         {bytefd.WithName("ünïcode %s"), func(fd int) bool { return link(fd) == "/memfd:ünïcode %s (deleted)" }},
-		"mode":         {bytefd.WithMode(0o444), func(fd int) bool { return mode(fd) == 0o444 }},
-		"memfd":        {bytefd.WithBackend(bytefd.BackendMemfd), func(fd int) bool { return strings.HasPrefix(link(fd), "/memfd:") }},
-		"shm":          {bytefd.WithBackend(bytefd.BackendShm), func(fd int) bool { return strings.HasPrefix(link(fd), shm) }},
-		"tmpfile":      {bytefd.WithBackend(bytefd.BackendTmpfile), func(fd int) bool { return strings.HasPrefix(link(fd), os.TempDir()) }},
-		"writable":     {bytefd.Writable(), func(fd int) bool { return mode(fd) == 0o600 }},
-		"read-only":    {bytefd.ReadOnly(), func(fd int) bool { return accessMode(t, fd) == syscall.O_RDONLY }},
-		"executable":   {bytefd.Executable(), func(fd int) bool { return mode(fd) == 0o500 }},
-		"inherit":      {bytefd.Inherit(), func(fd int) bool { return !closeOnExec(t, fd) }},
-		"seal content": {bytefd.SealContent(), func(fd int) bool { return seals(t, fd) == 0xe }},
+		"name":         {bytefd.WrapName("ünïcode %s"), func(fd int) bool { return link(fd) == "/memfd:ünïcode %s (deleted)" }},
+		"mode":         {bytefd.WrapMode(0o444), func(fd int) bool { return mode(fd) == 0o444 }},
+		"memfd":        {bytefd.WrapBackend(bytefd.BackendMemfd), func(fd int) bool { return strings.HasPrefix(link(fd), "/memfd:") }},
+		"shm":          {bytefd.WrapBackend(bytefd.BackendShm), func(fd int) bool { return strings.HasPrefix(link(fd), shm) }},
+		"tmpfile":      {bytefd.WrapBackend(bytefd.BackendTmpFile), func(fd int) bool { return strings.HasPrefix(link(fd), os.TempDir()) }},
+		"writable":     {bytefd.WrapWritable(), func(fd int) bool { return mode(fd) == 0o600 }},
+		"read-only":    {bytefd.WrapReadOnly(), func(fd int) bool { return accessMode(t, fd) == syscall.O_RDONLY }},
+		"executable":   {bytefd.WrapExecutable(), func(fd int) bool { return mode(fd) == 0o500 }},
+		"inherit":      {bytefd.WrapInherit(), func(fd int) bool { return !closeOnExec(t, fd) }},
+		"seal content": {bytefd.WrapSealContent(), func(fd int) bool { return seals(t, fd) == 0xe }},
 	} {
 		for way, wrap := range wraps {
 			err := wrap([]byte("hello"), func(fd int) {
@@ -44,7 +44,7 @@ func TestEveryOptionOfADescriptorArrives(t *testing.T) {
 			}
 		}
 	}
-	if f := wrapped(t, nil, bytefd.WithName("upload")); f.Name() != "upload" {
+	if f := wrapped(t, nil, bytefd.WrapName("upload")); f.Name() != "upload" {
 		t.Errorf("the file's name is %q", f.Name())
 	}
 }
@@ -195,7 +195,7 @@ func TestEveryRequirementArrives(t *testing.T) {
 	isError(t, bytefd.Verify(f, bytefd.RequireUID(us+1)), syscall.EACCES)
 	isError(t, bytefd.Verify(f, bytefd.RequireSeals(1<<30)), syscall.EINVAL)
 	isError(t, bytefd.Verify(f, bytefd.RequireSeals(0)), syscall.EINVAL)
-	open := wrapped(t, nil, bytefd.Writable())
+	open := wrapped(t, nil, bytefd.WrapWritable())
 	isError(t, bytefd.Verify(open), syscall.EPERM)
 	if err := bytefd.Verify(open, bytefd.RequireNoSeals()); err != nil {
 		t.Error(err)

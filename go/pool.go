@@ -2,9 +2,13 @@ package bytefd
 
 import (
 	"fmt"
+	"io"
+	"math"
+	"os"
 	"runtime"
 	"sync"
 	"syscall"
+	"time"
 	"unsafe"
 )
 
@@ -24,7 +28,7 @@ import (
 //     duplicate, a mapping or a description of its own, or a child that has it, keeps that file and sees its content
 //     unchanged; the file is dropped from the pool. No scan sees content of an earlier one, also not past the end. This
 //     protects against forgetting, and against code that keeps files by ordinary means.
-//   - A pool with [TrustCallback]: the kept file itself is lent, read-write, and nothing is proved. This protects against
+//   - A pool with [WrapTrustCallback]: the kept file itself is lent, read-write, and nothing is proved. This protects against
 //     nothing: a callback that breaks its promise sees and changes later scans of trusted callbacks. Callbacks that are
 //     not trusted are never lent a file that a trusted one had.
 //
@@ -47,15 +51,59 @@ type Pool struct {
 	handle unsafe.Pointer // nil when closed
 }
 
-// NewPool makes an empty pool that keeps at most maxBytes of memory in files that nobody uses at the moment. The caller
-// closes it.
+// PoolOption changes how a pool is made.
+type PoolOption func(*poolOptions)
+
+type poolOptions struct {
+	maxBytes int64
+	idle     int64 // nanoseconds; -1 to keep files until their place is needed
+	maxFiles int
+	method   Method
+}
+
+// PoolMaxFiles limits the number of files, cached and lent together; the pool has one descriptor for each. EINVAL if n is
+// not 1 to 64. The default is 64.
+func PoolMaxFiles(n int) PoolOption { return func(o *poolOptions) { o.maxFiles = n } }
+
+// PoolIdle drops a file that was not lent for this time. The pool looks at the time when it is used. EINVAL if it is
+// negative. By default files are kept until their place is needed.
+func PoolIdle(idle time.Duration) PoolOption {
+	return func(o *poolOptions) {
+		if o.idle = int64(idle); idle < 0 {
+			o.idle = math.MinInt64 // not the -1 that means something in C
+		}
+	}
+}
+
+// PoolMethod chooses how the pool comes by its files. The default is [PoolAuto].
+func PoolMethod(method Method) PoolOption { return func(o *poolOptions) { o.method = method } }
+
+// Method is how a pool comes by the file that it lends.
+type Method uint32
+
+// The methods, with the values of include/bytefd.h.
+const (
+	// PoolAuto is the cheaper one of the methods that this host allows. It promises what PoolReuse promises.
+	PoolAuto Method = iota + 0x80000020
+	// PoolReuse reuses files, after the kernel has proved that nobody else has them open.
+	PoolReuse
+)
+
+// NewPool makes an empty pool that caches at most maxBytes of memory in files that are not lent. The caller closes it.
 //
-// Errors: EINVAL if maxBytes is negative; 0 is fine, and keeps next to nothing.
-func NewPool(maxBytes int) (*Pool, error) {
+// Errors: EINVAL if maxBytes is negative, or an option has no such value; 0 is fine, and caches nothing.
+func NewPool(maxBytes int, opts ...PoolOption) (*Pool, error) {
+	o := &poolOptions{maxBytes: int64(maxBytes), idle: -1, maxFiles: 64}
+	for _, set := range opts {
+		set(o)
+	}
 	if maxBytes < 0 {
 		return nil, isNegative("maxBytes", maxBytes)
 	}
-	handle, err := poolCreate(maxBytes)
+	if o.maxFiles < 0 || o.maxFiles > math.MaxInt32 {
+		o.maxFiles = math.MaxInt32 // which C refuses
+	}
+	handle, err := poolCreate(o)
 	if err != nil {
 		return nil, err
 	}
@@ -67,21 +115,68 @@ func NewPool(maxBytes int) (*Pool, error) {
 // ScanBytes is the function [ScanBytes] with a file of the pool: it lends a descriptor that holds b to scan, takes it
 // back, and returns what scan returned. What it protects against, and what not, stands at [Pool].
 //
-// The descriptor stands for a regular file of exactly the bytes given, at offset 0, without a name, with mode 0400 and
+// The descriptor stands for a regular file of exactly the bytes given, at offset 0, without a link, with mode 0400 and
 // close-on-exec. It is read-only, without seals. The file goes back to the pool whether scan returns, panics or calls
 // runtime.Goexit. Calls may be nested, and each has a file of its own. A child process that is being started at the
 // moment in which scan returns has the file too, so that it is dropped.
 //
 // b must be memory that can be read: bytes of a [Map] whose file has been truncated end the process here.
 //
-// The options are [Inherit] and [ReadOnly], which it is anyway, or [TrustCallback] alone. Others
-// are EINVAL, but [BackendMemfd] is fine. EINVAL also if scan is nil. Other errors are those of [WrapBuffer]; then scan is
-// not called. After Close the error is os.ErrClosed.
-func (p *Pool) ScanBytes(b []byte, scan func(fd int) error, opts ...Option) error {
+// The options are [WrapName], [WrapSpillThreshold], and [WrapInherit] and [WrapReadOnly], which it is anyway, or
+// [WrapTrustCallback] instead of these two. Others are EINVAL, but [BackendMemfd] is fine. EINVAL also if scan is nil. Other
+// errors are those of [WrapBuffer]; then scan is not called. The pool's cached files are closed before the error is
+// EMFILE. After Close the error is os.ErrClosed.
+func (p *Pool) ScanBytes(b []byte, scan func(fd int) error, opts ...WrapOption) error {
 	if scan == nil {
 		return errNoCallback
 	}
-	fd, loan, err := p.begin(b, newWrapOptions(opts))
+	o := newWrapOptions(opts)
+	return p.scan(scan, func(pool unsafe.Pointer) (int, unsafe.Pointer, error) { return scanBegin(b, pool, o) })
+}
+
+// ScanFile is [Pool.ScanBytes] with an *os.File, as the function [ScanFile] lends it.
+func (p *Pool) ScanFile(b []byte, scan func(f *os.File) error, opts ...WrapOption) error {
+	if scan == nil {
+		return errNoCallback
+	}
+	return p.ScanBytes(b, lendFile(scan, newWrapOptions(opts)), opts...)
+}
+
+// ScanBuffers is [Pool.ScanBytes] for content that lies in several slices: the file holds them in their order.
+func (p *Pool) ScanBuffers(bs [][]byte, scan func(fd int) error, opts ...WrapOption) error {
+	if scan == nil {
+		return errNoCallback
+	}
+	o := newWrapOptions(opts)
+	return p.scan(scan, func(pool unsafe.Pointer) (int, unsafe.Pointer, error) { return scanBeginSegments(bs, pool, o) })
+}
+
+// ScanReader is [Pool.ScanBytes] for what r delivers until io.EOF. Its own errors are those of [WrapReader].
+func (p *Pool) ScanReader(r io.Reader, scan func(fd int) error, opts ...WrapOption) error {
+	if scan == nil {
+		return errNoCallback
+	}
+	o := newWrapOptions(opts)
+	var fd int
+	var loan unsafe.Pointer
+	err := collect(r, o, func(b []byte) (err error) {
+		fd, loan, err = p.begin(func(pool unsafe.Pointer) (int, unsafe.Pointer, error) { return scanBegin(b, pool, o) })
+		return err
+	}, func(pipe int) (undo func(), err error) {
+		fd, loan, err = p.begin(func(pool unsafe.Pointer) (int, unsafe.Pointer, error) {
+			return scanBeginStream(pipe, pool, o)
+		})
+		return func() { scanEnd(loan) }, err
+	})
+	if err != nil {
+		return err
+	}
+	defer scanEnd(loan)
+	return scan(fd)
+}
+
+func (p *Pool) scan(scan func(fd int) error, begin func(pool unsafe.Pointer) (int, unsafe.Pointer, error)) error {
+	fd, loan, err := p.begin(begin)
 	if err != nil {
 		return err
 	}
@@ -90,13 +185,27 @@ func (p *Pool) ScanBytes(b []byte, scan func(fd int) error, opts ...Option) erro
 	return scan(fd)
 }
 
-func (p *Pool) begin(b []byte, o *wrapOptions) (fd int, loan unsafe.Pointer, err error) {
-	p.mu.RLock()
-	defer p.mu.RUnlock() // also keeps the Pool from being collected meanwhile
-	if p.handle == nil {
-		return 0, nil, errPoolClosed
+func (p *Pool) begin(
+	begin func(pool unsafe.Pointer) (int, unsafe.Pointer, error),
+) (fd int, loan unsafe.Pointer, err error) {
+	err = p.use(func(pool unsafe.Pointer) (err error) {
+		fd, loan, err = begin(pool)
+		return err
+	})
+	return fd, loan, err
+}
+
+// use calls f with the pool, which is neither closed nor collected meanwhile.
+func (p *Pool) use(f func(pool unsafe.Pointer) error) error {
+	if p == nil {
+		return isNil("pool")
 	}
-	return scanBegin(b, p.handle, o)
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if p.handle == nil {
+		return errPoolClosed
+	}
+	return f(p.handle)
 }
 
 // Trim drops kept files, the longest unused first, until at most this many bytes are kept. For the moment in which
@@ -104,53 +213,56 @@ func (p *Pool) begin(b []byte, o *wrapOptions) (fd int, loan unsafe.Pointer, err
 //
 // Errors: EINVAL if bytes is negative. After Close the error is os.ErrClosed.
 func (p *Pool) Trim(bytes int) error {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	if p.handle == nil {
-		return errPoolClosed
-	}
-	if bytes < 0 {
-		return isNegative("bytes", bytes)
-	}
-	return poolTrim(p.handle, bytes)
+	return p.use(func(pool unsafe.Pointer) error {
+		if bytes < 0 {
+			return isNegative("bytes", bytes)
+		}
+		return poolTrim(pool, bytes)
+	})
 }
 
 // PoolStats is what a pool has done since it was made, and what it holds.
 type PoolStats struct {
-	// LentAgain counts scans that were lent a kept file.
-	LentAgain uint64
-	// NewFiles counts scans that got a new file.
-	NewFiles uint64
-	// Dropped counts files that were not used again because somebody still held them.
+	// Hits counts scans that were lent a cached file.
+	Hits uint64
+	// Misses counts scans that got a new file.
+	Misses uint64
+	// Dropped counts files that were dropped because another open file description or mapping of them existed.
 	Dropped uint64
-	// KeptBytes is the memory, in bytes, of the files that are kept now. Files that are lent are not among them.
-	KeptBytes int
+	// Lent is the number of the pool's files that are lent now. When they are as many as [PoolMaxFiles] allows, every further
+	// scan gets a new file that is not cached.
+	Lent uint64
+	// CachedBytes is the memory, in bytes, of cached files that are not lent.
+	CachedBytes uint64
 }
 
 // Stats returns what the pool has done so far, and what it holds. After Close the error is os.ErrClosed.
-func (p *Pool) Stats() (PoolStats, error) {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	if p.handle == nil {
-		return PoolStats{}, errPoolClosed
-	}
-	return poolStats(p.handle)
+func (p *Pool) Stats() (stats PoolStats, err error) {
+	err = p.use(func(pool unsafe.Pointer) (err error) {
+		stats, err = poolStats(pool)
+		return err
+	})
+	return stats, err
 }
 
 // Close frees the pool and the files it keeps. Scans whose callback has begun go on, and what they were lent is closed
-// when they end. Closing again does nothing and returns nil, which is all that Close ever returns.
+// when they end. Closing again does nothing and returns nil. For a nil pool the
+// error is os.ErrInvalid.
 func (p *Pool) Close() error {
+	if p == nil {
+		return isNil("pool")
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.handle != nil {
-		poolDestroy(p.handle)
+		poolClose(p.handle)
 		p.handle = nil
 		runtime.SetFinalizer(p, nil)
 	}
 	return nil
 }
 
-var errPoolClosed = &Error{"pool", syscall.EBADF, "the pool is closed"}
+var errPoolClosed = isClosed("pool", "the pool is closed")
 
 func isNegative(op string, value int) error {
 	return &Error{op, syscall.EINVAL, fmt.Sprintf("%d is negative", value)}

@@ -19,7 +19,7 @@ func TestClosingAPoolFreesItsFilesAndTwiceIsFine(t *testing.T) {
 	p := newPool(t, 64<<20)
 	for i := 0; i < 5; i++ {
 		lendsExactly(t, p, pattern(i*page))
-		lendsExactly(t, p, pattern(i*page), bytefd.TrustCallback())
+		lendsExactly(t, p, pattern(i*page), bytefd.WrapTrustCallback())
 	}
 	if len(before.leftovers()) == 0 {
 		t.Error("the pool keeps nothing")
@@ -44,7 +44,7 @@ func TestUseOfAClosedPoolIsErrClosed(t *testing.T) {
 		called := func(int) error { t.Error("called"); return nil }
 		stats, statsErr := p.Stats()
 		for _, err := range []error{
-			p.ScanBytes([]byte("hello"), called), p.ScanBytes(nil, called, bytefd.TrustCallback()), p.Trim(0), p.Trim(-1), statsErr,
+			p.ScanBytes([]byte("hello"), called), p.ScanBytes(nil, called, bytefd.WrapTrustCallback()), p.Trim(0), p.Trim(-1), statsErr,
 		} {
 			isError(t, err, syscall.EBADF)
 			if !errors.Is(err, os.ErrClosed) {
@@ -61,7 +61,7 @@ func TestUseOfAClosedPoolIsErrClosed(t *testing.T) {
 }
 
 func TestACallbackMayCloseThePool(t *testing.T) {
-	for name, opts := range map[string][]bytefd.Option{"pool": nil, "trusted": {bytefd.TrustCallback()}} {
+	for name, opts := range map[string][]bytefd.WrapOption{"pool": nil, "trusted": {bytefd.WrapTrustCallback()}} {
 		t.Run(name, func(t *testing.T) {
 			before := takeInventory()
 			p := newPool(t, 1<<20)
@@ -104,9 +104,9 @@ func TestClosingWhileOthersScanIsSafe(t *testing.T) {
 			group.Add(1)
 			go func() {
 				defer group.Done()
-				var opts []bytefd.Option
+				var opts []bytefd.WrapOption
 				if g%4 == 3 {
-					opts = append(opts, bytefd.TrustCallback())
+					opts = append(opts, bytefd.WrapTrustCallback())
 				}
 				got := make([]byte, 5000)
 				for i := 0; ; i++ {

@@ -26,7 +26,7 @@ func poolStats(t *testing.T, p *bytefd.Pool) bytefd.PoolStats {
 }
 
 // lendsExactly scans some bytes and checks what the callback is lent. It returns the file's number.
-func lendsExactly(t *testing.T, p *bytefd.Pool, want []byte, opts ...bytefd.Option) (inode uint64) {
+func lendsExactly(t *testing.T, p *bytefd.Pool, want []byte, opts ...bytefd.WrapOption) (inode uint64) {
 	t.Helper()
 	lent := -1
 	err := p.ScanBytes(want, func(fd int) error {
@@ -56,7 +56,7 @@ func TestOneFileIsLentAgainAndAgain(t *testing.T) {
 			t.Error("another file was lent")
 		}
 	}
-	if stats := poolStats(t, p); stats != (bytefd.PoolStats{LentAgain: 10, NewFiles: 1, KeptBytes: page}) {
+	if stats := poolStats(t, p); stats != (bytefd.PoolStats{Hits: 10, Misses: 1, CachedBytes: uint64(page)}) {
 		t.Errorf("%+v", stats)
 	}
 }
@@ -78,9 +78,9 @@ func TestContentsNeverMix(t *testing.T) {
 				size := random.Intn(1 + random.Intn(1+largest>>random.Intn(12)))
 				from := random.Intn(largest - size + 1)
 				want := own[from : from+size]
-				var opts []bytefd.Option
+				var opts []bytefd.WrapOption
 				if g%4 == 3 {
-					opts = append(opts, bytefd.TrustCallback())
+					opts = append(opts, bytefd.WrapTrustCallback())
 				}
 				err := p.ScanBytes(want, func(fd int) error {
 					runtime.Gosched()
@@ -99,14 +99,14 @@ func TestContentsNeverMix(t *testing.T) {
 	}
 	group.Wait()
 	stats := poolStats(t, p)
-	if stats.Dropped != 0 || stats.LentAgain+stats.NewFiles != goroutines*scans || stats.LentAgain == 0 || stats.KeptBytes > 1<<20 {
+	if stats.Dropped != 0 || stats.Hits+stats.Misses != goroutines*scans || stats.Hits == 0 || stats.CachedBytes > 1<<20 {
 		t.Errorf("%+v", stats)
 	}
 }
 
 func TestThePooledFileComesBackHoweverACallbackEnds(t *testing.T) {
 	found := errors.New("a virus")
-	for name, opts := range map[string][]bytefd.Option{"pool": nil, "trusted": {bytefd.TrustCallback()}} {
+	for name, opts := range map[string][]bytefd.WrapOption{"pool": nil, "trusted": {bytefd.WrapTrustCallback()}} {
 		for ending, end := range map[string]func() error{
 			"error":  func() error { return found },
 			"panic":  func() error { panic("from the callback") },
@@ -131,7 +131,7 @@ func TestThePooledFileComesBackHoweverACallbackEnds(t *testing.T) {
 					t.Error("the descriptor is still open")
 				}
 				lendsExactly(t, p, []byte("again"), opts...)
-				if stats := poolStats(t, p); stats.LentAgain != 1 || stats.NewFiles != 1 || stats.Dropped != 0 {
+				if stats := poolStats(t, p); stats.Hits != 1 || stats.Misses != 1 || stats.Dropped != 0 {
 					t.Errorf("%+v", stats)
 				}
 			})

@@ -298,7 +298,7 @@ func TestADeadlineAndCloseEndWaitingForAMessage(t *testing.T) {
 
 func TestWhatIsReceivedIsRefusedUnlessItIsWhatWasAskedFor(t *testing.T) {
 	ours, theirs := socketPair(t, syscall.SOCK_STREAM)
-	sealed, open := wrapped(t, []byte("hello")), wrapped(t, []byte("hello"), bytefd.Writable())
+	sealed, open := wrapped(t, []byte("hello")), wrapped(t, []byte("hello"), bytefd.WrapWritable())
 	for _, c := range []struct {
 		files  []*os.File
 		wanted []bytefd.Requirement

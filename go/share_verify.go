@@ -92,7 +92,7 @@ func lent(f *os.File, use func(fd int) error) error {
 	}
 	var failure error
 	if err := conn.Control(func(fd uintptr) { failure = use(int(fd)) }); err != nil {
-		return &Error{"file", syscall.EBADF, fmt.Sprintf("the file %q is closed", f.Name())}
+		return isClosed("file", fmt.Sprintf("the file %q is closed", f.Name()))
 	}
 	return failure
 }

@@ -3,6 +3,7 @@
 package bytefd
 
 import (
+	"io"
 	"syscall"
 	"unsafe"
 )
@@ -15,11 +16,20 @@ func wrapSegments([][]byte, *wrapOptions) (int, error) { return 0, errUnsupporte
 func scanBegin([]byte, unsafe.Pointer, *wrapOptions) (int, unsafe.Pointer, error) {
 	return 0, nil, errUnsupported
 }
+func scanBeginSegments([][]byte, unsafe.Pointer, *wrapOptions) (int, unsafe.Pointer, error) {
+	return 0, nil, errUnsupported
+}
+func scanBeginStream(int, unsafe.Pointer, *wrapOptions) (int, unsafe.Pointer, error) {
+	return 0, nil, errUnsupported
+}
+func wrapStream(int, *wrapOptions) (int, error)                     { return 0, errUnsupported }
+func isTerminal(io.Reader) bool                                     { return false }
+func duplicate(int) (int, error)                                    { return 0, errUnsupported }
 func scanEnd(unsafe.Pointer)                                        {}
-func poolCreate(int) (unsafe.Pointer, error)                        { return nil, errUnsupported }
+func poolCreate(*poolOptions) (unsafe.Pointer, error)               { return nil, errUnsupported }
 func poolTrim(unsafe.Pointer, int) error                            { return errUnsupported }
 func poolStats(unsafe.Pointer) (PoolStats, error)                   { return PoolStats{}, errUnsupported }
-func poolDestroy(unsafe.Pointer)                                    {}
+func poolClose(unsafe.Pointer)                                      {}
 func reopen(int) (int, error)                                       { return 0, errUnsupported }
 func mapFile(string, *mapOptions) (unsafe.Pointer, []byte, error)   { return nil, nil, errUnsupported }
 func mapFD(int, *mapOptions) (unsafe.Pointer, []byte, error)        { return nil, nil, errUnsupported }

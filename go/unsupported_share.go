@@ -4,7 +4,6 @@ package bytefd
 
 import (
 	"net"
-	"os"
 	"syscall"
 	"time"
 	"unsafe"
@@ -33,10 +32,3 @@ func fileUnlock(int, int64, int64) error             { return errUnsupported }
 func futexWait(*uint32, uint32, time.Duration) error { return errUnsupported }
 func futexWake(*uint32, uint32) (int, error)         { return 0, errUnsupported }
 func appendTo(*os.File, []byte, int64) error         { return errUnsupported }
-
-type streamMemory struct{ data []byte }
-
-func newStreamMemory() (*streamMemory, error) { return nil, errUnsupported }
-func (*streamMemory) resize(int) error        { return errUnsupported }
-func (*streamMemory) seal(int) (int, error)   { return 0, errUnsupported }
-func (*streamMemory) close()                  {}

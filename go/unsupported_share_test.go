@@ -44,8 +44,8 @@ func TestSharingAnswersThatItIsUnsupported(t *testing.T) {
 	_, _, segment := bytefd.MapSysv(0, bytefd.SysvCreate(), bytefd.SysvWrite(), bytefd.SysvLength(1))
 	_, buffer := bytefd.ExportDMABuf(f)
 	_, wake := bytefd.FutexWake(&word, 1)
-	_, memory := bytefd.WrapStream(strings.NewReader("hello"))
-	_, disk := bytefd.WrapStream(strings.NewReader("hello"), bytefd.MaxBytes(5), bytefd.SpillAbove(0))
+	_, memory := bytefd.WrapReader(strings.NewReader("hello"))
+	_, disk := bytefd.WrapReader(strings.NewReader("hello"), bytefd.WrapMaxBytes(5), bytefd.WrapSpillThreshold(1))
 	for name, err := range map[string]error{
 		"Send": send, "SendFD": bytefd.SendFD(conn, []byte("!"), 0), "Receive": receive, "ReceiveSome": some, "PeerCredentials": peer, "Verify": bytefd.Verify(f),
 		"CreateShm": create, "OpenShm": open, "OpenOrCreateShm": either,
@@ -53,6 +53,7 @@ func TestSharingAnswersThatItIsUnsupported(t *testing.T) {
 		"MapSysv": segment, "RemoveSysv": bytefd.RemoveSysv(0), "ExportDMABuf": buffer,
 		"FileLock": bytefd.FileLock(f, 0, bytefd.ToEnd, 2), "FileUnlock": bytefd.FileUnlock(f, 0, bytefd.ToEnd),
 		"FutexWait": bytefd.FutexWait(&word, 0, 0), "FutexWake": wake, "WrapStream": memory, "WrapStream to disk": disk,
+		"Wait": bytefd.Wait(&word, 0, 0), "Wake": wake, "WrapReader": memory, "WrapReader to disk": disk,
 	} {
 		var e *bytefd.Error
 		if !errors.Is(err, errors.ErrUnsupported) || !errors.As(err, &e) {

@@ -13,9 +13,9 @@ import (
 )
 
 func TestEveryCallAnswersThatItIsUnsupported(t *testing.T) {
-	_, buffer := bytefd.WrapBuffer([]byte("hello"), bytefd.WithName("name"), bytefd.Inherit())
-	_, buffers := bytefd.WrapBuffers([][]byte{[]byte("hello")}, bytefd.WithMode(0o444), bytefd.Writable())
-	_, reader := bytefd.WrapReader(strings.NewReader("hello"), bytefd.WithBackend(bytefd.BackendMemfd))
+	_, buffer := bytefd.WrapBuffer([]byte("hello"), bytefd.WrapName("name"), bytefd.WrapInherit())
+	_, buffers := bytefd.WrapBuffers([][]byte{[]byte("hello")}, bytefd.WrapMode(0o444), bytefd.WrapWritable())
+	_, reader := bytefd.WrapReader(strings.NewReader("hello"), bytefd.WrapBackend(bytefd.BackendMemfd))
 	_, reopened := bytefd.Reopen(0)
 	_, file := bytefd.MapFile("file", bytefd.MapWrite(), bytefd.MapCreate())
 	_, fd := bytefd.MapFD(0, bytefd.MapGuard())
@@ -80,7 +80,7 @@ func TestAPoolThatWasNeverMadeIsClosed(t *testing.T) {
 	scanErr := p.ScanBytes([]byte("hello"), func(int) error {
 		t.Error("called without a descriptor")
 		return nil
-	}, bytefd.TrustCallback())
+	}, bytefd.WrapTrustCallback())
 	for _, err := range []error{scanErr, p.Trim(0), statsErr} {
 		if !errors.Is(err, os.ErrClosed) || !errors.Is(err, syscall.EBADF) {
 			t.Errorf("%v is not os.ErrClosed", err)

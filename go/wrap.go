@@ -3,6 +3,7 @@ package bytefd
 import (
 	"io"
 	"os"
+	"syscall"
 )
 
 // WrapBuffer copies b into a new file and returns it. The caller owns the file and closes it.
@@ -14,7 +15,7 @@ import (
 // ENOSPC when the file system behind the backend is full; EMFILE, ENFILE and ENOMEM; EFAULT if b is the memory of a map
 // whose file has been truncated; ENOENT where /proc is needed and not mounted; and what the system call in [Error.Op]
 // answered.
-func WrapBuffer(b []byte, opts ...Option) (*os.File, error) {
+func WrapBuffer(b []byte, opts ...WrapOption) (*os.File, error) {
 	o := newWrapOptions(opts)
 	fd, err := wrap(b, o)
 	return newFile(fd, o.fileName(), err)
@@ -22,24 +23,29 @@ func WrapBuffer(b []byte, opts ...Option) (*os.File, error) {
 
 // WrapBuffers is [WrapBuffer] for content that lies in several slices: the file holds them in their order.
 // Empty slices, and no slices at all, are fine.
-func WrapBuffers(bs [][]byte, opts ...Option) (*os.File, error) {
+func WrapBuffers(bs [][]byte, opts ...WrapOption) (*os.File, error) {
 	o := newWrapOptions(opts)
 	fd, err := wrapSegments(bs, o)
 	return newFile(fd, o.fileName(), err)
 }
 
-// WrapReader is [WrapBuffer] for what r delivers until io.EOF. Another error of r is returned as it is, and then there is
-// no file. Without options r reads straight into the memory that becomes the file, as with [WrapStream]; with options all
-// of it is held in memory meanwhile.
-func WrapReader(r io.Reader, opts ...Option) (*os.File, error) {
-	if len(opts) == 0 {
-		return WrapStream(r)
-	}
-	b, err := io.ReadAll(r)
-	if err != nil {
-		return nil, err
-	}
-	return WrapBuffer(b, opts...)
+// WrapReader is [WrapBuffer] for what r delivers until io.EOF, however much that is: it is never all held in memory of Go.
+// Another error of r is returned as it is, also those of its deadlines and Close (of an os.File or net.Conn); then nothing is
+// kept, and what was read is gone from r. io.ErrNoProgress if r goes on returning nothing.
+//
+// Other errors are those of [WrapBuffer], EFBIG for more than [WrapMaxBytes], and EINVAL if r says that it has read more
+// than it was asked for.
+func WrapReader(r io.Reader, opts ...WrapOption) (*os.File, error) {
+	o := newWrapOptions(opts)
+	var fd int
+	err := collect(r, o, func(b []byte) (err error) {
+		fd, err = wrap(b, o)
+		return err
+	}, func(pipe int) (undo func(), err error) {
+		fd, err = wrapStream(pipe, o)
+		return func() { syscall.Close(fd) }, err
+	})
+	return newFile(fd, o.fileName(), err)
 }
 
 // newFile gives a new descriptor to an os.File, unless there was an error.

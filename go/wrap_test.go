@@ -20,18 +20,18 @@ import (
 var sizes = []int{0, 1, page - 1, page, page + 1, 10 << 20}
 
 // wraps are all ways to lend or give away a descriptor of some bytes.
-var wraps = map[string]func(b []byte, look func(fd int), opts ...bytefd.Option) error{
-	"WrapBuffer": func(b []byte, look func(fd int), opts ...bytefd.Option) error {
+var wraps = map[string]func(b []byte, look func(fd int), opts ...bytefd.WrapOption) error{
+	"WrapBuffer": func(b []byte, look func(fd int), opts ...bytefd.WrapOption) error {
 		return lookAt(look)(bytefd.WrapBuffer(b, opts...))
 	},
-	"WrapBuffers": func(b []byte, look func(fd int), opts ...bytefd.Option) error {
+	"WrapBuffers": func(b []byte, look func(fd int), opts ...bytefd.WrapOption) error {
 		half := len(b) / 2
 		return lookAt(look)(bytefd.WrapBuffers([][]byte{nil, b[:half], {}, b[half:]}, opts...))
 	},
-	"WrapReader": func(b []byte, look func(fd int), opts ...bytefd.Option) error {
+	"WrapReader": func(b []byte, look func(fd int), opts ...bytefd.WrapOption) error {
 		return lookAt(look)(bytefd.WrapReader(iotest.HalfReader(bytes.NewReader(b)), opts...))
 	},
-	"ScanBytes": func(b []byte, look func(fd int), opts ...bytefd.Option) error {
+	"ScanBytes": func(b []byte, look func(fd int), opts ...bytefd.WrapOption) error {
 		return bytefd.ScanBytes(b, func(fd int) error { look(fd); return nil }, opts...)
 	},
 }
@@ -92,7 +92,7 @@ func TestMemoryThatIsNotGosCanBeWrapped(t *testing.T) {
 
 func TestTheErrorOfAReaderIsReturnedAsItIs(t *testing.T) {
 	broken := errors.New("the reader broke")
-	for _, opts := range [][]bytefd.Option{nil, {bytefd.WithMode(0o444)}} {
+	for _, opts := range [][]bytefd.WrapOption{nil, {bytefd.WrapMode(0o444)}} {
 		r := io.MultiReader(bytes.NewReader(pattern(page)), iotest.ErrReader(broken))
 		if f, err := bytefd.WrapReader(r, opts...); err != broken || f != nil {
 			t.Errorf("got %v and %v, want no file and %v", f, err, broken)

@@ -55,77 +55,95 @@
 #endif
 
 /* All defaults, with the size of the struct as this header knows it. */
-#define BYTEFD_WRAP_OPTIONS_INIT { sizeof(bytefd_wrap_options), NULL, 0, 0, 0, NULL }
+#define BYTEFD_WRAP_OPTIONS_INIT { sizeof(bytefd_wrap_options), NULL, NULL, BYTEFD_UNLIMITED, 0, 0, 0 }
 #define BYTEFD_MAP_OPTIONS_INIT { sizeof(bytefd_map_options), 0, 0, 0, 0, 0, 0, 0 }
-#define BYTEFD_STREAM_OPTIONS_INIT { sizeof(bytefd_stream_options), 0, 0 }
-#define BYTEFD_REQUIREMENTS_INIT { sizeof(bytefd_requirements), 0, BYTEFD_UNLIMITED, 0, 0, 0 }
-#define BYTEFD_TRANSFER_OPTIONS_INIT { sizeof(bytefd_transfer_options), -1, 0 }
-#define BYTEFD_CREDENTIALS_INIT { sizeof(bytefd_credentials), 0, 0, 0, 0 }
+#define BYTEFD_STREAM_OPTIONS_INIT { sizeof(bytefd_stream_options), BYTEFD_UNLIMITED, 0, -1, 0 }
+#define BYTEFD_REQUIREMENTS_INIT { sizeof(bytefd_requirements), 0, 0, 0, 0 }
 #define BYTEFD_SHM_OPTIONS_INIT { sizeof(bytefd_shm_options), 0, 0, 0, 0, 0 }
 #define BYTEFD_SYSV_OPTIONS_INIT { sizeof(bytefd_sysv_options), 0, 0, 0, 0, 0 }
-#define BYTEFD_POOL_COUNTS_INIT { sizeof(bytefd_pool_counts), 0, 0, 0, 0 }
+#define BYTEFD_POOL_OPTIONS_INIT { sizeof(bytefd_pool_options), 64 << 20, -1, 0, 64, 0 }
+#define BYTEFD_POOL_STATS_INIT { sizeof(bytefd_pool_stats), 0, 0, 0, 0, 0 }
 
 /**
- * A signal handler that runs while the call waits makes it return -EINTR, also one that was installed with SA_RESTART.
+ * No close-on-exec: every program that this process executes from now on, from any thread, has the descriptor under the same
+ * number. Warning: those programs share one file offset, and each keeps the content alive. To give a descriptor to one child,
+ * call posix_spawn_file_actions_adddup2(3) with a descriptor that was made without this flag; to give a child an offset of
+ * its own, pass it what bytefd_reopen returns with this flag.
+ */
+#define BYTEFD_INHERIT (1ull << 0)
+
+/**
+ * A signal handler that runs while the call waits ends it with -EINTR, also one that was set with SA_RESTART. Without this
+ * flag the call goes on.
  */
 #define BYTEFD_INTERRUPTIBLE (1ull << 1)
 
 /**
- * Read-write, without seals, mode 0600: content and size can be changed, and seals added later. (Where
- * vm.memfd_noexec is 2 the kernel itself adds F_SEAL_EXEC.)
+ * The file is open for reading and writing, has no seals, and mode 0600: content and size can be changed, and seals added
+ * later. (Where vm.memfd_noexec is 2 the kernel itself adds F_SEAL_EXEC.)
  */
-#define BYTEFD_WRITABLE 1
+#define BYTEFD_WRITABLE (1ull << 2)
 
 /**
- * A description opened O_RDONLY, for code that looks at the access mode. Sealed all the same. Needs /proc.
+ * The descriptor is open for reading only (O_RDONLY), for code that looks at the access mode. Sealed all the same. Needs /proc.
  */
-#define BYTEFD_READ_ONLY 2
+#define BYTEFD_READ_ONLY (1ull << 3)
 
 /**
- * Can be executed and mapped executable; mode 0500. Without it the kernel refuses execution for good where it can
- * (F_SEAL_EXEC, Linux 6.3). A script needs BYTEFD_INHERIT too: its interpreter opens it after close-on-exec. Where there is no
- * memfd, /dev/shm or /tmp may be mounted noexec; who must execute asks for BYTEFD_BACKEND_MEMFD.
+ * The file can be executed; mode 0500. Without this flag execve(2) of the file is refused, for good where the kernel can seal
+ * it (F_SEAL_EXEC, Linux 6.3). That is all that is refused: a PROT_EXEC mapping of any file still works.
+ * - A script needs BYTEFD_INHERIT too: its interpreter opens it after close-on-exec has taken effect.
+ * - dlopen(3) of "/proc/self/fd/N" remembers that name. If the descriptor is closed, and a later file gets the number N, dlopen
+ *   of it returns the first object again. Keep the descriptor open for as long as the object may be loaded: then no other file
+ *   gets its number.
+ * - Where there is no memfd, /dev/shm or /tmp may be mounted noexec: ask for BYTEFD_BACKEND_MEMFD.
  */
-#define BYTEFD_EXECUTABLE 4
-
-/**
- * No close-on-exec: every program that this process executes from now on has the descriptor under the same number.
- */
-#define BYTEFD_INHERIT 8
+#define BYTEFD_EXECUTABLE (1ull << 4)
 
 /**
  * Exactly F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK (0xe), so that the caller can add further seals. Only a memfd
- * can be sealed: with BYTEFD_BACKEND_AUTO this means BYTEFD_BACKEND_MEMFD. Seals are added through read-write
- * descriptions only, so this is one, and kernels before 6.7 map it privately only; bytefd_reopen gives one that maps.
+ * can be sealed: with BYTEFD_BACKEND_AUTO this means BYTEFD_BACKEND_MEMFD. Seals are added through descriptors that are open for
+ * writing, so this is one, and kernels before 6.7 map it privately only; bytefd_reopen gives one that maps.
  */
-#define BYTEFD_SEAL_CONTENT 16
+#define BYTEFD_SEAL_CONTENT (1ull << 5)
 
 /**
- * For scans with a pool only: the callback promises to keep nothing, and is lent the kept file itself. See bytefd_pool.
+ * For scans with a pool only: the callback promises to keep nothing and to change nothing, and is lent the cached file itself.
+ * See bytefd_pool. For BYTEFD_POOL_REUSE and BYTEFD_POOL_AUTO.
  */
-#define BYTEFD_TRUST_CALLBACK 32
+#define BYTEFD_TRUST_CALLBACK (1ull << 6)
 
 /**
- * The first of the following that this host offers, in their order. Running out of something (descriptors, memory,
- * space) is an error and does not lead to the next.
+ * The first of the following that this host offers, in their order. 0 means the same. Running out of something (descriptors,
+ * memory, space) is an error and does not lead to the next.
  */
-#define BYTEFD_BACKEND_AUTO 0
+#define BYTEFD_BACKEND_AUTO 2147483664u
 
 /**
  * memfd_create(2), Linux 3.17: no name, no limit but memory, and the only one that can be sealed.
  */
-#define BYTEFD_BACKEND_MEMFD 1
+#define BYTEFD_BACKEND_MEMFD 2147483665u
 
 /**
  * shm_open(3): on the tmpfs at /dev/shm and limited by its size. The name is unguessable and removed before the
  * first byte is written.
  */
-#define BYTEFD_BACKEND_SHM 2
+#define BYTEFD_BACKEND_SHM 2147483666u
 
 /**
  * open(2) with O_TMPFILE, Linux 3.11: without a name in $TMPDIR, /tmp or /var/tmp, usually on disk.
  */
-#define BYTEFD_BACKEND_TMPFILE 3
+#define BYTEFD_BACKEND_TMPFILE 2147483667u
+
+/**
+ * The cheaper one of the following methods that the host allows. It promises what BYTEFD_POOL_REUSE promises. 0 means the same.
+ */
+#define BYTEFD_POOL_AUTO 2147483680u
+
+/**
+ * Reuses files, after the kernel has proved that nobody else has them open.
+ */
+#define BYTEFD_POOL_REUSE 2147483681u
 
 /**
  * Reading only. What others write to the file shows in the map. The file is opened O_RDONLY.
@@ -385,21 +403,14 @@
 #define BYTEFD_PROTECTION_EXECUTE 4
 
 /**
- * Requires that the file's owner is `uid`.
+ * `owner` counts.
  */
-#define BYTEFD_REQUIRE_UID (1ull << 20)
+#define BYTEFD_REQUIRE_OWNER 1
 
 /**
- * Requires no seals, not even the default ones. The content can then change, and the file can become shorter, at any time.
- * Checking such a descriptor asks its file system, which may never answer (FUSE, NFS).
+ * No seals are asked for, not even the default ones. What is read then can change or go at any time.
  */
-#define BYTEFD_REQUIRE_NO_SEALS (1ull << 21)
-
-/**
- * For bytefd_receive on a stream: takes what has arrived, one byte at least, instead of waiting for `*length` bytes. Protocols
- * whose messages say their length inside, such as D-Bus, Wayland and varlink, are read this way.
- */
-#define BYTEFD_TRANSFER_SOME (1ull << 22)
+#define BYTEFD_REQUIRE_NO_SEALS 2
 
 /**
  * Opens what has the name.
@@ -475,7 +486,7 @@ typedef struct bytefd_linked_file bytefd_linked_file;
 typedef struct bytefd_map bytefd_map;
 
 /**
- * Files for one trust domain, kept and lent again to scan_bytes and bytefd_scan_begin (options->pool). Writing into pages that
+ * Files for one trust domain, cached and lent again to scan_bytes and the functions that begin with bytefd_scan_begin (options->pool). Writing into pages that
  * exist is many times faster than getting new ones. Made by the caller; nothing is shared between pools. Any number of threads
  * may use one pool at the same time, and a scan never waits for another scan's callback.
  *
@@ -489,17 +500,19 @@ typedef struct bytefd_map bytefd_map;
  *   and sendfile(2) from a descriptor without O_DIRECT. Who reads them later may read bytes of a later scan. The descriptor that
  *   is lent has O_DIRECT, with which splice and sendfile copy (Linux 6.6), unless the callback clears it or opens one of its own.
  *   Nor does the proof see an O_PATH descriptor, which can be opened during a later scan.
- * - A pool and BYTEFD_TRUST_CALLBACK: the kept file itself is lent, read-write, and nothing is proved. The callback promises to
+ * - A pool and BYTEFD_TRUST_CALLBACK: the cached file itself is lent, read-write, and nothing is proved. The callback promises to
  *   keep nothing and to change nothing. If it breaks the promise it sees and changes later scans of trusted callbacks.
  *
- * Of the options a pool takes BYTEFD_BACKEND_MEMFD, BYTEFD_INHERIT and BYTEFD_READ_ONLY (which it is anyway), or
- * BYTEFD_TRUST_CALLBACK alone; others are -EINVAL.
+ * Of the options a pool takes `name`, `spill_threshold`, BYTEFD_BACKEND_MEMFD, and BYTEFD_INHERIT and BYTEFD_READ_ONLY (which it is
+ * anyway), or BYTEFD_TRUST_CALLBACK instead of these two; others are -EINVAL. A file keeps its name, so it is cached for scans of the
+ * same name.
  * `buf` must be readable: what is copied into kept pages is copied as memcpy does, so there is no -EFAULT.
  *
- * A kept file keeps its inode number, and two scans may have the same size and time: a client that remembers files by these
+ * A cached file keeps its inode number, and two scans may have the same size and time: a client that remembers files by these
  * (and marks nothing on them) is better given new files.
  *
- * A pool holds at most 64 descriptors; bytefd_pool_trim to 0 closes those that are not lent.
+ * A pool holds at most `max_files` descriptors. bytefd_pool_trim to 0 closes those that are not lent, and a scan with the pool does
+ * so before it fails with -EMFILE or -ENFILE.
  *
  * After fork(2) the pool is empty in the child, and the files it kept, and one that is lent to a trusted callback, are closed at
  * the pool's first use there. Until then, and unless it executes another program, the child can read and change what the parent
@@ -517,11 +530,11 @@ typedef struct bytefd_map bytefd_map;
  * int example(void)
  * {
  *     bytefd_wrap_options options = BYTEFD_WRAP_OPTIONS_INIT;
- *     int status = bytefd_pool_create(64 << 20, &options.pool, NULL);
+ *     int status = bytefd_pool_create(NULL, &options.pool, NULL);
  *     if (status < 0)
  *         return status;
  *     status = scan_bytes("hello", 5, look, NULL, &options, NULL);
- *     bytefd_pool_destroy(options.pool);
+ *     bytefd_pool_close(options.pool);
  *     return status;
  * }
  * ```
@@ -536,8 +549,8 @@ typedef struct bytefd_scan bytefd_scan;
 /**
  * How a descriptor is made. Start from BYTEFD_WRAP_OPTIONS_INIT, which is all defaults, as is a NULL pointer.
  *
- * `size` lets the struct grow at its end: a library that knows more members takes the missing ones as 0; one that
- * knows fewer accepts what is 0 and answers -E2BIG otherwise, and also above 4096. A size below this version's is -EINVAL.
+ * `size` lets the struct grow at its end: a library that knows more members takes the missing ones as their defaults; one that
+ * knows fewer accepts what is 0 and returns -E2BIG otherwise, and also above 4096. A size below the first version's is -EINVAL.
  *
  * ```c
  * bytefd_wrap_options options = BYTEFD_WRAP_OPTIONS_INIT;
@@ -552,17 +565,29 @@ typedef struct bytefd_wrap_options {
      */
     size_t size;
     /**
-     * A label that shows in /proc/self/fd and /proc/self/maps: 1 to 200 bytes without '/' and newline. Need not be
+     * A label that shows in /proc/self/fd and /proc/self/maps: 1 to 200 bytes without '/' and newline. It need not be
      * unique. Files of BYTEFD_BACKEND_SHM show 160 bytes of it at least, those of BYTEFD_BACKEND_TMPFILE none. NULL is "bytefd".
      */
     const char *name;
     /**
-     * BYTEFD_WRITABLE and the constants after it, or-ed. An unknown bit is -EINVAL, and so is BYTEFD_WRITABLE with
-     * BYTEFD_READ_ONLY or BYTEFD_SEAL_CONTENT.
+     * For scans: the pool that lends the file, NULL for a new file each time. For functions that give a file away it must be NULL,
+     * or -EINVAL.
      */
-    uint32_t flags;
+    struct bytefd_pool *pool;
     /**
-     * One of BYTEFD_BACKEND_AUTO and the constants after it.
+     * Above this number of bytes the content goes to an unlinked file on disk, in $TMPDIR, /tmp or /var/tmp, instead of memory.
+     * That holds for buffers, segments, scans and streams. Such a file cannot be sealed: its descriptor is open for reading
+     * only, and it is never a pool's. BYTEFD_UNLIMITED (the default) keeps everything in memory. Another value is -EINVAL with
+     * BYTEFD_BACKEND_MEMFD and BYTEFD_SEAL_CONTENT, and 0 always.
+     */
+    uint64_t spill_threshold;
+    /**
+     * BYTEFD_WRITABLE and the constants after it, and BYTEFD_INHERIT, or-ed. An unknown bit is -EINVAL, and so is BYTEFD_WRITABLE
+     * with BYTEFD_READ_ONLY or BYTEFD_SEAL_CONTENT.
+     */
+    uint64_t flags;
+    /**
+     * One of BYTEFD_BACKEND_AUTO and the constants after it; 0 is BYTEFD_BACKEND_AUTO.
      */
     uint32_t backend;
     /**
@@ -570,10 +595,6 @@ typedef struct bytefd_wrap_options {
      * be set, execute bits only with BYTEFD_EXECUTABLE.
      */
     uint32_t mode;
-    /**
-     * For scans: the pool that lends the file, NULL for a new file each time. Otherwise it must be NULL, or -EINVAL.
-     */
-    struct bytefd_pool *pool;
 } bytefd_wrap_options;
 
 /**
@@ -608,6 +629,42 @@ typedef struct bytefd_error {
 } bytefd_error;
 
 /**
+ * How much is read from a stream, and how long that may take. Start from BYTEFD_STREAM_OPTIONS_INIT: all of it, however long it
+ * takes, as is a NULL pointer. `size` works as in bytefd_wrap_options.
+ *
+ * ```c
+ * bytefd_stream_options options = BYTEFD_STREAM_OPTIONS_INIT;
+ * options.max_bytes = 1 << 30;
+ * options.timeout_ns = 10 * 1000000000LL;
+ * int fd = bytefd_wrap_stream(STDIN_FILENO, NULL, &options, NULL);
+ * ```
+ */
+typedef struct bytefd_stream_options {
+    /**
+     * sizeof(bytefd_stream_options).
+     */
+    size_t size;
+    /**
+     * Maximum number of bytes to read. A longer stream fails with -EFBIG. BYTEFD_UNLIMITED (the default) sets no limit; 0 is -EINVAL.
+     */
+    uint64_t max_bytes;
+    /**
+     * The expected number of bytes, such as a Content-Length; 0 (the default) if it is not known. It only chooses the file to begin
+     * with: on disk if it is above `spill_threshold`, and one of about this size in a pool. The stream may be longer or shorter.
+     */
+    uint64_t size_hint;
+    /**
+     * How many nanoseconds the whole call may take; -ETIMEDOUT afterwards. -1 (the default) is no limit, 0 does not wait at all; other
+     * negative numbers are -EINVAL. With a timeout a limit of the socket (SO_RCVTIMEO) is not looked at.
+     */
+    int64_t timeout_ns;
+    /**
+     * BYTEFD_INTERRUPTIBLE or 0.
+     */
+    uint64_t flags;
+} bytefd_stream_options;
+
+/**
  * What scan_bytes calls: `fd` is lent for the duration of the call, `context` is the caller's own. Returns 0 to say
  * that all went well.
  *
@@ -617,30 +674,73 @@ typedef struct bytefd_error {
 typedef int (*bytefd_scan_fn)(int fd, void *context);
 
 /**
- * What a pool has done since it was made, and what it holds.
+ * How a pool is made. Start from BYTEFD_POOL_OPTIONS_INIT, which is all defaults, as is a NULL pointer. `size` works as in
+ * bytefd_wrap_options.
+ *
+ * ```c
+ * bytefd_pool_options options = BYTEFD_POOL_OPTIONS_INIT;
+ * options.max_bytes = 16 << 20;
+ * options.idle_ns = 60 * 1000000000LL;
+ * ```
  */
-typedef struct bytefd_pool_counts {
+typedef struct bytefd_pool_options {
     /**
-     * sizeof(bytefd_pool_counts), as BYTEFD_POOL_COUNTS_INIT sets it. The struct may grow at its end; no more than this is written.
+     * sizeof(bytefd_pool_options).
      */
     size_t size;
     /**
-     * Scans that were lent a kept file.
+     * Maximum number of bytes of memory in files that are not lent. The default is 64 MiB; 0 caches nothing.
      */
-    uint64_t lent_again;
+    uint64_t max_bytes;
+    /**
+     * After this many nanoseconds without a scan a file is dropped. The pool looks at the time when it is used; it has no thread of its
+     * own. -1 (the default) keeps files until their place is needed; other negative numbers are -EINVAL.
+     */
+    int64_t idle_ns;
+    /**
+     * Must be 0.
+     */
+    uint64_t flags;
+    /**
+     * Maximum number of files, cached and lent together: 1 to 64. The pool has one descriptor for each. The default is 64.
+     */
+    uint32_t max_files;
+    /**
+     * BYTEFD_POOL_AUTO or BYTEFD_POOL_REUSE; 0 is BYTEFD_POOL_AUTO.
+     */
+    uint32_t method;
+} bytefd_pool_options;
+
+/**
+ * What a pool has done since it was made, and what it holds.
+ */
+typedef struct bytefd_pool_stats {
+    /**
+     * sizeof(bytefd_pool_stats), as BYTEFD_POOL_STATS_INIT sets it. The struct may grow at its end; no more than this is written.
+     */
+    size_t size;
+    /**
+     * Scans that were lent a cached file.
+     */
+    uint64_t hits;
     /**
      * Scans that got a new file.
      */
-    uint64_t new_files;
+    uint64_t misses;
     /**
-     * Files that were not used again because somebody still held them. Those that are held now are dropped by asking.
+     * Files that were dropped because another open file description or mapping of them existed. Asking drops those that are held now.
      */
     uint64_t dropped;
     /**
-     * Bytes of memory in the files that are kept now.
+     * Files of the pool that are lent now. When they are `max_files`, every further scan gets a new file that is not cached: look for
+     * scans that were never ended.
      */
-    uint64_t kept_bytes;
-} bytefd_pool_counts;
+    uint64_t lent;
+    /**
+     * Bytes of memory in cached files that are not lent.
+     */
+    uint64_t cached_bytes;
+} bytefd_pool_stats;
 
 /**
  * Which part of a file is mapped, and how. Start from BYTEFD_MAP_OPTIONS_INIT, which is the whole file for reading, as
@@ -695,39 +795,13 @@ typedef struct bytefd_map_options {
 } bytefd_map_options;
 
 /**
- * How much is taken from a stream, and where it goes. Start from BYTEFD_STREAM_OPTIONS_INIT, which is all of it, in memory, as is a
- * NULL pointer. `size` works as in bytefd_wrap_options.
- *
- * ```c
- * bytefd_stream_options options = BYTEFD_STREAM_OPTIONS_INIT;
- * options.most = 1 << 30;
- * int fd = bytefd_wrap_stream(STDIN_FILENO, &options, NULL);
- * ```
- */
-typedef struct bytefd_stream_options {
-    /**
-     * sizeof(bytefd_stream_options).
-     */
-    size_t size;
-    /**
-     * A stream of more bytes is -EFBIG. 0 for any number.
-     */
-    uint64_t most;
-    /**
-     * Above so many bytes the content is in an unlinked file in $TMPDIR, /tmp or /var/tmp instead of memory, which cannot be sealed: the
-     * descriptor is read-only then. 0 for never.
-     */
-    uint64_t spill_above;
-} bytefd_stream_options;
-
-/**
- * What is asked of a descriptor that another process has made: a regular file that is open for reading, and the following.
- * Start from BYTEFD_REQUIREMENTS_INIT, which asks for seals against writing and shrinking, as a NULL pointer does for
- * bytefd_verify. `size` works as in bytefd_wrap_options.
+ * What is asked of a descriptor that somebody else has made: a regular file, opened for reading, and the following. Start from
+ * BYTEFD_REQUIREMENTS_INIT, which asks for seals against writing and shrinking, as a NULL pointer does for bytefd_verify. `size`
+ * works as in bytefd_wrap_options.
  *
  * ```c
  * bytefd_requirements requirements = BYTEFD_REQUIREMENTS_INIT;
- * requirements.min_length = 4096;
+ * requirements.length = 4096;
  * int status = bytefd_verify(STDIN_FILENO, &requirements, NULL);
  * ```
  */
@@ -737,85 +811,45 @@ typedef struct bytefd_requirements {
      */
     size_t size;
     /**
-     * Minimum number of bytes. 0 (the default) is any number.
+     * At least so many bytes.
      */
-    uint64_t min_length;
+    uint64_t length;
     /**
-     * Maximum number of bytes. A sealed file can be far longer than its memory: it may consist of holes.
-     * BYTEFD_UNLIMITED (the default) sets no limit; 0 is -EINVAL.
-     */
-    uint64_t max_length;
-    /**
-     * BYTEFD_REQUIRE_UID and BYTEFD_REQUIRE_NO_SEALS, or-ed.
-     */
-    uint64_t flags;
-    /**
-     * The seals that must be there, F_SEAL_* of fcntl(2); more are fine. 0 is F_SEAL_WRITE | F_SEAL_SHRINK.
+     * At least these seals, F_SEAL_* of fcntl(2); more are fine. 0 is F_SEAL_WRITE | F_SEAL_SHRINK.
      */
     uint32_t seals;
     /**
-     * With BYTEFD_REQUIRE_UID: the owner of the file. Otherwise it must be 0.
+     * BYTEFD_REQUIRE_OWNER and BYTEFD_REQUIRE_NO_SEALS, or-ed. An unknown bit is -EINVAL.
      */
-    uid_t uid;
+    uint32_t flags;
+    /**
+     * With BYTEFD_REQUIRE_OWNER: the file belongs to this user.
+     */
+    uint32_t owner;
 } bytefd_requirements;
 
 /**
- * How bytefd_send and bytefd_receive wait, and where a message on a stream ends. Start from BYTEFD_TRANSFER_OPTIONS_INIT; NULL
- * is the same. `size` works as in bytefd_wrap_options.
+ * Who is at the other end of a connected socket, as the kernel saw it then.
  *
  * ```c
- * bytefd_transfer_options soon = BYTEFD_TRANSFER_OPTIONS_INIT;
- * soon.timeout_ns = 1000000000;
- * int status = bytefd_send(STDOUT_FILENO, "!", 1, NULL, 0, &soon, NULL);
- * ```
- */
-typedef struct bytefd_transfer_options {
-    /**
-     * sizeof(bytefd_transfer_options).
-     */
-    size_t size;
-    /**
-     * Time limit for the whole call in nanoseconds; it ends with -ETIMEDOUT. 0 does not wait; -1 (the default) is no limit.
-     * The time limits of the socket (SO_RCVTIMEO, SO_SNDTIMEO) have a meaning only with -1 and without BYTEFD_INTERRUPTIBLE.
-     */
-    int64_t timeout_ns;
-    /**
-     * BYTEFD_TRANSFER_SOME and BYTEFD_INTERRUPTIBLE, or-ed.
-     */
-    uint64_t flags;
-} bytefd_transfer_options;
-
-/**
- * The process, user and group at the other end of a connected socket, as the kernel saw them then. Start from
- * BYTEFD_CREDENTIALS_INIT.
- *
- * ```c
- * bytefd_credentials peer = BYTEFD_CREDENTIALS_INIT;
- * if (bytefd_peer_credentials(STDIN_FILENO, &peer, NULL) == 0)
- *     printf("process %d of user %u\n", (int)peer.pid, (unsigned)peer.uid);
+ * bytefd_credentials peer;
+ * if (bytefd_peer(STDIN_FILENO, &peer, NULL) == 0)
+ *     printf("process %d of user %u\n", peer.process, (unsigned)peer.user);
  * ```
  */
 typedef struct bytefd_credentials {
     /**
-     * sizeof(bytefd_credentials), set by the caller.
+     * Its number, as this process sees it; 0 if it cannot. It may have ended, and the number be somebody else's by now.
      */
-    size_t size;
-    /**
-     * Its process, as this process sees it; 0 if it cannot. The process may have ended, and its number be another's by now.
-     */
-    pid_t pid;
+    int process;
     /**
      * Its effective user.
      */
-    uid_t uid;
+    uint32_t user;
     /**
      * Its effective group.
      */
-    gid_t gid;
-    /**
-     * 0.
-     */
-    uint32_t reserved;
+    uint32_t group;
 } bytefd_credentials;
 
 /**
@@ -900,26 +934,32 @@ extern "C" {
 #endif // __cplusplus
 
 /**
- * Copies `len` bytes from `buf` into a new file and returns its descriptor, which the caller owns and closes.
+ * Creates a sealed file that contains the `len` bytes at `buf` and returns a descriptor for it.
  *
- * What is returned with default options: a regular file of exactly `len` bytes (0 is fine), offset 0, link count 0,
- * mode 0400, close-on-exec; sealed against writing, growing, shrinking and further seals, and against execution where
- * the kernel can (Linux 6.3). Every PROT_READ mapping works on it, shared or private. The content lives as long as any
- * duplicate, mapping or receiver of the descriptor. Where there is no memfd the file cannot be sealed: then the
- * description is read-only instead. Descriptors 0, 1 and 2 are never returned.
+ * With default options the descriptor refers to a regular file:
+ * - st_size is `len` (0 is allowed); the file offset is 0; st_nlink is 0; the mode is 0400.
+ * - The file is sealed against writing, growing, shrinking and further seals. Linux 6.3 and later also seal it against execve(2);
+ *   a PROT_EXEC mapping still works.
+ * - The descriptor is close-on-exec. It is open for reading and writing (O_RDWR), but the seals make every write fail with EPERM.
+ *   Kernels that cannot map a sealed file through such a descriptor (before 6.7) get one that is open for reading only.
+ * - Any PROT_READ mapping works, shared or private, on every kernel.
  *
- * Reads `buf` only during the call. Any thread may call it at any time.
+ * On hosts without memfd_create(2), and with the backends other than BYTEFD_BACKEND_MEMFD, the file cannot be sealed. The
+ * descriptor is then open for reading only (O_RDONLY). Set `backend` to BYTEFD_BACKEND_MEMFD to require seals.
  *
- * Returns the descriptor, or a negative errno, with nothing left behind:
- * - -EINVAL: `buf` is NULL with a `len` above 0, `len` is above PTRDIFF_MAX, or options that are unknown or contradict
- *   each other.
- * - -E2BIG: the options have members that this version does not know.
- * - -EFAULT: `buf` is not all readable memory.
- * - -EFBIG: `len` is above RLIMIT_FSIZE. (No SIGXFSZ is raised.)
- * - -ENOSPC: the file system behind the chosen backend is full.
- * - -EMFILE, -ENFILE, -ENOMEM: no descriptors or memory left.
- * - -ENOENT: /proc is not mounted, and the options or the host need it to open the file read-only.
- * - what the system call in `error->op` answered.
+ * The caller owns the descriptor and closes it. The contents exist until the last duplicate, mapping or received copy is gone.
+ * `buf` is read only during the call. Any thread may call this at any time.
+ *
+ * Returns the descriptor, which is never 0, 1 or 2. On failure returns one of the following and leaves nothing behind:
+ * - -EINVAL if `buf` is NULL and `len` is not 0, if `len` exceeds PTRDIFF_MAX, or if the options are unknown or contradict each
+ *   other.
+ * - -E2BIG if the options have members that this version does not know.
+ * - -EFAULT if part of `buf` is not readable.
+ * - -EFBIG if `len` exceeds RLIMIT_FSIZE. SIGXFSZ is not raised.
+ * - -ENOSPC if the file system behind the backend is full.
+ * - -EMFILE, -ENFILE, -ENOMEM if a limit is reached.
+ * - -ENOENT if /proc is not mounted and the options or the host need it to open the file read-only.
+ * - The error of the system call in `error->op`.
  *
  * ```c
  * int fd = shm_wrap_buffer("hello", 5, NULL, NULL);
@@ -931,7 +971,8 @@ BYTEFD_MUST_USE
 int bytefd_wrap_buffer(const void *buf,
                        size_t len,
                        const struct bytefd_wrap_options *options,
-                       struct bytefd_error *error);
+                       struct bytefd_error *error)
+BYTEFD_READS(1, 2);
 
 /**
  * shm_wrap_buffer for content that lies in several places: the file holds the `count` segments in their order. Any
@@ -949,22 +990,28 @@ int bytefd_wrap_iov(const struct iovec *iov,
                     struct bytefd_error *error);
 
 /**
- * Opens the regular file behind `fd` again and returns a new descriptor, which the caller owns: read-only, with an
- * offset of its own at 0, close-on-exec. A dup(2) shares its offset with the original; this does not. `fd` stays open.
+ * Opens the regular file behind `fd` again and returns a new descriptor, which the caller owns. It is open for reading only, has an
+ * offset of its own at 0, and is close-on-exec unless `flags` is BYTEFD_INHERIT. A dup(2) shares its offset with the original; this
+ * does not. `fd` stays open.
  *
- * It is no protection by itself: whoever holds it can open the file read-write through /proc again, as far as the
- * file's mode allows. Only seals protect.
+ * This is no protection by itself: code that has the descriptor can open the file for writing through /proc, as far as the file's
+ * mode allows. Only seals protect.
  *
- * Returns the descriptor, or a negative errno: -EBADF, -EINVAL if it is not a regular file, -ENOENT where /proc is not
- * mounted, -EACCES if the file's mode forbids reading, and open(2)'s own.
+ * Returns the descriptor, or one of:
+ * - -EBADF if `fd` is not open.
+ * - -EINVAL if `fd` is not a regular file, or `flags` is neither 0 nor BYTEFD_INHERIT.
+ * - -ENOENT if /proc is not mounted.
+ * - -EACCES if the file's mode forbids reading.
+ * - Other errors of open(2).
  *
  * ```c
  * int fd = shm_wrap_buffer("hello", 5, NULL, NULL);
- * int other = bytefd_reopen(fd, NULL);
+ * int other = bytefd_reopen(fd, 0, NULL);
  * ```
  */
 BYTEFD_MUST_USE
 int bytefd_reopen(int fd,
+                  uint64_t flags,
                   struct bytefd_error *error);
 
 /**
@@ -976,7 +1023,7 @@ int bytefd_reopen(int fd,
  * that resolves the link first (SQLite does) or opens with O_NOFOLLOW finds nothing there. With a backend other than
  * memfd, give it to no code that resolves the link and opens the result: somebody else can make a file of that name.
  *
- * Returns 0, or a negative errno with `buf` untouched: -EBADF, -EINVAL if `buf` is NULL, -ERANGE if `len` is too small.
+ * Returns 0, or a negative errno with `buf` untouched: -EBADF, -EINVAL if `buf` is NULL, -ERANGE if `size` is too small.
  *
  * ```c
  * char path[32];
@@ -985,15 +1032,46 @@ int bytefd_reopen(int fd,
  *     puts(path);
  * ```
  */
+BYTEFD_MUST_USE
 int bytefd_path(int fd,
                 char *buf,
-                size_t len,
-                struct bytefd_error *error);
+                size_t size,
+                struct bytefd_error *error)
+BYTEFD_WRITES(2, 3);
+
+/**
+ * Reads the stream behind a descriptor – a pipe, stream socket, file or terminal – from its present offset to its end into a new
+ * file, and returns that file's descriptor as shm_wrap_buffer does with the same wrap options. No byte is held twice. `fd` stays
+ * the caller's.
+ *
+ * The call blocks until the end of the stream, unless `timeout_ns` or BYTEFD_INTERRUPTIBLE ends it. A pipe that does not block
+ * (O_NONBLOCK) is waited for too. A terminal whose other side is closed (EIO) is at its end.
+ *
+ * Returns the descriptor. On failure returns one of the following and keeps nothing; what was read is gone from a pipe or socket:
+ * - -EFBIG if the stream is longer than `max_bytes` or RLIMIT_FSIZE.
+ * - -ETIMEDOUT if `timeout_ns` has passed, -EINTR if BYTEFD_INTERRUPTIBLE is set and a signal handler ran.
+ * - -EAGAIN if the socket does not block and has nothing to read yet, whatever the timeout; or if the socket's own limit
+ *   (SO_RCVTIMEO) has passed.
+ * - -EPROTOTYPE if `fd` is a socket for datagrams or packets.
+ * - -EBADF if `fd` is not open, or not for reading; -EISDIR if it is a directory; other errors of read(2).
+ * - -ENOSPC, -ENOMEM, -EMFILE, -ENFILE if a limit is reached; -EINVAL, -E2BIG if options are invalid, as shm_wrap_buffer.
+ *
+ * ```c
+ * int fd = bytefd_wrap_stream(STDIN_FILENO, NULL, NULL, NULL);
+ * if (fd >= 0)
+ *     close(fd);
+ * ```
+ */
+BYTEFD_MUST_USE
+int bytefd_wrap_stream(int fd,
+                       const struct bytefd_wrap_options *options,
+                       const struct bytefd_stream_options *stream,
+                       struct bytefd_error *error);
 
 /**
  * Lends a descriptor that holds `len` bytes from `buf` to the function `scan`, and closes it afterwards. The
  * descriptor is as shm_wrap_buffer makes it with these options: a new file for every call, so nothing of one scan can ever
- * show in another. With options->pool it is a file that is used again: faster, for what bytefd_pool says.
+ * show in another. With options->pool it is a cached file: faster, for what bytefd_pool says.
  *
  * The descriptor is closed exactly once, whatever the function does. If it closed the number itself, and the number
  * stands for another file by then, that is left alone. Any thread may call this at any time, also from within `scan`.
@@ -1025,7 +1103,8 @@ int bytefd_scan_bytes(const void *buf,
                       bytefd_scan_fn scan,
                       void *context,
                       const struct bytefd_wrap_options *options,
-                      struct bytefd_error *error);
+                      struct bytefd_error *error)
+BYTEFD_READS(1, 2);
 
 /**
  * scan_bytes in two steps, for languages whose callbacks do not cross C well.
@@ -1047,7 +1126,43 @@ int bytefd_scan_begin(const void *buf,
                       size_t len,
                       const struct bytefd_wrap_options *options,
                       struct bytefd_scan **scan,
-                      struct bytefd_error *error);
+                      struct bytefd_error *error)
+BYTEFD_READS(1, 2);
+
+/**
+ * bytefd_scan_begin for content that lies in several places, as bytefd_wrap_iov takes it.
+ *
+ * ```c
+ * struct iovec parts[2] = {{"head", 4}, {"body", 4}};
+ * bytefd_scan *scan;
+ * if (bytefd_scan_begin_iov(parts, 2, NULL, &scan, NULL) >= 0)
+ *     bytefd_scan_end(scan);
+ * ```
+ */
+BYTEFD_MUST_USE
+int bytefd_scan_begin_iov(const struct iovec *iov,
+                          size_t count,
+                          const struct bytefd_wrap_options *options,
+                          struct bytefd_scan **scan,
+                          struct bytefd_error *error);
+
+/**
+ * bytefd_scan_begin for the stream behind the descriptor `fd`, which is read to its end as bytefd_wrap_stream does, into a file of
+ * options->pool if there is one. `fd` stays the caller's. On failure returns what bytefd_wrap_stream returns, or -EINVAL if `scan`
+ * is NULL.
+ *
+ * ```c
+ * bytefd_scan *scan;
+ * if (bytefd_scan_begin_stream(STDIN_FILENO, NULL, NULL, &scan, NULL) >= 0)
+ *     bytefd_scan_end(scan);
+ * ```
+ */
+BYTEFD_MUST_USE
+int bytefd_scan_begin_stream(int fd,
+                             const struct bytefd_wrap_options *options,
+                             const struct bytefd_stream_options *stream,
+                             struct bytefd_scan **scan,
+                             struct bytefd_error *error);
 
 /**
  * Ends the loan and frees `scan`: the descriptor is closed, unless the borrower has closed it already. NULL is fine.
@@ -1060,66 +1175,70 @@ int bytefd_scan_begin(const void *buf,
 int bytefd_scan_end(struct bytefd_scan *scan);
 
 /**
- * Makes an empty pool that keeps at most `max_bytes` of memory in files that nobody uses at the moment, and writes it to `*pool`.
- * The caller ends it with bytefd_pool_destroy.
+ * Makes an empty pool and writes it to `*pool`. The caller ends it with bytefd_pool_close.
  *
- * Returns 0, or -EINVAL if `pool` is NULL.
+ * Returns 0, or one of:
+ * - -EINVAL if `pool` is NULL, or a member of the options has no such value; the message names it.
+ * - -E2BIG if the options have members that this version does not know.
  *
  * ```c
  * bytefd_pool *pool;
- * if (bytefd_pool_create(64 << 20, &pool, NULL) == 0)
- *     bytefd_pool_destroy(pool);
+ * if (bytefd_pool_create(NULL, &pool, NULL) == 0)
+ *     bytefd_pool_close(pool);
  * ```
  */
-int bytefd_pool_create(size_t max_bytes,
+BYTEFD_MUST_USE
+int bytefd_pool_create(const struct bytefd_pool_options *options,
                        struct bytefd_pool **pool,
                        struct bytefd_error *error);
 
 /**
- * Frees the pool and the files it keeps. NULL is fine. Scans that were begun with it may end afterwards.
+ * Frees the pool and the files it has cached. NULL is allowed. Scans that were begun with the pool may end afterwards. Always
+ * returns 0.
  *
  * ```c
- * bytefd_pool_destroy(NULL);
+ * bytefd_pool_close(NULL);
  * ```
  */
-void bytefd_pool_destroy(struct bytefd_pool *pool);
+int bytefd_pool_close(struct bytefd_pool *pool);
 
 /**
- * Drops kept files, the longest unused first, until at most `bytes` are kept; with 0 all of them, also empty ones. For the moment
- * in which memory or descriptors are short.
+ * Drops cached files, the longest unused first, until at most `bytes` are cached; with 0 all of them, also empty ones. For the
+ * moment in which memory or descriptors are short.
  *
  * Returns 0, or -EINVAL if `pool` is NULL.
  *
  * ```c
  * bytefd_pool *pool;
- * if (bytefd_pool_create(64 << 20, &pool, NULL) == 0) {
+ * if (bytefd_pool_create(NULL, &pool, NULL) == 0) {
  *     bytefd_pool_trim(pool, 0, NULL);
- *     bytefd_pool_destroy(pool);
+ *     bytefd_pool_close(pool);
  * }
  * ```
  */
-int bytefd_pool_trim(const struct bytefd_pool *pool,
-                     size_t bytes,
+int bytefd_pool_trim(struct bytefd_pool *pool,
+                     uint64_t bytes,
                      struct bytefd_error *error);
 
 /**
- * Writes what the pool has done so far, and what it holds, to `*counts`, whose `size` is set.
+ * Writes what the pool has done so far, and what it holds, to `*stats`, whose `size` is set.
  *
- * Returns 0, or -EINVAL if `pool` or `counts` is NULL, or `size` is below that of the first version, 40.
+ * Returns 0, or -EINVAL if `pool` or `stats` is NULL, or `size` is below that of the first version, 48.
  *
  * ```c
  * bytefd_pool *pool;
- * if (bytefd_pool_create(64 << 20, &pool, NULL) == 0) {
- *     bytefd_pool_counts counts = BYTEFD_POOL_COUNTS_INIT;
- *     bytefd_pool_stats(pool, &counts, NULL);
- *     printf("%llu bytes kept\n", (unsigned long long)counts.kept_bytes);
- *     bytefd_pool_destroy(pool);
+ * if (bytefd_pool_create(NULL, &pool, NULL) == 0) {
+ *     bytefd_pool_stats stats = BYTEFD_POOL_STATS_INIT;
+ *     if (bytefd_pool_get_stats(pool, &stats, NULL) == 0)
+ *         printf("%llu bytes cached\n", (unsigned long long)stats.cached_bytes);
+ *     bytefd_pool_close(pool);
  * }
  * ```
  */
-int bytefd_pool_stats(const struct bytefd_pool *pool,
-                      struct bytefd_pool_counts *counts,
-                      struct bytefd_error *error);
+BYTEFD_MUST_USE
+int bytefd_pool_get_stats(struct bytefd_pool *pool,
+                          struct bytefd_pool_stats *stats,
+                          struct bytefd_error *error);
 
 /**
  * Maps the file at `path` and writes the map to `*map`; the caller ends it with bytefd_map_close. With BYTEFD_MAP_WRITE the
@@ -1619,40 +1738,15 @@ int bytefd_adopt(void *address,
                  struct bytefd_error *error);
 
 /**
- * Reads what is behind a descriptor – a pipe, stream socket, file, terminal – from where it is to its end, into a descriptor as shm_wrap_buffer
- * gives. The bytes go where they stay, and are never held twice. Blocks until the end has come: interrupted reads go on, and a
- * descriptor that does not block (EAGAIN) is waited for. `fd` stays the caller's.
+ * Whether a descriptor is what is asked for. What is sealed stays so; without F_SEAL_SHRINK the length, and the owner in any case,
+ * can be another the moment after. NULL is BYTEFD_REQUIREMENTS_INIT.
  *
- * Returns the descriptor, or a negative errno with nothing kept; what was read is gone from a pipe or socket.
- * - -EFBIG: more than `most` bytes, or than RLIMIT_FSIZE. -ENOSPC, -ENOMEM, -EMFILE, -ENFILE: no room, memory or descriptors left.
- * - -EAGAIN: a time limit of the socket (SO_RCVTIMEO) has passed. -EPROTOTYPE: a socket of datagrams or packets.
- * - -EBADF: `fd` is not open, or not for reading; -EISDIR; read(2)'s own. -EINVAL, -E2BIG: options that are unknown.
- *
- * ```c
- * int fd = bytefd_wrap_stream(STDIN_FILENO, NULL, NULL);
- * if (fd >= 0)
- *     close(fd);
- * ```
- */
-int bytefd_wrap_stream(int fd,
-                       const struct bytefd_stream_options *options,
-                       struct bytefd_error *error);
-
-/**
- * Checks whether a descriptor is what `requirements` ask for; NULL is BYTEFD_REQUIREMENTS_INIT. Seals stay. Without F_SEAL_SHRINK
- * and F_SEAL_GROW the length, and in any case the owner, can change afterwards.
- *
- * Seals are checked before anything that asks a file system, which may never answer (FUSE, NFS).
- *
- * Returns 0, or one of the following:
- * - -EPERM   if seals are missing, or the file cannot have any.
- * - -EISDIR  if it is a directory, -ENODEV if it is anything else that is not a regular file (both with
- *   BYTEFD_REQUIRE_NO_SEALS; without that, seals are missing).
- * - -ENXIO   if it is shorter than `min_length`.
- * - -EFBIG   if it is longer than `max_length`.
- * - -EACCES  if it belongs to another user, or is not open for reading.
- * - -EBADF   if `fd` is not an open descriptor.
- * - -EINVAL, -E2BIG  if a requirement is unknown, or requirements contradict each other.
+ * Returns 0, or a negative errno:
+ * - -EISDIR: a directory. -ENODEV: anything else that is not a regular file.
+ * - -EPERM: seals are missing, or the file cannot have any.
+ * - -ENXIO: it is shorter than asked.
+ * - -EACCES: it belongs to another user, or was not opened for reading.
+ * - -EBADF: `fd` is not an open descriptor. -EINVAL, -E2BIG: requirements that are unknown or contradict each other.
  *
  * ```c
  * int fd = shm_wrap_buffer("hello", 5, NULL, NULL);
@@ -1660,122 +1754,95 @@ int bytefd_wrap_stream(int fd,
  *     puts("nobody can change it");
  * ```
  */
-BYTEFD_MUST_USE
 int bytefd_verify(int fd,
                   const struct bytefd_requirements *requirements,
                   struct bytefd_error *error);
 
 /**
  * Sends a message of `length` bytes and `count` descriptors over a Unix socket, unix(7): a stream, datagrams or sequenced packets. The
- * receiver gets descriptors of the same open file descriptions (SCM_RIGHTS); those here stay the caller's. Nothing is added to the
- * bytes, so the other end can be anybody's code. No SIGPIPE is raised.
+ * receiver gets descriptors of the same descriptions (SCM_RIGHTS); those here stay the caller's. Nothing is added to the bytes, so the
+ * other end can be anybody's code. No SIGPIPE is raised.
  *
- * On a stream the message goes out whole, in parts if need be. A socket that does not block is waited for once something was sent.
- * More than 253 descriptors are sent in parts too, each with one byte at least.
+ * On a stream the message goes out whole, in parts if need be: interrupted and short transfers go on, also on a socket that does not
+ * block, once something was sent. More than 253 descriptors are sent in parts too, each with one byte at least.
  *
- * Not a cancellation point.
- *
- * Returns 0, or one of the following. On a stream part of the message may have gone out then; only closing the socket helps.
- * - -EINVAL  if `message` is NULL and `length` is not 0, or `fds` is NULL and `count` is not 0; on a stream if there are no bytes, or
- *   fewer than parts; if BYTEFD_TRANSFER_SOME is set, or the options are invalid.
- * - -E2BIG   if there are more than 253 descriptors in one datagram or packet. -EMSGSIZE if it is too long.
- * - -EBADF   if one of the descriptors is not open. -ENOTSOCK if `socket` is not a socket, -EPROTOTYPE if it is not of the
- *   Unix family.
- * - -EPIPE, -ECONNRESET, for datagrams -ECONNREFUSED  if the other end is closed.
- * - -EAGAIN  if nothing was sent and the socket does not block, whatever the timeout; or if its time limit (SO_SNDTIMEO) has passed.
- * - -ETIMEDOUT, -EINTR  as the options say.
- * - -ETOOMANYREFS  if too many descriptors are in flight; see sendmsg(2).
+ * Returns 0, or a negative errno. On a stream part of the message may have gone out then.
+ * - -EINVAL: `message` is NULL and `length` not 0, or `fds` is and `count` not 0; on a stream no bytes, or fewer than parts.
+ * - -E2BIG: more than 253 descriptors in one datagram or packet. -EMSGSIZE: it is too long.
+ * - -EBADF: one of the descriptors is not open. -ENOTSOCK, -EPROTOTYPE: `socket` is no socket, or none of the Unix family.
+ * - -EPIPE, -ECONNRESET, for datagrams -ECONNREFUSED: nobody receives any more.
+ * - -EAGAIN: the socket does not block and takes nothing now, or its time limit (SO_SNDTIMEO) has passed.
+ * - -ETOOMANYREFS: too many descriptors are in flight; sendmsg(2)'s own.
  *
  * ```c
  * int pair[2];
  * int fd = shm_wrap_buffer("hello", 5, NULL, NULL);
- * if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && bytefd_send(pair[0], "!", 1, &fd, 1, NULL, NULL) == 0)
- *     puts("sent");
+ * if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0)
+ *     bytefd_send(pair[0], "!", 1, &fd, 1, NULL);
  * ```
  */
-BYTEFD_MUST_USE
 int bytefd_send(int socket,
                 const void *message,
                 size_t length,
                 const int *fds,
                 size_t count,
-                const struct bytefd_transfer_options *options,
-                struct bytefd_error *error)
-BYTEFD_READS(2, 3) BYTEFD_READS(4, 5);
+                struct bytefd_error *error);
 
 /**
- * Receives a message and its descriptors. On call, `*length` is the size of `message` and `*count` is the number of descriptors that
- * fit into `fds`. On success they are how many came. The descriptors belong to the caller and are close-on-exec from the start.
+ * Receives a message with exactly `count` descriptors, writes its bytes to `message`, how many there are to `*received`, and the
+ * descriptors to `fds`: the caller's, and close-on-exec from the start. With `requirements` each of them is looked at as by bytefd_verify,
+ * and all are refused if one is not what is asked for; NULL asks for nothing.
  *
- * Fewer descriptors than fit are fine; more are -EBADMSG. With `requirements` each of them is checked as by bytefd_verify, and all are
- * refused if one is not what is asked for; NULL asks for nothing.
+ * On a stream the message is `length` bytes long, and is waited for: interrupted and short transfers go on, also on a socket that does
+ * not block, once something has arrived. Datagrams and packets may be shorter.
  *
- * On a stream the message is exactly `*length` bytes, and is waited for, also on a socket that does not block once something has
- * arrived; with BYTEFD_TRANSFER_SOME it is what has arrived, one byte at least. Datagrams and packets may be shorter.
- *
- * After a refusal on a stream the rest of that message is read and discarded. Where that cannot be, because the time has passed or
- * the peer has sent nothing for a second, the socket is shut down for receiving, and the error's message says so. The next call
- * never sees a mixture of two messages.
- *
- * With a `*count` of 0 the kernel drops descriptors instead of delivering them. That is -EBADMSG as well, unless SO_PASSCRED,
- * SO_PASSSEC or SO_PASSPIDFD is set on the socket: then the kernel does not say what it has dropped.
- *
- * Not a cancellation point.
- *
- * Returns 0, or one of the following; `*length`, `*count` and `fds` are unchanged then, and the descriptors that came are closed as the
- * last step. (`message` may have been written to.)
- * - -EBADMSG  if more descriptors came than fit.
- * - -EMSGSIZE  if the datagram or packet is longer than `*length`.
- * - -EMFILE  if the kernel could not deliver all descriptors, because of RLIMIT_NOFILE or a security module.
- * - -ENODATA  if the other end is closed, or the socket was shut down for receiving, before a byte of a message has come. (An empty
- *   packet of a peer that has gone looks the same.)
- * - -ECONNRESET  if the other end was closed within a message, or before it had read all that was sent to it.
- * - -EAGAIN  if nothing has arrived and the socket does not block, whatever the timeout; or if its time limit (SO_RCVTIMEO) has
- *   passed.
- * - -ETIMEDOUT, -EINTR  as the options say.
- * - Those of bytefd_verify, if a descriptor is not what is asked for.
- * - -EINVAL  if `message`, `length`, `fds` or `count` is NULL where it must not be, if `*length` is 0 on a stream, or the requirements or
- *   options are invalid. -ENOTSOCK if `socket` is not a socket, -EPROTOTYPE if it is not of the Unix family; see recvmsg(2).
+ * Returns 0, or a negative errno; `*received` and `fds` are untouched then, and the descriptors that came are closed. (`message` may
+ * have been written to.)
+ * - -EBADMSG: another number of descriptors has come.
+ * - -EMSGSIZE: the datagram or packet is longer than `length`.
+ * - -EMFILE: the kernel could not deliver all descriptors: RLIMIT_NOFILE, or a security module forbids it.
+ * - -ENODATA: the other end was closed, and no byte of a message has come (an empty packet of one who has gone looks the
+ *   same). -ECONNRESET: it was closed within a message, or before it had read all that was sent to it.
+ * - -EAGAIN: the socket does not block and has nothing now, or its time limit (SO_RCVTIMEO) has passed.
+ * - bytefd_verify's own, for a descriptor that is not what is asked for.
+ * - -EINVAL: `message`, `received` or `fds` is NULL where it must not be, or `length` is 0 on a stream. -ENOTSOCK, -EPROTOTYPE: `socket` is
+ *   no socket, or none of the Unix family; recvmsg(2)'s own.
  *
  * ```c
  * char message[1];
- * size_t length = sizeof message, count = 1;
+ * size_t received;
  * int fd;
  * bytefd_requirements requirements = BYTEFD_REQUIREMENTS_INIT;
- * if (bytefd_receive(STDIN_FILENO, message, &length, &fd, &count, &requirements, NULL, NULL) == 0 && count == 1)
+ * if (bytefd_receive(STDIN_FILENO, message, 1, &received, &fd, 1, &requirements, NULL) == 0)
  *     close(fd);
  * ```
  */
-BYTEFD_MUST_USE
 int bytefd_receive(int socket,
                    void *message,
-                   size_t *length,
+                   size_t length,
+                   size_t *received,
                    int *fds,
-                   size_t *count,
+                   size_t count,
                    const struct bytefd_requirements *requirements,
-                   const struct bytefd_transfer_options *options,
                    struct bytefd_error *error);
 
 /**
- * Writes to `*credentials` who called connect(2), listen(2) or socketpair(2) for the other end of a socket: SO_PEERCRED, unix(7). The
- * kernel vouches for it. Another process may have the other end by now, because sockets are inherited and sent.
+ * Writes to `*peer` who called connect(2), listen(2) or socketpair(2) for the other end of a socket: SO_PEERCRED, unix(7). Nobody can
+ * pretend. Who has the other end now may be somebody else, because sockets are inherited and sent.
  *
- * Returns 0, or one of the following, with `*credentials` unchanged:
- * - -EINVAL    if `credentials` is NULL, or its `size` is too small.
- * - -ENOTCONN  if the socket is not connected, or is one for datagrams that socketpair(2) has not made.
- * - -EBADF, -ENOTSOCK, -EPROTOTYPE  if `socket` is not open, not a socket, not of the Unix family.
+ * Returns 0, or a negative errno with `*peer` untouched: -EINVAL if `peer` is NULL; -ENOTCONN: not connected, or one
+ * for datagrams that socketpair(2) has not made; -EBADF, -ENOTSOCK, -EPROTOTYPE.
  *
  * ```c
  * int pair[2];
- * bytefd_credentials peer = BYTEFD_CREDENTIALS_INIT;
- * if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && bytefd_peer_credentials(pair[0], &peer, NULL) == 0)
- *     printf("%d is %d\n", (int)peer.pid, (int)getpid());
+ * bytefd_credentials peer;
+ * if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && bytefd_peer(pair[0], &peer, NULL) == 0)
+ *     printf("%d is %d\n", peer.process, (int)getpid());
  * ```
  */
-BYTEFD_MUST_USE
-int bytefd_peer_credentials(int socket,
-                            struct bytefd_credentials *credentials,
-                            struct bytefd_error *error);
+int bytefd_peer(int socket,
+                struct bytefd_credentials *peer,
+                struct bytefd_error *error);
 
 /**
  * Opens or makes memory with a name, shm_overview(7), for all processes that know the name and may. bytefd_map_fd maps it. Opening

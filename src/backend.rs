@@ -16,7 +16,7 @@ use crate::sys::{self, features};
 /// let fd = WrapOptions::new().backend(Backend::Shm).wrap(b"in /dev/shm, but without a name")?;
 /// # Ok::<(), bytefd::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Backend {
     /// The first of the others that this host offers, in their order. Running out of something (descriptors,

@@ -19,12 +19,18 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// let error = bytefd::MapOptions::new().open("/no/such/file").unwrap_err();
 /// assert_eq!(error.op(), "stat");
 /// assert_eq!(error.errno(), libc::ENOENT);
-/// assert_eq!(error.to_string(), "stat: /no/such/file: No such file or directory (os error 2)");
-///
-/// let error = std::io::Error::from(error);
 /// assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+/// assert_eq!(error.to_string(), "stat: /no/such/file: No such file or directory");
 /// ```
-#[derive(Debug, thiserror::Error)]
+///
+/// It converts to [`io::Error`], which keeps the whole error as its source but has no `raw_os_error`. To get the errno:
+///
+/// ```
+/// let error = std::io::Error::from(bytefd::WrapOptions::new().name("a/b").wrap(b"").unwrap_err());
+/// let source = error.get_ref().and_then(|source| source.downcast_ref::<bytefd::Error>());
+/// assert_eq!(source.map(bytefd::Error::errno), Some(libc::EINVAL));
+/// ```
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{op}: {message}")]
 pub struct Error {
     op: &'static str,
@@ -57,6 +63,16 @@ impl Error {
         self.errno
     }
 
+    /// The kind that std gives to this errno.
+    ///
+    /// ```
+    /// let error = bytefd::WrapOptions::new().name("a/b").wrap(b"").unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+    /// ```
+    pub fn kind(&self) -> io::ErrorKind {
+        io::Error::from_raw_os_error(self.errno).kind()
+    }
+
     /// The explanation without the step's name.
     ///
     /// ```
@@ -69,9 +85,9 @@ impl Error {
 }
 
 impl From<Error> for io::Error {
-    /// Keeps the whole error as the source; the kind is that of the errno.
+    /// Keeps the whole error as the source; the kind is that of the errno. [`Error`] shows how to get the errno.
     fn from(error: Error) -> io::Error {
-        io::Error::new(io::Error::from_raw_os_error(error.errno).kind(), error)
+        io::Error::new(error.kind(), error)
     }
 }
 
@@ -87,7 +103,9 @@ impl From<io::Error> for Errno {
 
 impl fmt::Display for Errno {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        io::Error::from_raw_os_error(self.0).fmt(f)
+        // std adds the number, which stands in the error already.
+        let text = io::Error::from_raw_os_error(self.0).to_string();
+        f.write_str(text.strip_suffix(&format!(" (os error {})", self.0)).unwrap_or(&text))
     }
 }
 

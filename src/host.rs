@@ -33,8 +33,8 @@ pub fn report() -> Result<String> {
     for _ in 0..features::COLLAPSE_REFUSALS_BELIEVED {
         let _ = WrapOptions::new().wrap(&large);
     }
-    let pool = Pool::new(usize::MAX);
-    let is_kept = pool.scan(b"probe", |_| ()).is_ok() && pool.stats().kept_bytes > 0;
+    let pool = Pool::new(u64::MAX);
+    let is_kept = pool.scan(b"probe", |_| ()).is_ok() && pool.stats().cached_bytes > 0;
 
     let files = match file.backend {
         Backend::Memfd if !features::MFD_NOEXEC_SEAL.is_missing() => {

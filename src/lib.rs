@@ -5,7 +5,8 @@
 //! - [`MapOptions::open`] maps a file as bytes.
 //! - [`MapOptions::memory`] is memory to be filled in place, which becomes a sealed descriptor.
 //! - [`adopt`] makes a buffer its own file, without a second copy.
-//! - [`StreamOptions`] turns a pipe, socket or reader into a descriptor.
+//! - [`WrapOptions::wrap_stream`] turns a pipe or socket into a descriptor, [`WrapOptions::wrap_reader`] a reader.
+//! - [`PassFd`] gives a descriptor to one child process.
 //! - [`share`] gives descriptors and memory to other processes.
 //!
 //! Linux only. The C functions (feature `capi`, on by default) are described in `include/bytefd.h`.
@@ -14,6 +15,7 @@
 compile_error!("bytefd is for 64-bit Linux");
 
 mod backend;
+mod command;
 mod error;
 #[cfg(feature = "capi")]
 pub mod ffi;
@@ -29,9 +31,10 @@ mod sys;
 mod wrap;
 
 pub use backend::Backend;
+pub use command::PassFd;
 pub use error::{Error, Result};
 pub use map::{Access, Advice, Flush, Map, MapOptions, MapWriter, Protection, Sealed, adopt};
-pub use pool::{Pool, PoolCounts};
+pub use pool::{Pool, PoolMethod, PoolOptions, PoolStats};
 pub use scan::{Scan, scan};
 pub use stream::StreamOptions;
-pub use wrap::{WrapOptions, path, reopen, wrap};
+pub use wrap::{WrapOptions, path, reopen, reopen_inherited, wrap};

@@ -1,11 +1,13 @@
 //! Lend a descriptor to a closure, clean up whatever happens.
 
+use std::io::{IoSlice, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::error::{Context, Result};
 use crate::pool::{Loan, Pool};
+use crate::stream::{self, Collected, StreamOptions};
 use crate::sys;
-use crate::wrap::WrapOptions;
+use crate::wrap::{WrapOptions, inherit};
 
 /// Lends a descriptor that holds `bytes` to `scan` and returns what it returns, with all defaults of
 /// [`WrapOptions`]. The descriptor is closed when `scan` returns or panics.
@@ -56,14 +58,59 @@ impl WrapOptions {
     /// # Errors
     /// As [`WrapOptions::wrap`].
     pub fn scan_begin(&self, bytes: &[u8]) -> Result<Scan> {
-        let fd = self.wrap(bytes)?;
-        let identity = sys::file::fstat(fd.as_fd()).context("fstat", || "the new file")?.identity;
-        Ok(Scan { lent: Lent::New { fd: Some(fd), identity } })
+        self.scan_begin_vectored(&[IoSlice::new(bytes)])
+    }
+
+    /// [`WrapOptions::scan_begin`] for content that lies in several places.
+    ///
+    /// ```
+    /// use std::io::IoSlice;
+    /// let segments = [IoSlice::new(b"head"), IoSlice::new(b"body")];
+    /// let lent = bytefd::WrapOptions::new().scan_begin_vectored(&segments)?;
+    /// assert_eq!(std::fs::read(bytefd::path(&lent))?, b"headbody");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`WrapOptions::wrap`].
+    pub fn scan_begin_vectored(&self, segments: &[IoSlice<'_>]) -> Result<Scan> {
+        Scan::of_new(self.wrap_vectored(segments)?)
+    }
+
+    /// [`WrapOptions::scan_begin`] for a stream: lends the descriptor that [`WrapOptions::wrap_stream`] makes.
+    ///
+    /// ```
+    /// use bytefd::{StreamOptions, WrapOptions};
+    /// let file = std::fs::File::open("/proc/self/status")?;
+    /// let lent = WrapOptions::new().scan_stream(&file, &StreamOptions::new())?;
+    /// assert!(std::fs::metadata(bytefd::path(&lent))?.len() > 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`WrapOptions::wrap_stream`].
+    pub fn scan_stream(&self, source: impl AsFd, options: &StreamOptions) -> Result<Scan> {
+        Scan::of_new(self.wrap_stream(source, options)?)
+    }
+
+    /// [`WrapOptions::scan_begin`] for anything that can be read: lends the descriptor that [`WrapOptions::wrap_reader`] makes.
+    ///
+    /// ```
+    /// use bytefd::{StreamOptions, WrapOptions};
+    /// let lent = WrapOptions::new().scan_reader(&b"hello"[..], &StreamOptions::new())?;
+    /// assert_eq!(std::fs::read(bytefd::path(&lent))?, b"hello");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`WrapOptions::wrap_reader`].
+    pub fn scan_reader(&self, reader: impl Read, options: &StreamOptions) -> Result<Scan> {
+        Scan::of_new(self.wrap_reader(reader, options)?)
     }
 }
 
 impl Pool {
-    /// [`scan`] with a kept file, if there is one: many times faster, for callbacks that belong to one trust domain.
+    /// [`scan`] with a cached file, if there is one: many times faster, for callbacks that belong to one trust domain.
     ///
     /// Three levels, and what each protects against:
     /// - A new file ([`scan`]): nothing of one scan can ever show in another, whatever the callback keeps.
@@ -73,7 +120,7 @@ impl Pool {
     ///   the kernel takes it, 6.6) leave references to pages in a pipe or socket; who reads them later may read a later scan's
     ///   bytes. Nor is an `O_PATH` descriptor seen, which can be opened during a later scan. The file is not sealed: mode 0400 and a read-only description are what keeps a
     ///   callback from changing what it scans.
-    /// - A pool and [`WrapOptions::trust_callback`]: the kept file itself is lent, read-write, without proof. A callback that
+    /// - A pool and [`WrapOptions::trust_callback`]: the cached file itself is lent, read-write, without proof. A callback that
     ///   breaks its promise sees, and changes, later scans.
     ///
     /// A child made by fork(2) has an empty pool: it closes the files it inherited at its first use. Until then it can read and
@@ -94,8 +141,9 @@ impl Pool {
     }
 
     /// The same in two steps and with options: the descriptor is lent until the [`Scan`] is dropped, which may be after the
-    /// pool. Of the options a pool takes [`Backend::Memfd`](crate::Backend::Memfd), [`WrapOptions::inherit`] and
-    /// [`WrapOptions::read_only`] (it always is), or [`WrapOptions::trust_callback`] alone.
+    /// pool. Of the options a pool takes [`WrapOptions::name`], [`WrapOptions::spill_threshold`],
+    /// [`Backend::Memfd`](crate::Backend::Memfd), and [`WrapOptions::inherit`] and [`WrapOptions::read_only`] (it always is), or
+    /// [`WrapOptions::trust_callback`] instead of these two. A file keeps its name, so it is cached for scans of the same name.
     ///
     /// ```
     /// use bytefd::{Pool, WrapOptions};
@@ -105,16 +153,70 @@ impl Pool {
     /// ```
     ///
     /// # Errors
-    /// As [`WrapOptions::wrap`]; `EINVAL` for options that need a file of their own.
+    /// As [`WrapOptions::wrap`]; `EINVAL` for options that need a file of their own. The pool's cached files are closed before
+    /// this fails with `EMFILE` or `ENFILE`.
     pub fn scan_begin(&self, bytes: &[u8], options: &WrapOptions) -> Result<Scan> {
+        self.scan_begin_vectored(&[IoSlice::new(bytes)], options)
+    }
+
+    /// [`Pool::scan_begin`] for content that lies in several places.
+    ///
+    /// ```
+    /// use bytefd::{Pool, WrapOptions};
+    /// use std::io::IoSlice;
+    /// let pool = Pool::new(64 << 20);
+    /// let segments = [IoSlice::new(b"head"), IoSlice::new(b"body")];
+    /// let lent = pool.scan_begin_vectored(&segments, &WrapOptions::new())?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Pool::scan_begin`].
+    pub fn scan_begin_vectored(&self, segments: &[IoSlice<'_>], options: &WrapOptions) -> Result<Scan> {
         let loan = options.loan()?;
-        let Some(kept) = self.lend(bytes, loan.is_trusted)? else {
-            return options.clone().trust_callback(false).scan_begin(bytes);
-        };
-        if loan.is_inherited {
-            sys::file::clear_close_on_exec(kept.as_fd()).context("fcntl F_SETFD", || "descriptor for inheritance")?;
+        let length = segments.iter().map(|segment| segment.len() as u64).fold(0, u64::saturating_add);
+        let cached = if options.spills(length) { None } else { self.lend(segments, &loan)? };
+        match cached {
+            Some(cached) => Scan::of_cached(cached, options),
+            None => {
+                self.count_miss();
+                let new = options.clone().trust_callback(false);
+                self.make_way(|| new.scan_begin_vectored(segments))
+            }
         }
-        Ok(Scan { lent: Lent::Kept(kept) })
+    }
+
+    /// [`Pool::scan_begin`] for a stream, which is read into a cached file. See [`WrapOptions::wrap_stream`].
+    ///
+    /// ```
+    /// use bytefd::{Pool, StreamOptions, WrapOptions};
+    /// let pool = Pool::new(64 << 20);
+    /// let file = std::fs::File::open("/proc/self/status")?;
+    /// let lent = pool.scan_stream(&file, &WrapOptions::new(), &StreamOptions::new())?;
+    /// assert!(std::fs::metadata(bytefd::path(&lent))?.len() > 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Pool::scan_begin`] and [`WrapOptions::wrap_stream`].
+    pub fn scan_stream(&self, source: impl AsFd, wrap: &WrapOptions, options: &StreamOptions) -> Result<Scan> {
+        Scan::of_collected(stream::collect_from_descriptor(source.as_fd(), self, wrap, options)?, wrap)
+    }
+
+    /// [`Pool::scan_begin`] for anything that can be read. See [`WrapOptions::wrap_reader`].
+    ///
+    /// ```
+    /// use bytefd::{Pool, StreamOptions, WrapOptions};
+    /// let pool = Pool::new(64 << 20);
+    /// let lent = pool.scan_reader(&b"hello"[..], &WrapOptions::new(), &StreamOptions::new())?;
+    /// assert_eq!(std::fs::read(bytefd::path(&lent))?, b"hello");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Pool::scan_begin`] and [`WrapOptions::wrap_reader`].
+    pub fn scan_reader(&self, reader: impl Read, wrap: &WrapOptions, options: &StreamOptions) -> Result<Scan> {
+        Scan::of_collected(stream::collect_from_reader(reader, self, wrap, options)?, wrap)
     }
 }
 
@@ -128,8 +230,30 @@ impl Pool {
 /// # Ok::<(), bytefd::Error>(())
 /// ```
 #[derive(Debug)]
+#[must_use = "dropping it ends the loan"]
 pub struct Scan {
     lent: Lent,
+}
+
+impl Scan {
+    fn of_new(fd: OwnedFd) -> Result<Scan> {
+        let identity = sys::file::fstat(fd.as_fd()).context("fstat", || "the new file")?.identity;
+        Ok(Scan { lent: Lent::New { fd: Some(fd), identity } })
+    }
+
+    fn of_cached(cached: Loan, options: &WrapOptions) -> Result<Scan> {
+        if options.is_inherited() {
+            inherit(cached.as_fd())?;
+        }
+        Ok(Scan { lent: Lent::Cached(cached) })
+    }
+
+    fn of_collected(collected: Collected, options: &WrapOptions) -> Result<Scan> {
+        match collected {
+            Collected::New(fd) => Scan::of_new(fd),
+            Collected::Cached(cached) => Scan::of_cached(cached, options),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -139,21 +263,21 @@ enum Lent {
         fd: Option<OwnedFd>,
         identity: sys::file::Identity,
     },
-    Kept(Loan),
+    Cached(Loan),
 }
 
 impl AsFd for Scan {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.lent {
             Lent::New { fd, .. } => fd.as_ref().expect("present until drop").as_fd(),
-            Lent::Kept(loan) => loan.as_fd(),
+            Lent::Cached(loan) => loan.as_fd(),
         }
     }
 }
 
 impl Drop for Scan {
     fn drop(&mut self) {
-        // A kept file gives itself back.
+        // A cached file gives itself back.
         if let Lent::New { fd, identity } = &mut self.lent {
             fd.take().map(|fd| sys::file::close_if(fd, *identity));
         }

@@ -1,26 +1,31 @@
-//! Bytes that come one after the other – from a pipe, a socket, a file, a reader – into a descriptor.
+//! Bytes that come one after the other – from a pipe, a socket, a file, a reader – into a file.
 
 use std::io::{ErrorKind, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
-use crate::backend::{self, Backend, Execution};
+use crate::backend::{Backend, EmptyFile};
 use crate::error::{Context, Errno, Error, Result};
 use crate::fill;
-use crate::map::MapWriter;
-use crate::sys::{self, file, socket};
-use crate::wrap::reopen;
+use crate::pool::{Loan, Pool};
+use crate::sys::wait::Wait;
+use crate::sys::{self, features, file, socket};
+use crate::wrap::{LoanOptions, Plan, WrapOptions};
 
-/// How much is taken from a stream, and where it goes. The default: all of it, in memory.
+/// How much is read from a stream, and how long that may take. The default: all of it, however long it takes.
 ///
 /// ```
-/// use bytefd::StreamOptions;
-/// let options = StreamOptions::new().most(1 << 30).spill_above(64 << 20);
+/// use std::time::Duration;
+/// let options = bytefd::StreamOptions::new().max_bytes(1 << 30).timeout(Duration::from_secs(10));
 /// # Ok::<(), bytefd::Error>(())
 /// ```
 #[derive(Clone, Debug, Default)]
+#[must_use = "options do nothing until a stream is read with them"]
 pub struct StreamOptions {
-    most: Option<u64>,
-    spill_above: Option<u64>,
+    max_bytes: Option<u64>,
+    size_hint: u64,
+    timeout: Option<Duration>,
+    interruptible: bool,
 }
 
 impl StreamOptions {
@@ -33,198 +38,403 @@ impl StreamOptions {
         StreamOptions::default()
     }
 
-    /// A stream of more bytes is an error, `EFBIG`.
+    /// Maximum number of bytes to read. A longer stream fails with `EFBIG`.
     ///
     /// ```
-    /// let error = bytefd::StreamOptions::new().most(4).wrap_reader(&b"hello"[..]).unwrap_err();
+    /// use bytefd::{StreamOptions, WrapOptions};
+    /// let error = WrapOptions::new().wrap_reader(&b"hello"[..], &StreamOptions::new().max_bytes(4)).unwrap_err();
     /// assert_eq!(error.errno(), libc::EFBIG);
     /// ```
-    pub fn most(mut self, bytes: u64) -> StreamOptions {
-        self.most = Some(bytes);
+    pub fn max_bytes(mut self, bytes: u64) -> StreamOptions {
+        self.max_bytes = Some(bytes).filter(|bytes| *bytes < u64::MAX);
         self
     }
 
-    /// Above so many bytes the content is in an unlinked file in `$TMPDIR`, /tmp or /var/tmp instead of memory, which cannot be sealed: the
-    /// descriptor is read-only then.
+    /// The expected number of bytes, such as a Content-Length; 0 if it is not known. It only chooses the file to begin with:
+    /// on disk if it is above [`WrapOptions::spill_threshold`], and one of about this size in a pool. The stream may be longer or
+    /// shorter.
     ///
     /// ```
-    /// let fd = bytefd::StreamOptions::new().spill_above(4).wrap_reader(&b"hello"[..])?;
-    /// assert_eq!(std::fs::read(bytefd::path(&fd)).unwrap(), b"hello");
+    /// use bytefd::{StreamOptions, WrapOptions};
+    /// let fd = WrapOptions::new().wrap_reader(&b"hello"[..], &StreamOptions::new().size_hint(5))?;
     /// # Ok::<(), bytefd::Error>(())
     /// ```
-    pub fn spill_above(mut self, bytes: u64) -> StreamOptions {
-        self.spill_above = Some(bytes);
+    pub fn size_hint(mut self, bytes: u64) -> StreamOptions {
+        self.size_hint = bytes;
         self
     }
 
-    /// Reads what is behind a descriptor – a pipe, stream socket, file, terminal – from where it is to its end, into a descriptor as
-    /// [`wrap`](crate::wrap()) gives. The bytes go where they stay, and are never held twice. Blocks until the end has come: interrupted
-    /// reads go on, and a descriptor that does not block is waited for.
+    /// How long the whole call may take; `ETIMEDOUT` afterwards. Zero does not wait at all. The default is no limit. For
+    /// [`WrapOptions::wrap_stream`] and the other functions that read a descriptor; with a reader it is `EINVAL`. With a timeout
+    /// a limit of the socket (SO_RCVTIMEO) is not looked at.
     ///
     /// ```
-    /// let (reader, mut writer) = std::io::pipe().unwrap();
-    /// std::io::Write::write_all(&mut writer, b"hello").unwrap();
-    /// drop(writer);
-    /// let fd = bytefd::StreamOptions::new().wrap_stream(&reader)?;
-    /// assert_eq!(std::fs::read(bytefd::path(&fd)).unwrap(), b"hello");
-    /// # Ok::<(), bytefd::Error>(())
+    /// use bytefd::{StreamOptions, WrapOptions};
+    /// let (reader, _writer) = std::io::pipe()?;
+    /// let options = StreamOptions::new().timeout(std::time::Duration::from_millis(1));
+    /// let error = WrapOptions::new().wrap_stream(&reader, &options).unwrap_err();
+    /// assert_eq!(error.errno(), libc::ETIMEDOUT);
+    /// # Ok::<(), std::io::Error>(())
     /// ```
-    ///
-    /// # Errors
-    /// Nothing is kept; what was read is gone from a pipe or socket. `EFBIG`: more than [`StreamOptions::most`], or RLIMIT_FSIZE; `EAGAIN`:
-    /// a time limit of the socket has passed; `EPROTOTYPE`: a socket of datagrams or packets; `ENOSPC`, `ENOMEM`, `EMFILE`: as
-    /// [`wrap`](crate::wrap()); read(2)'s own.
-    pub fn wrap_stream(&self, source: impl AsFd) -> Result<OwnedFd> {
-        let source = source.as_fd();
-        if socket::kind(source).is_ok_and(|kind| kind != libc::SOCK_STREAM) {
-            return Err(Error::new("stream", libc::EPROTOTYPE, "a socket of datagrams or packets is none"));
-        }
-        self.collect(|room| {
-            loop {
-                match file::read(source, room) {
-                    Err(Errno(libc::EAGAIN))
-                        if socket::wait(source, libc::POLLIN).context("poll", || "the stream")? => {}
-                    read => return read.context("read", || "the stream"),
-                }
-            }
-        })
+    pub fn timeout(mut self, time: Duration) -> StreamOptions {
+        self.timeout = Some(time);
+        self
     }
 
-    /// [`StreamOptions::wrap_stream`] of anything that can be read.
+    /// Lets a signal handler that runs while the call waits end it with `EINTR`, also one that was set with SA_RESTART. By
+    /// default the call goes on. With a reader it is `EINVAL`.
     ///
     /// ```
-    /// let fd = bytefd::StreamOptions::new().wrap_reader(std::io::repeat(b'!').take(10))?;
-    /// # use std::io::Read;
-    /// assert_eq!(std::fs::metadata(bytefd::path(&fd)).unwrap().len(), 10);
-    /// # Ok::<(), bytefd::Error>(())
+    /// let options = bytefd::StreamOptions::new().interruptible(true);
     /// ```
-    ///
-    /// # Errors
-    /// As [`StreamOptions::wrap_stream`], and the reader's own: their errno, or `EIO` with their text.
-    pub fn wrap_reader(&self, mut reader: impl Read) -> Result<OwnedFd> {
-        self.collect(|room| {
-            loop {
-                match reader.read(room) {
-                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    Err(error) => return Err(Error::new("read", error.raw_os_error().unwrap_or(libc::EIO), error)),
-                    Ok(count) => return Ok(count.min(room.len())),
-                }
-            }
-        })
+    pub fn interruptible(mut self, yes: bool) -> StreamOptions {
+        self.interruptible = yes;
+        self
     }
 
-    /// `read` puts bytes into the start of what it is given, and says how many; 0 is the end.
-    fn collect(&self, mut read: impl FnMut(&mut [u8]) -> Result<usize>) -> Result<OwnedFd> {
-        let mut sink = Sink::new(self)?;
+    /// Reads to the end. `read` puts bytes into the start of what it is given, and says how many; 0 is the end. `store` gets
+    /// each piece and its offset. Returns the length.
+    fn collect(
+        &self,
+        read: &mut dyn FnMut(&mut [u8]) -> Result<usize>,
+        store: &mut dyn FnMut(&[u8], u64) -> Result<()>,
+    ) -> Result<u64> {
+        let hint = usize::try_from(self.size_hint).unwrap_or(usize::MAX);
+        let first = if hint > 0 { hint.saturating_add(1) } else { FIRST };
+        let mut buffer = vec![0; first.clamp(PACKET, PIECE)];
+        let mut length = 0;
         loop {
-            let limit = self.most.unwrap_or(u64::MAX).min(sys::file_size_limit());
-            let left = limit.saturating_sub(sink.length());
-            let count = if left >= PACKET as u64 {
-                sink.take(left, &mut read)?
-            } else {
-                // One byte more is asked for, to find out that there is none.
-                let mut last = [0; PACKET];
-                let count = read(&mut last[..=left as usize])?;
-                if count as u64 > left {
-                    return Err(self.too_long(limit));
-                }
-                sink.take(count as u64, &mut |room: &mut [u8]| {
-                    room.copy_from_slice(&last[..count]);
-                    Ok(count)
-                })?
-            };
-            if count == 0 {
-                return sink.finish();
+            let limit = self.max_bytes.unwrap_or(u64::MAX).min(sys::file_size_limit());
+            let left = limit.saturating_sub(length);
+            // One byte more than is allowed is asked for, to find out that there is none.
+            let room = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX).saturating_add(1));
+            let count = read(&mut buffer[..room])?;
+            if count as u64 > left {
+                return Err(self.too_long(limit));
             }
-            if self.spill_above.is_some_and(|most| sink.length() > most) {
-                sink.spill()?;
+            if count == 0 {
+                return Ok(length);
+            }
+            store(&buffer[..count], length)?;
+            length += count as u64;
+            if count == buffer.len() && count < PIECE {
+                buffer.resize(PIECE.min(2 * count), 0);
             }
         }
     }
 
     fn too_long(&self, limit: u64) -> Error {
-        let whose = if self.most == Some(limit) { "that are allowed" } else { "of RLIMIT_FSIZE" };
-        Error::new("stream", libc::EFBIG, format_args!("it has more than the {limit} bytes {whose}"))
+        let whose = if self.max_bytes == Some(limit) { "max_bytes allows" } else { "RLIMIT_FSIZE allows" };
+        Error::new("stream", libc::EFBIG, format_args!("the stream has more than the {limit} bytes that {whose}"))
     }
 }
 
 /// What a read must have room for: a packet, pipe(2), whose rest would be lost.
 const PACKET: usize = libc::PIPE_BUF;
-
-/// Where the bytes go.
-enum Sink {
-    /// Memory that they are read into.
-    Memory(MapWriter),
-    /// A file that they are copied to.
-    File { fd: OwnedFd, length: u64, buffer: Vec<u8> },
-}
-
-/// The most that is read at once.
+/// What is read at once at first, as much as a pipe usually holds.
+const FIRST: usize = 64 << 10;
+/// The most that is read at once. It stays in the processor's cache on its way into the file.
 const PIECE: usize = 1 << 20;
 
-impl Sink {
-    fn new(options: &StreamOptions) -> Result<Sink> {
-        // What others there are can be memory too, which is not spilled.
-        let other = if options.spill_above.is_some() { Backend::TmpFile } else { Backend::Auto };
-        match MapWriter::new() {
-            // No memory files on this host.
-            Err(error) if !backend::is_shortage(&error) => Sink::file(other),
-            writer => writer.map(Sink::Memory),
+impl WrapOptions {
+    /// Reads the stream behind a descriptor – a pipe, stream socket, file or terminal – from its present offset to its end into a
+    /// new file, and returns that file's descriptor as [`WrapOptions::wrap`] does. No byte is held twice.
+    ///
+    /// The call blocks until the end of the stream, unless [`StreamOptions::timeout`] or [`StreamOptions::interruptible`] ends it.
+    /// A pipe that does not block (O_NONBLOCK) is waited for too. A terminal whose other side is closed (EIO) is at its end.
+    ///
+    /// ```
+    /// use bytefd::{StreamOptions, WrapOptions};
+    /// let (reader, mut writer) = std::io::pipe()?;
+    /// std::io::Write::write_all(&mut writer, b"hello")?;
+    /// drop(writer);
+    /// let fd = WrapOptions::new().wrap_stream(&reader, &StreamOptions::new())?;
+    /// assert_eq!(std::fs::read(bytefd::path(&fd))?, b"hello");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Nothing is kept; what was read is gone from a pipe or socket.
+    /// - `EFBIG` if the stream is longer than [`StreamOptions::max_bytes`] or RLIMIT_FSIZE.
+    /// - `ETIMEDOUT` after [`StreamOptions::timeout`]; `EINTR` with [`StreamOptions::interruptible`].
+    /// - `EAGAIN` if the socket does not block and has nothing to read yet, or if its own limit (SO_RCVTIMEO) has passed.
+    /// - `EPROTOTYPE` if the descriptor is a socket for datagrams or packets.
+    /// - The errors of [`WrapOptions::wrap`] and of read(2).
+    pub fn wrap_stream(&self, source: impl AsFd, options: &StreamOptions) -> Result<OwnedFd> {
+        self.collect(options, Source::new(source.as_fd(), options)?.reading())
+    }
+
+    /// [`WrapOptions::wrap_stream`] for anything that can be read.
+    ///
+    /// ```
+    /// use bytefd::{StreamOptions, WrapOptions};
+    /// use std::io::Read;
+    /// let fd = WrapOptions::new().wrap_reader(std::io::repeat(b'!').take(10), &StreamOptions::new())?;
+    /// assert_eq!(std::fs::metadata(bytefd::path(&fd))?.len(), 10);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`WrapOptions::wrap_stream`], and:
+    /// - The reader's own errors: their errno, or `EIO` with their text.
+    /// - `EINVAL` if the reader says that it read more bytes than it had room for, or if the options have a timeout or are
+    ///   interruptible: only the reader itself can end its reads.
+    pub fn wrap_reader(&self, reader: impl Read, options: &StreamOptions) -> Result<OwnedFd> {
+        self.collect(options, reading(reader, options)?)
+    }
+
+    fn collect(&self, options: &StreamOptions, mut read: impl FnMut(&mut [u8]) -> Result<usize>) -> Result<OwnedFd> {
+        let plan = self.plan()?;
+        let mut file = Growing::new(plan.create(options.size_hint)?);
+        let length = options.collect(&mut read, &mut |bytes, offset| file.append(&plan, bytes, offset))?;
+        plan.finish(file.end(length)?)
+    }
+}
+
+/// A new file that becomes longer.
+struct Growing {
+    file: EmptyFile,
+    /// It has pages until here, and this is its size. 0 if every write makes its own.
+    reserved: u64,
+}
+
+impl Growing {
+    fn new(file: EmptyFile) -> Growing {
+        Growing { file, reserved: 0 }
+    }
+
+    /// Adds bytes. The file goes on as a file on disk where it gets longer than memory may hold.
+    fn append(&mut self, plan: &Plan<'_>, bytes: &[u8], offset: u64) -> Result<()> {
+        let end = offset + bytes.len() as u64;
+        if plan.spills(end) && self.file.backend != Backend::TmpFile {
+            let disk = plan.create(u64::MAX)?;
+            copy(self.file.fd.as_fd(), disk.fd.as_fd(), offset)?;
+            *self = Growing::new(disk);
         }
+        self.reserve(offset, end)?;
+        fill::append(self.file.fd.as_fd(), bytes, offset)
     }
 
-    fn file(backend: Backend) -> Result<Sink> {
-        let fd = backend::create(backend, c"bytefd", Execution::Forbidden)?.fd;
-        Ok(Sink::File { fd, length: 0, buffer: vec![0; PIECE] })
-    }
-
-    fn length(&self) -> u64 {
-        match self {
-            Sink::Memory(writer) => writer.written() as u64,
-            Sink::File { length, .. } => *length,
+    /// Makes huge pages for memory that is longer than one of them.
+    fn reserve(&mut self, from: u64, to: u64) -> Result<()> {
+        let extent = features::huge_page_size();
+        if self.file.backend != Backend::Memfd || extent == 0 || to <= self.reserved.max(extent) {
+            return Ok(());
         }
-    }
-
-    /// Reads once, at most so many bytes, with room for a [`PACKET`] if they are as many.
-    fn take(&mut self, most: u64, read: &mut impl FnMut(&mut [u8]) -> Result<usize>) -> Result<usize> {
-        let most = most.min(PIECE as u64) as usize;
-        match self {
-            Sink::Memory(writer) => {
-                let room = writer.spare(most.min(PACKET))?;
-                let most = room.len().min(most);
-                let count = read(&mut room[..most])?;
-                writer.advance(count);
-                Ok(count)
-            }
-            Sink::File { fd, length, buffer } => {
-                let count = read(&mut buffer[..most])?;
-                fill::append(fd.as_fd(), &buffer[..count], *length)?;
-                *length += count as u64;
-                Ok(count)
-            }
-        }
-    }
-
-    /// Goes on in a file on disk.
-    fn spill(&mut self) -> Result<()> {
-        let Sink::Memory(writer) = self else { return Ok(()) };
-        let mut disk = Sink::file(Backend::TmpFile)?;
-        let Sink::File { fd, length, .. } = &mut disk else { unreachable!("made so") };
-        fill::append(fd.as_fd(), writer.as_slice(), 0)?;
-        *length = writer.written() as u64;
-        *self = disk;
+        let end = to.next_multiple_of(extent).min(sys::file_size_limit());
+        file::ftruncate(self.file.fd.as_fd(), end).context("ftruncate", || format!("{end} bytes"))?;
+        // If there is no room for all of it, the writes tell.
+        let _ = fill::allocate(self.file.fd.as_fd(), from.max(self.reserved), end);
+        self.reserved = end;
         Ok(())
     }
 
-    fn finish(self) -> Result<OwnedFd> {
-        match self {
-            Sink::Memory(writer) => writer.seal().map(|(fd, _)| fd),
-            Sink::File { fd, .. } => {
-                file::fchmod(fd.as_fd(), MODE).context("fchmod", || format!("mode {MODE:04o}"))?;
-                reopen(&fd)
-            }
+    /// The file, with this length.
+    fn end(self, length: u64) -> Result<EmptyFile> {
+        if self.reserved > length {
+            let fd = self.file.fd.as_fd();
+            file::ftruncate(fd, length).context("ftruncate", || format!("{length} bytes"))?;
         }
+        Ok(self.file)
     }
 }
 
-const MODE: u32 = 0o400;
+/// Copies the first `length` bytes of one file to the other.
+fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>, length: u64) -> Result<()> {
+    let mut buffer = vec![0; PIECE.min(length as usize)];
+    let mut copied = 0;
+    while copied < length {
+        let room = buffer.len().min((length - copied) as usize);
+        let count = file::pread(from, &mut buffer[..room], copied).context("pread", || "content that goes to disk")?;
+        if count == 0 {
+            return Err(Error::new("pread", libc::EIO, format_args!("{copied} of {length} bytes are there")));
+        }
+        fill::append(to, &buffer[..count], copied)?;
+        copied += count as u64;
+    }
+    Ok(())
+}
+
+/// A file of a pool that holds a stream, or a new one.
+pub(crate) enum Collected {
+    New(OwnedFd),
+    Cached(Loan),
+}
+
+/// [`WrapOptions::wrap_stream`] into a file of a pool.
+pub(crate) fn collect_from_descriptor(
+    source: BorrowedFd<'_>,
+    pool: &Pool,
+    wrap: &WrapOptions,
+    options: &StreamOptions,
+) -> Result<Collected> {
+    collect_into_pool(pool, wrap, options, Source::new(source, options)?.reading())
+}
+
+/// [`WrapOptions::wrap_reader`] into a file of a pool.
+pub(crate) fn collect_from_reader(
+    reader: impl Read,
+    pool: &Pool,
+    wrap: &WrapOptions,
+    options: &StreamOptions,
+) -> Result<Collected> {
+    collect_into_pool(pool, wrap, options, reading(reader, options)?)
+}
+
+fn collect_into_pool(
+    pool: &Pool,
+    wrap: &WrapOptions,
+    options: &StreamOptions,
+    mut read: impl FnMut(&mut [u8]) -> Result<usize>,
+) -> Result<Collected> {
+    let loan: LoanOptions<'_> = wrap.loan()?;
+    let wrap = wrap.clone().trust_callback(false);
+    let plan = wrap.plan()?;
+    let hint = Some(options.size_hint).filter(|hint| *hint > 0);
+    let cached = if plan.spills(options.size_hint) { None } else { pool.lend_unfilled(hint, &loan)? };
+    let mut target = match cached {
+        Some(loan) => Target::Cached(loan),
+        None => {
+            pool.count_miss();
+            Target::New(Growing::new(pool.make_way(|| plan.create(options.size_hint))?))
+        }
+    };
+    let length = options.collect(&mut read, &mut |bytes, offset| {
+        if let Target::Cached(loan) = &mut target {
+            if !plan.spills(offset + bytes.len() as u64) {
+                return loan.store(bytes, offset);
+            }
+            let disk = pool.make_way(|| plan.create(u64::MAX))?;
+            copy(loan.as_fd(), disk.fd.as_fd(), offset)?;
+            target = Target::New(Growing::new(disk));
+        }
+        match &mut target {
+            Target::New(file) => file.append(&plan, bytes, offset),
+            Target::Cached(_) => unreachable!("replaced above"),
+        }
+    })?;
+    match target {
+        Target::New(file) => plan.finish(file.end(length)?).map(Collected::New),
+        Target::Cached(mut loan) => loan.finish(length).map(|()| Collected::Cached(loan)),
+    }
+}
+
+enum Target {
+    New(Growing),
+    Cached(Loan),
+}
+
+/// Reads from a reader, and looks at what it says.
+fn reading(mut reader: impl Read, options: &StreamOptions) -> Result<impl FnMut(&mut [u8]) -> Result<usize>> {
+    if options.timeout.is_some() || options.interruptible {
+        let message = "a timeout or interruptible needs a descriptor; only a reader itself can end its reads";
+        return Err(Error::new("options", libc::EINVAL, message));
+    }
+    Ok(move |room: &mut [u8]| {
+        loop {
+            match reader.read(room) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::new("read", error.raw_os_error().unwrap_or(libc::EIO), error)),
+                Ok(count) if count > room.len() => {
+                    let message =
+                        format_args!("the reader says that it read {count} bytes into a buffer of {}", room.len());
+                    return Err(Error::new("read", libc::EINVAL, message));
+                }
+                Ok(count) => return Ok(count),
+            }
+        }
+    })
+}
+
+/// A descriptor that is read to its end.
+struct Source<'a> {
+    fd: BorrowedFd<'a>,
+    kind: Kind,
+    wait: Wait,
+    /// A read must not wait longer than the caller wants.
+    is_limited: bool,
+    /// The time is limited, and the call may wait.
+    has_deadline: bool,
+    has_begun: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Pipe,
+    Socket { blocks: bool },
+    Other,
+}
+
+impl<'a> Source<'a> {
+    fn new(fd: BorrowedFd<'a>, options: &StreamOptions) -> Result<Source<'a>> {
+        let kind = match socket::kind(fd) {
+            Ok(libc::SOCK_STREAM) => Kind::Socket { blocks: file::blocks(fd).unwrap_or(true) },
+            Ok(_) => {
+                let message = "the descriptor is a socket for datagrams or packets, not a stream";
+                return Err(Error::new("stream", libc::EPROTOTYPE, message));
+            }
+            Err(_) if file::fstat(fd).is_ok_and(|stat| stat.is_pipe()) => Kind::Pipe,
+            Err(_) => Kind::Other,
+        };
+        Ok(Source {
+            fd,
+            kind,
+            wait: Wait::new(options.timeout, options.interruptible),
+            is_limited: options.timeout.is_some() || options.interruptible,
+            has_deadline: options.timeout.is_some_and(|time| !time.is_zero()),
+            has_begun: false,
+        })
+    }
+
+    fn reading(mut self) -> impl FnMut(&mut [u8]) -> Result<usize> {
+        move |room| {
+            let count = self.read(room)?;
+            self.has_begun |= count > 0;
+            Ok(count)
+        }
+    }
+
+    fn read(&mut self, room: &mut [u8]) -> Result<usize> {
+        loop {
+            if self.has_deadline && self.wait.left().is_some_and(|left| left.is_zero()) {
+                return Err(Errno(libc::ETIMEDOUT)).context("read", || "the stream has not ended");
+            }
+            match self.try_read(room) {
+                Err(Errno(libc::EAGAIN)) => match self.kind {
+                    // Its own limit has passed.
+                    Kind::Socket { blocks: true } if !self.is_limited => {}
+                    Kind::Socket { blocks: false } if !self.has_begun => {}
+                    _ => {
+                        let ready = self.wait.until_ready(self.fd, libc::POLLIN);
+                        ready.context("poll", || "the stream has not ended")?;
+                        continue;
+                    }
+                },
+                // The other side of a pseudoterminal is closed.
+                Err(Errno(libc::EIO)) if file::is_terminal(self.fd) => return Ok(0),
+                read => return read.context("read", || "the stream"),
+            }
+            return Err(Errno(libc::EAGAIN)).context("read", || "the stream");
+        }
+    }
+
+    fn try_read(&self, room: &mut [u8]) -> sys::Result<usize> {
+        if !self.is_limited {
+            return file::read(self.fd, room);
+        }
+        match self.kind {
+            Kind::Socket { .. } => socket::read_now(self.fd, room),
+            // Only where the kernel cannot do better: another reader could take the bytes between poll and read.
+            Kind::Pipe => match file::read_now(self.fd, room) {
+                Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL)) => self.read_when_ready(room),
+                read => read,
+            },
+            Kind::Other => self.read_when_ready(room),
+        }
+    }
+
+    fn read_when_ready(&self, room: &mut [u8]) -> sys::Result<usize> {
+        self.wait.until_ready(self.fd, libc::POLLIN)?;
+        file::read(self.fd, room)
+    }
+}

@@ -136,7 +136,7 @@ fn scan(bytes: &[u8], options: &WrapOptions) {
 }
 
 /// The close that follows is not the library's.
-fn wrap(bytes: &[u8], flags: u32) -> Vec<c_long> {
+fn wrap(bytes: &[u8], flags: u64) -> Vec<c_long> {
     let options = WrapOptions { flags, ..WrapOptions::default() };
     let mut seen = calls(
         || (),

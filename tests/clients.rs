@@ -62,7 +62,7 @@ fn path(fd: &OwnedFd) -> String {
 fn reopen(fd: &OwnedFd) -> OwnedFd {
     let mut error = Error::untouched();
     // SAFETY: an open descriptor.
-    let reopened = unsafe { (abi::load().reopen)(fd.as_raw_fd(), &mut error) };
+    let reopened = unsafe { (abi::load().reopen)(fd.as_raw_fd(), 0, &mut error) };
     // SAFETY: the caller of bytefd_reopen owns what it returns.
     unsafe { OwnedFd::from_raw_fd(fd::result(reopened, &error).expect("a descriptor")) }
 }

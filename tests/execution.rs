@@ -22,7 +22,7 @@ tests![;
 ];
 
 /// /dev/shm and /tmp are often mounted noexec, which is no matter of ours; a memfd is not.
-fn executable(content: &[u8], flags: u32) -> Option<OwnedFd> {
+fn executable(content: &[u8], flags: u64) -> Option<OwnedFd> {
     if !hosts::has_memfd() {
         println!("SKIPPED: whether a file can be executed on this host is not ours to say");
         return None;

@@ -6,6 +6,7 @@ use crate::tests;
 tests![the_headers_are_generated_from_the_sources];
 
 /// In the order in which a reader wants them.
+const SOURCES: [&str; 22] = [
 const SOURCES: [&str; 23] = [
 const SOURCES: [&str; 25] = [
     "boundary",
@@ -15,6 +16,7 @@ const SOURCES: [&str; 25] = [
     "flags",
     "wrap_options",
     "wrap",
+    "stream",
     "scan",
     "pool",
     "map_options",
@@ -22,7 +24,6 @@ const SOURCES: [&str; 25] = [
     "map_range",
     "map_content",
     "adopt",
-    "stream",
     "requirements",
     "transfer",
     "shm",

@@ -10,6 +10,7 @@ mod forks;
 mod hosts;
 mod keepers;
 mod limits;
+mod options;
 mod refusals;
 mod residue;
 mod threads;
@@ -28,6 +29,7 @@ use forks::*;
 use hosts::*;
 use keepers::*;
 use limits::*;
+use options::*;
 use refusals::*;
 use residue::*;
 use threads::*;
@@ -35,7 +37,7 @@ use trusted::*;
 use vandals::*;
 
 use crate::scan::{self, duplicate};
-use crate::support::abi::{self, Error, PoolCounts, WrapOptions};
+use crate::support::abi::{self, Error, PoolOptions, PoolStats, WrapOptions};
 use crate::support::fd::*;
 use crate::support::hosts::has_memfd;
 use crate::support::map::page_size;
@@ -50,7 +52,9 @@ tests![
     files_given_away_take_no_pool,
     counts_are_written_to_structs_of_every_size_and_not_beyond,
     bad_buffers_are_refused_without_calling_back,
-    trimming_and_counting_a_new_pool_do_nothing;
+    trimming_and_counting_a_new_pool_do_nothing,
+    // options
+    pool_options_that_mean_nothing_are_einval_and_named;
     alone:
     // again
     sizes_that_grow_and_shrink_a_little_share_a_file,
@@ -122,6 +126,14 @@ tests![
     without_direct_access_to_memory_files_files_are_lent_again,
     without_direct_access_whatever_the_kernel_says_scans_work,
     a_process_that_gives_up_its_rights_goes_on_scanning,
+    // options
+    a_pool_never_has_more_files_than_it_may,
+    scans_that_are_never_ended_are_counted,
+    a_file_that_is_idle_for_too_long_is_dropped_at_the_next_use,
+    cached_files_give_way_before_it_is_emfile,
+    out_of_descriptors_no_error_asks_whether_proc_is_mounted,
+    files_are_lent_again_under_their_own_name,
+    segments_become_one_file_of_the_pool,
     // limits
     without_descriptors_it_is_emfile_and_the_pool_recovers,
     with_few_descriptors_it_works_or_is_emfile,
@@ -191,15 +203,18 @@ const PLENTY: usize = 1 << 30;
 impl Pool {
     /// bytefd_pool_create.
     pub fn new(max_bytes: usize) -> Pool {
-        let (mut pool, mut error) = (null_mut(), Error::untouched());
-        // SAFETY: two writable objects.
-        let status = unsafe { (abi::load().pool_create)(max_bytes, &mut pool, &mut error) };
-        assert_eq!(result(status, &error).unwrap(), 0);
-        assert!(!pool.is_null());
-        Pool(pool)
+        Pool::with(&PoolOptions { max_bytes: max_bytes as u64, ..PoolOptions::default() }).unwrap()
     }
 
-    pub fn options(&self, flags: u32) -> WrapOptions {
+    pub fn with(options: &PoolOptions) -> Result<Pool, Failure> {
+        let (mut pool, mut error) = (null_mut(), Error::untouched());
+        // SAFETY: valid options and two writable objects.
+        let status = unsafe { (abi::load().pool_create)(options, &mut pool, &mut error) };
+        assert_eq!(pool.is_null(), status != 0);
+        result(status, &error).map(|_| Pool(pool))
+    }
+
+    pub fn options(&self, flags: u64) -> WrapOptions {
         WrapOptions { flags, pool: self.0, ..WrapOptions::default() }
     }
 
@@ -208,11 +223,11 @@ impl Pool {
         self.scan_with(0, bytes, callback);
     }
 
-    pub fn scan_with(&self, flags: u32, bytes: &[u8], callback: impl FnMut(c_int)) {
+    pub fn scan_with(&self, flags: u64, bytes: &[u8], callback: impl FnMut(c_int)) {
         self.try_scan(flags, bytes, callback).expect("the scan works");
     }
 
-    pub fn try_scan(&self, flags: u32, bytes: &[u8], mut callback: impl FnMut(c_int)) -> Result<(), Failure> {
+    pub fn try_scan(&self, flags: u64, bytes: &[u8], mut callback: impl FnMut(c_int)) -> Result<(), Failure> {
         let mut calls = 0;
         let outcome = scan::scan(bytes, Some(&self.options(flags)), |fd| {
             calls += 1;
@@ -224,7 +239,7 @@ impl Pool {
     }
 
     /// bytefd_scan_begin with this pool.
-    pub fn begin(&self, flags: u32, bytes: &[u8]) -> Lent {
+    pub fn begin(&self, flags: u64, bytes: &[u8]) -> Lent {
         let (fd, handle) = scan::begin(bytes, &self.options(flags));
         Lent { fd: fd.expect("the scan begins"), handle }
     }
@@ -233,35 +248,35 @@ impl Pool {
     pub fn trim(&self, bytes: usize) {
         let mut error = Error::untouched();
         // SAFETY: a live pool and a writable error.
-        let status = unsafe { (abi::load().pool_trim)(self.0, bytes, &mut error) };
+        let status = unsafe { (abi::load().pool_trim)(self.0, bytes as u64, &mut error) };
         assert_eq!(result(status, &error).unwrap(), 0);
     }
 
-    /// bytefd_pool_stats.
-    pub fn counts(&self) -> PoolCounts {
+    /// bytefd_pool_get_stats.
+    pub fn counts(&self) -> PoolStats {
         let mut error = Error::untouched();
         let mut counts =
-            PoolCounts { size: size_of::<PoolCounts>(), lent_again: !0, new_files: !0, dropped: !0, kept_bytes: !0 };
+            PoolStats { size: size_of::<PoolStats>(), hits: !0, misses: !0, dropped: !0, lent: !0, cached_bytes: !0 };
         // SAFETY: a live pool and two writable objects.
-        let status = unsafe { (abi::load().pool_stats)(self.0, &mut counts, &mut error) };
+        let status = unsafe { (abi::load().pool_get_stats)(self.0, &mut counts, &mut error) };
         assert_eq!(result(status, &error).unwrap(), 0);
         counts
     }
 
     /// Scans until a file has been lent again, and says whether that ever happened.
     pub fn lends_again(&self) -> bool {
-        let before = self.counts().lent_again;
+        let before = self.counts().hits;
         for _ in 0..4 {
             self.scan(b"is anything lent again?", |fd| check(fd, b"is anything lent again?"));
         }
-        self.counts().lent_again > before
+        self.counts().hits > before
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
         // SAFETY: the pool is not used again.
-        unsafe { (abi::load().pool_destroy)(self.0) };
+        assert_eq!(unsafe { (abi::load().pool_close)(self.0) }, 0);
     }
 }
 

@@ -13,6 +13,7 @@ use crate::wrap::backends;
 tests![
     reopen_gives_an_offset_of_its_own,
     reopen_refuses_what_is_no_regular_file,
+    reopen_takes_the_flag_inherit_and_no_other,
     path_is_the_proc_path,
     path_refuses_small_buffers_and_closed_descriptors;
     alone:
@@ -20,9 +21,13 @@ tests![
 ];
 
 fn reopen(fd: i32) -> Result<OwnedFd, Failure> {
+    reopen_with(fd, 0)
+}
+
+fn reopen_with(fd: i32, flags: u64) -> Result<OwnedFd, Failure> {
     let mut error = Error::untouched();
     // SAFETY: any number may be passed.
-    let value = unsafe { (abi::load().reopen)(fd, &mut error) };
+    let value = unsafe { (abi::load().reopen)(fd, flags, &mut error) };
     // SAFETY: the caller owns what is returned.
     result(value, &error).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
 }
@@ -57,6 +62,16 @@ fn reopen_refuses_what_is_no_regular_file() {
     assert_eq!(reopen(socket.as_raw_fd()).unwrap_err().errno, libc::EINVAL);
     let device = std::fs::File::open("/dev/null").unwrap();
     assert_eq!(reopen(device.as_raw_fd()).unwrap_err().errno, libc::EINVAL);
+}
+
+fn reopen_takes_the_flag_inherit_and_no_other() {
+    let fd = wrap_with(b"hello", 0, AUTO).unwrap();
+    let other = reopen_with(fd.as_raw_fd(), INHERIT).unwrap();
+    assert!(!is_close_on_exec(&other) && offset(&other) == 0);
+    for flags in [WRITABLE, READ_ONLY, INTERRUPTIBLE, INHERIT | EXECUTABLE, 1 << 31, 1 << 63] {
+        let failure = reopen_with(fd.as_raw_fd(), flags).unwrap_err();
+        assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "flags"), "{flags:#x}");
+    }
 }
 
 /// Of the file, and not of the descriptor.

@@ -1,8 +1,10 @@
 //! What Rust programs see beyond the C functions: closures, slices, ranges, errors.
 
+mod command;
 mod ranges;
 mod writer;
 
+use command::*;
 use ranges::*;
 use writer::*;
 
@@ -29,6 +31,11 @@ tests![
     advice_has_the_kernels_numbers;
     // Each in a process of its own: a child that another test forks meanwhile has the memory mapped for writing.
     alone:
+    // command
+    a_passed_descriptor_has_its_number_in_the_child_and_in_no_other,
+    passed_descriptors_may_have_any_numbers,
+    a_command_that_cannot_start_says_so_whatever_was_passed,
+    standard_input_can_be_passed,
     // ranges
     a_sealed_map_is_for_reading_only,
     // writer
@@ -131,9 +138,11 @@ fn errors_convert_and_keep_their_text() {
     assert_eq!(error.errno(), libc::ENOENT);
     let error = std::io::Error::from(error);
     assert_eq!((error.kind(), error.to_string()), (std::io::ErrorKind::NotFound, text));
-    assert!(error.get_ref().unwrap().is::<bytefd::Error>());
+    let source = error.get_ref().unwrap().downcast_ref::<bytefd::Error>().unwrap();
+    assert_eq!((source.errno(), source.clone().kind()), (libc::ENOENT, std::io::ErrorKind::NotFound));
+    assert!(!source.message().contains("os error"), "{source}");
 
-    let error = WrapOptions::new().name(b"a\0b".to_vec()).wrap(b"").unwrap_err();
+    let error = WrapOptions::new().name("a\0b").wrap(b"").unwrap_err();
     assert_eq!((error.errno(), error.op()), (libc::EINVAL, "name"));
 }
 

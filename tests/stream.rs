@@ -3,10 +3,12 @@
 mod limits;
 mod places;
 mod sources;
+mod waiting;
 
 use limits::*;
 use places::*;
 use sources::*;
+use waiting::*;
 
 use crate::tests;
 
@@ -24,10 +26,17 @@ tests![
     the_source_stays_the_callers,
     rust_readers_give_the_same,
     rust_readers_that_lie_or_fail_are_errors,
+    a_time_limit_with_a_rust_reader_is_einval,
     // limits
     a_limit_exactly_met_is_fine_and_one_more_is_efbig,
     // places
-    up_to_the_threshold_it_is_memory_and_above_it_a_file;
+    up_to_the_threshold_it_is_memory_and_above_it_a_file,
+    // waiting
+    what_comes_in_time_is_taken,
+    a_timeout_of_0_takes_what_is_there_and_does_not_wait,
+    numbers_that_are_no_limit_are_einval_and_named,
+    a_terminal_whose_other_side_is_closed_is_at_its_end,
+    a_timeout_ends_the_call_although_the_other_end_goes_on_sending;
     alone:
     // sources
     reading_goes_on_though_signals_interrupt,
@@ -42,4 +51,10 @@ tests![
     a_full_folder_for_temporary_files_is_enospc_with_nothing_left,
     without_memory_files_it_is_a_read_only_file,
     without_memory_files_the_threshold_still_counts,
+    // waiting
+    a_timeout_ends_the_call_although_the_other_end_never_pauses,
+    a_socket_that_does_not_block_and_has_nothing_is_eagain_at_once,
+    a_signal_handler_ends_a_call_that_is_interruptible_and_no_other,
+    streams_are_scanned_with_and_without_a_pool,
+    a_stream_above_the_threshold_is_scanned_on_disk_and_not_in_a_pool,
 ];

@@ -150,7 +150,7 @@ fn refusals_say_what_was_asked_for() {
     for (options, said) in [
         (WrapOptions { flags: 1 << 20, ..default }, "0x100000"),
         (WrapOptions { flags: WRITABLE | READ_ONLY, ..default }, "writable"),
-        (WrapOptions { backend: 4711, ..default }, "4711"),
+        (WrapOptions { backend: 4711, ..default }, "0x1267"),
         (WrapOptions { mode: 0o1234, ..default }, "1234"),
     ] {
         let failure = wrap(b"hello", &options).unwrap_err();

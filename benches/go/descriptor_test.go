@@ -35,7 +35,7 @@ var ways = []way{
 		return func(bytes []byte) error { return bytefd.ScanBytes(bytes, look) }
 	}},
 	{"Pool", func(b *testing.B) func([]byte) error { return pooled(b) }},
-	{"trusted", func(b *testing.B) func([]byte) error { return pooled(b, bytefd.TrustCallback()) }},
+	{"trusted", func(b *testing.B) func([]byte) error { return pooled(b, bytefd.WrapTrustCallback()) }},
 }
 
 func look(fd int) error {
@@ -64,7 +64,7 @@ func plainMemfd(bytes []byte) (err error) {
 	return look(fd)
 }
 
-func pooled(b *testing.B, opts ...bytefd.Option) func(bytes []byte) error {
+func pooled(b *testing.B, opts ...bytefd.WrapOption) func(bytes []byte) error {
 	pool, err := bytefd.NewPool(256 << 20)
 	if err != nil {
 		b.Fatal(err)

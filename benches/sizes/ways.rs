@@ -109,7 +109,7 @@ fn scan(bytes: &[u8], options: *const bytefd_wrap_options) {
     check(unsafe { scan_bytes(bytes.as_ptr().cast(), bytes.len(), Some(look), null_mut(), options, null_mut()) });
 }
 
-fn pooled(flags: u32) -> Run {
+fn pooled(flags: u64) -> Run {
     let scanner = Scanner::with_pool(flags);
     Box::new(move |bytes| scanner.scan(bytes))
 }
@@ -130,12 +130,16 @@ impl Scanner {
         }
     }
 
-    fn with_pool(flags: u32) -> Scanner {
+    fn with_pool(flags: u64) -> Scanner {
         let mut pool = null_mut();
-        // SAFETY: a writable pointer.
-        check(unsafe { bytefd_pool_create(1 << 30, &mut pool, null_mut()) });
+        let size = size_of::<bytefd_pool_options>();
+        let with_room =
+            bytefd_pool_options { size, max_bytes: 1 << 30, idle_ns: -1, flags: 0, max_files: 64, method: 0 };
+        // SAFETY: valid options and a writable pointer.
+        check(unsafe { bytefd_pool_create(&with_room, &mut pool, null_mut()) });
         let size = size_of::<bytefd_wrap_options>();
-        Scanner(Some(bytefd_wrap_options { size, name: null(), flags, backend: 0, mode: 0, pool }))
+        let spill_threshold = u64::MAX;
+        Scanner(Some(bytefd_wrap_options { size, name: null(), pool, spill_threshold, flags, backend: 0, mode: 0 }))
     }
 
     pub fn scan(&self, bytes: &[u8]) {
@@ -147,7 +151,7 @@ impl Drop for Scanner {
     fn drop(&mut self) {
         if let Some(options) = self.0 {
             // SAFETY: made by bytefd_pool_create, and used no more.
-            bytefd_pool_destroy(Some(unsafe { Box::from_raw(options.pool) }));
+            check(bytefd_pool_close(Some(unsafe { Box::from_raw(options.pool) })));
         }
     }
 }

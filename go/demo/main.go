@@ -39,7 +39,7 @@ func run(path string) error {
 	}
 	return bytefd.ScanBytes(original, func(fd int) error {
 		return show(fd, fmt.Sprintf("%x", sha256.Sum256(original)))
-	}, bytefd.Inherit())
+	}, bytefd.WrapInherit())
 }
 
 func show(fd int, want string) error {

@@ -116,5 +116,5 @@ pub(super) fn choose<T: Copy>(value: u32, table: &[Choice<T>], what: &'static st
 
 /// Refuses a value that is none of those that a member or argument can have.
 pub(super) fn unknown(what: &'static str, value: u32) -> Error {
-    Error::new(what, libc::EINVAL, format_args!("unknown value {value}"))
+    Error::new(what, libc::EINVAL, format_args!("unknown {what} {value:#x}"))
 }

@@ -1,14 +1,19 @@
-//! Files used again.
+//! Files that are lent again.
 
 use std::ffi::c_int;
 
-use super::arguments::required;
+use super::arguments::is_null;
 use super::boundary::{boundary, bytefd_error, end};
-use super::options::Extensible;
+use super::options::{Choice, Extensible, check_flags, choose, read, timeout};
 use super::results::{fill, give};
-use crate::{Pool, PoolCounts};
+use crate::{Error, Pool, PoolMethod, PoolOptions, PoolStats, Result};
 
-/// Files for one trust domain, kept and lent again to scan_bytes and bytefd_scan_begin (options->pool). Writing into pages that
+/// The cheaper one of the following methods that the host allows. It promises what BYTEFD_POOL_REUSE promises. 0 means the same.
+pub const BYTEFD_POOL_AUTO: u32 = 0x80000020u32;
+/// Reuses files, after the kernel has proved that nobody else has them open.
+pub const BYTEFD_POOL_REUSE: u32 = 0x80000021u32;
+
+/// Files for one trust domain, cached and lent again to scan_bytes and the functions that begin with bytefd_scan_begin (options->pool). Writing into pages that
 /// exist is many times faster than getting new ones. Made by the caller; nothing is shared between pools. Any number of threads
 /// may use one pool at the same time, and a scan never waits for another scan's callback.
 ///
@@ -22,17 +27,19 @@ use crate::{Pool, PoolCounts};
 ///   and sendfile(2) from a descriptor without O_DIRECT. Who reads them later may read bytes of a later scan. The descriptor that
 ///   is lent has O_DIRECT, with which splice and sendfile copy (Linux 6.6), unless the callback clears it or opens one of its own.
 ///   Nor does the proof see an O_PATH descriptor, which can be opened during a later scan.
-/// - A pool and BYTEFD_TRUST_CALLBACK: the kept file itself is lent, read-write, and nothing is proved. The callback promises to
+/// - A pool and BYTEFD_TRUST_CALLBACK: the cached file itself is lent, read-write, and nothing is proved. The callback promises to
 ///   keep nothing and to change nothing. If it breaks the promise it sees and changes later scans of trusted callbacks.
 ///
-/// Of the options a pool takes BYTEFD_BACKEND_MEMFD, BYTEFD_INHERIT and BYTEFD_READ_ONLY (which it is anyway), or
-/// BYTEFD_TRUST_CALLBACK alone; others are -EINVAL.
+/// Of the options a pool takes `name`, `spill_threshold`, BYTEFD_BACKEND_MEMFD, and BYTEFD_INHERIT and BYTEFD_READ_ONLY (which it is
+/// anyway), or BYTEFD_TRUST_CALLBACK instead of these two; others are -EINVAL. A file keeps its name, so it is cached for scans of the
+/// same name.
 /// `buf` must be readable: what is copied into kept pages is copied as memcpy does, so there is no -EFAULT.
 ///
-/// A kept file keeps its inode number, and two scans may have the same size and time: a client that remembers files by these
+/// A cached file keeps its inode number, and two scans may have the same size and time: a client that remembers files by these
 /// (and marks nothing on them) is better given new files.
 ///
-/// A pool holds at most 64 descriptors; bytefd_pool_trim to 0 closes those that are not lent.
+/// A pool holds at most `max_files` descriptors. bytefd_pool_trim to 0 closes those that are not lent, and a scan with the pool does
+/// so before it fails with -EMFILE or -ENFILE.
 ///
 /// After fork(2) the pool is empty in the child, and the files it kept, and one that is lent to a trusted callback, are closed at
 /// the pool's first use there. Until then, and unless it executes another program, the child can read and change what the parent
@@ -50,114 +57,185 @@ use crate::{Pool, PoolCounts};
 /// int example(void)
 /// {
 ///     bytefd_wrap_options options = BYTEFD_WRAP_OPTIONS_INIT;
-///     int status = bytefd_pool_create(64 << 20, &options.pool, NULL);
+///     int status = bytefd_pool_create(NULL, &options.pool, NULL);
 ///     if (status < 0)
 ///         return status;
 ///     status = scan_bytes("hello", 5, look, NULL, &options, NULL);
-///     bytefd_pool_destroy(options.pool);
+///     bytefd_pool_close(options.pool);
 ///     return status;
 /// }
 /// ```
 pub struct bytefd_pool(pub(super) Pool);
 
-/// What a pool has done since it was made, and what it holds.
+/// How a pool is made. Start from BYTEFD_POOL_OPTIONS_INIT, which is all defaults, as is a NULL pointer. `size` works as in
+/// bytefd_wrap_options.
+///
+/// ```c
+/// bytefd_pool_options options = BYTEFD_POOL_OPTIONS_INIT;
+/// options.max_bytes = 16 << 20;
+/// options.idle_ns = 60 * 1000000000LL;
+/// ```
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub struct bytefd_pool_counts {
-    /// sizeof(bytefd_pool_counts), as BYTEFD_POOL_COUNTS_INIT sets it. The struct may grow at its end; no more than this is written.
+pub struct bytefd_pool_options {
+    /// sizeof(bytefd_pool_options).
     pub size: usize,
-    /// Scans that were lent a kept file.
-    pub lent_again: u64,
-    /// Scans that got a new file.
-    pub new_files: u64,
-    /// Files that were not used again because somebody still held them. Those that are held now are dropped by asking.
-    pub dropped: u64,
-    /// Bytes of memory in the files that are kept now.
-    pub kept_bytes: u64,
+    /// Maximum number of bytes of memory in files that are not lent. The default is 64 MiB; 0 caches nothing.
+    pub max_bytes: u64,
+    /// After this many nanoseconds without a scan a file is dropped. The pool looks at the time when it is used; it has no thread of its
+    /// own. -1 (the default) keeps files until their place is needed; other negative numbers are -EINVAL.
+    pub idle_ns: i64,
+    /// Must be 0.
+    pub flags: u64,
+    /// Maximum number of files, cached and lent together: 1 to 64. The pool has one descriptor for each. The default is 64.
+    pub max_files: u32,
+    /// BYTEFD_POOL_AUTO or BYTEFD_POOL_REUSE; 0 is BYTEFD_POOL_AUTO.
+    pub method: u32,
 }
 
 // SAFETY: integers, for which all-zero bytes are valid values.
-unsafe impl Extensible for bytefd_pool_counts {
-    // SAFETY: as above.
-    const INIT: Self = unsafe { std::mem::zeroed() };
+unsafe impl Extensible for bytefd_pool_options {
+    const INIT: Self =
+        bytefd_pool_options { size: 0, max_bytes: 64 << 20, idle_ns: -1, flags: 0, max_files: 64, method: 0 };
     const FIRST_SIZE: usize = 40;
 }
 
-/// Makes an empty pool that keeps at most `max_bytes` of memory in files that nobody uses at the moment, and writes it to `*pool`.
-/// The caller ends it with bytefd_pool_destroy.
+const METHODS: &[Choice<PoolMethod>] =
+    &[(0, PoolMethod::Auto), (BYTEFD_POOL_AUTO, PoolMethod::Auto), (BYTEFD_POOL_REUSE, PoolMethod::Reuse)];
+
+/// # Safety
+/// As [`read`].
+unsafe fn pool_options(from: *const bytefd_pool_options) -> Result<PoolOptions> {
+    // SAFETY: the caller vouches for it.
+    let given = unsafe { read(from)? };
+    check_flags(given.flags, 0)?;
+    if given.max_files == 0 {
+        let message = "max_files is 0, must be 1 to 64; BYTEFD_POOL_OPTIONS_INIT sets it to its default";
+        return Err(Error::new("max_files", libc::EINVAL, message));
+    }
+    let options = PoolOptions::new().max_bytes(given.max_bytes).max_files(given.max_files as usize).method(choose(
+        given.method,
+        METHODS,
+        "method",
+    )?);
+    Ok(match timeout(given.idle_ns, "idle_ns")? {
+        Some(time) => options.idle(time),
+        None => options,
+    })
+}
+
+/// What a pool has done since it was made, and what it holds.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct bytefd_pool_stats {
+    /// sizeof(bytefd_pool_stats), as BYTEFD_POOL_STATS_INIT sets it. The struct may grow at its end; no more than this is written.
+    pub size: usize,
+    /// Scans that were lent a cached file.
+    pub hits: u64,
+    /// Scans that got a new file.
+    pub misses: u64,
+    /// Files that were dropped because another open file description or mapping of them existed. Asking drops those that are held now.
+    pub dropped: u64,
+    /// Files of the pool that are lent now. When they are `max_files`, every further scan gets a new file that is not cached: look for
+    /// scans that were never ended.
+    pub lent: u64,
+    /// Bytes of memory in cached files that are not lent.
+    pub cached_bytes: u64,
+}
+
+// SAFETY: integers, for which all-zero bytes are valid values.
+unsafe impl Extensible for bytefd_pool_stats {
+    const INIT: Self = bytefd_pool_stats { size: 0, hits: 0, misses: 0, dropped: 0, lent: 0, cached_bytes: 0 };
+    const FIRST_SIZE: usize = 48;
+}
+
+/// # Safety
+/// NULL, or a pool that stays during the call.
+unsafe fn required<'a>(pool: *mut bytefd_pool) -> Result<&'a Pool> {
+    // SAFETY: the caller vouches for it.
+    unsafe { pool.as_ref() }.map(|pool| &pool.0).ok_or_else(|| is_null("pool"))
+}
+
+/// Makes an empty pool and writes it to `*pool`. The caller ends it with bytefd_pool_close.
 ///
-/// Returns 0, or -EINVAL if `pool` is NULL.
+/// Returns 0, or one of:
+/// - -EINVAL if `pool` is NULL, or a member of the options has no such value; the message names it.
+/// - -E2BIG if the options have members that this version does not know.
 ///
 /// ```c
 /// bytefd_pool *pool;
-/// if (bytefd_pool_create(64 << 20, &pool, NULL) == 0)
-///     bytefd_pool_destroy(pool);
+/// if (bytefd_pool_create(NULL, &pool, NULL) == 0)
+///     bytefd_pool_close(pool);
 /// ```
 #[unsafe(no_mangle)]
+#[must_use]
 pub unsafe extern "C" fn bytefd_pool_create(
-    max_bytes: usize,
+    options: *const bytefd_pool_options,
     pool: *mut *mut bytefd_pool,
     error: *mut bytefd_error,
 ) -> c_int {
-    // SAFETY: the header asks for a writable pointer.
-    boundary(error, || unsafe { give(pool, "pool", || Ok(bytefd_pool(Pool::new(max_bytes)))) })
+    // SAFETY: the header asks for valid options and a writable pointer.
+    boundary(error, || unsafe { give(pool, "pool", || Ok(bytefd_pool(pool_options(options)?.create()?))) })
 }
 
-/// Frees the pool and the files it keeps. NULL is fine. Scans that were begun with it may end afterwards.
+/// Frees the pool and the files it has cached. NULL is allowed. Scans that were begun with the pool may end afterwards. Always
+/// returns 0.
 ///
 /// ```c
-/// bytefd_pool_destroy(NULL);
+/// bytefd_pool_close(NULL);
 /// ```
 #[unsafe(no_mangle)]
-pub extern "C" fn bytefd_pool_destroy(pool: Option<Box<bytefd_pool>>) {
-    end(pool, |_| Ok(()));
+pub extern "C" fn bytefd_pool_close(pool: Option<Box<bytefd_pool>>) -> c_int {
+    end(pool, |_| Ok(()))
 }
 
-/// Drops kept files, the longest unused first, until at most `bytes` are kept; with 0 all of them, also empty ones. For the moment
-/// in which memory or descriptors are short.
+/// Drops cached files, the longest unused first, until at most `bytes` are cached; with 0 all of them, also empty ones. For the
+/// moment in which memory or descriptors are short.
 ///
 /// Returns 0, or -EINVAL if `pool` is NULL.
 ///
 /// ```c
 /// bytefd_pool *pool;
-/// if (bytefd_pool_create(64 << 20, &pool, NULL) == 0) {
+/// if (bytefd_pool_create(NULL, &pool, NULL) == 0) {
 ///     bytefd_pool_trim(pool, 0, NULL);
-///     bytefd_pool_destroy(pool);
+///     bytefd_pool_close(pool);
 /// }
 /// ```
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn bytefd_pool_trim(pool: Option<&bytefd_pool>, bytes: usize, error: *mut bytefd_error) -> c_int {
-    boundary(error, || {
-        required(pool, "pool")?.0.trim(bytes);
+pub unsafe extern "C" fn bytefd_pool_trim(pool: *mut bytefd_pool, bytes: u64, error: *mut bytefd_error) -> c_int {
+    // SAFETY: the header asks for a pool.
+    boundary(error, || unsafe {
+        required(pool)?.trim(bytes);
         Ok(())
     })
 }
 
-/// Writes what the pool has done so far, and what it holds, to `*counts`, whose `size` is set.
+/// Writes what the pool has done so far, and what it holds, to `*stats`, whose `size` is set.
 ///
-/// Returns 0, or -EINVAL if `pool` or `counts` is NULL, or `size` is below that of the first version, 40.
+/// Returns 0, or -EINVAL if `pool` or `stats` is NULL, or `size` is below that of the first version, 48.
 ///
 /// ```c
 /// bytefd_pool *pool;
-/// if (bytefd_pool_create(64 << 20, &pool, NULL) == 0) {
-///     bytefd_pool_counts counts = BYTEFD_POOL_COUNTS_INIT;
-///     bytefd_pool_stats(pool, &counts, NULL);
-///     printf("%llu bytes kept\n", (unsigned long long)counts.kept_bytes);
-///     bytefd_pool_destroy(pool);
+/// if (bytefd_pool_create(NULL, &pool, NULL) == 0) {
+///     bytefd_pool_stats stats = BYTEFD_POOL_STATS_INIT;
+///     if (bytefd_pool_get_stats(pool, &stats, NULL) == 0)
+///         printf("%llu bytes cached\n", (unsigned long long)stats.cached_bytes);
+///     bytefd_pool_close(pool);
 /// }
 /// ```
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn bytefd_pool_stats(
-    pool: Option<&bytefd_pool>,
-    counts: *mut bytefd_pool_counts,
+#[must_use]
+pub unsafe extern "C" fn bytefd_pool_get_stats(
+    pool: *mut bytefd_pool,
+    stats: *mut bytefd_pool_stats,
     error: *mut bytefd_error,
 ) -> c_int {
-    // SAFETY: the header asks for a writable struct whose size is set.
+    // SAFETY: the header asks for a pool, and for a writable struct whose size is set.
     boundary(error, || unsafe {
-        let pool = required(pool, "pool")?;
-        fill(counts, "counts", || {
-            let PoolCounts { lent_again, new_files, dropped, kept_bytes } = pool.0.stats();
-            Ok(bytefd_pool_counts { size: 0, lent_again, new_files, dropped, kept_bytes })
+        let pool = required(pool)?;
+        fill(stats, "stats", || {
+            let PoolStats { hits, misses, dropped, lent, cached_bytes } = pool.stats();
+            Ok(bytefd_pool_stats { size: 0, hits, misses, dropped, lent, cached_bytes })
         })
     })
 }

@@ -3,10 +3,11 @@
 use std::ffi::{c_int, c_void};
 use std::os::fd::{AsFd, AsRawFd};
 
-use super::arguments::{bytes, required};
+use super::arguments::{bytes, open_descriptor, required, segments};
 use super::boundary::{boundary, bytefd_error, end, fail};
 use super::cancellation::with_cleanup;
 use super::results::give;
+use super::stream::{bytefd_stream_options, stream_options};
 use super::wrap_options::{bytefd_wrap_options, scan_options};
 use crate::{Error, Result, Scan};
 
@@ -19,7 +20,7 @@ pub type bytefd_scan_fn = Option<unsafe extern "C-unwind" fn(fd: c_int, context:
 
 /// Lends a descriptor that holds `len` bytes from `buf` to the function `scan`, and closes it afterwards. The
 /// descriptor is as shm_wrap_buffer makes it with these options: a new file for every call, so nothing of one scan can ever
-/// show in another. With options->pool it is a file that is used again: faster, for what bytefd_pool says.
+/// show in another. With options->pool it is a cached file: faster, for what bytefd_pool says.
 ///
 /// The descriptor is closed exactly once, whatever the function does. If it closed the number itself, and the number
 /// stands for another file by then, that is left alone. Any thread may call this at any time, also from within `scan`.
@@ -46,6 +47,7 @@ pub type bytefd_scan_fn = Option<unsafe extern "C-unwind" fn(fd: c_int, context:
 /// ```
 #[unsafe(no_mangle)]
 #[must_use]
+/// cbindgen:postfix=BYTEFD_READS(1, 2)
 pub unsafe extern "C-unwind" fn bytefd_scan_bytes(
     buf: *const c_void,
     len: usize,
@@ -89,6 +91,23 @@ unsafe fn begin(buf: *const c_void, len: usize, options: *const bytefd_wrap_opti
     }
 }
 
+/// Gives a scan to the caller, and its descriptor.
+///
+/// # Safety
+/// `to` is NULL or writable.
+unsafe fn lend(to: *mut *mut bytefd_scan, begin: impl FnOnce() -> Result<Scan>) -> Result<c_int> {
+    let mut fd = -1;
+    // SAFETY: the caller vouches for it.
+    unsafe {
+        give(to, "scan", || {
+            let lent = begin()?;
+            fd = lent.as_fd().as_raw_fd();
+            Ok(bytefd_scan(lent))
+        })?;
+    }
+    Ok(fd)
+}
+
 /// A descriptor on loan, between bytefd_scan_begin and bytefd_scan_end. One thread at a time may use it.
 pub struct bytefd_scan(#[expect(dead_code, reason = "dropping it ends the loan")] Scan);
 
@@ -107,6 +126,7 @@ pub struct bytefd_scan(#[expect(dead_code, reason = "dropping it ends the loan")
 /// ```
 #[unsafe(no_mangle)]
 #[must_use]
+/// cbindgen:postfix=BYTEFD_READS(1, 2)
 pub unsafe extern "C" fn bytefd_scan_begin(
     buf: *const c_void,
     len: usize,
@@ -115,14 +135,66 @@ pub unsafe extern "C" fn bytefd_scan_begin(
     error: *mut bytefd_error,
 ) -> c_int {
     // SAFETY: the header asks for `len` readable bytes at `buf`, valid options and a writable pointer.
+    boundary(error, || unsafe { lend(scan, || begin(buf, len, options)) })
+}
+
+/// bytefd_scan_begin for content that lies in several places, as bytefd_wrap_iov takes it.
+///
+/// ```c
+/// struct iovec parts[2] = {{"head", 4}, {"body", 4}};
+/// bytefd_scan *scan;
+/// if (bytefd_scan_begin_iov(parts, 2, NULL, &scan, NULL) >= 0)
+///     bytefd_scan_end(scan);
+/// ```
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn bytefd_scan_begin_iov(
+    iov: *const libc::iovec,
+    count: usize,
+    options: *const bytefd_wrap_options,
+    scan: *mut *mut bytefd_scan,
+    error: *mut bytefd_error,
+) -> c_int {
+    // SAFETY: the header asks for `count` valid segments at `iov`, valid options and a writable pointer.
     boundary(error, || unsafe {
-        let mut fd = -1;
-        give(scan, "scan", || {
-            let lent = begin(buf, len, options)?;
-            fd = lent.as_fd().as_raw_fd();
-            Ok(bytefd_scan(lent))
-        })?;
-        Ok(fd)
+        lend(scan, || {
+            let (segments, (options, pool)) = (segments(iov, count)?, scan_options(options)?);
+            match pool {
+                Some(pool) => pool.0.scan_begin_vectored(&segments, &options),
+                None => options.scan_begin_vectored(&segments),
+            }
+        })
+    })
+}
+
+/// bytefd_scan_begin for the stream behind the descriptor `fd`, which is read to its end as bytefd_wrap_stream does, into a file of
+/// options->pool if there is one. `fd` stays the caller's. On failure returns what bytefd_wrap_stream returns, or -EINVAL if `scan`
+/// is NULL.
+///
+/// ```c
+/// bytefd_scan *scan;
+/// if (bytefd_scan_begin_stream(STDIN_FILENO, NULL, NULL, &scan, NULL) >= 0)
+///     bytefd_scan_end(scan);
+/// ```
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn bytefd_scan_begin_stream(
+    fd: c_int,
+    options: *const bytefd_wrap_options,
+    stream: *const bytefd_stream_options,
+    scan: *mut *mut bytefd_scan,
+    error: *mut bytefd_error,
+) -> c_int {
+    // SAFETY: the header asks for valid options and a writable pointer.
+    boundary(error, || unsafe {
+        lend(scan, || {
+            let ((options, pool), stream) = (scan_options(options)?, stream_options(stream)?);
+            let source = open_descriptor(fd)?;
+            match pool {
+                Some(pool) => pool.0.scan_stream(source, &options, &stream),
+                None => options.scan_stream(source, &stream),
+            }
+        })
     })
 }
 

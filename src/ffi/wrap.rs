@@ -5,29 +5,37 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::arguments::{bytes, open_descriptor, segments};
 use super::boundary::{boundary, bytefd_error};
+use super::flags::BYTEFD_INHERIT;
+use super::options::check_flags;
 use super::results::put_text;
 use super::wrap_options::{bytefd_wrap_options, wrap_options};
 
-/// Copies `len` bytes from `buf` into a new file and returns its descriptor, which the caller owns and closes.
+/// Creates a sealed file that contains the `len` bytes at `buf` and returns a descriptor for it.
 ///
-/// What is returned with default options: a regular file of exactly `len` bytes (0 is fine), offset 0, link count 0,
-/// mode 0400, close-on-exec; sealed against writing, growing, shrinking and further seals, and against execution where
-/// the kernel can (Linux 6.3). Every PROT_READ mapping works on it, shared or private. The content lives as long as any
-/// duplicate, mapping or receiver of the descriptor. Where there is no memfd the file cannot be sealed: then the
-/// description is read-only instead. Descriptors 0, 1 and 2 are never returned.
+/// With default options the descriptor refers to a regular file:
+/// - st_size is `len` (0 is allowed); the file offset is 0; st_nlink is 0; the mode is 0400.
+/// - The file is sealed against writing, growing, shrinking and further seals. Linux 6.3 and later also seal it against execve(2);
+///   a PROT_EXEC mapping still works.
+/// - The descriptor is close-on-exec. It is open for reading and writing (O_RDWR), but the seals make every write fail with EPERM.
+///   Kernels that cannot map a sealed file through such a descriptor (before 6.7) get one that is open for reading only.
+/// - Any PROT_READ mapping works, shared or private, on every kernel.
 ///
-/// Reads `buf` only during the call. Any thread may call it at any time.
+/// On hosts without memfd_create(2), and with the backends other than BYTEFD_BACKEND_MEMFD, the file cannot be sealed. The
+/// descriptor is then open for reading only (O_RDONLY). Set `backend` to BYTEFD_BACKEND_MEMFD to require seals.
 ///
-/// Returns the descriptor, or a negative errno, with nothing left behind:
-/// - -EINVAL: `buf` is NULL with a `len` above 0, `len` is above PTRDIFF_MAX, or options that are unknown or contradict
-///   each other.
-/// - -E2BIG: the options have members that this version does not know.
-/// - -EFAULT: `buf` is not all readable memory.
-/// - -EFBIG: `len` is above RLIMIT_FSIZE. (No SIGXFSZ is raised.)
-/// - -ENOSPC: the file system behind the chosen backend is full.
-/// - -EMFILE, -ENFILE, -ENOMEM: no descriptors or memory left.
-/// - -ENOENT: /proc is not mounted, and the options or the host need it to open the file read-only.
-/// - what the system call in `error->op` answered.
+/// The caller owns the descriptor and closes it. The contents exist until the last duplicate, mapping or received copy is gone.
+/// `buf` is read only during the call. Any thread may call this at any time.
+///
+/// Returns the descriptor, which is never 0, 1 or 2. On failure returns one of the following and leaves nothing behind:
+/// - -EINVAL if `buf` is NULL and `len` is not 0, if `len` exceeds PTRDIFF_MAX, or if the options are unknown or contradict each
+///   other.
+/// - -E2BIG if the options have members that this version does not know.
+/// - -EFAULT if part of `buf` is not readable.
+/// - -EFBIG if `len` exceeds RLIMIT_FSIZE. SIGXFSZ is not raised.
+/// - -ENOSPC if the file system behind the backend is full.
+/// - -EMFILE, -ENFILE, -ENOMEM if a limit is reached.
+/// - -ENOENT if /proc is not mounted and the options or the host need it to open the file read-only.
+/// - The error of the system call in `error->op`.
 ///
 /// ```c
 /// int fd = shm_wrap_buffer("hello", 5, NULL, NULL);
@@ -36,6 +44,7 @@ use super::wrap_options::{bytefd_wrap_options, wrap_options};
 /// ```
 #[unsafe(no_mangle)]
 #[must_use]
+/// cbindgen:postfix=BYTEFD_READS(1, 2)
 pub unsafe extern "C" fn bytefd_wrap_buffer(
     buf: *const c_void,
     len: usize,
@@ -71,23 +80,32 @@ pub unsafe extern "C" fn bytefd_wrap_iov(
     })
 }
 
-/// Opens the regular file behind `fd` again and returns a new descriptor, which the caller owns: read-only, with an
-/// offset of its own at 0, close-on-exec. A dup(2) shares its offset with the original; this does not. `fd` stays open.
+/// Opens the regular file behind `fd` again and returns a new descriptor, which the caller owns. It is open for reading only, has an
+/// offset of its own at 0, and is close-on-exec unless `flags` is BYTEFD_INHERIT. A dup(2) shares its offset with the original; this
+/// does not. `fd` stays open.
 ///
-/// It is no protection by itself: whoever holds it can open the file read-write through /proc again, as far as the
-/// file's mode allows. Only seals protect.
+/// This is no protection by itself: code that has the descriptor can open the file for writing through /proc, as far as the file's
+/// mode allows. Only seals protect.
 ///
-/// Returns the descriptor, or a negative errno: -EBADF, -EINVAL if it is not a regular file, -ENOENT where /proc is not
-/// mounted, -EACCES if the file's mode forbids reading, and open(2)'s own.
+/// Returns the descriptor, or one of:
+/// - -EBADF if `fd` is not open.
+/// - -EINVAL if `fd` is not a regular file, or `flags` is neither 0 nor BYTEFD_INHERIT.
+/// - -ENOENT if /proc is not mounted.
+/// - -EACCES if the file's mode forbids reading.
+/// - Other errors of open(2).
 ///
 /// ```c
 /// int fd = shm_wrap_buffer("hello", 5, NULL, NULL);
-/// int other = bytefd_reopen(fd, NULL);
+/// int other = bytefd_reopen(fd, 0, NULL);
 /// ```
 #[unsafe(no_mangle)]
 #[must_use]
-pub unsafe extern "C" fn bytefd_reopen(fd: c_int, error: *mut bytefd_error) -> c_int {
-    boundary(error, || crate::reopen(open_descriptor(fd)?))
+pub extern "C" fn bytefd_reopen(fd: c_int, flags: u64, error: *mut bytefd_error) -> c_int {
+    boundary(error, || {
+        check_flags(flags, BYTEFD_INHERIT)?;
+        let fd = open_descriptor(fd)?;
+        if flags == BYTEFD_INHERIT { crate::reopen_inherited(fd) } else { crate::reopen(fd) }
+    })
 }
 
 /// Writes the text "/proc/self/fd/N" for `fd` with its final NUL to `buf`, for code that takes only a path. 32 bytes
@@ -98,7 +116,7 @@ pub unsafe extern "C" fn bytefd_reopen(fd: c_int, error: *mut bytefd_error) -> c
 /// that resolves the link first (SQLite does) or opens with O_NOFOLLOW finds nothing there. With a backend other than
 /// memfd, give it to no code that resolves the link and opens the result: somebody else can make a file of that name.
 ///
-/// Returns 0, or a negative errno with `buf` untouched: -EBADF, -EINVAL if `buf` is NULL, -ERANGE if `len` is too small.
+/// Returns 0, or a negative errno with `buf` untouched: -EBADF, -EINVAL if `buf` is NULL, -ERANGE if `size` is too small.
 ///
 /// ```c
 /// char path[32];
@@ -107,7 +125,9 @@ pub unsafe extern "C" fn bytefd_reopen(fd: c_int, error: *mut bytefd_error) -> c
 ///     puts(path);
 /// ```
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn bytefd_path(fd: c_int, buf: *mut c_char, len: usize, error: *mut bytefd_error) -> c_int {
-    // SAFETY: the header asks for `len` writable bytes at `buf`.
-    boundary(error, || unsafe { put_text(crate::path(open_descriptor(fd)?).as_os_str().as_bytes(), buf, len) })
+#[must_use]
+/// cbindgen:postfix=BYTEFD_WRITES(2, 3)
+pub unsafe extern "C" fn bytefd_path(fd: c_int, buf: *mut c_char, size: usize, error: *mut bytefd_error) -> c_int {
+    // SAFETY: the header asks for `size` writable bytes at `buf`.
+    boundary(error, || unsafe { put_text(crate::path(open_descriptor(fd)?).as_os_str().as_bytes(), buf, size) })
 }

@@ -14,7 +14,7 @@ use crate::sys::{self, features};
 const BATCH: usize = 64;
 
 /// The length of all segments together, if a file can have it.
-fn total_length(segments: &[IoSlice<'_>]) -> Result<u64> {
+pub(crate) fn total_length(segments: &[IoSlice<'_>]) -> Result<u64> {
     let total = segments.iter().try_fold(0usize, |sum, segment| sum.checked_add(segment.len()));
     match total {
         Some(total) if total <= isize::MAX as usize => Ok(total as u64),

@@ -3,21 +3,17 @@
 use std::cell::Cell;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::cached_file::{CachedFile, MakeError, pages};
-use super::counts::PoolCounts;
+use super::cached_file::{CachedFile, Kind, MakeError, pages};
+use super::options::{MAX_FILES, PoolOptions};
 use super::slot::Slot;
+use super::stats::PoolStats;
+use crate::backend;
 use crate::error::{Error, Result};
 use crate::sys::file::{self, Stat};
 use crate::sys::fork::ForkMark;
-use crate::{backend, fill};
 
-/// Files that exist at once, kept or lent, and so the most descriptors that a pool holds: a sixteenth of the 1024 that most
-/// processes may have. A scan beyond them gets a file that is not kept.
-const SLOTS: usize = 64;
-/// Above this many kept files the nearest in size is taken, whatever its size is, so that some stay for scans at the same time.
-const KEPT: usize = SLOTS / 2;
 /// A kept file this many times larger or smaller than wanted is not taken: it would lose its pages, or gain little from them.
 const NEAR: u64 = 4;
 
@@ -32,14 +28,18 @@ pub(super) struct Cache {
     generation: AtomicU32,
     /// This host cannot prove who holds a file: nothing is kept.
     is_unusable: AtomicBool,
-    slots: [Slot; SLOTS],
+    slots: [Slot; MAX_FILES],
+    /// So many of the slots are used.
+    max_files: usize,
+    /// How long a file is kept that nobody uses, in nanoseconds.
+    idle: Option<u64>,
     /// No slot from here on was ever used.
     slots_used: AtomicUsize,
     /// Bytes of memory in kept files. Counted before they are kept and until they have been taken, so never less than there are.
-    kept_bytes: AtomicU64,
+    cached_bytes: AtomicU64,
     /// When the pool was made.
     epoch: Instant,
-    new_files: AtomicU64,
+    misses: AtomicU64,
     dropped: AtomicU64,
 }
 
@@ -49,39 +49,45 @@ thread_local! {
 }
 
 impl Cache {
-    pub fn new(max_bytes: u64) -> Cache {
+    pub fn new(options: &PoolOptions) -> Cache {
+        let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         Cache {
-            max_bytes: AtomicU64::new(max_bytes),
+            max_bytes: AtomicU64::new(options.max_bytes),
+            max_files: options.max_files,
+            idle: options.idle.map(nanoseconds),
             mark: ForkMark::new().ok(),
             generation: AtomicU32::new(0),
             is_unusable: AtomicBool::new(false),
-            slots: [const { Slot::new() }; SLOTS],
+            slots: [const { Slot::new() }; MAX_FILES],
             slots_used: AtomicUsize::new(0),
-            kept_bytes: AtomicU64::new(0),
+            cached_bytes: AtomicU64::new(0),
             epoch: Instant::now(),
-            new_files: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
         }
     }
 
-    pub fn counts(&self) -> PoolCounts {
+    pub fn stats(&self) -> PoolStats {
         self.after_fork();
+        self.drop_idle();
         self.drop_held();
-        PoolCounts {
-            lent_again: self.used_slots().iter().map(|slot| slot.lent_again.load(Relaxed)).sum(),
-            new_files: self.new_files.load(Relaxed),
+        PoolStats {
+            hits: self.used_slots().iter().map(|slot| slot.hits.load(Relaxed)).sum(),
+            misses: self.misses.load(Relaxed),
             dropped: self.dropped.load(Relaxed),
-            kept_bytes: self.kept_bytes.load(Relaxed),
+            lent: self.used_slots().iter().filter(|slot| slot.is_lent.load(Relaxed)).count() as u64,
+            cached_bytes: self.cached_bytes.load(Relaxed),
         }
     }
 
     /// Drops the longest unused files until at most `bytes` are kept; at 0 also those that have none.
     pub fn trim(&self, bytes: u64) {
         self.after_fork();
+        self.drop_idle();
         if bytes == 0 {
             return self.drop_all();
         }
-        while self.kept_bytes.load(Relaxed) > bytes {
+        while self.cached_bytes.load(Relaxed) > bytes {
             let Some(oldest) = self.take_oldest() else { return };
             self.discard(oldest);
         }
@@ -94,31 +100,83 @@ impl Cache {
         self.drop_all();
     }
 
-    fn drop_all(&self) {
+    /// Drops all files that are not lent.
+    pub fn drop_all(&self) {
         self.used_slots().iter().filter_map(|slot| self.claim(slot)).for_each(|file| self.discard(file));
     }
 
-    /// A file that holds `bytes`, kept or new. `None`: the caller makes one that is not kept.
-    pub fn lend(&self, bytes: &[u8], trusted: bool) -> Result<Option<Box<CachedFile>>> {
-        self.after_fork();
-        let lent =
-            if self.mark.is_none() || self.is_unusable.load(Relaxed) { None } else { self.find(bytes, trusted)? };
-        if lent.is_none() {
-            self.new_files.fetch_add(1, Relaxed);
+    /// Drops the files that nobody has used for as long as the pool keeps them.
+    fn drop_idle(&self) {
+        let Some(idle) = self.idle else { return };
+        let now = self.now();
+        let is_idle = |used: u64| now.saturating_sub(used) >= idle;
+        for slot in self.used_slots().iter().filter(|slot| slot.used().is_some_and(is_idle)) {
+            match self.claim(slot) {
+                Some(file) if is_idle(file.used) => self.discard(file),
+                // Another file came here meanwhile.
+                Some(file) => self.keep(file),
+                None => {}
+            }
         }
-        Ok(lent)
     }
 
-    fn find(&self, bytes: &[u8], trusted: bool) -> Result<Option<Box<CachedFile>>> {
-        while let Some(mut file) = self.take(bytes.len() as u64, trusted) {
-            if self.is_free(&file) && file.is_as_it_was() && file.refill(bytes).is_ok() {
-                self.slots[file.slot].lent_again.fetch_add(1, Relaxed);
-                return Ok(Some(file));
+    /// Nanoseconds since the pool was made.
+    fn now(&self) -> u64 {
+        self.epoch.elapsed().as_nanos() as u64
+    }
+
+    /// A file of this kind, cached or new, for about `size` bytes if that is known, which `prepare` has accepted. `None`: the caller makes one
+    /// that is not kept.
+    pub fn lend(
+        &self,
+        size: Option<u64>,
+        kind: Kind<'_>,
+        prepare: &mut dyn FnMut(&mut CachedFile) -> Result<()>,
+    ) -> Result<Option<Box<CachedFile>>> {
+        self.after_fork();
+        self.drop_idle();
+        if self.mark.is_none() || self.is_unusable.load(Relaxed) {
+            return Ok(None);
+        }
+        while let Some(mut file) = self.take(size, kind) {
+            if self.is_free(&file) && file.is_as_it_was() {
+                match prepare(&mut file) {
+                    Ok(()) => return Ok(Some(file)),
+                    // No file can be so long, and nothing was changed.
+                    Err(error) if error.errno() == libc::EFBIG => {
+                        self.keep(file);
+                        return Err(error);
+                    }
+                    Err(_) => {}
+                }
             }
             // Held, changed, or not to be written: another one works.
             self.discard(file);
         }
-        self.make(bytes, trusted)
+        let Some(mut file) = self.make(kind)? else { return Ok(None) };
+        match prepare(&mut file) {
+            Ok(()) => Ok(Some(file)),
+            Err(error) => {
+                self.discard(file);
+                Err(error)
+            }
+        }
+    }
+
+    /// Counts a scan that was lent this file.
+    pub fn count(&self, file: &CachedFile) {
+        let slot = &self.slots[file.slot];
+        slot.is_lent.store(true, Relaxed);
+        if file.is_new {
+            self.count_miss();
+        } else {
+            slot.hits.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Counts a scan that was lent a new file.
+    pub fn count_miss(&self) {
+        self.misses.fetch_add(1, Relaxed);
     }
 
     /// The proof, right before the file is used again. One that is held by somebody now is never used again.
@@ -140,27 +198,32 @@ impl Cache {
         }
     }
 
-    /// The kept file nearest in size.
-    fn take(&self, size: u64, trusted: bool) -> Option<Box<CachedFile>> {
-        let wanted = pages(size);
+    /// The cached file of this kind that is nearest in size; the one that was used last if the size is not known.
+    fn take(&self, size: Option<u64>, kind: Kind<'_>) -> Option<Box<CachedFile>> {
+        let wanted = size.map(pages);
         let last = &self.slots[LAST_SLOT.get()];
-        if last.offers(trusted) == Some(wanted)
+        if last.offers(kind).is_some_and(|present| wanted.is_none_or(|wanted| wanted == present))
             && let Some(file) = self.claim(last)
         {
-            if file.is_exposed == trusted {
+            if kind.suits(&file) {
                 return Some(file);
             }
             self.keep(file);
         }
-        let crowded = self.used_slots().iter().filter(|slot| slot.used().is_some()).count() >= KEPT;
-        let is_near = |present: u64| {
+        // Where so many are kept the nearest is taken, whatever its size is, so that some stay for scans at the same time.
+        let kept = self.used_slots().iter().filter(|slot| slot.used().is_some()).count();
+        let crowded = kept >= self.max_files / 2;
+        let is_near = |present: u64, wanted: u64| {
             crowded || (present <= wanted.saturating_mul(NEAR) && wanted <= present.saturating_mul(NEAR))
         };
         let file = self.take_least(|slot| {
-            let present = slot.offers(trusted).filter(|present| is_near(*present))?;
-            Some(present.abs_diff(wanted))
+            let present = slot.offers(kind)?;
+            match wanted {
+                Some(wanted) => is_near(present, wanted).then(|| present.abs_diff(wanted)),
+                None => slot.used().map(|used| u64::MAX - used),
+            }
         })?;
-        if file.is_exposed != trusted {
+        if !kind.suits(&file) {
             // Another file came here meanwhile.
             self.keep(file);
             return None;
@@ -186,23 +249,15 @@ impl Cache {
         }
     }
 
-    fn make(&self, bytes: &[u8], trusted: bool) -> Result<Option<Box<CachedFile>>> {
-        fill::check_size_limit(bytes.len() as u64)?;
+    fn make(&self, kind: Kind<'_>) -> Result<Option<Box<CachedFile>>> {
         let Some(index) = self.reserve_slot() else { return Ok(None) };
         let slot = &self.slots[index];
-        let made = CachedFile::make(
-            index,
-            |fd, identity| slot.note(fd, identity),
-            bytes,
-            self.generation.load(Relaxed),
-            trusted,
-        );
+        let made = CachedFile::make(index, |fd, identity| slot.note(fd, identity), kind, self.generation.load(Relaxed));
         if made.is_err() {
             slot.clear();
         }
         match made {
             Ok(file) => {
-                self.new_files.fetch_add(1, Relaxed);
                 LAST_SLOT.set(index);
                 Ok(Some(Box::new(file)))
             }
@@ -219,7 +274,7 @@ impl Cache {
     /// Where a new master can be noted. Kept files give way.
     fn reserve_slot(&self) -> Option<usize> {
         loop {
-            if let Some(index) = self.slots.iter().position(Slot::reserve) {
+            if let Some(index) = self.slots[..self.max_files].iter().position(Slot::reserve) {
                 self.slots_used.fetch_max(index + 1, Relaxed);
                 return Some(index);
             }
@@ -234,7 +289,7 @@ impl Cache {
     /// The file that is kept in a slot, if nobody else is faster.
     fn claim(&self, slot: &Slot) -> Option<Box<CachedFile>> {
         let file = slot.take()?;
-        self.kept_bytes.fetch_sub(file.allocated, Relaxed);
+        self.cached_bytes.fetch_sub(file.allocated, Relaxed);
         Some(file)
     }
 
@@ -256,7 +311,7 @@ impl Cache {
             file.unmap();
             return slot.clear();
         };
-        file.came_back(stat, self.epoch.elapsed().as_nanos() as u64);
+        file.came_back(stat, self.now());
         self.keep(file);
     }
 
@@ -267,7 +322,7 @@ impl Cache {
             return self.discard(file);
         }
         let with_it = |kept: u64| Some(kept + file.allocated).filter(|bytes| *bytes <= max_bytes);
-        while self.kept_bytes.fetch_update(Relaxed, Relaxed, with_it).is_err() {
+        while self.cached_bytes.fetch_update(Relaxed, Relaxed, with_it).is_err() {
             match self.take_oldest() {
                 Some(oldest) => self.discard(oldest),
                 // Others are about to keep as much.
@@ -297,7 +352,7 @@ impl Cache {
             if mark.compare_exchange(CHILD, CLEARING, AcqRel, Relaxed).is_ok() {
                 self.generation.fetch_add(1, Relaxed);
                 self.slots.iter().for_each(Slot::drop_inherited);
-                self.kept_bytes.store(0, Relaxed);
+                self.cached_bytes.store(0, Relaxed);
                 mark.store(READY, Release);
             } else {
                 std::thread::yield_now();

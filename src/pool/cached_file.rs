@@ -1,5 +1,8 @@
 //! One file that is lent again and again.
 
+use std::ffi::{CStr, CString};
+use std::hash::{Hash, Hasher};
+use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 
 use crate::backend::{self, Backend, Execution};
@@ -25,6 +28,10 @@ pub(super) struct CachedFile {
     pub allocated: u64,
     /// The master itself was lent: who kept a duplicate of it would not be seen, so it is not lent to others.
     pub is_exposed: bool,
+    /// The name that the kernel shows, and its hash.
+    pub name: (u64, CString),
+    /// It was never lent before.
+    pub is_new: bool,
     /// How many forks ago it was made: one of another generation is the parent's.
     pub generation: u32,
     /// When it was last given back, in nanoseconds since the pool was made.
@@ -36,6 +43,31 @@ pub(super) struct CachedFile {
     attributes: usize,
     /// Mapped when it is lent for the second time.
     window: Option<Window>,
+}
+
+/// What a scan needs of a file, whatever is in it.
+#[derive(Clone, Copy)]
+pub(super) struct Kind<'a> {
+    /// The master itself is lent.
+    pub is_trusted: bool,
+    pub name: &'a CStr,
+    pub name_hash: u64,
+}
+
+impl<'a> Kind<'a> {
+    pub fn new(name: &'a CStr, is_trusted: bool) -> Kind<'a> {
+        let hash = || {
+            let mut hasher = std::hash::DefaultHasher::new();
+            name.hash(&mut hasher);
+            hasher.finish()
+        };
+        // Most scans have no name of their own.
+        Kind { is_trusted, name, name_hash: if name == c"bytefd" { 0 } else { hash() } }
+    }
+
+    pub fn suits(&self, file: &CachedFile) -> bool {
+        file.is_exposed == self.is_trusted && file.name.0 == self.name_hash && *file.name.1 == *self.name
+    }
 }
 
 /// Why there is no file that can be kept.
@@ -61,15 +93,14 @@ impl From<Error> for MakeError {
 }
 
 impl CachedFile {
-    /// A new file with this content, for this slot. `note` is told its master as soon as it exists.
+    /// A new, empty file for this slot. `note` is told its master as soon as it exists.
     pub fn make(
         slot: usize,
         note: impl Fn(RawFd, Identity),
-        bytes: &[u8],
+        kind: Kind<'_>,
         generation: u32,
-        exposed: bool,
     ) -> std::result::Result<CachedFile, MakeError> {
-        let first = backend::create(Backend::Memfd, c"bytefd", Execution::Forbidden)?.fd;
+        let first = backend::create(Backend::Memfd, kind.name, Execution::Forbidden)?.fd;
         let stat = file::fstat(first.as_fd()).context("fstat", || "a new file")?;
         note(first.as_raw_fd(), stat.identity);
         // A memfd's own first description does not count as a writer, so the kernel would refuse every lease on it.
@@ -87,18 +118,18 @@ impl CachedFile {
             // File systems and filters refuse leases in many words.
             Err(_) => return Err(MakeError::Unsupported),
         }
-        let size = bytes.len() as u64;
-        fill::append(master.as_fd(), bytes, 0)?;
         Ok(CachedFile {
             master,
             identity: stat.identity,
             slot,
-            present: pages(size),
+            present: 0,
             allocated: 0,
-            is_exposed: exposed,
+            is_exposed: kind.is_trusted,
+            name: (kind.name_hash, kind.name.into()),
+            is_new: true,
             generation,
             used: 0,
-            size,
+            size: 0,
             owner: stat.owner,
             attributes,
             window: None,
@@ -106,25 +137,64 @@ impl CachedFile {
     }
 
     /// Gives it new content, of which nothing of the old is left: not in it, and not past its end.
-    pub fn refill(&mut self, bytes: &[u8]) -> Result<()> {
-        let size = bytes.len() as u64;
-        if size > self.size {
-            fill::check_size_limit(size)?;
+    pub fn refill(&mut self, segments: &[IoSlice<'_>]) -> Result<()> {
+        let total = fill::total_length(segments)?;
+        if total > self.size {
+            fill::check_size_limit(total)?;
         }
-        if size != self.size || pages(size) != self.present {
-            file::ftruncate(self.master.as_fd(), size).context("ftruncate", || format!("{size} bytes"))?;
+        self.begin()?;
+        let mut length = 0;
+        for segment in segments {
+            self.put(segment, length)?;
+            length += segment.len() as u64;
         }
-        let stored = bytes.len().min(self.present as usize);
-        if stored > 0 {
-            // The rest of the last page: content never reaches there, but a borrower's stores may have.
-            let is_all = stored == bytes.len();
-            let zeros = if is_all { stored.next_multiple_of(sys::page_size()) - stored } else { 0 };
-            self.window()?.store(&bytes[..stored], zeros);
+        self.finish(length)
+    }
+
+    /// Before the first [`CachedFile::store`].
+    pub fn begin(&mut self) -> Result<()> {
+        // Who is trusted may have added something.
+        if pages(self.size) != self.present { self.truncate(self.present) } else { Ok(()) }
+    }
+
+    /// Writes bytes of the new content at `offset`, which is where the bytes before end.
+    pub fn store(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
+        let end = offset + bytes.len() as u64;
+        if end > self.size {
+            fill::check_size_limit(end)?;
         }
-        if stored < bytes.len() {
-            fill::append(self.master.as_fd(), &bytes[stored..], stored as u64)?;
+        self.put(bytes, offset)
+    }
+
+    fn put(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
+        let end = offset + bytes.len() as u64;
+        let (stored, added) = bytes.split_at(bytes.len().min(self.present.saturating_sub(offset) as usize));
+        if !stored.is_empty() {
+            self.window()?.store(offset as usize, stored);
         }
-        self.present = pages(size);
+        if !added.is_empty() {
+            fill::append(self.master.as_fd(), added, end - added.len() as u64)?;
+            self.size = end;
+        }
+        Ok(())
+    }
+
+    /// After the last [`CachedFile::store`]: the file ends at `length`.
+    pub fn finish(&mut self, length: u64) -> Result<()> {
+        if length != self.size {
+            self.truncate(length)?;
+        }
+        let end = pages(length);
+        // The rest of the last page: content never reaches there, but a borrower's stores may have.
+        if length < end && end <= self.present {
+            self.window()?.clear(length as usize, end as usize);
+        }
+        self.present = end;
+        Ok(())
+    }
+
+    fn truncate(&mut self, size: u64) -> Result<()> {
+        file::ftruncate(self.master.as_fd(), size).context("ftruncate", || format!("{size} bytes"))?;
         self.size = size;
         Ok(())
     }
@@ -150,6 +220,7 @@ impl CachedFile {
     pub fn came_back(&mut self, stat: Stat, now: u64) {
         self.allocated = stat.allocated;
         self.used = now;
+        self.is_new = false;
         if self.is_exposed {
             // Who is trusted may have cut off something, or added. If anybody else did, it shows in `is_as_it_was`.
             self.size = stat.size;

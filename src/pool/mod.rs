@@ -8,19 +8,25 @@
 
 mod cache;
 mod cached_file;
-mod counts;
+mod options;
 mod slot;
+mod stats;
 
+use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::fill;
 use crate::sys::file::close_if;
+use crate::wrap::LoanOptions;
 use cache::Cache;
-use cached_file::CachedFile;
-pub use counts::PoolCounts;
+use cached_file::{CachedFile, Kind};
+use options::MAX_FILES;
+pub use options::{PoolMethod, PoolOptions};
+pub use stats::PoolStats;
 
-/// Files for one trust domain, kept and lent again. See [`Pool::scan`] for what it protects against and what it cannot see.
+/// Files for one trust domain, cached and lent again. See [`Pool::scan`] for what it protects against and what it cannot see.
 /// May be used from any thread; a scan never waits for another scan's callback.
 ///
 /// ```
@@ -28,57 +34,132 @@ pub use counts::PoolCounts;
 /// for page in [b"one", b"two"] {
 ///     pool.scan(page, |fd| assert_eq!(std::fs::read(bytefd::path(fd)).unwrap(), page))?;
 /// }
-/// assert_eq!(pool.stats().lent_again, 1);
+/// assert_eq!(pool.stats().hits, 1);
 /// # Ok::<(), bytefd::Error>(())
 /// ```
 #[derive(Debug)]
+#[must_use = "a pool that is dropped caches nothing"]
 pub struct Pool(Arc<Cache>);
 
 impl Pool {
-    /// An empty pool that keeps at most `max_bytes` of memory in files that nobody uses at the moment.
+    /// An empty pool with the defaults of [`PoolOptions`] that caches at most `max_bytes` of memory in files that are not lent.
     ///
     /// ```
     /// let pool = bytefd::Pool::new(64 << 20);
     /// ```
-    pub fn new(max_bytes: usize) -> Pool {
-        Pool(Arc::new(Cache::new(max_bytes as u64)))
+    pub fn new(max_bytes: u64) -> Pool {
+        PoolOptions::new().max_bytes(max_bytes).create().expect("the other defaults are valid")
     }
 
-    /// Drops kept files, the longest unused first, until at most `bytes` are kept.
+    /// Drops cached files, the longest unused first, until at most `bytes` are cached; at 0 all of them, also empty ones.
     ///
     /// ```
     /// let pool = bytefd::Pool::new(64 << 20);
     /// pool.scan(b"hello", |_| ())?;
     /// pool.trim(0);
-    /// assert_eq!(pool.stats().kept_bytes, 0);
+    /// assert_eq!(pool.stats().cached_bytes, 0);
     /// # Ok::<(), bytefd::Error>(())
     /// ```
-    pub fn trim(&self, bytes: usize) {
-        self.0.trim(bytes as u64);
+    pub fn trim(&self, bytes: u64) {
+        self.0.trim(bytes);
     }
 
-    /// What it has done so far, and what it holds. In a child made by fork(2) what it holds begins at nothing.
+    /// What the pool has done so far, and what it holds. In a child made by fork(2) what it holds begins at nothing.
     ///
     /// ```
     /// let pool = bytefd::Pool::new(64 << 20);
     /// pool.scan(b"hello", |_| ())?;
-    /// assert_eq!(pool.stats().new_files, 1);
+    /// assert_eq!(pool.stats().misses, 1);
     /// # Ok::<(), bytefd::Error>(())
     /// ```
-    pub fn stats(&self) -> PoolCounts {
-        self.0.counts()
+    pub fn stats(&self) -> PoolStats {
+        self.0.stats()
     }
 
-    /// A file that holds `bytes`. `None` where this host cannot prove who holds a file, or too many are in use: the caller
-    /// makes a new file.
-    pub(crate) fn lend(&self, bytes: &[u8], trusted: bool) -> Result<Option<Loan>> {
-        let Some(file) = self.0.lend(bytes, trusted)? else { return Ok(None) };
+    /// A file that holds these segments. `None` where this host cannot prove who has a file open, where too many files are in
+    /// use, or where there are no descriptors for one: the caller makes a new file.
+    pub(crate) fn lend(&self, segments: &[IoSlice<'_>], options: &LoanOptions<'_>) -> Result<Option<Loan>> {
+        let length = fill::total_length(segments)?;
+        self.lend_file(Some(length), options, &mut |file| file.refill(segments))
+    }
+
+    /// A file that is going to be filled by [`Loan::store`], with about this length if that is known. `None` as for
+    /// [`Pool::lend`].
+    pub(crate) fn lend_unfilled(&self, length: Option<u64>, options: &LoanOptions<'_>) -> Result<Option<Loan>> {
+        self.lend_file(length, options, &mut CachedFile::begin)
+    }
+
+    fn lend_file(
+        &self,
+        length: Option<u64>,
+        options: &LoanOptions<'_>,
+        prepare: &mut dyn FnMut(&mut CachedFile) -> Result<()>,
+    ) -> Result<Option<Loan>> {
+        let kind = Kind::new(&options.name, options.is_trusted);
+        let mut outcome = self.try_lend(length, kind, prepare);
+        if is_out_of_descriptors(&outcome) {
+            self.0.drop_all();
+            outcome = self.try_lend(length, kind, prepare);
+        }
+        // A file of the pool needs more descriptors than a new one.
+        let loan = if is_out_of_descriptors(&outcome) { None } else { outcome? };
+        if let Some(loan) = &loan {
+            self.0.count(loan.file());
+        }
+        Ok(loan)
+    }
+
+    fn try_lend(
+        &self,
+        length: Option<u64>,
+        kind: Kind<'_>,
+        prepare: &mut dyn FnMut(&mut CachedFile) -> Result<()>,
+    ) -> Result<Option<Loan>> {
+        let Some(file) = self.0.lend(length, kind, prepare)? else { return Ok(None) };
         let loan = |file, fd| Loan { cache: self.0.clone(), file: Some(file), fd };
-        let opened = if trusted { file.rewind().map(|()| None) } else { file.open_again().map(Some) };
+        let opened = if kind.is_trusted { file.rewind().map(|()| None) } else { file.open_again().map(Some) };
         match opened {
             Ok(fd) => Ok(Some(loan(file, fd))),
             Err(refusal) => self.0.without(file, refusal).map(|()| None),
         }
+    }
+
+    /// Counts a scan that got a file which is not the pool's.
+    pub(crate) fn count_miss(&self) {
+        self.0.count_miss();
+    }
+
+    /// Makes a file that is not the pool's. If there is no descriptor for it, the cached files give way.
+    pub(crate) fn make_way<T>(&self, make: impl Fn() -> Result<T>) -> Result<T> {
+        let made = make();
+        if !is_out_of_descriptors(&made) {
+            return made;
+        }
+        self.0.drop_all();
+        make()
+    }
+}
+
+fn is_out_of_descriptors<T>(outcome: &Result<T>) -> bool {
+    outcome.as_ref().is_err_and(|error: &Error| [libc::EMFILE, libc::ENFILE].contains(&error.errno()))
+}
+
+impl PoolOptions {
+    /// Makes an empty pool.
+    ///
+    /// ```
+    /// let error = bytefd::PoolOptions::new().max_files(0).create().unwrap_err();
+    /// assert_eq!(error.to_string(), "max_files: max_files is 0, must be 1 to 64");
+    /// ```
+    ///
+    /// # Errors
+    /// - `EINVAL` if [`PoolOptions::max_files`] is not 1 to 64.
+    pub fn create(&self) -> Result<Pool> {
+        if self.max_files == 0 || self.max_files > MAX_FILES {
+            let message = format_args!("max_files is {}, must be 1 to {MAX_FILES}", self.max_files);
+            return Err(Error::new("max_files", libc::EINVAL, message));
+        }
+        Ok(Pool(Cache::new(self).into()))
     }
 }
 
@@ -98,10 +179,29 @@ pub(crate) struct Loan {
     fd: Option<OwnedFd>,
 }
 
+impl Loan {
+    fn file(&self) -> &CachedFile {
+        self.file.as_ref().expect("present until drop")
+    }
+
+    fn file_mut(&mut self) -> &mut CachedFile {
+        self.file.as_mut().expect("present until drop")
+    }
+
+    /// Writes the next bytes of the content, at `offset`.
+    pub fn store(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
+        self.file_mut().store(bytes, offset)
+    }
+
+    /// The content is complete, and has this length.
+    pub fn finish(&mut self, length: u64) -> Result<()> {
+        self.file_mut().finish(length)
+    }
+}
+
 impl AsFd for Loan {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        let file = self.file.as_ref().expect("present until drop");
-        self.fd.as_ref().unwrap_or(&file.master).as_fd()
+        self.fd.as_ref().unwrap_or(&self.file().master).as_fd()
     }
 }
 

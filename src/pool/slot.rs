@@ -1,9 +1,9 @@
 //! A place for one file of a pool, which nobody ever waits for.
 
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering::*};
 
-use super::cached_file::CachedFile;
+use super::cached_file::{CachedFile, Kind};
 use crate::sys::file::{self, Identity};
 
 /// On cache lines of its own, so that threads which use different files do not slow each other down.
@@ -19,8 +19,11 @@ pub(super) struct Slot {
     // What can be seen of the kept file without taking it. A hint: somebody else may take it at any time.
     present: AtomicU64,
     used: AtomicU64,
+    name_hash: AtomicU64,
     /// How often a file from here was lent again.
-    pub lent_again: AtomicU64,
+    pub hits: AtomicU64,
+    /// The file from here is lent now.
+    pub is_lent: AtomicBool,
 }
 
 /// No descriptor: nobody uses the slot, or somebody is about to.
@@ -40,7 +43,9 @@ impl Slot {
             kept: AtomicPtr::new(null_mut()),
             present: AtomicU64::new(NOTHING),
             used: AtomicU64::new(0),
-            lent_again: AtomicU64::new(0),
+            name_hash: AtomicU64::new(0),
+            hits: AtomicU64::new(0),
+            is_lent: AtomicBool::new(false),
         }
     }
 
@@ -59,11 +64,14 @@ impl Slot {
 
     /// After the number is closed: a child that is forked in between looks whose it is.
     pub fn clear(&self) {
+        self.is_lent.store(false, Relaxed);
         self.fd.store(NONE, Release);
     }
 
     /// Keeps the file that was noted here. Only for who has it.
     pub fn keep(&self, file: Box<CachedFile>) {
+        self.is_lent.store(false, Relaxed);
+        self.name_hash.store(file.name.0, Relaxed);
         self.used.store(file.used, Relaxed);
         self.present.store(file.present | if file.is_exposed { EXPOSED } else { 0 }, Release);
         // Last, because who takes it says that nothing is kept any more.
@@ -81,10 +89,12 @@ impl Slot {
         Some(unsafe { Box::from_raw(file) })
     }
 
-    /// The bytes of the pages of the file that is kept here, if it is one for callbacks that are trusted, or not.
-    pub fn offers(&self, trusted: bool) -> Option<u64> {
+    /// The bytes of the pages of the file that is kept here, if it is probably of this kind.
+    pub fn offers(&self, kind: Kind<'_>) -> Option<u64> {
         let present = self.present.load(Acquire);
-        (present != NOTHING && (present & EXPOSED != 0) == trusted).then_some(present & !EXPOSED)
+        let is_exposed = present & EXPOSED != 0;
+        let suits = is_exposed == kind.is_trusted && self.name_hash.load(Relaxed) == kind.name_hash;
+        (present != NOTHING && suits).then_some(present & !EXPOSED)
     }
 
     /// When the file that is kept here was given back.
@@ -103,6 +113,7 @@ impl Slot {
         if let Some(file) = self.take() {
             file.forget();
         }
+        self.is_lent.store(false, Relaxed);
         // A thread of the parent may have been about to.
         self.present.store(NOTHING, Relaxed);
     }

@@ -155,6 +155,10 @@ impl Stat {
         }
     }
 
+    pub fn is_pipe(&self) -> bool {
+        self.mode & libc::S_IFMT == libc::S_IFIFO
+    }
+
     pub fn is_regular(&self) -> bool {
         self.mode & libc::S_IFMT == libc::S_IFREG
     }
@@ -265,6 +269,33 @@ pub(crate) fn is_readable(fd: BorrowedFd<'_>) -> Result<bool> {
 pub(crate) fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
     // SAFETY: the buffer is writable.
     retry(|| unsafe { libc::read(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) }).map(|read| read as usize)
+}
+
+/// Reads what a pipe has now, preadv2(2) with RWF_NOWAIT: EAGAIN instead of waiting. EOPNOTSUPP where the kernel cannot
+/// (before 6.5) and for other files.
+pub(crate) fn read_now(pipe: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
+    let part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // SAFETY: the buffer is writable. An offset of -1 is that of the description, of which a pipe has none.
+    retry(|| unsafe { libc::preadv2(pipe.as_raw_fd(), &part, 1, -1, libc::RWF_NOWAIT) }).map(|read| read as usize)
+}
+
+/// pread(2).
+pub(crate) fn pread(fd: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> Result<usize> {
+    let (at, room) = (buffer.as_mut_ptr().cast(), buffer.len());
+    // SAFETY: the buffer is writable.
+    retry(|| unsafe { libc::pread(fd.as_raw_fd(), at, room, offset as libc::off_t) }).map(|read| read as usize)
+}
+
+/// isatty(3).
+pub(crate) fn is_terminal(fd: BorrowedFd<'_>) -> bool {
+    // SAFETY: touches no memory of ours.
+    unsafe { libc::isatty(fd.as_raw_fd()) == 1 }
+}
+
+/// Whether a read waits, O_NONBLOCK.
+pub(crate) fn blocks(fd: BorrowedFd<'_>) -> Result<bool> {
+    // SAFETY: touches no memory.
+    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) }).map(|flags| flags & libc::O_NONBLOCK == 0)
 }
 
 /// fcntl(2), F_GET_SEALS.

@@ -64,6 +64,13 @@ pub(crate) fn send(
         .map(|sent| sent as usize)
 }
 
+/// Reads what a stream socket has now: EAGAIN instead of waiting.
+pub(crate) fn read_now(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
+    let (at, room) = (buffer.as_mut_ptr().cast(), buffer.len());
+    // SAFETY: the buffer is writable.
+    retry(|| unsafe { libc::recv(socket.as_raw_fd(), at, room, libc::MSG_DONTWAIT) }).map(|read| read as usize)
+}
+
 /// Receives a message, or as much of a stream as is there. Descriptors are close-on-exec from the start, and are put behind those
 /// that were found before. With `None` the kernel drops them.
 pub(crate) fn receive(

@@ -40,14 +40,17 @@ impl Window {
         self.0.length()
     }
 
-    /// Copies `bytes` to the start, and zeros behind them. All of it must lie in the window and in pages that the file has.
-    pub fn store(&mut self, bytes: &[u8], zeros: usize) {
-        assert!(bytes.len() + zeros <= self.0.length());
-        let start = self.0.base().as_ptr();
+    /// Copies `bytes` to `at`. All of it must lie in the window and in pages that the file has.
+    pub fn store(&mut self, at: usize, bytes: &[u8]) {
+        assert!(at <= self.0.length() && bytes.len() <= self.0.length() - at);
         // SAFETY: the range is ours and writable, long enough as asserted, and no reference into it exists.
-        unsafe {
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), start, bytes.len());
-            std::ptr::write_bytes(start.add(bytes.len()), 0, zeros);
-        }
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.0.base().as_ptr().add(at), bytes.len()) };
+    }
+
+    /// Stores zeros from `at` to `end`, as [`Window::store`].
+    pub fn clear(&mut self, at: usize, end: usize) {
+        assert!(at <= end && end <= self.0.length());
+        // SAFETY: as above.
+        unsafe { std::ptr::write_bytes(self.0.base().as_ptr().add(at), 0, end - at) };
     }
 }

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use crate::error::{Context, Error, Result};
 use crate::sys::{self, features};
 
-/// Opens the regular file behind `fd` again: a read-only descriptor with an offset of its own, at 0, that is
+/// Opens the regular file behind `fd` again and returns a read-only descriptor with an offset of its own, at 0, that is
 /// close-on-exec. A `dup` shares its offset with the original; this does not.
 ///
-/// It is no protection by itself: whoever holds it can open the file read-write through /proc again, as far as
+/// This is no protection by itself: code that has the descriptor can open the file for writing through /proc, as far as
 /// the file's mode allows. Only seals protect.
 ///
 /// ```
@@ -19,8 +19,10 @@ use crate::sys::{self, features};
 /// ```
 ///
 /// # Errors
-/// `EINVAL` if it is not a regular file, `ENOENT` where /proc is not mounted, `EACCES` if the file's mode forbids
-/// reading, and open(2)'s own.
+/// - `EINVAL` if `fd` is not a regular file.
+/// - `ENOENT` if /proc is not mounted.
+/// - `EACCES` if the file's mode forbids reading.
+/// - Other errors of open(2).
 pub fn reopen(fd: impl AsFd) -> Result<OwnedFd> {
     let fd = fd.as_fd();
     let stat = sys::file::fstat(fd).context("fstat", || format!("descriptor {}", fd.as_raw_fd()))?;
@@ -28,14 +30,38 @@ pub fn reopen(fd: impl AsFd) -> Result<OwnedFd> {
         let message = format_args!("descriptor {} is {}, not a regular file", fd.as_raw_fd(), stat.kind());
         return Err(Error::new("reopen", libc::EINVAL, message));
     }
+    let hint = || if sys::file::stat(c"/proc/self/fd").is_err() { " (is /proc mounted?)" } else { "" };
     sys::file::reopen(fd, libc::O_RDONLY)
         .and_then(sys::file::above_standard_streams)
-        .context("reopen", || format!("{} (is /proc mounted?)", proc_path(fd)))
+        .context("reopen", || format!("{}{}", proc_path(fd), hint()))
+}
+
+/// [`reopen`], but every program that this process executes from now on has the descriptor, under the same number. Each
+/// such child shares its offset; [`PassFd`](crate::PassFd) gives a descriptor to one child only.
+///
+/// ```
+/// let fd = bytefd::reopen_inherited(&bytefd::wrap(b"hello")?)?;
+/// let seen = std::process::Command::new("cat").arg(bytefd::path(&fd)).output()?;
+/// assert_eq!(seen.stdout, b"hello");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`reopen`].
+pub fn reopen_inherited(fd: impl AsFd) -> Result<OwnedFd> {
+    let fd = reopen(fd)?;
+    inherit(fd.as_fd())?;
+    Ok(fd)
+}
+
+/// Clears close-on-exec.
+pub(crate) fn inherit(fd: BorrowedFd<'_>) -> Result<()> {
+    sys::file::clear_close_on_exec(fd).context("fcntl F_SETFD", || "descriptor for inheritance")
 }
 
 /// The text `/proc/self/fd/N`, for code that takes only a path. It names the descriptor for this process and as
 /// long as it is open; opening it gives a description with an offset of its own. A child process finds it under
-/// the same path if it inherits the descriptor ([`WrapOptions::inherit`]).
+/// the same path if it inherits the descriptor ([`WrapOptions::inherit`](crate::WrapOptions::inherit), [`PassFd`](crate::PassFd)).
 ///
 /// Code that resolves the link first (SQLite does) or opens with `O_NOFOLLOW` finds nothing there.
 ///

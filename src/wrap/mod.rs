@@ -3,8 +3,9 @@
 mod descriptor;
 mod options;
 
-pub(crate) use descriptor::before_sealing;
 #[cfg(feature = "capi")]
 pub(crate) use descriptor::check_open;
-pub use descriptor::{path, reopen};
+pub(crate) use descriptor::{before_sealing, inherit};
+pub use descriptor::{path, reopen, reopen_inherited};
+pub(crate) use options::{LoanOptions, Plan};
 pub use options::{WrapOptions, wrap};

@@ -1,12 +1,13 @@
 //! Options, then backend -> fill -> seal -> descriptor.
 
 use std::borrow::Cow;
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 
-use super::descriptor::reopen;
-use crate::backend::{self, Backend, Execution};
+use super::descriptor::{inherit, reopen};
+use crate::backend::{self, Backend, EmptyFile, Execution};
 use crate::error::{Context, Error, Result};
 use crate::sys::features;
 use crate::{fill, sys};
@@ -42,8 +43,11 @@ pub fn wrap(bytes: &[u8]) -> Result<OwnedFd> {
 /// # Ok::<(), bytefd::Error>(())
 /// ```
 #[derive(Clone, Debug, Default)]
+#[must_use = "options do nothing until bytes are wrapped with them"]
 pub struct WrapOptions {
-    name: Option<Vec<u8>>,
+    name: Option<OsString>,
+    /// `None` for no limit.
+    spill_threshold: Option<u64>,
     backend: Backend,
     mode: u32,
     writable: bool,
@@ -75,8 +79,23 @@ impl WrapOptions {
     /// assert_eq!(shown.to_str(), Some("/memfd:upload (deleted)"));
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn name(mut self, name: impl Into<Vec<u8>>) -> WrapOptions {
-        self.name = Some(name.into());
+    pub fn name(mut self, name: impl AsRef<OsStr>) -> WrapOptions {
+        self.name = Some(name.as_ref().into());
+        self
+    }
+
+    /// Above this number of bytes the content goes to an unlinked file on disk, in `$TMPDIR`, /tmp or /var/tmp, instead
+    /// of memory. Such a file cannot be sealed: its descriptor is open for reading only, and it is never one of a pool.
+    /// This holds for buffers, segments, scans and streams alike. The default is no limit. `EINVAL` with
+    /// [`Backend::Memfd`] and with [`WrapOptions::seal_content`].
+    ///
+    /// ```
+    /// let options = bytefd::WrapOptions::new().spill_threshold(64 << 20);
+    /// let fd = options.wrap(b"stays in memory")?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn spill_threshold(mut self, bytes: u64) -> WrapOptions {
+        self.spill_threshold = Some(bytes).filter(|bytes| *bytes < u64::MAX);
         self
     }
 
@@ -130,9 +149,13 @@ impl WrapOptions {
         self
     }
 
-    /// A file that can be executed and mapped executable, mode 0500. Without this the kernel refuses execution for
-    /// good where it can (Linux 6.3 and newer). A script needs [`WrapOptions::inherit`] too: its interpreter opens
-    /// it after close-on-exec has taken effect.
+    /// A file that can be executed, mode 0500. Without this execve(2) of the file is refused, for good where the kernel can seal it
+    /// (Linux 6.3 and newer). That is all that is refused: a `PROT_EXEC` mapping of any file still works.
+    ///
+    /// A script needs [`WrapOptions::inherit`] too: its interpreter opens it after close-on-exec has taken effect.
+    ///
+    /// dlopen(3) of `/proc/self/fd/N` remembers that name. If the descriptor is closed, and a later file gets the number N, dlopen of
+    /// it returns the first object again. Keep the descriptor open for as long as the object may be loaded.
     ///
     /// ```
     /// let program = std::fs::read("/bin/true")?;
@@ -145,7 +168,8 @@ impl WrapOptions {
         self
     }
 
-    /// No close-on-exec: every program this process executes from now on has the descriptor, under the same number.
+    /// No close-on-exec: every program that this process executes from now on, from any thread, has the descriptor under the same
+    /// number. Those programs share one file offset. [`PassFd`](crate::PassFd) gives a descriptor to one child only.
     ///
     /// ```
     /// let fd = bytefd::WrapOptions::new().inherit(true).wrap(b"hello")?;
@@ -213,35 +237,22 @@ impl WrapOptions {
     /// As [`WrapOptions::wrap`].
     pub fn wrap_vectored(&self, segments: &[IoSlice<'_>]) -> Result<OwnedFd> {
         let plan = self.plan()?;
-        let file = backend::create(plan.backend, &plan.name, plan.execution)?;
+        let file = plan.create(fill::total_length(segments)?)?;
         fill::fill(file.fd.as_fd(), segments, file.backend == Backend::Memfd)?;
-
-        let sealed = file.backend == Backend::Memfd && !self.writable;
-        if sealed {
-            sys::file::add_seals(file.fd.as_fd(), plan.seals).context("seal", || format!("seals {:#x}", plan.seals))?;
-        }
-        sys::file::fchmod(file.fd.as_fd(), plan.mode).context("fchmod", || format!("mode {:04o}", plan.mode))?;
-
-        let fd = if self.needs_reopening(sealed, file.fd.as_fd()) { reopen(&file.fd)? } else { file.fd };
-        if self.inherit {
-            // Last, so that no child can have seen a file that failed half-way.
-            sys::file::clear_close_on_exec(fd.as_fd()).context("fcntl F_SETFD", || "descriptor for inheritance")?;
-        }
-        Ok(fd)
+        plan.finish(file)
     }
 
-    /// Whether what the caller gets must be a read-only description. One to which seals can be added cannot be.
-    fn needs_reopening(&self, sealed: bool, file: BorrowedFd<'_>) -> bool {
-        match sealed {
-            _ if self.read_only => true,
-            _ if self.writable || self.seal_content => false,
-            true => !features::maps_sealed_file_shared(file),
-            false => true,
-        }
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.inherit
+    }
+
+    /// Whether content of this length goes to a file on disk.
+    pub(crate) fn spills(&self, length: u64) -> bool {
+        self.spill_threshold.is_some_and(|threshold| length > threshold)
     }
 
     /// Checks the options against each other and fills in the defaults.
-    fn plan(&self) -> Result<Plan<'_>> {
+    pub(crate) fn plan(&self) -> Result<Plan<'_>> {
         if self.writable && (self.read_only || self.seal_content) {
             let other = if self.read_only { "read-only" } else { "sealed" };
             return Err(Error::new("options", libc::EINVAL, format_args!("writable and {other} exclude each other")));
@@ -257,6 +268,7 @@ impl WrapOptions {
             }
             backend => backend,
         };
+        self.check_spilling(backend)?;
         let execution = match (self.executable, self.writable || self.seal_content) {
             (true, _) => Execution::Wanted,
             (false, true) => Execution::Undecided,
@@ -264,28 +276,35 @@ impl WrapOptions {
         };
         let content = libc::F_SEAL_WRITE | libc::F_SEAL_GROW | libc::F_SEAL_SHRINK;
         let seals = if self.seal_content { content } else { content | libc::F_SEAL_SEAL };
-        Ok(Plan { name: self.checked_name()?, backend, execution, mode: self.checked_mode()?, seals })
+        Ok(Plan { options: self, name: self.checked_name()?, backend, execution, mode: self.checked_mode()?, seals })
     }
 
-    /// What of the options a pool can do.
-    pub(crate) fn loan(&self) -> Result<LoanOptions> {
-        let problem = if self.name.is_some() {
-            "a name"
-        } else if self.mode != 0 {
+    fn check_spilling(&self, backend: Backend) -> Result<()> {
+        if self.spill_threshold.is_none() || backend != Backend::Memfd {
+            return Ok(());
+        }
+        let message = "spill_threshold puts content on disk; the memfd backend and seals keep it in memory";
+        Err(Error::new("spill_threshold", libc::EINVAL, message))
+    }
+
+    /// Checks that a pool can do what the options ask.
+    pub(crate) fn loan(&self) -> Result<LoanOptions<'_>> {
+        let problem = if self.mode != 0 {
             "a mode"
         } else if self.writable || self.executable || self.seal_content {
             "a writable, executable or sealed file"
         } else if !matches!(self.backend, Backend::Auto | Backend::Memfd) {
             "another backend than memfd"
         } else if self.trust_callback && (self.read_only || self.inherit) {
-            "the kept file itself read-only, or for children"
+            "the cached file itself read-only, or for children"
         } else {
-            return Ok(LoanOptions { is_trusted: self.trust_callback, is_inherited: self.inherit });
+            self.check_spilling(self.backend)?;
+            return Ok(LoanOptions { name: self.checked_name()?, is_trusted: self.trust_callback });
         };
         Err(Error::new(
             "options",
             libc::EINVAL,
-            format_args!("asked for {problem}; a pool lends kept files as they are"),
+            format_args!("asked for {problem}; a pool lends cached files as they are"),
         ))
     }
 
@@ -295,13 +314,14 @@ impl WrapOptions {
             let message = format_args!("a name of {} bytes; 1 to {NAME_MAX} are allowed", name.len());
             return Err(Error::new("name", libc::EINVAL, message));
         }
+        let name = name.as_bytes();
         if let Some(position) = name.iter().position(|byte| matches!(byte, b'/' | b'\n' | 0)) {
             let (byte, name) = (name[position] as char, String::from_utf8_lossy(name));
             let message =
                 format_args!("{name:?} has {byte:?} at byte {position}; slash, newline and NUL are not allowed");
             return Err(Error::new("name", libc::EINVAL, message));
         }
-        Ok(CString::new(name.as_slice()).expect("checked for NUL").into())
+        Ok(CString::new(name).expect("checked for NUL").into())
     }
 
     fn checked_mode(&self) -> Result<u32> {
@@ -323,16 +343,55 @@ impl WrapOptions {
 }
 
 /// Options of a scan with a pool.
-pub(crate) struct LoanOptions {
+pub(crate) struct LoanOptions<'a> {
+    pub name: Cow<'a, CStr>,
     pub is_trusted: bool,
-    pub is_inherited: bool,
 }
 
 /// Options, checked and complete.
-struct Plan<'a> {
+pub(crate) struct Plan<'a> {
+    options: &'a WrapOptions,
     name: Cow<'a, CStr>,
     backend: Backend,
     execution: Execution,
     mode: u32,
     seals: libc::c_int,
+}
+
+impl Plan<'_> {
+    /// Makes an empty file for content of this length, or of about this length.
+    pub fn create(&self, length: u64) -> Result<EmptyFile> {
+        let backend = if self.options.spills(length) { Backend::TmpFile } else { self.backend };
+        backend::create(backend, &self.name, self.execution)
+    }
+
+    /// Whether content of this length goes to a file on disk.
+    pub fn spills(&self, length: u64) -> bool {
+        self.options.spills(length)
+    }
+
+    /// Turns a file that has its content into the descriptor that was asked for.
+    pub fn finish(&self, file: EmptyFile) -> Result<OwnedFd> {
+        let sealed = file.backend == Backend::Memfd && !self.options.writable;
+        if sealed {
+            sys::file::add_seals(file.fd.as_fd(), self.seals).context("seal", || format!("seals {:#x}", self.seals))?;
+        }
+        sys::file::fchmod(file.fd.as_fd(), self.mode).context("fchmod", || format!("mode {:04o}", self.mode))?;
+        let fd = if self.needs_reopening(sealed, file.fd.as_fd()) { reopen(&file.fd)? } else { file.fd };
+        if self.options.inherit {
+            // Last, so that no child can have seen a file that failed half-way.
+            inherit(fd.as_fd())?;
+        }
+        Ok(fd)
+    }
+
+    /// Whether what the caller gets must be a read-only description. One to which seals can be added cannot be.
+    fn needs_reopening(&self, sealed: bool, file: BorrowedFd<'_>) -> bool {
+        match sealed {
+            _ if self.options.read_only => true,
+            _ if self.options.writable || self.options.seal_content => false,
+            true => !features::maps_sealed_file_shared(file),
+            false => true,
+        }
+    }
 }

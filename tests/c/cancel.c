@@ -58,6 +58,12 @@ static void *pending(void *unused)
 static int pipe_ends[2];
 static int is_reading;
 
+/* What waits for the pipe, in every way: read(2), poll(2), and into the file of a pool. */
+struct wait {
+    int scans;
+    bytefd_wrap_options wrap;
+    bytefd_stream_options stream;
+};
 /* Neither a message that comes nor one that goes. */
 static void *receiving(void *unused)
 {
@@ -104,11 +110,18 @@ static void write_to_it(void)
     CHECK(write(pipe_ends[1], "abc", 3) == 3 && close(pipe_ends[1]) == 0);
 }
 
-static void *blocked(void *unused)
+static void *blocked(void *argument)
 {
-    (void)unused;
+    struct wait *wait = argument;
+    bytefd_scan *lent = NULL;
     __atomic_store_n(&is_reading, gettid(), __ATOMIC_SEQ_CST);
-    descriptor = bytefd_wrap_stream(pipe_ends[0], NULL, NULL);
+    if (wait->scans) {
+        int fd = bytefd_scan_begin_stream(pipe_ends[0], &wait->wrap, &wait->stream, &lent, NULL);
+        descriptor = fd < 0 ? fd : dup(fd);
+        CHECK(bytefd_scan_end(lent) == 0);
+    } else {
+        descriptor = bytefd_wrap_stream(pipe_ends[0], &wait->wrap, &wait->stream, NULL);
+    }
     status = 7;
     pthread_testcancel();
     CHECK(!"cancelled");
@@ -241,6 +254,7 @@ static void cancel_while_blocked(void *(*thread)(void *), void (*release)(void))
     is_reading = 0;
     CHECK(pthread_create(&id, NULL, thread, argument) == 0);
     if (end != NULL) {
+        /* Until it sleeps. */
         char path[64], line[64] = "";
         while (__atomic_load_n(&is_reading, __ATOMIC_SEQ_CST) == 0)
             usleep(100);
@@ -265,10 +279,21 @@ int main(void)
     CHECK(status == 7 && lseek(descriptor, 0, SEEK_END) == 3 && close(descriptor) == 0);
     before = open_descriptors(); /* the ends of a socket, and what was received */
 
-    CHECK(pipe(pipe_ends) == 0);
-    status = 0;
+    CHECK(bytefd_pool_create(NULL, &pooled.pool, NULL) == 0);
+    for (int way = 0; way < 6; way++) {
+        bytefd_wrap_options plain = BYTEFD_WRAP_OPTIONS_INIT;
+        struct wait wait = {way / 2, way / 2 == 2 ? pooled : plain, BYTEFD_STREAM_OPTIONS_INIT};
+        if (way % 2)
+            wait.stream.timeout_ns = 600 * 1000000000LL;
+        CHECK(pipe(pipe_ends) == 0);
+        is_reading = 0;
+        status = 0;
+        run(blocked, &wait);
+        CHECK(status == 7 && lseek(descriptor, 0, SEEK_END) == 3 && close(descriptor) == 0 && close(pipe_ends[0]) == 0);
+    }
+    CHECK(bytefd_pool_close(pooled.pool) == 0 && open_descriptors() == before);
+    pooled.pool = NULL;
     run(blocked, NULL, write_to_it);
-    CHECK(status == 7 && lseek(descriptor, 0, SEEK_END) == 3 && close(descriptor) == 0 && close(pipe_ends[0]) == 0);
 
     char *message = malloc(1 << 20);
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pipe_ends) == 0 && message != NULL);
@@ -291,10 +316,10 @@ int main(void)
 
     run(scanning, NULL, NULL);
     CHECK(lent_to_scan >= 0 && open_descriptors() == before);
-    CHECK(bytefd_pool_create(1 << 20, &pooled.pool, NULL) == 0);
+    CHECK(bytefd_pool_create(NULL, &pooled.pool, NULL) == 0);
+    CHECK(bytefd_pool_close(pooled.pool) == 0);
     run(scanning, &pooled, NULL);
     run(scanning, &pooled, NULL);
-    bytefd_pool_destroy(pooled.pool);
     CHECK(open_descriptors() == before);
     return 0;
 }

@@ -12,13 +12,14 @@ AT(bytefd_error, callback, 4);
 AT(bytefd_error, op, 8);
 AT(bytefd_error, message, 40);
 
-SIZE(bytefd_wrap_options, 40);
+SIZE(bytefd_wrap_options, 48);
 AT(bytefd_wrap_options, size, 0);
 AT(bytefd_wrap_options, name, 8);
-AT(bytefd_wrap_options, flags, 16);
-AT(bytefd_wrap_options, backend, 20);
-AT(bytefd_wrap_options, mode, 24);
-AT(bytefd_wrap_options, pool, 32);
+AT(bytefd_wrap_options, pool, 16);
+AT(bytefd_wrap_options, spill_threshold, 24);
+AT(bytefd_wrap_options, flags, 32);
+AT(bytefd_wrap_options, backend, 40);
+AT(bytefd_wrap_options, mode, 44);
 
 /* The first version of this struct ended at 48. */
 SIZE(bytefd_map_options, 56);
@@ -31,17 +32,28 @@ AT(bytefd_map_options, flags, 36);
 AT(bytefd_map_options, mode, 40);
 AT(bytefd_map_options, reserve, 48);
 
-SIZE(bytefd_pool_counts, 40);
-AT(bytefd_pool_counts, size, 0);
-AT(bytefd_pool_counts, lent_again, 8);
-AT(bytefd_pool_counts, new_files, 16);
-AT(bytefd_pool_counts, dropped, 24);
-AT(bytefd_pool_counts, kept_bytes, 32);
+SIZE(bytefd_pool_options, 40);
+AT(bytefd_pool_options, size, 0);
+AT(bytefd_pool_options, max_bytes, 8);
+AT(bytefd_pool_options, idle_ns, 16);
+AT(bytefd_pool_options, flags, 24);
+AT(bytefd_pool_options, max_files, 32);
+AT(bytefd_pool_options, method, 36);
 
-SIZE(bytefd_stream_options, 24);
+SIZE(bytefd_pool_stats, 48);
+AT(bytefd_pool_stats, size, 0);
+AT(bytefd_pool_stats, hits, 8);
+AT(bytefd_pool_stats, misses, 16);
+AT(bytefd_pool_stats, dropped, 24);
+AT(bytefd_pool_stats, lent, 32);
+AT(bytefd_pool_stats, cached_bytes, 40);
+
+SIZE(bytefd_stream_options, 40);
 AT(bytefd_stream_options, size, 0);
-AT(bytefd_stream_options, most, 8);
-AT(bytefd_stream_options, spill_above, 16);
+AT(bytefd_stream_options, max_bytes, 8);
+AT(bytefd_stream_options, size_hint, 16);
+AT(bytefd_stream_options, timeout_ns, 24);
+AT(bytefd_stream_options, flags, 32);
 
 SIZE(bytefd_requirements, 40);
 AT(bytefd_requirements, size, 0);
@@ -91,16 +103,19 @@ AT(bytefd_sysv_options, flags, 16);
 AT(bytefd_sysv_options, access, 24);
 AT(bytefd_sysv_options, mode, 28);
 
-NUMBER(BYTEFD_WRITABLE, 1);
-NUMBER(BYTEFD_READ_ONLY, 2);
-NUMBER(BYTEFD_EXECUTABLE, 4);
-NUMBER(BYTEFD_INHERIT, 8);
-NUMBER(BYTEFD_SEAL_CONTENT, 16);
-NUMBER(BYTEFD_TRUST_CALLBACK, 32);
-NUMBER(BYTEFD_BACKEND_AUTO, 0);
-NUMBER(BYTEFD_BACKEND_MEMFD, 1);
-NUMBER(BYTEFD_BACKEND_SHM, 2);
-NUMBER(BYTEFD_BACKEND_TMPFILE, 3);
+NUMBER(BYTEFD_INHERIT, 1);
+NUMBER(BYTEFD_INTERRUPTIBLE, 2);
+NUMBER(BYTEFD_WRITABLE, 4);
+NUMBER(BYTEFD_READ_ONLY, 8);
+NUMBER(BYTEFD_EXECUTABLE, 16);
+NUMBER(BYTEFD_SEAL_CONTENT, 32);
+NUMBER(BYTEFD_TRUST_CALLBACK, 64);
+NUMBER(BYTEFD_BACKEND_AUTO, 0x80000010);
+NUMBER(BYTEFD_BACKEND_MEMFD, 0x80000011);
+NUMBER(BYTEFD_BACKEND_SHM, 0x80000012);
+NUMBER(BYTEFD_BACKEND_TMPFILE, 0x80000013);
+NUMBER(BYTEFD_POOL_AUTO, 0x80000020);
+NUMBER(BYTEFD_POOL_REUSE, 0x80000021);
 NUMBER(BYTEFD_MAP_READ, 0);
 NUMBER(BYTEFD_MAP_WRITE, 1);
 NUMBER(BYTEFD_MAP_PRIVATE, 2);

@@ -22,7 +22,7 @@ pub fn maps_sealed_files() -> bool {
     mapped(&sealed, libc::PROT_READ, libc::MAP_SHARED).is_ok()
 }
 
-pub fn options(flags: u32, backend: u32) -> WrapOptions {
+pub fn options(flags: u64, backend: u32) -> WrapOptions {
     WrapOptions { flags, backend, ..WrapOptions::default() }
 }
 

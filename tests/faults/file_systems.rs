@@ -159,7 +159,7 @@ pub fn without_proc_only_what_needs_it_fails() {
     }
     let mut error = Error::untouched();
     // SAFETY: an open descriptor.
-    let status = leaves_nothing(|| unsafe { (abi::load().reopen)(readable.as_raw_fd(), &mut error) });
+    let status = leaves_nothing(|| unsafe { (abi::load().reopen)(readable.as_raw_fd(), 0, &mut error) });
     assert_proc_is_missed(&result(status, &error).expect_err("refused"));
 }
 

@@ -39,7 +39,7 @@ pub fn a_size_above_the_limit_is_efbig_and_no_signal() {
     assert_eq!(result(status, &error).expect_err("refused").errno, libc::EFBIG);
 }
 
-const FLAGS: [u32; 5] = [0, READ_ONLY, WRITABLE, INHERIT, EXECUTABLE];
+const FLAGS: [u64; 5] = [0, READ_ONLY, WRITABLE, INHERIT, EXECUTABLE];
 
 pub fn without_descriptors_every_backend_is_emfile() {
     for backend in backends().into_iter().chain([AUTO]) {
@@ -72,7 +72,7 @@ pub fn with_few_descriptors_it_works_or_is_emfile() {
 fn reopen(fd: c_int) -> Result<OwnedFd, Failure> {
     let mut error = Error::untouched();
     // SAFETY: any number is allowed.
-    let status = unsafe { (abi::load().reopen)(fd, &mut error) };
+    let status = unsafe { (abi::load().reopen)(fd, 0, &mut error) };
     // SAFETY: the caller owns what is returned.
     result(status, &error).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
 }

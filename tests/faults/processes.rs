@@ -14,7 +14,7 @@ use crate::support::map::memory;
 use crate::support::{hosts, rounds};
 
 /// What is returned, or lent, while 0, 1 and 2 are free; and whether those are free afterwards.
-fn numbers_without_streams(flags: u32, backend: u32) -> (Vec<c_int>, bool) {
+fn numbers_without_streams(flags: u64, backend: u32) -> (Vec<c_int>, bool) {
     let abi = abi::load();
     let options = options(flags, backend);
     // SAFETY: valid arguments; the streams come back.
@@ -25,7 +25,7 @@ fn numbers_without_streams(flags: u32, backend: u32) -> (Vec<c_int>, bool) {
             libc::close(fd);
         }
         let wrapped = wrap(b"hello", &options).map_or_else(|failure| -failure.errno, IntoRawFd::into_raw_fd);
-        let reopened = (abi.reopen)(wrapped, null_mut());
+        let reopened = (abi.reopen)(wrapped, 0, null_mut());
         let mut scan = null_mut();
         let lent = (abi.scan_begin)(b"hello".as_ptr().cast(), 5, &options, &mut scan, null_mut());
         let free = [0, 1, 2].iter().all(|fd| libc::fcntl(*fd, libc::F_GETFD) == -1);

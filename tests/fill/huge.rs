@@ -227,10 +227,10 @@ fn a_pool_counts_the_memory_of_huge_pages() {
                 let bytes = vec![round; size];
                 pool.scan(&bytes, |fd| crate::pool::check(fd, &bytes));
                 let memory: u64 = memory_files().into_iter().map(|(fd, ..)| memory_of(fd)).sum();
-                assert_eq!(pool.counts().kept_bytes, memory, "after a scan of {size} bytes");
+                assert_eq!(pool.counts().cached_bytes, memory, "after a scan of {size} bytes");
                 assert!(memory <= bound as u64, "{memory} bytes are kept, the bound is {bound}");
             }
         }
-        assert!(!has_memfd() || bound < HUGE || pool.counts().lent_again > 0, "{:?}", pool.counts());
+        assert!(!has_memfd() || bound < HUGE || pool.counts().hits > 0, "{:?}", pool.counts());
     }
 }

@@ -53,10 +53,10 @@ pub fn one_size_is_lent_the_same_file_again() {
             });
         }
         let counts = pool.counts();
-        assert_eq!(counts.lent_again + counts.new_files, 10);
+        assert_eq!(counts.hits + counts.misses, 10);
         if has_memfd() {
-            assert_eq!((counts.lent_again, counts.new_files, counts.dropped), (9, 1, 0), "{size} bytes");
-            assert_eq!(counts.kept_bytes, whole_pages(size));
+            assert_eq!((counts.hits, counts.misses, counts.dropped), (9, 1, 0), "{size} bytes");
+            assert_eq!(counts.cached_bytes, whole_pages(size));
             assert!(files.iter().all(|file| *file == files[0]));
         }
     }
@@ -74,10 +74,10 @@ pub fn every_order_of_sizes_shows_exactly_its_own_bytes() {
         scans += 1;
     }
     let counts = pool.counts();
-    assert_eq!(counts.lent_again + counts.new_files, scans as u64);
+    assert_eq!(counts.hits + counts.misses, scans as u64);
     assert_eq!(counts.dropped, 0);
     if has_memfd() {
-        assert!(counts.lent_again > counts.new_files, "{counts:?}");
+        assert!(counts.hits > counts.misses, "{counts:?}");
     }
 }
 
@@ -92,7 +92,7 @@ pub fn sizes_that_grow_and_shrink_a_little_share_a_file() {
         pool.scan(&bytes, |fd| check(fd, &bytes));
     }
     let counts = pool.counts();
-    assert_eq!((counts.lent_again, counts.new_files), (199, 1));
+    assert_eq!((counts.hits, counts.misses), (199, 1));
 }
 
 pub fn a_lent_file_keeps_every_promise() {
@@ -175,13 +175,13 @@ pub fn any_sequence_of_scans_shows_each_its_own_bytes() {
                 Step::End(_) => {}
                 Step::Trim(bytes) => {
                     pool.trim(bytes);
-                    assert!(pool.counts().kept_bytes <= bytes as u64);
+                    assert!(pool.counts().cached_bytes <= bytes as u64);
                 }
             }
             let counts = pool.counts();
-            assert_eq!(counts.lent_again + counts.new_files, scans);
+            assert_eq!(counts.hits + counts.misses, scans);
             assert_eq!(counts.dropped, 0);
-            assert!(counts.kept_bytes <= max_bytes as u64);
+            assert!(counts.cached_bytes <= max_bytes as u64);
         }
         for (bytes, lent) in &open {
             check(lent.fd, bytes);
@@ -197,7 +197,7 @@ pub fn an_answer_other_than_0_is_ecanceled_and_keeps_the_file() {
         assert!(failure.message.contains(&answer.to_string()), "{}", failure.message);
     }
     if has_memfd() {
-        assert_eq!((pool.counts().lent_again, pool.counts().dropped), (2, 0));
+        assert_eq!((pool.counts().hits, pool.counts().dropped), (2, 0));
     }
 }
 

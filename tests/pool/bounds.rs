@@ -8,16 +8,16 @@ pub fn a_pool_of_0_bytes_keeps_nothing() {
     for round in 0..50 {
         let bytes = bytes_of(round, 1 + round * 100);
         pool.scan(&bytes, |fd| check(fd, &bytes));
-        assert_eq!(pool.counts().kept_bytes, 0);
+        assert_eq!(pool.counts().cached_bytes, 0);
     }
     let counts = pool.counts();
-    assert_eq!((counts.lent_again, counts.new_files, counts.dropped), (0, 50, 0));
+    assert_eq!((counts.hits, counts.misses, counts.dropped), (0, 50, 0));
     assert_eq!(memory_files(), []);
     // A file without bytes costs no memory.
     for _ in 0..10 {
         pool.scan(b"", |fd| check(fd, b""));
     }
-    assert_eq!((pool.counts().kept_bytes, memory_files().len() <= 1), (0, true));
+    assert_eq!((pool.counts().cached_bytes, memory_files().len() <= 1), (0, true));
 }
 
 pub fn what_is_kept_stays_within_the_bound() {
@@ -30,11 +30,11 @@ pub fn what_is_kept_stays_within_the_bound() {
                 pool.scan_with(flags, &bytes, |fd| check_content(fd, &bytes));
                 drop(other);
                 let counts = pool.counts();
-                assert!(counts.kept_bytes <= bound as u64, "{counts:?}, the bound is {bound}");
+                assert!(counts.cached_bytes <= bound as u64, "{counts:?}, the bound is {bound}");
             }
         }
         assert_eq!(pool.counts().dropped, 0, "nobody held anything");
-        assert!(bound < 4096 || !has_memfd() || pool.counts().lent_again > 0);
+        assert!(bound < 4096 || !has_memfd() || pool.counts().hits > 0);
     }
 }
 
@@ -46,7 +46,7 @@ pub fn memory_in_use_is_what_is_counted() {
         pool.scan(&bytes, |fd| check_content(fd, &bytes));
         drop(open);
         let memory: u64 = memory_files().iter().map(|(fd, ..)| memory_of(*fd)).sum();
-        assert_eq!(pool.counts().kept_bytes, memory, "after scan {round}");
+        assert_eq!(pool.counts().cached_bytes, memory, "after scan {round}");
     }
     pool.trim(0);
     assert_eq!(memory_files().iter().map(|(fd, ..)| memory_of(*fd)).sum::<u64>(), 0);
@@ -72,17 +72,17 @@ pub fn trim_drops_the_longest_unused_first() {
         let open: Vec<u64> = memory_files().into_iter().map(|(_, file, _)| file).collect();
         files.iter().map(|file| open.contains(file)).collect::<Vec<_>>()
     };
-    assert_eq!((kept(), pool.counts().kept_bytes), (vec![true; 4], 1111 * page as u64));
+    assert_eq!((kept(), pool.counts().cached_bytes), (vec![true; 4], 1111 * page as u64));
     // The oldest becomes the youngest.
     pool.scan(&vec![2; page], |fd| assert_eq!(inode(fd), files[0]));
     pool.trim(1111 * page);
     assert_eq!(kept(), [true; 4]);
     pool.trim(1111 * page - 1);
-    assert_eq!((kept(), pool.counts().kept_bytes), (vec![true, false, true, true], 1101 * page as u64));
+    assert_eq!((kept(), pool.counts().cached_bytes), (vec![true, false, true, true], 1101 * page as u64));
     pool.trim(1001 * page);
-    assert_eq!((kept(), pool.counts().kept_bytes), (vec![true, false, false, true], 1001 * page as u64));
+    assert_eq!((kept(), pool.counts().cached_bytes), (vec![true, false, false, true], 1001 * page as u64));
     pool.trim(1);
-    assert_eq!((kept(), pool.counts().kept_bytes), (vec![false; 4], 0));
+    assert_eq!((kept(), pool.counts().cached_bytes), (vec![false; 4], 0));
     assert_eq!(pool.counts().dropped, 0, "nobody held them");
     assert!(pool.lends_again());
 }
@@ -91,7 +91,7 @@ pub fn trim_to_more_than_is_kept_does_nothing() {
     let pool = Pool::new(PLENTY);
     keep(&pool, &[1, 2, 3]);
     let before = (pool.counts(), memory_files());
-    for bytes in [PLENTY, usize::MAX, before.0.kept_bytes as usize] {
+    for bytes in [PLENTY, usize::MAX, before.0.cached_bytes as usize] {
         pool.trim(bytes);
         assert_eq!((pool.counts(), memory_files()), before);
     }
@@ -106,13 +106,13 @@ pub fn files_on_loan_are_not_trimmed() {
         pool.scan(b"other", |fd| check(fd, b"other"));
         pool.trim(0);
         check_content(lent.fd, &bytes);
-        assert_eq!(pool.counts().kept_bytes, 0);
+        assert_eq!(pool.counts().cached_bytes, 0);
         drop(lent);
-        assert!(!has_memfd() || pool.counts().kept_bytes == whole_pages(50_000));
+        assert!(!has_memfd() || pool.counts().cached_bytes == whole_pages(50_000));
     }
 }
 
-fn a_hundred_at_once(flags: u32) {
+fn a_hundred_at_once(flags: u64) {
     let pool = Pool::new(PLENTY);
     for round in 0..3 {
         let all: Vec<Vec<u8>> = (0..100).map(|number| bytes_of(number + round, 10 + number * 300)).collect();
@@ -131,8 +131,8 @@ fn a_hundred_at_once(flags: u32) {
         }
     }
     let counts = pool.counts();
-    assert_eq!((counts.lent_again + counts.new_files, counts.dropped), (300, 0));
-    assert!(!has_memfd() || counts.lent_again > 100, "{counts:?}");
+    assert_eq!((counts.hits + counts.misses, counts.dropped), (300, 0));
+    assert!(!has_memfd() || counts.hits > 100, "{counts:?}");
     assert!(memory_files().len() <= 100);
 }
 
@@ -151,11 +151,11 @@ pub fn a_pool_full_of_trusted_files_still_lends_others_again() {
     for (first, then) in [(0, TRUST_CALLBACK), (TRUST_CALLBACK, 0)] {
         let pool = Pool::new(PLENTY);
         drop((0..100).map(|_| pool.begin(first, b"hello")).collect::<Vec<_>>());
-        let before = pool.counts().lent_again;
+        let before = pool.counts().hits;
         for _ in 0..10 {
             pool.scan_with(then, b"hello", |fd| check_content(fd, b"hello"));
         }
-        assert!(pool.counts().lent_again > before, "flags {first} and then {then}: {:?}", pool.counts());
+        assert!(pool.counts().hits > before, "flags {first} and then {then}: {:?}", pool.counts());
     }
 }
 

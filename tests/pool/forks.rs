@@ -33,21 +33,21 @@ fn works(pool: &Pool) {
 pub fn a_child_has_an_empty_pool_and_closes_what_it_inherited() {
     type Use = fn(&Pool);
     let first_uses: [(&str, Use); 4] = [
-        ("counting", |pool| assert_eq!(pool.counts().kept_bytes, 0)),
+        ("counting", |pool| assert_eq!(pool.counts().cached_bytes, 0)),
         ("trimming", |pool| pool.trim(usize::MAX)),
         ("a scan", |pool| pool.scan(b"child", |fd| check(fd, b"child"))),
         ("a trusted scan", |pool| pool.scan_with(TRUST_CALLBACK, b"child", |fd| check_content(fd, b"child"))),
     ];
     let pool = warm();
     let kept = memory_files();
-    assert!(!has_memfd() || (pool.counts().kept_bytes > 0 && kept.len() > 2));
+    assert!(!has_memfd() || (pool.counts().cached_bytes > 0 && kept.len() > 2));
     for (name, first_use) in first_uses {
         in_fork(|| {
             first_use(&pool);
             let left: Vec<_> = memory_files().into_iter().filter(|file| kept.contains(file)).collect();
             assert_eq!(left, [], "what was inherited is closed by {name}");
             assert!(memory_files().len() <= 1);
-            assert!(pool.counts().kept_bytes <= 4096);
+            assert!(pool.counts().cached_bytes <= 4096);
             works(&pool);
         });
     }
@@ -64,7 +64,7 @@ pub fn a_child_of_a_child_has_an_empty_pool() {
             }
             let inherited = memory_files();
             in_fork(|| {
-                assert_eq!(pool.counts().kept_bytes, 0);
+                assert_eq!(pool.counts().cached_bytes, 0);
                 assert!(!memory_files().iter().any(|file| inherited.contains(file)));
                 works(&pool);
             });
@@ -132,13 +132,13 @@ pub fn a_child_that_trims_or_destroys_does_not_disturb_its_parent() {
     });
     in_fork(|| {
         // SAFETY: the child's copy, used no more.
-        unsafe { (abi::load().pool_destroy)(pool.0) };
+        unsafe { (abi::load().pool_close)(pool.0) };
         assert_eq!(memory_files(), []);
     });
     in_fork(|| {
         works(&pool);
         // SAFETY: as above.
-        unsafe { (abi::load().pool_destroy)(pool.0) };
+        unsafe { (abi::load().pool_close)(pool.0) };
         assert_eq!(memory_files(), []);
     });
     assert_eq!((pool.counts(), memory_files()), (kept, files));
@@ -198,7 +198,7 @@ pub fn a_child_made_in_a_callback_keeps_what_it_saw() {
 }
 
 /// Forks in a callback; the child returns from scan_bytes and does `then`.
-fn child_returns(flags: u32, in_callback: impl Fn(&Pool), then: impl Fn(&Pool)) {
+fn child_returns(flags: u64, in_callback: impl Fn(&Pool), then: impl Fn(&Pool)) {
     let pool = warm();
     for round in 0..10 {
         let bytes = bytes_of(round, 500 + round * 2000);
@@ -229,7 +229,7 @@ pub fn a_child_made_in_a_callback_may_return_from_the_scan() {
         0,
         |_| {},
         |pool| {
-            assert_eq!(pool.counts().kept_bytes, 0);
+            assert_eq!(pool.counts().cached_bytes, 0);
             assert_eq!(memory_files(), [], "what was lent is closed, and what was inherited");
             works(pool);
         },
@@ -284,6 +284,6 @@ pub fn forks_while_others_scan_never_lock_up() {
         pool.scan(&bytes, |fd| check_content(fd, &bytes));
         pool.scan_with(TRUST_CALLBACK, &bytes, |fd| check_content(fd, &bytes));
         pool.trim(0);
-        assert_eq!(pool.counts().kept_bytes, 0);
+        assert_eq!(pool.counts().cached_bytes, 0);
     });
 }

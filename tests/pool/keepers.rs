@@ -10,14 +10,14 @@ use crate::support::abi::INHERIT;
 const SIZE: usize = 50_000;
 
 /// Scans before, so that a file is lent again; the scan in which `keep` keeps something; 50 scans after it. Returns what is kept.
-fn kept_over_later_scans<T>(old: &[u8], flags: u32, keep: impl Fn(c_int) -> T, look: impl Fn(&mut T)) -> T {
+fn kept_over_later_scans<T>(old: &[u8], flags: u64, keep: impl Fn(c_int) -> T, look: impl Fn(&mut T)) -> T {
     let pool = Pool::new(PLENTY);
     for _ in 0..3 {
         pool.scan(b"warm", |_| {});
         pool.scan(&vec![b'w'; old.len()], |_| {});
     }
     let before = pool.counts();
-    assert!(!has_memfd() || before.lent_again > 0);
+    assert!(!has_memfd() || before.hits > 0);
     let (mut kept, mut file) = (None, 0);
     pool.scan_with(flags, old, |fd| {
         file = inode(fd);
@@ -36,7 +36,7 @@ fn kept_over_later_scans<T>(old: &[u8], flags: u32, keep: impl Fn(c_int) -> T, l
     let counts = pool.counts();
     if has_memfd() {
         assert_eq!(counts.dropped, before.dropped + 1, "the file that was kept");
-        assert!(counts.lent_again >= before.lent_again + 49, "the others are lent again: {counts:?}");
+        assert!(counts.hits >= before.hits + 49, "the others are lent again: {counts:?}");
     }
     drop(pool);
     look(&mut kept);
@@ -249,7 +249,7 @@ pub fn many_kept_duplicates_are_all_right() {
         assert!(content(fd) == *bytes);
     }
     if has_memfd() {
-        assert_eq!((pool.counts().dropped, pool.counts().lent_again, pool.counts().kept_bytes), (200, 0, 0));
+        assert_eq!((pool.counts().dropped, pool.counts().hits, pool.counts().cached_bytes), (200, 0, 0));
     }
     assert!(!has_memfd() || pool.lends_again());
 }

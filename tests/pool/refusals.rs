@@ -10,7 +10,6 @@ pub fn options_that_need_a_file_of_their_own_are_einval() {
     let pool = Pool::new(PLENTY);
     let plain = pool.options(0);
     let refused = [
-        ("a name", WrapOptions { name: c"label".as_ptr(), ..plain }),
         ("a mode", WrapOptions { mode: 0o400, ..plain }),
         ("writable", pool.options(WRITABLE)),
         ("executable", pool.options(EXECUTABLE)),
@@ -20,8 +19,10 @@ pub fn options_that_need_a_file_of_their_own_are_einval() {
         ("trusted and read-only", pool.options(TRUST_CALLBACK | READ_ONLY)),
         ("trusted and inherited", pool.options(TRUST_CALLBACK | INHERIT)),
         ("trusted and writable", pool.options(TRUST_CALLBACK | WRITABLE)),
-        ("trusted and named", WrapOptions { name: c"label".as_ptr(), ..pool.options(TRUST_CALLBACK) }),
-        ("an unknown flag", pool.options(1 << 6)),
+        ("a name with a slash", WrapOptions { name: c"a/b".as_ptr(), ..plain }),
+        ("memory above a threshold", WrapOptions { spill_threshold: 1, backend: MEMFD, ..plain }),
+        ("a threshold of 0", WrapOptions { spill_threshold: 0, ..plain }),
+        ("an unknown flag", pool.options(INTERRUPTIBLE)),
         ("an unknown flag", pool.options(1 << 31)),
         ("an unknown backend", WrapOptions { backend: 4, ..plain }),
         ("a mode without the owner's read bit", WrapOptions { mode: 0o200, ..plain }),
@@ -34,7 +35,7 @@ pub fn options_that_need_a_file_of_their_own_are_einval() {
         }
     }
     let counts = pool.counts();
-    assert_eq!((counts.new_files, counts.lent_again, counts.kept_bytes), (0, 0, 0));
+    assert_eq!((counts.misses, counts.hits, counts.cached_bytes), (0, 0, 0));
 }
 
 pub fn options_that_change_nothing_are_accepted() {
@@ -67,30 +68,30 @@ pub fn files_given_away_take_no_pool() {
         let value = unsafe { (abi::load().wrap_iov)(null(), 0, &options, null_mut()) };
         assert_eq!(value, -libc::EINVAL);
     }
-    assert_eq!(pool.counts().new_files, 0);
+    assert_eq!(pool.counts().misses, 0);
 }
 
 pub fn counts_are_written_to_structs_of_every_size_and_not_beyond() {
     #[repr(C)]
     struct Larger {
-        known: PoolCounts,
+        known: PoolStats,
         beyond: [u8; 100],
     }
     let pool = Pool::new(PLENTY);
     pool.scan(b"hello", |_| {});
-    for size in [40, 41, 48, 140] {
-        let known = PoolCounts { size, lent_again: !0, new_files: !0, dropped: !0, kept_bytes: !0 };
+    for size in [48, 49, 56, 148] {
+        let known = PoolStats { size, hits: !0, misses: !0, dropped: !0, lent: !0, cached_bytes: !0 };
         let mut larger = Larger { known, beyond: [0x5a; 100] };
         // SAFETY: a struct at least as large as it says.
-        assert_eq!(unsafe { (abi::load().pool_stats)(pool.0, &mut larger.known, null_mut()) }, 0);
-        assert_eq!((larger.known.size, larger.known.new_files, larger.known.lent_again), (size, 1, 0));
+        assert_eq!(unsafe { (abi::load().pool_get_stats)(pool.0, &mut larger.known, null_mut()) }, 0);
+        assert_eq!((larger.known.size, larger.known.misses, larger.known.hits), (size, 1, 0));
         assert_eq!(larger.beyond, [0x5a; 100], "a struct of {size} bytes");
     }
-    for size in [0, 1, 8, 32, 39] {
-        let before = PoolCounts { size, lent_again: 7, new_files: 7, dropped: 7, kept_bytes: 7 };
+    for size in [0, 1, 8, 40, 47] {
+        let before = PoolStats { size, hits: 7, misses: 7, dropped: 7, lent: 7, cached_bytes: 7 };
         let (mut counts, mut error) = (before, Error::untouched());
         // SAFETY: a struct larger than it says.
-        let status = unsafe { (abi::load().pool_stats)(pool.0, &mut counts, &mut error) };
+        let status = unsafe { (abi::load().pool_get_stats)(pool.0, &mut counts, &mut error) };
         assert_eq!(result(status, &error).unwrap_err().errno, libc::EINVAL, "a struct of {size} bytes");
         assert_eq!(counts, before, "written on success only");
     }
@@ -127,7 +128,7 @@ pub fn trimming_and_counting_a_new_pool_do_nothing() {
         let pool = Pool::new(max_bytes);
         pool.trim(0);
         pool.trim(usize::MAX);
-        let PoolCounts { size, lent_again, new_files, dropped, kept_bytes } = pool.counts();
-        assert_eq!((size, lent_again, new_files, dropped, kept_bytes), (40, 0, 0, 0, 0));
+        let PoolStats { size, hits, misses, dropped, lent, cached_bytes } = pool.counts();
+        assert_eq!((size, hits, misses, dropped, lent, cached_bytes), (48, 0, 0, 0, 0, 0));
     }
 }

@@ -21,8 +21,8 @@ pub fn scans_nest_with_one_pool() {
     let pool = Pool::new(PLENTY);
     nest(&pool, 0);
     let counts = pool.counts();
-    assert_eq!((counts.lent_again + counts.new_files, counts.dropped), (2047, 0));
-    assert!(!has_memfd() || counts.new_files < 100, "{counts:?}");
+    assert_eq!((counts.hits + counts.misses, counts.dropped), (2047, 0));
+    assert!(!has_memfd() || counts.misses < 100, "{counts:?}");
 }
 
 pub fn threads_share_a_pool_and_never_mix() {
@@ -48,11 +48,11 @@ pub fn threads_share_a_pool_and_never_mix() {
     });
     let counts = pool.counts();
     let all = (THREADS * scans) as u64;
-    assert_eq!(counts.lent_again + counts.new_files, all);
+    assert_eq!(counts.hits + counts.misses, all);
     if has_memfd() {
         assert_eq!(counts.dropped, 0);
-        assert!(counts.new_files * 20 < all, "{counts:?}");
-        assert_eq!(memory_files().iter().map(|(fd, ..)| memory_of(*fd)).sum::<u64>(), counts.kept_bytes);
+        assert_eq!(memory_files().iter().map(|(fd, ..)| memory_of(*fd)).sum::<u64>(), counts.cached_bytes);
+        assert!(counts.misses * 20 < all, "{counts:?}");
     }
 }
 
@@ -101,7 +101,7 @@ pub fn what_one_thread_begins_another_may_end() {
             });
         });
     }
-    assert!(!has_memfd() || pool.counts().lent_again == 99);
+    assert!(!has_memfd() || pool.counts().hits == 99);
 }
 
 /// "Keeps at most `max_bytes`": also for a moment.
@@ -122,7 +122,7 @@ pub fn the_bound_holds_at_every_moment() {
             });
         }
         while !is_over.load(Relaxed) {
-            most.fetch_max(pool.counts().kept_bytes as usize, Relaxed);
+            most.fetch_max(pool.counts().cached_bytes as usize, Relaxed);
         }
     });
     assert!(most.load(Relaxed) <= BOUND, "{} bytes were kept, the bound is {BOUND}", most.load(Relaxed));

@@ -4,15 +4,16 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::ptr::null;
 
+use super::places::above;
 use super::sources::{assert_as_wrapped, pipe, through_a_pipe};
 use crate::faults::conditions::*;
-use crate::support::abi::StreamOptions;
+use crate::support::abi::{StreamOptions, UNLIMITED, WrapOptions};
 use crate::support::fd::{content, metadata, pattern};
 use crate::support::hosts::has_memfd;
 use crate::support::share::*;
 
 fn at_most(most: u64) -> StreamOptions {
-    StreamOptions { most, ..StreamOptions::default() }
+    StreamOptions { max_bytes: most, ..StreamOptions::default() }
 }
 
 pub fn a_limit_exactly_met_is_fine_and_one_more_is_efbig() {
@@ -40,12 +41,16 @@ fn filled(bytes: &[u8]) -> OwnedFd {
 
 pub fn a_refused_stream_leaves_nothing() {
     let bytes = pattern(50_000);
-    for options in [at_most(49_999), at_most(1), StreamOptions { spill_above: 10_000, ..at_most(49_999) }] {
+    for (wrap, options) in [
+        (WrapOptions::default(), at_most(49_999)),
+        (WrapOptions::default(), at_most(1)),
+        (above(10_000), at_most(49_999)),
+    ] {
         let source = filled(&bytes);
-        let failure = leaves_nothing(|| wrap_stream(&source, &options)).expect_err("too long");
+        let failure = leaves_nothing(|| wrap_stream_with(&source, &wrap, &options)).expect_err("too long");
         assert_eq!(failure.errno, libc::EFBIG);
         // A byte more than is allowed shows that it is too long; more is not taken.
-        assert_eq!(waiting(&source), bytes.len() - options.most as usize - 1);
+        assert_eq!(waiting(&source), bytes.len() - options.max_bytes as usize - 1);
     }
     let (ours, theirs) = pair(libc::SOCK_STREAM);
     limit_time(&ours, libc::SO_RCVTIMEO);
@@ -60,29 +65,34 @@ pub fn the_file_size_limit_is_efbig_and_no_signal() {
     let folder = tempfile::tempdir().expect("a folder");
     // SAFETY: this process has one thread.
     unsafe { std::env::set_var("TMPDIR", folder.path()) };
-    for spill_above in [0, 5_000] {
-        let options = StreamOptions { spill_above, ..StreamOptions::default() };
+    for threshold in [UNLIMITED, 5_000] {
+        let options = above(threshold);
         for (limit, length) in [(0, 1), (10_000, 10_001), (10_000, 50_000), (4096, 4097)] {
             let source = filled(&bytes[..length]);
-            let outcome = leaves_nothing(|| with_limit(libc::RLIMIT_FSIZE, limit, || wrap_stream(&source, &options)));
+            let outcome = leaves_nothing(|| {
+                with_limit(libc::RLIMIT_FSIZE, limit, || wrap_stream_with(&source, &options, null()))
+            });
             let failure = outcome.expect_err("too long");
             assert_eq!(failure.errno, libc::EFBIG, "{failure:?}");
             assert!(failure.message.contains(&limit.to_string()), "{failure:?}");
         }
         for (limit, length) in [(0, 0), (5, 5), (10_000, 9_999), (10_000, 10_000), (4096, 4096)] {
             let source = filled(&bytes[..length]);
-            let fd = with_limit(libc::RLIMIT_FSIZE, limit, || wrap_stream(&source, &options)).expect("within it");
+            let fd = with_limit(libc::RLIMIT_FSIZE, limit, || wrap_stream_with(&source, &options, null()));
+            let fd = fd.expect("within it");
             assert!(content(&fd) == bytes[..length]);
         }
     }
 }
 
 pub fn without_descriptors_it_is_emfile_with_nothing_left() {
-    for spill_above in [0, 3] {
-        let options = StreamOptions { spill_above, ..StreamOptions::default() };
+    for threshold in [UNLIMITED, 3] {
+        let options = above(threshold);
         for free in 0..=4 {
             let source = filled(b"hello");
-            let outcome = leaves_nothing(|| with_free_descriptors(free, || wrap_stream(&source, &options).map(drop)));
+            let outcome = leaves_nothing(|| {
+                with_free_descriptors(free, || wrap_stream_with(&source, &options, null()).map(drop))
+            });
             match outcome {
                 Ok(()) => assert!(free > 0),
                 // Memory, the file, and its read-only description are three.

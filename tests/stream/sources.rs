@@ -7,10 +7,10 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::ptr::null;
 
-use bytefd::StreamOptions;
+use bytefd::{StreamOptions, WrapOptions};
 
 use crate::faults::conditions::without_standard_input;
-use crate::support::abi::AUTO;
+use crate::support::abi::{self, AUTO};
 use crate::support::fd::*;
 use crate::support::hosts::has_memfd;
 use crate::support::share::*;
@@ -26,10 +26,15 @@ pub fn pipe(flags: i32) -> (OwnedFd, OwnedFd) {
 }
 
 /// What bytefd_wrap_stream makes of these bytes, written to a pipe in pieces of this size.
-pub fn through_a_pipe(
+pub fn through_a_pipe(bytes: &[u8], piece: usize, options: *const abi::StreamOptions) -> Result<OwnedFd, Failure> {
+    through_a_pipe_with(bytes, piece, &abi::WrapOptions::default(), options)
+}
+
+pub fn through_a_pipe_with(
     bytes: &[u8],
     piece: usize,
-    options: *const crate::support::abi::StreamOptions,
+    wrap: &abi::WrapOptions,
+    options: *const abi::StreamOptions,
 ) -> Result<OwnedFd, Failure> {
     let (reader, writer) = pipe(0);
     std::thread::scope(|scope| {
@@ -38,7 +43,7 @@ pub fn through_a_pipe(
             // Nobody reads any more where it is refused.
             bytes.chunks(piece).try_for_each(|piece| writer.write_all(piece))
         });
-        let outcome = wrap_stream(&reader, options);
+        let outcome = wrap_stream_with(&reader, wrap, options);
         drop(reader);
         outcome
     })
@@ -177,7 +182,7 @@ pub fn packets_are_never_cut() {
     let mut bytes = Vec::new();
     let (reader, writer) = pipe(libc::O_DIRECT);
     let most = 100 * 4095 + 4096;
-    let options = crate::support::abi::StreamOptions { most, ..Default::default() };
+    let options = abi::StreamOptions { max_bytes: most, ..Default::default() };
     std::thread::scope(|scope| {
         let sent = &packet;
         let writer = scope.spawn(move || {
@@ -196,7 +201,7 @@ pub fn packets_are_never_cut() {
         plain_write(&writer, &packet);
         plain_write(&writer, &packet);
         drop(writer);
-        let options = crate::support::abi::StreamOptions { most, ..options };
+        let options = abi::StreamOptions { max_bytes: most, ..options };
         assert_eq!(wrap_stream(&reader, &options).expect_err("too long").errno, libc::EFBIG, "{most}");
     }
 }
@@ -232,24 +237,42 @@ pub fn the_source_stays_the_callers() {
     assert!(is_close_on_exec(&reader));
 }
 
+fn wrap_reader(reader: impl Read, options: &StreamOptions) -> bytefd::Result<OwnedFd> {
+    WrapOptions::new().wrap_reader(reader, options)
+}
+
 pub fn rust_readers_give_the_same() {
     for length in LENGTHS {
         let bytes = pattern(length);
-        assert_as_wrapped(&StreamOptions::new().wrap_reader(&bytes[..]).expect("a descriptor"), &bytes);
+        for hint in [0, 1, length as u64, u64::MAX] {
+            let options = StreamOptions::new().size_hint(hint);
+            assert_as_wrapped(&wrap_reader(&bytes[..], &options).expect("a descriptor"), &bytes);
+        }
     }
     let bytes = pattern(10_000);
-    let options = StreamOptions::new().most(10_000);
-    assert_as_wrapped(&options.wrap_reader(&bytes[..]).expect("a descriptor"), &bytes);
-    assert_eq!(options.wrap_reader(std::io::repeat(1)).expect_err("endless").errno(), libc::EFBIG);
-    assert_as_wrapped(&StreamOptions::new().most(0).wrap_reader(std::io::empty()).expect("a descriptor"), b"");
-    assert_eq!(StreamOptions::new().most(0).wrap_reader(&b"!"[..]).expect_err("more").errno(), libc::EFBIG);
+    let options = StreamOptions::new().max_bytes(10_000);
+    assert_as_wrapped(&wrap_reader(&bytes[..], &options).expect("a descriptor"), &bytes);
+    assert_eq!(wrap_reader(std::io::repeat(1), &options).expect_err("endless").errno(), libc::EFBIG);
+    let nothing = StreamOptions::new().max_bytes(0);
+    assert_as_wrapped(&wrap_reader(std::io::empty(), &nothing).expect("a descriptor"), b"");
+    assert_eq!(wrap_reader(&b"!"[..], &nothing).expect_err("more").errno(), libc::EFBIG);
     // Nothing is not above nothing.
-    let fd = StreamOptions::new().spill_above(0).wrap_reader(std::io::empty()).expect("a descriptor");
-    assert_as_wrapped(&fd, b"");
+    let spilling = WrapOptions::new().spill_threshold(0);
+    assert_as_wrapped(&spilling.wrap_reader(std::io::empty(), &StreamOptions::new()).expect("a descriptor"), b"");
     let (reader, mut writer) = std::io::pipe().expect("a pipe");
     writer.write_all(&bytes).expect("written");
     drop(writer);
-    assert_as_wrapped(&StreamOptions::new().wrap_stream(reader).expect("a descriptor"), &bytes);
+    let fd = WrapOptions::new().wrap_stream(reader, &StreamOptions::new()).expect("a descriptor");
+    assert_as_wrapped(&fd, &bytes);
+}
+
+pub fn a_time_limit_with_a_rust_reader_is_einval() {
+    let limited = [StreamOptions::new().timeout(std::time::Duration::ZERO), StreamOptions::new().interruptible(true)];
+    for options in limited {
+        let mut reader = Told(vec![Ok(3)]);
+        let error = wrap_reader(&mut reader, &options).expect_err("nothing can end its reads");
+        assert_eq!((error.errno(), error.op(), reader.0.len()), (libc::EINVAL, "options", 1));
+    }
 }
 
 /// Gives what it is told to, one after the other.
@@ -263,7 +286,7 @@ impl Read for Told {
 }
 
 pub fn rust_readers_that_lie_or_fail_are_errors() {
-    let told = |what| StreamOptions::new().wrap_reader(Told(what));
+    let told = |what| wrap_reader(Told(what), &StreamOptions::new());
     let interrupted = || Err(Error::from(ErrorKind::Interrupted));
     // More stored than said; no byte of that is seen.
     let fd = told(vec![interrupted(), Ok(3), interrupted(), Ok(2)]).expect("a descriptor");
@@ -272,12 +295,11 @@ pub fn rust_readers_that_lie_or_fail_are_errors() {
     assert_eq!(error.errno(), libc::ENETDOWN);
     let error = told(vec![Err(Error::other("out of bytes")), Ok(3)]).expect_err("failed");
     assert!(error.errno() == libc::EIO && error.to_string().contains("out of bytes"), "{error}");
-    // More said than there was room for: as much as there was, however that is counted.
-    let error = StreamOptions::new()
-        .most(1 << 20)
-        .wrap_reader(Told((0..100).map(|_| Ok(usize::MAX)).collect()))
-        .expect_err("too long");
-    assert_eq!(error.errno(), libc::EFBIG);
+    // More said than there was room for.
+    for count in [usize::MAX, 1 << 40] {
+        let error = told(vec![Ok(count), Ok(3)]).expect_err("a lie");
+        assert!(error.errno() == libc::EINVAL && error.message().contains(&count.to_string()), "{error}");
+    }
 }
 
 pub fn reading_goes_on_though_signals_interrupt() {

@@ -44,29 +44,42 @@ fn text(field: &[c_char]) -> &str {
 pub struct WrapOptions {
     pub size: usize,
     pub name: *const c_char,
-    pub flags: u32,
+    pub pool: *mut c_void,
+    pub spill_threshold: u64,
+    pub flags: u64,
     pub backend: u32,
     pub mode: u32,
-    pub pool: *mut c_void,
 }
 
 impl Default for WrapOptions {
     fn default() -> Self {
-        Self { size: size_of::<Self>(), name: null(), flags: 0, backend: 0, mode: 0, pool: std::ptr::null_mut() }
+        Self {
+            size: size_of::<Self>(),
+            name: null(),
+            pool: std::ptr::null_mut(),
+            spill_threshold: UNLIMITED,
+            flags: 0,
+            backend: 0,
+            mode: 0,
+        }
     }
 }
 
-pub const WRITABLE: u32 = 1;
-pub const READ_ONLY: u32 = 2;
-pub const EXECUTABLE: u32 = 4;
-pub const INHERIT: u32 = 8;
-pub const SEAL_CONTENT: u32 = 16;
-pub const TRUST_CALLBACK: u32 = 32;
+pub const UNLIMITED: u64 = u64::MAX;
 
-pub const AUTO: u32 = 0;
-pub const MEMFD: u32 = 1;
-pub const SHM: u32 = 2;
-pub const TMPFILE: u32 = 3;
+pub const INHERIT: u64 = 1 << 0;
+pub const INTERRUPTIBLE: u64 = 1 << 1;
+
+pub const WRITABLE: u64 = 1 << 2;
+pub const READ_ONLY: u64 = 1 << 3;
+pub const EXECUTABLE: u64 = 1 << 4;
+pub const SEAL_CONTENT: u64 = 1 << 5;
+pub const TRUST_CALLBACK: u64 = 1 << 6;
+
+pub const AUTO: u32 = 0x8000_0010;
+pub const MEMFD: u32 = 0x8000_0011;
+pub const SHM: u32 = 0x8000_0012;
+pub const TMPFILE: u32 = 0x8000_0013;
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -109,15 +122,37 @@ pub const INVALIDATE: u32 = 2;
 /// Added to advice that loses content. The advices themselves are libc's MADV_*.
 pub const LOSE_DATA: u32 = 0x10000;
 
-/// bytefd_pool_counts.
+/// bytefd_pool_options.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct PoolOptions {
+    pub size: usize,
+    pub max_bytes: u64,
+    pub idle_ns: i64,
+    pub flags: u64,
+    pub max_files: u32,
+    pub method: u32,
+}
+
+impl Default for PoolOptions {
+    fn default() -> Self {
+        Self { size: size_of::<Self>(), max_bytes: 64 << 20, idle_ns: -1, flags: 0, max_files: 64, method: 0 }
+    }
+}
+
+pub const POOL_AUTO: u32 = 0x8000_0020;
+pub const POOL_REUSE: u32 = 0x8000_0021;
+
+/// bytefd_pool_stats.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PoolCounts {
+pub struct PoolStats {
     pub size: usize,
-    pub lent_again: u64,
-    pub new_files: u64,
+    pub hits: u64,
+    pub misses: u64,
     pub dropped: u64,
-    pub kept_bytes: u64,
+    pub lent: u64,
+    pub cached_bytes: u64,
 }
 
 /// bytefd_shm_options.
@@ -255,13 +290,15 @@ pub struct Credentials {
 #[derive(Clone, Copy)]
 pub struct StreamOptions {
     pub size: usize,
-    pub most: u64,
-    pub spill_above: u64,
+    pub max_bytes: u64,
+    pub size_hint: u64,
+    pub timeout_ns: i64,
+    pub flags: u64,
 }
 
 impl Default for StreamOptions {
     fn default() -> Self {
-        Self { size: size_of::<Self>(), most: 0, spill_above: 0 }
+        Self { size: size_of::<Self>(), max_bytes: UNLIMITED, size_hint: 0, timeout_ns: -1, flags: 0 }
     }
 }
 
@@ -271,17 +308,21 @@ pub type ScanFn = Option<unsafe extern "C" fn(c_int, *mut c_void) -> c_int>;
 pub struct Abi {
     pub shm_wrap_buffer: unsafe extern "C" fn(*const c_void, usize, *const WrapOptions, *mut Error) -> c_int,
     pub wrap_iov: unsafe extern "C" fn(*const libc::iovec, usize, *const WrapOptions, *mut Error) -> c_int,
-    pub reopen: unsafe extern "C" fn(c_int, *mut Error) -> c_int,
+    pub reopen: unsafe extern "C" fn(c_int, u64, *mut Error) -> c_int,
     pub path: unsafe extern "C" fn(c_int, *mut c_char, usize, *mut Error) -> c_int,
     pub scan_bytes:
         unsafe extern "C" fn(*const c_void, usize, ScanFn, *mut c_void, *const WrapOptions, *mut Error) -> c_int,
     pub scan_begin:
         unsafe extern "C" fn(*const c_void, usize, *const WrapOptions, *mut *mut c_void, *mut Error) -> c_int,
+    pub scan_begin_iov:
+        unsafe extern "C" fn(*const libc::iovec, usize, *const WrapOptions, *mut *mut c_void, *mut Error) -> c_int,
+    pub scan_begin_stream:
+        unsafe extern "C" fn(c_int, *const WrapOptions, *const StreamOptions, *mut *mut c_void, *mut Error) -> c_int,
     pub scan_end: unsafe extern "C" fn(*mut c_void) -> c_int,
-    pub pool_create: unsafe extern "C" fn(usize, *mut *mut c_void, *mut Error) -> c_int,
-    pub pool_destroy: unsafe extern "C" fn(*mut c_void),
-    pub pool_trim: unsafe extern "C" fn(*const c_void, usize, *mut Error) -> c_int,
-    pub pool_stats: unsafe extern "C" fn(*const c_void, *mut PoolCounts, *mut Error) -> c_int,
+    pub pool_create: unsafe extern "C" fn(*const PoolOptions, *mut *mut c_void, *mut Error) -> c_int,
+    pub pool_close: unsafe extern "C" fn(*mut c_void) -> c_int,
+    pub pool_trim: unsafe extern "C" fn(*mut c_void, u64, *mut Error) -> c_int,
+    pub pool_get_stats: unsafe extern "C" fn(*mut c_void, *mut PoolStats, *mut Error) -> c_int,
     pub map_file: unsafe extern "C" fn(*const c_char, *const MapOptions, *mut *mut c_void, *mut Error) -> c_int,
     pub map_fd: unsafe extern "C" fn(c_int, *const MapOptions, *mut *mut c_void, *mut Error) -> c_int,
     pub map_memory: unsafe extern "C" fn(usize, *const MapOptions, *mut *mut c_void, *mut Error) -> c_int,
@@ -338,7 +379,7 @@ pub struct Abi {
     ) -> c_int,
     pub peer_credentials: unsafe extern "C" fn(c_int, *mut Credentials, *mut Error) -> c_int,
     pub verify: unsafe extern "C" fn(c_int, *const Requirements, *mut Error) -> c_int,
-    pub wrap_stream: unsafe extern "C" fn(c_int, *const StreamOptions, *mut Error) -> c_int,
+    pub wrap_stream: unsafe extern "C" fn(c_int, *const WrapOptions, *const StreamOptions, *mut Error) -> c_int,
 }
 
 /// Set to the path of another build of the library, which is tested instead: the staged one, say.
@@ -368,11 +409,13 @@ pub fn load() -> &'static Abi {
                 path: symbol(library, "bytefd_path"),
                 scan_bytes: symbol(library, "scan_bytes"),
                 scan_begin: symbol(library, "bytefd_scan_begin"),
+                scan_begin_iov: symbol(library, "bytefd_scan_begin_iov"),
+                scan_begin_stream: symbol(library, "bytefd_scan_begin_stream"),
                 scan_end: symbol(library, "bytefd_scan_end"),
                 pool_create: symbol(library, "bytefd_pool_create"),
-                pool_destroy: symbol(library, "bytefd_pool_destroy"),
+                pool_close: symbol(library, "bytefd_pool_close"),
                 pool_trim: symbol(library, "bytefd_pool_trim"),
-                pool_stats: symbol(library, "bytefd_pool_stats"),
+                pool_get_stats: symbol(library, "bytefd_pool_get_stats"),
                 map_file: symbol(library, "map_file"),
                 map_fd: symbol(library, "bytefd_map_fd"),
                 map_memory: symbol(library, "bytefd_map_memory"),

@@ -36,7 +36,7 @@ pub fn wrap(bytes: &[u8], options: &WrapOptions) -> Result<OwnedFd, Failure> {
 }
 
 /// shm_wrap_buffer with these flags and this backend.
-pub fn wrap_with(bytes: &[u8], flags: u32, backend: u32) -> Result<OwnedFd, Failure> {
+pub fn wrap_with(bytes: &[u8], flags: u64, backend: u32) -> Result<OwnedFd, Failure> {
     wrap(bytes, &WrapOptions { flags, backend, ..WrapOptions::default() })
 }
 

@@ -5,7 +5,7 @@ use std::io::IoSlice;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use super::abi::{self, Credentials, Error, Requirements, StreamOptions, TransferOptions};
+use super::abi::{self, Credentials, Error, Requirements, StreamOptions, TransferOptions, WrapOptions};
 use super::fd::{Failure, result};
 
 /// The kinds of sockets of the Unix family.
@@ -124,9 +124,18 @@ pub fn peer(socket: c_int) -> Result<Credentials, Failure> {
 
 /// bytefd_wrap_stream with what stands at `options`.
 pub fn wrap_stream(fd: &impl AsRawFd, options: *const StreamOptions) -> Result<OwnedFd, Failure> {
+    wrap_stream_with(fd, &WrapOptions::default(), options)
+}
+
+/// bytefd_wrap_stream with wrap options too.
+pub fn wrap_stream_with(
+    fd: &impl AsRawFd,
+    wrap: &WrapOptions,
+    options: *const StreamOptions,
+) -> Result<OwnedFd, Failure> {
     let mut error = Error::untouched();
     // SAFETY: valid options.
-    let fd = unsafe { (abi::load().wrap_stream)(fd.as_raw_fd(), options, &mut error) };
+    let fd = unsafe { (abi::load().wrap_stream)(fd.as_raw_fd(), wrap, options, &mut error) };
     // SAFETY: the caller owns what is returned.
     result(fd, &error).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
 }

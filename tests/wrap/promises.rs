@@ -14,15 +14,16 @@ use crate::support::{hosts, random};
 
 #[derive(Debug)]
 struct Wish {
-    flags: u32,
+    flags: u64,
     backend: u32,
     mode: u32,
+    spill_threshold: u64,
     name: Option<Vec<u8>>,
     bytes: Vec<u8>,
 }
 
 impl Wish {
-    fn has(&self, flag: u32) -> bool {
+    fn has(&self, flag: u64) -> bool {
         self.flags & flag != 0
     }
 
@@ -35,11 +36,15 @@ impl Wish {
         let executes = self.mode & 0o111 != 0 && !self.has(EXECUTABLE);
         let mode = self.mode != 0 && (self.mode & !0o777 != 0 || self.mode & 0o400 == 0 || executes);
         let together = self.has(WRITABLE) && self.has(READ_ONLY | SEAL_CONTENT);
+        let is_auto = self.backend == 0 || self.backend == AUTO;
         let unsealable = self.has(SEAL_CONTENT) && (self.backend == SHM || self.backend == TMPFILE);
+        let on_disk = self.spill_threshold != UNLIMITED
+            && (self.backend == MEMFD || (is_auto && self.has(SEAL_CONTENT)) || self.spill_threshold == 0);
         let trusts = self.has(TRUST_CALLBACK);
         let refused = [
             ("flags", self.flags & !(known | TRUST_CALLBACK) != 0),
-            ("backend", self.backend > TMPFILE),
+            ("backend", ![0, AUTO, MEMFD, SHM, TMPFILE].contains(&self.backend)),
+            ("spill_threshold", on_disk),
             ("name", name),
             ("mode", mode),
             ("options", together || unsealable || trusts),
@@ -47,9 +52,14 @@ impl Wish {
         refused.into_iter().filter(|(_, refused)| *refused).map(|(op, _)| op).collect()
     }
 
+    /// The kind of file that it is.
+    fn kind(&self) -> u32 {
+        if self.bytes.len() as u64 > self.spill_threshold { TMPFILE } else { self.backend }
+    }
+
     /// What the host answers to a wish that is sound.
     fn is_possible(&self) -> bool {
-        match self.backend {
+        match self.kind() {
             MEMFD => hosts::has_memfd(),
             SHM => hosts::has_shm(),
             _ => hosts::has_memfd() || !self.has(SEAL_CONTENT),
@@ -57,7 +67,7 @@ impl Wish {
     }
 
     fn check(&self, fd: &OwnedFd, maps_sealed: bool) -> Result<(), TestCaseError> {
-        let is_memfd = hosts::has_memfd() && (self.backend == AUTO || self.backend == MEMFD);
+        let is_memfd = hosts::has_memfd() && [0, AUTO, MEMFD].contains(&self.kind());
         let stat = metadata(fd);
         prop_assert!(stat.is_file() && fd.as_raw_fd() > 2);
         prop_assert_eq!((stat.len(), stat.nlink(), offset(fd)), (self.bytes.len() as u64, 0, 0));
@@ -95,7 +105,7 @@ impl Wish {
                 prop_assert!(shown[self.bytes.len()..].iter().all(|byte| *byte == 0), "the last page ends in zeros");
             }
         }
-        if self.backend != TMPFILE && (is_memfd || self.backend == SHM) {
+        if is_memfd || self.kind() == SHM {
             let link = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).expect("/proc is mounted");
             let link = link.as_os_str().as_encoded_bytes();
             let name = self.name.as_deref().unwrap_or(b"bytefd");
@@ -108,8 +118,15 @@ impl Wish {
 
 fn wishes() -> impl Strategy<Value = Wish> {
     // Mostly what may go together, sometimes anything.
-    let flags = prop_oneof![8 => 0..32u32, 1 => 0..128u32, 1 => any::<u32>()];
-    let backend = prop_oneof![12 => 0..4u32, 1 => any::<u32>()];
+    let known = prop::sample::subsequence(vec![INHERIT, WRITABLE, READ_ONLY, EXECUTABLE, SEAL_CONTENT], 0..=5);
+    let known = known.prop_map(|flags| flags.into_iter().fold(0, |all, flag| all | flag));
+    let flags = prop_oneof![8 => known, 1 => 0..256u64, 1 => any::<u64>()];
+    let backend = prop_oneof![
+        12 => prop::sample::select(vec![0, AUTO, MEMFD, SHM, TMPFILE]),
+        1 => prop::sample::select(vec![1, POOL_REUSE, WRITABLE as u32]),
+        1 => any::<u32>(),
+    ];
+    let threshold = prop_oneof![6 => Just(UNLIMITED), 3 => 1..300_000u64, 1 => Just(0)];
     let sound = prop::sample::select(vec![0o400, 0o444, 0o600, 0o640, 0o666, 0o500, 0o555, 0o700, 0o755, 0o777]);
     let mode = prop_oneof![5 => Just(0), 4 => sound, 1 => 0..0o10000u32, 1 => any::<u32>()];
     let byte = prop_oneof![20 => b' '..=b'~', 5 => 0x80..=0xffu8, 1 => 1..=0xffu8];
@@ -120,10 +137,12 @@ fn wishes() -> impl Strategy<Value = Wish> {
         1 => edge.prop_map(|length| Some(vec![b'n'; length])),
     ];
     let length = prop_oneof![Just(0), 1..100usize, 4090..4100usize, 0..300_000usize];
-    (flags, backend, mode, name, length).prop_map(|(flags, backend, mode, name, length)| Wish {
+    let wishes = (flags, backend, mode, threshold, name, length);
+    wishes.prop_map(|(flags, backend, mode, spill_threshold, name, length)| Wish {
         flags,
         backend,
         mode,
+        spill_threshold,
         name,
         bytes: pattern(length),
     })
@@ -141,6 +160,7 @@ pub fn any_options_keep_every_promise_or_are_refused_as_documented() {
             flags: wish.flags,
             backend: wish.backend,
             mode: wish.mode,
+            spill_threshold: wish.spill_threshold,
             ..WrapOptions::default()
         };
         let named = wish.refused();

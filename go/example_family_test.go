@@ -1,0 +1,89 @@
+//go:build linux && cgo
+
+package bytefd_test
+
+import (
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	bytefd "github.com/bytefd/bytefd/go"
+)
+
+func ExampleAttach() {
+	cmd := exec.Command("cat")
+	path, err := bytefd.Attach(cmd, []byte("for this child only"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	cmd.Args = append(cmd.Args, path)
+	out, err := cmd.Output()
+	fmt.Printf("%s, %v", out, err)
+	// Output: for this child only, <nil>
+}
+
+func ExampleScanFile() {
+	err := bytefd.ScanFile([]byte("hello"), func(f *os.File) error {
+		text, err := io.ReadAll(f)
+		fmt.Printf("%s in %s\n", text, f.Name())
+		return err
+	}, bytefd.WrapName("upload"))
+	fmt.Println(err)
+	// Output:
+	// hello in upload
+	// <nil>
+}
+
+func ExamplePoolOption() {
+	pool, err := bytefd.NewPool(64<<20,
+		bytefd.PoolMaxFiles(16), bytefd.PoolIdle(time.Minute), bytefd.PoolMethod(bytefd.PoolAuto))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer pool.Close()
+	err = pool.ScanFile([]byte("hello"), func(f *os.File) error {
+		stats, err := pool.Stats()
+		fmt.Println(stats.Misses, err)
+		return err
+	})
+	fmt.Println(err)
+	// Output:
+	// 1 <nil>
+	// <nil>
+}
+
+func ExampleMethod() {
+	var method bytefd.Method = bytefd.PoolReuse
+	pool, err := bytefd.NewPool(64<<20, bytefd.PoolMethod(method))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(pool.Close())
+	// Output: <nil>
+}
+
+func ExamplePool_ScanReader() {
+	pool, err := bytefd.NewPool(64 << 20)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer pool.Close()
+	size := func(fd int) error {
+		info, err := os.Stat(bytefd.Path(fd))
+		fmt.Println(info.Size())
+		return err
+	}
+	if err := pool.ScanReader(strings.NewReader("hello"), size, bytefd.WrapSizeHint(5)); err != nil {
+		log.Fatal(err)
+	}
+	if err := pool.ScanBuffers([][]byte{[]byte("hello"), []byte(", world")}, size); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// 5
+	// 12
+}

@@ -1,0 +1,97 @@
+//! How a pool is made.
+
+use std::time::Duration;
+
+/// The most files that a pool can have, cached or lent, and so the most descriptors: a sixteenth of the 1024 that most
+/// processes may have. A scan beyond them gets a file that is not kept.
+pub(super) const MAX_FILES: usize = 64;
+
+/// How a pool comes by the file that it lends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PoolMethod {
+    /// The cheaper one of the methods that this host allows. It promises what `Reuse` promises.
+    #[default]
+    Auto,
+    /// Reuses files, after the kernel has proved that nobody else has them open.
+    Reuse,
+}
+
+/// How a [`Pool`](crate::Pool) is made: how much it caches, and for how long.
+///
+/// ```
+/// use std::time::Duration;
+/// let pool = bytefd::PoolOptions::new().max_bytes(16 << 20).idle(Duration::from_secs(60)).create()?;
+/// # Ok::<(), bytefd::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "options do nothing until a pool is made with them"]
+pub struct PoolOptions {
+    pub(super) max_bytes: u64,
+    pub(super) max_files: usize,
+    pub(super) idle: Option<Duration>,
+    /// Both methods are the same one so far.
+    method: PoolMethod,
+}
+
+impl Default for PoolOptions {
+    fn default() -> PoolOptions {
+        PoolOptions { max_bytes: 64 << 20, max_files: MAX_FILES, idle: None, method: PoolMethod::Auto }
+    }
+}
+
+impl PoolOptions {
+    /// The defaults: 64 MiB in 64 files, which are kept until their place is needed.
+    ///
+    /// ```
+    /// let pool = bytefd::PoolOptions::new().create()?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn new() -> PoolOptions {
+        PoolOptions::default()
+    }
+
+    /// Maximum number of bytes of memory in files that are not lent. 0 caches nothing.
+    ///
+    /// ```
+    /// let pool = bytefd::PoolOptions::new().max_bytes(16 << 20).create()?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn max_bytes(mut self, bytes: u64) -> PoolOptions {
+        self.max_bytes = bytes;
+        self
+    }
+
+    /// Maximum number of files, cached and lent together: 1 to 64, otherwise `EINVAL`. The pool has one descriptor for each.
+    ///
+    /// ```
+    /// let pool = bytefd::PoolOptions::new().max_files(8).create()?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn max_files(mut self, files: usize) -> PoolOptions {
+        self.max_files = files;
+        self
+    }
+
+    /// Drops a file that was not lent for this time. The pool looks at the time when it is used; it has no thread of its own.
+    ///
+    /// ```
+    /// let pool = bytefd::PoolOptions::new().idle(std::time::Duration::from_secs(60)).create()?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn idle(mut self, time: Duration) -> PoolOptions {
+        self.idle = Some(time);
+        self
+    }
+
+    /// How the pool comes by its files. See [`PoolMethod`].
+    ///
+    /// ```
+    /// let pool = bytefd::PoolOptions::new().method(bytefd::PoolMethod::Reuse).create()?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn method(mut self, method: PoolMethod) -> PoolOptions {
+        self.method = method;
+        self
+    }
+}
