@@ -240,7 +240,7 @@ fn built(text: &mut String, piece: &[u8]) {
         Box::new(|| {
             let mut writer = bytefd::MapWriter::new().expect("memory");
             (0..BUILT / PIECE).for_each(|_| writer.write_all(piece).expect("memory"));
-            let (fd, _map) = writer.seal().expect("sealed");
+            let fd = writer.seal().expect("sealed");
             assert!(fd.as_raw_fd() >= 0);
         }),
     ];

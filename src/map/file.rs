@@ -8,6 +8,7 @@ use std::path::Path;
 use super::name::Name;
 use super::options::{Access, MapOptions};
 use crate::error::{Context, Errno, Error, Result};
+use crate::sys;
 use crate::sys::file::{self, Identity, Stat};
 
 /// An open file that can be mapped.
@@ -16,6 +17,7 @@ pub(super) struct File<'a> {
     pub fd: Descriptor<'a>,
     /// Bytes in the file.
     pub size: u64,
+    pub is_of_huge_pages: bool,
     /// `None` if it was there before.
     pub created: Option<Created>,
 }
@@ -55,7 +57,8 @@ impl<'a> File<'a> {
         check_kind(&stat, name)?;
         let created = is_new.then(|| Created { path: Some(c_path), identity: stat.identity });
         let fd = file::above_standard_streams(fd).context("fcntl F_DUPFD", || name)?;
-        Ok(File { name, fd: Descriptor::Own(fd), size: stat.size, created })
+        let is_of_huge_pages = is_of_huge_pages(&stat, fd.as_fd());
+        Ok(File { name, fd: Descriptor::Own(fd), size: stat.size, is_of_huge_pages, created })
     }
 
     /// The file behind a descriptor, which stays the caller's.
@@ -63,11 +66,12 @@ impl<'a> File<'a> {
         let name = Name::Descriptor(fd.as_raw_fd());
         let stat = file::fstat(fd).context("fstat", || name)?;
         check_kind(&stat, name)?;
+        let is_of_huge_pages = is_of_huge_pages(&stat, fd);
         let fd = match options.access {
             Access::Write => Descriptor::Own(file::duplicate(fd).context("fcntl F_DUPFD", || name)?),
             Access::Read | Access::Private => Descriptor::Lent(fd),
         };
-        Ok(File { name, fd, size: stat.size, created: None })
+        Ok(File { name, fd, size: stat.size, is_of_huge_pages, created: None })
     }
 }
 
@@ -115,6 +119,11 @@ fn open_and_wait(c_path: &CString, access: libc::c_int, path: &Path) -> Result<O
     let place = file::open(c_path, libc::O_PATH, 0).context("open", || path.display())?;
     check_kind(&file::fstat(place.as_fd()).context("fstat", || path.display())?, Name::Path(path))?;
     file::reopen(place.as_fd(), access).context("open", || path.display())
+}
+
+fn is_of_huge_pages(stat: &Stat, fd: BorrowedFd<'_>) -> bool {
+    // Other file systems, whose blocks are mostly pages, are not asked.
+    stat.block > sys::page_size() as u64 && file::is_on_hugetlbfs(fd)
 }
 
 fn check_kind(stat: &Stat, name: Name<'_>) -> Result<()> {

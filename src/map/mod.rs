@@ -10,6 +10,7 @@ mod options;
 mod range;
 mod resize;
 mod seal;
+mod sealed;
 mod source;
 mod writer;
 
@@ -18,4 +19,5 @@ pub use advice::Advice;
 pub use map::Map;
 pub use options::{Access, MapOptions};
 pub use range::{Flush, Protection};
+pub use sealed::Sealed;
 pub use writer::MapWriter;

@@ -49,6 +49,8 @@ pub struct MapOptions {
     pub(super) huge_pages: bool,
     pub(super) guard: bool,
     pub(super) reserve: usize,
+    /// Not chosen: whether reading takes a shared mapping.
+    pub(super) reads_shared: bool,
 }
 
 impl MapOptions {
@@ -352,7 +354,14 @@ impl MapOptions {
         let protection = libc::PROT_READ
             | if self.access == Access::Read { 0 } else { libc::PROT_WRITE }
             | if self.execute { libc::PROT_EXEC } else { 0 };
-        let sharing = if self.access == Access::Private { libc::MAP_PRIVATE } else { libc::MAP_SHARED };
+        // Reading needs no shared mapping, and a private one has three faults less: some file systems have no shared ones (FUSE
+        // with direct_io, /sys/kernel/btf), kernels before 6.7 refuse them for sealed files, and they keep a file from being sealed.
+        let is_shared = match self.access {
+            Access::Read => self.reads_shared,
+            Access::Write => true,
+            Access::Private => false,
+        };
+        let sharing = if is_shared { libc::MAP_SHARED } else { libc::MAP_PRIVATE };
         let populate = if self.populate { libc::MAP_POPULATE } else { 0 };
         let no_reserve = if self.no_reserve { libc::MAP_NORESERVE } else { 0 };
         let huge = if self.huge_pages && self.access == Access::Private { libc::MAP_HUGETLB } else { 0 };

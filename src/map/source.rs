@@ -126,8 +126,19 @@ impl MapOptions {
         let head = (self.offset % sys::page_size() as u64) as usize;
         let content = Content::File(file.fd.as_fd(), self.offset - head as u64);
         let bytes = if length == 0 { 0 } else { head + length };
-        let mapping = self.mapping(content, sys::page_size(), bytes, &file.name)?;
-        let guard = self.guard_of(&mapping)?;
+        let mut options = self.clone();
+        // A hole there that is read privately once stays 0, whatever is stored later.
+        options.reads_shared = file.is_of_huge_pages;
+        let mapping = match options.mapping(content, sys::page_size(), bytes, &file.name) {
+            Err(_) if file.is_of_huge_pages && self.access == Access::Read => {
+                // Sealed, on a kernel before 6.7. Without MAP_NORESERVE pages would be set aside for copies, which nobody makes.
+                options.reads_shared = false;
+                options.no_reserve = true;
+                options.mapping(content, sys::page_size(), bytes, &file.name)?
+            }
+            mapping => mapping?,
+        };
+        let guard = options.guard_of(&mapping)?;
         Growth::keep(growth);
         if let Some(created) = file.created {
             created.keep();
@@ -136,7 +147,7 @@ impl MapOptions {
             (Access::Write, Descriptor::Own(fd)) => Backing::File(fd),
             _ => Backing::None,
         };
-        Ok(self.map_with(guard, backing, mapping, head, length))
+        Ok(options.map_with(guard, backing, mapping, head, length))
     }
 
     fn map(&self, backing: Backing, mapping: Option<Mapping>, head: usize, length: usize) -> Result<Map> {

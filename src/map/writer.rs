@@ -1,10 +1,10 @@
 //! Bytes written one after the other, straight into what becomes a descriptor.
 
 use std::io;
-use std::os::fd::OwnedFd;
 
 use super::map::Map;
 use super::options::MapOptions;
+use super::sealed::Sealed;
 use crate::error::Result;
 use crate::sys;
 
@@ -15,8 +15,8 @@ use crate::sys;
 /// use std::io::Write;
 /// let mut writer = bytefd::MapWriter::new()?;
 /// write!(writer, "{{ \"answer\": {} }}", 42)?;
-/// let (fd, map) = writer.seal()?;
-/// assert_eq!(std::fs::read(bytefd::path(&fd))?, b"{ \"answer\": 42 }");
+/// let sealed = writer.seal()?;
+/// assert_eq!(std::fs::read(bytefd::path(&sealed))?, b"{ \"answer\": 42 }");
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug)]
@@ -115,20 +115,20 @@ impl MapWriter {
         self.written += count;
     }
 
-    /// A sealed descriptor of what has been written, and the map of it. See [`Map::seal`].
+    /// Seals what has been written. See [`Map::seal`].
     ///
     /// ```
-    /// let (fd, map) = bytefd::MapWriter::new()?.seal()?;
-    /// assert!(map.is_empty());
+    /// let sealed = bytefd::MapWriter::new()?.seal()?;
+    /// assert!(sealed.is_empty());
     /// # Ok::<(), bytefd::Error>(())
     /// ```
     ///
     /// # Errors
     /// As [`Map::seal`].
-    pub fn seal(mut self) -> Result<(OwnedFd, Map)> {
+    pub fn seal(mut self) -> Result<Sealed> {
         self.map.resize(self.written)?;
         let fd = self.map.seal()?;
-        Ok((fd, self.map))
+        Ok(Sealed::of(self.map, fd))
     }
 }
 

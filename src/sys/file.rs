@@ -167,6 +167,15 @@ pub(crate) fn fstat_raw(fd: libc::c_int) -> Result<Stat> {
     Ok(Stat::from_raw(&raw))
 }
 
+/// Whether a file is of huge pages that were reserved, on hugetlbfs: fstatfs(2).
+pub(crate) fn is_on_hugetlbfs(fd: BorrowedFd<'_>) -> bool {
+    // SAFETY: all-zero is a valid `struct statfs`.
+    let mut raw: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: `raw` is writable.
+    let answer = check(unsafe { libc::fstatfs(fd.as_raw_fd(), &mut raw) });
+    answer.is_ok() && raw.f_type as u64 == libc::HUGETLBFS_MAGIC as u64
+}
+
 /// stat(2), following symbolic links.
 pub(crate) fn stat(path: &CStr) -> Result<Stat> {
     // SAFETY: all-zero is a valid `struct stat`.

@@ -15,7 +15,7 @@ fn file() -> tempfile::NamedTempFile {
 
 pub fn execute_maps_executable() {
     let file = file();
-    for (access, plain, executable) in [(READ, "r--s", "r-xs"), (WRITE, "rw-s", "rwxs"), (PRIVATE, "rw-p", "rwxp")] {
+    for (access, plain, executable) in [(READ, "r--p", "r-xp"), (WRITE, "rw-s", "rwxs"), (PRIVATE, "rw-p", "rwxp")] {
         assert_eq!(map_with(&file, access, 0).expect("mapped").region().permissions(), plain);
         assert_eq!(map_with(&file, access, EXECUTE).expect("mapped").region().permissions(), executable);
     }

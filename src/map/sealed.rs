@@ -1,0 +1,110 @@
+//! Bytes that nobody can change.
+
+use std::ops::Deref;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+use super::map::Map;
+use super::options::MapOptions;
+use crate::error::{Context, Error, Result};
+use crate::sys::file;
+
+/// The bytes of a sealed file, and its descriptor. Nothing can change or shrink the file, so the bytes are a safe slice.
+///
+/// ```
+/// use std::io::Write;
+/// let mut writer = bytefd::MapWriter::new()?;
+/// writer.write_all(b"hello")?;
+/// let sealed = writer.seal()?;
+/// assert_eq!(&sealed[..], b"hello");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Sealed {
+    map: Map,
+    fd: OwnedFd,
+}
+
+/// Without these the bytes can change or go.
+const SEALS: i32 = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK;
+
+impl Sealed {
+    /// Maps all of a file that is sealed against writing and shrinking.
+    ///
+    /// # Errors
+    /// `EPERM` if one of the two seals is missing; the errors of [`MapOptions::map_fd`].
+    #[cfg_attr(not(test), expect(dead_code, reason = "for descriptors of other processes, in share"))]
+    pub(crate) fn new(fd: OwnedFd) -> Result<Sealed> {
+        check_seals(&fd)?;
+        Ok(Sealed { map: MapOptions::new().map_fd(&fd)?, fd })
+    }
+
+    /// What sealing gave: the map, which is for reading by now, and the descriptor of the file behind it.
+    pub(super) fn of(map: Map, fd: OwnedFd) -> Sealed {
+        Sealed { map, fd }
+    }
+}
+
+fn check_seals(fd: &OwnedFd) -> Result<()> {
+    let number = fd.as_raw_fd();
+    let found = file::seals(fd.as_fd()).context("fcntl F_GET_SEALS", || format!("descriptor {number}"))?;
+    if found & SEALS == SEALS {
+        return Ok(());
+    }
+    let message = format_args!(
+        "descriptor {number} has seals {found:#x}, not F_SEAL_WRITE ({:#x}) and F_SEAL_SHRINK ({:#x})",
+        libc::F_SEAL_WRITE,
+        libc::F_SEAL_SHRINK
+    );
+    Err(Error::new("seals", libc::EPERM, message))
+}
+
+impl Deref for Sealed {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: the file was seen to be sealed against writing and shrinking before it was mapped, seals are never taken off,
+        // and the map is given to nobody who could unmap or protect a part of it.
+        unsafe { self.map.as_slice() }
+    }
+}
+
+impl AsRef<[u8]> for Sealed {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl AsFd for Sealed {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl AsRawFd for Sealed {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+/// Unmaps the bytes and keeps the descriptor.
+impl From<Sealed> for OwnedFd {
+    fn from(sealed: Sealed) -> OwnedFd {
+        sealed.fd
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_nobody_can_change_is_sealed() {
+        let sealed = Sealed::new(crate::wrap(b"hello").expect("a sealed file")).expect("sealed");
+        assert_eq!(&sealed[..], b"hello");
+        for seals in [0, libc::F_SEAL_WRITE, libc::F_SEAL_SHRINK, libc::F_SEAL_GROW | libc::F_SEAL_WRITE] {
+            let fd = crate::WrapOptions::new().writable(true).wrap(b"hello").expect("a file");
+            file::add_seals(fd.as_fd(), seals).expect("seals");
+            assert_eq!(Sealed::new(fd).expect_err("not sealed").errno(), libc::EPERM, "{seals:#x}");
+        }
+    }
+}
