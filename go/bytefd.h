@@ -56,7 +56,7 @@
 
 /* All defaults, with the size of the struct as this header knows it. */
 #define BYTEFD_WRAP_OPTIONS_INIT { sizeof(bytefd_wrap_options), NULL, 0, 0, 0, NULL }
-#define BYTEFD_MAP_OPTIONS_INIT { sizeof(bytefd_map_options), 0, 0, 0, 0, 0, 0, 0 }
+#define BYTEFD_MAP_OPTIONS_INIT { sizeof(bytefd_map_options), 0, BYTEFD_TO_END, 0, 0, 0, 0, 0 }
 #define BYTEFD_STREAM_OPTIONS_INIT { sizeof(bytefd_stream_options), 0, 0 }
 #define BYTEFD_REQUIREMENTS_INIT { sizeof(bytefd_requirements), 0, 0, 0, 0 }
 #define BYTEFD_SHM_OPTIONS_INIT { sizeof(bytefd_shm_options), 0, 0, 0, 0, 0 }
@@ -121,261 +121,88 @@
 #define BYTEFD_BACKEND_TMPFILE 3
 
 /**
- * Reading only. What others write to the file shows in the map. The file is opened O_RDONLY.
+ * Maps for reading only, through a private mapping (PROT_READ, MAP_PRIVATE). What others write to the file shows in the
+ * map, except on file systems that have no shared mappings, such as FUSE with direct_io. The file is opened O_RDONLY.
  */
-#define BYTEFD_MAP_READ 0
+#define BYTEFD_MAP_READ 2147483649u
 
 /**
- * Reading and writing, shared: stores reach the file and everybody who maps it. The file is opened O_RDWR.
+ * Maps for reading and writing, shared: stores reach the file and every process that maps it. The file is opened O_RDWR.
  */
-#define BYTEFD_MAP_WRITE 1
+#define BYTEFD_MAP_WRITE 2147483650u
 
 /**
- * Reading and writing, copy on write: stores stay in this map and never reach the file, which is opened O_RDONLY.
+ * Maps for reading and writing, copy on write: stores stay in this map and never reach the file, which is opened O_RDONLY.
  * Whether later changes of the file show is unspecified, mmap(2).
  */
-#define BYTEFD_MAP_PRIVATE 2
+#define BYTEFD_MAP_PRIVATE 2147483651u
 
 /**
  * With BYTEFD_MAP_WRITE: makes the file if there is none.
  */
-#define BYTEFD_MAP_CREATE 1
+#define BYTEFD_MAP_CREATE (1ull << 8)
 
 /**
  * The memory may be executed too, PROT_EXEC.
  */
-#define BYTEFD_MAP_EXECUTE 2
+#define BYTEFD_MAP_EXECUTE (1ull << 9)
 
 /**
  * Reads the pages in before returning, MAP_POPULATE; what cannot be read in now is read on first use.
  */
-#define BYTEFD_MAP_POPULATE 4
+#define BYTEFD_MAP_POPULATE (1ull << 10)
 
 /**
  * Keeps the pages in memory, mlock(2): -ENOMEM or -EPERM where RLIMIT_MEMLOCK does not allow it, -ENOMEM where pages are
  * past the end of the file.
  */
-#define BYTEFD_MAP_LOCK 8
+#define BYTEFD_MAP_MLOCK (1ull << 11)
 
 /**
  * For bytefd_map_memory: pages from the huge pages that the administrator has reserved (vm.nr_hugepages), hugetlbfs. The
  * length must be a multiple of their size, and not 0, and grows within `reserve` only; -ENOMEM where not enough are free. (Other huge pages need no asking:
  * with BYTEFD_MAP_POPULATE, memory is made of them where that pays.)
  */
-#define BYTEFD_MAP_HUGE_PAGES 16
+#define BYTEFD_MAP_HUGE_PAGES (1ull << 12)
 
 /**
  * Reserves neither disk space for growing nor swap space for private pages (MAP_NORESERVE): a sparse file of any
  * size, and a store that finds no room is a SIGBUS or the out-of-memory killer.
  */
-#define BYTEFD_MAP_NO_RESERVE 32
+#define BYTEFD_MAP_NO_RESERVE (1ull << 13)
 
 /**
  * Allows a range past the end of the file. The rest of the last page reads zero, and what is stored there never
  * reaches the file; pages wholly past the end are SIGBUS until the file grows.
  */
-#define BYTEFD_MAP_BEYOND_EOF 64
+#define BYTEFD_MAP_BEYOND_EOF (1ull << 14)
 
 /**
- * Survives the loss of pages: where somebody has made the file shorter, or the storage behind it fails, access finds zeros
- * instead of raising SIGBUS, and bytefd_map_check says so. It costs nothing until then. System calls that are given lost
+ * Survives the loss of pages: where another process has made the file shorter, or the storage behind it fails, access finds
+ * zeros instead of raising SIGBUS, and bytefd_map_check fails. It costs nothing until then. The map keeps a descriptor of the
+ * file, for bytefd_map_file_size. System calls that are given lost
  * pages answer -EFAULT, as without it, and the pages stay lost. A handler for SIGBUS is installed at
  * the first such map and stays; every fault that is not in such a map goes on to the handler that was there before. A
  * handler that the program installs afterwards must pass on what is not its own. Threads that block SIGBUS are not saved,
  * and nobody is where the process can have no more mappings (vm.max_map_count): each lost page may need one.
  */
-#define BYTEFD_MAP_GUARD 128
+#define BYTEFD_MAP_GUARD (1ull << 15)
 
 /**
  * Children made by fork(2) do not have the map, MADV_DONTFORK.
  */
-#define BYTEFD_MAP_NO_FORK 256
+#define BYTEFD_MAP_NO_FORK (1ull << 16)
 
 /**
  * For private memory, bytefd_map_memory with BYTEFD_MAP_PRIVATE: children made by fork(2) find zeros there,
  * MADV_WIPEONFORK (Linux 4.14).
  */
-#define BYTEFD_MAP_WIPE_ON_FORK 512
+#define BYTEFD_MAP_WIPE_ON_FORK (1ull << 17)
 
 /**
- * Returns when the bytes are on the storage, MS_SYNC.
+ * For bytefd_map_advise: the content of the pages may be lost.
  */
-#define BYTEFD_FLUSH_SYNC 0
-
-/**
- * Schedules the writing and returns, MS_ASYNC. (On Linux a shared map is written back in time anyway.)
- */
-#define BYTEFD_FLUSH_ASYNC 1
-
-/**
- * May be added to either: other maps of the file are told to look again, MS_INVALIDATE. (On Linux they see every store
- * anyway.) -EBUSY if pages are locked.
- */
-#define BYTEFD_FLUSH_INVALIDATE 2
-
-/**
- * No special treatment: undoes RANDOM and SEQUENTIAL. This and the following are for bytefd_map_advise; their numbers are the
- * kernel's.
- */
-#define BYTEFD_ADVICE_NORMAL 0
-
-/**
- * Pages will be used in no order: reading ahead is of no use.
- */
-#define BYTEFD_ADVICE_RANDOM 1
-
-/**
- * Pages will be used in order: reading far ahead is of use.
- */
-#define BYTEFD_ADVICE_SEQUENTIAL 2
-
-/**
- * Pages will be used soon: reading them in begins.
- */
-#define BYTEFD_ADVICE_WILL_NEED 3
-
-/**
- * Pages will not be used soon, and may leave this process; a shared map has them again when they are used. Private maps
- * lose what was stored in them.
- */
-#define BYTEFD_ADVICE_DONT_NEED 4
-
-/**
- * The content may be lost, at any time from now on, when memory is short (Linux 4.5). Private memory only.
- */
-#define BYTEFD_ADVICE_FREE 8
-
-/**
- * The content is lost, also in the file: a hole is punched into it.
- */
-#define BYTEFD_ADVICE_REMOVE 9
-
-/**
- * Children made by fork(2) do not have the pages.
- */
-#define BYTEFD_ADVICE_DONT_FORK 10
-
-/**
- * Undoes DONT_FORK.
- */
-#define BYTEFD_ADVICE_DO_FORK 11
-
-/**
- * The kernel may merge pages with equal ones, KSM. Private memory only.
- */
-#define BYTEFD_ADVICE_MERGEABLE 12
-
-/**
- * Undoes MERGEABLE.
- */
-#define BYTEFD_ADVICE_UNMERGEABLE 13
-
-/**
- * Huge pages are welcome.
- */
-#define BYTEFD_ADVICE_HUGE_PAGE 14
-
-/**
- * No huge pages.
- */
-#define BYTEFD_ADVICE_NO_HUGE_PAGE 15
-
-/**
- * Left out of core dumps (Linux 3.4).
- */
-#define BYTEFD_ADVICE_DONT_DUMP 16
-
-/**
- * Undoes DONT_DUMP.
- */
-#define BYTEFD_ADVICE_DO_DUMP 17
-
-/**
- * Children made by fork(2) find zeros (Linux 4.14). Private memory only.
- */
-#define BYTEFD_ADVICE_WIPE_ON_FORK 18
-
-/**
- * Undoes WIPE_ON_FORK.
- */
-#define BYTEFD_ADVICE_KEEP_ON_FORK 19
-
-/**
- * Pages may leave memory before others (Linux 5.4).
- */
-#define BYTEFD_ADVICE_COLD 20
-
-/**
- * Pages leave memory now (Linux 5.4).
- */
-#define BYTEFD_ADVICE_PAGE_OUT 21
-
-/**
- * Pages are made ready for reading, now (Linux 5.14).
- */
-#define BYTEFD_ADVICE_POPULATE_READ 22
-
-/**
- * Pages are made ready for writing, now (Linux 5.14).
- */
-#define BYTEFD_ADVICE_POPULATE_WRITE 23
-
-/**
- * DONT_NEED, also for locked pages (Linux 5.18).
- */
-#define BYTEFD_ADVICE_DONT_NEED_LOCKED 24
-
-/**
- * Pages are made huge ones, now (Linux 6.1).
- */
-#define BYTEFD_ADVICE_COLLAPSE 25
-
-/**
- * The content is lost: the pages are treated as broken memory. Administrators only, for tests.
- */
-#define BYTEFD_ADVICE_HARDWARE_POISON 100
-
-/**
- * Pages move to other memory. Administrators only, for tests.
- */
-#define BYTEFD_ADVICE_SOFT_OFFLINE 101
-
-/**
- * The content is lost: access raises SIGSEGV from now on (Linux 6.13).
- */
-#define BYTEFD_ADVICE_GUARD_INSTALL 102
-
-/**
- * Undoes GUARD_INSTALL; the pages read zero, or what the file has.
- */
-#define BYTEFD_ADVICE_GUARD_REMOVE 103
-
-/**
- * Must be added to advice that loses content: FREE, REMOVE, HARDWARE_POISON, GUARD_INSTALL, and for private maps
- * DONT_NEED and DONT_NEED_LOCKED. It is given only to pages of which all bytes are in the range.
- */
-#define BYTEFD_ADVICE_LOSE_DATA 65536
-
-/**
- * Any access raises SIGSEGV. This and the following, or-ed, are for bytefd_map_protect. Linux lets nobody write or execute what
- * cannot be read, so BYTEFD_PROTECTION_READ must be among them unless there are none.
- */
-#define BYTEFD_PROTECTION_NONE 0
-
-/**
- * Reading.
- */
-#define BYTEFD_PROTECTION_READ 1
-
-/**
- * Writing, which the map must be for: BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE.
- */
-#define BYTEFD_PROTECTION_WRITE 2
-
-/**
- * Executing, which must have been asked for when the map was made: BYTEFD_MAP_EXECUTE.
- */
-#define BYTEFD_PROTECTION_EXECUTE 4
+#define BYTEFD_LOSE_CONTENT (1ull << 18)
 
 /**
  * `owner` counts.
@@ -455,8 +282,13 @@
 typedef struct bytefd_linked_file bytefd_linked_file;
 
 /**
- * A mapped range of a file, or memory without a file. Any number of threads may use one map at the same time, but
- * bytefd_map_resize, bytefd_map_unmap and bytefd_map_seal need it alone, and bytefd_map_close must come last.
+ * A mapped range of a file, or memory without a file. Any number of threads may use one map at the same time, with these
+ * exceptions: no other thread may use the map during bytefd_map_resize, bytefd_map_unmap and bytefd_map_seal, or after
+ * bytefd_map_close.
+ *
+ * The functions that take a range accept any bytes of the map, not only whole pages. A `length` of 0 is nothing: they check the
+ * range and return 0 (bytefd_map_unmap: -EINVAL). BYTEFD_TO_END is to the end of the map. An `offset` past the end of the map is
+ * -EINVAL.
  */
 typedef struct bytefd_map bytefd_map;
 
@@ -629,8 +461,8 @@ typedef struct bytefd_pool_counts {
 } bytefd_pool_counts;
 
 /**
- * Which part of a file is mapped, and how. Start from BYTEFD_MAP_OPTIONS_INIT, which is the whole file for reading, as
- * is a NULL pointer. `size` works as in bytefd_wrap_options.
+ * Selects what is mapped, and how. Start from BYTEFD_MAP_OPTIONS_INIT: the whole file, for reading. A NULL pointer means the
+ * same. `size` works as in bytefd_wrap_options.
  *
  * ```c
  * bytefd_map_options options = BYTEFD_MAP_OPTIONS_INIT;
@@ -647,11 +479,12 @@ typedef struct bytefd_map_options {
      */
     size_t size;
     /**
-     * The first byte of the file that the map shows; any byte, page alignment is not the caller's business.
+     * The first byte of the file that the map shows. Any byte; it need not begin a page.
      */
     uint64_t offset;
     /**
-     * How many bytes; 0 is from the offset, which is then not past it, to the end of the file. At most PTRDIFF_MAX.
+     * The number of bytes to map, at most PTRDIFF_MAX. BYTEFD_TO_END (the default) is from the offset, which is then not past
+     * it, to the end of the file. 0 is -EINVAL.
      */
     size_t length;
     /**
@@ -662,22 +495,23 @@ typedef struct bytefd_map_options {
      */
     uint64_t file_size;
     /**
-     * BYTEFD_MAP_READ, BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE.
+     * Address space that is kept for the map: as long as its length stays within this many bytes, bytefd_map_resize never
+     * moves it. It costs no memory. 0 for none. With BYTEFD_MAP_WRITE, or for memory.
      */
-    uint32_t access;
+    size_t reserve;
     /**
      * BYTEFD_MAP_CREATE and the constants after it, or-ed. An unknown bit is -EINVAL.
      */
-    uint32_t flags;
+    uint64_t flags;
+    /**
+     * BYTEFD_MAP_READ, BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE. 0 (the default) is BYTEFD_MAP_READ for files and
+     * BYTEFD_MAP_WRITE for bytefd_map_memory, where BYTEFD_MAP_READ is -EINVAL.
+     */
+    uint32_t access;
     /**
      * The permission bits of a file that BYTEFD_MAP_CREATE makes, less the umask; 0 is 0600. Unused otherwise, as in open(2).
      */
     uint32_t mode;
-    /**
-     * Address space that is kept for the map: as long as its length stays within this many bytes, bytefd_map_resize never
-     * moves it. It costs no memory. 0 for none. With BYTEFD_MAP_WRITE, or for memory. The first version had no such member.
-     */
-    size_t reserve;
 } bytefd_map_options;
 
 /**
@@ -1069,16 +903,20 @@ int bytefd_pool_stats(const struct bytefd_pool *pool,
 
 /**
  * Maps the file at `path` and writes the map to `*map`; the caller ends it with bytefd_map_close. With BYTEFD_MAP_WRITE the
- * map keeps a descriptor of the file (bytefd_map_descriptor); otherwise none stays open. A file of 0 bytes gives a valid map of length 0. A FIFO, socket or device is refused without being opened, so
- * nothing blocks.
+ * map keeps a descriptor of the file (bytefd_map_descriptor), with BYTEFD_MAP_GUARD too; otherwise none stays open. A file of 0
+ * bytes gives a valid map of length 0. A FIFO, socket or device is refused without being opened, so nothing blocks.
  *
- * The bytes are the file's: others who write to it change them, and when others make it shorter than the map, access to
- * the pages that are gone raises SIGBUS. BYTEFD_MAP_GUARD, bytefd_map_read and bytefd_map_write are the ways to live with that.
+ * Warning: the call opens the file, and the descriptor is closed at the latest with the map. The kernel then drops all POSIX
+ * record locks that this process has on the file, fcntl(2). Use bytefd_map_fd for a file that is locked so.
+ *
+ * The bytes are the file's. A process that writes to the file changes them. If the file becomes shorter than the map, access to
+ * the lost pages raises SIGBUS; BYTEFD_MAP_GUARD, bytefd_map_read and bytefd_map_write survive that.
  *
  * Returns 0, or a negative errno with `*map` untouched. A file that was created is gone again, and one that was to grow
  * has its old size.
  * - -EINVAL: `path` or `map` is NULL, or options that are unknown or contradict each other.
  * - -E2BIG: the options have members that this version does not know.
+ * - -EINVAL: `length` is 0 in the options; BYTEFD_MAP_OPTIONS_INIT sets it to BYTEFD_TO_END.
  * - -ENXIO: the range is not all in the file, and BYTEFD_MAP_BEYOND_EOF is not given, or no length with it.
  * - -ENOENT, -EACCES, ...: open(2)'s own; -ENOENT also for a symbolic link to nothing. BYTEFD_MAP_WRITE needs permission to read and write.
  * - -EISDIR: a directory. -ENODEV: anything else that is not a regular file, or whose content cannot be mapped (/proc).
@@ -1101,9 +939,12 @@ int bytefd_map_file(const char *path,
                     struct bytefd_error *error);
 
 /**
- * Maps the regular file behind `fd`, which stays the caller's and may be closed afterwards. Its offset does not matter and
- * does not move. BYTEFD_MAP_WRITE needs one that was opened read-write, the others one that can be read. Otherwise as
+ * Maps the regular file behind `fd`, which stays the caller's and may be closed afterwards. The file offset is not used and does
+ * not move. BYTEFD_MAP_WRITE needs a descriptor that was opened read-write, the others one that can be read. Otherwise as
  * map_file; BYTEFD_MAP_CREATE and a mode are -EINVAL.
+ *
+ * With BYTEFD_MAP_WRITE or BYTEFD_MAP_GUARD the map keeps a duplicate. bytefd_map_close closes it, which drops this process's
+ * POSIX record locks on the file, fcntl(2).
  *
  * Returns 0, or a negative errno with `*map` untouched: map_file's, and
  * - -EBADF: `fd` is not an open descriptor.
@@ -1126,13 +967,14 @@ int bytefd_map_fd(int fd,
                   struct bytefd_error *error);
 
 /**
- * Maps `length` bytes of memory without a file, zeros at first, that can be written: what anonymous mappings and /dev/zero
- * give. With BYTEFD_MAP_PRIVATE it is private, as malloc's is. Otherwise it is shared, with a memory file behind it whose
- * descriptor (bytefd_map_descriptor) can be given to other processes, and that bytefd_map_seal makes a sealed one.
+ * Maps `length` bytes of memory without a file, zeros at first, for reading and writing: what anonymous mappings and /dev/zero
+ * give. With BYTEFD_MAP_PRIVATE the memory is private, as malloc's is. Otherwise it is shared: a memory file is behind it, whose
+ * descriptor (bytefd_map_descriptor) can be given to other processes, and which bytefd_map_seal seals.
  *
  * With BYTEFD_MAP_POPULATE all of the memory is there before this returns, in huge pages where that pays; otherwise each page
- * comes when it is first touched. A `length` of 0 is an empty map, to be resized. Of the options only `access`, `reserve` and
- * the flags EXECUTE, POPULATE, LOCK, HUGE_PAGES, NO_RESERVE, GUARD, NO_FORK and WIPE_ON_FORK make sense, and the others must be 0.
+ * comes when it is first touched. A `length` of 0 is an empty map, to be resized. Of the options only `access` (not
+ * BYTEFD_MAP_READ), `reserve` and the flags EXECUTE, POPULATE, MLOCK, HUGE_PAGES, NO_RESERVE, GUARD, NO_FORK and WIPE_ON_FORK make
+ * sense; the others must be what BYTEFD_MAP_OPTIONS_INIT sets.
  *
  * Returns 0, or a negative errno with `*map` untouched:
  * - -EINVAL: `map` is NULL, or options that are unknown, are for files, or contradict each other; with
@@ -1157,8 +999,9 @@ int bytefd_map_memory(size_t length,
                       struct bytefd_error *error);
 
 /**
- * The first byte of the map, valid until bytefd_map_close or bytefd_map_resize. Not NULL, except for a NULL `map`; with a length of 0 it must
- * not be dereferenced. Stores need BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE; otherwise they raise SIGSEGV.
+ * Returns the address of the first byte, valid until bytefd_map_close or bytefd_map_resize. NULL only for a NULL `map`. The
+ * address of an empty map is aligned to a page and must not be dereferenced. Stores need BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE;
+ * otherwise they raise SIGSEGV.
  *
  * ```c
  * bytefd_map *map;
@@ -1172,7 +1015,7 @@ int bytefd_map_memory(size_t length,
 void *bytefd_map_data(const struct bytefd_map *map);
 
 /**
- * Bytes in the map; 0 for a NULL `map`.
+ * Returns the number of bytes in the map; 0 for a NULL `map`.
  *
  * ```c
  * size_t none = bytefd_map_length(NULL);
@@ -1181,9 +1024,9 @@ void *bytefd_map_data(const struct bytefd_map *map);
 size_t bytefd_map_length(const struct bytefd_map *map);
 
 /**
- * The descriptor of the file behind the map, read-write: with BYTEFD_MAP_WRITE, and for shared memory until it is sealed. It stays
- * the map's: valid until bytefd_map_close or bytefd_map_seal, and not to be closed; dup(2) gives one to keep. Given to another
- * process, by inheritance or through a socket, it gives that process the memory. Close-on-exec.
+ * Returns the descriptor of the file behind the map, which is open for reading and writing: with BYTEFD_MAP_WRITE, and for shared
+ * memory until it is sealed. It stays the map's: valid until bytefd_map_close or bytefd_map_seal, and not to be closed; dup(2)
+ * gives one to keep. A process that is given it, by inheritance or through a socket, has the memory. It is close-on-exec.
  *
  * Returns it, or a negative errno: -EINVAL if `map` is NULL, -EBADF if the map keeps none.
  *
@@ -1191,8 +1034,8 @@ size_t bytefd_map_length(const struct bytefd_map *map);
  * bytefd_map *map;
  * if (bytefd_map_memory(4096, NULL, &map, NULL) == 0) {
  *     int fd = bytefd_map_descriptor(map, NULL);
- *     write(fd, "hello", 5);
- *     puts(bytefd_map_data(map));
+ *     if (fd >= 0 && write(fd, "hello", 5) == 5)
+ *         puts(bytefd_map_data(map));
  *     bytefd_map_close(map);
  * }
  * ```
@@ -1201,9 +1044,9 @@ int bytefd_map_descriptor(const struct bytefd_map *map,
                           struct bytefd_error *error);
 
 /**
- * Unmaps and frees `map`. NULL is fine. Does not flush: the kernel writes shared changes back in its time.
+ * Unmaps and frees `map`. NULL is allowed. Does not flush: the kernel writes shared changes back later.
  *
- * Returns 0, or munmap(2)'s negative errno; `map` is gone either way.
+ * Returns 0, or the negative errno of munmap(2); `map` is freed in both cases.
  *
  * ```c
  * bytefd_map_close(NULL);
@@ -1212,11 +1055,18 @@ int bytefd_map_descriptor(const struct bytefd_map *map,
 int bytefd_map_close(struct bytefd_map *map);
 
 /**
- * Writes changed bytes back to the file, msync(2): any range of bytes of the map, not only whole pages. A `length` of 0
- * is from `offset` to the end of the map. `how` is BYTEFD_FLUSH_SYNC or BYTEFD_FLUSH_ASYNC, and BYTEFD_FLUSH_INVALIDATE.
+ * Writes changed bytes back to the file, msync(2): any range of bytes of the map, not only whole pages. `length` may be
+ * BYTEFD_TO_END; 0 writes nothing. `flags` is one of:
+ * - MS_SYNC: returns when the bytes are on the storage.
+ * - MS_ASYNC: schedules the writing and returns. (On Linux a shared map is written back in time anyway.)
  *
- * Returns 0, or a negative errno: -EINVAL if `map` is NULL, `how` is unknown, the range is not all in the map, or the
- * map is private, whose stores never reach the file; -EIO if writing failed, or a guarded map has lost pages.
+ * MS_INVALIDATE may be added: other maps of the file are told to look again. (On Linux they see every store anyway.)
+ *
+ * Returns 0, or a negative errno:
+ * - -EINVAL if `map` is NULL, `flags` has other values, the range is not in the map, or the map is private: its stores never
+ *   reach the file.
+ * - -EBUSY if pages are locked, with MS_INVALIDATE.
+ * - -EIO if writing failed, or a guarded map has lost pages.
  *
  * ```c
  * bytefd_map_options options = BYTEFD_MAP_OPTIONS_INIT;
@@ -1224,109 +1074,124 @@ int bytefd_map_close(struct bytefd_map *map);
  * options.access = BYTEFD_MAP_WRITE;
  * if (map_file("table", &options, &map, NULL) == 0) {
  *     memset(bytefd_map_data(map), 0, bytefd_map_length(map));
- *     bytefd_map_flush(map, 0, 0, BYTEFD_FLUSH_SYNC, NULL);
+ *     if (bytefd_map_flush(map, 0, BYTEFD_TO_END, MS_SYNC, NULL) != 0)
+ *         fprintf(stderr, "not on the storage\n");
  *     bytefd_map_close(map);
  * }
  * ```
  */
-int bytefd_map_flush(const struct bytefd_map *map,
+BYTEFD_MUST_USE
+int bytefd_map_flush(struct bytefd_map *map,
                      size_t offset,
                      size_t length,
-                     uint32_t how,
+                     int flags,
                      struct bytefd_error *error);
 
 /**
- * Tells the kernel how the pages of a range will be used, madvise(2). `advice` is BYTEFD_ADVICE_NORMAL or one of those after
- * it. A `length` of 0 is from `offset` to the end of the map.
+ * Tells the kernel how the pages of a range will be used, madvise(2). `advice` is a MADV_* constant. `length` may be
+ * BYTEFD_TO_END; 0 does nothing.
+ *
+ * `flags` must be BYTEFD_LOSE_CONTENT for advice that loses content, and may be 0 for other advice. MADV_FREE, MADV_REMOVE,
+ * MADV_HWPOISON and MADV_GUARD_INSTALL lose content; for private maps MADV_DONTNEED and MADV_DONTNEED_LOCKED do. Such advice is
+ * given only to pages that lie entirely within the range, other advice to every page that holds bytes of it.
  *
  * Returns 0, or a negative errno:
- * - -EINVAL: `map` is NULL, there is no such advice, the range is not all in the map, the advice would lose content and
- *   BYTEFD_ADVICE_LOSE_DATA is not given, or the kernel does not do this with this kind of memory.
- * - -EOPNOTSUPP: this kernel does not know the advice.
- * - madvise(2)'s own.
+ * - -EINVAL if `map` is NULL, `advice` or `flags` is unknown, the range is not in the map, the advice would lose content and
+ *   BYTEFD_LOSE_CONTENT is missing, or the kernel does not do this with this kind of memory.
+ * - -EOPNOTSUPP if this kernel does not know the advice.
+ * - -EPERM for MADV_REMOVE if the memory was shared (bytefd_map_share).
+ * - Other errors of madvise(2).
  *
  * ```c
  * bytefd_map *map;
  * if (map_file("/etc/passwd", NULL, &map, NULL) == 0) {
- *     bytefd_map_advise(map, 0, 0, BYTEFD_ADVICE_SEQUENTIAL, NULL);
+ *     bytefd_map_advise(map, 0, BYTEFD_TO_END, MADV_SEQUENTIAL, 0, NULL);
  *     bytefd_map_close(map);
  * }
  * ```
  */
-int bytefd_map_advise(const struct bytefd_map *map,
+int bytefd_map_advise(struct bytefd_map *map,
                       size_t offset,
                       size_t length,
-                      uint32_t advice,
+                      int advice,
+                      uint64_t flags,
                       struct bytefd_error *error);
 
 /**
- * Keeps the pages of a range in memory, mlock(2). Locks do not add up. A `length` of 0 is from `offset` to the end of the map.
+ * Keeps the pages of a range in memory, mlock(2). Locks do not add up. `length` may be BYTEFD_TO_END; 0 locks nothing.
  *
- * Returns 0, or a negative errno: -EINVAL if `map` is NULL or the range is not all in the map; -ENOMEM or -EPERM where
- * RLIMIT_MEMLOCK does not allow it, -ENOMEM where pages are past the end of the file.
+ * Returns 0, or a negative errno:
+ * - -EINVAL if `map` is NULL or the range is not in the map.
+ * - -ENOMEM or -EPERM if RLIMIT_MEMLOCK does not allow it; -ENOMEM if pages are past the end of the file.
  *
  * ```c
  * bytefd_map *map;
  * if (bytefd_map_memory(4096, NULL, &map, NULL) == 0) {
- *     if (bytefd_map_lock(map, 0, 64, NULL) == 0)
+ *     if (bytefd_map_mlock(map, 0, 64, NULL) == 0)
  *         strcpy(bytefd_map_data(map), "a secret");
  *     bytefd_map_close(map);
  * }
  * ```
  */
-int bytefd_map_lock(const struct bytefd_map *map,
-                    size_t offset,
-                    size_t length,
-                    struct bytefd_error *error);
+int bytefd_map_mlock(struct bytefd_map *map,
+                     size_t offset,
+                     size_t length,
+                     struct bytefd_error *error);
 
 /**
- * Undoes bytefd_map_lock for the pages of a range, munlock(2). A `length` of 0 is from `offset` to the end of the map.
+ * Undoes bytefd_map_mlock and BYTEFD_MAP_MLOCK for the pages of a range, munlock(2). `length` may be BYTEFD_TO_END; 0 unlocks
+ * nothing.
  *
- * Returns 0, or a negative errno: -EINVAL if `map` is NULL or the range is not all in the map.
+ * Returns 0, or a negative errno: -EINVAL if `map` is NULL or the range is not in the map.
  *
  * ```c
  * bytefd_map_options options = BYTEFD_MAP_OPTIONS_INIT;
  * bytefd_map *map;
- * options.flags = BYTEFD_MAP_LOCK;
+ * options.flags = BYTEFD_MAP_MLOCK;
  * if (map_file("/etc/passwd", &options, &map, NULL) == 0) {
- *     bytefd_map_unlock(map, 0, 0, NULL);
+ *     bytefd_map_munlock(map, 0, BYTEFD_TO_END, NULL);
  *     bytefd_map_close(map);
  * }
  * ```
  */
-int bytefd_map_unlock(const struct bytefd_map *map,
-                      size_t offset,
-                      size_t length,
-                      struct bytefd_error *error);
+int bytefd_map_munlock(struct bytefd_map *map,
+                       size_t offset,
+                       size_t length,
+                       struct bytefd_error *error);
 
 /**
- * Allows or forbids access to the pages that hold bytes of a range, mprotect(2). A `length` of 0 is from `offset` to the end of
- * the map.
+ * Allows or forbids access to the pages that hold bytes of a range, mprotect(2). `length` may be BYTEFD_TO_END; 0 does nothing.
+ * `prot` is PROT_NONE, PROT_READ, or PROT_READ with PROT_WRITE and PROT_EXEC. PROT_WRITE and PROT_EXEC need PROT_READ, because
+ * Linux lets nobody write or execute what cannot be read.
  *
- * Returns 0, or a negative errno: -EINVAL if `map` is NULL, there is no such protection, or the range is not all in the map;
- * -EACCES for what the map was not made for; mprotect(2)'s own.
+ * Returns 0, or a negative errno:
+ * - -EINVAL if `map` is NULL, `prot` is another value, or the range is not in the map.
+ * - -EACCES for what the map was not made for: PROT_WRITE without BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE, PROT_EXEC without
+ *   BYTEFD_MAP_EXECUTE.
+ * - Other errors of mprotect(2).
  *
  * ```c
  * bytefd_map *map;
  * if (bytefd_map_memory(4096, NULL, &map, NULL) == 0) {
  *     strcpy(bytefd_map_data(map), "constant from now on");
- *     bytefd_map_protect(map, 0, 0, BYTEFD_PROTECTION_READ, NULL);
+ *     bytefd_map_protect(map, 0, BYTEFD_TO_END, PROT_READ, NULL);
  *     bytefd_map_close(map);
  * }
  * ```
  */
-int bytefd_map_protect(const struct bytefd_map *map,
+int bytefd_map_protect(struct bytefd_map *map,
                        size_t offset,
                        size_t length,
-                       uint32_t protection,
+                       int prot,
                        struct bytefd_error *error);
 
 /**
- * Reads the pages of a range in before it returns, so that reading them later waits for nothing. A `length` of 0 is from
- * `offset` to the end of the map.
+ * Reads the pages of a range in before it returns, so that reading them later does not wait. `length` may be BYTEFD_TO_END; 0
+ * reads nothing.
  *
- * Returns 0, or a negative errno: -EINVAL if `map` is NULL or the range is not all in the map; -EIO if bytes do not exist any
- * more or cannot be read.
+ * Returns 0, or a negative errno:
+ * - -EINVAL if `map` is NULL or the range is not in the map.
+ * - -EIO if bytes no longer exist or cannot be read.
  *
  * ```c
  * bytefd_map *map;
@@ -1336,23 +1201,25 @@ int bytefd_map_protect(const struct bytefd_map *map,
  * }
  * ```
  */
-int bytefd_map_prefetch(const struct bytefd_map *map,
+int bytefd_map_prefetch(struct bytefd_map *map,
                         size_t offset,
                         size_t length,
                         struct bytefd_error *error);
 
 /**
- * Lets the pages go of which all bytes are in a range, munmap(2). A `length` of 0 is from `offset` to the end of the map.
- * Access there raises SIGSEGV from now on, other memory of the process may come to lie there, and operations on those bytes
- * are -EINVAL. The map keeps its length, but cannot be resized or sealed any more. No other thread may use the map during the
- * call.
+ * Unmaps every page that lies entirely within a range, munmap(2). `length` may be BYTEFD_TO_END.
  *
- * Returns 0, or a negative errno: -EINVAL if `map` is NULL or the range is not all in the map; munmap(2)'s own.
+ * Access there raises SIGSEGV from now on, or finds other memory of the process. Operations on those bytes are -EINVAL. The map
+ * keeps its length, but can no longer be resized or sealed. No other thread may use the map during the call.
+ *
+ * Returns 0, or a negative errno:
+ * - -EINVAL if `map` is NULL, `length` is 0, or the range is not in the map.
+ * - Other errors of munmap(2).
  *
  * ```c
  * bytefd_map *map;
  * if (bytefd_map_memory(1 << 20, NULL, &map, NULL) == 0) {
- *     bytefd_map_unmap(map, 1 << 19, 0, NULL);
+ *     bytefd_map_unmap(map, 1 << 19, BYTEFD_TO_END, NULL);
  *     strcpy(bytefd_map_data(map), "the first half is still there");
  *     bytefd_map_close(map);
  * }
@@ -1364,16 +1231,18 @@ int bytefd_map_unmap(struct bytefd_map *map,
                      struct bytefd_error *error);
 
 /**
- * Copies `length` bytes of the map, from `offset` on, to `buf`, and writes to `*copied` how many: all, or those that exist up to
- * a page that is lost because somebody made the file shorter or the storage failed, also one that a guard has replaced. Never a
- * signal, whether the map is guarded or not, and whatever the program has done about SIGBUS before: the kernel copies,
- * process_vm_readv(2); or a guarded map is copied under its handler, for many bytes nearly as fast as memcpy (x86-64).
+ * Copies `length` bytes of the map, from `offset` on, to `buf`, and writes the number of bytes copied to `*copied`.
+ *
+ * Never raises a signal, whether the map is guarded or not. The copy ends before a page that is lost, because another process
+ * made the file shorter or its storage failed; `*copied` is then less than `length`. In a guarded map it ends exactly where the
+ * file ends now (bytefd_map_file_size); in other maps the rest of the file's last page reads zero. The kernel copies,
+ * process_vm_readv(2); a guarded map is copied under its handler, for many bytes nearly as fast as memcpy (x86-64).
  *
  * Returns 0, or a negative errno with `*copied` untouched:
- * - -EIO: not even the first byte exists any more. (So a loop over what is left ends with this.)
- * - -EMFILE, -ENFILE: the kernel forbids process_vm_readv, and there are no descriptors for a pipe instead.
- * - -EINVAL: `map` or `copied` is NULL, or `buf` is and `length` is not 0; the range is not all in the map.
- * - -EFAULT: `buf` cannot be written; part of it may be. With a guarded map that is a SIGSEGV, as for any other store.
+ * - -EIO if not even the first byte exists any more. (So a loop over what is left ends with this.)
+ * - -EINVAL if `map` or `copied` is NULL, `buf` is NULL and `length` is not 0, or the range is not in the map.
+ * - -EFAULT if `buf` cannot be written; part of it may be. With a guarded map that is a SIGSEGV, as for any other store.
+ * - -EMFILE, -ENFILE if the kernel forbids process_vm_readv, and there are no descriptors for a pipe instead.
  *
  * ```c
  * bytefd_map *map;
@@ -1385,45 +1254,56 @@ int bytefd_map_unmap(struct bytefd_map *map,
  *     bytefd_map_close(map);
  * }
  * ```
+ *
  */
+BYTEFD_MUST_USE
 int bytefd_map_read(const struct bytefd_map *map,
                     size_t offset,
                     void *buf,
                     size_t length,
                     size_t *copied,
-                    struct bytefd_error *error);
+                    struct bytefd_error *error)
+BYTEFD_WRITES(3, 4);
 
 /**
- * Copies `length` bytes at `buf` into the map from `offset` on, and writes to `*copied` how many: all, or those before a page that
- * is lost or finds no room on the storage. Never a signal, as bytefd_map_read.
+ * Copies `length` bytes at `buf` into the map from `offset` on, and writes the number of bytes copied to `*copied`: all, or
+ * those before a page that is lost or finds no room on the storage; in a guarded map those before the file's end. Never raises
+ * a signal, as bytefd_map_read.
  *
  * Returns 0, or a negative errno with `*copied` untouched:
- * - -EIO: not even the first byte can be stored.
- * - -EMFILE, -ENFILE: as bytefd_map_read.
- * - -EINVAL: `map` or `copied` is NULL, or `buf` is and `length` is not 0; the range is not all in the map.
- * - -EACCES: the map is for reading only.
- * - -EFAULT: `buf` cannot be read; part of it may have been copied. With a guarded map that is a SIGSEGV, as for any other load.
+ * - -EIO if not even the first byte can be stored.
+ * - -EINVAL if `map` or `copied` is NULL, `buf` is NULL and `length` is not 0, or the range is not in the map.
+ * - -EACCES if the map is for reading only.
+ * - -EFAULT if `buf` cannot be read; part of it may have been copied. With a guarded map that is a SIGSEGV, as for any other load.
+ * - -EMFILE, -ENFILE as bytefd_map_read.
  *
  * ```c
  * bytefd_map *map;
  * size_t copied;
  * if (bytefd_map_memory(4096, NULL, &map, NULL) == 0) {
- *     bytefd_map_write(map, 0, "hello", 5, &copied, NULL);
+ *     if (bytefd_map_write(map, 0, "hello", 5, &copied, NULL) == 0)
+ *         printf("%zu bytes\n", copied);
  *     bytefd_map_close(map);
  * }
  * ```
+ *
  */
-int bytefd_map_write(const struct bytefd_map *map,
+BYTEFD_MUST_USE
+int bytefd_map_write(struct bytefd_map *map,
                      size_t offset,
                      const void *buf,
                      size_t length,
                      size_t *copied,
-                     struct bytefd_error *error);
+                     struct bytefd_error *error)
+BYTEFD_READS(3, 4);
 
 /**
- * Whether all pages of a guarded map are what they were. Always so without BYTEFD_MAP_GUARD.
+ * Fails if a page of a guarded map (BYTEFD_MAP_GUARD) was lost and replaced by zeros. Always 0 for other maps.
  *
- * Returns 0; -EIO from the moment on in which a lost page was replaced by zeros; -EINVAL if `map` is NULL.
+ * Only whole pages are lost. If the file became shorter within a page, the rest of that page reads zero and is not reported
+ * here; bytefd_map_file_size tells.
+ *
+ * Returns 0, or a negative errno: -EIO if a page was lost; -EINVAL if `map` is NULL.
  *
  * ```c
  * bytefd_map_options options = BYTEFD_MAP_OPTIONS_INIT;
@@ -1435,13 +1315,39 @@ int bytefd_map_write(const struct bytefd_map *map,
  *     for (size_t i = 0; i < bytefd_map_length(map); i++)
  *         lines += text[i] == '\n';
  *     if (bytefd_map_check(map, NULL) != 0)
- *         fprintf(stderr, "somebody made the file shorter meanwhile\n");
+ *         fprintf(stderr, "another process made the file shorter meanwhile\n");
  *     bytefd_map_close(map);
  * }
  * ```
  */
+BYTEFD_MUST_USE
 int bytefd_map_check(const struct bytefd_map *map,
                      struct bytefd_error *error);
+
+/**
+ * Writes to `*size` how many bytes the file behind the map has now. Maps that have a descriptor (bytefd_map_descriptor) and
+ * guarded maps (BYTEFD_MAP_GUARD) can tell.
+ *
+ * Returns 0, or a negative errno with `*size` untouched:
+ * - -EINVAL if `map` or `size` is NULL.
+ * - -EBADF if the map keeps no descriptor.
+ *
+ * ```c
+ * bytefd_map_options options = BYTEFD_MAP_OPTIONS_INIT;
+ * bytefd_map *map;
+ * uint64_t size;
+ * options.flags = BYTEFD_MAP_GUARD;
+ * if (map_file("/etc/passwd", &options, &map, NULL) == 0) {
+ *     if (bytefd_map_file_size(map, &size, NULL) == 0 && size < bytefd_map_length(map))
+ *         fprintf(stderr, "the file is shorter now\n");
+ *     bytefd_map_close(map);
+ * }
+ * ```
+ */
+BYTEFD_MUST_USE
+int bytefd_map_file_size(const struct bytefd_map *map,
+                         uint64_t *size,
+                         struct bytefd_error *error);
 
 /**
  * Makes the map, and what is behind it, `length` bytes long.
@@ -1456,7 +1362,7 @@ int bytefd_map_check(const struct bytefd_map *map,
  * Returns 0, or a negative errno with nothing changed:
  * - -EINVAL: `map` is NULL, is not for writing (BYTEFD_MAP_WRITE, or memory), was sealed, or parts of it were unmapped; or
  *   `length` is more than a map or file can have, or not whole reserved huge pages.
- * - -EFBIG, -ENOSPC: the file cannot grow. -EPERM: it is sealed against it.
+ * - -EFBIG, -ENOSPC: the file cannot grow. -EPERM: it is sealed against it, as by bytefd_map_share.
  * - -EIO: a guarded map has lost pages, and is to grow.
  * - -ENOMEM: no memory or address space left, or (also -EAGAIN) more than RLIMIT_MEMLOCK, for a locked map.
  * - -EFAULT: the map must move, and parts of it have another protection or treatment than the rest.
@@ -1470,42 +1376,83 @@ int bytefd_map_check(const struct bytefd_map *map,
  * }
  * ```
  */
+BYTEFD_MUST_USE
 int bytefd_map_resize(struct bytefd_map *map,
                       size_t length,
                       struct bytefd_error *error);
 
 /**
- * Turns shared memory (bytefd_map_memory) into a sealed descriptor as shm_wrap_buffer gives, without copying: exactly the
- * map's length, offset 0, mode 0400 (0500 with BYTEFD_MAP_EXECUTE), close-on-exec, for the caller to close. The map stays, at
- * the same address and for reading only; its bytes can never change any more. What parts were protected against
- * (bytefd_map_protect) ends, also on failure. No other thread may use the map during the
- * call, but for reading its bytes.
+ * Seals shared memory (bytefd_map_memory) without copying and returns a descriptor as shm_wrap_buffer gives: exactly the
+ * map's length, offset 0, mode 0400 (0500 with BYTEFD_MAP_EXECUTE), close-on-exec. The caller closes it. The map stays, at
+ * the same address and for reading only; its bytes can never change. Protection of parts (bytefd_map_protect) ends, also on
+ * failure. No other thread may use the map during the call, but for reading its bytes.
+ *
+ * A child that another thread forks in this moment has the memory mapped for writing until it calls execve(2) or exits, which
+ * takes a few milliseconds. The call waits for it: `timeout_ns` is the limit in nanoseconds, -1 for none, 0 not to wait.
+ * Processes that map the memory for reading do not matter.
  *
  * Returns the descriptor, or a negative errno with the map as it was:
- * - -EINVAL: `map` is NULL, is not shared memory, is sealed already, or parts of it were unmapped.
- * - -EBUSY: somebody else, who was given the descriptor, or a child that was forked with the map, has it mapped for writing.
- * - -EPERM: somebody has sealed it against sealing; or (also -EACCES) it was made by another user, who this process was.
- * - -EIO: somebody who has it made it shorter. (If during this call, the map is for reading only from then on.)
- * - -ENOMEM, -EMFILE, -ENFILE: no memory or descriptors left.
+ * - -EINVAL if `map` is NULL, is not shared memory, is sealed already, or parts of it were unmapped; or `timeout_ns` is
+ *   less than -1.
+ * - -EBUSY with a `timeout_ns` of 0, otherwise -ETIMEDOUT after it, if another process has the memory mapped for writing, or the
+ *   kernel uses pages of it (io_uring registered buffers, direct I/O).
+ * - -EPERM if another process has sealed it against seals; or (also -EACCES) if another user made it, who this process was.
+ * - -EIO if another process made it shorter. (If during this call, the map is for reading only from then on.)
+ * - -ENOMEM, -EMFILE, -ENFILE if memory or descriptors run out.
+ *
+ * A map that was shared before (bytefd_map_share) is for reading only after a failure, and can be sealed later.
  *
  * ```c
  * bytefd_map *map;
  * if (bytefd_map_memory(5, NULL, &map, NULL) == 0) {
  *     memcpy(bytefd_map_data(map), "hello", 5);
- *     int fd = bytefd_map_seal(map, NULL);
+ *     int fd = bytefd_map_seal(map, 100000000, NULL);
  *     bytefd_map_close(map);
  *     if (fd >= 0)
  *         close(fd);
  * }
  * ```
  */
+BYTEFD_MUST_USE
 int bytefd_map_seal(struct bytefd_map *map,
+                    int64_t timeout_ns,
                     struct bytefd_error *error);
+
+/**
+ * Returns a read-only descriptor of shared memory (bytefd_map_memory) for other processes, while this map goes on writing; they
+ * see every store. The caller closes it. It is close-on-exec and has an offset of its own. `flags` must be 0.
+ *
+ * The memory gets mode 0400 (0500 with BYTEFD_MAP_EXECUTE) and the seals F_SEAL_SHRINK, F_SEAL_GROW and F_SEAL_FUTURE_WRITE
+ * (Linux 5.1): it can be written only through mappings that exist already. bytefd_map_resize and MADV_REMOVE are -EPERM from then
+ * on. bytefd_map_seal still works, but another process of the same user can prevent that.
+ *
+ * Returns the descriptor, or a negative errno:
+ * - -EINVAL if `map` is NULL, is not shared memory or is sealed, `flags` is not 0, or the kernel does not know
+ *   F_SEAL_FUTURE_WRITE.
+ * - -EPERM if another process has sealed the memory against seals.
+ * - -EIO if another process made it shorter.
+ * - -ENOENT if /proc is not mounted. -EMFILE, -ENFILE if descriptors run out.
+ *
+ * ```c
+ * bytefd_map *map;
+ * if (bytefd_map_memory(4096, NULL, &map, NULL) == 0) {
+ *     int fd = bytefd_map_share(map, 0, NULL);
+ *     strcpy(bytefd_map_data(map), "seen by every process that has fd");
+ *     if (fd >= 0)
+ *         close(fd);
+ *     bytefd_map_close(map);
+ * }
+ * ```
+ */
+BYTEFD_MUST_USE
+int bytefd_map_share(struct bytefd_map *map,
+                     uint64_t flags,
+                     struct bytefd_error *error);
 
 /**
  * Makes the buffer at `address` its own file: copies its `length` bytes into a new memory file, puts the file in the
  * buffer's place, and returns the file's descriptor, which the caller owns and closes. From then on both are the same
- * memory: stores into the buffer are seen through the descriptor, and the other way round.
+ * memory: stores into the buffer are seen through the descriptor, and the other way round. `flags` must be 0.
  *
  * The buffer is whole pages that the caller has mapped, mmap(2) with PROT_READ | PROT_WRITE and MAP_PRIVATE |
  * MAP_ANONYMOUS: any part of a mapping, or several that adjoin. It stays the caller's, at the same address, until
@@ -1531,7 +1478,7 @@ int bytefd_map_seal(struct bytefd_map *map,
  * the call. Large buffers get huge pages as shm_wrap_buffer's files do, whatever they had before.
  *
  * Returns the descriptor, or a negative errno, with the buffer as it was and nothing left behind:
- * - -EINVAL: `address` is NULL, `address` or `length` is not a multiple of the page size, `length` is 0, or the range
+ * - -EINVAL: `flags` is not 0, `address` is NULL, `address` or `length` is not a multiple of the page size, `length` is 0, or the range
  *   ends past the last address.
  * - -ENOMEM: the range is not all mapped; or there is no memory left, or no mapping (vm.max_map_count).
  * - -EACCES: a part of it is not readable and writable, or is executable.
@@ -1553,15 +1500,17 @@ int bytefd_map_seal(struct bytefd_map *map,
  * int protection = PROT_READ | PROT_WRITE;
  * char *buffer = mmap(NULL, length, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
  * if (buffer != MAP_FAILED) {
- *     int fd = bytefd_adopt(buffer, length, NULL);
+ *     int fd = bytefd_adopt(buffer, length, 0, NULL);
  *     if (fd >= 0)
  *         fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW);
  *     strcpy(buffer, "seen by whoever is given the descriptor");
  * }
  * ```
  */
+BYTEFD_MUST_USE
 int bytefd_adopt(void *address,
                  size_t length,
+                 uint64_t flags,
                  struct bytefd_error *error);
 
 /**

@@ -218,7 +218,7 @@ impl Sink {
 
     fn finish(self) -> Result<OwnedFd> {
         match self {
-            Sink::Memory(writer) => writer.seal().map(OwnedFd::from),
+            Sink::Memory(writer) => Ok(writer.seal()?.into()),
             Sink::File { fd, .. } => {
                 file::fchmod(fd.as_fd(), MODE).context("fchmod", || format!("mode {MODE:04o}"))?;
                 reopen(&fd)

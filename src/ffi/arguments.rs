@@ -145,6 +145,22 @@ pub(super) unsafe fn shared_word<'a>(word: *const u32) -> Result<&'a AtomicU32> 
     Ok(unsafe { AtomicU32::from_ptr(word.cast_mut()) })
 }
 
+/// A handle of which nothing but the C type says that it changes: any number of threads may use it at the same time.
+///
+/// # Safety
+/// NULL, or a handle that outlives the reference.
+pub(super) unsafe fn shared<'a, T>(handle: *mut T, what: &'static str) -> Result<&'a T> {
+    // SAFETY: the caller vouches for it.
+    required(unsafe { handle.as_ref() }, what)
+}
+
+/// C's way to say a range of a map: a length of 0 is nothing, BYTEFD_TO_END is to the end. An end beyond all numbers is
+/// refused as one that is past the end.
+pub(super) fn part(offset: usize, length: usize) -> (Bound<usize>, Bound<usize>) {
+    let end = if length == usize::MAX { Bound::Unbounded } else { Bound::Excluded(offset.saturating_add(length)) };
+    (Bound::Included(offset), end)
+}
+
 /// C's way to say a range of a map or a file: a length of 0 is to the end. An end beyond all numbers is refused as one
 /// that is past the end.
 pub(super) fn range<N: Copy + Default + PartialEq>(offset: N, length: N) -> (Bound<N>, Bound<N>)

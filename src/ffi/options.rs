@@ -1,5 +1,7 @@
 //! Option structs that can grow, whose first member says how much of the struct the caller knows; flags and choices.
 
+use std::time::Duration;
+
 use crate::{Error, Result};
 
 /// A struct whose first member is its size.
@@ -75,7 +77,6 @@ pub(super) fn check_reserved(value: u32) -> Result<()> {
     }
 }
 
-#[expect(dead_code)]
 /// A member that is not 0, unless the struct was zeroed instead of initialised, or a length was computed as 0.
 pub(super) fn not_zero<N: Copy + Default + PartialEq>(value: N, member: &'static str, init: &str) -> Result<N> {
     if value != N::default() {
@@ -83,6 +84,18 @@ pub(super) fn not_zero<N: Copy + Default + PartialEq>(value: N, member: &'static
     }
     let message = format_args!("{member} is 0, must be more; {init} sets it to its default");
     Err(Error::new(member, libc::EINVAL, message))
+}
+
+/// A timeout in nanoseconds: -1 is no limit, 0 does not wait.
+pub(super) fn timeout(nanoseconds: i64, member: &'static str) -> Result<Option<Duration>> {
+    match u64::try_from(nanoseconds) {
+        Ok(nanoseconds) => Ok(Some(Duration::from_nanos(nanoseconds))),
+        Err(_) if nanoseconds == -1 => Ok(None),
+        Err(_) => {
+            let message = format_args!("{member} is {nanoseconds}, must be -1 or not negative");
+            Err(Error::new(member, libc::EINVAL, message))
+        }
+    }
 }
 
 /// One of several values, and what it means.

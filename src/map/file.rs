@@ -67,9 +67,11 @@ impl<'a> File<'a> {
         let stat = file::fstat(fd).context("fstat", || name)?;
         check_kind(&stat, name)?;
         let is_of_huge_pages = is_of_huge_pages(&stat, fd);
-        let fd = match options.access {
-            Access::Write => Descriptor::Own(file::duplicate(fd).context("fcntl F_DUPFD", || name)?),
-            Access::Read | Access::Private => Descriptor::Lent(fd),
+        let is_kept = options.access == Some(Access::Write) || options.guard;
+        let fd = if is_kept {
+            Descriptor::Own(file::duplicate(fd).context("fcntl F_DUPFD", || name)?)
+        } else {
+            Descriptor::Lent(fd)
         };
         Ok(File { name, fd, size: stat.size, is_of_huge_pages, created: None })
     }
@@ -95,7 +97,7 @@ impl Drop for Created {
 
 /// The descriptor, and whether the file is new.
 fn open(c_path: &CString, path: &Path, options: &MapOptions) -> Result<(OwnedFd, bool)> {
-    let access = if options.access == Access::Write { libc::O_RDWR } else { libc::O_RDONLY };
+    let access = if options.access == Some(Access::Write) { libc::O_RDWR } else { libc::O_RDONLY };
     // A FIFO does not block, whatever happens between stat and open.
     let flags = access | libc::O_NONBLOCK;
     if options.create {

@@ -1,5 +1,7 @@
-//! Bytes that nobody can change.
+//! Bytes that nobody can change, and the error of making them.
 
+use std::fmt;
+use std::io;
 use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
@@ -9,6 +11,8 @@ use crate::error::{Context, Error, Result};
 use crate::sys::file;
 
 /// The bytes of a sealed file, and its descriptor. Nothing can change or shrink the file, so the bytes are a safe slice.
+///
+/// Made by [`MapWriter::seal`](crate::MapWriter::seal) and [`Map::seal`].
 ///
 /// ```
 /// use std::io::Write;
@@ -32,7 +36,6 @@ impl Sealed {
     ///
     /// # Errors
     /// `EPERM` if one of the two seals is missing; the errors of [`MapOptions::map_fd`].
-    #[cfg_attr(not(test), expect(dead_code, reason = "for descriptors of other processes, in share"))]
     pub(crate) fn new(fd: OwnedFd) -> Result<Sealed> {
         check_seals(&fd)?;
         Ok(Sealed { map: MapOptions::new().map_fd(&fd)?, fd })
@@ -56,6 +59,60 @@ fn check_seals(fd: &OwnedFd) -> Result<()> {
         libc::F_SEAL_SHRINK
     );
     Err(Error::new("seals", libc::EPERM, message))
+}
+
+/// Sealing failed: the error, and what was to be sealed, with its bytes.
+///
+/// ```
+/// let map = bytefd::MapOptions::new().open("/etc/passwd")?;
+/// let failure = map.seal().unwrap_err();
+/// assert_eq!(failure.error().errno(), libc::EINVAL);
+/// let map = failure.into_inner();
+/// assert!(!map.is_empty());
+/// # Ok::<(), bytefd::Error>(())
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct SealError<T: fmt::Debug> {
+    #[source]
+    error: Error,
+    // Boxed, because a result carries it.
+    inner: Box<T>,
+}
+
+impl<T: fmt::Debug> SealError<T> {
+    pub(super) fn new(error: Error, inner: T) -> SealError<T> {
+        SealError { error, inner: Box::new(inner) }
+    }
+
+    /// Why it failed.
+    pub fn error(&self) -> &Error {
+        &self.error
+    }
+
+    /// What was to be sealed.
+    pub fn into_inner(self) -> T {
+        *self.inner
+    }
+
+    /// Both.
+    pub fn into_parts(self) -> (Error, T) {
+        (self.error, *self.inner)
+    }
+}
+
+/// Drops what was to be sealed.
+impl<T: fmt::Debug> From<SealError<T>> for Error {
+    fn from(failure: SealError<T>) -> Error {
+        failure.error
+    }
+}
+
+/// Drops what was to be sealed.
+impl<T: fmt::Debug> From<SealError<T>> for io::Error {
+    fn from(failure: SealError<T>) -> io::Error {
+        failure.error.into()
+    }
 }
 
 impl Deref for Sealed {

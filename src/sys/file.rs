@@ -194,6 +194,14 @@ pub(crate) fn lstat(path: &CStr) -> Result<Stat> {
     Ok(Stat::from_raw(&raw))
 }
 
+/// How many bytes a file has, by another way than fstat(2): lseek(2) to its end and back.
+pub(crate) fn end(fd: BorrowedFd<'_>) -> Result<u64> {
+    // SAFETY: touches no memory.
+    let end = check(unsafe { libc::lseek(fd.as_raw_fd(), 0, libc::SEEK_END) })?;
+    rewind(fd)?;
+    Ok(end as u64)
+}
+
 /// fchmod(2).
 pub(crate) fn fchmod(fd: BorrowedFd<'_>, mode: u32) -> Result<()> {
     // SAFETY: touches no memory.

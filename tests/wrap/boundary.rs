@@ -44,13 +44,14 @@ impl Edge {
         }
     }
 
-    /// Writes a struct that says it has `size` bytes, of which `there` are there, all 0 but the one at `set`. Less than a
-    /// word behind it there is rubbish.
-    fn options(&self, size: usize, there: usize, set: Option<usize>) -> *const c_void {
+    /// Writes a struct that says it has `size` bytes, of which `there` are there: first what `init` has, then 0 but for the byte
+    /// at `set`. Less than a word behind it there is rubbish.
+    fn options(&self, init: &[u8], size: usize, there: usize, set: Option<usize>) -> *const c_void {
         let start = (page_size() - there) / 8 * 8;
         // SAFETY: within the first page.
         unsafe {
             self.0.add(start).write_bytes(0, there);
+            self.0.add(start).copy_from_nonoverlapping(init.as_ptr(), init.len().min(there));
             self.0.add(start + there).write_bytes(0x5a, page_size() - start - there);
             set.inspect(|at| self.0.add(start + at).write(1));
             self.0.add(start).cast::<usize>().write(size);
@@ -64,6 +65,11 @@ impl Drop for Edge {
         // SAFETY: mapped above, and nothing refers to it.
         assert_eq!(unsafe { libc::munmap(self.0.cast(), 2 * page_size()) }, 0);
     }
+}
+
+fn bytes_of<T: Copy>(value: &T) -> &[u8] {
+    // SAFETY: the structs of the header have no padding that is not set.
+    unsafe { std::slice::from_raw_parts((&raw const *value).cast(), size_of::<T>()) }
 }
 
 pub fn option_structs_of_every_size_are_handled_as_promised() {
@@ -92,26 +98,29 @@ pub fn option_structs_of_every_size_are_handled_as_promised() {
             status.min(0)
         }
     };
-    /// The sizes of the struct in the first version and in this one, and a call that undoes what it did.
-    type Takes<'a> = (&'a str, usize, usize, &'a dyn Fn(*const c_void, *mut Error) -> c_int);
+    /// The size of the struct in the first version, what its _INIT sets, and a call that undoes what it did.
+    type Takes<'a> = (&'a str, usize, &'a [u8], &'a dyn Fn(*const c_void, *mut Error) -> c_int);
+    let (wrapping, streaming, mapping) = (&[0; 40][..], &[0; 24][..], MapOptions::default());
+    let mapping = bytes_of(&mapping);
     // SAFETY: NULL, or as many bytes as they say, unless that is what is refused.
     let calls: [Takes; 11] = unsafe {
         [
-            ("shm_wrap_buffer", 40, 40, &|o, e| closed((abi.shm_wrap_buffer)(hello, 5, o.cast(), e))),
-            ("wrap_iov", 40, 40, &|o, e| closed((abi.wrap_iov)(&part, 1, o.cast(), e))),
-            ("scan_bytes", 40, 40, &|o, e| (abi.scan_bytes)(hello, 5, Some(nothing), null_mut(), o.cast(), e)),
-            ("scan_begin", 40, 40, &begin),
-            ("map_file", 48, 56, &|o, e| unmapped(|map| (abi.map_file)(path.as_ptr(), o.cast(), map, e))),
-            ("map_fd", 48, 56, &|o, e| unmapped(|map| (abi.map_fd)(file.as_raw_fd(), o.cast(), map, e))),
-            ("map_memory", 48, 56, &|o, e| unmapped(|map| (abi.map_memory)(5, o.cast(), map, e))),
-            ("wrap_stream", 24, 24, &stream),
-            ("verify", 32, 32, &|o, e| (abi.verify)(lent.as_raw_fd(), o.cast(), e)),
-            ("shm_open", 32, 32, &|o, e| (abi.shm_open)(absent.as_ptr(), o.cast(), null_mut(), 0, e)),
-            ("map_sysv", 32, 32, &|o, e| unmapped(|map| (abi.map_sysv)(-77, o.cast(), map, null_mut(), e))),
+            ("shm_wrap_buffer", 40, wrapping, &|o, e| closed((abi.shm_wrap_buffer)(hello, 5, o.cast(), e))),
+            ("wrap_iov", 40, wrapping, &|o, e| closed((abi.wrap_iov)(&part, 1, o.cast(), e))),
+            ("scan_bytes", 40, wrapping, &|o, e| (abi.scan_bytes)(hello, 5, Some(nothing), null_mut(), o.cast(), e)),
+            ("scan_begin", 40, wrapping, &begin),
+            ("map_file", 56, mapping, &|o, e| unmapped(|map| (abi.map_file)(path.as_ptr(), o.cast(), map, e))),
+            ("map_fd", 56, mapping, &|o, e| unmapped(|map| (abi.map_fd)(file.as_raw_fd(), o.cast(), map, e))),
+            ("map_memory", 56, mapping, &|o, e| unmapped(|map| (abi.map_memory)(5, o.cast(), map, e))),
+            ("wrap_stream", 24, streaming, &stream),
+            ("verify", 32, &[0; 32], &|o, e| (abi.verify)(lent.as_raw_fd(), o.cast(), e)),
+            ("shm_open", 32, &[0; 32], &|o, e| (abi.shm_open)(absent.as_ptr(), o.cast(), null_mut(), 0, e)),
+            ("map_sysv", 32, &[0; 32], &|o, e| unmapped(|map| (abi.map_sysv)(-77, o.cast(), map, null_mut(), e))),
         ]
     };
     let edge = Edge::new();
-    for (name, first, known, call) in calls {
+    for (name, first, init, call) in calls {
+        let known = init.len();
         let defaults = call(null(), null_mut());
         let refused = |options, errno: i32, size: usize| {
             let mut error = Error::untouched();
@@ -120,20 +129,20 @@ pub fn option_structs_of_every_size_are_handled_as_promised() {
             assert!(error.message().contains(&size.to_string()), "{}", error.message());
         };
         for size in [0, 1, 8, first - 8, first - 1] {
-            refused(edge.options(size, size.max(8), None), libc::EINVAL, size);
+            refused(edge.options(init, size, size.max(8), None), libc::EINVAL, size);
         }
         for size in [first, known, known + 1, known + 8, 2 * known, page_size().min(4096)] {
-            let status = call(edge.options(size, size, None), null_mut());
-            assert_eq!(status, defaults, "{name}: {size} bytes that are all 0");
+            let status = call(edge.options(init, size, size, None), null_mut());
+            assert_eq!(status, defaults, "{name}: {size} bytes, all defaults");
             for at in [known, size.wrapping_sub(1)] {
                 if size > known {
-                    refused(edge.options(size, size, Some(at)), libc::E2BIG, size);
+                    refused(edge.options(init, size, size, Some(at)), libc::E2BIG, size);
                 }
             }
         }
         // Rubbish must not make the library read all memory.
         for size in [4097, 1 << 40, usize::MAX] {
-            refused(edge.options(size, known, None), libc::E2BIG, size);
+            refused(edge.options(init, size, known, None), libc::E2BIG, size);
         }
     }
 }
@@ -153,7 +162,7 @@ pub fn null_and_closed_descriptors_are_refused_and_named() {
     let map = crate::support::map::memory(5, &MapOptions { access: PRIVATE, ..MapOptions::default() }).unwrap();
     type Refused<'a> = (&'a str, i32, &'a dyn Fn(*mut Error) -> c_int);
     // SAFETY: what is not NULL is valid; what is NULL must be found out.
-    let calls: [Refused; 54] = unsafe {
+    let calls: [Refused; 62] = unsafe {
         [
             ("buf", libc::EINVAL, &|e| (abi.shm_wrap_buffer)(null(), 1, null(), e)),
             ("iov", libc::EINVAL, &|e| (abi.wrap_iov)(null(), 1, null(), e)),
@@ -173,24 +182,32 @@ pub fn null_and_closed_descriptors_are_refused_and_named() {
             ("map", libc::EINVAL, &|e| (abi.map_fd)(0, null(), null_mut(), e)),
             ("map", libc::EINVAL, &|e| (abi.map_memory)(1, null(), null_mut(), e)),
             ("map", libc::EINVAL, &|e| (abi.map_descriptor)(null(), e)),
-            ("map", libc::EINVAL, &|e| (abi.map_flush)(null(), 0, 0, SYNC, e)),
-            ("map", libc::EINVAL, &|e| (abi.map_advise)(null(), 0, 0, 0, e)),
-            ("map", libc::EINVAL, &|e| (abi.map_lock)(null(), 0, 0, e)),
-            ("map", libc::EINVAL, &|e| (abi.map_unlock)(null(), 0, 0, e)),
-            ("map", libc::EINVAL, &|e| (abi.map_protect)(null(), 0, 0, 3, e)),
-            ("map", libc::EINVAL, &|e| (abi.map_prefetch)(null(), 0, 0, e)),
+            ("map", libc::EINVAL, &|e| (abi.map_flush)(null_mut(), 0, 0, libc::MS_SYNC, e)),
+            ("map", libc::EINVAL, &|e| (abi.map_advise)(null_mut(), 0, 0, 0, 0, e)),
+            ("map", libc::EINVAL, &|e| (abi.map_mlock)(null_mut(), 0, 0, e)),
+            ("map", libc::EINVAL, &|e| (abi.map_munlock)(null_mut(), 0, 0, e)),
+            ("map", libc::EINVAL, &|e| (abi.map_protect)(null_mut(), 0, 0, 3, e)),
+            ("map", libc::EINVAL, &|e| (abi.map_prefetch)(null_mut(), 0, 0, e)),
             ("map", libc::EINVAL, &|e| (abi.map_unmap)(null_mut(), 0, 0, e)),
             ("map", libc::EINVAL, &|e| (abi.map_read)(null(), 0, bytes, 1, count, e)),
             ("buf", libc::EINVAL, &|e| (abi.map_read)(map.raw(), 0, null_mut(), 1, count, e)),
             ("copied", libc::EINVAL, &|e| (abi.map_read)(map.raw(), 0, bytes, 1, null_mut(), e)),
-            ("map", libc::EINVAL, &|e| (abi.map_write)(null(), 0, bytes, 1, count, e)),
+            ("map", libc::EINVAL, &|e| (abi.map_write)(null_mut(), 0, bytes, 1, count, e)),
             ("buf", libc::EINVAL, &|e| (abi.map_write)(map.raw(), 0, null(), 1, count, e)),
             ("copied", libc::EINVAL, &|e| (abi.map_write)(map.raw(), 0, bytes, 1, null_mut(), e)),
             ("map", libc::EINVAL, &|e| (abi.map_check)(null(), e)),
             ("map", libc::EINVAL, &|e| (abi.map_resize)(null_mut(), 1, e)),
-            ("map", libc::EINVAL, &|e| (abi.map_seal)(null_mut(), e)),
+            ("map", libc::EINVAL, &|e| (abi.map_seal)(null_mut(), 0, e)),
+            ("timeout_ns", libc::EINVAL, &|e| (abi.map_seal)(map.raw(), -2, e)),
+            ("timeout_ns", libc::EINVAL, &|e| (abi.map_seal)(map.raw(), i64::MIN, e)),
+            ("map", libc::EINVAL, &|e| (abi.map_share)(null_mut(), 0, e)),
+            ("flags", libc::EINVAL, &|e| (abi.map_share)(map.raw(), 1, e)),
+            ("map", libc::EINVAL, &|e| (abi.map_file_size)(null(), &mut 0, e)),
+            ("size", libc::EINVAL, &|e| (abi.map_file_size)(map.raw(), null_mut(), e)),
+            ("length", libc::EINVAL, &|e| (abi.map_unmap)(map.raw(), 0, 0, e)),
             ("buf", libc::EINVAL, &|e| (abi.host_report)(null_mut(), 1024, e)),
-            ("address", libc::EINVAL, &|e| (abi.adopt)(null_mut(), page_size(), e)),
+            ("address", libc::EINVAL, &|e| (abi.adopt)(null_mut(), page_size(), 0, e)),
+            ("flags", libc::EINVAL, &|e| (abi.adopt)(null_mut(), page_size(), 1, e)),
             ("", libc::EBADF, &|e| (abi.wrap_stream)(-1, null(), e)),
             ("", libc::EBADF, &|e| (abi.verify)(-1, null(), e)),
             ("message", libc::EINVAL, &|e| (abi.send)(us, null(), 5, null(), 0, e)),
