@@ -195,6 +195,7 @@ func newStreamMemory() (*streamMemory, error) {
 	for {
 		options := C.bytefd_map_options{
 			size:    C.sizeof_bytefd_map_options,
+			length:  C.BYTEFD_TO_END,
 			access:  C.BYTEFD_MAP_WRITE,
 			flags:   C.BYTEFD_MAP_POPULATE,
 			reserve: C.size_t(reserve),
@@ -227,7 +228,7 @@ func (m *streamMemory) seal(size int) (int, error) {
 		return 0, err
 	}
 	var failure C.bytefd_error
-	return result(C.bytefd_map_seal(m.handle, &failure), &failure)
+	return result(C.bytefd_map_seal(m.handle, C.int64_t(sealPatience.Nanoseconds()), &failure), &failure)
 }
 
 func (m *streamMemory) close() {

@@ -26,3 +26,23 @@ func (e *Error) Unwrap() error { return e.Errno }
 
 // Is reports that EBADF, which use after Close gives, is fs.ErrClosed. The package errors does the rest by Unwrap.
 func (e *Error) Is(target error) bool { return target == fs.ErrClosed && e.Errno == syscall.EBADF }
+
+// closed is what the methods of a closed value return. It is os.ErrClosed and EBADF.
+type closed struct{ err Error }
+
+func isClosed(op, message string) error { return &closed{Error{op, syscall.EBADF, message}} }
+
+func (c *closed) Error() string { return c.err.Error() }
+
+// Unwrap returns the *Error, and os.ErrClosed.
+func (c *closed) Unwrap() []error { return []error{&c.err, fs.ErrClosed} }
+
+// nilReceiver is what a method of a nil pointer returns. It is os.ErrInvalid and EINVAL.
+type nilReceiver struct{ err Error }
+
+func isNil(op string) error { return &nilReceiver{Error{op, syscall.EINVAL, "the " + op + " is nil"}} }
+
+func (n *nilReceiver) Error() string { return n.err.Error() }
+
+// Unwrap returns the *Error, and os.ErrInvalid.
+func (n *nilReceiver) Unwrap() []error { return []error{&n.err, fs.ErrInvalid} }

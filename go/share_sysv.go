@@ -73,7 +73,9 @@ func MapSysv(key int, opts ...SysvOption) (*Map, int, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	return ownMap(handle, data), number, nil
+	m := ownMap(handle, data)
+	m.isForReading = o.access != accessWrite
+	return m, number, nil
 }
 
 // RemoveSysv marks a segment for removal: it goes when the last process has detached it, and nobody finds it by its key
