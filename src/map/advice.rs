@@ -173,6 +173,17 @@ impl Map {
     /// # Ok::<(), bytefd::Error>(())
     /// ```
     ///
+    /// A slice of the map cannot live on:
+    ///
+    /// ```compile_fail,E0502
+    /// use bytefd::{Discard, MapOptions};
+    /// let mut map = MapOptions::new().memory(8192)?;
+    /// let slice = unsafe { map.as_slice() };
+    /// unsafe { map.discard(.., Discard::Remove)? };
+    /// assert_eq!(slice[0], 0);
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// - `EINVAL` if the range is not in the map, or the kernel does not do this with this kind of memory.
     /// - `EOPNOTSUPP` if this kernel does not know the advice.

@@ -16,9 +16,9 @@ use crate::sys::{self, sysv};
 /// let (ours, number) = SysvOptions::new().length(4096).create(0)?;
 /// let theirs = SysvOptions::new().length(4096).attach(number)?;
 /// bytefd::share::remove_sysv(number)?;
-/// ours.write_at(0, b"hello")?;
+/// ours.write_at(b"hello", 0)?;
 /// let mut text = [0; 5];
-/// theirs.read_at(0, &mut text)?;
+/// theirs.read_exact_at(&mut text, 0)?;
 /// assert_eq!(&text, b"hello");
 /// # Ok::<(), bytefd::Error>(())
 /// ```
@@ -171,7 +171,7 @@ impl SysvOptions {
 /// ```
 /// let (map, number) = bytefd::share::SysvOptions::new().length(10).create(0)?;
 /// bytefd::share::remove_sysv(number)?;
-/// map.write_at(0, b"it lives")?;
+/// map.write_at(b"it lives", 0)?;
 /// # Ok::<(), bytefd::Error>(())
 /// ```
 ///

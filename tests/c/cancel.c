@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define CHECK(condition) \
@@ -58,6 +59,27 @@ static void *blocked(void *unused)
     return NULL;
 }
 
+static int until[2];
+
+/* A child that has the memory mapped keeps the seal waiting. */
+static void *sealing(void *map)
+{
+    pid_t child;
+    CHECK(pipe(until) == 0 && (child = fork()) >= 0);
+    if (child == 0) {
+        char byte;
+        close(until[1]);
+        _exit(read(until[0], &byte, 1) == 0 ? 0 : 1);
+    }
+    __atomic_store_n(&is_reading, gettid(), __ATOMIC_SEQ_CST);
+    descriptor = bytefd_map_seal(map, -1, NULL);
+    status = 7;
+    CHECK(waitpid(child, NULL, 0) == child);
+    pthread_testcancel();
+    CHECK(!"cancelled");
+    return NULL;
+}
+
 static int lent_to_scan = -1;
 
 static int scan(int fd, void *context)
@@ -82,7 +104,7 @@ static void run(void *(*thread)(void *), void *argument)
     pthread_t id;
     void *result = NULL;
     CHECK(pthread_create(&id, NULL, thread, argument) == 0);
-    if (thread == blocked) {
+    if (thread == blocked || thread == sealing) {
         /* Until it sleeps in read(2). */
         char path[64], line[64] = "";
         while (__atomic_load_n(&is_reading, __ATOMIC_SEQ_CST) == 0)
@@ -94,7 +116,10 @@ static void run(void *(*thread)(void *), void *argument)
             fclose(stat);
         }
         pthread_cancel(id);
-        CHECK(write(pipe_ends[1], "abc", 3) == 3 && close(pipe_ends[1]) == 0);
+        if (thread == blocked)
+            CHECK(write(pipe_ends[1], "abc", 3) == 3 && close(pipe_ends[1]) == 0);
+        else
+            CHECK(close(until[1]) == 0 && close(until[0]) == 0);
     }
     CHECK(pthread_join(id, &result) == 0 && result == PTHREAD_CANCELED);
 }
@@ -111,6 +136,12 @@ int main(void)
     status = 0;
     run(blocked, NULL);
     CHECK(status == 7 && lseek(descriptor, 0, SEEK_END) == 3 && close(descriptor) == 0 && close(pipe_ends[0]) == 0);
+
+    bytefd_map *map = NULL;
+    CHECK(bytefd_map_memory(3, NULL, &map, NULL) == 0);
+    status = is_reading = descriptor = 0;
+    run(sealing, map);
+    CHECK(status == 7 && lseek(descriptor, 0, SEEK_END) == 3 && close(descriptor) == 0 && bytefd_map_close(map) == 0);
 
     run(scanning, NULL);
     CHECK(lent_to_scan >= 0 && open_descriptors() == before);
