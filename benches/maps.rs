@@ -105,9 +105,9 @@ impl Bytes for memmap2::Mmap {
 }
 
 /// map_file, as C programs call it.
-struct Ours<const FLAGS: u32>(*mut bytefd_map);
+struct Ours<const FLAGS: u64>(*mut bytefd_map);
 
-impl<const FLAGS: u32> Bytes for Ours<FLAGS> {
+impl<const FLAGS: u64> Bytes for Ours<FLAGS> {
     fn open(path: &Path) -> Ours<FLAGS> {
         let path = CString::new(path.as_os_str().as_bytes()).expect("no NUL");
         let mut map = null_mut();
@@ -125,16 +125,16 @@ impl<const FLAGS: u32> Bytes for Ours<FLAGS> {
     }
 }
 
-impl<const FLAGS: u32> Drop for Ours<FLAGS> {
+impl<const FLAGS: u64> Drop for Ours<FLAGS> {
     fn drop(&mut self) {
         // SAFETY: made by bytefd, and used no more.
         bytefd_map_close(Some(unsafe { Box::from_raw(self.0) }));
     }
 }
 
-fn options(access: u32, flags: u32) -> bytefd_map_options {
+fn options(access: u32, flags: u64) -> bytefd_map_options {
     let size = size_of::<bytefd_map_options>();
-    bytefd_map_options { size, offset: 0, length: 0, file_size: 0, access, flags, mode: 0, reserve: 0 }
+    bytefd_map_options { size, offset: 0, length: usize::MAX, file_size: 0, reserve: 0, flags, access, mode: 0 }
 }
 
 /// Looks at the bytes of a map.
@@ -240,7 +240,7 @@ fn built(text: &mut String, piece: &[u8]) {
         Box::new(|| {
             let mut writer = bytefd::MapWriter::new().expect("memory");
             (0..BUILT / PIECE).for_each(|_| writer.write_all(piece).expect("memory"));
-            let (fd, _map) = writer.seal().expect("sealed");
+            let fd = writer.seal().expect("sealed");
             assert!(fd.as_raw_fd() >= 0);
         }),
     ];
@@ -258,7 +258,7 @@ fn built(text: &mut String, piece: &[u8]) {
                 assert_eq!(bytefd_map_memory(BUILT, &options(0, BYTEFD_MAP_POPULATE), &mut map, null_mut()), 0);
                 let start: *mut u8 = bytefd_map_data(map.as_ref()).cast();
                 (0..BUILT / PIECE).for_each(|i| start.add(i * PIECE).copy_from_nonoverlapping(piece.as_ptr(), PIECE));
-                let fd = bytefd_map_seal(map.as_mut(), null_mut());
+                let fd = bytefd_map_seal(map.as_mut(), 0, null_mut());
                 assert!(fd >= 0);
                 drop(OwnedFd::from_raw_fd(fd));
                 bytefd_map_close(Some(Box::from_raw(map)));

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* How many bytes came, up to `length`: fewer where the sender ends, or reading fails. */
@@ -61,7 +62,7 @@ int main(int argc, char **argv)
     /* What did not come is cut off, and so is the rest of a longer file that was there. */
     int status = bytefd_map_resize(map, received, &error);
     if (status == 0)
-        status = bytefd_map_flush(map, 0, 0, BYTEFD_FLUSH_SYNC, &error);
+        status = bytefd_map_flush(map, 0, BYTEFD_TO_END, MS_SYNC, &error);
     if (status < 0)
         fprintf(stderr, "%s: %s: %s\n", argv[0], error.op, error.message);
     bytefd_map_close(map);

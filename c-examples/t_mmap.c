@@ -9,6 +9,7 @@
 #include <bytefd.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum { ROOM = 10 };
 
@@ -36,7 +37,7 @@ int main(int argc, char **argv)
         memset(string, 0, ROOM);
         strcpy(string, argv[2]);
         /* Everybody who reads the file sees the string already; now it is on the disk too. */
-        status = bytefd_map_flush(map, 0, 0, BYTEFD_FLUSH_SYNC, &error);
+        status = bytefd_map_flush(map, 0, BYTEFD_TO_END, MS_SYNC, &error);
         if (status < 0)
             fprintf(stderr, "%s: %s: %s\n", argv[0], error.op, error.message);
         else

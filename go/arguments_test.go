@@ -61,7 +61,7 @@ func TestArgumentsThatCCannotHoldAreEINVAL(t *testing.T) {
 		}
 	}
 	for name, opt := range map[string]bytefd.MapOption{
-		"offset below 0": bytefd.MapOffset(-1), "length below 0": bytefd.MapLength(-1),
+		"offset below 0": bytefd.MapOffset(-1), "length below 0": bytefd.MapLength(-2), "length 0": bytefd.MapLength(0),
 		"file size below 0": bytefd.MapFileSize(-1), "reserve below 0": bytefd.MapReserve(-1),
 		"mode with a type": bytefd.MapMode(fs.ModeSymlink | 0o600),
 	} {

@@ -19,7 +19,7 @@ static int map_read(const bytefd_map *map, size_t from, char *bytes, size_t len,
 	return bytefd_map_read(map, from, bytes, len, copied, error);
 }
 
-static int map_write(const bytefd_map *map, size_t to, const char *bytes, size_t len, size_t *copied, bytefd_error *error) {
+static int map_write(bytefd_map *map, size_t to, const char *bytes, size_t len, size_t *copied, bytefd_error *error) {
 	return bytefd_map_write(map, to, bytes, len, copied, error);
 }
 
@@ -89,52 +89,14 @@ var _ = [1]struct{}{}[0|
 	mapCreate^C.BYTEFD_MAP_CREATE|
 	mapExecute^C.BYTEFD_MAP_EXECUTE|
 	mapPopulate^C.BYTEFD_MAP_POPULATE|
-	mapLock^C.BYTEFD_MAP_LOCK|
+	mapMlock^C.BYTEFD_MAP_MLOCK|
 	mapHugePages^C.BYTEFD_MAP_HUGE_PAGES|
 	mapNoReserve^C.BYTEFD_MAP_NO_RESERVE|
 	mapBeyondEOF^C.BYTEFD_MAP_BEYOND_EOF|
 	mapGuard^C.BYTEFD_MAP_GUARD|
 	mapNoFork^C.BYTEFD_MAP_NO_FORK|
 	mapWipeOnFork^C.BYTEFD_MAP_WIPE_ON_FORK|
-	FlushSync^C.BYTEFD_FLUSH_SYNC|
-	FlushAsync^C.BYTEFD_FLUSH_ASYNC|
-	FlushInvalidate^C.BYTEFD_FLUSH_INVALIDATE]
-
-var _ = [1]struct{}{}[0|
-	ProtectionNone^C.BYTEFD_PROTECTION_NONE|
-	ProtectionRead^C.BYTEFD_PROTECTION_READ|
-	ProtectionWrite^C.BYTEFD_PROTECTION_WRITE|
-	ProtectionExecute^C.BYTEFD_PROTECTION_EXECUTE]
-
-var _ = [1]struct{}{}[0|
-	AdviceNormal^C.BYTEFD_ADVICE_NORMAL|
-	AdviceRandom^C.BYTEFD_ADVICE_RANDOM|
-	AdviceSequential^C.BYTEFD_ADVICE_SEQUENTIAL|
-	AdviceWillNeed^C.BYTEFD_ADVICE_WILL_NEED|
-	AdviceDontNeed^C.BYTEFD_ADVICE_DONT_NEED|
-	AdviceFree^C.BYTEFD_ADVICE_FREE|
-	AdviceRemove^C.BYTEFD_ADVICE_REMOVE|
-	AdviceDontFork^C.BYTEFD_ADVICE_DONT_FORK|
-	AdviceDoFork^C.BYTEFD_ADVICE_DO_FORK|
-	AdviceMergeable^C.BYTEFD_ADVICE_MERGEABLE|
-	AdviceUnmergeable^C.BYTEFD_ADVICE_UNMERGEABLE|
-	AdviceHugePage^C.BYTEFD_ADVICE_HUGE_PAGE|
-	AdviceNoHugePage^C.BYTEFD_ADVICE_NO_HUGE_PAGE|
-	AdviceDontDump^C.BYTEFD_ADVICE_DONT_DUMP|
-	AdviceDoDump^C.BYTEFD_ADVICE_DO_DUMP|
-	AdviceWipeOnFork^C.BYTEFD_ADVICE_WIPE_ON_FORK|
-	AdviceKeepOnFork^C.BYTEFD_ADVICE_KEEP_ON_FORK|
-	AdviceCold^C.BYTEFD_ADVICE_COLD|
-	AdvicePageOut^C.BYTEFD_ADVICE_PAGE_OUT|
-	AdvicePopulateRead^C.BYTEFD_ADVICE_POPULATE_READ|
-	AdvicePopulateWrite^C.BYTEFD_ADVICE_POPULATE_WRITE|
-	AdviceDontNeedLocked^C.BYTEFD_ADVICE_DONT_NEED_LOCKED|
-	AdviceCollapse^C.BYTEFD_ADVICE_COLLAPSE|
-	AdviceHardwarePoison^C.BYTEFD_ADVICE_HARDWARE_POISON|
-	AdviceSoftOffline^C.BYTEFD_ADVICE_SOFT_OFFLINE|
-	AdviceGuardInstall^C.BYTEFD_ADVICE_GUARD_INSTALL|
-	AdviceGuardRemove^C.BYTEFD_ADVICE_GUARD_REMOVE|
-	AdviceLoseData^C.BYTEFD_ADVICE_LOSE_DATA]
+	loseContent^C.BYTEFD_LOSE_CONTENT]
 
 func wrap(b []byte, o *wrapOptions) (int, error) {
 	c, err := o.c()
@@ -355,37 +317,37 @@ func mapWrite(handle unsafe.Pointer, offset int, p []byte) (int, error) {
 	return int(copied), err
 }
 
-func mapFlush(handle unsafe.Pointer, offset, length int, how FlushMode) error {
+func mapFlush(handle unsafe.Pointer, offset, length, flags int) error {
 	var failure C.bytefd_error
 	m := (*C.bytefd_map)(handle)
-	_, err := result(C.bytefd_map_flush(m, C.size_t(offset), C.size_t(length), C.uint32_t(how), &failure), &failure)
+	_, err := result(C.bytefd_map_flush(m, C.size_t(offset), C.size_t(length), inInt(flags), &failure), &failure)
 	return err
 }
 
-func mapAdvise(handle unsafe.Pointer, offset, length int, advice Advice) error {
+func mapAdvise(handle unsafe.Pointer, offset, length, advice int, flags uint64) error {
 	var failure C.bytefd_error
-	m := (*C.bytefd_map)(handle)
-	_, err := result(C.bytefd_map_advise(m, C.size_t(offset), C.size_t(length), C.uint32_t(advice), &failure), &failure)
+	m, number, how := (*C.bytefd_map)(handle), inInt(advice), C.uint64_t(flags)
+	_, err := result(C.bytefd_map_advise(m, C.size_t(offset), C.size_t(length), number, how, &failure), &failure)
 	return err
 }
 
-func mapLockRange(handle unsafe.Pointer, offset, length int) error {
+func mapMlockRange(handle unsafe.Pointer, offset, length int) error {
 	var failure C.bytefd_error
 	m := (*C.bytefd_map)(handle)
-	_, err := result(C.bytefd_map_lock(m, C.size_t(offset), C.size_t(length), &failure), &failure)
+	_, err := result(C.bytefd_map_mlock(m, C.size_t(offset), C.size_t(length), &failure), &failure)
 	return err
 }
 
-func mapUnlockRange(handle unsafe.Pointer, offset, length int) error {
+func mapMunlockRange(handle unsafe.Pointer, offset, length int) error {
 	var failure C.bytefd_error
 	m := (*C.bytefd_map)(handle)
-	_, err := result(C.bytefd_map_unlock(m, C.size_t(offset), C.size_t(length), &failure), &failure)
+	_, err := result(C.bytefd_map_munlock(m, C.size_t(offset), C.size_t(length), &failure), &failure)
 	return err
 }
 
-func mapProtect(handle unsafe.Pointer, offset, length int, protection Protection) error {
+func mapProtect(handle unsafe.Pointer, offset, length, prot int) error {
 	var failure C.bytefd_error
-	m, allowed := (*C.bytefd_map)(handle), C.uint32_t(protection)
+	m, allowed := (*C.bytefd_map)(handle), inInt(prot)
 	_, err := result(C.bytefd_map_protect(m, C.size_t(offset), C.size_t(length), allowed, &failure), &failure)
 	return err
 }
@@ -421,9 +383,29 @@ func mapResize(handle unsafe.Pointer, old []byte, length int) ([]byte, error) {
 	return data, err
 }
 
-func mapSeal(handle unsafe.Pointer) (int, error) {
+func mapSeal(handle unsafe.Pointer, nanoseconds int64) (int, error) {
 	var failure C.bytefd_error
-	return result(C.bytefd_map_seal((*C.bytefd_map)(handle), &failure), &failure)
+	return result(C.bytefd_map_seal((*C.bytefd_map)(handle), C.int64_t(nanoseconds), &failure), &failure)
+}
+
+func mapShare(handle unsafe.Pointer) (int, error) {
+	var failure C.bytefd_error
+	return result(C.bytefd_map_share((*C.bytefd_map)(handle), 0, &failure), &failure)
+}
+
+func mapFileSize(handle unsafe.Pointer) (int64, error) {
+	var size C.uint64_t
+	var failure C.bytefd_error
+	_, err := result(C.bytefd_map_file_size((*C.bytefd_map)(handle), &size, &failure), &failure)
+	return int64(size), err
+}
+
+// inInt is a number as a C int; one that does not fit becomes one that nothing knows.
+func inInt(number int) C.int {
+	if int(C.int(number)) != number {
+		return math.MinInt32
+	}
+	return C.int(number)
 }
 
 // mapDescriptor returns a duplicate of the map's descriptor, which is none of the standard streams.
@@ -508,10 +490,10 @@ func (o *mapOptions) c() C.bytefd_map_options {
 	return C.bytefd_map_options{
 		size:      C.sizeof_bytefd_map_options,
 		offset:    C.uint64_t(o.offset),
-		length:    C.size_t(o.length),
+		length:    C.size_t(o.length), // ToEnd becomes BYTEFD_TO_END
 		file_size: C.uint64_t(o.fileSize),
 		access:    C.uint32_t(o.access),
-		flags:     C.uint32_t(o.flags),
+		flags:     C.uint64_t(o.flags),
 		mode:      C.uint32_t(o.mode),
 		reserve:   C.size_t(o.reserve),
 	}

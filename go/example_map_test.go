@@ -115,7 +115,7 @@ func ExampleMap_Flush() {
 	}
 	defer m.Close()
 	m.Bytes()[4] = 'p'
-	for _, how := range []bytefd.FlushMode{bytefd.FlushAsync, bytefd.FlushSync} {
+	for _, how := range []int{syscall.MS_ASYNC, syscall.MS_SYNC} {
 		fmt.Println(m.Flush(4, 1, how))
 	}
 	// Output:
@@ -248,10 +248,10 @@ func ExampleMapPopulate() {
 	// Output: "hello"
 }
 
-func ExampleMapLock() {
+func ExampleMapMlock() {
 	path, remove := exampleFile("hello")
 	defer remove()
-	show(path, bytefd.MapLock())
+	show(path, bytefd.MapMlock())
 	// Output: "hello"
 }
 

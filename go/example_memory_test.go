@@ -212,10 +212,10 @@ func ExampleMapHugePages() {
 func ExampleMap_Advise() {
 	m := exampleMemory(1 << 20)
 	defer m.Close()
-	for _, advice := range []bytefd.Advice{
-		bytefd.AdviceSequential, bytefd.AdviceRandom, bytefd.AdviceNormal, bytefd.AdviceWillNeed,
+	for _, advice := range []int{
+		syscall.MADV_SEQUENTIAL, syscall.MADV_RANDOM, syscall.MADV_NORMAL, syscall.MADV_WILLNEED,
 	} {
-		fmt.Println(m.Advise(0, 0, advice))
+		fmt.Println(m.Advise(0, bytefd.ToEnd, advice))
 	}
 	// Output:
 	// <nil>
@@ -224,13 +224,12 @@ func ExampleMap_Advise() {
 	// <nil>
 }
 
-// Advice that loses content must be asked for twice.
-func ExampleAdvice() {
+func ExampleMap_Discard() {
 	m := exampleMemory(os.Getpagesize(), bytefd.MapPrivate())
 	defer m.Close()
 	copy(m.Bytes(), "hello")
-	fmt.Println(m.Advise(0, 0, bytefd.AdviceDontNeed))
-	fmt.Println(m.Advise(0, 0, bytefd.AdviceDontNeed|bytefd.AdviceLoseData))
+	fmt.Println(m.Advise(0, bytefd.ToEnd, syscall.MADV_DONTNEED))
+	fmt.Println(m.Discard(0, bytefd.ToEnd, syscall.MADV_DONTNEED))
 	fmt.Printf("%q", m.Bytes()[:5])
 	// Output:
 	// bytefd: madvise: MADV_DONTNEED loses content, which must be asked for
@@ -238,37 +237,18 @@ func ExampleAdvice() {
 	// "\x00\x00\x00\x00\x00"
 }
 
-// The numbers are the kernel's.
-func ExampleAdvice_numbers() {
-	fmt.Println(bytefd.AdviceFree, bytefd.AdviceRemove, bytefd.AdviceDontFork, bytefd.AdviceDoFork)
-	fmt.Println(bytefd.AdviceMergeable, bytefd.AdviceUnmergeable, bytefd.AdviceHugePage, bytefd.AdviceNoHugePage)
-	fmt.Println(bytefd.AdviceDontDump, bytefd.AdviceDoDump, bytefd.AdviceWipeOnFork, bytefd.AdviceKeepOnFork)
-	fmt.Println(bytefd.AdviceCold, bytefd.AdvicePageOut, bytefd.AdvicePopulateRead, bytefd.AdvicePopulateWrite)
-	fmt.Println(bytefd.AdviceDontNeedLocked, bytefd.AdviceCollapse)
-	fmt.Println(bytefd.AdviceHardwarePoison, bytefd.AdviceSoftOffline)
-	fmt.Println(bytefd.AdviceGuardInstall, bytefd.AdviceGuardRemove)
-	// Output:
-	// 8 9 10 11
-	// 12 13 14 15
-	// 16 17 18 19
-	// 20 21 22 23
-	// 24 25
-	// 100 101
-	// 102 103
-}
-
-func ExampleMap_Lock() {
+func ExampleMap_Mlock() {
 	m := exampleMemory(100)
 	defer m.Close()
-	fmt.Println(m.Lock(0, 64))
+	fmt.Println(m.Mlock(0, 64))
 	copy(m.Bytes(), "a secret")
 	// Output: <nil>
 }
 
-func ExampleMap_Unlock() {
-	m := exampleMemory(100, bytefd.MapLock())
+func ExampleMap_Munlock() {
+	m := exampleMemory(100, bytefd.MapMlock())
 	defer m.Close()
-	fmt.Println(m.Unlock(0, 0))
+	fmt.Println(m.Munlock(0, bytefd.ToEnd))
 	// Output: <nil>
 }
 
@@ -276,7 +256,7 @@ func ExampleMap_Protect() {
 	m := exampleMemory(100)
 	defer m.Close()
 	copy(m.Bytes(), "constant from now on")
-	fmt.Println(m.Protect(0, 0, bytefd.ProtectionRead))
+	fmt.Println(m.Protect(0, bytefd.ToEnd, syscall.PROT_READ))
 	_, err := m.WriteAt([]byte("C"), 0)
 	fmt.Println(errors.Is(err, syscall.EIO))
 	// Output:
@@ -284,15 +264,15 @@ func ExampleMap_Protect() {
 	// true
 }
 
-func ExampleProtection() {
+func ExampleMap_Protect_refused() {
 	m := exampleMemory(100)
 	defer m.Close()
-	for _, allowed := range []bytefd.Protection{
-		bytefd.ProtectionNone,
-		bytefd.ProtectionRead | bytefd.ProtectionWrite,
-		bytefd.ProtectionRead | bytefd.ProtectionExecute,
+	for _, allowed := range []int{
+		syscall.PROT_NONE,
+		syscall.PROT_READ | syscall.PROT_WRITE,
+		syscall.PROT_READ | syscall.PROT_EXEC,
 	} {
-		fmt.Println(m.Protect(0, 0, allowed))
+		fmt.Println(m.Protect(0, bytefd.ToEnd, allowed))
 	}
 	// Output:
 	// <nil>
@@ -308,14 +288,58 @@ func ExampleMap_Prefetch() {
 		log.Fatal(err)
 	}
 	defer m.Close()
-	fmt.Println(m.Prefetch(0, 0))
+	fmt.Println(m.Prefetch(0, bytefd.ToEnd))
 	// Output: <nil>
 }
 
-func ExampleFlushMode() {
+func ExampleMap_Word() {
+	m := exampleMemory(4096)
+	defer m.Close()
+	word, err := m.Word(8)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(word.Add(5), m.Bytes()[8]+m.Bytes()[11])
+	// Output: 5 5
+}
+
+func ExampleMap_Share() {
+	m := exampleMemory(5)
+	defer m.Close()
+	f, err := m.Share()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer f.Close()
+	copy(m.Bytes(), "hello")
+	text, err := io.ReadAll(f)
+	fmt.Printf("%s %v", text, err)
+	// Output: hello <nil>
+}
+
+func ExampleMap_FileSize() {
+	m := exampleMemory(5)
+	defer m.Close()
+	fmt.Println(m.FileSize())
+	// Output: 5 <nil>
+}
+
+func ExampleSealTimeout() {
+	m := exampleMemory(5)
+	defer m.Close()
+	opts := []bytefd.SealOption{bytefd.SealTimeout(-1)}
+	f, err := m.Seal(opts...)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(f.Close())
+	// Output: <nil>
+}
+
+func ExampleMap_Flush_invalidate() {
 	m := exampleMemory(100)
 	defer m.Close()
-	fmt.Println(m.Flush(0, 0, bytefd.FlushSync|bytefd.FlushInvalidate))
+	fmt.Println(m.Flush(0, bytefd.ToEnd, syscall.MS_SYNC|syscall.MS_INVALIDATE))
 	// Output: <nil>
 }
 
@@ -423,5 +447,5 @@ func ExampleMapWriter_Close() {
 	fmt.Println(w.Close())
 	// Output:
 	// <nil>
-	// bytefd: writer: the writer is sealed or closed
+	// <nil>
 }

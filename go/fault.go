@@ -21,6 +21,9 @@ import (
 // map, but Resize, Unmap and Seal are EBUSY until it has returned. EINVAL if f is nil. After Close the error is
 // os.ErrClosed.
 func (m *Map) Guarded(f func(b []byte) error) error {
+	if m == nil {
+		return isNil("map")
+	}
 	if f == nil {
 		return &Error{"guarded", syscall.EINVAL, "f is nil"}
 	}
@@ -44,6 +47,20 @@ func (m *Map) lend(op string) (handle unsafe.Pointer, b []byte, err error) {
 	}
 	m.users.Add(1)
 	return m.handle, m.data, nil
+}
+
+// copied copies src to dst, which has room for it or is as long as what is wanted of it, and reports whether no byte of
+// either was missing. It allocates nothing and does not leave Go.
+func copied(dst, src []byte) (ok bool) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		// The one panic there can be.
+		if recover() != nil {
+			ok = false
+		}
+	}()
+	copy(dst, src)
+	return true
 }
 
 func callGuarded(b []byte, f func([]byte) error) (err error) {

@@ -1,13 +1,16 @@
 package bytefd
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 	"unsafe"
 )
 
@@ -15,18 +18,25 @@ import (
 // time, also while another closes the map; only the slice that [Map.Bytes] returns wants care. Reads and writes of the
 // same bytes at the same time are not ordered, as with a file.
 //
-// Where a method takes a range, it is any bytes of the map, not only whole pages, and a length of 0 is from offset to
-// the end of the map. A range that is not all in the map, or a negative number, is EINVAL, and so are bytes that were
-// unmapped by [Map.Unmap]. After Close every error is os.ErrClosed.
+// Where a method takes a range, it is any bytes of the map, not only whole pages. A length of [ToEnd] is from offset to
+// the end of the map; a length of 0 is nothing, for which only the range is checked. A range that is not all in the map,
+// or another negative number, is EINVAL, and so are bytes that were unmapped by [Map.Unmap]. After Close every error is
+// os.ErrClosed. The methods of a nil *Map return os.ErrInvalid.
 //
-// A Map that nothing refers to any more is unmapped by the garbage collector some time later. That is for accidents:
-// call Close. A Map must not be copied.
+// A Map that nothing refers to any more is unmapped by the garbage collector some time later, unless [Map.Bytes] or
+// [Map.Word] was called: then it stays mapped for good. Call Close. A Map must not be copied.
 type Map struct {
 	// Held for reading by whoever touches handle or data, for writing by what needs the map alone. The deferred unlock
 	// also keeps the Map from being collected meanwhile.
 	mu     sync.RWMutex
 	handle unsafe.Pointer // nil when closed
 	data   []byte
+	// Whether ReadAt and WriteAt must ask C: in a guarded map how long the file is, and where parts were unmapped.
+	asksC bool
+	// Whether stores are forbidden.
+	isForReading bool
+	// Whether Share has sealed it, so that a Seal that fails cannot make it writable again.
+	isShared bool
 	// How many need the mapping: an open Map, and each function that is being called by Guarded, for which no lock is
 	// held.
 	users atomic.Int32
@@ -38,11 +48,14 @@ var (
 	_ io.Closer   = (*Map)(nil)
 )
 
-// MapFile maps the file at path. With [MapWrite] the map keeps a descriptor of the file ([Map.File]), otherwise none
-// stays open. A file of 0 bytes gives a Map of length 0. A FIFO, socket or device is refused without being opened, so
+// MapFile maps the file at path. With [MapWrite] the map keeps a descriptor of the file ([Map.File]), with [MapGuard]
+// too; otherwise none stays open. A file of 0 bytes gives a Map of length 0. A FIFO, socket or device is refused without being opened, so
 // nothing blocks.
 //
-// The bytes are the file's: others who write to it change them.
+// The bytes are the file's: a process that writes to it changes them.
+//
+// Warning: MapFile opens the file, and the descriptor is closed at the latest with the map. The kernel then drops all
+// POSIX record locks that this process has on the file, fcntl(2). Use [MapFD] for a file that is locked so.
 //
 // Errors: EINVAL for options that are wrong or contradict each other; ENXIO if the range is not all in the file and
 // [MapBeyondEOF] is not given; ENOENT, EACCES and others of open(2); EISDIR for a directory; ENODEV for anything else
@@ -50,18 +63,61 @@ var (
 // EPERM if the file is sealed against writing, or execution was asked for on a file system mounted noexec; ENOMEM,
 // EMFILE and ENFILE. After a failure a file that was created is gone again, and one that was to grow has its old size.
 func MapFile(path string, opts ...MapOption) (*Map, error) {
-	return newMap(opts, func(o *mapOptions) (unsafe.Pointer, []byte, error) { return mapFile(path, o) })
+	return newMap(opts, func(o *mapOptions) (unsafe.Pointer, []byte, error) {
+		if o.access == 0 {
+			o.access = accessRead
+		}
+		return mapFile(path, o)
+	})
 }
 
-// MapFD maps the regular file behind fd, which stays the caller's and must be open during the call; it may be closed
-// afterwards. (An os.File whose number was taken by File.Fd is kept open by a later File.Close or runtime.KeepAlive.)
-// Its offset does not matter and does not move. [MapWrite] needs a descriptor that was opened read-write, the others
-// one that can be read.
+// MapFD maps the regular file behind fd: a number (int), or a value with a SyscallConn method, such as an *os.File. It
+// stays the caller's and may be closed afterwards. The file offset is not used and does not move. [MapWrite] needs a
+// descriptor that was opened read-write, the others one that can be read.
+//
+// With [MapWrite] or [MapGuard] the map keeps a duplicate. Closing the map closes it, which drops this process's POSIX
+// record locks on the file, fcntl(2).
 //
 // Errors are those of [MapFile], and EBADF if fd is not an open descriptor; EACCES if it was not opened for what is
-// asked; EINVAL for [MapCreate] and [MapMode].
-func MapFD(fd int, opts ...MapOption) (*Map, error) {
-	return newMap(opts, func(o *mapOptions) (unsafe.Pointer, []byte, error) { return mapFD(fd, o) })
+// asked; EINVAL for [MapCreate] and [MapMode], and if fd is something else. For a closed file the error is os.ErrClosed.
+func MapFD(fd any, opts ...MapOption) (*Map, error) {
+	return newMap(opts, func(o *mapOptions) (handle unsafe.Pointer, data []byte, err error) {
+		if o.access == 0 {
+			o.access = accessRead
+		}
+		err = withNumber(fd, func(number int) (err error) {
+			handle, data, err = mapFD(number, o)
+			return err
+		})
+		return handle, data, err
+	})
+}
+
+// withNumber calls f with the number of a descriptor, which stays open meanwhile.
+func withNumber(fd any, f func(number int) error) error {
+	switch fd := fd.(type) {
+	case int:
+		return f(fd)
+	case syscall.Conn:
+		if isNilPointer(fd) {
+			return isNil("fd")
+		}
+		conn, err := fd.SyscallConn()
+		if err != nil {
+			return err
+		}
+		var failure error
+		if err := conn.Control(func(number uintptr) { failure = f(int(number)) }); err != nil {
+			return isClosed("fd", "it is closed: "+err.Error())
+		}
+		return failure
+	}
+	return &Error{"fd", syscall.EINVAL, fmt.Sprintf("%T is neither a number nor has it a SyscallConn", fd)}
+}
+
+func isNilPointer(value any) bool {
+	v := reflect.ValueOf(value)
+	return v.Kind() == reflect.Pointer && v.IsNil()
 }
 
 // NewMap maps length bytes of memory without a file, zeros at first, that can be written. A length of 0 is an empty
@@ -75,8 +131,8 @@ func MapFD(fd int, opts ...MapOption) (*Map, error) {
 // adopts a buffer of the caller's, a Go program makes the buffer here from the start, and uses [Map.Bytes].
 //
 // With [MapPopulate] all of the memory is there before NewMap returns, in huge pages where that pays; otherwise each
-// page comes when it is first touched. Besides, only [MapRead] and [MapWrite] (both shared), [MapReserve],
-// [MapExecute], [MapLock], [MapHugePages], [MapNoReserve], [MapGuard], [MapNoFork] and [MapWipeOnFork] make sense.
+// page comes when it is first touched. Besides, only [MapWrite] (the default), [MapReserve], [MapExecute], [MapMlock],
+// [MapHugePages], [MapNoReserve], [MapGuard], [MapNoFork] and [MapWipeOnFork] make sense.
 //
 // Errors: EINVAL for a negative length, and for options that are for files or contradict each other; ENOMEM without
 // memory, address space or reserved huge pages; EMFILE, ENFILE; EFBIG beyond RLIMIT_FSIZE, which counts for shared
@@ -97,7 +153,10 @@ func newMap(opts []MapOption, open func(*mapOptions) (unsafe.Pointer, []byte, er
 	if err != nil {
 		return nil, err
 	}
-	return ownMap(handle, data), nil
+	m := ownMap(handle, data)
+	m.asksC = o.flags&mapGuard != 0
+	m.isForReading = o.access == accessRead
+	return m, nil
 }
 
 // ownMap is the Map of a new handle.
@@ -110,6 +169,9 @@ func ownMap(handle unsafe.Pointer, data []byte) *Map {
 
 // Len returns the number of bytes in the map, 0 after Close.
 func (m *Map) Len() int {
+	if m == nil {
+		return 0
+	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return len(m.data)
@@ -117,9 +179,10 @@ func (m *Map) Len() int {
 
 // Bytes returns the mapped memory itself, nil after Close. Stores need [MapWrite], [MapPrivate] or memory.
 //
-// This is memory that the garbage collector knows nothing about, and each of these ends the process, or worse:
-//   - use of the slice after Close, or after the Map itself has been collected: end with runtime.KeepAlive(m), or
-//     simply with m.Close();
+// From then on the garbage collector does not unmap the Map: without Close the memory stays mapped, and the slice valid.
+//
+// The garbage collector does not know this memory. Each of the following ends the process, or is worse:
+//   - use of the slice after Close;
 //   - use of the slice after [Map.Resize], unless the map was made with [MapReserve] and has not outgrown that: then
 //     the slice stays where it is, and shows what it showed, less what was cut off;
 //   - use of bytes that are no longer in the file, because somebody made it shorter (SIGBUS), unless the map was made
@@ -128,18 +191,57 @@ func (m *Map) Len() int {
 //
 // [Map.ReadAt], [Map.WriteAt] and [Map.Guarded] have none of these dangers.
 func (m *Map) Bytes() []byte {
+	if m == nil {
+		return nil
+	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
+	runtime.SetFinalizer(m, nil)
 	return m.data
+}
+
+// Word returns the word of 4 bytes at offset off, which other goroutines and processes can change at the same time. As
+// for the slice of [Map.Bytes], the collector does not unmap the Map from then on, and the word must not be used after
+// Close, or after a Resize that moves the map.
+//
+// Errors: EACCES if the map is for reading; EINVAL if the word is not entirely in the map, or is not at a multiple of 4.
+// After Close the error is os.ErrClosed.
+func (m *Map) Word(off int) (*atomic.Uint32, error) {
+	if m == nil {
+		return nil, isNil("map")
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if err := m.check("word", int64(off)); err != nil {
+		return nil, err
+	}
+	if off > len(m.data)-4 {
+		message := fmt.Sprintf("asked for 4 bytes at offset %d of a map of %d bytes", off, len(m.data))
+		return nil, &Error{"word", syscall.EINVAL, message}
+	}
+	word := unsafe.Pointer(&m.data[off])
+	if uintptr(word)%4 != 0 {
+		return nil, &Error{"word", syscall.EINVAL, fmt.Sprintf("the word at offset %d is not at a multiple of 4", off)}
+	}
+	if m.isForReading {
+		return nil, &Error{"word", syscall.EACCES, "the map is for reading"}
+	}
+	runtime.SetFinalizer(m, nil)
+	return (*atomic.Uint32)(word), nil
 }
 
 // ReadAt copies bytes from offset off of the map to p, as io.ReaderAt says: io.EOF if there are fewer than len(p).
 //
-// Errors: EINVAL if off is negative. EIO if the bytes are in the map but not in the file, because somebody made it
-// shorter, or if they could not be read from storage, or [Map.Protect] forbids it: then the bytes before are in p, and
-// n counts them. EFAULT if p is the memory of a map and lost itself (with [MapGuard] that ends the process). After
+// A map with [MapGuard] ends where its file ends now; in other maps the rest of the file's last page reads zero.
+//
+// Errors: EINVAL if off is negative. EIO if the bytes are in the map but not in the file, because another process made
+// it shorter, or if they could not be read from storage, or [Map.Protect] forbids it: then the bytes before are in p,
+// and n counts them. EFAULT if p is the memory of a map and lost itself (with [MapGuard] that ends the process). After
 // Close the error is os.ErrClosed.
 func (m *Map) ReadAt(p []byte, off int64) (n int, err error) {
+	if m == nil {
+		return 0, isNil("map")
+	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	if err := m.check("read", off); err != nil {
@@ -147,7 +249,11 @@ func (m *Map) ReadAt(p []byte, off int64) (n int, err error) {
 	}
 	off = min(off, int64(len(m.data)))
 	there := p[:min(int64(len(p)), int64(len(m.data))-off)]
-	n, err = mapRead(m.handle, int(off), there)
+	if !m.asksC && copied(there, m.data[off:]) {
+		n = len(there)
+	} else {
+		n, err = mapRead(m.handle, int(off), there)
+	}
 	switch {
 	case err != nil:
 		return n, err
@@ -168,6 +274,9 @@ func (m *Map) ReadAt(p []byte, off int64) (n int, err error) {
 // [Map.Protect] forbids it: then the bytes before are written, and n counts them. EFAULT if p is the memory of a map
 // and lost itself (with [MapGuard] that ends the process). After Close the error is os.ErrClosed.
 func (m *Map) WriteAt(p []byte, off int64) (n int, err error) {
+	if m == nil {
+		return 0, isNil("map")
+	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	if err := m.check("write", off); err != nil {
@@ -176,6 +285,9 @@ func (m *Map) WriteAt(p []byte, off int64) (n int, err error) {
 	if off > int64(len(m.data)-len(p)) {
 		message := fmt.Sprintf("asked to write %d bytes at offset %d of a map of %d bytes", len(p), off, len(m.data))
 		return 0, &Error{"write", syscall.ENXIO, message}
+	}
+	if !m.asksC && !m.isForReading && copied(m.data[off:], p) {
+		return len(p), nil
 	}
 	n, err = mapWrite(m.handle, int(off), p)
 	if err == nil && n < len(p) {
@@ -188,12 +300,31 @@ func (m *Map) WriteAt(p []byte, off int64) (n int, err error) {
 // Check says whether all pages of a map with [MapGuard] are what they were: EIO from the moment on in which a lost
 // page was replaced by zeros. It is nil for other maps. After Close the error is os.ErrClosed.
 func (m *Map) Check() error {
+	if m == nil {
+		return isNil("map")
+	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	if err := m.check("check", 0); err != nil {
 		return err
 	}
 	return mapCheck(m.handle)
+}
+
+// FileSize returns how many bytes the file behind the map has now. Maps that have a descriptor ([Map.File]) and those with
+// [MapGuard] can tell.
+//
+// Errors: EBADF if the map keeps no descriptor. After Close the error is os.ErrClosed.
+func (m *Map) FileSize() (int64, error) {
+	if m == nil {
+		return 0, isNil("map")
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if err := m.check("file size", 0); err != nil {
+		return 0, err
+	}
+	return mapFileSize(m.handle)
 }
 
 // Resize makes the map, and what is behind it, length bytes long.
@@ -221,28 +352,83 @@ func (m *Map) Resize(length int) error {
 	})
 }
 
-// Unmap lets the pages go of which all bytes are in a range, munmap(2). Access there through a slice raises SIGSEGV
-// from now on, or finds whatever comes to lie there; the methods of Map answer EINVAL. The map keeps its length, but
-// cannot be resized or sealed any more.
+// Unmap unmaps every page that lies entirely within a range, munmap(2). Access there through a slice raises SIGSEGV from
+// now on, or finds other memory of the process; the methods of Map answer EINVAL. The map keeps its length, but can no
+// longer be resized or sealed.
 //
-// Errors: EINVAL for the range; munmap(2)'s own; EBUSY while a function that [Map.Guarded] calls has the bytes. After
+// Errors: EINVAL for the range, and for a length of 0; munmap(2)'s own; EBUSY while a function that [Map.Guarded] calls has the bytes. After
 // Close the error is os.ErrClosed.
 func (m *Map) Unmap(offset, length int) error {
-	return m.alone("unmap", func() error { return m.inRange("unmap", offset, length, mapUnmap) })
+	return m.alone("unmap", func() error {
+		m.asksC = true
+		return m.inRange("unmap", offset, length, mapUnmap)
+	})
 }
 
-// Seal turns shared memory ([NewMap]) into a sealed file as [WrapBuffer] gives, without copying: of exactly the map's
+// SealOption changes how [Map.Seal] and [MapWriter.Seal] wait.
+type SealOption func(*sealOptions)
+
+type sealOptions struct{ timeout time.Duration }
+
+// sealPatience is how long sealing waits by default.
+const sealPatience = 100 * time.Millisecond
+
+// SealTimeout sets how long Seal waits for a process that has the memory mapped for writing: 0 does not wait, a negative
+// duration sets no limit. The default is 100 ms.
+func SealTimeout(timeout time.Duration) SealOption {
+	return func(o *sealOptions) { o.timeout = timeout }
+}
+
+// Seal seals shared memory ([NewMap]) without copying and returns a file as [WrapBuffer] does: of exactly the map's
 // length, at offset 0, mode 0400 (0500 with [MapExecute]), close-on-exec. The caller owns the file and closes it. The
-// map stays, at the same address and for reading only; its bytes can never change any more.
+// map stays, at the same address and for reading only; its bytes can never change.
+//
+// A child that this process is just starting has the memory mapped for writing for a moment. Seal waits for it; see
+// [SealTimeout].
 //
 // Errors, with the map as it was: EINVAL if it is not shared memory, is sealed already, or parts of it were unmapped;
-// EBUSY if somebody else, who was given the descriptor, has it mapped for writing, or while a function that
-// [Map.Guarded] calls has the bytes; EPERM if somebody has sealed it against sealing; EIO if a map with [MapGuard] has
-// lost pages; ENOMEM, EMFILE and ENFILE. After Close the error is os.ErrClosed.
-func (m *Map) Seal() (*os.File, error) {
+// ETIMEDOUT, which is os.ErrDeadlineExceeded, if another process still has it mapped for writing, or the kernel uses
+// pages of it (io_uring, direct I/O): EBUSY with a timeout of 0; EBUSY while a function that [Map.Guarded] calls has the
+// bytes; EPERM if another process has sealed it against seals; EIO if a map with [MapGuard] has lost pages; ENOMEM,
+// EMFILE and ENFILE. After Close the error is os.ErrClosed.
+func (m *Map) Seal(opts ...SealOption) (*os.File, error) {
+	o := sealOptions{sealPatience}
+	for _, set := range opts {
+		set(&o)
+	}
 	fd := 0
 	err := m.alone("seal", func() (err error) {
-		fd, err = mapSeal(m.handle)
+		fd, err = mapSeal(m.handle, max(o.timeout.Nanoseconds(), -1))
+		m.isForReading = m.isForReading || err == nil || m.isShared
+		return err
+	})
+	return newFile(fd, "bytefd", asTimeout(err))
+}
+
+// asTimeout makes an ETIMEDOUT os.ErrDeadlineExceeded too.
+func asTimeout(err error) error {
+	if errors.Is(err, syscall.ETIMEDOUT) {
+		return fmt.Errorf("%w (%w)", err, os.ErrDeadlineExceeded)
+	}
+	return err
+}
+
+// Share returns a read-only file of shared memory ([NewMap]) for other processes, while this map goes on writing; they
+// see every store. The caller owns the file and closes it. It is close-on-exec and has an offset of its own.
+//
+// The memory gets mode 0400 and the seals F_SEAL_SHRINK, F_SEAL_GROW and F_SEAL_FUTURE_WRITE (Linux 5.1): it can be
+// written only through maps that exist already. [Map.Resize], and [Map.Discard] with MADV_REMOVE, are EPERM from then on.
+// [Map.Seal] still works, but another process of the same user can prevent that, and a failure leaves the map for
+// reading only.
+//
+// Errors: EINVAL if the map is not shared memory or is sealed, or the kernel does not know F_SEAL_FUTURE_WRITE; EPERM if
+// another process has sealed it against seals; EIO if another process made it shorter; ENOENT where /proc is not
+// mounted; EMFILE, ENFILE. After Close the error is os.ErrClosed.
+func (m *Map) Share() (*os.File, error) {
+	fd := 0
+	err := m.alone("share", func() (err error) {
+		fd, err = mapShare(m.handle)
+		m.isShared = m.isShared || err == nil
 		return err
 	})
 	return newFile(fd, "bytefd", err)
@@ -254,6 +440,9 @@ func (m *Map) Seal() (*os.File, error) {
 //
 // Errors: EBADF if the map has no descriptor; EMFILE. After Close the error is os.ErrClosed.
 func (m *Map) File() (*os.File, error) {
+	if m == nil {
+		return nil, isNil("map")
+	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	if err := m.check("file", 0); err != nil {
@@ -267,6 +456,9 @@ func (m *Map) File() (*os.File, error) {
 // they keep their bytes, and the last of them unmaps. It does not flush: the kernel writes shared changes back in its
 // time. Closing again does nothing and returns nil.
 func (m *Map) Close() error {
+	if m == nil {
+		return isNil("map")
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.handle == nil {
@@ -288,6 +480,9 @@ func (m *Map) release(handle unsafe.Pointer) error {
 
 // alone calls change while nobody else uses the map.
 func (m *Map) alone(op string, change func() error) error {
+	if m == nil {
+		return isNil("map")
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.check(op, 0); err != nil {

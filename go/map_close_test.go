@@ -48,8 +48,8 @@ func TestUseAfterCloseIsErrClosed(t *testing.T) {
 		for _, err := range []error{
 			readErr, writeErr, sealErr, fileErr, guardedErr, m.Check(),
 			m.Resize(1), m.Resize(-1), m.Unmap(0, 0), m.Unmap(-1, -1),
-			m.Flush(0, 0, bytefd.FlushSync), m.Advise(0, 0, bytefd.AdviceNormal), m.Lock(0, 0), m.Unlock(0, 0),
-			m.Protect(0, 0, bytefd.ProtectionRead), m.Prefetch(0, 0),
+			m.Flush(0, bytefd.ToEnd, syscall.MS_SYNC), m.Advise(0, bytefd.ToEnd, syscall.MADV_NORMAL), m.Mlock(0, bytefd.ToEnd), m.Munlock(0, bytefd.ToEnd),
+			m.Protect(0, bytefd.ToEnd, syscall.PROT_READ), m.Prefetch(0, bytefd.ToEnd),
 		} {
 			isError(t, err, syscall.EBADF)
 			if !errors.Is(err, os.ErrClosed) {
@@ -74,7 +74,7 @@ func TestAMapOf0BytesClosesToo(t *testing.T) {
 	if address := uintptr(unsafe.Pointer(unsafe.SliceData(m.Bytes()))); address < 4096 {
 		t.Errorf("the bytes are at %#x, which is no pointer", address)
 	}
-	if err := m.Flush(0, 0, bytefd.FlushSync); err != nil {
+	if err := m.Flush(0, bytefd.ToEnd, syscall.MS_SYNC); err != nil {
 		t.Error(err)
 	}
 	if err := m.Close(); err != nil {
@@ -93,7 +93,7 @@ func TestClosingWhileOthersUseTheMapIsSafe(t *testing.T) {
 		for _, use := range []func(p []byte) error{
 			func(p []byte) error { _, err := m.ReadAt(p, 0); return err },
 			func(p []byte) error { _, err := m.WriteAt(p, 0); return err },
-			func(p []byte) error { return m.Flush(0, 0, bytefd.FlushAsync) },
+			func(p []byte) error { return m.Flush(0, bytefd.ToEnd, syscall.MS_ASYNC) },
 			func(p []byte) error { m.Len(); m.Bytes(); _, err := m.ReadAt(p[:1], 0); return err },
 		} {
 			group.Add(1)
@@ -134,9 +134,9 @@ func TestClosingWhileOthersChangeTheMapIsSafe(t *testing.T) {
 			func(p []byte) error { return m.Resize(4 * page) },
 			func(p []byte) error { return m.Resize(8 * page) },
 			func(p []byte) error { return m.Guarded(func(b []byte) error { b[len(p)-1]++; return m.Check() }) },
-			func(p []byte) error { return m.Flush(0, len(p), bytefd.FlushAsync) },
-			func(p []byte) error { return m.Advise(1, 0, bytefd.AdviceNormal) },
-			func(p []byte) error { return m.Protect(0, len(p), bytefd.ProtectionRead|bytefd.ProtectionWrite) },
+			func(p []byte) error { return m.Flush(0, len(p), syscall.MS_ASYNC) },
+			func(p []byte) error { return m.Advise(1, 0, syscall.MADV_NORMAL) },
+			func(p []byte) error { return m.Protect(0, len(p), syscall.PROT_READ|syscall.PROT_WRITE) },
 			func(p []byte) error { return m.Prefetch(1, 0) },
 			func(p []byte) error {
 				f, err := m.File()

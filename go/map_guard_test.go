@@ -159,7 +159,7 @@ func TestWhatFReturnsOrPanicsWithPassesThrough(t *testing.T) {
 				t.Error("a fault elsewhere was lost")
 			}
 			// And the map is free again.
-			if err := m.Unmap(0, 0); err != nil {
+			if err := m.Unmap(0, bytefd.ToEnd); err != nil {
 				t.Error(err)
 			}
 		})
@@ -217,7 +217,7 @@ func TestFMayUseTheMapAndCloseIt(t *testing.T) {
 						t.Errorf("read %q, %v", p, err)
 					}
 					isError(t, m.Resize(6), syscall.EBUSY)
-					isError(t, m.Unmap(0, 0), syscall.EBUSY)
+					isError(t, m.Unmap(0, bytefd.ToEnd), syscall.EBUSY)
 					_, err := m.Seal()
 					isError(t, err, syscall.EBUSY)
 					if err := m.Close(); err != nil {

@@ -95,7 +95,7 @@ func TestManyGoroutinesShareOneMap(t *testing.T) {
 			if _, err := m.ReadAt(got, int64(i*page)); err != nil || !bytes.Equal(got, want) {
 				t.Errorf("goroutine %d reads back something else: %v", i, err)
 			}
-			if err := m.Flush(i*page, page, bytefd.FlushAsync); err != nil {
+			if err := m.Flush(i*page, page, syscall.MS_ASYNC); err != nil {
 				t.Error(err)
 			}
 		}()

@@ -16,46 +16,56 @@ type mapOptions struct {
 	length   int
 	fileSize int64
 	access   uint32
-	flags    uint32
+	flags    uint64
 	mode     fs.FileMode
 	reserve  int
 }
 
 func newMapOptions(opts []MapOption) (*mapOptions, error) {
-	o := &mapOptions{}
+	o := &mapOptions{length: ToEnd}
 	for _, set := range opts {
 		set(o)
 	}
-	if o.offset < 0 || o.length < 0 || o.fileSize < 0 || o.reserve < 0 {
+	if o.offset < 0 || o.length < ToEnd || o.fileSize < 0 || o.reserve < 0 {
 		const format = "offset %d, length %d, file size %d, reserve %d: none may be negative"
 		message := fmt.Sprintf(format, o.offset, o.length, o.fileSize, o.reserve)
 		return nil, &Error{"options", syscall.EINVAL, message}
 	}
+	if o.length == 0 {
+		return nil, &Error{"length", syscall.EINVAL, "length is 0, must be more; ToEnd is to the end of the file"}
+	}
 	return o, nil
 }
 
+// A length that is not a number of bytes.
+const (
+	// ToEnd, as a length, is to the end: of the file, or of the map.
+	ToEnd = -1
+)
+
 // The values of include/bytefd.h; one that differs there does not compile.
 const (
-	accessRead    = 0
-	accessWrite   = 1
-	accessPrivate = 2
+	accessRead    = 0x80000001
+	accessWrite   = 0x80000002
+	accessPrivate = 0x80000003
 
-	mapCreate     = 1
-	mapExecute    = 2
-	mapPopulate   = 4
-	mapLock       = 8
-	mapHugePages  = 16
-	mapNoReserve  = 32
-	mapBeyondEOF  = 64
-	mapGuard      = 128
-	mapNoFork     = 256
-	mapWipeOnFork = 512
+	mapCreate     = 1 << 8
+	mapExecute    = 1 << 9
+	mapPopulate   = 1 << 10
+	mapMlock      = 1 << 11
+	mapHugePages  = 1 << 12
+	mapNoReserve  = 1 << 13
+	mapBeyondEOF  = 1 << 14
+	mapGuard      = 1 << 15
+	mapNoFork     = 1 << 16
+	mapWipeOnFork = 1 << 17
 )
 
 func withAccess(access uint32) MapOption { return func(o *mapOptions) { o.access = access } }
-func withMapFlag(flag uint32) MapOption  { return func(o *mapOptions) { o.flags |= flag } }
+func withMapFlag(flag uint64) MapOption  { return func(o *mapOptions) { o.flags |= flag } }
 
-// MapRead maps for reading only, the default. What others write to the file shows in the map.
+// MapRead maps for reading only, through a private mapping: the default for files. What others write to the file shows
+// in the map, except on file systems that have no shared mappings, such as FUSE with direct_io. EINVAL for memory.
 func MapRead() MapOption { return withAccess(accessRead) }
 
 // MapWrite maps for reading and writing, shared: stores reach the file and everybody who maps it.
@@ -69,8 +79,8 @@ func MapPrivate() MapOption { return withAccess(accessPrivate) }
 // negative. The default is 0.
 func MapOffset(offset int64) MapOption { return func(o *mapOptions) { o.offset = offset } }
 
-// MapLength sets how many bytes are mapped; 0, the default, is from the offset to the end of the file. EINVAL if
-// negative.
+// MapLength sets how many bytes are mapped. The default, [ToEnd], is from the offset to the end of the file. EINVAL if
+// 0 or another negative number.
 func MapLength(length int) MapOption { return func(o *mapOptions) { o.length = length } }
 
 // MapFileSize grows a smaller file to this many bytes first, with zeros, and reserves its space so that a store cannot
@@ -92,8 +102,8 @@ func MapExecute() MapOption { return withMapFlag(mapExecute) }
 // is all there then.
 func MapPopulate() MapOption { return withMapFlag(mapPopulate) }
 
-// MapLock keeps the pages in memory, mlock(2): ENOMEM or EPERM where RLIMIT_MEMLOCK does not allow it.
-func MapLock() MapOption { return withMapFlag(mapLock) }
+// MapMlock keeps the pages in memory, mlock(2): ENOMEM or EPERM where RLIMIT_MEMLOCK does not allow it.
+func MapMlock() MapOption { return withMapFlag(mapMlock) }
 
 // MapNoReserve reserves neither disk space for growing nor swap space for private pages: a sparse file of any size,
 // where a [Map.WriteAt] that finds no room is EIO.
@@ -116,7 +126,8 @@ func MapWipeOnFork() MapOption { return withMapFlag(mapWipeOnFork) }
 func MapHugePages() MapOption { return withMapFlag(mapHugePages) }
 
 // MapGuard survives the loss of pages: where somebody has made the file shorter, or the storage behind it fails,
-// access finds zeros instead of raising SIGBUS, and [Map.Check] says so. It costs nothing until then.
+// access finds zeros instead of raising SIGBUS, and [Map.Check] fails. It costs nothing until then. The map keeps a
+// descriptor of the file, for [Map.FileSize].
 //
 // A handler for SIGBUS is installed at the first such map and stays, in front of the Go runtime's: every fault that is
 // not in such a map is what Go makes of it, as before. C code in the program that blocks SIGBUS is not saved.

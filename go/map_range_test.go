@@ -13,16 +13,16 @@ import (
 // What takes a range, with arguments that are right for memory.
 var onRange = map[string]func(m *bytefd.Map, offset, length int) error{
 	"Flush": func(m *bytefd.Map, offset, length int) error {
-		return m.Flush(offset, length, bytefd.FlushSync|bytefd.FlushInvalidate)
+		return m.Flush(offset, length, syscall.MS_SYNC|syscall.MS_INVALIDATE)
 	},
 	"Advise": func(m *bytefd.Map, offset, length int) error {
-		return m.Advise(offset, length, bytefd.AdviceSequential)
+		return m.Advise(offset, length, syscall.MADV_SEQUENTIAL)
 	},
 	"Protect": func(m *bytefd.Map, offset, length int) error {
-		return m.Protect(offset, length, bytefd.ProtectionRead|bytefd.ProtectionWrite)
+		return m.Protect(offset, length, syscall.PROT_READ|syscall.PROT_WRITE)
 	},
-	"Lock":     (*bytefd.Map).Lock,
-	"Unlock":   (*bytefd.Map).Unlock,
+	"Mlock":    (*bytefd.Map).Mlock,
+	"Munlock":  (*bytefd.Map).Munlock,
 	"Prefetch": (*bytefd.Map).Prefetch,
 	"Unmap":    (*bytefd.Map).Unmap,
 }
@@ -41,7 +41,7 @@ func TestWhatIsProtectedIsAnErrorAndNoCrash(t *testing.T) {
 					return nil
 				})
 			}
-			if err := m.Protect(page, 0, bytefd.ProtectionNone); err != nil {
+			if err := m.Protect(page, bytefd.ToEnd, syscall.PROT_NONE); err != nil {
 				t.Fatal(err)
 			}
 			isError(t, touch(false), syscall.EIO)
@@ -50,14 +50,14 @@ func TestWhatIsProtectedIsAnErrorAndNoCrash(t *testing.T) {
 			if n != page {
 				t.Errorf("read %d bytes, want those of the page that can be", n)
 			}
-			if err := m.Protect(0, 0, bytefd.ProtectionRead); err != nil {
+			if err := m.Protect(0, bytefd.ToEnd, syscall.PROT_READ); err != nil {
 				t.Fatal(err)
 			}
 			if err := touch(false); err != nil {
 				t.Error(err)
 			}
 			isError(t, touch(true), syscall.EIO)
-			if err := m.Protect(0, 0, bytefd.ProtectionRead|bytefd.ProtectionWrite); err != nil {
+			if err := m.Protect(0, bytefd.ToEnd, syscall.PROT_READ|syscall.PROT_WRITE); err != nil {
 				t.Fatal(err)
 			}
 			if err := touch(true); err != nil || p[0] != 1 {
@@ -75,12 +75,12 @@ func TestEveryOperationOnARangeArrives(t *testing.T) {
 		shown string // by the kernel, of the first page
 		is    bool
 	}{
-		{"Advise", func() error { return m.Advise(0, 1, bytefd.AdviceSequential) }, " sr ", true},
-		{"Lock", func() error { return m.Lock(0, 1) }, " lo ", true},
-		{"Unlock", func() error { return m.Unlock(0, 1) }, " lo ", false},
-		{"Protect", func() error { return m.Protect(0, 1, bytefd.ProtectionRead) }, "r--s", true},
+		{"Advise", func() error { return m.Advise(0, 1, syscall.MADV_SEQUENTIAL) }, " sr ", true},
+		{"Lock", func() error { return m.Mlock(0, 1) }, " lo ", true},
+		{"Unlock", func() error { return m.Munlock(0, 1) }, " lo ", false},
+		{"Protect", func() error { return m.Protect(0, 1, syscall.PROT_READ) }, "r--s", true},
 		{"Prefetch", func() error { return m.Prefetch(0, 1) }, "Rss:                   0 kB", false},
-		{"Flush", func() error { return m.Flush(0, 1, bytefd.FlushSync|bytefd.FlushInvalidate) }, "r--s", true},
+		{"Flush", func() error { return m.Flush(0, 1, syscall.MS_SYNC|syscall.MS_INVALIDATE) }, "r--s", true},
 	} {
 		if err := c.do(); err != nil || strings.Contains(smaps(t, m), c.shown) != c.is {
 			t.Errorf("%s: %v, or the kernel shows\n%s", c.name, err, smaps(t, m))

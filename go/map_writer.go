@@ -50,7 +50,12 @@ func NewMapWriter() (*MapWriter, error) {
 }
 
 // Len returns how many bytes have been written, 0 after Seal and Close.
-func (w *MapWriter) Len() int { return w.written }
+func (w *MapWriter) Len() int {
+	if w == nil {
+		return 0
+	}
+	return w.written
+}
 
 // Write writes all of p, or nothing. p must be memory that can be read.
 //
@@ -131,14 +136,17 @@ func (w *MapWriter) readOnce(r io.Reader) (n int, err error) {
 // caller owns and closes both. The MapWriter is closed then.
 //
 // Errors are those of [Map.Seal], with everything as it was. A second call is os.ErrClosed.
-func (w *MapWriter) Seal() (*os.File, *Map, error) {
+func (w *MapWriter) Seal(opts ...SealOption) (*os.File, *Map, error) {
+	if w == nil {
+		return nil, nil, isNil("writer")
+	}
 	if w.m == nil {
 		return nil, nil, errWriterClosed
 	}
 	if err := w.m.Resize(w.written); err != nil {
 		return nil, nil, err
 	}
-	f, err := w.m.Seal()
+	f, err := w.m.Seal(opts...)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -147,10 +155,13 @@ func (w *MapWriter) Seal() (*os.File, *Map, error) {
 	return f, m, nil
 }
 
-// Close drops what has been written. After Seal, and a second time, it does nothing and returns os.ErrClosed.
+// Close drops what has been written. After Seal, and a second time, it does nothing and returns nil.
 func (w *MapWriter) Close() error {
+	if w == nil {
+		return isNil("writer")
+	}
 	if w.m == nil {
-		return errWriterClosed
+		return nil
 	}
 	m := w.m
 	*w = MapWriter{}
@@ -161,6 +172,9 @@ var errWriterClosed = isClosed("writer", "the writer is sealed or closed")
 
 // spare returns the memory behind what has been written, of at least so many bytes.
 func (w *MapWriter) spare(room int) ([]byte, error) {
+	if w == nil {
+		return nil, isNil("writer")
+	}
 	if w.m == nil {
 		return nil, errWriterClosed
 	}
@@ -169,7 +183,7 @@ func (w *MapWriter) spare(room int) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return w.m.Bytes()[w.written:], nil
+	return w.m.data[w.written:], nil
 }
 
 // sizeFor is how large the memory is made for so many bytes: twice as large each time, then whole huge pages.

@@ -74,16 +74,16 @@ func TestEveryOptionOfAMapArrives(t *testing.T) {
 		options options
 		arrived func(m *bytefd.Map) bool
 	}{
-		"read":       {options{bytefd.MapRead()}, flag("r--s")},
+		"read":       {options{bytefd.MapRead()}, flag("r--p")},
 		"write":      {options{bytefd.MapWrite()}, flag("rw-s")},
 		"private":    {options{bytefd.MapPrivate()}, flag("rw-p")},
 		"offset":     {options{bytefd.MapOffset(2)}, content("llo")},
 		"length":     {options{bytefd.MapLength(2)}, content("he")},
 		"file size":  {options{bytefd.MapWrite(), bytefd.MapFileSize(6)}, content("hello\x00")},
 		"beyond EOF": {options{bytefd.MapLength(6), bytefd.MapBeyondEOF()}, content("hello\x00")},
-		"execute":    {options{bytefd.MapExecute()}, flag("r-xs")},
+		"execute":    {options{bytefd.MapExecute()}, flag("r-xp")},
 		"populate":   {options{bytefd.MapPopulate()}, func(m *bytefd.Map) bool { return !strings.Contains(smaps(t, m), "Rss:                   0 kB") }},
-		"lock":       {options{bytefd.MapLock()}, flag("lo")},
+		"lock":       {options{bytefd.MapMlock()}, flag("lo")},
 		"no reserve": {options{bytefd.MapPrivate(), bytefd.MapNoReserve()}, flag("nr")},
 		"no fork":    {options{bytefd.MapNoFork()}, flag("dc")},
 		"reserve": {options{bytefd.MapWrite(), bytefd.MapReserve(1 << 30)}, func(m *bytefd.Map) bool {

@@ -87,6 +87,9 @@ func MapSysv(key int, opts ...SysvOption) (*Map, int, error) {
 	if err != nil {
 		return nil, 0, err
 	}
+	m := ownMap(handle, data)
+	m.isForReading = o.access != accessWrite
+	return m, number, nil
 	return ownMap(handle, data), shmid, nil
 }
 

@@ -39,13 +39,15 @@ func mapWrite(unsafe.Pointer, int, []byte) (int, error)             { return 0, 
 func mapCheck(unsafe.Pointer) error                                 { return errUnsupported }
 func mapResize(_ unsafe.Pointer, old []byte, _ int) ([]byte, error) { return old, errUnsupported }
 func mapUnmap(unsafe.Pointer, int, int) error                       { return errUnsupported }
-func mapSeal(unsafe.Pointer) (int, error)                           { return 0, errUnsupported }
+func mapSeal(unsafe.Pointer, int64) (int, error)                    { return 0, errUnsupported }
+func mapShare(unsafe.Pointer) (int, error)                          { return 0, errUnsupported }
+func mapFileSize(unsafe.Pointer) (int64, error)                     { return 0, errUnsupported }
 func mapDescriptor(unsafe.Pointer) (int, error)                     { return 0, errUnsupported }
-func mapAdvise(unsafe.Pointer, int, int, Advice) error              { return errUnsupported }
-func mapLockRange(unsafe.Pointer, int, int) error                   { return errUnsupported }
-func mapUnlockRange(unsafe.Pointer, int, int) error                 { return errUnsupported }
-func mapProtect(unsafe.Pointer, int, int, Protection) error         { return errUnsupported }
+func mapAdvise(unsafe.Pointer, int, int, int, uint64) error         { return errUnsupported }
+func mapMlockRange(unsafe.Pointer, int, int) error                  { return errUnsupported }
+func mapMunlockRange(unsafe.Pointer, int, int) error                { return errUnsupported }
+func mapProtect(unsafe.Pointer, int, int, int) error                { return errUnsupported }
 func mapPrefetch(unsafe.Pointer, int, int) error                    { return errUnsupported }
-func mapFlush(unsafe.Pointer, int, int, FlushMode) error            { return errUnsupported }
+func mapFlush(unsafe.Pointer, int, int, int) error                  { return errUnsupported }
 func mapClose(unsafe.Pointer) error                                 { return errUnsupported }
 func hostReport(int) (string, error)                                { return "", errUnsupported }

@@ -8,7 +8,7 @@
  * - A descriptor that is returned belongs to the caller, is close-on-exec unless BYTEFD_INHERIT is
  *   given, and the library keeps no copy of its number. A descriptor that is passed in stays the
  *   caller's and must stay open during the call.
- * - Handles (bytefd_map, bytefd_scan, bytefd_pool, bytefd_linked_file) belong to the caller until given to their last function, which
+ * - Handles (bytefd_map, bytefd_scan, bytefd_pool, bytefd_tempfile) belong to the caller until given to their last function, which
  *   accepts NULL. No other function does, unless it says so.
  * - All functions may be called from any thread. None prints, exits, or changes a signal mask or
  *   disposition (BYTEFD_MAP_GUARD aside). errno is not preserved. A fault inside the library is -ENOTRECOVERABLE, with its text.
@@ -56,13 +56,17 @@
 
 /* All defaults, with the size of the struct as this header knows it. */
 #define BYTEFD_WRAP_OPTIONS_INIT { sizeof(bytefd_wrap_options), NULL, NULL, BYTEFD_UNLIMITED, 0, 0, 0 }
-#define BYTEFD_MAP_OPTIONS_INIT { sizeof(bytefd_map_options), 0, 0, 0, 0, 0, 0, 0 }
 #define BYTEFD_STREAM_OPTIONS_INIT { sizeof(bytefd_stream_options), BYTEFD_UNLIMITED, 0, -1, 0 }
-#define BYTEFD_REQUIREMENTS_INIT { sizeof(bytefd_requirements), 0, 0, 0, 0 }
-#define BYTEFD_SHM_OPTIONS_INIT { sizeof(bytefd_shm_options), 0, 0, 0, 0, 0 }
-#define BYTEFD_SYSV_OPTIONS_INIT { sizeof(bytefd_sysv_options), 0, 0, 0, 0, 0 }
 #define BYTEFD_POOL_OPTIONS_INIT { sizeof(bytefd_pool_options), 64 << 20, -1, 0, 64, 0 }
 #define BYTEFD_POOL_STATS_INIT { sizeof(bytefd_pool_stats), 0, 0, 0, 0, 0 }
+#define BYTEFD_MAP_OPTIONS_INIT { sizeof(bytefd_map_options), 0, BYTEFD_TO_END, 0, 0, 0, 0, 0 }
+#define BYTEFD_REQUIREMENTS_INIT { sizeof(bytefd_requirements), 0, BYTEFD_UNLIMITED, 0, 0, 0 }
+#define BYTEFD_TRANSFER_OPTIONS_INIT { sizeof(bytefd_transfer_options), -1, 0 }
+#define BYTEFD_CREDENTIALS_INIT { sizeof(bytefd_credentials), 0, 0, 0, 0 }
+#define BYTEFD_SHM_OPTIONS_INIT { sizeof(bytefd_shm_options), 0, 0, 0, 0 }
+#define BYTEFD_SWEEP_RESULT_INIT { sizeof(bytefd_sweep_result), 0, 0, 0 }
+#define BYTEFD_TEMPFILE_OPTIONS_INIT { sizeof(bytefd_tempfile_options), NULL, NULL, 0, 0, 0 }
+#define BYTEFD_SYSV_OPTIONS_INIT { sizeof(bytefd_sysv_options), 0, 0, 0, 0 }
 
 /**
  * No close-on-exec: every program that this process executes from now on, from any thread, has the descriptor under the same
@@ -146,342 +150,165 @@
 #define BYTEFD_POOL_REUSE 2147483681u
 
 /**
- * Reading only. What others write to the file shows in the map. The file is opened O_RDONLY.
+ * Maps for reading only, through a private mapping (PROT_READ, MAP_PRIVATE). What others write to the file shows in the
+ * map, except on file systems that have no shared mappings, such as FUSE with direct_io. The file is opened O_RDONLY.
  */
-#define BYTEFD_MAP_READ 0
+#define BYTEFD_MAP_READ 2147483649u
 
 /**
- * Reading and writing, shared: stores reach the file and everybody who maps it. The file is opened O_RDWR.
+ * Maps for reading and writing, shared: stores reach the file and every process that maps it. The file is opened O_RDWR.
  */
-#define BYTEFD_MAP_WRITE 1
+#define BYTEFD_MAP_WRITE 2147483650u
 
 /**
- * Reading and writing, copy on write: stores stay in this map and never reach the file, which is opened O_RDONLY.
+ * Maps for reading and writing, copy on write: stores stay in this map and never reach the file, which is opened O_RDONLY.
  * Whether later changes of the file show is unspecified, mmap(2).
  */
-#define BYTEFD_MAP_PRIVATE 2
+#define BYTEFD_MAP_PRIVATE 2147483651u
 
 /**
  * With BYTEFD_MAP_WRITE: makes the file if there is none.
  */
-#define BYTEFD_MAP_CREATE 1
+#define BYTEFD_MAP_CREATE (1ull << 8)
 
 /**
  * The memory may be executed too, PROT_EXEC.
  */
-#define BYTEFD_MAP_EXECUTE 2
+#define BYTEFD_MAP_EXECUTE (1ull << 9)
 
 /**
  * Reads the pages in before returning, MAP_POPULATE; what cannot be read in now is read on first use.
  */
-#define BYTEFD_MAP_POPULATE 4
+#define BYTEFD_MAP_POPULATE (1ull << 10)
 
 /**
  * Keeps the pages in memory, mlock(2): -ENOMEM or -EPERM where RLIMIT_MEMLOCK does not allow it, -ENOMEM where pages are
  * past the end of the file.
  */
-#define BYTEFD_MAP_LOCK 8
+#define BYTEFD_MAP_MLOCK (1ull << 11)
 
 /**
  * For bytefd_map_memory: pages from the huge pages that the administrator has reserved (vm.nr_hugepages), hugetlbfs. The
  * length must be a multiple of their size, and not 0, and grows within `reserve` only; -ENOMEM where not enough are free. (Other huge pages need no asking:
  * with BYTEFD_MAP_POPULATE, memory is made of them where that pays.)
  */
-#define BYTEFD_MAP_HUGE_PAGES 16
+#define BYTEFD_MAP_HUGE_PAGES (1ull << 12)
 
 /**
  * Reserves neither disk space for growing nor swap space for private pages (MAP_NORESERVE): a sparse file of any
  * size, and a store that finds no room is a SIGBUS or the out-of-memory killer.
  */
-#define BYTEFD_MAP_NO_RESERVE 32
+#define BYTEFD_MAP_NO_RESERVE (1ull << 13)
 
 /**
  * Allows a range past the end of the file. The rest of the last page reads zero, and what is stored there never
  * reaches the file; pages wholly past the end are SIGBUS until the file grows.
  */
-#define BYTEFD_MAP_BEYOND_EOF 64
+#define BYTEFD_MAP_BEYOND_EOF (1ull << 14)
 
 /**
- * Survives the loss of pages: where somebody has made the file shorter, or the storage behind it fails, access finds zeros
- * instead of raising SIGBUS, and bytefd_map_check says so. It costs nothing until then. System calls that are given lost
+ * Survives the loss of pages: where another process has made the file shorter, or the storage behind it fails, access finds
+ * zeros instead of raising SIGBUS, and bytefd_map_check fails. It costs nothing until then. The map keeps a descriptor of the
+ * file, for bytefd_map_file_size. System calls that are given lost
  * pages answer -EFAULT, as without it, and the pages stay lost. A handler for SIGBUS is installed at
  * the first such map and stays; every fault that is not in such a map goes on to the handler that was there before. A
  * handler that the program installs afterwards must pass on what is not its own. Threads that block SIGBUS are not saved,
  * and nobody is where the process can have no more mappings (vm.max_map_count): each lost page may need one.
  */
-#define BYTEFD_MAP_GUARD 128
+#define BYTEFD_MAP_GUARD (1ull << 15)
 
 /**
  * Children made by fork(2) do not have the map, MADV_DONTFORK.
  */
-#define BYTEFD_MAP_NO_FORK 256
+#define BYTEFD_MAP_NO_FORK (1ull << 16)
 
 /**
  * For private memory, bytefd_map_memory with BYTEFD_MAP_PRIVATE: children made by fork(2) find zeros there,
  * MADV_WIPEONFORK (Linux 4.14).
  */
-#define BYTEFD_MAP_WIPE_ON_FORK 512
+#define BYTEFD_MAP_WIPE_ON_FORK (1ull << 17)
 
 /**
- * Returns when the bytes are on the storage, MS_SYNC.
+ * For bytefd_map_advise: the content of the pages may be lost.
  */
-#define BYTEFD_FLUSH_SYNC 0
+#define BYTEFD_LOSE_CONTENT (1ull << 18)
 
 /**
- * Schedules the writing and returns, MS_ASYNC. (On Linux a shared map is written back in time anyway.)
+ * Requires that the file's owner is `uid`.
  */
-#define BYTEFD_FLUSH_ASYNC 1
+#define BYTEFD_REQUIRE_UID (1ull << 20)
 
 /**
- * May be added to either: other maps of the file are told to look again, MS_INVALIDATE. (On Linux they see every store
- * anyway.) -EBUSY if pages are locked.
+ * Requires no seals, not even the default ones. The content can then change, and the file can become shorter, at any time.
+ * Checking such a descriptor asks its file system, which may never answer (FUSE, NFS).
  */
-#define BYTEFD_FLUSH_INVALIDATE 2
+#define BYTEFD_REQUIRE_NO_SEALS (1ull << 21)
 
 /**
- * No special treatment: undoes RANDOM and SEQUENTIAL. This and the following are for bytefd_map_advise; their numbers are the
- * kernel's.
+ * For bytefd_receive on a stream: takes what has arrived, one byte at least, instead of waiting for `*length` bytes. Protocols
+ * whose messages say their length inside, such as D-Bus, Wayland and varlink, are read this way.
  */
-#define BYTEFD_ADVICE_NORMAL 0
+#define BYTEFD_TRANSFER_SOME (1ull << 22)
 
 /**
- * Pages will be used in no order: reading ahead is of no use.
+ * Creates the object if there is none.
  */
-#define BYTEFD_ADVICE_RANDOM 1
+#define BYTEFD_SHM_CREATE (1ull << 24)
 
 /**
- * Pages will be used in order: reading far ahead is of use.
+ * With BYTEFD_SHM_CREATE: -EEXIST if there is an object of this name.
  */
-#define BYTEFD_ADVICE_SEQUENTIAL 2
+#define BYTEFD_SHM_EXCLUSIVE (1ull << 25)
 
 /**
- * Pages will be used soon: reading them in begins.
+ * The object is owned by this process: its name says so, and bytefd_sweep removes it when the
+ * process is gone. Other processes open it by its whole name, without this flag.
  */
-#define BYTEFD_ADVICE_WILL_NEED 3
+#define BYTEFD_SHM_OWNED (1ull << 26)
 
 /**
- * Pages will not be used soon, and may leave this process; a shared map has them again when they are used. Private maps
- * lose what was stored in them.
+ * Opens an object that belongs to any user. Otherwise an object of a user other than the effective
+ * one and root is -EPERM: its owner can change it at any time, and can have created it in
+ * expectation of this name.
  */
-#define BYTEFD_ADVICE_DONT_NEED 4
+#define BYTEFD_SHM_ANY_OWNER (1ull << 27)
 
 /**
- * The content may be lost, at any time from now on, when memory is short (Linux 4.5). Private memory only.
+ * Size of a buffer for any full name, with its slash and final NUL.
  */
-#define BYTEFD_ADVICE_FREE 8
+#define BYTEFD_SHM_NAME_SIZE 257u
 
 /**
- * The content is lost, also in the file: a hole is punched into it.
+ * Creates the segment if there is none with this key; with IPC_PRIVATE always.
  */
-#define BYTEFD_ADVICE_REMOVE 9
+#define BYTEFD_SYSV_CREATE (1ull << 28)
 
 /**
- * Children made by fork(2) do not have the pages.
+ * With BYTEFD_SYSV_CREATE: -EEXIST if there is a segment with this key.
  */
-#define BYTEFD_ADVICE_DONT_FORK 10
+#define BYTEFD_SYSV_EXCLUSIVE (1ull << 29)
 
 /**
- * Undoes DONT_FORK.
+ * `key` is a segment's number.
  */
-#define BYTEFD_ADVICE_DO_FORK 11
+#define BYTEFD_SYSV_BY_ID (1ull << 30)
 
 /**
- * The kernel may merge pages with equal ones, KSM. Private memory only.
+ * Marks the segment for removal (IPC_RMID) as soon as it is attached. The kernel removes it when
+ * its last user detaches it or ends, also by SIGKILL. From then on other processes attach it by
+ * its number, which Linux allows, not by its key. A process that is killed within the call,
+ * between creating and marking, leaves the segment behind.
  */
-#define BYTEFD_ADVICE_MERGEABLE 12
+#define BYTEFD_SYSV_TRANSIENT (1ull << 32)
 
 /**
- * Undoes MERGEABLE.
- */
-#define BYTEFD_ADVICE_UNMERGEABLE 13
-
-/**
- * Huge pages are welcome.
- */
-#define BYTEFD_ADVICE_HUGE_PAGE 14
-
-/**
- * No huge pages.
- */
-#define BYTEFD_ADVICE_NO_HUGE_PAGE 15
-
-/**
- * Left out of core dumps (Linux 3.4).
- */
-#define BYTEFD_ADVICE_DONT_DUMP 16
-
-/**
- * Undoes DONT_DUMP.
- */
-#define BYTEFD_ADVICE_DO_DUMP 17
-
-/**
- * Children made by fork(2) find zeros (Linux 4.14). Private memory only.
- */
-#define BYTEFD_ADVICE_WIPE_ON_FORK 18
-
-/**
- * Undoes WIPE_ON_FORK.
- */
-#define BYTEFD_ADVICE_KEEP_ON_FORK 19
-
-/**
- * Pages may leave memory before others (Linux 5.4).
- */
-#define BYTEFD_ADVICE_COLD 20
-
-/**
- * Pages leave memory now (Linux 5.4).
- */
-#define BYTEFD_ADVICE_PAGE_OUT 21
-
-/**
- * Pages are made ready for reading, now (Linux 5.14).
- */
-#define BYTEFD_ADVICE_POPULATE_READ 22
-
-/**
- * Pages are made ready for writing, now (Linux 5.14).
- */
-#define BYTEFD_ADVICE_POPULATE_WRITE 23
-
-/**
- * DONT_NEED, also for locked pages (Linux 5.18).
- */
-#define BYTEFD_ADVICE_DONT_NEED_LOCKED 24
-
-/**
- * Pages are made huge ones, now (Linux 6.1).
- */
-#define BYTEFD_ADVICE_COLLAPSE 25
-
-/**
- * The content is lost: the pages are treated as broken memory. Administrators only, for tests.
- */
-#define BYTEFD_ADVICE_HARDWARE_POISON 100
-
-/**
- * Pages move to other memory. Administrators only, for tests.
- */
-#define BYTEFD_ADVICE_SOFT_OFFLINE 101
-
-/**
- * The content is lost: access raises SIGSEGV from now on (Linux 6.13).
- */
-#define BYTEFD_ADVICE_GUARD_INSTALL 102
-
-/**
- * Undoes GUARD_INSTALL; the pages read zero, or what the file has.
- */
-#define BYTEFD_ADVICE_GUARD_REMOVE 103
-
-/**
- * Must be added to advice that loses content: FREE, REMOVE, HARDWARE_POISON, GUARD_INSTALL, and for private maps
- * DONT_NEED and DONT_NEED_LOCKED. It is given only to pages of which all bytes are in the range.
- */
-#define BYTEFD_ADVICE_LOSE_DATA 65536
-
-/**
- * Any access raises SIGSEGV. This and the following, or-ed, are for bytefd_map_protect. Linux lets nobody write or execute what
- * cannot be read, so BYTEFD_PROTECTION_READ must be among them unless there are none.
- */
-#define BYTEFD_PROTECTION_NONE 0
-
-/**
- * Reading.
- */
-#define BYTEFD_PROTECTION_READ 1
-
-/**
- * Writing, which the map must be for: BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE.
- */
-#define BYTEFD_PROTECTION_WRITE 2
-
-/**
- * Executing, which must have been asked for when the map was made: BYTEFD_MAP_EXECUTE.
- */
-#define BYTEFD_PROTECTION_EXECUTE 4
-
-/**
- * `owner` counts.
- */
-#define BYTEFD_REQUIRE_OWNER 1
-
-/**
- * No seals are asked for, not even the default ones. What is read then can change or go at any time.
- */
-#define BYTEFD_REQUIRE_NO_SEALS 2
-
-/**
- * Opens what has the name.
- */
-#define BYTEFD_SHM_OPEN 0
-
-/**
- * Makes it; there must be none yet.
- */
-#define BYTEFD_SHM_CREATE 1
-
-/**
- * Opens it, or makes it if there is none.
- */
-#define BYTEFD_SHM_OPEN_OR_CREATE 2
-
-/**
- * With BYTEFD_SHM_CREATE: what is made belongs to this process. Its name says so, so others need the whole name, and bytefd_shm_sweep
- * removes it when the process is gone.
- */
-#define BYTEFD_SHM_OWNER 1
-
-/**
- * Bytes for any name, with its slash and final NUL.
- */
-#define BYTEFD_SHM_NAME_SIZE 257
-
-/**
- * Attaches the segment with this key.
- */
-#define BYTEFD_SYSV_OPEN 0
-
-/**
- * Makes a segment with this key, which there must not be yet, or without one (IPC_PRIVATE), and attaches it.
- */
-#define BYTEFD_SYSV_CREATE 1
-
-/**
- * Attaches the segment with this number.
- */
-#define BYTEFD_SYSV_ATTACH 2
-
-/**
- * With BYTEFD_SYSV_CREATE and the key 0: what is made belongs to this process, and bytefd_shm_sweep removes it when the process is gone
- * and nobody has it attached. It has a key by which the sweep knows it, of which a process has 256.
- */
-#define BYTEFD_SYSV_OWNER 1
-
-/**
- * Others may lock the bytes shared, too. The descriptor must be open for reading.
- */
-#define BYTEFD_LOCK_SHARED 0
-
-/**
- * Nobody else may lock the bytes. The descriptor must be open for writing.
- */
-#define BYTEFD_LOCK_EXCLUSIVE 1
-
-/**
- * May be added to either: -EAGAIN instead of waiting.
- */
-#define BYTEFD_LOCK_TRY 2
-
-/**
- * A real file with a path, from bytefd_link.
- */
-typedef struct bytefd_linked_file bytefd_linked_file;
-
-/**
- * A mapped range of a file, or memory without a file. Any number of threads may use one map at the same time, but
- * bytefd_map_resize, bytefd_map_unmap and bytefd_map_seal need it alone, and bytefd_map_close must come last.
+ * A mapped range of a file, or memory without a file. Any number of threads may use one map at the same time, with these
+ * exceptions: no other thread may use the map during bytefd_map_resize, bytefd_map_unmap and bytefd_map_seal, or after
+ * bytefd_map_close.
+ *
+ * The functions that take a range accept any bytes of the map, not only whole pages. A `length` of 0 is nothing: they check the
+ * range and return 0 (bytefd_map_unmap: -EINVAL). BYTEFD_TO_END is to the end of the map. An `offset` past the end of the map is
+ * -EINVAL.
  */
 typedef struct bytefd_map bytefd_map;
 
@@ -545,6 +372,11 @@ typedef struct bytefd_pool bytefd_pool;
  * A descriptor on loan, between bytefd_scan_begin and bytefd_scan_end. One thread at a time may use it.
  */
 typedef struct bytefd_scan bytefd_scan;
+
+/**
+ * A real file with a path, from bytefd_tempfile_create.
+ */
+typedef struct bytefd_tempfile bytefd_tempfile;
 
 /**
  * How a descriptor is made. Start from BYTEFD_WRAP_OPTIONS_INIT, which is all defaults, as is a NULL pointer.
@@ -743,8 +575,8 @@ typedef struct bytefd_pool_stats {
 } bytefd_pool_stats;
 
 /**
- * Which part of a file is mapped, and how. Start from BYTEFD_MAP_OPTIONS_INIT, which is the whole file for reading, as
- * is a NULL pointer. `size` works as in bytefd_wrap_options.
+ * Selects what is mapped, and how. Start from BYTEFD_MAP_OPTIONS_INIT: the whole file, for reading. A NULL pointer means the
+ * same. `size` works as in bytefd_wrap_options.
  *
  * ```c
  * bytefd_map_options options = BYTEFD_MAP_OPTIONS_INIT;
@@ -761,11 +593,12 @@ typedef struct bytefd_map_options {
      */
     size_t size;
     /**
-     * The first byte of the file that the map shows; any byte, page alignment is not the caller's business.
+     * The first byte of the file that the map shows. Any byte; it need not begin a page.
      */
     uint64_t offset;
     /**
-     * How many bytes; 0 is from the offset, which is then not past it, to the end of the file. At most PTRDIFF_MAX.
+     * The number of bytes to map, at most PTRDIFF_MAX. BYTEFD_TO_END (the default) is from the offset, which is then not past
+     * it, to the end of the file. 0 is -EINVAL.
      */
     size_t length;
     /**
@@ -776,32 +609,33 @@ typedef struct bytefd_map_options {
      */
     uint64_t file_size;
     /**
-     * BYTEFD_MAP_READ, BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE.
+     * Address space that is kept for the map: as long as its length stays within this many bytes, bytefd_map_resize never
+     * moves it. It costs no memory. 0 for none. With BYTEFD_MAP_WRITE, or for memory.
      */
-    uint32_t access;
+    size_t reserve;
     /**
      * BYTEFD_MAP_CREATE and the constants after it, or-ed. An unknown bit is -EINVAL.
      */
-    uint32_t flags;
+    uint64_t flags;
+    /**
+     * BYTEFD_MAP_READ, BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE. 0 (the default) is BYTEFD_MAP_READ for files and
+     * BYTEFD_MAP_WRITE for bytefd_map_memory, where BYTEFD_MAP_READ is -EINVAL.
+     */
+    uint32_t access;
     /**
      * The permission bits of a file that BYTEFD_MAP_CREATE makes, less the umask; 0 is 0600. Unused otherwise, as in open(2).
      */
     uint32_t mode;
-    /**
-     * Address space that is kept for the map: as long as its length stays within this many bytes, bytefd_map_resize never
-     * moves it. It costs no memory. 0 for none. With BYTEFD_MAP_WRITE, or for memory. The first version had no such member.
-     */
-    size_t reserve;
 } bytefd_map_options;
 
 /**
- * What is asked of a descriptor that somebody else has made: a regular file, opened for reading, and the following. Start from
- * BYTEFD_REQUIREMENTS_INIT, which asks for seals against writing and shrinking, as a NULL pointer does for bytefd_verify. `size`
- * works as in bytefd_wrap_options.
+ * What is asked of a descriptor that another process has made: a regular file that is open for reading, and the following.
+ * Start from BYTEFD_REQUIREMENTS_INIT, which asks for seals against writing and shrinking, as a NULL pointer does for
+ * bytefd_verify. `size` works as in bytefd_wrap_options.
  *
  * ```c
  * bytefd_requirements requirements = BYTEFD_REQUIREMENTS_INIT;
- * requirements.length = 4096;
+ * requirements.min_length = 4096;
  * int status = bytefd_verify(STDIN_FILENO, &requirements, NULL);
  * ```
  */
@@ -811,54 +645,94 @@ typedef struct bytefd_requirements {
      */
     size_t size;
     /**
-     * At least so many bytes.
+     * Minimum number of bytes. 0 (the default) is any number.
      */
-    uint64_t length;
+    uint64_t min_length;
     /**
-     * At least these seals, F_SEAL_* of fcntl(2); more are fine. 0 is F_SEAL_WRITE | F_SEAL_SHRINK.
+     * Maximum number of bytes. A sealed file can be far longer than its memory: it may consist of holes.
+     * BYTEFD_UNLIMITED (the default) sets no limit; 0 is -EINVAL.
+     */
+    uint64_t max_length;
+    /**
+     * BYTEFD_REQUIRE_UID and BYTEFD_REQUIRE_NO_SEALS, or-ed.
+     */
+    uint64_t flags;
+    /**
+     * The seals that must be there, F_SEAL_* of fcntl(2); more are fine. 0 is F_SEAL_WRITE | F_SEAL_SHRINK.
      */
     uint32_t seals;
     /**
-     * BYTEFD_REQUIRE_OWNER and BYTEFD_REQUIRE_NO_SEALS, or-ed. An unknown bit is -EINVAL.
+     * With BYTEFD_REQUIRE_UID: the owner of the file. Otherwise it must be 0.
      */
-    uint32_t flags;
-    /**
-     * With BYTEFD_REQUIRE_OWNER: the file belongs to this user.
-     */
-    uint32_t owner;
+    uid_t uid;
 } bytefd_requirements;
 
 /**
- * Who is at the other end of a connected socket, as the kernel saw it then.
+ * How bytefd_send and bytefd_receive wait, and where a message on a stream ends. Start from BYTEFD_TRANSFER_OPTIONS_INIT; NULL
+ * is the same. `size` works as in bytefd_wrap_options.
  *
  * ```c
- * bytefd_credentials peer;
- * if (bytefd_peer(STDIN_FILENO, &peer, NULL) == 0)
- *     printf("process %d of user %u\n", peer.process, (unsigned)peer.user);
+ * bytefd_transfer_options soon = BYTEFD_TRANSFER_OPTIONS_INIT;
+ * soon.timeout_ns = 1000000000;
+ * int status = bytefd_send(STDOUT_FILENO, "!", 1, NULL, 0, &soon, NULL);
+ * ```
+ */
+typedef struct bytefd_transfer_options {
+    /**
+     * sizeof(bytefd_transfer_options).
+     */
+    size_t size;
+    /**
+     * Time limit for the whole call in nanoseconds; it ends with -ETIMEDOUT. 0 does not wait; -1 (the default) is no limit.
+     * The time limits of the socket (SO_RCVTIMEO, SO_SNDTIMEO) have a meaning only with -1 and without BYTEFD_INTERRUPTIBLE.
+     */
+    int64_t timeout_ns;
+    /**
+     * BYTEFD_TRANSFER_SOME and BYTEFD_INTERRUPTIBLE, or-ed.
+     */
+    uint64_t flags;
+} bytefd_transfer_options;
+
+/**
+ * The process, user and group at the other end of a connected socket, as the kernel saw them then. Start from
+ * BYTEFD_CREDENTIALS_INIT.
+ *
+ * ```c
+ * bytefd_credentials peer = BYTEFD_CREDENTIALS_INIT;
+ * if (bytefd_peer_credentials(STDIN_FILENO, &peer, NULL) == 0)
+ *     printf("process %d of user %u\n", (int)peer.pid, (unsigned)peer.uid);
  * ```
  */
 typedef struct bytefd_credentials {
     /**
-     * Its number, as this process sees it; 0 if it cannot. It may have ended, and the number be somebody else's by now.
+     * sizeof(bytefd_credentials), set by the caller.
      */
-    int process;
+    size_t size;
+    /**
+     * Its process, as this process sees it; 0 if it cannot. The process may have ended, and its number be another's by now.
+     */
+    pid_t pid;
     /**
      * Its effective user.
      */
-    uint32_t user;
+    uid_t uid;
     /**
      * Its effective group.
      */
-    uint32_t group;
+    gid_t gid;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
 } bytefd_credentials;
 
 /**
- * How named memory is made or opened. Start from BYTEFD_SHM_OPTIONS_INIT, which opens what there is for reading, as a NULL pointer does.
- * `size` works as in bytefd_wrap_options.
+ * How an object of shared memory is created or opened. Start from BYTEFD_SHM_OPTIONS_INIT, which
+ * opens for reading, as a NULL pointer does. `size` works as in bytefd_wrap_options.
  *
  * ```c
  * bytefd_shm_options options = BYTEFD_SHM_OPTIONS_INIT;
- * options.how = BYTEFD_SHM_CREATE;
+ * options.flags = BYTEFD_SHM_CREATE | BYTEFD_SHM_EXCLUSIVE;
  * options.access = BYTEFD_MAP_WRITE;
  * options.length = 4096;
  * int fd = bytefd_shm_open("table", &options, NULL, 0, NULL);
@@ -870,34 +744,100 @@ typedef struct bytefd_shm_options {
      */
     size_t size;
     /**
-     * How many bytes what is made has, zeros at first, with the space reserved; and how many what is opened must have at least.
+     * With BYTEFD_SHM_CREATE: the size of the new object, zero-filled and preallocated. Otherwise,
+     * and if there is an object already: the minimum size; a smaller object is -ENXIO.
      */
     uint64_t length;
     /**
-     * BYTEFD_SHM_OPEN or one of those after it.
+     * BYTEFD_SHM_CREATE and the constants after it, or-ed. An unknown bit is -EINVAL.
      */
-    uint32_t how;
+    uint64_t flags;
     /**
-     * BYTEFD_MAP_READ, or BYTEFD_MAP_WRITE for reading and writing.
+     * BYTEFD_MAP_READ (also 0), or BYTEFD_MAP_WRITE for reading and writing.
      */
     uint32_t access;
     /**
-     * BYTEFD_SHM_OWNER, or 0. An unknown bit is -EINVAL.
-     */
-    uint32_t flags;
-    /**
-     * The permission bits of what is made, whatever the umask says; 0 is 0600.
+     * The permission bits of a new object, whatever the umask says; 0 is 0600.
      */
     uint32_t mode;
 } bytefd_shm_options;
 
 /**
- * How a System V segment is made or attached. Start from BYTEFD_SYSV_OPTIONS_INIT, which opens what there is for reading, as a NULL
- * pointer does. `size` works as in bytefd_wrap_options.
+ * What bytefd_sweep did. Start from BYTEFD_SWEEP_RESULT_INIT.
+ *
+ * ```c
+ * bytefd_sweep_result result = BYTEFD_SWEEP_RESULT_INIT;
+ * if (bytefd_sweep(&result, NULL) >= 0 && result.failed > 0)
+ *     fprintf(stderr, "%llu were left behind\n", (unsigned long long)result.failed);
+ * ```
+ */
+typedef struct bytefd_sweep_result {
+    /**
+     * sizeof(bytefd_sweep_result).
+     */
+    size_t size;
+    /**
+     * The number of names that were removed.
+     */
+    uint64_t removed;
+    /**
+     * The number of names of this user whose owner lives, or may live: nothing is known of a
+     * process of another container.
+     */
+    uint64_t in_use;
+    /**
+     * The number of names that could not be removed, or not entirely, and of directories that
+     * could not be read.
+     */
+    uint64_t failed;
+} bytefd_sweep_result;
+
+/**
+ * How a temporary file is created. Start from BYTEFD_TEMPFILE_OPTIONS_INIT, which is all defaults,
+ * as is a NULL pointer. `size` works as in bytefd_wrap_options.
+ *
+ * ```c
+ * bytefd_tempfile_options options = BYTEFD_TEMPFILE_OPTIONS_INIT;
+ * options.suffix = ".ndb";
+ * ```
+ */
+typedef struct bytefd_tempfile_options {
+    /**
+     * sizeof(bytefd_tempfile_options).
+     */
+    size_t size;
+    /**
+     * The end of the file's name, without a slash, at most 200 bytes. NULL for none.
+     */
+    const char *suffix;
+    /**
+     * An existing directory for the file. NULL is the tmpfs at /dev/shm, or /tmp where that cannot
+     * be used. bytefd_sweep looks into these two only: in another directory, a killed process
+     * leaves the file behind.
+     */
+    const char *directory;
+    /**
+     * Must be 0.
+     */
+    uint64_t flags;
+    /**
+     * The permission bits of the file, whatever the umask says; 0 is 0600. Its directory lets no
+     * other user in.
+     */
+    uint32_t mode;
+    /**
+     * Must be 0.
+     */
+    uint32_t reserved;
+} bytefd_tempfile_options;
+
+/**
+ * How a System V segment is created or attached. Start from BYTEFD_SYSV_OPTIONS_INIT, which
+ * attaches for reading, as a NULL pointer does. `size` works as in bytefd_wrap_options.
  *
  * ```c
  * bytefd_sysv_options options = BYTEFD_SYSV_OPTIONS_INIT;
- * options.how = BYTEFD_SYSV_CREATE;
+ * options.flags = BYTEFD_SYSV_CREATE | BYTEFD_SYSV_TRANSIENT;
  * options.access = BYTEFD_MAP_WRITE;
  * options.length = 4096;
  * ```
@@ -908,25 +848,23 @@ typedef struct bytefd_sysv_options {
      */
     size_t size;
     /**
-     * How many bytes what is made has, zeros at first; and how many what is attached must have at least.
+     * With BYTEFD_SYSV_CREATE: the size of the new segment, zero-filled. Otherwise, and if there
+     * is a segment already: the minimum size; a smaller segment is -ENXIO.
      */
     size_t length;
     /**
-     * BYTEFD_SYSV_OPEN or one of those after it.
+     * BYTEFD_SYSV_CREATE and the constants after it, or-ed. An unknown bit is -EINVAL.
      */
-    uint32_t how;
+    uint64_t flags;
     /**
-     * BYTEFD_MAP_READ, or BYTEFD_MAP_WRITE for reading and writing. What is made must be for writing.
+     * BYTEFD_MAP_READ (also 0), or BYTEFD_MAP_WRITE for reading and writing. A new segment must be
+     * attached for writing.
      */
     uint32_t access;
     /**
-     * The permission bits of what is made; 0 is 0600.
+     * The permission bits of a new segment; 0 is 0600.
      */
     uint32_t mode;
-    /**
-     * BYTEFD_SYSV_OWNER, or 0. An unknown bit is -EINVAL.
-     */
-    uint32_t flags;
 } bytefd_sysv_options;
 
 #ifdef __cplusplus
@@ -1242,16 +1180,20 @@ int bytefd_pool_get_stats(struct bytefd_pool *pool,
 
 /**
  * Maps the file at `path` and writes the map to `*map`; the caller ends it with bytefd_map_close. With BYTEFD_MAP_WRITE the
- * map keeps a descriptor of the file (bytefd_map_descriptor); otherwise none stays open. A file of 0 bytes gives a valid map of length 0. A FIFO, socket or device is refused without being opened, so
- * nothing blocks.
+ * map keeps a descriptor of the file (bytefd_map_descriptor), with BYTEFD_MAP_GUARD too; otherwise none stays open. A file of 0
+ * bytes gives a valid map of length 0. A FIFO, socket or device is refused without being opened, so nothing blocks.
  *
- * The bytes are the file's: others who write to it change them, and when others make it shorter than the map, access to
- * the pages that are gone raises SIGBUS. BYTEFD_MAP_GUARD, bytefd_map_read and bytefd_map_write are the ways to live with that.
+ * Warning: the call opens the file, and the descriptor is closed at the latest with the map. The kernel then drops all POSIX
+ * record locks that this process has on the file, fcntl(2). Use bytefd_map_fd for a file that is locked so.
+ *
+ * The bytes are the file's. A process that writes to the file changes them. If the file becomes shorter than the map, access to
+ * the lost pages raises SIGBUS; BYTEFD_MAP_GUARD, bytefd_map_read and bytefd_map_write survive that.
  *
  * Returns 0, or a negative errno with `*map` untouched. A file that was created is gone again, and one that was to grow
  * has its old size.
  * - -EINVAL: `path` or `map` is NULL, or options that are unknown or contradict each other.
  * - -E2BIG: the options have members that this version does not know.
+ * - -EINVAL: `length` is 0 in the options; BYTEFD_MAP_OPTIONS_INIT sets it to BYTEFD_TO_END.
  * - -ENXIO: the range is not all in the file, and BYTEFD_MAP_BEYOND_EOF is not given, or no length with it.
  * - -ENOENT, -EACCES, ...: open(2)'s own; -ENOENT also for a symbolic link to nothing. BYTEFD_MAP_WRITE needs permission to read and write.
  * - -EISDIR: a directory. -ENODEV: anything else that is not a regular file, or whose content cannot be mapped (/proc).
@@ -1274,9 +1216,12 @@ int bytefd_map_file(const char *path,
                     struct bytefd_error *error);
 
 /**
- * Maps the regular file behind `fd`, which stays the caller's and may be closed afterwards. Its offset does not matter and
- * does not move. BYTEFD_MAP_WRITE needs one that was opened read-write, the others one that can be read. Otherwise as
+ * Maps the regular file behind `fd`, which stays the caller's and may be closed afterwards. The file offset is not used and does
+ * not move. BYTEFD_MAP_WRITE needs a descriptor that was opened read-write, the others one that can be read. Otherwise as
  * map_file; BYTEFD_MAP_CREATE and a mode are -EINVAL.
+ *
+ * With BYTEFD_MAP_WRITE or BYTEFD_MAP_GUARD the map keeps a duplicate. bytefd_map_close closes it, which drops this process's
+ * POSIX record locks on the file, fcntl(2).
  *
  * Returns 0, or a negative errno with `*map` untouched: map_file's, and
  * - -EBADF: `fd` is not an open descriptor.
@@ -1299,13 +1244,14 @@ int bytefd_map_fd(int fd,
                   struct bytefd_error *error);
 
 /**
- * Maps `length` bytes of memory without a file, zeros at first, that can be written: what anonymous mappings and /dev/zero
- * give. With BYTEFD_MAP_PRIVATE it is private, as malloc's is. Otherwise it is shared, with a memory file behind it whose
- * descriptor (bytefd_map_descriptor) can be given to other processes, and that bytefd_map_seal makes a sealed one.
+ * Maps `length` bytes of memory without a file, zeros at first, for reading and writing: what anonymous mappings and /dev/zero
+ * give. With BYTEFD_MAP_PRIVATE the memory is private, as malloc's is. Otherwise it is shared: a memory file is behind it, whose
+ * descriptor (bytefd_map_descriptor) can be given to other processes, and which bytefd_map_seal seals.
  *
  * With BYTEFD_MAP_POPULATE all of the memory is there before this returns, in huge pages where that pays; otherwise each page
- * comes when it is first touched. A `length` of 0 is an empty map, to be resized. Of the options only `access`, `reserve` and
- * the flags EXECUTE, POPULATE, LOCK, HUGE_PAGES, NO_RESERVE, GUARD, NO_FORK and WIPE_ON_FORK make sense, and the others must be 0.
+ * comes when it is first touched. A `length` of 0 is an empty map, to be resized. Of the options only `access` (not
+ * BYTEFD_MAP_READ), `reserve` and the flags EXECUTE, POPULATE, MLOCK, HUGE_PAGES, NO_RESERVE, GUARD, NO_FORK and WIPE_ON_FORK make
+ * sense; the others must be what BYTEFD_MAP_OPTIONS_INIT sets.
  *
  * Returns 0, or a negative errno with `*map` untouched:
  * - -EINVAL: `map` is NULL, or options that are unknown, are for files, or contradict each other; with
@@ -1330,8 +1276,9 @@ int bytefd_map_memory(size_t length,
                       struct bytefd_error *error);
 
 /**
- * The first byte of the map, valid until bytefd_map_close or bytefd_map_resize. Not NULL, except for a NULL `map`; with a length of 0 it must
- * not be dereferenced. Stores need BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE; otherwise they raise SIGSEGV.
+ * Returns the address of the first byte, valid until bytefd_map_close or bytefd_map_resize. NULL only for a NULL `map`. The
+ * address of an empty map is aligned to a page and must not be dereferenced. Stores need BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE;
+ * otherwise they raise SIGSEGV.
  *
  * ```c
  * bytefd_map *map;
@@ -1345,7 +1292,7 @@ int bytefd_map_memory(size_t length,
 void *bytefd_map_data(const struct bytefd_map *map);
 
 /**
- * Bytes in the map; 0 for a NULL `map`.
+ * Returns the number of bytes in the map; 0 for a NULL `map`.
  *
  * ```c
  * size_t none = bytefd_map_length(NULL);
@@ -1354,9 +1301,9 @@ void *bytefd_map_data(const struct bytefd_map *map);
 size_t bytefd_map_length(const struct bytefd_map *map);
 
 /**
- * The descriptor of the file behind the map, read-write: with BYTEFD_MAP_WRITE, and for shared memory until it is sealed. It stays
- * the map's: valid until bytefd_map_close or bytefd_map_seal, and not to be closed; dup(2) gives one to keep. Given to another
- * process, by inheritance or through a socket, it gives that process the memory. Close-on-exec.
+ * Returns the descriptor of the file behind the map, which is open for reading and writing: with BYTEFD_MAP_WRITE, and for shared
+ * memory until it is sealed. It stays the map's: valid until bytefd_map_close or bytefd_map_seal, and not to be closed; dup(2)
+ * gives one to keep. A process that is given it, by inheritance or through a socket, has the memory. It is close-on-exec.
  *
  * Returns it, or a negative errno: -EINVAL if `map` is NULL, -EBADF if the map keeps none.
  *
@@ -1364,8 +1311,8 @@ size_t bytefd_map_length(const struct bytefd_map *map);
  * bytefd_map *map;
  * if (bytefd_map_memory(4096, NULL, &map, NULL) == 0) {
  *     int fd = bytefd_map_descriptor(map, NULL);
- *     write(fd, "hello", 5);
- *     puts(bytefd_map_data(map));
+ *     if (fd >= 0 && write(fd, "hello", 5) == 5)
+ *         puts(bytefd_map_data(map));
  *     bytefd_map_close(map);
  * }
  * ```
@@ -1374,9 +1321,9 @@ int bytefd_map_descriptor(const struct bytefd_map *map,
                           struct bytefd_error *error);
 
 /**
- * Unmaps and frees `map`. NULL is fine. Does not flush: the kernel writes shared changes back in its time.
+ * Unmaps and frees `map`. NULL is allowed. Does not flush: the kernel writes shared changes back later.
  *
- * Returns 0, or munmap(2)'s negative errno; `map` is gone either way.
+ * Returns 0, or the negative errno of munmap(2); `map` is freed in both cases.
  *
  * ```c
  * bytefd_map_close(NULL);
@@ -1385,11 +1332,18 @@ int bytefd_map_descriptor(const struct bytefd_map *map,
 int bytefd_map_close(struct bytefd_map *map);
 
 /**
- * Writes changed bytes back to the file, msync(2): any range of bytes of the map, not only whole pages. A `length` of 0
- * is from `offset` to the end of the map. `how` is BYTEFD_FLUSH_SYNC or BYTEFD_FLUSH_ASYNC, and BYTEFD_FLUSH_INVALIDATE.
+ * Writes changed bytes back to the file, msync(2): any range of bytes of the map, not only whole pages. `length` may be
+ * BYTEFD_TO_END; 0 writes nothing. `flags` is one of:
+ * - MS_SYNC: returns when the bytes are on the storage.
+ * - MS_ASYNC: schedules the writing and returns. (On Linux a shared map is written back in time anyway.)
  *
- * Returns 0, or a negative errno: -EINVAL if `map` is NULL, `how` is unknown, the range is not all in the map, or the
- * map is private, whose stores never reach the file; -EIO if writing failed, or a guarded map has lost pages.
+ * MS_INVALIDATE may be added: other maps of the file are told to look again. (On Linux they see every store anyway.)
+ *
+ * Returns 0, or a negative errno:
+ * - -EINVAL if `map` is NULL, `flags` has other values, the range is not in the map, or the map is private: its stores never
+ *   reach the file.
+ * - -EBUSY if pages are locked, with MS_INVALIDATE.
+ * - -EIO if writing failed, or a guarded map has lost pages.
  *
  * ```c
  * bytefd_map_options options = BYTEFD_MAP_OPTIONS_INIT;
@@ -1397,109 +1351,124 @@ int bytefd_map_close(struct bytefd_map *map);
  * options.access = BYTEFD_MAP_WRITE;
  * if (map_file("table", &options, &map, NULL) == 0) {
  *     memset(bytefd_map_data(map), 0, bytefd_map_length(map));
- *     bytefd_map_flush(map, 0, 0, BYTEFD_FLUSH_SYNC, NULL);
+ *     if (bytefd_map_flush(map, 0, BYTEFD_TO_END, MS_SYNC, NULL) != 0)
+ *         fprintf(stderr, "not on the storage\n");
  *     bytefd_map_close(map);
  * }
  * ```
  */
-int bytefd_map_flush(const struct bytefd_map *map,
+BYTEFD_MUST_USE
+int bytefd_map_flush(struct bytefd_map *map,
                      size_t offset,
                      size_t length,
-                     uint32_t how,
+                     int flags,
                      struct bytefd_error *error);
 
 /**
- * Tells the kernel how the pages of a range will be used, madvise(2). `advice` is BYTEFD_ADVICE_NORMAL or one of those after
- * it. A `length` of 0 is from `offset` to the end of the map.
+ * Tells the kernel how the pages of a range will be used, madvise(2). `advice` is a MADV_* constant. `length` may be
+ * BYTEFD_TO_END; 0 does nothing.
+ *
+ * `flags` must be BYTEFD_LOSE_CONTENT for advice that loses content, and may be 0 for other advice. MADV_FREE, MADV_REMOVE,
+ * MADV_HWPOISON and MADV_GUARD_INSTALL lose content; for private maps MADV_DONTNEED and MADV_DONTNEED_LOCKED do. Such advice is
+ * given only to pages that lie entirely within the range, other advice to every page that holds bytes of it.
  *
  * Returns 0, or a negative errno:
- * - -EINVAL: `map` is NULL, there is no such advice, the range is not all in the map, the advice would lose content and
- *   BYTEFD_ADVICE_LOSE_DATA is not given, or the kernel does not do this with this kind of memory.
- * - -EOPNOTSUPP: this kernel does not know the advice.
- * - madvise(2)'s own.
+ * - -EINVAL if `map` is NULL, `advice` or `flags` is unknown, the range is not in the map, the advice would lose content and
+ *   BYTEFD_LOSE_CONTENT is missing, or the kernel does not do this with this kind of memory.
+ * - -EOPNOTSUPP if this kernel does not know the advice.
+ * - -EPERM for MADV_REMOVE if the memory was shared (bytefd_map_share).
+ * - Other errors of madvise(2).
  *
  * ```c
  * bytefd_map *map;
  * if (map_file("/etc/passwd", NULL, &map, NULL) == 0) {
- *     bytefd_map_advise(map, 0, 0, BYTEFD_ADVICE_SEQUENTIAL, NULL);
+ *     bytefd_map_advise(map, 0, BYTEFD_TO_END, MADV_SEQUENTIAL, 0, NULL);
  *     bytefd_map_close(map);
  * }
  * ```
  */
-int bytefd_map_advise(const struct bytefd_map *map,
+int bytefd_map_advise(struct bytefd_map *map,
                       size_t offset,
                       size_t length,
-                      uint32_t advice,
+                      int advice,
+                      uint64_t flags,
                       struct bytefd_error *error);
 
 /**
- * Keeps the pages of a range in memory, mlock(2). Locks do not add up. A `length` of 0 is from `offset` to the end of the map.
+ * Keeps the pages of a range in memory, mlock(2). Locks do not add up. `length` may be BYTEFD_TO_END; 0 locks nothing.
  *
- * Returns 0, or a negative errno: -EINVAL if `map` is NULL or the range is not all in the map; -ENOMEM or -EPERM where
- * RLIMIT_MEMLOCK does not allow it, -ENOMEM where pages are past the end of the file.
+ * Returns 0, or a negative errno:
+ * - -EINVAL if `map` is NULL or the range is not in the map.
+ * - -ENOMEM or -EPERM if RLIMIT_MEMLOCK does not allow it; -ENOMEM if pages are past the end of the file.
  *
  * ```c
  * bytefd_map *map;
  * if (bytefd_map_memory(4096, NULL, &map, NULL) == 0) {
- *     if (bytefd_map_lock(map, 0, 64, NULL) == 0)
+ *     if (bytefd_map_mlock(map, 0, 64, NULL) == 0)
  *         strcpy(bytefd_map_data(map), "a secret");
  *     bytefd_map_close(map);
  * }
  * ```
  */
-int bytefd_map_lock(const struct bytefd_map *map,
-                    size_t offset,
-                    size_t length,
-                    struct bytefd_error *error);
+int bytefd_map_mlock(struct bytefd_map *map,
+                     size_t offset,
+                     size_t length,
+                     struct bytefd_error *error);
 
 /**
- * Undoes bytefd_map_lock for the pages of a range, munlock(2). A `length` of 0 is from `offset` to the end of the map.
+ * Undoes bytefd_map_mlock and BYTEFD_MAP_MLOCK for the pages of a range, munlock(2). `length` may be BYTEFD_TO_END; 0 unlocks
+ * nothing.
  *
- * Returns 0, or a negative errno: -EINVAL if `map` is NULL or the range is not all in the map.
+ * Returns 0, or a negative errno: -EINVAL if `map` is NULL or the range is not in the map.
  *
  * ```c
  * bytefd_map_options options = BYTEFD_MAP_OPTIONS_INIT;
  * bytefd_map *map;
- * options.flags = BYTEFD_MAP_LOCK;
+ * options.flags = BYTEFD_MAP_MLOCK;
  * if (map_file("/etc/passwd", &options, &map, NULL) == 0) {
- *     bytefd_map_unlock(map, 0, 0, NULL);
+ *     bytefd_map_munlock(map, 0, BYTEFD_TO_END, NULL);
  *     bytefd_map_close(map);
  * }
  * ```
  */
-int bytefd_map_unlock(const struct bytefd_map *map,
-                      size_t offset,
-                      size_t length,
-                      struct bytefd_error *error);
+int bytefd_map_munlock(struct bytefd_map *map,
+                       size_t offset,
+                       size_t length,
+                       struct bytefd_error *error);
 
 /**
- * Allows or forbids access to the pages that hold bytes of a range, mprotect(2). A `length` of 0 is from `offset` to the end of
- * the map.
+ * Allows or forbids access to the pages that hold bytes of a range, mprotect(2). `length` may be BYTEFD_TO_END; 0 does nothing.
+ * `prot` is PROT_NONE, PROT_READ, or PROT_READ with PROT_WRITE and PROT_EXEC. PROT_WRITE and PROT_EXEC need PROT_READ, because
+ * Linux lets nobody write or execute what cannot be read.
  *
- * Returns 0, or a negative errno: -EINVAL if `map` is NULL, there is no such protection, or the range is not all in the map;
- * -EACCES for what the map was not made for; mprotect(2)'s own.
+ * Returns 0, or a negative errno:
+ * - -EINVAL if `map` is NULL, `prot` is another value, or the range is not in the map.
+ * - -EACCES for what the map was not made for: PROT_WRITE without BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE, PROT_EXEC without
+ *   BYTEFD_MAP_EXECUTE.
+ * - Other errors of mprotect(2).
  *
  * ```c
  * bytefd_map *map;
  * if (bytefd_map_memory(4096, NULL, &map, NULL) == 0) {
  *     strcpy(bytefd_map_data(map), "constant from now on");
- *     bytefd_map_protect(map, 0, 0, BYTEFD_PROTECTION_READ, NULL);
+ *     bytefd_map_protect(map, 0, BYTEFD_TO_END, PROT_READ, NULL);
  *     bytefd_map_close(map);
  * }
  * ```
  */
-int bytefd_map_protect(const struct bytefd_map *map,
+int bytefd_map_protect(struct bytefd_map *map,
                        size_t offset,
                        size_t length,
-                       uint32_t protection,
+                       int prot,
                        struct bytefd_error *error);
 
 /**
- * Reads the pages of a range in before it returns, so that reading them later waits for nothing. A `length` of 0 is from
- * `offset` to the end of the map.
+ * Reads the pages of a range in before it returns, so that reading them later does not wait. `length` may be BYTEFD_TO_END; 0
+ * reads nothing.
  *
- * Returns 0, or a negative errno: -EINVAL if `map` is NULL or the range is not all in the map; -EIO if bytes do not exist any
- * more or cannot be read.
+ * Returns 0, or a negative errno:
+ * - -EINVAL if `map` is NULL or the range is not in the map.
+ * - -EIO if bytes no longer exist or cannot be read.
  *
  * ```c
  * bytefd_map *map;
@@ -1509,23 +1478,25 @@ int bytefd_map_protect(const struct bytefd_map *map,
  * }
  * ```
  */
-int bytefd_map_prefetch(const struct bytefd_map *map,
+int bytefd_map_prefetch(struct bytefd_map *map,
                         size_t offset,
                         size_t length,
                         struct bytefd_error *error);
 
 /**
- * Lets the pages go of which all bytes are in a range, munmap(2). A `length` of 0 is from `offset` to the end of the map.
- * Access there raises SIGSEGV from now on, other memory of the process may come to lie there, and operations on those bytes
- * are -EINVAL. The map keeps its length, but cannot be resized or sealed any more. No other thread may use the map during the
- * call.
+ * Unmaps every page that lies entirely within a range, munmap(2). `length` may be BYTEFD_TO_END.
  *
- * Returns 0, or a negative errno: -EINVAL if `map` is NULL or the range is not all in the map; munmap(2)'s own.
+ * Access there raises SIGSEGV from now on, or finds other memory of the process. Operations on those bytes are -EINVAL. The map
+ * keeps its length, but can no longer be resized or sealed. No other thread may use the map during the call.
+ *
+ * Returns 0, or a negative errno:
+ * - -EINVAL if `map` is NULL, `length` is 0, or the range is not in the map.
+ * - Other errors of munmap(2).
  *
  * ```c
  * bytefd_map *map;
  * if (bytefd_map_memory(1 << 20, NULL, &map, NULL) == 0) {
- *     bytefd_map_unmap(map, 1 << 19, 0, NULL);
+ *     bytefd_map_unmap(map, 1 << 19, BYTEFD_TO_END, NULL);
  *     strcpy(bytefd_map_data(map), "the first half is still there");
  *     bytefd_map_close(map);
  * }
@@ -1537,16 +1508,18 @@ int bytefd_map_unmap(struct bytefd_map *map,
                      struct bytefd_error *error);
 
 /**
- * Copies `length` bytes of the map, from `offset` on, to `buf`, and writes to `*copied` how many: all, or those that exist up to
- * a page that is lost because somebody made the file shorter or the storage failed, also one that a guard has replaced. Never a
- * signal, whether the map is guarded or not, and whatever the program has done about SIGBUS before: the kernel copies,
- * process_vm_readv(2); or a guarded map is copied under its handler, for many bytes nearly as fast as memcpy (x86-64).
+ * Copies `length` bytes of the map, from `offset` on, to `buf`, and writes the number of bytes copied to `*copied`.
+ *
+ * Never raises a signal, whether the map is guarded or not. The copy ends before a page that is lost, because another process
+ * made the file shorter or its storage failed; `*copied` is then less than `length`. In a guarded map it ends exactly where the
+ * file ends now (bytefd_map_file_size); in other maps the rest of the file's last page reads zero. The kernel copies,
+ * process_vm_readv(2); a guarded map is copied under its handler, for many bytes nearly as fast as memcpy (x86-64).
  *
  * Returns 0, or a negative errno with `*copied` untouched:
- * - -EIO: not even the first byte exists any more. (So a loop over what is left ends with this.)
- * - -EMFILE, -ENFILE: the kernel forbids process_vm_readv, and there are no descriptors for a pipe instead.
- * - -EINVAL: `map` or `copied` is NULL, or `buf` is and `length` is not 0; the range is not all in the map.
- * - -EFAULT: `buf` cannot be written; part of it may be. With a guarded map that is a SIGSEGV, as for any other store.
+ * - -EIO if not even the first byte exists any more. (So a loop over what is left ends with this.)
+ * - -EINVAL if `map` or `copied` is NULL, `buf` is NULL and `length` is not 0, or the range is not in the map.
+ * - -EFAULT if `buf` cannot be written; part of it may be. With a guarded map that is a SIGSEGV, as for any other store.
+ * - -EMFILE, -ENFILE if the kernel forbids process_vm_readv, and there are no descriptors for a pipe instead.
  *
  * ```c
  * bytefd_map *map;
@@ -1558,45 +1531,56 @@ int bytefd_map_unmap(struct bytefd_map *map,
  *     bytefd_map_close(map);
  * }
  * ```
+ *
  */
+BYTEFD_MUST_USE
 int bytefd_map_read(const struct bytefd_map *map,
                     size_t offset,
                     void *buf,
                     size_t length,
                     size_t *copied,
-                    struct bytefd_error *error);
+                    struct bytefd_error *error)
+BYTEFD_WRITES(3, 4);
 
 /**
- * Copies `length` bytes at `buf` into the map from `offset` on, and writes to `*copied` how many: all, or those before a page that
- * is lost or finds no room on the storage. Never a signal, as bytefd_map_read.
+ * Copies `length` bytes at `buf` into the map from `offset` on, and writes the number of bytes copied to `*copied`: all, or
+ * those before a page that is lost or finds no room on the storage; in a guarded map those before the file's end. Never raises
+ * a signal, as bytefd_map_read.
  *
  * Returns 0, or a negative errno with `*copied` untouched:
- * - -EIO: not even the first byte can be stored.
- * - -EMFILE, -ENFILE: as bytefd_map_read.
- * - -EINVAL: `map` or `copied` is NULL, or `buf` is and `length` is not 0; the range is not all in the map.
- * - -EACCES: the map is for reading only.
- * - -EFAULT: `buf` cannot be read; part of it may have been copied. With a guarded map that is a SIGSEGV, as for any other load.
+ * - -EIO if not even the first byte can be stored.
+ * - -EINVAL if `map` or `copied` is NULL, `buf` is NULL and `length` is not 0, or the range is not in the map.
+ * - -EACCES if the map is for reading only.
+ * - -EFAULT if `buf` cannot be read; part of it may have been copied. With a guarded map that is a SIGSEGV, as for any other load.
+ * - -EMFILE, -ENFILE as bytefd_map_read.
  *
  * ```c
  * bytefd_map *map;
  * size_t copied;
  * if (bytefd_map_memory(4096, NULL, &map, NULL) == 0) {
- *     bytefd_map_write(map, 0, "hello", 5, &copied, NULL);
+ *     if (bytefd_map_write(map, 0, "hello", 5, &copied, NULL) == 0)
+ *         printf("%zu bytes\n", copied);
  *     bytefd_map_close(map);
  * }
  * ```
+ *
  */
-int bytefd_map_write(const struct bytefd_map *map,
+BYTEFD_MUST_USE
+int bytefd_map_write(struct bytefd_map *map,
                      size_t offset,
                      const void *buf,
                      size_t length,
                      size_t *copied,
-                     struct bytefd_error *error);
+                     struct bytefd_error *error)
+BYTEFD_READS(3, 4);
 
 /**
- * Whether all pages of a guarded map are what they were. Always so without BYTEFD_MAP_GUARD.
+ * Fails if a page of a guarded map (BYTEFD_MAP_GUARD) was lost and replaced by zeros. Always 0 for other maps.
  *
- * Returns 0; -EIO from the moment on in which a lost page was replaced by zeros; -EINVAL if `map` is NULL.
+ * Only whole pages are lost. If the file became shorter within a page, the rest of that page reads zero and is not reported
+ * here; bytefd_map_file_size tells.
+ *
+ * Returns 0, or a negative errno: -EIO if a page was lost; -EINVAL if `map` is NULL.
  *
  * ```c
  * bytefd_map_options options = BYTEFD_MAP_OPTIONS_INIT;
@@ -1608,13 +1592,39 @@ int bytefd_map_write(const struct bytefd_map *map,
  *     for (size_t i = 0; i < bytefd_map_length(map); i++)
  *         lines += text[i] == '\n';
  *     if (bytefd_map_check(map, NULL) != 0)
- *         fprintf(stderr, "somebody made the file shorter meanwhile\n");
+ *         fprintf(stderr, "another process made the file shorter meanwhile\n");
  *     bytefd_map_close(map);
  * }
  * ```
  */
+BYTEFD_MUST_USE
 int bytefd_map_check(const struct bytefd_map *map,
                      struct bytefd_error *error);
+
+/**
+ * Writes to `*size` how many bytes the file behind the map has now. Maps that have a descriptor (bytefd_map_descriptor) and
+ * guarded maps (BYTEFD_MAP_GUARD) can tell.
+ *
+ * Returns 0, or a negative errno with `*size` untouched:
+ * - -EINVAL if `map` or `size` is NULL.
+ * - -EBADF if the map keeps no descriptor.
+ *
+ * ```c
+ * bytefd_map_options options = BYTEFD_MAP_OPTIONS_INIT;
+ * bytefd_map *map;
+ * uint64_t size;
+ * options.flags = BYTEFD_MAP_GUARD;
+ * if (map_file("/etc/passwd", &options, &map, NULL) == 0) {
+ *     if (bytefd_map_file_size(map, &size, NULL) == 0 && size < bytefd_map_length(map))
+ *         fprintf(stderr, "the file is shorter now\n");
+ *     bytefd_map_close(map);
+ * }
+ * ```
+ */
+BYTEFD_MUST_USE
+int bytefd_map_file_size(const struct bytefd_map *map,
+                         uint64_t *size,
+                         struct bytefd_error *error);
 
 /**
  * Makes the map, and what is behind it, `length` bytes long.
@@ -1629,7 +1639,7 @@ int bytefd_map_check(const struct bytefd_map *map,
  * Returns 0, or a negative errno with nothing changed:
  * - -EINVAL: `map` is NULL, is not for writing (BYTEFD_MAP_WRITE, or memory), was sealed, or parts of it were unmapped; or
  *   `length` is more than a map or file can have, or not whole reserved huge pages.
- * - -EFBIG, -ENOSPC: the file cannot grow. -EPERM: it is sealed against it.
+ * - -EFBIG, -ENOSPC: the file cannot grow. -EPERM: it is sealed against it, as by bytefd_map_share.
  * - -EIO: a guarded map has lost pages, and is to grow.
  * - -ENOMEM: no memory or address space left, or (also -EAGAIN) more than RLIMIT_MEMLOCK, for a locked map.
  * - -EFAULT: the map must move, and parts of it have another protection or treatment than the rest.
@@ -1643,42 +1653,83 @@ int bytefd_map_check(const struct bytefd_map *map,
  * }
  * ```
  */
+BYTEFD_MUST_USE
 int bytefd_map_resize(struct bytefd_map *map,
                       size_t length,
                       struct bytefd_error *error);
 
 /**
- * Turns shared memory (bytefd_map_memory) into a sealed descriptor as shm_wrap_buffer gives, without copying: exactly the
- * map's length, offset 0, mode 0400 (0500 with BYTEFD_MAP_EXECUTE), close-on-exec, for the caller to close. The map stays, at
- * the same address and for reading only; its bytes can never change any more. What parts were protected against
- * (bytefd_map_protect) ends, also on failure. No other thread may use the map during the
- * call, but for reading its bytes.
+ * Seals shared memory (bytefd_map_memory) without copying and returns a descriptor as shm_wrap_buffer gives: exactly the
+ * map's length, offset 0, mode 0400 (0500 with BYTEFD_MAP_EXECUTE), close-on-exec. The caller closes it. The map stays, at
+ * the same address and for reading only; its bytes can never change. Protection of parts (bytefd_map_protect) ends, also on
+ * failure. No other thread may use the map during the call, but for reading its bytes.
+ *
+ * A child that another thread forks in this moment has the memory mapped for writing until it calls execve(2) or exits, which
+ * takes a few milliseconds. The call waits for it: `timeout_ns` is the limit in nanoseconds, -1 for none, 0 not to wait.
+ * Processes that map the memory for reading do not matter.
  *
  * Returns the descriptor, or a negative errno with the map as it was:
- * - -EINVAL: `map` is NULL, is not shared memory, is sealed already, or parts of it were unmapped.
- * - -EBUSY: somebody else, who was given the descriptor, or a child that was forked with the map, has it mapped for writing.
- * - -EPERM: somebody has sealed it against sealing; or (also -EACCES) it was made by another user, who this process was.
- * - -EIO: somebody who has it made it shorter. (If during this call, the map is for reading only from then on.)
- * - -ENOMEM, -EMFILE, -ENFILE: no memory or descriptors left.
+ * - -EINVAL if `map` is NULL, is not shared memory, is sealed already, or parts of it were unmapped; or `timeout_ns` is
+ *   less than -1.
+ * - -EBUSY with a `timeout_ns` of 0, otherwise -ETIMEDOUT after it, if another process has the memory mapped for writing, or the
+ *   kernel uses pages of it (io_uring registered buffers, direct I/O).
+ * - -EPERM if another process has sealed it against seals; or (also -EACCES) if another user made it, who this process was.
+ * - -EIO if another process made it shorter. (If during this call, the map is for reading only from then on.)
+ * - -ENOMEM, -EMFILE, -ENFILE if memory or descriptors run out.
+ *
+ * A map that was shared before (bytefd_map_share) is for reading only after a failure, and can be sealed later.
  *
  * ```c
  * bytefd_map *map;
  * if (bytefd_map_memory(5, NULL, &map, NULL) == 0) {
  *     memcpy(bytefd_map_data(map), "hello", 5);
- *     int fd = bytefd_map_seal(map, NULL);
+ *     int fd = bytefd_map_seal(map, 100000000, NULL);
  *     bytefd_map_close(map);
  *     if (fd >= 0)
  *         close(fd);
  * }
  * ```
  */
+BYTEFD_MUST_USE
 int bytefd_map_seal(struct bytefd_map *map,
+                    int64_t timeout_ns,
                     struct bytefd_error *error);
+
+/**
+ * Returns a read-only descriptor of shared memory (bytefd_map_memory) for other processes, while this map goes on writing; they
+ * see every store. The caller closes it. It is close-on-exec and has an offset of its own. `flags` must be 0.
+ *
+ * The memory gets mode 0400 (0500 with BYTEFD_MAP_EXECUTE) and the seals F_SEAL_SHRINK, F_SEAL_GROW and F_SEAL_FUTURE_WRITE
+ * (Linux 5.1): it can be written only through mappings that exist already. bytefd_map_resize and MADV_REMOVE are -EPERM from then
+ * on. bytefd_map_seal still works, but another process of the same user can prevent that.
+ *
+ * Returns the descriptor, or a negative errno:
+ * - -EINVAL if `map` is NULL, is not shared memory or is sealed, `flags` is not 0, or the kernel does not know
+ *   F_SEAL_FUTURE_WRITE.
+ * - -EPERM if another process has sealed the memory against seals.
+ * - -EIO if another process made it shorter.
+ * - -ENOENT if /proc is not mounted. -EMFILE, -ENFILE if descriptors run out.
+ *
+ * ```c
+ * bytefd_map *map;
+ * if (bytefd_map_memory(4096, NULL, &map, NULL) == 0) {
+ *     int fd = bytefd_map_share(map, 0, NULL);
+ *     strcpy(bytefd_map_data(map), "seen by every process that has fd");
+ *     if (fd >= 0)
+ *         close(fd);
+ *     bytefd_map_close(map);
+ * }
+ * ```
+ */
+BYTEFD_MUST_USE
+int bytefd_map_share(struct bytefd_map *map,
+                     uint64_t flags,
+                     struct bytefd_error *error);
 
 /**
  * Makes the buffer at `address` its own file: copies its `length` bytes into a new memory file, puts the file in the
  * buffer's place, and returns the file's descriptor, which the caller owns and closes. From then on both are the same
- * memory: stores into the buffer are seen through the descriptor, and the other way round.
+ * memory: stores into the buffer are seen through the descriptor, and the other way round. `flags` must be 0.
  *
  * The buffer is whole pages that the caller has mapped, mmap(2) with PROT_READ | PROT_WRITE and MAP_PRIVATE |
  * MAP_ANONYMOUS: any part of a mapping, or several that adjoin. It stays the caller's, at the same address, until
@@ -1704,7 +1755,7 @@ int bytefd_map_seal(struct bytefd_map *map,
  * the call. Large buffers get huge pages as shm_wrap_buffer's files do, whatever they had before.
  *
  * Returns the descriptor, or a negative errno, with the buffer as it was and nothing left behind:
- * - -EINVAL: `address` is NULL, `address` or `length` is not a multiple of the page size, `length` is 0, or the range
+ * - -EINVAL: `flags` is not 0, `address` is NULL, `address` or `length` is not a multiple of the page size, `length` is 0, or the range
  *   ends past the last address.
  * - -ENOMEM: the range is not all mapped; or there is no memory left, or no mapping (vm.max_map_count).
  * - -EACCES: a part of it is not readable and writable, or is executable.
@@ -1726,27 +1777,34 @@ int bytefd_map_seal(struct bytefd_map *map,
  * int protection = PROT_READ | PROT_WRITE;
  * char *buffer = mmap(NULL, length, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
  * if (buffer != MAP_FAILED) {
- *     int fd = bytefd_adopt(buffer, length, NULL);
+ *     int fd = bytefd_adopt(buffer, length, 0, NULL);
  *     if (fd >= 0)
  *         fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW);
  *     strcpy(buffer, "seen by whoever is given the descriptor");
  * }
  * ```
  */
+BYTEFD_MUST_USE
 int bytefd_adopt(void *address,
                  size_t length,
+                 uint64_t flags,
                  struct bytefd_error *error);
 
 /**
- * Whether a descriptor is what is asked for. What is sealed stays so; without F_SEAL_SHRINK the length, and the owner in any case,
- * can be another the moment after. NULL is BYTEFD_REQUIREMENTS_INIT.
+ * Checks whether a descriptor is what `requirements` ask for; NULL is BYTEFD_REQUIREMENTS_INIT. Seals stay. Without F_SEAL_SHRINK
+ * and F_SEAL_GROW the length, and in any case the owner, can change afterwards.
  *
- * Returns 0, or a negative errno:
- * - -EISDIR: a directory. -ENODEV: anything else that is not a regular file.
- * - -EPERM: seals are missing, or the file cannot have any.
- * - -ENXIO: it is shorter than asked.
- * - -EACCES: it belongs to another user, or was not opened for reading.
- * - -EBADF: `fd` is not an open descriptor. -EINVAL, -E2BIG: requirements that are unknown or contradict each other.
+ * Seals are checked before anything that asks a file system, which may never answer (FUSE, NFS).
+ *
+ * Returns 0, or one of the following:
+ * - -EPERM   if seals are missing, or the file cannot have any.
+ * - -EISDIR  if it is a directory, -ENODEV if it is anything else that is not a regular file (both with
+ *   BYTEFD_REQUIRE_NO_SEALS; without that, seals are missing).
+ * - -ENXIO   if it is shorter than `min_length`.
+ * - -EFBIG   if it is longer than `max_length`.
+ * - -EACCES  if it belongs to another user, or is not open for reading.
+ * - -EBADF   if `fd` is not an open descriptor.
+ * - -EINVAL, -E2BIG  if a requirement is unknown, or requirements contradict each other.
  *
  * ```c
  * int fd = shm_wrap_buffer("hello", 5, NULL, NULL);
@@ -1754,112 +1812,150 @@ int bytefd_adopt(void *address,
  *     puts("nobody can change it");
  * ```
  */
+BYTEFD_MUST_USE
 int bytefd_verify(int fd,
                   const struct bytefd_requirements *requirements,
                   struct bytefd_error *error);
 
 /**
  * Sends a message of `length` bytes and `count` descriptors over a Unix socket, unix(7): a stream, datagrams or sequenced packets. The
- * receiver gets descriptors of the same descriptions (SCM_RIGHTS); those here stay the caller's. Nothing is added to the bytes, so the
- * other end can be anybody's code. No SIGPIPE is raised.
+ * receiver gets descriptors of the same open file descriptions (SCM_RIGHTS); those here stay the caller's. Nothing is added to the
+ * bytes, so the other end can be anybody's code. No SIGPIPE is raised.
  *
- * On a stream the message goes out whole, in parts if need be: interrupted and short transfers go on, also on a socket that does not
- * block, once something was sent. More than 253 descriptors are sent in parts too, each with one byte at least.
+ * On a stream the message goes out whole, in parts if need be. A socket that does not block is waited for once something was sent.
+ * More than 253 descriptors are sent in parts too, each with one byte at least.
  *
- * Returns 0, or a negative errno. On a stream part of the message may have gone out then.
- * - -EINVAL: `message` is NULL and `length` not 0, or `fds` is and `count` not 0; on a stream no bytes, or fewer than parts.
- * - -E2BIG: more than 253 descriptors in one datagram or packet. -EMSGSIZE: it is too long.
- * - -EBADF: one of the descriptors is not open. -ENOTSOCK, -EPROTOTYPE: `socket` is no socket, or none of the Unix family.
- * - -EPIPE, -ECONNRESET, for datagrams -ECONNREFUSED: nobody receives any more.
- * - -EAGAIN: the socket does not block and takes nothing now, or its time limit (SO_SNDTIMEO) has passed.
- * - -ETOOMANYREFS: too many descriptors are in flight; sendmsg(2)'s own.
+ * Not a cancellation point.
+ *
+ * Returns 0, or one of the following. On a stream part of the message may have gone out then; only closing the socket helps.
+ * - -EINVAL  if `message` is NULL and `length` is not 0, or `fds` is NULL and `count` is not 0; on a stream if there are no bytes, or
+ *   fewer than parts; if BYTEFD_TRANSFER_SOME is set, or the options are invalid.
+ * - -E2BIG   if there are more than 253 descriptors in one datagram or packet. -EMSGSIZE if it is too long.
+ * - -EBADF   if one of the descriptors is not open. -ENOTSOCK if `socket` is not a socket, -EPROTOTYPE if it is not of the
+ *   Unix family.
+ * - -EPIPE, -ECONNRESET, for datagrams -ECONNREFUSED  if the other end is closed.
+ * - -EAGAIN  if nothing was sent and the socket does not block, whatever the timeout; or if its time limit (SO_SNDTIMEO) has passed.
+ * - -ETIMEDOUT, -EINTR  as the options say.
+ * - -ETOOMANYREFS  if too many descriptors are in flight; see sendmsg(2).
  *
  * ```c
  * int pair[2];
  * int fd = shm_wrap_buffer("hello", 5, NULL, NULL);
- * if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0)
- *     bytefd_send(pair[0], "!", 1, &fd, 1, NULL);
+ * if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && bytefd_send(pair[0], "!", 1, &fd, 1, NULL, NULL) == 0)
+ *     puts("sent");
  * ```
  */
+BYTEFD_MUST_USE
 int bytefd_send(int socket,
                 const void *message,
                 size_t length,
                 const int *fds,
                 size_t count,
-                struct bytefd_error *error);
+                const struct bytefd_transfer_options *options,
+                struct bytefd_error *error)
+BYTEFD_READS(2, 3) BYTEFD_READS(4, 5);
 
 /**
- * Receives a message with exactly `count` descriptors, writes its bytes to `message`, how many there are to `*received`, and the
- * descriptors to `fds`: the caller's, and close-on-exec from the start. With `requirements` each of them is looked at as by bytefd_verify,
- * and all are refused if one is not what is asked for; NULL asks for nothing.
+ * Receives a message and its descriptors. On call, `*length` is the size of `message` and `*count` is the number of descriptors that
+ * fit into `fds`. On success they are how many came. The descriptors belong to the caller and are close-on-exec from the start.
  *
- * On a stream the message is `length` bytes long, and is waited for: interrupted and short transfers go on, also on a socket that does
- * not block, once something has arrived. Datagrams and packets may be shorter.
+ * Fewer descriptors than fit are fine; more are -EBADMSG. With `requirements` each of them is checked as by bytefd_verify, and all are
+ * refused if one is not what is asked for; NULL asks for nothing.
  *
- * Returns 0, or a negative errno; `*received` and `fds` are untouched then, and the descriptors that came are closed. (`message` may
- * have been written to.)
- * - -EBADMSG: another number of descriptors has come.
- * - -EMSGSIZE: the datagram or packet is longer than `length`.
- * - -EMFILE: the kernel could not deliver all descriptors: RLIMIT_NOFILE, or a security module forbids it.
- * - -ENODATA: the other end was closed, and no byte of a message has come (an empty packet of one who has gone looks the
- *   same). -ECONNRESET: it was closed within a message, or before it had read all that was sent to it.
- * - -EAGAIN: the socket does not block and has nothing now, or its time limit (SO_RCVTIMEO) has passed.
- * - bytefd_verify's own, for a descriptor that is not what is asked for.
- * - -EINVAL: `message`, `received` or `fds` is NULL where it must not be, or `length` is 0 on a stream. -ENOTSOCK, -EPROTOTYPE: `socket` is
- *   no socket, or none of the Unix family; recvmsg(2)'s own.
+ * On a stream the message is exactly `*length` bytes, and is waited for, also on a socket that does not block once something has
+ * arrived; with BYTEFD_TRANSFER_SOME it is what has arrived, one byte at least. Datagrams and packets may be shorter.
+ *
+ * After a refusal on a stream the rest of that message is read and discarded. Where that cannot be, because the time has passed or
+ * the peer has sent nothing for a second, the socket is shut down for receiving, and the error's message says so. The next call
+ * never sees a mixture of two messages.
+ *
+ * With a `*count` of 0 the kernel drops descriptors instead of delivering them. That is -EBADMSG as well, unless SO_PASSCRED,
+ * SO_PASSSEC or SO_PASSPIDFD is set on the socket: then the kernel does not say what it has dropped.
+ *
+ * Not a cancellation point.
+ *
+ * Returns 0, or one of the following; `*length`, `*count` and `fds` are unchanged then, and the descriptors that came are closed as the
+ * last step. (`message` may have been written to.)
+ * - -EBADMSG  if more descriptors came than fit.
+ * - -EMSGSIZE  if the datagram or packet is longer than `*length`.
+ * - -EMFILE  if the kernel could not deliver all descriptors, because of RLIMIT_NOFILE or a security module.
+ * - -ENODATA  if the other end is closed, or the socket was shut down for receiving, before a byte of a message has come. (An empty
+ *   packet of a peer that has gone looks the same.)
+ * - -ECONNRESET  if the other end was closed within a message, or before it had read all that was sent to it.
+ * - -EAGAIN  if nothing has arrived and the socket does not block, whatever the timeout; or if its time limit (SO_RCVTIMEO) has
+ *   passed.
+ * - -ETIMEDOUT, -EINTR  as the options say.
+ * - Those of bytefd_verify, if a descriptor is not what is asked for.
+ * - -EINVAL  if `message`, `length`, `fds` or `count` is NULL where it must not be, if `*length` is 0 on a stream, or the requirements or
+ *   options are invalid. -ENOTSOCK if `socket` is not a socket, -EPROTOTYPE if it is not of the Unix family; see recvmsg(2).
  *
  * ```c
  * char message[1];
- * size_t received;
+ * size_t length = sizeof message, count = 1;
  * int fd;
  * bytefd_requirements requirements = BYTEFD_REQUIREMENTS_INIT;
- * if (bytefd_receive(STDIN_FILENO, message, 1, &received, &fd, 1, &requirements, NULL) == 0)
+ * if (bytefd_receive(STDIN_FILENO, message, &length, &fd, &count, &requirements, NULL, NULL) == 0 && count == 1)
  *     close(fd);
  * ```
  */
+BYTEFD_MUST_USE
 int bytefd_receive(int socket,
                    void *message,
-                   size_t length,
-                   size_t *received,
+                   size_t *length,
                    int *fds,
-                   size_t count,
+                   size_t *count,
                    const struct bytefd_requirements *requirements,
+                   const struct bytefd_transfer_options *options,
                    struct bytefd_error *error);
 
 /**
- * Writes to `*peer` who called connect(2), listen(2) or socketpair(2) for the other end of a socket: SO_PEERCRED, unix(7). Nobody can
- * pretend. Who has the other end now may be somebody else, because sockets are inherited and sent.
+ * Writes to `*credentials` who called connect(2), listen(2) or socketpair(2) for the other end of a socket: SO_PEERCRED, unix(7). The
+ * kernel vouches for it. Another process may have the other end by now, because sockets are inherited and sent.
  *
- * Returns 0, or a negative errno with `*peer` untouched: -EINVAL if `peer` is NULL; -ENOTCONN: not connected, or one
- * for datagrams that socketpair(2) has not made; -EBADF, -ENOTSOCK, -EPROTOTYPE.
+ * Returns 0, or one of the following, with `*credentials` unchanged:
+ * - -EINVAL    if `credentials` is NULL, or its `size` is too small.
+ * - -ENOTCONN  if the socket is not connected, or is one for datagrams that socketpair(2) has not made.
+ * - -EBADF, -ENOTSOCK, -EPROTOTYPE  if `socket` is not open, not a socket, not of the Unix family.
  *
  * ```c
  * int pair[2];
- * bytefd_credentials peer;
- * if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && bytefd_peer(pair[0], &peer, NULL) == 0)
- *     printf("%d is %d\n", peer.process, (int)getpid());
+ * bytefd_credentials peer = BYTEFD_CREDENTIALS_INIT;
+ * if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && bytefd_peer_credentials(pair[0], &peer, NULL) == 0)
+ *     printf("%d is %d\n", (int)peer.pid, (int)getpid());
  * ```
  */
-int bytefd_peer(int socket,
-                struct bytefd_credentials *peer,
-                struct bytefd_error *error);
+BYTEFD_MUST_USE
+int bytefd_peer_credentials(int socket,
+                            struct bytefd_credentials *credentials,
+                            struct bytefd_error *error);
 
 /**
- * Opens or makes memory with a name, shm_overview(7), for all processes that know the name and may. bytefd_map_fd maps it. Opening
- * changes neither length nor mode nor content. Making it takes no moment in which others could see it without its length.
+ * Opens or creates an object of shared memory, shm_overview(7), for all processes that know its
+ * name and have the permission. bytefd_map_fd maps it. Opening changes neither length nor mode nor
+ * content. Other processes see a new object when it has its length and mode.
  *
- * A slash before the name is added if there is none. If `full_name` is not NULL the whole name is written there, with its slash and a final
- * NUL; BYTEFD_SHM_NAME_SIZE bytes are always enough, and fewer are refused.
+ * A slash before the name is added if there is none. If `full_name` is not NULL, the full name is
+ * written there, with its slash and a final NUL. `size` is its capacity, at least
+ * BYTEFD_SHM_NAME_SIZE.
  *
- * Returns a descriptor, the caller's, close-on-exec, or a negative errno with `full_name` untouched and nothing made:
- * - -EEXIST, -ENOENT: there is one already, or none; -ENOENT also where there is no /dev/shm, or for making no /proc.
- * - -EINVAL: `name` is NULL, empty, "." or "..", not UTF-8, or has a slash that is not its first byte; options that are unknown
- *   or contradict each other. -ENAMETOOLONG: more than 255 bytes, with its owner. -E2BIG: options with members that this version
- *   does not know.
- * - -ENXIO: it has fewer bytes than asked. -ENODEV, -ELOOP: what has the name is no regular file, or a symbolic link.
- * - -ENOSPC, -EFBIG: no room for it, or RLIMIT_FSIZE. (No SIGXFSZ is raised.)
- * - -ERANGE: `room` is below BYTEFD_SHM_NAME_SIZE.
- * - -EACCES, -EMFILE: open(2)'s own.
+ * Returns a descriptor, close-on-exec, which the caller owns. On failure, returns one of the
+ * following, leaves `full_name` alone and nothing behind:
+ * - -EACCES   if the mode does not allow it.
+ * - -E2BIG    if the options have members that this version does not know.
+ * - -EEXIST   if there is an object of this name, with BYTEFD_SHM_EXCLUSIVE.
+ * - -EFBIG    if `length` exceeds RLIMIT_FSIZE. SIGXFSZ is not raised.
+ * - -EINVAL   if `name` is NULL, empty, "." or "..", or has a slash that is not its first byte; or
+ *   if the options are invalid.
+ * - -ELOOP    if the name is that of a symbolic link; -ENODEV if it is not that of a regular file.
+ * - -ENAMETOOLONG  if the name, with its owner, has more than 255 bytes.
+ * - -ENOENT   if there is no such object, or no /dev/shm; for creating also if /proc is not
+ *   mounted.
+ * - -ENOSPC   if the file system is full.
+ * - -ENXIO    if the object is smaller than `length`.
+ * - -EPERM    if the object belongs to another user than the effective one and root, without
+ *   BYTEFD_SHM_ANY_OWNER.
+ * - -ERANGE   if `size` is less than BYTEFD_SHM_NAME_SIZE.
+ * - -EMFILE, -ENFILE, -ENOMEM  if a limit is reached; see open(2).
  *
  * ```c
  * int fd = bytefd_shm_open("table", NULL, NULL, 0, NULL);
@@ -1867,142 +1963,187 @@ int bytefd_peer(int socket,
  * if (fd >= 0 && bytefd_map_fd(fd, NULL, &map, NULL) == 0)
  *     bytefd_map_close(map);
  * ```
+ *
  */
+BYTEFD_MUST_USE
 int bytefd_shm_open(const char *name,
                     const struct bytefd_shm_options *options,
                     char *full_name,
-                    size_t room,
-                    struct bytefd_error *error);
+                    size_t size,
+                    struct bytefd_error *error)
+BYTEFD_WRITES(3, 4);
 
 /**
- * Removes a name. The memory lives for as long as somebody has it open or mapped.
+ * Removes a name. The object lives as long as a process has it open or mapped.
  *
- * Returns 0, or a negative errno: -ENOENT; -EINVAL, -ENAMETOOLONG: as bytefd_shm_open; -EACCES, -EPERM: unlink(2)'s own.
+ * Returns 0. On failure, returns one of the following:
+ * - -ENOENT  if there is no object of this name.
+ * - -EINVAL, -ENAMETOOLONG  as bytefd_shm_open.
+ * - -EACCES, -EPERM and other errors of unlink(2).
  *
  * ```c
  * bytefd_shm_unlink("table", NULL);
  * ```
  */
-int bytefd_shm_unlink(const char *name,
-                      struct bytefd_error *error);
+int bytefd_shm_unlink(const char *name, struct bytefd_error *error);
 
 /**
- * Removes what killed processes of this user have left: named memory with BYTEFD_SHM_OWNER, bytefd_link's files, System V segments
- * with BYTEFD_SYSV_OWNER that nobody has attached, and the names that files of BYTEFD_BACKEND_SHM have for a moment. Touches nothing else:
- * not what has no owner, belongs to a process of another container (pid_namespaces(7)) or to another user, or whose owner may be
- * alive. (A segment has room for 22 bits that say so: one of 4194304 that other programs of this user have left behind looks like it.)
+ * Removes what killed processes of this user have left in /dev/shm and /tmp: objects with
+ * BYTEFD_SHM_OWNED, the files of bytefd_tempfile_create, and the names that some files have for a
+ * moment. It goes on after a failure, and counts it. Fills `*result` if that is not NULL.
  *
- * Returns how many were removed, or a negative errno: -ENOENT where /proc is not mounted, or is that of another
- * container, because nobody can be known to be gone then.
+ * It leaves everything else alone: what has no owner, belongs to another user or to a process of
+ * another container (pid_namespaces(7)), or whose owner may be alive. It enters nothing that is
+ * mounted in a directory that it removes.
+ *
+ * Returns the number of names that were removed. On failure, returns one of the following and
+ * removes nothing:
+ * - -ENOENT  if /proc is not mounted, or is that of another container: no process is known to be
+ *   gone then.
+ * - -EINVAL  if the size of `*result` is below the first version's.
  *
  * ```c
- * bytefd_shm_sweep(NULL);
+ * bytefd_sweep(NULL, NULL);
  * ```
  */
-int bytefd_shm_sweep(struct bytefd_error *error);
+int bytefd_sweep(struct bytefd_sweep_result *result, struct bytefd_error *error);
 
 /**
- * Puts bytes into a real file of mode 0600, whose name ends with `suffix` (NULL for none), alone in a directory of mode 0700 that nobody else
- * can enter: on the tmpfs at /dev/shm, or in /tmp where there is none. For code that resolves links (SQLite) or looks at the end of a
- * name (clamscan -d x.ndb). Writes a handle to `*file`; the caller ends it, and the file, with bytefd_link_release.
+ * Creates a real file that contains the `len` bytes at `buf`, alone in a directory of mode 0700,
+ * and writes a handle to `*file`. It is for code that resolves symbolic links (SQLite) or looks at
+ * the end of a name (clamscan -d x.ndb). The caller ends the handle, and the file, with
+ * bytefd_tempfile_close.
  *
- * Such a file cannot be sealed: whoever runs as the same user can change it. Code that can take a descriptor, or its path in /proc, should
- * be given that instead. A process that is killed leaves the file behind; bytefd_shm_sweep removes it then.
+ * Such a file cannot be sealed: any process of the same user can change it. Give code that can
+ * take a descriptor, or its path in /proc, that instead. A killed process leaves the file behind;
+ * bytefd_sweep removes it then.
  *
- * Returns 0, or a negative errno with `*file` untouched and nothing left:
- * - -EINVAL: `buf` is NULL and `len` not 0, `file` is NULL, or the suffix has a slash or is not UTF-8. -ENAMETOOLONG: it has more
- *   than 200 bytes.
- * - -ENOSPC, -EFBIG: no room, or RLIMIT_FSIZE. -ENOENT: /proc is not mounted, or is that of another container. mkdir(2)'s and
- *   open(2)'s own.
+ * Returns 0. On failure, returns one of the following, leaves `*file` alone and nothing behind:
+ * - -E2BIG   if the options have members that this version does not know.
+ * - -EFBIG   if `len` exceeds RLIMIT_FSIZE. SIGXFSZ is not raised.
+ * - -EINVAL  if `buf` is NULL and `len` is not 0, `file` is NULL, the suffix has a slash, or the
+ *   options are invalid.
+ * - -ENAMETOOLONG  if the suffix has more than 200 bytes.
+ * - -ENOENT  if there is no such directory, or /proc is not mounted, or is that of another
+ *   container.
+ * - -ENOSPC  if the file system is full.
+ * - Other errors of mkdir(2) and open(2).
  *
  * ```c
- * bytefd_linked_file *file;
- * if (bytefd_link("hello", 5, ".txt", &file, NULL) == 0) {
- *     puts(bytefd_link_path(file));
- *     bytefd_link_release(file);
+ * bytefd_tempfile *file;
+ * if (bytefd_tempfile_create("hello", 5, NULL, &file, NULL) == 0) {
+ *     puts(bytefd_tempfile_path(file));
+ *     bytefd_tempfile_close(file);
  * }
  * ```
+ *
  */
-int bytefd_link(const void *buf,
-                size_t len,
-                const char *suffix,
-                struct bytefd_linked_file **file,
-                struct bytefd_error *error);
+BYTEFD_MUST_USE
+int bytefd_tempfile_create(const void *buf,
+                           size_t len,
+                           const struct bytefd_tempfile_options *options,
+                           struct bytefd_tempfile **file,
+                           struct bytefd_error *error)
+BYTEFD_READS(1, 2);
 
 /**
- * Where the file is: an absolute path without symbolic links, valid until bytefd_link_release. NULL for a NULL `file`.
+ * Returns the path of the file, absolute and without symbolic links, valid until
+ * bytefd_tempfile_close. NULL for a NULL `file`.
  *
  * ```c
- * const char *nowhere = bytefd_link_path(NULL);
+ * const char *nowhere = bytefd_tempfile_path(NULL);
  * ```
  */
-const char *bytefd_link_path(const struct bytefd_linked_file *file);
+const char *bytefd_tempfile_path(const struct bytefd_tempfile *file);
 
 /**
- * Removes the file with its directory and whatever the client has put beside it, and frees `file`. NULL is fine. Always 0.
- * In a child made by fork(2) too it is the parent's file that is removed.
+ * Removes the file, with its directory and what the client has put beside it, and frees `file`.
+ * NULL is allowed. In a child made by fork(2) it removes nothing, because the file is the
+ * parent's.
+ *
+ * Returns 0, or the first reason why something could not be removed: -EXDEV if something is
+ * mounted in the directory, which stays then. `file` is freed in every case.
  *
  * ```c
- * bytefd_link_release(NULL);
+ * bytefd_tempfile_close(NULL);
  * ```
  */
-int bytefd_link_release(struct bytefd_linked_file *file);
+int bytefd_tempfile_close(struct bytefd_tempfile *file);
 
 /**
- * Makes or attaches a System V segment, sysvipc(7), as a map, for programs that still speak it; the map has as many bytes as the segment.
- * `key` is a key of ftok(3) or the like, or with BYTEFD_SYSV_ATTACH a number. bytefd_map_close detaches it; it stays until
- * bytefd_sysv_remove, also when all processes are gone (BYTEFD_SYSV_OWNER aside). If `number` is not NULL the segment's number is written
- * there. Such a map has no descriptor; shm_wrap_buffer copies its bytes into one.
+ * Creates or attaches a System V segment, sysvipc(7), as a map, for programs that still use them.
+ * The map is as long as the segment. `key` is IPC_PRIVATE, a key as from ftok(3), or with
+ * BYTEFD_SYSV_BY_ID a number. If `shmid` is not NULL, the segment's number is written there.
  *
- * Returns 0, or a negative errno with `*map` and `*number` untouched:
- * - -EINVAL: `map` is NULL; options that are unknown; a new segment without length, or above /proc/sys/kernel/shmmax; no such number;
- *   0, which is no key, with BYTEFD_SYSV_OPEN; any other key with BYTEFD_SYSV_OWNER.
- * - -EEXIST, -ENOENT: there is one with this key already, or none. -ENXIO: it has fewer bytes than asked.
- * - -EACCES: its mode does not allow it. -EIDRM: it is being removed. -ENOSPC: too many segments. -ENOMEM. -ENOSYS: the kernel has none.
- * - -ENOENT, -EMFILE with BYTEFD_SYSV_OWNER: /proc is not mounted, is that of another container, or cannot be read.
+ * bytefd_map_close detaches the segment. It stays until bytefd_sysv_remove, also when all
+ * processes are gone, unless it was attached with BYTEFD_SYSV_TRANSIENT. Such a map has no
+ * descriptor; bytefd_wrap_buffer copies its bytes into one.
+ *
+ * Returns 0. On failure, returns one of the following and leaves `*map` and `*shmid` alone:
+ * - -EACCES  if the mode of the segment does not allow it.
+ * - -E2BIG   if the options have members that this version does not know.
+ * - -EEXIST  if there is a segment with this key, with BYTEFD_SYSV_EXCLUSIVE.
+ * - -EIDRM   if the segment is being removed.
+ * - -EINVAL  if `map` is NULL; the options are invalid; a new segment has length 0 or exceeds
+ *   /proc/sys/kernel/shmmax; there is no segment of this number; or `key` is IPC_PRIVATE without
+ *   BYTEFD_SYSV_CREATE.
+ * - -ENOENT  if there is no segment with this key.
+ * - -ENOSPC  if there are too many segments.
+ * - -ENOSYS  if the kernel has no System V segments.
+ * - -ENXIO   if the segment is smaller than `length`.
+ * - -EPERM   if the segment belongs to another user, with BYTEFD_SYSV_TRANSIENT.
+ * - -ENOMEM.
  *
  * ```c
  * bytefd_sysv_options options = BYTEFD_SYSV_OPTIONS_INIT;
  * bytefd_map *map;
- * int number;
- * options.how = BYTEFD_SYSV_CREATE;
+ * int shmid;
+ * options.flags = BYTEFD_SYSV_CREATE | BYTEFD_SYSV_TRANSIENT;
  * options.access = BYTEFD_MAP_WRITE;
  * options.length = 4096;
- * if (bytefd_map_sysv(0, &options, &map, &number, NULL) == 0) {
- *     bytefd_sysv_remove(number, NULL);
- *     strcpy(bytefd_map_data(map), "goes with the last who has it");
+ * if (bytefd_map_sysv(IPC_PRIVATE, &options, &map, &shmid, NULL) == 0) {
+ *     strcpy(bytefd_map_data(map), "goes with its last user");
  *     bytefd_map_close(map);
  * }
  * ```
  */
-int bytefd_map_sysv(int key,
+BYTEFD_MUST_USE
+int bytefd_map_sysv(key_t key,
                     const struct bytefd_sysv_options *options,
                     struct bytefd_map **map,
-                    int *number,
+                    int *shmid,
                     struct bytefd_error *error);
 
 /**
- * Marks a segment for removal: it goes when the last process has detached it, and nobody finds it by its key any more.
+ * Marks a segment for removal (IPC_RMID). It is removed when the last process has detached it. Its
+ * key finds it no more.
  *
- * Returns 0, or a negative errno: -EINVAL: there is none of that number; -EPERM: it is somebody else's.
+ * Returns 0. On failure, returns one of the following:
+ * - -EINVAL  if there is no segment of this number.
+ * - -EPERM   if it belongs to another user.
  *
  * ```c
  * bytefd_sysv_remove(-1, NULL);
  * ```
  */
-int bytefd_sysv_remove(int number,
-                       struct bytefd_error *error);
+int bytefd_sysv_remove(int shmid, struct bytefd_error *error);
 
 /**
- * Makes a dma-buf, which drivers of graphics cards, cameras and the like take, of all pages of a memory file: /dev/udmabuf, Linux 4.20.
- * Both show the same memory, and the dma-buf lives on without `fd`, which stays the caller's. `fd` must be a memfd of whole pages, sealed
- * against shrinking (F_SEAL_SHRINK) and not against writing, because devices write.
+ * Creates a dma-buf of all pages of a memory file, through /dev/udmabuf (Linux 4.20). Drivers of
+ * graphics cards, cameras and other devices take dma-bufs. The file and the dma-buf are the same
+ * memory. The dma-buf outlives `fd`, which stays the caller's.
  *
- * Returns the descriptor of the dma-buf, the caller's, close-on-exec, or a negative errno:
- * - -ENODEV: this kernel has no such driver, or it is not loaded. -EACCES: this user may not open it.
- * - -EINVAL: not a memfd, not whole pages or none, not sealed against shrinking, or sealed against writing; or more than the driver
- *   allows (its parameter size_limit_mb).
- * - -EBADF, -EMFILE, -ENFILE; the driver's own.
+ * `fd` must be a memfd of whole pages, sealed with F_SEAL_SHRINK and not with F_SEAL_WRITE,
+ * because devices write.
+ *
+ * Returns the descriptor of the dma-buf, close-on-exec, which the caller owns. On failure, returns
+ * one of the following:
+ * - -EACCES  if this user may not open /dev/udmabuf.
+ * - -EBADF   if `fd` is not open.
+ * - -EINVAL  if `fd` is no such memfd, or is larger than the driver allows (its parameter
+ *   size_limit_mb).
+ * - -ENODEV  if this kernel has no such driver, or has not loaded it.
+ * - -EMFILE, -ENFILE  if a limit is reached; and errors of the driver.
  *
  * ```c
  * bytefd_map *map;
@@ -2016,109 +2157,145 @@ int bytefd_sysv_remove(int number,
  * }
  * ```
  */
-int bytefd_export_dmabuf(int fd,
-                         struct bytefd_error *error);
+BYTEFD_MUST_USE int bytefd_export_dmabuf(int fd, struct bytefd_error *error);
 
 /**
- * Locks bytes of a file, any range, also past its end, and waits until nobody else has a lock that excludes it. A `length` of 0 is to the
- * end, wherever that is. `how` is BYTEFD_LOCK_SHARED or BYTEFD_LOCK_EXCLUSIVE, and BYTEFD_LOCK_TRY. A lock of the same description
- * on these bytes is replaced.
+ * Locks bytes of a file, and waits until no other open file description has a lock that excludes
+ * this one. The range may lie past the end of the file. A `length` of BYTEFD_UNLIMITED is to the
+ * end, wherever that is. Replaces a lock of the same open file description on these bytes.
  *
- * The lock is advisory: it keeps out who asks for one too, in any process, and says nothing to who just reads or writes. It belongs to the
- * open file description (F_OFD_SETLKW, fcntl(2), Linux 3.15): all duplicates of the descriptor have it, also in other processes, and
- * it ends with bytefd_unlock or when the last of them is closed, so also when the last holder is killed. Two descriptions exclude each other
- * even in one process; threads that share one do not. Who was sent a descriptor, or has inherited it, needs one of its own, by open(2)
- * of its path in /proc, to be excluded.
+ * `operation` is LOCK_SH, which admits other shared locks and needs a descriptor that is open for
+ * reading, or LOCK_EX, which admits none and needs one that is open for writing; both of
+ * <sys/file.h>. With LOCK_NB it does not wait.
  *
- * Returns 0, or a negative errno: -EAGAIN: somebody else has a lock that excludes it; -EINVAL: unknown `how`, or more bytes than a file
- * can have; -EBADF: not open, or not for what the lock needs; -ENOLCK: too many locks. Two that wait for each other wait for ever.
+ * `timeout_ns` limits the whole call: -1 waits without a limit, 0 does not wait. `flags` is
+ * BYTEFD_INTERRUPTIBLE or 0. While it waits, the lock is polled, at least every 10 ms.
+ *
+ * The lock is advisory: it excludes those who lock the bytes too, in any process, and neither
+ * reads nor writes. It belongs to the open file description (F_OFD_SETLK, fcntl(2), Linux 3.15):
+ * all duplicates of the descriptor have it, also in other processes. It ends with
+ * bytefd_file_unlock, or when the last duplicate is closed, which happens too when the last holder
+ * is killed. Two open file descriptions exclude each other even in one process; threads that share
+ * one do not. A process that was sent a descriptor or has inherited it needs an open file
+ * description of its own, by open(2) of its path in /proc.
+ *
+ * Returns 0. On failure, returns one of the following:
+ * - -EAGAIN  if another open file description has a lock that excludes this one, with LOCK_NB or a
+ *   `timeout_ns` of 0.
+ * - -EBADF   if `fd` is not open, or not for what the lock needs.
+ * - -EINTR   if a signal handler has run, with BYTEFD_INTERRUPTIBLE.
+ * - -EINVAL  if `length` is 0, the range is more than a file can have, or `operation`,
+ *   `timeout_ns` or `flags` is invalid.
+ * - -ENOLCK  if there are too many locks.
+ * - -ETIMEDOUT  if the timeout has passed.
+ *
+ * A deadlock is not detected: two processes that wait for each other wait until their timeouts.
  *
  * ```c
  * bytefd_map *map;
  * if (bytefd_map_memory(4096, NULL, &map, NULL) == 0) {
  *     int fd = bytefd_map_descriptor(map, NULL);
- *     if (bytefd_lock(fd, 0, 64, BYTEFD_LOCK_EXCLUSIVE, NULL) == 0)
- *         bytefd_unlock(fd, 0, 64, NULL);
+ *     if (bytefd_file_lock(fd, 0, 64, LOCK_EX, -1, 0, NULL) == 0)
+ *         bytefd_file_unlock(fd, 0, 64, NULL);
  *     bytefd_map_close(map);
  * }
  * ```
  */
-int bytefd_lock(int fd,
-                uint64_t offset,
-                uint64_t length,
-                uint32_t how,
-                struct bytefd_error *error);
+BYTEFD_MUST_USE
+int bytefd_file_lock(int fd,
+                     uint64_t offset,
+                     uint64_t length,
+                     int operation,
+                     int64_t timeout_ns,
+                     uint64_t flags,
+                     struct bytefd_error *error);
 
 /**
- * Ends the locks of this description on these bytes. A `length` of 0 is to the end, wherever that is.
+ * Ends the locks of this open file description on these bytes. A `length` of BYTEFD_UNLIMITED is
+ * to the end, wherever that is.
  *
- * Returns 0, or a negative errno: -EINVAL: more bytes than a file can have; -EBADF.
+ * Returns 0. On failure, returns one of the following:
+ * - -EBADF   if `fd` is not open.
+ * - -EINVAL  if `length` is 0, or the range is more than a file can have.
  *
  * ```c
- * bytefd_unlock(STDIN_FILENO, 0, 0, NULL);
+ * bytefd_file_unlock(STDIN_FILENO, 0, BYTEFD_UNLIMITED, NULL);
  * ```
  */
-int bytefd_unlock(int fd,
-                  uint64_t offset,
-                  uint64_t length,
-                  struct bytefd_error *error);
+int bytefd_file_unlock(int fd, uint64_t offset, uint64_t length, struct bytefd_error *error);
 
 /**
- * Waits until a word in shared memory has another value than `value`, or somebody calls bytefd_wake on it: futex(2). Returns at once if it
- * has another value already. May return without a reason; look at the word, and wait again.
+ * Waits until another thread or process calls bytefd_futex_wake on `word`, futex(2). Returns at
+ * once if the word does not have this value, and may return without a reason: read the word, and
+ * wait again.
  *
- * The word, 4 bytes at a multiple of 4, lies in a map that all processes share (at whatever address), or in memory of this process, and
- * is changed by atomic operations. Who changes it must call bytefd_wake afterwards. One who is killed in between wakes nobody: wait with
- * a time limit, or for a lock (bytefd_lock), which the kernel ends with its holder. `nanoseconds` below 0 is for ever.
+ * The word, 4 bytes at a multiple of 4, lies in a map that the processes share, at any address, or
+ * in memory of this process. It is changed by atomic operations. A writer changes the word first,
+ * then calls bytefd_futex_wake. If the writer dies between the two, no waiter wakes: set a
+ * timeout, or use bytefd_file_lock, which ends with its holder.
  *
- * Returns 0, or a negative errno: -ETIMEDOUT: the time has passed; -EINVAL: `word` is NULL or not at a multiple of 4; -EFAULT: its page
- * is gone.
+ * `timeout_ns` limits the whole call: -1 waits without a limit, 0 does not wait. `flags` is
+ * BYTEFD_INTERRUPTIBLE or 0.
+ *
+ * Returns 0. On failure, returns one of the following:
+ * - -EFAULT  if the page of the word is lost or not mapped.
+ * - -EINTR   if a signal handler has run, with BYTEFD_INTERRUPTIBLE.
+ * - -EINVAL  if `word` is NULL or not at a multiple of 4, or `timeout_ns` or `flags` is invalid.
+ * - -ETIMEDOUT  if the timeout has passed.
  *
  * ```c
  * bytefd_map *map;
  * if (bytefd_map_memory(4096, NULL, &map, NULL) == 0) {
- *     const uint32_t *word = bytefd_map_data(map);
- *     int status = bytefd_wait(word, 0, 1000000, NULL);
- *     printf("%s\n", status == -ETIMEDOUT ? "nobody came" : "woken");
+ *     const volatile uint32_t *word = bytefd_map_data(map);
+ *     int status = bytefd_futex_wait(word, 0, 1000000, 0, NULL);
+ *     printf("%s\n", status == -ETIMEDOUT ? "not woken" : "woken");
  *     bytefd_map_close(map);
  * }
  * ```
  */
-int bytefd_wait(const uint32_t *word,
-                uint32_t value,
-                int64_t nanoseconds,
-                struct bytefd_error *error);
+BYTEFD_MUST_USE
+int bytefd_futex_wait(const volatile void *word,
+                      uint32_t value,
+                      int64_t timeout_ns,
+                      uint64_t flags,
+                      struct bytefd_error *error);
 
 /**
- * Wakes at most `count` of those that wait on this word, in any process.
+ * Wakes at most `count` waiters of `word`, in any process.
  *
- * Returns how many it were, or a negative errno: -EINVAL: `word` is NULL or not at a multiple of 4; -EFAULT: it is not there.
+ * Returns the number of waiters woken. On failure, returns one of the following:
+ * - -EFAULT  if the page of the word is lost or not mapped.
+ * - -EINVAL  if `word` is NULL or not at a multiple of 4.
  *
  * ```c
  * static uint32_t word;
- * bytefd_wake(&word, UINT32_MAX, NULL);
+ * bytefd_futex_wake(&word, UINT32_MAX, NULL);
  * ```
  */
-int bytefd_wake(const uint32_t *word,
-                uint32_t count,
-                struct bytefd_error *error);
+int bytefd_futex_wake(const volatile void *word, uint32_t count, struct bytefd_error *error);
 
 /**
- * Writes one line for each choice the library makes on this host, what it uses and why, with a final NUL to `buf`: for people
- * and logs; the words may change. 1024 bytes are enough in this version. It finds out by doing.
+ * Writes one line for each choice that the library makes on this host, what it uses and why, with
+ * a final NUL to `buf`: for people and logs. The words may change. `size` is the capacity of
+ * `buf`; 1024 is enough in this version. It finds out by trying.
  *
- * Returns 0, or a negative errno with `buf` untouched: -EINVAL if `buf` is NULL, -ERANGE if `len` is too small, or
- * shm_wrap_buffer's.
+ * Returns 0. On failure, returns one of the following and leaves `buf` alone:
+ * - -EINVAL  if `buf` is NULL.
+ * - -ERANGE  if `size` is too small.
+ * - Errors of bytefd_wrap_buffer.
  *
  * ```c
  * char report[1024];
  * if (bytefd_host_report(report, sizeof report, NULL) == 0)
  *     fputs(report, stderr);
  * ```
+ *
  */
+BYTEFD_MUST_USE
 int bytefd_host_report(char *buf,
-                       size_t len,
-                       struct bytefd_error *error);
+                       size_t size,
+                       struct bytefd_error *error)
+BYTEFD_WRITES(1, 2);
 
 /**
  * Returns the version of the library that the program runs with, such as "0.1.0". BYTEFD_VERSION is the version of the header

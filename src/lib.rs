@@ -33,7 +33,7 @@ mod wrap;
 pub use backend::Backend;
 pub use command::PassFd;
 pub use error::{Error, Result};
-pub use map::{Access, Advice, Flush, Map, MapOptions, MapWriter, Protection, Sealed, adopt};
+pub use map::{Access, Advice, Discard, Flush, Map, MapOptions, MapWriter, Protection, SealError, Sealed, adopt};
 pub use pool::{Pool, PoolMethod, PoolOptions, PoolStats};
 pub use scan::{Scan, scan};
 pub use stream::StreamOptions;

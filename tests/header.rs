@@ -6,9 +6,7 @@ use crate::tests;
 tests![the_headers_are_generated_from_the_sources];
 
 /// In the order in which a reader wants them.
-const SOURCES: [&str; 22] = [
-const SOURCES: [&str; 23] = [
-const SOURCES: [&str; 25] = [
+const SOURCES: [&str; 26] = [
     "boundary",
     "arguments",
     "options",

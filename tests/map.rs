@@ -54,7 +54,7 @@ tests![
     unknown_accesses_are_einval,
     options_that_contradict_are_einval,
     offsets_and_lengths_no_file_can_have_are_einval,
-    padding_is_no_member,
+    a_length_of_0_is_einval_and_says_how_to_mean_the_end,
     // ranges
     every_range_shows_the_bytes_of_the_file_or_says_what_is_wrong,
     a_range_beyond_the_end_shows_zeros_in_the_last_page,
@@ -67,6 +67,10 @@ tests![
     offsets_above_four_gibibytes_map,
     // files
     a_leased_file_is_waited_for,
+    what_has_no_shared_mappings_is_mapped_for_reading,
+    an_empty_map_begins_with_a_page,
+    a_map_with_a_descriptor_knows_how_long_the_file_is_now,
+    a_guarded_map_reads_what_the_file_has_now,
     what_is_no_regular_file_is_refused,
     a_fifo_is_refused_without_being_opened,
     a_writer_that_waits_for_a_fifo_is_not_woken,
@@ -165,6 +169,7 @@ tests![
     prefetched_pages_are_there,
     prefetching_what_does_not_exist_is_eio,
     flushing_may_invalidate_but_not_what_is_locked,
+    a_length_of_0_is_nothing_for_all_but_unmap,
     ranges_outside_of_the_map_are_einval_for_all,
     refusals_say_what_was_asked_for_and_what_there_is;
     alone:
@@ -238,6 +243,11 @@ tests![
     memory_of_another_user_is_eperm_and_as_it_was,
     what_was_stored_behind_the_end_is_not_in_it,
     maps_of_the_descriptor_for_reading_do_not_matter,
+    sealing_waits_for_a_child_as_long_as_it_is_told,
+    a_peer_that_maps_the_descriptor_for_reading_does_not_matter,
+    a_seal_that_fails_leaves_the_map_as_it_was,
+    shared_memory_is_read_by_others_while_it_is_written,
+    a_shared_map_that_is_not_sealed_is_for_reading_and_can_be_sealed_later,
     without_descriptors_it_is_sealed_or_emfile_and_as_it_was,
     // treatment
     a_lock_beyond_the_limit_is_refused,

@@ -28,7 +28,9 @@ tests![
     // ranges
     every_kind_of_range_names_its_bytes,
     copies_end_where_the_map_does,
-    advice_has_the_kernels_numbers;
+    sealed_bytes_are_owned_shared_and_become_a_descriptor,
+    options_take_every_kind_of_range,
+    words_are_shared;
     // Each in a process of its own: a child that another test forks meanwhile has the memory mapped for writing.
     alone:
     // command
@@ -47,6 +49,9 @@ tests![
     more_than_there_can_be_is_an_error_and_the_writer_goes_on,
     a_writer_works_where_so_much_address_space_cannot_be_kept,
     a_writer_past_the_file_size_limit_says_so_and_keeps_what_it_has,
+    sealing_beside_forks_neither_fails_nor_loses,
+    a_writer_seeks_as_a_cursor_does,
+    a_writer_that_is_not_sealed_comes_back_with_its_content,
 ];
 
 /// Device and inode, which tell whether a number still stands for the same file.
@@ -114,7 +119,7 @@ fn a_map_gives_its_bytes() {
     map.flush(5000..5005, Flush::Sync).unwrap();
     map.close().unwrap();
 
-    let mut map = MapOptions::new().offset(5000).length(5).open(&path).unwrap();
+    let mut map = MapOptions::new().range(5000..5005).open(&path).unwrap();
     // SAFETY: as above.
     unsafe {
         assert_eq!(map.as_slice(), b"hello");

@@ -4,6 +4,7 @@ mod arguments;
 mod bad_peers;
 mod messages;
 mod peers;
+mod python;
 mod transfers;
 mod verify;
 
@@ -11,6 +12,7 @@ use arguments::*;
 use bad_peers::*;
 use messages::*;
 use peers::*;
+use python::*;
 use transfers::*;
 use verify::*;
 

@@ -5,10 +5,11 @@ use std::ptr::NonNull;
 
 use super::arguments::required;
 use super::boundary::{boundary, bytefd_error};
+use super::options::check_flags;
 
 /// Makes the buffer at `address` its own file: copies its `length` bytes into a new memory file, puts the file in the
 /// buffer's place, and returns the file's descriptor, which the caller owns and closes. From then on both are the same
-/// memory: stores into the buffer are seen through the descriptor, and the other way round.
+/// memory: stores into the buffer are seen through the descriptor, and the other way round. `flags` must be 0.
 ///
 /// The buffer is whole pages that the caller has mapped, mmap(2) with PROT_READ | PROT_WRITE and MAP_PRIVATE |
 /// MAP_ANONYMOUS: any part of a mapping, or several that adjoin. It stays the caller's, at the same address, until
@@ -34,7 +35,7 @@ use super::boundary::{boundary, bytefd_error};
 /// the call. Large buffers get huge pages as shm_wrap_buffer's files do, whatever they had before.
 ///
 /// Returns the descriptor, or a negative errno, with the buffer as it was and nothing left behind:
-/// - -EINVAL: `address` is NULL, `address` or `length` is not a multiple of the page size, `length` is 0, or the range
+/// - -EINVAL: `flags` is not 0, `address` is NULL, `address` or `length` is not a multiple of the page size, `length` is 0, or the range
 ///   ends past the last address.
 /// - -ENOMEM: the range is not all mapped; or there is no memory left, or no mapping (vm.max_map_count).
 /// - -EACCES: a part of it is not readable and writable, or is executable.
@@ -56,14 +57,23 @@ use super::boundary::{boundary, bytefd_error};
 /// int protection = PROT_READ | PROT_WRITE;
 /// char *buffer = mmap(NULL, length, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 /// if (buffer != MAP_FAILED) {
-///     int fd = bytefd_adopt(buffer, length, NULL);
+///     int fd = bytefd_adopt(buffer, length, 0, NULL);
 ///     if (fd >= 0)
 ///         fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW);
 ///     strcpy(buffer, "seen by whoever is given the descriptor");
 /// }
 /// ```
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn bytefd_adopt(address: *mut c_void, length: usize, error: *mut bytefd_error) -> c_int {
-    // SAFETY: the header asks for what `adopt` asks for.
-    boundary(error, || unsafe { crate::adopt(required(NonNull::new(address.cast()), "address")?, length) })
+#[must_use]
+pub unsafe extern "C" fn bytefd_adopt(
+    address: *mut c_void,
+    length: usize,
+    flags: u64,
+    error: *mut bytefd_error,
+) -> c_int {
+    boundary(error, || {
+        check_flags(flags, 0)?;
+        // SAFETY: the header asks for what `adopt` asks for.
+        unsafe { crate::adopt(required(NonNull::new(address.cast()), "address")?, length) }
+    })
 }

@@ -2,11 +2,9 @@
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::io::IoSlice;
-use std::num::Saturating;
-use std::ops::{Add, Bound};
+use std::ops::Bound;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::AtomicU32;
-use std::time::Duration;
 
 use crate::{Error, Result};
 
@@ -161,25 +159,18 @@ pub(super) unsafe fn shared_word<'a>(word: *const volatile_void) -> Result<&'a A
     Ok(unsafe { AtomicU32::from_ptr(word.cast_mut()) })
 }
 
-/// A timeout in nanoseconds; -1 is none.
-pub(super) fn timeout(nanoseconds: i64) -> Result<Option<Duration>> {
-    match nanoseconds {
-        -1 => Ok(None),
-        0.. => Ok(Some(Duration::from_nanos(nanoseconds as u64))),
-        _ => Err(Error::new(
-            "timeout_ns",
-            libc::EINVAL,
-            format_args!("timeout_ns is {nanoseconds}, must be at least -1"),
-        )),
-    }
+/// A handle of which nothing but the C type says that it changes: any number of threads may use it at the same time.
+///
+/// # Safety
+/// NULL, or a handle that outlives the reference.
+pub(super) unsafe fn shared<'a, T>(handle: *mut T, what: &'static str) -> Result<&'a T> {
+    // SAFETY: the caller vouches for it.
+    required(unsafe { handle.as_ref() }, what)
 }
 
-/// C's way to say a range of a map or a file: a length of 0 is to the end. An end beyond all numbers is refused as one
-/// that is past the end.
-pub(super) fn range<N: Copy + Default + PartialEq>(offset: N, length: N) -> (Bound<N>, Bound<N>)
-where
-    Saturating<N>: Add<Output = Saturating<N>>,
-{
-    let end = Saturating(offset) + Saturating(length);
-    (Bound::Included(offset), if length == N::default() { Bound::Unbounded } else { Bound::Excluded(end.0) })
+/// C's way to say a range of a map: a length of 0 is nothing, BYTEFD_TO_END is to the end. An end beyond all numbers is
+/// refused as one that is past the end.
+pub(super) fn part(offset: usize, length: usize) -> (Bound<usize>, Bound<usize>) {
+    let end = if length == usize::MAX { Bound::Unbounded } else { Bound::Excluded(offset.saturating_add(length)) };
+    (Bound::Included(offset), end)
 }

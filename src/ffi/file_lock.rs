@@ -4,10 +4,10 @@ use std::ffi::c_int;
 use std::ops::Bound;
 use std::time::Duration;
 
-use super::arguments::{open_descriptor, timeout};
+use super::arguments::open_descriptor;
 use super::boundary::{boundary, bytefd_error};
 use super::flags::BYTEFD_INTERRUPTIBLE;
-use super::options::check_flags;
+use super::options::{check_flags, timeout};
 use crate::share::{self, FileLockOptions, LockKind};
 use crate::{Error, Result};
 
@@ -74,7 +74,7 @@ pub unsafe extern "C" fn bytefd_file_lock(
         };
         check_flags(flags, BYTEFD_INTERRUPTIBLE)?;
         let mut options = FileLockOptions::new().interruptible(flags & BYTEFD_INTERRUPTIBLE != 0);
-        let limit = timeout(timeout_ns)?;
+        let limit = timeout(timeout_ns, "timeout_ns")?;
         if let Some(limit) = if operation & libc::LOCK_NB != 0 { Some(Duration::ZERO) } else { limit } {
             options = options.timeout(limit);
         }

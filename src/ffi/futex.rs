@@ -2,10 +2,10 @@
 
 use std::ffi::c_int;
 
-use super::arguments::{shared_word, timeout, volatile_void};
+use super::arguments::{shared_word, volatile_void};
 use super::boundary::{boundary, bytefd_error};
 use super::flags::BYTEFD_INTERRUPTIBLE;
-use super::options::check_flags;
+use super::options::{check_flags, timeout};
 use crate::share::{self, FutexWaitOptions};
 
 /// Waits until another thread or process calls bytefd_futex_wake on `word`, futex(2). Returns at
@@ -47,7 +47,7 @@ pub unsafe extern "C" fn bytefd_futex_wait(
     boundary(error, || {
         check_flags(flags, BYTEFD_INTERRUPTIBLE)?;
         let mut options = FutexWaitOptions::new().interruptible(flags & BYTEFD_INTERRUPTIBLE != 0);
-        if let Some(limit) = timeout(timeout_ns)? {
+        if let Some(limit) = timeout(timeout_ns, "timeout_ns")? {
             options = options.timeout(limit);
         }
         // SAFETY: the header asks for a word that stays during the call.

@@ -9,21 +9,30 @@ use super::map_options::{bytefd_map_options, map_options};
 use super::results::give;
 use crate::Map;
 
-/// A mapped range of a file, or memory without a file. Any number of threads may use one map at the same time, but
-/// bytefd_map_resize, bytefd_map_unmap and bytefd_map_seal need it alone, and bytefd_map_close must come last.
+/// A mapped range of a file, or memory without a file. Any number of threads may use one map at the same time, with these
+/// exceptions: no other thread may use the map during bytefd_map_resize, bytefd_map_unmap and bytefd_map_seal, or after
+/// bytefd_map_close.
+///
+/// The functions that take a range accept any bytes of the map, not only whole pages. A `length` of 0 is nothing: they check the
+/// range and return 0 (bytefd_map_unmap: -EINVAL). BYTEFD_TO_END is to the end of the map. An `offset` past the end of the map is
+/// -EINVAL.
 pub struct bytefd_map(pub(super) Map);
 
 /// Maps the file at `path` and writes the map to `*map`; the caller ends it with bytefd_map_close. With BYTEFD_MAP_WRITE the
-/// map keeps a descriptor of the file (bytefd_map_descriptor); otherwise none stays open. A file of 0 bytes gives a valid map of length 0. A FIFO, socket or device is refused without being opened, so
-/// nothing blocks.
+/// map keeps a descriptor of the file (bytefd_map_descriptor), with BYTEFD_MAP_GUARD too; otherwise none stays open. A file of 0
+/// bytes gives a valid map of length 0. A FIFO, socket or device is refused without being opened, so nothing blocks.
 ///
-/// The bytes are the file's: others who write to it change them, and when others make it shorter than the map, access to
-/// the pages that are gone raises SIGBUS. BYTEFD_MAP_GUARD, bytefd_map_read and bytefd_map_write are the ways to live with that.
+/// Warning: the call opens the file, and the descriptor is closed at the latest with the map. The kernel then drops all POSIX
+/// record locks that this process has on the file, fcntl(2). Use bytefd_map_fd for a file that is locked so.
+///
+/// The bytes are the file's. A process that writes to the file changes them. If the file becomes shorter than the map, access to
+/// the lost pages raises SIGBUS; BYTEFD_MAP_GUARD, bytefd_map_read and bytefd_map_write survive that.
 ///
 /// Returns 0, or a negative errno with `*map` untouched. A file that was created is gone again, and one that was to grow
 /// has its old size.
 /// - -EINVAL: `path` or `map` is NULL, or options that are unknown or contradict each other.
 /// - -E2BIG: the options have members that this version does not know.
+/// - -EINVAL: `length` is 0 in the options; BYTEFD_MAP_OPTIONS_INIT sets it to BYTEFD_TO_END.
 /// - -ENXIO: the range is not all in the file, and BYTEFD_MAP_BEYOND_EOF is not given, or no length with it.
 /// - -ENOENT, -EACCES, ...: open(2)'s own; -ENOENT also for a symbolic link to nothing. BYTEFD_MAP_WRITE needs permission to read and write.
 /// - -EISDIR: a directory. -ENODEV: anything else that is not a regular file, or whose content cannot be mapped (/proc).
@@ -53,9 +62,12 @@ pub unsafe extern "C" fn bytefd_map_file(
     })
 }
 
-/// Maps the regular file behind `fd`, which stays the caller's and may be closed afterwards. Its offset does not matter and
-/// does not move. BYTEFD_MAP_WRITE needs one that was opened read-write, the others one that can be read. Otherwise as
+/// Maps the regular file behind `fd`, which stays the caller's and may be closed afterwards. The file offset is not used and does
+/// not move. BYTEFD_MAP_WRITE needs a descriptor that was opened read-write, the others one that can be read. Otherwise as
 /// map_file; BYTEFD_MAP_CREATE and a mode are -EINVAL.
+///
+/// With BYTEFD_MAP_WRITE or BYTEFD_MAP_GUARD the map keeps a duplicate. bytefd_map_close closes it, which drops this process's
+/// POSIX record locks on the file, fcntl(2).
 ///
 /// Returns 0, or a negative errno with `*map` untouched: map_file's, and
 /// - -EBADF: `fd` is not an open descriptor.
@@ -84,13 +96,14 @@ pub unsafe extern "C" fn bytefd_map_fd(
     })
 }
 
-/// Maps `length` bytes of memory without a file, zeros at first, that can be written: what anonymous mappings and /dev/zero
-/// give. With BYTEFD_MAP_PRIVATE it is private, as malloc's is. Otherwise it is shared, with a memory file behind it whose
-/// descriptor (bytefd_map_descriptor) can be given to other processes, and that bytefd_map_seal makes a sealed one.
+/// Maps `length` bytes of memory without a file, zeros at first, for reading and writing: what anonymous mappings and /dev/zero
+/// give. With BYTEFD_MAP_PRIVATE the memory is private, as malloc's is. Otherwise it is shared: a memory file is behind it, whose
+/// descriptor (bytefd_map_descriptor) can be given to other processes, and which bytefd_map_seal seals.
 ///
 /// With BYTEFD_MAP_POPULATE all of the memory is there before this returns, in huge pages where that pays; otherwise each page
-/// comes when it is first touched. A `length` of 0 is an empty map, to be resized. Of the options only `access`, `reserve` and
-/// the flags EXECUTE, POPULATE, LOCK, HUGE_PAGES, NO_RESERVE, GUARD, NO_FORK and WIPE_ON_FORK make sense, and the others must be 0.
+/// comes when it is first touched. A `length` of 0 is an empty map, to be resized. Of the options only `access` (not
+/// BYTEFD_MAP_READ), `reserve` and the flags EXECUTE, POPULATE, MLOCK, HUGE_PAGES, NO_RESERVE, GUARD, NO_FORK and WIPE_ON_FORK make
+/// sense; the others must be what BYTEFD_MAP_OPTIONS_INIT sets.
 ///
 /// Returns 0, or a negative errno with `*map` untouched:
 /// - -EINVAL: `map` is NULL, or options that are unknown, are for files, or contradict each other; with
@@ -119,8 +132,9 @@ pub unsafe extern "C" fn bytefd_map_memory(
     boundary(error, || unsafe { give(map, "map", || map_options(options)?.memory(length).map(bytefd_map)) })
 }
 
-/// The first byte of the map, valid until bytefd_map_close or bytefd_map_resize. Not NULL, except for a NULL `map`; with a length of 0 it must
-/// not be dereferenced. Stores need BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE; otherwise they raise SIGSEGV.
+/// Returns the address of the first byte, valid until bytefd_map_close or bytefd_map_resize. NULL only for a NULL `map`. The
+/// address of an empty map is aligned to a page and must not be dereferenced. Stores need BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE;
+/// otherwise they raise SIGSEGV.
 ///
 /// ```c
 /// bytefd_map *map;
@@ -135,7 +149,7 @@ pub extern "C" fn bytefd_map_data(map: Option<&bytefd_map>) -> *mut c_void {
     map.map_or(std::ptr::null_mut(), |map| map.0.as_ptr().cast())
 }
 
-/// Bytes in the map; 0 for a NULL `map`.
+/// Returns the number of bytes in the map; 0 for a NULL `map`.
 ///
 /// ```c
 /// size_t none = bytefd_map_length(NULL);
@@ -145,9 +159,9 @@ pub extern "C" fn bytefd_map_length(map: Option<&bytefd_map>) -> usize {
     map.map_or(0, |map| map.0.len())
 }
 
-/// The descriptor of the file behind the map, read-write: with BYTEFD_MAP_WRITE, and for shared memory until it is sealed. It stays
-/// the map's: valid until bytefd_map_close or bytefd_map_seal, and not to be closed; dup(2) gives one to keep. Given to another
-/// process, by inheritance or through a socket, it gives that process the memory. Close-on-exec.
+/// Returns the descriptor of the file behind the map, which is open for reading and writing: with BYTEFD_MAP_WRITE, and for shared
+/// memory until it is sealed. It stays the map's: valid until bytefd_map_close or bytefd_map_seal, and not to be closed; dup(2)
+/// gives one to keep. A process that is given it, by inheritance or through a socket, has the memory. It is close-on-exec.
 ///
 /// Returns it, or a negative errno: -EINVAL if `map` is NULL, -EBADF if the map keeps none.
 ///
@@ -155,8 +169,8 @@ pub extern "C" fn bytefd_map_length(map: Option<&bytefd_map>) -> usize {
 /// bytefd_map *map;
 /// if (bytefd_map_memory(4096, NULL, &map, NULL) == 0) {
 ///     int fd = bytefd_map_descriptor(map, NULL);
-///     write(fd, "hello", 5);
-///     puts(bytefd_map_data(map));
+///     if (fd >= 0 && write(fd, "hello", 5) == 5)
+///         puts(bytefd_map_data(map));
 ///     bytefd_map_close(map);
 /// }
 /// ```
@@ -165,9 +179,9 @@ pub unsafe extern "C" fn bytefd_map_descriptor(map: Option<&bytefd_map>, error: 
     boundary(error, || required(map, "map")?.0.descriptor())
 }
 
-/// Unmaps and frees `map`. NULL is fine. Does not flush: the kernel writes shared changes back in its time.
+/// Unmaps and frees `map`. NULL is allowed. Does not flush: the kernel writes shared changes back later.
 ///
-/// Returns 0, or munmap(2)'s negative errno; `map` is gone either way.
+/// Returns 0, or the negative errno of munmap(2); `map` is freed in both cases.
 ///
 /// ```c
 /// bytefd_map_close(NULL);

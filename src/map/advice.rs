@@ -1,19 +1,20 @@
 //! How the pages of a map will be used, madvise(2).
 
+use std::ffi::c_int;
 use std::ops::RangeBounds;
 
 use super::map::Map;
 use super::options::Access;
 use crate::error::{Context, Errno, Error, Result};
 
-/// What [`Map::advise`] tells the kernel about pages, madvise(2). The numbers are the kernel's.
+/// What [`Map::advise`] tells the kernel about pages, madvise(2). The numbers are the kernel's. No advice changes a byte.
 ///
 /// ```
 /// use bytefd::{Advice, MapOptions};
 /// MapOptions::new().open("/etc/passwd")?.advise(.., Advice::Sequential)?;
 /// # Ok::<(), bytefd::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(i32)]
 pub enum Advice {
@@ -23,14 +24,11 @@ pub enum Advice {
     Random = 1,
     /// Pages will be used in order: reading far ahead is of use.
     Sequential = 2,
-    /// Pages will be used soon: reading them in begins.
+    /// Pages will be used soon: the kernel begins to read them in.
     WillNeed = 3,
-    /// Pages will not be used soon and may leave this process; a shared map has them again when they are used. **In private memory their content is lost** and they read zero, in a private map of a file what the file has.
+    /// Pages will not be used soon and may leave this process; they come back when they are used. Refused for private maps, whose
+    /// stores would be lost: see [`Discard::DontNeed`].
     DontNeed = 4,
-    /// **Content may be lost** at any time from now on, when memory is short (Linux 4.5). Private memory only.
-    Free = 8,
-    /// **Content is lost**, also in the file: a hole is punched into it (Linux 2.6.16).
-    Remove = 9,
     /// Children made by fork(2) do not have the pages.
     DontFork = 10,
     /// Undoes `DontFork`.
@@ -59,138 +57,168 @@ pub enum Advice {
     PopulateRead = 22,
     /// Pages are made ready for writing, now (Linux 5.14).
     PopulateWrite = 23,
-    /// `DontNeed`, also for locked pages (Linux 5.18). **Content of private memory is lost**.
+    /// `DontNeed`, also for locked pages (Linux 5.18). Refused for private maps.
     DontNeedLocked = 24,
     /// Pages are made huge ones, now (Linux 6.1).
     Collapse = 25,
-    /// **Content is lost**: the pages are treated as broken memory. Administrators only, for tests.
-    HardwarePoison = 100,
     /// Pages move to other memory. Administrators only, for tests.
     SoftOffline = 101,
-    /// **Content is lost**: access raises SIGSEGV from now on (Linux 6.13).
-    GuardInstall = 102,
-    /// Undoes `GuardInstall`; the pages read zero, or what the file has.
+    /// Undoes [`Discard::GuardInstall`] (Linux 6.13); the pages read zero, or what the file has.
     GuardRemove = 103,
 }
 
-impl Advice {
-    /// All, with what the kernel's manual calls them.
-    const NAMES: [(Advice, &str); 27] = [
-        (Advice::Normal, "MADV_NORMAL"),
-        (Advice::Random, "MADV_RANDOM"),
-        (Advice::Sequential, "MADV_SEQUENTIAL"),
-        (Advice::WillNeed, "MADV_WILLNEED"),
-        (Advice::DontNeed, "MADV_DONTNEED"),
-        (Advice::Free, "MADV_FREE"),
-        (Advice::Remove, "MADV_REMOVE"),
-        (Advice::DontFork, "MADV_DONTFORK"),
-        (Advice::DoFork, "MADV_DOFORK"),
-        (Advice::Mergeable, "MADV_MERGEABLE"),
-        (Advice::Unmergeable, "MADV_UNMERGEABLE"),
-        (Advice::HugePage, "MADV_HUGEPAGE"),
-        (Advice::NoHugePage, "MADV_NOHUGEPAGE"),
-        (Advice::DontDump, "MADV_DONTDUMP"),
-        (Advice::DoDump, "MADV_DODUMP"),
-        (Advice::WipeOnFork, "MADV_WIPEONFORK"),
-        (Advice::KeepOnFork, "MADV_KEEPONFORK"),
-        (Advice::Cold, "MADV_COLD"),
-        (Advice::PageOut, "MADV_PAGEOUT"),
-        (Advice::PopulateRead, "MADV_POPULATE_READ"),
-        (Advice::PopulateWrite, "MADV_POPULATE_WRITE"),
-        (Advice::DontNeedLocked, "MADV_DONTNEED_LOCKED"),
-        (Advice::Collapse, "MADV_COLLAPSE"),
-        (Advice::HardwarePoison, "MADV_HWPOISON"),
-        (Advice::SoftOffline, "MADV_SOFT_OFFLINE"),
-        (Advice::GuardInstall, "MADV_GUARD_INSTALL"),
-        (Advice::GuardRemove, "MADV_GUARD_REMOVE"),
+/// How [`Map::discard`] loses the content of pages, madvise(2). The numbers are the kernel's.
+///
+/// ```
+/// use bytefd::{Discard, MapOptions};
+/// let mut map = MapOptions::new().memory(8192)?;
+/// // SAFETY: there is no slice of the map.
+/// unsafe { map.discard(.., Discard::Remove)? };
+/// # Ok::<(), bytefd::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[repr(i32)]
+pub enum Discard {
+    /// Stores into a private map are lost: private memory reads zero, a private map of a file what the file has. Other maps keep
+    /// their content.
+    DontNeed = 4,
+    /// Content may be lost at any time from now on, when memory is short (Linux 4.5). Private memory only.
+    Free = 8,
+    /// Content is lost, also in the file: a hole is punched into it (Linux 2.6.16).
+    Remove = 9,
+    /// `DontNeed`, also for locked pages (Linux 5.18).
+    DontNeedLocked = 24,
+    /// The pages are treated as broken memory. Administrators only, for tests.
+    HardwarePoison = 100,
+    /// Content is lost, and access raises SIGSEGV from now on (Linux 6.13). [`Advice::GuardRemove`] undoes it.
+    GuardInstall = 102,
+}
+
+/// All advice that is passed on: the kernel's number and name.
+const KNOWN: [(c_int, &str); 27] = [
+    (0, "MADV_NORMAL"),
+    (1, "MADV_RANDOM"),
+    (2, "MADV_SEQUENTIAL"),
+    (3, "MADV_WILLNEED"),
+    (4, "MADV_DONTNEED"),
+    (8, "MADV_FREE"),
+    (9, "MADV_REMOVE"),
+    (10, "MADV_DONTFORK"),
+    (11, "MADV_DOFORK"),
+    (12, "MADV_MERGEABLE"),
+    (13, "MADV_UNMERGEABLE"),
+    (14, "MADV_HUGEPAGE"),
+    (15, "MADV_NOHUGEPAGE"),
+    (16, "MADV_DONTDUMP"),
+    (17, "MADV_DODUMP"),
+    (18, "MADV_WIPEONFORK"),
+    (19, "MADV_KEEPONFORK"),
+    (20, "MADV_COLD"),
+    (21, "MADV_PAGEOUT"),
+    (22, "MADV_POPULATE_READ"),
+    (23, "MADV_POPULATE_WRITE"),
+    (24, "MADV_DONTNEED_LOCKED"),
+    (25, "MADV_COLLAPSE"),
+    (100, "MADV_HWPOISON"),
+    (101, "MADV_SOFT_OFFLINE"),
+    (102, "MADV_GUARD_INSTALL"),
+    (103, "MADV_GUARD_REMOVE"),
+];
+
+/// Whether content is lost, in a map with this access.
+fn loses(advice: c_int, access: Access) -> bool {
+    const DONT_NEED: [c_int; 2] = [Discard::DontNeed as c_int, Discard::DontNeedLocked as c_int];
+    const ALWAYS: [c_int; 4] = [
+        Discard::Free as c_int,
+        Discard::Remove as c_int,
+        Discard::HardwarePoison as c_int,
+        Discard::GuardInstall as c_int,
     ];
-
-    /// The advice with this number of the kernel's, if there is one.
-    ///
-    /// ```
-    /// use bytefd::Advice;
-    /// assert_eq!(Advice::from_number(2), Some(Advice::Sequential));
-    /// assert_eq!(Advice::from_number(5), None);
-    /// ```
-    pub fn from_number(number: u32) -> Option<Advice> {
-        Advice::NAMES.iter().map(|(advice, _)| *advice).find(|advice| *advice as u32 == number)
-    }
-
-    fn name(self) -> &'static str {
-        Advice::NAMES.iter().find(|(advice, _)| *advice == self).map_or("?", |(_, name)| name)
-    }
-
-    /// Whether content is lost, in a map with this access.
-    fn loses(self, access: Access) -> bool {
-        match self {
-            Advice::DontNeed | Advice::DontNeedLocked => access == Access::Private,
-            Advice::Free | Advice::Remove | Advice::HardwarePoison | Advice::GuardInstall => true,
-            _ => false,
-        }
-    }
+    ALWAYS.contains(&advice) || DONT_NEED.contains(&advice) && access == Access::Private
 }
 
 impl Map {
-    /// Tells the kernel how the pages of the range will be used, madvise(2). Advice that loses content is refused: see
-    /// [`Map::advise_losing`].
+    /// Tells the kernel how the pages that hold bytes of the range will be used, madvise(2). Advice that would lose content is
+    /// refused; see [`Map::discard`].
     ///
     /// ```
-    /// use bytefd::{Advice, MapOptions};
-    /// let map = MapOptions::new().memory(4096)?;
+    /// use bytefd::{Access, Advice, MapOptions};
+    /// let map = MapOptions::new().access(Access::Private).memory(4096)?;
     /// map.advise(.., Advice::DontFork)?;
-    /// assert!(map.advise(.., Advice::Remove).is_err());
+    /// assert!(map.advise(.., Advice::DontNeed).is_err());
     /// # Ok::<(), bytefd::Error>(())
     /// ```
     ///
     /// # Errors
-    /// `EINVAL` for a range outside the map, advice that would lose content, and what the kernel does not do with this kind of
-    /// memory; `EOPNOTSUPP` where this kernel does not know the advice; madvise(2)'s own.
+    /// - `EINVAL` if the range is not in the map, the advice would lose content, or the kernel does not do this with this kind of
+    ///   memory.
+    /// - `EOPNOTSUPP` if this kernel does not know the advice.
+    /// - Other errors of madvise(2).
     pub fn advise(&self, range: impl RangeBounds<usize>, advice: Advice) -> Result<()> {
-        if advice.loses(self.options.access) {
-            let message = format_args!("{} loses content, which must be asked for", advice.name());
-            return Err(Error::new("madvise", libc::EINVAL, message));
-        }
-        self.give_advice(range, advice)
+        self.give_advice(range, advice as c_int, false)
     }
 
-    /// [`Map::advise`] that may lose content, in pages of which all bytes are in the range.
+    /// Loses the content of every page that lies entirely within the range, madvise(2).
     ///
     /// ```
-    /// use bytefd::{Advice, MapOptions};
-    /// let map = MapOptions::new().memory(8192)?;
-    /// map.write_at(0, &[1; 8192])?;
-    /// map.advise_losing(..5000, Advice::Remove)?;
+    /// use bytefd::{Discard, MapOptions};
+    /// let mut map = MapOptions::new().memory(8192)?;
+    /// map.write_at(&[1; 8192], 0)?;
+    /// // SAFETY: there is no slice of the map.
+    /// unsafe { map.discard(..5000, Discard::Remove)? };
     /// let mut bytes = [1; 2];
-    /// map.read_at(4095, &mut bytes)?;
+    /// map.read_exact_at(&mut bytes, 4095)?;
     /// assert_eq!(bytes, [0, 1]);
     /// # Ok::<(), bytefd::Error>(())
     /// ```
     ///
+    /// A slice of the map cannot live on:
+    ///
+    /// ```compile_fail,E0502
+    /// use bytefd::{Discard, MapOptions};
+    /// let mut map = MapOptions::new().memory(8192)?;
+    /// let slice = unsafe { map.as_slice() };
+    /// unsafe { map.discard(.., Discard::Remove)? };
+    /// assert_eq!(slice[0], 0);
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    ///
     /// # Errors
-    /// As [`Map::advise`].
-    pub fn advise_losing(&self, range: impl RangeBounds<usize>, advice: Advice) -> Result<()> {
-        self.give_advice(range, advice)
+    /// - `EINVAL` if the range is not in the map, or the kernel does not do this with this kind of memory.
+    /// - `EOPNOTSUPP` if this kernel does not know the advice.
+    /// - Other errors of madvise(2).
+    ///
+    /// # Safety
+    /// The content is nobody's that must keep it: with [`Discard::Remove`] every other map of the same file, also one behind a slice,
+    /// loses it too. After [`Discard::GuardInstall`] and [`Discard::HardwarePoison`] nothing accesses the pages.
+    pub unsafe fn discard(&mut self, range: impl RangeBounds<usize>, how: Discard) -> Result<()> {
+        self.give_advice(range, how as c_int, true)
     }
 
-    fn give_advice(&self, range: impl RangeBounds<usize>, advice: Advice) -> Result<()> {
+    /// Gives any advice of the kernel's. `may_lose`: content may be lost by it.
+    pub(crate) fn give_advice(&self, range: impl RangeBounds<usize>, advice: c_int, may_lose: bool) -> Result<()> {
+        let Some((_, name)) = KNOWN.iter().find(|(number, _)| *number == advice) else {
+            return Err(Error::new("advice", libc::EINVAL, format_args!("unknown advice {advice}")));
+        };
+        let loses = loses(advice, self.access());
+        if loses && !may_lose {
+            let message = format_args!("{name} loses content, which must be asked for");
+            return Err(Error::new("madvise", libc::EINVAL, message));
+        }
         let Some((mapping, bytes)) = self.part(range)? else { return Ok(()) };
-        let asked = || format!("{} for bytes {}..{}", advice.name(), bytes.start, bytes.end);
+        let asked = || format!("{name} for bytes {}..{}", bytes.start, bytes.end);
         match &self.guard {
-            Some(guard) if advice == Advice::DontFork => guard.leave_children(),
-            Some(guard) if advice == Advice::GuardInstall => guard.restrict(),
+            Some(guard) if advice == Advice::DontFork as c_int => guard.leave_children(),
+            Some(guard) if advice == Discard::GuardInstall as c_int => guard.restrict(),
             _ => {}
         }
-        let given = if advice.loses(self.options.access) {
-            mapping.advise_within(bytes.clone(), advice as i32)
-        } else {
-            mapping.advise(bytes.clone(), advice as i32)
-        };
+        let given =
+            if loses { mapping.advise_within(bytes.clone(), advice) } else { mapping.advise(bytes.clone(), advice) };
         match given {
-            Err(Errno(libc::EINVAL)) if !mapping.knows_advice(advice as i32) => Err(Error::new(
-                "madvise",
-                libc::EOPNOTSUPP,
-                format_args!("this kernel does not know {}", advice.name()),
-            )),
+            Err(Errno(libc::EINVAL)) if !mapping.knows_advice(advice) => {
+                Err(Error::new("madvise", libc::EOPNOTSUPP, format_args!("this kernel does not know {name}")))
+            }
             given => given.context("madvise", asked),
         }
     }

@@ -9,41 +9,53 @@ use crate::sys::guard::Guard;
 use crate::sys::{self, copy};
 
 impl Map {
-    /// Copies bytes from `offset` on into `to`, and returns how many: all, or those that exist up to a page that is lost because
-    /// somebody made the file shorter or the storage failed, also one that a guard has replaced. Never a signal, whether the map is
-    /// guarded or not, and whatever the program has done about SIGBUS before: the kernel copies, process_vm_readv(2); or a guarded map
-    /// is copied under its handler, for many bytes nearly as fast as memcpy (x86-64).
+    /// Copies bytes from `offset` on into `buf` and returns how many: all that fit, fewer at the end of the map, 0 behind it.
+    ///
+    /// Never raises a signal. The copy ends before a page that is lost, because the file became shorter or its storage failed. In a
+    /// guarded map ([`MapOptions::guard`](crate::MapOptions::guard)) it ends exactly where the file ends now; in other maps the rest
+    /// of the file's last page reads zero.
     ///
     /// ```
-    /// let map = bytefd::MapOptions::new().open("/etc/passwd")?;
+    /// let map = bytefd::MapOptions::new().range(..10).open("/etc/passwd")?;
     /// let mut line = [0; 4];
-    /// assert_eq!(map.read_at(0, &mut line)?, 4);
+    /// assert_eq!(map.read_at(&mut line, 0)?, 4);
+    /// assert_eq!(map.read_at(&mut line, 9)?, 1);
     /// # Ok::<(), bytefd::Error>(())
     /// ```
     ///
     /// # Errors
-    /// `EINVAL` for a range that is not all in the map; `EIO` if not even the first byte exists any more.
-    pub fn read_at(&self, offset: usize, to: &mut [u8]) -> Result<usize> {
+    /// - `EIO` if not even the first byte exists any more.
+    /// - `EINVAL` if the bytes were unmapped.
+    pub fn read_at(&self, buf: &mut [u8], offset: usize) -> Result<usize> {
+        let offset = offset.min(self.length);
+        let length = buf.len().min(self.length - offset);
         // SAFETY: a slice is valid memory.
-        unsafe { self.read_to(offset, to.as_mut_ptr(), to.len()) }
+        unsafe { self.read_to(buf.as_mut_ptr(), length, offset) }
     }
 
-    /// [`Map::read_at`] into memory that may turn out not to be valid: `EFAULT` then, and part of it may be written.
+    /// Fills `buf` with bytes from `offset` on. See [`Map::read_at`].
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().open("/etc/passwd")?;
     /// let mut line = [0; 4];
-    /// // SAFETY: nobody else uses `line`.
-    /// let count = unsafe { map.read_to(0, line.as_mut_ptr(), 4)? };
+    /// map.read_exact_at(&mut line, 0)?;
     /// # Ok::<(), bytefd::Error>(())
     /// ```
     ///
     /// # Errors
-    /// As [`Map::read_at`].
+    /// - `EINVAL` if the range is not in the map, or bytes of it were unmapped.
+    /// - `EIO` if bytes do not exist any more; those before them are in `buf`.
+    pub fn read_exact_at(&self, buf: &mut [u8], offset: usize) -> Result<()> {
+        // SAFETY: a slice is valid memory.
+        let count = unsafe { self.read_to(buf.as_mut_ptr(), buf.len(), offset)? };
+        if count < buf.len() { Err(lost("read", offset + count)) } else { Ok(()) }
+    }
+
+    /// Copies `length` bytes from `offset` on, all of them in the map, to memory that may turn out not to be valid: `EFAULT` then.
     ///
     /// # Safety
     /// What is valid of the `length` bytes at `to` is nobody else's. With a guarded map all of it must be valid.
-    pub unsafe fn read_to(&self, offset: usize, to: *mut u8, length: usize) -> Result<usize> {
+    pub(crate) unsafe fn read_to(&self, to: *mut u8, length: usize, offset: usize) -> Result<usize> {
         let bytes = self.checked_span(offset, length)?;
         if length == 0 {
             return Ok(0);
@@ -54,40 +66,31 @@ impl Map {
         self.count_of("read", bytes, copied)
     }
 
-    /// Copies `from` into the map from `offset` on, and returns how many bytes: all, or those before a page that is lost or finds
-    /// no room on the storage. Never a signal, as [`Map::read_at`].
+    /// Copies `buf` into the map from `offset` on and returns how many bytes: all, or those before a page that is lost or finds no
+    /// room on the storage; in a guarded map those before the file's end. Never raises a signal.
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().memory(5)?;
-    /// assert_eq!(map.write_at(0, b"hello")?, 5);
+    /// assert_eq!(map.write_at(b"hello", 0)?, 5);
     /// # Ok::<(), bytefd::Error>(())
     /// ```
     ///
     /// # Errors
-    /// `EINVAL` for a range that is not all in the map; `EACCES` for a map for reading only; `EIO` if not even the first byte can be
-    /// stored.
-    pub fn write_at(&self, offset: usize, from: &[u8]) -> Result<usize> {
+    /// - `EINVAL` if the range is not in the map, or bytes of it were unmapped. Nothing is written.
+    /// - `EACCES` if the map is for reading only.
+    /// - `EIO` if not even the first byte can be stored.
+    pub fn write_at(&self, buf: &[u8], offset: usize) -> Result<usize> {
         // SAFETY: a slice is valid memory.
-        unsafe { self.write_from(offset, from.as_ptr(), from.len()) }
+        unsafe { self.write_from(buf.as_ptr(), buf.len(), offset) }
     }
 
     /// [`Map::write_at`] from memory that may turn out not to be valid: `EFAULT` then, and part of it may have been copied.
     ///
-    /// ```
-    /// let map = bytefd::MapOptions::new().memory(5)?;
-    /// // SAFETY: a literal is valid memory.
-    /// let count = unsafe { map.write_from(0, b"hello".as_ptr(), 5)? };
-    /// # Ok::<(), bytefd::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As [`Map::write_at`].
-    ///
     /// # Safety
     /// Nobody changes what is valid of the `length` bytes at `from`. With a guarded map all of it must be valid.
-    pub unsafe fn write_from(&self, offset: usize, from: *const u8, length: usize) -> Result<usize> {
+    pub(crate) unsafe fn write_from(&self, from: *const u8, length: usize, offset: usize) -> Result<usize> {
         let bytes = self.checked_span(offset, length)?;
-        if self.options.access == Access::Read {
+        if self.access() == Access::Read {
             return Err(Error::new("write", libc::EACCES, "the map is for reading only"));
         }
         if length == 0 {
@@ -104,24 +107,29 @@ impl Map {
         self.guard.as_ref().is_some_and(Guard::ends_copies)
     }
 
-    /// How many of these bytes there are before a page that the guard has replaced: what is there is not the file's.
+    /// How many of these bytes the file has, before a page that the guard has replaced. Without a guard nobody knows.
     fn kept(&self, bytes: &Range<usize>) -> usize {
+        let Some(guard) = &self.guard else { return bytes.len() };
         let in_mapping = self.head + bytes.start..self.head + bytes.end;
-        self.guard.as_ref().map_or(bytes.len(), |guard| guard.kept(in_mapping))
+        let kept = guard.kept(in_mapping);
+        let Ok(size) = self.file_size() else { return kept };
+        let start = self.options.offset + bytes.start as u64;
+        kept.min(usize::try_from(size.saturating_sub(start)).unwrap_or(usize::MAX))
     }
 
     fn count_of(&self, op: &'static str, bytes: Range<usize>, copied: sys::Result<usize>) -> Result<usize> {
         let copied = copied.context(op, || format!("bytes {}..{}, and the caller's buffer", bytes.start, bytes.end))?;
-        // Another thread may have lost a page meanwhile.
+        // The file may have become shorter meanwhile.
         match self.kept(&(bytes.start..bytes.start + copied)) {
-            0 => {
-                let message = format_args!(
-                    "byte {} does not exist: the file is shorter by now, its storage fails, or the page is protected",
-                    bytes.start
-                );
-                Err(Error::new(op, libc::EIO, message))
-            }
+            0 => Err(lost(op, bytes.start)),
             count => Ok(count),
         }
     }
+}
+
+fn lost(op: &'static str, at: usize) -> Error {
+    let message = format_args!(
+        "byte {at} does not exist: the file is shorter by now, its storage fails, or the page is protected"
+    );
+    Error::new(op, libc::EIO, message)
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use super::name::Name;
 use super::options::{Access, MapOptions};
 use crate::error::{Context, Errno, Error, Result};
+use crate::sys;
 use crate::sys::file::{self, Identity, Stat};
 
 /// An open file that can be mapped.
@@ -16,6 +17,7 @@ pub(super) struct File<'a> {
     pub fd: Descriptor<'a>,
     /// Bytes in the file.
     pub size: u64,
+    pub is_of_huge_pages: bool,
     /// `None` if it was there before.
     pub created: Option<Created>,
 }
@@ -55,7 +57,8 @@ impl<'a> File<'a> {
         check_kind(&stat, name)?;
         let created = is_new.then(|| Created { path: Some(c_path), identity: stat.identity });
         let fd = file::above_standard_streams(fd).context("fcntl F_DUPFD", || name)?;
-        Ok(File { name, fd: Descriptor::Own(fd), size: stat.size, created })
+        let is_of_huge_pages = is_of_huge_pages(&stat, fd.as_fd());
+        Ok(File { name, fd: Descriptor::Own(fd), size: stat.size, is_of_huge_pages, created })
     }
 
     /// The file behind a descriptor, which stays the caller's.
@@ -63,11 +66,14 @@ impl<'a> File<'a> {
         let name = Name::Descriptor(fd.as_raw_fd());
         let stat = file::fstat(fd).context("fstat", || name)?;
         check_kind(&stat, name)?;
-        let fd = match options.access {
-            Access::Write => Descriptor::Own(file::duplicate(fd).context("fcntl F_DUPFD", || name)?),
-            Access::Read | Access::Private => Descriptor::Lent(fd),
+        let is_of_huge_pages = is_of_huge_pages(&stat, fd);
+        let is_kept = options.access == Some(Access::Write) || options.guard;
+        let fd = if is_kept {
+            Descriptor::Own(file::duplicate(fd).context("fcntl F_DUPFD", || name)?)
+        } else {
+            Descriptor::Lent(fd)
         };
-        Ok(File { name, fd, size: stat.size, created: None })
+        Ok(File { name, fd, size: stat.size, is_of_huge_pages, created: None })
     }
 }
 
@@ -91,7 +97,7 @@ impl Drop for Created {
 
 /// The descriptor, and whether the file is new.
 fn open(c_path: &CString, path: &Path, options: &MapOptions) -> Result<(OwnedFd, bool)> {
-    let access = if options.access == Access::Write { libc::O_RDWR } else { libc::O_RDONLY };
+    let access = if options.access == Some(Access::Write) { libc::O_RDWR } else { libc::O_RDONLY };
     // A FIFO does not block, whatever happens between stat and open.
     let flags = access | libc::O_NONBLOCK;
     if options.create {
@@ -115,6 +121,11 @@ fn open_and_wait(c_path: &CString, access: libc::c_int, path: &Path) -> Result<O
     let place = file::open(c_path, libc::O_PATH, 0).context("open", || path.display())?;
     check_kind(&file::fstat(place.as_fd()).context("fstat", || path.display())?, Name::Path(path))?;
     file::reopen(place.as_fd(), access).context("open", || path.display())
+}
+
+fn is_of_huge_pages(stat: &Stat, fd: BorrowedFd<'_>) -> bool {
+    // Other file systems, whose blocks are mostly pages, are not asked.
+    stat.block > sys::page_size() as u64 && file::is_on_hugetlbfs(fd)
 }
 
 fn check_kind(stat: &Stat, name: Name<'_>) -> Result<()> {

@@ -3,9 +3,12 @@
 use std::ops::{Bound, Range, RangeBounds};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, Ordering, fence};
 
+use super::name::Name;
 use super::options::{Access, MapOptions};
 use crate::error::{Context, Error, Result};
+use crate::sys::file;
 use crate::sys::guard::Guard;
 use crate::sys::mapping::Mapping;
 
@@ -33,8 +36,7 @@ pub struct Map {
     pub(super) length: usize,
     /// Bytes in the mapping before `data`, because mappings start at page boundaries.
     pub(super) head: usize,
-    /// `None` when the map is empty and no address space is kept for it.
-    pub(super) mapping: Option<Mapping>,
+    pub(super) mapping: Mapping,
     pub(super) backing: Backing,
     /// As it was asked for; what grows is treated the same.
     pub(super) options: MapOptions,
@@ -47,6 +49,8 @@ pub(super) enum Backing {
     None,
     /// A file.
     File(OwnedFd),
+    /// A file that the map does not change, and only asks how long it is.
+    Watched(OwnedFd),
     /// A memory file without a name.
     Shared(OwnedFd),
     /// Memory without a file.
@@ -63,33 +67,22 @@ impl Map {
     /// An attached System V segment.
     pub(crate) fn of_segment(mapping: Mapping, length: usize, access: Access) -> Map {
         let options = MapOptions::new().access(access);
-        let mut map = Map {
-            guard: None,
-            data: NOWHERE,
-            length,
-            head: 0,
-            mapping: Some(mapping),
-            backing: Backing::None,
-            options,
-        };
-        map.settle();
-        map
+        Map { guard: None, data: mapping.base(), length, head: 0, mapping, backing: Backing::None, options }
     }
 
     /// What has moved, or is of another length, and whoever must know it.
     pub(super) fn settle(&mut self) {
-        self.data = NOWHERE;
-        if let Some(mapping) = &self.mapping {
-            // Less than a page, of which a mapping has one at least.
-            self.data = mapping.base().map_addr(|base| base.saturating_add(self.head));
-            if let Some(guard) = &mut self.guard {
-                guard.moved(mapping.base(), mapping.length());
-            }
+        let base = self.mapping.base();
+        // Less than a page, which a mapping has at least. What is empty begins with a page, unless its address is promised to stay.
+        let head = if self.length == 0 && self.options.reserve == 0 { 0 } else { self.head };
+        self.data = base.map_addr(|base| base.saturating_add(head));
+        if let Some(guard) = &mut self.guard {
+            guard.moved(base, self.mapping.length());
         }
     }
 
-    /// The first byte. Never null; with a length of 0 it must not be dereferenced. Stores through it need
-    /// [`Access::Write`] or [`Access::Private`]. [`Map::resize`] may change it.
+    /// Returns the address of the first byte. It is never null. The address of an empty map is aligned to a page and must not be
+    /// dereferenced. Stores need [`Access::Write`] or [`Access::Private`]. [`Map::resize`] may change the address.
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().open("/etc/passwd")?;
@@ -129,10 +122,10 @@ impl Map {
     /// # Ok::<(), bytefd::Error>(())
     /// ```
     pub fn access(&self) -> Access {
-        self.options.access
+        self.options.access_or_default()
     }
 
-    /// The bytes.
+    /// Returns the bytes as a slice.
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().open("/etc/passwd")?;
@@ -142,14 +135,20 @@ impl Map {
     /// ```
     ///
     /// # Safety
-    /// While the slice lives nobody may write to these bytes, through the file, another map or a pointer of this one,
-    /// and the file must not become shorter than the map's range.
+    /// While the slice lives, no byte of it changes and every byte of it can be read:
+    /// - No process writes to the file, or to another mapping of it.
+    /// - Nothing in this process writes to the map: [`Map::write_at`], [`Map::atomic_u32`], a pointer of [`Map::as_ptr`].
+    /// - No part of the map lies past the end of the file, and the file does not become shorter. Otherwise access raises SIGBUS.
+    /// - No page of the map was unmapped ([`Map::unmap`]) or protected against reading ([`Map::protect`]), and none has the advice
+    ///   [`Discard::GuardInstall`](crate::Discard::GuardInstall). Otherwise access raises SIGSEGV.
+    ///
+    /// [`MapOptions::guard`] does not help: a lost page becomes zeros, which changes the bytes.
     pub unsafe fn as_slice(&self) -> &[u8] {
         // SAFETY: the range is mapped readable; the caller vouches for the rest.
         unsafe { std::slice::from_raw_parts(self.data.as_ptr(), self.length) }
     }
 
-    /// The bytes for writing; `None` when the map is for reading only.
+    /// Returns the bytes as a slice for writing; `None` if the map is for reading only.
     ///
     /// ```
     /// use bytefd::{Access, MapOptions};
@@ -160,17 +159,76 @@ impl Map {
     /// ```
     ///
     /// # Safety
-    /// While the slice lives nobody may read or write these bytes by another way, and the file must not become shorter
-    /// than the map's range.
+    /// As [`Map::as_slice`]. In addition no process reads the bytes in another way while the slice lives, and no page of the map is
+    /// protected against writing.
     pub unsafe fn as_mut_slice(&mut self) -> Option<&mut [u8]> {
-        if self.options.access == Access::Read {
+        if self.access() == Access::Read {
             return None;
         }
         // SAFETY: the range is mapped readable and writable; the caller vouches for the rest.
         Some(unsafe { std::slice::from_raw_parts_mut(self.data.as_ptr(), self.length) })
     }
 
-    /// Unmaps, and says so if the kernel refuses. Does not flush: the kernel writes shared changes back in its time.
+    /// Returns a word of the map that processes and threads can change at the same time, also for
+    /// [`share::wait`](crate::share::wait()).
+    ///
+    /// Access to the word raises SIGBUS if its page is lost, and SIGSEGV if the page is protected.
+    ///
+    /// ```
+    /// use std::sync::atomic::Ordering::SeqCst;
+    /// let map = bytefd::MapOptions::new().memory(4096)?;
+    /// map.atomic_u32(8)?.fetch_add(1, SeqCst);
+    /// assert_eq!(map.load_u32(8)?, 1);
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// - `EACCES` if the map is for reading only; use [`Map::load_u32`].
+    /// - `EINVAL` if the word is not entirely in the map, is not at a multiple of 4, or was unmapped.
+    pub fn atomic_u32(&self, offset: usize) -> Result<&AtomicU32> {
+        let word = self.word(offset)?;
+        if self.access() == Access::Read {
+            return Err(Error::new("word", libc::EACCES, "the map is for reading only"));
+        }
+        // SAFETY: mapped for as long as the map is borrowed, aligned, and writable. Slices of the map promise that nothing writes.
+        Ok(unsafe { AtomicU32::from_ptr(word.as_ptr()) })
+    }
+
+    /// Loads a word that others may change at the same time, with the ordering
+    /// [`Acquire`](std::sync::atomic::Ordering::Acquire). Works for every map.
+    ///
+    /// Raises SIGBUS if the page of the word is lost, and SIGSEGV if the page is protected.
+    ///
+    /// ```
+    /// let map = bytefd::MapOptions::new().open("/etc/passwd")?;
+    /// assert_ne!(map.load_u32(0)?, 0);
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `EINVAL` if the word is not entirely in the map, is not at a multiple of 4, or was unmapped.
+    pub fn load_u32(&self, offset: usize) -> Result<u32> {
+        // SAFETY: mapped and aligned. A relaxed load is the one that memory for reading only allows.
+        let value = unsafe { AtomicU32::from_ptr(self.word(offset)?.as_ptr()) }.load(Ordering::Relaxed);
+        fence(Ordering::Acquire);
+        Ok(value)
+    }
+
+    fn word(&self, offset: usize) -> Result<NonNull<u32>> {
+        self.checked_span(offset, size_of::<u32>())?;
+        let word = self.data.map_addr(|start| start.saturating_add(offset)).cast::<u32>();
+        if word.is_aligned() {
+            return Ok(word);
+        }
+        Err(Error::new(
+            "word",
+            libc::EINVAL,
+            format_args!("the word at offset {offset} is not at a multiple of 4 bytes"),
+        ))
+    }
+
+    /// Unmaps the map and returns the kernel's error, which dropping the map ignores. Does not flush: the kernel writes shared
+    /// changes back later.
     ///
     /// ```
     /// bytefd::MapOptions::new().open("/etc/passwd")?.close()?;
@@ -178,36 +236,59 @@ impl Map {
     /// ```
     ///
     /// # Errors
-    /// munmap(2)'s own.
-    pub fn close(mut self) -> Result<()> {
-        self.guard = None;
-        let Some(mapping) = self.mapping.take() else { return Ok(()) };
-        mapping.unmap().context("munmap", || format!("{} bytes", self.length))
+    /// The errors of munmap(2).
+    pub fn close(self) -> Result<()> {
+        let Map { guard, mapping, length, .. } = self;
+        drop(guard);
+        mapping.unmap().context("munmap", || format!("{length} bytes"))
     }
 
-    /// The descriptor of the file behind the map, read-write, while the map has one: with [`Access::Write`], and for shared memory
-    /// until it is sealed. Given to another process, by inheritance or through a socket, it gives that process the memory.
+    /// Returns the descriptor of the file behind the map, which is open for reading and writing: with [`Access::Write`], and for
+    /// shared memory until it is sealed. `None` for every other map.
+    ///
+    /// A process that is given the descriptor, by inheritance or through a socket, has the memory.
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().memory(5)?;
-    /// let fd = map.descriptor()?;
-    /// assert_eq!(std::fs::read(bytefd::path(fd)).unwrap(), [0; 5]);
+    /// assert_eq!(std::fs::read(bytefd::path(map.file().unwrap())).unwrap(), [0; 5]);
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn file(&self) -> Option<BorrowedFd<'_>> {
+        match &self.backing {
+            Backing::File(fd) | Backing::Shared(fd) => Some(fd.as_fd()),
+            Backing::None | Backing::Watched(_) | Backing::Private => None,
+        }
+    }
+
+    /// Returns how many bytes the file behind the map has now. Maps that have a descriptor ([`Map::file`]) and guarded maps
+    /// ([`MapOptions::guard`]) can tell.
+    ///
+    /// ```
+    /// let map = bytefd::MapOptions::new().guard(true).open("/etc/passwd")?;
+    /// assert_eq!(map.file_size()?, map.len() as u64);
     /// # Ok::<(), bytefd::Error>(())
     /// ```
     ///
     /// # Errors
-    /// `EBADF` where there is none.
-    pub fn descriptor(&self) -> Result<BorrowedFd<'_>> {
-        match &self.backing {
-            Backing::File(fd) | Backing::Shared(fd) => Ok(fd.as_fd()),
-            Backing::None | Backing::Private => {
-                let message = "only maps for writing and shared memory keep a descriptor, until they are sealed";
-                Err(Error::new("descriptor", libc::EBADF, message))
-            }
-        }
+    /// - `EBADF` if the map keeps no descriptor.
+    /// - The errors of fstat(2).
+    pub fn file_size(&self) -> Result<u64> {
+        let (Backing::File(fd) | Backing::Shared(fd) | Backing::Watched(fd)) = &self.backing else {
+            return Err(no_descriptor());
+        };
+        file::fstat(fd.as_fd()).map(|stat| stat.size).context("fstat", || Name::Kept)
     }
 
-    /// Whether all pages of a guarded map are what they were. Without [`MapOptions::guard`] always `Ok`.
+    /// [`Map::file`], or why there is none.
+    #[cfg(feature = "capi")]
+    pub(crate) fn descriptor(&self) -> Result<BorrowedFd<'_>> {
+        self.file().ok_or_else(no_descriptor)
+    }
+
+    /// Fails if a page of a guarded map was lost and replaced by zeros. Always `Ok` without [`MapOptions::guard`].
+    ///
+    /// Only whole pages are lost. If the file became shorter within a page, the rest of that page reads zero and is not reported;
+    /// [`Map::file_size`] tells.
     ///
     /// ```
     /// bytefd::MapOptions::new().guard(true).open("/etc/passwd")?.check()?;
@@ -215,7 +296,7 @@ impl Map {
     /// ```
     ///
     /// # Errors
-    /// `EIO` from the moment on in which a lost page was replaced by zeros.
+    /// `EIO` if a page was lost.
     pub fn check(&self) -> Result<()> {
         match &self.guard {
             Some(guard) if guard.is_lost() => {
@@ -228,13 +309,15 @@ impl Map {
     /// Where a range lies in the mapping; `None` if it has no bytes.
     pub(super) fn part(&self, range: impl RangeBounds<usize>) -> Result<Option<(&Mapping, Range<usize>)>> {
         let range = self.checked(range)?;
-        let Some(mapping) = self.mapping.as_ref().filter(|_| !range.is_empty()) else { return Ok(None) };
+        if range.is_empty() {
+            return Ok(None);
+        }
         let bytes = self.head + range.start..self.head + range.end;
-        if mapping.is_missing(&bytes) {
+        if self.mapping.is_missing(&bytes) {
             let message = format_args!("bytes of {}..{} were unmapped", range.start, range.end);
             return Err(Error::new("range", libc::EINVAL, message));
         }
-        Ok(Some((mapping, bytes)))
+        Ok(Some((&self.mapping, bytes)))
     }
 
     /// A range that lies in the map and is all there.
@@ -268,9 +351,8 @@ impl Map {
     }
 }
 
-/// A real address for what is empty: collectors that look at pointers (Go's) stop at one that cannot be.
-pub(super) const NOWHERE: NonNull<u8> = {
-    static NOTHING: u8 = 0;
-    // SAFETY: the address of a static is not null. (NonNull::from_ref would be a later Rust's.)
-    unsafe { NonNull::new_unchecked((&raw const NOTHING).cast_mut()) }
-};
+fn no_descriptor() -> Error {
+    let message =
+        "the map keeps no descriptor; maps for writing and guarded maps do, and shared memory until it is sealed";
+    Error::new("descriptor", libc::EBADF, message)
+}

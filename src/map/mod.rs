@@ -15,9 +15,9 @@ mod source;
 mod writer;
 
 pub use adopt::adopt;
-pub use advice::Advice;
+pub use advice::{Advice, Discard};
 pub use map::Map;
 pub use options::{Access, MapOptions};
 pub use range::{Flush, Protection};
-pub use sealed::Sealed;
+pub use sealed::{SealError, Sealed};
 pub use writer::MapWriter;

@@ -1,5 +1,7 @@
 //! Which part of a file is mapped, and how.
 
+use std::ops::{Bound, RangeBounds};
+
 use super::name::Name;
 use crate::error::{Error, Result};
 use crate::sys::mapping::MmapOptions;
@@ -11,9 +13,10 @@ use crate::sys::mapping::MmapOptions;
 /// let map = MapOptions::new().access(Access::Private).open("/etc/passwd")?;
 /// # Ok::<(), bytefd::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Access {
-    /// Reading only. What others write to the file shows in the map. The file is opened `O_RDONLY`.
+    /// Reading only, through a private mapping (`PROT_READ`, `MAP_PRIVATE`). What others write to the file shows in the map, except
+    /// on file systems that have no shared mappings, such as FUSE with direct_io. The file is opened `O_RDONLY`.
     #[default]
     Read,
     /// Reading and writing, shared: stores reach the file and everybody who maps it. The file is opened `O_RDWR`.
@@ -27,21 +30,24 @@ pub enum Access {
 ///
 /// ```
 /// use bytefd::MapOptions;
-/// let map = MapOptions::new().offset(5).length(10).open("/etc/passwd")?;
+/// let map = MapOptions::new().range(5..15).open("/etc/passwd")?;
 /// assert_eq!(map.len(), 10);
 /// # Ok::<(), bytefd::Error>(())
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct MapOptions {
+    /// The first byte of the file.
     pub(super) offset: u64,
-    pub(super) length: usize,
+    /// Behind the last byte; `None` for the end of the file.
+    pub(super) end: Option<u64>,
     pub(super) file_size: u64,
-    pub(super) access: Access,
+    /// `None` for the default: reading, for memory writing.
+    pub(super) access: Option<Access>,
     pub(super) mode: u32,
     pub(super) create: bool,
     pub(super) execute: bool,
     pub(super) populate: bool,
-    pub(super) lock: bool,
+    pub(super) mlock: bool,
     pub(super) no_reserve: bool,
     pub(super) beyond_eof: bool,
     pub(super) no_fork: bool,
@@ -49,6 +55,8 @@ pub struct MapOptions {
     pub(super) huge_pages: bool,
     pub(super) guard: bool,
     pub(super) reserve: usize,
+    /// Not chosen: whether reading takes a shared mapping.
+    pub(super) reads_shared: bool,
 }
 
 impl MapOptions {
@@ -62,26 +70,27 @@ impl MapOptions {
         MapOptions::default()
     }
 
-    /// The first byte of the file that the map shows; any byte, page alignment is not the caller's business.
+    /// Selects the bytes of the file: any range, not only whole pages. An open end is the end of the file. An empty range gives an
+    /// empty map.
     ///
     /// ```
-    /// let map = bytefd::MapOptions::new().offset(1).open("/etc/passwd")?;
+    /// use bytefd::MapOptions;
+    /// assert_eq!(MapOptions::new().range(1..4).open("/etc/passwd")?.len(), 3);
+    /// assert!(MapOptions::new().range(1..).open("/etc/passwd")?.len() > 3);
     /// # Ok::<(), bytefd::Error>(())
     /// ```
-    pub fn offset(mut self, offset: u64) -> MapOptions {
-        self.offset = offset;
-        self
-    }
-
-    /// How many bytes; 0 is from the offset to the end of the file.
-    ///
-    /// ```
-    /// let map = bytefd::MapOptions::new().length(3).open("/etc/passwd")?;
-    /// assert_eq!(map.len(), 3);
-    /// # Ok::<(), bytefd::Error>(())
-    /// ```
-    pub fn length(mut self, length: usize) -> MapOptions {
-        self.length = length;
+    pub fn range(mut self, range: impl RangeBounds<u64>) -> MapOptions {
+        // A bound that overflows is refused with every other that no file reaches.
+        self.offset = match range.start_bound() {
+            Bound::Included(start) => *start,
+            Bound::Excluded(before) => before.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        self.end = match range.end_bound() {
+            Bound::Included(last) => Some(last.saturating_add(1)),
+            Bound::Excluded(end) => Some(*end),
+            Bound::Unbounded => None,
+        };
         self
     }
 
@@ -102,7 +111,7 @@ impl MapOptions {
         self
     }
 
-    /// Reading, shared writing or private writing.
+    /// Reading, shared writing or private writing. The default is reading; for memory, which is always written, shared writing.
     ///
     /// ```
     /// use bytefd::{Access, MapOptions};
@@ -110,7 +119,7 @@ impl MapOptions {
     /// # Ok::<(), bytefd::Error>(())
     /// ```
     pub fn access(mut self, access: Access) -> MapOptions {
-        self.access = access;
+        self.access = Some(access);
         self
     }
 
@@ -168,11 +177,11 @@ impl MapOptions {
     /// Keeps the pages in memory, mlock(2); an error if RLIMIT_MEMLOCK does not allow it.
     ///
     /// ```
-    /// let map = bytefd::MapOptions::new().length(10).lock(true).open("/etc/passwd")?;
+    /// let map = bytefd::MapOptions::new().range(..10).mlock(true).open("/etc/passwd")?;
     /// # Ok::<(), bytefd::Error>(())
     /// ```
-    pub fn lock(mut self, yes: bool) -> MapOptions {
-        self.lock = yes;
+    pub fn mlock(mut self, yes: bool) -> MapOptions {
+        self.mlock = yes;
         self
     }
 
@@ -196,7 +205,7 @@ impl MapOptions {
     /// reaches the file; pages wholly past the end are SIGBUS until the file grows.
     ///
     /// ```
-    /// let map = bytefd::MapOptions::new().beyond_eof(true).length(1 << 20).open("/etc/passwd")?;
+    /// let map = bytefd::MapOptions::new().beyond_eof(true).range(..1 << 20).open("/etc/passwd")?;
     /// assert_eq!(map.len(), 1 << 20);
     /// # Ok::<(), bytefd::Error>(())
     /// ```
@@ -277,12 +286,22 @@ impl MapOptions {
         self
     }
 
+    /// What the memory may be used for, once it is known whether there is a file.
+    pub(super) fn access_or_default(&self) -> Access {
+        self.access.unwrap_or_default()
+    }
+
+    fn is_for_writing(&self) -> bool {
+        self.access == Some(Access::Write)
+    }
+
     pub(super) fn check(&self) -> Result<()> {
-        let problem = if self.access != Access::Write && self.create {
+        let (offset, file_size) = (self.offset, self.file_size);
+        let problem = if !self.is_for_writing() && self.create {
             "creating a file needs write access"
-        } else if self.access != Access::Write && self.file_size > 0 {
+        } else if !self.is_for_writing() && self.file_size > 0 {
             "growing a file needs write access"
-        } else if self.access != Access::Write && self.reserve > 0 {
+        } else if !self.is_for_writing() && self.reserve > 0 {
             "keeping address space for growing needs write access"
         } else if self.wipe_on_fork {
             "only private memory can be wiped in children"
@@ -290,13 +309,13 @@ impl MapOptions {
             "reserved huge pages are for memory"
         } else if self.mode & !0o777 != 0 {
             "the mode has bits other than the nine permission bits"
-        } else if self.length > isize::MAX as usize {
-            "the length is above what one map can have"
         } else if self.reserve > isize::MAX as usize {
             "the address space to keep is above what there is"
-        } else if self.offset.checked_add(self.length as u64).is_none_or(|end| end > i64::MAX as u64) {
-            "offset and length together are above what a file can have"
-        } else if self.file_size > i64::MAX as u64 {
+        } else if self.end.is_some_and(|end| end < offset) {
+            "the range ends before it begins"
+        } else if self.end.unwrap_or(offset) > i64::MAX as u64 {
+            "the range is past what a file can have"
+        } else if file_size > i64::MAX as u64 {
             "the file size is above what a file can have"
         } else {
             return Ok(());
@@ -314,11 +333,13 @@ impl MapOptions {
 
     /// For memory.
     pub(super) fn check_memory(&self, length: usize) -> Result<()> {
-        let problem = if self.offset != 0 || self.length != 0 || self.file_size != 0 {
-            "memory has its length, and neither a part nor a file's size"
+        let problem = if self.access == Some(Access::Read) {
+            "memory for reading only would stay zeros"
+        } else if self.offset != 0 || self.end.is_some() || self.file_size != 0 {
+            "memory has its length, and neither a range nor a file's size"
         } else if self.create || self.mode != 0 || self.beyond_eof {
             "memory has no file to create, no mode and no end of file"
-        } else if self.wipe_on_fork && self.access != Access::Private {
+        } else if self.wipe_on_fork && self.access != Some(Access::Private) {
             "only private memory can be wiped in children"
         } else if length > isize::MAX as usize || self.reserve > isize::MAX as usize {
             "more than one map can have"
@@ -329,18 +350,22 @@ impl MapOptions {
     }
 
     fn refused(&self, problem: &str) -> Error {
-        let (offset, length, size) = (self.offset, self.length, self.file_size);
-        let message =
-            format_args!("{problem} (offset {offset}, length {length}, file size {size}, mode {:04o})", self.mode);
+        let (range, size, mode) = (self.range_asked(), self.file_size, self.mode);
+        let message = format_args!("{problem} (bytes {range}, file size {size}, mode {mode:04o})");
         Error::new("options", libc::EINVAL, message)
+    }
+
+    /// The range in words, "5..15" or "5..the end".
+    fn range_asked(&self) -> String {
+        let end = self.end.map_or("the end".into(), |end| end.to_string());
+        format!("{}..{end}", self.offset)
     }
 
     /// How many bytes to map of a file of `size` bytes.
     pub(super) fn length_in(&self, size: u64, name: Name<'_>) -> Result<usize> {
-        let end = if self.length == 0 { size } else { self.offset + self.length as u64 };
+        let end = self.end.unwrap_or(size);
         if self.offset > end || (end > size && !self.beyond_eof) {
-            let (from, to) = (self.offset, if self.length == 0 { "the end".into() } else { end.to_string() });
-            let message = format_args!("asked for bytes {from}..{to} of a file of {size} bytes: {name}");
+            let message = format_args!("asked for bytes {} of a file of {size} bytes: {name}", self.range_asked());
             return Err(Error::new("range", libc::ENXIO, message));
         }
         usize::try_from(end - self.offset).ok().filter(|length| *length <= isize::MAX as usize).ok_or_else(|| {
@@ -350,12 +375,19 @@ impl MapOptions {
 
     pub(super) fn mmap_options(&self) -> MmapOptions {
         let protection = libc::PROT_READ
-            | if self.access == Access::Read { 0 } else { libc::PROT_WRITE }
+            | if self.access_or_default() == Access::Read { 0 } else { libc::PROT_WRITE }
             | if self.execute { libc::PROT_EXEC } else { 0 };
-        let sharing = if self.access == Access::Private { libc::MAP_PRIVATE } else { libc::MAP_SHARED };
+        // Reading needs no shared mapping, and a private one has three faults less: some file systems have no shared ones (FUSE
+        // with direct_io, /sys/kernel/btf), kernels before 6.7 refuse them for sealed files, and they keep a file from being sealed.
+        let is_shared = match self.access_or_default() {
+            Access::Read => self.reads_shared,
+            Access::Write => true,
+            Access::Private => false,
+        };
+        let sharing = if is_shared { libc::MAP_SHARED } else { libc::MAP_PRIVATE };
         let populate = if self.populate { libc::MAP_POPULATE } else { 0 };
         let no_reserve = if self.no_reserve { libc::MAP_NORESERVE } else { 0 };
-        let huge = if self.huge_pages && self.access == Access::Private { libc::MAP_HUGETLB } else { 0 };
+        let huge = if self.huge_pages && self.access == Some(Access::Private) { libc::MAP_HUGETLB } else { 0 };
         MmapOptions { protection, flags: sharing | populate | no_reserve | huge }
     }
 }

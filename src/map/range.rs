@@ -17,7 +17,7 @@ use crate::sys::copy;
 /// map.flush(100..200, Flush::Async)?;
 /// # Ok::<(), bytefd::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Flush {
     /// Returns when the bytes are on the storage, `MS_SYNC`.
     #[default]
@@ -34,11 +34,12 @@ pub enum Flush {
 ///
 /// ```
 /// use bytefd::{MapOptions, Protection};
-/// let map = MapOptions::new().memory(4096)?;
-/// map.protect(.., Protection::Read)?;
+/// let mut map = MapOptions::new().memory(4096)?;
+/// // SAFETY: nothing writes to the map.
+/// unsafe { map.protect(.., Protection::Read)? };
 /// # Ok::<(), bytefd::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protection {
     /// Any access raises SIGSEGV.
     None,
@@ -72,7 +73,7 @@ impl Map {
     /// writing failed, or pages of a guarded map were lost; `EBUSY` when locked pages are to be invalidated.
     pub fn flush(&self, range: impl RangeBounds<usize>, how: Flush) -> Result<()> {
         let part = self.part(range)?;
-        if self.options.access == Access::Private {
+        if self.access() == Access::Private {
             return Err(Error::new("msync", libc::EINVAL, "a private map has nothing to write to its file"));
         }
         self.check()?;
@@ -91,47 +92,58 @@ impl Map {
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().memory(4096)?;
-    /// map.lock(..100)?;
-    /// map.unlock(..)?;
+    /// map.mlock(..100)?;
+    /// map.munlock(..)?;
     /// # Ok::<(), bytefd::Error>(())
     /// ```
     ///
     /// # Errors
     /// `EINVAL` for a range outside the map; `ENOMEM` or `EPERM` where RLIMIT_MEMLOCK does not allow it; `ENOMEM` where pages are
     /// past the end of the file.
-    pub fn lock(&self, range: impl RangeBounds<usize>) -> Result<()> {
+    pub fn mlock(&self, range: impl RangeBounds<usize>) -> Result<()> {
         let Some((mapping, bytes)) = self.part(range)? else { return Ok(()) };
         mapping.lock(bytes.clone()).context("mlock", || format!("bytes {}..{}", bytes.start, bytes.end))
     }
 
-    /// Undoes [`Map::lock`] for the pages of the range, munlock(2).
+    /// Undoes [`Map::mlock`] for the pages of the range, munlock(2).
     ///
     /// ```
-    /// bytefd::MapOptions::new().memory(4096)?.unlock(..)?;
+    /// bytefd::MapOptions::new().memory(4096)?.munlock(..)?;
     /// # Ok::<(), bytefd::Error>(())
     /// ```
     ///
     /// # Errors
     /// `EINVAL` for a range outside the map; munlock(2)'s own.
-    pub fn unlock(&self, range: impl RangeBounds<usize>) -> Result<()> {
+    pub fn munlock(&self, range: impl RangeBounds<usize>) -> Result<()> {
         let Some((mapping, bytes)) = self.part(range)? else { return Ok(()) };
         mapping.unlock(bytes.clone()).context("munlock", || format!("bytes {}..{}", bytes.start, bytes.end))
     }
 
-    /// Allows or forbids access to the pages of the range, mprotect(2). Executing must have been asked for when the map was made.
+    /// Allows or forbids access to the pages that hold bytes of the range, mprotect(2). Executing must have been asked for when the
+    /// map was made.
     ///
     /// ```
     /// use bytefd::{MapOptions, Protection};
-    /// let map = MapOptions::new().memory(4096)?;
-    /// map.protect(.., Protection::Read)?;
-    /// assert!(map.protect(.., Protection::ReadExecute).is_err());
+    /// let mut map = MapOptions::new().memory(4096)?;
+    /// // SAFETY: nothing writes to the map.
+    /// unsafe { map.protect(.., Protection::Read)? };
     /// # Ok::<(), bytefd::Error>(())
     /// ```
     ///
     /// # Errors
-    /// `EINVAL` for a range outside the map; `EACCES` for what the map was not made for: writing with [`Access::Read`], executing
-    /// without [`MapOptions::execute`](crate::MapOptions::execute).
-    pub fn protect(&self, range: impl RangeBounds<usize>, protection: Protection) -> Result<()> {
+    /// - `EINVAL` if the range is not in the map.
+    /// - `EACCES` for what the map was not made for: writing with [`Access::Read`], executing without
+    ///   [`MapOptions::execute`](crate::MapOptions::execute).
+    /// - Other errors of mprotect(2).
+    ///
+    /// # Safety
+    /// Nothing accesses the pages in a way that is forbidden now: no pointer of [`Map::as_ptr`], no [`Map::atomic_u32`]. Copies
+    /// ([`Map::read_at`], [`Map::write_at`]) stay safe and fail with `EIO`.
+    pub unsafe fn protect(&mut self, range: impl RangeBounds<usize>, protection: Protection) -> Result<()> {
+        self.set_protection(range, protection)
+    }
+
+    pub(crate) fn set_protection(&self, range: impl RangeBounds<usize>, protection: Protection) -> Result<()> {
         let part = self.part(range)?;
         let (read, write, execute) = (libc::PROT_READ, libc::PROT_WRITE, libc::PROT_EXEC);
         let wanted = match protection {
@@ -141,7 +153,7 @@ impl Map {
             Protection::ReadExecute => read | execute,
             Protection::ReadWriteExecute => read | write | execute,
         };
-        let problem = if wanted & write != 0 && self.options.access == Access::Read {
+        let problem = if wanted & write != 0 && self.access() == Access::Read {
             "writing, and the map is for reading only"
         } else if wanted & execute != 0 && !self.options.execute {
             "executing, and the map was not made for that"
@@ -187,15 +199,14 @@ impl Map {
         Ok(())
     }
 
-    /// Lets the pages go of which all bytes are in the range, munmap(2). Access there raises SIGSEGV from now on, other memory of
-    /// the process may come to lie there, and operations on those bytes are errors. The map keeps its length, but not
-    /// [`Map::resize`] and [`Map::seal`].
+    /// Unmaps every page that lies entirely within the range, munmap(2). Access there raises SIGSEGV from now on, or finds other
+    /// memory of the process; operations on those bytes are errors. The map keeps its length, but can no longer be resized or sealed.
     ///
     /// ```
     /// let mut map = bytefd::MapOptions::new().memory(3 * 4096)?;
     /// map.unmap(4096..2 * 4096)?;
-    /// assert!(map.read_at(4096, &mut [0]).is_err());
-    /// assert!(map.read_at(2 * 4096, &mut [0]).is_ok());
+    /// assert!(map.read_at(&mut [0], 4096).is_err());
+    /// assert!(map.read_at(&mut [0], 2 * 4096).is_ok());
     /// # Ok::<(), bytefd::Error>(())
     /// ```
     ///
@@ -203,7 +214,10 @@ impl Map {
     /// `EINVAL` for a range outside the map; munmap(2)'s own.
     pub fn unmap(&mut self, range: impl RangeBounds<usize>) -> Result<()> {
         let range = self.checked(range)?;
-        let Some(mapping) = self.mapping.as_mut().filter(|_| !range.is_empty()) else { return Ok(()) };
+        if range.is_empty() {
+            return Ok(());
+        }
+        let mapping = &mut self.mapping;
         // The rest of the last page is nobody else's.
         let end = if range.end == self.length { mapping.length() } else { self.head + range.end };
         let start = if range.start == 0 { 0 } else { self.head + range.start };

@@ -23,7 +23,7 @@ impl Map {
     ///
     /// ```
     /// let mut map = bytefd::MapOptions::new().memory(5)?;
-    /// map.write_at(0, b"hello")?;
+    /// map.write_at(b"hello", 0)?;
     /// map.resize(10_000)?;
     /// assert_eq!(map.len(), 10_000);
     /// # Ok::<(), bytefd::Error>(())
@@ -34,15 +34,15 @@ impl Map {
     /// file can have; `EFBIG` and `ENOSPC` when the file cannot grow; `EPERM` if it is sealed against it; `ENOMEM` without memory or
     /// address space; `EFAULT` if the map must move and parts have another protection or treatment than the rest.
     pub fn resize(&mut self, length: usize) -> Result<()> {
-        let problem = if matches!(self.backing, Backing::None) {
+        let problem = if matches!(self.backing, Backing::None | Backing::Watched(_)) {
             "its file is not the map's to change, because it was not mapped for writing, or was sealed"
-        } else if self.mapping.as_ref().is_some_and(Mapping::has_holes) {
+        } else if self.mapping.has_holes() {
             "parts of it were unmapped"
         } else if length > isize::MAX as usize || self.options.offset.checked_add(length as u64).is_none() {
             "that is more than one map can have"
         } else if self.options.huge_pages && (length == 0 || !self.is_whole_pages(length)) {
             "that is not one or more of its huge pages"
-        } else if self.options.huge_pages && self.mapping.as_ref().is_some_and(|mapping| length > mapping.reserved()) {
+        } else if self.options.huge_pages && length > self.mapping.reserved() {
             "huge pages cannot move, so they grow only within the address space that is kept for them"
         } else if length < self.length {
             return self.shrink(length);
@@ -65,18 +65,16 @@ impl Map {
             }
         }
         self.length = length;
-        if let Some(mapping) = &mut self.mapping {
-            if length == 0 && self.options.reserve == 0 {
-                self.guard = None;
-                self.mapping = None;
-            } else {
-                if let Some(guard) = &mut self.guard {
-                    guard.suspend();
-                }
-                // If these pages cannot go they stay, which does no harm.
-                let bytes = if length == 0 { 0 } else { self.head + length };
-                let _ = mapping.shrink(bytes, self.options.reserve > 0);
-            }
+        if let Some(guard) = &mut self.guard {
+            guard.suspend();
+        }
+        // If these pages cannot go they stay, which does no harm.
+        if length > 0 || self.options.reserve > 0 {
+            let bytes = if length == 0 { 0 } else { self.head + length };
+            let _ = self.mapping.shrink(bytes, self.options.reserve > 0);
+        } else {
+            self.guard = None;
+            self.mapping.clear();
         }
         self.settle();
         Ok(())
@@ -94,7 +92,7 @@ impl Map {
         let (file, growth) = match &self.backing {
             Backing::File(fd) => (Some(fd), self.grow_file(fd.as_fd(), end, self.options.no_reserve)?),
             Backing::Shared(fd) => (Some(fd), self.grow_file(fd.as_fd(), end, true)?),
-            Backing::Private | Backing::None => (None, None),
+            Backing::Private | Backing::Watched(_) | Backing::None => (None, None),
         };
         let content = |at: usize| match file {
             Some(fd) => Content::File(fd.as_fd(), start + at as u64),
@@ -103,32 +101,33 @@ impl Map {
         if let (Backing::Shared(fd), Some(growth)) = (&self.backing, &growth) {
             self.options.allocate(fd.as_fd(), growth.from(), end)?;
         }
-        // Where nothing is mapped there is nothing to move.
-        match self.mapping.as_mut().filter(|mapping| mapping.length() > 0 || bytes <= mapping.reserved()) {
-            Some(mapping) => {
-                if let Backing::Private = self.backing {
-                    clear_end(mapping, self.length)?;
-                }
-                if let Some(guard) = &mut self.guard {
-                    guard.suspend();
-                }
-                let grown = self.options.grow_mapping(mapping, bytes, content(mapping.length()));
-                if let (Err(_), Some(guard)) = (&grown, &mut self.guard) {
-                    guard.moved(mapping.base(), mapping.length());
-                }
-                grown?;
+        if self.mapping.length() > 0 || bytes <= self.mapping.reserved() {
+            let mapping = &mut self.mapping;
+            if let Backing::Private = self.backing {
+                clear_end(mapping, self.length)?;
             }
-            None => {
-                let name = if file.is_some() { Name::Kept } else { Name::Memory };
-                let mapping = self.options.mapping(content(0), sys::page_size(), bytes, &name)?;
-                if self.guard.is_none() {
-                    self.guard = self.options.guard_of(&mapping)?;
-                }
-                self.mapping = mapping;
+            if let Some(guard) = &mut self.guard {
+                guard.suspend();
             }
+            let grown = self.options.grow_mapping(mapping, bytes, content(mapping.length()));
+            if let (Err(_), Some(guard)) = (&grown, &mut self.guard) {
+                guard.moved(mapping.base(), mapping.length());
+            }
+            grown?;
+        } else {
+            // Where nothing is mapped there is nothing to move.
+            let name = if file.is_some() { Name::Kept } else { Name::Memory };
+            let mapping = self.options.mapping(content(0), sys::page_size(), bytes, &name)?;
+            if let Some(guard) = &mut self.guard {
+                guard.suspend();
+            }
+            self.mapping = mapping;
         }
-        if let (Backing::Private, Some(mapping)) = (&self.backing, &self.mapping) {
-            self.options.populate_private(mapping, (self.head + self.length).min(bytes)..bytes);
+        if self.guard.is_none() {
+            self.guard = self.options.guard_of(&self.mapping)?;
+        }
+        if let Backing::Private = &self.backing {
+            self.options.populate_private(&self.mapping, (self.head + self.length).min(bytes)..bytes);
         }
         Growth::keep(growth);
         self.length = length;
@@ -142,7 +141,7 @@ impl Map {
     }
 
     fn is_whole_pages(&self, length: usize) -> bool {
-        self.mapping.as_ref().is_some_and(|mapping| length.is_multiple_of(mapping.page()))
+        length.is_multiple_of(self.mapping.page())
     }
 }
 

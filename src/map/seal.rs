@@ -1,49 +1,84 @@
 //! Memory that becomes a sealed descriptor.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use super::map::{Backing, Map};
 use super::name::Name;
 use super::options::Access;
 use super::resize::clear_end;
+use super::sealed::{SealError, Sealed};
 use crate::error::{Context, Errno, Error, Result};
 use crate::sys;
 use crate::sys::guard::Guard;
-use crate::sys::mapping::{Content, Mapping, MmapOptions};
-use crate::wrap::before_sealing;
+use crate::sys::mapping::{Content, MmapOptions};
+use crate::sys::wait::Wait;
+use crate::wrap::{before_sealing, reopen};
+
+/// How long [`Map::seal`] waits for others to let go of the memory.
+pub(super) const PATIENCE: Duration = Duration::from_millis(100);
 
 impl Map {
-    /// Turns shared memory ([`MapOptions::memory`](crate::MapOptions::memory)) into a sealed descriptor, as
-    /// [`wrap`](crate::wrap()) gives, without copying: of exactly the map's length, at offset 0, mode 0400, close-on-exec, and the
-    /// caller's alone unless [`Map::descriptor`] was given to others. The map stays, at the same address and for reading only; its bytes can never change any more.
+    /// Seals shared memory ([`MapOptions::memory`](crate::MapOptions::memory)) without copying: the descriptor is as
+    /// [`wrap`](crate::wrap()) gives, of exactly the map's length, at offset 0, mode 0400, close-on-exec. The bytes stay at the same
+    /// address, for reading only, and can never change.
     ///
-    /// Whoever reads the map meanwhile sees the same bytes throughout; whoever stores into it gets SIGSEGV. What parts were protected
-    /// against ([`Map::protect`]) ends, also on failure.
+    /// A child that another thread forks in this moment has the memory mapped for writing until it calls execve(2) or exits, which
+    /// takes a few milliseconds. This waits for it, at most 100 ms; see [`Map::seal_within`].
     ///
     /// ```
-    /// let mut map = bytefd::MapOptions::new().memory(5)?;
-    /// map.write_at(0, b"hello")?;
-    /// let fd = map.seal()?;
-    /// assert_eq!(std::fs::read(bytefd::path(&fd)).unwrap(), b"hello");
-    /// // SAFETY: sealed bytes do not change.
-    /// assert_eq!(unsafe { map.as_slice() }, b"hello");
+    /// let map = bytefd::MapOptions::new().memory(5)?;
+    /// map.write_at(b"hello", 0)?;
+    /// let sealed = map.seal()?;
+    /// assert_eq!(&sealed[..], b"hello");
     /// # Ok::<(), bytefd::Error>(())
     /// ```
     ///
     /// # Errors
-    /// The map is as before then, but for an `EIO` that comes too late. `EINVAL` for a map that is not shared memory, that is sealed already or of which parts were
-    /// unmapped; `EBUSY` while somebody else (another process that has the descriptor, or a child that was forked with the map) maps it for writing;
-    /// `EPERM` if somebody has sealed it against seals, or (also `EACCES`) it was made by another user, which this process was; `EIO` if somebody who has
-    /// it made it shorter (if during this call, the map is for reading only from then on).
-    pub fn seal(&mut self) -> Result<OwnedFd> {
+    /// The error has the map, as it was: [`SealError::into_inner`].
+    /// - `EINVAL` if the map is not shared memory, or parts of it were unmapped.
+    /// - `ETIMEDOUT` if another process still has the memory mapped for writing after the time, or its pages are in use by the kernel
+    ///   (io_uring registered buffers, direct I/O).
+    /// - `EPERM` if another process has sealed it against seals, or (also `EACCES`) another user made it, which this process was.
+    /// - `EIO` if another process made it shorter. If that happened during this call the map is for reading only.
+    pub fn seal(self) -> std::result::Result<Sealed, SealError<Map>> {
+        self.seal_within(Some(PATIENCE))
+    }
+
+    /// [`Map::seal`] that waits at most `timeout`; `None` sets no limit, zero does not wait.
+    ///
+    /// ```
+    /// let map = bytefd::MapOptions::new().memory(5)?;
+    /// let sealed = map.seal_within(None)?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Map::seal`]. With a `timeout` of zero `EBUSY` takes the place of `ETIMEDOUT`.
+    pub fn seal_within(mut self, timeout: Option<Duration>) -> std::result::Result<Sealed, SealError<Map>> {
+        match self.seal_in_place(timeout) {
+            Ok(fd) => Ok(Sealed::of(self, fd)),
+            Err(error) => Err(SealError::new(error, self)),
+        }
+    }
+
+    /// [`Map::seal_within`] of a map that goes on, for reading only.
+    ///
+    /// Who reads the map meanwhile sees the same bytes throughout; who stores into it gets SIGSEGV. What parts were protected against
+    /// ([`Map::protect`]) ends, also on failure.
+    pub(crate) fn seal_in_place(&mut self, timeout: Option<Duration>) -> Result<OwnedFd> {
         let Backing::Shared(fd) = &self.backing else {
             return Err(Error::new("seal", libc::EINVAL, "only shared memory can be sealed, and only once"));
         };
-        if self.mapping.as_ref().is_some_and(Mapping::has_holes) {
+        if self.mapping.has_holes() {
             return Err(Error::new("seal", libc::EINVAL, "parts of the map were unmapped"));
         }
         self.cut(fd)?;
+        // Seals stay, so all else that can fail comes before.
         let own = before_sealing(fd.as_fd())?;
+        // It may have been given to a program that was executed.
+        sys::file::set_close_on_exec(fd.as_fd()).context("fcntl F_SETFD", || "the map's memory")?;
+        let mode = self.prepare(fd)?;
         // The kernel refuses the seal while the file is mapped for writing. A private mapping shows the same bytes and does not
         // count, and once it is sealed nobody changes them any more. No pages are set aside for copies, which nobody makes.
         let before = self.options.mmap_options();
@@ -51,24 +86,66 @@ impl Map {
             protection: before.protection & !libc::PROT_WRITE,
             flags: libc::MAP_PRIVATE | libc::MAP_NORESERVE,
         };
-        // Seals stay, so all else that can fail comes before.
-        let mode = self.prepare(fd)?;
-        let sealed = self.show(fd, reading).and_then(|()| self.seal_file(fd));
-        // If that fails it is as before, unless it was too late for that.
-        if sealed.is_ok() || self.show(fd, before).is_err() {
-            self.options.access = Access::Read;
+        let sealed = self.show(fd, reading).and_then(|()| self.seal_file(fd, timeout));
+        // If that fails it is as before. Where seals forbid that the kernel may unmap the pages before it refuses.
+        let forbidding = libc::F_SEAL_WRITE | libc::F_SEAL_FUTURE_WRITE;
+        let is_allowed = sealed.is_err() && sys::file::seals(fd.as_fd()).is_ok_and(|seals| seals & forbidding == 0);
+        if !is_allowed || self.show(fd, before).is_err() {
+            self.options.access = Some(Access::Read);
         }
         sealed.inspect_err(|_| _ = sys::file::fchmod(fd.as_fd(), mode))?;
         let Backing::Shared(fd) = std::mem::replace(&mut self.backing, Backing::None) else { unreachable!("as above") };
-        let own = own.unwrap_or(fd);
-        // It may have been given to a program that was executed.
-        sys::file::set_close_on_exec(own.as_fd()).context("fcntl F_SETFD", || "the sealed memory")?;
-        Ok(own)
+        Ok(own.unwrap_or(fd))
+    }
+
+    /// Returns a read-only descriptor of shared memory ([`MapOptions::memory`](crate::MapOptions::memory)) for others, while this map
+    /// goes on writing. They see every store.
+    ///
+    /// The memory gets mode 0400 and the seals F_SEAL_SHRINK, F_SEAL_GROW and F_SEAL_FUTURE_WRITE (Linux 5.1): nobody can write to it
+    /// but through maps that exist already. [`Map::resize`] and [`Discard::Remove`](crate::Discard::Remove) fail with `EPERM`
+    /// afterwards. The map can still be sealed, but other processes of the same user can prevent that, and a seal that fails leaves
+    /// the map for reading only.
+    ///
+    /// ```
+    /// let map = bytefd::MapOptions::new().memory(5)?;
+    /// let fd = map.share()?;
+    /// map.write_at(b"hello", 0)?;
+    /// assert_eq!(std::fs::read(bytefd::path(&fd)).unwrap(), b"hello");
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// - `EINVAL` if the map is not shared memory, was sealed, or the kernel does not know F_SEAL_FUTURE_WRITE.
+    /// - `EPERM` if another process has sealed it against seals.
+    /// - `EIO` if another process made it shorter.
+    /// - `ENOENT` if /proc is not mounted; `EMFILE`, `ENFILE` without descriptors.
+    pub fn share(&self) -> Result<OwnedFd> {
+        let Backing::Shared(fd) = &self.backing else {
+            return Err(Error::new("share", libc::EINVAL, "only shared memory can be shared, until it is sealed"));
+        };
+        self.cut(fd)?;
+        let shared = reopen(fd)?;
+        let mode = self.sealed_mode();
+        sys::file::fchmod(fd.as_fd(), mode).context("fchmod", || format!("mode {mode:04o}"))?;
+        let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_FUTURE_WRITE;
+        sys::file::add_seals(fd.as_fd(), seals)
+            .context("seal", || "the map's memory against shrinking, growing, later writers")?;
+        match self.size_of(fd)? {
+            size if size == self.length as u64 => Ok(shared),
+            size => Err(self.wrong(size)),
+        }
+    }
+
+    fn sealed_mode(&self) -> u32 {
+        if self.options.execute { 0o500 } else { 0o400 }
     }
 
     /// Shows all of the file in place of what is mapped.
     fn show(&self, fd: &OwnedFd, options: MmapOptions) -> Result<()> {
-        let Some(mapping) = self.mapping.as_ref().filter(|mapping| mapping.length() > 0) else { return Ok(()) };
+        let mapping = &self.mapping;
+        if mapping.length() == 0 {
+            return Ok(());
+        }
         let shown = mapping.show(0, mapping.length(), Content::File(fd.as_fd(), 0), options);
         // Pages that were lost during this call may be lost again.
         self.guard.iter().for_each(Guard::renewed);
@@ -80,33 +157,37 @@ impl Map {
     fn prepare(&self, fd: &OwnedFd) -> Result<u32> {
         let stat = sys::file::fstat(fd.as_fd()).context("fstat", || Name::Kept)?;
         sys::file::rewind(fd.as_fd()).context("lseek", || "the map's memory")?;
-        let mode = if self.options.execute { 0o500 } else { 0o400 };
+        let mode = self.sealed_mode();
         sys::file::fchmod(fd.as_fd(), mode).context("fchmod", || format!("mode {mode:04o}"))?;
         // What was stored behind the end shows in mappings. (It stays where neither way is allowed: in a protected page.)
         let length = self.length as u64;
         let rest = length.next_multiple_of(sys::page_size() as u64) - length;
         let punch = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
-        if let Some(mapping) = self.mapping.as_ref().filter(|_| rest > 0)
-            && sys::file::fallocate(fd.as_fd(), punch, length, rest).is_err()
-        {
-            let _ = clear_end(mapping, self.length);
+        if rest > 0 && sys::file::fallocate(fd.as_fd(), punch, length, rest).is_err() {
+            let _ = clear_end(&self.mapping, self.length);
         }
         Ok(stat.mode & 0o7777)
     }
 
-    fn seal_file(&self, fd: &OwnedFd) -> Result<()> {
+    fn seal_file(&self, fd: &OwnedFd, timeout: Option<Duration>) -> Result<()> {
         let seals = libc::F_SEAL_WRITE | libc::F_SEAL_GROW | libc::F_SEAL_SHRINK | libc::F_SEAL_SEAL;
-        match sys::file::add_seals(fd.as_fd(), seals) {
-            Err(Errno(libc::EBUSY)) => {
-                return Err(Error::new("seal", libc::EBUSY, "somebody else has the memory mapped for writing"));
+        match Wait::new(timeout, false).until_free(libc::EBUSY, || sys::file::add_seals(fd.as_fd(), seals)) {
+            Err(Errno(libc::EBUSY | libc::ETIMEDOUT)) => {
+                let errno =
+                    if timeout.is_some_and(|timeout| timeout.is_zero()) { libc::EBUSY } else { libc::ETIMEDOUT };
+                let message = "another process has the memory mapped for writing, or the kernel still uses pages of it \
+                               (io_uring registered buffers, direct I/O)";
+                return Err(Error::new("seal", errno, message));
             }
             sealed => sealed.context("seal", || "the map's memory")?,
         }
-        // Until it was sealed others could change its length.
-        match self.size_of(fd)? {
-            size if size == self.length as u64 => Ok(()),
-            size => Err(self.wrong(size)),
-        }
+        // Until it was sealed others could change its length. An answer of the kernel that does not come is no reason to fail now.
+        let size = match sys::file::fstat(fd.as_fd()) {
+            Ok(stat) => stat.size,
+            Err(_) => sys::file::end(fd.as_fd()).unwrap_or(self.length as u64),
+        };
+        self.check()?;
+        if size == self.length as u64 { Ok(()) } else { Err(self.wrong(size)) }
     }
 
     /// Makes the file as long as the map, if somebody who has it made it longer.

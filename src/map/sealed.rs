@@ -1,19 +1,26 @@
-//! Bytes that nobody can change.
+//! Bytes that nobody can change, and the error of making them.
 
+use std::fmt;
+use std::io;
 use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use super::map::Map;
-use super::options::{Access, MapOptions};
+use super::options::MapOptions;
 use crate::error::{Context, Error, Result};
 use crate::sys::file;
 
 /// The bytes of a sealed file, and its descriptor. Nothing can change or shrink the file, so the bytes are a safe slice.
 ///
+/// Made by [`MapWriter::seal`](crate::MapWriter::seal) and [`Map::seal`].
+///
 /// ```
-/// let sealed = bytefd::share::Requirements::new().accept(bytefd::wrap(b"hello")?)?;
+/// use std::io::Write;
+/// let mut writer = bytefd::MapWriter::new()?;
+/// writer.write_all(b"hello")?;
+/// let sealed = writer.seal()?;
 /// assert_eq!(&sealed[..], b"hello");
-/// # Ok::<(), bytefd::Error>(())
+/// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct Sealed {
@@ -31,9 +38,12 @@ impl Sealed {
     /// `EPERM` if one of the two seals is missing; the errors of [`MapOptions::map_fd`].
     pub(crate) fn new(fd: OwnedFd) -> Result<Sealed> {
         check_seals(&fd)?;
-        // Kernels before 6.7 map a sealed file shared only through a description that was opened for reading.
-        let map = MapOptions::new().map_fd(&fd).or_else(|_| MapOptions::new().access(Access::Private).map_fd(&fd))?;
-        Ok(Sealed { map, fd })
+        Ok(Sealed { map: MapOptions::new().map_fd(&fd)?, fd })
+    }
+
+    /// What sealing gave: the map, which is for reading by now, and the descriptor of the file behind it.
+    pub(super) fn of(map: Map, fd: OwnedFd) -> Sealed {
+        Sealed { map, fd }
     }
 }
 
@@ -49,6 +59,60 @@ fn check_seals(fd: &OwnedFd) -> Result<()> {
         libc::F_SEAL_SHRINK
     );
     Err(Error::new("seals", libc::EPERM, message))
+}
+
+/// Sealing failed: the error, and what was to be sealed, with its bytes.
+///
+/// ```
+/// let map = bytefd::MapOptions::new().open("/etc/passwd")?;
+/// let failure = map.seal().unwrap_err();
+/// assert_eq!(failure.error().errno(), libc::EINVAL);
+/// let map = failure.into_inner();
+/// assert!(!map.is_empty());
+/// # Ok::<(), bytefd::Error>(())
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct SealError<T: fmt::Debug> {
+    #[source]
+    error: Error,
+    // Boxed, because a result carries it.
+    inner: Box<T>,
+}
+
+impl<T: fmt::Debug> SealError<T> {
+    pub(super) fn new(error: Error, inner: T) -> SealError<T> {
+        SealError { error, inner: Box::new(inner) }
+    }
+
+    /// Why it failed.
+    pub fn error(&self) -> &Error {
+        &self.error
+    }
+
+    /// What was to be sealed.
+    pub fn into_inner(self) -> T {
+        *self.inner
+    }
+
+    /// Both.
+    pub fn into_parts(self) -> (Error, T) {
+        (self.error, *self.inner)
+    }
+}
+
+/// Drops what was to be sealed.
+impl<T: fmt::Debug> From<SealError<T>> for Error {
+    fn from(failure: SealError<T>) -> Error {
+        failure.error
+    }
+}
+
+/// Drops what was to be sealed.
+impl<T: fmt::Debug> From<SealError<T>> for io::Error {
+    fn from(failure: SealError<T>) -> io::Error {
+        failure.error.into()
+    }
 }
 
 impl Deref for Sealed {

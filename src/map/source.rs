@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use super::file::{Descriptor, File};
-use super::map::{Backing, Map, NOWHERE};
+use super::map::{Backing, Map};
 use super::name::Name;
 use super::options::{Access, MapOptions};
 use crate::backend::{self, Backend, Execution};
@@ -16,8 +16,13 @@ use crate::sys::mapping::{Content, Mapping, MmapOptions};
 use crate::sys::{self, features};
 
 impl MapOptions {
-    /// Maps the file at `path`. A file of 0 bytes gives a map of 0 bytes. With [`Access::Write`] the map keeps a descriptor of the
-    /// file, which [`Map::resize`] needs; otherwise none stays open.
+    /// Maps the file at `path`. A file of 0 bytes gives a map of 0 bytes.
+    ///
+    /// With [`Access::Write`] the map keeps a descriptor of the file, which [`Map::resize`] needs. With [`MapOptions::guard`] it keeps
+    /// one too, for [`Map::file_size`]. Otherwise none stays open.
+    ///
+    /// Warning: the file is opened, and closed at the latest with the map. The kernel then drops all POSIX record locks of this
+    /// process on the file, fcntl(2). Use [`MapOptions::map_fd`] for a file that is locked so.
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().open("/etc/passwd")?;
@@ -34,8 +39,11 @@ impl MapOptions {
         self.map_file(File::open(path.as_ref(), self)?)
     }
 
-    /// Maps the regular file behind a descriptor, which may be closed afterwards. [`Access::Write`] needs one that was opened
-    /// read-write, the others one that can be read. Its offset does not matter and does not move.
+    /// Maps the regular file behind a descriptor, which may be closed afterwards. [`Access::Write`] needs a descriptor that was opened
+    /// read-write, the others one that can be read. The file offset is not used and does not move.
+    ///
+    /// With [`Access::Write`] or [`MapOptions::guard`] the map keeps a duplicate. Closing the map closes it, which drops this process's
+    /// POSIX record locks on the file, fcntl(2).
     ///
     /// ```
     /// let fd = bytefd::wrap(b"hello")?;
@@ -53,9 +61,10 @@ impl MapOptions {
         self.map_file(File::behind(fd.as_fd(), self)?)
     }
 
-    /// Memory of `length` bytes without a file, zeros at first. With [`Access::Private`] it is private, as malloc's is; otherwise
-    /// it is shared, with a memory file behind it whose descriptor ([`Map::descriptor`]) can be given to other processes, and that
-    /// [`Map::seal`] makes a sealed one. It can always be written. The kernel's /dev/zero and anonymous mappings are this.
+    /// Maps `length` bytes of memory without a file, zeros at first, for reading and writing.
+    ///
+    /// By default the memory is shared ([`Access::Write`]): a memory file is behind it, whose descriptor ([`Map::file`]) can be given
+    /// to other processes, and which [`Map::seal`] seals. With [`Access::Private`] the memory is private, as malloc's is.
     ///
     /// With [`MapOptions::populate`] the memory is there before this returns, in huge pages where that pays; otherwise each page
     /// comes when it is first touched.
@@ -68,15 +77,14 @@ impl MapOptions {
     /// ```
     ///
     /// # Errors
-    /// `EINVAL` for options that are for files, or a length that is not a multiple of a reserved huge page's; `ENOMEM` when there is
-    /// not as much memory, address space or reserved huge pages; `EFBIG` above RLIMIT_FSIZE, which counts for shared memory;
-    /// memfd_create(2)'s own.
+    /// - `EINVAL` for [`Access::Read`], options that are for files, or a length that is not a multiple of a reserved huge page's.
+    /// - `ENOMEM` if memory, address space or reserved huge pages run out.
+    /// - `EFBIG` if shared memory exceeds RLIMIT_FSIZE.
+    /// - The errors of memfd_create(2).
     pub fn memory(&self, length: usize) -> Result<Map> {
         self.check_memory(length)?;
         let mut options = self.clone();
-        if options.access == Access::Read {
-            options.access = Access::Write;
-        }
+        options.access.get_or_insert(Access::Write);
         let mut page = sys::page_size();
         let huge = if self.huge_pages { Some(huge_file()?) } else { None };
         if let Some(huge) = &huge {
@@ -86,11 +94,9 @@ impl MapOptions {
                 return Err(Error::new("length", libc::EINVAL, message));
             }
         }
-        if options.access == Access::Private {
+        if options.access == Some(Access::Private) {
             let mapping = options.mapping(Content::Anonymous, page, length, &Name::Memory)?;
-            if let Some(mapping) = &mapping {
-                options.populate_private(mapping, 0..length);
-            }
+            options.populate_private(&mapping, 0..length);
             return options.map(Backing::Private, mapping, 0, length);
         }
         let fd = match huge {
@@ -115,7 +121,8 @@ impl MapOptions {
         if length == 0 || size > file.size {
             // Before a file is changed, and where there is nothing to map: files of /proc and /sys say they have 0 bytes, and
             // have content all the same; as an empty map they would be a lie.
-            let plain = MapOptions { access: self.access, execute: self.execute, ..MapOptions::new() };
+            let (access, execute, reads_shared) = (self.access, self.execute, file.is_of_huge_pages);
+            let plain = MapOptions { access, execute, reads_shared, ..MapOptions::new() };
             plain.mapping(Content::File(file.fd.as_fd(), 0), sys::page_size(), 1, &file.name)?;
         }
         let growth = if size > file.size {
@@ -126,57 +133,57 @@ impl MapOptions {
         let head = (self.offset % sys::page_size() as u64) as usize;
         let content = Content::File(file.fd.as_fd(), self.offset - head as u64);
         let bytes = if length == 0 { 0 } else { head + length };
-        let mapping = self.mapping(content, sys::page_size(), bytes, &file.name)?;
-        let guard = self.guard_of(&mapping)?;
+        let mut options = self.clone();
+        // A hole there that is read privately once stays 0, whatever is stored later.
+        options.reads_shared = file.is_of_huge_pages;
+        let mapping = match options.mapping(content, sys::page_size(), bytes, &file.name) {
+            Err(_) if file.is_of_huge_pages && self.access_or_default() == Access::Read => {
+                // Sealed, on a kernel before 6.7. Without MAP_NORESERVE pages would be set aside for copies, which nobody makes.
+                options.reads_shared = false;
+                options.no_reserve = true;
+                options.mapping(content, sys::page_size(), bytes, &file.name)?
+            }
+            mapping => mapping?,
+        };
+        let guard = options.guard_of(&mapping)?;
         Growth::keep(growth);
         if let Some(created) = file.created {
             created.keep();
         }
-        let backing = match (self.access, file.fd) {
-            (Access::Write, Descriptor::Own(fd)) => Backing::File(fd),
-            _ => Backing::None,
+        let backing = match file.fd {
+            Descriptor::Own(fd) if self.access == Some(Access::Write) => Backing::File(fd),
+            Descriptor::Own(fd) if self.guard => Backing::Watched(fd),
+            Descriptor::Own(_) | Descriptor::Lent(_) => Backing::None,
         };
-        Ok(self.map_with(guard, backing, mapping, head, length))
+        Ok(options.map_with(guard, backing, mapping, head, length))
     }
 
-    fn map(&self, backing: Backing, mapping: Option<Mapping>, head: usize, length: usize) -> Result<Map> {
+    fn map(&self, backing: Backing, mapping: Mapping, head: usize, length: usize) -> Result<Map> {
         let guard = self.guard_of(&mapping)?;
         Ok(self.map_with(guard, backing, mapping, head, length))
     }
 
-    fn map_with(
-        &self,
-        guard: Option<Guard>,
-        backing: Backing,
-        mapping: Option<Mapping>,
-        head: usize,
-        length: usize,
-    ) -> Map {
-        let mut map = Map { guard, data: NOWHERE, length, head, mapping, backing, options: self.clone() };
+    fn map_with(&self, guard: Option<Guard>, backing: Backing, mapping: Mapping, head: usize, length: usize) -> Map {
+        let mut map = Map { guard, data: mapping.base(), length, head, mapping, backing, options: self.clone() };
         map.settle();
         map
     }
 
     /// The guard of a mapping, if it is to have one.
-    pub(super) fn guard_of(&self, mapping: &Option<Mapping>) -> Result<Option<Guard>> {
-        let Some(mapping) = mapping.as_ref().filter(|_| self.guard) else { return Ok(None) };
+    pub(super) fn guard_of(&self, mapping: &Mapping) -> Result<Option<Guard>> {
+        if !self.guard {
+            return Ok(None);
+        }
         let guard =
             Guard::new(mapping.base(), mapping.length(), self.mmap_options().protection, mapping.page(), !self.no_fork);
         guard.map(Some).context("guard", || format!("{} bytes, against SIGBUS", mapping.length()))
     }
 
-    /// `bytes` of content in memory, in the address space and with the treatment that is asked for. `None` if nothing is.
-    pub(super) fn mapping(
-        &self,
-        content: Content<'_>,
-        page: usize,
-        bytes: usize,
-        name: &Name<'_>,
-    ) -> Result<Option<Mapping>> {
-        let space = if self.reserve == 0 { bytes } else { bytes.max(self.reserve.saturating_add(sys::page_size())) };
-        if space == 0 {
-            return Ok(None);
-        }
+    /// `bytes` of content in memory, in the address space and with the treatment that is asked for. An empty map has the address
+    /// space of a page, so that its address is one that a page can have.
+    pub(super) fn mapping(&self, content: Content<'_>, page: usize, bytes: usize, name: &Name<'_>) -> Result<Mapping> {
+        let reserve = if self.reserve == 0 { 0 } else { self.reserve.saturating_add(sys::page_size()) };
+        let space = bytes.max(reserve).max(1);
         let asked = || match content {
             Content::File(_, offset) => format!("bytes {offset}..{} of {name}", offset + bytes as u64),
             Content::Anonymous => format!("{bytes} bytes of {name}"),
@@ -184,7 +191,7 @@ impl MapOptions {
         // Where a huge page can be.
         let extent = if let Name::Memory = name { features::huge_page_size() as usize } else { 0 };
         let is_huge = extent > 0 && space >= extent;
-        let placed = if self.reserve == 0 && !is_huge && page == sys::page_size() {
+        let placed = if bytes > 0 && self.reserve == 0 && !is_huge && page == sys::page_size() {
             Mapping::new(bytes, content, self.mmap_options_for(content))
         } else {
             let align = if is_huge { extent.max(page) } else { page };
@@ -201,7 +208,7 @@ impl MapOptions {
             placed => placed.context("mmap", asked)?,
         };
         self.treat(&mapping, 0..bytes)?;
-        Ok(Some(mapping))
+        Ok(mapping)
     }
 
     /// How new content is mapped. Private memory is populated later, when the pages may be huge ones.
@@ -219,7 +226,7 @@ impl MapOptions {
             return Ok(());
         }
         let asked = || format!("bytes {}..{}", bytes.start, bytes.end);
-        if self.lock {
+        if self.mlock {
             mapping.lock(bytes.clone()).context("mlock", asked)?;
         }
         if self.no_fork {

@@ -1,37 +1,143 @@
-//! Bytes written one after the other, straight into what becomes a descriptor.
+//! Bytes written one after the other, into what becomes a descriptor.
 
-use std::io;
+use std::io::{self, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use super::map::Map;
 use super::options::MapOptions;
-use crate::error::Result;
+use super::seal::PATIENCE;
+use super::sealed::{SealError, Sealed};
+use crate::backend::Backend;
+use crate::error::{Error, Result};
 use crate::sys;
+use crate::wrap::WrapOptions;
 
-/// Memory that grows as it is written, and becomes a sealed descriptor without being copied: for encoders, bodies of requests,
-/// whatever writes to an [`io::Write`].
+/// Memory that grows as it is written, and becomes a sealed file: for encoders, bodies of requests, whatever writes to an
+/// [`io::Write`].
+///
+/// Content of up to 256 KiB is collected in private memory, and sealing copies it into a file. Larger content moves into a memory
+/// file once, which becomes the sealed file without a copy. So a `MapWriter` pays for content that is produced piece by piece; bytes
+/// that are in memory already are wrapped faster by [`wrap`](crate::wrap()).
+///
+/// Each write begins at the position, which [`Seek`] moves. [`MapWriter::written`] is the length of the content: the end of whatever
+/// was written, wherever the position is. [`MapWriter::seal`] seals all of the content. A gap that seeking leaves reads zero.
 ///
 /// ```
 /// use std::io::Write;
 /// let mut writer = bytefd::MapWriter::new()?;
 /// write!(writer, "{{ \"answer\": {} }}", 42)?;
-/// let (fd, map) = writer.seal()?;
-/// assert_eq!(std::fs::read(bytefd::path(&fd))?, b"{ \"answer\": 42 }");
+/// let sealed = writer.seal()?;
+/// assert_eq!(std::fs::read(bytefd::path(&sealed))?, b"{ \"answer\": 42 }");
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct MapWriter {
-    map: Map,
+    memory: Memory,
+    /// Where the next byte goes.
+    position: usize,
+    /// Bytes of content.
     written: usize,
 }
 
+/// Where the content is; more of it than has been written.
+#[derive(Debug)]
+enum Memory {
+    /// A child that another thread forks has private memory too, but not of the file that is sealed.
+    Private(Vec<u8>),
+    File(Map),
+}
+
+/// Up to so many bytes copying costs less than waiting for a forked child may.
+const MOST_PRIVATE: usize = 256 << 10;
+/// What the first byte gets.
+const FIRST: usize = 16 << 10;
 /// Address space that is kept, so that growing moves nothing: more than most will ever write. It costs no memory.
 const RESERVE: usize = 64 << 30;
-/// What the first byte gets.
-const FIRST: usize = 64 << 10;
+
+impl Default for Memory {
+    fn default() -> Memory {
+        Memory::Private(Vec::new())
+    }
+}
+
+impl Memory {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Memory::Private(bytes) => bytes,
+            // SAFETY: the map is this object's alone, its descriptor is given to nobody, and nothing writes while it is borrowed.
+            Memory::File(map) => unsafe { map.as_slice() },
+        }
+    }
+
+    fn bytes_mut(&mut self) -> Result<&mut [u8]> {
+        match self {
+            Memory::Private(bytes) => Ok(bytes),
+            // SAFETY: as above.
+            Memory::File(map) => unsafe { writable(map) },
+        }
+    }
+
+    /// Makes room for `needed` bytes.
+    fn grow(&mut self, needed: usize, content: usize) -> Result<()> {
+        match self {
+            Memory::Private(bytes) if needed <= MOST_PRIVATE => {
+                let size = needed.next_power_of_two().max(FIRST);
+                bytes.try_reserve_exact(size - bytes.len()).map_err(|_| no_memory(size))?;
+                bytes.resize(size, 0);
+            }
+            Memory::Private(bytes) => {
+                let mut map = empty_map()?;
+                grow_map(&mut map, needed)?;
+                // SAFETY: as in `bytes`.
+                let moved = unsafe { writable(&mut map)? };
+                moved[..content].copy_from_slice(&bytes[..content]);
+                *self = Memory::File(map);
+            }
+            Memory::File(map) => grow_map(map, needed)?,
+        }
+        Ok(())
+    }
+}
+
+/// # Safety
+/// As [`Map::as_mut_slice`].
+unsafe fn writable(map: &mut Map) -> Result<&mut [u8]> {
+    // SAFETY: the caller vouches for it.
+    let bytes = unsafe { map.as_mut_slice() };
+    bytes.ok_or_else(|| {
+        Error::new("write", libc::EACCES, "sealing has failed too late: the content is for reading only")
+    })
+}
+
+fn no_memory(bytes: usize) -> Error {
+    Error::new("memory", libc::ENOMEM, format_args!("no memory for {bytes} bytes"))
+}
+
+fn empty_map() -> Result<Map> {
+    let options = MapOptions::new().populate(true);
+    // RLIMIT_AS may forbid so much; then it moves when it must.
+    options.clone().reserve(RESERVE).memory(0).or_else(|_| options.memory(0))
+}
+
+fn grow_map(map: &mut Map, needed: usize) -> Result<()> {
+    // What is only room to grow must not be what RLIMIT_FSIZE refuses.
+    let limit = usize::try_from(sys::file_size_limit()).unwrap_or(usize::MAX);
+    map.resize(size_for(needed).min(limit).max(needed))
+}
+
+/// How large the memory is made for so many bytes: twice as large each time, then whole huge pages.
+fn size_for(bytes: usize) -> usize {
+    let extent = sys::features::huge_page_size() as usize;
+    if extent == 0 || bytes <= extent {
+        return bytes.checked_next_power_of_two().unwrap_or(bytes);
+    }
+    bytes.checked_next_multiple_of(extent).unwrap_or(bytes)
+}
 
 impl MapWriter {
-    /// An empty one.
+    /// Returns an empty writer, after a memory file was made to see that the host has them. [`MapWriter::default`] leaves that to
+    /// sealing, and to content that exceeds 256 KiB.
     ///
     /// ```
     /// assert_eq!(bytefd::MapWriter::new()?.written(), 0);
@@ -41,13 +147,11 @@ impl MapWriter {
     /// # Errors
     /// As [`MapOptions::memory`].
     pub fn new() -> Result<MapWriter> {
-        let options = MapOptions::new().populate(true);
-        // RLIMIT_AS may forbid so much; then it moves when it must.
-        let map = options.clone().reserve(RESERVE).memory(0).or_else(|_| options.memory(0))?;
-        Ok(MapWriter { map, written: 0 })
+        MapOptions::new().memory(0)?;
+        Ok(MapWriter::default())
     }
 
-    /// How many bytes have been written.
+    /// Returns the number of bytes of content: the end of whatever was written.
     ///
     /// ```
     /// use std::io::Write;
@@ -60,7 +164,7 @@ impl MapWriter {
         self.written
     }
 
-    /// What has been written.
+    /// Returns the content.
     ///
     /// ```
     /// use std::io::Write;
@@ -70,12 +174,11 @@ impl MapWriter {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn as_slice(&self) -> &[u8] {
-        // SAFETY: the memory is this object's alone, whose descriptor is given to nobody, and `written` bytes of it exist.
-        unsafe { std::slice::from_raw_parts(self.map.as_ptr(), self.written) }
+        &self.memory.bytes()[..self.written]
     }
 
-    /// At least `room` bytes of memory behind what has been written, to be filled in place; [`MapWriter::advance`] says how
-    /// many were. What was not written yet may hold anything that was stored there.
+    /// Returns at least `size` bytes of memory from the position on, to be filled in place; [`MapWriter::advance`] says how many
+    /// were. What was not written yet may hold anything that was stored there.
     ///
     /// ```
     /// let mut writer = bytefd::MapWriter::new()?;
@@ -87,19 +190,20 @@ impl MapWriter {
     ///
     /// # Errors
     /// As [`Map::resize`].
-    pub fn spare(&mut self, room: usize) -> Result<&mut [u8]> {
-        let needed = self.written.saturating_add(room);
-        if needed > self.map.len() {
-            // What is only room to grow must not be what RLIMIT_FSIZE refuses.
-            let limit = usize::try_from(sys::file_size_limit()).unwrap_or(usize::MAX);
-            self.map.resize(size_for(needed).min(limit).max(needed))?;
+    pub fn spare(&mut self, size: usize) -> Result<&mut [u8]> {
+        let needed = self.position.saturating_add(size);
+        if needed > self.memory.bytes().len() {
+            self.memory.grow(needed, self.written)?;
         }
-        let (start, length) = (self.map.as_ptr(), self.map.len());
-        // SAFETY: as in `as_slice`, and nobody else has a reference.
-        Ok(unsafe { std::slice::from_raw_parts_mut(start.add(self.written), length - self.written) })
+        let bytes = self.memory.bytes_mut()?;
+        // A gap that seeking left.
+        if self.written < self.position {
+            bytes[self.written..self.position].fill(0);
+        }
+        Ok(&mut bytes[self.position..])
     }
 
-    /// Counts bytes that were stored into [`MapWriter::spare`] as written.
+    /// Counts bytes that were stored into [`MapWriter::spare`] as written, and moves the position behind them.
     ///
     /// ```
     /// let mut writer = bytefd::MapWriter::new()?;
@@ -109,39 +213,66 @@ impl MapWriter {
     /// ```
     ///
     /// # Panics
-    /// If there is no room for so many.
+    /// If `count` exceeds the memory that was spare.
     pub fn advance(&mut self, count: usize) {
-        assert!(count <= self.map.len() - self.written, "{count} bytes behind {} were never spare", self.written);
-        self.written += count;
+        let spare = self.memory.bytes().len().saturating_sub(self.position);
+        assert!(count <= spare, "{count} bytes at {} exceed the {spare} that were spare", self.position);
+        if count > 0 {
+            self.position += count;
+            self.written = self.written.max(self.position);
+        }
     }
 
-    /// A sealed descriptor of what has been written, and the map of it. See [`Map::seal`].
+    /// Seals the content. A large one may wait up to 100 ms for a child that another thread has just forked, see [`Map::seal`].
     ///
     /// ```
-    /// let (fd, map) = bytefd::MapWriter::new()?.seal()?;
-    /// assert!(map.is_empty());
+    /// let sealed = bytefd::MapWriter::new()?.seal()?;
+    /// assert!(sealed.is_empty());
     /// # Ok::<(), bytefd::Error>(())
     /// ```
     ///
     /// # Errors
-    /// As [`Map::seal`].
-    pub fn seal(mut self) -> Result<(OwnedFd, Map)> {
-        self.map.resize(self.written)?;
-        let fd = self.map.seal()?;
-        Ok((fd, self.map))
+    /// The error has the writer with all of its content: [`SealError::into_inner`]. As [`Map::seal`] and [`wrap`](crate::wrap()).
+    pub fn seal(self) -> std::result::Result<Sealed, SealError<MapWriter>> {
+        self.seal_within(Some(PATIENCE))
+    }
+
+    /// [`MapWriter::seal`] that waits at most `timeout`; `None` sets no limit, zero does not wait.
+    ///
+    /// ```
+    /// let sealed = bytefd::MapWriter::new()?.seal_within(None)?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`MapWriter::seal`].
+    pub fn seal_within(mut self, timeout: Option<Duration>) -> std::result::Result<Sealed, SealError<MapWriter>> {
+        let content = self.written;
+        match self.memory {
+            Memory::Private(bytes) => match wrapped(&bytes[..content]) {
+                Ok(sealed) => Ok(sealed),
+                Err(error) => Err(SealError::new(error, MapWriter { memory: Memory::Private(bytes), ..self })),
+            },
+            Memory::File(mut map) => {
+                let sealed = map.resize(content).and_then(|()| map.seal_in_place(timeout));
+                match sealed {
+                    Ok(fd) => Ok(Sealed::of(map, fd)),
+                    Err(error) => {
+                        self.memory = Memory::File(map);
+                        Err(SealError::new(error, self))
+                    }
+                }
+            }
+        }
     }
 }
 
-/// How large the memory is made for so many bytes: twice as large each time, then whole huge pages.
-fn size_for(bytes: usize) -> usize {
-    let extent = sys::features::huge_page_size() as usize;
-    if extent == 0 || bytes <= extent {
-        return bytes.max(FIRST).checked_next_power_of_two().unwrap_or(bytes);
-    }
-    bytes.checked_next_multiple_of(extent).unwrap_or(bytes)
+fn wrapped(content: &[u8]) -> Result<Sealed> {
+    let fd: OwnedFd = WrapOptions::new().backend(Backend::Memfd).wrap(content)?;
+    Sealed::new(fd)
 }
 
-impl io::Write for MapWriter {
+impl Write for MapWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.spare(bytes.len())?[..bytes.len()].copy_from_slice(bytes);
         self.advance(bytes.len());
@@ -150,5 +281,21 @@ impl io::Write for MapWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Moves the position, also past the end of the content, which becomes longer only when something is written there.
+impl Seek for MapWriter {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let position = match to {
+            SeekFrom::Start(offset) => usize::try_from(offset).ok(),
+            SeekFrom::End(by) => isize::try_from(by).ok().and_then(|by| self.written.checked_add_signed(by)),
+            SeekFrom::Current(by) => isize::try_from(by).ok().and_then(|by| self.position.checked_add_signed(by)),
+        };
+        let position = position.filter(|position| *position <= isize::MAX as usize).ok_or_else(|| {
+            Error::new("seek", libc::EINVAL, format_args!("{to:?} is no position in content of {} bytes", self.written))
+        })?;
+        self.position = position;
+        Ok(position as u64)
     }
 }

@@ -13,7 +13,7 @@ use crate::sys::{self, file, udmabuf};
 /// ```
 /// use bytefd::{MapOptions, share};
 /// let map = MapOptions::new().memory(4096)?;
-/// let fd = map.descriptor()?;
+/// let fd = map.file().unwrap();
 /// // SAFETY: touches no memory.
 /// unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&fd), libc::F_ADD_SEALS, libc::F_SEAL_SHRINK) };
 /// match share::export_dmabuf(fd) {

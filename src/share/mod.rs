@@ -5,13 +5,13 @@ mod credentials;
 mod dmabuf;
 mod file_lock;
 mod futex;
-mod shm;
 mod receive;
 mod send;
+mod shm;
 mod sweep;
 mod sysv;
-mod transfer;
 mod tempfile;
+mod transfer;
 mod tree;
 mod verify;
 
@@ -22,8 +22,8 @@ pub use futex::{FutexWaitOptions, futex_wait, futex_wake};
 pub use shm::{Shm, ShmOptions, unlink_shm};
 pub use sweep::{SweepResult, sweep};
 pub use sysv::{SysvOptions, remove_sysv};
+pub use tempfile::{TempFile, TempFileOptions};
 pub use transfer::{TransferOptions, receive, send};
 #[cfg(feature = "capi")]
 pub(crate) use verify::FOR_READING;
 pub use verify::{Requirements, Unsealed};
-pub use tempfile::{TempFile, TempFileOptions};

@@ -15,9 +15,9 @@ use crate::sys::sysv;
 /// let options = SysvOptions::new().length(4096).write(true).transient(true);
 /// let (ours, shmid) = options.create(libc::IPC_PRIVATE)?;
 /// let theirs = SysvOptions::new().length(4096).attach(shmid)?;
-/// ours.write_at(0, b"hello")?;
+/// ours.write_at(b"hello", 0)?;
 /// let mut text = [0; 5];
-/// theirs.read_at(0, &mut text)?;
+/// theirs.read_exact_at(&mut text, 0)?;
 /// assert_eq!(&text, b"hello");
 /// # Ok::<(), bytefd::Error>(())
 /// ```
@@ -219,7 +219,7 @@ impl SysvOptions {
 /// use bytefd::share::SysvOptions;
 /// let (map, shmid) = SysvOptions::new().length(10).write(true).create(libc::IPC_PRIVATE)?;
 /// bytefd::share::remove_sysv(shmid)?;
-/// map.write_at(0, b"it lives")?;
+/// map.write_at(b"it lives", 0)?;
 /// # Ok::<(), bytefd::Error>(())
 /// ```
 ///

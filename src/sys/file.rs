@@ -197,6 +197,15 @@ pub(crate) fn fstat_raw(fd: libc::c_int) -> Result<Stat> {
     Ok(Stat::from_raw(&raw))
 }
 
+/// Whether a file is of huge pages that were reserved, on hugetlbfs: fstatfs(2).
+pub(crate) fn is_on_hugetlbfs(fd: BorrowedFd<'_>) -> bool {
+    // SAFETY: all-zero is a valid `struct statfs`.
+    let mut raw: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: `raw` is writable.
+    let answer = check(unsafe { libc::fstatfs(fd.as_raw_fd(), &mut raw) });
+    answer.is_ok() && raw.f_type as u64 == libc::HUGETLBFS_MAGIC as u64
+}
+
 /// stat(2), following symbolic links.
 pub(crate) fn stat(path: &CStr) -> Result<Stat> {
     // SAFETY: all-zero is a valid `struct stat`.
@@ -213,6 +222,14 @@ pub(crate) fn lstat(path: &CStr) -> Result<Stat> {
     // SAFETY: `path` is NUL-terminated and `raw` is writable.
     check(unsafe { libc::lstat(path.as_ptr(), &mut raw) })?;
     Ok(Stat::from_raw(&raw))
+}
+
+/// How many bytes a file has, by another way than fstat(2): lseek(2) to its end and back.
+pub(crate) fn end(fd: BorrowedFd<'_>) -> Result<u64> {
+    // SAFETY: touches no memory.
+    let end = check(unsafe { libc::lseek(fd.as_raw_fd(), 0, libc::SEEK_END) })?;
+    rewind(fd)?;
+    Ok(end as u64)
 }
 
 /// fchmod(2).

@@ -190,6 +190,20 @@ impl Mapping {
         Ok(())
     }
 
+    /// Lets all pages go but the address space of one. If the kernel refuses, pages stay mapped.
+    pub fn clear(&mut self) {
+        let rest = self.page..self.reserved;
+        // SAFETY: the range is ours, and whoever calls this wants what is there to go.
+        let unmap = || check(unsafe { libc::munmap(self.base.as_ptr().wrapping_byte_add(rest.start), rest.len()) });
+        if rest.is_empty() || unmap().is_ok() {
+            self.reserved = self.page;
+            self.length = self.length.min(self.page);
+            if self.show(0, self.length, Content::Anonymous, FREE).is_ok() {
+                self.length = 0;
+            }
+        }
+    }
+
     /// Makes the mapped pages, of which there is one at least, more than there is room for, at another address if need be:
     /// mremap(2). No address space is kept free afterwards.
     pub fn grow(&mut self, length: usize) -> Result<()> {

@@ -182,17 +182,6 @@ pub(crate) fn is_blocking(socket: BorrowedFd<'_>) -> Result<bool> {
     Ok(flags & libc::O_NONBLOCK == 0)
 }
 
-/// Waits until poll(2) says that there is something to do. False on a socket that would block: then it was a time limit
-/// (SO_RCVTIMEO, SO_SNDTIMEO) that has passed.
-pub(crate) fn wait(fd: BorrowedFd<'_>, events: libc::c_short) -> Result<bool> {
-    if is_blocking(fd)? {
-        return Ok(false);
-    }
-    let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
-    // SAFETY: one writable pollfd.
-    retry(|| unsafe { libc::poll(&mut poll, 1, -1) }).map(|_| true)
-}
-
 /// shutdown(2), SHUT_RD: the peer cannot send any more. Without a peer there is nothing to shut down.
 pub(crate) fn shut_down_receiving(socket: BorrowedFd<'_>) {
     // SAFETY: touches no memory.

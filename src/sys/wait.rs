@@ -57,7 +57,6 @@ impl Wait {
 
     /// Calls `attempt` until it answers something else than `busy`, and sleeps in between, longer each time up to 10 ms. For
     /// what the kernel has no wait for. `busy` itself if the time is 0 from the start, ETIMEDOUT later.
-    #[expect(dead_code)]
     pub fn until_free<T>(&self, busy: i32, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
         let mut pause = Duration::from_micros(20);
         let mut is_first = true;

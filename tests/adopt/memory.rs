@@ -120,7 +120,7 @@ pub fn map(at: *mut c_void, length: usize, protection: c_int, flags: c_int) -> *
 pub fn adopt(address: usize, length: usize) -> Result<OwnedFd, Failure> {
     let mut error = Error::untouched();
     // SAFETY: memory of the test, or what is to be refused.
-    let fd = unsafe { (abi::load().adopt)(std::ptr::with_exposed_provenance_mut(address), length, &mut error) };
+    let fd = unsafe { (abi::load().adopt)(std::ptr::with_exposed_provenance_mut(address), length, 0, &mut error) };
     // SAFETY: the caller of bytefd_adopt owns what it returns.
     result(fd, &error).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
 }

@@ -164,7 +164,7 @@ pub fn a_stack_of_its_own_making_is_seen_by_the_thread_on_it() {
     const PAGES: usize = 64;
     extern "C" fn ask(_: libc::c_int) {
         // SAFETY: to be refused. The handler runs where the signal is raised, so it may do what it likes.
-        let fd = unsafe { (abi::load().adopt)(STACK.load(SeqCst).cast(), PAGES * page_size(), null_mut()) };
+        let fd = unsafe { (abi::load().adopt)(STACK.load(SeqCst).cast(), PAGES * page_size(), 0, null_mut()) };
         ANSWER.store(fd, SeqCst);
     }
     let stack = Memory::untouched(PAGES * page_size());

@@ -158,7 +158,7 @@ static void scanning(void)
 /* What all maps have, and what a map for writing of 5 bytes can do. */
 static void using_a_map(bytefd_map *map)
 {
-    char buffer[5];
+    char buffer[6];
     size_t copied = 0;
     CHECK(bytefd_map_length(map) == 5 && bytefd_map_length(NULL) == 0);
     CHECK(bytefd_map_data(map) != NULL && bytefd_map_data(NULL) == NULL);
@@ -167,20 +167,28 @@ static void using_a_map(bytefd_map *map)
     WORKS(bytefd_map_read(map, 0, buffer, 5, &copied, error));
     FAILS(bytefd_map_read(map, 0, buffer, 6, &copied, error), EINVAL, "range");
     CHECK(copied == 5 && memcmp(buffer, "hello", 5) == 0 && memcmp(bytefd_map_data(map), "hello", 5) == 0);
-    WORKS(bytefd_map_flush(map, 0, 5, BYTEFD_FLUSH_SYNC, error));
-    FAILS(bytefd_map_flush(map, 0, 5, 4, error), EINVAL, "how");
-    WORKS(bytefd_map_advise(map, 0, 5, BYTEFD_ADVICE_SEQUENTIAL, error));
-    FAILS(bytefd_map_advise(map, 0, 5, 5, error), EINVAL, "advice");
-    WORKS(bytefd_map_lock(map, 0, 5, error));
-    FAILS(bytefd_map_lock(map, 0, 6, error), EINVAL, "range");
-    WORKS(bytefd_map_unlock(map, 0, 5, error));
-    FAILS(bytefd_map_unlock(map, 0, 6, error), EINVAL, "range");
-    WORKS(bytefd_map_protect(map, 0, 5, BYTEFD_PROTECTION_READ | BYTEFD_PROTECTION_WRITE, error));
-    FAILS(bytefd_map_protect(map, 0, 5, BYTEFD_PROTECTION_READ | BYTEFD_PROTECTION_EXECUTE, error), EACCES, "protection");
+    WORKS(bytefd_map_flush(map, 0, BYTEFD_TO_END, MS_SYNC, error));
+    FAILS(bytefd_map_flush(map, 0, 5, 8, error), EINVAL, "flags");
+    WORKS(bytefd_map_advise(map, 0, 5, MADV_SEQUENTIAL, 0, error));
+    FAILS(bytefd_map_advise(map, 0, 5, 5, 0, error), EINVAL, "advice");
+    FAILS(bytefd_map_advise(map, 0, 5, MADV_REMOVE, 0, error), EINVAL, "madvise");
+    FAILS(bytefd_map_advise(map, 0, 5, MADV_SEQUENTIAL, BYTEFD_MAP_GUARD, error), EINVAL, "flags");
+    WORKS(bytefd_map_advise(map, 5, 0, MADV_REMOVE, BYTEFD_LOSE_CONTENT, error));
+    WORKS(bytefd_map_mlock(map, 0, 5, error));
+    FAILS(bytefd_map_mlock(map, 0, 6, error), EINVAL, "range");
+    WORKS(bytefd_map_munlock(map, 0, 5, error));
+    FAILS(bytefd_map_munlock(map, 0, 6, error), EINVAL, "range");
+    WORKS(bytefd_map_protect(map, 0, 5, PROT_READ | PROT_WRITE, error));
+    FAILS(bytefd_map_protect(map, 0, 5, PROT_READ | PROT_EXEC, error), EACCES, "protection");
     WORKS(bytefd_map_prefetch(map, 0, 5, error));
     FAILS(bytefd_map_prefetch(map, 0, 6, error), EINVAL, "range");
     WORKS(bytefd_map_check(map, error));
     FAILS(bytefd_map_check(NULL, error), EINVAL, "map");
+    uint64_t *size = malloc(sizeof *size);
+    WORKS(bytefd_map_file_size(map, size, error));
+    CHECK(*size == 5);
+    free(size);
+    FAILS(bytefd_map_file_size(map, NULL, error), EINVAL, "size");
     WORKS(bytefd_map_resize(map, 10000, error));
     FAILS(bytefd_map_resize(map, SIZE_MAX, error), EINVAL, "resize");
     WORKS(bytefd_map_resize(map, 5, error));
@@ -199,8 +207,10 @@ static void mapping(void)
     FAILS(map_file("/no/such/file", NULL, &map, error), ENOENT, NULL);
     using_a_map(map);
     CHECK(fcntl(WORKS(bytefd_map_descriptor(map, error)), F_GETFD) == FD_CLOEXEC);
-    FAILS(bytefd_map_seal(map, error), EINVAL, NULL);
-    WORKS(bytefd_map_unmap(map, 0, 0, error));
+    FAILS(bytefd_map_seal(map, 0, error), EINVAL, NULL);
+    FAILS(bytefd_map_share(map, 0, error), EINVAL, "share");
+    WORKS(bytefd_map_unmap(map, 0, BYTEFD_TO_END, error));
+    FAILS(bytefd_map_unmap(map, 0, 0, error), EINVAL, "length");
     FAILS(bytefd_map_unmap(map, 0, 6, error), EINVAL, "range");
     CHECK(bytefd_map_close(map) == 0 && bytefd_map_close(NULL) == 0);
 
@@ -218,29 +228,20 @@ static void mapping(void)
     WORKS(bytefd_map_memory(5, NULL, &map, error));
     FAILS(bytefd_map_memory(5, NULL, NULL, error), EINVAL, "map");
     using_a_map(map);
-    CHECK(has(WORKS(bytefd_map_seal(map, error)), "hello"));
+    CHECK(has(WORKS(bytefd_map_share(map, 0, error)), "hello"));
+    FAILS(bytefd_map_seal(map, -2, error), EINVAL, "timeout_ns");
+    CHECK(has(WORKS(bytefd_map_seal(map, 100000000, error)), "hello"));
     FAILS(bytefd_map_descriptor(map, error), EBADF, "descriptor");
     CHECK(bytefd_map_close(map) == 0);
-}
-
-/* The struct of a program that was compiled with the first version ends at 48, and behind it there is nothing. */
-static void options_of_the_first_version(void)
-{
-    bytefd_map_options defaults = BYTEFD_MAP_OPTIONS_INIT;
-    bytefd_map *map;
-    defaults.size = 48;
-    bytefd_map_options *first = copied(&defaults, 48);
-    WORKS(bytefd_map_memory(5, first, &map, error));
-    CHECK(bytefd_map_close(map) == 0);
-    free(first);
 }
 
 static void adopting(void)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     char *buffer = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), seen[6] = "";
-    int fd = WORKS(bytefd_adopt(buffer, page, error));
-    FAILS(bytefd_adopt(buffer, page + 1, error), EINVAL, "length");
+    int fd = WORKS(bytefd_adopt(buffer, page, 0, error));
+    FAILS(bytefd_adopt(buffer, page + 1, 0, error), EINVAL, "length");
+    FAILS(bytefd_adopt(buffer, page, 1, error), EINVAL, "flags");
     strcpy(buffer, "hello");
     CHECK(pread(fd, seen, 6, 0) == 6 && strcmp(seen, "hello") == 0);
     CHECK(close(fd) == 0 && munmap(buffer, page) == 0);
@@ -381,7 +382,6 @@ int main(void)
     streaming();
     scanning();
     mapping();
-    options_of_the_first_version();
     adopting();
     sending();
     naming();

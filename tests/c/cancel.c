@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <sys/socket.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -123,6 +124,27 @@ static void *blocked(void *argument)
         descriptor = bytefd_wrap_stream(pipe_ends[0], &wait->wrap, &wait->stream, NULL);
     }
     status = 7;
+    pthread_testcancel();
+    CHECK(!"cancelled");
+    return NULL;
+}
+
+static int until[2];
+
+/* A child that has the memory mapped keeps the seal waiting. */
+static void *sealing(void *map)
+{
+    pid_t child;
+    CHECK(pipe(until) == 0 && (child = fork()) >= 0);
+    if (child == 0) {
+        char byte;
+        close(until[1]);
+        _exit(read(until[0], &byte, 1) == 0 ? 0 : 1);
+    }
+    __atomic_store_n(&is_reading, gettid(), __ATOMIC_SEQ_CST);
+    descriptor = bytefd_map_seal(map, -1, NULL);
+    status = 7;
+    CHECK(waitpid(child, NULL, 0) == child);
     pthread_testcancel();
     CHECK(!"cancelled");
     return NULL;
@@ -253,6 +275,7 @@ static void cancel_while_blocked(void *(*thread)(void *), void (*release)(void))
     void *result = NULL;
     is_reading = 0;
     CHECK(pthread_create(&id, NULL, thread, argument) == 0);
+    if (thread == blocked || thread == sealing) {
     if (end != NULL) {
         /* Until it sleeps. */
         char path[64], line[64] = "";
@@ -265,6 +288,10 @@ static void cancel_while_blocked(void *(*thread)(void *), void (*release)(void))
             fclose(stat);
         }
         pthread_cancel(id);
+        if (thread == blocked)
+            CHECK(write(pipe_ends[1], "abc", 3) == 3 && close(pipe_ends[1]) == 0);
+        else
+            CHECK(close(until[1]) == 0 && close(until[0]) == 0);
         end();
     }
     CHECK(pthread_join(id, &result) == 0 && result == PTHREAD_CANCELED);
@@ -313,6 +340,12 @@ int main(void)
     cancel_while_blocked(blocked_in_lock, unlock);
     CHECK(close(descriptor) == 0 && close(locked) == 0);
     cancel_while_blocked(blocked_in_futex, wake);
+
+    bytefd_map *map = NULL;
+    CHECK(bytefd_map_memory(3, NULL, &map, NULL) == 0);
+    status = is_reading = descriptor = 0;
+    run(sealing, map);
+    CHECK(status == 7 && lseek(descriptor, 0, SEEK_END) == 3 && close(descriptor) == 0 && bytefd_map_close(map) == 0);
 
     run(scanning, NULL, NULL);
     CHECK(lent_to_scan >= 0 && open_descriptors() == before);

@@ -116,15 +116,15 @@ pub fn what_replaces_a_protected_page_is_protected_too() {
     let page = page_size();
     let file = file(4);
     let map = guarded(&file, WRITE);
-    map.protect(page, page, libc::PROT_READ as u32).expect("protected");
-    map.protect(2 * page, page, libc::PROT_NONE as u32).expect("protected");
+    map.protect(page, page, libc::PROT_READ).expect("protected");
+    map.protect(2 * page, page, libc::PROT_NONE).expect("protected");
     cut(&file, 0);
     assert_eq!([0, page, 3 * page].map(|at| byte(&map, at)), [0; 3]);
     put(&map, 0, 1);
     put(&map, 3 * page, 1);
     assert_eq!(store_in_child(map.data().wrapping_add(page), 1), End::Killed(libc::SIGSEGV));
     assert_eq!(read_in_child(map.data().wrapping_add(2 * page)), End::Killed(libc::SIGSEGV));
-    map.protect(0, 0, (libc::PROT_READ | libc::PROT_WRITE) as u32).expect("protected");
+    map.protect(0, TO_END, libc::PROT_READ | libc::PROT_WRITE).expect("protected");
     put(&map, page, 2);
     put(&map, 2 * page, 3);
     assert_eq!([0, 1, 2, 3].map(|number| byte(&map, number * page)), [1, 2, 3, 1]);

@@ -72,7 +72,7 @@ pub fn what_a_child_has_where_a_map_is_missing_is_not_guarded() {
         |file| map_with(file, READ, GUARD | NO_FORK).expect("mapped"),
         |file| {
             let map = guarded(file, READ);
-            map.advise(0, 0, libc::MADV_DONTFORK as u32).expect("advised");
+            map.advise(0, TO_END, libc::MADV_DONTFORK, 0).expect("advised");
             map
         },
     ];

@@ -65,9 +65,9 @@ pub fn a_map_that_has_lost_pages_cannot_be_flushed() {
         let file = file(2);
         let map = guarded(&file, access);
         cut(&file, page);
-        map.flush(0, 0, ASYNC).expect("nothing was replaced yet");
+        map.flush(0, TO_END, libc::MS_ASYNC).expect("nothing was replaced yet");
         assert_eq!(byte(&map, page), 0);
-        for (offset, length, how) in [(0, 0, SYNC), (0, 1, ASYNC), (page, 1, SYNC)] {
+        for (offset, length, how) in [(0, 0, libc::MS_SYNC), (0, 1, libc::MS_ASYNC), (page, 1, libc::MS_SYNC)] {
             assert_eq!(map.flush(offset, length, how).expect_err("lost").errno, libc::EIO);
         }
     }

@@ -114,9 +114,9 @@ pub fn many_threads_use_one_map() {
                 together.wait();
                 for at in thread * 1000..(thread + 1) * 1000 {
                     map.store(at, &[thread as u8 + 1]);
-                    map.flush(at, 1, ASYNC).expect("flushed");
+                    map.flush(at, 1, libc::MS_ASYNC).expect("flushed");
                 }
-                map.flush(0, 0, SYNC).expect("flushed");
+                map.flush(0, TO_END, libc::MS_SYNC).expect("flushed");
             });
         }
     });

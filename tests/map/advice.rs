@@ -10,18 +10,18 @@ use crate::support::hosts;
 use crate::support::map::{Map, map_with, page_size};
 
 /// All that the header lists, by their numbers.
-const ALL: [u32; 27] =
+const ALL: [c_int; 27] =
     [0, 1, 2, 3, 4, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 100, 101, 102, 103];
 
-const DONT_NEED: u32 = 4;
-const FREE: u32 = 8;
-const REMOVE: u32 = 9;
-const DONT_NEED_LOCKED: u32 = 24;
-const COLLAPSE: u32 = 25;
-const GUARD_INSTALL: u32 = 102;
-const GUARD_REMOVE: u32 = 103;
+const DONT_NEED: c_int = 4;
+const FREE: c_int = 8;
+const REMOVE: c_int = 9;
+const DONT_NEED_LOCKED: c_int = 24;
+const COLLAPSE: c_int = 25;
+const GUARD_INSTALL: c_int = 102;
+const GUARD_REMOVE: c_int = 103;
 
-fn loses(advice: u32, is_private: bool) -> bool {
+fn loses(advice: c_int, is_private: bool) -> bool {
     match advice {
         DONT_NEED | DONT_NEED_LOCKED => is_private,
         FREE | REMOVE | 100 | GUARD_INSTALL => true,
@@ -30,22 +30,22 @@ fn loses(advice: u32, is_private: bool) -> bool {
 }
 
 /// What madvise(2) says about the pages that hold these bytes.
-fn kernel(map: &Map, start: usize, length: usize, advice: u32) -> Option<c_int> {
+fn kernel(map: &Map, start: usize, length: usize, advice: c_int) -> Option<c_int> {
     let address = map.data().addr() + start;
     let head = address % page_size();
     let at = map.data().wrapping_add(start).wrapping_sub(head);
     // SAFETY: pages of the map, and advice that keeps their bytes.
-    match unsafe { libc::madvise(at.cast(), head + length, advice as c_int) } {
+    match unsafe { libc::madvise(at.cast(), head + length, advice) } {
         0 => None,
         _ => std::io::Error::last_os_error().raw_os_error(),
     }
 }
 
 /// Whether it knows the advice: it looks at that first, also when there are no pages.
-fn is_known(map: &Map, advice: u32) -> bool {
+fn is_known(map: &Map, advice: c_int) -> bool {
     let at = map.data().wrapping_sub(map.data().addr() % page_size());
     // SAFETY: no pages are given.
-    let status = unsafe { libc::madvise(at.cast(), 0, advice as c_int) };
+    let status = unsafe { libc::madvise(at.cast(), 0, advice) };
     status == 0 || std::io::Error::last_os_error().raw_os_error() != Some(libc::EINVAL)
 }
 
@@ -56,7 +56,7 @@ pub fn every_advice_that_keeps_the_bytes_is_answered_as_by_the_kernel() {
             for advice in ALL.into_iter().filter(|advice| !loses(*advice, kind == Kind::Private)) {
                 let made = kind.filled(length);
                 for (start, count) in [(0, length), (1, 1), (page_size() - 1, 2), (4000, 9000)] {
-                    let outcome = made.map.advise(start, count, advice).map_err(|failure| failure.errno);
+                    let outcome = made.map.advise(start, count, advice, 0).map_err(|failure| failure.errno);
                     // Whether huge pages can be had changes from one moment to the next.
                     let expected = match kernel(&made.map, start, count, advice) {
                         _ if advice == COLLAPSE && is_known(&made.map, advice) => outcome.err(),
@@ -65,9 +65,9 @@ pub fn every_advice_that_keeps_the_bytes_is_answered_as_by_the_kernel() {
                     };
                     assert_eq!(outcome.err(), expected, "advice {advice} for {kind:?}, {count} bytes from {start}");
                     // Undone, so that the next is not answered otherwise.
-                    let _ = made.map.advise(0, 0, GUARD_REMOVE);
+                    let _ = made.map.advise(0, TO_END, GUARD_REMOVE, 0);
                 }
-                made.map.advise(0, 0, 0).expect("NORMAL");
+                made.map.advise(0, TO_END, 0, 0).expect("NORMAL");
                 assert!(made.map.bytes() == pattern(length), "advice {advice} for {kind:?}");
                 if let Some(content) = made.content(kind) {
                     assert!(content == pattern(length), "advice {advice} for {kind:?}");
@@ -83,7 +83,7 @@ pub fn advice_that_loses_content_must_say_so() {
         let made = kind.filled(length);
         for advice in ALL.into_iter().filter(|advice| loses(*advice, kind == Kind::Private)) {
             for (start, count) in [(0, 0), (0, length), (1, 1)] {
-                let failure = made.map.advise(start, count, advice).expect_err("refused");
+                let failure = made.map.advise(start, count, advice, 0).expect_err("refused");
                 assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "madvise"), "advice {advice}");
             }
         }
@@ -94,13 +94,13 @@ pub fn advice_that_loses_content_must_say_so() {
     std::fs::write(&file, "hello").expect("written");
     let map = map_with(&file, PRIVATE, 0).expect("mapped");
     map.store(0, b"J");
-    assert_eq!(map.advise(0, 0, DONT_NEED).expect_err("refused").errno, libc::EINVAL);
+    assert_eq!(map.advise(0, TO_END, DONT_NEED, 0).expect_err("refused").errno, libc::EINVAL);
     assert_eq!(map.bytes(), b"Jello");
 }
 
 /// Gives the advice for bytes that are not whole pages, if the kernel does this with this kind of memory.
-fn lose(map: &Map, start: usize, length: usize, advice: u32) -> bool {
-    match map.advise(start, length, advice | LOSE_DATA) {
+fn lose(map: &Map, start: usize, length: usize, advice: c_int) -> bool {
+    match map.advise(start, length, advice, LOSE_CONTENT) {
         Ok(()) => true,
         Err(failure) if failure.errno == libc::EOPNOTSUPP => !is_known(map, advice),
         // Not for this kind.
@@ -139,10 +139,10 @@ pub fn only_whole_pages_are_lost() {
         }
     }
     // What must work wherever this runs.
-    assert!(lose(&private(page), 0, 0, DONT_NEED));
+    assert!(lose(&private(page), 0, TO_END, DONT_NEED));
     let Some(map) = shared(2 * page, &MapOptions::default()) else { return };
     map.store(0, &pattern(2 * page));
-    map.advise(0, page + 1, REMOVE | LOSE_DATA).expect("removed");
+    map.advise(0, page + 1, REMOVE, LOSE_CONTENT).expect("removed");
     assert!(map.part(0, page).iter().all(|byte| *byte == 0) && map.part(page, page) == pattern(2 * page)[page..]);
 }
 
@@ -151,17 +151,17 @@ pub fn guard_pages_are_sigsegv_until_they_are_removed() {
     let map = private(4 * page);
     map.store(0, &pattern(4 * page));
     if !is_known(&map, GUARD_INSTALL) {
-        let failure = map.advise(0, 0, GUARD_INSTALL | LOSE_DATA).expect_err("refused");
+        let failure = map.advise(0, TO_END, GUARD_INSTALL, LOSE_CONTENT).expect_err("refused");
         assert_eq!(failure.errno, libc::EOPNOTSUPP);
         return println!("SKIPPED: guard pages: this kernel has none");
     }
-    map.advise(page - 1, 2 * page, GUARD_INSTALL | LOSE_DATA).expect("installed");
+    map.advise(page - 1, 2 * page, GUARD_INSTALL, LOSE_CONTENT).expect("installed");
     assert_eq!(read_in_child(map.data().wrapping_add(page)), End::Killed(libc::SIGSEGV));
     assert_eq!(map.read(page, &mut [0]).expect_err("no such byte").errno, libc::EIO);
     for at in [page - 1, 2 * page] {
         assert_eq!(read_in_child(map.data().wrapping_add(at)), End::Exited(pattern(4 * page)[at].into()));
     }
-    map.advise(0, 0, GUARD_REMOVE).expect("removed");
+    map.advise(0, TO_END, GUARD_REMOVE, 0).expect("removed");
     assert!(map.part(page, page).iter().all(|byte| *byte == 0));
     assert!(map.part(2 * page, 2 * page) == pattern(4 * page)[2 * page..]);
 }
@@ -174,22 +174,22 @@ pub fn advice_about_children_and_dumps_is_followed() {
         let byte = End::Exited(pattern(4 * page)[at].into());
         let is_there = || read_in_child(made.map.data().wrapping_add(at));
         // The page that holds the byte.
-        made.map.advise(at, 1, libc::MADV_DONTFORK as u32).expect("hidden");
+        made.map.advise(at, 1, libc::MADV_DONTFORK, 0).expect("hidden");
         assert_eq!(is_there(), End::Killed(libc::SIGSEGV));
         assert_eq!(read_in_child(made.map.data()), End::Exited(pattern(1)[0].into()));
-        made.map.advise(at, 1, libc::MADV_DOFORK as u32).expect("shown");
+        made.map.advise(at, 1, libc::MADV_DOFORK, 0).expect("shown");
         assert_eq!(is_there(), byte);
 
         let is_left_out = || crate::support::map::region_at(made.map.data().addr() + at).has_flag("dd");
-        made.map.advise(at, 1, libc::MADV_DONTDUMP as u32).expect("left out");
+        made.map.advise(at, 1, libc::MADV_DONTDUMP, 0).expect("left out");
         assert!(is_left_out() && !made.map.region().has_flag("dd"));
-        made.map.advise(at, 1, libc::MADV_DODUMP as u32).expect("not left out");
+        made.map.advise(at, 1, libc::MADV_DODUMP, 0).expect("not left out");
         assert!(!is_left_out());
 
         if kind == Kind::Private {
-            made.map.advise(at, 1, libc::MADV_WIPEONFORK as u32).expect("wiped");
+            made.map.advise(at, 1, libc::MADV_WIPEONFORK, 0).expect("wiped");
             assert_eq!(is_there(), End::Exited(0));
-            made.map.advise(at, 1, libc::MADV_KEEPONFORK as u32).expect("kept");
+            made.map.advise(at, 1, libc::MADV_KEEPONFORK, 0).expect("kept");
             assert_eq!(is_there(), byte);
         }
     }
@@ -199,9 +199,9 @@ pub fn there_is_no_other_advice() {
     for kind in kinds() {
         for length in [0, 5000] {
             let made = kind.with(length, 0, 0);
-            for advice in [5, 6, 7, 26, 63, 99, 104, 200, 0xffff, 0x20000, 0x20004, 1 << 31, u32::MAX] {
-                for advice in [advice, advice | LOSE_DATA] {
-                    let failure = made.map.advise(0, 0, advice).expect_err("refused");
+            for advice in [5, 6, 7, 26, 63, 99, 104, 200, 0xffff, 0x20000, 0x20004, c_int::MIN, -1] {
+                for flags in [0, LOSE_CONTENT] {
+                    let failure = made.map.advise(0, TO_END, advice, flags).expect_err("refused");
                     assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "advice"), "{advice}");
                 }
             }
@@ -218,7 +218,7 @@ pub fn advice_that_the_kernel_does_not_know_is_eopnotsupp() {
     hosts::refuse(libc::SYS_madvise, libc::EINVAL);
     for map in &maps {
         for advice in ALL {
-            let failure = map.advise(1, 5000, advice | LOSE_DATA).expect_err("refused");
+            let failure = map.advise(1, 5000, advice, LOSE_CONTENT).expect_err("refused");
             assert_eq!((failure.errno, failure.op.as_str()), (libc::EOPNOTSUPP, "madvise"), "{advice}");
             assert!(failure.message.contains("MADV_"), "{}", failure.message);
         }

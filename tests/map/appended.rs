@@ -142,7 +142,7 @@ impl Attempt<'_> {
 }
 
 /// An attempt with a file that ends within a page, and with one that ends with a page.
-fn attempts<'a>(path: &'a Path, file_size: u64, flags: u32, errno: i32) -> impl Iterator<Item = Attempt<'a>> {
+fn attempts<'a>(path: &'a Path, file_size: u64, flags: u64, errno: i32) -> impl Iterator<Item = Attempt<'a>> {
     let options = MapOptions { access: WRITE, flags: CREATE | flags, file_size, ..MapOptions::default() };
     let olds = [5000, 2 * page_size()].into_iter();
     olds.map(move |old| Attempt { path, old, options, errno, limit: None, ballast: None })
@@ -185,7 +185,7 @@ pub fn bytes_appended_during_growth_by_zeros_on_a_full_file_system_stay() {
 fn stay_where_the_lock_is_refused() {
     hosts::refuse(libc::SYS_mlock, libc::ENOMEM);
     let folder = tempfile::tempdir().expect("a folder");
-    for flags in [LOCK, LOCK | NO_RESERVE] {
+    for flags in [MLOCK, MLOCK | NO_RESERVE] {
         for attempt in attempts(&folder.path().join("file"), 200_000, flags, libc::ENOMEM) {
             for length in [8, 300_000] {
                 let kept = attempt.at_each_moment(&pattern(length));
@@ -215,7 +215,7 @@ pub fn a_name_that_another_process_takes_is_not_removed() {
     hosts::refuse(libc::SYS_mlock, libc::ENOMEM);
     let folder = tempfile::tempdir().expect("a folder");
     let (path, other) = (&folder.path().join("file"), folder.path().join("other"));
-    let attempt = attempts(path, 200_000, LOCK, libc::ENOMEM).next().expect("an attempt");
+    let attempt = attempts(path, 200_000, MLOCK, libc::ENOMEM).next().expect("an attempt");
     for moment in 0.. {
         fs::write(&other, pattern(3000)).expect("written");
         let (mut calls, mut when) = (0, None);

@@ -3,7 +3,7 @@
 use std::ptr::null;
 
 use crate::support::abi::*;
-use crate::support::map::{map, map_raw, map_with};
+use crate::support::map::{map, map_raw, memory};
 
 /// A file of 5 bytes, in a folder that goes when it is dropped.
 fn hello() -> (tempfile::TempDir, std::path::PathBuf) {
@@ -24,21 +24,21 @@ pub fn no_options_map_the_whole_file_for_reading() {
     let (_folder, path) = hello();
     let whole = map_raw(&path, null()).expect("mapped");
     assert_eq!(whole.bytes(), b"hello");
-    assert_eq!(whole.region().permissions(), "r--s");
+    assert_eq!(whole.region().permissions(), "r--p");
     assert_eq!(map(&path, &MapOptions::default()).expect("mapped").bytes(), b"hello");
 }
 
 pub fn unknown_flags_are_einval() {
     let known =
-        CREATE | EXECUTE | POPULATE | LOCK | NO_RESERVE | BEYOND_EOF | NO_FORK | HUGE_PAGES | GUARD | WIPE_ON_FORK;
-    for bit in (0..32).map(|shift| 1u32 << shift).filter(|bit| known & bit == 0) {
+        CREATE | EXECUTE | POPULATE | MLOCK | NO_RESERVE | BEYOND_EOF | NO_FORK | HUGE_PAGES | GUARD | WIPE_ON_FORK;
+    for bit in (0..64).map(|shift| 1u64 << shift).filter(|bit| known & bit == 0) {
         assert_einval(MapOptions { flags: bit, ..MapOptions::default() }, "flags");
         assert_einval(MapOptions { flags: bit | CREATE, access: WRITE, ..MapOptions::default() }, "flags");
     }
 }
 
 pub fn unknown_accesses_are_einval() {
-    for access in [3, 4, 0x1_0000, u32::MAX] {
+    for access in [1, 2, 3, 4, 0x1_0000, 1 << 31, 0x8000_0004, 0x8000_0010, u32::MAX] {
         assert_einval(MapOptions { access, ..MapOptions::default() }, "access");
     }
 }
@@ -59,12 +59,12 @@ pub fn offsets_and_lengths_no_file_can_have_are_einval() {
         let with = |offset, length| MapOptions { offset, length, flags, ..MapOptions::default() };
         for (offset, length) in [
             (0, most + 1),
-            (0, usize::MAX),
+            (0, TO_END - 1),
             (1, most),
-            (u64::MAX, 0),
+            (u64::MAX, TO_END),
             (u64::MAX, 1),
-            (u64::MAX, usize::MAX),
-            (1 << 63, 0),
+            (u64::MAX, TO_END - 1),
+            (1 << 63, TO_END),
             (i64::MAX as u64, 1),
         ] {
             assert_einval(with(offset, length), "options");
@@ -88,15 +88,14 @@ pub fn offsets_and_lengths_no_file_can_have_are_einval() {
     }
 }
 
-pub fn padding_is_no_member() {
+/// Neither a length that was computed as 0, nor a struct that was zeroed instead of initialised, does anything.
+pub fn a_length_of_0_is_einval_and_says_how_to_mean_the_end() {
     let (_folder, path) = hello();
-    let mut bytes = [0u64; 7];
-    // SAFETY: the struct fits, and what is behind its last member may be anything.
-    unsafe {
-        let options: *mut MapOptions = bytes.as_mut_ptr().cast();
-        options.write(MapOptions { length: 2, ..MapOptions::default() });
-        options.cast::<u8>().add(44).write_bytes(0xff, 4);
-        assert_eq!(map_raw(&path, options).expect("mapped").bytes(), b"he");
+    for offset in [0, 3, 5, 6] {
+        let failure = map(&path, &MapOptions { offset, length: 0, ..MapOptions::default() }).expect_err("refused");
+        assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "length"));
+        assert!(failure.message.contains("length is 0") && failure.message.contains("BYTEFD_MAP_OPTIONS_INIT"));
     }
-    assert_eq!(map_with(&path, READ, 0).expect("mapped").length(), 5);
+    let zeroed = MapOptions { size: size_of::<MapOptions>(), length: 0, ..MapOptions::default() };
+    assert_eq!(memory(5, &zeroed).expect_err("refused").errno, libc::EINVAL);
 }

@@ -145,7 +145,7 @@ pub fn protected_pages_end_a_copy() {
         made.map.protect(second, 1, 0).expect("protected");
         assert_eq!(made.map.read(0, &mut seen).expect("a part"), second);
         assert_eq!(made.map.read(second, &mut [0]).expect_err("protected").errno, libc::EIO);
-        made.map.protect(0, 0, 3).expect("and back");
+        made.map.protect(0, TO_END, 3).expect("and back");
         assert!(made.map.bytes() == pattern(4 * page));
     }
 }

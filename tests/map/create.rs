@@ -9,7 +9,7 @@ use crate::support::fd::pattern;
 use crate::support::hosts;
 use crate::support::map::{Map, map, map_with, page_size};
 
-fn grow_with(path: &Path, file_size: u64, flags: u32) -> Map {
+fn grow_with(path: &Path, file_size: u64, flags: u64) -> Map {
     let options = MapOptions { access: WRITE, file_size, flags, ..MapOptions::default() };
     map(path, &options).expect("mapped")
 }

@@ -130,8 +130,9 @@ pub fn options_for_paths_are_einval_for_descriptors() {
         MapOptions { reserve: usize::MAX, ..with(WRITE) },
         MapOptions { flags: HUGE_PAGES, ..with(WRITE) },
         MapOptions { flags: WIPE_ON_FORK, ..with(PRIVATE) },
-        MapOptions { flags: 1 << 10, ..with(READ) },
-        MapOptions { length: usize::MAX, ..with(READ) },
+        MapOptions { flags: 1 << 7, ..with(READ) },
+        MapOptions { length: 0, ..with(READ) },
+        MapOptions { length: TO_END - 1, ..with(READ) },
         with(3),
     ] {
         is_refused(fd, &options, libc::EINVAL);

@@ -8,14 +8,14 @@ use std::path::Path;
 use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
 
 use crate::support::abi::*;
-use crate::support::fd::{Failure, wrap_with};
+use crate::support::fd::{Failure, pattern, wrap_with};
 use crate::support::hosts;
-use crate::support::map::{map, map_with};
+use crate::support::map::{map, map_with, memory, page_size};
 
 /// A file of /sys that refuses to be given zeros.
 const SYS_FILE: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
 
-const EVERY_WAY: [(u32, u32); 6] =
+const EVERY_WAY: [(u32, u64); 6] =
     [(READ, 0), (WRITE, 0), (PRIVATE, 0), (WRITE, CREATE), (READ, BEYOND_EOF), (READ, POPULATE)];
 
 fn assert_refused(path: impl AsRef<Path>, errno: c_int) {
@@ -267,7 +267,7 @@ pub fn a_map_outlives_the_name_of_its_file() {
     assert!(!path.exists());
     map.store(4, b"!");
     assert_eq!(map.bytes(), b"hell!");
-    map.flush(0, 0, SYNC).expect("flushed");
+    map.flush(0, TO_END, libc::MS_SYNC).expect("flushed");
 }
 
 pub fn only_maps_for_writing_keep_a_descriptor() {
@@ -288,4 +288,68 @@ pub fn only_maps_for_writing_keep_a_descriptor() {
     assert_eq!(open(), for_writing);
     drop(maps);
     assert_eq!(open(), 0);
+}
+
+/// It refuses shared mappings.
+pub fn what_has_no_shared_mappings_is_mapped_for_reading() {
+    const BTF: &str = "/sys/kernel/btf/vmlinux";
+    let Ok(content) = std::fs::read(BTF) else { return println!("SKIPPED: {BTF}: there is none") };
+    match map(BTF, &MapOptions::default()) {
+        Ok(map) => assert!(map.bytes() == content),
+        // Kernels before 6.16 have no mappings of it at all.
+        Err(failure) => assert_eq!(failure.errno, libc::ENODEV, "{failure:?}"),
+    }
+}
+
+pub fn an_empty_map_begins_with_a_page() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    for size in [0, 1, 4999] {
+        std::fs::write(&file, pattern(size)).expect("written");
+        for access in [READ, WRITE, PRIVATE] {
+            let map = map(&file, &MapOptions { offset: size as u64, access, ..MapOptions::default() }).expect("mapped");
+            assert!(map.length() == 0 && map.data().addr().is_multiple_of(page_size()), "{:?}", map.data());
+        }
+    }
+    let mut map = map_with(&file, WRITE, 0).expect("mapped");
+    map.resize(0).expect("shrunk");
+    assert!(map.data().addr().is_multiple_of(page_size()));
+    map.resize(5).expect("grown");
+    assert_eq!(map.bytes(), [0; 5]);
+}
+
+pub fn a_map_with_a_descriptor_knows_how_long_the_file_is_now() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    for (access, flags) in [(READ, GUARD), (PRIVATE, GUARD), (WRITE, 0), (WRITE, GUARD)] {
+        std::fs::write(&file, pattern(9000)).expect("written");
+        let map = map_with(&file, access, flags).expect("mapped");
+        for size in [9000, 10, 0, 20_000] {
+            file.as_file().set_len(size).expect("another length");
+            assert_eq!(map.file_size().expect("known"), size);
+        }
+    }
+    for access in [READ, PRIVATE] {
+        let map = map_with(&file, access, 0).expect("mapped");
+        assert_eq!(map.file_size().expect_err("no descriptor").errno, libc::EBADF);
+    }
+    assert_eq!(super::kinds::private(5).file_size().expect_err("no file").errno, libc::EBADF);
+    if hosts::has_memfd() {
+        assert_eq!(memory(5000, &MapOptions::default()).expect("memory").file_size().expect("known"), 5000);
+    }
+}
+
+pub fn a_guarded_map_reads_what_the_file_has_now() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(&file, pattern(9000)).expect("written");
+    for access in [READ, WRITE, PRIVATE] {
+        file.as_file().set_len(9000).expect("grown");
+        let map = map_with(&file, access, GUARD).expect("mapped");
+        file.as_file().set_len(10).expect("cut");
+        let mut seen = vec![0xaa; page_size()];
+        assert_eq!(map.read(0, &mut seen).expect("read"), 10);
+        assert!(seen[10..].iter().all(|byte| *byte == 0xaa));
+        for at in [10, 11, 5000] {
+            assert_eq!(map.read(at, &mut [0]).expect_err("gone").errno, libc::EIO);
+        }
+        map.check().expect("no page was lost");
+    }
 }

@@ -1,5 +1,7 @@
 //! Writing back.
 
+use std::ffi::c_int;
+
 use proptest::prelude::*;
 
 use crate::support::abi::*;
@@ -12,7 +14,7 @@ pub fn any_range_of_bytes_flushes() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(&file, pattern(size)).expect("written");
     let config = random(100);
-    proptest!(config, |(offset in 0..size, start in 0..size, length in 0..size, how in prop_oneof![Just(SYNC), Just(ASYNC)])| {
+    proptest!(config, |(offset in 0..size, start in 0..size, length in 0..size, how in prop_oneof![Just(libc::MS_SYNC), Just(libc::MS_ASYNC)])| {
         let map = map(&file, &MapOptions { offset: offset as u64, access: WRITE, ..MapOptions::default() }).expect("mapped");
         let inside = start + length <= map.length();
         if inside && length > 0 {
@@ -33,7 +35,7 @@ pub fn a_refused_flush_says_which_bytes_it_was_asked_for() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(&file, pattern(100)).expect("written");
     let map = map_with(&file, WRITE, 0).expect("mapped");
-    let said = |offset, length| map.flush(offset, length, SYNC).expect_err("outside").message;
+    let said = |offset, length| map.flush(offset, length, libc::MS_SYNC).expect_err("outside").message;
     assert!(said(90, 20).contains("bytes 90..110 of a map of 100 bytes"), "{}", said(90, 20));
     assert!(said(101, 0).contains("bytes 101.."), "{}", said(101, 0));
 }
@@ -43,8 +45,8 @@ pub fn an_unknown_way_of_flushing_is_einval() {
     for content in ["", "hello"] {
         std::fs::write(&file, content).expect("written");
         let map = map_with(&file, WRITE, 0).expect("mapped");
-        for how in [4, 8, 1 << 31, u32::MAX] {
-            assert_eq!(map.flush(0, 0, how).expect_err("refused").errno, libc::EINVAL);
+        for how in [0, libc::MS_INVALIDATE, libc::MS_SYNC | libc::MS_ASYNC, 8, 9, c_int::MIN, -1] {
+            assert_eq!(map.flush(0, TO_END, how).expect_err("refused").errno, libc::EINVAL);
         }
     }
 }
@@ -54,8 +56,8 @@ pub fn a_private_map_cannot_be_flushed() {
     for content in ["", "hello"] {
         std::fs::write(&file, content).expect("written");
         let map = map_with(&file, PRIVATE, 0).expect("mapped");
-        for how in [SYNC, ASYNC] {
-            assert_eq!(map.flush(0, 0, how).expect_err("refused").errno, libc::EINVAL);
+        for how in [libc::MS_SYNC, libc::MS_ASYNC] {
+            assert_eq!(map.flush(0, TO_END, how).expect_err("refused").errno, libc::EINVAL);
         }
     }
 }
@@ -65,6 +67,6 @@ pub fn a_read_map_flushes() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(&file, "hello").expect("written");
     let map = map_with(&file, READ, 0).expect("mapped");
-    map.flush(0, 0, SYNC).expect("flushed");
-    map.flush(1, 2, ASYNC).expect("flushed");
+    map.flush(0, TO_END, libc::MS_SYNC).expect("flushed");
+    map.flush(1, 2, libc::MS_ASYNC).expect("flushed");
 }

@@ -77,7 +77,7 @@ pub fn a_mapping_the_kernel_refuses_takes_growth_and_creation_back() {
 
 pub fn a_lock_that_is_refused_takes_growth_and_creation_back() {
     let folder = tempfile::tempdir().expect("a folder");
-    let options = MapOptions { flags: LOCK, ..growing(1 << 20) };
+    let options = MapOptions { flags: MLOCK, ..growing(1 << 20) };
     hosts::refuse(libc::SYS_mlock, libc::ENOMEM);
     let failure = refused(folder.path(), &options);
     assert_eq!((failure.errno, failure.op.as_str()), (libc::ENOMEM, "mlock"));

@@ -11,7 +11,7 @@ use crate::support::fd::{Failure, file, pattern, seals};
 use crate::support::hosts;
 use crate::support::map::{Map, memory, page_size};
 
-fn with(access: u32, flags: u32) -> MapOptions {
+fn with(access: u32, flags: u64) -> MapOptions {
     MapOptions { access, flags, ..MapOptions::default() }
 }
 
@@ -168,7 +168,7 @@ pub fn reserved_huge_pages_make_memory_that_is_resized_and_sealed() {
     let _reserved = Reserved::new(4);
     let page = meminfo("Hugepagesize").expect("there are some") << 10;
     for access in [WRITE, PRIVATE] {
-        for (flags, reserve) in [(0, 0), (POPULATE, 0), (0, 16 * page), (LOCK | NO_FORK, 0)] {
+        for (flags, reserve) in [(0, 0), (POPULATE, 0), (0, 16 * page), (MLOCK | NO_FORK, 0)] {
             let options = MapOptions { reserve, ..with(access, HUGE_PAGES | flags) };
             let mut map = memory(2 * page, &options).expect("memory");
             assert_eq!(map.region().bytes("KernelPageSize"), page);

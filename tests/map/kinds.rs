@@ -34,7 +34,7 @@ pub fn kinds() -> impl Iterator<Item = Kind> {
 
 impl Kind {
     /// `length` zeros with these flags and this much address space.
-    pub fn with(self, length: usize, flags: u32, reserve: usize) -> Made {
+    pub fn with(self, length: usize, flags: u64, reserve: usize) -> Made {
         let options = MapOptions { access: WRITE, flags, reserve, ..MapOptions::default() };
         let offset = match self {
             Kind::Shared => return memory(length, &options).expect("memory").into(),

@@ -15,7 +15,7 @@ fn file() -> tempfile::NamedTempFile {
 
 pub fn execute_maps_executable() {
     let file = file();
-    for (access, plain, executable) in [(READ, "r--s", "r-xs"), (WRITE, "rw-s", "rwxs"), (PRIVATE, "rw-p", "rwxp")] {
+    for (access, plain, executable) in [(READ, "r--p", "r-xp"), (WRITE, "rw-s", "rwxs"), (PRIVATE, "rw-p", "rwxp")] {
         assert_eq!(map_with(&file, access, 0).expect("mapped").region().permissions(), plain);
         assert_eq!(map_with(&file, access, EXECUTE).expect("mapped").region().permissions(), executable);
     }
@@ -40,7 +40,7 @@ pub fn populate_reads_the_pages_in() {
 pub fn lock_keeps_the_pages_in() {
     let file = file();
     for access in [READ, WRITE, PRIVATE] {
-        let map = map(&file, &MapOptions { access, flags: LOCK, offset: 5000, length: 10, ..MapOptions::default() });
+        let map = map(&file, &MapOptions { access, flags: MLOCK, offset: 5000, length: 10, ..MapOptions::default() });
         let map = map.expect("mapped");
         assert!(map.region().has_flag("lo"));
         assert_eq!(map.region().bytes("Rss"), page_size(), "whole pages, though it shows ten bytes");
@@ -62,7 +62,7 @@ pub fn no_fork_hides_the_map_from_children() {
 
 pub fn an_empty_map_takes_every_flag() {
     let file = tempfile::NamedTempFile::new().expect("a file");
-    for flags in [EXECUTE, POPULATE, LOCK, NO_RESERVE, BEYOND_EOF, NO_FORK, EXECUTE | POPULATE | LOCK | NO_FORK] {
+    for flags in [EXECUTE, POPULATE, MLOCK, NO_RESERVE, BEYOND_EOF, NO_FORK, EXECUTE | POPULATE | MLOCK | NO_FORK] {
         for access in [READ, WRITE, PRIVATE] {
             assert_eq!(map_with(&file, access, flags).expect("mapped").length(), 0);
         }

@@ -1,5 +1,7 @@
 //! Random operations on maps of each kind, against a vector of bytes that says what must be in them.
 
+use std::ffi::c_int;
+
 use proptest::prelude::*;
 
 use super::kinds::{Kind, Made, kinds};
@@ -17,8 +19,8 @@ enum Step {
     Write(usize, usize, u8),
     Store(usize, usize, u8),
     Read(usize, usize),
-    Flush(usize, usize, u32),
-    Advise(usize, usize, u32),
+    Flush(usize, usize, c_int),
+    Advise(usize, usize, c_int),
     Lose(usize, usize),
     Lock(usize, usize),
     Protect(usize, usize),
@@ -28,17 +30,20 @@ enum Step {
     Scribble,
 }
 
+const FLUSHES: &[c_int] =
+    &[libc::MS_SYNC, libc::MS_ASYNC, libc::MS_SYNC | libc::MS_INVALIDATE, libc::MS_ASYNC | libc::MS_INVALIDATE];
+
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     // Around the page boundaries, where mistakes live, and any others.
     let near = || (0..7usize, 0..3usize).prop_map(|(pages, more)| (4096 * pages + more).saturating_sub(1));
-    let at = || prop_oneof![6 => 0..MOST, 2 => near(), 1 => Just(usize::MAX)];
+    let at = || prop_oneof![6 => 0..MOST, 2 => near(), 1 => Just(0), 1 => Just(TO_END)];
     let range = move || (at(), at());
     let advice = prop::sample::select(vec![0, 1, 2, 3, 10, 11, 12, 13, 14, 15, 16, 17, 20, 21, 22, 23]);
     let step = prop_oneof![
         4 => (range(), any::<u8>()).prop_map(|((at, length), byte)| Step::Write(at, length, byte)),
         4 => (range(), any::<u8>()).prop_map(|((at, length), byte)| Step::Store(at, length, byte)),
         3 => range().prop_map(|(at, length)| Step::Read(at, length)),
-        1 => (range(), 0..4u32).prop_map(|((at, length), how)| Step::Flush(at, length, how)),
+        1 => (range(), prop::sample::select(FLUSHES)).prop_map(|((at, length), how)| Step::Flush(at, length, how)),
         2 => (range(), advice).prop_map(|((at, length), advice)| Step::Advise(at, length, advice)),
         1 => range().prop_map(|(at, length)| Step::Lose(at, length)),
         1 => range().prop_map(|(at, length)| Step::Lock(at, length)),
@@ -50,9 +55,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..25)
 }
 
-/// The bytes that a range is of, if they are in the map. A length of 0 is to the end, unless the call copies.
+/// The bytes that a range is of, if they are in the map.
 fn part(length: usize, at: usize, count: usize) -> Option<std::ops::Range<usize>> {
-    let end = if count == 0 { length } else { at.checked_add(count)? };
+    let end = if count == TO_END { length } else { at.checked_add(count)? };
     (at <= end && end <= length).then_some(at..end)
 }
 
@@ -107,7 +112,7 @@ impl Run {
                 agrees(&map.flush(at, count, how), is_inside);
             }
             Step::Advise(at, count, advice) => {
-                let outcome = map.advise(at, count, advice);
+                let outcome = map.advise(at, count, advice, 0);
                 self.is_uneven |= outcome.is_ok();
                 if part(length, at, count).is_none() {
                     agrees(&outcome, false);
@@ -118,7 +123,7 @@ impl Run {
             }
             Step::Lose(at, count) => {
                 let range = part(length, at, count);
-                agrees(&map.advise(at, count, 4 | LOSE_DATA), range.is_some());
+                agrees(&map.advise(at, count, 4, LOSE_CONTENT), range.is_some());
                 if let Some(range) = range.filter(|_| kind == Kind::Private) {
                     let (page, end) = (page_size(), range.end / page_size() * page_size());
                     let start = range.start.next_multiple_of(page);
@@ -129,8 +134,8 @@ impl Run {
             }
             Step::Lock(at, count) => {
                 let is_inside = part(length, at, count).is_some();
-                agrees(&map.lock(at, count), is_inside);
-                agrees(&map.unlock(at, count), is_inside);
+                agrees(&map.mlock(at, count), is_inside);
+                agrees(&map.munlock(at, count), is_inside);
             }
             Step::Protect(at, count) => {
                 let is_inside = part(length, at, count).is_some();

@@ -67,7 +67,7 @@ pub fn lock_beyond_the_limit_is_an_error_with_nothing_left() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     file.as_file().set_len(1 << 20).expect("resized");
     set_mode(file.path(), 0o444);
-    let options = MapOptions { flags: LOCK, ..MapOptions::default() };
+    let options = MapOptions { flags: MLOCK, ..MapOptions::default() };
     for (limit, errno) in [(0, libc::EPERM), (4096, libc::ENOMEM)] {
         let locked = || with_limit(libc::RLIMIT_MEMLOCK, limit, || as_nobody(|| map(&file, &options)));
         let failure = leaves_nothing(locked).expect_err("refused");

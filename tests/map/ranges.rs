@@ -14,6 +14,11 @@ fn config() -> ProptestConfig {
     random(400)
 }
 
+/// 0 is the default.
+fn accesses() -> impl Strategy<Value = u32> {
+    prop::sample::select(vec![0, READ, WRITE, PRIVATE])
+}
+
 /// Sizes around the page boundaries, where mistakes live, and any others.
 fn sizes() -> impl Strategy<Value = usize> {
     let page = page_size();
@@ -26,11 +31,11 @@ fn sizes() -> impl Strategy<Value = usize> {
 pub fn every_range_shows_the_bytes_of_the_file_or_says_what_is_wrong() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("file");
-    proptest!(config(), |(size in sizes(), offset in sizes(), length in prop_oneof![Just(0), sizes()], access in 0..3u32)| {
+    proptest!(config(), |(size in sizes(), offset in sizes(), length in prop_oneof![Just(TO_END), sizes().prop_map(|size| size.max(1))], access in accesses())| {
         let model = pattern(size);
         std::fs::write(&path, &model).expect("written");
         let options = MapOptions { offset: offset as u64, length, access, ..MapOptions::default() };
-        let end = if length == 0 { size } else { offset + length };
+        let end = if length == TO_END { size } else { offset + length };
         match map(&path, &options) {
             Ok(map) => {
                 prop_assert!(offset <= end && end <= size, "a range that is not in the file");
@@ -40,7 +45,7 @@ pub fn every_range_shows_the_bytes_of_the_file_or_says_what_is_wrong() {
             Err(failure) => {
                 prop_assert!(offset > end || end > size, "{:?}", failure);
                 prop_assert_eq!((failure.errno, failure.op.as_str()), (libc::ENXIO, "range"));
-                let asked = if length == 0 { format!("bytes {offset}..") } else { format!("bytes {offset}..{end} ") };
+                let asked = if length == TO_END { format!("bytes {offset}..") } else { format!("bytes {offset}..{end} ") };
                 prop_assert!(failure.message.contains(&asked), "{}", failure.message);
                 prop_assert!(failure.message.contains(&format!("of a file of {size} bytes")), "{}", failure.message);
             }
@@ -51,7 +56,7 @@ pub fn every_range_shows_the_bytes_of_the_file_or_says_what_is_wrong() {
 pub fn a_range_beyond_the_end_shows_zeros_in_the_last_page() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("file");
-    proptest!(config(), |(size in sizes(), offset in sizes(), length in 1..5 * page_size(), access in 0..3u32)| {
+    proptest!(config(), |(size in sizes(), offset in sizes(), length in 1..5 * page_size(), access in accesses())| {
         let mut model = pattern(size);
         std::fs::write(&path, &model).expect("written");
         let flags = BEYOND_EOF;
@@ -76,7 +81,7 @@ pub fn a_range_past_the_end_is_enxio_and_says_what_was_asked() {
     assert!(failure.message.contains("asked for bytes 4096..15000 of a file of 5000 bytes"), "{}", failure.message);
     assert!(failure.message.contains(file.path().to_str().expect("UTF-8")), "{}", failure.message);
 
-    for (offset, length) in [(5000, 1), (0, 5001), (4999, 2), (5001, 0), (5001, 1), (i64::MAX as u64, 0)] {
+    for (offset, length) in [(5000, 1), (0, 5001), (4999, 2), (5001, TO_END), (5001, 1), (i64::MAX as u64, TO_END)] {
         let failure = map(&file, &MapOptions { offset, length, ..MapOptions::default() }).expect_err("refused");
         assert_eq!(failure.errno, libc::ENXIO, "offset {offset}, length {length}");
     }
@@ -101,9 +106,9 @@ pub fn an_empty_file_is_a_valid_map() {
         let map = map_with(&file, access, 0).expect("mapped");
         assert_eq!(map.length(), 0);
         assert!(!map.data().is_null());
-        map.flush(0, 0, SYNC).expect("nothing to write");
-        map.flush(0, 0, ASYNC).expect("nothing to write");
-        assert_eq!(map.flush(0, 1, SYNC).expect_err("refused").errno, libc::EINVAL);
+        map.flush(0, TO_END, libc::MS_SYNC).expect("nothing to write");
+        map.flush(0, TO_END, libc::MS_ASYNC).expect("nothing to write");
+        assert_eq!(map.flush(0, 1, libc::MS_SYNC).expect_err("refused").errno, libc::EINVAL);
     }
     assert_eq!(map_with(&file, PRIVATE, 0).expect("mapped").length(), 0);
 }
@@ -117,7 +122,7 @@ pub fn stores_beyond_the_end_never_reach_the_file() {
         let map = map(&file, &options).expect("mapped");
         map.store(100, &vec![0xaa; page - 100]);
         if access == WRITE {
-            map.flush(0, 0, SYNC).expect("flushed");
+            map.flush(0, TO_END, libc::MS_SYNC).expect("flushed");
         }
         drop(map);
         assert!(std::fs::read(&file).expect("read") == pattern(100));
@@ -177,7 +182,7 @@ pub fn offsets_above_four_gibibytes_map() {
     let map = map(&file, &options).expect("mapped");
     assert_eq!(map.bytes(), b"above");
     map.store(0, b"A");
-    map.flush(0, 1, SYNC).expect("flushed");
+    map.flush(0, 1, libc::MS_SYNC).expect("flushed");
     let mut bytes = [0; 5];
     file.as_file().read_exact_at(&mut bytes, size - 5).expect("read");
     assert_eq!(&bytes, b"Above");

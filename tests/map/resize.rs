@@ -38,7 +38,7 @@ fn zeros_from(model: &mut Vec<u8>, length: usize) {
 
 pub fn maps_grow_with_zeros_and_shrink() {
     let flags_of =
-        |kind| if kind == Kind::File { vec![0, NO_RESERVE, POPULATE] } else { vec![0, POPULATE, LOCK | NO_FORK] };
+        |kind| if kind == Kind::File { vec![0, NO_RESERVE, POPULATE] } else { vec![0, POPULATE, MLOCK | NO_FORK] };
     for kind in kinds() {
         for flags in flags_of(kind) {
             for reserve in [0, 100, 5 * page_size(), 1 << 30] {
@@ -156,13 +156,13 @@ pub fn growing_reserves_the_space_unless_told_not_to() {
 
 pub fn an_empty_map_grows() {
     for kind in kinds() {
-        for flags in [0, LOCK, POPULATE, NO_FORK] {
+        for flags in [0, MLOCK, POPULATE, NO_FORK] {
             for reserve in [0, 1 << 20] {
                 let mut made = kind.with(0, flags, reserve);
                 made.map.resize(0).expect("nothing to do");
                 made.map.resize(10_000).expect("grown");
                 assert!(made.map.bytes().iter().all(|byte| *byte == 0));
-                assert_eq!(made.map.region().has_flag("lo"), flags == LOCK);
+                assert_eq!(made.map.region().has_flag("lo"), flags == MLOCK);
                 assert_eq!(made.map.region().has_flag("dc"), flags == NO_FORK);
             }
         }
@@ -173,7 +173,7 @@ pub fn an_empty_map_grows() {
 pub fn new_pages_are_treated_as_the_old_ones() {
     for kind in kinds() {
         for reserve in [0, 1 << 20] {
-            let mut made = kind.with(100, LOCK | NO_FORK, reserve);
+            let mut made = kind.with(100, MLOCK | NO_FORK, reserve);
             made.map.resize(10 * page_size()).expect("grown");
             let last = crate::support::map::region_at(made.map.data().addr() + 10 * page_size() - 1);
             assert!(last.has_flag("lo") && last.has_flag("dc"), "{kind:?}, {reserve} kept");
@@ -233,7 +233,7 @@ pub fn a_map_that_must_move_and_is_not_all_alike_is_efault() {
         assert_eq!(failure.errno, libc::EFAULT, "{kind:?}: {failure:?}");
         assert!(made.map.bytes() == pattern(4 * page));
         assert!(made.content(kind).is_none_or(|content| content == pattern(4 * page)), "the file as it was");
-        made.map.protect(0, 0, 3).expect("all alike");
+        made.map.protect(0, TO_END, 3).expect("all alike");
         made.map.resize(9 * page).expect("grown");
         assert!(made.map.part(0, 4 * page) == pattern(4 * page));
     }

@@ -12,7 +12,7 @@ use crate::support::map::{map, page_size};
 const LENGTH: usize = 10_000;
 
 /// A map of the pattern.
-fn filled(kind: Kind, flags: u32, reserve: usize) -> Made {
+fn filled(kind: Kind, flags: u64, reserve: usize) -> Made {
     let made = kind.with(LENGTH, flags, reserve);
     made.map.store(0, &pattern(LENGTH));
     made
@@ -130,7 +130,7 @@ pub fn what_is_sealed_against_it_is_eperm() {
 pub fn more_locked_memory_than_allowed_is_refused() {
     for kind in kinds() {
         for reserve in [0, 1 << 20] {
-            let mut made = filled(kind, LOCK, reserve);
+            let mut made = filled(kind, MLOCK, reserve);
             let failure = refused(&mut made, kind, 1 << 19, |made| {
                 with_limit(libc::RLIMIT_MEMLOCK, 20_000, || as_nobody(|| made.map.resize(1 << 19)))
             });

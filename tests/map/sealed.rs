@@ -11,7 +11,7 @@ use crate::support::fd::{content, file, is_close_on_exec, mapped, metadata, mode
 use crate::support::hosts;
 use crate::support::map::{Map, map, map_fd, map_with, page_size};
 
-fn memory_of(length: usize, flags: u32, reserve: usize) -> Option<Map> {
+fn memory_of(length: usize, flags: u64, reserve: usize) -> Option<Map> {
     let map = shared(length, &MapOptions { flags, reserve, ..MapOptions::default() })?;
     map.store(0, &pattern(length));
     Some(map)
@@ -24,7 +24,8 @@ fn duplicate(map: &Map) -> OwnedFd {
 /// A descriptor as shm_wrap_buffer gives.
 fn check(fd: &OwnedFd, length: usize, expected_mode: u32) {
     let exec_seal = if hosts::can_forbid_execution() && expected_mode == 0o400 { 0x20 } else { 0 };
-    assert_eq!(seals(fd), 0xf | exec_seal);
+    // Memory that was shared keeps F_SEAL_FUTURE_WRITE.
+    assert_eq!(seals(fd) & !libc::F_SEAL_FUTURE_WRITE, 0xf | exec_seal);
     assert_eq!((mode(fd), offset(fd), metadata(fd).len()), (expected_mode, 0, length as u64));
     assert!(is_close_on_exec(fd) && fd.as_raw_fd() > 2);
     assert!(content(fd) == pattern(length));
@@ -40,7 +41,7 @@ fn check(fd: &OwnedFd, length: usize, expected_mode: u32) {
 }
 
 pub fn memory_becomes_a_sealed_descriptor() {
-    for (flags, expected_mode) in [(0, 0o400), (EXECUTE, 0o500), (POPULATE | LOCK | NO_FORK | NO_RESERVE, 0o400)] {
+    for (flags, expected_mode) in [(0, 0o400), (EXECUTE, 0o500), (POPULATE | MLOCK | NO_FORK | NO_RESERVE, 0o400)] {
         for reserve in [0, 1 << 30] {
             for length in [0, 1, page_size() - 1, page_size(), page_size() + 1, (5 << 20) + 1] {
                 let Some(mut map) = memory_of(length, flags, reserve) else { return };
@@ -57,7 +58,7 @@ pub fn memory_becomes_a_sealed_descriptor() {
 }
 
 pub fn the_map_stays_for_reading_only() {
-    for flags in [0, EXECUTE, LOCK | NO_FORK] {
+    for flags in [0, EXECUTE, MLOCK | NO_FORK] {
         let Some(mut map) = memory_of(5000, flags, 0) else { return };
         let fd = map.seal().expect("sealed");
         drop(fd);
@@ -70,16 +71,16 @@ pub fn the_map_stays_for_reading_only() {
         assert_eq!(store_in_child(map.data(), 1), End::Killed(libc::SIGSEGV));
         assert_eq!(map.region().permissions().get(..3), Some(if flags == EXECUTE { "r-x" } else { "r--" }));
         assert_eq!(map.write(0, b"!").expect_err("for reading only").errno, libc::EACCES);
-        assert_eq!(map.protect(0, 0, 3).expect_err("for reading only").errno, libc::EACCES);
+        assert_eq!(map.protect(0, TO_END, 3).expect_err("for reading only").errno, libc::EACCES);
         for length in [0, 1, 5000, 5001, 1 << 20] {
             assert_eq!(map.resize(length).expect_err("sealed").errno, libc::EINVAL);
         }
         assert_eq!(map.seal().expect_err("sealed already").errno, libc::EINVAL);
         let mut seen = vec![0; 5000];
         assert_eq!(map.read(0, &mut seen).expect("read"), 5000);
-        map.prefetch(0, 0).expect("there");
-        map.unlock(0, 0).expect("unlocked");
-        map.advise(0, 0, 4).expect("pages may go");
+        map.prefetch(0, TO_END).expect("there");
+        map.munlock(0, TO_END).expect("unlocked");
+        map.advise(0, TO_END, 4, 0).expect("pages may go");
         assert!(seen == pattern(5000) && map.bytes() == pattern(5000));
     }
 }
@@ -133,10 +134,10 @@ pub fn a_descriptor_that_is_inherited_is_close_on_exec_once_sealed() {
 }
 
 /// All that the map is, as far as it can be seen.
-fn is_as_it_was(map: &Map, flags: u32) {
+fn is_as_it_was(map: &Map, flags: u64) {
     assert!(map.bytes() == pattern(map.length()));
     assert_eq!(map.region().permissions(), if flags & EXECUTE == 0 { "rw-s" } else { "rwxs" });
-    assert_eq!(map.region().has_flag("lo"), flags & LOCK != 0, "locked");
+    assert_eq!(map.region().has_flag("lo"), flags & MLOCK != 0, "locked");
     assert_eq!(map.region().has_flag("dc"), flags & NO_FORK != 0, "hidden from children");
     map.store(0, b"J");
     assert_eq!(content(&duplicate(map))[0], b'J', "it is still the memory");
@@ -144,7 +145,7 @@ fn is_as_it_was(map: &Map, flags: u32) {
 }
 
 pub fn while_others_have_it_mapped_for_writing_it_is_ebusy_and_as_it_was() {
-    for flags in [0, EXECUTE, LOCK, NO_FORK, POPULATE | LOCK | NO_FORK] {
+    for flags in [0, EXECUTE, MLOCK, NO_FORK, POPULATE | MLOCK | NO_FORK] {
         let Some(mut ours) = memory_of(5000, flags, 1 << 20) else { return };
         let fd = duplicate(&ours);
         let theirs = map_fd(fd.as_raw_fd(), &MapOptions { access: WRITE, ..MapOptions::default() });
@@ -165,12 +166,12 @@ pub fn while_others_have_it_mapped_for_writing_it_is_ebusy_and_as_it_was() {
 }
 
 pub fn what_is_sealed_against_seals_is_eperm_and_as_it_was() {
-    let Some(mut map) = memory_of(5000, LOCK, 0) else { return };
+    let Some(mut map) = memory_of(5000, MLOCK, 0) else { return };
     let fd = duplicate(&map);
     // SAFETY: touches no memory.
     assert_eq!(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, libc::F_SEAL_SEAL) }, 0);
     assert_eq!(map.seal().expect_err("refused").errno, libc::EPERM);
-    is_as_it_was(&map, LOCK);
+    is_as_it_was(&map, MLOCK);
 }
 
 pub fn maps_of_the_descriptor_for_reading_do_not_matter() {
@@ -236,4 +237,132 @@ pub fn without_descriptors_it_is_sealed_or_emfile_and_as_it_was() {
             check(&map.seal().expect("sealed"), 5000, 0o400);
         }
     }
+}
+
+/// A child that has the memory mapped, forked when `map` is there, until the pipe is closed.
+struct Holder {
+    child: libc::pid_t,
+    until: std::io::PipeWriter,
+}
+
+impl Holder {
+    fn new() -> Holder {
+        let (reader, until) = std::io::pipe().expect("a pipe");
+        let mut byte = 0u8;
+        // SAFETY: the child makes system calls only.
+        let child = unsafe {
+            match libc::fork() {
+                0 => {
+                    libc::close(until.as_raw_fd());
+                    libc::read(reader.as_raw_fd(), (&raw mut byte).cast(), 1);
+                    libc::_exit(0)
+                }
+                child => child,
+            }
+        };
+        assert!(child > 0);
+        Holder { child, until }
+    }
+
+    fn end(self) {
+        drop(self.until);
+        // SAFETY: our child.
+        assert_eq!(unsafe { libc::waitpid(self.child, std::ptr::null_mut(), 0) }, self.child);
+    }
+}
+
+pub fn sealing_waits_for_a_child_as_long_as_it_is_told() {
+    let Some(mut map) = memory_of(5000, 0, 0) else { return };
+    let holder = Holder::new();
+    for (timeout, errno) in [(0, libc::EBUSY), (1, libc::ETIMEDOUT), (30_000_000, libc::ETIMEDOUT)] {
+        let failure = map.seal_within(timeout).expect_err("the child has it");
+        assert_eq!((failure.errno, failure.op.as_str()), (errno, "seal"));
+        for cause in ["another process", "io_uring"] {
+            assert!(failure.message.contains(cause), "{failure:?}");
+        }
+        is_as_it_was(&map, 0);
+    }
+    for timeout in [-1, 60_000_000_000] {
+        let Some(mut map) = memory_of(5000, 0, 0) else { return };
+        let holder = Holder::new();
+        let ending = std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            holder.end();
+        });
+        check(&map.seal_within(timeout).expect("sealed once the child is gone"), 5000, 0o400);
+        ending.join().expect("ended");
+    }
+    holder.end();
+    check(&map.seal().expect("sealed"), 5000, 0o400);
+}
+
+/// A peer has nothing but the descriptor, which is open for writing.
+pub fn a_peer_that_maps_the_descriptor_for_reading_does_not_matter() {
+    let Some(mut ours) = memory_of(5000, 0, 0) else { return };
+    let theirs = map_fd(duplicate(&ours).as_raw_fd(), &MapOptions::default()).expect("mapped");
+    ours.store(0, b"J");
+    assert_eq!(theirs.part(0, 1), b"J", "stores show");
+    ours.store(0, &pattern(1));
+    check(&ours.seal().expect("sealed"), 5000, 0o400);
+    assert!(theirs.bytes() == pattern(5000));
+}
+
+/// All that can fail comes before the seals, which stay.
+pub fn a_seal_that_fails_leaves_the_map_as_it_was() {
+    if !hosts::has_memfd() {
+        skip("no memory files on this host");
+    }
+    let mut maps: Vec<_> = (0..3).map(|_| memory_of(5000, 0, 0).expect("memory")).collect();
+    // The probe of how the kernel maps sealed files.
+    drop(memory_of(1, 0, 0).expect("memory").seal());
+    hosts::refuse_value(libc::SYS_fcntl, 1, libc::F_SETFD as u64, libc::EIO);
+    assert_eq!(maps[0].seal().expect_err("refused").errno, libc::EIO);
+    is_as_it_was(&maps[0], 0);
+    hosts::refuse(libc::SYS_fchmod, libc::EIO);
+    assert_eq!(maps[1].seal().expect_err("refused").errno, libc::EIO);
+    is_as_it_was(&maps[1], 0);
+}
+
+pub fn shared_memory_is_read_by_others_while_it_is_written() {
+    for (flags, expected_mode) in [(0, 0o400), (EXECUTE, 0o500)] {
+        let Some(mut map) = memory_of(5000, flags, 0) else { return };
+        let fd = map.share(0).expect("shared");
+        assert_eq!(seals(&fd) & 0x1f, 0x16, "shrink, grow, future write");
+        assert_eq!((mode(&fd), offset(&fd), metadata(&fd).len()), (expected_mode, 0, 5000));
+        assert!(is_close_on_exec(&fd) && fd.as_raw_fd() > 2);
+        file(&fd).write_at(b"!", 0).expect_err("for reading only");
+        file(&duplicate(&map)).write_at(b"!", 0).expect_err("sealed");
+        mapped(&duplicate(&map), libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED).expect_err("sealed");
+        let theirs = map_fd(fd.as_raw_fd(), &MapOptions::default()).expect("mapped");
+        map.store(4995, b"there");
+        assert_eq!(theirs.part(4995, 5), b"there");
+        for length in [4999, 5001, 0] {
+            assert_eq!(map.resize(length).expect_err("sealed").errno, libc::EPERM, "{length} bytes");
+        }
+        map.resize(5000).expect("as long as it is");
+        assert_eq!(map.advise(0, TO_END, libc::MADV_REMOVE, LOSE_CONTENT).expect_err("sealed").errno, libc::EPERM);
+        map.share(0).expect("again");
+        for flags in [1, 1 << 18, 1 << 63] {
+            assert_eq!(map.share(flags).expect_err("unknown").op, "flags");
+        }
+        map.store(4995, &pattern(5000)[4995..]);
+        check(&map.seal().expect("sealed"), 5000, expected_mode);
+        assert_eq!(map.share(0).expect_err("sealed").errno, libc::EINVAL);
+    }
+    for kind in kinds().filter(|kind| *kind != Kind::Shared) {
+        assert_eq!(kind.filled(100).map.share(0).expect_err("not shared memory").errno, libc::EINVAL);
+    }
+}
+
+/// It cannot be mapped for writing again.
+pub fn a_shared_map_that_is_not_sealed_is_for_reading_and_can_be_sealed_later() {
+    let Some(mut map) = memory_of(5000, 0, 0) else { return };
+    let fd = map.share(0).expect("shared");
+    let holder = Holder::new();
+    assert_eq!(map.seal().expect_err("the child has it").errno, libc::EBUSY);
+    assert!(map.bytes() == pattern(5000));
+    assert_eq!(map.write(0, b"!").expect_err("for reading").errno, libc::EACCES);
+    holder.end();
+    check(&map.seal().expect("sealed"), 5000, 0o400);
+    assert!(content(&fd) == pattern(5000));
 }

@@ -87,22 +87,22 @@ pub fn operations_on_bytes_that_are_gone_are_einval() {
         let gone = kind.second_page();
         made.map.unmap(gone, page).expect("unmapped");
         let map = &mut made.map;
-        for (start, length) in [(0, 0), (gone, 1), (gone + page - 1, 2), (gone - 1, 2), (0, PAGES * page)] {
-            let count = if length == 0 { PAGES * page } else { length };
-            is_einval(map.advise(start, length, 0));
-            is_einval(map.lock(start, length));
-            is_einval(map.unlock(start, length));
+        for (start, length) in [(0, TO_END), (gone, 1), (gone + page - 1, 2), (gone - 1, 2), (0, PAGES * page)] {
+            let count = length.min(PAGES * page);
+            is_einval(map.advise(start, length, 0, 0));
+            is_einval(map.mlock(start, length));
+            is_einval(map.munlock(start, length));
             is_einval(map.protect(start, length, 1));
             is_einval(map.prefetch(start, length));
-            is_einval(map.flush(start, length, SYNC));
+            is_einval(map.flush(start, length, libc::MS_SYNC));
             is_einval(map.read(start, &mut vec![0; count]));
             is_einval(map.write(start, &vec![0; count]));
         }
         is_einval(map.resize(1));
         is_einval(map.resize(PAGES * page + 1));
         is_einval(map.seal());
-        for (start, length) in [(0, gone), (gone + page, 0), (gone + page, 1)] {
-            map.advise(start, length, 0).expect("there");
+        for (start, length) in [(0, gone), (gone + page, TO_END), (gone + page, 1)] {
+            map.advise(start, length, 0, 0).expect("there");
             map.prefetch(start, length).expect("there");
             map.protect(start, length, 1).expect("there");
             map.protect(start, length, 3).expect("there");
@@ -110,7 +110,8 @@ pub fn operations_on_bytes_that_are_gone_are_einval() {
         map.write(0, b"hello").expect("written");
         assert_eq!(map.part(0, 5), b"hello");
         is_einval(map.unmap(0, PAGES * page + 1));
-        is_einval(map.unmap(PAGES * page + 1, 0));
+        is_einval(map.unmap(PAGES * page + 1, TO_END));
+        is_einval(map.unmap(0, 0));
     }
 }
 
@@ -119,12 +120,12 @@ pub fn front_middle_and_back_go_in_any_order_and_more_than_once() {
     let length = PAGES * page;
     let parts = [
         vec![(0, page), (0, 2 * page)],
-        vec![(length - page, page), (length - 2 * page, 2 * page), (length - page, 0)],
+        vec![(length - page, page), (length - 2 * page, 2 * page), (length - page, TO_END)],
         vec![(3 * page, page), (3 * page, page), (2 * page, 3 * page)],
-        vec![(5 * page, page), (page, page), (3 * page, page), (0, 0)],
+        vec![(5 * page, page), (page, page), (3 * page, page), (0, TO_END)],
         vec![(page, 3 * page), (2 * page, 4 * page)],
         vec![(2 * page, page), (4 * page, page), (page, 5 * page)],
-        vec![(0, 0), (0, 0), (1, 1)],
+        vec![(0, TO_END), (0, TO_END), (1, 1)],
     ];
     for parts in parts {
         for (kind, mut made) in all() {
@@ -133,7 +134,7 @@ pub fn front_middle_and_back_go_in_any_order_and_more_than_once() {
                 made.map.unmap(*start, *count).expect("unmapped");
                 // Bytes at an end of the map are at an end of their page, as nobody else's are there.
                 let head = kind.head();
-                let end = if *count == 0 { length } else { start + count };
+                let end = if *count == TO_END { length } else { start + count };
                 let first = if *start == 0 { 0 } else { (head + start).next_multiple_of(page).saturating_sub(head) };
                 let last = if end == length { length } else { ((head + end) / page * page).saturating_sub(head) };
                 (first..last.max(first)).for_each(|at| is_there[at] = false);

@@ -87,7 +87,7 @@ fn make(way: &str, address: &str, content: &[u8], command: &[String]) -> Outcome
 }
 
 fn fill(map: bytefd::Map, content: &[u8]) -> Outcome {
-    assert_eq!(map.write_at(0, content)?, content.len());
+    assert_eq!(map.write_at(content, 0)?, content.len());
     Ok(())
 }
 
@@ -120,7 +120,7 @@ fn use_it(way: &str, address: &str, content: &[u8]) -> Outcome {
 
 fn compare_map(map: &bytefd::Map, content: &[u8]) -> Outcome {
     let mut bytes = vec![0; map.len()];
-    map.read_at(0, &mut bytes)?;
+    map.read_exact_at(&mut bytes, 0)?;
     compare(&bytes, content)
 }
 

@@ -245,19 +245,19 @@ pub fn every_operation_of_a_map_holds_for_a_segment() {
     let mut copy = vec![0; LENGTH];
     assert_eq!(map.read(0, &mut copy).expect("read"), LENGTH);
     assert!(copy == bytes);
-    for how in [SYNC, ASYNC, SYNC | INVALIDATE] {
+    for how in [libc::MS_SYNC, libc::MS_ASYNC, libc::MS_SYNC | libc::MS_INVALIDATE] {
         map.flush(1, 5000, how).expect("flushed");
     }
     map.check().expect("whole");
     map.prefetch(0, LENGTH).expect("read in");
     for advice in [libc::MADV_NORMAL, libc::MADV_RANDOM, libc::MADV_WILLNEED, libc::MADV_DONTNEED, libc::MADV_DONTDUMP]
     {
-        map.advise(0, LENGTH, advice as u32).expect("advised");
+        map.advise(0, LENGTH, advice, 0).expect("advised");
     }
     assert!(map.bytes() == bytes, "it is shared");
-    map.lock(0, LENGTH).expect("locked");
+    map.mlock(0, LENGTH).expect("locked");
     assert!(map.region().has_flag("lo"));
-    map.unlock(0, LENGTH).expect("unlocked");
+    map.munlock(0, LENGTH).expect("unlocked");
     map.protect(0, 1, 1).expect("for reading");
     assert_eq!(map.write(0, b"x").expect_err("protected").errno, libc::EIO);
     map.protect(0, LENGTH, 3).expect("for both");
@@ -269,8 +269,8 @@ pub fn every_operation_of_a_map_holds_for_a_segment() {
     assert_eq!(map.seal().map_err(errno).map(drop), Err(libc::EINVAL));
     assert_eq!(map.descriptor().map_err(errno).map(drop), Err(libc::EBADF));
     assert_eq!(map.read(LENGTH, &mut [0]).map_err(errno), Err(libc::EINVAL));
-    assert_eq!(map.flush(0, LENGTH + 1, SYNC).map_err(errno), Err(libc::EINVAL));
-    map.advise(0, page_size(), libc::MADV_REMOVE as u32 | LOSE_DATA).expect("a hole");
+    assert_eq!(map.flush(0, LENGTH + 1, libc::MS_SYNC).map_err(errno), Err(libc::EINVAL));
+    map.advise(0, page_size(), libc::MADV_REMOVE, LOSE_CONTENT).expect("a hole");
     assert_eq!(map.part(0, page_size()), vec![0; page_size()]);
     assert!(map.part(page_size(), LENGTH - page_size()) == bytes[page_size()..]);
 
@@ -286,7 +286,7 @@ pub fn every_operation_of_a_map_holds_for_a_segment() {
     let (reading, _) = map_sysv(segment.0, &attaching(READ)).expect("attached");
     assert_eq!(reading.write(0, b"x").map_err(errno), Err(libc::EACCES));
     assert_eq!(reading.protect(0, 1, 3).map_err(errno), Err(libc::EACCES));
-    reading.flush(0, LENGTH, SYNC).expect("flushed");
+    reading.flush(0, LENGTH, libc::MS_SYNC).expect("flushed");
     map.store(0, b"hello");
     assert_eq!(reading.part(0, 5), b"hello");
 }

@@ -1,8 +1,11 @@
 //! Maps through Rust's ranges: all kinds of them, also such as overflow, with every method that takes one.
 
+use std::io::Write;
 use std::ops::{Bound, RangeBounds};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::Ordering::SeqCst;
 
-use bytefd::{Access, Advice, Flush, Map, MapOptions, Protection};
+use bytefd::{Access, Advice, Discard, Flush, Map, MapOptions, MapWriter, Protection};
 
 use crate::support::hosts;
 
@@ -19,10 +22,8 @@ fn maps() -> Vec<Map> {
 fn results(map: &Map, range: impl RangeBounds<usize> + Clone) -> Vec<bytefd::Result<()>> {
     vec![
         map.advise(range.clone(), Advice::Normal),
-        map.advise_losing(range.clone(), Advice::Normal),
-        map.lock(range.clone()),
-        map.unlock(range.clone()),
-        map.protect(range.clone(), Protection::ReadWrite),
+        map.mlock(range.clone()),
+        map.munlock(range.clone()),
         map.prefetch(range.clone()),
         if map.access() == Access::Private { map.advise(range, Advice::Normal) } else { map.flush(range, Flush::Sync) },
     ]
@@ -66,7 +67,9 @@ pub fn every_kind_of_range_names_its_bytes() {
         }
         for range in outside {
             let unmapped = map.unmap(range);
-            for result in results(&map, range).into_iter().chain([unmapped]) {
+            // SAFETY: nothing is done, and nobody has a slice.
+            let others = unsafe { [map.discard(range, Discard::DontNeed), map.protect(range, Protection::None)] };
+            for result in results(&map, range).into_iter().chain([unmapped]).chain(others) {
                 let error = result.expect_err("outside");
                 assert_eq!((error.errno(), error.op()), (libc::EINVAL, "range"), "{range:?}");
             }
@@ -79,39 +82,108 @@ pub fn every_kind_of_range_names_its_bytes() {
 
 pub fn copies_end_where_the_map_does() {
     for map in maps() {
-        assert_eq!(map.write_at(LENGTH - 5, b"there").unwrap(), 5);
+        assert_eq!(map.write_at(b"there", LENGTH - 5).unwrap(), 5);
         let mut seen = [0; 5];
-        assert_eq!(map.read_at(LENGTH - 5, &mut seen).unwrap(), 5);
+        assert_eq!(map.read_at(&mut seen, LENGTH - 5).unwrap(), 5);
         assert_eq!(&seen, b"there");
-        for at in [LENGTH - 4, LENGTH, usize::MAX] {
-            assert_eq!(map.read_at(at, &mut seen).unwrap_err().errno(), libc::EINVAL);
-            assert_eq!(map.write_at(at, &seen).unwrap_err().errno(), libc::EINVAL);
+        for (at, left) in [(LENGTH - 4, 4), (LENGTH, 0), (LENGTH + 1, 0), (usize::MAX, 0)] {
+            assert_eq!(map.read_at(&mut seen, at).unwrap(), left);
+            assert_eq!(map.read_exact_at(&mut seen, at).unwrap_err().errno(), libc::EINVAL);
+            assert_eq!(map.write_at(&seen, at).unwrap_err().errno(), libc::EINVAL);
         }
-        assert_eq!(map.read_at(LENGTH, &mut []).unwrap(), 0);
+        assert_eq!(map.read_at(&mut [], LENGTH).unwrap(), 0);
+        map.read_exact_at(&mut [], LENGTH).unwrap();
     }
 }
 
 pub fn a_sealed_map_is_for_reading_only() {
-    for mut map in maps().into_iter().filter(|map| map.access() == Access::Write) {
-        map.write_at(0, b"hello").unwrap();
+    for mut map in maps() {
+        let is_shared = map.access() == Access::Write;
+        map.write_at(b"hello", 0).unwrap();
         map.resize(5).unwrap();
-        let fd = map.seal().unwrap();
-        assert_eq!(std::fs::read(bytefd::path(&fd)).unwrap(), b"hello");
-        assert_eq!((map.access(), map.len()), (Access::Read, 5));
-        // SAFETY: nobody can change it.
-        unsafe {
-            assert_eq!(map.as_slice(), b"hello");
-            assert!(map.as_mut_slice().is_none());
+        let address = map.as_ptr();
+        match map.seal() {
+            Ok(sealed) => {
+                assert!(is_shared);
+                assert_eq!((&sealed[..], sealed.as_ptr()), (&b"hello"[..], address.cast_const()));
+                assert_eq!(std::fs::read(bytefd::path(&sealed)).unwrap(), b"hello");
+            }
+            Err(failure) => {
+                assert!(!is_shared);
+                assert_eq!((failure.error().errno(), failure.to_string()), (libc::EINVAL, failure.error().to_string()));
+                let mut seen = [0; 5];
+                failure.into_inner().read_exact_at(&mut seen, 0).unwrap();
+                assert_eq!(&seen, b"hello", "the bytes come back");
+            }
         }
-        map.resize(6).unwrap_err();
-        map.write_at(0, b"J").unwrap_err();
     }
 }
 
-pub fn advice_has_the_kernels_numbers() {
-    let known: Vec<u32> = (0..200).filter(|number| Advice::from_number(*number).is_some()).collect();
-    assert_eq!(known, [&[0, 1, 2, 3, 4][..], &(8..=25).collect::<Vec<_>>(), &(100..=103).collect::<Vec<_>>()].concat());
-    for number in known {
-        assert_eq!(Advice::from_number(number).map(|advice| advice as u32), Some(number));
+/// What owns bytes and can be sent: what `bytes::Bytes::from_owner` asks for.
+fn owned(bytes: impl AsRef<[u8]> + Send + Sync + std::panic::UnwindSafe + 'static) -> Vec<u8> {
+    std::thread::spawn(move || bytes.as_ref().to_vec()).join().unwrap()
+}
+
+pub fn sealed_bytes_are_owned_shared_and_become_a_descriptor() {
+    let sealed = MapWriter::new().unwrap().seal().unwrap();
+    assert!(sealed.is_empty() && sealed.as_ptr().addr().is_multiple_of(4096));
+    let mut writer = MapWriter::default();
+    writer.write_all(b"hello").unwrap();
+    let sealed = writer.seal().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| assert_eq!(&sealed[..], b"hello"));
+        scope.spawn(|| assert_eq!(std::fs::read(bytefd::path(sealed.as_fd())).unwrap(), b"hello"));
+    });
+    let fd: OwnedFd = sealed.into();
+    assert_eq!(std::fs::read(bytefd::path(&fd)).unwrap(), b"hello");
+    let mut writer = MapWriter::default();
+    writer.write_all(b"hello").unwrap();
+    assert_eq!(owned(writer.seal().unwrap()), b"hello");
+}
+
+pub fn options_take_every_kind_of_range() {
+    use Bound::{Excluded, Included, Unbounded};
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, "0123456789").unwrap();
+    let shown = |range: (Bound<u64>, Bound<u64>)| {
+        let map = MapOptions::new().range(range).open(&file).map_err(|error| error.errno())?;
+        let mut bytes = vec![0; map.len()];
+        map.read_exact_at(&mut bytes, 0).unwrap();
+        Ok(String::from_utf8(bytes).unwrap())
+    };
+    for (range, expected) in [
+        ((Unbounded, Unbounded), Ok("0123456789")),
+        ((Included(3), Unbounded), Ok("3456789")),
+        ((Excluded(3), Unbounded), Ok("456789")),
+        ((Unbounded, Included(3)), Ok("0123")),
+        ((Included(2), Excluded(5)), Ok("234")),
+        ((Included(2), Excluded(2)), Ok("")),
+        ((Included(10), Unbounded), Ok("")),
+        ((Included(11), Unbounded), Err(libc::ENXIO)),
+        ((Included(0), Excluded(11)), Err(libc::ENXIO)),
+        ((Included(5), Excluded(4)), Err(libc::EINVAL)),
+        ((Excluded(u64::MAX), Unbounded), Err(libc::EINVAL)),
+        ((Unbounded, Included(u64::MAX)), Err(libc::EINVAL)),
+    ] {
+        assert_eq!(shown(range), expected.map(String::from), "{range:?}");
     }
+}
+
+pub fn words_are_shared() {
+    for map in maps() {
+        let word = map.atomic_u32(4096).unwrap();
+        std::thread::scope(|scope| {
+            (0..4).for_each(|_| _ = scope.spawn(|| (0..1000).for_each(|_| _ = word.fetch_add(1, SeqCst))));
+        });
+        assert_eq!((word.load(SeqCst), map.load_u32(4096).unwrap()), (4000, 4000));
+        for at in [1, 2, 4097, LENGTH - 3, LENGTH, usize::MAX, usize::MAX - 3] {
+            assert_eq!(map.atomic_u32(at).unwrap_err().errno(), libc::EINVAL, "{at}");
+            assert_eq!(map.load_u32(at).unwrap_err().errno(), libc::EINVAL, "{at}");
+        }
+    }
+    let map = MapOptions::new().open("/etc/passwd").unwrap();
+    let mut first = [0; 4];
+    map.read_exact_at(&mut first, 0).unwrap();
+    assert_eq!(map.atomic_u32(0).unwrap_err().errno(), libc::EACCES);
+    assert_eq!(map.load_u32(0).unwrap(), u32::from_ne_bytes(first));
 }

@@ -88,39 +88,47 @@ pub struct MapOptions {
     pub offset: u64,
     pub length: usize,
     pub file_size: u64,
-    pub access: u32,
-    pub flags: u32,
-    pub mode: u32,
     pub reserve: usize,
+    pub flags: u64,
+    pub access: u32,
+    pub mode: u32,
 }
 
 impl Default for MapOptions {
     fn default() -> Self {
-        Self { size: size_of::<Self>(), offset: 0, length: 0, file_size: 0, access: 0, flags: 0, mode: 0, reserve: 0 }
+        Self {
+            size: size_of::<Self>(),
+            offset: 0,
+            length: TO_END,
+            file_size: 0,
+            reserve: 0,
+            flags: 0,
+            access: 0,
+            mode: 0,
+        }
     }
 }
 
-pub const READ: u32 = 0;
-pub const WRITE: u32 = 1;
-pub const PRIVATE: u32 = 2;
+/// As a length: to the end.
+pub const TO_END: usize = usize::MAX;
 
-pub const CREATE: u32 = 1;
-pub const EXECUTE: u32 = 2;
-pub const POPULATE: u32 = 4;
-pub const LOCK: u32 = 8;
-pub const HUGE_PAGES: u32 = 16;
-pub const NO_RESERVE: u32 = 32;
-pub const BEYOND_EOF: u32 = 64;
-pub const GUARD: u32 = 128;
-pub const NO_FORK: u32 = 256;
-pub const WIPE_ON_FORK: u32 = 512;
+pub const READ: u32 = 0x8000_0001;
+pub const WRITE: u32 = 0x8000_0002;
+pub const PRIVATE: u32 = 0x8000_0003;
 
-pub const SYNC: u32 = 0;
-pub const ASYNC: u32 = 1;
-pub const INVALIDATE: u32 = 2;
+pub const CREATE: u64 = 1 << 8;
+pub const EXECUTE: u64 = 1 << 9;
+pub const POPULATE: u64 = 1 << 10;
+pub const MLOCK: u64 = 1 << 11;
+pub const HUGE_PAGES: u64 = 1 << 12;
+pub const NO_RESERVE: u64 = 1 << 13;
+pub const BEYOND_EOF: u64 = 1 << 14;
+pub const GUARD: u64 = 1 << 15;
+pub const NO_FORK: u64 = 1 << 16;
+pub const WIPE_ON_FORK: u64 = 1 << 17;
 
-/// Added to advice that loses content. The advices themselves are libc's MADV_*.
-pub const LOSE_DATA: u32 = 0x10000;
+/// For advice that loses content. The advices themselves are libc's MADV_*.
+pub const LOSE_CONTENT: u64 = 1 << 18;
 
 /// bytefd_pool_options.
 #[repr(C)]
@@ -232,9 +240,6 @@ pub const SYSV_NEW: u64 = SYSV_CREATE | SYSV_EXCLUSIVE;
 pub const SYSV_BY_ID: u64 = 1 << 30;
 pub const SYSV_TRANSIENT: u64 = 1 << 32;
 
-pub const INTERRUPTIBLE: u64 = 1 << 1;
-pub const UNLIMITED: u64 = u64::MAX;
-
 /// bytefd_requirements.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -272,7 +277,6 @@ impl Default for TransferOptions {
 }
 
 pub const TRANSFER_SOME: u64 = 0x40_0000;
-pub const INTERRUPTIBLE: u64 = 2;
 
 /// bytefd_credentials.
 #[repr(C)]
@@ -327,23 +331,25 @@ pub struct Abi {
     pub map_fd: unsafe extern "C" fn(c_int, *const MapOptions, *mut *mut c_void, *mut Error) -> c_int,
     pub map_memory: unsafe extern "C" fn(usize, *const MapOptions, *mut *mut c_void, *mut Error) -> c_int,
     pub map_descriptor: unsafe extern "C" fn(*const c_void, *mut Error) -> c_int,
-    pub map_advise: unsafe extern "C" fn(*const c_void, usize, usize, u32, *mut Error) -> c_int,
-    pub map_lock: unsafe extern "C" fn(*const c_void, usize, usize, *mut Error) -> c_int,
-    pub map_unlock: unsafe extern "C" fn(*const c_void, usize, usize, *mut Error) -> c_int,
-    pub map_protect: unsafe extern "C" fn(*const c_void, usize, usize, u32, *mut Error) -> c_int,
-    pub map_prefetch: unsafe extern "C" fn(*const c_void, usize, usize, *mut Error) -> c_int,
+    pub map_advise: unsafe extern "C" fn(*mut c_void, usize, usize, c_int, u64, *mut Error) -> c_int,
+    pub map_mlock: unsafe extern "C" fn(*mut c_void, usize, usize, *mut Error) -> c_int,
+    pub map_munlock: unsafe extern "C" fn(*mut c_void, usize, usize, *mut Error) -> c_int,
+    pub map_protect: unsafe extern "C" fn(*mut c_void, usize, usize, c_int, *mut Error) -> c_int,
+    pub map_prefetch: unsafe extern "C" fn(*mut c_void, usize, usize, *mut Error) -> c_int,
     pub map_unmap: unsafe extern "C" fn(*mut c_void, usize, usize, *mut Error) -> c_int,
     pub map_read: unsafe extern "C" fn(*const c_void, usize, *mut c_void, usize, *mut usize, *mut Error) -> c_int,
-    pub map_write: unsafe extern "C" fn(*const c_void, usize, *const c_void, usize, *mut usize, *mut Error) -> c_int,
+    pub map_write: unsafe extern "C" fn(*mut c_void, usize, *const c_void, usize, *mut usize, *mut Error) -> c_int,
     pub map_check: unsafe extern "C" fn(*const c_void, *mut Error) -> c_int,
+    pub map_file_size: unsafe extern "C" fn(*const c_void, *mut u64, *mut Error) -> c_int,
     pub map_resize: unsafe extern "C" fn(*mut c_void, usize, *mut Error) -> c_int,
-    pub map_seal: unsafe extern "C" fn(*mut c_void, *mut Error) -> c_int,
+    pub map_seal: unsafe extern "C" fn(*mut c_void, i64, *mut Error) -> c_int,
+    pub map_share: unsafe extern "C" fn(*mut c_void, u64, *mut Error) -> c_int,
     pub map_data: unsafe extern "C" fn(*const c_void) -> *mut u8,
     pub map_length: unsafe extern "C" fn(*const c_void) -> usize,
-    pub map_flush: unsafe extern "C" fn(*const c_void, usize, usize, u32, *mut Error) -> c_int,
+    pub map_flush: unsafe extern "C" fn(*mut c_void, usize, usize, c_int, *mut Error) -> c_int,
     pub map_close: unsafe extern "C" fn(*mut c_void) -> c_int,
     pub host_report: unsafe extern "C" fn(*mut c_char, usize, *mut Error) -> c_int,
-    pub adopt: unsafe extern "C" fn(*mut c_void, usize, *mut Error) -> c_int,
+    pub adopt: unsafe extern "C" fn(*mut c_void, usize, u64, *mut Error) -> c_int,
     pub shm_open: unsafe extern "C" fn(*const c_char, *const ShmOptions, *mut c_char, usize, *mut Error) -> c_int,
     pub shm_unlink: unsafe extern "C" fn(*const c_char, *mut Error) -> c_int,
     pub sweep: unsafe extern "C" fn(*mut SweepResult, *mut Error) -> c_int,
@@ -421,16 +427,18 @@ pub fn load() -> &'static Abi {
                 map_memory: symbol(library, "bytefd_map_memory"),
                 map_descriptor: symbol(library, "bytefd_map_descriptor"),
                 map_advise: symbol(library, "bytefd_map_advise"),
-                map_lock: symbol(library, "bytefd_map_lock"),
-                map_unlock: symbol(library, "bytefd_map_unlock"),
+                map_mlock: symbol(library, "bytefd_map_mlock"),
+                map_munlock: symbol(library, "bytefd_map_munlock"),
                 map_protect: symbol(library, "bytefd_map_protect"),
                 map_prefetch: symbol(library, "bytefd_map_prefetch"),
                 map_unmap: symbol(library, "bytefd_map_unmap"),
                 map_read: symbol(library, "bytefd_map_read"),
                 map_write: symbol(library, "bytefd_map_write"),
                 map_check: symbol(library, "bytefd_map_check"),
+                map_file_size: symbol(library, "bytefd_map_file_size"),
                 map_resize: symbol(library, "bytefd_map_resize"),
                 map_seal: symbol(library, "bytefd_map_seal"),
+                map_share: symbol(library, "bytefd_map_share"),
                 map_data: symbol(library, "bytefd_map_data"),
                 map_length: symbol(library, "bytefd_map_length"),
                 map_flush: symbol(library, "bytefd_map_flush"),

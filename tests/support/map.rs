@@ -24,7 +24,7 @@ pub fn map(path: impl AsRef<Path>, options: &MapOptions) -> Result<Map, Failure>
 }
 
 /// map_file of the whole file.
-pub fn map_with(path: impl AsRef<Path>, access: u32, flags: u32) -> Result<Map, Failure> {
+pub fn map_with(path: impl AsRef<Path>, access: u32, flags: u64) -> Result<Map, Failure> {
     map(path, &MapOptions { access, flags, ..MapOptions::default() })
 }
 
@@ -102,33 +102,43 @@ impl Map {
     }
 
     /// bytefd_map_flush.
-    pub fn flush(&self, offset: usize, length: usize, how: u32) -> Result<(), Failure> {
+    pub fn flush(&self, offset: usize, length: usize, flags: c_int) -> Result<(), Failure> {
         // SAFETY: a live map and a writable error.
-        self.done(|abi, map, error| unsafe { (abi.map_flush)(map, offset, length, how, error) })
+        self.done(|abi, map, error| unsafe { (abi.map_flush)(map, offset, length, flags, error) })
     }
 
     /// bytefd_map_advise.
-    pub fn advise(&self, offset: usize, length: usize, advice: u32) -> Result<(), Failure> {
+    pub fn advise(&self, offset: usize, length: usize, advice: c_int, flags: u64) -> Result<(), Failure> {
         // SAFETY: as above.
-        self.done(|abi, map, error| unsafe { (abi.map_advise)(map, offset, length, advice, error) })
+        self.done(|abi, map, error| unsafe { (abi.map_advise)(map, offset, length, advice, flags, error) })
     }
 
-    /// bytefd_map_lock.
-    pub fn lock(&self, offset: usize, length: usize) -> Result<(), Failure> {
+    /// bytefd_map_mlock.
+    pub fn mlock(&self, offset: usize, length: usize) -> Result<(), Failure> {
         // SAFETY: as above.
-        self.done(|abi, map, error| unsafe { (abi.map_lock)(map, offset, length, error) })
+        self.done(|abi, map, error| unsafe { (abi.map_mlock)(map, offset, length, error) })
     }
 
-    /// bytefd_map_unlock.
-    pub fn unlock(&self, offset: usize, length: usize) -> Result<(), Failure> {
+    /// bytefd_map_munlock.
+    pub fn munlock(&self, offset: usize, length: usize) -> Result<(), Failure> {
         // SAFETY: as above.
-        self.done(|abi, map, error| unsafe { (abi.map_unlock)(map, offset, length, error) })
+        self.done(|abi, map, error| unsafe { (abi.map_munlock)(map, offset, length, error) })
     }
 
     /// bytefd_map_protect.
-    pub fn protect(&self, offset: usize, length: usize, protection: u32) -> Result<(), Failure> {
+    pub fn protect(&self, offset: usize, length: usize, prot: c_int) -> Result<(), Failure> {
         // SAFETY: as above.
-        self.done(|abi, map, error| unsafe { (abi.map_protect)(map, offset, length, protection, error) })
+        self.done(|abi, map, error| unsafe { (abi.map_protect)(map, offset, length, prot, error) })
+    }
+
+    /// bytefd_map_file_size.
+    pub fn file_size(&self) -> Result<u64, Failure> {
+        const UNTOUCHED: u64 = 0x5555;
+        let mut size = UNTOUCHED;
+        // SAFETY: a live map and two writable objects.
+        let outcome = self.done(|abi, map, error| unsafe { (abi.map_file_size)(map, &mut size, error) });
+        assert!(outcome.is_ok() || size == UNTOUCHED, "failure must leave the size alone");
+        outcome.map(|()| size)
     }
 
     /// bytefd_map_prefetch.
@@ -155,12 +165,26 @@ impl Map {
         self.done(|abi, map, error| unsafe { (abi.map_resize)(map, length, error) })
     }
 
-    /// bytefd_map_seal.
+    /// bytefd_map_seal that does not wait.
     pub fn seal(&mut self) -> Result<OwnedFd, Failure> {
+        self.seal_within(0)
+    }
+
+    /// bytefd_map_seal.
+    pub fn seal_within(&mut self, timeout_ns: i64) -> Result<OwnedFd, Failure> {
         let mut error = Error::untouched();
         // SAFETY: a live map and a writable error.
-        let fd = result(unsafe { (abi::load().map_seal)(self.0, &mut error) }, &error)?;
+        let fd = result(unsafe { (abi::load().map_seal)(self.0, timeout_ns, &mut error) }, &error)?;
         // SAFETY: the caller of bytefd_map_seal owns what it returns.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+
+    /// bytefd_map_share.
+    pub fn share(&self, flags: u64) -> Result<OwnedFd, Failure> {
+        let mut error = Error::untouched();
+        // SAFETY: a live map and a writable error.
+        let fd = result(unsafe { (abi::load().map_share)(self.0, flags, &mut error) }, &error)?;
+        // SAFETY: the caller of bytefd_map_share owns what it returns.
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 

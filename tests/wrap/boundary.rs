@@ -9,7 +9,7 @@ use crate::support::abi::{self, *};
 use crate::support::fd::{metadata, wrap_with};
 use crate::support::map::page_size;
 use crate::support::named::unique;
-use crate::support::share::pair;
+use crate::support::share::{do_not_block, pair, send};
 
 unsafe extern "C" fn nothing(_: c_int, _: *mut c_void) -> c_int {
     0
@@ -98,12 +98,43 @@ pub fn option_structs_of_every_size_are_handled_as_promised() {
             status.min(0)
         }
     };
+    let (ours, theirs) = pair(libc::SOCK_DGRAM);
+    let us = ours.as_raw_fd();
+    do_not_block(&ours);
+    let receive = |options: *const c_void, error: *mut Error| {
+        let (mut size, mut count, mut message) = (5, 0, [0u8; 5]);
+        let (bytes, fds) = (message.as_mut_ptr().cast(), null_mut());
+        send(&ours, b"hello", &[]).unwrap();
+        // SAFETY: options as below; room for as much as it says.
+        let status = unsafe {
+            (abi.receive)(theirs.as_raw_fd(), bytes, &mut size, fds, &mut count, null(), options.cast(), error)
+        };
+        if status != 0 {
+            assert_eq!(
+                crate::support::share::receive(&theirs, 5, 0).unwrap().0,
+                b"hello",
+                "refused before it is received"
+            );
+        }
+        status
+    };
+    let temporary = |options: *const c_void, error: *mut Error| {
+        let mut file = null_mut();
+        // SAFETY: options as below; NULL or a handle.
+        unsafe {
+            let status = (abi.tempfile_create)(hello, 5, options.cast(), &mut file, error);
+            assert_eq!((abi.tempfile_close)(file), 0);
+            status
+        }
+    };
     /// The size of the struct in the first version, what its _INIT sets, and a call that undoes what it did.
     type Takes<'a> = (&'a str, usize, &'a [u8], &'a dyn Fn(*const c_void, *mut Error) -> c_int);
     let (wrapping, streaming, pooling) = (WrapOptions::default(), StreamOptions::default(), PoolOptions::default());
     let (wrapping, streaming, pooling) = (bytes_of(&wrapping), bytes_of(&streaming), bytes_of(&pooling));
     let (mapping, requiring) = (MapOptions::default(), Requirements::default());
     let (naming, attaching) = (ShmOptions::default(), SysvOptions::default());
+    let transferring = TransferOptions::default();
+    let transferring = bytes_of(&transferring);
     let (mapping, requiring) = (bytes_of(&mapping), bytes_of(&requiring));
     let (naming, attaching) = (bytes_of(&naming), bytes_of(&attaching));
     let create = |options: *const c_void, error: *mut Error| {
@@ -125,19 +156,22 @@ pub fn option_structs_of_every_size_are_handled_as_promised() {
         }
     };
     // SAFETY: NULL, or as many bytes as they say, unless that is what is refused.
-    let calls: [Takes; 13] = unsafe {
+    let calls: [Takes; 16] = unsafe {
         [
             ("shm_wrap_buffer", 48, wrapping, &|o, e| closed((abi.shm_wrap_buffer)(hello, 5, o.cast(), e))),
             ("wrap_iov", 48, wrapping, &|o, e| closed((abi.wrap_iov)(&part, 1, o.cast(), e))),
             ("scan_bytes", 48, wrapping, &|o, e| (abi.scan_bytes)(hello, 5, Some(nothing), null_mut(), o.cast(), e)),
             ("scan_begin", 48, wrapping, &begin),
-            ("map_file", 48, mapping, &|o, e| unmapped(|map| (abi.map_file)(path.as_ptr(), o.cast(), map, e))),
-            ("map_fd", 48, mapping, &|o, e| unmapped(|map| (abi.map_fd)(file.as_raw_fd(), o.cast(), map, e))),
-            ("map_memory", 48, mapping, &|o, e| unmapped(|map| (abi.map_memory)(5, o.cast(), map, e))),
+            ("map_file", 56, mapping, &|o, e| unmapped(|map| (abi.map_file)(path.as_ptr(), o.cast(), map, e))),
+            ("map_fd", 56, mapping, &|o, e| unmapped(|map| (abi.map_fd)(file.as_raw_fd(), o.cast(), map, e))),
+            ("map_memory", 56, mapping, &|o, e| unmapped(|map| (abi.map_memory)(5, o.cast(), map, e))),
             ("scan_begin_stream", 48, wrapping, &begin_stream),
             ("pool_create", 40, pooling, &create),
             ("wrap_stream", 40, streaming, &stream),
-            ("verify", 32, requiring, &|o, e| (abi.verify)(lent.as_raw_fd(), o.cast(), e)),
+            ("verify", 40, requiring, &|o, e| (abi.verify)(lent.as_raw_fd(), o.cast(), e)),
+            ("send", 24, transferring, &|o, e| (abi.send)(us, hello, 5, null(), 0, o.cast(), e)),
+            ("receive", 24, transferring, &receive),
+            ("tempfile_create", 40, &[0; 40], &temporary),
             ("shm_open", 32, naming, &|o, e| (abi.shm_open)(absent.as_ptr(), o.cast(), null_mut(), 0, e)),
             ("map_sysv", 32, attaching, &|o, e| unmapped(|map| (abi.map_sysv)(-77, o.cast(), map, null_mut(), e))),
         ]
@@ -180,13 +214,15 @@ pub fn null_and_closed_descriptors_are_refused_and_named() {
     let file = wrap_with(&file.to_ne_bytes(), 0, AUTO).unwrap();
     let (ours, theirs) = pair(libc::SOCK_DGRAM);
     let (us, they) = (ours.as_raw_fd(), theirs.as_raw_fd());
+    let (mut room, mut capacity, mut nothing_fits) = (5usize, 1usize, 0usize);
+    let (five, one, none): (*mut usize, *mut usize, *mut usize) = (&mut room, &mut capacity, &mut nothing_fits);
     let mut pool = null_mut();
     // SAFETY: a writable pointer.
     assert_eq!(unsafe { (abi.pool_create)(null(), &mut pool, null_mut()) }, 0);
     let map = crate::support::map::memory(5, &MapOptions { access: PRIVATE, ..MapOptions::default() }).unwrap();
     type Refused<'a> = (&'a str, i32, &'a dyn Fn(*mut Error) -> c_int);
     // SAFETY: what is not NULL is valid; what is NULL must be found out.
-    let calls: [Refused; 58] = unsafe {
+    let calls: [Refused; 67] = unsafe {
         [
             ("buf", libc::EINVAL, &|e| (abi.shm_wrap_buffer)(null(), 1, null(), e)),
             ("iov", libc::EINVAL, &|e| (abi.wrap_iov)(null(), 1, null(), e)),
@@ -210,42 +246,51 @@ pub fn null_and_closed_descriptors_are_refused_and_named() {
             ("map", libc::EINVAL, &|e| (abi.map_fd)(0, null(), null_mut(), e)),
             ("map", libc::EINVAL, &|e| (abi.map_memory)(1, null(), null_mut(), e)),
             ("map", libc::EINVAL, &|e| (abi.map_descriptor)(null(), e)),
-            ("map", libc::EINVAL, &|e| (abi.map_flush)(null(), 0, 0, SYNC, e)),
-            ("map", libc::EINVAL, &|e| (abi.map_advise)(null(), 0, 0, 0, e)),
-            ("map", libc::EINVAL, &|e| (abi.map_lock)(null(), 0, 0, e)),
-            ("map", libc::EINVAL, &|e| (abi.map_unlock)(null(), 0, 0, e)),
-            ("map", libc::EINVAL, &|e| (abi.map_protect)(null(), 0, 0, 3, e)),
-            ("map", libc::EINVAL, &|e| (abi.map_prefetch)(null(), 0, 0, e)),
+            ("map", libc::EINVAL, &|e| (abi.map_flush)(null_mut(), 0, 0, libc::MS_SYNC, e)),
+            ("map", libc::EINVAL, &|e| (abi.map_advise)(null_mut(), 0, 0, 0, 0, e)),
+            ("map", libc::EINVAL, &|e| (abi.map_mlock)(null_mut(), 0, 0, e)),
+            ("map", libc::EINVAL, &|e| (abi.map_munlock)(null_mut(), 0, 0, e)),
+            ("map", libc::EINVAL, &|e| (abi.map_protect)(null_mut(), 0, 0, 3, e)),
+            ("map", libc::EINVAL, &|e| (abi.map_prefetch)(null_mut(), 0, 0, e)),
             ("map", libc::EINVAL, &|e| (abi.map_unmap)(null_mut(), 0, 0, e)),
             ("map", libc::EINVAL, &|e| (abi.map_read)(null(), 0, bytes, 1, count, e)),
             ("buf", libc::EINVAL, &|e| (abi.map_read)(map.raw(), 0, null_mut(), 1, count, e)),
             ("copied", libc::EINVAL, &|e| (abi.map_read)(map.raw(), 0, bytes, 1, null_mut(), e)),
-            ("map", libc::EINVAL, &|e| (abi.map_write)(null(), 0, bytes, 1, count, e)),
+            ("map", libc::EINVAL, &|e| (abi.map_write)(null_mut(), 0, bytes, 1, count, e)),
             ("buf", libc::EINVAL, &|e| (abi.map_write)(map.raw(), 0, null(), 1, count, e)),
             ("copied", libc::EINVAL, &|e| (abi.map_write)(map.raw(), 0, bytes, 1, null_mut(), e)),
             ("map", libc::EINVAL, &|e| (abi.map_check)(null(), e)),
             ("map", libc::EINVAL, &|e| (abi.map_resize)(null_mut(), 1, e)),
-            ("map", libc::EINVAL, &|e| (abi.map_seal)(null_mut(), e)),
+            ("map", libc::EINVAL, &|e| (abi.map_seal)(null_mut(), 0, e)),
+            ("timeout_ns", libc::EINVAL, &|e| (abi.map_seal)(map.raw(), -2, e)),
+            ("timeout_ns", libc::EINVAL, &|e| (abi.map_seal)(map.raw(), i64::MIN, e)),
+            ("map", libc::EINVAL, &|e| (abi.map_share)(null_mut(), 0, e)),
+            ("flags", libc::EINVAL, &|e| (abi.map_share)(map.raw(), 1, e)),
+            ("map", libc::EINVAL, &|e| (abi.map_file_size)(null(), &mut 0, e)),
+            ("size", libc::EINVAL, &|e| (abi.map_file_size)(map.raw(), null_mut(), e)),
+            ("length", libc::EINVAL, &|e| (abi.map_unmap)(map.raw(), 0, 0, e)),
             ("buf", libc::EINVAL, &|e| (abi.host_report)(null_mut(), 1024, e)),
-            ("address", libc::EINVAL, &|e| (abi.adopt)(null_mut(), page_size(), e)),
+            ("address", libc::EINVAL, &|e| (abi.adopt)(null_mut(), page_size(), 0, e)),
+            ("flags", libc::EINVAL, &|e| (abi.adopt)(null_mut(), page_size(), 1, e)),
             ("", libc::EBADF, &|e| (abi.wrap_stream)(-1, null(), null(), e)),
             ("", libc::EBADF, &|e| (abi.verify)(-1, null(), e)),
-            ("message", libc::EINVAL, &|e| (abi.send)(us, null(), 5, null(), 0, e)),
-            ("fds", libc::EINVAL, &|e| (abi.send)(us, bytes, 1, null(), 1, e)),
-            ("message", libc::EINVAL, &|e| (abi.receive)(they, null_mut(), 5, count, number, 1, null(), e)),
-            ("received", libc::EINVAL, &|e| (abi.receive)(they, bytes, 1, null_mut(), number, 1, null(), e)),
-            ("fds", libc::EINVAL, &|e| (abi.receive)(they, bytes, 1, count, null_mut(), 1, null(), e)),
-            ("peer", libc::EINVAL, &|e| (abi.peer)(us, null_mut(), e)),
+            ("message", libc::EINVAL, &|e| (abi.send)(us, null(), 5, null(), 0, null(), e)),
+            ("fds", libc::EINVAL, &|e| (abi.send)(us, bytes, 1, null(), 1, null(), e)),
+            ("message", libc::EINVAL, &|e| (abi.receive)(they, null_mut(), five, number, one, null(), null(), e)),
+            ("length", libc::EINVAL, &|e| (abi.receive)(they, bytes, null_mut(), number, one, null(), null(), e)),
+            ("fds", libc::EINVAL, &|e| (abi.receive)(they, bytes, five, null_mut(), one, null(), null(), e)),
+            ("count", libc::EINVAL, &|e| (abi.receive)(they, bytes, five, number, null_mut(), null(), null(), e)),
+            ("credentials", libc::EINVAL, &|e| (abi.peer_credentials)(us, null_mut(), e)),
             ("name", libc::EINVAL, &|e| (abi.shm_open)(null(), null(), null_mut(), 0, e)),
             ("name", libc::EINVAL, &|e| (abi.shm_unlink)(null(), e)),
-            ("file", libc::EINVAL, &|e| (abi.link)(bytes, 1, null(), null_mut(), e)),
+            ("file", libc::EINVAL, &|e| (abi.tempfile_create)(bytes, 1, null(), null_mut(), e)),
             ("map", libc::EINVAL, &|e| (abi.map_sysv)(0, null(), null_mut(), null_mut(), e)),
             ("", libc::EINVAL, &|e| (abi.sysv_remove)(-1, e)),
             ("", libc::EBADF, &|e| (abi.export_dmabuf)(-1, e)),
-            ("", libc::EBADF, &|e| (abi.lock)(-1, 0, 0, 0, e)),
-            ("", libc::EBADF, &|e| (abi.unlock)(-1, 0, 0, e)),
-            ("word", libc::EINVAL, &|e| (abi.wait)(null(), 0, 0, e)),
-            ("word", libc::EINVAL, &|e| (abi.wake)(null(), 1, e)),
+            ("", libc::EBADF, &|e| (abi.file_lock)(-1, 0, 1, libc::LOCK_SH, -1, 0, e)),
+            ("", libc::EBADF, &|e| (abi.file_unlock)(-1, 0, 1, e)),
+            ("word", libc::EINVAL, &|e| (abi.futex_wait)(null(), 0, 0, 0, e)),
+            ("word", libc::EINVAL, &|e| (abi.futex_wake)(null(), 1, e)),
         ]
     };
     for (index, (op, errno, call)) in calls.into_iter().enumerate() {
@@ -260,15 +305,18 @@ pub fn null_and_closed_descriptors_are_refused_and_named() {
     unsafe {
         assert_eq!((byte, size, fd, (*out).is_null()), (0, 7777, -77, true));
         assert_eq!(crate::support::share::waiting(&theirs), 0);
-        assert_eq!((abi.send)(us, null(), 0, null(), 0, null_mut()), 0);
-        assert_eq!((abi.receive)(they, null_mut(), 0, count, null_mut(), 0, null(), null_mut()), 0);
+        assert_eq!((abi.send)(us, null(), 0, null(), 0, null(), null_mut()), 0);
+        assert_eq!((*five, *one), (5, 1));
+        assert_eq!((abi.receive)(they, null_mut(), none, null_mut(), none, null(), null(), null_mut()), 0);
         assert_eq!((abi.map_read)(map.raw(), 0, null_mut(), 0, count, null_mut()), 0);
         assert_eq!(metadata(&file).len(), 4);
         assert_eq!(((abi.pool_close)(pool), (abi.pool_close)(null_mut())), (0, 0));
         assert_eq!(
-            ((abi.map_close)(null_mut()), (abi.scan_end)(null_mut()), (abi.link_release)(null_mut())),
+            ((abi.map_close)(null_mut()), (abi.scan_end)(null_mut()), (abi.tempfile_close)(null_mut())),
             (0, 0, 0)
         );
-        assert!((abi.map_data)(null()).is_null() && (abi.map_length)(null()) == 0 && (abi.link_path)(null()).is_null());
+        assert!(
+            (abi.map_data)(null()).is_null() && (abi.map_length)(null()) == 0 && (abi.tempfile_path)(null()).is_null()
+        );
     }
 }

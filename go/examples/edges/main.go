@@ -62,7 +62,7 @@ func walk(path string, size, length int) {
 	for i := range b {
 		b[i] = 'm'
 	}
-	check(m.Flush(0, 0, bytefd.FlushSync))
+	check(m.Flush(0, bytefd.ToEnd, syscall.MS_SYNC))
 	check(m.Close())
 	file, err := os.ReadFile(path)
 	check(err)
@@ -101,9 +101,9 @@ func table(path string) {
 	fmt.Println("protection and open mode, kernel/bytefd")
 	const row = "  %-12s%-17s%-17s%-17s%s\n"
 	fmt.Printf(row, "", "shared O_RDONLY", "shared O_WRONLY", "shared O_RDWR", "private O_RDONLY")
-	const none, read, write = bytefd.ProtectionNone, bytefd.ProtectionRead, bytefd.ProtectionWrite
-	names := map[bytefd.Protection]string{none: "none", read: "read", write: "write", read | write: "read+write"}
-	for _, protection := range []bytefd.Protection{none, read, write, read | write} {
+	const none, read, write = syscall.PROT_NONE, syscall.PROT_READ, syscall.PROT_WRITE
+	names := map[int]string{none: "none", read: "read", write: "write", read | write: "read+write"}
+	for _, protection := range []int{none, read, write, read | write} {
 		cells := []any{names[protection]}
 		for _, way := range []struct{ open, sharing int }{
 			{os.O_RDONLY, syscall.MAP_SHARED}, {os.O_WRONLY, syscall.MAP_SHARED}, {os.O_RDWR, syscall.MAP_SHARED},
@@ -121,7 +121,7 @@ func table(path string) {
 }
 
 // The protections have the kernel's numbers.
-func byKernel(fd int, protection bytefd.Protection, sharing int) error {
+func byKernel(fd int, protection int, sharing int) error {
 	b, err := syscall.Mmap(fd, 0, page, int(protection), sharing)
 	if err != nil {
 		return err
@@ -129,11 +129,11 @@ func byKernel(fd int, protection bytefd.Protection, sharing int) error {
 	return syscall.Munmap(b)
 }
 
-func byModule(fd int, protection bytefd.Protection, sharing int) error {
+func byModule(fd int, protection int, sharing int) error {
 	access := bytefd.MapRead()
 	if sharing == syscall.MAP_PRIVATE {
 		access = bytefd.MapPrivate()
-	} else if protection&bytefd.ProtectionWrite != 0 {
+	} else if protection&syscall.PROT_WRITE != 0 {
 		access = bytefd.MapWrite()
 	}
 	m, err := bytefd.MapFD(fd, access, bytefd.MapLength(page))
@@ -141,7 +141,7 @@ func byModule(fd int, protection bytefd.Protection, sharing int) error {
 		return err
 	}
 	defer m.Close()
-	return m.Protect(0, 0, protection)
+	return m.Protect(0, bytefd.ToEnd, protection)
 }
 
 func answer(err error) string {

@@ -15,6 +15,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"syscall"
 
 	bytefd "github.com/bytefd/bytefd/go"
 )
@@ -57,5 +58,5 @@ func receive(socket, path string, length int) error {
 	if err != nil {
 		return err
 	}
-	return m.Flush(0, 0, bytefd.FlushSync)
+	return m.Flush(0, bytefd.ToEnd, syscall.MS_SYNC)
 }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"syscall"
 
 	bytefd "github.com/bytefd/bytefd/go"
 )
@@ -46,5 +47,5 @@ func run(path string, text []string) error {
 	clear(b)
 	copy(b, text[0])
 	fmt.Printf("copied %q to the map\n", text[0])
-	return m.Flush(0, 0, bytefd.FlushSync)
+	return m.Flush(0, bytefd.ToEnd, syscall.MS_SYNC)
 }
