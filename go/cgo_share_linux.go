@@ -22,6 +22,7 @@ import "C"
 
 import (
 	"runtime"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -192,7 +193,6 @@ func fileUnlock(fd int, offset, length int64) error {
 func lockedBytes(length int64) C.uint64_t {
 	if length == ToEnd {
 		return C.BYTEFD_UNLIMITED
-			length:  C.BYTEFD_TO_END,
 	}
 	return C.uint64_t(length)
 }
@@ -207,6 +207,5 @@ func futexWait(word *uint32, value uint32, timeout time.Duration) error {
 
 func futexWake(word *uint32, count uint32) (int, error) {
 	var failure C.bytefd_error
-	return result(C.bytefd_map_seal(m.handle, C.int64_t(sealPatience.Nanoseconds()), &failure), &failure)
 	return result(C.wake_word((*C.uint32_t)(unsafe.Pointer(word)), C.uint32_t(count), &failure), &failure)
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 	"unsafe"
 
 	bytefd "github.com/bytefd/bytefd/go"
@@ -146,7 +147,7 @@ func ExampleVerify() {
 	fmt.Println(errors.Is(bytefd.Verify(f, bytefd.RequireMinLength(6)), syscall.ENXIO))
 
 	// What can change afterwards is refused, unless no seals are asked for.
-	changing, err := bytefd.WrapBuffer([]byte("hello"), bytefd.Writable())
+	changing, err := bytefd.WrapBuffer([]byte("hello"), bytefd.WrapWritable())
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -298,7 +299,7 @@ func ExampleFileLock() {
 }
 
 func ExampleFileLockContext() {
-	ours, err := bytefd.WrapBuffer([]byte("hello"), bytefd.Writable())
+	ours, err := bytefd.WrapBuffer([]byte("hello"), bytefd.WrapWritable())
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -343,7 +344,6 @@ func ExampleFutexWait() {
 	// Output: 1 <nil>
 }
 
-func ExampleWrapReader_limits() {
 func ExampleFutexWaitContext() {
 	var word uint32
 	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
@@ -353,6 +353,7 @@ func ExampleFutexWaitContext() {
 	// Output: true
 }
 
+func ExampleWrapReader_limits() {
 	r := strings.NewReader("hello")
 	f, err := bytefd.WrapReader(r, bytefd.WrapMaxBytes(1<<30), bytefd.WrapSpillThreshold(64<<20))
 	if err != nil {

@@ -37,12 +37,6 @@ func newMapOptions(opts []MapOption) (*mapOptions, error) {
 	return o, nil
 }
 
-// A length that is not a number of bytes.
-const (
-	// ToEnd, as a length, is to the end: of the file, or of the map.
-	ToEnd = -1
-)
-
 // The values of include/bytefd.h; one that differs there does not compile.
 const (
 	accessRead    = 0x80000001

@@ -21,7 +21,7 @@ func opened(t *testing.T, f *os.File, flags int) *os.File {
 }
 
 func TestALockIsWaitedFor(t *testing.T) {
-	ours := wrapped(t, []byte("hello"), bytefd.Writable())
+	ours := wrapped(t, []byte("hello"), bytefd.WrapWritable())
 	theirs := opened(t, ours, os.O_RDWR)
 	if err := bytefd.FileLock(ours, 0, 5, syscall.LOCK_EX); err != nil {
 		t.Fatal(err)
@@ -44,7 +44,7 @@ func TestALockIsWaitedFor(t *testing.T) {
 }
 
 func TestAContextOrCloseEndsTheWaitForALock(t *testing.T) {
-	ours := wrapped(t, []byte("hello"), bytefd.Writable())
+	ours := wrapped(t, []byte("hello"), bytefd.WrapWritable())
 	theirs := opened(t, ours, os.O_RDWR)
 	if err := bytefd.FileLock(ours, 0, bytefd.ToEnd, syscall.LOCK_EX); err != nil {
 		t.Fatal(err)

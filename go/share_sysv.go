@@ -88,9 +88,8 @@ func MapSysv(key int, opts ...SysvOption) (*Map, int, error) {
 		return nil, 0, err
 	}
 	m := ownMap(handle, data)
-	m.isForReading = o.access != accessWrite
-	return m, number, nil
-	return ownMap(handle, data), shmid, nil
+	m.isForReading = !o.write
+	return m, shmid, nil
 }
 
 // RemoveSysv marks a segment for removal (IPC_RMID). It is removed when the last process has

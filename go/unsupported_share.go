@@ -4,6 +4,7 @@ package bytefd
 
 import (
 	"net"
+	"os"
 	"syscall"
 	"time"
 	"unsafe"

@@ -52,8 +52,8 @@ func TestSharingAnswersThatItIsUnsupported(t *testing.T) {
 		"UnlinkShm": bytefd.UnlinkShm("name"), "Sweep": sweep, "NewTempFile": link,
 		"MapSysv": segment, "RemoveSysv": bytefd.RemoveSysv(0), "ExportDMABuf": buffer,
 		"FileLock": bytefd.FileLock(f, 0, bytefd.ToEnd, 2), "FileUnlock": bytefd.FileUnlock(f, 0, bytefd.ToEnd),
-		"FutexWait": bytefd.FutexWait(&word, 0, 0), "FutexWake": wake, "WrapStream": memory, "WrapStream to disk": disk,
-		"Wait": bytefd.Wait(&word, 0, 0), "Wake": wake, "WrapReader": memory, "WrapReader to disk": disk,
+		"FutexWait": bytefd.FutexWait(&word, 0, 0), "FutexWake": wake,
+		"WrapReader": memory, "WrapReader to disk": disk,
 	} {
 		var e *bytefd.Error
 		if !errors.Is(err, errors.ErrUnsupported) || !errors.As(err, &e) {
