@@ -82,14 +82,14 @@ impl WrapOptions {
     /// ```
     /// use bytefd::{StreamOptions, WrapOptions};
     /// let file = std::fs::File::open("/proc/self/status")?;
-    /// let lent = WrapOptions::new().scan_stream(&file, &StreamOptions::new())?;
+    /// let lent = WrapOptions::new().scan_begin_stream(&file, &StreamOptions::new())?;
     /// assert!(std::fs::metadata(bytefd::path(&lent))?.len() > 0);
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///
     /// # Errors
     /// As [`WrapOptions::wrap_stream`].
-    pub fn scan_stream(&self, source: impl AsFd, options: &StreamOptions) -> Result<Scan> {
+    pub fn scan_begin_stream(&self, source: impl AsFd, options: &StreamOptions) -> Result<Scan> {
         Scan::of_new(self.wrap_stream(source, options)?)
     }
 
@@ -97,14 +97,14 @@ impl WrapOptions {
     ///
     /// ```
     /// use bytefd::{StreamOptions, WrapOptions};
-    /// let lent = WrapOptions::new().scan_reader(&b"hello"[..], &StreamOptions::new())?;
+    /// let lent = WrapOptions::new().scan_begin_reader(&b"hello"[..], &StreamOptions::new())?;
     /// assert_eq!(std::fs::read(bytefd::path(&lent))?, b"hello");
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///
     /// # Errors
     /// As [`WrapOptions::wrap_reader`].
-    pub fn scan_reader(&self, reader: impl Read, options: &StreamOptions) -> Result<Scan> {
+    pub fn scan_begin_reader(&self, reader: impl Read, options: &StreamOptions) -> Result<Scan> {
         Scan::of_new(self.wrap_reader(reader, options)?)
     }
 }
@@ -192,14 +192,14 @@ impl Pool {
     /// use bytefd::{Pool, StreamOptions, WrapOptions};
     /// let pool = Pool::new(64 << 20);
     /// let file = std::fs::File::open("/proc/self/status")?;
-    /// let lent = pool.scan_stream(&file, &WrapOptions::new(), &StreamOptions::new())?;
+    /// let lent = pool.scan_begin_stream(&file, &WrapOptions::new(), &StreamOptions::new())?;
     /// assert!(std::fs::metadata(bytefd::path(&lent))?.len() > 0);
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///
     /// # Errors
     /// As [`Pool::scan_begin`] and [`WrapOptions::wrap_stream`].
-    pub fn scan_stream(&self, source: impl AsFd, wrap: &WrapOptions, options: &StreamOptions) -> Result<Scan> {
+    pub fn scan_begin_stream(&self, source: impl AsFd, wrap: &WrapOptions, options: &StreamOptions) -> Result<Scan> {
         Scan::of_collected(stream::collect_from_descriptor(source.as_fd(), self, wrap, options)?, wrap)
     }
 
@@ -208,14 +208,14 @@ impl Pool {
     /// ```
     /// use bytefd::{Pool, StreamOptions, WrapOptions};
     /// let pool = Pool::new(64 << 20);
-    /// let lent = pool.scan_reader(&b"hello"[..], &WrapOptions::new(), &StreamOptions::new())?;
+    /// let lent = pool.scan_begin_reader(&b"hello"[..], &WrapOptions::new(), &StreamOptions::new())?;
     /// assert_eq!(std::fs::read(bytefd::path(&lent))?, b"hello");
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///
     /// # Errors
     /// As [`Pool::scan_begin`] and [`WrapOptions::wrap_reader`].
-    pub fn scan_reader(&self, reader: impl Read, wrap: &WrapOptions, options: &StreamOptions) -> Result<Scan> {
+    pub fn scan_begin_reader(&self, reader: impl Read, wrap: &WrapOptions, options: &StreamOptions) -> Result<Scan> {
         Scan::of_collected(stream::collect_from_reader(reader, self, wrap, options)?, wrap)
     }
 }

@@ -1,9 +1,16 @@
-//! The committed headers are what the sources say.
+//! The committed headers are what the sources say, and layout.c pins all that compiled programs rely on.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::support::tools::repository;
 use crate::tests;
 
-tests![the_headers_are_generated_from_the_sources];
+tests![
+    the_headers_are_generated_from_the_sources,
+    every_struct_member_and_constant_is_pinned,
+    every_struct_with_a_size_has_an_init_with_a_value_for_each_member,
+    no_line_is_longer_than_100_columns,
+];
 
 /// In the order in which a reader wants them.
 const SOURCES: [&str; 26] = [
@@ -60,4 +67,91 @@ fn the_headers_are_generated_from_the_sources() {
         let exports = std::fs::read_to_string(&path).expect("UTF-8").contains("no_mangle");
         assert!(!exports || SOURCES.contains(&name), "{name} is not in the header");
     }
+}
+
+/// include/bytefd.h without its comments, each macro in one line.
+fn code() -> String {
+    let header = std::fs::read_to_string(repository().join("include/bytefd.h")).expect("the header");
+    let header = header.replace("\\\n", " ");
+    header.split("/*").map(|part| part.split_once("*/").map_or(part, |(_, code)| code)).collect()
+}
+
+/// The structs whose members the header shows, and their members in order.
+pub fn structs() -> BTreeMap<String, Vec<String>> {
+    let code = code();
+    let bodies = code.split("typedef struct ").skip(1).filter_map(|rest| {
+        let (name, rest) = rest.split_once(" {")?;
+        // A handle is declared as `typedef struct name name;`.
+        let (body, _) = rest.split_once('}').filter(|_| !name.contains(';'))?;
+        let members = body.split(';').map(str::trim).filter(|member| !member.is_empty()).map(|member| {
+            let name = member.rsplit([' ', '*']).next().expect("a name");
+            name.split('[').next().expect("a name").to_string()
+        });
+        Some((name.to_string(), members.collect()))
+    });
+    bodies.collect()
+}
+
+/// The names of all types: structs, handles, callbacks.
+pub fn types() -> BTreeSet<String> {
+    let code = code();
+    let declarations = code.split("typedef ").skip(1).map(|rest| rest.split(['{', ';']).next().expect("a part"));
+    let names = declarations.map(|declaration| match declaration.split_once("(*") {
+        Some((_, callback)) => callback.split(')').next().expect("a name").to_string(),
+        None => declaration.split_whitespace().nth(1).expect("a name").to_string(),
+    });
+    names.collect()
+}
+
+/// The macros without arguments, and what each stands for.
+pub fn macros() -> BTreeMap<String, String> {
+    let code = code();
+    let defines = code.lines().filter_map(|line| line.strip_prefix("#define "));
+    let pairs = defines.filter_map(|define| define.split_once(' ')).filter(|(name, _)| !name.contains('('));
+    pairs.map(|(name, value)| (name.to_string(), value.trim().to_string())).collect()
+}
+
+/// The macros that are numbers, without the version, which changes.
+fn constants() -> BTreeSet<String> {
+    let is_number =
+        |value: &str| value.starts_with(|c: char| c.is_ascii_digit() || c == '(') || value.ends_with("_MAX");
+    let numbers = macros().into_iter().filter(|(name, value)| is_number(value) && !name.starts_with("BYTEFD_VERSION"));
+    numbers.map(|(name, _)| name).collect()
+}
+
+fn every_struct_member_and_constant_is_pinned() {
+    let layout = std::fs::read_to_string(repository().join("tests/c/layout.c")).expect("layout.c");
+    // SIZE(type, 8); AT(type, member, 8); NUMBER(name, 8): what is named, without the number.
+    let pinned = |what: &str| -> Vec<String> {
+        let lines = layout.lines().filter_map(|line| line.strip_prefix(what)?.strip_prefix('('));
+        lines.map(|line| line.rsplit_once(", ").expect("a number").0.to_string()).collect()
+    };
+    let sorted = |mut names: Vec<String>| {
+        names.sort();
+        names
+    };
+    let structs = structs();
+    assert!(structs.len() > 10 && constants().len() > 40, "{structs:?}, {:?}", constants());
+    assert_eq!(sorted(pinned("SIZE")), structs.keys().cloned().collect::<Vec<_>>());
+    assert_eq!(sorted(pinned("NUMBER")), constants().into_iter().collect::<Vec<_>>(), "each once");
+    let members =
+        structs.iter().flat_map(|(name, members)| members.iter().map(move |member| format!("{name}, {member}")));
+    assert_eq!(sorted(pinned("AT")), sorted(members.collect()), "each once");
+}
+
+fn every_struct_with_a_size_has_an_init_with_a_value_for_each_member() {
+    let mut macros = macros();
+    for (name, members) in structs().iter().filter(|(_, members)| members[0] == "size") {
+        let init =
+            macros.remove(&format!("{}_INIT", name.to_uppercase())).unwrap_or_else(|| panic!("no _INIT of {name}"));
+        let values = init.trim_matches(['{', '}', ' ']).split(',').map(str::trim).collect::<Vec<_>>();
+        assert_eq!((values[0], values.len()), (format!("sizeof({name})").as_str(), members.len()), "{name}");
+    }
+    assert!(!macros.keys().any(|name| name.ends_with("_INIT")), "an _INIT of nothing: {macros:?}");
+}
+
+fn no_line_is_longer_than_100_columns() {
+    let header = std::fs::read_to_string(repository().join("include/bytefd.h")).expect("the header");
+    let long: Vec<_> = header.lines().filter(|line| line.chars().count() > 100).collect();
+    assert!(long.is_empty(), "{}", long.join("\n"));
 }

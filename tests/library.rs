@@ -34,7 +34,9 @@ pub fn usual_name(function: &str) -> &str {
 /// The names of the functions that include/bytefd.h declares.
 pub fn declared_functions() -> BTreeSet<String> {
     let header = std::fs::read_to_string(repository().join("include/bytefd.h")).expect("the header");
-    let code: String = without_comments(&header).lines().filter(|line| !line.starts_with('#')).collect();
+    // A macro may go on in the next line.
+    let code = without_comments(&header).replace("\\\n", " ");
+    let code: String = code.lines().filter(|line| !line.starts_with('#')).collect();
     let names: BTreeSet<String> = code
         // What a brace opens or closes (a struct, extern "C") is no part of the declaration that follows it.
         .split([';', '{', '}'])

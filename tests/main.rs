@@ -36,6 +36,7 @@ mod scan;
 mod share;
 mod stream;
 mod support;
+mod vocabulary;
 mod wrap;
 
 use std::process::ExitCode;
@@ -66,6 +67,7 @@ const FAST: &[&str] = &[
     "named",
     "share",
     "stream",
+    "vocabulary",
 ];
 
 static SUITE: Suite = Suite { groups: GROUPS, fast: FAST };
@@ -104,6 +106,7 @@ const GROUPS: &[(&str, &[support::Test])] = &[
     ("named_clients", named::clients::TESTS),
     ("share", share::TESTS),
     ("stream", stream::TESTS),
+    ("vocabulary", vocabulary::TESTS),
 ];
 
 fn main() -> ExitCode {

@@ -24,7 +24,8 @@ pub(super) fn open_descriptor<'a>(fd: c_int) -> Result<BorrowedFd<'a>> {
     descriptor(fd)
 }
 
-/// A caller's descriptor. If its number is not open the first system call refuses it; a negative number is refused here.
+/// A caller's descriptor. If its number is not open the first system call refuses it; a negative
+/// number is refused here.
 pub(super) fn descriptor<'a>(fd: c_int) -> Result<BorrowedFd<'a>> {
     if fd < 0 {
         crate::wrap::check_open(fd)?;
@@ -92,7 +93,7 @@ fn check_length(what: &'static str, len: usize) -> Result<()> {
     if len <= isize::MAX as usize {
         return Ok(());
     }
-    Err(Error::new(what, libc::EINVAL, format_args!("asked for {len} bytes, the most there can be is {}", isize::MAX)))
+    Err(Error::new(what, libc::EINVAL, format_args!("length {len} exceeds the maximum {}", isize::MAX)))
 }
 
 /// A buffer may be NULL only with a length of 0.
@@ -146,7 +147,8 @@ pub(super) unsafe fn optional_text<'a>(from: *const c_char) -> Option<&'a CStr> 
 pub struct volatile_void([u8; 0]);
 
 /// # Safety
-/// NULL, or a word that lives for as long as the reference, and is only changed by atomic operations.
+/// NULL, or a word that lives for as long as the reference, and is only changed by atomic
+/// operations.
 pub(super) unsafe fn shared_word<'a>(word: *const volatile_void) -> Result<&'a AtomicU32> {
     let word = word.cast::<u32>();
     if word.is_null() {
@@ -159,7 +161,8 @@ pub(super) unsafe fn shared_word<'a>(word: *const volatile_void) -> Result<&'a A
     Ok(unsafe { AtomicU32::from_ptr(word.cast_mut()) })
 }
 
-/// A handle of which nothing but the C type says that it changes: any number of threads may use it at the same time.
+/// A handle of which nothing but the C type says that it changes: any number of threads may use it
+/// at the same time.
 ///
 /// # Safety
 /// NULL, or a handle that outlives the reference.
@@ -168,8 +171,8 @@ pub(super) unsafe fn shared<'a, T>(handle: *mut T, what: &'static str) -> Result
     required(unsafe { handle.as_ref() }, what)
 }
 
-/// C's way to say a range of a map: a length of 0 is nothing, BYTEFD_TO_END is to the end. An end beyond all numbers is
-/// refused as one that is past the end.
+/// C's way to say a range of a map: a length of 0 is nothing, BYTEFD_TO_END is to the end. An end
+/// beyond all numbers is refused as one that is past the end.
 pub(super) fn part(offset: usize, length: usize) -> (Bound<usize>, Bound<usize>) {
     let end = if length == usize::MAX { Bound::Unbounded } else { Bound::Excluded(offset.saturating_add(length)) };
     (Bound::Included(offset), end)

@@ -10,8 +10,9 @@ use super::cancellation::Postponed;
 use super::results::Answer;
 use crate::{Error, Result};
 
-/// What went wrong, filled by a function that fails and left alone by one that succeeds. Belongs to the caller; one
-/// object serves any number of calls, one after the other. 256 bytes, on every platform and in every version.
+/// What went wrong, filled by a function that fails and left alone by one that succeeds. Belongs to
+/// the caller; one object serves any number of calls, one after the other. 256 bytes, on every
+/// platform and in every version.
 ///
 /// ```c
 /// bytefd_error error;
@@ -25,15 +26,17 @@ pub struct bytefd_error {
     pub code: c_int,
     /// With op "callback": what the callback of a scan returned. Otherwise 0.
     pub callback: c_int,
-    /// The step that failed: a system call ("memfd_create"), or the argument that was refused ("name").
+    /// The step that failed: a system call ("memfd_create"), or the argument that was refused
+    /// ("name").
     pub op: [c_char; 32],
-    /// One line that says what was asked and what was found. Without the step's name, without a newline. A long
-    /// message is shortened in its middle.
+    /// One line that says what was asked and what was found. Without the step's name, without a
+    /// newline. A long message is shortened in its middle.
     pub message: [c_char; 216],
 }
 
-/// Runs the body of an exported function, whose last parameter is `error`. Its result becomes the return value; an error
-/// also fills `error`, if that is not NULL. A panic becomes -ENOTRECOVERABLE with its text, and nothing is printed.
+/// Runs the body of an exported function, whose last parameter is `error`. Its result becomes the
+/// return value; an error also fills `error`, if that is not NULL. A panic becomes -ENOTRECOVERABLE
+/// with its text, and nothing is printed.
 pub(super) fn boundary<A: Answer>(error: *mut bytefd_error, body: impl FnOnce() -> Result<A>) -> c_int {
     let _postponed = Postponed::new();
     let result = silently(|| catch_unwind(AssertUnwindSafe(body)))
@@ -44,7 +47,8 @@ pub(super) fn boundary<A: Answer>(error: *mut bytefd_error, body: impl FnOnce() 
     }
 }
 
-/// Fills `error`, unless it is NULL, and returns its code. `callback`: what the callback of a scan returned.
+/// Fills `error`, unless it is NULL, and returns its code. `callback`: what the callback of a scan
+/// returned.
 pub(super) fn fail(error: *mut bytefd_error, failure: &Error, callback: c_int) -> c_int {
     // SAFETY: the header asks for NULL or a writable bytefd_error.
     if let Some(error) = unsafe { error.as_mut() } {
@@ -56,12 +60,14 @@ pub(super) fn fail(error: *mut bytefd_error, failure: &Error, callback: c_int) -
     -failure.errno()
 }
 
-/// Runs the body of a handle's last function: NULL is fine, and there is nowhere to explain an error.
+/// Runs the body of a handle's last function: NULL is fine, and there is nowhere to explain an
+/// error.
 pub(super) fn end<T>(handle: Option<Box<T>>, body: impl FnOnce(T) -> Result<()>) -> c_int {
     boundary(std::ptr::null_mut(), || handle.map_or(Ok(()), |handle| body(*handle)))
 }
 
-/// Runs `body` with the message that a panic prints on standard error switched off, for this thread only.
+/// Runs `body` with the message that a panic prints on standard error switched off, for this thread
+/// only.
 fn silently<R>(body: impl FnOnce() -> R) -> R {
     thread_local!(static SILENT: Cell<bool> = const { Cell::new(false) });
     static HOOK: Once = Once::new();
@@ -84,8 +90,8 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
     text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a text")
 }
 
-/// Copies `text` with a final NUL. What does not fit is left out of the middle, because both ends matter: what was
-/// asked stands first, what the kernel said last.
+/// Copies `text` with a final NUL. What does not fit is left out of the middle, because both ends
+/// matter: what was asked stands first, what the kernel said last.
 fn copy_text<const N: usize>(target: &mut [c_char; N], text: &str) {
     const GAP: &str = "...";
     let room = N - 1;

@@ -46,8 +46,9 @@ struct Cleanup<T> {
     _pinned: PhantomPinned,
 }
 
-/// Calls `body`, in which the thread may be cancelled, with `value`, and returns both. If the thread ends in there, a cleanup
-/// handler drops the value: musl does not unwind. An exception drops it as well.
+/// Calls `body`, in which the thread may be cancelled, with `value`, and returns both. If the
+/// thread ends in there, a cleanup handler drops the value: musl does not unwind. An exception
+/// drops it as well.
 pub(super) fn with_cleanup<T, R>(value: T, body: impl FnOnce(&T) -> R) -> (T, R) {
     extern "C" fn clean<T>(value: *mut c_void) {
         // SAFETY: `with_cleanup` gave this pointer, whose frame is still there, and does nothing meanwhile.

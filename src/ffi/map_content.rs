@@ -8,18 +8,24 @@ use super::map::bytefd_map;
 use super::options::{check_flags, timeout};
 use super::results::put;
 
-/// Copies `length` bytes of the map, from `offset` on, to `buf`, and writes the number of bytes copied to `*copied`.
+/// Copies `length` bytes of the map, from `offset` on, to `buf`, and writes the number of bytes
+/// copied to `*copied`.
 ///
-/// Never raises a signal, whether the map is guarded or not. The copy ends before a page that is lost, because another process
-/// made the file shorter or its storage failed; `*copied` is then less than `length`. In a guarded map it ends exactly where the
-/// file ends now (bytefd_map_file_size); in other maps the rest of the file's last page reads zero. The kernel copies,
-/// process_vm_readv(2); a guarded map is copied under its handler, for many bytes nearly as fast as memcpy (x86-64).
+/// Never raises a signal, whether the map is guarded or not. The copy ends before a page that is
+/// lost, because another process made the file shorter or its storage failed; `*copied` is then
+/// less than `length`. In a guarded map it ends exactly where the file ends now
+/// (bytefd_map_file_size); in other maps the rest of the file's last page reads zero. The kernel
+/// copies, process_vm_readv(2); a guarded map is copied under its handler, for many bytes nearly as
+/// fast as memcpy (x86-64).
 ///
 /// Returns 0, or a negative errno with `*copied` untouched:
 /// - -EIO if not even the first byte exists any more. (So a loop over what is left ends with this.)
-/// - -EINVAL if `map` or `copied` is NULL, `buf` is NULL and `length` is not 0, or the range is not in the map.
-/// - -EFAULT if `buf` cannot be written; part of it may be. With a guarded map that is a SIGSEGV, as for any other store.
-/// - -EMFILE, -ENFILE if the kernel forbids process_vm_readv, and there are no descriptors for a pipe instead.
+/// - -EINVAL if `map` or `copied` is NULL, `buf` is NULL and `length` is not 0, or the range is not
+///   in the map.
+/// - -EFAULT if `buf` cannot be written; part of it may be. With a guarded map that is a SIGSEGV,
+///   as for any other store.
+/// - -EMFILE, -ENFILE if the kernel forbids process_vm_readv, and there are no descriptors for a
+///   pipe instead.
 ///
 /// ```c
 /// bytefd_map *map;
@@ -51,15 +57,17 @@ pub unsafe extern "C" fn bytefd_map_read(
     })
 }
 
-/// Copies `length` bytes at `buf` into the map from `offset` on, and writes the number of bytes copied to `*copied`: all, or
-/// those before a page that is lost or finds no room on the storage; in a guarded map those before the file's end. Never raises
-/// a signal, as bytefd_map_read.
+/// Copies `length` bytes at `buf` into the map from `offset` on, and writes the number of bytes
+/// copied to `*copied`: all, or those before a page that is lost or finds no room on the storage;
+/// in a guarded map those before the file's end. Never raises a signal, as bytefd_map_read.
 ///
 /// Returns 0, or a negative errno with `*copied` untouched:
 /// - -EIO if not even the first byte can be stored.
-/// - -EINVAL if `map` or `copied` is NULL, `buf` is NULL and `length` is not 0, or the range is not in the map.
+/// - -EINVAL if `map` or `copied` is NULL, `buf` is NULL and `length` is not 0, or the range is not
+///   in the map.
 /// - -EACCES if the map is for reading only.
-/// - -EFAULT if `buf` cannot be read; part of it may have been copied. With a guarded map that is a SIGSEGV, as for any other load.
+/// - -EFAULT if `buf` cannot be read; part of it may have been copied. With a guarded map that is a
+///   SIGSEGV, as for any other load.
 /// - -EMFILE, -ENFILE as bytefd_map_read.
 ///
 /// ```c
@@ -91,10 +99,11 @@ pub unsafe extern "C" fn bytefd_map_write(
     })
 }
 
-/// Fails if a page of a guarded map (BYTEFD_MAP_GUARD) was lost and replaced by zeros. Always 0 for other maps.
+/// Fails if a page of a guarded map (BYTEFD_MAP_GUARD) was lost and replaced by zeros. Always 0 for
+/// other maps.
 ///
-/// Only whole pages are lost. If the file became shorter within a page, the rest of that page reads zero and is not reported
-/// here; bytefd_map_file_size tells.
+/// Only whole pages are lost. If the file became shorter within a page, the rest of that page reads
+/// zero and is not reported here; bytefd_map_file_size tells.
 ///
 /// Returns 0, or a negative errno: -EIO if a page was lost; -EINVAL if `map` is NULL.
 ///
@@ -118,8 +127,8 @@ pub unsafe extern "C" fn bytefd_map_check(map: Option<&bytefd_map>, error: *mut 
     boundary(error, || required(map, "map")?.0.check())
 }
 
-/// Writes to `*size` how many bytes the file behind the map has now. Maps that have a descriptor (bytefd_map_descriptor) and
-/// guarded maps (BYTEFD_MAP_GUARD) can tell.
+/// Writes to `*size` how many bytes the file behind the map has now. Maps that have a descriptor
+/// (bytefd_map_descriptor) and guarded maps (BYTEFD_MAP_GUARD) can tell.
 ///
 /// Returns 0, or a negative errno with `*size` untouched:
 /// - -EINVAL if `map` or `size` is NULL.
@@ -152,20 +161,26 @@ pub unsafe extern "C" fn bytefd_map_file_size(
 
 /// Makes the map, and what is behind it, `length` bytes long.
 ///
-/// Growing: the file grows too, unless it goes on behind the map, and its space is reserved as for `file_size`. What is new reads
-/// zero, whatever was stored behind the old end before. Shrinking: the file is cut off at the new end, unless it goes on behind
-/// the map; other processes and other maps find SIGBUS there.
+/// Growing: the file grows too, unless it goes on behind the map, and its space is reserved as for
+/// `file_size`. What is new reads zero, whatever was stored behind the old end before. Shrinking:
+/// the file is cut off at the new end, unless it goes on behind the map; other processes and other
+/// maps find SIGBUS there.
 ///
-/// The map stays where it is as long as its length has never been above the `reserve` of its options. Otherwise it may move: what
-/// bytefd_map_data gave before is invalid. No other thread may use the map during the call.
+/// The map stays where it is as long as its length has never been above the `reserve` of its
+/// options. Otherwise it may move: what bytefd_map_data gave before is invalid. No other thread may
+/// use the map during the call.
 ///
 /// Returns 0, or a negative errno with nothing changed:
-/// - -EINVAL: `map` is NULL, is not for writing (BYTEFD_MAP_WRITE, or memory), was sealed, or parts of it were unmapped; or
-///   `length` is more than a map or file can have, or not whole reserved huge pages.
-/// - -EFBIG, -ENOSPC: the file cannot grow. -EPERM: it is sealed against it, as by bytefd_map_share.
+/// - -EINVAL: `map` is NULL, is not for writing (BYTEFD_MAP_WRITE, or memory), was sealed, or parts
+///   of it were unmapped; or `length` is more than a map or file can have, or not whole reserved
+///   huge pages.
+/// - -EFBIG, -ENOSPC: the file cannot grow. -EPERM: it is sealed against it, as by
+///   bytefd_map_share.
 /// - -EIO: a guarded map has lost pages, and is to grow.
-/// - -ENOMEM: no memory or address space left, or (also -EAGAIN) more than RLIMIT_MEMLOCK, for a locked map.
-/// - -EFAULT: the map must move, and parts of it have another protection or treatment than the rest.
+/// - -ENOMEM: no memory or address space left, or (also -EAGAIN) more than RLIMIT_MEMLOCK, for a
+///   locked map.
+/// - -EFAULT: the map must move, and parts of it have another protection or treatment than the
+///   rest.
 ///
 /// ```c
 /// bytefd_map *map;
@@ -185,25 +200,31 @@ pub unsafe extern "C" fn bytefd_map_resize(
     boundary(error, || required(map, "map")?.0.resize(length))
 }
 
-/// Seals shared memory (bytefd_map_memory) without copying and returns a descriptor as shm_wrap_buffer gives: exactly the
-/// map's length, offset 0, mode 0400 (0500 with BYTEFD_MAP_EXECUTE), close-on-exec. The caller closes it. The map stays, at
-/// the same address and for reading only; its bytes can never change. Protection of parts (bytefd_map_protect) ends, also on
-/// failure. No other thread may use the map during the call, but for reading its bytes.
+/// Seals shared memory (bytefd_map_memory) without copying and returns a descriptor as
+/// shm_wrap_buffer gives: exactly the map's length, offset 0, mode 0400 (0500 with
+/// BYTEFD_MAP_EXECUTE), close-on-exec. The caller closes it. The map stays, at the same address and
+/// for reading only; its bytes can never change. Protection of parts (bytefd_map_protect) ends,
+/// also on failure. No other thread may use the map during the call, but for reading its bytes.
 ///
-/// A child that another thread forks in this moment has the memory mapped for writing until it calls execve(2) or exits, which
-/// takes a few milliseconds. The call waits for it: `timeout_ns` is the limit in nanoseconds, -1 for none, 0 not to wait.
-/// Processes that map the memory for reading do not matter.
+/// A child that another thread forks in this moment has the memory mapped for writing until it
+/// calls execve(2) or exits, which takes a few milliseconds. The call waits for it: `timeout_ns` is
+/// the limit in nanoseconds, -1 for none, 0 not to wait. Processes that map the memory for reading
+/// do not matter.
 ///
 /// Returns the descriptor, or a negative errno with the map as it was:
-/// - -EINVAL if `map` is NULL, is not shared memory, is sealed already, or parts of it were unmapped; or `timeout_ns` is
-///   less than -1.
-/// - -EBUSY with a `timeout_ns` of 0, otherwise -ETIMEDOUT after it, if another process has the memory mapped for writing, or the
-///   kernel uses pages of it (io_uring registered buffers, direct I/O).
-/// - -EPERM if another process has sealed it against seals; or (also -EACCES) if another user made it, who this process was.
-/// - -EIO if another process made it shorter. (If during this call, the map is for reading only from then on.)
+/// - -EINVAL if `map` is NULL, is not shared memory, is sealed already, or parts of it were
+///   unmapped; or `timeout_ns` is less than -1.
+/// - -EBUSY with a `timeout_ns` of 0, otherwise -ETIMEDOUT after it, if another process has the
+///   memory mapped for writing, or the kernel uses pages of it (io_uring registered buffers, direct
+///   I/O).
+/// - -EPERM if another process has sealed it against seals; or (also -EACCES) if another user made
+///   it, who this process was.
+/// - -EIO if another process made it shorter. (If during this call, the map is for reading only
+///   from then on.)
 /// - -ENOMEM, -EMFILE, -ENFILE if memory or descriptors run out.
 ///
-/// A map that was shared before (bytefd_map_share) is for reading only after a failure, and can be sealed later.
+/// A map that was shared before (bytefd_map_share) is for reading only after a failure, and can be
+/// sealed later.
 ///
 /// ```c
 /// bytefd_map *map;
@@ -228,16 +249,18 @@ pub unsafe extern "C" fn bytefd_map_seal(
     })
 }
 
-/// Returns a read-only descriptor of shared memory (bytefd_map_memory) for other processes, while this map goes on writing; they
-/// see every store. The caller closes it. It is close-on-exec and has an offset of its own. `flags` must be 0.
+/// Returns a read-only descriptor of shared memory (bytefd_map_memory) for other processes, while
+/// this map goes on writing; they see every store. The caller closes it. It is close-on-exec and
+/// has an offset of its own. `flags` must be 0.
 ///
-/// The memory gets mode 0400 (0500 with BYTEFD_MAP_EXECUTE) and the seals F_SEAL_SHRINK, F_SEAL_GROW and F_SEAL_FUTURE_WRITE
-/// (Linux 5.1): it can be written only through mappings that exist already. bytefd_map_resize and MADV_REMOVE are -EPERM from then
-/// on. bytefd_map_seal still works, but another process of the same user can prevent that.
+/// The memory gets mode 0400 (0500 with BYTEFD_MAP_EXECUTE) and the seals F_SEAL_SHRINK,
+/// F_SEAL_GROW and F_SEAL_FUTURE_WRITE (Linux 5.1): it can be written only through mappings that
+/// exist already. bytefd_map_resize and MADV_REMOVE are -EPERM from then on. bytefd_map_seal still
+/// works, but another process of the same user can prevent that.
 ///
 /// Returns the descriptor, or a negative errno:
-/// - -EINVAL if `map` is NULL, is not shared memory or is sealed, `flags` is not 0, or the kernel does not know
-///   F_SEAL_FUTURE_WRITE.
+/// - -EINVAL if `map` is NULL, is not shared memory or is sealed, `flags` is not 0, or the kernel
+///   does not know F_SEAL_FUTURE_WRITE.
 /// - -EPERM if another process has sealed the memory against seals.
 /// - -EIO if another process made it shorter.
 /// - -ENOENT if /proc is not mounted. -EMFILE, -ENFILE if descriptors run out.

@@ -5,51 +5,56 @@ use std::ops::Bound;
 use super::options::{Choice, Extensible, Flag, choose, not_zero, read, set_flags};
 use crate::{Access, MapOptions, Result};
 
-/// Maps for reading only, through a private mapping (PROT_READ, MAP_PRIVATE). What others write to the file shows in the
-/// map, except on file systems that have no shared mappings, such as FUSE with direct_io. The file is opened O_RDONLY.
+/// Maps for reading only, through a private mapping (PROT_READ, MAP_PRIVATE). What others write to
+/// the file shows in the map, except on file systems that have no shared mappings, such as FUSE
+/// with direct_io. The file is opened O_RDONLY.
 pub const BYTEFD_MAP_READ: u32 = 0x80000001u32;
-/// Maps for reading and writing, shared: stores reach the file and every process that maps it. The file is opened O_RDWR.
+/// Maps for reading and writing, shared: stores reach the file and every process that maps it. The
+/// file is opened O_RDWR.
 pub const BYTEFD_MAP_WRITE: u32 = 0x80000002u32;
-/// Maps for reading and writing, copy on write: stores stay in this map and never reach the file, which is opened O_RDONLY.
-/// Whether later changes of the file show is unspecified, mmap(2).
+/// Maps for reading and writing, copy on write: stores stay in this map and never reach the file,
+/// which is opened O_RDONLY. Whether later changes of the file show is unspecified, mmap(2).
 pub const BYTEFD_MAP_PRIVATE: u32 = 0x80000003u32;
 
 /// With BYTEFD_MAP_WRITE: makes the file if there is none.
 pub const BYTEFD_MAP_CREATE: u64 = 1u64 << 8;
 /// The memory may be executed too, PROT_EXEC.
 pub const BYTEFD_MAP_EXECUTE: u64 = 1u64 << 9;
-/// Reads the pages in before returning, MAP_POPULATE; what cannot be read in now is read on first use.
+/// Reads the pages in before returning, MAP_POPULATE; what cannot be read in now is read on first
+/// use.
 pub const BYTEFD_MAP_POPULATE: u64 = 1u64 << 10;
-/// Keeps the pages in memory, mlock(2): -ENOMEM or -EPERM where RLIMIT_MEMLOCK does not allow it, -ENOMEM where pages are
-/// past the end of the file.
+/// Keeps the pages in memory, mlock(2): -ENOMEM or -EPERM where RLIMIT_MEMLOCK does not allow it,
+/// -ENOMEM where pages are past the end of the file.
 pub const BYTEFD_MAP_MLOCK: u64 = 1u64 << 11;
-/// For bytefd_map_memory: pages from the huge pages that the administrator has reserved (vm.nr_hugepages), hugetlbfs. The
-/// length must be a multiple of their size, and not 0, and grows within `reserve` only; -ENOMEM where not enough are free. (Other huge pages need no asking:
-/// with BYTEFD_MAP_POPULATE, memory is made of them where that pays.)
+/// For bytefd_map_memory: pages from the huge pages that the administrator has reserved
+/// (vm.nr_hugepages), hugetlbfs. The length must be a multiple of their size, and not 0, and grows
+/// within `reserve` only; -ENOMEM where not enough are free. (Other huge pages need no asking: with
+/// BYTEFD_MAP_POPULATE, memory is made of them where that pays.)
 pub const BYTEFD_MAP_HUGE_PAGES: u64 = 1u64 << 12;
-/// Reserves neither disk space for growing nor swap space for private pages (MAP_NORESERVE): a sparse file of any
-/// size, and a store that finds no room is a SIGBUS or the out-of-memory killer.
+/// Reserves neither disk space for growing nor swap space for private pages (MAP_NORESERVE): a
+/// sparse file of any size, and a store that finds no room is a SIGBUS or the out-of-memory killer.
 pub const BYTEFD_MAP_NO_RESERVE: u64 = 1u64 << 13;
-/// Allows a range past the end of the file. The rest of the last page reads zero, and what is stored there never
-/// reaches the file; pages wholly past the end are SIGBUS until the file grows.
+/// Allows a range past the end of the file. The rest of the last page reads zero, and what is
+/// stored there never reaches the file; pages wholly past the end are SIGBUS until the file grows.
 pub const BYTEFD_MAP_BEYOND_EOF: u64 = 1u64 << 14;
-/// Survives the loss of pages: where another process has made the file shorter, or the storage behind it fails, access finds
-/// zeros instead of raising SIGBUS, and bytefd_map_check fails. It costs nothing until then. The map keeps a descriptor of the
-/// file, for bytefd_map_file_size. System calls that are given lost
-/// pages answer -EFAULT, as without it, and the pages stay lost. A handler for SIGBUS is installed at
-/// the first such map and stays; every fault that is not in such a map goes on to the handler that was there before. A
-/// handler that the program installs afterwards must pass on what is not its own. Threads that block SIGBUS are not saved,
-/// and nobody is where the process can have no more mappings (vm.max_map_count): each lost page may need one.
+/// Survives the loss of pages: where another process has made the file shorter, or the storage
+/// behind it fails, access finds zeros instead of raising SIGBUS, and bytefd_map_check fails. It
+/// costs nothing until then. The map keeps a descriptor of the file, for bytefd_map_file_size.
+/// System calls that are given lost pages answer -EFAULT, as without it, and the pages stay lost. A
+/// handler for SIGBUS is installed at the first such map and stays; every fault that is not in such
+/// a map goes on to the handler that was there before. A handler that the program installs
+/// afterwards must pass on what is not its own. Threads that block SIGBUS are not saved, and nobody
+/// is where the process can have no more mappings (vm.max_map_count): each lost page may need one.
 pub const BYTEFD_MAP_GUARD: u64 = 1u64 << 15;
 /// Children made by fork(2) do not have the map, MADV_DONTFORK.
 pub const BYTEFD_MAP_NO_FORK: u64 = 1u64 << 16;
 
-/// For private memory, bytefd_map_memory with BYTEFD_MAP_PRIVATE: children made by fork(2) find zeros there,
-/// MADV_WIPEONFORK (Linux 4.14).
+/// For private memory, bytefd_map_memory with BYTEFD_MAP_PRIVATE: children made by fork(2) find
+/// zeros there, MADV_WIPEONFORK (Linux 4.14).
 pub const BYTEFD_MAP_WIPE_ON_FORK: u64 = 1u64 << 17;
 
-/// Selects what is mapped, and how. Start from BYTEFD_MAP_OPTIONS_INIT: the whole file, for reading. A NULL pointer means the
-/// same. `size` works as in bytefd_wrap_options.
+/// Selects what is mapped, and how. Start from BYTEFD_MAP_OPTIONS_INIT: the whole file, for
+/// reading. A NULL pointer means the same. `size` works as in bytefd_wrap_options.
 ///
 /// ```c
 /// bytefd_map_options options = BYTEFD_MAP_OPTIONS_INIT;
@@ -66,23 +71,25 @@ pub struct bytefd_map_options {
     pub size: usize,
     /// The first byte of the file that the map shows. Any byte; it need not begin a page.
     pub offset: u64,
-    /// The number of bytes to map, at most PTRDIFF_MAX. BYTEFD_TO_END (the default) is from the offset, which is then not past
-    /// it, to the end of the file. 0 is -EINVAL.
+    /// The number of bytes to map, at most PTRDIFF_MAX. BYTEFD_TO_END (the default) is from the
+    /// offset, which is then not past it, to the end of the file. 0 is -EINVAL.
     pub length: usize,
-    /// With BYTEFD_MAP_WRITE: a smaller file is grown to this many bytes first, with zeros, and the space for what is
-    /// added is reserved, so that a store there cannot hit a full disk (unless BYTEFD_MAP_NO_RESERVE). Holes that the file
-    /// had stay holes. A larger file stays as it is. Processes that grow one file at the same time must agree among
-    /// themselves.
+    /// With BYTEFD_MAP_WRITE: a smaller file is grown to this many bytes first, with zeros, and the
+    /// space for what is added is reserved, so that a store there cannot hit a full disk (unless
+    /// BYTEFD_MAP_NO_RESERVE). Holes that the file had stay holes. A larger file stays as it is.
+    /// Processes that grow one file at the same time must agree among themselves.
     pub file_size: u64,
-    /// Address space that is kept for the map: as long as its length stays within this many bytes, bytefd_map_resize never
-    /// moves it. It costs no memory. 0 for none. With BYTEFD_MAP_WRITE, or for memory.
+    /// Address space that is kept for the map: as long as its length stays within this many bytes,
+    /// bytefd_map_resize never moves it. It costs no memory. 0 for none. With BYTEFD_MAP_WRITE, or
+    /// for memory.
     pub reserve: usize,
     /// BYTEFD_MAP_CREATE and the constants after it, or-ed. An unknown bit is -EINVAL.
     pub flags: u64,
-    /// BYTEFD_MAP_READ, BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE. 0 (the default) is BYTEFD_MAP_READ for files and
-    /// BYTEFD_MAP_WRITE for bytefd_map_memory, where BYTEFD_MAP_READ is -EINVAL.
+    /// BYTEFD_MAP_READ, BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE. 0 (the default) is BYTEFD_MAP_READ
+    /// for files and BYTEFD_MAP_WRITE for bytefd_map_memory, where BYTEFD_MAP_READ is -EINVAL.
     pub access: u32,
-    /// The permission bits of a file that BYTEFD_MAP_CREATE makes, less the umask; 0 is 0600. Unused otherwise, as in open(2).
+    /// The permission bits of a file that BYTEFD_MAP_CREATE makes, less the umask; 0 is 0600.
+    /// Unused otherwise, as in open(2).
     pub mode: u32,
 }
 

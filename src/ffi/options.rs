@@ -15,13 +15,14 @@ pub(super) unsafe trait Extensible: Copy {
     const FIRST_SIZE: usize;
 }
 
-/// Copies the caller's struct, as openat2(2) does: what the caller does not know is 0, what we do not know must be. NULL is
-/// all defaults.
+/// Copies the caller's struct, as openat2(2) does: what the caller does not know is 0, what we do
+/// not know must be. NULL is all defaults.
 ///
 /// # Safety
 /// `from` is NULL or points to as many readable bytes as its first member says.
 pub(super) unsafe fn read<T: Extensible>(from: *const T) -> Result<T> {
-    /// No version will ever be larger: a size above it is rubbish, and the bytes must not be looked at.
+    /// No version will ever be larger: a size above it is rubbish, and the bytes must not be looked
+    /// at.
     const LARGEST: usize = 4096;
     if from.is_null() {
         return Ok(T::INIT);
@@ -68,7 +69,8 @@ pub(super) fn check_flags(flags: u64, known: u64) -> Result<()> {
     }
 }
 
-/// Refuses a flag that only makes sense with another one, as open(2) should refuse O_EXCL without O_CREAT.
+/// Refuses a flag that only makes sense with another one, as open(2) should refuse O_EXCL without
+/// O_CREAT.
 pub(super) fn check_exclusive(flags: u64, create: u64, exclusive: u64) -> Result<()> {
     if flags & exclusive == 0 || flags & create != 0 {
         return Ok(());
@@ -84,7 +86,8 @@ pub(super) fn check_reserved(value: u32) -> Result<()> {
     }
 }
 
-/// A member that is not 0, unless the struct was zeroed instead of initialised, or a length was computed as 0.
+/// A member that is not 0, unless the struct was zeroed instead of initialised, or a length was
+/// computed as 0.
 pub(super) fn not_zero<N: Copy + Default + PartialEq>(value: N, member: &'static str, init: &str) -> Result<N> {
     if value != N::default() {
         return Ok(value);

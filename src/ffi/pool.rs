@@ -8,44 +8,52 @@ use super::options::{Choice, Extensible, check_flags, choose, read, timeout};
 use super::results::{fill, give};
 use crate::{Error, Pool, PoolMethod, PoolOptions, PoolStats, Result};
 
-/// The cheaper one of the following methods that the host allows. It promises what BYTEFD_POOL_REUSE promises. 0 means the same.
+/// The cheaper one of the following methods that the host allows. It promises what
+/// BYTEFD_POOL_REUSE promises. 0 means the same.
 pub const BYTEFD_POOL_AUTO: u32 = 0x80000020u32;
 /// Reuses files, after the kernel has proved that nobody else has them open.
 pub const BYTEFD_POOL_REUSE: u32 = 0x80000021u32;
 
-/// Files for one trust domain, cached and lent again to scan_bytes and the functions that begin with bytefd_scan_begin (options->pool). Writing into pages that
-/// exist is many times faster than getting new ones. Made by the caller; nothing is shared between pools. Any number of threads
-/// may use one pool at the same time, and a scan never waits for another scan's callback.
+/// Files for one trust domain, cached and lent again to scan_bytes and the functions that begin
+/// with bytefd_scan_begin (options->pool). Writing into pages that exist is many times faster than
+/// getting new ones. Made by the caller; nothing is shared between pools. Any number of threads may
+/// use one pool at the same time, and a scan never waits for another scan's callback.
 ///
 /// Three levels, and what each protects against:
-/// - No pool: every scan has a new, sealed file. Nothing of one scan can ever show in another, whatever the callback keeps.
-/// - A pool: the callback is lent a read-only description of a file of mode 0400 that is not sealed. Before the file is used again
-///   the kernel is asked to prove that nobody holds it; who kept a duplicate, a mapping, a child that has it, or a description of
-///   their own keeps that file, and it is not used again. Content of an earlier scan is never visible, also not past the end.
-///   What the proof cannot see are pages in flight, to which a pipe, socket or device refers without a descriptor: vmsplice(2) from
-///   a mapping, zero-copy sends (MSG_ZEROCOPY), anything else that pins pages (io_uring's registered buffers, RDMA), and splice(2)
-///   and sendfile(2) from a descriptor without O_DIRECT. Who reads them later may read bytes of a later scan. The descriptor that
-///   is lent has O_DIRECT, with which splice and sendfile copy (Linux 6.6), unless the callback clears it or opens one of its own.
-///   Nor does the proof see an O_PATH descriptor, which can be opened during a later scan.
-/// - A pool and BYTEFD_TRUST_CALLBACK: the cached file itself is lent, read-write, and nothing is proved. The callback promises to
-///   keep nothing and to change nothing. If it breaks the promise it sees and changes later scans of trusted callbacks.
+/// - No pool: every scan has a new, sealed file. Nothing of one scan can ever show in another,
+///   whatever the callback keeps.
+/// - A pool: the callback is lent a read-only description of a file of mode 0400 that is not
+///   sealed. Before the file is used again the kernel is asked to prove that nobody holds it; who
+///   kept a duplicate, a mapping, a child that has it, or a description of their own keeps that
+///   file, and it is not used again. Content of an earlier scan is never visible, also not past the
+///   end. What the proof cannot see are pages in flight, to which a pipe, socket or device refers
+///   without a descriptor: vmsplice(2) from a mapping, zero-copy sends (MSG_ZEROCOPY), anything
+///   else that pins pages (io_uring's registered buffers, RDMA), and splice(2) and sendfile(2) from
+///   a descriptor without O_DIRECT. Who reads them later may read bytes of a later scan. The
+///   descriptor that is lent has O_DIRECT, with which splice and sendfile copy (Linux 6.6), unless
+///   the callback clears it or opens one of its own. Nor does the proof see an O_PATH descriptor,
+///   which can be opened during a later scan.
+/// - A pool and BYTEFD_TRUST_CALLBACK: the cached file itself is lent, read-write, and nothing is
+///   proved. The callback promises to keep nothing and to change nothing. If it breaks the promise
+///   it sees and changes later scans of trusted callbacks.
 ///
-/// Of the options a pool takes `name`, `spill_threshold`, BYTEFD_BACKEND_MEMFD, and BYTEFD_INHERIT and BYTEFD_READ_ONLY (which it is
-/// anyway), or BYTEFD_TRUST_CALLBACK instead of these two; others are -EINVAL. A file keeps its name, so it is cached for scans of the
-/// same name.
-/// `buf` must be readable: what is copied into kept pages is copied as memcpy does, so there is no -EFAULT.
+/// Of the options a pool takes `name`, `spill_threshold`, BYTEFD_BACKEND_MEMFD, and BYTEFD_INHERIT
+/// and BYTEFD_READ_ONLY (which it is anyway), or BYTEFD_TRUST_CALLBACK instead of these two; others
+/// are -EINVAL. A file keeps its name, so it is cached for scans of the same name. `buf` must be
+/// readable: what is copied into kept pages is copied as memcpy does, so there is no -EFAULT.
 ///
-/// A cached file keeps its inode number, and two scans may have the same size and time: a client that remembers files by these
-/// (and marks nothing on them) is better given new files.
+/// A cached file keeps its inode number, and two scans may have the same size and time: a client
+/// that remembers files by these (and marks nothing on them) is better given new files.
 ///
-/// A pool holds at most `max_files` descriptors. bytefd_pool_trim to 0 closes those that are not lent, and a scan with the pool does
-/// so before it fails with -EMFILE or -ENFILE.
+/// A pool holds at most `max_files` descriptors. bytefd_pool_trim to 0 closes those that are not
+/// lent, and a scan with the pool does so before it fails with -EMFILE or -ENFILE.
 ///
-/// After fork(2) the pool is empty in the child, and the files it kept, and one that is lent to a trusted callback, are closed at
-/// the pool's first use there. Until then, and unless it executes another program, the child can read and change what the parent
-/// scans later: make pools after forking workers, or call bytefd_pool_trim in the child. What other threads were making or
-/// lending at that moment stays open in the child, as every descriptor of theirs does. Where the host has no memfd or
-/// no /proc, or refuses leases, every scan has a new file.
+/// After fork(2) the pool is empty in the child, and the files it kept, and one that is lent to a
+/// trusted callback, are closed at the pool's first use there. Until then, and unless it executes
+/// another program, the child can read and change what the parent scans later: make pools after
+/// forking workers, or call bytefd_pool_trim in the child. What other threads were making or
+/// lending at that moment stays open in the child, as every descriptor of theirs does. Where the
+/// host has no memfd or no /proc, or refuses leases, every scan has a new file.
 ///
 /// ```c
 /// static int look(int fd, void *context)
@@ -67,8 +75,8 @@ pub const BYTEFD_POOL_REUSE: u32 = 0x80000021u32;
 /// ```
 pub struct bytefd_pool(pub(super) Pool);
 
-/// How a pool is made. Start from BYTEFD_POOL_OPTIONS_INIT, which is all defaults, as is a NULL pointer. `size` works as in
-/// bytefd_wrap_options.
+/// How a pool is made. Start from BYTEFD_POOL_OPTIONS_INIT, which is all defaults, as is a NULL
+/// pointer. `size` works as in bytefd_wrap_options.
 ///
 /// ```c
 /// bytefd_pool_options options = BYTEFD_POOL_OPTIONS_INIT;
@@ -80,14 +88,17 @@ pub struct bytefd_pool(pub(super) Pool);
 pub struct bytefd_pool_options {
     /// sizeof(bytefd_pool_options).
     pub size: usize,
-    /// Maximum number of bytes of memory in files that are not lent. The default is 64 MiB; 0 caches nothing.
+    /// Maximum number of bytes of memory in files that are not lent. The default is 64 MiB; 0
+    /// caches nothing.
     pub max_bytes: u64,
-    /// After this many nanoseconds without a scan a file is dropped. The pool looks at the time when it is used; it has no thread of its
-    /// own. -1 (the default) keeps files until their place is needed; other negative numbers are -EINVAL.
+    /// After this many nanoseconds without a scan a file is dropped. The pool looks at the time
+    /// when it is used; it has no thread of its own. -1 (the default) keeps files until their place
+    /// is needed; other negative numbers are -EINVAL.
     pub idle_ns: i64,
     /// Must be 0.
     pub flags: u64,
-    /// Maximum number of files, cached and lent together: 1 to 64. The pool has one descriptor for each. The default is 64.
+    /// Maximum number of files, cached and lent together: 1 to 64. The pool has one descriptor for
+    /// each. The default is 64.
     pub max_files: u32,
     /// BYTEFD_POOL_AUTO or BYTEFD_POOL_REUSE; 0 is BYTEFD_POOL_AUTO.
     pub method: u32,
@@ -128,16 +139,18 @@ unsafe fn pool_options(from: *const bytefd_pool_options) -> Result<PoolOptions> 
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct bytefd_pool_stats {
-    /// sizeof(bytefd_pool_stats), as BYTEFD_POOL_STATS_INIT sets it. The struct may grow at its end; no more than this is written.
+    /// sizeof(bytefd_pool_stats), as BYTEFD_POOL_STATS_INIT sets it. The struct may grow at its
+    /// end; no more than this is written.
     pub size: usize,
     /// Scans that were lent a cached file.
     pub hits: u64,
     /// Scans that got a new file.
     pub misses: u64,
-    /// Files that were dropped because another open file description or mapping of them existed. Asking drops those that are held now.
+    /// Files that were dropped because another open file description or mapping of them existed.
+    /// Asking drops those that are held now.
     pub dropped: u64,
-    /// Files of the pool that are lent now. When they are `max_files`, every further scan gets a new file that is not cached: look for
-    /// scans that were never ended.
+    /// Files of the pool that are lent now. When they are `max_files`, every further scan gets a
+    /// new file that is not cached: look for scans that were never ended.
     pub lent: u64,
     /// Bytes of memory in cached files that are not lent.
     pub cached_bytes: u64,
@@ -178,8 +191,8 @@ pub unsafe extern "C" fn bytefd_pool_create(
     boundary(error, || unsafe { give(pool, "pool", || Ok(bytefd_pool(pool_options(options)?.create()?))) })
 }
 
-/// Frees the pool and the files it has cached. NULL is allowed. Scans that were begun with the pool may end afterwards. Always
-/// returns 0.
+/// Frees the pool and the files it has cached. NULL is allowed. Scans that were begun with the pool
+/// may end afterwards. Always returns 0.
 ///
 /// ```c
 /// bytefd_pool_close(NULL);
@@ -189,8 +202,8 @@ pub extern "C" fn bytefd_pool_close(pool: Option<Box<bytefd_pool>>) -> c_int {
     end(pool, |_| Ok(()))
 }
 
-/// Drops cached files, the longest unused first, until at most `bytes` are cached; with 0 all of them, also empty ones. For the
-/// moment in which memory or descriptors are short.
+/// Drops cached files, the longest unused first, until at most `bytes` are cached; with 0 all of
+/// them, also empty ones. For the moment in which memory or descriptors are short.
 ///
 /// Returns 0, or -EINVAL if `pool` is NULL.
 ///
@@ -212,7 +225,8 @@ pub unsafe extern "C" fn bytefd_pool_trim(pool: *mut bytefd_pool, bytes: u64, er
 
 /// Writes what the pool has done so far, and what it holds, to `*stats`, whose `size` is set.
 ///
-/// Returns 0, or -EINVAL if `pool` or `stats` is NULL, or `size` is below that of the first version, 48.
+/// Returns 0, or -EINVAL if `pool` or `stats` is NULL, or `size` is below that of the first
+/// version, 48.
 ///
 /// ```c
 /// bytefd_pool *pool;

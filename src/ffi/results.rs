@@ -92,7 +92,8 @@ pub(super) unsafe fn put_descriptors(to: *mut c_int, descriptors: Vec<OwnedFd>) 
     }
 }
 
-/// Fills a struct whose `size` the caller has set, and writes no more than that. The size stays as it is.
+/// Fills a struct whose `size` the caller has set, and writes no more than that. The size stays as
+/// it is.
 ///
 /// # Safety
 /// `to` is NULL or points to as many writable bytes as its first member says.

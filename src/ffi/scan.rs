@@ -11,23 +11,27 @@ use super::stream::{bytefd_stream_options, stream_options};
 use super::wrap_options::{bytefd_wrap_options, scan_options};
 use crate::{Error, Result, Scan};
 
-/// What scan_bytes calls: `fd` is lent for the duration of the call, `context` is the caller's own. Returns 0 to say
-/// that all went well.
+/// What scan_bytes calls: `fd` is lent for the duration of the call, `context` is the caller's own.
+/// Returns 0 to say that all went well.
 ///
-/// It may dup, map and reopen the descriptor and keep those; it may even close it. In C++ it may throw: the exception
-/// passes through scan_bytes, and the descriptor is closed. It must not leave by longjmp(3) or by ending the thread.
+/// It may dup, map and reopen the descriptor and keep those; it may even close it. In C++ it may
+/// throw: the exception passes through scan_bytes, and the descriptor is closed. It must not leave
+/// by longjmp(3) or by ending the thread.
 pub type bytefd_scan_fn = Option<unsafe extern "C-unwind" fn(fd: c_int, context: *mut c_void) -> c_int>;
 
-/// Lends a descriptor that holds `len` bytes from `buf` to the function `scan`, and closes it afterwards. The
-/// descriptor is as shm_wrap_buffer makes it with these options: a new file for every call, so nothing of one scan can ever
-/// show in another. With options->pool it is a cached file: faster, for what bytefd_pool says.
+/// Lends a descriptor that holds `len` bytes from `buf` to the function `scan`, and closes it
+/// afterwards. The descriptor is as shm_wrap_buffer makes it with these options: a new file for
+/// every call, so nothing of one scan can ever show in another. With options->pool it is a cached
+/// file: faster, for what bytefd_pool says.
 ///
-/// The descriptor is closed exactly once, whatever the function does. If it closed the number itself, and the number
-/// stands for another file by then, that is left alone. Any thread may call this at any time, also from within `scan`.
+/// The descriptor is closed exactly once, whatever the function does. If it closed the number
+/// itself, and the number stands for another file by then, that is left alone. Any thread may call
+/// this at any time, also from within `scan`.
 ///
-/// Returns 0 when `scan` returned 0. When it returned anything else: -ECANCELED, with op "callback" and the value in
-/// `error->callback`. When there is no descriptor to lend, `scan` is not called, and the answer is shm_wrap_buffer's (with a pool
-/// there is no -EFAULT, see bytefd_pool); -EINVAL if `scan` is NULL.
+/// Returns 0 when `scan` returned 0. When it returned anything else: -ECANCELED, with op "callback"
+/// and the value in `error->callback`. When there is no descriptor to lend, `scan` is not called,
+/// and the answer is shm_wrap_buffer's (with a pool there is no -EFAULT, see bytefd_pool); -EINVAL
+/// if `scan` is NULL.
 ///
 /// ```c
 /// static int print_size(int fd, void *context)
@@ -108,13 +112,15 @@ unsafe fn lend(to: *mut *mut bytefd_scan, begin: impl FnOnce() -> Result<Scan>) 
     Ok(fd)
 }
 
-/// A descriptor on loan, between bytefd_scan_begin and bytefd_scan_end. One thread at a time may use it.
+/// A descriptor on loan, between bytefd_scan_begin and bytefd_scan_end. One thread at a time may
+/// use it.
 pub struct bytefd_scan(#[expect(dead_code, reason = "dropping it ends the loan")] Scan);
 
 /// scan_bytes in two steps, for languages whose callbacks do not cross C well.
 ///
-/// Returns the descriptor, which stays the library's, and writes to `*scan` what bytefd_scan_end takes. On failure a
-/// negative errno as scan_bytes, with `*scan` untouched; -EINVAL if `scan` is NULL.
+/// Returns the descriptor, which stays the library's, and writes to `*scan` what bytefd_scan_end
+/// takes. On failure a negative errno as scan_bytes, with `*scan` untouched; -EINVAL if `scan` is
+/// NULL.
 ///
 /// ```c
 /// bytefd_scan *scan;
@@ -167,9 +173,9 @@ pub unsafe extern "C" fn bytefd_scan_begin_iov(
     })
 }
 
-/// bytefd_scan_begin for the stream behind the descriptor `fd`, which is read to its end as bytefd_wrap_stream does, into a file of
-/// options->pool if there is one. `fd` stays the caller's. On failure returns what bytefd_wrap_stream returns, or -EINVAL if `scan`
-/// is NULL.
+/// bytefd_scan_begin for the stream behind the descriptor `fd`, which is read to its end as
+/// bytefd_wrap_stream does, into a file of options->pool if there is one. `fd` stays the caller's.
+/// On failure returns what bytefd_wrap_stream returns, or -EINVAL if `scan` is NULL.
 ///
 /// ```c
 /// bytefd_scan *scan;
@@ -191,15 +197,15 @@ pub unsafe extern "C" fn bytefd_scan_begin_stream(
             let ((options, pool), stream) = (scan_options(options)?, stream_options(stream)?);
             let source = open_descriptor(fd)?;
             match pool {
-                Some(pool) => pool.0.scan_stream(source, &options, &stream),
-                None => options.scan_stream(source, &stream),
+                Some(pool) => pool.0.scan_begin_stream(source, &options, &stream),
+                None => options.scan_begin_stream(source, &stream),
             }
         })
     })
 }
 
-/// Ends the loan and frees `scan`: the descriptor is closed, unless the borrower has closed it already. NULL is fine.
-/// Always returns 0.
+/// Ends the loan and frees `scan`: the descriptor is closed, unless the borrower has closed it
+/// already. NULL is fine. Always returns 0.
 ///
 /// ```c
 /// bytefd_scan_end(NULL);

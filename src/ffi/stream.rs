@@ -9,8 +9,9 @@ use super::options::{Extensible, Flag, not_zero, read, set_flags, timeout};
 use super::wrap_options::{bytefd_wrap_options, wrap_options};
 use crate::{Result, StreamOptions};
 
-/// How much is read from a stream, and how long that may take. Start from BYTEFD_STREAM_OPTIONS_INIT: all of it, however long it
-/// takes, as is a NULL pointer. `size` works as in bytefd_wrap_options.
+/// How much is read from a stream, and how long that may take. Start from
+/// BYTEFD_STREAM_OPTIONS_INIT: all of it, however long it takes, as is a NULL pointer. `size` works
+/// as in bytefd_wrap_options.
 ///
 /// ```c
 /// bytefd_stream_options options = BYTEFD_STREAM_OPTIONS_INIT;
@@ -23,13 +24,16 @@ use crate::{Result, StreamOptions};
 pub struct bytefd_stream_options {
     /// sizeof(bytefd_stream_options).
     pub size: usize,
-    /// Maximum number of bytes to read. A longer stream fails with -EFBIG. BYTEFD_UNLIMITED (the default) sets no limit; 0 is -EINVAL.
+    /// Maximum number of bytes to read. A longer stream fails with -EFBIG. BYTEFD_UNLIMITED (the
+    /// default) sets no limit; 0 is -EINVAL.
     pub max_bytes: u64,
-    /// The expected number of bytes, such as a Content-Length; 0 (the default) if it is not known. It only chooses the file to begin
-    /// with: on disk if it is above `spill_threshold`, and one of about this size in a pool. The stream may be longer or shorter.
+    /// The expected number of bytes, such as a Content-Length; 0 (the default) if it is not known.
+    /// It only chooses the file to begin with: on disk if it is above `spill_threshold`, and one of
+    /// about this size in a pool. The stream may be longer or shorter.
     pub size_hint: u64,
-    /// How many nanoseconds the whole call may take; -ETIMEDOUT afterwards. -1 (the default) is no limit, 0 does not wait at all; other
-    /// negative numbers are -EINVAL. With a timeout a limit of the socket (SO_RCVTIMEO) is not looked at.
+    /// How many nanoseconds the whole call may take; -ETIMEDOUT afterwards. -1 (the default) is no
+    /// limit, 0 does not wait at all; other negative numbers are -EINVAL. With a timeout a limit of
+    /// the socket (SO_RCVTIMEO) is not looked at.
     pub timeout_ns: i64,
     /// BYTEFD_INTERRUPTIBLE or 0.
     pub flags: u64,
@@ -57,21 +61,26 @@ pub(super) unsafe fn stream_options(from: *const bytefd_stream_options) -> Resul
     })
 }
 
-/// Reads the stream behind a descriptor – a pipe, stream socket, file or terminal – from its present offset to its end into a new
-/// file, and returns that file's descriptor as shm_wrap_buffer does with the same wrap options. No byte is held twice. `fd` stays
-/// the caller's.
+/// Reads the stream behind a descriptor – a pipe, stream socket, file or terminal – from its
+/// present offset to its end into a new file, and returns that file's descriptor as shm_wrap_buffer
+/// does with the same wrap options. No byte is held twice. `fd` stays the caller's.
 ///
-/// The call blocks until the end of the stream, unless `timeout_ns` or BYTEFD_INTERRUPTIBLE ends it. A pipe that does not block
-/// (O_NONBLOCK) is waited for too. A terminal whose other side is closed (EIO) is at its end.
+/// The call blocks until the end of the stream, unless `timeout_ns` or BYTEFD_INTERRUPTIBLE ends
+/// it. A pipe that does not block (O_NONBLOCK) is waited for too. A terminal whose other side is
+/// closed (EIO) is at its end.
 ///
-/// Returns the descriptor. On failure returns one of the following and keeps nothing; what was read is gone from a pipe or socket:
+/// Returns the descriptor. On failure returns one of the following and keeps nothing; what was read
+/// is gone from a pipe or socket:
 /// - -EFBIG if the stream is longer than `max_bytes` or RLIMIT_FSIZE.
-/// - -ETIMEDOUT if `timeout_ns` has passed, -EINTR if BYTEFD_INTERRUPTIBLE is set and a signal handler ran.
-/// - -EAGAIN if the socket does not block and has nothing to read yet, whatever the timeout; or if the socket's own limit
-///   (SO_RCVTIMEO) has passed.
+/// - -ETIMEDOUT if `timeout_ns` has passed, -EINTR if BYTEFD_INTERRUPTIBLE is set and a signal
+///   handler ran.
+/// - -EAGAIN if the socket does not block and has nothing to read yet, whatever the timeout; or if
+///   the socket's own limit (SO_RCVTIMEO) has passed.
 /// - -EPROTOTYPE if `fd` is a socket for datagrams or packets.
-/// - -EBADF if `fd` is not open, or not for reading; -EISDIR if it is a directory; other errors of read(2).
-/// - -ENOSPC, -ENOMEM, -EMFILE, -ENFILE if a limit is reached; -EINVAL, -E2BIG if options are invalid, as shm_wrap_buffer.
+/// - -EBADF if `fd` is not open, or not for reading; -EISDIR if it is a directory; other errors of
+///   read(2).
+/// - -ENOSPC, -ENOMEM, -EMFILE, -ENFILE if a limit is reached; -EINVAL, -E2BIG if options are
+///   invalid, as shm_wrap_buffer.
 ///
 /// ```c
 /// int fd = bytefd_wrap_stream(STDIN_FILENO, NULL, NULL, NULL);

@@ -13,12 +13,13 @@ use super::results::{fill, put, put_descriptors};
 use crate::Result;
 use crate::share::{self, TransferOptions};
 
-/// For bytefd_receive on a stream: takes what has arrived, one byte at least, instead of waiting for `*length` bytes. Protocols
-/// whose messages say their length inside, such as D-Bus, Wayland and varlink, are read this way.
+/// For bytefd_receive on a stream: takes what has arrived, one byte at least, instead of waiting
+/// for `*length` bytes. Protocols whose messages say their length inside, such as D-Bus, Wayland
+/// and varlink, are read this way.
 pub const BYTEFD_TRANSFER_SOME: u64 = 1u64 << 22;
 
-/// How bytefd_send and bytefd_receive wait, and where a message on a stream ends. Start from BYTEFD_TRANSFER_OPTIONS_INIT; NULL
-/// is the same. `size` works as in bytefd_wrap_options.
+/// How bytefd_send and bytefd_receive wait, and where a message on a stream ends. Start from
+/// BYTEFD_TRANSFER_OPTIONS_INIT; NULL is the same. `size` works as in bytefd_wrap_options.
 ///
 /// ```c
 /// bytefd_transfer_options soon = BYTEFD_TRANSFER_OPTIONS_INIT;
@@ -30,8 +31,9 @@ pub const BYTEFD_TRANSFER_SOME: u64 = 1u64 << 22;
 pub struct bytefd_transfer_options {
     /// sizeof(bytefd_transfer_options).
     pub size: usize,
-    /// Time limit for the whole call in nanoseconds; it ends with -ETIMEDOUT. 0 does not wait; -1 (the default) is no limit.
-    /// The time limits of the socket (SO_RCVTIMEO, SO_SNDTIMEO) have a meaning only with -1 and without BYTEFD_INTERRUPTIBLE.
+    /// Time limit for the whole call in nanoseconds; it ends with -ETIMEDOUT. 0 does not wait; -1
+    /// (the default) is no limit. The time limits of the socket (SO_RCVTIMEO, SO_SNDTIMEO) have a
+    /// meaning only with -1 and without BYTEFD_INTERRUPTIBLE.
     pub timeout_ns: i64,
     /// BYTEFD_TRANSFER_SOME and BYTEFD_INTERRUPTIBLE, or-ed.
     pub flags: u64,
@@ -57,30 +59,37 @@ unsafe fn transfer_options(from: *const bytefd_transfer_options) -> Result<Trans
     })
 }
 
-/// Sends a message of `length` bytes and `count` descriptors over a Unix socket, unix(7): a stream, datagrams or sequenced packets. The
-/// receiver gets descriptors of the same open file descriptions (SCM_RIGHTS); those here stay the caller's. Nothing is added to the
-/// bytes, so the other end can be anybody's code. No SIGPIPE is raised.
+/// Sends a message of `length` bytes and `count` descriptors over a Unix socket, unix(7): a stream,
+/// datagrams or sequenced packets. The receiver gets descriptors of the same open file descriptions
+/// (SCM_RIGHTS); those here stay the caller's. Nothing is added to the bytes, so the other end can
+/// be anybody's code. No SIGPIPE is raised.
 ///
-/// On a stream the message goes out whole, in parts if need be. A socket that does not block is waited for once something was sent.
-/// More than 253 descriptors are sent in parts too, each with one byte at least.
+/// On a stream the message goes out whole, in parts if need be. A socket that does not block is
+/// waited for once something was sent. More than 253 descriptors are sent in parts too, each with
+/// one byte at least.
 ///
 /// Not a cancellation point.
 ///
-/// Returns 0, or one of the following. On a stream part of the message may have gone out then; only closing the socket helps.
-/// - -EINVAL  if `message` is NULL and `length` is not 0, or `fds` is NULL and `count` is not 0; on a stream if there are no bytes, or
-///   fewer than parts; if BYTEFD_TRANSFER_SOME is set, or the options are invalid.
-/// - -E2BIG   if there are more than 253 descriptors in one datagram or packet. -EMSGSIZE if it is too long.
-/// - -EBADF   if one of the descriptors is not open. -ENOTSOCK if `socket` is not a socket, -EPROTOTYPE if it is not of the
-///   Unix family.
+/// Returns 0, or one of the following. On a stream part of the message may have gone out then; only
+/// closing the socket helps.
+/// - -EINVAL  if `message` is NULL and `length` is not 0, or `fds` is NULL and `count` is not 0; on
+///   a stream if there are no bytes, or fewer than parts; if BYTEFD_TRANSFER_SOME is set, or the
+///   options are invalid.
+/// - -E2BIG   if there are more than 253 descriptors in one datagram or packet. -EMSGSIZE if it is
+///   too long.
+/// - -EBADF   if one of the descriptors is not open. -ENOTSOCK if `socket` is not a socket,
+///   -EPROTOTYPE if it is not of the Unix family.
 /// - -EPIPE, -ECONNRESET, for datagrams -ECONNREFUSED  if the other end is closed.
-/// - -EAGAIN  if nothing was sent and the socket does not block, whatever the timeout; or if its time limit (SO_SNDTIMEO) has passed.
+/// - -EAGAIN  if nothing was sent and the socket does not block, whatever the timeout; or if its
+///   time limit (SO_SNDTIMEO) has passed.
 /// - -ETIMEDOUT, -EINTR  as the options say.
 /// - -ETOOMANYREFS  if too many descriptors are in flight; see sendmsg(2).
 ///
 /// ```c
 /// int pair[2];
 /// int fd = shm_wrap_buffer("hello", 5, NULL, NULL);
-/// if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && bytefd_send(pair[0], "!", 1, &fd, 1, NULL, NULL) == 0)
+/// if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0
+///     && bytefd_send(pair[0], "!", 1, &fd, 1, NULL, NULL) == 0)
 ///     puts("sent");
 /// ```
 /// cbindgen:postfix=BYTEFD_READS(2, 3) BYTEFD_READS(4, 5)
@@ -102,45 +111,55 @@ pub unsafe extern "C" fn bytefd_send(
     })
 }
 
-/// Receives a message and its descriptors. On call, `*length` is the size of `message` and `*count` is the number of descriptors that
-/// fit into `fds`. On success they are how many came. The descriptors belong to the caller and are close-on-exec from the start.
+/// Receives a message and its descriptors. On call, `*length` is the size of `message` and `*count`
+/// is the number of descriptors that fit into `fds`. On success they are how many came. The
+/// descriptors belong to the caller and are close-on-exec from the start.
 ///
-/// Fewer descriptors than fit are fine; more are -EBADMSG. With `requirements` each of them is checked as by bytefd_verify, and all are
-/// refused if one is not what is asked for; NULL asks for nothing.
+/// Fewer descriptors than fit are fine; more are -EBADMSG. With `requirements` each of them is
+/// checked as by bytefd_verify, and all are refused if one is not what is asked for; NULL asks for
+/// nothing.
 ///
-/// On a stream the message is exactly `*length` bytes, and is waited for, also on a socket that does not block once something has
-/// arrived; with BYTEFD_TRANSFER_SOME it is what has arrived, one byte at least. Datagrams and packets may be shorter.
+/// On a stream the message is exactly `*length` bytes, and is waited for, also on a socket that
+/// does not block once something has arrived; with BYTEFD_TRANSFER_SOME it is what has arrived, one
+/// byte at least. Datagrams and packets may be shorter.
 ///
-/// After a refusal on a stream the rest of that message is read and discarded. Where that cannot be, because the time has passed or
-/// the peer has sent nothing for a second, the socket is shut down for receiving, and the error's message says so. The next call
-/// never sees a mixture of two messages.
+/// After a refusal on a stream the rest of that message is read and discarded. Where that cannot
+/// be, because the time has passed or the peer has sent nothing for a second, the socket is shut
+/// down for receiving, and the error's message says so. The next call never sees a mixture of two
+/// messages.
 ///
-/// With a `*count` of 0 the kernel drops descriptors instead of delivering them. That is -EBADMSG as well, unless SO_PASSCRED,
-/// SO_PASSSEC or SO_PASSPIDFD is set on the socket: then the kernel does not say what it has dropped.
+/// With a `*count` of 0 the kernel drops descriptors instead of delivering them. That is -EBADMSG
+/// as well, unless SO_PASSCRED, SO_PASSSEC or SO_PASSPIDFD is set on the socket: then the kernel
+/// does not say what it has dropped.
 ///
 /// Not a cancellation point.
 ///
-/// Returns 0, or one of the following; `*length`, `*count` and `fds` are unchanged then, and the descriptors that came are closed as the
-/// last step. (`message` may have been written to.)
+/// Returns 0, or one of the following; `*length`, `*count` and `fds` are unchanged then, and the
+/// descriptors that came are closed as the last step. (`message` may have been written to.)
 /// - -EBADMSG  if more descriptors came than fit.
 /// - -EMSGSIZE  if the datagram or packet is longer than `*length`.
-/// - -EMFILE  if the kernel could not deliver all descriptors, because of RLIMIT_NOFILE or a security module.
-/// - -ENODATA  if the other end is closed, or the socket was shut down for receiving, before a byte of a message has come. (An empty
-///   packet of a peer that has gone looks the same.)
-/// - -ECONNRESET  if the other end was closed within a message, or before it had read all that was sent to it.
-/// - -EAGAIN  if nothing has arrived and the socket does not block, whatever the timeout; or if its time limit (SO_RCVTIMEO) has
-///   passed.
+/// - -EMFILE  if the kernel could not deliver all descriptors, because of RLIMIT_NOFILE or a
+///   security module.
+/// - -ENODATA  if the other end is closed, or the socket was shut down for receiving, before a byte
+///   of a message has come. (An empty packet of a peer that has gone looks the same.)
+/// - -ECONNRESET  if the other end was closed within a message, or before it had read all that was
+///   sent to it.
+/// - -EAGAIN  if nothing has arrived and the socket does not block, whatever the timeout; or if its
+///   time limit (SO_RCVTIMEO) has passed.
 /// - -ETIMEDOUT, -EINTR  as the options say.
 /// - Those of bytefd_verify, if a descriptor is not what is asked for.
-/// - -EINVAL  if `message`, `length`, `fds` or `count` is NULL where it must not be, if `*length` is 0 on a stream, or the requirements or
-///   options are invalid. -ENOTSOCK if `socket` is not a socket, -EPROTOTYPE if it is not of the Unix family; see recvmsg(2).
+/// - -EINVAL  if `message`, `length`, `fds` or `count` is NULL where it must not be, if `*length`
+///   is 0 on a stream, or the requirements or options are invalid. -ENOTSOCK if `socket` is not a
+///   socket, -EPROTOTYPE if it is not of the Unix family; see recvmsg(2).
 ///
 /// ```c
 /// char message[1];
 /// size_t length = sizeof message, count = 1;
 /// int fd;
 /// bytefd_requirements requirements = BYTEFD_REQUIREMENTS_INIT;
-/// if (bytefd_receive(STDIN_FILENO, message, &length, &fd, &count, &requirements, NULL, NULL) == 0 && count == 1)
+/// int status = bytefd_receive(STDIN_FILENO, message, &length, &fd, &count,
+///                             &requirements, NULL, NULL);
+/// if (status == 0 && count == 1)
 ///     close(fd);
 /// ```
 #[unsafe(no_mangle)]
@@ -174,8 +193,8 @@ pub unsafe extern "C" fn bytefd_receive(
     })
 }
 
-/// The process, user and group at the other end of a connected socket, as the kernel saw them then. Start from
-/// BYTEFD_CREDENTIALS_INIT.
+/// The process, user and group at the other end of a connected socket, as the kernel saw them then.
+/// Start from BYTEFD_CREDENTIALS_INIT.
 ///
 /// ```c
 /// bytefd_credentials peer = BYTEFD_CREDENTIALS_INIT;
@@ -187,7 +206,8 @@ pub unsafe extern "C" fn bytefd_receive(
 pub struct bytefd_credentials {
     /// sizeof(bytefd_credentials), set by the caller.
     pub size: usize,
-    /// Its process, as this process sees it; 0 if it cannot. The process may have ended, and its number be another's by now.
+    /// Its process, as this process sees it; 0 if it cannot. The process may have ended, and its
+    /// number be another's by now.
     pub pid: libc::pid_t,
     /// Its effective user.
     pub uid: libc::uid_t,
@@ -203,18 +223,21 @@ unsafe impl Extensible for bytefd_credentials {
     const FIRST_SIZE: usize = 24;
 }
 
-/// Writes to `*credentials` who called connect(2), listen(2) or socketpair(2) for the other end of a socket: SO_PEERCRED, unix(7). The
-/// kernel vouches for it. Another process may have the other end by now, because sockets are inherited and sent.
+/// Writes to `*credentials` who called connect(2), listen(2) or socketpair(2) for the other end of
+/// a socket: SO_PEERCRED, unix(7). The kernel vouches for it. Another process may have the other
+/// end by now, because sockets are inherited and sent.
 ///
 /// Returns 0, or one of the following, with `*credentials` unchanged:
 /// - -EINVAL    if `credentials` is NULL, or its `size` is too small.
-/// - -ENOTCONN  if the socket is not connected, or is one for datagrams that socketpair(2) has not made.
+/// - -ENOTCONN  if the socket is not connected, or is one for datagrams that socketpair(2) has not
+///   made.
 /// - -EBADF, -ENOTSOCK, -EPROTOTYPE  if `socket` is not open, not a socket, not of the Unix family.
 ///
 /// ```c
 /// int pair[2];
 /// bytefd_credentials peer = BYTEFD_CREDENTIALS_INIT;
-/// if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && bytefd_peer_credentials(pair[0], &peer, NULL) == 0)
+/// if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0
+///     && bytefd_peer_credentials(pair[0], &peer, NULL) == 0)
 ///     printf("%d is %d\n", (int)peer.pid, (int)getpid());
 /// ```
 #[unsafe(no_mangle)]

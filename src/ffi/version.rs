@@ -2,8 +2,8 @@
 
 use std::ffi::c_char;
 
-/// Returns the version of the library that the program runs with, such as "0.1.0". BYTEFD_VERSION is the version of the header
-/// that the program was compiled with. The text is static.
+/// Returns the version of the library that the program runs with, such as "0.1.0". BYTEFD_VERSION
+/// is the version of the header that the program was compiled with. The text is static.
 ///
 /// ```c
 /// printf("compiled with bytefd %s, running with %s\n", BYTEFD_VERSION, bytefd_version());

@@ -14,27 +14,32 @@ use super::wrap_options::{bytefd_wrap_options, wrap_options};
 ///
 /// With default options the descriptor refers to a regular file:
 /// - st_size is `len` (0 is allowed); the file offset is 0; st_nlink is 0; the mode is 0400.
-/// - The file is sealed against writing, growing, shrinking and further seals. Linux 6.3 and later also seal it against execve(2);
-///   a PROT_EXEC mapping still works.
-/// - The descriptor is close-on-exec. It is open for reading and writing (O_RDWR), but the seals make every write fail with EPERM.
-///   Kernels that cannot map a sealed file through such a descriptor (before 6.7) get one that is open for reading only.
+/// - The file is sealed against writing, growing, shrinking and further seals. Linux 6.3 and later
+///   also seal it against execve(2); a PROT_EXEC mapping still works.
+/// - The descriptor is close-on-exec. It is open for reading and writing (O_RDWR), but the seals
+///   make every write fail with EPERM. Kernels that cannot map a sealed file through such a
+///   descriptor (before 6.7) get one that is open for reading only.
 /// - Any PROT_READ mapping works, shared or private, on every kernel.
 ///
-/// On hosts without memfd_create(2), and with the backends other than BYTEFD_BACKEND_MEMFD, the file cannot be sealed. The
-/// descriptor is then open for reading only (O_RDONLY). Set `backend` to BYTEFD_BACKEND_MEMFD to require seals.
+/// On hosts without memfd_create(2), and with the backends other than BYTEFD_BACKEND_MEMFD, the
+/// file cannot be sealed. The descriptor is then open for reading only (O_RDONLY). Set `backend` to
+/// BYTEFD_BACKEND_MEMFD to require seals.
 ///
-/// The caller owns the descriptor and closes it. The contents exist until the last duplicate, mapping or received copy is gone.
-/// `buf` is read only during the call. Any thread may call this at any time.
+/// The caller owns the descriptor and closes it. The contents exist until the last duplicate,
+/// mapping or received copy is gone. `buf` is read only during the call. Any thread may call this
+/// at any time.
 ///
-/// Returns the descriptor, which is never 0, 1 or 2. On failure returns one of the following and leaves nothing behind:
-/// - -EINVAL if `buf` is NULL and `len` is not 0, if `len` exceeds PTRDIFF_MAX, or if the options are unknown or contradict each
-///   other.
+/// Returns the descriptor, which is never 0, 1 or 2. On failure returns one of the following and
+/// leaves nothing behind:
+/// - -EINVAL if `buf` is NULL and `len` is not 0, if `len` exceeds PTRDIFF_MAX, or if the options
+///   are unknown or contradict each other.
 /// - -E2BIG if the options have members that this version does not know.
 /// - -EFAULT if part of `buf` is not readable.
 /// - -EFBIG if `len` exceeds RLIMIT_FSIZE. SIGXFSZ is not raised.
 /// - -ENOSPC if the file system behind the backend is full.
 /// - -EMFILE, -ENFILE, -ENOMEM if a limit is reached.
-/// - -ENOENT if /proc is not mounted and the options or the host need it to open the file read-only.
+/// - -ENOENT if /proc is not mounted and the options or the host need it to open the file
+///   read-only.
 /// - The error of the system call in `error->op`.
 ///
 /// ```c
@@ -58,8 +63,8 @@ pub unsafe extern "C" fn bytefd_wrap_buffer(
     })
 }
 
-/// shm_wrap_buffer for content that lies in several places: the file holds the `count` segments in their order. Any
-/// count; a segment of length 0 is skipped. `iov` may be NULL only with `count` 0.
+/// shm_wrap_buffer for content that lies in several places: the file holds the `count` segments in
+/// their order. Any count; a segment of length 0 is skipped. `iov` may be NULL only with `count` 0.
 ///
 /// ```c
 /// struct iovec parts[2] = {{"head", 4}, {"body", 4}};
@@ -80,12 +85,12 @@ pub unsafe extern "C" fn bytefd_wrap_iov(
     })
 }
 
-/// Opens the regular file behind `fd` again and returns a new descriptor, which the caller owns. It is open for reading only, has an
-/// offset of its own at 0, and is close-on-exec unless `flags` is BYTEFD_INHERIT. A dup(2) shares its offset with the original; this
-/// does not. `fd` stays open.
+/// Opens the regular file behind `fd` again and returns a new descriptor, which the caller owns. It
+/// is open for reading only, has an offset of its own at 0, and is close-on-exec unless `flags` is
+/// BYTEFD_INHERIT. A dup(2) shares its offset with the original; this does not. `fd` stays open.
 ///
-/// This is no protection by itself: code that has the descriptor can open the file for writing through /proc, as far as the file's
-/// mode allows. Only seals protect.
+/// This is no protection by itself: code that has the descriptor can open the file for writing
+/// through /proc, as far as the file's mode allows. Only seals protect.
 ///
 /// Returns the descriptor, or one of:
 /// - -EBADF if `fd` is not open.
@@ -108,15 +113,17 @@ pub extern "C" fn bytefd_reopen(fd: c_int, flags: u64, error: *mut bytefd_error)
     })
 }
 
-/// Writes the text "/proc/self/fd/N" for `fd` with its final NUL to `buf`, for code that takes only a path. 32 bytes
-/// are always enough.
+/// Writes the text "/proc/self/fd/N" for `fd` with its final NUL to `buf`, for code that takes only
+/// a path. 32 bytes are always enough.
 ///
-/// The path names the descriptor for this process and as long as it is open; opening it gives a description with an
-/// offset of its own. A child process finds it under the same path if it inherits the descriptor (BYTEFD_INHERIT). Code
-/// that resolves the link first (SQLite does) or opens with O_NOFOLLOW finds nothing there. With a backend other than
-/// memfd, give it to no code that resolves the link and opens the result: somebody else can make a file of that name.
+/// The path names the descriptor for this process and as long as it is open; opening it gives a
+/// description with an offset of its own. A child process finds it under the same path if it
+/// inherits the descriptor (BYTEFD_INHERIT). Code that resolves the link first (SQLite does) or
+/// opens with O_NOFOLLOW finds nothing there. With a backend other than memfd, give it to no code
+/// that resolves the link and opens the result: somebody else can make a file of that name.
 ///
-/// Returns 0, or a negative errno with `buf` untouched: -EBADF, -EINVAL if `buf` is NULL, -ERANGE if `size` is too small.
+/// Returns 0, or a negative errno with `buf` untouched: -EBADF, -EINVAL if `buf` is NULL, -ERANGE
+/// if `size` is too small.
 ///
 /// ```c
 /// char path[32];

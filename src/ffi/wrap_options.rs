@@ -9,42 +9,49 @@ use super::options::{Choice, Extensible, Flag, choose, not_zero, read, set_flags
 use super::pool::bytefd_pool;
 use crate::{Backend, Error, Result, WrapOptions};
 
-/// The file is open for reading and writing, has no seals, and mode 0600: content and size can be changed, and seals added
-/// later. (Where vm.memfd_noexec is 2 the kernel itself adds F_SEAL_EXEC.)
+/// The file is open for reading and writing, has no seals, and mode 0600: content and size can be
+/// changed, and seals added later. (Where vm.memfd_noexec is 2 the kernel itself adds F_SEAL_EXEC.)
 pub const BYTEFD_WRITABLE: u64 = 1u64 << 2;
-/// The descriptor is open for reading only (O_RDONLY), for code that looks at the access mode. Sealed all the same. Needs /proc.
+/// The descriptor is open for reading only (O_RDONLY), for code that looks at the access mode.
+/// Sealed all the same. Needs /proc.
 pub const BYTEFD_READ_ONLY: u64 = 1u64 << 3;
-/// The file can be executed; mode 0500. Without this flag execve(2) of the file is refused, for good where the kernel can seal
-/// it (F_SEAL_EXEC, Linux 6.3). That is all that is refused: a PROT_EXEC mapping of any file still works.
-/// - A script needs BYTEFD_INHERIT too: its interpreter opens it after close-on-exec has taken effect.
-/// - dlopen(3) of "/proc/self/fd/N" remembers that name. If the descriptor is closed, and a later file gets the number N, dlopen
-///   of it returns the first object again. Keep the descriptor open for as long as the object may be loaded: then no other file
-///   gets its number.
+/// The file can be executed; mode 0500. Without this flag execve(2) of the file is refused, for
+/// good where the kernel can seal it (F_SEAL_EXEC, Linux 6.3). That is all that is refused: a
+/// PROT_EXEC mapping of any file still works.
+/// - A script needs BYTEFD_INHERIT too: its interpreter opens it after close-on-exec has taken
+///   effect.
+/// - dlopen(3) of "/proc/self/fd/N" remembers that name. If the descriptor is closed, and a later
+///   file gets the number N, dlopen of it returns the first object again. Keep the descriptor open
+///   for as long as the object may be loaded: then no other file gets its number.
 /// - Where there is no memfd, /dev/shm or /tmp may be mounted noexec: ask for BYTEFD_BACKEND_MEMFD.
 pub const BYTEFD_EXECUTABLE: u64 = 1u64 << 4;
-/// Exactly F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK (0xe), so that the caller can add further seals. Only a memfd
-/// can be sealed: with BYTEFD_BACKEND_AUTO this means BYTEFD_BACKEND_MEMFD. Seals are added through descriptors that are open for
-/// writing, so this is one, and kernels before 6.7 map it privately only; bytefd_reopen gives one that maps.
+/// Exactly F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK (0xe), so that the caller can add further
+/// seals. Only a memfd can be sealed: with BYTEFD_BACKEND_AUTO this means BYTEFD_BACKEND_MEMFD.
+/// Seals are added through descriptors that are open for writing, so this is one, and kernels
+/// before 6.7 map it privately only; bytefd_reopen gives one that maps.
 pub const BYTEFD_SEAL_CONTENT: u64 = 1u64 << 5;
-/// For scans with a pool only: the callback promises to keep nothing and to change nothing, and is lent the cached file itself.
-/// See bytefd_pool. For BYTEFD_POOL_REUSE and BYTEFD_POOL_AUTO.
+/// For scans with a pool only: the callback promises to keep nothing and to change nothing, and is
+/// lent the cached file itself. See bytefd_pool. For BYTEFD_POOL_REUSE and BYTEFD_POOL_AUTO.
 pub const BYTEFD_TRUST_CALLBACK: u64 = 1u64 << 6;
 
-/// The first of the following that this host offers, in their order. 0 means the same. Running out of something (descriptors,
-/// memory, space) is an error and does not lead to the next.
+/// The first of the following that this host offers, in their order. 0 means the same. Running out
+/// of something (descriptors, memory, space) is an error and does not lead to the next.
 pub const BYTEFD_BACKEND_AUTO: u32 = 0x80000010u32;
 /// memfd_create(2), Linux 3.17: no name, no limit but memory, and the only one that can be sealed.
 pub const BYTEFD_BACKEND_MEMFD: u32 = 0x80000011u32;
-/// shm_open(3): on the tmpfs at /dev/shm and limited by its size. The name is unguessable and removed before the
-/// first byte is written.
+/// shm_open(3): on the tmpfs at /dev/shm and limited by its size. The name is unguessable and
+/// removed before the first byte is written.
 pub const BYTEFD_BACKEND_SHM: u32 = 0x80000012u32;
-/// open(2) with O_TMPFILE, Linux 3.11: without a name in $TMPDIR, /tmp or /var/tmp, usually on disk.
+/// open(2) with O_TMPFILE, Linux 3.11: without a name in $TMPDIR, /tmp or /var/tmp, usually on
+/// disk.
 pub const BYTEFD_BACKEND_TMPFILE: u32 = 0x80000013u32;
 
-/// How a descriptor is made. Start from BYTEFD_WRAP_OPTIONS_INIT, which is all defaults, as is a NULL pointer.
+/// How a descriptor is made. Start from BYTEFD_WRAP_OPTIONS_INIT, which is all defaults, as is a
+/// NULL pointer.
 ///
-/// `size` lets the struct grow at its end: a library that knows more members takes the missing ones as their defaults; one that
-/// knows fewer accepts what is 0 and returns -E2BIG otherwise, and also above 4096. A size below the first version's is -EINVAL.
+/// `size` lets the struct grow at its end: a library that knows more members takes the missing ones
+/// as their defaults; one that knows fewer accepts what is 0 and returns -E2BIG otherwise, and also
+/// above 4096. A size below the first version's is -EINVAL.
 ///
 /// ```c
 /// bytefd_wrap_options options = BYTEFD_WRAP_OPTIONS_INIT;
@@ -57,24 +64,26 @@ pub const BYTEFD_BACKEND_TMPFILE: u32 = 0x80000013u32;
 pub struct bytefd_wrap_options {
     /// sizeof(bytefd_wrap_options).
     pub size: usize,
-    /// A label that shows in /proc/self/fd and /proc/self/maps: 1 to 200 bytes without '/' and newline. It need not be
-    /// unique. Files of BYTEFD_BACKEND_SHM show 160 bytes of it at least, those of BYTEFD_BACKEND_TMPFILE none. NULL is "bytefd".
+    /// A label that shows in /proc/self/fd and /proc/self/maps: 1 to 200 bytes without '/' and
+    /// newline. It need not be unique. Files of BYTEFD_BACKEND_SHM show 160 bytes of it at least,
+    /// those of BYTEFD_BACKEND_TMPFILE none. NULL is "bytefd".
     pub name: *const c_char,
-    /// For scans: the pool that lends the file, NULL for a new file each time. For functions that give a file away it must be NULL,
-    /// or -EINVAL.
+    /// For scans: the pool that lends the file, NULL for a new file each time. For functions that
+    /// give a file away it must be NULL, or -EINVAL.
     pub pool: *mut bytefd_pool,
-    /// Above this number of bytes the content goes to an unlinked file on disk, in $TMPDIR, /tmp or /var/tmp, instead of memory.
-    /// That holds for buffers, segments, scans and streams. Such a file cannot be sealed: its descriptor is open for reading
-    /// only, and it is never a pool's. BYTEFD_UNLIMITED (the default) keeps everything in memory. Another value is -EINVAL with
+    /// Above this number of bytes the content goes to an unlinked file on disk, in $TMPDIR, /tmp or
+    /// /var/tmp, instead of memory. That holds for buffers, segments, scans and streams. Such a
+    /// file cannot be sealed: its descriptor is open for reading only, and it is never a pool's.
+    /// BYTEFD_UNLIMITED (the default) keeps everything in memory. Another value is -EINVAL with
     /// BYTEFD_BACKEND_MEMFD and BYTEFD_SEAL_CONTENT, and 0 always.
     pub spill_threshold: u64,
-    /// BYTEFD_WRITABLE and the constants after it, and BYTEFD_INHERIT, or-ed. An unknown bit is -EINVAL, and so is BYTEFD_WRITABLE
-    /// with BYTEFD_READ_ONLY or BYTEFD_SEAL_CONTENT.
+    /// BYTEFD_WRITABLE and the constants after it, and BYTEFD_INHERIT, or-ed. An unknown bit is
+    /// -EINVAL, and so is BYTEFD_WRITABLE with BYTEFD_READ_ONLY or BYTEFD_SEAL_CONTENT.
     pub flags: u64,
     /// One of BYTEFD_BACKEND_AUTO and the constants after it; 0 is BYTEFD_BACKEND_AUTO.
     pub backend: u32,
-    /// The permission bits; 0 for the default: 0400, or 0600, 0500 or 0700 as the flags ask. The owner's read bit must
-    /// be set, execute bits only with BYTEFD_EXECUTABLE.
+    /// The permission bits; 0 for the default: 0400, or 0600, 0500 or 0700 as the flags ask. The
+    /// owner's read bit must be set, execute bits only with BYTEFD_EXECUTABLE.
     pub mode: u32,
 }
 
@@ -112,7 +121,8 @@ const BACKENDS: &[Choice<Backend>] = &[
 /// The options of a file that is lent, and the pool that lends it.
 ///
 /// # Safety
-/// As [`read`]; and its `name` is NULL or a string, its `pool` NULL or a pool that stays during the call.
+/// As [`read`]; and its `name` is NULL or a string, its `pool` NULL or a pool that stays during the
+/// call.
 pub(super) unsafe fn scan_options<'a>(
     from: *const bytefd_wrap_options,
 ) -> Result<(WrapOptions, Option<&'a bytefd_pool>)> {

@@ -24,7 +24,7 @@ impl Map {
     /// address, for reading only, and can never change.
     ///
     /// A child that another thread forks in this moment has the memory mapped for writing until it calls execve(2) or exits, which
-    /// takes a few milliseconds. This waits for it, at most 100 ms; see [`Map::seal_within`].
+    /// takes a few milliseconds. This waits for it, at most 100 ms; see [`Map::seal_timeout`].
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().memory(5)?;
@@ -42,27 +42,27 @@ impl Map {
     /// - `EPERM` if another process has sealed it against seals, or (also `EACCES`) another user made it, which this process was.
     /// - `EIO` if another process made it shorter. If that happened during this call the map is for reading only.
     pub fn seal(self) -> std::result::Result<Sealed, SealError<Map>> {
-        self.seal_within(Some(PATIENCE))
+        self.seal_timeout(Some(PATIENCE))
     }
 
     /// [`Map::seal`] that waits at most `timeout`; `None` sets no limit, zero does not wait.
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().memory(5)?;
-    /// let sealed = map.seal_within(None)?;
+    /// let sealed = map.seal_timeout(None)?;
     /// # Ok::<(), bytefd::Error>(())
     /// ```
     ///
     /// # Errors
     /// As [`Map::seal`]. With a `timeout` of zero `EBUSY` takes the place of `ETIMEDOUT`.
-    pub fn seal_within(mut self, timeout: Option<Duration>) -> std::result::Result<Sealed, SealError<Map>> {
+    pub fn seal_timeout(mut self, timeout: Option<Duration>) -> std::result::Result<Sealed, SealError<Map>> {
         match self.seal_in_place(timeout) {
             Ok(fd) => Ok(Sealed::of(self, fd)),
             Err(error) => Err(SealError::new(error, self)),
         }
     }
 
-    /// [`Map::seal_within`] of a map that goes on, for reading only.
+    /// [`Map::seal_timeout`] of a map that goes on, for reading only.
     ///
     /// Who reads the map meanwhile sees the same bytes throughout; who stores into it gets SIGSEGV. What parts were protected against
     /// ([`Map::protect`]) ends, also on failure.

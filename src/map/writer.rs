@@ -234,19 +234,19 @@ impl MapWriter {
     /// # Errors
     /// The error has the writer with all of its content: [`SealError::into_inner`]. As [`Map::seal`] and [`wrap`](crate::wrap()).
     pub fn seal(self) -> std::result::Result<Sealed, SealError<MapWriter>> {
-        self.seal_within(Some(PATIENCE))
+        self.seal_timeout(Some(PATIENCE))
     }
 
     /// [`MapWriter::seal`] that waits at most `timeout`; `None` sets no limit, zero does not wait.
     ///
     /// ```
-    /// let sealed = bytefd::MapWriter::new()?.seal_within(None)?;
+    /// let sealed = bytefd::MapWriter::new()?.seal_timeout(None)?;
     /// # Ok::<(), bytefd::Error>(())
     /// ```
     ///
     /// # Errors
     /// As [`MapWriter::seal`].
-    pub fn seal_within(mut self, timeout: Option<Duration>) -> std::result::Result<Sealed, SealError<MapWriter>> {
+    pub fn seal_timeout(mut self, timeout: Option<Duration>) -> std::result::Result<Sealed, SealError<MapWriter>> {
         let content = self.written;
         match self.memory {
             Memory::Private(bytes) => match wrapped(&bytes[..content]) {

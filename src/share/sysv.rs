@@ -14,7 +14,7 @@ use crate::sys::sysv;
 /// // IPC_PRIVATE: a new segment without a key, which others attach by its number.
 /// let options = SysvOptions::new().length(4096).write(true).transient(true);
 /// let (ours, shmid) = options.create(libc::IPC_PRIVATE)?;
-/// let theirs = SysvOptions::new().length(4096).attach(shmid)?;
+/// let theirs = SysvOptions::new().length(4096).open_by_id(shmid)?;
 /// ours.write_at(b"hello", 0)?;
 /// let mut text = [0; 5];
 /// theirs.read_exact_at(&mut text, 0)?;
@@ -80,7 +80,7 @@ impl SysvOptions {
     /// use bytefd::share::SysvOptions;
     /// let (map, shmid) = SysvOptions::new().length(10).write(true).transient(true).create(libc::IPC_PRIVATE)?;
     /// drop(map);
-    /// assert!(SysvOptions::new().attach(shmid).is_err());
+    /// assert!(SysvOptions::new().open_by_id(shmid).is_err());
     /// # Ok::<(), bytefd::Error>(())
     /// ```
     pub fn transient(mut self, yes: bool) -> SysvOptions {
@@ -119,7 +119,7 @@ impl SysvOptions {
         let asked = || format!("a new segment of {} bytes with key {key:#x}", self.length);
         let flags = libc::IPC_CREAT | libc::IPC_EXCL | mode;
         let shmid = sysv::get(key, self.length, flags).context("shmget", asked)?;
-        match self.attach(shmid) {
+        match self.open_by_id(shmid) {
             Ok(map) => Ok((map, shmid)),
             Err(error) => {
                 let _ = sysv::remove(shmid);
@@ -137,14 +137,14 @@ impl SysvOptions {
     /// # Errors
     /// - `ENOENT` if there is none.
     /// - `EINVAL` if the key is `IPC_PRIVATE`.
-    /// - As [`SysvOptions::attach`].
+    /// - As [`SysvOptions::open_by_id`].
     pub fn open(&self, key: libc::key_t) -> Result<(Map, i32)> {
         checked_mode(self.mode)?;
         if key == libc::IPC_PRIVATE {
             return Err(Error::new("key", libc::EINVAL, "key is IPC_PRIVATE, which no segment is found by"));
         }
         let shmid = sysv::get(key, 0, 0).context("shmget", || format!("a segment with key {key:#x}"))?;
-        Ok((self.attach(shmid)?, shmid))
+        Ok((self.open_by_id(shmid)?, shmid))
     }
 
     /// Attaches the segment with this key, or creates it if there is none. Returns its number too.
@@ -181,7 +181,7 @@ impl SysvOptions {
     /// Attaches the segment of this number, shmat(2). It is detached when the map is dropped.
     ///
     /// ```
-    /// assert_eq!(bytefd::share::SysvOptions::new().attach(-1).unwrap_err().errno(), libc::EINVAL);
+    /// assert_eq!(bytefd::share::SysvOptions::new().open_by_id(-1).unwrap_err().errno(), libc::EINVAL);
     /// ```
     ///
     /// # Errors
@@ -190,7 +190,7 @@ impl SysvOptions {
     /// - `EACCES` if its mode does not allow it.
     /// - `EPERM` if it belongs to another user and is to be [transient](SysvOptions::transient).
     /// - `ENOMEM`.
-    pub fn attach(&self, shmid: i32) -> Result<Map> {
+    pub fn open_by_id(&self, shmid: i32) -> Result<Map> {
         checked_mode(self.mode)?;
         let segment = || format!("segment {shmid}");
         let flags = if self.write { 0 } else { libc::SHM_RDONLY };

@@ -275,7 +275,7 @@ pub fn sealing_waits_for_a_child_as_long_as_it_is_told() {
     let Some(mut map) = memory_of(5000, 0, 0) else { return };
     let holder = Holder::new();
     for (timeout, errno) in [(0, libc::EBUSY), (1, libc::ETIMEDOUT), (30_000_000, libc::ETIMEDOUT)] {
-        let failure = map.seal_within(timeout).expect_err("the child has it");
+        let failure = map.seal_timeout(timeout).expect_err("the child has it");
         assert_eq!((failure.errno, failure.op.as_str()), (errno, "seal"));
         for cause in ["another process", "io_uring"] {
             assert!(failure.message.contains(cause), "{failure:?}");
@@ -289,7 +289,7 @@ pub fn sealing_waits_for_a_child_as_long_as_it_is_told() {
             std::thread::sleep(std::time::Duration::from_millis(20));
             holder.end();
         });
-        check(&map.seal_within(timeout).expect("sealed once the child is gone"), 5000, 0o400);
+        check(&map.seal_timeout(timeout).expect("sealed once the child is gone"), 5000, 0o400);
         ending.join().expect("ended");
     }
     holder.end();

@@ -104,7 +104,7 @@ fn use_it(way: &str, address: &str, content: &[u8]) -> Outcome {
         }
         "named" => compare_map(&MapOptions::new().map_fd(ShmOptions::new().open(address)?)?, content),
         "file" => compare_map(&MapOptions::new().open(address)?, content),
-        "sysv" => compare_map(&SysvOptions::new().attach(address.parse()?)?, content),
+        "sysv" => compare_map(&SysvOptions::new().open_by_id(address.parse()?)?, content),
         "tempfile" => {
             let mut bytes = Vec::new();
             File::open(address)?.read_to_end(&mut bytes)?;

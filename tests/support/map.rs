@@ -167,11 +167,11 @@ impl Map {
 
     /// bytefd_map_seal that does not wait.
     pub fn seal(&mut self) -> Result<OwnedFd, Failure> {
-        self.seal_within(0)
+        self.seal_timeout(0)
     }
 
     /// bytefd_map_seal.
-    pub fn seal_within(&mut self, timeout_ns: i64) -> Result<OwnedFd, Failure> {
+    pub fn seal_timeout(&mut self, timeout_ns: i64) -> Result<OwnedFd, Failure> {
         let mut error = Error::untouched();
         // SAFETY: a live map and a writable error.
         let fd = result(unsafe { (abi::load().map_seal)(self.0, timeout_ns, &mut error) }, &error)?;
