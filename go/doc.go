@@ -23,10 +23,17 @@
 //
 // What a kernel or host lacks is probed and worked around. [HostReport] says what is in use, and why.
 //
+// # Lengths
+//
+// Offsets and lengths are in bytes. A length of 0 is no bytes: the call checks the range and does nothing; [Map.Unmap],
+// [FileLock] and [FileUnlock], where that makes no sense, return EINVAL. [ToEnd] as a length is everything from the offset
+// on. Any other negative length is EINVAL.
+//
 // # Errors
 //
 // Errors of this package are of type [*Error]: the step that failed, the errno, and one line that says what was asked
-// and what was found.
+// and what was found. A wait that ends in time is [os.ErrDeadlineExceeded], a closed value [os.ErrClosed], a nil receiver
+// [os.ErrInvalid]; errors.Is finds each.
 //
 // # Goroutines
 //

@@ -174,11 +174,11 @@ func (in *incoming) take(socket int) (done bool) {
 		case found&unix.MSG_CTRUNC != 0 && in.capacity > 0:
 			return in.refuse("recvmsg", syscall.EMFILE, "the kernel delivered %d descriptors and lost others", len(in.fds))
 		case found&unix.MSG_CTRUNC != 0 && !wantsControl(socket):
-			return in.refuse("n", syscall.EBADMSG, "descriptors came, room is for 0")
+			return in.refuse("n", syscall.EBADMSG, "descriptors came, 0 fit")
 		case isCut:
 			return in.refuse("message", syscall.EMSGSIZE, "the message is longer than %d bytes", len(in.message))
 		case len(in.fds) > in.capacity:
-			return in.refuse("n", syscall.EBADMSG, "%d descriptors came, room is for %d", len(in.fds), in.capacity)
+			return in.refuse("n", syscall.EBADMSG, "%d descriptors came, %d fit", len(in.fds), in.capacity)
 		case n == 0 && (in.isStream || len(in.fds) == 0 && isHungUp(socket)):
 			in.hasEnded = true
 			if in.length == 0 {

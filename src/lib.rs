@@ -1,9 +1,12 @@
 //! Bytes in, file descriptor out; and files as bytes.
 //!
 //! - [`wrap`] copies bytes into a sealed file and gives its descriptor away.
-//! - [`scan`] lends such a descriptor to a closure and cleans up whatever happens.
+//! - [`scan`] lends such a descriptor to a closure and cleans up whatever happens; a [`Pool`] lends cached files.
 //! - [`MapOptions::open`] maps a file as bytes.
-//! - [`MapOptions::memory`] is memory to be filled in place, which becomes a sealed descriptor.
+//! - [`MapOptions::memory`] is memory to be filled in place, which becomes a sealed descriptor; a [`MapWriter`] grows it as
+//!   it is written.
+//! - [`Sealed`] is a slice of bytes that nobody can change: memory that was sealed, or a descriptor that
+//!   [`share::Requirements`] accepted.
 //! - [`adopt`] makes a buffer its own file, without a second copy.
 //! - [`WrapOptions::wrap_stream`] turns a pipe or socket into a descriptor, [`WrapOptions::wrap_reader`] a reader.
 //! - [`PassFd`] gives a descriptor to one child process.

@@ -87,7 +87,7 @@ pub(crate) fn name(rest: &OsStr) -> Result<OsString> {
     let mut name = OsString::from(format!("{}.", Owner::this()?));
     name.push(rest);
     if name.len() > MOST {
-        let message = format_args!("{rest:?} with its owner has {} bytes, the most is {MOST}", name.len());
+        let message = format_args!("{rest:?} with its owner has {} bytes, the maximum is {MOST}", name.len());
         return Err(Error::new("name", libc::ENAMETOOLONG, message));
     }
     Ok(name)

@@ -16,7 +16,7 @@ pub(super) struct Incoming<'a> {
     message: &'a mut [u8],
     /// Bytes that have come.
     done: usize,
-    /// Descriptors that have come, and how many the caller has room for.
+    /// Descriptors that have come, and how many fit.
     found: Vec<OwnedFd>,
     capacity: usize,
     /// The message ends where the first transfer ends.
@@ -72,7 +72,7 @@ impl<'a> Incoming<'a> {
             }
             let count = self.found.len();
             if count > self.capacity {
-                let message = format_args!("{count} descriptors came, room is for {}", self.capacity);
+                let message = format_args!("{count} descriptors came, {} fit", self.capacity);
                 return Err(Error::new("count", libc::EBADMSG, message));
             }
             if bytes > 0 && (self.done == wanted || self.takes_some) {
@@ -100,7 +100,7 @@ impl<'a> Incoming<'a> {
         if socket::wants_control(self.connection.socket) {
             return Ok(());
         }
-        Err(Error::new("count", libc::EBADMSG, "descriptors came, room is for 0"))
+        Err(Error::new("count", libc::EBADMSG, "descriptors came, 0 fit"))
     }
 
     /// Reads and discards what is left of a refused message. False if the socket had to be shut down for receiving instead.

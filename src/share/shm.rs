@@ -369,7 +369,7 @@ fn checked(name: &OsStr) -> Result<&OsStr> {
     } else if bare.contains(&0) {
         "has a NUL byte"
     } else if bare.len() > MOST {
-        let message = format_args!("the name has {} bytes, the most is {MOST}", bare.len());
+        let message = format_args!("the name has {} bytes, the maximum is {MOST}", bare.len());
         return Err(Error::new("name", libc::ENAMETOOLONG, message));
     } else {
         return Ok(OsStr::from_bytes(bare));
