@@ -23,8 +23,8 @@
  *
  * Lengths
  * - Sizes, lengths and offsets are in bytes.
- * - A length of 0 is no bytes: the call checks its arguments, does nothing and returns 0. A buffer
- *   may be NULL only with a length of 0.
+ * - A length of 0 is no bytes: a call on a range checks its arguments, does nothing and returns 0.
+ * - A buffer may be NULL only with a length of 0.
  * - BYTEFD_TO_END as a length is everything from the offset to the end of the map or file.
  * - An offset past the end of a map is -EINVAL.
  *
