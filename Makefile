@@ -4,6 +4,7 @@
 #   make lib                the release build, staged in dist/
 #   make install            the same under $(DESTDIR)$(PREFIX)
 #   make header             include/bytefd.h from the Rust sources
+#   make mutants            counts the faults in the core that the fast tests notice (an hour)
 #   make bench              the speed of everything, side by side; results in benches/results/
 PREFIX  ?= /usr/local
 DESTDIR ?=
@@ -13,7 +14,7 @@ CARGO ?= cargo
 GO    ?= go
 CC    ?= cc
 
-.PHONY: all demo test lib header install bench clean
+.PHONY: all demo test mutants lib header install bench clean
 
 all: lib
 
@@ -39,6 +40,9 @@ demo: lib
 test:
 	scripts/packages test
 	scripts/test
+
+mutants:
+	scripts/mutants
 
 bench: lib
 	$(CARGO) bench --locked --bench sizes --bench maps --bench share
