@@ -1,33 +1,37 @@
 # Each of these is the one way to do it:
 #   make demo [FILE=path]   the main job on real input, from C, Go and Rust
-#   make test               every test of every language
+#   make check              format, lints and the fast tests, after every edit
+#   make test               every test of every language that needs no other kernel
+#   make test-kernels       the portable groups of the suite on Linux 5.10, 6.1 and 6.12
+#   make soak [ROUNDS=20]   what is random or waits for a coincidence, so many times as often
+#   make mutants            counts the faults in the core that the fast tests notice (an hour)
 #   make lib                the release build, staged in dist/
 #   make install            the same under $(DESTDIR)$(PREFIX)
-#   make header             include/bytefd.h from the Rust sources
-#   make mutants            counts the faults in the core that the fast tests notice (an hour)
+#   make header             include/bytefd.h from the Rust sources, and its copy in go/
 #   make bench              the speed of everything, side by side; results in benches/results/
 PREFIX  ?= /usr/local
 DESTDIR ?=
 FILE    ?= /bin/ls
+ROUNDS  ?= 20
 
 CARGO ?= cargo
 GO    ?= go
 CC    ?= cc
 
-.PHONY: all demo test mutants lib header install bench clean
+.PHONY: all demo check test test-kernels soak mutants lib header install bench clean
 
 all: lib
 
 lib:
-	$(CARGO) build --release --locked --lib
-	scripts/stage $(or $(CARGO_TARGET_DIR),target)/release dist
+	$(CARGO) rustc --release --locked --lib --crate-type staticlib
+	scripts/stage $(or $(CARGO_TARGET_DIR),target)/release/libbytefd.a
 
 install: lib
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig
 	install -m 644 dist/include/bytefd.h $(DESTDIR)$(PREFIX)/include/
 	install -m 644 dist/lib/libbytefd.a $(DESTDIR)$(PREFIX)/lib/
-	install -m 755 dist/lib/libbytefd.so.0 $(DESTDIR)$(PREFIX)/lib/
-	ln -sf libbytefd.so.0 $(DESTDIR)$(PREFIX)/lib/libbytefd.so
+	install -m 755 "$$(realpath dist/lib/libbytefd.so)" $(DESTDIR)$(PREFIX)/lib/
+	find dist/lib -type l -exec cp -P {} $(DESTDIR)$(PREFIX)/lib/ \;
 	install -m 644 dist/lib/pkgconfig/bytefd.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
 
 header:
@@ -37,17 +41,29 @@ demo: lib
 	scripts/packages demo
 	scripts/demo "$(FILE)"
 
+check:
+	scripts/packages check
+	scripts/test check
+
 test:
 	scripts/packages test
-	scripts/test
+	scripts/test test
+
+test-kernels:
+	scripts/packages kernels
+	scripts/test kernels
+
+soak:
+	scripts/packages test
+	ROUNDS=$(ROUNDS) scripts/test soak
 
 mutants:
 	scripts/mutants
 
 bench: lib
 	$(CARGO) bench --locked --bench sizes --bench maps --bench share
-	BYTEFD_BENCH_KEEP=1 $(GO) test -count=1 -run '^$$' -bench . ./go
+	BYTEFD_BENCH_KEEP=1 $(GO) test -count=1 -run '^$$' -bench . ./benches/go
 
 clean:
 	$(CARGO) clean
-	rm -rf dist build
+	rm -rf dist build go/staged.go

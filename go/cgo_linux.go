@@ -2,7 +2,7 @@ package bytefd
 
 /*
 #include <stdlib.h>
-#include <bytefd.h>
+#include "bytefd.h"
 
 // The bytes as char pointers, of which cgo checks nothing. For void pointers and iovecs it looks at all the memory that
 // the bytes lie in, and would refuse those of a struct that has Go pointers too.

@@ -2,7 +2,7 @@ package bytefd
 
 /*
 #include <stdlib.h>
-#include <bytefd.h>
+#include "bytefd.h"
 
 // As in cgo_linux.go: for a void pointer cgo would look at all the memory that the bytes lie in.
 static int link_bytes(const char *bytes, size_t len, const char *suffix, bytefd_linked_file **file,

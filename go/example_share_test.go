@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
-	"time"
 	"unsafe"
 
 	bytefd "github.com/bytefd/bytefd/go"
@@ -83,7 +82,6 @@ func ExampleReceive() {
 		log.Fatal(err)
 	}
 
-	theirs.SetReadDeadline(time.Now().Add(time.Minute))
 	_, _, err = bytefd.Receive(theirs, make([]byte, 1), 1, bytefd.RequireSealed())
 	fmt.Println(errors.Is(err, syscall.EPERM))
 	// Output: true
@@ -280,7 +278,7 @@ func ExampleWait() {
 		woke <- err
 	}()
 	for atomic.LoadUint32(word) == 0 {
-		if err := bytefd.Wait(word, 0, time.Minute); err != nil {
+		if err := bytefd.Wait(word, 0, -1); err != nil {
 			log.Fatal(err)
 		}
 	}

@@ -17,15 +17,10 @@ import (
 	bytefd "github.com/bytefd/bytefd/go"
 )
 
-// The seals of fcntl(2), which package syscall does not have.
+// What fcntl(2) has and package syscall does not.
 const (
-	fAddSeals  = 1033
-	fGetSeals  = 1034
-	sealSeal   = 0x1
-	sealShrink = 0x2
-	sealGrow   = 0x4
-	sealWrite  = 0x8
-	sealExec   = 0x20
+	fGetSeals = 1034
+	sealExec  = 0x20
 )
 
 // pattern returns n bytes of which no two pages are equal.

@@ -4,8 +4,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
-	"time"
+	"syscall"
 )
 
 // inventory is what a process can leave behind: descriptors, file mappings, names in /dev/shm.
@@ -33,13 +34,8 @@ func (before inventory) leftovers() (found []string) {
 			found = append(found, "mapping of "+path)
 		}
 	}
-	names := sharedNames()
-	if len(names) > 0 {
-		// Programs that run beside this one have a name there for a moment, too.
-		time.Sleep(100 * time.Millisecond)
-	}
 	for name := range sharedNames() {
-		if names[name] && !before.names[name] {
+		if !before.names[name] {
 			found = append(found, "the name "+name)
 		}
 	}
@@ -82,11 +78,29 @@ func mappedFiles() map[string]bool {
 	return mapped
 }
 
+// sharedNames returns the names that this process has made, or one that is gone. Other processes that live, such as
+// another run of the tests, still remove theirs.
 func sharedNames() map[string]bool {
 	names := map[string]bool{}
 	found, _ := filepath.Glob("/dev/shm/bytefd*")
 	for _, name := range found {
-		names[name] = true
+		process, isKnown := maker(filepath.Base(name))
+		if !isKnown || process == os.Getpid() || syscall.Kill(process, 0) == syscall.ESRCH {
+			// Who is gone by now may have removed it before.
+			if _, err := os.Lstat(name); err == nil {
+				names[name] = true
+			}
+		}
 	}
 	return names
+}
+
+// maker returns the process in a name: the third field of those with an owner, the end of those that tests make up.
+func maker(name string) (process int, isKnown bool) {
+	number := name[strings.LastIndexByte(name, '-')+1:]
+	if fields, hasOwner := strings.CutPrefix(name, "bytefd-of."); hasOwner {
+		number = append(strings.Split(fields, "."), "", "", "")[2]
+	}
+	process, err := strconv.Atoi(number)
+	return process, err == nil
 }

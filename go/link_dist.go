@@ -4,6 +4,5 @@ package bytefd
 
 // The static library that `make lib` builds.
 
-// #cgo linux CFLAGS: -I${SRCDIR}/../include
 // #cgo linux LDFLAGS: ${SRCDIR}/../dist/lib/libbytefd.a -lpthread -ldl -lrt -lm -lc
 import "C"

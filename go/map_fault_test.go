@@ -40,29 +40,6 @@ func TestAnotherProcessTruncatesAndReadingIsEIO(t *testing.T) {
 	}
 }
 
-func TestTheCountBeforeAFaultHoldsForEveryRange(t *testing.T) {
-	all := pattern(8 * page)
-	path := fileOf(t, all)
-	m := mapped(t, path, bytefd.MapOffset(3))
-	if err := os.Truncate(path, int64(4*page)); err != nil {
-		t.Fatal(err)
-	}
-	there := 4*page - 3
-	for _, off := range []int{0, 1, page - 3, page, there - 1, there, there + 1} {
-		for _, length := range []int{1, 31, 33, page, 2*page + 1, 5 * page} {
-			p := make([]byte, length)
-			want := max(0, min(length, there-off))
-			n, err := m.ReadAt(p, int64(off))
-			if n != want || !bytes.Equal(p[:n], all[3+off:3+off+n]) {
-				t.Errorf("%d bytes at %d: read %d, want %d", length, off, n, want)
-			}
-			if (err == nil) != (want == length) || err != nil && !errors.Is(err, syscall.EIO) {
-				t.Errorf("%d bytes at %d: %v", length, off, err)
-			}
-		}
-	}
-}
-
 func TestWritingToWhatIsGoneIsEIO(t *testing.T) {
 	path := fileOf(t, make([]byte, 4*page))
 	m := mapped(t, path, bytefd.MapWrite())

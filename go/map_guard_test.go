@@ -58,44 +58,6 @@ func TestAnotherProcessTruncatesWhileGuardedReads(t *testing.T) {
 	}
 }
 
-func TestAnotherProcessTruncatesAGuardedMapAndReadAtSaysHowFarItCame(t *testing.T) {
-	all := pattern(4 * page)
-	path := fileOf(t, all)
-	m := mapped(t, path, bytefd.MapGuard(), bytefd.MapOffset(3))
-	cut(t, path, "1")
-	there := page - 3
-	want := make([]byte, there)
-	for _, length := range []int{page, 2 * page, 4*page - 3} {
-		got := make([]byte, length)
-		n, err := m.ReadAt(got, 0)
-		isError(t, err, syscall.EIO)
-		if n != there || !bytes.Equal(got[:n], want) {
-			t.Errorf("read %d bytes of the %d that are there", n, there)
-		}
-	}
-	// A copy replaces no page, so nothing was lost for those who look at the bytes.
-	if err := m.Check(); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestALostPageThatWasReplacedKeepsWhatIsStored(t *testing.T) {
-	path := fileOf(t, pattern(2*page))
-	m := mapped(t, path, bytefd.MapGuard(), bytefd.MapWrite())
-	cut(t, path, "0")
-	b := m.Bytes()
-	b[page+1] = 'x'
-	if b[page] != 0 || b[page+1] != 'x' {
-		t.Errorf("the page holds %q", b[page:page+2])
-	}
-	isError(t, m.Check(), syscall.EIO)
-	isError(t, m.Flush(0, 0, bytefd.FlushSync), syscall.EIO)
-	isError(t, m.Resize(3*page), syscall.EIO)
-	if got := must[[]byte](t)(os.ReadFile(path)); len(got) != 0 {
-		t.Errorf("the file has %d bytes", len(got))
-	}
-}
-
 func TestManyGoroutinesFaultAtOnce(t *testing.T) {
 	const pages, workers = 16, 8
 	for name, opts := range guarding {

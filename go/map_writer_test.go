@@ -4,12 +4,8 @@ package bytefd_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"image"
-	"image/color"
-	"image/png"
 	"io"
 	"math/rand"
 	"os"
@@ -44,25 +40,6 @@ func becomes(t *testing.T, w *bytefd.MapWriter, want []byte) {
 	}
 	if !bytes.Equal(m.Bytes(), want) {
 		t.Error("the map differs from what was written")
-	}
-}
-
-func TestWhatIsWrittenInAnyPiecesIsSealed(t *testing.T) {
-	for _, total := range []int{0, 1, page, 64 << 10, 64<<10 + 1, 2<<20 + 5, 7 << 20} {
-		for _, piece := range []int{1, 1000, 64 << 10, 5 << 20} {
-			if piece == 1 && total > page {
-				continue
-			}
-			w, want := newWriter(t), pattern(total)
-			for rest := want; len(rest) > 0; {
-				n, err := w.Write(rest[:min(piece, len(rest))])
-				if err != nil || n != min(piece, len(rest)) {
-					t.Fatalf("wrote %d, %v", n, err)
-				}
-				rest = rest[n:]
-			}
-			becomes(t, w, want)
-		}
 	}
 }
 
@@ -116,48 +93,6 @@ type inPieces struct {
 }
 
 func (p *inPieces) Read(b []byte) (int, error) { return p.r.Read(b[:p.random.Intn(len(b)+1)]) }
-
-func TestEncodersWriteTheSameAsToABuffer(t *testing.T) {
-	picture := image.NewRGBA(image.Rect(0, 0, 300, 200))
-	random := rand.New(rand.NewSource(1))
-	for i := range picture.Pix {
-		picture.Pix[i] = byte(random.Int())
-	}
-	picture.Set(0, 0, color.White)
-	for name, encode := range map[string]func(w io.Writer) error{
-		"json": func(w io.Writer) error {
-			encoder := json.NewEncoder(w)
-			for i := range 1000 {
-				if err := encoder.Encode(map[string]any{"number": i, "text": strings.Repeat("x", i)}); err != nil {
-					return err
-				}
-			}
-			return nil
-		},
-		"png":     func(w io.Writer) error { return png.Encode(w, picture) },
-		"fmt":     func(w io.Writer) error { _, err := fmt.Fprintf(w, "%d %s", 42, "words"); return err },
-		"io.Copy": func(w io.Writer) error { _, err := io.Copy(w, bytes.NewReader(pattern(3<<20))); return err },
-		"a file": func(w io.Writer) error {
-			f, err := os.Open("/proc/self/exe")
-			if err != nil {
-				return err
-			}
-			defer f.Close()
-			_, err = io.Copy(w, f)
-			return err
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			w, buffer := newWriter(t), new(bytes.Buffer)
-			for _, to := range []io.Writer{w, buffer} {
-				if err := encode(to); err != nil {
-					t.Fatal(err)
-				}
-			}
-			becomes(t, w, buffer.Bytes())
-		})
-	}
-}
 
 func TestAReaderThatFailsIsToldOfWithWhatItRead(t *testing.T) {
 	mine := errors.New("mine")

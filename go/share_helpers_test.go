@@ -4,6 +4,7 @@ package bytefd_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -119,4 +120,43 @@ func nextLine(t *testing.T, lines *bufio.Scanner) string {
 		t.Fatal("the child said nothing:", lines.Err())
 	}
 	return lines.Text()
+}
+
+// inNamespaces runs the test again in a child that may mount what it likes, and calls f there.
+func inNamespaces(t *testing.T, f func()) {
+	t.Helper()
+	const inside = "BYTEFD_TEST_IN_NAMESPACES"
+	if os.Getenv(inside) != "" {
+		if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
+			t.Fatal(err)
+		}
+		f()
+		return
+	}
+	cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), inside+"=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+	}
+	out, err := cmd.CombinedOutput()
+	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EINVAL) {
+		t.Skip("this host allows no user namespaces, in which a test can mount a file system:", err)
+	}
+	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// segment makes a segment without a key, which is gone when the test ends.
+func segment(t *testing.T, key, length int, opts ...bytefd.SysvOption) (*bytefd.Map, int) {
+	t.Helper()
+	opts = append([]bytefd.SysvOption{bytefd.SysvCreate(), bytefd.SysvWrite(), bytefd.SysvLength(length)}, opts...)
+	m, number, err := bytefd.MapSysv(key, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { bytefd.RemoveSysv(number) })
+	return closedLater(t, m), number
 }

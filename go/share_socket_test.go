@@ -9,9 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -228,68 +226,4 @@ func TestThePeerIsWhoConnected(t *testing.T) {
 	isError(t, bytefd.Send(alone, []byte("hello")), syscall.ENOTCONN)
 	_, err = bytefd.Peer(nil)
 	isError(t, err, syscall.EINVAL)
-}
-
-// A client in another language, that knows nothing of this package.
-const pythonClient = `
-import array, fcntl, mmap, os, socket, sys
-s = socket.socket(socket.AF_UNIX)
-s.connect(sys.argv[1])
-message, fds, flags, _ = socket.recv_fds(s, 7, 1)
-assert message == b"message" and len(fds) == 1
-assert fcntl.fcntl(fds[0], 1034) & 15 == 15
-content = mmap.mmap(fds[0], 0, prot=mmap.PROT_READ)
-try:
-    os.write(fds[0], b"x")
-    sys.exit("a sealed file was written to")
-except PermissionError:
-    pass
-own = os.memfd_create("own", os.MFD_ALLOW_SEALING)
-os.write(own, content[:][::-1])
-fcntl.fcntl(own, 1033, 15)
-socket.send_fds(s, [b"answer"], [fds[0], own])
-`
-
-func TestAPythonClientIsServedAndAnswers(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "socket")
-	server := closedLater(t, must[*net.UnixListener](t)(net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})))
-	var out strings.Builder
-	client := exec.Command("python3", "-c", pythonClient, path)
-	client.Stderr = &out
-	if err := client.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() {
-		ended <- client.Wait()
-		server.Close() // should it not have come
-	}()
-	conn := closedLater(t, must[*net.UnixConn](t)(server.AcceptUnix()))
-	if who := must[bytefd.Credentials](t)(bytefd.Peer(conn)); who.Process != client.Process.Pid {
-		t.Errorf("the peer is %d, want %d", who.Process, client.Process.Pid)
-	}
-	content := pattern(page + 1)
-	ours := wrapped(t, content)
-	sent(t, conn, []byte("message"), ours)
-	message := make([]byte, 6)
-	length, files, err := bytefd.Receive(conn, message, 2, bytefd.RequireLength(int64(len(content))))
-	if err := <-ended; err != nil {
-		t.Fatalf("%v: %s", err, out.String())
-	}
-	if err != nil || string(message[:length]) != "answer" {
-		t.Fatalf("got %q, %v", message[:length], err)
-	}
-	back, own := closedLater(t, files[0]), closedLater(t, files[1])
-	if fstat(t, int(back.Fd())).Ino != fstat(t, int(ours.Fd())).Ino {
-		t.Error("another file has come back")
-	}
-	reversed := make([]byte, len(content))
-	if _, err := own.ReadAt(reversed, 0); err != nil {
-		t.Fatal(err)
-	}
-	for i := range content {
-		if reversed[i] != content[len(content)-1-i] {
-			t.Fatal("the client's answer is wrong")
-		}
-	}
 }

@@ -912,8 +912,7 @@ int bytefd_path(int fd,
  *
  * Returns 0 when `scan` returned 0. When it returned anything else: -ECANCELED, with op "callback" and the value in the
  * message. When there is no descriptor to lend, `scan` is not called, and the answer is shm_wrap_buffer's (with a pool
- * there is no -EFAULT, see bytefd_pool); -EINVAL if `scan` is NULL; -EOPNOTSUPP if options->pool is no pool that this
- * library made.
+ * there is no -EFAULT, see bytefd_pool); -EINVAL if `scan` is NULL.
  *
  * ```c
  * static int print_size(int fd, void *context)

@@ -4,11 +4,10 @@
 use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::error::{Context, Errno, Error, Result};
 use crate::owner::{self, Owner};
-use crate::sys;
+use crate::sys::{self, features};
 
 /// What kind of file lies behind a descriptor.
 ///
@@ -92,21 +91,13 @@ pub(crate) fn is_shortage(error: &Error) -> bool {
 const MFD_NOEXEC_SEAL: libc::c_uint = 0x0008;
 const MFD_EXEC: libc::c_uint = 0x0010;
 
-/// Kernels before 6.3 know neither flag and say EINVAL: asked once, then remembered.
-static NO_EXEC_FLAGS: AtomicBool = AtomicBool::new(false);
-
-/// Whether this kernel can forbid execution. Right once a memfd has been made.
-pub(crate) fn knows_no_exec_flags() -> bool {
-    !NO_EXEC_FLAGS.load(Relaxed)
-}
-
 fn memfd(name: &CStr, execution: Execution) -> Result<OwnedFd> {
     let flag = if execution == Execution::Forbidden { MFD_NOEXEC_SEAL } else { MFD_EXEC };
     let create = |flag| sys::file::memfd_create(name, libc::MFD_ALLOW_SEALING | flag);
 
-    let first = if NO_EXEC_FLAGS.load(Relaxed) { Err(Errno(libc::EINVAL)) } else { create(flag) };
+    let first = if features::MFD_NOEXEC_SEAL.is_missing() { Err(Errno(libc::EINVAL)) } else { create(flag) };
     let fd = match first {
-        Err(Errno(libc::EINVAL)) => create(0).inspect(|_| NO_EXEC_FLAGS.store(true, Relaxed)),
+        Err(Errno(libc::EINVAL)) => create(0).inspect(|_| _ = features::MFD_NOEXEC_SEAL.remember(false)),
         // vm.memfd_noexec=2 allows no other kind.
         Err(Errno(libc::EACCES)) if execution == Execution::Undecided => create(MFD_NOEXEC_SEAL),
         result => result,

@@ -4,11 +4,11 @@ use std::fmt::Write;
 use std::os::fd::AsFd;
 
 use crate::backend::{self, Backend};
-use crate::error::Context;
+use crate::error::{Context, Result};
 use crate::fill::{self, Way};
-use crate::pool::{self, Pool};
-use crate::wrap::{self, WrapOptions};
-use crate::{Result, sys};
+use crate::pool::Pool;
+use crate::sys::{self, features};
+use crate::wrap::WrapOptions;
 
 /// One line for each choice the library makes on this host: what it uses, and why. For people; the words may change.
 ///
@@ -29,27 +29,29 @@ pub fn report() -> Result<String> {
         sys::file::add_seals(file.fd.as_fd(), libc::F_SEAL_WRITE).context("seal", || "a new file")?;
     }
     // What these find out is remembered. A limit may forbid one or the other; then what was known before is told.
-    let large = vec![0; fill::worth_an_extent(sys::huge_page_size()) as usize];
-    for _ in 0..fill::REFUSALS_BELIEVED {
+    let large = vec![0; fill::worth_an_extent(features::huge_page_size()) as usize];
+    for _ in 0..features::COLLAPSE_REFUSALS_BELIEVED {
         let _ = WrapOptions::new().wrap(&large);
     }
     let pool = Pool::new(usize::MAX);
     let is_kept = pool.scan(b"probe", |_| ()).is_ok() && pool.stats().kept_bytes > 0;
 
     let files = match file.backend {
-        Backend::Memfd if backend::knows_no_exec_flags() => "memfd, sealed also against execution (MFD_NOEXEC_SEAL)",
+        Backend::Memfd if !features::MFD_NOEXEC_SEAL.is_missing() => {
+            "memfd, sealed also against execution (MFD_NOEXEC_SEAL)"
+        }
         Backend::Memfd => "memfd; this kernel cannot seal against execution (before 6.3)",
         Backend::Shm => "POSIX shared memory, unsealed, because memfd_create is refused",
         _ => "unnamed files (O_TMPFILE), unsealed, because memfd_create and /dev/shm are refused",
     };
     let descriptors = match file.backend {
-        Backend::Memfd if wrap::maps_sealed_file(file.fd.as_fd()) => {
+        Backend::Memfd if features::maps_sealed_file_shared(file.fd.as_fd()) => {
             "as they are made: sealed files can be mapped shared"
         }
         Backend::Memfd => "opened again read-only: this kernel maps sealed files shared only so (before 6.7)",
         _ => "opened again read-only, because the file cannot be sealed",
     };
-    let policy = sys::shared_huge_pages().unwrap_or("unknown");
+    let policy = features::shmem_enabled().unwrap_or("unknown");
     let filling = match fill::way() {
         Way::SizeThenWrite => {
             format!("the size, then plain writes: the host gives huge pages by itself (shmem_enabled={policy})")
@@ -63,7 +65,7 @@ pub fn report() -> Result<String> {
             "plain writes: this kernel has no huge pages for files in memory, or refuses MADV_COLLAPSE (shmem_enabled={policy})"
         ),
     };
-    let pools = match (is_kept, pool::lends_direct()) {
+    let pools = match (is_kept, !features::O_DIRECT_OF_MEMFD.is_missing()) {
         (true, true) => {
             "files are kept: the kernel proves by leases who holds one; lent with O_DIRECT, so that splice copies"
         }

@@ -3,7 +3,7 @@
 use std::fmt::{Display, Formatter};
 
 use crate::error::{Context, Errno, Error, Result};
-use crate::sys::memory::OncePerProcess;
+use crate::sys::fork::OncePerProcess;
 use crate::sys::process;
 
 /// What names with an owner begin with.

@@ -5,8 +5,10 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use crate::backend::{self, Backend, Execution};
 use crate::error::{Context, Errno, Error, Result};
+use crate::fill;
+use crate::map::MapWriter;
 use crate::sys::{self, file, socket};
-use crate::{MapWriter, fill, reopen};
+use crate::wrap::reopen;
 
 /// How much is taken from a stream, and where it goes. The default: all of it, in memory.
 ///

@@ -31,7 +31,6 @@ tests![
     rust_gets_the_same,
     // refused
     what_is_no_whole_pages_is_einval,
-    an_error_object_is_optional,
     what_is_not_all_mapped_is_enomem,
     other_protections_are_eacces,
     other_memory_than_private_and_anonymous_is_eopnotsupp,

@@ -359,7 +359,7 @@ fn library(answer: c_int) -> Vec<u8> {
     let folder = tempfile::tempdir().expect("a folder");
     let (source, object) = (folder.path().join("answer.c"), folder.path().join("answer.so"));
     std::fs::write(&source, format!("int answer(void);\nint answer(void) {{ return {answer}; }}\n")).expect("written");
-    tools::run(Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&object, &source]));
+    tools::run(tools::compiler(None, &source).args(["-shared", "-fPIC", "-o"]).args([&object, &source]));
     std::fs::read(object).expect("a library")
 }
 

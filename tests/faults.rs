@@ -2,12 +2,11 @@
 
 mod buffers;
 pub mod conditions;
-mod every_way;
+pub mod every_way;
 mod file_systems;
 mod hosts;
 mod limits;
 mod processes;
-mod promises;
 mod report;
 pub mod signals;
 pub mod traced;
@@ -17,18 +16,22 @@ use file_systems::*;
 use hosts::*;
 use limits::*;
 use processes::*;
-use promises::*;
 use report::*;
 
 use crate::tests;
 
-tests![
-    // buffers
-    more_than_two_gibibytes_arrive_whole;
+/// What takes gibibytes of memory, and the time to fill them.
+pub mod large {
+    use super::*;
+
+    tests![more_than_two_gibibytes_arrive_whole];
+}
+
+tests![;
     alone:
+    // buffers
     memory_that_cannot_be_read_is_efault,
     a_source_whose_file_was_made_shorter_is_efault,
-    an_unreadable_segment_is_efault,
     content_is_right_though_signals_interrupt,
     content_is_right_though_the_kernel_writes_little,
     // limits
@@ -59,12 +62,11 @@ tests![
     a_host_without_fchmod_is_an_error_with_nothing_left,
     // processes
     standard_streams_that_are_closed_stay_closed,
+    no_call_blocks_or_handles_a_signal,
     scans_nested_ten_deep_close_all_they_opened,
     a_program_started_in_a_scan_does_not_have_the_descriptor,
     a_process_killed_at_the_first_byte_leaves_no_name,
     a_process_killed_at_any_moment_leaves_no_content_in_shm,
-    // promises
-    any_options_keep_every_promise_or_are_refused_as_documented,
     // report
     a_report_under_a_file_size_limit_is_whole_and_no_signal,
     a_report_with_few_descriptors_is_whole_or_emfile,

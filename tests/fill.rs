@@ -250,6 +250,11 @@ fn a_segment_that_cannot_be_read_is_efault_wherever_it_is() {
         let failure = wrap_segments(&[segment(&good[..before]), bad, segment(&good)]).unwrap_err();
         assert_eq!(failure.errno, libc::EFAULT, "after {before} bytes: {failure:?}");
     }
+    for position in [0, 1, 99, 199] {
+        let mut segments = vec![segment(&good[..1000]); 200];
+        segments[position] = bad;
+        assert_eq!(wrap_segments(&segments).unwrap_err().errno, libc::EFAULT, "segment {position}");
+    }
 }
 
 fn a_large_file_above_the_limit_is_efbig_and_no_signal() {

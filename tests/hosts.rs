@@ -5,7 +5,7 @@ use std::ffi::c_int;
 use std::process::Command;
 
 use crate::support::abi::{AUTO, EXECUTABLE, SEAL_CONTENT, WRITABLE};
-use crate::support::{self, fd, hosts, tools};
+use crate::support::{self, alarm, fd, hosts};
 use crate::tests;
 
 tests![
@@ -36,13 +36,12 @@ fn the_suite_holds_on_every_poorer_host() {
         let groups = sharing.remove(name).map_or(GROUPS.into(), |more| format!("{GROUPS},{more}"));
         let mut suite = Command::new(std::env::current_exe().expect("this program's path"));
         suite.args(["--color", "never"]).env(hosts::CHOSEN, name).env(support::GROUPS, groups);
-        suite.env("RUST_BACKTRACE", "0");
-        let output = suite.output().expect("this program runs again");
-        let said = tools::said(&output);
-        match output.status.code() {
+        suite.env("RUST_BACKTRACE", "0").env(alarm::PATIENCE, alarm::HALF);
+        let (status, said) = alarm::watched(&mut suite).expect("this program runs again");
+        match status.code() {
             Some(hosts::CANNOT_BE_PLAYED) => println!("SKIPPED: no suite on host {name}: {}", said.trim()),
             Some(0) if !said.contains("ok. 0 passed") => {}
-            _ => failures += &format!("\non host {name}: {}\n{said}", output.status),
+            _ => failures += &format!("\non host {name}: {status}\n{said}"),
         }
     }
     assert!(failures.is_empty(), "{failures}");

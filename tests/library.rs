@@ -4,14 +4,18 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::tools::{compile, pkg_config, repository, run, said, staged};
+use crate::support::abi::library_path;
+use crate::support::tools::{compile, compiler, pkg_config, repository, run, said, staged};
 use crate::tests;
 
 tests![
-    the_shared_library_exports_what_the_header_declares,
+    the_list_of_exports_is_what_the_header_declares,
+    the_shared_library_exports_what_the_header_declares_with_a_version,
     the_archive_exports_what_the_header_declares,
     the_archive_asks_for_nothing_it_does_not_use,
-    the_soname_has_the_abi_version,
+    the_soname_has_the_abi_version_whoever_links_it,
+    the_shared_library_needs_the_c_library_its_loader_and_libgcc_only,
+    the_shared_library_stays_loaded_and_nothing_in_it_is_both_written_and_executed,
     a_linked_program_asks_for_the_soname,
     the_installed_files_are_where_they_belong,
     a_program_builds_and_runs_with_the_installed_shared_library,
@@ -59,9 +63,21 @@ fn example(name: &str) -> PathBuf {
     repository().join("c-examples").join(name)
 }
 
-fn the_shared_library_exports_what_the_header_declares() {
-    let exported = symbols(&["--dynamic", "--defined-only"], &library("libbytefd.so"));
-    assert_eq!(exported, declared_functions());
+fn the_list_of_exports_is_what_the_header_declares() {
+    let list = std::fs::read_to_string(repository().join("bytefd.map")).expect("bytefd.map");
+    let (before, global) = list.split_once("global:").expect("exported functions");
+    assert!(before.ends_with(&format!("{SYMBOL_VERSION} {{\n    ")), "{before}");
+    let (global, local) = global.split_once("local:").expect("everything else");
+    assert_eq!(local.split_whitespace().collect::<String>(), "*;};");
+    let names: Vec<_> = global.split_whitespace().map(|name| name.strip_suffix(';').expect("an end")).collect();
+    assert_eq!(names, declared_functions().iter().collect::<Vec<_>>(), "each once, sorted");
+}
+
+fn the_shared_library_exports_what_the_header_declares_with_a_version() {
+    let exported = symbols(&["--dynamic", "--defined-only", "--with-symbol-versions"], &library("libbytefd.so"));
+    let declared = declared_functions().into_iter().map(|name| format!("{name}@@{SYMBOL_VERSION}"));
+    // The version is a symbol too.
+    assert_eq!(exported, declared.chain([SYMBOL_VERSION.to_string()]).collect());
 }
 
 fn the_archive_exports_what_the_header_declares() {
@@ -83,17 +99,53 @@ fn the_archive_asks_for_nothing_it_does_not_use() {
     }
 }
 
-fn the_soname_has_the_abi_version() {
+/// Before 1.0, another minor version is another ABI.
+const SONAME: &str = concat!("libbytefd.so.", env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR"));
+const FILE: &str = concat!("libbytefd.so.", env!("CARGO_PKG_VERSION"));
+const SYMBOL_VERSION: &str = concat!("BYTEFD_", env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR"));
+
+fn the_soname_has_the_abi_version_whoever_links_it() {
+    for file in [library("libbytefd.so"), library_path()] {
+        let section = dynamic_section(&file);
+        assert!(section.contains(&format!("Library soname: [{SONAME}]")), "{section}");
+    }
+}
+
+fn the_shared_library_needs_the_c_library_its_loader_and_libgcc_only() {
     let section = dynamic_section(&library("libbytefd.so"));
-    assert!(section.contains("Library soname: [libbytefd.so.0]"), "{section}");
+    let needed: Vec<_> = section.lines().filter_map(|line| line.split_once("Shared library: [")).collect();
+    assert!(needed.iter().any(|(_, name)| *name == "libc.so.6]"), "{section}");
+    for (_, name) in needed {
+        assert!(["libc.so.", "ld-linux", "libgcc_s.so."].iter().any(|known| name.starts_with(known)), "{name}");
+    }
+}
+
+fn the_shared_library_stays_loaded_and_nothing_in_it_is_both_written_and_executed() {
+    let file = library("libbytefd.so");
+    let section = dynamic_section(&file);
+    let flags = section.lines().find_map(|line| line.split_once("(FLAGS_1)")).expect("flags").1;
+    assert!(flags.split_whitespace().any(|flag| flag == "NODELETE"), "{section}");
+    // With both of these, addresses of functions are looked up at once, and nobody can change them afterwards.
+    assert!(flags.split_whitespace().any(|flag| flag == "NOW"), "{section}");
+    let segments = said(&run(Command::new("readelf").arg("--program-headers").arg("--wide").arg(&file)));
+    let rows: Vec<Vec<&str>> = segments.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert!(rows.iter().any(|row| row.first() == Some(&"GNU_RELRO")), "{segments}");
+    // Type, offset, two addresses, two sizes, flags ("R E" are two words), alignment.
+    let writable = |row: &&Vec<&str>| {
+        ["LOAD", "GNU_STACK"].contains(row.first().unwrap_or(&""))
+            && row.get(6).is_some_and(|flags| flags.contains('W'))
+    };
+    let writable: Vec<_> = rows.iter().filter(writable).collect();
+    assert_eq!(writable.len(), 2, "data and stack: {segments}");
+    assert!(writable.iter().all(|row| row[6..row.len() - 1] == ["RW"]), "{segments}");
 }
 
 fn a_linked_program_asks_for_the_soname() {
     let folder = tempfile::tempdir().expect("a folder");
     let program = folder.path().join("mmcat");
-    compile("gcc", &["-std=c11"], &[example("mmcat.c")], &program);
+    compile(&["-std=c11"], &[example("mmcat.c")], &program);
     let section = dynamic_section(&program);
-    assert!(section.contains("Shared library: [libbytefd.so.0]"), "{section}");
+    assert!(section.contains(&format!("Shared library: [{SONAME}]")), "{section}");
 }
 
 /// `make install` into an empty folder.
@@ -124,7 +176,12 @@ impl Installed {
         let flags = flags.split_whitespace().map(|flag| if flag == "-lbytefd" { library } else { flag });
 
         let program = self.destination.path().join("mmcat");
-        run(Command::new("gcc").arg("-std=c11").arg(example("mmcat.c")).args(flags).arg("-o").arg(&program));
+        run(compiler(None, &example("mmcat.c"))
+            .arg("-std=c11")
+            .arg(example("mmcat.c"))
+            .args(flags)
+            .arg("-o")
+            .arg(&program));
         program
     }
 
@@ -139,14 +196,16 @@ fn the_installed_files_are_where_they_belong() {
     let installed = Installed::new();
     let mut found = Vec::new();
     files_below(&installed.prefix(), &mut found);
-    let expected =
-        ["include/bytefd.h", "lib/libbytefd.a", "lib/libbytefd.so", "lib/libbytefd.so.0", "lib/pkgconfig/bytefd.pc"];
+    let files = ["include/bytefd.h", "lib/libbytefd.a", &format!("lib/{FILE}"), "lib/pkgconfig/bytefd.pc"];
+    let links = [("lib/libbytefd.so", SONAME), (&format!("lib/{SONAME}"), FILE)];
+    let expected = files.iter().copied().chain(links.iter().map(|(link, _)| *link)).map(Path::new).collect();
     let found: BTreeSet<_> = found.iter().map(|path| path.strip_prefix(installed.prefix()).expect("below")).collect();
-    assert_eq!(found, expected.iter().map(Path::new).collect());
+    assert_eq!(found, expected);
 
-    let link = std::fs::read_link(installed.prefix().join("lib/libbytefd.so")).expect("a link");
-    assert_eq!(link, Path::new("libbytefd.so.0"));
-    for name in ["include/bytefd.h", "lib/libbytefd.a", "lib/libbytefd.so.0"] {
+    for (link, target) in links {
+        assert_eq!(std::fs::read_link(installed.prefix().join(link)).expect(link), Path::new(target));
+    }
+    for name in files {
         let (installed, staged) = (installed.prefix().join(name), staged().join(name));
         assert!(std::fs::read(installed).expect(name) == std::fs::read(staged).expect(name), "{name}");
     }
@@ -166,7 +225,7 @@ fn files_below(folder: &Path, found: &mut Vec<PathBuf>) {
 fn a_program_builds_and_runs_with_the_installed_shared_library() {
     let installed = Installed::new();
     let program = installed.build(&["--cflags", "--libs"], "-lbytefd");
-    assert!(dynamic_section(&program).contains("[libbytefd.so.0]"));
+    assert!(dynamic_section(&program).contains(&format!("[{SONAME}]")));
     let mut command = Command::new(program);
     command.env("LD_LIBRARY_PATH", installed.prefix().join("lib"));
     installed.check(command);

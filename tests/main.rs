@@ -4,16 +4,23 @@
 //! /dev/shm that it did not hold before. A test marked `alone` runs in a process of its own, because it changes limits,
 //! system call filters or mounts for good.
 //!
-//! `BYTEFD_TEST_HOST=no-memfd` (or another name in `support::hosts`) runs the same tests on a host that lacks something,
-//! and `BYTEFD_TEST_GROUPS=wrap,map` only those of these groups.
+//! The environment says what runs, and how:
+//! - `BYTEFD_TEST_GROUPS=wrap,map`: only the tests of these groups; `fast` stands for those of [`FAST`].
+//! - `BYTEFD_TEST_HOST=no-memfd` (or another name in `support::hosts`): on a host that lacks something.
+//! - `BYTEFD_TEST_LIBRARY=dist/lib/libbytefd.so`: with another build of the library.
+//! - `BYTEFD_TEST_ROUNDS=20`: what is random, or waits for a coincidence, is tried so many times as often.
+//! - `BYTEFD_TEST_FAIL_FAST=1`: ends at the first failure.
+//! - `BYTEFD_TEST_STARTS=1`: says which test starts.
 
 mod adopt;
 mod budget;
 mod c;
 mod clients;
+mod documents;
 mod execution;
 mod faults;
 mod fill;
+mod go;
 mod guard;
 mod header;
 mod hosts;
@@ -33,6 +40,72 @@ mod wrap;
 
 use std::process::ExitCode;
 
+use support::Suite;
+
+/// Groups that take seconds, and need neither compilers nor clients nor another kernel: what `make check` runs.
+const FAST: &[&str] = &[
+    "wrap",
+    "reopen",
+    "scan",
+    "pool",
+    "pool_native",
+    "fill",
+    "huge",
+    "collapse",
+    "budget",
+    "map",
+    "adopt",
+    "guard",
+    "faults",
+    "header",
+    "documents",
+    "execution",
+    "kernel",
+    "guest",
+    "rust",
+    "named",
+    "share",
+    "stream",
+];
+
+static SUITE: Suite = Suite { groups: GROUPS, fast: FAST };
+
+const GROUPS: &[(&str, &[support::Test])] = &[
+    ("wrap", wrap::TESTS),
+    ("reopen", reopen::TESTS),
+    ("scan", scan::TESTS),
+    ("pool", pool::TESTS),
+    ("pool_native", pool::native::TESTS),
+    ("fill", fill::TESTS),
+    ("huge", fill::huge::TESTS),
+    ("collapse", fill::collapse::TESTS),
+    ("budget", budget::TESTS),
+    ("map", map::TESTS),
+    ("adopt", adopt::TESTS),
+    ("guard", guard::TESTS),
+    ("faults", faults::TESTS),
+    ("large", faults::large::TESTS),
+    ("header", header::TESTS),
+    ("documents", documents::TESTS),
+    ("library", library::TESTS),
+    ("go", go::TESTS),
+    ("c", c::TESTS),
+    ("c_examples", c::examples::TESTS),
+    ("clients", clients::TESTS),
+    ("execution", execution::TESTS),
+    ("hosts", hosts::TESTS),
+    ("kernel", kernels::facts::TESTS),
+    ("guest", kernels::guest::TESTS),
+    ("alarm", support::alarm::TESTS),
+    ("kernels", kernels::TESTS),
+    ("rust", rust::TESTS),
+    ("matrix", matrix::TESTS),
+    ("named", named::TESTS),
+    ("named_clients", named::clients::TESTS),
+    ("share", share::TESTS),
+    ("stream", stream::TESTS),
+];
+
 fn main() -> ExitCode {
     if matrix::peer::is_one() {
         return matrix::peer::main();
@@ -40,34 +113,5 @@ fn main() -> ExitCode {
     if kernels::guest::is_init() {
         kernels::guest::init();
     }
-    support::run(&[
-        ("wrap", wrap::TESTS),
-        ("reopen", reopen::TESTS),
-        ("scan", scan::TESTS),
-        ("pool", pool::TESTS),
-        ("pool_native", pool::native::TESTS),
-        ("fill", fill::TESTS),
-        ("huge", fill::huge::TESTS),
-        ("collapse", fill::collapse::TESTS),
-        ("budget", budget::TESTS),
-        ("map", map::TESTS),
-        ("adopt", adopt::TESTS),
-        ("guard", guard::TESTS),
-        ("faults", faults::TESTS),
-        ("header", header::TESTS),
-        ("library", library::TESTS),
-        ("c", c::TESTS),
-        ("c_examples", c::examples::TESTS),
-        ("clients", clients::TESTS),
-        ("execution", execution::TESTS),
-        ("hosts", hosts::TESTS),
-        ("kernel", kernels::facts::TESTS),
-        ("kernels", kernels::TESTS),
-        ("rust", rust::TESTS),
-        ("matrix", matrix::TESTS),
-        ("named", named::TESTS),
-        ("named_clients", named::clients::TESTS),
-        ("share", share::TESTS),
-        ("stream", stream::TESTS),
-    ])
+    support::run(&SUITE)
 }

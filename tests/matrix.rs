@@ -40,7 +40,7 @@ impl Peer {
 
 fn peers(folder: &tempfile::TempDir) -> [Peer; 3] {
     let (in_c, in_go) = (folder.path().join("peer-c"), folder.path().join("peer-go"));
-    compile("gcc", &["-std=c11"], &[repository().join("tests/matrix/peer.c")], &in_c);
+    compile(&["-std=c11"], &[repository().join("tests/matrix/peer.c")], &in_c);
     run(Command::new("go").args(["build", "-o"]).arg(&in_go).arg("./go/internal/peer").current_dir(repository()));
     let in_rust = std::env::current_exe().expect("this program's path");
     [("C", in_c), ("Go", in_go), ("Rust", in_rust)].map(|(language, program)| Peer { language, program })

@@ -4,6 +4,7 @@ use std::ffi::c_char;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::null_mut;
 
+use crate::faults::conditions::as_nobody;
 use crate::support::abi::{self, *};
 use crate::support::fd::*;
 use crate::tests;
@@ -13,7 +14,9 @@ tests![
     reopen_gives_an_offset_of_its_own,
     reopen_refuses_what_is_no_regular_file,
     path_is_the_proc_path,
-    path_refuses_small_buffers_and_closed_descriptors,
+    path_refuses_small_buffers_and_closed_descriptors;
+    alone:
+    reopen_needs_the_permission_to_read,
 ];
 
 fn reopen(fd: i32) -> Result<OwnedFd, Failure> {
@@ -52,6 +55,22 @@ fn reopen_refuses_what_is_no_regular_file() {
     assert_eq!(reopen(directory.as_raw_fd()).unwrap_err().errno, libc::EINVAL);
     let (socket, _peer) = std::os::unix::net::UnixStream::pair().unwrap();
     assert_eq!(reopen(socket.as_raw_fd()).unwrap_err().errno, libc::EINVAL);
+    let device = std::fs::File::open("/dev/null").unwrap();
+    assert_eq!(reopen(device.as_raw_fd()).unwrap_err().errno, libc::EINVAL);
+}
+
+/// Of the file, and not of the descriptor.
+fn reopen_needs_the_permission_to_read() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, "hello").unwrap();
+    let writing = std::fs::File::options().write(true).open(&file).unwrap();
+    assert_eq!(content(&reopen(writing.as_raw_fd()).unwrap()), b"hello");
+    as_nobody(|| {
+        let fd = wrap_with(b"hello", 0, AUTO).unwrap();
+        // SAFETY: touches no memory.
+        assert_eq!(unsafe { libc::fchmod(fd.as_raw_fd(), 0) }, 0);
+        assert_eq!(reopen(fd.as_raw_fd()).unwrap_err().errno, libc::EACCES);
+    });
 }
 
 fn path_of(fd: i32, buffer: &mut [u8]) -> Result<i32, Failure> {

@@ -21,7 +21,6 @@ tests![
     segments_make_one_file,
     a_map_gives_its_bytes,
     a_private_map_keeps_its_stores,
-    ranges_of_every_kind_are_checked,
     errors_convert_and_keep_their_text,
     handles_cross_threads,
     // ranges
@@ -124,33 +123,6 @@ fn a_private_map_keeps_its_stores() {
     // SAFETY: only this test uses the file.
     unsafe { map.as_mut_slice() }.unwrap()[0] = b'J';
     assert_eq!(std::fs::read(&path).unwrap(), b"hello");
-}
-
-fn ranges_of_every_kind_are_checked() {
-    let map = MapOptions::new().open("/etc/passwd").unwrap();
-    let length = map.len();
-    for result in [
-        map.flush(.., Flush::Sync),
-        map.flush(..length, Flush::Async),
-        map.flush(..=length - 1, Flush::Sync),
-        map.flush(length.., Flush::Sync),
-        map.flush(1..1, Flush::Sync),
-    ] {
-        result.unwrap();
-    }
-    #[expect(clippy::reversed_empty_ranges, reason = "is what is tested")]
-    let outside = [
-        map.flush(..length + 1, Flush::Sync),
-        map.flush(..=length, Flush::Sync),
-        map.flush(..=usize::MAX, Flush::Sync),
-        map.flush(length + 1.., Flush::Sync),
-        map.flush(2..1, Flush::Sync),
-    ];
-    for result in outside {
-        let error = result.unwrap_err();
-        assert_eq!((error.errno(), error.op()), (libc::EINVAL, "range"));
-        assert!(error.message().contains(&length.to_string()), "{error}");
-    }
 }
 
 fn errors_convert_and_keep_their_text() {

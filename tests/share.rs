@@ -4,7 +4,6 @@ mod arguments;
 mod bad_peers;
 mod messages;
 mod peers;
-mod python;
 mod transfers;
 mod verify;
 
@@ -12,7 +11,6 @@ use arguments::*;
 use bad_peers::*;
 use messages::*;
 use peers::*;
-use python::*;
 use transfers::*;
 use verify::*;
 
@@ -37,28 +35,22 @@ tests![
     a_socket_that_does_not_block_is_waited_for_within_a_message,
     a_time_limit_that_passes_is_eagain,
     // arguments
-    pointers_that_are_null_are_einval,
     what_is_no_unix_socket_is_refused,
     descriptors_that_are_not_open_are_ebadf,
     messages_too_short_for_their_descriptors_are_einval,
     a_stream_message_without_length_is_einval,
     impossible_sizes_are_einval,
-    an_error_object_is_optional,
     bad_requirements_are_refused_before_anything_is_received,
     // peers
     the_peer_of_a_pair_is_this_process,
     a_socket_without_other_end_is_enotconn,
-    // python
-    python_sends_and_the_library_receives,
-    the_library_sends_and_python_receives,
-    python_meets_the_library_at_a_named_socket,
     // verify
     each_requirement_is_looked_at,
     more_seals_than_asked_for_are_fine,
     what_is_no_regular_file_is_refused,
     what_cannot_be_read_is_eacces,
     files_without_seals_pass_only_if_none_are_asked_for,
-    requirement_structs_of_every_size_are_handled_as_promised,
+    unknown_and_contradicting_requirements_are_refused,
     verified_bytes_stay_whatever_others_try,
     rust_accepts_only_what_nobody_can_change,
     a_file_of_reserved_huge_pages_is_one_like_any_other;

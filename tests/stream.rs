@@ -26,7 +26,6 @@ tests![
     rust_readers_that_lie_or_fail_are_errors,
     // limits
     a_limit_exactly_met_is_fine_and_one_more_is_efbig,
-    option_structs_of_every_size_are_handled_as_promised,
     // places
     up_to_the_threshold_it_is_memory_and_above_it_a_file;
     alone:

@@ -1,38 +1,37 @@
 //! shm_wrap_buffer and its relatives: what a descriptor promises, for every backend and flag.
 
-use std::ffi::CString;
+mod boundary;
+mod promises;
+
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::ptr::{null, null_mut};
 
 use crate::support::abi::{self, *};
 use crate::support::fd::*;
-use crate::support::hosts::{can_forbid_execution, has_memfd, has_shm};
+use crate::support::hosts::{has_memfd, has_shm};
 use crate::tests;
 
+use boundary::*;
+use promises::*;
+
 tests![
-    a_default_descriptor_keeps_every_promise,
+    // boundary
+    option_structs_of_every_size_are_handled_as_promised,
+    null_and_closed_descriptors_are_refused_and_named,
+    // here
     every_length_around_pages_and_none_is_exact,
-    every_read_mapping_works_and_ends_in_zeros,
     content_lives_as_long_as_a_duplicate_or_mapping,
     nobody_can_change_or_unseal_it,
     writable_is_unsealed_and_can_be_sealed_later,
-    read_only_is_an_o_rdonly_description,
-    executable_has_mode_0500_and_no_seal_against_it,
-    inherit_clears_close_on_exec_and_nothing_else,
     seal_content_leaves_the_set_open,
-    contradicting_options_are_refused,
     backends_by_name_are_what_they_say,
-    unsealable_backends_give_a_read_only_description,
-    modes_are_applied_and_checked,
-    names_show_and_are_checked,
-    option_structs_of_every_size_are_handled_as_promised,
-    unknown_flags_backends_and_pools_are_refused,
     bad_buffers_are_refused,
-    the_error_is_optional,
     segments_are_joined_in_order,
     bad_segments_are_refused_by_number,
-    threads_wrap_at_the_same_time,
+    refusals_say_what_was_asked_for,
+    threads_wrap_at_the_same_time;
+    alone:
+    any_options_keep_every_promise_or_are_refused_as_documented,
 ];
 
 const BACKENDS: [u32; 4] = [AUTO, MEMFD, SHM, TMPFILE];
@@ -52,28 +51,6 @@ fn is_sealable(backend: u32) -> bool {
 
 const CONTENT_SEALS: i32 = 0xe;
 const CLOSED_SEALS: i32 = 0xf;
-const EXEC_SEAL: i32 = 0x20;
-
-fn default_seals() -> i32 {
-    CLOSED_SEALS | if can_forbid_execution() { EXEC_SEAL } else { 0 }
-}
-
-fn a_default_descriptor_keeps_every_promise() {
-    for backend in backends() {
-        let bytes = pattern(10_000);
-        let fd = wrap_with(&bytes, 0, backend).unwrap();
-        let stat = metadata(&fd);
-        assert!(stat.file_type().is_file() && !stat.file_type().is_fifo());
-        assert_eq!((stat.len(), stat.nlink(), mode(&fd)), (10_000, 0, 0o400));
-        assert_eq!(offset(&fd), 0);
-        assert!(is_close_on_exec(&fd));
-        assert_eq!(content(&fd), bytes);
-        assert_eq!(read_through(&fd), bytes);
-        if is_sealable(backend) {
-            assert_eq!(seals(&fd), default_seals());
-        }
-    }
-}
 
 fn every_length_around_pages_and_none_is_exact() {
     for backend in backends() {
@@ -82,20 +59,6 @@ fn every_length_around_pages_and_none_is_exact() {
             let fd = wrap_with(&bytes, 0, backend).unwrap();
             assert_eq!(metadata(&fd).len() as usize, length);
             assert!(content(&fd) == bytes, "{length} bytes of backend {backend}");
-        }
-    }
-}
-
-fn every_read_mapping_works_and_ends_in_zeros() {
-    for backend in backends() {
-        for flags in [0, READ_ONLY, EXECUTABLE, WRITABLE] {
-            let bytes = pattern(5000);
-            let fd = wrap_with(&bytes, flags, backend).unwrap();
-            for sharing in [libc::MAP_SHARED, libc::MAP_PRIVATE] {
-                let seen = mapped(&fd, libc::PROT_READ, sharing)
-                    .unwrap_or_else(|errno| panic!("backend {backend}, flags {flags}, sharing {sharing}: {errno}"));
-                assert!(seen[..5000] == bytes && seen[5000..].iter().all(|byte| *byte == 0));
-            }
         }
     }
 }
@@ -162,40 +125,6 @@ fn writable_is_unsealed_and_can_be_sealed_later() {
     }
 }
 
-fn read_only_is_an_o_rdonly_description() {
-    for backend in backends() {
-        let fd = wrap_with(b"hello", READ_ONLY, backend).unwrap();
-        assert_eq!((access_mode(&fd), offset(&fd), mode(&fd)), (libc::O_RDONLY, 0, 0o400));
-        assert!(is_close_on_exec(&fd));
-        if is_sealable(backend) {
-            assert_eq!(seals(&fd), default_seals());
-        }
-    }
-}
-
-fn executable_has_mode_0500_and_no_seal_against_it() {
-    for backend in backends() {
-        let fd = wrap_with(b"#!/bin/sh\n", EXECUTABLE, backend).unwrap();
-        assert_eq!(mode(&fd), 0o500);
-        if is_sealable(backend) {
-            assert_eq!(seals(&fd), CLOSED_SEALS);
-        }
-        assert_eq!(mode(&wrap_with(b"", EXECUTABLE | WRITABLE, backend).unwrap()), 0o700);
-    }
-}
-
-fn inherit_clears_close_on_exec_and_nothing_else() {
-    for backend in backends() {
-        for flags in [0, READ_ONLY, WRITABLE, EXECUTABLE] {
-            let fd = wrap_with(b"hello", flags | INHERIT, backend).unwrap();
-            assert_eq!(fcntl(&fd, libc::F_GETFD), 0);
-            let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
-            let seen = std::process::Command::new("cat").arg(path).output().unwrap();
-            assert_eq!(seen.stdout, b"hello");
-        }
-    }
-}
-
 fn seal_content_leaves_the_set_open() {
     if !has_memfd() {
         for backend in BACKENDS {
@@ -216,11 +145,16 @@ fn seal_content_leaves_the_set_open() {
     }
 }
 
-fn contradicting_options_are_refused() {
-    for flags in [WRITABLE | READ_ONLY, WRITABLE | SEAL_CONTENT] {
-        let failure = wrap_with(b"hello", flags, AUTO).unwrap_err();
-        assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "options"));
-        assert!(failure.message.contains("writable"));
+fn refusals_say_what_was_asked_for() {
+    let default = WrapOptions::default();
+    for (options, said) in [
+        (WrapOptions { flags: 1 << 20, ..default }, "0x100000"),
+        (WrapOptions { flags: WRITABLE | READ_ONLY, ..default }, "writable"),
+        (WrapOptions { backend: 4711, ..default }, "4711"),
+        (WrapOptions { mode: 0o1234, ..default }, "1234"),
+    ] {
+        let failure = wrap(b"hello", &options).unwrap_err();
+        assert!(failure.message.contains(said), "{failure:?}");
     }
 }
 
@@ -248,96 +182,6 @@ fn backends_by_name_are_what_they_say() {
     assert!(link(TMPFILE).starts_with(directory.to_str().unwrap()));
 }
 
-fn unsealable_backends_give_a_read_only_description() {
-    for backend in backends().filter(|backend| !is_sealable(*backend)) {
-        let fd = wrap_with(b"hello", 0, backend).unwrap();
-        assert_eq!((access_mode(&fd), mode(&fd), metadata(&fd).nlink()), (libc::O_RDONLY, 0o400, 0));
-    }
-}
-
-fn modes_are_applied_and_checked() {
-    let with_mode =
-        |mode, flags, backend| wrap(b"hello", &WrapOptions { mode, flags, backend, ..WrapOptions::default() });
-    for backend in backends() {
-        assert_eq!(mode(&with_mode(0o444, 0, backend).unwrap()), 0o444);
-        assert_eq!(mode(&with_mode(0o640, WRITABLE, backend).unwrap()), 0o640);
-        assert_eq!(mode(&with_mode(0o555, EXECUTABLE, backend).unwrap()), 0o555);
-        for (bad, flags) in [(0o1000, 0), (0o4500, EXECUTABLE), (0o200, 0), (0o007, EXECUTABLE), (0o500, 0), (!0, 0)] {
-            let failure = with_mode(bad, flags, backend).unwrap_err();
-            assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "mode"));
-            assert!(failure.message.contains(&format!("{bad:o}")));
-        }
-    }
-}
-
-fn names_show_and_are_checked() {
-    let named = |name: &[u8], backend| {
-        let name = CString::new(name).unwrap();
-        wrap(b"hello", &WrapOptions { name: name.as_ptr(), backend, ..WrapOptions::default() })
-    };
-    for backend in backends() {
-        for name in ["a".as_bytes(), &[b'n'; 200], "Zürich.json".as_bytes(), b"with space", b"..", &[0xff, 0xfe]] {
-            let fd = named(name, backend).unwrap();
-            let link = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap();
-            let link = std::os::unix::ffi::OsStrExt::as_bytes(link.as_os_str());
-            let is_tmpfile = backend == TMPFILE || !has_memfd() && !has_shm();
-            let shown = if has_memfd() && backend != SHM { name } else { &name[..name.len().min(160)] };
-            assert!(is_tmpfile || link.windows(shown.len()).any(|window| window == shown), "{link:?}");
-        }
-        for name in [&[b'n'; 201][..], &[b'n'; 249], &[b'n'; 5000], b"", b"a/b", b"/", b"../x", b"a\nb"] {
-            let failure = named(name, backend).unwrap_err();
-            assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "name"));
-        }
-    }
-}
-
-fn option_structs_of_every_size_are_handled_as_promised() {
-    assert_eq!((size_of::<WrapOptions>(), size_of::<MapOptions>(), size_of::<Error>()), (40, 56, 256));
-    for size in [0, 1, 8, 39] {
-        let failure = wrap(b"hello", &WrapOptions { size, ..WrapOptions::default() }).unwrap_err();
-        assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "options"));
-        assert!(failure.message.contains(&size.to_string()));
-    }
-    #[repr(C)]
-    struct Larger {
-        known: WrapOptions,
-        beyond: [u8; 400],
-    }
-    let mut larger = Larger { known: WrapOptions::default(), beyond: [0; 400] };
-    for size in [41, 48, 440] {
-        larger.known.size = size;
-        assert!(wrap(b"hello", &larger.known).is_ok(), "larger, but 0 beyond what is known");
-    }
-    for rubbish in [0, 1, 399] {
-        larger.beyond = [0; 400];
-        larger.beyond[rubbish] = 1;
-        larger.known.size = 440;
-        assert_eq!(wrap(b"hello", &larger.known).unwrap_err().errno, libc::E2BIG);
-        larger.known.size = 40 + rubbish;
-        assert!(wrap(b"hello", &larger.known).is_ok(), "rubbish behind the stated size is not ours to look at");
-    }
-    for size in [4097, 1 << 40, usize::MAX] {
-        let failure = wrap(b"hello", &WrapOptions { size, ..WrapOptions::default() }).unwrap_err();
-        assert_eq!(failure.errno, libc::E2BIG, "a size like {size} is rubbish, and no memory is looked at");
-    }
-}
-
-fn unknown_flags_backends_and_pools_are_refused() {
-    for bit in 6..32 {
-        let failure = wrap_with(b"hello", 1 << bit, AUTO).unwrap_err();
-        assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "flags"));
-    }
-    assert_eq!(wrap_with(b"hello", TRUST_CALLBACK, AUTO).unwrap_err().errno, libc::EINVAL);
-    for backend in [4, 5, u32::MAX] {
-        let failure = wrap_with(b"hello", 0, backend).unwrap_err();
-        assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "backend"));
-        assert!(failure.message.contains(&backend.to_string()));
-    }
-    let pool = std::ptr::dangling_mut();
-    let failure = wrap(b"hello", &WrapOptions { pool, ..WrapOptions::default() }).unwrap_err();
-    assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "pool"));
-}
-
 fn bad_buffers_are_refused() {
     let call = |buf, len| {
         let mut error = Error::untouched();
@@ -359,17 +203,6 @@ fn bad_buffers_are_refused() {
     let nothing = call(null(), 0).unwrap();
     // SAFETY: the call's owner is this test.
     assert_eq!(metadata(&unsafe { OwnedFd::from_raw_fd(nothing) }).len(), 0);
-}
-
-fn the_error_is_optional() {
-    let abi = abi::load();
-    // SAFETY: valid arguments, or ones that are refused.
-    unsafe {
-        assert_eq!((abi.shm_wrap_buffer)(null(), 1, null(), null_mut()), -libc::EINVAL);
-        assert_eq!((abi.wrap_iov)(null(), 1, null(), null_mut()), -libc::EINVAL);
-        assert_eq!((abi.reopen)(-1, null_mut()), -libc::EBADF);
-        assert_eq!((abi.path)(-1, null_mut(), 0, null_mut()), -libc::EBADF);
-    }
 }
 
 fn wrap_iov(segments: &[libc::iovec]) -> Result<OwnedFd, Failure> {

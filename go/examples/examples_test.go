@@ -19,6 +19,7 @@ import (
 	"time"
 
 	bytefd "github.com/bytefd/bytefd/go"
+	"github.com/bytefd/bytefd/go/internal/alarm"
 )
 
 // programs is where the commands are.
@@ -27,6 +28,7 @@ var programs string
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	alarm.Set()
 	var err error
 	if programs, err = os.MkdirTemp("", "bytefd-examples-"); err != nil {
 		panic(err)

@@ -1,10 +1,10 @@
 //! A buffer that becomes its own file.
 
 use std::ffi::{c_int, c_void};
-use std::os::fd::IntoRawFd;
 use std::ptr::NonNull;
 
-use super::boundary::{boundary, bytefd_error, is_null};
+use super::arguments::required;
+use super::boundary::{boundary, bytefd_error};
 
 /// Makes the buffer at `address` its own file: copies its `length` bytes into a new memory file, puts the file in the
 /// buffer's place, and returns the file's descriptor, which the caller owns and closes. From then on both are the same
@@ -64,9 +64,6 @@ use super::boundary::{boundary, bytefd_error, is_null};
 /// ```
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bytefd_adopt(address: *mut c_void, length: usize, error: *mut bytefd_error) -> c_int {
-    boundary(error, || {
-        let address = NonNull::new(address.cast()).ok_or_else(|| is_null("address"))?;
-        // SAFETY: the header asks for what `adopt` asks for.
-        Ok(unsafe { crate::adopt(address, length)? }.into_raw_fd())
-    })
+    // SAFETY: the header asks for what `adopt` asks for.
+    boundary(error, || unsafe { crate::adopt(required(NonNull::new(address.cast()), "address")?, length) })
 }

@@ -6,6 +6,7 @@ use std::ffi::{c_char, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
+use super::results::Answer;
 use crate::{Error, Result};
 
 /// What went wrong, filled by a function that fails and left alone by one that succeeds. Belongs to the caller; one
@@ -28,13 +29,13 @@ pub struct bytefd_error {
     pub message: [c_char; 220],
 }
 
-/// Runs the body of an exported function. Its result becomes the return value; an error also fills `error`, if that
-/// is not NULL. A panic becomes -ENOTRECOVERABLE with its text, and nothing is printed.
-pub(super) fn boundary(error: *mut bytefd_error, body: impl FnOnce() -> Result<c_int>) -> c_int {
+/// Runs the body of an exported function, whose last parameter is `error`. Its result becomes the return value; an error
+/// also fills `error`, if that is not NULL. A panic becomes -ENOTRECOVERABLE with its text, and nothing is printed.
+pub(super) fn boundary<A: Answer>(error: *mut bytefd_error, body: impl FnOnce() -> Result<A>) -> c_int {
     let result = silently(|| catch_unwind(AssertUnwindSafe(body)))
         .unwrap_or_else(|panic| Err(Error::new("panic", libc::ENOTRECOVERABLE, panic_text(&*panic))));
     let failure = match result {
-        Ok(value) => return value,
+        Ok(answer) => return answer.into_int(),
         Err(failure) => failure,
     };
     // SAFETY: the header asks for NULL or a writable bytefd_error.
@@ -46,9 +47,9 @@ pub(super) fn boundary(error: *mut bytefd_error, body: impl FnOnce() -> Result<c
     -failure.errno()
 }
 
-/// Refuses a pointer argument that is NULL.
-pub(super) fn is_null(what: &'static str) -> Error {
-    Error::new(what, libc::EINVAL, format_args!("{what} is NULL"))
+/// Runs the body of a handle's last function: NULL is fine, and there is nowhere to explain an error.
+pub(super) fn end<T>(handle: Option<Box<T>>, body: impl FnOnce(T) -> Result<()>) -> c_int {
+    boundary(std::ptr::null_mut(), || handle.map_or(Ok(()), |handle| body(*handle)))
 }
 
 /// Runs `body` with the message that a panic prints on standard error switched off, for this thread only.
@@ -123,11 +124,11 @@ mod tests {
     #[test]
     fn a_panic_becomes_enotrecoverable_with_its_text() {
         let mut error = empty();
-        assert_eq!(boundary(&mut error, || panic!("broken {}", 7)), -libc::ENOTRECOVERABLE);
+        assert_eq!(boundary::<()>(&mut error, || panic!("broken {}", 7)), -libc::ENOTRECOVERABLE);
         assert_eq!(error.code, -libc::ENOTRECOVERABLE);
         assert_eq!(text(&error.op), "panic");
         assert_eq!(text(&error.message), "broken 7");
-        assert_eq!(boundary(std::ptr::null_mut(), || std::panic::panic_any(1)), -libc::ENOTRECOVERABLE);
+        assert_eq!(boundary::<()>(std::ptr::null_mut(), || std::panic::panic_any(1)), -libc::ENOTRECOVERABLE);
     }
 
     #[test]
@@ -141,7 +142,7 @@ mod tests {
     fn long_messages_keep_both_ends_and_stay_utf8() {
         let mut error = empty();
         let message = format!("asked{}found", "ä".repeat(300));
-        boundary(&mut error, || Err(Error::new("op", libc::EIO, message)));
+        boundary::<()>(&mut error, || Err(Error::new("op", libc::EIO, message)));
         let shown = text(&error.message);
         assert!(
             shown.len() >= 200 && shown.starts_with("askedä") && shown.contains("...") && shown.ends_with("äfound")
@@ -151,7 +152,7 @@ mod tests {
     #[test]
     fn messages_are_one_line() {
         let mut error = empty();
-        boundary(&mut error, || Err(Error::new("op", libc::EIO, "a\nb\0c")));
+        boundary::<()>(&mut error, || Err(Error::new("op", libc::EIO, "a\nb\0c")));
         assert_eq!(text(&error.message), "a?b?c");
     }
 

@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_int};
 
 use super::boundary::{boundary, bytefd_error};
-use super::wrap::write_text;
+use super::results::put_text;
 
 /// Writes one line for each choice the library makes on this host, what it uses and why, with a final NUL to `buf`: for people
 /// and logs; the words may change. 1024 bytes are enough in this version. It finds out by doing.
@@ -18,9 +18,6 @@ use super::wrap::write_text;
 /// ```
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bytefd_host_report(buf: *mut c_char, len: usize, error: *mut bytefd_error) -> c_int {
-    boundary(error, || {
-        let report = crate::host::report()?;
-        // SAFETY: the header asks for `len` writable bytes at `buf`.
-        unsafe { write_text(report.as_bytes(), buf, len) }
-    })
+    // SAFETY: the header asks for `len` writable bytes at `buf`.
+    boundary(error, || unsafe { put_text(crate::host::report()?.as_bytes(), buf, len) })
 }

@@ -1,13 +1,13 @@
 //! Waiting for each other.
 
 use std::ffi::c_int;
-use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use super::boundary::{boundary, bytefd_error, is_null};
-use super::wrap::borrow;
+use super::arguments::{open_descriptor, range, shared_word};
+use super::boundary::{boundary, bytefd_error};
+use super::options::{Choice, choose};
+use crate::Error;
 use crate::share::{self, Lock};
-use crate::{Error, Result};
 
 /// Others may lock the bytes shared, too. The descriptor must be open for reading.
 pub const BYTEFD_LOCK_SHARED: u32 = 0;
@@ -15,6 +15,8 @@ pub const BYTEFD_LOCK_SHARED: u32 = 0;
 pub const BYTEFD_LOCK_EXCLUSIVE: u32 = 1;
 /// May be added to either: -EAGAIN instead of waiting.
 pub const BYTEFD_LOCK_TRY: u32 = 2;
+
+const LOCKS: &[Choice<Lock>] = &[(BYTEFD_LOCK_SHARED, Lock::Shared), (BYTEFD_LOCK_EXCLUSIVE, Lock::Exclusive)];
 
 /// Locks bytes of a file, any range, also past its end, and waits until nobody else has a lock that excludes it. A `length` of 0 is to the
 /// end, wherever that is. `how` is BYTEFD_LOCK_SHARED or BYTEFD_LOCK_EXCLUSIVE, and BYTEFD_LOCK_TRY. A lock of the same description
@@ -41,18 +43,15 @@ pub const BYTEFD_LOCK_TRY: u32 = 2;
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bytefd_lock(fd: c_int, offset: u64, length: u64, how: u32, error: *mut bytefd_error) -> c_int {
     boundary(error, || {
-        let lock = match how & !BYTEFD_LOCK_TRY {
-            BYTEFD_LOCK_SHARED => Lock::Shared,
-            BYTEFD_LOCK_EXCLUSIVE => Lock::Exclusive,
-            _ => return Err(Error::new("how", libc::EINVAL, format_args!("there is no lock {how:#x}"))),
-        };
-        let (fd, range) = (borrow(fd)?, range(offset, length)?);
+        let lock = choose(how & !BYTEFD_LOCK_TRY, LOCKS, "how")?;
+        let (fd, range) = (open_descriptor(fd)?, range(offset, length));
         if how & BYTEFD_LOCK_TRY == 0 {
-            share::lock(fd, range, lock)?;
-        } else if !share::try_lock(fd, range, lock)? {
-            return Err(Error::new("lock", libc::EAGAIN, "somebody else has a lock that excludes it"));
+            share::lock(fd, range, lock)
+        } else if share::try_lock(fd, range, lock)? {
+            Ok(())
+        } else {
+            Err(Error::new("lock", libc::EAGAIN, "somebody else has a lock that excludes it"))
         }
-        Ok(0)
     })
 }
 
@@ -65,17 +64,7 @@ pub unsafe extern "C" fn bytefd_lock(fd: c_int, offset: u64, length: u64, how: u
 /// ```
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bytefd_unlock(fd: c_int, offset: u64, length: u64, error: *mut bytefd_error) -> c_int {
-    boundary(error, || share::unlock(borrow(fd)?, range(offset, length)?).map(|()| 0))
-}
-
-/// C's way to say a range: a length of 0 is to the end.
-fn range(offset: u64, length: u64) -> Result<(std::ops::Bound<u64>, std::ops::Bound<u64>)> {
-    use std::ops::Bound::{Excluded, Included, Unbounded};
-    match offset.checked_add(length) {
-        _ if length == 0 => Ok((Included(offset), Unbounded)),
-        Some(end) => Ok((Included(offset), Excluded(end))),
-        None => Err(Error::new("range", libc::EINVAL, format_args!("asked for {length} bytes from {offset}"))),
-    }
+    boundary(error, || share::unlock(open_descriptor(fd)?, range(offset, length)))
 }
 
 /// Waits until a word in shared memory has another value than `value`, or somebody calls bytefd_wake on it: futex(2). Returns at once if it
@@ -104,11 +93,9 @@ pub unsafe extern "C" fn bytefd_wait(
     nanoseconds: i64,
     error: *mut bytefd_error,
 ) -> c_int {
-    boundary(error, || {
-        let time = u64::try_from(nanoseconds).ok().map(Duration::from_nanos);
-        // SAFETY: the header asks for a word that stays during the call.
-        share::wait(unsafe { atomic(word)? }, value, time).map(|()| 0)
-    })
+    let time = u64::try_from(nanoseconds).ok().map(Duration::from_nanos);
+    // SAFETY: the header asks for a word that stays during the call.
+    boundary(error, || unsafe { share::wait(shared_word(word)?, value, time) })
 }
 
 /// Wakes at most `count` of those that wait on this word, in any process.
@@ -121,21 +108,6 @@ pub unsafe extern "C" fn bytefd_wait(
 /// ```
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bytefd_wake(word: *const u32, count: u32, error: *mut bytefd_error) -> c_int {
-    boundary(error, || {
-        // SAFETY: the header asks for a word that stays during the call.
-        share::wake(unsafe { atomic(word)? }, count).map(|woken| woken as c_int)
-    })
-}
-
-/// # Safety
-/// NULL, or a word that lives for as long as the reference, and is only changed by atomic operations.
-unsafe fn atomic<'a>(word: *const u32) -> Result<&'a AtomicU32> {
-    if word.is_null() {
-        return Err(is_null("word"));
-    }
-    if !word.is_aligned() {
-        return Err(Error::new("word", libc::EINVAL, format_args!("{word:p} is not at a multiple of 4")));
-    }
-    // SAFETY: the caller vouches for it, and it is aligned.
-    Ok(unsafe { AtomicU32::from_ptr(word.cast_mut()) })
+    // SAFETY: the header asks for a word that stays during the call.
+    boundary(error, || unsafe { share::wake(shared_word(word)?, count) })
 }

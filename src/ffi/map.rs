@@ -1,13 +1,13 @@
 //! A file or memory as bytes: where a map comes from, and where it ends.
 
-use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
-use std::os::fd::AsRawFd;
+use std::ffi::{OsStr, c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt;
 
-use super::boundary::{boundary, bytefd_error, is_null};
+use super::arguments::{open_descriptor, required, text};
+use super::boundary::{boundary, bytefd_error, end};
 use super::map_options::{bytefd_map_options, map_options};
-use super::wrap::borrow;
-use crate::{Map, MapOptions, Result};
+use super::results::give;
+use crate::Map;
 
 /// A mapped range of a file, or memory without a file. Any number of threads may use one map at the same time, but
 /// bytefd_map_resize, bytefd_map_unmap and bytefd_map_seal need it alone, and bytefd_map_close must come last.
@@ -45,14 +45,10 @@ pub unsafe extern "C" fn map_file(
     map: *mut *mut bytefd_map,
     error: *mut bytefd_error,
 ) -> c_int {
-    boundary(error, || {
-        if path.is_null() {
-            return Err(is_null("path"));
-        }
-        // SAFETY: the header asks for a string.
-        let path = OsStr::from_bytes(unsafe { CStr::from_ptr(path) }.to_bytes());
-        // SAFETY: the header asks for valid options, and NULL or a writable pointer.
-        unsafe { put(map, options, |options| options.open(path)) }
+    // SAFETY: the header asks for a string, valid options and a writable pointer.
+    boundary(error, || unsafe {
+        let path = OsStr::from_bytes(text(path, "path")?.to_bytes());
+        give(map, "map", || map_options(options)?.open(path).map(bytefd_map))
     })
 }
 
@@ -80,10 +76,9 @@ pub unsafe extern "C" fn bytefd_map_fd(
     map: *mut *mut bytefd_map,
     error: *mut bytefd_error,
 ) -> c_int {
-    boundary(error, || {
-        let fd = borrow(fd)?;
-        // SAFETY: the header asks for valid options, and NULL or a writable pointer.
-        unsafe { put(map, options, |options| options.map_fd(fd)) }
+    // SAFETY: the header asks for valid options and a writable pointer.
+    boundary(error, || unsafe {
+        give(map, "map", || map_options(options)?.map_fd(open_descriptor(fd)?).map(bytefd_map))
     })
 }
 
@@ -117,30 +112,8 @@ pub unsafe extern "C" fn bytefd_map_memory(
     map: *mut *mut bytefd_map,
     error: *mut bytefd_error,
 ) -> c_int {
-    boundary(error, || {
-        // SAFETY: the header asks for valid options, and NULL or a writable pointer.
-        unsafe { put(map, options, |options| options.memory(length)) }
-    })
-}
-
-/// Makes a map and gives it to the caller.
-///
-/// # Safety
-/// `options` is what [`map_options`] asks for; `to` is NULL or writable.
-unsafe fn put(
-    to: *mut *mut bytefd_map,
-    options: *const bytefd_map_options,
-    make: impl FnOnce(MapOptions) -> Result<Map>,
-) -> Result<c_int> {
-    if to.is_null() {
-        return Err(is_null("map"));
-    }
-    // SAFETY: the caller vouches for them.
-    let options = unsafe { map_options(options)? };
-    let map = make(options)?;
-    // SAFETY: the caller vouches for it, and it is not NULL.
-    unsafe { to.write(Box::into_raw(Box::new(bytefd_map(map)))) };
-    Ok(0)
+    // SAFETY: the header asks for valid options and a writable pointer.
+    boundary(error, || unsafe { give(map, "map", || map_options(options)?.memory(length).map(bytefd_map)) })
 }
 
 /// The first byte of the map, valid until bytefd_map_close or bytefd_map_resize. Not NULL, except for a NULL `map`; with a length of 0 it must
@@ -186,15 +159,7 @@ pub extern "C" fn bytefd_map_length(map: Option<&bytefd_map>) -> usize {
 /// ```
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bytefd_map_descriptor(map: Option<&bytefd_map>, error: *mut bytefd_error) -> c_int {
-    boundary(error, || Ok(of(map)?.descriptor()?.as_raw_fd()))
-}
-
-pub(super) fn of(map: Option<&bytefd_map>) -> Result<&Map> {
-    map.map(|map| &map.0).ok_or_else(|| is_null("map"))
-}
-
-pub(super) fn of_mut(map: Option<&mut bytefd_map>) -> Result<&mut Map> {
-    map.map(|map| &mut map.0).ok_or_else(|| is_null("map"))
+    boundary(error, || required(map, "map")?.0.descriptor())
 }
 
 /// Unmaps and frees `map`. NULL is fine. Does not flush: the kernel writes shared changes back in its time.
@@ -206,10 +171,5 @@ pub(super) fn of_mut(map: Option<&mut bytefd_map>) -> Result<&mut Map> {
 /// ```
 #[unsafe(no_mangle)]
 pub extern "C" fn bytefd_map_close(map: Option<Box<bytefd_map>>) -> c_int {
-    boundary(std::ptr::null_mut(), || {
-        if let Some(map) = map {
-            map.0.close()?;
-        }
-        Ok(0)
-    })
+    end(map, |map| map.0.close())
 }

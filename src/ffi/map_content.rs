@@ -1,11 +1,11 @@
 //! The content of a map: copied without a signal, looked after, made longer or shorter, sealed.
 
 use std::ffi::{c_int, c_void};
-use std::os::fd::IntoRawFd;
 
-use super::boundary::{boundary, bytefd_error, is_null};
-use super::map::{bytefd_map, of, of_mut};
-use crate::{Map, Result};
+use super::arguments::{check_buffer, required};
+use super::boundary::{boundary, bytefd_error};
+use super::map::bytefd_map;
+use super::results::put;
 
 /// Copies `length` bytes of the map, from `offset` on, to `buf`, and writes to `*copied` how many: all, or those that exist up to
 /// a page that is lost because somebody made the file shorter or the storage failed, also one that a guard has replaced. Never a
@@ -37,11 +37,11 @@ pub unsafe extern "C" fn bytefd_map_read(
     copied: *mut usize,
     error: *mut bytefd_error,
 ) -> c_int {
-    boundary(error, || {
-        let map = checked(map, buf, length, copied)?;
-        // SAFETY: the header asks for `length` bytes that may be written, and a writable pointer.
-        unsafe { copied.write(map.read_to(offset, buf.cast(), length)?) };
-        Ok(0)
+    // SAFETY: the header asks for `length` bytes that can be written, and a writable pointer.
+    boundary(error, || unsafe {
+        let map = required(map, "map")?;
+        check_buffer("buf", buf, length)?;
+        put(copied, "copied", || map.0.read_to(offset, buf.cast(), length))
     })
 }
 
@@ -72,23 +72,12 @@ pub unsafe extern "C" fn bytefd_map_write(
     copied: *mut usize,
     error: *mut bytefd_error,
 ) -> c_int {
-    boundary(error, || {
-        let map = checked(map, buf, length, copied)?;
-        // SAFETY: the header asks for `length` bytes that can be read, and a writable pointer.
-        unsafe { copied.write(map.write_from(offset, buf.cast(), length)?) };
-        Ok(0)
+    // SAFETY: the header asks for `length` bytes that can be read, and a writable pointer.
+    boundary(error, || unsafe {
+        let map = required(map, "map")?;
+        check_buffer("buf", buf, length)?;
+        put(copied, "copied", || map.0.write_from(offset, buf.cast(), length))
     })
-}
-
-fn checked(map: Option<&bytefd_map>, buf: *const c_void, length: usize, copied: *mut usize) -> Result<&Map> {
-    let map = of(map)?;
-    if buf.is_null() && length > 0 {
-        return Err(is_null("buf"));
-    }
-    if copied.is_null() {
-        return Err(is_null("copied"));
-    }
-    Ok(map)
 }
 
 /// Whether all pages of a guarded map are what they were. Always so without BYTEFD_MAP_GUARD.
@@ -111,7 +100,7 @@ fn checked(map: Option<&bytefd_map>, buf: *const c_void, length: usize, copied: 
 /// ```
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bytefd_map_check(map: Option<&bytefd_map>, error: *mut bytefd_error) -> c_int {
-    boundary(error, || of(map)?.check().map(|()| 0))
+    boundary(error, || required(map, "map")?.0.check())
 }
 
 /// Makes the map, and what is behind it, `length` bytes long.
@@ -145,7 +134,7 @@ pub unsafe extern "C" fn bytefd_map_resize(
     length: usize,
     error: *mut bytefd_error,
 ) -> c_int {
-    boundary(error, || of_mut(map)?.resize(length).map(|()| 0))
+    boundary(error, || required(map, "map")?.0.resize(length))
 }
 
 /// Turns shared memory (bytefd_map_memory) into a sealed descriptor as shm_wrap_buffer gives, without copying: exactly the
@@ -173,5 +162,5 @@ pub unsafe extern "C" fn bytefd_map_resize(
 /// ```
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bytefd_map_seal(map: Option<&mut bytefd_map>, error: *mut bytefd_error) -> c_int {
-    boundary(error, || Ok(of_mut(map)?.seal()?.into_raw_fd()))
+    boundary(error, || required(map, "map")?.0.seal())
 }

@@ -1,7 +1,7 @@
 //! How something is mapped.
 
-use super::options::{Extensible, check_flags, read};
-use crate::{Access, Error, MapOptions, Result};
+use super::options::{Choice, Extensible, Flag, choose, read, set_flags};
+use crate::{Access, MapOptions, Result};
 
 /// Reading only. What others write to the file shows in the map. The file is opened O_RDONLY.
 pub const BYTEFD_MAP_READ: u32 = 0;
@@ -85,44 +85,37 @@ unsafe impl Extensible for bytefd_map_options {
     const FIRST_SIZE: usize = 48;
 }
 
+const FLAGS: &[Flag<MapOptions>] = &[
+    (BYTEFD_MAP_CREATE, MapOptions::create),
+    (BYTEFD_MAP_EXECUTE, MapOptions::execute),
+    (BYTEFD_MAP_POPULATE, MapOptions::populate),
+    (BYTEFD_MAP_LOCK, MapOptions::lock),
+    (BYTEFD_MAP_HUGE_PAGES, MapOptions::huge_pages),
+    (BYTEFD_MAP_NO_RESERVE, MapOptions::no_reserve),
+    (BYTEFD_MAP_BEYOND_EOF, MapOptions::beyond_eof),
+    (BYTEFD_MAP_GUARD, MapOptions::guard),
+    (BYTEFD_MAP_NO_FORK, MapOptions::no_fork),
+    (BYTEFD_MAP_WIPE_ON_FORK, MapOptions::wipe_on_fork),
+];
+
+const ACCESSES: &[Choice<Access>] =
+    &[(BYTEFD_MAP_READ, Access::Read), (BYTEFD_MAP_WRITE, Access::Write), (BYTEFD_MAP_PRIVATE, Access::Private)];
+
 /// # Safety
 /// As [`read`].
 pub(super) unsafe fn map_options(from: *const bytefd_map_options) -> Result<MapOptions> {
     // SAFETY: the caller vouches for it.
-    let Some(given) = (unsafe { read(from)? }) else { return Ok(MapOptions::new()) };
-    let known = BYTEFD_MAP_CREATE
-        | BYTEFD_MAP_EXECUTE
-        | BYTEFD_MAP_POPULATE
-        | BYTEFD_MAP_LOCK
-        | BYTEFD_MAP_HUGE_PAGES
-        | BYTEFD_MAP_NO_RESERVE
-        | BYTEFD_MAP_BEYOND_EOF
-        | BYTEFD_MAP_GUARD
-        | BYTEFD_MAP_NO_FORK
-        | BYTEFD_MAP_WIPE_ON_FORK;
-    check_flags(given.flags, known)?;
-    let access = match given.access {
-        BYTEFD_MAP_READ => Access::Read,
-        BYTEFD_MAP_WRITE => Access::Write,
-        BYTEFD_MAP_PRIVATE => Access::Private,
-        other => return Err(Error::new("access", libc::EINVAL, format_args!("there is no access {other}"))),
-    };
-    let has = |flag| given.flags & flag != 0;
-    Ok(MapOptions::new()
+    let given = unsafe { read(from)? };
+    Ok(set_flags(given.flags, FLAGS, MapOptions::new())?
         .offset(given.offset)
         .length(given.length)
         .file_size(given.file_size)
-        .access(access)
+        .access(choose(given.access, ACCESSES, "access")?)
         .mode(given.mode)
-        .create(has(BYTEFD_MAP_CREATE))
-        .execute(has(BYTEFD_MAP_EXECUTE))
-        .populate(has(BYTEFD_MAP_POPULATE))
-        .lock(has(BYTEFD_MAP_LOCK))
-        .no_reserve(has(BYTEFD_MAP_NO_RESERVE))
-        .beyond_eof(has(BYTEFD_MAP_BEYOND_EOF))
-        .huge_pages(has(BYTEFD_MAP_HUGE_PAGES))
-        .guard(has(BYTEFD_MAP_GUARD))
-        .no_fork(has(BYTEFD_MAP_NO_FORK))
-        .wipe_on_fork(has(BYTEFD_MAP_WIPE_ON_FORK))
         .reserve(given.reserve))
+}
+
+/// Whether memory that only knows reading and writing is for writing.
+pub(super) fn is_for_writing(access: u32) -> Result<bool> {
+    choose(access, &[(BYTEFD_MAP_READ, false), (BYTEFD_MAP_WRITE, true)], "access")
 }

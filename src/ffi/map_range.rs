@@ -1,11 +1,12 @@
 //! What can be done with part of a map.
 
 use std::ffi::c_int;
-use std::ops::Range;
 
+use super::arguments::{range, required};
 use super::boundary::{boundary, bytefd_error};
-use super::map::{bytefd_map, of, of_mut};
-use crate::{Advice, Error, Flush, Map, Protection, Result};
+use super::map::bytefd_map;
+use super::options::{Choice, choose, unknown};
+use crate::{Advice, Flush, Protection};
 
 /// Returns when the bytes are on the storage, MS_SYNC.
 pub const BYTEFD_FLUSH_SYNC: u32 = 0;
@@ -14,6 +15,13 @@ pub const BYTEFD_FLUSH_ASYNC: u32 = 1;
 /// May be added to either: other maps of the file are told to look again, MS_INVALIDATE. (On Linux they see every store
 /// anyway.) -EBUSY if pages are locked.
 pub const BYTEFD_FLUSH_INVALIDATE: u32 = 2;
+
+const FLUSHES: &[Choice<Flush>] = &[
+    (BYTEFD_FLUSH_SYNC, Flush::Sync),
+    (BYTEFD_FLUSH_ASYNC, Flush::Async),
+    (BYTEFD_FLUSH_SYNC | BYTEFD_FLUSH_INVALIDATE, Flush::SyncInvalidate),
+    (BYTEFD_FLUSH_ASYNC | BYTEFD_FLUSH_INVALIDATE, Flush::AsyncInvalidate),
+];
 
 /// Writes changed bytes back to the file, msync(2): any range of bytes of the map, not only whole pages. A `length` of 0
 /// is from `offset` to the end of the map. `how` is BYTEFD_FLUSH_SYNC or BYTEFD_FLUSH_ASYNC, and BYTEFD_FLUSH_INVALIDATE.
@@ -39,18 +47,9 @@ pub unsafe extern "C" fn bytefd_map_flush(
     how: u32,
     error: *mut bytefd_error,
 ) -> c_int {
-    const INVALIDATE_ASYNC: u32 = BYTEFD_FLUSH_ASYNC | BYTEFD_FLUSH_INVALIDATE;
     boundary(error, || {
-        let map = of(map)?;
-        let how = match how {
-            BYTEFD_FLUSH_SYNC => Flush::Sync,
-            BYTEFD_FLUSH_ASYNC => Flush::Async,
-            BYTEFD_FLUSH_INVALIDATE => Flush::SyncInvalidate,
-            INVALIDATE_ASYNC => Flush::AsyncInvalidate,
-            other => return Err(Error::new("how", libc::EINVAL, format_args!("there is no way of flushing {other}"))),
-        };
-        map.flush(range(map, offset, length)?, how)?;
-        Ok(0)
+        let how = choose(how, FLUSHES, "how")?;
+        required(map, "map")?.0.flush(range(offset, length), how)
     })
 }
 
@@ -139,17 +138,10 @@ pub unsafe extern "C" fn bytefd_map_advise(
     error: *mut bytefd_error,
 ) -> c_int {
     boundary(error, || {
-        let map = of(map)?;
+        let (map, range) = (&required(map, "map")?.0, range(offset, length));
         let number = advice & !BYTEFD_ADVICE_LOSE_DATA;
-        let known = Advice::from_number(number)
-            .ok_or_else(|| Error::new("advice", libc::EINVAL, format_args!("there is no advice {number}")))?;
-        let range = range(map, offset, length)?;
-        if advice & BYTEFD_ADVICE_LOSE_DATA != 0 {
-            map.advise_losing(range, known)?;
-        } else {
-            map.advise(range, known)?;
-        }
-        Ok(0)
+        let known = Advice::from_number(number).ok_or_else(|| unknown("advice", number))?;
+        if advice == number { map.advise(range, known) } else { map.advise_losing(range, known) }
     })
 }
 
@@ -173,11 +165,7 @@ pub unsafe extern "C" fn bytefd_map_lock(
     length: usize,
     error: *mut bytefd_error,
 ) -> c_int {
-    boundary(error, || {
-        let map = of(map)?;
-        map.lock(range(map, offset, length)?)?;
-        Ok(0)
-    })
+    boundary(error, || required(map, "map")?.0.lock(range(offset, length)))
 }
 
 /// Undoes bytefd_map_lock for the pages of a range, munlock(2). A `length` of 0 is from `offset` to the end of the map.
@@ -200,11 +188,7 @@ pub unsafe extern "C" fn bytefd_map_unlock(
     length: usize,
     error: *mut bytefd_error,
 ) -> c_int {
-    boundary(error, || {
-        let map = of(map)?;
-        map.unlock(range(map, offset, length)?)?;
-        Ok(0)
-    })
+    boundary(error, || required(map, "map")?.0.unlock(range(offset, length)))
 }
 
 /// Any access raises SIGSEGV. This and the following, or-ed, are for bytefd_map_protect. Linux lets nobody write or execute what
@@ -216,6 +200,14 @@ pub const BYTEFD_PROTECTION_READ: u32 = 1;
 pub const BYTEFD_PROTECTION_WRITE: u32 = 2;
 /// Executing, which must have been asked for when the map was made: BYTEFD_MAP_EXECUTE.
 pub const BYTEFD_PROTECTION_EXECUTE: u32 = 4;
+
+const PROTECTIONS: &[Choice<Protection>] = &[
+    (BYTEFD_PROTECTION_NONE, Protection::None),
+    (BYTEFD_PROTECTION_READ, Protection::Read),
+    (BYTEFD_PROTECTION_READ | BYTEFD_PROTECTION_WRITE, Protection::ReadWrite),
+    (BYTEFD_PROTECTION_READ | BYTEFD_PROTECTION_EXECUTE, Protection::ReadExecute),
+    (BYTEFD_PROTECTION_READ | BYTEFD_PROTECTION_WRITE | BYTEFD_PROTECTION_EXECUTE, Protection::ReadWriteExecute),
+];
 
 /// Allows or forbids access to the pages that hold bytes of a range, mprotect(2). A `length` of 0 is from `offset` to the end of
 /// the map.
@@ -239,24 +231,9 @@ pub unsafe extern "C" fn bytefd_map_protect(
     protection: u32,
     error: *mut bytefd_error,
 ) -> c_int {
-    const READ_WRITE: u32 = BYTEFD_PROTECTION_READ | BYTEFD_PROTECTION_WRITE;
-    const READ_EXECUTE: u32 = BYTEFD_PROTECTION_READ | BYTEFD_PROTECTION_EXECUTE;
-    const ALL: u32 = READ_WRITE | BYTEFD_PROTECTION_EXECUTE;
     boundary(error, || {
-        let map = of(map)?;
-        let wanted = match protection {
-            BYTEFD_PROTECTION_NONE => Protection::None,
-            BYTEFD_PROTECTION_READ => Protection::Read,
-            READ_WRITE => Protection::ReadWrite,
-            READ_EXECUTE => Protection::ReadExecute,
-            ALL => Protection::ReadWriteExecute,
-            other => {
-                let message = format_args!("there is no protection {other:#x}");
-                return Err(Error::new("protection", libc::EINVAL, message));
-            }
-        };
-        map.protect(range(map, offset, length)?, wanted)?;
-        Ok(0)
+        let protection = choose(protection, PROTECTIONS, "protection")?;
+        required(map, "map")?.0.protect(range(offset, length), protection)
     })
 }
 
@@ -280,11 +257,7 @@ pub unsafe extern "C" fn bytefd_map_prefetch(
     length: usize,
     error: *mut bytefd_error,
 ) -> c_int {
-    boundary(error, || {
-        let map = of(map)?;
-        map.prefetch(range(map, offset, length)?)?;
-        Ok(0)
-    })
+    boundary(error, || required(map, "map")?.0.prefetch(range(offset, length)))
 }
 
 /// Lets the pages go of which all bytes are in a range, munmap(2). A `length` of 0 is from `offset` to the end of the map.
@@ -309,22 +282,5 @@ pub unsafe extern "C" fn bytefd_map_unmap(
     length: usize,
     error: *mut bytefd_error,
 ) -> c_int {
-    boundary(error, || {
-        let map = of_mut(map)?;
-        let range = range(map, offset, length)?;
-        map.unmap(range)?;
-        Ok(0)
-    })
-}
-
-/// C's way to say a range: a length of 0 is to the end.
-fn range(map: &Map, offset: usize, length: usize) -> Result<Range<usize>> {
-    match offset.checked_add(length) {
-        _ if length == 0 => Ok(offset..map.len().max(offset)),
-        Some(end) => Ok(offset..end),
-        None => {
-            let message = format_args!("asked for {length} bytes from {offset} of a map of {} bytes", map.len());
-            Err(Error::new("range", libc::EINVAL, message))
-        }
-    }
+    boundary(error, || required(map, "map")?.0.unmap(range(offset, length)))
 }

@@ -1,5 +1,14 @@
 //! The C functions of `include/bytefd.h`: each checks its arguments, calls the public Rust API, and turns the result
 //! into an int and a `bytefd_error`. The comments here are the header's text, so they speak to C programmers.
+//!
+//! `arguments` (what comes in), `options` (structs that grow, flags, choices), `results` (what goes out) and `boundary`
+//! (panics and errors) are what every function is made of; each imports only those before it. The other files hold the
+//! functions. The usual one is a single expression:
+//!
+//! ```text
+//! // SAFETY: the header asks for valid options and a writable pointer.
+//! boundary(error, || unsafe { give(map, "map", || map_options(options)?.memory(length).map(bytefd_map)) })
+//! ```
 
 // The safety contract of each function is the header's text itself.
 #![allow(clippy::missing_safety_doc)]
@@ -7,6 +16,7 @@
 #![allow(non_camel_case_types)]
 
 mod adopt;
+mod arguments;
 mod boundary;
 mod host;
 mod lock;
@@ -17,11 +27,13 @@ mod map_range;
 mod named;
 mod options;
 mod pool;
+mod results;
 mod scan;
 mod socket;
 mod stream;
 mod sysv;
 mod wrap;
+mod wrap_options;
 
 pub use adopt::*;
 pub use boundary::bytefd_error;
@@ -32,10 +44,10 @@ pub use map_content::*;
 pub use map_options::*;
 pub use map_range::*;
 pub use named::*;
-pub use options::*;
 pub use pool::*;
 pub use scan::*;
 pub use socket::*;
 pub use stream::*;
 pub use sysv::*;
 pub use wrap::*;
+pub use wrap_options::*;

@@ -1,15 +1,16 @@
 //! Memory with a name, and files with a path.
 
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
-use std::os::fd::{IntoRawFd, OwnedFd};
+use std::ffi::{CString, c_char, c_int, c_void};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
-use super::boundary::{boundary, bytefd_error, is_null};
-use super::map_options::{BYTEFD_MAP_READ, BYTEFD_MAP_WRITE};
-use super::options::{Extensible, check_flags, read};
-use super::wrap::bytes;
+use super::arguments::{bytes, optional_text, text, utf8};
+use super::boundary::{boundary, bytefd_error, end};
+use super::map_options::is_for_writing;
+use super::options::{Extensible, Flag, read, set_flags, unknown};
+use super::results::{give, put_text};
+use crate::Error;
 use crate::share::{self, Link, NamedOptions};
-use crate::{Error, Result};
 
 /// Opens what has the name.
 pub const BYTEFD_SHM_OPEN: u32 = 0;
@@ -57,6 +58,8 @@ unsafe impl Extensible for bytefd_shm_options {
     const FIRST_SIZE: usize = 32;
 }
 
+const FLAGS: &[Flag<NamedOptions>] = &[(BYTEFD_SHM_OWNER, NamedOptions::owned)];
+
 /// Opens or makes memory with a name, shm_overview(7), for all processes that know the name and may. bytefd_map_fd maps it. Opening
 /// changes neither length nor mode nor content. Making it takes no moment in which others could see it without its length.
 ///
@@ -87,44 +90,27 @@ pub unsafe extern "C" fn bytefd_shm_open(
     room: usize,
     error: *mut bytefd_error,
 ) -> c_int {
-    boundary(error, || {
-        // SAFETY: the header asks for a string.
-        let name = unsafe { text(name, "name")? };
-        // SAFETY: the header asks for valid options.
-        let given = unsafe { read(options)? }.unwrap_or(bytefd_shm_options {
-            size: size_of::<bytefd_shm_options>(),
-            length: 0,
-            how: BYTEFD_SHM_OPEN,
-            access: BYTEFD_MAP_READ,
-            flags: 0,
-            mode: 0,
-        });
-        check_flags(given.flags, BYTEFD_SHM_OWNER)?;
+    // SAFETY: the header asks for a string, valid options, and `room` writable bytes at `full_name`.
+    boundary(error, || unsafe {
+        let (name, given) = (utf8(text(name, "name")?, "name")?, read(options)?);
         if !full_name.is_null() && room < BYTEFD_SHM_NAME_SIZE {
             let message = format_args!("there is room for {room} bytes, and {BYTEFD_SHM_NAME_SIZE} are needed");
             return Err(Error::new("full_name", libc::ERANGE, message));
         }
-        if given.access != BYTEFD_MAP_READ && given.access != BYTEFD_MAP_WRITE {
-            return Err(Error::new("access", libc::EINVAL, format_args!("there is no access {}", given.access)));
-        }
-        let wanted = NamedOptions::new()
+        let wanted = set_flags(given.flags, FLAGS, NamedOptions::new())?
             .length(given.length)
             .mode(given.mode)
-            .write(given.access == BYTEFD_MAP_WRITE)
-            .owned(given.flags & BYTEFD_SHM_OWNER != 0);
+            .write(is_for_writing(given.access)?);
         let named = match given.how {
             BYTEFD_SHM_OPEN => wanted.open(name)?,
             BYTEFD_SHM_CREATE => wanted.create(name)?,
             BYTEFD_SHM_OPEN_OR_CREATE => wanted.open_or_create(name)?.0,
-            other => return Err(Error::new("how", libc::EINVAL, format_args!("there is no way of opening {other}"))),
+            other => return Err(unknown("how", other)),
         };
         if !full_name.is_null() {
-            let name = CString::new(named.name()).expect("checked for NUL");
-            let name = name.as_bytes_with_nul();
-            // SAFETY: the header asks for `room` bytes, which are enough.
-            unsafe { std::ptr::copy_nonoverlapping(name.as_ptr(), full_name.cast(), name.len()) };
+            put_text(named.name().as_bytes(), full_name, room)?;
         }
-        Ok(OwnedFd::from(named).into_raw_fd())
+        Ok(OwnedFd::from(named))
     })
 }
 
@@ -137,10 +123,8 @@ pub unsafe extern "C" fn bytefd_shm_open(
 /// ```
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bytefd_shm_unlink(name: *const c_char, error: *mut bytefd_error) -> c_int {
-    boundary(error, || {
-        // SAFETY: the header asks for a string.
-        share::unlink(unsafe { text(name, "name")? }).map(|()| 0)
-    })
+    // SAFETY: the header asks for a string.
+    boundary(error, || unsafe { share::unlink(utf8(text(name, "name")?, "name")?) })
 }
 
 /// Removes what killed processes of this user have left: named memory with BYTEFD_SHM_OWNER, bytefd_link's files, System V segments
@@ -156,7 +140,7 @@ pub unsafe extern "C" fn bytefd_shm_unlink(name: *const c_char, error: *mut byte
 /// ```
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bytefd_shm_sweep(error: *mut bytefd_error) -> c_int {
-    boundary(error, || share::sweep().map(|removed| removed.min(c_int::MAX as usize) as c_int))
+    boundary(error, share::sweep)
 }
 
 /// A real file with a path, from bytefd_link.
@@ -164,6 +148,13 @@ pub struct bytefd_linked_file {
     path: CString,
     /// The file goes with it.
     _link: Link,
+}
+
+impl From<Link> for bytefd_linked_file {
+    fn from(link: Link) -> bytefd_linked_file {
+        let path = CString::new(link.path().as_os_str().as_bytes()).expect("a path of the library's");
+        bytefd_linked_file { path, _link: link }
+    }
 }
 
 /// Puts bytes into a real file of mode 0600, whose name ends with `suffix` (NULL for none), alone in a directory of mode 0700 that nobody else
@@ -194,18 +185,12 @@ pub unsafe extern "C" fn bytefd_link(
     file: *mut *mut bytefd_linked_file,
     error: *mut bytefd_error,
 ) -> c_int {
-    boundary(error, || {
-        if file.is_null() {
-            return Err(is_null("file"));
-        }
-        // SAFETY: the header asks for NULL or a string.
-        let suffix = if suffix.is_null() { "" } else { unsafe { text(suffix, "suffix")? } };
-        // SAFETY: the header asks for `len` readable bytes.
-        let link = share::link(unsafe { bytes(buf, len)? }, suffix)?;
-        let path = CString::new(link.path().as_os_str().as_bytes()).expect("a path of the library's");
-        // SAFETY: the header asks for a writable pointer, and it is not NULL.
-        unsafe { file.write(Box::into_raw(Box::new(bytefd_linked_file { path, _link: link }))) };
-        Ok(0)
+    // SAFETY: the header asks for `len` readable bytes at `buf`, NULL or a string, and a writable pointer.
+    boundary(error, || unsafe {
+        give(file, "file", || {
+            let suffix = utf8(optional_text(suffix).unwrap_or(c""), "suffix")?;
+            share::link(bytes(("buf", "len"), buf, len)?, suffix).map(bytefd_linked_file::from)
+        })
     })
 }
 
@@ -227,19 +212,5 @@ pub extern "C" fn bytefd_link_path(file: Option<&bytefd_linked_file>) -> *const 
 /// ```
 #[unsafe(no_mangle)]
 pub extern "C" fn bytefd_link_release(file: Option<Box<bytefd_linked_file>>) -> c_int {
-    boundary(std::ptr::null_mut(), || {
-        drop(file);
-        Ok(0)
-    })
-}
-
-/// # Safety
-/// `from` is NULL or a string.
-unsafe fn text<'a>(from: *const c_char, what: &'static str) -> Result<&'a str> {
-    if from.is_null() {
-        return Err(is_null(what));
-    }
-    // SAFETY: the caller vouches for it.
-    let text = unsafe { CStr::from_ptr(from) };
-    text.to_str().map_err(|_| Error::new(what, libc::EINVAL, format_args!("{text:?} is not UTF-8")))
+    end(file, |_| Ok(()))
 }

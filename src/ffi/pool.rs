@@ -2,8 +2,11 @@
 
 use std::ffi::c_int;
 
-use super::boundary::{boundary, bytefd_error, is_null};
-use crate::{Error, Pool, Result, WrapOptions};
+use super::arguments::required;
+use super::boundary::{boundary, bytefd_error, end};
+use super::options::Extensible;
+use super::results::{fill, give};
+use crate::{Pool, PoolCounts};
 
 /// Files for one trust domain, kept and lent again to scan_bytes and bytefd_scan_begin (options->pool). Writing into pages that
 /// exist is many times faster than getting new ones. Made by the caller; nothing is shared between pools. Any number of threads
@@ -55,38 +58,11 @@ use crate::{Error, Pool, Result, WrapOptions};
 ///     return status;
 /// }
 /// ```
-pub struct bytefd_pool {
-    mark: u64,
-    pool: Pool,
-}
-
-/// What tells a pool from other memory, and from a pool that was destroyed.
-const MARK: u64 = u64::from_le_bytes(*b"bytefd p");
-
-impl Drop for bytefd_pool {
-    fn drop(&mut self) {
-        self.mark = 0;
-    }
-}
-
-/// The pool of a scan.
-///
-/// # Safety
-/// `pool` is NULL or a pool; other readable memory is found out.
-pub(super) unsafe fn pool_at<'a>(pool: *mut bytefd_pool) -> Result<Option<&'a Pool>> {
-    if pool.is_null() {
-        return Ok(None);
-    }
-    // SAFETY: the caller vouches for readable memory; only the mark is looked at.
-    if !pool.is_aligned() || unsafe { (&raw const (*pool).mark).read() } != MARK {
-        return Err(Error::new("pool", libc::EOPNOTSUPP, format_args!("{pool:p} is no pool that this library made")));
-    }
-    // SAFETY: it is one.
-    Ok(Some(unsafe { &(*pool).pool }))
-}
+pub struct bytefd_pool(pub(super) Pool);
 
 /// What a pool has done since it was made, and what it holds.
 #[repr(C)]
+#[derive(Clone, Copy)]
 pub struct bytefd_pool_counts {
     /// sizeof(bytefd_pool_counts), as BYTEFD_POOL_COUNTS_INIT sets it. The struct may grow at its end; no more than this is written.
     pub size: usize,
@@ -98,6 +74,11 @@ pub struct bytefd_pool_counts {
     pub dropped: u64,
     /// Bytes of memory in the files that are kept now.
     pub kept_bytes: u64,
+}
+
+// SAFETY: integers, for which all-zero bytes are valid values.
+unsafe impl Extensible for bytefd_pool_counts {
+    const FIRST_SIZE: usize = 40;
 }
 
 /// Makes an empty pool that keeps at most `max_bytes` of memory in files that nobody uses at the moment, and writes it to `*pool`.
@@ -116,14 +97,8 @@ pub unsafe extern "C" fn bytefd_pool_create(
     pool: *mut *mut bytefd_pool,
     error: *mut bytefd_error,
 ) -> c_int {
-    boundary(error, || {
-        if pool.is_null() {
-            return Err(is_null("pool"));
-        }
-        // SAFETY: the header asks for a writable pointer, and it is not NULL.
-        unsafe { pool.write(Box::into_raw(Box::new(bytefd_pool { mark: MARK, pool: Pool::new(max_bytes) }))) };
-        Ok(0)
-    })
+    // SAFETY: the header asks for a writable pointer.
+    boundary(error, || unsafe { give(pool, "pool", || Ok(bytefd_pool(Pool::new(max_bytes)))) })
 }
 
 /// Frees the pool and the files it keeps. NULL is fine. Scans that were begun with it may end afterwards.
@@ -133,10 +108,7 @@ pub unsafe extern "C" fn bytefd_pool_create(
 /// ```
 #[unsafe(no_mangle)]
 pub extern "C" fn bytefd_pool_destroy(pool: Option<Box<bytefd_pool>>) {
-    boundary(std::ptr::null_mut(), || {
-        drop(pool);
-        Ok(0)
-    });
+    end(pool, |_| Ok(()));
 }
 
 /// Drops kept files, the longest unused first, until at most `bytes` are kept; with 0 all of them, also empty ones. For the moment
@@ -154,8 +126,8 @@ pub extern "C" fn bytefd_pool_destroy(pool: Option<Box<bytefd_pool>>) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bytefd_pool_trim(pool: Option<&bytefd_pool>, bytes: usize, error: *mut bytefd_error) -> c_int {
     boundary(error, || {
-        pool.ok_or_else(|| is_null("pool"))?.pool.trim(bytes);
-        Ok(0)
+        required(pool, "pool")?.0.trim(bytes);
+        Ok(())
     })
 }
 
@@ -178,31 +150,12 @@ pub unsafe extern "C" fn bytefd_pool_stats(
     counts: *mut bytefd_pool_counts,
     error: *mut bytefd_error,
 ) -> c_int {
-    boundary(error, || {
-        let pool = pool.ok_or_else(|| is_null("pool"))?;
-        if counts.is_null() {
-            return Err(is_null("counts"));
-        }
-        // SAFETY: the header asks for a struct whose size is set.
-        let size = unsafe { (&raw const (*counts).size).read() };
-        if size < size_of::<bytefd_pool_counts>() {
-            let message =
-                format_args!("the struct's size is {size}, the first version's is {}", size_of::<bytefd_pool_counts>());
-            return Err(Error::new("counts", libc::EINVAL, message));
-        }
-        let now = pool.pool.stats();
-        let (lent_again, new_files) = (now.lent_again, now.new_files);
-        let (dropped, kept_bytes) = (now.dropped, now.kept_bytes);
-        // SAFETY: as above; the struct is large enough, and what lies behind it is not touched.
-        unsafe { counts.write(bytefd_pool_counts { size, lent_again, new_files, dropped, kept_bytes }) };
-        Ok(0)
+    // SAFETY: the header asks for a writable struct whose size is set.
+    boundary(error, || unsafe {
+        let pool = required(pool, "pool")?;
+        fill(counts, "counts", || {
+            let PoolCounts { lent_again, new_files, dropped, kept_bytes } = pool.0.stats();
+            Ok(bytefd_pool_counts { size: 0, lent_again, new_files, dropped, kept_bytes })
+        })
     })
-}
-
-/// The options of a file that is given away.
-pub(super) fn no_pool((options, pool): (WrapOptions, *mut bytefd_pool)) -> Result<WrapOptions> {
-    if pool.is_null() {
-        return Ok(options);
-    }
-    Err(Error::new("pool", libc::EINVAL, "a pool is for scans; this file is given away"))
 }

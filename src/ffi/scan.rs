@@ -3,10 +3,10 @@
 use std::ffi::{c_int, c_void};
 use std::os::fd::{AsFd, AsRawFd};
 
-use super::boundary::{boundary, bytefd_error, is_null};
-use super::options::{bytefd_wrap_options, wrap_options};
-use super::pool::pool_at;
-use super::wrap::bytes;
+use super::arguments::{bytes, required};
+use super::boundary::{boundary, bytefd_error, end};
+use super::results::give;
+use super::wrap_options::{bytefd_wrap_options, scan_options};
 use crate::{Error, Result, Scan};
 
 /// What scan_bytes calls: `fd` is lent for the duration of the call, `context` is the caller's own. Returns 0 to say
@@ -25,8 +25,7 @@ pub type bytefd_scan_fn = Option<unsafe extern "C-unwind" fn(fd: c_int, context:
 ///
 /// Returns 0 when `scan` returned 0. When it returned anything else: -ECANCELED, with op "callback" and the value in the
 /// message. When there is no descriptor to lend, `scan` is not called, and the answer is shm_wrap_buffer's (with a pool
-/// there is no -EFAULT, see bytefd_pool); -EINVAL if `scan` is NULL; -EOPNOTSUPP if options->pool is no pool that this
-/// library made.
+/// there is no -EFAULT, see bytefd_pool); -EINVAL if `scan` is NULL.
 ///
 /// ```c
 /// static int print_size(int fd, void *context)
@@ -55,10 +54,10 @@ pub unsafe extern "C-unwind" fn scan_bytes(
 ) -> c_int {
     let mut ready = None;
     let status = boundary(error, || {
-        let scan = scan.ok_or_else(|| is_null("scan"))?;
+        let scan = required(scan, "scan")?;
         // SAFETY: the header asks for `len` readable bytes at `buf`, and for valid options.
         ready = Some((scan, unsafe { begin(buf, len, options)? }));
-        Ok(0)
+        Ok(())
     });
     let Some((scan, lent)) = ready else { return status };
     // Outside the boundary, so that a C++ exception passes; it drops `lent` on its way.
@@ -67,7 +66,7 @@ pub unsafe extern "C-unwind" fn scan_bytes(
     boundary(error, || {
         drop(lent);
         match answer {
-            0 => Ok(0),
+            0 => Ok(()),
             value => Err(Error::new("callback", libc::ECANCELED, format_args!("the callback returned {value}"))),
         }
     })
@@ -77,10 +76,9 @@ pub unsafe extern "C-unwind" fn scan_bytes(
 /// `buf` points to `len` readable bytes or is NULL, and the options are valid, their pool too.
 unsafe fn begin(buf: *const c_void, len: usize, options: *const bytefd_wrap_options) -> Result<Scan> {
     // SAFETY: the caller vouches for it.
-    let (bytes, (options, pool)) = unsafe { (bytes(buf, len)?, wrap_options(options)?) };
-    // SAFETY: as above.
-    match unsafe { pool_at(pool)? } {
-        Some(pool) => pool.scan_begin(bytes, &options),
+    let (bytes, (options, pool)) = unsafe { (bytes(("buf", "len"), buf, len)?, scan_options(options)?) };
+    match pool {
+        Some(pool) => pool.0.scan_begin(bytes, &options),
         None => options.scan_begin(bytes),
     }
 }
@@ -109,15 +107,14 @@ pub unsafe extern "C" fn bytefd_scan_begin(
     scan: *mut *mut bytefd_scan,
     error: *mut bytefd_error,
 ) -> c_int {
-    boundary(error, || {
-        if scan.is_null() {
-            return Err(is_null("scan"));
-        }
-        // SAFETY: the header asks for `len` readable bytes at `buf`, and for valid options.
-        let lent = unsafe { begin(buf, len, options)? };
-        let fd = lent.as_fd().as_raw_fd();
-        // SAFETY: the header asks for a writable pointer, and it is not NULL.
-        unsafe { scan.write(Box::into_raw(Box::new(bytefd_scan(lent)))) };
+    // SAFETY: the header asks for `len` readable bytes at `buf`, valid options and a writable pointer.
+    boundary(error, || unsafe {
+        let mut fd = -1;
+        give(scan, "scan", || {
+            let lent = begin(buf, len, options)?;
+            fd = lent.as_fd().as_raw_fd();
+            Ok(bytefd_scan(lent))
+        })?;
         Ok(fd)
     })
 }
@@ -130,8 +127,5 @@ pub unsafe extern "C" fn bytefd_scan_begin(
 /// ```
 #[unsafe(no_mangle)]
 pub extern "C" fn bytefd_scan_end(scan: Option<Box<bytefd_scan>>) -> c_int {
-    boundary(std::ptr::null_mut(), || {
-        drop(scan);
-        Ok(0)
-    })
+    end(scan, |_| Ok(()))
 }

@@ -1,11 +1,11 @@
 //! Descriptors over Unix sockets, and what to ask of them.
 
 use std::ffi::{c_int, c_void};
-use std::os::fd::{BorrowedFd, IntoRawFd};
 
-use super::boundary::{boundary, bytefd_error, is_null};
+use super::arguments::{bytes, bytes_mut, check_buffer, descriptor, descriptors, open_descriptor};
+use super::boundary::{boundary, bytefd_error};
 use super::options::{Extensible, check_flags, read};
-use super::wrap::{borrow, borrow_any, bytes};
+use super::results::{put, put_descriptors};
 use crate::share::{self, Requirements};
 use crate::{Error, Result};
 
@@ -47,7 +47,7 @@ unsafe impl Extensible for bytefd_requirements {
 /// As [`read`].
 unsafe fn requirements(from: *const bytefd_requirements) -> Result<Requirements> {
     // SAFETY: the caller vouches for it.
-    let Some(given) = (unsafe { read(from)? }) else { return Ok(Requirements::new()) };
+    let given = unsafe { read(from)? };
     check_flags(given.flags, BYTEFD_REQUIRE_OWNER | BYTEFD_REQUIRE_NO_SEALS)?;
     let mut wanted = Requirements::new().length(given.length);
     match (given.flags & BYTEFD_REQUIRE_NO_SEALS != 0, given.seals) {
@@ -83,11 +83,8 @@ pub unsafe extern "C" fn bytefd_verify(
     requirements: *const bytefd_requirements,
     error: *mut bytefd_error,
 ) -> c_int {
-    boundary(error, || {
-        // SAFETY: the header asks for valid requirements.
-        let wanted = unsafe { self::requirements(requirements)? };
-        wanted.check(borrow(fd)?).map(|()| 0)
-    })
+    // SAFETY: the header asks for valid requirements.
+    boundary(error, || unsafe { self::requirements(requirements)?.check(open_descriptor(fd)?) })
 }
 
 /// Sends a message of `length` bytes and `count` descriptors over a Unix socket, unix(7): a stream, datagrams or sequenced packets. The
@@ -120,34 +117,10 @@ pub unsafe extern "C" fn bytefd_send(
     count: usize,
     error: *mut bytefd_error,
 ) -> c_int {
-    boundary(error, || {
-        if message.is_null() && length > 0 {
-            return Err(is_null("message"));
-        }
-        if fds.is_null() && count > 0 {
-            return Err(is_null("fds"));
-        }
-        // SAFETY: the header asks for `length` bytes.
-        let message = unsafe { bytes(message, length)? };
-        if count > isize::MAX as usize / size_of::<c_int>() {
-            return Err(Error::new(
-                "count",
-                libc::EINVAL,
-                format_args!("{count} descriptors are more than there can be"),
-            ));
-        }
-        let numbers = match count {
-            0 => &[],
-            // SAFETY: the header asks for `count` descriptors.
-            count => unsafe { std::slice::from_raw_parts(fds, count) },
-        };
-        // One that is not open is found out by the kernel.
-        for fd in numbers {
-            borrow_any(*fd)?;
-        }
-        // SAFETY: a BorrowedFd has the representation of its number, which is not negative, and stays open during the call.
-        let fds = unsafe { std::slice::from_raw_parts(numbers.as_ptr().cast::<BorrowedFd<'_>>(), count) };
-        share::send(borrow_any(socket)?, message, fds).map(|()| 0)
+    // SAFETY: the header asks for `length` bytes, and for `count` descriptors that stay open.
+    boundary(error, || unsafe {
+        let (message, fds) = (bytes(("message", "length"), message, length)?, descriptors(fds, count)?);
+        share::send(descriptor(socket)?, message, fds)
     })
 }
 
@@ -189,37 +162,20 @@ pub unsafe extern "C" fn bytefd_receive(
     requirements: *const bytefd_requirements,
     error: *mut bytefd_error,
 ) -> c_int {
-    boundary(error, || {
-        if message.is_null() && length > 0 {
-            return Err(is_null("message"));
-        }
-        if received.is_null() {
-            return Err(is_null("received"));
-        }
-        if fds.is_null() && count > 0 {
-            return Err(is_null("fds"));
-        }
-        if length > isize::MAX as usize {
-            return Err(Error::new("length", libc::EINVAL, format_args!("{length} bytes are more than there can be")));
-        }
-        // SAFETY: the header asks for valid requirements.
-        let wanted = if requirements.is_null() { None } else { Some(unsafe { self::requirements(requirements)? }) };
-        let room = match length {
-            0 => &mut [],
-            // SAFETY: the header asks for `length` writable bytes.
-            length => unsafe { std::slice::from_raw_parts_mut(message.cast::<u8>(), length) },
-        };
-        let (bytes, found) = share::receive(borrow_any(socket)?, room, count)?;
-        for fd in &found {
-            wanted.as_ref().map_or(Ok(()), |wanted| wanted.check(fd))?;
-        }
-        for (at, fd) in found.into_iter().enumerate() {
-            // SAFETY: the header asks for room for `count`, and so many have come.
-            unsafe { fds.add(at).write(fd.into_raw_fd()) };
-        }
-        // SAFETY: the header asks for a writable pointer, and it is not NULL.
-        unsafe { received.write(bytes) };
-        Ok(0)
+    // SAFETY: the header asks for `length` writable bytes, for room for `count` descriptors, for a writable pointer and for
+    // valid requirements.
+    boundary(error, || unsafe {
+        let room = bytes_mut(("message", "length"), message, length)?;
+        check_buffer("fds", fds.cast(), count)?;
+        put(received, "received", || {
+            let wanted = if requirements.is_null() { None } else { Some(self::requirements(requirements)?) };
+            let (bytes, found) = share::receive(descriptor(socket)?, room, count)?;
+            if let Some(wanted) = wanted {
+                found.iter().try_for_each(|fd| wanted.check(fd))?;
+            }
+            put_descriptors(fds, found);
+            Ok(bytes)
+        })
     })
 }
 
@@ -254,13 +210,11 @@ pub struct bytefd_credentials {
 /// ```
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bytefd_peer(socket: c_int, peer: *mut bytefd_credentials, error: *mut bytefd_error) -> c_int {
-    boundary(error, || {
-        if peer.is_null() {
-            return Err(is_null("peer"));
-        }
-        let share::Peer { process, user, group } = share::peer(borrow(socket)?)?;
-        // SAFETY: the header asks for a writable struct, and it is not NULL.
-        unsafe { peer.write(bytefd_credentials { process, user, group }) };
-        Ok(0)
+    // SAFETY: the header asks for a writable struct.
+    boundary(error, || unsafe {
+        put(peer, "peer", || {
+            let share::Peer { process, user, group } = share::peer(open_descriptor(socket)?)?;
+            Ok(bytefd_credentials { process, user, group })
+        })
     })
 }

@@ -1,12 +1,11 @@
 //! Streams into descriptors.
 
 use std::ffi::c_int;
-use std::os::fd::IntoRawFd;
 
+use super::arguments::open_descriptor;
 use super::boundary::{boundary, bytefd_error};
 use super::options::{Extensible, read};
-use super::wrap::borrow;
-use crate::StreamOptions;
+use crate::{Result, StreamOptions};
 
 /// How much is taken from a stream, and where it goes. Start from BYTEFD_STREAM_OPTIONS_INIT, which is all of it, in memory, as is a
 /// NULL pointer. `size` works as in bytefd_wrap_options.
@@ -33,6 +32,21 @@ unsafe impl Extensible for bytefd_stream_options {
     const FIRST_SIZE: usize = 24;
 }
 
+/// # Safety
+/// As [`read`].
+unsafe fn stream_options(from: *const bytefd_stream_options) -> Result<StreamOptions> {
+    // SAFETY: the caller vouches for it.
+    let given = unsafe { read(from)? };
+    let mut wanted = StreamOptions::new();
+    if given.most > 0 {
+        wanted = wanted.most(given.most);
+    }
+    if given.spill_above > 0 {
+        wanted = wanted.spill_above(given.spill_above);
+    }
+    Ok(wanted)
+}
+
 /// Reads what is behind a descriptor – a pipe, stream socket, file, terminal – from where it is to its end, into a descriptor as shm_wrap_buffer
 /// gives. The bytes go where they stay, and are never held twice. Blocks until the end has come: interrupted reads go on, and a
 /// descriptor that does not block (EAGAIN) is waited for. `fd` stays the caller's.
@@ -53,17 +67,6 @@ pub unsafe extern "C" fn bytefd_wrap_stream(
     options: *const bytefd_stream_options,
     error: *mut bytefd_error,
 ) -> c_int {
-    boundary(error, || {
-        let mut wanted = StreamOptions::new();
-        // SAFETY: the header asks for valid options.
-        if let Some(given) = unsafe { read(options)? } {
-            if given.most > 0 {
-                wanted = wanted.most(given.most);
-            }
-            if given.spill_above > 0 {
-                wanted = wanted.spill_above(given.spill_above);
-            }
-        }
-        Ok(wanted.wrap_stream(borrow(fd)?)?.into_raw_fd())
-    })
+    // SAFETY: the header asks for valid options.
+    boundary(error, || unsafe { stream_options(options)?.wrap_stream(open_descriptor(fd)?) })
 }

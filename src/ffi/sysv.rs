@@ -1,15 +1,15 @@
 //! System V segments, and memory for devices.
 
 use std::ffi::c_int;
-use std::os::fd::IntoRawFd;
 
-use super::boundary::{boundary, bytefd_error, is_null};
+use super::arguments::open_descriptor;
+use super::boundary::{boundary, bytefd_error};
 use super::map::bytefd_map;
-use super::map_options::{BYTEFD_MAP_READ, BYTEFD_MAP_WRITE};
-use super::options::{Extensible, check_flags, read};
-use super::wrap::borrow;
-use crate::Error;
+use super::map_options::is_for_writing;
+use super::options::{Extensible, Flag, read, set_flags, unknown};
+use super::results::{give, put_if_wanted};
 use crate::share::{self, SysvOptions};
+use crate::{Error, Map, Result};
 
 /// Attaches the segment with this key.
 pub const BYTEFD_SYSV_OPEN: u32 = 0;
@@ -53,6 +53,27 @@ unsafe impl Extensible for bytefd_sysv_options {
     const FIRST_SIZE: usize = 32;
 }
 
+const FLAGS: &[Flag<SysvOptions>] = &[(BYTEFD_SYSV_OWNER, SysvOptions::owned)];
+
+/// The segment and its number.
+fn attach(key: c_int, given: bytefd_sysv_options) -> Result<(Map, c_int)> {
+    let wanted = set_flags(given.flags, FLAGS, SysvOptions::new())?;
+    if given.flags != 0 && given.how != BYTEFD_SYSV_CREATE {
+        return Err(Error::new("flags", libc::EINVAL, "only what is made can have an owner"));
+    }
+    let is_writable = is_for_writing(given.access)?;
+    let wanted = wanted.length(given.length).mode(given.mode).read_only(!is_writable);
+    match given.how {
+        BYTEFD_SYSV_OPEN => wanted.open(key),
+        BYTEFD_SYSV_CREATE if !is_writable => {
+            Err(Error::new("access", libc::EINVAL, "a new segment is of no use without writing"))
+        }
+        BYTEFD_SYSV_CREATE => wanted.create(key),
+        BYTEFD_SYSV_ATTACH => Ok((wanted.attach(key)?, key)),
+        other => Err(unknown("how", other)),
+    }
+}
+
 /// Makes or attaches a System V segment, sysvipc(7), as a map, for programs that still speak it; the map has as many bytes as the segment.
 /// `key` is a key of ftok(3) or the like, or with BYTEFD_SYSV_ATTACH a number. bytefd_map_close detaches it; it stays until
 /// bytefd_sysv_remove, also when all processes are gone (BYTEFD_SYSV_OWNER aside). If `number` is not NULL the segment's number is written
@@ -86,49 +107,13 @@ pub unsafe extern "C" fn bytefd_map_sysv(
     number: *mut c_int,
     error: *mut bytefd_error,
 ) -> c_int {
-    boundary(error, || {
-        if map.is_null() {
-            return Err(is_null("map"));
-        }
-        // SAFETY: the header asks for valid options.
-        let given = unsafe { read(options)? }.unwrap_or(bytefd_sysv_options {
-            size: size_of::<bytefd_sysv_options>(),
-            length: 0,
-            how: BYTEFD_SYSV_OPEN,
-            access: BYTEFD_MAP_READ,
-            mode: 0,
-            flags: 0,
-        });
-        check_flags(given.flags, BYTEFD_SYSV_OWNER)?;
-        if given.flags != 0 && given.how != BYTEFD_SYSV_CREATE {
-            return Err(Error::new("flags", libc::EINVAL, "only what is made can have an owner"));
-        }
-        if given.access != BYTEFD_MAP_READ && given.access != BYTEFD_MAP_WRITE {
-            return Err(Error::new("access", libc::EINVAL, format_args!("there is no access {}", given.access)));
-        }
-        let read_only = given.access == BYTEFD_MAP_READ;
-        let wanted = SysvOptions::new()
-            .length(given.length)
-            .mode(given.mode)
-            .read_only(read_only)
-            .owned(given.flags & BYTEFD_SYSV_OWNER != 0);
-        let (attached, found) = match given.how {
-            BYTEFD_SYSV_OPEN => wanted.open(key)?,
-            BYTEFD_SYSV_CREATE if read_only => {
-                return Err(Error::new("access", libc::EINVAL, "a new segment is of no use without writing"));
-            }
-            BYTEFD_SYSV_CREATE => wanted.create(key)?,
-            BYTEFD_SYSV_ATTACH => (wanted.attach(key)?, key),
-            other => return Err(Error::new("how", libc::EINVAL, format_args!("there is no way of attaching {other}"))),
-        };
-        // SAFETY: the header asks for writable pointers; `map` is not NULL.
-        unsafe {
-            map.write(Box::into_raw(Box::new(bytefd_map(attached))));
-            if !number.is_null() {
-                number.write(found);
-            }
-        }
-        Ok(0)
+    // SAFETY: the header asks for valid options and writable pointers.
+    boundary(error, || unsafe {
+        give(map, "map", || {
+            let (attached, found) = attach(key, read(options)?)?;
+            put_if_wanted(number, found);
+            Ok(bytefd_map(attached))
+        })
     })
 }
 
@@ -141,7 +126,7 @@ pub unsafe extern "C" fn bytefd_map_sysv(
 /// ```
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bytefd_sysv_remove(number: c_int, error: *mut bytefd_error) -> c_int {
-    boundary(error, || share::remove_sysv(number).map(|()| 0))
+    boundary(error, || share::remove_sysv(number))
 }
 
 /// Makes a dma-buf, which drivers of graphics cards, cameras and the like take, of all pages of a memory file: /dev/udmabuf, Linux 4.20.
@@ -167,5 +152,5 @@ pub unsafe extern "C" fn bytefd_sysv_remove(number: c_int, error: *mut bytefd_er
 /// ```
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bytefd_export_dmabuf(fd: c_int, error: *mut bytefd_error) -> c_int {
-    boundary(error, || Ok(share::export_dmabuf(borrow(fd)?)?.into_raw_fd()))
+    boundary(error, || share::export_dmabuf(open_descriptor(fd)?))
 }

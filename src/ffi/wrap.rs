@@ -1,14 +1,12 @@
 //! Bytes in, descriptor out.
 
 use std::ffi::{c_char, c_int, c_void};
-use std::io::IoSlice;
-use std::os::fd::{BorrowedFd, IntoRawFd};
 use std::os::unix::ffi::OsStrExt;
 
-use super::boundary::{boundary, bytefd_error, is_null};
-use super::options::{bytefd_wrap_options, wrap_options};
-use super::pool::no_pool;
-use crate::{Error, Result};
+use super::arguments::{bytes, open_descriptor, segments};
+use super::boundary::{boundary, bytefd_error};
+use super::results::put_text;
+use super::wrap_options::{bytefd_wrap_options, wrap_options};
 
 /// Copies `len` bytes from `buf` into a new file and returns its descriptor, which the caller owns and closes.
 ///
@@ -43,10 +41,10 @@ pub unsafe extern "C" fn shm_wrap_buffer(
     options: *const bytefd_wrap_options,
     error: *mut bytefd_error,
 ) -> c_int {
-    boundary(error, || {
-        // SAFETY: the header asks for `len` readable bytes at `buf`, and for valid options.
-        let (bytes, options) = unsafe { (bytes(buf, len)?, wrap_options(options)?) };
-        Ok(no_pool(options)?.wrap(bytes)?.into_raw_fd())
+    // SAFETY: the header asks for `len` readable bytes at `buf`, and for valid options.
+    boundary(error, || unsafe {
+        let bytes = bytes(("buf", "len"), buf, len)?;
+        wrap_options(options)?.wrap(bytes)
     })
 }
 
@@ -64,10 +62,10 @@ pub unsafe extern "C" fn bytefd_wrap_iov(
     options: *const bytefd_wrap_options,
     error: *mut bytefd_error,
 ) -> c_int {
-    boundary(error, || {
-        // SAFETY: the header asks for `count` valid segments at `iov`, and for valid options.
-        let (segments, options) = unsafe { (segments(iov, count)?, wrap_options(options)?) };
-        Ok(no_pool(options)?.wrap_vectored(&segments)?.into_raw_fd())
+    // SAFETY: the header asks for `count` valid segments at `iov`, and for valid options.
+    boundary(error, || unsafe {
+        let segments = segments(iov, count)?;
+        wrap_options(options)?.wrap_vectored(&segments)
     })
 }
 
@@ -86,7 +84,7 @@ pub unsafe extern "C" fn bytefd_wrap_iov(
 /// ```
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bytefd_reopen(fd: c_int, error: *mut bytefd_error) -> c_int {
-    boundary(error, || Ok(crate::reopen(borrow(fd)?)?.into_raw_fd()))
+    boundary(error, || crate::reopen(open_descriptor(fd)?))
 }
 
 /// Writes the text "/proc/self/fd/N" for `fd` with its final NUL to `buf`, for code that takes only a path. 32 bytes
@@ -107,89 +105,6 @@ pub unsafe extern "C" fn bytefd_reopen(fd: c_int, error: *mut bytefd_error) -> c
 /// ```
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bytefd_path(fd: c_int, buf: *mut c_char, len: usize, error: *mut bytefd_error) -> c_int {
-    boundary(error, || {
-        let path = crate::path(borrow(fd)?);
-        // SAFETY: the header asks for `len` writable bytes at `buf`.
-        unsafe { write_text(path.as_os_str().as_bytes(), buf, len) }
-    })
-}
-
-/// Writes a text and its NUL, if both fit.
-///
-/// # Safety
-/// `buf` points to `len` writable bytes, or is NULL.
-pub(super) unsafe fn write_text(text: &[u8], buf: *mut c_char, len: usize) -> Result<c_int> {
-    if buf.is_null() {
-        return Err(is_null("buf"));
-    }
-    if text.len() >= len {
-        let message = format_args!("the text needs {} bytes, the buffer has {len}", text.len() + 1);
-        return Err(Error::new("buf", libc::ERANGE, message));
-    }
-    // SAFETY: the caller vouches for the buffer, and the text and its NUL fit.
-    unsafe {
-        std::ptr::copy_nonoverlapping(text.as_ptr(), buf.cast::<u8>(), text.len());
-        buf.add(text.len()).write(0);
-    }
-    Ok(0)
-}
-
-/// A caller's descriptor, which is open.
-pub(super) fn borrow<'a>(fd: c_int) -> Result<BorrowedFd<'a>> {
-    if crate::sys::file::fstat_raw(fd).is_err() {
-        return Err(is_not_open(fd));
-    }
-    borrow_any(fd)
-}
-
-/// A caller's descriptor. One that is not open is found out by the first system call, a negative one here.
-pub(super) fn borrow_any<'a>(fd: c_int) -> Result<BorrowedFd<'a>> {
-    if fd < 0 {
-        return Err(is_not_open(fd));
-    }
-    // SAFETY: the header asks the caller to keep it open during the call.
-    Ok(unsafe { BorrowedFd::borrow_raw(fd) })
-}
-
-fn is_not_open(fd: c_int) -> Error {
-    Error::new("fd", libc::EBADF, format_args!("{fd} is not an open descriptor"))
-}
-
-/// # Safety
-/// `buf` points to `len` readable bytes, or is NULL.
-pub(super) unsafe fn bytes<'a>(buf: *const c_void, len: usize) -> Result<&'a [u8]> {
-    if len > isize::MAX as usize {
-        let message = format_args!("asked for {len} bytes, the most there can be is {}", isize::MAX);
-        return Err(Error::new("len", libc::EINVAL, message));
-    }
-    match (buf.is_null(), len) {
-        (true, 0) => Ok(&[]),
-        (true, _) => Err(Error::new("buf", libc::EINVAL, format_args!("buf is NULL, but len is {len}"))),
-        // SAFETY: not NULL and not too long; the caller vouches for the bytes.
-        (false, _) => Ok(unsafe { std::slice::from_raw_parts(buf.cast(), len) }),
-    }
-}
-
-/// # Safety
-/// `iov` points to `count` segments, each of readable bytes, or is NULL.
-unsafe fn segments<'a>(iov: *const libc::iovec, count: usize) -> Result<Vec<IoSlice<'a>>> {
-    if count == 0 {
-        return Ok(Vec::new());
-    }
-    if iov.is_null() || count > isize::MAX as usize / size_of::<libc::iovec>() {
-        return Err(Error::new("iov", libc::EINVAL, format_args!("iov is {iov:p} with {count} segments")));
-    }
-    let mut segments = Vec::new();
-    segments
-        .try_reserve_exact(count)
-        .map_err(|_| Error::new("iov", libc::ENOMEM, format_args!("no memory for a list of {count} segments")))?;
-    // SAFETY: not NULL and not too many; the caller vouches for the segments.
-    for (index, segment) in unsafe { std::slice::from_raw_parts(iov, count) }.iter().enumerate() {
-        // SAFETY: the caller vouches for the bytes.
-        let bytes = unsafe { bytes(segment.iov_base, segment.iov_len) };
-        let named =
-            |error: Error| Error::new("iov", error.errno(), format_args!("segment {index}: {}", error.message()));
-        segments.push(IoSlice::new(bytes.map_err(named)?));
-    }
-    Ok(segments)
+    // SAFETY: the header asks for `len` writable bytes at `buf`.
+    boundary(error, || unsafe { put_text(crate::path(open_descriptor(fd)?).as_os_str().as_bytes(), buf, len) })
 }

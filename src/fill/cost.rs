@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 use crate::sys;
 
 /// What is known of whole extents, and of those with room left, which say little about each other.
-static WHOLE: Known = Known::nothing();
-static PARTIAL: Known = Known::nothing();
+static WHOLE: Costs = Costs::nothing();
+static PARTIAL: Costs = Costs::nothing();
 
 /// Small pages have a last cost that is not seen here: giving them back, when the file is closed, takes an eighth or
 /// more of what writing them took (2.5 and 20 ms for 64 MiB, 41 and 141 µs for 1 MiB), and a huge page nearly nothing (6 µs).
@@ -33,7 +33,7 @@ const RUN: u32 = 16;
 /// Pages that cost so many times as much as the others are tried no longer.
 const HOPELESS: u64 = 4;
 
-struct Known {
+struct Costs {
     /// Making an extent one huge page, whatever will be in it.
     collapse: Cost,
     /// Writing a MiB into a huge page.
@@ -46,9 +46,9 @@ struct Known {
     tries: [AtomicU32; 2],
 }
 
-impl Known {
-    const fn nothing() -> Known {
-        Known {
+impl Costs {
+    const fn nothing() -> Costs {
+        Costs {
             collapse: Cost::unknown(),
             into_huge: Cost::unknown(),
             into_small: Cost::unknown(),
@@ -140,7 +140,7 @@ impl Prices {
 
 /// An extent that is being filled, and the clock that runs.
 pub(super) struct Extent {
-    known: &'static Known,
+    known: &'static Costs,
     prices: Prices,
     length: u64,
     is_huge: bool,
@@ -152,7 +152,7 @@ pub(super) struct Extent {
 }
 
 impl Extent {
-    fn new(known: &'static Known, prices: Prices, length: u64) -> Extent {
+    fn new(known: &'static Costs, prices: Prices, length: u64) -> Extent {
         let of_length = |cost: &Cost| (cost.get() * (length >> 10)) >> 10;
         let huge = prices.huge(known.collapse.get(), of_length(&known.into_huge));
         let small = prices.small(of_length(&known.into_small));
@@ -224,7 +224,7 @@ mod tests {
     const ALONE: Prices = Prices { is_whole: true, is_alone: true };
 
     /// Extents on a host where everything takes a known time: what they took, and how many were huge.
-    fn fill(known: &'static Known, count: u32, collapse: u64, into_huge: u64, into_small: u64) -> (u64, u32) {
+    fn fill(known: &'static Costs, count: u32, collapse: u64, into_huge: u64, into_small: u64) -> (u64, u32) {
         let (mut time, mut huge) = (0, 0);
         for _ in 0..count {
             let mut extent = Extent::new(known, ALONE, 2 * MIB);
@@ -240,8 +240,8 @@ mod tests {
         (time, huge)
     }
 
-    fn known() -> &'static Known {
-        Box::leak(Box::new(Known::nothing()))
+    fn known() -> &'static Costs {
+        Box::leak(Box::new(Costs::nothing()))
     }
 
     #[test]

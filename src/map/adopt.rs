@@ -85,7 +85,7 @@ pub unsafe fn adopt(address: NonNull<u8>, length: usize) -> Result<OwnedFd> {
     fill::fill(file.fd.as_fd(), &[IoSlice::new(bytes)], true)?;
     sys::file::fchmod(file.fd.as_fd(), MODE).context("fchmod", || format!("mode {MODE:04o}"))?;
     // SAFETY: private memory of the caller, who vouches for all other uses; the file has its bytes, and every page.
-    unsafe { sys::memory::replace(address, length, file.fd.as_fd()) }.context("mmap", || shown(&range))?;
+    unsafe { sys::window::replace(address, length, file.fd.as_fd()) }.context("mmap", || shown(&range))?;
     Ok(file.fd)
 }
 

@@ -1,11 +1,11 @@
 //! From a path or descriptor to an open file that can be mapped: the right kind, created if asked.
 
-use std::ffi::{CString, c_int};
-use std::fmt::{Display, Formatter};
+use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use super::name::Name;
 use super::options::{Access, MapOptions};
 use crate::error::{Context, Errno, Error, Result};
 use crate::sys::file::{self, Identity, Stat};
@@ -41,28 +41,6 @@ pub(super) struct Created {
     /// `None` if it is to stay.
     path: Option<CString>,
     identity: Identity,
-}
-
-/// What errors call a file.
-#[derive(Clone, Copy)]
-pub(super) enum Name<'a> {
-    Path(&'a Path),
-    Descriptor(c_int),
-    /// The file of a map.
-    Kept,
-    /// Memory without a name.
-    Memory,
-}
-
-impl Display for Name<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Name::Path(path) => path.display().fmt(f),
-            Name::Descriptor(fd) => write!(f, "descriptor {fd}"),
-            Name::Kept => f.write_str("the map's file"),
-            Name::Memory => f.write_str("memory"),
-        }
-    }
 }
 
 impl<'a> File<'a> {

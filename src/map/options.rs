@@ -1,8 +1,8 @@
 //! Which part of a file is mapped, and how.
 
-use super::file::Name;
+use super::name::Name;
 use crate::error::{Error, Result};
-use crate::sys::mapping::Manner;
+use crate::sys::mapping::MmapOptions;
 
 /// What the mapped memory may be used for.
 ///
@@ -348,7 +348,7 @@ impl MapOptions {
         })
     }
 
-    pub(super) fn manner(&self) -> Manner {
+    pub(super) fn mmap_options(&self) -> MmapOptions {
         let protection = libc::PROT_READ
             | if self.access == Access::Read { 0 } else { libc::PROT_WRITE }
             | if self.execute { libc::PROT_EXEC } else { 0 };
@@ -356,6 +356,6 @@ impl MapOptions {
         let populate = if self.populate { libc::MAP_POPULATE } else { 0 };
         let no_reserve = if self.no_reserve { libc::MAP_NORESERVE } else { 0 };
         let huge = if self.huge_pages && self.access == Access::Private { libc::MAP_HUGETLB } else { 0 };
-        Manner { protection, flags: sharing | populate | no_reserve | huge }
+        MmapOptions { protection, flags: sharing | populate | no_reserve | huge }
     }
 }

@@ -2,10 +2,11 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::file::Name;
-use super::growth::Growth;
-use super::{Backing, Map, MapOptions};
-use crate::error::{Context, Errno, Error, Result};
+use super::map::{Backing, Map};
+use super::name::Name;
+use super::options::MapOptions;
+use crate::error::{Context, Error, Result};
+use crate::fill::Growth;
 use crate::sys::mapping::{Content, Mapping};
 use crate::sys::{self, copy};
 
@@ -97,7 +98,7 @@ impl Map {
         };
         let content = |at: usize| match file {
             Some(fd) => Content::File(fd.as_fd(), start + at as u64),
-            None => Content::Nothing,
+            None => Content::Anonymous,
         };
         if let (Backing::Shared(fd), Some(growth)) = (&self.backing, &growth) {
             self.options.allocate(fd.as_fd(), growth.from(), end)?;
@@ -154,7 +155,7 @@ impl MapOptions {
             // What was asked for the old pages goes for the new ones too.
             return mapping.grow(bytes).context("mremap", asked);
         }
-        mapping.extend(bytes, content, self.mmap_manner(content)).context("mmap", asked)?;
+        mapping.extend(bytes, content, self.mmap_options_for(content)).context("mmap", asked)?;
         if old < mapping.length() {
             if let Err(error) = self.treat(mapping, old..bytes) {
                 let _ = mapping.shrink(old, true);
@@ -167,16 +168,5 @@ impl MapOptions {
 
 /// Zeros behind the end of memory, in its last page: what was stored there becomes content by growing, and shows in mappings.
 pub(super) fn clear_end(mapping: &Mapping, length: usize) -> Result<()> {
-    static ZEROS: [u8; 4096] = [0; 4096];
-    let mut at = length;
-    while at < mapping.length() {
-        let count = (mapping.length() - at).min(ZEROS.len());
-        // SAFETY: the pages are the map's.
-        let copied = unsafe { copy::write(mapping.base().as_ptr().wrapping_add(at), ZEROS.as_ptr(), count, false) };
-        match copied.context("write", || "zeros behind the end")? {
-            0 => return Err(Errno(libc::EFAULT)).context("write", || "zeros behind the end, in a protected page"),
-            copied => at += copied,
-        }
-    }
-    Ok(())
+    copy::write_zeros(mapping, length..mapping.length()).context("write", || "zeros behind the end, in its last page")
 }

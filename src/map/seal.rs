@@ -2,14 +2,15 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::file::Name;
+use super::map::{Backing, Map};
+use super::name::Name;
+use super::options::Access;
 use super::resize::clear_end;
-use super::{Access, Backing, Map};
 use crate::error::{Context, Errno, Error, Result};
 use crate::sys;
 use crate::sys::guard::Guard;
-use crate::sys::mapping::{Content, Manner, Mapping};
-use crate::wrap;
+use crate::sys::mapping::{Content, Mapping, MmapOptions};
+use crate::wrap::before_sealing;
 
 impl Map {
     /// Turns shared memory ([`MapOptions::memory`](crate::MapOptions::memory)) into a sealed descriptor, as
@@ -42,11 +43,11 @@ impl Map {
             return Err(Error::new("seal", libc::EINVAL, "parts of the map were unmapped"));
         }
         self.cut(fd)?;
-        let own = wrap::before_sealing(fd.as_fd())?;
+        let own = before_sealing(fd.as_fd())?;
         // The kernel refuses the seal while the file is mapped for writing. A private mapping shows the same bytes and does not
         // count, and once it is sealed nobody changes them any more. No pages are set aside for copies, which nobody makes.
-        let before = self.options.manner();
-        let reading = Manner {
+        let before = self.options.mmap_options();
+        let reading = MmapOptions {
             protection: before.protection & !libc::PROT_WRITE,
             flags: libc::MAP_PRIVATE | libc::MAP_NORESERVE,
         };
@@ -66,9 +67,9 @@ impl Map {
     }
 
     /// Shows all of the file in place of what is mapped.
-    fn show(&self, fd: &OwnedFd, manner: Manner) -> Result<()> {
+    fn show(&self, fd: &OwnedFd, options: MmapOptions) -> Result<()> {
         let Some(mapping) = self.mapping.as_ref().filter(|mapping| mapping.length() > 0) else { return Ok(()) };
-        let shown = mapping.show(0, mapping.length(), Content::File(fd.as_fd(), 0), manner);
+        let shown = mapping.show(0, mapping.length(), Content::File(fd.as_fd(), 0), options);
         // Pages that were lost during this call may be lost again.
         self.guard.iter().for_each(Guard::renewed);
         shown.context("mmap", || format!("{} bytes in place", self.length))?;

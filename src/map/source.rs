@@ -4,14 +4,16 @@ use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use super::file::{Descriptor, File, Name};
-use super::growth::Growth;
-use super::{Access, Backing, Map, MapOptions, NOWHERE};
+use super::file::{Descriptor, File};
+use super::map::{Backing, Map, NOWHERE};
+use super::name::Name;
+use super::options::{Access, MapOptions};
 use crate::backend::{self, Backend, Execution};
 use crate::error::{Context, Errno, Error, Result};
+use crate::fill::{self, Growth};
 use crate::sys::guard::Guard;
-use crate::sys::mapping::{Content, Manner, Mapping};
-use crate::{fill, sys};
+use crate::sys::mapping::{Content, Mapping, MmapOptions};
+use crate::sys::{self, features};
 
 impl MapOptions {
     /// Maps the file at `path`. A file of 0 bytes gives a map of 0 bytes. With [`Access::Write`] the map keeps a descriptor of the
@@ -85,7 +87,7 @@ impl MapOptions {
             }
         }
         if options.access == Access::Private {
-            let mapping = options.mapping(Content::Nothing, page, length, &Name::Memory)?;
+            let mapping = options.mapping(Content::Anonymous, page, length, &Name::Memory)?;
             if let Some(mapping) = &mapping {
                 options.populate_private(mapping, 0..length);
             }
@@ -159,7 +161,7 @@ impl MapOptions {
     pub(super) fn guard_of(&self, mapping: &Option<Mapping>) -> Result<Option<Guard>> {
         let Some(mapping) = mapping.as_ref().filter(|_| self.guard) else { return Ok(None) };
         let guard =
-            Guard::new(mapping.base(), mapping.length(), self.manner().protection, mapping.page(), !self.no_fork);
+            Guard::new(mapping.base(), mapping.length(), self.mmap_options().protection, mapping.page(), !self.no_fork);
         guard.map(Some).context("guard", || format!("{} bytes, against SIGBUS", mapping.length()))
     }
 
@@ -177,17 +179,17 @@ impl MapOptions {
         }
         let asked = || match content {
             Content::File(_, offset) => format!("bytes {offset}..{} of {name}", offset + bytes as u64),
-            Content::Nothing => format!("{bytes} bytes of {name}"),
+            Content::Anonymous => format!("{bytes} bytes of {name}"),
         };
         // Where a huge page can be.
-        let extent = if let Name::Memory = name { sys::huge_page_size() as usize } else { 0 };
+        let extent = if let Name::Memory = name { features::huge_page_size() as usize } else { 0 };
         let is_huge = extent > 0 && space >= extent;
         let placed = if self.reserve == 0 && !is_huge && page == sys::page_size() {
-            Mapping::new(bytes, content, self.mmap_manner(content))
+            Mapping::new(bytes, content, self.mmap_options_for(content))
         } else {
             let align = if is_huge { extent.max(page) } else { page };
             Mapping::reservation(space, align, page).and_then(|mut mapping| {
-                mapping.extend(bytes, content, self.mmap_manner(content))?;
+                mapping.extend(bytes, content, self.mmap_options_for(content))?;
                 Ok(mapping)
             })
         };
@@ -203,11 +205,11 @@ impl MapOptions {
     }
 
     /// How new content is mapped. Private memory is populated later, when the pages may be huge ones.
-    pub(super) fn mmap_manner(&self, content: Content<'_>) -> Manner {
-        let manner = self.manner();
+    pub(super) fn mmap_options_for(&self, content: Content<'_>) -> MmapOptions {
+        let options = self.mmap_options();
         match content {
-            Content::Nothing => Manner { flags: manner.flags & !libc::MAP_POPULATE, ..manner },
-            Content::File(..) => manner,
+            Content::Anonymous => MmapOptions { flags: options.flags & !libc::MAP_POPULATE, ..options },
+            Content::File(..) => options,
         }
     }
 
@@ -245,8 +247,8 @@ impl MapOptions {
         let asked = || format!("bytes {from}..{to} of {}", Name::Memory);
         // fallocate(2) would take all there is, until the out-of-memory killer comes; mmap(2) first looks at how much that is.
         let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let manner = Manner { protection, flags: libc::MAP_PRIVATE };
-        Mapping::new((to - from) as usize, Content::Nothing, manner).context("mmap", asked)?;
+        let options = MmapOptions { protection, flags: libc::MAP_PRIVATE };
+        Mapping::new((to - from) as usize, Content::Anonymous, options).context("mmap", asked)?;
         match fill::allocate(fd, from, to) {
             // Then they come as they are mapped or touched.
             Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS)) => Ok(()),

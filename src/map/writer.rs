@@ -3,7 +3,8 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
-use super::{Map, MapOptions};
+use super::map::Map;
+use super::options::MapOptions;
 use crate::error::Result;
 use crate::sys;
 
@@ -133,7 +134,7 @@ impl MapWriter {
 
 /// How large the memory is made for so many bytes: twice as large each time, then whole huge pages.
 fn size_for(bytes: usize) -> usize {
-    let extent = sys::huge_page_size() as usize;
+    let extent = sys::features::huge_page_size() as usize;
     if extent == 0 || bytes <= extent {
         return bytes.max(FIRST).checked_next_power_of_two().unwrap_or(bytes);
     }

@@ -1,4 +1,4 @@
-//! Files used again, and the proof that nobody holds them.
+//! Reuses files after the kernel has proved that nobody else has them open.
 //!
 //! Writing into pages that exist is many times faster than getting new ones. The danger is that somebody still holds the
 //! file. So its **master** description never leaves this room (unless the callback is trusted); what is lent is a fresh
@@ -6,8 +6,9 @@
 //! if no other description of the file exists anywhere. Whatever else exists – a duplicate, a mapping, a child that has it –
 //! the file is dropped and never used again.
 
-mod file;
-mod files;
+mod cache;
+mod cached_file;
+mod counts;
 mod slot;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,9 +16,9 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::sys::file::close_if;
-use file::File;
-pub(crate) use file::lends_direct;
-use files::Files;
+use cache::Cache;
+use cached_file::CachedFile;
+pub use counts::PoolCounts;
 
 /// Files for one trust domain, kept and lent again. See [`Pool::scan`] for what it protects against and what it cannot see.
 /// May be used from any thread; a scan never waits for another scan's callback.
@@ -31,26 +32,7 @@ use files::Files;
 /// # Ok::<(), bytefd::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct Pool(Arc<Files>);
-
-/// What a pool has done so far, and what it holds.
-///
-/// ```
-/// let counts: bytefd::PoolCounts = bytefd::Pool::new(1 << 20).stats();
-/// assert_eq!(counts.kept_bytes, 0);
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PoolCounts {
-    /// Scans that were lent a kept file.
-    pub lent_again: u64,
-    /// Scans that got a new file.
-    pub new_files: u64,
-    /// Files that were not used again because somebody still held them.
-    pub dropped: u64,
-    /// Bytes of memory in the files that are kept now.
-    pub kept_bytes: u64,
-}
+pub struct Pool(Arc<Cache>);
 
 impl Pool {
     /// An empty pool that keeps at most `max_bytes` of memory in files that nobody uses at the moment.
@@ -59,7 +41,7 @@ impl Pool {
     /// let pool = bytefd::Pool::new(64 << 20);
     /// ```
     pub fn new(max_bytes: usize) -> Pool {
-        Pool(Arc::new(Files::new(max_bytes as u64)))
+        Pool(Arc::new(Cache::new(max_bytes as u64)))
     }
 
     /// Drops kept files, the longest unused first, until at most `bytes` are kept.
@@ -91,7 +73,7 @@ impl Pool {
     /// makes a new file.
     pub(crate) fn lend(&self, bytes: &[u8], trusted: bool) -> Result<Option<Loan>> {
         let Some(file) = self.0.lend(bytes, trusted)? else { return Ok(None) };
-        let loan = |file, fd| Loan { files: self.0.clone(), file: Some(file), fd };
+        let loan = |file, fd| Loan { cache: self.0.clone(), file: Some(file), fd };
         let opened = if trusted { file.rewind().map(|()| None) } else { file.open_again().map(Some) };
         match opened {
             Ok(fd) => Ok(Some(loan(file, fd))),
@@ -109,9 +91,9 @@ impl Drop for Pool {
 /// A kept file on loan. It goes back to the pool when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Loan {
-    files: Arc<Files>,
+    cache: Arc<Cache>,
     /// `None` only while dropping.
-    file: Option<Box<File>>,
+    file: Option<Box<CachedFile>>,
     /// The read-only description. `None` if the master itself is lent.
     fd: Option<OwnedFd>,
 }
@@ -131,6 +113,6 @@ impl Drop for Loan {
         if let Some(fd) = self.fd.take() {
             stat = close_if(fd, file.identity);
         }
-        self.files.give_back(file, stat);
+        self.cache.give_back(file, stat);
     }
 }

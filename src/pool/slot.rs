@@ -3,7 +3,7 @@
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering::*};
 
-use super::file::File;
+use super::cached_file::CachedFile;
 use crate::sys::file::{self, Identity};
 
 /// On cache lines of its own, so that threads which use different files do not slow each other down.
@@ -15,7 +15,7 @@ pub(super) struct Slot {
     device: AtomicU64,
     inode: AtomicU64,
     /// The file, while it is kept: a `Box` that whoever swaps the pointer out owns. NULL while it is lent or there is none.
-    kept: AtomicPtr<File>,
+    kept: AtomicPtr<CachedFile>,
     // What can be seen of the kept file without taking it. A hint: somebody else may take it at any time.
     present: AtomicU64,
     used: AtomicU64,
@@ -63,7 +63,7 @@ impl Slot {
     }
 
     /// Keeps the file that was noted here. Only for who has it.
-    pub fn keep(&self, file: Box<File>) {
+    pub fn keep(&self, file: Box<CachedFile>) {
         self.used.store(file.used, Relaxed);
         self.present.store(file.present | if file.is_exposed { EXPOSED } else { 0 }, Release);
         // Last, because who takes it says that nothing is kept any more.
@@ -71,7 +71,7 @@ impl Slot {
     }
 
     /// The file that is kept here, if nobody else is faster.
-    pub fn take(&self) -> Option<Box<File>> {
+    pub fn take(&self) -> Option<Box<CachedFile>> {
         let file = self.kept.swap(null_mut(), SeqCst);
         if file.is_null() {
             return None;

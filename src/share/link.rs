@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::SHM;
+use super::named::SHM;
 use crate::error::{Context, Errno, Error, Result};
 use crate::sys::file;
 use crate::{fill, owner, sys};

@@ -19,6 +19,3 @@ pub use sweep::sweep;
 pub use sysv::{SysvOptions, remove_sysv};
 pub use verify::{Requirements, Verified};
 pub use word::{wait, wake};
-
-/// Where named memory is.
-const SHM: &str = "/dev/shm";

@@ -3,11 +3,13 @@
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::SHM;
 use crate::error::{Context, Errno, Error, Result};
-use crate::map::Growth;
+use crate::fill::Growth;
 use crate::owner::{self, MOST};
 use crate::sys::{self, file};
+
+/// Where named memory is.
+pub(super) const SHM: &str = "/dev/shm";
 
 /// How named memory is made or opened: shm_overview(7). The default: for reading; what is made has mode 0600.
 ///

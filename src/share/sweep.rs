@@ -3,7 +3,8 @@
 use std::ffi::CString;
 use std::os::unix::ffi::OsStringExt;
 
-use super::{SHM, link, sysv};
+use super::named::SHM;
+use super::{link, sysv};
 use crate::error::{Context, Errno, Result};
 use crate::owner::Owner;
 use crate::sys::{file, process};

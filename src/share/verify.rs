@@ -4,8 +4,8 @@ use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use crate::error::{Context, Error, Result};
+use crate::map::{Access, Map, MapOptions};
 use crate::sys::file;
-use crate::{Map, MapOptions};
 
 /// What is asked of a descriptor that somebody else has made. The default: a regular file, sealed against writing and
 /// shrinking, of any length and owner.
@@ -136,7 +136,7 @@ impl Requirements {
         self.clone().seals(self.seals | FOR_READING).check(&fd)?;
         let map = MapOptions::new().map_fd(&fd).or_else(|_| {
             // Kernels before 6.7 map a sealed file shared only through a description that was opened for reading.
-            MapOptions::new().access(crate::Access::Private).map_fd(&fd)
+            MapOptions::new().access(Access::Private).map_fd(&fd)
         })?;
         Ok(Verified { map, fd })
     }

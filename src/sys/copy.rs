@@ -4,10 +4,14 @@
 //! In a guarded range that is one instruction, which the handler of [`super::guard`] knows. Elsewhere the kernel copies, which
 //! answers EFAULT where a program gets a signal.
 
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use super::{Result, check, file, retry};
+use super::call::{Result, check, retry};
+use super::features::PROCESS_VM_READV;
+use super::file;
+use super::mapping::Mapping;
+use super::process::page_size;
 use crate::error::Errno;
 
 pub(in crate::sys) use instruction::stop;
@@ -87,6 +91,31 @@ pub(crate) unsafe fn write(mapped: *mut u8, from: *const u8, length: usize, guar
     })
 }
 
+/// Whether the byte at `at` in a mapping is there. `guarded`: as for [`read`].
+pub(crate) fn is_present(mapping: &Mapping, at: usize, guarded: bool) -> Result<bool> {
+    assert!(at < mapping.length());
+    let mut byte = 0u8;
+    // SAFETY: the byte is in the mapping, and `byte` is ours.
+    let copied = unsafe { read(mapping.base().as_ptr().wrapping_add(at), &mut byte, 1, guarded) };
+    copied.map(|count| count == 1)
+}
+
+/// Stores zeros into a mapping; EFAULT at a page that is protected or lost.
+pub(crate) fn write_zeros(mapping: &Mapping, bytes: Range<usize>) -> Result<()> {
+    static ZEROS: [u8; 4096] = [0; 4096];
+    assert!(bytes.end <= mapping.length());
+    let mut at = bytes.start;
+    while at < bytes.end {
+        let count = (bytes.end - at).min(ZEROS.len());
+        // SAFETY: the bytes are in the mapping, whose owner wants them to be zeros.
+        match unsafe { write(mapping.base().as_ptr().wrapping_add(at), ZEROS.as_ptr(), count, false) }? {
+            0 => return Err(Errno(libc::EFAULT)),
+            stored => at += stored,
+        }
+    }
+    Ok(())
+}
+
 /// Calls `copy` with an offset and a length until all is copied or the next byte is lost. It returns how many bytes it copied
 /// for sure: fewer where a page is lost anywhere in what it was asked for, perhaps 0.
 fn count(mapped: *const u8, length: usize, mut copy: impl FnMut(usize, usize) -> Result<usize>) -> Result<usize> {
@@ -95,7 +124,7 @@ fn count(mapped: *const u8, length: usize, mut copy: impl FnMut(usize, usize) ->
         let mut copied = copy(done, length - done)?;
         if copied == 0 {
             // A page is there or not, so that leaves no doubt.
-            let page = super::page_size();
+            let page = page_size();
             copied = copy(done, (page - (mapped.addr() + done) % page).min(length - done))?;
         }
         if copied == 0 {
@@ -120,14 +149,13 @@ fn by_kernel(
     length: usize,
     copy: impl FnMut(usize, usize) -> Result<usize>,
 ) -> Option<Result<usize>> {
-    static IS_REFUSED: AtomicBool = AtomicBool::new(false);
-    if IS_REFUSED.load(Relaxed) {
+    if PROCESS_VM_READV.is_missing() {
         return None;
     }
     match count(mapped, length, copy) {
         Err(Errno(libc::ENOMEM)) => None,
         Err(Errno(errno)) if errno != libc::EFAULT => {
-            IS_REFUSED.store(true, Relaxed);
+            PROCESS_VM_READV.remember(false);
             None
         }
         result => Some(result),

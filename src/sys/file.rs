@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 
-use super::{Result, check, retry};
+use super::call::{Result, check, retry};
 use crate::error::Errno;
 
 /// Takes over a descriptor the kernel just gave.

@@ -5,7 +5,7 @@ use std::ptr::null;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use super::{Result, check, retry};
+use super::call::{Result, check, retry};
 
 /// Sets (F_RDLCK, F_WRLCK) or ends (F_UNLCK) a lock of an open file description. A length of 0 is to the end, wherever that is.
 pub(crate) fn set(fd: BorrowedFd<'_>, kind: libc::c_int, start: u64, length: u64, waits: bool) -> Result<()> {

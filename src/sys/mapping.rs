@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::{NonNull, null_mut};
 
-use super::{Result, check, last_errno, page_size, retry};
+use super::call::{Result, check, last_errno, retry};
+use super::process::page_size;
 use crate::error::Errno;
 
 /// Address space that is ours: mapped pages, behind them perhaps some that are kept free for more. Unmapped on drop.
@@ -31,19 +32,19 @@ pub(crate) struct Mapping {
 pub(crate) enum Content<'a> {
     /// A file, from an offset that is a multiple of the page size.
     File(BorrowedFd<'a>, u64),
-    /// Zeros, in memory of its own.
-    Nothing,
+    /// Anonymous memory, zeros at first.
+    Anonymous,
 }
 
 /// Protection and flags, as mmap(2) has them. MAP_ANONYMOUS is added where there is no file.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Manner {
+pub(crate) struct MmapOptions {
     pub protection: c_int,
     pub flags: c_int,
 }
 
 /// Address space without memory.
-const FREE: Manner = Manner { protection: libc::PROT_NONE, flags: libc::MAP_PRIVATE | libc::MAP_NORESERVE };
+const FREE: MmapOptions = MmapOptions { protection: libc::PROT_NONE, flags: libc::MAP_PRIVATE | libc::MAP_NORESERVE };
 
 // SAFETY: a mapping is an address range of the process; it belongs to no thread.
 unsafe impl Send for Mapping {}
@@ -52,13 +53,13 @@ unsafe impl Sync for Mapping {}
 
 /// # Safety
 /// With MAP_FIXED in `flags` the range is ours, and what is there may go.
-unsafe fn mmap(at: *mut c_void, length: usize, content: Content<'_>, manner: Manner) -> Result<NonNull<c_void>> {
+unsafe fn mmap(at: *mut c_void, length: usize, content: Content<'_>, options: MmapOptions) -> Result<NonNull<c_void>> {
     let (fd, offset, flags) = match content {
-        Content::File(fd, offset) => (fd.as_raw_fd(), offset, manner.flags),
-        Content::Nothing => (-1, 0, manner.flags | libc::MAP_ANONYMOUS),
+        Content::File(fd, offset) => (fd.as_raw_fd(), offset, options.flags),
+        Content::Anonymous => (-1, 0, options.flags | libc::MAP_ANONYMOUS),
     };
     // SAFETY: the caller vouches for MAP_FIXED; without it the kernel takes an unused range, so no existing memory changes.
-    let base = unsafe { libc::mmap(at, length, manner.protection, flags, fd, offset as libc::off_t) };
+    let base = unsafe { libc::mmap(at, length, options.protection, flags, fd, offset as libc::off_t) };
     if base == libc::MAP_FAILED {
         return Err(last_errno());
     }
@@ -68,9 +69,9 @@ unsafe fn mmap(at: *mut c_void, length: usize, content: Content<'_>, manner: Man
 
 impl Mapping {
     /// Maps `length` bytes (not 0) where the kernel likes.
-    pub fn new(length: usize, content: Content<'_>, manner: Manner) -> Result<Mapping> {
+    pub fn new(length: usize, content: Content<'_>, options: MmapOptions) -> Result<Mapping> {
         // SAFETY: the flags have no MAP_FIXED.
-        let base = unsafe { mmap(null_mut(), length, content, manner)? };
+        let base = unsafe { mmap(null_mut(), length, content, options)? };
         let length = length.next_multiple_of(page_size());
         Ok(Mapping {
             base,
@@ -107,7 +108,8 @@ impl Mapping {
         let length = length.checked_next_multiple_of(page).ok_or(too_much)?;
         let surplus = align - page_size();
         // SAFETY: the flags have no MAP_FIXED.
-        let first = unsafe { mmap(null_mut(), length.checked_add(surplus).ok_or(too_much)?, Content::Nothing, FREE)? };
+        let first =
+            unsafe { mmap(null_mut(), length.checked_add(surplus).ok_or(too_much)?, Content::Anonymous, FREE)? };
         let head = first.addr().get().next_multiple_of(align) - first.addr().get();
         let base = first.as_ptr().wrapping_byte_add(head);
         // What is too much at both ends goes back.
@@ -124,7 +126,11 @@ impl Mapping {
     /// Memory of this process, zeros at first.
     pub fn zeros(length: usize) -> Result<Mapping> {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
-        Mapping::new(length, Content::Nothing, Manner { protection, flags: libc::MAP_PRIVATE | libc::MAP_NORESERVE })
+        Mapping::new(
+            length,
+            Content::Anonymous,
+            MmapOptions { protection, flags: libc::MAP_PRIVATE | libc::MAP_NORESERVE },
+        )
     }
 
     /// The first byte of the range.
@@ -148,22 +154,22 @@ impl Mapping {
     }
 
     /// Maps `content` behind the mapped pages, so that `length` bytes are mapped. All of it lies in the reserved range.
-    pub fn extend(&mut self, length: usize, content: Content<'_>, manner: Manner) -> Result<()> {
+    pub fn extend(&mut self, length: usize, content: Content<'_>, options: MmapOptions) -> Result<()> {
         let end = length.next_multiple_of(self.page);
         assert!(end <= self.reserved);
         if end > self.length {
-            self.show(self.length, end - self.length, content, manner)?;
+            self.show(self.length, end - self.length, content, options)?;
             self.length = end;
         }
         Ok(())
     }
 
     /// Shows `content` in place of what is mapped in whole pages from `at`, in one step: who reads there sees one or the other.
-    pub fn show(&self, at: usize, length: usize, content: Content<'_>, manner: Manner) -> Result<()> {
+    pub fn show(&self, at: usize, length: usize, content: Content<'_>, options: MmapOptions) -> Result<()> {
         assert!(at.is_multiple_of(self.page) && at.checked_add(length).is_some_and(|end| end <= self.reserved));
-        let manner = Manner { flags: manner.flags | libc::MAP_FIXED, ..manner };
+        let options = MmapOptions { flags: options.flags | libc::MAP_FIXED, ..options };
         // SAFETY: the range is ours, as asserted; whoever calls this wants what is there to go.
-        unsafe { mmap(self.base.as_ptr().wrapping_byte_add(at), length, content, manner).map(drop) }
+        unsafe { mmap(self.base.as_ptr().wrapping_byte_add(at), length, content, options).map(drop) }
     }
 
     /// Lets pages at the end go, so that `length` bytes are mapped. The address space stays ours if `keep` says so, unless it was
@@ -174,7 +180,7 @@ impl Mapping {
             return Ok(());
         }
         if keep && !self.has_moved {
-            self.show(end, self.length - end, Content::Nothing, FREE)?;
+            self.show(end, self.length - end, Content::Anonymous, FREE)?;
         } else {
             // SAFETY: the range is ours, and whoever calls this wants what is there to go.
             check(unsafe { libc::munmap(self.base.as_ptr().wrapping_byte_add(end), self.reserved - end) })?;
@@ -306,8 +312,8 @@ impl Mapping {
     /// range at `at`, whose address is a multiple too.
     pub fn collapse(&self, at: usize, fd: BorrowedFd<'_>, offset: u64, length: usize) -> Result<()> {
         // Private, because a child that is forked meanwhile inherits it: shared, it would keep the file from being sealed.
-        let manner = Manner { protection: libc::PROT_READ, flags: libc::MAP_PRIVATE };
-        self.show(at, length, Content::File(fd, offset), manner)?;
+        let options = MmapOptions { protection: libc::PROT_READ, flags: libc::MAP_PRIVATE };
+        self.show(at, length, Content::File(fd, offset), options)?;
         let start = self.base.as_ptr().wrapping_byte_add(at);
         // SAFETY: the pages are ours; collapsing changes none of their bytes.
         let collapse = || check(unsafe { libc::madvise(start, length, libc::MADV_COLLAPSE) }).map(drop);

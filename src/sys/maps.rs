@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::ops::Range;
 use std::ptr::null_mut;
 
-use super::{Result, check};
+use super::call::{Result, check};
 use crate::error::Errno;
 
 /// A line of /proc/self/maps, proc(5).

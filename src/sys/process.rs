@@ -1,49 +1,17 @@
 //! What the kernel says about this process: page size, limits, randomness.
 
 use std::io::Read;
-use std::sync::OnceLock;
 
-use super::{Result, retry};
+use super::call::{Result, check, retry};
+use super::probed::Probed;
 use crate::error::Errno;
 
 /// Bytes in a page; a power of two.
 pub(crate) fn page_size() -> usize {
-    static PAGE_SIZE: OnceLock<usize> = OnceLock::new();
+    static PAGE_SIZE: Probed = Probed::new();
     // SAFETY: sysconf has no preconditions. It cannot fail for _SC_PAGESIZE.
-    *PAGE_SIZE.get_or_init(|| unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize)
-}
-
-/// Bytes in a huge page, 0 where the kernel has none.
-pub(crate) fn huge_page_size() -> u64 {
-    static HUGE_PAGE_SIZE: OnceLock<u64> = OnceLock::new();
-    let size = remembered(&HUGE_PAGE_SIZE, "hpage_pmd_size", |size| size.trim().parse().ok());
-    size.copied().unwrap_or(0)
-}
-
-/// The host's policy on huge pages for shared memory, `shmem_enabled`: the word that is chosen.
-pub(crate) fn shared_huge_pages() -> Option<&'static str> {
-    static POLICY: OnceLock<String> = OnceLock::new();
-    let policy =
-        remembered(&POLICY, "shmem_enabled", |words| Some(words.split('[').nth(1)?.split(']').next()?.to_string()));
-    policy.map(String::as_str)
-}
-
-/// What the kernel says about huge pages, asked once. That there is no such file is remembered too, as the default; that it
-/// could not be read just now, without a free descriptor perhaps, is not.
-fn remembered<T: Default + PartialEq>(
-    answer: &'static OnceLock<T>,
-    about: &str,
-    parse: impl FnOnce(&str) -> Option<T>,
-) -> Option<&'static T> {
-    if answer.get().is_none() {
-        let text = match std::fs::read_to_string(format!("/sys/kernel/mm/transparent_hugepage/{about}")) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(_) => return None,
-        };
-        let _ = answer.set(parse(&text).unwrap_or_default());
-    }
-    answer.get().filter(|value| **value != T::default())
+    let probe = || Some(unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as u64);
+    PAGE_SIZE.get(probe).expect("the probe always answers") as usize
 }
 
 /// Processor time that this thread has used, in nanoseconds. Unlike the time of day it does not pass while others run.
@@ -126,7 +94,7 @@ fn text(path: &str) -> Result<String> {
 /// Whether there is a process of that number.
 pub(crate) fn exists(process: i32) -> Result<bool> {
     // SAFETY: signal 0 is none.
-    match super::check(unsafe { libc::kill(process, 0) }) {
+    match check(unsafe { libc::kill(process, 0) }) {
         Ok(_) | Err(Errno(libc::EPERM)) => Ok(true),
         Err(Errno(libc::ESRCH)) => Ok(false),
         Err(errno) => Err(errno),

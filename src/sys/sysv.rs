@@ -2,7 +2,7 @@
 
 use std::ptr::{NonNull, null};
 
-use super::{Result, check};
+use super::call::{Result, check, last_errno};
 use crate::error::Errno;
 
 /// What the kernel knows of a segment, of `struct shmid_ds`.
@@ -30,7 +30,7 @@ pub(crate) fn attach(segment: i32, flags: libc::c_int) -> Result<NonNull<u8>> {
     // SAFETY: without an address no existing memory changes.
     let address = unsafe { libc::shmat(segment, null(), flags) };
     if address.addr() == usize::MAX {
-        return Err(super::last_errno());
+        return Err(last_errno());
     }
     NonNull::new(address.cast()).ok_or(Errno(libc::ENOMEM))
 }

@@ -3,7 +3,8 @@
 use std::ffi::c_ulong;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
-use super::{Result, file, retry};
+use super::call::{Result, retry};
+use super::file;
 
 /// `struct udmabuf_create` of linux/udmabuf.h.
 #[repr(C)]

@@ -6,7 +6,6 @@ use std::ptr::null_mut;
 use super::memory::*;
 use super::shared::name;
 use crate::faults::conditions::*;
-use crate::support::abi;
 use crate::support::fd::{Failure, content, pattern};
 use crate::support::hosts;
 use crate::support::map::page_size;
@@ -41,14 +40,6 @@ pub fn what_is_no_whole_pages_is_einval() {
     }
     einval(usize::MAX - page + 1, page, "length", "past the last address");
     assert!(memory.bytes() == pattern(memory.length));
-}
-
-pub fn an_error_object_is_optional() {
-    let memory = Memory::pages(1);
-    // SAFETY: refused.
-    assert_eq!(unsafe { (abi::load().adopt)(memory.at.cast(), 1, null_mut()) }, -libc::EINVAL);
-    // SAFETY: as above.
-    assert_eq!(unsafe { (abi::load().adopt)(null_mut(), 4096, null_mut()) }, -libc::EINVAL);
 }
 
 pub fn what_is_not_all_mapped_is_enomem() {

@@ -45,7 +45,7 @@ impl Workshop {
             // A library must come after the source that needs it.
             sources.push("-lmagic".into());
         }
-        compile("gcc", &C11, &sources, &self.path(name));
+        compile(&C11, &sources, &self.path(name));
         self.path(name)
     }
 }

@@ -5,6 +5,8 @@ use std::ffi::{CString, c_int};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crate::support::leaks::names_left;
+
 /// How a child ended.
 #[derive(Debug, PartialEq, Eq)]
 pub enum End {
@@ -209,27 +211,10 @@ pub fn open_descriptors() -> Vec<c_int> {
 
 /// Runs `body`, after which there must be no more descriptors and no more names in /dev/shm than before.
 pub fn leaves_nothing<R>(body: impl FnOnce() -> R) -> R {
-    let (open, names) = (open_descriptors(), shm_names());
+    let (open, names) = (open_descriptors(), names_left());
     let result = body();
     assert_eq!(open_descriptors(), open, "descriptors, after and before");
-    // Other programs use the library too, and have names for an instant; what is left behind stays.
-    let mut left = shm_names();
-    left.retain(|name| !names.contains(name));
-    for _ in 0..50 {
-        if left.is_empty() {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(1));
-        let now = shm_names();
-        left.retain(|name| now.contains(name));
-    }
+    let left: Vec<_> = names_left().into_iter().filter(|name| !names.contains(name)).collect();
     assert!(left.is_empty(), "names left in /dev/shm: {left:?}");
     result
-}
-
-/// Names of ours in /dev/shm; none where it cannot be looked at.
-pub fn shm_names() -> Vec<String> {
-    let entries = std::fs::read_dir("/dev/shm").into_iter().flatten().flatten();
-    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    names.filter(|name| name.contains("bytefd")).collect()
 }

@@ -10,7 +10,8 @@ use super::every_way::{backends, options};
 use super::signals::die_when_writing;
 use crate::support::abi::{self, *};
 use crate::support::fd::{pattern, wrap, wrap_with};
-use crate::support::hosts;
+use crate::support::map::memory;
+use crate::support::{hosts, rounds};
 
 /// What is returned, or lent, while 0, 1 and 2 are free; and whether those are free afterwards.
 fn numbers_without_streams(flags: u32, backend: u32) -> (Vec<c_int>, bool) {
@@ -49,6 +50,26 @@ pub fn standard_streams_that_are_closed_stay_closed() {
             assert!(free, "backend {backend}, flags {flags}: something is left at 0, 1 or 2");
         }
     }
+}
+
+/// Which signals this thread blocks, and which the process ignores and handles.
+fn signals() -> Vec<String> {
+    let status = std::fs::read_to_string("/proc/thread-self/status").expect("/proc is mounted");
+    status.lines().filter(|line| ["SigBlk", "SigIgn", "SigCgt"].contains(&&line[..6])).map(String::from).collect()
+}
+
+pub fn no_call_blocks_or_handles_a_signal() {
+    let before = signals();
+    assert_eq!(before.len(), 3);
+    for backend in backends().into_iter().chain([AUTO]) {
+        numbers_without_streams(READ_ONLY, backend);
+        assert!(wrap_with(&pattern(5 << 20), 1 << 31, backend).is_err());
+    }
+    let mut map = memory(5, &MapOptions { access: WRITE, ..MapOptions::default() }).expect("memory");
+    map.write(0, b"hello").expect("written");
+    map.resize(10_000).expect("grown");
+    map.seal().expect("sealed");
+    assert_eq!(signals(), before);
 }
 
 pub fn scans_nested_ten_deep_close_all_they_opened() {
@@ -127,7 +148,7 @@ pub fn a_process_killed_at_any_moment_leaves_no_content_in_shm() {
     need_shm();
     let _shm = hide("/dev/shm", "");
     let bytes = pattern(64 << 10);
-    for moment in 0..100u64 {
+    for moment in 0..rounds(100) as u64 {
         // SAFETY: the child only wraps; this process has one thread.
         unsafe {
             let child = libc::fork();

@@ -126,4 +126,8 @@ pub fn a_report_that_does_not_fit_is_erange_and_leaves_the_buffer_alone() {
         assert_eq!(report_into(length).expect_err("too small").errno, libc::ERANGE, "{length} bytes");
     }
     assert_is_whole(&report_into(whole.len() + 1).expect("with its NUL it just fits"));
+    let mut error = Error::untouched();
+    // SAFETY: NULL is to be refused.
+    let status = unsafe { (abi::load().host_report)(std::ptr::null_mut(), 1024, &mut error) };
+    assert_eq!((status, error.op()), (-libc::EINVAL, "buf"));
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::pool::in_fork;
 use crate::support::hosts::{refuse, refuse_value};
+use crate::support::rounds;
 
 tests![;
     alone:
@@ -141,7 +142,7 @@ fn forks_of_other_threads_do_not_keep_a_file_from_being_sealed() {
                 }
             }
         });
-        let wrapped: Vec<_> = (0..100).map(|_| wrap_with(&bytes, 0, AUTO).map(drop)).collect();
+        let wrapped: Vec<_> = (0..rounds(30)).map(|_| wrap_with(&bytes, 0, AUTO).map(drop)).collect();
         is_over.store(true, std::sync::atomic::Ordering::Relaxed);
         wrapped.into_iter().for_each(|result| result.expect("sealed"));
     });

@@ -9,13 +9,13 @@ use super::memory::*;
 use crate::faults::conditions::*;
 use crate::support::abi::*;
 use crate::support::fd::pattern;
-use crate::support::hosts;
 use crate::support::map::{Map, map, map_with, page_size};
+use crate::support::{hosts, random};
 
 const PAGES: usize = 4;
 
 fn config() -> ProptestConfig {
-    ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() }
+    random(300)
 }
 
 /// Around page boundaries and anywhere.

@@ -7,6 +7,7 @@ use crate::faults::conditions::*;
 use crate::support::abi::*;
 use crate::support::fd::pattern;
 use crate::support::map::{map, map_with, page_size};
+use crate::support::rounds;
 
 pub fn lost_pages_are_zeros_and_the_check_fails_from_then_on() {
     let page = page_size();
@@ -104,11 +105,12 @@ pub fn reading_goes_on_while_another_process_changes_the_length() {
     let file = file(pages);
     let fd = std::os::fd::AsRawFd::as_raw_fd(file.as_file());
     let original = pattern(pages * page);
+    let rounds = rounds(2000);
     // SAFETY: the child makes system calls only, and ends.
     let child = unsafe {
         let child = libc::fork();
         if child == 0 {
-            for round in 0..2000 {
+            for round in 0..rounds {
                 libc::ftruncate(fd, ((round * 7 % (pages + 1)) * page) as libc::off_t);
             }
             libc::_exit(libc::ftruncate(fd, 0));

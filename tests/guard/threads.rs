@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use super::memory::*;
 use crate::support::abi::*;
 use crate::support::map::page_size;
+use crate::support::rounds;
 
 const THREADS: usize = 8;
 
@@ -87,7 +88,7 @@ pub fn a_map_that_grows_and_shrinks_beside_others_that_lose_pages_is_not_lost() 
             }
         });
         let mut map = guarded_memory(1);
-        for round in 0..500 {
+        for round in 0..rounds(500) {
             map.resize([40, 1, 300, 7, 0][round % 5] * page).expect("resized");
             assert!(!is_lost(&map));
         }

@@ -4,7 +4,10 @@
 use std::ffi::{CStr, CString};
 use std::process::{Command, ExitStatus};
 
-use crate::support;
+use crate::support::{self, alarm};
+use crate::tests;
+
+tests![a_guest_is_believed_only_if_every_group_ran_and_passed];
 
 /// Set on the kernel's command line, which the kernel turns into environment variables of the first program: the release
 /// that must be running.
@@ -17,25 +20,17 @@ const HUGE_PAGES: &str = "BYTEFD_TEST_HUGE_PAGES";
 pub const SHMEM_ENABLED: &str = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
 
 /// A policy, and the groups that run with it.
-pub type Run = (&'static str, &'static str);
-
-/// What runs on a release, one after the other.
-pub fn runs(release: &str) -> &'static [Run] {
-    if release == "6.12" { &RUNS_OF_A_NEW_KERNEL } else { &RUNS }
-}
+type Run = (&'static str, &'static str);
 
 /// Groups that need neither compilers nor clients nor the repository. All of them with the policy that kernels come with; with
 /// those that a host may choose instead, the groups that fill files.
-const RUNS: [Run; 5] = [
+pub const RUNS: [Run; 5] = [
     ("never", "wrap,reopen,scan,pool,fill,huge,collapse,map,adopt,guard,stream,share,named,faults,execution,kernel"),
     ("within_size", "wrap,reopen,scan,fill,huge,kernel"),
     ("always", "wrap,reopen,scan,fill,huge,kernel"),
     ("force", "huge,kernel"),
     ("deny", "huge,kernel"),
 ];
-
-/// What differs from the kernels that most machines run, on which the rest is tested: it has the driver for dma-bufs.
-const RUNS_OF_A_NEW_KERNEL: [Run; 1] = [("never", "huge,share,named,kernel")];
 
 /// What the last line of a run begins with; the exit code of the suite follows.
 pub fn closing(policy: &str) -> String {
@@ -96,7 +91,7 @@ pub fn init() -> ! {
     std::fs::create_dir_all("/mnt").expect("a folder");
     // The kernel's own name for a script that it was given as a descriptor.
     std::os::unix::fs::symlink("/proc/self/fd", "/dev/fd").expect("a link");
-    for (policy, groups) in runs(&release().expect("asked before")) {
+    for (policy, groups) in RUNS {
         std::fs::write(SHMEM_ENABLED, policy).expect("a kernel with huge pages");
         match run(policy, groups).map(|status| status.code()) {
             Ok(Some(code)) => println!("{} {code}", closing(policy)),
@@ -116,6 +111,7 @@ fn run(policy: &str, groups: &str) -> std::io::Result<ExitStatus> {
     let mut suite = Command::new(std::env::current_exe().expect("this program's path"));
     // The console is a terminal, but the result is read by a program.
     suite.args(["--color", "never"]).env(support::GROUPS, groups).env(HUGE_PAGES, policy);
+    suite.env(support::STARTS, "1").env(alarm::PATIENCE, alarm::HALF);
     suite.env("PATH", "/bin").env("RUST_BACKTRACE", "0").status()
 }
 
@@ -127,4 +123,28 @@ fn mount(kind: &str, at: &str) {
     // SAFETY: the texts are NUL-terminated; these file systems take no data.
     let status = unsafe { libc::mount(nothing.cast(), at.as_ptr(), kind.as_ptr(), 0, std::ptr::null()) };
     assert_eq!(status, 0, "mount {kind:?}: {}", std::io::Error::last_os_error());
+}
+
+fn a_guest_is_believed_only_if_every_group_ran_and_passed() {
+    let believed = |console: &str| passed(&RUNS, console);
+    let say = |leave_out: &str, code: &str, result: &str| {
+        let said = RUNS.iter().map(|(policy, groups)| {
+            let tests = groups.split(',').map(|group| format!("test {group}::of_it ... ok\r\n")).collect::<String>();
+            format!("running\r\n{tests}test result: {result} passed\r\n\r\n{} {code}\r\n", closing(policy))
+        });
+        said.collect::<String>().replacen(leave_out, "", 1)
+    };
+    assert_eq!(believed(&say("", "0", "ok. 7")), Ok(7 * RUNS.len()));
+    for wrong in [say("", "101", "ok. 7"), say("", "None", "ok. 7"), say("", "0", "FAILED. 6"), say("", "0", "ok.")] {
+        believed(&wrong).expect_err(&wrong);
+    }
+    for (policy, groups) in RUNS {
+        let closing = closing(policy);
+        let (before, _) = groups.split_once(',').expect("groups");
+        let cut = say("", "0", "ok. 7");
+        let cut = cut.split_once(&closing).expect("a run").0;
+        for wrong in [cut, &say(&closing, "0", "ok. 7"), &say(&format!("test {before}::"), "0", "ok. 7")] {
+            believed(wrong).expect_err(wrong);
+        }
+    }
 }

@@ -14,8 +14,8 @@ const TOOLS: [&str; 3] = ["/bin/sh", "/bin/cat", "/bin/true"];
 pub fn with_this_program() -> Vec<u8> {
     let program = std::env::current_exe().expect("this program's path");
     let mut archive = Archive::default();
-    archive.add_file(Path::new("/init"), &program);
-    archive.add_file(Path::new("/libbytefd.so"), &abi::library_path());
+    archive.add_program(Path::new("/init"), &program);
+    archive.add_program(Path::new("/libbytefd.so"), &abi::library_path());
     for tool in TOOLS {
         archive.add_file(Path::new(tool), Path::new(tool));
     }
@@ -41,6 +41,13 @@ struct Archive {
 }
 
 impl Archive {
+    /// The same without what only debuggers read, which is nine tenths.
+    fn add_program(&mut self, path: &Path, from: &Path) {
+        let stripped = tempfile::NamedTempFile::new().expect("a file");
+        tools::run(Command::new("objcopy").arg("--strip-debug").arg(from).arg(stripped.path()));
+        self.add_file(path, stripped.path());
+    }
+
     /// The content of `from` as an executable file at `path`, with the folders above it.
     fn add_file(&mut self, path: &Path, from: &Path) {
         if self.added.contains(path) {

@@ -9,6 +9,7 @@ use crate::faults::conditions::{End, read_in_child, store_in_child};
 use crate::support::abi::*;
 use crate::support::fd::pattern;
 use crate::support::map::{is_mapped, map, map_with, page_size};
+use crate::support::random;
 
 /// The content as pread(2) shows it.
 fn content(file: &tempfile::NamedTempFile) -> Vec<u8> {
@@ -36,7 +37,7 @@ pub fn stores_reach_the_file_and_other_maps() {
 pub fn any_store_does_what_the_access_promises() {
     let page = page_size();
     let file = tempfile::NamedTempFile::new().expect("a file");
-    let config = ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() };
+    let config = random(200);
     let stores = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20);
     proptest!(config, |(size in 1..3 * page, first in any::<prop::sample::Index>(), write in any::<bool>(), stores in stores)| {
         let mut model = pattern(size);
@@ -53,26 +54,6 @@ pub fn any_store_does_what_the_access_promises() {
         let reaches = if write { model } else { pattern(size) };
         prop_assert!(content(&file) == reaches);
     });
-}
-
-pub fn private_stores_never_reach_the_file() {
-    let file = tempfile::NamedTempFile::new().expect("a file");
-    let bytes = pattern(3 * page_size());
-    std::fs::write(&file, &bytes).expect("written");
-    let (one, two) = (map_with(&file, PRIVATE, 0).expect("mapped"), map_with(&file, PRIVATE, 0).expect("mapped"));
-    one.store(0, &vec![0; bytes.len()]);
-    assert!(one.bytes().iter().all(|byte| *byte == 0));
-    assert!(two.bytes() == bytes && content(&file) == bytes);
-    drop(one);
-    assert!(content(&file) == bytes);
-}
-
-pub fn what_others_write_shows_in_a_read_map() {
-    let file = tempfile::NamedTempFile::new().expect("a file");
-    std::fs::write(&file, "hello").expect("written");
-    let map = map_with(&file, READ, 0).expect("mapped");
-    file.as_file().write_all_at(b"J", 0).expect("written");
-    assert_eq!(map.bytes(), b"Jello");
 }
 
 pub fn a_store_to_a_read_map_is_sigsegv() {

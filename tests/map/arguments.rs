@@ -1,9 +1,9 @@
 //! What is asked: NULLs, options that are unknown, too large or contradict each other.
 
-use std::ptr::{null, null_mut};
+use std::ptr::null;
 
-use crate::support::abi::{self, *};
-use crate::support::map::{Map, map, map_raw, map_with};
+use crate::support::abi::*;
+use crate::support::map::{map, map_raw, map_with};
 
 /// A file of 5 bytes, in a folder that goes when it is dropped.
 fn hello() -> (tempfile::TempDir, std::path::PathBuf) {
@@ -26,36 +26,6 @@ pub fn no_options_map_the_whole_file_for_reading() {
     assert_eq!(whole.bytes(), b"hello");
     assert_eq!(whole.region().permissions(), "r--s");
     assert_eq!(map(&path, &MapOptions::default()).expect("mapped").bytes(), b"hello");
-}
-
-pub fn null_arguments_are_einval() {
-    let (mut out, mut error) = (null_mut(), Error::untouched());
-    // SAFETY: NULL where the header says it is refused.
-    let status = unsafe { (abi::load().map_file)(null(), null(), &mut out, &mut error) };
-    assert_eq!((status, error.code, error.op()), (-libc::EINVAL, -libc::EINVAL, "path"));
-    assert!(out.is_null());
-
-    let mut error = Error::untouched();
-    // SAFETY: as above.
-    let status = unsafe { (abi::load().map_file)(c"/etc/passwd".as_ptr(), null(), null_mut(), &mut error) };
-    assert_eq!((status, error.code, error.op()), (-libc::EINVAL, -libc::EINVAL, "map"));
-}
-
-pub fn null_handles_are_accepted_where_the_header_says_so() {
-    let abi = abi::load();
-    // SAFETY: NULL is what the header allows.
-    unsafe {
-        assert_eq!((abi.map_close)(null_mut()), 0);
-        assert!((abi.map_data)(null()).is_null());
-        assert_eq!((abi.map_length)(null()), 0);
-    }
-}
-
-pub fn a_failure_may_go_without_an_error_object() {
-    let mut out = null_mut();
-    // SAFETY: a string and a writable pointer.
-    let status = unsafe { (abi::load().map_file)(c"/no/such/file".as_ptr(), null(), &mut out, null_mut()) };
-    assert_eq!(status, -libc::ENOENT);
 }
 
 pub fn unknown_flags_are_einval() {
@@ -116,43 +86,6 @@ pub fn offsets_and_lengths_no_file_can_have_are_einval() {
             ),
         }
     }
-}
-
-/// The options as the first bytes of a longer struct that a later version knows.
-#[repr(C)]
-struct Later {
-    known: MapOptions,
-    more: [u8; 4096],
-}
-
-fn with_size(size: usize, more: &[(usize, u8)]) -> Result<Map, crate::support::fd::Failure> {
-    let (_folder, path) = hello();
-    let mut later = Later { known: MapOptions { size, offset: 1, ..MapOptions::default() }, more: [0; 4096] };
-    more.iter().for_each(|(at, byte)| later.more[*at] = *byte);
-    map_raw(&path, &raw const later.known)
-}
-
-pub fn a_struct_smaller_than_the_first_version_is_einval() {
-    assert_eq!(size_of::<MapOptions>(), 56);
-    for size in [0, 1, 8, 40, 44, 47] {
-        let failure = with_size(size, &[]).expect_err("refused");
-        assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "options"), "size {size}");
-    }
-}
-
-pub fn a_larger_struct_is_accepted_if_the_rest_is_zero() {
-    for size in [48, 49, 56, 57, 64, 1000, 4096] {
-        assert_eq!(with_size(size, &[]).expect("mapped").bytes(), b"ello", "size {size}");
-    }
-    // Beyond the size nothing is looked at.
-    assert_eq!(with_size(56, &[(0, 1)]).expect("mapped").bytes(), b"ello");
-    assert_eq!(with_size(64, &[(8, 1)]).expect("mapped").bytes(), b"ello");
-    for (size, at) in [(57, 0), (64, 7), (72, 3), (1000, 900)] {
-        let failure = with_size(size, &[(at, 1)]).expect_err("refused");
-        assert_eq!((failure.errno, failure.op.as_str()), (libc::E2BIG, "options"), "size {size}");
-    }
-    // Rubbish must not make the library read all memory.
-    assert_eq!(with_size(usize::MAX, &[]).expect_err("refused").errno, libc::E2BIG);
 }
 
 pub fn padding_is_no_member() {

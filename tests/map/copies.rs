@@ -34,18 +34,6 @@ pub fn copies_are_exact() {
     }
 }
 
-pub fn copies_outside_of_the_map_are_einval() {
-    for kind in kinds() {
-        let made = kind.filled(5000);
-        for (start, count) in [(0, 5001), (5000, 1), (4999, 2), (5001, 0), (usize::MAX, 1), (usize::MAX, 0)] {
-            let read = made.map.read(start, &mut vec![0; count]).expect_err("refused");
-            let written = made.map.write(start, &vec![0; count]).expect_err("refused");
-            assert_eq!((read.errno, written.errno), (libc::EINVAL, libc::EINVAL), "{count} from {start}");
-        }
-        assert!(made.map.bytes() == pattern(5000));
-    }
-}
-
 pub fn nothing_is_written_to_a_map_for_reading() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(&file, "hello").expect("written");
@@ -181,7 +169,6 @@ pub fn without_process_vm_readv_copies_are_the_same() {
     hosts::refuse(libc::SYS_process_vm_readv, libc::EPERM);
     leaves_nothing(|| {
         copies_are_exact();
-        copies_outside_of_the_map_are_einval();
         bad_buffers_are_efault();
         null_buffers_are_einval_unless_they_are_empty();
         protected_pages_end_a_copy();

@@ -2,15 +2,16 @@
 
 use proptest::prelude::*;
 
-use crate::support::abi::{self, *};
+use crate::support::abi::*;
 use crate::support::fd::pattern;
 use crate::support::map::{map, map_with, page_size};
+use crate::support::random;
 
 pub fn any_range_of_bytes_flushes() {
     let size = 3 * page_size() + 77;
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(&file, pattern(size)).expect("written");
-    let config = ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() };
+    let config = random(100);
     proptest!(config, |(offset in 0..size, start in 0..size, length in 0..size, how in prop_oneof![Just(SYNC), Just(ASYNC)])| {
         let map = map(&file, &MapOptions { offset: offset as u64, access: WRITE, ..MapOptions::default() }).expect("mapped");
         let inside = start + length <= map.length();
@@ -26,24 +27,6 @@ pub fn any_range_of_bytes_flushes() {
             prop_assert!(content[offset + start..][..length].iter().all(|byte| *byte == start as u8));
         }
     });
-}
-
-pub fn a_range_outside_the_map_is_einval() {
-    let file = tempfile::NamedTempFile::new().expect("a file");
-    std::fs::write(&file, pattern(5000)).expect("written");
-    let map = map(&file, &MapOptions { offset: 1000, length: 100, access: WRITE, ..MapOptions::default() });
-    let map = map.expect("mapped");
-    for (offset, length) in [(0, 0), (0, 100), (99, 1), (100, 0), (99, 0)] {
-        map.flush(offset, length, SYNC).expect("inside");
-    }
-    let most = usize::MAX;
-    for (offset, length) in
-        [(0, 101), (99, 2), (100, 1), (101, 0), (1, most), (most, 1), (most, 0), (most, most), (0, most)]
-    {
-        let failure = map.flush(offset, length, SYNC).expect_err("outside");
-        assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "range"), "{offset}, {length}");
-        assert!(failure.message.contains("of a map of 100 bytes"), "{}", failure.message);
-    }
 }
 
 pub fn a_refused_flush_says_which_bytes_it_was_asked_for() {
@@ -84,11 +67,4 @@ pub fn a_read_map_flushes() {
     let map = map_with(&file, READ, 0).expect("mapped");
     map.flush(0, 0, SYNC).expect("flushed");
     map.flush(1, 2, ASYNC).expect("flushed");
-}
-
-pub fn null_cannot_be_flushed() {
-    let mut error = Error::untouched();
-    // SAFETY: NULL is refused, as the header says.
-    let status = unsafe { (abi::load().map_flush)(std::ptr::null(), 0, 0, SYNC, &mut error) };
-    assert_eq!((status, error.code, error.op()), (-libc::EINVAL, -libc::EINVAL, "map"));
 }

@@ -1,5 +1,6 @@
 //! Files that cannot be made or grown: a file that was created is gone again, one that was to grow has its old size.
 
+use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use crate::faults::conditions::*;
@@ -7,7 +8,7 @@ use crate::faults::signals::under_alarms;
 use crate::support::abi::*;
 use crate::support::fd::{Failure, pattern};
 use crate::support::hosts;
-use crate::support::map::{is_mapped, map};
+use crate::support::map::{is_mapped, map, map_fd};
 
 fn growing(file_size: u64) -> MapOptions {
     MapOptions { access: WRITE, file_size, ..MapOptions::default() }
@@ -102,6 +103,10 @@ pub fn no_descriptor_is_emfile_and_leaves_no_created_file() {
         assert_eq!(path.metadata().ok().map(|stat| stat.len()), size);
     }
     with_free_descriptors(1, || map(&new, &options)).expect("one is enough");
+    // A map for writing keeps a descriptor of its own.
+    let file = std::fs::File::options().read(true).write(true).open(&new).expect("opened");
+    let outcome = with_free_descriptors(0, || map_fd(file.as_raw_fd(), &growing(4096)));
+    assert_eq!(outcome.expect_err("refused").errno, libc::EMFILE);
 }
 
 /// The one free number is 0, which the library must move away from and cannot.
@@ -121,6 +126,6 @@ pub fn no_descriptor_above_the_standard_streams_leaves_no_created_file() {
 pub fn growth_ends_though_signals_interrupt_it() {
     let (folder, _mounted) = small_file_system(300 << 10);
     let options = MapOptions { flags: CREATE, ..growing(256 << 20) };
-    let map = under_alarms(20_000, |_| map(folder.path().join("new"), &options)).expect("mapped");
+    let map = under_alarms(|_| map(folder.path().join("new"), &options)).expect("mapped");
     assert_eq!(map.length(), 256 << 20);
 }

@@ -6,6 +6,7 @@ use super::kinds::{Kind, Made, kinds};
 use crate::support::abi::*;
 use crate::support::fd::{Failure, pattern};
 use crate::support::map::page_size;
+use crate::support::random;
 
 /// The most that a map is resized to.
 const MOST: usize = 6 * 4096;
@@ -168,7 +169,7 @@ impl Run {
 }
 
 pub fn any_operations_leave_the_bytes_that_they_should() {
-    let config = ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() };
+    let config = random(80);
     proptest!(config, |(steps in steps(), length in 0..MOST, reserve in prop::sample::select(vec![0, 4096, MOST]))| {
         for kind in kinds() {
             let mut run = Run { kind, made: kind.with(length, 0, reserve), model: pattern(length), is_uneven: false };

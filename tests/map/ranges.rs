@@ -8,9 +8,10 @@ use crate::faults::conditions::{End, read_in_child, store_in_child};
 use crate::support::abi::*;
 use crate::support::fd::pattern;
 use crate::support::map::{map, map_with, page_size};
+use crate::support::random;
 
 fn config() -> ProptestConfig {
-    ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() }
+    random(400)
 }
 
 /// Sizes around the page boundaries, where mistakes live, and any others.

@@ -1,7 +1,7 @@
 //! Any bytes of a map locked, protected, read in, flushed.
 
 use super::huge_memory::present;
-use super::kinds::{Kind, Made, kinds};
+use super::kinds::{Kind, Made, kinds, private};
 use crate::faults::conditions::*;
 use crate::support::abi::*;
 use crate::support::fd::pattern;
@@ -181,6 +181,9 @@ pub fn ranges_outside_of_the_map_are_einval_for_all() {
                 map.unlock(start, count),
                 map.protect(start, count, 0),
                 map.prefetch(start, count),
+                // No buffer is as long as the longest.
+                map.read(start, &mut vec![0; count.min(2 * length)]).map(drop),
+                map.write(start, &vec![0; count.min(2 * length)]).map(drop),
             ];
             for outcome in outcomes {
                 assert_eq!(outcome.expect_err("refused").errno, libc::EINVAL, "{kind:?}, {count} from {start}");
@@ -191,4 +194,22 @@ pub fn ranges_outside_of_the_map_are_einval_for_all() {
         map.protect(length, 0, 0).expect("nothing");
         assert!(map.bytes() == pattern(length));
     }
+}
+
+pub fn refusals_say_what_was_asked_for_and_what_there_is() {
+    let mut map = private(5000);
+    for failure in [
+        map.advise(4000, 2000, 0).expect_err("refused"),
+        map.lock(4000, 2000).expect_err("refused"),
+        map.protect(4000, 2000, 1).expect_err("refused"),
+        map.prefetch(4000, 2000).expect_err("refused"),
+        map.unmap(4000, 2000).expect_err("refused"),
+    ] {
+        assert_eq!(failure.op, "range");
+        for number in ["4000", "6000", "5000"] {
+            assert!(failure.message.contains(number), "{failure:?}");
+        }
+    }
+    let failure = map.resize(usize::MAX).expect_err("refused");
+    assert!(failure.message.contains("5000") && failure.message.contains(&usize::MAX.to_string()), "{failure:?}");
 }

@@ -2,57 +2,11 @@
 
 use std::process::Command;
 
-use crate::support::abi::*;
 use crate::support::named::*;
-use crate::support::{fd, tools};
+use crate::support::tools;
 use crate::tests;
 
-tests![
-    python_opens_and_removes_named_memory,
-    named_memory_that_python_makes_is_opened_and_removed,
-    sqlite_opens_a_link_and_writes_beside_it,
-];
-
-/// Runs a script with a name as its argument.
-fn python(script: &str, name: &str) {
-    tools::run(Command::new("python3").args(["-c", script, name]));
-}
-
-fn python_opens_and_removes_named_memory() {
-    const SCRIPT: &str = "
-import sys
-from multiprocessing import resource_tracker, shared_memory
-memory = shared_memory.SharedMemory(sys.argv[1])
-assert memory.size == 5000 and bytes(memory.buf[:6]) == b'hello\\0', bytes(memory.buf[:6])
-memory.buf[4999] = 7
-memory.close()
-memory.unlink()
-";
-    let Some(name) = Name::new("to-python") else { return };
-    let making = ShmOptions { how: SHM_CREATE, access: WRITE, length: 5000, ..ShmOptions::default() };
-    let made = shm_open(&name.0, &making).expect("made");
-    std::os::unix::fs::FileExt::write_all_at(&fd::file(&made), b"hello", 0).expect("written");
-    python(SCRIPT, &name.0);
-    assert_eq!(fd::content(&made)[4999], 7);
-    assert_eq!(shm_open(&name.0, &ShmOptions::default()).expect_err("removed").errno, libc::ENOENT);
-}
-
-fn named_memory_that_python_makes_is_opened_and_removed() {
-    // Python's own tracker would remove it at its end.
-    const SCRIPT: &str = "
-import sys
-from multiprocessing import resource_tracker, shared_memory
-memory = shared_memory.SharedMemory(sys.argv[1], create=True, size=5000)
-memory.buf[:5] = b'hello'
-resource_tracker.unregister(memory._name, 'shared_memory')
-memory.close()
-";
-    let Some(name) = Name::new("from-python") else { return };
-    python(SCRIPT, &name.0);
-    let opened = shm_open(&name.0, &ShmOptions { length: 5000, ..ShmOptions::default() }).expect("opened");
-    assert_eq!(&fd::content(&opened)[..6], b"hello\0");
-    shm_unlink(&name.0).expect("unlinked");
-}
+tests![sqlite_opens_a_link_and_writes_beside_it,];
 
 /// What a path in /proc cannot give it: see `clients::sqlite_cannot_open_the_path_because_it_resolves_the_link`.
 fn sqlite_opens_a_link_and_writes_beside_it() {

@@ -13,7 +13,7 @@ use crate::support::named::*;
 
 const FOR_EVER: i64 = -1;
 
-/// So long that who waits for it is taken for hanging.
+/// A time that is not waited for.
 const LONG: i64 = 60_000_000_000;
 
 pub fn a_word_that_has_changed_is_not_waited_for() {
@@ -73,7 +73,7 @@ pub fn a_word_in_a_map_for_reading_can_be_waited_for() {
         let waiter = scope.spawn(|| {
             let word = word(&reading, 1);
             while word.load(SeqCst) == 0 {
-                wait(word.as_ptr(), 0, LONG).expect("woken");
+                wait(word.as_ptr(), 0, FOR_EVER).expect("woken");
             }
         });
         word(&map, 1).store(1, SeqCst);
@@ -96,7 +96,7 @@ pub fn two_processes_play_ping_pong() {
         let word = word(map, 0);
         for number in (first..2 * ROUNDS).step_by(2) {
             while word.load(SeqCst) != number {
-                wait(word.as_ptr(), number.wrapping_sub(1), LONG).expect("woken");
+                wait(word.as_ptr(), number.wrapping_sub(1), FOR_EVER).expect("woken");
             }
             word.store(number + 1, SeqCst);
             wake(word.as_ptr(), 1).expect("woken");
@@ -139,7 +139,7 @@ pub fn as_many_are_woken_as_asked() {
 
 pub fn a_wait_lasts_its_time_though_signals_interrupt() {
     let map = shared(page_size());
-    under_alarms(usize::MAX, |interruptions| {
+    under_alarms(|interruptions| {
         let before = Instant::now();
         let failure = wait(word(&map, 0).as_ptr(), 0, 50_000_000).expect_err("nobody wakes it");
         assert_eq!(failure.errno, libc::ETIMEDOUT);

@@ -24,7 +24,7 @@ pub fn what_is_kept_stays_within_the_bound() {
     for bound in [1, 4095, 4096, 4097, 8192, 100_000, 1 << 20] {
         let pool = Pool::new(bound);
         for flags in [0, TRUST_CALLBACK] {
-            for round in 0..300 {
+            for round in 0..rounds(100) {
                 let bytes = bytes_of(round, round * 7919 % 150_000);
                 let other = pool.begin(flags, &bytes[..bytes.len() / 2]);
                 pool.scan_with(flags, &bytes, |fd| check_content(fd, &bytes));
@@ -40,7 +40,7 @@ pub fn what_is_kept_stays_within_the_bound() {
 
 pub fn memory_in_use_is_what_is_counted() {
     let pool = Pool::new(3 << 20);
-    for round in 0..400 {
+    for round in 0..rounds(100) {
         let bytes = bytes_of(round, SIZES[round * 5 % SIZES.len()]);
         let open: Vec<Lent> = (0..round % 4).map(|part| pool.begin(0, &bytes[..bytes.len() / (part + 1)])).collect();
         pool.scan(&bytes, |fd| check_content(fd, &bytes));
@@ -223,7 +223,7 @@ pub fn pools_made_and_destroyed_leave_nothing() {
     };
     once(0);
     let before = maps();
-    (0..200).for_each(once);
+    (0..rounds(50)).for_each(once);
     assert_eq!(memory_files(), []);
     assert!(maps() <= before + 2, "{before} mappings before, {} after", maps());
 }

@@ -13,10 +13,9 @@ pub fn a_pooled_scan_allocates_nothing_but_its_handle() {
     }
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("allocations");
-    let mut compiler = Command::new("cc");
-    compiler.args(["-Wall", "-Wextra", "-Werror", "-O1", "-rdynamic"]);
-    compiler.arg(tools::repository().join("tests/pool/allocations.c"));
-    compiler.arg("-I").arg(tools::repository().join("include"));
+    let source = tools::repository().join("tests/pool/allocations.c");
+    let mut compiler = tools::compiler(None, &source);
+    compiler.arg("-rdynamic").arg(source).arg("-I").arg(tools::repository().join("include"));
     tools::run(compiler.arg("-o").arg(&program).arg("-ldl"));
     tools::run(Command::new(&program).arg(library_path()));
 }

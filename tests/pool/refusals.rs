@@ -70,37 +70,6 @@ pub fn files_given_away_take_no_pool() {
     assert_eq!(pool.counts().new_files, 0);
 }
 
-pub fn null_arguments_are_einval_and_touch_nothing() {
-    let abi = abi::load();
-    let mut error = Error::untouched();
-    let refused = |status: c_int, error: &mut Error| {
-        let failure = result(status, error).unwrap_err();
-        assert_eq!(failure.errno, libc::EINVAL);
-        *error = Error::untouched();
-        failure.op
-    };
-    // SAFETY: arguments that are to be refused.
-    unsafe {
-        assert_eq!(refused((abi.pool_create)(1, null_mut(), &mut error), &mut error), "pool");
-        assert_eq!(refused((abi.pool_trim)(null(), 0, &mut error), &mut error), "pool");
-        let size = size_of::<PoolCounts>();
-        let before = PoolCounts { size, lent_again: 7, new_files: 7, dropped: 7, kept_bytes: 7 };
-        let mut counts = before;
-        assert_eq!(refused((abi.pool_stats)(null(), &mut counts, &mut error), &mut error), "pool");
-        assert_eq!(counts, before, "written on success only");
-        let pool = Pool::new(PLENTY);
-        assert_eq!(refused((abi.pool_stats)(pool.0, null_mut(), &mut error), &mut error), "counts");
-        // The error is optional everywhere.
-        assert_eq!((abi.pool_create)(1, null_mut(), null_mut()), -libc::EINVAL);
-        assert_eq!((abi.pool_trim)(null(), 0, null_mut()), -libc::EINVAL);
-        assert_eq!((abi.pool_stats)(null(), &mut counts, null_mut()), -libc::EINVAL);
-        assert_eq!((abi.pool_trim)(pool.0, 0, null_mut()), 0);
-        assert_eq!((abi.pool_stats)(pool.0, &mut counts, null_mut()), 0);
-        (abi.pool_destroy)(null_mut());
-        assert_eq!((abi.scan_end)(null_mut()), 0);
-    }
-}
-
 pub fn counts_are_written_to_structs_of_every_size_and_not_beyond() {
     #[repr(C)]
     struct Larger {
@@ -160,16 +129,5 @@ pub fn trimming_and_counting_a_new_pool_do_nothing() {
         pool.trim(usize::MAX);
         let PoolCounts { size, lent_again, new_files, dropped, kept_bytes } = pool.counts();
         assert_eq!((size, lent_again, new_files, dropped, kept_bytes), (40, 0, 0, 0, 0));
-    }
-}
-
-/// As far as it can be found out: other memory, and a number that can be no address of a pool.
-pub fn what_is_no_pool_is_refused() {
-    let other = [0u64; 64];
-    for pool in [other.as_ptr().cast_mut().cast(), std::ptr::dangling_mut()] {
-        let options = WrapOptions { pool, ..WrapOptions::default() };
-        let failure = crate::scan::scan(b"hello", Some(&options), |_| unreachable!("not called")).unwrap_err();
-        assert_eq!((failure.errno, failure.op.as_str()), (libc::EOPNOTSUPP, "pool"));
-        assert_eq!(crate::scan::begin(b"hello", &options).0.unwrap_err().errno, libc::EOPNOTSUPP);
     }
 }

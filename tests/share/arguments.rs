@@ -7,49 +7,11 @@ use std::ptr::{null, null_mut};
 
 use super::messages::{files, repeated};
 use crate::support::abi::{self, Error, REQUIRE_NO_SEALS, Requirements};
-use crate::support::fd::{Failure, result};
+use crate::support::fd::Failure;
 use crate::support::share::*;
 
 /// A number that is not open, nor soon will be.
 const CLOSED: c_int = 19_999;
-
-pub fn pointers_that_are_null_are_einval() {
-    let (ours, theirs) = pair(libc::SOCK_DGRAM);
-    let (abi, us, they) = (abi::load(), ours.as_raw_fd(), theirs.as_raw_fd());
-    let (mut message, mut received, mut fd) = ([0u8; 5], 7777usize, -77);
-    let said = |status: c_int, error: &Error| result(status, error).map(|_| ());
-    let attempt = |call: &mut dyn FnMut(*mut Error) -> c_int| {
-        let mut error = Error::untouched();
-        let status = call(&mut error);
-        said(status, &error)
-    };
-    let bytes = message.as_mut_ptr().cast::<std::ffi::c_void>();
-    let (length, number): (*mut usize, *mut c_int) = (&mut received, &mut fd);
-    // SAFETY: what is not NULL is valid; what is NULL must be found out.
-    let refused = unsafe {
-        [
-            attempt(&mut |error| (abi.send)(us, null(), 5, null(), 0, error)),
-            attempt(&mut |error| (abi.send)(us, bytes, 5, null(), 1, error)),
-            attempt(&mut |error| (abi.receive)(they, null_mut(), 5, length, number, 1, null(), error)),
-            attempt(&mut |error| (abi.receive)(they, bytes, 5, null_mut(), number, 1, null(), error)),
-            attempt(&mut |error| (abi.receive)(they, bytes, 5, length, null_mut(), 1, null(), error)),
-            attempt(&mut |error| (abi.peer)(us, null_mut(), error)),
-        ]
-    };
-    let named: Vec<_> = refused.into_iter().map(|said| said.expect_err("refused")).collect();
-    assert!(named.iter().all(|failure| failure.errno == libc::EINVAL), "{named:?}");
-    let named: Vec<_> = named.iter().map(|failure| failure.op.as_str()).collect();
-    assert_eq!(named, ["message", "fds", "message", "received", "fds", "peer"]);
-    assert_eq!(waiting(&theirs), 0, "nothing was sent");
-    // Where there is nothing to point to, NULL is fine.
-    // SAFETY: as above.
-    unsafe {
-        attempt(&mut |error| (abi.send)(us, null(), 0, null(), 0, error)).expect("sent");
-        attempt(&mut |error| (abi.receive)(they, null_mut(), 0, length, null_mut(), 0, null(), error))
-            .expect("received");
-    }
-    assert_eq!((received, fd), (0, -77));
-}
 
 /// Each function that takes a socket.
 fn every_function(socket: c_int) -> [Result<(), Failure>; 3] {
@@ -136,21 +98,6 @@ pub fn impossible_sizes_are_einval() {
     };
     assert_eq!(statuses, [-libc::EINVAL; 3]);
     assert_eq!((waiting(&theirs), byte, received), (0, 0, 7777));
-}
-
-pub fn an_error_object_is_optional() {
-    let (abi, mut received, mut fd) = (abi::load(), 0, 0);
-    // SAFETY: nothing is written where a call fails.
-    let statuses = unsafe {
-        [
-            (abi.send)(-1, null(), 0, null(), 0, null_mut()),
-            (abi.receive)(-1, null_mut(), 0, &mut received, &mut fd, 1, null(), null_mut()),
-            (abi.peer)(-1, null_mut(), null_mut()),
-            (abi.verify)(-1, null(), null_mut()),
-            (abi.wrap_stream)(-1, null(), null_mut()),
-        ]
-    };
-    assert_eq!(statuses, [-libc::EBADF, -libc::EBADF, -libc::EINVAL, -libc::EBADF, -libc::EBADF]);
 }
 
 pub fn bad_requirements_are_refused_before_anything_is_received() {

@@ -92,33 +92,6 @@ pub fn without_descriptors_it_is_emfile_with_nothing_left() {
     }
 }
 
-pub fn option_structs_of_every_size_are_handled_as_promised() {
-    #[repr(C)]
-    struct Larger {
-        known: StreamOptions,
-        beyond: [u64; 600],
-    }
-    let known = size_of::<StreamOptions>();
-    assert_eq!(known, 24);
-    for (size, last, errno) in [
-        (0, 0, libc::EINVAL),
-        (known - 1, 0, libc::EINVAL),
-        (known, 1, 0),
-        (known + 8, 0, 0),
-        (known + 8, 1, libc::E2BIG),
-        (4096, 0, 0),
-        (4097, 0, libc::E2BIG),
-        (usize::MAX, 0, libc::E2BIG),
-    ] {
-        let mut larger = Larger { known: StreamOptions { size, ..at_most(5) }, beyond: [0; 600] };
-        larger.beyond[0] = last;
-        let source = filled(b"hello");
-        let outcome = wrap_stream(&source, (&raw const larger).cast());
-        assert_eq!(outcome.map_or_else(|failure| failure.errno, |_| 0), errno, "size {size}, with {last} beyond");
-        assert_eq!(waiting(&source) == 5, errno != 0, "refused before anything is read");
-    }
-}
-
 /// A number of bytes that the kernel counts for this process.
 fn counted(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("/proc");

@@ -279,9 +279,14 @@ pub struct Abi {
     pub wrap_stream: unsafe extern "C" fn(c_int, *const StreamOptions, *mut Error) -> c_int,
 }
 
-/// The shared library that was built together with this program: the one beside it. The one a folder above can be older.
+/// Set to the path of another build of the library, which is tested instead: the staged one, say.
+const LIBRARY: &str = "BYTEFD_TEST_LIBRARY";
+
+/// The shared library under test. Unless another is chosen, the one that was built together with this program and lies
+/// beside it, with debug assertions; the one a folder above can be older.
 pub fn library_path() -> PathBuf {
-    std::env::current_exe().expect("this program's path").with_file_name("libbytefd.so")
+    let beside = || std::env::current_exe().expect("this program's path").with_file_name("libbytefd.so");
+    std::env::var_os(LIBRARY).map_or_else(beside, PathBuf::from)
 }
 
 /// Loads the library once.
@@ -290,7 +295,7 @@ pub fn load() -> &'static Abi {
     ABI.get_or_init(|| {
         let path = library_path();
         // SAFETY: our library has no initialisers; it is never unloaded.
-        let library = unsafe { libloading::Library::new(&path) }.expect("the shared library beside this program");
+        let library = unsafe { libloading::Library::new(&path) }.expect("the shared library under test");
         let library: &'static libloading::Library = Box::leak(Box::new(library));
         // SAFETY: the types are those of the header.
         unsafe {

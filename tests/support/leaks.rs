@@ -11,7 +11,8 @@ impl Holdings {
         super::abi::load();
         let mut counts = BTreeMap::new();
         // Names are for the process that runs all tests: while it does, some come and go.
-        let names = if std::env::var_os(super::ALONE).is_none() { names() } else { Vec::new() };
+        let names = if std::env::var_os(super::ALONE).is_none() { names_left() } else { Vec::new() };
+        let names = names.into_iter().map(|name| format!("name /dev/shm/{name}"));
         for thing in descriptors().chain(mappings()).chain(names) {
             *counts.entry(thing).or_default() += 1;
         }
@@ -20,16 +21,7 @@ impl Holdings {
 
     /// Prints what there is more of than before.
     pub fn compare(&self) -> ExitCode {
-        let mut more = self.more_now();
-        // Other programs, and this one on another host, have names for a moment; what is left behind stays.
-        for _ in 0..50 {
-            if !more.keys().any(|thing| thing.starts_with(NAME)) {
-                break;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(10));
-            let now = self.more_now();
-            more.retain(|thing, _| !thing.starts_with(NAME) || now.contains_key(thing));
-        }
+        let more = self.more_now();
         for (thing, (before, after)) in &more {
             eprintln!("LEAKED: {thing}: {before} before the tests, {after} after");
         }
@@ -45,9 +37,6 @@ impl Holdings {
             .collect()
     }
 }
-
-/// What names begin with here.
-const NAME: &str = "name /dev/shm/";
 
 fn descriptors() -> impl Iterator<Item = String> {
     let entries = std::fs::read_dir("/proc/self/fd").expect("/proc is mounted");
@@ -73,9 +62,35 @@ fn is_program(path: &str) -> bool {
     std::env::current_exe().is_ok_and(|program| program.to_str() == Some(path))
 }
 
-/// Only ours: other programs use /dev/shm too.
+/// Names of ours in /dev/shm that this process has made, or one that is gone. Other processes that live, such as another
+/// run of the tests, still remove theirs.
+pub fn names_left() -> Vec<String> {
+    let own = std::process::id() as libc::pid_t;
+    // SAFETY: signal 0 is none.
+    let lives = |process| unsafe { libc::kill(process, 0) == 0 } || last_errno() != libc::ESRCH;
+    let left = names().into_iter().filter(|name| maker(name).is_none_or(|maker| maker == own || !lives(maker)));
+    let mut left: Vec<String> = left.collect();
+    // Who is gone by now may have removed it before.
+    let now = names();
+    left.retain(|name| now.contains(name));
+    left
+}
+
 fn names() -> Vec<String> {
     let entries = std::fs::read_dir("/dev/shm").into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    names.filter(|name| name.contains("bytefd")).map(|name| format!("{NAME}{name}")).collect()
+    names.filter(|name| name.contains("bytefd")).collect()
+}
+
+/// The process in a name: the third field of those with an owner, the end of those that tests make up.
+fn maker(name: &str) -> Option<libc::pid_t> {
+    let number = match name.strip_prefix("bytefd-of.") {
+        Some(fields) => fields.split('.').nth(2),
+        None => name.rsplit('-').next(),
+    };
+    number?.parse().ok()
+}
+
+fn last_errno() -> i32 {
+    std::io::Error::last_os_error().raw_os_error().unwrap_or(0)
 }

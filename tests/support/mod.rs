@@ -1,9 +1,10 @@
 //! What the tests stand on: the test main, the loaded library, and a look at what the process holds.
 
 pub mod abi;
+pub mod alarm;
 pub mod fd;
 pub mod hosts;
-mod leaks;
+pub mod leaks;
 pub mod map;
 pub mod named;
 pub mod share;
@@ -35,14 +36,45 @@ macro_rules! tests {
 /// Set in the process that runs one `alone` test: its full name.
 const ALONE: &str = "BYTEFD_TEST_ALONE";
 
-/// Set to `wrap,map`: only the tests of these groups exist.
+/// Set to `wrap,map`: only the tests of these groups exist. `fast` is a word for those that `make check` runs.
 pub const GROUPS: &str = "BYTEFD_TEST_GROUPS";
 
-pub fn run(groups: &'static [(&'static str, &'static [Test])]) -> ExitCode {
+/// Set to 1: the first failure ends everything.
+const FAIL_FAST: &str = "BYTEFD_TEST_FAIL_FAST";
+
+/// Set to 1: says when a test starts, for a reader who may not see its end.
+pub const STARTS: &str = "BYTEFD_TEST_STARTS";
+
+fn is_set(variable: &str) -> bool {
+    std::env::var_os(variable).is_some_and(|value| value == "1")
+}
+
+/// How often what a test tries at random, or beside something that may come in between, is tried: `count` times what
+/// BYTEFD_TEST_ROUNDS says, which is 1 unless set.
+pub fn rounds(count: usize) -> usize {
+    let factor = std::env::var("BYTEFD_TEST_ROUNDS");
+    count * factor.map_or(1, |factor| factor.parse::<usize>().expect("BYTEFD_TEST_ROUNDS is a number"))
+}
+
+/// So many random cases, times the same.
+pub fn random(cases: usize) -> proptest::test_runner::Config {
+    proptest::test_runner::Config { cases: rounds(cases) as u32, failure_persistence: None, ..Default::default() }
+}
+
+/// The groups of the suite, and which of them are fast.
+pub struct Suite {
+    pub groups: &'static [(&'static str, &'static [Test])],
+    pub fast: &'static [&'static str],
+}
+
+pub fn run(suite: &'static Suite) -> ExitCode {
     hosts::become_chosen();
     let chosen = std::env::var(GROUPS).ok();
-    let is_chosen = |group: &str| chosen.as_ref().is_none_or(|chosen| chosen.split(',').any(|name| name == group));
-    let groups = || groups.iter().filter(|(group, _)| is_chosen(group));
+    let is_chosen = |group: &str| {
+        let is_word = |word: &str| word == group || word == "fast" && suite.fast.contains(&group);
+        chosen.as_ref().is_none_or(|chosen| chosen.split(',').any(is_word))
+    };
+    let groups = || suite.groups.iter().filter(|(group, _)| is_chosen(group));
     let named = || groups().flat_map(|(group, tests)| tests.iter().map(move |t| (format!("{group}::{}", t.name), t)));
 
     if let Ok(name) = std::env::var(ALONE) {
@@ -52,23 +84,37 @@ pub fn run(groups: &'static [(&'static str, &'static [Test])]) -> ExitCode {
         return before.compare();
     }
     let trials = named().map(|(name, test)| {
-        let child = name.clone();
-        let (run, alone) = (test.run, test.alone);
-        libtest_mimic::Trial::test(name, move || {
-            if alone {
-                return in_child(&child);
-            }
-            run();
-            Ok(())
-        })
+        let known = name.clone();
+        libtest_mimic::Trial::test(name, move || watch(&known, test))
     });
     let before = Holdings::now();
-    let conclusion = libtest_mimic::run(&libtest_mimic::Arguments::from_args(), trials.collect());
+    let arguments = libtest_mimic::Arguments::from_args();
+    let conclusion = alarm::set(|| libtest_mimic::run(&arguments, trials.collect()));
     let leaks = before.compare();
     if conclusion.has_failed() { conclusion.exit_code() } else { leaks }
 }
 
-fn in_child(name: &str) -> Result<(), libtest_mimic::Failed> {
+/// Runs a test where the alarm sees it.
+fn watch(name: &str, test: &Test) -> Result<(), libtest_mimic::Failed> {
+    if is_set(STARTS) {
+        println!("{name} starts");
+    }
+    let running = alarm::Running::new(name);
+    let outcome = if test.alone { in_child(name) } else { std::panic::catch_unwind(test.run).map_err(text_of) };
+    drop(running);
+    if let (Err(failure), true) = (&outcome, is_set(FAIL_FAST)) {
+        eprintln!("test {name} ... FAILED: {failure}");
+        alarm::exit_with_children();
+    }
+    Ok(outcome?)
+}
+
+fn text_of(panic: Box<dyn std::any::Any + Send>) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("test panicked: {}", text.unwrap_or("with something else than a text"))
+}
+
+fn in_child(name: &str) -> Result<(), String> {
     let program = std::env::current_exe().expect("this program's path");
     let output = Command::new(program).env(ALONE, name).output().expect("this program runs again");
     if output.status.success() {
@@ -77,5 +123,5 @@ fn in_child(name: &str) -> Result<(), libtest_mimic::Failed> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
-    Err(format!("{}\n{said}", output.status).into())
+    Err(format!("{}\n{said}", output.status))
 }

@@ -38,12 +38,30 @@ pub fn pkg_config(arguments: &[&str]) -> Vec<String> {
     String::from_utf8(output.stdout).expect("UTF-8").split_whitespace().map(String::from).collect()
 }
 
+/// The C compiler, or for a `.cpp` file the C++ compiler, that a build would use here (CC and CXX name another), or one of
+/// this name. It takes all warnings for errors.
+pub fn compiler(name: Option<&str>, source: &Path) -> Command {
+    let libc = if cfg!(target_env = "musl") { "musl" } else { "gnu" };
+    let target = format!("{}-unknown-linux-{libc}", std::env::consts::ARCH);
+    let mut build = cc::Build::new();
+    // Otherwise given by cargo to a build script, and told to cargo.
+    build.target(&target).host(&target).opt_level(0).debug(true).cargo_metadata(false);
+    build.cpp(source.extension() == Some(OsStr::new("cpp")));
+    if let Some(name) = name {
+        build.compiler(name);
+    }
+    let found = build.get_compiler();
+    let mut command = Command::new(found.path());
+    command.args(found.args());
+    command.args(["-Wall", "-Wextra", "-pedantic", "-Werror"]);
+    command
+}
+
 /// Compiles C or C++ sources against the staged header and shared library into `program`, which finds the library when it
-/// runs. Warnings are errors.
-pub fn compile(compiler: &str, arguments: &[&str], sources: &[PathBuf], program: &Path) {
-    let mut command = Command::new(compiler);
-    command.args(["-Wall", "-Wextra", "-pedantic", "-Werror", "-g"]).args(arguments).args(sources);
-    command.args(pkg_config(&["--cflags", "--libs"])).arg("-pthread");
+/// runs.
+pub fn compile(arguments: &[&str], sources: &[PathBuf], program: &Path) {
+    let mut command = compiler(None, &sources[0]);
+    command.args(arguments).args(sources).args(pkg_config(&["--cflags", "--libs"])).arg("-pthread");
     command.arg([OsStr::new("-Wl,-rpath,"), staged().join("lib").as_os_str()].join(OsStr::new("")));
     run(command.arg("-o").arg(program));
 }

@@ -5,7 +5,8 @@ use std::ptr::{null, null_mut};
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering::SeqCst};
 
 use super::slot::find;
-use crate::sys::{Result, check, copy};
+use crate::sys::call::{Result, check};
+use crate::sys::copy;
 
 /// What was done about SIGBUS before us; null for the default.
 static PREVIOUS: AtomicPtr<libc::sigaction> = AtomicPtr::new(null_mut());

@@ -17,8 +17,8 @@ use handler::{handle, is_in_place};
 use process::Process;
 use slot::{DENIED, LEVELS, PAGES_IN_FIRST_LEVEL, RELEASED, Range, Slot, first_page};
 
-use super::Result;
-use super::mapping::Mapping;
+use crate::sys::call::Result;
+use crate::sys::mapping::Mapping;
 
 /// A range in which lost pages become zeros instead of a signal, for as long as this lives. Drop it before the range is
 /// unmapped: what is mapped there next is somebody else's. A child made by fork has its parent's guards.
@@ -149,8 +149,9 @@ mod tests {
 
     use super::slot::{TABLE, find};
     use super::*;
-    use crate::sys::mapping::{Content, Manner};
-    use crate::sys::{file, page_size};
+    use crate::sys::file;
+    use crate::sys::mapping::{Content, MmapOptions};
+    use crate::sys::process::page_size;
 
     /// A file of some pages that hold ones, and its guarded map. The guard goes first.
     fn mapped(pages: usize) -> (Guard, Mapping, OwnedFd) {
@@ -158,7 +159,7 @@ mod tests {
         let fd = file::memfd_create(c"guarded", 0).expect("a file");
         file::pwrite(fd.as_fd(), &vec![1; length], 0).expect("written");
         let mapping =
-            Mapping::new(length, Content::File(fd.as_fd(), 0), Manner { protection, flags: libc::MAP_SHARED })
+            Mapping::new(length, Content::File(fd.as_fd(), 0), MmapOptions { protection, flags: libc::MAP_SHARED })
                 .expect("a map");
         let guard = Guard::new(mapping.base(), length, protection, page_size(), true).expect("a guard");
         (guard, mapping, fd)
@@ -200,8 +201,8 @@ mod tests {
         let (guard, mapping, fd) = mapped(2);
         cut(&fd, 0);
         assert_eq!(byte(&mapping, 1), 0);
-        let manner = Manner { protection: libc::PROT_READ, flags: libc::MAP_SHARED };
-        mapping.show(0, mapping.length(), Content::File(fd.as_fd(), 0), manner).expect("mapped anew");
+        let options = MmapOptions { protection: libc::PROT_READ, flags: libc::MAP_SHARED };
+        mapping.show(0, mapping.length(), Content::File(fd.as_fd(), 0), options).expect("mapped anew");
         guard.renewed();
         assert_eq!([0, 1].map(|page| byte(&mapping, page)), [0, 0]);
         assert!(guard.is_lost(), "for good");

@@ -4,8 +4,9 @@ use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering::SeqCst};
 
 use crate::error::Errno;
+use crate::sys::call::Result;
 use crate::sys::mapping::Mapping;
-use crate::sys::{Result, page_size};
+use crate::sys::process::page_size;
 
 /// What a child made by fork has not inherited from its parent: memory that is zeros there at first, MADV_WIPEONFORK (Linux
 /// 4.14; before, it is inherited).

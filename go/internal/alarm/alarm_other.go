@@ -1,0 +1,7 @@
+//go:build !linux
+
+// Package alarm ends tests that hang, on Linux.
+package alarm
+
+// Set does nothing here.
+func Set() {}

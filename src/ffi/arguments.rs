@@ -1,0 +1,156 @@
+//! What comes in: numbers and pointers of C, turned into descriptors, bytes, texts and ranges.
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::io::IoSlice;
+use std::num::Saturating;
+use std::ops::{Add, Bound};
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::AtomicU32;
+
+use crate::{Error, Result};
+
+/// Refuses a pointer argument that is NULL.
+pub(super) fn is_null(what: &'static str) -> Error {
+    Error::new(what, libc::EINVAL, format_args!("{what} is NULL"))
+}
+
+/// A handle that must be given.
+pub(super) fn required<T>(handle: Option<T>, what: &'static str) -> Result<T> {
+    handle.ok_or_else(|| is_null(what))
+}
+
+/// A caller's descriptor, which is open.
+pub(super) fn open_descriptor<'a>(fd: c_int) -> Result<BorrowedFd<'a>> {
+    crate::wrap::check_open(fd)?;
+    descriptor(fd)
+}
+
+/// A caller's descriptor. If its number is not open the first system call refuses it; a negative number is refused here.
+pub(super) fn descriptor<'a>(fd: c_int) -> Result<BorrowedFd<'a>> {
+    if fd < 0 {
+        crate::wrap::check_open(fd)?;
+    }
+    // SAFETY: not negative, and the header asks the caller to keep it open during the call.
+    Ok(unsafe { BorrowedFd::borrow_raw(fd) })
+}
+
+/// # Safety
+/// `fds` points to `count` numbers, or is NULL; those that are open stay open during the call.
+pub(super) unsafe fn descriptors<'a>(fds: *const c_int, count: usize) -> Result<&'a [BorrowedFd<'a>]> {
+    check_buffer("fds", fds.cast(), count)?;
+    if count > isize::MAX as usize / size_of::<c_int>() {
+        let message = format_args!("{count} descriptors are more than there can be");
+        return Err(Error::new("count", libc::EINVAL, message));
+    }
+    if count == 0 {
+        return Ok(&[]);
+    }
+    // SAFETY: not NULL and not too many; the caller vouches for the numbers.
+    let numbers = unsafe { std::slice::from_raw_parts(fds, count) };
+    for fd in numbers {
+        descriptor(*fd)?;
+    }
+    // SAFETY: a BorrowedFd has the representation of its number, and none of these is negative.
+    Ok(unsafe { std::slice::from_raw_parts(fds.cast(), count) })
+}
+
+/// The names that a buffer and its length have in the header.
+type Names = (&'static str, &'static str);
+
+/// # Safety
+/// `buf` points to `len` readable bytes, or is NULL.
+pub(super) unsafe fn bytes<'a>(names: Names, buf: *const c_void, len: usize) -> Result<&'a [u8]> {
+    check_length(names.1, len)?;
+    check_buffer(names.0, buf, len)?;
+    // SAFETY: not NULL and not too long; the caller vouches for the bytes.
+    Ok(if len == 0 { &[] } else { unsafe { std::slice::from_raw_parts(buf.cast(), len) } })
+}
+
+/// # Safety
+/// `buf` points to `len` writable bytes that nothing else refers to, or is NULL.
+pub(super) unsafe fn bytes_mut<'a>(names: Names, buf: *mut c_void, len: usize) -> Result<&'a mut [u8]> {
+    check_length(names.1, len)?;
+    check_buffer(names.0, buf, len)?;
+    // SAFETY: not NULL and not too long; the caller vouches for the bytes.
+    Ok(if len == 0 { &mut [] } else { unsafe { std::slice::from_raw_parts_mut(buf.cast(), len) } })
+}
+
+fn check_length(what: &'static str, len: usize) -> Result<()> {
+    if len <= isize::MAX as usize {
+        return Ok(());
+    }
+    Err(Error::new(what, libc::EINVAL, format_args!("asked for {len} bytes, the most there can be is {}", isize::MAX)))
+}
+
+/// A buffer may be NULL only with a length of 0.
+pub(super) fn check_buffer(what: &'static str, buf: *const c_void, len: usize) -> Result<()> {
+    if !buf.is_null() || len == 0 {
+        return Ok(());
+    }
+    Err(Error::new(what, libc::EINVAL, format_args!("{what} is NULL, but its length is {len}")))
+}
+
+/// # Safety
+/// `iov` points to `count` segments, each of readable bytes, or is NULL.
+pub(super) unsafe fn segments<'a>(iov: *const libc::iovec, count: usize) -> Result<Vec<IoSlice<'a>>> {
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    if iov.is_null() || count > isize::MAX as usize / size_of::<libc::iovec>() {
+        return Err(Error::new("iov", libc::EINVAL, format_args!("iov is {iov:p} with {count} segments")));
+    }
+    let mut segments = Vec::new();
+    segments
+        .try_reserve_exact(count)
+        .map_err(|_| Error::new("iov", libc::ENOMEM, format_args!("no memory for a list of {count} segments")))?;
+    // SAFETY: not NULL and not too many; the caller vouches for the segments.
+    for (index, segment) in unsafe { std::slice::from_raw_parts(iov, count) }.iter().enumerate() {
+        // SAFETY: the caller vouches for the bytes.
+        let bytes = unsafe { bytes(("iov_base", "iov_len"), segment.iov_base, segment.iov_len) };
+        let named =
+            |error: Error| Error::new("iov", error.errno(), format_args!("segment {index}: {}", error.message()));
+        segments.push(IoSlice::new(bytes.map_err(named)?));
+    }
+    Ok(segments)
+}
+
+/// # Safety
+/// `from` is NULL or a string that outlives the result.
+pub(super) unsafe fn text<'a>(from: *const c_char, what: &'static str) -> Result<&'a CStr> {
+    // SAFETY: the caller vouches for it.
+    required(unsafe { optional_text(from) }, what)
+}
+
+/// # Safety
+/// As [`text`].
+pub(super) unsafe fn optional_text<'a>(from: *const c_char) -> Option<&'a CStr> {
+    // SAFETY: not NULL; the caller vouches for the string.
+    (!from.is_null()).then(|| unsafe { CStr::from_ptr(from) })
+}
+
+pub(super) fn utf8<'a>(text: &'a CStr, what: &'static str) -> Result<&'a str> {
+    text.to_str().map_err(|_| Error::new(what, libc::EINVAL, format_args!("{text:?} is not UTF-8")))
+}
+
+/// # Safety
+/// NULL, or a word that lives for as long as the reference, and is only changed by atomic operations.
+pub(super) unsafe fn shared_word<'a>(word: *const u32) -> Result<&'a AtomicU32> {
+    if word.is_null() {
+        return Err(is_null("word"));
+    }
+    if !word.is_aligned() {
+        return Err(Error::new("word", libc::EINVAL, format_args!("{word:p} is not at a multiple of 4")));
+    }
+    // SAFETY: the caller vouches for it, and it is aligned.
+    Ok(unsafe { AtomicU32::from_ptr(word.cast_mut()) })
+}
+
+/// C's way to say a range of a map or a file: a length of 0 is to the end. An end beyond all numbers is refused as one
+/// that is past the end.
+pub(super) fn range<N: Copy + Default + PartialEq>(offset: N, length: N) -> (Bound<N>, Bound<N>)
+where
+    Saturating<N>: Add<Output = Saturating<N>>,
+{
+    let end = Saturating(offset) + Saturating(length);
+    (Bound::Included(offset), if length == N::default() { Bound::Unbounded } else { Bound::Excluded(end.0) })
+}

@@ -1,0 +1,53 @@
+//! Space in a file: how much of it the process may have, and pages that exist before they are written.
+
+use std::os::fd::BorrowedFd;
+
+use super::huge::{ExtentWindow, Way, way, worth_an_extent};
+use crate::error::{Errno, Error, Result};
+use crate::sys::{self, features};
+
+/// Refuses a size beyond RLIMIT_FSIZE, where the kernel would kill the process with SIGXFSZ.
+pub(crate) fn check_size_limit(size: u64) -> Result<()> {
+    let limit = sys::file_size_limit();
+    if size > limit {
+        let message = format_args!("asked for a file of {size} bytes, the limit RLIMIT_FSIZE is {limit} bytes");
+        return Err(Error::new("file size", libc::EFBIG, message));
+    }
+    Ok(())
+}
+
+/// Makes sure that `from..to` of a file has space, fallocate(2); its size stays as it is.
+pub(super) fn reserve(file: BorrowedFd<'_>, from: u64, to: u64) -> sys::Result<()> {
+    let mut step = to - from;
+    let mut offset = from;
+    while offset < to {
+        match sys::file::fallocate(file, libc::FALLOC_FL_KEEP_SIZE, offset, step.min(to - offset)) {
+            Ok(()) => offset += step.min(to - offset),
+            // On tmpfs a signal interrupts the call and undoes its work: less at a time, until it comes through.
+            Err(Errno(libc::EINTR)) => step = (step / 2).max(sys::page_size() as u64),
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+/// Makes the pages of `from..to` of a memory file exist, which has that size and nothing there yet: huge ones where that pays.
+pub(crate) fn allocate(file: BorrowedFd<'_>, from: u64, to: u64) -> sys::Result<()> {
+    let extent = features::huge_page_size();
+    let mut at = from;
+    if extent > 0 && way() == Way::Collapse && to - from >= worth_an_extent(extent) {
+        let window = ExtentWindow::new(extent as usize)?;
+        at = to.min(from.next_multiple_of(extent));
+        reserve(file, from, at)?;
+        while to - at >= worth_an_extent(extent) {
+            // A wholly empty extent is EINVAL: there must be a page to collapse.
+            reserve(file, at, at + 1)?;
+            let end = to.min(at + extent);
+            if window.collapse(file, at).is_err() {
+                reserve(file, at, end)?;
+            }
+            at = end;
+        }
+    }
+    reserve(file, at, to)
+}

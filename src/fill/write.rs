@@ -1,0 +1,154 @@
+//! The content of a new file, or of what is added at its end.
+
+use std::io::IoSlice;
+use std::os::fd::BorrowedFd;
+
+use super::cost;
+use super::huge::{ExtentWindow, Way, way, worth_an_extent};
+use super::space::check_size_limit;
+use crate::error::{Context, Errno, Error, Result};
+use crate::sys::{self, features};
+
+/// Segments that go to the kernel in one call. Few enough to be copied on the stack, many enough that the
+/// call's own cost is lost in the work.
+const BATCH: usize = 64;
+
+/// The length of all segments together, if a file can have it.
+fn total_length(segments: &[IoSlice<'_>]) -> Result<u64> {
+    let total = segments.iter().try_fold(0usize, |sum, segment| sum.checked_add(segment.len()));
+    match total {
+        Some(total) if total <= isize::MAX as usize => Ok(total as u64),
+        _ => {
+            let message = format_args!("{} segments are longer together than {} bytes", segments.len(), isize::MAX);
+            Err(Error::new("length", libc::EINVAL, message))
+        }
+    }
+}
+
+/// Writes all segments, in order, to the start of an empty file. The descriptor's offset stays 0. `huge` allows huge pages,
+/// which only files in memory have.
+pub(crate) fn fill(file: BorrowedFd<'_>, segments: &[IoSlice<'_>], huge: bool) -> Result<()> {
+    let total = total_length(segments)?;
+    check_size_limit(total)?;
+    let mut source = Source { segments, skip: 0, written: 0, total };
+    let extent = features::huge_page_size();
+    if huge && extent > 0 && total >= worth_an_extent(extent) {
+        // First the size, then the content: that lets a host with `within_size` choose huge pages by itself.
+        sys::file::ftruncate(file, total).context("ftruncate", || format!("{total} bytes"))?;
+        if way() == Way::Collapse {
+            source.write_extents(file, extent)?;
+        }
+    }
+    source.write_until(file, total)
+}
+
+/// Writes `bytes` at `offset`, which is at the end of the file.
+pub(crate) fn append(file: BorrowedFd<'_>, bytes: &[u8], offset: u64) -> Result<()> {
+    let segments = [IoSlice::new(bytes)];
+    let end = offset + bytes.len() as u64;
+    Source { segments: &segments, skip: 0, written: offset, total: end }.write_until(file, end)
+}
+
+/// Bytes on their way into a file.
+struct Source<'a> {
+    /// What is left, but for the first `skip` bytes.
+    segments: &'a [IoSlice<'a>],
+    skip: usize,
+    written: u64,
+    total: u64,
+}
+
+impl Source<'_> {
+    /// Writes for as long as a huge page can pay, each extent into the pages that cost less, a huge one if the kernel gives it.
+    fn write_extents(&mut self, file: BorrowedFd<'_>, extent: u64) -> Result<()> {
+        let filling = cost::Filling::begin();
+        let mut window = None;
+        while self.total - self.written >= worth_an_extent(extent) {
+            let start = self.written;
+            let end = self.total.min(start + extent);
+            let mut pages = filling.extent(end - start, end - start == extent);
+            if pages.is_huge() {
+                let window = match &mut window {
+                    Some(window) => window,
+                    // Without address space, or with a limit on it, plain writes do.
+                    none => match ExtentWindow::new(extent as usize) {
+                        Ok(new) => none.insert(new),
+                        Err(_) => return Ok(()),
+                    },
+                };
+                // A wholly empty extent is EINVAL: there must be a page to collapse.
+                self.write_until(file, start + sys::page_size() as u64)?;
+                let collapsed = window.collapse(file, start);
+                match collapsed {
+                    Ok(()) => features::note_collapse(true),
+                    Err(Errno(libc::EINVAL)) if start == 0 => {
+                        features::note_collapse(false);
+                        return Ok(());
+                    }
+                    // No huge page to be had just now: this extent gets small ones.
+                    Err(_) => {}
+                }
+                pages.collapsed(collapsed.is_ok());
+            }
+            self.write_until(file, end)?;
+            pages.filled();
+        }
+        Ok(())
+    }
+
+    /// Writes until `end` bytes are in the file.
+    fn write_until(&mut self, file: BorrowedFd<'_>, end: u64) -> Result<()> {
+        while self.written < end {
+            let room = (end - self.written) as usize;
+            let count = match self.segments {
+                [last] => sys::file::pwrite(file, clip(&last[self.skip..], room), self.written),
+                _ => {
+                    let mut batch = [IoSlice::new(&[]); BATCH];
+                    let filled = self.batch(&mut batch, room);
+                    sys::file::pwritev(file, &batch[..filled], self.written)
+                }
+            };
+            let count = count.context("write", || format!("{} of {} bytes written", self.written, self.total))?;
+            if count == 0 {
+                let message = format_args!("stuck at {} of {} bytes", self.written, self.total);
+                return Err(Error::new("write", libc::EIO, message));
+            }
+            self.advance(count);
+        }
+        Ok(())
+    }
+
+    /// The next segments, at most `room` bytes of them and none empty. Returns how many.
+    fn batch<'b>(&'b self, batch: &mut [IoSlice<'b>; BATCH], mut room: usize) -> usize {
+        let mut skip = self.skip;
+        let mut filled = 0;
+        for segment in self.segments {
+            let bytes = clip(&segment[skip..], room);
+            skip = 0;
+            if bytes.is_empty() {
+                continue;
+            }
+            batch[filled] = IoSlice::new(bytes);
+            filled += 1;
+            room -= bytes.len();
+            if filled == BATCH || room == 0 {
+                break;
+            }
+        }
+        filled
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.written += count as u64;
+        self.skip += count;
+        while self.segments.first().is_some_and(|first| self.skip >= first.len()) {
+            self.skip -= self.segments[0].len();
+            self.segments = &self.segments[1..];
+        }
+    }
+}
+
+/// At most the first `length` bytes.
+fn clip(bytes: &[u8], length: usize) -> &[u8] {
+    &bytes[..bytes.len().min(length)]
+}

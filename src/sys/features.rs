@@ -1,0 +1,102 @@
+//! What this kernel and host can do. Each answer is found out once, by trying, and then remembered; what proves nothing
+//! (there was no free descriptor, say) is not remembered. These are all; whoever uses a feature asks here.
+
+use std::io::ErrorKind;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use super::call::Result;
+use super::file;
+use super::mapping::{Content, Mapping, MmapOptions};
+use super::probed::Probed;
+use crate::error::Errno;
+
+/// MFD_EXEC and MFD_NOEXEC_SEAL of memfd_create(2), Linux 6.3.
+pub(crate) static MFD_NOEXEC_SEAL: Probed = Probed::new();
+
+/// Shared mappings for reading of a write-sealed file through a descriptor that is open for writing, Linux 6.7. Descriptors
+/// that are open for reading only can be mapped on every kernel.
+static SHARED_MAPPING_OF_SEALED_FILE: Probed = Probed::new();
+
+/// MADV_COLLAPSE of files in memory, Linux 6.1.
+static MADV_COLLAPSE: Probed = Probed::new();
+
+/// O_DIRECT for files in memory, Linux 6.6.
+pub(crate) static O_DIRECT_OF_MEMFD: Probed = Probed::new();
+
+/// process_vm_readv(2) in this process: needs CONFIG_CROSS_MEMORY_ATTACH, and filters of system calls may refuse it.
+pub(crate) static PROCESS_VM_READV: Probed = Probed::new();
+
+/// Bytes in a huge page; 0 where the kernel has none.
+static HUGE_PAGE_SIZE: Probed = Probed::new();
+
+/// The host's policy on huge pages for files in memory, `shmem_enabled`: an index of [`POLICIES`], or behind them.
+static SHMEM_ENABLED: Probed = Probed::new();
+const POLICIES: [&str; 6] = ["always", "within_size", "advise", "never", "deny", "force"];
+
+/// Whether the kernel maps this write-sealed file shared and for reading, through this descriptor for reading and writing.
+pub(crate) fn maps_sealed_file_shared(sealed: BorrowedFd<'_>) -> bool {
+    let probe = || {
+        let shared = MmapOptions { protection: libc::PROT_READ, flags: libc::MAP_SHARED };
+        match Mapping::new(1, Content::File(sealed, 0), shared) {
+            Ok(_) => Some(true),
+            Err(Errno(libc::EPERM)) => Some(false),
+            Err(_) => None,
+        }
+    };
+    SHARED_MAPPING_OF_SEALED_FILE.get(probe) == Some(1)
+}
+
+/// [`maps_sealed_file_shared`], before there is such a file.
+pub(crate) fn maps_sealed_files_shared() -> Result<bool> {
+    if let Some(answer) = SHARED_MAPPING_OF_SEALED_FILE.known() {
+        return Ok(answer == 1);
+    }
+    let sealed = file::memfd_create(c"bytefd", libc::MFD_ALLOW_SEALING)?;
+    file::add_seals(sealed.as_fd(), libc::F_SEAL_WRITE)?;
+    Ok(maps_sealed_file_shared(sealed.as_fd()))
+}
+
+/// How often in a row MADV_COLLAPSE was EINVAL. The kernel says so if it does not know the advice, or is told to deny it; but
+/// also if something stood in the way that once.
+static COLLAPSE_REFUSALS: AtomicU32 = AtomicU32::new(0);
+pub(crate) const COLLAPSE_REFUSALS_BELIEVED: u32 = 3;
+
+/// Whether MADV_COLLAPSE is worth trying.
+pub(crate) fn may_collapse() -> bool {
+    !MADV_COLLAPSE.is_missing()
+}
+
+/// Notes whether MADV_COLLAPSE worked, or was EINVAL.
+pub(crate) fn note_collapse(worked: bool) {
+    if worked {
+        COLLAPSE_REFUSALS.store(0, Relaxed);
+    } else if COLLAPSE_REFUSALS.fetch_add(1, Relaxed) + 1 >= COLLAPSE_REFUSALS_BELIEVED {
+        MADV_COLLAPSE.remember(false);
+    }
+}
+
+/// Bytes in a huge page; 0 where the kernel has none.
+pub(crate) fn huge_page_size() -> u64 {
+    let probe = || huge_page_setting("hpage_pmd_size").map(|size| size.trim().parse().unwrap_or(0u64));
+    HUGE_PAGE_SIZE.get(probe).unwrap_or(0)
+}
+
+/// The host's policy on huge pages for files in memory, `shmem_enabled`: the word that is chosen.
+pub(crate) fn shmem_enabled() -> Option<&'static str> {
+    let probe = || {
+        let words = huge_page_setting("shmem_enabled")?;
+        let chosen = words.split('[').nth(1).and_then(|rest| rest.split(']').next());
+        Some(POLICIES.iter().position(|policy| Some(*policy) == chosen).unwrap_or(POLICIES.len()) as u64)
+    };
+    POLICIES.get(SHMEM_ENABLED.get(probe)? as usize).copied()
+}
+
+/// What /sys says about huge pages: empty if there is no such file, `None` if it cannot be read just now.
+fn huge_page_setting(name: &str) -> Option<String> {
+    match std::fs::read_to_string(format!("/sys/kernel/mm/transparent_hugepage/{name}")) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == ErrorKind::NotFound => Some(String::new()),
+        Err(_) => None,
+    }
+}

@@ -1,0 +1,70 @@
+//! More ways to the file behind a descriptor: opened again, and as a path.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use crate::error::{Context, Error, Result};
+use crate::sys::{self, features};
+
+/// Opens the regular file behind `fd` again: a read-only descriptor with an offset of its own, at 0, that is
+/// close-on-exec. A `dup` shares its offset with the original; this does not.
+///
+/// It is no protection by itself: whoever holds it can open the file read-write through /proc again, as far as
+/// the file's mode allows. Only seals protect.
+///
+/// ```
+/// let fd = bytefd::wrap(b"hello")?;
+/// let other = bytefd::reopen(&fd)?;
+/// # Ok::<(), bytefd::Error>(())
+/// ```
+///
+/// # Errors
+/// `EINVAL` if it is not a regular file, `ENOENT` where /proc is not mounted, `EACCES` if the file's mode forbids
+/// reading, and open(2)'s own.
+pub fn reopen(fd: impl AsFd) -> Result<OwnedFd> {
+    let fd = fd.as_fd();
+    let stat = sys::file::fstat(fd).context("fstat", || format!("descriptor {}", fd.as_raw_fd()))?;
+    if !stat.is_regular() {
+        let message = format_args!("descriptor {} is {}, not a regular file", fd.as_raw_fd(), stat.kind());
+        return Err(Error::new("reopen", libc::EINVAL, message));
+    }
+    sys::file::reopen(fd, libc::O_RDONLY)
+        .and_then(sys::file::above_standard_streams)
+        .context("reopen", || format!("{} (is /proc mounted?)", proc_path(fd)))
+}
+
+/// The text `/proc/self/fd/N`, for code that takes only a path. It names the descriptor for this process and as
+/// long as it is open; opening it gives a description with an offset of its own. A child process finds it under
+/// the same path if it inherits the descriptor ([`WrapOptions::inherit`]).
+///
+/// Code that resolves the link first (SQLite does) or opens with `O_NOFOLLOW` finds nothing there.
+///
+/// ```
+/// let fd = bytefd::wrap(b"hello")?;
+/// assert_eq!(std::fs::read(bytefd::path(&fd))?, b"hello");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn path(fd: impl AsFd) -> PathBuf {
+    proc_path(fd.as_fd()).into()
+}
+
+fn proc_path(fd: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
+/// The description of a file that is going to be sealed, where the kernel maps a sealed file only through one that was opened
+/// read-only. It is made before, because a file that is sealed cannot go back to what it was.
+pub(crate) fn before_sealing(file: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
+    let needs_none = features::maps_sealed_files_shared();
+    let needs_none = needs_none.context("memfd_create", || "a sealed file, to see how it is mapped")?;
+    if needs_none { Ok(None) } else { reopen(file).map(Some) }
+}
+
+/// Refuses a number that is not an open descriptor.
+#[cfg(feature = "capi")]
+pub(crate) fn check_open(fd: std::os::fd::RawFd) -> Result<()> {
+    if fd < 0 || sys::file::fstat_raw(fd).is_err() {
+        return Err(Error::new("fd", libc::EBADF, format_args!("{fd} is not an open descriptor")));
+    }
+    Ok(())
+}

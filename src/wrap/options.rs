@@ -1,0 +1,338 @@
+//! Options, then backend -> fill -> seal -> descriptor.
+
+use std::borrow::Cow;
+use std::ffi::{CStr, CString};
+use std::io::IoSlice;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::descriptor::reopen;
+use crate::backend::{self, Backend, Execution};
+use crate::error::{Context, Error, Result};
+use crate::sys::features;
+use crate::{fill, sys};
+
+/// Most bytes in a file's name. The kernel would take 249 for a memfd; the rest is for our additions elsewhere.
+const NAME_MAX: usize = 200;
+
+/// Copies `bytes` into a new sealed file and returns its descriptor, with all defaults of [`WrapOptions`].
+///
+/// The descriptor is the caller's alone: a regular file of exactly this length, offset 0, mode 0400,
+/// close-on-exec, whose content and size nobody can change any more.
+///
+/// ```
+/// use std::io::Read;
+/// let fd = bytefd::wrap(b"hello")?;
+/// let mut text = String::new();
+/// std::fs::File::from(fd).read_to_string(&mut text)?;
+/// assert_eq!(text, "hello");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Errors
+/// See [`WrapOptions::wrap`].
+pub fn wrap(bytes: &[u8]) -> Result<OwnedFd> {
+    WrapOptions::new().wrap(bytes)
+}
+
+/// How a descriptor is made from bytes. The default: sealed, read-only in effect, mode 0400, close-on-exec.
+///
+/// ```
+/// use bytefd::WrapOptions;
+/// let fd = WrapOptions::new().name("config.json").read_only(true).wrap(b"{}")?;
+/// # Ok::<(), bytefd::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct WrapOptions {
+    name: Option<Vec<u8>>,
+    backend: Backend,
+    mode: u32,
+    writable: bool,
+    read_only: bool,
+    executable: bool,
+    inherit: bool,
+    seal_content: bool,
+    trust_callback: bool,
+}
+
+impl WrapOptions {
+    /// All defaults.
+    ///
+    /// ```
+    /// let fd = bytefd::WrapOptions::new().wrap(b"")?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn new() -> WrapOptions {
+        WrapOptions::default()
+    }
+
+    /// A label that shows in /proc/self/fd and /proc/self/maps: 1 to 200 bytes without `/`, newline and NUL. It
+    /// need not be unique. Without it the label is `bytefd`. Files in /dev/shm show 160 bytes of it at least,
+    /// `O_TMPFILE` files none.
+    ///
+    /// ```
+    /// let fd = bytefd::WrapOptions::new().name("upload").wrap(b"x")?;
+    /// let shown = std::fs::read_link(bytefd::path(&fd))?;
+    /// assert_eq!(shown.to_str(), Some("/memfd:upload (deleted)"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn name(mut self, name: impl Into<Vec<u8>>) -> WrapOptions {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// What kind of file; see [`Backend`]. The ones that cannot be sealed give a read-only description of a file of
+    /// mode 0400 instead. Who must have seals asks for [`Backend::Memfd`].
+    ///
+    /// ```
+    /// use bytefd::{Backend, WrapOptions};
+    /// let fd = WrapOptions::new().backend(Backend::TmpFile).wrap(b"on disk")?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn backend(mut self, backend: Backend) -> WrapOptions {
+        self.backend = backend;
+        self
+    }
+
+    /// The permission bits instead of the default ones (0400, 0600 when writable, with execution 0500 and 0700).
+    /// The owner's read bit must be set, execute bits only with [`WrapOptions::executable`]. 0 is the default.
+    ///
+    /// ```
+    /// let fd = bytefd::WrapOptions::new().mode(0o444).wrap(b"x")?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn mode(mut self, mode: u32) -> WrapOptions {
+        self.mode = mode;
+        self
+    }
+
+    /// A read-write descriptor of an unsealed file, mode 0600: content and size can be changed, and seals added
+    /// later on a memfd. (Where `vm.memfd_noexec` is 2 the kernel itself adds the seal against execution.)
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// let fd = bytefd::WrapOptions::new().writable(true).wrap(b"hello")?;
+    /// std::fs::File::from(fd).write_all(b"J")?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn writable(mut self, yes: bool) -> WrapOptions {
+        self.writable = yes;
+        self
+    }
+
+    /// A description opened `O_RDONLY`, for code that looks at the access mode. Needs /proc. Sealed all the same.
+    ///
+    /// ```
+    /// let fd = bytefd::WrapOptions::new().read_only(true).wrap(b"hello")?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn read_only(mut self, yes: bool) -> WrapOptions {
+        self.read_only = yes;
+        self
+    }
+
+    /// A file that can be executed and mapped executable, mode 0500. Without this the kernel refuses execution for
+    /// good where it can (Linux 6.3 and newer). A script needs [`WrapOptions::inherit`] too: its interpreter opens
+    /// it after close-on-exec has taken effect.
+    ///
+    /// ```
+    /// let program = std::fs::read("/bin/true")?;
+    /// let fd = bytefd::WrapOptions::new().executable(true).wrap(&program)?;
+    /// assert!(std::process::Command::new(bytefd::path(&fd)).status()?.success());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn executable(mut self, yes: bool) -> WrapOptions {
+        self.executable = yes;
+        self
+    }
+
+    /// No close-on-exec: every program this process executes from now on has the descriptor, under the same number.
+    ///
+    /// ```
+    /// let fd = bytefd::WrapOptions::new().inherit(true).wrap(b"hello")?;
+    /// let seen = std::process::Command::new("cat").arg(bytefd::path(&fd)).output()?;
+    /// assert_eq!(seen.stdout, b"hello");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn inherit(mut self, yes: bool) -> WrapOptions {
+        self.inherit = yes;
+        self
+    }
+
+    /// Exactly the seals on write, growing and shrinking (0xe): the set stays open for the caller's own, so the descriptor is
+    /// read-write, and kernels before 6.7 map it privately only. Implies [`Backend::Memfd`]. (Where `vm.memfd_noexec` is 2 the
+    /// kernel adds the seal against execution.)
+    ///
+    /// ```
+    /// let fd = bytefd::WrapOptions::new().seal_content(true).wrap(b"hello")?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn seal_content(mut self, yes: bool) -> WrapOptions {
+        self.seal_content = yes;
+        self
+    }
+
+    /// For a scan with a pool: the callback promises to keep nothing, and so it is lent the kept file itself, read-write. See
+    /// [`crate::Pool::scan`].
+    ///
+    /// ```
+    /// use bytefd::{Pool, WrapOptions};
+    /// let pool = Pool::new(64 << 20);
+    /// let lent = pool.scan_begin(b"hello", &WrapOptions::new().trust_callback(true))?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn trust_callback(mut self, yes: bool) -> WrapOptions {
+        self.trust_callback = yes;
+        self
+    }
+
+    /// Copies `bytes` into a new file and returns its descriptor. Safe from any thread; blocks for the copying only.
+    ///
+    /// ```
+    /// let fd = bytefd::WrapOptions::new().wrap(b"hello")?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `EINVAL` for options that contradict each other, `EFBIG` beyond RLIMIT_FSIZE, `ENOSPC` when the file system
+    /// behind the backend is full, `EMFILE` and `ENFILE` without free descriptors, and the backend's own. Nothing is
+    /// left behind.
+    pub fn wrap(&self, bytes: &[u8]) -> Result<OwnedFd> {
+        self.wrap_vectored(&[IoSlice::new(bytes)])
+    }
+
+    /// [`WrapOptions::wrap`] for content that lies in several places: the file holds the segments in their order.
+    ///
+    /// ```
+    /// use std::io::IoSlice;
+    /// let fd = bytefd::WrapOptions::new().wrap_vectored(&[IoSlice::new(b"head"), IoSlice::new(b"body")])?;
+    /// assert_eq!(std::fs::read(bytefd::path(&fd))?, b"headbody");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`WrapOptions::wrap`].
+    pub fn wrap_vectored(&self, segments: &[IoSlice<'_>]) -> Result<OwnedFd> {
+        let plan = self.plan()?;
+        let file = backend::create(plan.backend, &plan.name, plan.execution)?;
+        fill::fill(file.fd.as_fd(), segments, file.backend == Backend::Memfd)?;
+
+        let sealed = file.backend == Backend::Memfd && !self.writable;
+        if sealed {
+            sys::file::add_seals(file.fd.as_fd(), plan.seals).context("seal", || format!("seals {:#x}", plan.seals))?;
+        }
+        sys::file::fchmod(file.fd.as_fd(), plan.mode).context("fchmod", || format!("mode {:04o}", plan.mode))?;
+
+        let fd = if self.needs_reopening(sealed, file.fd.as_fd()) { reopen(&file.fd)? } else { file.fd };
+        if self.inherit {
+            // Last, so that no child can have seen a file that failed half-way.
+            sys::file::clear_close_on_exec(fd.as_fd()).context("fcntl F_SETFD", || "descriptor for inheritance")?;
+        }
+        Ok(fd)
+    }
+
+    /// Whether what the caller gets must be a read-only description. One to which seals can be added cannot be.
+    fn needs_reopening(&self, sealed: bool, file: BorrowedFd<'_>) -> bool {
+        match sealed {
+            _ if self.read_only => true,
+            _ if self.writable || self.seal_content => false,
+            true => !features::maps_sealed_file_shared(file),
+            false => true,
+        }
+    }
+
+    /// Checks the options against each other and fills in the defaults.
+    fn plan(&self) -> Result<Plan<'_>> {
+        if self.writable && (self.read_only || self.seal_content) {
+            let other = if self.read_only { "read-only" } else { "sealed" };
+            return Err(Error::new("options", libc::EINVAL, format_args!("writable and {other} exclude each other")));
+        }
+        if self.trust_callback {
+            return Err(Error::new("options", libc::EINVAL, "trusting the callback is for scans with a pool"));
+        }
+        let backend = match self.backend {
+            Backend::Auto if self.seal_content => Backend::Memfd,
+            unsealable @ (Backend::Shm | Backend::TmpFile) if self.seal_content => {
+                let message = format_args!("asked for seals on a {unsealable:?} file; only a memfd can be sealed");
+                return Err(Error::new("options", libc::EINVAL, message));
+            }
+            backend => backend,
+        };
+        let execution = match (self.executable, self.writable || self.seal_content) {
+            (true, _) => Execution::Wanted,
+            (false, true) => Execution::Undecided,
+            (false, false) => Execution::Forbidden,
+        };
+        let content = libc::F_SEAL_WRITE | libc::F_SEAL_GROW | libc::F_SEAL_SHRINK;
+        let seals = if self.seal_content { content } else { content | libc::F_SEAL_SEAL };
+        Ok(Plan { name: self.checked_name()?, backend, execution, mode: self.checked_mode()?, seals })
+    }
+
+    /// What of the options a pool can do.
+    pub(crate) fn loan(&self) -> Result<LoanOptions> {
+        let problem = if self.name.is_some() {
+            "a name"
+        } else if self.mode != 0 {
+            "a mode"
+        } else if self.writable || self.executable || self.seal_content {
+            "a writable, executable or sealed file"
+        } else if !matches!(self.backend, Backend::Auto | Backend::Memfd) {
+            "another backend than memfd"
+        } else if self.trust_callback && (self.read_only || self.inherit) {
+            "the kept file itself read-only, or for children"
+        } else {
+            return Ok(LoanOptions { is_trusted: self.trust_callback, is_inherited: self.inherit });
+        };
+        Err(Error::new(
+            "options",
+            libc::EINVAL,
+            format_args!("asked for {problem}; a pool lends kept files as they are"),
+        ))
+    }
+
+    fn checked_name(&self) -> Result<Cow<'_, CStr>> {
+        let Some(name) = &self.name else { return Ok(c"bytefd".into()) };
+        if name.is_empty() || name.len() > NAME_MAX {
+            let message = format_args!("a name of {} bytes; 1 to {NAME_MAX} are allowed", name.len());
+            return Err(Error::new("name", libc::EINVAL, message));
+        }
+        if let Some(position) = name.iter().position(|byte| matches!(byte, b'/' | b'\n' | 0)) {
+            let (byte, name) = (name[position] as char, String::from_utf8_lossy(name));
+            let message =
+                format_args!("{name:?} has {byte:?} at byte {position}; slash, newline and NUL are not allowed");
+            return Err(Error::new("name", libc::EINVAL, message));
+        }
+        Ok(CString::new(name.as_slice()).expect("checked for NUL").into())
+    }
+
+    fn checked_mode(&self) -> Result<u32> {
+        let mode = match self.mode {
+            0 => 0o400 | if self.writable { 0o200 } else { 0 } | if self.executable { 0o100 } else { 0 },
+            mode => mode,
+        };
+        let problem = if mode & !0o777 != 0 {
+            "has bits other than the nine permission bits"
+        } else if mode & 0o400 == 0 {
+            "does not let the owner read"
+        } else if mode & 0o111 != 0 && !self.executable {
+            "has execute bits, but the file was not asked to be executable"
+        } else {
+            return Ok(mode);
+        };
+        Err(Error::new("mode", libc::EINVAL, format_args!("{mode:04o} {problem}")))
+    }
+}
+
+/// Options of a scan with a pool.
+pub(crate) struct LoanOptions {
+    pub is_trusted: bool,
+    pub is_inherited: bool,
+}
+
+/// Options, checked and complete.
+struct Plan<'a> {
+    name: Cow<'a, CStr>,
+    backend: Backend,
+    execution: Execution,
+    mode: u32,
+    seals: libc::c_int,
+}
