@@ -180,7 +180,7 @@ impl Map {
     }
 
     /// Returns a word of the map that processes and threads can change at the same time, also for
-    /// [`share::wait`](crate::share::wait()).
+    /// [`share::futex_wait`](crate::share::futex_wait()).
     ///
     /// Access to the word raises SIGBUS if its page is lost, and SIGSEGV if the page is protected.
     ///
