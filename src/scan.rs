@@ -1,7 +1,7 @@
 //! Lend a descriptor to a closure, clean up whatever happens.
 
 use std::io::{IoSlice, Read};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use crate::error::{Context, Result};
 use crate::pool::{Loan, Pool};
@@ -272,6 +272,12 @@ impl AsFd for Scan {
             Lent::New { fd, .. } => fd.as_ref().expect("present until drop").as_fd(),
             Lent::Cached(loan) => loan.as_fd(),
         }
+    }
+}
+
+impl AsRawFd for Scan {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
     }
 }
 

@@ -31,7 +31,6 @@ tests![
     rust_gets_the_same,
     // refused
     what_is_no_whole_pages_is_einval,
-    what_is_not_all_mapped_is_enomem,
     other_protections_are_eacces,
     other_memory_than_private_and_anonymous_is_eopnotsupp,
     memory_of_a_runtime_is_eopnotsupp,
@@ -48,6 +47,7 @@ tests![
     a_buffer_beside_the_first_threads_record_is_adopted,
     a_stack_of_its_own_making_is_seen_by_the_thread_on_it,
     // refused
+    what_is_not_all_mapped_is_enomem,
     the_stack_of_the_first_thread_is_eopnotsupp,
     a_size_above_the_limit_leaves_the_buffer_as_it_was,
     without_descriptors_the_buffer_is_as_it_was,

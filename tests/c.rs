@@ -19,8 +19,9 @@ tests![
     every_call_does_what_it_should,
     no_call_touches_memory_that_is_not_its_own,
     valgrind_sees_nothing_wrong_in_any_call,
+    no_call_is_a_cancellation_point,
     an_exception_passes_through_a_scan,
-    a_cancel_takes_effect_outside_of_the_library_or_in_a_callback,
+    a_cancel_ends_no_wait_but_a_callback,
     programs_and_libraries_may_have_functions_of_the_short_names,
     the_version_is_that_of_the_package,
     the_archive_lives_beside_another_rust_library,
@@ -217,6 +218,13 @@ fn every_function_is_called_with_success_and_with_an_error() {
             _ => called("FAILS(") || source.contains(&format!("{function}(NULL)")),
         };
         assert!(called("") && fails, "{function}");
+        // Where no cancel can take effect, none would be noticed.
+        for (at, _) in source.match_indices(&format!("{name}(")) {
+            let before = &source[..at];
+            let is_its_end = before.ends_with(|c: char| c == '_' || c.is_alphanumeric());
+            let cancellable = ["CALL(", "WORKS(", "FAILS("].iter().any(|outer| before.ends_with(outer));
+            assert!(is_its_end || cancellable, "line {}", before.lines().count());
+        }
     }
 }
 
@@ -248,6 +256,13 @@ fn valgrind_sees_nothing_wrong_in_any_call() {
     }
 }
 
+fn no_call_is_a_cancellation_point() {
+    let workshop = Workshop::new();
+    for linked in EACH_LIBRARY {
+        check_calls(&fed(Command::new(calls(&workshop, linked, &[])).arg("cancelled"), b""));
+    }
+}
+
 fn an_exception_passes_through_a_scan() {
     let workshop = Workshop::new();
     for linked in EACH_LIBRARY {
@@ -257,7 +272,7 @@ fn an_exception_passes_through_a_scan() {
     }
 }
 
-fn a_cancel_takes_effect_outside_of_the_library_or_in_a_callback() {
+fn a_cancel_ends_no_wait_but_a_callback() {
     let workshop = Workshop::new();
     for linked in EACH_LIBRARY {
         let program = workshop.program(linked, &C11, &[c_tests("cancel.c")]);

@@ -9,7 +9,11 @@ use std::process::{Command, Stdio};
 use crate::support::tools::{compile, repository, run, said};
 use crate::tests;
 
-tests![what_each_language_makes_each_can_use, a_peer_notices_what_differs];
+tests![
+    what_each_language_makes_each_can_use,
+    a_peer_notices_what_differs,
+    calls_without_options_mean_the_same_in_each_language,
+];
 
 const WAYS: [&str; 6] = ["sent", "named", "file", "sysv", "tempfile", "inherited"];
 
@@ -113,4 +117,24 @@ fn a_peer_notices_what_differs() {
             assert_eq!(look(length, seed), (Some(1), false), "{}: {length}, {seed}", user.language);
         }
     }
+}
+
+/// What is there is opened for reading, new memory is for writing, and what others can change is not accepted.
+fn calls_without_options_mean_the_same_in_each_language() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("content");
+    std::fs::write(&path, "content").expect("written");
+    let expected = format!(
+        "file: reading\ndescriptor: reading\nmemory: writing\nshm created: reading\nshm opened: reading\n\
+         sysv created: refused, {}\nsysv attached: reading\nunsealed: refused, {}\n",
+        libc::EINVAL,
+        libc::EPERM
+    );
+    for peer in peers(&folder) {
+        let name = format!("bytefd-defaults-{}", std::process::id());
+        let output = peer.command().arg("defaults").arg(&path).arg(name).output().expect("started");
+        assert!(output.status.success(), "{}: {}", peer.language, said(&output));
+        assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{}", peer.language);
+    }
+    assert_eq!(std::fs::read(&path).expect("there"), b"content");
 }

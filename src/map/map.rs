@@ -134,6 +134,16 @@ impl Map {
     /// # Ok::<(), bytefd::Error>(())
     /// ```
     ///
+    /// While the slice lives, the map cannot be resized, unmapped or sealed:
+    ///
+    /// ```compile_fail,E0502
+    /// let mut map = bytefd::MapOptions::new().memory(8192)?;
+    /// let bytes = unsafe { map.as_slice() };
+    /// map.unmap(4096..)?;
+    /// assert_eq!(bytes[5000], 0);
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    ///
     /// # Safety
     /// While the slice lives, no byte of it changes and every byte of it can be read:
     /// - No process writes to the file, or to another mapping of it.

@@ -35,6 +35,7 @@ pub enum Access {
 /// # Ok::<(), bytefd::Error>(())
 /// ```
 #[derive(Clone, Debug, Default)]
+#[must_use = "options do nothing until something is mapped with them"]
 pub struct MapOptions {
     /// The first byte of the file.
     pub(super) offset: u64,

@@ -12,7 +12,8 @@ use crate::sys::file;
 
 /// The bytes of a sealed file, and its descriptor. Nothing can change or shrink the file, so the bytes are a safe slice.
 ///
-/// Made by [`MapWriter::seal`](crate::MapWriter::seal) and [`Map::seal`].
+/// Made by [`MapWriter::seal`](crate::MapWriter::seal), [`Map::seal`] and
+/// [`Requirements::accept`](crate::share::Requirements::accept).
 ///
 /// ```
 /// use std::io::Write;
@@ -21,6 +22,15 @@ use crate::sys::file;
 /// let sealed = writer.seal()?;
 /// assert_eq!(&sealed[..], b"hello");
 /// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// It can own the bytes of whatever takes an `AsRef<[u8]> + Send + 'static`, such as `bytes::Bytes::from_owner`. Nothing writes
+/// to it:
+///
+/// ```compile_fail,E0594
+/// let mut sealed = bytefd::MapWriter::new()?.seal()?;
+/// sealed[0] = b'!';
+/// # Ok::<(), bytefd::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct Sealed {

@@ -272,6 +272,13 @@ fn wrapped(content: &[u8]) -> Result<Sealed> {
     Sealed::new(fd)
 }
 
+/// The content.
+impl AsRef<[u8]> for MapWriter {
+    fn as_ref(&self) -> &[u8] {
+        self.as_slice()
+    }
+}
+
 impl Write for MapWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.spare(bytes.len())?[..bytes.len()].copy_from_slice(bytes);

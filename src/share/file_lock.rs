@@ -1,7 +1,7 @@
 //! Locks on ranges of a file's bytes.
 
 use std::ops::{Bound, RangeBounds};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
 use crate::error::{Context, Errno, Error, Result};
@@ -199,6 +199,12 @@ impl<F: AsFd> FileLock<F> {
 impl<F: AsFd> AsFd for FileLock<F> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_ref().expect("taken out by the last method only").as_fd()
+    }
+}
+
+impl<F: AsFd> AsRawFd for FileLock<F> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
     }
 }
 

@@ -89,11 +89,10 @@ impl FutexWaitOptions {
 /// [`file_lock`](super::file_lock()), which ends with its holder.
 ///
 /// ```
-/// use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+/// use std::sync::atomic::Ordering::SeqCst;
 /// use bytefd::share::{futex_wait, futex_wake};
 /// let map = bytefd::MapOptions::new().memory(4096)?;
-/// // SAFETY: aligned, in the map, and only used as an atomic.
-/// let word = unsafe { AtomicU32::from_ptr(map.as_ptr().cast()) };
+/// let word = map.atomic_u32(0)?;
 /// std::thread::scope(|scope| {
 ///     scope.spawn(|| {
 ///         word.store(1, SeqCst);

@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 /// assert_eq!(error.errno(), libc::ETIMEDOUT);
 /// ```
 #[derive(Clone, Debug, Default)]
+#[must_use = "options do nothing until something is sent or received with them"]
 pub struct TransferOptions {
     timeout: Option<Duration>,
     interruptible: bool,

@@ -22,6 +22,7 @@ use crate::sys::file;
 ///
 /// The parameter is what [`accept`](Self::accept) gives: [`Sealed`], or [`Unsealed`] after [`no_seals`](Self::no_seals).
 #[derive(Clone, Debug)]
+#[must_use = "requirements do nothing until a descriptor is checked"]
 pub struct Requirements<A = Sealed> {
     min_length: u64,
     max_length: u64,
@@ -227,9 +228,10 @@ fn names(seals: i32) -> String {
 /// A descriptor that was accepted without seals. Its content can change at any time, so there is no safe slice of it: map it
 /// with [`MapOptions::map_fd`](crate::MapOptions::map_fd), and copy with [`Map::read_at`](crate::Map::read_at).
 ///
-/// ```compile_fail
-/// let unsealed = bytefd::share::Requirements::new().no_seals().accept(bytefd::wrap(b"hello").unwrap()).unwrap();
+/// ```compile_fail,E0308
+/// let unsealed = bytefd::share::Requirements::new().no_seals().accept(bytefd::wrap(b"hello")?)?;
 /// let bytes: &[u8] = &unsealed;
+/// # Ok::<(), bytefd::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct Unsealed {

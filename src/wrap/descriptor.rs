@@ -70,7 +70,15 @@ pub(crate) fn inherit(fd: BorrowedFd<'_>) -> Result<()> {
 /// assert_eq!(std::fs::read(bytefd::path(&fd))?, b"hello");
 /// # Ok::<(), std::io::Error>(())
 /// ```
-pub fn path(fd: impl AsFd) -> PathBuf {
+///
+/// It takes a reference or a [`BorrowedFd`], because a descriptor that is given away is closed before its path is used:
+///
+/// ```compile_fail,E0277
+/// let fd = bytefd::wrap(b"hello")?;
+/// assert_eq!(std::fs::read(bytefd::path(fd))?, b"hello");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn path(fd: impl AsFd + Copy) -> PathBuf {
     proc_path(fd.as_fd()).into()
 }
 

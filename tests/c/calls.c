@@ -2,6 +2,8 @@
  * Every function of bytefd.h, called once with success and once with an error, as a C program does it: plain, and under what
  * watches memory (the sanitizers, valgrind). What the functions promise beyond that is proven elsewhere.
  *
+ * With the argument "cancelled" all of it runs in a thread that is cancelled before the first call. None may end it.
+ *
  * Exit status 0 if all calls did what they should and no descriptor is left open. Standard output has a line for each call
  * that this host cannot answer.
  */
@@ -12,6 +14,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,11 +35,27 @@ static void check(bool holds, const char *text, int line)
 }
 #define CHECK(condition) check((condition), #condition, __LINE__)
 
+/* The line of the last call. */
+static int last_line;
+
+/*
+ * A call of the library. Every one is in here or in the next two, because nothing else may be cancelled. A cancel that is
+ * pending takes effect at the first cancellation point that it meets.
+ */
+#define CALL(call) \
+    __extension__({ \
+        last_line = __LINE__; \
+        pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL); \
+        __typeof__(call) answer_ = (call); \
+        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL); \
+        answer_; \
+    })
+
 /* Allocated, as the options are, so that a byte too many that is read or written there is noticed. */
 static bytefd_error *error;
 
 /* The call must succeed, with a value that is not negative, and leave the error alone. */
-#define WORKS(call) (memset(error, 0x5a, sizeof *error), works((call), #call, __LINE__))
+#define WORKS(call) (memset(error, 0x5a, sizeof *error), works(CALL(call), #call, __LINE__))
 static int works(int result, const char *call, int line)
 {
     bytefd_error untouched;
@@ -51,7 +70,7 @@ static int works(int result, const char *call, int line)
 }
 
 /* The call must fail with this errno, in this step (NULL: in any), and say so on one line. */
-#define FAILS(call, errno_value, op) (memset(error, 0x5a, sizeof *error), fails((call), errno_value, op, #call, __LINE__))
+#define FAILS(call, errno_value, op) (memset(error, 0x5a, sizeof *error), fails(CALL(call), errno_value, op, #call, __LINE__))
 static void fails(int result, int errno_value, const char *op, const char *call, int line)
 {
     bool told = result == -errno_value && error->code == result && memchr(error->op, 0, sizeof error->op) &&
@@ -110,7 +129,7 @@ static void streaming(void)
     CHECK(has(WORKS(bytefd_wrap_stream(pipes[0], NULL, options, error)), "hello"));
     bytefd_scan *scan;
     WORKS(bytefd_scan_begin_stream(pipes[0], NULL, options, &scan, error));
-    CHECK(bytefd_scan_end(scan) == 0);
+    CHECK(CALL(bytefd_scan_end(scan)) == 0);
     FAILS(bytefd_scan_begin_stream(-1, NULL, options, &scan, error), EBADF, NULL);
     FAILS(bytefd_wrap_stream(-1, NULL, options, error), EBADF, NULL);
     options->max_bytes = 0;
@@ -122,7 +141,11 @@ static void streaming(void)
 static int look(int fd, void *answer)
 {
     char content[8] = "";
+    int before;
+    /* A callback can be cancelled; this one is not. */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
     CHECK(pread(fd, content, sizeof content, 0) == 5 && strcmp(content, "hello") == 0);
+    pthread_setcancelstate(before, NULL);
     return *(int *)answer;
 }
 
@@ -140,16 +163,16 @@ static void scanning(void)
     FAILS(scan_bytes("hello", 5, look, &found, options, error), ECANCELED, "callback");
     CHECK(look(WORKS(bytefd_scan_begin("hello", 5, options, &scan, error)), &fine) == 0);
     FAILS(bytefd_scan_begin("hello", 5, options, NULL, error), EINVAL, "scan");
-    CHECK(bytefd_scan_end(scan) == 0 && bytefd_scan_end(NULL) == 0);
+    CHECK(CALL(bytefd_scan_end(scan)) == 0 && CALL(bytefd_scan_end(NULL)) == 0);
     CHECK(look(WORKS(bytefd_scan_begin_iov(parts, 2, options, &scan, error)), &fine) == 0);
     FAILS(bytefd_scan_begin_iov(NULL, 2, options, &scan, error), EINVAL, "iov");
-    CHECK(bytefd_scan_end(scan) == 0);
+    CHECK(CALL(bytefd_scan_end(scan)) == 0);
     WORKS(bytefd_pool_get_stats(options->pool, stats, error));
     CHECK(stats->hits + stats->misses == 4 && stats->lent == 0);
     FAILS(bytefd_pool_get_stats(options->pool, NULL, error), EINVAL, "stats");
     WORKS(bytefd_pool_trim(options->pool, 0, error));
     FAILS(bytefd_pool_trim(NULL, 0, error), EINVAL, "pool");
-    CHECK(bytefd_pool_close(options->pool) == 0 && bytefd_pool_close(NULL) == 0);
+    CHECK(CALL(bytefd_pool_close(options->pool)) == 0 && CALL(bytefd_pool_close(NULL)) == 0);
     free(options);
     free(pool);
     free(stats);
@@ -160,13 +183,13 @@ static void using_a_map(bytefd_map *map)
 {
     char buffer[6];
     size_t copied = 0;
-    CHECK(bytefd_map_length(map) == 5 && bytefd_map_length(NULL) == 0);
-    CHECK(bytefd_map_data(map) != NULL && bytefd_map_data(NULL) == NULL);
+    CHECK(CALL(bytefd_map_length(map)) == 5 && CALL(bytefd_map_length(NULL)) == 0);
+    CHECK(CALL(bytefd_map_data(map)) != NULL && CALL(bytefd_map_data(NULL)) == NULL);
     WORKS(bytefd_map_write(map, 0, "hello", 5, &copied, error));
     FAILS(bytefd_map_write(map, 0, "hello", 5, NULL, error), EINVAL, "copied");
     WORKS(bytefd_map_read(map, 0, buffer, 5, &copied, error));
     FAILS(bytefd_map_read(map, 0, buffer, 6, &copied, error), EINVAL, "range");
-    CHECK(copied == 5 && memcmp(buffer, "hello", 5) == 0 && memcmp(bytefd_map_data(map), "hello", 5) == 0);
+    CHECK(copied == 5 && memcmp(buffer, "hello", 5) == 0 && memcmp(CALL(bytefd_map_data(map)), "hello", 5) == 0);
     WORKS(bytefd_map_flush(map, 0, BYTEFD_TO_END, MS_SYNC, error));
     FAILS(bytefd_map_flush(map, 0, 5, 8, error), EINVAL, "flags");
     WORKS(bytefd_map_advise(map, 0, 5, MADV_SEQUENTIAL, 0, error));
@@ -192,7 +215,7 @@ static void using_a_map(bytefd_map *map)
     WORKS(bytefd_map_resize(map, 10000, error));
     FAILS(bytefd_map_resize(map, SIZE_MAX, error), EINVAL, "resize");
     WORKS(bytefd_map_resize(map, 5, error));
-    CHECK(memcmp(bytefd_map_data(map), "hello", 5) == 0);
+    CHECK(memcmp(CALL(bytefd_map_data(map)), "hello", 5) == 0);
 }
 
 static void mapping(void)
@@ -212,16 +235,16 @@ static void mapping(void)
     WORKS(bytefd_map_unmap(map, 0, BYTEFD_TO_END, error));
     FAILS(bytefd_map_unmap(map, 0, 0, error), EINVAL, "length");
     FAILS(bytefd_map_unmap(map, 0, 6, error), EINVAL, "range");
-    CHECK(bytefd_map_close(map) == 0 && bytefd_map_close(NULL) == 0);
+    CHECK(CALL(bytefd_map_close(map)) == 0 && CALL(bytefd_map_close(NULL)) == 0);
 
     options->flags = BYTEFD_MAP_GUARD;
     WORKS(bytefd_map_fd(fd, options, &map, error));
     FAILS(bytefd_map_fd(-1, options, &map, error), EBADF, NULL);
     using_a_map(map);
     /* The page that is lost is replaced by zeros, under the sanitizers' own handlers too. */
-    CHECK(ftruncate(fd, 0) == 0 && ((volatile char *)bytefd_map_data(map))[0] == 0);
+    CHECK(ftruncate(fd, 0) == 0 && ((volatile char *)CALL(bytefd_map_data(map)))[0] == 0);
     FAILS(bytefd_map_check(map, error), EIO, "check");
-    CHECK(bytefd_map_close(map) == 0);
+    CHECK(CALL(bytefd_map_close(map)) == 0);
     CHECK(close(fd) == 0 && unlink(path) == 0);
     free(options);
 
@@ -232,7 +255,7 @@ static void mapping(void)
     FAILS(bytefd_map_seal(map, -2, error), EINVAL, "timeout_ns");
     CHECK(has(WORKS(bytefd_map_seal(map, 100000000, error)), "hello"));
     FAILS(bytefd_map_descriptor(map, error), EBADF, "descriptor");
-    CHECK(bytefd_map_close(map) == 0);
+    CHECK(CALL(bytefd_map_close(map)) == 0);
 }
 
 static void adopting(void)
@@ -294,9 +317,9 @@ static void naming(void)
 
     temporary->suffix = ".txt";
     WORKS(bytefd_tempfile_create("hello", 5, temporary, &file, error));
-    CHECK(has(open(bytefd_tempfile_path(file), O_RDONLY | O_CLOEXEC), "hello"));
-    CHECK(bytefd_tempfile_path(NULL) == NULL);
-    CHECK(bytefd_tempfile_close(file) == 0 && bytefd_tempfile_close(NULL) == 0);
+    CHECK(has(open(CALL(bytefd_tempfile_path(file)), O_RDONLY | O_CLOEXEC), "hello"));
+    CHECK(CALL(bytefd_tempfile_path(NULL)) == NULL);
+    CHECK(CALL(bytefd_tempfile_close(file)) == 0 && CALL(bytefd_tempfile_close(NULL)) == 0);
     temporary->suffix = "a/b";
     FAILS(bytefd_tempfile_create("hello", 5, temporary, &file, error), EINVAL, "suffix");
     free(temporary);
@@ -318,42 +341,43 @@ static void sharing_the_old_way(void)
     options->length = 5;
     WORKS(bytefd_map_sysv(0, options, &map, &shmid, error));
     WORKS(bytefd_sysv_remove(shmid, error));
-    strcpy(bytefd_map_data(map), "four");
-    CHECK(bytefd_map_length(map) == 5 && bytefd_map_close(map) == 0);
+    strcpy(CALL(bytefd_map_data(map)), "four");
+    CHECK(CALL(bytefd_map_length(map)) == 5 && CALL(bytefd_map_close(map)) == 0);
     FAILS(bytefd_sysv_remove(-1, error), EINVAL, NULL);
     free(options);
 
     WORKS(bytefd_map_memory((size_t)sysconf(_SC_PAGESIZE), NULL, &map, error));
-    int fd = bytefd_map_descriptor(map, NULL);
+    int fd = CALL(bytefd_map_descriptor(map, NULL));
     FAILS(bytefd_export_dmabuf(fd, error), EINVAL, NULL);
     CHECK(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) == 0);
-    int buffer = bytefd_export_dmabuf(fd, error);
+    int buffer = CALL(bytefd_export_dmabuf(fd, error));
     if (buffer == -ENODEV || buffer == -EACCES)
         printf("SKIPPED: a dma-buf: %s\n", error->message);
     else
         CHECK(buffer >= 0 && close(buffer) == 0);
-    CHECK(bytefd_map_close(map) == 0);
+    CHECK(CALL(bytefd_map_close(map)) == 0);
 }
 
 static void waiting(void)
 {
     bytefd_map *map;
     WORKS(bytefd_map_memory(5, NULL, &map, error));
-    int fd = bytefd_map_descriptor(map, NULL);
+    int fd = CALL(bytefd_map_descriptor(map, NULL));
+    void *word = CALL(bytefd_map_data(map));
     WORKS(bytefd_file_lock(fd, 0, 5, LOCK_EX | LOCK_NB, -1, 0, error));
     FAILS(bytefd_file_lock(fd, 0, 0, LOCK_EX, -1, 0, error), EINVAL, "length");
     WORKS(bytefd_file_unlock(fd, 0, 5, error));
     FAILS(bytefd_file_unlock(-1, 0, 5, error), EBADF, NULL);
-    WORKS(bytefd_futex_wait(bytefd_map_data(map), 1, -1, BYTEFD_INTERRUPTIBLE, error));
-    FAILS(bytefd_futex_wait(bytefd_map_data(map), 0, 1, 0, error), ETIMEDOUT, NULL);
-    CHECK(WORKS(bytefd_futex_wake(bytefd_map_data(map), 1, error)) == 0);
+    WORKS(bytefd_futex_wait(word, 1, -1, BYTEFD_INTERRUPTIBLE, error));
+    FAILS(bytefd_futex_wait(word, 0, 1, 0, error), ETIMEDOUT, NULL);
+    CHECK(WORKS(bytefd_futex_wake(word, 1, error)) == 0);
     FAILS(bytefd_futex_wake(NULL, 1, error), EINVAL, "word");
-    CHECK(bytefd_map_close(map) == 0);
+    CHECK(CALL(bytefd_map_close(map)) == 0);
 }
 
 static void reporting(void)
 {
-    CHECK(strcmp(bytefd_version(), BYTEFD_VERSION) == 0);
+    CHECK(strcmp(CALL(bytefd_version()), BYTEFD_VERSION) == 0);
     char *report = malloc(1024);
     WORKS(bytefd_host_report(report, 1024, error));
     CHECK(strncmp(report, "files: ", 7) == 0);
@@ -371,9 +395,12 @@ static int open_descriptors(void)
     return count;
 }
 
-int main(void)
+static void *call_all(void *cancelled)
 {
-    int before = open_descriptors();
+    if (*(bool *)cancelled) {
+        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+        CHECK(pthread_cancel(pthread_self()) == 0);
+    }
     error = malloc(sizeof *error);
     wrapping();
     streaming();
@@ -386,6 +413,31 @@ int main(void)
     waiting();
     reporting();
     free(error);
+    last_line = 0;
+    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+    pthread_testcancel();
+    return NULL;
+}
+
+/* A thread that is cancelled ends after the last call, not before. */
+static void call_all_cancelled(void)
+{
+    bool cancelled = true;
+    pthread_t thread;
+    void *result = NULL;
+    CHECK(pthread_create(&thread, NULL, call_all, &cancelled) == 0);
+    CHECK(pthread_join(thread, &result) == 0 && result == PTHREAD_CANCELED);
+    check(last_line == 0, "no call is a cancellation point", last_line);
+}
+
+int main(int argc, char **argv)
+{
+    int before = open_descriptors();
+    bool cancelled = argc > 1 && strcmp(argv[1], "cancelled") == 0;
+    if (cancelled)
+        call_all_cancelled();
+    else
+        call_all(&cancelled);
     CHECK(open_descriptors() == before);
     return failures == 0 ? 0 : 1;
 }

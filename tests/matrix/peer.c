@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 
 #include <bytefd.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
@@ -219,6 +220,61 @@ static int make_inherited(const unsigned char *content, size_t length, char **co
     return 1;
 }
 
+static void say(const char *what, int stored)
+{
+    if (stored >= 0)
+        printf("%s: writing\n", what);
+    else if (stored == -EACCES || stored == -EBADF)
+        printf("%s: reading\n", what);
+    else
+        printf("%s: refused, %d\n", what, -stored);
+}
+
+static void say_of_map(const char *what, bytefd_map *map)
+{
+    size_t copied;
+    say(what, bytefd_map_write(map, 0, "!", 1, &copied, &error));
+    bytefd_map_close(map);
+}
+
+static void say_of_fd(const char *what, int fd)
+{
+    say(what, pwrite(fd, "!", 1, 0) < 0 ? -errno : 0);
+    close(fd);
+}
+
+static int defaults(const char *path, const char *name)
+{
+    bytefd_shm_options creating = BYTEFD_SHM_OPTIONS_INIT;
+    bytefd_sysv_options segment = BYTEFD_SYSV_OPTIONS_INIT, attaching = BYTEFD_SYSV_OPTIONS_INIT;
+    bytefd_map *map, *other;
+    int fd = open(path, O_RDWR | O_CLOEXEC), shmid;
+    must_call(fd, path);
+    must(map_file(path, NULL, &map, &error));
+    say_of_map("file", map);
+    must(bytefd_map_fd(fd, NULL, &map, &error));
+    say_of_map("descriptor", map);
+    must(bytefd_map_memory(4096, NULL, &map, &error));
+    say_of_map("memory", map);
+    creating.flags = BYTEFD_SHM_CREATE | BYTEFD_SHM_EXCLUSIVE;
+    creating.length = 4096;
+    say_of_fd("shm created", must(bytefd_shm_open(name, &creating, NULL, 0, &error)));
+    say_of_fd("shm opened", must(bytefd_shm_open(name, NULL, NULL, 0, &error)));
+    must(bytefd_shm_unlink(name, &error));
+    segment.flags = BYTEFD_SYSV_CREATE | BYTEFD_SYSV_EXCLUSIVE | BYTEFD_SYSV_TRANSIENT;
+    segment.length = 4096;
+    say("sysv created", bytefd_map_sysv(0, &segment, &map, NULL, &error));
+    segment.access = BYTEFD_MAP_WRITE;
+    must(bytefd_map_sysv(0, &segment, &map, &shmid, &error));
+    attaching.flags = BYTEFD_SYSV_BY_ID;
+    must(bytefd_map_sysv(shmid, &attaching, &other, NULL, &error));
+    say_of_map("sysv attached", other);
+    bytefd_map_close(map);
+    say("unsealed", bytefd_verify(fd, NULL, &error));
+    close(fd);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -228,6 +284,8 @@ int main(int argc, char **argv)
         { "sent", make_sent, use_sent }, { "named", make_named, use_named }, { "file", make_file, use_file },
         { "sysv", make_sysv, use_sysv }, { "tempfile", make_tempfile, use_file },    { "inherited", NULL, use_inherited },
     };
+    if (argc == 4 && strcmp(argv[1], "defaults") == 0)
+        return defaults(argv[2], argv[3]);
     if (argc < 6)
         return 2;
     size_t length = strtoul(argv[4], NULL, 10), seed = strtoul(argv[5], NULL, 10);

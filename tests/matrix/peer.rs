@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
@@ -21,6 +22,11 @@ pub fn is_one() -> bool {
 
 pub fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [job, path, name] = &arguments[..]
+        && job == "defaults"
+    {
+        return ended(defaults(path, name));
+    }
     let [job, way, address, length, seed, command @ ..] = &arguments[..] else { return ExitCode::from(2) };
     let (Ok(length), Ok(seed)) = (length.parse::<usize>(), seed.parse::<usize>()) else { return ExitCode::from(2) };
     let content: Vec<u8> = (0..length).map(|i| ((31 * i + seed) % 251) as u8).collect();
@@ -28,6 +34,10 @@ pub fn main() -> ExitCode {
         "make" => make(way, address, &content, command),
         _ => use_it(way, address, &content),
     };
+    ended(outcome)
+}
+
+fn ended(outcome: Outcome) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -135,4 +145,40 @@ fn compare(bytes: &[u8], content: &[u8]) -> Outcome {
 fn differs(what: std::fmt::Arguments<'_>) -> Outcome {
     println!("{what}");
     Err("that is not the content".into())
+}
+
+fn defaults(path: &str, name: &str) -> Outcome {
+    let file = File::options().read(true).write(true).open(path)?;
+    say_of_map("file", MapOptions::new().open(path)?);
+    say_of_map("descriptor", MapOptions::new().map_fd(&file)?);
+    say_of_map("memory", MapOptions::new().memory(4096)?);
+    let created = ShmOptions::new().length(4096).unlink_on_close(true).create(name)?;
+    let opened = ShmOptions::new().open(name)?;
+    say("shm created", File::from(created.as_fd().try_clone_to_owned()?).write_at(b"!", 0).map(drop));
+    say("shm opened", File::from(opened.as_fd().try_clone_to_owned()?).write_at(b"!", 0).map(drop));
+    say("sysv created", raw(SysvOptions::new().length(4096).create(libc::IPC_PRIVATE).map(drop)));
+    let (map, number) = SysvOptions::new().length(4096).write(true).transient(true).create(libc::IPC_PRIVATE)?;
+    say_of_map("sysv attached", SysvOptions::new().attach(number)?);
+    drop(map);
+    say("unsealed", raw(Requirements::new().check(&file)));
+    Ok(())
+}
+
+/// As the map says it and as it is.
+fn say_of_map(what: &str, map: bytefd::Map) {
+    let stored = map.write_at(b"!", 0).map(drop);
+    assert_eq!(stored.is_ok(), map.access() != Access::Read, "{what}");
+    say(what, raw(stored));
+}
+
+fn raw(outcome: bytefd::Result<()>) -> std::io::Result<()> {
+    outcome.map_err(|error| std::io::Error::from_raw_os_error(error.errno()))
+}
+
+fn say(what: &str, stored: std::io::Result<()>) {
+    match stored.map_err(|error| error.raw_os_error().unwrap_or_default()) {
+        Ok(()) => println!("{what}: writing"),
+        Err(libc::EACCES | libc::EBADF) => println!("{what}: reading"),
+        Err(errno) => println!("{what}: refused, {errno}"),
+    }
 }

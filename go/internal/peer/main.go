@@ -5,6 +5,7 @@
 //
 //	peer make WAY ADDRESS LENGTH SEED [COMMAND...]
 //	peer use  WAY ADDRESS LENGTH SEED
+//	peer defaults PATH NAME
 //
 // The content has LENGTH bytes; byte i is (31*i + SEED) % 251. ADDRESS is decimal where it is a number.
 //
@@ -27,7 +28,10 @@
 // shrinking for what is sent or inherited. Otherwise it prints in one line what differs. It ends with status 0 if it is
 // ok, otherwise with 1.
 //
-// Either prints an error on standard error, and ends with 1, or with 2 if its arguments make no sense.
+// Defaults says in a line each what calls without options give, all in the same words: whether the file of this path, its
+// descriptor, memory, and shared memory of this name and System V segments can be written, and what is refused.
+//
+// Each prints an error on standard error, and ends with 1, or with 2 if its arguments make no sense.
 package main
 
 import (
@@ -39,11 +43,19 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"syscall"
 
 	bytefd "github.com/bytefd/bytefd/go"
 )
 
 func main() {
+	if len(os.Args) == 4 && os.Args[1] == "defaults" {
+		if err := defaults(os.Args[2], os.Args[3]); err != nil {
+			fmt.Fprintln(os.Stderr, "peer:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if len(os.Args) < 6 {
 		usage()
 	}
@@ -81,6 +93,7 @@ func main() {
 func usage() {
 	fmt.Fprintln(os.Stderr, "usage: peer make WAY ADDRESS LENGTH SEED [COMMAND...]")
 	fmt.Fprintln(os.Stderr, "       peer use WAY ADDRESS LENGTH SEED")
+	fmt.Fprintln(os.Stderr, "       peer defaults PATH NAME")
 	os.Exit(2)
 }
 
@@ -303,4 +316,74 @@ func useInherited(address string, content []byte) error {
 		return err
 	}
 	return compareSealed(os.NewFile(uintptr(fd), "inherited"), content)
+}
+
+func defaults(path, name string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for _, made := range []struct {
+		what string
+		make func() (*bytefd.Map, error)
+	}{
+		{"file", func() (*bytefd.Map, error) { return bytefd.MapFile(path) }},
+		{"descriptor", func() (*bytefd.Map, error) { return bytefd.MapFD(f) }},
+		{"memory", func() (*bytefd.Map, error) { return bytefd.NewMap(4096) }},
+	} {
+		m, err := made.make()
+		if err != nil {
+			return err
+		}
+		sayOf(made.what, m)
+		m.Close()
+	}
+	created, err := bytefd.CreateShm(name, bytefd.ShmLength(4096), bytefd.ShmUnlinkOnClose())
+	if err != nil {
+		return err
+	}
+	defer created.Close()
+	sayOf("shm created", created.File())
+	opened, err := bytefd.OpenShm(name)
+	if err != nil {
+		return err
+	}
+	defer opened.Close()
+	sayOf("shm opened", opened.File())
+	segment := []bytefd.SysvOption{bytefd.SysvCreate(), bytefd.SysvTransient(), bytefd.SysvLength(4096)}
+	_, _, err = bytefd.MapSysv(0, segment...)
+	say("sysv created", err)
+	m, number, err := bytefd.MapSysv(0, append(segment, bytefd.SysvWrite())...)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	attached, _, err := bytefd.MapSysv(number, bytefd.SysvByID())
+	if err != nil {
+		return err
+	}
+	defer attached.Close()
+	sayOf("sysv attached", attached)
+	say("unsealed", bytefd.Verify(f))
+	return nil
+}
+
+func sayOf(what string, target io.WriterAt) {
+	_, err := target.WriteAt([]byte("!"), 0)
+	say(what, err)
+}
+
+func say(what string, err error) {
+	var errno syscall.Errno
+	switch {
+	case err == nil:
+		fmt.Printf("%s: writing\n", what)
+	case !errors.As(err, &errno):
+		fmt.Printf("%s: %v\n", what, err)
+	case errno == syscall.EACCES || errno == syscall.EBADF:
+		fmt.Printf("%s: reading\n", what)
+	default:
+		fmt.Printf("%s: refused, %d\n", what, errno)
+	}
 }
