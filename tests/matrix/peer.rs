@@ -158,7 +158,7 @@ fn defaults(path: &str, name: &str) -> Outcome {
     say("shm opened", File::from(opened.as_fd().try_clone_to_owned()?).write_at(b"!", 0).map(drop));
     say("sysv created", raw(SysvOptions::new().length(4096).create(libc::IPC_PRIVATE).map(drop)));
     let (map, number) = SysvOptions::new().length(4096).write(true).transient(true).create(libc::IPC_PRIVATE)?;
-    say_of_map("sysv attached", SysvOptions::new().attach(number)?);
+    say_of_map("sysv attached", SysvOptions::new().open_by_id(number)?);
     drop(map);
     say("unsealed", raw(Requirements::new().check(&file)));
     Ok(())

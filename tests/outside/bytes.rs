@@ -15,7 +15,7 @@ impl Assets {
         for (_, content) in parts {
             writer.write_all(content)?;
         }
-        let all = Bytes::from_owner(writer.seal_within(None)?);
+        let all = Bytes::from_owner(writer.seal_timeout(None)?);
         let mut start = 0;
         let cut = parts.iter().map(|(name, content)| {
             start += content.len();

@@ -20,7 +20,7 @@ fn encode(document: &Value) -> io::Result<Sealed> {
     let length = writer.written() as u64 - 8;
     writer.seek(SeekFrom::Start(0))?;
     writer.write_all(&length.to_le_bytes())?;
-    Ok(writer.seal_within(None)?)
+    Ok(writer.seal_timeout(None)?)
 }
 
 #[test]

@@ -11,7 +11,7 @@ use bytefd::{MapOptions, MapWriter, Sealed, WrapOptions};
 fn upper(job: &Sealed) -> io::Result<Sealed> {
     let mut writer = MapWriter::new()?;
     writer.write_all(&job.to_ascii_uppercase())?;
-    Ok(writer.seal_within(None)?)
+    Ok(writer.seal_timeout(None)?)
 }
 
 /// Until the client hangs up.

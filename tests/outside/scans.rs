@@ -49,7 +49,7 @@ fn loans_cross_threads_and_outlive_the_pool() {
     sender.send(pool.scan_begin(b"hello", &options).unwrap()).unwrap();
     let segments = [IoSlice::new(b"hel"), IoSlice::new(b"lo")];
     sender.send(pool.scan_begin_vectored(&segments, &options).unwrap()).unwrap();
-    sender.send(pool.scan_reader(&b"hello"[..], &options, &StreamOptions::new()).unwrap()).unwrap();
+    sender.send(pool.scan_begin_reader(&b"hello"[..], &options, &StreamOptions::new()).unwrap()).unwrap();
     drop((pool, sender));
     assert_eq!(scanner.join().unwrap(), [expected(b"hello"); 3]);
 }

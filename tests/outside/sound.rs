@@ -25,8 +25,8 @@ fn makers(bytes: &[u8]) -> Vec<(&'static str, Sealed)> {
     let read = WrapOptions::new().wrap_reader(bytes, &StreamOptions::new()).unwrap();
     let content_only = WrapOptions::new().seal_content(true).wrap(bytes).unwrap();
     vec![
-        ("a writer", written(bytes).seal_within(None).unwrap()),
-        ("a map", map.seal_within(None).unwrap()),
+        ("a writer", written(bytes).seal_timeout(None).unwrap()),
+        ("a map", map.seal_timeout(None).unwrap()),
         ("an accepted file", accept(bytefd::wrap(bytes).unwrap())),
         ("an accepted stream", accept(read)),
         ("an accepted file that takes more seals", accept(content_only)),
@@ -104,12 +104,12 @@ fn who_could_write_before_cannot_afterwards() {
     map.write_at(&bytes, 0).unwrap();
     let file = File::from(map.file().unwrap().try_clone_to_owned().unwrap());
     let other = MapOptions::new().access(Access::Write).map_fd(&file).unwrap();
-    let failure = map.seal_within(Some(std::time::Duration::ZERO)).unwrap_err();
+    let failure = map.seal_timeout(Some(std::time::Duration::ZERO)).unwrap_err();
     assert_eq!(failure.error().kind(), io::ErrorKind::ResourceBusy, "somebody can still store");
     let map = failure.into_inner();
     assert!(map.access() == Access::Write && map.len() == LENGTH);
     drop(other);
-    let sealed = map.seal_within(None).unwrap();
+    let sealed = map.seal_timeout(None).unwrap();
     let shown: &[u8] = &sealed;
     file.write_at(b"!", 0).unwrap_err();
     file.set_len(0).unwrap_err();
@@ -124,7 +124,7 @@ fn what_others_did_to_the_length_before_sealing_is_an_error_or_undone() {
         let map = MapOptions::new().memory(LENGTH).unwrap();
         let file = File::from(map.file().unwrap().try_clone_to_owned().unwrap());
         file.set_len(length as u64).unwrap();
-        match map.seal_within(None) {
+        match map.seal_timeout(None) {
             Ok(sealed) => assert!(length > LENGTH && sealed[..] == [0; LENGTH]),
             Err(failure) => assert!(length < LENGTH, "{}", failure.error()),
         }
@@ -165,10 +165,10 @@ fn a_writer_shows_what_was_written_whatever_else_is_made() {
         let bytes = super::pattern(length);
         let writer = written(&bytes);
         let shown = writer.as_slice();
-        let others: Vec<_> = (0..10).map(|n| written(&[n; 5000]).seal_within(None).unwrap()).collect();
+        let others: Vec<_> = (0..10).map(|n| written(&[n; 5000]).seal_timeout(None).unwrap()).collect();
         others.iter().for_each(attack);
         assert!(shown == bytes);
-        let sealed = writer.seal_within(None).unwrap();
+        let sealed = writer.seal_timeout(None).unwrap();
         attack(&sealed);
         assert!(sealed[..] == bytes);
     }

@@ -69,7 +69,7 @@ fn functions_take_and_give_what_std_would() {
     let _: fn(MapWriter) -> std::result::Result<Sealed, SealError<MapWriter>> = MapWriter::seal;
     let _: fn(Map) -> std::result::Result<Sealed, SealError<Map>> = Map::seal;
     let _: fn(MapWriter, Option<Duration>) -> std::result::Result<Sealed, SealError<MapWriter>> =
-        MapWriter::seal_within;
+        MapWriter::seal_timeout;
     let _: fn(&Map, &mut [u8], usize) -> Result<usize> = Map::read_at;
     let _: fn(&Map, &mut [u8], usize) -> Result<()> = Map::read_exact_at;
     let _: fn(&Map, usize) -> Result<&AtomicU32> = Map::atomic_u32;
