@@ -19,6 +19,13 @@
  * Generated from the Rust sources by `make header`. Do not edit.
  */
 
+#if defined(__clang__)
+#pragma clang diagnostic push
+/* Of a pointer nothing is said where NULL is allowed. */
+#pragma clang diagnostic ignored "-Wnullability-completeness"
+#pragma clang diagnostic ignored "-Wnullability-extension"
+#endif
+
 
 #ifndef BYTEFD_H
 #define BYTEFD_H
@@ -52,6 +59,12 @@
 #else
 #define BYTEFD_READS(pointer, size)
 #define BYTEFD_WRITES(pointer, size)
+#endif
+/* The compiler warns of a NULL. GCC's attribute for it would also drop a program's own checks. */
+#if defined(__clang__)
+#define BYTEFD_NONNULL _Nonnull
+#else
+#define BYTEFD_NONNULL
 #endif
 
 /* All defaults, with the size of the struct as this header knows it. */
@@ -925,7 +938,8 @@ BYTEFD_MUST_USE
 int bytefd_wrap_iov(const struct iovec *iov,
                     size_t count,
                     const struct bytefd_wrap_options *options,
-                    struct bytefd_error *error);
+                    struct bytefd_error *error)
+BYTEFD_READS(1, 2);
 
 /**
  * Opens the regular file behind `fd` again and returns a new descriptor, which the caller owns. It is open for reading only, has an
@@ -972,7 +986,7 @@ int bytefd_reopen(int fd,
  */
 BYTEFD_MUST_USE
 int bytefd_path(int fd,
-                char *buf,
+                char *BYTEFD_NONNULL buf,
                 size_t size,
                 struct bytefd_error *error)
 BYTEFD_WRITES(2, 3);
@@ -1038,7 +1052,7 @@ int bytefd_wrap_stream(int fd,
 BYTEFD_MUST_USE
 int bytefd_scan_bytes(const void *buf,
                       size_t len,
-                      bytefd_scan_fn scan,
+                      bytefd_scan_fn BYTEFD_NONNULL scan,
                       void *context,
                       const struct bytefd_wrap_options *options,
                       struct bytefd_error *error)
@@ -1063,7 +1077,7 @@ BYTEFD_MUST_USE
 int bytefd_scan_begin(const void *buf,
                       size_t len,
                       const struct bytefd_wrap_options *options,
-                      struct bytefd_scan **scan,
+                      struct bytefd_scan **BYTEFD_NONNULL scan,
                       struct bytefd_error *error)
 BYTEFD_READS(1, 2);
 
@@ -1081,8 +1095,9 @@ BYTEFD_MUST_USE
 int bytefd_scan_begin_iov(const struct iovec *iov,
                           size_t count,
                           const struct bytefd_wrap_options *options,
-                          struct bytefd_scan **scan,
-                          struct bytefd_error *error);
+                          struct bytefd_scan **BYTEFD_NONNULL scan,
+                          struct bytefd_error *error)
+BYTEFD_READS(1, 2);
 
 /**
  * bytefd_scan_begin for the stream behind the descriptor `fd`, which is read to its end as bytefd_wrap_stream does, into a file of
@@ -1099,7 +1114,7 @@ BYTEFD_MUST_USE
 int bytefd_scan_begin_stream(int fd,
                              const struct bytefd_wrap_options *options,
                              const struct bytefd_stream_options *stream,
-                             struct bytefd_scan **scan,
+                             struct bytefd_scan **BYTEFD_NONNULL scan,
                              struct bytefd_error *error);
 
 /**
@@ -1127,7 +1142,7 @@ int bytefd_scan_end(struct bytefd_scan *scan);
  */
 BYTEFD_MUST_USE
 int bytefd_pool_create(const struct bytefd_pool_options *options,
-                       struct bytefd_pool **pool,
+                       struct bytefd_pool **BYTEFD_NONNULL pool,
                        struct bytefd_error *error);
 
 /**
@@ -1154,7 +1169,7 @@ int bytefd_pool_close(struct bytefd_pool *pool);
  * }
  * ```
  */
-int bytefd_pool_trim(struct bytefd_pool *pool,
+int bytefd_pool_trim(struct bytefd_pool *BYTEFD_NONNULL pool,
                      uint64_t bytes,
                      struct bytefd_error *error);
 
@@ -1174,8 +1189,8 @@ int bytefd_pool_trim(struct bytefd_pool *pool,
  * ```
  */
 BYTEFD_MUST_USE
-int bytefd_pool_get_stats(struct bytefd_pool *pool,
-                          struct bytefd_pool_stats *stats,
+int bytefd_pool_get_stats(struct bytefd_pool *BYTEFD_NONNULL pool,
+                          struct bytefd_pool_stats *BYTEFD_NONNULL stats,
                           struct bytefd_error *error);
 
 /**
@@ -1210,9 +1225,9 @@ int bytefd_pool_get_stats(struct bytefd_pool *pool,
  * ```
  */
 BYTEFD_MUST_USE
-int bytefd_map_file(const char *path,
+int bytefd_map_file(const char *BYTEFD_NONNULL path,
                     const struct bytefd_map_options *options,
-                    struct bytefd_map **map,
+                    struct bytefd_map **BYTEFD_NONNULL map,
                     struct bytefd_error *error);
 
 /**
@@ -1240,7 +1255,7 @@ int bytefd_map_file(const char *path,
 BYTEFD_MUST_USE
 int bytefd_map_fd(int fd,
                   const struct bytefd_map_options *options,
-                  struct bytefd_map **map,
+                  struct bytefd_map **BYTEFD_NONNULL map,
                   struct bytefd_error *error);
 
 /**
@@ -1272,7 +1287,7 @@ int bytefd_map_fd(int fd,
 BYTEFD_MUST_USE
 int bytefd_map_memory(size_t length,
                       const struct bytefd_map_options *options,
-                      struct bytefd_map **map,
+                      struct bytefd_map **BYTEFD_NONNULL map,
                       struct bytefd_error *error);
 
 /**
@@ -1317,7 +1332,7 @@ size_t bytefd_map_length(const struct bytefd_map *map);
  * }
  * ```
  */
-int bytefd_map_descriptor(const struct bytefd_map *map,
+int bytefd_map_descriptor(const struct bytefd_map *BYTEFD_NONNULL map,
                           struct bytefd_error *error);
 
 /**
@@ -1358,7 +1373,7 @@ int bytefd_map_close(struct bytefd_map *map);
  * ```
  */
 BYTEFD_MUST_USE
-int bytefd_map_flush(struct bytefd_map *map,
+int bytefd_map_flush(struct bytefd_map *BYTEFD_NONNULL map,
                      size_t offset,
                      size_t length,
                      int flags,
@@ -1387,7 +1402,7 @@ int bytefd_map_flush(struct bytefd_map *map,
  * }
  * ```
  */
-int bytefd_map_advise(struct bytefd_map *map,
+int bytefd_map_advise(struct bytefd_map *BYTEFD_NONNULL map,
                       size_t offset,
                       size_t length,
                       int advice,
@@ -1410,7 +1425,8 @@ int bytefd_map_advise(struct bytefd_map *map,
  * }
  * ```
  */
-int bytefd_map_mlock(struct bytefd_map *map,
+BYTEFD_MUST_USE
+int bytefd_map_mlock(struct bytefd_map *BYTEFD_NONNULL map,
                      size_t offset,
                      size_t length,
                      struct bytefd_error *error);
@@ -1431,7 +1447,7 @@ int bytefd_map_mlock(struct bytefd_map *map,
  * }
  * ```
  */
-int bytefd_map_munlock(struct bytefd_map *map,
+int bytefd_map_munlock(struct bytefd_map *BYTEFD_NONNULL map,
                        size_t offset,
                        size_t length,
                        struct bytefd_error *error);
@@ -1451,12 +1467,14 @@ int bytefd_map_munlock(struct bytefd_map *map,
  * bytefd_map *map;
  * if (bytefd_map_memory(4096, NULL, &map, NULL) == 0) {
  *     strcpy(bytefd_map_data(map), "constant from now on");
- *     bytefd_map_protect(map, 0, BYTEFD_TO_END, PROT_READ, NULL);
+ *     if (bytefd_map_protect(map, 0, BYTEFD_TO_END, PROT_READ, NULL) < 0)
+ *         perror("it can still be written");
  *     bytefd_map_close(map);
  * }
  * ```
  */
-int bytefd_map_protect(struct bytefd_map *map,
+BYTEFD_MUST_USE
+int bytefd_map_protect(struct bytefd_map *BYTEFD_NONNULL map,
                        size_t offset,
                        size_t length,
                        int prot,
@@ -1478,7 +1496,7 @@ int bytefd_map_protect(struct bytefd_map *map,
  * }
  * ```
  */
-int bytefd_map_prefetch(struct bytefd_map *map,
+int bytefd_map_prefetch(struct bytefd_map *BYTEFD_NONNULL map,
                         size_t offset,
                         size_t length,
                         struct bytefd_error *error);
@@ -1502,7 +1520,7 @@ int bytefd_map_prefetch(struct bytefd_map *map,
  * }
  * ```
  */
-int bytefd_map_unmap(struct bytefd_map *map,
+int bytefd_map_unmap(struct bytefd_map *BYTEFD_NONNULL map,
                      size_t offset,
                      size_t length,
                      struct bytefd_error *error);
@@ -1534,11 +1552,11 @@ int bytefd_map_unmap(struct bytefd_map *map,
  *
  */
 BYTEFD_MUST_USE
-int bytefd_map_read(const struct bytefd_map *map,
+int bytefd_map_read(const struct bytefd_map *BYTEFD_NONNULL map,
                     size_t offset,
                     void *buf,
                     size_t length,
-                    size_t *copied,
+                    size_t *BYTEFD_NONNULL copied,
                     struct bytefd_error *error)
 BYTEFD_WRITES(3, 4);
 
@@ -1566,11 +1584,11 @@ BYTEFD_WRITES(3, 4);
  *
  */
 BYTEFD_MUST_USE
-int bytefd_map_write(struct bytefd_map *map,
+int bytefd_map_write(struct bytefd_map *BYTEFD_NONNULL map,
                      size_t offset,
                      const void *buf,
                      size_t length,
-                     size_t *copied,
+                     size_t *BYTEFD_NONNULL copied,
                      struct bytefd_error *error)
 BYTEFD_READS(3, 4);
 
@@ -1598,7 +1616,7 @@ BYTEFD_READS(3, 4);
  * ```
  */
 BYTEFD_MUST_USE
-int bytefd_map_check(const struct bytefd_map *map,
+int bytefd_map_check(const struct bytefd_map *BYTEFD_NONNULL map,
                      struct bytefd_error *error);
 
 /**
@@ -1622,8 +1640,8 @@ int bytefd_map_check(const struct bytefd_map *map,
  * ```
  */
 BYTEFD_MUST_USE
-int bytefd_map_file_size(const struct bytefd_map *map,
-                         uint64_t *size,
+int bytefd_map_file_size(const struct bytefd_map *BYTEFD_NONNULL map,
+                         uint64_t *BYTEFD_NONNULL size,
                          struct bytefd_error *error);
 
 /**
@@ -1654,7 +1672,7 @@ int bytefd_map_file_size(const struct bytefd_map *map,
  * ```
  */
 BYTEFD_MUST_USE
-int bytefd_map_resize(struct bytefd_map *map,
+int bytefd_map_resize(struct bytefd_map *BYTEFD_NONNULL map,
                       size_t length,
                       struct bytefd_error *error);
 
@@ -1691,7 +1709,7 @@ int bytefd_map_resize(struct bytefd_map *map,
  * ```
  */
 BYTEFD_MUST_USE
-int bytefd_map_seal(struct bytefd_map *map,
+int bytefd_map_seal(struct bytefd_map *BYTEFD_NONNULL map,
                     int64_t timeout_ns,
                     struct bytefd_error *error);
 
@@ -1722,7 +1740,7 @@ int bytefd_map_seal(struct bytefd_map *map,
  * ```
  */
 BYTEFD_MUST_USE
-int bytefd_map_share(struct bytefd_map *map,
+int bytefd_map_share(struct bytefd_map *BYTEFD_NONNULL map,
                      uint64_t flags,
                      struct bytefd_error *error);
 
@@ -1785,7 +1803,7 @@ int bytefd_map_share(struct bytefd_map *map,
  * ```
  */
 BYTEFD_MUST_USE
-int bytefd_adopt(void *address,
+int bytefd_adopt(void *BYTEFD_NONNULL address,
                  size_t length,
                  uint64_t flags,
                  struct bytefd_error *error);
@@ -1901,9 +1919,9 @@ BYTEFD_READS(2, 3) BYTEFD_READS(4, 5);
 BYTEFD_MUST_USE
 int bytefd_receive(int socket,
                    void *message,
-                   size_t *length,
+                   size_t *BYTEFD_NONNULL length,
                    int *fds,
-                   size_t *count,
+                   size_t *BYTEFD_NONNULL count,
                    const struct bytefd_requirements *requirements,
                    const struct bytefd_transfer_options *options,
                    struct bytefd_error *error);
@@ -1926,7 +1944,7 @@ int bytefd_receive(int socket,
  */
 BYTEFD_MUST_USE
 int bytefd_peer_credentials(int socket,
-                            struct bytefd_credentials *credentials,
+                            struct bytefd_credentials *BYTEFD_NONNULL credentials,
                             struct bytefd_error *error);
 
 /**
@@ -1966,7 +1984,7 @@ int bytefd_peer_credentials(int socket,
  *
  */
 BYTEFD_MUST_USE
-int bytefd_shm_open(const char *name,
+int bytefd_shm_open(const char *BYTEFD_NONNULL name,
                     const struct bytefd_shm_options *options,
                     char *full_name,
                     size_t size,
@@ -1985,7 +2003,7 @@ BYTEFD_WRITES(3, 4);
  * bytefd_shm_unlink("table", NULL);
  * ```
  */
-int bytefd_shm_unlink(const char *name, struct bytefd_error *error);
+int bytefd_shm_unlink(const char *BYTEFD_NONNULL name, struct bytefd_error *error);
 
 /**
  * Removes what killed processes of this user have left in /dev/shm and /tmp: objects with
@@ -2042,7 +2060,7 @@ BYTEFD_MUST_USE
 int bytefd_tempfile_create(const void *buf,
                            size_t len,
                            const struct bytefd_tempfile_options *options,
-                           struct bytefd_tempfile **file,
+                           struct bytefd_tempfile **BYTEFD_NONNULL file,
                            struct bytefd_error *error)
 BYTEFD_READS(1, 2);
 
@@ -2110,7 +2128,7 @@ int bytefd_tempfile_close(struct bytefd_tempfile *file);
 BYTEFD_MUST_USE
 int bytefd_map_sysv(key_t key,
                     const struct bytefd_sysv_options *options,
-                    struct bytefd_map **map,
+                    struct bytefd_map **BYTEFD_NONNULL map,
                     int *shmid,
                     struct bytefd_error *error);
 
@@ -2254,7 +2272,7 @@ int bytefd_file_unlock(int fd, uint64_t offset, uint64_t length, struct bytefd_e
  * ```
  */
 BYTEFD_MUST_USE
-int bytefd_futex_wait(const volatile void *word,
+int bytefd_futex_wait(const volatile void *BYTEFD_NONNULL word,
                       uint32_t value,
                       int64_t timeout_ns,
                       uint64_t flags,
@@ -2272,7 +2290,7 @@ int bytefd_futex_wait(const volatile void *word,
  * bytefd_futex_wake(&word, UINT32_MAX, NULL);
  * ```
  */
-int bytefd_futex_wake(const volatile void *word, uint32_t count, struct bytefd_error *error);
+int bytefd_futex_wake(const volatile void *BYTEFD_NONNULL word, uint32_t count, struct bytefd_error *error);
 
 /**
  * Writes one line for each choice that the library makes on this host, what it uses and why, with
@@ -2292,7 +2310,7 @@ int bytefd_futex_wake(const volatile void *word, uint32_t count, struct bytefd_e
  *
  */
 BYTEFD_MUST_USE
-int bytefd_host_report(char *buf,
+int bytefd_host_report(char *BYTEFD_NONNULL buf,
                        size_t size,
                        struct bytefd_error *error)
 BYTEFD_WRITES(1, 2);
@@ -2330,24 +2348,31 @@ const char *bytefd_version(void);
 #ifdef __cplusplus
 extern "C" {
 #endif
+BYTEFD_MUST_USE
 static inline int shm_wrap_buffer(const void *buf, size_t len, const bytefd_wrap_options *options,
                                   bytefd_error *error)
 {
     return bytefd_wrap_buffer(buf, len, options, error);
 }
 
-static inline int scan_bytes(const void *buf, size_t len, bytefd_scan_fn scan, void *context,
-                             const bytefd_wrap_options *options, bytefd_error *error)
+BYTEFD_MUST_USE
+static inline int scan_bytes(const void *buf, size_t len, bytefd_scan_fn BYTEFD_NONNULL scan,
+                             void *context, const bytefd_wrap_options *options, bytefd_error *error)
 {
     return bytefd_scan_bytes(buf, len, scan, context, options, error);
 }
 
-static inline int map_file(const char *path, const bytefd_map_options *options, bytefd_map **map,
-                           bytefd_error *error)
+BYTEFD_MUST_USE
+static inline int map_file(const char *BYTEFD_NONNULL path, const bytefd_map_options *options,
+                           bytefd_map **BYTEFD_NONNULL map, bytefd_error *error)
 {
     return bytefd_map_file(path, options, map, error);
 }
 #ifdef __cplusplus
 }
 #endif
+#endif
+
+#if defined(__clang__)
+#pragma clang diagnostic pop
 #endif
