@@ -9,12 +9,14 @@ use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
 use crate::library::{archive_flags, declared_functions, usual_name};
-use crate::support::tools::{compile, compiler, pkg_config, repository, run, said};
+use crate::support::tools::{compile, compiler, pkg_config, repository, run, said, staged};
 use crate::tests;
 
 tests![
     the_header_compiles_alone_and_twice_in_every_language,
     every_example_in_the_header_compiles,
+    compilers_warn_of_dropped_results_wrong_sizes_and_null,
+    no_check_of_a_program_is_optimised_away,
     every_function_is_called_with_success_and_with_an_error,
     every_call_does_what_it_should,
     no_call_touches_memory_that_is_not_its_own,
@@ -151,6 +153,54 @@ fn compile_only(name: Option<&str>, arguments: &[&str], source: &Path, workshop:
     // Some warnings need to know where values come from.
     command.arg("-O1").args(arguments).args(pkg_config(&["--cflags"])).arg("-c").arg(source);
     run(command.arg("-o").arg(workshop.path("object")));
+}
+
+fn compilers_warn_of_dropped_results_wrong_sizes_and_null() {
+    let workshop = Workshop::new();
+    let source = c_tests("warnings.c");
+    let dropped = [
+        "bytefd_wrap_buffer(\"hello\", 5, NULL, NULL)",
+        "shm_wrap_buffer(\"hello\", 5, NULL, NULL)",
+        "bytefd_map_protect(map, 0, 5, 0, NULL)",
+    ];
+    let too_long = ["bytefd_wrap_buffer(\"hello\", 50, NULL, NULL) < 0", "bytefd_path(0, (char[4]){0}, 5, NULL) < 0"];
+    let null = [
+        "return map_file(NULL, NULL, &map, NULL)",
+        "return map_file(\"file\", NULL, NULL, NULL)",
+        "return scan_bytes(\"hello\", 5, NULL, NULL, NULL, NULL)",
+        "return bytefd_map_check(NULL, NULL)",
+        "return bytefd_path(0, NULL, 0, NULL)",
+    ];
+    let warns_of = |name, wrong: &str, warning: &str| {
+        let mut command = compiler(Some(name), &source);
+        command.args(C11).arg("-O1").arg(format!("-DWRONG={wrong}")).args(pkg_config(&["--cflags"])).arg("-c");
+        let output = command.arg(&source).arg("-o").arg(workshop.path("object")).output().expect("a compiler");
+        assert!(!output.status.success() && said(&output).contains(warning), "{name}: {wrong}: {}", said(&output));
+    };
+    for name in ["gcc", "clang"] {
+        compile_only(Some(name), &C11, &source, &workshop);
+        for wrong in dropped {
+            warns_of(name, wrong, "unused-result");
+        }
+    }
+    for wrong in too_long {
+        warns_of("gcc", &format!("if ({wrong}) return 1"), "stringop-over");
+    }
+    for wrong in null {
+        warns_of("clang", wrong, "nonnull");
+    }
+}
+
+fn no_check_of_a_program_is_optimised_away() {
+    let workshop = Workshop::new();
+    for name in ["gcc", "clang"] {
+        let (source, program) = (c_tests("warnings.c"), workshop.path("program"));
+        let mut command = compiler(Some(name), &source);
+        command.args(C11).arg("-O2").arg(&source).args(pkg_config(&["--cflags", "--libs"]));
+        command.arg(format!("-Wl,-rpath,{}", staged().join("lib").display()));
+        run(command.arg("-o").arg(&program));
+        run(&mut Command::new(&program));
+    }
 }
 
 /// The `c` blocks of the header's comments.

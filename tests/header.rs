@@ -50,6 +50,7 @@ fn the_headers_are_generated_from_the_sources() {
     }
     let mut generated = Vec::new();
     builder.generate().expect("a header").write(&mut generated);
+    let generated = with_nonnull(std::str::from_utf8(&generated).expect("UTF-8"));
 
     // The Go package has its own, because a module has no files above its folder.
     for name in ["include/bytefd.h", "go/bytefd.h"] {
@@ -58,7 +59,7 @@ fn the_headers_are_generated_from_the_sources() {
             std::fs::write(&path, &generated).expect("written");
         }
         let committed = std::fs::read(&path).expect(name);
-        assert!(committed == generated, "{name} is not what the sources say: make header");
+        assert!(committed == generated.as_bytes(), "{name} is not what the sources say: make header");
     }
 
     for entry in std::fs::read_dir(repository().join("src/ffi")).expect("src/ffi") {
@@ -147,9 +148,46 @@ fn every_struct_with_a_size_has_an_init_with_a_value_for_each_member() {
         let values = init.trim_matches(['{', '}', ' ']).split(',').map(str::trim).collect::<Vec<_>>();
         assert_eq!((values[0], values.len()), (format!("sizeof({name})").as_str(), members.len()), "{name}");
     }
+    text
     assert!(!macros.keys().any(|name| name.ends_with("_INIT")), "an _INIT of nothing: {macros:?}");
 }
 
+/// cbindgen has nothing between a pointer and a reference, which Rust would take for valid.
+fn with_nonnull(header: &str) -> String {
+    let mut function = "";
+    let mut text = String::new();
+    for line in header.split_inclusive('\n') {
+        if line.starts_with(['#', '/']) || line.starts_with("typedef") || line.trim_start().starts_with('*') {
+            text += line;
+            continue;
+        }
+/// Whether this pointer must not be NULL. A parameter with a new name must be put here.
+fn must_not_be_null(function: &str, parameter: &str) -> bool {
+    const TAKE_NULL: [&str; 3] = ["bytefd_map_data", "bytefd_map_length", "bytefd_tempfile_path"];
+    match parameter {
+        "map" | "scan" | "pool" | "file" => {
+            !function.ends_with("_close") && !function.ends_with("_end") && !TAKE_NULL.contains(&function)
+        }
+        for part in line.split_inclusive([',', '(', ')']) {
+            let (start, last) = part.split_at(part.rfind(['*', ' ']).map_or(0, |at| at + 1));
+            let is_pointer = start.ends_with('*') || start.ends_with("bytefd_scan_fn ");
+            if let Some(name) = last.strip_suffix('(') {
+                function = name;
+            } else if let Some(name) = last.strip_suffix([',', ')']).filter(|_| is_pointer) {
+                if must_not_be_null(function, name) {
+                    text += &format!("{start}BYTEFD_NONNULL {last}");
+                    continue;
+                }
+            }
+            text += part;
+        }
+        // Elsewhere a buffer may be NULL if its length is 0.
+        "buf" => ["bytefd_path", "bytefd_host_report"].contains(&function),
+        "iov" | "message" | "fds" | "full_name" => false,
+        "error" | "context" | "options" | "stream" | "requirements" | "result" | "shmid" => false,
+        "path" | "name" | "address" | "word" => true,
+        "length" | "count" | "copied" | "size" | "stats" | "credentials" => true,
+        _ => panic!("may {parameter} of {function} be NULL?"),
 fn no_line_is_longer_than_100_columns() {
     let header = std::fs::read_to_string(repository().join("include/bytefd.h")).expect("the header");
     let long: Vec<_> = header.lines().filter(|line| line.chars().count() > 100).collect();

@@ -127,6 +127,7 @@ pub unsafe extern "C" fn bytefd_map_advise(
 /// }
 /// ```
 #[unsafe(no_mangle)]
+#[must_use]
 pub unsafe extern "C" fn bytefd_map_mlock(
     map: *mut bytefd_map,
     offset: usize,
@@ -192,11 +193,13 @@ fn protection(prot: c_int) -> Result<Protection> {
 /// bytefd_map *map;
 /// if (bytefd_map_memory(4096, NULL, &map, NULL) == 0) {
 ///     strcpy(bytefd_map_data(map), "constant from now on");
-///     bytefd_map_protect(map, 0, BYTEFD_TO_END, PROT_READ, NULL);
+///     if (bytefd_map_protect(map, 0, BYTEFD_TO_END, PROT_READ, NULL) < 0)
+///         perror("it can still be written");
 ///     bytefd_map_close(map);
 /// }
 /// ```
 #[unsafe(no_mangle)]
+#[must_use]
 pub unsafe extern "C" fn bytefd_map_protect(
     map: *mut bytefd_map,
     offset: usize,

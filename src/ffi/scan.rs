@@ -154,6 +154,7 @@ pub unsafe extern "C" fn bytefd_scan_begin(
 /// ```
 #[unsafe(no_mangle)]
 #[must_use]
+/// cbindgen:postfix=BYTEFD_READS(1, 2)
 pub unsafe extern "C" fn bytefd_scan_begin_iov(
     iov: *const libc::iovec,
     count: usize,

@@ -72,6 +72,7 @@ pub unsafe extern "C" fn bytefd_wrap_buffer(
 /// ```
 #[unsafe(no_mangle)]
 #[must_use]
+/// cbindgen:postfix=BYTEFD_READS(1, 2)
 pub unsafe extern "C" fn bytefd_wrap_iov(
     iov: *const libc::iovec,
     count: usize,

@@ -106,7 +106,7 @@ static void wrapping(void)
     int fd = WORKS(shm_wrap_buffer("hello", 5, options, error));
     FAILS(shm_wrap_buffer(nothing, 5, options, error), EINVAL, "buf");
     CHECK(has(WORKS(bytefd_wrap_iov(parts, 2, options, error)), "hello"));
-    FAILS(bytefd_wrap_iov(NULL, 2, options, error), EINVAL, "iov");
+    FAILS(bytefd_wrap_iov(nothing, 2, options, error), EINVAL, "iov");
     CHECK(has(WORKS(bytefd_reopen(fd, 0, error)), "hello"));
     FAILS(bytefd_reopen(-1, 0, error), EBADF, NULL);
     WORKS(bytefd_path(fd, path, sizeof path, error));
@@ -158,20 +158,20 @@ static void scanning(void)
     bytefd_scan *scan;
     int fine = 0, found = 7;
     WORKS(bytefd_pool_create(pool, &options->pool, error));
-    FAILS(bytefd_pool_create(pool, NULL, error), EINVAL, "pool");
+    FAILS(bytefd_pool_create(pool, nothing, error), EINVAL, "pool");
     WORKS(scan_bytes("hello", 5, look, &fine, options, error));
     FAILS(scan_bytes("hello", 5, look, &found, options, error), ECANCELED, "callback");
     CHECK(look(WORKS(bytefd_scan_begin("hello", 5, options, &scan, error)), &fine) == 0);
-    FAILS(bytefd_scan_begin("hello", 5, options, NULL, error), EINVAL, "scan");
+    FAILS(bytefd_scan_begin("hello", 5, options, nothing, error), EINVAL, "scan");
     CHECK(CALL(bytefd_scan_end(scan)) == 0 && CALL(bytefd_scan_end(NULL)) == 0);
     CHECK(look(WORKS(bytefd_scan_begin_iov(parts, 2, options, &scan, error)), &fine) == 0);
-    FAILS(bytefd_scan_begin_iov(NULL, 2, options, &scan, error), EINVAL, "iov");
+    FAILS(bytefd_scan_begin_iov(nothing, 2, options, &scan, error), EINVAL, "iov");
     CHECK(CALL(bytefd_scan_end(scan)) == 0);
     WORKS(bytefd_pool_get_stats(options->pool, stats, error));
     CHECK(stats->hits + stats->misses == 4 && stats->lent == 0);
-    FAILS(bytefd_pool_get_stats(options->pool, NULL, error), EINVAL, "stats");
+    FAILS(bytefd_pool_get_stats(options->pool, nothing, error), EINVAL, "stats");
     WORKS(bytefd_pool_trim(options->pool, 0, error));
-    FAILS(bytefd_pool_trim(NULL, 0, error), EINVAL, "pool");
+    FAILS(bytefd_pool_trim(nothing, 0, error), EINVAL, "pool");
     CHECK(CALL(bytefd_pool_close(options->pool)) == 0 && CALL(bytefd_pool_close(NULL)) == 0);
     free(options);
     free(pool);
@@ -186,7 +186,7 @@ static void using_a_map(bytefd_map *map)
     CHECK(CALL(bytefd_map_length(map)) == 5 && CALL(bytefd_map_length(NULL)) == 0);
     CHECK(CALL(bytefd_map_data(map)) != NULL && CALL(bytefd_map_data(NULL)) == NULL);
     WORKS(bytefd_map_write(map, 0, "hello", 5, &copied, error));
-    FAILS(bytefd_map_write(map, 0, "hello", 5, NULL, error), EINVAL, "copied");
+    FAILS(bytefd_map_write(map, 0, "hello", 5, nothing, error), EINVAL, "copied");
     WORKS(bytefd_map_read(map, 0, buffer, 5, &copied, error));
     FAILS(bytefd_map_read(map, 0, buffer, 6, &copied, error), EINVAL, "range");
     CHECK(copied == 5 && memcmp(buffer, "hello", 5) == 0 && memcmp(CALL(bytefd_map_data(map)), "hello", 5) == 0);
@@ -206,12 +206,12 @@ static void using_a_map(bytefd_map *map)
     WORKS(bytefd_map_prefetch(map, 0, 5, error));
     FAILS(bytefd_map_prefetch(map, 0, 6, error), EINVAL, "range");
     WORKS(bytefd_map_check(map, error));
-    FAILS(bytefd_map_check(NULL, error), EINVAL, "map");
+    FAILS(bytefd_map_check(nothing, error), EINVAL, "map");
     uint64_t *size = malloc(sizeof *size);
     WORKS(bytefd_map_file_size(map, size, error));
     CHECK(*size == 5);
     free(size);
-    FAILS(bytefd_map_file_size(map, NULL, error), EINVAL, "size");
+    FAILS(bytefd_map_file_size(map, nothing, error), EINVAL, "size");
     WORKS(bytefd_map_resize(map, 10000, error));
     FAILS(bytefd_map_resize(map, SIZE_MAX, error), EINVAL, "resize");
     WORKS(bytefd_map_resize(map, 5, error));
@@ -249,7 +249,7 @@ static void mapping(void)
     free(options);
 
     WORKS(bytefd_map_memory(5, NULL, &map, error));
-    FAILS(bytefd_map_memory(5, NULL, NULL, error), EINVAL, "map");
+    FAILS(bytefd_map_memory(5, NULL, nothing, error), EINVAL, "map");
     using_a_map(map);
     CHECK(has(WORKS(bytefd_map_share(map, 0, error)), "hello"));
     FAILS(bytefd_map_seal(map, -2, error), EINVAL, "timeout_ns");
@@ -282,13 +282,13 @@ static void sending(void)
     transfer->timeout_ns = 0;
     WORKS(bytefd_send(ends[0], "four", 4, &fd, 1, transfer, error));
     FAILS(bytefd_send(ends[0], nothing, 4, &fd, 1, transfer, error), EINVAL, "message");
-    FAILS(bytefd_receive(ends[1], message, NULL, &got, &count, sealed, transfer, error), EINVAL, "length");
+    FAILS(bytefd_receive(ends[1], message, nothing, &got, &count, sealed, transfer, error), EINVAL, "length");
     WORKS(bytefd_receive(ends[1], message, &length, &got, &count, sealed, transfer, error));
     CHECK(length == 4 && count == 1 && memcmp(message, "four", 4) == 0 && has(got, "hello"));
     FAILS(bytefd_receive(ends[1], message, &length, &got, &count, sealed, transfer, error), ETIMEDOUT, "recvmsg");
     WORKS(bytefd_peer_credentials(ends[0], peer, error));
     CHECK(peer->pid == getpid() && peer->uid == geteuid() && peer->gid == getegid() && peer->reserved == 0);
-    FAILS(bytefd_peer_credentials(ends[0], NULL, error), EINVAL, "credentials");
+    FAILS(bytefd_peer_credentials(ends[0], nothing, error), EINVAL, "credentials");
     CHECK(close(fd) == 0 && close(ends[0]) == 0 && close(ends[1]) == 0);
     free(sealed);
     free(transfer);
@@ -371,7 +371,7 @@ static void waiting(void)
     WORKS(bytefd_futex_wait(word, 1, -1, BYTEFD_INTERRUPTIBLE, error));
     FAILS(bytefd_futex_wait(word, 0, 1, 0, error), ETIMEDOUT, NULL);
     CHECK(WORKS(bytefd_futex_wake(word, 1, error)) == 0);
-    FAILS(bytefd_futex_wake(NULL, 1, error), EINVAL, "word");
+    FAILS(bytefd_futex_wake(nothing, 1, error), EINVAL, "word");
     CHECK(CALL(bytefd_map_close(map)) == 0);
 }
 

@@ -23,6 +23,10 @@ int failures = 0;
         }                                                                                 \
     } while (0)
 
+/* The call must not return. */
+#define THROWS(call) \
+    (std::fprintf(stderr, "%s:%d: returned %d: %s\n", __FILE__, __LINE__, (call), #call), failures++)
+
 bool is_open(int fd)
 {
     return fcntl(fd, F_GETFD) >= 0;
@@ -71,7 +75,7 @@ int scan_within(int fd, void *context)
 int catch_within(int fd, void *context)
 {
     try {
-        scan_bytes("inner", 5, throw_content, nullptr, nullptr, nullptr);
+        THROWS(scan_bytes("inner", 5, throw_content, nullptr, nullptr, nullptr));
     } catch (const Found &found) {
         CHECK(!is_open(found.fd));
         CHECK(is_open(fd));
@@ -87,7 +91,7 @@ void an_exception_passes_and_the_descriptor_is_closed()
     std::memset(&untouched, 0x5a, sizeof untouched);
     bool caught = false;
     try {
-        scan_bytes("hello", 5, throw_content, nullptr, nullptr, &error);
+        THROWS(scan_bytes("hello", 5, throw_content, nullptr, nullptr, &error));
     } catch (const Found &found) {
         caught = true;
         CHECK(found.what() == std::string("hello"));
@@ -101,7 +105,7 @@ void any_type_passes()
 {
     int number = 0;
     try {
-        scan_bytes("hello", 5, throw_a_number, nullptr, nullptr, nullptr);
+        THROWS(scan_bytes("hello", 5, throw_a_number, nullptr, nullptr, nullptr));
     } catch (int caught) {
         number = caught;
     }
@@ -113,7 +117,7 @@ void an_exception_passes_two_scans()
     int outer = -1;
     bool caught = false;
     try {
-        scan_bytes("outer", 5, scan_within, &outer, nullptr, nullptr);
+        THROWS(scan_bytes("outer", 5, scan_within, &outer, nullptr, nullptr));
     } catch (const Found &found) {
         caught = true;
         CHECK(found.what() == std::string("inner"));
@@ -131,7 +135,7 @@ void a_callback_may_close_the_descriptor_and_throw()
 {
     bool caught = false;
     try {
-        scan_bytes("hello", 5, close_and_throw, nullptr, nullptr, nullptr);
+        THROWS(scan_bytes("hello", 5, close_and_throw, nullptr, nullptr, nullptr));
     } catch (const Found &found) {
         caught = !is_open(found.fd);
     }
@@ -143,7 +147,7 @@ void nothing_is_left_over()
     int before = count_descriptors();
     for (int i = 0; i < 1000; i++) {
         try {
-            scan_bytes("hello", 5, throw_content, nullptr, nullptr, nullptr);
+            THROWS(scan_bytes("hello", 5, throw_content, nullptr, nullptr, nullptr));
         } catch (const Found &) {
         }
     }
