@@ -28,6 +28,7 @@ mod kernels;
 mod library;
 mod map;
 mod matrix;
+mod mistakes;
 mod named;
 mod pool;
 mod reopen;
@@ -66,6 +67,7 @@ const FAST: &[&str] = &[
     "named",
     "share",
     "stream",
+    "mistakes",
 ];
 
 static SUITE: Suite = Suite { groups: GROUPS, fast: FAST };
@@ -104,6 +106,7 @@ const GROUPS: &[(&str, &[support::Test])] = &[
     ("named_clients", named::clients::TESTS),
     ("share", share::TESTS),
     ("stream", stream::TESTS),
+    ("mistakes", mistakes::TESTS),
 ];
 
 fn main() -> ExitCode {
