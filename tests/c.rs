@@ -130,28 +130,29 @@ fn c_tests(name: &str) -> PathBuf {
 // The header -----------------------------------------------------------------------------------------------------------
 
 fn the_header_compiles_alone_and_twice_in_every_language() {
+    const C: [&str; 6] = ["-std=c99", "-std=c11", "-std=c17", "-std=gnu99", "-std=gnu11", "-std=gnu17"];
+    const CPP: [&str; 6] = ["-std=c++11", "-std=c++14", "-std=c++17", "-std=c++20", "-std=gnu++11", "-std=gnu++20"];
     let workshop = Workshop::new();
     let source = std::fs::read(c_tests("header.c")).expect("the source");
     let (c, cpp) = (c_tests("header.c"), workshop.write("header.cpp", &source));
-    for (name, source, arguments) in [
-        (None, &c, &["-std=c99", "-Wstrict-prototypes"][..]),
-        (None, &c, &C11),
-        (None, &cpp, &["-std=c++17"]),
-        (Some("clang"), &c, &["-std=c99", "-Wstrict-prototypes"]),
-        (Some("clang"), &c, &C11),
-        (Some("clang++"), &cpp, &["-std=c++17"]),
-    ] {
-        compile_only(name, arguments, source, &workshop);
-    }
     for name in [None, Some("clang")] {
+        for standard in C {
+            compile_only(name, &[standard, "-Wstrict-prototypes"], &c, &workshop);
+        }
         compile_only(name, &C11, &c_tests("layout.c"), &workshop);
+    }
+    for name in [None, Some("clang++")] {
+        for standard in CPP {
+            compile_only(name, &[standard], &cpp, &workshop);
+        }
     }
 }
 
 fn compile_only(name: Option<&str>, arguments: &[&str], source: &Path, workshop: &Workshop) {
     let mut command = compiler(name, source);
     // Some warnings need to know where values come from.
-    command.arg("-O1").args(arguments).args(pkg_config(&["--cflags"])).arg("-c").arg(source);
+    command.args(["-O1", "-Wconversion", "-Wsign-conversion", "-Wcast-qual"]).args(arguments);
+    command.args(pkg_config(&["--cflags"])).arg("-c").arg(source);
     run(command.arg("-o").arg(workshop.path("object")));
 }
 

@@ -49,7 +49,7 @@ pub fn declared_functions() -> BTreeSet<String> {
     names
 }
 
-fn without_comments(text: &str) -> String {
+pub fn without_comments(text: &str) -> String {
     text.split("/*").map(|part| part.split_once("*/").map_or(part, |(_, code)| code)).collect()
 }
 

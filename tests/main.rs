@@ -28,6 +28,7 @@ mod kernels;
 mod library;
 mod map;
 mod matrix;
+mod mistakes;
 mod named;
 mod pool;
 mod reopen;
@@ -67,6 +68,7 @@ const FAST: &[&str] = &[
     "named",
     "share",
     "stream",
+    "mistakes",
     "vocabulary",
 ];
 
@@ -106,6 +108,7 @@ const GROUPS: &[(&str, &[support::Test])] = &[
     ("named_clients", named::clients::TESTS),
     ("share", share::TESTS),
     ("stream", stream::TESTS),
+    ("mistakes", mistakes::TESTS),
     ("vocabulary", vocabulary::TESTS),
 ];
 

@@ -299,15 +299,15 @@ impl MapOptions {
     pub(super) fn check(&self) -> Result<()> {
         let (offset, file_size) = (self.offset, self.file_size);
         let problem = if !self.is_for_writing() && self.create {
-            "creating a file needs write access"
+            "create needs write access"
         } else if !self.is_for_writing() && self.file_size > 0 {
             "growing a file needs write access"
         } else if !self.is_for_writing() && self.reserve > 0 {
             "keeping address space for growing needs write access"
         } else if self.wipe_on_fork {
-            "only private memory can be wiped in children"
+            "wipe_on_fork is for private memory"
         } else if self.huge_pages {
-            "reserved huge pages are for memory"
+            "huge_pages is for memory"
         } else if self.mode & !0o777 != 0 {
             "the mode has bits other than the nine permission bits"
         } else if self.reserve > isize::MAX as usize {
@@ -327,7 +327,7 @@ impl MapOptions {
     /// For a file that is open already.
     pub(super) fn check_open(&self) -> Result<()> {
         if self.create || self.mode != 0 {
-            return Err(self.refused("the file is there: neither creating nor a mode make sense"));
+            return Err(self.refused("create and mode are for a file that is opened by its path"));
         }
         self.check()
     }
@@ -335,13 +335,13 @@ impl MapOptions {
     /// For memory.
     pub(super) fn check_memory(&self, length: usize) -> Result<()> {
         let problem = if self.access == Some(Access::Read) {
-            "memory for reading only would stay zeros"
+            "access is for reading only, so that the memory would stay zeros"
         } else if self.offset != 0 || self.end.is_some() || self.file_size != 0 {
             "memory has its length, and neither a range nor a file's size"
         } else if self.create || self.mode != 0 || self.beyond_eof {
-            "memory has no file to create, no mode and no end of file"
+            "create, mode and beyond_eof are for files"
         } else if self.wipe_on_fork && self.access != Some(Access::Private) {
-            "only private memory can be wiped in children"
+            "wipe_on_fork is for private memory"
         } else if length > isize::MAX as usize || self.reserve > isize::MAX as usize {
             "more than one map can have"
         } else {

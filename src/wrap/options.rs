@@ -258,7 +258,7 @@ impl WrapOptions {
             return Err(Error::new("options", libc::EINVAL, format_args!("writable and {other} exclude each other")));
         }
         if self.trust_callback {
-            return Err(Error::new("options", libc::EINVAL, "trusting the callback is for scans with a pool"));
+            return Err(Error::new("options", libc::EINVAL, "trust_callback is for scans with a pool"));
         }
         let backend = match self.backend {
             Backend::Auto if self.seal_content => Backend::Memfd,

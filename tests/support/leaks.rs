@@ -29,7 +29,7 @@ impl Holdings {
     }
 
     /// What there is more of than before: how many, before and now.
-    fn more_now(&self) -> BTreeMap<String, (usize, usize)> {
+    pub fn more_now(&self) -> BTreeMap<String, (usize, usize)> {
         let before = |thing: &String| self.0.get(thing).copied().unwrap_or(0);
         let both = Holdings::now().0.into_iter().map(|(thing, count)| (before(&thing), thing, count));
         both.filter(|(before, _, count)| count > before)
