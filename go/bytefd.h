@@ -1,18 +1,60 @@
 /*
  * bytefd: bytes in, file descriptor out; and files as bytes. Linux.
  *
- * Conventions of every function here:
- * - Functions that can fail return an int: a descriptor or 0 on success, a negative errno on failure.
- *   Their last parameter, where it may be NULL, is filled on failure and left alone on success.
- * - Other out-parameters are written on success only. A buffer may be NULL only with a length of 0.
- * - A descriptor that is returned belongs to the caller, is close-on-exec unless BYTEFD_INHERIT is
- *   given, and the library keeps no copy of its number. A descriptor that is passed in stays the
- *   caller's and must stay open during the call.
- * - Handles (bytefd_map, bytefd_scan, bytefd_pool, bytefd_tempfile) belong to the caller until given to their last function, which
- *   accepts NULL. No other function does, unless it says so.
- * - All functions may be called from any thread. None prints, exits, or changes a signal mask or
- *   disposition (BYTEFD_MAP_GUARD aside). errno is not preserved. A fault inside the library is -ENOTRECOVERABLE, with its text.
+ * These conventions hold for every function, unless its description says otherwise.
+ *
+ * Results and errors
+ * - A function that can fail returns an int: a descriptor, a count or 0 on success, a negative
+ *   errno on failure. It does not preserve errno.
+ * - Its last parameter is a bytefd_error or NULL. A failure fills it, a success leaves it alone.
+ * - Other out-parameters are written on success only. A failure leaves nothing behind.
+ * - NULL for a handle, a path or an out-parameter is -EINVAL. Functions that end a handle accept
+ *   NULL.
+ * - A fault inside the library is -ENOTRECOVERABLE, with its text.
+ *
+ * Ownership
+ * - A descriptor that is returned belongs to the caller, who closes it. It is close-on-exec unless
+ *   BYTEFD_INHERIT is given. The library keeps no copy of its number.
+ * - A descriptor that is passed in stays the caller's, and must stay open during the call.
+ * - A buffer that is passed in is used only during the call.
+ * - A handle belongs to the caller, who ends it: a bytefd_scan with bytefd_scan_end, and a
+ *   bytefd_map, bytefd_pool or bytefd_tempfile with the function whose name ends with _close.
+ * - A function that takes a const handle changes nothing.
+ *
+ * Lengths
  * - Sizes, lengths and offsets are in bytes.
+ * - A length of 0 is no bytes: a call on a range checks its arguments, does nothing and returns 0.
+ * - A buffer may be NULL only with a length of 0.
+ * - BYTEFD_TO_END as a length is everything from the offset to the end of the map or file.
+ * - An offset past the end of a map is -EINVAL.
+ *
+ * Flags and constants
+ * - `flags` is a uint64_t everywhere. A bit that the function does not know is -EINVAL.
+ * - Each constant has one meaning. A constant that is given in the place of another is -EINVAL.
+ * - Constants of the kernel (PROT_*, MADV_*, MS_*, LOCK_*, F_SEAL_*) are passed as they are.
+ *
+ * Structs
+ * - A struct that begins with `size` is initialized with its _INIT macro, which sets all defaults.
+ *   A struct that was filled with zeros instead is -EINVAL. NULL for options means all defaults.
+ * - A limit that is BYTEFD_UNLIMITED does not limit. 0 in its place is -EINVAL, and so is 0 for a
+ *   length that _INIT sets to BYTEFD_TO_END.
+ * - A member that is named `reserved` must be 0.
+ * - Structs grow at their end. A library that knows more members takes the default for those that
+ *   are missing. A library that knows fewer accepts further members that are 0; others are -E2BIG.
+ *
+ * Waiting
+ * - A timeout is in nanoseconds and limits the whole call: -1 waits without a limit, 0 does not
+ *   wait, other negative numbers are -EINVAL. -ETIMEDOUT says that the time has passed.
+ * - A signal handler that runs meanwhile does not end the call, unless BYTEFD_INTERRUPTIBLE is
+ *   given.
+ *
+ * Threads and signals
+ * - Any thread may call any function at any time. The description of each handle says which calls
+ *   exclude each other.
+ * - No function is a cancellation point: pthread_cancel(3) takes effect after it. It does take
+ *   effect within the callback of a scan, whose descriptor is then closed.
+ * - No function prints, exits, or changes a signal mask or disposition. Only BYTEFD_MAP_GUARD
+ *   installs a handler, for SIGBUS.
  *
  * Everything here is there since 0.1.0, unless it says otherwise.
  *
@@ -42,12 +84,12 @@
 #define BYTEFD_VERSION_PATCH 0
 #define BYTEFD_VERSION "0.1.0"
 
-/* To the end, as a length: of the map, of the file. */
+/* A length: to the end of the map or file. */
 #define BYTEFD_TO_END SIZE_MAX
-/* No limit. */
+/* A limit that does not limit. */
 #define BYTEFD_UNLIMITED UINT64_MAX
 
-/* The compiler warns where a result is dropped, and looks at the sizes of buffers. */
+/* The compiler warns if a result is dropped, and checks the sizes of buffers. */
 #if defined(__GNUC__)
 #define BYTEFD_MUST_USE __attribute__((warn_unused_result))
 #else
@@ -68,7 +110,8 @@
 #endif
 
 /* All defaults, with the size of the struct as this header knows it. */
-#define BYTEFD_WRAP_OPTIONS_INIT { sizeof(bytefd_wrap_options), NULL, NULL, BYTEFD_UNLIMITED, 0, 0, 0 }
+#define BYTEFD_WRAP_OPTIONS_INIT \
+    { sizeof(bytefd_wrap_options), NULL, NULL, BYTEFD_UNLIMITED, 0, 0, 0 }
 #define BYTEFD_STREAM_OPTIONS_INIT { sizeof(bytefd_stream_options), BYTEFD_UNLIMITED, 0, -1, 0 }
 #define BYTEFD_POOL_OPTIONS_INIT { sizeof(bytefd_pool_options), 64 << 20, -1, 0, 64, 0 }
 #define BYTEFD_POOL_STATS_INIT { sizeof(bytefd_pool_stats), 0, 0, 0, 0, 0 }
@@ -82,57 +125,62 @@
 #define BYTEFD_SYSV_OPTIONS_INIT { sizeof(bytefd_sysv_options), 0, 0, 0, 0 }
 
 /**
- * No close-on-exec: every program that this process executes from now on, from any thread, has the descriptor under the same
- * number. Warning: those programs share one file offset, and each keeps the content alive. To give a descriptor to one child,
- * call posix_spawn_file_actions_adddup2(3) with a descriptor that was made without this flag; to give a child an offset of
- * its own, pass it what bytefd_reopen returns with this flag.
+ * No close-on-exec: every program that this process executes from now on, from any thread, has the
+ * descriptor under the same number. Warning: those programs share one file offset, and each keeps
+ * the content alive. To give a descriptor to one child, call posix_spawn_file_actions_adddup2(3)
+ * with a descriptor that was made without this flag; to give a child an offset of its own, pass it
+ * what bytefd_reopen returns with this flag.
  */
 #define BYTEFD_INHERIT (1ull << 0)
 
 /**
- * A signal handler that runs while the call waits ends it with -EINTR, also one that was set with SA_RESTART. Without this
- * flag the call goes on.
+ * A signal handler that runs while the call waits ends it with -EINTR, also one that was set with
+ * SA_RESTART. Without this flag the call goes on.
  */
 #define BYTEFD_INTERRUPTIBLE (1ull << 1)
 
 /**
- * The file is open for reading and writing, has no seals, and mode 0600: content and size can be changed, and seals added
- * later. (Where vm.memfd_noexec is 2 the kernel itself adds F_SEAL_EXEC.)
+ * The file is open for reading and writing, has no seals, and mode 0600: content and size can be
+ * changed, and seals added later. (Where vm.memfd_noexec is 2 the kernel itself adds F_SEAL_EXEC.)
  */
 #define BYTEFD_WRITABLE (1ull << 2)
 
 /**
- * The descriptor is open for reading only (O_RDONLY), for code that looks at the access mode. Sealed all the same. Needs /proc.
+ * The descriptor is open for reading only (O_RDONLY), for code that looks at the access mode.
+ * Sealed all the same. Needs /proc.
  */
 #define BYTEFD_READ_ONLY (1ull << 3)
 
 /**
- * The file can be executed; mode 0500. Without this flag execve(2) of the file is refused, for good where the kernel can seal
- * it (F_SEAL_EXEC, Linux 6.3). That is all that is refused: a PROT_EXEC mapping of any file still works.
- * - A script needs BYTEFD_INHERIT too: its interpreter opens it after close-on-exec has taken effect.
- * - dlopen(3) of "/proc/self/fd/N" remembers that name. If the descriptor is closed, and a later file gets the number N, dlopen
- *   of it returns the first object again. Keep the descriptor open for as long as the object may be loaded: then no other file
- *   gets its number.
+ * The file can be executed; mode 0500. Without this flag execve(2) of the file is refused, for
+ * good where the kernel can seal it (F_SEAL_EXEC, Linux 6.3). That is all that is refused: a
+ * PROT_EXEC mapping of any file still works.
+ * - A script needs BYTEFD_INHERIT too: its interpreter opens it after close-on-exec has taken
+ *   effect.
+ * - dlopen(3) of "/proc/self/fd/N" remembers that name. If the descriptor is closed, and a later
+ *   file gets the number N, dlopen of it returns the first object again. Keep the descriptor open
+ *   for as long as the object may be loaded: then no other file gets its number.
  * - Where there is no memfd, /dev/shm or /tmp may be mounted noexec: ask for BYTEFD_BACKEND_MEMFD.
  */
 #define BYTEFD_EXECUTABLE (1ull << 4)
 
 /**
- * Exactly F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK (0xe), so that the caller can add further seals. Only a memfd
- * can be sealed: with BYTEFD_BACKEND_AUTO this means BYTEFD_BACKEND_MEMFD. Seals are added through descriptors that are open for
- * writing, so this is one, and kernels before 6.7 map it privately only; bytefd_reopen gives one that maps.
+ * Exactly F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK (0xe), so that the caller can add further
+ * seals. Only a memfd can be sealed: with BYTEFD_BACKEND_AUTO this means BYTEFD_BACKEND_MEMFD.
+ * Seals are added through descriptors that are open for writing, so this is one, and kernels
+ * before 6.7 map it privately only; bytefd_reopen gives one that maps.
  */
 #define BYTEFD_SEAL_CONTENT (1ull << 5)
 
 /**
- * For scans with a pool only: the callback promises to keep nothing and to change nothing, and is lent the cached file itself.
- * See bytefd_pool. For BYTEFD_POOL_REUSE and BYTEFD_POOL_AUTO.
+ * For scans with a pool only: the callback promises to keep nothing and to change nothing, and is
+ * lent the cached file itself. See bytefd_pool. For BYTEFD_POOL_REUSE and BYTEFD_POOL_AUTO.
  */
 #define BYTEFD_TRUST_CALLBACK (1ull << 6)
 
 /**
- * The first of the following that this host offers, in their order. 0 means the same. Running out of something (descriptors,
- * memory, space) is an error and does not lead to the next.
+ * The first of the following that this host offers, in their order. 0 means the same. Running out
+ * of something (descriptors, memory, space) is an error and does not lead to the next.
  */
 #define BYTEFD_BACKEND_AUTO 2147483664u
 
@@ -142,18 +190,20 @@
 #define BYTEFD_BACKEND_MEMFD 2147483665u
 
 /**
- * shm_open(3): on the tmpfs at /dev/shm and limited by its size. The name is unguessable and removed before the
- * first byte is written.
+ * shm_open(3): on the tmpfs at /dev/shm and limited by its size. The name is unguessable and
+ * removed before the first byte is written.
  */
 #define BYTEFD_BACKEND_SHM 2147483666u
 
 /**
- * open(2) with O_TMPFILE, Linux 3.11: without a name in $TMPDIR, /tmp or /var/tmp, usually on disk.
+ * open(2) with O_TMPFILE, Linux 3.11: without a name in $TMPDIR, /tmp or /var/tmp, usually on
+ * disk.
  */
 #define BYTEFD_BACKEND_TMPFILE 2147483667u
 
 /**
- * The cheaper one of the following methods that the host allows. It promises what BYTEFD_POOL_REUSE promises. 0 means the same.
+ * The cheaper one of the following methods that the host allows. It promises what
+ * BYTEFD_POOL_REUSE promises. 0 means the same.
  */
 #define BYTEFD_POOL_AUTO 2147483680u
 
@@ -163,19 +213,21 @@
 #define BYTEFD_POOL_REUSE 2147483681u
 
 /**
- * Maps for reading only, through a private mapping (PROT_READ, MAP_PRIVATE). What others write to the file shows in the
- * map, except on file systems that have no shared mappings, such as FUSE with direct_io. The file is opened O_RDONLY.
+ * Maps for reading only, through a private mapping (PROT_READ, MAP_PRIVATE). What others write to
+ * the file shows in the map, except on file systems that have no shared mappings, such as FUSE
+ * with direct_io. The file is opened O_RDONLY.
  */
 #define BYTEFD_MAP_READ 2147483649u
 
 /**
- * Maps for reading and writing, shared: stores reach the file and every process that maps it. The file is opened O_RDWR.
+ * Maps for reading and writing, shared: stores reach the file and every process that maps it. The
+ * file is opened O_RDWR.
  */
 #define BYTEFD_MAP_WRITE 2147483650u
 
 /**
- * Maps for reading and writing, copy on write: stores stay in this map and never reach the file, which is opened O_RDONLY.
- * Whether later changes of the file show is unspecified, mmap(2).
+ * Maps for reading and writing, copy on write: stores stay in this map and never reach the file,
+ * which is opened O_RDONLY. Whether later changes of the file show is unspecified, mmap(2).
  */
 #define BYTEFD_MAP_PRIVATE 2147483651u
 
@@ -190,43 +242,46 @@
 #define BYTEFD_MAP_EXECUTE (1ull << 9)
 
 /**
- * Reads the pages in before returning, MAP_POPULATE; what cannot be read in now is read on first use.
+ * Reads the pages in before returning, MAP_POPULATE; what cannot be read in now is read on first
+ * use.
  */
 #define BYTEFD_MAP_POPULATE (1ull << 10)
 
 /**
- * Keeps the pages in memory, mlock(2): -ENOMEM or -EPERM where RLIMIT_MEMLOCK does not allow it, -ENOMEM where pages are
- * past the end of the file.
+ * Keeps the pages in memory, mlock(2): -ENOMEM or -EPERM where RLIMIT_MEMLOCK does not allow it,
+ * -ENOMEM where pages are past the end of the file.
  */
 #define BYTEFD_MAP_MLOCK (1ull << 11)
 
 /**
- * For bytefd_map_memory: pages from the huge pages that the administrator has reserved (vm.nr_hugepages), hugetlbfs. The
- * length must be a multiple of their size, and not 0, and grows within `reserve` only; -ENOMEM where not enough are free. (Other huge pages need no asking:
- * with BYTEFD_MAP_POPULATE, memory is made of them where that pays.)
+ * For bytefd_map_memory: pages from the huge pages that the administrator has reserved
+ * (vm.nr_hugepages), hugetlbfs. The length must be a multiple of their size, and not 0, and grows
+ * within `reserve` only; -ENOMEM where not enough are free. (Other huge pages need no asking: with
+ * BYTEFD_MAP_POPULATE, memory is made of them where that pays.)
  */
 #define BYTEFD_MAP_HUGE_PAGES (1ull << 12)
 
 /**
- * Reserves neither disk space for growing nor swap space for private pages (MAP_NORESERVE): a sparse file of any
- * size, and a store that finds no room is a SIGBUS or the out-of-memory killer.
+ * Reserves neither disk space for growing nor swap space for private pages (MAP_NORESERVE): a
+ * sparse file of any size, and a store that finds no room is a SIGBUS or the out-of-memory killer.
  */
 #define BYTEFD_MAP_NO_RESERVE (1ull << 13)
 
 /**
- * Allows a range past the end of the file. The rest of the last page reads zero, and what is stored there never
- * reaches the file; pages wholly past the end are SIGBUS until the file grows.
+ * Allows a range past the end of the file. The rest of the last page reads zero, and what is
+ * stored there never reaches the file; pages wholly past the end are SIGBUS until the file grows.
  */
 #define BYTEFD_MAP_BEYOND_EOF (1ull << 14)
 
 /**
- * Survives the loss of pages: where another process has made the file shorter, or the storage behind it fails, access finds
- * zeros instead of raising SIGBUS, and bytefd_map_check fails. It costs nothing until then. The map keeps a descriptor of the
- * file, for bytefd_map_file_size. System calls that are given lost
- * pages answer -EFAULT, as without it, and the pages stay lost. A handler for SIGBUS is installed at
- * the first such map and stays; every fault that is not in such a map goes on to the handler that was there before. A
- * handler that the program installs afterwards must pass on what is not its own. Threads that block SIGBUS are not saved,
- * and nobody is where the process can have no more mappings (vm.max_map_count): each lost page may need one.
+ * Survives the loss of pages: where another process has made the file shorter, or the storage
+ * behind it fails, access finds zeros instead of raising SIGBUS, and bytefd_map_check fails. It
+ * costs nothing until then. The map keeps a descriptor of the file, for bytefd_map_file_size.
+ * System calls that are given lost pages answer -EFAULT, as without it, and the pages stay lost. A
+ * handler for SIGBUS is installed at the first such map and stays; every fault that is not in such
+ * a map goes on to the handler that was there before. A handler that the program installs
+ * afterwards must pass on what is not its own. Threads that block SIGBUS are not saved, and nobody
+ * is where the process can have no more mappings (vm.max_map_count): each lost page may need one.
  */
 #define BYTEFD_MAP_GUARD (1ull << 15)
 
@@ -236,8 +291,8 @@
 #define BYTEFD_MAP_NO_FORK (1ull << 16)
 
 /**
- * For private memory, bytefd_map_memory with BYTEFD_MAP_PRIVATE: children made by fork(2) find zeros there,
- * MADV_WIPEONFORK (Linux 4.14).
+ * For private memory, bytefd_map_memory with BYTEFD_MAP_PRIVATE: children made by fork(2) find
+ * zeros there, MADV_WIPEONFORK (Linux 4.14).
  */
 #define BYTEFD_MAP_WIPE_ON_FORK (1ull << 17)
 
@@ -252,14 +307,16 @@
 #define BYTEFD_REQUIRE_UID (1ull << 20)
 
 /**
- * Requires no seals, not even the default ones. The content can then change, and the file can become shorter, at any time.
- * Checking such a descriptor asks its file system, which may never answer (FUSE, NFS).
+ * Requires no seals, not even the default ones. The content can then change, and the file can
+ * become shorter, at any time. Checking such a descriptor asks its file system, which may never
+ * answer (FUSE, NFS).
  */
 #define BYTEFD_REQUIRE_NO_SEALS (1ull << 21)
 
 /**
- * For bytefd_receive on a stream: takes what has arrived, one byte at least, instead of waiting for `*length` bytes. Protocols
- * whose messages say their length inside, such as D-Bus, Wayland and varlink, are read this way.
+ * For bytefd_receive on a stream: takes what has arrived, one byte at least, instead of waiting
+ * for `*length` bytes. Protocols whose messages say their length inside, such as D-Bus, Wayland
+ * and varlink, are read this way.
  */
 #define BYTEFD_TRANSFER_SOME (1ull << 22)
 
@@ -315,50 +372,57 @@
 #define BYTEFD_SYSV_TRANSIENT (1ull << 32)
 
 /**
- * A mapped range of a file, or memory without a file. Any number of threads may use one map at the same time, with these
- * exceptions: no other thread may use the map during bytefd_map_resize, bytefd_map_unmap and bytefd_map_seal, or after
- * bytefd_map_close.
+ * A mapped range of a file, or memory without a file. Any number of threads may use one map at the
+ * same time, with these exceptions: no other thread may use the map during bytefd_map_resize,
+ * bytefd_map_unmap and bytefd_map_seal, or after bytefd_map_close.
  *
- * The functions that take a range accept any bytes of the map, not only whole pages. A `length` of 0 is nothing: they check the
- * range and return 0 (bytefd_map_unmap: -EINVAL). BYTEFD_TO_END is to the end of the map. An `offset` past the end of the map is
- * -EINVAL.
+ * The functions that take a range accept any bytes of the map, not only whole pages. A `length` of
+ * 0 is nothing: they check the range and return 0 (bytefd_map_unmap: -EINVAL). BYTEFD_TO_END is to
+ * the end of the map. An `offset` past the end of the map is -EINVAL.
  */
 typedef struct bytefd_map bytefd_map;
 
 /**
- * Files for one trust domain, cached and lent again to scan_bytes and the functions that begin with bytefd_scan_begin (options->pool). Writing into pages that
- * exist is many times faster than getting new ones. Made by the caller; nothing is shared between pools. Any number of threads
- * may use one pool at the same time, and a scan never waits for another scan's callback.
+ * Files for one trust domain, cached and lent again to scan_bytes and the functions that begin
+ * with bytefd_scan_begin (options->pool). Writing into pages that exist is many times faster than
+ * getting new ones. Made by the caller; nothing is shared between pools. Any number of threads may
+ * use one pool at the same time, and a scan never waits for another scan's callback.
  *
  * Three levels, and what each protects against:
- * - No pool: every scan has a new, sealed file. Nothing of one scan can ever show in another, whatever the callback keeps.
- * - A pool: the callback is lent a read-only description of a file of mode 0400 that is not sealed. Before the file is used again
- *   the kernel is asked to prove that nobody holds it; who kept a duplicate, a mapping, a child that has it, or a description of
- *   their own keeps that file, and it is not used again. Content of an earlier scan is never visible, also not past the end.
- *   What the proof cannot see are pages in flight, to which a pipe, socket or device refers without a descriptor: vmsplice(2) from
- *   a mapping, zero-copy sends (MSG_ZEROCOPY), anything else that pins pages (io_uring's registered buffers, RDMA), and splice(2)
- *   and sendfile(2) from a descriptor without O_DIRECT. Who reads them later may read bytes of a later scan. The descriptor that
- *   is lent has O_DIRECT, with which splice and sendfile copy (Linux 6.6), unless the callback clears it or opens one of its own.
- *   Nor does the proof see an O_PATH descriptor, which can be opened during a later scan.
- * - A pool and BYTEFD_TRUST_CALLBACK: the cached file itself is lent, read-write, and nothing is proved. The callback promises to
- *   keep nothing and to change nothing. If it breaks the promise it sees and changes later scans of trusted callbacks.
+ * - No pool: every scan has a new, sealed file. Nothing of one scan can ever show in another,
+ *   whatever the callback keeps.
+ * - A pool: the callback is lent a read-only description of a file of mode 0400 that is not
+ *   sealed. Before the file is used again the kernel is asked to prove that nobody holds it; who
+ *   kept a duplicate, a mapping, a child that has it, or a description of their own keeps that
+ *   file, and it is not used again. Content of an earlier scan is never visible, also not past the
+ *   end. What the proof cannot see are pages in flight, to which a pipe, socket or device refers
+ *   without a descriptor: vmsplice(2) from a mapping, zero-copy sends (MSG_ZEROCOPY), anything
+ *   else that pins pages (io_uring's registered buffers, RDMA), and splice(2) and sendfile(2) from
+ *   a descriptor without O_DIRECT. Who reads them later may read bytes of a later scan. The
+ *   descriptor that is lent has O_DIRECT, with which splice and sendfile copy (Linux 6.6), unless
+ *   the callback clears it or opens one of its own. Nor does the proof see an O_PATH descriptor,
+ *   which can be opened during a later scan.
+ * - A pool and BYTEFD_TRUST_CALLBACK: the cached file itself is lent, read-write, and nothing is
+ *   proved. The callback promises to keep nothing and to change nothing. If it breaks the promise
+ *   it sees and changes later scans of trusted callbacks.
  *
- * Of the options a pool takes `name`, `spill_threshold`, BYTEFD_BACKEND_MEMFD, and BYTEFD_INHERIT and BYTEFD_READ_ONLY (which it is
- * anyway), or BYTEFD_TRUST_CALLBACK instead of these two; others are -EINVAL. A file keeps its name, so it is cached for scans of the
- * same name.
- * `buf` must be readable: what is copied into kept pages is copied as memcpy does, so there is no -EFAULT.
+ * Of the options a pool takes `name`, `spill_threshold`, BYTEFD_BACKEND_MEMFD, and BYTEFD_INHERIT
+ * and BYTEFD_READ_ONLY (which it is anyway), or BYTEFD_TRUST_CALLBACK instead of these two; others
+ * are -EINVAL. A file keeps its name, so it is cached for scans of the same name. `buf` must be
+ * readable: what is copied into kept pages is copied as memcpy does, so there is no -EFAULT.
  *
- * A cached file keeps its inode number, and two scans may have the same size and time: a client that remembers files by these
- * (and marks nothing on them) is better given new files.
+ * A cached file keeps its inode number, and two scans may have the same size and time: a client
+ * that remembers files by these (and marks nothing on them) is better given new files.
  *
- * A pool holds at most `max_files` descriptors. bytefd_pool_trim to 0 closes those that are not lent, and a scan with the pool does
- * so before it fails with -EMFILE or -ENFILE.
+ * A pool holds at most `max_files` descriptors. bytefd_pool_trim to 0 closes those that are not
+ * lent, and a scan with the pool does so before it fails with -EMFILE or -ENFILE.
  *
- * After fork(2) the pool is empty in the child, and the files it kept, and one that is lent to a trusted callback, are closed at
- * the pool's first use there. Until then, and unless it executes another program, the child can read and change what the parent
- * scans later: make pools after forking workers, or call bytefd_pool_trim in the child. What other threads were making or
- * lending at that moment stays open in the child, as every descriptor of theirs does. Where the host has no memfd or
- * no /proc, or refuses leases, every scan has a new file.
+ * After fork(2) the pool is empty in the child, and the files it kept, and one that is lent to a
+ * trusted callback, are closed at the pool's first use there. Until then, and unless it executes
+ * another program, the child can read and change what the parent scans later: make pools after
+ * forking workers, or call bytefd_pool_trim in the child. What other threads were making or
+ * lending at that moment stays open in the child, as every descriptor of theirs does. Where the
+ * host has no memfd or no /proc, or refuses leases, every scan has a new file.
  *
  * ```c
  * static int look(int fd, void *context)
@@ -382,7 +446,8 @@ typedef struct bytefd_map bytefd_map;
 typedef struct bytefd_pool bytefd_pool;
 
 /**
- * A descriptor on loan, between bytefd_scan_begin and bytefd_scan_end. One thread at a time may use it.
+ * A descriptor on loan, between bytefd_scan_begin and bytefd_scan_end. One thread at a time may
+ * use it.
  */
 typedef struct bytefd_scan bytefd_scan;
 
@@ -392,10 +457,12 @@ typedef struct bytefd_scan bytefd_scan;
 typedef struct bytefd_tempfile bytefd_tempfile;
 
 /**
- * How a descriptor is made. Start from BYTEFD_WRAP_OPTIONS_INIT, which is all defaults, as is a NULL pointer.
+ * How a descriptor is made. Start from BYTEFD_WRAP_OPTIONS_INIT, which is all defaults, as is a
+ * NULL pointer.
  *
- * `size` lets the struct grow at its end: a library that knows more members takes the missing ones as their defaults; one that
- * knows fewer accepts what is 0 and returns -E2BIG otherwise, and also above 4096. A size below the first version's is -EINVAL.
+ * `size` lets the struct grow at its end: a library that knows more members takes the missing ones
+ * as their defaults; one that knows fewer accepts what is 0 and returns -E2BIG otherwise, and also
+ * above 4096. A size below the first version's is -EINVAL.
  *
  * ```c
  * bytefd_wrap_options options = BYTEFD_WRAP_OPTIONS_INIT;
@@ -410,25 +477,27 @@ typedef struct bytefd_wrap_options {
      */
     size_t size;
     /**
-     * A label that shows in /proc/self/fd and /proc/self/maps: 1 to 200 bytes without '/' and newline. It need not be
-     * unique. Files of BYTEFD_BACKEND_SHM show 160 bytes of it at least, those of BYTEFD_BACKEND_TMPFILE none. NULL is "bytefd".
+     * A label that shows in /proc/self/fd and /proc/self/maps: 1 to 200 bytes without '/' and
+     * newline. It need not be unique. Files of BYTEFD_BACKEND_SHM show 160 bytes of it at least,
+     * those of BYTEFD_BACKEND_TMPFILE none. NULL is "bytefd".
      */
     const char *name;
     /**
-     * For scans: the pool that lends the file, NULL for a new file each time. For functions that give a file away it must be NULL,
-     * or -EINVAL.
+     * For scans: the pool that lends the file, NULL for a new file each time. For functions that
+     * give a file away it must be NULL, or -EINVAL.
      */
     struct bytefd_pool *pool;
     /**
-     * Above this number of bytes the content goes to an unlinked file on disk, in $TMPDIR, /tmp or /var/tmp, instead of memory.
-     * That holds for buffers, segments, scans and streams. Such a file cannot be sealed: its descriptor is open for reading
-     * only, and it is never a pool's. BYTEFD_UNLIMITED (the default) keeps everything in memory. Another value is -EINVAL with
+     * Above this number of bytes the content goes to an unlinked file on disk, in $TMPDIR, /tmp or
+     * /var/tmp, instead of memory. That holds for buffers, segments, scans and streams. Such a
+     * file cannot be sealed: its descriptor is open for reading only, and it is never a pool's.
+     * BYTEFD_UNLIMITED (the default) keeps everything in memory. Another value is -EINVAL with
      * BYTEFD_BACKEND_MEMFD and BYTEFD_SEAL_CONTENT, and 0 always.
      */
     uint64_t spill_threshold;
     /**
-     * BYTEFD_WRITABLE and the constants after it, and BYTEFD_INHERIT, or-ed. An unknown bit is -EINVAL, and so is BYTEFD_WRITABLE
-     * with BYTEFD_READ_ONLY or BYTEFD_SEAL_CONTENT.
+     * BYTEFD_WRITABLE and the constants after it, and BYTEFD_INHERIT, or-ed. An unknown bit is
+     * -EINVAL, and so is BYTEFD_WRITABLE with BYTEFD_READ_ONLY or BYTEFD_SEAL_CONTENT.
      */
     uint64_t flags;
     /**
@@ -436,15 +505,16 @@ typedef struct bytefd_wrap_options {
      */
     uint32_t backend;
     /**
-     * The permission bits; 0 for the default: 0400, or 0600, 0500 or 0700 as the flags ask. The owner's read bit must
-     * be set, execute bits only with BYTEFD_EXECUTABLE.
+     * The permission bits; 0 for the default: 0400, or 0600, 0500 or 0700 as the flags ask. The
+     * owner's read bit must be set, execute bits only with BYTEFD_EXECUTABLE.
      */
     uint32_t mode;
 } bytefd_wrap_options;
 
 /**
- * What went wrong, filled by a function that fails and left alone by one that succeeds. Belongs to the caller; one
- * object serves any number of calls, one after the other. 256 bytes, on every platform and in every version.
+ * What went wrong, filled by a function that fails and left alone by one that succeeds. Belongs to
+ * the caller; one object serves any number of calls, one after the other. 256 bytes, on every
+ * platform and in every version.
  *
  * ```c
  * bytefd_error error;
@@ -463,19 +533,21 @@ typedef struct bytefd_error {
      */
     int callback;
     /**
-     * The step that failed: a system call ("memfd_create"), or the argument that was refused ("name").
+     * The step that failed: a system call ("memfd_create"), or the argument that was refused
+     * ("name").
      */
     char op[32];
     /**
-     * One line that says what was asked and what was found. Without the step's name, without a newline. A long
-     * message is shortened in its middle.
+     * One line that says what was asked and what was found. Without the step's name, without a
+     * newline. A long message is shortened in its middle.
      */
     char message[216];
 } bytefd_error;
 
 /**
- * How much is read from a stream, and how long that may take. Start from BYTEFD_STREAM_OPTIONS_INIT: all of it, however long it
- * takes, as is a NULL pointer. `size` works as in bytefd_wrap_options.
+ * How much is read from a stream, and how long that may take. Start from
+ * BYTEFD_STREAM_OPTIONS_INIT: all of it, however long it takes, as is a NULL pointer. `size` works
+ * as in bytefd_wrap_options.
  *
  * ```c
  * bytefd_stream_options options = BYTEFD_STREAM_OPTIONS_INIT;
@@ -490,17 +562,20 @@ typedef struct bytefd_stream_options {
      */
     size_t size;
     /**
-     * Maximum number of bytes to read. A longer stream fails with -EFBIG. BYTEFD_UNLIMITED (the default) sets no limit; 0 is -EINVAL.
+     * Maximum number of bytes to read. A longer stream fails with -EFBIG. BYTEFD_UNLIMITED (the
+     * default) sets no limit; 0 is -EINVAL.
      */
     uint64_t max_bytes;
     /**
-     * The expected number of bytes, such as a Content-Length; 0 (the default) if it is not known. It only chooses the file to begin
-     * with: on disk if it is above `spill_threshold`, and one of about this size in a pool. The stream may be longer or shorter.
+     * The expected number of bytes, such as a Content-Length; 0 (the default) if it is not known.
+     * It only chooses the file to begin with: on disk if it is above `spill_threshold`, and one of
+     * about this size in a pool. The stream may be longer or shorter.
      */
     uint64_t size_hint;
     /**
-     * How many nanoseconds the whole call may take; -ETIMEDOUT afterwards. -1 (the default) is no limit, 0 does not wait at all; other
-     * negative numbers are -EINVAL. With a timeout a limit of the socket (SO_RCVTIMEO) is not looked at.
+     * How many nanoseconds the whole call may take; -ETIMEDOUT afterwards. -1 (the default) is no
+     * limit, 0 does not wait at all; other negative numbers are -EINVAL. With a timeout a limit of
+     * the socket (SO_RCVTIMEO) is not looked at.
      */
     int64_t timeout_ns;
     /**
@@ -510,17 +585,18 @@ typedef struct bytefd_stream_options {
 } bytefd_stream_options;
 
 /**
- * What scan_bytes calls: `fd` is lent for the duration of the call, `context` is the caller's own. Returns 0 to say
- * that all went well.
+ * What scan_bytes calls: `fd` is lent for the duration of the call, `context` is the caller's own.
+ * Returns 0 to say that all went well.
  *
- * It may dup, map and reopen the descriptor and keep those; it may even close it. In C++ it may throw: the exception
- * passes through scan_bytes, and the descriptor is closed. It must not leave by longjmp(3) or by ending the thread.
+ * It may dup, map and reopen the descriptor and keep those; it may even close it. In C++ it may
+ * throw: the exception passes through scan_bytes, and the descriptor is closed. It must not leave
+ * by longjmp(3) or by ending the thread.
  */
 typedef int (*bytefd_scan_fn)(int fd, void *context);
 
 /**
- * How a pool is made. Start from BYTEFD_POOL_OPTIONS_INIT, which is all defaults, as is a NULL pointer. `size` works as in
- * bytefd_wrap_options.
+ * How a pool is made. Start from BYTEFD_POOL_OPTIONS_INIT, which is all defaults, as is a NULL
+ * pointer. `size` works as in bytefd_wrap_options.
  *
  * ```c
  * bytefd_pool_options options = BYTEFD_POOL_OPTIONS_INIT;
@@ -534,12 +610,14 @@ typedef struct bytefd_pool_options {
      */
     size_t size;
     /**
-     * Maximum number of bytes of memory in files that are not lent. The default is 64 MiB; 0 caches nothing.
+     * Maximum number of bytes of memory in files that are not lent. The default is 64 MiB; 0
+     * caches nothing.
      */
     uint64_t max_bytes;
     /**
-     * After this many nanoseconds without a scan a file is dropped. The pool looks at the time when it is used; it has no thread of its
-     * own. -1 (the default) keeps files until their place is needed; other negative numbers are -EINVAL.
+     * After this many nanoseconds without a scan a file is dropped. The pool looks at the time
+     * when it is used; it has no thread of its own. -1 (the default) keeps files until their place
+     * is needed; other negative numbers are -EINVAL.
      */
     int64_t idle_ns;
     /**
@@ -547,7 +625,8 @@ typedef struct bytefd_pool_options {
      */
     uint64_t flags;
     /**
-     * Maximum number of files, cached and lent together: 1 to 64. The pool has one descriptor for each. The default is 64.
+     * Maximum number of files, cached and lent together: 1 to 64. The pool has one descriptor for
+     * each. The default is 64.
      */
     uint32_t max_files;
     /**
@@ -561,7 +640,8 @@ typedef struct bytefd_pool_options {
  */
 typedef struct bytefd_pool_stats {
     /**
-     * sizeof(bytefd_pool_stats), as BYTEFD_POOL_STATS_INIT sets it. The struct may grow at its end; no more than this is written.
+     * sizeof(bytefd_pool_stats), as BYTEFD_POOL_STATS_INIT sets it. The struct may grow at its
+     * end; no more than this is written.
      */
     size_t size;
     /**
@@ -573,12 +653,13 @@ typedef struct bytefd_pool_stats {
      */
     uint64_t misses;
     /**
-     * Files that were dropped because another open file description or mapping of them existed. Asking drops those that are held now.
+     * Files that were dropped because another open file description or mapping of them existed.
+     * Asking drops those that are held now.
      */
     uint64_t dropped;
     /**
-     * Files of the pool that are lent now. When they are `max_files`, every further scan gets a new file that is not cached: look for
-     * scans that were never ended.
+     * Files of the pool that are lent now. When they are `max_files`, every further scan gets a
+     * new file that is not cached: look for scans that were never ended.
      */
     uint64_t lent;
     /**
@@ -588,8 +669,8 @@ typedef struct bytefd_pool_stats {
 } bytefd_pool_stats;
 
 /**
- * Selects what is mapped, and how. Start from BYTEFD_MAP_OPTIONS_INIT: the whole file, for reading. A NULL pointer means the
- * same. `size` works as in bytefd_wrap_options.
+ * Selects what is mapped, and how. Start from BYTEFD_MAP_OPTIONS_INIT: the whole file, for
+ * reading. A NULL pointer means the same. `size` works as in bytefd_wrap_options.
  *
  * ```c
  * bytefd_map_options options = BYTEFD_MAP_OPTIONS_INIT;
@@ -610,20 +691,21 @@ typedef struct bytefd_map_options {
      */
     uint64_t offset;
     /**
-     * The number of bytes to map, at most PTRDIFF_MAX. BYTEFD_TO_END (the default) is from the offset, which is then not past
-     * it, to the end of the file. 0 is -EINVAL.
+     * The number of bytes to map, at most PTRDIFF_MAX. BYTEFD_TO_END (the default) is from the
+     * offset, which is then not past it, to the end of the file. 0 is -EINVAL.
      */
     size_t length;
     /**
-     * With BYTEFD_MAP_WRITE: a smaller file is grown to this many bytes first, with zeros, and the space for what is
-     * added is reserved, so that a store there cannot hit a full disk (unless BYTEFD_MAP_NO_RESERVE). Holes that the file
-     * had stay holes. A larger file stays as it is. Processes that grow one file at the same time must agree among
-     * themselves.
+     * With BYTEFD_MAP_WRITE: a smaller file is grown to this many bytes first, with zeros, and the
+     * space for what is added is reserved, so that a store there cannot hit a full disk (unless
+     * BYTEFD_MAP_NO_RESERVE). Holes that the file had stay holes. A larger file stays as it is.
+     * Processes that grow one file at the same time must agree among themselves.
      */
     uint64_t file_size;
     /**
-     * Address space that is kept for the map: as long as its length stays within this many bytes, bytefd_map_resize never
-     * moves it. It costs no memory. 0 for none. With BYTEFD_MAP_WRITE, or for memory.
+     * Address space that is kept for the map: as long as its length stays within this many bytes,
+     * bytefd_map_resize never moves it. It costs no memory. 0 for none. With BYTEFD_MAP_WRITE, or
+     * for memory.
      */
     size_t reserve;
     /**
@@ -631,20 +713,22 @@ typedef struct bytefd_map_options {
      */
     uint64_t flags;
     /**
-     * BYTEFD_MAP_READ, BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE. 0 (the default) is BYTEFD_MAP_READ for files and
-     * BYTEFD_MAP_WRITE for bytefd_map_memory, where BYTEFD_MAP_READ is -EINVAL.
+     * BYTEFD_MAP_READ, BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE. 0 (the default) is BYTEFD_MAP_READ
+     * for files and BYTEFD_MAP_WRITE for bytefd_map_memory, where BYTEFD_MAP_READ is -EINVAL.
      */
     uint32_t access;
     /**
-     * The permission bits of a file that BYTEFD_MAP_CREATE makes, less the umask; 0 is 0600. Unused otherwise, as in open(2).
+     * The permission bits of a file that BYTEFD_MAP_CREATE makes, less the umask; 0 is 0600.
+     * Unused otherwise, as in open(2).
      */
     uint32_t mode;
 } bytefd_map_options;
 
 /**
- * What is asked of a descriptor that another process has made: a regular file that is open for reading, and the following.
- * Start from BYTEFD_REQUIREMENTS_INIT, which asks for seals against writing and shrinking, as a NULL pointer does for
- * bytefd_verify. `size` works as in bytefd_wrap_options.
+ * What is asked of a descriptor that another process has made: a regular file that is open for
+ * reading, and the following. Start from BYTEFD_REQUIREMENTS_INIT, which asks for seals against
+ * writing and shrinking, as a NULL pointer does for bytefd_verify. `size` works as in
+ * bytefd_wrap_options.
  *
  * ```c
  * bytefd_requirements requirements = BYTEFD_REQUIREMENTS_INIT;
@@ -662,8 +746,8 @@ typedef struct bytefd_requirements {
      */
     uint64_t min_length;
     /**
-     * Maximum number of bytes. A sealed file can be far longer than its memory: it may consist of holes.
-     * BYTEFD_UNLIMITED (the default) sets no limit; 0 is -EINVAL.
+     * Maximum number of bytes. A sealed file can be far longer than its memory: it may consist of
+     * holes. BYTEFD_UNLIMITED (the default) sets no limit; 0 is -EINVAL.
      */
     uint64_t max_length;
     /**
@@ -671,7 +755,8 @@ typedef struct bytefd_requirements {
      */
     uint64_t flags;
     /**
-     * The seals that must be there, F_SEAL_* of fcntl(2); more are fine. 0 is F_SEAL_WRITE | F_SEAL_SHRINK.
+     * The seals that must be there, F_SEAL_* of fcntl(2); more are fine. 0 is F_SEAL_WRITE |
+     * F_SEAL_SHRINK.
      */
     uint32_t seals;
     /**
@@ -681,8 +766,8 @@ typedef struct bytefd_requirements {
 } bytefd_requirements;
 
 /**
- * How bytefd_send and bytefd_receive wait, and where a message on a stream ends. Start from BYTEFD_TRANSFER_OPTIONS_INIT; NULL
- * is the same. `size` works as in bytefd_wrap_options.
+ * How bytefd_send and bytefd_receive wait, and where a message on a stream ends. Start from
+ * BYTEFD_TRANSFER_OPTIONS_INIT; NULL is the same. `size` works as in bytefd_wrap_options.
  *
  * ```c
  * bytefd_transfer_options soon = BYTEFD_TRANSFER_OPTIONS_INIT;
@@ -696,8 +781,9 @@ typedef struct bytefd_transfer_options {
      */
     size_t size;
     /**
-     * Time limit for the whole call in nanoseconds; it ends with -ETIMEDOUT. 0 does not wait; -1 (the default) is no limit.
-     * The time limits of the socket (SO_RCVTIMEO, SO_SNDTIMEO) have a meaning only with -1 and without BYTEFD_INTERRUPTIBLE.
+     * Time limit for the whole call in nanoseconds; it ends with -ETIMEDOUT. 0 does not wait; -1
+     * (the default) is no limit. The time limits of the socket (SO_RCVTIMEO, SO_SNDTIMEO) have a
+     * meaning only with -1 and without BYTEFD_INTERRUPTIBLE.
      */
     int64_t timeout_ns;
     /**
@@ -707,8 +793,8 @@ typedef struct bytefd_transfer_options {
 } bytefd_transfer_options;
 
 /**
- * The process, user and group at the other end of a connected socket, as the kernel saw them then. Start from
- * BYTEFD_CREDENTIALS_INIT.
+ * The process, user and group at the other end of a connected socket, as the kernel saw them then.
+ * Start from BYTEFD_CREDENTIALS_INIT.
  *
  * ```c
  * bytefd_credentials peer = BYTEFD_CREDENTIALS_INIT;
@@ -722,7 +808,8 @@ typedef struct bytefd_credentials {
      */
     size_t size;
     /**
-     * Its process, as this process sees it; 0 if it cannot. The process may have ended, and its number be another's by now.
+     * Its process, as this process sees it; 0 if it cannot. The process may have ended, and its
+     * number be another's by now.
      */
     pid_t pid;
     /**
@@ -889,27 +976,32 @@ extern "C" {
  *
  * With default options the descriptor refers to a regular file:
  * - st_size is `len` (0 is allowed); the file offset is 0; st_nlink is 0; the mode is 0400.
- * - The file is sealed against writing, growing, shrinking and further seals. Linux 6.3 and later also seal it against execve(2);
- *   a PROT_EXEC mapping still works.
- * - The descriptor is close-on-exec. It is open for reading and writing (O_RDWR), but the seals make every write fail with EPERM.
- *   Kernels that cannot map a sealed file through such a descriptor (before 6.7) get one that is open for reading only.
+ * - The file is sealed against writing, growing, shrinking and further seals. Linux 6.3 and later
+ *   also seal it against execve(2); a PROT_EXEC mapping still works.
+ * - The descriptor is close-on-exec. It is open for reading and writing (O_RDWR), but the seals
+ *   make every write fail with EPERM. Kernels that cannot map a sealed file through such a
+ *   descriptor (before 6.7) get one that is open for reading only.
  * - Any PROT_READ mapping works, shared or private, on every kernel.
  *
- * On hosts without memfd_create(2), and with the backends other than BYTEFD_BACKEND_MEMFD, the file cannot be sealed. The
- * descriptor is then open for reading only (O_RDONLY). Set `backend` to BYTEFD_BACKEND_MEMFD to require seals.
+ * On hosts without memfd_create(2), and with the backends other than BYTEFD_BACKEND_MEMFD, the
+ * file cannot be sealed. The descriptor is then open for reading only (O_RDONLY). Set `backend` to
+ * BYTEFD_BACKEND_MEMFD to require seals.
  *
- * The caller owns the descriptor and closes it. The contents exist until the last duplicate, mapping or received copy is gone.
- * `buf` is read only during the call. Any thread may call this at any time.
+ * The caller owns the descriptor and closes it. The contents exist until the last duplicate,
+ * mapping or received copy is gone. `buf` is read only during the call. Any thread may call this
+ * at any time.
  *
- * Returns the descriptor, which is never 0, 1 or 2. On failure returns one of the following and leaves nothing behind:
- * - -EINVAL if `buf` is NULL and `len` is not 0, if `len` exceeds PTRDIFF_MAX, or if the options are unknown or contradict each
- *   other.
+ * Returns the descriptor, which is never 0, 1 or 2. On failure returns one of the following and
+ * leaves nothing behind:
+ * - -EINVAL if `buf` is NULL and `len` is not 0, if `len` exceeds PTRDIFF_MAX, or if the options
+ *   are unknown or contradict each other.
  * - -E2BIG if the options have members that this version does not know.
  * - -EFAULT if part of `buf` is not readable.
  * - -EFBIG if `len` exceeds RLIMIT_FSIZE. SIGXFSZ is not raised.
  * - -ENOSPC if the file system behind the backend is full.
  * - -EMFILE, -ENFILE, -ENOMEM if a limit is reached.
- * - -ENOENT if /proc is not mounted and the options or the host need it to open the file read-only.
+ * - -ENOENT if /proc is not mounted and the options or the host need it to open the file
+ *   read-only.
  * - The error of the system call in `error->op`.
  *
  * ```c
@@ -926,8 +1018,8 @@ int bytefd_wrap_buffer(const void *buf,
 BYTEFD_READS(1, 2);
 
 /**
- * shm_wrap_buffer for content that lies in several places: the file holds the `count` segments in their order. Any
- * count; a segment of length 0 is skipped. `iov` may be NULL only with `count` 0.
+ * shm_wrap_buffer for content that lies in several places: the file holds the `count` segments in
+ * their order. Any count; a segment of length 0 is skipped. `iov` may be NULL only with `count` 0.
  *
  * ```c
  * struct iovec parts[2] = {{"head", 4}, {"body", 4}};
@@ -942,12 +1034,12 @@ int bytefd_wrap_iov(const struct iovec *iov,
 BYTEFD_READS(1, 2);
 
 /**
- * Opens the regular file behind `fd` again and returns a new descriptor, which the caller owns. It is open for reading only, has an
- * offset of its own at 0, and is close-on-exec unless `flags` is BYTEFD_INHERIT. A dup(2) shares its offset with the original; this
- * does not. `fd` stays open.
+ * Opens the regular file behind `fd` again and returns a new descriptor, which the caller owns. It
+ * is open for reading only, has an offset of its own at 0, and is close-on-exec unless `flags` is
+ * BYTEFD_INHERIT. A dup(2) shares its offset with the original; this does not. `fd` stays open.
  *
- * This is no protection by itself: code that has the descriptor can open the file for writing through /proc, as far as the file's
- * mode allows. Only seals protect.
+ * This is no protection by itself: code that has the descriptor can open the file for writing
+ * through /proc, as far as the file's mode allows. Only seals protect.
  *
  * Returns the descriptor, or one of:
  * - -EBADF if `fd` is not open.
@@ -961,21 +1053,20 @@ BYTEFD_READS(1, 2);
  * int other = bytefd_reopen(fd, 0, NULL);
  * ```
  */
-BYTEFD_MUST_USE
-int bytefd_reopen(int fd,
-                  uint64_t flags,
-                  struct bytefd_error *error);
+BYTEFD_MUST_USE int bytefd_reopen(int fd, uint64_t flags, struct bytefd_error *error);
 
 /**
- * Writes the text "/proc/self/fd/N" for `fd` with its final NUL to `buf`, for code that takes only a path. 32 bytes
- * are always enough.
+ * Writes the text "/proc/self/fd/N" for `fd` with its final NUL to `buf`, for code that takes only
+ * a path. 32 bytes are always enough.
  *
- * The path names the descriptor for this process and as long as it is open; opening it gives a description with an
- * offset of its own. A child process finds it under the same path if it inherits the descriptor (BYTEFD_INHERIT). Code
- * that resolves the link first (SQLite does) or opens with O_NOFOLLOW finds nothing there. With a backend other than
- * memfd, give it to no code that resolves the link and opens the result: somebody else can make a file of that name.
+ * The path names the descriptor for this process and as long as it is open; opening it gives a
+ * description with an offset of its own. A child process finds it under the same path if it
+ * inherits the descriptor (BYTEFD_INHERIT). Code that resolves the link first (SQLite does) or
+ * opens with O_NOFOLLOW finds nothing there. With a backend other than memfd, give it to no code
+ * that resolves the link and opens the result: somebody else can make a file of that name.
  *
- * Returns 0, or a negative errno with `buf` untouched: -EBADF, -EINVAL if `buf` is NULL, -ERANGE if `size` is too small.
+ * Returns 0, or a negative errno with `buf` untouched: -EBADF, -EINVAL if `buf` is NULL, -ERANGE
+ * if `size` is too small.
  *
  * ```c
  * char path[32];
@@ -992,21 +1083,26 @@ int bytefd_path(int fd,
 BYTEFD_WRITES(2, 3);
 
 /**
- * Reads the stream behind a descriptor – a pipe, stream socket, file or terminal – from its present offset to its end into a new
- * file, and returns that file's descriptor as shm_wrap_buffer does with the same wrap options. No byte is held twice. `fd` stays
- * the caller's.
+ * Reads the stream behind a descriptor – a pipe, stream socket, file or terminal – from its
+ * present offset to its end into a new file, and returns that file's descriptor as shm_wrap_buffer
+ * does with the same wrap options. No byte is held twice. `fd` stays the caller's.
  *
- * The call blocks until the end of the stream, unless `timeout_ns` or BYTEFD_INTERRUPTIBLE ends it. A pipe that does not block
- * (O_NONBLOCK) is waited for too. A terminal whose other side is closed (EIO) is at its end.
+ * The call blocks until the end of the stream, unless `timeout_ns` or BYTEFD_INTERRUPTIBLE ends
+ * it. A pipe that does not block (O_NONBLOCK) is waited for too. A terminal whose other side is
+ * closed (EIO) is at its end.
  *
- * Returns the descriptor. On failure returns one of the following and keeps nothing; what was read is gone from a pipe or socket:
+ * Returns the descriptor. On failure returns one of the following and keeps nothing; what was read
+ * is gone from a pipe or socket:
  * - -EFBIG if the stream is longer than `max_bytes` or RLIMIT_FSIZE.
- * - -ETIMEDOUT if `timeout_ns` has passed, -EINTR if BYTEFD_INTERRUPTIBLE is set and a signal handler ran.
- * - -EAGAIN if the socket does not block and has nothing to read yet, whatever the timeout; or if the socket's own limit
- *   (SO_RCVTIMEO) has passed.
+ * - -ETIMEDOUT if `timeout_ns` has passed, -EINTR if BYTEFD_INTERRUPTIBLE is set and a signal
+ *   handler ran.
+ * - -EAGAIN if the socket does not block and has nothing to read yet, whatever the timeout; or if
+ *   the socket's own limit (SO_RCVTIMEO) has passed.
  * - -EPROTOTYPE if `fd` is a socket for datagrams or packets.
- * - -EBADF if `fd` is not open, or not for reading; -EISDIR if it is a directory; other errors of read(2).
- * - -ENOSPC, -ENOMEM, -EMFILE, -ENFILE if a limit is reached; -EINVAL, -E2BIG if options are invalid, as shm_wrap_buffer.
+ * - -EBADF if `fd` is not open, or not for reading; -EISDIR if it is a directory; other errors of
+ *   read(2).
+ * - -ENOSPC, -ENOMEM, -EMFILE, -ENFILE if a limit is reached; -EINVAL, -E2BIG if options are
+ *   invalid, as shm_wrap_buffer.
  *
  * ```c
  * int fd = bytefd_wrap_stream(STDIN_FILENO, NULL, NULL, NULL);
@@ -1021,16 +1117,19 @@ int bytefd_wrap_stream(int fd,
                        struct bytefd_error *error);
 
 /**
- * Lends a descriptor that holds `len` bytes from `buf` to the function `scan`, and closes it afterwards. The
- * descriptor is as shm_wrap_buffer makes it with these options: a new file for every call, so nothing of one scan can ever
- * show in another. With options->pool it is a cached file: faster, for what bytefd_pool says.
+ * Lends a descriptor that holds `len` bytes from `buf` to the function `scan`, and closes it
+ * afterwards. The descriptor is as shm_wrap_buffer makes it with these options: a new file for
+ * every call, so nothing of one scan can ever show in another. With options->pool it is a cached
+ * file: faster, for what bytefd_pool says.
  *
- * The descriptor is closed exactly once, whatever the function does. If it closed the number itself, and the number
- * stands for another file by then, that is left alone. Any thread may call this at any time, also from within `scan`.
+ * The descriptor is closed exactly once, whatever the function does. If it closed the number
+ * itself, and the number stands for another file by then, that is left alone. Any thread may call
+ * this at any time, also from within `scan`.
  *
- * Returns 0 when `scan` returned 0. When it returned anything else: -ECANCELED, with op "callback" and the value in
- * `error->callback`. When there is no descriptor to lend, `scan` is not called, and the answer is shm_wrap_buffer's (with a pool
- * there is no -EFAULT, see bytefd_pool); -EINVAL if `scan` is NULL.
+ * Returns 0 when `scan` returned 0. When it returned anything else: -ECANCELED, with op "callback"
+ * and the value in `error->callback`. When there is no descriptor to lend, `scan` is not called,
+ * and the answer is shm_wrap_buffer's (with a pool there is no -EFAULT, see bytefd_pool); -EINVAL
+ * if `scan` is NULL.
  *
  * ```c
  * static int print_size(int fd, void *context)
@@ -1061,8 +1160,9 @@ BYTEFD_READS(1, 2);
 /**
  * scan_bytes in two steps, for languages whose callbacks do not cross C well.
  *
- * Returns the descriptor, which stays the library's, and writes to `*scan` what bytefd_scan_end takes. On failure a
- * negative errno as scan_bytes, with `*scan` untouched; -EINVAL if `scan` is NULL.
+ * Returns the descriptor, which stays the library's, and writes to `*scan` what bytefd_scan_end
+ * takes. On failure a negative errno as scan_bytes, with `*scan` untouched; -EINVAL if `scan` is
+ * NULL.
  *
  * ```c
  * bytefd_scan *scan;
@@ -1100,9 +1200,9 @@ int bytefd_scan_begin_iov(const struct iovec *iov,
 BYTEFD_READS(1, 2);
 
 /**
- * bytefd_scan_begin for the stream behind the descriptor `fd`, which is read to its end as bytefd_wrap_stream does, into a file of
- * options->pool if there is one. `fd` stays the caller's. On failure returns what bytefd_wrap_stream returns, or -EINVAL if `scan`
- * is NULL.
+ * bytefd_scan_begin for the stream behind the descriptor `fd`, which is read to its end as
+ * bytefd_wrap_stream does, into a file of options->pool if there is one. `fd` stays the caller's.
+ * On failure returns what bytefd_wrap_stream returns, or -EINVAL if `scan` is NULL.
  *
  * ```c
  * bytefd_scan *scan;
@@ -1118,8 +1218,8 @@ int bytefd_scan_begin_stream(int fd,
                              struct bytefd_error *error);
 
 /**
- * Ends the loan and frees `scan`: the descriptor is closed, unless the borrower has closed it already. NULL is fine.
- * Always returns 0.
+ * Ends the loan and frees `scan`: the descriptor is closed, unless the borrower has closed it
+ * already. NULL is fine. Always returns 0.
  *
  * ```c
  * bytefd_scan_end(NULL);
@@ -1146,8 +1246,8 @@ int bytefd_pool_create(const struct bytefd_pool_options *options,
                        struct bytefd_error *error);
 
 /**
- * Frees the pool and the files it has cached. NULL is allowed. Scans that were begun with the pool may end afterwards. Always
- * returns 0.
+ * Frees the pool and the files it has cached. NULL is allowed. Scans that were begun with the pool
+ * may end afterwards. Always returns 0.
  *
  * ```c
  * bytefd_pool_close(NULL);
@@ -1156,8 +1256,8 @@ int bytefd_pool_create(const struct bytefd_pool_options *options,
 int bytefd_pool_close(struct bytefd_pool *pool);
 
 /**
- * Drops cached files, the longest unused first, until at most `bytes` are cached; with 0 all of them, also empty ones. For the
- * moment in which memory or descriptors are short.
+ * Drops cached files, the longest unused first, until at most `bytes` are cached; with 0 all of
+ * them, also empty ones. For the moment in which memory or descriptors are short.
  *
  * Returns 0, or -EINVAL if `pool` is NULL.
  *
@@ -1176,7 +1276,8 @@ int bytefd_pool_trim(struct bytefd_pool *BYTEFD_NONNULL pool,
 /**
  * Writes what the pool has done so far, and what it holds, to `*stats`, whose `size` is set.
  *
- * Returns 0, or -EINVAL if `pool` or `stats` is NULL, or `size` is below that of the first version, 48.
+ * Returns 0, or -EINVAL if `pool` or `stats` is NULL, or `size` is below that of the first
+ * version, 48.
  *
  * ```c
  * bytefd_pool *pool;
@@ -1194,26 +1295,34 @@ int bytefd_pool_get_stats(struct bytefd_pool *BYTEFD_NONNULL pool,
                           struct bytefd_error *error);
 
 /**
- * Maps the file at `path` and writes the map to `*map`; the caller ends it with bytefd_map_close. With BYTEFD_MAP_WRITE the
- * map keeps a descriptor of the file (bytefd_map_descriptor), with BYTEFD_MAP_GUARD too; otherwise none stays open. A file of 0
- * bytes gives a valid map of length 0. A FIFO, socket or device is refused without being opened, so nothing blocks.
+ * Maps the file at `path` and writes the map to `*map`; the caller ends it with bytefd_map_close.
+ * With BYTEFD_MAP_WRITE the map keeps a descriptor of the file (bytefd_map_descriptor), with
+ * BYTEFD_MAP_GUARD too; otherwise none stays open. A file of 0 bytes gives a valid map of length
+ * 0. A FIFO, socket or device is refused without being opened, so nothing blocks.
  *
- * Warning: the call opens the file, and the descriptor is closed at the latest with the map. The kernel then drops all POSIX
- * record locks that this process has on the file, fcntl(2). Use bytefd_map_fd for a file that is locked so.
+ * Warning: the call opens the file, and the descriptor is closed at the latest with the map. The
+ * kernel then drops all POSIX record locks that this process has on the file, fcntl(2). Use
+ * bytefd_map_fd for a file that is locked so.
  *
- * The bytes are the file's. A process that writes to the file changes them. If the file becomes shorter than the map, access to
- * the lost pages raises SIGBUS; BYTEFD_MAP_GUARD, bytefd_map_read and bytefd_map_write survive that.
+ * The bytes are the file's. A process that writes to the file changes them. If the file becomes
+ * shorter than the map, access to the lost pages raises SIGBUS; BYTEFD_MAP_GUARD, bytefd_map_read
+ * and bytefd_map_write survive that.
  *
- * Returns 0, or a negative errno with `*map` untouched. A file that was created is gone again, and one that was to grow
- * has its old size.
+ * Returns 0, or a negative errno with `*map` untouched. A file that was created is gone again, and
+ * one that was to grow has its old size.
  * - -EINVAL: `path` or `map` is NULL, or options that are unknown or contradict each other.
  * - -E2BIG: the options have members that this version does not know.
  * - -EINVAL: `length` is 0 in the options; BYTEFD_MAP_OPTIONS_INIT sets it to BYTEFD_TO_END.
- * - -ENXIO: the range is not all in the file, and BYTEFD_MAP_BEYOND_EOF is not given, or no length with it.
- * - -ENOENT, -EACCES, ...: open(2)'s own; -ENOENT also for a symbolic link to nothing. BYTEFD_MAP_WRITE needs permission to read and write.
- * - -EISDIR: a directory. -ENODEV: anything else that is not a regular file, or whose content cannot be mapped (/proc).
- * - -EFBIG, -ENOSPC: the file cannot be grown to `file_size`: RLIMIT_FSIZE, or no space. (No SIGXFSZ is raised.)
- * - -EPERM: the file is sealed against writing, or execution was asked for on a file system mounted noexec.
+ * - -ENXIO: the range is not all in the file, and BYTEFD_MAP_BEYOND_EOF is not given, or no length
+ *   with it.
+ * - -ENOENT, -EACCES, ...: open(2)'s own; -ENOENT also for a symbolic link to nothing.
+ *   BYTEFD_MAP_WRITE needs permission to read and write.
+ * - -EISDIR: a directory. -ENODEV: anything else that is not a regular file, or whose content
+ *   cannot be mapped (/proc).
+ * - -EFBIG, -ENOSPC: the file cannot be grown to `file_size`: RLIMIT_FSIZE, or no space. (No
+ *   SIGXFSZ is raised.)
+ * - -EPERM: the file is sealed against writing, or execution was asked for on a file system
+ *   mounted noexec.
  * - -ENOMEM, -EMFILE, -ENFILE: no memory, address space or descriptors left.
  *
  * ```c
@@ -1231,12 +1340,13 @@ int bytefd_map_file(const char *BYTEFD_NONNULL path,
                     struct bytefd_error *error);
 
 /**
- * Maps the regular file behind `fd`, which stays the caller's and may be closed afterwards. The file offset is not used and does
- * not move. BYTEFD_MAP_WRITE needs a descriptor that was opened read-write, the others one that can be read. Otherwise as
- * map_file; BYTEFD_MAP_CREATE and a mode are -EINVAL.
+ * Maps the regular file behind `fd`, which stays the caller's and may be closed afterwards. The
+ * file offset is not used and does not move. BYTEFD_MAP_WRITE needs a descriptor that was opened
+ * read-write, the others one that can be read. Otherwise as map_file; BYTEFD_MAP_CREATE and a mode
+ * are -EINVAL.
  *
- * With BYTEFD_MAP_WRITE or BYTEFD_MAP_GUARD the map keeps a duplicate. bytefd_map_close closes it, which drops this process's
- * POSIX record locks on the file, fcntl(2).
+ * With BYTEFD_MAP_WRITE or BYTEFD_MAP_GUARD the map keeps a duplicate. bytefd_map_close closes it,
+ * which drops this process's POSIX record locks on the file, fcntl(2).
  *
  * Returns 0, or a negative errno with `*map` untouched: map_file's, and
  * - -EBADF: `fd` is not an open descriptor.
@@ -1259,21 +1369,26 @@ int bytefd_map_fd(int fd,
                   struct bytefd_error *error);
 
 /**
- * Maps `length` bytes of memory without a file, zeros at first, for reading and writing: what anonymous mappings and /dev/zero
- * give. With BYTEFD_MAP_PRIVATE the memory is private, as malloc's is. Otherwise it is shared: a memory file is behind it, whose
- * descriptor (bytefd_map_descriptor) can be given to other processes, and which bytefd_map_seal seals.
+ * Maps `length` bytes of memory without a file, zeros at first, for reading and writing: what
+ * anonymous mappings and /dev/zero give. With BYTEFD_MAP_PRIVATE the memory is private, as
+ * malloc's is. Otherwise it is shared: a memory file is behind it, whose descriptor
+ * (bytefd_map_descriptor) can be given to other processes, and which bytefd_map_seal seals.
  *
- * With BYTEFD_MAP_POPULATE all of the memory is there before this returns, in huge pages where that pays; otherwise each page
- * comes when it is first touched. A `length` of 0 is an empty map, to be resized. Of the options only `access` (not
- * BYTEFD_MAP_READ), `reserve` and the flags EXECUTE, POPULATE, MLOCK, HUGE_PAGES, NO_RESERVE, GUARD, NO_FORK and WIPE_ON_FORK make
- * sense; the others must be what BYTEFD_MAP_OPTIONS_INIT sets.
+ * With BYTEFD_MAP_POPULATE all of the memory is there before this returns, in huge pages where
+ * that pays; otherwise each page comes when it is first touched. A `length` of 0 is an empty map,
+ * to be resized. Of the options only `access` (not BYTEFD_MAP_READ), `reserve` and the flags
+ * EXECUTE, POPULATE, MLOCK, HUGE_PAGES, NO_RESERVE, GUARD, NO_FORK and WIPE_ON_FORK make sense;
+ * the others must be what BYTEFD_MAP_OPTIONS_INIT sets.
  *
  * Returns 0, or a negative errno with `*map` untouched:
- * - -EINVAL: `map` is NULL, or options that are unknown, are for files, or contradict each other; with
- *   BYTEFD_MAP_HUGE_PAGES a `length` that is 0 or no multiple of the size of reserved huge pages.
+ * - -EINVAL: `map` is NULL, or options that are unknown, are for files, or contradict each other;
+ *   with BYTEFD_MAP_HUGE_PAGES a `length` that is 0 or no multiple of the size of reserved huge
+ *   pages.
  * - -E2BIG: the options have members that this version does not know.
- * - -ENOMEM: no memory, address space or reserved huge pages left. -EMFILE, -ENFILE: no descriptors.
- * - -EFBIG: `length` is above RLIMIT_FSIZE, which counts for shared memory. (No SIGXFSZ is raised.)
+ * - -ENOMEM: no memory, address space or reserved huge pages left. -EMFILE, -ENFILE: no
+ *   descriptors.
+ * - -EFBIG: `length` is above RLIMIT_FSIZE, which counts for shared memory. (No SIGXFSZ is
+ *   raised.)
  * - memfd_create(2)'s own where it is refused.
  *
  * ```c
@@ -1291,9 +1406,9 @@ int bytefd_map_memory(size_t length,
                       struct bytefd_error *error);
 
 /**
- * Returns the address of the first byte, valid until bytefd_map_close or bytefd_map_resize. NULL only for a NULL `map`. The
- * address of an empty map is aligned to a page and must not be dereferenced. Stores need BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE;
- * otherwise they raise SIGSEGV.
+ * Returns the address of the first byte, valid until bytefd_map_close or bytefd_map_resize. NULL
+ * only for a NULL `map`. The address of an empty map is aligned to a page and must not be
+ * dereferenced. Stores need BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE; otherwise they raise SIGSEGV.
  *
  * ```c
  * bytefd_map *map;
@@ -1316,9 +1431,10 @@ void *bytefd_map_data(const struct bytefd_map *map);
 size_t bytefd_map_length(const struct bytefd_map *map);
 
 /**
- * Returns the descriptor of the file behind the map, which is open for reading and writing: with BYTEFD_MAP_WRITE, and for shared
- * memory until it is sealed. It stays the map's: valid until bytefd_map_close or bytefd_map_seal, and not to be closed; dup(2)
- * gives one to keep. A process that is given it, by inheritance or through a socket, has the memory. It is close-on-exec.
+ * Returns the descriptor of the file behind the map, which is open for reading and writing: with
+ * BYTEFD_MAP_WRITE, and for shared memory until it is sealed. It stays the map's: valid until
+ * bytefd_map_close or bytefd_map_seal, and not to be closed; dup(2) gives one to keep. A process
+ * that is given it, by inheritance or through a socket, has the memory. It is close-on-exec.
  *
  * Returns it, or a negative errno: -EINVAL if `map` is NULL, -EBADF if the map keeps none.
  *
@@ -1332,11 +1448,11 @@ size_t bytefd_map_length(const struct bytefd_map *map);
  * }
  * ```
  */
-int bytefd_map_descriptor(const struct bytefd_map *BYTEFD_NONNULL map,
-                          struct bytefd_error *error);
+int bytefd_map_descriptor(const struct bytefd_map *BYTEFD_NONNULL map, struct bytefd_error *error);
 
 /**
- * Unmaps and frees `map`. NULL is allowed. Does not flush: the kernel writes shared changes back later.
+ * Unmaps and frees `map`. NULL is allowed. Does not flush: the kernel writes shared changes back
+ * later.
  *
  * Returns 0, or the negative errno of munmap(2); `map` is freed in both cases.
  *
@@ -1347,16 +1463,18 @@ int bytefd_map_descriptor(const struct bytefd_map *BYTEFD_NONNULL map,
 int bytefd_map_close(struct bytefd_map *map);
 
 /**
- * Writes changed bytes back to the file, msync(2): any range of bytes of the map, not only whole pages. `length` may be
- * BYTEFD_TO_END; 0 writes nothing. `flags` is one of:
+ * Writes changed bytes back to the file, msync(2): any range of bytes of the map, not only whole
+ * pages. `length` may be BYTEFD_TO_END; 0 writes nothing. `flags` is one of:
  * - MS_SYNC: returns when the bytes are on the storage.
- * - MS_ASYNC: schedules the writing and returns. (On Linux a shared map is written back in time anyway.)
+ * - MS_ASYNC: schedules the writing and returns. (On Linux a shared map is written back in time
+ *   anyway.)
  *
- * MS_INVALIDATE may be added: other maps of the file are told to look again. (On Linux they see every store anyway.)
+ * MS_INVALIDATE may be added: other maps of the file are told to look again. (On Linux they see
+ * every store anyway.)
  *
  * Returns 0, or a negative errno:
- * - -EINVAL if `map` is NULL, `flags` has other values, the range is not in the map, or the map is private: its stores never
- *   reach the file.
+ * - -EINVAL if `map` is NULL, `flags` has other values, the range is not in the map, or the map is
+ *   private: its stores never reach the file.
  * - -EBUSY if pages are locked, with MS_INVALIDATE.
  * - -EIO if writing failed, or a guarded map has lost pages.
  *
@@ -1380,16 +1498,18 @@ int bytefd_map_flush(struct bytefd_map *BYTEFD_NONNULL map,
                      struct bytefd_error *error);
 
 /**
- * Tells the kernel how the pages of a range will be used, madvise(2). `advice` is a MADV_* constant. `length` may be
- * BYTEFD_TO_END; 0 does nothing.
+ * Tells the kernel how the pages of a range will be used, madvise(2). `advice` is a MADV_*
+ * constant. `length` may be BYTEFD_TO_END; 0 does nothing.
  *
- * `flags` must be BYTEFD_LOSE_CONTENT for advice that loses content, and may be 0 for other advice. MADV_FREE, MADV_REMOVE,
- * MADV_HWPOISON and MADV_GUARD_INSTALL lose content; for private maps MADV_DONTNEED and MADV_DONTNEED_LOCKED do. Such advice is
- * given only to pages that lie entirely within the range, other advice to every page that holds bytes of it.
+ * `flags` must be BYTEFD_LOSE_CONTENT for advice that loses content, and may be 0 for other
+ * advice. MADV_FREE, MADV_REMOVE, MADV_HWPOISON and MADV_GUARD_INSTALL lose content; for private
+ * maps MADV_DONTNEED and MADV_DONTNEED_LOCKED do. Such advice is given only to pages that lie
+ * entirely within the range, other advice to every page that holds bytes of it.
  *
  * Returns 0, or a negative errno:
- * - -EINVAL if `map` is NULL, `advice` or `flags` is unknown, the range is not in the map, the advice would lose content and
- *   BYTEFD_LOSE_CONTENT is missing, or the kernel does not do this with this kind of memory.
+ * - -EINVAL if `map` is NULL, `advice` or `flags` is unknown, the range is not in the map, the
+ *   advice would lose content and BYTEFD_LOSE_CONTENT is missing, or the kernel does not do this
+ *   with this kind of memory.
  * - -EOPNOTSUPP if this kernel does not know the advice.
  * - -EPERM for MADV_REMOVE if the memory was shared (bytefd_map_share).
  * - Other errors of madvise(2).
@@ -1410,11 +1530,13 @@ int bytefd_map_advise(struct bytefd_map *BYTEFD_NONNULL map,
                       struct bytefd_error *error);
 
 /**
- * Keeps the pages of a range in memory, mlock(2). Locks do not add up. `length` may be BYTEFD_TO_END; 0 locks nothing.
+ * Keeps the pages of a range in memory, mlock(2). Locks do not add up. `length` may be
+ * BYTEFD_TO_END; 0 locks nothing.
  *
  * Returns 0, or a negative errno:
  * - -EINVAL if `map` is NULL or the range is not in the map.
- * - -ENOMEM or -EPERM if RLIMIT_MEMLOCK does not allow it; -ENOMEM if pages are past the end of the file.
+ * - -ENOMEM or -EPERM if RLIMIT_MEMLOCK does not allow it; -ENOMEM if pages are past the end of
+ *   the file.
  *
  * ```c
  * bytefd_map *map;
@@ -1432,8 +1554,8 @@ int bytefd_map_mlock(struct bytefd_map *BYTEFD_NONNULL map,
                      struct bytefd_error *error);
 
 /**
- * Undoes bytefd_map_mlock and BYTEFD_MAP_MLOCK for the pages of a range, munlock(2). `length` may be BYTEFD_TO_END; 0 unlocks
- * nothing.
+ * Undoes bytefd_map_mlock and BYTEFD_MAP_MLOCK for the pages of a range, munlock(2). `length` may
+ * be BYTEFD_TO_END; 0 unlocks nothing.
  *
  * Returns 0, or a negative errno: -EINVAL if `map` is NULL or the range is not in the map.
  *
@@ -1453,14 +1575,15 @@ int bytefd_map_munlock(struct bytefd_map *BYTEFD_NONNULL map,
                        struct bytefd_error *error);
 
 /**
- * Allows or forbids access to the pages that hold bytes of a range, mprotect(2). `length` may be BYTEFD_TO_END; 0 does nothing.
- * `prot` is PROT_NONE, PROT_READ, or PROT_READ with PROT_WRITE and PROT_EXEC. PROT_WRITE and PROT_EXEC need PROT_READ, because
- * Linux lets nobody write or execute what cannot be read.
+ * Allows or forbids access to the pages that hold bytes of a range, mprotect(2). `length` may be
+ * BYTEFD_TO_END; 0 does nothing. `prot` is PROT_NONE, PROT_READ, or PROT_READ with PROT_WRITE and
+ * PROT_EXEC. PROT_WRITE and PROT_EXEC need PROT_READ, because Linux lets nobody write or execute
+ * what cannot be read.
  *
  * Returns 0, or a negative errno:
  * - -EINVAL if `map` is NULL, `prot` is another value, or the range is not in the map.
- * - -EACCES for what the map was not made for: PROT_WRITE without BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE, PROT_EXEC without
- *   BYTEFD_MAP_EXECUTE.
+ * - -EACCES for what the map was not made for: PROT_WRITE without BYTEFD_MAP_WRITE or
+ *   BYTEFD_MAP_PRIVATE, PROT_EXEC without BYTEFD_MAP_EXECUTE.
  * - Other errors of mprotect(2).
  *
  * ```c
@@ -1481,8 +1604,8 @@ int bytefd_map_protect(struct bytefd_map *BYTEFD_NONNULL map,
                        struct bytefd_error *error);
 
 /**
- * Reads the pages of a range in before it returns, so that reading them later does not wait. `length` may be BYTEFD_TO_END; 0
- * reads nothing.
+ * Reads the pages of a range in before it returns, so that reading them later does not wait.
+ * `length` may be BYTEFD_TO_END; 0 reads nothing.
  *
  * Returns 0, or a negative errno:
  * - -EINVAL if `map` is NULL or the range is not in the map.
@@ -1504,8 +1627,9 @@ int bytefd_map_prefetch(struct bytefd_map *BYTEFD_NONNULL map,
 /**
  * Unmaps every page that lies entirely within a range, munmap(2). `length` may be BYTEFD_TO_END.
  *
- * Access there raises SIGSEGV from now on, or finds other memory of the process. Operations on those bytes are -EINVAL. The map
- * keeps its length, but can no longer be resized or sealed. No other thread may use the map during the call.
+ * Access there raises SIGSEGV from now on, or finds other memory of the process. Operations on
+ * those bytes are -EINVAL. The map keeps its length, but can no longer be resized or sealed. No
+ * other thread may use the map during the call.
  *
  * Returns 0, or a negative errno:
  * - -EINVAL if `map` is NULL, `length` is 0, or the range is not in the map.
@@ -1526,18 +1650,24 @@ int bytefd_map_unmap(struct bytefd_map *BYTEFD_NONNULL map,
                      struct bytefd_error *error);
 
 /**
- * Copies `length` bytes of the map, from `offset` on, to `buf`, and writes the number of bytes copied to `*copied`.
+ * Copies `length` bytes of the map, from `offset` on, to `buf`, and writes the number of bytes
+ * copied to `*copied`.
  *
- * Never raises a signal, whether the map is guarded or not. The copy ends before a page that is lost, because another process
- * made the file shorter or its storage failed; `*copied` is then less than `length`. In a guarded map it ends exactly where the
- * file ends now (bytefd_map_file_size); in other maps the rest of the file's last page reads zero. The kernel copies,
- * process_vm_readv(2); a guarded map is copied under its handler, for many bytes nearly as fast as memcpy (x86-64).
+ * Never raises a signal, whether the map is guarded or not. The copy ends before a page that is
+ * lost, because another process made the file shorter or its storage failed; `*copied` is then
+ * less than `length`. In a guarded map it ends exactly where the file ends now
+ * (bytefd_map_file_size); in other maps the rest of the file's last page reads zero. The kernel
+ * copies, process_vm_readv(2); a guarded map is copied under its handler, for many bytes nearly as
+ * fast as memcpy (x86-64).
  *
  * Returns 0, or a negative errno with `*copied` untouched:
  * - -EIO if not even the first byte exists any more. (So a loop over what is left ends with this.)
- * - -EINVAL if `map` or `copied` is NULL, `buf` is NULL and `length` is not 0, or the range is not in the map.
- * - -EFAULT if `buf` cannot be written; part of it may be. With a guarded map that is a SIGSEGV, as for any other store.
- * - -EMFILE, -ENFILE if the kernel forbids process_vm_readv, and there are no descriptors for a pipe instead.
+ * - -EINVAL if `map` or `copied` is NULL, `buf` is NULL and `length` is not 0, or the range is not
+ *   in the map.
+ * - -EFAULT if `buf` cannot be written; part of it may be. With a guarded map that is a SIGSEGV,
+ *   as for any other store.
+ * - -EMFILE, -ENFILE if the kernel forbids process_vm_readv, and there are no descriptors for a
+ *   pipe instead.
  *
  * ```c
  * bytefd_map *map;
@@ -1561,15 +1691,17 @@ int bytefd_map_read(const struct bytefd_map *BYTEFD_NONNULL map,
 BYTEFD_WRITES(3, 4);
 
 /**
- * Copies `length` bytes at `buf` into the map from `offset` on, and writes the number of bytes copied to `*copied`: all, or
- * those before a page that is lost or finds no room on the storage; in a guarded map those before the file's end. Never raises
- * a signal, as bytefd_map_read.
+ * Copies `length` bytes at `buf` into the map from `offset` on, and writes the number of bytes
+ * copied to `*copied`: all, or those before a page that is lost or finds no room on the storage;
+ * in a guarded map those before the file's end. Never raises a signal, as bytefd_map_read.
  *
  * Returns 0, or a negative errno with `*copied` untouched:
  * - -EIO if not even the first byte can be stored.
- * - -EINVAL if `map` or `copied` is NULL, `buf` is NULL and `length` is not 0, or the range is not in the map.
+ * - -EINVAL if `map` or `copied` is NULL, `buf` is NULL and `length` is not 0, or the range is not
+ *   in the map.
  * - -EACCES if the map is for reading only.
- * - -EFAULT if `buf` cannot be read; part of it may have been copied. With a guarded map that is a SIGSEGV, as for any other load.
+ * - -EFAULT if `buf` cannot be read; part of it may have been copied. With a guarded map that is a
+ *   SIGSEGV, as for any other load.
  * - -EMFILE, -ENFILE as bytefd_map_read.
  *
  * ```c
@@ -1593,10 +1725,11 @@ int bytefd_map_write(struct bytefd_map *BYTEFD_NONNULL map,
 BYTEFD_READS(3, 4);
 
 /**
- * Fails if a page of a guarded map (BYTEFD_MAP_GUARD) was lost and replaced by zeros. Always 0 for other maps.
+ * Fails if a page of a guarded map (BYTEFD_MAP_GUARD) was lost and replaced by zeros. Always 0 for
+ * other maps.
  *
- * Only whole pages are lost. If the file became shorter within a page, the rest of that page reads zero and is not reported
- * here; bytefd_map_file_size tells.
+ * Only whole pages are lost. If the file became shorter within a page, the rest of that page reads
+ * zero and is not reported here; bytefd_map_file_size tells.
  *
  * Returns 0, or a negative errno: -EIO if a page was lost; -EINVAL if `map` is NULL.
  *
@@ -1615,13 +1748,12 @@ BYTEFD_READS(3, 4);
  * }
  * ```
  */
-BYTEFD_MUST_USE
-int bytefd_map_check(const struct bytefd_map *BYTEFD_NONNULL map,
-                     struct bytefd_error *error);
+BYTEFD_MUST_USE int bytefd_map_check(const struct bytefd_map *BYTEFD_NONNULL map,
+                                     struct bytefd_error *error);
 
 /**
- * Writes to `*size` how many bytes the file behind the map has now. Maps that have a descriptor (bytefd_map_descriptor) and
- * guarded maps (BYTEFD_MAP_GUARD) can tell.
+ * Writes to `*size` how many bytes the file behind the map has now. Maps that have a descriptor
+ * (bytefd_map_descriptor) and guarded maps (BYTEFD_MAP_GUARD) can tell.
  *
  * Returns 0, or a negative errno with `*size` untouched:
  * - -EINVAL if `map` or `size` is NULL.
@@ -1647,20 +1779,26 @@ int bytefd_map_file_size(const struct bytefd_map *BYTEFD_NONNULL map,
 /**
  * Makes the map, and what is behind it, `length` bytes long.
  *
- * Growing: the file grows too, unless it goes on behind the map, and its space is reserved as for `file_size`. What is new reads
- * zero, whatever was stored behind the old end before. Shrinking: the file is cut off at the new end, unless it goes on behind
- * the map; other processes and other maps find SIGBUS there.
+ * Growing: the file grows too, unless it goes on behind the map, and its space is reserved as for
+ * `file_size`. What is new reads zero, whatever was stored behind the old end before. Shrinking:
+ * the file is cut off at the new end, unless it goes on behind the map; other processes and other
+ * maps find SIGBUS there.
  *
- * The map stays where it is as long as its length has never been above the `reserve` of its options. Otherwise it may move: what
- * bytefd_map_data gave before is invalid. No other thread may use the map during the call.
+ * The map stays where it is as long as its length has never been above the `reserve` of its
+ * options. Otherwise it may move: what bytefd_map_data gave before is invalid. No other thread may
+ * use the map during the call.
  *
  * Returns 0, or a negative errno with nothing changed:
- * - -EINVAL: `map` is NULL, is not for writing (BYTEFD_MAP_WRITE, or memory), was sealed, or parts of it were unmapped; or
- *   `length` is more than a map or file can have, or not whole reserved huge pages.
- * - -EFBIG, -ENOSPC: the file cannot grow. -EPERM: it is sealed against it, as by bytefd_map_share.
+ * - -EINVAL: `map` is NULL, is not for writing (BYTEFD_MAP_WRITE, or memory), was sealed, or parts
+ *   of it were unmapped; or `length` is more than a map or file can have, or not whole reserved
+ *   huge pages.
+ * - -EFBIG, -ENOSPC: the file cannot grow. -EPERM: it is sealed against it, as by
+ *   bytefd_map_share.
  * - -EIO: a guarded map has lost pages, and is to grow.
- * - -ENOMEM: no memory or address space left, or (also -EAGAIN) more than RLIMIT_MEMLOCK, for a locked map.
- * - -EFAULT: the map must move, and parts of it have another protection or treatment than the rest.
+ * - -ENOMEM: no memory or address space left, or (also -EAGAIN) more than RLIMIT_MEMLOCK, for a
+ *   locked map.
+ * - -EFAULT: the map must move, and parts of it have another protection or treatment than the
+ *   rest.
  *
  * ```c
  * bytefd_map *map;
@@ -1677,25 +1815,31 @@ int bytefd_map_resize(struct bytefd_map *BYTEFD_NONNULL map,
                       struct bytefd_error *error);
 
 /**
- * Seals shared memory (bytefd_map_memory) without copying and returns a descriptor as shm_wrap_buffer gives: exactly the
- * map's length, offset 0, mode 0400 (0500 with BYTEFD_MAP_EXECUTE), close-on-exec. The caller closes it. The map stays, at
- * the same address and for reading only; its bytes can never change. Protection of parts (bytefd_map_protect) ends, also on
- * failure. No other thread may use the map during the call, but for reading its bytes.
+ * Seals shared memory (bytefd_map_memory) without copying and returns a descriptor as
+ * shm_wrap_buffer gives: exactly the map's length, offset 0, mode 0400 (0500 with
+ * BYTEFD_MAP_EXECUTE), close-on-exec. The caller closes it. The map stays, at the same address and
+ * for reading only; its bytes can never change. Protection of parts (bytefd_map_protect) ends,
+ * also on failure. No other thread may use the map during the call, but for reading its bytes.
  *
- * A child that another thread forks in this moment has the memory mapped for writing until it calls execve(2) or exits, which
- * takes a few milliseconds. The call waits for it: `timeout_ns` is the limit in nanoseconds, -1 for none, 0 not to wait.
- * Processes that map the memory for reading do not matter.
+ * A child that another thread forks in this moment has the memory mapped for writing until it
+ * calls execve(2) or exits, which takes a few milliseconds. The call waits for it: `timeout_ns` is
+ * the limit in nanoseconds, -1 for none, 0 not to wait. Processes that map the memory for reading
+ * do not matter.
  *
  * Returns the descriptor, or a negative errno with the map as it was:
- * - -EINVAL if `map` is NULL, is not shared memory, is sealed already, or parts of it were unmapped; or `timeout_ns` is
- *   less than -1.
- * - -EBUSY with a `timeout_ns` of 0, otherwise -ETIMEDOUT after it, if another process has the memory mapped for writing, or the
- *   kernel uses pages of it (io_uring registered buffers, direct I/O).
- * - -EPERM if another process has sealed it against seals; or (also -EACCES) if another user made it, who this process was.
- * - -EIO if another process made it shorter. (If during this call, the map is for reading only from then on.)
+ * - -EINVAL if `map` is NULL, is not shared memory, is sealed already, or parts of it were
+ *   unmapped; or `timeout_ns` is less than -1.
+ * - -EBUSY with a `timeout_ns` of 0, otherwise -ETIMEDOUT after it, if another process has the
+ *   memory mapped for writing, or the kernel uses pages of it (io_uring registered buffers, direct
+ *   I/O).
+ * - -EPERM if another process has sealed it against seals; or (also -EACCES) if another user made
+ *   it, who this process was.
+ * - -EIO if another process made it shorter. (If during this call, the map is for reading only
+ *   from then on.)
  * - -ENOMEM, -EMFILE, -ENFILE if memory or descriptors run out.
  *
- * A map that was shared before (bytefd_map_share) is for reading only after a failure, and can be sealed later.
+ * A map that was shared before (bytefd_map_share) is for reading only after a failure, and can be
+ * sealed later.
  *
  * ```c
  * bytefd_map *map;
@@ -1714,16 +1858,18 @@ int bytefd_map_seal(struct bytefd_map *BYTEFD_NONNULL map,
                     struct bytefd_error *error);
 
 /**
- * Returns a read-only descriptor of shared memory (bytefd_map_memory) for other processes, while this map goes on writing; they
- * see every store. The caller closes it. It is close-on-exec and has an offset of its own. `flags` must be 0.
+ * Returns a read-only descriptor of shared memory (bytefd_map_memory) for other processes, while
+ * this map goes on writing; they see every store. The caller closes it. It is close-on-exec and
+ * has an offset of its own. `flags` must be 0.
  *
- * The memory gets mode 0400 (0500 with BYTEFD_MAP_EXECUTE) and the seals F_SEAL_SHRINK, F_SEAL_GROW and F_SEAL_FUTURE_WRITE
- * (Linux 5.1): it can be written only through mappings that exist already. bytefd_map_resize and MADV_REMOVE are -EPERM from then
- * on. bytefd_map_seal still works, but another process of the same user can prevent that.
+ * The memory gets mode 0400 (0500 with BYTEFD_MAP_EXECUTE) and the seals F_SEAL_SHRINK,
+ * F_SEAL_GROW and F_SEAL_FUTURE_WRITE (Linux 5.1): it can be written only through mappings that
+ * exist already. bytefd_map_resize and MADV_REMOVE are -EPERM from then on. bytefd_map_seal still
+ * works, but another process of the same user can prevent that.
  *
  * Returns the descriptor, or a negative errno:
- * - -EINVAL if `map` is NULL, is not shared memory or is sealed, `flags` is not 0, or the kernel does not know
- *   F_SEAL_FUTURE_WRITE.
+ * - -EINVAL if `map` is NULL, is not shared memory or is sealed, `flags` is not 0, or the kernel
+ *   does not know F_SEAL_FUTURE_WRITE.
  * - -EPERM if another process has sealed the memory against seals.
  * - -EIO if another process made it shorter.
  * - -ENOENT if /proc is not mounted. -EMFILE, -ENFILE if descriptors run out.
@@ -1745,50 +1891,58 @@ int bytefd_map_share(struct bytefd_map *BYTEFD_NONNULL map,
                      struct bytefd_error *error);
 
 /**
- * Makes the buffer at `address` its own file: copies its `length` bytes into a new memory file, puts the file in the
- * buffer's place, and returns the file's descriptor, which the caller owns and closes. From then on both are the same
- * memory: stores into the buffer are seen through the descriptor, and the other way round. `flags` must be 0.
+ * Makes the buffer at `address` its own file: copies its `length` bytes into a new memory file,
+ * puts the file in the buffer's place, and returns the file's descriptor, which the caller owns
+ * and closes. From then on both are the same memory: stores into the buffer are seen through the
+ * descriptor, and the other way round. `flags` must be 0.
  *
- * The buffer is whole pages that the caller has mapped, mmap(2) with PROT_READ | PROT_WRITE and MAP_PRIVATE |
- * MAP_ANONYMOUS: any part of a mapping, or several that adjoin. It stays the caller's, at the same address, until
- * munmap(2), and the library keeps nothing of it: descriptor and buffer live on without each other.
+ * The buffer is whole pages that the caller has mapped, mmap(2) with PROT_READ | PROT_WRITE and
+ * MAP_PRIVATE | MAP_ANONYMOUS: any part of a mapping, or several that adjoin. It stays the
+ * caller's, at the same address, until munmap(2), and the library keeps nothing of it: descriptor
+ * and buffer live on without each other.
  *
- * The file is a memfd of exactly `length` bytes, read-write, offset 0, mode 0600, close-on-exec. Seals can be added;
- * at first it has none but that against execution, where the kernel has one (Linux 6.3). Whoever can make the file
- * shorter makes access to the buffer a SIGBUS, so add F_SEAL_SHRINK before giving it away. F_SEAL_WRITE is EBUSY for
- * as long as the buffer is mapped; F_SEAL_FUTURE_WRITE (Linux 5.1) leaves the buffer as the one way to change the
- * file.
+ * The file is a memfd of exactly `length` bytes, read-write, offset 0, mode 0600, close-on-exec.
+ * Seals can be added; at first it has none but that against execution, where the kernel has one
+ * (Linux 6.3). Whoever can make the file shorter makes access to the buffer a SIGBUS, so add
+ * F_SEAL_SHRINK before giving it away. F_SEAL_WRITE is EBUSY for as long as the buffer is mapped;
+ * F_SEAL_FUTURE_WRITE (Linux 5.1) leaves the buffer as the one way to change the file.
  *
- * The replacement is one step: other threads may read the buffer all the time. The rest is the caller's part:
+ * The replacement is one step: other threads may read the buffer all the time. The rest is the
+ * caller's part:
  * - Nobody maps, unmaps or protects a part of the range during the call.
- * - Nobody stores into it during the call: what is stored where the copy has been is lost. That includes the kernel: a
- *   read into the buffer that is under way (io_uring, O_DIRECT), or a buffer registered for later ones, fills the old
- *   memory. Nobody waits in it on a futex that is shared between processes.
- * - It is no memory of malloc's, unless it is never freed: malloc would give it to somebody else, whose bytes the file
- *   then shows. Some allocators also take memory for zeros after MADV_DONTNEED, which a file's is not.
+ * - Nobody stores into it during the call: what is stored where the copy has been is lost. That
+ *   includes the kernel: a read into the buffer that is under way (io_uring, O_DIRECT), or a
+ *   buffer registered for later ones, fills the old memory. Nobody waits in it on a futex that is
+ *   shared between processes.
+ * - It is no memory of malloc's, unless it is never freed: malloc would give it to somebody else,
+ *   whose bytes the file then shows. Some allocators also take memory for zeros after
+ *   MADV_DONTNEED, which a file's is not.
  *
- * Children that are forked later share the buffer instead of having a copy; those that were forked before keep theirs.
- * What was set for the old memory is gone: mlock (lock it again), madvise (also MADV_DONTFORK and MADV_WIPEONFORK),
- * mbind, protection keys, userfaultfd, names. All of the buffer takes memory from then on, and twice as much during
- * the call. Large buffers get huge pages as shm_wrap_buffer's files do, whatever they had before.
+ * Children that are forked later share the buffer instead of having a copy; those that were forked
+ * before keep theirs. What was set for the old memory is gone: mlock (lock it again), madvise
+ * (also MADV_DONTFORK and MADV_WIPEONFORK), mbind, protection keys, userfaultfd, names. All of the
+ * buffer takes memory from then on, and twice as much during the call. Large buffers get huge
+ * pages as shm_wrap_buffer's files do, whatever they had before.
  *
  * Returns the descriptor, or a negative errno, with the buffer as it was and nothing left behind:
- * - -EINVAL: `flags` is not 0, `address` is NULL, `address` or `length` is not a multiple of the page size, `length` is 0, or the range
- *   ends past the last address.
- * - -ENOMEM: the range is not all mapped; or there is no memory left, or no mapping (vm.max_map_count).
+ * - -EINVAL: `flags` is not 0, `address` is NULL, `address` or `length` is not a multiple of the
+ *   page size, `length` is 0, or the range ends past the last address.
+ * - -ENOMEM: the range is not all mapped; or there is no memory left, or no mapping
+ *   (vm.max_map_count).
  * - -EACCES: a part of it is not readable and writable, or is executable.
- * - -EOPNOTSUPP: a part of it is something else than private anonymous memory of the caller: a mapping of a file,
- *   shared memory, memory in hugetlb pages, what the kernel maps into every process, the heap (`[heap]`), memory that
- *   the C library or Go says is its own ("[anon: glibc: ...]", "[anon: Go: ...]"), or a stack.
+ * - -EOPNOTSUPP: a part of it is something else than private anonymous memory of the caller: a
+ *   mapping of a file, shared memory, memory in hugetlb pages, what the kernel maps into every
+ *   process, the heap (`[heap]`), memory that the C library or Go says is its own ("[anon: glibc:
+ *   ...]", "[anon: Go: ...]"), or a stack.
  * - -ENOENT: /proc is not mounted. The range is looked up in /proc/self/maps.
  * - -EFBIG: `length` is above RLIMIT_FSIZE. (No SIGXFSZ is raised.)
  * - -EMFILE, -ENFILE: no descriptors left.
- * - memfd_create(2)'s own where it is refused; mmap(2)'s own: -EPERM for memory that is sealed, mseal(2), and -EAGAIN
- *   beyond RLIMIT_MEMLOCK after mlockall(2).
+ * - memfd_create(2)'s own where it is refused; mmap(2)'s own: -EPERM for memory that is sealed,
+ *   mseal(2), and -EAGAIN beyond RLIMIT_MEMLOCK after mlockall(2).
  *
- * Stacks are found as far as that can be: all of this thread's and of the first one's, and all of those that glibc gave
- * a thread. Of any other (a thread's of another C library, one that a program switches to) the page that is in use, by
- * this thread or one that waits in the kernel.
+ * Stacks are found as far as that can be: all of this thread's and of the first one's, and all of
+ * those that glibc gave a thread. Of any other (a thread's of another C library, one that a
+ * program switches to) the page that is in use, by this thread or one that waits in the kernel.
  *
  * ```c
  * size_t length = 1 << 20;
@@ -1809,15 +1963,16 @@ int bytefd_adopt(void *BYTEFD_NONNULL address,
                  struct bytefd_error *error);
 
 /**
- * Checks whether a descriptor is what `requirements` ask for; NULL is BYTEFD_REQUIREMENTS_INIT. Seals stay. Without F_SEAL_SHRINK
- * and F_SEAL_GROW the length, and in any case the owner, can change afterwards.
+ * Checks whether a descriptor is what `requirements` ask for; NULL is BYTEFD_REQUIREMENTS_INIT.
+ * Seals stay. Without F_SEAL_SHRINK and F_SEAL_GROW the length, and in any case the owner, can
+ * change afterwards.
  *
  * Seals are checked before anything that asks a file system, which may never answer (FUSE, NFS).
  *
  * Returns 0, or one of the following:
  * - -EPERM   if seals are missing, or the file cannot have any.
- * - -EISDIR  if it is a directory, -ENODEV if it is anything else that is not a regular file (both with
- *   BYTEFD_REQUIRE_NO_SEALS; without that, seals are missing).
+ * - -EISDIR  if it is a directory, -ENODEV if it is anything else that is not a regular file (both
+ *   with BYTEFD_REQUIRE_NO_SEALS; without that, seals are missing).
  * - -ENXIO   if it is shorter than `min_length`.
  * - -EFBIG   if it is longer than `max_length`.
  * - -EACCES  if it belongs to another user, or is not open for reading.
@@ -1836,30 +1991,37 @@ int bytefd_verify(int fd,
                   struct bytefd_error *error);
 
 /**
- * Sends a message of `length` bytes and `count` descriptors over a Unix socket, unix(7): a stream, datagrams or sequenced packets. The
- * receiver gets descriptors of the same open file descriptions (SCM_RIGHTS); those here stay the caller's. Nothing is added to the
- * bytes, so the other end can be anybody's code. No SIGPIPE is raised.
+ * Sends a message of `length` bytes and `count` descriptors over a Unix socket, unix(7): a stream,
+ * datagrams or sequenced packets. The receiver gets descriptors of the same open file descriptions
+ * (SCM_RIGHTS); those here stay the caller's. Nothing is added to the bytes, so the other end can
+ * be anybody's code. No SIGPIPE is raised.
  *
- * On a stream the message goes out whole, in parts if need be. A socket that does not block is waited for once something was sent.
- * More than 253 descriptors are sent in parts too, each with one byte at least.
+ * On a stream the message goes out whole, in parts if need be. A socket that does not block is
+ * waited for once something was sent. More than 253 descriptors are sent in parts too, each with
+ * one byte at least.
  *
  * Not a cancellation point.
  *
- * Returns 0, or one of the following. On a stream part of the message may have gone out then; only closing the socket helps.
- * - -EINVAL  if `message` is NULL and `length` is not 0, or `fds` is NULL and `count` is not 0; on a stream if there are no bytes, or
- *   fewer than parts; if BYTEFD_TRANSFER_SOME is set, or the options are invalid.
- * - -E2BIG   if there are more than 253 descriptors in one datagram or packet. -EMSGSIZE if it is too long.
- * - -EBADF   if one of the descriptors is not open. -ENOTSOCK if `socket` is not a socket, -EPROTOTYPE if it is not of the
- *   Unix family.
+ * Returns 0, or one of the following. On a stream part of the message may have gone out then; only
+ * closing the socket helps.
+ * - -EINVAL  if `message` is NULL and `length` is not 0, or `fds` is NULL and `count` is not 0; on
+ *   a stream if there are no bytes, or fewer than parts; if BYTEFD_TRANSFER_SOME is set, or the
+ *   options are invalid.
+ * - -E2BIG   if there are more than 253 descriptors in one datagram or packet. -EMSGSIZE if it is
+ *   too long.
+ * - -EBADF   if one of the descriptors is not open. -ENOTSOCK if `socket` is not a socket,
+ *   -EPROTOTYPE if it is not of the Unix family.
  * - -EPIPE, -ECONNRESET, for datagrams -ECONNREFUSED  if the other end is closed.
- * - -EAGAIN  if nothing was sent and the socket does not block, whatever the timeout; or if its time limit (SO_SNDTIMEO) has passed.
+ * - -EAGAIN  if nothing was sent and the socket does not block, whatever the timeout; or if its
+ *   time limit (SO_SNDTIMEO) has passed.
  * - -ETIMEDOUT, -EINTR  as the options say.
  * - -ETOOMANYREFS  if too many descriptors are in flight; see sendmsg(2).
  *
  * ```c
  * int pair[2];
  * int fd = shm_wrap_buffer("hello", 5, NULL, NULL);
- * if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && bytefd_send(pair[0], "!", 1, &fd, 1, NULL, NULL) == 0)
+ * if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0
+ *     && bytefd_send(pair[0], "!", 1, &fd, 1, NULL, NULL) == 0)
  *     puts("sent");
  * ```
  */
@@ -1874,45 +2036,55 @@ int bytefd_send(int socket,
 BYTEFD_READS(2, 3) BYTEFD_READS(4, 5);
 
 /**
- * Receives a message and its descriptors. On call, `*length` is the size of `message` and `*count` is the number of descriptors that
- * fit into `fds`. On success they are how many came. The descriptors belong to the caller and are close-on-exec from the start.
+ * Receives a message and its descriptors. On call, `*length` is the size of `message` and `*count`
+ * is the number of descriptors that fit into `fds`. On success they are how many came. The
+ * descriptors belong to the caller and are close-on-exec from the start.
  *
- * Fewer descriptors than fit are fine; more are -EBADMSG. With `requirements` each of them is checked as by bytefd_verify, and all are
- * refused if one is not what is asked for; NULL asks for nothing.
+ * Fewer descriptors than fit are fine; more are -EBADMSG. With `requirements` each of them is
+ * checked as by bytefd_verify, and all are refused if one is not what is asked for; NULL asks for
+ * nothing.
  *
- * On a stream the message is exactly `*length` bytes, and is waited for, also on a socket that does not block once something has
- * arrived; with BYTEFD_TRANSFER_SOME it is what has arrived, one byte at least. Datagrams and packets may be shorter.
+ * On a stream the message is exactly `*length` bytes, and is waited for, also on a socket that
+ * does not block once something has arrived; with BYTEFD_TRANSFER_SOME it is what has arrived, one
+ * byte at least. Datagrams and packets may be shorter.
  *
- * After a refusal on a stream the rest of that message is read and discarded. Where that cannot be, because the time has passed or
- * the peer has sent nothing for a second, the socket is shut down for receiving, and the error's message says so. The next call
- * never sees a mixture of two messages.
+ * After a refusal on a stream the rest of that message is read and discarded. Where that cannot
+ * be, because the time has passed or the peer has sent nothing for a second, the socket is shut
+ * down for receiving, and the error's message says so. The next call never sees a mixture of two
+ * messages.
  *
- * With a `*count` of 0 the kernel drops descriptors instead of delivering them. That is -EBADMSG as well, unless SO_PASSCRED,
- * SO_PASSSEC or SO_PASSPIDFD is set on the socket: then the kernel does not say what it has dropped.
+ * With a `*count` of 0 the kernel drops descriptors instead of delivering them. That is -EBADMSG
+ * as well, unless SO_PASSCRED, SO_PASSSEC or SO_PASSPIDFD is set on the socket: then the kernel
+ * does not say what it has dropped.
  *
  * Not a cancellation point.
  *
- * Returns 0, or one of the following; `*length`, `*count` and `fds` are unchanged then, and the descriptors that came are closed as the
- * last step. (`message` may have been written to.)
+ * Returns 0, or one of the following; `*length`, `*count` and `fds` are unchanged then, and the
+ * descriptors that came are closed as the last step. (`message` may have been written to.)
  * - -EBADMSG  if more descriptors came than fit.
  * - -EMSGSIZE  if the datagram or packet is longer than `*length`.
- * - -EMFILE  if the kernel could not deliver all descriptors, because of RLIMIT_NOFILE or a security module.
- * - -ENODATA  if the other end is closed, or the socket was shut down for receiving, before a byte of a message has come. (An empty
- *   packet of a peer that has gone looks the same.)
- * - -ECONNRESET  if the other end was closed within a message, or before it had read all that was sent to it.
- * - -EAGAIN  if nothing has arrived and the socket does not block, whatever the timeout; or if its time limit (SO_RCVTIMEO) has
- *   passed.
+ * - -EMFILE  if the kernel could not deliver all descriptors, because of RLIMIT_NOFILE or a
+ *   security module.
+ * - -ENODATA  if the other end is closed, or the socket was shut down for receiving, before a byte
+ *   of a message has come. (An empty packet of a peer that has gone looks the same.)
+ * - -ECONNRESET  if the other end was closed within a message, or before it had read all that was
+ *   sent to it.
+ * - -EAGAIN  if nothing has arrived and the socket does not block, whatever the timeout; or if its
+ *   time limit (SO_RCVTIMEO) has passed.
  * - -ETIMEDOUT, -EINTR  as the options say.
  * - Those of bytefd_verify, if a descriptor is not what is asked for.
- * - -EINVAL  if `message`, `length`, `fds` or `count` is NULL where it must not be, if `*length` is 0 on a stream, or the requirements or
- *   options are invalid. -ENOTSOCK if `socket` is not a socket, -EPROTOTYPE if it is not of the Unix family; see recvmsg(2).
+ * - -EINVAL  if `message`, `length`, `fds` or `count` is NULL where it must not be, if `*length`
+ *   is 0 on a stream, or the requirements or options are invalid. -ENOTSOCK if `socket` is not a
+ *   socket, -EPROTOTYPE if it is not of the Unix family; see recvmsg(2).
  *
  * ```c
  * char message[1];
  * size_t length = sizeof message, count = 1;
  * int fd;
  * bytefd_requirements requirements = BYTEFD_REQUIREMENTS_INIT;
- * if (bytefd_receive(STDIN_FILENO, message, &length, &fd, &count, &requirements, NULL, NULL) == 0 && count == 1)
+ * int status = bytefd_receive(STDIN_FILENO, message, &length, &fd, &count,
+ *                             &requirements, NULL, NULL);
+ * if (status == 0 && count == 1)
  *     close(fd);
  * ```
  */
@@ -1927,18 +2099,21 @@ int bytefd_receive(int socket,
                    struct bytefd_error *error);
 
 /**
- * Writes to `*credentials` who called connect(2), listen(2) or socketpair(2) for the other end of a socket: SO_PEERCRED, unix(7). The
- * kernel vouches for it. Another process may have the other end by now, because sockets are inherited and sent.
+ * Writes to `*credentials` who called connect(2), listen(2) or socketpair(2) for the other end of
+ * a socket: SO_PEERCRED, unix(7). The kernel vouches for it. Another process may have the other
+ * end by now, because sockets are inherited and sent.
  *
  * Returns 0, or one of the following, with `*credentials` unchanged:
  * - -EINVAL    if `credentials` is NULL, or its `size` is too small.
- * - -ENOTCONN  if the socket is not connected, or is one for datagrams that socketpair(2) has not made.
+ * - -ENOTCONN  if the socket is not connected, or is one for datagrams that socketpair(2) has not
+ *   made.
  * - -EBADF, -ENOTSOCK, -EPROTOTYPE  if `socket` is not open, not a socket, not of the Unix family.
  *
  * ```c
  * int pair[2];
  * bytefd_credentials peer = BYTEFD_CREDENTIALS_INIT;
- * if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && bytefd_peer_credentials(pair[0], &peer, NULL) == 0)
+ * if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0
+ *     && bytefd_peer_credentials(pair[0], &peer, NULL) == 0)
  *     printf("%d is %d\n", (int)peer.pid, (int)getpid());
  * ```
  */
@@ -2290,7 +2465,9 @@ int bytefd_futex_wait(const volatile void *BYTEFD_NONNULL word,
  * bytefd_futex_wake(&word, UINT32_MAX, NULL);
  * ```
  */
-int bytefd_futex_wake(const volatile void *BYTEFD_NONNULL word, uint32_t count, struct bytefd_error *error);
+int bytefd_futex_wake(const volatile void *BYTEFD_NONNULL word,
+                      uint32_t count,
+                      struct bytefd_error *error);
 
 /**
  * Writes one line for each choice that the library makes on this host, what it uses and why, with
@@ -2316,15 +2493,14 @@ int bytefd_host_report(char *BYTEFD_NONNULL buf,
 BYTEFD_WRITES(1, 2);
 
 /**
- * Returns the version of the library that the program runs with, such as "0.1.0". BYTEFD_VERSION is the version of the header
- * that the program was compiled with. The text is static.
+ * Returns the version of the library that the program runs with, such as "0.1.0". BYTEFD_VERSION
+ * is the version of the header that the program was compiled with. The text is static.
  *
  * ```c
  * printf("compiled with bytefd %s, running with %s\n", BYTEFD_VERSION, bytefd_version());
  * ```
  */
-BYTEFD_MUST_USE
-const char *bytefd_version(void);
+BYTEFD_MUST_USE const char *bytefd_version(void);
 
 #ifdef __cplusplus
 }  // extern "C"
@@ -2340,8 +2516,9 @@ const char *bytefd_version(void);
  *
  * The shared library also exports the short names, for dlsym(3) and other languages; nothing in it
  * calls them. A library that is loaded after it, and that calls a global function of its own by one
- * of these names, gets the function of libbytefd.so, as with every global name. Give that function
- * hidden visibility, link that library with -Bsymbolic, or link libbytefd.a, which has no short names.
+ * of these names, gets the function of libbytefd.so, as with every global name. To prevent that,
+ * give that function hidden visibility, link that library with -Bsymbolic, or link libbytefd.a,
+ * which has no short names.
  */
 #if !defined(BYTEFD_NO_SHORT_NAMES) && !defined(BYTEFD_SHORT_NAMES)
 #define BYTEFD_SHORT_NAMES

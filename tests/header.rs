@@ -148,8 +148,30 @@ fn every_struct_with_a_size_has_an_init_with_a_value_for_each_member() {
         let values = init.trim_matches(['{', '}', ' ']).split(',').map(str::trim).collect::<Vec<_>>();
         assert_eq!((values[0], values.len()), (format!("sizeof({name})").as_str(), members.len()), "{name}");
     }
-    text
     assert!(!macros.keys().any(|name| name.ends_with("_INIT")), "an _INIT of nothing: {macros:?}");
+}
+
+fn no_line_is_longer_than_100_columns() {
+    let header = std::fs::read_to_string(repository().join("include/bytefd.h")).expect("the header");
+    let long: Vec<_> = header.lines().filter(|line| line.chars().count() > 100).collect();
+    assert!(long.is_empty(), "{}", long.join("\n"));
+}
+
+/// Whether this pointer must not be NULL. A parameter with a new name must be put here.
+fn must_not_be_null(function: &str, parameter: &str) -> bool {
+    const TAKE_NULL: [&str; 3] = ["bytefd_map_data", "bytefd_map_length", "bytefd_tempfile_path"];
+    match parameter {
+        "map" | "scan" | "pool" | "file" => {
+            !function.ends_with("_close") && !function.ends_with("_end") && !TAKE_NULL.contains(&function)
+        }
+        // Elsewhere a buffer may be NULL if its length is 0.
+        "buf" => ["bytefd_path", "bytefd_host_report"].contains(&function),
+        "iov" | "message" | "fds" | "full_name" => false,
+        "error" | "context" | "options" | "stream" | "requirements" | "result" | "shmid" => false,
+        "path" | "name" | "address" | "word" => true,
+        "length" | "count" | "copied" | "size" | "stats" | "credentials" => true,
+        _ => panic!("may {parameter} of {function} be NULL?"),
+    }
 }
 
 /// cbindgen has nothing between a pointer and a reference, which Rust would take for valid.
@@ -160,13 +182,6 @@ fn with_nonnull(header: &str) -> String {
         if line.starts_with(['#', '/']) || line.starts_with("typedef") || line.trim_start().starts_with('*') {
             text += line;
             continue;
-        }
-/// Whether this pointer must not be NULL. A parameter with a new name must be put here.
-fn must_not_be_null(function: &str, parameter: &str) -> bool {
-    const TAKE_NULL: [&str; 3] = ["bytefd_map_data", "bytefd_map_length", "bytefd_tempfile_path"];
-    match parameter {
-        "map" | "scan" | "pool" | "file" => {
-            !function.ends_with("_close") && !function.ends_with("_end") && !TAKE_NULL.contains(&function)
         }
         for part in line.split_inclusive([',', '(', ')']) {
             let (start, last) = part.split_at(part.rfind(['*', ' ']).map_or(0, |at| at + 1));
@@ -181,15 +196,15 @@ fn must_not_be_null(function: &str, parameter: &str) -> bool {
             }
             text += part;
         }
-        // Elsewhere a buffer may be NULL if its length is 0.
-        "buf" => ["bytefd_path", "bytefd_host_report"].contains(&function),
-        "iov" | "message" | "fds" | "full_name" => false,
-        "error" | "context" | "options" | "stream" | "requirements" | "result" | "shmid" => false,
-        "path" | "name" | "address" | "word" => true,
-        "length" | "count" | "copied" | "size" | "stats" | "credentials" => true,
-        _ => panic!("may {parameter} of {function} be NULL?"),
-fn no_line_is_longer_than_100_columns() {
-    let header = std::fs::read_to_string(repository().join("include/bytefd.h")).expect("the header");
-    let long: Vec<_> = header.lines().filter(|line| line.chars().count() > 100).collect();
-    assert!(long.is_empty(), "{}", long.join("\n"));
+    }
+    text.split_inclusive('\n').map(broken).collect()
+}
+
+/// A declaration that has become too long, with a line for each parameter as cbindgen breaks them.
+fn broken(line: &str) -> String {
+    if line.chars().count() <= 101 || line.trim_start().starts_with('*') {
+        return line.to_string();
+    }
+    let indent = " ".repeat(line.find('(').expect("a declaration") + 1);
+    line.replace(", ", &format!(",\n{indent}"))
 }
