@@ -50,7 +50,8 @@ const NUMBERS: [&str; 21] = [
 impl Header {
     pub fn read() -> Header {
         let text = std::fs::read_to_string(repository().join("include/bytefd.h")).expect("the header");
-        let text = without_comments(&text);
+        // A macro in one line, and no word of compilers among the types.
+        let text = without_comments(&text).replace("\\\n    ", "").replace("BYTEFD_NONNULL ", "");
         let code: String = text.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
         let structs = structs(&code);
         let limits = limits(&text, &structs);
