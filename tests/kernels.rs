@@ -44,10 +44,10 @@ fn the_suite_holds_on(release: &str) {
     machine.args(["-display", "none", "-serial", "stdio", "-kernel"]).arg(kernel);
     machine.args(["-initrd", &format!("/proc/self/fd/{}", file_system.as_raw_fd()), "-append"]);
     machine.arg(guest::command_line(release));
-    // The machine ends with this process.
+    // The machine ends with this process, even if it is stopped.
     // SAFETY: prctl is a system call and touches no memory.
     unsafe {
-        machine.pre_exec(|| match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) {
+        machine.pre_exec(|| match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) {
             0 => Ok(()),
             _ => Err(std::io::Error::last_os_error()),
         });
