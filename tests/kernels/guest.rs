@@ -87,6 +87,7 @@ pub fn init() -> ! {
     for folder in ["/dev/shm", "/tmp", "/var/tmp"] {
         mount("tmpfs", folder);
     }
+    raise_loopback();
     // A place where tests mount what they need.
     std::fs::create_dir_all("/mnt").expect("a folder");
     // The kernel's own name for a script that it was given as a descriptor.
@@ -113,6 +114,19 @@ fn run(policy: &str, groups: &str) -> std::io::Result<ExitStatus> {
     suite.args(["--color", "never"]).env(support::GROUPS, groups).env(HUGE_PAGES, policy);
     suite.env(support::STARTS, "1").env(alarm::PATIENCE, alarm::HALF);
     suite.env("PATH", "/bin").env("RUST_BACKTRACE", "0").status()
+}
+
+/// Brings the loopback device up, for sockets that are not of the Unix family. The kernel gives it its address.
+fn raise_loopback() {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").expect("a kernel with a network");
+    // SAFETY: all-zero is a valid ifreq; the request reads it.
+    unsafe {
+        let mut device: libc::ifreq = std::mem::zeroed();
+        device.ifr_name[..2].copy_from_slice(&[b'l' as libc::c_char, b'o' as libc::c_char]);
+        device.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+        let status = libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&socket), libc::SIOCSIFFLAGS as _, &device);
+        assert_eq!(status, 0, "lo: {}", std::io::Error::last_os_error());
+    }
 }
 
 /// Mounts a new file system of this kind, writable for everybody where that makes sense.
