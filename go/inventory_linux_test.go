@@ -86,7 +86,7 @@ func sharedNames() map[string]bool {
 	for _, name := range found {
 		process, isKnown := maker(filepath.Base(name))
 		if !isKnown || process == os.Getpid() || syscall.Kill(process, 0) == syscall.ESRCH {
-			// Who is gone by now may have removed it before.
+			// The test that made it may have removed it by now.
 			if _, err := os.Lstat(name); err == nil {
 				names[name] = true
 			}

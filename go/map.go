@@ -31,11 +31,12 @@ type Map struct {
 	mu     sync.RWMutex
 	handle unsafe.Pointer // nil when closed
 	data   []byte
-	// Whether ReadAt and WriteAt must ask C: in a guarded map how long the file is, and where parts were unmapped.
+	// True if ReadAt and WriteAt go through C: it knows the present length of a guarded map's file,
+	// and which parts were unmapped.
 	asksC bool
-	// Whether stores are forbidden.
+	// True if a store raises SIGSEGV.
 	isForReading bool
-	// Whether Share has sealed it, so that a Seal that fails cannot make it writable again.
+	// True after Share: its seal keeps a failed Seal from making the map writable again.
 	isShared bool
 	// How many need the mapping: an open Map, and each function that is being called by Guarded, for which no lock is
 	// held.
