@@ -190,8 +190,9 @@
 #define BYTEFD_BACKEND_MEMFD 2147483665u
 
 /**
- * shm_open(3): on the tmpfs at /dev/shm and limited by its size. The name is unguessable and
- * removed before the first byte is written.
+ * A file without a name on the tmpfs at /dev/shm, where shm_open(3) makes its own, limited by that
+ * file system's size. Where that knows no O_TMPFILE the file has an unguessable name until the
+ * first byte is written, which bytefd_sweep removes if the process is killed just then.
  */
 #define BYTEFD_BACKEND_SHM 2147483666u
 
@@ -331,8 +332,13 @@
 #define BYTEFD_SHM_EXCLUSIVE (1ull << 25)
 
 /**
- * The object is owned by this process: its name says so, and bytefd_sweep removes it when the
- * process is gone. Other processes open it by its whole name, without this flag.
+ * The object is owned by those that open it with this flag: bytefd_sweep removes its name once
+ * none of them has it open or mapped. They share it with a lock on the open file description
+ * (LOCK_SH, flock(2)), which duplicates, mappings, children and receivers keep, and which the
+ * kernel ends when the last of them is gone, also after kill -9. The name begins with
+ * "bytefd-owned.", which the library adds. Other processes can open the object by its full name,
+ * without this flag; a sweep does not see them. Who calls flock(2) on the descriptor itself gives
+ * the lock up.
  */
 #define BYTEFD_SHM_OWNED (1ull << 26)
 
@@ -478,8 +484,8 @@ typedef struct bytefd_wrap_options {
     size_t size;
     /**
      * A label that shows in /proc/self/fd and /proc/self/maps: 1 to 200 bytes without '/' and
-     * newline. It need not be unique. Files of BYTEFD_BACKEND_SHM show 160 bytes of it at least,
-     * those of BYTEFD_BACKEND_TMPFILE none. NULL is "bytefd".
+     * newline. It need not be unique. Files of BYTEFD_BACKEND_SHM and BYTEFD_BACKEND_TMPFILE do not
+     * show it. NULL is "bytefd".
      */
     const char *name;
     /**
@@ -857,7 +863,8 @@ typedef struct bytefd_shm_options {
      */
     uint32_t access;
     /**
-     * The permission bits of a new object, whatever the umask says; 0 is 0600.
+     * The permission bits of a new object, whatever the umask says; 0 is 0600. With
+     * BYTEFD_SHM_OWNED its owner must be allowed to read or write it, or a sweep could not open it.
      */
     uint32_t mode;
 } bytefd_shm_options;
@@ -881,8 +888,7 @@ typedef struct bytefd_sweep_result {
      */
     uint64_t removed;
     /**
-     * The number of names of this user whose owner lives, or may live: nothing is known of a
-     * process of another container.
+     * The number of names of this user that a process holds.
      */
     uint64_t in_use;
     /**
@@ -912,8 +918,8 @@ typedef struct bytefd_tempfile_options {
     const char *suffix;
     /**
      * An existing directory for the file. NULL is the tmpfs at /dev/shm, or /tmp where that cannot
-     * be used. bytefd_sweep looks into these two only: in another directory, a killed process
-     * leaves the file behind.
+     * be used. bytefd_sweep looks into /dev/shm, $TMPDIR, /tmp and /var/tmp only: in another
+     * directory, a killed process leaves the file behind.
      */
     const char *directory;
     /**
@@ -2135,14 +2141,14 @@ int bytefd_peer_credentials(int socket,
  * following, leaves `full_name` alone and nothing behind:
  * - -EACCES   if the mode does not allow it.
  * - -E2BIG    if the options have members that this version does not know.
+ * - -EBUSY    if another process has locked the object exclusively, with BYTEFD_SHM_OWNED.
  * - -EEXIST   if there is an object of this name, with BYTEFD_SHM_EXCLUSIVE.
  * - -EFBIG    if `length` exceeds RLIMIT_FSIZE. SIGXFSZ is not raised.
  * - -EINVAL   if `name` is NULL, empty, "." or "..", or has a slash that is not its first byte; or
  *   if the options are invalid.
  * - -ELOOP    if the name is that of a symbolic link; -ENODEV if it is not that of a regular file.
- * - -ENAMETOOLONG  if the name, with its owner, has more than 255 bytes.
- * - -ENOENT   if there is no such object, or no /dev/shm; for creating also if /proc is not
- *   mounted.
+ * - -ENAMETOOLONG  if the name has more than 255 bytes, with "bytefd-owned." if it is owned.
+ * - -ENOENT   if there is no such object, or no /dev/shm.
  * - -ENOSPC   if the file system is full.
  * - -ENXIO    if the object is smaller than `length`.
  * - -EPERM    if the object belongs to another user than the effective one and root, without
@@ -2181,18 +2187,18 @@ BYTEFD_WRITES(3, 4);
 int bytefd_shm_unlink(const char *BYTEFD_NONNULL name, struct bytefd_error *error);
 
 /**
- * Removes what killed processes of this user have left in /dev/shm and /tmp: objects with
- * BYTEFD_SHM_OWNED, the files of bytefd_tempfile_create, and the names that some files have for a
- * moment. It goes on after a failure, and counts it. Fills `*result` if that is not NULL.
+ * Removes what killed processes of this user have left: objects with BYTEFD_SHM_OWNED, the files
+ * of bytefd_tempfile_create, and the names that some files have for a moment. It looks into
+ * /dev/shm, $TMPDIR, /tmp and /var/tmp, goes on after a failure, and counts it. Fills `*result`
+ * if that is not NULL.
  *
- * It leaves everything else alone: what has no owner, belongs to another user or to a process of
- * another container (pid_namespaces(7)), or whose owner may be alive. It enters nothing that is
- * mounted in a directory that it removes.
+ * What a process owns it holds with a shared lock, flock(2), which the kernel ends with the
+ * process. The sweep removes what it can lock exclusively: names that begin with "bytefd-owned.",
+ * belong to this user, and have no process that holds them, in any container. It leaves
+ * everything else alone, and enters nothing that is mounted in a directory that it removes.
  *
- * Returns the number of names that were removed. On failure, returns one of the following and
- * removes nothing:
- * - -ENOENT  if /proc is not mounted, or is that of another container: no process is known to be
- *   gone then.
+ * Returns the number of names that were removed. On failure, returns the following and removes
+ * nothing:
  * - -EINVAL  if the size of `*result` is below the first version's.
  *
  * ```c
@@ -2208,8 +2214,9 @@ int bytefd_sweep(struct bytefd_sweep_result *result, struct bytefd_error *error)
  * bytefd_tempfile_close.
  *
  * Such a file cannot be sealed: any process of the same user can change it. Give code that can
- * take a descriptor, or its path in /proc, that instead. A killed process leaves the file behind;
- * bytefd_sweep removes it then.
+ * take a descriptor, or its path in /proc, that instead. The handle holds a descriptor of the
+ * directory, locked with flock(2). A killed process leaves the file behind; bytefd_sweep removes it
+ * once no process holds the directory, which children of fork(2) inherit.
  *
  * Returns 0. On failure, returns one of the following, leaves `*file` alone and nothing behind:
  * - -E2BIG   if the options have members that this version does not know.
@@ -2217,8 +2224,7 @@ int bytefd_sweep(struct bytefd_sweep_result *result, struct bytefd_error *error)
  * - -EINVAL  if `buf` is NULL and `len` is not 0, `file` is NULL, the suffix has a slash, or the
  *   options are invalid.
  * - -ENAMETOOLONG  if the suffix has more than 200 bytes.
- * - -ENOENT  if there is no such directory, or /proc is not mounted, or is that of another
- *   container.
+ * - -ENOENT  if there is no such directory.
  * - -ENOSPC  if the file system is full.
  * - Other errors of mkdir(2) and open(2).
  *

@@ -78,14 +78,13 @@ func mappedFiles() map[string]bool {
 	return mapped
 }
 
-// sharedNames returns the names that this process has made, or one that is gone. Other processes that live, such as
-// another run of the tests, still remove theirs.
+// sharedNames returns the names that this process has made up, or one that is gone, and owned ones that nobody holds. Other
+// processes that live, such as another run of the tests, still remove theirs.
 func sharedNames() map[string]bool {
 	names := map[string]bool{}
 	found, _ := filepath.Glob("/dev/shm/bytefd*")
 	for _, name := range found {
-		process, isKnown := maker(filepath.Base(name))
-		if !isKnown || process == os.Getpid() || syscall.Kill(process, 0) == syscall.ESRCH {
+		if isLeft(name) {
 			// The test that made it may have removed it by now.
 			if _, err := os.Lstat(name); err == nil {
 				names[name] = true
@@ -95,12 +94,16 @@ func sharedNames() map[string]bool {
 	return names
 }
 
-// maker returns the process in a name: the third field of those with an owner, the end of those that tests make up.
-func maker(name string) (process int, isKnown bool) {
-	number := name[strings.LastIndexByte(name, '-')+1:]
-	if fields, hasOwner := strings.CutPrefix(name, "bytefd-of."); hasOwner {
-		number = append(strings.Split(fields, "."), "", "", "")[2]
+func isLeft(name string) bool {
+	base := filepath.Base(name)
+	if strings.HasPrefix(base, "bytefd-owned.") {
+		file, err := os.Open(name)
+		if err != nil {
+			return false
+		}
+		defer file.Close()
+		return syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil
 	}
-	process, err := strconv.Atoi(number)
-	return process, err == nil
+	process, err := strconv.Atoi(base[strings.LastIndexByte(base, '-')+1:])
+	return err != nil || process == os.Getpid() || syscall.Kill(process, 0) == syscall.ESRCH
 }

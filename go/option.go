@@ -74,8 +74,8 @@ const (
 func withFlag(flag uint64) WrapOption { return func(o *wrapOptions) { o.flags |= flag } }
 
 // WrapName sets the label that shows in /proc/self/fd, /proc/self/maps and os.File.Name: 1 to 200 bytes without slash,
-// newline and NUL, otherwise EINVAL. It need not be unique. A [Pool] keeps a file's name, and lends it for that name again. Files of [BackendShm] show 160 bytes of it at least, those
-// of [BackendTmpFile] none. The default is "bytefd".
+// newline and NUL, otherwise EINVAL. It need not be unique. A [Pool] keeps a file's name, and lends it for that name again.
+// Memory files alone show it. The default is "bytefd".
 func WrapName(name string) WrapOption { return func(o *wrapOptions) { o.name = &name } }
 
 // WrapMode sets the permission bits of the file. The owner's read bit must be set, execute bits are allowed with
@@ -135,8 +135,9 @@ const (
 	BackendAuto Backend = iota + 0x80000010
 	// BackendMemfd is memfd_create(2), Linux 3.17: no name, no limit but memory, and the only one that can be sealed.
 	BackendMemfd
-	// BackendShm is shm_open(3): on the tmpfs at /dev/shm and limited by its size. The name is unguessable and removed
-	// before the first byte is written.
+	// BackendShm is a file without a name on the tmpfs at /dev/shm, where shm_open(3) makes its own, limited by that file
+	// system's size. Where that knows no O_TMPFILE the file has an unguessable name until the first byte is written, which
+	// [Sweep] removes if the process is killed just then.
 	BackendShm
 	// BackendTmpFile is open(2) with O_TMPFILE, Linux 3.11: without a name in $TMPDIR, /tmp or /var/tmp, usually on disk.
 	BackendTmpFile

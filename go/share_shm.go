@@ -34,9 +34,15 @@ func ShmMode(mode fs.FileMode) ShmOption { return func(o *shmOptions) { o.mode =
 // ShmWrite opens for reading and writing, not for reading only.
 func ShmWrite() ShmOption { return func(o *shmOptions) { o.write = true } }
 
-// ShmOwned makes the object owned by this process: its name says so, and [Sweep] removes it when
-// the process is gone. Other processes open it by its whole name, which [Shm.Name] returns, and
-// without this option.
+// ShmOwned makes the object owned by those that open it with this option: [Sweep] removes its name
+// once none of them has it open or mapped. They share it with a lock on the open file description
+// (LOCK_SH, flock(2)), which duplicates, mappings, children and receivers keep, and which the kernel
+// ends when the last of them is gone, also after kill -9. A [Shm] that the collector has taken is
+// not open any more.
+//
+// The name begins with "bytefd-owned.". Other processes can open the object by its whole name, which
+// [Shm.Name] returns, without this option; a sweep does not see them. Who calls flock(2) on the
+// descriptor itself gives the lock up.
 func ShmOwned() ShmOption { return func(o *shmOptions) { o.owned = true } }
 
 // ShmAnyOwner opens an object that belongs to any user. Otherwise an object of a user other than
@@ -66,8 +72,8 @@ type Shm struct {
 //   - EEXIST if there is an object of this name.
 //   - EINVAL for a name that is empty, is "." or "..", or has a NUL or a slash that is not its
 //     first byte, and for options that are invalid.
-//   - ENAMETOOLONG if the name, with its owner, has more than 255 bytes.
-//   - ENOENT where there is no /dev/shm or no /proc.
+//   - ENAMETOOLONG if the name has more than 255 bytes, with "bytefd-owned." if it is owned.
+//   - ENOENT where there is no /dev/shm.
 //   - ENOSPC if the file system is full, EFBIG above RLIMIT_FSIZE.
 //   - Others of open(2).
 func CreateShm(name string, opts ...ShmOption) (*Shm, error) {
@@ -128,23 +134,23 @@ func UnlinkShm(name string) error { return shmUnlink(name) }
 type SweepResult struct {
 	// Removed is the number of names that were removed.
 	Removed int
-	// InUse is the number of names of this user whose owner lives, or may live: nothing is known of a process of another
-	// container.
+	// InUse is the number of names of this user that a process holds.
 	InUse int
 	// Failed is the number of names that could not be removed, or not entirely, and of directories that could not be
 	// read.
 	Failed int
 }
 
-// Sweep removes what killed processes of this user have left in /dev/shm and /tmp: objects with
-// [ShmOwned], the files of [NewTempFile], and the names that some files have for a moment. It goes
-// on after a failure, and counts it.
+// Sweep removes what killed processes of this user have left: objects with [ShmOwned], the files of
+// [NewTempFile], and the names that some files have for a moment. It looks into /dev/shm, $TMPDIR,
+// /tmp and /var/tmp, goes on after a failure, and counts it.
 //
-// It leaves everything else alone: what has no owner, belongs to another user or to a process of
-// another container (pid_namespaces(7)), or whose owner may be alive. It enters nothing that is
-// mounted in a directory that it removes.
+// What a process owns it holds with a shared lock, flock(2), which the kernel ends with the process.
+// The sweep removes what it can lock exclusively: names that begin with "bytefd-owned.", belong to
+// this user, and have no process that holds them, in any container. It leaves everything else alone,
+// and enters nothing that is mounted in a directory that it removes.
 //
-// Errors: ENOENT if /proc is not mounted: no process is known to be gone then.
+// The error is nil on Linux.
 func Sweep() (SweepResult, error) { return sweep() }
 
 // Name returns the whole name, with its slash, as shm_open(3) takes it.

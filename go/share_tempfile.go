@@ -24,8 +24,9 @@ func TempFileSuffix(suffix string) TempFileOption {
 }
 
 // TempFileDirectory sets an existing directory for the file. The default, and the meaning of "", is
-// the tmpfs at /dev/shm, or /tmp where that cannot be used. [Sweep] looks into these two only: in
-// another directory, a killed process leaves the file behind.
+// the tmpfs at /dev/shm, or /tmp where that cannot be used. [Sweep] looks into
+// /dev/shm, $TMPDIR, /tmp and /var/tmp only: in another directory, a killed process leaves the file
+// behind.
 func TempFileDirectory(directory string) TempFileOption {
 	return func(o *tempFileOptions) { o.directory = directory }
 }
@@ -52,13 +53,14 @@ type TempFile struct {
 // code that resolves symbolic links (SQLite) or looks at the end of a name (clamscan -d x.ndb).
 //
 // Such a file cannot be sealed: any process of the same user can change it. Give code that can take
-// a descriptor, or its [Path], that instead. A killed process leaves the file behind; [Sweep]
-// removes it then.
+// a descriptor, or its [Path], that instead. The value holds a descriptor of the directory, locked
+// with flock(2). A killed process leaves the file behind; [Sweep] removes it once no process holds
+// the directory, which children of fork(2) inherit.
 //
 // Errors:
 //   - EINVAL for a suffix with a slash or a NUL, or a mode with other than permission bits.
 //   - ENAMETOOLONG for a suffix of more than 200 bytes.
-//   - ENOENT if there is no such directory, or /proc is not mounted.
+//   - ENOENT if there is no such directory.
 //   - ENOSPC if the file system is full, EFBIG above RLIMIT_FSIZE.
 //   - Others of mkdir(2) and open(2).
 func NewTempFile(b []byte, opts ...TempFileOption) (*TempFile, error) {

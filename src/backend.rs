@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 
 use crate::error::{Context, Errno, Error, Result};
-use crate::owner::{self, Owner};
+use crate::ownership;
 use crate::sys::{self, features};
 
 /// What kind of file lies behind a descriptor.
@@ -25,9 +25,9 @@ pub enum Backend {
     Auto,
     /// memfd_create(2), Linux 3.17: no name, no size limit but memory, and the only one that can be sealed.
     Memfd,
-    /// shm_open(3): a file on the tmpfs at /dev/shm, limited by that file system's size. Its name is
-    /// unguessable and removed before the first byte is written; that of a process killed just then by
-    /// [`sweep`](crate::share::sweep()).
+    /// A file without a name on the tmpfs at /dev/shm, where shm_open(3) makes its own, limited by that file system's size.
+    /// Where that knows no `O_TMPFILE` the file has an unguessable name until the first byte is written, which
+    /// [`sweep`](crate::share::sweep()) removes if the process is killed just then.
     Shm,
     /// open(2) with `O_TMPFILE`, Linux 3.11: a file without a name in `$TMPDIR`, /tmp or /var/tmp, usually on disk.
     TmpFile,
@@ -54,7 +54,7 @@ pub(crate) struct EmptyFile {
 pub(crate) fn create(backend: Backend, name: &CStr, execution: Execution) -> Result<EmptyFile> {
     let make = |backend| {
         let fd = match backend {
-            Backend::Shm => shm(name),
+            Backend::Shm => shm(),
             Backend::TmpFile => tmpfile(),
             _ => memfd(name, execution),
         }?;
@@ -106,35 +106,14 @@ fn memfd(name: &CStr, execution: Execution) -> Result<OwnedFd> {
     fd.context("memfd_create", || "a memory file")
 }
 
-fn shm(name: &CStr) -> Result<OwnedFd> {
-    // A process that is killed before it has removed the name leaves it to the sweep, if it is known who it is.
-    let owner = Owner::this().map_or("bytefd".into(), |owner| owner.to_string());
-    loop {
-        let unique = sys::random().context("getrandom", || "an unguessable name")?;
-        let mut path = format!("/{owner}.").into_bytes();
-        let end = format!(".{unique:032x}");
-        // Of the label what there is room for.
-        path.extend(name.to_bytes().iter().take(1 + owner::MOST - path.len() - end.len()));
-        path.extend_from_slice(end.as_bytes());
-        let path = c_string(path);
-        match sys::file::shm_create(&path) {
-            Err(Errno(libc::EEXIST)) => {}
-            created => {
-                let fd = created.context("shm_open", || "a new name in /dev/shm")?;
-                // Before any content, so that a crash from here on leaves nothing.
-                sys::file::shm_unlink(&path).context("shm_unlink", || path.to_string_lossy())?;
-                return Ok(fd);
-            }
-        }
-    }
+fn shm() -> Result<OwnedFd> {
+    ownership::unnamed_file(c"/dev/shm").context("open O_TMPFILE", || "in /dev/shm")
 }
 
 fn tmpfile() -> Result<OwnedFd> {
-    let chosen = std::env::var_os("TMPDIR").filter(|dir| !dir.is_empty() && !sys::is_privileged_exec());
-    let directories = chosen.map(OsStringExt::into_vec).into_iter().chain([b"/tmp".to_vec(), b"/var/tmp".to_vec()]);
     let mut refusal = Errno(libc::ENOENT);
-    for directory in directories {
-        match unnamed_in(directory) {
+    for directory in temporary_directories() {
+        match ownership::unnamed_file(&directory) {
             Ok(fd) => return Ok(fd),
             Err(errno) => refusal = errno,
         }
@@ -142,29 +121,9 @@ fn tmpfile() -> Result<OwnedFd> {
     Err(refusal).context("open O_TMPFILE", || "in $TMPDIR, /tmp and /var/tmp")
 }
 
-fn unnamed_in(directory: Vec<u8>) -> sys::Result<OwnedFd> {
-    // O_EXCL: no later linkat(2) can give it a name, open(2).
-    let flags = libc::O_RDWR | libc::O_EXCL;
-    match sys::file::open(&c_string(directory.clone()), flags | libc::O_TMPFILE, 0o600) {
-        // EISDIR: a kernel or file system that sees O_DIRECTORY only.
-        Err(Errno(libc::EOPNOTSUPP | libc::EISDIR)) => {}
-        opened => return opened,
-    }
-    loop {
-        let path = c_string([&directory, &b"/"[..], owner::name_for_a_moment()?.as_bytes()].concat());
-        match sys::file::open(&path, flags | libc::O_CREAT | libc::O_NOFOLLOW, 0o600) {
-            Err(Errno(libc::EEXIST)) => {}
-            opened => {
-                let fd = opened?;
-                // Before any content, so that a crash from here on leaves nothing.
-                sys::file::unlink(&path)?;
-                return Ok(fd);
-            }
-        }
-    }
-}
-
-/// Of bytes that are known to hold no NUL.
-fn c_string(bytes: Vec<u8>) -> CString {
-    CString::new(bytes).expect("labels and environment variables hold no NUL")
+/// Where files without a name are made outside of memory: in the first of these that can be written.
+pub(crate) fn temporary_directories() -> impl Iterator<Item = CString> {
+    let chosen = std::env::var_os("TMPDIR").filter(|dir| !dir.is_empty() && !sys::is_privileged_exec());
+    let chosen = chosen.map(|dir| CString::new(dir.into_vec()).expect("environment variables hold no NUL"));
+    chosen.into_iter().chain([c"/tmp".into(), c"/var/tmp".into()])
 }

@@ -25,7 +25,7 @@ pub mod ffi;
 mod fill;
 pub mod host;
 mod map;
-mod owner;
+mod ownership;
 mod pool;
 mod scan;
 pub mod share;

@@ -40,7 +40,7 @@ tests![
     a_name_goes_with_its_value_in_rust,
     more_bytes_than_a_file_can_have_are_efbig,
     // sweep
-    what_has_no_owner_or_one_that_is_alive_is_left_alone,
+    what_nobody_owns_or_somebody_holds_is_left_alone,
     a_sweep_fills_no_struct_that_is_too_small,
     // temporary_file
     a_temporary_file_is_a_real_file_at_a_real_path,
@@ -82,7 +82,7 @@ tests![
     alone:
     // names
     names_that_are_no_names_are_refused,
-    a_name_with_an_owner_may_have_255_bytes_too,
+    an_owned_name_may_have_255_bytes_too,
     a_refusal_leaves_no_name_and_no_descriptor,
     // memory
     memory_shorter_than_asked_is_enxio_with_both_numbers,
@@ -93,7 +93,7 @@ tests![
     memory_that_can_only_be_read_is_opened_and_not_made,
     memory_above_the_file_size_limit_is_efbig_and_no_signal,
     without_a_place_for_it_memory_is_enoent,
-    without_proc_memory_can_be_opened_and_not_made,
+    without_proc_memory_is_opened_and_made,
     without_descriptors_memory_is_emfile,
     memory_of_another_user_is_eacces,
     memory_that_another_user_has_made_is_eperm_unless_asked_for,
@@ -102,17 +102,22 @@ tests![
     // sweep
     what_a_killed_process_has_left_is_swept_by_any_other,
     names_that_are_no_text_are_swept,
-    an_owner_that_nobody_has_waited_for_is_gone,
-    an_owner_whose_first_thread_has_ended_is_not_gone,
-    an_owner_that_has_executed_another_program_is_not_gone,
-    an_owner_of_any_name_is_known,
-    an_owner_by_another_clock_is_not_gone,
+    what_is_named_otherwise_or_is_no_file_is_not_swept,
+    a_holder_that_nobody_has_waited_for_is_gone,
+    a_holder_whose_first_thread_has_ended_is_not_gone,
+    what_holds_a_name_is_its_description,
+    the_last_that_owns_a_name_holds_it,
+    a_holder_that_executes_another_program_keeps_what_that_inherits,
+    a_name_is_held_across_containers,
+    without_proc_names_are_made_held_and_swept,
+    a_sweep_beside_those_who_open_removes_nothing_that_is_held,
+    what_somebody_else_has_locked_exclusively_is_ebusy,
+    hidden_names_are_swept_wherever_they_are_made,
+    names_of_any_mode_are_swept,
+    without_flock_nothing_is_owned,
     memory_of_another_user_is_not_swept,
-    memory_of_another_container_is_not_swept,
-    without_proc_nothing_is_swept,
     a_sweep_goes_on_after_a_failure_and_counts_it,
     what_is_mounted_in_a_directory_of_the_dead_is_not_swept,
-    with_the_proc_of_another_container_nothing_is_swept,
     // temporary_file
     a_temporary_file_has_its_modes_whatever_the_umask_says,
     a_temporary_file_is_in_tmp_where_shm_is_missing,

@@ -16,8 +16,13 @@ use crate::{Error, Result};
 pub const BYTEFD_SHM_CREATE: u64 = 1u64 << 24;
 /// With BYTEFD_SHM_CREATE: -EEXIST if there is an object of this name.
 pub const BYTEFD_SHM_EXCLUSIVE: u64 = 1u64 << 25;
-/// The object is owned by this process: its name says so, and bytefd_sweep removes it when the
-/// process is gone. Other processes open it by its whole name, without this flag.
+/// The object is owned by those that open it with this flag: bytefd_sweep removes its name once
+/// none of them has it open or mapped. They share it with a lock on the open file description
+/// (LOCK_SH, flock(2)), which duplicates, mappings, children and receivers keep, and which the
+/// kernel ends when the last of them is gone, also after kill -9. The name begins with
+/// "bytefd-owned.", which the library adds. Other processes can open the object by its full name,
+/// without this flag; a sweep does not see them. Who calls flock(2) on the descriptor itself gives
+/// the lock up.
 pub const BYTEFD_SHM_OWNED: u64 = 1u64 << 26;
 /// Opens an object that belongs to any user. Otherwise an object of a user other than the effective
 /// one and root is -EPERM: its owner can change it at any time, and can have created it in
@@ -49,7 +54,8 @@ pub struct bytefd_shm_options {
     pub flags: u64,
     /// BYTEFD_MAP_READ (also 0), or BYTEFD_MAP_WRITE for reading and writing.
     pub access: u32,
-    /// The permission bits of a new object, whatever the umask says; 0 is 0600.
+    /// The permission bits of a new object, whatever the umask says; 0 is 0600. With
+    /// BYTEFD_SHM_OWNED its owner must be allowed to read or write it, or a sweep could not open it.
     pub mode: u32,
 }
 
@@ -79,14 +85,14 @@ const FLAGS: &[Flag<ShmOptions>] = &[
 /// following, leaves `full_name` alone and nothing behind:
 /// - -EACCES   if the mode does not allow it.
 /// - -E2BIG    if the options have members that this version does not know.
+/// - -EBUSY    if another process has locked the object exclusively, with BYTEFD_SHM_OWNED.
 /// - -EEXIST   if there is an object of this name, with BYTEFD_SHM_EXCLUSIVE.
 /// - -EFBIG    if `length` exceeds RLIMIT_FSIZE. SIGXFSZ is not raised.
 /// - -EINVAL   if `name` is NULL, empty, "." or "..", or has a slash that is not its first byte; or
 ///   if the options are invalid.
 /// - -ELOOP    if the name is that of a symbolic link; -ENODEV if it is not that of a regular file.
-/// - -ENAMETOOLONG  if the name, with its owner, has more than 255 bytes.
-/// - -ENOENT   if there is no such object, or no /dev/shm; for creating also if /proc is not
-///   mounted.
+/// - -ENAMETOOLONG  if the name has more than 255 bytes, with "bytefd-owned." if it is owned.
+/// - -ENOENT   if there is no such object, or no /dev/shm.
 /// - -ENOSPC   if the file system is full.
 /// - -ENXIO    if the object is smaller than `length`.
 /// - -EPERM    if the object belongs to another user than the effective one and root, without
@@ -175,8 +181,7 @@ pub struct bytefd_sweep_result {
     pub size: usize,
     /// The number of names that were removed.
     pub removed: u64,
-    /// The number of names of this user whose owner lives, or may live: nothing is known of a
-    /// process of another container.
+    /// The number of names of this user that a process holds.
     pub in_use: u64,
     /// The number of names that could not be removed, or not entirely, and of directories that
     /// could not be read.
@@ -190,18 +195,18 @@ unsafe impl Extensible for bytefd_sweep_result {
     const FIRST_SIZE: usize = 32;
 }
 
-/// Removes what killed processes of this user have left in /dev/shm and /tmp: objects with
-/// BYTEFD_SHM_OWNED, the files of bytefd_tempfile_create, and the names that some files have for a
-/// moment. It goes on after a failure, and counts it. Fills `*result` if that is not NULL.
+/// Removes what killed processes of this user have left: objects with BYTEFD_SHM_OWNED, the files
+/// of bytefd_tempfile_create, and the names that some files have for a moment. It looks into
+/// /dev/shm, $TMPDIR, /tmp and /var/tmp, goes on after a failure, and counts it. Fills `*result`
+/// if that is not NULL.
 ///
-/// It leaves everything else alone: what has no owner, belongs to another user or to a process of
-/// another container (pid_namespaces(7)), or whose owner may be alive. It enters nothing that is
-/// mounted in a directory that it removes.
+/// What a process owns it holds with a shared lock, flock(2), which the kernel ends with the
+/// process. The sweep removes what it can lock exclusively: names that begin with "bytefd-owned.",
+/// belong to this user, and have no process that holds them, in any container. It leaves
+/// everything else alone, and enters nothing that is mounted in a directory that it removes.
 ///
-/// Returns the number of names that were removed. On failure, returns one of the following and
-/// removes nothing:
-/// - -ENOENT  if /proc is not mounted, or is that of another container: no process is known to be
-///   gone then.
+/// Returns the number of names that were removed. On failure, returns the following and removes
+/// nothing:
 /// - -EINVAL  if the size of `*result` is below the first version's.
 ///
 /// ```c
@@ -210,19 +215,21 @@ unsafe impl Extensible for bytefd_sweep_result {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bytefd_sweep(result: *mut bytefd_sweep_result, error: *mut bytefd_error) -> c_int {
     boundary(error, || {
-        let mut removed = 0;
-        let mut sweep = || {
-            let swept = share::sweep()?;
-            removed = usize::try_from(swept.removed).unwrap_or(usize::MAX);
-            let share::SweepResult { removed, in_use, failed, .. } = swept;
-            Ok(bytefd_sweep_result { size: 0, removed, in_use, failed })
-        };
         if result.is_null() {
-            sweep()?;
-        } else {
-            // SAFETY: the header asks for a writable struct that says its size.
-            unsafe { fill(result, "result", sweep)? };
+            return Ok(count(share::sweep().removed));
         }
+        let mut removed = 0;
+        let sweep = || {
+            let share::SweepResult { removed: names, in_use, failed, .. } = share::sweep();
+            removed = count(names);
+            Ok(bytefd_sweep_result { size: 0, removed: names, in_use, failed })
+        };
+        // SAFETY: the header asks for a writable struct that says its size.
+        unsafe { fill(result, "result", sweep)? };
         Ok(removed)
     })
+}
+
+fn count(names: u64) -> usize {
+    usize::try_from(names).unwrap_or(usize::MAX)
 }

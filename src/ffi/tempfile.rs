@@ -24,8 +24,8 @@ pub struct bytefd_tempfile_options {
     /// The end of the file's name, without a slash, at most 200 bytes. NULL for none.
     pub suffix: *const c_char,
     /// An existing directory for the file. NULL is the tmpfs at /dev/shm, or /tmp where that cannot
-    /// be used. bytefd_sweep looks into these two only: in another directory, a killed process
-    /// leaves the file behind.
+    /// be used. bytefd_sweep looks into /dev/shm, $TMPDIR, /tmp and /var/tmp only: in another
+    /// directory, a killed process leaves the file behind.
     pub directory: *const c_char,
     /// Must be 0.
     pub flags: u64,
@@ -62,8 +62,9 @@ impl From<TempFile> for bytefd_tempfile {
 /// bytefd_tempfile_close.
 ///
 /// Such a file cannot be sealed: any process of the same user can change it. Give code that can
-/// take a descriptor, or its path in /proc, that instead. A killed process leaves the file behind;
-/// bytefd_sweep removes it then.
+/// take a descriptor, or its path in /proc, that instead. The handle holds a descriptor of the
+/// directory, locked with flock(2). A killed process leaves the file behind; bytefd_sweep removes it
+/// once no process holds the directory, which children of fork(2) inherit.
 ///
 /// Returns 0. On failure, returns one of the following, leaves `*file` alone and nothing behind:
 /// - -E2BIG   if the options have members that this version does not know.
@@ -71,8 +72,7 @@ impl From<TempFile> for bytefd_tempfile {
 /// - -EINVAL  if `buf` is NULL and `len` is not 0, `file` is NULL, the suffix has a slash, or the
 ///   options are invalid.
 /// - -ENAMETOOLONG  if the suffix has more than 200 bytes.
-/// - -ENOENT  if there is no such directory, or /proc is not mounted, or is that of another
-///   container.
+/// - -ENOENT  if there is no such directory.
 /// - -ENOSPC  if the file system is full.
 /// - Other errors of mkdir(2) and open(2).
 ///

@@ -39,8 +39,9 @@ pub const BYTEFD_TRUST_CALLBACK: u64 = 1u64 << 6;
 pub const BYTEFD_BACKEND_AUTO: u32 = 0x80000010u32;
 /// memfd_create(2), Linux 3.17: no name, no limit but memory, and the only one that can be sealed.
 pub const BYTEFD_BACKEND_MEMFD: u32 = 0x80000011u32;
-/// shm_open(3): on the tmpfs at /dev/shm and limited by its size. The name is unguessable and
-/// removed before the first byte is written.
+/// A file without a name on the tmpfs at /dev/shm, where shm_open(3) makes its own, limited by that
+/// file system's size. Where that knows no O_TMPFILE the file has an unguessable name until the
+/// first byte is written, which bytefd_sweep removes if the process is killed just then.
 pub const BYTEFD_BACKEND_SHM: u32 = 0x80000012u32;
 /// open(2) with O_TMPFILE, Linux 3.11: without a name in $TMPDIR, /tmp or /var/tmp, usually on
 /// disk.
@@ -65,8 +66,8 @@ pub struct bytefd_wrap_options {
     /// sizeof(bytefd_wrap_options).
     pub size: usize,
     /// A label that shows in /proc/self/fd and /proc/self/maps: 1 to 200 bytes without '/' and
-    /// newline. It need not be unique. Files of BYTEFD_BACKEND_SHM show 160 bytes of it at least,
-    /// those of BYTEFD_BACKEND_TMPFILE none. NULL is "bytefd".
+    /// newline. It need not be unique. Files of BYTEFD_BACKEND_SHM and BYTEFD_BACKEND_TMPFILE do not
+    /// show it. NULL is "bytefd".
     pub name: *const c_char,
     /// For scans: the pool that lends the file, NULL for a new file each time. For functions that
     /// give a file away it must be NULL, or -EINVAL.

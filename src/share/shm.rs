@@ -1,16 +1,16 @@
 //! Objects: shared memory with a name, shm_overview(7).
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 
 use crate::error::{Context, Errno, Error, Result};
 use crate::fill::Growth;
-use crate::owner::{self, MOST};
-use crate::sys::{self, file, process};
+use crate::ownership::{self, HiddenFile, HiddenName, MAX_NAME};
+use crate::sys::{self, file, file_lock, process};
 
 /// Where objects are.
-pub(super) const SHM: &str = "/dev/shm";
+pub(super) const SHM: &CStr = c"/dev/shm";
 
 /// How an object of shared memory is created or opened, shm_overview(7). The default opens for
 /// reading, and creates with mode 0600.
@@ -75,14 +75,19 @@ impl ShmOptions {
         self
     }
 
-    /// The object is owned by this process: its name says so, and [`sweep`](super::sweep()) removes
-    /// it when the process is gone. Other processes open it by its whole name, which [`Shm::name`]
-    /// returns, and without this option.
+    /// The object is owned by those that open it with this option: [`sweep`](super::sweep()) removes
+    /// its name once none of them has it open or mapped. They share it with a lock on the open file
+    /// description (`LOCK_SH`, flock(2)), which duplicates, mappings, children and receivers keep, and
+    /// which the kernel ends when the last of them is gone, also after `kill -9`.
+    ///
+    /// The name begins with `bytefd-owned.`. Other processes can open the object by its whole name,
+    /// which [`Shm::name`] returns, without this option; a sweep does not see them. Who calls flock(2)
+    /// on the descriptor itself gives the lock up.
     ///
     /// ```
     /// use bytefd::share::ShmOptions;
     /// let table = ShmOptions::new().owned(true).unlink_on_close(true).create("table")?;
-    /// assert!(table.name().to_str().unwrap().ends_with(".table"));
+    /// assert_eq!(table.name(), "/bytefd-owned.table");
     /// # Ok::<(), bytefd::Error>(())
     /// ```
     pub fn owned(mut self, yes: bool) -> ShmOptions {
@@ -127,14 +132,21 @@ impl ShmOptions {
     /// # Errors
     /// - `EEXIST` if there is an object of this name.
     /// - `EINVAL` if the name is empty, is `.` or `..`, or has a NUL byte or a slash that is not
-    ///   its first byte; or if the mode has bits other than the nine permission bits.
-    /// - `ENAMETOOLONG` if the name, with its owner, has more than 255 bytes.
+    ///   its first byte; or if the mode has bits other than the nine permission bits,
+    ///   or if it is owned and lets its owner neither read nor write.
+    /// - `ENAMETOOLONG` if the name has more than 255 bytes, with `bytefd-owned.` if it is owned.
     /// - `ENOSPC` if the file system is full, `EFBIG` above RLIMIT_FSIZE.
-    /// - `ENOENT` where there is no /dev/shm or no /proc.
+    /// - `ENOENT` where there is no /dev/shm.
     /// - Other errors of open(2).
     pub fn create(&self, name: impl AsRef<OsStr>) -> Result<Shm> {
         let name = self.whole_name(name.as_ref())?;
         let mode = checked_mode(self.mode)?;
+        if self.owned && mode & 0o600 == 0 {
+            let message = format_args!(
+                "mode {mode:04o} lets the owner of the file neither read nor write: no sweep could lock it"
+            );
+            return Err(Error::new("mode", libc::EINVAL, message));
+        }
         if self.length > i64::MAX as u64 {
             let message = format_args!("asked for {} bytes, the largest file has {}", self.length, i64::MAX);
             return Err(Error::new("length", libc::EFBIG, message));
@@ -146,26 +158,23 @@ impl ShmOptions {
 
         // Without the name until it is ready, so that no process opens half of it, and a crash
         // leaves nothing.
-        let (fd, hidden) = new_file()?;
-        let fd = file::above_standard_streams(fd).context("fcntl F_DUPFD", || "a descriptor above 2")?;
+        let new = New::create()?;
         if self.length > 0 {
             // Its space is reserved, or taken by zeros where that is unknown.
-            Growth::keep(Some(Growth::of(fd.as_fd(), 0, self.length, false, shown(&name))?));
+            Growth::keep(Some(Growth::of(new.fd.as_fd(), 0, self.length, false, shown(&name))?));
         }
-        file::fchmod(fd.as_fd(), mode).context("fchmod", || format!("mode {mode:04o}"))?;
-        let fd = if self.write { fd } else { reading(fd)? };
-        let linked = match &hidden {
-            None => file::link(fd.as_fd(), &path(&name)),
-            Some(hidden) => hidden.give(&path(&name)),
-        };
-        match linked {
-            Err(Errno(libc::ENOENT)) => {
-                let message = format_args!("{} cannot be given to a new file (is /proc mounted?)", shown(&name));
-                return Err(Error::new("linkat", libc::ENOENT, message));
-            }
-            linked => linked.context("linkat", || shown(&name))?,
+        file::fchmod(new.fd.as_fd(), mode).context("fchmod", || format!("mode {mode:04o}"))?;
+        let for_reading = if self.write { None } else { Some(new.open_for_reading()?) };
+        let fd = for_reading.as_ref().unwrap_or(&new.fd);
+        if self.owned {
+            // Before a sweep can see the name. Nobody else can have locked it yet.
+            file_lock::lock_whole(fd.as_fd(), libc::LOCK_SH).context("flock", || shown(&name))?;
         }
-        Ok(self.named(fd, &name))
+        new.give(&path(&name)).context("linkat", || shown(&name))?;
+        if new.hidden.is_some() && !self.owned {
+            file_lock::unlock_whole(new.fd.as_fd()).context("flock", || shown(&name))?;
+        }
+        Ok(self.named(for_reading.unwrap_or(new.fd), &name))
     }
 
     /// Opens the object of this name. Its length, mode and content stay as they are.
@@ -181,25 +190,36 @@ impl ShmOptions {
     /// - `EPERM` if it belongs to another user; see [`any_owner`](ShmOptions::any_owner).
     /// - `ENODEV` if the name is not that of a regular file, `ELOOP` if it is that of a symbolic
     ///   link.
+    /// - `EBUSY` if it is owned, and another process has locked it exclusively.
     /// - `EACCES` and other errors of open(2).
     pub fn open(&self, name: impl AsRef<OsStr>) -> Result<Shm> {
         let name = self.whole_name(name.as_ref())?;
         checked_mode(self.mode)?;
-        let check = |stat: &file::Stat| self.check(stat, &name);
+        loop {
+            let fd = self.open_once(&name)?;
+            // If a sweep has removed it meanwhile, there may be another one.
+            if !self.owned || ownership::hold(fd.as_fd(), &path(&name)).context("flock", || shown(&name))? {
+                return Ok(self.named(fd, &name));
+            }
+        }
+    }
+
+    fn open_once(&self, name: &OsStr) -> Result<OwnedFd> {
+        let check = |stat: &file::Stat| self.check(stat, name);
         // Before it is opened: that alone does something to a FIFO or device.
-        file::lstat(&path(&name)).context("lstat", || shown(&name)).and_then(|stat| check(&stat))?;
+        file::lstat(&path(name)).context("lstat", || shown(name)).and_then(|stat| check(&stat))?;
         let access = if self.write { libc::O_RDWR } else { libc::O_RDONLY };
         // Nor is one waited for, or a link followed, that has taken the name just now.
         let flags = access | libc::O_NOFOLLOW | libc::O_NONBLOCK;
-        let fd = file::open(&path(&name), flags, 0).and_then(file::above_standard_streams);
-        let fd = fd.context("open", || shown(&name))?;
-        let stat = file::fstat(fd.as_fd()).context("fstat", || shown(&name))?;
+        let fd = file::open(&path(name), flags, 0).and_then(file::above_standard_streams);
+        let fd = fd.context("open", || shown(name))?;
+        let stat = file::fstat(fd.as_fd()).context("fstat", || shown(name))?;
         check(&stat)?;
         if stat.size < self.length {
-            let message = format_args!("asked for {} bytes, {} has {}", self.length, shown(&name), stat.size);
+            let message = format_args!("asked for {} bytes, {} has {}", self.length, shown(name), stat.size);
             return Err(Error::new("length", libc::ENXIO, message));
         }
-        Ok(self.named(fd, &name))
+        Ok(fd)
     }
 
     /// Opens the object of this name, or creates it if there is none. Returns whether it was
@@ -234,7 +254,7 @@ impl ShmOptions {
     /// A name without its slash, and with its owner.
     fn whole_name(&self, name: &OsStr) -> Result<OsString> {
         let name = checked(name)?;
-        if self.owned { owner::name(name) } else { Ok(name.into()) }
+        if self.owned { ownership::name(name) } else { Ok(name.into()) }
     }
 
     fn named(&self, fd: OwnedFd, name: &OsStr) -> Shm {
@@ -368,8 +388,8 @@ fn checked(name: &OsStr) -> Result<&OsStr> {
         "has a slash that is not its first byte"
     } else if bare.contains(&0) {
         "has a NUL byte"
-    } else if bare.len() > MOST {
-        let message = format_args!("the name has {} bytes, the maximum is {MOST}", bare.len());
+    } else if bare.len() > MAX_NAME {
+        let message = format_args!("the name has {} bytes, the maximum is {MAX_NAME}", bare.len());
         return Err(Error::new("name", libc::ENAMETOOLONG, message));
     } else {
         return Ok(OsStr::from_bytes(bare));
@@ -380,55 +400,51 @@ fn checked(name: &OsStr) -> Result<&OsStr> {
 /// Of a name with or without its slash.
 fn path(name: &OsStr) -> CString {
     let bare = name.as_bytes().strip_prefix(b"/").unwrap_or(name.as_bytes());
-    CString::new([SHM.as_bytes(), b"/", bare].concat()).expect("a checked name has no NUL")
+    CString::new([SHM.to_bytes(), b"/", bare].concat()).expect("a checked name has no NUL")
 }
 
 fn shown(name: &OsStr) -> String {
-    format!("{SHM}/{}", name.to_string_lossy())
+    format!("/dev/shm/{}", name.display())
 }
 
-/// A file without a name; or with a hidden one, where the file system knows no O_TMPFILE.
-fn new_file() -> Result<(OwnedFd, Option<Hidden>)> {
-    let directory = CString::new(SHM).expect("no NUL");
-    match file::open(&directory, libc::O_TMPFILE | libc::O_RDWR, 0o600) {
-        // EISDIR: a kernel or file system that sees O_DIRECTORY only.
-        Err(Errno(libc::EOPNOTSUPP | libc::EISDIR)) => {}
-        opened => return Ok((opened.context("open O_TMPFILE", || SHM)?, None)),
+/// A new object that does not have its name yet.
+struct New {
+    fd: OwnedFd,
+    /// The one that it has meanwhile.
+    hidden: Option<HiddenName>,
+}
+
+impl New {
+    /// Without a name, or with a hidden one: where the file system knows no O_TMPFILE, or there is
+    /// no /proc, through which alone such a file gets a name.
+    fn create() -> Result<New> {
+        let unnamed = match file::stat(c"/proc/self/fd") {
+            Ok(_) => ownership::tmpfile(SHM, 0).context("open O_TMPFILE", || "in /dev/shm")?,
+            Err(_) => None,
+        };
+        let (fd, hidden) = match unnamed {
+            Some(fd) => (fd, None),
+            None => {
+                let HiddenFile { fd, name } = HiddenFile::create(SHM).context("open O_EXCL", || "in /dev/shm")?;
+                (fd, Some(name))
+            }
+        };
+        let fd = file::above_standard_streams(fd).context("fcntl F_DUPFD", || "a descriptor above 2")?;
+        Ok(New { fd, hidden })
     }
-    loop {
-        let name = owner::name_for_a_moment().context("getrandom", || "an unguessable name")?;
-        let hidden = path(&OsString::from_vec(name.into_bytes()));
-        let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
-        match file::open(&hidden, flags, 0o600) {
-            Err(Errno(libc::EEXIST)) => {}
-            opened => return Ok((opened.context("open O_EXCL", || SHM)?, Some(Hidden(hidden)))),
+
+    fn open_for_reading(&self) -> Result<OwnedFd> {
+        let opened = match &self.hidden {
+            None => file::reopen(self.fd.as_fd(), libc::O_RDONLY),
+            Some(hidden) => hidden.open(libc::O_RDONLY),
+        };
+        opened.and_then(file::above_standard_streams).context("open", || "the new file, for reading")
+    }
+
+    fn give(&self, path: &CStr) -> sys::Result<()> {
+        match &self.hidden {
+            None => file::link(self.fd.as_fd(), path),
+            Some(hidden) => hidden.give(path),
         }
     }
-}
-
-/// The name that a file has until it is ready. Removed on drop.
-struct Hidden(CString);
-
-impl Hidden {
-    /// Gives the file a name that no other file has.
-    fn give(&self, path: &CString) -> sys::Result<()> {
-        match file::link_path(&self.0, path) {
-            // A file system without hard links.
-            Err(Errno(libc::EPERM | libc::EOPNOTSUPP | libc::ENOSYS | libc::EMLINK)) => file::rename_new(&self.0, path),
-            linked => linked,
-        }
-    }
-}
-
-impl Drop for Hidden {
-    fn drop(&mut self) {
-        // After a rename there is none.
-        let _ = file::unlink(&self.0);
-    }
-}
-
-fn reading(fd: OwnedFd) -> Result<OwnedFd> {
-    sys::file::reopen(fd.as_fd(), libc::O_RDONLY)
-        .and_then(file::above_standard_streams)
-        .context("reopen", || "a new file, for reading (is /proc mounted?)")
 }

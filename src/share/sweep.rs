@@ -1,40 +1,39 @@
-//! Removes what processes have left that are gone.
+//! Removes what nobody holds any more.
 
-use std::ffi::CString;
-use std::os::unix::ffi::OsStringExt;
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd};
 
-use super::shm::SHM;
-use super::{tempfile, tree};
-use crate::error::Result;
-use crate::owner::Owner;
-use crate::sys::{file, process};
+use super::{shm, tree};
+use crate::error::Errno;
+use crate::sys::{Result, directory, file, process};
+use crate::{backend, ownership};
 
 /// What a [`sweep`] did.
 ///
 /// ```
-/// let result = bytefd::share::sweep()?;
+/// let result = bytefd::share::sweep();
 /// println!("{} removed, {} in use, {} failed", result.removed, result.in_use, result.failed);
-/// # Ok::<(), bytefd::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SweepResult {
     /// The number of names that were removed.
     pub removed: u64,
-    /// The number of names of this user whose owner lives, or may live: nothing is known of a
-    /// process of another container.
+    /// The number of names of this user that a process holds.
     pub in_use: u64,
     /// The number of names that could not be removed, or not entirely, and of directories that
     /// could not be read.
     pub failed: u64,
 }
 
-/// Removes what killed processes of this user have left in /dev/shm and /tmp: objects of
-/// [`ShmOptions::owned`], the files of [`TempFileOptions`], and the names that some files have for
-/// a moment. It goes on after a failure, and counts it.
+/// Removes what killed processes of this user have left: objects of [`ShmOptions::owned`], the
+/// files of [`TempFileOptions`], and the names that some files have for a moment. It looks into
+/// /dev/shm, `$TMPDIR`, /tmp and /var/tmp, goes on after a failure, and counts it.
 ///
-/// It leaves everything else alone: what has no owner, belongs to another user or to a process of
-/// another container (pid_namespaces(7)), or whose owner may be alive.
+/// What a process owns it holds with a shared lock, flock(2), which the kernel ends with the
+/// process. The sweep removes what it can lock exclusively: names that begin with `bytefd-owned.`,
+/// belong to this user, and have no process that holds them, in any container. It leaves everything
+/// else alone, and enters nothing that is mounted in a directory that it removes.
 ///
 /// A killed process cannot clean up. Let the next one do it, or a timer.
 ///
@@ -42,48 +41,64 @@ pub struct SweepResult {
 /// [`TempFileOptions`]: super::TempFileOptions
 ///
 /// ```
-/// let removed = bytefd::share::sweep()?.removed;
-/// # Ok::<(), bytefd::Error>(())
+/// let removed = bytefd::share::sweep().removed;
 /// ```
-///
-/// # Errors
-/// `ENOENT` if /proc is not mounted, or is that of another container: no process is known to be
-/// gone then.
-pub fn sweep() -> Result<SweepResult> {
-    let this = Owner::ask()?;
-    let user = process::user();
+pub fn sweep() -> SweepResult {
     let mut result = SweepResult::default();
-    for directory in [SHM, tempfile::ELSEWHERE] {
-        let entries = match std::fs::read_dir(directory) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(_) => {
-                result.failed += 1;
-                continue;
-            }
-        };
-        for entry in entries {
-            let Ok(entry) = entry else {
-                result.failed += 1;
-                break;
-            };
-            let name = entry.file_name();
-            // A label can be any bytes, and cut off anywhere.
-            let Some(owner) = Owner::parse(&name.to_string_lossy()) else { continue };
-            let path = CString::new(entry.path().into_os_string().into_vec()).expect("a name of the kernel's");
-            // Others' are left alone even by root: they could be exchanged for a trap meanwhile.
-            let Some(stat) = file::lstat(&path).ok().filter(|stat| stat.owner == user) else { continue };
-            let kind = stat.mode & libc::S_IFMT;
-            if kind != libc::S_IFREG && kind != libc::S_IFDIR {
-                continue;
-            }
-            if !owner.is_dead(&this) {
-                result.in_use += 1;
-                continue;
-            }
-            let removed = if kind == libc::S_IFREG { file::unlink(&path) } else { tree::remove(&entry.path()) };
-            *(if removed.is_ok() { &mut result.removed } else { &mut result.failed }) += 1;
+    let mut swept = Vec::new();
+    for path in std::iter::once(CString::from(shm::SHM)).chain(backend::temporary_directories()) {
+        match sweep_directory(&path, &mut swept, &mut result) {
+            // There is none; or it is one of the others.
+            Ok(()) | Err(Errno(libc::ENOENT | libc::ENOTDIR)) => {}
+            Err(_) => result.failed += 1,
         }
     }
-    Ok(result)
+    result
+}
+
+fn sweep_directory(path: &CStr, swept: &mut Vec<file::Identity>, result: &mut SweepResult) -> Result<()> {
+    let directory = directory::open(path)?;
+    let identity = file::fstat(directory.as_fd())?.identity;
+    if swept.contains(&identity) {
+        return Ok(());
+    }
+    swept.push(identity);
+    for name in directory::names(directory.as_fd())? {
+        if !name.to_bytes().starts_with(ownership::PREFIX.as_bytes()) {
+            continue;
+        }
+        match sweep_name(directory.as_fd(), &name) {
+            Ok(Found::Removed) => result.removed += 1,
+            Ok(Found::InUse) => result.in_use += 1,
+            Ok(Found::NotOurs) | Err(Errno(libc::ENOENT)) => {}
+            Err(_) => result.failed += 1,
+        }
+    }
+    Ok(())
+}
+
+enum Found {
+    Removed,
+    InUse,
+    NotOurs,
+}
+
+fn sweep_name(parent: BorrowedFd<'_>, name: &CStr) -> Result<Found> {
+    let stat = directory::stat_in(parent, name)?;
+    // Others' are left alone even by root: they could be exchanged for a trap meanwhile.
+    if stat.owner != process::user() || !(stat.is_regular() || stat.is_directory()) {
+        return Ok(Found::NotOurs);
+    }
+    let opened =
+        if stat.is_regular() { directory::open_file_in(parent, name)? } else { directory::open_in(parent, name)? };
+    if !ownership::is_nobodys(opened.as_fd())? {
+        return Ok(Found::InUse);
+    }
+    // Another sweep may have removed it before it was locked, and somebody taken the name.
+    let identity = file::fstat(opened.as_fd())?.identity;
+    if directory::stat_in(parent, name)?.identity != identity {
+        return Ok(Found::NotOurs);
+    }
+    let remove = if stat.is_regular() { directory::unlink_in } else { tree::remove_in };
+    remove(parent, name).map(|()| Found::Removed)
 }

@@ -3,20 +3,21 @@
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::Permissions;
 use std::io::IoSlice;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::shm::{self, SHM};
-use super::tree;
+use super::{shm, tree};
 use crate::error::{Context, Errno, Error, Result};
-use crate::owner::{self, Owner};
-use crate::sys::file;
-use crate::{fill, sys};
+use crate::sys::fork::ThisProcess;
+use crate::sys::{self, directory, file};
+use crate::{fill, ownership};
 
-/// Where there is no /dev/shm.
-pub(super) const ELSEWHERE: &str = "/tmp";
+/// Where files are created.
+const IN_MEMORY: &str = "/dev/shm";
+/// Where they are if they cannot be there.
+const ELSEWHERE: &str = "/tmp";
 
 const LONGEST_SUFFIX: usize = 200;
 
@@ -58,8 +59,8 @@ impl TempFileOptions {
     }
 
     /// An existing directory for the file. The default is the tmpfs at /dev/shm, or /tmp where that
-    /// cannot be used. [`sweep`](super::sweep()) looks into these two only: in another directory, a
-    /// killed process leaves the file behind.
+    /// cannot be used. [`sweep`](super::sweep()) looks into /dev/shm, `$TMPDIR`, /tmp and /var/tmp
+    /// only: in another directory, a killed process leaves the file behind.
     ///
     /// ```
     /// let file = bytefd::share::TempFileOptions::new().directory("/var/tmp").create(b"on disk")?;
@@ -90,7 +91,9 @@ impl TempFileOptions {
     /// take a descriptor or `/proc/self/fd/N` that instead ([`wrap`](crate::wrap()),
     /// [`path`](crate::path)).
     ///
-    /// A killed process leaves the file behind; [`sweep`](super::sweep()) removes it then.
+    /// The value holds a descriptor of the directory, locked with flock(2). A killed process leaves
+    /// the file behind; [`sweep`](super::sweep()) removes it once no process holds the directory,
+    /// which children of fork(2) inherit.
     ///
     /// ```
     /// let file = bytefd::share::TempFileOptions::new().create(b"hello")?;
@@ -105,7 +108,7 @@ impl TempFileOptions {
     ///   permission bits.
     /// - `ENAMETOOLONG` if the suffix has more than 200 bytes.
     /// - `ENOSPC` if the file system is full, `EFBIG` above RLIMIT_FSIZE.
-    /// - `ENOENT` if /proc is not mounted, or there is no such directory.
+    /// - `ENOENT` if there is no such directory.
     /// - Other errors of mkdir(2) and open(2).
     pub fn create(&self, bytes: &[u8]) -> Result<TempFile> {
         let suffix = self.suffix.as_bytes();
@@ -123,10 +126,6 @@ impl TempFileOptions {
         let mode = shm::checked_mode(self.mode)?;
         let file = self.in_new_directory()?;
         let shown = || file.path.display();
-        // Whatever the umask says.
-        std::fs::set_permissions(&file.directory, Permissions::from_mode(0o700))
-            .map_err(Errno::from)
-            .context("chmod", || file.directory.display())?;
         let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
         let fd = file::open(&c_path(&file.path), flags, 0o600).and_then(file::above_standard_streams);
         let fd = fd.context("open", shown)?;
@@ -136,18 +135,12 @@ impl TempFileOptions {
     }
 
     fn in_new_directory(&self) -> Result<TempFile> {
-        let unique = sys::random().context("getrandom", || "an unguessable name")?;
-        let name = owner::name(OsStr::new(&format!("{unique:032x}")))?;
-        let made_in = |parent: &Path| {
-            // It may be a symbolic link, as /dev/shm was on Debian.
-            let directory = std::fs::canonicalize(parent)?.join(&name);
-            file::mkdir(&c_path(&directory), 0o700).map(|()| directory)
-        };
-        let parent = self.directory.as_deref().unwrap_or(Path::new(SHM));
+        let process = ThisProcess::get().context("getrandom", || "which process this is")?;
+        let parent = self.directory.as_deref().unwrap_or(Path::new(IN_MEMORY));
         if parent.as_os_str().as_bytes().contains(&0) {
             return Err(Error::new("directory", libc::EINVAL, format_args!("{parent:?} has a NUL byte")));
         }
-        let directory = match made_in(parent) {
+        let (directory, held) = match made_in(parent) {
             Err(Errno(libc::ENOENT | libc::EACCES | libc::EROFS | libc::EPERM)) if self.directory.is_none() => {
                 made_in(Path::new(ELSEWHERE)).context("mkdir", || format!("a directory in {ELSEWHERE}"))?
             }
@@ -155,7 +148,35 @@ impl TempFileOptions {
         };
         let mut name = OsString::from("data");
         name.push(&self.suffix);
-        Ok(TempFile { path: directory.join(name), directory, owner: Owner::this()? })
+        Ok(TempFile { path: directory.join(name), directory, _held: held, process })
+    }
+}
+
+/// A new directory that this process holds. A sweep may remove it before it is held: then another one.
+fn made_in(parent: &Path) -> sys::Result<(PathBuf, OwnedFd)> {
+    // It may be a symbolic link, as /dev/shm was on Debian.
+    let parent = std::fs::canonicalize(parent)?;
+    loop {
+        let directory = parent.join(ownership::unguessable_name()?);
+        let path = c_path(&directory);
+        match file::mkdir(&path, 0o700) {
+            Err(Errno(libc::EEXIST)) => continue,
+            made => made?,
+        }
+        let held = || {
+            // Whatever the umask says.
+            std::fs::set_permissions(&directory, Permissions::from_mode(0o700))?;
+            let opened = directory::open(&path).and_then(file::above_standard_streams)?;
+            Ok(ownership::hold(opened.as_fd(), &path)?.then_some(opened))
+        };
+        match held() {
+            Ok(Some(held)) => return Ok((directory, held)),
+            Ok(None) | Err(Errno(libc::ENOENT)) => {}
+            Err(errno) => {
+                let _ = file::rmdir(&path);
+                return Err(errno);
+            }
+        }
     }
 }
 
@@ -172,7 +193,9 @@ pub struct TempFile {
     /// Empty once it has been removed.
     directory: PathBuf,
     path: PathBuf,
-    owner: Owner,
+    /// The directory: locked, so that no sweep removes it.
+    _held: OwnedFd,
+    process: ThisProcess,
 }
 
 impl TempFile {
@@ -203,9 +226,7 @@ impl TempFile {
 
     fn remove(&mut self) -> sys::Result<()> {
         let directory = std::mem::take(&mut self.directory);
-        // Who this process is was found out when the file was created. A child has to find it out
-        // anew, and may not be able to.
-        if directory.as_os_str().is_empty() || Owner::this().ok() != Some(self.owner) {
+        if directory.as_os_str().is_empty() || ThisProcess::get() != Ok(self.process) {
             return Ok(());
         }
         // To look for more a descriptor is needed, and there may be none.

@@ -11,19 +11,23 @@ use crate::sys::{Result, directory, file};
 /// So deep that no client's files are, and no thread's stack ends.
 const DEEPEST: u32 = 256;
 
-/// Removes a directory with what it contains. Follows no symbolic link, and enters nothing that is
-/// mounted in it. What cannot be removed stays, and the first reason is the error: EXDEV for a
-/// mount.
+/// Removes a directory with what it contains.
 pub(super) fn remove(directory: &Path) -> Result<()> {
     let (Some(parent), Some(name)) = (directory.parent(), directory.file_name()) else {
         return Err(Errno(libc::EINVAL));
     };
     // The parent need not be readable.
     let parent = file::open(&c_string(parent.as_os_str().as_bytes())?, libc::O_PATH | libc::O_DIRECTORY, 0)?;
-    remove_in(parent.as_fd(), &c_string(name.as_bytes())?, 0)
+    remove_in(parent.as_fd(), &c_string(name.as_bytes())?)
 }
 
-fn remove_in(parent: BorrowedFd<'_>, name: &CStr, depth: u32) -> Result<()> {
+/// Removes a directory that another one contains, with what it contains. Follows no symbolic link, and enters nothing that is
+/// mounted in it. What cannot be removed stays, and the first reason is the error: EXDEV for a mount.
+pub(super) fn remove_in(parent: BorrowedFd<'_>, name: &CStr) -> Result<()> {
+    remove_at(parent, name, 0)
+}
+
+fn remove_at(parent: BorrowedFd<'_>, name: &CStr, depth: u32) -> Result<()> {
     let emptied = empty(parent, name, depth);
     match directory::rmdir_in(parent, name) {
         Ok(()) | Err(Errno(libc::ENOENT)) => Ok(()),
@@ -49,7 +53,7 @@ fn empty(parent: BorrowedFd<'_>, name: &CStr, depth: u32) -> Result<()> {
     let mut result = Ok(());
     for name in directory::names(opened.as_fd())? {
         let removed = match directory::unlink_in(opened.as_fd(), &name) {
-            Err(Errno(libc::EISDIR | libc::EPERM)) => remove_in(opened.as_fd(), &name, depth + 1),
+            Err(Errno(libc::EISDIR | libc::EPERM)) => remove_at(opened.as_fd(), &name, depth + 1),
             Err(Errno(libc::ENOENT)) => Ok(()),
             // Another file is mounted on it.
             Err(Errno(libc::EBUSY)) => Err(Errno(libc::EXDEV)),

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::ptr::NonNull;
 
 use super::call::{Result, check, last_errno, retry};
-use super::file::{self, own};
+use super::file::{self, Stat, own};
 use crate::error::Errno;
 
 /// Opens a directory that another one contains. EXDEV if something is mounted there; ELOOP or
@@ -27,6 +27,33 @@ pub(crate) fn open_in(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
     // A bind mount of a directory of the same file system is not seen here.
     let (inner, outer) = (file::fstat(directory.as_fd())?, file::fstat(parent)?);
     if inner.identity.is_on_device_of(outer.identity) { Ok(directory) } else { Err(Errno(libc::EXDEV)) }
+}
+
+/// Opens a directory by its path, following symbolic links.
+pub(crate) fn open(path: &CStr) -> Result<OwnedFd> {
+    file::open(path, libc::O_RDONLY | libc::O_DIRECTORY, 0)
+}
+
+/// Opens a file that a directory contains, for a lock. Waits for no other end of a FIFO, and follows no symbolic link.
+pub(crate) fn open_file_in(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
+    let open = |access| {
+        let flags = access | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY;
+        // SAFETY: a NUL-terminated name.
+        retry(|| unsafe { libc::openat(parent.as_raw_fd(), name.as_ptr(), flags) }).map(own)
+    };
+    match open(libc::O_RDONLY) {
+        Err(Errno(libc::EACCES)) => open(libc::O_WRONLY),
+        opened => opened,
+    }
+}
+
+/// fstatat(2): of a symbolic link, not of what it leads to.
+pub(crate) fn stat_in(parent: BorrowedFd<'_>, name: &CStr) -> Result<Stat> {
+    // SAFETY: all-zero is a valid `struct stat`.
+    let mut raw: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: a NUL-terminated name, and `raw` is writable.
+    check(unsafe { libc::fstatat(parent.as_raw_fd(), name.as_ptr(), &mut raw, libc::AT_SYMLINK_NOFOLLOW) })?;
+    Ok(Stat::from_raw(&raw))
 }
 
 /// The names in a directory, but for "." and "..".

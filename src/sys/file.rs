@@ -53,19 +53,6 @@ pub(crate) fn reopen(fd: BorrowedFd<'_>, flags: libc::c_int) -> Result<OwnedFd> 
     open(CStr::from_bytes_until_nul(&path).expect("written above"), flags, 0)
 }
 
-/// shm_open(3), exclusive and read-write, mode 0600; O_CLOEXEC is added by the C library.
-pub(crate) fn shm_create(name: &CStr) -> Result<OwnedFd> {
-    let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_CLOEXEC;
-    // SAFETY: `name` is NUL-terminated.
-    retry(|| unsafe { libc::shm_open(name.as_ptr(), flags, 0o600) }).map(own)
-}
-
-/// shm_unlink(3).
-pub(crate) fn shm_unlink(name: &CStr) -> Result<()> {
-    // SAFETY: `name` is NUL-terminated.
-    check(unsafe { libc::shm_unlink(name.as_ptr()) }).map(drop)
-}
-
 /// Gives a name to a file that has none (O_TMPFILE) and that name to no other: linkat(2) of /proc/self/fd.
 pub(crate) fn link(fd: BorrowedFd<'_>, path: &CStr) -> Result<()> {
     let own = std::ffi::CString::new(format!("/proc/self/fd/{}", fd.as_raw_fd())).expect("no NUL");
@@ -144,7 +131,7 @@ impl Identity {
 }
 
 impl Stat {
-    fn from_raw(raw: &libc::stat) -> Stat {
+    pub(super) fn from_raw(raw: &libc::stat) -> Stat {
         Stat {
             mode: raw.st_mode,
             size: raw.st_size as u64,
@@ -161,6 +148,10 @@ impl Stat {
 
     pub fn is_regular(&self) -> bool {
         self.mode & libc::S_IFMT == libc::S_IFREG
+    }
+
+    pub fn is_directory(&self) -> bool {
+        self.mode & libc::S_IFMT == libc::S_IFDIR
     }
 
     /// The kind of file in words, with its article.

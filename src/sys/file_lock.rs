@@ -1,8 +1,9 @@
-//! Locks on ranges of files, fcntl(2).
+//! Locks of open file descriptions: on ranges of files, fcntl(2), and on whole files, flock(2). The two do not see each other.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::call::{Result, retry};
+use crate::error::Errno;
 
 /// Sets (F_RDLCK, F_WRLCK) or ends (F_UNLCK) a lock of an open file description, without waiting. A
 /// length of 0 is to the end, wherever that is.
@@ -13,4 +14,19 @@ pub(crate) fn set(fd: BorrowedFd<'_>, kind: libc::c_int, start: u64, length: u64
     (lock.l_start, lock.l_len) = (start as libc::off_t, length as libc::off_t);
     // SAFETY: a valid flock.
     retry(|| unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_SETLK, &lock) }).map(drop)
+}
+
+/// Locks a whole file or directory, LOCK_SH or LOCK_EX, without waiting. False if the lock of another description is in the way.
+pub(crate) fn lock_whole(fd: BorrowedFd<'_>, operation: libc::c_int) -> Result<bool> {
+    // SAFETY: touches no memory.
+    match retry(|| unsafe { libc::flock(fd.as_raw_fd(), operation | libc::LOCK_NB) }) {
+        Err(Errno(libc::EWOULDBLOCK)) => Ok(false),
+        locked => locked.map(|_| true),
+    }
+}
+
+/// Ends what [`lock_whole`] has done.
+pub(crate) fn unlock_whole(fd: BorrowedFd<'_>) -> Result<()> {
+    // SAFETY: touches no memory.
+    retry(|| unsafe { libc::flock(fd.as_raw_fd(), libc::LOCK_UN) }).map(drop)
 }

@@ -76,3 +76,14 @@ impl<T: Copy + Send + Sync> OncePerProcess<T> {
         Ok(value)
     }
 }
+
+/// Tells this process from all others, also from those that were forked from it and from those that get its number later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ThisProcess(u128);
+
+impl ThisProcess {
+    pub fn get() -> Result<ThisProcess> {
+        static THIS: OncePerProcess<ThisProcess> = OncePerProcess::new();
+        THIS.get(|| super::random().map(ThisProcess))
+    }
+}

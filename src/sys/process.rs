@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use super::call::{Result, check, retry};
+use super::call::{Result, retry};
 use super::probed::Probed;
 use crate::error::Errno;
 
@@ -50,55 +50,6 @@ pub(crate) fn random() -> Result<u128> {
         result => drop(result?),
     }
     Ok(u128::from_ne_bytes(bytes))
-}
-
-/// The number of a namespace that this process is in, namespaces(7): "pid", from which process numbers are, or "time".
-pub(crate) fn namespace(kind: &str) -> Result<u64> {
-    let link = std::fs::read_link(format!("/proc/self/ns/{kind}"))?;
-    let number = link.to_str().and_then(|text| text.split_once('[')?.1.strip_suffix(']')?.parse().ok());
-    number.ok_or(Errno(libc::EPROTO))
-}
-
-/// Whether the numbers in /proc are those that this process sees. Not so where an outer namespace has mounted it.
-pub(crate) fn is_proc_ours() -> Result<bool> {
-    let status = text("/proc/self/status")?;
-    // One number for each namespace, from that of /proc down to that of this process (Linux 4.1).
-    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
-    Ok(numbers.is_none_or(|numbers| numbers.split_ascii_whitespace().count() == 1))
-}
-
-/// What is known of a process, proc_pid_stat(5).
-pub(crate) struct Process {
-    /// When it was started, in ticks since the machine was, by the clock of this process's time namespace.
-    pub start: u64,
-    /// It has ended, and its parent has not asked how.
-    pub is_zombie: bool,
-}
-
-pub(crate) fn process(number: i32) -> Result<Process> {
-    let stat = text(&format!("/proc/{number}/stat"))?;
-    // Its name, in parentheses, can be anything. Behind it the third field is first.
-    let fields: Vec<_> =
-        stat.rsplit_once(')').into_iter().flat_map(|(_, rest)| rest.split_ascii_whitespace()).collect();
-    let field = |number: usize| fields.get(number - 3).copied().ok_or(Errno(libc::EPROTO));
-    let start = field(22)?.parse().map_err(|_| Errno(libc::EPROTO))?;
-    // The state is the first thread's, which may have ended before others.
-    Ok(Process { start, is_zombie: matches!(field(3)?, "Z" | "X") && matches!(field(20)?, "0" | "1") })
-}
-
-/// A file of /proc with a process's name, which may be no UTF-8: it is cut off after 15 bytes.
-fn text(path: &str) -> Result<String> {
-    Ok(String::from_utf8_lossy(&std::fs::read(path)?).into_owned())
-}
-
-/// Whether there is a process of that number.
-pub(crate) fn exists(process: i32) -> Result<bool> {
-    // SAFETY: signal 0 is none.
-    match check(unsafe { libc::kill(process, 0) }) {
-        Ok(_) | Err(Errno(libc::EPERM)) => Ok(true),
-        Err(Errno(libc::ESRCH)) => Ok(false),
-        Err(errno) => Err(errno),
-    }
 }
 
 /// The effective user.

@@ -70,8 +70,7 @@ impl WrapOptions {
     }
 
     /// A label that shows in /proc/self/fd and /proc/self/maps: 1 to 200 bytes without `/`, newline and NUL. It
-    /// need not be unique. Without it the label is `bytefd`. Files in /dev/shm show 160 bytes of it at least,
-    /// `O_TMPFILE` files none.
+    /// need not be unique. Without it the label is `bytefd`. Memory files alone show it.
     ///
     /// ```
     /// let fd = bytefd::WrapOptions::new().name("upload").wrap(b"x")?;

@@ -143,7 +143,7 @@ pub fn a_process_killed_at_the_first_byte_leaves_no_name() {
     }
 }
 
-/// Between shm_open and shm_unlink the name exists, so that a kill then leaves it. It has no bytes, and never gets any.
+/// Where there is no O_TMPFILE the name exists for a moment, so that a kill then leaves it. It has no bytes, and never gets any.
 pub fn a_process_killed_at_any_moment_leaves_no_content_in_shm() {
     need_shm();
     let _shm = hide("/dev/shm", "");

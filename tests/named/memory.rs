@@ -320,7 +320,7 @@ pub fn without_a_place_for_it_memory_is_enoent() {
     assert_eq!(shm_unlink("bytefd-nowhere").expect_err("no /dev/shm").errno, libc::ENOENT);
 }
 
-pub fn without_proc_memory_can_be_opened_and_not_made() {
+pub fn without_proc_memory_is_opened_and_made() {
     let Some(name) = Name::new("no-proc") else { return };
     let made = shm_open(&name.0, &making(5)).expect("made");
     let proc = hide("/proc", "");
@@ -329,9 +329,14 @@ pub fn without_proc_memory_can_be_opened_and_not_made() {
     shm_unlink(&name.0).expect("unlinked");
     for (access, flags) in [(READ, 0), (WRITE, 0), (WRITE, SHM_OWNED)] {
         let options = ShmOptions { access, flags: SHM_NEW | flags, ..making(5) };
-        let failure = leaves_nothing(|| shm_open(&name.0, &options).expect_err("no /proc"));
-        assert_eq!(failure.errno, libc::ENOENT);
-        assert!(failure.message.contains("/proc"), "{}", failure.message);
+        let (made, whole) = shm_open_named(&name.0, &options).expect("by a hidden name");
+        assert_eq!((fd::metadata(&made).nlink(), fd::metadata(&made).len()), (1, 5));
+        // SAFETY: touches no memory.
+        let is_locked = unsafe {
+            libc::flock(shm_open(&whole, &READING).expect("opened").as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB)
+        } != 0;
+        assert_eq!(is_locked, flags == SHM_OWNED, "a hidden name is held, and an owned one");
+        shm_unlink(&whole).expect("unlinked");
     }
     drop(proc);
 }

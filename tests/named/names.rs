@@ -86,8 +86,8 @@ pub fn a_name_may_have_255_bytes() {
     }
 }
 
-pub fn a_name_with_an_owner_may_have_255_bytes_too() {
-    let Some(short) = Name::new("owner") else { return };
+pub fn an_owned_name_may_have_255_bytes_too() {
+    let Some(short) = Name::new("owned-name") else { return };
     let owned = ShmOptions { flags: SHM_NEW | SHM_OWNED, ..making() };
     let (_fd, whole) = shm_open_named(&short.0, &owned).expect("made");
     shm_unlink(&whole).expect("unlinked");

@@ -1,14 +1,25 @@
-//! Names with an owner, and who removes them when.
+//! What is owned, who holds it, and what a sweep removes when nobody does.
 
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use crate::faults::conditions::*;
 use crate::support::abi::*;
+use crate::support::fd;
+use crate::support::hosts::{refuse, refuse_flags};
+use crate::support::map::map_fd;
 use crate::support::named::*;
+use crate::support::rounds;
+use crate::support::share::{receive, send};
+
+const PREFIX: &str = "bytefd-owned.";
+
+/// The flag of O_TMPFILE that no other has.
+const O_TMPFILE_ALONE: u64 = 0o20000000;
 
 fn owned(label: &str) -> (OwnedFd, String) {
     let options = ShmOptions { flags: SHM_NEW | SHM_OWNED, access: WRITE, length: 10, ..ShmOptions::default() };
@@ -23,23 +34,23 @@ fn names() -> Vec<String> {
     names
 }
 
-/// A name of a process that is gone, which would be swept.
+/// A name that nobody holds, which would be swept.
 fn dead_name() -> String {
-    Child::new(|_| {
-        owned("dead");
+    let end = Child::new(|_| {
+        std::mem::forget(owned("dead"));
         0
     })
     .end();
-    let mut names = names();
-    names.retain(|name| name.ends_with(".dead"));
-    assert_eq!(names.len(), 1);
-    names.remove(0)
+    assert_eq!(end, End::Exited(0));
+    let dead = format!("{PREFIX}dead");
+    assert!(names().contains(&dead));
+    dead
 }
 
 /// A child that has made owned memory and a temporary file, and lives.
-fn maker() -> Child {
+fn maker(label: &str) -> Child {
     let mut child = Child::new(|to| {
-        let made = (owned("table"), tempfile(b"hello", Some(c".txt")).expect("created"));
+        let made = (owned(label), tempfile(b"hello", Some(c".txt")).expect("created"));
         std::fs::write(made.1.path().with_file_name("beside"), "").expect("written");
         std::fs::create_dir(made.1.path().with_file_name("folder")).expect("made");
         say(to, 1);
@@ -49,14 +60,22 @@ fn maker() -> Child {
     child
 }
 
-pub fn what_has_no_owner_or_one_that_is_alive_is_left_alone() {
+/// What the sweep of a child removes: everything that nobody holds is nobody's for any process.
+fn swept() -> i32 {
+    match Child::new(|_| sweep().expect("swept")).end() {
+        End::Exited(removed) => removed,
+        killed => panic!("{killed:?}"),
+    }
+}
+
+pub fn what_nobody_owns_or_somebody_holds_is_left_alone() {
     let file = tempfile(b"hello", None).expect("created");
     sweep().expect("swept");
     assert!(file.path().exists());
     let Some(plain) = Name::new("plain") else { return };
     let making = ShmOptions { flags: SHM_NEW, ..ShmOptions::default() };
     shm_open(&plain.0, &making).expect("made");
-    let (_fd, whole) = owned("living");
+    let (_fd, whole) = owned(&unique("living"));
     sweep().expect("swept");
     assert!(plain.path().exists() && path(&whole).exists() && file.path().exists());
     shm_unlink(&whole).expect("unlinked");
@@ -65,44 +84,36 @@ pub fn what_has_no_owner_or_one_that_is_alive_is_left_alone() {
 pub fn what_a_killed_process_has_left_is_swept_by_any_other() {
     let _shm = hide("/dev/shm", "mode=1777");
     for in_child in [false, true] {
-        let (killed, living) = (maker(), maker());
+        let (killed, living) = (maker("killed"), maker("living"));
         let before = names();
         assert_eq!(before.len(), 4);
         killed.kill();
         assert_eq!(names(), before, "nobody cleans up after who is killed");
-        let swept = || sweep().expect("swept");
-        let removed = if in_child { Child::new(|_| swept()).end() } else { End::Exited(swept()) };
-        assert_eq!(removed, End::Exited(2));
+        assert_eq!(if in_child { swept() } else { sweep().expect("swept") }, 2);
         assert_eq!(names().len(), 2, "those of the living");
         assert_eq!(sweep().expect("swept"), 0);
         living.kill();
         assert_eq!(sweep().expect("swept"), 2);
         assert!(names().is_empty());
     }
-    // What is nobody's, or says what makes no sense, next to what would be swept.
-    let dead = dead_name();
-    let parts: Vec<_> = dead.split('.').collect();
-    let mut strange = vec!["table".to_string(), "bytefd".into(), dead.replace("bytefd-of", "bytefd-off")];
-    for part in 1..5 {
-        for other in ["", "x", "-1", "+1", " 1", "1e3", "99999999999999999999999"] {
-            let mut parts = parts.clone();
-            parts[part] = other;
-            strange.push(parts.join("."));
-        }
-    }
-    // No process at all, and no label.
-    strange.push([&parts[..3], &["0"], &parts[4..]].concat().join("."));
-    strange.push(parts[..5].join("."));
+}
+
+/// Only what begins as owned names do, and is a file or a folder.
+pub fn what_is_named_otherwise_or_is_no_file_is_not_swept() {
+    let _shm = hide("/dev/shm", "mode=1777");
+    let mut strange = vec!["table".to_string(), "bytefd".into(), "bytefd-owned".into(), format!("x{PREFIX}dead")];
     strange.iter().for_each(|name| drop(File::create(path(name)).expect("made")));
-    // Neither memory nor a folder, though named so.
-    std::os::unix::fs::symlink("/nowhere", path(&format!("{dead}-link"))).expect("a link");
-    strange.push(format!("{dead}-link"));
+    std::os::unix::fs::symlink("/nowhere", path(&format!("{PREFIX}link"))).expect("a link");
+    let fifo = std::ffi::CString::new(format!("/dev/shm/{PREFIX}fifo")).expect("no NUL");
+    // SAFETY: a string.
+    assert_eq!(unsafe { libc::mkfifo(fifo.as_ptr(), 0o600) }, 0);
+    strange.extend([format!("{PREFIX}link"), format!("{PREFIX}fifo")]);
     strange.sort();
+    let dead = dead_name();
     assert_eq!(sweep().expect("swept"), 1, "only {dead}");
     assert_eq!(names(), strange);
 }
 
-/// The label of a file of the SHM backend can be any bytes, and is cut off between any two.
 pub fn names_that_are_no_text_are_swept() {
     let _shm = hide("/dev/shm", "mode=1777");
     let dead = dead_name();
@@ -114,9 +125,10 @@ pub fn names_that_are_no_text_are_swept() {
     assert!(names().is_empty());
 }
 
-pub fn an_owner_that_nobody_has_waited_for_is_gone() {
+/// Its parent has not asked how it ended; the kernel has closed what it had.
+pub fn a_holder_that_nobody_has_waited_for_is_gone() {
     let _shm = hide("/dev/shm", "mode=1777");
-    let child = maker();
+    let child = maker("table");
     // SAFETY: our own child, not waited for yet.
     unsafe { libc::kill(child.process(), libc::SIGKILL) };
     while state(child.process()) != 'Z' {
@@ -128,10 +140,10 @@ pub fn an_owner_that_nobody_has_waited_for_is_gone() {
 }
 
 /// It looks like one that nobody has waited for.
-pub fn an_owner_whose_first_thread_has_ended_is_not_gone() {
+pub fn a_holder_whose_first_thread_has_ended_is_not_gone() {
     let _shm = hide("/dev/shm", "mode=1777");
     let child = Child::new(|_| {
-        owned("table");
+        std::mem::forget(owned("table"));
         std::thread::spawn(|| sleep_for_ever());
         // SAFETY: ends this thread only.
         unsafe { libc::syscall(libc::SYS_exit, 0) };
@@ -146,63 +158,284 @@ pub fn an_owner_whose_first_thread_has_ended_is_not_gone() {
     assert_eq!(sweep().expect("swept"), 1);
 }
 
-pub fn an_owner_that_has_executed_another_program_is_not_gone() {
+/// An open file description ends with its last descriptor and its last mapping, wherever these are.
+pub fn what_holds_a_name_is_its_description() {
     let _shm = hide("/dev/shm", "mode=1777");
-    let child = Child::new(|_| {
-        owned("table");
-        let script = c"while :; do /bin/true; done";
-        // SAFETY: strings and a final NULL.
-        unsafe {
-            libc::execl(c"/bin/sh".as_ptr(), c"sh".as_ptr(), c"-c".as_ptr(), script.as_ptr(), std::ptr::null::<i8>())
-        }
-    });
-    let program = format!("/proc/{}/comm", child.process());
-    child.wait_until(|| std::fs::read_to_string(&program).expect("/proc is mounted") == "sh\n");
-    assert_eq!(sweep().expect("swept"), 0);
-    assert_eq!(names().len(), 1);
+    let held = |what: &str| {
+        assert_eq!((swept(), names().len()), (0, 1), "held by {what}");
+        assert_eq!(sweep_result().in_use, 1);
+    };
+    let gone = |what: &str| assert_eq!((swept(), names().len()), (1, 0), "{what} is gone");
+
+    let (table, _) = owned("table");
+    held("a descriptor");
+    let again = table.try_clone().expect("dup");
+    drop(table);
+    held("a duplicate");
+    let map = map_fd(again.as_raw_fd(), &MapOptions::default()).expect("mapped");
+    drop(again);
+    held("a mapping for reading");
+    drop(map);
+    gone("the mapping");
+
+    let (table, _) = owned("table");
+    let child = Child::new(|_| sleep_for_ever());
+    drop(table);
+    held("a child that was forked meanwhile");
     child.kill();
-    assert_eq!(sweep().expect("swept"), 1);
+    gone("the child");
+
+    let (ours, theirs) = UnixStream::pair().expect("a pair");
+    let (table, _) = owned("table");
+    send(&ours, b"!", &[&table]).expect("sent");
+    drop(table);
+    held("a message in flight");
+    let received = receive(&theirs, 1, 1).expect("received");
+    held("its receiver");
+    drop(received);
+    gone("the receiver's descriptor");
+
+    let (table, _) = owned("table");
+    send(&ours, b"!", &[&table]).expect("sent");
+    drop((table, ours, theirs));
+    gone("a message that nobody has read");
+
+    let file = tempfile(b"hello", None).expect("created");
+    held("the process that has created a temporary file");
+    drop(file);
+    assert!(names().is_empty());
 }
 
-/// A name of 15 bytes, as the kernel cuts them off, can end within a character; and it can look like what follows it.
-pub fn an_owner_of_any_name_is_known() {
+/// Several can own it. Who opens it otherwise is not asked.
+pub fn the_last_that_owns_a_name_holds_it() {
     let _shm = hide("/dev/shm", "mode=1777");
-    for name in [c"\xff\xfe", c") Z 1 1 1", c"a b) Z ((", c"12345678901234\xc3", c"new\nline"] {
-        // SAFETY: a string.
-        assert_eq!(unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) }, 0);
-        let (_fd, whole) = owned("table");
-        let file = tempfile(b"hello", None).expect("created");
-        assert_eq!(Child::new(|_| sweep().expect("swept")).end(), End::Exited(0));
-        assert!(file.path().exists());
-        shm_unlink(&whole).expect("unlinked");
-        drop(file);
-        maker().kill();
-        assert_eq!(sweep().expect("swept"), 2);
+    for access in [READ, WRITE] {
+        let opening = ShmOptions { flags: SHM_OWNED, access, ..ShmOptions::default() };
+        let either = ShmOptions { flags: SHM_OWNED | SHM_CREATE, ..opening };
+        let (first, whole) = owned("table");
+        let second = shm_open("table", &opening).expect("opened");
+        let third = shm_open("table", &either).expect("opened");
+        let other = shm_open(&whole, &ShmOptions { access, ..ShmOptions::default() }).expect("opened");
+        for owner in [first, second, third] {
+            assert_eq!(swept(), 0);
+            drop(owner);
+        }
+        assert_eq!(swept(), 1, "who has opened it by its whole name does not hold it");
+        assert!(fd::metadata(&other).nlink() == 0 && names().is_empty());
     }
 }
 
-/// To whom the machine was started at another time, this process was started at another time too.
-pub fn an_owner_by_another_clock_is_not_gone() {
-    const CLONE_NEWTIME: i32 = 0x80;
+/// With close-on-exec, as descriptors are made, the new program does not have it.
+pub fn a_holder_that_executes_another_program_keeps_what_that_inherits() {
     let _shm = hide("/dev/shm", "mode=1777");
-    let (_fd, whole) = owned("table");
+    for is_inherited in [true, false] {
+        let child = Child::new(|_| {
+            let (table, _) = owned("table");
+            if is_inherited {
+                // SAFETY: touches no memory.
+                assert_eq!(unsafe { libc::fcntl(table.as_raw_fd(), libc::F_SETFD, 0) }, 0);
+            }
+            let script = c"while :; do /bin/true; done";
+            // SAFETY: strings and a final NULL.
+            unsafe {
+                libc::execl(
+                    c"/bin/sh".as_ptr(),
+                    c"sh".as_ptr(),
+                    c"-c".as_ptr(),
+                    script.as_ptr(),
+                    std::ptr::null::<i8>(),
+                )
+            }
+        });
+        let program = format!("/proc/{}/comm", child.process());
+        child.wait_until(|| std::fs::read_to_string(&program).expect("/proc is mounted") == "sh\n");
+        if is_inherited {
+            assert_eq!(swept(), 0);
+            child.kill();
+            assert_eq!(swept(), 1);
+        } else {
+            // The kernel ends the lock when the new program first runs.
+            child.wait_until(|| swept() == 1);
+            child.kill();
+        }
+        assert!(names().is_empty());
+    }
+}
+
+/// No number of a process means the same in both, and neither sees the other's /proc.
+pub fn a_name_is_held_across_containers() {
+    let _shm = hide("/dev/shm", "mode=1777");
+    let (_outside, _) = owned("outside");
     // SAFETY: touches no memory; concerns children only.
-    if unsafe { libc::unshare(CLONE_NEWTIME) } != 0 {
-        skip(format_args!("no namespace of time: {}", std::io::Error::last_os_error()));
+    if unsafe { libc::unshare(libc::CLONE_NEWPID) } != 0 {
+        skip(format_args!("no namespace of process numbers: {}", std::io::Error::last_os_error()));
     }
-    std::fs::write("/proc/self/timens_offsets", "boottime 1000000 0").expect("another start");
     let mut child = Child::new(|to| {
-        assert_eq!(sweep().expect("swept"), 0);
-        owned("theirs");
+        // SAFETY: no preconditions.
+        assert_eq!(unsafe { libc::getpid() }, 1);
+        let _inside = (owned("inside"), tempfile(b"hello", None).expect("created"));
+        assert_eq!(sweep_result().in_use, 3);
         say(to, 1);
         sleep_for_ever()
     });
     child.hear();
-    assert_eq!(sweep().expect("swept"), 0);
-    assert_eq!(names().len(), 2);
+    let swept = sweep_result();
+    assert_eq!((swept.removed, swept.in_use, swept.failed), (0, 3, 0));
     child.kill();
-    assert_eq!(sweep().expect("swept"), 1, "that nobody has the number is seen by any clock");
-    assert!(path(&whole).exists());
+    let swept = sweep_result();
+    assert_eq!((swept.removed, swept.in_use, swept.failed), (2, 1, 0));
+}
+
+pub fn without_proc_names_are_made_held_and_swept() {
+    let _shm = hide("/dev/shm", "mode=1777");
+    let dead = dead_name();
+    let _proc = hide("/proc", "");
+    assert_eq!(sweep().expect("swept"), 1, "{dead}");
+    let (table, _) = owned("table");
+    let file = tempfile(b"hello", None).expect("created");
+    assert_eq!(swept(), 0);
+    drop(table);
+    assert_eq!(swept(), 1);
+    assert_eq!(file.close(), 0);
+    assert!(names().is_empty());
+}
+
+/// Sweeps beside processes that make, open and give up the same names all the time: what is held has its name.
+pub fn a_sweep_beside_those_who_open_removes_nothing_that_is_held() {
+    let _shm = hide("/dev/shm", "mode=1777");
+    for has_tmpfile in [true, false] {
+        let sweepers: Vec<_> = (0..2)
+            .map(|_| {
+                Child::new(|_| {
+                    loop {
+                        assert_eq!(sweep_result().failed, 0);
+                    }
+                })
+            })
+            .collect();
+        let openers = (0..3).map(|number| {
+            Child::new(move |_| {
+                if !has_tmpfile {
+                    refuse_flags(libc::SYS_openat, 2, O_TMPFILE_ALONE, libc::EOPNOTSUPP);
+                }
+                for round in 0..rounds(300) {
+                    let access = [READ, WRITE][(number + round) % 2];
+                    let options =
+                        ShmOptions { flags: SHM_OWNED | SHM_CREATE, access, length: 10, ..ShmOptions::default() };
+                    let (table, whole) = shm_open_named("table", &options).expect("opened");
+                    let file = tempfile(b"hello", None).expect("created");
+                    for _ in 0..round % 7 {
+                        let found = std::fs::metadata(path(&whole)).expect("its name is there");
+                        assert_eq!(found.ino(), fd::metadata(&table).ino());
+                        assert_eq!(std::fs::read(file.path()).expect("its name is there"), b"hello");
+                    }
+                }
+                0
+            })
+        });
+        let openers: Vec<_> = openers.collect();
+        openers.into_iter().for_each(|child| assert_eq!(child.end(), End::Exited(0)));
+        sweepers.into_iter().for_each(Child::kill);
+        sweep().expect("swept");
+        assert!(names().is_empty());
+    }
+}
+
+/// Then it can be neither held nor swept.
+pub fn what_somebody_else_has_locked_exclusively_is_ebusy() {
+    let _shm = hide("/dev/shm", "mode=1777");
+    let dead = dead_name();
+    let file = File::open(path(&dead)).expect("opened");
+    // SAFETY: touches no memory.
+    assert_eq!(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) }, 0);
+    let options = ShmOptions { flags: SHM_OWNED, ..ShmOptions::default() };
+    let failure = leaves_nothing(|| shm_open("dead", &options).expect_err("locked"));
+    assert_eq!((failure.errno, failure.op.as_str()), (libc::EBUSY, "flock"));
+    assert!(failure.message.contains(&dead), "{}", failure.message);
+    let swept = sweep_result();
+    assert_eq!((swept.removed, swept.in_use), (0, 1));
+    drop(file);
+    shm_open("dead", &options).expect("opened");
+    assert_eq!(sweep().expect("swept"), 1);
+}
+
+/// As a process leaves it that is killed just then, where there is no O_TMPFILE.
+pub fn hidden_names_are_swept_wherever_they_are_made() {
+    let chosen = tempfile::tempdir().expect("a folder");
+    let child = Child::new(|_| {
+        let _hidden = ["/dev/shm", "/var/tmp", "/tmp"].map(|folder| hide(folder, "mode=1777"));
+        std::fs::create_dir_all(chosen.path()).expect("made");
+        // SAFETY: this process has one thread.
+        unsafe { std::env::set_var("TMPDIR", chosen.path()) };
+        for folder in [Path::new("/dev/shm"), Path::new("/tmp"), Path::new("/var/tmp"), chosen.path()] {
+            File::create(folder.join(format!("{PREFIX}0123"))).expect("made");
+        }
+        let swept = sweep_result();
+        assert_eq!((swept.removed, swept.failed), (4, 0));
+        // One directory by two names is swept once.
+        // SAFETY: as above.
+        unsafe { std::env::set_var("TMPDIR", "/var/../tmp/.") };
+        let _held = ShmHeld::new("/tmp");
+        assert_eq!(sweep_result().in_use, 1);
+        // SAFETY: as above.
+        unsafe { std::env::set_var("TMPDIR", "/no/such/folder") };
+        assert_eq!(sweep_result().failed, 0);
+        0
+    });
+    assert_eq!(child.end(), End::Exited(0));
+}
+
+/// A name in a folder that is held.
+struct ShmHeld(#[expect(dead_code, reason = "the lock lives as long")] File);
+
+impl ShmHeld {
+    fn new(folder: &str) -> ShmHeld {
+        let file = File::create(Path::new(folder).join(format!("{PREFIX}held"))).expect("made");
+        // SAFETY: touches no memory.
+        assert_eq!(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_SH) }, 0);
+        ShmHeld(file)
+    }
+}
+
+/// The owner of a file may lock it as long as the mode lets them open it at all.
+pub fn names_of_any_mode_are_swept() {
+    // SAFETY: no preconditions.
+    if unsafe { libc::geteuid() } != 0 {
+        skip("only root can become another user");
+    }
+    let _shm = hide("/dev/shm", "mode=1777");
+    as_nobody(|| {
+        for mode in [0o200, 0o400, 0o600, 0] {
+            let name = path(&format!("{PREFIX}{mode:o}"));
+            File::create(&name).expect("made");
+            std::fs::set_permissions(&name, std::fs::Permissions::from_mode(mode)).expect("chmod");
+        }
+        let swept = sweep_result();
+        assert_eq!((swept.removed, swept.failed), (3, 1), "what cannot be opened is counted");
+    });
+    assert_eq!(names(), [format!("{PREFIX}0")]);
+    // Nor is such a one made.
+    let options = ShmOptions { flags: SHM_NEW | SHM_OWNED, mode: 0o60, ..ShmOptions::default() };
+    let failure = leaves_nothing(|| shm_open("table", &options).expect_err("refused"));
+    assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "mode"));
+}
+
+/// A file system without flock(2), played: what cannot be held is not made.
+pub fn without_flock_nothing_is_owned() {
+    let _shm = hide("/dev/shm", "mode=1777");
+    let dead = dead_name();
+    let child = Child::new(|_| {
+        refuse(libc::SYS_flock, libc::ENOLCK);
+        let options = ShmOptions { flags: SHM_NEW | SHM_OWNED, ..ShmOptions::default() };
+        let failure = leaves_nothing(|| shm_open("table", &options).expect_err("no lock"));
+        assert_eq!((failure.errno, failure.op.as_str()), (libc::ENOLCK, "flock"));
+        assert_eq!(leaves_nothing(|| tempfile(b"hello", None).expect_err("no lock")).errno, libc::ENOLCK);
+        let swept = sweep_result();
+        assert_eq!((swept.removed, swept.failed), (0, 1));
+        0
+    });
+    assert_eq!(child.end(), End::Exited(0));
+    assert_eq!(names(), [dead]);
 }
 
 pub fn memory_of_another_user_is_not_swept() {
@@ -224,47 +457,6 @@ pub fn memory_of_another_user_is_not_swept() {
     assert_eq!(names(), [dead]);
 }
 
-pub fn memory_of_another_container_is_not_swept() {
-    let _shm = hide("/dev/shm", "mode=1777");
-    let dead = dead_name();
-    let mut parts: Vec<String> = dead.split('.').map(String::from).collect();
-    parts[1] = (parts[1].parse::<u64>().expect("a number") + 1).to_string();
-    let theirs = parts.join(".");
-    File::create(path(&theirs)).expect("made");
-    assert_eq!(sweep().expect("swept"), 1);
-    assert_eq!(names(), [theirs]);
-}
-
-pub fn without_proc_nothing_is_swept() {
-    let _shm = hide("/dev/shm", "mode=1777");
-    let dead = dead_name();
-    let proc = hide("/proc", "");
-    assert_eq!(sweep().expect_err("no /proc").errno, libc::ENOENT);
-    let failure = tempfile(b"hello", None).expect_err("no /proc");
-    assert_eq!(failure.errno, libc::ENOENT);
-    assert_eq!(names(), [dead.as_str()]);
-    drop(proc);
-    assert_eq!(sweep().expect("swept"), 1);
-}
-
-/// There a number is another process's.
-pub fn with_the_proc_of_another_container_nothing_is_swept() {
-    let _shm = hide("/dev/shm", "mode=1777");
-    let dead = dead_name();
-    // SAFETY: touches no memory; concerns children only.
-    if unsafe { libc::unshare(libc::CLONE_NEWPID) } != 0 {
-        skip(format_args!("no namespace of process numbers: {}", std::io::Error::last_os_error()));
-    }
-    let child = Child::new(|_| {
-        assert_eq!(sweep().expect_err("not our /proc").errno, libc::ENOENT);
-        assert_eq!(tempfile(b"hello", None).expect_err("not our /proc").errno, libc::ENOENT);
-        0
-    });
-    assert_eq!(child.end(), End::Exited(0));
-    assert!(Path::new("/dev/shm").join(&dead).exists());
-    assert_eq!(sweep().expect("swept"), 1);
-}
-
 pub fn a_sweep_fills_no_struct_that_is_too_small() {
     let mut swept = SweepResult { size: size_of::<SweepResult>() - 1, removed: 77, in_use: 77, failed: 77 };
     let mut error = Error::untouched();
@@ -284,7 +476,7 @@ pub fn a_sweep_goes_on_after_a_failure_and_counts_it() {
     let _mounted = hide(stuck.join("mounted"), "mode=700");
     let swept = sweep_result();
     assert_eq!((swept.removed, swept.in_use, swept.failed), (1, 1, 1));
-    assert_eq!(names(), [living.trim_start_matches('/').to_string(), format!("{dead}-stuck")]);
+    assert_eq!(names(), [format!("{dead}-stuck"), living.trim_start_matches('/').to_string()]);
 
     // SAFETY: no preconditions.
     if unsafe { libc::geteuid() } != 0 {
@@ -302,7 +494,7 @@ pub fn a_sweep_goes_on_after_a_failure_and_counts_it() {
 /// What a child of nobody leaves.
 fn dead_name_of_nobody() -> String {
     Child::new(|_| {
-        owned("nobodys");
+        std::mem::forget(owned("nobodys"));
         0
     })
     .end();

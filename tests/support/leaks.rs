@@ -76,18 +76,37 @@ fn is_program(path: &str) -> bool {
     std::env::current_exe().is_ok_and(|program| program.to_str() == Some(path))
 }
 
-/// Names of ours in /dev/shm that this process has made, or one that is gone. Other processes that live, such as another
-/// run of the tests, still remove theirs.
+/// Names of ours in /dev/shm that this process has made up, or one that is gone, and owned ones that nobody holds. Other processes
+/// that live, such as another run of the tests, still remove theirs.
 pub fn names_left() -> Vec<String> {
     let own = std::process::id() as libc::pid_t;
     // SAFETY: signal 0 is none.
     let lives = |process| unsafe { libc::kill(process, 0) == 0 } || last_errno() != libc::ESRCH;
-    let left = names().into_iter().filter(|name| maker(name).is_none_or(|maker| maker == own || !lives(maker)));
-    let mut left: Vec<String> = left.collect();
+    let is_left = |name: &String| match name.starts_with("bytefd-owned.") {
+        true => !is_held(name),
+        false => maker(name).is_none_or(|maker| maker == own || !lives(maker)),
+    };
+    let mut left: Vec<String> = names().into_iter().filter(is_left).collect();
     // Who is gone by now may have removed it before.
     let now = names();
     left.retain(|name| now.contains(name));
     left
+}
+
+/// Whether a process holds an owned name. What this process holds is a descriptor or a mapping, which are looked at as such.
+fn is_held(name: &str) -> bool {
+    let Ok(path) = std::ffi::CString::new(format!("/dev/shm/{name}")) else { return false };
+    // SAFETY: a string. Without the descriptor that others count.
+    unsafe {
+        let fd = libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_NONBLOCK | libc::O_CLOEXEC);
+        if fd < 0 {
+            // It cannot be told without a free descriptor.
+            return last_errno() == libc::EMFILE;
+        }
+        let is_held = libc::flock(fd, libc::LOCK_EX | libc::LOCK_NB) != 0;
+        libc::close(fd);
+        is_held
+    }
 }
 
 fn names() -> Vec<String> {
@@ -96,13 +115,9 @@ fn names() -> Vec<String> {
     names.filter(|name| name.contains("bytefd")).collect()
 }
 
-/// The process in a name: the third field of those with an owner, the end of those that tests make up.
+/// The process in a name that a test has made up: its end.
 fn maker(name: &str) -> Option<libc::pid_t> {
-    let number = match name.strip_prefix("bytefd-of.") {
-        Some(fields) => fields.split('.').nth(2),
-        None => name.rsplit('-').next(),
-    };
-    number?.parse().ok()
+    name.rsplit('-').next()?.parse().ok()
 }
 
 fn last_errno() -> i32 {

@@ -1,0 +1,133 @@
+//! Who holds what has a name: a shared flock(2) on the file or directory, taken before anybody looks for the name, and let go
+//! of by the kernel with the last descriptor or mapping of the description. What can be locked exclusively is nobody's any more.
+
+use std::ffi::{CStr, CString, OsStr, OsString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use crate::error::{Errno, Error, Result};
+use crate::sys::{self, file, file_lock};
+
+/// What the names begin with that a sweep looks at.
+pub(crate) const PREFIX: &str = "bytefd-owned.";
+
+/// Bytes in a file name, NAME_MAX.
+pub(crate) const MAX_NAME: usize = 255;
+
+/// So often a lock is tried that a sweep has, which removes one name meanwhile, and so long the pauses are.
+const TRIES: u32 = 1000;
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// A name for what is owned.
+pub(crate) fn name(rest: &OsStr) -> Result<OsString> {
+    let mut name = OsString::from(PREFIX);
+    name.push(rest);
+    if name.len() > MAX_NAME {
+        let message = format_args!("{PREFIX}{} has {} bytes, the maximum is {MAX_NAME}", rest.display(), name.len());
+        return Err(Error::new("name", libc::ENAMETOOLONG, message));
+    }
+    Ok(name)
+}
+
+/// An unguessable name for what is owned.
+pub(crate) fn unguessable_name() -> sys::Result<String> {
+    Ok(format!("{PREFIX}{:032x}", sys::random()?))
+}
+
+/// Holds a file or directory until its description is closed everywhere. False if the name does not stand for it any more,
+/// because a sweep was faster. EBUSY if somebody else has locked it exclusively, and keeps it so.
+pub(crate) fn hold(fd: BorrowedFd<'_>, path: &CStr) -> sys::Result<bool> {
+    for _ in 0..TRIES {
+        if file_lock::lock_whole(fd, libc::LOCK_SH)? {
+            let found = file::lstat(path).map(|stat| stat.identity);
+            return Ok(found == Ok(file::fstat(fd)?.identity));
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Err(Errno(libc::EBUSY))
+}
+
+/// Whether nobody holds it. Then nobody does until this description is closed.
+pub(crate) fn is_nobodys(fd: BorrowedFd<'_>) -> sys::Result<bool> {
+    file_lock::lock_whole(fd, libc::LOCK_EX)
+}
+
+/// A new file that has no name. It has one for a moment where the file system knows no O_TMPFILE.
+pub(crate) fn unnamed_file(directory: &CStr) -> sys::Result<OwnedFd> {
+    // O_EXCL: no later linkat(2) can give it a name, open(2).
+    if let Some(fd) = tmpfile(directory, libc::O_EXCL)? {
+        return Ok(fd);
+    }
+    let HiddenFile { fd, name } = HiddenFile::create(directory)?;
+    // Before any content, so that a crash from here on leaves nothing.
+    name.remove()?;
+    file_lock::unlock_whole(fd.as_fd())?;
+    Ok(fd)
+}
+
+/// open(2) with O_TMPFILE; `None` if the file system does not know it.
+pub(crate) fn tmpfile(directory: &CStr, flags: libc::c_int) -> sys::Result<Option<OwnedFd>> {
+    match file::open(directory, libc::O_TMPFILE | libc::O_RDWR | flags, 0o600) {
+        // EISDIR: a kernel or file system that sees O_DIRECTORY only.
+        Err(Errno(libc::EOPNOTSUPP | libc::EISDIR)) => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
+/// A new file that this process holds, with a name that nobody looks for.
+pub(crate) struct HiddenFile {
+    pub fd: OwnedFd,
+    pub name: HiddenName,
+}
+
+impl HiddenFile {
+    pub fn create(directory: &CStr) -> sys::Result<HiddenFile> {
+        loop {
+            let path = [directory.to_bytes(), b"/", unguessable_name()?.as_bytes()].concat();
+            let path = CString::new(path).map_err(|_| Errno(libc::EINVAL))?;
+            let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
+            match file::open(&path, flags, 0o600) {
+                Err(Errno(libc::EEXIST)) => {}
+                opened => {
+                    let (fd, name) = (opened?, HiddenName(path));
+                    if hold(fd.as_fd(), &name.0)? {
+                        return Ok(HiddenFile { fd, name });
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// An unguessable name of a new file. Removed on drop.
+pub(crate) struct HiddenName(CString);
+
+impl HiddenName {
+    /// Opens the file once more.
+    pub fn open(&self, flags: libc::c_int) -> sys::Result<OwnedFd> {
+        file::open(&self.0, flags | libc::O_NOFOLLOW, 0)
+    }
+
+    /// Gives the file a name that no other file has.
+    pub fn give(&self, path: &CStr) -> sys::Result<()> {
+        match file::link_path(&self.0, path) {
+            // A file system without hard links.
+            Err(Errno(libc::EPERM | libc::EOPNOTSUPP | libc::ENOSYS | libc::EMLINK)) => file::rename_new(&self.0, path),
+            linked => linked,
+        }
+    }
+
+    fn remove(self) -> sys::Result<()> {
+        match file::unlink(&self.0) {
+            Err(Errno(libc::ENOENT)) => Ok(()),
+            removed => removed,
+        }
+    }
+}
+
+impl Drop for HiddenName {
+    fn drop(&mut self) {
+        // After a rename there is none.
+        let _ = file::unlink(&self.0);
+    }
+}
