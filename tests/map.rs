@@ -10,6 +10,7 @@ mod descriptors;
 mod files;
 mod flush;
 mod growth_refused;
+mod huge_files;
 mod huge_memory;
 mod kinds;
 mod memory;
@@ -33,6 +34,7 @@ use descriptors::*;
 use files::*;
 use flush::*;
 use growth_refused::*;
+use huge_files::*;
 use huge_memory::*;
 use memory::*;
 use model::*;
@@ -216,6 +218,12 @@ tests![
     large_private_memory_is_of_huge_pages_where_the_host_allows_them,
     reserved_huge_pages_that_are_not_there_are_enomem,
     reserved_huge_pages_make_memory_that_is_resized_and_sealed,
+    // huge_files
+    a_part_of_a_huge_page_is_mapped_and_unmapped,
+    a_huge_page_that_is_not_there_is_no_signal,
+    a_file_of_huge_pages_grows_by_whole_ones,
+    files_of_huge_pages_are_maps_as_others,
+    a_file_on_hugetlbfs_is_mapped_by_its_path,
     // no_file
     the_file_size_limit_counts_for_shared_memory_only,
     without_address_space_memory_is_enomem,

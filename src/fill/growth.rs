@@ -24,7 +24,8 @@ impl<'a> Growth<'a> {
         if !no_reserve {
             match reserve(fd, from, to) {
                 Ok(()) => {}
-                Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS)) => {
+                // File systems that do not know it say so in several words.
+                Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL | libc::EPERM)) => {
                     growth.write_zeros(from, to).context("write", asked)?;
                     return Ok(growth);
                 }
@@ -35,7 +36,7 @@ impl<'a> Growth<'a> {
         // clears in one step.
         let page_end = to.min(from.next_multiple_of(sys::page_size() as u64));
         growth.write_zeros(from, page_end).context("write", asked)?;
-        growth.extend(to).context("extend", asked)?;
+        growth.extend(to, no_reserve).context("extend", asked)?;
         Ok(growth)
     }
 
@@ -51,22 +52,35 @@ impl<'a> Growth<'a> {
 
     /// Sets the size to at least `size`. ftruncate could cut off what somebody else has added by now; fallocate and pwrite
     /// never shrink.
-    fn extend(&mut self, size: u64) -> sys::Result<()> {
-        loop {
+    fn extend(&mut self, size: u64, no_reserve: bool) -> sys::Result<()> {
+        let grown = loop {
             match file::fallocate(self.fd, 0, size - 1, 1) {
-                Ok(()) => self.reached = size,
-                Err(Errno(libc::EINTR)) => continue,
-                Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS)) => {
-                    self.write_zeros(size - 1, size)?;
-                    // Through a descriptor that appends, pwrite(2) has written elsewhere.
-                    if file::fstat(self.fd)?.size < size {
-                        file::ftruncate(self.fd, size)?;
-                    }
-                }
-                Err(errno) => return Err(errno),
+                Err(Errno(libc::EINTR)) => {}
+                grown => break grown,
             }
-            return Ok(());
+        };
+        match grown {
+            Ok(()) => {}
+            Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL | libc::EPERM)) if !no_reserve => {
+                self.write_zeros(size - 1, size)?;
+                // Through a descriptor that appends, pwrite(2) has written elsewhere.
+                self.lengthen(size)?;
+            }
+            // Where nothing was to be reserved, no block is needed: for a file of huge pages there may be none.
+            Err(_) if no_reserve => self.lengthen(size)?,
+            Err(errno) => return Err(errno),
         }
+        self.reached = size;
+        Ok(())
+    }
+
+    /// ftruncate(2), unless the file is that long by now. What somebody else has added is theirs, and stays.
+    fn lengthen(&mut self, size: u64) -> sys::Result<()> {
+        let found = file::fstat(self.fd)?.size;
+        if found > self.reached {
+            self.from = found;
+        }
+        if found < size { file::ftruncate(self.fd, size) } else { Ok(()) }
     }
 
     fn write_zeros(&mut self, mut offset: u64, end: u64) -> sys::Result<()> {

@@ -17,7 +17,8 @@ pub(super) struct File<'a> {
     pub fd: Descriptor<'a>,
     /// Bytes in the file.
     pub size: u64,
-    pub is_of_huge_pages: bool,
+    /// Bytes in each of its pages: more than elsewhere on hugetlbfs.
+    pub page: usize,
     /// `None` if it was there before.
     pub created: Option<Created>,
 }
@@ -57,8 +58,8 @@ impl<'a> File<'a> {
         check_kind(&stat, name)?;
         let created = is_new.then(|| Created { path: Some(c_path), identity: stat.identity });
         let fd = file::above_standard_streams(fd).context("fcntl F_DUPFD", || name)?;
-        let is_of_huge_pages = is_of_huge_pages(&stat, fd.as_fd());
-        Ok(File { name, fd: Descriptor::Own(fd), size: stat.size, is_of_huge_pages, created })
+        let page = page_of(&stat, fd.as_fd());
+        Ok(File { name, fd: Descriptor::Own(fd), size: stat.size, page, created })
     }
 
     /// The file behind a descriptor, which stays the caller's.
@@ -66,14 +67,18 @@ impl<'a> File<'a> {
         let name = Name::Descriptor(fd.as_raw_fd());
         let stat = file::fstat(fd).context("fstat", || name)?;
         check_kind(&stat, name)?;
-        let is_of_huge_pages = is_of_huge_pages(&stat, fd);
+        let page = page_of(&stat, fd);
         let is_kept = options.access == Some(Access::Write) || options.guard;
         let fd = if is_kept {
             Descriptor::Own(file::duplicate(fd).context("fcntl F_DUPFD", || name)?)
         } else {
             Descriptor::Lent(fd)
         };
-        Ok(File { name, fd, size: stat.size, is_of_huge_pages, created: None })
+        Ok(File { name, fd, size: stat.size, page, created: None })
+    }
+
+    pub fn is_of_huge_pages(&self) -> bool {
+        self.page > sys::page_size()
     }
 }
 
@@ -123,9 +128,10 @@ fn open_and_wait(c_path: &CString, access: libc::c_int, path: &Path) -> Result<O
     file::reopen(place.as_fd(), access).context("open", || path.display())
 }
 
-fn is_of_huge_pages(stat: &Stat, fd: BorrowedFd<'_>) -> bool {
+fn page_of(stat: &Stat, fd: BorrowedFd<'_>) -> usize {
     // Other file systems, whose blocks are mostly pages, are not asked.
-    stat.block > sys::page_size() as u64 && file::is_on_hugetlbfs(fd)
+    let is_of_huge_pages = stat.block > sys::page_size() as u64 && file::is_on_hugetlbfs(fd);
+    if is_of_huge_pages { stat.block as usize } else { sys::page_size() }
 }
 
 fn check_kind(stat: &Stat, name: Name<'_>) -> Result<()> {

@@ -40,9 +40,9 @@ impl Map {
             "parts of it were unmapped"
         } else if length > isize::MAX as usize || self.options.offset.checked_add(length as u64).is_none() {
             "that is more than one map can have"
-        } else if self.options.huge_pages && (length == 0 || !self.is_whole_pages(length)) {
+        } else if self.is_of_huge_pages() && (length == 0 || !self.is_whole_pages(length)) {
             "that is not one or more of its huge pages"
-        } else if self.options.huge_pages && length > self.mapping.reserved() {
+        } else if self.is_of_huge_pages() && self.head + length > self.mapping.reserved() {
             "huge pages cannot move, so they grow only within the address space that is kept for them"
         } else if length < self.length {
             return self.shrink(length);
@@ -117,7 +117,7 @@ impl Map {
         } else {
             // Where nothing is mapped there is nothing to move.
             let name = if file.is_some() { Name::Kept } else { Name::Memory };
-            let mapping = self.options.mapping(content(0), sys::page_size(), bytes, &name)?;
+            let mapping = self.options.mapping(content(0), self.mapping.page(), bytes, &name)?;
             if let Some(guard) = &mut self.guard {
                 guard.suspend();
             }
@@ -140,8 +140,12 @@ impl Map {
         if size < end { Growth::of(fd, size, end, no_reserve, Name::Kept).map(Some) } else { Ok(None) }
     }
 
+    fn is_of_huge_pages(&self) -> bool {
+        self.mapping.page() > sys::page_size()
+    }
+
     fn is_whole_pages(&self, length: usize) -> bool {
-        length.is_multiple_of(self.mapping.page())
+        (self.options.offset + length as u64).is_multiple_of(self.mapping.page() as u64)
     }
 }
 

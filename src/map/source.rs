@@ -121,27 +121,33 @@ impl MapOptions {
         if length == 0 || size > file.size {
             // Before a file is changed, and where there is nothing to map: files of /proc and /sys say they have 0 bytes, and
             // have content all the same; as an empty map they would be a lie.
-            let (access, execute, reads_shared) = (self.access, self.execute, file.is_of_huge_pages);
-            let plain = MapOptions { access, execute, reads_shared, ..MapOptions::new() };
-            plain.mapping(Content::File(file.fd.as_fd(), 0), sys::page_size(), 1, &file.name)?;
+            let (access, execute, reads_shared) = (self.access, self.execute, file.is_of_huge_pages());
+            let no_reserve = reads_shared;
+            let plain = MapOptions { access, execute, reads_shared, no_reserve, ..MapOptions::new() };
+            plain.mapping(Content::File(file.fd.as_fd(), 0), file.page, 1, &file.name)?;
+        }
+        if size > file.size && !size.is_multiple_of(file.page as u64) && file.is_of_huge_pages() {
+            let message =
+                format_args!("asked for a file of {size} bytes; {} has pages of {} bytes each", file.name, file.page);
+            return Err(Error::new("file_size", libc::EINVAL, message));
         }
         let growth = if size > file.size {
             Some(Growth::of(file.fd.as_fd(), file.size, size, self.no_reserve, file.name)?)
         } else {
             None
         };
-        let head = (self.offset % sys::page_size() as u64) as usize;
+        let head = (self.offset % file.page as u64) as usize;
         let content = Content::File(file.fd.as_fd(), self.offset - head as u64);
         let bytes = if length == 0 { 0 } else { head + length };
         let mut options = self.clone();
         // A hole there that is read privately once stays 0, whatever is stored later.
-        options.reads_shared = file.is_of_huge_pages;
-        let mapping = match options.mapping(content, sys::page_size(), bytes, &file.name) {
-            Err(_) if file.is_of_huge_pages && self.access_or_default() == Access::Read => {
+        options.reads_shared = file.is_of_huge_pages();
+        let mapping = match options.mapping(content, file.page, bytes, &file.name) {
+            Err(_) if file.is_of_huge_pages() && self.access_or_default() == Access::Read => {
                 // Sealed, on a kernel before 6.7. Without MAP_NORESERVE pages would be set aside for copies, which nobody makes.
                 options.reads_shared = false;
                 options.no_reserve = true;
-                options.mapping(content, sys::page_size(), bytes, &file.name)?
+                options.mapping(content, file.page, bytes, &file.name)?
             }
             mapping => mapping?,
         };

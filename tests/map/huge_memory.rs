@@ -102,17 +102,17 @@ fn need_allocation() {
 const RESERVED: &str = "/proc/sys/vm/nr_hugepages";
 
 /// "HugePages_Free" and the like of /proc/meminfo.
-fn meminfo(field: &str) -> Option<usize> {
+pub fn meminfo(field: &str) -> Option<usize> {
     let text = std::fs::read_to_string("/proc/meminfo").expect("/proc is mounted");
     let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
     value.split_whitespace().next()?.parse().ok()
 }
 
 /// Huge pages that are reserved until it is dropped.
-struct Reserved(usize);
+pub struct Reserved(usize);
 
 impl Reserved {
-    fn new(pages: usize) -> Reserved {
+    pub fn new(pages: usize) -> Reserved {
         let before = Self::all();
         if let Err(error) = std::fs::write(RESERVED, (before + pages).to_string()) {
             skip(format_args!("{RESERVED}: {error}"));
