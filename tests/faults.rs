@@ -72,4 +72,5 @@ tests![;
     a_report_with_few_descriptors_is_whole_or_emfile,
     a_report_without_descriptors_is_emfile,
     a_report_that_does_not_fit_is_erange_and_leaves_the_buffer_alone,
+    a_report_takes_no_memory_of_the_size_of_a_large_huge_page,
 ];

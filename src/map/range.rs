@@ -203,10 +203,12 @@ impl Map {
     /// memory of the process; operations on those bytes are errors. The map keeps its length, but can no longer be resized or sealed.
     ///
     /// ```
-    /// let mut map = bytefd::MapOptions::new().memory(3 * 4096)?;
-    /// map.unmap(4096..2 * 4096)?;
-    /// assert!(map.read_at(&mut [0], 4096).is_err());
-    /// assert!(map.read_at(&mut [0], 2 * 4096).is_ok());
+    /// // A multiple of every page size.
+    /// const PART: usize = 64 << 10;
+    /// let mut map = bytefd::MapOptions::new().memory(3 * PART)?;
+    /// map.unmap(PART..2 * PART)?;
+    /// assert!(map.read_at(&mut [0], PART).is_err());
+    /// assert!(map.read_at(&mut [0], 2 * PART).is_ok());
     /// # Ok::<(), bytefd::Error>(())
     /// ```
     ///

@@ -76,9 +76,13 @@ pub(crate) fn note_collapse(worked: bool) {
     }
 }
 
-/// Bytes in a huge page; 0 where the kernel has none.
+/// Above this, huge pages are left alone: where pages have 16 KiB or 64 KiB a huge one has 32 MiB or 512 MiB, more than most files.
+const MAX_HUGE_PAGE: u64 = 4 << 20;
+
+/// Bytes in a huge page; 0 where the kernel has none, or they are too large.
 pub(crate) fn huge_page_size() -> u64 {
-    let probe = || huge_page_setting("hpage_pmd_size").map(|size| size.trim().parse().unwrap_or(0u64));
+    let size = |text: String| text.trim().parse().ok().filter(|size| *size <= MAX_HUGE_PAGE).unwrap_or(0);
+    let probe = || huge_page_setting("hpage_pmd_size").map(size);
     HUGE_PAGE_SIZE.get(probe).unwrap_or(0)
 }
 

@@ -8,6 +8,7 @@ use super::every_way::{backends, options, refused};
 use crate::support::abi::{self, *};
 use crate::support::fd::{Failure, content, pattern, result, seals, wrap, wrap_with};
 use crate::support::hosts;
+use crate::support::map::page_size;
 
 pub fn a_size_above_the_limit_is_efbig_and_no_signal() {
     file_size_signal_kills();
@@ -92,7 +93,7 @@ pub fn a_list_of_segments_without_memory_is_enomem() {
     let segments = vec![nothing; 8 << 20];
     let used = std::fs::read_to_string("/proc/self/statm").expect("/proc");
     let used: u64 = used.split(' ').next().and_then(|pages| pages.parse().ok()).expect("a number");
-    let limit = libc::rlimit { rlim_cur: used * 4096 + (32 << 20), rlim_max: libc::RLIM_INFINITY };
+    let limit = libc::rlimit { rlim_cur: used * page_size() as u64 + (32 << 20), rlim_max: libc::RLIM_INFINITY };
     // SAFETY: a valid limit; valid segments.
     let status = unsafe {
         assert_eq!(libc::setrlimit(libc::RLIMIT_AS, &limit), 0);

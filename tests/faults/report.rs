@@ -1,9 +1,11 @@
 //! bytefd_host_report where it cannot find out everything: it is whole, or refused with the buffer as it was.
 
+use std::path::Path;
+
 use super::conditions::*;
 use crate::pool::in_fork;
-use crate::support::abi::{self, Error};
-use crate::support::fd::{Failure, result};
+use crate::support::abi::{self, Error, WrapOptions};
+use crate::support::fd::{Failure, content, pattern, result, wrap};
 use crate::support::map::page_size;
 
 const UNTOUCHED: u8 = b'?';
@@ -130,4 +132,32 @@ pub fn a_report_that_does_not_fit_is_erange_and_leaves_the_buffer_alone() {
     // SAFETY: NULL is to be refused.
     let status = unsafe { (abi::load().host_report)(std::ptr::null_mut(), 1024, &mut error) };
     assert_eq!((status, error.op()), (-libc::EINVAL, "buf"));
+}
+
+/// Bytes that this process has had in memory at most so far, proc_pid_status(5).
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("/proc is mounted");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+}
+
+/// As where pages have 64 KiB: what is tried for the report does not take as much as a huge page there.
+pub fn a_report_takes_no_memory_of_the_size_of_a_large_huge_page() {
+    const SIZE: &str = "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size";
+    if !Path::new(SIZE).exists() {
+        skip("no huge pages on this kernel");
+    }
+    let played = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(played.path(), "536870912\n").expect("written");
+    // Mounts of its own.
+    let _shm = hide("/dev/shm", "");
+    bind(played.path(), Path::new(SIZE));
+    let before = peak();
+    assert_is_whole(&report().expect("a report"));
+    assert!(peak() - before < 16 << 20, "{} bytes", peak() - before);
+    // Nor does what fills files.
+    let bytes = pattern(9 << 20);
+    let fd = wrap(&bytes, &WrapOptions::default()).expect("wrapped");
+    assert!(content(&fd) == bytes);
+    unmount(Path::new(SIZE));
 }

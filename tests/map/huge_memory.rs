@@ -108,16 +108,28 @@ pub fn meminfo(field: &str) -> Option<usize> {
     value.split_whitespace().next()?.parse().ok()
 }
 
-/// Huge pages that are reserved until it is dropped.
-pub struct Reserved(usize);
+/// Huge pages that are reserved until it is dropped. Nobody else reserves or takes any meanwhile.
+pub struct Reserved(usize, std::fs::File);
 
 impl Reserved {
+    /// Those that there are.
+    pub fn none() -> Reserved {
+        let file = match std::fs::File::open(RESERVED) {
+            Ok(file) => file,
+            Err(error) => skip(format_args!("{RESERVED}: {error}")),
+        };
+        // SAFETY: touches no memory.
+        assert_eq!(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) }, 0);
+        Reserved(0, file)
+    }
+
     pub fn new(pages: usize) -> Reserved {
+        let none = Self::none();
         let before = Self::all();
         if let Err(error) = std::fs::write(RESERVED, (before + pages).to_string()) {
             skip(format_args!("{RESERVED}: {error}"));
         }
-        let reserved = Reserved(Self::all().saturating_sub(before));
+        let reserved = Reserved(Self::all().saturating_sub(before), none.1.try_clone().expect("dup"));
         if reserved.0 < pages || meminfo("HugePages_Free").is_none_or(|free| free < pages) {
             drop(reserved);
             skip(format_args!("{RESERVED}: no {pages} huge pages to be had"));
@@ -135,8 +147,9 @@ impl Reserved {
 
 impl Drop for Reserved {
     fn drop(&mut self) {
-        // Others may have reserved some meanwhile.
-        std::fs::write(RESERVED, Self::all().saturating_sub(self.0).to_string()).expect("given back");
+        if self.0 > 0 {
+            std::fs::write(RESERVED, Self::all().saturating_sub(self.0).to_string()).expect("given back");
+        }
     }
 }
 
