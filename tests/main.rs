@@ -35,6 +35,7 @@ mod reopen;
 mod rust;
 mod scan;
 mod share;
+mod soak;
 mod stream;
 mod support;
 mod vocabulary;
@@ -108,6 +109,7 @@ const GROUPS: &[(&str, &[support::Test])] = &[
     ("named_clients", named::clients::TESTS),
     ("share", share::TESTS),
     ("stream", stream::TESTS),
+    ("soak", soak::TESTS),
     ("mistakes", mistakes::TESTS),
     ("vocabulary", vocabulary::TESTS),
 ];
