@@ -38,6 +38,7 @@ mod share;
 mod soak;
 mod stream;
 mod support;
+mod trust;
 mod vocabulary;
 mod wrap;
 
@@ -110,6 +111,7 @@ const GROUPS: &[(&str, &[support::Test])] = &[
     ("share", share::TESTS),
     ("stream", stream::TESTS),
     ("soak", soak::TESTS),
+    ("trust", trust::TESTS),
     ("mistakes", mistakes::TESTS),
     ("vocabulary", vocabulary::TESTS),
 ];
