@@ -1,10 +1,11 @@
 //! What the handler knows of the guards.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::c_int;
 use std::ops;
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
+use super::file::File;
 use super::process::Process;
 
 #[derive(Clone, Copy, Debug)]
@@ -14,19 +15,33 @@ pub(super) struct Range {
     pub(super) protection: c_int,
     /// The size of a page, as a power of two.
     pub(super) shift: usize,
+    pub(super) file: File,
 }
 
 impl Range {
     /// In which no address lies.
-    pub(super) const NONE: Range = Range { start: 0, length: 0, protection: 0, shift: 0 };
+    pub(super) const NONE: Range = Range { start: 0, length: 0, protection: 0, shift: 0, file: File::NONE };
 
     pub(super) fn pages(&self) -> usize {
         self.length >> self.shift
     }
 
     /// Which page an address is in.
-    fn page(&self, address: usize) -> usize {
+    pub(super) fn page(&self, address: usize) -> usize {
         address.wrapping_sub(self.start) >> self.shift
+    }
+
+    fn words(&self) -> [u64; 8] {
+        let Range { start, length, protection, shift, file } = *self;
+        let File { descriptor, device, inode, offset } = file;
+        let numbers = [start, length, shift].map(|number| number as u64);
+        [numbers[0], numbers[1], numbers[2], protection as u64, descriptor as u64, device, inode, offset]
+    }
+
+    fn of([start, length, shift, protection, descriptor, device, inode, offset]: [u64; 8]) -> Range {
+        let file = File { descriptor: descriptor as c_int, device, inode, offset };
+        let [start, length, shift] = [start, length, shift].map(|number| number as usize);
+        Range { start, length, protection: protection as c_int, shift, file }
     }
 }
 
@@ -38,39 +53,28 @@ pub(super) struct Slot {
     version: AtomicUsize,
     /// The next one is written beside the latest, which stays whole. So one that is never finished, because another thread of
     /// this process forked meanwhile, does no harm in the child.
-    ranges: [SharedRange; 2],
+    ranges: [[AtomicU64; 8]; 2],
     /// The only process that has the range, [`Process::number`]; 0 if children have it too.
     pub(super) process: AtomicU32,
     pub(super) lost: AtomicBool,
+    /// How many runs of pages past the end of the file were replaced.
+    pub(super) runs: AtomicU32,
     /// Whether there may be a note.
     noted: AtomicBool,
-    /// A byte for each page: [`DENIED`], [`REPLACED`], [`RELEASED`]. Each level has room for twice as many pages as the one
+    /// A byte for each page: [`DENIED`], [`REPLACED`], [`RELEASED`], [`LOST`]. Each level has room for twice as many pages as the one
     /// before, so that more room needs no moving. Never unmapped: the handler may look here for what lies in released pages
     /// while the guard ends.
     pub(super) notes: [AtomicPtr<AtomicU8>; LEVELS],
 }
 
-#[derive(Debug)]
-struct SharedRange {
-    start: AtomicUsize,
-    length: AtomicUsize,
-    protection: AtomicI32,
-    shift: AtomicUsize,
-}
-
-impl SharedRange {
-    const fn none() -> SharedRange {
-        let [start, length, shift] = [const { AtomicUsize::new(0) }; 3];
-        SharedRange { start, length, protection: AtomicI32::new(0), shift }
-    }
-}
-
 /// The bits of the protection that the page does not have, PROT_READ and so on.
 pub(super) const DENIED: u8 = 7;
 /// The page has been replaced.
-const REPLACED: u8 = 8;
+pub(super) const REPLACED: u8 = 8;
 /// The page is not the guard's any more.
 pub(super) const RELEASED: u8 = 16;
+/// The page is being replaced, or has been.
+pub(super) const LOST: u8 = 32;
 
 /// A byte each.
 pub(super) const PAGES_IN_FIRST_LEVEL: usize = 4096;
@@ -87,9 +91,10 @@ impl Slot {
         Slot {
             taken: AtomicBool::new(false),
             version: AtomicUsize::new(0),
-            ranges: [const { SharedRange::none() }; 2],
+            ranges: [const { [const { AtomicU64::new(0) }; 8] }; 2],
             process: AtomicU32::new(0),
             lost: AtomicBool::new(false),
+            runs: AtomicU32::new(0),
             noted: AtomicBool::new(false),
             notes: [const { AtomicPtr::new(null_mut()) }; LEVELS],
         }
@@ -110,11 +115,9 @@ impl Slot {
     /// Sets the range. Only the guard that has the slot calls this.
     pub(super) fn publish(&self, range: Range) {
         let next = self.version.load(SeqCst).wrapping_add(1);
-        let shared = &self.ranges[next % 2];
-        shared.start.store(range.start, SeqCst);
-        shared.length.store(range.length, SeqCst);
-        shared.protection.store(range.protection, SeqCst);
-        shared.shift.store(range.shift, SeqCst);
+        for (shared, word) in self.ranges[next % 2].iter().zip(range.words()) {
+            shared.store(word, SeqCst);
+        }
         self.version.store(next, SeqCst);
     }
 
@@ -122,13 +125,7 @@ impl Slot {
     pub(super) fn range_at(&self, address: usize) -> Option<Range> {
         loop {
             let version = self.version.load(SeqCst);
-            let shared = &self.ranges[version % 2];
-            let range = Range {
-                start: shared.start.load(SeqCst),
-                length: shared.length.load(SeqCst),
-                protection: shared.protection.load(SeqCst),
-                shift: shared.shift.load(SeqCst),
-            };
+            let range = Range::of(self.ranges[version % 2].each_ref().map(|word| word.load(SeqCst)));
             let is_guarded = address.wrapping_sub(range.start) < range.length
                 && self.is_here()
                 && self.noted_on(range.page(address)).is_some_and(|note| note.load(SeqCst) & RELEASED == 0);
@@ -153,8 +150,18 @@ impl Slot {
         (!notes.is_null()).then(|| unsafe { &*notes.add(page - first_page(level)) })
     }
 
-    pub(super) fn is_replaced(&self, page: usize) -> bool {
-        self.noted_on(page).is_some_and(|note| note.load(SeqCst) & REPLACED != 0)
+    /// Runs `body` while no handler replaces pages. `None` before there is a guard.
+    pub(super) fn alone<R>(&self, body: impl FnOnce(&Process) -> R) -> Option<R> {
+        Process::alone_with(self.number(), body)
+    }
+
+    /// Different from that of its neighbours.
+    pub(super) fn number(&self) -> usize {
+        (&raw const *self).addr() / size_of::<Slot>()
+    }
+
+    pub(super) fn is_lost(&self, page: usize) -> bool {
+        self.noted_on(page).is_some_and(|note| note.load(SeqCst) & LOST != 0)
     }
 
     pub(super) fn has_room(&self, pages: usize) -> bool {
@@ -195,35 +202,6 @@ impl Slot {
             }
         }
     }
-
-    /// Makes the page at `address` zeros, unless another thread has. False: the kernel refuses.
-    pub(super) fn replace(&self, range: &Range, address: usize) -> bool {
-        let page = range.page(address);
-        let Some(notes) = self.noted_on(page) else { return false };
-        Process::alone_with(address >> range.shift, || {
-            let noted = notes.load(SeqCst);
-            // Replaced twice, the page would lose what was stored into it in between.
-            if noted & REPLACED != 0 {
-                return true;
-            }
-            // Before the zeros can be seen.
-            self.lost.store(true, SeqCst);
-            self.noted.store(true, SeqCst);
-            let (start, length) = ((range.start + (page << range.shift)) as *mut c_void, 1 << range.shift);
-            let protection = range.protection & !c_int::from(noted & DENIED);
-            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED | libc::MAP_NORESERVE;
-            // SAFETY: the page lies in a range whose owner asked for this, and nothing is in it.
-            if unsafe { libc::mmap(start, length, protection, flags, -1, 0) } == libc::MAP_FAILED {
-                return false;
-            }
-            if self.process.load(SeqCst) != 0 {
-                // SAFETY: mapped just now.
-                unsafe { libc::madvise(start, length, libc::MADV_DONTFORK) };
-            }
-            notes.fetch_or(REPLACED, SeqCst);
-            true
-        })
-    }
 }
 
 /// All slots: more are made when these are taken, and never freed.
@@ -263,7 +241,8 @@ impl Table {
     }
 }
 
-pub(super) fn find(address: usize) -> Option<(&'static Slot, Range)> {
+/// The slot of the guard that has this address in its range.
+pub(super) fn find(address: usize) -> Option<&'static Slot> {
     let tables = std::iter::successors(Some(&TABLE), |table| table.next());
-    { tables }.flat_map(|table| &table.slots).find_map(|slot| Some((slot, slot.range_at(address)?)))
+    { tables }.flat_map(|table| &table.slots).find(|slot| slot.range_at(address).is_some())
 }
