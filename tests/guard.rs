@@ -90,7 +90,7 @@ tests![
     a_handler_from_afterwards_that_passes_on_changes_nothing,
     the_guard_is_back_in_place_at_the_next_map,
     handlers_that_pass_on_to_each_other_come_to_an_end,
-    two_copies_of_the_library_come_to_an_end,
+    copies_of_the_library_pass_on_to_each_other_and_come_to_an_end,
     a_handler_that_resets_the_signal_ends_no_guard,
     a_guard_that_cannot_be_in_place_is_refused,
     a_fault_that_zeros_do_not_mend_goes_on,

@@ -304,51 +304,53 @@ pub fn handlers_that_pass_on_to_each_other_come_to_an_end() {
     }
 }
 
-/// Two copies of the library, each with a guard, as in plugins that were linked with the archive.
-pub fn two_copies_of_the_library_come_to_an_end() {
+/// Three copies of the library, each with a guard, as in plugins that were linked with the archive. Whichever makes a map, and is
+/// in front then, what was there before all of them is called once.
+pub fn copies_of_the_library_pass_on_to_each_other_and_come_to_an_end() {
     type MapFile = unsafe extern "C" fn(*const c_char, *const MapOptions, *mut *mut c_void, *mut Error) -> c_int;
-    let page = page_size();
+    const COPIES: usize = 3;
+    const MAPS: u32 = 5;
     let folder = tempfile::tempdir().expect("a folder");
-    let copies = [0, 1].map(|number| {
+    let copies = std::array::from_fn::<_, COPIES, _>(|number| {
         let copy = folder.path().join(format!("{number}.so"));
         std::fs::copy(library_path(), &copy).expect("copied");
-        copy
+        // SAFETY: the library has no initialisers; it stays.
+        unsafe { libloading::Library::new(&copy) }.expect("a copy")
     });
-    let guarded_by_each = |rounds: usize| {
-        let (file, other) = (file(2), file(3));
-        let path = CString::new(other.path().as_os_str().as_bytes()).expect("no NUL");
-        let options = MapOptions { access: WRITE, flags: GUARD, ..MapOptions::default() };
-        for _ in 0..rounds {
-            for copy in &copies {
-                // SAFETY: the library has no initialisers and stays; the type is that of the header.
-                unsafe {
-                    let library = libloading::Library::new(copy).expect("a copy");
-                    let map_file = library.get::<MapFile>(b"map_file").expect("exported");
-                    let mut map = null_mut();
-                    assert_eq!(map_file(path.as_ptr(), &options, &mut map, null_mut()), 0);
-                    std::mem::forget(library);
-                }
-                let own = guarded(&file, WRITE);
-                file.as_file().set_len(page as u64).expect("cut");
-                assert_eq!(byte(&own, page), 0);
-                file.as_file().set_len(2 * page as u64).expect("grown");
+    let file = file(1);
+    let path = CString::new(file.path().as_os_str().as_bytes()).expect("no NUL");
+    let options = MapOptions { access: WRITE, flags: GUARD, ..MapOptions::default() };
+    let maps_of = |sequence: usize| {
+        for place in 0..MAPS {
+            let mut map = null_mut();
+            // SAFETY: the type is that of the header.
+            unsafe {
+                let library = &copies[sequence / COPIES.pow(place) % COPIES];
+                let map_file = library.get::<MapFile>(b"map_file").expect("exported");
+                assert_eq!(map_file(path.as_ptr(), &options, &mut map, null_mut()), 0);
             }
         }
     };
-    for rounds in 1..3 {
-        let lost = || {
-            guarded_by_each(rounds);
-            lose_a_page_that_is_not_guarded();
+    for sequence in 0..COPIES.pow(MAPS) {
+        let end = |before: usize, then: fn()| {
+            in_child(|| {
+                install(before, 0, &[]);
+                maps_of(sequence);
+                then();
+                0
+            })
         };
-        assert_eq!(after(doing(libc::SIG_DFL, 0, &[]), lost), End::Killed(libc::SIGBUS));
-        assert_eq!(after(doing(exit as *const () as usize, 0, &[]), lost), End::Exited(HANDLED));
         let sent = || {
-            guarded_by_each(rounds);
             send();
             assert_eq!(CALLS.load(SeqCst), 1);
         };
-        assert_eq!(after(doing(count as *const () as usize, 0, &[]), sent), End::Exited(0));
+        assert_eq!(end(count as *const () as usize, sent), End::Exited(0), "sequence {sequence}");
+        assert_eq!(end(libc::SIG_IGN, send), End::Exited(0), "sequence {sequence}");
+        assert_eq!(end(libc::SIG_DFL, send), End::Killed(libc::SIGBUS), "sequence {sequence}");
+        assert_eq!(end(libc::SIG_DFL, lose_a_page_that_is_not_guarded), End::Killed(libc::SIGBUS));
+        assert_eq!(end(exit as *const () as usize, lose_a_page_that_is_not_guarded), End::Exited(HANDLED));
     }
+    std::mem::forget(copies);
 }
 
 extern "C" fn reset(_: c_int) {

@@ -15,10 +15,13 @@ struct Link {
     is_spent: AtomicBool,
 }
 
-/// What ours is in front of: a link, the default (null), or [`IGNORED`].
-static PREVIOUS: AtomicPtr<Link> = AtomicPtr::new(null_mut());
+/// What ours is in front of: a link, [`DEFAULT`] or [`IGNORED`]. [`END`]: nothing is known.
+static PREVIOUS: AtomicPtr<Link> = AtomicPtr::new(END);
 
+const DEFAULT: *mut Link = without_provenance_mut(libc::SIG_DFL);
 const IGNORED: *mut Link = without_provenance_mut(libc::SIG_IGN);
+/// Behind the handler that was there first, which knows what was before.
+const END: *mut Link = without_provenance_mut(2);
 
 /// sigaction(2) for SIGBUS: sets, unless null, and returns what was.
 pub(super) fn action(new: *const libc::sigaction) -> Result<libc::sigaction> {
@@ -37,7 +40,7 @@ pub(super) fn is_none(action: &libc::sigaction) -> bool {
 pub(super) fn remember(current: &libc::sigaction) {
     let newest = PREVIOUS.load(SeqCst);
     let link = match current.sa_sigaction {
-        libc::SIG_DFL => null_mut(),
+        libc::SIG_DFL => DEFAULT,
         libc::SIG_IGN => IGNORED,
         _ if link(newest).is_some_and(|link| is_same(&link.action, current) && !link.is_spent.load(SeqCst)) => newest,
         handler => Link::leaked(current, without(newest, handler)),
@@ -67,8 +70,8 @@ fn without(chain: *mut Link, handler: libc::sighandler_t) -> *mut Link {
 }
 
 fn link(link: *mut Link) -> Option<&'static Link> {
-    // SAFETY: null, or leaked by `remember`.
-    if link == IGNORED { None } else { unsafe { link.as_ref() } }
+    // SAFETY: leaked by `remember`.
+    if [DEFAULT, IGNORED, END].contains(&link) { None } else { Some(unsafe { &*link }) }
 }
 
 fn is_same(one: &libc::sigaction, other: &libc::sigaction) -> bool {
@@ -77,54 +80,77 @@ fn is_same(one: &libc::sigaction, other: &libc::sigaction) -> bool {
     (one.sa_sigaction, one.sa_flags, masks[0]) == (other.sa_sigaction, other.sa_flags, masks[1])
 }
 
-/// Does what would have happened without us. Returns whether another handler was called.
+/// Does what would have happened without us. Returns whether other handlers were called.
 ///
 /// A handler that was installed after ours passes on to ours what it does not want. Since ours is in front of it, that is ours
 /// calling itself: the second time the next one of the chain is called. So a siginfo_t that is passed on says what comes next.
+/// Where nothing does, the one that called goes on with its own chain, if it is another copy of this library.
 ///
 /// # Safety
 /// The arguments are those of the handler.
 pub(super) unsafe fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) -> bool {
-    // SAFETY: the kernel, or the handler that passes on, gives a whole one.
-    let mut passed = unsafe { *info };
-    let next = next_after(&passed).unwrap_or_else(|| PREVIOUS.load(SeqCst));
-    // SAFETY: the caller's.
-    let is_sent = is_sent(unsafe { (*info).si_code });
-    if next == IGNORED && is_sent {
-        return false;
+    // SAFETY: the kernel, or the handler that passes on, gives a whole one, and nobody else has it.
+    let info = unsafe { &mut *info };
+    let mut next = next_after(info).unwrap_or_else(|| PREVIOUS.load(SeqCst));
+    let mut is_called = false;
+    while let Some(Link { action, before, is_spent }) = link(next) {
+        let mut passed = *info;
+        let is_reset = action.sa_flags & libc::SA_RESETHAND != 0 && is_spent.swap(true, SeqCst);
+        if is_reset || !set_next(&mut passed, *before) {
+            next = DEFAULT;
+            break;
+        }
+        // SAFETY: the caller's; the action was installed for this signal.
+        unsafe { call(action, signal, &mut passed, context) };
+        is_called = true;
+        if !is_at_end(&passed) {
+            return true;
+        }
+        next = *before;
     }
-    let Some(Link { action, before, is_spent }) = link(next) else {
+    if next == END && is_passed_on(info) {
+        set_at_end(info);
+    } else if next != IGNORED || !is_sent(info.si_code) {
         // SAFETY: the caller's.
         unsafe { die(info) };
-        return false;
-    };
-    let is_reset = action.sa_flags & libc::SA_RESETHAND != 0 && is_spent.swap(true, SeqCst);
-    if is_reset || !set_next(&mut passed, *before) {
-        // SAFETY: the caller's.
-        unsafe { die(info) };
-        return false;
     }
-    // SAFETY: the action was installed for this signal, so it is a function of one of these kinds. It is called with the signals
-    // blocked that it asked for; those that are blocked now come back when the kernel takes over again.
+    is_called
+}
+
+/// Calls a handler as the kernel would.
+///
+/// # Safety
+/// The arguments are those of the handler, whose action was installed for this signal, so it is a function of one of two kinds.
+unsafe fn call(action: &libc::sigaction, signal: c_int, info: &mut libc::siginfo_t, context: *mut c_void) {
+    // SAFETY: the caller's. The signals are blocked that the action asks for; those that are blocked now come back when the kernel
+    // takes over again.
     unsafe {
         let own = if action.sa_flags & libc::SA_NODEFER == 0 { 1 << (signal - 1) } else { 0 };
         let interrupted = &raw const (*context.cast::<libc::ucontext_t>()).uc_sigmask;
         set_mask(first_word(interrupted) | first_word(&action.sa_mask) | own);
         if action.sa_flags & libc::SA_SIGINFO != 0 {
             type Handler = unsafe extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
-            std::mem::transmute::<usize, Handler>(action.sa_sigaction)(signal, &mut passed, context);
+            std::mem::transmute::<usize, Handler>(action.sa_sigaction)(signal, info, context);
         } else {
             std::mem::transmute::<usize, unsafe extern "C" fn(c_int)>(action.sa_sigaction)(signal);
         }
     }
-    true
 }
 
-/// What the kernel fills of a siginfo_t, in words. It clears the rest (Linux 4.20), which takes pairs: whose this is, and what
-/// comes next. Another copy of this library in the process has a pair of its own.
+/// What the kernel fills of a siginfo_t, in words. It clears the rest (Linux 4.20), which takes whether a chain is at its end, then
+/// pairs: whose this is, and what comes next. Another copy of this library in the process has a pair of its own.
 const FILLED: usize = 48 / size_of::<usize>();
 
+/// The same in every copy of this library.
+const AT_END: usize = u64::from_ne_bytes(*b"bytefd.$") as usize;
+
 type Words = [usize; size_of::<libc::siginfo_t>() / size_of::<usize>()];
+
+fn words(info: &mut libc::siginfo_t) -> &mut [usize] {
+    // SAFETY: of the same size, aligned as much, and any bytes are words.
+    let all = unsafe { &mut *(&raw mut *info).cast::<Words>() };
+    &mut all[FILLED..]
+}
 
 /// Whose a pair is.
 fn mark() -> usize {
@@ -132,19 +158,28 @@ fn mark() -> usize {
 }
 
 /// What comes next, if this siginfo_t has come from `pass_on`.
-fn next_after(info: &libc::siginfo_t) -> Option<*mut Link> {
-    // SAFETY: of the same size, aligned as much, and any bytes are words.
-    let words = unsafe { &*(&raw const *info).cast::<Words>() };
-    let pair = words[FILLED..].chunks_exact(2).find(|pair| pair[0] == mark())?;
+fn next_after(info: &mut libc::siginfo_t) -> Option<*mut Link> {
+    let pair = words(info)[1..].chunks_exact(2).find(|pair| pair[0] == mark())?;
     Some(std::ptr::with_exposed_provenance_mut(pair[1]))
 }
 
-/// False if there is no room for it: more copies of this library than anybody has.
+/// Whether this siginfo_t has come from `pass_on` of any copy of this library.
+fn is_passed_on(info: &mut libc::siginfo_t) -> bool {
+    words(info)[1] != 0
+}
+
+/// False if there is no room for it, after four copies of this library.
 fn set_next(info: &mut libc::siginfo_t, next: *mut Link) -> bool {
-    // SAFETY: as above.
-    let words = unsafe { &mut *(&raw mut *info).cast::<Words>() };
-    let pair = words[FILLED..].chunks_exact_mut(2).find(|pair| [0, mark()].contains(&pair[0]));
+    let pair = words(info)[1..].chunks_exact_mut(2).find(|pair| [0, mark()].contains(&pair[0]));
     pair.map(|pair| pair.copy_from_slice(&[mark(), next.expose_provenance()])).is_some()
+}
+
+fn is_at_end(info: &libc::siginfo_t) -> bool {
+    words(&mut { *info })[0] == AT_END
+}
+
+fn set_at_end(info: &mut libc::siginfo_t) {
+    words(info)[0] = AT_END;
 }
 
 /// All that the kernel knows of a set: in a ucontext_t it has no more, whatever the C library declares.
