@@ -396,11 +396,16 @@ fn a_plugin_with_a_guard_stays_loaded() {
         run(command.arg("-o").arg(workshop.path(name)));
         workshop.path(name)
     });
-    let program = workshop.path("program");
-    let mut command = compiler(None, &main);
-    // A function pointer comes from dlsym(3) so.
-    command.args(arguments).arg("-Wno-strict-aliasing").arg(&main).arg("-ldl");
-    run(command.arg("-o").arg(&program));
+    let [program, refuses] = ["program", "refuses"].map(|name| {
+        let mut command = compiler(None, &main);
+        // A function pointer comes from dlsym(3) so.
+        command.args(arguments).arg("-Wno-strict-aliasing");
+        if name == "refuses" {
+            command.args(["-DREFUSES", "-rdynamic", "-Wno-missing-prototypes"]);
+        }
+        run(command.arg(&main).arg("-ldl").arg("-o").arg(workshop.path(name)));
+        workshop.path(name)
+    });
     let [one, other] = &plugins;
     for plugins in [vec![], vec![one], vec![one, other], vec![one, other, one, other]] {
         assert_eq!(answer(Command::new(&program).args(&plugins), b""), "handled\n", "{plugins:?}");
@@ -409,4 +414,7 @@ fn a_plugin_with_a_guard_stays_loaded() {
         let output = Command::new(&program).args(names).current_dir(workshop.folder.path()).output().expect("run");
         assert_eq!(said(&output), "handled\n");
     }
+    let output = Command::new(&refuses).arg(one).output().expect("run");
+    let expected = format!("-{} guard: ", libc::ELIBACC);
+    assert!(!output.status.success() && said(&output).starts_with(&expected), "{}", said(&output));
 }

@@ -1,4 +1,7 @@
-/* main PLUGIN...: uses the guard of each, unloads it, and then has a fault of its own, for its own handler. */
+/*
+ * main PLUGIN...: uses the guard of each, unloads it, and then has a fault of its own, for its own handler.
+ * With REFUSES, nothing can be kept loaded.
+ */
 #include <dlfcn.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,6 +14,15 @@ static void ours(int signal)
     (void)signal;
     _exit(write(1, text, sizeof text - 1) < 0);
 }
+
+#ifdef REFUSES
+void *dlopen(const char *path, int flags)
+{
+    void *(*theirs)(const char *, int);
+    *(void **)&theirs = dlsym(RTLD_NEXT, "dlopen");
+    return flags & RTLD_NODELETE ? NULL : theirs(path, flags);
+}
+#endif
 
 static int use(const char *path)
 {
