@@ -2,6 +2,7 @@
 //! nothing that the file still has is lost.
 
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 
 use proptest::prelude::*;
 
@@ -155,10 +156,10 @@ pub fn a_number_that_stands_for_another_file_tells_nothing() {
             let touched = [9, 33, 17, 2, 63, 40, 12, 5];
             assert!(touched.iter().all(|at| byte(&map, at * page) == 0));
             put(&map, 0, 7);
-            // SAFETY: another number for the file.
-            let mut first = 0u8;
-            assert_eq!(unsafe { libc::pread(file.as_file().as_raw_fd(), (&raw mut first).cast(), 1, 0) }, 1);
-            i32::from(first) + i32::from(is_lost(&map))
+            let mut first = [0];
+            // Through another number.
+            file.as_file().read_exact_at(&mut first, 0).expect("read");
+            i32::from(first[0]) + i32::from(is_lost(&map))
         });
         assert_eq!(end, End::Exited(8));
         file.as_file().set_len((pages * page) as u64).expect("grown");

@@ -1,38 +1,48 @@
 //! How long the file behind a range is, asked in a signal handler.
 
 use std::ffi::c_int;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::SeqCst};
 
 use crate::sys::call::{Result, check};
+use crate::sys::mapping::Content;
 
 /// The file behind a range. The number of its descriptor may stand for another file by now, because the program has closed what
 /// is not its own, or a child has; so device and inode are compared. They stay the file's for as long as it is mapped.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct File {
-    pub(super) descriptor: c_int,
-    pub(super) device: u64,
-    pub(super) inode: u64,
+    /// -1 without a file, or where the kernel cannot be asked so.
+    descriptor: AtomicI32,
+    device: AtomicU64,
+    inode: AtomicU64,
     /// Where in the file the range begins.
-    pub(super) offset: u64,
+    offset: AtomicU64,
 }
 
 impl File {
-    pub(super) const NONE: File = File { descriptor: -1, device: 0, inode: 0, offset: 0 };
-
-    /// None where the kernel cannot be asked so.
-    pub(super) fn of(fd: BorrowedFd<'_>, offset: u64) -> File {
-        let descriptor = fd.as_raw_fd();
-        status(descriptor).map_or(File::NONE, |status| {
-            let (device, inode) = (device(&status), status.stx_ino);
-            File { descriptor, device, inode, offset }
-        })
+    pub(super) const fn none() -> File {
+        let [device, inode, offset] = [const { AtomicU64::new(0) }; 3];
+        File { descriptor: AtomicI32::new(-1), device, inode, offset }
     }
 
-    /// How many bytes the file has from its offset on. `None` if the kernel does not tell.
+    /// Not while a handler may look.
+    pub(super) fn set(&self, content: Content<'_>) {
+        self.descriptor.store(-1, SeqCst);
+        if let Content::File(fd, offset) = content {
+            if let Ok(status) = status(fd.as_raw_fd()) {
+                self.device.store(device(&status), SeqCst);
+                self.inode.store(status.stx_ino, SeqCst);
+                self.offset.store(offset, SeqCst);
+                self.descriptor.store(fd.as_raw_fd(), SeqCst);
+            }
+        }
+    }
+
+    /// How many bytes the file has from the beginning of the range on. `None` if the kernel does not tell.
     pub(super) fn rest(&self) -> Option<u64> {
-        let status = status(self.descriptor).ok()?;
-        let is_same = (device(&status), status.stx_ino) == (self.device, self.inode);
-        is_same.then(|| status.stx_size.saturating_sub(self.offset))
+        let status = status(self.descriptor.load(SeqCst)).ok()?;
+        let is_same = (device(&status), status.stx_ino) == (self.device.load(SeqCst), self.inode.load(SeqCst));
+        is_same.then(|| status.stx_size.saturating_sub(self.offset.load(SeqCst)))
     }
 }
 

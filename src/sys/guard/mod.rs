@@ -18,7 +18,6 @@ use std::ops;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use file::File;
 use handler::{handle, is_in_place};
 use process::Process;
 use slot::{DENIED, LEVELS, PAGES_IN_FIRST_LEVEL, RELEASED, Range, Slot, first_page};
@@ -45,19 +44,18 @@ impl Guard {
     pub fn new(mapping: &Mapping, content: Content<'_>, protection: c_int, is_inherited: bool) -> Result<Guard> {
         Process::make()?;
         handle()?;
-        let file = match content {
-            Content::File(fd, offset) => File::of(fd, offset),
-            Content::Anonymous => File::NONE,
-        };
         let shift = mapping.page().trailing_zeros() as usize;
-        let range = Range { start: mapping.base().addr().get(), length: mapping.length(), protection, shift, file };
+        let range = Range { start: mapping.base().addr().get(), length: mapping.length(), protection, shift };
         debug_assert!((range.start | range.length).is_multiple_of(mapping.page()));
         let mut guard = Guard { slot: Slot::take(), range, is_restricted: AtomicBool::new(false) };
         guard.make_room(range.length)?;
         if !is_inherited {
             guard.leave_children();
         }
-        guard.alone(|| guard.slot.publish(range));
+        guard.alone(|| {
+            guard.slot.file.set(content);
+            guard.slot.publish(range);
+        });
         Ok(guard)
     }
 

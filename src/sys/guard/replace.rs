@@ -46,7 +46,7 @@ impl Slot {
     /// The pages that are replaced with this one. Any of them is lost at this moment; where nothing but the fault says so, it is
     /// this one.
     fn run(&self, range: &Range, page: usize) -> ops::Range<usize> {
-        let rest = range.file.rest().unwrap_or(u64::MAX);
+        let rest = self.file.rest().unwrap_or(u64::MAX);
         let end_of_file = usize::try_from(rest.div_ceil(1 << range.shift)).unwrap_or(usize::MAX);
         if page < end_of_file {
             return page..page + 1;

@@ -3,7 +3,7 @@
 use std::ffi::c_int;
 use std::ops;
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering::SeqCst};
 
 use super::file::File;
 use super::process::Process;
@@ -15,12 +15,11 @@ pub(super) struct Range {
     pub(super) protection: c_int,
     /// The size of a page, as a power of two.
     pub(super) shift: usize,
-    pub(super) file: File,
 }
 
 impl Range {
     /// In which no address lies.
-    pub(super) const NONE: Range = Range { start: 0, length: 0, protection: 0, shift: 0, file: File::NONE };
+    pub(super) const NONE: Range = Range { start: 0, length: 0, protection: 0, shift: 0 };
 
     pub(super) fn pages(&self) -> usize {
         self.length >> self.shift
@@ -29,19 +28,6 @@ impl Range {
     /// Which page an address is in.
     pub(super) fn page(&self, address: usize) -> usize {
         address.wrapping_sub(self.start) >> self.shift
-    }
-
-    fn words(&self) -> [u64; 8] {
-        let Range { start, length, protection, shift, file } = *self;
-        let File { descriptor, device, inode, offset } = file;
-        let numbers = [start, length, shift].map(|number| number as u64);
-        [numbers[0], numbers[1], numbers[2], protection as u64, descriptor as u64, device, inode, offset]
-    }
-
-    fn of([start, length, shift, protection, descriptor, device, inode, offset]: [u64; 8]) -> Range {
-        let file = File { descriptor: descriptor as c_int, device, inode, offset };
-        let [start, length, shift] = [start, length, shift].map(|number| number as usize);
-        Range { start, length, protection: protection as c_int, shift, file }
     }
 }
 
@@ -53,7 +39,9 @@ pub(super) struct Slot {
     version: AtomicUsize,
     /// The next one is written beside the latest, which stays whole. So one that is never finished, because another thread of
     /// this process forked meanwhile, does no harm in the child.
-    ranges: [[AtomicU64; 8]; 2],
+    ranges: [SharedRange; 2],
+    /// What the range shows. Like the notes, it is looked at and changed under the slot's lock.
+    pub(super) file: File,
     /// The only process that has the range, [`Process::number`]; 0 if children have it too.
     pub(super) process: AtomicU32,
     pub(super) lost: AtomicBool,
@@ -65,6 +53,21 @@ pub(super) struct Slot {
     /// before, so that more room needs no moving. Never unmapped: the handler may look here for what lies in released pages
     /// while the guard ends.
     pub(super) notes: [AtomicPtr<AtomicU8>; LEVELS],
+}
+
+#[derive(Debug)]
+struct SharedRange {
+    start: AtomicUsize,
+    length: AtomicUsize,
+    protection: AtomicI32,
+    shift: AtomicUsize,
+}
+
+impl SharedRange {
+    const fn none() -> SharedRange {
+        let [start, length, shift] = [const { AtomicUsize::new(0) }; 3];
+        SharedRange { start, length, protection: AtomicI32::new(0), shift }
+    }
 }
 
 /// The bits of the protection that the page does not have, PROT_READ and so on.
@@ -91,7 +94,8 @@ impl Slot {
         Slot {
             taken: AtomicBool::new(false),
             version: AtomicUsize::new(0),
-            ranges: [const { [const { AtomicU64::new(0) }; 8] }; 2],
+            ranges: [const { SharedRange::none() }; 2],
+            file: File::none(),
             process: AtomicU32::new(0),
             lost: AtomicBool::new(false),
             runs: AtomicU32::new(0),
@@ -115,9 +119,11 @@ impl Slot {
     /// Sets the range. Only the guard that has the slot calls this.
     pub(super) fn publish(&self, range: Range) {
         let next = self.version.load(SeqCst).wrapping_add(1);
-        for (shared, word) in self.ranges[next % 2].iter().zip(range.words()) {
-            shared.store(word, SeqCst);
-        }
+        let shared = &self.ranges[next % 2];
+        shared.start.store(range.start, SeqCst);
+        shared.length.store(range.length, SeqCst);
+        shared.protection.store(range.protection, SeqCst);
+        shared.shift.store(range.shift, SeqCst);
         self.version.store(next, SeqCst);
     }
 
@@ -125,7 +131,13 @@ impl Slot {
     pub(super) fn range_at(&self, address: usize) -> Option<Range> {
         loop {
             let version = self.version.load(SeqCst);
-            let range = Range::of(self.ranges[version % 2].each_ref().map(|word| word.load(SeqCst)));
+            let shared = &self.ranges[version % 2];
+            let range = Range {
+                start: shared.start.load(SeqCst),
+                length: shared.length.load(SeqCst),
+                protection: shared.protection.load(SeqCst),
+                shift: shared.shift.load(SeqCst),
+            };
             let is_guarded = address.wrapping_sub(range.start) < range.length
                 && self.is_here()
                 && self.noted_on(range.page(address)).is_some_and(|note| note.load(SeqCst) & RELEASED == 0);
@@ -156,7 +168,7 @@ impl Slot {
     }
 
     /// Different from that of its neighbours.
-    pub(super) fn number(&self) -> usize {
+    fn number(&self) -> usize {
         (&raw const *self).addr() / size_of::<Slot>()
     }
 
