@@ -201,33 +201,33 @@ pub fn a_handler_from_before_has_the_signals_blocked_that_it_asked_for() {
     assert_eq!(after(block, check(0b11001)), End::Exited(0));
 }
 
-/// What was installed before a handler of the test's that passes on.
-static BEFORE: AtomicPtr<libc::sigaction> = AtomicPtr::new(null_mut());
+/// What was installed before each handler of the test's that passes on.
+static BEFORE: [AtomicPtr<libc::sigaction>; 2] = [const { AtomicPtr::new(null_mut()) }; 2];
 
-extern "C" fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+extern "C" fn pass_on<const N: usize>(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     CALLS.fetch_add(1, SeqCst);
     // SAFETY: set before this handler can run; it has SA_SIGINFO.
     unsafe {
-        let handler = (*BEFORE.load(SeqCst)).sa_sigaction;
+        let handler = (*BEFORE[N].load(SeqCst)).sa_sigaction;
         std::mem::transmute::<usize, extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void)>(handler)(
             signal, info, context,
         );
     }
 }
 
-/// Installs `pass_on` in front of what is in place.
-fn install_in_front() {
+/// Installs a `pass_on` in front of what is in place.
+fn install_in_front<const N: usize>() {
     let before = Box::new(install(libc::SIG_DFL, 0, &[]));
     assert_ne!(before.sa_flags & libc::SA_SIGINFO, 0);
-    BEFORE.store(Box::into_raw(before), SeqCst);
-    install(pass_on as *const () as usize, libc::SA_SIGINFO | libc::SA_ONSTACK, &[]);
+    BEFORE[N].store(Box::into_raw(before), SeqCst);
+    install(pass_on::<N> as *const () as usize, libc::SA_SIGINFO | libc::SA_ONSTACK, &[]);
 }
 
 pub fn a_handler_from_afterwards_that_passes_on_changes_nothing() {
     let lose = || {
         let file = file(2);
         let map = guarded(&file, WRITE);
-        install_in_front();
+        install_in_front::<0>();
         file.as_file().set_len(0).expect("cut");
         assert!(byte(&map, 0) == 0 && is_lost(&map));
         assert_eq!(CALLS.load(SeqCst), 1);
@@ -236,7 +236,7 @@ pub fn a_handler_from_afterwards_that_passes_on_changes_nothing() {
         assert_eq!(CALLS.load(SeqCst), 1);
     };
     let killed = || {
-        install_in_front();
+        install_in_front::<0>();
         lose_a_page_that_is_not_guarded();
     };
     let handled = |before: extern "C" fn(c_int)| doing(before as *const () as usize, 0, &[]);
@@ -273,34 +273,37 @@ pub fn the_guard_is_back_in_place_at_the_next_map() {
     }
 }
 
-/// Ours in front of theirs, which passes on to ours: what is before both comes next, whoever was installed again.
+/// Ours in front of theirs, which pass on to ours: each of them and what was there before is called once, in whatever order they
+/// were installed again.
 pub fn handlers_that_pass_on_to_each_other_come_to_an_end() {
-    for rounds in 1..4 {
-        for is_theirs_in_front in [false, true] {
-            let installed = || {
-                for _ in 0..rounds {
-                    install_in_front();
-                    drop(survived());
-                }
-                if is_theirs_in_front {
-                    install_in_front();
-                }
-            };
-            let lost = || {
-                installed();
-                lose_a_page_that_is_not_guarded();
-            };
-            let sent = || {
-                installed();
-                send();
-                let calls = CALLS.load(SeqCst);
-                assert!(calls == 1 || is_theirs_in_front && calls == 2, "{calls}");
-            };
-            let ignored = doing(libc::SIG_IGN, 0, &[]);
-            assert_eq!(after(ignored, sent), End::Exited(0));
-            assert_eq!(after(ignored, lost), End::Killed(libc::SIGBUS));
-            assert_eq!(after(doing(exit as *const () as usize, 0, &[]), lost), End::Exited(HANDLED));
-        }
+    for sequence in 0..16usize {
+        let installed = || {
+            for place in 0..4 {
+                [install_in_front::<0>, install_in_front::<1>][sequence >> place & 1]();
+                drop(survived());
+            }
+        };
+        let lost = || {
+            installed();
+            lose_a_page_that_is_not_guarded();
+        };
+        let sent = || {
+            installed();
+            send();
+            assert_eq!(CALLS.load(SeqCst), if [0, 15].contains(&sequence) { 1 } else { 2 });
+        };
+        // In front of ours, theirs is called by the kernel and by ours.
+        let in_front = || {
+            installed();
+            install_in_front::<0>();
+            send();
+            assert!(CALLS.load(SeqCst) <= 3);
+        };
+        let ignored = doing(libc::SIG_IGN, 0, &[]);
+        assert_eq!(after(ignored, sent), End::Exited(0), "sequence {sequence}");
+        assert_eq!(after(ignored, in_front), End::Exited(0), "sequence {sequence}");
+        assert_eq!(after(ignored, lost), End::Killed(libc::SIGBUS), "sequence {sequence}");
+        assert_eq!(after(doing(exit as *const () as usize, 0, &[]), lost), End::Exited(HANDLED));
     }
 }
 

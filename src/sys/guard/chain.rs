@@ -15,12 +15,12 @@ struct Link {
     is_spent: AtomicBool,
 }
 
-/// What ours is in front of: a link, [`DEFAULT`] or [`IGNORED`]. [`END`]: nothing is known.
+/// What ours is in front of: a link, [`DEFAULT`] or [`IGNORED`]; [`END`] before the first installation.
 static PREVIOUS: AtomicPtr<Link> = AtomicPtr::new(END);
 
 const DEFAULT: *mut Link = without_provenance_mut(libc::SIG_DFL);
 const IGNORED: *mut Link = without_provenance_mut(libc::SIG_IGN);
-/// Behind the handler that was there first, which knows what was before.
+/// Behind the handler that was there first. That handler knows what was there before it.
 const END: *mut Link = without_provenance_mut(2);
 
 /// sigaction(2) for SIGBUS: sets, unless null, and returns what was.
@@ -43,14 +43,14 @@ pub(super) fn remember(current: &libc::sigaction) {
         libc::SIG_DFL => DEFAULT,
         libc::SIG_IGN => IGNORED,
         _ if link(newest).is_some_and(|link| is_same(&link.action, current) && !link.is_spent.load(SeqCst)) => newest,
-        handler => Link::leaked(current, without(newest, handler)),
+        handler => Link::leaked(current, without(newest, handler), false),
     };
     PREVIOUS.store(link, SeqCst);
 }
 
 impl Link {
-    fn leaked(action: &libc::sigaction, before: *mut Link) -> *mut Link {
-        Box::into_raw(Box::new(Link { action: *action, before, is_spent: AtomicBool::new(false) }))
+    fn leaked(action: &libc::sigaction, before: *mut Link, is_spent: bool) -> *mut Link {
+        Box::into_raw(Box::new(Link { action: *action, before, is_spent: AtomicBool::new(is_spent) }))
     }
 }
 
@@ -61,9 +61,11 @@ fn without(chain: *mut Link, handler: libc::sighandler_t) -> *mut Link {
     while let Some(link) = link(at) {
         if link.action.sa_sigaction == handler {
             let copied = newer.iter().rev();
-            return copied.fold(link.before, |before, action| Link::leaked(action, before));
+            return copied.fold(link.before, |before, newer: &&Link| {
+                Link::leaked(&newer.action, before, newer.is_spent.load(SeqCst))
+            });
         }
-        newer.push(link.action);
+        newer.push(link);
         at = link.before;
     }
     chain
