@@ -285,8 +285,8 @@
  *   what the program has done about SIGBUS, unless it is in front already. The call fails with
  *   -EBUSY if the handler does not stay in place.
  * - Every fault that is not a lost page of a guarded map goes on to the handler that was there
- *   before. A handler that the program installs afterwards must pass on what it does not want.
- *   Otherwise maps are not guarded until the next guarded map is made.
+ *   before, which must stay loaded. A handler that the program installs afterwards must pass on
+ *   what it does not want. Otherwise maps are not guarded until the next guarded map is made.
  * - The object that has the handler stays loaded from the first guarded map on, also a plugin that
  *   was linked with libbytefd.a: dlclose(3) does not unload it. The call fails with -ELIBACC if the
  *   dynamic linker refuses that.

@@ -130,7 +130,7 @@ func MapHugePages() MapOption { return withMapFlag(mapHugePages) }
 //   - The handler for SIGBUS serves the whole process. Each new guarded map installs it in front of the Go runtime's, or
 //     of what C code has installed, unless it is in front already: EBUSY if it does not stay in place.
 //   - Every fault that is not a lost page of a guarded map is what Go makes of it, as before: a panic under
-//     [debug.SetPanicOnFault], otherwise the end of the process. [signal.Notify] sees signals that are sent.
+//     debug.SetPanicOnFault, otherwise the end of the process. signal.Notify sees signals that are sent.
 //   - C code in the program that blocks SIGBUS is not saved. System calls that are given lost pages fail with EFAULT, and
 //     the pages stay lost.
 func MapGuard() MapOption { return withMapFlag(mapGuard) }

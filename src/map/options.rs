@@ -258,8 +258,9 @@ impl MapOptions {
     ///   itself is replaced. It may need a mapping of its own (vm.max_map_count); where none is left, SIGBUS is raised.
     /// - The handler for SIGBUS serves the whole process. Each new guarded map installs it in front of what the program has done
     ///   about SIGBUS, unless it is in front already: `EBUSY` if it does not stay in place.
-    /// - Every fault that is not a lost page of a guarded map goes on to the handler that was there before. A handler that the program
-    ///   installs afterwards must pass on what it does not want. Otherwise maps are not guarded until the next guarded map is made.
+    /// - Every fault that is not a lost page of a guarded map goes on to the handler that was there before, which must stay loaded.
+    ///   A handler that the program installs afterwards must pass on what it does not want. Otherwise maps are not guarded until
+    ///   the next guarded map is made.
     /// - The object that has the handler stays loaded from the first guarded map on, also a plugin: dlclose(3) does not unload it.
     ///   `ELIBACC` if the dynamic linker refuses that.
     /// - Threads that block SIGBUS are not saved. System calls that are given lost pages fail with `EFAULT`, and the pages stay lost.
