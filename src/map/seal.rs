@@ -10,7 +10,6 @@ use super::resize::clear_end;
 use super::sealed::{SealError, Sealed};
 use crate::error::{Context, Errno, Error, Result};
 use crate::sys;
-use crate::sys::guard::Guard;
 use crate::sys::mapping::{Content, MmapOptions};
 use crate::sys::wait::Wait;
 use crate::wrap::{before_sealing, reopen};
@@ -146,9 +145,9 @@ impl Map {
         if mapping.length() == 0 {
             return Ok(());
         }
-        let shown = mapping.show(0, mapping.length(), Content::File(fd.as_fd(), 0), options);
+        let show = || mapping.show(0, mapping.length(), Content::File(fd.as_fd(), 0), options);
         // Pages that were lost during this call may be lost again.
-        self.guard.iter().for_each(Guard::renewed);
+        let shown = if let Some(guard) = &self.guard { guard.renew(show) } else { show() };
         shown.context("mmap", || format!("{} bytes in place", self.length))?;
         self.options.treat(mapping, 0..self.length)
     }
