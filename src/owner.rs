@@ -32,7 +32,7 @@ impl Owner {
     /// This process, and that /proc shows others, too.
     pub fn ask() -> Result<Owner> {
         let process = std::process::id() as i32;
-        let unknown = || "who this process is (is /proc mounted?)";
+        let unknown = || format!("who this process is{}", process::no_proc());
         if !process::is_proc_ours().context("read /proc/self/status", unknown)? {
             let message = "/proc was mounted in another namespace of process numbers, and shows those";
             return Err(Error::new("/proc", libc::ENOENT, message));

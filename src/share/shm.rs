@@ -158,13 +158,7 @@ impl ShmOptions {
             None => file::link(fd.as_fd(), &path(&name)),
             Some(hidden) => hidden.give(&path(&name)),
         };
-        match linked {
-            Err(Errno(libc::ENOENT)) => {
-                let message = format_args!("{} cannot be given to a new file (is /proc mounted?)", shown(&name));
-                return Err(Error::new("linkat", libc::ENOENT, message));
-            }
-            linked => linked.context("linkat", || shown(&name))?,
-        }
+        linked.context("linkat", || format!("{}{}", shown(&name), process::no_proc()))?;
         Ok(self.named(fd, &name))
     }
 
@@ -430,5 +424,5 @@ impl Drop for Hidden {
 fn reading(fd: OwnedFd) -> Result<OwnedFd> {
     sys::file::reopen(fd.as_fd(), libc::O_RDONLY)
         .and_then(file::above_standard_streams)
-        .context("reopen", || "a new file, for reading (is /proc mounted?)")
+        .context("reopen", || format!("a new file, for reading{}", process::no_proc()))
 }

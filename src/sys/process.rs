@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use super::call::{Result, check, retry};
+use super::file;
 use super::probed::Probed;
 use crate::error::Errno;
 
@@ -99,6 +100,11 @@ pub(crate) fn exists(process: i32) -> Result<bool> {
         Err(Errno(libc::ESRCH)) => Ok(false),
         Err(errno) => Err(errno),
     }
+}
+
+/// What an error about a file of /proc adds where that is the reason.
+pub(crate) fn no_proc() -> &'static str {
+    if file::stat(c"/proc/self/fd").is_err() { " (/proc is not mounted)" } else { "" }
 }
 
 /// The effective user.
