@@ -77,6 +77,13 @@ fn prepare() -> Vec<crate::faults::conditions::Mounted> {
     mounted
 }
 
+/// Children that are killed on purpose say so, and this process says what came of it.
+fn be_silent() {
+    let nowhere = std::fs::File::options().write(true).open("/dev/null").expect("/dev/null");
+    // SAFETY: touches no memory.
+    assert_eq!(unsafe { libc::dup2(std::os::fd::AsRawFd::as_raw_fd(&nowhere), 2) }, 2);
+}
+
 /// All scenarios, or those that are asked for.
 fn chosen() -> Vec<&'static Scenario> {
     let only = std::env::var(ONLY).unwrap_or_default();
@@ -108,13 +115,17 @@ fn divide(count: usize, work: impl Fn(&Ground, usize) -> String) -> Vec<String> 
         .map(|_| {
             crate::pool::fork(|| {
                 let _mounted = prepare();
+                be_silent();
                 let ground = Ground::new(is_full());
                 loop {
                     let index = next.fetch_add(1, SeqCst);
                     if index >= count {
                         break;
                     }
-                    for line in work(&ground, index).lines() {
+                    let work = std::panic::AssertUnwindSafe(|| work(&ground, index));
+                    let lines = std::panic::catch_unwind(work);
+                    let lines = lines.unwrap_or_else(|_| format!("failure of the harness: {}", ground.told.text()));
+                    for line in lines.lines() {
                         // One write(2) each, no more than a pipe takes at once.
                         let line = format!("{line}\n");
                         (&writer).write_all(&line.as_bytes()[line.len().saturating_sub(4000)..]).expect("heard");

@@ -90,10 +90,9 @@ impl Created {
 
 impl Drop for Created {
     fn drop(&mut self) {
+        let Some(path) = &self.path else { return };
         // Only if the name still stands for the file that was created here.
-        if let Some(path) = &self.path
-            && file::stat(path).is_ok_and(|stat| self.identity.is_none_or(|identity| stat.identity == identity))
-        {
+        if self.identity.is_none_or(|identity| file::stat(path).is_ok_and(|stat| stat.identity == identity)) {
             let _ = file::unlink(path);
         }
     }
@@ -105,7 +104,9 @@ fn open(c_path: &CString, path: &Path, options: &MapOptions) -> Result<(OwnedFd,
     // A FIFO does not block, whatever happens between stat and open.
     let flags = access | libc::O_NONBLOCK;
     let mode = if options.mode == 0 { 0o600 } else { options.mode };
+    let mut tries = 0;
     loop {
+        tries += 1;
         if options.create {
             match file::open(c_path, flags | libc::O_CREAT | libc::O_EXCL, mode) {
                 Err(Errno(libc::EEXIST)) => {}
@@ -113,7 +114,7 @@ fn open(c_path: &CString, path: &Path, options: &MapOptions) -> Result<(OwnedFd,
             }
         }
         // Another process has removed it since. (A symbolic link that leads nowhere stays.)
-        let is_gone = || options.create && matches!(file::lstat(c_path), Err(Errno(libc::ENOENT)));
+        let is_gone = || options.create && tries < 100 && matches!(file::lstat(c_path), Err(Errno(libc::ENOENT)));
         // Opening a FIFO would wake its writers and opening a device may move it: look before.
         match file::stat(c_path) {
             Err(Errno(libc::ENOENT)) if is_gone() => continue,

@@ -148,7 +148,8 @@ impl Ground {
                 let fault = Fault { page, which: Which::Only(1), answer: Answer::Errno(*errno) };
                 // What passes when the same is asked again, and is waited for.
                 let is_held = page.number == libc::SYS_fcntl && [libc::EBUSY, libc::EACCES].contains(&errno.1);
-                let is_passing = is_held || [libc::EINTR, libc::EAGAIN, libc::EEXIST].contains(&errno.1);
+                let is_passing =
+                    is_held || [libc::EINTR, libc::EAGAIN, libc::EEXIST, libc::ETIMEDOUT].contains(&errno.1);
                 let many = if is_passing { Which::FirstThree } else { Which::Every };
                 let all = [Which::Only(1), Which::Only(2), Which::Only(3), Which::Only(count), many];
                 // Every errno at the first call of a process; every fourth where that has been seen, each another one.

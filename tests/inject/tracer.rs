@@ -93,8 +93,7 @@ struct Change {
 
 /// Follows a child that has stopped itself, to its end.
 pub fn follow(child: c_int, fault: Option<&Fault>) -> Followed {
-    let mut followed = Followed::default();
-    followed.status = wait(child);
+    let mut followed = Followed { status: wait(child), ..Followed::default() };
     if !libc::WIFSTOPPED(followed.status) {
         return followed;
     }
