@@ -24,6 +24,8 @@ pub struct Told {
     errno: AtomicI32,
     /// Bytes of anonymous memory that are mapped at the end.
     memory: AtomicU64,
+    /// In a storm.
+    signals: AtomicU64,
     length: AtomicUsize,
     text: [std::cell::UnsafeCell<u8>; 3000],
 }
@@ -54,6 +56,7 @@ impl Told {
     pub fn clear(&self) {
         self.outcome.store(0, SeqCst);
         self.memory.store(0, SeqCst);
+        self.signals.store(0, SeqCst);
         self.length.store(0, SeqCst);
     }
 
@@ -81,6 +84,10 @@ impl Told {
             2 => Outcome::Error(self.errno.load(SeqCst)),
             _ => Outcome::Skipped,
         }
+    }
+
+    pub fn signals(&self) -> u64 {
+        self.signals.load(SeqCst)
     }
 
     pub fn memory(&self) -> u64 {
@@ -186,14 +193,19 @@ fn say(number: u64) {
     unsafe { libc::syscall(SAYS, number) };
 }
 
+/// Signals that have come.
+static SIGNALS: AtomicU64 = AtomicU64::new(0);
+
 fn alarms(interval: i64, flags: c_int) {
-    extern "C" fn nothing(_: c_int) {}
+    extern "C" fn count(_: c_int) {
+        SIGNALS.fetch_add(1, SeqCst);
+    }
     let time = libc::timeval { tv_sec: 0, tv_usec: interval };
     let timer = libc::itimerval { it_interval: time, it_value: libc::timeval { tv_usec: interval.min(30), ..time } };
-    // SAFETY: all-zero is a valid struct, and the handler does nothing.
+    // SAFETY: all-zero is a valid struct, and the handler only counts.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
-        action.sa_sigaction = nothing as *const () as usize;
+        action.sa_sigaction = count as *const () as usize;
         action.sa_flags = flags;
         assert_eq!(libc::sigaction(libc::SIGALRM, &action, null_mut()), 0);
         assert_eq!(libc::setitimer(libc::ITIMER_REAL, &timer, null_mut()), 0);
@@ -276,5 +288,6 @@ pub fn compare(before: &BTreeMap<String, usize>, told: &Told) {
         differences.push("a child".into());
     }
     told.memory.store(anonymous_memory(), SeqCst);
+    told.signals.store(SIGNALS.load(SeqCst), SeqCst);
     assert!(differences.is_empty(), "left behind: {}", differences.join("; "));
 }
