@@ -6,8 +6,8 @@
 //! descriptor, mapping, name, segment or child; and the same call works again. What comes out otherwise stands in
 //! `exceptions`, with its reason.
 //!
-//! `make test` plays the first and the last occurrence; `make inject` (BYTEFD_TEST_INJECT=all) all of them, and many more
-//! signals.
+//! `make test` plays every errno at the first occurrence in a new process, and a quarter of the rest; `make inject`
+//! (BYTEFD_TEST_INJECT=all) plays all of it, and many more signals.
 
 mod combinations;
 mod exceptions;
@@ -40,7 +40,7 @@ tests![
 /// Set to `all`: every combination.
 const WHICH: &str = "BYTEFD_TEST_INJECT";
 
-/// Set to a part of a scenario's name: only those, and all that is found is said.
+/// Set to a part of a scenario's name: only those.
 const ONLY: &str = "BYTEFD_TEST_INJECT_ONLY";
 
 fn is_full() -> bool {
