@@ -82,12 +82,6 @@ pub const EXCEPTIONS: &[Exception] = &[
         ..ANY
     },
     Exception {
-        call: "fstat",
-        found: "left behind: descriptor of /memfd:bytefd",
-        why: "the same, where the C library asks so",
-        ..ANY
-    },
-    Exception {
         call: "fcntl F_GETFD",
         fault: "EBADF",
         found: "killed by signal 6",
