@@ -111,14 +111,16 @@ fn shm() -> Result<OwnedFd> {
 }
 
 fn tmpfile() -> Result<OwnedFd> {
-    let mut refusal = Errno(libc::ENOENT);
+    let mut refusals: Vec<Error> = Vec::new();
     for directory in temporary_directories() {
-        match ownership::unnamed_file(&directory) {
-            Ok(fd) => return Ok(fd),
-            Err(errno) => refusal = errno,
+        match ownership::unnamed_file(&directory).context("open O_TMPFILE", || directory.to_string_lossy()) {
+            Err(error) if !is_shortage(&error) => refusals.push(error),
+            result => return result,
         }
     }
-    Err(refusal).context("open O_TMPFILE", || "in $TMPDIR, /tmp and /var/tmp")
+    // The directory that was chosen comes first.
+    let all = refusals.iter().map(Error::to_string).collect::<Vec<_>>().join("; ");
+    Err(Error::new("open O_TMPFILE", refusals[0].errno(), format_args!("no directory can be used: {all}")))
 }
 
 /// Where files without a name are made outside of memory: in the first of these that can be written.

@@ -213,8 +213,12 @@ impl MapOptions {
             })
         };
         let mapping = match placed {
-            Err(Errno(libc::EIO | libc::ENODEV)) => {
-                let message = format_args!("{name} cannot be mapped, only read and written (as in /proc)");
+            Err(Errno(libc::ENODEV)) => {
+                let message = format_args!("{name} cannot be mapped: its file system does not support this mapping");
+                return Err(Error::new("mmap", libc::ENODEV, message));
+            }
+            Err(Errno(libc::EIO)) if matches!(content, Content::File(fd, _) if sys::file::is_on_proc(fd)) => {
+                let message = format_args!("{name} cannot be mapped: it is a file of /proc");
                 return Err(Error::new("mmap", libc::ENODEV, message));
             }
             placed => placed.context("mmap", asked)?,
