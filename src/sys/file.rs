@@ -2,6 +2,7 @@
 
 use std::ffi::CStr;
 use std::io::IoSlice;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 
 use super::call::{Result, check, retry};
@@ -108,13 +109,18 @@ pub(crate) fn unlink(path: &CStr) -> Result<()> {
 }
 
 /// The part of `struct stat` this crate looks at.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stat {
     pub mode: u32,
     pub size: u64,
     /// Bytes that the file takes in memory or on disk.
     pub allocated: u64,
     pub owner: u32,
+    pub group: u32,
+    /// When the content was changed last, in seconds and nanoseconds.
+    pub modified: (i64, i64),
+    /// When anything was changed last. Nobody can set it.
+    pub changed: (i64, i64),
     /// What is best read at once; on hugetlbfs the size of a page.
     pub block: u64,
     pub identity: Identity,
@@ -150,6 +156,9 @@ impl Stat {
             size: raw.st_size as u64,
             allocated: raw.st_blocks as u64 * 512,
             owner: raw.st_uid,
+            group: raw.st_gid,
+            modified: (raw.st_mtime as i64, raw.st_mtime_nsec as i64),
+            changed: (raw.st_ctime as i64, raw.st_ctime_nsec as i64),
             block: raw.st_blksize as u64,
             identity: Identity { device: raw.st_dev, inode: raw.st_ino },
         }
@@ -277,8 +286,7 @@ pub(crate) fn add_seals(fd: BorrowedFd<'_>, seals: libc::c_int) -> Result<()> {
 
 /// Whether a descriptor was opened for reading.
 pub(crate) fn is_readable(fd: BorrowedFd<'_>) -> Result<bool> {
-    // SAFETY: touches no memory.
-    let flags = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) })?;
+    let flags = status_flags(fd)?;
     Ok(flags & libc::O_PATH == 0 && flags & libc::O_ACCMODE != libc::O_WRONLY)
 }
 
@@ -311,8 +319,7 @@ pub(crate) fn is_terminal(fd: BorrowedFd<'_>) -> bool {
 
 /// Whether a read waits, O_NONBLOCK.
 pub(crate) fn blocks(fd: BorrowedFd<'_>) -> Result<bool> {
-    // SAFETY: touches no memory.
-    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) }).map(|flags| flags & libc::O_NONBLOCK == 0)
+    status_flags(fd).map(|flags| flags & libc::O_NONBLOCK == 0)
 }
 
 /// fcntl(2), F_GET_SEALS.
@@ -323,21 +330,55 @@ pub(crate) fn seals(fd: BorrowedFd<'_>) -> Result<libc::c_int> {
 
 /// Whether `master` is the only open file description of its file anywhere: no duplicate of another one, no mapping, no
 /// process holds it. The kernel grants a write lease in that case only, fcntl(2). A duplicate of `master` is not seen.
-pub(crate) fn is_only_description(master: BorrowedFd<'_>) -> Result<bool> {
+///
+/// So it stays until [`end_lease`]: who opens the file meanwhile, or cuts it off by its path, waits. After /proc/sys/fs/lease-break-time, usually 45 seconds, the kernel takes the lease away from a process that does not end it.
+pub(crate) fn lease(master: BorrowedFd<'_>) -> Result<bool> {
     // fcntl.h; not in the libc crate for every C library.
     const F_SETSIG: libc::c_int = 10;
-    let fcntl = |command, argument: libc::c_int| {
-        // SAFETY: touches no memory.
-        check(unsafe { libc::fcntl(master.as_raw_fd(), command, argument) })
-    };
-    // Who opens the file while the lease is held makes the kernel send a signal. By default that is SIGIO, which ends the
-    // process; SIGURG is ignored unless somebody waits for it. Releasing the lease sets the default again.
-    fcntl(F_SETSIG, libc::SIGURG)?;
-    match fcntl(libc::F_SETLEASE, libc::F_WRLCK) {
-        Ok(_) => fcntl(libc::F_SETLEASE, libc::F_UNLCK).map(|_| true),
+    // Who waits makes the kernel send a signal. By default that is SIGIO, which ends the process; SIGURG is ignored unless somebody
+    // waits for it. Ending the lease sets the default again.
+    fcntl(master, F_SETSIG, libc::SIGURG)?;
+    or_again(fcntl(master, libc::F_SETLEASE, libc::F_WRLCK))
+}
+
+/// Ends the lease, and says whether it had lasted until now.
+pub(crate) fn end_lease(master: BorrowedFd<'_>) -> Result<bool> {
+    or_again(fcntl(master, libc::F_SETLEASE, libc::F_UNLCK))
+}
+
+/// Whether the lease is there and nobody waits for its end.
+pub(crate) fn is_leased(master: BorrowedFd<'_>) -> bool {
+    fcntl(master, libc::F_GETLEASE, 0) == Ok(libc::F_WRLCK)
+}
+
+fn or_again(result: Result<libc::c_int>) -> Result<bool> {
+    match result {
+        Ok(_) => Ok(true),
         Err(Errno(libc::EAGAIN)) => Ok(false),
         Err(errno) => Err(errno),
     }
+}
+
+/// fcntl(2) with a command that takes a number.
+fn fcntl(fd: BorrowedFd<'_>, command: libc::c_int, argument: libc::c_int) -> Result<libc::c_int> {
+    // SAFETY: touches no memory.
+    check(unsafe { libc::fcntl(fd.as_raw_fd(), command, argument) })
+}
+
+/// The access mode and the file status flags, F_GETFL in fcntl(2).
+pub(crate) fn status_flags(fd: BorrowedFd<'_>) -> Result<libc::c_int> {
+    fcntl(fd, libc::F_GETFL, 0)
+}
+
+/// Sets the file status flags, F_SETFL in fcntl(2).
+pub(crate) fn set_status_flags(fd: BorrowedFd<'_>, flags: libc::c_int) -> Result<()> {
+    fcntl(fd, libc::F_SETFL, flags).map(drop)
+}
+
+/// Makes bytes zeros, also past the end of the file, FALLOC_FL_PUNCH_HOLE in fallocate(2).
+pub(crate) fn punch(fd: BorrowedFd<'_>, bytes: Range<u64>) -> Result<()> {
+    let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+    fallocate(fd, mode, bytes.start, bytes.end - bytes.start)
 }
 
 /// Bytes of the names of extended attributes, flistxattr(2); 0 where the file cannot have any.

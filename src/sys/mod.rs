@@ -15,6 +15,7 @@ pub(crate) mod maps;
 mod probed;
 pub(crate) mod process;
 pub(crate) mod socket;
+pub(crate) mod source;
 pub(crate) mod sysv;
 pub(crate) mod udmabuf;
 pub(crate) mod wait;
