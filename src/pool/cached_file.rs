@@ -270,6 +270,9 @@ impl CachedFile {
         self.is_touched = true;
         file::ftruncate(self.master.as_fd(), size).context("ftruncate", || format!("{size} bytes"))?;
         self.size = size;
+        if let Some(window) = &mut self.window {
+            window.cut(pages(size) as usize);
+        }
         Ok(())
     }
 
@@ -338,10 +341,10 @@ impl CachedFile {
     /// What a trusted borrower may have set at the master: O_APPEND would put the next content elsewhere.
     fn set_back(&self) -> sys::Result<()> {
         let master = self.master.as_fd();
-        if file::status_flags(master)? != self.status_flags {
-            file::set_status_flags(master, self.status_flags)?;
+        if file::status_flags(master)? == self.status_flags {
+            return Ok(());
         }
-        file::set_close_on_exec(master)
+        file::set_status_flags(master, self.status_flags)
     }
 
     /// Whether it can be lent again: the kernel grants that nobody else has a description of it, and then it is as it was when it was

@@ -44,6 +44,11 @@ impl Window {
         self.mapping.length()
     }
 
+    /// The pages from `end` on are gone.
+    pub fn cut(&mut self, end: usize) {
+        self.entered = self.entered.min(end);
+    }
+
     /// There will be stores before `end`. Whether the first of them moves the file's times.
     pub fn reach(&mut self, end: usize) -> bool {
         let is_new = end > self.entered;
