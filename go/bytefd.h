@@ -432,9 +432,8 @@ typedef struct bytefd_map bytefd_map;
  * A cached file keeps its inode number, and two scans may have the same size and time: a client
  * that remembers files by these (and marks nothing on them) is better given new files.
  *
- * A pool holds at most `max_files` descriptors, and one of /proc/self/maps. bytefd_pool_trim to 0
- * closes those that are not lent, and a scan with the pool does so before it fails with -EMFILE or
- * -ENFILE.
+ * A pool holds at most `max_files` descriptors, and two of /proc. bytefd_pool_trim to 0 closes those
+ * that are not lent, and a scan with the pool does so before it fails with -EMFILE or -ENFILE.
  *
  * After fork(2) the pool is empty in the child, and the files it kept, and one that is lent to a
  * trusted callback, are closed at the pool's first use there. Until then, and unless it executes

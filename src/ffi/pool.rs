@@ -63,8 +63,8 @@ pub const BYTEFD_POOL_REUSE: u32 = 0x80000021u32;
 /// A cached file keeps its inode number, and two scans may have the same size and time: a client
 /// that remembers files by these (and marks nothing on them) is better given new files.
 ///
-/// A pool holds at most `max_files` descriptors, and one of /proc/self/maps. bytefd_pool_trim to 0
-/// closes those that are not lent, and a scan with the pool does so before it fails with -EMFILE or
+/// A pool holds at most `max_files` descriptors, and two of /proc. bytefd_pool_trim to 0 closes
+/// those that are not lent, and a scan with the pool does so before it fails with -EMFILE or
 /// -ENFILE.
 ///
 /// After fork(2) the pool is empty in the child, and the files it kept, and one that is lent to a

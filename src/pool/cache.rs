@@ -13,6 +13,7 @@ use crate::backend;
 use crate::error::{Error, Result};
 use crate::sys::file::{self, Stat};
 use crate::sys::fork::ForkMark;
+use crate::sys::kept::Kept;
 use crate::sys::source::Sources;
 
 /// A kept file this many times larger or smaller than wanted is not taken: it would lose its pages, or gain little from them.
@@ -44,6 +45,8 @@ pub(super) struct Cache {
     dropped: AtomicU64,
     /// What is asked about the caller's bytes.
     pub sources: Sources,
+    /// An open /proc/self/fd.
+    pub directory: Kept,
 }
 
 thread_local! {
@@ -68,6 +71,7 @@ impl Cache {
             misses: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             sources: Sources::new(),
+            directory: Kept::new(),
         }
     }
 
@@ -106,7 +110,8 @@ impl Cache {
 
     /// Drops all files that are not lent, and what else takes descriptors.
     pub fn drop_all(&self) {
-        self.sources.close();
+        self.sources.maps.close();
+        self.directory.close();
         self.used_slots().iter().filter_map(|slot| self.claim(slot)).for_each(|file| self.discard(file));
     }
 
@@ -371,7 +376,8 @@ impl Cache {
             if mark.compare_exchange(CHILD, CLEARING, AcqRel, Relaxed).is_ok() {
                 self.generation.fetch_add(1, Relaxed);
                 self.slots.iter().for_each(Slot::drop_inherited);
-                self.sources.drop_inherited();
+                self.sources.maps.drop_inherited();
+                self.directory.drop_inherited();
                 self.cached_bytes.store(0, Relaxed);
                 mark.store(READY, Release);
             } else {

@@ -3,12 +3,13 @@
 use std::ffi::{CStr, CString};
 use std::hash::{Hash, Hasher};
 use std::io::IoSlice;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use crate::backend::{self, Backend, Execution};
 use crate::error::{Context, Errno, Error, Result};
 use crate::sys::features::{O_DIRECT_OF_MEMFD, shows_each_change};
 use crate::sys::file::{self, Identity, Stat};
+use crate::sys::kept::Kept;
 use crate::sys::source::{self, Sources};
 use crate::sys::window::Window;
 use crate::{fill, sys};
@@ -309,14 +310,22 @@ impl CachedFile {
         file::duplicate(self.master.as_fd()).map(Some).context("dup", || "a kept file")
     }
 
-    /// What is lent: a read-only description of its own, or `None` for the master itself, at its start.
-    pub fn open(&self) -> Result<Option<OwnedFd>> {
+    /// What is lent: a read-only description of its own, or `None` for the master itself, at its start. `directory` keeps a
+    /// descriptor of /proc/self/fd.
+    pub fn open(&self, directory: &Kept) -> Result<Option<OwnedFd>> {
         let master = self.master.as_fd();
         if self.is_exposed {
             return file::rewind(master).map(|()| None).context("lseek", || "a kept file");
         }
-        let opened = reopen_read_only(master).and_then(file::above_standard_streams);
-        opened.map(Some).context("reopen", || "a kept file")
+        let opened = match directory.take_or(file::own_descriptors) {
+            Ok(descriptors) => {
+                let opened = reopen_read_only(|flags| file::reopen_in(descriptors.as_fd(), master, flags));
+                directory.put_back(descriptors);
+                opened
+            }
+            Err(_) => reopen_read_only(|flags| file::reopen(master, flags)),
+        };
+        opened.and_then(file::above_standard_streams).map(Some).context("reopen", || "a kept file")
     }
 
     /// Whether its content is complete: it can be lent.
@@ -386,16 +395,16 @@ impl CachedFile {
 
 /// With O_DIRECT, where the kernel takes it on memory files (6.6): then splice(2) and sendfile(2) copy, and no page that is
 /// written again later is left in a pipe or socket.
-fn reopen_read_only(master: BorrowedFd<'_>) -> sys::Result<OwnedFd> {
+fn reopen_read_only(reopen: impl Fn(libc::c_int) -> sys::Result<OwnedFd>) -> sys::Result<OwnedFd> {
     if !O_DIRECT_OF_MEMFD.is_missing() {
-        match file::reopen(master, libc::O_RDONLY | libc::O_DIRECT) {
+        match reopen(libc::O_RDONLY | libc::O_DIRECT) {
             Ok(fd) => return Ok(fd),
             Err(Errno(libc::EINVAL)) => _ = O_DIRECT_OF_MEMFD.remember(false),
             // Some filters refuse it in other words: without, then.
             Err(_) => {}
         }
     }
-    file::reopen(master, libc::O_RDONLY)
+    reopen(libc::O_RDONLY)
 }
 
 /// Bytes of the whole pages that hold `size` bytes.

@@ -83,7 +83,7 @@ impl Pool {
         let refill = &mut |file: &mut CachedFile| file.refill(segments, &self.0.sources);
         self.lend_file(options, &mut |kind| {
             let Some(file) = self.0.lend(Some(length), kind, refill)? else { return Ok(None) };
-            match file.open() {
+            match file.open(&self.0.directory) {
                 Ok(fd) => Ok(Some(Loan { cache: self.0.clone(), file: Some(file), fd })),
                 Err(refusal) => self.0.without(file, refusal).map(|()| None),
             }
@@ -198,7 +198,7 @@ impl Loan {
     pub fn finish(&mut self, length: u64) -> Result<()> {
         self.file_mut().finish(length)?;
         self.fd = None;
-        self.fd = make_way(&self.cache, || self.file().open())?;
+        self.fd = make_way(&self.cache, || self.file().open(&self.cache.directory))?;
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ pub(crate) mod file_lock;
 pub(crate) mod fork;
 pub(crate) mod futex;
 pub(crate) mod guard;
+pub(crate) mod kept;
 pub(crate) mod mapping;
 pub(crate) mod maps;
 mod probed;

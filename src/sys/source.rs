@@ -4,30 +4,24 @@
 
 use std::io::IoSlice;
 use std::ops::Range;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::*};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use super::call::{Result, retry};
 use super::features::PROCMAP_QUERY;
-use super::file::{self, Identity};
-use super::guard;
+use super::kept::Kept;
+use super::{file, guard};
 use crate::error::Errno;
 
-/// Asks the kernel, and keeps the descriptor for the next question. One thread at a time has it; another one opens its own.
+/// Asks the kernel, through a descriptor that is kept for the next question.
 #[derive(Debug)]
 pub(crate) struct Sources {
-    /// An open /proc/self/maps, or [`NONE`].
-    maps: AtomicI32,
-    // Which file it is, for a child.
-    device: AtomicU64,
-    inode: AtomicU64,
+    /// An open /proc/self/maps. In a child made by fork it answers for the parent.
+    pub maps: Kept,
 }
-
-const NONE: i32 = -1;
 
 impl Sources {
     pub const fn new() -> Sources {
-        Sources { maps: AtomicI32::new(NONE), device: AtomicU64::new(0), inode: AtomicU64::new(0) }
+        Sources { maps: Kept::new() }
     }
 
     /// Whether all of these bytes are known to be anonymous memory of this process.
@@ -35,10 +29,10 @@ impl Sources {
         if PROCMAP_QUERY.is_missing() {
             return false;
         }
-        let Some(maps) = self.take().or_else(|| self.open().ok()) else { return false };
+        let Ok(maps) = self.maps.take_or(|| file::open(c"/proc/self/maps", libc::O_RDONLY, 0)) else { return false };
         match are_anonymous(maps.as_fd(), segments) {
             Ok(answer) => {
-                self.put_back(maps);
+                self.maps.put_back(maps);
                 answer
             }
             // Older kernels, and filters of system calls.
@@ -48,48 +42,6 @@ impl Sources {
             }
             Err(_) => false,
         }
-    }
-
-    fn open(&self) -> Result<OwnedFd> {
-        let maps = file::open(c"/proc/self/maps", libc::O_RDONLY, 0).and_then(file::above_standard_streams)?;
-        let (device, inode) = file::fstat(maps.as_fd())?.identity.into_parts();
-        self.device.store(device, Relaxed);
-        self.inode.store(inode, Relaxed);
-        Ok(maps)
-    }
-
-    fn take(&self) -> Option<OwnedFd> {
-        let fd = self.maps.swap(NONE, Acquire);
-        // SAFETY: it was put here by who owned it, and swapping it out made it ours.
-        (fd != NONE).then(|| unsafe { OwnedFd::from_raw_fd(fd) })
-    }
-
-    fn put_back(&self, maps: OwnedFd) {
-        let other = self.maps.swap(maps.into_raw_fd(), AcqRel);
-        if other != NONE {
-            // SAFETY: as in `take`.
-            drop(unsafe { OwnedFd::from_raw_fd(other) });
-        }
-    }
-
-    /// Closes the descriptor until the next question.
-    pub fn close(&self) {
-        self.take();
-    }
-
-    /// In a child made by fork: the descriptor answers for the parent. It is closed, if it is still open here.
-    pub fn drop_inherited(&self) {
-        let fd = self.maps.swap(NONE, Acquire);
-        if fd != NONE {
-            let identity = Identity::from_parts((self.device.load(Relaxed), self.inode.load(Relaxed)));
-            file::close_raw_if(fd, identity);
-        }
-    }
-}
-
-impl Drop for Sources {
-    fn drop(&mut self) {
-        self.close();
     }
 }
 
@@ -237,21 +189,5 @@ mod tests {
                 assert!(!sources.are_anonymous(&[IoSlice::new(bytes)]), "{line}");
             }
         }
-    }
-
-    #[test]
-    fn the_descriptor_is_kept_between_questions_and_closed_at_the_end() {
-        if !answers() {
-            return;
-        }
-        let sources = Sources::new();
-        let bytes = [0; 64];
-        assert!(sources.are_anonymous(&[IoSlice::new(&bytes)]));
-        let first = sources.maps.load(Relaxed);
-        assert!(sources.are_anonymous(&[IoSlice::new(&bytes)]));
-        assert_eq!(sources.maps.load(Relaxed), first);
-        sources.close();
-        assert_eq!(sources.maps.load(Relaxed), NONE);
-        assert!(sources.are_anonymous(&[IoSlice::new(&bytes)]), "opened again");
     }
 }
