@@ -19,7 +19,7 @@ pub(in crate::sys) use instruction::stop;
 /// Copies the bytes at `mapped` to `to`, up to the first that is lost, and returns how many there were. `guarded`: all of
 /// them are in the range of a [`Guard`](super::guard::Guard), which replaces none of its pages for this.
 ///
-/// EFAULT if `to` cannot be written; in a guarded copy that is a signal, as for any other store.
+/// EFAULT if `to` cannot be written. In a guarded copy that is so if `to` is lost, and otherwise a signal, as for any other store.
 ///
 /// # Safety
 /// `mapped` is mapped and `to` is the caller's, `length` bytes each, and they do not overlap. What others store meanwhile is
@@ -28,7 +28,7 @@ pub(crate) unsafe fn read(mapped: *const u8, to: *mut u8, length: usize, guarded
     if guarded && instruction::IS_KNOWN {
         return count(mapped, length, |at, length| {
             // SAFETY: the caller vouches for both.
-            Ok(unsafe { instruction::read(mapped.add(at), to.add(at), length) })
+            unsafe { instruction::read(mapped.add(at), to.add(at), length) }
         });
     }
     let moved = by_kernel(mapped, length, |at, length| {
@@ -64,7 +64,7 @@ pub(crate) unsafe fn write(mapped: *mut u8, from: *const u8, length: usize, guar
     if guarded && instruction::IS_KNOWN {
         return count(mapped, length, |at, length| {
             // SAFETY: the caller vouches for both.
-            Ok(unsafe { instruction::write(mapped.add(at), from.add(at), length) })
+            unsafe { instruction::write(mapped.add(at), from.add(at), length) }
         });
     }
     let moved = by_kernel(mapped, length, |at, length| {
@@ -234,6 +234,9 @@ mod instruction {
     use std::arch::asm;
     use std::ffi::c_void;
 
+    use super::Result;
+    use crate::error::Errno;
+
     pub const IS_KNOWN: bool = true;
 
     /// The address of one of these is in a register while bytes are copied. No other code has it there.
@@ -241,20 +244,20 @@ mod instruction {
     const READ: u8 = 0;
     const WRITE: u8 = 1;
 
-    /// Returns how many bytes were copied before a page of `mapped` was lost.
-    pub unsafe fn read(mapped: *const u8, to: *mut u8, length: usize) -> usize {
+    /// Returns how many bytes were copied before a page of `mapped` was lost. EFAULT if a page of `to` was.
+    pub unsafe fn read(mapped: *const u8, to: *mut u8, length: usize) -> Result<usize> {
         // SAFETY: the caller's.
         unsafe { copy(READ, mapped, to, length) }
     }
 
     /// As [`read`].
-    pub unsafe fn write(mapped: *mut u8, from: *const u8, length: usize) -> usize {
+    pub unsafe fn write(mapped: *mut u8, from: *const u8, length: usize) -> Result<usize> {
         // SAFETY: the caller's.
         unsafe { copy(WRITE, from, mapped, length) }
     }
 
-    unsafe fn copy(mark: u8, from: *const u8, to: *mut u8, length: usize) -> usize {
-        let end: *const u8;
+    unsafe fn copy(mark: u8, from: *const u8, to: *mut u8, length: usize) -> Result<usize> {
+        let (end, other_side): (*const u8, usize);
         // SAFETY: the caller vouches for both ranges. The direction is forwards wherever assembly begins. At a fault the
         // registers say how far it came, also when `stop` goes on behind the instruction. (In rcx an emulator may have counted
         // the byte that is lost.)
@@ -266,15 +269,18 @@ mod instruction {
                 inout("rcx") length => _,
                 inout("rsi") from => end,
                 inout("rdi") to => _,
-                in("r9") &MARKS[usize::from(mark)],
+                inout("r9") &MARKS[usize::from(mark)] => other_side,
                 out("r8") _,
                 options(nostack, preserves_flags),
             );
         }
-        end.addr() - from.addr()
+        if other_side == OTHER_SIDE { Err(Errno(libc::EFAULT)) } else { Ok(end.addr() - from.addr()) }
     }
 
-    /// If a copy was interrupted at its side that is mapped, lets it go on behind the instruction, and says so.
+    /// In the register of the mark, after a copy that was interrupted at its side that is not mapped.
+    const OTHER_SIDE: usize = 0;
+
+    /// If a copy was interrupted, lets it go on behind the instruction, and says so.
     ///
     /// # Safety
     /// `context` is the ucontext_t of a fault.
@@ -287,12 +293,18 @@ mod instruction {
         let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
         let [r8, r9, rip, error] =
             [libc::REG_R8, libc::REG_R9, libc::REG_RIP, libc::REG_ERR].map(|name| registers[name as usize]);
-        let mark = if error & STORE == 0 { READ } else { WRITE };
-        let is_copy = r9 as usize == (&raw const MARKS[usize::from(mark)]).addr() && r8 == rip.wrapping_add(LENGTH);
-        if is_copy {
-            registers[libc::REG_RIP as usize] = r8;
+        if r8 != rip.wrapping_add(LENGTH) {
+            return false;
         }
-        is_copy
+        let mapped = if error & STORE == 0 { READ } else { WRITE };
+        let is_marked = |mark: u8| r9 as usize == (&raw const MARKS[usize::from(mark)]).addr();
+        if is_marked(READ + WRITE - mapped) {
+            registers[libc::REG_R9 as usize] = OTHER_SIDE as i64;
+        } else if !is_marked(mapped) {
+            return false;
+        }
+        registers[libc::REG_RIP as usize] = r8;
+        true
     }
 }
 
@@ -301,14 +313,16 @@ mod instruction {
 mod instruction {
     use std::ffi::c_void;
 
+    use super::Result;
+
     pub const IS_KNOWN: bool = false;
 
-    pub unsafe fn read(_: *const u8, _: *mut u8, _: usize) -> usize {
-        0
+    pub unsafe fn read(_: *const u8, _: *mut u8, _: usize) -> Result<usize> {
+        Ok(0)
     }
 
-    pub unsafe fn write(_: *mut u8, _: *const u8, _: usize) -> usize {
-        0
+    pub unsafe fn write(_: *mut u8, _: *const u8, _: usize) -> Result<usize> {
+        Ok(0)
     }
 
     pub unsafe fn stop(_: *mut c_void) -> bool {

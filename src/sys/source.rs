@@ -147,7 +147,7 @@ mod tests {
         let fd = memory.as_raw_fd();
         let anonymous = mapped(private | libc::MAP_ANONYMOUS, -1, write);
         assert_eq!(ask(anonymous), answers());
-        assert_eq!(ask(&[0; 64]), answers(), "a stack");
+        assert_eq!(ask(&std::hint::black_box([0; 64])), answers(), "a stack");
         assert_eq!(ask(&vec![0; 64]), answers(), "the heap");
         assert!(!ask(b"constants of the program"));
         for (what, bytes) in [

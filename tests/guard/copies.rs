@@ -74,6 +74,31 @@ fn copies_end_where_pages_are_lost(flags: u64) {
     });
 }
 
+/// What is copied into a guarded map, or where its bytes go, may be lost itself.
+pub fn the_other_side_of_a_guarded_copy_may_be_lost() {
+    let page = page_size();
+    let own = file(page);
+    for (flags, is_replaced) in [(0, false), (GUARD, false), (GUARD, true)] {
+        let (whole, other) = (map_with(&own, WRITE, GUARD).expect("mapped"), file(2 * page));
+        let lost = map_with(&other, WRITE, flags).expect("mapped");
+        let half = page / 2;
+        other.as_file().set_len(page as u64).expect("cut");
+        if is_replaced {
+            // SAFETY: within the map, and guarded.
+            assert_eq!(unsafe { lost.data().add(page).read_volatile() }, 0);
+        }
+        // SAFETY: within the map; only the library looks at what is lost.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(lost.data().add(half), page) };
+        assert_eq!(whole.write(0, bytes).expect_err("lost").errno, libc::EFAULT, "{flags:#x}, replaced {is_replaced}");
+        if !is_replaced {
+            let outcome = whole.read(0, bytes);
+            assert_eq!(outcome.expect_err("lost").errno, libc::EFAULT, "{flags:#x}");
+        }
+        assert_eq!(whole.write(0, &bytes[..half]).expect("there"), half);
+        assert!(!is_lost(&whole));
+    }
+}
+
 pub fn a_guarded_copy_ends_where_pages_are_lost() {
     copies_end_where_pages_are_lost(GUARD);
 }
