@@ -247,7 +247,8 @@ func (m *Map) Word(off int) (*atomic.Uint32, error) {
 //
 // Errors: EINVAL if off is negative. EIO if the bytes are in the map but not in the file, because another process made
 // it shorter, or if they could not be read from storage, or [Map.Protect] forbids it: then the bytes before are in p,
-// and n counts them. EFAULT if p is the memory of a map and lost itself. After Close the error is os.ErrClosed.
+// and n counts them. EFAULT if p is the memory of a map and lost itself (with [MapGuard] that ends the process). After
+// Close the error is os.ErrClosed.
 func (m *Map) ReadAt(p []byte, off int64) (n int, err error) {
 	if m == nil {
 		return 0, isNil("map")

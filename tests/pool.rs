@@ -89,9 +89,11 @@ tests![
     sent_bytes_in_a_socket_stay_what_they_were,
     what_a_pipe_shows_that_was_spliced_from_a_description_of_its_own_is_not_promised,
     // ways
-    what_root_keeps_is_seen_or_harmless_or_named,
-    what_a_user_keeps_is_seen_or_harmless_or_named,
-    what_a_trusted_callback_keeps_reaches_no_scan_of_others,
+    descriptions_that_are_kept_are_seen_or_harmless_or_named,
+    mappings_that_are_kept_are_seen_or_harmless_or_named,
+    pages_in_flight_are_seen_or_harmless_or_named,
+    what_io_uring_keeps_is_seen_or_harmless_or_named,
+    marks_that_are_left_are_seen_or_harmless_or_named,
     // sources
     lost_bytes_are_efault_in_every_mode,
     lost_bytes_in_one_of_many_segments_are_efault,

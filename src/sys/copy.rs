@@ -19,7 +19,7 @@ pub(in crate::sys) use instruction::stop;
 /// Copies the bytes at `mapped` to `to`, up to the first that is lost, and returns how many there were. `guarded`: all of
 /// them are in the range of a [`Guard`](super::guard::Guard), which replaces none of its pages for this.
 ///
-/// EFAULT if `to` cannot be written. In a guarded copy that is so if `to` is lost, and otherwise a signal, as for any other store.
+/// EFAULT if `to` cannot be written; in a guarded copy that is a signal, as for any other store.
 ///
 /// # Safety
 /// `mapped` is mapped and `to` is the caller's, `length` bytes each, and they do not overlap. What others store meanwhile is
@@ -28,7 +28,7 @@ pub(crate) unsafe fn read(mapped: *const u8, to: *mut u8, length: usize, guarded
     if guarded && instruction::IS_KNOWN {
         return count(mapped, length, |at, length| {
             // SAFETY: the caller vouches for both.
-            unsafe { instruction::read(mapped.add(at), to.add(at), length) }
+            Ok(unsafe { instruction::read(mapped.add(at), to.add(at), length) })
         });
     }
     let moved = by_kernel(mapped, length, |at, length| {
@@ -56,7 +56,8 @@ pub(crate) unsafe fn read(mapped: *const u8, to: *mut u8, length: usize, guarded
     })
 }
 
-/// Copies `from` to the bytes at `mapped`, as [`read`]. EFAULT if `from` cannot be read.
+/// Copies `from` to the bytes at `mapped`, as [`read`]. EFAULT if `from` cannot be read; in a guarded copy that is so for lost
+/// pages, and otherwise a signal, as for any other load.
 ///
 /// # Safety
 /// As [`read`].
@@ -244,20 +245,22 @@ mod instruction {
     const READ: u8 = 0;
     const WRITE: u8 = 1;
 
-    /// Returns how many bytes were copied before a page of `mapped` was lost. EFAULT if a page of `to` was.
-    pub unsafe fn read(mapped: *const u8, to: *mut u8, length: usize) -> Result<usize> {
+    /// Returns how many bytes were copied before a page of `mapped` was lost.
+    pub unsafe fn read(mapped: *const u8, to: *mut u8, length: usize) -> usize {
         // SAFETY: the caller's.
-        unsafe { copy(READ, mapped, to, length) }
+        unsafe { copy(READ, mapped, to, length).0 }
     }
 
-    /// As [`read`].
+    /// As [`read`]. EFAULT if a page of `from` was lost.
     pub unsafe fn write(mapped: *mut u8, from: *const u8, length: usize) -> Result<usize> {
         // SAFETY: the caller's.
-        unsafe { copy(WRITE, from, mapped, length) }
+        let (count, has_lost_source) = unsafe { copy(WRITE, from, mapped, length) };
+        if has_lost_source { Err(Errno(libc::EFAULT)) } else { Ok(count) }
     }
 
-    unsafe fn copy(mark: u8, from: *const u8, to: *mut u8, length: usize) -> Result<usize> {
-        let (end, other_side): (*const u8, usize);
+    /// Returns how many bytes were copied, and whether `stop` found the source of a write lost.
+    unsafe fn copy(mark: u8, from: *const u8, to: *mut u8, length: usize) -> (usize, bool) {
+        let (end, after): (*const u8, usize);
         // SAFETY: the caller vouches for both ranges. The direction is forwards wherever assembly begins. At a fault the
         // registers say how far it came, also when `stop` goes on behind the instruction. (In rcx an emulator may have counted
         // the byte that is lost.)
@@ -269,18 +272,19 @@ mod instruction {
                 inout("rcx") length => _,
                 inout("rsi") from => end,
                 inout("rdi") to => _,
-                inout("r9") &MARKS[usize::from(mark)] => other_side,
+                inout("r9") &MARKS[usize::from(mark)] => after,
                 out("r8") _,
                 options(nostack, preserves_flags),
             );
         }
-        if other_side == OTHER_SIDE { Err(Errno(libc::EFAULT)) } else { Ok(end.addr() - from.addr()) }
+        (end.addr() - from.addr(), after == SOURCE_IS_LOST)
     }
 
-    /// In the register of the mark, after a copy that was interrupted at its side that is not mapped.
-    const OTHER_SIDE: usize = 0;
+    /// In the register of the mark, after a write whose source was lost.
+    const SOURCE_IS_LOST: usize = 0;
 
-    /// If a copy was interrupted, lets it go on behind the instruction, and says so.
+    /// If a copy was interrupted at its side that is mapped, or at the source of a write, lets it go on behind the instruction, and
+    /// says so.
     ///
     /// # Safety
     /// `context` is the ucontext_t of a fault.
@@ -296,11 +300,11 @@ mod instruction {
         if r8 != rip.wrapping_add(LENGTH) {
             return false;
         }
-        let mapped = if error & STORE == 0 { READ } else { WRITE };
         let is_marked = |mark: u8| r9 as usize == (&raw const MARKS[usize::from(mark)]).addr();
-        if is_marked(READ + WRITE - mapped) {
-            registers[libc::REG_R9 as usize] = OTHER_SIDE as i64;
-        } else if !is_marked(mapped) {
+        let is_store = error & STORE != 0;
+        if is_marked(WRITE) && !is_store {
+            registers[libc::REG_R9 as usize] = SOURCE_IS_LOST as i64;
+        } else if !is_marked(if is_store { WRITE } else { READ }) {
             return false;
         }
         registers[libc::REG_RIP as usize] = r8;
@@ -317,8 +321,8 @@ mod instruction {
 
     pub const IS_KNOWN: bool = false;
 
-    pub unsafe fn read(_: *const u8, _: *mut u8, _: usize) -> Result<usize> {
-        Ok(0)
+    pub unsafe fn read(_: *const u8, _: *mut u8, _: usize) -> usize {
+        0
     }
 
     pub unsafe fn write(_: *mut u8, _: *const u8, _: usize) -> Result<usize> {

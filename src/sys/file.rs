@@ -172,8 +172,8 @@ impl Stat {
             allocated: raw.st_blocks as u64 * 512,
             owner: raw.st_uid,
             group: raw.st_gid,
-            modified: (raw.st_mtime as i64, raw.st_mtime_nsec as i64),
-            changed: (raw.st_ctime as i64, raw.st_ctime_nsec as i64),
+            modified: (raw.st_mtime, raw.st_mtime_nsec),
+            changed: (raw.st_ctime, raw.st_ctime_nsec),
             block: raw.st_blksize as u64,
             identity: Identity { device: raw.st_dev, inode: raw.st_ino },
         }

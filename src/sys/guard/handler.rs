@@ -92,7 +92,7 @@ unsafe fn is_survived(info: &libc::siginfo_t, context: *mut c_void) -> bool {
     if !matches!(info.si_code, BUS_ADRERR | BUS_OBJERR) {
         return false;
     }
-    // What is copied into or out of a guarded range may be lost itself.
+    // What is copied into a guarded range may be lost itself, wherever it lies.
     // SAFETY: the caller vouches for it.
     if unsafe { copy::stop(context) } {
         return true;

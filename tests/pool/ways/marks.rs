@@ -49,11 +49,9 @@ fn locked(fd: c_int, _: usize) -> Result<Kept, Skip> {
     // SAFETY: touches no memory.
     checked(unsafe { libc::flock(fd, libc::LOCK_EX) })?;
     Ok(Kept::look(|fd| {
-        // SAFETY: as above. By a description of its own.
-        assert_eq!(
-            unsafe { libc::flock(open_again(fd, libc::O_RDONLY).as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) },
-            0
-        );
+        let own = open_again(fd, libc::O_RDONLY);
+        // SAFETY: as above.
+        assert_eq!(unsafe { libc::flock(own.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) }, 0);
         None
     }))
 }
