@@ -432,8 +432,9 @@ typedef struct bytefd_map bytefd_map;
  * A cached file keeps its inode number, and two scans may have the same size and time: a client
  * that remembers files by these (and marks nothing on them) is better given new files.
  *
- * A pool holds at most `max_files` descriptors, and two of /proc. bytefd_pool_trim to 0 closes those
- * that are not lent, and a scan with the pool does so before it fails with -EMFILE or -ENFILE.
+ * A pool holds at most `max_files` descriptors, and two of /proc. bytefd_pool_trim to 0 closes
+ * those that are not lent, and a scan with the pool does so before it fails with -EMFILE or
+ * -ENFILE.
  *
  * After fork(2) the pool is empty in the child, and the files it kept, and one that is lent to a
  * trusted callback, are closed at the pool's first use there. Until then, and unless it executes
@@ -1683,8 +1684,8 @@ int bytefd_map_unmap(struct bytefd_map *BYTEFD_NONNULL map,
  * - -EIO if not even the first byte exists any more. (So a loop over what is left ends with this.)
  * - -EINVAL if `map` or `copied` is NULL, `buf` is NULL and `length` is not 0, or the range is not
  *   in the map.
- * - -EFAULT if `buf` cannot be written; part of it may be. With a guarded map that is a SIGSEGV,
- *   as for any other store.
+ * - -EFAULT if `buf` cannot be written; part of it may be. With a guarded map that is a signal, as
+ *   for any other store.
  * - -EMFILE, -ENFILE if the kernel forbids process_vm_readv, and there are no descriptors for a
  *   pipe instead.
  *
@@ -1719,8 +1720,9 @@ BYTEFD_WRITES(3, 4);
  * - -EINVAL if `map` or `copied` is NULL, `buf` is NULL and `length` is not 0, or the range is not
  *   in the map.
  * - -EACCES if the map is for reading only.
- * - -EFAULT if `buf` cannot be read; part of it may have been copied. With a guarded map that is a
- *   SIGSEGV, as for any other load.
+ * - -EFAULT if `buf` cannot be read; part of it may have been copied. With a guarded map that is so
+ *   for lost pages of a mapping; what is not mapped for reading is a SIGSEGV, as for any other
+ *   load. Also if a guard has replaced bytes of `buf` by zeros.
  * - -EMFILE, -ENFILE as bytefd_map_read.
  *
  * ```c
