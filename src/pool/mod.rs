@@ -4,7 +4,8 @@
 //! file. So its **master** description never leaves this room (unless the callback is trusted); what is lent is a fresh
 //! read-only one; and before the file is used again, the kernel is asked for a write lease on the master, which it grants only
 //! if no other description of the file exists anywhere. Whatever else exists – a duplicate, a mapping, a child that has it –
-//! the file is dropped and never used again.
+//! the file is dropped and never used again, and so it is if anything of it was changed meanwhile. The lease is held until the new
+//! content is complete.
 
 mod cache;
 mod cached_file;
