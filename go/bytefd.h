@@ -408,30 +408,49 @@ typedef struct bytefd_map bytefd_map;
  * - No pool: every scan has a new, sealed file. Nothing of one scan can ever show in another,
  *   whatever the callback keeps.
  * - A pool: the callback is lent a read-only description of a file of mode 0400 that is not
- *   sealed. Before the file is used again the kernel is asked to prove that nobody holds it; who
- *   kept a duplicate, a mapping, a child that has it, or a description of their own keeps that
- *   file, and it is not used again. Content of an earlier scan is never visible, also not past the
- *   end. What the proof cannot see are pages in flight, to which a pipe, socket or device refers
- *   without a descriptor: vmsplice(2) from a mapping, zero-copy sends (MSG_ZEROCOPY), anything
- *   else that pins pages (io_uring's registered buffers, RDMA), and splice(2) and sendfile(2) from
- *   a descriptor without O_DIRECT. Who reads them later may read bytes of a later scan. The
- *   descriptor that is lent has O_DIRECT, with which splice and sendfile copy (Linux 6.6), unless
- *   the callback clears it or opens one of its own. Nor does the proof see an O_PATH descriptor,
- *   which can be opened during a later scan.
+ *   sealed. Before the file is used again the kernel is asked to prove that nobody else has it
+ *   open or mapped, and its length, mode, owner, times and attributes must be what they were. If
+ *   not, the file is dropped and counted. A callback that keeps a duplicate, a mapping, a child
+ *   that has it, or a description of its own keeps that file and sees its content unchanged.
+ *   Content of an earlier scan is never visible, also not past the end.
  * - A pool and BYTEFD_TRUST_CALLBACK: the cached file itself is lent, read-write, and nothing is
  *   proved. The callback promises to keep nothing and to change nothing. If it breaks the promise
- *   it sees and changes later scans of trusted callbacks.
+ *   it sees and changes later scans of trusted callbacks, and if it cuts the file off during one,
+ *   that scan can end in a SIGBUS. The pool sets the file offset and the status flags (O_APPEND)
+ *   back, but not locks, leases and the close-on-exec flag.
+ *
+ * Warning: the proof does not see the following. Whoever keeps it can read later scans, and with
+ * those after the first change them. Do not use a pool for callbacks that do this:
+ * - Pages in flight, to which a pipe, socket or device refers without a descriptor: vmsplice(2)
+ *   from a mapping, zero-copy sends (MSG_ZEROCOPY), RDMA, and splice(2) and sendfile(2) from a
+ *   descriptor without O_DIRECT. The descriptor that is lent has O_DIRECT, with which both copy
+ *   (Linux 6.6), unless the callback clears it or opens one of its own.
+ * - What can be opened later: an O_PATH descriptor, and for root a file handle
+ *   (open_by_handle_at(2)) or a mark of fanotify(7). While the library copies, such an open waits.
+ *   A file that was changed during a scan is dropped after it.
+ * - A callback that takes the pool's own descriptors, whose numbers it finds in /proc/self/fd.
+ * - io_uring's registered buffers, and whatever else pins pages, of a mapping for writing that a
+ *   privileged callback made without changing the mode (CAP_DAC_OVERRIDE).
+ * - Before Linux 6.13 the kernel's clock for changes stands still for some milliseconds. So long
+ *   after a scan began it is not seen that its callback set the mode, pinned pages for writing, and
+ *   set the mode back.
  *
  * Of the options a pool takes `name`, `spill_threshold`, BYTEFD_BACKEND_MEMFD, and BYTEFD_INHERIT
  * and BYTEFD_READ_ONLY (which it is anyway), or BYTEFD_TRUST_CALLBACK instead of these two; others
- * are -EINVAL. A file keeps its name, so it is cached for scans of the same name. `buf` must be
- * readable: what is copied into kept pages is copied as memcpy does, so there is no -EFAULT.
+ * are -EINVAL. A file keeps its name, so it is cached for scans of the same name.
+ *
+ * Lost bytes, in a mapping of a file that was truncated, are -EFAULT as without a pool. The library
+ * asks the kernel what `buf` is (PROCMAP_QUERY, Linux 6.11): it copies anonymous memory by itself,
+ * and lets the kernel copy everything else, which takes longer. Anonymous memory that was made
+ * inaccessible without munmap(2) or mprotect(2) raises the signal that any access raises:
+ * MADV_GUARD_INSTALL, protection keys, userfaultfd(2).
  *
  * A cached file keeps its inode number, and two scans may have the same size and time: a client
  * that remembers files by these (and marks nothing on them) is better given new files.
  *
- * A pool holds at most `max_files` descriptors. bytefd_pool_trim to 0 closes those that are not
- * lent, and a scan with the pool does so before it fails with -EMFILE or -ENFILE.
+ * A pool holds at most `max_files` descriptors, and two of /proc. bytefd_pool_trim to 0 closes
+ * those that are not lent, and a scan with the pool does so before it fails with -EMFILE or
+ * -ENFILE.
  *
  * After fork(2) the pool is empty in the child, and the files it kept, and one that is lent to a
  * trusted callback, are closed at the pool's first use there. Until then, and unless it executes
@@ -669,8 +688,9 @@ typedef struct bytefd_pool_stats {
      */
     uint64_t misses;
     /**
-     * Files that were dropped because another open file description or mapping of them existed.
-     * Asking drops those that are held now.
+     * Files that were dropped because another open file description or mapping of them existed, or
+     * because they were changed while they were lent or cached. Asking drops those that are held
+     * now.
      */
     uint64_t dropped;
     /**
@@ -1012,7 +1032,8 @@ extern "C" {
  * - -EINVAL if `buf` is NULL and `len` is not 0, if `len` exceeds PTRDIFF_MAX, or if the options
  *   are unknown or contradict each other.
  * - -E2BIG if the options have members that this version does not know.
- * - -EFAULT if part of `buf` is not readable.
+ * - -EFAULT if part of `buf` is not readable, or was lost: it is in a mapping of a file that was
+ *   truncated. That includes lost pages that BYTEFD_MAP_GUARD has replaced by zeros.
  * - -EFBIG if `len` exceeds RLIMIT_FSIZE. SIGXFSZ is not raised.
  * - -ENOSPC if the file system behind the backend is full.
  * - -EMFILE, -ENFILE, -ENOMEM if a limit is reached.
@@ -1144,8 +1165,7 @@ int bytefd_wrap_stream(int fd,
  *
  * Returns 0 when `scan` returned 0. When it returned anything else: -ECANCELED, with op "callback"
  * and the value in `error->callback`. When there is no descriptor to lend, `scan` is not called,
- * and the answer is shm_wrap_buffer's (with a pool there is no -EFAULT, see bytefd_pool); -EINVAL
- * if `scan` is NULL.
+ * and the answer is shm_wrap_buffer's; -EINVAL if `scan` is NULL.
  *
  * ```c
  * static int print_size(int fd, void *context)
@@ -1681,8 +1701,8 @@ int bytefd_map_unmap(struct bytefd_map *BYTEFD_NONNULL map,
  * - -EIO if not even the first byte exists any more. (So a loop over what is left ends with this.)
  * - -EINVAL if `map` or `copied` is NULL, `buf` is NULL and `length` is not 0, or the range is not
  *   in the map.
- * - -EFAULT if `buf` cannot be written; part of it may be. With a guarded map that is a SIGSEGV,
- *   as for any other store.
+ * - -EFAULT if `buf` cannot be written; part of it may be. With a guarded map that is a signal, as
+ *   for any other store.
  * - -EMFILE, -ENFILE if the kernel forbids process_vm_readv, and there are no descriptors for a
  *   pipe instead.
  *
@@ -1717,8 +1737,9 @@ BYTEFD_WRITES(3, 4);
  * - -EINVAL if `map` or `copied` is NULL, `buf` is NULL and `length` is not 0, or the range is not
  *   in the map.
  * - -EACCES if the map is for reading only.
- * - -EFAULT if `buf` cannot be read; part of it may have been copied. With a guarded map that is a
- *   SIGSEGV, as for any other load.
+ * - -EFAULT if `buf` cannot be read; part of it may have been copied. With a guarded map that is so
+ *   for lost pages of a mapping; what is not mapped for reading is a SIGSEGV, as for any other
+ *   load. Also if a guard has replaced bytes of `buf` by zeros.
  * - -EMFILE, -ENFILE as bytefd_map_read.
  *
  * ```c

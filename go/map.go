@@ -34,6 +34,8 @@ type Map struct {
 	// True if ReadAt and WriteAt go through C: it knows the present length of a guarded map's file,
 	// and which parts were unmapped.
 	asksC bool
+	// True with MapGuard: counted in guards.
+	isGuarded bool
 	// True if a store raises SIGSEGV.
 	isForReading bool
 	// True after Share: its seal keeps a failed Seal from making the map writable again.
@@ -155,10 +157,18 @@ func newMap(opts []MapOption, open func(*mapOptions) (unsafe.Pointer, []byte, er
 		return nil, err
 	}
 	m := ownMap(handle, data)
-	m.asksC = o.flags&mapGuard != 0
+	m.isGuarded = o.flags&mapGuard != 0
+	m.asksC = m.isGuarded
+	if m.isGuarded {
+		guards.Add(1)
+	}
 	m.isForReading = o.access == accessRead
 	return m, nil
 }
+
+// guards is the number of maps with MapGuard. As long as there is one, C copies what a caller gives: it knows which bytes
+// are zeros that have replaced lost ones.
+var guards atomic.Int32
 
 // ownMap is the Map of a new handle.
 func ownMap(handle unsafe.Pointer, data []byte) *Map {
@@ -274,7 +284,7 @@ func (m *Map) ReadAt(p []byte, off int64) (n int, err error) {
 // Errors: EINVAL if off is negative. EACCES if the map is for reading. EIO if the bytes are in the map but not in the
 // file, because somebody made it shorter, or if there is no room for them on storage ([MapNoReserve]), or
 // [Map.Protect] forbids it: then the bytes before are written, and n counts them. EFAULT if p is the memory of a map
-// and lost itself (with [MapGuard] that ends the process). After Close the error is os.ErrClosed.
+// and lost itself, also where [MapGuard] has replaced it. After Close the error is os.ErrClosed.
 func (m *Map) WriteAt(p []byte, off int64) (n int, err error) {
 	if m == nil {
 		return 0, isNil("map")
@@ -288,7 +298,7 @@ func (m *Map) WriteAt(p []byte, off int64) (n int, err error) {
 		message := fmt.Sprintf("asked to write %d bytes at offset %d of a map of %d bytes", len(p), off, len(m.data))
 		return 0, &Error{"write", syscall.ENXIO, message}
 	}
-	if !m.asksC && !m.isForReading && copied(m.data[off:], p) {
+	if !m.asksC && !m.isForReading && guards.Load() == 0 && copied(m.data[off:], p) {
 		return len(p), nil
 	}
 	n, err = mapWrite(m.handle, int(off), p)
@@ -477,6 +487,9 @@ func (m *Map) Close() error {
 func (m *Map) release(handle unsafe.Pointer) error {
 	if m.users.Add(-1) > 0 {
 		return nil
+	}
+	if m.isGuarded {
+		defer guards.Add(-1)
 	}
 	return mapClose(handle)
 }

@@ -57,15 +57,17 @@ func (w *MapWriter) Len() int {
 	return w.written
 }
 
-// Write writes all of p, or nothing. p must be memory that can be read.
+// Write writes all of p, or nothing.
 //
-// Errors are those of [Map.Resize]: EFBIG, ENOSPC and ENOMEM when there is no more room.
+// Errors are those of [Map.Resize]: EFBIG, ENOSPC and ENOMEM when there is no more room. EFAULT if p is the memory of a map
+// and lost, also where [MapGuard] has replaced it.
 func (w *MapWriter) Write(p []byte) (n int, err error) {
-	spare, err := w.spare(len(p))
-	if err != nil {
+	if _, err := w.spare(len(p)); err != nil {
 		return 0, err
 	}
-	n = copy(spare, p)
+	if n, err = w.m.WriteAt(p, int64(w.written)); err != nil {
+		return 0, err
+	}
 	w.written += n
 	return n, nil
 }

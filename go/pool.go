@@ -24,20 +24,29 @@ import (
 //   - A new file, [ScanBytes]: nothing of one scan can ever show in another, whatever the callback keeps, and nobody can
 //     change what is scanned.
 //   - A pool: the callback is lent a read-only description of a kept file, which has mode 0400 but is not sealed. Before
-//     the file is used again, the kernel is asked to prove that nobody has it open or mapped. A callback that keeps a
+//     the file is used again, the kernel is asked to prove that nobody has it open or mapped, and its length, mode, owner,
+//     times and attributes must be what they were. Otherwise the file is dropped, and counted. A callback that keeps a
 //     duplicate, a mapping or a description of its own, or a child that has it, keeps that file and sees its content
-//     unchanged; the file is dropped from the pool. No scan sees content of an earlier one, also not past the end. This
-//     protects against forgetting, and against code that keeps files by ordinary means.
+//     unchanged. No scan sees content of an earlier one, also not past the end.
 //   - A pool with [WrapTrustCallback]: the kept file itself is lent, read-write, and nothing is proved. This protects against
-//     nothing: a callback that breaks its promise sees and changes later scans of trusted callbacks. Callbacks that are
-//     not trusted are never lent a file that a trusted one had.
+//     nothing: a callback that breaks its promise sees and changes later scans of trusted callbacks, and if it cuts the
+//     file off during one, that scan can end in a SIGBUS. The pool sets the file offset and the status flags back, but not
+//     locks, leases and the close-on-exec flag. Callbacks that are not trusted are never lent a file that a trusted one had.
 //
-// What a pool cannot see are pages in flight: vmsplice(2) from a mapping, zero-copy sends (MSG_ZEROCOPY), and splice(2)
-// and sendfile(2) from a descriptor without O_DIRECT (the one that is lent has it from Linux 6.6 on, unless the callback
-// clears it) leave references to pages in a pipe or socket, where no descriptor shows them. Who reads them later may read
-// bytes of a later scan. io.Copy from an *os.File to a socket or pipe is such a splice or sendfile. Nor does it see a
-// descriptor that was opened with O_PATH, through which the file can be opened again later. Callbacks that do these
-// things need a new file each time.
+// The proof does not see the following. Whoever keeps it can read later scans, and with those after the first change
+// them. Callbacks that do this need a new file each time:
+//
+//   - Pages in flight, to which a pipe, socket or device refers without a descriptor: vmsplice(2) from a mapping, zero-copy
+//     sends (MSG_ZEROCOPY), and splice(2) and sendfile(2) from a descriptor without O_DIRECT. The one that is lent has it
+//     from Linux 6.6 on, unless the callback clears it. io.Copy from an *os.File to a socket or pipe is such a splice or
+//     sendfile.
+//   - What can be opened later: an O_PATH descriptor, and for root a file handle (open_by_handle_at(2)) or a mark of
+//     fanotify(7).
+//   - The pool's own descriptors, whose numbers are in /proc/self/fd.
+//   - io_uring's registered buffers, and whatever else pins pages, of a mapping for writing that a privileged callback made
+//     without changing the mode.
+//   - Before Linux 6.13, for some milliseconds after a scan began: a callback that set the mode, pinned pages for writing,
+//     and set the mode back.
 //
 // # Hosts and memory
 //
@@ -120,7 +129,8 @@ func NewPool(maxBytes int, opts ...PoolOption) (*Pool, error) {
 // runtime.Goexit. Calls may be nested, and each has a file of its own. A child process that is being started at the
 // moment in which scan returns has the file too, so that it is dropped.
 //
-// b must be memory that can be read: bytes of a [Map] whose file has been truncated end the process here.
+// Bytes of a [Map] whose file was truncated are EFAULT, also where [MapGuard] has replaced them. The kernel copies what is
+// not anonymous memory, which takes longer.
 //
 // The options are [WrapName], [WrapSpillThreshold], and [WrapInherit] and [WrapReadOnly], which it is anyway, or
 // [WrapTrustCallback] instead of these two. Others are EINVAL, but [BackendMemfd] is fine. EINVAL also if scan is nil. Other
@@ -227,7 +237,8 @@ type PoolStats struct {
 	Hits uint64
 	// Misses counts scans that got a new file.
 	Misses uint64
-	// Dropped counts files that were dropped because another open file description or mapping of them existed.
+	// Dropped counts files that were dropped because another open file description or mapping of them existed, or because
+	// they were changed while they were lent or cached.
 	Dropped uint64
 	// Lent is the number of the pool's files that are lent now. When they are as many as [PoolMaxFiles] allows, every further
 	// scan gets a new file that is not cached.

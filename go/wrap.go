@@ -13,7 +13,7 @@ import (
 //
 // Errors: EINVAL for options that are wrong or contradict each other; EFBIG beyond RLIMIT_FSIZE (without a SIGXFSZ);
 // ENOSPC when the file system behind the backend is full; EMFILE, ENFILE and ENOMEM; EFAULT if b is the memory of a map
-// whose file has been truncated; ENOENT where /proc is needed and not mounted; and what the system call in [Error.Op]
+// whose file has been truncated, also where [MapGuard] has replaced what was lost; ENOENT where /proc is needed and not mounted; and what the system call in [Error.Op]
 // answered.
 func WrapBuffer(b []byte, opts ...WrapOption) (*os.File, error) {
 	o := newWrapOptions(opts)

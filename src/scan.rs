@@ -114,14 +114,26 @@ impl Pool {
     ///
     /// Three levels, and what each protects against:
     /// - A new file ([`scan`]): nothing of one scan can ever show in another, whatever the callback keeps.
-    /// - A pool: a callback that keeps a duplicate, a mapping, a child or a description of its own makes the kernel refuse the
-    ///   proof, and the file is dropped. Not seen are **pages in flight**: vmsplice(2) from a mapping, zero-copy sends, whatever
-    ///   else pins pages, and splice(2) and sendfile(2) from a descriptor without `O_DIRECT` (which the one that is lent has, where
-    ///   the kernel takes it, 6.6) leave references to pages in a pipe or socket; who reads them later may read a later scan's
-    ///   bytes. Nor is an `O_PATH` descriptor seen, which can be opened during a later scan. The file is not sealed: mode 0400 and a read-only description are what keeps a
-    ///   callback from changing what it scans.
+    /// - A pool: the callback is lent a read-only description of a file of mode 0400 that is not sealed. A callback that keeps a
+    ///   duplicate, a mapping, a child or a description of its own makes the kernel refuse the proof; one that changes the file,
+    ///   its mode or its times is found out by them. The file is dropped in both cases.
     /// - A pool and [`WrapOptions::trust_callback`]: the cached file itself is lent, read-write, without proof. A callback that
-    ///   breaks its promise sees, and changes, later scans.
+    ///   breaks its promise sees, and changes, later scans of trusted callbacks; if it cuts the file off during one, that scan can
+    ///   end in a SIGBUS. The pool sets the file offset and the status flags back, but not locks, leases and close-on-exec.
+    ///
+    /// The proof does not see the following. Whoever keeps it can read later scans, and with those after the first change them:
+    /// - Pages in flight, to which a pipe, socket or device refers: vmsplice(2) from a mapping, zero-copy sends, RDMA, and
+    ///   splice(2) and sendfile(2) from a descriptor without `O_DIRECT`. The one that is lent has it, where the kernel takes it
+    ///   (6.6), unless the callback clears it.
+    /// - What can be opened later: an `O_PATH` descriptor, and for root a file handle or a mark of fanotify(7).
+    /// - The pool's own descriptors, whose numbers are in /proc/self/fd.
+    /// - io_uring's registered buffers, and whatever else pins pages, of a mapping for writing that a privileged callback made
+    ///   without changing the mode.
+    /// - Before Linux 6.13, for some milliseconds after a scan began: a callback that set the mode, pinned pages for writing, and
+    ///   set the mode back.
+    ///
+    /// Lost bytes, in a mapping of a file that was truncated, are `EFAULT`. Only anonymous memory is copied by this process, and the
+    /// kernel copies everything else.
     ///
     /// A child made by fork(2) has an empty pool: it closes the files it inherited at its first use. Until then it can read and
     /// change what the parent scans later: make pools after forking workers, or call [`Pool::trim`] in the child.

@@ -1,6 +1,6 @@
 //! Bytes that come one after the other – from a pipe, a socket, a file, a reader – into a file.
 
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, IoSlice, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -212,7 +212,7 @@ impl Growing {
             *self = Growing::new(disk);
         }
         self.reserve(offset, end)?;
-        fill::append(self.file.fd.as_fd(), bytes, offset)
+        fill::write_at(self.file.fd.as_fd(), &[IoSlice::new(bytes)], offset)
     }
 
     /// Makes huge pages for memory that is longer than one of them.
@@ -249,7 +249,7 @@ fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>, length: u64) -> Result<()> {
         if count == 0 {
             return Err(Error::new("pread", libc::EIO, format_args!("{copied} of {length} bytes are there")));
         }
-        fill::append(to, &buffer[..count], copied)?;
+        fill::write_at(to, &[IoSlice::new(&buffer[..count])], copied)?;
         copied += count as u64;
     }
     Ok(())

@@ -46,6 +46,7 @@ tests![
     private_memory_is_guarded_without_need,
     // copies
     a_guarded_copy_ends_where_pages_are_lost,
+    the_source_of_a_guarded_copy_may_be_lost,
     a_copy_by_the_kernel_ends_where_pages_are_lost,
     pages_that_were_replaced_are_not_copied,
     a_buffer_that_is_lost_is_replaced_if_it_is_guarded,

@@ -13,9 +13,11 @@ mod limits;
 mod options;
 mod refusals;
 mod residue;
+pub mod sources;
 mod threads;
 mod trusted;
 mod vandals;
+mod ways;
 
 use std::ffi::{c_int, c_void};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -32,9 +34,11 @@ use limits::*;
 use options::*;
 use refusals::*;
 use residue::*;
+use sources::*;
 use threads::*;
 use trusted::*;
 use vandals::*;
+use ways::*;
 
 use crate::scan::{self, duplicate};
 use crate::support::abi::{self, Error, PoolOptions, PoolStats, WrapOptions};
@@ -84,6 +88,18 @@ tests![
     spliced_bytes_in_a_pipe_stay_what_they_were,
     sent_bytes_in_a_socket_stay_what_they_were,
     what_a_pipe_shows_that_was_spliced_from_a_description_of_its_own_is_not_promised,
+    // ways
+    descriptions_that_are_kept_are_seen_or_harmless_or_named,
+    mappings_that_are_kept_are_seen_or_harmless_or_named,
+    pages_in_flight_are_seen_or_harmless_or_named,
+    what_io_uring_keeps_is_seen_or_harmless_or_named,
+    marks_that_are_left_are_seen_or_harmless_or_named,
+    // sources
+    lost_bytes_are_efault_in_every_mode,
+    lost_bytes_in_one_of_many_segments_are_efault,
+    bytes_of_files_and_of_memory_are_copied_as_they_are,
+    a_child_does_not_ask_about_its_parents_memory,
+    a_file_that_is_cut_off_during_later_scans_raises_no_signal,
     // vandals
     an_owner_that_a_callback_sets_does_not_stay,
     what_is_changed_between_scans_does_not_stay,
@@ -118,6 +134,7 @@ tests![
     a_file_lent_trusted_is_never_lent_untrusted,
     what_a_trusted_callback_changes_does_not_reach_untrusted_scans,
     a_trusted_callback_that_changes_the_size_does_no_harm,
+    status_flags_that_a_trusted_callback_sets_do_not_stay,
     a_hundred_trusted_scans_at_once_all_work,
     // hosts
     where_leases_are_refused_every_scan_has_a_new_file,
@@ -362,6 +379,20 @@ pub fn memory_files() -> Vec<(c_int, u64, c_int)> {
     // SAFETY: touches no memory.
     let access = |fd| unsafe { libc::fcntl(fd, libc::F_GETFL) & libc::O_ACCMODE };
     numbers.into_iter().filter(is_ours).map(|fd| (fd, inode(fd), access(fd))).collect()
+}
+
+/// Whether each change of a memory file shows in its time of change, Linux 6.13: asked of the kernel and not of the library.
+/// Before, what happens within a few milliseconds has one time.
+pub fn shows_each_change() -> bool {
+    let changed = |fd: &OwnedFd| {
+        // SAFETY: touches no memory.
+        assert_eq!(unsafe { libc::fchmod(fd.as_raw_fd(), 0o600) }, 0);
+        let stat = metadata(fd);
+        (stat.ctime(), stat.ctime_nsec())
+    };
+    let fd = wrap(b"", &WrapOptions::default()).expect("a file");
+    let times: Vec<_> = (0..10).map(|_| changed(&fd)).collect();
+    times.windows(2).all(|pair| pair[0] != pair[1])
 }
 
 /// Bytes of memory in a file.

@@ -22,8 +22,8 @@ use super::results::put;
 /// - -EIO if not even the first byte exists any more. (So a loop over what is left ends with this.)
 /// - -EINVAL if `map` or `copied` is NULL, `buf` is NULL and `length` is not 0, or the range is not
 ///   in the map.
-/// - -EFAULT if `buf` cannot be written; part of it may be. With a guarded map that is a SIGSEGV,
-///   as for any other store.
+/// - -EFAULT if `buf` cannot be written; part of it may be. With a guarded map that is a signal, as
+///   for any other store.
 /// - -EMFILE, -ENFILE if the kernel forbids process_vm_readv, and there are no descriptors for a
 ///   pipe instead.
 ///
@@ -66,8 +66,9 @@ pub unsafe extern "C" fn bytefd_map_read(
 /// - -EINVAL if `map` or `copied` is NULL, `buf` is NULL and `length` is not 0, or the range is not
 ///   in the map.
 /// - -EACCES if the map is for reading only.
-/// - -EFAULT if `buf` cannot be read; part of it may have been copied. With a guarded map that is a
-///   SIGSEGV, as for any other load.
+/// - -EFAULT if `buf` cannot be read; part of it may have been copied. With a guarded map that is so
+///   for lost pages of a mapping; what is not mapped for reading is a SIGSEGV, as for any other
+///   load. Also if a guard has replaced bytes of `buf` by zeros.
 /// - -EMFILE, -ENFILE as bytefd_map_read.
 ///
 /// ```c

@@ -23,30 +23,49 @@ pub const BYTEFD_POOL_REUSE: u32 = 0x80000021u32;
 /// - No pool: every scan has a new, sealed file. Nothing of one scan can ever show in another,
 ///   whatever the callback keeps.
 /// - A pool: the callback is lent a read-only description of a file of mode 0400 that is not
-///   sealed. Before the file is used again the kernel is asked to prove that nobody holds it; who
-///   kept a duplicate, a mapping, a child that has it, or a description of their own keeps that
-///   file, and it is not used again. Content of an earlier scan is never visible, also not past the
-///   end. What the proof cannot see are pages in flight, to which a pipe, socket or device refers
-///   without a descriptor: vmsplice(2) from a mapping, zero-copy sends (MSG_ZEROCOPY), anything
-///   else that pins pages (io_uring's registered buffers, RDMA), and splice(2) and sendfile(2) from
-///   a descriptor without O_DIRECT. Who reads them later may read bytes of a later scan. The
-///   descriptor that is lent has O_DIRECT, with which splice and sendfile copy (Linux 6.6), unless
-///   the callback clears it or opens one of its own. Nor does the proof see an O_PATH descriptor,
-///   which can be opened during a later scan.
+///   sealed. Before the file is used again the kernel is asked to prove that nobody else has it
+///   open or mapped, and its length, mode, owner, times and attributes must be what they were. If
+///   not, the file is dropped and counted. A callback that keeps a duplicate, a mapping, a child
+///   that has it, or a description of its own keeps that file and sees its content unchanged.
+///   Content of an earlier scan is never visible, also not past the end.
 /// - A pool and BYTEFD_TRUST_CALLBACK: the cached file itself is lent, read-write, and nothing is
 ///   proved. The callback promises to keep nothing and to change nothing. If it breaks the promise
-///   it sees and changes later scans of trusted callbacks.
+///   it sees and changes later scans of trusted callbacks, and if it cuts the file off during one,
+///   that scan can end in a SIGBUS. The pool sets the file offset and the status flags (O_APPEND)
+///   back, but not locks, leases and the close-on-exec flag.
+///
+/// Warning: the proof does not see the following. Whoever keeps it can read later scans, and with
+/// those after the first change them. Do not use a pool for callbacks that do this:
+/// - Pages in flight, to which a pipe, socket or device refers without a descriptor: vmsplice(2)
+///   from a mapping, zero-copy sends (MSG_ZEROCOPY), RDMA, and splice(2) and sendfile(2) from a
+///   descriptor without O_DIRECT. The descriptor that is lent has O_DIRECT, with which both copy
+///   (Linux 6.6), unless the callback clears it or opens one of its own.
+/// - What can be opened later: an O_PATH descriptor, and for root a file handle
+///   (open_by_handle_at(2)) or a mark of fanotify(7). While the library copies, such an open waits.
+///   A file that was changed during a scan is dropped after it.
+/// - A callback that takes the pool's own descriptors, whose numbers it finds in /proc/self/fd.
+/// - io_uring's registered buffers, and whatever else pins pages, of a mapping for writing that a
+///   privileged callback made without changing the mode (CAP_DAC_OVERRIDE).
+/// - Before Linux 6.13 the kernel's clock for changes stands still for some milliseconds. So long
+///   after a scan began it is not seen that its callback set the mode, pinned pages for writing, and
+///   set the mode back.
 ///
 /// Of the options a pool takes `name`, `spill_threshold`, BYTEFD_BACKEND_MEMFD, and BYTEFD_INHERIT
 /// and BYTEFD_READ_ONLY (which it is anyway), or BYTEFD_TRUST_CALLBACK instead of these two; others
-/// are -EINVAL. A file keeps its name, so it is cached for scans of the same name. `buf` must be
-/// readable: what is copied into kept pages is copied as memcpy does, so there is no -EFAULT.
+/// are -EINVAL. A file keeps its name, so it is cached for scans of the same name.
+///
+/// Lost bytes, in a mapping of a file that was truncated, are -EFAULT as without a pool. The library
+/// asks the kernel what `buf` is (PROCMAP_QUERY, Linux 6.11): it copies anonymous memory by itself,
+/// and lets the kernel copy everything else, which takes longer. Anonymous memory that was made
+/// inaccessible without munmap(2) or mprotect(2) raises the signal that any access raises:
+/// MADV_GUARD_INSTALL, protection keys, userfaultfd(2).
 ///
 /// A cached file keeps its inode number, and two scans may have the same size and time: a client
 /// that remembers files by these (and marks nothing on them) is better given new files.
 ///
-/// A pool holds at most `max_files` descriptors. bytefd_pool_trim to 0 closes those that are not
-/// lent, and a scan with the pool does so before it fails with -EMFILE or -ENFILE.
+/// A pool holds at most `max_files` descriptors, and two of /proc. bytefd_pool_trim to 0 closes
+/// those that are not lent, and a scan with the pool does so before it fails with -EMFILE or
+/// -ENFILE.
 ///
 /// After fork(2) the pool is empty in the child, and the files it kept, and one that is lent to a
 /// trusted callback, are closed at the pool's first use there. Until then, and unless it executes
@@ -146,8 +165,9 @@ pub struct bytefd_pool_stats {
     pub hits: u64,
     /// Scans that got a new file.
     pub misses: u64,
-    /// Files that were dropped because another open file description or mapping of them existed.
-    /// Asking drops those that are held now.
+    /// Files that were dropped because another open file description or mapping of them existed, or
+    /// because they were changed while they were lent or cached. Asking drops those that are held
+    /// now.
     pub dropped: u64,
     /// Files of the pool that are lent now. When they are `max_files`, every further scan gets a
     /// new file that is not cached: look for scans that were never ended.

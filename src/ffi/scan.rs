@@ -30,8 +30,7 @@ pub type bytefd_scan_fn = Option<unsafe extern "C-unwind" fn(fd: c_int, context:
 ///
 /// Returns 0 when `scan` returned 0. When it returned anything else: -ECANCELED, with op "callback"
 /// and the value in `error->callback`. When there is no descriptor to lend, `scan` is not called,
-/// and the answer is shm_wrap_buffer's (with a pool there is no -EFAULT, see bytefd_pool); -EINVAL
-/// if `scan` is NULL.
+/// and the answer is shm_wrap_buffer's; -EINVAL if `scan` is NULL.
 ///
 /// ```c
 /// static int print_size(int fd, void *context)

@@ -17,4 +17,4 @@ mod write;
 pub(crate) use growth::Growth;
 pub(crate) use huge::{Way, way, worth_an_extent};
 pub(crate) use space::{allocate, check_size_limit};
-pub(crate) use write::{append, fill, total_length};
+pub(crate) use write::{fill, total_length, write_at};

@@ -7,7 +7,7 @@ use super::cost;
 use super::huge::{ExtentWindow, Way, way, worth_an_extent};
 use super::space::check_size_limit;
 use crate::error::{Context, Errno, Error, Result};
-use crate::sys::{self, features};
+use crate::sys::{self, features, source};
 
 /// Segments that go to the kernel in one call. Few enough to be copied on the stack, many enough that the
 /// call's own cost is lost in the work.
@@ -39,14 +39,14 @@ pub(crate) fn fill(file: BorrowedFd<'_>, segments: &[IoSlice<'_>], huge: bool) -
             source.write_extents(file, extent)?;
         }
     }
-    source.write_until(file, total)
+    source.write_until(file, total)?;
+    source::check_kept(segments).context("write", || "the bytes are of a map with a guard, and were lost")
 }
 
-/// Writes `bytes` at `offset`, which is at the end of the file.
-pub(crate) fn append(file: BorrowedFd<'_>, bytes: &[u8], offset: u64) -> Result<()> {
-    let segments = [IoSlice::new(bytes)];
-    let end = offset + bytes.len() as u64;
-    Source { segments: &segments, skip: 0, written: offset, total: end }.write_until(file, end)
+/// Writes all segments, in order, at `offset`, in small pages where the file has none yet.
+pub(crate) fn write_at(file: BorrowedFd<'_>, segments: &[IoSlice<'_>], offset: u64) -> Result<()> {
+    let total = offset + total_length(segments)?;
+    Source { segments, skip: 0, written: offset, total }.write_until(file, total)
 }
 
 /// Bytes on their way into a file.

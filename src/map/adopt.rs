@@ -53,6 +53,7 @@ use crate::{fill, sys};
 /// - `ENOMEM`: the range is not all mapped; or there is no memory left, or no mapping (the kernel has a limit on their
 ///   number).
 /// - `EACCES`: a part of it is not readable and writable, or is executable.
+/// - `EFAULT`: a part of it was lost in a map with a guard, and is the guard's zeros.
 /// - `EOPNOTSUPP`: a part of it is something else than the caller's private anonymous memory: a mapping of a file,
 ///   shared memory, memory in hugetlb pages, what the kernel maps into every process, the heap (`[heap]`), memory that
 ///   the C library or Go says is its own ("[anon: glibc: ...]", "[anon: Go: ...]"), or a stack.

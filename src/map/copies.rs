@@ -1,12 +1,13 @@
 //! Copies out of a map and into it, which never raise a signal.
 
+use std::io::IoSlice;
 use std::ops::Range;
 
 use super::map::Map;
 use super::options::Access;
 use crate::error::{Context, Error, Result};
 use crate::sys::guard::Guard;
-use crate::sys::{self, copy};
+use crate::sys::{self, copy, source};
 
 impl Map {
     /// Copies bytes from `offset` on into `buf` and returns how many: all that fit, fewer at the end of the map, 0 behind it.
@@ -54,7 +55,7 @@ impl Map {
     /// Copies `length` bytes from `offset` on, all of them in the map, to memory that may turn out not to be valid: `EFAULT` then.
     ///
     /// # Safety
-    /// What is valid of the `length` bytes at `to` is nobody else's. With a guarded map all of it must be valid.
+    /// What is valid of the `length` bytes at `to` is nobody else's. With a guarded map all of it must be mapped.
     pub(crate) unsafe fn read_to(&self, to: *mut u8, length: usize, offset: usize) -> Result<usize> {
         let bytes = self.checked_span(offset, length)?;
         if length == 0 {
@@ -78,6 +79,7 @@ impl Map {
     /// # Errors
     /// - `EINVAL` if the range is not in the map, or bytes of it were unmapped. Nothing is written.
     /// - `EACCES` if the map is for reading only.
+    /// - `EFAULT` if bytes of `buf` are in a map and were lost.
     /// - `EIO` if not even the first byte can be stored.
     pub fn write_at(&self, buf: &[u8], offset: usize) -> Result<usize> {
         // SAFETY: a slice is valid memory.
@@ -87,7 +89,7 @@ impl Map {
     /// [`Map::write_at`] from memory that may turn out not to be valid: `EFAULT` then, and part of it may have been copied.
     ///
     /// # Safety
-    /// Nobody changes what is valid of the `length` bytes at `from`. With a guarded map all of it must be valid.
+    /// Nobody changes what is valid of the `length` bytes at `from`. With a guarded map all of it must be mapped.
     pub(crate) unsafe fn write_from(&self, from: *const u8, length: usize, offset: usize) -> Result<usize> {
         let bytes = self.checked_span(offset, length)?;
         if self.access() == Access::Read {
@@ -99,7 +101,12 @@ impl Map {
         let to = self.data.as_ptr().wrapping_add(bytes.start);
         // SAFETY: the range is in the map, and the caller vouches for `from`.
         let copied = unsafe { copy::write(to, from, self.kept(&bytes), self.is_copy_guarded()) };
-        self.count_of("write", bytes, copied)
+        let kept = copied.and_then(|count| {
+            // SAFETY: only its address is looked at.
+            let given = unsafe { std::slice::from_raw_parts(from, count) };
+            source::check_kept(&[IoSlice::new(given)]).map(|()| count)
+        });
+        self.count_of("write", bytes, kept)
     }
 
     /// Whether a copy without the kernel raises no signal.

@@ -1,6 +1,6 @@
 //! Bytes written one after the other, into what becomes a descriptor.
 
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, IoSlice, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use super::options::MapOptions;
 use super::seal::PATIENCE;
 use super::sealed::{SealError, Sealed};
 use crate::backend::Backend;
-use crate::error::{Error, Result};
-use crate::sys;
+use crate::error::{Context, Error, Result};
+use crate::sys::{self, source};
 use crate::wrap::WrapOptions;
 
 /// Memory that grows as it is written, and becomes a sealed file: for encoders, bodies of requests, whatever writes to an
@@ -282,6 +282,9 @@ impl AsRef<[u8]> for MapWriter {
 impl Write for MapWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.spare(bytes.len())?[..bytes.len()].copy_from_slice(bytes);
+        // The guard of another map may have replaced them by zeros.
+        source::check_kept(&[IoSlice::new(bytes)])
+            .context("write", || "the bytes are of a map with a guard, and were lost")?;
         self.advance(bytes.len());
         Ok(bytes.len())
     }

@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 use std::time::{Duration, Instant};
 
-use super::cached_file::{CachedFile, Kind, MakeError, pages};
+use super::cached_file::{CachedFile, Kind, MakeError, Proof, pages};
 use super::options::{MAX_FILES, PoolOptions};
 use super::slot::Slot;
 use super::stats::PoolStats;
@@ -13,6 +13,8 @@ use crate::backend;
 use crate::error::{Errno, Error, Result};
 use crate::sys::file::{self, Stat};
 use crate::sys::fork::ForkMark;
+use crate::sys::kept::Kept;
+use crate::sys::source::Sources;
 
 /// A kept file this many times larger or smaller than wanted is not taken: it would lose its pages, or gain little from them.
 const NEAR: u64 = 4;
@@ -41,6 +43,10 @@ pub(super) struct Cache {
     epoch: Instant,
     misses: AtomicU64,
     dropped: AtomicU64,
+    /// What is asked about the caller's bytes.
+    pub sources: Sources,
+    /// An open /proc/self/fd.
+    pub directory: Kept,
 }
 
 thread_local! {
@@ -64,6 +70,8 @@ impl Cache {
             epoch: Instant::now(),
             misses: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
+            sources: Sources::new(),
+            directory: Kept::new(),
         }
     }
 
@@ -100,8 +108,10 @@ impl Cache {
         self.drop_all();
     }
 
-    /// Drops all files that are not lent.
+    /// Drops all files that are not lent, and what else takes descriptors.
     pub fn drop_all(&self) {
+        self.sources.maps.close();
+        self.directory.close();
         self.used_slots().iter().filter_map(|slot| self.claim(slot)).for_each(|file| self.discard(file));
     }
 
@@ -139,12 +149,18 @@ impl Cache {
             return Ok(None);
         }
         while let Some(mut file) = self.take(size, kind) {
-            if self.is_free(&file) && file.is_as_it_was() {
+            if self.is_free(&mut file) {
                 match prepare(&mut file) {
                     Ok(()) => return Ok(Some(file)),
                     // No file can be so long, and nothing was changed.
                     Err(error) if error.errno() == libc::EFBIG => {
+                        file.end_lease();
                         self.keep(file);
+                        return Err(error);
+                    }
+                    // The bytes are not there for any file.
+                    Err(error) if error.errno() == libc::EFAULT => {
+                        self.discard(file);
                         return Err(error);
                     }
                     Err(_) => {}
@@ -179,22 +195,24 @@ impl Cache {
         self.misses.fetch_add(1, Relaxed);
     }
 
-    /// The proof, right before the file is used again. One that is held by somebody now is never used again.
-    fn is_free(&self, file: &CachedFile) -> bool {
-        if file.is_exposed {
-            return true;
-        }
-        let is_held = file.is_held();
-        if is_held == Some(true) {
+    /// The proof, right before the file is used again. One that somebody holds or has changed is never used again.
+    fn is_free(&self, file: &mut CachedFile) -> bool {
+        let proof = file.prove();
+        if matches!(proof, Proof::Refused) {
             self.dropped.fetch_add(1, Relaxed);
         }
-        is_held == Some(false)
+        matches!(proof, Proof::Granted)
     }
 
-    /// Drops the kept files that somebody holds.
+    /// Drops the kept files that somebody holds or has changed.
     fn drop_held(&self) {
-        for file in self.used_slots().iter().filter_map(|slot| self.claim(slot)) {
-            if self.is_free(&file) { self.keep(file) } else { self.discard(file) }
+        for mut file in self.used_slots().iter().filter_map(|slot| self.claim(slot)) {
+            if self.is_free(&mut file) {
+                file.end_lease();
+                self.keep(file);
+            } else {
+                self.discard(file);
+            }
         }
     }
 
@@ -311,8 +329,14 @@ impl Cache {
             file.unmap();
             return slot.clear();
         };
-        file.came_back(stat, self.now());
-        self.keep(file);
+        if !file.is_finished() {
+            return self.discard(file);
+        }
+        if file.came_back(stat, self.now()) {
+            return self.keep(file);
+        }
+        self.dropped.fetch_add(1, Relaxed);
+        self.discard(file);
     }
 
     /// Keeps a file that nobody uses, if the bound allows it; the longest unused ones give way.
@@ -352,6 +376,8 @@ impl Cache {
             if mark.compare_exchange(CHILD, CLEARING, AcqRel, Relaxed).is_ok() {
                 self.generation.fetch_add(1, Relaxed);
                 self.slots.iter().for_each(Slot::drop_inherited);
+                self.sources.maps.drop_inherited();
+                self.directory.drop_inherited();
                 self.cached_bytes.store(0, Relaxed);
                 mark.store(READY, Release);
             } else {

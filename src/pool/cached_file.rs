@@ -3,12 +3,14 @@
 use std::ffi::{CStr, CString};
 use std::hash::{Hash, Hasher};
 use std::io::IoSlice;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use crate::backend::{self, Backend, Execution};
 use crate::error::{Context, Errno, Error, Result};
-use crate::sys::features::O_DIRECT_OF_MEMFD;
+use crate::sys::features::{O_DIRECT_OF_MEMFD, shows_each_change};
 use crate::sys::file::{self, Identity, Stat};
+use crate::sys::kept::Kept;
+use crate::sys::source::{self, Sources};
 use crate::sys::window::Window;
 use crate::{fill, sys};
 
@@ -38,11 +40,31 @@ pub(super) struct CachedFile {
     pub used: u64,
     /// Its length now.
     size: u64,
-    owner: u32,
+    /// How it was when it was lent, and so has to be when it is lent again.
+    as_lent: Stat,
+    /// What was done to it since may show in its times.
+    is_touched: bool,
     /// Bytes of the names of extended attributes: security modules give some to every file.
     attributes: usize,
+    /// Of the master.
+    status_flags: libc::c_int,
+    /// The kernel keeps everybody else out. All that is stored through the window is stored meanwhile, because whoever can cut
+    /// the file off makes that a SIGBUS.
+    is_leased: bool,
+    /// Somebody got in while it was filled.
+    is_spoiled: bool,
     /// Mapped when it is lent for the second time.
     window: Option<Window>,
+}
+
+/// Whether a cached file can be lent again.
+pub(super) enum Proof {
+    /// Nobody else has it, and nobody has changed it. The kernel keeps everybody out until the content is complete.
+    Granted,
+    /// Somebody else has it, or has changed it.
+    Refused,
+    /// The kernel does not say.
+    Unknown,
 }
 
 /// What a scan needs of a file, whatever is in it.
@@ -112,13 +134,14 @@ impl CachedFile {
         file::add_seals(master.as_fd(), libc::F_SEAL_SEAL).context("seal", || "against seals of others")?;
         file::fchmod(master.as_fd(), MODE).context("fchmod", || "a new file")?;
         let attributes = file::attributes_length(master.as_fd());
-        match file::is_only_description(master.as_fd()) {
+        let status_flags = file::status_flags(master.as_fd()).context("fcntl", || "a new file")?;
+        match file::lease(master.as_fd()) {
             Ok(true) => {}
             Ok(false) => return Err(MakeError::Busy),
             // File systems and filters refuse leases in many words.
             Err(_) => return Err(MakeError::Unsupported),
         }
-        Ok(CachedFile {
+        let mut file = CachedFile {
             master,
             identity: stat.identity,
             slot,
@@ -130,25 +153,41 @@ impl CachedFile {
             generation,
             used: 0,
             size: 0,
-            owner: stat.owner,
+            as_lent: stat,
+            is_touched: true,
             attributes,
+            status_flags,
+            is_leased: true,
+            is_spoiled: false,
             window: None,
-        })
+        };
+        if file.is_exposed {
+            file.end_lease();
+        }
+        Ok(file)
     }
 
-    /// Gives it new content, of which nothing of the old is left: not in it, and not past its end.
-    pub fn refill(&mut self, segments: &[IoSlice<'_>]) -> Result<()> {
+    /// Gives it new content, of which nothing of the old is left: not in it, and not past its end. EFAULT if some of the bytes do
+    /// not exist any more.
+    pub fn refill(&mut self, segments: &[IoSlice<'_>], sources: &Sources) -> Result<()> {
         let total = fill::total_length(segments)?;
-        if total > self.size {
+        let is_copied_here = total > 0 && self.present > 0 && sources.are_anonymous(segments);
+        // The kernel minds the limit also where the file does not grow.
+        if total > self.size || !is_copied_here {
             fill::check_size_limit(total)?;
         }
         self.begin()?;
-        let mut length = 0;
-        for segment in segments {
-            self.put(segment, length)?;
-            length += segment.len() as u64;
+        if is_copied_here {
+            let mut length = 0;
+            for segment in segments {
+                self.put(segment, length)?;
+                length += segment.len() as u64;
+            }
+        } else if total > 0 {
+            self.write(segments, 0, total)?;
         }
-        self.finish(length)
+        source::check_kept(segments).context("write", || "the bytes are of a map with a guard, and were lost")?;
+        self.finish(total)
     }
 
     /// Before the first [`CachedFile::store`].
@@ -157,11 +196,16 @@ impl CachedFile {
         if pages(self.size) != self.present { self.truncate(self.present) } else { Ok(()) }
     }
 
-    /// Writes bytes of the new content at `offset`, which is where the bytes before end.
+    /// Writes bytes of the new content at `offset`, which is where the bytes before end. They are in memory of ours.
     pub fn store(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
         let end = offset + bytes.len() as u64;
         if end > self.size {
             fill::check_size_limit(end)?;
+        }
+        // Streams take their time, and nobody waits for that long.
+        if self.is_leased && !file::is_leased(self.master.as_fd()) {
+            self.end_lease();
+            self.is_spoiled = true;
         }
         self.put(bytes, offset)
     }
@@ -169,85 +213,172 @@ impl CachedFile {
     fn put(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
         let end = offset + bytes.len() as u64;
         let (stored, added) = bytes.split_at(bytes.len().min(self.present.saturating_sub(offset) as usize));
+        let middle = end - added.len() as u64;
         if !stored.is_empty() {
-            self.window()?.store(offset as usize, stored);
+            match self.window(middle) {
+                Some(window) => window.store(offset as usize, stored),
+                None => {
+                    fill::check_size_limit(middle)?;
+                    self.write(&[IoSlice::new(stored)], offset, middle)?;
+                }
+            }
         }
-        if !added.is_empty() {
-            fill::append(self.master.as_fd(), added, end - added.len() as u64)?;
-            self.size = end;
-        }
+        if added.is_empty() { Ok(()) } else { self.write(&[IoSlice::new(added)], middle, end) }
+    }
+
+    /// Lets the kernel copy what begins at `offset` and ends at `end`.
+    fn write(&mut self, segments: &[IoSlice<'_>], offset: u64, end: u64) -> Result<()> {
+        self.is_touched = true;
+        fill::write_at(self.master.as_fd(), segments, offset)?;
+        self.size = self.size.max(end);
         Ok(())
     }
 
-    /// After the last [`CachedFile::store`]: the file ends at `length`.
+    /// After the last [`CachedFile::store`]: the file ends at `length`, and is ready to be lent.
     pub fn finish(&mut self, length: u64) -> Result<()> {
+        let was_longer = length < self.size;
         if length != self.size {
             self.truncate(length)?;
         }
         let end = pages(length);
-        // The rest of the last page: content never reaches there, but a borrower's stores may have.
-        if length < end && end <= self.present {
-            self.window()?.clear(length as usize, end as usize);
+        // The rest of the last page: content never reaches there, but a borrower's stores may have. What is cut off is cleared.
+        if length < end && end <= self.present && !was_longer {
+            self.clear(length, end)?;
         }
         self.present = end;
+        if self.is_exposed {
+            return Ok(());
+        }
+        // After all that is done to it here, and before anybody is let in.
+        if std::mem::take(&mut self.is_touched) {
+            self.as_lent = file::fstat(self.master.as_fd()).context("fstat", || "a kept file")?;
+            self.is_spoiled |= self.as_lent.mode & 0o7777 != MODE;
+        }
+        self.end_lease();
         Ok(())
+    }
+
+    fn clear(&mut self, from: u64, to: u64) -> Result<()> {
+        if let Some(window) = self.window(to) {
+            window.clear(from as usize, to as usize);
+            return Ok(());
+        }
+        self.is_touched = true;
+        file::punch(self.master.as_fd(), from..to).context("fallocate", || format!("zeros at {from}..{to}"))
     }
 
     fn truncate(&mut self, size: u64) -> Result<()> {
+        self.is_touched = true;
         file::ftruncate(self.master.as_fd(), size).context("ftruncate", || format!("{size} bytes"))?;
         self.size = size;
+        if let Some(window) = &mut self.window {
+            window.cut(pages(size) as usize);
+        }
         Ok(())
     }
 
-    /// The pages that exist, mapped.
-    fn window(&mut self) -> Result<&mut Window> {
+    /// The pages that exist, mapped, to store there before `end`; `None` while somebody could cut them off, and where they cannot
+    /// be mapped.
+    fn window(&mut self, end: u64) -> Option<&mut Window> {
+        if !self.is_leased && !self.is_exposed {
+            return None;
+        }
         let present = self.present as usize;
         if self.window.as_ref().is_none_or(|window| window.length() < present) {
             self.window = None;
             // With room to grow, so that a file that grows a little each time is not mapped each time.
-            let window = Window::new(self.master.as_fd(), present.next_power_of_two());
-            self.window = Some(window.context("mmap", || format!("{present} bytes of a kept file"))?);
+            self.window = Window::new(self.master.as_fd(), present.next_power_of_two(), present).ok();
+            self.is_touched = true;
         }
-        Ok(self.window.as_mut().expect("made above"))
+        let window = self.window.as_mut()?;
+        self.is_touched |= window.reach(end as usize);
+        Some(window)
     }
 
-    /// A read-only description of its own.
-    pub fn open_again(&self) -> Result<OwnedFd> {
-        reopen_read_only(self.master.as_fd()).and_then(file::above_standard_streams).context("reopen", || "a kept file")
+    /// Lets others in again. If the kernel has done that before, the file is not used again.
+    pub fn end_lease(&mut self) {
+        if std::mem::take(&mut self.is_leased) && file::end_lease(self.master.as_fd()) != Ok(true) {
+            self.is_spoiled = true;
+        }
     }
 
-    /// Notes how it came back, and when.
-    pub fn came_back(&mut self, stat: Stat, now: u64) {
+    /// Keeps a descriptor free for [`CachedFile::open`]: another one of the master, which the kernel does not count.
+    pub fn reserve(&self) -> Result<Option<OwnedFd>> {
+        if self.is_exposed {
+            return Ok(None);
+        }
+        file::duplicate(self.master.as_fd()).map(Some).context("dup", || "a kept file")
+    }
+
+    /// What is lent: a read-only description of its own, or `None` for the master itself, at its start. `directory` keeps a
+    /// descriptor of /proc/self/fd.
+    pub fn open(&self, directory: &Kept) -> Result<Option<OwnedFd>> {
+        let master = self.master.as_fd();
+        if self.is_exposed {
+            return file::rewind(master).map(|()| None).context("lseek", || "a kept file");
+        }
+        let opened = match directory.take_or(file::own_descriptors) {
+            Ok(descriptors) => {
+                let opened = reopen_read_only(|flags| file::reopen_in(descriptors.as_fd(), master, flags));
+                directory.put_back(descriptors);
+                opened
+            }
+            Err(_) => reopen_read_only(|flags| file::reopen(master, flags)),
+        };
+        opened.and_then(file::above_standard_streams).map(Some).context("reopen", || "a kept file")
+    }
+
+    /// Whether its content is complete: it can be lent.
+    pub fn is_finished(&self) -> bool {
+        self.is_exposed || !(self.is_leased || self.is_touched)
+    }
+
+    /// Notes how it came back, and when. False: it was changed meanwhile, and must not be used again.
+    pub fn came_back(&mut self, stat: Stat, now: u64) -> bool {
         self.allocated = stat.allocated;
         self.used = now;
         self.is_new = false;
+        if !self.is_exposed {
+            return !self.is_spoiled && stat == self.as_lent;
+        }
+        // Who is trusted may have cut off something, or added.
+        self.size = stat.size;
+        self.present = self.present.min(pages(stat.size));
+        self.set_back().is_ok()
+    }
+
+    /// What a trusted borrower may have set at the master: O_APPEND would put the next content elsewhere.
+    fn set_back(&self) -> sys::Result<()> {
+        let master = self.master.as_fd();
+        if file::status_flags(master)? == self.status_flags {
+            return Ok(());
+        }
+        file::set_status_flags(master, self.status_flags)
+    }
+
+    /// Whether it can be lent again: the kernel grants that nobody else has a description of it, and then it is as it was when it was
+    /// lent. That nobody has it now does not say that nobody had: who had it for writing may have left something that writes
+    /// later, such as a buffer that is registered with io_uring. But to get and to hide such access takes changes of the mode or
+    /// the content, and each of them moves the time of change, which nobody can set.
+    pub fn prove(&mut self) -> Proof {
         if self.is_exposed {
-            // Who is trusted may have cut off something, or added. If anybody else did, it shows in `is_as_it_was`.
-            self.size = stat.size;
-            self.present = self.present.min(pages(stat.size));
+            // Who is trusted promised to keep nothing and to change nothing.
+            return Proof::Granted;
+        }
+        match file::lease(self.master.as_fd()) {
+            Ok(true) => self.is_leased = true,
+            Ok(false) => return Proof::Refused,
+            Err(_) => return Proof::Unknown,
+        }
+        match file::fstat(self.master.as_fd()) {
+            Ok(stat) if !self.is_spoiled && stat == self.as_lent && self.has_its_attributes() => Proof::Granted,
+            _ => Proof::Refused,
         }
     }
 
-    /// Makes the master itself ready to be lent.
-    pub fn rewind(&self) -> Result<()> {
-        file::rewind(self.master.as_fd()).context("lseek", || "a kept file")
-    }
-
-    /// Whether the kernel grants that nobody else has a description of it.
-    pub fn is_held(&self) -> Option<bool> {
-        file::is_only_description(self.master.as_fd()).ok().map(|is_only| !is_only)
-    }
-
-    /// Whether it is as it was when it came back, asked once nobody else has it. A scanner that marks files as clean must not find
-    /// its mark on other content. Who is trusted promised to change nothing.
-    pub fn is_as_it_was(&self) -> bool {
-        let is_same = || {
-            let stat = file::fstat(self.master.as_fd()).ok()?;
-            let attributes = file::attributes_length(self.master.as_fd());
-            let now = (stat.mode & 0o7777, stat.owner, stat.size, stat.allocated, attributes);
-            Some(now == (MODE, self.owner, self.size, self.allocated, self.attributes))
-        };
-        self.is_exposed || is_same() == Some(true)
+    /// A scanner that marks files as clean must not find its mark on other content. Older kernels do not count that as a change.
+    fn has_its_attributes(&self) -> bool {
+        shows_each_change() || file::attributes_length(self.master.as_fd()) == self.attributes
     }
 
     /// Lets go of a file that is the parent's: its number is closed already, and its mapping never was in this process.
@@ -264,16 +395,16 @@ impl CachedFile {
 
 /// With O_DIRECT, where the kernel takes it on memory files (6.6): then splice(2) and sendfile(2) copy, and no page that is
 /// written again later is left in a pipe or socket.
-fn reopen_read_only(master: BorrowedFd<'_>) -> sys::Result<OwnedFd> {
+fn reopen_read_only(reopen: impl Fn(libc::c_int) -> sys::Result<OwnedFd>) -> sys::Result<OwnedFd> {
     if !O_DIRECT_OF_MEMFD.is_missing() {
-        match file::reopen(master, libc::O_RDONLY | libc::O_DIRECT) {
+        match reopen(libc::O_RDONLY | libc::O_DIRECT) {
             Ok(fd) => return Ok(fd),
             Err(Errno(libc::EINVAL)) => _ = O_DIRECT_OF_MEMFD.remember(false),
             // Some filters refuse it in other words: without, then.
             Err(_) => {}
         }
     }
-    file::reopen(master, libc::O_RDONLY)
+    reopen(libc::O_RDONLY)
 }
 
 /// Bytes of the whole pages that hold `size` bytes.

@@ -4,7 +4,8 @@
 //! file. So its **master** description never leaves this room (unless the callback is trusted); what is lent is a fresh
 //! read-only one; and before the file is used again, the kernel is asked for a write lease on the master, which it grants only
 //! if no other description of the file exists anywhere. Whatever else exists – a duplicate, a mapping, a child that has it –
-//! the file is dropped and never used again.
+//! the file is dropped and never used again, and so it is if anything of it was changed meanwhile. The lease is held until the new
+//! content is complete.
 
 mod cache;
 mod cached_file;
@@ -80,26 +81,38 @@ impl Pool {
     /// use, or where there are no descriptors for one: the caller makes a new file.
     pub(crate) fn lend(&self, segments: &[IoSlice<'_>], options: &LoanOptions<'_>) -> Result<Option<Loan>> {
         let length = fill::total_length(segments)?;
-        self.lend_file(Some(length), options, &mut |file| file.refill(segments))
+        let refill = &mut |file: &mut CachedFile| file.refill(segments, &self.0.sources);
+        self.lend_file(options, &mut |kind| {
+            let Some(file) = self.0.lend(Some(length), kind, refill)? else { return Ok(None) };
+            match file.open(&self.0.directory) {
+                Ok(fd) => Ok(Some(Loan { cache: self.0.clone(), file: Some(file), fd })),
+                Err(refusal) => self.0.without(file, refusal).map(|()| None),
+            }
+        })
     }
 
     /// A file that is going to be filled by [`Loan::store`], with about this length if that is known. `None` as for
     /// [`Pool::lend`].
     pub(crate) fn lend_unfilled(&self, length: Option<u64>, options: &LoanOptions<'_>) -> Result<Option<Loan>> {
-        self.lend_file(length, options, &mut CachedFile::begin)
+        self.lend_file(options, &mut |kind| {
+            let Some(file) = self.0.lend(length, kind, &mut CachedFile::begin)? else { return Ok(None) };
+            match file.reserve() {
+                Ok(fd) => Ok(Some(Loan { cache: self.0.clone(), file: Some(file), fd })),
+                Err(refusal) => self.0.without(file, refusal).map(|()| None),
+            }
+        })
     }
 
     fn lend_file(
         &self,
-        length: Option<u64>,
         options: &LoanOptions<'_>,
-        prepare: &mut dyn FnMut(&mut CachedFile) -> Result<()>,
+        lend: &mut dyn FnMut(Kind<'_>) -> Result<Option<Loan>>,
     ) -> Result<Option<Loan>> {
         let kind = Kind::new(&options.name, options.is_trusted);
-        let mut outcome = self.try_lend(length, kind, prepare);
+        let mut outcome = lend(kind);
         if is_out_of_descriptors(&outcome) {
             self.0.drop_all();
-            outcome = self.try_lend(length, kind, prepare);
+            outcome = lend(kind);
         }
         // A file of the pool needs more descriptors than a new one.
         let loan = if is_out_of_descriptors(&outcome) { None } else { outcome? };
@@ -109,21 +122,6 @@ impl Pool {
         Ok(loan)
     }
 
-    fn try_lend(
-        &self,
-        length: Option<u64>,
-        kind: Kind<'_>,
-        prepare: &mut dyn FnMut(&mut CachedFile) -> Result<()>,
-    ) -> Result<Option<Loan>> {
-        let Some(file) = self.0.lend(length, kind, prepare)? else { return Ok(None) };
-        let loan = |file, fd| Loan { cache: self.0.clone(), file: Some(file), fd };
-        let opened = if kind.is_trusted { file.rewind().map(|()| None) } else { file.open_again().map(Some) };
-        match opened {
-            Ok(fd) => Ok(Some(loan(file, fd))),
-            Err(refusal) => self.0.without(file, refusal).map(|()| None),
-        }
-    }
-
     /// Counts a scan that got a file which is not the pool's.
     pub(crate) fn count_miss(&self) {
         self.0.count_miss();
@@ -131,13 +129,17 @@ impl Pool {
 
     /// Makes a file that is not the pool's. If there is no descriptor for it, the cached files give way.
     pub(crate) fn make_way<T>(&self, make: impl Fn() -> Result<T>) -> Result<T> {
-        let made = make();
-        if !is_out_of_descriptors(&made) {
-            return made;
-        }
-        self.0.drop_all();
-        make()
+        make_way(&self.0, make)
     }
+}
+
+fn make_way<T>(cache: &Cache, make: impl Fn() -> Result<T>) -> Result<T> {
+    let made = make();
+    if !is_out_of_descriptors(&made) {
+        return made;
+    }
+    cache.drop_all();
+    make()
 }
 
 fn is_out_of_descriptors<T>(outcome: &Result<T>) -> bool {
@@ -175,7 +177,7 @@ pub(crate) struct Loan {
     cache: Arc<Cache>,
     /// `None` only while dropping.
     file: Option<Box<CachedFile>>,
-    /// The read-only description. `None` if the master itself is lent.
+    /// The read-only description, or until the content is complete what keeps a number for it. `None` if the master itself is lent.
     fd: Option<OwnedFd>,
 }
 
@@ -193,9 +195,12 @@ impl Loan {
         self.file_mut().store(bytes, offset)
     }
 
-    /// The content is complete, and has this length.
+    /// The content is complete, and has this length: the file can be lent.
     pub fn finish(&mut self, length: u64) -> Result<()> {
-        self.file_mut().finish(length)
+        self.file_mut().finish(length)?;
+        self.fd = None;
+        self.fd = make_way(&self.cache, || self.file().open(&self.cache.directory))?;
+        Ok(())
     }
 }
 
@@ -209,10 +214,7 @@ impl Drop for Loan {
     fn drop(&mut self) {
         let file = self.file.take().expect("dropped once");
         // How the borrower left it. Through the master, if the lent number is not ours any more.
-        let mut stat = None;
-        if let Some(fd) = self.fd.take() {
-            stat = close_if(fd, file.identity);
-        }
+        let stat = self.fd.take().and_then(|fd| close_if(fd, file.identity));
         self.cache.give_back(file, stat);
     }
 }

@@ -13,7 +13,8 @@ pub struct PoolStats {
     pub hits: u64,
     /// Scans that got a new file.
     pub misses: u64,
-    /// Files that were dropped because another open file description or mapping of them existed.
+    /// Files that were dropped because another open file description or mapping of them existed, or because they were changed
+    /// while they were lent or cached.
     pub dropped: u64,
     /// Files of the pool that are lent now. When they are as many as [`PoolOptions::max_files`](crate::PoolOptions::max_files),
     /// every further scan gets a new file that is not cached: look for scans that were never ended.

@@ -172,7 +172,8 @@ impl ShmOptions {
         }
         new.give(&path(&name)).context("linkat", || shown(&name))?;
         if new.hidden.is_some() && !self.owned {
-            file_lock::unlock_whole(new.fd.as_fd()).context("flock", || shown(&name))?;
+            // The name is there: a lock that stays is no reason to fail now.
+            let _ = file_lock::unlock_whole(new.fd.as_fd());
         }
         Ok(self.named(for_reading.unwrap_or(new.fd), &name))
     }

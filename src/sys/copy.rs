@@ -56,7 +56,8 @@ pub(crate) unsafe fn read(mapped: *const u8, to: *mut u8, length: usize, guarded
     })
 }
 
-/// Copies `from` to the bytes at `mapped`, as [`read`]. EFAULT if `from` cannot be read.
+/// Copies `from` to the bytes at `mapped`, as [`read`]. EFAULT if `from` cannot be read; in a guarded copy that is so for lost
+/// pages, and otherwise a signal, as for any other load.
 ///
 /// # Safety
 /// As [`read`].
@@ -64,7 +65,7 @@ pub(crate) unsafe fn write(mapped: *mut u8, from: *const u8, length: usize, guar
     if guarded && instruction::IS_KNOWN {
         return count(mapped, length, |at, length| {
             // SAFETY: the caller vouches for both.
-            Ok(unsafe { instruction::write(mapped.add(at), from.add(at), length) })
+            unsafe { instruction::write(mapped.add(at), from.add(at), length) }
         });
     }
     let moved = by_kernel(mapped, length, |at, length| {
@@ -234,6 +235,9 @@ mod instruction {
     use std::arch::asm;
     use std::ffi::c_void;
 
+    use super::Result;
+    use crate::error::Errno;
+
     pub const IS_KNOWN: bool = true;
 
     /// The address of one of these is in a register while bytes are copied. No other code has it there.
@@ -244,17 +248,19 @@ mod instruction {
     /// Returns how many bytes were copied before a page of `mapped` was lost.
     pub unsafe fn read(mapped: *const u8, to: *mut u8, length: usize) -> usize {
         // SAFETY: the caller's.
-        unsafe { copy(READ, mapped, to, length) }
+        unsafe { copy(READ, mapped, to, length).0 }
     }
 
-    /// As [`read`].
-    pub unsafe fn write(mapped: *mut u8, from: *const u8, length: usize) -> usize {
+    /// As [`read`]. EFAULT if a page of `from` was lost.
+    pub unsafe fn write(mapped: *mut u8, from: *const u8, length: usize) -> Result<usize> {
         // SAFETY: the caller's.
-        unsafe { copy(WRITE, from, mapped, length) }
+        let (count, has_lost_source) = unsafe { copy(WRITE, from, mapped, length) };
+        if has_lost_source { Err(Errno(libc::EFAULT)) } else { Ok(count) }
     }
 
-    unsafe fn copy(mark: u8, from: *const u8, to: *mut u8, length: usize) -> usize {
-        let end: *const u8;
+    /// Returns how many bytes were copied, and whether `stop` found the source of a write lost.
+    unsafe fn copy(mark: u8, from: *const u8, to: *mut u8, length: usize) -> (usize, bool) {
+        let (end, after): (*const u8, usize);
         // SAFETY: the caller vouches for both ranges. The direction is forwards wherever assembly begins. At a fault the
         // registers say how far it came, also when `stop` goes on behind the instruction. (In rcx an emulator may have counted
         // the byte that is lost.)
@@ -266,15 +272,19 @@ mod instruction {
                 inout("rcx") length => _,
                 inout("rsi") from => end,
                 inout("rdi") to => _,
-                in("r9") &MARKS[usize::from(mark)],
+                inout("r9") &MARKS[usize::from(mark)] => after,
                 out("r8") _,
                 options(nostack, preserves_flags),
             );
         }
-        end.addr() - from.addr()
+        (end.addr() - from.addr(), after == SOURCE_IS_LOST)
     }
 
-    /// If a copy was interrupted at its side that is mapped, lets it go on behind the instruction, and says so.
+    /// In the register of the mark, after a write whose source was lost.
+    const SOURCE_IS_LOST: usize = 0;
+
+    /// If a copy was interrupted at its side that is mapped, or at the source of a write, lets it go on behind the instruction, and
+    /// says so.
     ///
     /// # Safety
     /// `context` is the ucontext_t of a fault.
@@ -287,12 +297,18 @@ mod instruction {
         let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
         let [r8, r9, rip, error] =
             [libc::REG_R8, libc::REG_R9, libc::REG_RIP, libc::REG_ERR].map(|name| registers[name as usize]);
-        let mark = if error & STORE == 0 { READ } else { WRITE };
-        let is_copy = r9 as usize == (&raw const MARKS[usize::from(mark)]).addr() && r8 == rip.wrapping_add(LENGTH);
-        if is_copy {
-            registers[libc::REG_RIP as usize] = r8;
+        if r8 != rip.wrapping_add(LENGTH) {
+            return false;
         }
-        is_copy
+        let is_marked = |mark: u8| r9 as usize == (&raw const MARKS[usize::from(mark)]).addr();
+        let is_store = error & STORE != 0;
+        if is_marked(WRITE) && !is_store {
+            registers[libc::REG_R9 as usize] = SOURCE_IS_LOST as i64;
+        } else if !is_marked(if is_store { WRITE } else { READ }) {
+            return false;
+        }
+        registers[libc::REG_RIP as usize] = r8;
+        true
     }
 }
 
@@ -301,14 +317,16 @@ mod instruction {
 mod instruction {
     use std::ffi::c_void;
 
+    use super::Result;
+
     pub const IS_KNOWN: bool = false;
 
     pub unsafe fn read(_: *const u8, _: *mut u8, _: usize) -> usize {
         0
     }
 
-    pub unsafe fn write(_: *mut u8, _: *const u8, _: usize) -> usize {
-        0
+    pub unsafe fn write(_: *mut u8, _: *const u8, _: usize) -> Result<usize> {
+        Ok(0)
     }
 
     pub unsafe fn stop(_: *mut c_void) -> bool {

@@ -27,6 +27,12 @@ pub(crate) static O_DIRECT_OF_MEMFD: Probed = Probed::new();
 /// process_vm_readv(2) in this process: needs CONFIG_CROSS_MEMORY_ATTACH, and filters of system calls may refuse it.
 pub(crate) static PROCESS_VM_READV: Probed = Probed::new();
 
+/// PROCMAP_QUERY of /proc/self/maps, Linux 6.11.
+pub(crate) static PROCMAP_QUERY: Probed = Probed::new();
+
+/// Whether each change of a file in memory shows in its time of change, Linux 6.13.
+static FINE_TIME_OF_CHANGE: Probed = Probed::new();
+
 /// Bytes in a huge page; 0 where the kernel has none.
 static HUGE_PAGE_SIZE: Probed = Probed::new();
 
@@ -55,6 +61,22 @@ pub(crate) fn maps_sealed_files_shared() -> Result<bool> {
     let sealed = file::memfd_create(c"bytefd", libc::MFD_ALLOW_SEALING)?;
     file::add_seals(sealed.as_fd(), libc::F_SEAL_WRITE)?;
     Ok(maps_sealed_file_shared(sealed.as_fd()))
+}
+
+/// Whether each change of a file in memory shows in its time of change (`st_ctim`), if the time was looked at before. Otherwise
+/// the clock for it stands still for some milliseconds, and what is changed meanwhile does not show.
+pub(crate) fn shows_each_change() -> bool {
+    let probe = || {
+        let fd = file::memfd_create(c"bytefd", 0).ok()?;
+        let mut times = (0..4).map(|_| file::fchmod(fd.as_fd(), 0o600).and_then(|()| file::fstat(fd.as_fd())));
+        // A clock that stands still may move once meanwhile.
+        let first = times.next()?.ok()?.changed;
+        times.try_fold((first, true), |(before, fine), stat| {
+            let now = stat.ok()?.changed;
+            Some((now, fine && now != before))
+        })
+    };
+    FINE_TIME_OF_CHANGE.get(|| probe().map(|(_, fine)| fine)) == Some(1)
 }
 
 /// How often in a row MADV_COLLAPSE was EINVAL. The kernel says so if it does not know the advice, or is told to deny it; but

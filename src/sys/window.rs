@@ -25,32 +25,48 @@ pub(crate) unsafe fn replace(address: NonNull<u8>, length: usize, fd: BorrowedFd
 
 /// The start of a file, mapped for storing into it. Children that are forked from then on do not have it.
 #[derive(Debug)]
-pub(crate) struct Window(Mapping);
+pub(crate) struct Window {
+    mapping: Mapping,
+    /// Stores before this find their page entered, and the file does not learn of them.
+    entered: usize,
+}
 
 impl Window {
-    /// Maps the first `length` bytes, which may reach past the end of the file.
-    pub fn new(fd: BorrowedFd<'_>, length: usize) -> Result<Window> {
+    /// Maps the first `length` bytes, which may reach past the pages that the file has, `present` bytes.
+    pub fn new(fd: BorrowedFd<'_>, length: usize, present: usize) -> Result<Window> {
         let options = MmapOptions { protection: READ_WRITE, flags: libc::MAP_SHARED | libc::MAP_POPULATE };
         let mapping = Mapping::new(length, Content::File(fd, 0), options)?;
         mapping.advise(0..length, libc::MADV_DONTFORK)?;
-        Ok(Window(mapping))
+        Ok(Window { mapping, entered: present })
     }
 
     pub fn length(&self) -> usize {
-        self.0.length()
+        self.mapping.length()
+    }
+
+    /// The pages from `end` on are gone.
+    pub fn cut(&mut self, end: usize) {
+        self.entered = self.entered.min(end);
+    }
+
+    /// There will be stores before `end`. Whether the first of them moves the file's times.
+    pub fn reach(&mut self, end: usize) -> bool {
+        let is_new = end > self.entered;
+        self.entered = self.entered.max(end);
+        is_new
     }
 
     /// Copies `bytes` to `at`. All of it must lie in the window and in pages that the file has.
     pub fn store(&mut self, at: usize, bytes: &[u8]) {
-        assert!(at <= self.0.length() && bytes.len() <= self.0.length() - at);
+        assert!(at <= self.mapping.length() && bytes.len() <= self.mapping.length() - at);
         // SAFETY: the range is ours and writable, long enough as asserted, and no reference into it exists.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.0.base().as_ptr().add(at), bytes.len()) };
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.mapping.base().as_ptr().add(at), bytes.len()) };
     }
 
     /// Stores zeros from `at` to `end`, as [`Window::store`].
     pub fn clear(&mut self, at: usize, end: usize) {
-        assert!(at <= end && end <= self.0.length());
+        assert!(at <= end && end <= self.mapping.length());
         // SAFETY: as above.
-        unsafe { std::ptr::write_bytes(self.0.base().as_ptr().add(at), 0, end - at) };
+        unsafe { std::ptr::write_bytes(self.mapping.base().as_ptr().add(at), 0, end - at) };
     }
 }

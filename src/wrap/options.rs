@@ -216,9 +216,9 @@ impl WrapOptions {
     /// ```
     ///
     /// # Errors
-    /// `EINVAL` for options that contradict each other, `EFBIG` beyond RLIMIT_FSIZE, `ENOSPC` when the file system
-    /// behind the backend is full, `EMFILE` and `ENFILE` without free descriptors, and the backend's own. Nothing is
-    /// left behind.
+    /// `EINVAL` for options that contradict each other, `EFAULT` if bytes of a map were lost, also those that a guard has
+    /// replaced, `EFBIG` beyond RLIMIT_FSIZE, `ENOSPC` when the file system behind the backend is full, `EMFILE` and `ENFILE`
+    /// without free descriptors, and the backend's own. Nothing is left behind.
     pub fn wrap(&self, bytes: &[u8]) -> Result<OwnedFd> {
         self.wrap_vectored(&[IoSlice::new(bytes)])
     }

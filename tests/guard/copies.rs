@@ -74,6 +74,27 @@ fn copies_end_where_pages_are_lost(flags: u64) {
     });
 }
 
+/// What is copied into a guarded map may be lost itself.
+pub fn the_source_of_a_guarded_copy_may_be_lost() {
+    let page = page_size();
+    let own = file(page);
+    for (flags, is_replaced) in [(0, false), (GUARD, false), (GUARD, true)] {
+        let (whole, other) = (map_with(&own, WRITE, GUARD).expect("mapped"), file(2 * page));
+        let lost = map_with(&other, WRITE, flags).expect("mapped");
+        let half = page / 2;
+        other.as_file().set_len(page as u64).expect("cut");
+        if is_replaced {
+            // SAFETY: within the map, and guarded.
+            assert_eq!(unsafe { lost.data().add(page).read_volatile() }, 0);
+        }
+        // SAFETY: within the map; only the library looks at what is lost.
+        let bytes = unsafe { std::slice::from_raw_parts(lost.data().add(half), page) };
+        assert_eq!(whole.write(0, bytes).expect_err("lost").errno, libc::EFAULT, "{flags:#x}, replaced {is_replaced}");
+        assert_eq!(whole.write(0, &bytes[..half]).expect("there"), half);
+        assert!(!is_lost(&whole));
+    }
+}
+
 pub fn a_guarded_copy_ends_where_pages_are_lost() {
     copies_end_where_pages_are_lost(GUARD);
 }
@@ -157,8 +178,10 @@ pub fn a_bad_buffer_is_efault_or_a_signal_if_the_map_is_guarded() {
     let stranger = Stranger::anywhere();
     for is_write in [false, true] {
         assert_eq!(with_buffer(&plain, stranger.address(), is_write), End::Exited(libc::EFAULT));
-        assert_eq!(with_buffer(&guarded, stranger.address(), is_write), signal(libc::SIGBUS));
     }
+    assert_eq!(with_buffer(&guarded, stranger.address(), false), signal(libc::SIGBUS));
+    // Its page is lost.
+    assert_eq!(with_buffer(&guarded, stranger.address(), true), End::Exited(libc::EFAULT));
     assert!(!is_lost(&guarded));
 }
 

@@ -568,7 +568,7 @@ pub fn each_user_sweeps_what_is_its_own_and_nothing_that_is_mounted() {
     let swept = sweep_result();
     assert_eq!((swept.removed, swept.in_use, swept.failed), (2, 0, 0), "root's, and nobody else's");
     let left =
-        [format!("{PREFIX}65533-file"), format!("{PREFIX}65533-folder"), format!("{PREFIX}65534-folder"), "aim".into()];
+        ["aim".into(), format!("{PREFIX}65533-file"), format!("{PREFIX}65533-folder"), format!("{PREFIX}65534-folder")];
     assert_eq!(names(), left);
     assert_eq!(std::fs::read(folder_of(65533).join("data")).expect("read"), b"hello");
     unmount(&mounted);

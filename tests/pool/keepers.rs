@@ -196,7 +196,7 @@ fn with_message<R>(control: &mut Control, call: impl FnOnce(&mut libc::msghdr) -
     call(&mut message)
 }
 
-fn send_descriptor(socket: &UnixStream, fd: c_int) {
+pub fn send_descriptor(socket: &UnixStream, fd: c_int) {
     // SAFETY: touches no memory.
     let length = unsafe { libc::CMSG_LEN(size_of::<c_int>() as u32) };
     // SAFETY: all-zero is a valid header.
@@ -210,7 +210,7 @@ fn send_descriptor(socket: &UnixStream, fd: c_int) {
     assert_eq!(sent, 1);
 }
 
-fn receive_descriptor(socket: &UnixStream) -> OwnedFd {
+pub fn receive_descriptor(socket: &UnixStream) -> OwnedFd {
     use std::os::fd::FromRawFd;
     // SAFETY: all-zero is a valid header.
     let mut control = Control { header: unsafe { std::mem::zeroed() }, fd: -1, padding: 0 };
@@ -255,7 +255,7 @@ pub fn many_kept_duplicates_are_all_right() {
 }
 
 /// Whether a memory file can be opened with O_DIRECT, Linux 6.6: asked of the kernel and not of the library.
-fn memory_files_are_direct() -> bool {
+pub fn memory_files_are_direct() -> bool {
     // SAFETY: a valid name; what is returned is ours.
     let fd = unsafe {
         use std::os::fd::FromRawFd;
@@ -281,7 +281,7 @@ fn moved_bytes_stay(move_to: impl Fn(c_int, usize), mut read: impl FnMut(&mut [u
     seen == old
 }
 
-fn splice_all(from: c_int, to: c_int, size: usize) {
+pub fn splice_all(from: c_int, to: c_int, size: usize) {
     let mut moved = 0;
     while moved < size {
         // SAFETY: no pointers are given.

@@ -171,3 +171,26 @@ pub fn a_trusted_callback_that_changes_the_size_does_no_harm() {
         }
     }
 }
+
+/// They belong to the description, which is the pool's own.
+pub fn status_flags_that_a_trusted_callback_sets_do_not_stay() {
+    for flags in [libc::O_APPEND, libc::O_DIRECT, libc::O_NONBLOCK, libc::O_NOATIME, libc::O_APPEND | libc::O_NONBLOCK]
+    {
+        let pool = Pool::new(PLENTY);
+        let mut before = None;
+        for (round, size) in [10, 10, 5000, 5000, 90_000, 100, 90_001, 3 << 20].into_iter().enumerate() {
+            let bytes = bytes_of(round, size);
+            pool.scan_with(TRUST_CALLBACK, &bytes, |fd| {
+                check_content(fd, &bytes);
+                // SAFETY: touches no memory.
+                unsafe {
+                    let are = libc::fcntl(fd, libc::F_GETFL);
+                    assert!(!has_memfd() || *before.get_or_insert(are) == are, "{are:#o} after {flags:#o}");
+                    // Before Linux 6.6 memory files refuse O_DIRECT.
+                    libc::fcntl(fd, libc::F_SETFL, flags);
+                }
+            });
+        }
+        assert!(!has_memfd() || pool.counts().hits > 3);
+    }
+}

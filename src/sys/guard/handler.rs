@@ -95,10 +95,12 @@ unsafe fn is_survived(info: &libc::siginfo_t, context: *mut c_void) -> bool {
     if !matches!(info.si_code, BUS_ADRERR | BUS_OBJERR) {
         return false;
     }
+    // What is copied into a guarded range may be lost itself, wherever it lies.
+    // SAFETY: the caller vouches for it.
+    if unsafe { copy::stop(context) } {
+        return true;
+    }
     // SAFETY: signals with these codes have an address.
     let address = unsafe { info.si_addr() }.addr();
-    let Some(slot) = find(address) else { return false };
-    // SAFETY: the caller vouches for it.
-    let is_copy = unsafe { copy::stop(context) };
-    is_copy || slot.replace(address)
+    find(address).is_some_and(|slot| slot.replace(address))
 }

@@ -20,10 +20,11 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use handler::{handle, is_in_place};
 use process::Process;
-use slot::{DENIED, LEVELS, PAGES_IN_FIRST_LEVEL, RELEASED, Range, Slot, first_page};
+use slot::{DENIED, LEVELS, PAGES_IN_FIRST_LEVEL, RELEASED, Range, Slot, TABLE, first_page};
 
 use crate::sys::call::Result;
 use crate::sys::mapping::{Content, Mapping};
+use crate::sys::process::page_size;
 
 /// A range in which lost pages become zeros instead of a signal, for as long as this lives. Drop it before the range is
 /// unmapped: what is mapped there next is somebody else's. A child made by fork has its parent's guards.
@@ -155,6 +156,26 @@ impl Guard {
     }
 }
 
+/// Whether a page among the bytes at these addresses was lost and has been replaced, in any guarded range.
+pub(crate) fn lost_among(addresses: ops::Range<usize>) -> bool {
+    if Process::number() == 0 {
+        return false;
+    }
+    let tables = std::iter::successors(Some(&TABLE), |table| table.next());
+    let mut lost = { tables }.flat_map(|table| &table.slots).filter(|slot| slot.lost.load(SeqCst));
+    lost.any(|slot| {
+        let mut address = addresses.start;
+        while address < addresses.end {
+            let range = slot.range_at(address);
+            if range.is_some_and(|range| slot.is_lost(range.page(address))) {
+                return true;
+            }
+            address = (address | (page_size() - 1)).saturating_add(1);
+        }
+        false
+    })
+}
+
 impl Drop for Guard {
     fn drop(&mut self) {
         self.suspend();
@@ -170,11 +191,10 @@ impl Drop for Guard {
 mod tests {
     use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-    use super::slot::{TABLE, find};
+    use super::slot::find;
     use super::*;
     use crate::sys::file;
     use crate::sys::mapping::MmapOptions;
-    use crate::sys::process::page_size;
 
     /// A file of some pages that hold ones, and its guarded map. The guard goes first.
     fn mapped(pages: usize) -> (Guard, Mapping, OwnedFd) {

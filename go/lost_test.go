@@ -1,0 +1,104 @@
+//go:build linux && cgo
+
+package bytefd_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	bytefd "github.com/bytefd/bytefd/go"
+)
+
+// lostMaps are maps of two pages of which the second is lost, by name.
+func lostMaps(t *testing.T) map[string]*bytefd.Map {
+	t.Helper()
+	maps := map[string]*bytefd.Map{}
+	for _, name := range []string{"plain", "guarded", "guarded, replaced"} {
+		path := fileOf(t, pattern(2*page))
+		var opts []bytefd.MapOption
+		if name != "plain" {
+			opts = append(opts, bytefd.MapGuard())
+		}
+		m := mapped(t, path, opts...)
+		if err := os.Truncate(path, int64(page)); err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(name, "replaced") {
+			if b := m.Bytes(); b[page] != 0 {
+				t.Fatal("a lost page is not zero")
+			}
+		}
+		maps[name] = m
+	}
+	return maps
+}
+
+// Never zeros, which a scanner would find clean.
+func TestLostBytesAreEFAULTInEveryMode(t *testing.T) {
+	called := func(int) error { t.Error("called back"); return nil }
+	pools := map[string]*bytefd.Pool{"a new pool": newPool(t, 1<<20), "a pool": newPool(t, 1<<20)}
+	for range 3 {
+		for _, opts := range [][]bytefd.WrapOption{nil, {bytefd.WrapTrustCallback()}} {
+			if err := pools["a pool"].ScanBytes(pattern(2*page), func(int) error { return nil }, opts...); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for name, m := range lostMaps(t) {
+		t.Run(name, func(t *testing.T) {
+			b := m.Bytes()
+			isError(t, bytefd.ScanBytes(b, called), syscall.EFAULT)
+			_, err := bytefd.WrapBuffer(b)
+			isError(t, err, syscall.EFAULT)
+			for _, p := range pools {
+				isError(t, p.ScanBytes(b, called), syscall.EFAULT)
+				isError(t, p.ScanBytes(b[page/2:], called, bytefd.WrapTrustCallback()), syscall.EFAULT)
+				isError(t, p.ScanBuffers([][]byte{pattern(page), b, pattern(page)}, called), syscall.EFAULT)
+				lendsExactly(t, p, pattern(2 * page)[:page])
+				err := p.ScanBytes(b[:page], func(fd int) error {
+					got := make([]byte, page)
+					if n, err := syscall.Pread(fd, got, 0); n != page || !bytes.Equal(got, pattern(2 * page)[:page]) {
+						return fmt.Errorf("%d bytes, %v", n, err)
+					}
+					return nil
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
+func TestLostBytesAreNotWritten(t *testing.T) {
+	for name, m := range lostMaps(t) {
+		t.Run(name, func(t *testing.T) {
+			b := m.Bytes()[page/2:]
+			for _, opts := range [][]bytefd.MapOption{{bytefd.MapWrite()}, {bytefd.MapWrite(), bytefd.MapGuard()}} {
+				to := mapped(t, fileOf(t, make([]byte, 2*page)), opts...)
+				_, err := to.WriteAt(b, 0)
+				isError(t, err, syscall.EFAULT)
+			}
+			w := closedLater(t, must[*bytefd.MapWriter](t)(bytefd.NewMapWriter()))
+			_, err := w.Write(b)
+			isError(t, err, syscall.EFAULT)
+			if _, err := io.WriteString(w, "hello"); err != nil {
+				t.Fatal(err)
+			}
+			f, sealed, err := w.Seal()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			defer sealed.Close()
+			if !bytes.Equal(sealed.Bytes(), []byte("hello")) {
+				t.Errorf("the writer has %q", sealed.Bytes())
+			}
+		})
+	}
+}
