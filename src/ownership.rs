@@ -15,7 +15,7 @@ pub(crate) const PREFIX: &str = "bytefd-owned.";
 pub(crate) const MAX_NAME: usize = 255;
 
 /// So often a lock is tried that a sweep has, which removes one name meanwhile, and so long the pauses are.
-const TRIES: u32 = 1000;
+const TRIES: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// A name for what is owned.
