@@ -2063,6 +2063,11 @@ BYTEFD_READS(2, 3) BYTEFD_READS(4, 5);
  * as well, unless SO_PASSCRED, SO_PASSSEC or SO_PASSPIDFD is set on the socket: then the kernel
  * does not say what it has dropped.
  *
+ * Warning: a refusal can block, whatever the timeout. It closes the descriptors that came as its
+ * last step, and close(2) of a file on FUSE or NFS waits for the server of that file system. The
+ * caller's own close(2) of a received descriptor does so too. With a `*count` of 0 there is
+ * nothing to close.
+ *
  * Not a cancellation point.
  *
  * Returns 0, or one of the following; `*length`, `*count` and `fds` are unchanged then, and the
