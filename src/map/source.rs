@@ -207,6 +207,11 @@ impl MapOptions {
             })
         };
         let mapping = match placed {
+            // Private maps may do where shared ones do not: on FUSE with direct_io.
+            Err(Errno(libc::EIO | libc::ENODEV)) if self.access_or_default() == Access::Write => {
+                let message = format_args!("{name} is on a file system without shared mappings for writing");
+                return Err(Error::new("mmap", libc::ENODEV, message));
+            }
             Err(Errno(libc::EIO | libc::ENODEV)) => {
                 let message = format_args!("{name} cannot be mapped, only read and written (as in /proc)");
                 return Err(Error::new("mmap", libc::ENODEV, message));
