@@ -259,7 +259,8 @@ func (m *Map) ReadAt(p []byte, off int64) (n int, err error) {
 	case err != nil:
 		return n, err
 	case n < len(there):
-		message := fmt.Sprintf("byte %d of the map cannot be read: is the file shorter now?", off+int64(n))
+		message := fmt.Sprintf("byte %d of the map cannot be read: "+
+			"the file is shorter now, its storage fails, or the page is protected", off+int64(n))
 		return n, &Error{"read", syscall.EIO, message}
 	case n < len(p):
 		return n, io.EOF
@@ -292,7 +293,8 @@ func (m *Map) WriteAt(p []byte, off int64) (n int, err error) {
 	}
 	n, err = mapWrite(m.handle, int(off), p)
 	if err == nil && n < len(p) {
-		const format = "byte %d of the map cannot be written: is the file shorter now, or the disk full?"
+		const format = "byte %d of the map cannot be written: " +
+			"the file is shorter now, its storage is full or fails, or the page is protected"
 		return n, &Error{"write", syscall.EIO, fmt.Sprintf(format, off+int64(n))}
 	}
 	return n, err

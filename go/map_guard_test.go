@@ -14,6 +14,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"unsafe"
 
 	bytefd "github.com/bytefd/bytefd/go"
 )
@@ -300,5 +301,57 @@ func TestASIGBUSElsewhereEndsTheProcessAsGoDoesIt(t *testing.T) {
 	if !errors.As(err, &exit) || exit.ExitCode() != 2 ||
 		!strings.Contains(string(out), "unexpected fault address") || !strings.Contains(string(out), "signal SIGBUS") {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// sigaction is the kernel's, for SIGBUS. It returns what was.
+func sigaction(t *testing.T, action *[4]uint64) (old [4]uint64) {
+	t.Helper()
+	const setSize = 8
+	_, _, errno := syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(syscall.SIGBUS),
+		uintptr(unsafe.Pointer(action)), uintptr(unsafe.Pointer(&old)), setSize, 0, 0)
+	if errno != 0 {
+		t.Fatal("rt_sigaction:", errno)
+	}
+	return old
+}
+
+// C code in the program can reset the signal, or give it back to Go, which has its handler in place when it starts.
+func TestAGuardIsBackInPlaceAtTheNextMap(t *testing.T) {
+	if os.Getenv(isAChild) == "" {
+		cmd := childOf(t)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return
+	}
+	gos := sigaction(t, nil)
+	path := fileOf(t, pattern(2*page))
+	older := mapped(t, path, bytefd.MapGuard())
+	for _, action := range []*[4]uint64{new([4]uint64), &gos, new([4]uint64), &gos} {
+		sigaction(t, action)
+		next := mapped(t, path, bytefd.MapGuard())
+		cut(t, path, "0")
+		for _, m := range []*bytefd.Map{older, next} {
+			if b := m.Bytes(); b[page] != 0 || !errors.Is(m.Check(), syscall.EIO) {
+				t.Error("the page is not lost")
+			}
+		}
+		if err := os.WriteFile(path, pattern(2*page), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		older = mapped(t, path, bytefd.MapGuard())
+	}
+	// Go's handler is behind ours: its faults are panics, and it sees what is sent.
+	gone := mapped(t, path)
+	cut(t, path, "0")
+	isError(t, gone.Guarded(func(b []byte) error { t.Error(b[0]); return nil }), syscall.EIO)
+	sent := make(chan os.Signal, 1)
+	signal.Notify(sent, syscall.SIGBUS)
+	if err := syscall.Kill(syscall.Getpid(), syscall.SIGBUS); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-sent; got != syscall.SIGBUS {
+		t.Error(got)
 	}
 }

@@ -119,12 +119,20 @@ func MapWipeOnFork() MapOption { return withMapFlag(mapWipeOnFork) }
 // pages need no asking: with [MapPopulate], memory is made of them where that pays.)
 func MapHugePages() MapOption { return withMapFlag(mapHugePages) }
 
-// MapGuard survives the loss of pages: where somebody has made the file shorter, or the storage behind it fails,
-// access finds zeros instead of raising SIGBUS, and [Map.Check] fails. It costs nothing until then. The map keeps a
+// MapGuard survives the loss of pages. If another process makes the file shorter, or the storage behind it fails, access
+// finds zeros instead of raising SIGBUS, and [Map.Check] fails from then on. It costs nothing until then. The map keeps a
 // descriptor of the file, for [Map.FileSize].
 //
-// A handler for SIGBUS is installed at the first such map and stays, in front of the Go runtime's: every fault that is
-// not in such a map is what Go makes of it, as before. C code in the program that blocks SIGBUS is not saved.
+//   - A lost page stays zeros, also when the file grows again. With a page past the end of the file others that are past
+//     the end at that moment are replaced: 1, 2, 4 and so on, so that they need few mappings. Where the storage fails,
+//     only the page itself is replaced. It may need a mapping of its own (vm.max_map_count); where none is left, the
+//     fault is what Go makes of it.
+//   - The handler for SIGBUS serves the whole process. Each new guarded map installs it in front of the Go runtime's, or
+//     of what C code has installed, unless it is in front already: EBUSY if it does not stay in place.
+//   - Every fault that is not a lost page of a guarded map is what Go makes of it, as before: a panic under
+//     debug.SetPanicOnFault, otherwise the end of the process. signal.Notify sees signals that are sent.
+//   - C code in the program that blocks SIGBUS is not saved. System calls that are given lost pages fail with EFAULT, and
+//     the pages stay lost.
 func MapGuard() MapOption { return withMapFlag(mapGuard) }
 
 // MapReserve keeps address space for the map: as long as its length stays within this many bytes, [Map.Resize] never

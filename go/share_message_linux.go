@@ -180,7 +180,9 @@ func (in *incoming) take(socket int) (done bool) {
 		in.length += min(n, len(rest))
 		switch {
 		case found&unix.MSG_CTRUNC != 0 && in.capacity > 0:
-			return in.refuse("recvmsg", syscall.EMFILE, "the kernel delivered %d descriptors and lost others", len(in.fds))
+			const format = "the kernel delivered %d descriptors and lost others: no number was free, " +
+				"a security module refused them, or the socket brings too much other control data"
+			return in.refuse("recvmsg", syscall.EMFILE, format, len(in.fds))
 		case found&unix.MSG_CTRUNC != 0 && !wantsControl(socket):
 			return in.refuse("n", syscall.EBADMSG, "descriptors came, 0 fit")
 		case isCut:

@@ -275,14 +275,24 @@
 #define BYTEFD_MAP_BEYOND_EOF (1ull << 14)
 
 /**
- * Survives the loss of pages: where another process has made the file shorter, or the storage
- * behind it fails, access finds zeros instead of raising SIGBUS, and bytefd_map_check fails. It
+ * Survives the loss of pages. If another process makes the file shorter, or the storage behind it
+ * fails, access finds zeros instead of raising SIGBUS, and bytefd_map_check fails from then on. It
  * costs nothing until then. The map keeps a descriptor of the file, for bytefd_map_file_size.
- * System calls that are given lost pages answer -EFAULT, as without it, and the pages stay lost. A
- * handler for SIGBUS is installed at the first such map and stays; every fault that is not in such
- * a map goes on to the handler that was there before. A handler that the program installs
- * afterwards must pass on what is not its own. Threads that block SIGBUS are not saved, and nobody
- * is where the process can have no more mappings (vm.max_map_count): each lost page may need one.
+ * - A lost page stays zeros, also when the file grows again. With a page past the end of the file
+ *   others that are past the end at that moment are replaced: 1, 2, 4 and so on, so that they need
+ *   few mappings. Where the storage fails, only the page itself is replaced. It may need a mapping
+ *   of its own (vm.max_map_count); where none is left, SIGBUS is raised.
+ * - The handler for SIGBUS serves the whole process. Each new guarded map installs it in front of
+ *   what the program has done about SIGBUS, unless it is in front already. The call fails with
+ *   -EBUSY if the handler does not stay in place.
+ * - Every fault that is not a lost page of a guarded map goes on to the handler that was there
+ *   before, which must stay loaded. A handler that the program installs afterwards must pass on
+ *   what it does not want. Otherwise maps are not guarded until the next guarded map is made.
+ * - The object that has the handler stays loaded from the first guarded map on, also a plugin that
+ *   was linked with libbytefd.a: dlclose(3) does not unload it. The call fails with -ELIBACC if the
+ *   dynamic linker refuses that.
+ * - Threads that block SIGBUS are not saved. System calls that are given lost pages fail with
+ *   EFAULT, as without a guard, and the pages stay lost.
  */
 #define BYTEFD_MAP_GUARD (1ull << 15)
 
@@ -1331,6 +1341,7 @@ int bytefd_pool_get_stats(struct bytefd_pool *BYTEFD_NONNULL pool,
  * - -EPERM: the file is sealed against writing, or execution was asked for on a file system
  *   mounted noexec.
  * - -ENOMEM, -EMFILE, -ENFILE: no memory, address space or descriptors left.
+ * - -EBUSY, -ELIBACC: the handler cannot be in place; see BYTEFD_MAP_GUARD.
  *
  * ```c
  * bytefd_map *map;

@@ -69,7 +69,7 @@ pub(crate) fn create(backend: Backend, name: &CStr, execution: Execution) -> Res
         match make(backend) {
             // An administrator who forbids executable memory files is obeyed, not worked around.
             Err(error) if is_forbidden(&error, backend, execution) => return Err(error),
-            Err(error) if !is_shortage(&error) => refusals.push(error),
+            Err(error) if !is_shortage(Errno(error.errno())) => refusals.push(error),
             result => return result,
         }
     }
@@ -82,9 +82,8 @@ fn is_forbidden(error: &Error, backend: Backend, execution: Execution) -> bool {
 }
 
 /// Running out of something, as opposed to a backend that is not there.
-pub(crate) fn is_shortage(error: &Error) -> bool {
-    let errno = error.errno();
-    [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOSPC, libc::EDQUOT].contains(&errno)
+pub(crate) fn is_shortage(errno: Errno) -> bool {
+    [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOSPC, libc::EDQUOT].contains(&errno.0)
 }
 
 // linux/memfd.h, Linux 6.3. Not in every C library this builds with.
@@ -111,14 +110,16 @@ fn shm() -> Result<OwnedFd> {
 }
 
 fn tmpfile() -> Result<OwnedFd> {
-    let mut refusal = Errno(libc::ENOENT);
+    let mut refusals: Vec<(CString, Errno)> = Vec::new();
     for directory in temporary_directories() {
         match ownership::unnamed_file(&directory) {
-            Ok(fd) => return Ok(fd),
-            Err(errno) => refusal = errno,
+            Err(errno) if !is_shortage(errno) => refusals.push((directory, errno)),
+            made => return made.context("open O_TMPFILE", || directory.to_string_lossy()),
         }
     }
-    Err(refusal).context("open O_TMPFILE", || "in $TMPDIR, /tmp and /var/tmp")
+    // The directory that was chosen comes first.
+    let all: Vec<_> = refusals.iter().map(|(path, errno)| format!("{} ({errno})", path.to_string_lossy())).collect();
+    Err(Error::new("open O_TMPFILE", refusals[0].1.0, format_args!("in none of {}", all.join(", "))))
 }
 
 /// Where files without a name are made outside of memory: in the first of these that can be written.

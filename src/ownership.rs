@@ -39,8 +39,11 @@ pub(crate) fn unguessable_name() -> sys::Result<String> {
 pub(crate) fn hold(fd: BorrowedFd<'_>, path: &CStr) -> sys::Result<bool> {
     for _ in 0..TRIES {
         if file_lock::lock_whole(fd, libc::LOCK_SH)? {
-            let found = file::lstat(path).map(|stat| stat.identity);
-            return Ok(found == Ok(file::fstat(fd)?.identity));
+            return match file::lstat(path) {
+                Ok(found) => Ok(found.identity == file::fstat(fd)?.identity),
+                Err(Errno(libc::ENOENT)) => Ok(false),
+                Err(errno) => Err(errno),
+            };
         }
         std::thread::sleep(PAUSE);
     }

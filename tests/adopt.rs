@@ -1,6 +1,6 @@
 //! bytefd_adopt: a buffer and a descriptor that are the same memory, or a refusal after which nothing has changed.
 
-mod memory;
+pub mod memory;
 mod neighbours;
 mod refused;
 mod shared;

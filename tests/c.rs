@@ -27,6 +27,7 @@ tests![
     programs_and_libraries_may_have_functions_of_the_short_names,
     the_version_is_that_of_the_package,
     the_archive_lives_beside_another_rust_library,
+    a_plugin_with_a_guard_stays_loaded,
 ];
 
 /// Programs and files of one test.
@@ -382,4 +383,38 @@ fn the_archive_lives_beside_another_rust_library() {
             assert_eq!(answer(Command::new(&program).arg(first), b""), "both work\n");
         }
     }
+}
+
+/// The handler is in the plugin, and a fault comes after the plugin was closed.
+fn a_plugin_with_a_guard_stays_loaded() {
+    let workshop = Workshop::new();
+    let arguments = ["-std=c11", "-D_GNU_SOURCE"];
+    let (source, main) = (c_tests("plugin/plugin.c"), c_tests("plugin/main.c"));
+    let plugins = ["one.so", "other.so"].map(|name| {
+        let mut command = compiler(None, &source);
+        command.args(arguments).args(["-shared", "-fPIC"]).arg(&source).args(archive_flags());
+        run(command.arg("-o").arg(workshop.path(name)));
+        workshop.path(name)
+    });
+    let [program, refuses] = ["program", "refuses"].map(|name| {
+        let mut command = compiler(None, &main);
+        // A function pointer comes from dlsym(3) so.
+        command.args(arguments).arg("-Wno-strict-aliasing");
+        if name == "refuses" {
+            command.args(["-DREFUSES", "-rdynamic", "-Wno-missing-prototypes"]);
+        }
+        run(command.arg(&main).arg("-ldl").arg("-o").arg(workshop.path(name)));
+        workshop.path(name)
+    });
+    let [one, other] = &plugins;
+    for plugins in [vec![], vec![one], vec![one, other], vec![one, other, one, other]] {
+        assert_eq!(answer(Command::new(&program).args(&plugins), b""), "handled\n", "{plugins:?}");
+        // By a name that means something else elsewhere.
+        let names = plugins.iter().map(|path| format!("./{}", path.file_name().expect("a name").display()));
+        let output = Command::new(&program).args(names).current_dir(workshop.folder.path()).output().expect("run");
+        assert_eq!(said(&output), "handled\n");
+    }
+    let output = Command::new(&refuses).arg(one).output().expect("run");
+    let expected = format!("-{} guard: ", libc::ELIBACC);
+    assert!(!output.status.success() && said(&output).starts_with(&expected), "{}", said(&output));
 }

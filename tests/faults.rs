@@ -36,8 +36,6 @@ tests![;
     // buffers
     memory_that_cannot_be_read_is_efault,
     a_source_whose_file_was_made_shorter_is_efault,
-    content_is_right_though_signals_interrupt,
-    content_is_right_though_the_kernel_writes_little,
     // limits
     a_size_above_the_limit_is_efbig_and_no_signal,
     without_descriptors_every_backend_is_emfile,
@@ -81,7 +79,6 @@ tests![;
     a_kernel_without_memfd_gives_shm,
     a_host_that_forbids_executable_memory_files_is_obeyed,
     a_kernel_that_refuses_shared_maps_of_sealed_files_gets_a_read_only_description,
-    a_host_without_fchmod_is_an_error_with_nothing_left,
     // processes
     standard_streams_that_are_closed_stay_closed,
     no_call_blocks_or_handles_a_signal,

@@ -5,6 +5,7 @@ mod copies;
 mod forks;
 mod lost;
 mod memory;
+mod runs;
 mod signals;
 mod threads;
 
@@ -12,6 +13,7 @@ use changes::*;
 use copies::*;
 use forks::*;
 use lost::*;
+use runs::*;
 use signals::*;
 use threads::*;
 
@@ -33,6 +35,9 @@ tests![
     maps_come_and_go_while_others_lose_pages,
     a_map_that_grows_and_shrinks_beside_others_that_lose_pages_is_not_lost,
     thousands_of_guarded_maps_are_opened_and_closed,
+    // runs
+    no_store_is_forgotten_in_any_order,
+    only_what_is_past_the_end_is_replaced,
     // changes
     a_resized_map_is_guarded_as_far_as_it_goes,
     what_replaces_a_protected_page_is_protected_too,
@@ -51,6 +56,10 @@ tests![
     alone:
     // lost
     a_full_file_system_under_a_store_is_survived,
+    // runs
+    a_gibibyte_is_survived_in_any_order,
+    a_number_that_stands_for_another_file_tells_nothing,
+    what_comes_to_lie_in_an_unmapped_part_is_not_replaced_with_others,
     // forks: what a child allocates another thread may be allocating too
     a_child_survives_too_and_loses_pages_of_its_own,
     a_child_tells_its_own_loss,
@@ -79,6 +88,12 @@ tests![
     a_handler_that_is_reset_runs_once,
     a_handler_from_before_has_the_signals_blocked_that_it_asked_for,
     a_handler_from_afterwards_that_passes_on_changes_nothing,
+    the_guard_is_back_in_place_at_the_next_map,
+    handlers_that_pass_on_to_each_other_come_to_an_end,
+    copies_of_the_library_pass_on_to_each_other_and_come_to_an_end,
+    a_handler_that_resets_the_signal_ends_no_guard,
+    a_guard_that_cannot_be_in_place_is_refused,
+    a_fault_that_zeros_do_not_mend_goes_on,
     a_handler_that_reports_and_dies_does_so_only_for_what_is_not_guarded,
     rusts_own_handlers_see_what_is_theirs,
     a_thread_that_blocks_the_signal_is_not_saved,

@@ -9,6 +9,8 @@
 //! - `BYTEFD_TEST_HOST=no-memfd` (or another name in `support::hosts`): on a host that lacks something.
 //! - `BYTEFD_TEST_LIBRARY=dist/lib/libbytefd.so`: with another build of the library.
 //! - `BYTEFD_TEST_ROUNDS=20`: what is random, or waits for a coincidence, is tried so many times as often.
+//! - `BYTEFD_TEST_INJECT=all`: every fault at every system call, and not a part; `BYTEFD_TEST_INJECT_ONLY=map_seal`: in the
+//!   scenarios whose name has this.
 //! - `BYTEFD_TEST_FAIL_FAST=1`: ends at the first failure.
 //! - `BYTEFD_TEST_STARTS=1`: says which test starts.
 
@@ -24,6 +26,7 @@ mod go;
 mod guard;
 mod header;
 mod hosts;
+mod inject;
 mod kernels;
 mod library;
 mod map;
@@ -35,8 +38,10 @@ mod reopen;
 mod rust;
 mod scan;
 mod share;
+mod soak;
 mod stream;
 mod support;
+mod trust;
 mod vocabulary;
 mod wrap;
 
@@ -89,6 +94,7 @@ const GROUPS: &[(&str, &[support::Test])] = &[
     ("guard", guard::TESTS),
     ("faults", faults::TESTS),
     ("large", faults::large::TESTS),
+    ("inject", inject::TESTS),
     ("header", header::TESTS),
     ("documents", documents::TESTS),
     ("library", library::TESTS),
@@ -108,6 +114,8 @@ const GROUPS: &[(&str, &[support::Test])] = &[
     ("named_clients", named::clients::TESTS),
     ("share", share::TESTS),
     ("stream", stream::TESTS),
+    ("soak", soak::TESTS),
+    ("trust", trust::TESTS),
     ("mistakes", mistakes::TESTS),
     ("vocabulary", vocabulary::TESTS),
 ];

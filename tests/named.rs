@@ -118,6 +118,7 @@ tests![
     memory_of_another_user_is_not_swept,
     a_sweep_goes_on_after_a_failure_and_counts_it,
     what_is_mounted_in_a_directory_of_the_dead_is_not_swept,
+    each_user_sweeps_what_is_its_own_and_nothing_that_is_mounted,
     // temporary_file
     a_temporary_file_has_its_modes_whatever_the_umask_says,
     a_temporary_file_is_in_tmp_where_shm_is_missing,

@@ -47,6 +47,7 @@ pub struct bytefd_map(pub(super) Map);
 /// - -EPERM: the file is sealed against writing, or execution was asked for on a file system
 ///   mounted noexec.
 /// - -ENOMEM, -EMFILE, -ENFILE: no memory, address space or descriptors left.
+/// - -EBUSY, -ELIBACC: the handler cannot be in place; see BYTEFD_MAP_GUARD.
 ///
 /// ```c
 /// bytefd_map *map;

@@ -37,14 +37,24 @@ pub const BYTEFD_MAP_NO_RESERVE: u64 = 1u64 << 13;
 /// Allows a range past the end of the file. The rest of the last page reads zero, and what is
 /// stored there never reaches the file; pages wholly past the end are SIGBUS until the file grows.
 pub const BYTEFD_MAP_BEYOND_EOF: u64 = 1u64 << 14;
-/// Survives the loss of pages: where another process has made the file shorter, or the storage
-/// behind it fails, access finds zeros instead of raising SIGBUS, and bytefd_map_check fails. It
+/// Survives the loss of pages. If another process makes the file shorter, or the storage behind it
+/// fails, access finds zeros instead of raising SIGBUS, and bytefd_map_check fails from then on. It
 /// costs nothing until then. The map keeps a descriptor of the file, for bytefd_map_file_size.
-/// System calls that are given lost pages answer -EFAULT, as without it, and the pages stay lost. A
-/// handler for SIGBUS is installed at the first such map and stays; every fault that is not in such
-/// a map goes on to the handler that was there before. A handler that the program installs
-/// afterwards must pass on what is not its own. Threads that block SIGBUS are not saved, and nobody
-/// is where the process can have no more mappings (vm.max_map_count): each lost page may need one.
+/// - A lost page stays zeros, also when the file grows again. With a page past the end of the file
+///   others that are past the end at that moment are replaced: 1, 2, 4 and so on, so that they need
+///   few mappings. Where the storage fails, only the page itself is replaced. It may need a mapping
+///   of its own (vm.max_map_count); where none is left, SIGBUS is raised.
+/// - The handler for SIGBUS serves the whole process. Each new guarded map installs it in front of
+///   what the program has done about SIGBUS, unless it is in front already. The call fails with
+///   -EBUSY if the handler does not stay in place.
+/// - Every fault that is not a lost page of a guarded map goes on to the handler that was there
+///   before, which must stay loaded. A handler that the program installs afterwards must pass on
+///   what it does not want. Otherwise maps are not guarded until the next guarded map is made.
+/// - The object that has the handler stays loaded from the first guarded map on, also a plugin that
+///   was linked with libbytefd.a: dlclose(3) does not unload it. The call fails with -ELIBACC if the
+///   dynamic linker refuses that.
+/// - Threads that block SIGBUS are not saved. System calls that are given lost pages fail with
+///   EFAULT, as without a guard, and the pages stay lost.
 pub const BYTEFD_MAP_GUARD: u64 = 1u64 << 15;
 /// Children made by fork(2) do not have the map, MADV_DONTFORK.
 pub const BYTEFD_MAP_NO_FORK: u64 = 1u64 << 16;

@@ -75,7 +75,7 @@ use crate::{fill, sys};
 /// - No Rust reference into it lives on, for others can now change the bytes: whoever has the descriptor.
 pub unsafe fn adopt(address: NonNull<u8>, length: usize) -> Result<OwnedFd> {
     let range = checked(address.as_ptr().addr(), length)?;
-    let regions = maps::regions(&range).context("maps", || "/proc/self/maps (is /proc mounted?)")?;
+    let regions = maps::regions(&range).context("maps", || format!("/proc/self/maps{}", sys::process::no_proc()))?;
     check_regions(&range, &regions)?;
     check_stacks(&range, &regions)?;
 
@@ -134,7 +134,7 @@ fn obstacle(region: &Region) -> Option<(i32, &'static str)> {
     let other = |why| Some((libc::EOPNOTSUPP, why));
     match region.name.as_str() {
         "[stack]" => other("the stack of the first thread"),
-        "[heap]" => other("memory of malloc"),
+        "[heap]" => other("the heap, which is malloc's"),
         // As these two name theirs; a caller's own name is no obstacle.
         name if name.starts_with("[anon: glibc:") => other("memory of the C library"),
         name if name.starts_with("[anon: Go:") => other("memory of Go"),

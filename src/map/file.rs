@@ -43,7 +43,8 @@ impl AsFd for Descriptor<'_> {
 pub(super) struct Created {
     /// `None` if it is to stay.
     path: Option<CString>,
-    identity: Identity,
+    /// `None` until the kernel has said it. The name was this file's a moment ago.
+    identity: Option<Identity>,
 }
 
 impl<'a> File<'a> {
@@ -52,11 +53,14 @@ impl<'a> File<'a> {
         let c_path = CString::new(path.as_os_str().as_bytes())
             .map_err(|_| Error::new("path", libc::EINVAL, format_args!("{path:?} holds a NUL byte")))?;
         let (fd, is_new) = open(&c_path, path, options)?;
+        let mut created = is_new.then(|| Created { path: Some(c_path), identity: None });
         let name = Name::Path(path);
         // Again, now on what was really opened.
         let stat = file::fstat(fd.as_fd()).context("fstat", || name)?;
         check_kind(&stat, name)?;
-        let created = is_new.then(|| Created { path: Some(c_path), identity: stat.identity });
+        if let Some(created) = &mut created {
+            created.identity = Some(stat.identity);
+        }
         let fd = file::above_standard_streams(fd).context("fcntl F_DUPFD", || name)?;
         let page = page_of(&stat, fd.as_fd());
         Ok(File { name, fd: Descriptor::Own(fd), size: stat.size, page, created })
@@ -91,10 +95,9 @@ impl Created {
 
 impl Drop for Created {
     fn drop(&mut self) {
+        let Some(path) = &self.path else { return };
         // Only if the name still stands for the file that was created here.
-        if let Some(path) = &self.path
-            && file::stat(path).is_ok_and(|stat| stat.identity == self.identity)
-        {
+        if self.identity.is_none_or(|identity| file::stat(path).is_ok_and(|stat| stat.identity == identity)) {
             let _ = file::unlink(path);
         }
     }
@@ -105,21 +108,31 @@ fn open(c_path: &CString, path: &Path, options: &MapOptions) -> Result<(OwnedFd,
     let access = if options.access == Some(Access::Write) { libc::O_RDWR } else { libc::O_RDONLY };
     // A FIFO does not block, whatever happens between stat and open.
     let flags = access | libc::O_NONBLOCK;
-    if options.create {
-        let mode = if options.mode == 0 { 0o600 } else { options.mode };
-        match file::open(c_path, flags | libc::O_CREAT | libc::O_EXCL, mode) {
-            Err(Errno(libc::EEXIST)) => {}
-            created => return created.map(|fd| (fd, true)).context("create", || path.display()),
+    let mode = if options.mode == 0 { 0o600 } else { options.mode };
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        if options.create {
+            match file::open(c_path, flags | libc::O_CREAT | libc::O_EXCL, mode) {
+                Err(Errno(libc::EEXIST)) => {}
+                created => return created.map(|fd| (fd, true)).context("create", || path.display()),
+            }
         }
+        // Another process has removed it since. (A symbolic link that leads nowhere stays.)
+        let is_gone = || options.create && tries < 100 && matches!(file::lstat(c_path), Err(Errno(libc::ENOENT)));
+        // Opening a FIFO would wake its writers and opening a device may move it: look before.
+        match file::stat(c_path) {
+            Err(Errno(libc::ENOENT)) if is_gone() => continue,
+            stat => check_kind(&stat.context("stat", || path.display())?, Name::Path(path))?,
+        }
+        let opened = match file::open(c_path, flags, 0) {
+            Err(Errno(libc::ENOENT)) if is_gone() => continue,
+            // Somebody has a lease on the file, and not to block means not to wait for it: wait, on what surely is no FIFO.
+            Err(Errno(libc::EAGAIN)) => open_and_wait(c_path, access, path)?,
+            opened => opened.context("open", || path.display())?,
+        };
+        return Ok((opened, false));
     }
-    // Opening a FIFO would wake its writers and opening a device may move it: look before.
-    check_kind(&file::stat(c_path).context("stat", || path.display())?, Name::Path(path))?;
-    let opened = match file::open(c_path, flags, 0) {
-        // Somebody has a lease on the file, and not to block means not to wait for it: wait, on what surely is no FIFO.
-        Err(Errno(libc::EAGAIN)) => open_and_wait(c_path, access, path)?,
-        opened => opened.context("open", || path.display())?,
-    };
-    Ok((opened, false))
 }
 
 fn open_and_wait(c_path: &CString, access: libc::c_int, path: &Path) -> Result<OwnedFd> {

@@ -250,10 +250,20 @@ impl MapOptions {
         self
     }
 
-    /// Survives the loss of pages: where somebody has made the file shorter, or the storage behind it fails, access finds zeros
-    /// instead of raising SIGBUS, and [`Map::check`](crate::Map::check) says so. A handler for SIGBUS is installed for the process at
-    /// the first such map and stays; every fault that is not in such a map goes on to the handler before. A program that installs
-    /// one afterwards must pass on what is not its own.
+    /// Survives the loss of pages. If another process makes the file shorter, or the storage behind it fails, access finds zeros
+    /// instead of raising SIGBUS, and [`Map::check`](crate::Map::check) fails from then on.
+    ///
+    /// - A lost page stays zeros, also when the file grows again. With a page past the end of the file others that are past the end
+    ///   at that moment are replaced: 1, 2, 4 and so on, so that they need few mappings. Where the storage fails, only the page
+    ///   itself is replaced. It may need a mapping of its own (vm.max_map_count); where none is left, SIGBUS is raised.
+    /// - The handler for SIGBUS serves the whole process. Each new guarded map installs it in front of what the program has done
+    ///   about SIGBUS, unless it is in front already: `EBUSY` if it does not stay in place.
+    /// - Every fault that is not a lost page of a guarded map goes on to the handler that was there before, which must stay loaded.
+    ///   A handler that the program installs afterwards must pass on what it does not want. Otherwise maps are not guarded until
+    ///   the next guarded map is made.
+    /// - The object that has the handler stays loaded from the first guarded map on, also a plugin: dlclose(3) does not unload it.
+    ///   `ELIBACC` if the dynamic linker refuses that.
+    /// - Threads that block SIGBUS are not saved. System calls that are given lost pages fail with `EFAULT`, and the pages stay lost.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();

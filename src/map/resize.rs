@@ -124,7 +124,7 @@ impl Map {
             self.mapping = mapping;
         }
         if self.guard.is_none() {
-            self.guard = self.options.guard_of(&self.mapping)?;
+            self.guard = self.options.guard_of(&self.mapping, content(0))?;
         }
         if let Backing::Private = &self.backing {
             self.options.populate_private(&self.mapping, (self.head + self.length).min(bytes)..bytes);

@@ -10,7 +10,6 @@ use super::resize::clear_end;
 use super::sealed::{SealError, Sealed};
 use crate::error::{Context, Errno, Error, Result};
 use crate::sys;
-use crate::sys::guard::Guard;
 use crate::sys::mapping::{Content, MmapOptions};
 use crate::sys::wait::Wait;
 use crate::wrap::{before_sealing, reopen};
@@ -124,16 +123,17 @@ impl Map {
             return Err(Error::new("share", libc::EINVAL, "only shared memory can be shared, until it is sealed"));
         };
         self.cut(fd)?;
+        // Seals stay, so all else that can fail comes before.
         let shared = reopen(fd)?;
+        let before = self.stat(fd)?.mode & 0o7777;
         let mode = self.sealed_mode();
         sys::file::fchmod(fd.as_fd(), mode).context("fchmod", || format!("mode {mode:04o}"))?;
         let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_FUTURE_WRITE;
         sys::file::add_seals(fd.as_fd(), seals)
+            .inspect_err(|_| _ = sys::file::fchmod(fd.as_fd(), before))
             .context("seal", || "the map's memory against shrinking, growing, later writers")?;
-        match self.size_of(fd)? {
-            size if size == self.length as u64 => Ok(shared),
-            size => Err(self.wrong(size)),
-        }
+        self.check_sealed_size(fd)?;
+        Ok(shared)
     }
 
     fn sealed_mode(&self) -> u32 {
@@ -146,16 +146,16 @@ impl Map {
         if mapping.length() == 0 {
             return Ok(());
         }
-        let shown = mapping.show(0, mapping.length(), Content::File(fd.as_fd(), 0), options);
+        let show = || mapping.show(0, mapping.length(), Content::File(fd.as_fd(), 0), options);
         // Pages that were lost during this call may be lost again.
-        self.guard.iter().for_each(Guard::renewed);
+        let shown = if let Some(guard) = &self.guard { guard.renew(show) } else { show() };
         shown.context("mmap", || format!("{} bytes in place", self.length))?;
         self.options.treat(mapping, 0..self.length)
     }
 
     /// All but the seals. Returns the mode that it had.
     fn prepare(&self, fd: &OwnedFd) -> Result<u32> {
-        let stat = sys::file::fstat(fd.as_fd()).context("fstat", || Name::Kept)?;
+        let stat = self.stat(fd)?;
         sys::file::rewind(fd.as_fd()).context("lseek", || "the map's memory")?;
         let mode = self.sealed_mode();
         sys::file::fchmod(fd.as_fd(), mode).context("fchmod", || format!("mode {mode:04o}"))?;
@@ -181,7 +181,11 @@ impl Map {
             }
             sealed => sealed.context("seal", || "the map's memory")?,
         }
-        // Until it was sealed others could change its length. An answer of the kernel that does not come is no reason to fail now.
+        self.check_sealed_size(fd)
+    }
+
+    /// Until it was sealed others could change its length. An answer of the kernel that does not come is no reason to fail now.
+    fn check_sealed_size(&self, fd: &OwnedFd) -> Result<()> {
         let size = match sys::file::fstat(fd.as_fd()) {
             Ok(stat) => stat.size,
             Err(_) => sys::file::end(fd.as_fd()).unwrap_or(self.length as u64),
@@ -204,7 +208,11 @@ impl Map {
     /// Bytes in the file, if the map has lost none.
     fn size_of(&self, fd: &OwnedFd) -> Result<u64> {
         self.check()?;
-        sys::file::fstat(fd.as_fd()).map(|stat| stat.size).context("fstat", || Name::Kept)
+        self.stat(fd).map(|stat| stat.size)
+    }
+
+    fn stat(&self, fd: &OwnedFd) -> Result<sys::file::Stat> {
+        sys::file::fstat(fd.as_fd()).context("fstat", || Name::Kept)
     }
 
     fn wrong(&self, size: u64) -> Error {

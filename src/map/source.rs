@@ -97,7 +97,8 @@ impl MapOptions {
         if options.access == Some(Access::Private) {
             let mapping = options.mapping(Content::Anonymous, page, length, &Name::Memory)?;
             options.populate_private(&mapping, 0..length);
-            return options.map(Backing::Private, mapping, 0, length);
+            let guard = options.guard_of(&mapping, Content::Anonymous)?;
+            return Ok(options.map_with(guard, Backing::Private, mapping, 0, length));
         }
         let fd = match huge {
             Some(huge) => huge,
@@ -112,7 +113,8 @@ impl MapOptions {
         sys::file::ftruncate(fd.as_fd(), length as u64).context("ftruncate", asked)?;
         options.allocate(fd.as_fd(), 0, length as u64)?;
         let mapping = options.mapping(Content::File(fd.as_fd(), 0), page, length, &Name::Memory)?;
-        options.map(Backing::Shared(fd), mapping, 0, length)
+        let guard = options.guard_of(&mapping, Content::File(fd.as_fd(), 0))?;
+        Ok(options.map_with(guard, Backing::Shared(fd), mapping, 0, length))
     }
 
     fn map_file(&self, file: File<'_>) -> Result<Map> {
@@ -151,7 +153,7 @@ impl MapOptions {
             }
             mapping => mapping?,
         };
-        let guard = options.guard_of(&mapping)?;
+        let guard = options.guard_of(&mapping, content)?;
         Growth::keep(growth);
         if let Some(created) = file.created {
             created.keep();
@@ -164,25 +166,29 @@ impl MapOptions {
         Ok(options.map_with(guard, backing, mapping, head, length))
     }
 
-    fn map(&self, backing: Backing, mapping: Mapping, head: usize, length: usize) -> Result<Map> {
-        let guard = self.guard_of(&mapping)?;
-        Ok(self.map_with(guard, backing, mapping, head, length))
-    }
-
     fn map_with(&self, guard: Option<Guard>, backing: Backing, mapping: Mapping, head: usize, length: usize) -> Map {
         let mut map = Map { guard, data: mapping.base(), length, head, mapping, backing, options: self.clone() };
         map.settle();
         map
     }
 
-    /// The guard of a mapping, if it is to have one.
-    pub(super) fn guard_of(&self, mapping: &Mapping) -> Result<Option<Guard>> {
+    /// The guard of a mapping, if it is to have one. `content` is what its first page shows, and the rest behind it.
+    pub(super) fn guard_of(&self, mapping: &Mapping, content: Content<'_>) -> Result<Option<Guard>> {
         if !self.guard {
             return Ok(None);
         }
-        let guard =
-            Guard::new(mapping.base(), mapping.length(), self.mmap_options().protection, mapping.page(), !self.no_fork);
-        guard.map(Some).context("guard", || format!("{} bytes, against SIGBUS", mapping.length()))
+        match Guard::new(mapping, content, self.mmap_options().protection, !self.no_fork) {
+            Err(errno @ Errno(libc::EBUSY)) => {
+                let message = "the handler for SIGBUS does not stay in place: another is installed again and again, or \
+                               something in the process intercepts sigaction(2)";
+                Err(Error::new("guard", errno.0, message))
+            }
+            Err(errno @ Errno(libc::ELIBACC)) => {
+                let message = "dlopen(3) refuses to keep the object loaded that has the handler for SIGBUS";
+                Err(Error::new("guard", errno.0, message))
+            }
+            guard => guard.map(Some).context("guard", || format!("{} bytes, against SIGBUS", mapping.length())),
+        }
     }
 
     /// `bytes` of content in memory, in the address space and with the treatment that is asked for. An empty map has the address
@@ -207,13 +213,12 @@ impl MapOptions {
             })
         };
         let mapping = match placed {
-            // Private maps may do where shared ones do not: on FUSE with direct_io.
-            Err(Errno(libc::EIO | libc::ENODEV)) if self.access_or_default() == Access::Write => {
-                let message = format_args!("{name} is on a file system without shared mappings for writing");
+            Err(Errno(libc::ENODEV)) => {
+                let message = format_args!("{name} cannot be mapped: its file system does not support this mapping");
                 return Err(Error::new("mmap", libc::ENODEV, message));
             }
-            Err(Errno(libc::EIO | libc::ENODEV)) => {
-                let message = format_args!("{name} cannot be mapped, only read and written (as in /proc)");
+            Err(Errno(libc::EIO)) if matches!(content, Content::File(fd, _) if sys::file::is_on_proc(fd)) => {
+                let message = format_args!("{name} cannot be mapped: it is a file of /proc");
                 return Err(Error::new("mmap", libc::ENODEV, message));
             }
             placed => placed.context("mmap", asked)?,

@@ -10,7 +10,7 @@ use super::options::{MAX_FILES, PoolOptions};
 use super::slot::Slot;
 use super::stats::PoolStats;
 use crate::backend;
-use crate::error::{Error, Result};
+use crate::error::{Errno, Error, Result};
 use crate::sys::file::{self, Stat};
 use crate::sys::fork::ForkMark;
 
@@ -296,7 +296,7 @@ impl Cache {
     /// A file that could not be lent after all: only running out is an error, otherwise one that is not kept will do.
     pub fn without(&self, file: Box<CachedFile>, refusal: Error) -> Result<()> {
         self.discard(file);
-        if backend::is_shortage(&refusal) { Err(refusal) } else { Ok(()) }
+        if backend::is_shortage(Errno(refusal.errno())) { Err(refusal) } else { Ok(()) }
     }
 
     /// Keeps a file that comes back. `stat` is how its lent description was, if there still was one.

@@ -34,7 +34,10 @@ pub fn export_dmabuf(memory: impl AsFd) -> Result<OwnedFd> {
     let shown = || format!("descriptor {}", memory.as_raw_fd());
     let refuse = |what: &str| Err(Error::new("memory", libc::EINVAL, format_args!("{} {what}", shown())));
     let size = file::fstat(memory).context("fstat", shown)?.size;
-    let Ok(seals) = file::seals(memory) else { return refuse("is no memory file that can be sealed") };
+    let seals = match file::seals(memory) {
+        Err(Errno(libc::EINVAL)) => return refuse("is no memory file that can be sealed"),
+        seals => seals.context("fcntl F_GET_SEALS", shown)?,
+    };
     if seals & libc::F_SEAL_SHRINK == 0 {
         return refuse("is not sealed against shrinking");
     }
@@ -49,7 +52,7 @@ pub fn export_dmabuf(memory: impl AsFd) -> Result<OwnedFd> {
             return Err(Error::new(
                 "open",
                 libc::ENODEV,
-                "there is no /dev/udmabuf: the kernel lacks it, or the module is not loaded",
+                "no driver behind /dev/udmabuf: the kernel lacks it, its module is not loaded, or /dev does not show it",
             ));
         }
         driver => driver.context("open", || "/dev/udmabuf")?,

@@ -96,7 +96,11 @@ impl<'a> Incoming<'a> {
     /// The kernel has dropped control data: descriptors, unless none can come and the program has asked for other data.
     fn lost_control(&self) -> Result<()> {
         if self.capacity > 0 {
-            let message = format_args!("the kernel delivered {} descriptors and lost others", self.found.len());
+            let message = format_args!(
+                "the kernel delivered {} descriptors and lost others: no number was free, a security module refused \
+                 them, or the socket brings too much other control data",
+                self.found.len()
+            );
             return Err(Error::new("recvmsg", libc::EMFILE, message));
         }
         if socket::wants_control(self.connection.socket) {

@@ -438,7 +438,7 @@ impl New {
             None => file::reopen(self.fd.as_fd(), libc::O_RDONLY),
             Some(hidden) => hidden.open(libc::O_RDONLY),
         };
-        opened.and_then(file::above_standard_streams).context("open", || "the new file, for reading")
+        opened.and_then(file::above_standard_streams).context("open", || "a new file, for reading")
     }
 
     fn give(&self, path: &CStr) -> sys::Result<()> {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::{shm, tree};
 use crate::error::{Context, Errno, Error, Result};
-use crate::sys::fork::ThisProcess;
+use crate::sys::fork::MadeHere;
 use crate::sys::{self, directory, file};
 use crate::{fill, ownership};
 
@@ -135,7 +135,6 @@ impl TempFileOptions {
     }
 
     fn in_new_directory(&self) -> Result<TempFile> {
-        let process = ThisProcess::get().context("getrandom", || "which process this is")?;
         let parent = self.directory.as_deref().unwrap_or(Path::new(IN_MEMORY));
         if parent.as_os_str().as_bytes().contains(&0) {
             return Err(Error::new("directory", libc::EINVAL, format_args!("{parent:?} has a NUL byte")));
@@ -148,7 +147,7 @@ impl TempFileOptions {
         };
         let mut name = OsString::from("data");
         name.push(&self.suffix);
-        Ok(TempFile { path: directory.join(name), directory, _held: held, process })
+        Ok(TempFile { path: directory.join(name), directory, _held: held, made: MadeHere::new() })
     }
 }
 
@@ -171,7 +170,7 @@ fn made_in(parent: &Path) -> sys::Result<(PathBuf, OwnedFd)> {
         };
         match held() {
             Ok(Some(held)) => return Ok((directory, held)),
-            Ok(None) | Err(Errno(libc::ENOENT)) => {}
+            Ok(None) | Err(Errno(libc::ENOENT)) => _ = file::rmdir(&path),
             Err(errno) => {
                 let _ = file::rmdir(&path);
                 return Err(errno);
@@ -195,7 +194,7 @@ pub struct TempFile {
     path: PathBuf,
     /// The directory: locked, so that no sweep removes it.
     _held: OwnedFd,
-    process: ThisProcess,
+    made: MadeHere,
 }
 
 impl TempFile {
@@ -226,7 +225,7 @@ impl TempFile {
 
     fn remove(&mut self) -> sys::Result<()> {
         let directory = std::mem::take(&mut self.directory);
-        if directory.as_os_str().is_empty() || ThisProcess::get() != Ok(self.process) {
+        if directory.as_os_str().is_empty() || !self.made.is_here() {
             return Ok(());
         }
         // To look for more a descriptor is needed, and there may be none.

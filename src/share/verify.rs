@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Errno, Error, Result};
 use crate::map::Sealed;
 use crate::sys::file;
 
@@ -172,9 +172,13 @@ impl<A> Requirements<A> {
             let message = format_args!("descriptor {number} is not open for reading");
             return Err(Error::new("fd", libc::EACCES, message));
         }
-        // First: what others do to the length until it is sealed shows in what is looked at afterwards. Files that know no seals
-        // say EINVAL.
-        let seals = file::seals(fd).unwrap_or(0);
+        // First: what others do to the length until it is sealed shows in what is looked at afterwards.
+        let seals = match file::seals(fd) {
+            // A file that cannot have seals.
+            Err(Errno(libc::EINVAL)) => 0,
+            _ if self.seals == 0 => 0,
+            seals => seals.context("fcntl F_GET_SEALS", || format!("descriptor {number}"))?,
+        };
         if self.seals & !seals != 0 {
             let missing = names(self.seals & !seals);
             let found = if seals == 0 { "not sealed".into() } else { format!("sealed with {} only", names(seals)) };

@@ -56,12 +56,16 @@ pub(crate) fn stat_in(parent: BorrowedFd<'_>, name: &CStr) -> Result<Stat> {
     Ok(Stat::from_raw(&raw))
 }
 
-/// The names in a directory, but for "." and "..".
+/// The names in a directory that stays open, but for "." and "..".
 pub(crate) fn names(directory: BorrowedFd<'_>) -> Result<Vec<CString>> {
-    let copy = file::duplicate(directory)?;
+    all_names(file::duplicate(directory)?)
+}
+
+/// The names in a directory that is read once.
+pub(crate) fn all_names(directory: OwnedFd) -> Result<Vec<CString>> {
     // SAFETY: an open descriptor, which belongs to the stream from here on if there is one.
-    let Some(stream) = NonNull::new(unsafe { libc::fdopendir(copy.as_raw_fd()) }) else { return Err(last_errno()) };
-    let _ = copy.into_raw_fd();
+    let stream = NonNull::new(unsafe { libc::fdopendir(directory.as_raw_fd()) }).ok_or_else(last_errno)?;
+    let _ = directory.into_raw_fd();
     let mut names = Vec::new();
     let result = loop {
         // SAFETY: errno is this thread's; the stream is open.

@@ -188,13 +188,23 @@ pub(crate) fn fstat_raw(fd: libc::c_int) -> Result<Stat> {
     Ok(Stat::from_raw(&raw))
 }
 
-/// Whether a file is of huge pages that were reserved, on hugetlbfs: fstatfs(2).
+/// Whether a file is of huge pages that were reserved.
 pub(crate) fn is_on_hugetlbfs(fd: BorrowedFd<'_>) -> bool {
+    is_on(fd, libc::HUGETLBFS_MAGIC as u64)
+}
+
+/// Whether a file is one of /proc.
+pub(crate) fn is_on_proc(fd: BorrowedFd<'_>) -> bool {
+    is_on(fd, libc::PROC_SUPER_MAGIC as u64)
+}
+
+/// fstatfs(2).
+fn is_on(fd: BorrowedFd<'_>, file_system: u64) -> bool {
     // SAFETY: all-zero is a valid `struct statfs`.
     let mut raw: libc::statfs = unsafe { std::mem::zeroed() };
     // SAFETY: `raw` is writable.
     let answer = check(unsafe { libc::fstatfs(fd.as_raw_fd(), &mut raw) });
-    answer.is_ok() && raw.f_type as u64 == libc::HUGETLBFS_MAGIC as u64
+    answer.is_ok() && raw.f_type as u64 == file_system
 }
 
 /// stat(2), following symbolic links.

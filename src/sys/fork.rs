@@ -1,8 +1,6 @@
-//! What a child made by fork(2) must not take for its own: a mark that tells parent from child, and values that each process
-//! finds out for itself.
+//! What a child made by fork(2) must not take for its own: marks that tell parent from child.
 
-use std::ptr::null_mut;
-use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::call::Result;
 use super::mapping::Mapping;
@@ -37,53 +35,21 @@ impl ForkMark {
     }
 }
 
-/// What each process finds out once, its children for themselves. There is no lock that a child could inherit from a thread that
-/// it does not have: several threads may find out at the same time.
-pub(crate) struct OncePerProcess<T>(AtomicPtr<Found<T>>);
-
-struct Found<T> {
-    value: T,
-    mark: ForkMark,
+/// Tells whether this is the process that made it, and none that was forked from it.
+#[derive(Debug)]
+pub(crate) struct MadeHere {
     process: u32,
-    /// What the parent had found out: another thread may be looking at it, so it stays, where tools find it.
-    _before: *mut Found<T>,
+    /// The number alone can be the same in another namespace, and the memory alone is a child's, too, after vfork(2). `None`
+    /// before Linux 4.14, or without memory.
+    mark: Option<ForkMark>,
 }
 
-impl<T: Copy + Send + Sync> OncePerProcess<T> {
-    pub const fn new() -> OncePerProcess<T> {
-        OncePerProcess(AtomicPtr::new(null_mut()))
+impl MadeHere {
+    pub fn new() -> MadeHere {
+        MadeHere { process: std::process::id(), mark: ForkMark::new().ok() }
     }
 
-    pub fn get<E>(&self, find_out: impl FnOnce() -> std::result::Result<T, E>) -> std::result::Result<T, E> {
-        let process = std::process::id();
-        let before = self.0.load(Ordering::Acquire);
-        // SAFETY: null, or made below and never freed.
-        if let Some(found) = unsafe { before.as_ref() }
-            // The number alone can be the same in another namespace, and the memory alone is a child's, too, after vfork(2).
-            && found.process == process
-            && !found.mark.is_in_child()
-        {
-            return Ok(found.value);
-        }
-        let value = find_out()?;
-        if let Ok(mark) = ForkMark::new() {
-            let found = Box::into_raw(Box::new(Found { value, mark, process, _before: before }));
-            if self.0.compare_exchange(before, found, Ordering::AcqRel, Ordering::Relaxed).is_err() {
-                // SAFETY: made just now, and nobody has seen it.
-                drop(unsafe { Box::from_raw(found) });
-            }
-        }
-        Ok(value)
-    }
-}
-
-/// Tells this process from all others, also from those that were forked from it and from those that get its number later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ThisProcess(u128);
-
-impl ThisProcess {
-    pub fn get() -> Result<ThisProcess> {
-        static THIS: OncePerProcess<ThisProcess> = OncePerProcess::new();
-        THIS.get(|| super::random().map(ThisProcess))
+    pub fn is_here(&self) -> bool {
+        self.process == std::process::id() && !self.mark.as_ref().is_some_and(ForkMark::is_in_child)
     }
 }

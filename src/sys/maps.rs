@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::ptr::null_mut;
 
 use super::call::{Result, check};
+use super::{directory, file};
 use crate::error::Errno;
 
 /// A line of /proc/self/maps, proc(5).
@@ -85,8 +86,9 @@ pub(crate) fn other_threads() -> Result<Vec<Thread>> {
     // SAFETY: no preconditions.
     let own = unsafe { libc::gettid() };
     let mut threads = Vec::new();
-    for entry in std::fs::read_dir("/proc/self/task")? {
-        let id = entry?.file_name().to_str().and_then(|name| name.parse().ok()).ok_or(Errno(libc::EIO))?;
+    let directory = file::open(c"/proc/self/task", libc::O_RDONLY | libc::O_DIRECTORY, 0)?;
+    for name in directory::all_names(directory)? {
+        let id = name.to_str().ok().and_then(|name| name.parse().ok()).ok_or(Errno(libc::EIO))?;
         if id != own {
             threads.push(Thread { id, record: record(id), stack_pointer: stack_pointer(id) });
         }

@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use super::call::{Result, retry};
+use super::file;
 use super::probed::Probed;
 use crate::error::Errno;
 
@@ -50,6 +51,11 @@ pub(crate) fn random() -> Result<u128> {
         result => drop(result?),
     }
     Ok(u128::from_ne_bytes(bytes))
+}
+
+/// What an error about a file of /proc adds where that is the reason.
+pub(crate) fn no_proc() -> &'static str {
+    if file::stat(c"/proc/self/fd").is_err() { " (/proc is not mounted)" } else { "" }
 }
 
 /// The effective user.

@@ -30,10 +30,9 @@ pub fn reopen(fd: impl AsFd) -> Result<OwnedFd> {
         let message = format_args!("descriptor {} is {}, not a regular file", fd.as_raw_fd(), stat.kind());
         return Err(Error::new("reopen", libc::EINVAL, message));
     }
-    let hint = || if sys::file::stat(c"/proc/self/fd").is_err() { " (is /proc mounted?)" } else { "" };
     sys::file::reopen(fd, libc::O_RDONLY)
         .and_then(sys::file::above_standard_streams)
-        .context("reopen", || format!("{}{}", proc_path(fd), hint()))
+        .context("reopen", || format!("{}{}", proc_path(fd), sys::process::no_proc()))
 }
 
 /// [`reopen`], but every program that this process executes from now on has the descriptor, under the same number. Each
@@ -90,7 +89,7 @@ fn proc_path(fd: BorrowedFd<'_>) -> String {
 /// read-only. It is made before, because a file that is sealed cannot go back to what it was.
 pub(crate) fn before_sealing(file: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
     let needs_none = features::maps_sealed_files_shared();
-    let needs_none = needs_none.context("memfd_create", || "a sealed file, to see how it is mapped")?;
+    let needs_none = needs_none.context("probe", || "how the kernel maps a sealed memory file")?;
     if needs_none { Ok(None) } else { reopen(file).map(Some) }
 }
 

@@ -1,4 +1,4 @@
-//! Bytes that cannot be read, that are very many, or whose copying is interrupted.
+//! Bytes that cannot be read, or that are very many.
 
 use std::ffi::c_int;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -6,9 +6,8 @@ use std::os::unix::fs::FileExt;
 use std::ptr::null_mut;
 
 use super::every_way::{backends, options, refused_memory};
-use super::signals::{under_alarms, write_little};
 use crate::support::abi::{self, *};
-use crate::support::fd::{content, file, metadata, offset, pattern, result, wrap_with};
+use crate::support::fd::{file, metadata, result};
 use crate::support::map::page_size;
 
 /// Memory of its own.
@@ -76,46 +75,6 @@ pub fn a_source_whose_file_was_made_shorter_is_efault() {
             assert_eq!(failure.errno, libc::EFAULT, "backend {backend}: {failure:?}");
         }
     }
-}
-
-pub fn content_is_right_though_signals_interrupt() {
-    let bytes = pattern(64 << 20);
-    under_alarms(|alarms| {
-        for backend in backends() {
-            let start = alarms();
-            while alarms() < start + 20 {
-                let fd = wrap_with(&bytes, 0, backend).expect("wrapped");
-                assert_eq!(offset(&fd), 0);
-                assert!(content(&fd) == bytes);
-            }
-        }
-    });
-}
-
-/// A regular file is rarely written in small pieces, but may be.
-pub fn content_is_right_though_the_kernel_writes_little() {
-    let bytes = pattern(300_000);
-    let calls = write_little();
-    for backend in backends() {
-        for length in [0, 1, 5000, bytes.len()] {
-            let fd = wrap_with(&bytes[..length], 0, backend).expect("wrapped");
-            assert!(content(&fd) == bytes[..length], "{length} bytes");
-        }
-        let cuts = [0, 0, 1, 2, 100, 100, 5000, 80_000, 80_001, 300_000, 300_000];
-        let segments: Vec<libc::iovec> = cuts
-            .windows(2)
-            .map(|cut| &bytes[cut[0]..cut[1]])
-            .map(|part| libc::iovec { iov_base: part.as_ptr().cast_mut().cast(), iov_len: part.len() })
-            .collect();
-        let mut error = Error::untouched();
-        let options = options(0, backend);
-        // SAFETY: valid segments.
-        let fd = unsafe { (abi::load().wrap_iov)(segments.as_ptr(), segments.len(), &options, &mut error) };
-        // SAFETY: the caller owns what is returned.
-        let fd = result(fd, &error).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }).expect("wrapped");
-        assert!(content(&fd) == bytes);
-    }
-    assert!(calls() > 10, "the bytes go another way now: play a short write there");
 }
 
 /// One call of the kernel moves at most 2 147 479 552 bytes.

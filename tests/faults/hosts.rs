@@ -119,12 +119,3 @@ pub fn a_kernel_that_refuses_shared_maps_of_sealed_files_gets_a_read_only_descri
         assert_eq!(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, libc::F_SEAL_SEAL) }, 0);
     }
 }
-
-/// A step near the end that fails, with the file already full.
-pub fn a_host_without_fchmod_is_an_error_with_nothing_left() {
-    refuse(libc::SYS_fchmod, libc::EPERM);
-    for backend in super::every_way::backends() {
-        let failure = refused(b"hello", &options(0, backend));
-        assert_eq!((failure.errno, failure.op.as_str()), (libc::EPERM, "fchmod"));
-    }
-}

@@ -70,7 +70,7 @@ fn be_traced(body: impl FnOnce()) -> ! {
     crate::pool::leave(body)
 }
 
-fn wait(child: c_int) -> c_int {
+pub fn wait(child: c_int) -> c_int {
     let mut status = 0;
     // SAFETY: a child of ours, and a writable status.
     assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
@@ -78,7 +78,7 @@ fn wait(child: c_int) -> c_int {
 }
 
 /// ptrace(2) where it only takes numbers.
-fn request(request: c_uint, child: c_int, address: usize, data: usize) {
+pub fn request(request: c_uint, child: c_int, address: usize, data: usize) {
     let (address, data) = (without_provenance_mut::<c_void>(address), without_provenance_mut::<c_void>(data));
     // SAFETY: touches no memory of this process.
     let status = unsafe { libc::ptrace(request, child, address, data) };
@@ -86,7 +86,7 @@ fn request(request: c_uint, child: c_int, address: usize, data: usize) {
 }
 
 /// PTRACE_GET_SYSCALL_INFO, Linux 5.3. What the child asked for stands in its registers only until it is answered.
-fn look(child: c_int, asked: Option<Call>) -> Stop {
+pub fn look(child: c_int, asked: Option<Call>) -> Stop {
     // SAFETY: all-zero is a valid struct; the kernel writes no more than its size, and says which member it wrote.
     unsafe {
         let mut info: libc::ptrace_syscall_info = std::mem::zeroed();

@@ -1,7 +1,9 @@
 //! SIGBUS of other kinds, and what else a program does with signals. Each way is tried in a child, which has no guarded map until
 //! it makes one: what it did before is what its parent did, which is nothing.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{CString, c_char, c_int, c_void};
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::ptr::{null, null_mut};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize, Ordering::SeqCst};
 
@@ -199,38 +201,235 @@ pub fn a_handler_from_before_has_the_signals_blocked_that_it_asked_for() {
     assert_eq!(after(block, check(0b11001)), End::Exited(0));
 }
 
-/// What was installed before a handler of the test's that passes on.
-static BEFORE: AtomicPtr<libc::sigaction> = AtomicPtr::new(null_mut());
+/// What was installed before each handler of the test's that passes on.
+static BEFORE: [AtomicPtr<libc::sigaction>; 2] = [const { AtomicPtr::new(null_mut()) }; 2];
 
-extern "C" fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+extern "C" fn pass_on<const N: usize>(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     CALLS.fetch_add(1, SeqCst);
     // SAFETY: set before this handler can run; it has SA_SIGINFO.
     unsafe {
-        let handler = (*BEFORE.load(SeqCst)).sa_sigaction;
+        let handler = (*BEFORE[N].load(SeqCst)).sa_sigaction;
         std::mem::transmute::<usize, extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void)>(handler)(
             signal, info, context,
         );
     }
 }
 
+/// Installs a `pass_on` in front of what is in place.
+fn install_in_front<const N: usize>() {
+    let before = Box::new(install(libc::SIG_DFL, 0, &[]));
+    assert_ne!(before.sa_flags & libc::SA_SIGINFO, 0);
+    BEFORE[N].store(Box::into_raw(before), SeqCst);
+    install(pass_on::<N> as *const () as usize, libc::SA_SIGINFO | libc::SA_ONSTACK, &[]);
+}
+
 pub fn a_handler_from_afterwards_that_passes_on_changes_nothing() {
-    let install_after = || {
-        let before = Box::new(install(libc::SIG_DFL, 0, &[]));
-        assert_ne!(before.sa_flags & libc::SA_SIGINFO, 0);
-        BEFORE.store(Box::into_raw(before), SeqCst);
-        install(pass_on as *const () as usize, libc::SA_SIGINFO | libc::SA_ONSTACK, &[]);
+    let lose = || {
+        let file = file(2);
+        let map = guarded(&file, WRITE);
+        install_in_front::<0>();
+        file.as_file().set_len(0).expect("cut");
+        assert!(byte(&map, 0) == 0 && is_lost(&map));
+        assert_eq!(CALLS.load(SeqCst), 1);
+        // The next map puts the guard in front again.
         drop(survived());
-        drop(survived());
-        assert_eq!(CALLS.load(SeqCst), 2);
+        assert_eq!(CALLS.load(SeqCst), 1);
     };
     let killed = || {
-        install_after();
+        install_in_front::<0>();
         lose_a_page_that_is_not_guarded();
     };
     let handled = |before: extern "C" fn(c_int)| doing(before as *const () as usize, 0, &[]);
-    assert_eq!(after(doing(libc::SIG_DFL, 0, &[]), install_after), End::Exited(0));
+    assert_eq!(after(doing(libc::SIG_DFL, 0, &[]), lose), End::Exited(0));
     assert_eq!(after(doing(libc::SIG_DFL, 0, &[]), killed), End::Killed(libc::SIGBUS));
     assert_eq!(after(handled(exit), killed), End::Exited(HANDLED));
+}
+
+/// Whatever the program has done about the signal since, and each time.
+pub fn the_guard_is_back_in_place_at_the_next_map() {
+    let page = page_size();
+    for (since, then) in [
+        (libc::SIG_DFL, End::Killed(libc::SIGBUS)),
+        (libc::SIG_IGN, End::Killed(libc::SIGBUS)),
+        (exit as *const () as usize, End::Exited(HANDLED)),
+        (report as *const () as usize, End::Killed(libc::SIGBUS)),
+    ] {
+        let again = || {
+            let file = file(3);
+            let older = guarded(&file, WRITE);
+            for _ in 0..3 {
+                install(since, libc::SA_SIGINFO | libc::SA_NODEFER, &[]);
+                drop(survived());
+            }
+            file.as_file().set_len(0).expect("cut");
+            assert!(byte(&older, page) == 0 && is_lost(&older));
+        };
+        let lost = || {
+            again();
+            lose_a_page_that_is_not_guarded();
+        };
+        assert_eq!(after(doing(count as *const () as usize, 0, &[]), again), End::Exited(0));
+        assert_eq!(after(doing(count as *const () as usize, 0, &[]), lost), then);
+    }
+}
+
+/// Ours in front of theirs, which pass on to ours: each of them and what was there before is called once, in whatever order they
+/// were installed again.
+pub fn handlers_that_pass_on_to_each_other_come_to_an_end() {
+    for sequence in 0..16usize {
+        let installed = || {
+            for place in 0..4 {
+                [install_in_front::<0>, install_in_front::<1>][sequence >> place & 1]();
+                drop(survived());
+            }
+        };
+        let lost = || {
+            installed();
+            lose_a_page_that_is_not_guarded();
+        };
+        let sent = || {
+            installed();
+            send();
+            assert_eq!(CALLS.load(SeqCst), if [0, 15].contains(&sequence) { 1 } else { 2 });
+        };
+        // In front of ours, theirs is called by the kernel and by ours.
+        let in_front = || {
+            installed();
+            install_in_front::<0>();
+            send();
+            assert!(CALLS.load(SeqCst) <= 3);
+        };
+        let ignored = doing(libc::SIG_IGN, 0, &[]);
+        assert_eq!(after(ignored, sent), End::Exited(0), "sequence {sequence}");
+        assert_eq!(after(ignored, in_front), End::Exited(0), "sequence {sequence}");
+        assert_eq!(after(ignored, lost), End::Killed(libc::SIGBUS), "sequence {sequence}");
+        assert_eq!(after(doing(exit as *const () as usize, 0, &[]), lost), End::Exited(HANDLED));
+    }
+}
+
+/// Three copies of the library, each with a guard, as in plugins that were linked with the archive. Whichever makes a map, and is
+/// in front then, what was there before all of them is called once.
+pub fn copies_of_the_library_pass_on_to_each_other_and_come_to_an_end() {
+    type MapFile = unsafe extern "C" fn(*const c_char, *const MapOptions, *mut *mut c_void, *mut Error) -> c_int;
+    const COPIES: usize = 3;
+    const MAPS: u32 = 5;
+    let folder = tempfile::tempdir().expect("a folder");
+    let copies = std::array::from_fn::<_, COPIES, _>(|number| {
+        let copy = folder.path().join(format!("{number}.so"));
+        std::fs::copy(library_path(), &copy).expect("copied");
+        // SAFETY: the library has no initialisers; it stays.
+        unsafe { libloading::Library::new(&copy) }.expect("a copy")
+    });
+    let file = file(1);
+    let path = CString::new(file.path().as_os_str().as_bytes()).expect("no NUL");
+    let options = MapOptions { access: WRITE, flags: GUARD, ..MapOptions::default() };
+    let maps_of = |sequence: usize| {
+        for place in 0..MAPS {
+            let mut map = null_mut();
+            // SAFETY: the type is that of the header.
+            unsafe {
+                let library = &copies[sequence / COPIES.pow(place) % COPIES];
+                let map_file = library.get::<MapFile>(b"map_file").expect("exported");
+                assert_eq!(map_file(path.as_ptr(), &options, &mut map, null_mut()), 0);
+            }
+        }
+    };
+    for sequence in 0..COPIES.pow(MAPS) {
+        let end = |before: usize, then: fn()| {
+            in_child(|| {
+                install(before, 0, &[]);
+                maps_of(sequence);
+                then();
+                0
+            })
+        };
+        let sent = || {
+            send();
+            assert_eq!(CALLS.load(SeqCst), 1);
+        };
+        assert_eq!(end(count as *const () as usize, sent), End::Exited(0), "sequence {sequence}");
+        assert_eq!(end(libc::SIG_IGN, send), End::Exited(0), "sequence {sequence}");
+        assert_eq!(end(libc::SIG_DFL, send), End::Killed(libc::SIGBUS), "sequence {sequence}");
+        assert_eq!(end(libc::SIG_DFL, lose_a_page_that_is_not_guarded), End::Killed(libc::SIGBUS));
+        assert_eq!(end(exit as *const () as usize, lose_a_page_that_is_not_guarded), End::Exited(HANDLED));
+    }
+    std::mem::forget(copies);
+}
+
+extern "C" fn reset(_: c_int) {
+    CALLS.fetch_add(1, SeqCst);
+    // SAFETY: may be called in a handler.
+    unsafe { libc::signal(libc::SIGBUS, libc::SIG_DFL) };
+}
+
+/// Rust's own handler does so: the fault is to happen again. Where the signal was sent, nothing happens, and maps stay guarded.
+pub fn a_handler_that_resets_the_signal_ends_no_guard() {
+    let page = page_size();
+    for prepare in [Some(reset as *const () as usize), None] {
+        let prepare = move || {
+            if let Some(handler) = prepare {
+                install(handler, 0, &[]);
+            }
+        };
+        let lose = || {
+            let file = file(2);
+            let map = guarded(&file, WRITE);
+            send();
+            file.as_file().set_len(0).expect("cut");
+            assert!(byte(&map, page) == 0 && is_lost(&map));
+        };
+        let twice = || {
+            send();
+            send();
+        };
+        assert_eq!(after(prepare, lose), End::Exited(0));
+        assert_eq!(after(prepare, twice), End::Killed(libc::SIGBUS));
+        assert_eq!(after(prepare, lose_a_page_that_is_not_guarded), End::Killed(libc::SIGBUS));
+    }
+}
+
+/// Also where sigaction(2) does nothing and says so to nobody, as under a sanitizer that keeps the signal to itself.
+pub fn a_guard_that_cannot_be_in_place_is_refused() {
+    for (answer, errno) in [(0, libc::EBUSY), (libc::EPERM, libc::EPERM)] {
+        let end = in_child(|| {
+            let file = file(1);
+            crate::support::hosts::refuse(libc::SYS_rt_sigaction, answer);
+            let failure = map_with(&file, WRITE, GUARD).expect_err("no guard");
+            assert_eq!((failure.errno, failure.op.as_str()), (errno, "guard"));
+            assert_eq!(failure.message.contains("does not stay in place"), errno == libc::EBUSY, "{}", failure.message);
+            drop(map_with(&file, WRITE, 0).expect("mapped"));
+            0
+        });
+        assert_eq!(end, End::Exited(0));
+    }
+}
+
+/// What the program has mapped over a page that was replaced faults for whom it concerns, and not for ever.
+pub fn a_fault_that_zeros_do_not_mend_goes_on() {
+    let page = page_size();
+    let strange = |is_all_lost: bool| {
+        move || {
+            let file = file(4);
+            let map = guarded(&file, WRITE);
+            file.as_file().set_len(0).expect("cut");
+            assert_eq!(byte(&map, page), 0);
+            let empty = tempfile::tempfile().expect("a file");
+            let (flags, protection) = (libc::MAP_SHARED | libc::MAP_FIXED, libc::PROT_READ | libc::PROT_WRITE);
+            let at = map.data().wrapping_add(page);
+            // SAFETY: what this finds out.
+            let placed = unsafe { libc::mmap(at.cast(), page, protection, flags, empty.as_raw_fd(), 0) };
+            assert_eq!(placed.cast(), at);
+            if is_all_lost {
+                (0..4).filter(|number| *number != 1).for_each(|number| assert_eq!(byte(&map, number * page), 0));
+            }
+            byte(&map, page);
+        }
+    };
+    for is_all_lost in [false, true] {
+        assert_eq!(after(doing(libc::SIG_DFL, 0, &[]), strange(is_all_lost)), End::Killed(libc::SIGBUS));
+        let prepare = doing(exit as *const () as usize, 0, &[]);
+        assert_eq!(after(prepare, strange(is_all_lost)), End::Exited(HANDLED));
+    }
 }
 
 extern "C" fn report(_: c_int, _: *mut libc::siginfo_t, _: *mut c_void) {

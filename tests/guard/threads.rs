@@ -8,10 +8,10 @@ use crate::support::abi::*;
 use crate::support::map::page_size;
 use crate::support::rounds;
 
-const THREADS: usize = 8;
+pub const THREADS: usize = 8;
 
 /// Runs `body` with a number in so many threads, all together.
-fn together(body: impl Fn(usize) + Sync) {
+pub fn together(body: impl Fn(usize) + Sync) {
     let ready = Barrier::new(THREADS);
     std::thread::scope(|scope| {
         for thread in 0..THREADS {

@@ -527,3 +527,49 @@ pub fn what_is_mounted_in_a_directory_of_the_dead_is_not_swept() {
     assert_eq!(sweep().expect("swept"), 1);
     assert!(aim.join("kept").exists() && !path(&left).exists());
 }
+
+/// Three users share a host, and one has mounted what belongs to another in a directory that it has left behind.
+pub fn each_user_sweeps_what_is_its_own_and_nothing_that_is_mounted() {
+    // SAFETY: no preconditions.
+    if unsafe { libc::geteuid() } != 0 {
+        skip("only root can give a file to another user");
+    }
+    let _shm = hide("/dev/shm", "mode=1777");
+    const USERS: [u32; 3] = [0, 65533, 65534];
+    for user in USERS {
+        let file = path(&format!("{PREFIX}{user}-file"));
+        File::create(&file).expect("made");
+        let folder = path(&format!("{PREFIX}{user}-folder"));
+        std::fs::create_dir(&folder).expect("made");
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).expect("chmod");
+        std::fs::write(folder.join("data"), b"hello").expect("written");
+        std::fs::create_dir(folder.join("mounted")).expect("made");
+        for path in [&file, &folder, &folder.join("data"), &folder.join("mounted")] {
+            chown(path, Some(user), None).expect("chown");
+        }
+    }
+    let aim = Path::new("/dev/shm/aim");
+    std::fs::create_dir(aim).expect("made");
+    std::fs::write(aim.join("kept"), b"kept").expect("written");
+    // What nobody may remove, and what it may.
+    chown(aim, Some(65534), None).expect("chown");
+    chown(aim.join("kept"), Some(65534), None).expect("chown");
+    let folder_of = |user: u32| path(&format!("{PREFIX}{user}-folder"));
+    let mounted = folder_of(65534).join("mounted");
+    bind(aim, &mounted);
+
+    let (removed, failed) = as_nobody(|| {
+        let swept = sweep_result();
+        (swept.removed, swept.failed)
+    });
+    assert_eq!((removed, failed), (1, 1), "its file; of its folder what is not mounted");
+    assert!(aim.join("kept").exists() && mounted.join("kept").exists());
+    assert!(!folder_of(65534).join("data").exists());
+    let swept = sweep_result();
+    assert_eq!((swept.removed, swept.in_use, swept.failed), (2, 0, 0), "root's, and nobody else's");
+    let left =
+        [format!("{PREFIX}65533-file"), format!("{PREFIX}65533-folder"), format!("{PREFIX}65534-folder"), "aim".into()];
+    assert_eq!(names(), left);
+    assert_eq!(std::fs::read(folder_of(65533).join("data")).expect("read"), b"hello");
+    unmount(&mounted);
+}

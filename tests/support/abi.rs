@@ -385,6 +385,7 @@ pub struct Abi {
     ) -> c_int,
     pub peer_credentials: unsafe extern "C" fn(c_int, *mut Credentials, *mut Error) -> c_int,
     pub verify: unsafe extern "C" fn(c_int, *const Requirements, *mut Error) -> c_int,
+    pub version: unsafe extern "C" fn() -> *const c_char,
     pub wrap_stream: unsafe extern "C" fn(c_int, *const WrapOptions, *const StreamOptions, *mut Error) -> c_int,
 }
 
@@ -462,6 +463,7 @@ pub fn load() -> &'static Abi {
                 receive: symbol(library, "bytefd_receive"),
                 peer_credentials: symbol(library, "bytefd_peer_credentials"),
                 verify: symbol(library, "bytefd_verify"),
+                version: symbol(library, "bytefd_version"),
                 wrap_stream: symbol(library, "bytefd_wrap_stream"),
             }
         }

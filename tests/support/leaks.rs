@@ -52,7 +52,7 @@ impl Holdings {
     }
 }
 
-fn descriptors() -> impl Iterator<Item = String> {
+pub fn descriptors() -> impl Iterator<Item = String> {
     let entries = std::fs::read_dir("/proc/self/fd").expect("/proc is mounted");
     let numbers: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
     // The descriptor of the directory itself is closed by now, so that its link cannot be read.
@@ -61,7 +61,7 @@ fn descriptors() -> impl Iterator<Item = String> {
 
 /// Mappings of anything but programs and libraries, which the loader maps, and what is known of them (`.debug`), which a
 /// backtrace maps for good.
-fn mappings() -> impl Iterator<Item = String> {
+pub fn mappings() -> impl Iterator<Item = String> {
     let maps = std::fs::read_to_string("/proc/self/maps").expect("/proc is mounted");
     let lines: Vec<String> = maps
         .lines()

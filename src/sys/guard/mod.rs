@@ -1,11 +1,16 @@
 //! Ranges that survive the loss of their pages. Access to a page of a file that was made shorter, or that has no space left,
 //! raises SIGBUS, mmap(2); in a guarded range the page becomes zeros instead, and the access goes on.
 //!
-//! The handler allocates nothing and waits only for another thread that is in the handler, and everything it reads is whole at
-//! any moment. So it does not matter what other threads are doing, or were doing when this process was forked.
+//! The handler allocates nothing and waits only for another thread that is in the handler or changes its guard, and everything
+//! it reads is whole at any moment. So it does not matter what other threads are doing, or were doing when this process was
+//! forked. ARCHITECTURE.md has the states.
 
+mod chain;
+mod file;
 mod handler;
+mod pin;
 mod process;
+mod replace;
 mod slot;
 
 use std::ffi::c_int;
@@ -18,13 +23,13 @@ use process::Process;
 use slot::{DENIED, LEVELS, PAGES_IN_FIRST_LEVEL, RELEASED, Range, Slot, first_page};
 
 use crate::sys::call::Result;
-use crate::sys::mapping::Mapping;
+use crate::sys::mapping::{Content, Mapping};
 
 /// A range in which lost pages become zeros instead of a signal, for as long as this lives. Drop it before the range is
 /// unmapped: what is mapped there next is somebody else's. A child made by fork has its parent's guards.
 ///
-/// A thread that blocks SIGBUS is not saved, and nobody is once the program has replaced the handler by one that does not
-/// call ours. System calls raise no signal: given lost pages they answer EFAULT, and the pages stay lost.
+/// A thread that blocks SIGBUS is not saved, and nobody is while the program has another handler in place that does not call ours.
+/// System calls raise no signal: given lost pages they answer EFAULT, and the pages stay lost.
 #[derive(Debug)]
 pub(crate) struct Guard {
     slot: &'static Slot,
@@ -34,25 +39,35 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    /// Guards pages of `page` bytes each: a power of two, that of `sys::page_size` or of huge pages on hugetlbfs. What replaces
-    /// a page gets this protection. `is_inherited`: children have the range. The first guard installs the handler, for good.
-    pub fn new(start: NonNull<u8>, length: usize, protection: c_int, page: usize, is_inherited: bool) -> Result<Guard> {
-        debug_assert!(page.is_power_of_two() && (start.addr().get() | length).is_multiple_of(page));
+    /// Guards the pages of a mapping, which shows this content. What replaces a page gets this protection. `is_inherited`: children
+    /// have the range. Each guard puts the handler in place if it is not; errors are those of `handle`.
+    pub fn new(mapping: &Mapping, content: Content<'_>, protection: c_int, is_inherited: bool) -> Result<Guard> {
         Process::make()?;
         handle()?;
-        let range = Range { start: start.addr().get(), length, protection, shift: page.trailing_zeros() as usize };
+        let shift = mapping.page().trailing_zeros() as usize;
+        let range = Range { start: mapping.base().addr().get(), length: mapping.length(), protection, shift };
+        debug_assert!((range.start | range.length).is_multiple_of(mapping.page()));
         let mut guard = Guard { slot: Slot::take(), range, is_restricted: AtomicBool::new(false) };
-        guard.make_room(length)?;
+        guard.make_room(range.length)?;
         if !is_inherited {
             guard.leave_children();
         }
-        guard.slot.publish(range);
+        guard.alone(|| {
+            guard.slot.file.set(content);
+            guard.slot.publish(range);
+        });
         Ok(guard)
+    }
+
+    /// Runs `body` while no handler replaces pages of the range. Whoever changes what the handler knows of pages does it so, and
+    /// before it lets go of pages, which may be somebody else's at once.
+    fn alone<R>(&self, body: impl FnOnce() -> R) -> R {
+        self.slot.alone(|_| body()).expect("there is a guard")
     }
 
     /// Guards nothing until [`Guard::moved`]: what is unmapped meanwhile can be somebody else's at once.
     pub fn suspend(&mut self) {
-        self.slot.publish(Range::NONE);
+        self.alone(|| self.slot.publish(Range::NONE));
     }
 
     /// The range is elsewhere or of another length now, for which [`Guard::make_room`] has made room. Pages that were replaced
@@ -61,20 +76,27 @@ impl Guard {
         let old = self.range;
         let new = Range { start: start.addr().get(), length, ..old };
         debug_assert!((new.start | length).is_multiple_of(1 << old.shift) && self.slot.has_room(new.pages()));
-        self.slot.publish(new);
         self.range = new;
-        // What will be mapped there later is no replacement, and protected as the rest.
-        self.slot.note(new.pages()..old.pages(), !0, 0);
+        self.alone(|| {
+            self.slot.publish(new);
+            // What will be mapped there later is no replacement, and protected as the rest.
+            self.slot.note(new.pages()..old.pages(), !0, 0);
+        });
     }
 
-    /// All of the range was mapped anew, and nothing in it is a replacement any more.
-    pub fn renewed(&self) {
-        self.slot.note(0..self.range.pages(), !0, 0);
+    /// Maps all of the range anew. Nothing in it is a replacement any more, whether that succeeds or not.
+    pub fn renew<R>(&self, map: impl FnOnce() -> R) -> R {
+        self.alone(|| {
+            let mapped = map();
+            self.slot.note(0..self.range.pages(), !0, 0);
+            mapped
+        })
     }
 
     /// The whole pages among these bytes are to be unmapped: what comes to lie there is not guarded.
     pub fn release(&self, bytes: ops::Range<usize>) {
-        self.slot.note(bytes.start.div_ceil(1 << self.range.shift)..bytes.end >> self.range.shift, 0, RELEASED);
+        let pages = bytes.start.div_ceil(1 << self.range.shift)..bytes.end >> self.range.shift;
+        self.alone(|| self.slot.note(pages, 0, RELEASED));
     }
 
     /// The pages that hold these bytes are to have another protection, and so what replaces them.
@@ -84,7 +106,7 @@ impl Guard {
             self.restrict();
         }
         let pages = bytes.start >> self.range.shift..bytes.end.div_ceil(1 << self.range.shift);
-        self.slot.note(pages, DENIED, denied);
+        self.alone(|| self.slot.note(pages, DENIED, denied));
     }
 
     /// Access to some pages will be a SIGSEGV, against which this is no help.
@@ -115,7 +137,7 @@ impl Guard {
             return bytes.len();
         }
         let mut pages = bytes.start >> self.range.shift..bytes.end.div_ceil(1 << self.range.shift);
-        let replaced = pages.find(|page| self.slot.is_replaced(*page));
+        let replaced = pages.find(|page| self.slot.is_lost(*page));
         replaced.map_or(bytes.len(), |page| (page << self.range.shift).saturating_sub(bytes.start))
     }
 
@@ -135,8 +157,9 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.slot.publish(Range::NONE);
+        self.suspend();
         self.slot.forget_all();
+        self.slot.runs.store(0, SeqCst);
         self.slot.process.store(0, SeqCst);
         self.slot.lost.store(false, SeqCst);
         self.slot.taken.store(false, SeqCst);
@@ -150,7 +173,7 @@ mod tests {
     use super::slot::{TABLE, find};
     use super::*;
     use crate::sys::file;
-    use crate::sys::mapping::{Content, MmapOptions};
+    use crate::sys::mapping::MmapOptions;
     use crate::sys::process::page_size;
 
     /// A file of some pages that hold ones, and its guarded map. The guard goes first.
@@ -161,7 +184,7 @@ mod tests {
         let mapping =
             Mapping::new(length, Content::File(fd.as_fd(), 0), MmapOptions { protection, flags: libc::MAP_SHARED })
                 .expect("a map");
-        let guard = Guard::new(mapping.base(), length, protection, page_size(), true).expect("a guard");
+        let guard = Guard::new(&mapping, Content::File(fd.as_fd(), 0), protection, true).expect("a guard");
         (guard, mapping, fd)
     }
 
@@ -202,8 +225,7 @@ mod tests {
         cut(&fd, 0);
         assert_eq!(byte(&mapping, 1), 0);
         let options = MmapOptions { protection: libc::PROT_READ, flags: libc::MAP_SHARED };
-        mapping.show(0, mapping.length(), Content::File(fd.as_fd(), 0), options).expect("mapped anew");
-        guard.renewed();
+        guard.renew(|| mapping.show(0, mapping.length(), Content::File(fd.as_fd(), 0), options)).expect("mapped anew");
         assert_eq!([0, 1].map(|page| byte(&mapping, page)), [0, 0]);
         assert!(guard.is_lost(), "for good");
     }
@@ -256,20 +278,23 @@ mod tests {
     fn a_child_does_not_wait_for_a_thread_that_it_does_not_have() {
         let (guard, mapping, fd) = mapped(2);
         cut(&fd, 0);
-        let page = (mapping.base().addr().get() + page_size()) >> page_size().trailing_zeros();
         let mut status = -1;
-        Process::alone_with(page, || {
+        let is_child = guard.alone(|| {
             // SAFETY: the child reads a guarded byte, which allocates nothing, and ends, also if it waits for ever.
             unsafe {
                 let child = libc::fork();
                 if child == 0 {
+                    // The thread that forks has all signals blocked here; others would not.
+                    let mut none = std::mem::zeroed();
+                    libc::sigemptyset(&mut none);
+                    libc::pthread_sigmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
                     libc::alarm(60);
                     libc::_exit(byte(&mapping, 1).into());
                 }
                 libc::waitpid(child, &mut status, 0) == child
             }
         });
-        assert_eq!(status, 0);
+        assert!(is_child && status == 0);
         assert!(!guard.is_lost(), "here");
         assert_eq!(byte(&mapping, 1), 0);
     }
@@ -277,8 +302,9 @@ mod tests {
     #[test]
     fn every_page_has_notes_of_its_own() {
         let (length, pages) = (3 * PAGES_IN_FIRST_LEVEL * page_size(), 3 * PAGES_IN_FIRST_LEVEL);
-        let mapping = Mapping::reservation(length, page_size(), page_size()).expect("address space");
-        let guard = Guard::new(mapping.base(), length, libc::PROT_NONE, page_size(), true).expect("a guard");
+        let options = MmapOptions { protection: libc::PROT_NONE, flags: libc::MAP_PRIVATE | libc::MAP_NORESERVE };
+        let mapping = Mapping::new(length, Content::Anonymous, options).expect("address space");
+        let guard = Guard::new(&mapping, Content::Anonymous, options.protection, true).expect("a guard");
         let places = (0..pages).map(|page| &raw const *guard.slot.noted_on(page).expect("noted"));
         let places: std::collections::HashSet<_> = places.collect();
         assert_eq!(places.len(), pages);

@@ -1,7 +1,8 @@
-//! Which process this is, and one thread at a time.
+//! Which process this is, one thread at a time, and faults that come again.
 
+use std::ffi::c_int;
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering::SeqCst};
 
 use crate::error::Errno;
 use crate::sys::call::Result;
@@ -13,9 +14,12 @@ use crate::sys::process::page_size;
 pub(super) struct Process {
     /// Different from that of all processes that this one was forked from.
     number: AtomicU32,
-    /// Held by a thread that is replacing a page, which the lowest bits of the page's number choose. A child must not wait for a
-    /// thread that it does not have.
+    /// Each serves some of the slots. A child must not wait for a thread that it does not have.
     locks: [AtomicBool; 512],
+    /// How often pages were replaced.
+    replacements: AtomicUsize,
+    /// What threads faulted on last although it had been replaced; the lowest bits of a thread's number choose the place.
+    retried: [AtomicUsize; 64],
 }
 
 /// Mapped by the first guard, for good.
@@ -56,10 +60,12 @@ impl Process {
         Ok(())
     }
 
-    /// Replaces a page while no other thread does, or says that it cannot.
-    pub(super) fn alone_with(page: usize, replace: impl FnOnce() -> bool) -> bool {
-        let Some(process) = Process::this() else { return false };
-        let lock = &process.locks[page % process.locks.len()];
+    /// Runs `body` while no other thread runs one for this slot. `None` before there is a guard.
+    pub(super) fn alone_with<R>(slot: usize, body: impl FnOnce(&Process) -> R) -> Option<R> {
+        let process = Process::this()?;
+        let lock = &process.locks[slot % process.locks.len()];
+        // A handler that interrupts `body` and meets a lost page would wait for its own thread.
+        let mask = set_mask(libc::SIG_BLOCK, !0);
         let mut round = 0;
         while lock.swap(true, SeqCst) {
             // The other thread may be of lower priority, so only sleeping lets it run for sure.
@@ -68,8 +74,32 @@ impl Process {
             unsafe { libc::syscall(libc::SYS_nanosleep, &moment, null_mut::<libc::timespec>()) };
             round += 1;
         }
-        let is_replaced = replace();
+        let result = body(process);
         lock.store(false, SeqCst);
-        is_replaced
+        set_mask(libc::SIG_SETMASK, mask);
+        Some(result)
     }
+
+    /// Pages have been replaced.
+    pub(super) fn count_replacement(&self) {
+        self.replacements.fetch_add(1, SeqCst);
+    }
+
+    /// Whether this is the first fault of this thread on this page since pages were last replaced.
+    pub(super) fn is_first_fault(&self, page: usize) -> bool {
+        // SAFETY: no preconditions. (The C library's gettid is younger than some systems.)
+        let thread = unsafe { libc::syscall(libc::SYS_gettid) } as usize;
+        let odd = 0x9e37_79b9_7f4a_7c15_u64 as usize;
+        let mixed = [thread, page, self.replacements.load(SeqCst)];
+        let fault = mixed.iter().fold(0, |sum: usize, part| (sum.rotate_left(23) ^ part).wrapping_mul(odd));
+        self.retried[thread % self.retried.len()].swap(fault, SeqCst) != fault
+    }
+}
+
+/// rt_sigprocmask(2), with the signals too that the C library keeps to itself. Returns the mask from before.
+fn set_mask(how: c_int, signals: u64) -> u64 {
+    let mut before = 0u64;
+    // SAFETY: both are sets of the size that the kernel knows.
+    unsafe { libc::syscall(libc::SYS_rt_sigprocmask, how, &signals, &mut before, size_of::<u64>()) };
+    before
 }

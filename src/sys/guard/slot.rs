@@ -1,10 +1,11 @@
 //! What the handler knows of the guards.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::c_int;
 use std::ops;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering::SeqCst};
 
+use super::file::File;
 use super::process::Process;
 
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +26,7 @@ impl Range {
     }
 
     /// Which page an address is in.
-    fn page(&self, address: usize) -> usize {
+    pub(super) fn page(&self, address: usize) -> usize {
         address.wrapping_sub(self.start) >> self.shift
     }
 }
@@ -39,12 +40,16 @@ pub(super) struct Slot {
     /// The next one is written beside the latest, which stays whole. So one that is never finished, because another thread of
     /// this process forked meanwhile, does no harm in the child.
     ranges: [SharedRange; 2],
+    /// What the range shows. Like the notes, it is looked at and changed under the slot's lock.
+    pub(super) file: File,
     /// The only process that has the range, [`Process::number`]; 0 if children have it too.
     pub(super) process: AtomicU32,
     pub(super) lost: AtomicBool,
+    /// How many runs of pages past the end of the file were replaced.
+    pub(super) runs: AtomicU32,
     /// Whether there may be a note.
     noted: AtomicBool,
-    /// A byte for each page: [`DENIED`], [`REPLACED`], [`RELEASED`]. Each level has room for twice as many pages as the one
+    /// A byte for each page: [`DENIED`], [`REPLACED`], [`RELEASED`], [`LOST`]. Each level has room for twice as many pages as the one
     /// before, so that more room needs no moving. Never unmapped: the handler may look here for what lies in released pages
     /// while the guard ends.
     pub(super) notes: [AtomicPtr<AtomicU8>; LEVELS],
@@ -68,9 +73,11 @@ impl SharedRange {
 /// The bits of the protection that the page does not have, PROT_READ and so on.
 pub(super) const DENIED: u8 = 7;
 /// The page has been replaced.
-const REPLACED: u8 = 8;
+pub(super) const REPLACED: u8 = 8;
 /// The page is not the guard's any more.
 pub(super) const RELEASED: u8 = 16;
+/// The page is being replaced, or has been.
+pub(super) const LOST: u8 = 32;
 
 /// A byte each.
 pub(super) const PAGES_IN_FIRST_LEVEL: usize = 4096;
@@ -88,8 +95,10 @@ impl Slot {
             taken: AtomicBool::new(false),
             version: AtomicUsize::new(0),
             ranges: [const { SharedRange::none() }; 2],
+            file: File::none(),
             process: AtomicU32::new(0),
             lost: AtomicBool::new(false),
+            runs: AtomicU32::new(0),
             noted: AtomicBool::new(false),
             notes: [const { AtomicPtr::new(null_mut()) }; LEVELS],
         }
@@ -153,8 +162,18 @@ impl Slot {
         (!notes.is_null()).then(|| unsafe { &*notes.add(page - first_page(level)) })
     }
 
-    pub(super) fn is_replaced(&self, page: usize) -> bool {
-        self.noted_on(page).is_some_and(|note| note.load(SeqCst) & REPLACED != 0)
+    /// Runs `body` while no handler replaces pages. `None` before there is a guard.
+    pub(super) fn alone<R>(&self, body: impl FnOnce(&Process) -> R) -> Option<R> {
+        Process::alone_with(self.number(), body)
+    }
+
+    /// Different from that of its neighbours.
+    fn number(&self) -> usize {
+        (&raw const *self).addr() / size_of::<Slot>()
+    }
+
+    pub(super) fn is_lost(&self, page: usize) -> bool {
+        self.noted_on(page).is_some_and(|note| note.load(SeqCst) & LOST != 0)
     }
 
     pub(super) fn has_room(&self, pages: usize) -> bool {
@@ -195,35 +214,6 @@ impl Slot {
             }
         }
     }
-
-    /// Makes the page at `address` zeros, unless another thread has. False: the kernel refuses.
-    pub(super) fn replace(&self, range: &Range, address: usize) -> bool {
-        let page = range.page(address);
-        let Some(notes) = self.noted_on(page) else { return false };
-        Process::alone_with(address >> range.shift, || {
-            let noted = notes.load(SeqCst);
-            // Replaced twice, the page would lose what was stored into it in between.
-            if noted & REPLACED != 0 {
-                return true;
-            }
-            // Before the zeros can be seen.
-            self.lost.store(true, SeqCst);
-            self.noted.store(true, SeqCst);
-            let (start, length) = ((range.start + (page << range.shift)) as *mut c_void, 1 << range.shift);
-            let protection = range.protection & !c_int::from(noted & DENIED);
-            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED | libc::MAP_NORESERVE;
-            // SAFETY: the page lies in a range whose owner asked for this, and nothing is in it.
-            if unsafe { libc::mmap(start, length, protection, flags, -1, 0) } == libc::MAP_FAILED {
-                return false;
-            }
-            if self.process.load(SeqCst) != 0 {
-                // SAFETY: mapped just now.
-                unsafe { libc::madvise(start, length, libc::MADV_DONTFORK) };
-            }
-            notes.fetch_or(REPLACED, SeqCst);
-            true
-        })
-    }
 }
 
 /// All slots: more are made when these are taken, and never freed.
@@ -263,7 +253,8 @@ impl Table {
     }
 }
 
-pub(super) fn find(address: usize) -> Option<(&'static Slot, Range)> {
+/// The slot of the guard that has this address in its range.
+pub(super) fn find(address: usize) -> Option<&'static Slot> {
     let tables = std::iter::successors(Some(&TABLE), |table| table.next());
-    { tables }.flat_map(|table| &table.slots).find_map(|slot| Some((slot, slot.range_at(address)?)))
+    { tables }.flat_map(|table| &table.slots).find(|slot| slot.range_at(address).is_some())
 }

@@ -1,0 +1,231 @@
+//! What was done about SIGBUS before the handler, and what is done with faults that are not its own.
+
+use std::ffi::{c_int, c_void};
+use std::ptr::{null_mut, without_provenance_mut};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering::SeqCst};
+
+use crate::sys::call::{Result, check};
+
+/// A handler of the program's that ours was put in front of. Never freed: another thread may be in it.
+struct Link {
+    action: libc::sigaction,
+    /// What ours was in front of until then.
+    before: *mut Link,
+    /// SA_RESETHAND, and it has been called.
+    is_spent: AtomicBool,
+}
+
+/// What ours is in front of: a link, [`DEFAULT`] or [`IGNORED`]; [`END`] before the first installation.
+static PREVIOUS: AtomicPtr<Link> = AtomicPtr::new(END);
+
+const DEFAULT: *mut Link = without_provenance_mut(libc::SIG_DFL);
+const IGNORED: *mut Link = without_provenance_mut(libc::SIG_IGN);
+/// Behind the handler that was there first. That handler knows what was there before it.
+const END: *mut Link = without_provenance_mut(2);
+
+/// sigaction(2) for SIGBUS: sets, unless null, and returns what was.
+pub(super) fn action(new: *const libc::sigaction) -> Result<libc::sigaction> {
+    // SAFETY: all-zero is a valid struct.
+    let mut old: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: null or valid, and writable; the handler does only what handlers may.
+    check(unsafe { libc::sigaction(libc::SIGBUS, new, &mut old) })?;
+    Ok(old)
+}
+
+pub(super) fn is_none(action: &libc::sigaction) -> bool {
+    matches!(action.sa_sigaction, libc::SIG_DFL | libc::SIG_IGN)
+}
+
+/// Notes what ours is about to be put in front of, which is not ours. Allocates nothing if `is_none`.
+pub(super) fn remember(current: &libc::sigaction) {
+    let newest = PREVIOUS.load(SeqCst);
+    let link = match current.sa_sigaction {
+        libc::SIG_DFL => DEFAULT,
+        libc::SIG_IGN => IGNORED,
+        _ if link(newest).is_some_and(|link| is_same(&link.action, current) && !link.is_spent.load(SeqCst)) => newest,
+        handler => Link::leaked(current, without(newest, handler), false),
+    };
+    PREVIOUS.store(link, SeqCst);
+}
+
+impl Link {
+    fn leaked(action: &libc::sigaction, before: *mut Link, is_spent: bool) -> *mut Link {
+        Box::into_raw(Box::new(Link { action: *action, before, is_spent: AtomicBool::new(is_spent) }))
+    }
+}
+
+/// The chain without this handler, which is installed anew.
+fn without(chain: *mut Link, handler: libc::sighandler_t) -> *mut Link {
+    let mut newer = Vec::new();
+    let mut at = chain;
+    while let Some(link) = link(at) {
+        if link.action.sa_sigaction == handler {
+            let copied = newer.iter().rev();
+            return copied.fold(link.before, |before, newer: &&Link| {
+                Link::leaked(&newer.action, before, newer.is_spent.load(SeqCst))
+            });
+        }
+        newer.push(link);
+        at = link.before;
+    }
+    chain
+}
+
+fn link(link: *mut Link) -> Option<&'static Link> {
+    // SAFETY: leaked by `remember`.
+    if [DEFAULT, IGNORED, END].contains(&link) { None } else { Some(unsafe { &*link }) }
+}
+
+fn is_same(one: &libc::sigaction, other: &libc::sigaction) -> bool {
+    // SAFETY: sets are longer than a word.
+    let masks = [one, other].map(|action| unsafe { first_word(&action.sa_mask) });
+    (one.sa_sigaction, one.sa_flags, masks[0]) == (other.sa_sigaction, other.sa_flags, masks[1])
+}
+
+/// Does what would have happened without us. Returns whether other handlers were called.
+///
+/// A handler that was installed after ours passes on to ours what it does not want. Since ours is in front of it, that is ours
+/// calling itself: the second time the next one of the chain is called. So a siginfo_t that is passed on says what comes next.
+/// Where nothing does, the one that called goes on with its own chain, if it is another copy of this library.
+///
+/// # Safety
+/// The arguments are those of the handler.
+pub(super) unsafe fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) -> bool {
+    // SAFETY: the kernel, or the handler that passes on, gives a whole one, and nobody else has it.
+    let info = unsafe { &mut *info };
+    let mut next = next_after(info).unwrap_or_else(|| PREVIOUS.load(SeqCst));
+    let mut is_called = false;
+    while let Some(Link { action, before, is_spent }) = link(next) {
+        let mut passed = *info;
+        let is_reset = action.sa_flags & libc::SA_RESETHAND != 0 && is_spent.swap(true, SeqCst);
+        if is_reset || !set_next(&mut passed, *before) {
+            next = DEFAULT;
+            break;
+        }
+        // SAFETY: the caller's; the action was installed for this signal.
+        unsafe { call(action, signal, &mut passed, context) };
+        is_called = true;
+        if !is_at_end(&passed) {
+            return true;
+        }
+        next = *before;
+    }
+    if next == END && is_passed_on(info) {
+        set_at_end(info);
+    } else if next != IGNORED || !is_sent(info.si_code) {
+        // SAFETY: the caller's.
+        unsafe { die(info) };
+    }
+    is_called
+}
+
+/// Calls a handler as the kernel would.
+///
+/// # Safety
+/// The arguments are those of the handler, whose action was installed for this signal, so it is a function of one of two kinds.
+unsafe fn call(action: &libc::sigaction, signal: c_int, info: &mut libc::siginfo_t, context: *mut c_void) {
+    // SAFETY: the caller's. The signals are blocked that the action asks for; those that are blocked now come back when the kernel
+    // takes over again.
+    unsafe {
+        let own = if action.sa_flags & libc::SA_NODEFER == 0 { 1 << (signal - 1) } else { 0 };
+        let interrupted = &raw const (*context.cast::<libc::ucontext_t>()).uc_sigmask;
+        set_mask(first_word(interrupted) | first_word(&action.sa_mask) | own);
+        if action.sa_flags & libc::SA_SIGINFO != 0 {
+            type Handler = unsafe extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
+            std::mem::transmute::<usize, Handler>(action.sa_sigaction)(signal, info, context);
+        } else {
+            std::mem::transmute::<usize, unsafe extern "C" fn(c_int)>(action.sa_sigaction)(signal);
+        }
+    }
+}
+
+/// What the kernel fills of a siginfo_t, in words. It clears the rest (Linux 4.20), which takes whether a chain is at its end, then
+/// pairs: whose this is, and what comes next. Another copy of this library in the process has a pair of its own.
+const FILLED: usize = 48 / size_of::<usize>();
+
+/// The same in every copy of this library.
+const AT_END: usize = u64::from_ne_bytes(*b"bytefd.$") as usize;
+
+type Words = [usize; size_of::<libc::siginfo_t>() / size_of::<usize>()];
+
+fn words(info: &mut libc::siginfo_t) -> &mut [usize] {
+    // SAFETY: of the same size, aligned as much, and any bytes are words.
+    let all = unsafe { &mut *(&raw mut *info).cast::<Words>() };
+    &mut all[FILLED..]
+}
+
+/// Whose a pair is.
+fn mark() -> usize {
+    (&raw const PREVIOUS).addr()
+}
+
+/// What comes next, if this siginfo_t has come from `pass_on`.
+fn next_after(info: &mut libc::siginfo_t) -> Option<*mut Link> {
+    let pair = words(info)[1..].chunks_exact(2).find(|pair| pair[0] == mark())?;
+    Some(std::ptr::with_exposed_provenance_mut(pair[1]))
+}
+
+/// Whether this siginfo_t has come from `pass_on` of any copy of this library.
+fn is_passed_on(info: &mut libc::siginfo_t) -> bool {
+    words(info)[1] != 0
+}
+
+/// False if there is no room for it, after four copies of this library.
+fn set_next(info: &mut libc::siginfo_t, next: *mut Link) -> bool {
+    let pair = words(info)[1..].chunks_exact_mut(2).find(|pair| [0, mark()].contains(&pair[0]));
+    pair.map(|pair| pair.copy_from_slice(&[mark(), next.expose_provenance()])).is_some()
+}
+
+fn is_at_end(info: &libc::siginfo_t) -> bool {
+    words(&mut { *info })[0] == AT_END
+}
+
+fn set_at_end(info: &mut libc::siginfo_t) {
+    words(info)[0] = AT_END;
+}
+
+/// All that the kernel knows of a set: in a ucontext_t it has no more, whatever the C library declares.
+///
+/// # Safety
+/// `set` can be read that far.
+unsafe fn first_word(set: *const libc::sigset_t) -> u64 {
+    // SAFETY: the caller vouches for it.
+    unsafe { set.cast::<u64>().read_unaligned() }
+}
+
+fn set_mask(signals: u64) {
+    // SAFETY: all-zero is a valid set, and longer than a word; pthread_sigmask may be called in a handler.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        (&raw mut set).cast::<u64>().write_unaligned(signals);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &set, null_mut());
+    }
+}
+
+/// Lets the default happen, as soon as the handler has returned: a fault happens again, and a signal that was sent is sent again.
+///
+/// # Safety
+/// `info` is that of the signal.
+unsafe fn die(info: *mut libc::siginfo_t) {
+    // SAFETY: all-zero is a valid struct, SIG_DFL with no flags; the caller vouches for `info`; the calls may be made in a
+    // handler.
+    unsafe {
+        let default: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(libc::SIGBUS, &default, null_mut());
+        if is_sent((*info).si_code) {
+            let (process, thread) = (libc::getpid(), libc::syscall(libc::SYS_gettid));
+            // With all that was known about it, if that is allowed.
+            if libc::syscall(libc::SYS_rt_tgsigqueueinfo, process, thread, libc::SIGBUS, info) != 0 {
+                libc::raise(libc::SIGBUS);
+            }
+        }
+    }
+}
+
+// Of BUS_*, sigaction(2); not in the libc crate for every C library.
+const BUS_MCEERR_AO: c_int = 5;
+
+/// Whether it was sent, by a process or by the kernel, and is no fault of this thread. Faults cannot be ignored.
+fn is_sent(code: c_int) -> bool {
+    code <= 0 || code == BUS_MCEERR_AO
+}

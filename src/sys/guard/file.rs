@@ -1,0 +1,62 @@
+//! How long the file behind a range is, asked in a signal handler.
+
+use std::ffi::c_int;
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::SeqCst};
+
+use crate::sys::call::{Result, check};
+use crate::sys::mapping::Content;
+
+/// The file behind a range. The number of its descriptor may stand for another file by now, because the program has closed what
+/// is not its own, or a child has; so device and inode are compared. They stay the file's for as long as it is mapped.
+#[derive(Debug)]
+pub(super) struct File {
+    /// -1 without a file, or where the kernel cannot be asked so.
+    descriptor: AtomicI32,
+    device: AtomicU64,
+    inode: AtomicU64,
+    /// Where in the file the range begins.
+    offset: AtomicU64,
+}
+
+impl File {
+    pub(super) const fn none() -> File {
+        let [device, inode, offset] = [const { AtomicU64::new(0) }; 3];
+        File { descriptor: AtomicI32::new(-1), device, inode, offset }
+    }
+
+    /// Not while a handler may look.
+    pub(super) fn set(&self, content: Content<'_>) {
+        self.descriptor.store(-1, SeqCst);
+        if let Content::File(fd, offset) = content {
+            if let Ok(status) = status(fd.as_raw_fd()) {
+                self.device.store(device(&status), SeqCst);
+                self.inode.store(status.stx_ino, SeqCst);
+                self.offset.store(offset, SeqCst);
+                self.descriptor.store(fd.as_raw_fd(), SeqCst);
+            }
+        }
+    }
+
+    /// How many bytes the file has from the beginning of the range on. `None` if the kernel does not tell.
+    pub(super) fn rest(&self) -> Option<u64> {
+        let status = status(self.descriptor.load(SeqCst)).ok()?;
+        let is_same = (device(&status), status.stx_ino) == (self.device.load(SeqCst), self.inode.load(SeqCst));
+        is_same.then(|| status.stx_size.saturating_sub(self.offset.load(SeqCst)))
+    }
+}
+
+/// statx(2), without asking a file system that is elsewhere or a program: the kernel, too, raises the signal by what it knows.
+fn status(descriptor: c_int) -> Result<libc::statx> {
+    // SAFETY: all-zero is a valid struct.
+    let mut status: libc::statx = unsafe { std::mem::zeroed() };
+    let flags = libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC;
+    let wanted = libc::STATX_SIZE | libc::STATX_INO;
+    // SAFETY: an empty path and a struct that can be written. Not the C library's statx, which may do more.
+    check(unsafe { libc::syscall(libc::SYS_statx, descriptor, c"".as_ptr(), flags, wanted, &mut status) })?;
+    Ok(status)
+}
+
+fn device(status: &libc::statx) -> u64 {
+    u64::from(status.stx_dev_major) << 32 | u64::from(status.stx_dev_minor)
+}

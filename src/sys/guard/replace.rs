@@ -1,0 +1,84 @@
+//! Lost pages become zeros.
+
+use std::ffi::{c_int, c_void};
+use std::ops;
+use std::sync::atomic::Ordering::SeqCst;
+
+use super::slot::{DENIED, LOST, RELEASED, REPLACED, Range, Slot};
+
+impl Slot {
+    /// Makes the page at `address` zeros, unless another thread has. False: that is no help, or the kernel refuses.
+    ///
+    /// A mapping for each page would be more mappings than a process can have, so with every page past the end of the file others
+    /// are replaced that are past it, too: 1, 2, 4 and so on. The kernel joins neighbours.
+    pub(super) fn replace(&self, address: usize) -> bool {
+        let is_replaced = self.alone(|process| {
+            // What it was when the handler began may have changed before this.
+            let Some(range) = self.range_at(address) else { return false };
+            let page = range.page(address);
+            if self.noted(page) & REPLACED != 0 {
+                // Replaced twice, the page would lose what was stored into it in between. Access will do, unless the program has
+                // mapped something else there.
+                return process.is_first_fault(address >> range.shift);
+            }
+            let mut is_replaced = false;
+            let run = self.run(&range, page);
+            let mut start = run.start;
+            while start < run.end {
+                // All have the same notes.
+                let noted = self.noted(start);
+                let end = (start..run.end).find(|page| self.noted(*page) != noted).unwrap_or(run.end);
+                if noted & (REPLACED | RELEASED) == 0 {
+                    is_replaced |= self.make_zeros(&range, start..end) && (start..end).contains(&page);
+                }
+                start = end;
+            }
+            // There may be memory for one page where there is none for many.
+            is_replaced = is_replaced || self.make_zeros(&range, page..page + 1);
+            if is_replaced {
+                process.count_replacement();
+            }
+            is_replaced
+        });
+        is_replaced == Some(true)
+    }
+
+    /// The pages that are replaced with this one. Any of them is lost at this moment; where nothing but the fault says so, it is
+    /// this one.
+    fn run(&self, range: &Range, page: usize) -> ops::Range<usize> {
+        let rest = self.file.rest().unwrap_or(u64::MAX);
+        let end_of_file = usize::try_from(rest.div_ceil(1 << range.shift)).unwrap_or(usize::MAX);
+        if page < end_of_file {
+            return page..page + 1;
+        }
+        let size = 1 << self.runs.fetch_add(1, SeqCst).min(usize::BITS / 2);
+        let start = page - page % size;
+        start.max(end_of_file)..(start + size).min(range.pages())
+    }
+
+    fn make_zeros(&self, range: &Range, pages: ops::Range<usize>) -> bool {
+        // Before the zeros can be seen.
+        self.lost.store(true, SeqCst);
+        let noted = self.noted(pages.start);
+        self.note(pages.clone(), 0, LOST);
+        let start = (range.start + (pages.start << range.shift)) as *mut c_void;
+        let length = pages.len() << range.shift;
+        let protection = range.protection & !c_int::from(noted & DENIED);
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED | libc::MAP_NORESERVE;
+        // SAFETY: the pages lie in a range whose owner asked for this, and nothing is in them.
+        if unsafe { libc::mmap(start, length, protection, flags, -1, 0) } == libc::MAP_FAILED {
+            self.note(pages, LOST, 0);
+            return false;
+        }
+        if self.process.load(SeqCst) != 0 {
+            // SAFETY: mapped just now.
+            unsafe { libc::madvise(start, length, libc::MADV_DONTFORK) };
+        }
+        self.note(pages, 0, REPLACED);
+        true
+    }
+
+    fn noted(&self, page: usize) -> u8 {
+        self.noted_on(page).map_or(RELEASED, |notes| notes.load(SeqCst))
+    }
+}

@@ -1,0 +1,142 @@
+//! What a combination may come to besides success and the errno that the kernel gave, and why. Each must still occur.
+
+use super::tracer::{Answer, Fault};
+
+pub struct Exception {
+    /// A part of the scenario's name; the system call; errnos, or "short". Empty for any.
+    pub scenario: &'static str,
+    pub call: &'static str,
+    pub fault: &'static str,
+    /// A part of what is found instead.
+    pub found: &'static str,
+    pub why: &'static str,
+}
+
+/// The number of the exception that this is.
+pub fn find(scenario: &str, fault: &Fault, problem: &str) -> Option<usize> {
+    let answer = match fault.answer {
+        Answer::Errno((name, _)) => name,
+        Answer::OneByte | Answer::Half => "short",
+    };
+    EXCEPTIONS.iter().position(|exception| {
+        scenario.contains(exception.scenario)
+            && (exception.call.is_empty() || exception.call == fault.page.name)
+            && (exception.fault.is_empty() || exception.fault.split(' ').any(|name| name == answer))
+            && problem.contains(exception.found)
+    })
+}
+
+pub const EXCEPTIONS: &[Exception] = &[
+    Exception { call: "munmap", found: "left behind: ", why: "what the kernel refuses to unmap stays mapped", ..ANY },
+    Exception {
+        call: "unlink",
+        found: "left behind: name",
+        why: "what the kernel refuses to unlink keeps its name; a sweep removes it",
+        ..ANY
+    },
+    Exception {
+        call: "shmctl",
+        found: "left behind: a System V segment",
+        why: "what the kernel refuses to remove stays",
+        ..ANY
+    },
+    Exception {
+        scenario: "whatever there is where memfd is not",
+        call: "openat",
+        found: "no backend works",
+        why: "the errno is that of the first backend, memfd's EPERM; the message names all",
+        ..ANY
+    },
+    Exception {
+        scenario: "bytefd_map_advise",
+        call: "madvise",
+        fault: "EINVAL",
+        found: "this kernel does not know MADV_",
+        why: "EINVAL for an empty range as well says that the kernel does not know the advice, which is EOPNOTSUPP",
+    },
+    Exception {
+        scenario: "bytefd_map_read",
+        call: "write",
+        fault: "EFAULT",
+        found: "errno 5: read: byte 0 does not exist",
+        why: "a copy that says EFAULT has met a lost page, which is EIO",
+    },
+    Exception {
+        scenario: "bytefd_tempfile_close",
+        call: "rmdir",
+        fault: "ENOENT",
+        found: "left behind: name",
+        why: "what the kernel says is gone is not removed",
+    },
+    Exception {
+        scenario: "bytefd_sweep",
+        call: "unlinkat",
+        fault: "ENOENT",
+        found: "removed",
+        why: "what the kernel says is gone is not removed",
+    },
+    Exception {
+        call: "newfstatat",
+        found: "left behind: descriptor of /memfd:bytefd",
+        why: "fstat(2) does not fail on a memory file: a number that cannot be asked may be another file's by now",
+        ..ANY
+    },
+    Exception {
+        call: "fcntl F_GETFD",
+        fault: "EBADF",
+        found: "killed by signal 6",
+        why: "Rust's own check, in builds with debug assertions, that a descriptor is open before it is closed",
+        ..ANY
+    },
+    Exception {
+        call: "fcntl F_DUPFD_CLOEXEC",
+        fault: "EINVAL",
+        found: "errno 24",
+        why: "RLIMIT_NOFILE allows no number above 2, which is EMFILE",
+        ..ANY
+    },
+    Exception {
+        call: "fcntl F_OFD_SETLK",
+        fault: "EACCES",
+        found: "errno 11",
+        why: "POSIX lets the kernel say EACCES for EAGAIN",
+        ..ANY
+    },
+    Exception {
+        call: "madvise",
+        fault: "EFAULT",
+        found: "errno 5",
+        why: "MADV_POPULATE_READ says EFAULT where access would raise SIGBUS, which is documented as EIO",
+        ..ANY
+    },
+    Exception {
+        scenario: "bytefd_wrap_buffer: a file in /dev/shm",
+        call: "openat",
+        fault: "EISDIR",
+        found: "errno 22",
+        why: "shm_open(3) of the GNU C library makes EINVAL of it",
+    },
+    Exception {
+        call: "fcntl F_GET_SEALS",
+        fault: "EINVAL",
+        found: "errno 1",
+        why: "a file that cannot have seals has none, which is documented as EPERM",
+        ..ANY
+    },
+    Exception {
+        scenario: "bytefd_receive: a ",
+        call: "recvmsg",
+        fault: "short",
+        found: "is longer than",
+        why: "the kernel cuts no packet that the buffer has room for",
+    },
+    Exception {
+        scenario: "bytefd_sweep",
+        call: "close",
+        found: "panic: unexpected error during closedir",
+        why: "Rust's std takes an error of closedir(3) for a fault; no file system of Linux answers so",
+        ..ANY
+    },
+];
+
+const ANY: Exception = Exception { scenario: "", call: "", fault: "", found: "", why: "" };
