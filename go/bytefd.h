@@ -610,7 +610,8 @@ typedef struct bytefd_stream_options {
     /**
      * How many nanoseconds the whole call may take; -ETIMEDOUT afterwards. -1 (the default) is no
      * limit, 0 does not wait at all; other negative numbers are -EINVAL. With a timeout a limit of
-     * the socket (SO_RCVTIMEO) is not looked at.
+     * the socket (SO_RCVTIMEO) is not looked at. A regular file always counts as ready, so a file
+     * system that does not answer (FUSE, NFS) holds the call longer.
      */
     int64_t timeout_ns;
     /**
@@ -2094,6 +2095,11 @@ BYTEFD_READS(2, 3) BYTEFD_READS(4, 5);
  * With a `*count` of 0 the kernel drops descriptors instead of delivering them. That is -EBADMSG
  * as well, unless SO_PASSCRED, SO_PASSSEC or SO_PASSPIDFD is set on the socket: then the kernel
  * does not say what it has dropped.
+ *
+ * Warning: a refusal can block, whatever the timeout. It closes the descriptors that came as its
+ * last step, and close(2) of a file on FUSE or NFS waits for the server of that file system. The
+ * caller's own close(2) of a received descriptor does so too. With a `*count` of 0 there is
+ * nothing to close.
  *
  * Not a cancellation point.
  *

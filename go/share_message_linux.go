@@ -79,7 +79,10 @@ func send(conn syscall.RawConn, message []byte, fds []int) error {
 // How long the rest of a refused message may pause before the socket is given up.
 const patience = time.Second
 
-func receive(conn *net.UnixConn, message []byte, capacity int, some bool) (length int, fds []int, err error) {
+// receive calls check for each descriptor that has come, before it closes anything.
+func receive(
+	conn *net.UnixConn, message []byte, capacity int, some bool, check func(fd int) error,
+) (length int, fds []int, err error) {
 	raw, err := rawConn(conn)
 	if err != nil {
 		return 0, nil, err
@@ -110,6 +113,11 @@ func receive(conn *net.UnixConn, message []byte, capacity int, some bool) (lengt
 		shutDown(conn, raw, message)
 		if refusal, is := err.(*Error); is {
 			err = &Error{refusal.Op, refusal.Errno, refusal.Message + "; the socket is shut down for receiving"}
+		}
+	}
+	for _, fd := range in.fds {
+		if err == nil {
+			err = check(fd)
 		}
 	}
 	for i := range in.fds {

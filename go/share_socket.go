@@ -64,6 +64,9 @@ func SendFD(conn *net.UnixConn, message []byte, fds ...int) error {
 // For n of 0 the kernel drops descriptors instead of delivering them. That is EBADMSG as well, unless SO_PASSCRED,
 // SO_PASSSEC or SO_PASSPIDFD is set on the socket: then the kernel does not say what it has dropped.
 //
+// Warning: a refusal can block, whatever the deadline. It closes the descriptors that came as its last step, and close(2)
+// of a file on FUSE or NFS waits for the server of that file system. So does Close of a file that was received.
+//
 // Errors, after which the descriptors that came are closed:
 //   - io.EOF, as it is, if the other end is closed, or conn was shut down, before a byte of a message has come.
 //   - EBADMSG if more than n descriptors came.
@@ -97,23 +100,17 @@ func receiveFiles(
 	if n < 0 {
 		return 0, nil, isNegative("n", n)
 	}
-	length, fds, err := receive(conn, message, n, some)
+	length, fds, err := receive(conn, message, n, some, func(fd int) error {
+		if len(wanted) == 0 {
+			return nil
+		}
+		return verify(fd, required)
+	})
 	if err != nil {
 		return 0, nil, err
-	}
-	if len(wanted) > 0 {
-		for _, fd := range fds {
-			if err = verify(fd, required); err != nil {
-				break
-			}
-		}
 	}
 	for _, fd := range fds {
 		files = append(files, os.NewFile(uintptr(fd), "received"))
-	}
-	if err != nil {
-		closeAll(files)
-		return 0, nil, err
 	}
 	return length, files, nil
 }
@@ -170,10 +167,4 @@ func lentAll(files []*os.File, use func(fds []int) error) error {
 		})
 	}
 	return next()
-}
-
-func closeAll(files []*os.File) {
-	for _, f := range files {
-		f.Close()
-	}
 }

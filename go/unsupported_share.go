@@ -12,7 +12,7 @@ import (
 
 func verify(int, *requirements) error           { return errUnsupported }
 func send(syscall.RawConn, []byte, []int) error { return errUnsupported }
-func receive(*net.UnixConn, []byte, int, bool) (int, []int, error) {
+func receive(*net.UnixConn, []byte, int, bool, func(int) error) (int, []int, error) {
 	return 0, nil, errUnsupported
 }
 func peer(int) (Credentials, error)                          { return Credentials{}, errUnsupported }

@@ -66,7 +66,8 @@ impl StreamOptions {
 
     /// How long the whole call may take; `ETIMEDOUT` afterwards. Zero does not wait at all. The default is no limit. For
     /// [`WrapOptions::wrap_stream`] and the other functions that read a descriptor; with a reader it is `EINVAL`. With a timeout
-    /// a limit of the socket (SO_RCVTIMEO) is not looked at.
+    /// a limit of the socket (SO_RCVTIMEO) is not looked at. A regular file always counts as ready, so a file system that does not
+    /// answer (FUSE, NFS) holds the call longer.
     ///
     /// ```
     /// use bytefd::{StreamOptions, WrapOptions};

@@ -4,8 +4,10 @@ mod buffers;
 pub mod conditions;
 pub mod every_way;
 mod file_systems;
+mod fuse;
 mod hosts;
 mod limits;
+mod places;
 mod processes;
 mod report;
 pub mod signals;
@@ -13,8 +15,10 @@ pub mod traced;
 
 use buffers::*;
 use file_systems::*;
+use fuse::*;
 use hosts::*;
 use limits::*;
+use places::*;
 use processes::*;
 use report::*;
 
@@ -51,6 +55,24 @@ tests![;
     no_backend_at_all_names_all_three_whatever_the_label,
     without_proc_only_what_needs_it_fails,
     without_proc_and_memfd_a_read_only_description_cannot_be_had,
+    // fuse
+    descriptors_are_refused_for_their_seals_before_their_file_system_is_asked,
+    a_descriptor_with_the_number_of_a_standard_stream_is_refused_before_it_is_moved,
+    what_asks_a_file_system_ends_once_that_answers,
+    a_file_that_cannot_be_mapped_shared_is_mapped_privately,
+    a_file_grows_where_the_file_system_cannot_reserve,
+    a_file_system_that_takes_no_more_is_enospc_and_has_what_it_had,
+    named_memory_is_made_where_there_is_neither_o_tmpfile_nor_link,
+    a_stream_is_read_from_any_file_system,
+    a_file_that_another_machine_cuts_is_lost_pages,
+    what_cannot_be_read_is_lost_pages,
+    // places
+    all_works_on_a_file_system_of_a_process,
+    all_works_on_a_file_system_that_knows_little,
+    all_but_shared_mappings_works_where_there_are_none,
+    all_works_on_ext2,
+    all_works_on_ext4,
+    all_works_on_an_overlay,
     // hosts
     a_kernel_without_the_noexec_flags_gives_all_other_seals,
     a_host_that_forbids_memfd_gives_shm,

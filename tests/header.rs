@@ -188,11 +188,11 @@ fn with_nonnull(header: &str) -> String {
             let is_pointer = start.ends_with('*') || start.ends_with("bytefd_scan_fn ");
             if let Some(name) = last.strip_suffix('(') {
                 function = name;
-            } else if let Some(name) = last.strip_suffix([',', ')']).filter(|_| is_pointer) {
-                if must_not_be_null(function, name) {
-                    text += &format!("{start}BYTEFD_NONNULL {last}");
-                    continue;
-                }
+            } else if let Some(name) = last.strip_suffix([',', ')']).filter(|_| is_pointer)
+                && must_not_be_null(function, name)
+            {
+                text += &format!("{start}BYTEFD_NONNULL {last}");
+                continue;
             }
             text += part;
         }

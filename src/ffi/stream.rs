@@ -33,7 +33,8 @@ pub struct bytefd_stream_options {
     pub size_hint: u64,
     /// How many nanoseconds the whole call may take; -ETIMEDOUT afterwards. -1 (the default) is no
     /// limit, 0 does not wait at all; other negative numbers are -EINVAL. With a timeout a limit of
-    /// the socket (SO_RCVTIMEO) is not looked at.
+    /// the socket (SO_RCVTIMEO) is not looked at. A regular file always counts as ready, so a file
+    /// system that does not answer (FUSE, NFS) holds the call longer.
     pub timeout_ns: i64,
     /// BYTEFD_INTERRUPTIBLE or 0.
     pub flags: u64,

@@ -132,6 +132,11 @@ pub unsafe extern "C" fn bytefd_send(
 /// as well, unless SO_PASSCRED, SO_PASSSEC or SO_PASSPIDFD is set on the socket: then the kernel
 /// does not say what it has dropped.
 ///
+/// Warning: a refusal can block, whatever the timeout. It closes the descriptors that came as its
+/// last step, and close(2) of a file on FUSE or NFS waits for the server of that file system. The
+/// caller's own close(2) of a received descriptor does so too. With a `*count` of 0 there is
+/// nothing to close.
+///
 /// Not a cancellation point.
 ///
 /// Returns 0, or one of the following; `*length`, `*count` and `fds` are unchanged then, and the
@@ -182,10 +187,9 @@ pub unsafe extern "C" fn bytefd_receive(
         check_buffer("fds", fds.cast(), capacity)?;
         check_count(capacity)?;
         let wanted = if requirements.is_null() { None } else { Some(self::requirements(requirements)?) };
-        let (bytes, found) = transfer_options(options)?.receive(descriptor(socket)?, buffer, capacity)?;
-        if let Some(wanted) = wanted {
-            found.iter().try_for_each(|fd| wanted.check(fd))?;
-        }
+        let check = |fd: &_| wanted.as_ref().map_or(Ok(()), |wanted| wanted.check(fd));
+        let (bytes, found) =
+            transfer_options(options)?.receive_checked(descriptor(socket)?, buffer, capacity, check)?;
         put(length, "length", || Ok(bytes))?;
         put(count, "count", || Ok(found.len()))?;
         put_descriptors(fds, found);

@@ -159,11 +159,11 @@ impl MapOptions {
             return mapping.grow(bytes).context("mremap", asked);
         }
         mapping.extend(bytes, content, self.mmap_options_for(content)).context("mmap", asked)?;
-        if old < mapping.length() {
-            if let Err(error) = self.treat(mapping, old..bytes) {
-                let _ = mapping.shrink(old, true);
-                return Err(error);
-            }
+        if old < mapping.length()
+            && let Err(error) = self.treat(mapping, old..bytes)
+        {
+            let _ = mapping.shrink(old, true);
+            return Err(error);
         }
         Ok(())
     }

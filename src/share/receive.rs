@@ -29,7 +29,8 @@ impl<'a> Incoming<'a> {
         Incoming { connection, message, done: 0, found, capacity, takes_some }
     }
 
-    pub fn receive(mut self) -> Result<(usize, Vec<OwnedFd>)> {
+    /// `check` looks at each descriptor that has come before anything is closed.
+    pub fn receive(mut self, check: impl Fn(&OwnedFd) -> Result<()>) -> Result<(usize, Vec<OwnedFd>)> {
         if self.message.is_empty() && self.connection.is_stream()? {
             return Err(Error::new("length", libc::EINVAL, "length is 0, must be more on a stream"));
         }
@@ -38,6 +39,7 @@ impl<'a> Incoming<'a> {
             return Err(if self.skip_rest(refusal.errno()) { refusal } else { shut_down(&refusal) });
         }
         let mut found = self.found;
+        found.iter().try_for_each(check)?;
         if found.iter().any(|fd| fd.as_raw_fd() <= libc::STDERR_FILENO) {
             let moved = found.into_iter().map(file::above_standard_streams).collect::<sys::Result<_>>();
             found = moved.context("fcntl F_DUPFD_CLOEXEC", || "a descriptor above 2")?;

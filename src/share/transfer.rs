@@ -93,7 +93,19 @@ impl TransferOptions {
     /// # Errors
     /// Those of [`receive`], and `ETIMEDOUT`, `EINTR` as above.
     pub fn receive(&self, socket: impl AsFd, message: &mut [u8], capacity: usize) -> Result<(usize, Vec<OwnedFd>)> {
-        Incoming::new(self.connection(socket.as_fd())?, message, capacity, self.some).receive()
+        self.receive_checked(socket, message, capacity, |_| Ok(()))
+    }
+
+    /// [`receive`](Self::receive) of descriptors that all pass a check. To move one away from a standard stream's number closes
+    /// that, which comes last.
+    pub(crate) fn receive_checked(
+        &self,
+        socket: impl AsFd,
+        message: &mut [u8],
+        capacity: usize,
+        check: impl Fn(&OwnedFd) -> Result<()>,
+    ) -> Result<(usize, Vec<OwnedFd>)> {
+        Incoming::new(self.connection(socket.as_fd())?, message, capacity, self.some).receive(check)
     }
 
     fn connection<'a>(&self, socket: BorrowedFd<'a>) -> Result<Connection<'a>> {
@@ -144,6 +156,9 @@ pub fn send(socket: impl AsFd, message: &[u8], descriptors: &[BorrowedFd<'_>]) -
 ///
 /// A `capacity` of 0 makes the kernel drop descriptors instead of delivering them. That is `EBADMSG` as well, unless
 /// `SO_PASSCRED`, `SO_PASSSEC` or `SO_PASSPIDFD` is set on the socket: then the kernel does not say what it has dropped.
+///
+/// Warning: a refusal can block, whatever the timeout. It closes the descriptors that came as its last step, and close(2) of a
+/// file on FUSE or NFS waits for the server of that file system. So does dropping a descriptor that was received.
 ///
 /// See [`Requirements`](super::Requirements) for what to ask of a descriptor before it is trusted.
 ///

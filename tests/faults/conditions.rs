@@ -1,7 +1,7 @@
 //! What a host can do to a program: limits, mounts, another user, a signal. Most of it concerns the whole process, so all
 //! but `in_child` is for tests that run alone.
 
-use std::ffi::{CString, c_int};
+use std::ffi::{CStr, CString, c_int};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -109,9 +109,14 @@ pub struct Mounted(PathBuf);
 
 /// An empty tmpfs that hides what is at this path, for this process only.
 pub fn hide(at: impl AsRef<Path>, options: &str) -> Mounted {
+    mounted(c"tmpfs", c"tmpfs", at.as_ref(), options).expect("a tmpfs")
+}
+
+/// A file system of this kind, as [`hide`].
+pub fn mounted(kind: &CStr, source: &CStr, at: &Path, options: &str) -> std::io::Result<Mounted> {
     private_mounts();
-    mount(at.as_ref(), 0, options).expect("a tmpfs");
-    Mounted(at.as_ref().into())
+    mount(kind, source, at, 0, options)?;
+    Ok(Mounted(at.into()))
 }
 
 /// A tmpfs of this many KiB in a folder of its own, to be dropped in reverse order.
@@ -125,7 +130,7 @@ pub fn small_file_system(kib: usize) -> (tempfile::TempDir, Mounted) {
 impl Mounted {
     /// Makes it read-only (MS_RDONLY) or without execution (MS_NOEXEC).
     pub fn restrict(&self, flags: libc::c_ulong) {
-        mount(&self.0, libc::MS_REMOUNT | libc::MS_BIND | flags, "").expect("mounted again");
+        mount(c"", c"", &self.0, libc::MS_REMOUNT | libc::MS_BIND | flags, "").expect("mounted again");
     }
 }
 
@@ -138,7 +143,7 @@ impl Drop for Mounted {
 }
 
 /// From now on this process has mounts and System V segments of its own, where no other test finds what is left behind. Without root it becomes root of a user namespace.
-fn private_mounts() {
+pub fn private_mounts() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
         // SAFETY: these calls touch no memory.
@@ -154,18 +159,17 @@ fn private_mounts() {
             std::fs::write("/proc/self/uid_map", format!("0 {user} 1")).expect("uid_map");
             std::fs::write("/proc/self/gid_map", format!("0 {group} 1")).expect("gid_map");
         }
-        if let Err(error) = mount("/".as_ref(), libc::MS_REC | libc::MS_PRIVATE, "") {
+        if let Err(error) = mount(c"", c"", "/".as_ref(), libc::MS_REC | libc::MS_PRIVATE, "") {
             skip(format_args!("no mounts of its own: {error}"));
         }
     });
 }
 
-fn mount(at: &Path, flags: libc::c_ulong, options: &str) -> std::io::Result<()> {
+fn mount(kind: &CStr, source: &CStr, at: &Path, flags: libc::c_ulong, options: &str) -> std::io::Result<()> {
     let at = CString::new(at.as_os_str().as_bytes()).expect("no NUL");
     let options = CString::new(options).expect("no NUL");
-    let kind = c"tmpfs".as_ptr();
     // SAFETY: strings.
-    let status = unsafe { libc::mount(kind, at.as_ptr(), kind, flags, options.as_ptr().cast()) };
+    let status = unsafe { libc::mount(source.as_ptr(), at.as_ptr(), kind.as_ptr(), flags, options.as_ptr().cast()) };
     if status == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 

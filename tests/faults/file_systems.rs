@@ -10,12 +10,12 @@ use crate::support::fd::{content, pattern, result, wrap, wrap_with};
 use crate::support::hosts;
 
 /// The file behind a descriptor, as the kernel names it.
-fn link(fd: &OwnedFd) -> String {
+pub fn link(fd: &OwnedFd) -> String {
     let link = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).expect("/proc is mounted");
     link.to_str().expect("UTF-8").into()
 }
 
-fn set_tmpdir(folder: &str) {
+pub fn set_tmpdir(folder: &str) {
     // SAFETY: this process has one thread.
     unsafe { std::env::set_var("TMPDIR", folder) };
 }

@@ -142,7 +142,7 @@ pub fn a_file_on_hugetlbfs_is_mapped_by_its_path() {
         let map = map(&path, &MapOptions { length, ..options(READ, NO_RESERVE) }).expect("mapped");
         assert_eq!(map.length(), length);
     }
-    let failure = map(&folder.path().join("new"), &MapOptions { file_size: 1000, ..options(WRITE, CREATE) });
+    let failure = map(folder.path().join("new"), &MapOptions { file_size: 1000, ..options(WRITE, CREATE) });
     assert_eq!(failure.expect_err("no whole page").errno, libc::EINVAL);
     assert!(!folder.path().join("new").exists());
     unmount(folder.path());

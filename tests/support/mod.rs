@@ -3,6 +3,7 @@
 pub mod abi;
 pub mod alarm;
 pub mod fd;
+pub mod fuse;
 pub mod hosts;
 pub mod leaks;
 pub mod map;
