@@ -73,7 +73,7 @@ fn work(pool: &Pool, path: &Path, thread: usize, round: usize) {
     drop(tempfile(&bytes, None).expect("created"));
     let transient = SysvOptions { flags: SYSV_CREATE | SYSV_TRANSIENT, length: 100, ..SysvOptions::default() };
     drop(map_sysv(libc::IPC_PRIVATE, &SysvOptions { access: WRITE, ..transient }).expect("attached"));
-    if round % 16 == 0 {
+    if round.is_multiple_of(16) {
         pool.trim(0);
         sweep().expect("swept");
     }
@@ -84,9 +84,10 @@ fn fork_and_kill(pool: &Pool, path: &Path, round: usize) {
     // SAFETY: the C library keeps its allocator whole in a child, and nothing else that others may have locked is used.
     let child = unsafe { libc::fork() };
     assert!(child >= 0, "fork: {}", std::io::Error::last_os_error());
+    let is_killed = !round.is_multiple_of(2);
     if child == 0 {
         // One that is killed never comes to an end by itself.
-        let rounds = if round % 2 == 0 { 2 } else { usize::MAX };
+        let rounds = if is_killed { usize::MAX } else { 2 };
         (0..rounds).for_each(|round| work(pool, path, THREADS, round));
         // SAFETY: nothing of the parent's is run at its end.
         unsafe { libc::_exit(0) };
@@ -94,13 +95,13 @@ fn fork_and_kill(pool: &Pool, path: &Path, round: usize) {
     let mut status = 0;
     // SAFETY: our own child, not waited for yet.
     unsafe {
-        if round % 2 != 0 {
+        if is_killed {
             std::thread::sleep(std::time::Duration::from_micros((round * 7919 % 5003) as u64));
             assert_eq!(libc::kill(child, libc::SIGKILL), 0);
         }
         assert_eq!(libc::waitpid(child, &mut status, 0), child);
     }
-    assert!(libc::WIFSIGNALED(status) == (round % 2 != 0), "status {status:#x}");
+    assert!(libc::WIFSIGNALED(status) == is_killed, "status {status:#x}");
     assert!(libc::WIFSIGNALED(status) || libc::WEXITSTATUS(status) == 0, "status {status:#x}");
 }
 

@@ -35,8 +35,10 @@ struct Object {
     _kept: Box<dyn std::any::Any>,
 }
 
+type Make = fn() -> Object;
+
 /// The rows of the table.
-const OBJECTS: &[(&str, fn() -> Object)] = &[
+const OBJECTS: &[(&str, Make)] = &[
     ("a descriptor, as it is made by default", || plain(0)),
     ("a descriptor with `BYTEFD_WRITABLE`", || plain(WRITABLE)),
     ("a file that a pool lends", || {
@@ -184,7 +186,7 @@ fn exit_code(end: End) -> c_int {
 }
 
 /// What an actor can do to an object that another process has just made.
-fn outcome(make: fn() -> Object, actor: Actor) -> c_int {
+fn outcome(make: Make, actor: Actor) -> c_int {
     let (ours, theirs) = UnixStream::pair().expect("a pair");
     // Both ends of the pair are the maker's, so that its death is seen.
     let maker = Child::new(move |_| {

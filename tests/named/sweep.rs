@@ -252,7 +252,10 @@ pub fn a_holder_that_executes_another_program_keeps_what_that_inherits() {
         if is_inherited {
             assert_eq!(swept(), 0);
             child.kill();
-            assert_eq!(swept(), 1);
+            // What it has started has it too, and ends by itself.
+            while swept() == 0 {
+                std::thread::yield_now();
+            }
         } else {
             // The kernel ends the lock when the new program first runs.
             child.wait_until(|| swept() == 1);

@@ -81,10 +81,10 @@ unsafe extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context
 /// A handler that we have called may have reset the signal, as Rust's own does: the fault is to happen again and end the process.
 /// So it does with ours in front of the default; and where it was no fault, guarded maps are still guarded.
 fn put_back() {
-    if let Ok(current) = action(null()) {
-        if is_none(&current) {
-            let _ = install(&current);
-        }
+    if let Ok(current) = action(null())
+        && is_none(&current)
+    {
+        let _ = install(&current);
     }
 }
 
