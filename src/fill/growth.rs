@@ -26,7 +26,14 @@ impl<'a> Growth<'a> {
                 Ok(()) => {}
                 // File systems that do not know it say so in several words.
                 Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL | libc::EPERM)) => {
-                    growth.write_zeros(from, to).context("write", asked)?;
+                    match growth.write_zeros(from, to) {
+                        // Files of huge pages take no writes. Their pages are reserved when they are mapped.
+                        Err(Errno(libc::EINVAL)) => {
+                            growth.lengthen(to).context("ftruncate", asked)?;
+                            growth.reached = to;
+                        }
+                        written => written.context("write", asked)?,
+                    }
                     return Ok(growth);
                 }
                 Err(errno) => return Err(errno).context("fallocate", asked),

@@ -254,8 +254,8 @@ impl CachedFile {
             self.as_lent = file::fstat(self.master.as_fd()).context("fstat", || "a kept file")?;
             self.is_spoiled |= self.as_lent.mode & 0o7777 != MODE;
         }
-        self.end_lease();
-        Ok(())
+        // What is still leased cannot be opened: who tries waits until the kernel takes the lease away.
+        self.try_end_lease().context("fcntl F_SETLEASE", || "a kept file")
     }
 
     fn clear(&mut self, from: u64, to: u64) -> Result<()> {
@@ -297,9 +297,16 @@ impl CachedFile {
 
     /// Lets others in again. If the kernel has done that before, the file is not used again.
     pub fn end_lease(&mut self) {
-        if std::mem::take(&mut self.is_leased) && file::end_lease(self.master.as_fd()) != Ok(true) {
+        if self.try_end_lease().is_err() {
             self.is_spoiled = true;
         }
+    }
+
+    fn try_end_lease(&mut self) -> sys::Result<()> {
+        if std::mem::take(&mut self.is_leased) && !file::end_lease(self.master.as_fd())? {
+            self.is_spoiled = true;
+        }
+        Ok(())
     }
 
     /// Keeps a descriptor free for [`CachedFile::open`]: another one of the master, which the kernel does not count.

@@ -347,7 +347,8 @@ pub(crate) fn seals(fd: BorrowedFd<'_>) -> Result<libc::c_int> {
 /// Whether `master` is the only open file description of its file anywhere: no duplicate of another one, no mapping, no
 /// process holds it. The kernel grants a write lease in that case only, fcntl(2). A duplicate of `master` is not seen.
 ///
-/// So it stays until [`end_lease`]: who opens the file meanwhile, or cuts it off by its path, waits. After /proc/sys/fs/lease-break-time, usually 45 seconds, the kernel takes the lease away from a process that does not end it.
+/// So it stays until [`end_lease`]: who opens the file meanwhile, or cuts it off by its path, waits. After
+/// /proc/sys/fs/lease-break-time, usually 45 seconds, the kernel takes the lease away from a process that does not end it.
 pub(crate) fn lease(master: BorrowedFd<'_>) -> Result<bool> {
     // fcntl.h; not in the libc crate for every C library.
     const F_SETSIG: libc::c_int = 10;
