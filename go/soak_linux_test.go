@@ -32,16 +32,16 @@ func TestThousandsOfGoroutinesHoldNoMoreInTheEnd(t *testing.T) {
 		everything(t, p, path)
 		after := holdings(t, p)
 		t.Logf("%+v, then %+v", before, after)
-		// The poller and the threads of Go's runtime are there for good; each thread has a stack and a heap of the C library's.
-		threads := after.threads - before.threads
-		if after.descriptors > before.descriptors || after.names != before.names ||
-			after.mappings > before.mappings+16+4*max(threads, 0) || after.memory > before.memory+32<<20 {
+		// Go's runtime keeps threads, and memory for each, and the race detector several times as much. What the goroutines hold
+		// would be 140 MB more if it stayed.
+		if after.descriptors > before.descriptors || after.names != before.names || after.files > before.files ||
+			after.memory > 4*before.memory+64<<20 {
 			t.Errorf("%+v, then %+v", before, after)
 		}
 	})
 }
 
-type held struct{ descriptors, mappings, threads, memory, names int }
+type held struct{ descriptors, files, threads, memory, names int }
 
 // holdings is what the process has when all that nobody refers to has been collected.
 func holdings(t *testing.T, p *bytefd.Pool) held {
@@ -64,8 +64,9 @@ func holdings(t *testing.T, p *bytefd.Pool) held {
 	if err != nil {
 		t.Fatal(err)
 	}
+	files := strings.Count(string(maps), "/memfd:") + strings.Count(string(maps), os.TempDir()+"/Test")
 	own, _ := filepath.Glob("/dev/shm/*" + soakName())
-	return held{len(openDescriptors()), strings.Count(string(maps), "\n"), status(t, "Threads:"), status(t, "VmRSS:") << 10, len(own)}
+	return held{len(openDescriptors()), files, status(t, "Threads:"), status(t, "VmRSS:") << 10, len(own)}
 }
 
 // status is a number of /proc/self/status.

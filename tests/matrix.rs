@@ -54,7 +54,7 @@ fn peers(folder: &tempfile::TempDir) -> [Peer; 3] {
 fn place(way: &str, folder: &tempfile::TempDir, round: usize) -> String {
     match way {
         "sent" | "file" => folder.path().join(format!("{way}-{round}")).display().to_string(),
-        "named" => format!("bytefd-matrix-{}-{round}", std::process::id()),
+        "named" => format!("bytefd-matrix-{round}-{}", std::process::id()),
         "sysv" => "0".into(),
         "tempfile" => ".data".into(),
         _ => "3".into(),

@@ -337,6 +337,8 @@ pub fn copies_of_the_library_pass_on_to_each_other_and_come_to_an_end() {
     for sequence in 0..COPIES.pow(MAPS) {
         let end = |before: usize, then: fn()| {
             in_child(|| {
+                // Of the 8 KiB that Rust gives a thread before Linux 5.14, the kernel takes up to half for the registers.
+                enlarge_signal_stack();
                 install(before, 0, &[]);
                 maps_of(sequence);
                 then();
@@ -354,6 +356,15 @@ pub fn copies_of_the_library_pass_on_to_each_other_and_come_to_an_end() {
         assert_eq!(end(exit as *const () as usize, lose_a_page_that_is_not_guarded), End::Exited(HANDLED));
     }
     std::mem::forget(copies);
+}
+
+/// An alternate signal stack with room for many handlers that call each other, sigaltstack(2).
+fn enlarge_signal_stack() {
+    const SIZE: usize = 64 << 10;
+    let memory = Box::leak(vec![0u8; SIZE].into_boxed_slice());
+    let stack = libc::stack_t { ss_sp: memory.as_mut_ptr().cast(), ss_flags: 0, ss_size: SIZE };
+    // SAFETY: memory that stays.
+    assert_eq!(unsafe { libc::sigaltstack(&stack, null_mut()) }, 0);
 }
 
 extern "C" fn reset(_: c_int) {
