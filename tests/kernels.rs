@@ -29,6 +29,9 @@ fn the_suite_holds_on_linux_6_12() {
     the_suite_holds_on("6.12");
 }
 
+/// How often a machine is started that does not come to its first test.
+const BOOTS: usize = 3;
+
 fn the_suite_holds_on(release: &str) {
     let kernel = match kernel(release) {
         Ok(path) => path,
@@ -52,8 +55,17 @@ fn the_suite_holds_on(release: &str) {
             _ => Err(std::io::Error::last_os_error()),
         });
     }
-    let (status, said) = alarm::watched(&mut machine).expect("qemu");
-    assert!(status.success(), "qemu: {status}\n{said}");
+    // Kernels change their own code as they start, at which the emulation sometimes trips ("Oops: int3"): then once more.
+    let mut said = String::new();
+    for _ in 0..BOOTS {
+        let status;
+        (status, said) = alarm::watched(&mut machine).expect("qemu");
+        assert!(status.success(), "qemu: {status}\n{said}");
+        if said.contains("running ") {
+            break;
+        }
+        println!("Linux {release} did not start in the emulation:\n{said}");
+    }
     match guest::passed(&guest::RUNS, &said) {
         Ok(count) => println!("Linux {release}: {count} tests passed"),
         Err(problem) => panic!("{problem}\n{said}"),
