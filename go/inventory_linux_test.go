@@ -78,8 +78,8 @@ func mappedFiles() map[string]bool {
 	return mapped
 }
 
-// sharedNames returns the names that this process has made up, or one that is gone, and owned ones that nobody holds. Other
-// processes that live, such as another run of the tests, still remove theirs.
+// sharedNames returns the names that this process has made up, or one that is gone, and owned ones
+// that nobody holds. Other processes that live, such as another run of the tests, still remove theirs.
 func sharedNames() map[string]bool {
 	names := map[string]bool{}
 	found, _ := filepath.Glob("/dev/shm/bytefd*")

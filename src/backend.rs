@@ -106,7 +106,7 @@ fn memfd(name: &CStr, execution: Execution) -> Result<OwnedFd> {
 }
 
 fn shm() -> Result<OwnedFd> {
-    ownership::unnamed_file(c"/dev/shm").context("open O_TMPFILE", || "in /dev/shm")
+    ownership::unnamed_file(ownership::SHM).context("open O_TMPFILE", || "in /dev/shm")
 }
 
 fn tmpfile() -> Result<OwnedFd> {

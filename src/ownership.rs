@@ -1,5 +1,6 @@
-//! Who holds what has a name: a shared flock(2) on the file or directory, taken before anybody looks for the name, and let go
-//! of by the kernel with the last descriptor or mapping of the description. What can be locked exclusively is nobody's any more.
+//! Ownership of names. A process that owns a file or directory holds a shared flock(2) on it. The lock is taken before others can
+//! see the name, and the kernel ends it with the last descriptor or mapping of the description. A sweep removes what it can lock
+//! exclusively.
 
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -8,13 +9,16 @@ use std::time::Duration;
 use crate::error::{Errno, Error, Result};
 use crate::sys::{self, file, file_lock};
 
+/// Where shared memory has names, shm_overview(7).
+pub(crate) const SHM: &CStr = c"/dev/shm";
+
 /// What the names begin with that a sweep looks at.
 pub(crate) const PREFIX: &str = "bytefd-owned.";
 
 /// Bytes in a file name, NAME_MAX.
 pub(crate) const MAX_NAME: usize = 255;
 
-/// So often a lock is tried that a sweep has, which removes one name meanwhile, and so long the pauses are.
+/// How often a lock is tried that somebody else has, and how long the pauses are. A sweep has it while it removes the name.
 const TRIES: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -50,8 +54,8 @@ pub(crate) fn hold(fd: BorrowedFd<'_>, path: &CStr) -> sys::Result<bool> {
     Err(Errno(libc::EBUSY))
 }
 
-/// Whether nobody holds it. Then nobody does until this description is closed.
-pub(crate) fn is_nobodys(fd: BorrowedFd<'_>) -> sys::Result<bool> {
+/// Locks a file or directory exclusively, until this description is closed. False if somebody holds it.
+pub(crate) fn claim(fd: BorrowedFd<'_>) -> sys::Result<bool> {
     file_lock::lock_whole(fd, libc::LOCK_EX)
 }
 

@@ -43,9 +43,9 @@ pub(super) struct Cache {
     epoch: Instant,
     misses: AtomicU64,
     dropped: AtomicU64,
-    /// What is asked about the caller's bytes.
+    /// Asks the kernel whether the caller's bytes can be lost.
     pub sources: Sources,
-    /// An open /proc/self/fd.
+    /// Keeps /proc/self/fd open, for opening files of the pool again.
     pub directory: Kept,
 }
 

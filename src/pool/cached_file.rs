@@ -57,11 +57,11 @@ pub(super) struct CachedFile {
     window: Option<Window>,
 }
 
-/// Whether a cached file can be lent again.
+/// The answer to whether a cached file can be lent again.
 pub(super) enum Proof {
-    /// Nobody else has it, and nobody has changed it. The kernel keeps everybody out until the content is complete.
+    /// No other description of it exists, and it was not changed. The lease keeps others out until the content is complete.
     Granted,
-    /// Somebody else has it, or has changed it.
+    /// Another description of it exists, or it was changed.
     Refused,
     /// The kernel does not say.
     Unknown,

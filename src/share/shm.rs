@@ -6,11 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 
 use crate::error::{Context, Errno, Error, Result};
 use crate::fill::Growth;
-use crate::ownership::{self, HiddenFile, HiddenName, MAX_NAME};
+use crate::ownership::{self, HiddenFile, HiddenName, MAX_NAME, SHM};
 use crate::sys::{self, file, file_lock, process};
-
-/// Where objects are.
-pub(super) const SHM: &CStr = c"/dev/shm";
 
 /// How an object of shared memory is created or opened, shm_overview(7). The default opens for
 /// reading, and creates with mode 0600.

@@ -3,7 +3,7 @@
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::{shm, tree};
+use super::tree;
 use crate::error::Errno;
 use crate::sys::{Result, directory, file, process};
 use crate::{backend, ownership};
@@ -46,7 +46,7 @@ pub struct SweepResult {
 pub fn sweep() -> SweepResult {
     let mut result = SweepResult::default();
     let mut swept = Vec::new();
-    for path in std::iter::once(CString::from(shm::SHM)).chain(backend::temporary_directories()) {
+    for path in std::iter::once(CString::from(ownership::SHM)).chain(backend::temporary_directories()) {
         match sweep_directory(&path, &mut swept, &mut result) {
             // There is none; or it is one of the others.
             Ok(()) | Err(Errno(libc::ENOENT | libc::ENOTDIR)) => {}
@@ -91,7 +91,7 @@ fn sweep_name(parent: BorrowedFd<'_>, name: &CStr) -> Result<Found> {
     }
     let opened =
         if stat.is_regular() { directory::open_file_in(parent, name)? } else { directory::open_in(parent, name)? };
-    if !ownership::is_nobodys(opened.as_fd())? {
+    if !ownership::claim(opened.as_fd())? {
         return Ok(Found::InUse);
     }
     // Another sweep may have removed it before it was locked, and somebody taken the name.

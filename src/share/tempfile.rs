@@ -14,9 +14,7 @@ use crate::sys::fork::MadeHere;
 use crate::sys::{self, directory, file};
 use crate::{fill, ownership};
 
-/// Where files are created.
-const IN_MEMORY: &str = "/dev/shm";
-/// Where they are if they cannot be there.
+/// Where files are created that cannot be in memory.
 const ELSEWHERE: &str = "/tmp";
 
 const LONGEST_SUFFIX: usize = 200;
@@ -135,7 +133,7 @@ impl TempFileOptions {
     }
 
     fn in_new_directory(&self) -> Result<TempFile> {
-        let parent = self.directory.as_deref().unwrap_or(Path::new(IN_MEMORY));
+        let parent = self.directory.as_deref().unwrap_or(Path::new(OsStr::from_bytes(ownership::SHM.to_bytes())));
         if parent.as_os_str().as_bytes().contains(&0) {
             return Err(Error::new("directory", libc::EINVAL, format_args!("{parent:?} has a NUL byte")));
         }
