@@ -23,4 +23,4 @@ pub(crate) mod wait;
 pub(crate) mod window;
 
 pub(crate) use call::Result;
-pub(crate) use process::{file_size_limit, is_privileged_exec, page_size, random, thread_time};
+pub(crate) use process::{file_size_limit, is_privileged_exec, monotonic_time, page_size, random};
