@@ -9,7 +9,7 @@
 #   make lib                the release build, staged in dist/
 #   make install            the same under $(DESTDIR)$(PREFIX)
 #   make header             include/bytefd.h from the Rust sources, and its copy in go/
-#   make bench              the speed of everything, side by side; results in benches/results/
+#   make bench              the speed of everything, side by side (10 minutes); results in benches/results/
 PREFIX  ?= /usr/local
 DESTDIR ?=
 FILE    ?= /bin/ls
@@ -66,8 +66,9 @@ mutants:
 	scripts/mutants
 
 bench: lib
-	$(CARGO) bench --locked --bench sizes --bench maps --bench share
-	BYTEFD_BENCH_KEEP=1 $(GO) test -count=1 -run '^$$' -bench . ./benches/go
+	scripts/packages bench || echo 'Rows of engines that are missing will say so.'
+	$(CARGO) bench --locked --bench sizes --bench service --bench maps --bench share
+	$(GO) run ./benches/go
 
 clean:
 	$(CARGO) clean

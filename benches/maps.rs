@@ -4,7 +4,6 @@
 mod common;
 
 use std::ffi::{CString, c_void};
-use std::fmt::Write;
 use std::fs::File;
 use std::hint::black_box;
 use std::io::Write as _;
@@ -12,46 +11,68 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr::{null, null_mut};
+use std::time::Duration;
 
 use bytefd::ffi::*;
+
+use common::{Nanos, Task};
 
 const MAPPED: usize = 256 << 20;
 const BUILT: usize = 64 << 20;
 /// Bytes of one copy, and of what an encoder writes at a time.
 const PIECE: usize = 64 << 10;
+const PIECES: usize = MAPPED / PIECE;
+
+/// What a process takes for its rounds, if they take no longer.
+const TIME: Duration = Duration::from_millis(300);
+
+const OPENED: &[&str] = &["open, fstat, mmap, munmap in C", "memmap2", "map_file", "map_file, guarded"];
+const COPIED: &[&str] = &["memcpy out of the map", "bytefd_map_read", "bytefd_map_read, guarded"];
+
+const TASKS: [Task; 9] = [
+    Task {
+        title: "256 MiB, opened and closed",
+        names: OPENED,
+        measure: |path| lives(path, |bytes| bytes.len() as u64, 50),
+    },
+    Task { title: "256 MiB, read sequentially", names: OPENED, measure: |path| lives(path, sequentially, 1) },
+    Task { title: "256 MiB, 100 000 bytes read at random", names: OPENED, measure: |path| lives(path, at_random, 1) },
+    Task {
+        title: "256 MiB, open already, read sequentially",
+        names: &["mmap in C", "map_file, guarded"],
+        measure: open_already,
+    },
+    Task { title: "64 KiB copied out of a map", names: COPIED, measure: |path| copies(path, &[0], 50) },
+    Task {
+        title: "256 MiB copied out of a map, 64 KiB at a time",
+        names: COPIED,
+        measure: |path| copies(path, &(0..PIECES).collect::<Vec<_>>(), 1),
+    },
+    Task {
+        title: "the same in no order",
+        names: COPIED,
+        // An odd factor makes each number once of each.
+        measure: |path| copies(path, &(0..PIECES).map(|number| number * 1_664_525 % PIECES).collect::<Vec<_>>(), 1),
+    },
+    Task {
+        title: "64 MiB built in pieces of 64 KiB, sealed",
+        names: &["Vec, shm_wrap_buffer", "MapWriter"],
+        measure: built_in_pieces,
+    },
+    Task {
+        title: "64 MiB, length known, filled and sealed",
+        names: &["malloc, shm_wrap_buffer", "bytefd_map_memory, bytefd_map_seal"],
+        measure: built_of_known_length,
+    },
+];
 
 fn main() -> std::io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new()?;
-    let piece: Vec<u8> =
-        (0..PIECE as u64 / 8).flat_map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()).collect();
-    for _ in 0..MAPPED / PIECE {
-        file.write_all(&piece)?;
-    }
-    let mut text = common::host() + "\n";
-    whole_maps(&mut text, file.path());
-    copies(&mut text, file.path());
-    built(&mut text, &piece);
-    common::keep("maps", &text)
-}
-
-/// One line for each way: its time, and how many times as long as that of the first one it is.
-fn report(
-    text: &mut String,
-    title: &str,
-    names: &[&str],
-    ways: &mut [Box<dyn FnMut() + '_>],
-    rounds: usize,
-    repeats: u32,
-) {
-    let times = common::measure(ways, rounds, repeats);
-    // Writing to a String does not fail.
-    let _ = writeln!(
-        text,
-        "\n{title}: microseconds (median), and how many times as long as the first (median of the ratios)"
-    );
-    for (way, name) in names.iter().enumerate() {
-        let _ = writeln!(text, "{name:>34} {:>12.2}   {:.3}", times.of(way) / 1e3, 1.0 / times.speedup(way, 0));
-    }
+    common::compare("maps", &TASKS, || {
+        let mut file = tempfile::NamedTempFile::new()?;
+        let piece = common::pattern(PIECE);
+        (0..PIECES).try_for_each(|_| file.write_all(&piece))?;
+        Ok(file)
+    })
 }
 
 /// A map of a whole file, for reading.
@@ -159,33 +180,28 @@ fn life<'a, M: Bytes>(path: &'a Path, read: Read) -> Box<dyn FnMut() + 'a> {
     })
 }
 
-fn whole_maps(text: &mut String, path: &Path) {
-    const NAMES: [&str; 4] = ["open, fstat, mmap, munmap in C", "memmap2", "map_file", "map_file, guarded"];
-    let reads = [
-        ("opened and closed", (|bytes| bytes.len() as u64) as Read, 301, 50),
-        ("read sequentially", sequentially, 21, 1),
-        ("100 000 bytes read at random", at_random, 21, 1),
+fn lives(path: &Path, read: Read, repeats: u32) -> Nanos {
+    let mut ways = [
+        life::<Plain>(path, read),
+        life::<memmap2::Mmap>(path, read),
+        life::<Ours<0>>(path, read),
+        life::<Ours<BYTEFD_MAP_GUARD>>(path, read),
     ];
-    for (what, read, rounds, repeats) in reads {
-        let mut ways = [
-            life::<Plain>(path, read),
-            life::<memmap2::Mmap>(path, read),
-            life::<Ours<0>>(path, read),
-            life::<Ours<BYTEFD_MAP_GUARD>>(path, read),
-        ];
-        report(text, &format!("{}, {what}", common::size_name(MAPPED)), &NAMES, &mut ways, rounds, repeats);
-    }
-    // Without what opening costs: the same bytes through maps that are open.
+    common::measure(&mut ways, repeats, TIME)
+}
+
+/// Without what opening costs.
+fn open_already(path: &Path) -> Nanos {
     let (plain, guarded) = (Plain::open(path), Ours::<BYTEFD_MAP_GUARD>::open(path));
     let mut ways: [Box<dyn FnMut()>; 2] = [
         Box::new(|| _ = black_box(sequentially(plain.bytes()))),
         Box::new(|| _ = black_box(sequentially(guarded.bytes()))),
     ];
-    report(text, "256 MiB, open already, read sequentially", &["mmap in C", "map_file, guarded"], &mut ways, 21, 1);
+    common::measure(&mut ways, 1, TIME)
 }
 
-/// A piece that the caches hold, and all of a file in pieces, in order and at random.
-fn copies(text: &mut String, path: &Path) {
+/// The pieces of these numbers, one after the other.
+fn copies(path: &Path, pieces: &[usize], repeats: u32) -> Nanos {
     let (plain, guarded) = (Ours::<0>::open(path), Ours::<BYTEFD_MAP_GUARD>::open(path));
     let mut target = vec![1u8; PIECE];
     let target: *mut u8 = target.as_mut_ptr();
@@ -195,42 +211,34 @@ fn copies(text: &mut String, path: &Path) {
         let status = unsafe { bytefd_map_read(Some(map), offset, target.cast(), PIECE, &mut copied, null_mut()) };
         assert_eq!((status, copied), (0, PIECE));
     };
-    const ALL: usize = MAPPED / PIECE;
-    let orders = [
-        ("64 KiB copied out of a map", vec![0], 301, 50),
-        ("256 MiB copied out of a map, 64 KiB at a time", (0..ALL).collect(), 21, 1),
-        // An odd factor makes each number once of each.
-        ("the same in no order", (0..ALL).map(|number| number * 1_664_525 % ALL).collect::<Vec<_>>(), 21, 1),
+    let offsets = || pieces.iter().map(|number| number * PIECE);
+    let mut ways: [Box<dyn FnMut()>; 3] = [
+        Box::new(|| {
+            for offset in offsets() {
+                let from = black_box(plain.bytes())[offset..].as_ptr();
+                // SAFETY: as above.
+                unsafe { std::ptr::copy_nonoverlapping(from, black_box(target), PIECE) }
+            }
+        }),
+        // SAFETY: the map lives.
+        Box::new(|| offsets().for_each(|offset| read(unsafe { &*plain.0 }, offset))),
+        // SAFETY: the same.
+        Box::new(|| offsets().for_each(|offset| read(unsafe { &*guarded.0 }, offset))),
     ];
-    for (what, pieces, rounds, repeats) in orders {
-        let offsets = || pieces.iter().map(|number| number * PIECE);
-        let mut ways: [Box<dyn FnMut()>; 3] = [
-            Box::new(|| {
-                for offset in offsets() {
-                    let from = black_box(plain.bytes())[offset..].as_ptr();
-                    // SAFETY: as above.
-                    unsafe { std::ptr::copy_nonoverlapping(from, black_box(target), PIECE) }
-                }
-            }),
-            // SAFETY: the map lives.
-            Box::new(|| offsets().for_each(|offset| read(unsafe { &*plain.0 }, offset))),
-            // SAFETY: the same.
-            Box::new(|| offsets().for_each(|offset| read(unsafe { &*guarded.0 }, offset))),
-        ];
-        let names = ["memcpy out of the map", "bytefd_map_read", "bytefd_map_read, guarded"];
-        report(text, what, &names, &mut ways, rounds, repeats);
-    }
+    common::measure(&mut ways, repeats, TIME)
 }
 
-/// As an encoder does it, piece by piece; and with the length known before.
-fn built(text: &mut String, piece: &[u8]) {
-    let wrapped = |bytes: &[u8]| {
-        // SAFETY: a valid buffer.
-        let fd = unsafe { shm_wrap_buffer(bytes.as_ptr().cast(), bytes.len(), null(), null_mut()) };
-        assert!(fd >= 0);
-        // SAFETY: ours.
-        drop(unsafe { OwnedFd::from_raw_fd(fd) });
-    };
+fn wrapped(bytes: &[u8]) {
+    // SAFETY: a valid buffer.
+    let fd = unsafe { shm_wrap_buffer(bytes.as_ptr().cast(), bytes.len(), null(), null_mut()) };
+    assert!(fd >= 0);
+    // SAFETY: ours.
+    drop(unsafe { OwnedFd::from_raw_fd(fd) });
+}
+
+/// As an encoder does it.
+fn built_in_pieces(_: &Path) -> Nanos {
+    let piece = &common::pattern(PIECE)[..];
     let mut ways: [Box<dyn FnMut() + '_>; 2] = [
         Box::new(|| {
             let mut buffer = Vec::new();
@@ -244,7 +252,11 @@ fn built(text: &mut String, piece: &[u8]) {
             assert!(fd.as_raw_fd() >= 0);
         }),
     ];
-    report(text, "64 MiB built in pieces of 64 KiB, sealed", &["Vec, shm_wrap_buffer", "MapWriter"], &mut ways, 31, 1);
+    common::measure(&mut ways, 1, TIME)
+}
+
+fn built_of_known_length(_: &Path) -> Nanos {
+    let piece = &common::pattern(PIECE)[..];
     let mut ways: [Box<dyn FnMut() + '_>; 2] = [
         Box::new(|| {
             let mut buffer = Vec::with_capacity(BUILT);
@@ -265,6 +277,5 @@ fn built(text: &mut String, piece: &[u8]) {
             }
         }),
     ];
-    let names = ["malloc, shm_wrap_buffer", "bytefd_map_memory, bytefd_map_seal"];
-    report(text, "64 MiB, length known, filled and sealed", &names, &mut ways, 31, 1);
+    common::measure(&mut ways, 1, TIME)
 }

@@ -4,48 +4,50 @@
 mod common;
 
 use std::ffi::{c_int, c_void};
-use std::fmt::Write;
-use std::io::{Read, Write as _};
+use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::ptr::{null, null_mut};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytefd::ffi::*;
 
-const SIZES: [usize; 4] = [4 << 10, 64 << 10, 1 << 20, 64 << 20];
+use common::{Nanos, Task};
+
+/// What a process takes for its rounds, if they take no longer.
+const TIME: Duration = Duration::from_millis(300);
+
+const WAYS: &[&str] = &["through the socket", "in a new descriptor", "in one that is there"];
+
+const TASKS: [Task; 5] = [
+    Task { title: "4 KiB given to another thread, which adds them up and answers", names: WAYS, measure: give::<4096> },
+    Task { title: "64 KiB", names: WAYS, measure: give::<65536> },
+    Task { title: "1 MiB", names: WAYS, measure: give::<1048576> },
+    Task { title: "64 MiB", names: WAYS, measure: give::<67108864> },
+    Task {
+        title: "A descriptor sent, received and closed",
+        names: &["sendmsg and recvmsg by hand", "bytefd_send, bytefd_receive"],
+        measure: round_trip,
+    },
+];
 
 fn main() -> std::io::Result<()> {
-    let bytes: Vec<u8> =
-        (0..SIZES[3] as u64 / 8).flat_map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()).collect();
-    let mut text = common::host() + "\n\nBytes given to another thread, which adds them up and answers:\n";
-    text += "microseconds (median), and how many times as fast as through the socket (median of the ratios)\n\n";
-    let _ = writeln!(
-        text,
-        "{:>8}{:>22}{:>26}{:>26}",
-        "", "through the socket", "in a new descriptor", "in one that is there"
-    );
-    for size in SIZES {
-        let bytes = &bytes[..size];
-        let there = wrapped(bytes);
-        let mut copies = Consumer::new(size, copied);
-        let (mut made, mut sent) = (Consumer::new(size, received), Consumer::new(size, received));
-        let mut ways: [Box<dyn FnMut() + '_>; 3] = [
-            Box::new(|| copies.give(|socket| socket.write_all(bytes).expect("sent"))),
-            Box::new(|| made.give(|socket| send(socket, &wrapped(bytes)))),
-            Box::new(|| sent.give(|socket| send(socket, &there))),
-        ];
-        let (rounds, repeats) = if size > 1 << 20 { (21, 1) } else { (201, 10) };
-        let times = common::measure(&mut ways, rounds, repeats);
-        let _ = write!(text, "{:>8}{:>22.1}", common::size_name(size), times.of(0) / 1e3);
-        for way in [1, 2] {
-            let ratio = format!("({:.2})", times.speedup(way, 0));
-            let _ = write!(text, "{:>17.1} {ratio:>8}", times.of(way) / 1e3);
-        }
-        text.push('\n');
-    }
-    round_trip(&mut text);
-    common::keep("share", &text)
+    common::compare("share", &TASKS, || Ok(""))
+}
+
+fn give<const SIZE: usize>(_: &Path) -> Nanos {
+    let bytes = &common::pattern(SIZE)[..];
+    let there = wrapped(bytes);
+    let mut copies = Consumer::new(SIZE, copied);
+    let (mut made, mut sent) = (Consumer::new(SIZE, received), Consumer::new(SIZE, received));
+    let mut ways: [Box<dyn FnMut() + '_>; 3] = [
+        Box::new(|| copies.give(|socket| socket.write_all(bytes).expect("sent"))),
+        Box::new(|| made.give(|socket| send(socket, &wrapped(bytes)))),
+        Box::new(|| sent.give(|socket| send(socket, &there))),
+    ];
+    common::measure(&mut ways, if SIZE > 1 << 20 { 1 } else { 10 }, TIME)
 }
 
 fn wrapped(bytes: &[u8]) -> OwnedFd {
@@ -136,7 +138,7 @@ fn received(socket: &mut UnixStream, _: &mut [u8]) -> u64 {
 }
 
 /// One descriptor sent, received and closed, by one thread.
-fn round_trip(text: &mut String) {
+fn round_trip(_: &Path) -> Nanos {
     let (ours, theirs) = UnixStream::pair().expect("a socket");
     let fd = wrapped(b"hello");
     let mut ways: [Box<dyn FnMut() + '_>; 2] = [
@@ -149,14 +151,7 @@ fn round_trip(text: &mut String) {
             drop(receive(&theirs, null()));
         }),
     ];
-    let times = common::measure(&mut ways, 301, 50);
-    let (hand, own) = (times.of(0) / 1e3, times.of(1) / 1e3);
-    let _ = writeln!(
-        text,
-        "\nA descriptor sent, received and closed: sendmsg and recvmsg by hand {hand:.2} µs, \
-         bytefd_send and bytefd_receive {own:.2} µs, {:.3} times as long (median of the ratios)",
-        1.0 / times.speedup(1, 0)
-    );
+    common::measure(&mut ways, 50, TIME)
 }
 
 /// What a C program writes.

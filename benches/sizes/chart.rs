@@ -1,78 +1,128 @@
 //! The plot that the README shows.
 
+use std::ops::Range;
 use std::path::Path;
 
+use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use crate::Row;
-use crate::common::size_name;
-use crate::ways::WAYS;
+use crate::common::{Spread, size_name};
+use crate::ways;
+use crate::{Row, best, of};
 
-const COLOURS: [RGBColor; WAYS.len()] = [
-    RGBColor(140, 140, 140),
-    RGBColor(190, 190, 190),
-    RGBColor(215, 180, 140),
-    RGBColor(120, 170, 220),
-    RGBColor(30, 90, 180),
-    RGBColor(20, 140, 80),
-    RGBColor(230, 120, 20),
-    RGBColor(0, 0, 0),
-];
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// Sizes on one axis, bytes per second on the other.
-pub fn draw(rows: &[Row], host: &str, path: &Path) -> std::io::Result<()> {
-    let rows: Vec<&Row> = rows.iter().filter(|row| row.size > 0).collect();
-    plot(&rows, host, path).map_err(std::io::Error::other)
+/// What is drawn of a row: a line, and the range over the processes if there is `true`.
+struct Series {
+    name: &'static str,
+    time: fn(&[f64]) -> f64,
+    style: ShapeStyle,
+    has_range: bool,
 }
 
-fn plot(rows: &[&Row], host: &str, path: &Path) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let speed = |row: &Row, way| row.size as f64 / row.times.of(way) * 1e9;
-    let all = || rows.iter().flat_map(|row| (0..WAYS.len()).map(|way| speed(row, way)));
-    let (slowest, fastest) = (all().fold(f64::MAX, f64::min), all().fold(0.0, f64::max));
-    let sizes: Vec<f64> = rows.iter().map(|row| row.size as f64).collect();
-    let across = (sizes[0]..sizes[sizes.len() - 1]).log_scale().with_key_points(sizes);
+fn all() -> [Series; 9] {
+    let way = |name, time, (r, g, b)| Series { name, time, style: RGBColor(r, g, b).stroke_width(1), has_range: true };
+    [
+        Series { name: "best way of the host", time: best, style: BLACK.stroke_width(3), has_range: false },
+        Series {
+            name: "one memcpy",
+            time: |t| t[ways::MEMCPY],
+            style: BLACK.mix(0.3).stroke_width(1),
+            has_range: false,
+        },
+        way("usual recipe", |t| t[ways::RECIPE], (150, 150, 150)),
+        way("mmap + memcpy", |t| t[ways::MMAP], (200, 170, 130)),
+        way("shm_wrap_buffer", |t| t[ways::WRAP], (30, 90, 180)),
+        way("scan_bytes", |t| t[ways::SCAN], (110, 170, 225)),
+        way("pool, reuse", |t| t[ways::POOLS[0]], (20, 140, 80)),
+        way("pool, auto", |t| t[ways::POOLS[1]], (150, 60, 160)),
+        way("pool, trusted", |t| t[ways::POOLS[2]], (230, 120, 20)),
+    ]
+}
 
-    let error = |e: DrawingAreaErrorKind<std::io::Error>| e.to_string();
-    let area = SVGBackend::new(path, (960, 600)).into_drawing_area();
-    area.fill(&WHITE).map_err(error)?;
-    let (note, area) = (area.margin(0, 0, 0, 0), area.margin(0, 24, 0, 0));
-    note.draw_text(host, &("sans-serif", 12).into_font().color(&BLACK.mix(0.6)), (12, 580)).map_err(error)?;
+/// Sizes on one axis, times as fast as a plain memfd on the other; one panel for each number of threads.
+pub fn draw(rows: &[Row], host: &str, path: &Path) -> std::io::Result<()> {
+    plot(rows, host, path).map_err(std::io::Error::other)
+}
 
-    let mut chart = ChartBuilder::on(&area)
-        .caption("Bytes into a descriptor", ("sans-serif", 20))
-        .margin(12)
+/// The plotter's errors may not go to another thread; their text may.
+fn said<E: std::error::Error>(error: E) -> String {
+    error.to_string()
+}
+
+fn plot(rows: &[Row], host: &str, path: &Path) -> Result<()> {
+    let area = SVGBackend::new(path, (1200, 580)).into_drawing_area();
+    area.fill(&WHITE).map_err(said)?;
+    let small = ("sans-serif", 12).into_font().color(&BLACK);
+    area.draw_text(host, &small, (12, 562)).map_err(said)?;
+    for (number, series) in all().into_iter().enumerate() {
+        let (x, y) = (70 + number as i32 % 5 * 220, 14 + number as i32 / 5 * 20);
+        area.draw(&PathElement::new([(x, y), (x + 24, y)], series.style.stroke_width(3))).map_err(said)?;
+        area.draw_text(series.name, &small, (x + 32, y - 6)).map_err(said)?;
+    }
+    let spreads: Vec<Spread> = all()
+        .iter()
+        .filter(|series| series.has_range)
+        .flat_map(|series| rows.iter().map(|row| row.speedup(series.time, of(ways::MEMFD))))
+        .collect();
+    let lowest = spreads.iter().map(|spread| spread.low).fold(1.0, f64::min);
+    let highest = spreads.iter().map(|spread| spread.high).fold(1.0, f64::max);
+    let panels = area.margin(40, 22, 0, 0).split_evenly((1, 2));
+    for (panel, threads) in panels.iter().zip(crate::THREADS) {
+        let rows: Vec<&Row> = rows.iter().filter(|row| row.threads == threads).collect();
+        self::panel(panel, threads, &rows, lowest / 1.1..highest * 1.1)?;
+    }
+    area.present().map_err(said)?;
+    Ok(())
+}
+
+fn panel(area: &Area<'_>, threads: usize, rows: &[&Row], times: Range<f64>) -> Result<()> {
+    let caption = if threads == 1 { "One thread".into() } else { format!("{threads} threads at once") };
+    // Each size is one further to the right, which the plotter does with doubled numbers.
+    let places = (0..crate::SIZES.len()).map(|place| at(place as f64)).collect();
+    let across = (at(-0.5)..at(crate::SIZES.len() as f64 - 0.5)).log_scale().with_key_points(places);
+    let ticks = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0];
+    let ticks = ticks.into_iter().filter(|tick| times.contains(tick)).collect();
+    let mut chart = ChartBuilder::on(area)
+        .caption(caption, ("sans-serif", 18))
+        .margin(10)
         .x_label_area_size(40)
-        .y_label_area_size(72)
-        .build_cartesian_2d(across, (slowest..fastest * 1.5).log_scale())
-        .map_err(error)?;
+        .y_label_area_size(52)
+        .build_cartesian_2d(across, times.clone().log_scale().with_key_points(ticks))
+        .map_err(said)?;
     chart
         .configure_mesh()
         .x_desc("size")
-        .y_desc("bytes per second")
-        .x_label_formatter(&|size| size_name(*size as usize))
-        .y_label_formatter(&|speed| match *speed {
-            speed if speed >= 1e9 => format!("{:.0} GB/s", speed / 1e9),
-            speed => format!("{:.0} MB/s", speed / 1e6),
-        })
+        .y_desc("times as fast as a plain memfd: median of the processes, and their range")
+        .x_label_formatter(&|place| size_name(crate::SIZES[place.log2() as usize]))
+        .y_label_formatter(&|times| times.to_string())
         .light_line_style(WHITE)
         .draw()
-        .map_err(error)?;
-    for (way, (name, _)) in WAYS.iter().enumerate() {
-        let style = COLOURS[way].stroke_width(2);
-        let points = rows.iter().map(|row| (row.size as f64, speed(row, way)));
-        chart
-            .draw_series(LineSeries::new(points, style).point_size(3))
-            .map_err(error)?
-            .label(*name)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
+        .map_err(said)?;
+    for (number, series) in all().into_iter().enumerate() {
+        // Side by side, so that each range can be seen.
+        let beside = if series.has_range { 0.08 * (number as f64 - 5.0) } else { 0.0 };
+        let spreads = rows
+            .iter()
+            .enumerate()
+            .map(|(place, row)| (at(place as f64 + beside), row.speedup(series.time, of(ways::MEMFD))));
+        // One memcpy of a few bytes is far above everything.
+        let spreads: Vec<_> = spreads.filter(|(_, spread)| spread.high <= times.end).collect();
+        let line = spreads.iter().map(|(at, spread)| (*at, spread.median));
+        chart.draw_series(LineSeries::new(line, series.style)).map_err(said)?;
+        if series.has_range {
+            let middle = |(at, spread): &(f64, Spread)| Circle::new((*at, spread.median), 2, series.style.filled());
+            chart.draw_series(spreads.iter().map(middle)).map_err(said)?;
+            let range = |(at, spread): &(f64, Spread)| {
+                PathElement::new([(*at, spread.low), (*at, spread.high)], series.style.stroke_width(3))
+            };
+            chart.draw_series(spreads.iter().map(range)).map_err(said)?;
+        }
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::LowerRight)
-        .background_style(WHITE.mix(0.8))
-        .draw()
-        .map_err(error)?;
-    drop(chart);
-    area.present().map_err(error)?;
     Ok(())
+}
+
+fn at(place: f64) -> f64 {
+    place.exp2()
 }

@@ -1,77 +1,129 @@
 //! What a descriptor costs, side by side with what people do today: `make bench`.
 //!
-//! Every round runs every way once on the same bytes, one after the other, so that a disturbance hits all of them. What is
-//! reported is the median over the rounds of the ratio within a round, and the medians themselves.
+//! A row is a size and a number of threads. Each of its processes runs all ways on the same bytes, one after the other, in
+//! rounds, and prints the median time of each way.
 
 mod chart;
 #[path = "../common/mod.rs"]
 mod common;
-mod threads;
 mod ways;
 
 use std::fmt::Write;
+use std::path::Path;
+use std::time::Duration;
 
-use common::{Times, size_name};
+use common::{Spread, median, range, size_name};
 use ways::WAYS;
 
-const SIZES: [usize; 9] = [0, 64, 4 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 64 << 20, 512 << 20];
-const LARGEST: usize = SIZES[SIZES.len() - 1];
+const SIZES: [usize; 8] = [64, 4 << 10, 64 << 10, 512 << 10, 1 << 20, 4 << 20, 64 << 20, 512 << 20];
+const THREADS: [usize; 2] = [1, 8];
+/// What all threads scan at once. They keep up to six times as much: a file in each pool, one that is being made, and what
+/// memcpy copies to.
+const LARGEST: usize = 512 << 20;
+/// What a process takes for its rounds, if they take no longer.
+const TIME: Duration = Duration::from_millis(600);
+
+/// What one row's processes said: `[process][way]`, nanoseconds.
+pub struct Row {
+    threads: usize,
+    size: usize,
+    times: Vec<Vec<f64>>,
+}
 
 fn main() -> std::io::Result<()> {
-    let words = (0..LARGEST as u64 / 8).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let bytes: Vec<u8> = words.flat_map(u64::to_le_bytes).collect();
-    let measured = |size| {
-        let mut ways: Vec<_> = WAYS.iter().map(|(_, make)| make(size)).collect();
-        let mut runs: Vec<_> = ways.iter_mut().map(|way| || way(&bytes[..size])).collect();
-        // Small ones are repeated within a measurement, because reading the clock takes as long as they do.
-        let (rounds, repeats) = match size {
-            0..=4096 => (301, 50),
-            4097..=262_144 => (301, 10),
-            262_145..=4_194_304 => (151, 1),
-            4_194_305..=67_108_864 => (31, 1),
-            _ => (7, 1),
-        };
-        Row { size, times: common::measure(&mut runs, rounds, repeats) }
-    };
-    let rows: Vec<Row> = SIZES.into_iter().map(measured).collect();
-
-    common::keep("sizes", &(table(&rows) + &threads::table(&bytes)))?;
+    let all = THREADS.iter().flat_map(|&threads| SIZES.iter().map(move |&size| (threads, size)));
+    let cases: Vec<_> = all.filter(|(threads, size)| threads * size <= LARGEST.min(memory() / 8)).collect();
+    if let Some((row, _)) = common::told() {
+        let (threads, size) = cases[row];
+        return common::answer(measure(threads, size));
+    }
+    let times = common::in_fresh_processes(cases.len(), Path::new(""))?;
+    let rows = cases.into_iter().zip(times).map(|((threads, size), times)| Row { threads, size, times });
+    let rows: Vec<Row> = rows.collect();
+    common::keep("sizes", &text(&rows))?;
     chart::draw(&rows, &common::host(), &common::results().join("sizes.svg"))
 }
 
-/// What one size takes.
-pub struct Row {
-    size: usize,
-    times: Times,
+/// Bytes.
+fn memory() -> usize {
+    // SAFETY: touches no memory.
+    unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES) * libc::sysconf(libc::_SC_PAGESIZE)) as usize }
 }
 
-fn table(rows: &[Row]) -> String {
+/// The median time of each way. Those that are not for this size take for ever.
+fn measure(threads: usize, size: usize) -> Vec<f64> {
+    let bytes = &common::pattern(size)[..];
+    // Reading the clock, and starting threads, would show in a short time.
+    let repeats = (if threads == 1 { 1 << 20 } else { 16 << 20 } / size).clamp(1, 100);
+    let ways = WAYS.iter().enumerate().filter(|(way, _)| ways::is_for(*way, size));
+    let (numbers, runs): (Vec<_>, Vec<_>) = ways.map(|(way, (_, make))| (way, make(size, threads))).unzip();
+    let together = |run: &ways::Run| {
+        let calls = || (0..repeats).for_each(|_| run(bytes));
+        if threads == 1 {
+            return calls();
+        }
+        std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(calls))));
+    };
+    let mut together: Vec<Box<dyn FnMut() + '_>> =
+        runs.iter().map(|run| Box::new(move || together(run)) as Box<dyn FnMut()>).collect();
+    let mut medians = vec![f64::INFINITY; WAYS.len()];
+    for (way, nanos) in numbers.into_iter().zip(common::measure(&mut together, 1, TIME)) {
+        medians[way] = median(nanos) / repeats as f64;
+    }
+    medians
+}
+
+impl Row {
+    /// How many times as fast as `other`: over the processes.
+    fn speedup(&self, way: impl Fn(&[f64]) -> f64, other: impl Fn(&[f64]) -> f64) -> Spread {
+        range(self.times.iter().map(|times| other(times) / way(times)))
+    }
+}
+
+/// The time of one way in one process.
+fn of(way: usize) -> impl Fn(&[f64]) -> f64 {
+    move |times| times[way]
+}
+
+/// The time of the best way of the host, in one process.
+fn best(times: &[f64]) -> f64 {
+    ways::BY_HAND.into_iter().map(|way| times[way]).fold(f64::INFINITY, f64::min)
+}
+
+fn text(rows: &[Row]) -> String {
     let mut text = format!(
-        "{}\n\nMicroseconds (median), and in brackets how many times as fast as the usual recipe (median of the ratios):\n\n{:>8}",
+        "{}\n\nIn each field: minimum, median and maximum over {} processes of the ratio of the medians of each.\n\
+         The best way of the host is the fastest of a plain memfd and of huge pages filled by hand, in each process.\n",
         common::host(),
-        "",
+        common::PROCESSES,
     );
-    // Writing to a String does not fail.
-    for (name, _) in WAYS {
-        let _ = write!(text, "{name:>19}");
-    }
-    for row in rows {
-        let _ = write!(text, "\n{:>8}", size_name(row.size));
-        for way in 0..WAYS.len() {
-            let ratio = format!("({:.2})", row.times.speedup(way, ways::RECIPE));
-            let _ = write!(text, "{:>10.2} {ratio:>8}", row.times.of(way) / 1e3);
+    for threads in THREADS {
+        let rows: Vec<&Row> = rows.iter().filter(|row| row.threads == threads).collect();
+        let line = |name: &str, field: &dyn Fn(&Row) -> String| {
+            let fields: String = rows.iter().map(|row| format!("{:>18}", field(row))).collect();
+            format!("{name:>24}{fields}\n")
+        };
+        // Writing to a String does not fail.
+        let _ = write!(text, "\n{}\n", if threads == 1 { "One thread".into() } else { format!("{threads} threads") });
+        text += &line("", &|row| size_name(row.size));
+        text +=
+            &line("plain memfd, µs", &|row| common::figure(median(row.times.iter().map(|t| t[ways::MEMFD])) / 1e3));
+        text += "  times as fast as a plain memfd\n";
+        text += &line("best way of the host", &|row| row.speedup(best, of(ways::MEMFD)).to_string());
+        for (way, (name, _)) in WAYS.iter().enumerate().filter(|(way, _)| *way != ways::MEMFD) {
+            text += &line(name, &|row| match ways::is_for(way, row.size) {
+                true => row.speedup(of(way), of(ways::MEMFD)).to_string(),
+                false => "-".into(),
+            });
         }
-    }
-    text.push_str("\n\nHow many times as long (median of the ratios):\n");
-    for (title, way, other) in [
-        ("shm_wrap_buffer, of a plain memfd", ways::WRAP, ways::MEMFD),
-        ("a scan with a pool, of one memcpy", ways::POOL, ways::MEMCPY),
-    ] {
-        let _ = write!(text, "  {title}:");
-        for row in rows.iter().filter(|row| row.size >= 64) {
-            let _ = write!(text, "  {} {:.2}", size_name(row.size), 1.0 / row.times.speedup(way, other));
+        text += "  times as fast as the best way of the host\n";
+        for way in [ways::WRAP, ways::SCAN] {
+            text += &line(WAYS[way].0, &|row| row.speedup(of(way), best).to_string());
         }
-        text.push('\n');
+        text += "  times as long as one memcpy\n";
+        for way in ways::POOLS {
+            text += &line(WAYS[way].0, &|row| row.speedup(of(ways::MEMCPY), of(way)).to_string());
+        }
     }
     text
 }

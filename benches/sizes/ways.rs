@@ -1,34 +1,45 @@
 //! The ways that are compared. The library is called through its C functions, as most users do.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{CString, c_int, c_void};
 use std::ptr::{null, null_mut};
+use std::sync::Mutex;
 
 use bytefd::ffi::*;
 
-/// Does it once.
-pub type Run = Box<dyn FnMut(&[u8])>;
+/// Does it once. Several threads may at the same time.
+pub type Run = Box<dyn Fn(&[u8]) + Sync>;
 
-/// Prepares what is not to be measured, for a size.
-type Make = fn(usize) -> Run;
+/// Prepares what is not to be measured, for a size and a number of threads.
+type Make = fn(usize, usize) -> Run;
 
-pub const RECIPE: usize = 0;
-pub const MEMFD: usize = 1;
-pub const WRAP: usize = 3;
-pub const SCAN: usize = 4;
-pub const POOL: usize = 5;
-pub const TRUSTED: usize = 6;
-pub const MEMCPY: usize = 7;
+pub const MEMFD: usize = 0;
+/// What the best way of the host is chosen from: whoever knows the host would take the fastest of these.
+pub const BY_HAND: [usize; 3] = [MEMFD, 1, 2];
+pub const RECIPE: usize = 3;
+pub const MMAP: usize = 4;
+pub const WRAP: usize = 5;
+pub const SCAN: usize = 6;
+pub const POOLS: [usize; 3] = [7, 8, 9];
+pub const MEMCPY: usize = WAYS.len() - 1;
 
-pub const WAYS: [(&str, Make); 8] = [
-    ("usual recipe", |_| Box::new(usual_recipe)),
-    ("plain memfd", |_| Box::new(plain_memfd)),
-    ("mmap + memcpy", |_| Box::new(mmap_and_memcpy)),
-    ("shm_wrap_buffer", |_| Box::new(wrap)),
-    ("scan_bytes", |_| Box::new(|bytes| scan(bytes, null()))),
-    ("scan, pool", |_| pooled(0)),
-    ("scan, trusted", |_| pooled(BYTEFD_TRUST_CALLBACK)),
+pub const WAYS: [(&str, Make); 11] = [
+    ("plain memfd", |_, _| Box::new(plain_memfd)),
+    ("collapsed + pwrite", |_, _| Box::new(|bytes| in_huge_pages(bytes, false))),
+    ("collapsed + memcpy", |_, _| Box::new(|bytes| in_huge_pages(bytes, true))),
+    ("usual recipe", |_, _| Box::new(usual_recipe)),
+    ("mmap + memcpy", |_, _| Box::new(mmap_and_memcpy)),
+    ("shm_wrap_buffer", |_, _| Box::new(wrap)),
+    ("scan_bytes", |_, _| Box::new(|bytes| scan(bytes, null()))),
+    ("pool, reuse", |_, _| pooled(BYTEFD_POOL_REUSE, 0)),
+    ("pool, auto", |_, _| pooled(BYTEFD_POOL_AUTO, 0)),
+    ("pool, trusted", |_, _| pooled(BYTEFD_POOL_AUTO, BYTEFD_TRUST_CALLBACK)),
     ("one memcpy", memcpy),
 ];
+
+/// Small files do not go into huge pages: these would be mostly zeros, which take longer than all the rest.
+pub fn is_for(way: usize, size: usize) -> bool {
+    way == MEMFD || !BY_HAND.contains(&way) || size >= 512 << 10
+}
 
 fn check(value: impl TryInto<i64>) -> i64 {
     let value = value.try_into().unwrap_or(i64::MAX);
@@ -45,11 +56,15 @@ fn write_all(fd: c_int, bytes: &[u8]) {
     }
 }
 
+thread_local! {
+    // SAFETY: touches no memory.
+    static NAME: CString = CString::new(format!("/bytefd-bench-{}", unsafe { libc::gettid() })).expect("no NUL");
+}
+
 /// What most programs do.
 fn usual_recipe(bytes: &[u8]) {
-    let name = c"/bytefd-bench";
     // SAFETY: valid names and buffers; the descriptor is ours.
-    unsafe {
+    NAME.with(|name| unsafe {
         let fd = check(libc::shm_open(name.as_ptr(), libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, 0o600)) as c_int;
         check(libc::ftruncate(fd, bytes.len() as i64));
         write_all(fd, bytes);
@@ -57,34 +72,64 @@ fn usual_recipe(bytes: &[u8]) {
         check(libc::fstat(fd, &mut stat));
         check(libc::close(fd));
         check(libc::shm_unlink(name.as_ptr()));
-    }
+    });
 }
 
-pub fn plain_memfd(bytes: &[u8]) {
+/// A memfd, filled and then sealed and closed.
+fn memfd(fill: impl FnOnce(c_int)) {
     // SAFETY: a valid name; the descriptor is ours.
     unsafe {
         let fd = check(libc::memfd_create(c"bench".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING)) as c_int;
-        write_all(fd, bytes);
+        fill(fd);
         check(libc::fcntl(fd, libc::F_ADD_SEALS, 0xf));
         check(libc::close(fd));
     }
+}
+
+fn plain_memfd(bytes: &[u8]) {
+    memfd(|fd| write_all(fd, bytes));
 }
 
 fn mmap_and_memcpy(bytes: &[u8]) {
     // SAFETY: a mapping of the file's size, written once and removed.
-    unsafe {
-        let fd = check(libc::memfd_create(c"bench".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING)) as c_int;
-        if !bytes.is_empty() {
-            check(libc::ftruncate(fd, bytes.len() as i64));
+    memfd(|fd| unsafe {
+        check(libc::ftruncate(fd, bytes.len() as i64));
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let at = libc::mmap(null_mut(), bytes.len(), protection, libc::MAP_SHARED, fd, 0);
+        assert_ne!(at, libc::MAP_FAILED);
+        std::ptr::copy_nonoverlapping(bytes.as_ptr(), at.cast(), bytes.len());
+        check(libc::munmap(at, bytes.len()));
+    });
+}
+
+/// Every extent collapsed into a huge page, and then filled through its mapping or by the kernel. Where the kernel gives no
+/// huge page the extent has small ones.
+fn in_huge_pages(bytes: &[u8], is_memcpy: bool) {
+    const EXTENT: usize = 2 << 20;
+    const MADV_COLLAPSE: c_int = 25;
+    // SAFETY: two extents of address space, in which one that is aligned is mapped again and again; what is copied is as
+    // long as what is left of the file.
+    memfd(|fd| unsafe {
+        check(libc::ftruncate(fd, bytes.len() as i64));
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        let room = libc::mmap(null_mut(), 2 * EXTENT, libc::PROT_NONE, flags, -1, 0);
+        assert_ne!(room, libc::MAP_FAILED);
+        let at = room.byte_add(room.align_offset(EXTENT));
+        for (number, part) in bytes.chunks(EXTENT).enumerate() {
+            let offset = (number * EXTENT) as i64;
             let protection = libc::PROT_READ | libc::PROT_WRITE;
-            let at = libc::mmap(null_mut(), bytes.len(), protection, libc::MAP_SHARED, fd, 0);
-            assert_ne!(at, libc::MAP_FAILED);
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), at.cast(), bytes.len());
-            check(libc::munmap(at, bytes.len()));
+            assert_eq!(libc::mmap(at, EXTENT, protection, libc::MAP_SHARED | libc::MAP_FIXED, fd, offset), at);
+            // Of an extent without a page there is nothing to collapse.
+            at.cast::<u8>().write_volatile(part[0]);
+            libc::madvise(at, EXTENT, MADV_COLLAPSE);
+            if is_memcpy {
+                std::ptr::copy_nonoverlapping(part.as_ptr(), at.cast(), part.len());
+            } else {
+                assert_eq!(libc::pwrite(fd, part.as_ptr().cast(), part.len(), offset), part.len() as isize);
+            }
         }
-        check(libc::fcntl(fd, libc::F_ADD_SEALS, 0xf));
-        check(libc::close(fd));
-    }
+        check(libc::munmap(room, 2 * EXTENT));
+    });
 }
 
 fn wrap(bytes: &[u8]) {
@@ -96,71 +141,46 @@ fn wrap(bytes: &[u8]) {
     }
 }
 
-unsafe extern "C-unwind" fn look(fd: c_int, _: *mut c_void) -> c_int {
-    // SAFETY: `stat` is writable.
-    unsafe {
-        let mut stat = std::mem::zeroed();
-        libc::fstat(fd, &mut stat)
-    }
+/// The others look at nothing, either.
+unsafe extern "C-unwind" fn nothing(_: c_int, _: *mut c_void) -> c_int {
+    0
 }
 
 fn scan(bytes: &[u8], options: *const bytefd_wrap_options) {
     // SAFETY: valid arguments.
-    check(unsafe { scan_bytes(bytes.as_ptr().cast(), bytes.len(), Some(look), null_mut(), options, null_mut()) });
+    check(unsafe { scan_bytes(bytes.as_ptr().cast(), bytes.len(), Some(nothing), null_mut(), options, null_mut()) });
 }
 
-fn pooled(flags: u64) -> Run {
-    let scanner = Scanner::with_pool(flags);
-    Box::new(move |bytes| scanner.scan(bytes))
-}
-
-/// Options of scans, with their pool if there is one. Threads may share it.
-pub struct Scanner(Option<bytefd_wrap_options>);
+/// Options with a pool.
+struct Pooled(bytefd_wrap_options);
 
 // SAFETY: the header allows a pool to any number of threads at the same time.
-unsafe impl Sync for Scanner {}
+unsafe impl Sync for Pooled {}
 
-impl Scanner {
-    /// One of the ways that scan.
-    pub fn new(way: usize) -> Scanner {
-        match way {
-            POOL => Scanner::with_pool(0),
-            TRUSTED => Scanner::with_pool(BYTEFD_TRUST_CALLBACK),
-            _ => Scanner(None),
-        }
-    }
-
-    fn with_pool(flags: u64) -> Scanner {
-        let mut pool = null_mut();
-        let size = size_of::<bytefd_pool_options>();
-        let with_room =
-            bytefd_pool_options { size, max_bytes: 1 << 30, idle_ns: -1, flags: 0, max_files: 64, method: 0 };
-        // SAFETY: valid options and a writable pointer.
-        check(unsafe { bytefd_pool_create(&with_room, &mut pool, null_mut()) });
-        let size = size_of::<bytefd_wrap_options>();
-        let spill_threshold = u64::MAX;
-        Scanner(Some(bytefd_wrap_options { size, name: null(), pool, spill_threshold, flags, backend: 0, mode: 0 }))
-    }
-
-    pub fn scan(&self, bytes: &[u8]) {
-        scan(bytes, self.0.as_ref().map_or(null(), |options| options));
-    }
+fn pooled(method: u32, flags: u64) -> Run {
+    let mut pool = null_mut();
+    let size = size_of::<bytefd_pool_options>();
+    let with_room = bytefd_pool_options { size, max_bytes: 1 << 30, idle_ns: -1, flags: 0, max_files: 64, method };
+    // SAFETY: valid options and a writable pointer.
+    check(unsafe { bytefd_pool_create(&with_room, &mut pool, null_mut()) });
+    let size = size_of::<bytefd_wrap_options>();
+    let spill_threshold = u64::MAX;
+    let pooled = Pooled(bytefd_wrap_options { size, name: null(), pool, spill_threshold, flags, backend: 0, mode: 0 });
+    Box::new(move |bytes| pooled.scan(bytes))
 }
 
-impl Drop for Scanner {
-    fn drop(&mut self) {
-        if let Some(options) = self.0 {
-            // SAFETY: made by bytefd_pool_create, and used no more.
-            check(bytefd_pool_close(Some(unsafe { Box::from_raw(options.pool) })));
-        }
+impl Pooled {
+    fn scan(&self, bytes: &[u8]) {
+        scan(bytes, &self.0);
     }
 }
 
 /// The limit: the copy alone, between buffers that are warm.
-fn memcpy(size: usize) -> Run {
-    let mut target = vec![1u8; size];
+fn memcpy(size: usize, threads: usize) -> Run {
+    let targets: Vec<_> = (0..threads).map(|_| Mutex::new(vec![1u8; size])).collect();
     Box::new(move |bytes| {
+        let mut target = targets.iter().find_map(|target| target.try_lock().ok()).expect("one for each thread");
         target.copy_from_slice(bytes);
-        std::hint::black_box(&mut target);
+        std::hint::black_box(&mut *target);
     })
 }
