@@ -7,38 +7,38 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use crate::common::{Spread, size_name};
-use crate::ways;
+use crate::ways::{self, WAYS};
 use crate::{Row, best, of};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// What is drawn of a row: a line, and the range over the processes if there is `true`.
+/// What is drawn of the rows: the line of a way, or of the best way of the host; and perhaps the range over the processes.
 struct Series {
     name: &'static str,
-    time: fn(&[f64]) -> f64,
+    way: Option<usize>,
     style: ShapeStyle,
     has_range: bool,
 }
 
-fn all() -> [Series; 9] {
-    let way = |name, time, (r, g, b)| Series { name, time, style: RGBColor(r, g, b).stroke_width(1), has_range: true };
-    [
-        Series { name: "best way of the host", time: best, style: BLACK.stroke_width(3), has_range: false },
-        Series {
-            name: "one memcpy",
-            time: |t| t[ways::MEMCPY],
-            style: BLACK.mix(0.3).stroke_width(1),
-            has_range: false,
-        },
-        way("usual recipe", |t| t[ways::RECIPE], (150, 150, 150)),
-        way("mmap + memcpy", |t| t[ways::MMAP], (200, 170, 130)),
-        way("shm_wrap_buffer", |t| t[ways::WRAP], (30, 90, 180)),
-        way("scan_bytes", |t| t[ways::SCAN], (110, 170, 225)),
-        way("pool, reuse", |t| t[ways::POOLS[0]], (20, 140, 80)),
-        way("pool, auto", |t| t[ways::POOLS[1]], (150, 60, 160)),
-        way("pool, trusted", |t| t[ways::POOLS[2]], (230, 120, 20)),
-    ]
+impl Series {
+    fn speedup(&self, row: &Row) -> Spread {
+        row.speedup(|times| self.way.map_or_else(|| best(times), |way| times[way]), of(ways::MEMFD))
+    }
+}
+
+fn all() -> Vec<Series> {
+    let line = |name, way, style| Series { name, way, style, has_range: false };
+    let lines = [
+        line("best way of the host", None, BLACK.stroke_width(3)),
+        line(WAYS[ways::MEMCPY].0, Some(ways::MEMCPY), BLACK.mix(0.3).stroke_width(1)),
+    ];
+    let ways = WAYS.iter().enumerate().filter_map(|(way, (name, colour, _))| {
+        let (red, green, blue) = (*colour)?;
+        let style = RGBColor(red, green, blue).stroke_width(1);
+        Some(Series { name, way: Some(way), style, has_range: true })
+    });
+    lines.into_iter().chain(ways).collect()
 }
 
 /// Sizes on one axis, times as fast as a plain memfd on the other; one panel for each number of threads.
@@ -64,7 +64,7 @@ fn plot(rows: &[Row], host: &str, path: &Path) -> Result<()> {
     let spreads: Vec<Spread> = all()
         .iter()
         .filter(|series| series.has_range)
-        .flat_map(|series| rows.iter().map(|row| row.speedup(series.time, of(ways::MEMFD))))
+        .flat_map(|series| rows.iter().map(|row| series.speedup(row)))
         .collect();
     let lowest = spreads.iter().map(|spread| spread.low).fold(1.0, f64::min);
     let highest = spreads.iter().map(|spread| spread.high).fold(1.0, f64::max);
@@ -103,10 +103,7 @@ fn panel(area: &Area<'_>, threads: usize, rows: &[&Row], times: Range<f64>) -> R
     for (number, series) in all().into_iter().enumerate() {
         // Side by side, so that each range can be seen.
         let beside = if series.has_range { 0.08 * (number as f64 - 5.0) } else { 0.0 };
-        let spreads = rows
-            .iter()
-            .enumerate()
-            .map(|(place, row)| (at(place as f64 + beside), row.speedup(series.time, of(ways::MEMFD))));
+        let spreads = rows.iter().enumerate().map(|(place, row)| (at(place as f64 + beside), series.speedup(row)));
         // One memcpy of a few bytes is far above everything.
         let spreads: Vec<_> = spreads.filter(|(_, spread)| spread.high <= times.end).collect();
         let line = spreads.iter().map(|(at, spread)| (*at, spread.median));

@@ -56,7 +56,7 @@ fn measure(threads: usize, size: usize) -> Vec<f64> {
     // Reading the clock, and starting threads, would show in a short time.
     let repeats = (if threads == 1 { 1 << 20 } else { 16 << 20 } / size).clamp(1, 100);
     let ways = WAYS.iter().enumerate().filter(|(way, _)| ways::is_for(*way, size));
-    let (numbers, runs): (Vec<_>, Vec<_>) = ways.map(|(way, (_, make))| (way, make(size, threads))).unzip();
+    let (numbers, runs): (Vec<_>, Vec<_>) = ways.map(|(way, (_, _, make))| (way, make(size, threads))).unzip();
     let together = |run: &ways::Run| {
         let calls = || (0..repeats).for_each(|_| run(bytes));
         if threads == 1 {
@@ -110,7 +110,7 @@ fn text(rows: &[Row]) -> String {
             &line("plain memfd, µs", &|row| common::figure(median(row.times.iter().map(|t| t[ways::MEMFD])) / 1e3));
         text += "  times as fast as a plain memfd\n";
         text += &line("best way of the host", &|row| row.speedup(best, of(ways::MEMFD)).to_string());
-        for (way, (name, _)) in WAYS.iter().enumerate().filter(|(way, _)| *way != ways::MEMFD) {
+        for (way, (name, _, _)) in WAYS.iter().enumerate().filter(|(way, _)| *way != ways::MEMFD) {
             text += &line(name, &|row| match ways::is_for(way, row.size) {
                 true => row.speedup(of(way), of(ways::MEMFD)).to_string(),
                 false => "-".into(),
@@ -121,7 +121,7 @@ fn text(rows: &[Row]) -> String {
             text += &line(WAYS[way].0, &|row| row.speedup(of(way), best).to_string());
         }
         text += "  times as long as one memcpy\n";
-        for way in ways::POOLS {
+        for way in (0..WAYS.len()).filter(|way| ways::is_pool(*way)) {
             text += &line(WAYS[way].0, &|row| row.speedup(of(ways::MEMCPY), of(way)).to_string());
         }
     }

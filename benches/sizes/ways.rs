@@ -12,29 +12,34 @@ pub type Run = Box<dyn Fn(&[u8]) + Sync>;
 /// Prepares what is not to be measured, for a size and a number of threads.
 type Make = fn(usize, usize) -> Run;
 
+/// Red, green, blue.
+type Colour = (u8, u8, u8);
+
 pub const MEMFD: usize = 0;
 /// What the best way of the host is chosen from: whoever knows the host would take the fastest of these.
 pub const BY_HAND: [usize; 3] = [MEMFD, 1, 2];
-pub const RECIPE: usize = 3;
-pub const MMAP: usize = 4;
 pub const WRAP: usize = 5;
 pub const SCAN: usize = 6;
-pub const POOLS: [usize; 3] = [7, 8, 9];
 pub const MEMCPY: usize = WAYS.len() - 1;
 
-pub const WAYS: [(&str, Make); 11] = [
-    ("plain memfd", |_, _| Box::new(plain_memfd)),
-    ("collapsed + pwrite", |_, _| Box::new(|bytes| in_huge_pages(bytes, false))),
-    ("collapsed + memcpy", |_, _| Box::new(|bytes| in_huge_pages(bytes, true))),
-    ("usual recipe", |_, _| Box::new(usual_recipe)),
-    ("mmap + memcpy", |_, _| Box::new(mmap_and_memcpy)),
-    ("shm_wrap_buffer", |_, _| Box::new(wrap)),
-    ("scan_bytes", |_, _| Box::new(|bytes| scan(bytes, null()))),
-    ("pool, reuse", |_, _| pooled(BYTEFD_POOL_REUSE, 0)),
-    ("pool, auto", |_, _| pooled(BYTEFD_POOL_AUTO, 0)),
-    ("pool, trusted", |_, _| pooled(BYTEFD_POOL_AUTO, BYTEFD_TRUST_CALLBACK)),
-    ("one memcpy", memcpy),
+/// Names, and with what colour each is drawn, if it is drawn with its range.
+pub const WAYS: &[(&str, Option<Colour>, Make)] = &[
+    ("plain memfd", None, |_, _| Box::new(plain_memfd)),
+    ("collapsed + pwrite", None, |_, _| Box::new(|bytes| in_huge_pages(bytes, false))),
+    ("collapsed + memcpy", None, |_, _| Box::new(|bytes| in_huge_pages(bytes, true))),
+    ("usual recipe", Some((150, 150, 150)), |_, _| Box::new(usual_recipe)),
+    ("mmap + memcpy", Some((200, 170, 130)), |_, _| Box::new(mmap_and_memcpy)),
+    ("shm_wrap_buffer", Some((30, 90, 180)), |_, _| Box::new(wrap)),
+    ("scan_bytes", Some((110, 170, 225)), |_, _| Box::new(|bytes| scan(bytes, null()))),
+    ("pool, reuse", Some((20, 140, 80)), |_, _| pooled(BYTEFD_POOL_REUSE, 0)),
+    ("pool, auto", Some((150, 60, 160)), |_, _| pooled(BYTEFD_POOL_AUTO, 0)),
+    ("pool, trusted", Some((230, 120, 20)), |_, _| pooled(BYTEFD_POOL_AUTO, BYTEFD_TRUST_CALLBACK)),
+    ("one memcpy", None, memcpy),
 ];
+
+pub fn is_pool(way: usize) -> bool {
+    WAYS[way].0.starts_with("pool")
+}
 
 /// Small files do not go into huge pages: these would be mostly zeros, which take longer than all the rest.
 pub fn is_for(way: usize, size: usize) -> bool {
