@@ -2,7 +2,8 @@
 //
 // Much code takes a descriptor or a path and calls fstat, mmap, read or lseek on it: scanners, parsers, loaders, child
 // processes. For a []byte, [ScanBytes] lends such a descriptor to a function and closes it afterwards; a [Pool] lends
-// files that are used again, many times faster. [WrapBuffer], [WrapBuffers] and [WrapReader] give a descriptor away.
+// files that are used again, which is faster from some kilobytes on. [WrapBuffer], [WrapBuffers] and [WrapReader] give a
+// descriptor away.
 // [MapFile] and [MapFD] are the other direction: a [Map] is a file as memory, whose ReadAt, WriteAt and Guarded return
 // an error, instead of crashing, when somebody truncates the file. [NewMap] gives memory that is shared with other
 // processes, or becomes a sealed file without being copied; a [MapWriter] is such memory for an encoder to write to.
