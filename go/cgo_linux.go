@@ -80,7 +80,8 @@ var _ = [1]struct{}{}[0|
 
 var _ = [1]struct{}{}[0|
 	PoolAuto^C.BYTEFD_POOL_AUTO|
-	PoolReuse^C.BYTEFD_POOL_REUSE]
+	PoolReuse^C.BYTEFD_POOL_REUSE|
+	PoolNewFiles^C.BYTEFD_POOL_NEW_FILES]
 
 var _ = [1]struct{}{}[0|
 	accessRead^C.BYTEFD_MAP_READ|

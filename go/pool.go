@@ -12,29 +12,33 @@ import (
 	"unsafe"
 )
 
-// Pool keeps files and lends them again: writing into memory that a file has already is many times faster than getting
-// new memory. Make one for each trust domain; nothing is shared between pools. Its methods may be called from any
-// goroutine at any time, also from within a callback and while another closes the pool, and a scan never waits for
-// another scan's callback.
+// Pool lends files for a fraction of what a new sealed file costs. Make one for each trust domain; nothing is shared
+// between pools. Its methods may be called from any goroutine at any time, also from within a callback and while another
+// closes the pool, and a scan never waits for another scan's callback.
 //
 // # What protects one scan from another
 //
-// There are three levels, each faster than the one before:
+// Where the file comes from, and what that protects against:
 //
-//   - A new file, [ScanBytes]: nothing of one scan can ever show in another, whatever the callback keeps, and nobody can
-//     change what is scanned.
-//   - A pool: the callback is lent a read-only description of a kept file, which has mode 0400 but is not sealed. Before
+//   - A new, sealed file, [ScanBytes]: nothing of one scan can ever show in another, whatever the callback keeps, and
+//     nobody can change what is scanned.
+//   - [PoolNewFiles]: a new file on a file system in memory that belongs to the pool. Nothing of one scan can ever show in
+//     another, whatever the callback keeps. The descriptor is not sealed, but open through a read-only mount: the borrower
+//     cannot write to the file, change its mode, open it for writing, map it shared for writing or link it.
+//   - [PoolReuse]: the callback is lent a read-only description of a kept file, which has mode 0400 but is not sealed. Before
 //     the file is used again, the kernel is asked to prove that nobody has it open or mapped, and its length, mode, owner,
 //     times and attributes must be what they were. Otherwise the file is dropped, and counted. A callback that keeps a
 //     duplicate, a mapping or a description of its own, or a child that has it, keeps that file and sees its content
 //     unchanged. No scan sees content of an earlier one, also not past the end.
-//   - A pool with [WrapTrustCallback]: the kept file itself is lent, read-write, and nothing is proved. This protects against
+//   - [PoolAuto], the default, reuses files, and from 64 KiB on makes new ones for the sizes for which that costs less on
+//     this host. It promises what PoolReuse promises.
+//   - PoolReuse or PoolAuto with [WrapTrustCallback]: the kept file itself is lent, read-write, and nothing is proved. This protects against
 //     nothing: a callback that breaks its promise sees and changes later scans of trusted callbacks, and if it cuts the
 //     file off during one, that scan can end in a SIGBUS. The pool sets the file offset and the status flags back, but not
 //     locks, leases and the close-on-exec flag. Callbacks that are not trusted are never lent a file that a trusted one had.
 //
 // The proof does not see the following. Whoever keeps it can read later scans, and with those after the first change
-// them. Callbacks that do this need a new file each time:
+// them. Callbacks that do this need a new file each time, [PoolNewFiles] or no pool:
 //
 //   - Pages in flight, to which a pipe, socket or device refers without a descriptor: vmsplice(2) from a mapping, zero-copy
 //     sends (MSG_ZEROCOPY), and splice(2) and sendfile(2) from a descriptor without O_DIRECT. The one that is lent has it
@@ -51,6 +55,10 @@ import (
 // # Hosts and memory
 //
 // Where the host has no memfd or no /proc, or refuses leases, every scan has a new file, and all of this holds the more.
+//
+// The file system of new files needs Linux 5.12, and the right to mount or to a user namespace, which containers often
+// refuse. PoolAuto does without then. A child process makes it in a few milliseconds, and has ended when the call returns;
+// the program sees nothing of it. PoolAuto makes it once scans of 64 KiB and more have taken 8 ms.
 //
 // A Pool that nothing refers to any more is freed by the garbage collector some time later. That is for accidents, which
 // keep memory for longer than needed: call Close. A Pool must not be copied.
@@ -92,15 +100,19 @@ type Method uint32
 
 // The methods, with the values of include/bytefd.h.
 const (
-	// PoolAuto is the cheaper one of the methods that this host allows. It promises what PoolReuse promises.
+	// PoolAuto is, for each size, the cheaper one of the methods that this host allows. It promises what PoolReuse promises.
 	PoolAuto Method = iota + 0x80000020
 	// PoolReuse reuses files, after the kernel has proved that nobody else has them open.
 	PoolReuse
+	// PoolNewFiles makes a new file for each scan, on a file system in memory that belongs to the pool.
+	PoolNewFiles
 )
 
 // NewPool makes an empty pool that caches at most maxBytes of memory in files that are not lent. The caller closes it.
+// maxBytes is also the size of the file system for new files; what does not fit there is a memfd.
 //
-// Errors: EINVAL if maxBytes is negative, or an option has no such value; 0 is fine, and caches nothing.
+// Errors: EINVAL if maxBytes is negative, or an option has no such value; 0 is fine, and caches nothing. EOPNOTSUPP with
+// [PoolNewFiles] where the host refuses a step, which the error names.
 func NewPool(maxBytes int, opts ...PoolOption) (*Pool, error) {
 	o := &poolOptions{maxBytes: int64(maxBytes), idle: -1, maxFiles: 64}
 	for _, set := range opts {
@@ -218,8 +230,8 @@ func (p *Pool) use(f func(pool unsafe.Pointer) error) error {
 	return f(p.handle)
 }
 
-// Trim drops kept files, the longest unused first, until at most this many bytes are kept. For the moment in which
-// memory is short. Files that are lent are not touched.
+// Trim drops kept files, the longest unused first, until at most this many bytes are kept; at 0 also the file system for
+// new files, which a later scan makes again. For the moment in which memory is short. Files that are lent are not touched.
 //
 // Errors: EINVAL if bytes is negative. After Close the error is os.ErrClosed.
 func (p *Pool) Trim(bytes int) error {
@@ -235,12 +247,12 @@ func (p *Pool) Trim(bytes int) error {
 type PoolStats struct {
 	// Hits counts scans that were lent a cached file.
 	Hits uint64
-	// Misses counts scans that got a new file.
+	// Misses counts scans that got a new file, whatever its method.
 	Misses uint64
 	// Dropped counts files that were dropped because another open file description or mapping of them existed, or because
 	// they were changed while they were lent or cached.
 	Dropped uint64
-	// Lent is the number of the pool's files that are lent now. When they are as many as [PoolMaxFiles] allows, every further
+	// Lent is the number of the cache's files that are lent now. When they are as many as [PoolMaxFiles] allows, every further
 	// scan gets a new file that is not cached.
 	Lent uint64
 	// CachedBytes is the memory, in bytes, of cached files that are not lent.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::backend::{Backend, EmptyFile};
 use crate::error::{Context, Errno, Error, Result};
 use crate::fill;
-use crate::pool::{Loan, Pool};
+use crate::pool::{Lent, Pool};
 use crate::sys::wait::Wait;
 use crate::sys::{self, features, file, socket};
 use crate::wrap::{LoanOptions, Plan, WrapOptions};
@@ -259,7 +259,7 @@ fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>, length: u64) -> Result<()> {
 /// A file of a pool that holds a stream, or a new one.
 pub(crate) enum Collected {
     New(OwnedFd),
-    Cached(Loan),
+    Lent(Lent),
 }
 
 /// [`WrapOptions::wrap_stream`] into a file of a pool.
@@ -288,41 +288,46 @@ fn collect_into_pool(
     options: &StreamOptions,
     mut read: impl FnMut(&mut [u8]) -> Result<usize>,
 ) -> Result<Collected> {
-    let loan: LoanOptions<'_> = wrap.loan()?;
+    let loan: LoanOptions<'_> = pool.loan(wrap)?;
     let wrap = wrap.clone().trust_callback(false);
     let plan = wrap.plan()?;
     let hint = Some(options.size_hint).filter(|hint| *hint > 0);
-    let cached = if plan.spills(options.size_hint) { None } else { pool.lend_unfilled(hint, &loan)? };
-    let mut target = match cached {
-        Some(loan) => Target::Cached(loan),
+    let lent = if plan.spills(options.size_hint) { None } else { pool.lend_unfilled(hint, &loan)? };
+    let mut target = match lent {
+        Some(lent) => Target::Lent(lent),
         None => {
             pool.count_miss();
             Target::New(Growing::new(pool.make_way(|| plan.create(options.size_hint))?))
         }
     };
     let length = options.collect(&mut read, &mut |bytes, offset| {
-        if let Target::Cached(loan) = &mut target {
-            if !plan.spills(offset + bytes.len() as u64) {
-                return loan.store(bytes, offset);
+        if let Target::Lent(lent) = &mut target {
+            let end = offset + bytes.len() as u64;
+            let stored = if plan.spills(end) { None } else { Some(lent.store(bytes, offset)) };
+            match stored {
+                // Goes on as a file of its own, on disk or where there is space.
+                None => {}
+                Some(Err(error)) if error.errno() == libc::ENOSPC => {}
+                Some(stored) => return stored,
             }
-            let disk = pool.make_way(|| plan.create(u64::MAX))?;
-            copy(loan.as_fd(), disk.fd.as_fd(), offset)?;
-            target = Target::New(Growing::new(disk));
+            let other = pool.make_way(|| plan.create(end))?;
+            copy(lent.as_fd(), other.fd.as_fd(), offset)?;
+            target = Target::New(Growing::new(other));
         }
         match &mut target {
             Target::New(file) => file.append(&plan, bytes, offset),
-            Target::Cached(_) => unreachable!("replaced above"),
+            Target::Lent(_) => unreachable!("replaced above"),
         }
     })?;
     match target {
         Target::New(file) => plan.finish(file.end(length)?).map(Collected::New),
-        Target::Cached(mut loan) => loan.finish(length).map(|()| Collected::Cached(loan)),
+        Target::Lent(mut lent) => lent.finish(length).map(|()| Collected::Lent(lent)),
     }
 }
 
 enum Target {
     New(Growing),
-    Cached(Loan),
+    Lent(Lent),
 }
 
 /// Reads from a reader, and looks at what it says.

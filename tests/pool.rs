@@ -10,6 +10,7 @@ mod forks;
 mod hosts;
 mod keepers;
 mod limits;
+pub mod new_files;
 mod options;
 mod refusals;
 mod residue;
@@ -218,9 +219,10 @@ unsafe impl Sync for Pool {}
 const PLENTY: usize = 1 << 30;
 
 impl Pool {
-    /// bytefd_pool_create.
+    /// bytefd_pool_create, of a pool that reuses files. What BYTEFD_POOL_AUTO does besides is `new_files`.
     pub fn new(max_bytes: usize) -> Pool {
-        Pool::with(&PoolOptions { max_bytes: max_bytes as u64, ..PoolOptions::default() }).unwrap()
+        let method = abi::POOL_REUSE;
+        Pool::with(&PoolOptions { max_bytes: max_bytes as u64, method, ..PoolOptions::default() }).unwrap()
     }
 
     pub fn with(options: &PoolOptions) -> Result<Pool, Failure> {

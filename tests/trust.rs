@@ -8,8 +8,9 @@ use std::path::PathBuf;
 
 use crate::faults::conditions::*;
 use crate::pool::Pool;
+use crate::pool::new_files::begin_stream;
 use crate::support::abi::*;
-use crate::support::fd::wrap;
+use crate::support::fd::{Failure, wrap};
 use crate::support::map::memory;
 use crate::support::named::*;
 use crate::support::share::{plain_receive, plain_send};
@@ -48,6 +49,11 @@ const OBJECTS: &[(&str, Make)] = &[
         let lent = pool.begin(0, SECRET);
         Object { fd: duplicate(lent.fd), path: None, data: None, _kept: Box::new((lent, pool)) }
     }),
+    ("a new file that a pool lends", || {
+        let pool = pool_of_new_files().expect("asked before");
+        let lent = begin_stream(&pool, &pool.options(0), SECRET, 0).expect("a stream");
+        Object { fd: duplicate(lent.fd), path: None, data: None, _kept: Box::new((lent, pool)) }
+    }),
     ("memory of `bytefd_map_memory`", || {
         let map = memory(SECRET.len(), &MapOptions::default()).expect("memory");
         map.store(0, SECRET);
@@ -74,6 +80,10 @@ const OBJECTS: &[(&str, Make)] = &[
         Object { fd, path: Some(path), data: None, _kept: Box::new(file) }
     }),
 ];
+
+fn pool_of_new_files() -> Result<Pool, Failure> {
+    Pool::with(&PoolOptions { method: POOL_NEW_FILES, ..PoolOptions::default() })
+}
 
 fn plain(flags: u64) -> Object {
     let fd = wrap(SECRET, &WrapOptions { flags, ..WrapOptions::default() }).expect("wrapped");
@@ -247,6 +257,13 @@ fn who_can_do_what_is_what_the_page_says() {
     }
     if !crate::support::hosts::has_memfd() {
         skip("no memory files on this host");
+    }
+    let has_new_files = Child::new(|_| {
+        become_user(OWN);
+        pool_of_new_files().is_ok().into()
+    });
+    if has_new_files.end() != End::Exited(1) {
+        skip("no file system of one's own on this host");
     }
     let _shm = hide("/dev/shm", "mode=1777");
     let words = |found| ["nothing", "reads", "changes", "reads, changes"][found as usize];

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering:
 use std::time::{Duration, Instant};
 
 use super::cached_file::{CachedFile, Kind, MakeError, Proof, pages};
-use super::options::{MAX_FILES, PoolOptions};
+use super::cheaper::{Cheaper, Way};
+use super::new_files::NewFiles;
+use super::options::{MAX_FILES, PoolMethod, PoolOptions};
 use super::slot::Slot;
 use super::stats::PoolStats;
 use crate::backend;
@@ -22,6 +24,7 @@ const NEAR: u64 = 4;
 /// There is no lock: a scan takes a file out of its slot and puts it back, and what threads share they only read.
 #[derive(Debug)]
 pub(super) struct Cache {
+    pub method: PoolMethod,
     /// 0 once the pool is gone.
     max_bytes: AtomicU64,
     /// `None` where the kernel cannot mark memory for children: nothing is kept.
@@ -47,7 +50,17 @@ pub(super) struct Cache {
     pub sources: Sources,
     /// Keeps /proc/self/fd open, for opening files of the pool again.
     pub directory: Kept,
+    pub new_files: NewFiles,
+    /// When a new file is cheaper than what else the pool has.
+    pub cheaper: Cheaper,
 }
+
+/// From here on a new file may be cheaper than a cached one.
+const SMALLEST_OF_AUTO: u64 = 64 << 10;
+/// And than a memfd.
+const SMALLEST_OF_NEW_FILES: u64 = 4 << 10;
+/// To make a file system takes a few milliseconds: only for a pool that has used more already.
+const PATIENCE_OF_AUTO: Duration = Duration::from_millis(8);
 
 thread_local! {
     /// The slot of the file that this thread had last: most likely it has the right size, and no other thread looks for it.
@@ -57,7 +70,15 @@ thread_local! {
 impl Cache {
     pub fn new(options: &PoolOptions) -> Cache {
         let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let (smallest, patience) = match options.method {
+            PoolMethod::Reuse => (u64::MAX, Duration::ZERO),
+            PoolMethod::Auto => (SMALLEST_OF_AUTO, PATIENCE_OF_AUTO),
+            PoolMethod::NewFiles => (SMALLEST_OF_NEW_FILES, Duration::ZERO),
+        };
         Cache {
+            method: options.method,
+            new_files: NewFiles::new(options.max_bytes, options.method == PoolMethod::NewFiles),
+            cheaper: Cheaper::new(smallest, patience),
             max_bytes: AtomicU64::new(options.max_bytes),
             max_files: options.max_files,
             idle: options.idle.map(nanoseconds),
@@ -105,6 +126,7 @@ impl Cache {
     pub fn close(&self) {
         self.max_bytes.store(0, SeqCst);
         self.after_fork();
+        self.new_files.refuse();
         self.drop_all();
     }
 
@@ -112,6 +134,7 @@ impl Cache {
     pub fn drop_all(&self) {
         self.sources.maps.close();
         self.directory.close();
+        self.new_files.close();
         self.used_slots().iter().filter_map(|slot| self.claim(slot)).for_each(|file| self.discard(file));
     }
 
@@ -135,6 +158,53 @@ impl Cache {
         self.epoch.elapsed().as_nanos() as u64
     }
 
+    /// Makes what new files need, or says what is refused.
+    pub fn prepare_new_files(&self) -> Result<()> {
+        let refused = |errno: Errno| match errno.0 {
+            shortage @ (libc::EMFILE | libc::ENFILE | libc::ENOMEM) => shortage,
+            _ => libc::EOPNOTSUPP,
+        };
+        let refusal = match &self.mark {
+            Some(_) => self.new_files.prepare().err().map(|refusal| (refusal.step, refusal.errno)),
+            // A child would go on with its parent's.
+            None => Some(("madvise MADV_WIPEONFORK", Errno(libc::EINVAL))),
+        };
+        match refusal {
+            None => Ok(()),
+            Some((step, errno)) => {
+                let message = format_args!("a file system of the pool's own, for new files: {errno}");
+                Err(Error::new(step, refused(errno), message))
+            }
+        }
+    }
+
+    /// The way to a file for a scan of this size, and whether it is measured.
+    pub fn choose(&self, size: u64, is_trusted: bool) -> (Way, bool) {
+        if !self.may_make_new(is_trusted) {
+            return (Way::Other, false);
+        }
+        let choice = self.cheaper.choose(size);
+        if choice == (Way::NewFile, true) {
+            // What this takes it takes once.
+            let _ = self.new_files.prepare();
+        }
+        choice
+    }
+
+    /// The way to a file for a stream of about this size, if that is known.
+    pub fn choose_unmeasured(&self, size: Option<u64>, is_trusted: bool) -> Way {
+        if !self.may_make_new(is_trusted) {
+            return Way::Other;
+        }
+        let unless_known = if self.method == PoolMethod::NewFiles { Way::NewFile } else { Way::Other };
+        size.and_then(|size| self.cheaper.cheaper(size)).unwrap_or(unless_known)
+    }
+
+    fn may_make_new(&self, is_trusted: bool) -> bool {
+        self.after_fork();
+        !is_trusted && self.method != PoolMethod::Reuse && self.mark.is_some() && !self.new_files.are_refused()
+    }
+
     /// A file of this kind, cached or new, for about `size` bytes if that is known, which `prepare` has accepted. `None`: the caller makes one
     /// that is not kept.
     pub fn lend(
@@ -145,7 +215,7 @@ impl Cache {
     ) -> Result<Option<Box<CachedFile>>> {
         self.after_fork();
         self.drop_idle();
-        if self.mark.is_none() || self.is_unusable.load(Relaxed) {
+        if self.method == PoolMethod::NewFiles || self.mark.is_none() || self.is_unusable.load(Relaxed) {
             return Ok(None);
         }
         while let Some(mut file) = self.take(size, kind) {
@@ -378,6 +448,7 @@ impl Cache {
                 self.slots.iter().for_each(Slot::drop_inherited);
                 self.sources.maps.drop_inherited();
                 self.directory.drop_inherited();
+                self.new_files.drop_inherited();
                 self.cached_bytes.store(0, Relaxed);
                 mark.store(READY, Release);
             } else {

@@ -47,6 +47,12 @@ pub const EXCEPTIONS: &[Exception] = &[
         ..ANY
     },
     Exception {
+        scenario: "bytefd_pool_create: a pool of new files",
+        found: "errno 95",
+        why: "what the host refuses is EOPNOTSUPP, and the step is named",
+        ..ANY
+    },
+    Exception {
         scenario: "whatever there is where memfd is not",
         call: "openat",
         found: "no backend works",

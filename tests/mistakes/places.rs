@@ -73,7 +73,7 @@ const NO_FLAGS: Takes = Takes::Flags { right: &[], unfit: &[] };
 
 const POOL: Members<PoolOptions> = &[
     ("flags", NO_FLAGS, |options, value| options.flags |= value),
-    ("method", Takes::One { right: &["POOL_AUTO", "POOL_REUSE"], unfit: &[] }, |options, value| {
+    ("method", Takes::One { right: &["POOL_AUTO", "POOL_REUSE", "POOL_NEW_FILES"], unfit: &[] }, |options, value| {
         options.method = value as u32;
     }),
     ("idle_ns", Takes::Timeout, |options, value| options.idle_ns = value as i64),

@@ -150,6 +150,7 @@ impl Default for PoolOptions {
 
 pub const POOL_AUTO: u32 = 0x8000_0020;
 pub const POOL_REUSE: u32 = 0x8000_0021;
+pub const POOL_NEW_FILES: u32 = 0x8000_0022;
 
 /// bytefd_pool_stats.
 #[repr(C)]

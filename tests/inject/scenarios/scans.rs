@@ -6,6 +6,7 @@ use std::ptr::null_mut;
 
 use super::wraps::{segment, small};
 use super::{Scenario, Stage, bare, scenarios};
+use crate::pool::new_files::has_mount_setattr;
 use crate::pool::{Pool, check};
 use crate::scan;
 use crate::support::abi::{self, *};
@@ -80,6 +81,40 @@ scenarios![
             pool.scan(&small(), |fd| check(fd, &small()));
         }
     },
+    "bytefd_pool_create: a pool of new files": |stage| {
+        if !has_mount_setattr() {
+            stage.skip("this kernel refuses a pool of new files");
+        }
+        if let Some(pool) = stage.call(|| Pool::with(&NEW_FILES)) {
+            pool.scan(&small(), |fd| check(fd, &small()));
+        }
+    },
+    "bytefd_scan_bytes: a new file of a pool": |stage| with_new_files(stage, |pool| {
+        // The second one of a size.
+        pool.scan(&pattern(9000), |fd| check(fd, &pattern(9000)));
+        scan_with(stage, &pool.options(0), &pattern(9000));
+        pool.scan(&pattern(9000), |fd| check(fd, &pattern(9000)));
+    }),
+    "bytefd_scan_begin_stream: a new file of a pool": |stage| with_new_files(stage, |pool| {
+        begin_stream(stage, &pool.options(0));
+    }),
+    "bytefd_scan_begin_stream: a new file of a pool that spills": |stage| with_new_files(stage, |pool| {
+        begin_stream(stage, &WrapOptions { spill_threshold: 3000, ..pool.options(0) });
+    }),
+    "bytefd_scan_begin_stream: a new file of a pool, after trimming": |stage| with_new_files(stage, |pool| {
+        pool.trim(0);
+        begin_stream(stage, &pool.options(0));
+    }),
+    "bytefd_pool_trim: a pool of new files": |stage| with_new_files(stage, |pool| {
+        let mut error = Error::untouched();
+        // SAFETY: a live pool and a writable error.
+        stage.call(|| result(unsafe { (abi::load().pool_trim)(pool.options(0).pool, 0, &mut error) }, &error));
+    }),
+    "bytefd_pool_close: a pool of new files": |stage| with_new_files(stage, |pool| {
+        let pool = std::mem::ManuallyDrop::new(pool);
+        // SAFETY: the pool is not used again.
+        stage.call(|| bare(unsafe { (abi::load().pool_close)(pool.options(0).pool) }));
+    }),
     "bytefd_pool_close: with a kept file": |stage| {
         let pool = std::mem::ManuallyDrop::new(used());
         // SAFETY: the pool is not used again.
@@ -97,6 +132,22 @@ scenarios![
         assert!(stage.call(|| Ok(pool.counts())).expect("cannot fail").lent == 0);
     },
 ];
+
+const NEW_FILES: PoolOptions = PoolOptions {
+    size: size_of::<PoolOptions>(),
+    max_bytes: 1 << 20,
+    idle_ns: -1,
+    flags: 0,
+    max_files: 64,
+    method: POOL_NEW_FILES,
+};
+
+fn with_new_files(stage: &Stage, play: impl FnOnce(Pool)) {
+    match Pool::with(&NEW_FILES) {
+        Ok(pool) => play(pool),
+        Err(failure) => stage.skip(&format!("no pool of new files: {failure:?}")),
+    }
+}
 
 /// A pool that keeps a file, if this host lets it.
 fn used() -> Pool {
