@@ -1,6 +1,6 @@
 //! Descriptors that several threads use at the same time, and that can be closed meanwhile.
 
-use std::os::fd::{BorrowedFd, IntoRawFd, OwnedFd};
+use std::os::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::*};
 
 use super::file::{self, Identity};
@@ -72,7 +72,10 @@ impl Shared {
 
     /// Only for who has set [`BUSY`].
     fn close_now(&self) {
-        self.noted.iter().for_each(Noted::close);
+        for noted in &self.noted {
+            // SAFETY: it was noted by who owned it, and nobody uses it any more.
+            noted.take(|fd| drop(unsafe { OwnedFd::from_raw_fd(fd) }));
+        }
         self.state.store(0, Release);
     }
 
@@ -85,7 +88,8 @@ impl Shared {
 
     /// In a child made by fork, which has no other thread: what belongs to the parent is closed, if it is still open here.
     pub fn drop_inherited(&self) {
-        self.close_now();
+        self.noted.iter().for_each(|noted| noted.take(|fd| file::close_raw_if(fd, noted.identity())));
+        self.state.store(0, Release);
     }
 }
 
@@ -128,11 +132,15 @@ impl Noted {
         unsafe { BorrowedFd::borrow_raw(self.fd.load(Relaxed)) }
     }
 
+    fn identity(&self) -> Identity {
+        Identity::from_parts((self.device.load(Relaxed), self.inode.load(Relaxed)))
+    }
+
     /// Forgets it afterwards only: a child that is forked in between looks whose number it is.
-    fn close(&self) {
+    fn take(&self, close: impl FnOnce(i32)) {
         let fd = self.fd.load(Acquire);
         if fd != NONE {
-            file::close_raw_if(fd, Identity::from_parts((self.device.load(Relaxed), self.inode.load(Relaxed))));
+            close(fd);
             self.fd.store(NONE, Release);
         }
     }

@@ -89,6 +89,12 @@ pub const EXCEPTIONS: &[Exception] = &[
     },
     Exception {
         call: "newfstatat",
+        found: "left behind: descriptor of /bytefd.",
+        why: "as for memory files, of a pool's own file system",
+        ..ANY
+    },
+    Exception {
+        call: "newfstatat",
         found: "left behind: descriptor of /memfd:bytefd",
         why: "fstat(2) does not fail on a memory file: a number that cannot be asked may be another file's by now",
         ..ANY
