@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering:
 use std::time::{Duration, Instant};
 
 use super::cached_file::{CachedFile, Kind, MakeError, Proof, pages};
-use super::cheaper::{Cheaper, Way};
+use super::cheaper::Cheaper;
 use super::new_files::NewFiles;
 use super::options::{MAX_FILES, PoolMethod, PoolOptions};
 use super::slot::Slot;
@@ -28,7 +28,7 @@ pub(super) struct Cache {
     /// 0 once the pool is gone.
     max_bytes: AtomicU64,
     /// `None` where the kernel cannot mark memory for children: nothing is kept.
-    mark: Option<ForkMark>,
+    pub mark: Option<ForkMark>,
     /// Counts forks: a file of another generation is the parent's.
     generation: AtomicU32,
     /// This host cannot prove who holds a file: nothing is kept.
@@ -156,53 +156,6 @@ impl Cache {
     /// Nanoseconds since the pool was made.
     fn now(&self) -> u64 {
         self.epoch.elapsed().as_nanos() as u64
-    }
-
-    /// Makes what new files need, or says what is refused.
-    pub fn prepare_new_files(&self) -> Result<()> {
-        let refused = |errno: Errno| match errno.0 {
-            shortage @ (libc::EMFILE | libc::ENFILE | libc::ENOMEM) => shortage,
-            _ => libc::EOPNOTSUPP,
-        };
-        let refusal = match &self.mark {
-            Some(_) => self.new_files.prepare().err().map(|refusal| (refusal.step, refusal.errno)),
-            // A child would go on with its parent's.
-            None => Some(("madvise MADV_WIPEONFORK", Errno(libc::EINVAL))),
-        };
-        match refusal {
-            None => Ok(()),
-            Some((step, errno)) => {
-                let message = format_args!("a file system of the pool's own, for new files: {errno}");
-                Err(Error::new(step, refused(errno), message))
-            }
-        }
-    }
-
-    /// The way to a file for a scan of this size, and whether it is measured.
-    pub fn choose(&self, size: u64, is_trusted: bool) -> (Way, bool) {
-        if !self.may_make_new(is_trusted) {
-            return (Way::Other, false);
-        }
-        let choice = self.cheaper.choose(size);
-        if choice == (Way::NewFile, true) {
-            // What this takes it takes once.
-            let _ = self.new_files.prepare();
-        }
-        choice
-    }
-
-    /// The way to a file for a stream of about this size, if that is known.
-    pub fn choose_unmeasured(&self, size: Option<u64>, is_trusted: bool) -> Way {
-        if !self.may_make_new(is_trusted) {
-            return Way::Other;
-        }
-        let unless_known = if self.method == PoolMethod::NewFiles { Way::NewFile } else { Way::Other };
-        size.and_then(|size| self.cheaper.cheaper(size)).unwrap_or(unless_known)
-    }
-
-    fn may_make_new(&self, is_trusted: bool) -> bool {
-        self.after_fork();
-        !is_trusted && self.method != PoolMethod::Reuse && self.mark.is_some() && !self.new_files.are_refused()
     }
 
     /// A file of this kind, cached or new, for about `size` bytes if that is known, which `prepare` has accepted. `None`: the caller makes one
@@ -437,7 +390,7 @@ impl Cache {
     }
 
     /// In a child, before anything else: what was inherited is closed.
-    fn after_fork(&self) {
+    pub fn after_fork(&self) {
         const CHILD: u32 = 0;
         const READY: u32 = 1;
         const CLEARING: u32 = 2;

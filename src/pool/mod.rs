@@ -12,6 +12,7 @@
 mod cache;
 mod cached_file;
 mod cheaper;
+mod choice;
 mod new_files;
 mod options;
 mod slot;

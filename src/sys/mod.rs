@@ -1,6 +1,7 @@
 //! System calls as safe functions. Only here, in each file its own kind.
 
 mod call;
+mod child;
 pub(crate) mod command;
 pub(crate) mod copy;
 pub(crate) mod directory;
