@@ -43,8 +43,8 @@ pub(super) struct NewFiles {
     is_refused: AtomicBool,
     /// So many scans go without before the next one makes a file system.
     pause: AtomicU32,
-    /// Files so far, each of which has its number in its name.
-    count: AtomicU64,
+    /// Which of 64 names are taken, for a moment each. The same few again cost less than new ones.
+    names: AtomicU64,
 }
 
 /// A new file, which is filled through one description and lent through another one.
@@ -66,7 +66,7 @@ impl NewFiles {
             directories: Shared::new(),
             is_refused: AtomicBool::new(false),
             pause: AtomicU32::new(0),
-            count: AtomicU64::new(0),
+            names: AtomicU64::new(0),
         }
     }
 
@@ -99,6 +99,8 @@ impl NewFiles {
     /// In a child made by fork: it makes its own file system.
     pub fn drop_inherited(&self) {
         self.directories.drop_inherited();
+        // Of threads that this process does not have.
+        self.names.store(0, Relaxed);
     }
 
     /// The file system, which is made if there is none. `None` if it is refused, or not to be had now.
@@ -130,21 +132,8 @@ impl NewFiles {
         let fstat = |fd: &OwnedFd| file::fstat(fd.as_fd()).map_err(|errno| Refusal::new("fstat", errno));
         let identity = fstat(&made.writable)?.identity;
         // What a process that may not map its user has mounted takes no files, and nothing said so yet.
-        self.try_out(&made)?;
+        try_out(&made)?;
         Ok([(made.writable, identity), (made.read_only, identity)])
-    }
-
-    fn try_out(&self, made: &private_tmpfs::Directories) -> std::result::Result<(), Refusal> {
-        let (step, writable, read_only) = ("a first file", made.writable.as_fd(), made.read_only.as_fd());
-        let file = self.create_in(writable, read_only, c"bytefd");
-        let is_read_only = directory::file_system(read_only).is_ok_and(|system| system.is_read_only);
-        // Beyond the limit it would be a signal.
-        let content = if fill::check_size_limit(1).is_ok() { &b"x"[..] } else { b"" };
-        match file.and_then(|file| file::pwrite(file.writer.as_fd(), content, 0)) {
-            Ok(count) if count == content.len() && is_read_only => Ok(()),
-            Ok(_) => Err(Refusal::new(step, Errno(libc::EIO))),
-            Err(errno) => Err(Refusal::new(step, errno)),
-        }
     }
 
     /// A new, empty file. `None` where there is no file system, or one that takes no files of this process any more: after
@@ -154,7 +143,10 @@ impl NewFiles {
     }
 
     fn create_for(&self, user: &User<'_>, name: &CStr) -> Option<NewFile> {
-        let created = self.create_in(user.first(), user.second(), name);
+        let lowest = |taken: u64| (taken != u64::MAX).then(|| taken | (taken + 1));
+        let number = self.names.fetch_update(Acquire, Relaxed, lowest).ok()?.trailing_ones();
+        let created = create_in(user.first(), user.second(), name, number);
+        self.names.fetch_and(!(1 << number), Release);
         if let Err(errno) = &created
             && *errno != Errno(libc::ENOSPC)
         {
@@ -179,30 +171,44 @@ impl NewFiles {
             Err(error) => Err(error),
         }
     }
+}
 
-    fn create_in(&self, writable: BorrowedFd<'_>, read_only: BorrowedFd<'_>, name: &CStr) -> sys::Result<NewFile> {
-        let mut path = [0; 256];
-        let name = name.to_bytes();
-        path[..name.len()].copy_from_slice(name);
-        let number = self.count.fetch_add(1, Relaxed);
-        write!(&mut path[name.len()..], ".{number}\0").expect("a name has at most 200 bytes");
-        let name = CStr::from_bytes_until_nul(&path).expect("written above");
-
-        let writer = directory::create_in(writable, name, MODE)?;
-        let read = |writer: &OwnedFd| {
-            let stat = file::fstat(writer.as_fd())?;
-            if stat.mode & 0o7777 != MODE {
-                // The umask took it away.
-                file::fchmod(writer.as_fd(), MODE)?;
-            }
-            directory::read_in(read_only, name).map(|reader| (reader, stat.identity))
-        };
-        let reader = read(&writer);
-        directory::unlink_in(writable, name)?;
-        let (reader, identity) = reader?;
-        let (writer, reader) = (file::above_standard_streams(writer)?, file::above_standard_streams(reader)?);
-        Ok(NewFile { writer, reader, identity })
+/// Makes a first file, and looks whether it can be written and its second mount not.
+fn try_out(made: &private_tmpfs::Directories) -> std::result::Result<(), Refusal> {
+    let (step, writable, read_only) = ("a first file", made.writable.as_fd(), made.read_only.as_fd());
+    let file = create_in(writable, read_only, c"bytefd", 0);
+    let is_read_only = directory::file_system(read_only).is_ok_and(|system| system.is_read_only);
+    // Beyond the limit it would be a signal.
+    let content = if fill::check_size_limit(1).is_ok() { &b"x"[..] } else { b"" };
+    match file.and_then(|file| file::pwrite(file.writer.as_fd(), content, 0)) {
+        Ok(count) if count == content.len() && is_read_only => Ok(()),
+        Ok(_) => Err(Refusal::new(step, Errno(libc::EIO))),
+        Err(errno) => Err(Refusal::new(step, errno)),
     }
+}
+
+/// A file that has this name and number until it is open through both mounts.
+fn create_in(writable: BorrowedFd<'_>, read_only: BorrowedFd<'_>, name: &CStr, number: u32) -> sys::Result<NewFile> {
+    let mut path = [0; 256];
+    let name = name.to_bytes();
+    path[..name.len()].copy_from_slice(name);
+    write!(&mut path[name.len()..], ".{number}\0").expect("a name has at most 200 bytes");
+    let name = CStr::from_bytes_until_nul(&path).expect("written above");
+
+    let writer = directory::create_in(writable, name, MODE)?;
+    let read = |writer: &OwnedFd| {
+        let stat = file::fstat(writer.as_fd())?;
+        if stat.mode & 0o7777 != MODE {
+            // The umask took it away.
+            file::fchmod(writer.as_fd(), MODE)?;
+        }
+        directory::read_in(read_only, name).map(|reader| (reader, stat.identity))
+    };
+    let reader = read(&writer);
+    directory::unlink_in(writable, name)?;
+    let (reader, identity) = reader?;
+    let (writer, reader) = (file::above_standard_streams(writer)?, file::above_standard_streams(reader)?);
+    Ok(NewFile { writer, reader, identity })
 }
 
 impl NewFile {
