@@ -87,7 +87,7 @@ pub fn many_threads_and_signals_do_not_disturb_the_setup() {
         // SAFETY: a group of this process' own, and a timer of its own.
         unsafe {
             libc::setpgid(0, 0);
-            let often = libc::timeval { tv_sec: 0, tv_usec: 500 };
+            let often = libc::timeval { tv_sec: 0, tv_usec: 2000 };
             let timer = libc::itimerval { it_interval: often, it_value: often };
             assert_eq!(libc::setitimer(libc::ITIMER_REAL, &timer, null_mut()), 0);
         }
@@ -98,7 +98,8 @@ pub fn many_threads_and_signals_do_not_disturb_the_setup() {
                 while !is_over.load(Relaxed) {
                     // SAFETY: the group of this process.
                     unsafe { libc::kill(0, libc::SIGUSR1) };
-                    std::thread::yield_now();
+                    // Others get on with their work in an emulated machine, too.
+                    std::thread::sleep(std::time::Duration::from_micros(200));
                 }
             });
             let workers: Vec<_> = (0..4)
