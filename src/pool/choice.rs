@@ -50,6 +50,7 @@ impl Cache {
 
     fn may_make_new(&self, is_trusted: bool) -> bool {
         self.after_fork();
-        !is_trusted && self.method != PoolMethod::Reuse && self.mark.is_some() && !self.new_files.are_refused()
+        let may_be = !is_trusted && self.method != PoolMethod::Reuse && self.mark.is_some();
+        may_be && !self.new_files.are_refused() && !self.new_files.are_paused()
     }
 }

@@ -75,6 +75,12 @@ impl NewFiles {
         self.is_refused.load(Relaxed)
     }
 
+    /// Whether a scan goes without because there were none for another one; counts it.
+    pub fn are_paused(&self) -> bool {
+        let one_less = |pause: u32| pause.checked_sub(1);
+        self.pause.load(Relaxed) > 0 && self.pause.fetch_update(Relaxed, Relaxed, one_less).is_ok()
+    }
+
     /// There are none any more.
     pub fn refuse(&self) {
         self.is_refused.store(true, Relaxed);
@@ -115,8 +121,7 @@ impl NewFiles {
         if let Some(user) = self.directories.enter() {
             return Ok(Some(user));
         }
-        let is_due = |pause: u32| pause.checked_sub(1);
-        if self.pause.fetch_update(Relaxed, Relaxed, is_due).is_ok() {
+        if self.pause.load(Relaxed) > 0 {
             return Ok(None);
         }
         let Some(made) = self.directories.open_with(|| self.mount()) else { return Ok(None) };

@@ -39,6 +39,7 @@ tests![;
     // refused
     each_step_that_is_refused_is_named,
     where_a_step_is_refused_auto_scans_all_the_same,
+    where_a_step_is_refused_later_scans_get_memfds,
     auto_tries_nothing_where_calls_are_filtered,
     a_process_that_may_not_map_its_user_is_refused,
     in_a_chroot_it_works_or_is_refused,

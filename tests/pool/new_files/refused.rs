@@ -73,49 +73,64 @@ pub fn each_step_that_is_refused_is_named() {
     }
 }
 
-/// Scans with a pool of this method, of sizes and in numbers that make it try everything.
-fn scans_as_ever(method: u32, is_new_expected: bool) {
-    let pool = Pool::with(&options(method)).unwrap();
-    for round in 0..30 {
-        for size in [0, 5000, 100_000, 1 << 20, 4 << 20] {
-            let bytes = bytes_of(round, size);
-            pool.scan(&bytes, |fd| {
-                check(fd, &bytes);
-                assert!(is_new_expected || !is_new(fd));
-            });
-        }
+/// Scans of sizes and in numbers that make a pool try everything.
+fn scans_as_ever(pool: &Pool) {
+    let large = bytes_of(0, 4 << 20);
+    (0..60).for_each(|_| pool.scan(&large, |fd| assert!(!is_new(fd))));
+    for (round, size) in [0, 5000, 100_000, 1 << 20, 100_000, 5000].into_iter().enumerate() {
+        let bytes = bytes_of(round, size);
+        pool.scan(&bytes, |fd| {
+            check(fd, &bytes);
+            assert!(!is_new(fd));
+        });
     }
-    assert!(!has_memfd() || pool.counts().hits > 0, "{:?}", pool.counts());
     assert_no_children();
 }
 
+fn auto_reuses_files() {
+    let pool = Pool::with(&options(POOL_AUTO)).unwrap();
+    scans_as_ever(&pool);
+    assert!(!has_memfd() || pool.counts().hits > 0, "{:?}", pool.counts());
+}
+
 pub fn where_a_step_is_refused_auto_scans_all_the_same() {
-    for has_rights in [true, false] {
-        for (name, refuse, errnos) in STEPS.iter().filter(|step| step.0 != "madvise MADV_WIPEONFORK") {
-            in_fork(|| {
-                if !has_rights {
-                    become_nobody();
-                }
-                refuse(errnos[0]);
-                if *name == "a first file" {
-                    return;
-                }
-                scans_as_ever(POOL_AUTO, false);
-            });
+    in_fork(|| {
+        give_up_rights();
+        // As after setuid(2): it may not map its user.
+        // SAFETY: touches no memory.
+        assert_eq!(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) }, 0);
+        let pool = Pool::with(&options(POOL_AUTO)).unwrap();
+        let bytes = bytes_of(0, 4 << 20);
+        for _ in 0..60 {
+            pool.scan(&bytes, |fd| assert!(content(&duplicate(fd)) == bytes && metadata(&duplicate(fd)).nlink() == 0));
         }
-        // Without a filter, which is seen and respected: not dumpable, as after setuid(2).
-        in_fork(|| {
-            give_up_rights();
-            // SAFETY: touches no memory.
-            assert_eq!(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) }, 0);
-            let pool = Pool::with(&options(POOL_AUTO)).unwrap();
-            for round in 0..100 {
-                let bytes = bytes_of(round, 1 << 20);
+        assert_no_children();
+    });
+    in_fork(|| {
+        become_nobody();
+        let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: a valid limit.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NPROC, &none) }, 0);
+        auto_reuses_files();
+    });
+}
+
+pub fn where_a_step_is_refused_later_scans_get_memfds() {
+    for (name, refuse, errnos) in STEPS.iter().filter(|step| step.0 != "madvise MADV_WIPEONFORK") {
+        with_new_files(|pool| {
+            let bytes = bytes_of(0, 100_000);
+            scan_new(&pool, &bytes, |fd| check(fd, &bytes));
+            refuse(errnos[0]);
+            pool.trim(0);
+            for round in 0..20 {
+                let bytes = bytes_of(round, 100_000);
                 pool.scan(&bytes, |fd| {
-                    assert!(metadata(&duplicate(fd)).nlink() == 0);
-                    check_content(fd, &bytes);
+                    assert!(!is_new(fd), "{name}");
+                    check(fd, &bytes);
                 });
             }
+            let lent = begin_stream(&pool, &pool.options(0), &bytes, 0).expect("a stream");
+            check(lent.fd, &bytes);
             assert_no_children();
         });
     }
@@ -125,7 +140,7 @@ pub fn where_a_step_is_refused_auto_scans_all_the_same() {
 pub fn auto_tries_nothing_where_calls_are_filtered() {
     in_fork(|| {
         refuse(libc::SYS_uname, libc::EPERM);
-        scans_as_ever(POOL_AUTO, false);
+        auto_reuses_files();
         // Who asks for it takes the risk.
         if let Some(pool) = try_new_files(1 << 20) {
             let bytes = bytes_of(0, 100_000);
@@ -218,7 +233,7 @@ pub fn where_the_next_child_would_begin_a_namespace_it_is_refused() {
         // SAFETY: touches no memory.
         assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWPID) }, 0, "this test needs root");
         is_refused("stat pid_for_children");
-        scans_as_ever(POOL_AUTO, false);
+        auto_reuses_files();
         // The first child is the first process there, and the namespace ends with it.
         in_fork(|| assert_eq!(std::process::id(), 1));
     });
