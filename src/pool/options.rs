@@ -91,7 +91,12 @@ impl PoolOptions {
     /// How the pool comes by its files. See [`PoolMethod`].
     ///
     /// ```
-    /// let pool = bytefd::PoolOptions::new().method(bytefd::PoolMethod::Reuse).create()?;
+    /// use bytefd::{PoolMethod, PoolOptions};
+    /// // A new file for each scan where the host allows it, and elsewhere files that are used again.
+    /// let pool = match PoolOptions::new().method(PoolMethod::NewFiles).create() {
+    ///     Err(error) if error.errno() == libc::EOPNOTSUPP => PoolOptions::new().method(PoolMethod::Reuse).create(),
+    ///     pool => pool,
+    /// }?;
     /// # Ok::<(), bytefd::Error>(())
     /// ```
     pub fn method(mut self, method: PoolMethod) -> PoolOptions {
