@@ -38,6 +38,8 @@ tests![;
     a_pool_that_is_closed_leaves_nothing_and_its_files_stay,
     // refused
     each_step_that_is_refused_is_named,
+    each_text_that_is_refused_is_named,
+    a_step_at_which_the_child_is_killed_is_named,
     where_a_step_is_refused_auto_scans_all_the_same,
     where_a_step_is_refused_later_scans_get_memfds,
     auto_tries_nothing_where_calls_are_filtered,

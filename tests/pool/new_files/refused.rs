@@ -1,7 +1,7 @@
 //! Hosts that allow no file system of one's own: refused by its step where it was asked for, and not missed otherwise.
 
 use super::*;
-use crate::support::hosts::{refuse, refuse_flags};
+use crate::support::hosts::{kill_at, refuse, refuse_flags, refuse_value};
 
 /// Steps, in the order in which they are made: the name, what refuses it, and whether only a process without rights comes there.
 type Step = (&'static str, fn(c_int), &'static [c_int]);
@@ -70,6 +70,48 @@ pub fn each_step_that_is_refused_is_named() {
             }
         }
         alone(&|| refuse(libc::SYS_open_tree, libc::EINVAL), "open_tree");
+    }
+}
+
+/// What takes a namespace of users only. The texts have different lengths, by which a filter tells them apart.
+pub fn each_text_that_is_refused_is_named() {
+    for (step, text) in [("write setgroups", "deny"), ("write uid_map", "0 65534 1"), ("write gid_map", "0 7 1")] {
+        in_fork(|| {
+            // SAFETY: touches no memory.
+            assert_eq!(unsafe { libc::setresgid(7, 7, 7) }, 0, "this test needs root");
+            // SAFETY: as above.
+            unsafe {
+                assert_eq!(libc::setresuid(65_534, 65_534, 65_534), 0);
+                assert_eq!(libc::prctl(libc::PR_SET_DUMPABLE, 1), 0);
+            }
+            refuse_value(libc::SYS_write, 2, text.len() as u64, libc::EPERM);
+            is_refused(step);
+        });
+    }
+}
+
+/// A filter that kills ends the child and not the program, which asked for it.
+pub fn a_step_at_which_the_child_is_killed_is_named() {
+    if !has_mount_setattr() {
+        // Linux before 5.16 ends all processes that share memory, if it writes a core file.
+        return;
+    }
+    let steps = [
+        ("unshare", libc::SYS_unshare),
+        ("fsopen", libc::SYS_fsopen),
+        ("fsmount", libc::SYS_fsmount),
+        ("open_tree", libc::SYS_open_tree),
+        ("mount_setattr", libc::SYS_mount_setattr),
+    ];
+    for (step, number) in steps {
+        in_fork(|| {
+            let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+            // SAFETY: a valid limit.
+            assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_CORE, &none) }, 0);
+            kill_at(number);
+            is_refused(step);
+            auto_reuses_files();
+        });
     }
 }
 
