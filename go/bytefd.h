@@ -174,7 +174,8 @@
 
 /**
  * For scans with a pool only: the callback promises to keep nothing and to change nothing, and is
- * lent the cached file itself. See bytefd_pool. For BYTEFD_POOL_REUSE and BYTEFD_POOL_AUTO.
+ * lent the cached file itself. See bytefd_pool. For BYTEFD_POOL_REUSE and BYTEFD_POOL_AUTO; -EINVAL
+ * with BYTEFD_POOL_NEW_FILES.
  */
 #define BYTEFD_TRUST_CALLBACK (1ull << 6)
 

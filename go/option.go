@@ -122,7 +122,7 @@ func WrapInherit() WrapOption { return withFlag(flagInherit) }
 func WrapSealContent() WrapOption { return withFlag(flagSealContent) }
 
 // WrapTrustCallback lends the kept file of a [Pool] itself: the callback promises to keep nothing and to change nothing. For
-// [Pool.ScanBytes] only; what it means for protection stands at [Pool].
+// [Pool.ScanBytes] only; what it means for protection stands at [Pool]. EINVAL with a pool of [PoolNewFiles].
 func WrapTrustCallback() WrapOption { return withFlag(flagTrustCallback) }
 
 // Backend is what kind of file lies behind a descriptor.
