@@ -155,6 +155,7 @@ tests![
     segments_become_one_file_of_the_pool,
     // service
     a_small_scan_takes_little_from_a_large_file_that_fills_the_pool,
+    a_large_scan_leaves_the_small_files_of_a_full_pool,
     a_large_file_that_somebody_holds_is_not_cut_off,
     a_small_scan_does_not_take_a_large_file_for_itself,
     what_is_idle_is_given_up_little_by_little,

@@ -362,8 +362,9 @@ impl Cache {
         self.discard(file);
     }
 
-    /// Keeps a file that nobody uses, if the bound allows it. The longest unused ones give up as much as it needs.
-    fn keep(&self, file: Box<CachedFile>) {
+    /// Keeps a file that nobody uses, if the bound allows it. A large one that nearly fits gives up its end, so that all the small
+    /// ones stay; otherwise the longest unused ones give up as much as it needs.
+    fn keep(&self, mut file: Box<CachedFile>) {
         let max_bytes = self.max_bytes.load(Relaxed);
         if file.allocated > max_bytes || max_bytes == 0 {
             return self.discard(file);
@@ -373,6 +374,12 @@ impl Cache {
             self.cached_bytes.fetch_update(Relaxed, Relaxed, with_it).is_ok()
         };
         while !has_room(file.allocated) {
+            let missing = (self.cached_bytes.load(Relaxed) + file.allocated).saturating_sub(max_bytes);
+            if missing.max(LITTLE) <= file.allocated / NEAR {
+                let Some(rest) = self.give_up(file, missing) else { return };
+                file = rest;
+                continue;
+            }
             // If there is none, others are about to keep as much.
             let Some(oldest) = self.take_oldest() else { return self.discard(file) };
             if let Some(rest) = self.give_up(oldest, file.allocated) {
