@@ -5,6 +5,7 @@ use std::io::IoSlice;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 
+use super::buffer::Buffer;
 use super::call::{Result, check, retry};
 use crate::error::Errno;
 
@@ -306,18 +307,22 @@ pub(crate) fn is_readable(fd: BorrowedFd<'_>) -> Result<bool> {
     Ok(flags & libc::O_PATH == 0 && flags & libc::O_ACCMODE != libc::O_WRONLY)
 }
 
-/// read(2).
-pub(crate) fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
-    // SAFETY: the buffer is writable.
-    retry(|| unsafe { libc::read(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) }).map(|read| read as usize)
+/// read(2) of at most `room` bytes, behind those that the buffer has.
+pub(crate) fn read(fd: BorrowedFd<'_>, buffer: &mut Buffer, room: usize) -> Result<usize> {
+    // SAFETY: the kernel stores as many bytes as it says.
+    unsafe { buffer.fill(room, |at, room| retry(|| libc::read(fd.as_raw_fd(), at, room))) }
 }
 
 /// Reads what a pipe has now, preadv2(2) with RWF_NOWAIT: EAGAIN instead of waiting. EOPNOTSUPP where the kernel cannot
 /// (before 6.5) and for other files.
-pub(crate) fn read_now(pipe: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
-    let part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
-    // SAFETY: the buffer is writable. An offset of -1 is that of the description, of which a pipe has none.
-    retry(|| unsafe { libc::preadv2(pipe.as_raw_fd(), &part, 1, -1, libc::RWF_NOWAIT) }).map(|read| read as usize)
+pub(crate) fn read_now(pipe: BorrowedFd<'_>, buffer: &mut Buffer, room: usize) -> Result<usize> {
+    // SAFETY: as in `read`. An offset of -1 is that of the description, of which a pipe has none.
+    unsafe {
+        buffer.fill(room, |at, room| {
+            let part = libc::iovec { iov_base: at, iov_len: room };
+            retry(|| libc::preadv2(pipe.as_raw_fd(), &part, 1, -1, libc::RWF_NOWAIT))
+        })
+    }
 }
 
 /// pread(2).
@@ -402,6 +407,12 @@ pub(crate) fn punch(fd: BorrowedFd<'_>, bytes: Range<u64>) -> Result<()> {
 pub(crate) fn attributes_length(fd: BorrowedFd<'_>) -> usize {
     // SAFETY: a length of 0 asks for the length only.
     check(unsafe { libc::flistxattr(fd.as_raw_fd(), std::ptr::null_mut(), 0) }).map_or(0, |length| length as usize)
+}
+
+/// The offset of a description, lseek(2).
+pub(crate) fn position(fd: BorrowedFd<'_>) -> Result<u64> {
+    // SAFETY: touches no memory.
+    check(unsafe { libc::lseek(fd.as_raw_fd(), 0, libc::SEEK_CUR) }).map(|offset| offset as u64)
 }
 
 /// lseek(2) to the start.

@@ -37,7 +37,7 @@ fn check(writer: MapWriter, expected: &[u8]) {
 
 /// Where it grows: what the first byte gets, twice that, whole huge pages.
 fn boundaries() -> impl Iterator<Item = usize> {
-    let about = [64 << 10, 128 << 10, 1 << 20, 2 << 20, 4 << 20, 6 << 20];
+    let about = [16 << 10, 32 << 10, 64 << 10, 1 << 20, 2 << 20, 4 << 20, 6 << 20];
     about.into_iter().flat_map(|size| [size - 1, size, size + 1])
 }
 
@@ -61,7 +61,7 @@ pub fn a_writer_takes_pieces_of_any_size() {
             assert_eq!(writer.write(part).unwrap(), part.len());
             model.extend_from_slice(part);
             assert!(writer.written() == model.len());
-            if model.len() > 256 << 10 {
+            if model.len() > 1 << 20 {
                 let start = writer.as_slice().as_ptr();
                 assert_eq!(*first.get_or_insert(start), start, "growing a large one moves nothing");
             }
@@ -173,7 +173,7 @@ pub fn sealing_beside_forks_neither_fails_nor_loses() {
                 assert!(Command::new("/bin/true").uid(0).status().unwrap().success());
             }
         });
-        let large = pattern((256 << 10) + 1);
+        let large = pattern((1 << 20) + 1);
         for turn in 0..1000 {
             let bytes = if turn % 20 == 0 { &large } else { &large[..turn] };
             let mut writer = MapWriter::new().unwrap();
@@ -220,7 +220,7 @@ pub fn a_writer_seeks_as_a_cursor_does() {
 
 pub fn a_writer_that_is_not_sealed_comes_back_with_its_content() {
     let bytes = pattern(300_000);
-    // A large one has its descriptor already.
+    // One of more than 1 MiB has its descriptor already.
     for length in [0, 100, 200_000] {
         let Some(mut writer) = writer() else { return };
         writer.write_all(&bytes[..length]).unwrap();
