@@ -178,8 +178,8 @@ fn size_for(bytes: usize) -> usize {
 }
 
 impl MapWriter {
-    /// Returns an empty writer, after a memory file was made to see that the host has them. [`MapWriter::default`] leaves that to
-    /// sealing, and to content that exceeds 1 MiB.
+    /// Returns an empty writer. The first of them makes a memory file to see that the host has them. [`MapWriter::default`] leaves
+    /// that to sealing, and to content that exceeds 1 MiB.
     ///
     /// ```
     /// assert_eq!(bytefd::MapWriter::new()?.written(), 0);
@@ -189,7 +189,10 @@ impl MapWriter {
     /// # Errors
     /// As [`MapOptions::memory`].
     pub fn new() -> Result<MapWriter> {
-        MapOptions::new().memory(0)?;
+        if !sys::features::MEMFD.is_there() {
+            MapOptions::new().memory(0)?;
+            sys::features::MEMFD.remember(true);
+        }
         Ok(MapWriter::default())
     }
 

@@ -32,7 +32,14 @@ impl<'a> Incoming<'a> {
     pub fn new(options: &'a StreamOptions, source: &'a mut dyn Source) -> Incoming<'a> {
         // No file can have more.
         let expected = if options.size_hint > 0 { options.size_hint } else { source.expected() }.min(i64::MAX as u64);
-        Incoming { options, source, buffers: Vec::new(), limit: limit(options), length: 0, expected }
+        Incoming {
+            options,
+            source,
+            buffers: Vec::new(),
+            limit: options.max_bytes.unwrap_or(u64::MAX),
+            length: 0,
+            expected,
+        }
     }
 
     /// Reads into buffers until they are full. True: to the end of the stream.
@@ -50,7 +57,7 @@ impl<'a> Incoming<'a> {
                 let next = sizes.by_ref().find(|size| **size > self.last().filled().len()).copied().unwrap_or(MOST);
                 let size = next.min(MOST - total);
                 if size == 0 {
-                    return Ok(false);
+                    return self.ask_limit().map(|()| false);
                 }
                 total += size;
                 self.add_buffer(size)?;
@@ -80,7 +87,7 @@ impl<'a> Incoming<'a> {
             self.buffers.drain(..self.buffers.len() - 1);
         }
         self.buffers[0].clear();
-        self.limit = limit(self.options);
+        self.ask_limit()?;
         let count = self.read()?;
         Ok(if count > 0 { Some(self.last().filled()) } else { None })
     }
@@ -104,9 +111,11 @@ impl<'a> Incoming<'a> {
         let whose = if self.options.max_bytes == Some(limit) { "max_bytes allows" } else { "RLIMIT_FSIZE allows" };
         Error::new("stream", libc::EFBIG, format_args!("the stream has more than the {limit} bytes that {whose}"))
     }
-}
 
-/// RLIMIT_FSIZE may change while a stream is read, so it is asked before each piece goes into a file.
-fn limit(options: &StreamOptions) -> u64 {
-    options.max_bytes.unwrap_or(u64::MAX).min(sys::file_size_limit())
+    /// RLIMIT_FSIZE may change while a stream is read, so it is asked before each piece goes into a file. Writing more would be a
+    /// signal.
+    fn ask_limit(&mut self) -> Result<()> {
+        self.limit = self.options.max_bytes.unwrap_or(u64::MAX).min(sys::file_size_limit());
+        if self.length > self.limit { Err(self.too_long()) } else { Ok(()) }
+    }
 }
