@@ -295,6 +295,20 @@ pub(crate) fn pwritev(fd: BorrowedFd<'_>, segments: &[IoSlice<'_>], offset: u64)
     Ok(written as usize)
 }
 
+/// What zeros are written from.
+pub(super) static ZEROS: [u8; 4096] = [0; 4096];
+
+/// Writes at most `length` zeros, pwritev(2).
+pub(crate) fn write_zeros(fd: BorrowedFd<'_>, offset: u64, length: u64) -> Result<usize> {
+    let mut segments = [IoSlice::new(&ZEROS); 64];
+    let whole = (length / ZEROS.len() as u64).min(segments.len() as u64) as usize;
+    if whole > 0 {
+        return pwritev(fd, &segments[..whole], offset);
+    }
+    segments[0] = IoSlice::new(&ZEROS[..length as usize]);
+    pwritev(fd, &segments[..1], offset)
+}
+
 /// fcntl(2), F_ADD_SEALS.
 pub(crate) fn add_seals(fd: BorrowedFd<'_>, seals: libc::c_int) -> Result<()> {
     // SAFETY: touches no memory.
