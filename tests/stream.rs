@@ -19,6 +19,7 @@ tests![
     every_length_around_a_buffer_is_exact_whatever_was_expected,
     every_length_of_a_file_is_exact_whatever_was_expected,
     what_a_file_has_before_its_offset_is_not_expected,
+    packets_are_never_cut_whatever_was_expected,
     every_length_around_a_buffer_goes_through_a_pool,
     // sources
     a_stream_becomes_what_wrapping_its_bytes_gives,

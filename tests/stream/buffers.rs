@@ -7,9 +7,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use bytefd::{Pool, StreamOptions, WrapOptions};
 
 use super::limits::counted;
-use super::sources::assert_as_wrapped;
+use super::sources::{assert_as_wrapped, pipe};
 use crate::faults::conditions::{leaves_nothing, with_limit};
 use crate::support::fd::pattern;
+use crate::support::share::plain_write;
 
 const PACKET: usize = 4096;
 
@@ -93,6 +94,22 @@ pub fn what_a_file_has_before_its_offset_is_not_expected() {
     let options = WrapOptions::new().spill_threshold(2 << 20);
     let fd = options.wrap_stream(&file, &StreamOptions::new()).expect("a descriptor");
     assert_as_wrapped(&fd, &bytes[1 << 20..]);
+}
+
+/// Also where a buffer has less room left than a packet.
+pub fn packets_are_never_cut_whatever_was_expected() {
+    const COUNT: usize = 40;
+    let packet = pattern(4095);
+    let bytes = packet.repeat(COUNT);
+    for hint in hints(bytes.len()).into_iter().chain([4095, 4096, 3 * 4095 + 1, 16 << 10]) {
+        let (reader, writer) = pipe(libc::O_DIRECT);
+        let packet = &packet;
+        std::thread::scope(|scope| {
+            scope.spawn(move || (0..COUNT).for_each(|_| plain_write(&writer, packet)));
+            let options = StreamOptions::new().size_hint(hint);
+            assert_as_wrapped(&WrapOptions::new().wrap_stream(&reader, &options).expect("a descriptor"), &bytes);
+        });
+    }
 }
 
 pub fn every_length_around_a_buffer_goes_through_a_pool() {
