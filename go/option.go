@@ -109,8 +109,8 @@ func WrapSpillThreshold(n int64) WrapOption { return func(o *wrapOptions) { o.sp
 // WrapMaxBytes limits what is read from a reader: more bytes are EFBIG. EINVAL if n is not positive. Slices have no limit.
 func WrapMaxBytes(n int64) WrapOption { return func(o *wrapOptions) { o.maxBytes = n } }
 
-// WrapSizeHint tells how many bytes a reader is expected to deliver, such as a Content-Length. It only chooses the file to
-// begin with; the reader may deliver more or less. EINVAL if n is negative.
+// WrapSizeHint tells how many bytes a reader is expected to deliver, such as a Content-Length: the size of the buffer to
+// begin with, up to 1 MiB, and the choice of a file for more. The reader may deliver more or less. EINVAL if n is negative.
 func WrapSizeHint(n int64) WrapOption { return func(o *wrapOptions) { o.sizeHint = n } }
 
 // WrapInherit leaves out close-on-exec: every program that this process starts from now on, by any goroutine, has the

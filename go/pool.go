@@ -169,8 +169,10 @@ func (p *Pool) ScanReader(r io.Reader, scan func(fd int) error, opts ...WrapOpti
 	o := newWrapOptions(opts)
 	var fd int
 	var loan unsafe.Pointer
-	err := collect(r, o, func(b []byte) (err error) {
-		fd, loan, err = p.begin(func(pool unsafe.Pointer) (int, unsafe.Pointer, error) { return scanBegin(b, pool, o) })
+	err := collect(r, o, func(bs [][]byte) (err error) {
+		fd, loan, err = p.begin(func(pool unsafe.Pointer) (int, unsafe.Pointer, error) {
+			return scanBeginSegments(bs, pool, o)
+		})
 		return err
 	}, func(pipe int) (undo func(), err error) {
 		fd, loan, err = p.begin(func(pool unsafe.Pointer) (int, unsafe.Pointer, error) {

@@ -9,40 +9,56 @@ import (
 )
 
 const (
-	// What is read before it is known whether there is more.
-	streamFirst = 64 << 10
-	// The most that is read at once.
-	streamPiece = 1 << 20
+	// What is held in memory of Go before it is known whether there is more.
+	streamSmall = 1 << 20
+	// The first buffer for it, and how many times as large each next one is, so that no byte is moved.
+	streamFirst, streamGrowth = 4 << 10, 4
 )
 
-// collect reads r to its end. Small content is given to buffer. Content that is larger goes through a pipe, which stream reads to
-// its end; undo drops what stream has made.
-func collect(r io.Reader, o *wrapOptions, buffer func(b []byte) error, stream func(pipe int) (undo func(), err error)) error {
+// collect reads r to its end. Small content is given to buffers. Content that is larger goes through a pipe, which stream reads
+// to its end; undo drops what stream has made.
+func collect(
+	r io.Reader, o *wrapOptions, buffers func(bs [][]byte) error, stream func(pipe int) (undo func(), err error),
+) error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	piece := make([]byte, min(max(streamFirst, o.sizeHint+1), streamPiece))
 	// One byte more than is allowed is asked for, to find out that there is one.
 	left := o.maxBytes
 	if left < left+1 {
 		left++
 	}
-	n, err := readFull(r, piece[:min(int64(len(piece)), left)])
-	left -= int64(n)
-	switch {
-	case err == nil && left > 0:
-		return throughPipe(r, piece[:n], left, stream)
-	case err != nil && err != io.EOF:
-		return err
-	case int64(n) > o.maxBytes:
-		message := fmt.Sprintf("the stream has more than the %d bytes that max_bytes allows", o.maxBytes)
-		return &Error{"stream", syscall.EFBIG, message}
+	size := streamFirst
+	if o.sizeHint > 0 {
+		// The end is found by asking for one byte more.
+		size = int(min(o.sizeHint, streamSmall)) + 1
 	}
-	return buffer(piece[:n])
+	var pieces [][]byte
+	for total := 0; ; size *= streamGrowth {
+		// Also found where the buffers end.
+		size = min(size, streamSmall+1-total)
+		piece := make([]byte, size)
+		n, err := readFull(r, piece[:min(int64(size), left)])
+		left -= int64(n)
+		total += n
+		if err != nil && err != io.EOF {
+			return err
+		}
+		pieces = append(pieces, piece[:n])
+		switch {
+		case int64(total) > o.maxBytes:
+			message := fmt.Sprintf("the stream has more than the %d bytes that max_bytes allows", o.maxBytes)
+			return &Error{"stream", syscall.EFBIG, message}
+		case err == io.EOF:
+			return buffers(pieces)
+		case total > streamSmall:
+			return throughPipe(r, pieces, left, stream)
+		}
+	}
 }
 
 // throughPipe writes what was read, and at most left bytes more, to a pipe for stream.
-func throughPipe(r io.Reader, piece []byte, left int64, stream func(pipe int) (undo func(), err error)) error {
+func throughPipe(r io.Reader, pieces [][]byte, left int64, stream func(pipe int) (undo func(), err error)) error {
 	from, to, err := os.Pipe()
 	if err != nil {
 		return failed("pipe", err, "for a stream")
@@ -74,7 +90,13 @@ func throughPipe(r io.Reader, piece []byte, left int64, stream func(pipe int) (u
 			finish()
 		}
 	}()
-	_, err = to.Write(piece)
+	for _, piece := range pieces {
+		if _, err = to.Write(piece); err != nil {
+			break
+		}
+	}
+	piece := pieces[len(pieces)-1]
+	piece = piece[:cap(piece)]
 	for err == nil && left > 0 {
 		var n int
 		n, err = readFull(r, piece[:min(int64(len(piece)), left)])

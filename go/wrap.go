@@ -29,7 +29,7 @@ func WrapBuffers(bs [][]byte, opts ...WrapOption) (*os.File, error) {
 	return newFile(fd, o.fileName(), err)
 }
 
-// WrapReader is [WrapBuffer] for what r delivers until io.EOF, however much that is: it is never all held in memory of Go.
+// WrapReader is [WrapBuffer] for what r delivers until io.EOF, however much that is: at most 1 MiB of it is held in memory of Go.
 // Another error of r is returned as it is, also those of its deadlines and Close (of an os.File or net.Conn); then nothing is
 // kept, and what was read is gone from r. io.ErrNoProgress if r goes on returning nothing.
 //
@@ -38,8 +38,8 @@ func WrapBuffers(bs [][]byte, opts ...WrapOption) (*os.File, error) {
 func WrapReader(r io.Reader, opts ...WrapOption) (*os.File, error) {
 	o := newWrapOptions(opts)
 	var fd int
-	err := collect(r, o, func(b []byte) (err error) {
-		fd, err = wrap(b, o)
+	err := collect(r, o, func(bs [][]byte) (err error) {
+		fd, err = wrapSegments(bs, o)
 		return err
 	}, func(pipe int) (undo func(), err error) {
 		fd, err = wrapStream(pipe, o)

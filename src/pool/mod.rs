@@ -188,8 +188,12 @@ impl Loan {
     }
 
     /// Writes the next bytes of the content, at `offset`.
-    pub fn store(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
-        self.file_mut().store(bytes, offset)
+    pub fn store(&mut self, segments: &[IoSlice<'_>], mut offset: u64) -> Result<()> {
+        for segment in segments {
+            self.file_mut().store(segment, offset)?;
+            offset += segment.len() as u64;
+        }
+        Ok(())
     }
 
     /// The content is complete, and has this length: the file can be lent.

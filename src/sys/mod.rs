@@ -1,5 +1,6 @@
 //! System calls as safe functions. Only here, in each file its own kind.
 
+pub(crate) mod buffer;
 mod call;
 pub(crate) mod command;
 pub(crate) mod copy;
