@@ -131,9 +131,10 @@ impl Cache {
             match self.claim(slot) {
                 Some(file) if is_idle(file.used) => {
                     let had = file.allocated;
-                    let rest = self.give_up(file, bytes);
-                    bytes = bytes.saturating_sub(had);
-                    rest.map(|rest| self.keep(rest));
+                    match self.give_up(file, bytes) {
+                        Some(rest) => return self.keep(rest),
+                        None => bytes = bytes.saturating_sub(had),
+                    }
                 }
                 // Another file came here meanwhile.
                 Some(file) => self.keep(file),

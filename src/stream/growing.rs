@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::backend::{Backend, EmptyFile};
 use crate::error::{Context, Error, Result};
-use crate::fill;
+use crate::fill::{self, Extent, Filling};
 use crate::sys::{self, features, file};
 use crate::wrap::Plan;
 
@@ -15,13 +15,16 @@ const COPIED: usize = 256 << 10;
 /// A new file that becomes longer.
 pub(super) struct Growing {
     file: EmptyFile,
-    /// It has pages until here, and this is its size. 0 if every write makes its own.
-    reserved: u64,
+    /// The extent that is being filled, which ends here. 0 and none if every write makes its own pages.
+    end: u64,
+    extent: Option<Extent>,
+    /// It was given this size ahead of the bytes.
+    size: u64,
 }
 
 impl Growing {
     pub fn new(file: EmptyFile) -> Growing {
-        Growing { file, reserved: 0 }
+        Growing { file, end: 0, extent: None, size: 0 }
     }
 
     /// Adds bytes at the end. The file goes on as a file on disk where it gets longer than memory may hold.
@@ -32,27 +35,43 @@ impl Growing {
             copy(self.file.fd.as_fd(), disk.fd.as_fd(), offset)?;
             *self = Growing::new(disk);
         }
-        self.reserve(offset, end)?;
-        fill::write_at(self.file.fd.as_fd(), segments, offset)
+        let filling = Filling::begin();
+        if let Some(extent) = &mut self.extent {
+            extent.resume();
+        }
+        self.reserve(&filling, offset, end)?;
+        fill::write_at(self.file.fd.as_fd(), segments, offset)?;
+        if let Some(extent) = &mut self.extent {
+            extent.pause();
+        }
+        Ok(())
     }
 
-    /// Makes huge pages for memory that is longer than what is held in buffers.
-    fn reserve(&mut self, from: u64, to: u64) -> Result<()> {
+    /// Makes a huge page for memory that is longer than what is held in buffers, if that takes less time.
+    fn reserve(&mut self, filling: &Filling, from: u64, to: u64) -> Result<()> {
         let extent = features::huge_page_size();
-        if self.file.backend != Backend::Memfd || extent == 0 || to <= self.reserved {
+        if self.file.backend != Backend::Memfd || extent == 0 || to <= self.end {
             return Ok(());
         }
-        let end = to.next_multiple_of(extent).min(sys::file_size_limit());
-        file::ftruncate(self.file.fd.as_fd(), end).context("ftruncate", || format!("{end} bytes"))?;
-        // If there is no room for all of it, the writes tell.
-        let _ = fill::allocate(self.file.fd.as_fd(), from.max(self.reserved), end);
-        self.reserved = end;
+        if let Some(full) = self.extent.take() {
+            full.filled();
+        }
+        let from = from.max(self.end);
+        self.end = to.next_multiple_of(extent).min(sys::file_size_limit());
+        let pages = filling.extent(self.end - from, true);
+        if pages.is_huge {
+            file::ftruncate(self.file.fd.as_fd(), self.end).context("ftruncate", || format!("{} bytes", self.end))?;
+            // If there is no room for all of it, the writes tell.
+            let _ = fill::allocate(self.file.fd.as_fd(), from, self.end);
+            self.size = self.end;
+        }
+        self.extent = Some(pages);
         Ok(())
     }
 
     /// The file, with this length.
     pub fn end(self, length: u64) -> Result<EmptyFile> {
-        if self.reserved > length {
+        if self.size > length {
             let fd = self.file.fd.as_fd();
             file::ftruncate(fd, length).context("ftruncate", || format!("{length} bytes"))?;
         }
