@@ -7,12 +7,13 @@ import (
 	"syscall"
 )
 
-// MapWriter is memory that grows as it is written, and becomes a sealed file without being copied: for encoders,
-// bodies of requests, whatever writes to an io.Writer. End it with [MapWriter.Seal], or with [MapWriter.Close] to drop
-// what was written; after either, every method's error is os.ErrClosed.
+// MapWriter is memory that grows as it is written, and becomes a sealed file without being copied:
+// for encoders, bodies of requests, whatever writes to an io.Writer. End it with [MapWriter.Seal],
+// or with [MapWriter.Close] to drop what was written; after either, every method's error is
+// os.ErrClosed.
 //
-// One goroutine at a time may use it, as a bytes.Buffer. A MapWriter that nothing refers to any more is freed by the
-// garbage collector some time later. It must not be copied.
+// One goroutine at a time may use it, as a bytes.Buffer. A MapWriter that nothing refers to any
+// more is freed by the garbage collector some time later. It must not be copied.
 type MapWriter struct {
 	m       *Map // nil when sealed or closed
 	written int
@@ -26,7 +27,8 @@ var (
 )
 
 const (
-	// Address space that is kept, so that growing moves nothing: more than most will ever write. It costs no memory.
+	// Address space that is kept, so that growing moves nothing: more than most will ever write. It
+	// costs no memory.
 	writerReserve = 64 << 30
 	// What the first byte gets.
 	writerFirst = 64 << 10
@@ -59,8 +61,8 @@ func (w *MapWriter) Len() int {
 
 // Write writes all of p, or nothing.
 //
-// Errors are those of [Map.Resize]: EFBIG, ENOSPC and ENOMEM when there is no more room. EFAULT if p is the memory of a map
-// and lost, also where [MapGuard] has replaced it.
+// Errors are those of [Map.Resize]: EFBIG, ENOSPC and ENOMEM when there is no more room. EFAULT if
+// p is the memory of a map and lost, also where [MapGuard] has replaced it.
 func (w *MapWriter) Write(p []byte) (n int, err error) {
 	if _, err := w.spare(len(p)); err != nil {
 		return 0, err
@@ -94,10 +96,12 @@ func (w *MapWriter) WriteByte(c byte) error {
 	return nil
 }
 
-// ReadFrom writes what r delivers until io.EOF, and returns how many bytes that were. r reads straight into the
-// memory. An error of r is returned as it is, and what was read before stays written.
+// ReadFrom writes what r delivers until io.EOF, and returns how many bytes that were. r reads
+// straight into the memory. An error of r is returned as it is, and what was read before stays
+// written.
 //
-// Other errors are those of [MapWriter.Write], and EINVAL if r says that it has read what cannot be.
+// Other errors are those of [MapWriter.Write], and EINVAL if r says that it has read what cannot
+// be.
 func (w *MapWriter) ReadFrom(r io.Reader) (n int64, err error) {
 	for {
 		if _, err := w.spare(writerMinRead); err != nil {
@@ -134,8 +138,8 @@ func (w *MapWriter) readOnce(r io.Reader) (n int, err error) {
 	return n, err
 }
 
-// Seal returns a sealed file of what has been written, as [Map.Seal] makes it, and the map of it, for reading. The
-// caller owns and closes both. The MapWriter is closed then.
+// Seal returns a sealed file of what has been written, as [Map.Seal] makes it, and the map of it,
+// for reading. The caller owns and closes both. The MapWriter is closed then.
 //
 // Errors are those of [Map.Seal], with everything as it was. A second call is os.ErrClosed.
 func (w *MapWriter) Seal(opts ...SealOption) (*os.File, *Map, error) {
@@ -157,7 +161,8 @@ func (w *MapWriter) Seal(opts ...SealOption) (*os.File, *Map, error) {
 	return f, m, nil
 }
 
-// Close drops what has been written. After Seal, and a second time, it does nothing and returns nil.
+// Close drops what has been written. After Seal, and a second time, it does nothing and returns
+// nil.
 func (w *MapWriter) Close() error {
 	if w == nil {
 		return isNil("writer")
@@ -188,7 +193,8 @@ func (w *MapWriter) spare(room int) ([]byte, error) {
 	return w.m.data[w.written:], nil
 }
 
-// sizeFor is how large the memory is made for so many bytes: twice as large each time, then whole huge pages.
+// sizeFor is how large the memory is made for so many bytes: twice as large each time, then whole
+// huge pages.
 func sizeFor(bytes int) int {
 	size := writerFirst
 	for size < bytes && size < writerExtent {

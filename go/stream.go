@@ -15,9 +15,9 @@ const (
 	streamPiece = 1 << 20
 )
 
-// collect reads r to its end. Small content is given to buffer. Content that is larger goes through a pipe, which stream reads to
-// its end; undo drops what stream has made.
-func collect(r io.Reader, o *wrapOptions, buffer func(b []byte) error, stream func(pipe int) (undo func(), err error)) error {
+// collect reads r to its end. Small content is given to buffer. Content that is larger goes through
+// a pipe, which stream reads to its end; undo drops what stream has made.
+func collect(r io.Reader, o wrapOptions, buffer func(b []byte) error, stream func(pipe int) (undo func(), err error)) error {
 	if err := o.check(); err != nil {
 		return err
 	}

@@ -29,6 +29,9 @@ pub(crate) fn total_length(segments: &[IoSlice<'_>]) -> Result<u64> {
 /// which only files in memory have.
 pub(crate) fn fill(file: BorrowedFd<'_>, segments: &[IoSlice<'_>], huge: bool) -> Result<()> {
     let total = total_length(segments)?;
+    if total == 0 {
+        return Ok(());
+    }
     check_size_limit(total)?;
     let mut source = Source { segments, skip: 0, written: 0, total };
     let extent = features::huge_page_size();
