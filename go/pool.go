@@ -185,17 +185,30 @@ func (p *Pool) ScanReader(r io.Reader, scan func(fd int) error, opts ...WrapOpti
 		return errNoCallback
 	}
 	o := newWrapOptions(opts)
+	var in streamed
+	defer in.release()
+	isAll, err := in.begin(r, o)
+	if err != nil {
+		return err
+	}
 	var fd int
 	var loan unsafe.Pointer
-	err := collect(r, o, func(b []byte) (err error) {
-		fd, loan, err = p.begin(func(pool unsafe.Pointer) (int, unsafe.Pointer, error) { return scanBegin(b, pool, o) })
-		return err
-	}, func(pipe int) (undo func(), err error) {
+	if b, isWhole := in.whole(); isAll && isWhole {
 		fd, loan, err = p.begin(func(pool unsafe.Pointer) (int, unsafe.Pointer, error) {
-			return scanBeginStream(pipe, pool, o)
+			return scanBegin(b, pool, o)
 		})
-		return func() { scanEnd(loan) }, err
-	})
+	} else if isAll {
+		fd, loan, err = p.begin(func(pool unsafe.Pointer) (int, unsafe.Pointer, error) {
+			return scanBeginSegments(in.parts[:], pool, o)
+		})
+	} else {
+		err = in.throughPipe(func(pipe int) (undo func(), err error) {
+			fd, loan, err = p.begin(func(pool unsafe.Pointer) (int, unsafe.Pointer, error) {
+				return scanBeginStream(pipe, pool, o)
+			})
+			return func() { scanEnd(loan) }, err
+		})
+	}
 	if err != nil {
 		return err
 	}
@@ -203,7 +216,9 @@ func (p *Pool) ScanReader(r io.Reader, scan func(fd int) error, opts ...WrapOpti
 	return scan(fd)
 }
 
-func (p *Pool) scan(scan func(fd int) error, begin func(pool unsafe.Pointer) (int, unsafe.Pointer, error)) error {
+func (p *Pool) scan(
+	scan func(fd int) error, begin func(pool unsafe.Pointer) (int, unsafe.Pointer, error),
+) error {
 	fd, loan, err := p.begin(begin)
 	if err != nil {
 		return err

@@ -24,6 +24,7 @@ func scanBeginStream(int, unsafe.Pointer, wrapOptions) (int, unsafe.Pointer, err
 }
 func wrapStream(int, wrapOptions) (int, error)                      { return 0, errUnsupported }
 func isTerminal(io.Reader) bool                                     { return false }
+func growPipe(int)                                                  {}
 func duplicate(int) (int, error)                                    { return 0, errUnsupported }
 func scanEnd(unsafe.Pointer)                                        {}
 func poolCreate(*poolOptions) (unsafe.Pointer, error)               { return nil, errUnsupported }

@@ -40,14 +40,23 @@ func WrapBuffers(bs [][]byte, opts ...WrapOption) (*os.File, error) {
 // that it has read more than it was asked for.
 func WrapReader(r io.Reader, opts ...WrapOption) (*os.File, error) {
 	o := newWrapOptions(opts)
+	var in streamed
+	defer in.release()
+	isAll, err := in.begin(r, o)
+	if err != nil {
+		return nil, err
+	}
 	var fd int
-	err := collect(r, o, func(b []byte) (err error) {
+	if b, isWhole := in.whole(); isAll && isWhole {
 		fd, err = wrap(b, o)
-		return err
-	}, func(pipe int) (undo func(), err error) {
-		fd, err = wrapStream(pipe, o)
-		return func() { syscall.Close(fd) }, err
-	})
+	} else if isAll {
+		fd, err = wrapSegments(in.parts[:], o)
+	} else {
+		err = in.throughPipe(func(pipe int) (undo func(), err error) {
+			fd, err = wrapStream(pipe, o)
+			return func() { syscall.Close(fd) }, err
+		})
+	}
 	return newFile(fd, o.fileName(), err)
 }
 
