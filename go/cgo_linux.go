@@ -25,12 +25,6 @@ func isTerminal(r io.Reader) (yes bool) {
 	return yes
 }
 
-// growPipe makes room for as much as is read at once, where that is allowed.
-func growPipe(fd int) {
-	const fSetPipeSize = 1031
-	syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), fSetPipeSize, streamPiece)
-}
-
 // duplicate returns another number of a description, which is none of the standard streams.
 func duplicate(fd int) (int, error) {
 	duplicate, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_DUPFD_CLOEXEC, 3)

@@ -30,10 +30,18 @@ static made wrap_iov(const char *iov, size_t count, bytefd_wrap_options options)
 	return m;
 }
 
-static made wrap_stream(int fd, bytefd_wrap_options options, bytefd_stream_options stream) {
+// A function of Go's.
+ssize_t bytefd_go_read(uintptr_t context, void *buf, size_t size);
+
+static ssize_t go_read(void *context, void *buf, size_t size) {
+	return bytefd_go_read((uintptr_t)context, buf, size);
+}
+
+static made wrap_reader(uintptr_t context, bytefd_wrap_options options,
+                        bytefd_stream_options stream) {
 	made m;
 	m.scan = NULL;
-	m.fd = bytefd_wrap_stream(fd, &options, &stream, &m.error);
+	m.fd = bytefd_wrap_reader(go_read, (void *)context, &options, &stream, &m.error);
 	return m;
 }
 
@@ -51,10 +59,11 @@ static made scan_begin_iov(const char *iov, size_t count, bytefd_wrap_options op
 	return m;
 }
 
-static made scan_begin_stream(int fd, bytefd_wrap_options options, bytefd_stream_options stream) {
+static made scan_begin_reader(uintptr_t context, bytefd_wrap_options options,
+                              bytefd_stream_options stream) {
 	made m;
 	m.scan = NULL;
-	m.fd = bytefd_scan_begin_stream(fd, &options, &stream, &m.scan, &m.error);
+	m.fd = bytefd_scan_begin_reader(go_read, (void *)context, &options, &stream, &m.scan, &m.error);
 	return m;
 }
 */
@@ -63,6 +72,7 @@ import "C"
 import (
 	"math"
 	"runtime"
+	"runtime/cgo"
 	"unsafe"
 )
 
@@ -115,13 +125,15 @@ func segments(bs [][]byte, pinner *runtime.Pinner) []C.struct_iovec {
 	return iov
 }
 
-func wrapStream(from int, o wrapOptions) (int, error) {
+func wrapReader(p *passing, o wrapOptions) (int, error) {
 	c, err := o.c(nil)
 	if err != nil {
 		return 0, err
 	}
 	defer freeName(c)
-	fd, _, err := madeBy(C.wrap_stream(C.int(from), c, o.stream()))
+	handle := cgo.NewHandle(p)
+	defer handle.Delete()
+	fd, _, err := madeBy(C.wrap_reader(C.uintptr_t(handle), c, o.stream()))
 	return fd, err
 }
 
@@ -150,15 +162,17 @@ func scanBeginSegments(
 	return madeBy(C.scan_begin_iov(chars(iov), C.size_t(len(bs)), c))
 }
 
-func scanBeginStream(
-	from int, pool unsafe.Pointer, o wrapOptions,
+func scanBeginReader(
+	p *passing, pool unsafe.Pointer, o wrapOptions,
 ) (fd int, loan unsafe.Pointer, err error) {
 	c, err := o.c(pool)
 	if err != nil {
 		return 0, nil, err
 	}
 	defer freeName(c)
-	return madeBy(C.scan_begin_stream(C.int(from), c, o.stream()))
+	handle := cgo.NewHandle(p)
+	defer handle.Delete()
+	return madeBy(C.scan_begin_reader(C.uintptr_t(handle), c, o.stream()))
 }
 
 func madeBy(made C.made) (fd int, loan unsafe.Pointer, err error) {

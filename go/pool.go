@@ -202,11 +202,11 @@ func (p *Pool) ScanReader(r io.Reader, scan func(fd int) error, opts ...WrapOpti
 			return scanBeginSegments(in.parts[:], pool, o)
 		})
 	} else {
-		err = in.throughPipe(func(pipe int) (undo func(), err error) {
+		err = in.pass(func(reads *passing) (err error) {
 			fd, loan, err = p.begin(func(pool unsafe.Pointer) (int, unsafe.Pointer, error) {
-				return scanBeginStream(pipe, pool, o)
+				return scanBeginReader(reads, pool, o)
 			})
-			return func() { scanEnd(loan) }, err
+			return err
 		})
 	}
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"sync"
 	"syscall"
 )
@@ -31,11 +30,10 @@ type streamed struct {
 	// one.
 	left int64
 	// What was read, in two buffers of which each may be nil.
-	first *[streamFirst]byte
-	piece *[streamPiece]byte
-	parts [2][]byte
-	// The most that was ever in piece.
-	used int
+	first   *[streamFirst]byte
+	piece   *[streamPiece]byte
+	parts   [2][]byte
+	isAtEnd bool
 }
 
 // begin reads until the buffers are full. isAll: to the end. The caller releases the buffers.
@@ -53,7 +51,7 @@ func (in *streamed) begin(r io.Reader, o wrapOptions) (isAll bool, err error) {
 	}
 	if err == nil && in.left > 0 {
 		in.piece = pieceBuffers.Get().(*[streamPiece]byte)
-		in.parts[1], err = in.next()
+		in.parts[1], err = in.fill(in.piece[:])
 	}
 	switch {
 	case err == nil && in.left > 0:
@@ -74,13 +72,6 @@ func (in *streamed) fill(b []byte) ([]byte, error) {
 	return b[:n], err
 }
 
-// next fills the buffer for pieces.
-func (in *streamed) next() (b []byte, err error) {
-	b, err = in.fill(in.piece[:])
-	in.used = max(in.used, len(b))
-	return b, err
-}
-
 // whole returns all that was read, if it is in one buffer.
 func (in *streamed) whole() (b []byte, isWhole bool) {
 	switch {
@@ -99,68 +90,62 @@ func (in *streamed) release() {
 		firstBuffers.Put(in.first)
 	}
 	if in.piece != nil {
-		clear(in.piece[:in.used])
+		clear(in.parts[1])
 		pieceBuffers.Put(in.piece)
 	}
 }
 
-// throughPipe writes what was read, and what else r delivers, to a pipe for stream, which reads to
-// its end. undo drops what stream has made.
-func (in *streamed) throughPipe(stream func(pipe int) (undo func(), err error)) error {
-	from, to, err := os.Pipe()
-	if err != nil {
-		return failed("pipe", err, "for a stream")
-	}
+// passing gives what is read to C, which asks for it in a goroutine of its own: between r and the
+// caller there must be no frame of C's, because r may panic or call runtime.Goexit.
+type passing struct {
+	requests chan []byte // memory of C's to fill
+	counts   chan int    // how much of it was filled; 0 at the end, -1 to give up
+}
+
+// pass gives what was read, and what else r delivers, to store, which calls C.
+func (in *streamed) pass(store func(p *passing) error) error {
+	p := &passing{make(chan []byte), make(chan int)}
 	done := make(chan error, 1)
-	undo := func() {}
 	go func() {
-		// With a pipe that blocks, the call waits in the kernel.
-		number := int(from.Fd())
-		growPipe(number)
-		made, err := stream(number)
-		from.Close()
-		if err == nil {
-			undo = made
-		}
+		err := store(p)
+		close(p.requests)
 		done <- err
 	}()
 	isComplete := false
-	// Also if r panics or calls runtime.Goexit.
-	var made error
-	finish := func() {
-		to.Close()
-		made = <-done
-		if !isComplete && made == nil {
-			undo()
-		}
-	}
-	finished := false
 	defer func() {
-		if !finished {
-			finish()
+		if !isComplete {
+			// r has failed, panicked or called runtime.Goexit. Nothing is made then.
+			p.counts <- -1
+			<-done
 		}
 	}()
-	pass := func(b []byte) {
-		if _, failure := to.Write(b); failure != nil {
-			// The other end has stopped, and says why.
-			err = io.EOF
+	rest := in.parts
+	for b := range p.requests {
+		n, err := in.serve(b, &rest)
+		if err != nil {
+			return err
 		}
+		p.counts <- n
 	}
-	for _, part := range in.parts {
-		pass(part)
+	isComplete = true
+	return <-done
+}
+
+// serve fills b with the rest of what was read, and then from r, and returns how much that was.
+func (in *streamed) serve(b []byte, rest *[2][]byte) (n int, err error) {
+	for i := range rest {
+		copied := copy(b[n:], rest[i])
+		rest[i] = rest[i][copied:]
+		n += copied
 	}
-	for err == nil && in.left > 0 {
-		var b []byte
-		b, err = in.next()
-		pass(b)
+	if n > 0 || in.isAtEnd {
+		return n, nil
 	}
-	isComplete = err == nil || err == io.EOF
-	finished = true
-	finish()
-	if !isComplete {
-		return err
+	filled, err := in.fill(b)
+	if in.isAtEnd = err == io.EOF; in.isAtEnd {
+		err = nil
 	}
-	return made
+	return len(filled), err
 }
 
 // readFull fills b. The error is io.EOF if r ends before that.

@@ -19,12 +19,11 @@ func scanBegin([]byte, unsafe.Pointer, wrapOptions) (int, unsafe.Pointer, error)
 func scanBeginSegments([][]byte, unsafe.Pointer, wrapOptions) (int, unsafe.Pointer, error) {
 	return 0, nil, errUnsupported
 }
-func scanBeginStream(int, unsafe.Pointer, wrapOptions) (int, unsafe.Pointer, error) {
+func scanBeginReader(*passing, unsafe.Pointer, wrapOptions) (int, unsafe.Pointer, error) {
 	return 0, nil, errUnsupported
 }
-func wrapStream(int, wrapOptions) (int, error)                      { return 0, errUnsupported }
+func wrapReader(*passing, wrapOptions) (int, error)                 { return 0, errUnsupported }
 func isTerminal(io.Reader) bool                                     { return false }
-func growPipe(int)                                                  {}
 func duplicate(int) (int, error)                                    { return 0, errUnsupported }
 func scanEnd(unsafe.Pointer)                                        {}
 func poolCreate(*poolOptions) (unsafe.Pointer, error)               { return nil, errUnsupported }

@@ -3,7 +3,6 @@ package bytefd
 import (
 	"io"
 	"os"
-	"syscall"
 )
 
 // WrapBuffer copies b into a new file and returns it. The caller owns the file and closes it.
@@ -52,9 +51,9 @@ func WrapReader(r io.Reader, opts ...WrapOption) (*os.File, error) {
 	} else if isAll {
 		fd, err = wrapSegments(in.parts[:], o)
 	} else {
-		err = in.throughPipe(func(pipe int) (undo func(), err error) {
-			fd, err = wrapStream(pipe, o)
-			return func() { syscall.Close(fd) }, err
+		err = in.pass(func(p *passing) (err error) {
+			fd, err = wrapReader(p, o)
+			return err
 		})
 	}
 	return newFile(fd, o.fileName(), err)
