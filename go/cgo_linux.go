@@ -13,6 +13,9 @@ import (
 	"unsafe"
 )
 
+// unavailable is the error of a build without the library.
+func unavailable() error { return nil }
+
 // isTerminal reports whether r reads a terminal, tcgetattr(3).
 func isTerminal(r io.Reader) (yes bool) {
 	onDescriptor(r, func(fd int) error {

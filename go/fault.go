@@ -5,6 +5,8 @@ import (
 	"runtime/debug"
 	"syscall"
 	"unsafe"
+
+	"github.com/bytefd/bytefd/go/internal/marked"
 )
 
 // Guarded calls f with the mapped memory itself, as [Map.Bytes] returns it, and lives with the loss
@@ -29,6 +31,9 @@ func (m *Map) Guarded(f func(b []byte) error) error {
 	if f == nil {
 		return &Error{"guarded", syscall.EINVAL, "f is nil"}
 	}
+	if err := m.needMapping(); err != nil {
+		return err
+	}
 	handle, b, err := m.lend("guarded")
 	if err != nil {
 		return err
@@ -50,6 +55,21 @@ func (m *Map) lend(op string) (handle unsafe.Pointer, b []byte, err error) {
 	m.users.Add(1)
 	m.show()
 	return m.handle, m.data, nil
+}
+
+// isCopied copies src, and reports whether it could be read. dst is memory of Go's.
+func isCopied(dst, src []byte) (ok bool) {
+	if len(src) == 0 {
+		return true
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if fault := recover(); fault != nil {
+			ok = outcomeOf(fault, nil, src) == allCopied
+		}
+	}()
+	to, from := unsafe.Pointer(unsafe.SliceData(dst)), unsafe.Pointer(unsafe.SliceData(src))
+	return marked.Write(to, from, len(src)) == 0
 }
 
 func callGuarded(b []byte, f func([]byte) error) (err error) {

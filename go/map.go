@@ -44,6 +44,10 @@ type Map struct {
 	isForReading bool
 	// True if the map is guarded, and the program has been given its memory.
 	isShown atomic.Bool
+	// True as long as data is memory of Go's, and there is no handle.
+	isHeld atomic.Bool
+	// True if that memory was given to the program.
+	isGiven atomic.Bool
 	// True after Share: its seal keeps a failed Seal from making the map writable again.
 	isShared bool
 	// How many need the mapping: an open Map, and each function that is being called by Guarded, for
@@ -201,6 +205,7 @@ func (m *Map) Bytes() []byte {
 	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
+	m.isGiven.Store(true)
 	runtime.SetFinalizer(m, nil)
 	m.show()
 	return m.data
@@ -245,6 +250,9 @@ func (m *Map) Check() error {
 	if m == nil {
 		return isNil("map")
 	}
+	if err := m.needMapping(); err != nil {
+		return err
+	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	if err := m.check("check", 0); err != nil {
@@ -260,6 +268,9 @@ func (m *Map) Check() error {
 func (m *Map) FileSize() (int64, error) {
 	if m == nil {
 		return 0, isNil("map")
+	}
+	if err := m.needMapping(); err != nil {
+		return 0, err
 	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -309,6 +320,9 @@ func (m *Map) File() (*os.File, error) {
 	if m == nil {
 		return nil, isNil("map")
 	}
+	if err := m.needMapping(); err != nil {
+		return nil, err
+	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	if err := m.check("file", 0); err != nil {
@@ -327,11 +341,12 @@ func (m *Map) Close() error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.handle == nil {
-		return nil
-	}
 	handle := m.handle
 	m.handle, m.data = nil, nil
+	m.isHeld.Store(false)
+	if handle == nil {
+		return nil
+	}
 	runtime.SetFinalizer(m, nil)
 	return m.release(handle)
 }
@@ -352,6 +367,9 @@ func (m *Map) alone(op string, change func() error) error {
 	if m == nil {
 		return isNil("map")
 	}
+	if err := m.needMapping(); err != nil {
+		return err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.check(op, 0); err != nil {
@@ -365,7 +383,7 @@ func (m *Map) alone(op string, change func() error) error {
 
 // check refuses a closed map and a negative offset.
 func (m *Map) check(op string, offset int64) error {
-	if m.handle == nil {
+	if m.handle == nil && !m.isHeld.Load() {
 		return isClosed(op, "the map is closed")
 	}
 	if offset < 0 {

@@ -70,6 +70,9 @@ func (m *Map) WriteAt(p []byte, off int64) (n int, err error) {
 	if m == nil {
 		return 0, isNil("map")
 	}
+	if err := m.needMapping(); err != nil {
+		return 0, err
+	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	if err := m.check("write", off); err != nil {

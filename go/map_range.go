@@ -103,6 +103,9 @@ func (m *Map) onRange(op string, offset, length int, do doToRange) error {
 	if m == nil {
 		return isNil("map")
 	}
+	if err := m.needMapping(); err != nil {
+		return err
+	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return m.inRange(op, offset, length, do)

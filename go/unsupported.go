@@ -24,6 +24,7 @@ func scanBeginReader(*passing, unsafe.Pointer, wrapOptions) (int, unsafe.Pointer
 }
 func wrapReader(*passing, wrapOptions) (int, error)                 { return 0, errUnsupported }
 func isTerminal(io.Reader) bool                                     { return false }
+func unavailable() error                                            { return errUnsupported }
 func duplicate(int) (int, error)                                    { return 0, errUnsupported }
 func scanEnd(unsafe.Pointer)                                        {}
 func poolCreate(*poolOptions) (unsafe.Pointer, error)               { return nil, errUnsupported }

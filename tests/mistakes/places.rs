@@ -316,13 +316,9 @@ impl Fixture {
             table.options("bytefd_wrap_reader options", WRAP, base, UNFIT, move |options, error| {
                 closed((abi.wrap_reader)(Some(at_end), null_mut(), options, null(), error))
             });
-            table.options(
-                "bytefd_wrap_reader stream",
-                READER_STREAM,
-                stream,
-                &["INTERRUPTIBLE"],
-                move |options, error| closed((abi.wrap_reader)(Some(at_end), null_mut(), null(), options, error)),
-            );
+            table.options("bytefd_wrap_reader stream", STREAM, stream, &[], move |options, error| {
+                closed((abi.wrap_reader)(Some(at_end), null_mut(), null(), options, error))
+            });
             let inherits = Takes::Flags { right: &["INHERIT"], unfit: &[] };
             table.argument("bytefd_reopen flags", inherits, move |flags, error| {
                 closed((abi.reopen)(self.sealed.as_raw_fd(), flags, error))
@@ -376,15 +372,9 @@ impl Fixture {
             table.options("bytefd_scan_begin_reader options", WRAP, base, &[], move |options, error| {
                 scan(&|out| (abi.scan_begin_reader)(Some(at_end), null_mut(), &with_pool(options), null(), out, error))
             });
-            table.options(
-                "bytefd_scan_begin_reader stream",
-                READER_STREAM,
-                stream,
-                &["INTERRUPTIBLE"],
-                move |options, error| {
-                    scan(&|out| (abi.scan_begin_reader)(Some(at_end), null_mut(), null(), options, out, error))
-                },
-            );
+            table.options("bytefd_scan_begin_reader stream", STREAM, stream, &[], move |options, error| {
+                scan(&|out| (abi.scan_begin_reader)(Some(at_end), null_mut(), null(), options, out, error))
+            });
             table.options("bytefd_pool_create options", POOL, PoolOptions::default(), &[], move |options, error| {
                 ended(abi.pool_close, |out| (abi.pool_create)(options, out, error))
             });
