@@ -178,8 +178,8 @@ func (p *Pool) ScanBuffers(bs [][]byte, scan func(fd int) error, opts ...WrapOpt
 	})
 }
 
-// ScanReader is [Pool.ScanBytes] for what r delivers until io.EOF. Its own errors are those of
-// [WrapReader].
+// ScanReader is [Pool.ScanBytes] for what r delivers until io.EOF: it goes from the buffer that r
+// fills into a cached file. Its own errors, and what r must not do, are those of [WrapReader].
 func (p *Pool) ScanReader(r io.Reader, scan func(fd int) error, opts ...WrapOption) error {
 	if scan == nil {
 		return errNoCallback
