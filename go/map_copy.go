@@ -187,12 +187,15 @@ func (m *Map) hasBytes(end int) bool {
 		return true
 	}
 	if next := m.nextPage(end); next < len(m.data) {
-		if m.isThere(next) {
+		if _, isThere := m.peek(next); isThere {
 			return true
 		}
-	} else if !m.isPrivate && (m.isForReading || !m.isShown.Load()) &&
-		(m.peek(end-1) != 0 || m.peek(len(m.data)-1) != 0) {
-		return true
+	} else if !m.isPrivate && (m.isForReading || !m.isShown.Load()) {
+		for _, at := range [...]int{end - 1, len(m.data) - 1} {
+			if b, _ := m.peek(at); b != 0 {
+				return true
+			}
+		}
 	}
 	size, err := mapFileSize(m.handle)
 	return err == nil && size-m.offset >= int64(end)
@@ -204,14 +207,7 @@ func (m *Map) nextPage(end int) int {
 	return end + int(-address&uintptr(os.Getpagesize()-1))
 }
 
-// peek returns a byte of the map; 0 if it is lost.
-func (m *Map) peek(at int) (b byte) {
-	marked.Read(unsafe.Pointer(&b), unsafe.Pointer(&m.data[at]), 1)
-	return b
-}
-
-// isThere reports whether a byte of the map is not lost.
-func (m *Map) isThere(at int) bool {
-	var b byte
-	return marked.Read(unsafe.Pointer(&b), unsafe.Pointer(&m.data[at]), 1) == 0
+// peek returns a byte of the map, and whether it is not lost.
+func (m *Map) peek(at int) (b byte, isThere bool) {
+	return marked.Peek(unsafe.Pointer(&m.data[at]))
 }
