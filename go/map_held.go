@@ -11,7 +11,7 @@ func holdMap(b []byte) *Map {
 	if b == nil {
 		b = []byte{}
 	}
-	m := &Map{data: b, isForReading: true}
+	m := &Map{data: b[:len(b):len(b)], isForReading: true}
 	m.users.Store(1)
 	m.isHeld.Store(true)
 	return m

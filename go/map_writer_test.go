@@ -95,6 +95,36 @@ type inPieces struct {
 
 func (p *inPieces) Read(b []byte) (int, error) { return p.r.Read(b[:p.random.Intn(len(b)+1)]) }
 
+func TestAMapWriterMovesWhateverItHasGrownTo(t *testing.T) {
+	for _, length := range []int{0, 1, 4095, 4096, 4097, 1<<20 - 513, 1<<20 - 1, 1 << 20, 1<<20 + 1, 3 << 20} {
+		for name, write := range map[string]func(w *bytefd.MapWriter, b []byte) error{
+			"at once":   func(w *bytefd.MapWriter, b []byte) error { _, err := w.Write(b); return err },
+			"read from": func(w *bytefd.MapWriter, b []byte) error { _, err := w.ReadFrom(bytes.NewReader(b)); return err },
+			"in pieces": func(w *bytefd.MapWriter, b []byte) (err error) {
+				for ; len(b) > 0 && err == nil; b = b[min(len(b), 1021):] {
+					_, err = w.Write(b[:min(len(b), 1021)])
+				}
+				return err
+			},
+		} {
+			w := newWriter(t)
+			if err := write(w, pattern(length)); err != nil {
+				t.Errorf("%s, %d bytes: %v", name, length, err)
+			}
+			becomes(t, w, pattern(length))
+		}
+	}
+}
+
+func TestAReaderThatWritesToTheWriterIsAnError(t *testing.T) {
+	w := newWriter(t)
+	_, err := w.ReadFrom(readerFunc(func(p []byte) (int, error) {
+		fmt.Fprint(w, "mine")
+		return copy(p, "hello"), nil
+	}))
+	isError(t, err, syscall.EBUSY)
+}
+
 func TestAReaderThatFailsIsToldOfWithWhatItRead(t *testing.T) {
 	mine := errors.New("mine")
 	for _, length := range []int{0, 5, 200_000} {
@@ -185,20 +215,26 @@ func TestAClosedWriterLeavesNothing(t *testing.T) {
 
 func TestAWriterWithoutRoomSaysSoAndKeepsWhatItHas(t *testing.T) {
 	inAChild(t, func() {
-		w := newWriter(t)
-		want := pattern(64 << 10)
-		w.Write(want)
-		if err := syscall.Setrlimit(rlimitFsize, &syscall.Rlimit{Cur: 100_000, Max: 100_000}); err != nil {
-			t.Fatal(err)
+		// One of 1 MiB at most has no file yet, the other has.
+		for _, length := range []int{1 << 20, 2 << 20} {
+			w, want := newWriter(t), pattern(length)
+			w.Write(want)
+			limit := &syscall.Rlimit{Cur: uint64(length), Max: 1 << 40}
+			if err := syscall.Setrlimit(rlimitFsize, limit); err != nil {
+				t.Fatal(err)
+			}
+			n, err := w.Write([]byte("!"))
+			isError(t, err, syscall.EFBIG)
+			read, readErr := w.ReadFrom(bytes.NewReader(pattern(100_000)))
+			isError(t, readErr, syscall.EFBIG)
+			if n != 0 || read != 0 {
+				t.Errorf("wrote %d, read %d", n, read)
+			}
+			becomes(t, w, want)
+			if err := syscall.Setrlimit(rlimitFsize, &syscall.Rlimit{Cur: 1 << 40, Max: 1 << 40}); err != nil {
+				t.Fatal(err)
+			}
 		}
-		n, err := w.Write(pattern(100_000))
-		isError(t, err, syscall.EFBIG)
-		read, readErr := w.ReadFrom(bytes.NewReader(pattern(100_000)))
-		isError(t, readErr, syscall.EFBIG)
-		if n != 0 || read != 0 {
-			t.Errorf("wrote %d, read %d", n, read)
-		}
-		becomes(t, w, want)
 	})
 }
 

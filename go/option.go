@@ -143,9 +143,9 @@ func WrapMaxBytes(n int64) WrapOption {
 	}
 }
 
-// WrapSizeHint tells how many bytes a reader is expected to deliver, such as a Content-Length. It
-// only chooses the file to begin with; the reader may deliver more or less. EINVAL if n is
-// negative.
+// WrapSizeHint tells how many bytes a reader is expected to deliver, such as a Content-Length: the
+// choice of a buffer to begin with, and of a file for more than 1 MiB. The reader may deliver more or
+// less. EINVAL if n is negative.
 func WrapSizeHint(n int64) WrapOption {
 	return func(o wrapOptions) wrapOptions {
 		o.sizeHint = n

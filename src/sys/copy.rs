@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use super::call::{Result, check, retry};
 use super::features::PROCESS_VM_READV;
-use super::file;
+use super::file::{self, ZEROS};
 use super::mapping::Mapping;
 use super::process::page_size;
 use crate::error::Errno;
@@ -103,7 +103,6 @@ pub(crate) fn is_present(mapping: &Mapping, at: usize, guarded: bool) -> Result<
 
 /// Stores zeros into a mapping; EFAULT at a page that is protected or lost.
 pub(crate) fn write_zeros(mapping: &Mapping, bytes: Range<usize>) -> Result<()> {
-    static ZEROS: [u8; 4096] = [0; 4096];
     assert!(bytes.end <= mapping.length());
     let mut at = bytes.start;
     while at < bytes.end {
