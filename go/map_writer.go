@@ -8,15 +8,16 @@ import (
 	"syscall"
 )
 
-// MapWriter is memory that grows as it is written, and becomes a sealed file: for encoders, bodies of requests, whatever
-// writes to an io.Writer. Content of up to 1 MiB is collected in memory of Go, and sealing copies it into a file. Larger
-// content moves into a memory file once, which becomes the sealed file without being copied.
+// MapWriter is memory that grows as it is written, and becomes a sealed file: for encoders, bodies
+// of requests, whatever writes to an io.Writer. Content of up to 1 MiB is collected in memory of
+// Go, and sealing copies it into a file. Larger content moves into a memory file once, which
+// becomes the sealed file without being copied.
 //
-// End it with [MapWriter.Seal], or with [MapWriter.Close] to drop what was written; after either, every method's error is
-// os.ErrClosed.
+// End it with [MapWriter.Seal], or with [MapWriter.Close] to drop what was written; after either,
+// every method's error is os.ErrClosed.
 //
-// One goroutine at a time may use it, as a bytes.Buffer. A MapWriter that nothing refers to any more is freed by the
-// garbage collector some time later. It must not be copied.
+// One goroutine at a time may use it, as a bytes.Buffer. A MapWriter that nothing refers to any
+// more is freed by the garbage collector some time later. It must not be copied.
 type MapWriter struct {
 	isOpen  bool
 	small   []byte // all that was written, unless there is a map
@@ -35,9 +36,12 @@ var (
 const (
 	// Up to so many bytes copying costs less than pages that are made ahead.
 	writerSmall = 1 << 20
+	// Up to so many bytes stay in memory of Go, and are mapped when something needs a mapping.
+	writerHeld = 64 << 10
 	// What the first byte gets, in memory of Go and in a map.
 	writerFirst, writerFirstMapped = 4 << 10, 64 << 10
-	// Address space that is kept, so that growing moves nothing: more than most will ever write. It costs no memory.
+	// Address space that is kept, so that growing moves nothing: more than most will ever write. It
+	// costs no memory.
 	writerReserve = 64 << 30
 	// A huge page.
 	writerExtent = 2 << 20
@@ -71,15 +75,15 @@ func (w *MapWriter) Len() int {
 
 // Write writes all of p, or nothing.
 //
-// Errors are those of [Map.Resize]: EFBIG, ENOSPC and ENOMEM when there is no more room. EFAULT if p is the memory of a map
-// and lost, also where [MapGuard] has replaced it.
+// Errors are those of [Map.Resize]: EFBIG, ENOSPC and ENOMEM when there is no more room. EFAULT if
+// p is the memory of a map and lost, also where [MapGuard] has replaced it.
 func (w *MapWriter) Write(p []byte) (n int, err error) {
 	spare, err := w.spare(len(p))
 	if err != nil {
 		return 0, err
 	}
 	if w.m == nil {
-		if guards.Load() == 0 && copied(spare, p) {
+		if !isShown(p) && isCopied(spare, p) {
 			w.count(len(p))
 			return len(p), nil
 		}
@@ -117,10 +121,11 @@ func (w *MapWriter) WriteByte(c byte) error {
 	return nil
 }
 
-// ReadFrom writes what r delivers until io.EOF, and returns how many bytes that were. An error of r is returned as it is,
-// and what was read before stays written.
+// ReadFrom writes what r delivers until io.EOF, and returns how many bytes that were. An error of r
+// is returned as it is, and what was read before stays written.
 //
-// Other errors are those of [MapWriter.Write], and EINVAL if r says that it has read what cannot be; EBUSY if r writes to w.
+// Other errors are those of [MapWriter.Write], and EINVAL if r says that it has read what cannot
+// be; EBUSY if r writes to w.
 func (w *MapWriter) ReadFrom(r io.Reader) (n int64, err error) {
 	if _, err := w.spare(0); err != nil {
 		return 0, err
@@ -184,10 +189,13 @@ func (w *MapWriter) readOnce(r io.Reader) (n int, err error) {
 	return n, err
 }
 
-// Seal returns a sealed file of what has been written, as [Map.Seal] or [WrapBuffer] makes it, and the map of it, for
-// reading. The caller owns and closes both. The MapWriter is closed then.
+// Seal returns a sealed file of what has been written, as [Map.Seal] or [WrapBuffer] makes it, and
+// the map of it, for reading. The caller owns and closes both. The MapWriter is closed then. The
+// map of a small file is memory of Go's until something needs a mapping; a store into its
+// [Map.Bytes], which is forbidden, is no SIGSEGV then.
 //
-// Errors are those of [Map.Seal], with everything as it was; EBUSY while ReadFrom reads. A second call is os.ErrClosed.
+// Errors are those of [Map.Seal], with everything as it was; EBUSY while ReadFrom reads. A second
+// call is os.ErrClosed.
 func (w *MapWriter) Seal(opts ...SealOption) (*os.File, *Map, error) {
 	if w == nil {
 		return nil, nil, isNil("writer")
@@ -214,11 +222,14 @@ func (w *MapWriter) seal(opts []SealOption) (*os.File, *Map, error) {
 	if w.readers > 0 {
 		return nil, nil, &Error{"seal", syscall.EBUSY, "a reader has the memory of the writer"}
 	}
-	o := noOptions
+	o := newWrapOptions(nil)
 	o.backend = BackendMemfd
-	fd, err := wrap(w.small, &o)
+	fd, err := wrap(w.small, o)
 	if err != nil {
 		return nil, nil, err
+	}
+	if len(w.small) <= writerHeld {
+		return os.NewFile(uintptr(fd), o.fileName()), holdMap(w.small), nil
 	}
 	m, err := MapFD(fd)
 	if err != nil {
@@ -228,7 +239,8 @@ func (w *MapWriter) seal(opts []SealOption) (*os.File, *Map, error) {
 	return os.NewFile(uintptr(fd), o.fileName()), m, nil
 }
 
-// Close drops what has been written. After Seal, and a second time, it does nothing and returns nil.
+// Close drops what has been written. After Seal, and a second time, it does nothing and returns
+// nil.
 func (w *MapWriter) Close() error {
 	if w == nil {
 		return isNil("writer")
@@ -300,7 +312,8 @@ func (w *MapWriter) move(room int) error {
 	return nil
 }
 
-// sizeFor is how large the memory is made for so many bytes: twice as large each time, then whole huge pages.
+// sizeFor is how large the memory is made for so many bytes: twice as large each time, then whole
+// huge pages.
 func sizeFor(bytes int) int {
 	size := writerFirstMapped
 	for size < bytes && size < writerExtent {

@@ -10,6 +10,7 @@ import (
 	"math/rand"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/iotest"
@@ -257,4 +258,90 @@ func TestAWriterNeedsNoAddressSpaceToSpare(t *testing.T) {
 		}
 		becomes(t, w, want)
 	})
+}
+
+// Content that fits a small file is not mapped before something needs that.
+func TestTheMapOfASmallFileIsAMap(t *testing.T) {
+	for _, size := range []int{0, 1, 5000, 64 << 10} {
+		want := pattern(size)
+		for name, use := range map[string]func(m *bytefd.Map) error{
+			"Check":    (*bytefd.Map).Check,
+			"Guarded":  func(m *bytefd.Map) error { return m.Guarded(func([]byte) error { return nil }) },
+			"Mlock":    func(m *bytefd.Map) error { return m.Mlock(0, bytefd.ToEnd) },
+			"Prefetch": func(m *bytefd.Map) error { return m.Prefetch(0, bytefd.ToEnd) },
+			"Flush":    func(m *bytefd.Map) error { return m.Flush(0, 0, syscall.MS_ASYNC) },
+			"Bytes":    func(m *bytefd.Map) error { m.Bytes(); return nil },
+		} {
+			w := newWriter(t)
+			if _, err := w.Write(want); err != nil {
+				t.Fatal(err)
+			}
+			f, m, err := w.Seal()
+			if err != nil {
+				t.Fatal(err)
+			}
+			closedLater(t, f)
+			closedLater(t, m)
+			p := make([]byte, size)
+			for range 2 {
+				if n, err := m.ReadAt(p, 0); n != size || err != nil || !bytes.Equal(p, want) {
+					t.Errorf("%s: read %d, %v", name, n, err)
+				}
+				if m.Len() != size || !bytes.Equal(m.Bytes(), want) {
+					t.Errorf("%s: other bytes", name)
+				}
+				if err := use(m); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+			_, writeErr := m.WriteAt(p, 0)
+			isError(t, writeErr, syscall.EACCES)
+			_, sealErr := m.Seal()
+			isError(t, sealErr, syscall.EINVAL)
+			isError(t, m.Resize(1), syscall.EINVAL)
+			_, fileErr := m.File()
+			isError(t, fileErr, syscall.EBADF)
+			b := m.Bytes()
+			if err := m.Close(); err != nil {
+				t.Error(err)
+			}
+			if m.Len() != 0 || m.Bytes() != nil {
+				t.Errorf("%s: it is not closed", name)
+			}
+			if _, err := m.ReadAt(p, 0); !errors.Is(err, os.ErrClosed) {
+				t.Errorf("%s: %v is not os.ErrClosed", name, err)
+			}
+			_ = b
+		}
+	}
+}
+
+func TestTheMapOfASmallFileIsUsedByManyGoroutines(t *testing.T) {
+	for range 50 {
+		w := newWriter(t)
+		w.WriteString("hello")
+		f, m, err := w.Seal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		closedLater(t, f)
+		closedLater(t, m)
+		var group sync.WaitGroup
+		for _, use := range []func() error{
+			m.Check,
+			func() error { return m.Flush(0, 5, syscall.MS_ASYNC) },
+			func() error { _, err := m.ReadAt(make([]byte, 5), 0); return err },
+			func() error { m.Bytes(); return nil },
+			m.Close,
+		} {
+			group.Add(1)
+			go func() {
+				defer group.Done()
+				if err := use(); err != nil && !errors.Is(err, os.ErrClosed) {
+					t.Error(err)
+				}
+			}()
+		}
+		group.Wait()
+	}
 }

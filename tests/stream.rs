@@ -3,12 +3,14 @@
 mod buffers;
 mod limits;
 mod places;
+mod readers;
 mod sources;
 mod waiting;
 
 use buffers::*;
 use limits::*;
 use places::*;
+use readers::*;
 use sources::*;
 use waiting::*;
 
@@ -35,6 +37,10 @@ tests![
     rust_readers_give_the_same,
     rust_readers_that_lie_or_fail_are_errors,
     a_time_limit_with_a_rust_reader_is_einval,
+    // readers
+    what_a_c_function_reads_is_all_there,
+    a_c_function_that_fails_or_lies_is_an_error,
+    a_c_function_that_reads_may_use_the_library,
     // limits
     a_limit_exactly_met_is_fine_and_one_more_is_efbig,
     // places
