@@ -66,7 +66,7 @@ mutants:
 	scripts/mutants
 
 bench: lib
-	$(CARGO) bench --locked --bench sizes --bench maps --bench share
+	$(CARGO) bench --locked --bench sizes --bench maps --bench share --bench streams
 	BYTEFD_BENCH_KEEP=1 $(GO) test -count=1 -run '^$$' -bench . ./benches/go
 
 clean:

@@ -634,8 +634,10 @@ typedef struct bytefd_stream_options {
     uint64_t max_bytes;
     /**
      * The expected number of bytes, such as a Content-Length; 0 (the default) if it is not known.
-     * It only chooses the file to begin with: on disk if it is above `spill_threshold`, and one of
-     * about this size in a pool. The stream may be longer or shorter.
+     * It is the size of the buffer to begin with, up to 1 MiB. For content that is longer than that
+     * it chooses the file: on disk if it is above `spill_threshold`, and one of about this size in
+     * a pool. The stream may be longer or shorter. A regular file needs no hint, because it has a
+     * length.
      */
     uint64_t size_hint;
     /**
@@ -660,6 +662,14 @@ typedef struct bytefd_stream_options {
  * by longjmp(3) or by ending the thread.
  */
 typedef int (*bytefd_scan_fn)(int fd, void *context);
+
+/**
+ * What bytefd_wrap_reader calls for the next bytes: it stores at most `size` bytes at `buf` and
+ * returns how many, 0 at the end, or a negative errno. After -EINTR it is called again. `context`
+ * is the caller's own. It is called by the thread that called the library, and must return: no
+ * exception, no longjmp(3), no end of the thread. It must not keep `buf`.
+ */
+typedef ssize_t (*bytefd_read_fn)(void *context, void *buf, size_t size);
 
 /**
  * How a pool is made. Start from BYTEFD_POOL_OPTIONS_INIT, which is all defaults, as is a NULL
@@ -1155,7 +1165,8 @@ BYTEFD_WRITES(2, 3);
 /**
  * Reads the stream behind a descriptor – a pipe, stream socket, file or terminal – from its
  * present offset to its end into a new file, and returns that file's descriptor as shm_wrap_buffer
- * does with the same wrap options. No byte is held twice. `fd` stays the caller's.
+ * does with the same wrap options. At most 1 MiB of it is held in memory besides that file. `fd`
+ * stays the caller's.
  *
  * The call blocks until the end of the stream, unless `timeout_ns` or BYTEFD_INTERRUPTIBLE ends
  * it. A pipe that does not block (O_NONBLOCK) is waited for too. A terminal whose other side is
@@ -1295,6 +1306,63 @@ int bytefd_scan_begin_stream(int fd,
  * ```
  */
 int bytefd_scan_end(struct bytefd_scan *scan);
+
+/**
+ * bytefd_wrap_stream for content that the function `read` delivers, which is called until it
+ * returns 0. The library holds no lock meanwhile, and `read` may call any of its functions.
+ *
+ * Returns the descriptor. On failure returns what bytefd_wrap_stream returns for `options` and for
+ * `stream`, or one of the following; nothing is kept:
+ * - The negative errno that `read` returned, with op "read".
+ * - -EINVAL if `read` is NULL or returned more than `size`, or if `stream` has a timeout or
+ *   BYTEFD_INTERRUPTIBLE: only `read` itself can end what it waits for.
+ *
+ * ```c
+ * static ssize_t next(void *file, void *buf, size_t size)
+ * {
+ *     size_t count = fread(buf, 1, size, file);
+ *     return count == 0 && ferror(file) ? -EIO : (ssize_t)count;
+ * }
+ *
+ * int example(void)
+ * {
+ *     return bytefd_wrap_reader(next, stdin, NULL, NULL, NULL);
+ * }
+ * ```
+ */
+BYTEFD_MUST_USE
+int bytefd_wrap_reader(bytefd_read_fn BYTEFD_NONNULL read,
+                       void *context,
+                       const struct bytefd_wrap_options *options,
+                       const struct bytefd_stream_options *stream,
+                       struct bytefd_error *error);
+
+/**
+ * bytefd_scan_begin for content that the function `read` delivers, into a file of options->pool if
+ * there is one. On failure returns what bytefd_wrap_reader returns, or -EINVAL if `scan` is NULL.
+ *
+ * ```c
+ * static ssize_t nothing(void *context, void *buf, size_t size)
+ * {
+ *     (void)context, (void)buf, (void)size;
+ *     return 0;
+ * }
+ *
+ * int example(void)
+ * {
+ *     bytefd_scan *scan;
+ *     int fd = bytefd_scan_begin_reader(nothing, NULL, NULL, NULL, &scan, NULL);
+ *     return fd < 0 ? fd : bytefd_scan_end(scan);
+ * }
+ * ```
+ */
+BYTEFD_MUST_USE
+int bytefd_scan_begin_reader(bytefd_read_fn BYTEFD_NONNULL read,
+                             void *context,
+                             const struct bytefd_wrap_options *options,
+                             const struct bytefd_stream_options *stream,
+                             struct bytefd_scan **BYTEFD_NONNULL scan,
+                             struct bytefd_error *error);
 
 /**
  * Makes an empty pool and writes it to `*pool`. The caller ends it with bytefd_pool_close.

@@ -26,7 +26,8 @@ func newFilesPool(t *testing.T) *bytefd.Pool {
 	return p
 }
 
-// A Go program has many threads, whose runtime sends signals to them, and starts other programs meanwhile.
+// A Go program has many threads, whose runtime sends signals to them, and starts other programs
+// meanwhile.
 func TestNewFilesComeFromABusyProgram(t *testing.T) {
 	newFilesPool(t).Close()
 	stop := make(chan struct{})

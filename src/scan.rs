@@ -192,7 +192,7 @@ impl Pool {
     pub fn scan_begin_vectored(&self, segments: &[IoSlice<'_>], options: &WrapOptions) -> Result<Scan> {
         let loan = self.loan(options)?;
         let length = segments.iter().map(|segment| segment.len() as u64).fold(0, u64::saturating_add);
-        let (lent, mut trial) = if options.spills(length) { (None, None) } else { self.lend(segments, &loan)? };
+        let (lent, trial) = if options.spills(length) { (None, None) } else { self.lend(segments, &loan)? };
         let mut scan = match lent {
             Some(lent) => Scan::of_pool(lent, options)?,
             None => {
@@ -201,8 +201,7 @@ impl Pool {
                 self.make_way(|| new.scan_begin_vectored(segments))?
             }
         };
-        trial.iter_mut().for_each(Trial::pause);
-        scan.trial = trial;
+        scan.begin(trial);
         Ok(scan)
     }
 
@@ -278,11 +277,19 @@ impl Scan {
         Ok(scan)
     }
 
-    fn of_collected(collected: Collected, options: &WrapOptions) -> Result<Scan> {
-        match collected {
-            Collected::New(fd) => Scan::of_new(fd),
-            Collected::Lent(lent) => Scan::of_pool(lent, options),
-        }
+    fn of_collected((collected, trial): (Collected, Option<Trial>), options: &WrapOptions) -> Result<Scan> {
+        let mut scan = match collected {
+            Collected::New(fd) => Scan::of_new(fd)?,
+            Collected::Lent(lent) => Scan::of_pool(lent, options)?,
+        };
+        scan.begin(trial);
+        Ok(scan)
+    }
+
+    /// The descriptor is ready for the borrower.
+    fn begin(&mut self, trial: Option<Trial>) {
+        self.trial = trial;
+        self.trial.iter_mut().for_each(Trial::pause);
     }
 }
 

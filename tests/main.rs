@@ -8,7 +8,7 @@
 //! - `BYTEFD_TEST_GROUPS=wrap,map`: only the tests of these groups; `fast` stands for those of [`FAST`].
 //! - `BYTEFD_TEST_HOST=no-memfd` (or another name in `support::hosts`): on a host that lacks something.
 //! - `BYTEFD_TEST_LIBRARY=dist/lib/libbytefd.so`: with another build of the library.
-//! - `BYTEFD_TEST_ROUNDS=20`: what is random, or waits for a coincidence, is tried so many times as often.
+//! - `BYTEFD_TEST_ROUNDS=20` (or 0.25): what is random, or waits for a coincidence, is tried so many times as often.
 //! - `BYTEFD_TEST_INJECT=all`: every fault at every system call, and not a part; `BYTEFD_TEST_INJECT_ONLY=map_seal`: in the
 //!   scenarios whose name has this.
 //! - `BYTEFD_TEST_FAIL_FAST=1`: ends at the first failure.

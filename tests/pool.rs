@@ -14,6 +14,7 @@ pub mod new_files;
 mod options;
 mod refusals;
 mod residue;
+mod service;
 pub mod sources;
 mod threads;
 mod trusted;
@@ -35,6 +36,7 @@ use limits::*;
 use options::*;
 use refusals::*;
 use residue::*;
+use service::*;
 use sources::*;
 use threads::*;
 use trusted::*;
@@ -152,6 +154,13 @@ tests![
     out_of_descriptors_no_error_asks_whether_proc_is_mounted,
     files_are_lent_again_under_their_own_name,
     segments_become_one_file_of_the_pool,
+    // service
+    a_small_scan_takes_little_from_a_large_file_that_fills_the_pool,
+    a_large_scan_leaves_the_small_files_of_a_full_pool,
+    a_large_file_that_somebody_holds_is_not_cut_off,
+    a_small_scan_does_not_take_a_large_file_for_itself,
+    what_is_idle_is_given_up_little_by_little,
+    out_of_memory_a_pool_gives_up_what_it_keeps,
     // limits
     without_descriptors_it_is_emfile_and_the_pool_recovers,
     with_few_descriptors_it_works_or_is_emfile,

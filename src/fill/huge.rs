@@ -1,9 +1,6 @@
-//! Huge pages for files in memory: whether the host gives them by itself, and how an extent is made one.
+//! Huge pages for files in memory: whether the host gives them by itself, and from how many bytes on they can pay.
 
-use std::os::fd::BorrowedFd;
-
-use crate::sys::mapping::Mapping;
-use crate::sys::{self, features};
+use crate::sys::features;
 
 /// The fewest bytes for which a huge page can pay. An extent that is to be half empty takes as long to zero as a full one:
 /// collapsing breaks even at half an extent (1 MiB: 174 µs against 173 µs by plain writes) and gains from there on (2 MiB:
@@ -31,24 +28,5 @@ pub(crate) fn way() -> Way {
         Some("always" | "within_size" | "force") => Way::SizeThenWrite,
         _ if features::may_collapse() => Way::Collapse,
         _ => Way::Write,
-    }
-}
-
-/// A stretch of address space that begins where a huge page can, through which one extent of a file is shown to the kernel.
-pub(super) struct ExtentWindow {
-    reservation: Mapping,
-    at: usize,
-    extent: usize,
-}
-
-impl ExtentWindow {
-    pub fn new(extent: usize) -> sys::Result<ExtentWindow> {
-        let reservation = Mapping::reservation(2 * extent, sys::page_size(), sys::page_size())?;
-        let at = reservation.base().as_ptr().addr().next_multiple_of(extent) - reservation.base().as_ptr().addr();
-        Ok(ExtentWindow { reservation, at, extent })
-    }
-
-    pub fn collapse(&self, file: BorrowedFd<'_>, offset: u64) -> sys::Result<()> {
-        self.reservation.collapse(self.at, file, offset, self.extent)
     }
 }

@@ -2,8 +2,9 @@
 
 use std::os::fd::BorrowedFd;
 
-use super::huge::{ExtentWindow, Way, way, worth_an_extent};
+use super::huge::{Way, way, worth_an_extent};
 use crate::error::{Errno, Error, Result};
+use crate::sys::window::{Access, ExtentWindow};
 use crate::sys::{self, features};
 
 /// Refuses a size beyond RLIMIT_FSIZE, where the kernel would kill the process with SIGXFSZ.
@@ -36,14 +37,14 @@ pub(crate) fn allocate(file: BorrowedFd<'_>, from: u64, to: u64) -> sys::Result<
     let extent = features::huge_page_size();
     let mut at = from;
     if extent > 0 && way() == Way::Collapse && to - from >= worth_an_extent(extent) {
-        let window = ExtentWindow::new(extent as usize)?;
+        let mut window = ExtentWindow::new(extent as usize)?;
         at = to.min(from.next_multiple_of(extent));
         reserve(file, from, at)?;
         while to - at >= worth_an_extent(extent) {
             // A wholly empty extent is EINVAL: there must be a page to collapse.
             reserve(file, at, at + 1)?;
             let end = to.min(at + extent);
-            if window.collapse(file, at).is_err() {
+            if window.collapse(file, at, Access::Read).is_err() {
                 reserve(file, at, end)?;
             }
             at = end;

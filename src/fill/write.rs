@@ -3,11 +3,13 @@
 use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
 
-use super::cost;
-use super::huge::{ExtentWindow, Way, way, worth_an_extent};
+use super::huge::{Way, way, worth_an_extent};
+use super::pages::Filling;
 use super::space::check_size_limit;
 use crate::error::{Context, Errno, Error, Result};
-use crate::sys::{self, features, source};
+use crate::sys::source::{self, Sources};
+use crate::sys::window::{Access, ExtentWindow};
+use crate::sys::{self, features};
 
 /// Segments that go to the kernel in one call. Few enough to be copied on the stack, many enough that the
 /// call's own cost is lost in the work.
@@ -25,22 +27,40 @@ pub(crate) fn total_length(segments: &[IoSlice<'_>]) -> Result<u64> {
     }
 }
 
+/// Who copies the content of a large file in memory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Copier {
+    /// This process, through a mapping, if the bytes are anonymous memory; the kernel, if they can be lost.
+    Fastest,
+    /// The kernel, without a mapping that a child could inherit.
+    Kernel,
+}
+
 /// Writes all segments, in order, to the start of an empty file. The descriptor's offset stays 0. `huge` allows huge pages,
-/// which only files in memory have.
-pub(crate) fn fill(file: BorrowedFd<'_>, segments: &[IoSlice<'_>], huge: bool) -> Result<()> {
+/// which only files in memory have, and says who copies into them. Returns whether bytes were stored through a mapping: a child
+/// that was forked meanwhile has that too, and keeps the file from being sealed.
+pub(crate) fn fill(file: BorrowedFd<'_>, segments: &[IoSlice<'_>], huge: Option<Copier>) -> Result<bool> {
     let total = total_length(segments)?;
+    if total == 0 {
+        return Ok(false);
+    }
     check_size_limit(total)?;
     let mut source = Source { segments, skip: 0, written: 0, total };
+    let mut is_mapped = false;
     let extent = features::huge_page_size();
-    if huge && extent > 0 && total >= worth_an_extent(extent) {
+    if let Some(copier) = huge
+        && extent > 0
+        && total >= worth_an_extent(extent)
+    {
         // First the size, then the content: that lets a host with `within_size` choose huge pages by itself.
         sys::file::ftruncate(file, total).context("ftruncate", || format!("{total} bytes"))?;
         if way() == Way::Collapse {
-            source.write_extents(file, extent)?;
+            is_mapped = source.write_extents(file, extent, copier)?;
         }
     }
     source.write_until(file, total)?;
-    source::check_kept(segments).context("write", || "the bytes are of a map with a guard, and were lost")
+    source::check_kept(segments).context("write", || "the bytes are of a map with a guard, and were lost")?;
+    Ok(is_mapped)
 }
 
 /// Writes all segments, in order, at `offset`, in small pages where the file has none yet.
@@ -59,41 +79,57 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// Writes for as long as a huge page can pay, each extent into the pages that cost less, a huge one if the kernel gives it.
-    fn write_extents(&mut self, file: BorrowedFd<'_>, extent: u64) -> Result<()> {
-        let filling = cost::Filling::begin();
-        let mut window = None;
+    /// Writes for as long as a huge page can pay, each extent into the pages that take less time, a huge one if the kernel gives
+    /// it. Returns whether something was stored through a mapping.
+    fn write_extents(&mut self, file: BorrowedFd<'_>, extent: u64, copier: Copier) -> Result<bool> {
+        let filling = Filling::begin();
+        let (mut window, mut access) = (None, Access::Read);
         while self.total - self.written >= worth_an_extent(extent) {
             let start = self.written;
             let end = self.total.min(start + extent);
-            let mut pages = filling.extent(end - start, end - start == extent);
-            if pages.is_huge() {
+            let pages = filling.extent(end - start, end - start == extent);
+            if pages.is_huge {
                 let window = match &mut window {
                     Some(window) => window,
-                    // Without address space, or with a limit on it, plain writes do.
-                    none => match ExtentWindow::new(extent as usize) {
-                        Ok(new) => none.insert(new),
-                        Err(_) => return Ok(()),
-                    },
+                    none => {
+                        if copier == Copier::Fastest && Sources::new().are_anonymous(self.segments) {
+                            access = Access::Write;
+                        }
+                        match ExtentWindow::new(extent as usize) {
+                            Ok(new) => none.insert(new),
+                            // Without address space, or with a limit on it, plain writes do.
+                            Err(_) => return Ok(false),
+                        }
+                    }
                 };
                 // A wholly empty extent is EINVAL: there must be a page to collapse.
                 self.write_until(file, start + sys::page_size() as u64)?;
-                let collapsed = window.collapse(file, start);
-                match collapsed {
-                    Ok(()) => features::note_collapse(true),
+                match window.collapse(file, start, access) {
+                    Ok(mut page) => {
+                        features::note_collapse(true);
+                        while access == Access::Write && self.written < end {
+                            let bytes = self.next((end - self.written) as usize);
+                            page.store((self.written - start) as usize, bytes);
+                            self.advance(bytes.len());
+                        }
+                    }
                     Err(Errno(libc::EINVAL)) if start == 0 => {
                         features::note_collapse(false);
-                        return Ok(());
+                        return Ok(access == Access::Write);
                     }
                     // No huge page to be had just now: this extent gets small ones.
                     Err(_) => {}
                 }
-                pages.collapsed(collapsed.is_ok());
             }
             self.write_until(file, end)?;
             pages.filled();
         }
-        Ok(())
+        Ok(access == Access::Write)
+    }
+
+    /// The next bytes that lie together, at most `room`.
+    fn next(&self, room: usize) -> &[u8] {
+        clip(&self.segments[0][self.skip..], room)
     }
 
     /// Writes until `end` bytes are in the file.
@@ -101,7 +137,7 @@ impl Source<'_> {
         while self.written < end {
             let room = (end - self.written) as usize;
             let count = match self.segments {
-                [last] => sys::file::pwrite(file, clip(&last[self.skip..], room), self.written),
+                [_] => sys::file::pwrite(file, self.next(room), self.written),
                 _ => {
                     let mut batch = [IoSlice::new(&[]); BATCH];
                     let filled = self.batch(&mut batch, room);

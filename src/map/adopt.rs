@@ -8,6 +8,7 @@ use std::ptr::NonNull;
 
 use crate::backend::{self, Backend, Execution};
 use crate::error::{Context, Error, Result};
+use crate::fill::Copier;
 use crate::sys::maps::{self, Region};
 use crate::{fill, sys};
 
@@ -83,7 +84,7 @@ pub unsafe fn adopt(address: NonNull<u8>, length: usize) -> Result<OwnedFd> {
     // SAFETY: found readable, and no longer than a slice can be. Only the kernel reads it.
     let bytes = unsafe { std::slice::from_raw_parts(address.as_ptr(), length) };
     let file = backend::create(Backend::Memfd, c"bytefd", Execution::Forbidden)?;
-    fill::fill(file.fd.as_fd(), &[IoSlice::new(bytes)], true)?;
+    fill::fill(file.fd.as_fd(), &[IoSlice::new(bytes)], Some(Copier::Kernel))?;
     sys::file::fchmod(file.fd.as_fd(), MODE).context("fchmod", || format!("mode {MODE:04o}"))?;
     // SAFETY: private memory of the caller, who vouches for all other uses; the file has its bytes, and every page.
     unsafe { sys::window::replace(address, length, file.fd.as_fd()) }.context("mmap", || shown(&range))?;

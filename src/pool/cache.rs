@@ -21,6 +21,10 @@ use crate::sys::source::Sources;
 /// A kept file this many times larger or smaller than wanted is not taken: it would lose its pages, or gain little from them.
 const NEAR: u64 = 4;
 
+/// No scan gives up more memory than it needs itself, or than this, which takes a microsecond or two: a small scan that follows
+/// a large one would wait for milliseconds.
+const LITTLE: u64 = 64 << 10;
+
 /// There is no lock: a scan takes a file out of its slot and puts it back, and what threads share they only read.
 #[derive(Debug)]
 pub(super) struct Cache {
@@ -98,7 +102,7 @@ impl Cache {
 
     pub fn stats(&self) -> PoolStats {
         self.after_fork();
-        self.drop_idle();
+        self.drop_idle(u64::MAX);
         self.drop_held();
         PoolStats {
             hits: self.used_slots().iter().map(|slot| slot.hits.load(Relaxed)).sum(),
@@ -112,7 +116,7 @@ impl Cache {
     /// Drops the longest unused files until at most `bytes` are kept; at 0 also those that have none.
     pub fn trim(&self, bytes: u64) {
         self.after_fork();
-        self.drop_idle();
+        self.drop_idle(u64::MAX);
         if bytes == 0 {
             return self.drop_all();
         }
@@ -138,19 +142,38 @@ impl Cache {
         self.used_slots().iter().filter_map(|slot| self.claim(slot)).for_each(|file| self.discard(file));
     }
 
-    /// Drops the files that nobody has used for as long as the pool keeps them.
-    fn drop_idle(&self) {
+    /// Gives up `bytes` of the files that nobody has used for as long as the pool keeps them, or a little more.
+    fn drop_idle(&self, mut bytes: u64) {
         let Some(idle) = self.idle else { return };
         let now = self.now();
         let is_idle = |used: u64| now.saturating_sub(used) >= idle;
         for slot in self.used_slots().iter().filter(|slot| slot.used().is_some_and(is_idle)) {
+            if bytes == 0 {
+                return;
+            }
             match self.claim(slot) {
-                Some(file) if is_idle(file.used) => self.discard(file),
+                Some(file) if is_idle(file.used) => {
+                    let had = file.allocated;
+                    match self.give_up(file, bytes) {
+                        Some(rest) => return self.keep(rest),
+                        None => bytes = bytes.saturating_sub(had),
+                    }
+                }
                 // Another file came here meanwhile.
                 Some(file) => self.keep(file),
                 None => {}
             }
         }
+    }
+
+    /// Drops a file that is not lent, if it has about so many bytes; a larger one only loses as many.
+    fn give_up(&self, mut file: Box<CachedFile>, bytes: u64) -> Option<Box<CachedFile>> {
+        let enough = bytes.max(LITTLE);
+        if file.allocated / 2 > enough && self.is_free(&mut file) && file.shrink(enough).is_ok() {
+            return Some(file);
+        }
+        self.discard(file);
+        None
     }
 
     /// Nanoseconds since the pool was made.
@@ -167,7 +190,7 @@ impl Cache {
         prepare: &mut dyn FnMut(&mut CachedFile) -> Result<()>,
     ) -> Result<Option<Box<CachedFile>>> {
         self.after_fork();
-        self.drop_idle();
+        self.drop_idle(size.unwrap_or(0).max(LITTLE));
         if self.method == PoolMethod::NewFiles || self.mark.is_none() || self.is_unusable.load(Relaxed) {
             return Ok(None);
         }
@@ -192,7 +215,7 @@ impl Cache {
             // Held, changed, or not to be written: another one works.
             self.discard(file);
         }
-        let Some(mut file) = self.make(kind)? else { return Ok(None) };
+        let Some(mut file) = self.make(size, kind)? else { return Ok(None) };
         match prepare(&mut file) {
             Ok(()) => Ok(Some(file)),
             Err(error) => {
@@ -251,11 +274,11 @@ impl Cache {
             }
             self.keep(file);
         }
-        // Where so many are kept the nearest is taken, whatever its size is, so that some stay for scans at the same time.
+        // Where so many are kept a smaller one is taken, however small it is, so that some stay for scans at the same time.
         let kept = self.used_slots().iter().filter(|slot| slot.used().is_some()).count();
         let crowded = kept >= self.max_files / 2;
         let is_near = |present: u64, wanted: u64| {
-            crowded || (present <= wanted.saturating_mul(NEAR) && wanted <= present.saturating_mul(NEAR))
+            present <= most_for(wanted) && (crowded || wanted <= present.saturating_mul(NEAR))
         };
         let file = self.take_least(|slot| {
             let present = slot.offers(kind)?;
@@ -290,8 +313,8 @@ impl Cache {
         }
     }
 
-    fn make(&self, kind: Kind<'_>) -> Result<Option<Box<CachedFile>>> {
-        let Some(index) = self.reserve_slot() else { return Ok(None) };
+    fn make(&self, size: Option<u64>, kind: Kind<'_>) -> Result<Option<Box<CachedFile>>> {
+        let Some(index) = self.reserve_slot(size.unwrap_or(0)) else { return Ok(None) };
         let slot = &self.slots[index];
         let made = CachedFile::make(index, |fd, identity| slot.note(fd, identity), kind, self.generation.load(Relaxed));
         if made.is_err() {
@@ -312,14 +335,15 @@ impl Cache {
         }
     }
 
-    /// Where a new master can be noted. Kept files give way.
-    fn reserve_slot(&self) -> Option<usize> {
+    /// Where a new master can be noted. A kept file gives way, if it is not much larger than the new one will be.
+    fn reserve_slot(&self, size: u64) -> Option<usize> {
         loop {
             if let Some(index) = self.slots[..self.max_files].iter().position(Slot::reserve) {
                 self.slots_used.fetch_max(index + 1, Relaxed);
                 return Some(index);
             }
-            self.discard(self.take_oldest()?);
+            let is_small = |slot: &&Slot| slot.present().is_some_and(|present| present <= most_for(size));
+            self.discard(self.take_least(|slot| Some(slot).filter(is_small)?.used())?);
         }
     }
 
@@ -362,18 +386,33 @@ impl Cache {
         self.discard(file);
     }
 
-    /// Keeps a file that nobody uses, if the bound allows it; the longest unused ones give way.
-    fn keep(&self, file: Box<CachedFile>) {
+    /// Keeps a file that nobody uses, if the bound allows it. A large one that nearly fits gives up its end, so that all the small
+    /// ones stay; otherwise the longest unused ones give up as much as it needs.
+    fn keep(&self, mut file: Box<CachedFile>) {
         let max_bytes = self.max_bytes.load(Relaxed);
         if file.allocated > max_bytes || max_bytes == 0 {
             return self.discard(file);
         }
-        let with_it = |kept: u64| Some(kept + file.allocated).filter(|bytes| *bytes <= max_bytes);
-        while self.cached_bytes.fetch_update(Relaxed, Relaxed, with_it).is_err() {
-            match self.take_oldest() {
-                Some(oldest) => self.discard(oldest),
-                // Others are about to keep as much.
-                None => return self.discard(file),
+        let has_room = |wanted: u64| {
+            let with_it = |kept: u64| Some(kept + wanted).filter(|bytes| *bytes <= max_bytes);
+            self.cached_bytes.fetch_update(Relaxed, Relaxed, with_it).is_ok()
+        };
+        while !has_room(file.allocated) {
+            let missing = (self.cached_bytes.load(Relaxed) + file.allocated).saturating_sub(max_bytes);
+            if missing.max(LITTLE) <= file.allocated / NEAR {
+                let Some(rest) = self.give_up(file, missing) else { return };
+                file = rest;
+                continue;
+            }
+            // If there is none, others are about to keep as much.
+            let Some(oldest) = self.take_oldest() else { return self.discard(file) };
+            if let Some(rest) = self.give_up(oldest, file.allocated) {
+                if has_room(rest.allocated + file.allocated) {
+                    self.slots[rest.slot].keep(rest);
+                    break;
+                }
+                // Others were faster.
+                self.discard(rest);
             }
         }
         self.slots[file.slot].keep(file);
@@ -409,6 +448,11 @@ impl Cache {
             }
         }
     }
+}
+
+/// The largest file that is cut off to hold so many bytes, or gives way to one that does.
+fn most_for(size: u64) -> u64 {
+    size.saturating_mul(NEAR).max(LITTLE)
 }
 
 impl Drop for Cache {

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use crate::backend::{self, Backend, Execution};
 use crate::error::{Context, Errno, Error, Result};
-use crate::sys::features::{O_DIRECT_OF_MEMFD, shows_each_change};
+use crate::sys::features::{self, O_DIRECT_OF_MEMFD, shows_each_change};
 use crate::sys::file::{self, Identity, Stat};
 use crate::sys::kept::Kept;
 use crate::sys::source::{self, Sources};
@@ -386,6 +386,18 @@ impl CachedFile {
     /// A scanner that marks files as clean must not find its mark on other content. Older kernels do not count that as a change.
     fn has_its_attributes(&self) -> bool {
         shows_each_change() || file::attributes_length(self.master.as_fd()) == self.attributes
+    }
+
+    /// Gives up so many bytes of its memory, or a few more, while it is kept and proved.
+    pub fn shrink(&mut self, bytes: u64) -> Result<()> {
+        // A huge page that is cut takes longer than all others.
+        let unit = if fill::way() == fill::Way::SizeThenWrite { features::huge_page_size() } else { 0 };
+        let rest = self.present.saturating_sub(bytes);
+        let rest = rest - rest % unit.max(sys::page_size() as u64);
+        self.truncate(rest)?;
+        self.finish(rest)?;
+        self.allocated = file::fstat(self.master.as_fd()).context("fstat", || "a kept file")?.allocated;
+        Ok(())
     }
 
     /// Lets go of a file that is the parent's: its number is closed already, and its mapping never was in this process.

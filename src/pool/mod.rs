@@ -23,10 +23,10 @@ use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
-use crate::fill;
+use crate::error::{Errno, Error, Result};
 use crate::sys::file::close_if;
 use crate::wrap::{LoanOptions, WrapOptions};
+use crate::{backend, fill};
 use cache::Cache;
 use cached_file::{CachedFile, Kind};
 use cheaper::Way;
@@ -153,13 +153,13 @@ impl Pool {
         lend: &mut dyn FnMut(Kind<'_>) -> Result<Option<Loan>>,
     ) -> Result<Option<Lent>> {
         let kind = Kind::new(&options.name, options.is_trusted);
-        let mut outcome = lend(kind);
-        if is_out_of_descriptors(&outcome) {
-            self.0.drop_all();
-            outcome = lend(kind);
-        }
-        // A file of the pool needs more descriptors than a new one.
-        let loan = if is_out_of_descriptors(&outcome) { None } else { outcome? };
+        let outcome = make_way(&self.0, || lend(kind));
+        let is_out_of_descriptors = |error: &Error| [libc::EMFILE, libc::ENFILE].contains(&error.errno());
+        let loan = match outcome {
+            // A file of the pool needs more of them than a new one.
+            Err(error) if is_out_of_descriptors(&error) => None,
+            outcome => outcome?,
+        };
         if let Some(loan) = &loan {
             self.0.count(loan.file());
         }
@@ -171,23 +171,20 @@ impl Pool {
         self.0.count_miss();
     }
 
-    /// Makes a file that is not the pool's. If there is no descriptor for it, the cached files give way.
-    pub(crate) fn make_way<T>(&self, make: impl Fn() -> Result<T>) -> Result<T> {
+    /// Makes a file that is not the pool's. If there is no descriptor or no memory for it, the cached files give way.
+    pub(crate) fn make_way<T>(&self, make: impl FnMut() -> Result<T>) -> Result<T> {
         make_way(&self.0, make)
     }
 }
 
-fn make_way<T>(cache: &Cache, make: impl Fn() -> Result<T>) -> Result<T> {
-    let made = make();
-    if !is_out_of_descriptors(&made) {
-        return made;
+fn make_way<T>(cache: &Cache, mut make: impl FnMut() -> Result<T>) -> Result<T> {
+    match make() {
+        Err(error) if backend::is_shortage(Errno(error.errno())) => {
+            cache.drop_all();
+            make()
+        }
+        made => made,
     }
-    cache.drop_all();
-    make()
-}
-
-fn is_out_of_descriptors<T>(outcome: &Result<T>) -> bool {
-    outcome.as_ref().is_err_and(|error: &Error| [libc::EMFILE, libc::ENFILE].contains(&error.errno()))
 }
 
 impl PoolOptions {
@@ -229,10 +226,10 @@ pub(crate) enum Lent {
 
 impl Lent {
     /// Writes the next bytes of the content, at `offset`.
-    pub fn store(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
+    pub fn store(&mut self, segments: &[IoSlice<'_>], offset: u64) -> Result<()> {
         match self {
-            Lent::Cached(loan) => loan.store(bytes, offset),
-            Lent::New(file) => file.store(bytes, offset),
+            Lent::Cached(loan) => loan.store(segments, offset),
+            Lent::New(file) => file.store(segments, offset),
         }
     }
 
@@ -274,8 +271,12 @@ impl Loan {
     }
 
     /// Writes the next bytes of the content, at `offset`.
-    pub fn store(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
-        self.file_mut().store(bytes, offset)
+    pub fn store(&mut self, segments: &[IoSlice<'_>], mut offset: u64) -> Result<()> {
+        for segment in segments {
+            self.file_mut().store(segment, offset)?;
+            offset += segment.len() as u64;
+        }
+        Ok(())
     }
 
     /// The content is complete, and has this length: the file can be lent.

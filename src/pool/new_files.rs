@@ -228,8 +228,8 @@ impl NewFile {
     }
 
     /// Writes the next bytes of the content, at `offset`.
-    pub fn store(&self, bytes: &[u8], offset: u64) -> Result<()> {
-        fill::write_at(self.writer.as_fd(), &[IoSlice::new(bytes)], offset)
+    pub fn store(&self, segments: &[IoSlice<'_>], offset: u64) -> Result<()> {
+        fill::write_at(self.writer.as_fd(), segments, offset)
     }
 
     /// What is lent, and which file it is. Nobody can write to the file any more.

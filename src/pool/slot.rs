@@ -91,16 +91,20 @@ impl Slot {
 
     /// The bytes of the pages of the file that is kept here, if it is probably of this kind.
     pub fn offers(&self, kind: Kind<'_>) -> Option<u64> {
-        let present = self.present.load(Acquire);
-        let is_exposed = present & EXPOSED != 0;
+        let is_exposed = self.present.load(Acquire) & EXPOSED != 0;
         let suits = is_exposed == kind.is_trusted && self.name_hash.load(Relaxed) == kind.name_hash;
-        (present != NOTHING && suits).then_some(present & !EXPOSED)
+        self.present().filter(|_| suits)
+    }
+
+    /// The bytes of the pages of the file that is kept here.
+    pub fn present(&self) -> Option<u64> {
+        let present = self.present.load(Acquire);
+        (present != NOTHING).then_some(present & !EXPOSED)
     }
 
     /// When the file that is kept here was given back.
     pub fn used(&self) -> Option<u64> {
-        let is_kept = self.present.load(Acquire) != NOTHING;
-        is_kept.then(|| self.used.load(Relaxed))
+        self.present().map(|_| self.used.load(Relaxed))
     }
 
     /// In a child: closes the parent's master, if it is still open here, and forgets its file.

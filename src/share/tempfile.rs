@@ -128,7 +128,7 @@ impl TempFileOptions {
         let fd = file::open(&c_path(&file.path), flags, 0o600).and_then(file::above_standard_streams);
         let fd = fd.context("open", shown)?;
         file::fchmod(fd.as_fd(), mode).context("fchmod", shown)?;
-        fill::fill(fd.as_fd(), &[IoSlice::new(bytes)], false)?;
+        fill::fill(fd.as_fd(), &[IoSlice::new(bytes)], None)?;
         Ok(file)
     }
 

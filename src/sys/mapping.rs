@@ -321,13 +321,10 @@ impl Mapping {
         check(unsafe { libc::madvise(self.base.as_ptr(), 0, advice) }) != Err(Errno(libc::EINVAL))
     }
 
-    /// Makes an extent of a file one huge page, now: madvise(2), MADV_COLLAPSE (Linux 6.1). The length is that of a huge page,
-    /// `offset` a multiple of it, and the file has the first page there. It is shown to the kernel through the part of this
-    /// range at `at`, whose address is a multiple too.
-    pub fn collapse(&self, at: usize, fd: BorrowedFd<'_>, offset: u64, length: usize) -> Result<()> {
-        // Private, because a child that is forked meanwhile inherits it: shared, it would keep the file from being sealed.
-        let options = MmapOptions { protection: libc::PROT_READ, flags: libc::MAP_PRIVATE };
-        self.show(at, length, Content::File(fd, offset), options)?;
+    /// Makes what is shown of a file at `at` one huge page, now: madvise(2), MADV_COLLAPSE (Linux 6.1). The length is that of a
+    /// huge page, the address a multiple of it, and the file has the first page.
+    pub fn collapse(&self, at: usize, length: usize) -> Result<()> {
+        assert!(at.checked_add(length).is_some_and(|end| end <= self.reserved));
         let start = self.base.as_ptr().wrapping_byte_add(at);
         // SAFETY: the pages are ours; collapsing changes none of their bytes.
         let collapse = || check(unsafe { libc::madvise(start, length, libc::MADV_COLLAPSE) }).map(drop);

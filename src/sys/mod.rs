@@ -1,5 +1,6 @@
 //! System calls as safe functions. Only here, in each file its own kind.
 
+pub(crate) mod buffer;
 mod call;
 mod child;
 pub(crate) mod command;
@@ -26,4 +27,4 @@ pub(crate) mod wait;
 pub(crate) mod window;
 
 pub(crate) use call::Result;
-pub(crate) use process::{file_size_limit, is_privileged_exec, page_size, random, thread_time};
+pub(crate) use process::{file_size_limit, is_privileged_exec, monotonic_time, page_size, random};

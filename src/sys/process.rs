@@ -15,11 +15,11 @@ pub(crate) fn page_size() -> usize {
     PAGE_SIZE.get(probe).expect("the probe always answers") as usize
 }
 
-/// Processor time that this thread has used, in nanoseconds. Unlike the time of day it does not pass while others run.
-pub(crate) fn thread_time() -> u64 {
+/// Nanoseconds that pass for all threads alike, from a moment before this process on.
+pub(crate) fn monotonic_time() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is writable. The clock is there since Linux 2.6.12; without it no time passes.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    // SAFETY: `time` is writable. The clock is there since Linux 2.6; without it no time passes.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 

@@ -1,10 +1,20 @@
-//! A file shown in memory: as a window to store into, or in the place of memory that was there.
+//! A file shown in memory: as a window to store into, extent by extent, or in the place of memory that was there.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 
 use super::call::{Result, last_errno};
 use super::mapping::{Content, Mapping, MmapOptions};
+use super::process::page_size;
+
+/// Whether what is shown of a file is also stored into.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// A child that is forked meanwhile does not keep the file from being sealed: the mapping is private.
+    Read,
+    /// A child does, until it executes or ends: the mapping is shared.
+    Write,
+}
 
 const READ_WRITE: libc::c_int = libc::PROT_READ | libc::PROT_WRITE;
 
@@ -68,5 +78,50 @@ impl Window {
         assert!(at <= end && end <= self.mapping.length());
         // SAFETY: as above.
         unsafe { std::ptr::write_bytes(self.mapping.base().as_ptr().add(at), 0, end - at) };
+    }
+}
+
+/// A stretch of address space that begins where a huge page can, through which a file is shown one extent at a time.
+pub(crate) struct ExtentWindow {
+    reservation: Mapping,
+    at: usize,
+    extent: usize,
+}
+
+impl ExtentWindow {
+    /// `extent` bytes, a huge page, are shown at a time.
+    pub fn new(extent: usize) -> Result<ExtentWindow> {
+        let reservation = Mapping::reservation(2 * extent, page_size(), page_size())?;
+        let at = reservation.base().as_ptr().addr().next_multiple_of(extent) - reservation.base().as_ptr().addr();
+        Ok(ExtentWindow { reservation, at, extent })
+    }
+
+    /// Makes the extent of the file at `offset` one huge page, and shows it. The file has the first page of it.
+    pub fn collapse(&mut self, file: BorrowedFd<'_>, offset: u64, access: Access) -> Result<Extent<'_>> {
+        let options = match access {
+            Access::Read => MmapOptions { protection: libc::PROT_READ, flags: libc::MAP_PRIVATE },
+            Access::Write => MmapOptions { protection: READ_WRITE, flags: libc::MAP_SHARED },
+        };
+        self.reservation.show(self.at, self.extent, Content::File(file, offset), options)?;
+        self.reservation.collapse(self.at, self.extent)?;
+        Ok(Extent { window: self, access })
+    }
+}
+
+/// One extent, of which every page exists.
+pub(crate) struct Extent<'a> {
+    window: &'a mut ExtentWindow,
+    access: Access,
+}
+
+impl Extent<'_> {
+    /// Copies `bytes` to `at`, if the extent is shown for that.
+    pub fn store(&mut self, at: usize, bytes: &[u8]) {
+        let ExtentWindow { reservation, at: start, extent } = &*self.window;
+        assert!(self.access == Access::Write && at <= *extent && bytes.len() <= extent - at);
+        // SAFETY: the range is ours and writable, long enough as asserted, and no reference into it exists.
+        unsafe {
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), reservation.base().as_ptr().add(start + at), bytes.len())
+        };
     }
 }

@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use super::descriptor::{inherit, reopen};
 use crate::backend::{self, Backend, EmptyFile, Execution};
 use crate::error::{Context, Error, Result};
+use crate::fill::Copier;
 use crate::sys::features;
 use crate::{fill, sys};
 
@@ -236,9 +237,18 @@ impl WrapOptions {
     /// As [`WrapOptions::wrap`].
     pub fn wrap_vectored(&self, segments: &[IoSlice<'_>]) -> Result<OwnedFd> {
         let plan = self.plan()?;
-        let file = plan.create(fill::total_length(segments)?)?;
-        fill::fill(file.fd.as_fd(), segments, file.backend == Backend::Memfd)?;
-        plan.finish(file)
+        let total = fill::total_length(segments)?;
+        let make = |copier| -> Result<_> {
+            let file = plan.create(total)?;
+            let huge = Some(copier).filter(|_| file.backend == Backend::Memfd);
+            let is_mapped = fill::fill(file.fd.as_fd(), segments, huge)?;
+            Ok((plan.finish(file), is_mapped))
+        };
+        match make(Copier::Fastest)? {
+            // A child that was forked meanwhile has the mapping: once more without one.
+            (Err(error), true) if error.errno() == libc::EBUSY => make(Copier::Kernel)?.0,
+            (finished, _) => finished,
+        }
     }
 
     pub(crate) fn is_inherited(&self) -> bool {

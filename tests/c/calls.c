@@ -121,6 +121,17 @@ static void wrapping(void)
     free(options);
 }
 
+/* As many as are left; SIZE_MAX is a failure. */
+static ssize_t read_letters(void *left, void *buf, size_t size)
+{
+    size_t *letters = left, count = *letters < size ? *letters : size;
+    if (*letters == SIZE_MAX)
+        return -ENETDOWN;
+    memset(buf, 'x', count);
+    *letters -= count;
+    return (ssize_t)count;
+}
+
 static void streaming(void)
 {
     bytefd_stream_options *options = NEW(bytefd_stream_options, BYTEFD_STREAM_OPTIONS_INIT);
@@ -132,6 +143,14 @@ static void streaming(void)
     CHECK(CALL(bytefd_scan_end(scan)) == 0);
     FAILS(bytefd_scan_begin_stream(-1, NULL, options, &scan, error), EBADF, NULL);
     FAILS(bytefd_wrap_stream(-1, NULL, options, error), EBADF, NULL);
+    size_t left = 5;
+    CHECK(has(WORKS(bytefd_wrap_reader(read_letters, &left, NULL, options, error)), "xxxxx"));
+    left = 5;
+    WORKS(bytefd_scan_begin_reader(read_letters, &left, NULL, options, &scan, error));
+    CHECK(CALL(bytefd_scan_end(scan)) == 0);
+    left = SIZE_MAX;
+    FAILS(bytefd_scan_begin_reader(read_letters, &left, NULL, options, &scan, error), ENETDOWN, "read");
+    FAILS(bytefd_wrap_reader(read_letters, &left, NULL, options, error), ENETDOWN, "read");
     options->max_bytes = 0;
     FAILS(bytefd_wrap_stream(pipes[0], NULL, options, error), EINVAL, "max_bytes");
     close(pipes[0]);

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use super::*;
 use crate::support::abi::INHERIT;
 
-const SIZE: usize = 50_000;
+pub const SIZE: usize = 50_000;
 
 /// Scans before, so that a file is lent again; the scan in which `keep` keeps something; 50 scans after it. Returns what is kept.
 fn kept_over_later_scans<T>(old: &[u8], flags: u64, keep: impl Fn(c_int) -> T, look: impl Fn(&mut T)) -> T {
@@ -49,17 +49,17 @@ pub fn a_kept_duplicate_shows_what_it_showed() {
 }
 
 /// A mapping made in a callback.
-struct Kept(*mut u8);
+pub struct Kept(*mut u8);
 
 impl Kept {
-    fn map(fd: c_int, protection: c_int, sharing: c_int) -> Kept {
+    pub fn map(fd: c_int, protection: c_int, sharing: c_int) -> Kept {
         // SAFETY: a new mapping.
         let at = unsafe { libc::mmap(null_mut(), SIZE, protection, sharing, fd, 0) };
         assert_ne!(at, libc::MAP_FAILED);
         Kept(at.cast())
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    pub fn bytes(&self) -> Vec<u8> {
         let mut bytes = vec![0; SIZE];
         // SAFETY: as long as the mapping; nobody changes the bytes, or the test is there to find that out.
         unsafe { std::ptr::copy(self.0, bytes.as_mut_ptr(), SIZE) };

@@ -51,11 +51,13 @@ fn is_set(variable: &str) -> bool {
 }
 
 /// How often what a test tries at random, or beside something that may come in between, is tried: `count` times what
-/// BYTEFD_TEST_ROUNDS says, which is 1 unless set.
+/// BYTEFD_TEST_ROUNDS says, which is 1 unless set, and can be a fraction.
 pub fn rounds(count: usize) -> usize {
-    let factor = std::env::var("BYTEFD_TEST_ROUNDS");
-    count * factor.map_or(1, |factor| factor.parse::<usize>().expect("BYTEFD_TEST_ROUNDS is a number"))
+    let factor = std::env::var(ROUNDS).map_or(1.0, |factor| factor.parse().expect("BYTEFD_TEST_ROUNDS is a number"));
+    (count as f64 * factor).ceil() as usize
 }
+
+pub const ROUNDS: &str = "BYTEFD_TEST_ROUNDS";
 
 /// So many random cases, times the same.
 pub fn random(cases: usize) -> proptest::test_runner::Config {

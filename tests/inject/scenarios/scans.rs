@@ -11,6 +11,7 @@ use crate::pool::{Pool, check};
 use crate::scan;
 use crate::support::abi::{self, *};
 use crate::support::fd::*;
+use crate::support::share::Pieces;
 
 scenarios![
     "bytefd_scan_bytes: a file of its own": |stage| scan_with(stage, &WrapOptions::default(), &small()),
@@ -65,6 +66,11 @@ scenarios![
     "bytefd_scan_begin_stream: a kept file that spills": |stage| {
         let pool = used();
         begin_stream(stage, &WrapOptions { spill_threshold: 3000, ..pool.options(0) });
+    },
+    "bytefd_scan_begin_reader: a file of its own": |stage| begin_reader(stage, &WrapOptions::default()),
+    "bytefd_scan_begin_reader: a kept file": |stage| {
+        let pool = used();
+        begin_reader(stage, &pool.options(0));
     },
     "bytefd_scan_end: a file of its own": |stage| {
         let (_, handle) = scan::begin(&small(), &WrapOptions::default());
@@ -144,7 +150,11 @@ const NEW_FILES: PoolOptions = PoolOptions {
 
 fn with_new_files(stage: &Stage, play: impl FnOnce(Pool)) {
     match Pool::with(&NEW_FILES) {
-        Ok(pool) => play(pool),
+        Ok(pool) => {
+            // Of each size the second one is on the pool's file system.
+            pool.scan(&small(), |fd| check(fd, &small()));
+            play(pool);
+        }
         Err(failure) => stage.skip(&format!("no pool of new files: {failure:?}")),
     }
 }
@@ -203,6 +213,17 @@ fn begin_stream(stage: &Stage, options: &WrapOptions) {
         let fd = reader.as_raw_fd();
         // SAFETY: valid options, and two writable objects.
         let fd = unsafe { (abi::load().scan_begin_stream)(fd, options, &stream, &mut handle, &mut error) };
+        result(fd, &error).map(|fd| (fd, handle))
+    }));
+}
+
+fn begin_reader(stage: &Stage, options: &WrapOptions) {
+    let (bytes, mut handle, mut error) = (small(), null_mut(), Error::untouched());
+    let mut pieces = Pieces { bytes: &bytes, at_once: 1000 };
+    begun(stage.call(|| {
+        let (begin, context, stream) = (abi::load().scan_begin_reader, pieces.context(), StreamOptions::default());
+        // SAFETY: the function reads from the pieces; valid options, and two writable objects.
+        let fd = unsafe { begin(Some(Pieces::read), context, options, &stream, &mut handle, &mut error) };
         result(fd, &error).map(|fd| (fd, handle))
     }));
 }
