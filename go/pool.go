@@ -115,7 +115,8 @@ const (
 	PoolAuto Method = iota + 0x80000020
 	// PoolReuse reuses files, after the kernel has proved that nobody else has them open.
 	PoolReuse
-	// PoolNewFiles makes a new file for each scan, on a file system in memory that belongs to the pool.
+	// PoolNewFiles makes a new file for each scan, on a file system in memory that belongs to the
+	// pool.
 	PoolNewFiles
 )
 

@@ -42,6 +42,8 @@ struct Class {
     due: AtomicU32,
     /// Scans since it was.
     since: AtomicU32,
+    /// How often it was, since it is the dearer one.
+    tries: AtomicU32,
 }
 
 /// What a way took the last times, in nanoseconds, and how often it was gone.
@@ -92,6 +94,7 @@ impl Cheaper {
         }
         if since >= due + BURST - 1 {
             class.since.store(0, Relaxed);
+            class.tries.fetch_add(1, Relaxed);
         }
         (cheaper.opposite(), true)
     }
@@ -125,6 +128,7 @@ impl Class {
             is_new_cheaper: AtomicBool::new(false),
             due: AtomicU32::new(0),
             since: AtomicU32::new(0),
+            tries: AtomicU32::new(0),
         }
     }
 
@@ -135,11 +139,14 @@ impl Class {
     fn decide(&self) {
         let (Some(new), Some(other)) = (self.new.median(), self.other.median()) else { return };
         let is_new_cheaper = new < other;
-        let (ratio, dearer) =
-            if is_new_cheaper { (other / new.max(1), &self.other) } else { (new / other.max(1), &self.new) };
-        let bursts = (dearer.count.load(Relaxed) / BURST).min(SHARE_LOG2);
-        self.is_new_cheaper.store(is_new_cheaper, Relaxed);
-        self.due.store((ratio.clamp(1, MAX_RATIO) * BURST) << bursts, Relaxed);
+        let ratio = if is_new_cheaper { other / new.max(1) } else { new / other.max(1) };
+        if self.is_new_cheaper.swap(is_new_cheaper, Relaxed) != is_new_cheaper {
+            // What has been cheaper so far may be so again soon: a disturbance takes no longer than it lasts.
+            self.tries.store(0, Relaxed);
+            self.since.store(0, Relaxed);
+        }
+        let tries = self.tries.load(Relaxed).min(SHARE_LOG2);
+        self.due.store((ratio.clamp(1, MAX_RATIO) * BURST) << tries, Relaxed);
     }
 }
 
@@ -219,6 +226,15 @@ mod tests {
             scans(&cheaper, SIZE, 100, took);
             assert_eq!(cheaper.cheaper(SIZE), Some(Way::NewFile), "{disturbed:?}");
         }
+    }
+
+    #[test]
+    fn a_disturbance_of_a_settled_choice_is_forgotten_soon() {
+        let cheaper = Cheaper::new(0, AT_ONCE);
+        let took = |way, _| micros(if way == Way::NewFile { 10 } else { 36 });
+        scans(&cheaper, SIZE, 5000, took);
+        scans(&cheaper, SIZE, 40, |_, _| micros(5000));
+        assert!(scans(&cheaper, SIZE, 500, took) > 250);
     }
 
     #[test]
