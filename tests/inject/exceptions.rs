@@ -128,13 +128,6 @@ pub const EXCEPTIONS: &[Exception] = &[
         ..ANY
     },
     Exception {
-        scenario: "bytefd_wrap_buffer: a file in /dev/shm",
-        call: "openat",
-        fault: "EISDIR",
-        found: "errno 22",
-        why: "shm_open(3) of the GNU C library makes EINVAL of it",
-    },
-    Exception {
         call: "fcntl F_GET_SEALS",
         fault: "EINVAL",
         found: "errno 1",
