@@ -67,7 +67,7 @@ mutants:
 
 bench: lib
 	scripts/packages bench || echo 'Rows of engines that are missing will say so.'
-	$(CARGO) bench --locked --bench sizes --bench service --bench maps --bench share
+	$(CARGO) bench --locked --bench sizes --bench service --bench maps --bench share --bench streams
 	$(GO) run ./benches/go
 
 clean:

@@ -4,7 +4,8 @@ package bytefd
 #include <stdlib.h>
 #include "bytefd.h"
 
-// As in cgo_linux.go: for a void pointer cgo would look at all the memory that the bytes lie in.
+// As in cgo_wrap_linux.go: for a void pointer cgo would look at all the memory that the bytes lie
+// in.
 static int tempfile_bytes(const char *bytes, size_t len, const bytefd_tempfile_options *options,
                           bytefd_tempfile **file, bytefd_error *error) {
 	return bytefd_tempfile_create(bytes, len, options, file, error);

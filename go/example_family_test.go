@@ -3,12 +3,14 @@
 package bytefd_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log"
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"time"
 
 	bytefd "github.com/bytefd/bytefd/go"
@@ -57,8 +59,12 @@ func ExamplePoolOption() {
 }
 
 func ExampleMethod() {
-	var method bytefd.Method = bytefd.PoolReuse
+	// A new file for each scan where the host allows it, and elsewhere files that are used again.
+	var method bytefd.Method = bytefd.PoolNewFiles
 	pool, err := bytefd.NewPool(64<<20, bytefd.PoolMethod(method))
+	if errors.Is(err, syscall.EOPNOTSUPP) {
+		pool, err = bytefd.NewPool(64<<20, bytefd.PoolMethod(bytefd.PoolReuse))
+	}
 	if err != nil {
 		log.Fatal(err)
 	}

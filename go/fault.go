@@ -5,27 +5,34 @@ import (
 	"runtime/debug"
 	"syscall"
 	"unsafe"
+
+	"github.com/bytefd/bytefd/go/internal/marked"
 )
 
-// Guarded calls f with the mapped memory itself, as [Map.Bytes] returns it, and lives with the loss of pages: somebody
-// has made the file shorter, or its storage fails. In a map that was made with [MapGuard] lost pages read zero, f goes
-// on to its end, and Guarded returns the EIO of [Map.Check] if f returned nil. In any other map f ends at the lost
-// page, as by a panic, and Guarded returns EIO. So does it in both where f touches what [Map.Protect] forbids, what
-// [Map.Unmap] let go, or stores into a map for reading.
+// Guarded calls f with the mapped memory itself, as [Map.Bytes] returns it, and lives with the loss
+// of pages: somebody has made the file shorter, or its storage fails. In a map that was made with
+// [MapGuard] lost pages read zero, f goes on to its end, and Guarded returns the EIO of [Map.Check]
+// if f returned nil. In any other map f ends at the lost page, as by a panic, and Guarded returns
+// EIO. So does it in both where f touches what [Map.Protect] forbids, what [Map.Unmap] let go, or
+// stores into a map for reading.
 //
-// Only the goroutine that calls f is protected so, and only in Go; with MapGuard every goroutine is, and C code, from
-// lost pages. System calls that are given lost pages answer EFAULT in any map, and the pages stay lost. What f panics
-// with passes through, and faults elsewhere are such a panic.
+// Only the goroutine that calls f is protected so, and only in Go; with MapGuard every goroutine
+// is, and C code, from lost pages. System calls that are given lost pages answer EFAULT in any map,
+// and the pages stay lost. What f panics with passes through, and faults elsewhere are such a
+// panic.
 //
-// b is valid until f returns, whoever closes the map meanwhile, and must not be kept. f may call all methods of the
-// map, but Resize, Unmap and Seal are EBUSY until it has returned. EINVAL if f is nil. After Close the error is
-// os.ErrClosed.
+// b is valid until f returns, whoever closes the map meanwhile, and must not be kept. f may call
+// all methods of the map, but Resize, Unmap and Seal are EBUSY until it has returned. EINVAL if f
+// is nil. After Close the error is os.ErrClosed.
 func (m *Map) Guarded(f func(b []byte) error) error {
 	if m == nil {
 		return isNil("map")
 	}
 	if f == nil {
 		return &Error{"guarded", syscall.EINVAL, "f is nil"}
+	}
+	if err := m.needMapping(); err != nil {
+		return err
 	}
 	handle, b, err := m.lend("guarded")
 	if err != nil {
@@ -46,21 +53,23 @@ func (m *Map) lend(op string) (handle unsafe.Pointer, b []byte, err error) {
 		return nil, nil, err
 	}
 	m.users.Add(1)
+	m.show()
 	return m.handle, m.data, nil
 }
 
-// copied copies src to dst, which has room for it or is as long as what is wanted of it, and reports whether no byte of
-// either was missing. It allocates nothing and does not leave Go.
-func copied(dst, src []byte) (ok bool) {
+// isCopied copies src, and reports whether it could be read. dst is memory of Go's.
+func isCopied(dst, src []byte) (ok bool) {
+	if len(src) == 0 {
+		return true
+	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
-		// The one panic there can be.
-		if recover() != nil {
-			ok = false
+		if fault := recover(); fault != nil {
+			ok = outcomeOf(fault, nil, src) == allCopied
 		}
 	}()
-	copy(dst, src)
-	return true
+	to, from := unsafe.Pointer(unsafe.SliceData(dst)), unsafe.Pointer(unsafe.SliceData(src))
+	return marked.Write(to, from, len(src)) == 0
 }
 
 func callGuarded(b []byte, f func([]byte) error) (err error) {

@@ -96,18 +96,6 @@ func TestWordsAreSharedAndChecked(t *testing.T) {
 	isError(t, err, syscall.EACCES)
 }
 
-func TestCopiesAllocateNothing(t *testing.T) {
-	m := memory(t, page)
-	p := make([]byte, 64)
-	for name, f := range map[string]func(){
-		"ReadAt": func() { _, _ = m.ReadAt(p, 5) }, "WriteAt": func() { _, _ = m.WriteAt(p, 5) },
-	} {
-		if n := testing.AllocsPerRun(100, f); n != 0 {
-			t.Errorf("%s allocates %v times", name, n)
-		}
-	}
-}
-
 func TestANilMapIsInvalid(t *testing.T) {
 	var m *bytefd.Map
 	_, readErr := m.ReadAt(make([]byte, 1), 0)

@@ -4,18 +4,26 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 	"syscall"
 )
 
-// MapWriter is memory that grows as it is written, and becomes a sealed file without being copied: for encoders,
-// bodies of requests, whatever writes to an io.Writer. End it with [MapWriter.Seal], or with [MapWriter.Close] to drop
-// what was written; after either, every method's error is os.ErrClosed.
+// MapWriter is memory that grows as it is written, and becomes a sealed file: for encoders, bodies
+// of requests, whatever writes to an io.Writer. Content of up to 1 MiB is collected in memory of
+// Go, and sealing copies it into a file. Larger content moves into a memory file once, which
+// becomes the sealed file without being copied.
 //
-// One goroutine at a time may use it, as a bytes.Buffer. A MapWriter that nothing refers to any more is freed by the
-// garbage collector some time later. It must not be copied.
+// End it with [MapWriter.Seal], or with [MapWriter.Close] to drop what was written; after either,
+// every method's error is os.ErrClosed.
+//
+// One goroutine at a time may use it, as a bytes.Buffer. A MapWriter that nothing refers to any
+// more is freed by the garbage collector some time later. It must not be copied.
 type MapWriter struct {
-	m       *Map // nil when sealed or closed
+	isOpen  bool
+	small   []byte // all that was written, unless there is a map
+	m       *Map   // nil as long as the content is small
 	written int
+	readers int // calls of ReadFrom that have lent small to a reader
 }
 
 var (
@@ -26,27 +34,35 @@ var (
 )
 
 const (
-	// Address space that is kept, so that growing moves nothing: more than most will ever write. It costs no memory.
+	// Up to so many bytes copying costs less than pages that are made ahead.
+	writerSmall = 1 << 20
+	// Up to so many bytes stay in memory of Go, and are mapped when something needs a mapping.
+	writerHeld = 64 << 10
+	// What the first byte gets, in memory of Go and in a map.
+	writerFirst, writerFirstMapped = 4 << 10, 64 << 10
+	// Address space that is kept, so that growing moves nothing: more than most will ever write. It
+	// costs no memory.
 	writerReserve = 64 << 30
-	// What the first byte gets.
-	writerFirst = 64 << 10
 	// A huge page.
 	writerExtent = 2 << 20
 	// Room for each call of a reader.
 	writerMinRead = 512
 )
 
+// hasMemfd says that a memory file was made once.
+var hasMemfd atomic.Bool
+
 // NewMapWriter returns an empty MapWriter. Errors are those of [NewMap].
 func NewMapWriter() (*MapWriter, error) {
-	m, err := NewMap(0, MapPopulate(), MapReserve(writerReserve))
-	if err != nil {
-		// RLIMIT_AS may forbid so much; then it moves when it must.
-		m, err = NewMap(0, MapPopulate())
+	if !hasMemfd.Load() {
+		m, err := NewMap(0)
+		if err != nil {
+			return nil, err
+		}
+		m.Close()
+		hasMemfd.Store(true)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return &MapWriter{m: m}, nil
+	return &MapWriter{isOpen: true}, nil
 }
 
 // Len returns how many bytes have been written, 0 after Seal and Close.
@@ -59,11 +75,22 @@ func (w *MapWriter) Len() int {
 
 // Write writes all of p, or nothing.
 //
-// Errors are those of [Map.Resize]: EFBIG, ENOSPC and ENOMEM when there is no more room. EFAULT if p is the memory of a map
-// and lost, also where [MapGuard] has replaced it.
+// Errors are those of [Map.Resize]: EFBIG, ENOSPC and ENOMEM when there is no more room. EFAULT if
+// p is the memory of a map and lost, also where [MapGuard] has replaced it.
 func (w *MapWriter) Write(p []byte) (n int, err error) {
-	if _, err := w.spare(len(p)); err != nil {
+	spare, err := w.spare(len(p))
+	if err != nil {
 		return 0, err
+	}
+	if w.m == nil {
+		if !isShown(p) && isCopied(spare, p) {
+			w.count(len(p))
+			return len(p), nil
+		}
+		// Bytes that may be lost are for C to copy.
+		if err := w.move(len(p)); err != nil {
+			return 0, err
+		}
 	}
 	if n, err = w.m.WriteAt(p, int64(w.written)); err != nil {
 		return 0, err
@@ -79,7 +106,7 @@ func (w *MapWriter) WriteString(s string) (n int, err error) {
 		return 0, err
 	}
 	n = copy(spare, s)
-	w.written += n
+	w.count(n)
 	return n, nil
 }
 
@@ -90,83 +117,139 @@ func (w *MapWriter) WriteByte(c byte) error {
 		return err
 	}
 	spare[0] = c
-	w.written++
+	w.count(1)
 	return nil
 }
 
-// ReadFrom writes what r delivers until io.EOF, and returns how many bytes that were. r reads straight into the
-// memory. An error of r is returned as it is, and what was read before stays written.
+// ReadFrom writes what r delivers until io.EOF, and returns how many bytes that were. An error of r
+// is returned as it is, and what was read before stays written.
 //
-// Other errors are those of [MapWriter.Write], and EINVAL if r says that it has read what cannot be.
+// Other errors are those of [MapWriter.Write], and EINVAL if r says that it has read what cannot
+// be; EBUSY if r writes to w.
 func (w *MapWriter) ReadFrom(r io.Reader) (n int64, err error) {
-	for {
-		if _, err := w.spare(writerMinRead); err != nil {
-			return n, err
-		}
-		count, err := w.readOnce(r)
-		n += int64(count)
-		switch {
-		case err == io.EOF:
-			return n, nil
-		case err != nil:
-			return n, err
-		}
+	if _, err := w.spare(0); err != nil {
+		return 0, err
 	}
+	for err == nil {
+		var count int
+		count, err = w.readOnce(r)
+		n += int64(count)
+	}
+	if err == io.EOF {
+		err = nil
+	}
+	return n, err
 }
 
 func (w *MapWriter) readOnce(r io.Reader) (n int, err error) {
-	m := w.m
-	handle, b, err := m.lend("write")
-	if err != nil {
-		return 0, err
+	var spare []byte
+	isSmall, written := w.m == nil, w.written
+	if isSmall {
+		w.readers++
+		defer func() { w.readers-- }()
+		if cap(w.small) == 0 {
+			w.small = make([]byte, 0, writerFirst)
+		}
+		// What is full may be complete: memory grows only for a byte that is there.
+		if spare = w.small[written:cap(w.small)]; len(spare) < writerMinRead {
+			spare = make([]byte, writerMinRead)
+		}
+	} else {
+		if _, err := w.spare(writerMinRead); err != nil {
+			return 0, err
+		}
+		handle, b, err := w.m.lend("write")
+		if err != nil {
+			return 0, err
+		}
+		defer w.m.release(handle) // so that a reader that closes the writer still has the memory
+		spare = b[written:]
 	}
-	defer m.release(handle) // so that a reader that closes the writer still has the memory
-	spare := b[w.written:]
 	n, err = r.Read(spare)
 	if n < 0 || n > len(spare) {
 		message := fmt.Sprintf("the reader says that it has read %d bytes into %d", n, len(spare))
 		return 0, &Error{"read", syscall.EINVAL, message}
 	}
-	if w.m == nil {
+	if !w.isOpen {
 		return 0, errWriterClosed
 	}
-	w.written += n
+	if w.written != written {
+		return 0, &Error{"read", syscall.EBUSY, "the reader has written to the writer that it is read into"}
+	}
+	if isSmall && n > 0 {
+		to, failure := w.spare(n)
+		if failure != nil {
+			return 0, failure
+		}
+		if &to[0] != &spare[0] {
+			copy(to, spare[:n])
+		}
+	}
+	w.count(n)
 	return n, err
 }
 
-// Seal returns a sealed file of what has been written, as [Map.Seal] makes it, and the map of it, for reading. The
-// caller owns and closes both. The MapWriter is closed then.
+// Seal returns a sealed file of what has been written, as [Map.Seal] or [WrapBuffer] makes it, and
+// the map of it, for reading. The caller owns and closes both. The MapWriter is closed then. The
+// map of a small file is memory of Go's until something needs a mapping; a store into its
+// [Map.Bytes], which is forbidden, is no SIGSEGV then.
 //
-// Errors are those of [Map.Seal], with everything as it was. A second call is os.ErrClosed.
+// Errors are those of [Map.Seal], with everything as it was; EBUSY while ReadFrom reads. A second
+// call is os.ErrClosed.
 func (w *MapWriter) Seal(opts ...SealOption) (*os.File, *Map, error) {
 	if w == nil {
 		return nil, nil, isNil("writer")
 	}
-	if w.m == nil {
+	if !w.isOpen {
 		return nil, nil, errWriterClosed
 	}
-	if err := w.m.Resize(w.written); err != nil {
-		return nil, nil, err
-	}
-	f, err := w.m.Seal(opts...)
+	f, m, err := w.seal(opts)
 	if err != nil {
 		return nil, nil, err
 	}
-	m := w.m
 	*w = MapWriter{}
 	return f, m, nil
 }
 
-// Close drops what has been written. After Seal, and a second time, it does nothing and returns nil.
+func (w *MapWriter) seal(opts []SealOption) (*os.File, *Map, error) {
+	if w.m != nil {
+		if err := w.m.Resize(w.written); err != nil {
+			return nil, nil, err
+		}
+		f, err := w.m.Seal(opts...)
+		return f, w.m, err
+	}
+	if w.readers > 0 {
+		return nil, nil, &Error{"seal", syscall.EBUSY, "a reader has the memory of the writer"}
+	}
+	o := newWrapOptions(nil)
+	o.backend = BackendMemfd
+	fd, err := wrap(w.small, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(w.small) <= writerHeld {
+		return os.NewFile(uintptr(fd), o.fileName()), holdMap(w.small), nil
+	}
+	m, err := MapFD(fd)
+	if err != nil {
+		syscall.Close(fd)
+		return nil, nil, err
+	}
+	return os.NewFile(uintptr(fd), o.fileName()), m, nil
+}
+
+// Close drops what has been written. After Seal, and a second time, it does nothing and returns
+// nil.
 func (w *MapWriter) Close() error {
 	if w == nil {
 		return isNil("writer")
 	}
-	if w.m == nil {
-		return nil
-	}
 	m := w.m
 	*w = MapWriter{}
+	if m == nil {
+		return nil
+	}
 	return m.Close()
 }
 
@@ -177,10 +260,24 @@ func (w *MapWriter) spare(room int) ([]byte, error) {
 	if w == nil {
 		return nil, isNil("writer")
 	}
-	if w.m == nil {
+	if !w.isOpen {
 		return nil, errWriterClosed
 	}
-	if needed := w.written + room; needed > w.m.Len() {
+	needed := w.written + room
+	if w.m == nil {
+		if needed <= cap(w.small) {
+			return w.small[w.written:needed], nil
+		}
+		if needed <= writerSmall {
+			grown := make([]byte, w.written, min(max(writerFirst, 2*cap(w.small), needed), writerSmall))
+			copy(grown, w.small)
+			w.small = grown
+			return w.small[w.written:needed], nil
+		}
+		if err := w.move(room); err != nil {
+			return nil, err
+		}
+	} else if needed > w.m.Len() {
 		if err := w.m.Resize(sizeFor(needed)); err != nil {
 			return nil, err
 		}
@@ -188,9 +285,37 @@ func (w *MapWriter) spare(room int) ([]byte, error) {
 	return w.m.data[w.written:], nil
 }
 
-// sizeFor is how large the memory is made for so many bytes: twice as large each time, then whole huge pages.
+// count counts bytes behind what has been written as written.
+func (w *MapWriter) count(n int) {
+	w.written += n
+	if w.m == nil {
+		w.small = w.small[:w.written]
+	}
+}
+
+// move moves what has been written into a memory file that has room for more.
+func (w *MapWriter) move(room int) error {
+	m, err := NewMap(0, MapPopulate(), MapReserve(writerReserve))
+	if err != nil {
+		// RLIMIT_AS may forbid so much; then it moves when it must.
+		m, err = NewMap(0, MapPopulate())
+	}
+	if err != nil {
+		return err
+	}
+	if err := m.Resize(sizeFor(w.written + room)); err != nil {
+		m.Close()
+		return err
+	}
+	copy(m.data, w.small)
+	w.m, w.small = m, nil
+	return nil
+}
+
+// sizeFor is how large the memory is made for so many bytes: twice as large each time, then whole
+// huge pages.
 func sizeFor(bytes int) int {
-	size := writerFirst
+	size := writerFirstMapped
 	for size < bytes && size < writerExtent {
 		size *= 2
 	}

@@ -10,6 +10,7 @@ import (
 	"math/rand"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/iotest"
@@ -93,6 +94,36 @@ type inPieces struct {
 }
 
 func (p *inPieces) Read(b []byte) (int, error) { return p.r.Read(b[:p.random.Intn(len(b)+1)]) }
+
+func TestAMapWriterMovesWhateverItHasGrownTo(t *testing.T) {
+	for _, length := range []int{0, 1, 4095, 4096, 4097, 1<<20 - 513, 1<<20 - 1, 1 << 20, 1<<20 + 1, 3 << 20} {
+		for name, write := range map[string]func(w *bytefd.MapWriter, b []byte) error{
+			"at once":   func(w *bytefd.MapWriter, b []byte) error { _, err := w.Write(b); return err },
+			"read from": func(w *bytefd.MapWriter, b []byte) error { _, err := w.ReadFrom(bytes.NewReader(b)); return err },
+			"in pieces": func(w *bytefd.MapWriter, b []byte) (err error) {
+				for ; len(b) > 0 && err == nil; b = b[min(len(b), 1021):] {
+					_, err = w.Write(b[:min(len(b), 1021)])
+				}
+				return err
+			},
+		} {
+			w := newWriter(t)
+			if err := write(w, pattern(length)); err != nil {
+				t.Errorf("%s, %d bytes: %v", name, length, err)
+			}
+			becomes(t, w, pattern(length))
+		}
+	}
+}
+
+func TestAReaderThatWritesToTheWriterIsAnError(t *testing.T) {
+	w := newWriter(t)
+	_, err := w.ReadFrom(readerFunc(func(p []byte) (int, error) {
+		fmt.Fprint(w, "mine")
+		return copy(p, "hello"), nil
+	}))
+	isError(t, err, syscall.EBUSY)
+}
 
 func TestAReaderThatFailsIsToldOfWithWhatItRead(t *testing.T) {
 	mine := errors.New("mine")
@@ -184,20 +215,26 @@ func TestAClosedWriterLeavesNothing(t *testing.T) {
 
 func TestAWriterWithoutRoomSaysSoAndKeepsWhatItHas(t *testing.T) {
 	inAChild(t, func() {
-		w := newWriter(t)
-		want := pattern(64 << 10)
-		w.Write(want)
-		if err := syscall.Setrlimit(rlimitFsize, &syscall.Rlimit{Cur: 100_000, Max: 100_000}); err != nil {
-			t.Fatal(err)
+		// One of 1 MiB at most has no file yet, the other has.
+		for _, length := range []int{1 << 20, 2 << 20} {
+			w, want := newWriter(t), pattern(length)
+			w.Write(want)
+			limit := &syscall.Rlimit{Cur: uint64(length), Max: 1 << 40}
+			if err := syscall.Setrlimit(rlimitFsize, limit); err != nil {
+				t.Fatal(err)
+			}
+			n, err := w.Write([]byte("!"))
+			isError(t, err, syscall.EFBIG)
+			read, readErr := w.ReadFrom(bytes.NewReader(pattern(100_000)))
+			isError(t, readErr, syscall.EFBIG)
+			if n != 0 || read != 0 {
+				t.Errorf("wrote %d, read %d", n, read)
+			}
+			becomes(t, w, want)
+			if err := syscall.Setrlimit(rlimitFsize, &syscall.Rlimit{Cur: 1 << 40, Max: 1 << 40}); err != nil {
+				t.Fatal(err)
+			}
 		}
-		n, err := w.Write(pattern(100_000))
-		isError(t, err, syscall.EFBIG)
-		read, readErr := w.ReadFrom(bytes.NewReader(pattern(100_000)))
-		isError(t, readErr, syscall.EFBIG)
-		if n != 0 || read != 0 {
-			t.Errorf("wrote %d, read %d", n, read)
-		}
-		becomes(t, w, want)
 	})
 }
 
@@ -221,4 +258,90 @@ func TestAWriterNeedsNoAddressSpaceToSpare(t *testing.T) {
 		}
 		becomes(t, w, want)
 	})
+}
+
+// Content that fits a small file is not mapped before something needs that.
+func TestTheMapOfASmallFileIsAMap(t *testing.T) {
+	for _, size := range []int{0, 1, 5000, 64 << 10} {
+		want := pattern(size)
+		for name, use := range map[string]func(m *bytefd.Map) error{
+			"Check":    (*bytefd.Map).Check,
+			"Guarded":  func(m *bytefd.Map) error { return m.Guarded(func([]byte) error { return nil }) },
+			"Mlock":    func(m *bytefd.Map) error { return m.Mlock(0, bytefd.ToEnd) },
+			"Prefetch": func(m *bytefd.Map) error { return m.Prefetch(0, bytefd.ToEnd) },
+			"Flush":    func(m *bytefd.Map) error { return m.Flush(0, 0, syscall.MS_ASYNC) },
+			"Bytes":    func(m *bytefd.Map) error { m.Bytes(); return nil },
+		} {
+			w := newWriter(t)
+			if _, err := w.Write(want); err != nil {
+				t.Fatal(err)
+			}
+			f, m, err := w.Seal()
+			if err != nil {
+				t.Fatal(err)
+			}
+			closedLater(t, f)
+			closedLater(t, m)
+			p := make([]byte, size)
+			for range 2 {
+				if n, err := m.ReadAt(p, 0); n != size || err != nil || !bytes.Equal(p, want) {
+					t.Errorf("%s: read %d, %v", name, n, err)
+				}
+				if m.Len() != size || !bytes.Equal(m.Bytes(), want) {
+					t.Errorf("%s: other bytes", name)
+				}
+				if err := use(m); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+			_, writeErr := m.WriteAt(p, 0)
+			isError(t, writeErr, syscall.EACCES)
+			_, sealErr := m.Seal()
+			isError(t, sealErr, syscall.EINVAL)
+			isError(t, m.Resize(1), syscall.EINVAL)
+			_, fileErr := m.File()
+			isError(t, fileErr, syscall.EBADF)
+			b := m.Bytes()
+			if err := m.Close(); err != nil {
+				t.Error(err)
+			}
+			if m.Len() != 0 || m.Bytes() != nil {
+				t.Errorf("%s: it is not closed", name)
+			}
+			if _, err := m.ReadAt(p, 0); !errors.Is(err, os.ErrClosed) {
+				t.Errorf("%s: %v is not os.ErrClosed", name, err)
+			}
+			_ = b
+		}
+	}
+}
+
+func TestTheMapOfASmallFileIsUsedByManyGoroutines(t *testing.T) {
+	for range 50 {
+		w := newWriter(t)
+		w.WriteString("hello")
+		f, m, err := w.Seal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		closedLater(t, f)
+		closedLater(t, m)
+		var group sync.WaitGroup
+		for _, use := range []func() error{
+			m.Check,
+			func() error { return m.Flush(0, 5, syscall.MS_ASYNC) },
+			func() error { _, err := m.ReadAt(make([]byte, 5), 0); return err },
+			func() error { m.Bytes(); return nil },
+			m.Close,
+		} {
+			group.Add(1)
+			go func() {
+				defer group.Done()
+				if err := use(); err != nil && !errors.Is(err, os.ErrClosed) {
+					t.Error(err)
+				}
+			}()
+		}
+		group.Wait()
+	}
 }

@@ -14,10 +14,10 @@ import (
 	bytefd "github.com/bytefd/bytefd/go"
 )
 
-// newPool makes a pool that is closed when the test ends.
+// newPool makes a pool that reuses files, and is closed when the test ends.
 func newPool(t *testing.T, maxBytes int) *bytefd.Pool {
 	t.Helper()
-	return closedLater(t, must[*bytefd.Pool](t)(bytefd.NewPool(maxBytes)))
+	return closedLater(t, must[*bytefd.Pool](t)(bytefd.NewPool(maxBytes, bytefd.PoolMethod(bytefd.PoolReuse))))
 }
 
 func poolStats(t *testing.T, p *bytefd.Pool) bytefd.PoolStats {

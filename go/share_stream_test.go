@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/iotest"
@@ -205,36 +206,57 @@ func (n lyingReader) Read(p []byte) (int, error) {
 }
 
 func TestReadersThatFailOrLieLeaveNothing(t *testing.T) {
-	broken := errors.New("the reader broke")
-	begun := func(r io.Reader) io.Reader { return io.MultiReader(bytes.NewReader(pattern(100_000)), r) }
-	for _, options := range [][]bytefd.WrapOption{nil, {bytefd.WrapSpillThreshold(1)}} {
-		leavesNothing(t, func() {
-			for _, r := range []io.Reader{iotest.ErrReader(broken), begun(iotest.ErrReader(broken))} {
-				if f, err := bytefd.WrapReader(r, options...); err != broken || f != nil {
-					t.Errorf("got %v and %v, want no file and %v", f, err, broken)
-				}
-			}
-			for _, lie := range []lyingReader{1, -1} {
-				_, err := bytefd.WrapReader(begun(lie), options...)
-				isError(t, err, syscall.EINVAL)
-			}
-			if _, err := bytefd.WrapReader(begun(lyingReader(0)), options...); err != io.ErrNoProgress {
-				t.Errorf("got %v from a reader that returns nothing", err)
-			}
-			func() {
-				defer func() {
-					if recover() != "reader" {
-						t.Error("the panic did not go on")
-					}
-				}()
-				bytefd.WrapReader(begun(panicReader{}), options...)
-			}()
-			var closed *os.File
-			if _, err := bytefd.WrapReader(begun(closed), options...); !errors.Is(err, os.ErrInvalid) {
-				t.Error(err)
-			}
-		})
+	for _, length := range []int{100_000, 3 << 20} {
+		begun := func(r io.Reader) io.Reader {
+			return io.MultiReader(bytes.NewReader(pattern(length)), r)
+		}
+		for _, options := range [][]bytefd.WrapOption{nil, {bytefd.WrapSpillThreshold(1)}} {
+			readersThatFailOrLieLeaveNothing(t, begun, options)
+		}
 	}
+}
+
+func readersThatFailOrLieLeaveNothing(
+	t *testing.T, begun func(r io.Reader) io.Reader, options []bytefd.WrapOption,
+) {
+	broken := errors.New("the reader broke")
+	leavesNothing(t, func() {
+		for _, r := range []io.Reader{iotest.ErrReader(broken), begun(iotest.ErrReader(broken))} {
+			if f, err := bytefd.WrapReader(r, options...); err != broken || f != nil {
+				t.Errorf("got %v and %v, want no file and %v", f, err, broken)
+			}
+		}
+		for _, lie := range []lyingReader{1, -1} {
+			_, err := bytefd.WrapReader(begun(lie), options...)
+			isError(t, err, syscall.EINVAL)
+		}
+		if _, err := bytefd.WrapReader(begun(lyingReader(0)), options...); err != io.ErrNoProgress {
+			t.Errorf("got %v from a reader that returns nothing", err)
+		}
+		func() {
+			defer func() {
+				if recover() != "reader" {
+					t.Error("the panic did not go on")
+				}
+			}()
+			bytefd.WrapReader(begun(panicReader{}), options...)
+		}()
+		var group sync.WaitGroup
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			bytefd.WrapReader(begun(readerFunc(func([]byte) (int, error) {
+				runtime.Goexit()
+				return 0, nil
+			})), options...)
+			t.Error("the Goexit did not go on")
+		}()
+		group.Wait()
+		var closed *os.File
+		if _, err := bytefd.WrapReader(begun(closed), options...); !errors.Is(err, os.ErrInvalid) {
+			t.Error(err)
+		}
+	})
 }
 
 func TestLimitsThatAreNotPositiveAreEINVAL(t *testing.T) {
@@ -318,5 +340,52 @@ func refuseMemfd(t *testing.T) {
 		uintptr(unsafe.Pointer(&program)))
 	if errno != 0 {
 		t.Fatal(errno)
+	}
+}
+
+// The buffers are used again, but not what was in them.
+func TestAReaderFindsNothingOfTheOneBefore(t *testing.T) {
+	for _, length := range []int{100, 64 << 10, 1 << 20} {
+		for range 3 {
+			closedLater(t, must[*os.File](t)(bytefd.WrapReader(bytes.NewReader(pattern(length)))))
+			// It says that it has filled what it has not.
+			left := length
+			f := closedLater(t, must[*os.File](t)(bytefd.WrapReader(readerFunc(func(p []byte) (int, error) {
+				n := min(left, len(p))
+				if left -= n; n == 0 {
+					return 0, io.EOF
+				}
+				return n, nil
+			}))))
+			isPromised(t, int(f.Fd()), make([]byte, length))
+		}
+	}
+}
+
+func TestReadersOfAnyLengthGoIntoCachedFiles(t *testing.T) {
+	p := newPool(t, 64<<20)
+	const first, piece = 68 << 10, 1<<20 + 4<<10 // the buffers
+	for _, length := range []int{
+		0, 1, first - 1, first, first + 1, piece, first + piece, first + piece + 1, 5 << 20,
+	} {
+		want := pattern(length)
+		for range 2 {
+			err := p.ScanReader(iotest.HalfReader(bytes.NewReader(want)), func(fd int) error {
+				isPromised(t, fd, want)
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if f, err := bytefd.WrapReader(bytes.NewReader(want)); err != nil {
+			t.Error(err)
+		} else {
+			isPromised(t, int(f.Fd()), want)
+			f.Close()
+		}
+	}
+	if stats := poolStats(t, p); stats.Hits < 9 || stats.Lent != 0 {
+		t.Errorf("%+v", stats)
 	}
 }

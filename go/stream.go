@@ -4,93 +4,148 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"sync"
 	"syscall"
 )
 
 const (
+	// What a read has room for behind what is expected, so that the end is found there too.
+	streamEnd = 4 << 10
 	// What is read before it is known whether there is more.
-	streamFirst = 64 << 10
+	streamFirst = 64<<10 + streamEnd
 	// The most that is read at once.
-	streamPiece = 1 << 20
+	streamPiece = 1<<20 + streamEnd
 )
 
-// collect reads r to its end. Small content is given to buffer. Content that is larger goes through a pipe, which stream reads to
-// its end; undo drops what stream has made.
-func collect(r io.Reader, o *wrapOptions, buffer func(b []byte) error, stream func(pipe int) (undo func(), err error)) error {
-	if err := o.check(); err != nil {
-		return err
-	}
-	piece := make([]byte, min(max(streamFirst, o.sizeHint+1), streamPiece))
-	// One byte more than is allowed is asked for, to find out that there is one.
-	left := o.maxBytes
-	if left < left+1 {
-		left++
-	}
-	n, err := readFull(r, piece[:min(int64(len(piece)), left)])
-	left -= int64(n)
-	switch {
-	case err == nil && left > 0:
-		return throughPipe(r, piece[:n], left, stream)
-	case err != nil && err != io.EOF:
-		return err
-	case int64(n) > o.maxBytes:
-		message := fmt.Sprintf("the stream has more than the %d bytes that max_bytes allows", o.maxBytes)
-		return &Error{"stream", syscall.EFBIG, message}
-	}
-	return buffer(piece[:n])
+// Buffers for the next reader. Nothing of what the one before has read is in them.
+var (
+	firstBuffers = sync.Pool{New: func() any { return new([streamFirst]byte) }}
+	pieceBuffers = sync.Pool{New: func() any { return new([streamPiece]byte) }}
+)
+
+// streamed is what a reader delivers.
+type streamed struct {
+	r io.Reader
+	// How many bytes may still be asked for: one more than is allowed, to find out that there is
+	// one.
+	left int64
+	// What was read, in two buffers of which each may be nil.
+	first   *[streamFirst]byte
+	piece   *[streamPiece]byte
+	parts   [2][]byte
+	isAtEnd bool
 }
 
-// throughPipe writes what was read, and at most left bytes more, to a pipe for stream.
-func throughPipe(r io.Reader, piece []byte, left int64, stream func(pipe int) (undo func(), err error)) error {
-	from, to, err := os.Pipe()
-	if err != nil {
-		return failed("pipe", err, "for a stream")
+// begin reads until the buffers are full. isAll: to the end. The caller releases the buffers.
+func (in *streamed) begin(r io.Reader, o wrapOptions) (isAll bool, err error) {
+	if err := o.check(); err != nil {
+		return false, err
 	}
+	in.r, in.left = r, o.maxBytes
+	if in.left < in.left+1 {
+		in.left++
+	}
+	if o.sizeHint < streamFirst {
+		in.first = firstBuffers.Get().(*[streamFirst]byte)
+		in.parts[0], err = in.fill(in.first[:])
+	}
+	if err == nil && in.left > 0 {
+		in.piece = pieceBuffers.Get().(*[streamPiece]byte)
+		in.parts[1], err = in.fill(in.piece[:])
+	}
+	switch {
+	case err == nil && in.left > 0:
+		return false, nil
+	case err != nil && err != io.EOF:
+		return false, err
+	case int64(len(in.parts[0])+len(in.parts[1])) > o.maxBytes:
+		const format = "the stream has more than the %d bytes that max_bytes allows"
+		return false, &Error{"stream", syscall.EFBIG, fmt.Sprintf(format, o.maxBytes)}
+	}
+	return true, nil
+}
+
+// fill reads as much as b holds, and may be asked for. The error is io.EOF if r ends before that.
+func (in *streamed) fill(b []byte) ([]byte, error) {
+	n, err := readFull(in.r, b[:min(int64(len(b)), in.left)])
+	in.left -= int64(n)
+	return b[:n], err
+}
+
+// whole returns all that was read, if it is in one buffer.
+func (in *streamed) whole() (b []byte, isWhole bool) {
+	switch {
+	case len(in.parts[1]) == 0:
+		return in.parts[0], true
+	case len(in.parts[0]) == 0:
+		return in.parts[1], true
+	}
+	return nil, false
+}
+
+// release gives the buffers back.
+func (in *streamed) release() {
+	if in.first != nil {
+		clear(in.parts[0])
+		firstBuffers.Put(in.first)
+	}
+	if in.piece != nil {
+		clear(in.parts[1])
+		pieceBuffers.Put(in.piece)
+	}
+}
+
+// passing gives what is read to C, which asks for it in a goroutine of its own: between r and the
+// caller there must be no frame of C's, because r may panic or call runtime.Goexit.
+type passing struct {
+	requests chan []byte // memory of C's to fill
+	counts   chan int    // how much of it was filled; 0 at the end, -1 to give up
+}
+
+// pass gives what was read, and what else r delivers, to store, which calls C.
+func (in *streamed) pass(store func(p *passing) error) error {
+	p := &passing{make(chan []byte), make(chan int)}
 	done := make(chan error, 1)
-	undo := func() {}
 	go func() {
-		// With a pipe that blocks, the call waits in the kernel.
-		made, err := stream(int(from.Fd()))
-		from.Close()
-		if err == nil {
-			undo = made
-		}
+		err := store(p)
+		close(p.requests)
 		done <- err
 	}()
 	isComplete := false
-	// Also if r panics or calls runtime.Goexit.
-	var made error
-	finish := func() {
-		to.Close()
-		made = <-done
-		if !isComplete && made == nil {
-			undo()
-		}
-	}
-	finished := false
 	defer func() {
-		if !finished {
-			finish()
+		if !isComplete {
+			// r has failed, panicked or called runtime.Goexit. Nothing is made then.
+			p.counts <- -1
+			<-done
 		}
 	}()
-	_, err = to.Write(piece)
-	for err == nil && left > 0 {
-		var n int
-		n, err = readFull(r, piece[:min(int64(len(piece)), left)])
-		left -= int64(n)
-		if _, failure := to.Write(piece[:n]); failure != nil {
-			// The other end has stopped, and says why.
-			err = io.EOF
+	rest := in.parts
+	for b := range p.requests {
+		n, err := in.serve(b, &rest)
+		if err != nil {
+			return err
 		}
+		p.counts <- n
 	}
-	isComplete = err == nil || err == io.EOF
-	finished = true
-	finish()
-	if !isComplete {
-		return err
+	isComplete = true
+	return <-done
+}
+
+// serve fills b with the rest of what was read, and then from r, and returns how much that was.
+func (in *streamed) serve(b []byte, rest *[2][]byte) (n int, err error) {
+	for i := range rest {
+		copied := copy(b[n:], rest[i])
+		rest[i] = rest[i][copied:]
+		n += copied
 	}
-	return made
+	if n > 0 || in.isAtEnd {
+		return n, nil
+	}
+	filled, err := in.fill(b)
+	if in.isAtEnd = err == io.EOF; in.isAtEnd {
+		err = nil
+	}
+	return len(filled), err
 }
 
 // readFull fills b. The error is io.EOF if r ends before that.
@@ -99,7 +154,8 @@ func readFull(r io.Reader, b []byte) (n int, err error) {
 		var count int
 		count, err = r.Read(b[n:])
 		if count < 0 || count > len(b)-n {
-			message := fmt.Sprintf("the reader says that it read %d bytes into a buffer of %d", count, len(b)-n)
+			const format = "the reader says that it read %d bytes into a buffer of %d"
+			message := fmt.Sprintf(format, count, len(b)-n)
 			return n, &Error{"read", syscall.EINVAL, message}
 		}
 		n += count

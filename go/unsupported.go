@@ -11,19 +11,20 @@ import (
 // errUnsupported answers every call that needs the library.
 var errUnsupported = &Error{"build", syscall.ENOTSUP, "this program was built without cgo or not for Linux"}
 
-func wrap([]byte, *wrapOptions) (int, error)           { return 0, errUnsupported }
-func wrapSegments([][]byte, *wrapOptions) (int, error) { return 0, errUnsupported }
-func scanBegin([]byte, unsafe.Pointer, *wrapOptions) (int, unsafe.Pointer, error) {
+func wrap([]byte, wrapOptions) (int, error)           { return 0, errUnsupported }
+func wrapSegments([][]byte, wrapOptions) (int, error) { return 0, errUnsupported }
+func scanBegin([]byte, unsafe.Pointer, wrapOptions) (int, unsafe.Pointer, error) {
 	return 0, nil, errUnsupported
 }
-func scanBeginSegments([][]byte, unsafe.Pointer, *wrapOptions) (int, unsafe.Pointer, error) {
+func scanBeginSegments([][]byte, unsafe.Pointer, wrapOptions) (int, unsafe.Pointer, error) {
 	return 0, nil, errUnsupported
 }
-func scanBeginStream(int, unsafe.Pointer, *wrapOptions) (int, unsafe.Pointer, error) {
+func scanBeginReader(*passing, unsafe.Pointer, wrapOptions) (int, unsafe.Pointer, error) {
 	return 0, nil, errUnsupported
 }
-func wrapStream(int, *wrapOptions) (int, error)                     { return 0, errUnsupported }
+func wrapReader(*passing, wrapOptions) (int, error)                 { return 0, errUnsupported }
 func isTerminal(io.Reader) bool                                     { return false }
+func unavailable() error                                            { return errUnsupported }
 func duplicate(int) (int, error)                                    { return 0, errUnsupported }
 func scanEnd(unsafe.Pointer)                                        {}
 func poolCreate(*poolOptions) (unsafe.Pointer, error)               { return nil, errUnsupported }
@@ -37,6 +38,7 @@ func mapMemory(int, *mapOptions) (unsafe.Pointer, []byte, error)    { return nil
 func mapRead(unsafe.Pointer, int, []byte) (int, error)              { return 0, errUnsupported }
 func mapWrite(unsafe.Pointer, int, []byte) (int, error)             { return 0, errUnsupported }
 func mapCheck(unsafe.Pointer) error                                 { return errUnsupported }
+func isLost(unsafe.Pointer) bool                                    { return false }
 func mapResize(_ unsafe.Pointer, old []byte, _ int) ([]byte, error) { return old, errUnsupported }
 func mapUnmap(unsafe.Pointer, int, int) error                       { return errUnsupported }
 func mapSeal(unsafe.Pointer, int64) (int, error)                    { return 0, errUnsupported }

@@ -174,7 +174,8 @@
 
 /**
  * For scans with a pool only: the callback promises to keep nothing and to change nothing, and is
- * lent the cached file itself. See bytefd_pool. For BYTEFD_POOL_REUSE and BYTEFD_POOL_AUTO.
+ * lent the cached file itself. See bytefd_pool. For BYTEFD_POOL_REUSE and BYTEFD_POOL_AUTO; -EINVAL
+ * with BYTEFD_POOL_NEW_FILES.
  */
 #define BYTEFD_TRUST_CALLBACK (1ull << 6)
 
@@ -203,7 +204,7 @@
 #define BYTEFD_BACKEND_TMPFILE 2147483667u
 
 /**
- * The cheaper one of the following methods that the host allows. It promises what
+ * For each size the cheaper one of the following methods that the host allows. It promises what
  * BYTEFD_POOL_REUSE promises. 0 means the same.
  */
 #define BYTEFD_POOL_AUTO 2147483680u
@@ -212,6 +213,12 @@
  * Reuses files, after the kernel has proved that nobody else has them open.
  */
 #define BYTEFD_POOL_REUSE 2147483681u
+
+/**
+ * Makes a new file for each scan, on a file system in memory that belongs to the pool. See
+ * bytefd_pool.
+ */
+#define BYTEFD_POOL_NEW_FILES 2147483682u
 
 /**
  * Maps for reading only, through a private mapping (PROT_READ, MAP_PRIVATE). What others write to
@@ -399,28 +406,37 @@
 typedef struct bytefd_map bytefd_map;
 
 /**
- * Files for one trust domain, cached and lent again to scan_bytes and the functions that begin
- * with bytefd_scan_begin (options->pool). Writing into pages that exist is many times faster than
- * getting new ones. Made by the caller; nothing is shared between pools. Any number of threads may
- * use one pool at the same time, and a scan never waits for another scan's callback.
+ * Lends files to scan_bytes and the functions that begin with bytefd_scan_begin (options->pool),
+ * for a fraction of what a new sealed file costs. Made by the caller for one trust domain; nothing
+ * is shared between pools. Any number of threads may use one pool at the same time, and a scan
+ * never waits for another scan's callback.
  *
- * Three levels, and what each protects against:
+ * Where the file comes from, and what each protects against:
  * - No pool: every scan has a new, sealed file. Nothing of one scan can ever show in another,
- *   whatever the callback keeps.
- * - A pool: the callback is lent a read-only description of a file of mode 0400 that is not
- *   sealed. Before the file is used again the kernel is asked to prove that nobody else has it
+ *   whatever the callback keeps, and nobody can change the file.
+ * - BYTEFD_POOL_NEW_FILES: every scan has a new file that nothing is left of afterwards. Nothing of
+ *   one scan can ever show in another, whatever the callback keeps. The descriptor is not sealed:
+ *   F_GET_SEALS is F_SEAL_SEAL. Instead it is open through a read-only mount, so that the borrower
+ *   cannot write to the file, change its mode, open it for writing, map it shared for writing or
+ *   link it, root included. A receiver that verifies seals refuses it. Sizes for which a memfd is
+ *   cheaper, and files that do not fit into `max_bytes`, get a sealed memfd.
+ * - BYTEFD_POOL_REUSE: the callback is lent a read-only description of a file of mode 0400 that is
+ *   not sealed. Before the file is used again the kernel is asked to prove that nobody else has it
  *   open or mapped, and its length, mode, owner, times and attributes must be what they were. If
  *   not, the file is dropped and counted. A callback that keeps a duplicate, a mapping, a child
  *   that has it, or a description of its own keeps that file and sees its content unchanged.
  *   Content of an earlier scan is never visible, also not past the end.
- * - A pool and BYTEFD_TRUST_CALLBACK: the cached file itself is lent, read-write, and nothing is
- *   proved. The callback promises to keep nothing and to change nothing. If it breaks the promise
- *   it sees and changes later scans of trusted callbacks, and if it cuts the file off during one,
- *   that scan can end in a SIGBUS. The pool sets the file offset and the status flags (O_APPEND)
- *   back, but not locks, leases and the close-on-exec flag.
+ * - BYTEFD_POOL_AUTO (the default) reuses files, and from 64 KiB on makes new ones for the sizes
+ *   for which that costs less on this host. It promises what BYTEFD_POOL_REUSE promises.
+ * - BYTEFD_POOL_REUSE or BYTEFD_POOL_AUTO with BYTEFD_TRUST_CALLBACK: the cached file itself is
+ *   lent, read-write, and nothing is proved. The callback promises to keep nothing and to change
+ *   nothing. If it breaks the promise it sees and changes later scans of trusted callbacks, and if
+ *   it cuts the file off during one, that scan can end in a SIGBUS. The pool sets the file offset
+ *   and the status flags (O_APPEND) back, but not locks, leases and the close-on-exec flag.
  *
  * Warning: the proof does not see the following. Whoever keeps it can read later scans, and with
- * those after the first change them. Do not use a pool for callbacks that do this:
+ * those after the first change them. For callbacks that do this use BYTEFD_POOL_NEW_FILES, or no
+ * pool:
  * - Pages in flight, to which a pipe, socket or device refers without a descriptor: vmsplice(2)
  *   from a mapping, zero-copy sends (MSG_ZEROCOPY), RDMA, and splice(2) and sendfile(2) from a
  *   descriptor without O_DIRECT. The descriptor that is lent has O_DIRECT, with which both copy
@@ -429,6 +445,8 @@ typedef struct bytefd_map bytefd_map;
  *   (open_by_handle_at(2)) or a mark of fanotify(7). While the library copies, such an open waits.
  *   A file that was changed during a scan is dropped after it.
  * - A callback that takes the pool's own descriptors, whose numbers it finds in /proc/self/fd.
+ *   (Those of BYTEFD_POOL_NEW_FILES are the directory of its file system, in which a file has a
+ *   name for a moment before its first byte, and the description that a file is filled through.)
  * - io_uring's registered buffers, and whatever else pins pages, of a mapping for writing that a
  *   privileged callback made without changing the mode (CAP_DAC_OVERRIDE).
  * - Before Linux 6.13 the kernel's clock for changes stands still for some milliseconds. So long
@@ -439,6 +457,19 @@ typedef struct bytefd_map bytefd_map;
  * and BYTEFD_READ_ONLY (which it is anyway), or BYTEFD_TRUST_CALLBACK instead of these two; others
  * are -EINVAL. A file keeps its name, so it is cached for scans of the same name.
  *
+ * The file system of new files is a tmpfs that is mounted nowhere: two descriptors are all there is
+ * of it. It takes the right to mount (CAP_SYS_ADMIN) or to a user namespace, and Linux 5.12. A
+ * child process that shares the memory of the calling thread makes it, in a few milliseconds, and
+ * has ended when the function returns; the program sees no child, signal, mount or namespace of it.
+ * - BYTEFD_POOL_NEW_FILES makes it in bytefd_pool_create, which fails with -EOPNOTSUPP where the
+ *   host refuses a step of that: seccomp filters of containers, AppArmor, no user namespaces, a
+ *   chroot, a process that is not dumpable after setuid(2), Valgrind. Later it is made again after
+ *   fork(2), bytefd_pool_trim to 0 and a change of the user; if that is refused, scans get memfds.
+ * - BYTEFD_POOL_AUTO makes it once scans of 64 KiB and more have taken 8 ms, and does without where
+ *   it is refused. It does not try in a process with a seccomp filter, which may kill instead of
+ *   refusing. Then it measures some of the scans, without their callbacks, and tries the dearer way
+ *   ever more rarely.
+ *
  * Lost bytes, in a mapping of a file that was truncated, are -EFAULT as without a pool. The library
  * asks the kernel what `buf` is (PROCMAP_QUERY, Linux 6.11): it copies anonymous memory by itself,
  * and lets the kernel copy everything else, which takes longer. Anonymous memory that was made
@@ -448,9 +479,9 @@ typedef struct bytefd_map bytefd_map;
  * A cached file keeps its inode number, and two scans may have the same size and time: a client
  * that remembers files by these (and marks nothing on them) is better given new files.
  *
- * A pool holds at most `max_files` descriptors, and two of /proc. bytefd_pool_trim to 0 closes
- * those that are not lent, and a scan with the pool does so before it fails with -EMFILE or
- * -ENFILE.
+ * A pool holds at most `max_files` descriptors, two of /proc, and two of its file system.
+ * bytefd_pool_trim to 0 closes those that are not lent, and a scan with the pool does so before it
+ * fails with -EMFILE or -ENFILE.
  *
  * After fork(2) the pool is empty in the child, and the files it kept, and one that is lent to a
  * trusted callback, are closed at the pool's first use there. Until then, and unless it executes
@@ -603,8 +634,10 @@ typedef struct bytefd_stream_options {
     uint64_t max_bytes;
     /**
      * The expected number of bytes, such as a Content-Length; 0 (the default) if it is not known.
-     * It only chooses the file to begin with: on disk if it is above `spill_threshold`, and one of
-     * about this size in a pool. The stream may be longer or shorter.
+     * It is the size of the buffer to begin with, up to 1 MiB. For content that is longer than that
+     * it chooses the file: on disk if it is above `spill_threshold`, and one of about this size in
+     * a pool. The stream may be longer or shorter. A regular file needs no hint, because it has a
+     * length.
      */
     uint64_t size_hint;
     /**
@@ -631,6 +664,14 @@ typedef struct bytefd_stream_options {
 typedef int (*bytefd_scan_fn)(int fd, void *context);
 
 /**
+ * What bytefd_wrap_reader calls for the next bytes: it stores at most `size` bytes at `buf` and
+ * returns how many, 0 at the end, or a negative errno. After -EINTR it is called again. `context`
+ * is the caller's own. It is called by the thread that called the library, and must return: no
+ * exception, no longjmp(3), no end of the thread. It must not keep `buf`.
+ */
+typedef ssize_t (*bytefd_read_fn)(void *context, void *buf, size_t size);
+
+/**
  * How a pool is made. Start from BYTEFD_POOL_OPTIONS_INIT, which is all defaults, as is a NULL
  * pointer. `size` works as in bytefd_wrap_options.
  *
@@ -646,8 +687,9 @@ typedef struct bytefd_pool_options {
      */
     size_t size;
     /**
-     * Maximum number of bytes of memory in files that are not lent. The default is 64 MiB; 0
-     * caches nothing.
+     * Maximum number of bytes of memory in cached files that are not lent. The default is 64 MiB; 0
+     * caches nothing. It is also the size of the file system for new files, which holds those that
+     * are lent or that a borrower has kept; what does not fit there is a memfd.
      */
     uint64_t max_bytes;
     /**
@@ -661,12 +703,12 @@ typedef struct bytefd_pool_options {
      */
     uint64_t flags;
     /**
-     * Maximum number of files, cached and lent together: 1 to 64. The pool has one descriptor for
-     * each. The default is 64.
+     * Maximum number of files that are used again, cached and lent together: 1 to 64. The pool has
+     * one descriptor for each. The default is 64.
      */
     uint32_t max_files;
     /**
-     * BYTEFD_POOL_AUTO or BYTEFD_POOL_REUSE; 0 is BYTEFD_POOL_AUTO.
+     * BYTEFD_POOL_AUTO, BYTEFD_POOL_REUSE or BYTEFD_POOL_NEW_FILES; 0 is BYTEFD_POOL_AUTO.
      */
     uint32_t method;
 } bytefd_pool_options;
@@ -685,7 +727,7 @@ typedef struct bytefd_pool_stats {
      */
     uint64_t hits;
     /**
-     * Scans that got a new file.
+     * Scans that got a new file, whatever its method.
      */
     uint64_t misses;
     /**
@@ -695,7 +737,7 @@ typedef struct bytefd_pool_stats {
      */
     uint64_t dropped;
     /**
-     * Files of the pool that are lent now. When they are `max_files`, every further scan gets a
+     * Files of the cache that are lent now. When they are `max_files`, every further scan gets a
      * new file that is not cached: look for scans that were never ended.
      */
     uint64_t lent;
@@ -1123,7 +1165,8 @@ BYTEFD_WRITES(2, 3);
 /**
  * Reads the stream behind a descriptor – a pipe, stream socket, file or terminal – from its
  * present offset to its end into a new file, and returns that file's descriptor as shm_wrap_buffer
- * does with the same wrap options. No byte is held twice. `fd` stays the caller's.
+ * does with the same wrap options. At most 1 MiB of it is held in memory besides that file. `fd`
+ * stays the caller's.
  *
  * The call blocks until the end of the stream, unless `timeout_ns` or BYTEFD_INTERRUPTIBLE ends
  * it. A pipe that does not block (O_NONBLOCK) is waited for too. A terminal whose other side is
@@ -1265,11 +1308,71 @@ int bytefd_scan_begin_stream(int fd,
 int bytefd_scan_end(struct bytefd_scan *scan);
 
 /**
+ * bytefd_wrap_stream for content that the function `read` delivers, which is called until it
+ * returns 0. The library holds no lock meanwhile, and `read` may call any of its functions.
+ *
+ * Returns the descriptor. On failure returns what bytefd_wrap_stream returns for `options` and for
+ * `stream`, or one of the following; nothing is kept:
+ * - The negative errno that `read` returned, with op "read".
+ * - -EINVAL if `read` is NULL or returned more than `size`, or if `stream` has a timeout or
+ *   BYTEFD_INTERRUPTIBLE: only `read` itself can end what it waits for.
+ *
+ * ```c
+ * static ssize_t next(void *file, void *buf, size_t size)
+ * {
+ *     size_t count = fread(buf, 1, size, file);
+ *     return count == 0 && ferror(file) ? -EIO : (ssize_t)count;
+ * }
+ *
+ * int example(void)
+ * {
+ *     return bytefd_wrap_reader(next, stdin, NULL, NULL, NULL);
+ * }
+ * ```
+ */
+BYTEFD_MUST_USE
+int bytefd_wrap_reader(bytefd_read_fn BYTEFD_NONNULL read,
+                       void *context,
+                       const struct bytefd_wrap_options *options,
+                       const struct bytefd_stream_options *stream,
+                       struct bytefd_error *error);
+
+/**
+ * bytefd_scan_begin for content that the function `read` delivers, into a file of options->pool if
+ * there is one. On failure returns what bytefd_wrap_reader returns, or -EINVAL if `scan` is NULL.
+ *
+ * ```c
+ * static ssize_t nothing(void *context, void *buf, size_t size)
+ * {
+ *     (void)context, (void)buf, (void)size;
+ *     return 0;
+ * }
+ *
+ * int example(void)
+ * {
+ *     bytefd_scan *scan;
+ *     int fd = bytefd_scan_begin_reader(nothing, NULL, NULL, NULL, &scan, NULL);
+ *     return fd < 0 ? fd : bytefd_scan_end(scan);
+ * }
+ * ```
+ */
+BYTEFD_MUST_USE
+int bytefd_scan_begin_reader(bytefd_read_fn BYTEFD_NONNULL read,
+                             void *context,
+                             const struct bytefd_wrap_options *options,
+                             const struct bytefd_stream_options *stream,
+                             struct bytefd_scan **BYTEFD_NONNULL scan,
+                             struct bytefd_error *error);
+
+/**
  * Makes an empty pool and writes it to `*pool`. The caller ends it with bytefd_pool_close.
  *
  * Returns 0, or one of:
  * - -EINVAL if `pool` is NULL, or a member of the options has no such value; the message names it.
  * - -E2BIG if the options have members that this version does not know.
+ * - -EOPNOTSUPP if `method` is BYTEFD_POOL_NEW_FILES and the host refuses a step. `error->op` is
+ *   the step: "clone", "unshare", "write uid_map", "fsopen", "mount_setattr" and so on.
+ * - -EMFILE, -ENFILE or -ENOMEM with BYTEFD_POOL_NEW_FILES.
  *
  * ```c
  * bytefd_pool *pool;
@@ -1294,7 +1397,8 @@ int bytefd_pool_close(struct bytefd_pool *pool);
 
 /**
  * Drops cached files, the longest unused first, until at most `bytes` are cached; with 0 all of
- * them, also empty ones. For the moment in which memory or descriptors are short.
+ * them, also empty ones, and the file system for new files, which a later scan makes again. For the
+ * moment in which memory or descriptors are short.
  *
  * Returns 0, or -EINVAL if `pool` is NULL.
  *

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use crate::backend::{self, Backend};
 use crate::error::{Context, Result};
 use crate::fill::{self, Way};
-use crate::pool::Pool;
+use crate::pool::{Pool, PoolMethod, PoolOptions};
 use crate::sys::{self, features};
 use crate::wrap::WrapOptions;
 
@@ -74,9 +74,18 @@ pub fn report() -> Result<String> {
         }
         (false, _) => "nothing is kept: no memfd, no /proc, leases are refused, or a limit forbade trying",
     };
+    let new_files = if sys::process::is_filtered() {
+        "not tried, because system calls are filtered (seccomp)".into()
+    } else {
+        match PoolOptions::new().method(PoolMethod::NewFiles).create() {
+            Ok(_) => "on a file system of their own".into(),
+            Err(error) => format!("memfds, because {} is refused", error.op()),
+        }
+    };
+    let pools = format!("{pools}; new files: {new_files}");
 
     let mut text = String::new();
-    for (subject, words) in [("files", files), ("descriptors", descriptors), ("filling", &filling), ("pools", pools)] {
+    for (subject, words) in [("files", files), ("descriptors", descriptors), ("filling", &filling), ("pools", &pools)] {
         let _ = writeln!(text, "{subject}: {words}");
     }
     Ok(text)

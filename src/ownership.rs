@@ -3,6 +3,7 @@
 //! exclusively.
 
 use std::ffi::{CStr, CString, OsStr, OsString};
+use std::fmt::Display;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -18,9 +19,28 @@ pub(crate) const PREFIX: &str = "bytefd-owned.";
 /// Bytes in a file name, NAME_MAX.
 pub(crate) const MAX_NAME: usize = 255;
 
-/// How often a lock is tried that somebody else has, and how long the pauses are. A sweep has it while it removes the name.
+/// How often something is tried that others may be faster with: a lock, which a sweep has while it removes the name; a name. And
+/// how long the pauses are before a lock is tried again.
 const TRIES: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(1);
+
+/// Tries again for as long as others are faster, but not for ever. `None`: they always were.
+pub(crate) fn race<T, E>(
+    mut attempt: impl FnMut() -> std::result::Result<Option<T>, E>,
+) -> std::result::Result<Option<T>, E> {
+    for _ in 0..TRIES {
+        if let won @ Some(_) = attempt()? {
+            return Ok(won);
+        }
+    }
+    Ok(None)
+}
+
+/// The error of who has lost a [`race`].
+pub(crate) fn lost(op: &'static str, name: impl Display) -> Error {
+    let message = format_args!("others have created or removed {name} meanwhile, each of {TRIES} times");
+    Error::new(op, libc::EBUSY, message)
+}
 
 /// A name for what is owned.
 pub(crate) fn name(rest: &OsStr) -> Result<OsString> {
@@ -89,20 +109,18 @@ pub(crate) struct HiddenFile {
 
 impl HiddenFile {
     pub fn create(directory: &CStr) -> sys::Result<HiddenFile> {
-        loop {
+        let made = race(|| -> sys::Result<_> {
             let path = [directory.to_bytes(), b"/", unguessable_name()?.as_bytes()].concat();
             let path = CString::new(path).map_err(|_| Errno(libc::EINVAL))?;
             let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
-            match file::open(&path, flags, 0o600) {
-                Err(Errno(libc::EEXIST)) => {}
-                opened => {
-                    let (fd, name) = (opened?, HiddenName(path));
-                    if hold(fd.as_fd(), &name.0)? {
-                        return Ok(HiddenFile { fd, name });
-                    }
-                }
-            }
-        }
+            let fd = match file::open(&path, flags, 0o600) {
+                Err(Errno(libc::EEXIST)) => return Ok(None),
+                opened => opened?,
+            };
+            let name = HiddenName(path);
+            Ok(hold(fd.as_fd(), &name.0)?.then_some(HiddenFile { fd, name }))
+        })?;
+        made.ok_or(Errno(libc::EBUSY))
     }
 }
 

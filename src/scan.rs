@@ -4,7 +4,7 @@ use std::io::{IoSlice, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use crate::error::{Context, Result};
-use crate::pool::{Loan, Pool};
+use crate::pool::{self, Loan, Pool, Trial};
 use crate::stream::{self, Collected, StreamOptions};
 use crate::sys;
 use crate::wrap::{WrapOptions, inherit};
@@ -110,18 +110,23 @@ impl WrapOptions {
 }
 
 impl Pool {
-    /// [`scan`] with a cached file, if there is one: many times faster, for callbacks that belong to one trust domain.
+    /// [`scan`] with a file of the pool: many times faster, for callbacks that belong to one trust domain.
     ///
-    /// Three levels, and what each protects against:
-    /// - A new file ([`scan`]): nothing of one scan can ever show in another, whatever the callback keeps.
-    /// - A pool: the callback is lent a read-only description of a file of mode 0400 that is not sealed. A callback that keeps a
+    /// Where the file comes from, and what each protects against:
+    /// - A new, sealed file ([`scan`]): nothing of one scan can ever show in another, whatever the callback keeps.
+    /// - [`PoolMethod::NewFiles`](crate::PoolMethod::NewFiles): a new file, of which the same holds. It is not sealed, but open
+    ///   through a read-only mount: the borrower cannot write to it, change its mode, open it for writing or link it.
+    /// - [`PoolMethod::Reuse`](crate::PoolMethod::Reuse): the callback is lent a read-only description of a file of mode 0400 that is not sealed. A callback that keeps a
     ///   duplicate, a mapping, a child or a description of its own makes the kernel refuse the proof; one that changes the file,
     ///   its mode or its times is found out by them. The file is dropped in both cases.
-    /// - A pool and [`WrapOptions::trust_callback`]: the cached file itself is lent, read-write, without proof. A callback that
+    /// - [`PoolMethod::Auto`](crate::PoolMethod::Auto), the default, reuses files, and from 64 KiB on makes new ones for the
+    ///   sizes for which that costs less on this host. It promises what `Reuse` promises.
+    /// - `Reuse` or `Auto` with [`WrapOptions::trust_callback`]: the cached file itself is lent, read-write, without proof. A callback that
     ///   breaks its promise sees, and changes, later scans of trusted callbacks; if it cuts the file off during one, that scan can
     ///   end in a SIGBUS. The pool sets the file offset and the status flags back, but not locks, leases and close-on-exec.
     ///
-    /// The proof does not see the following. Whoever keeps it can read later scans, and with those after the first change them:
+    /// The proof does not see the following. Whoever keeps it can read later scans, and with those after the first change them.
+    /// For callbacks that do this use `NewFiles`, or no pool:
     /// - Pages in flight, to which a pipe, socket or device refers: vmsplice(2) from a mapping, zero-copy sends, RDMA, and
     ///   splice(2) and sendfile(2) from a descriptor without `O_DIRECT`. The one that is lent has it, where the kernel takes it
     ///   (6.6), unless the callback clears it.
@@ -185,17 +190,19 @@ impl Pool {
     /// # Errors
     /// As [`Pool::scan_begin`].
     pub fn scan_begin_vectored(&self, segments: &[IoSlice<'_>], options: &WrapOptions) -> Result<Scan> {
-        let loan = options.loan()?;
+        let loan = self.loan(options)?;
         let length = segments.iter().map(|segment| segment.len() as u64).fold(0, u64::saturating_add);
-        let cached = if options.spills(length) { None } else { self.lend(segments, &loan)? };
-        match cached {
-            Some(cached) => Scan::of_cached(cached, options),
+        let (lent, trial) = if options.spills(length) { (None, None) } else { self.lend(segments, &loan)? };
+        let mut scan = match lent {
+            Some(lent) => Scan::of_pool(lent, options)?,
             None => {
                 self.count_miss();
                 let new = options.clone().trust_callback(false);
-                self.make_way(|| new.scan_begin_vectored(segments))
+                self.make_way(|| new.scan_begin_vectored(segments))?
             }
-        }
+        };
+        scan.begin(trial);
+        Ok(scan)
     }
 
     /// [`Pool::scan_begin`] for a stream, which is read into a cached file. See [`WrapOptions::wrap_stream`].
@@ -245,26 +252,44 @@ impl Pool {
 #[must_use = "dropping it ends the loan"]
 pub struct Scan {
     lent: Lent,
+    /// After `lent`, so that it is dropped last: giving back is a part of what is measured.
+    trial: Option<Trial>,
 }
 
 impl Scan {
     fn of_new(fd: OwnedFd) -> Result<Scan> {
         let identity = sys::file::fstat(fd.as_fd()).context("fstat", || "the new file")?.identity;
-        Ok(Scan { lent: Lent::New { fd: Some(fd), identity } })
+        Ok(Scan { lent: Lent::New { fd: Some(fd), identity }, trial: None })
     }
 
-    fn of_cached(cached: Loan, options: &WrapOptions) -> Result<Scan> {
+    fn of_pool(lent: pool::Lent, options: &WrapOptions) -> Result<Scan> {
+        let lent = match lent {
+            pool::Lent::Cached(loan) => Lent::Cached(loan),
+            pool::Lent::New(file) => {
+                let (fd, identity) = file.finish();
+                Lent::New { fd: Some(fd), identity }
+            }
+        };
+        let scan = Scan { lent, trial: None };
         if options.is_inherited() {
-            inherit(cached.as_fd())?;
+            inherit(scan.as_fd())?;
         }
-        Ok(Scan { lent: Lent::Cached(cached) })
+        Ok(scan)
     }
 
-    fn of_collected(collected: Collected, options: &WrapOptions) -> Result<Scan> {
-        match collected {
-            Collected::New(fd) => Scan::of_new(fd),
-            Collected::Cached(cached) => Scan::of_cached(cached, options),
-        }
+    fn of_collected((collected, trial): (Collected, Option<Trial>), options: &WrapOptions) -> Result<Scan> {
+        let mut scan = match collected {
+            Collected::New(fd) => Scan::of_new(fd)?,
+            Collected::Lent(lent) => Scan::of_pool(lent, options)?,
+        };
+        scan.begin(trial);
+        Ok(scan)
+    }
+
+    /// The descriptor is ready for the borrower.
+    fn begin(&mut self, trial: Option<Trial>) {
+        self.trial = trial;
+        self.trial.iter_mut().for_each(Trial::pause);
     }
 }
 
@@ -295,6 +320,7 @@ impl AsRawFd for Scan {
 
 impl Drop for Scan {
     fn drop(&mut self) {
+        self.trial.iter_mut().for_each(Trial::resume);
         // A cached file gives itself back.
         if let Lent::New { fd, identity } = &mut self.lent {
             fd.take().map(|fd| sys::file::close_if(fd, *identity));

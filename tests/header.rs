@@ -13,7 +13,7 @@ tests![
 ];
 
 /// In the order in which a reader wants them.
-const SOURCES: [&str; 26] = [
+const SOURCES: [&str; 27] = [
     "boundary",
     "arguments",
     "options",
@@ -23,6 +23,7 @@ const SOURCES: [&str; 26] = [
     "wrap",
     "stream",
     "scan",
+    "reader",
     "pool",
     "map_options",
     "map",
@@ -168,7 +169,7 @@ fn must_not_be_null(function: &str, parameter: &str) -> bool {
         "buf" => ["bytefd_path", "bytefd_host_report"].contains(&function),
         "iov" | "message" | "fds" | "full_name" => false,
         "error" | "context" | "options" | "stream" | "requirements" | "result" | "shmid" => false,
-        "path" | "name" | "address" | "word" => true,
+        "path" | "name" | "address" | "word" | "read" => true,
         "length" | "count" | "copied" | "size" | "stats" | "credentials" => true,
         _ => panic!("may {parameter} of {function} be NULL?"),
     }
@@ -185,7 +186,7 @@ fn with_nonnull(header: &str) -> String {
         }
         for part in line.split_inclusive([',', '(', ')']) {
             let (start, last) = part.split_at(part.rfind(['*', ' ']).map_or(0, |at| at + 1));
-            let is_pointer = start.ends_with('*') || start.ends_with("bytefd_scan_fn ");
+            let is_pointer = start.ends_with('*') || start.ends_with("_fn ");
             if let Some(name) = last.strip_suffix('(') {
                 function = name;
             } else if let Some(name) = last.strip_suffix([',', ')']).filter(|_| is_pointer)

@@ -20,6 +20,10 @@ tests![
     the_installed_files_are_where_they_belong,
     a_program_builds_and_runs_with_the_installed_shared_library,
     a_program_builds_and_runs_with_the_installed_archive,
+    what_is_installed_is_small,
+    a_program_has_only_the_part_of_the_archive_that_it_needs,
+    nothing_that_prints_backtraces_is_installed,
+    the_shared_library_has_few_relocations,
 ];
 
 /// The functions that have a short name too, which calls the long one.
@@ -254,4 +258,63 @@ fn a_program_builds_and_runs_with_the_installed_archive() {
 pub fn archive_flags() -> Vec<String> {
     let flags = pkg_config(&["--cflags", "--libs", "--static"]);
     flags.into_iter().map(|flag| if flag == "-lbytefd" { "-l:libbytefd.a".into() } else { flag }).collect()
+}
+
+/// The size of a copy without symbols.
+fn stripped(file: &Path) -> u64 {
+    let copy = tempfile::NamedTempFile::new().expect("a file");
+    run(Command::new("strip").arg("-o").arg(copy.path()).arg(file));
+    std::fs::metadata(copy.path()).expect("the copy").len()
+}
+
+fn what_is_installed_is_small() {
+    let library = stripped(&library("libbytefd.so"));
+    assert!(library <= 620 << 10, "{library} bytes of libbytefd.so");
+    let archive = std::fs::metadata(self::library("libbytefd.a")).expect("the archive").len();
+    assert!(archive <= (11 << 20) / 10, "{archive} bytes of libbytefd.a");
+}
+
+/// A C program that wraps one buffer, and what it is without that.
+const HELLO: [&str; 2] = [
+    "#include <bytefd.h>\nint main(void) { return shm_wrap_buffer(\"hello\", 5, NULL, NULL) < 0; }\n",
+    "int main(void) { return 0; }\n",
+];
+
+fn a_program_has_only_the_part_of_the_archive_that_it_needs() {
+    const MOST: u64 = 400 << 10;
+    let folder = tempfile::tempdir().expect("a folder");
+    let build = |code: &str, arguments: &[&str]| {
+        let (source, program) = (folder.path().join("hello.c"), folder.path().join("hello"));
+        std::fs::write(&source, code).expect("a source");
+        let mut compiler = compiler(None, &source);
+        compiler.args(["-O2", "-g0", "-Wl,--gc-sections"]).args(arguments).arg(&source).args(archive_flags());
+        run(compiler.arg("-o").arg(&program));
+        run(&mut Command::new(&program));
+        stripped(&program)
+    };
+    let [hello, nothing] = HELLO.map(|code| build(code, &[]));
+    assert!(hello <= MOST && hello > nothing + (50 << 10), "{hello} bytes, {nothing} of them for nothing");
+    // The C library's own part is its own business.
+    let [hello, nothing] = HELLO.map(|code| build(code, &["-static"]));
+    assert!(hello - nothing <= MOST && hello > nothing, "{hello} bytes, {nothing} of them for nothing");
+}
+
+/// A third of the code, for what is never printed. If this fails after an update of Rust, scripts/stage no longer finds it.
+fn nothing_that_prints_backtraces_is_installed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    run(Command::new("ar").arg("x").arg(library("libbytefd.a")).current_dir(&folder));
+    for member in std::fs::read_dir(&folder).expect("members") {
+        let member = member.expect("a member").path();
+        let sections = said(&run(Command::new("readelf").args(["--section-headers", "--wide"]).arg(&member)));
+        let found: Vec<_> =
+            sections.lines().filter(|line| line.contains("gimli") || line.contains("addr2line")).collect();
+        assert!(sections.contains(".text.bytefd_wrap_buffer") && found.is_empty(), "{found:#?}");
+    }
+}
+
+/// Each is a store by the loader into a page of its own copy, in every process.
+fn the_shared_library_has_few_relocations() {
+    let listing = said(&run(Command::new("readelf").args(["--relocs", "--wide"]).arg(library("libbytefd.so"))));
+    let count = listing.lines().filter(|line| line.contains(" R_")).count();
+    assert!((1..=600).contains(&count), "{count} relocations");
 }

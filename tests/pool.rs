@@ -10,6 +10,7 @@ mod forks;
 mod hosts;
 mod keepers;
 mod limits;
+pub mod new_files;
 mod options;
 mod refusals;
 mod residue;
@@ -155,6 +156,7 @@ tests![
     segments_become_one_file_of_the_pool,
     // service
     a_small_scan_takes_little_from_a_large_file_that_fills_the_pool,
+    a_large_scan_leaves_the_small_files_of_a_full_pool,
     a_large_file_that_somebody_holds_is_not_cut_off,
     a_small_scan_does_not_take_a_large_file_for_itself,
     what_is_idle_is_given_up_little_by_little,
@@ -226,9 +228,10 @@ unsafe impl Sync for Pool {}
 const PLENTY: usize = 1 << 30;
 
 impl Pool {
-    /// bytefd_pool_create.
+    /// bytefd_pool_create, of a pool that reuses files. What BYTEFD_POOL_AUTO does besides is `new_files`.
     pub fn new(max_bytes: usize) -> Pool {
-        Pool::with(&PoolOptions { max_bytes: max_bytes as u64, ..PoolOptions::default() }).unwrap()
+        let method = abi::POOL_REUSE;
+        Pool::with(&PoolOptions { max_bytes: max_bytes as u64, method, ..PoolOptions::default() }).unwrap()
     }
 
     pub fn with(options: &PoolOptions) -> Result<Pool, Failure> {

@@ -51,6 +51,7 @@ tests![
     a_writer_past_the_file_size_limit_says_so_and_keeps_what_it_has,
     sealing_beside_forks_neither_fails_nor_loses,
     a_writer_seeks_as_a_cursor_does,
+    a_writer_does_what_a_cursor_does_in_any_order,
     a_writer_that_is_not_sealed_comes_back_with_its_content,
 ];
 

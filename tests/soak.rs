@@ -69,7 +69,7 @@ fn work(pool: &Pool, path: &Path, thread: usize, round: usize) {
     made.resize(bytes.len() + 5000).expect("grown");
     drop(made.seal_timeout(-1).expect("sealed"));
     let owned = ShmOptions { flags: SHM_CREATE | SHM_OWNED, length: 100, ..ShmOptions::default() };
-    drop(shm_open(&format!("soak-{thread}"), &owned).expect("opened"));
+    drop(shm_open(&format!("soak-{thread}-{}", std::process::id()), &owned).expect("opened"));
     drop(tempfile(&bytes, None).expect("created"));
     let transient = SysvOptions { flags: SYSV_CREATE | SYSV_TRANSIENT, length: 100, ..SysvOptions::default() };
     drop(map_sysv(libc::IPC_PRIVATE, &SysvOptions { access: WRITE, ..transient }).expect("attached"));

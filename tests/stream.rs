@@ -1,18 +1,28 @@
 //! bytefd_wrap_stream: all that comes, and nothing more, as a descriptor.
 
+mod buffers;
 mod limits;
 mod places;
+mod readers;
 mod sources;
 mod waiting;
 
+use buffers::*;
 use limits::*;
 use places::*;
+use readers::*;
 use sources::*;
 use waiting::*;
 
 use crate::tests;
 
 tests![
+    // buffers
+    every_length_around_a_buffer_is_exact_whatever_was_expected,
+    every_length_of_a_file_is_exact_whatever_was_expected,
+    what_a_file_has_before_its_offset_is_not_expected,
+    packets_are_never_cut_whatever_was_expected,
+    every_length_around_a_buffer_goes_through_a_pool,
     // sources
     a_stream_becomes_what_wrapping_its_bytes_gives,
     every_length_is_exact,
@@ -27,6 +37,10 @@ tests![
     rust_readers_give_the_same,
     rust_readers_that_lie_or_fail_are_errors,
     a_time_limit_with_a_rust_reader_is_einval,
+    // readers
+    what_a_c_function_reads_is_all_there,
+    a_c_function_that_fails_or_lies_is_an_error,
+    a_c_function_that_reads_may_use_the_library,
     // limits
     a_limit_exactly_met_is_fine_and_one_more_is_efbig,
     // places
@@ -38,6 +52,9 @@ tests![
     a_terminal_whose_other_side_is_closed_is_at_its_end,
     a_timeout_ends_the_call_although_the_other_end_goes_on_sending;
     alone:
+    // buffers
+    a_reader_that_fails_anywhere_leaves_nothing,
+    a_wrong_hint_takes_no_memory,
     // sources
     reading_goes_on_though_signals_interrupt,
     standard_streams_that_are_closed_are_not_returned,

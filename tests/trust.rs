@@ -8,8 +8,9 @@ use std::path::PathBuf;
 
 use crate::faults::conditions::*;
 use crate::pool::Pool;
+use crate::pool::new_files::begin_new;
 use crate::support::abi::*;
-use crate::support::fd::wrap;
+use crate::support::fd::{Failure, wrap};
 use crate::support::map::memory;
 use crate::support::named::*;
 use crate::support::share::{plain_receive, plain_send};
@@ -48,6 +49,12 @@ const OBJECTS: &[(&str, Make)] = &[
         let lent = pool.begin(0, SECRET);
         Object { fd: duplicate(lent.fd), path: None, data: None, _kept: Box::new((lent, pool)) }
     }),
+    ("a new file that a pool lends", || {
+        let pool = pool_of_new_files().expect("asked before");
+        // Shorter ones are memfds.
+        let lent = begin_new(&pool, &[SECRET, &[0; 4096]].concat());
+        Object { fd: duplicate(lent.fd), path: None, data: None, _kept: Box::new((lent, pool)) }
+    }),
     ("memory of `bytefd_map_memory`", || {
         let map = memory(SECRET.len(), &MapOptions::default()).expect("memory");
         map.store(0, SECRET);
@@ -74,6 +81,10 @@ const OBJECTS: &[(&str, Make)] = &[
         Object { fd, path: Some(path), data: None, _kept: Box::new(file) }
     }),
 ];
+
+fn pool_of_new_files() -> Result<Pool, Failure> {
+    Pool::with(&PoolOptions { method: POOL_NEW_FILES, ..PoolOptions::default() })
+}
 
 fn plain(flags: u64) -> Object {
     let fd = wrap(SECRET, &WrapOptions { flags, ..WrapOptions::default() }).expect("wrapped");
@@ -224,7 +235,7 @@ fn outcome(make: Make, actor: Actor) -> c_int {
     let mut bytes = [0u8; 8];
     // SAFETY: a writable buffer.
     let length = unsafe { libc::pread(received.as_raw_fd(), bytes.as_mut_ptr().cast::<c_void>(), bytes.len(), 0) };
-    let is_changed = bytes[..length.max(0) as usize] != *SECRET;
+    let is_changed = !bytes[..length.max(0) as usize].starts_with(SECRET);
     assert_eq!(is_changed, found & CHANGES != 0, "{actor:?}: what it says, and what is there: {bytes:?}");
     drop(received);
     // What the maker has left, who may have been killed.
@@ -247,6 +258,13 @@ fn who_can_do_what_is_what_the_page_says() {
     }
     if !crate::support::hosts::has_memfd() {
         skip("no memory files on this host");
+    }
+    let has_new_files = Child::new(|_| {
+        become_user(OWN);
+        pool_of_new_files().is_ok().into()
+    });
+    if has_new_files.end() != End::Exited(1) {
+        skip("no file system of one's own on this host");
     }
     let _shm = hide("/dev/shm", "mode=1777");
     let words = |found| ["nothing", "reads", "changes", "reads, changes"][found as usize];

@@ -46,7 +46,7 @@ type way struct {
 
 func main() {
 	log.SetFlags(0)
-	rows := append(descriptorRows(), mapRows()...)
+	rows := slices.Concat(descriptorRows(), wrapRows(), mapRows(), copyRows(), readerRows())
 	if len(os.Args) == 4 && os.Args[1] == "row" {
 		number, err := strconv.Atoi(os.Args[2])
 		if err == nil {

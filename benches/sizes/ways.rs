@@ -32,6 +32,7 @@ pub const WAYS: &[(&str, Option<Colour>, Make)] = &[
     ("shm_wrap_buffer", Some((30, 90, 180)), |_, _| Box::new(wrap)),
     ("scan_bytes", Some((110, 170, 225)), |_, _| Box::new(|bytes| scan(bytes, null()))),
     ("pool, reuse", Some((20, 140, 80)), |_, _| pooled(BYTEFD_POOL_REUSE, 0)),
+    ("pool, new files", Some((190, 60, 60)), |_, _| pooled(BYTEFD_POOL_NEW_FILES, 0)),
     ("pool, auto", Some((150, 60, 160)), |_, _| pooled(BYTEFD_POOL_AUTO, 0)),
     ("pool, trusted", Some((230, 120, 20)), |_, _| pooled(BYTEFD_POOL_AUTO, BYTEFD_TRUST_CALLBACK)),
     ("one memcpy", None, memcpy),

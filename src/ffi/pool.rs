@@ -1,4 +1,4 @@
-//! Files that are lent again.
+//! Files that are lent to scans.
 
 use std::ffi::c_int;
 
@@ -8,34 +8,46 @@ use super::options::{Choice, Extensible, check_flags, choose, read, timeout};
 use super::results::{fill, give};
 use crate::{Error, Pool, PoolMethod, PoolOptions, PoolStats, Result};
 
-/// The cheaper one of the following methods that the host allows. It promises what
+/// For each size the cheaper one of the following methods that the host allows. It promises what
 /// BYTEFD_POOL_REUSE promises. 0 means the same.
 pub const BYTEFD_POOL_AUTO: u32 = 0x80000020u32;
 /// Reuses files, after the kernel has proved that nobody else has them open.
 pub const BYTEFD_POOL_REUSE: u32 = 0x80000021u32;
+/// Makes a new file for each scan, on a file system in memory that belongs to the pool. See
+/// bytefd_pool.
+pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 
-/// Files for one trust domain, cached and lent again to scan_bytes and the functions that begin
-/// with bytefd_scan_begin (options->pool). Writing into pages that exist is many times faster than
-/// getting new ones. Made by the caller; nothing is shared between pools. Any number of threads may
-/// use one pool at the same time, and a scan never waits for another scan's callback.
+/// Lends files to scan_bytes and the functions that begin with bytefd_scan_begin (options->pool),
+/// for a fraction of what a new sealed file costs. Made by the caller for one trust domain; nothing
+/// is shared between pools. Any number of threads may use one pool at the same time, and a scan
+/// never waits for another scan's callback.
 ///
-/// Three levels, and what each protects against:
+/// Where the file comes from, and what each protects against:
 /// - No pool: every scan has a new, sealed file. Nothing of one scan can ever show in another,
-///   whatever the callback keeps.
-/// - A pool: the callback is lent a read-only description of a file of mode 0400 that is not
-///   sealed. Before the file is used again the kernel is asked to prove that nobody else has it
+///   whatever the callback keeps, and nobody can change the file.
+/// - BYTEFD_POOL_NEW_FILES: every scan has a new file that nothing is left of afterwards. Nothing of
+///   one scan can ever show in another, whatever the callback keeps. The descriptor is not sealed:
+///   F_GET_SEALS is F_SEAL_SEAL. Instead it is open through a read-only mount, so that the borrower
+///   cannot write to the file, change its mode, open it for writing, map it shared for writing or
+///   link it, root included. A receiver that verifies seals refuses it. Sizes for which a memfd is
+///   cheaper, and files that do not fit into `max_bytes`, get a sealed memfd.
+/// - BYTEFD_POOL_REUSE: the callback is lent a read-only description of a file of mode 0400 that is
+///   not sealed. Before the file is used again the kernel is asked to prove that nobody else has it
 ///   open or mapped, and its length, mode, owner, times and attributes must be what they were. If
 ///   not, the file is dropped and counted. A callback that keeps a duplicate, a mapping, a child
 ///   that has it, or a description of its own keeps that file and sees its content unchanged.
 ///   Content of an earlier scan is never visible, also not past the end.
-/// - A pool and BYTEFD_TRUST_CALLBACK: the cached file itself is lent, read-write, and nothing is
-///   proved. The callback promises to keep nothing and to change nothing. If it breaks the promise
-///   it sees and changes later scans of trusted callbacks, and if it cuts the file off during one,
-///   that scan can end in a SIGBUS. The pool sets the file offset and the status flags (O_APPEND)
-///   back, but not locks, leases and the close-on-exec flag.
+/// - BYTEFD_POOL_AUTO (the default) reuses files, and from 64 KiB on makes new ones for the sizes
+///   for which that costs less on this host. It promises what BYTEFD_POOL_REUSE promises.
+/// - BYTEFD_POOL_REUSE or BYTEFD_POOL_AUTO with BYTEFD_TRUST_CALLBACK: the cached file itself is
+///   lent, read-write, and nothing is proved. The callback promises to keep nothing and to change
+///   nothing. If it breaks the promise it sees and changes later scans of trusted callbacks, and if
+///   it cuts the file off during one, that scan can end in a SIGBUS. The pool sets the file offset
+///   and the status flags (O_APPEND) back, but not locks, leases and the close-on-exec flag.
 ///
 /// Warning: the proof does not see the following. Whoever keeps it can read later scans, and with
-/// those after the first change them. Do not use a pool for callbacks that do this:
+/// those after the first change them. For callbacks that do this use BYTEFD_POOL_NEW_FILES, or no
+/// pool:
 /// - Pages in flight, to which a pipe, socket or device refers without a descriptor: vmsplice(2)
 ///   from a mapping, zero-copy sends (MSG_ZEROCOPY), RDMA, and splice(2) and sendfile(2) from a
 ///   descriptor without O_DIRECT. The descriptor that is lent has O_DIRECT, with which both copy
@@ -44,6 +56,8 @@ pub const BYTEFD_POOL_REUSE: u32 = 0x80000021u32;
 ///   (open_by_handle_at(2)) or a mark of fanotify(7). While the library copies, such an open waits.
 ///   A file that was changed during a scan is dropped after it.
 /// - A callback that takes the pool's own descriptors, whose numbers it finds in /proc/self/fd.
+///   (Those of BYTEFD_POOL_NEW_FILES are the directory of its file system, in which a file has a
+///   name for a moment before its first byte, and the description that a file is filled through.)
 /// - io_uring's registered buffers, and whatever else pins pages, of a mapping for writing that a
 ///   privileged callback made without changing the mode (CAP_DAC_OVERRIDE).
 /// - Before Linux 6.13 the kernel's clock for changes stands still for some milliseconds. So long
@@ -54,6 +68,19 @@ pub const BYTEFD_POOL_REUSE: u32 = 0x80000021u32;
 /// and BYTEFD_READ_ONLY (which it is anyway), or BYTEFD_TRUST_CALLBACK instead of these two; others
 /// are -EINVAL. A file keeps its name, so it is cached for scans of the same name.
 ///
+/// The file system of new files is a tmpfs that is mounted nowhere: two descriptors are all there is
+/// of it. It takes the right to mount (CAP_SYS_ADMIN) or to a user namespace, and Linux 5.12. A
+/// child process that shares the memory of the calling thread makes it, in a few milliseconds, and
+/// has ended when the function returns; the program sees no child, signal, mount or namespace of it.
+/// - BYTEFD_POOL_NEW_FILES makes it in bytefd_pool_create, which fails with -EOPNOTSUPP where the
+///   host refuses a step of that: seccomp filters of containers, AppArmor, no user namespaces, a
+///   chroot, a process that is not dumpable after setuid(2), Valgrind. Later it is made again after
+///   fork(2), bytefd_pool_trim to 0 and a change of the user; if that is refused, scans get memfds.
+/// - BYTEFD_POOL_AUTO makes it once scans of 64 KiB and more have taken 8 ms, and does without where
+///   it is refused. It does not try in a process with a seccomp filter, which may kill instead of
+///   refusing. Then it measures some of the scans, without their callbacks, and tries the dearer way
+///   ever more rarely.
+///
 /// Lost bytes, in a mapping of a file that was truncated, are -EFAULT as without a pool. The library
 /// asks the kernel what `buf` is (PROCMAP_QUERY, Linux 6.11): it copies anonymous memory by itself,
 /// and lets the kernel copy everything else, which takes longer. Anonymous memory that was made
@@ -63,9 +90,9 @@ pub const BYTEFD_POOL_REUSE: u32 = 0x80000021u32;
 /// A cached file keeps its inode number, and two scans may have the same size and time: a client
 /// that remembers files by these (and marks nothing on them) is better given new files.
 ///
-/// A pool holds at most `max_files` descriptors, and two of /proc. bytefd_pool_trim to 0 closes
-/// those that are not lent, and a scan with the pool does so before it fails with -EMFILE or
-/// -ENFILE.
+/// A pool holds at most `max_files` descriptors, two of /proc, and two of its file system.
+/// bytefd_pool_trim to 0 closes those that are not lent, and a scan with the pool does so before it
+/// fails with -EMFILE or -ENFILE.
 ///
 /// After fork(2) the pool is empty in the child, and the files it kept, and one that is lent to a
 /// trusted callback, are closed at the pool's first use there. Until then, and unless it executes
@@ -107,8 +134,9 @@ pub struct bytefd_pool(pub(super) Pool);
 pub struct bytefd_pool_options {
     /// sizeof(bytefd_pool_options).
     pub size: usize,
-    /// Maximum number of bytes of memory in files that are not lent. The default is 64 MiB; 0
-    /// caches nothing.
+    /// Maximum number of bytes of memory in cached files that are not lent. The default is 64 MiB; 0
+    /// caches nothing. It is also the size of the file system for new files, which holds those that
+    /// are lent or that a borrower has kept; what does not fit there is a memfd.
     pub max_bytes: u64,
     /// After this many nanoseconds without a scan a file is dropped. The pool looks at the time
     /// when it is used; it has no thread of its own. -1 (the default) keeps files until their place
@@ -116,10 +144,10 @@ pub struct bytefd_pool_options {
     pub idle_ns: i64,
     /// Must be 0.
     pub flags: u64,
-    /// Maximum number of files, cached and lent together: 1 to 64. The pool has one descriptor for
-    /// each. The default is 64.
+    /// Maximum number of files that are used again, cached and lent together: 1 to 64. The pool has
+    /// one descriptor for each. The default is 64.
     pub max_files: u32,
-    /// BYTEFD_POOL_AUTO or BYTEFD_POOL_REUSE; 0 is BYTEFD_POOL_AUTO.
+    /// BYTEFD_POOL_AUTO, BYTEFD_POOL_REUSE or BYTEFD_POOL_NEW_FILES; 0 is BYTEFD_POOL_AUTO.
     pub method: u32,
 }
 
@@ -130,8 +158,12 @@ unsafe impl Extensible for bytefd_pool_options {
     const FIRST_SIZE: usize = 40;
 }
 
-const METHODS: &[Choice<PoolMethod>] =
-    &[(0, PoolMethod::Auto), (BYTEFD_POOL_AUTO, PoolMethod::Auto), (BYTEFD_POOL_REUSE, PoolMethod::Reuse)];
+const METHODS: &[Choice<PoolMethod>] = &[
+    (0, PoolMethod::Auto),
+    (BYTEFD_POOL_AUTO, PoolMethod::Auto),
+    (BYTEFD_POOL_REUSE, PoolMethod::Reuse),
+    (BYTEFD_POOL_NEW_FILES, PoolMethod::NewFiles),
+];
 
 /// # Safety
 /// As [`read`].
@@ -163,13 +195,13 @@ pub struct bytefd_pool_stats {
     pub size: usize,
     /// Scans that were lent a cached file.
     pub hits: u64,
-    /// Scans that got a new file.
+    /// Scans that got a new file, whatever its method.
     pub misses: u64,
     /// Files that were dropped because another open file description or mapping of them existed, or
     /// because they were changed while they were lent or cached. Asking drops those that are held
     /// now.
     pub dropped: u64,
-    /// Files of the pool that are lent now. When they are `max_files`, every further scan gets a
+    /// Files of the cache that are lent now. When they are `max_files`, every further scan gets a
     /// new file that is not cached: look for scans that were never ended.
     pub lent: u64,
     /// Bytes of memory in cached files that are not lent.
@@ -194,6 +226,9 @@ unsafe fn required<'a>(pool: *mut bytefd_pool) -> Result<&'a Pool> {
 /// Returns 0, or one of:
 /// - -EINVAL if `pool` is NULL, or a member of the options has no such value; the message names it.
 /// - -E2BIG if the options have members that this version does not know.
+/// - -EOPNOTSUPP if `method` is BYTEFD_POOL_NEW_FILES and the host refuses a step. `error->op` is
+///   the step: "clone", "unshare", "write uid_map", "fsopen", "mount_setattr" and so on.
+/// - -EMFILE, -ENFILE or -ENOMEM with BYTEFD_POOL_NEW_FILES.
 ///
 /// ```c
 /// bytefd_pool *pool;
@@ -223,7 +258,8 @@ pub extern "C" fn bytefd_pool_close(pool: Option<Box<bytefd_pool>>) -> c_int {
 }
 
 /// Drops cached files, the longest unused first, until at most `bytes` are cached; with 0 all of
-/// them, also empty ones. For the moment in which memory or descriptors are short.
+/// them, also empty ones, and the file system for new files, which a later scan makes again. For the
+/// moment in which memory or descriptors are short.
 ///
 /// Returns 0, or -EINVAL if `pool` is NULL.
 ///

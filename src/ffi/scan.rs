@@ -98,7 +98,7 @@ unsafe fn begin(buf: *const c_void, len: usize, options: *const bytefd_wrap_opti
 ///
 /// # Safety
 /// `to` is NULL or writable.
-unsafe fn lend(to: *mut *mut bytefd_scan, begin: impl FnOnce() -> Result<Scan>) -> Result<c_int> {
+pub(super) unsafe fn lend(to: *mut *mut bytefd_scan, begin: impl FnOnce() -> Result<Scan>) -> Result<c_int> {
     let mut fd = -1;
     // SAFETY: the caller vouches for it.
     unsafe {

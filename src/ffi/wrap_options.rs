@@ -31,7 +31,8 @@ pub const BYTEFD_EXECUTABLE: u64 = 1u64 << 4;
 /// before 6.7 map it privately only; bytefd_reopen gives one that maps.
 pub const BYTEFD_SEAL_CONTENT: u64 = 1u64 << 5;
 /// For scans with a pool only: the callback promises to keep nothing and to change nothing, and is
-/// lent the cached file itself. See bytefd_pool. For BYTEFD_POOL_REUSE and BYTEFD_POOL_AUTO.
+/// lent the cached file itself. See bytefd_pool. For BYTEFD_POOL_REUSE and BYTEFD_POOL_AUTO; -EINVAL
+/// with BYTEFD_POOL_NEW_FILES.
 pub const BYTEFD_TRUST_CALLBACK: u64 = 1u64 << 6;
 
 /// The first of the following that this host offers, in their order. 0 means the same. Running out

@@ -91,10 +91,8 @@ impl<'a> Growth<'a> {
     }
 
     fn write_zeros(&mut self, mut offset: u64, end: u64) -> sys::Result<()> {
-        static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
         while offset < end {
-            let length = (end - offset).min(ZEROS.len() as u64) as usize;
-            match file::pwrite(self.fd, &ZEROS[..length], offset)? {
+            match file::write_zeros(self.fd, offset, end - offset)? {
                 0 => return Err(Errno(libc::EIO)),
                 written => offset += written as u64,
             }

@@ -97,7 +97,7 @@ impl Known {
             // It was begun when the other pages were taken.
             return;
         }
-        let time = (filled.saturating_sub(since) << 10) / (length >> 10);
+        let time = (filled.saturating_sub(since) << 10) / (length >> 10).max(1);
         let sum = self.sum.fetch_add(time, Relaxed) + time;
         if self.count.fetch_add(1, Relaxed) + 1 == together {
             self.count.store(0, Relaxed);
@@ -136,7 +136,7 @@ static KNOWN: [[Known; 2]; 2] = [const { [const { Known::nothing() }; 2] }; 2];
 static FILLING: AtomicU32 = AtomicU32::new(0);
 
 /// That this thread is one of them.
-pub(super) struct Filling(());
+pub(crate) struct Filling(());
 
 impl Filling {
     pub fn begin() -> Filling {
@@ -149,7 +149,8 @@ impl Filling {
         let is_alone = FILLING.load(Relaxed) == 1;
         let known = &KNOWN[usize::from(is_whole)][usize::from(is_alone)];
         let together = if is_alone { 1 } else { TOGETHER };
-        Extent { known, together, length, is_huge: known.is_huge.load(Relaxed), begun: sys::monotonic_time() }
+        let is_huge = known.is_huge.load(Relaxed);
+        Extent { known, together, length, is_huge, begun: sys::monotonic_time(), paused: 0 }
     }
 }
 
@@ -160,16 +161,28 @@ impl Drop for Filling {
 }
 
 /// An extent that is being filled.
-pub(super) struct Extent {
+pub(crate) struct Extent {
     known: &'static Known,
     together: u32,
     length: u64,
     /// Whether it is to be a huge page. If the kernel gives none, that is what trying takes.
     pub is_huge: bool,
     begun: u64,
+    /// When the clock was stopped.
+    paused: u64,
 }
 
 impl Extent {
+    /// Stops the clock.
+    pub fn pause(&mut self) {
+        self.paused = sys::monotonic_time();
+    }
+
+    /// The clock runs on.
+    pub fn resume(&mut self) {
+        self.begun += sys::monotonic_time() - self.paused;
+    }
+
     /// To be called when all bytes are in.
     pub fn filled(self) {
         self.known.learn(self.is_huge, self.length, self.begun, sys::monotonic_time(), self.together);

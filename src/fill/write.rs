@@ -41,6 +41,9 @@ pub(crate) enum Copier {
 /// that was forked meanwhile has that too, and keeps the file from being sealed.
 pub(crate) fn fill(file: BorrowedFd<'_>, segments: &[IoSlice<'_>], huge: Option<Copier>) -> Result<bool> {
     let total = total_length(segments)?;
+    if total == 0 {
+        return Ok(false);
+    }
     check_size_limit(total)?;
     let mut source = Source { segments, skip: 0, written: 0, total };
     let mut is_mapped = false;

@@ -90,6 +90,7 @@ impl Map {
     /// let first = unsafe { *map.as_ptr() };
     /// # Ok::<(), bytefd::Error>(())
     /// ```
+    #[inline]
     pub fn as_ptr(&self) -> *mut u8 {
         self.data.as_ptr()
     }

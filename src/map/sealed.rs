@@ -12,6 +12,9 @@ use crate::sys::file;
 
 /// The bytes of a sealed file, and its descriptor. Nothing can change or shrink the file, so the bytes are a safe slice.
 ///
+/// The file is mapped, so its bytes begin where a page does. Content of up to 16 KiB that a [`MapWriter`](crate::MapWriter) has
+/// collected stays where it is instead, which costs less than mapping it.
+///
 /// Made by [`MapWriter::seal`](crate::MapWriter::seal), [`Map::seal`] and
 /// [`Requirements::accept`](crate::share::Requirements::accept).
 ///
@@ -32,11 +35,19 @@ use crate::sys::file;
 /// sealed[0] = b'!';
 /// # Ok::<(), bytefd::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct Sealed {
-    map: Map,
+    bytes: Bytes,
     fd: OwnedFd,
 }
+
+enum Bytes {
+    Map(Map),
+    /// Private memory that the file was made of. Nobody can change either.
+    Copied(Vec<u8>),
+}
+
+/// Up to so many bytes it costs less to keep the memory that a file was made of than to map the file.
+const MOST_COPIED: usize = 16 << 10;
 
 /// Without these the bytes can change or go.
 const SEALS: i32 = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK;
@@ -48,12 +59,24 @@ impl Sealed {
     /// `EPERM` if one of the two seals is missing; the errors of [`MapOptions::map_fd`].
     pub(crate) fn new(fd: OwnedFd) -> Result<Sealed> {
         check_seals(&fd)?;
-        Ok(Sealed { map: MapOptions::new().map_fd(&fd)?, fd })
+        Sealed::map(fd)
+    }
+
+    fn map(fd: OwnedFd) -> Result<Sealed> {
+        Ok(Sealed { bytes: Bytes::Map(MapOptions::new().map_fd(&fd)?), fd })
+    }
+
+    /// A file that was made of these bytes and sealed. Takes the bytes only if it keeps them.
+    pub(super) fn copied(bytes: &mut Vec<u8>, fd: OwnedFd) -> Result<Sealed> {
+        if bytes.len() > MOST_COPIED {
+            return Sealed::map(fd);
+        }
+        Ok(Sealed { bytes: Bytes::Copied(std::mem::take(bytes)), fd })
     }
 
     /// What sealing gave: the map, which is for reading by now, and the descriptor of the file behind it.
     pub(super) fn of(map: Map, fd: OwnedFd) -> Sealed {
-        Sealed { map, fd }
+        Sealed { bytes: Bytes::Map(map), fd }
     }
 }
 
@@ -125,13 +148,23 @@ impl<T: fmt::Debug> From<SealError<T>> for io::Error {
     }
 }
 
+impl fmt::Debug for Sealed {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.debug_struct("Sealed").field("length", &self.len()).field("fd", &self.fd).finish()
+    }
+}
+
 impl Deref for Sealed {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
+        let map = match &self.bytes {
+            Bytes::Copied(bytes) => return bytes,
+            Bytes::Map(map) => map,
+        };
         // SAFETY: the file was seen to be sealed against writing and shrinking before it was mapped, seals are never taken off,
         // and the map is given to nobody who could unmap or protect a part of it.
-        unsafe { self.map.as_slice() }
+        unsafe { map.as_slice() }
     }
 }
 

@@ -16,9 +16,9 @@ use crate::wrap::WrapOptions;
 /// Memory that grows as it is written, and becomes a sealed file: for encoders, bodies of requests, whatever writes to an
 /// [`io::Write`].
 ///
-/// Content of up to 256 KiB is collected in private memory, and sealing copies it into a file. Larger content moves into a memory
+/// Content of up to 1 MiB is collected in private memory, and sealing copies it into a file. Larger content moves into a memory
 /// file once, which becomes the sealed file without a copy. So a `MapWriter` pays for content that is produced piece by piece; bytes
-/// that are in memory already are wrapped faster by [`wrap`](crate::wrap()).
+/// that are in memory already are wrapped by [`wrap`](crate::wrap()).
 ///
 /// Each write begins at the position, which [`Seek`] moves. [`MapWriter::written`] is the length of the content: the end of whatever
 /// was written, wherever the position is. [`MapWriter::seal`] seals all of the content. A gap that seeking leaves reads zero.
@@ -38,18 +38,21 @@ pub struct MapWriter {
     position: usize,
     /// Bytes of content.
     written: usize,
+    /// Up to here bytes can be appended at once. At least `written`, and more only if the position is there.
+    limit: usize,
 }
 
 /// Where the content is; more of it than has been written.
 #[derive(Debug)]
 enum Memory {
-    /// A child that another thread forks has private memory too, but not of the file that is sealed.
+    /// A child that another thread forks has private memory too, but not of the file that is sealed. What is stored lies in the
+    /// vector's capacity; its length follows later. So no page is touched that is not written.
     Private(Vec<u8>),
     File(Map),
 }
 
-/// Up to so many bytes copying costs less than waiting for a forked child may.
-const MOST_PRIVATE: usize = 256 << 10;
+/// Up to so many bytes copying costs less than pages that are made ahead, and than waiting for a forked child may.
+const MOST_PRIVATE: usize = 1 << 20;
 /// What the first byte gets.
 const FIRST: usize = 16 << 10;
 /// Address space that is kept, so that growing moves nothing: more than most will ever write. It costs no memory.
@@ -62,18 +65,58 @@ impl Default for Memory {
 }
 
 impl Memory {
-    fn bytes(&self) -> &[u8] {
+    #[inline]
+    fn start(&self) -> *const u8 {
         match self {
-            Memory::Private(bytes) => bytes,
-            // SAFETY: the map is this object's alone, its descriptor is given to nobody, and nothing writes while it is borrowed.
-            Memory::File(map) => unsafe { map.as_slice() },
+            Memory::Private(bytes) => bytes.as_ptr(),
+            Memory::File(map) => map.as_ptr(),
         }
     }
 
-    fn bytes_mut(&mut self) -> Result<&mut [u8]> {
+    #[inline]
+    fn start_mut(&mut self) -> *mut u8 {
         match self {
-            Memory::Private(bytes) => Ok(bytes),
-            // SAFETY: as above.
+            Memory::Private(bytes) => bytes.as_mut_ptr(),
+            Memory::File(map) => map.as_ptr(),
+        }
+    }
+
+    /// Tells the vector how much has been stored.
+    fn settle(&mut self, written: usize) {
+        if let Memory::Private(bytes) = self
+            && bytes.len() < written
+        {
+            // SAFETY: so many bytes were stored, and there was room for them.
+            unsafe { bytes.set_len(written) };
+        }
+    }
+
+    /// How many bytes can be seen, written or not.
+    fn length(&self) -> usize {
+        match self {
+            Memory::Private(bytes) => bytes.len(),
+            Memory::File(map) => map.len(),
+        }
+    }
+
+    /// How many bytes there is memory for.
+    fn size(&self) -> usize {
+        match self {
+            Memory::Private(bytes) => bytes.capacity(),
+            Memory::File(map) => map.len(),
+        }
+    }
+
+    /// Its bytes, at least `end` of them.
+    fn bytes_mut(&mut self, end: usize) -> Result<&mut [u8]> {
+        match self {
+            Memory::Private(bytes) => {
+                if bytes.len() < end {
+                    bytes.resize(end, 0);
+                }
+                Ok(bytes)
+            }
+            // SAFETY: the map is this object's alone, its descriptor is given to nobody, and nothing writes while it is borrowed.
             Memory::File(map) => unsafe { writable(map) },
         }
     }
@@ -84,12 +127,11 @@ impl Memory {
             Memory::Private(bytes) if needed <= MOST_PRIVATE => {
                 let size = needed.next_power_of_two().max(FIRST);
                 bytes.try_reserve_exact(size - bytes.len()).map_err(|_| no_memory(size))?;
-                bytes.resize(size, 0);
             }
             Memory::Private(bytes) => {
                 let mut map = empty_map()?;
                 grow_map(&mut map, needed)?;
-                // SAFETY: as in `bytes`.
+                // SAFETY: as in `bytes_mut`.
                 let moved = unsafe { writable(&mut map)? };
                 moved[..content].copy_from_slice(&bytes[..content]);
                 *self = Memory::File(map);
@@ -136,8 +178,8 @@ fn size_for(bytes: usize) -> usize {
 }
 
 impl MapWriter {
-    /// Returns an empty writer, after a memory file was made to see that the host has them. [`MapWriter::default`] leaves that to
-    /// sealing, and to content that exceeds 256 KiB.
+    /// Returns an empty writer. The first of them makes a memory file to see that the host has them. [`MapWriter::default`] leaves
+    /// that to sealing, and to content that exceeds 1 MiB.
     ///
     /// ```
     /// assert_eq!(bytefd::MapWriter::new()?.written(), 0);
@@ -147,7 +189,10 @@ impl MapWriter {
     /// # Errors
     /// As [`MapOptions::memory`].
     pub fn new() -> Result<MapWriter> {
-        MapOptions::new().memory(0)?;
+        if !sys::features::MEMFD.is_there() {
+            MapOptions::new().memory(0)?;
+            sys::features::MEMFD.remember(true);
+        }
         Ok(MapWriter::default())
     }
 
@@ -174,7 +219,8 @@ impl MapWriter {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn as_slice(&self) -> &[u8] {
-        &self.memory.bytes()[..self.written]
+        // SAFETY: so many bytes were stored there, the memory is this object's alone, and nothing writes while it is borrowed.
+        unsafe { std::slice::from_raw_parts(self.memory.start(), self.written) }
     }
 
     /// Returns at least `size` bytes of memory from the position on, to be filled in place; [`MapWriter::advance`] says how many
@@ -192,15 +238,22 @@ impl MapWriter {
     /// As [`Map::resize`].
     pub fn spare(&mut self, size: usize) -> Result<&mut [u8]> {
         let needed = self.position.saturating_add(size);
-        if needed > self.memory.bytes().len() {
+        self.settle();
+        if needed > self.memory.size() {
             self.memory.grow(needed, self.written)?;
         }
-        let bytes = self.memory.bytes_mut()?;
+        let bytes = self.memory.bytes_mut(needed)?;
         // A gap that seeking left.
         if self.written < self.position {
             bytes[self.written..self.position].fill(0);
         }
         Ok(&mut bytes[self.position..])
+    }
+
+    /// What was appended is known everywhere, and no more is until [`MapWriter::advance`] allows it.
+    fn settle(&mut self) {
+        self.memory.settle(self.written);
+        self.limit = self.written;
     }
 
     /// Counts bytes that were stored into [`MapWriter::spare`] as written, and moves the position behind them.
@@ -215,7 +268,8 @@ impl MapWriter {
     /// # Panics
     /// If `count` exceeds the memory that was spare.
     pub fn advance(&mut self, count: usize) {
-        let spare = self.memory.bytes().len().saturating_sub(self.position);
+        self.settle();
+        let spare = self.memory.length().saturating_sub(self.position);
         assert!(count <= spare, "{count} bytes at {} exceed the {spare} that were spare", self.position);
         if count > 0 {
             self.position += count;
@@ -247,12 +301,14 @@ impl MapWriter {
     /// # Errors
     /// As [`MapWriter::seal`].
     pub fn seal_timeout(mut self, timeout: Option<Duration>) -> std::result::Result<Sealed, SealError<MapWriter>> {
+        self.settle();
         let content = self.written;
         match self.memory {
-            Memory::Private(bytes) => match wrapped(&bytes[..content]) {
-                Ok(sealed) => Ok(sealed),
-                Err(error) => Err(SealError::new(error, MapWriter { memory: Memory::Private(bytes), ..self })),
-            },
+            Memory::Private(mut bytes) => {
+                bytes.truncate(content);
+                let sealed = wrapped(&mut bytes);
+                sealed.map_err(|error| SealError::new(error, MapWriter { memory: Memory::Private(bytes), ..self }))
+            }
             Memory::File(mut map) => {
                 let sealed = map.resize(content).and_then(|()| map.seal_in_place(timeout));
                 match sealed {
@@ -267,9 +323,9 @@ impl MapWriter {
     }
 }
 
-fn wrapped(content: &[u8]) -> Result<Sealed> {
+fn wrapped(content: &mut Vec<u8>) -> Result<Sealed> {
     let fd: OwnedFd = WrapOptions::new().backend(Backend::Memfd).wrap(content)?;
-    Sealed::new(fd)
+    Sealed::copied(content, fd)
 }
 
 /// The content.
@@ -279,14 +335,48 @@ impl AsRef<[u8]> for MapWriter {
     }
 }
 
-impl Write for MapWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+impl MapWriter {
+    /// A write that needs more memory, or does not begin where the content ends.
+    #[cold]
+    fn write_anywhere(&mut self, bytes: &[u8]) -> Result<()> {
         self.spare(bytes.len())?[..bytes.len()].copy_from_slice(bytes);
-        // The guard of another map may have replaced them by zeros.
-        source::check_kept(&[IoSlice::new(bytes)])
-            .context("write", || "the bytes are of a map with a guard, and were lost")?;
+        check_kept(bytes)?;
         self.advance(bytes.len());
+        if self.position == self.written {
+            // It was written to just now, so it is not for reading only.
+            self.limit = self.memory.size();
+        }
+        Ok(())
+    }
+}
+
+/// The guard of another map may have replaced the bytes by zeros.
+fn check_kept(bytes: &[u8]) -> Result<()> {
+    source::check_kept(&[IoSlice::new(bytes)]).context("write", || "the bytes are of a map with a guard, and were lost")
+}
+
+impl Write for MapWriter {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Encoders write a few bytes at a time, which must cost no more than with a vector.
+        let end = self.written;
+        if bytes.len() >= self.limit - end {
+            self.write_anywhere(bytes)?;
+            return Ok(bytes.len());
+        }
+        // SAFETY: from `end` to `limit` the memory is there and for writing, and no reference to it exists.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.memory.start_mut().add(end), bytes.len()) };
+        if source::is_any_guarded() {
+            check_kept(bytes)?;
+        }
+        self.written = end + bytes.len();
+        self.position = self.written;
         Ok(bytes.len())
+    }
+
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write(bytes).map(drop)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -305,6 +395,7 @@ impl Seek for MapWriter {
         let position = position.filter(|position| *position <= isize::MAX as usize).ok_or_else(|| {
             Error::new("seek", libc::EINVAL, format_args!("{to:?} is no position in content of {} bytes", self.written))
         })?;
+        self.settle();
         self.position = position;
         Ok(position as u64)
     }

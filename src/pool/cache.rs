@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering:
 use std::time::{Duration, Instant};
 
 use super::cached_file::{CachedFile, Kind, MakeError, Proof, pages};
-use super::options::{MAX_FILES, PoolOptions};
+use super::cheaper::Cheaper;
+use super::new_files::NewFiles;
+use super::options::{MAX_FILES, PoolMethod, PoolOptions};
 use super::slot::Slot;
 use super::stats::PoolStats;
 use crate::backend;
@@ -26,10 +28,11 @@ const LITTLE: u64 = 64 << 10;
 /// There is no lock: a scan takes a file out of its slot and puts it back, and what threads share they only read.
 #[derive(Debug)]
 pub(super) struct Cache {
+    pub method: PoolMethod,
     /// 0 once the pool is gone.
     max_bytes: AtomicU64,
     /// `None` where the kernel cannot mark memory for children: nothing is kept.
-    mark: Option<ForkMark>,
+    pub mark: Option<ForkMark>,
     /// Counts forks: a file of another generation is the parent's.
     generation: AtomicU32,
     /// This host cannot prove who holds a file: nothing is kept.
@@ -51,7 +54,17 @@ pub(super) struct Cache {
     pub sources: Sources,
     /// Keeps /proc/self/fd open, for opening files of the pool again.
     pub directory: Kept,
+    pub new_files: NewFiles,
+    /// When a new file is cheaper than what else the pool has.
+    pub cheaper: Cheaper,
 }
+
+/// From here on a new file may be cheaper than a cached one.
+const SMALLEST_OF_AUTO: u64 = 64 << 10;
+/// And than a memfd.
+const SMALLEST_OF_NEW_FILES: u64 = 4 << 10;
+/// To make a file system takes a few milliseconds: only for a pool that has used more already.
+const PATIENCE_OF_AUTO: Duration = Duration::from_millis(8);
 
 thread_local! {
     /// The slot of the file that this thread had last: most likely it has the right size, and no other thread looks for it.
@@ -61,7 +74,15 @@ thread_local! {
 impl Cache {
     pub fn new(options: &PoolOptions) -> Cache {
         let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let (smallest, patience) = match options.method {
+            PoolMethod::Reuse => (u64::MAX, Duration::ZERO),
+            PoolMethod::Auto => (SMALLEST_OF_AUTO, PATIENCE_OF_AUTO),
+            PoolMethod::NewFiles => (SMALLEST_OF_NEW_FILES, Duration::ZERO),
+        };
         Cache {
+            method: options.method,
+            new_files: NewFiles::new(options.max_bytes, options.method == PoolMethod::NewFiles),
+            cheaper: Cheaper::new(smallest, patience),
             max_bytes: AtomicU64::new(options.max_bytes),
             max_files: options.max_files,
             idle: options.idle.map(nanoseconds),
@@ -109,6 +130,7 @@ impl Cache {
     pub fn close(&self) {
         self.max_bytes.store(0, SeqCst);
         self.after_fork();
+        self.new_files.refuse();
         self.drop_all();
     }
 
@@ -116,6 +138,7 @@ impl Cache {
     pub fn drop_all(&self) {
         self.sources.maps.close();
         self.directory.close();
+        self.new_files.close();
         self.used_slots().iter().filter_map(|slot| self.claim(slot)).for_each(|file| self.discard(file));
     }
 
@@ -131,9 +154,10 @@ impl Cache {
             match self.claim(slot) {
                 Some(file) if is_idle(file.used) => {
                     let had = file.allocated;
-                    let rest = self.give_up(file, bytes);
-                    bytes = bytes.saturating_sub(had);
-                    rest.map(|rest| self.keep(rest));
+                    match self.give_up(file, bytes) {
+                        Some(rest) => return self.keep(rest),
+                        None => bytes = bytes.saturating_sub(had),
+                    }
                 }
                 // Another file came here meanwhile.
                 Some(file) => self.keep(file),
@@ -167,7 +191,7 @@ impl Cache {
     ) -> Result<Option<Box<CachedFile>>> {
         self.after_fork();
         self.drop_idle(size.unwrap_or(0).max(LITTLE));
-        if self.mark.is_none() || self.is_unusable.load(Relaxed) {
+        if self.method == PoolMethod::NewFiles || self.mark.is_none() || self.is_unusable.load(Relaxed) {
             return Ok(None);
         }
         while let Some(mut file) = self.take(size, kind) {
@@ -362,8 +386,9 @@ impl Cache {
         self.discard(file);
     }
 
-    /// Keeps a file that nobody uses, if the bound allows it. The longest unused ones give up as much as it needs.
-    fn keep(&self, file: Box<CachedFile>) {
+    /// Keeps a file that nobody uses, if the bound allows it. A large one that nearly fits gives up its end, so that all the small
+    /// ones stay; otherwise the longest unused ones give up as much as it needs.
+    fn keep(&self, mut file: Box<CachedFile>) {
         let max_bytes = self.max_bytes.load(Relaxed);
         if file.allocated > max_bytes || max_bytes == 0 {
             return self.discard(file);
@@ -373,6 +398,12 @@ impl Cache {
             self.cached_bytes.fetch_update(Relaxed, Relaxed, with_it).is_ok()
         };
         while !has_room(file.allocated) {
+            let missing = (self.cached_bytes.load(Relaxed) + file.allocated).saturating_sub(max_bytes);
+            if missing.max(LITTLE) <= file.allocated / NEAR {
+                let Some(rest) = self.give_up(file, missing) else { return };
+                file = rest;
+                continue;
+            }
             // If there is none, others are about to keep as much.
             let Some(oldest) = self.take_oldest() else { return self.discard(file) };
             if let Some(rest) = self.give_up(oldest, file.allocated) {
@@ -398,7 +429,7 @@ impl Cache {
     }
 
     /// In a child, before anything else: what was inherited is closed.
-    fn after_fork(&self) {
+    pub fn after_fork(&self) {
         const CHILD: u32 = 0;
         const READY: u32 = 1;
         const CLEARING: u32 = 2;
@@ -409,6 +440,7 @@ impl Cache {
                 self.slots.iter().for_each(Slot::drop_inherited);
                 self.sources.maps.drop_inherited();
                 self.directory.drop_inherited();
+                self.new_files.drop_inherited();
                 self.cached_bytes.store(0, Relaxed);
                 mark.store(READY, Release);
             } else {

@@ -1,5 +1,7 @@
-//! Reuses files after the kernel has proved that nobody else has them open.
+//! Lends files for less than a new sealed one costs: cached ones again, or new ones of a file system of the pool's own
+//! (`new_files`).
 //!
+//! Cached files are lent again after the kernel has proved that nobody else has them open.
 //! Writing into pages that exist is many times faster than getting new ones. The danger is that somebody still holds the
 //! file. So its **master** description never leaves this room (unless the callback is trusted); what is lent is a fresh
 //! read-only one; and before the file is used again, the kernel is asked for a write lease on the master, which it grants only
@@ -9,9 +11,13 @@
 
 mod cache;
 mod cached_file;
+mod cheaper;
+mod choice;
+mod new_files;
 mod options;
 mod slot;
 mod stats;
+mod trial;
 
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -19,13 +25,16 @@ use std::sync::Arc;
 
 use crate::error::{Errno, Error, Result};
 use crate::sys::file::close_if;
-use crate::wrap::LoanOptions;
+use crate::wrap::{LoanOptions, WrapOptions};
 use crate::{backend, fill};
 use cache::Cache;
 use cached_file::{CachedFile, Kind};
+use cheaper::Way;
+pub(crate) use new_files::NewFile;
 use options::MAX_FILES;
 pub use options::{PoolMethod, PoolOptions};
 pub use stats::PoolStats;
+pub(crate) use trial::Trial;
 
 /// Files for one trust domain, cached and lent again. See [`Pool::scan`] for what it protects against and what it cannot see.
 /// May be used from any thread; a scan never waits for another scan's callback.
@@ -52,7 +61,8 @@ impl Pool {
         PoolOptions::new().max_bytes(max_bytes).create().expect("the other defaults are valid")
     }
 
-    /// Drops cached files, the longest unused first, until at most `bytes` are cached; at 0 all of them, also empty ones.
+    /// Drops cached files, the longest unused first, until at most `bytes` are cached; at 0 all of them, also empty ones, and
+    /// the file system for new files, which a later scan makes again.
     ///
     /// ```
     /// let pool = bytefd::Pool::new(64 << 20);
@@ -77,10 +87,38 @@ impl Pool {
         self.0.stats()
     }
 
-    /// A file that holds these segments. `None` where this host cannot prove who has a file open, where too many files are in
+    /// Checks that this pool can do what the options ask.
+    pub(crate) fn loan<'a>(&self, options: &'a WrapOptions) -> Result<LoanOptions<'a>> {
+        let loan = options.loan()?;
+        if loan.is_trusted && self.0.method == PoolMethod::NewFiles {
+            let message = "trust_callback is for pools that lend files again; this one makes new files";
+            return Err(Error::new("trust_callback", libc::EINVAL, message));
+        }
+        Ok(loan)
+    }
+
+    /// A file that holds these segments, and what measures the scan if something is to be learnt from it. `None` where this host cannot prove who has a file open, where too many files are in
     /// use, or where there are no descriptors for one: the caller makes a new file.
-    pub(crate) fn lend(&self, segments: &[IoSlice<'_>], options: &LoanOptions<'_>) -> Result<Option<Loan>> {
+    pub(crate) fn lend(
+        &self,
+        segments: &[IoSlice<'_>],
+        options: &LoanOptions<'_>,
+    ) -> Result<(Option<Lent>, Option<Trial>)> {
         let length = fill::total_length(segments)?;
+        let (way, is_measured) = self.0.choose(length, options.is_trusted);
+        let trial = is_measured.then(|| Trial::new(self.0.clone(), length, way));
+        if way == Way::Other {
+            return Ok((self.lend_cached(segments, length, options)?, trial));
+        }
+        if let Some(file) = self.0.new_files.create_filled(&options.name, segments)? {
+            self.0.count_miss();
+            return Ok((Some(Lent::New(file)), trial));
+        }
+        // What this takes says nothing about either way.
+        Ok((self.lend_cached(segments, length, options)?, None))
+    }
+
+    fn lend_cached(&self, segments: &[IoSlice<'_>], length: u64, options: &LoanOptions<'_>) -> Result<Option<Lent>> {
         let refill = &mut |file: &mut CachedFile| file.refill(segments, &self.0.sources);
         self.lend_file(options, &mut |kind| {
             let Some(file) = self.0.lend(Some(length), kind, refill)? else { return Ok(None) };
@@ -91,9 +129,15 @@ impl Pool {
         })
     }
 
-    /// A file that is going to be filled by [`Loan::store`], with about this length if that is known. `None` as for
+    /// A file that is going to be filled by its `store`, with about this length if that is known. `None` as for
     /// [`Pool::lend`].
-    pub(crate) fn lend_unfilled(&self, length: Option<u64>, options: &LoanOptions<'_>) -> Result<Option<Loan>> {
+    pub(crate) fn lend_unfilled(&self, length: Option<u64>, options: &LoanOptions<'_>) -> Result<Option<Lent>> {
+        if self.0.choose_unmeasured(length, options.is_trusted) == Way::NewFile
+            && let Some(file) = self.0.new_files.create(&options.name)
+        {
+            self.0.count_miss();
+            return Ok(Some(Lent::New(file)));
+        }
         self.lend_file(options, &mut |kind| {
             let Some(file) = self.0.lend(length, kind, &mut CachedFile::begin)? else { return Ok(None) };
             match file.reserve() {
@@ -107,7 +151,7 @@ impl Pool {
         &self,
         options: &LoanOptions<'_>,
         lend: &mut dyn FnMut(Kind<'_>) -> Result<Option<Loan>>,
-    ) -> Result<Option<Loan>> {
+    ) -> Result<Option<Lent>> {
         let kind = Kind::new(&options.name, options.is_trusted);
         let outcome = make_way(&self.0, || lend(kind));
         let is_out_of_descriptors = |error: &Error| [libc::EMFILE, libc::ENFILE].contains(&error.errno());
@@ -119,7 +163,7 @@ impl Pool {
         if let Some(loan) = &loan {
             self.0.count(loan.file());
         }
-        Ok(loan)
+        Ok(loan.map(Lent::Cached))
     }
 
     /// Counts a scan that got a file which is not the pool's.
@@ -153,18 +197,57 @@ impl PoolOptions {
     ///
     /// # Errors
     /// - `EINVAL` if [`PoolOptions::max_files`] is not 1 to 64.
+    /// - `EOPNOTSUPP` if the method is [`PoolMethod::NewFiles`] and the host refuses a step; [`Error::op`] names it.
+    /// - `EMFILE`, `ENFILE` or `ENOMEM` with that method.
     pub fn create(&self) -> Result<Pool> {
         if self.max_files == 0 || self.max_files > MAX_FILES {
             let message = format_args!("max_files is {}, must be 1 to {MAX_FILES}", self.max_files);
             return Err(Error::new("max_files", libc::EINVAL, message));
         }
-        Ok(Pool(Cache::new(self).into()))
+        let cache = Cache::new(self);
+        if self.method == PoolMethod::NewFiles {
+            cache.prepare_new_files()?;
+        }
+        Ok(Pool(cache.into()))
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
         self.0.close();
+    }
+}
+
+/// A file of a pool.
+pub(crate) enum Lent {
+    Cached(Loan),
+    New(NewFile),
+}
+
+impl Lent {
+    /// Writes the next bytes of the content, at `offset`.
+    pub fn store(&mut self, segments: &[IoSlice<'_>], offset: u64) -> Result<()> {
+        match self {
+            Lent::Cached(loan) => loan.store(segments, offset),
+            Lent::New(file) => file.store(segments, offset),
+        }
+    }
+
+    /// The content is complete, and has this length: the file can be lent.
+    pub fn finish(&mut self, length: u64) -> Result<()> {
+        match self {
+            Lent::Cached(loan) => loan.finish(length),
+            Lent::New(_) => Ok(()),
+        }
+    }
+}
+
+impl AsFd for Lent {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Lent::Cached(loan) => loan.as_fd(),
+            Lent::New(file) => file.as_fd(),
+        }
     }
 }
 
@@ -188,8 +271,12 @@ impl Loan {
     }
 
     /// Writes the next bytes of the content, at `offset`.
-    pub fn store(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
-        self.file_mut().store(bytes, offset)
+    pub fn store(&mut self, segments: &[IoSlice<'_>], mut offset: u64) -> Result<()> {
+        for segment in segments {
+            self.file_mut().store(segment, offset)?;
+            offset += segment.len() as u64;
+        }
+        Ok(())
     }
 
     /// The content is complete, and has this length: the file can be lent.

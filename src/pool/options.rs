@@ -6,15 +6,18 @@ use std::time::Duration;
 /// processes may have. A scan beyond them gets a file that is not kept.
 pub(super) const MAX_FILES: usize = 64;
 
-/// How a pool comes by the file that it lends.
+/// How a pool comes by the file that it lends. [`Pool::scan`](crate::Pool::scan) says what each protects against.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PoolMethod {
-    /// The cheaper one of the methods that this host allows. It promises what `Reuse` promises.
+    /// For each size the cheaper one of the methods that this host allows. It promises what `Reuse` promises.
     #[default]
     Auto,
     /// Reuses files, after the kernel has proved that nobody else has them open.
     Reuse,
+    /// Makes a new file for each scan, on a file system in memory that belongs to the pool. Sizes for which a memfd is cheaper,
+    /// and files that do not fit into [`PoolOptions::max_bytes`], get a sealed memfd.
+    NewFiles,
 }
 
 /// How a [`Pool`](crate::Pool) is made: how much it caches, and for how long.
@@ -30,8 +33,7 @@ pub struct PoolOptions {
     pub(super) max_bytes: u64,
     pub(super) max_files: usize,
     pub(super) idle: Option<Duration>,
-    /// Both methods are the same one so far.
-    method: PoolMethod,
+    pub(super) method: PoolMethod,
 }
 
 impl Default for PoolOptions {
@@ -51,7 +53,8 @@ impl PoolOptions {
         PoolOptions::default()
     }
 
-    /// Maximum number of bytes of memory in files that are not lent. 0 caches nothing.
+    /// Maximum number of bytes of memory in cached files that are not lent. 0 caches nothing. It is also the size of the file
+    /// system for new files, which holds those that are lent or that a borrower has kept.
     ///
     /// ```
     /// let pool = bytefd::PoolOptions::new().max_bytes(16 << 20).create()?;
@@ -62,7 +65,8 @@ impl PoolOptions {
         self
     }
 
-    /// Maximum number of files, cached and lent together: 1 to 64, otherwise `EINVAL`. The pool has one descriptor for each.
+    /// Maximum number of files that are used again, cached and lent together: 1 to 64, otherwise `EINVAL`. The pool has one
+    /// descriptor for each.
     ///
     /// ```
     /// let pool = bytefd::PoolOptions::new().max_files(8).create()?;
@@ -87,7 +91,12 @@ impl PoolOptions {
     /// How the pool comes by its files. See [`PoolMethod`].
     ///
     /// ```
-    /// let pool = bytefd::PoolOptions::new().method(bytefd::PoolMethod::Reuse).create()?;
+    /// use bytefd::{PoolMethod, PoolOptions};
+    /// // A new file for each scan where the host allows it, and elsewhere files that are used again.
+    /// let pool = match PoolOptions::new().method(PoolMethod::NewFiles).create() {
+    ///     Err(error) if error.errno() == libc::EOPNOTSUPP => PoolOptions::new().method(PoolMethod::Reuse).create(),
+    ///     pool => pool,
+    /// }?;
     /// # Ok::<(), bytefd::Error>(())
     /// ```
     pub fn method(mut self, method: PoolMethod) -> PoolOptions {

@@ -193,13 +193,13 @@ impl ShmOptions {
     pub fn open(&self, name: impl AsRef<OsStr>) -> Result<Shm> {
         let name = self.whole_name(name.as_ref())?;
         checked_mode(self.mode)?;
-        loop {
+        let opened = ownership::race(|| -> Result<_> {
             let fd = self.open_once(&name)?;
             // If a sweep has removed it meanwhile, there may be another one.
-            if !self.owned || ownership::hold(fd.as_fd(), &path(&name)).context("flock", || shown(&name))? {
-                return Ok(self.named(fd, &name));
-            }
-        }
+            let is_held = !self.owned || ownership::hold(fd.as_fd(), &path(&name)).context("flock", || shown(&name))?;
+            Ok(is_held.then(|| self.named(fd, &name)))
+        })?;
+        opened.ok_or_else(|| ownership::lost("open", shown(&name)))
     }
 
     fn open_once(&self, name: &OsStr) -> Result<OwnedFd> {
@@ -236,17 +236,17 @@ impl ShmOptions {
     /// As [`ShmOptions::open`] and [`ShmOptions::create`].
     pub fn open_or_create(&self, name: impl AsRef<OsStr>) -> Result<(Shm, bool)> {
         let name = name.as_ref();
-        // Another process may create or remove it in between, each time again.
-        loop {
+        let made = ownership::race(|| -> Result<_> {
             match self.open(name) {
                 Err(error) if error.errno() == libc::ENOENT => {}
-                opened => return opened.map(|shm| (shm, false)),
+                opened => return opened.map(|shm| Some((shm, false))),
             }
             match self.create(name) {
-                Err(error) if error.errno() == libc::EEXIST => {}
-                created => return created.map(|shm| (shm, true)),
+                Err(error) if error.errno() == libc::EEXIST => Ok(None),
+                created => created.map(|shm| Some((shm, true))),
             }
-        }
+        })?;
+        made.ok_or_else(|| ownership::lost("open", shown(name)))
     }
 
     /// A name without its slash, and with its owner.

@@ -3,6 +3,7 @@
 use super::shm::checked_mode;
 use crate::error::{Context, Error, Result};
 use crate::map::{Access, Map};
+use crate::ownership;
 use crate::sys::mapping::Mapping;
 use crate::sys::sysv;
 
@@ -165,17 +166,17 @@ impl SysvOptions {
         if key == libc::IPC_PRIVATE {
             return self.create(key);
         }
-        // Another process may create or remove it in between, each time again.
-        loop {
+        let made = ownership::race(|| -> Result<_> {
             match self.open(key) {
                 Err(error) if error.errno() == libc::ENOENT => {}
-                opened => return opened,
+                opened => return opened.map(Some),
             }
             match self.create(key) {
-                Err(error) if error.errno() == libc::EEXIST => {}
-                created => return created,
+                Err(error) if error.errno() == libc::EEXIST => Ok(None),
+                created => created.map(Some),
             }
-        }
+        })?;
+        made.ok_or_else(|| ownership::lost("shmget", format_args!("the segment of key {key:#x}")))
     }
 
     /// Attaches the segment of this number, shmat(2). It is detached when the map is dropped.

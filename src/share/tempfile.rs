@@ -153,11 +153,11 @@ impl TempFileOptions {
 fn made_in(parent: &Path) -> sys::Result<(PathBuf, OwnedFd)> {
     // It may be a symbolic link, as /dev/shm was on Debian.
     let parent = std::fs::canonicalize(parent)?;
-    loop {
+    let made = ownership::race(|| -> sys::Result<_> {
         let directory = parent.join(ownership::unguessable_name()?);
         let path = c_path(&directory);
         match file::mkdir(&path, 0o700) {
-            Err(Errno(libc::EEXIST)) => continue,
+            Err(Errno(libc::EEXIST)) => return Ok(None),
             made => made?,
         }
         let held = || {
@@ -167,14 +167,16 @@ fn made_in(parent: &Path) -> sys::Result<(PathBuf, OwnedFd)> {
             Ok(ownership::hold(opened.as_fd(), &path)?.then_some(opened))
         };
         match held() {
-            Ok(Some(held)) => return Ok((directory, held)),
+            Ok(Some(held)) => return Ok(Some((directory, held))),
             Ok(None) | Err(Errno(libc::ENOENT)) => _ = file::rmdir(&path),
             Err(errno) => {
                 let _ = file::rmdir(&path);
                 return Err(errno);
             }
         }
-    }
+        Ok(None)
+    })?;
+    made.ok_or(Errno(libc::EBUSY))
 }
 
 /// A real file with a path. Removed when it is dropped, with its directory and what the client has

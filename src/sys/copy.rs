@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use super::call::{Result, check, retry};
 use super::features::PROCESS_VM_READV;
-use super::file;
+use super::file::{self, ZEROS};
 use super::mapping::Mapping;
 use super::process::page_size;
 use crate::error::Errno;
@@ -103,7 +103,6 @@ pub(crate) fn is_present(mapping: &Mapping, at: usize, guarded: bool) -> Result<
 
 /// Stores zeros into a mapping; EFAULT at a page that is protected or lost.
 pub(crate) fn write_zeros(mapping: &Mapping, bytes: Range<usize>) -> Result<()> {
-    static ZEROS: [u8; 4096] = [0; 4096];
     assert!(bytes.end <= mapping.length());
     let mut at = bytes.start;
     while at < bytes.end {
@@ -240,10 +239,10 @@ mod instruction {
 
     pub const IS_KNOWN: bool = true;
 
-    /// The address of one of these is in a register while bytes are copied. No other code has it there.
-    static MARKS: [u8; 2] = [READ, WRITE];
-    const READ: u8 = 0;
-    const WRITE: u8 = 1;
+    /// One of these numbers is in a register while bytes are copied. No other code has it there. The Go package has the same
+    /// numbers and the same instruction in `go/internal/marked`, so neither may ever change.
+    const READ: u64 = u64::from_be_bytes(*b"bytefdRD");
+    const WRITE: u64 = u64::from_be_bytes(*b"bytefdWR");
 
     /// Returns how many bytes were copied before a page of `mapped` was lost.
     pub unsafe fn read(mapped: *const u8, to: *mut u8, length: usize) -> usize {
@@ -259,8 +258,8 @@ mod instruction {
     }
 
     /// Returns how many bytes were copied, and whether `stop` found the source of a write lost.
-    unsafe fn copy(mark: u8, from: *const u8, to: *mut u8, length: usize) -> (usize, bool) {
-        let (end, after): (*const u8, usize);
+    unsafe fn copy(mark: u64, from: *const u8, to: *mut u8, length: usize) -> (usize, bool) {
+        let (end, after): (*const u8, u64);
         // SAFETY: the caller vouches for both ranges. The direction is forwards wherever assembly begins. At a fault the
         // registers say how far it came, also when `stop` goes on behind the instruction. (In rcx an emulator may have counted
         // the byte that is lost.)
@@ -272,7 +271,7 @@ mod instruction {
                 inout("rcx") length => _,
                 inout("rsi") from => end,
                 inout("rdi") to => _,
-                inout("r9") &MARKS[usize::from(mark)] => after,
+                inout("r9") mark => after,
                 out("r8") _,
                 options(nostack, preserves_flags),
             );
@@ -281,7 +280,7 @@ mod instruction {
     }
 
     /// In the register of the mark, after a write whose source was lost.
-    const SOURCE_IS_LOST: usize = 0;
+    const SOURCE_IS_LOST: u64 = 0;
 
     /// If a copy was interrupted at its side that is mapped, or at the source of a write, lets it go on behind the instruction, and
     /// says so.
@@ -300,7 +299,7 @@ mod instruction {
         if r8 != rip.wrapping_add(LENGTH) {
             return false;
         }
-        let is_marked = |mark: u8| r9 as usize == (&raw const MARKS[usize::from(mark)]).addr();
+        let is_marked = |mark: u64| r9 as u64 == mark;
         let is_store = error & STORE != 0;
         if is_marked(WRITE) && !is_store {
             registers[libc::REG_R9 as usize] = SOURCE_IS_LOST as i64;

@@ -47,6 +47,35 @@ pub(crate) fn open_file_in(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedF
     }
 }
 
+/// Makes a file in a directory, for writing. EEXIST if the name is taken.
+pub(crate) fn create_in(parent: BorrowedFd<'_>, name: &CStr, mode: u32) -> Result<OwnedFd> {
+    let flags = libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY | libc::O_CLOEXEC;
+    // SAFETY: a NUL-terminated name; the mode is passed as openat's variadic argument wants it.
+    retry(|| unsafe { libc::openat(parent.as_raw_fd(), name.as_ptr(), flags, mode) }).map(own)
+}
+
+/// Opens a file that a directory contains, for reading.
+pub(crate) fn read_in(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
+    // SAFETY: a NUL-terminated name.
+    retry(|| unsafe { libc::openat(parent.as_raw_fd(), name.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) }).map(own)
+}
+
+/// What is to know of a file system, fstatvfs(3).
+pub(crate) struct FileSystem {
+    pub is_read_only: bool,
+    /// Bytes that are free.
+    pub free: u64,
+}
+
+pub(crate) fn file_system(directory: BorrowedFd<'_>) -> Result<FileSystem> {
+    // SAFETY: all-zero is a valid `struct statvfs`.
+    let mut raw: libc::statvfs = unsafe { std::mem::zeroed() };
+    // SAFETY: `raw` is writable.
+    retry(|| unsafe { libc::fstatvfs(directory.as_raw_fd(), &mut raw) })?;
+    let free = (raw.f_bavail as u64).saturating_mul(raw.f_frsize as u64);
+    Ok(FileSystem { is_read_only: raw.f_flag & libc::ST_RDONLY != 0, free })
+}
+
 /// fstatat(2): of a symbolic link, not of what it leads to.
 pub(crate) fn stat_in(parent: BorrowedFd<'_>, name: &CStr) -> Result<Stat> {
     // SAFETY: all-zero is a valid `struct stat`.

@@ -11,6 +11,9 @@ use super::mapping::{Content, Mapping, MmapOptions};
 use super::probed::Probed;
 use crate::error::Errno;
 
+/// memfd_create(2) itself, Linux 3.17. That it is missing is not remembered.
+pub(crate) static MEMFD: Probed = Probed::new();
+
 /// MFD_EXEC and MFD_NOEXEC_SEAL of memfd_create(2), Linux 6.3.
 pub(crate) static MFD_NOEXEC_SEAL: Probed = Probed::new();
 

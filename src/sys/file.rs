@@ -5,6 +5,7 @@ use std::io::IoSlice;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 
+use super::buffer::Buffer;
 use super::call::{Result, check, retry};
 use crate::error::Errno;
 
@@ -294,6 +295,20 @@ pub(crate) fn pwritev(fd: BorrowedFd<'_>, segments: &[IoSlice<'_>], offset: u64)
     Ok(written as usize)
 }
 
+/// What zeros are written from.
+pub(super) static ZEROS: [u8; 4096] = [0; 4096];
+
+/// Writes at most `length` zeros, pwritev(2).
+pub(crate) fn write_zeros(fd: BorrowedFd<'_>, offset: u64, length: u64) -> Result<usize> {
+    let mut segments = [IoSlice::new(&ZEROS); 64];
+    let whole = (length / ZEROS.len() as u64).min(segments.len() as u64) as usize;
+    if whole > 0 {
+        return pwritev(fd, &segments[..whole], offset);
+    }
+    segments[0] = IoSlice::new(&ZEROS[..length as usize]);
+    pwritev(fd, &segments[..1], offset)
+}
+
 /// fcntl(2), F_ADD_SEALS.
 pub(crate) fn add_seals(fd: BorrowedFd<'_>, seals: libc::c_int) -> Result<()> {
     // SAFETY: touches no memory.
@@ -306,18 +321,22 @@ pub(crate) fn is_readable(fd: BorrowedFd<'_>) -> Result<bool> {
     Ok(flags & libc::O_PATH == 0 && flags & libc::O_ACCMODE != libc::O_WRONLY)
 }
 
-/// read(2).
-pub(crate) fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
-    // SAFETY: the buffer is writable.
-    retry(|| unsafe { libc::read(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) }).map(|read| read as usize)
+/// read(2) of at most `room` bytes, behind those that the buffer has.
+pub(crate) fn read(fd: BorrowedFd<'_>, buffer: &mut Buffer, room: usize) -> Result<usize> {
+    // SAFETY: the kernel stores as many bytes as it says.
+    unsafe { buffer.fill(room, |at, room| retry(|| libc::read(fd.as_raw_fd(), at, room))) }
 }
 
 /// Reads what a pipe has now, preadv2(2) with RWF_NOWAIT: EAGAIN instead of waiting. EOPNOTSUPP where the kernel cannot
 /// (before 6.5) and for other files.
-pub(crate) fn read_now(pipe: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
-    let part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
-    // SAFETY: the buffer is writable. An offset of -1 is that of the description, of which a pipe has none.
-    retry(|| unsafe { libc::preadv2(pipe.as_raw_fd(), &part, 1, -1, libc::RWF_NOWAIT) }).map(|read| read as usize)
+pub(crate) fn read_now(pipe: BorrowedFd<'_>, buffer: &mut Buffer, room: usize) -> Result<usize> {
+    // SAFETY: as in `read`. An offset of -1 is that of the description, of which a pipe has none.
+    unsafe {
+        buffer.fill(room, |at, room| {
+            let part = libc::iovec { iov_base: at, iov_len: room };
+            retry(|| libc::preadv2(pipe.as_raw_fd(), &part, 1, -1, libc::RWF_NOWAIT))
+        })
+    }
 }
 
 /// pread(2).
@@ -402,6 +421,12 @@ pub(crate) fn punch(fd: BorrowedFd<'_>, bytes: Range<u64>) -> Result<()> {
 pub(crate) fn attributes_length(fd: BorrowedFd<'_>) -> usize {
     // SAFETY: a length of 0 asks for the length only.
     check(unsafe { libc::flistxattr(fd.as_raw_fd(), std::ptr::null_mut(), 0) }).map_or(0, |length| length as usize)
+}
+
+/// The offset of a description, lseek(2).
+pub(crate) fn position(fd: BorrowedFd<'_>) -> Result<u64> {
+    // SAFETY: touches no memory.
+    check(unsafe { libc::lseek(fd.as_raw_fd(), 0, libc::SEEK_CUR) }).map(|offset| offset as u64)
 }
 
 /// lseek(2) to the start.

@@ -1,6 +1,8 @@
 //! System calls as safe functions. Only here, in each file its own kind.
 
+pub(crate) mod buffer;
 mod call;
+mod child;
 pub(crate) mod command;
 pub(crate) mod copy;
 pub(crate) mod directory;
@@ -13,8 +15,10 @@ pub(crate) mod guard;
 pub(crate) mod kept;
 pub(crate) mod mapping;
 pub(crate) mod maps;
+pub(crate) mod private_tmpfs;
 mod probed;
 pub(crate) mod process;
+pub(crate) mod shared;
 pub(crate) mod socket;
 pub(crate) mod source;
 pub(crate) mod sysv;

@@ -28,6 +28,11 @@ impl Probed {
         answer
     }
 
+    /// Whether the feature was tried and is there.
+    pub fn is_there(&self) -> bool {
+        self.known() == Some(1)
+    }
+
     /// Whether the feature was tried and is not there.
     pub fn is_missing(&self) -> bool {
         self.known() == Some(0)

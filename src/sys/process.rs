@@ -58,6 +58,12 @@ pub(crate) fn no_proc() -> &'static str {
     if file::stat(c"/proc/self/fd").is_err() { " (/proc is not mounted)" } else { "" }
 }
 
+/// Whether the system calls of this process are filtered, or may be: seccomp(2).
+pub(crate) fn is_filtered() -> bool {
+    // SAFETY: no preconditions.
+    unsafe { libc::prctl(libc::PR_GET_SECCOMP) != 0 }
+}
+
 /// The effective user.
 pub(crate) fn user() -> u32 {
     // SAFETY: no preconditions.

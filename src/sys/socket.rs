@@ -4,6 +4,7 @@ use std::ffi::{c_int, c_uint, c_void};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use super::buffer::Buffer;
 use super::call::{Result, check, retry};
 
 /// Descriptors in one message, the kernel's SCM_MAX_FD.
@@ -65,10 +66,9 @@ pub(crate) fn send(
 }
 
 /// Reads what a stream socket has now: EAGAIN instead of waiting.
-pub(crate) fn read_now(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
-    let (at, room) = (buffer.as_mut_ptr().cast(), buffer.len());
-    // SAFETY: the buffer is writable.
-    retry(|| unsafe { libc::recv(socket.as_raw_fd(), at, room, libc::MSG_DONTWAIT) }).map(|read| read as usize)
+pub(crate) fn read_now(socket: BorrowedFd<'_>, buffer: &mut Buffer, room: usize) -> Result<usize> {
+    // SAFETY: the kernel stores as many bytes as it says.
+    unsafe { buffer.fill(room, |at, room| retry(|| libc::recv(socket.as_raw_fd(), at, room, libc::MSG_DONTWAIT))) }
 }
 
 /// Receives a message, or as much of a stream as is there. Descriptors are close-on-exec from the start, and are put behind those

@@ -52,6 +52,12 @@ pub(crate) fn check_kept(segments: &[IoSlice<'_>]) -> Result<()> {
     if is_lost { Err(Errno(libc::EFAULT)) } else { Ok(()) }
 }
 
+/// Whether [`check_kept`] needs to be asked: there is or was a guard.
+#[inline]
+pub(crate) fn is_any_guarded() -> bool {
+    guard::is_any()
+}
+
 fn addresses(bytes: &[u8]) -> Range<usize> {
     let start = bytes.as_ptr().addr();
     start..start + bytes.len()

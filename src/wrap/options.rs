@@ -196,7 +196,7 @@ impl WrapOptions {
     }
 
     /// For a scan with a pool: the callback promises to keep nothing, and so it is lent the kept file itself, read-write. See
-    /// [`crate::Pool::scan`].
+    /// [`crate::Pool::scan`]. `EINVAL` with a pool of [`PoolMethod::NewFiles`](crate::PoolMethod::NewFiles).
     ///
     /// ```
     /// use bytefd::{Pool, WrapOptions};

@@ -180,6 +180,8 @@ const PAGES: &[Page] = pages![
     "sigaltstack" SYS_sigaltstack, Never, [EFAULT EINVAL ENOMEM EPERM];
     "get_robust_list" SYS_get_robust_list, Never, [EPERM ESRCH];
     "sched_getaffinity" SYS_sched_getaffinity, Never, [EFAULT EINVAL EPERM ESRCH];
+    "clone" SYS_clone, Never, [EAGAIN EINVAL ENOMEM ENOSPC ENOSYS EPERM EUSERS];
+    "wait4" SYS_wait4, Never, [ECHILD EINTR EINVAL];
     "kill" SYS_kill, Never, [EINVAL EPERM ESRCH];
     "tgkill" SYS_tgkill, Never, [EAGAIN EINVAL EPERM ESRCH];
     "prctl" SYS_prctl, Never, [EINVAL EPERM];

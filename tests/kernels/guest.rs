@@ -25,7 +25,10 @@ type Run = (&'static str, &'static str);
 /// Groups that need neither compilers nor clients nor the repository. All of them with the policy that kernels come with; with
 /// those that a host may choose instead, the groups that fill files.
 pub const RUNS: [Run; 5] = [
-    ("never", "wrap,reopen,scan,pool,fill,huge,collapse,map,adopt,guard,stream,share,named,faults,execution,kernel"),
+    (
+        "never",
+        "wrap,reopen,scan,pool,new_files,fill,huge,collapse,map,adopt,guard,stream,share,named,faults,execution,kernel",
+    ),
     ("within_size", "wrap,reopen,scan,fill,huge,kernel"),
     ("always", "wrap,reopen,scan,fill,huge,kernel"),
     ("force", "huge,kernel"),

@@ -68,7 +68,7 @@ impl Append {
             return;
         }
         self.covered = self.covered.max(match call.number {
-            libc::SYS_pwrite64 => fourth + answer as u64,
+            libc::SYS_pwrite64 | libc::SYS_pwritev => fourth + answer as u64,
             libc::SYS_fallocate if second == 0 => third + fourth,
             // After the look.
             libc::SYS_ftruncate if is_next => u64::MAX,

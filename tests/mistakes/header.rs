@@ -124,7 +124,7 @@ impl Member {
     }
 
     fn is_place(&self) -> bool {
-        !self.kind.contains(['*', '(']) && self.kind != "bytefd_scan_fn" && !NUMBERS.contains(&self.name.as_str())
+        !self.kind.contains(['*', '(']) && !self.kind.ends_with("_fn") && !NUMBERS.contains(&self.name.as_str())
     }
 
     pub fn alignment(&self) -> usize {

@@ -73,7 +73,7 @@ const NO_FLAGS: Takes = Takes::Flags { right: &[], unfit: &[] };
 
 const POOL: Members<PoolOptions> = &[
     ("flags", NO_FLAGS, |options, value| options.flags |= value),
-    ("method", Takes::One { right: &["POOL_AUTO", "POOL_REUSE"], unfit: &[] }, |options, value| {
+    ("method", Takes::One { right: &["POOL_AUTO", "POOL_REUSE", "POOL_NEW_FILES"], unfit: &[] }, |options, value| {
         options.method = value as u32;
     }),
     ("idle_ns", Takes::Timeout, |options, value| options.idle_ns = value as i64),
@@ -205,6 +205,10 @@ unsafe extern "C" fn nothing(_: c_int, _: *mut c_void) -> c_int {
     0
 }
 
+unsafe extern "C" fn at_end(_: *mut c_void, _: *mut c_void, _: usize) -> isize {
+    0
+}
+
 /// What right calls need.
 pub struct Fixture {
     folder: tempfile::TempDir,
@@ -309,6 +313,12 @@ impl Fixture {
             table.options("bytefd_wrap_stream stream", STREAM, stream, &[], move |options, error| {
                 closed((abi.wrap_stream)(five_bytes().as_raw_fd(), null(), options, error))
             });
+            table.options("bytefd_wrap_reader options", WRAP, base, UNFIT, move |options, error| {
+                closed((abi.wrap_reader)(Some(at_end), null_mut(), options, null(), error))
+            });
+            table.options("bytefd_wrap_reader stream", STREAM, stream, &[], move |options, error| {
+                closed((abi.wrap_reader)(Some(at_end), null_mut(), null(), options, error))
+            });
             let inherits = Takes::Flags { right: &["INHERIT"], unfit: &[] };
             table.argument("bytefd_reopen flags", inherits, move |flags, error| {
                 closed((abi.reopen)(self.sealed.as_raw_fd(), flags, error))
@@ -358,6 +368,12 @@ impl Fixture {
             table.options("bytefd_scan_begin_stream stream", STREAM, stream, &[], move |options, error| {
                 let source = five_bytes();
                 scan(&|out| (abi.scan_begin_stream)(source.as_raw_fd(), null(), options, out, error))
+            });
+            table.options("bytefd_scan_begin_reader options", WRAP, base, &[], move |options, error| {
+                scan(&|out| (abi.scan_begin_reader)(Some(at_end), null_mut(), &with_pool(options), null(), out, error))
+            });
+            table.options("bytefd_scan_begin_reader stream", STREAM, stream, &[], move |options, error| {
+                scan(&|out| (abi.scan_begin_reader)(Some(at_end), null_mut(), null(), options, out, error))
             });
             table.options("bytefd_pool_create options", POOL, PoolOptions::default(), &[], move |options, error| {
                 ended(abi.pool_close, |out| (abi.pool_create)(options, out, error))

@@ -40,6 +40,24 @@ pub fn a_small_scan_takes_little_from_a_large_file_that_fills_the_pool() {
     assert_eq!((pool.counts().hits, pool.counts().dropped), (22, 0));
 }
 
+pub fn a_large_scan_leaves_the_small_files_of_a_full_pool() {
+    if !has_memfd() {
+        return;
+    }
+    let (pool, large) = full();
+    let lent: Vec<Lent> = (0..8).map(|round| pool.begin(0, &bytes_of(round, 1000))).collect();
+    drop(lent);
+    for _ in 0..5 {
+        let misses = pool.counts().misses;
+        pool.scan(&large, |fd| check_content(fd, &large));
+        let lent: Vec<Lent> = (0..8).map(|round| pool.begin(0, &bytes_of(round, 1000))).collect();
+        drop(lent);
+        let counts = pool.counts();
+        assert_eq!(counts.misses, misses, "all of them are cached");
+        assert!(counts.cached_bytes <= LARGE as u64 && counts.cached_bytes + 3 * LITTLE >= LARGE as u64);
+    }
+}
+
 pub fn a_large_file_that_somebody_holds_is_not_cut_off() {
     if !has_memfd() {
         return;

@@ -17,7 +17,7 @@ pub fn tells_anonymous_memory() -> bool {
 }
 
 /// A mapped file of which all from `cut` on is lost.
-enum Lost {
+pub enum Lost {
     /// mmap(2), shared or private.
     Plain(*mut u8, usize),
     /// A guarded map, of which the lost pages were touched, or not.
@@ -25,7 +25,7 @@ enum Lost {
 }
 
 impl Lost {
-    fn bytes(&self) -> &[u8] {
+    pub fn bytes(&self) -> &[u8] {
         match self {
             // SAFETY: mapped by `lost`. Only the library reads what is lost.
             Lost::Plain(at, size) => unsafe { std::slice::from_raw_parts(*at, *size) },
@@ -45,7 +45,7 @@ impl Drop for Lost {
 }
 
 /// All kinds of sources of `size` bytes, cut off at `cut`.
-fn lost(path: &Path, size: usize, cut: usize) -> Vec<(&'static str, Lost)> {
+pub fn lost(path: &Path, size: usize, cut: usize) -> Vec<(&'static str, Lost)> {
     let page = page_size();
     let fresh = || std::fs::write(path, pattern(size)).unwrap();
     let plain = |sharing| {

@@ -126,7 +126,11 @@ fn owned(bytes: impl AsRef<[u8]> + Send + Sync + std::panic::UnwindSafe + 'stati
 
 pub fn sealed_bytes_are_owned_shared_and_become_a_descriptor() {
     let sealed = MapWriter::new().unwrap().seal().unwrap();
-    assert!(sealed.is_empty() && sealed.as_ptr().addr().is_multiple_of(4096));
+    assert!(sealed.is_empty());
+    let mut writer = MapWriter::default();
+    writer.write_all(&[7; (16 << 10) + 1]).unwrap();
+    let sealed = writer.seal().unwrap();
+    assert!(sealed.len() == (16 << 10) + 1 && sealed.as_ptr().addr().is_multiple_of(4096), "it is mapped");
     let mut writer = MapWriter::default();
     writer.write_all(b"hello").unwrap();
     let sealed = writer.seal().unwrap();

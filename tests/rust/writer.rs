@@ -37,7 +37,7 @@ fn check(writer: MapWriter, expected: &[u8]) {
 
 /// Where it grows: what the first byte gets, twice that, whole huge pages.
 fn boundaries() -> impl Iterator<Item = usize> {
-    let about = [64 << 10, 128 << 10, 1 << 20, 2 << 20, 4 << 20, 6 << 20];
+    let about = [16 << 10, 32 << 10, 64 << 10, 1 << 20, 2 << 20, 4 << 20, 6 << 20];
     about.into_iter().flat_map(|size| [size - 1, size, size + 1])
 }
 
@@ -61,7 +61,7 @@ pub fn a_writer_takes_pieces_of_any_size() {
             assert_eq!(writer.write(part).unwrap(), part.len());
             model.extend_from_slice(part);
             assert!(writer.written() == model.len());
-            if model.len() > 256 << 10 {
+            if model.len() > 1 << 20 {
                 let start = writer.as_slice().as_ptr();
                 assert_eq!(*first.get_or_insert(start), start, "growing a large one moves nothing");
             }
@@ -173,7 +173,7 @@ pub fn sealing_beside_forks_neither_fails_nor_loses() {
                 assert!(Command::new("/bin/true").uid(0).status().unwrap().success());
             }
         });
-        let large = pattern((256 << 10) + 1);
+        let large = pattern((1 << 20) + 1);
         for turn in 0..1000 {
             let bytes = if turn % 20 == 0 { &large } else { &large[..turn] };
             let mut writer = MapWriter::new().unwrap();
@@ -218,9 +218,57 @@ pub fn a_writer_seeks_as_a_cursor_does() {
     check(writer, model.get_ref());
 }
 
+/// Appending has a way of its own, which must know of all the others.
+pub fn a_writer_does_what_a_cursor_does_in_any_order() {
+    for seed in 0..crate::support::rounds(12) as u64 {
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut random = |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % below
+        };
+        let Some(mut writer) = writer() else { return };
+        let mut model = std::io::Cursor::new(Vec::new());
+        for _ in 0..300 {
+            let most = [8, 100, 5000, 200_000][random(4)];
+            let bytes = pattern(random(most));
+            match random(8) {
+                0 => {
+                    let to = random(model.get_ref().len() + most + 1) as u64;
+                    (writer.seek(SeekFrom::Start(to)).unwrap(), model.set_position(to)).0
+                }
+                1 => {
+                    let used = random(bytes.len() + 1);
+                    let is_end = model.position() == model.get_ref().len() as u64;
+                    let spare = writer.spare(bytes.len()).unwrap();
+                    spare[..used].copy_from_slice(&bytes[..used]);
+                    if is_end {
+                        spare[used..].fill(b'?');
+                    }
+                    writer.advance(used);
+                    if used > 0 { model.write(&bytes[..used]).unwrap() as u64 } else { 0 }
+                }
+                2 => {
+                    let to = SeekFrom::End(0);
+                    assert_eq!(writer.seek(to).unwrap(), model.seek(to).unwrap());
+                    0
+                }
+                // A cursor makes a gap also for nothing.
+                _ if bytes.is_empty() && model.position() as usize > model.get_ref().len() => 0,
+                _ => {
+                    writer.write_all(&bytes).unwrap();
+                    model.write(&bytes).unwrap() as u64
+                }
+            };
+            assert_eq!(writer.stream_position().unwrap(), model.position(), "seed {seed}");
+            assert!(writer.as_slice() == model.get_ref(), "seed {seed}");
+        }
+        check(writer, model.get_ref());
+    }
+}
+
 pub fn a_writer_that_is_not_sealed_comes_back_with_its_content() {
     let bytes = pattern(300_000);
-    // A large one has its descriptor already.
+    // One of more than 1 MiB has its descriptor already.
     for length in [0, 100, 200_000] {
         let Some(mut writer) = writer() else { return };
         writer.write_all(&bytes[..length]).unwrap();

@@ -103,7 +103,7 @@ pub fn without_descriptors_it_is_emfile_with_nothing_left() {
 }
 
 /// A number of bytes that the kernel counts for this process.
-fn counted(name: &str) -> u64 {
+pub fn counted(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("/proc");
     let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line of that name");
     line.trim().strip_suffix(" kB").and_then(|kib| kib.parse::<u64>().ok()).expect("a number") << 10

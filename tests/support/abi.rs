@@ -150,6 +150,7 @@ impl Default for PoolOptions {
 
 pub const POOL_AUTO: u32 = 0x8000_0020;
 pub const POOL_REUSE: u32 = 0x8000_0021;
+pub const POOL_NEW_FILES: u32 = 0x8000_0022;
 
 /// bytefd_pool_stats.
 #[repr(C)]
@@ -306,6 +307,7 @@ impl Default for StreamOptions {
     }
 }
 
+pub type ReadFn = Option<unsafe extern "C" fn(*mut c_void, *mut c_void, usize) -> isize>;
 pub type ScanFn = Option<unsafe extern "C" fn(c_int, *mut c_void) -> c_int>;
 
 /// The functions of the library.
@@ -322,6 +324,14 @@ pub struct Abi {
         unsafe extern "C" fn(*const libc::iovec, usize, *const WrapOptions, *mut *mut c_void, *mut Error) -> c_int,
     pub scan_begin_stream:
         unsafe extern "C" fn(c_int, *const WrapOptions, *const StreamOptions, *mut *mut c_void, *mut Error) -> c_int,
+    pub scan_begin_reader: unsafe extern "C" fn(
+        ReadFn,
+        *mut c_void,
+        *const WrapOptions,
+        *const StreamOptions,
+        *mut *mut c_void,
+        *mut Error,
+    ) -> c_int,
     pub scan_end: unsafe extern "C" fn(*mut c_void) -> c_int,
     pub pool_create: unsafe extern "C" fn(*const PoolOptions, *mut *mut c_void, *mut Error) -> c_int,
     pub pool_close: unsafe extern "C" fn(*mut c_void) -> c_int,
@@ -386,6 +396,8 @@ pub struct Abi {
     pub peer_credentials: unsafe extern "C" fn(c_int, *mut Credentials, *mut Error) -> c_int,
     pub verify: unsafe extern "C" fn(c_int, *const Requirements, *mut Error) -> c_int,
     pub version: unsafe extern "C" fn() -> *const c_char,
+    pub wrap_reader:
+        unsafe extern "C" fn(ReadFn, *mut c_void, *const WrapOptions, *const StreamOptions, *mut Error) -> c_int,
     pub wrap_stream: unsafe extern "C" fn(c_int, *const WrapOptions, *const StreamOptions, *mut Error) -> c_int,
 }
 
@@ -418,6 +430,7 @@ pub fn load() -> &'static Abi {
                 scan_begin: symbol(library, "bytefd_scan_begin"),
                 scan_begin_iov: symbol(library, "bytefd_scan_begin_iov"),
                 scan_begin_stream: symbol(library, "bytefd_scan_begin_stream"),
+                scan_begin_reader: symbol(library, "bytefd_scan_begin_reader"),
                 scan_end: symbol(library, "bytefd_scan_end"),
                 pool_create: symbol(library, "bytefd_pool_create"),
                 pool_close: symbol(library, "bytefd_pool_close"),
@@ -464,6 +477,7 @@ pub fn load() -> &'static Abi {
                 peer_credentials: symbol(library, "bytefd_peer_credentials"),
                 verify: symbol(library, "bytefd_verify"),
                 version: symbol(library, "bytefd_version"),
+                wrap_reader: symbol(library, "bytefd_wrap_reader"),
                 wrap_stream: symbol(library, "bytefd_wrap_stream"),
             }
         }

@@ -104,11 +104,20 @@ fn rule(index: u8, operator: SeccompCmpOp, value: u64) -> SeccompRule {
     SeccompRule::new(vec![condition]).expect("a rule")
 }
 
+/// Every call of `number` ends its process.
+pub fn kill_at(number: libc::c_long) {
+    install_action(number, vec![], SeccompAction::KillProcess);
+}
+
 fn install(number: libc::c_long, rules: Vec<SeccompRule>, errno: i32) {
+    install_action(number, rules, SeccompAction::Errno(errno as u32));
+}
+
+fn install_action(number: libc::c_long, rules: Vec<SeccompRule>, action: SeccompAction) {
     let filter = SeccompFilter::new(
         BTreeMap::from([(number, rules)]),
         SeccompAction::Allow,
-        SeccompAction::Errno(errno as u32),
+        action,
         std::env::consts::ARCH.try_into().expect("x86_64 or aarch64"),
     );
     let program: BpfProgram = filter.expect("a filter").try_into().expect("a program");

@@ -82,10 +82,10 @@ pub fn names_left() -> Vec<String> {
     let own = std::process::id() as libc::pid_t;
     // SAFETY: signal 0 is none.
     let lives = |process| unsafe { libc::kill(process, 0) == 0 } || last_errno() != libc::ESRCH;
-    let is_left = |name: &String| match name.starts_with("bytefd-owned.") {
-        true => !is_held(name),
-        false => maker(name).is_none_or(|maker| maker == own || !lives(maker)),
-    };
+    let is_held = |name: &String| name.starts_with("bytefd-owned.") && is_held(name);
+    // What another one is going to remove, also where nobody holds it for a moment.
+    let is_others = |name: &String| maker(name).is_some_and(|maker| maker != own && lives(maker));
+    let is_left = |name: &String| !is_held(name) && !is_others(name);
     let mut left: Vec<String> = names().into_iter().filter(is_left).collect();
     // Who is gone by now may have removed it before.
     let now = names();

@@ -1,11 +1,11 @@
 //! Sockets and streams in tests: the library's functions at one end, plain system calls at the other.
 
-use std::ffi::c_int;
+use std::ffi::{c_int, c_void};
 use std::io::IoSlice;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use super::abi::{self, Credentials, Error, Requirements, StreamOptions, TransferOptions, WrapOptions};
+use super::abi::{self, Credentials, Error, ReadFn, Requirements, StreamOptions, TransferOptions, WrapOptions};
 use super::fd::{Failure, result};
 
 /// The kinds of sockets of the Unix family.
@@ -136,6 +136,47 @@ pub fn wrap_stream_with(
     let mut error = Error::untouched();
     // SAFETY: valid options.
     let fd = unsafe { (abi::load().wrap_stream)(fd.as_raw_fd(), wrap, options, &mut error) };
+    // SAFETY: the caller owns what is returned.
+    result(fd, &error).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// What the library reads from: these bytes, at most so many at once.
+pub struct Pieces<'a> {
+    pub bytes: &'a [u8],
+    pub at_once: usize,
+}
+
+impl Pieces<'_> {
+    pub fn context(&mut self) -> *mut c_void {
+        (&raw mut *self).cast()
+    }
+
+    /// # Safety
+    /// `context` is that of a Pieces, and `buf` is writable.
+    pub unsafe extern "C" fn read(context: *mut c_void, buf: *mut c_void, size: usize) -> isize {
+        // SAFETY: the caller vouches for both.
+        let (pieces, buf) =
+            unsafe { (&mut *context.cast::<Pieces>(), std::slice::from_raw_parts_mut(buf.cast(), size)) };
+        let (piece, rest) = pieces.bytes.split_at(size.min(pieces.at_once).min(pieces.bytes.len()));
+        buf[..piece.len()].copy_from_slice(piece);
+        pieces.bytes = rest;
+        piece.len() as isize
+    }
+}
+
+/// bytefd_wrap_reader.
+///
+/// # Safety
+/// The function can be called with this context.
+pub unsafe fn wrap_reader(
+    read: ReadFn,
+    context: *mut c_void,
+    wrap: &WrapOptions,
+    options: *const StreamOptions,
+) -> Result<OwnedFd, Failure> {
+    let mut error = Error::untouched();
+    // SAFETY: valid options, and the caller vouches for the rest.
+    let fd = unsafe { (abi::load().wrap_reader)(read, context, wrap, options, &mut error) };
     // SAFETY: the caller owns what is returned.
     result(fd, &error).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
 }

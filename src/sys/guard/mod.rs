@@ -156,6 +156,12 @@ impl Guard {
     }
 }
 
+/// Whether there is or was a guard in this process.
+#[inline]
+pub(crate) fn is_any() -> bool {
+    Process::is_made()
+}
+
 /// Whether a page among the bytes at these addresses was lost and has been replaced, in any guarded range.
 pub(crate) fn lost_among(addresses: ops::Range<usize>) -> bool {
     if Process::number() == 0 {

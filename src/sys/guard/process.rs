@@ -31,6 +31,12 @@ impl Process {
         unsafe { PROCESS.load(SeqCst).as_ref() }
     }
 
+    /// Whether a guard was ever made.
+    #[inline]
+    pub(super) fn is_made() -> bool {
+        !PROCESS.load(SeqCst).is_null()
+    }
+
     /// This process's number, given to it when it is first asked for; 0 before there is a guard.
     pub(super) fn number() -> u32 {
         /// Inherited, so that a child goes on counting where its parent was.

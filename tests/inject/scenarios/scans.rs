@@ -6,10 +6,12 @@ use std::ptr::null_mut;
 
 use super::wraps::{segment, small};
 use super::{Scenario, Stage, bare, scenarios};
+use crate::pool::new_files::has_mount_setattr;
 use crate::pool::{Pool, check};
 use crate::scan;
 use crate::support::abi::{self, *};
 use crate::support::fd::*;
+use crate::support::share::Pieces;
 
 scenarios![
     "bytefd_scan_bytes: a file of its own": |stage| scan_with(stage, &WrapOptions::default(), &small()),
@@ -65,6 +67,11 @@ scenarios![
         let pool = used();
         begin_stream(stage, &WrapOptions { spill_threshold: 3000, ..pool.options(0) });
     },
+    "bytefd_scan_begin_reader: a file of its own": |stage| begin_reader(stage, &WrapOptions::default()),
+    "bytefd_scan_begin_reader: a kept file": |stage| {
+        let pool = used();
+        begin_reader(stage, &pool.options(0));
+    },
     "bytefd_scan_end: a file of its own": |stage| {
         let (_, handle) = scan::begin(&small(), &WrapOptions::default());
         stage.call(|| bare(scan::end(handle)));
@@ -80,6 +87,40 @@ scenarios![
             pool.scan(&small(), |fd| check(fd, &small()));
         }
     },
+    "bytefd_pool_create: a pool of new files": |stage| {
+        if !has_mount_setattr() {
+            stage.skip("this kernel refuses a pool of new files");
+        }
+        if let Some(pool) = stage.call(|| Pool::with(&NEW_FILES)) {
+            pool.scan(&small(), |fd| check(fd, &small()));
+        }
+    },
+    "bytefd_scan_bytes: a new file of a pool": |stage| with_new_files(stage, |pool| {
+        // The second one of a size.
+        pool.scan(&pattern(9000), |fd| check(fd, &pattern(9000)));
+        scan_with(stage, &pool.options(0), &pattern(9000));
+        pool.scan(&pattern(9000), |fd| check(fd, &pattern(9000)));
+    }),
+    "bytefd_scan_begin_stream: a new file of a pool": |stage| with_new_files(stage, |pool| {
+        begin_stream(stage, &pool.options(0));
+    }),
+    "bytefd_scan_begin_stream: a new file of a pool that spills": |stage| with_new_files(stage, |pool| {
+        begin_stream(stage, &WrapOptions { spill_threshold: 3000, ..pool.options(0) });
+    }),
+    "bytefd_scan_begin_stream: a new file of a pool, after trimming": |stage| with_new_files(stage, |pool| {
+        pool.trim(0);
+        begin_stream(stage, &pool.options(0));
+    }),
+    "bytefd_pool_trim: a pool of new files": |stage| with_new_files(stage, |pool| {
+        let mut error = Error::untouched();
+        // SAFETY: a live pool and a writable error.
+        stage.call(|| result(unsafe { (abi::load().pool_trim)(pool.options(0).pool, 0, &mut error) }, &error));
+    }),
+    "bytefd_pool_close: a pool of new files": |stage| with_new_files(stage, |pool| {
+        let pool = std::mem::ManuallyDrop::new(pool);
+        // SAFETY: the pool is not used again.
+        stage.call(|| bare(unsafe { (abi::load().pool_close)(pool.options(0).pool) }));
+    }),
     "bytefd_pool_close: with a kept file": |stage| {
         let pool = std::mem::ManuallyDrop::new(used());
         // SAFETY: the pool is not used again.
@@ -97,6 +138,26 @@ scenarios![
         assert!(stage.call(|| Ok(pool.counts())).expect("cannot fail").lent == 0);
     },
 ];
+
+const NEW_FILES: PoolOptions = PoolOptions {
+    size: size_of::<PoolOptions>(),
+    max_bytes: 1 << 20,
+    idle_ns: -1,
+    flags: 0,
+    max_files: 64,
+    method: POOL_NEW_FILES,
+};
+
+fn with_new_files(stage: &Stage, play: impl FnOnce(Pool)) {
+    match Pool::with(&NEW_FILES) {
+        Ok(pool) => {
+            // Of each size the second one is on the pool's file system.
+            pool.scan(&small(), |fd| check(fd, &small()));
+            play(pool);
+        }
+        Err(failure) => stage.skip(&format!("no pool of new files: {failure:?}")),
+    }
+}
 
 /// A pool that keeps a file, if this host lets it.
 fn used() -> Pool {
@@ -152,6 +213,17 @@ fn begin_stream(stage: &Stage, options: &WrapOptions) {
         let fd = reader.as_raw_fd();
         // SAFETY: valid options, and two writable objects.
         let fd = unsafe { (abi::load().scan_begin_stream)(fd, options, &stream, &mut handle, &mut error) };
+        result(fd, &error).map(|fd| (fd, handle))
+    }));
+}
+
+fn begin_reader(stage: &Stage, options: &WrapOptions) {
+    let (bytes, mut handle, mut error) = (small(), null_mut(), Error::untouched());
+    let mut pieces = Pieces { bytes: &bytes, at_once: 1000 };
+    begun(stage.call(|| {
+        let (begin, context, stream) = (abi::load().scan_begin_reader, pieces.context(), StreamOptions::default());
+        // SAFETY: the function reads from the pieces; valid options, and two writable objects.
+        let fd = unsafe { begin(Some(Pieces::read), context, options, &stream, &mut handle, &mut error) };
         result(fd, &error).map(|fd| (fd, handle))
     }));
 }

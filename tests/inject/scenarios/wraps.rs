@@ -8,7 +8,7 @@ use crate::adopt::memory::Memory;
 use crate::support::abi::{self, *};
 use crate::support::fd::*;
 use crate::support::hosts::{refuse, refuse_flags};
-use crate::support::share::{pair, plain_write, wrap_stream_with};
+use crate::support::share::{Pieces, pair, plain_write, wrap_reader, wrap_stream_with};
 
 const MINUTE: i64 = 60_000_000_000;
 
@@ -67,6 +67,13 @@ scenarios![
     "bytefd_wrap_stream: a socket, in time": |stage| stream(stage, Source::Socket, MINUTE, &WrapOptions::default()),
     "bytefd_wrap_stream: a file that spills": |stage| {
         stream(stage, Source::File, -1, &WrapOptions { spill_threshold: 3000, ..WrapOptions::default() });
+    },
+    "bytefd_wrap_reader: in pieces": |stage| {
+        let bytes = small();
+        let mut pieces = Pieces { bytes: &bytes, at_once: 1000 };
+        let (context, stream) = (pieces.context(), StreamOptions::default());
+        // SAFETY: the function reads from the pieces.
+        check_content(stage.call(|| unsafe { wrap_reader(Some(Pieces::read), context, &WrapOptions::default(), &stream) }));
     },
     "bytefd_reopen: a memory file": |stage| {
         let fd = wrap(&small(), &WrapOptions::default()).expect("wrapped");

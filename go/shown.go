@@ -1,0 +1,63 @@
+package bytefd
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+)
+
+// shown are the guarded maps whose memory the program has been given. What it copies from there may
+// be zeros that have replaced lost bytes, which only C knows.
+var shown struct {
+	sync.Mutex                              // held by whoever changes ranges
+	ranges     atomic.Pointer[[]shownRange] // replaced as a whole
+}
+
+type shownRange struct {
+	handle     unsafe.Pointer
+	start, end uintptr
+}
+
+// show notes that the program has been given the memory of a guarded map.
+func (m *Map) show() {
+	if !m.isGuarded || m.handle == nil || m.isShown.Load() {
+		return
+	}
+	changeShown(m.handle, m.data)
+	m.isShown.Store(true)
+}
+
+// changeShown notes where the memory of a map is now, or with nil that it is gone.
+func changeShown(handle unsafe.Pointer, data []byte) {
+	shown.Lock()
+	defer shown.Unlock()
+	var ranges []shownRange
+	if before := shown.ranges.Load(); before != nil {
+		ranges = slices.Clone(*before)
+	}
+	ranges = slices.DeleteFunc(ranges, func(r shownRange) bool { return r.handle == handle })
+	if len(data) > 0 {
+		start := uintptr(unsafe.Pointer(unsafe.SliceData(data)))
+		r := shownRange{handle, start, start + uintptr(len(data))}
+		at, _ := slices.BinarySearchFunc(ranges, r.start, startsAt)
+		ranges = slices.Insert(ranges, at, r)
+	}
+	shown.ranges.Store(&ranges)
+}
+
+// isShown reports whether bytes of p are memory of a guarded map.
+func isShown(p []byte) bool {
+	ranges := shown.ranges.Load()
+	if ranges == nil || len(*ranges) == 0 || len(p) == 0 {
+		return false
+	}
+	start := uintptr(unsafe.Pointer(unsafe.SliceData(p)))
+	// They do not overlap, so they end in the same order.
+	at, _ := slices.BinarySearchFunc(*ranges, start+1, endsAt)
+	return at < len(*ranges) && (*ranges)[at].start < start+uintptr(len(p))
+}
+
+func startsAt(r shownRange, address uintptr) int { return cmp.Compare(r.start, address) }
+func endsAt(r shownRange, address uintptr) int   { return cmp.Compare(r.end, address) }

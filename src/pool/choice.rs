@@ -1,0 +1,56 @@
+//! Whether a scan gets a new file of the pool's own file system.
+
+use super::cache::Cache;
+use super::cheaper::Way;
+use super::options::PoolMethod;
+use crate::error::{Errno, Error, Result};
+
+impl Cache {
+    /// Makes what new files need, or says what is refused.
+    pub fn prepare_new_files(&self) -> Result<()> {
+        let refused = |errno: Errno| match errno.0 {
+            shortage @ (libc::EMFILE | libc::ENFILE | libc::ENOMEM) => shortage,
+            _ => libc::EOPNOTSUPP,
+        };
+        let refusal = match &self.mark {
+            Some(_) => self.new_files.prepare().err().map(|refusal| (refusal.step, refusal.errno)),
+            // A child would go on with its parent's.
+            None => Some(("madvise MADV_WIPEONFORK", Errno(libc::EINVAL))),
+        };
+        match refusal {
+            None => Ok(()),
+            Some((step, errno)) => {
+                let message = format_args!("a file system of the pool's own, for new files: {errno}");
+                Err(Error::new(step, refused(errno), message))
+            }
+        }
+    }
+
+    /// The way to a file for a scan of this size, and whether it is measured.
+    pub fn choose(&self, size: u64, is_trusted: bool) -> (Way, bool) {
+        if !self.may_make_new(is_trusted) {
+            return (Way::Other, false);
+        }
+        let choice = self.cheaper.choose(size);
+        if choice == (Way::NewFile, true) {
+            // What this takes it takes once.
+            let _ = self.new_files.prepare();
+        }
+        choice
+    }
+
+    /// The way to a file for a stream of about this size, if that is known.
+    pub fn choose_unmeasured(&self, size: Option<u64>, is_trusted: bool) -> Way {
+        if !self.may_make_new(is_trusted) {
+            return Way::Other;
+        }
+        let unless_known = if self.method == PoolMethod::NewFiles { Way::NewFile } else { Way::Other };
+        size.and_then(|size| self.cheaper.cheaper(size)).unwrap_or(unless_known)
+    }
+
+    fn may_make_new(&self, is_trusted: bool) -> bool {
+        self.after_fork();
+        let may_be = !is_trusted && self.method != PoolMethod::Reuse && self.mark.is_some();
+        may_be && !self.new_files.are_refused() && !self.new_files.are_paused()
+    }
+}

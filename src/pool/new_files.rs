@@ -1,0 +1,245 @@
+//! New files on a file system that belongs to the pool: every scan has one of its own, and nothing of it is left afterwards.
+//!
+//! The kernel writes there into pages of any size that it does not clear first, so a new file costs little more than the copy.
+//! What is lent is opened through a mount that is read-only. The name of a file stands for three system calls, before its
+//! first byte.
+
+use std::ffi::CStr;
+use std::io::{IoSlice, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
+
+use crate::error::{Context, Errno, Result};
+use crate::sys::directory;
+use crate::sys::file::{self, Identity};
+use crate::sys::private_tmpfs::{self, Refusal};
+use crate::sys::process;
+use crate::sys::shared::{Shared, User};
+use crate::sys::source;
+use crate::{fill, sys};
+
+/// The mode of new files.
+const MODE: u32 = 0o400;
+
+/// More than any machine has, and fewer than any kernel takes for a mistake.
+const MAX_SIZE: u64 = 1 << 60;
+
+/// From here on the question for space costs nothing beside the copy, which would be in vain.
+const LARGE: u64 = 1 << 20;
+
+/// After the file system could not be used, or made, so many scans go without: they take longer than to make another one.
+const PAUSE: u32 = 1000;
+
+/// The files of a pool that are not lent again, and where they come from.
+#[derive(Debug)]
+pub(super) struct NewFiles {
+    /// Bytes of the file system.
+    size: u64,
+    /// The pool makes no other files, so that it may cost something to find out what the host refuses.
+    is_asked_for: bool,
+    /// Its directory, for writing and read-only. Opened when it is needed.
+    directories: Shared,
+    /// The host does not allow it.
+    is_refused: AtomicBool,
+    /// So many scans go without before the next one makes a file system.
+    pause: AtomicU32,
+    /// Which of 64 names are taken, for a moment each. The same few again cost less than new ones.
+    names: AtomicU64,
+}
+
+/// A new file, which is filled through one description and lent through another one.
+#[derive(Debug)]
+pub(crate) struct NewFile {
+    writer: OwnedFd,
+    reader: OwnedFd,
+    identity: Identity,
+}
+
+impl NewFiles {
+    /// None yet. At most `max_bytes` of memory at the same time.
+    pub fn new(max_bytes: u64, is_asked_for: bool) -> NewFiles {
+        let page = sys::page_size() as u64;
+        NewFiles {
+            // 0 would not be a limit.
+            size: max_bytes.min(MAX_SIZE).next_multiple_of(page).max(page),
+            is_asked_for,
+            directories: Shared::new(),
+            is_refused: AtomicBool::new(false),
+            pause: AtomicU32::new(0),
+            names: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether there are none in this process.
+    pub fn are_refused(&self) -> bool {
+        self.is_refused.load(Relaxed)
+    }
+
+    /// Whether a scan goes without because there were none for another one; counts it.
+    pub fn are_paused(&self) -> bool {
+        let one_less = |pause: u32| pause.checked_sub(1);
+        self.pause.load(Relaxed) > 0 && self.pause.fetch_update(Relaxed, Relaxed, one_less).is_ok()
+    }
+
+    /// There are none any more.
+    pub fn refuse(&self) {
+        self.is_refused.store(true, Relaxed);
+    }
+
+    /// Makes the file system, if there is none, or says what the host refuses.
+    pub fn prepare(&self) -> std::result::Result<(), Refusal> {
+        self.try_enter().map(drop)
+    }
+
+    /// Gives up the descriptors of the file system. The next scan makes another one.
+    pub fn close(&self) {
+        self.directories.close();
+    }
+
+    /// After something was refused or ran out.
+    fn lose(&self) {
+        self.pause.store(PAUSE, Relaxed);
+        self.close();
+    }
+
+    /// In a child made by fork: it makes its own file system.
+    pub fn drop_inherited(&self) {
+        self.directories.drop_inherited();
+        // Of threads that this process does not have.
+        self.names.store(0, Relaxed);
+    }
+
+    /// The file system, which is made if there is none. `None` if it is refused, or not to be had now.
+    fn enter(&self) -> Option<User<'_>> {
+        if self.are_refused() {
+            return None;
+        }
+        self.try_enter().ok().flatten()
+    }
+
+    fn try_enter(&self) -> std::result::Result<Option<User<'_>>, Refusal> {
+        if let Some(user) = self.directories.enter() {
+            return Ok(Some(user));
+        }
+        if self.pause.load(Relaxed) > 0 {
+            return Ok(None);
+        }
+        let Some(made) = self.directories.open_with(|| self.mount()) else { return Ok(None) };
+        made.map(Some).inspect_err(|refusal| if refusal.is_shortage() { self.lose() } else { self.refuse() })
+    }
+
+    fn mount(&self) -> std::result::Result<[(OwnedFd, Identity); 2], Refusal> {
+        // A filter may kill instead of refusing, and then leaves a note in the log of the host.
+        if !self.is_asked_for && process::is_filtered() {
+            return Err(Refusal::new("seccomp", Errno(libc::EPERM)));
+        }
+        let made = private_tmpfs::mount(self.size)?;
+        let fstat = |fd: &OwnedFd| file::fstat(fd.as_fd()).map_err(|errno| Refusal::new("fstat", errno));
+        let identity = fstat(&made.writable)?.identity;
+        // What a process that may not map its user has mounted takes no files, and nothing said so yet.
+        try_out(&made)?;
+        Ok([(made.writable, identity), (made.read_only, identity)])
+    }
+
+    /// A new, empty file. `None` where there is no file system, or one that takes no files of this process any more: after
+    /// setuid(2), say.
+    pub fn create(&self, name: &CStr) -> Option<NewFile> {
+        self.enter().and_then(|user| self.create_for(&user, name))
+    }
+
+    fn create_for(&self, user: &User<'_>, name: &CStr) -> Option<NewFile> {
+        let lowest = |taken: u64| (taken != u64::MAX).then(|| taken | (taken + 1));
+        let number = self.names.fetch_update(Acquire, Relaxed, lowest).ok()?.trailing_ones();
+        let created = create_in(user.first(), user.second(), name, number);
+        self.names.fetch_and(!(1 << number), Release);
+        if let Err(errno) = &created
+            && *errno != Errno(libc::ENOSPC)
+        {
+            self.lose();
+        }
+        created.ok()
+    }
+
+    /// A new file that holds these segments. `None` as [`NewFiles::create`], and where there is no space for it.
+    pub fn create_filled(&self, name: &CStr, segments: &[IoSlice<'_>]) -> Result<Option<NewFile>> {
+        let total = fill::total_length(segments)?;
+        fill::check_size_limit(total)?;
+        let Some(user) = self.enter() else { return Ok(None) };
+        if total >= LARGE && directory::file_system(user.first()).is_ok_and(|system| system.free < total) {
+            return Ok(None);
+        }
+        let Some(file) = self.create_for(&user, name) else { return Ok(None) };
+        match file.fill(segments, total) {
+            Ok(()) => Ok(Some(file)),
+            // Files that are lent, or that somebody has kept.
+            Err(error) if error.errno() == libc::ENOSPC => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Makes a first file, and looks whether it can be written and its second mount not.
+fn try_out(made: &private_tmpfs::Directories) -> std::result::Result<(), Refusal> {
+    let (step, writable, read_only) = ("a first file", made.writable.as_fd(), made.read_only.as_fd());
+    let file = create_in(writable, read_only, c"bytefd", 0);
+    let is_read_only = directory::file_system(read_only).is_ok_and(|system| system.is_read_only);
+    // Beyond the limit it would be a signal.
+    let content = if fill::check_size_limit(1).is_ok() { &b"x"[..] } else { b"" };
+    match file.and_then(|file| file::pwrite(file.writer.as_fd(), content, 0)) {
+        Ok(count) if count == content.len() && is_read_only => Ok(()),
+        Ok(_) => Err(Refusal::new(step, Errno(libc::EIO))),
+        Err(errno) => Err(Refusal::new(step, errno)),
+    }
+}
+
+/// A file that has this name and number until it is open through both mounts.
+fn create_in(writable: BorrowedFd<'_>, read_only: BorrowedFd<'_>, name: &CStr, number: u32) -> sys::Result<NewFile> {
+    let mut path = [0; 256];
+    let name = name.to_bytes();
+    path[..name.len()].copy_from_slice(name);
+    write!(&mut path[name.len()..], ".{number}\0").expect("a name has at most 200 bytes");
+    let name = CStr::from_bytes_until_nul(&path).expect("written above");
+
+    let writer = directory::create_in(writable, name, MODE)?;
+    let read = |writer: &OwnedFd| {
+        let stat = file::fstat(writer.as_fd())?;
+        if stat.mode & 0o7777 != MODE {
+            // The umask took it away.
+            file::fchmod(writer.as_fd(), MODE)?;
+        }
+        directory::read_in(read_only, name).map(|reader| (reader, stat.identity))
+    };
+    let reader = read(&writer);
+    directory::unlink_in(writable, name)?;
+    let (reader, identity) = reader?;
+    let (writer, reader) = (file::above_standard_streams(writer)?, file::above_standard_streams(reader)?);
+    Ok(NewFile { writer, reader, identity })
+}
+
+impl NewFile {
+    fn fill(&self, segments: &[IoSlice<'_>], total: u64) -> Result<()> {
+        let writer = self.writer.as_fd();
+        if total >= LARGE {
+            // Before Linux 6.14 a file gets huge pages only within the size that it has.
+            file::ftruncate(writer, total).context("ftruncate", || format!("{total} bytes"))?;
+        }
+        fill::write_at(writer, segments, 0)?;
+        source::check_kept(segments).context("write", || "the bytes are of a map with a guard, and were lost")
+    }
+
+    /// Writes the next bytes of the content, at `offset`.
+    pub fn store(&self, segments: &[IoSlice<'_>], offset: u64) -> Result<()> {
+        fill::write_at(self.writer.as_fd(), segments, offset)
+    }
+
+    /// What is lent, and which file it is. Nobody can write to the file any more.
+    pub fn finish(self) -> (OwnedFd, Identity) {
+        (self.reader, self.identity)
+    }
+}
+
+impl AsFd for NewFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.reader.as_fd()
+    }
+}

@@ -1,0 +1,124 @@
+//! Reads a stream into buffers, as far as it may go.
+
+use std::io::IoSlice;
+
+use super::options::StreamOptions;
+use super::source::Source;
+use crate::error::{Context, Error, Result};
+use crate::sys::{self, buffer::Buffer};
+
+/// What a read must have room for: a packet, pipe(2), whose rest would be lost.
+const PACKET: usize = libc::PIPE_BUF;
+/// The buffers for a stream of unknown length, one after the other, so that no byte is moved when there are more of them than
+/// expected. A buffer takes memory only as far as it is filled.
+const SIZES: [usize; 4] = [16 << 10, 64 << 10, 256 << 10, MOST - (336 << 10)];
+/// The most that is held in buffers, but for a packet.
+const MOST: usize = 1 << 20;
+
+/// The most that is read at once: what the processor's cache holds until it is in the file.
+const PIECE: usize = 256 << 10;
+
+/// A stream that is being read.
+pub(super) struct Incoming<'a> {
+    options: &'a StreamOptions,
+    source: &'a mut dyn Source,
+    buffers: Vec<Buffer>,
+    /// The most that the stream may have.
+    limit: u64,
+    /// Bytes that were read.
+    pub length: u64,
+    /// Bytes that there probably are; 0 if nobody knows.
+    pub expected: u64,
+}
+
+impl<'a> Incoming<'a> {
+    pub fn new(options: &'a StreamOptions, source: &'a mut dyn Source) -> Incoming<'a> {
+        // No file can have more.
+        let expected = if options.size_hint > 0 { options.size_hint } else { source.expected() }.min(i64::MAX as u64);
+        Incoming {
+            options,
+            source,
+            buffers: Vec::new(),
+            limit: options.max_bytes.unwrap_or(u64::MAX),
+            length: 0,
+            expected,
+        }
+    }
+
+    /// Reads into buffers until they are full. True: to the end of the stream.
+    pub fn begin(&mut self) -> Result<bool> {
+        let mut sizes = SIZES.iter();
+        // The packet is what the end needs, too: it is found by reading once more.
+        let expected = usize::try_from(self.expected).unwrap_or(MOST).min(MOST);
+        let mut total = if expected > 0 { expected } else { SIZES[0] };
+        self.add_buffer(total)?;
+        loop {
+            if self.read()? == 0 {
+                return Ok(true);
+            }
+            if self.last().room() < PACKET {
+                let next = sizes.by_ref().find(|size| **size > self.last().filled().len()).copied().unwrap_or(MOST);
+                let size = next.min(MOST - total);
+                if size == 0 {
+                    return self.ask_limit().map(|()| false);
+                }
+                total += size;
+                self.add_buffer(size)?;
+            }
+        }
+    }
+
+    fn add_buffer(&mut self, size: usize) -> Result<()> {
+        let buffer = Buffer::new(size + PACKET).context("memory", || format!("a buffer of {size} bytes"))?;
+        self.buffers.push(buffer);
+        Ok(())
+    }
+
+    fn last(&self) -> &Buffer {
+        self.buffers.last().expect("the first one is never dropped")
+    }
+
+    /// What the buffers hold.
+    pub fn segments(&self) -> Vec<IoSlice<'_>> {
+        self.buffers.iter().map(|buffer| IoSlice::new(buffer.filled())).collect()
+    }
+
+    /// Reads the next bytes, which take the place of those before. None at the end.
+    pub fn next(&mut self) -> Result<Option<&[u8]>> {
+        if self.buffers.len() > 1 {
+            self.buffers.sort_by_key(|buffer| buffer.filled().len());
+            self.buffers.drain(..self.buffers.len() - 1);
+        }
+        self.buffers[0].clear();
+        self.ask_limit()?;
+        let count = self.read()?;
+        Ok(if count > 0 { Some(self.last().filled()) } else { None })
+    }
+
+    /// Adds to the last buffer.
+    fn read(&mut self) -> Result<usize> {
+        let left = self.limit.saturating_sub(self.length);
+        // One byte more than is allowed is asked for, to find out that there is none.
+        let room = usize::try_from(left).unwrap_or(usize::MAX).saturating_add(1);
+        let buffer = self.buffers.last_mut().expect("the first one is never dropped");
+        let count = self.source.read(buffer, room.min(buffer.room()).min(PIECE))?;
+        if count as u64 > left {
+            return Err(self.too_long());
+        }
+        self.length += count as u64;
+        Ok(count)
+    }
+
+    fn too_long(&self) -> Error {
+        let limit = self.limit;
+        let whose = if self.options.max_bytes == Some(limit) { "max_bytes allows" } else { "RLIMIT_FSIZE allows" };
+        Error::new("stream", libc::EFBIG, format_args!("the stream has more than the {limit} bytes that {whose}"))
+    }
+
+    /// RLIMIT_FSIZE may change while a stream is read, so it is asked before each piece goes into a file. Writing more would be a
+    /// signal.
+    fn ask_limit(&mut self) -> Result<()> {
+        self.limit = self.options.max_bytes.unwrap_or(u64::MAX).min(sys::file_size_limit());
+        if self.length > self.limit { Err(self.too_long()) } else { Ok(()) }
+    }
+}

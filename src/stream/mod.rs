@@ -1,0 +1,184 @@
+//! Bytes that come one after the other – from a pipe, a socket, a file, a reader – into a file.
+//!
+//! A stream begins in buffers of at most 1 MiB together. One that ends there is wrapped as any other bytes are, with its length
+//! known. A longer one gets a file, to which the buffers go, and then each piece as soon as it is read.
+
+mod growing;
+mod incoming;
+mod options;
+mod source;
+
+use std::io::{IoSlice, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::error::Result;
+use crate::pool::{Lent, Pool, Trial};
+use crate::wrap::WrapOptions;
+use growing::{Growing, copy};
+use incoming::Incoming;
+pub use options::StreamOptions;
+use source::{Descriptor, Reader, Source};
+
+impl WrapOptions {
+    /// Reads the stream behind a descriptor – a pipe, stream socket, file or terminal – from its present offset to its end into a
+    /// new file, and returns that file's descriptor as [`WrapOptions::wrap`] does. At most 1 MiB of
+    /// it is held in memory besides that file.
+    ///
+    /// The call blocks until the end of the stream, unless [`StreamOptions::timeout`] or [`StreamOptions::interruptible`] ends it.
+    /// A pipe that does not block (O_NONBLOCK) is waited for too. A terminal whose other side is closed (EIO) is at its end.
+    ///
+    /// ```
+    /// use bytefd::{StreamOptions, WrapOptions};
+    /// let (reader, mut writer) = std::io::pipe()?;
+    /// std::io::Write::write_all(&mut writer, b"hello")?;
+    /// drop(writer);
+    /// let fd = WrapOptions::new().wrap_stream(&reader, &StreamOptions::new())?;
+    /// assert_eq!(std::fs::read(bytefd::path(&fd))?, b"hello");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Nothing is kept; what was read is gone from a pipe or socket.
+    /// - `EFBIG` if the stream is longer than [`StreamOptions::max_bytes`] or RLIMIT_FSIZE.
+    /// - `ETIMEDOUT` after [`StreamOptions::timeout`]; `EINTR` with [`StreamOptions::interruptible`].
+    /// - `EAGAIN` if the socket does not block and has nothing to read yet, or if its own limit (SO_RCVTIMEO) has passed.
+    /// - `EPROTOTYPE` if the descriptor is a socket for datagrams or packets.
+    /// - The errors of [`WrapOptions::wrap`] and of read(2).
+    pub fn wrap_stream(&self, source: impl AsFd, options: &StreamOptions) -> Result<OwnedFd> {
+        self.collect(options, &mut Descriptor::new(source.as_fd(), options)?)
+    }
+
+    /// [`WrapOptions::wrap_stream`] for anything that can be read.
+    ///
+    /// ```
+    /// use bytefd::{StreamOptions, WrapOptions};
+    /// use std::io::Read;
+    /// let fd = WrapOptions::new().wrap_reader(std::io::repeat(b'!').take(10), &StreamOptions::new())?;
+    /// assert_eq!(std::fs::metadata(bytefd::path(&fd))?.len(), 10);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`WrapOptions::wrap_stream`], and:
+    /// - The reader's own errors: their errno, or `EIO` with their text.
+    /// - `EINVAL` if the reader says that it read more bytes than it had room for, or if the options have a timeout or are
+    ///   interruptible: only the reader itself can end its reads.
+    pub fn wrap_reader(&self, reader: impl Read, options: &StreamOptions) -> Result<OwnedFd> {
+        self.collect(options, &mut Reader::new(reader, options)?)
+    }
+
+    fn collect(&self, options: &StreamOptions, source: &mut dyn Source) -> Result<OwnedFd> {
+        let plan = self.plan()?;
+        let mut incoming = Incoming::new(options, source);
+        if incoming.begin()? {
+            return self.wrap_vectored(&incoming.segments());
+        }
+        let mut file = Growing::new(plan.create(incoming.expected)?);
+        file.append(&plan, &incoming.segments(), 0)?;
+        let mut end = incoming.length;
+        while let Some(bytes) = incoming.next()? {
+            file.append(&plan, &[IoSlice::new(bytes)], end)?;
+            end += bytes.len() as u64;
+        }
+        plan.finish(file.end(end)?)
+    }
+}
+
+/// A file of a pool that holds a stream, or a new one.
+pub(crate) enum Collected {
+    New(OwnedFd),
+    Lent(Lent),
+}
+
+/// [`WrapOptions::wrap_stream`] into a file of a pool.
+pub(crate) fn collect_from_descriptor(
+    source: BorrowedFd<'_>,
+    pool: &Pool,
+    wrap: &WrapOptions,
+    options: &StreamOptions,
+) -> Result<(Collected, Option<Trial>)> {
+    collect_into_pool(pool, wrap, options, &mut Descriptor::new(source, options)?)
+}
+
+/// [`WrapOptions::wrap_reader`] into a file of a pool.
+pub(crate) fn collect_from_reader(
+    reader: impl Read,
+    pool: &Pool,
+    wrap: &WrapOptions,
+    options: &StreamOptions,
+) -> Result<(Collected, Option<Trial>)> {
+    collect_into_pool(pool, wrap, options, &mut Reader::new(reader, options)?)
+}
+
+fn collect_into_pool(
+    pool: &Pool,
+    wrap: &WrapOptions,
+    options: &StreamOptions,
+    source: &mut dyn Source,
+) -> Result<(Collected, Option<Trial>)> {
+    let loan = pool.loan(wrap)?;
+    let wrap = wrap.clone().trust_callback(false);
+    let plan = wrap.plan()?;
+    let mut incoming = Incoming::new(options, source);
+    if incoming.begin()? {
+        let segments = incoming.segments();
+        let (lent, trial) = if plan.spills(incoming.length) { (None, None) } else { pool.lend(&segments, &loan)? };
+        let collected = match lent {
+            Some(lent) => Collected::Lent(lent),
+            None => {
+                pool.count_miss();
+                Collected::New(pool.make_way(|| wrap.wrap_vectored(&segments))?)
+            }
+        };
+        return Ok((collected, trial));
+    }
+    let expected = incoming.expected;
+    let hint = Some(expected).filter(|expected| *expected > 0);
+    let lent = if plan.spills(expected) { None } else { pool.lend_unfilled(hint, &loan)? };
+    let mut target = match lent {
+        Some(lent) => Target::Lent(lent),
+        None => {
+            pool.count_miss();
+            Target::New(Growing::new(pool.make_way(|| plan.create(expected))?))
+        }
+    };
+    let mut end = 0;
+    let mut store = |segments: &[IoSlice<'_>]| -> Result<()> {
+        let (offset, length) = (end, segments.iter().map(|segment| segment.len() as u64).sum::<u64>());
+        end += length;
+        if let Target::Lent(lent) = &mut target {
+            let stored = if plan.spills(end) { None } else { Some(lent.store(segments, offset)) };
+            match stored {
+                // Goes on as a file of its own, on disk or where there is space.
+                None => {}
+                Some(Err(error)) if error.errno() == libc::ENOSPC => {}
+                Some(stored) => return stored,
+            }
+            let other = pool.make_way(|| plan.create(end))?;
+            copy(lent.as_fd(), other.fd.as_fd(), offset)?;
+            target = Target::New(Growing::new(other));
+        }
+        match &mut target {
+            Target::New(file) => file.append(&plan, segments, offset),
+            Target::Lent(_) => unreachable!("replaced above"),
+        }
+    };
+    store(&incoming.segments())?;
+    while let Some(bytes) = incoming.next()? {
+        store(&[IoSlice::new(bytes)])?;
+    }
+    let collected = match target {
+        Target::New(file) => Collected::New(plan.finish(file.end(end)?)?),
+        Target::Lent(mut lent) => {
+            lent.finish(end)?;
+            Collected::Lent(lent)
+        }
+    };
+    // Nobody can tell what took the time, the source or the file.
+    Ok((collected, None))
+}
+
+enum Target {
+    New(Growing),
+    Lent(Lent),
+}

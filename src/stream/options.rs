@@ -1,0 +1,86 @@
+//! How much is read from a stream, and for how long.
+
+use std::time::Duration;
+
+/// How much is read from a stream, and how long that may take. The default: all of it, however long it takes.
+///
+/// ```
+/// use std::time::Duration;
+/// let options = bytefd::StreamOptions::new().max_bytes(1 << 30).timeout(Duration::from_secs(10));
+/// # Ok::<(), bytefd::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "options do nothing until a stream is read with them"]
+pub struct StreamOptions {
+    pub(super) max_bytes: Option<u64>,
+    pub(super) size_hint: u64,
+    pub(super) timeout: Option<Duration>,
+    pub(super) interruptible: bool,
+}
+
+impl StreamOptions {
+    /// The defaults.
+    ///
+    /// ```
+    /// let options = bytefd::StreamOptions::new();
+    /// ```
+    pub fn new() -> StreamOptions {
+        StreamOptions::default()
+    }
+
+    /// Maximum number of bytes to read. A longer stream fails with `EFBIG`.
+    ///
+    /// ```
+    /// use bytefd::{StreamOptions, WrapOptions};
+    /// let error = WrapOptions::new().wrap_reader(&b"hello"[..], &StreamOptions::new().max_bytes(4)).unwrap_err();
+    /// assert_eq!(error.errno(), libc::EFBIG);
+    /// ```
+    pub fn max_bytes(mut self, bytes: u64) -> StreamOptions {
+        self.max_bytes = Some(bytes).filter(|bytes| *bytes < u64::MAX);
+        self
+    }
+
+    /// The expected number of bytes, such as a Content-Length; 0 if it is not known. It is the size of the buffer to begin with,
+    /// up to 1 MiB. For content that is longer than that it chooses the file: on disk if it is above
+    /// [`WrapOptions::spill_threshold`](crate::WrapOptions::spill_threshold), and one of about this size in a pool. The stream may be longer or shorter. A regular
+    /// file needs no hint, because it has a length.
+    ///
+    /// ```
+    /// use bytefd::{StreamOptions, WrapOptions};
+    /// let fd = WrapOptions::new().wrap_reader(&b"hello"[..], &StreamOptions::new().size_hint(5))?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
+    pub fn size_hint(mut self, bytes: u64) -> StreamOptions {
+        self.size_hint = bytes;
+        self
+    }
+
+    /// How long the whole call may take; `ETIMEDOUT` afterwards. Zero does not wait at all. The default is no limit. For
+    /// [`WrapOptions::wrap_stream`](crate::WrapOptions::wrap_stream) and the other functions that read a descriptor; with a reader it is `EINVAL`. With a timeout
+    /// a limit of the socket (SO_RCVTIMEO) is not looked at. A regular file always counts as ready, so a file system that does not
+    /// answer (FUSE, NFS) holds the call longer.
+    ///
+    /// ```
+    /// use bytefd::{StreamOptions, WrapOptions};
+    /// let (reader, _writer) = std::io::pipe()?;
+    /// let options = StreamOptions::new().timeout(std::time::Duration::from_millis(1));
+    /// let error = WrapOptions::new().wrap_stream(&reader, &options).unwrap_err();
+    /// assert_eq!(error.errno(), libc::ETIMEDOUT);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn timeout(mut self, time: Duration) -> StreamOptions {
+        self.timeout = Some(time);
+        self
+    }
+
+    /// Lets a signal handler that runs while the call waits end it with `EINTR`, also one that was set with SA_RESTART. By
+    /// default the call goes on. With a reader it is `EINVAL`.
+    ///
+    /// ```
+    /// let options = bytefd::StreamOptions::new().interruptible(true);
+    /// ```
+    pub fn interruptible(mut self, yes: bool) -> StreamOptions {
+        self.interruptible = yes;
+        self
+    }
+}

@@ -1,0 +1,171 @@
+//! Where the bytes come from: a descriptor or a reader.
+
+use std::io::{ErrorKind, Read};
+use std::os::fd::BorrowedFd;
+
+use super::options::StreamOptions;
+use crate::error::{Context, Errno, Error, Result};
+use crate::sys::buffer::Buffer;
+use crate::sys::wait::Wait;
+use crate::sys::{self, file, socket};
+
+/// Bytes that come one after the other.
+pub(super) trait Source {
+    /// Adds at most `room` bytes to the buffer, and says how many. 0 is the end.
+    fn read(&mut self, buffer: &mut Buffer, room: usize) -> Result<usize>;
+
+    /// How many bytes there probably are; 0 if nobody knows.
+    fn expected(&self) -> u64 {
+        0
+    }
+}
+
+/// What a reader is given at first, and at most. It may look at it, so it is cleared, for nothing if the reader has less.
+const STEPS: [usize; 2] = [8 << 10, 64 << 10];
+
+/// A reader that is not believed.
+pub(super) struct Reader<R> {
+    reader: R,
+    /// How much it is given at once.
+    step: usize,
+}
+
+impl<R: Read> Reader<R> {
+    pub fn new(reader: R, options: &StreamOptions) -> Result<Reader<R>> {
+        if options.timeout.is_some() || options.interruptible {
+            let message = "a timeout or interruptible needs a descriptor; only a reader itself can end its reads";
+            return Err(Error::new("options", libc::EINVAL, message));
+        }
+        Ok(Reader { reader, step: STEPS[0] })
+    }
+}
+
+impl<R: Read> Source for Reader<R> {
+    fn read(&mut self, buffer: &mut Buffer, room: usize) -> Result<usize> {
+        let spare = buffer.spare(room.min(buffer.room()).min(self.step));
+        loop {
+            match self.reader.read(spare) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::new("read", error.raw_os_error().unwrap_or(libc::EIO), error)),
+                Ok(count) if count > spare.len() => {
+                    let message =
+                        format_args!("the reader says that it read {count} bytes into a buffer of {}", spare.len());
+                    return Err(Error::new("read", libc::EINVAL, message));
+                }
+                Ok(count) => {
+                    if count == self.step {
+                        self.step = STEPS[1].min(2 * count);
+                    }
+                    buffer.advance(count);
+                    return Ok(count);
+                }
+            }
+        }
+    }
+}
+
+/// A descriptor that is read to its end.
+pub(super) struct Descriptor<'a> {
+    fd: BorrowedFd<'a>,
+    kind: Kind,
+    expected: u64,
+    wait: Wait,
+    /// A read must not wait longer than the caller wants.
+    is_limited: bool,
+    /// The time is limited, and the call may wait.
+    has_deadline: bool,
+    has_begun: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Pipe,
+    Socket { blocks: bool },
+    Other,
+}
+
+impl<'a> Descriptor<'a> {
+    pub fn new(fd: BorrowedFd<'a>, options: &StreamOptions) -> Result<Descriptor<'a>> {
+        let mut expected = 0;
+        let kind = match file::fstat(fd) {
+            Ok(stat) if stat.is_pipe() => Kind::Pipe,
+            Ok(stat) if stat.is_regular() => {
+                if options.size_hint == 0 && stat.size > 0 {
+                    expected = stat.size.saturating_sub(file::position(fd).unwrap_or(0));
+                }
+                Kind::Other
+            }
+            _ => match socket::kind(fd) {
+                Ok(libc::SOCK_STREAM) => Kind::Socket { blocks: file::blocks(fd).unwrap_or(true) },
+                Ok(_) => {
+                    let message = "the descriptor is a socket for datagrams or packets, not a stream";
+                    return Err(Error::new("stream", libc::EPROTOTYPE, message));
+                }
+                // Reading says what is wrong with other descriptors.
+                Err(_) => Kind::Other,
+            },
+        };
+        Ok(Descriptor {
+            fd,
+            kind,
+            expected,
+            wait: Wait::new(options.timeout, options.interruptible),
+            is_limited: options.timeout.is_some() || options.interruptible,
+            has_deadline: options.timeout.is_some_and(|time| !time.is_zero()),
+            has_begun: false,
+        })
+    }
+
+    fn try_read(&self, buffer: &mut Buffer, room: usize) -> sys::Result<usize> {
+        if !self.is_limited {
+            return file::read(self.fd, buffer, room);
+        }
+        match self.kind {
+            Kind::Socket { .. } => socket::read_now(self.fd, buffer, room),
+            // Only where the kernel cannot do better: another reader could take the bytes between poll and read.
+            Kind::Pipe => match file::read_now(self.fd, buffer, room) {
+                Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL)) => self.read_when_ready(buffer, room),
+                read => read,
+            },
+            Kind::Other => self.read_when_ready(buffer, room),
+        }
+    }
+
+    fn read_when_ready(&self, buffer: &mut Buffer, room: usize) -> sys::Result<usize> {
+        self.wait.until_ready(self.fd, libc::POLLIN)?;
+        file::read(self.fd, buffer, room)
+    }
+}
+
+impl Source for Descriptor<'_> {
+    fn read(&mut self, buffer: &mut Buffer, room: usize) -> Result<usize> {
+        loop {
+            if self.has_deadline && self.wait.left().is_some_and(|left| left.is_zero()) {
+                return Err(Errno(libc::ETIMEDOUT)).context("read", || "the stream has not ended");
+            }
+            match self.try_read(buffer, room) {
+                Err(Errno(libc::EAGAIN)) => match self.kind {
+                    // Its own limit has passed.
+                    Kind::Socket { blocks: true } if !self.is_limited => {}
+                    Kind::Socket { blocks: false } if !self.has_begun => {}
+                    _ => {
+                        let ready = self.wait.until_ready(self.fd, libc::POLLIN);
+                        ready.context("poll", || "the stream has not ended")?;
+                        continue;
+                    }
+                },
+                // The other side of a pseudoterminal is closed.
+                Err(Errno(libc::EIO)) if file::is_terminal(self.fd) => return Ok(0),
+                read => {
+                    self.has_begun |= read.is_ok_and(|count| count > 0);
+                    return read.context("read", || "the stream");
+                }
+            }
+            return Err(Errno(libc::EAGAIN)).context("read", || "the stream");
+        }
+    }
+
+    fn expected(&self) -> u64 {
+        self.expected
+    }
+}

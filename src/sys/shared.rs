@@ -1,0 +1,210 @@
+//! Descriptors that several threads use at the same time, and that can be closed meanwhile.
+
+use std::os::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::*};
+
+use super::file::{self, Identity};
+
+/// Two descriptors, or none. Nobody waits: what is closed while it is used is closed by the last user.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// [`OPEN`] or not, and how many use them. Or [`BUSY`]: somebody is about to open or close them.
+    state: AtomicU32,
+    noted: [Noted; 2],
+}
+
+const OPEN: u32 = 1 << 31;
+const BUSY: u32 = 1 << 30;
+
+/// A descriptor, and which file it is, for a child.
+#[derive(Debug)]
+struct Noted {
+    fd: AtomicI32,
+    device: AtomicU64,
+    inode: AtomicU64,
+}
+
+const NONE: i32 = -1;
+
+/// Keeps the descriptors open.
+pub(crate) struct User<'a>(&'a Shared);
+
+impl Shared {
+    pub const fn new() -> Shared {
+        Shared { state: AtomicU32::new(0), noted: [Noted::new(), Noted::new()] }
+    }
+
+    /// The descriptors, if they are open.
+    pub fn enter(&self) -> Option<User<'_>> {
+        let one_more = |state: u32| (state & OPEN != 0).then_some(state + 1);
+        self.state.fetch_update(Acquire, Relaxed, one_more).ok().map(|_| User(self))
+    }
+
+    /// Opens them, if nobody has them, opens them or closes them. `None` if `open` was not called.
+    pub fn open_with<E>(
+        &self,
+        open: impl FnOnce() -> std::result::Result<[(OwnedFd, Identity); 2], E>,
+    ) -> Option<std::result::Result<User<'_>, E>> {
+        self.state.compare_exchange(0, BUSY, Acquire, Relaxed).ok()?;
+        let opened = open();
+        let state = if opened.is_ok() { OPEN | 1 } else { 0 };
+        let opened = opened.map(|descriptors| {
+            for (noted, (fd, identity)) in self.noted.iter().zip(descriptors) {
+                noted.note(fd, identity);
+            }
+            User(self)
+        });
+        self.state.store(state, Release);
+        Some(opened)
+    }
+
+    /// Closes them, at once or after the last use.
+    pub fn close(&self) {
+        let closed = |state: u32| match state {
+            OPEN => Some(BUSY),
+            used if used & OPEN != 0 => Some(used & !OPEN),
+            _ => None,
+        };
+        if self.state.fetch_update(AcqRel, Relaxed, closed) == Ok(OPEN) {
+            self.close_now();
+        }
+    }
+
+    /// Only for who has set [`BUSY`].
+    fn close_now(&self) {
+        for noted in &self.noted {
+            // SAFETY: it was noted by who owned it, and nobody uses it any more.
+            noted.take(|fd| drop(unsafe { OwnedFd::from_raw_fd(fd) }));
+        }
+        self.state.store(0, Release);
+    }
+
+    fn leave(&self) {
+        let one_less = |state: u32| Some(if state == 1 { BUSY } else { state - 1 });
+        if self.state.fetch_update(AcqRel, Relaxed, one_less) == Ok(1) {
+            self.close_now();
+        }
+    }
+
+    /// In a child made by fork, which has no other thread: what belongs to the parent is closed, if it is still open here.
+    pub fn drop_inherited(&self) {
+        self.noted.iter().for_each(|noted| noted.take(|fd| file::close_raw_if(fd, noted.identity())));
+        self.state.store(0, Release);
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl User<'_> {
+    pub fn first(&self) -> BorrowedFd<'_> {
+        self.0.noted[0].borrow()
+    }
+
+    pub fn second(&self) -> BorrowedFd<'_> {
+        self.0.noted[1].borrow()
+    }
+}
+
+impl Drop for User<'_> {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
+impl Noted {
+    const fn new() -> Noted {
+        Noted { fd: AtomicI32::new(NONE), device: AtomicU64::new(0), inode: AtomicU64::new(0) }
+    }
+
+    fn note(&self, fd: OwnedFd, identity: Identity) {
+        let (device, inode) = identity.into_parts();
+        self.device.store(device, Relaxed);
+        self.inode.store(inode, Relaxed);
+        self.fd.store(fd.into_raw_fd(), Release);
+    }
+
+    fn borrow(&self) -> BorrowedFd<'_> {
+        // SAFETY: it was noted as open, and stays so while there is a `User`.
+        unsafe { BorrowedFd::borrow_raw(self.fd.load(Relaxed)) }
+    }
+
+    fn identity(&self) -> Identity {
+        Identity::from_parts((self.device.load(Relaxed), self.inode.load(Relaxed)))
+    }
+
+    /// Forgets it afterwards only: a child that is forked in between looks whose number it is.
+    fn take(&self, close: impl FnOnce(i32)) {
+        let fd = self.fd.load(Acquire);
+        if fd != NONE {
+            close(fd);
+            self.fd.store(NONE, Release);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::{AsFd, AsRawFd};
+
+    use super::*;
+
+    fn two() -> std::result::Result<[(OwnedFd, Identity); 2], ()> {
+        Ok([c"/proc", c"/sys"].map(|path| {
+            let fd = file::open(path, libc::O_RDONLY, 0).expect("a directory");
+            let identity = file::fstat(fd.as_fd()).expect("open").identity;
+            (fd, identity)
+        }))
+    }
+
+    fn stat(fd: i32) -> Option<Identity> {
+        file::fstat_raw(fd).ok().map(|stat| stat.identity)
+    }
+
+    #[test]
+    fn the_last_user_closes_what_was_closed_meanwhile() {
+        let shared = Shared::new();
+        assert!(shared.enter().is_none());
+        assert!(shared.open_with(|| Err(())).is_some_and(|opened| opened.is_err()));
+        let first = shared.open_with(two).expect("nobody else").expect("opened");
+        assert!(shared.open_with(two).is_none());
+        let second = shared.enter().expect("open");
+        let (number, identity) = (second.first().as_raw_fd(), stat(second.first().as_raw_fd()));
+        assert!(identity.is_some() && identity != stat(second.second().as_raw_fd()));
+        shared.close();
+        assert!(shared.enter().is_none() && shared.open_with(two).is_none());
+        drop(first);
+        assert_eq!(stat(number), identity);
+        drop(second);
+        assert_ne!(stat(number), identity);
+        assert!(shared.open_with(two).is_some());
+        shared.close();
+        shared.close();
+        assert!(shared.enter().is_none());
+    }
+
+    #[test]
+    fn threads_that_use_and_close_never_find_a_closed_one() {
+        let shared = Shared::new();
+        let expected = two().expect("two").map(|(_, identity)| identity);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for round in 0..2000 {
+                        let user = shared.enter().or_else(|| shared.open_with(two).map(|opened| opened.expect("two")));
+                        if let Some(user) = user {
+                            let seen = [user.first(), user.second()].map(|fd| file::fstat(fd).expect("open").identity);
+                            assert_eq!(seen, expected);
+                        }
+                        if round % 7 == 0 {
+                            shared.close();
+                        }
+                    }
+                });
+            }
+        });
+    }
+}

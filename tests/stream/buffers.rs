@@ -1,0 +1,155 @@
+//! A stream begins in buffers and goes on in a file: what must hold wherever it ends between them, whatever was expected.
+
+use std::fs::File;
+use std::io::{Error, Read, Seek, SeekFrom, Write};
+use std::os::fd::{AsFd, OwnedFd};
+
+use bytefd::{Pool, StreamOptions, WrapOptions};
+
+use super::limits::counted;
+use super::sources::{assert_as_wrapped, pipe};
+use crate::faults::conditions::{leaves_nothing, with_limit};
+use crate::support::fd::pattern;
+use crate::support::share::plain_write;
+
+const PACKET: usize = 4096;
+
+/// Where one buffer ends and the next begins, and where the file does, with and without the room for a packet.
+fn lengths() -> impl Iterator<Item = usize> {
+    let ends = [16 << 10, 80 << 10, 336 << 10, 1 << 20, 2 << 20];
+    let ends = ends.into_iter().enumerate().flat_map(|(index, end)| [end, end + PACKET * (index + 1)]);
+    ends.flat_map(|end| [end - 1, end, end + 1])
+}
+
+/// Nothing, too little, exactly as much, too much, and more than there can be.
+fn hints(length: usize) -> [u64; 7] {
+    let length = length as u64;
+    [0, 1, length - 1, length, length + 1, 3 * length, u64::MAX]
+}
+
+/// Gives at most so many bytes at once, and then what it ends with.
+struct Pieces<'a> {
+    bytes: &'a [u8],
+    piece: usize,
+    end: Option<i32>,
+}
+
+impl<'a> Pieces<'a> {
+    fn new(bytes: &'a [u8], piece: usize) -> Pieces<'a> {
+        Pieces { bytes, piece, end: None }
+    }
+}
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, room: &mut [u8]) -> Result<usize, Error> {
+        let count = room.len().min(self.piece).min(self.bytes.len());
+        let (given, rest) = self.bytes.split_at(count);
+        room[..count].copy_from_slice(given);
+        self.bytes = rest;
+        match self.end {
+            Some(errno) if count == 0 => Err(Error::from_raw_os_error(errno)),
+            _ => Ok(count),
+        }
+    }
+}
+
+fn wrap(reader: impl Read, hint: u64) -> bytefd::Result<OwnedFd> {
+    WrapOptions::new().wrap_reader(reader, &StreamOptions::new().size_hint(hint))
+}
+
+pub fn every_length_around_a_buffer_is_exact_whatever_was_expected() {
+    let bytes = pattern((3 << 20) + 5);
+    for length in lengths().chain([bytes.len()]) {
+        let bytes = &bytes[..length];
+        for hint in hints(length) {
+            assert_as_wrapped(&wrap(bytes, hint).expect("a descriptor"), bytes);
+        }
+        for piece in [997, 4095, 4097, 70_001] {
+            assert_as_wrapped(&wrap(Pieces::new(bytes, piece), 0).expect("a descriptor"), bytes);
+            assert_as_wrapped(&wrap(Pieces::new(bytes, piece), length as u64).expect("a descriptor"), bytes);
+        }
+    }
+}
+
+pub fn every_length_of_a_file_is_exact_whatever_was_expected() {
+    let bytes = pattern((3 << 20) + 5);
+    for length in lengths().chain([bytes.len()]) {
+        let bytes = &bytes[..length];
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(bytes).expect("written");
+        for hint in hints(length) {
+            file.rewind().expect("a place");
+            let options = StreamOptions::new().size_hint(hint);
+            assert_as_wrapped(&WrapOptions::new().wrap_stream(&file, &options).expect("a descriptor"), bytes);
+        }
+    }
+}
+
+/// Content that is larger than the threshold only together with what lies before the offset stays in memory.
+pub fn what_a_file_has_before_its_offset_is_not_expected() {
+    let bytes = pattern(3 << 20);
+    let mut file = tempfile::tempfile().expect("a file");
+    file.write_all(&bytes).expect("written");
+    file.seek(SeekFrom::Start(1 << 20)).expect("a place");
+    let options = WrapOptions::new().spill_threshold(2 << 20);
+    let fd = options.wrap_stream(&file, &StreamOptions::new()).expect("a descriptor");
+    assert_as_wrapped(&fd, &bytes[1 << 20..]);
+}
+
+/// Also where a buffer has less room left than a packet.
+pub fn packets_are_never_cut_whatever_was_expected() {
+    const COUNT: usize = 40;
+    let packet = pattern(4095);
+    let bytes = packet.repeat(COUNT);
+    for hint in hints(bytes.len()).into_iter().chain([4095, 4096, 3 * 4095 + 1, 16 << 10]) {
+        let (reader, writer) = pipe(libc::O_DIRECT);
+        let packet = &packet;
+        std::thread::scope(|scope| {
+            scope.spawn(move || (0..COUNT).for_each(|_| plain_write(&writer, packet)));
+            let options = StreamOptions::new().size_hint(hint);
+            assert_as_wrapped(&WrapOptions::new().wrap_stream(&reader, &options).expect("a descriptor"), &bytes);
+        });
+    }
+}
+
+pub fn every_length_around_a_buffer_goes_through_a_pool() {
+    let (pool, bytes) = (Pool::new(64 << 20), pattern((3 << 20) + 5));
+    for length in lengths().chain([bytes.len(), 1, 0]) {
+        let bytes = &bytes[..length];
+        for hint in [0, 1, length as u64, u64::MAX] {
+            let options = StreamOptions::new().size_hint(hint);
+            let lent = pool.scan_begin_reader(Pieces::new(bytes, 50_000), &WrapOptions::new(), &options);
+            let lent = lent.expect("a descriptor");
+            let mut content = Vec::new();
+            File::from(lent.as_fd().try_clone_to_owned().expect("a copy")).read_to_end(&mut content).expect("read");
+            assert!(content == bytes, "{length} bytes, {hint} expected");
+        }
+    }
+}
+
+pub fn a_reader_that_fails_anywhere_leaves_nothing() {
+    let (pool, bytes) = (Pool::new(64 << 20), pattern((3 << 20) + 5));
+    for length in lengths().chain([bytes.len(), 1, 0]) {
+        let failing = || Pieces { end: Some(libc::ENETDOWN), ..Pieces::new(&bytes[..length], 70_001) };
+        let error = leaves_nothing(|| wrap(failing(), 0)).expect_err("it fails");
+        assert_eq!(error.errno(), libc::ENETDOWN);
+        let error = pool.scan_begin_reader(failing(), &WrapOptions::new(), &StreamOptions::new());
+        assert_eq!(error.expect_err("it fails").errno(), libc::ENETDOWN);
+    }
+    let lent = pool.scan_begin_reader(&b"hello"[..], &WrapOptions::new(), &StreamOptions::new()).expect("a descriptor");
+    assert_eq!(std::fs::read(bytefd::path(&lent)).expect("read"), b"hello");
+}
+
+pub fn a_wrong_hint_takes_no_memory() {
+    const MOST: u64 = 2 << 20;
+    // What the code itself takes, once.
+    assert_as_wrapped(&wrap(&b"hello"[..], 5).expect("a descriptor"), b"hello");
+    let (own, peak) = (counted("VmData:") + MOST, counted("VmHWM:") + MOST / 2);
+    for hint in [1 << 20, 1 << 30, 1 << 62, u64::MAX] {
+        let fd = with_limit(libc::RLIMIT_DATA, own, || wrap(&b"hello"[..], hint)).expect("a descriptor");
+        assert_as_wrapped(&fd, b"hello");
+        let allocated = std::os::unix::fs::MetadataExt::blocks(&File::from(fd).metadata().expect("a file")) * 512;
+        assert!(allocated <= 64 << 10, "{allocated} bytes for 5");
+    }
+    assert!(counted("VmHWM:") < peak, "{} bytes of memory, {peak} allowed", counted("VmHWM:"));
+}
