@@ -18,6 +18,7 @@
 compile_error!("bytefd is for 64-bit Linux");
 
 mod backend;
+mod cheaper;
 mod command;
 mod error;
 #[cfg(feature = "capi")]

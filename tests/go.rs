@@ -62,10 +62,13 @@ __attribute__((constructor)) static void say(void) { if (write(1, \"another arch
 
 /// The part of the repository that `scripts/stage` reads and the Go package is built from, without its tests.
 fn copy_what_staging_needs(folder: &Path) {
-    let package = std::fs::read_dir(repository().join("go")).expect("go").map(|entry| entry.expect("an entry"));
-    let package = package.filter(|entry| entry.file_type().expect("a type").is_file());
-    let package = package.map(|entry| format!("go/{}", entry.file_name().to_str().expect("UTF-8")));
-    let package = package.filter(|name| !name.ends_with("_test.go"));
+    let files = |package: &'static str| {
+        let entries =
+            std::fs::read_dir(repository().join(package)).expect(package).map(|entry| entry.expect("an entry"));
+        let files = entries.filter(|entry| entry.file_type().expect("a type").is_file());
+        files.map(move |entry| format!("{package}/{}", entry.file_name().to_str().expect("UTF-8")))
+    };
+    let package = files("go").chain(files("go/internal/marked")).filter(|name| !name.ends_with("_test.go"));
     let others = ["Cargo.toml", "bytefd.map", "include/bytefd.h", "scripts/stage"].map(String::from);
     for name in package.chain(others) {
         let to = folder.join(&name);

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering:
 use std::time::{Duration, Instant};
 
 use super::cached_file::{CachedFile, Kind, MakeError, Proof, pages};
-use super::cheaper::Cheaper;
 use super::new_files::NewFiles;
 use super::options::{MAX_FILES, PoolMethod, PoolOptions};
+use super::sizes::Sizes;
 use super::slot::Slot;
 use super::stats::PoolStats;
 use crate::backend;
@@ -56,7 +56,7 @@ pub(super) struct Cache {
     pub directory: Kept,
     pub new_files: NewFiles,
     /// When a new file is cheaper than what else the pool has.
-    pub cheaper: Cheaper,
+    pub sizes: Sizes,
 }
 
 /// From here on a new file may be cheaper than a cached one.
@@ -82,7 +82,7 @@ impl Cache {
         Cache {
             method: options.method,
             new_files: NewFiles::new(options.max_bytes, options.method == PoolMethod::NewFiles),
-            cheaper: Cheaper::new(smallest, patience),
+            sizes: Sizes::new(smallest, patience),
             max_bytes: AtomicU64::new(options.max_bytes),
             max_files: options.max_files,
             idle: options.idle.map(nanoseconds),

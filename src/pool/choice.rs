@@ -1,8 +1,8 @@
 //! Whether a scan gets a new file of the pool's own file system.
 
 use super::cache::Cache;
-use super::cheaper::Way;
 use super::options::PoolMethod;
+use super::sizes::Way;
 use crate::error::{Errno, Error, Result};
 
 impl Cache {
@@ -31,7 +31,7 @@ impl Cache {
         if !self.may_make_new(is_trusted) {
             return (Way::Other, false);
         }
-        let choice = self.cheaper.choose(size);
+        let choice = self.sizes.choose(size);
         if choice == (Way::NewFile, true) {
             // What this takes it takes once.
             let _ = self.new_files.prepare();
@@ -45,7 +45,7 @@ impl Cache {
             return Way::Other;
         }
         let unless_known = if self.method == PoolMethod::NewFiles { Way::NewFile } else { Way::Other };
-        size.and_then(|size| self.cheaper.cheaper(size)).unwrap_or(unless_known)
+        size.and_then(|size| self.sizes.cheaper(size)).unwrap_or(unless_known)
     }
 
     fn may_make_new(&self, is_trusted: bool) -> bool {

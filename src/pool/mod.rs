@@ -11,10 +11,10 @@
 
 mod cache;
 mod cached_file;
-mod cheaper;
 mod choice;
 mod new_files;
 mod options;
+mod sizes;
 mod slot;
 mod stats;
 mod trial;
@@ -29,10 +29,10 @@ use crate::wrap::{LoanOptions, WrapOptions};
 use crate::{backend, fill};
 use cache::Cache;
 use cached_file::{CachedFile, Kind};
-use cheaper::Way;
 pub(crate) use new_files::NewFile;
 use options::MAX_FILES;
 pub use options::{PoolMethod, PoolOptions};
+use sizes::Way;
 pub use stats::PoolStats;
 pub(crate) use trial::Trial;
 

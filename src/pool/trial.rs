@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::cache::Cache;
-use super::cheaper::Way;
+use super::sizes::Way;
 
 /// Measures what a scan takes without its callback. The pool learns from it when the file has been given back.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl Drop for Trial {
     fn drop(&mut self) {
         if self.has_begun {
             self.took += self.since.elapsed();
-            self.cache.cheaper.note(self.size, self.way, self.took);
+            self.cache.sizes.note(self.size, self.way, self.took);
         }
     }
 }
