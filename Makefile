@@ -9,7 +9,7 @@
 #   make lib                the release build, staged in dist/
 #   make install            the same under $(DESTDIR)$(PREFIX)
 #   make header             include/bytefd.h from the Rust sources, and its copy in go/
-#   make bench              the speed of everything, side by side (10 minutes); results in benches/results/
+#   make bench              the speed of everything, side by side, in less than ten minutes; results in benches/results/
 PREFIX  ?= /usr/local
 DESTDIR ?=
 FILE    ?= /bin/ls
