@@ -87,7 +87,11 @@ fn memfd(fill: impl FnOnce(c_int)) {
     unsafe {
         let fd = check(libc::memfd_create(c"bench".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING)) as c_int;
         fill(fd);
-        check(libc::fcntl(fd, libc::F_ADD_SEALS, 0xf));
+        // The kernel may have pages in use for a moment, to move them.
+        while libc::fcntl(fd, libc::F_ADD_SEALS, 0xf) != 0 {
+            let error = std::io::Error::last_os_error();
+            assert_eq!(error.raw_os_error(), Some(libc::EBUSY), "{error}");
+        }
         check(libc::close(fd));
     }
 }

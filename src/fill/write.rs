@@ -37,16 +37,14 @@ pub(crate) enum Copier {
 }
 
 /// Writes all segments, in order, to the start of an empty file. The descriptor's offset stays 0. `huge` allows huge pages,
-/// which only files in memory have, and says who copies into them. Returns whether bytes were stored through a mapping: a child
-/// that was forked meanwhile has that too, and keeps the file from being sealed.
-pub(crate) fn fill(file: BorrowedFd<'_>, segments: &[IoSlice<'_>], huge: Option<Copier>) -> Result<bool> {
+/// which only files in memory have, and says who copies into them.
+pub(crate) fn fill(file: BorrowedFd<'_>, segments: &[IoSlice<'_>], huge: Option<Copier>) -> Result<()> {
     let total = total_length(segments)?;
     if total == 0 {
-        return Ok(false);
+        return Ok(());
     }
     check_size_limit(total)?;
     let mut source = Source { segments, skip: 0, written: 0, total };
-    let mut is_mapped = false;
     let extent = features::huge_page_size();
     if let Some(copier) = huge
         && extent > 0
@@ -55,12 +53,11 @@ pub(crate) fn fill(file: BorrowedFd<'_>, segments: &[IoSlice<'_>], huge: Option<
         // First the size, then the content: that lets a host with `within_size` choose huge pages by itself.
         sys::file::ftruncate(file, total).context("ftruncate", || format!("{total} bytes"))?;
         if way() == Way::Collapse {
-            is_mapped = source.write_extents(file, extent, copier)?;
+            source.write_extents(file, extent, copier)?;
         }
     }
     source.write_until(file, total)?;
-    source::check_kept(segments).context("write", || "the bytes are of a map with a guard, and were lost")?;
-    Ok(is_mapped)
+    source::check_kept(segments).context("write", || "the bytes are of a map with a guard, and were lost")
 }
 
 /// Writes all segments, in order, at `offset`, in small pages where the file has none yet.
@@ -80,8 +77,8 @@ struct Source<'a> {
 
 impl Source<'_> {
     /// Writes for as long as a huge page can pay, each extent into the pages that take less time, a huge one if the kernel gives
-    /// it. Returns whether something was stored through a mapping.
-    fn write_extents(&mut self, file: BorrowedFd<'_>, extent: u64, copier: Copier) -> Result<bool> {
+    /// it.
+    fn write_extents(&mut self, file: BorrowedFd<'_>, extent: u64, copier: Copier) -> Result<()> {
         let filling = Filling::begin();
         let (mut window, mut access) = (None, Access::Read);
         while self.total - self.written >= worth_an_extent(extent) {
@@ -98,7 +95,7 @@ impl Source<'_> {
                         match ExtentWindow::new(extent as usize) {
                             Ok(new) => none.insert(new),
                             // Without address space, or with a limit on it, plain writes do.
-                            Err(_) => return Ok(false),
+                            Err(_) => return Ok(()),
                         }
                     }
                 };
@@ -115,7 +112,7 @@ impl Source<'_> {
                     }
                     Err(Errno(libc::EINVAL)) if start == 0 => {
                         features::note_collapse(false);
-                        return Ok(access == Access::Write);
+                        return Ok(());
                     }
                     // No huge page to be had just now: this extent gets small ones.
                     Err(_) => {}
@@ -124,7 +121,7 @@ impl Source<'_> {
             self.write_until(file, end)?;
             pages.filled();
         }
-        Ok(access == Access::Write)
+        Ok(())
     }
 
     /// The next bytes that lie together, at most `room`.

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::descriptor::{inherit, reopen};
 use crate::backend::{self, Backend, EmptyFile, Execution};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Errno, Error, Result};
 use crate::fill::Copier;
 use crate::sys::features;
 use crate::{fill, sys};
@@ -241,13 +241,14 @@ impl WrapOptions {
         let make = |copier| -> Result<_> {
             let file = plan.create(total)?;
             let huge = Some(copier).filter(|_| file.backend == Backend::Memfd);
-            let is_mapped = fill::fill(file.fd.as_fd(), segments, huge)?;
-            Ok((plan.finish(file), is_mapped))
+            fill::fill(file.fd.as_fd(), segments, huge)?;
+            plan.finish(file)
         };
-        match make(Copier::Fastest)? {
-            // A child that was forked meanwhile has the mapping: once more without one.
-            (Err(error), true) if error.errno() == libc::EBUSY => make(Copier::Kernel)?.0,
-            (finished, _) => finished,
+        match make(Copier::Fastest) {
+            // A child that was forked meanwhile has the mapping, or the kernel has pages in use, to move them, say: once more,
+            // with other pages and without a mapping.
+            Err(error) if error.errno() == libc::EBUSY => make(Copier::Kernel),
+            finished => finished,
         }
     }
 
@@ -383,7 +384,10 @@ impl Plan<'_> {
     pub fn finish(&self, file: EmptyFile) -> Result<OwnedFd> {
         let sealed = file.backend == Backend::Memfd && !self.options.writable;
         if sealed {
-            sys::file::add_seals(file.fd.as_fd(), self.seals).context("seal", || format!("seals {:#x}", self.seals))?;
+            let seal = || sys::file::add_seals(file.fd.as_fd(), self.seals);
+            // The kernel has waited for pages that were in use. They may be free by now.
+            let sealed = seal().or_else(|errno| if errno == Errno(libc::EBUSY) { seal() } else { Err(errno) });
+            sealed.context("seal", || format!("seals {:#x}", self.seals))?;
         }
         sys::file::fchmod(file.fd.as_fd(), self.mode).context("fchmod", || format!("mode {:04o}", self.mode))?;
         let fd = if self.needs_reopening(sealed, file.fd.as_fd()) { reopen(&file.fd)? } else { file.fd };

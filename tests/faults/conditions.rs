@@ -5,7 +5,7 @@ use std::ffi::{CStr, CString, c_int};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::support::leaks::names_left;
+use crate::support::leaks::{names_left, names_left_since};
 
 /// How a child ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -233,7 +233,7 @@ pub fn leaves_nothing<R>(body: impl FnOnce() -> R) -> R {
     let (open, names) = (open_descriptors(), names_left());
     let result = body();
     assert_eq!(open_descriptors(), open, "descriptors, after and before");
-    let left: Vec<_> = names_left().into_iter().filter(|name| !names.contains(name)).collect();
+    let left = names_left_since(&names);
     assert!(left.is_empty(), "names left in /dev/shm: {left:?}");
     result
 }

@@ -86,10 +86,22 @@ pub fn names_left() -> Vec<String> {
     // What another one is going to remove, also where nobody holds it for a moment.
     let is_others = |name: &String| maker(name).is_some_and(|maker| maker != own && lives(maker));
     let is_left = |name: &String| !is_held(name) && !is_others(name);
-    let mut left: Vec<String> = names().into_iter().filter(is_left).collect();
-    // Who is gone by now may have removed it before.
-    let now = names();
-    left.retain(|name| now.contains(name));
+    names().into_iter().filter(is_left).collect()
+}
+
+/// Those that are left and were not `before`. Others have a hidden name for a moment before they hold it, and remove it when they
+/// are done.
+pub fn names_left_since(before: &[String]) -> Vec<String> {
+    let now = || names_left().into_iter().filter(|name| !before.contains(name)).collect::<Vec<_>>();
+    let mut left = now();
+    for _ in 0..20 {
+        if left.is_empty() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        let still = now();
+        left.retain(|name| still.contains(name));
+    }
     left
 }
 
