@@ -27,6 +27,29 @@ pub fn find(scenario: &str, fault: &Fault, problem: &str) -> Option<usize> {
 }
 
 pub const EXCEPTIONS: &[Exception] = &[
+    Exception {
+        call: "newfstatat",
+        fault: "ENOENT",
+        found: "errno 16",
+        why: "a name that is gone each time was removed by others; who is never faster gets EBUSY",
+        ..ANY
+    },
+    Exception {
+        scenario: "bytefd_tempfile_create",
+        call: "chmod",
+        fault: "ENOENT",
+        found: "errno 16",
+        why: "a directory that is gone each time was removed by a sweep; who is never faster gets EBUSY",
+        ..ANY
+    },
+    Exception {
+        scenario: "bytefd_tempfile_create",
+        call: "openat",
+        fault: "ENOENT",
+        found: "errno 16",
+        why: "a directory that is gone each time was removed by a sweep; who is never faster gets EBUSY",
+        ..ANY
+    },
     Exception { call: "munmap", found: "left behind: ", why: "what the kernel refuses to unmap stays mapped", ..ANY },
     Exception {
         call: "unlink",
