@@ -3,7 +3,8 @@
 //! On one host a huge page makes an extent four times as fast, on another twice as slow, with eight threads or where free memory
 //! was given back. So every extent is timed, and [`TwoWays`] decides:
 //!
-//! - Extents that differ in what they cost are kept apart: whole ones and those with room left, alone and beside other threads.
+//! - Extents that differ in what they cost are kept apart: whole ones, those filled to the half and those filled to a quarter,
+//!   alone and beside other threads.
 //! - An extent takes the time since it was begun, or since the one before was filled if that was later. So threads that wait
 //!   for a processor or for each other are not counted twice, and what threads do to each other is counted once. Beside others
 //!   the mean of [`TOGETHER`] extents in a row is one time, for which all threads take the same pages.
@@ -62,8 +63,8 @@ impl Known {
     }
 }
 
-/// Whole extents, and those with room left; alone, and beside other threads.
-static KNOWN: [[Known; 2]; 2] = [const { [const { Known::nothing() }; 2] }; 2];
+/// Extents filled to a quarter, to the half, and whole ones; beside other threads, and alone.
+static KNOWN: [[Known; 2]; 3] = [const { [const { Known::nothing() }; 2] }; 3];
 
 /// How many threads are filling a large file. (A child that is forked meanwhile thinks that they still do.)
 static FILLING: AtomicU32 = AtomicU32::new(0);
@@ -77,10 +78,11 @@ impl Filling {
         Filling(())
     }
 
-    /// The pages for an extent of `length` bytes, which fill it or not. The clock runs.
-    pub fn extent(&self, length: u64, is_whole: bool) -> Extent {
+    /// The pages for `length` bytes of an extent of `size`. The clock runs.
+    pub fn extent(&self, length: u64, size: u64) -> Extent {
         let is_alone = FILLING.load(Relaxed) == 1;
-        let known = &KNOWN[usize::from(is_whole)][usize::from(is_alone)];
+        let fullness = usize::from(length >= size / 2) + usize::from(length == size);
+        let known = &KNOWN[fullness][usize::from(is_alone)];
         let together = if is_alone { 1 } else { TOGETHER };
         let is_huge = known.is_huge.load(Relaxed);
         Extent { known, together, length, is_huge, begun: sys::monotonic_time(), paused: 0 }

@@ -2,7 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 
-use super::huge::{Way, way, worth_an_extent};
+use super::huge::{Way, way};
 use crate::error::{Errno, Error, Result};
 use crate::sys::window::{Access, ExtentWindow};
 use crate::sys::{self, features};
@@ -32,15 +32,16 @@ pub(super) fn reserve(file: BorrowedFd<'_>, from: u64, to: u64) -> sys::Result<(
     Ok(())
 }
 
-/// Makes the pages of `from..to` of a memory file exist, which has that size and nothing there yet: huge ones where that pays.
+/// Makes the pages of `from..to` of a memory file exist, which has that size and nothing there yet: huge ones, but for an end
+/// that would leave more than half of one unused.
 pub(crate) fn allocate(file: BorrowedFd<'_>, from: u64, to: u64) -> sys::Result<()> {
     let extent = features::huge_page_size();
     let mut at = from;
-    if extent > 0 && way() == Way::Collapse && to - from >= worth_an_extent(extent) {
+    if extent > 0 && way() == Way::Collapse && to - from >= extent / 2 {
         let mut window = ExtentWindow::new(extent as usize)?;
         at = to.min(from.next_multiple_of(extent));
         reserve(file, from, at)?;
-        while to - at >= worth_an_extent(extent) {
+        while to - at >= extent / 2 {
             // A wholly empty extent is EINVAL: there must be a page to collapse.
             reserve(file, at, at + 1)?;
             let end = to.min(at + extent);

@@ -84,7 +84,7 @@ impl Source<'_> {
         while self.total - self.written >= worth_an_extent(extent) {
             let start = self.written;
             let end = self.total.min(start + extent);
-            let pages = filling.extent(end - start, end - start == extent);
+            let pages = filling.extent(end - start, extent);
             if pages.is_huge {
                 let window = match &mut window {
                     Some(window) => window,

@@ -58,7 +58,7 @@ impl Growing {
         }
         let from = from.max(self.end);
         self.end = to.next_multiple_of(extent).min(sys::file_size_limit());
-        let pages = filling.extent(self.end - from, true);
+        let pages = filling.extent(self.end - from, self.end - from);
         if pages.is_huge {
             file::ftruncate(self.file.fd.as_fd(), self.end).context("ftruncate", || format!("{} bytes", self.end))?;
             // If there is no room for all of it, the writes tell.
