@@ -15,9 +15,6 @@ const SIZES: [usize; 4] = [16 << 10, 64 << 10, 256 << 10, MOST - (336 << 10)];
 /// The most that is held in buffers, but for a packet.
 const MOST: usize = 1 << 20;
 
-/// The most that is read at once: what the processor's cache holds until it is in the file.
-const PIECE: usize = 256 << 10;
-
 /// A stream that is being read.
 pub(super) struct Incoming<'a> {
     options: &'a StreamOptions,
@@ -101,7 +98,7 @@ impl<'a> Incoming<'a> {
         // One byte more than is allowed is asked for, to find out that there is none.
         let room = usize::try_from(left).unwrap_or(usize::MAX).saturating_add(1);
         let buffer = self.buffers.last_mut().expect("the first one is never dropped");
-        let count = self.source.read(buffer, room.min(buffer.room()).min(PIECE))?;
+        let count = self.source.read(buffer, room.min(buffer.room()))?;
         if count as u64 > left {
             return Err(self.too_long());
         }
