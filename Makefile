@@ -6,8 +6,9 @@
 #   make inject             every fault at every system call of every exported function (minutes)
 #   make soak [ROUNDS=20]   what is random or waits for a coincidence, so many times as often
 #   make mutants            counts the faults in the core that the fast tests notice (an hour)
-#   make lib                the release build, staged in dist/
+#   make lib                the release build, staged in dist/ and for Go in go/lib/
 #   make install            the same under $(DESTDIR)$(PREFIX)
+#   make go-module          the Go module as it is published, in build/go-module/, and served by build/go-proxy/
 #   make header             include/bytefd.h from the Rust sources, and its copy in go/
 #   make bench              the speed of everything, side by side, in less than ten minutes; results in benches/results/
 PREFIX  ?= /usr/local
@@ -19,7 +20,7 @@ CARGO ?= cargo
 GO    ?= go
 CC    ?= cc
 
-.PHONY: all demo check test test-kernels inject soak mutants lib header install bench clean
+.PHONY: all demo check test test-kernels inject soak mutants lib go-module header install bench clean
 
 all: lib
 
@@ -34,6 +35,10 @@ install: lib
 	install -m 755 "$$(realpath dist/lib/libbytefd.so)" $(DESTDIR)$(PREFIX)/lib/
 	find dist/lib -type l -exec cp -P {} $(DESTDIR)$(PREFIX)/lib/ \;
 	install -m 644 dist/lib/pkgconfig/bytefd.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
+
+go-module: lib
+	scripts/packages go
+	scripts/go-module
 
 header:
 	BYTEFD_WRITE_HEADER=1 $(CARGO) test --locked --test suite header::
@@ -72,4 +77,4 @@ bench: lib
 
 clean:
 	$(CARGO) clean
-	rm -rf dist build go/staged.go
+	rm -rf dist build go/lib/*/libbytefd.a

@@ -1,8 +1,8 @@
-//go:build bytefd_system
+//go:build linux && cgo && bytefd_system
 
 package bytefd
 
 // The library that is installed on this machine.
 
-// #cgo linux pkg-config: bytefd
+// #cgo pkg-config: bytefd
 import "C"

@@ -1,0 +1,5 @@
+//go:build linux && arm64 && cgo && !musl && !bytefd_system
+
+package bytefd
+
+import _ "github.com/bytefd/bytefd/go/lib/linux_arm64"

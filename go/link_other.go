@@ -1,0 +1,6 @@
+//go:build linux && !amd64 && !arm64 && cgo && !bytefd_system
+
+package bytefd
+
+// #error "there is no libbytefd.a for this processor: install one and use -tags bytefd_system"
+import "C"
