@@ -38,7 +38,7 @@ install: lib
 
 go-module: lib
 	scripts/packages go
-	scripts/go-module
+	scripts/go-module build $(foreach libc,gnu musl,$(addsuffix -unknown-linux-$(libc),x86_64 aarch64))
 
 header:
 	BYTEFD_WRITE_HEADER=1 $(CARGO) test --locked --test suite header::

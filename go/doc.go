@@ -43,8 +43,13 @@
 //
 // # Building
 //
-// The work is done by libbytefd, through cgo. In a clone of the repository, "make lib" builds the static library that
-// this package links by default. With the build tag bytefd_system it uses an installed library instead, found by
-// pkg-config; this is the way for programs that get this module by "go get". Without cgo, or on other systems, the
+// The work is done by libbytefd, through cgo. The module carries it for x86_64 and arm64, so a program needs
+//
+//	go get github.com/bytefd/bytefd/go
+//
+// and a C compiler. For musl, build with the tag musl and a compiler for musl: on Alpine
+// "go build -tags musl", on Debian "CC=musl-gcc go build -tags musl". The tag bytefd_system links
+// an installed library instead, found by pkg-config. A clone of the repository has no archives;
+// there "make lib" builds one. Without cgo, or on other systems, the
 // package compiles too, and every call that needs the library returns an error that is [errors.ErrUnsupported].
 package bytefd

@@ -116,7 +116,8 @@ fn the_archive_asks_for_nothing_it_does_not_use() {
 }
 
 /// Before 1.0, another minor version is another ABI.
-const SONAME: &str = concat!("libbytefd.so.", env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR"));
+pub const SONAME: &str =
+    concat!("libbytefd.so.", env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR"));
 const FILE: &str = concat!("libbytefd.so.", env!("CARGO_PKG_VERSION"));
 const SYMBOL_VERSION: &str = concat!("BYTEFD_", env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR"));
 

@@ -101,6 +101,7 @@ const GROUPS: &[(&str, &[support::Test])] = &[
     ("documents", documents::TESTS),
     ("library", library::TESTS),
     ("go", go::TESTS),
+    ("go_module", go::module::TESTS),
     ("c", c::TESTS),
     ("c_examples", c::examples::TESTS),
     ("clients", clients::TESTS),
