@@ -7,11 +7,17 @@
 #   make soak [ROUNDS=20]   what is random or waits for a coincidence, so many times as often
 #   make mutants            counts the faults in the core that the fast tests notice (an hour)
 #   make lib                the release build, staged in dist/
-#   make install            the same under $(DESTDIR)$(PREFIX)
+#   make install            what is in dist/, under $(DESTDIR); PREFIX, BINDIR, LIBDIR, INCLUDEDIR, MANDIR say where
+#   make uninstall          removes what make install of the same dist/ and directories has put there
 #   make header             include/bytefd.h from the Rust sources, and its copy in go/
+#   make abi                abi/bytefd.abi, the binary interface that the tests compare with
 #   make bench              the speed of everything, side by side, in less than ten minutes; results in benches/results/
 PREFIX  ?= /usr/local
 DESTDIR ?=
+BINDIR     = $(PREFIX)/bin
+LIBDIR     = $(PREFIX)/lib
+INCLUDEDIR = $(PREFIX)/include
+MANDIR     = $(PREFIX)/share/man
 FILE    ?= /bin/ls
 ROUNDS  ?= 20
 
@@ -19,7 +25,10 @@ CARGO ?= cargo
 GO    ?= go
 CC    ?= cc
 
-.PHONY: all demo check test test-kernels inject soak mutants lib header install bench clean
+directories = PREFIX='$(PREFIX)' BINDIR='$(BINDIR)' LIBDIR='$(LIBDIR)' INCLUDEDIR='$(INCLUDEDIR)' MANDIR='$(MANDIR)' \
+	DESTDIR='$(DESTDIR)'
+
+.PHONY: all demo check test test-kernels inject soak mutants lib header abi install uninstall bench clean
 
 all: lib
 
@@ -27,16 +36,19 @@ lib:
 	$(CARGO) rustc --release --locked --lib --crate-type staticlib
 	scripts/stage $(or $(CARGO_TARGET_DIR),target)/release/libbytefd.a
 
-install: lib
-	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig
-	install -m 644 dist/include/bytefd.h $(DESTDIR)$(PREFIX)/include/
-	install -m 644 dist/lib/libbytefd.a $(DESTDIR)$(PREFIX)/lib/
-	install -m 755 "$$(realpath dist/lib/libbytefd.so)" $(DESTDIR)$(PREFIX)/lib/
-	find dist/lib -type l -exec cp -P {} $(DESTDIR)$(PREFIX)/lib/ \;
-	install -m 644 dist/lib/pkgconfig/bytefd.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
+# Compiles only if nothing is staged, so that root needs no cargo.
+install: $(if $(wildcard dist/lib),,lib)
+	$(directories) scripts/install install
+
+uninstall:
+	$(directories) scripts/install uninstall
 
 header:
 	BYTEFD_WRITE_HEADER=1 $(CARGO) test --locked --test suite header::
+
+abi:
+	scripts/packages test
+	BYTEFD_WRITE_ABI=1 $(CARGO) test --locked --test suite abi::the_interface
 
 demo: lib
 	scripts/packages demo

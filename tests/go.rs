@@ -70,7 +70,7 @@ fn copy_what_staging_needs(folder: &Path) {
     };
     let package = files("go").chain(files("go/internal/marked")).filter(|name| !name.ends_with("_test.go"));
     let others = ["Cargo.toml", "bytefd.map", "include/bytefd.h", "scripts/stage"].map(String::from);
-    for name in package.chain(others) {
+    for name in package.chain(others).chain(files("packaging")) {
         let to = folder.join(&name);
         std::fs::create_dir_all(to.parent().expect("a folder")).expect("a folder");
         std::fs::copy(repository().join(&name), to).expect(&name);

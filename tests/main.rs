@@ -14,6 +14,7 @@
 //! - `BYTEFD_TEST_FAIL_FAST=1`: ends at the first failure.
 //! - `BYTEFD_TEST_STARTS=1`: says which test starts.
 
+mod abi;
 mod adopt;
 mod budget;
 mod c;
@@ -27,6 +28,7 @@ mod guard;
 mod header;
 mod hosts;
 mod inject;
+mod install;
 mod kernels;
 mod library;
 mod map;
@@ -35,6 +37,7 @@ mod mistakes;
 mod named;
 mod pool;
 mod reopen;
+mod reproducible;
 mod rust;
 mod scan;
 mod share;
@@ -100,6 +103,10 @@ const GROUPS: &[(&str, &[support::Test])] = &[
     ("header", header::TESTS),
     ("documents", documents::TESTS),
     ("library", library::TESTS),
+    ("abi", abi::TESTS),
+    ("install", install::TESTS),
+    ("install_users", install::users::TESTS),
+    ("reproducible", reproducible::TESTS),
     ("go", go::TESTS),
     ("c", c::TESTS),
     ("c_examples", c::examples::TESTS),
