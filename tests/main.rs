@@ -35,6 +35,7 @@ mod map;
 mod matrix;
 mod mistakes;
 mod named;
+mod package;
 mod pool;
 mod reopen;
 mod rust;
@@ -122,6 +123,7 @@ const GROUPS: &[(&str, &[support::Test])] = &[
     ("trust", trust::TESTS),
     ("mistakes", mistakes::TESTS),
     ("vocabulary", vocabulary::TESTS),
+    ("package", package::TESTS),
 ];
 
 fn main() -> ExitCode {
