@@ -3,6 +3,7 @@
 #   make check              format, lints and the fast tests, after every edit
 #   make test               every test of every language that needs no other kernel
 #   make test-kernels       the portable groups of the suite on Linux 5.10, 6.1 and 6.12
+#   make test-msrv          the library with the oldest compiler that it is for, Debian 13's
 #   make inject             every fault at every system call of every exported function (minutes)
 #   make soak [ROUNDS=20]   what is random or waits for a coincidence, so many times as often
 #   make mutants            counts the faults in the core that the fast tests notice (an hour)
@@ -28,7 +29,7 @@ CC    ?= cc
 directories = PREFIX='$(PREFIX)' BINDIR='$(BINDIR)' LIBDIR='$(LIBDIR)' INCLUDEDIR='$(INCLUDEDIR)' MANDIR='$(MANDIR)' \
 	DESTDIR='$(DESTDIR)'
 
-.PHONY: all demo check test test-kernels inject soak mutants lib header abi install uninstall bench clean
+.PHONY: all demo check test test-kernels inject soak mutants lib header abi install uninstall bench clean test-msrv
 
 all: lib
 
@@ -65,6 +66,10 @@ test:
 test-kernels:
 	scripts/packages kernels
 	scripts/test kernels
+
+test-msrv:
+	scripts/packages check
+	scripts/test msrv
 
 inject:
 	scripts/packages test

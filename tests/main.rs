@@ -13,6 +13,8 @@
 //!   scenarios whose name has this.
 //! - `BYTEFD_TEST_FAIL_FAST=1`: ends at the first failure.
 //! - `BYTEFD_TEST_STARTS=1`: says which test starts.
+// The oldest compiler builds the library alone.
+#![allow(clippy::incompatible_msrv)]
 
 mod abi;
 mod adopt;
@@ -35,6 +37,7 @@ mod map;
 mod matrix;
 mod mistakes;
 mod named;
+mod package;
 mod pool;
 mod reopen;
 mod reproducible;
@@ -127,6 +130,7 @@ const GROUPS: &[(&str, &[support::Test])] = &[
     ("trust", trust::TESTS),
     ("mistakes", mistakes::TESTS),
     ("vocabulary", vocabulary::TESTS),
+    ("package", package::TESTS),
 ];
 
 fn main() -> ExitCode {
