@@ -49,7 +49,8 @@ func (l *log) String() string {
 	return l.text.String()
 }
 
-// startScand starts the service with these arguments. A first argument such as "ulimit -n 30" is what a shell does before.
+// startScand starts the service with these arguments. A first argument such as "ulimit -n 30" is
+// what a shell does before.
 func startScand(t *testing.T, args ...string) *scand {
 	t.Helper()
 	before := "true"
@@ -84,7 +85,8 @@ func until(isTrue func() bool) {
 	}
 }
 
-// held returns what the service has open, by number and name, but for the files that its pool keeps to use them again.
+// held returns what the service has open, by number and name, but for the files that its pool keeps
+// to use them again.
 func (s *scand) held() map[string]bool {
 	held := map[string]bool{}
 	for _, path := range glob("/proc/%d/fd/*", s.cmd.Process.Pid) {
@@ -101,7 +103,8 @@ func (s *scand) held() map[string]bool {
 	return held
 }
 
-// isForReading is true for what is lent, or was opened again for an engine. Those that the pool keeps are open for writing.
+// isForReading is true for what is lent, or was opened again for an engine. Those that the pool
+// keeps are open for writing.
 func (s *scand) isForReading(number string) bool {
 	info, _ := os.ReadFile(fmt.Sprintf("/proc/%d/fdinfo/%s", s.cmd.Process.Pid, number))
 	_, flags, _ := strings.Cut(string(info), "flags:\t")
@@ -202,7 +205,8 @@ func (s *scand) try(content io.Reader) (v verdicts, err error) {
 	return v, json.NewDecoder(response.Body).Decode(&v)
 }
 
-// begin sends an upload of 4 MiB but for what is behind the first bytes, and returns the connection.
+// begin sends an upload of 4 MiB but for what is behind the first bytes, and returns the
+// connection.
 func (s *scand) begin(bytes int) net.Conn {
 	s.Helper()
 	conn, err := net.Dial("tcp", s.address)
@@ -217,7 +221,8 @@ func (s *scand) begin(bytes int) net.Conn {
 	return conn
 }
 
-// blocking is a command that waits until release is called, and can be recognized in a list of processes.
+// blocking is a command that waits until release is called, and can be recognized in a list of
+// processes.
 type blocking struct {
 	t    *testing.T
 	fifo string

@@ -20,9 +20,11 @@ import (
 // engine is a scanner that takes a file.
 type engine struct {
 	name string
-	// scan should end when ctx does, but need not.
-	scan func(ctx context.Context, f *os.File) (found bool, detail string, err error)
+	scan scanFunc
 }
+
+// scanFunc should return when ctx ends, but need not.
+type scanFunc func(ctx context.Context, f *os.File) (found bool, detail string, err error)
 
 type verdict struct {
 	Engine  string `json:"engine"`
@@ -42,8 +44,8 @@ func (e engine) verdict(ctx context.Context, f *os.File) verdict {
 	return verdict{e.name, "clean", detail, nil}
 }
 
-// scan gives the upload behind fd to each engine, and waits for them until ctx ends. The error is that of an engine, unless
-// another one has found something.
+// scan gives the upload behind fd to each engine, and waits for them until ctx ends. The error is
+// that of an engine, unless another one has found something.
 func (s *service) scan(ctx context.Context, fd int) (answer, error) {
 	select {
 	case s.scans <- struct{}{}:
@@ -65,9 +67,9 @@ func (s *service) scan(ctx context.Context, fd int) (answer, error) {
 	a := answer{Verdict: "clean", Bytes: info.Size, Engines: make([]verdict, len(s.engines))}
 	verdicts := make([]chan verdict, len(s.engines))
 	for i, e := range s.engines {
-		// An open file description for each: with its own offset, and open for as long as the engine needs it. The pool
-		// sees that a late engine still has the file, and does not use it again. The number fd stands for another upload
-		// by then.
+		// An open file description for each: with its own offset, and open for as long as the
+		// engine needs it. The pool sees that a late engine still has the file, and does not use it
+		// again. The number fd stands for another upload by then.
 		f, err := bytefd.Reopen(fd)
 		if err != nil {
 			return answer{}, err
@@ -100,10 +102,12 @@ func (s *service) scan(ctx context.Context, fd int) (answer, error) {
 	return a, failure
 }
 
-// The harmless string that virus scanners agreed to find. In two parts, so that they do not find it here.
+// The harmless string that virus scanners agreed to find. In two parts, so that they do not find it
+// here.
 var signature = []byte(`X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-` + `STANDARD-ANTIVIRUS-TEST-FILE!$H+H*`)
 
-// search is the engine in this process. It stands for a library that takes a descriptor and reads at offsets.
+// search is the engine in this process. It stands for a library that takes a descriptor and reads
+// at offsets.
 func search(ctx context.Context, f *os.File) (found bool, detail string, err error) {
 	window := make([]byte, 64<<10)
 	// Windows overlap, so that a signature across two of them is found.
@@ -122,9 +126,10 @@ func search(ctx context.Context, f *os.File) (found bool, detail string, err err
 	return false, "", ctx.Err()
 }
 
-// command is the engine that is a process of its own for each upload. It is killed when ctx ends, and when this process
-// does. If it starts others, they are killed with it in the first case; in the second they must end by themselves.
-func command(args []string) func(ctx context.Context, f *os.File) (found bool, detail string, err error) {
+// command is the engine that is a process of its own for each upload. It is killed when ctx ends,
+// and when this process does. If it starts others, they are killed with it in the first case; in
+// the second they must end by themselves.
+func command(args []string) scanFunc {
 	return func(ctx context.Context, f *os.File) (found bool, detail string, err error) {
 		// Pdeathsig is sent when the thread ends that started the child.
 		runtime.LockOSThread()

@@ -16,7 +16,8 @@ import (
 	"github.com/bytefd/bytefd/go/internal/alarm"
 )
 
-// The whole service is tested one folder above, as a program. An engine in the process that hangs is needed here.
+// The whole service is tested one folder above, as a program. An engine in the process that hangs
+// is needed here.
 func TestMain(m *testing.M) {
 	alarm.Set()
 	os.Exit(m.Run())

@@ -1,14 +1,15 @@
 //go:build linux && cgo
 
-// Scand is a service that scans uploads with two engines: a function of this process, and a command, which is a new process
-// for each upload.
+// Scand is a service that scans uploads with two engines: a function of this process, and a
+// command, which is a new process for each upload.
 //
 //	scand [-listen ADDRESS] [FLAG]... [COMMAND [ARGUMENT]...]
 //	curl --data-binary @FILE http://127.0.0.1:8080/scan
 //
-// The command finds the upload on its standard input, which is a regular file: sha256sum, file -, clamdscan --fdpass -. It
-// exits with 0 for clean and with 1 for found. The answer is JSON; "found" of one engine counts more than a failure of the
-// other, and "clean" needs both. SIGTERM ends the service when the running scans have ended, and a second one at once.
+// The command finds the upload on its standard input, which is a regular file, and exits with 0 for
+// clean, 1 for found: "clamdscan -", for example. The default is sha256sum. The answer is JSON.
+// What one engine finds is found, also if the other one fails; "clean" needs both. SIGTERM ends the
+// service once the uploads that have begun are answered, and a second signal ends it at once.
 package main
 
 import (
@@ -29,17 +30,18 @@ import (
 	bytefd "github.com/bytefd/bytefd/go"
 )
 
-// Memory holds at most maxUploads times spill, the same for scans that are late, and what the pool caches. Where a memory
-// cgroup allows less, the kernel kills the service instead of refusing memory. What is spilled lies in $TMPDIR, which must
-// be on disk and not a tmpfs: the kernel writes it out when memory is short.
+// Uploads take at most (uploads + scans) times spill of memory, and the pool caches 64 MiB. A
+// memory cgroup must allow that: beyond its limit the kernel kills the service instead of refusing
+// memory. What is longer lies in $TMPDIR, /tmp or /var/tmp, which helps only if that is a disk and
+// no tmpfs.
 var (
 	listen     = flag.String("listen", "127.0.0.1:8080", "address, with port 0 for any")
-	maxBytes   = flag.Int64("max-bytes", 256<<20, "length of the longest upload; a longer one is answered 413")
-	spill      = flag.Int64("spill", 8<<20, "length from which on an upload lies on disk instead of in memory")
-	maxUploads = flag.Int("uploads", 32, "uploads at a time; another one is answered 503")
-	maxScans   = flag.Int("scans", 2*runtime.NumCPU(), "scans at a time; another one waits")
-	uploadTime = flag.Duration("upload-time", time.Minute, "time for one upload; a slower one is answered 408")
-	scanTime   = flag.Duration("scan-time", 30*time.Second, "time for one scan; a slower one is answered 504")
+	maxBytes   = flag.Int64("max-bytes", 256<<20, "length of the longest upload; more is 413")
+	spill      = flag.Int64("spill", 8<<20, "length above which an upload lies on disk")
+	maxUploads = flag.Int("uploads", 32, "uploads at a time; more is 503")
+	maxScans   = flag.Int("scans", 2*runtime.NumCPU(), "scans at a time; more wait")
+	uploadTime = flag.Duration("upload-time", time.Minute, "time for one upload; more is 408")
+	scanTime   = flag.Duration("scan-time", 30*time.Second, "time for one scan; more is 504")
 )
 
 func main() {
@@ -50,7 +52,8 @@ func main() {
 	if len(args) == 0 {
 		args = []string{"sha256sum"}
 	}
-	// Its promise would not hold with WrapTrustCallback: a child, and an engine that is late, keep what they are lent.
+	// Never with WrapTrustCallback: a child, and an engine that is late, still have the file when
+	// the callback returns.
 	pool, err := bytefd.NewPool(64 << 20)
 	if err != nil {
 		log.Fatal(err)
@@ -58,7 +61,8 @@ func main() {
 	defer pool.Close()
 	bytefd.Sweep() // what a killed predecessor has left, on file systems without O_TMPFILE
 	handler := http.NewServeMux()
-	handler.Handle("POST /scan", newService(pool, engine{"signature", search}, engine{args[0], command(args)}))
+	engines := []engine{{"signature", search}, {args[0], command(args)}}
+	handler.Handle("POST /scan", newService(pool, engines...))
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -117,16 +121,16 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		reply(w, answer{}, &http.MaxBytesError{Limit: *maxBytes}) // before a byte of it is read
 		return
 	}
+	body := upload{http.MaxBytesReader(w, r.Body, *maxBytes)}
+	hint := bytefd.WrapSizeHint(max(0, r.ContentLength)) // -1 if it is not known
 	var a answer
-	err := s.pool.ScanReader(upload{http.MaxBytesReader(w, r.Body, *maxBytes)}, func(fd int) (err error) {
-		// It is complete. The time limit for it would end the scan too.
-		http.NewResponseController(w).SetReadDeadline(time.Time{})
+	err := s.pool.ScanReader(body, func(fd int) (err error) {
 		// The request's context ends when the client hangs up: nobody waits for the verdict then.
 		ctx, cancel := context.WithTimeout(r.Context(), *scanTime)
 		defer cancel()
 		a, err = s.scan(ctx, fd)
 		return err
-	}, bytefd.WrapName("upload"), bytefd.WrapSpillThreshold(*spill), bytefd.WrapSizeHint(max(0, r.ContentLength)))
+	}, bytefd.WrapName("upload"), bytefd.WrapSpillThreshold(*spill), hint)
 	reply(w, a, err)
 }
 
@@ -151,7 +155,7 @@ func reply(w http.ResponseWriter, a answer, err error) {
 	code := http.StatusOK
 	if err != nil {
 		a.Verdict, a.Error, code = "error", err.Error(), status(err)
-		w.Header().Set("Connection", "close") // it holds a descriptor, and perhaps there is more of the upload
+		w.Header().Set("Connection", "close") // perhaps there is more, and it holds a descriptor
 	}
 	if code == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
@@ -159,6 +163,11 @@ func reply(w http.ResponseWriter, a answer, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
 	json.NewEncoder(w).Encode(a)
+}
+
+// What may be there again in a moment: places, descriptors, memory, space on the disk, processes.
+var shortages = []error{
+	errBusy, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOSPC, syscall.EAGAIN,
 }
 
 func status(err error) int {
@@ -172,7 +181,7 @@ func status(err error) int {
 	case errors.Is(err, context.DeadlineExceeded):
 		return http.StatusGatewayTimeout
 	}
-	for _, short := range []error{errBusy, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOSPC, syscall.EAGAIN} {
+	for _, short := range shortages {
 		if errors.Is(err, short) {
 			return http.StatusServiceUnavailable
 		}
