@@ -84,6 +84,14 @@ impl Scand {
         links(self.parent.id() as i32).collect()
     }
 
+    /// Receivers that have a client.
+    fn serving(&self) -> Vec<i32> {
+        let shared = self.shared();
+        let has_client =
+            |receiver: &i32| links(*receiver).any(|link| link.starts_with("socket:") && !shared.contains(&link));
+        self.processes("scand receiver").into_iter().filter(has_client).collect()
+    }
+
     /// Waits until all processes are there, and none has anything of an upload.
     fn is_quiet(&self) {
         until(|| {
@@ -400,14 +408,8 @@ fn idle_processes_that_are_killed_are_started_anew() {
 fn a_receiver_that_is_killed_takes_its_client_with_it() {
     let scand = Scand::start(&["-u", "10000"]);
     let mut client = scand.begin(1_000_000, &pattern(500_000));
-    let shared = scand.shared();
-    let serves = |receiver: &i32| links(*receiver).any(|link| link.starts_with("socket:") && !shared.contains(&link));
-    let mut serving = None;
-    until(|| {
-        serving = scand.processes("scand receiver").into_iter().find(serves);
-        serving.is_some()
-    });
-    kill(serving.expect("a receiver"), libc::SIGKILL);
+    until(|| !scand.serving().is_empty());
+    kill(scand.serving()[0], libc::SIGKILL);
     let mut answer = Vec::new();
     let _ = client.read_to_end(&mut answer);
     assert_eq!(answer, b"");
@@ -428,6 +430,7 @@ fn a_killed_service_leaves_nothing() {
 fn what_has_begun_is_finished_before_the_end() {
     let mut scand = Scand::start(&["-u", "10000", "-s", "10000"]);
     let mut uploading = scand.begin(2, b"x");
+    until(|| !scand.serving().is_empty());
     let (worker, client) = scand.stop_a_worker_in_the_middle();
     kill(scand.parent.id() as i32, libc::SIGTERM);
     until(|| TcpStream::connect(("127.0.0.1", scand.port)).is_err());

@@ -59,7 +59,6 @@ func main() {
 		log.Fatal(err)
 	}
 	defer pool.Close()
-	bytefd.Sweep() // what a killed predecessor has left, on file systems without O_TMPFILE
 	handler := http.NewServeMux()
 	engines := []engine{{"signature", search}, {args[0], command(args)}}
 	handler.Handle("POST /scan", newService(pool, engines...))
