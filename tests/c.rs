@@ -1,6 +1,7 @@
 //! C and C++ programs: the tests under tests/c, what the header shows, and the examples.
 
 pub mod examples;
+pub mod scand;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -113,6 +113,7 @@ const GROUPS: &[(&str, &[support::Test])] = &[
     ("go", go::TESTS),
     ("c", c::TESTS),
     ("c_examples", c::examples::TESTS),
+    ("c_scand", c::scand::TESTS),
     ("clients", clients::TESTS),
     ("execution", execution::TESTS),
     ("hosts", hosts::TESTS),

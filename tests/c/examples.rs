@@ -55,7 +55,7 @@ fn sha256sum(bytes: &[u8]) -> String {
 }
 
 /// What virus scanners agreed to find, in two parts so that they do not find it here.
-fn signature() -> Vec<u8> {
+pub fn signature() -> Vec<u8> {
     [&b"X5O!P%@AP[4\\PZX54(P^)7CC)7}$EICAR-"[..], b"STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"].concat()
 }
 
@@ -276,7 +276,7 @@ fn shared_writes_are_seen_by_both_processes() {
 }
 
 /// What a sender of these bytes sends first.
-fn header(length: usize) -> [u8; 8] {
+pub fn header(length: usize) -> [u8; 8] {
     (length as u64).to_be_bytes()
 }
 
