@@ -6,7 +6,7 @@
 #   make inject             every fault at every system call of every exported function (minutes)
 #   make soak [ROUNDS=20]   what is random or waits for a coincidence, so many times as often
 #   make mutants            counts the faults in the core that the fast tests notice (an hour)
-#   make lib                the release build, staged in dist/
+#   make lib                the release build with programs and manual pages, staged in dist/
 #   make install            the same under $(DESTDIR)$(PREFIX)
 #   make header             include/bytefd.h from the Rust sources, and its copy in go/
 #   make bench              the speed of everything, side by side, in less than ten minutes; results in benches/results/
@@ -26,6 +26,7 @@ all: lib
 lib:
 	$(CARGO) rustc --release --locked --lib --crate-type staticlib
 	scripts/stage $(or $(CARGO_TARGET_DIR),target)/release/libbytefd.a
+	scripts/programs
 
 install: lib
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig
