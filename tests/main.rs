@@ -34,6 +34,7 @@ mod matrix;
 mod mistakes;
 mod named;
 mod pool;
+mod programs;
 mod reopen;
 mod rust;
 mod scan;
@@ -103,6 +104,10 @@ const GROUPS: &[(&str, &[support::Test])] = &[
     ("go", go::TESTS),
     ("c", c::TESTS),
     ("c_examples", c::examples::TESTS),
+    ("programs", programs::TESTS),
+    ("withfd", programs::withfd::TESTS),
+    ("doctor", programs::doctor::TESTS),
+    ("manual", programs::manual::TESTS),
     ("clients", clients::TESTS),
     ("execution", execution::TESTS),
     ("hosts", hosts::TESTS),

@@ -32,7 +32,7 @@ static void advise_on_pages(const struct findings *found)
                "huge pages by itself. echo within_size > "
                "/sys/kernel/mm/transparent_hugepage/shmem_enabled gives them: new files of 512 KiB "
                "and more take 0.2 to 0.7 of the time on many machines.");
-    if (!found->has_procmap_query)
+    if (!found->has_procmap_query && found->has_proc)
         advise("PROCMAP_QUERY does not work (Linux 6.11 and later have it, and need "
                "/proc/self/maps). With it large files are filled by memcpy(3), which is up to four "
                "times as fast as write(2) into memory that is there.");
@@ -48,7 +48,7 @@ static void advise_on_pools(const struct findings *found)
         advise("Write leases are refused, so that a pool cannot use a file again. sysctl "
                "fs.leases-enable=1, or fcntl F_SETLEASE in the filter of system calls, makes scans "
                "with a pool 3 to 8 times as fast from 64 KiB on.");
-    if (found->are_new_files_refused) {
+    if (found->are_new_files_refused && found->has_proc) {
         const char *step = found->new_files_step;
         int is_namespace = strcmp(step, "unshare") == 0 || strncmp(step, "write ", 6) == 0;
         advise("A pool cannot have new files on a file system of its own, because the step \"%s\" "
@@ -93,6 +93,13 @@ static void advise_on_limits(const struct findings *found)
 
 static void advise_on_folders(const struct findings *found)
 {
+    if (!found->can_use_shm)
+        advise("No file can be made in /dev/shm, so bytefd_shm_open fails, and "
+               "bytefd_tempfile_create makes its files in /tmp. Mount a tmpfs there.");
+    else if (found->shm_bytes != 0 && found->shm_bytes <= 64 << 20)
+        advise("/dev/shm has %llu bytes, for bytefd_shm_open and bytefd_tempfile_create. Mount it "
+               "with a larger size (docker run --shm-size) if more is needed; memfds do not count.",
+               (unsigned long long)found->shm_bytes);
     if (found->temporary_directory == NULL)
         advise("No folder for temporary files can be written, so spill_threshold fails. Make /tmp "
                "writable, or set TMPDIR.");

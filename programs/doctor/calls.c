@@ -6,9 +6,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <poll.h>
 #include <sched.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -40,9 +40,10 @@ static int process_vm_readv_(void *unused)
 
 static int openat2_(void *unused)
 {
-    struct open_how how = {O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, RESOLVE_NO_XDEV};
+    /* struct open_how, with RESOLVE_NO_XDEV, of linux/openat2.h. */
+    const uint64_t how[3] = {O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, 1};
     (void)unused;
-    return answer(syscall(SYS_openat2, AT_FDCWD, ".", &how, sizeof how));
+    return answer(syscall(SYS_openat2, AT_FDCWD, ".", how, sizeof how));
 }
 
 static int statx_(void *unused)
@@ -131,7 +132,8 @@ static int procmap_query(void *unused)
     (void)unused;
     if (maps < 0)
         return errno;
-    return answer(ioctl(maps, _IOC(_IOC_READ | _IOC_WRITE, 'f', 17, sizeof query), &query));
+    const unsigned long request = _IOC(_IOC_READ | _IOC_WRITE, 'f', 17, sizeof query);
+    return answer(syscall(SYS_ioctl, maps, request, &query));
 }
 
 void look_at_calls(struct findings *found)

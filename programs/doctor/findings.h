@@ -14,7 +14,8 @@ struct findings {
     char new_files_step[32];
     const char *temporary_directory;
     int is_temporary_in_memory;
-    uint64_t shm_bytes;     /* size of /dev/shm; 0 without a limit or a file system there */
+    int can_use_shm;        /* files can be made in /dev/shm */
+    uint64_t shm_bytes;     /* its size; 0 without a limit */
     uint64_t cgroup_bytes;  /* limit of memory, or UINT64_MAX */
     uint64_t open_files, file_size, address_space, mappings;
 };

@@ -4,7 +4,6 @@
 #include <bytefd.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,9 @@
 #include "findings.h"
 #include "report.h"
 #include "try.h"
+
+/* linux/magic.h, which is not with every C library. */
+enum { TMPFS = 0x01021994, RAMFS = (int)0x858458f6, PROC = 0x9fa0 };
 
 static int unnamed_file(void *folder)
 {
@@ -31,7 +33,7 @@ static uint64_t file_system(const char *folder, int *is_in_memory)
         fact_text("file system", "none: %s", strerror(errno));
         return 0;
     }
-    *is_in_memory = status.f_type == TMPFS_MAGIC || status.f_type == RAMFS_MAGIC;
+    *is_in_memory = (int)status.f_type == TMPFS || (int)status.f_type == RAMFS;
     fact_text("file system", "%s", *is_in_memory ? "in memory (tmpfs)" : "on disk, or another");
     uint64_t block = (uint64_t)status.f_bsize;
     if (status.f_blocks == 0) {
@@ -78,7 +80,7 @@ static void look_at_proc(struct findings *found)
     char options[512], path[32];
 
     section("/proc");
-    int is_mounted = statfs("/proc", &status) == 0 && status.f_type == PROC_SUPER_MAGIC;
+    int is_mounted = statfs("/proc", &status) == 0 && (int)status.f_type == PROC;
     fact_yes("mounted", is_mounted);
     snprintf(path, sizeof path, "/proc/self/fd/%d", STDERR_FILENO);
     found->has_proc = is_mounted && access("/proc/self/fd", R_OK | X_OK) == 0;
@@ -95,6 +97,7 @@ void look_at_folders(struct findings *found)
     int is_in_memory;
     section("/dev/shm");
     found->shm_bytes = file_system("/dev/shm", &is_in_memory);
+    found->can_use_shm = access("/dev/shm", W_OK | X_OK) == 0;
 
     section("temporary files");
     found->temporary_directory = temporary_directory();
