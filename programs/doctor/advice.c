@@ -37,9 +37,8 @@ static void advise_on_pages(const struct findings *found)
                "/proc/self/maps). With it large files are filled by memcpy(3), which is up to four "
                "times as fast as write(2) into memory that is there.");
     if (!found->has_process_vm_readv)
-        advise("process_vm_readv(2) is refused. Where it is allowed, bytefd_map_read and "
-               "bytefd_map_write of maps without a guard need no pipe, and take about half the "
-               "time.");
+        advise("process_vm_readv(2) is refused, so bytefd_map_read and bytefd_map_write copy through "
+               "a pipe, which takes longer. Allow it in the filter of system calls.");
 }
 
 static void advise_on_pools(const struct findings *found)
@@ -47,7 +46,7 @@ static void advise_on_pools(const struct findings *found)
     if (!found->has_leases && found->has_memfd && found->has_proc)
         advise("Write leases are refused, so that a pool cannot use a file again. sysctl "
                "fs.leases-enable=1, or fcntl F_SETLEASE in the filter of system calls, makes scans "
-               "with a pool 3 to 8 times as fast from 64 KiB on.");
+               "with a pool 2 to 8 times as fast from 64 KiB on.");
     if (found->are_new_files_refused && found->has_proc) {
         const char *step = found->new_files_step;
         int is_namespace = strcmp(step, "unshare") == 0 || strncmp(step, "write ", 6) == 0;
@@ -59,7 +58,8 @@ static void advise_on_pools(const struct findings *found)
                               "kernel.unprivileged_userns_clone, "
                               "kernel.apparmor_restrict_unprivileged_userns, or the filter of "
                               "system calls"
-                            : "Linux 5.12, and mounting in a user namespace: seccomp, AppArmor");
+                            : "Linux 5.12, and the right to mount in a user namespace, which "
+                              "seccomp and AppArmor can refuse");
     } else if (found->has_new_files && found->is_filtered) {
         advise("System calls are filtered, so BYTEFD_POOL_AUTO does not try new files on a file "
                "system of its own. It works here: choose BYTEFD_POOL_NEW_FILES, which is 1.6 to 9 "

@@ -15,6 +15,8 @@ tests![
     costs_are_measured_unless_quick,
     the_status_says_whether_something_is_missing,
     small_limits_are_shown_and_advised_on,
+    the_least_limit_of_the_cgroups_above_counts,
+    processes_that_proc_hides_are_noticed,
     a_host_without_shm_or_proc_is_shown_as_it_is,
     it_leaves_nothing_behind,
     mistakes_are_2;
@@ -200,22 +202,51 @@ fn small_limits_are_shown_and_advised_on() {
     assert!(!says(&none, "what_to_change", "descriptors can be open"), "{none:?}");
 }
 
-/// The program in a mount namespace of its own, after a command of the shell; `None` where that is not allowed.
-fn mounted(setting: &str) -> Option<Command> {
-    let mut unshare = Command::new("unshare");
-    unshare.args(["--user", "--map-root-user", "--mount"]);
-    if !fed(unshare.arg("true"), b"").status.success() {
-        println!("left out: no user namespaces here, for {setting:?}");
+/// The program in namespaces of its own, after a command of the shell; `None` where that is not allowed.
+fn mounted(setting: &str, namespaces: &[&str]) -> Option<Command> {
+    let unshare = || {
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--user", "--map-root-user", "--mount"]).args(namespaces);
+        unshare
+    };
+    let tried = fed(unshare().args(["sh", "-c", setting]), b"");
+    if !tried.status.success() {
+        println!("left out: {setting:?} is refused: {}", said(&tried));
         return None;
     }
-    let after = after(setting);
-    let mut command = Command::new("unshare");
-    command.args(["--user", "--map-root-user", "--mount"]).arg(after.get_program()).args(after.get_args());
+    let (after, mut command) = (after(setting), unshare());
+    command.arg(after.get_program()).args(after.get_args());
     Some(command)
 }
 
+fn the_least_limit_of_the_cgroups_above_counts() {
+    let groups = std::fs::read_to_string("/proc/self/cgroup").expect("/proc is mounted");
+    for (new, old, expected_new, expected_old) in
+        [("max", "9223372036854771712", "unlimited", "unlimited"), ("123456512", "99999744", "123456512", "99999744")]
+    {
+        let setting = format!(
+            "mount -t tmpfs none /sys/fs/cgroup && cd /sys/fs/cgroup && mkdir memory
+            echo {new} > memory.max && echo {old} > memory/memory.limit_in_bytes"
+        );
+        let Some(mut command) = mounted(&setting, &[]) else { return };
+        let expected = if groups.contains(":memory:") { expected_old } else { expected_new };
+        let (facts, _) = facts(command.arg("-q"));
+        assert_eq!(facts["limits.memory_of_the_cgroup"], expected, "{groups}");
+        let is_advised = says(&facts, "what_to_change", &format!("A cgroup limits memory to {expected} bytes"));
+        assert_eq!(is_advised, expected != "unlimited", "{facts:?}");
+    }
+}
+
+fn processes_that_proc_hides_are_noticed() {
+    if let Some(mut command) = mounted("mount -t proc -o hidepid=2 none /proc", &["--pid", "--fork"]) {
+        let (facts, _) = facts(command.arg("-q"));
+        // Older kernels show the number.
+        assert!(["invisible", "2"].contains(&&*facts["proc.hidepid"]), "{facts:?}");
+    }
+}
+
 fn a_host_without_shm_or_proc_is_shown_as_it_is() {
-    if let Some(mut command) = mounted("mount -t tmpfs -o ro,noexec,size=1M none /dev/shm") {
+    if let Some(mut command) = mounted("mount -t tmpfs -o ro,noexec,size=1M none /dev/shm", &[]) {
         let (facts, output) = facts(command.arg("-q"));
         assert_eq!((&*facts["dev_shm.read_only"], &*facts["dev_shm.noexec"]), ("yes", "yes"));
         assert_eq!(facts["dev_shm.size"], "1048576");
@@ -223,7 +254,7 @@ fn a_host_without_shm_or_proc_is_shown_as_it_is() {
         assert!(says(&facts, "what_to_change", "/dev/shm"), "{facts:?}");
         assert_eq!(output.status.code(), Some(0), "memfds need no /dev/shm");
     }
-    if let Some(mut command) = mounted("mount -t tmpfs none /proc") {
+    if let Some(mut command) = mounted("mount -t tmpfs none /proc", &[]) {
         let (facts, output) = facts(command.arg("-q"));
         assert_eq!((&*facts["proc.mounted"], &*facts["proc.proc_self_fd_can_be_read"]), ("no", "no"));
         assert!(facts["files_in_memory.opened_again_through_proc"].starts_with("refused: "), "{facts:?}");
@@ -231,7 +262,7 @@ fn a_host_without_shm_or_proc_is_shown_as_it_is() {
         assert!(says(&facts, "missing", "Mount /proc"), "{facts:?}");
         assert_eq!(output.status.code(), Some(1));
     }
-    if let Some(mut command) = mounted("echo 0 > /proc/sys/user/max_user_namespaces") {
+    if let Some(mut command) = mounted("echo 0 > /proc/sys/user/max_user_namespaces", &[]) {
         let (facts, _) = facts(command.arg("-q"));
         assert_eq!(facts["pools.user_max_user_namespaces"], "0");
         // Within the namespace, which may mount, the pool needs none of its own.
