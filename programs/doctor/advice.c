@@ -37,8 +37,8 @@ static void advise_on_pages(const struct findings *found)
                "/proc/self/maps). With it large files are filled by memcpy(3), which is up to four "
                "times as fast as write(2) into memory that is there.");
     if (!found->has_process_vm_readv)
-        advise("process_vm_readv(2) is refused, so bytefd_map_read and bytefd_map_write copy through "
-               "a pipe, which takes longer. Allow it in the filter of system calls.");
+        advise("process_vm_readv(2) is refused, so bytefd_map_read and bytefd_map_write copy "
+               "through a pipe, which takes longer. Allow it in the filter of system calls.");
 }
 
 static void advise_on_pools(const struct findings *found)
