@@ -7,7 +7,7 @@
 #   make inject             every fault at every system call of every exported function (minutes)
 #   make soak [ROUNDS=20]   what is random or waits for a coincidence, so many times as often
 #   make mutants            counts the faults in the core that the fast tests notice (an hour)
-#   make lib                the release build, staged in dist/
+#   make lib                the release build with programs and manual pages, staged in dist/
 #   make install            what is in dist/, under $(DESTDIR); PREFIX, BINDIR, LIBDIR, INCLUDEDIR, MANDIR say where
 #   make uninstall          removes what make install of the same dist/ and directories has put there
 #   make header             include/bytefd.h from the Rust sources, and its copy in go/
@@ -36,6 +36,7 @@ all: lib
 lib:
 	$(CARGO) rustc --release --locked --lib --crate-type staticlib
 	scripts/stage $(or $(CARGO_TARGET_DIR),target)/release/libbytefd.a
+	scripts/programs
 
 # Compiles only if nothing is staged, so that root needs no cargo.
 install: $(if $(wildcard dist/lib),,lib)

@@ -39,6 +39,7 @@ mod mistakes;
 mod named;
 mod package;
 mod pool;
+mod programs;
 mod reopen;
 mod reproducible;
 mod rust;
@@ -114,6 +115,10 @@ const GROUPS: &[(&str, &[support::Test])] = &[
     ("c", c::TESTS),
     ("c_examples", c::examples::TESTS),
     ("c_scand", c::scand::TESTS),
+    ("programs", programs::TESTS),
+    ("withfd", programs::withfd::TESTS),
+    ("doctor", programs::doctor::TESTS),
+    ("manual", programs::manual::TESTS),
     ("clients", clients::TESTS),
     ("clients", clients::page::TESTS),
     ("clients", clients::archives::TESTS),
