@@ -3,16 +3,23 @@
 #   make check              format, lints and the fast tests, after every edit
 #   make test               every test of every language that needs no other kernel
 #   make test-kernels       the portable groups of the suite on Linux 5.10, 6.1 and 6.12
+#   make test-msrv          the library with the oldest compiler that it is for, Debian 13's
 #   make inject             every fault at every system call of every exported function (minutes)
 #   make soak [ROUNDS=20]   what is random or waits for a coincidence, so many times as often
 #   make mutants            counts the faults in the core that the fast tests notice (an hour)
-#   make lib                the release build, staged in dist/ and for Go in go/lib/
-#   make install            the same under $(DESTDIR)$(PREFIX)
+#   make lib                the release build with programs and manual pages, staged in dist/ and for Go in go/lib/
+#   make install            what is in dist/, under $(DESTDIR); PREFIX, BINDIR, LIBDIR, INCLUDEDIR, MANDIR say where
+#   make uninstall          removes what make install of the same dist/ and directories has put there
 #   make go-module          the Go module as it is published, in build/go-module/, and served by build/go-proxy/
 #   make header             include/bytefd.h from the Rust sources, and its copy in go/
+#   make abi                abi/bytefd.abi, the binary interface that the tests compare with
 #   make bench              the speed of everything, side by side, in less than ten minutes; results in benches/results/
 PREFIX  ?= /usr/local
 DESTDIR ?=
+BINDIR     = $(PREFIX)/bin
+LIBDIR     = $(PREFIX)/lib
+INCLUDEDIR = $(PREFIX)/include
+MANDIR     = $(PREFIX)/share/man
 FILE    ?= /bin/ls
 ROUNDS  ?= 20
 
@@ -20,21 +27,24 @@ CARGO ?= cargo
 GO    ?= go
 CC    ?= cc
 
-.PHONY: all demo check test test-kernels inject soak mutants lib go-module header install bench clean
+directories = PREFIX='$(PREFIX)' BINDIR='$(BINDIR)' LIBDIR='$(LIBDIR)' INCLUDEDIR='$(INCLUDEDIR)' MANDIR='$(MANDIR)' \
+	DESTDIR='$(DESTDIR)'
+
+.PHONY: all demo check test test-kernels inject soak mutants lib go-module header abi install uninstall bench clean test-msrv
 
 all: lib
 
 lib:
 	$(CARGO) rustc --release --locked --lib --crate-type staticlib
 	scripts/stage $(or $(CARGO_TARGET_DIR),target)/release/libbytefd.a
+	scripts/programs
 
-install: lib
-	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig
-	install -m 644 dist/include/bytefd.h $(DESTDIR)$(PREFIX)/include/
-	install -m 644 dist/lib/libbytefd.a $(DESTDIR)$(PREFIX)/lib/
-	install -m 755 "$$(realpath dist/lib/libbytefd.so)" $(DESTDIR)$(PREFIX)/lib/
-	find dist/lib -type l -exec cp -P {} $(DESTDIR)$(PREFIX)/lib/ \;
-	install -m 644 dist/lib/pkgconfig/bytefd.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
+# Compiles only if nothing is staged, so that root needs no cargo.
+install: $(if $(wildcard dist/lib),,lib)
+	$(directories) scripts/install install
+
+uninstall:
+	$(directories) scripts/install uninstall
 
 go-module: lib
 	scripts/packages go
@@ -42,6 +52,10 @@ go-module: lib
 
 header:
 	BYTEFD_WRITE_HEADER=1 $(CARGO) test --locked --test suite header::
+
+abi:
+	scripts/packages test
+	BYTEFD_WRITE_ABI=1 $(CARGO) test --locked --test suite abi::the_interface
 
 demo: lib
 	scripts/packages demo
@@ -53,11 +67,16 @@ check:
 
 test:
 	scripts/packages test
+	scripts/packages clients || echo 'Tests of clients that are missing are skipped, and counted as ignored.'
 	scripts/test test
 
 test-kernels:
 	scripts/packages kernels
 	scripts/test kernels
+
+test-msrv:
+	scripts/packages check
+	scripts/test msrv
 
 inject:
 	scripts/packages test

@@ -38,7 +38,7 @@ pub(crate) fn race<T, E>(
 
 /// The error of who has lost a [`race`].
 pub(crate) fn lost(op: &'static str, name: impl Display) -> Error {
-    let message = format_args!("others have created or removed {name} meanwhile, each of {TRIES} times");
+    let message = format!("others have created or removed {name} meanwhile, each of {TRIES} times");
     Error::new(op, libc::EBUSY, message)
 }
 
@@ -47,7 +47,7 @@ pub(crate) fn name(rest: &OsStr) -> Result<OsString> {
     let mut name = OsString::from(PREFIX);
     name.push(rest);
     if name.len() > MAX_NAME {
-        let message = format_args!("{PREFIX}{} has {} bytes, the maximum is {MAX_NAME}", rest.display(), name.len());
+        let message = format!("{PREFIX}{} has {} bytes, the maximum is {MAX_NAME}", rest.to_string_lossy(), name.len());
         return Err(Error::new("name", libc::ENAMETOOLONG, message));
     }
     Ok(name)

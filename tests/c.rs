@@ -1,6 +1,7 @@
 //! C and C++ programs: the tests under tests/c, what the header shows, and the examples.
 
 pub mod examples;
+pub mod scand;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -31,7 +32,7 @@ tests![
 ];
 
 /// Programs and files of one test.
-struct Workshop {
+pub struct Workshop {
     folder: TempDir,
 }
 
@@ -47,15 +48,19 @@ enum Linked {
 const EACH_LIBRARY: [Linked; 2] = [Linked::SharedLibrary, Linked::Archive];
 
 impl Workshop {
-    fn new() -> Workshop {
+    pub fn new() -> Workshop {
         Workshop { folder: tempfile::tempdir().expect("a folder") }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn write(&self, name: &str, content: &[u8]) -> PathBuf {
+    pub fn write(&self, name: &str, content: &[u8]) -> PathBuf {
         std::fs::write(self.path(name), content).expect("written");
         self.path(name)
     }
@@ -74,7 +79,7 @@ impl Workshop {
     }
 
     /// Runs a program under valgrind, which must find no error, no lost memory and no descriptor that is still open.
-    fn under_valgrind(&self, program: &Path, arguments: &[&str], input: &[u8]) -> Output {
+    pub fn under_valgrind(&self, program: &Path, arguments: &[&str], input: &[u8]) -> Output {
         // One log for each process; a child's says nothing about the program's descriptors.
         let mut valgrind = Command::new("valgrind");
         valgrind.args(["--leak-check=full", "--errors-for-leak-kinds=definite", "--track-fds=yes"]);
@@ -100,7 +105,7 @@ fn open_descriptors(log: &str) -> Vec<&str> {
 }
 
 /// Runs a program with `input` in a pipe on its standard input.
-fn fed(command: &mut Command, input: &[u8]) -> Output {
+pub fn fed(command: &mut Command, input: &[u8]) -> Output {
     fed_with_id(command, input).1
 }
 
@@ -118,7 +123,7 @@ fn fed_with_id(command: &mut Command, input: &[u8]) -> (u32, Output) {
 }
 
 /// Standard output of a program that must succeed.
-fn answer(command: &mut Command, input: &[u8]) -> String {
+pub fn answer(command: &mut Command, input: &[u8]) -> String {
     let output = fed(command, input);
     assert!(output.status.success(), "{command:?}: {}\n{}", output.status, said(&output));
     String::from_utf8(output.stdout).expect("UTF-8")

@@ -142,8 +142,10 @@ fn copy_what_staging_needs(folder: &Path) {
     let is_source = |name: &str| !name.ends_with("_test.go") && !name.ends_with(".a");
     let package = files_below(&repository().join("go"));
     let package = package.iter().map(|name| format!("go/{}", name.display())).filter(|name| is_source(name));
+    let packaging = files_below(&repository().join("packaging"));
+    let packaging = packaging.iter().map(|name| format!("packaging/{}", name.display()));
     let others = ["Cargo.toml", "bytefd.map", "include/bytefd.h", "scripts/stage"].map(String::from);
-    for name in package.chain(others) {
+    for name in package.chain(packaging).chain(others) {
         let to = folder.join(&name);
         std::fs::create_dir_all(to.parent().expect("a folder")).expect("a folder");
         std::fs::copy(repository().join(&name), to).expect(&name);

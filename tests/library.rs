@@ -1,4 +1,4 @@
-//! The files that are installed: what they export, what they are called, and that programs can be built with them.
+//! The staged libraries: what they export, what they are called, and what is in them.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,9 +17,6 @@ tests![
     the_shared_library_needs_the_c_library_its_loader_and_libgcc_only,
     the_shared_library_stays_loaded_and_nothing_in_it_is_both_written_and_executed,
     a_linked_program_asks_for_the_soname,
-    the_installed_files_are_where_they_belong,
-    a_program_builds_and_runs_with_the_installed_shared_library,
-    a_program_builds_and_runs_with_the_installed_archive,
     what_is_installed_is_small,
     a_program_has_only_the_part_of_the_archive_that_it_needs,
     nothing_that_prints_backtraces_is_installed,
@@ -70,7 +67,7 @@ fn library(name: &str) -> PathBuf {
     staged().join("lib").join(name)
 }
 
-fn dynamic_section(file: &Path) -> String {
+pub fn dynamic_section(file: &Path) -> String {
     said(&run(Command::new("readelf").arg("--dynamic").arg("--wide").arg(file)))
 }
 
@@ -118,7 +115,7 @@ fn the_archive_asks_for_nothing_it_does_not_use() {
 /// Before 1.0, another minor version is another ABI.
 pub const SONAME: &str =
     concat!("libbytefd.so.", env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR"));
-const FILE: &str = concat!("libbytefd.so.", env!("CARGO_PKG_VERSION"));
+pub const FILE: &str = concat!("libbytefd.so.", env!("CARGO_PKG_VERSION"));
 const SYMBOL_VERSION: &str = concat!("BYTEFD_", env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR"));
 
 fn the_soname_has_the_abi_version_whoever_links_it() {
@@ -163,96 +160,6 @@ fn a_linked_program_asks_for_the_soname() {
     compile(&["-std=c11"], &[example("mmcat.c")], &program);
     let section = dynamic_section(&program);
     assert!(section.contains(&format!("Shared library: [{SONAME}]")), "{section}");
-}
-
-/// `make install` into an empty folder.
-struct Installed {
-    destination: tempfile::TempDir,
-}
-
-impl Installed {
-    fn new() -> Installed {
-        let destination = tempfile::tempdir().expect("a folder");
-        staged();
-        // The library is built; to stage it again would pull it away from tests that use it now.
-        let mut make = Command::new("make");
-        make.args(["--assume-old=lib", "install", "PREFIX=/usr"]).current_dir(repository());
-        run(make.arg(format!("DESTDIR={}", destination.path().display())));
-        Installed { destination }
-    }
-
-    fn prefix(&self) -> PathBuf {
-        self.destination.path().join("usr")
-    }
-
-    /// mmcat, built with what pkg-config says about the installed library, `-lbytefd` replaced by `library`.
-    fn build(&self, pkg_config_arguments: &[&str], library: &str) -> PathBuf {
-        let mut pkg_config = Command::new("pkg-config");
-        pkg_config.env("PKG_CONFIG_PATH", self.prefix().join("lib/pkgconfig")).args(pkg_config_arguments);
-        let flags = String::from_utf8(run(pkg_config.arg("bytefd")).stdout).expect("UTF-8");
-        let flags = flags.split_whitespace().map(|flag| if flag == "-lbytefd" { library } else { flag });
-
-        let program = self.destination.path().join("mmcat");
-        run(compiler(None, &example("mmcat.c"))
-            .arg("-std=c11")
-            .arg(example("mmcat.c"))
-            .args(flags)
-            .arg("-o")
-            .arg(&program));
-        program
-    }
-
-    fn check(&self, mut program: Command) {
-        let header = repository().join("include/bytefd.h");
-        let output = run(program.arg(&header));
-        assert_eq!(output.stdout, std::fs::read(&header).expect("the header"));
-    }
-}
-
-fn the_installed_files_are_where_they_belong() {
-    let installed = Installed::new();
-    let mut found = Vec::new();
-    files_below(&installed.prefix(), &mut found);
-    let files = ["include/bytefd.h", "lib/libbytefd.a", &format!("lib/{FILE}"), "lib/pkgconfig/bytefd.pc"];
-    let links = [("lib/libbytefd.so", SONAME), (&format!("lib/{SONAME}"), FILE)];
-    let expected = files.iter().copied().chain(links.iter().map(|(link, _)| *link)).map(Path::new).collect();
-    let found: BTreeSet<_> = found.iter().map(|path| path.strip_prefix(installed.prefix()).expect("below")).collect();
-    assert_eq!(found, expected);
-
-    for (link, target) in links {
-        assert_eq!(std::fs::read_link(installed.prefix().join(link)).expect(link), Path::new(target));
-    }
-    for name in files {
-        let (installed, staged) = (installed.prefix().join(name), staged().join(name));
-        assert!(std::fs::read(installed).expect(name) == std::fs::read(staged).expect(name), "{name}");
-    }
-    let version = said(&run(Command::new("pkg-config")
-        .env("PKG_CONFIG_PATH", installed.prefix().join("lib/pkgconfig"))
-        .args(["--modversion", "bytefd"])));
-    assert_eq!(version.trim(), env!("CARGO_PKG_VERSION"));
-}
-
-fn files_below(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() { files_below(&path, found) } else { found.push(path) }
-    }
-}
-
-fn a_program_builds_and_runs_with_the_installed_shared_library() {
-    let installed = Installed::new();
-    let program = installed.build(&["--cflags", "--libs"], "-lbytefd");
-    assert!(dynamic_section(&program).contains(&format!("[{SONAME}]")));
-    let mut command = Command::new(program);
-    command.env("LD_LIBRARY_PATH", installed.prefix().join("lib"));
-    installed.check(command);
-}
-
-fn a_program_builds_and_runs_with_the_installed_archive() {
-    let installed = Installed::new();
-    let program = installed.build(&["--cflags", "--libs", "--static"], "-l:libbytefd.a");
-    assert!(!dynamic_section(&program).contains("libbytefd"));
-    installed.check(Command::new(program));
 }
 
 /// What pkg-config says about linking with the staged archive instead of the shared library.

@@ -13,7 +13,10 @@
 //!   scenarios whose name has this.
 //! - `BYTEFD_TEST_FAIL_FAST=1`: ends at the first failure.
 //! - `BYTEFD_TEST_STARTS=1`: says which test starts.
+// The oldest compiler builds the library alone.
+#![allow(clippy::incompatible_msrv)]
 
+mod abi;
 mod adopt;
 mod budget;
 mod c;
@@ -27,14 +30,18 @@ mod guard;
 mod header;
 mod hosts;
 mod inject;
+mod install;
 mod kernels;
 mod library;
 mod map;
 mod matrix;
 mod mistakes;
 mod named;
+mod package;
 mod pool;
+mod programs;
 mod reopen;
+mod reproducible;
 mod rust;
 mod scan;
 mod share;
@@ -100,11 +107,30 @@ const GROUPS: &[(&str, &[support::Test])] = &[
     ("header", header::TESTS),
     ("documents", documents::TESTS),
     ("library", library::TESTS),
+    ("abi", abi::TESTS),
+    ("install", install::TESTS),
+    ("install_users", install::users::TESTS),
+    ("reproducible", reproducible::TESTS),
     ("go", go::TESTS),
     ("go_module", go::module::TESTS),
     ("c", c::TESTS),
     ("c_examples", c::examples::TESTS),
+    ("c_scand", c::scand::TESTS),
+    ("programs", programs::TESTS),
+    ("withfd", programs::withfd::TESTS),
+    ("doctor", programs::doctor::TESTS),
+    ("manual", programs::manual::TESTS),
     ("clients", clients::TESTS),
+    ("clients", clients::page::TESTS),
+    ("clients", clients::archives::TESTS),
+    ("clients", clients::buses::TESTS),
+    ("clients", clients::children::TESTS),
+    ("clients", clients::crypto::TESTS),
+    ("clients", clients::documents::TESTS),
+    ("clients", clients::gdbus::TESTS),
+    ("clients", clients::journald::TESTS),
+    ("clients", clients::kernel::TESTS),
+    ("clients", clients::libraries::TESTS),
     ("execution", execution::TESTS),
     ("hosts", hosts::TESTS),
     ("kernel", kernels::facts::TESTS),
@@ -121,6 +147,7 @@ const GROUPS: &[(&str, &[support::Test])] = &[
     ("trust", trust::TESTS),
     ("mistakes", mistakes::TESTS),
     ("vocabulary", vocabulary::TESTS),
+    ("package", package::TESTS),
 ];
 
 fn main() -> ExitCode {

@@ -67,8 +67,7 @@ pub unsafe extern "C" fn bytefd_file_lock(
             libc::LOCK_SH => LockKind::Shared,
             libc::LOCK_EX => LockKind::Exclusive,
             _ => {
-                let message =
-                    format_args!("operation {operation:#x} is not LOCK_SH or LOCK_EX, with or without LOCK_NB");
+                let message = format!("operation {operation:#x} is not LOCK_SH or LOCK_EX, with or without LOCK_NB");
                 return Err(Error::new("operation", libc::EINVAL, message));
             }
         };

@@ -36,8 +36,7 @@ pub(super) unsafe fn read<T: Extensible>(from: *const T) -> Result<T> {
     // SAFETY: the caller vouches for `size` bytes.
     let beyond = |at| unsafe { from.cast::<u8>().add(at).read() };
     if size > LARGEST || (known..size).any(|at| beyond(at) != 0) {
-        let message =
-            format_args!("the struct's size is {size}; only {known} bytes are known, and the rest is not all 0");
+        let message = format!("the struct's size is {size}; only {known} bytes are known, and the rest is not all 0");
         return Err(Error::new("options", libc::E2BIG, message));
     }
     // SAFETY: the caller vouches for `size` bytes, and no more than `value` has are copied.
@@ -49,7 +48,7 @@ pub(super) fn check_size<T: Extensible>(what: &'static str, size: usize) -> Resu
     if size >= T::FIRST_SIZE {
         return Ok(());
     }
-    let message = format_args!("the struct's size is {size}, the smallest there ever was is {}", T::FIRST_SIZE);
+    let message = format!("the struct's size is {size}, the smallest there ever was is {}", T::FIRST_SIZE);
     Err(Error::new(what, libc::EINVAL, message))
 }
 
@@ -92,7 +91,7 @@ pub(super) fn not_zero<N: Copy + Default + PartialEq>(value: N, member: &'static
     if value != N::default() {
         return Ok(value);
     }
-    let message = format_args!("{member} is 0, must be more; {init} sets it to its default");
+    let message = format!("{member} is 0, must be more; {init} sets it to its default");
     Err(Error::new(member, libc::EINVAL, message))
 }
 
@@ -102,7 +101,7 @@ pub(super) fn timeout(nanoseconds: i64, member: &'static str) -> Result<Option<D
         Ok(nanoseconds) => Ok(Some(Duration::from_nanos(nanoseconds))),
         Err(_) if nanoseconds == -1 => Ok(None),
         Err(_) => {
-            let message = format_args!("{member} is {nanoseconds}, must be -1 or not negative");
+            let message = format!("{member} is {nanoseconds}, must be -1 or not negative");
             Err(Error::new(member, libc::EINVAL, message))
         }
     }

@@ -126,7 +126,7 @@ pub(super) unsafe fn put_text(text: &[u8], buf: *mut c_char, len: usize) -> Resu
         return Err(is_null("buf"));
     }
     if text.len() >= len {
-        let message = format_args!("the text needs {} bytes, the buffer has {len}", text.len() + 1);
+        let message = format!("the text needs {} bytes, the buffer has {len}", text.len() + 1);
         return Err(Error::new("buf", libc::ERANGE, message));
     }
     // SAFETY: the caller vouches for the buffer, and the text and its NUL fit.

@@ -122,7 +122,7 @@ pub unsafe extern "C" fn bytefd_shm_open(
     boundary(error, || unsafe {
         let (name, given) = (name_of(name)?, read(options)?);
         if !full_name.is_null() && size < BYTEFD_SHM_NAME_SIZE as usize {
-            let message = format_args!("size is {size}, must be at least {BYTEFD_SHM_NAME_SIZE}");
+            let message = format!("size is {size}, must be at least {BYTEFD_SHM_NAME_SIZE}");
             return Err(Error::new("full_name", libc::ERANGE, message));
         }
         let wanted = set_flags(given.flags, FLAGS, ShmOptions::new())?

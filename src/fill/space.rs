@@ -11,7 +11,7 @@ use crate::sys::{self, features};
 pub(crate) fn check_size_limit(size: u64) -> Result<()> {
     let limit = sys::file_size_limit();
     if size > limit {
-        let message = format_args!("asked for a file of {size} bytes, the limit RLIMIT_FSIZE is {limit} bytes");
+        let message = format!("asked for a file of {size} bytes, the limit RLIMIT_FSIZE is {limit} bytes");
         return Err(Error::new("file size", libc::EFBIG, message));
     }
     Ok(())

@@ -21,7 +21,7 @@ pub(crate) fn total_length(segments: &[IoSlice<'_>]) -> Result<u64> {
     match total {
         Some(total) if total <= isize::MAX as usize => Ok(total as u64),
         _ => {
-            let message = format_args!("{} segments are longer together than {} bytes", segments.len(), isize::MAX);
+            let message = format!("{} segments are longer together than {} bytes", segments.len(), isize::MAX);
             Err(Error::new("length", libc::EINVAL, message))
         }
     }
@@ -46,10 +46,7 @@ pub(crate) fn fill(file: BorrowedFd<'_>, segments: &[IoSlice<'_>], huge: Option<
     check_size_limit(total)?;
     let mut source = Source { segments, skip: 0, written: 0, total };
     let extent = features::huge_page_size();
-    if let Some(copier) = huge
-        && extent > 0
-        && total >= worth_an_extent(extent)
-    {
+    if let Some(copier) = huge.filter(|_| extent > 0 && total >= worth_an_extent(extent)) {
         // First the size, then the content: that lets a host with `within_size` choose huge pages by itself.
         sys::file::ftruncate(file, total).context("ftruncate", || format!("{total} bytes"))?;
         if way() == Way::Collapse {
@@ -143,7 +140,7 @@ impl Source<'_> {
             };
             let count = count.context("write", || format!("{} of {} bytes written", self.written, self.total))?;
             if count == 0 {
-                let message = format_args!("stuck at {} of {} bytes", self.written, self.total);
+                let message = format!("stuck at {} of {} bytes", self.written, self.total);
                 return Err(Error::new("write", libc::EIO, message));
             }
             self.advance(count);

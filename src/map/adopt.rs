@@ -97,10 +97,10 @@ const MODE: u32 = 0o600;
 fn checked(address: usize, length: usize) -> Result<Range<usize>> {
     let page = sys::page_size();
     let refuse = |op, message: &dyn Display| Err(Error::new(op, libc::EINVAL, message));
-    if !address.is_multiple_of(page) {
+    if address % page != 0 {
         return refuse("address", &format_args!("{address:#x} is not the start of a page of {page} bytes"));
     }
-    if length == 0 || !length.is_multiple_of(page) {
+    if length == 0 || length % page != 0 {
         return refuse("length", &format_args!("{length} bytes are not whole pages of {page} bytes, one or more"));
     }
     match address.checked_add(length) {
@@ -170,7 +170,7 @@ fn check_stacks(range: &Range<usize>, regions: &[Region]) -> Result<()> {
 }
 
 fn refuse(range: &Range<usize>, errno: i32, found: impl Display) -> Result<()> {
-    let message = format_args!("asked for {}, {} bytes; found {found}", shown(range), range.len());
+    let message = format!("asked for {}, {} bytes; found {found}", shown(range), range.len());
     Err(Error::new("range", errno, message))
 }
 

@@ -203,7 +203,7 @@ impl Map {
         };
         let loses = loses(advice, self.access());
         if loses && !may_lose {
-            let message = format_args!("{name} loses content, which must be asked for");
+            let message = format!("{name} loses content, which must be asked for");
             return Err(Error::new("madvise", libc::EINVAL, message));
         }
         let Some((mapping, bytes)) = self.part(range)? else { return Ok(()) };

@@ -135,8 +135,7 @@ impl Map {
 }
 
 fn lost(op: &'static str, at: usize) -> Error {
-    let message = format_args!(
-        "byte {at} does not exist: the file is shorter by now, its storage fails, or the page is protected"
-    );
+    let message =
+        format!("byte {at} does not exist: the file is shorter by now, its storage fails, or the page is protected");
     Error::new(op, libc::EIO, message)
 }

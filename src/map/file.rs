@@ -152,6 +152,6 @@ fn check_kind(stat: &Stat, name: Name<'_>) -> Result<()> {
         return Ok(());
     }
     let errno = if stat.mode & libc::S_IFMT == libc::S_IFDIR { libc::EISDIR } else { libc::ENODEV };
-    let message = format_args!("{name} is {}; only regular files can be mapped", stat.kind());
+    let message = format!("{name} is {}; only regular files can be mapped", stat.kind());
     Err(Error::new("file type", errno, message))
 }

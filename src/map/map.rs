@@ -325,7 +325,7 @@ impl Map {
         }
         let bytes = self.head + range.start..self.head + range.end;
         if self.mapping.is_missing(&bytes) {
-            let message = format_args!("bytes of {}..{} were unmapped", range.start, range.end);
+            let message = format!("bytes of {}..{} were unmapped", range.start, range.end);
             return Err(Error::new("range", libc::EINVAL, message));
         }
         Ok(Some((&self.mapping, bytes)))
@@ -334,7 +334,7 @@ impl Map {
     /// A range that lies in the map and is all there.
     pub(super) fn checked_span(&self, offset: usize, length: usize) -> Result<Range<usize>> {
         let Some(end) = offset.checked_add(length) else {
-            let message = format_args!("asked for {length} bytes from {offset} of a map of {} bytes", self.length);
+            let message = format!("asked for {length} bytes from {offset} of a map of {} bytes", self.length);
             return Err(Error::new("range", libc::EINVAL, message));
         };
         self.part(offset..end)?;
@@ -355,7 +355,7 @@ impl Map {
             Bound::Unbounded => self.length.max(start),
         };
         if start > end || end > self.length {
-            let message = format_args!("asked for bytes {start}..{end} of a map of {} bytes", self.length);
+            let message = format!("asked for bytes {start}..{end} of a map of {} bytes", self.length);
             return Err(Error::new("range", libc::EINVAL, message));
         }
         Ok(start..end)

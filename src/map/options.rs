@@ -362,7 +362,7 @@ impl MapOptions {
 
     fn refused(&self, problem: &str) -> Error {
         let (range, size, mode) = (self.range_asked(), self.file_size, self.mode);
-        let message = format_args!("{problem} (bytes {range}, file size {size}, mode {mode:04o})");
+        let message = format!("{problem} (bytes {range}, file size {size}, mode {mode:04o})");
         Error::new("options", libc::EINVAL, message)
     }
 
@@ -376,7 +376,7 @@ impl MapOptions {
     pub(super) fn length_in(&self, size: u64, name: Name<'_>) -> Result<usize> {
         let end = self.end.unwrap_or(size);
         if self.offset > end || (end > size && !self.beyond_eof) {
-            let message = format_args!("asked for bytes {} of a file of {size} bytes: {name}", self.range_asked());
+            let message = format!("asked for bytes {} of a file of {size} bytes: {name}", self.range_asked());
             return Err(Error::new("range", libc::ENXIO, message));
         }
         usize::try_from(end - self.offset).ok().filter(|length| *length <= isize::MAX as usize).ok_or_else(|| {

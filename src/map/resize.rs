@@ -51,7 +51,7 @@ impl Map {
         } else {
             return Ok(());
         };
-        let message = format_args!("asked for {length} bytes instead of {}: {problem}", self.length);
+        let message = format!("asked for {length} bytes instead of {}: {problem}", self.length);
         Err(Error::new("resize", libc::EINVAL, message))
     }
 
@@ -145,7 +145,7 @@ impl Map {
     }
 
     fn is_whole_pages(&self, length: usize) -> bool {
-        (self.options.offset + length as u64).is_multiple_of(self.mapping.page() as u64)
+        (self.options.offset + length as u64) % self.mapping.page() as u64 == 0
     }
 }
 
@@ -159,11 +159,11 @@ impl MapOptions {
             return mapping.grow(bytes).context("mremap", asked);
         }
         mapping.extend(bytes, content, self.mmap_options_for(content)).context("mmap", asked)?;
-        if old < mapping.length()
-            && let Err(error) = self.treat(mapping, old..bytes)
-        {
-            let _ = mapping.shrink(old, true);
-            return Err(error);
+        if old < mapping.length() {
+            if let Err(error) = self.treat(mapping, old..bytes) {
+                let _ = mapping.shrink(old, true);
+                return Err(error);
+            }
         }
         Ok(())
     }

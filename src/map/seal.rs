@@ -216,7 +216,7 @@ impl Map {
     }
 
     fn wrong(&self, size: u64) -> Error {
-        let message = format_args!("somebody has made the memory {size} bytes long, instead of {}", self.length);
+        let message = format!("somebody has made the memory {size} bytes long, instead of {}", self.length);
         Error::new("seal", libc::EIO, message)
     }
 }

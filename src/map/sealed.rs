@@ -86,7 +86,7 @@ fn check_seals(fd: &OwnedFd) -> Result<()> {
     if found & SEALS == SEALS {
         return Ok(());
     }
-    let message = format_args!(
+    let message = format!(
         "descriptor {number} has seals {found:#x}, not F_SEAL_WRITE ({:#x}) and F_SEAL_SHRINK ({:#x})",
         libc::F_SEAL_WRITE,
         libc::F_SEAL_SHRINK

@@ -89,8 +89,8 @@ impl MapOptions {
         let huge = if self.huge_pages { Some(huge_file()?) } else { None };
         if let Some(huge) = &huge {
             page = sys::file::fstat(huge.as_fd()).context("fstat", || "a file of huge pages")?.block as usize;
-            if length == 0 || !length.is_multiple_of(page) {
-                let message = format_args!("asked for {length} bytes in huge pages of {page} bytes each, one or more");
+            if length == 0 || length % page != 0 {
+                let message = format!("asked for {length} bytes in huge pages of {page} bytes each, one or more");
                 return Err(Error::new("length", libc::EINVAL, message));
             }
         }
@@ -128,9 +128,9 @@ impl MapOptions {
             let plain = MapOptions { access, execute, reads_shared, no_reserve, ..MapOptions::new() };
             plain.mapping(Content::File(file.fd.as_fd(), 0), file.page, 1, &file.name)?;
         }
-        if size > file.size && !size.is_multiple_of(file.page as u64) && file.is_of_huge_pages() {
+        if size > file.size && size % file.page as u64 != 0 && file.is_of_huge_pages() {
             let message =
-                format_args!("asked for a file of {size} bytes; {} has pages of {} bytes each", file.name, file.page);
+                format!("asked for a file of {size} bytes; {} has pages of {} bytes each", file.name, file.page);
             return Err(Error::new("file_size", libc::EINVAL, message));
         }
         let growth = if size > file.size {
@@ -214,11 +214,11 @@ impl MapOptions {
         };
         let mapping = match placed {
             Err(Errno(libc::ENODEV)) => {
-                let message = format_args!("{name} cannot be mapped: its file system does not support this mapping");
+                let message = format!("{name} cannot be mapped: its file system does not support this mapping");
                 return Err(Error::new("mmap", libc::ENODEV, message));
             }
             Err(Errno(libc::EIO)) if matches!(content, Content::File(fd, _) if sys::file::is_on_proc(fd)) => {
-                let message = format_args!("{name} cannot be mapped: it is a file of /proc");
+                let message = format!("{name} cannot be mapped: it is a file of /proc");
                 return Err(Error::new("mmap", libc::ENODEV, message));
             }
             placed => placed.context("mmap", asked)?,

@@ -83,11 +83,11 @@ impl Memory {
 
     /// Tells the vector how much has been stored.
     fn settle(&mut self, written: usize) {
-        if let Memory::Private(bytes) = self
-            && bytes.len() < written
-        {
-            // SAFETY: so many bytes were stored, and there was room for them.
-            unsafe { bytes.set_len(written) };
+        if let Memory::Private(bytes) = self {
+            if bytes.len() < written {
+                // SAFETY: so many bytes were stored, and there was room for them.
+                unsafe { bytes.set_len(written) };
+            }
         }
     }
 

@@ -266,13 +266,13 @@ impl Cache {
     fn take(&self, size: Option<u64>, kind: Kind<'_>) -> Option<Box<CachedFile>> {
         let wanted = size.map(pages);
         let last = &self.slots[LAST_SLOT.get()];
-        if last.offers(kind).is_some_and(|present| wanted.is_none_or(|wanted| wanted == present))
-            && let Some(file) = self.claim(last)
-        {
-            if kind.suits(&file) {
-                return Some(file);
+        if last.offers(kind).is_some_and(|present| wanted.is_none_or(|wanted| wanted == present)) {
+            if let Some(file) = self.claim(last) {
+                if kind.suits(&file) {
+                    return Some(file);
+                }
+                self.keep(file);
             }
-            self.keep(file);
         }
         // Where so many are kept a smaller one is taken, however small it is, so that some stay for scans at the same time.
         let kept = self.used_slots().iter().filter(|slot| slot.used().is_some()).count();

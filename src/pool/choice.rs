@@ -20,7 +20,7 @@ impl Cache {
         match refusal {
             None => Ok(()),
             Some((step, errno)) => {
-                let message = format_args!("a file system of the pool's own, for new files: {errno}");
+                let message = format!("a file system of the pool's own, for new files: {errno}");
                 Err(Error::new(step, refused(errno), message))
             }
         }

@@ -132,11 +132,11 @@ impl Pool {
     /// A file that is going to be filled by its `store`, with about this length if that is known. `None` as for
     /// [`Pool::lend`].
     pub(crate) fn lend_unfilled(&self, length: Option<u64>, options: &LoanOptions<'_>) -> Result<Option<Lent>> {
-        if self.0.choose_unmeasured(length, options.is_trusted) == Way::NewFile
-            && let Some(file) = self.0.new_files.create(&options.name)
-        {
-            self.0.count_miss();
-            return Ok(Some(Lent::New(file)));
+        if self.0.choose_unmeasured(length, options.is_trusted) == Way::NewFile {
+            if let Some(file) = self.0.new_files.create(&options.name) {
+                self.0.count_miss();
+                return Ok(Some(Lent::New(file)));
+            }
         }
         self.lend_file(options, &mut |kind| {
             let Some(file) = self.0.lend(length, kind, &mut CachedFile::begin)? else { return Ok(None) };
@@ -201,7 +201,7 @@ impl PoolOptions {
     /// - `EMFILE`, `ENFILE` or `ENOMEM` with that method.
     pub fn create(&self) -> Result<Pool> {
         if self.max_files == 0 || self.max_files > MAX_FILES {
-            let message = format_args!("max_files is {}, must be 1 to {MAX_FILES}", self.max_files);
+            let message = format!("max_files is {}, must be 1 to {MAX_FILES}", self.max_files);
             return Err(Error::new("max_files", libc::EINVAL, message));
         }
         let cache = Cache::new(self);

@@ -152,9 +152,7 @@ impl NewFiles {
         let number = self.names.fetch_update(Acquire, Relaxed, lowest).ok()?.trailing_ones();
         let created = create_in(user.first(), user.second(), name, number);
         self.names.fetch_and(!(1 << number), Release);
-        if let Err(errno) = &created
-            && *errno != Errno(libc::ENOSPC)
-        {
+        if created.as_ref().is_err_and(|errno| *errno != Errno(libc::ENOSPC)) {
             self.lose();
         }
         created.ok()

@@ -68,7 +68,7 @@ impl Sizes {
             return (Way::Other, true);
         }
         let choice = class.ways.choose();
-        let is_measured = choice.is_tried || class.scans.fetch_add(1, Relaxed).is_multiple_of(MEASURED);
+        let is_measured = choice.is_tried || class.scans.fetch_add(1, Relaxed) % MEASURED == 0;
         (Way::new(choice.is_one), is_measured)
     }
 

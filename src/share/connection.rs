@@ -49,6 +49,6 @@ pub(super) fn check_family(socket: BorrowedFd<'_>) -> Result<()> {
     if family == libc::AF_UNIX {
         return Ok(());
     }
-    let message = format_args!("descriptor {number} has family {family}, not AF_UNIX ({})", libc::AF_UNIX);
+    let message = format!("descriptor {number} has family {family}, not AF_UNIX ({})", libc::AF_UNIX);
     Err(Error::new("socket", libc::EPROTOTYPE, message))
 }

@@ -44,7 +44,7 @@ pub fn export_dmabuf(memory: impl AsFd) -> Result<OwnedFd> {
     if seals & libc::F_SEAL_WRITE != 0 {
         return refuse("is sealed against writing, and devices write");
     }
-    if size == 0 || !size.is_multiple_of(sys::page_size() as u64) {
+    if size == 0 || size % sys::page_size() as u64 != 0 {
         return refuse(&format!("has {size} bytes, and whole pages of {} are needed", sys::page_size()));
     }
     let driver = match udmabuf::open() {

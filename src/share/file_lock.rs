@@ -109,8 +109,7 @@ impl FileLockOptions {
                 // A short timeout can have passed before the first attempt.
                 let errno = if self.timeout == Some(Duration::ZERO) { libc::EAGAIN } else { libc::ETIMEDOUT };
                 let range = range.shown(fd.as_fd());
-                let message =
-                    format_args!("another open file description, or a process, has a lock that excludes {range}");
+                let message = format!("another open file description, or a process, has a lock that excludes {range}");
                 Err(Error::new("file_lock", errno, message))
             }
             Err(errno) => Err(errno).context("fcntl F_OFD_SETLK", || range.shown(fd.as_fd())),

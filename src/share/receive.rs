@@ -69,12 +69,12 @@ impl<'a> Incoming<'a> {
                 self.lost_control()?;
             }
             if is_cut {
-                let message = format_args!("the message is longer than {wanted} bytes");
+                let message = format!("the message is longer than {wanted} bytes");
                 return Err(Error::new("length", libc::EMSGSIZE, message));
             }
             let count = self.found.len();
             if count > self.capacity {
-                let message = format_args!("{count} descriptors came, {} fit", self.capacity);
+                let message = format!("{count} descriptors came, {} fit", self.capacity);
                 return Err(Error::new("count", libc::EBADMSG, message));
             }
             if bytes > 0 && (self.done == wanted || self.takes_some) {
@@ -84,7 +84,7 @@ impl<'a> Incoming<'a> {
             // A packet can be empty.
             if bytes == 0 && (is_stream || count == 0 && socket::is_hung_up(socket)) {
                 let errno = if self.done == 0 { libc::ENODATA } else { libc::ECONNRESET };
-                let message = format_args!("no more comes after {} of {wanted} bytes", self.done);
+                let message = format!("no more comes after {} of {wanted} bytes", self.done);
                 return Err(Error::new("message", errno, message));
             }
             if !is_stream {
@@ -96,7 +96,7 @@ impl<'a> Incoming<'a> {
     /// The kernel has dropped control data: descriptors, unless none can come and the program has asked for other data.
     fn lost_control(&self) -> Result<()> {
         if self.capacity > 0 {
-            let message = format_args!(
+            let message = format!(
                 "the kernel delivered {} descriptors and lost others: no number was free, a security module refused \
                  them, or the socket brings too much other control data",
                 self.found.len()
@@ -143,6 +143,6 @@ impl<'a> Incoming<'a> {
 }
 
 fn shut_down(refusal: &Error) -> Error {
-    let message = format_args!("{}; the socket is shut down for receiving", refusal.message());
+    let message = format!("{}; the socket is shut down for receiving", refusal.message());
     Error::new(refusal.op(), refusal.errno(), message)
 }

@@ -45,13 +45,13 @@ impl Outgoing<'_> {
         let (bytes, count) = (self.message.len(), self.descriptors.len());
         let is_stream = self.connection.is_stream()?;
         if parts > 1 && !is_stream {
-            let message = format_args!("{count} descriptors exceed the {MOST_DESCRIPTORS} of one message");
+            let message = format!("{count} descriptors exceed the {MOST_DESCRIPTORS} of one message");
             return Err(Error::new("count", libc::E2BIG, message));
         }
         // Datagrams can be empty, whatever they carry.
         let least = if is_stream { parts.max(1) } else { 0 };
         if bytes < least {
-            let message = format_args!("{count} descriptors need a message of {least} bytes or more, it has {bytes}");
+            let message = format!("{count} descriptors need a message of {least} bytes or more, it has {bytes}");
             return Err(Error::new("length", libc::EINVAL, message));
         }
         Ok(())

@@ -139,13 +139,12 @@ impl ShmOptions {
         let name = self.whole_name(name.as_ref())?;
         let mode = checked_mode(self.mode)?;
         if self.owned && mode & 0o600 == 0 {
-            let message = format_args!(
-                "mode {mode:04o} lets the owner of the file neither read nor write: no sweep could lock it"
-            );
+            let message =
+                format!("mode {mode:04o} lets the owner of the file neither read nor write: no sweep could lock it");
             return Err(Error::new("mode", libc::EINVAL, message));
         }
         if self.length > i64::MAX as u64 {
-            let message = format_args!("asked for {} bytes, the largest file has {}", self.length, i64::MAX);
+            let message = format!("asked for {} bytes, the largest file has {}", self.length, i64::MAX);
             return Err(Error::new("length", libc::EFBIG, message));
         }
         if file::lstat(&path(&name)).is_ok() {
@@ -214,7 +213,7 @@ impl ShmOptions {
         let stat = file::fstat(fd.as_fd()).context("fstat", || shown(name))?;
         check(&stat)?;
         if stat.size < self.length {
-            let message = format_args!("asked for {} bytes, {} has {}", self.length, shown(name), stat.size);
+            let message = format!("asked for {} bytes, {} has {}", self.length, shown(name), stat.size);
             return Err(Error::new("length", libc::ENXIO, message));
         }
         Ok(fd)
@@ -270,7 +269,7 @@ impl ShmOptions {
                     return Ok(());
                 }
                 let message =
-                    format_args!("{} belongs to user {}, neither to user {user} nor to root", shown(name), stat.owner);
+                    format!("{} belongs to user {}, neither to user {user} nor to root", shown(name), stat.owner);
                 return Err(Error::new("owner", libc::EPERM, message));
             }
             libc::S_IFLNK => (libc::ELOOP, "a symbolic link, which is not followed"),
@@ -338,10 +337,9 @@ impl Drop for Shm {
             return;
         }
         let path = path(&self.name);
+        let Ok(ours) = file::fstat(self.as_fd()) else { return };
         // Only if the name still stands for this object.
-        if let Ok(ours) = file::fstat(self.as_fd())
-            && file::lstat(&path).is_ok_and(|stat| stat.identity == ours.identity)
-        {
+        if file::lstat(&path).is_ok_and(|stat| stat.identity == ours.identity) {
             let _ = file::unlink(&path);
         }
     }
@@ -368,7 +366,7 @@ pub(super) fn checked_mode(mode: u32) -> Result<u32> {
         0 => Ok(0o600),
         mode if mode & !0o777 == 0 => Ok(mode),
         mode => {
-            let message = format_args!("mode {mode:o} has bits other than the nine permission bits");
+            let message = format!("mode {mode:o} has bits other than the nine permission bits");
             Err(Error::new("mode", libc::EINVAL, message))
         }
     }
@@ -387,7 +385,7 @@ fn checked(name: &OsStr) -> Result<&OsStr> {
     } else if bare.contains(&0) {
         "has a NUL byte"
     } else if bare.len() > MAX_NAME {
-        let message = format_args!("the name has {} bytes, the maximum is {MAX_NAME}", bare.len());
+        let message = format!("the name has {} bytes, the maximum is {MAX_NAME}", bare.len());
         return Err(Error::new("name", libc::ENAMETOOLONG, message));
     } else {
         return Ok(OsStr::from_bytes(bare));
@@ -402,7 +400,7 @@ fn path(name: &OsStr) -> CString {
 }
 
 fn shown(name: &OsStr) -> String {
-    format!("/dev/shm/{}", name.display())
+    format!("/dev/shm/{}", name.to_string_lossy())
 }
 
 /// A new object that does not have its name yet.

@@ -202,7 +202,7 @@ impl SysvOptions {
         // SAFETY: attached just now, all of it in whole pages.
         let mapping = unsafe { Mapping::of_segment(base, length) };
         if length < self.length {
-            let message = format_args!("asked for {} bytes, segment {shmid} has {length}", self.length);
+            let message = format!("asked for {} bytes, segment {shmid} has {length}", self.length);
             return Err(Error::new("length", libc::ENXIO, message));
         }
         if self.transient {

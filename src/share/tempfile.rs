@@ -118,7 +118,7 @@ impl TempFileOptions {
             ));
         }
         if suffix.len() > LONGEST_SUFFIX {
-            let message = format_args!("the suffix has {} bytes, the maximum is {LONGEST_SUFFIX}", suffix.len());
+            let message = format!("the suffix has {} bytes, the maximum is {LONGEST_SUFFIX}", suffix.len());
             return Err(Error::new("suffix", libc::ENAMETOOLONG, message));
         }
         let mode = shm::checked_mode(self.mode)?;

@@ -153,7 +153,7 @@ impl<A> Requirements<A> {
     ///
     /// ```
     /// use bytefd::share::Requirements;
-    /// let (reader, _writer) = std::io::pipe().unwrap();
+    /// let (reader, _writer) = std::os::unix::net::UnixStream::pair().unwrap();
     /// let error = Requirements::new().check(&reader).unwrap_err();
     /// assert!(error.message().ends_with("is not sealed (missing F_SEAL_SHRINK, F_SEAL_WRITE)"));
     /// ```
@@ -169,7 +169,7 @@ impl<A> Requirements<A> {
         self.check_self()?;
         let (fd, number) = (fd.as_fd(), fd.as_fd().as_raw_fd());
         if !file::is_readable(fd).context("fcntl F_GETFL", || format!("descriptor {number}"))? {
-            let message = format_args!("descriptor {number} is not open for reading");
+            let message = format!("descriptor {number} is not open for reading");
             return Err(Error::new("fd", libc::EACCES, message));
         }
         // First: what others do to the length until it is sealed shows in what is looked at afterwards.
@@ -182,27 +182,27 @@ impl<A> Requirements<A> {
         if self.seals & !seals != 0 {
             let missing = names(self.seals & !seals);
             let found = if seals == 0 { "not sealed".into() } else { format!("sealed with {} only", names(seals)) };
-            let message = format_args!("descriptor {number} is {found} (missing {missing})");
+            let message = format!("descriptor {number} is {found} (missing {missing})");
             return Err(Error::new("seals", libc::EPERM, message));
         }
         let stat = file::fstat(fd).context("fstat", || format!("descriptor {number}"))?;
         if !stat.is_regular() {
             let errno = if stat.mode & libc::S_IFMT == libc::S_IFDIR { libc::EISDIR } else { libc::ENODEV };
-            let message = format_args!("descriptor {number} is {}, not a regular file", stat.kind());
+            let message = format!("descriptor {number} is {}, not a regular file", stat.kind());
             return Err(Error::new("fd", errno, message));
         }
         let (length, least, most) = (stat.size, self.min_length, self.max_length);
         if length < least {
-            let message = format_args!("length {length} is less than min_length {least}");
+            let message = format!("length {length} is less than min_length {least}");
             return Err(Error::new("min_length", libc::ENXIO, message));
         }
         if length > most {
-            let message = format_args!("length {length} exceeds max_length {most}");
+            let message = format!("length {length} exceeds max_length {most}");
             return Err(Error::new("max_length", libc::EFBIG, message));
         }
         match self.uid {
             Some(uid) if uid != stat.owner => {
-                let message = format_args!("descriptor {number} belongs to user {}, not user {uid}", stat.owner);
+                let message = format!("descriptor {number} belongs to user {}, not user {uid}", stat.owner);
                 Err(Error::new("uid", libc::EACCES, message))
             }
             _ => Ok(()),
@@ -217,7 +217,7 @@ impl<A> Requirements<A> {
         }
         let (least, most) = (self.min_length, self.max_length);
         if least > most {
-            let message = format_args!("min_length {least} exceeds max_length {most}");
+            let message = format!("min_length {least} exceeds max_length {most}");
             return Err(Error::new("min_length", libc::EINVAL, message));
         }
         Ok(())

@@ -29,7 +29,7 @@ impl WrapOptions {
     ///
     /// ```
     /// use bytefd::{StreamOptions, WrapOptions};
-    /// let (reader, mut writer) = std::io::pipe()?;
+    /// let (reader, mut writer) = std::os::unix::net::UnixStream::pair()?;
     /// std::io::Write::write_all(&mut writer, b"hello")?;
     /// drop(writer);
     /// let fd = WrapOptions::new().wrap_stream(&reader, &StreamOptions::new())?;

@@ -62,7 +62,7 @@ impl StreamOptions {
     ///
     /// ```
     /// use bytefd::{StreamOptions, WrapOptions};
-    /// let (reader, _writer) = std::io::pipe()?;
+    /// let (reader, _writer) = std::os::unix::net::UnixStream::pair()?;
     /// let options = StreamOptions::new().timeout(std::time::Duration::from_millis(1));
     /// let error = WrapOptions::new().wrap_stream(&reader, &options).unwrap_err();
     /// assert_eq!(error.errno(), libc::ETIMEDOUT);

@@ -52,7 +52,7 @@ impl<R: Read> Source for Reader<R> {
                 Err(error) => return Err(Error::new("read", error.raw_os_error().unwrap_or(libc::EIO), error)),
                 Ok(count) if count > spare.len() => {
                     let message =
-                        format_args!("the reader says that it read {count} bytes into a buffer of {}", spare.len());
+                        format!("the reader says that it read {count} bytes into a buffer of {}", spare.len());
                     return Err(Error::new("read", libc::EINVAL, message));
                 }
                 Ok(count) => {

@@ -166,7 +166,7 @@ impl Mapping {
 
     /// Shows `content` in place of what is mapped in whole pages from `at`, in one step: who reads there sees one or the other.
     pub fn show(&self, at: usize, length: usize, content: Content<'_>, options: MmapOptions) -> Result<()> {
-        assert!(at.is_multiple_of(self.page) && at.checked_add(length).is_some_and(|end| end <= self.reserved));
+        assert!(at % self.page == 0 && at.checked_add(length).is_some_and(|end| end <= self.reserved));
         let options = MmapOptions { flags: options.flags | libc::MAP_FIXED, ..options };
         // SAFETY: the range is ours, as asserted; whoever calls this wants what is there to go.
         unsafe { mmap(self.base.as_ptr().wrapping_byte_add(at), length, content, options).map(drop) }

@@ -186,9 +186,8 @@ mod tests {
     fn what_the_kernel_maps_into_every_process_is_not_anonymous() {
         let sources = Sources::new();
         for line in std::fs::read_to_string("/proc/self/maps").expect("/proc").lines() {
-            if let Some((range, name)) = line.split_once(' ')
-                && ["[vvar]", "[vvar_vclock]", "[vdso]", "[vsyscall]"].iter().any(|special| name.ends_with(special))
-            {
+            let Some((range, name)) = line.split_once(' ') else { continue };
+            if ["[vvar]", "[vvar_vclock]", "[vdso]", "[vsyscall]"].iter().any(|special| name.ends_with(special)) {
                 let start = usize::from_str_radix(range.split('-').next().expect("a start"), 16).expect("a number");
                 // SAFETY: only asked about, and not read.
                 let bytes = unsafe { std::slice::from_raw_parts(start as *const u8, 1) };

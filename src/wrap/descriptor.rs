@@ -27,7 +27,7 @@ pub fn reopen(fd: impl AsFd) -> Result<OwnedFd> {
     let fd = fd.as_fd();
     let stat = sys::file::fstat(fd).context("fstat", || format!("descriptor {}", fd.as_raw_fd()))?;
     if !stat.is_regular() {
-        let message = format_args!("descriptor {} is {}, not a regular file", fd.as_raw_fd(), stat.kind());
+        let message = format!("descriptor {} is {}, not a regular file", fd.as_raw_fd(), stat.kind());
         return Err(Error::new("reopen", libc::EINVAL, message));
     }
     sys::file::reopen(fd, libc::O_RDONLY)

@@ -273,7 +273,7 @@ impl WrapOptions {
         let backend = match self.backend {
             Backend::Auto if self.seal_content => Backend::Memfd,
             unsealable @ (Backend::Shm | Backend::TmpFile) if self.seal_content => {
-                let message = format_args!("asked for seals on a {unsealable:?} file; only a memfd can be sealed");
+                let message = format!("asked for seals on a {unsealable:?} file; only a memfd can be sealed");
                 return Err(Error::new("options", libc::EINVAL, message));
             }
             backend => backend,
@@ -321,14 +321,13 @@ impl WrapOptions {
     fn checked_name(&self) -> Result<Cow<'_, CStr>> {
         let Some(name) = &self.name else { return Ok(c"bytefd".into()) };
         if name.is_empty() || name.len() > NAME_MAX {
-            let message = format_args!("a name of {} bytes; 1 to {NAME_MAX} are allowed", name.len());
+            let message = format!("a name of {} bytes; 1 to {NAME_MAX} are allowed", name.len());
             return Err(Error::new("name", libc::EINVAL, message));
         }
         let name = name.as_bytes();
         if let Some(position) = name.iter().position(|byte| matches!(byte, b'/' | b'\n' | 0)) {
             let (byte, name) = (name[position] as char, String::from_utf8_lossy(name));
-            let message =
-                format_args!("{name:?} has {byte:?} at byte {position}; slash, newline and NUL are not allowed");
+            let message = format!("{name:?} has {byte:?} at byte {position}; slash, newline and NUL are not allowed");
             return Err(Error::new("name", libc::EINVAL, message));
         }
         Ok(CString::new(name).expect("checked for NUL").into())

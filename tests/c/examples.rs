@@ -19,9 +19,6 @@ tests![
     mmcat_writes_the_files,
     mmcat_names_what_it_cannot_write,
     mmcat_survives_a_file_that_becomes_shorter,
-    withfd_gives_commands_a_file_instead_of_a_pipe,
-    withfd_fills_in_the_path_everywhere,
-    withfd_exits_as_env_does,
     demo_shows_two_clients_and_equal_digests,
     demo_notices_a_difference,
     t_mmap_shows_and_replaces_a_string,
@@ -55,7 +52,7 @@ fn sha256sum(bytes: &[u8]) -> String {
 }
 
 /// What virus scanners agreed to find, in two parts so that they do not find it here.
-fn signature() -> Vec<u8> {
+pub fn signature() -> Vec<u8> {
     [&b"X5O!P%@AP[4\\PZX54(P^)7CC)7}$EICAR-"[..], b"STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"].concat()
 }
 
@@ -134,49 +131,6 @@ fn mmcat_survives_a_file_that_becomes_shorter() {
     assert!(said(&output).ends_with(&complaint), "{}", said(&output));
     let first = written.strip_suffix(b"the other file").expect("both files");
     assert!(first.len() < bytes.len() && bytes.starts_with(first), "{} bytes", first.len());
-}
-
-fn withfd_gives_commands_a_file_instead_of_a_pipe() {
-    let workshop = Workshop::new();
-    let program = workshop.example("withfd");
-    let withfd = |arguments: &[&str], input: &[u8]| answer(Command::new(&program).args(arguments), input);
-
-    // More than the first buffer, and than a pipe holds.
-    for length in [0, 65_536, 65_537, 3_000_000] {
-        let bytes = pattern(length);
-        assert_eq!(withfd(&["sha256sum", "{}"], &bytes)[..64], sha256sum(&bytes));
-    }
-    workshop.write("in the archive", b"content");
-    let archive = workshop.path("archive.zip");
-    run(Command::new("zip").arg("-q").arg(&archive).arg("in the archive").current_dir(&workshop.folder));
-    let archive = std::fs::read(archive).expect("an archive");
-    assert!(withfd(&["unzip", "-l", "{}"], &archive).contains("in the archive"));
-    assert!(withfd(&["file", "--brief", "--dereference", "{}"], &archive).starts_with("Zip archive data"));
-    assert_eq!(withfd(&["sh", "{}", "an argument"], b"echo \"the script has $1\""), "the script has an argument\n");
-    // Standard input itself has been read to its end.
-    assert_eq!(withfd(&["cat", "{}", "-", "{}"], b"twice "), "twice twice ");
-}
-
-fn withfd_fills_in_the_path_everywhere() {
-    let workshop = Workshop::new();
-    let program = workshop.example("withfd");
-    let echo = |arguments: &[&str]| answer(Command::new(&program).arg("echo").args(arguments), b"x");
-    let path = echo(&["{}"]).trim().to_string();
-    assert!(path.starts_with("/proc/self/fd/"), "{path}");
-    assert_eq!(echo(&["--in={}", "{}{}", "{", "}"]), format!("--in={path} {path}{path} {{ }}\n"));
-    assert_eq!(echo(&["no", "braces"]), format!("no braces {path}\n"));
-    assert_eq!(echo(&[]), format!("{path}\n"));
-}
-
-fn withfd_exits_as_env_does() {
-    let workshop = Workshop::new();
-    let program = workshop.example("withfd");
-    let cannot_run = workshop.write("not executable", b"");
-    let code = |arguments: &[&str]| fed(Command::new(&program).args(arguments), b"input").status.code();
-    assert_eq!(code(&[]), Some(125));
-    assert_eq!(code(&[cannot_run.to_str().expect("UTF-8")]), Some(126));
-    assert_eq!(code(&["/no/such/command"]), Some(127));
-    assert_eq!(code(&["sh", "-c", "exit 7"]), Some(7));
 }
 
 fn demo_shows_two_clients_and_equal_digests() {
@@ -276,7 +230,7 @@ fn shared_writes_are_seen_by_both_processes() {
 }
 
 /// What a sender of these bytes sends first.
-fn header(length: usize) -> [u8; 8] {
+pub fn header(length: usize) -> [u8; 8] {
     (length as u64).to_be_bytes()
 }
 
@@ -464,9 +418,6 @@ fn no_example_loses_memory_or_descriptors() {
     assert_eq!(workshop.under_valgrind(&mmcat, &[name, "/no/such/file", name], b"").status.code(), Some(1));
     let demo = workshop.example("demo");
     assert!(workshop.under_valgrind(&demo, &[name], b"").status.success());
-    // It becomes the command: up to then there must be no error.
-    let withfd = workshop.example("withfd");
-    assert_eq!(workshop.under_valgrind(&withfd, &["cat"], b"input").stdout, b"input");
 
     let t_mmap = workshop.example("t_mmap");
     assert!(workshop.under_valgrind(&t_mmap, &[name, "new"], b"").status.success());

@@ -60,13 +60,14 @@ pub fn descriptors() -> impl Iterator<Item = String> {
 }
 
 /// Mappings of anything but programs and libraries, which the loader maps, and what is known of them (`.debug`), which a
-/// backtrace maps for good.
+/// backtrace maps for good. The C library does the same with its table of character sets.
 pub fn mappings() -> impl Iterator<Item = String> {
     let maps = std::fs::read_to_string("/proc/self/maps").expect("/proc is mounted");
     let lines: Vec<String> = maps
         .lines()
         .filter_map(|line| line.find('/').map(|at| line[at..].to_string()))
-        .filter(|path| !path.contains(".so") && !path.ends_with(".debug") && !is_program(path))
+        .filter(|path| !path.contains(".so") && !path.ends_with(".debug") && !path.ends_with("/gconv-modules.cache"))
+        .filter(|path| !is_program(path))
         .map(|path| format!("mapping of {path}"))
         .collect();
     lines.into_iter()

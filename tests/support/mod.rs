@@ -8,6 +8,7 @@ pub mod hosts;
 pub mod leaks;
 pub mod map;
 pub mod named;
+pub mod needs;
 pub mod share;
 pub mod tools;
 
@@ -21,6 +22,8 @@ pub struct Test {
     pub run: fn(),
     /// In a process of its own.
     pub alone: bool,
+    /// What it needs of others, see [`needs`]. Without it, it counts as ignored.
+    pub needs: &'static [&'static str],
 }
 
 /// `tests![a, b; alone: c]` lists functions of the module it stands in.
@@ -28,8 +31,8 @@ pub struct Test {
 macro_rules! tests {
     ($($shared:ident),* $(,)? $(; alone: $($alone:ident),* $(,)?)?) => {
         pub const TESTS: &[$crate::support::Test] = &[
-            $($crate::support::Test { name: stringify!($shared), run: $shared, alone: false },)*
-            $($($crate::support::Test { name: stringify!($alone), run: $alone, alone: true },)*)?
+            $($crate::support::Test { name: stringify!($shared), run: $shared, alone: false, needs: &[] },)*
+            $($($crate::support::Test { name: stringify!($alone), run: $alone, alone: true, needs: &[] },)*)?
         ];
     };
 }
@@ -88,7 +91,11 @@ pub fn run(suite: &'static Suite) -> ExitCode {
     }
     let trials = named().map(|(name, test)| {
         let known = name.clone();
-        libtest_mimic::Trial::test(name, move || watch(&known, test))
+        let trial = libtest_mimic::Trial::test(name, move || watch(&known, test));
+        match needs::missing(test.needs) {
+            Some(need) => trial.with_kind(format!("skipped, no {need}")).with_ignored_flag(true),
+            None => trial,
+        }
     });
     let before = Holdings::now();
     let arguments = libtest_mimic::Arguments::from_args();

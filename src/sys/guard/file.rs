@@ -28,14 +28,12 @@ impl File {
     /// Not while a handler may look.
     pub(super) fn set(&self, content: Content<'_>) {
         self.descriptor.store(-1, SeqCst);
-        if let Content::File(fd, offset) = content
-            && let Ok(status) = status(fd.as_raw_fd())
-        {
-            self.device.store(device(&status), SeqCst);
-            self.inode.store(status.stx_ino, SeqCst);
-            self.offset.store(offset, SeqCst);
-            self.descriptor.store(fd.as_raw_fd(), SeqCst);
-        }
+        let Content::File(fd, offset) = content else { return };
+        let Ok(status) = status(fd.as_raw_fd()) else { return };
+        self.device.store(device(&status), SeqCst);
+        self.inode.store(status.stx_ino, SeqCst);
+        self.offset.store(offset, SeqCst);
+        self.descriptor.store(fd.as_raw_fd(), SeqCst);
     }
 
     /// How many bytes the file has from the beginning of the range on. `None` if the kernel does not tell.

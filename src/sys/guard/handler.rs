@@ -81,9 +81,7 @@ unsafe extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context
 /// A handler that we have called may have reset the signal, as Rust's own does: the fault is to happen again and end the process.
 /// So it does with ours in front of the default; and where it was no fault, guarded maps are still guarded.
 fn put_back() {
-    if let Ok(current) = action(null())
-        && is_none(&current)
-    {
+    if let Some(current) = action(null()).ok().filter(is_none) {
         let _ = install(&current);
     }
 }

@@ -47,7 +47,7 @@ impl Guard {
         handle()?;
         let shift = mapping.page().trailing_zeros() as usize;
         let range = Range { start: mapping.base().addr().get(), length: mapping.length(), protection, shift };
-        debug_assert!((range.start | range.length).is_multiple_of(mapping.page()));
+        debug_assert!((range.start | range.length) % mapping.page() == 0);
         let mut guard = Guard { slot: Slot::take(), range, is_restricted: AtomicBool::new(false) };
         guard.make_room(range.length)?;
         if !is_inherited {
@@ -76,7 +76,7 @@ impl Guard {
     pub fn moved(&mut self, start: NonNull<u8>, length: usize) {
         let old = self.range;
         let new = Range { start: start.addr().get(), length, ..old };
-        debug_assert!((new.start | length).is_multiple_of(1 << old.shift) && self.slot.has_room(new.pages()));
+        debug_assert!((new.start | length) % (1 << old.shift) == 0 && self.slot.has_room(new.pages()));
         self.range = new;
         self.alone(|| {
             self.slot.publish(new);

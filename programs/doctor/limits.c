@@ -1,0 +1,77 @@
+/* Limits that end in an error, or with the process. */
+#define _GNU_SOURCE
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "findings.h"
+#include "read.h"
+#include "report.h"
+
+/* Like the kernel's own, UINT64_MAX is no limit. */
+_Static_assert((uint64_t)RLIM_INFINITY == UINT64_MAX, "64 bits");
+
+static uint64_t limit(int resource)
+{
+    struct rlimit both;
+    return getrlimit(resource, &both) < 0 ? RLIM_INFINITY : both.rlim_cur;
+}
+
+/* The number in a file, or less. */
+static void lower(uint64_t *least, const char *folder, const char *file)
+{
+    char path[1280];
+    snprintf(path, sizeof path, "%s/%s", folder, file);
+    uint64_t number = read_number(path, UINT64_MAX);
+    /* The old hierarchy has a number of this size for no limit. */
+    if (number < UINT64_MAX / 4 && number < *least)
+        *least = number;
+}
+
+/* The least limit of memory of this process' cgroup and of those above it, UINT64_MAX for none. */
+static uint64_t cgroup_limit(void)
+{
+    char line[1024], folder[1200];
+    uint64_t least = UINT64_MAX;
+    FILE *groups = fopen("/proc/self/cgroup", "re");
+    while (groups != NULL && fgets(line, sizeof line, groups) != NULL) {
+        line[strcspn(line, "\n")] = '\0';
+        const char *names = strchr(line, ':');
+        const char *path = names == NULL ? NULL : strchr(names + 1, ':');
+        if (path == NULL)
+            continue;
+        int is_new = strncmp(line, "0::", 3) == 0;
+        if (!is_new && strncmp(names, ":memory:", 8) != 0)
+            continue;
+        const char *root = is_new ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory";
+        snprintf(folder, sizeof folder, "%s%s", root, path + 1);
+        for (char *slash; strlen(folder) >= strlen(root);) {
+            lower(&least, folder, is_new ? "memory.max" : "memory.limit_in_bytes");
+            if ((slash = strrchr(folder, '/')) == NULL)
+                break;
+            *slash = '\0';
+        }
+    }
+    if (groups != NULL)
+        fclose(groups);
+    return least;
+}
+
+void look_at_limits(struct findings *found)
+{
+    section("limits");
+    found->open_files = limit(RLIMIT_NOFILE);
+    found->file_size = limit(RLIMIT_FSIZE);
+    found->address_space = limit(RLIMIT_AS);
+    found->mappings = read_number("/proc/sys/vm/max_map_count", UINT64_MAX);
+    found->cgroup_bytes = cgroup_limit();
+
+    fact_limit("open files (RLIMIT_NOFILE)", found->open_files, 0);
+    fact_limit("file size (RLIMIT_FSIZE)", found->file_size, 1);
+    fact_limit("locked memory (RLIMIT_MEMLOCK)", limit(RLIMIT_MEMLOCK), 1);
+    fact_limit("address space (RLIMIT_AS)", found->address_space, 1);
+    fact_limit("memory of the cgroup", found->cgroup_bytes, 1);
+    fact_file("vm.max_map_count", "/proc/sys/vm/max_map_count");
+}
