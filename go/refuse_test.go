@@ -17,6 +17,9 @@ type given struct {
 	mask, value uint32
 }
 
+// numbersOf386 are the calls that package unix uses there instead: fcntl64 and mmap2.
+var numbersOf386 = map[int]int{unix.SYS_FCNTL: 221, unix.SYS_MMAP: 192}
+
 // refuse lets a system call fail in this process from now on, if its arguments are such, seccomp(2).
 func refuse(t *testing.T, number int, errno syscall.Errno, arguments ...given) {
 	t.Helper()
@@ -26,6 +29,9 @@ func refuse(t *testing.T, number int, errno syscall.Errno, arguments ...given) {
 	compare := func(value uint32, left int) {
 		skipped := uint8(3*left + 1)
 		filter = append(filter, unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: value, Jf: skipped})
+	}
+	if other, isOther := numbersOf386[number]; isOther && runtime.GOARCH == "386" {
+		number = other
 	}
 	compare(uint32(number), len(arguments))
 	for i, argument := range arguments {
