@@ -3,6 +3,7 @@
 package bytefd_test
 
 import (
+	"math"
 	"os"
 	"runtime"
 	"testing"
@@ -34,14 +35,19 @@ func TestWrapBufferAllocatesNoMoreThanUnixDoes(t *testing.T) {
 	}
 	for _, size := range []int{0, 64, page, 1 << 20} {
 		b := pattern(size)
+		// What the runtime allocates beside them, once in a while, is counted too.
 		allocations := func(wrap func(b []byte) (*os.File, error)) float64 {
-			return testing.AllocsPerRun(50, func() {
-				f, err := wrap(b)
-				if err != nil {
-					t.Fatal(err)
-				}
-				f.Close()
-			})
+			least := math.Inf(1)
+			for range 3 {
+				least = min(least, testing.AllocsPerRun(50, func() {
+					f, err := wrap(b)
+					if err != nil {
+						t.Fatal(err)
+					}
+					f.Close()
+				}))
+			}
+			return least
 		}
 		ours := allocations(func(b []byte) (*os.File, error) { return bytefd.WrapBuffer(b) })
 		if theirs := allocations(sealedFile); ours > theirs {

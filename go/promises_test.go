@@ -420,3 +420,21 @@ func TestAFileWithALeaseIsWaitedFor(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The kernel would see the lower half of them, which is the number of an open descriptor.
+func TestNumbersOfTooManyBitsAreEBADF(t *testing.T) {
+	f := wrapped(t, []byte("hello"))
+	shift := 32
+	if 1<<shift == 0 {
+		t.Skip("an int has 32 bits here")
+	}
+	for _, high := range []int{1 << shift, -1 << shift} {
+		number := high | int(f.Fd())
+		_, err := bytefd.Reopen(number)
+		isError(t, err, syscall.EBADF)
+		_, err = bytefd.MapFD(number)
+		if isError(t, err, syscall.EBADF); err.Error() != fmt.Sprintf("bytefd: fd: %d is not an open descriptor", number) {
+			t.Error(err)
+		}
+	}
+}

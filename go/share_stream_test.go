@@ -177,21 +177,24 @@ func TestTheFileSizeLimitHoldsForStreams(t *testing.T) {
 	if err := syscall.Getrlimit(fileSize, &old); err != nil {
 		t.Fatal(err)
 	}
-	leavesNothing(t, func() {
-		if err := syscall.Setrlimit(fileSize, &syscall.Rlimit{Cur: 1 << 20, Max: old.Max}); err != nil {
-			t.Fatal(err)
-		}
-		var memoryErr, diskErr error
-		raisesNot(t, syscall.SIGXFSZ, func() {
-			_, memoryErr = bytefd.WrapReader(bytes.NewReader(make([]byte, 1<<20+1)))
-			_, diskErr = bytefd.WrapReader(bytes.NewReader(make([]byte, 1<<20+1)), bytefd.WrapSpillThreshold(1))
+	// One that the buffers hold, and one that is reached while the file is written.
+	for _, limit := range []int{1 << 20, 3 << 20} {
+		leavesNothing(t, func() {
+			if err := syscall.Setrlimit(fileSize, &syscall.Rlimit{Cur: uint64(limit), Max: old.Max}); err != nil {
+				t.Fatal(err)
+			}
+			var memoryErr, diskErr error
+			raisesNot(t, syscall.SIGXFSZ, func() {
+				_, memoryErr = bytefd.WrapReader(bytes.NewReader(make([]byte, limit+1)))
+				_, diskErr = bytefd.WrapReader(bytes.NewReader(make([]byte, limit+1)), bytefd.WrapSpillThreshold(1))
+			})
+			if err := syscall.Setrlimit(fileSize, &old); err != nil {
+				t.Fatal(err)
+			}
+			isError(t, memoryErr, syscall.EFBIG)
+			isError(t, diskErr, syscall.EFBIG)
 		})
-		if err := syscall.Setrlimit(fileSize, &old); err != nil {
-			t.Fatal(err)
-		}
-		isError(t, memoryErr, syscall.EFBIG)
-		isError(t, diskErr, syscall.EFBIG)
-	})
+	}
 }
 
 // lyingReader says that it has read so many bytes, and no more.
