@@ -227,14 +227,14 @@ func (f mappedFile) mmap(o *mapOptions, offset, length, head int64) (*pureMap, e
 		// empty map they would be a lie. So one byte is tried.
 		tried, err := f.mapPages(&mapOptions{flags: o.flags & mapExecute}, 0, 1)
 		if err != nil {
-			return nil, f.inWords(err, 0, 1)
+			return nil, f.mmapError(err, 0, 1)
 		}
 		unix.MunmapPtr(tried.base, tried.length)
 		bytes = 0
 	}
 	m, err := f.mapPages(o, offset, bytes)
 	if err != nil {
-		return nil, f.inWords(err, offset, bytes)
+		return nil, f.mmapError(err, offset, bytes)
 	}
 	if length > 0 {
 		m.data = unsafe.Slice((*byte)(unsafe.Add(m.base, head)), length)
@@ -277,8 +277,8 @@ func (f mappedFile) mapPages(o *mapOptions, offset, bytes int64) (m *pureMap, er
 	return m, err
 }
 
-// inWords is the error of mmap(2).
-func (f mappedFile) inWords(err error, offset, bytes int64) error {
+// mmapError is the error of mmap(2), in the library's words.
+func (f mappedFile) mmapError(err error, offset, bytes int64) error {
 	switch {
 	case err == syscall.ENODEV:
 		message := f.name + " cannot be mapped: its file system does not support this mapping"

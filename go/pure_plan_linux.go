@@ -52,7 +52,8 @@ func newPlan(o wrapOptions) (plan, error) {
 		p.execution = executionUndecided
 	}
 	return p, cmp.Or(
-		o.check(), checkText("name", p.name), p.checkBackend(), p.checkTogether(), p.checkSealing(), p.checkSpilling(), p.checkName(), p.checkMode(),
+		o.check(), checkText("name", p.name), p.checkBackend(), p.checkTogether(),
+		p.checkSealing(), p.checkSpilling(), p.checkName(), p.checkMode(),
 	)
 }
 
