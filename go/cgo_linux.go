@@ -7,35 +7,9 @@ import "C"
 import (
 	"errors"
 	"fmt"
-	"io"
-	"strings"
 	"syscall"
 	"unsafe"
 )
-
-// unavailable is the error of a build without the library.
-func unavailable() error { return nil }
-
-// isTerminal reports whether r reads a terminal, tcgetattr(3).
-func isTerminal(r io.Reader) (yes bool) {
-	onDescriptor(r, func(fd int) error {
-		var attributes syscall.Termios
-		at := uintptr(unsafe.Pointer(&attributes))
-		_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, uintptr(fd), syscall.TCGETS, at)
-		yes = errno == 0
-		return nil
-	})
-	return yes
-}
-
-// duplicate returns another number of a description, which is none of the standard streams.
-func duplicate(fd int) (int, error) {
-	duplicate, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_DUPFD_CLOEXEC, 3)
-	if errno != 0 {
-		return 0, &Error{"fcntl", errno, errno.Error()}
-	}
-	return int(duplicate), nil
-}
 
 func reopen(fd int) (int, error) {
 	if err := inC(fd); err != nil {
@@ -78,11 +52,10 @@ func inC(fd int) error {
 	return nil
 }
 
-// cString copies text to C memory, which the caller frees. C would take a NUL for the end of the
-// text.
+// cString copies text to C memory, which the caller frees.
 func cString(op, text string) (*C.char, error) {
-	if strings.IndexByte(text, 0) >= 0 {
-		return nil, &Error{op, syscall.EINVAL, fmt.Sprintf("%q holds a NUL byte", text)}
+	if err := checkText(op, text); err != nil {
+		return nil, err
 	}
 	return C.CString(text), nil
 }

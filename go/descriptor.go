@@ -3,6 +3,7 @@ package bytefd
 import (
 	"fmt"
 	"reflect"
+	"strings"
 	"syscall"
 )
 
@@ -32,4 +33,12 @@ func withNumber(fd any, f func(number int) error) error {
 func isNilPointer(value any) bool {
 	v := reflect.ValueOf(value)
 	return v.Kind() == reflect.Pointer && v.IsNil()
+}
+
+// checkText refuses a NUL, which the kernel would take for the end of the text.
+func checkText(op, text string) error {
+	if strings.IndexByte(text, 0) >= 0 {
+		return &Error{op, syscall.EINVAL, fmt.Sprintf("%q holds a NUL byte", text)}
+	}
+	return nil
 }

@@ -41,15 +41,32 @@
 // All functions may be called from any goroutine at any time, but for those of a MapWriter. Byte slices that are
 // passed in are only used during the call and must not be changed by others meanwhile.
 //
+// # Without cgo
+//
+// Where a program is built without cgo (CGO_ENABLED=0, no C compiler, cross-compiled) for Linux, on any processor,
+// [WrapBuffer], [WrapBuffers], [WrapReader], [ScanBytes], [ScanFile], [Attach], [Reopen] and [Path] work, and [MapFile]
+// and [MapFD] for reading. They are written in Go then. They promise the same, and their errors have the same words.
+//
+// cgo adds:
+//   - huge pages for large content, which take less time to fill, and [Pool];
+//   - [MapWrite], [MapPrivate] and [MapGuard], the methods of [Map] that take a range or change the map, [NewMap] and
+//     [MapWriter];
+//   - what processes share: [Send] and [Receive], [Verify], [PeerCredentials], [CreateShm] and [OpenShm], [NewTempFile],
+//     [Sweep], [MapSysv], [FileLock], [FutexWait] and [ExportDMABuf], with the functions that belong to them;
+//   - [HostReport].
+//
+// Without cgo each of these returns an [*Error] that is [errors.ErrUnsupported], and names the function or option and
+// cgo. Options that contradict each other are EINVAL, as with cgo. On other systems than Linux the package compiles, and
+// every call returns such an error.
+//
 // # Building
 //
-// The work is done by libbytefd, through cgo. The module carries it for x86_64 and arm64, so a program needs
+// With cgo the work is done by libbytefd. The module carries it for x86_64 and arm64, so a program needs
 //
 //	go get github.com/bytefd/bytefd/go
 //
 // and a C compiler. For musl, build with the tag musl and a compiler for musl: on Alpine
 // "go build -tags musl", on Debian "CC=musl-gcc go build -tags musl". The tag bytefd_system links
 // an installed library instead, found by pkg-config. A clone of the repository has no archives;
-// there "make lib" builds one. Without cgo, or on other systems, the
-// package compiles too, and every call that needs the library returns an error that is [errors.ErrUnsupported].
+// there "make lib" builds one.
 package bytefd

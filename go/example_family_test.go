@@ -5,40 +5,14 @@ package bytefd_test
 import (
 	"errors"
 	"fmt"
-	"io"
 	"log"
 	"os"
-	"os/exec"
 	"strings"
 	"syscall"
 	"time"
 
 	bytefd "github.com/bytefd/bytefd/go"
 )
-
-func ExampleAttach() {
-	cmd := exec.Command("cat")
-	path, err := bytefd.Attach(cmd, []byte("for this child only"))
-	if err != nil {
-		log.Fatal(err)
-	}
-	cmd.Args = append(cmd.Args, path)
-	out, err := cmd.Output()
-	fmt.Printf("%s, %v", out, err)
-	// Output: for this child only, <nil>
-}
-
-func ExampleScanFile() {
-	err := bytefd.ScanFile([]byte("hello"), func(f *os.File) error {
-		text, err := io.ReadAll(f)
-		fmt.Printf("%s in %s\n", text, f.Name())
-		return err
-	}, bytefd.WrapName("upload"))
-	fmt.Println(err)
-	// Output:
-	// hello in upload
-	// <nil>
-}
 
 func ExamplePoolOption() {
 	pool, err := bytefd.NewPool(64<<20,

@@ -43,21 +43,6 @@ func ExampleNewMap() {
 	// Output: hello <nil>
 }
 
-func ExampleMapFD() {
-	f, err := bytefd.WrapBuffer([]byte("hello"))
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer f.Close() // also keeps it open until now
-	m, err := bytefd.MapFD(int(f.Fd()), bytefd.MapOffset(1))
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer m.Close()
-	fmt.Printf("%s", m.Bytes())
-	// Output: ello
-}
-
 func ExampleMap_File() {
 	path, remove := exampleFile("hello")
 	defer remove()
@@ -448,4 +433,21 @@ func ExampleMapWriter_Close() {
 	// Output:
 	// <nil>
 	// <nil>
+}
+
+func ExampleHostReport() {
+	report, err := bytefd.HostReport()
+	if err != nil {
+		log.Fatal(err)
+	}
+	// What it says about each differs from host to host.
+	for _, line := range strings.Split(strings.TrimSpace(report), "\n") {
+		subject, _, _ := strings.Cut(line, ": ")
+		fmt.Println(subject)
+	}
+	// Output:
+	// files
+	// descriptors
+	// filling
+	// pools
 }

@@ -1,4 +1,4 @@
-//go:build linux && cgo
+//go:build linux
 
 package bytefd_test
 
@@ -93,23 +93,6 @@ func ExamplePath() {
 	text, err := os.ReadFile(bytefd.Path(int(f.Fd())))
 	fmt.Printf("%s %v", text, err)
 	// Output: hello <nil>
-}
-
-func ExampleHostReport() {
-	report, err := bytefd.HostReport()
-	if err != nil {
-		log.Fatal(err)
-	}
-	// What it says about each differs from host to host.
-	for _, line := range strings.Split(strings.TrimSpace(report), "\n") {
-		subject, _, _ := strings.Cut(line, ": ")
-		fmt.Println(subject)
-	}
-	// Output:
-	// files
-	// descriptors
-	// filling
-	// pools
 }
 
 func ExampleWrapOption_reused() {
@@ -265,4 +248,29 @@ func ExampleError_closed() {
 	_, err := m.ReadAt(make([]byte, 1), 0)
 	fmt.Println(errors.Is(err, os.ErrClosed))
 	// Output: true
+}
+
+func ExampleAttach() {
+	cmd := exec.Command("cat")
+	path, err := bytefd.Attach(cmd, []byte("for this child only"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cmd.ExtraFiles[0].Close()
+	cmd.Args = append(cmd.Args, path)
+	out, err := cmd.Output()
+	fmt.Printf("%s, %v", out, err)
+	// Output: for this child only, <nil>
+}
+
+func ExampleScanFile() {
+	err := bytefd.ScanFile([]byte("hello"), func(f *os.File) error {
+		text, err := io.ReadAll(f)
+		fmt.Printf("%s in %s\n", text, f.Name())
+		return err
+	}, bytefd.WrapName("upload"))
+	fmt.Println(err)
+	// Output:
+	// hello in upload
+	// <nil>
 }

@@ -10,9 +10,10 @@ import (
 	"testing"
 )
 
-func TestEveryExportedItemIsDocumentedAndShownInAnExample(t *testing.T) {
-	files := token.NewFileSet()
-	var parsed []*ast.File
+// parsedPackage is what the package go/doc needs of this one.
+func parsedPackage(t *testing.T) (files *token.FileSet, parsed []*ast.File, path string) {
+	t.Helper()
+	files = token.NewFileSet()
 	paths, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
@@ -24,7 +25,11 @@ func TestEveryExportedItemIsDocumentedAndShownInAnExample(t *testing.T) {
 		}
 		parsed = append(parsed, file)
 	}
-	pkg, err := doc.NewFromFiles(files, parsed, "github.com/bytefd/bytefd/go")
+	return files, parsed, "github.com/bytefd/bytefd/go"
+}
+
+func TestEveryExportedItemIsDocumentedAndShownInAnExample(t *testing.T) {
+	pkg, err := doc.NewFromFiles(parsedPackage(t))
 	if err != nil {
 		t.Fatal(err)
 	}

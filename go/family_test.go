@@ -1,4 +1,4 @@
-//go:build linux && cgo
+//go:build linux
 
 package bytefd_test
 
@@ -6,14 +6,11 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"math"
 	"os"
 	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
-	"testing/iotest"
-	"time"
 	"unsafe"
 
 	bytefd "github.com/bytefd/bytefd/go"
@@ -21,117 +18,31 @@ import (
 )
 
 func TestScanFileLendsAFileThatIsClosedAfterwards(t *testing.T) {
-	p := newPool(t, 1<<20)
+	filesAreLentAndClosedAfterwards(t, "ScanFile", bytefd.ScanFile)
+}
+
+func filesAreLentAndClosedAfterwards(
+	t *testing.T, name string, scan func(b []byte, scan func(f *os.File) error, opts ...bytefd.WrapOption) error,
+) {
 	want := pattern(5000)
-	for name, scan := range map[string]func(b []byte, scan func(f *os.File) error, opts ...bytefd.WrapOption) error{
-		"ScanFile": bytefd.ScanFile, "Pool.ScanFile": p.ScanFile,
-	} {
-		var kept *os.File
-		err := scan(want, func(f *os.File) error {
-			kept = f
-			if got := must[[]byte](t)(io.ReadAll(f)); !bytes.Equal(got, want) || f.Name() != "upload" {
-				t.Errorf("%s: %d bytes in %q", name, len(got), f.Name())
-			}
-			return io.ErrUnexpectedEOF
-		}, bytefd.WrapName("upload"))
-		if err != io.ErrUnexpectedEOF {
-			t.Errorf("%s: %v", name, err)
+	var kept *os.File
+	err := scan(want, func(f *os.File) error {
+		kept = f
+		if got := must[[]byte](t)(io.ReadAll(f)); !bytes.Equal(got, want) || f.Name() != "upload" {
+			t.Errorf("%s: %d bytes in %q", name, len(got), f.Name())
 		}
-		if err := kept.Close(); !errors.Is(err, os.ErrClosed) {
-			t.Errorf("%s: the file is still open: %v", name, err)
-		}
-		if err := scan(want, (*os.File).Close); err != nil {
-			t.Errorf("%s: a callback that closes the file: %v", name, err)
-		}
-		isError(t, scan(want, nil), syscall.EINVAL)
+		return io.ErrUnexpectedEOF
+	}, bytefd.WrapName("upload"))
+	if err != io.ErrUnexpectedEOF {
+		t.Errorf("%s: %v", name, err)
 	}
-	if stats := poolStats(t, p); stats.Dropped != 0 || stats.Lent != 0 {
-		t.Errorf("%+v", stats)
+	if err := kept.Close(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("%s: the file is still open: %v", name, err)
 	}
-}
-
-func TestPoolsTakeSlicesAndReaders(t *testing.T) {
-	p := newPool(t, 64<<20)
-	for round := range 3 {
-		for _, size := range []int{0, 1, 4096, 64 << 10, 64<<10 + 1, 3<<20 + 5} {
-			want := pattern(size)
-			parts := [][]byte{want[:size/3], nil, want[size/3:]}
-			see := func(fd int) error {
-				isPromised(t, fd, want)
-				return nil
-			}
-			for name, err := range map[string]error{
-				"slices": p.ScanBuffers(parts, see),
-				"reader": p.ScanReader(iotest.HalfReader(bytes.NewReader(want)), see),
-				"hint":   p.ScanReader(bytes.NewReader(want), see, bytefd.WrapSizeHint(int64(size))),
-				"disk":   p.ScanReader(bytes.NewReader(want), see, bytefd.WrapSpillThreshold(100<<10)),
-			} {
-				if err != nil {
-					t.Errorf("round %d, %d bytes, %s: %v", round, size, name, err)
-				}
-			}
-		}
+	if err := scan(want, (*os.File).Close); err != nil {
+		t.Errorf("%s: a callback that closes the file: %v", name, err)
 	}
-	if stats := poolStats(t, p); stats.Hits+stats.Misses != 3*6*4 || stats.Hits < 20 || stats.Lent != 0 {
-		t.Errorf("%+v", stats)
-	}
-	broken := errors.New("the reader broke")
-	for _, before := range []int{0, 200_000} {
-		r := io.MultiReader(bytes.NewReader(pattern(before)), iotest.ErrReader(broken))
-		if err := p.ScanReader(r, func(int) error { t.Error("called"); return nil }); err != broken {
-			t.Error(err)
-		}
-	}
-	isError(t, p.ScanReader(bytes.NewReader(pattern(200_000)), func(int) error { return nil }, bytefd.WrapMaxBytes(199_999)),
-		syscall.EFBIG)
-	isError(t, p.ScanBuffers(nil, nil), syscall.EINVAL)
-	isError(t, p.ScanReader(strings.NewReader(""), nil), syscall.EINVAL)
-}
-
-func TestPoolOptionsAreKept(t *testing.T) {
-	p := must[*bytefd.Pool](t)(bytefd.NewPool(1<<20, bytefd.PoolMaxFiles(1), bytefd.PoolMethod(bytefd.PoolReuse)))
-	defer p.Close()
-	err := p.ScanBytes([]byte("outer"), func(int) error {
-		return p.ScanBytes([]byte("inner"), func(int) error {
-			if stats := poolStats(t, p); stats.Lent != 1 {
-				t.Errorf("%+v", stats)
-			}
-			return nil
-		})
-	})
-	if err != nil {
-		t.Error(err)
-	}
-	idle := must[*bytefd.Pool](t)(bytefd.NewPool(1<<20, bytefd.PoolIdle(1)))
-	defer idle.Close()
-	for range 3 {
-		lendsExactly(t, idle, []byte("hello"))
-	}
-	if stats := poolStats(t, idle); stats.Hits != 0 || stats.CachedBytes != 0 {
-		t.Errorf("%+v", stats)
-	}
-	for _, option := range []bytefd.PoolOption{
-		bytefd.PoolMaxFiles(0), bytefd.PoolMaxFiles(65), bytefd.PoolMaxFiles(-1), bytefd.PoolMaxFiles(math.MaxInt),
-		bytefd.PoolIdle(-time.Second), bytefd.PoolIdle(-1), bytefd.PoolMethod(1),
-	} {
-		_, err := bytefd.NewPool(1<<20, option)
-		isError(t, err, syscall.EINVAL)
-	}
-}
-
-func TestANilPoolIsErrInvalid(t *testing.T) {
-	var p *bytefd.Pool
-	_, statsErr := p.Stats()
-	called := func(int) error { t.Error("called"); return nil }
-	for _, err := range []error{
-		p.ScanBytes(nil, called), p.ScanBuffers(nil, called), p.ScanReader(strings.NewReader(""), called),
-		p.Trim(0), statsErr, p.Close(),
-	} {
-		isError(t, err, syscall.EINVAL)
-		if !errors.Is(err, os.ErrInvalid) || errors.Is(err, os.ErrClosed) {
-			t.Errorf("%v is not os.ErrInvalid", err)
-		}
-	}
+	isError(t, scan(want, nil), syscall.EINVAL)
 }
 
 func TestOnlyAClosedValueIsErrClosed(t *testing.T) {

@@ -1,4 +1,4 @@
-//go:build linux && cgo
+//go:build linux
 
 package bytefd_test
 
@@ -22,6 +22,8 @@ const (
 	fGetSeals = 1034
 	sealExec  = 0x20
 )
+
+const shm = "/dev/shm"
 
 // pattern returns n bytes of which no two pages are equal.
 func pattern(n int) []byte {
@@ -182,3 +184,7 @@ func isError(t *testing.T, err error, want syscall.Errno) {
 		t.Errorf("%q is not one line with step and message", line)
 	}
 }
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

@@ -10,23 +10,6 @@ import (
 	bytefd "github.com/bytefd/bytefd/go"
 )
 
-// What takes a range, with arguments that are right for memory.
-var onRange = map[string]func(m *bytefd.Map, offset, length int) error{
-	"Flush": func(m *bytefd.Map, offset, length int) error {
-		return m.Flush(offset, length, syscall.MS_SYNC|syscall.MS_INVALIDATE)
-	},
-	"Advise": func(m *bytefd.Map, offset, length int) error {
-		return m.Advise(offset, length, syscall.MADV_SEQUENTIAL)
-	},
-	"Protect": func(m *bytefd.Map, offset, length int) error {
-		return m.Protect(offset, length, syscall.PROT_READ|syscall.PROT_WRITE)
-	},
-	"Mlock":    (*bytefd.Map).Mlock,
-	"Munlock":  (*bytefd.Map).Munlock,
-	"Prefetch": (*bytefd.Map).Prefetch,
-	"Unmap":    (*bytefd.Map).Unmap,
-}
-
 func TestWhatIsProtectedIsAnErrorAndNoCrash(t *testing.T) {
 	for name, opts := range map[string][]bytefd.MapOption{"plain": nil, "guarded": {bytefd.MapGuard()}} {
 		t.Run(name, func(t *testing.T) {

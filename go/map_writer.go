@@ -3,6 +3,7 @@ package bytefd
 import (
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"sync/atomic"
 	"syscall"
@@ -42,7 +43,7 @@ const (
 	writerFirst, writerFirstMapped = 4 << 10, 64 << 10
 	// Address space that is kept, so that growing moves nothing: more than most will ever write. It
 	// costs no memory.
-	writerReserve = 64 << 30
+	writerReserve = min(64<<30, math.MaxInt/4)
 	// A huge page.
 	writerExtent = 2 << 20
 	// Room for each call of a reader.

@@ -139,10 +139,6 @@ func TestAReaderThatFailsIsToldOfWithWhatItRead(t *testing.T) {
 	}
 }
 
-type readerFunc func(p []byte) (int, error)
-
-func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
-
 func TestAReaderThatLiesOrClosesTheWriterIsAnError(t *testing.T) {
 	for _, lie := range []int{-1, 1 << 40} {
 		w := newWriter(t)

@@ -1,11 +1,10 @@
-//go:build linux && cgo
+//go:build linux
 
 package bytefd_test
 
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -61,36 +60,42 @@ func smaps(t *testing.T, m *bytefd.Map) string {
 	return found[:end+1+strings.Index(found[end+1:], "\n")] + " "
 }
 
-func TestEveryOptionOfAMapArrives(t *testing.T) {
-	defer syscall.Umask(syscall.Umask(0))
-	type options []bytefd.MapOption
-	flag := func(name string) func(m *bytefd.Map) bool {
-		return func(m *bytefd.Map) bool { return strings.Contains(smaps(t, m), " "+name+" ") }
-	}
-	content := func(want string) func(m *bytefd.Map) bool {
-		return func(m *bytefd.Map) bool { return string(m.Bytes()) == want }
-	}
-	for name, c := range map[string]struct {
-		options options
-		arrived func(m *bytefd.Map) bool
-	}{
-		"read":       {options{bytefd.MapRead()}, flag("r--p")},
-		"write":      {options{bytefd.MapWrite()}, flag("rw-s")},
-		"private":    {options{bytefd.MapPrivate()}, flag("rw-p")},
-		"offset":     {options{bytefd.MapOffset(2)}, content("llo")},
-		"length":     {options{bytefd.MapLength(2)}, content("he")},
-		"file size":  {options{bytefd.MapWrite(), bytefd.MapFileSize(6)}, content("hello\x00")},
-		"beyond EOF": {options{bytefd.MapLength(6), bytefd.MapBeyondEOF()}, content("hello\x00")},
-		"execute":    {options{bytefd.MapExecute()}, flag("r-xp")},
-		"populate":   {options{bytefd.MapPopulate()}, func(m *bytefd.Map) bool { return !strings.Contains(smaps(t, m), "Rss:                   0 kB") }},
-		"lock":       {options{bytefd.MapMlock()}, flag("lo")},
-		"no reserve": {options{bytefd.MapPrivate(), bytefd.MapNoReserve()}, flag("nr")},
-		"no fork":    {options{bytefd.MapNoFork()}, flag("dc")},
-		"reserve": {options{bytefd.MapWrite(), bytefd.MapReserve(1 << 30)}, func(m *bytefd.Map) bool {
-			before := addressOf(m)
-			return m.Resize(1<<20) == nil && addressOf(m) == before && m.Len() == 1<<20
+// arrival is how the options of a map show in it.
+type arrival struct {
+	options []bytefd.MapOption
+	arrived func(m *bytefd.Map) bool
+}
+
+// hasFlag looks for a word in what the kernel says.
+func hasFlag(t *testing.T, name string) func(m *bytefd.Map) bool {
+	return func(m *bytefd.Map) bool { return strings.Contains(smaps(t, m), " "+name+" ") }
+}
+
+func hasContent(want string) func(m *bytefd.Map) bool {
+	return func(m *bytefd.Map) bool { return string(m.Bytes()) == want }
+}
+
+func TestEveryOptionOfAMapForReadingArrives(t *testing.T) {
+	optionsArrive(t, map[string]arrival{
+		"read":       {[]bytefd.MapOption{bytefd.MapRead()}, hasFlag(t, "r--p")},
+		"offset":     {[]bytefd.MapOption{bytefd.MapOffset(2)}, hasContent("llo")},
+		"length":     {[]bytefd.MapOption{bytefd.MapLength(2)}, hasContent("he")},
+		"beyond EOF": {[]bytefd.MapOption{bytefd.MapLength(6), bytefd.MapBeyondEOF()}, hasContent("hello\x00")},
+		"execute":    {[]bytefd.MapOption{bytefd.MapExecute()}, hasFlag(t, "r-xp")},
+		"populate": {[]bytefd.MapOption{bytefd.MapPopulate()}, func(m *bytefd.Map) bool {
+			return !strings.Contains(smaps(t, m), "Rss:                   0 kB")
 		}},
-	} {
+		"lock":       {[]bytefd.MapOption{bytefd.MapMlock()}, hasFlag(t, "lo")},
+		"no reserve": {[]bytefd.MapOption{bytefd.MapNoReserve()}, hasFlag(t, "nr")},
+		"no fork":    {[]bytefd.MapOption{bytefd.MapNoFork()}, hasFlag(t, "dc")},
+	})
+	_, err := bytefd.MapFile(fileOf(t, nil), bytefd.MapHugePages())
+	isError(t, err, syscall.EINVAL)
+}
+
+func optionsArrive(t *testing.T, arrivals map[string]arrival) {
+	t.Helper()
+	for name, c := range arrivals {
 		path := fileOf(t, []byte("hello"))
 		f := closedLater(t, must[*os.File](t)(os.OpenFile(path, os.O_RDWR, 0)))
 		for way, m := range map[string]*bytefd.Map{
@@ -101,103 +106,5 @@ func TestEveryOptionOfAMapArrives(t *testing.T) {
 				t.Errorf("%s: %s has not arrived: %q", way, name, m.Bytes())
 			}
 		}
-	}
-	if m := memory(t, page, bytefd.MapPrivate(), bytefd.MapWipeOnFork()); !flag("wf")(m) {
-		t.Error("NewMap: wipe on fork has not arrived")
-	}
-	path := filepath.Join(t.TempDir(), "new")
-	mapped(t, path, bytefd.MapWrite(), bytefd.MapCreate(), bytefd.MapMode(0o640))
-	if info := must[os.FileInfo](t)(os.Stat(path)); info.Mode() != 0o640 {
-		t.Errorf("mode %v", info.Mode())
-	}
-	_, err := bytefd.MapFile(path, bytefd.MapHugePages())
-	isError(t, err, syscall.EINVAL)
-}
-
-func TestEveryOptionOfSharedThingsArrives(t *testing.T) {
-	n := shmFor(t, bytefd.ShmWrite(), bytefd.ShmLength(5), bytefd.ShmMode(0o640), bytefd.ShmOwned())
-	stat := fstat(t, int(n.File().Fd()))
-	if stat.Size != 5 || stat.Mode&0o7777 != 0o640 || accessMode(t, int(n.File().Fd())) != syscall.O_RDWR {
-		t.Errorf("%d bytes, mode %o", stat.Size, stat.Mode)
-	}
-	if n.Name() == "/"+sharedName(t) || !strings.HasSuffix(n.Name(), sharedName(t)) {
-		t.Errorf("%s does not say whose it is", n.Name())
-	}
-	same := closedLater(t, must[*bytefd.Shm](t)(bytefd.OpenShm(n.Name())))
-	if accessMode(t, int(same.File().Fd())) != syscall.O_RDONLY || !sameFile(t, n.File(), same.File()) {
-		t.Error("it is not found by its name, for reading")
-	}
-
-	key := -0x10000000 - os.Getpid() // as keys with the highest bit are, as int
-	m, number := segment(t, key, 5, bytefd.SysvMode(0o640))
-	copy(m.Bytes(), "hello")
-	if list := string(must[[]byte](t)(os.ReadFile("/proc/sysvipc/shm"))); !strings.Contains(list, fmt.Sprintf("%d   640 ", number)) {
-		t.Errorf("no segment %d of mode 640 in\n%s", number, list)
-	}
-	for _, c := range []struct {
-		key     int
-		options []bytefd.SysvOption
-	}{
-		{key, nil},
-		{int(uint32(key)), []bytefd.SysvOption{bytefd.SysvWrite(), bytefd.SysvLength(5)}},
-		{number, []bytefd.SysvOption{bytefd.SysvByID()}},
-	} {
-		again, found, err := bytefd.MapSysv(c.key, c.options...)
-		if err != nil || found != number || string(again.Bytes()) != "hello" {
-			t.Fatalf("segment %d: %v", found, err)
-		}
-		_, err = again.WriteAt([]byte("h"), 0)
-		if (err == nil) != (len(c.options) == 2) {
-			t.Errorf("writing: %v", err)
-		}
-		again.Close()
-		if _, err := again.ReadAt(make([]byte, 1), 0); err == nil {
-			t.Error("it is still attached")
-		}
-	}
-	_, _, err := bytefd.MapSysv(key, bytefd.SysvCreate(), bytefd.SysvExclusive(), bytefd.SysvWrite(), bytefd.SysvLength(5))
-	isError(t, err, syscall.EEXIST)
-	_, _, err = bytefd.MapSysv(key, bytefd.SysvExclusive())
-	isError(t, err, syscall.EINVAL)
-	_, _, err = bytefd.MapSysv(key, bytefd.SysvLength(6))
-	isError(t, err, syscall.ENXIO)
-}
-
-func TestATransientSegmentGoesWithItsLastUser(t *testing.T) {
-	m, shmid := segment(t, 0, 5, bytefd.SysvTransient())
-	again, _, err := bytefd.MapSysv(shmid, bytefd.SysvByID())
-	if err != nil {
-		t.Fatal(err)
-	}
-	m.Close()
-	if string(again.Bytes()) != "\x00\x00\x00\x00\x00" {
-		t.Errorf("%q", again.Bytes())
-	}
-	again.Close()
-	_, _, err = bytefd.MapSysv(shmid, bytefd.SysvByID())
-	isError(t, err, syscall.EINVAL)
-}
-
-func TestEveryRequirementArrives(t *testing.T) {
-	f, us := wrapped(t, []byte("hello")), uint32(os.Geteuid())
-	for _, met := range [][]bytefd.Requirement{
-		nil, {bytefd.RequireSealed(), bytefd.RequireMinLength(5), bytefd.RequireMaxLength(5), bytefd.RequireUID(us)}, {bytefd.RequireSeals(0xf)},
-		{bytefd.RequireMinLength(6), bytefd.RequireMinLength(5)}, // the last one counts
-		{bytefd.RequireSeals(1), bytefd.RequireNoSeals()},
-	} {
-		if err := bytefd.Verify(f, met...); err != nil {
-			t.Error(err)
-		}
-	}
-	isError(t, bytefd.Verify(f, bytefd.RequireMinLength(6)), syscall.ENXIO)
-	isError(t, bytefd.Verify(f, bytefd.RequireMaxLength(4)), syscall.EFBIG)
-	isError(t, bytefd.Verify(f, bytefd.RequireMinLength(2), bytefd.RequireMaxLength(1)), syscall.EINVAL)
-	isError(t, bytefd.Verify(f, bytefd.RequireUID(us+1)), syscall.EACCES)
-	isError(t, bytefd.Verify(f, bytefd.RequireSeals(1<<30)), syscall.EINVAL)
-	isError(t, bytefd.Verify(f, bytefd.RequireSeals(0)), syscall.EINVAL)
-	open := wrapped(t, nil, bytefd.WrapWritable())
-	isError(t, bytefd.Verify(open), syscall.EPERM)
-	if err := bytefd.Verify(open, bytefd.RequireNoSeals()); err != nil {
-		t.Error(err)
 	}
 }

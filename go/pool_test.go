@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 
+	"testing/iotest"
+
 	bytefd "github.com/bytefd/bytefd/go"
 )
 
@@ -145,4 +147,45 @@ func TestAPooledScanAllocatesNothing(t *testing.T) {
 	if count := testing.AllocsPerRun(100, func() { p.ScanBytes(bytes, look) }); count > 0 {
 		t.Errorf("%v allocations per scan", count)
 	}
+}
+
+func TestReadersOfAnyLengthGoIntoCachedFiles(t *testing.T) {
+	p := newPool(t, 64<<20)
+	const first, piece = 68 << 10, 1<<20 + 4<<10 // the buffers
+	for _, length := range []int{
+		0, 1, first - 1, first, first + 1, piece, first + piece, first + piece + 1, 5 << 20,
+	} {
+		want := pattern(length)
+		for range 2 {
+			err := p.ScanReader(iotest.HalfReader(bytes.NewReader(want)), func(fd int) error {
+				isPromised(t, fd, want)
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if f, err := bytefd.WrapReader(bytes.NewReader(want)); err != nil {
+			t.Error(err)
+		} else {
+			isPromised(t, int(f.Fd()), want)
+			f.Close()
+		}
+	}
+	if stats := poolStats(t, p); stats.Hits < 9 || stats.Lent != 0 {
+		t.Errorf("%+v", stats)
+	}
+}
+
+func TestAReaderOfAnyLengthIsReadToItsEndIntoAPool(t *testing.T) {
+	pool := closedLater(t, must[*bytefd.Pool](t)(bytefd.NewPool(64<<20)))
+	contentsOfAnyLength(func(want []byte, hint int64) {
+		err := pool.ScanReader(bytes.NewReader(want), func(fd int) error {
+			isPromised(t, fd, want)
+			return nil
+		}, bytefd.WrapSizeHint(hint))
+		if err != nil {
+			t.Errorf("%d bytes, %d expected: %v", len(want), hint, err)
+		}
+	})
 }

@@ -1,4 +1,4 @@
-//go:build linux && cgo
+//go:build linux
 
 package bytefd_test
 
@@ -14,7 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"os/signal"
+
 	bytefd "github.com/bytefd/bytefd/go"
+	"golang.org/x/sys/unix"
 )
 
 // socketPair returns two connected sockets of package net.
@@ -159,4 +162,39 @@ func segment(t *testing.T, key, length int, opts ...bytefd.SysvOption) (*bytefd.
 	}
 	t.Cleanup(func() { bytefd.RemoveSysv(number) })
 	return closedLater(t, m), number
+}
+
+// raisesNot calls f and sees whether this signal comes before a later one with a higher number, as it would.
+func raisesNot(t *testing.T, unwanted syscall.Signal, f func()) {
+	t.Helper()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, unwanted, syscall.SIGWINCH)
+	defer signal.Stop(signals)
+	f()
+	if err := syscall.Kill(os.Getpid(), syscall.SIGWINCH); err != nil {
+		t.Fatal(err)
+	}
+	if first := <-signals; first == unwanted {
+		t.Errorf("%v was raised", first)
+	}
+}
+
+// What ends a call that waits in the middle of a message, and what the call says then.
+var endings = map[string]struct {
+	end  func(conn *net.UnixConn)
+	want error
+}{
+	"deadline": {func(conn *net.UnixConn) { conn.SetDeadline(time.Unix(1, 0)) }, os.ErrDeadlineExceeded},
+	"close":    {func(conn *net.UnixConn) { conn.Close() }, net.ErrClosed},
+}
+
+// unreadBytes returns how much of what was sent the other end has not received, SIOCOUTQ.
+func unreadBytes(t *testing.T, conn *net.UnixConn) (bytes int) {
+	raw := must[syscall.RawConn](t)(conn.SyscallConn())
+	var failure error
+	err := raw.Control(func(fd uintptr) { bytes, failure = unix.IoctlGetInt(int(fd), unix.TIOCOUTQ) })
+	if err != nil || failure != nil {
+		t.Fatal(err, failure)
+	}
+	return bytes
 }

@@ -16,8 +16,6 @@ import (
 	bytefd "github.com/bytefd/bytefd/go"
 )
 
-const shm = "/dev/shm"
-
 // shmFor is CreateShm with a name of this test's own, which is gone when the test ends.
 func shmFor(t *testing.T, opts ...bytefd.ShmOption) *bytefd.Shm {
 	t.Helper()

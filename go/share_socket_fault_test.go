@@ -7,13 +7,11 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/signal"
 	"syscall"
 	"testing"
 	"time"
 
 	bytefd "github.com/bytefd/bytefd/go"
-	"golang.org/x/sys/unix"
 )
 
 func TestMoreFilesThanFitAreEBADMSGAndClosedAndFewerAreFine(t *testing.T) {
@@ -203,30 +201,6 @@ func TestNobodyToReceiveIsEPIPEAndNoSignal(t *testing.T) {
 	})
 }
 
-// raisesNot calls f and sees whether this signal comes before a later one with a higher number, as it would.
-func raisesNot(t *testing.T, unwanted syscall.Signal, f func()) {
-	t.Helper()
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, unwanted, syscall.SIGWINCH)
-	defer signal.Stop(signals)
-	f()
-	if err := syscall.Kill(os.Getpid(), syscall.SIGWINCH); err != nil {
-		t.Fatal(err)
-	}
-	if first := <-signals; first == unwanted {
-		t.Errorf("%v was raised", first)
-	}
-}
-
-// What ends a call that waits in the middle of a message, and what the call says then.
-var endings = map[string]struct {
-	end  func(conn *net.UnixConn)
-	want error
-}{
-	"deadline": {func(conn *net.UnixConn) { conn.SetDeadline(time.Unix(1, 0)) }, os.ErrDeadlineExceeded},
-	"close":    {func(conn *net.UnixConn) { conn.Close() }, net.ErrClosed},
-}
-
 func TestADeadlineAndCloseEndReceivingInTheMiddleOfAMessage(t *testing.T) {
 	for name, ending := range endings {
 		t.Run(name, func(t *testing.T) {
@@ -250,17 +224,6 @@ func TestADeadlineAndCloseEndReceivingInTheMiddleOfAMessage(t *testing.T) {
 			}
 		})
 	}
-}
-
-// unreadBytes returns how much of what was sent the other end has not received, SIOCOUTQ.
-func unreadBytes(t *testing.T, conn *net.UnixConn) (bytes int) {
-	raw := must[syscall.RawConn](t)(conn.SyscallConn())
-	var failure error
-	err := raw.Control(func(fd uintptr) { bytes, failure = unix.IoctlGetInt(int(fd), unix.TIOCOUTQ) })
-	if err != nil || failure != nil {
-		t.Fatal(err, failure)
-	}
-	return bytes
 }
 
 func TestADeadlineAndCloseEndSendingInTheMiddleOfAMessage(t *testing.T) {

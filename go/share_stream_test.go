@@ -1,4 +1,4 @@
-//go:build linux && cgo
+//go:build linux
 
 package bytefd_test
 
@@ -16,7 +16,6 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
-	"unsafe"
 
 	bytefd "github.com/bytefd/bytefd/go"
 	"golang.org/x/sys/unix"
@@ -178,21 +177,24 @@ func TestTheFileSizeLimitHoldsForStreams(t *testing.T) {
 	if err := syscall.Getrlimit(fileSize, &old); err != nil {
 		t.Fatal(err)
 	}
-	leavesNothing(t, func() {
-		if err := syscall.Setrlimit(fileSize, &syscall.Rlimit{Cur: 1 << 20, Max: old.Max}); err != nil {
-			t.Fatal(err)
-		}
-		var memoryErr, diskErr error
-		raisesNot(t, syscall.SIGXFSZ, func() {
-			_, memoryErr = bytefd.WrapReader(bytes.NewReader(make([]byte, 1<<20+1)))
-			_, diskErr = bytefd.WrapReader(bytes.NewReader(make([]byte, 1<<20+1)), bytefd.WrapSpillThreshold(1))
+	// One that the buffers hold, and one that is reached while the file is written.
+	for _, limit := range []int{1 << 20, 3 << 20} {
+		leavesNothing(t, func() {
+			if err := syscall.Setrlimit(fileSize, &syscall.Rlimit{Cur: uint64(limit), Max: old.Max}); err != nil {
+				t.Fatal(err)
+			}
+			var memoryErr, diskErr error
+			raisesNot(t, syscall.SIGXFSZ, func() {
+				_, memoryErr = bytefd.WrapReader(bytes.NewReader(make([]byte, limit+1)))
+				_, diskErr = bytefd.WrapReader(bytes.NewReader(make([]byte, limit+1)), bytefd.WrapSpillThreshold(1))
+			})
+			if err := syscall.Setrlimit(fileSize, &old); err != nil {
+				t.Fatal(err)
+			}
+			isError(t, memoryErr, syscall.EFBIG)
+			isError(t, diskErr, syscall.EFBIG)
 		})
-		if err := syscall.Setrlimit(fileSize, &old); err != nil {
-			t.Fatal(err)
-		}
-		isError(t, memoryErr, syscall.EFBIG)
-		isError(t, diskErr, syscall.EFBIG)
-	})
+	}
 }
 
 // lyingReader says that it has read so many bytes, and no more.
@@ -321,28 +323,6 @@ func TestStreamsOnHostsThatRefuseWhatIsTriedFirst(t *testing.T) {
 	})
 }
 
-// refuseMemfd lets memfd_create fail in this process from now on, seccomp(2).
-func refuseMemfd(t *testing.T) {
-	t.Helper()
-	filter := []unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the number of the system call
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_MEMFD_CREATE, Jf: 1},
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(syscall.EPERM)},
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
-	}
-	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	runtime.LockOSThread() // the next two are the same thread's
-	defer runtime.UnlockOSThread()
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		t.Fatal(err)
-	}
-	_, _, errno := syscall.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC,
-		uintptr(unsafe.Pointer(&program)))
-	if errno != 0 {
-		t.Fatal(errno)
-	}
-}
-
 // The buffers are used again, but not what was in them.
 func TestAReaderFindsNothingOfTheOneBefore(t *testing.T) {
 	for _, length := range []int{100, 64 << 10, 1 << 20} {
@@ -359,33 +339,5 @@ func TestAReaderFindsNothingOfTheOneBefore(t *testing.T) {
 			}))))
 			isPromised(t, int(f.Fd()), make([]byte, length))
 		}
-	}
-}
-
-func TestReadersOfAnyLengthGoIntoCachedFiles(t *testing.T) {
-	p := newPool(t, 64<<20)
-	const first, piece = 68 << 10, 1<<20 + 4<<10 // the buffers
-	for _, length := range []int{
-		0, 1, first - 1, first, first + 1, piece, first + piece, first + piece + 1, 5 << 20,
-	} {
-		want := pattern(length)
-		for range 2 {
-			err := p.ScanReader(iotest.HalfReader(bytes.NewReader(want)), func(fd int) error {
-				isPromised(t, fd, want)
-				return nil
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-		if f, err := bytefd.WrapReader(bytes.NewReader(want)); err != nil {
-			t.Error(err)
-		} else {
-			isPromised(t, int(f.Fd()), want)
-			f.Close()
-		}
-	}
-	if stats := poolStats(t, p); stats.Hits < 9 || stats.Lent != 0 {
-		t.Errorf("%+v", stats)
 	}
 }

@@ -3,53 +3,67 @@
 package bytefd
 
 import (
-	"io"
+	"net"
 	"syscall"
+	"time"
 	"unsafe"
 )
 
-// errUnsupported answers every call that needs the library.
-var errUnsupported = &Error{"build", syscall.ENOTSUP, "this program was built without cgo or not for Linux"}
+// What only the library can do, and what a program says that was built without it.
 
-func wrap([]byte, wrapOptions) (int, error)           { return 0, errUnsupported }
-func wrapSegments([][]byte, wrapOptions) (int, error) { return 0, errUnsupported }
-func scanBegin([]byte, unsafe.Pointer, wrapOptions) (int, unsafe.Pointer, error) {
-	return 0, nil, errUnsupported
-}
 func scanBeginSegments([][]byte, unsafe.Pointer, wrapOptions) (int, unsafe.Pointer, error) {
-	return 0, nil, errUnsupported
+	return 0, nil, unsupported("Pool")
 }
 func scanBeginReader(*passing, unsafe.Pointer, wrapOptions) (int, unsafe.Pointer, error) {
-	return 0, nil, errUnsupported
+	return 0, nil, unsupported("Pool")
 }
-func wrapReader(*passing, wrapOptions) (int, error)                 { return 0, errUnsupported }
-func isTerminal(io.Reader) bool                                     { return false }
-func unavailable() error                                            { return errUnsupported }
-func duplicate(int) (int, error)                                    { return 0, errUnsupported }
-func scanEnd(unsafe.Pointer)                                        {}
-func poolCreate(*poolOptions) (unsafe.Pointer, error)               { return nil, errUnsupported }
-func poolTrim(unsafe.Pointer, int) error                            { return errUnsupported }
-func poolStats(unsafe.Pointer) (PoolStats, error)                   { return PoolStats{}, errUnsupported }
-func poolClose(unsafe.Pointer)                                      {}
-func reopen(int) (int, error)                                       { return 0, errUnsupported }
-func mapFile(string, *mapOptions) (unsafe.Pointer, []byte, error)   { return nil, nil, errUnsupported }
-func mapFD(int, *mapOptions) (unsafe.Pointer, []byte, error)        { return nil, nil, errUnsupported }
-func mapMemory(int, *mapOptions) (unsafe.Pointer, []byte, error)    { return nil, nil, errUnsupported }
-func mapRead(unsafe.Pointer, int, []byte) (int, error)              { return 0, errUnsupported }
-func mapWrite(unsafe.Pointer, int, []byte) (int, error)             { return 0, errUnsupported }
-func mapCheck(unsafe.Pointer) error                                 { return errUnsupported }
-func isLost(unsafe.Pointer) bool                                    { return false }
-func mapResize(_ unsafe.Pointer, old []byte, _ int) ([]byte, error) { return old, errUnsupported }
-func mapUnmap(unsafe.Pointer, int, int) error                       { return errUnsupported }
-func mapSeal(unsafe.Pointer, int64) (int, error)                    { return 0, errUnsupported }
-func mapShare(unsafe.Pointer) (int, error)                          { return 0, errUnsupported }
-func mapFileSize(unsafe.Pointer) (int64, error)                     { return 0, errUnsupported }
-func mapDescriptor(unsafe.Pointer) (int, error)                     { return 0, errUnsupported }
-func mapAdvise(unsafe.Pointer, int, int, int, uint64) error         { return errUnsupported }
-func mapMlockRange(unsafe.Pointer, int, int) error                  { return errUnsupported }
-func mapMunlockRange(unsafe.Pointer, int, int) error                { return errUnsupported }
-func mapProtect(unsafe.Pointer, int, int, int) error                { return errUnsupported }
-func mapPrefetch(unsafe.Pointer, int, int) error                    { return errUnsupported }
-func mapFlush(unsafe.Pointer, int, int, int) error                  { return errUnsupported }
-func mapClose(unsafe.Pointer) error                                 { return errUnsupported }
-func hostReport(int) (string, error)                                { return "", errUnsupported }
+func poolCreate(*poolOptions) (unsafe.Pointer, error) { return nil, unsupported("NewPool") }
+func poolTrim(unsafe.Pointer, int) error              { return unsupported("Pool.Trim") }
+func poolStats(unsafe.Pointer) (PoolStats, error)     { return PoolStats{}, unsupported("Pool.Stats") }
+func poolClose(unsafe.Pointer)                        {}
+
+func mapMemory(int, *mapOptions) (unsafe.Pointer, []byte, error) {
+	return nil, nil, unsupported("NewMap or NewMapWriter")
+}
+func mapResize(_ unsafe.Pointer, old []byte, _ int) ([]byte, error) {
+	return old, unsupported("Map.Resize")
+}
+func mapAdvise(unsafe.Pointer, int, int, int, uint64) error {
+	return unsupported("Map.Advise or Map.Discard")
+}
+func mapUnmap(unsafe.Pointer, int, int) error        { return unsupported("Map.Unmap") }
+func mapSeal(unsafe.Pointer, int64) (int, error)     { return 0, unsupported("Map.Seal") }
+func mapShare(unsafe.Pointer) (int, error)           { return 0, unsupported("Map.Share") }
+func mapMlockRange(unsafe.Pointer, int, int) error   { return unsupported("Map.Mlock") }
+func mapMunlockRange(unsafe.Pointer, int, int) error { return unsupported("Map.Munlock") }
+func mapProtect(unsafe.Pointer, int, int, int) error { return unsupported("Map.Protect") }
+func mapPrefetch(unsafe.Pointer, int, int) error     { return unsupported("Map.Prefetch") }
+func mapFlush(unsafe.Pointer, int, int, int) error   { return unsupported("Map.Flush") }
+func hostReport(int) (string, error)                 { return "", unsupported("HostReport") }
+func verify(int, *requirements) error                { return unsupported("Verify") }
+func exportDMABuf(int) (int, error)                  { return 0, unsupported("ExportDMABuf") }
+func shmUnlink(string) error                         { return unsupported("UnlinkShm") }
+func sweep() (SweepResult, error)                    { return SweepResult{}, unsupported("Sweep") }
+func tempFileClose(unsafe.Pointer) error             { return unsupported("TempFile.Close") }
+func sysvRemove(int32) error                         { return unsupported("RemoveSysv") }
+func fileUnlock(int, int64, int64) error             { return unsupported("FileUnlock") }
+func futexWake(*uint32, uint32) (int, error)         { return 0, unsupported("FutexWake") }
+
+func send(syscall.RawConn, []byte, []int) error { return unsupported("Send or SendFD") }
+func receive(*net.UnixConn, []byte, int, bool, func(int) error) (int, []int, error) {
+	return 0, nil, unsupported("Receive or ReceiveSome")
+}
+func peer(int) (Credentials, error) { return Credentials{}, unsupported("PeerCredentials") }
+func shmFile(string, bool, *shmOptions) (int, string, error) {
+	return 0, "", unsupported("CreateShm, OpenShm or OpenOrCreateShm")
+}
+func tempFileCreate([]byte, *tempFileOptions) (unsafe.Pointer, string, error) {
+	return nil, "", unsupported("NewTempFile")
+}
+func mapSysv(int32, *sysvOptions) (unsafe.Pointer, []byte, int, error) {
+	return nil, nil, 0, unsupported("MapSysv")
+}
+func fileLock(int, int64, int64, int) error { return unsupported("FileLock or FileLockContext") }
+func futexWait(*uint32, uint32, time.Duration) error {
+	return unsupported("FutexWait or FutexWaitContext")
+}

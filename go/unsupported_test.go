@@ -1,98 +1,153 @@
-//go:build !linux || !cgo
+//go:build linux && !cgo
 
 package bytefd_test
 
 import (
+	"context"
 	"errors"
+	"go/ast"
+	"go/doc"
+	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	bytefd "github.com/bytefd/bytefd/go"
 )
 
-func TestEveryCallAnswersThatItIsUnsupported(t *testing.T) {
-	_, buffer := bytefd.WrapBuffer([]byte("hello"), bytefd.WrapName("name"), bytefd.WrapInherit())
-	_, buffers := bytefd.WrapBuffers([][]byte{[]byte("hello")}, bytefd.WrapMode(0o444), bytefd.WrapWritable())
-	_, reader := bytefd.WrapReader(strings.NewReader("hello"), bytefd.WrapBackend(bytefd.BackendMemfd))
-	_, reopened := bytefd.Reopen(0)
-	_, file := bytefd.MapFile("file", bytefd.MapWrite(), bytefd.MapCreate())
-	_, fd := bytefd.MapFD(0, bytefd.MapGuard())
-	_, memory := bytefd.NewMap(5, bytefd.MapReserve(1<<20), bytefd.MapHugePages(), bytefd.MapWipeOnFork())
-	_, writer := bytefd.NewMapWriter()
-	scan := bytefd.ScanBytes([]byte("hello"), func(int) error {
-		t.Error("called without a descriptor")
-		return nil
-	})
-	_, pool := bytefd.NewPool(1 << 20)
-	_, report := bytefd.HostReport()
-	for name, err := range map[string]error{
-		"WrapBuffer": buffer, "WrapBuffers": buffers, "WrapReader": reader, "Reopen": reopened, "MapFile": file, "ScanBytes": scan,
-		"NewPool": pool, "HostReport": report, "MapFD": fd, "NewMap": memory, "NewMapWriter": writer,
-	} {
+// worksWithoutCgo are the functions, and methods of a map, that need no cgo.
+var worksWithoutCgo = []string{
+	"Attach", "MapFD", "MapFile", "Path", "Reopen", "ScanBytes", "ScanFile", "WrapBuffer", "WrapBuffers", "WrapReader",
+	"Map.Bytes", "Map.Check", "Map.Close", "Map.File", "Map.FileSize", "Map.Guarded", "Map.Len", "Map.ReadAt", "Map.Word",
+	"Map.WriteAt",
+}
+
+// needsCgo calls all others, with arguments that are right.
+func needsCgo(t *testing.T) map[string]error {
+	ours, theirs := socketPair(t, syscall.SOCK_STREAM)
+	must[int](t)(ours.Write([]byte("!")))
+	f, m := wrapped(t, []byte("hello")), mapped(t, fileOf(t, pattern(page)))
+	word, live := new(uint32), context.Background()
+	second := func(_ any, err error) error { return err }
+	receive := func(
+		receive func(*net.UnixConn, []byte, int, ...bytefd.Requirement) (int, []*os.File, error),
+	) error {
+		_, _, err := receive(theirs, make([]byte, 1), 1)
+		return err
+	}
+	_, _, sysv := bytefd.MapSysv(0, bytefd.SysvCreate(), bytefd.SysvWrite(), bytefd.SysvLength(1))
+	return map[string]error{
+		"HostReport":       second(bytefd.HostReport()),
+		"NewMap":           second(bytefd.NewMap(5, bytefd.MapPrivate())),
+		"NewMapWriter":     second(bytefd.NewMapWriter()),
+		"NewPool":          second(bytefd.NewPool(1 << 20)),
+		"NewTempFile":      second(bytefd.NewTempFile([]byte("hello"))),
+		"CreateShm":        second(bytefd.CreateShm("bytefd-test")),
+		"OpenShm":          second(bytefd.OpenShm("bytefd-test")),
+		"OpenOrCreateShm":  second(bytefd.OpenOrCreateShm("bytefd-test")),
+		"UnlinkShm":        bytefd.UnlinkShm("bytefd-test"),
+		"Sweep":            second(bytefd.Sweep()),
+		"MapSysv":          sysv,
+		"RemoveSysv":       bytefd.RemoveSysv(0),
+		"ExportDMABuf":     second(bytefd.ExportDMABuf(f)),
+		"Verify":           bytefd.Verify(f),
+		"Send":             bytefd.Send(ours, []byte("!"), f),
+		"SendFD":           bytefd.SendFD(ours, []byte("!"), int(f.Fd())),
+		"Receive":          receive(bytefd.Receive),
+		"ReceiveSome":      receive(bytefd.ReceiveSome),
+		"PeerCredentials":  second(bytefd.PeerCredentials(ours)),
+		"FileLock":         bytefd.FileLock(f, 0, 1, syscall.LOCK_SH),
+		"FileLockContext":  bytefd.FileLockContext(live, f, 0, 1, syscall.LOCK_SH),
+		"FileUnlock":       bytefd.FileUnlock(f, 0, 1),
+		"FutexWait":        bytefd.FutexWait(word, 0, time.Hour),
+		"FutexWaitContext": bytefd.FutexWaitContext(live, word, 0),
+		"FutexWake":        second(bytefd.FutexWake(word, 1)),
+		"MapWrite":         second(bytefd.MapFile(f.Name(), bytefd.MapWrite(), bytefd.MapCreate())),
+		"MapPrivate":       second(bytefd.MapFD(f, bytefd.MapPrivate())),
+		"MapGuard":         second(bytefd.MapFD(f, bytefd.MapGuard())),
+		"Map.Advise":       m.Advise(0, 1, syscall.MADV_NORMAL),
+		"Map.Discard":      m.Discard(0, 1, syscall.MADV_DONTNEED),
+		"Map.Flush":        m.Flush(0, 1, syscall.MS_SYNC),
+		"Map.Mlock":        m.Mlock(0, 1),
+		"Map.Munlock":      m.Munlock(0, 1),
+		"Map.Prefetch":     m.Prefetch(0, 1),
+		"Map.Protect":      m.Protect(0, 1, syscall.PROT_READ),
+		"Map.Resize":       m.Resize(1),
+		"Map.Seal":         second(m.Seal()),
+		"Map.Share":        second(m.Share()),
+		"Map.Unmap":        m.Unmap(0, page),
+	}
+}
+
+func TestWhatNeedsCgoSaysSo(t *testing.T) {
+	for name, err := range needsCgo(t) {
 		var e *bytefd.Error
 		if !errors.Is(err, errors.ErrUnsupported) || !errors.As(err, &e) {
 			t.Errorf("%s: %v (%T) is no *Error that is ErrUnsupported", name, err, err)
+			continue
+		}
+		named := strings.FieldsFunc(e.Message, func(c rune) bool { return c == ' ' || c == ',' })
+		if !slices.Contains(named, name) || !slices.Contains(named, "cgo") {
+			t.Errorf("%s: %q names neither it nor cgo", name, e.Message)
 		}
 	}
 }
 
-func TestAMapThatWasNeverOpenedIsClosed(t *testing.T) {
-	var m bytefd.Map
-	_, readErr := m.ReadAt(make([]byte, 1), 0)
-	_, writeErr := m.WriteAt(make([]byte, 1), 0)
-	_, sealErr := m.Seal()
-	_, fileErr := m.File()
-	guardedErr := m.Guarded(func([]byte) error { t.Error("called"); return nil })
-	for _, err := range []error{
-		readErr, writeErr, sealErr, fileErr, guardedErr, m.Check(), m.Resize(1), m.Unmap(0, 0),
-		m.Flush(0, bytefd.ToEnd, syscall.MS_SYNC|syscall.MS_INVALIDATE), m.Advise(0, bytefd.ToEnd, syscall.MADV_NORMAL),
-		m.Mlock(0, bytefd.ToEnd), m.Munlock(0, bytefd.ToEnd), m.Protect(0, bytefd.ToEnd, syscall.PROT_READ), m.Prefetch(0, bytefd.ToEnd),
-	} {
-		if !errors.Is(err, os.ErrClosed) || !errors.Is(err, syscall.EBADF) {
-			t.Errorf("%v is not os.ErrClosed", err)
+// What is neither would be forgotten.
+func TestEveryFunctionWorksOrNeedsCgo(t *testing.T) {
+	needing := needsCgo(t)
+	check := func(name string) {
+		_, needs := needing[name]
+		if needs == slices.Contains(worksWithoutCgo, name) {
+			t.Errorf("%s: needs cgo: %v, and is said to work without: %v", name, needs, !needs)
 		}
 	}
-	if m.Len() != 0 || m.Bytes() != nil || m.Close() != nil {
-		t.Error("it is not empty and closed")
+	pkg, err := doc.NewFromFiles(parsedPackage(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, function := range pkg.Funcs {
+		check(function.Name)
+	}
+	for _, typ := range pkg.Types {
+		if _, isOption := typ.Decl.Specs[0].(*ast.TypeSpec).Type.(*ast.FuncType); isOption {
+			continue // of what works or does not
+		}
+		for _, function := range typ.Funcs {
+			check(function.Name)
+		}
+		for _, method := range typ.Methods {
+			if typ.Name == "Map" {
+				check("Map." + method.Name)
+			}
+		}
 	}
 }
 
-func TestAWriterThatWasNeverMadeIsClosed(t *testing.T) {
-	var w bytefd.MapWriter
-	_, writeErr := w.Write([]byte("hello"))
-	_, readErr := w.ReadFrom(strings.NewReader("hello"))
-	_, _, sealErr := w.Seal()
-	for _, err := range []error{writeErr, readErr, sealErr, w.WriteByte('x')} {
-		if !errors.Is(err, os.ErrClosed) || !errors.Is(err, syscall.EBADF) {
-			t.Errorf("%v is not os.ErrClosed", err)
+func TestWhatNeedsCgoTouchesNothing(t *testing.T) {
+	path := fileOf(t, []byte("hello"))
+	leavesNothing(t, func() {
+		for _, opts := range [][]bytefd.MapOption{
+			{bytefd.MapWrite(), bytefd.MapFileSize(100)}, {bytefd.MapPrivate()}, {bytefd.MapGuard()},
+		} {
+			_, err := bytefd.MapFile(path, opts...)
+			isError(t, err, syscall.ENOTSUP)
 		}
+		_, err := bytefd.MapFile(path+"-new", bytefd.MapWrite(), bytefd.MapCreate())
+		isError(t, err, syscall.ENOTSUP)
+	})
+	if text := must[[]byte](t)(os.ReadFile(path)); string(text) != "hello" {
+		t.Errorf("%q", text)
 	}
-	if w.Len() != 0 || w.Close() != nil {
-		t.Error("it is not empty and closed")
+	if _, err := os.Stat(path + "-new"); !errors.Is(err, os.ErrNotExist) {
+		t.Error("a file was created")
 	}
-}
-
-func TestAPoolThatWasNeverMadeIsClosed(t *testing.T) {
-	var p bytefd.Pool
-	_, statsErr := p.Stats()
-	scanErr := p.ScanBytes([]byte("hello"), func(int) error {
-		t.Error("called without a descriptor")
-		return nil
-	}, bytefd.WrapTrustCallback())
-	for _, err := range []error{scanErr, p.Trim(0), statsErr} {
-		if !errors.Is(err, os.ErrClosed) || !errors.Is(err, syscall.EBADF) {
-			t.Errorf("%v is not os.ErrClosed", err)
-		}
-	}
-	if err := p.Close(); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestAPathIsJustText(t *testing.T) {
-	if path := bytefd.Path(5); path != "/proc/self/fd/5" {
-		t.Error(path)
-	}
+	// Arguments are refused as everywhere.
+	_, err := bytefd.MapFile(path, bytefd.MapCreate())
+	isError(t, err, syscall.EINVAL)
+	_, err = bytefd.NewMap(-1)
+	isError(t, err, syscall.EINVAL)
 }

@@ -1,4 +1,4 @@
-//go:build linux && cgo
+//go:build linux
 
 package bytefd_test
 
@@ -104,30 +104,31 @@ func TestTheErrorOfAReaderIsReturnedAsItIs(t *testing.T) {
 
 // A reader is read into slices of 4 KiB and more, 1 MiB together, and then through a pipe.
 func TestAReaderOfAnyLengthIsReadToItsEnd(t *testing.T) {
-	pool := closedLater(t, must[*bytefd.Pool](t)(bytefd.NewPool(64<<20)))
+	contentsOfAnyLength(func(want []byte, hint int64) {
+		length := int64(len(want))
+		r := iotest.HalfReader(bytes.NewReader(want))
+		f, err := bytefd.WrapReader(r, bytefd.WrapSizeHint(hint), bytefd.WrapMaxBytes(length))
+		if err != nil {
+			t.Fatalf("%d bytes, %d expected: %v", length, hint, err)
+		}
+		isPromised(t, int(f.Fd()), want)
+		f.Close()
+		f, err = bytefd.WrapReader(bytes.NewReader(want), bytefd.WrapSizeHint(hint), bytefd.WrapMaxBytes(length-1))
+		isError(t, err, syscall.EFBIG)
+		if f != nil {
+			t.Errorf("%d bytes: a file of too many", length)
+		}
+	})
+}
+
+// contentsOfAnyLength calls f with contents around the sizes of buffers, and with right and wrong
+// expectations of their length.
+func contentsOfAnyLength(f func(content []byte, hint int64)) {
 	for _, end := range []int{4 << 10, 20 << 10, 84 << 10, 340 << 10, 1 << 20, 3 << 20} {
 		for _, length := range []int{end - 1, end, end + 1} {
-			want := pattern(length)
+			content := pattern(length)
 			for _, hint := range []int64{0, 1, int64(length) - 1, int64(length), int64(length) + 1, math.MaxInt64} {
-				r := iotest.HalfReader(bytes.NewReader(want))
-				f, err := bytefd.WrapReader(r, bytefd.WrapSizeHint(hint), bytefd.WrapMaxBytes(int64(length)))
-				if err != nil {
-					t.Fatalf("%d bytes, %d expected: %v", length, hint, err)
-				}
-				isPromised(t, int(f.Fd()), want)
-				f.Close()
-				err = pool.ScanReader(bytes.NewReader(want), func(fd int) error {
-					isPromised(t, fd, want)
-					return nil
-				}, bytefd.WrapSizeHint(hint))
-				if err != nil {
-					t.Errorf("%d bytes, %d expected, with a pool: %v", length, hint, err)
-				}
-			}
-			f, err := bytefd.WrapReader(bytes.NewReader(want), bytefd.WrapMaxBytes(int64(length)-1))
-			isError(t, err, syscall.EFBIG)
-			if f != nil {
-				t.Errorf("%d bytes: a file of too many", length)
+				f(content, hint)
 			}
 		}
 	}

@@ -1,0 +1,130 @@
+//go:build !cgo
+
+package bytefd
+
+import (
+	"errors"
+	"math"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// because is the error of a system call, and what was asked of it, in the library's words.
+func because(op string, err error, what string) error {
+	errno := syscall.EIO
+	errors.As(err, &errno)
+	return &Error{op, errno, what + ": " + inWords(errno)}
+}
+
+// inWords is what strerror(3) says. Go has the same words, but for the first letter.
+func inWords(errno syscall.Errno) string {
+	text := errno.Error()
+	return strings.ToUpper(text[:1]) + text[1:]
+}
+
+// again calls until no signal interrupts.
+func again(call func() error) error {
+	for {
+		if err := call(); err != syscall.EINTR {
+			return err
+		}
+	}
+}
+
+// openFile is open(2). No child inherits what it opens.
+func openFile(path string, flags int, mode uint32) (fd int, err error) {
+	err = again(func() (err error) {
+		fd, err = unix.Open(path, flags|unix.O_CLOEXEC|unix.O_NOCTTY, mode)
+		return err
+	})
+	return fd, err
+}
+
+func fstat(fd int) (stat unix.Stat_t, err error) {
+	err = again(func() error { return unix.Fstat(fd, &stat) })
+	return stat, err
+}
+
+// identity is what tells one file from all others that exist at the same time.
+type identity struct{ device, inode uint64 }
+
+func identityOf(stat *unix.Stat_t) identity { return identity{uint64(stat.Dev), uint64(stat.Ino)} }
+
+func isRegular(stat *unix.Stat_t) bool { return stat.Mode&unix.S_IFMT == unix.S_IFREG }
+
+// kindOf is the kind of a file in words, with its article.
+func kindOf(stat *unix.Stat_t) string {
+	switch stat.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		return "a regular file"
+	case unix.S_IFDIR:
+		return "a directory"
+	case unix.S_IFIFO:
+		return "a pipe or FIFO"
+	case unix.S_IFSOCK:
+		return "a socket"
+	case unix.S_IFCHR:
+		return "a character device"
+	case unix.S_IFBLK:
+		return "a block device"
+	}
+	return "not a file"
+}
+
+// aboveStreams moves a new descriptor: a program that runs with standard streams closed gets
+// 0, 1 or 2, and would print into the file.
+func aboveStreams(fd int) (int, error) {
+	if fd > 2 {
+		return fd, nil
+	}
+	defer unix.Close(fd)
+	above, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
+	if err == syscall.EINVAL {
+		err = syscall.EMFILE // RLIMIT_NOFILE allows no number that high
+	}
+	return above, err
+}
+
+func procPath(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
+
+// reopenForReading opens a regular file again: a description with an offset of its own.
+func reopenForReading(fd int) (int, error) {
+	stat, err := fstat(fd)
+	if err != nil {
+		return 0, because("fstat", err, "descriptor "+strconv.Itoa(fd))
+	}
+	if !isRegular(&stat) {
+		message := "descriptor " + strconv.Itoa(fd) + " is " + kindOf(&stat) + ", not a regular file"
+		return 0, &Error{"reopen", syscall.EINVAL, message}
+	}
+	reopened, err := openFile(procPath(fd), unix.O_RDONLY, 0)
+	if err == nil {
+		reopened, err = aboveStreams(reopened)
+	}
+	if err != nil {
+		return 0, because("reopen", err, procPath(fd)+noProc())
+	}
+	return reopened, nil
+}
+
+// noProc is what an error about a file of /proc adds where that is the reason.
+func noProc() string {
+	var stat unix.Stat_t
+	if unix.Stat("/proc/self/fd", &stat) != nil {
+		return " (/proc is not mounted)"
+	}
+	return ""
+}
+
+// fileSizeLimit is the largest size that this process may give a file. Beyond it the kernel sends
+// SIGXFSZ, so it is asked first.
+func fileSizeLimit() int64 {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_FSIZE, &limit) != nil || limit.Cur > math.MaxInt64 {
+		return math.MaxInt64
+	}
+	return int64(limit.Cur)
+}

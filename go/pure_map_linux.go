@@ -1,0 +1,374 @@
+//go:build !cgo
+
+package bytefd
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// pureMap is what the handle of a map points to.
+type pureMap struct {
+	base   unsafe.Pointer
+	length uintptr // whole pages
+	data   []byte
+}
+
+// mappedFile is an open file that can be mapped.
+type mappedFile struct {
+	fd   int
+	name string // for errors
+	size int64
+	page int64 // more than elsewhere on hugetlbfs
+}
+
+func mapFile(path string, o *mapOptions) (handle unsafe.Pointer, data []byte, err error) {
+	if err := checkText("path", path); err != nil {
+		return nil, nil, err
+	}
+	if err := o.checkReading(); err != nil {
+		return nil, nil, err
+	}
+	name := strings.ToValidUTF8(path, "\uFFFD")
+	fd, err := openToMap(path, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	// The number may change.
+	defer func() { unix.Close(fd) }()
+	file, err := fileToMap(fd, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	return file.mapRange(o)
+}
+
+func mapFD(fd int, o *mapOptions) (handle unsafe.Pointer, data []byte, err error) {
+	if err := checkOpen(fd); err != nil {
+		return nil, nil, err
+	}
+	if o.flags&mapCreate != 0 || o.mode != 0 {
+		return nil, nil, o.refused("create and mode are for a file that is opened by its path")
+	}
+	if err := o.checkReading(); err != nil {
+		return nil, nil, err
+	}
+	file, err := fileToMap(fd, "descriptor "+strconv.Itoa(fd))
+	if err != nil {
+		return nil, nil, err
+	}
+	return file.mapRange(o)
+}
+
+// checkReading refuses what contradicts itself, and then what only the library can do.
+func (o *mapOptions) checkReading() error {
+	isForWriting := o.access == accessWrite
+	problem := ""
+	switch {
+	case !isForWriting && o.flags&mapCreate != 0:
+		problem = "create needs write access"
+	case !isForWriting && o.fileSize > 0:
+		problem = "growing a file needs write access"
+	case !isForWriting && o.reserve > 0:
+		problem = "keeping address space for growing needs write access"
+	case o.flags&mapWipeOnFork != 0:
+		problem = "wipe_on_fork is for private memory"
+	case o.flags&mapHugePages != 0:
+		problem = "huge_pages is for memory"
+	case uint32(o.mode)&^0o777 != 0:
+		problem = "the mode has bits other than the nine permission bits"
+	case o.length != ToEnd && o.offset > math.MaxInt64-int64(o.length):
+		problem = "the range is past what a file can have"
+	case isForWriting:
+		return unsupported("MapWrite")
+	case o.access == accessPrivate:
+		return unsupported("MapPrivate")
+	case o.flags&mapGuard != 0:
+		return unsupported("MapGuard")
+	default:
+		return nil
+	}
+	return o.refused(problem)
+}
+
+func (o *mapOptions) refused(problem string) error {
+	const format = "%s (bytes %s, file size %d, mode %04o)"
+	message := fmt.Sprintf(format, problem, o.rangeAsked(), o.fileSize, uint32(o.mode))
+	return &Error{"options", syscall.EINVAL, message}
+}
+
+// rangeAsked is the range in words, "5..15" or "5..the end".
+func (o *mapOptions) rangeAsked() string {
+	end := "the end"
+	if o.length != ToEnd {
+		end = strconv.FormatUint(uint64(o.offset)+uint64(o.length), 10)
+	}
+	return fmt.Sprintf("%d..%s", o.offset, end)
+}
+
+// openToMap opens a regular file.
+func openToMap(path, name string) (int, error) {
+	// Opening a FIFO would wake its writers and opening a device may move it: look before.
+	var stat unix.Stat_t
+	if err := again(func() error { return unix.Stat(path, &stat) }); err != nil {
+		return 0, because("stat", err, name)
+	}
+	if err := checkKind(&stat, name); err != nil {
+		return 0, err
+	}
+	// A FIFO does not block, whatever happens between stat and open.
+	fd, err := openFile(path, unix.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err == syscall.EAGAIN {
+		// Another process has a lease on the file, and not to block means not to wait for it.
+		fd, err = openAndWait(path, name)
+	}
+	if _, isOurs := err.(*Error); isOurs {
+		return 0, err
+	}
+	if err != nil {
+		return 0, because("open", err, name)
+	}
+	if fd, err = aboveStreams(fd); err != nil {
+		return 0, because("fcntl F_DUPFD", err, name)
+	}
+	return fd, nil
+}
+
+// openAndWait opens what surely is no FIFO.
+func openAndWait(path, name string) (int, error) {
+	place, err := openFile(path, unix.O_PATH, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(place)
+	stat, err := fstat(place)
+	if err != nil {
+		return 0, because("fstat", err, name)
+	}
+	if err := checkKind(&stat, name); err != nil {
+		return 0, err
+	}
+	return openFile(procPath(place), unix.O_RDONLY, 0)
+}
+
+func checkKind(stat *unix.Stat_t, name string) error {
+	if isRegular(stat) {
+		return nil
+	}
+	errno := syscall.ENODEV
+	if stat.Mode&unix.S_IFMT == unix.S_IFDIR {
+		errno = syscall.EISDIR
+	}
+	message := name + " is " + kindOf(stat) + "; only regular files can be mapped"
+	return &Error{"file type", errno, message}
+}
+
+// fileToMap looks at what was really opened.
+func fileToMap(fd int, name string) (mappedFile, error) {
+	stat, err := fstat(fd)
+	if err != nil {
+		return mappedFile{}, because("fstat", err, name)
+	}
+	if err := checkKind(&stat, name); err != nil {
+		return mappedFile{}, err
+	}
+	page := int64(os.Getpagesize())
+	// Other file systems, whose blocks are mostly pages, are not asked.
+	if int64(stat.Blksize) > page && isOn(fd, unix.HUGETLBFS_MAGIC) {
+		page = int64(stat.Blksize)
+	}
+	return mappedFile{fd, name, stat.Size, page}, nil
+}
+
+// isOn reports whether a file is on this file system.
+func isOn(fd int, magic uint32) bool {
+	var stat unix.Statfs_t
+	return unix.Fstatfs(fd, &stat) == nil && uint32(stat.Type) == magic
+}
+
+func (f mappedFile) mapRange(o *mapOptions) (handle unsafe.Pointer, data []byte, err error) {
+	end := f.size
+	if o.length != ToEnd {
+		end = o.offset + int64(o.length)
+	}
+	if o.offset > end || end > f.size && o.flags&mapBeyondEOF == 0 {
+		message := fmt.Sprintf("asked for bytes %s of a file of %d bytes: %s", o.rangeAsked(), f.size, f.name)
+		return nil, nil, &Error{"range", syscall.ENXIO, message}
+	}
+	if end-o.offset > math.MaxInt {
+		message := fmt.Sprintf("%d bytes are more than one map can have", f.size)
+		return nil, nil, &Error{"range", syscall.EFBIG, message}
+	}
+	head := o.offset % f.page
+	m, err := f.mmap(o, o.offset-head, end-o.offset, head)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := m.treat(o, head+end-o.offset); err != nil {
+		unix.MunmapPtr(m.base, m.length)
+		return nil, nil, err
+	}
+	return unsafe.Pointer(m), m.data, nil
+}
+
+// mmap maps length bytes that begin head bytes behind an offset.
+func (f mappedFile) mmap(o *mapOptions, offset, length, head int64) (*pureMap, error) {
+	bytes := head + length
+	if length == 0 {
+		// Files of /proc and /sys say that they have 0 bytes, and have content all the same; as an
+		// empty map they would be a lie. So one byte is tried.
+		tried, err := f.mapPages(&mapOptions{flags: o.flags & mapExecute}, 0, 1)
+		if err != nil {
+			return nil, f.mmapError(err, 0, 1)
+		}
+		unix.MunmapPtr(tried.base, tried.length)
+		bytes = 0
+	}
+	m, err := f.mapPages(o, offset, bytes)
+	if err != nil {
+		return nil, f.mmapError(err, offset, bytes)
+	}
+	if length > 0 {
+		m.data = unsafe.Slice((*byte)(unsafe.Add(m.base, head)), length)
+	} else {
+		m.data = unsafe.Slice((*byte)(m.base), 0)
+	}
+	return m, nil
+}
+
+// mapPages maps so many bytes of the file. None are the address space of a page, so that the address
+// is one that a page can have.
+func (f mappedFile) mapPages(o *mapOptions, offset, bytes int64) (m *pureMap, err error) {
+	m = &pureMap{length: uintptr((max(bytes, 1) + f.page - 1) / f.page * f.page)}
+	if bytes == 0 {
+		const free = unix.MAP_PRIVATE | unix.MAP_ANONYMOUS | unix.MAP_NORESERVE
+		m.base, err = unix.MmapPtr(-1, 0, nil, m.length, unix.PROT_NONE, free)
+		return m, err
+	}
+	protection, flags := unix.PROT_READ, 0
+	if o.flags&mapExecute != 0 {
+		protection |= unix.PROT_EXEC
+	}
+	if o.flags&mapPopulate != 0 {
+		flags |= unix.MAP_POPULATE
+	}
+	if o.flags&mapNoReserve != 0 {
+		flags |= unix.MAP_NORESERVE
+	}
+	if f.page > int64(os.Getpagesize()) {
+		// A hole there that is read privately once stays 0, whatever is stored later.
+		m.base, err = unix.MmapPtr(f.fd, offset, nil, m.length, protection, flags|unix.MAP_SHARED)
+		if err == nil {
+			return m, nil
+		}
+		// Sealed, on a kernel before 6.7. Without MAP_NORESERVE pages would be set aside for copies,
+		// which nobody makes.
+		flags |= unix.MAP_NORESERVE
+	}
+	m.base, err = unix.MmapPtr(f.fd, offset, nil, m.length, protection, flags|unix.MAP_PRIVATE)
+	return m, err
+}
+
+// mmapError is the error of mmap(2), in the library's words.
+func (f mappedFile) mmapError(err error, offset, bytes int64) error {
+	switch {
+	case err == syscall.ENODEV:
+		message := f.name + " cannot be mapped: its file system does not support this mapping"
+		return &Error{"mmap", syscall.ENODEV, message}
+	case err == syscall.EIO && isOn(f.fd, unix.PROC_SUPER_MAGIC):
+		return &Error{"mmap", syscall.ENODEV, f.name + " cannot be mapped: it is a file of /proc"}
+	}
+	return because("mmap", err, fmt.Sprintf("bytes %d..%d of %s", offset, offset+bytes, f.name))
+}
+
+// treat does to the pages what the options ask for.
+func (m *pureMap) treat(o *mapOptions, bytes int64) error {
+	if len(m.data) == 0 {
+		return nil
+	}
+	pages := unsafe.Slice((*byte)(m.base), m.length)
+	if o.flags&mapMlock != 0 {
+		if err := unix.Mlock(pages); err != nil {
+			return because("mlock", err, fmt.Sprintf("bytes 0..%d", bytes))
+		}
+	}
+	if o.flags&mapNoFork != 0 {
+		if err := unix.Madvise(pages, unix.MADV_DONTFORK); err != nil {
+			return because("madvise", err, fmt.Sprintf("bytes 0..%d", bytes))
+		}
+	}
+	return nil
+}
+
+// mapRead fills p from the map, up to a lost page, and returns how many bytes that were.
+func mapRead(handle unsafe.Pointer, offset int, p []byte) (n int, err error) {
+	data := (*pureMap)(handle).data
+	page := uintptr(os.Getpagesize())
+	for n < len(p) {
+		at := offset + n
+		// The rest of the page, which is lost as a whole.
+		rest := page - uintptr(unsafe.Pointer(&data[at]))%page
+		end := min(len(p), n+int(rest))
+		switch copyPage(p[n:end], data[at:]) {
+		case allCopied:
+			n = end
+			continue
+		case notTheCallers:
+			what := fmt.Sprintf("bytes %d..%d, and the caller's buffer", offset, offset+len(p))
+			return 0, because("read", syscall.EFAULT, what)
+		}
+		if n == 0 {
+			const format = "byte %d does not exist: " +
+				"the file is shorter by now, its storage fails, or the page is protected"
+			return 0, &Error{"read", syscall.EIO, fmt.Sprintf(format, offset)}
+		}
+		return n, nil
+	}
+	return n, nil
+}
+
+// copyPage fills to from one page of a map.
+func copyPage(to, from []byte) (o outcome) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if fault := recover(); fault != nil {
+			o = outcomeOf(fault, from[:len(to)], to)
+		}
+	}()
+	copy(to, from)
+	return allCopied
+}
+
+func mapClose(handle unsafe.Pointer) error {
+	m := (*pureMap)(handle)
+	if err := unix.MunmapPtr(m.base, m.length); err != nil {
+		errno, _ := err.(syscall.Errno)
+		return &Error{"munmap", errno, errno.Error()}
+	}
+	return nil
+}
+
+// mapCheck finds nothing: only a map with MapGuard can tell.
+func mapCheck(unsafe.Pointer) error { return nil }
+
+func isLost(unsafe.Pointer) bool { return false }
+
+func mapFileSize(unsafe.Pointer) (int64, error) { return 0, errNoDescriptor }
+
+func mapDescriptor(unsafe.Pointer) (int, error) { return 0, errNoDescriptor }
+
+var errNoDescriptor = &Error{"descriptor", syscall.EBADF, "the map keeps no descriptor; " +
+	"maps for writing and guarded maps do, and shared memory until it is sealed"}
+
+// mapWrite is called for a map for reading only.
+func mapWrite(unsafe.Pointer, int, []byte) (int, error) {
+	return 0, &Error{"write", syscall.EACCES, "the map is for reading only"}
+}
