@@ -3,6 +3,9 @@
 #   make check              format, lints and the fast tests, after every edit
 #   make test               every test of every language that needs no other kernel
 #   make test-kernels       the portable groups of the suite on Linux 5.10, 6.1 and 6.12
+#   make test-arm64         the same groups on arm64, with pages of 4 KiB and of 16 KiB (an hour)
+#   make test-musl          every function from C, linked statically with musl, on x86_64 and arm64
+#   make test-targets       the same with glibc on s390x, which stores the highest byte first; 32 bits are refused
 #   make inject             every fault at every system call of every exported function (minutes)
 #   make soak [ROUNDS=20]   what is random or waits for a coincidence, so many times as often
 #   make mutants            counts the faults in the core that the fast tests notice (an hour)
@@ -19,7 +22,7 @@ CARGO ?= cargo
 GO    ?= go
 CC    ?= cc
 
-.PHONY: all demo check test test-kernels inject soak mutants lib header install bench clean
+.PHONY: all demo check test test-kernels test-arm64 test-musl test-targets inject soak mutants lib header install bench clean
 
 all: lib
 
@@ -53,6 +56,10 @@ test:
 test-kernels:
 	scripts/packages kernels
 	scripts/test kernels
+
+test-arm64 test-musl test-targets: test-%:
+	scripts/packages $*
+	scripts/test $*
 
 inject:
 	scripts/packages test
