@@ -42,7 +42,7 @@ impl Target {
         compile.args([self.name, "sh", "-c", "exec \"$CC\" \"$@\"", "cc"]);
         compile.args(["-std=c11", "-Wall", "-Wextra", "-pedantic", "-Werror", "-Wstrict-prototypes"]).args(arguments);
         compile.args(sources).arg("-I").arg(staged.join("include")).arg("-L").arg(staged.join("lib"));
-        compile.args(if is_static { &["-static", "-l:libbytefd.a"][..] } else { &["-lbytefd"] });
+        compile.args(if is_static { &["-static", "-Wl,--eh-frame-hdr", "-l:libbytefd.a"][..] } else { &["-lbytefd"] });
         run(compile.arg("-pthread").arg("-o").arg(&program).current_dir(repository()));
         program
     }
