@@ -12,7 +12,7 @@ use crate::tests;
 
 tests![the_suite_holds_with_pages_of_4_kib, the_suite_holds_with_pages_of_16_kib,];
 
-const ARM64: Target = Target { name: "aarch64-unknown-linux-gnu", emulator: None };
+const ARM64: Target = Target { name: "aarch64-unknown-linux-gnu", emulator: None, arguments: &[] };
 
 /// With everything that the emulator can do, pages of 16 KiB included, but for signatures of pointers that take it long.
 const EMULATOR: &[&str] = &["qemu-system-aarch64", "-M", "virt", "-cpu", "max,pauth-impdef=on", "-m", "3072"];
