@@ -4,6 +4,9 @@
 #   make test               every test of every language that needs no other kernel
 #   make test-kernels       the portable groups of the suite on Linux 5.10, 6.1 and 6.12
 #   make test-msrv          the library with the oldest compiler that it is for, Debian 13's
+#   make test-arm64         the same groups on arm64, with pages of 4 KiB and of 16 KiB (an hour)
+#   make test-musl          every function from C, linked statically with musl, on x86_64 and arm64
+#   make test-targets       the same with glibc on s390x, which stores the highest byte first; 32 bits are refused
 #   make inject             every fault at every system call of every exported function (minutes)
 #   make soak [ROUNDS=20]   what is random or waits for a coincidence, so many times as often
 #   make mutants            counts the faults in the core that the fast tests notice (an hour)
@@ -30,7 +33,7 @@ CC    ?= cc
 directories = PREFIX='$(PREFIX)' BINDIR='$(BINDIR)' LIBDIR='$(LIBDIR)' INCLUDEDIR='$(INCLUDEDIR)' MANDIR='$(MANDIR)' \
 	DESTDIR='$(DESTDIR)'
 
-.PHONY: all demo check test test-kernels inject soak mutants lib go-module header abi install uninstall bench clean test-msrv
+.PHONY: all demo check test test-kernels inject soak mutants lib go-module header abi install uninstall bench clean test-msrv test-arm64 test-musl test-targets
 
 all: lib
 
@@ -77,6 +80,10 @@ test-kernels:
 test-msrv:
 	scripts/packages check
 	scripts/test msrv
+
+test-arm64 test-musl test-targets: test-%:
+	scripts/packages $*
+	scripts/test $*
 
 inject:
 	scripts/packages test

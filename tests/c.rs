@@ -255,7 +255,7 @@ fn every_example_in_the_header_compiles() {
 // The calls ------------------------------------------------------------------------------------------------------------
 
 /// Runs the calls, which say nothing but what this host cannot answer.
-fn check_calls(output: &Output) {
+pub fn check_calls(output: &Output) {
     assert!(output.status.success() && output.stderr.is_empty(), "{}\n{}", output.status, said(output));
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(stdout.lines().all(|line| line.starts_with("SKIPPED: ")), "{stdout}");

@@ -230,9 +230,9 @@ fn fail_at(memory: &Memory, offset: usize) {
 }
 
 fn memory_that_cannot_be_read_is_efault_wherever_it_is() {
-    let memory = unreadable_at(4 * MIB);
-    let mut offsets = vec![0, 4096, MIB, HUGE - 4096, HUGE, HUGE + 4096, HUGE + MIB, 4 * MIB - 4096];
-    offsets.extend((0..4 * MIB).step_by(37 * 4096));
+    let (memory, page) = (unreadable_at(4 * MIB), page_size());
+    let mut offsets = vec![0, page, MIB, HUGE - page, HUGE, HUGE + page, HUGE + MIB, 4 * MIB - page];
+    offsets.extend((0..4 * MIB).step_by(37 * page));
     for offset in offsets {
         fail_at(&memory, offset);
     }

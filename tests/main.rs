@@ -48,6 +48,7 @@ mod share;
 mod soak;
 mod stream;
 mod support;
+mod targets;
 mod trust;
 mod vocabulary;
 mod wrap;
@@ -137,6 +138,9 @@ const GROUPS: &[(&str, &[support::Test])] = &[
     ("guest", kernels::guest::TESTS),
     ("alarm", support::alarm::TESTS),
     ("kernels", kernels::TESTS),
+    ("arm64", kernels::arm64::TESTS),
+    ("musl", targets::musl::TESTS),
+    ("targets", targets::others::TESTS),
     ("rust", rust::TESTS),
     ("matrix", matrix::TESTS),
     ("named", named::TESTS),

@@ -5,6 +5,7 @@
 //! - This thread waits until the child has ended (CLONE_VFORK). The child has a stack of its own, and makes system calls by
 //!   itself: errno and everything else that belongs to a thread of the C library is this thread's.
 
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use std::arch::asm;
 use std::ffi::{CStr, c_int, c_long, c_void};
 
@@ -78,6 +79,7 @@ fn without_signals(work: impl FnOnce() -> std::result::Result<(), Failure>) -> s
 }
 
 /// Memory, descriptors, and this thread waits. No signal at the end.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 const CLONE_FLAGS: usize = (libc::CLONE_VM | libc::CLONE_FILES | libc::CLONE_VFORK) as usize;
 
 /// clone(2): calls `entry` in a new process, which ends when that returns. The number of the process, or a negative errno.

@@ -334,7 +334,11 @@ pub(crate) fn read_now(pipe: BorrowedFd<'_>, buffer: &mut Buffer, room: usize) -
     unsafe {
         buffer.fill(room, |at, room| {
             let part = libc::iovec { iov_base: at, iov_len: room };
-            retry(|| libc::preadv2(pipe.as_raw_fd(), &part, 1, -1, libc::RWF_NOWAIT))
+            // musl has no function for it before 1.2.5. The offset is given in two halves, of which 64 bits need the first.
+            let (number, offset) = (libc::SYS_preadv2, [-1i64, 0]);
+            let read =
+                || libc::syscall(number, pipe.as_raw_fd(), &part, 1usize, offset[0], offset[1], libc::RWF_NOWAIT);
+            retry(|| read() as isize)
         })
     }
 }

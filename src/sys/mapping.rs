@@ -324,10 +324,12 @@ impl Mapping {
     /// Makes what is shown of a file at `at` one huge page, now: madvise(2), MADV_COLLAPSE (Linux 6.1). The length is that of a
     /// huge page, the address a multiple of it, and the file has the first page.
     pub fn collapse(&self, at: usize, length: usize) -> Result<()> {
+        /// The same on every processor; libc has it for glibc only.
+        const MADV_COLLAPSE: c_int = 25;
         assert!(at.checked_add(length).is_some_and(|end| end <= self.reserved));
         let start = self.base.as_ptr().wrapping_byte_add(at);
         // SAFETY: the pages are ours; collapsing changes none of their bytes.
-        let collapse = || check(unsafe { libc::madvise(start, length, libc::MADV_COLLAPSE) }).map(drop);
+        let collapse = || check(unsafe { libc::madvise(start, length, MADV_COLLAPSE) }).map(drop);
         match collapse() {
             // Linux 6.1 answers so where no page was looked at. Elsewhere a look is a page table, which the other processors
             // would have to hear of when the huge page replaces it.

@@ -83,5 +83,5 @@ impl Wait {
 }
 
 pub(super) fn timespec(time: Duration) -> libc::timespec {
-    libc::timespec { tv_sec: time.as_secs().min(i64::MAX as u64) as libc::time_t, tv_nsec: time.subsec_nanos().into() }
+    libc::timespec { tv_sec: time.as_secs().min(i64::MAX as u64) as i64, tv_nsec: time.subsec_nanos().into() }
 }

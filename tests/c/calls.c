@@ -281,9 +281,13 @@ static void mapping(void)
     WORKS(bytefd_map_fd(fd, options, &map, error));
     FAILS(bytefd_map_fd(-1, options, &map, error), EBADF, NULL);
     using_a_map(map);
+#ifdef WRONG_ADDRESSES
+    printf("SKIPPED: a lost page: the emulator says of faults that they are elsewhere\n");
+#else
     /* The page that is lost is replaced by zeros, under the sanitizers' own handlers too. */
     CHECK(ftruncate(fd, 0) == 0 && ((volatile char *)CALL(bytefd_map_data(map)))[0] == 0);
     FAILS(bytefd_map_check(map, error), EIO, "check");
+#endif
     CHECK(CALL(bytefd_map_close(map)) == 0);
     CHECK(close(fd) == 0 && unlink(path) == 0);
     free(options);

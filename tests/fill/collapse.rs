@@ -89,7 +89,8 @@ fn no_address_space_stays_behind_after_failures() {
     let _ = address_space();
     fail_at(&map, 0);
     let before = address_space();
-    for offset in [0, 4096, HUGE - 4096, HUGE, HUGE + 4096] {
+    let page = page_size();
+    for offset in [0, page, HUGE - page, HUGE, HUGE + page] {
         for _ in 0..20 {
             fail_at(&map, offset);
         }

@@ -35,6 +35,14 @@ pub const RUNS: [Run; 5] = [
     ("deny", "huge,kernel"),
 ];
 
+/// The folder of C programs, each of which a guest runs before the suite.
+pub const PROGRAMS: &str = "/programs";
+
+/// What is said of a C program that has done its work.
+pub fn succeeded(program: &str) -> String {
+    format!("BYTEFD GUEST: {PROGRAMS}/{program} succeeded")
+}
+
 /// What the last line of a run begins with; the exit code of the suite follows.
 pub fn closing(policy: &str) -> String {
     format!("BYTEFD GUEST: with shmem_enabled={policy} the suite ended with")
@@ -51,8 +59,8 @@ pub fn huge_pages() -> Option<String> {
 }
 
 /// 5.10 waits for entropy, of which an idle machine has little, unless it trusts the processor.
-pub fn command_line(release: &str) -> String {
-    format!("console=ttyS0 quiet loglevel=1 panic=-1 random.trust_cpu=on {RELEASE}={release}")
+pub fn command_line(release: &str, console: &str) -> String {
+    format!("console={console} quiet loglevel=1 panic=-1 random.trust_cpu=on {RELEASE}={release}")
 }
 
 /// How many tests passed in all runs, or what is wrong with what came over the serial line.
@@ -95,6 +103,13 @@ pub fn init() -> ! {
     std::fs::create_dir_all("/mnt").expect("a folder");
     // The kernel's own name for a script that it was given as a descriptor.
     std::os::unix::fs::symlink("/proc/self/fd", "/dev/fd").expect("a link");
+    for program in std::fs::read_dir(PROGRAMS).into_iter().flatten().flatten() {
+        let name = program.file_name();
+        match Command::new(program.path()).status() {
+            Ok(status) if status.success() => println!("{}", succeeded(&name.to_string_lossy())),
+            other => println!("BYTEFD GUEST: {name:?} failed: {other:?}"),
+        }
+    }
     for (policy, groups) in RUNS {
         std::fs::write(SHMEM_ENABLED, policy).expect("a kernel with huge pages");
         match run(policy, groups).map(|status| status.code()) {

@@ -2,27 +2,45 @@
 //! format that the kernel unpacks (cpio "newc").
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::{abi, tools};
 
-/// What tests run that need neither compilers nor clients.
-const TOOLS: [&str; 3] = ["/bin/sh", "/bin/cat", "/bin/true"];
+/// What tests run that need neither compilers nor clients, and where this Debian has it.
+const TOOLS: [(&str, &str); 3] = [("/bin/sh", "/bin/dash"), ("/bin/cat", "/bin/cat"), ("/bin/true", "/bin/true")];
 
 /// The kernel runs /init. The library under test lies beside it, where the program looks for it.
 pub fn with_this_program() -> Vec<u8> {
     let program = std::env::current_exe().expect("this program's path");
     let mut archive = Archive::default();
-    archive.add_program(Path::new("/init"), &program);
-    archive.add_program(Path::new("/libbytefd.so"), &abi::library_path());
-    for tool in TOOLS {
+    archive.add_program(Path::new("/init"), &program, "objcopy");
+    archive.add_program(Path::new("/libbytefd.so"), &abi::library_path(), "objcopy");
+    for (tool, _) in TOOLS {
         archive.add_file(Path::new(tool), Path::new(tool));
     }
-    for from in [program, abi::library_path()].into_iter().chain(TOOLS.map(PathBuf::from)) {
+    let tools = TOOLS.map(|(tool, _)| PathBuf::from(tool));
+    for from in [program, abi::library_path()].into_iter().chain(tools) {
         for library in libraries(&from) {
             archive.add_file(&library, &library);
         }
+    }
+    archive.finish()
+}
+
+/// The same for another processor: its programs, by the paths that they get, and the folder in which its Debian lies.
+pub fn of_another_machine(programs: &[(String, PathBuf)], debian: &Path, objcopy: &str) -> Vec<u8> {
+    let mut archive = Archive::default();
+    for (path, from) in programs {
+        archive.add_program(Path::new(path), from, objcopy);
+    }
+    for (tool, there) in TOOLS {
+        archive.add_file(Path::new(tool), &debian.join(&there[1..]));
+    }
+    // No ldd runs them, so all that they could need comes along: the loader, and what lies beside the C library.
+    for folder in ["lib", "usr/lib"] {
+        archive.add_libraries(&debian.join(folder), &Path::new("/").join(folder));
     }
     archive.finish()
 }
@@ -34,6 +52,10 @@ fn libraries(of: &Path) -> Vec<PathBuf> {
     said.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from).collect()
 }
 
+fn is_library(name: &OsStr) -> bool {
+    name.to_string_lossy().contains(".so")
+}
+
 #[derive(Default)]
 struct Archive {
     bytes: Vec<u8>,
@@ -42,10 +64,26 @@ struct Archive {
 
 impl Archive {
     /// The same without what only debuggers read, which is nine tenths.
-    fn add_program(&mut self, path: &Path, from: &Path) {
+    fn add_program(&mut self, path: &Path, from: &Path, objcopy: &str) {
         let stripped = tempfile::NamedTempFile::new().expect("a file");
-        tools::run(Command::new("objcopy").arg("--strip-debug").arg(from).arg(stripped.path()));
+        tools::run(Command::new(objcopy).arg("--strip-debug").arg(from).arg(stripped.path()));
         self.add_file(path, stripped.path());
+    }
+
+    /// The shared libraries in `from` and in the folders directly in it, at `path`.
+    fn add_libraries(&mut self, from: &Path, path: &Path) {
+        for entry in std::fs::read_dir(from).expect("a folder").flatten() {
+            let (name, found) = (entry.file_name(), entry.path());
+            // A link counts as what it leads to.
+            if found.is_dir() {
+                let inner = std::fs::read_dir(&found).expect("a folder").flatten();
+                for library in inner.filter(|library| is_library(&library.file_name()) && library.path().is_file()) {
+                    self.add_file(&path.join(&name).join(library.file_name()), &library.path());
+                }
+            } else if is_library(&name) && found.is_file() {
+                self.add_file(&path.join(name), &found);
+            }
+        }
     }
 
     /// The content of `from` as an executable file at `path`, with the folders above it.

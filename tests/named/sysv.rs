@@ -11,7 +11,7 @@ use crate::support::fd::{content, pattern, wrap};
 use crate::support::map::{Map, page_size};
 use crate::support::named::*;
 
-const LENGTH: usize = 10_000;
+const LENGTH: usize = 100_000;
 
 fn making() -> SysvOptions {
     SysvOptions { flags: SYSV_NEW, access: WRITE, length: LENGTH, ..SysvOptions::default() }

@@ -1,0 +1,136 @@
+//! The C contract on other targets: what `scripts/build` stages for them, and the calls of tests/c, linked statically. A
+//! program for another processor is run by qemu-user, which emulates the processor and not the kernel.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+
+use crate::support::alarm;
+use crate::support::tools::{repository, run};
+
+/// What programs are built for.
+pub struct Target {
+    /// Rust's name of it.
+    pub name: &'static str,
+    /// What runs its programs.
+    pub emulator: Option<&'static str>,
+    /// What the C compiler is told about that.
+    pub arguments: &'static [&'static str],
+}
+
+impl Target {
+    /// The folder that the release build is staged in.
+    pub fn staged(&self) -> PathBuf {
+        repository().join("build").join(self.name)
+    }
+
+    /// Builds and stages the library.
+    fn build(&self) {
+        // Tests share what is unpacked and built.
+        static ONE: Mutex<()> = Mutex::new(());
+        let _one = ONE.lock();
+        let mut build = Command::new(repository().join("scripts/build"));
+        let (status, said) = alarm::watched(build.arg(self.name)).expect("scripts/build");
+        assert!(status.success(), "{status}\n{said}");
+    }
+
+    /// A C program of these sources in `folder`, linked with the archive and all of its libraries, or with the shared library.
+    fn program(&self, is_static: bool, sources: &[&str], arguments: &[&str], folder: &Path) -> PathBuf {
+        self.build();
+        let staged = self.staged();
+        let program = folder.join(if is_static { "static" } else { "shared" });
+        // The compiler that the library was linked with.
+        let mut compile = Command::new(repository().join("scripts/target"));
+        compile.args([self.name, "sh", "-c", "exec \"$CC\" \"$@\"", "cc"]);
+        compile.args(["-std=c11", "-Wall", "-Wextra", "-pedantic", "-Werror", "-Wstrict-prototypes"]).args(arguments);
+        compile.args(sources).arg("-I").arg(staged.join("include")).arg("-L").arg(staged.join("lib"));
+        compile.args(if is_static { &["-static", "-Wl,--eh-frame-hdr", "-l:libbytefd.a"][..] } else { &["-lbytefd"] });
+        run(compile.arg("-pthread").arg("-o").arg(&program).current_dir(repository()));
+        program
+    }
+
+    /// A command that runs this program.
+    fn command(&self, program: &Path) -> Command {
+        let mut command = match self.emulator {
+            Some(emulator) => Command::new(emulator),
+            None => return Command::new(program),
+        };
+        command.arg(program);
+        command
+    }
+}
+
+/// The program that calls every function, and checks the layout of all that is in the header.
+pub fn contract(target: &Target, is_static: bool, folder: &Path) -> PathBuf {
+    target.program(is_static, &["tests/c/calls.c", "tests/c/layout.c"], target.arguments, folder)
+}
+
+/// Tests with musl.
+pub mod musl {
+    use super::*;
+    use crate::tests;
+
+    tests![every_call_does_what_it_should, every_call_does_what_it_should_on_arm64, a_static_program_is_small,];
+
+    const X86_64: Target = Target { name: "x86_64-unknown-linux-musl", emulator: None, arguments: &[] };
+    const ARM64: Target = Target { name: "aarch64-unknown-linux-musl", emulator: Some("qemu-aarch64"), arguments: &[] };
+
+    fn every_call_does_what_it_should() {
+        check_calls(&X86_64);
+    }
+
+    fn every_call_does_what_it_should_on_arm64() {
+        check_calls(&ARM64);
+    }
+
+    /// All of the C library included.
+    fn a_static_program_is_small() {
+        const MOST: u64 = 400 << 10;
+        let folder = tempfile::tempdir().expect("a folder");
+        let source = folder.path().join("hello.c");
+        let code = "#include <bytefd.h>\nint main(void) { return shm_wrap_buffer(\"hello\", 5, NULL, NULL) < 0; }\n";
+        std::fs::write(&source, code).expect("written");
+        let source = source.to_str().expect("UTF-8");
+        let program = X86_64.program(true, &[source], &["-O2", "-s", "-Wl,--gc-sections"], folder.path());
+        run(&mut Command::new(&program));
+        let size = std::fs::metadata(&program).expect("the program").len();
+        println!("a static program with musl: {size} bytes");
+        assert!(size <= MOST, "{size} bytes");
+    }
+}
+
+/// Tests of other processors.
+pub mod others {
+    use super::*;
+    use crate::support::tools::said;
+    use crate::tests;
+
+    tests![every_call_does_what_it_should_where_the_highest_byte_comes_first, thirty_two_bits_are_refused,];
+
+    /// qemu-user 7.2 swaps the halves of a fault's address (`si_addr`).
+    const S390X: Target =
+        Target { name: "s390x-unknown-linux-gnu", emulator: Some("qemu-s390x"), arguments: &["-DWRONG_ADDRESSES"] };
+
+    fn every_call_does_what_it_should_where_the_highest_byte_comes_first() {
+        check_calls(&S390X);
+    }
+
+    fn thirty_two_bits_are_refused() {
+        let mut check = Command::new(repository().join("scripts/target"));
+        check.args(["i686-unknown-linux-gnu", "sh", "-c", "exec ${CARGO:-cargo} check --locked --lib"]);
+        let output = check.current_dir(repository()).output().expect("scripts/target");
+        let said = said(&output);
+        let first = said.lines().find(|line| line.starts_with("error"));
+        assert!(!output.status.success() && first == Some("error: bytefd is for 64-bit Linux"), "{said}");
+    }
+}
+
+/// Makes every call, as it is and with a cancel pending.
+fn check_calls(target: &Target) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = contract(target, true, folder.path());
+    for arguments in [&[][..], &["cancelled"]] {
+        let output = target.command(&program).args(arguments).stdin(Stdio::null()).output();
+        crate::c::check_calls(&output.expect("the program, or qemu-user"));
+    }
+}
