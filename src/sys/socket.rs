@@ -111,7 +111,8 @@ unsafe fn take_descriptors(message: &libc::msghdr, found: &mut Vec<OwnedFd>) {
         while let Some(part) = header.as_ref() {
             if part.cmsg_level == libc::SOL_SOCKET && matches!(part.cmsg_type, libc::SCM_RIGHTS | SCM_PIDFD) {
                 let data = libc::CMSG_DATA(header);
-                // The C libraries have different types for it.
+                // 32 bits with musl.
+                #[allow(clippy::unnecessary_cast)]
                 let length = part.cmsg_len as usize - (data.addr() - header.addr());
                 for at in (0..length).step_by(size_of::<RawFd>()) {
                     let number = data.add(at).cast::<RawFd>().read_unaligned();

@@ -106,7 +106,7 @@ pub fn other_memory_than_private_and_anonymous_is_eopnotsupp() {
     }
 
     // Not reserved, so that none need to be there; nobody touches it.
-    let (length, flags) = (2 << 20, OURS | libc::MAP_HUGETLB | libc::MAP_NORESERVE);
+    let (length, flags) = (2 << 20, OURS | libc::MAP_HUGETLB | libc::MAP_HUGE_2MB | libc::MAP_NORESERVE);
     // SAFETY: a new mapping, unmapped below.
     let huge = unsafe { libc::mmap(null_mut(), length, READ_WRITE, flags, -1, 0) };
     if huge == libc::MAP_FAILED {

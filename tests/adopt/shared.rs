@@ -275,13 +275,13 @@ pub fn rust_gets_the_same() {
 
 /// In a process of its own, because a reader that notices is killed.
 pub fn readers_never_notice() {
-    const LENGTH: usize = HUGE + 4096;
     const ROUNDS: usize = 20;
-    let expected = pattern(LENGTH);
+    let length = HUGE + page_size();
+    let expected = pattern(length);
     let mut meanwhile = 0;
     leaves_nothing(|| {
         for _ in 0..ROUNDS {
-            let memory = Memory::new(LENGTH);
+            let memory = Memory::new(length);
             let (done, ready, reads) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
             std::thread::scope(|scope| {
                 for reader in 0..3 {
@@ -291,7 +291,7 @@ pub fn readers_never_notice() {
                         // Each at a pace of its own: through all bytes, or a byte of each page.
                         let step = [1, 4096, 509][reader];
                         while !done.load(SeqCst) {
-                            for at in (0..LENGTH).step_by(step) {
+                            for at in (0..length).step_by(step) {
                                 assert_eq!(memory.byte(at), expected[at], "at {at}");
                                 if at % 4096 == 0 && done.load(SeqCst) {
                                     break;
