@@ -59,7 +59,7 @@ fn suite() -> (PathBuf, PathBuf) {
     cargo.args(["test", "--locked", "--no-run", "--test", "suite", "--message-format", "json-render-diagnostics"]);
     let (status, said) = alarm::watched(&mut cargo).expect("scripts/target");
     assert!(status.success(), "{status}\n{said}");
-    let program = said.lines().filter_map(|line| line.split_once("\"executable\":\"")?.1.split('"').next()).last();
+    let program = said.lines().filter_map(|line| line.split_once("\"executable\":\"")?.1.split('"').next()).next_back();
     let program = Path::new(program.expect("a program")).to_path_buf();
     let library = program.with_file_name("libbytefd.so");
     (program, library)
