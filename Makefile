@@ -1,10 +1,10 @@
 # Each of these is the one way to do it:
 #   make demo [FILE=path]   the main job on real input, from C, Go and Rust
 #   make check              format, lints and the fast tests, after every edit
-#   make test               every test of every language that needs no other kernel
+#   make test               the tests of all languages for this machine
 #   make test-kernels       the portable groups of the suite on Linux 5.10, 6.1 and 6.12
 #   make test-msrv          the library with the oldest compiler that it is for, Debian 13's
-#   make test-arm64         the same groups on arm64, with pages of 4 KiB and of 16 KiB (an hour)
+#   make test-arm64         the same groups on arm64, with pages of 4 KiB and of 16 KiB (an hour or more)
 #   make test-musl          every function from C, linked statically with musl, on x86_64 and arm64
 #   make test-targets       the same with glibc on s390x, which stores the highest byte first; 32 bits are refused
 #   make inject             every fault at every system call of every exported function (minutes)
