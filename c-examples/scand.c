@@ -180,7 +180,7 @@ static void have_scanned(const struct service *service, int upload, char *line)
     int pair[2];
 
     /* Every upload before this one in the queue may need its time. */
-    patience.timeout_ns = service->scan_ns * (1 + RECEIVERS / WORKERS);
+    patience.timeout_ns = service->scan_ns * (1 + RECEIVERS / WORKERS) + SECOND;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
         snprintf(line, LINE, "error: socketpair: %s", strerror(errno));
         return;
@@ -334,6 +334,7 @@ int main(int argc, char **argv)
         perror("scand");
         return 1;
     }
+    signal(SIGCHLD, SIG_DFL); /* one that is ignored, which exec(3) keeps, tells nobody of the dead */
     /* Its children have them blocked: a terminal's Ctrl-C is for the parent alone. */
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);

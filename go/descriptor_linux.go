@@ -6,17 +6,20 @@ import (
 	"unsafe"
 )
 
-// isTerminal reports whether r reads a terminal, tcgetattr(3).
-func isTerminal(r io.Reader) (yes bool) {
+// isTerminalMaster reports whether r reads the master of a pseudoterminal, ioctl_tty(2).
+func isTerminalMaster(r io.Reader) (yes bool) {
 	onDescriptor(r, func(fd int) error {
-		var attributes syscall.Termios
-		at := uintptr(unsafe.Pointer(&attributes))
-		_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, uintptr(fd), syscall.TCGETS, at)
+		var number uint32
+		at := uintptr(unsafe.Pointer(&number))
+		_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, uintptr(fd), syscall.TIOCGPTN, at)
 		yes = errno == 0
 		return nil
 	})
 	return yes
 }
+
+// closeNumber closes a descriptor that is nobody else's.
+func closeNumber(fd int) { syscall.Close(fd) }
 
 // duplicate returns another number of a description, which is none of the standard streams.
 func duplicate(fd int) (int, error) {

@@ -56,8 +56,8 @@
 //   - [HostReport].
 //
 // Without cgo each of these returns an [*Error] that is [errors.ErrUnsupported], and names the function or option and
-// cgo. Options that contradict each other are EINVAL, as with cgo. On other systems than Linux the package compiles, and
-// every call returns such an error.
+// cgo. Options that contradict each other are EINVAL, as with cgo. On other systems than Linux, but for Plan 9, the package
+// compiles, and every call returns such an error.
 //
 // # Building
 //

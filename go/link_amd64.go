@@ -1,4 +1,4 @@
-//go:build linux && amd64 && cgo && !musl && !bytefd_system
+//go:build linux && !android && amd64 && cgo && !musl && !bytefd_system
 
 package bytefd
 

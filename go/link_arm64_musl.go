@@ -1,4 +1,4 @@
-//go:build linux && arm64 && cgo && musl && !bytefd_system
+//go:build linux && !android && arm64 && cgo && musl && !bytefd_system
 
 package bytefd
 

@@ -1,6 +1,6 @@
-//go:build linux && !amd64 && !arm64 && cgo && !bytefd_system
+//go:build linux && (android || (!amd64 && !arm64)) && cgo && !bytefd_system
 
 package bytefd
 
-// #error "there is no libbytefd.a for this processor: install one and use -tags bytefd_system"
+// #error "there is no libbytefd.a for this processor and C library: install one and use -tags bytefd_system"
 import "C"

@@ -1,9 +1,6 @@
 package bytefd
 
-import (
-	"runtime"
-	"syscall"
-)
+import "runtime"
 
 // holdMap is a map, for reading, of bytes that are memory of Go's. A mapping takes longer to make
 // than a small file.
@@ -31,7 +28,7 @@ func (m *Map) needMapping() error {
 	if err != nil {
 		return err
 	}
-	defer syscall.Close(fd)
+	defer closeNumber(fd)
 	handle, data, err := mapFD(fd, &mapOptions{length: ToEnd, access: accessRead})
 	if err != nil {
 		return err

@@ -234,7 +234,7 @@ func (w *MapWriter) seal(opts []SealOption) (*os.File, *Map, error) {
 	}
 	m, err := MapFD(fd)
 	if err != nil {
-		syscall.Close(fd)
+		closeNumber(fd)
 		return nil, nil, err
 	}
 	return os.NewFile(uintptr(fd), o.fileName()), m, nil

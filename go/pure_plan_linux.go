@@ -51,10 +51,12 @@ func newPlan(o wrapOptions) (plan, error) {
 	case p.has(flagWritable | flagSealContent):
 		p.execution = executionUndecided
 	}
-	return p, cmp.Or(
+	// Some of the checks decide what is left to the library.
+	err := cmp.Or(
 		o.check(), checkText("name", p.name), p.checkBackend(), p.checkTogether(),
 		p.checkSealing(), p.checkSpilling(), p.checkName(), p.checkMode(),
 	)
+	return p, err
 }
 
 // has reports whether one of the flags is set.

@@ -55,6 +55,10 @@ func (p *plan) collect(from *passing, file emptyFile) (emptyFile, error) {
 		case count > left:
 			return file, p.tooLong(limit)
 		}
+		// Reading may have taken any time.
+		if limit = min(p.maxBytes, fileSizeLimit()); length+count > limit {
+			return file, p.tooLong(limit)
+		}
 		var err error
 		if file, err = p.spill(file, length, length+count); err != nil {
 			return file, err

@@ -159,7 +159,7 @@ func readFull(r io.Reader, b []byte) (n int, err error) {
 			return n, &Error{"read", syscall.EINVAL, message}
 		}
 		n += count
-		if errors.Is(err, syscall.EIO) && isTerminal(r) {
+		if errors.Is(err, syscall.EIO) && isTerminalMaster(r) {
 			err = io.EOF // its other side is closed
 		}
 		if idle++; count > 0 {

@@ -21,10 +21,11 @@ func wrapReader(*passing, wrapOptions) (int, error)   { return 0, unsupported("W
 func scanBegin([]byte, unsafe.Pointer, wrapOptions) (int, unsafe.Pointer, error) {
 	return 0, nil, unsupported("ScanBytes")
 }
-func scanEnd(unsafe.Pointer)     {}
-func isTerminal(io.Reader) bool  { return false }
-func duplicate(int) (int, error) { return 0, unsupported("ScanFile") }
-func reopen(int) (int, error)    { return 0, unsupported("Reopen") }
+func scanEnd(unsafe.Pointer)          {}
+func isTerminalMaster(io.Reader) bool { return false }
+func closeNumber(int)                 {}
+func duplicate(int) (int, error)      { return 0, unsupported("ScanFile") }
+func reopen(int) (int, error)         { return 0, unsupported("Reopen") }
 func mapFile(string, *mapOptions) (unsafe.Pointer, []byte, error) {
 	return nil, nil, unsupported("MapFile")
 }

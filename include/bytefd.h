@@ -7,6 +7,7 @@
  * - A function that can fail returns an int: a descriptor, a count or 0 on success, a negative
  *   errno on failure. It does not preserve errno.
  * - Its last parameter is a bytefd_error or NULL. A failure fills it, a success leaves it alone.
+ *   Functions that end a handle have no such parameter.
  * - Other out-parameters are written on success only. A failure leaves nothing behind.
  * - NULL for a handle, a path or an out-parameter is -EINVAL. Functions that end a handle accept
  *   NULL.
@@ -19,7 +20,7 @@
  * - A buffer that is passed in is used only during the call.
  * - A handle belongs to the caller, who ends it: a bytefd_scan with bytefd_scan_end, and a
  *   bytefd_map, bytefd_pool or bytefd_tempfile with the function whose name ends with _close.
- * - A function that takes a const handle changes nothing.
+ * - A function that takes a const handle does not change it.
  *
  * Lengths
  * - Sizes, lengths and offsets are in bytes.
@@ -29,8 +30,10 @@
  * - An offset past the end of a map is -EINVAL.
  *
  * Flags and constants
- * - `flags` is a uint64_t everywhere. A bit that the function does not know is -EINVAL.
- * - Each constant has one meaning. A constant that is given in the place of another is -EINVAL.
+ * - `flags` is a uint64_t, but an int with MS_* in bytefd_map_flush. A bit that the function does
+ *   not know is -EINVAL.
+ * - Each flag and each enumerated value is a number of its own: one that is given in the place of
+ *   another is -EINVAL.
  * - Constants of the kernel (PROT_*, MADV_*, MS_*, LOCK_*, F_SEAL_*) are passed as they are.
  *
  * Structs
@@ -44,17 +47,23 @@
  *
  * Waiting
  * - A timeout is in nanoseconds and limits the whole call: -1 waits without a limit, 0 does not
- *   wait, other negative numbers are -EINVAL. -ETIMEDOUT says that the time has passed.
+ *   wait, other negative numbers are -EINVAL. -ETIMEDOUT says that the time has passed. Where a
+ *   call with 0 returns another errno, its list says so.
+ * - A call on a socket that does not block (O_NONBLOCK) returns -EAGAIN while nothing has been
+ *   transferred, whatever the timeout.
  * - A signal handler that runs meanwhile does not end the call, unless BYTEFD_INTERRUPTIBLE is
  *   given.
  *
  * Threads and signals
  * - Any thread may call any function at any time. The description of each handle says which calls
- *   exclude each other.
+ *   exclude each other. No function is async-signal-safe, signal-safety(7).
  * - No function is a cancellation point: pthread_cancel(3) takes effect after it. It does take
  *   effect within the callback of a scan, whose descriptor is then closed.
- * - No function prints, exits, or changes a signal mask or disposition. Only BYTEFD_MAP_GUARD
- *   installs a handler, for SIGBUS.
+ * - No function prints, exits, or changes the caller's signal mask. Only BYTEFD_MAP_GUARD changes
+ *   a disposition: it installs a handler for SIGBUS.
+ *
+ * shm_wrap_buffer, scan_bytes and map_file are short names of bytefd_wrap_buffer,
+ * bytefd_scan_bytes and bytefd_map_file; they stand at the end.
  *
  * Everything here is there since 0.1.0, unless it says otherwise.
  *
@@ -63,7 +72,7 @@
 
 #if defined(__clang__)
 #pragma clang diagnostic push
-/* Of a pointer nothing is said where NULL is allowed. */
+/* A pointer without _Nonnull may be NULL. */
 #pragma clang diagnostic ignored "-Wnullability-completeness"
 #pragma clang diagnostic ignored "-Wnullability-extension"
 #endif
@@ -102,7 +111,7 @@
 #define BYTEFD_READS(pointer, size)
 #define BYTEFD_WRITES(pointer, size)
 #endif
-/* The compiler warns of a NULL. GCC's attribute for it would also drop a program's own checks. */
+/* Clang warns of a NULL. GCC's nonnull would delete a program's own checks, so it is not used. */
 #if defined(__clang__)
 #define BYTEFD_NONNULL _Nonnull
 #else
@@ -146,15 +155,16 @@
 #define BYTEFD_WRITABLE (1ull << 2)
 
 /**
- * The descriptor is open for reading only (O_RDONLY), for code that looks at the access mode.
- * Sealed all the same. Needs /proc.
+ * The descriptor is open for reading only (O_RDONLY), for code that looks at the access mode. The
+ * file is sealed all the same. Needs /proc.
  */
 #define BYTEFD_READ_ONLY (1ull << 3)
 
 /**
  * The file can be executed; mode 0500. Without this flag execve(2) of the file is refused, for
- * good where the kernel can seal it (F_SEAL_EXEC, Linux 6.3). That is all that is refused: a
- * PROT_EXEC mapping of any file still works.
+ * good where the kernel can seal it (F_SEAL_EXEC, Linux 6.3). BYTEFD_WRITABLE and
+ * BYTEFD_SEAL_CONTENT leave that seal out. That is all that is refused: a PROT_EXEC mapping of any
+ * file still works.
  * - A script needs BYTEFD_INHERIT too: its interpreter opens it after close-on-exec has taken
  *   effect.
  * - dlopen(3) of "/proc/self/fd/N" remembers that name. If the descriptor is closed, and a later
@@ -166,9 +176,10 @@
 
 /**
  * Exactly F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK (0xe), so that the caller can add further
- * seals. Only a memfd can be sealed: with BYTEFD_BACKEND_AUTO this means BYTEFD_BACKEND_MEMFD.
- * Seals are added through descriptors that are open for writing, so this is one, and kernels
- * before 6.7 map it privately only; bytefd_reopen gives one that maps.
+ * seals. Only a memfd can be sealed: with BYTEFD_BACKEND_AUTO this means BYTEFD_BACKEND_MEMFD. The
+ * descriptor is open for reading and writing, because adding seals needs that; with
+ * BYTEFD_READ_ONLY it cannot add any. Kernels before 6.7 map it privately only; bytefd_reopen
+ * gives one that maps.
  */
 #define BYTEFD_SEAL_CONTENT (1ull << 5)
 
@@ -285,10 +296,10 @@
  * Survives the loss of pages. If another process makes the file shorter, or the storage behind it
  * fails, access finds zeros instead of raising SIGBUS, and bytefd_map_check fails from then on. It
  * costs nothing until then. The map keeps a descriptor of the file, for bytefd_map_file_size.
- * - A lost page stays zeros, also when the file grows again. With a page past the end of the file
- *   others that are past the end at that moment are replaced: 1, 2, 4 and so on, so that they need
- *   few mappings. Where the storage fails, only the page itself is replaced. It may need a mapping
- *   of its own (vm.max_map_count); where none is left, SIGBUS is raised.
+ * - A lost page stays zeros, also when the file grows again. If the page is past the end of the
+ *   file, other pages past the end are replaced with it, 1, 2, 4 and so on, so that they need few
+ *   mappings. If the storage fails, only the page itself is replaced. Each replacement may need a
+ *   mapping of its own (vm.max_map_count). If none is left, SIGBUS is raised.
  * - The handler for SIGBUS serves the whole process. Each new guarded map installs it in front of
  *   what the program has done about SIGBUS, unless it is in front already. The call fails with
  *   -EBUSY if the handler does not stay in place.
@@ -325,9 +336,8 @@
 #define BYTEFD_REQUIRE_UID (1ull << 20)
 
 /**
- * Requires no seals, not even the default ones. The content can then change, and the file can
- * become shorter, at any time. Checking such a descriptor asks its file system, which may never
- * answer (FUSE, NFS).
+ * Accepts a file without seals. Other processes can then change or shorten it at any time.
+ * Checking such a descriptor asks its file system, which may never answer (FUSE, NFS).
  */
 #define BYTEFD_REQUIRE_NO_SEALS (1ull << 21)
 
@@ -350,19 +360,18 @@
 
 /**
  * The object is owned by those that open it with this flag: bytefd_sweep removes its name once
- * none of them has it open or mapped. They share it with a lock on the open file description
- * (LOCK_SH, flock(2)), which duplicates, mappings, children and receivers keep, and which the
- * kernel ends when the last of them is gone, also after kill -9. The name begins with
- * "bytefd-owned.", which the library adds. Other processes can open the object by its full name,
- * without this flag; a sweep does not see them. Who calls flock(2) on the descriptor itself gives
- * the lock up.
+ * none of them has it open or mapped. The owners share a lock on the open file description
+ * (LOCK_SH, flock(2)). Duplicates, mappings, children and receivers keep it. The kernel ends it
+ * with the last of them, also after kill -9. The name begins with "bytefd-owned.", which the
+ * library adds. Other processes can open the object by its full name, without this flag; a sweep
+ * does not see them. A process that calls flock(2) on this descriptor loses the lock.
  */
 #define BYTEFD_SHM_OWNED (1ull << 26)
 
 /**
- * Opens an object that belongs to any user. Otherwise an object of a user other than the effective
- * one and root is -EPERM: its owner can change it at any time, and can have created it in
- * expectation of this name.
+ * Opens an object that belongs to any user. Without this flag an object is -EPERM unless its owner
+ * is the effective user or root: another owner can change it at any time, and can have created it
+ * in expectation of this name.
  */
 #define BYTEFD_SHM_ANY_OWNER (1ull << 27)
 
@@ -396,12 +405,14 @@
 
 /**
  * A mapped range of a file, or memory without a file. Any number of threads may use one map at the
- * same time, with these exceptions: no other thread may use the map during bytefd_map_resize,
- * bytefd_map_unmap and bytefd_map_seal, or after bytefd_map_close.
+ * same time, with these exceptions: no other thread may use the map during bytefd_map_resize and
+ * bytefd_map_unmap, or after bytefd_map_close. During bytefd_map_seal other threads may only read
+ * its bytes.
  *
  * The functions that take a range accept any bytes of the map, not only whole pages. A `length` of
  * 0 is nothing: they check the range and return 0 (bytefd_map_unmap: -EINVAL). BYTEFD_TO_END is to
- * the end of the map. An `offset` past the end of the map is -EINVAL.
+ * the end of the map, but bytefd_map_read and bytefd_map_write, which also take a buffer, refuse
+ * it (-EINVAL). An `offset` past the end of the map is -EINVAL.
  */
 typedef struct bytefd_map bytefd_map;
 
@@ -434,8 +445,8 @@ typedef struct bytefd_map bytefd_map;
  *   it cuts the file off during one, that scan can end in a SIGBUS. The pool sets the file offset
  *   and the status flags (O_APPEND) back, but not locks, leases and the close-on-exec flag.
  *
- * Warning: the proof does not see the following. Whoever keeps it can read later scans, and with
- * those after the first change them. For callbacks that do this use BYTEFD_POOL_NEW_FILES, or no
+ * Warning: the proof does not see what this list names. Its holder can read later scans, and with
+ * all but the first item change them. For callbacks that do this use BYTEFD_POOL_NEW_FILES, or no
  * pool:
  * - Pages in flight, to which a pipe, socket or device refers without a descriptor: vmsplice(2)
  *   from a mapping, zero-copy sends (MSG_ZEROCOPY), RDMA, and splice(2) and sendfile(2) from a
@@ -449,18 +460,19 @@ typedef struct bytefd_map bytefd_map;
  *   name for a moment before its first byte, and the description that a file is filled through.)
  * - io_uring's registered buffers, and whatever else pins pages, of a mapping for writing that a
  *   privileged callback made without changing the mode (CAP_DAC_OVERRIDE).
- * - Before Linux 6.13 the kernel's clock for changes stands still for some milliseconds. So long
- *   after a scan began it is not seen that its callback set the mode, pinned pages for writing, and
- *   set the mode back.
+ * - Before Linux 6.13 the kernel's clock for changes stands still for some milliseconds. In that
+ *   time after a scan begins, the proof does not see a callback that sets the mode, pins pages for
+ *   writing, and sets the mode back.
  *
- * Of the options a pool takes `name`, `spill_threshold`, BYTEFD_BACKEND_MEMFD, and BYTEFD_INHERIT
- * and BYTEFD_READ_ONLY (which it is anyway), or BYTEFD_TRUST_CALLBACK instead of these two; others
+ * With a pool only these options may be set: `name`, `spill_threshold`, BYTEFD_BACKEND_MEMFD, and
+ * either BYTEFD_INHERIT and BYTEFD_READ_ONLY (which it is anyway) or BYTEFD_TRUST_CALLBACK. Others
  * are -EINVAL. A file keeps its name, so it is cached for scans of the same name.
  *
- * The file system of new files is a tmpfs that is mounted nowhere: two descriptors are all there is
- * of it. It takes the right to mount (CAP_SYS_ADMIN) or to a user namespace, and Linux 5.12. A
- * child process that shares the memory of the calling thread makes it, in a few milliseconds, and
- * has ended when the function returns; the program sees no child, signal, mount or namespace of it.
+ * The file system of new files is a tmpfs that is mounted nowhere: two descriptors are all there
+ * is of it. Making it needs Linux 5.12, and the right to mount (CAP_SYS_ADMIN) or to a user
+ * namespace. A child process that shares the memory of the calling thread makes it in a few
+ * milliseconds. The child has ended when the function returns; the program sees no child, signal,
+ * mount or namespace.
  * - BYTEFD_POOL_NEW_FILES makes it in bytefd_pool_create, which fails with -EOPNOTSUPP where the
  *   host refuses a step of that: seccomp filters of containers, AppArmor, no user namespaces, a
  *   chroot, a process that is not dumpable after setuid(2), Valgrind. Later it is made again after
@@ -479,16 +491,16 @@ typedef struct bytefd_map bytefd_map;
  * A cached file keeps its inode number, and two scans may have the same size and time: a client
  * that remembers files by these (and marks nothing on them) is better given new files.
  *
- * A pool holds at most `max_files` descriptors, two of /proc, and two of its file system.
- * bytefd_pool_trim to 0 closes those that are not lent, and a scan with the pool does so before it
- * fails with -EMFILE or -ENFILE.
+ * No thread may use a pool during or after bytefd_pool_close. A pool holds at most `max_files`
+ * descriptors, two of /proc, and two of its file system. bytefd_pool_trim to 0 closes those that
+ * are not lent, and a scan with the pool does so before it fails with -EMFILE or -ENFILE.
  *
- * After fork(2) the pool is empty in the child, and the files it kept, and one that is lent to a
- * trusted callback, are closed at the pool's first use there. Until then, and unless it executes
- * another program, the child can read and change what the parent scans later: make pools after
- * forking workers, or call bytefd_pool_trim in the child. What other threads were making or
- * lending at that moment stays open in the child, as every descriptor of theirs does. Where the
- * host has no memfd or no /proc, or refuses leases, every scan has a new file.
+ * In a child of fork(2) the pool is empty. The child's first use of the pool closes the files that
+ * it kept, and one that is lent to a trusted callback. Until then the child can read and change
+ * what the parent scans later; execve(2) ends that. So make pools after forking workers, or call
+ * bytefd_pool_trim in the child. What other threads were making or lending at that moment stays
+ * open in the child. Where the host has no memfd or no /proc, or refuses leases, every scan has a
+ * new file.
  *
  * ```c
  * static int look(int fd, void *context)
@@ -556,18 +568,18 @@ typedef struct bytefd_wrap_options {
     /**
      * Above this number of bytes the content goes to an unlinked file on disk, in $TMPDIR, /tmp or
      * /var/tmp, instead of memory. That holds for buffers, segments, scans and streams. Such a
-     * file cannot be sealed: its descriptor is open for reading only, and it is never a pool's.
-     * BYTEFD_UNLIMITED (the default) keeps everything in memory. Another value is -EINVAL with
-     * BYTEFD_BACKEND_MEMFD and BYTEFD_SEAL_CONTENT, and 0 always.
+     * file cannot be sealed, and it is never a pool's. Its descriptor is open for reading only,
+     * without BYTEFD_WRITABLE. BYTEFD_UNLIMITED (the default) keeps everything in memory. 0 is
+     * -EINVAL. With BYTEFD_BACKEND_MEMFD or BYTEFD_SEAL_CONTENT any other value is -EINVAL, too.
      */
     uint64_t spill_threshold;
     /**
-     * BYTEFD_WRITABLE and the constants after it, and BYTEFD_INHERIT, or-ed. An unknown bit is
-     * -EINVAL, and so is BYTEFD_WRITABLE with BYTEFD_READ_ONLY or BYTEFD_SEAL_CONTENT.
+     * BYTEFD_INHERIT and the flags from BYTEFD_WRITABLE to BYTEFD_TRUST_CALLBACK, or-ed. An unknown
+     * bit is -EINVAL, and so is BYTEFD_WRITABLE with BYTEFD_READ_ONLY or BYTEFD_SEAL_CONTENT.
      */
     uint64_t flags;
     /**
-     * One of BYTEFD_BACKEND_AUTO and the constants after it; 0 is BYTEFD_BACKEND_AUTO.
+     * One of the BYTEFD_BACKEND_ constants; 0 is BYTEFD_BACKEND_AUTO.
      */
     uint32_t backend;
     /**
@@ -604,8 +616,8 @@ typedef struct bytefd_error {
      */
     char op[32];
     /**
-     * One line that says what was asked and what was found. Without the step's name, without a
-     * newline. A long message is shortened in its middle.
+     * One line that says what was asked and what was found, with a final NUL. Without the step's
+     * name, without a newline. A long message is shortened in its middle.
      */
     char message[216];
 } bytefd_error;
@@ -634,10 +646,9 @@ typedef struct bytefd_stream_options {
     uint64_t max_bytes;
     /**
      * The expected number of bytes, such as a Content-Length; 0 (the default) if it is not known.
-     * It is the size of the buffer to begin with, up to 1 MiB. For content that is longer than that
-     * it chooses the file: on disk if it is above `spill_threshold`, and one of about this size in
-     * a pool. The stream may be longer or shorter. A regular file needs no hint, because it has a
-     * length.
+     * It is the size of the first buffer, up to 1 MiB. Above that it decides where the file is: on
+     * disk if it exceeds `spill_threshold`, and in a pool a cached file of about this size. The
+     * stream may be longer or shorter. A regular file needs no hint, because it has a length.
      */
     uint64_t size_hint;
     /**
@@ -659,7 +670,7 @@ typedef struct bytefd_stream_options {
  *
  * It may dup, map and reopen the descriptor and keep those; it may even close it. In C++ it may
  * throw: the exception passes through scan_bytes, and the descriptor is closed. It must not leave
- * by longjmp(3) or by ending the thread.
+ * by longjmp(3) or pthread_exit(3). pthread_cancel(3) may end it: the descriptor is closed.
  */
 typedef int (*bytefd_scan_fn)(int fd, void *context);
 
@@ -732,8 +743,8 @@ typedef struct bytefd_pool_stats {
     uint64_t misses;
     /**
      * Files that were dropped because another open file description or mapping of them existed, or
-     * because they were changed while they were lent or cached. Asking drops those that are held
-     * now.
+     * because they were changed while they were lent or cached. bytefd_pool_get_stats first drops
+     * those that are held now.
      */
     uint64_t dropped;
     /**
@@ -771,14 +782,14 @@ typedef struct bytefd_map_options {
     uint64_t offset;
     /**
      * The number of bytes to map, at most PTRDIFF_MAX. BYTEFD_TO_END (the default) is from the
-     * offset, which is then not past it, to the end of the file. 0 is -EINVAL.
+     * offset to the end of the file; the offset must not be past it. 0 is -EINVAL.
      */
     size_t length;
     /**
-     * With BYTEFD_MAP_WRITE: a smaller file is grown to this many bytes first, with zeros, and the
-     * space for what is added is reserved, so that a store there cannot hit a full disk (unless
-     * BYTEFD_MAP_NO_RESERVE). Holes that the file had stay holes. A larger file stays as it is.
-     * Processes that grow one file at the same time must agree among themselves.
+     * With BYTEFD_MAP_WRITE, a smaller file is first grown to this many bytes, with zeros. The
+     * added space is reserved, so that a store there cannot hit a full disk. BYTEFD_MAP_NO_RESERVE
+     * skips that. Holes that the file had stay holes. A larger file stays as it is. Processes that
+     * grow one file at the same time must agree among themselves.
      */
     uint64_t file_size;
     /**
@@ -788,7 +799,8 @@ typedef struct bytefd_map_options {
      */
     size_t reserve;
     /**
-     * BYTEFD_MAP_CREATE and the constants after it, or-ed. An unknown bit is -EINVAL.
+     * The flags from BYTEFD_MAP_CREATE to BYTEFD_MAP_WIPE_ON_FORK, or-ed. An unknown bit is
+     * -EINVAL.
      */
     uint64_t flags;
     /**
@@ -798,7 +810,8 @@ typedef struct bytefd_map_options {
     uint32_t access;
     /**
      * The permission bits of a file that BYTEFD_MAP_CREATE makes, less the umask; 0 is 0600.
-     * Unused otherwise, as in open(2).
+     * bytefd_map_file ignores it without BYTEFD_MAP_CREATE. bytefd_map_fd and bytefd_map_memory
+     * refuse it (-EINVAL).
      */
     uint32_t mode;
 } bytefd_map_options;
@@ -928,7 +941,7 @@ typedef struct bytefd_shm_options {
      */
     uint64_t length;
     /**
-     * BYTEFD_SHM_CREATE and the constants after it, or-ed. An unknown bit is -EINVAL.
+     * The BYTEFD_SHM_ flags, or-ed. An unknown bit is -EINVAL.
      */
     uint64_t flags;
     /**
@@ -1032,7 +1045,7 @@ typedef struct bytefd_sysv_options {
      */
     size_t length;
     /**
-     * BYTEFD_SYSV_CREATE and the constants after it, or-ed. An unknown bit is -EINVAL.
+     * The BYTEFD_SYSV_ flags, or-ed. An unknown bit is -EINVAL.
      */
     uint64_t flags;
     /**
@@ -1063,8 +1076,8 @@ extern "C" {
  * - Any PROT_READ mapping works, shared or private, on every kernel.
  *
  * On hosts without memfd_create(2), and with the backends other than BYTEFD_BACKEND_MEMFD, the
- * file cannot be sealed. The descriptor is then open for reading only (O_RDONLY). Set `backend` to
- * BYTEFD_BACKEND_MEMFD to require seals.
+ * file cannot be sealed. The descriptor is then open for reading only (O_RDONLY), without
+ * BYTEFD_WRITABLE. Set `backend` to BYTEFD_BACKEND_MEMFD to require seals.
  *
  * The caller owns the descriptor and closes it. The contents exist until the last duplicate,
  * mapping or received copy is gone. `buf` is read only during the call. Any thread may call this
@@ -1142,8 +1155,8 @@ BYTEFD_MUST_USE int bytefd_reopen(int fd, uint64_t flags, struct bytefd_error *e
  * The path names the descriptor for this process and as long as it is open; opening it gives a
  * description with an offset of its own. A child process finds it under the same path if it
  * inherits the descriptor (BYTEFD_INHERIT). Code that resolves the link first (SQLite does) or
- * opens with O_NOFOLLOW finds nothing there. With a backend other than memfd, give it to no code
- * that resolves the link and opens the result: somebody else can make a file of that name.
+ * opens with O_NOFOLLOW finds nothing there. With a backend other than memfd, do not give it to
+ * code that resolves the link and opens the result: another user can create a file of that name.
  *
  * Returns 0, or a negative errno with `buf` untouched: -EBADF, -EINVAL if `buf` is NULL, -ERANGE
  * if `size` is too small.
@@ -1163,10 +1176,10 @@ int bytefd_path(int fd,
 BYTEFD_WRITES(2, 3);
 
 /**
- * Reads the stream behind a descriptor – a pipe, stream socket, file or terminal – from its
- * present offset to its end into a new file, and returns that file's descriptor as shm_wrap_buffer
- * does with the same wrap options. At most 1 MiB of it is held in memory besides that file. `fd`
- * stays the caller's.
+ * Reads from `fd` into a new file, from the present offset to the end, and returns the new file's
+ * descriptor, as bytefd_wrap_buffer does with the same options. `fd` is a pipe, stream socket,
+ * file or terminal; it stays the caller's, and its offset moves. At most 1 MiB is held in memory
+ * besides the file.
  *
  * The call blocks until the end of the stream, unless `timeout_ns` or BYTEFD_INTERRUPTIBLE ends
  * it. A pipe that does not block (O_NONBLOCK) is waited for too. A terminal whose other side is
@@ -1201,10 +1214,10 @@ int bytefd_wrap_stream(int fd,
  * Lends a descriptor that holds `len` bytes from `buf` to the function `scan`, and closes it
  * afterwards. The descriptor is as shm_wrap_buffer makes it with these options: a new file for
  * every call, so nothing of one scan can ever show in another. With options->pool it is a cached
- * file: faster, for what bytefd_pool says.
+ * file: faster, with the protection that bytefd_pool describes.
  *
- * The descriptor is closed exactly once, whatever the function does. If it closed the number
- * itself, and the number stands for another file by then, that is left alone. Any thread may call
+ * The descriptor is closed exactly once, whatever the function does. If `scan` closed the number
+ * itself, and another file has it by then, the library leaves that file open. Any thread may call
  * this at any time, also from within `scan`.
  *
  * Returns 0 when `scan` returned 0. When it returned anything else: -ECANCELED, with op "callback"
@@ -1415,7 +1428,8 @@ int bytefd_pool_trim(struct bytefd_pool *BYTEFD_NONNULL pool,
                      struct bytefd_error *error);
 
 /**
- * Writes what the pool has done so far, and what it holds, to `*stats`, whose `size` is set.
+ * Writes what the pool has done so far, and what it holds, to `*stats`. The caller sets
+ * `stats->size`.
  *
  * Returns 0, or -EINVAL if `pool` or `stats` is NULL, or `size` is below that of the first
  * version, 48.
@@ -1449,8 +1463,8 @@ int bytefd_pool_get_stats(struct bytefd_pool *BYTEFD_NONNULL pool,
  * shorter than the map, access to the lost pages raises SIGBUS; BYTEFD_MAP_GUARD, bytefd_map_read
  * and bytefd_map_write survive that.
  *
- * Returns 0, or a negative errno with `*map` untouched. A file that was created is gone again, and
- * one that was to grow has its old size.
+ * Returns 0, or a negative errno with `*map` untouched. A file that the call created is removed. A
+ * file that it was to grow keeps its old size.
  * - -EINVAL: `path` or `map` is NULL, or options that are unknown or contradict each other.
  * - -E2BIG: the options have members that this version does not know.
  * - -EINVAL: `length` is 0 in the options; BYTEFD_MAP_OPTIONS_INIT sets it to BYTEFD_TO_END.
@@ -1519,8 +1533,8 @@ int bytefd_map_fd(int fd,
  * With BYTEFD_MAP_POPULATE all of the memory is there before this returns, in huge pages where
  * that pays; otherwise each page comes when it is first touched. A `length` of 0 is an empty map,
  * to be resized. Of the options only `access` (not BYTEFD_MAP_READ), `reserve` and the flags
- * EXECUTE, POPULATE, MLOCK, HUGE_PAGES, NO_RESERVE, GUARD, NO_FORK and WIPE_ON_FORK make sense;
- * the others must be what BYTEFD_MAP_OPTIONS_INIT sets.
+ * BYTEFD_MAP_EXECUTE, _POPULATE, _MLOCK, _HUGE_PAGES, _NO_RESERVE, _GUARD, _NO_FORK and
+ * _WIPE_ON_FORK may be set; the others must be what BYTEFD_MAP_OPTIONS_INIT sets.
  *
  * Returns 0, or a negative errno with `*map` untouched:
  * - -EINVAL: `map` is NULL, or options that are unknown, are for files, or contradict each other;
@@ -1578,7 +1592,8 @@ size_t bytefd_map_length(const struct bytefd_map *map);
  * bytefd_map_close or bytefd_map_seal, and not to be closed; dup(2) gives one to keep. A process
  * that is given it, by inheritance or through a socket, has the memory. It is close-on-exec.
  *
- * Returns it, or a negative errno: -EINVAL if `map` is NULL, -EBADF if the map keeps none.
+ * Returns it, or a negative errno: -EINVAL if `map` is NULL, -EBADF if there is none to give: the
+ * map is for reading, private or of System V, or was sealed.
  *
  * ```c
  * bytefd_map *map;
@@ -1616,7 +1631,7 @@ int bytefd_map_close(struct bytefd_map *map);
  *
  * Returns 0, or a negative errno:
  * - -EINVAL if `map` is NULL, `flags` has other values, the range is not in the map, or the map is
- *   private: its stores never reach the file.
+ *   a BYTEFD_MAP_PRIVATE one, whose stores never reach the file.
  * - -EBUSY if pages are locked, with MS_INVALIDATE.
  * - -EIO if writing failed, or a guarded map has lost pages.
  *
@@ -1644,9 +1659,9 @@ int bytefd_map_flush(struct bytefd_map *BYTEFD_NONNULL map,
  * constant. `length` may be BYTEFD_TO_END; 0 does nothing.
  *
  * `flags` must be BYTEFD_LOSE_CONTENT for advice that loses content, and may be 0 for other
- * advice. MADV_FREE, MADV_REMOVE, MADV_HWPOISON and MADV_GUARD_INSTALL lose content; for private
- * maps MADV_DONTNEED and MADV_DONTNEED_LOCKED do. Such advice is given only to pages that lie
- * entirely within the range, other advice to every page that holds bytes of it.
+ * advice. MADV_FREE, MADV_REMOVE, MADV_HWPOISON and MADV_GUARD_INSTALL lose content; for maps with
+ * BYTEFD_MAP_PRIVATE MADV_DONTNEED and MADV_DONTNEED_LOCKED do. Such advice is given only to pages
+ * that lie entirely within the range, other advice to every page that holds bytes of it.
  *
  * Returns 0, or a negative errno:
  * - -EINVAL if `map` is NULL, `advice` or `flags` is unknown, the range is not in the map, the
@@ -1733,7 +1748,7 @@ int bytefd_map_munlock(struct bytefd_map *BYTEFD_NONNULL map,
  * if (bytefd_map_memory(4096, NULL, &map, NULL) == 0) {
  *     strcpy(bytefd_map_data(map), "constant from now on");
  *     if (bytefd_map_protect(map, 0, BYTEFD_TO_END, PROT_READ, NULL) < 0)
- *         perror("it can still be written");
+ *         fprintf(stderr, "it can still be written\n");
  *     bytefd_map_close(map);
  * }
  * ```
@@ -1795,19 +1810,19 @@ int bytefd_map_unmap(struct bytefd_map *BYTEFD_NONNULL map,
  * Copies `length` bytes of the map, from `offset` on, to `buf`, and writes the number of bytes
  * copied to `*copied`.
  *
- * Never raises a signal, whether the map is guarded or not. The copy ends before a page that is
- * lost, because another process made the file shorter or its storage failed; `*copied` is then
- * less than `length`. In a guarded map it ends exactly where the file ends now
+ * Lost pages of the map never raise a signal, whether the map is guarded or not. The copy ends
+ * before a page that is lost, because another process made the file shorter or its storage failed;
+ * `*copied` is then less than `length`. In a guarded map it ends exactly where the file ends now
  * (bytefd_map_file_size); in other maps the rest of the file's last page reads zero. The kernel
  * copies, process_vm_readv(2); a guarded map is copied under its handler, for many bytes nearly as
  * fast as memcpy (x86-64).
  *
  * Returns 0, or a negative errno with `*copied` untouched:
  * - -EIO if not even the first byte exists any more. (So a loop over what is left ends with this.)
- * - -EINVAL if `map` or `copied` is NULL, `buf` is NULL and `length` is not 0, or the range is not
- *   in the map.
- * - -EFAULT if `buf` cannot be written; part of it may be. With a guarded map that is a signal, as
- *   for any other store.
+ * - -EINVAL if `map` or `copied` is NULL, `buf` is NULL and `length` is not 0, `length` is
+ *   BYTEFD_TO_END, or the range is not in the map.
+ * - -EFAULT if `buf` cannot be written; part of it may be. With a guarded map a bad `buf` raises
+ *   SIGSEGV or SIGBUS, as any other store does.
  * - -EMFILE, -ENFILE if the kernel forbids process_vm_readv, and there are no descriptors for a
  *   pipe instead.
  *
@@ -1833,18 +1848,18 @@ int bytefd_map_read(const struct bytefd_map *BYTEFD_NONNULL map,
 BYTEFD_WRITES(3, 4);
 
 /**
- * Copies `length` bytes at `buf` into the map from `offset` on, and writes the number of bytes
- * copied to `*copied`: all, or those before a page that is lost or finds no room on the storage;
- * in a guarded map those before the file's end. Never raises a signal, as bytefd_map_read.
+ * Copies `length` bytes at `buf` into the map, from `offset` on, and writes the number of bytes
+ * copied to `*copied`. The copy ends before a page that is lost or finds no room on the storage.
+ * In a guarded map it ends at the file's end. Lost pages of the map never raise a signal.
  *
  * Returns 0, or a negative errno with `*copied` untouched:
  * - -EIO if not even the first byte can be stored.
- * - -EINVAL if `map` or `copied` is NULL, `buf` is NULL and `length` is not 0, or the range is not
- *   in the map.
+ * - -EINVAL if `map` or `copied` is NULL, `buf` is NULL and `length` is not 0, `length` is
+ *   BYTEFD_TO_END, or the range is not in the map.
  * - -EACCES if the map is for reading only.
- * - -EFAULT if `buf` cannot be read; part of it may have been copied. With a guarded map that is so
- *   for lost pages of a mapping; what is not mapped for reading is a SIGSEGV, as for any other
- *   load. Also if a guard has replaced bytes of `buf` by zeros.
+ * - -EFAULT if `buf` cannot be read; part of it may have been copied. With a guarded map that
+ *   holds for lost pages of a mapping. A `buf` that is not mapped for reading raises SIGSEGV
+ *   there, as any other load does. Also if a guard has replaced bytes of `buf` by zeros.
  * - -EMFILE, -ENFILE as bytefd_map_read.
  *
  * ```c
@@ -1920,12 +1935,12 @@ int bytefd_map_file_size(const struct bytefd_map *BYTEFD_NONNULL map,
                          struct bytefd_error *error);
 
 /**
- * Makes the map, and what is behind it, `length` bytes long.
+ * Sets the length of the map and of its file to `length` bytes. A file that extends past the end
+ * of the map keeps its length.
  *
- * Growing: the file grows too, unless it goes on behind the map, and its space is reserved as for
- * `file_size`. What is new reads zero, whatever was stored behind the old end before. Shrinking:
- * the file is cut off at the new end, unless it goes on behind the map; other processes and other
- * maps find SIGBUS there.
+ * Growing: the space of the file is reserved as for `file_size`. New bytes read zero, whatever was
+ * stored past the old end. Shrinking: the file is cut off at the new end; access by other
+ * processes and other maps past it raises SIGBUS.
  *
  * The map stays where it is as long as its length has never been above the `reserve` of its
  * options. Otherwise it may move: what bytefd_map_data gave before is invalid. No other thread may
@@ -1962,21 +1977,21 @@ int bytefd_map_resize(struct bytefd_map *BYTEFD_NONNULL map,
  * shm_wrap_buffer gives: exactly the map's length, offset 0, mode 0400 (0500 with
  * BYTEFD_MAP_EXECUTE), close-on-exec. The caller closes it. The map stays, at the same address and
  * for reading only; its bytes can never change. Protection of parts (bytefd_map_protect) ends,
- * also on failure. No other thread may use the map during the call, but for reading its bytes.
+ * also on failure. During the call other threads may only read the map's bytes.
  *
  * A child that another thread forks in this moment has the memory mapped for writing until it
  * calls execve(2) or exits, which takes a few milliseconds. The call waits for it: `timeout_ns` is
  * the limit in nanoseconds, -1 for none, 0 not to wait. Processes that map the memory for reading
  * do not matter.
  *
- * Returns the descriptor, or a negative errno with the map as it was:
+ * Returns the descriptor, or a negative errno. The map then keeps its bytes, address and length:
  * - -EINVAL if `map` is NULL, is not shared memory, is sealed already, or parts of it were
  *   unmapped; or `timeout_ns` is less than -1.
  * - -EBUSY with a `timeout_ns` of 0, otherwise -ETIMEDOUT after it, if another process has the
  *   memory mapped for writing, or the kernel uses pages of it (io_uring registered buffers, direct
  *   I/O).
- * - -EPERM if another process has sealed it against seals; or (also -EACCES) if another user made
- *   it, who this process was.
+ * - -EPERM if another process has sealed it against seals. -EPERM or -EACCES if this process made
+ *   it as another user, and has changed its user since.
  * - -EIO if another process made it shorter. (If during this call, the map is for reading only
  *   from then on.)
  * - -ENOMEM, -EMFILE, -ENFILE if memory or descriptors run out.
@@ -2058,8 +2073,8 @@ int bytefd_map_share(struct bytefd_map *BYTEFD_NONNULL map,
  *   buffer registered for later ones, fills the old memory. Nobody waits in it on a futex that is
  *   shared between processes.
  * - It is no memory of malloc's, unless it is never freed: malloc would give it to somebody else,
- *   whose bytes the file then shows. Some allocators also take memory for zeros after
- *   MADV_DONTNEED, which a file's is not.
+ *   whose bytes the file then shows. Some allocators also expect zeros after MADV_DONTNEED, where
+ *   a file gives its bytes again.
  *
  * Children that are forked later share the buffer instead of having a copy; those that were forked
  * before keep theirs. What was set for the old memory is gone: mlock (lock it again), madvise
@@ -2083,9 +2098,9 @@ int bytefd_map_share(struct bytefd_map *BYTEFD_NONNULL map,
  * - memfd_create(2)'s own where it is refused; mmap(2)'s own: -EPERM for memory that is sealed,
  *   mseal(2), and -EAGAIN beyond RLIMIT_MEMLOCK after mlockall(2).
  *
- * Stacks are found as far as that can be: all of this thread's and of the first one's, and all of
- * those that glibc gave a thread. Of any other (a thread's of another C library, one that a
- * program switches to) the page that is in use, by this thread or one that waits in the kernel.
+ * Stacks are found as far as possible: all of this thread's and of the first thread's, and all
+ * that glibc made. Of another stack (another C library's, or one that a program switches to) only
+ * the page is found that this thread uses, or a thread that waits in the kernel.
  *
  * ```c
  * size_t length = 1 << 20;
@@ -2148,8 +2163,8 @@ int bytefd_verify(int fd,
  * Returns 0, or one of the following. On a stream part of the message may have gone out then; only
  * closing the socket helps.
  * - -EINVAL  if `message` is NULL and `length` is not 0, or `fds` is NULL and `count` is not 0; on
- *   a stream if there are no bytes, or fewer than parts; if BYTEFD_TRANSFER_SOME is set, or the
- *   options are invalid.
+ *   a stream if there are no bytes, or fewer than parts (one for each 253 descriptors); if
+ *   BYTEFD_TRANSFER_SOME is set, or the options are invalid.
  * - -E2BIG   if there are more than 253 descriptors in one datagram or packet. -EMSGSIZE if it is
  *   too long.
  * - -EBADF   if one of the descriptors is not open. -ENOTSOCK if `socket` is not a socket,
@@ -2187,9 +2202,9 @@ BYTEFD_READS(2, 3) BYTEFD_READS(4, 5);
  * checked as by bytefd_verify, and all are refused if one is not what is asked for; NULL asks for
  * nothing.
  *
- * On a stream the message is exactly `*length` bytes, and is waited for, also on a socket that
- * does not block once something has arrived; with BYTEFD_TRANSFER_SOME it is what has arrived, one
- * byte at least. Datagrams and packets may be shorter.
+ * On a stream the message is exactly `*length` bytes, and the call waits for all of them. Once a
+ * byte has arrived, it waits on a socket that does not block, too. With BYTEFD_TRANSFER_SOME the
+ * message is what has arrived, one byte at least. Datagrams and packets may be shorter.
  *
  * After a refusal on a stream the rest of that message is read and discarded. Where that cannot
  * be, because the time has passed or the peer has sent nothing for a second, the socket is shut
@@ -2200,15 +2215,15 @@ BYTEFD_READS(2, 3) BYTEFD_READS(4, 5);
  * as well, unless SO_PASSCRED, SO_PASSSEC or SO_PASSPIDFD is set on the socket: then the kernel
  * does not say what it has dropped.
  *
- * Warning: a refusal can block, whatever the timeout. It closes the descriptors that came as its
- * last step, and close(2) of a file on FUSE or NFS waits for the server of that file system. The
+ * Warning: a refusal can block, whatever the timeout. Its last step closes the received
+ * descriptors, and close(2) of a file on FUSE or NFS waits for the server of that file system. The
  * caller's own close(2) of a received descriptor does so too. With a `*count` of 0 there is
  * nothing to close.
  *
  * Not a cancellation point.
  *
  * Returns 0, or one of the following; `*length`, `*count` and `fds` are unchanged then, and the
- * descriptors that came are closed as the last step. (`message` may have been written to.)
+ * received descriptors are closed. (`message` may have been written to.)
  * - -EBADMSG  if more descriptors came than fit.
  * - -EMSGSIZE  if the datagram or packet is longer than `*length`.
  * - -EMFILE  if the kernel could not deliver all descriptors, because of RLIMIT_NOFILE or a
@@ -2315,7 +2330,8 @@ int bytefd_shm_open(const char *BYTEFD_NONNULL name,
 BYTEFD_WRITES(3, 4);
 
 /**
- * Removes a name. The object lives as long as a process has it open or mapped.
+ * Removes a name. The object lives as long as a process has it open or mapped. For an object that
+ * was opened with BYTEFD_SHM_OWNED, `name` is the full name that bytefd_shm_open gave.
  *
  * Returns 0. On failure, returns one of the following:
  * - -ENOENT  if there is no object of this name.
@@ -2334,10 +2350,10 @@ int bytefd_shm_unlink(const char *BYTEFD_NONNULL name, struct bytefd_error *erro
  * /dev/shm, $TMPDIR, /tmp and /var/tmp, goes on after a failure, and counts it. Fills `*result`
  * if that is not NULL.
  *
- * What a process owns it holds with a shared lock, flock(2), which the kernel ends with the
+ * A process holds a shared lock, flock(2), on what it owns; the kernel ends that lock with the
  * process. The sweep removes what it can lock exclusively: names that begin with "bytefd-owned.",
- * belong to this user, and have no process that holds them, in any container. It leaves
- * everything else alone, and enters nothing that is mounted in a directory that it removes.
+ * belong to this user, and have no process that holds them, in any container. It leaves everything
+ * else alone, and enters nothing that is mounted in a directory that it removes.
  *
  * Returns the number of names that were removed. On failure, returns the following and removes
  * nothing:
@@ -2355,10 +2371,10 @@ int bytefd_sweep(struct bytefd_sweep_result *result, struct bytefd_error *error)
  * the end of a name (clamscan -d x.ndb). The caller ends the handle, and the file, with
  * bytefd_tempfile_close.
  *
- * Such a file cannot be sealed: any process of the same user can change it. Give code that can
- * take a descriptor, or its path in /proc, that instead. The handle holds a descriptor of the
- * directory, locked with flock(2). A killed process leaves the file behind; bytefd_sweep removes it
- * once no process holds the directory, which children of fork(2) inherit.
+ * Such a file cannot be sealed: any process of the same user can change it. If the code accepts a
+ * descriptor, or its path in /proc, pass that instead. The handle holds a descriptor of the
+ * directory, locked with flock(2). A killed process leaves the file behind; bytefd_sweep removes
+ * it once no process holds the directory, which children of fork(2) inherit.
  *
  * Returns 0. On failure, returns one of the following, leaves `*file` alone and nothing behind:
  * - -E2BIG   if the options have members that this version does not know.
@@ -2417,7 +2433,7 @@ int bytefd_tempfile_close(struct bytefd_tempfile *file);
  * BYTEFD_SYSV_BY_ID a number. If `shmid` is not NULL, the segment's number is written there.
  *
  * bytefd_map_close detaches the segment. It stays until bytefd_sysv_remove, also when all
- * processes are gone, unless it was attached with BYTEFD_SYSV_TRANSIENT. Such a map has no
+ * processes are gone, unless it was attached with BYTEFD_SYSV_TRANSIENT. A System V map has no
  * descriptor; bytefd_wrap_buffer copies its bytes into one.
  *
  * Returns 0. On failure, returns one of the following and leaves `*map` and `*shmid` alone:
@@ -2502,8 +2518,9 @@ BYTEFD_MUST_USE int bytefd_export_dmabuf(int fd, struct bytefd_error *error);
 
 /**
  * Locks bytes of a file, and waits until no other open file description has a lock that excludes
- * this one. The range may lie past the end of the file. A `length` of BYTEFD_UNLIMITED is to the
- * end, wherever that is. Replaces a lock of the same open file description on these bytes.
+ * this one. The range may lie past the end of the file. A `length` of BYTEFD_UNLIMITED (not
+ * BYTEFD_TO_END) is to the end, wherever that is. Replaces a lock of the same open file
+ * description on these bytes.
  *
  * `operation` is LOCK_SH, which admits other shared locks and needs a descriptor that is open for
  * reading, or LOCK_EX, which admits none and needs one that is open for writing; both of
@@ -2512,9 +2529,9 @@ BYTEFD_MUST_USE int bytefd_export_dmabuf(int fd, struct bytefd_error *error);
  * `timeout_ns` limits the whole call: -1 waits without a limit, 0 does not wait. `flags` is
  * BYTEFD_INTERRUPTIBLE or 0. While it waits, the lock is polled, at least every 10 ms.
  *
- * The lock is advisory: it excludes those who lock the bytes too, in any process, and neither
- * reads nor writes. It belongs to the open file description (F_OFD_SETLK, fcntl(2), Linux 3.15):
- * all duplicates of the descriptor have it, also in other processes. It ends with
+ * The lock is advisory: it excludes other locks on these bytes, in any process. It does not stop
+ * read(2) or write(2). It belongs to the open file description (F_OFD_SETLK, fcntl(2), Linux
+ * 3.15): all duplicates of the descriptor have it, also in other processes. It ends with
  * bytefd_file_unlock, or when the last duplicate is closed, which happens too when the last holder
  * is killed. Two open file descriptions exclude each other even in one process; threads that share
  * one do not. A process that was sent a descriptor or has inherited it needs an open file
@@ -2567,8 +2584,7 @@ int bytefd_file_unlock(int fd, uint64_t offset, uint64_t length, struct bytefd_e
 
 /**
  * Waits until another thread or process calls bytefd_futex_wake on `word`, futex(2). Returns at
- * once if the word does not have this value, and may return without a reason: read the word, and
- * wait again.
+ * once if the word is not `value`, and may return without a reason: read the word, and wait again.
  *
  * The word, 4 bytes at a multiple of 4, lies in a map that the processes share, at any address, or
  * in memory of this process. It is changed by atomic operations. A writer changes the word first,
@@ -2620,7 +2636,7 @@ int bytefd_futex_wake(const volatile void *BYTEFD_NONNULL word,
 /**
  * Writes one line for each choice that the library makes on this host, what it uses and why, with
  * a final NUL to `buf`: for people and logs. The words may change. `size` is the capacity of
- * `buf`; 1024 is enough in this version. It finds out by trying.
+ * `buf`; 1024 is enough in this version. The function tries each choice on this host.
  *
  * Returns 0. On failure, returns one of the following and leaves `buf` alone:
  * - -EINVAL  if `buf` is NULL.
@@ -2658,9 +2674,8 @@ BYTEFD_MUST_USE const char *bytefd_version(void);
 
 
 /*
- * The three functions that the library is known for, by their short names. They are inline, so that
- * a program with a function of such a name in another file gets the right one in each. Define
- * BYTEFD_NO_SHORT_NAMES to leave them out.
+ * The three short names. They are inline, so that a program with a function of such a name in
+ * another file gets the right one in each. Define BYTEFD_NO_SHORT_NAMES to leave them out.
  *
  * The shared library also exports the short names, for dlsym(3) and other languages; nothing in it
  * calls them. A library that is loaded after it, and that calls a global function of its own by one

@@ -61,6 +61,7 @@ tests![
     // limits
     a_refused_stream_leaves_nothing,
     the_file_size_limit_is_efbig_and_no_signal,
+    a_file_size_limit_that_falls_while_a_read_waits_is_efbig_and_no_signal,
     without_descriptors_it_is_emfile_with_nothing_left,
     the_content_is_not_held_twice,
     // places

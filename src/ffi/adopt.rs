@@ -31,8 +31,8 @@ use super::options::check_flags;
 ///   buffer registered for later ones, fills the old memory. Nobody waits in it on a futex that is
 ///   shared between processes.
 /// - It is no memory of malloc's, unless it is never freed: malloc would give it to somebody else,
-///   whose bytes the file then shows. Some allocators also take memory for zeros after
-///   MADV_DONTNEED, which a file's is not.
+///   whose bytes the file then shows. Some allocators also expect zeros after MADV_DONTNEED, where
+///   a file gives its bytes again.
 ///
 /// Children that are forked later share the buffer instead of having a copy; those that were forked
 /// before keep theirs. What was set for the old memory is gone: mlock (lock it again), madvise
@@ -56,9 +56,9 @@ use super::options::check_flags;
 /// - memfd_create(2)'s own where it is refused; mmap(2)'s own: -EPERM for memory that is sealed,
 ///   mseal(2), and -EAGAIN beyond RLIMIT_MEMLOCK after mlockall(2).
 ///
-/// Stacks are found as far as that can be: all of this thread's and of the first one's, and all of
-/// those that glibc gave a thread. Of any other (a thread's of another C library, one that a
-/// program switches to) the page that is in use, by this thread or one that waits in the kernel.
+/// Stacks are found as far as possible: all of this thread's and of the first thread's, and all
+/// that glibc made. Of another stack (another C library's, or one that a program switches to) only
+/// the page is found that this thread uses, or a thread that waits in the kernel.
 ///
 /// ```c
 /// size_t length = 1 << 20;

@@ -29,8 +29,8 @@ pub struct bytefd_error {
     /// The step that failed: a system call ("memfd_create"), or the argument that was refused
     /// ("name").
     pub op: [c_char; 32],
-    /// One line that says what was asked and what was found. Without the step's name, without a
-    /// newline. A long message is shortened in its middle.
+    /// One line that says what was asked and what was found, with a final NUL. Without the step's
+    /// name, without a newline. A long message is shortened in its middle.
     pub message: [c_char; 216],
 }
 

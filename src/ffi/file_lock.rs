@@ -12,8 +12,9 @@ use crate::share::{self, FileLockOptions, LockKind};
 use crate::{Error, Result};
 
 /// Locks bytes of a file, and waits until no other open file description has a lock that excludes
-/// this one. The range may lie past the end of the file. A `length` of BYTEFD_UNLIMITED is to the
-/// end, wherever that is. Replaces a lock of the same open file description on these bytes.
+/// this one. The range may lie past the end of the file. A `length` of BYTEFD_UNLIMITED (not
+/// BYTEFD_TO_END) is to the end, wherever that is. Replaces a lock of the same open file
+/// description on these bytes.
 ///
 /// `operation` is LOCK_SH, which admits other shared locks and needs a descriptor that is open for
 /// reading, or LOCK_EX, which admits none and needs one that is open for writing; both of
@@ -22,9 +23,9 @@ use crate::{Error, Result};
 /// `timeout_ns` limits the whole call: -1 waits without a limit, 0 does not wait. `flags` is
 /// BYTEFD_INTERRUPTIBLE or 0. While it waits, the lock is polled, at least every 10 ms.
 ///
-/// The lock is advisory: it excludes those who lock the bytes too, in any process, and neither
-/// reads nor writes. It belongs to the open file description (F_OFD_SETLK, fcntl(2), Linux 3.15):
-/// all duplicates of the descriptor have it, also in other processes. It ends with
+/// The lock is advisory: it excludes other locks on these bytes, in any process. It does not stop
+/// read(2) or write(2). It belongs to the open file description (F_OFD_SETLK, fcntl(2), Linux
+/// 3.15): all duplicates of the descriptor have it, also in other processes. It ends with
 /// bytefd_file_unlock, or when the last duplicate is closed, which happens too when the last holder
 /// is killed. Two open file descriptions exclude each other even in one process; threads that share
 /// one do not. A process that was sent a descriptor or has inherited it needs an open file

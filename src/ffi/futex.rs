@@ -9,8 +9,7 @@ use super::options::{check_flags, timeout};
 use crate::share::{self, FutexWaitOptions};
 
 /// Waits until another thread or process calls bytefd_futex_wake on `word`, futex(2). Returns at
-/// once if the word does not have this value, and may return without a reason: read the word, and
-/// wait again.
+/// once if the word is not `value`, and may return without a reason: read the word, and wait again.
 ///
 /// The word, 4 bytes at a multiple of 4, lies in a map that the processes share, at any address, or
 /// in memory of this process. It is changed by atomic operations. A writer changes the word first,

@@ -7,7 +7,7 @@ use super::results::put_text;
 
 /// Writes one line for each choice that the library makes on this host, what it uses and why, with
 /// a final NUL to `buf`: for people and logs. The words may change. `size` is the capacity of
-/// `buf`; 1024 is enough in this version. It finds out by trying.
+/// `buf`; 1024 is enough in this version. The function tries each choice on this host.
 ///
 /// Returns 0. On failure, returns one of the following and leaves `buf` alone:
 /// - -EINVAL  if `buf` is NULL.

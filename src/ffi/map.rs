@@ -10,12 +10,14 @@ use super::results::give;
 use crate::Map;
 
 /// A mapped range of a file, or memory without a file. Any number of threads may use one map at the
-/// same time, with these exceptions: no other thread may use the map during bytefd_map_resize,
-/// bytefd_map_unmap and bytefd_map_seal, or after bytefd_map_close.
+/// same time, with these exceptions: no other thread may use the map during bytefd_map_resize and
+/// bytefd_map_unmap, or after bytefd_map_close. During bytefd_map_seal other threads may only read
+/// its bytes.
 ///
 /// The functions that take a range accept any bytes of the map, not only whole pages. A `length` of
 /// 0 is nothing: they check the range and return 0 (bytefd_map_unmap: -EINVAL). BYTEFD_TO_END is to
-/// the end of the map. An `offset` past the end of the map is -EINVAL.
+/// the end of the map, but bytefd_map_read and bytefd_map_write, which also take a buffer, refuse
+/// it (-EINVAL). An `offset` past the end of the map is -EINVAL.
 pub struct bytefd_map(pub(super) Map);
 
 /// Maps the file at `path` and writes the map to `*map`; the caller ends it with bytefd_map_close.
@@ -31,8 +33,8 @@ pub struct bytefd_map(pub(super) Map);
 /// shorter than the map, access to the lost pages raises SIGBUS; BYTEFD_MAP_GUARD, bytefd_map_read
 /// and bytefd_map_write survive that.
 ///
-/// Returns 0, or a negative errno with `*map` untouched. A file that was created is gone again, and
-/// one that was to grow has its old size.
+/// Returns 0, or a negative errno with `*map` untouched. A file that the call created is removed. A
+/// file that it was to grow keeps its old size.
 /// - -EINVAL: `path` or `map` is NULL, or options that are unknown or contradict each other.
 /// - -E2BIG: the options have members that this version does not know.
 /// - -EINVAL: `length` is 0 in the options; BYTEFD_MAP_OPTIONS_INIT sets it to BYTEFD_TO_END.
@@ -114,8 +116,8 @@ pub unsafe extern "C" fn bytefd_map_fd(
 /// With BYTEFD_MAP_POPULATE all of the memory is there before this returns, in huge pages where
 /// that pays; otherwise each page comes when it is first touched. A `length` of 0 is an empty map,
 /// to be resized. Of the options only `access` (not BYTEFD_MAP_READ), `reserve` and the flags
-/// EXECUTE, POPULATE, MLOCK, HUGE_PAGES, NO_RESERVE, GUARD, NO_FORK and WIPE_ON_FORK make sense;
-/// the others must be what BYTEFD_MAP_OPTIONS_INIT sets.
+/// BYTEFD_MAP_EXECUTE, _POPULATE, _MLOCK, _HUGE_PAGES, _NO_RESERVE, _GUARD, _NO_FORK and
+/// _WIPE_ON_FORK may be set; the others must be what BYTEFD_MAP_OPTIONS_INIT sets.
 ///
 /// Returns 0, or a negative errno with `*map` untouched:
 /// - -EINVAL: `map` is NULL, or options that are unknown, are for files, or contradict each other;
@@ -179,7 +181,8 @@ pub extern "C" fn bytefd_map_length(map: Option<&bytefd_map>) -> usize {
 /// bytefd_map_close or bytefd_map_seal, and not to be closed; dup(2) gives one to keep. A process
 /// that is given it, by inheritance or through a socket, has the memory. It is close-on-exec.
 ///
-/// Returns it, or a negative errno: -EINVAL if `map` is NULL, -EBADF if the map keeps none.
+/// Returns it, or a negative errno: -EINVAL if `map` is NULL, -EBADF if there is none to give: the
+/// map is for reading, private or of System V, or was sealed.
 ///
 /// ```c
 /// bytefd_map *map;

@@ -11,19 +11,19 @@ use super::results::put;
 /// Copies `length` bytes of the map, from `offset` on, to `buf`, and writes the number of bytes
 /// copied to `*copied`.
 ///
-/// Never raises a signal, whether the map is guarded or not. The copy ends before a page that is
-/// lost, because another process made the file shorter or its storage failed; `*copied` is then
-/// less than `length`. In a guarded map it ends exactly where the file ends now
+/// Lost pages of the map never raise a signal, whether the map is guarded or not. The copy ends
+/// before a page that is lost, because another process made the file shorter or its storage failed;
+/// `*copied` is then less than `length`. In a guarded map it ends exactly where the file ends now
 /// (bytefd_map_file_size); in other maps the rest of the file's last page reads zero. The kernel
 /// copies, process_vm_readv(2); a guarded map is copied under its handler, for many bytes nearly as
 /// fast as memcpy (x86-64).
 ///
 /// Returns 0, or a negative errno with `*copied` untouched:
 /// - -EIO if not even the first byte exists any more. (So a loop over what is left ends with this.)
-/// - -EINVAL if `map` or `copied` is NULL, `buf` is NULL and `length` is not 0, or the range is not
-///   in the map.
-/// - -EFAULT if `buf` cannot be written; part of it may be. With a guarded map that is a signal, as
-///   for any other store.
+/// - -EINVAL if `map` or `copied` is NULL, `buf` is NULL and `length` is not 0, `length` is
+///   BYTEFD_TO_END, or the range is not in the map.
+/// - -EFAULT if `buf` cannot be written; part of it may be. With a guarded map a bad `buf` raises
+///   SIGSEGV or SIGBUS, as any other store does.
 /// - -EMFILE, -ENFILE if the kernel forbids process_vm_readv, and there are no descriptors for a
 ///   pipe instead.
 ///
@@ -57,18 +57,18 @@ pub unsafe extern "C" fn bytefd_map_read(
     })
 }
 
-/// Copies `length` bytes at `buf` into the map from `offset` on, and writes the number of bytes
-/// copied to `*copied`: all, or those before a page that is lost or finds no room on the storage;
-/// in a guarded map those before the file's end. Never raises a signal, as bytefd_map_read.
+/// Copies `length` bytes at `buf` into the map, from `offset` on, and writes the number of bytes
+/// copied to `*copied`. The copy ends before a page that is lost or finds no room on the storage.
+/// In a guarded map it ends at the file's end. Lost pages of the map never raise a signal.
 ///
 /// Returns 0, or a negative errno with `*copied` untouched:
 /// - -EIO if not even the first byte can be stored.
-/// - -EINVAL if `map` or `copied` is NULL, `buf` is NULL and `length` is not 0, or the range is not
-///   in the map.
+/// - -EINVAL if `map` or `copied` is NULL, `buf` is NULL and `length` is not 0, `length` is
+///   BYTEFD_TO_END, or the range is not in the map.
 /// - -EACCES if the map is for reading only.
-/// - -EFAULT if `buf` cannot be read; part of it may have been copied. With a guarded map that is so
-///   for lost pages of a mapping; what is not mapped for reading is a SIGSEGV, as for any other
-///   load. Also if a guard has replaced bytes of `buf` by zeros.
+/// - -EFAULT if `buf` cannot be read; part of it may have been copied. With a guarded map that
+///   holds for lost pages of a mapping. A `buf` that is not mapped for reading raises SIGSEGV
+///   there, as any other load does. Also if a guard has replaced bytes of `buf` by zeros.
 /// - -EMFILE, -ENFILE as bytefd_map_read.
 ///
 /// ```c
@@ -160,12 +160,12 @@ pub unsafe extern "C" fn bytefd_map_file_size(
     })
 }
 
-/// Makes the map, and what is behind it, `length` bytes long.
+/// Sets the length of the map and of its file to `length` bytes. A file that extends past the end
+/// of the map keeps its length.
 ///
-/// Growing: the file grows too, unless it goes on behind the map, and its space is reserved as for
-/// `file_size`. What is new reads zero, whatever was stored behind the old end before. Shrinking:
-/// the file is cut off at the new end, unless it goes on behind the map; other processes and other
-/// maps find SIGBUS there.
+/// Growing: the space of the file is reserved as for `file_size`. New bytes read zero, whatever was
+/// stored past the old end. Shrinking: the file is cut off at the new end; access by other
+/// processes and other maps past it raises SIGBUS.
 ///
 /// The map stays where it is as long as its length has never been above the `reserve` of its
 /// options. Otherwise it may move: what bytefd_map_data gave before is invalid. No other thread may
@@ -205,21 +205,21 @@ pub unsafe extern "C" fn bytefd_map_resize(
 /// shm_wrap_buffer gives: exactly the map's length, offset 0, mode 0400 (0500 with
 /// BYTEFD_MAP_EXECUTE), close-on-exec. The caller closes it. The map stays, at the same address and
 /// for reading only; its bytes can never change. Protection of parts (bytefd_map_protect) ends,
-/// also on failure. No other thread may use the map during the call, but for reading its bytes.
+/// also on failure. During the call other threads may only read the map's bytes.
 ///
 /// A child that another thread forks in this moment has the memory mapped for writing until it
 /// calls execve(2) or exits, which takes a few milliseconds. The call waits for it: `timeout_ns` is
 /// the limit in nanoseconds, -1 for none, 0 not to wait. Processes that map the memory for reading
 /// do not matter.
 ///
-/// Returns the descriptor, or a negative errno with the map as it was:
+/// Returns the descriptor, or a negative errno. The map then keeps its bytes, address and length:
 /// - -EINVAL if `map` is NULL, is not shared memory, is sealed already, or parts of it were
 ///   unmapped; or `timeout_ns` is less than -1.
 /// - -EBUSY with a `timeout_ns` of 0, otherwise -ETIMEDOUT after it, if another process has the
 ///   memory mapped for writing, or the kernel uses pages of it (io_uring registered buffers, direct
 ///   I/O).
-/// - -EPERM if another process has sealed it against seals; or (also -EACCES) if another user made
-///   it, who this process was.
+/// - -EPERM if another process has sealed it against seals. -EPERM or -EACCES if this process made
+///   it as another user, and has changed its user since.
 /// - -EIO if another process made it shorter. (If during this call, the map is for reading only
 ///   from then on.)
 /// - -ENOMEM, -EMFILE, -ENFILE if memory or descriptors run out.

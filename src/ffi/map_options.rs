@@ -40,10 +40,10 @@ pub const BYTEFD_MAP_BEYOND_EOF: u64 = 1u64 << 14;
 /// Survives the loss of pages. If another process makes the file shorter, or the storage behind it
 /// fails, access finds zeros instead of raising SIGBUS, and bytefd_map_check fails from then on. It
 /// costs nothing until then. The map keeps a descriptor of the file, for bytefd_map_file_size.
-/// - A lost page stays zeros, also when the file grows again. With a page past the end of the file
-///   others that are past the end at that moment are replaced: 1, 2, 4 and so on, so that they need
-///   few mappings. Where the storage fails, only the page itself is replaced. It may need a mapping
-///   of its own (vm.max_map_count); where none is left, SIGBUS is raised.
+/// - A lost page stays zeros, also when the file grows again. If the page is past the end of the
+///   file, other pages past the end are replaced with it, 1, 2, 4 and so on, so that they need few
+///   mappings. If the storage fails, only the page itself is replaced. Each replacement may need a
+///   mapping of its own (vm.max_map_count). If none is left, SIGBUS is raised.
 /// - The handler for SIGBUS serves the whole process. Each new guarded map installs it in front of
 ///   what the program has done about SIGBUS, unless it is in front already. The call fails with
 ///   -EBUSY if the handler does not stay in place.
@@ -82,24 +82,26 @@ pub struct bytefd_map_options {
     /// The first byte of the file that the map shows. Any byte; it need not begin a page.
     pub offset: u64,
     /// The number of bytes to map, at most PTRDIFF_MAX. BYTEFD_TO_END (the default) is from the
-    /// offset, which is then not past it, to the end of the file. 0 is -EINVAL.
+    /// offset to the end of the file; the offset must not be past it. 0 is -EINVAL.
     pub length: usize,
-    /// With BYTEFD_MAP_WRITE: a smaller file is grown to this many bytes first, with zeros, and the
-    /// space for what is added is reserved, so that a store there cannot hit a full disk (unless
-    /// BYTEFD_MAP_NO_RESERVE). Holes that the file had stay holes. A larger file stays as it is.
-    /// Processes that grow one file at the same time must agree among themselves.
+    /// With BYTEFD_MAP_WRITE, a smaller file is first grown to this many bytes, with zeros. The
+    /// added space is reserved, so that a store there cannot hit a full disk. BYTEFD_MAP_NO_RESERVE
+    /// skips that. Holes that the file had stay holes. A larger file stays as it is. Processes that
+    /// grow one file at the same time must agree among themselves.
     pub file_size: u64,
     /// Address space that is kept for the map: as long as its length stays within this many bytes,
     /// bytefd_map_resize never moves it. It costs no memory. 0 for none. With BYTEFD_MAP_WRITE, or
     /// for memory.
     pub reserve: usize,
-    /// BYTEFD_MAP_CREATE and the constants after it, or-ed. An unknown bit is -EINVAL.
+    /// The flags from BYTEFD_MAP_CREATE to BYTEFD_MAP_WIPE_ON_FORK, or-ed. An unknown bit is
+    /// -EINVAL.
     pub flags: u64,
     /// BYTEFD_MAP_READ, BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE. 0 (the default) is BYTEFD_MAP_READ
     /// for files and BYTEFD_MAP_WRITE for bytefd_map_memory, where BYTEFD_MAP_READ is -EINVAL.
     pub access: u32,
     /// The permission bits of a file that BYTEFD_MAP_CREATE makes, less the umask; 0 is 0600.
-    /// Unused otherwise, as in open(2).
+    /// bytefd_map_file ignores it without BYTEFD_MAP_CREATE. bytefd_map_fd and bytefd_map_memory
+    /// refuse it (-EINVAL).
     pub mode: u32,
 }
 

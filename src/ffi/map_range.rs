@@ -36,7 +36,7 @@ fn flush(flags: c_int) -> Result<Flush> {
 ///
 /// Returns 0, or a negative errno:
 /// - -EINVAL if `map` is NULL, `flags` has other values, the range is not in the map, or the map is
-///   private: its stores never reach the file.
+///   a BYTEFD_MAP_PRIVATE one, whose stores never reach the file.
 /// - -EBUSY if pages are locked, with MS_INVALIDATE.
 /// - -EIO if writing failed, or a guarded map has lost pages.
 ///
@@ -74,9 +74,9 @@ pub const BYTEFD_LOSE_CONTENT: u64 = 1u64 << 18;
 /// constant. `length` may be BYTEFD_TO_END; 0 does nothing.
 ///
 /// `flags` must be BYTEFD_LOSE_CONTENT for advice that loses content, and may be 0 for other
-/// advice. MADV_FREE, MADV_REMOVE, MADV_HWPOISON and MADV_GUARD_INSTALL lose content; for private
-/// maps MADV_DONTNEED and MADV_DONTNEED_LOCKED do. Such advice is given only to pages that lie
-/// entirely within the range, other advice to every page that holds bytes of it.
+/// advice. MADV_FREE, MADV_REMOVE, MADV_HWPOISON and MADV_GUARD_INSTALL lose content; for maps with
+/// BYTEFD_MAP_PRIVATE MADV_DONTNEED and MADV_DONTNEED_LOCKED do. Such advice is given only to pages
+/// that lie entirely within the range, other advice to every page that holds bytes of it.
 ///
 /// Returns 0, or a negative errno:
 /// - -EINVAL if `map` is NULL, `advice` or `flags` is unknown, the range is not in the map, the
@@ -194,7 +194,7 @@ fn protection(prot: c_int) -> Result<Protection> {
 /// if (bytefd_map_memory(4096, NULL, &map, NULL) == 0) {
 ///     strcpy(bytefd_map_data(map), "constant from now on");
 ///     if (bytefd_map_protect(map, 0, BYTEFD_TO_END, PROT_READ, NULL) < 0)
-///         perror("it can still be written");
+///         fprintf(stderr, "it can still be written\n");
 ///     bytefd_map_close(map);
 /// }
 /// ```

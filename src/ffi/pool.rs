@@ -45,8 +45,8 @@ pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 ///   it cuts the file off during one, that scan can end in a SIGBUS. The pool sets the file offset
 ///   and the status flags (O_APPEND) back, but not locks, leases and the close-on-exec flag.
 ///
-/// Warning: the proof does not see the following. Whoever keeps it can read later scans, and with
-/// those after the first change them. For callbacks that do this use BYTEFD_POOL_NEW_FILES, or no
+/// Warning: the proof does not see what this list names. Its holder can read later scans, and with
+/// all but the first item change them. For callbacks that do this use BYTEFD_POOL_NEW_FILES, or no
 /// pool:
 /// - Pages in flight, to which a pipe, socket or device refers without a descriptor: vmsplice(2)
 ///   from a mapping, zero-copy sends (MSG_ZEROCOPY), RDMA, and splice(2) and sendfile(2) from a
@@ -60,18 +60,19 @@ pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 ///   name for a moment before its first byte, and the description that a file is filled through.)
 /// - io_uring's registered buffers, and whatever else pins pages, of a mapping for writing that a
 ///   privileged callback made without changing the mode (CAP_DAC_OVERRIDE).
-/// - Before Linux 6.13 the kernel's clock for changes stands still for some milliseconds. So long
-///   after a scan began it is not seen that its callback set the mode, pinned pages for writing, and
-///   set the mode back.
+/// - Before Linux 6.13 the kernel's clock for changes stands still for some milliseconds. In that
+///   time after a scan begins, the proof does not see a callback that sets the mode, pins pages for
+///   writing, and sets the mode back.
 ///
-/// Of the options a pool takes `name`, `spill_threshold`, BYTEFD_BACKEND_MEMFD, and BYTEFD_INHERIT
-/// and BYTEFD_READ_ONLY (which it is anyway), or BYTEFD_TRUST_CALLBACK instead of these two; others
+/// With a pool only these options may be set: `name`, `spill_threshold`, BYTEFD_BACKEND_MEMFD, and
+/// either BYTEFD_INHERIT and BYTEFD_READ_ONLY (which it is anyway) or BYTEFD_TRUST_CALLBACK. Others
 /// are -EINVAL. A file keeps its name, so it is cached for scans of the same name.
 ///
-/// The file system of new files is a tmpfs that is mounted nowhere: two descriptors are all there is
-/// of it. It takes the right to mount (CAP_SYS_ADMIN) or to a user namespace, and Linux 5.12. A
-/// child process that shares the memory of the calling thread makes it, in a few milliseconds, and
-/// has ended when the function returns; the program sees no child, signal, mount or namespace of it.
+/// The file system of new files is a tmpfs that is mounted nowhere: two descriptors are all there
+/// is of it. Making it needs Linux 5.12, and the right to mount (CAP_SYS_ADMIN) or to a user
+/// namespace. A child process that shares the memory of the calling thread makes it in a few
+/// milliseconds. The child has ended when the function returns; the program sees no child, signal,
+/// mount or namespace.
 /// - BYTEFD_POOL_NEW_FILES makes it in bytefd_pool_create, which fails with -EOPNOTSUPP where the
 ///   host refuses a step of that: seccomp filters of containers, AppArmor, no user namespaces, a
 ///   chroot, a process that is not dumpable after setuid(2), Valgrind. Later it is made again after
@@ -90,16 +91,16 @@ pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 /// A cached file keeps its inode number, and two scans may have the same size and time: a client
 /// that remembers files by these (and marks nothing on them) is better given new files.
 ///
-/// A pool holds at most `max_files` descriptors, two of /proc, and two of its file system.
-/// bytefd_pool_trim to 0 closes those that are not lent, and a scan with the pool does so before it
-/// fails with -EMFILE or -ENFILE.
+/// No thread may use a pool during or after bytefd_pool_close. A pool holds at most `max_files`
+/// descriptors, two of /proc, and two of its file system. bytefd_pool_trim to 0 closes those that
+/// are not lent, and a scan with the pool does so before it fails with -EMFILE or -ENFILE.
 ///
-/// After fork(2) the pool is empty in the child, and the files it kept, and one that is lent to a
-/// trusted callback, are closed at the pool's first use there. Until then, and unless it executes
-/// another program, the child can read and change what the parent scans later: make pools after
-/// forking workers, or call bytefd_pool_trim in the child. What other threads were making or
-/// lending at that moment stays open in the child, as every descriptor of theirs does. Where the
-/// host has no memfd or no /proc, or refuses leases, every scan has a new file.
+/// In a child of fork(2) the pool is empty. The child's first use of the pool closes the files that
+/// it kept, and one that is lent to a trusted callback. Until then the child can read and change
+/// what the parent scans later; execve(2) ends that. So make pools after forking workers, or call
+/// bytefd_pool_trim in the child. What other threads were making or lending at that moment stays
+/// open in the child. Where the host has no memfd or no /proc, or refuses leases, every scan has a
+/// new file.
 ///
 /// ```c
 /// static int look(int fd, void *context)
@@ -198,8 +199,8 @@ pub struct bytefd_pool_stats {
     /// Scans that got a new file, whatever its method.
     pub misses: u64,
     /// Files that were dropped because another open file description or mapping of them existed, or
-    /// because they were changed while they were lent or cached. Asking drops those that are held
-    /// now.
+    /// because they were changed while they were lent or cached. bytefd_pool_get_stats first drops
+    /// those that are held now.
     pub dropped: u64,
     /// Files of the cache that are lent now. When they are `max_files`, every further scan gets a
     /// new file that is not cached: look for scans that were never ended.
@@ -279,7 +280,8 @@ pub unsafe extern "C" fn bytefd_pool_trim(pool: *mut bytefd_pool, bytes: u64, er
     })
 }
 
-/// Writes what the pool has done so far, and what it holds, to `*stats`, whose `size` is set.
+/// Writes what the pool has done so far, and what it holds, to `*stats`. The caller sets
+/// `stats->size`.
 ///
 /// Returns 0, or -EINVAL if `pool` or `stats` is NULL, or `size` is below that of the first
 /// version, 48.

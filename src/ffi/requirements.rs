@@ -10,9 +10,8 @@ use crate::{Error, Result};
 
 /// Requires that the file's owner is `uid`.
 pub const BYTEFD_REQUIRE_UID: u64 = 1u64 << 20;
-/// Requires no seals, not even the default ones. The content can then change, and the file can
-/// become shorter, at any time. Checking such a descriptor asks its file system, which may never
-/// answer (FUSE, NFS).
+/// Accepts a file without seals. Other processes can then change or shorten it at any time.
+/// Checking such a descriptor asks its file system, which may never answer (FUSE, NFS).
 pub const BYTEFD_REQUIRE_NO_SEALS: u64 = 1u64 << 21;
 
 /// What is asked of a descriptor that another process has made: a regular file that is open for

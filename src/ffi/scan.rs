@@ -16,16 +16,16 @@ use crate::{Error, Result, Scan};
 ///
 /// It may dup, map and reopen the descriptor and keep those; it may even close it. In C++ it may
 /// throw: the exception passes through scan_bytes, and the descriptor is closed. It must not leave
-/// by longjmp(3) or by ending the thread.
+/// by longjmp(3) or pthread_exit(3). pthread_cancel(3) may end it: the descriptor is closed.
 pub type bytefd_scan_fn = Option<unsafe extern "C-unwind" fn(fd: c_int, context: *mut c_void) -> c_int>;
 
 /// Lends a descriptor that holds `len` bytes from `buf` to the function `scan`, and closes it
 /// afterwards. The descriptor is as shm_wrap_buffer makes it with these options: a new file for
 /// every call, so nothing of one scan can ever show in another. With options->pool it is a cached
-/// file: faster, for what bytefd_pool says.
+/// file: faster, with the protection that bytefd_pool describes.
 ///
-/// The descriptor is closed exactly once, whatever the function does. If it closed the number
-/// itself, and the number stands for another file by then, that is left alone. Any thread may call
+/// The descriptor is closed exactly once, whatever the function does. If `scan` closed the number
+/// itself, and another file has it by then, the library leaves that file open. Any thread may call
 /// this at any time, also from within `scan`.
 ///
 /// Returns 0 when `scan` returned 0. When it returned anything else: -ECANCELED, with op "callback"

@@ -17,16 +17,15 @@ pub const BYTEFD_SHM_CREATE: u64 = 1u64 << 24;
 /// With BYTEFD_SHM_CREATE: -EEXIST if there is an object of this name.
 pub const BYTEFD_SHM_EXCLUSIVE: u64 = 1u64 << 25;
 /// The object is owned by those that open it with this flag: bytefd_sweep removes its name once
-/// none of them has it open or mapped. They share it with a lock on the open file description
-/// (LOCK_SH, flock(2)), which duplicates, mappings, children and receivers keep, and which the
-/// kernel ends when the last of them is gone, also after kill -9. The name begins with
-/// "bytefd-owned.", which the library adds. Other processes can open the object by its full name,
-/// without this flag; a sweep does not see them. Who calls flock(2) on the descriptor itself gives
-/// the lock up.
+/// none of them has it open or mapped. The owners share a lock on the open file description
+/// (LOCK_SH, flock(2)). Duplicates, mappings, children and receivers keep it. The kernel ends it
+/// with the last of them, also after kill -9. The name begins with "bytefd-owned.", which the
+/// library adds. Other processes can open the object by its full name, without this flag; a sweep
+/// does not see them. A process that calls flock(2) on this descriptor loses the lock.
 pub const BYTEFD_SHM_OWNED: u64 = 1u64 << 26;
-/// Opens an object that belongs to any user. Otherwise an object of a user other than the effective
-/// one and root is -EPERM: its owner can change it at any time, and can have created it in
-/// expectation of this name.
+/// Opens an object that belongs to any user. Without this flag an object is -EPERM unless its owner
+/// is the effective user or root: another owner can change it at any time, and can have created it
+/// in expectation of this name.
 pub const BYTEFD_SHM_ANY_OWNER: u64 = 1u64 << 27;
 
 /// Size of a buffer for any full name, with its slash and final NUL.
@@ -50,7 +49,7 @@ pub struct bytefd_shm_options {
     /// With BYTEFD_SHM_CREATE: the size of the new object, zero-filled and preallocated. Otherwise,
     /// and if there is an object already: the minimum size; a smaller object is -ENXIO.
     pub length: u64,
-    /// BYTEFD_SHM_CREATE and the constants after it, or-ed. An unknown bit is -EINVAL.
+    /// The BYTEFD_SHM_ flags, or-ed. An unknown bit is -EINVAL.
     pub flags: u64,
     /// BYTEFD_MAP_READ (also 0), or BYTEFD_MAP_WRITE for reading and writing.
     pub access: u32,
@@ -144,7 +143,8 @@ pub unsafe extern "C" fn bytefd_shm_open(
     })
 }
 
-/// Removes a name. The object lives as long as a process has it open or mapped.
+/// Removes a name. The object lives as long as a process has it open or mapped. For an object that
+/// was opened with BYTEFD_SHM_OWNED, `name` is the full name that bytefd_shm_open gave.
 ///
 /// Returns 0. On failure, returns one of the following:
 /// - -ENOENT  if there is no object of this name.
@@ -200,10 +200,10 @@ unsafe impl Extensible for bytefd_sweep_result {
 /// /dev/shm, $TMPDIR, /tmp and /var/tmp, goes on after a failure, and counts it. Fills `*result`
 /// if that is not NULL.
 ///
-/// What a process owns it holds with a shared lock, flock(2), which the kernel ends with the
+/// A process holds a shared lock, flock(2), on what it owns; the kernel ends that lock with the
 /// process. The sweep removes what it can lock exclusively: names that begin with "bytefd-owned.",
-/// belong to this user, and have no process that holds them, in any container. It leaves
-/// everything else alone, and enters nothing that is mounted in a directory that it removes.
+/// belong to this user, and have no process that holds them, in any container. It leaves everything
+/// else alone, and enters nothing that is mounted in a directory that it removes.
 ///
 /// Returns the number of names that were removed. On failure, returns the following and removes
 /// nothing:

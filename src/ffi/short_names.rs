@@ -1,4 +1,4 @@
-//! The three names that the library is known for, for dlsym(3) and other languages. The header has them as inline functions,
+//! The three short names, for dlsym(3) and other languages. The header has them as inline functions,
 //! so that a program with a `map_file` of its own gets its own; nothing of the library calls them.
 
 use std::ffi::{c_char, c_int, c_void};

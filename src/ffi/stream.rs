@@ -28,10 +28,9 @@ pub struct bytefd_stream_options {
     /// default) sets no limit; 0 is -EINVAL.
     pub max_bytes: u64,
     /// The expected number of bytes, such as a Content-Length; 0 (the default) if it is not known.
-    /// It is the size of the buffer to begin with, up to 1 MiB. For content that is longer than that
-    /// it chooses the file: on disk if it is above `spill_threshold`, and one of about this size in
-    /// a pool. The stream may be longer or shorter. A regular file needs no hint, because it has a
-    /// length.
+    /// It is the size of the first buffer, up to 1 MiB. Above that it decides where the file is: on
+    /// disk if it exceeds `spill_threshold`, and in a pool a cached file of about this size. The
+    /// stream may be longer or shorter. A regular file needs no hint, because it has a length.
     pub size_hint: u64,
     /// How many nanoseconds the whole call may take; -ETIMEDOUT afterwards. -1 (the default) is no
     /// limit, 0 does not wait at all; other negative numbers are -EINVAL. With a timeout a limit of
@@ -64,10 +63,10 @@ pub(super) unsafe fn stream_options(from: *const bytefd_stream_options) -> Resul
     })
 }
 
-/// Reads the stream behind a descriptor – a pipe, stream socket, file or terminal – from its
-/// present offset to its end into a new file, and returns that file's descriptor as shm_wrap_buffer
-/// does with the same wrap options. At most 1 MiB of it is held in memory besides that file. `fd`
-/// stays the caller's.
+/// Reads from `fd` into a new file, from the present offset to the end, and returns the new file's
+/// descriptor, as bytefd_wrap_buffer does with the same options. `fd` is a pipe, stream socket,
+/// file or terminal; it stays the caller's, and its offset moves. At most 1 MiB is held in memory
+/// besides the file.
 ///
 /// The call blocks until the end of the stream, unless `timeout_ns` or BYTEFD_INTERRUPTIBLE ends
 /// it. A pipe that does not block (O_NONBLOCK) is waited for too. A terminal whose other side is

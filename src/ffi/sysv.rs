@@ -39,7 +39,7 @@ pub struct bytefd_sysv_options {
     /// With BYTEFD_SYSV_CREATE: the size of the new segment, zero-filled. Otherwise, and if there
     /// is a segment already: the minimum size; a smaller segment is -ENXIO.
     pub length: usize,
-    /// BYTEFD_SYSV_CREATE and the constants after it, or-ed. An unknown bit is -EINVAL.
+    /// The BYTEFD_SYSV_ flags, or-ed. An unknown bit is -EINVAL.
     pub flags: u64,
     /// BYTEFD_MAP_READ (also 0), or BYTEFD_MAP_WRITE for reading and writing. A new segment must be
     /// attached for writing.
@@ -84,7 +84,7 @@ fn attach(key: libc::key_t, given: bytefd_sysv_options) -> Result<(Map, c_int)> 
 /// BYTEFD_SYSV_BY_ID a number. If `shmid` is not NULL, the segment's number is written there.
 ///
 /// bytefd_map_close detaches the segment. It stays until bytefd_sysv_remove, also when all
-/// processes are gone, unless it was attached with BYTEFD_SYSV_TRANSIENT. Such a map has no
+/// processes are gone, unless it was attached with BYTEFD_SYSV_TRANSIENT. A System V map has no
 /// descriptor; bytefd_wrap_buffer copies its bytes into one.
 ///
 /// Returns 0. On failure, returns one of the following and leaves `*map` and `*shmid` alone:

@@ -61,10 +61,10 @@ impl From<TempFile> for bytefd_tempfile {
 /// the end of a name (clamscan -d x.ndb). The caller ends the handle, and the file, with
 /// bytefd_tempfile_close.
 ///
-/// Such a file cannot be sealed: any process of the same user can change it. Give code that can
-/// take a descriptor, or its path in /proc, that instead. The handle holds a descriptor of the
-/// directory, locked with flock(2). A killed process leaves the file behind; bytefd_sweep removes it
-/// once no process holds the directory, which children of fork(2) inherit.
+/// Such a file cannot be sealed: any process of the same user can change it. If the code accepts a
+/// descriptor, or its path in /proc, pass that instead. The handle holds a descriptor of the
+/// directory, locked with flock(2). A killed process leaves the file behind; bytefd_sweep removes
+/// it once no process holds the directory, which children of fork(2) inherit.
 ///
 /// Returns 0. On failure, returns one of the following, leaves `*file` alone and nothing behind:
 /// - -E2BIG   if the options have members that this version does not know.

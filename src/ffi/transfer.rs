@@ -73,8 +73,8 @@ unsafe fn transfer_options(from: *const bytefd_transfer_options) -> Result<Trans
 /// Returns 0, or one of the following. On a stream part of the message may have gone out then; only
 /// closing the socket helps.
 /// - -EINVAL  if `message` is NULL and `length` is not 0, or `fds` is NULL and `count` is not 0; on
-///   a stream if there are no bytes, or fewer than parts; if BYTEFD_TRANSFER_SOME is set, or the
-///   options are invalid.
+///   a stream if there are no bytes, or fewer than parts (one for each 253 descriptors); if
+///   BYTEFD_TRANSFER_SOME is set, or the options are invalid.
 /// - -E2BIG   if there are more than 253 descriptors in one datagram or packet. -EMSGSIZE if it is
 ///   too long.
 /// - -EBADF   if one of the descriptors is not open. -ENOTSOCK if `socket` is not a socket,
@@ -119,9 +119,9 @@ pub unsafe extern "C" fn bytefd_send(
 /// checked as by bytefd_verify, and all are refused if one is not what is asked for; NULL asks for
 /// nothing.
 ///
-/// On a stream the message is exactly `*length` bytes, and is waited for, also on a socket that
-/// does not block once something has arrived; with BYTEFD_TRANSFER_SOME it is what has arrived, one
-/// byte at least. Datagrams and packets may be shorter.
+/// On a stream the message is exactly `*length` bytes, and the call waits for all of them. Once a
+/// byte has arrived, it waits on a socket that does not block, too. With BYTEFD_TRANSFER_SOME the
+/// message is what has arrived, one byte at least. Datagrams and packets may be shorter.
 ///
 /// After a refusal on a stream the rest of that message is read and discarded. Where that cannot
 /// be, because the time has passed or the peer has sent nothing for a second, the socket is shut
@@ -132,15 +132,15 @@ pub unsafe extern "C" fn bytefd_send(
 /// as well, unless SO_PASSCRED, SO_PASSSEC or SO_PASSPIDFD is set on the socket: then the kernel
 /// does not say what it has dropped.
 ///
-/// Warning: a refusal can block, whatever the timeout. It closes the descriptors that came as its
-/// last step, and close(2) of a file on FUSE or NFS waits for the server of that file system. The
+/// Warning: a refusal can block, whatever the timeout. Its last step closes the received
+/// descriptors, and close(2) of a file on FUSE or NFS waits for the server of that file system. The
 /// caller's own close(2) of a received descriptor does so too. With a `*count` of 0 there is
 /// nothing to close.
 ///
 /// Not a cancellation point.
 ///
 /// Returns 0, or one of the following; `*length`, `*count` and `fds` are unchanged then, and the
-/// descriptors that came are closed as the last step. (`message` may have been written to.)
+/// received descriptors are closed. (`message` may have been written to.)
 /// - -EBADMSG  if more descriptors came than fit.
 /// - -EMSGSIZE  if the datagram or packet is longer than `*length`.
 /// - -EMFILE  if the kernel could not deliver all descriptors, because of RLIMIT_NOFILE or a

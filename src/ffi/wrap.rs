@@ -22,8 +22,8 @@ use super::wrap_options::{bytefd_wrap_options, wrap_options};
 /// - Any PROT_READ mapping works, shared or private, on every kernel.
 ///
 /// On hosts without memfd_create(2), and with the backends other than BYTEFD_BACKEND_MEMFD, the
-/// file cannot be sealed. The descriptor is then open for reading only (O_RDONLY). Set `backend` to
-/// BYTEFD_BACKEND_MEMFD to require seals.
+/// file cannot be sealed. The descriptor is then open for reading only (O_RDONLY), without
+/// BYTEFD_WRITABLE. Set `backend` to BYTEFD_BACKEND_MEMFD to require seals.
 ///
 /// The caller owns the descriptor and closes it. The contents exist until the last duplicate,
 /// mapping or received copy is gone. `buf` is read only during the call. Any thread may call this
@@ -121,8 +121,8 @@ pub extern "C" fn bytefd_reopen(fd: c_int, flags: u64, error: *mut bytefd_error)
 /// The path names the descriptor for this process and as long as it is open; opening it gives a
 /// description with an offset of its own. A child process finds it under the same path if it
 /// inherits the descriptor (BYTEFD_INHERIT). Code that resolves the link first (SQLite does) or
-/// opens with O_NOFOLLOW finds nothing there. With a backend other than memfd, give it to no code
-/// that resolves the link and opens the result: somebody else can make a file of that name.
+/// opens with O_NOFOLLOW finds nothing there. With a backend other than memfd, do not give it to
+/// code that resolves the link and opens the result: another user can create a file of that name.
 ///
 /// Returns 0, or a negative errno with `buf` untouched: -EBADF, -EINVAL if `buf` is NULL, -ERANGE
 /// if `size` is too small.

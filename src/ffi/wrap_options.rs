@@ -12,12 +12,13 @@ use crate::{Backend, Error, Result, WrapOptions};
 /// The file is open for reading and writing, has no seals, and mode 0600: content and size can be
 /// changed, and seals added later. (Where vm.memfd_noexec is 2 the kernel itself adds F_SEAL_EXEC.)
 pub const BYTEFD_WRITABLE: u64 = 1u64 << 2;
-/// The descriptor is open for reading only (O_RDONLY), for code that looks at the access mode.
-/// Sealed all the same. Needs /proc.
+/// The descriptor is open for reading only (O_RDONLY), for code that looks at the access mode. The
+/// file is sealed all the same. Needs /proc.
 pub const BYTEFD_READ_ONLY: u64 = 1u64 << 3;
 /// The file can be executed; mode 0500. Without this flag execve(2) of the file is refused, for
-/// good where the kernel can seal it (F_SEAL_EXEC, Linux 6.3). That is all that is refused: a
-/// PROT_EXEC mapping of any file still works.
+/// good where the kernel can seal it (F_SEAL_EXEC, Linux 6.3). BYTEFD_WRITABLE and
+/// BYTEFD_SEAL_CONTENT leave that seal out. That is all that is refused: a PROT_EXEC mapping of any
+/// file still works.
 /// - A script needs BYTEFD_INHERIT too: its interpreter opens it after close-on-exec has taken
 ///   effect.
 /// - dlopen(3) of "/proc/self/fd/N" remembers that name. If the descriptor is closed, and a later
@@ -26,9 +27,10 @@ pub const BYTEFD_READ_ONLY: u64 = 1u64 << 3;
 /// - Where there is no memfd, /dev/shm or /tmp may be mounted noexec: ask for BYTEFD_BACKEND_MEMFD.
 pub const BYTEFD_EXECUTABLE: u64 = 1u64 << 4;
 /// Exactly F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK (0xe), so that the caller can add further
-/// seals. Only a memfd can be sealed: with BYTEFD_BACKEND_AUTO this means BYTEFD_BACKEND_MEMFD.
-/// Seals are added through descriptors that are open for writing, so this is one, and kernels
-/// before 6.7 map it privately only; bytefd_reopen gives one that maps.
+/// seals. Only a memfd can be sealed: with BYTEFD_BACKEND_AUTO this means BYTEFD_BACKEND_MEMFD. The
+/// descriptor is open for reading and writing, because adding seals needs that; with
+/// BYTEFD_READ_ONLY it cannot add any. Kernels before 6.7 map it privately only; bytefd_reopen
+/// gives one that maps.
 pub const BYTEFD_SEAL_CONTENT: u64 = 1u64 << 5;
 /// For scans with a pool only: the callback promises to keep nothing and to change nothing, and is
 /// lent the cached file itself. See bytefd_pool. For BYTEFD_POOL_REUSE and BYTEFD_POOL_AUTO; -EINVAL
@@ -75,14 +77,14 @@ pub struct bytefd_wrap_options {
     pub pool: *mut bytefd_pool,
     /// Above this number of bytes the content goes to an unlinked file on disk, in $TMPDIR, /tmp or
     /// /var/tmp, instead of memory. That holds for buffers, segments, scans and streams. Such a
-    /// file cannot be sealed: its descriptor is open for reading only, and it is never a pool's.
-    /// BYTEFD_UNLIMITED (the default) keeps everything in memory. Another value is -EINVAL with
-    /// BYTEFD_BACKEND_MEMFD and BYTEFD_SEAL_CONTENT, and 0 always.
+    /// file cannot be sealed, and it is never a pool's. Its descriptor is open for reading only,
+    /// without BYTEFD_WRITABLE. BYTEFD_UNLIMITED (the default) keeps everything in memory. 0 is
+    /// -EINVAL. With BYTEFD_BACKEND_MEMFD or BYTEFD_SEAL_CONTENT any other value is -EINVAL, too.
     pub spill_threshold: u64,
-    /// BYTEFD_WRITABLE and the constants after it, and BYTEFD_INHERIT, or-ed. An unknown bit is
-    /// -EINVAL, and so is BYTEFD_WRITABLE with BYTEFD_READ_ONLY or BYTEFD_SEAL_CONTENT.
+    /// BYTEFD_INHERIT and the flags from BYTEFD_WRITABLE to BYTEFD_TRUST_CALLBACK, or-ed. An unknown
+    /// bit is -EINVAL, and so is BYTEFD_WRITABLE with BYTEFD_READ_ONLY or BYTEFD_SEAL_CONTENT.
     pub flags: u64,
-    /// One of BYTEFD_BACKEND_AUTO and the constants after it; 0 is BYTEFD_BACKEND_AUTO.
+    /// One of the BYTEFD_BACKEND_ constants; 0 is BYTEFD_BACKEND_AUTO.
     pub backend: u32,
     /// The permission bits; 0 for the default: 0400, or 0600, 0500 or 0700 as the flags ask. The
     /// owner's read bit must be set, execute bits only with BYTEFD_EXECUTABLE.

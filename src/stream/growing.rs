@@ -57,7 +57,8 @@ impl Growing {
             full.filled();
         }
         let from = from.max(self.end);
-        self.end = to.next_multiple_of(extent).min(sys::file_size_limit());
+        fill::check_size_limit(to)?;
+        self.end = to.next_multiple_of(extent).min(sys::file_size_limit()).max(to);
         let pages = filling.extent(self.end - from, self.end - from);
         if pages.is_huge {
             file::ftruncate(self.file.fd.as_fd(), self.end).context("ftruncate", || format!("{} bytes", self.end))?;

@@ -89,6 +89,8 @@ impl<'a> Incoming<'a> {
         self.buffers[0].clear();
         self.ask_limit()?;
         let count = self.read()?;
+        // Reading may have taken any time.
+        self.ask_limit()?;
         Ok(if count > 0 { Some(self.last().filled()) } else { None })
     }
 

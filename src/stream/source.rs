@@ -49,7 +49,13 @@ impl<R: Read> Source for Reader<R> {
         loop {
             match self.reader.read(spare) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(Error::new("read", error.raw_os_error().unwrap_or(libc::EIO), error)),
+                Err(error) => {
+                    return Err(Error::new(
+                        "read",
+                        error.raw_os_error().filter(|errno| *errno > 0).unwrap_or(libc::EIO),
+                        error,
+                    ));
+                }
                 Ok(count) if count > spare.len() => {
                     let message =
                         format!("the reader says that it read {count} bytes into a buffer of {}", spare.len());
@@ -157,8 +163,9 @@ impl Source for Descriptor<'_> {
                         continue;
                     }
                 },
-                // The other side of a pseudoterminal is closed.
-                Err(Errno(libc::EIO)) if file::is_terminal(self.fd) => return Ok(0),
+                // All programs on the other side of a pseudoterminal have closed it. Other terminals say EIO of a
+                // background process that may not read.
+                Err(Errno(libc::EIO)) if file::is_terminal_master(self.fd) => return Ok(0),
                 read => {
                     self.has_begun |= read.is_ok_and(|count| count > 0);
                     return read.context("read", || "the stream");

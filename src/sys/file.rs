@@ -351,9 +351,10 @@ pub(crate) fn pread(fd: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> Resul
 }
 
 /// isatty(3).
-pub(crate) fn is_terminal(fd: BorrowedFd<'_>) -> bool {
-    // SAFETY: touches no memory of ours.
-    unsafe { libc::isatty(fd.as_raw_fd()) == 1 }
+pub(crate) fn is_terminal_master(fd: BorrowedFd<'_>) -> bool {
+    let mut number: libc::c_uint = 0;
+    // SAFETY: the call writes one unsigned number.
+    unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGPTN, &raw mut number) == 0 }
 }
 
 /// Whether a read waits, O_NONBLOCK.

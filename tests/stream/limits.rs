@@ -85,6 +85,36 @@ pub fn the_file_size_limit_is_efbig_and_no_signal() {
     }
 }
 
+/// A reader that lowers the limit of its process after so many bytes.
+struct Lowering(usize);
+
+impl std::io::Read for Lowering {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        let was_above = self.0 > 1 << 20;
+        self.0 -= buf.len().min(self.0);
+        if was_above && self.0 <= 1 << 20 {
+            let limit = libc::rlimit { rlim_cur: 1 << 20, rlim_max: libc::RLIM_INFINITY };
+            // SAFETY: a valid limit.
+            assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &limit) }, 0);
+        }
+        Ok(buf.len())
+    }
+}
+
+pub fn a_file_size_limit_that_falls_while_a_read_waits_is_efbig_and_no_signal() {
+    file_size_signal_kills();
+    let usual = || {
+        let limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+        // SAFETY: a valid limit.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &limit) }, 0);
+    };
+    for left in (1 << 20..6 << 20).step_by(300_000) {
+        let wrapped = bytefd::WrapOptions::new().wrap_reader(Lowering(left), &bytefd::StreamOptions::new());
+        usual();
+        assert_eq!(wrapped.expect_err("too long").errno(), libc::EFBIG, "{left} bytes before");
+    }
+}
+
 pub fn without_descriptors_it_is_emfile_with_nothing_left() {
     for threshold in [UNLIMITED, 3] {
         let options = above(threshold);

@@ -1,4 +1,4 @@
-//go:build linux && amd64 && cgo && !musl && !bytefd_system
+//go:build linux && !android && amd64 && cgo && !musl && !bytefd_system
 
 // Package linux_amd64 links libbytefd.a for x86_64 and glibc.
 package linux_amd64

@@ -1,4 +1,4 @@
-//go:build linux && arm64 && cgo && !musl && !bytefd_system
+//go:build linux && !android && arm64 && cgo && !musl && !bytefd_system
 
 // Package linux_arm64 links libbytefd.a for aarch64 and glibc.
 package linux_arm64

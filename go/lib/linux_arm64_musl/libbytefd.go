@@ -1,4 +1,4 @@
-//go:build linux && arm64 && cgo && musl && !bytefd_system
+//go:build linux && !android && arm64 && cgo && musl && !bytefd_system
 
 // Package linux_arm64_musl links libbytefd.a for aarch64 and musl.
 package linux_arm64_musl
