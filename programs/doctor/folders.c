@@ -53,7 +53,8 @@ static const char *temporary_directory(void)
 {
     const char *folders[] = {getenv("TMPDIR"), "/tmp", "/var/tmp"};
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
-        if (folders[i] != NULL && *folders[i] == '/' && access(folders[i], W_OK | X_OK) == 0)
+        if (folders[i] != NULL && *folders[i] != '\0'
+            && faccessat(AT_FDCWD, folders[i], W_OK | X_OK, AT_EACCESS) == 0)
             return folders[i];
     }
     return NULL;

@@ -22,7 +22,7 @@ static uint64_t limit(int resource)
 /* The number in a file, or less. */
 static void lower(uint64_t *least, const char *folder, const char *file)
 {
-    char path[1280];
+    char path[4480];
     snprintf(path, sizeof path, "%s/%s", folder, file);
     uint64_t number = read_number(path, UINT64_MAX);
     /* The old hierarchy has a number of this size for no limit. */
@@ -31,9 +31,21 @@ static void lower(uint64_t *least, const char *folder, const char *file)
 }
 
 /* The least limit of memory of this process' cgroup and of those above it, UINT64_MAX for none. */
+/* Whether "memory" is among the controllers, which commas separate, before `end`. */
+static int names_memory(const char *names, const char *end)
+{
+    while (names < end) {
+        size_t length = strcspn(names, ",:");
+        if (length == 6 && strncmp(names, "memory", 6) == 0)
+            return 1;
+        names += length + 1;
+    }
+    return 0;
+}
+
 static uint64_t cgroup_limit(void)
 {
-    char line[1024], folder[1200];
+    char line[4352], folder[4400];
     uint64_t least = UINT64_MAX;
     FILE *groups = fopen("/proc/self/cgroup", "re");
     while (groups != NULL && fgets(line, sizeof line, groups) != NULL) {
@@ -43,7 +55,7 @@ static uint64_t cgroup_limit(void)
         if (path == NULL)
             continue;
         int is_new = strncmp(line, "0::", 3) == 0;
-        if (!is_new && strncmp(names, ":memory:", 8) != 0)
+        if (!is_new && !names_memory(names + 1, path))
             continue;
         const char *root = is_new ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory";
         snprintf(folder, sizeof folder, "%s%s", root, path + 1);

@@ -21,7 +21,9 @@ struct outcome try(int (*call)(void *context), void *context)
     if (child == 0) {
         const struct rlimit none = {0, 0};
         setrlimit(RLIMIT_CORE, &none);
-        _exit(call(context));
+        /* An exit status has 8 bits, and the kernel leaks a few larger numbers. */
+        int error = call(context);
+        _exit(error < 0 || error > 255 ? EIO : error);
     }
     int status;
     while (waitpid(child, &status, 0) < 0) {
