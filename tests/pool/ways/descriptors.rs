@@ -25,7 +25,7 @@ pub const WAYS: &[Way] = &[
     Way { name: "a duplicate of the pool's own", keep: duplicate_of_master, rule: OWN_DESCRIPTORS },
     Way { name: "the pool's own by pidfd_getfd", keep: master_taken_from_a_process, rule: OWN_DESCRIPTORS },
     Way { name: "the pool's own in flight", keep: master_in_flight, rule: OWN_DESCRIPTORS },
-    Way { name: "the pool's own, inherited", keep: master_inherited, rule: Named("After fork(2)") },
+    Way { name: "the pool's own, inherited", keep: master_inherited, rule: Named("In a child of fork(2)") },
     Way { name: "a bind mount", keep: bind_mount, rule: Harmless },
     Way { name: "a link", keep: link, rule: Harmless },
     Way { name: "epoll", keep: epoll, rule: Harmless },
