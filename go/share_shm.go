@@ -41,8 +41,8 @@ func ShmWrite() ShmOption { return func(o *shmOptions) { o.write = true } }
 // not open any more.
 //
 // The name begins with "bytefd-owned.". Other processes can open the object by its whole name, which
-// [Shm.Name] returns, without this option; a sweep does not see them. Who calls flock(2) on the
-// descriptor itself gives the lock up.
+// [Shm.Name] returns, without this option; a sweep does not see them. A process that calls flock(2)
+// on the descriptor itself loses the lock.
 func ShmOwned() ShmOption { return func(o *shmOptions) { o.owned = true } }
 
 // ShmAnyOwner opens an object that belongs to any user. Otherwise an object of a user other than
