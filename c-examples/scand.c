@@ -17,9 +17,9 @@
  * two descriptors, of the upload and of a socket for the verdict. When a worker dies the kernel
  * closes that socket, and the receiver knows.
  *
- * Uploads are in memory, of which a memory cgroup must allow RECEIVERS times MAX_BYTES: beyond its
- * limit the kernel kills a process instead of refusing memory. They cannot be on disk
- * (spill_threshold), where nothing can be sealed.
+ * Uploads are in memory. A memory cgroup must allow RECEIVERS times MAX_BYTES: beyond its limit the
+ * kernel kills a process instead of refusing memory. Uploads cannot be on disk (spill_threshold),
+ * because a file on disk cannot be sealed.
  */
 #define _GNU_SOURCE
 
@@ -272,7 +272,7 @@ static int supervise(const struct service *service, const sigset_t *signals)
                     processes[i] = 0;
         for (int i = 0; i < PROCESSES; i++) {
             bool is_worker = i >= RECEIVERS;
-            /* Workers are needed as long as there is somebody who waits for a verdict. */
+            /* Workers are needed as long as a receiver can wait for a verdict. */
             if (processes[i] == 0 && (!is_ending || (is_worker && receivers > 0))) {
                 pid_t started = start(service, is_worker);
                 processes[i] = started > 0 ? started : 0;
@@ -334,7 +334,8 @@ int main(int argc, char **argv)
         perror("scand");
         return 1;
     }
-    signal(SIGCHLD, SIG_DFL); /* one that is ignored, which exec(3) keeps, tells nobody of the dead */
+    /* exec(3) keeps an ignored SIGCHLD, and then waitpid(2) reports no dead child. */
+    signal(SIGCHLD, SIG_DFL);
     /* Its children have them blocked: a terminal's Ctrl-C is for the parent alone. */
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);

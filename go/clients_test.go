@@ -15,8 +15,8 @@ import (
 // sizes of what clients are given, as in the tests of the exported functions.
 var clientSizes = []int{0, 12345, 5 << 20}
 
-// TestExtraFilesAreTheChilds is a row of CLIENTS.md: os/exec gives a child duplicates, from number 3 on, and leaves the
-// file to its owner. The file offset is shared.
+// TestExtraFilesAreTheChilds is a row of CLIENTS.md: os/exec gives a child duplicates, from number 3
+// on, and leaves the file to its owner. The file offset is shared.
 func TestExtraFilesAreTheChilds(t *testing.T) {
 	for _, size := range clientSizes {
 		want := pattern(size)
@@ -57,7 +57,8 @@ func TestAttachedBytesAreTheChildsAtItsPath(t *testing.T) {
 		if err := cmd.Run(); err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.HasPrefix(said.Bytes(), []byte(strconv.Itoa(size)+" ")) || !bytes.Equal(content.Bytes(), want) {
+		prefix := []byte(strconv.Itoa(size) + " ")
+		if !bytes.HasPrefix(said.Bytes(), prefix) || !bytes.Equal(content.Bytes(), want) {
 			t.Errorf("%d bytes: the child says %q and has read %d", size, said.String(), content.Len())
 		}
 		for _, f := range cmd.ExtraFiles {

@@ -38,7 +38,7 @@ func fallsBack(t *testing.T, place string) {
 			})
 		}
 	}
-	// Who wants seals gets them or an error.
+	// A caller that requires seals gets them or an error.
 	for _, opt := range []bytefd.WrapOption{bytefd.WrapBackend(bytefd.BackendMemfd), bytefd.WrapSealContent()} {
 		_, err := bytefd.WrapBuffer([]byte("hello"), opt)
 		if err == nil || !strings.HasPrefix(err.Error(), "bytefd: memfd_create: a memory file: ") {

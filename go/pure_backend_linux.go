@@ -231,7 +231,7 @@ func hold(fd int, name string) error {
 	return syscall.EBUSY
 }
 
-// hiddenName is a name that nobody can guess.
+// hiddenName returns an unguessable name in the directory.
 func hiddenName(directory string) (string, error) {
 	var random [16]byte
 	err := again(func() error {

@@ -244,8 +244,8 @@ func (f mappedFile) mmap(o *mapOptions, offset, length, head int64) (*pureMap, e
 	return m, nil
 }
 
-// mapPages maps so many bytes of the file. None are the address space of a page, so that the address
-// is one that a page can have.
+// mapPages maps the given number of bytes of the file. For 0 bytes it reserves the address space of
+// one page, so that an empty map has the address of a page.
 func (f mappedFile) mapPages(o *mapOptions, offset, bytes int64) (m *pureMap, err error) {
 	m = &pureMap{length: uintptr((max(bytes, 1) + f.page - 1) / f.page * f.page)}
 	if bytes == 0 {

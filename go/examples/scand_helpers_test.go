@@ -257,7 +257,7 @@ func (b blocking) processes() (found []int) {
 	return found
 }
 
-// isRunning waits until so many commands run, and returns them.
+// isRunning waits until n commands run, and returns their process numbers.
 func (b blocking) isRunning(n int) (found []int) {
 	until(func() bool {
 		found = b.processes()

@@ -22,7 +22,7 @@ const harmless = `X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-` + `STANDARD-ANTIVIRUS-TEST
 type ofAnyLength struct{ io.Reader }
 
 func TestScandAnswersWithTheVerdictsOfBothEngines(t *testing.T) {
-	// What is longer than that lies on disk.
+	// Uploads of more than 1000000 bytes are on disk.
 	s := startScand(t, "-spill", "1000000")
 	for _, length := range []int{0, 1, 5000, 999_999, 5<<20 + 1} {
 		content := bytes.Repeat([]byte("0123456789abc"), length/13+1)[:length]
