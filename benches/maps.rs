@@ -26,7 +26,8 @@ const PIECES: usize = MAPPED / PIECE;
 /// What a process takes for its rounds, if they take no longer.
 const TIME: Duration = Duration::from_millis(300);
 
-const OPENED: &[&str] = &["open, fstat, mmap, munmap in C", "memmap2", "map_file", "map_file, guarded"];
+const OPENED: &[&str] =
+    &["open, fstat, mmap, munmap in C", "memmap2", "map_file", "map_file, guarded"];
 const COPIED: &[&str] = &["memcpy out of the map", "bytefd_map_read", "bytefd_map_read, guarded"];
 
 const TASKS: [Task; 9] = [
@@ -35,14 +36,26 @@ const TASKS: [Task; 9] = [
         names: OPENED,
         measure: |path| lives(path, |bytes| bytes.len() as u64, 50),
     },
-    Task { title: "256 MiB, read sequentially", names: OPENED, measure: |path| lives(path, sequentially, 1) },
-    Task { title: "256 MiB, 100 000 bytes read at random", names: OPENED, measure: |path| lives(path, at_random, 1) },
+    Task {
+        title: "256 MiB, read sequentially",
+        names: OPENED,
+        measure: |path| lives(path, sequentially, 1),
+    },
+    Task {
+        title: "256 MiB, 100 000 bytes read at random",
+        names: OPENED,
+        measure: |path| lives(path, at_random, 1),
+    },
     Task {
         title: "256 MiB, open already, read sequentially",
         names: &["mmap in C", "map_file, guarded"],
         measure: open_already,
     },
-    Task { title: "64 KiB copied out of a map", names: COPIED, measure: |path| copies(path, &[0], 50) },
+    Task {
+        title: "64 KiB copied out of a map",
+        names: COPIED,
+        measure: |path| copies(path, &[0], 50),
+    },
     Task {
         title: "256 MiB copied out of a map, 64 KiB at a time",
         names: COPIED,
@@ -52,7 +65,13 @@ const TASKS: [Task; 9] = [
         title: "the same in no order",
         names: COPIED,
         // An odd factor makes each number once of each.
-        measure: |path| copies(path, &(0..PIECES).map(|number| number * 1_664_525 % PIECES).collect::<Vec<_>>(), 1),
+        measure: |path| {
+            copies(
+                path,
+                &(0..PIECES).map(|number| number * 1_664_525 % PIECES).collect::<Vec<_>>(),
+                1,
+            )
+        },
     },
     Task {
         title: "64 MiB built in pieces of 64 KiB, sealed",
@@ -155,14 +174,25 @@ impl<const FLAGS: u64> Drop for Ours<FLAGS> {
 
 fn options(access: u32, flags: u64) -> bytefd_map_options {
     let size = size_of::<bytefd_map_options>();
-    bytefd_map_options { size, offset: 0, length: usize::MAX, file_size: 0, reserve: 0, flags, access, mode: 0 }
+    bytefd_map_options {
+        size,
+        offset: 0,
+        length: usize::MAX,
+        file_size: 0,
+        reserve: 0,
+        flags,
+        access,
+        mode: 0,
+    }
 }
 
 /// Looks at the bytes of a map.
 type Read = fn(&[u8]) -> u64;
 
 fn sequentially(bytes: &[u8]) -> u64 {
-    bytes.chunks_exact(8).fold(0, |sum, word| sum.wrapping_add(u64::from_le_bytes(word.try_into().expect("8 bytes"))))
+    bytes.chunks_exact(8).fold(0, |sum, word| {
+        sum.wrapping_add(u64::from_le_bytes(word.try_into().expect("8 bytes")))
+    })
 }
 
 fn at_random(bytes: &[u8]) -> u64 {
@@ -208,7 +238,9 @@ fn copies(path: &Path, pieces: &[usize], repeats: u32) -> Nanos {
     let read = |map: &bytefd_map, offset| {
         let mut copied = 0;
         // SAFETY: room for a piece, which the map has.
-        let status = unsafe { bytefd_map_read(Some(map), offset, target.cast(), PIECE, &mut copied, null_mut()) };
+        let status = unsafe {
+            bytefd_map_read(Some(map), offset, target.cast(), PIECE, &mut copied, null_mut())
+        };
         assert_eq!((status, copied), (0, PIECE));
     };
     let offsets = || pieces.iter().map(|number| number * PIECE);
@@ -265,11 +297,22 @@ fn built_of_known_length(_: &Path) -> Nanos {
         }),
         Box::new(|| {
             let mut map = null_mut();
-            // SAFETY: options and a writable pointer; the map has room for all pieces; it is closed once.
+            // SAFETY: options and a writable pointer; the map has room for all pieces; it is closed
+            // once.
             unsafe {
-                assert_eq!(bytefd_map_memory(BUILT, &options(0, BYTEFD_MAP_POPULATE), &mut map, null_mut()), 0);
+                assert_eq!(
+                    bytefd_map_memory(
+                        BUILT,
+                        &options(0, BYTEFD_MAP_POPULATE),
+                        &mut map,
+                        null_mut()
+                    ),
+                    0
+                );
                 let start: *mut u8 = bytefd_map_data(map.as_ref()).cast();
-                (0..BUILT / PIECE).for_each(|i| start.add(i * PIECE).copy_from_nonoverlapping(piece.as_ptr(), PIECE));
+                (0..BUILT / PIECE).for_each(|i| {
+                    start.add(i * PIECE).copy_from_nonoverlapping(piece.as_ptr(), PIECE)
+                });
                 let fd = bytefd_map_seal(map.as_mut(), 0, null_mut());
                 assert!(fd >= 0);
                 drop(OwnedFd::from_raw_fd(fd));

@@ -1,4 +1,5 @@
-//! What it costs to give another process bytes: a descriptor over a socket beside the bytes themselves. `make bench`.
+//! What it costs to give another process bytes: a descriptor over a socket beside the bytes
+//! themselves. `make bench`.
 
 #[path = "common/mod.rs"]
 mod common;
@@ -22,7 +23,11 @@ const TIME: Duration = Duration::from_millis(300);
 const WAYS: &[&str] = &["through the socket", "in a new descriptor", "in one that is there"];
 
 const TASKS: [Task; 5] = [
-    Task { title: "4 KiB given to another thread, which adds them up and answers", names: WAYS, measure: give::<4096> },
+    Task {
+        title: "4 KiB given to another thread, which adds them up and answers",
+        names: WAYS,
+        measure: give::<4096>,
+    },
     Task { title: "64 KiB", names: WAYS, measure: give::<65536> },
     Task { title: "1 MiB", names: WAYS, measure: give::<1048576> },
     Task { title: "64 MiB", names: WAYS, measure: give::<67108864> },
@@ -61,8 +66,13 @@ fn wrapped(bytes: &[u8]) -> OwnedFd {
 
 fn send(socket: &UnixStream, fd: &OwnedFd) {
     let fd = fd.as_raw_fd();
-    // SAFETY: a message of one byte and one descriptor.
-    assert_eq!(unsafe { bytefd_send(socket.as_raw_fd(), c"!".as_ptr().cast(), 1, &fd, 1, null(), null_mut()) }, 0);
+    assert_eq!(
+        // SAFETY: a message of one byte and one descriptor.
+        unsafe {
+            bytefd_send(socket.as_raw_fd(), c"!".as_ptr().cast(), 1, &fd, 1, null(), null_mut())
+        },
+        0
+    );
 }
 
 fn receive(socket: &UnixStream, requirements: *const bytefd_requirements) -> OwnedFd {
@@ -71,14 +81,25 @@ fn receive(socket: &UnixStream, requirements: *const bytefd_requirements) -> Own
     // SAFETY: room for one byte and one descriptor, which is ours.
     unsafe {
         let socket = socket.as_raw_fd();
-        let status = bytefd_receive(socket, to, &mut length, &mut fd, &mut count, requirements, null(), null_mut());
+        let status = bytefd_receive(
+            socket,
+            to,
+            &mut length,
+            &mut fd,
+            &mut count,
+            requirements,
+            null(),
+            null_mut(),
+        );
         assert_eq!((status, length, count), (0, 1, 1));
         OwnedFd::from_raw_fd(fd)
     }
 }
 
 fn sum(bytes: &[u8]) -> u64 {
-    bytes.chunks_exact(8).fold(0, |sum, word| sum.wrapping_add(u64::from_le_bytes(word.try_into().expect("8 bytes"))))
+    bytes.chunks_exact(8).fold(0, |sum, word| {
+        sum.wrapping_add(u64::from_le_bytes(word.try_into().expect("8 bytes")))
+    })
 }
 
 /// The other end of a socket, in a thread of its own.
@@ -124,13 +145,25 @@ fn copied(socket: &mut UnixStream, buffer: &mut [u8]) -> u64 {
 /// Verified, mapped and read in place.
 fn received(socket: &mut UnixStream, _: &mut [u8]) -> u64 {
     let size = size_of::<bytefd_requirements>();
-    let fd =
-        receive(socket, &bytefd_requirements { size, min_length: 0, max_length: u64::MAX, flags: 0, seals: 0, uid: 0 });
+    let fd = receive(
+        socket,
+        &bytefd_requirements {
+            size,
+            min_length: 0,
+            max_length: u64::MAX,
+            flags: 0,
+            seals: 0,
+            uid: 0,
+        },
+    );
     let mut map = null_mut();
     // SAFETY: a descriptor that nobody can change any more; the map is closed once.
     unsafe {
         assert_eq!(bytefd_map_fd(fd.as_raw_fd(), null(), &mut map, null_mut()), 0);
-        let bytes = std::slice::from_raw_parts(bytefd_map_data(map.as_ref()).cast(), bytefd_map_length(map.as_ref()));
+        let bytes = std::slice::from_raw_parts(
+            bytefd_map_data(map.as_ref()).cast(),
+            bytefd_map_length(map.as_ref()),
+        );
         let sum = sum(bytes);
         bytefd_map_close(Some(Box::from_raw(map)));
         sum
@@ -168,7 +201,8 @@ mod by_hand {
         unsafe {
             let mut message: libc::msghdr = std::mem::zeroed();
             (message.msg_iov, message.msg_iovlen) = (&mut part, 1);
-            (message.msg_control, message.msg_controllen) = (control.0.as_mut_ptr().cast(), libc::CMSG_SPACE(4) as _);
+            (message.msg_control, message.msg_controllen) =
+                (control.0.as_mut_ptr().cast(), libc::CMSG_SPACE(4) as _);
             let header = libc::CMSG_FIRSTHDR(&message);
             ((*header).cmsg_level, (*header).cmsg_type) = (libc::SOL_SOCKET, libc::SCM_RIGHTS);
             (*header).cmsg_len = libc::CMSG_LEN(4) as _;
@@ -184,7 +218,8 @@ mod by_hand {
         unsafe {
             let mut message: libc::msghdr = std::mem::zeroed();
             (message.msg_iov, message.msg_iovlen) = (&mut part, 1);
-            (message.msg_control, message.msg_controllen) = (control.0.as_mut_ptr().cast(), libc::CMSG_SPACE(4) as _);
+            (message.msg_control, message.msg_controllen) =
+                (control.0.as_mut_ptr().cast(), libc::CMSG_SPACE(4) as _);
             assert_eq!(libc::recvmsg(socket, &mut message, libc::MSG_CMSG_CLOEXEC), 1);
             let header = libc::CMSG_FIRSTHDR(&message);
             assert!(!header.is_null() && (*header).cmsg_type == libc::SCM_RIGHTS);

@@ -1,4 +1,5 @@
-//! What it costs to make a descriptor of what is read or written piece by piece, beside a `Vec` that is wrapped: `make bench`.
+//! What it costs to make a descriptor of what is read or written piece by piece, beside a `Vec`
+//! that is wrapped: `make bench`.
 // The oldest compiler builds the library alone.
 #![allow(clippy::incompatible_msrv)]
 
@@ -18,8 +19,13 @@ use common::{Nanos, Task};
 /// What a process takes for its rounds, if they take no longer.
 const TIME: Duration = Duration::from_millis(200);
 
-const READ: &[&str] =
-    &["read_to_end, wrap", "without the Vec", "with the length known", "read_to_end, pool", "into a pool"];
+const READ: &[&str] = &[
+    "read_to_end, wrap",
+    "without the Vec",
+    "with the length known",
+    "read_to_end, pool",
+    "into a pool",
+];
 const WRITTEN: &[&str] = &["write_all into a Vec, wrap", "MapWriter"];
 
 /// The rows of a size.
@@ -130,7 +136,9 @@ fn from_pipe<const SIZE: usize>(_: &Path) -> Nanos {
         Box::new(|| through_a_pipe(bytes, |pipe| drop(options.wrap_stream(pipe, &plain)))),
         Box::new(|| through_a_pipe(bytes, |pipe| drop(options.wrap_stream(pipe, &hint)))),
         Box::new(|| through_a_pipe(bytes, |pipe| drop(other.scan(&whole(pipe), |_| ())))),
-        Box::new(|| through_a_pipe(bytes, |pipe| drop(pool.scan_begin_stream(pipe, &options, &plain)))),
+        Box::new(|| {
+            through_a_pipe(bytes, |pipe| drop(pool.scan_begin_stream(pipe, &options, &plain)))
+        }),
     ];
     common::measure(&mut ways, 1, TIME)
 }

@@ -4,8 +4,8 @@
  *     cc -std=c11 anon_mmap.c -o anon_mmap $(pkg-config --cflags --libs bytefd)
  *     ./anon_mmap
  *
- * Shared memory is one memory for both, as MAP_SHARED | MAP_ANONYMOUS or a shared map of /dev/zero. Of private memory
- * the child has a copy. Exit status: 0, or 1 if that cannot be shown.
+ * Shared memory is one memory for both, as MAP_SHARED | MAP_ANONYMOUS or a shared map of /dev/zero.
+ * Of private memory the child has a copy. Exit status: 0, or 1 if that cannot be shown.
  */
 #define _POSIX_C_SOURCE 200809L
 

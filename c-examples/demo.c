@@ -1,12 +1,12 @@
 /*
- * demo: what becomes of a file's bytes when they are lent as a descriptor. Part of `make demo`, where programs in C, Go
- * and Rust print the same.
+ * demo: what becomes of a file's bytes when they are lent as a descriptor. Part of `make demo`,
+ * where programs in C, Go and Rust print the same.
  *
  *     cc -std=c11 demo.c -o demo $(pkg-config --cflags --libs bytefd) -lmagic
  *     ./demo /bin/ls
  *
- * Two clients get the descriptor: libmagic, in this process, and sha256sum, in another. The digest it finds must be that
- * of FILE; the exit status says so: 0 equal, 1 different or failed.
+ * Two clients get the descriptor: libmagic, in this process, and sha256sum, in another. The digest
+ * it finds must be that of FILE; the exit status says so: 0 equal, 1 different or failed.
  */
 #define _GNU_SOURCE /* F_GET_SEALS, pipe2 */
 
@@ -62,8 +62,8 @@ static int print_magic(int fd)
 }
 
 /*
- * Runs sha256sum, on the file `path` or, if that is NULL, on standard input, which is the file `input`. The child has
- * all descriptors of this process that are not close-on-exec.
+ * Runs sha256sum, on the file `path` or, if that is NULL, on standard input, which is the file
+ * `input`. The child has all descriptors of this process that are not close-on-exec.
  */
 static int sha256sum(char *path, const char *input, char digest[DIGEST_LENGTH + 1])
 {

@@ -1,12 +1,14 @@
 /*
- * edges: what happens at the edges of a map, and which protection goes with which way of opening a file.
+ * edges: what happens at the edges of a map, and which protection goes with which way of opening a
+ * file.
  *
  *     cc -std=c11 edges.c -o edges $(pkg-config --cflags --libs bytefd)
  *     ./edges FILE
  *
- * FILE must not be there: it is made, and removed in the end. A file is mapped in whole pages. Bytes of a page behind
- * the end of the map are there all the same; behind the end of the file they read zero and go nowhere; a page wholly
- * behind the end of the file is SIGBUS, and what is not mapped SIGSEGV. Exit status: 0, or 1 if that cannot be shown.
+ * FILE must not be there: it is made, and removed in the end. A file is mapped in whole pages.
+ * Bytes of a page behind the end of the map are there all the same; behind the end of the file they
+ * read zero and go nowhere; a page wholly behind the end of the file is SIGBUS, and what is not
+ * mapped SIGSEGV. Exit status: 0, or 1 if that cannot be shown.
  */
 #define _POSIX_C_SOURCE 200809L
 

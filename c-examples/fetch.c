@@ -1,6 +1,6 @@
 /*
- * fetch: connects to a Unix socket, is given a descriptor, and writes what is behind it to standard output – if nobody
- * can change it any more.
+ * fetch: connects to a Unix socket, is given a descriptor, and writes what is behind it to standard
+ * output – if nobody can change it any more.
  *
  *     cc -std=c11 fetch.c -o fetch $(pkg-config --cflags --libs bytefd)
  *     ./fetch SOCKET

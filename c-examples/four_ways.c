@@ -4,8 +4,9 @@
  *     cc -std=c11 four_ways.c -o four_ways $(pkg-config --cflags --libs bytefd)
  *     ./four_ways
  *
- * The child knows nothing of the parent's memory but an address: the number of a segment, a name, a socket, a path. It
- * writes what it found there. Only the sent memfd is sealed: nobody can change it under the reader's hands.
+ * The child knows nothing of the parent's memory but an address: the number of a segment, a name, a
+ * socket, a path. It writes what it found there. Only the sent memfd is sealed: nobody can change
+ * it under the reader's hands.
  */
 #define _GNU_SOURCE
 

@@ -4,9 +4,10 @@
  *     cc -std=c11 mmcat.c -o mmcat $(pkg-config --cflags --libs bytefd)
  *     ./mmcat FILE...
  *
- * A file that cannot be mapped is named on standard error, the others are written all the same, and the exit status
- * is 1. So it is with one that loses pages while it is written, because somebody makes it shorter: what is SIGBUS for a
- * program that reads such bytes (zeros, with BYTEFD_MAP_GUARD) is EFAULT for one that only hands them to the kernel.
+ * A file that cannot be mapped is named on standard error, the others are written all the same, and
+ * the exit status is 1. So it is with one that loses pages while it is written, because somebody
+ * makes it shorter: what is SIGBUS for a program that reads such bytes (zeros, with
+ * BYTEFD_MAP_GUARD) is EFAULT for one that only hands them to the kernel.
  */
 #define _POSIX_C_SOURCE 200809L
 

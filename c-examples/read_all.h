@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 /*
- * Reads from `fd` to its end, whatever it is: file, pipe, terminal. Returns the bytes, which the caller frees, and their
- * number in `*length`; NULL with errno set if that fails.
+ * Reads from `fd` to its end, whatever it is: file, pipe, terminal. Returns the bytes, which the
+ * caller frees, and their number in `*length`; NULL with errno set if that fails.
  */
 static char *read_all(int fd, size_t *length)
 {

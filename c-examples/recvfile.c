@@ -4,8 +4,9 @@
  *     cc -std=c11 recvfile.c -o recvfile $(pkg-config --cflags --libs bytefd)
  *     ./recvfile FILE
  *
- * Standard input is the socket, as inetd and systemd give it. First comes the file's length, 8 bytes with the highest
- * first, then its bytes. FILE is made, or replaced. Exit status: 0; 1 if not all came, or it cannot be stored.
+ * Standard input is the socket, as inetd and systemd give it. First comes the file's length, 8
+ * bytes with the highest first, then its bytes. FILE is made, or replaced. Exit status: 0; 1 if not
+ * all came, or it cannot be stored.
  */
 #define _POSIX_C_SOURCE 200809L
 

@@ -1,5 +1,6 @@
 /*
- * scan_bytes: looks for a signature in bytes that are in memory, with a scanner that takes only a file descriptor.
+ * scan_bytes: looks for a signature in bytes that are in memory, with a scanner that takes only a
+ * file descriptor.
  *
  *     cc -std=c11 scan_bytes.c -o scan_bytes $(pkg-config --cflags --libs bytefd)
  *     curl -s https://example.org/upload | ./scan_bytes
@@ -28,8 +29,8 @@ struct verdict {
 };
 
 /*
- * The scanner. It stands for code that you cannot change: it wants a regular file, asks for the size and reads at
- * offsets, which a pipe cannot do. Returns 0, or an errno.
+ * The scanner. It stands for code that you cannot change: it wants a regular file, asks for the
+ * size and reads at offsets, which a pipe cannot do. Returns 0, or an errno.
  */
 static int scan_descriptor(int fd, struct verdict *verdict)
 {

@@ -4,8 +4,8 @@
  *     cc -std=c11 shared_writes.c -o shared_writes $(pkg-config --cflags --libs bytefd)
  *     ./shared_writes FILE
  *
- * FILE is made if there is none. The words go through the file; the socket between the two says only whose turn it is.
- * Exit status: 0, or 1 if that cannot be shown.
+ * FILE is made if there is none. The words go through the file; the socket between the two says
+ * only whose turn it is. Exit status: 0, or 1 if that cannot be shown.
  */
 #define _POSIX_C_SOURCE 200809L
 

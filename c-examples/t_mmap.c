@@ -1,10 +1,12 @@
 /*
- * t_mmap: shows the string at the beginning of a file, and puts another in its place, without read and write.
+ * t_mmap: shows the string at the beginning of a file, and puts another in its place, without read
+ * and write.
  *
  *     cc -std=c11 t_mmap.c -o t_mmap $(pkg-config --cflags --libs bytefd)
  *     ./t_mmap FILE [STRING]
  *
- * FILE has 10 bytes or more, and STRING is shorter than that. Exit status: 0, or 1 if that cannot be done.
+ * FILE has 10 bytes or more, and STRING is shorter than that. Exit status: 0, or 1 if that cannot
+ * be done.
  */
 #include <bytefd.h>
 #include <stdio.h>

@@ -1,7 +1,8 @@
 //! The main job from Rust: bytes in memory go, as a descriptor, to code that nobody here wrote.
 //!
-//! `cargo run --example demo FILE` shows what fstat(2) says of the descriptor, what libmagic says its bytes are, and what
-//! a child process reads from its path. `make demo` runs the same from C, Go and Rust.
+//! `cargo run --example demo FILE` shows what fstat(2) says of the descriptor, what libmagic says
+//! its bytes are, and what a child process reads from its path. `make demo` runs the same from C,
+//! Go and Rust.
 
 use std::error::Error;
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -39,10 +40,16 @@ fn describe(fd: BorrowedFd<'_>) -> Result<String, Box<dyn Error>> {
     let stat = std::fs::metadata(bytefd::path(fd))?;
     let kind = if stat.is_file() { "regular file" } else { "no regular file" };
     // SAFETY: neither call touches memory.
-    let (offset, seals) =
-        unsafe { (libc::lseek(fd.as_raw_fd(), 0, libc::SEEK_CUR), libc::fcntl(fd.as_raw_fd(), libc::F_GET_SEALS)) };
+    let (offset, seals) = unsafe {
+        (
+            libc::lseek(fd.as_raw_fd(), 0, libc::SEEK_CUR),
+            libc::fcntl(fd.as_raw_fd(), libc::F_GET_SEALS),
+        )
+    };
     let (size, links, mode) = (stat.len(), stat.nlink(), stat.mode() & 0o7777);
-    Ok(format!("{kind}, {size} bytes, offset {offset}, links {links}, mode {mode:04o}, seals {seals:#x}"))
+    Ok(format!(
+        "{kind}, {size} bytes, offset {offset}, links {links}, mode {mode:04o}, seals {seals:#x}"
+    ))
 }
 
 /// What libmagic's magic_descriptor says. Loaded when run, so that building needs no libmagic.
@@ -51,8 +58,11 @@ fn magic(fd: BorrowedFd<'_>) -> Result<String, Box<dyn Error>> {
     unsafe {
         let library = libloading::Library::new("libmagic.so.1")?;
         let open = library.get::<unsafe extern "C" fn(c_int) -> *mut c_void>(b"magic_open")?;
-        let load = library.get::<unsafe extern "C" fn(*mut c_void, *const c_char) -> c_int>(b"magic_load")?;
-        let look = library.get::<unsafe extern "C" fn(*mut c_void, c_int) -> *const c_char>(b"magic_descriptor")?;
+        let load = library
+            .get::<unsafe extern "C" fn(*mut c_void, *const c_char) -> c_int>(b"magic_load")?;
+        let look = library.get::<unsafe extern "C" fn(*mut c_void, c_int) -> *const c_char>(
+            b"magic_descriptor",
+        )?;
         let close = library.get::<unsafe extern "C" fn(*mut c_void)>(b"magic_close")?;
 
         let cookie = open(0);
@@ -69,7 +79,8 @@ fn magic(fd: BorrowedFd<'_>) -> Result<String, Box<dyn Error>> {
 /// The digest that `command` prints when it is given `input`.
 fn sha256sum(command: &mut Command, input: &[u8]) -> Result<String, Box<dyn Error>> {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-    // The child that reads a path hangs up unread; sha256sum says nothing before its input ends, so no pipe fills up.
+    // The child that reads a path hangs up unread; sha256sum says nothing before its input ends, so
+    // no pipe fills up.
     let _ = child.stdin.take().expect("piped").write_all(input);
     let output = child.wait_with_output()?;
     let text = String::from_utf8(output.stdout)?;

@@ -15,7 +15,8 @@ import (
 	bytefd "github.com/bytefd/bytefd/go"
 )
 
-// What C's types cannot hold, and Go's can: numbers below 0 or of too many bits, texts with a NUL, nil.
+// What C's types cannot hold, and Go's can: numbers below 0 or of too many bits, texts with a NUL,
+// nil.
 
 func TestArgumentsThatCCannotHoldAreEINVAL(t *testing.T) {
 	m, f, path := memory(t, 5), wrapped(t, []byte("hello"), bytefd.WrapWritable()), fileOf(t, []byte("hello"))

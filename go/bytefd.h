@@ -185,8 +185,8 @@
 
 /**
  * For scans with a pool only: the callback promises to keep nothing and to change nothing, and is
- * lent the cached file itself. See bytefd_pool. For BYTEFD_POOL_REUSE and BYTEFD_POOL_AUTO; -EINVAL
- * with BYTEFD_POOL_NEW_FILES.
+ * lent the cached file itself. See bytefd_pool. For BYTEFD_POOL_REUSE and BYTEFD_POOL_AUTO;
+ * -EINVAL with BYTEFD_POOL_NEW_FILES.
  */
 #define BYTEFD_TRUST_CALLBACK (1ull << 6)
 
@@ -307,8 +307,8 @@
  *   before, which must stay loaded. A handler that the program installs afterwards must pass on
  *   what it does not want. Otherwise maps are not guarded until the next guarded map is made.
  * - The object that has the handler stays loaded from the first guarded map on, also a plugin that
- *   was linked with libbytefd.a: dlclose(3) does not unload it. The call fails with -ELIBACC if the
- *   dynamic linker refuses that.
+ *   was linked with libbytefd.a: dlclose(3) does not unload it. The call fails with -ELIBACC if
+ *   the dynamic linker refuses that.
  * - Threads that block SIGBUS are not saved. System calls that are given lost pages fail with
  *   EFAULT, as without a guard, and the pages stay lost.
  */
@@ -425,12 +425,12 @@ typedef struct bytefd_map bytefd_map;
  * Where the file comes from, and what each protects against:
  * - No pool: every scan has a new, sealed file. Nothing of one scan can ever show in another,
  *   whatever the callback keeps, and nobody can change the file.
- * - BYTEFD_POOL_NEW_FILES: every scan has a new file that nothing is left of afterwards. Nothing of
- *   one scan can ever show in another, whatever the callback keeps. The descriptor is not sealed:
- *   F_GET_SEALS is F_SEAL_SEAL. Instead it is open through a read-only mount, so that the borrower
- *   cannot write to the file, change its mode, open it for writing, map it shared for writing or
- *   link it, root included. A receiver that verifies seals refuses it. Sizes for which a memfd is
- *   cheaper, and files that do not fit into `max_bytes`, get a sealed memfd.
+ * - BYTEFD_POOL_NEW_FILES: every scan has a new file that nothing is left of afterwards. Nothing
+ *   of one scan can ever show in another, whatever the callback keeps. The descriptor is not
+ *   sealed: F_GET_SEALS is F_SEAL_SEAL. Instead it is open through a read-only mount, so that the
+ *   borrower cannot write to the file, change its mode, open it for writing, map it shared for
+ *   writing or link it, root included. A receiver that verifies seals refuses it. Sizes for which
+ *   a memfd is cheaper, and files that do not fit into `max_bytes`, get a sealed memfd.
  * - BYTEFD_POOL_REUSE: the callback is lent a read-only description of a file of mode 0400 that is
  *   not sealed. Before the file is used again the kernel is asked to prove that nobody else has it
  *   open or mapped, and its length, mode, owner, times and attributes must be what they were. If
@@ -477,15 +477,15 @@ typedef struct bytefd_map bytefd_map;
  *   host refuses a step of that: seccomp filters of containers, AppArmor, no user namespaces, a
  *   chroot, a process that is not dumpable after setuid(2), Valgrind. Later it is made again after
  *   fork(2), bytefd_pool_trim to 0 and a change of the user; if that is refused, scans get memfds.
- * - BYTEFD_POOL_AUTO makes it once scans of 64 KiB and more have taken 8 ms, and does without where
- *   it is refused. It does not try in a process with a seccomp filter, which may kill instead of
- *   refusing. Then it measures some of the scans, without their callbacks, and tries the dearer way
- *   ever more rarely.
+ * - BYTEFD_POOL_AUTO makes it once scans of 64 KiB and more have taken 8 ms, and does without
+ *   where it is refused. It does not try in a process with a seccomp filter, which may kill
+ *   instead of refusing. Then it measures some of the scans, without their callbacks, and tries
+ *   the dearer way ever more rarely.
  *
- * Lost bytes, in a mapping of a file that was truncated, are -EFAULT as without a pool. The library
- * asks the kernel what `buf` is (PROCMAP_QUERY, Linux 6.11): it copies anonymous memory by itself,
- * and lets the kernel copy everything else, which takes longer. Anonymous memory that was made
- * inaccessible without munmap(2) or mprotect(2) raises the signal that any access raises:
+ * Lost bytes, in a mapping of a file that was truncated, are -EFAULT as without a pool. The
+ * library asks the kernel what `buf` is (PROCMAP_QUERY, Linux 6.11): it copies anonymous memory by
+ * itself, and lets the kernel copy everything else, which takes longer. Anonymous memory that was
+ * made inaccessible without munmap(2) or mprotect(2) raises the signal that any access raises:
  * MADV_GUARD_INSTALL, protection keys, userfaultfd(2).
  *
  * A cached file keeps its inode number, and two scans may have the same size and time: a client
@@ -556,8 +556,8 @@ typedef struct bytefd_wrap_options {
     size_t size;
     /**
      * A label that shows in /proc/self/fd and /proc/self/maps: 1 to 200 bytes without '/' and
-     * newline. It need not be unique. Files of BYTEFD_BACKEND_SHM and BYTEFD_BACKEND_TMPFILE do not
-     * show it. NULL is "bytefd".
+     * newline. It need not be unique. Files of BYTEFD_BACKEND_SHM and BYTEFD_BACKEND_TMPFILE do
+     * not show it. NULL is "bytefd".
      */
     const char *name;
     /**
@@ -574,8 +574,9 @@ typedef struct bytefd_wrap_options {
      */
     uint64_t spill_threshold;
     /**
-     * BYTEFD_INHERIT and the flags from BYTEFD_WRITABLE to BYTEFD_TRUST_CALLBACK, or-ed. An unknown
-     * bit is -EINVAL, and so is BYTEFD_WRITABLE with BYTEFD_READ_ONLY or BYTEFD_SEAL_CONTENT.
+     * BYTEFD_INHERIT and the flags from BYTEFD_WRITABLE to BYTEFD_TRUST_CALLBACK, or-ed. An
+     * unknown bit is -EINVAL, and so is BYTEFD_WRITABLE with BYTEFD_READ_ONLY or
+     * BYTEFD_SEAL_CONTENT.
      */
     uint64_t flags;
     /**
@@ -698,9 +699,9 @@ typedef struct bytefd_pool_options {
      */
     size_t size;
     /**
-     * Maximum number of bytes of memory in cached files that are not lent. The default is 64 MiB; 0
-     * caches nothing. It is also the size of the file system for new files, which holds those that
-     * are lent or that a borrower has kept; what does not fit there is a memfd.
+     * Maximum number of bytes of memory in cached files that are not lent. The default is 64 MiB;
+     * 0 caches nothing. It is also the size of the file system for new files, which holds those
+     * that are lent or that a borrower has kept; what does not fit there is a memfd.
      */
     uint64_t max_bytes;
     /**
@@ -950,7 +951,8 @@ typedef struct bytefd_shm_options {
     uint32_t access;
     /**
      * The permission bits of a new object, whatever the umask says; 0 is 0600. With
-     * BYTEFD_SHM_OWNED its owner must be allowed to read or write it, or a sweep could not open it.
+     * BYTEFD_SHM_OWNED its owner must be allowed to read or write it, or a sweep could not open
+     * it.
      */
     uint32_t mode;
 } bytefd_shm_options;
@@ -1410,8 +1412,8 @@ int bytefd_pool_close(struct bytefd_pool *pool);
 
 /**
  * Drops cached files, the longest unused first, until at most `bytes` are cached; with 0 all of
- * them, also empty ones, and the file system for new files, which a later scan makes again. For the
- * moment in which memory or descriptors are short.
+ * them, also empty ones, and the file system for new files, which a later scan makes again. For
+ * the moment in which memory or descriptors are short.
  *
  * Returns 0, or -EINVAL if `pool` is NULL.
  *

@@ -15,8 +15,8 @@ import (
 // sizes of what clients are given, as in the tests of the exported functions.
 var clientSizes = []int{0, 12345, 5 << 20}
 
-// TestExtraFilesAreTheChilds is a row of CLIENTS.md: os/exec gives a child duplicates, from number 3
-// on, and leaves the file to its owner. The file offset is shared.
+// TestExtraFilesAreTheChilds is a row of CLIENTS.md: os/exec gives a child duplicates, from number
+// 3 on, and leaves the file to its owner. The file offset is shared.
 func TestExtraFilesAreTheChilds(t *testing.T) {
 	for _, size := range clientSizes {
 		want := pattern(size)

@@ -10,9 +10,11 @@ import (
 // Error says what went wrong. All errors of this package are of this type, or wrap one (errors.As);
 // errors that a callback or a reader returns are passed on as they are.
 //
-// errors.Is knows the errno (syscall.ENOSPC) and what it stands for (fs.ErrNotExist, errors.ErrUnsupported).
+// errors.Is knows the errno (syscall.ENOSPC) and what it stands for (fs.ErrNotExist,
+// errors.ErrUnsupported).
 type Error struct {
-	// Op is the step that failed: a system call ("memfd_create") or the argument that was refused ("name").
+	// Op is the step that failed: a system call ("memfd_create") or the argument that was refused
+	// ("name").
 	Op string
 	// Errno is the kind of failure; it is never 0.
 	Errno syscall.Errno
@@ -32,8 +34,8 @@ func (e *Error) Is(target error) bool {
 	return e.Errno == syscall.ETIMEDOUT && (target == os.ErrDeadlineExceeded || target == context.DeadlineExceeded)
 }
 
-// closed is what the methods of a closed value return. It is os.ErrClosed and EBADF; an EBADF of the kernel
-// is not os.ErrClosed.
+// closed is what the methods of a closed value return. It is os.ErrClosed and EBADF; an EBADF of
+// the kernel is not os.ErrClosed.
 type closed struct{ err Error }
 
 func isClosed(op, message string) error { return &closed{Error{op, syscall.EBADF, message}} }

@@ -112,7 +112,8 @@ func ExampleMap_Unmap() {
 	// <nil>
 }
 
-// With MapGuard lost pages read zero, and the error comes afterwards. Without, f ends at the lost page.
+// With MapGuard lost pages read zero, and the error comes afterwards. Without, f ends at the lost
+// page.
 func ExampleMap_Guarded() {
 	for _, opts := range [][]bytefd.MapOption{nil, {bytefd.MapGuard()}} {
 		path, remove := exampleFile("hello")

@@ -70,7 +70,8 @@ func memory(t *testing.T, length int, opts ...bytefd.MapOption) *bytefd.Map {
 	return closedLater(t, must[*bytefd.Map](t)(bytefd.NewMap(length, opts...)))
 }
 
-// inAChild runs the test again in a child process and calls f there, which is expected to leave all in order.
+// inAChild runs the test again in a child process and calls f there, which is expected to leave all
+// in order.
 func inAChild(t *testing.T, f func()) {
 	t.Helper()
 	if os.Getenv(isAChild) != "" {

@@ -20,8 +20,8 @@ func takeInventory() inventory {
 	return inventory{openDescriptors(), mappedFiles(), sharedNames()}
 }
 
-// leftovers compares with the present. Nothing is collected before, so what only the garbage collector would clean up
-// counts too.
+// leftovers compares with the present. Nothing is collected before, so what only the garbage
+// collector would clean up counts too.
 func (before inventory) leftovers() (found []string) {
 	for number, link := range openDescriptors() {
 		if before.descriptors[number] != link {
@@ -79,7 +79,8 @@ func mappedFiles() map[string]bool {
 }
 
 // sharedNames returns the names that this process has made up, or one that is gone, and owned ones
-// that nobody holds. Other processes that live, such as another run of the tests, still remove theirs.
+// that nobody holds. Other processes that live, such as another run of the tests, still remove
+// theirs.
 func sharedNames() map[string]bool {
 	names := map[string]bool{}
 	found, _ := filepath.Glob("/dev/shm/bytefd*")

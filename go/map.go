@@ -25,8 +25,8 @@ import (
 // unless [Map.Bytes] or [Map.Word] was called: then it stays mapped for good. Call Close. A Map
 // must not be copied.
 type Map struct {
-	// Held for reading by whoever touches handle or data, for writing by what needs the map alone. The
-	// deferred unlock also keeps the Map from being collected meanwhile.
+	// Held for reading by whoever touches handle or data, for writing by what needs the map alone.
+	// The deferred unlock also keeps the Map from being collected meanwhile.
 	mu     sync.RWMutex
 	handle unsafe.Pointer // nil when closed
 	data   []byte
@@ -50,8 +50,8 @@ type Map struct {
 	isGiven atomic.Bool
 	// True after Share: its seal keeps a failed Seal from making the map writable again.
 	isShared bool
-	// How many need the mapping: an open Map, and each function that is being called by Guarded, for
-	// which no lock is held.
+	// How many need the mapping: an open Map, and each function that is being called by Guarded,
+	// for which no lock is held.
 	users atomic.Int32
 }
 

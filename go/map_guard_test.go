@@ -151,7 +151,8 @@ func sigaction(t *testing.T, action *[4]uint64) (old [4]uint64) {
 	return old
 }
 
-// C code in the program can reset the signal, or give it back to Go, which has its handler in place when it starts.
+// C code in the program can reset the signal, or give it back to Go, which has its handler in place
+// when it starts.
 func TestAGuardIsBackInPlaceAtTheNextMap(t *testing.T) {
 	if os.Getenv(isAChild) == "" {
 		cmd := childOf(t)

@@ -144,8 +144,8 @@ func WrapMaxBytes(n int64) WrapOption {
 }
 
 // WrapSizeHint tells how many bytes a reader is expected to deliver, such as a Content-Length: the
-// choice of a buffer to begin with, and of a file for more than 1 MiB. The reader may deliver more or
-// less. EINVAL if n is negative.
+// choice of a buffer to begin with, and of a file for more than 1 MiB. The reader may deliver more
+// or less. EINVAL if n is negative.
 func WrapSizeHint(n int64) WrapOption {
 	return func(o wrapOptions) wrapOptions {
 		o.sizeHint = n
@@ -173,15 +173,16 @@ type Backend uint32
 
 // The backends, with the values of include/bytefd.h.
 const (
-	// BackendAuto is the first of the following that this host offers, in their order. Running out of
-	// something (descriptors, memory, space) is an error and does not lead to the next.
+	// BackendAuto is the first of the following that this host offers, in their order. Running out
+	// of something (descriptors, memory, space) is an error and does not lead to the next.
 	BackendAuto Backend = iota + 0x80000010
-	// BackendMemfd is memfd_create(2), Linux 3.17: no name, no limit but memory, and the only one that
-	// can be sealed.
+	// BackendMemfd is memfd_create(2), Linux 3.17: no name, no limit but memory, and the only one
+	// that can be sealed.
 	BackendMemfd
-	// BackendShm is a file without a name on the tmpfs at /dev/shm, where shm_open(3) makes its own,
-	// limited by that file system's size. Where that knows no O_TMPFILE the file has an unguessable
-	// name until the first byte is written, which [Sweep] removes if the process is killed just then.
+	// BackendShm is a file without a name on the tmpfs at /dev/shm, where shm_open(3) makes its
+	// own, limited by that file system's size. Where that knows no O_TMPFILE the file has an
+	// unguessable name until the first byte is written, which [Sweep] removes if the process is
+	// killed just then.
 	BackendShm
 	// BackendTmpFile is open(2) with O_TMPFILE, Linux 3.11: without a name in $TMPDIR, /tmp or
 	// /var/tmp, usually on disk.

@@ -287,8 +287,8 @@ type PoolStats struct {
 	Hits uint64
 	// Misses counts scans that got a new file, whatever its method.
 	Misses uint64
-	// Dropped counts files that were dropped because another open file description or mapping of them
-	// existed, or because they were changed while they were lent or cached.
+	// Dropped counts files that were dropped because another open file description or mapping of
+	// them existed, or because they were changed while they were lent or cached.
 	Dropped uint64
 	// Lent is the number of the cache's files that are lent now. When they are as many as
 	// [PoolMaxFiles] allows, every further scan gets a new file that is not cached.

@@ -85,8 +85,8 @@ func reopen(fd int) (int, error) {
 	return reopenForReading(fd)
 }
 
-// checkOpen returns EBADF if fd is not an open descriptor, or has more than 32 bits: the kernel would
-// read its lower half.
+// checkOpen returns EBADF if fd is not an open descriptor, or has more than 32 bits: the kernel
+// would read its lower half.
 func checkOpen(fd int) error {
 	if fd == int(int32(fd)) {
 		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil {

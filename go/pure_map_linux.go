@@ -269,8 +269,8 @@ func (f mappedFile) mapPages(o *mapOptions, offset, bytes int64) (m *pureMap, er
 		if err == nil {
 			return m, nil
 		}
-		// Sealed, on a kernel before 6.7. Without MAP_NORESERVE pages would be set aside for copies,
-		// which nobody makes.
+		// Sealed, on a kernel before 6.7. Without MAP_NORESERVE pages would be set aside for
+		// copies, which nobody makes.
 		flags |= unix.MAP_NORESERVE
 	}
 	m.base, err = unix.MmapPtr(f.fd, offset, nil, m.length, protection, flags|unix.MAP_PRIVATE)

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// readerPiece is the most that a reader is asked for at once: what the processor's cache holds until
-// it is in the file.
+// readerPiece is the most that a reader is asked for at once: what the processor's cache holds
+// until it is in the file.
 const readerPiece = 256 << 10
 
 var errReaderGaveUp = errors.New("the reader has failed")

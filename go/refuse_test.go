@@ -20,7 +20,8 @@ type given struct {
 // numbersOf386 are the calls that package unix uses there instead: fcntl64 and mmap2.
 var numbersOf386 = map[int]int{unix.SYS_FCNTL: 221, unix.SYS_MMAP: 192}
 
-// refuse lets a system call fail in this process from now on, if its arguments are such, seccomp(2).
+// refuse lets a system call fail in this process from now on, if its arguments are such,
+// seccomp(2).
 func refuse(t *testing.T, number int, errno syscall.Errno, arguments ...given) {
 	t.Helper()
 	const numberAt, argumentsAt = 0, 16 // in struct seccomp_data

@@ -61,7 +61,8 @@ func TestAContextOrCloseEndsTheWaitForALock(t *testing.T) {
 	}
 }
 
-// isEndedByItsContext calls what nothing else ends, with a deadline, and a cancel before and meanwhile.
+// isEndedByItsContext calls what nothing else ends, with a deadline, and a cancel before and
+// meanwhile.
 func isEndedByItsContext(t *testing.T, wait func(context.Context) error) {
 	t.Helper()
 	limited, stop := context.WithTimeout(context.Background(), 5*time.Millisecond)

@@ -65,7 +65,8 @@ func sent(t *testing.T, conn *net.UnixConn, message []byte, files ...*os.File) {
 	}
 }
 
-// holders counts the descriptors and mappings of this process that stand for files of a test's label.
+// holders counts the descriptors and mappings of this process that stand for files of a test's
+// label.
 func holders(t *testing.T) (count int) {
 	name := strings.ReplaceAll(t.Name(), "/", ".")
 	for _, link := range openDescriptors() {
@@ -95,8 +96,8 @@ func sharedName(t *testing.T) string {
 
 const roleOfChild = "BYTEFD_TEST_ROLE"
 
-// asChild runs the same test in another process, which finds what it has to know in its environment. It has been killed
-// when the test ends.
+// asChild runs the same test in another process, which finds what it has to know in its
+// environment. It has been killed when the test ends.
 func asChild(t *testing.T, role string) (child *exec.Cmd, lines *bufio.Scanner) {
 	t.Helper()
 	child = exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$")
@@ -164,7 +165,8 @@ func segment(t *testing.T, key, length int, opts ...bytefd.SysvOption) (*bytefd.
 	return closedLater(t, m), number
 }
 
-// raisesNot calls f and sees whether this signal comes before a later one with a higher number, as it would.
+// raisesNot calls f and sees whether this signal comes before a later one with a higher number, as
+// it would.
 func raisesNot(t *testing.T, unwanted syscall.Signal, f func()) {
 	t.Helper()
 	signals := make(chan os.Signal, 2)

@@ -12,15 +12,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The messages go through Go's poller, not through C, which would wait where neither a deadline nor Close reaches it.
+// The messages go through Go's poller, not through C, which would wait where neither a deadline nor
+// Close reaches it.
 
 const (
 	// Descriptors in one message, the kernel's SCM_MAX_FD.
 	mostDescriptors = 253
-	// Room for control data: all descriptors that one message can bring, and what else a program may have asked for on
-	// its socket (credentials, a time stamp, a label).
+	// Room for control data: all descriptors that one message can bring, and what else a program
+	// may have asked for on its socket (credentials, a time stamp, a label).
 	controlBytes = 8192
-	// A descriptor of the sender's process, where the program has asked for one (SO_PASSPIDFD, Linux 6.5).
+	// A descriptor of the sender's process, where the program has asked for one (SO_PASSPIDFD,
+	// Linux 6.5).
 	scmPIDFD = 4
 )
 
@@ -276,7 +278,8 @@ func descriptors(control []byte) (fds []int) {
 	return fds
 }
 
-// aboveStandardStreams gives a descriptor below 3, of which others think that it is a standard stream, another number.
+// aboveStandardStreams gives a descriptor below 3, of which others think that it is a standard
+// stream, another number.
 func aboveStandardStreams(fd *int) error {
 	if *fd > 2 {
 		return nil

@@ -36,13 +36,13 @@ func ShmWrite() ShmOption { return func(o *shmOptions) { o.write = true } }
 
 // ShmOwned makes the object owned by those that open it with this option: [Sweep] removes its name
 // once none of them has it open or mapped. They share it with a lock on the open file description
-// (LOCK_SH, flock(2)), which duplicates, mappings, children and receivers keep, and which the kernel
-// ends when the last of them is gone, also after kill -9. A [Shm] that the collector has taken is
-// not open any more.
+// (LOCK_SH, flock(2)), which duplicates, mappings, children and receivers keep, and which the
+// kernel ends when the last of them is gone, also after kill -9. A [Shm] that the collector has
+// taken is not open any more.
 //
-// The name begins with "bytefd-owned.". Other processes can open the object by its whole name, which
-// [Shm.Name] returns, without this option; a sweep does not see them. A process that calls flock(2)
-// on the descriptor itself loses the lock.
+// The name begins with "bytefd-owned.". Other processes can open the object by its whole name,
+// which [Shm.Name] returns, without this option; a sweep does not see them. A process that calls
+// flock(2) on the descriptor itself loses the lock.
 func ShmOwned() ShmOption { return func(o *shmOptions) { o.owned = true } }
 
 // ShmAnyOwner opens an object that belongs to any user. Otherwise an object of a user other than
@@ -110,8 +110,8 @@ func OpenOrCreateShm(name string, opts ...ShmOption) (*Shm, error) {
 	if err != nil {
 		return nil, err
 	}
-	// C does the same in one call, but does not say whether it was created. Another process may create or remove it in
-	// between, each time again.
+	// C does the same in one call, but does not say whether it was created. Another process may
+	// create or remove it in between, each time again.
 	for {
 		n, err := openShm(name, false, o)
 		if !errors.Is(err, fs.ErrNotExist) {
@@ -136,8 +136,8 @@ type SweepResult struct {
 	Removed int
 	// InUse is the number of names of this user that a process holds.
 	InUse int
-	// Failed is the number of names that could not be removed, or not entirely, and of directories that could not be
-	// read.
+	// Failed is the number of names that could not be removed, or not entirely, and of directories
+	// that could not be read.
 	Failed int
 }
 
@@ -145,10 +145,10 @@ type SweepResult struct {
 // [NewTempFile], and the names that some files have for a moment. It looks into /dev/shm, $TMPDIR,
 // /tmp and /var/tmp, goes on after a failure, and counts it.
 //
-// What a process owns it holds with a shared lock, flock(2), which the kernel ends with the process.
-// The sweep removes what it can lock exclusively: names that begin with "bytefd-owned.", belong to
-// this user, and have no process that holds them, in any container. It leaves everything else alone,
-// and enters nothing that is mounted in a directory that it removes.
+// What a process owns it holds with a shared lock, flock(2), which the kernel ends with the
+// process. The sweep removes what it can lock exclusively: names that begin with "bytefd-owned.",
+// belong to this user, and have no process that holds them, in any container. It leaves everything
+// else alone, and enters nothing that is mounted in a directory that it removes.
 //
 // The error is nil on Linux.
 func Sweep() (SweepResult, error) { return sweep() }

@@ -134,7 +134,8 @@ func TestATempFileIsThereUntilItIsClosed(t *testing.T) {
 	}
 }
 
-// Of one that may be there or not, either two calls must agree that it is the other's, or one has made it.
+// Of one that may be there or not, either two calls must agree that it is the other's, or one has
+// made it.
 func TestOpenOrCreateSaysWhatItDid(t *testing.T) {
 	opts := []bytefd.ShmOption{bytefd.ShmLength(5), bytefd.ShmUnlinkOnClose()}
 	first := closedLater(t, must[*bytefd.Shm](t)(bytefd.OpenOrCreateShm(sharedName(t), opts...)))

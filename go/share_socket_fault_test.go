@@ -86,7 +86,8 @@ func TestARefusedMessageThatDoesNotEndShutsTheSocketDown(t *testing.T) {
 	}
 }
 
-// isShutDown sees that nothing more is received, also without a deadline, and that the other direction goes on.
+// isShutDown sees that nothing more is received, also without a deadline, and that the other
+// direction goes on.
 func isShutDown(t *testing.T, ours, theirs *net.UnixConn) {
 	t.Helper()
 	isError(t, bytefd.Send(ours, []byte("AABBBB")), syscall.EPIPE)

@@ -18,7 +18,8 @@ import (
 	bytefd "github.com/bytefd/bytefd/go"
 )
 
-// Thousands of goroutines beside collections, forks and kills: what the process holds does not grow.
+// Thousands of goroutines beside collections, forks and kills: what the process holds does not
+// grow.
 func TestThousandsOfGoroutinesHoldNoMoreInTheEnd(t *testing.T) {
 	inAChild(t, func() {
 		path := filepath.Join(t.TempDir(), "file")
@@ -32,8 +33,8 @@ func TestThousandsOfGoroutinesHoldNoMoreInTheEnd(t *testing.T) {
 		everything(t, p, path)
 		after := holdings(t, p)
 		t.Logf("%+v, then %+v", before, after)
-		// Go's runtime keeps threads, and memory for each, and the race detector several times as much. What the goroutines hold
-		// would be 140 MB more if it stayed.
+		// Go's runtime keeps threads, and memory for each, and the race detector several times as
+		// much. What the goroutines hold would be 140 MB more if it stayed.
 		if after.descriptors > before.descriptors || after.names != before.names || after.files > before.files ||
 			after.memory > 4*before.memory+64<<20 {
 			t.Errorf("%+v, then %+v", before, after)
@@ -49,7 +50,8 @@ func holdings(t *testing.T, p *bytefd.Pool) held {
 	if err := p.Trim(0); err != nil {
 		t.Error(err)
 	}
-	// Finalizers run on a goroutine of their own, and what one refers to is collected the next time.
+	// Finalizers run on a goroutine of their own, and what one refers to is collected the next
+	// time.
 	for i := 0; i < 5; i++ {
 		runtime.GC()
 		done := make(chan bool)

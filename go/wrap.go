@@ -32,9 +32,10 @@ func WrapBuffers(bs [][]byte, opts ...WrapOption) (*os.File, error) {
 
 // WrapReader is [WrapBuffer] for what r delivers until io.EOF, however much that is: it is never
 // all held in memory of Go. Up to 1 MiB of it is read into a buffer, and the rest straight into
-// memory of the library; so r must not keep what it is given to fill. Another error of r is returned as it is, also those of its deadlines
-// and Close (of an os.File or net.Conn); then nothing is kept, and what was read is gone from r.
-// io.ErrNoProgress if r goes on returning nothing.
+// memory of the library; so r must not keep what it is given to fill. Another error of r is
+// returned as it is, also those of its deadlines and Close (of an os.File or net.Conn); then
+// nothing is kept, and what was read is gone from r. io.ErrNoProgress if r goes on returning
+// nothing.
 //
 // Other errors are those of [WrapBuffer], EFBIG for more than [WrapMaxBytes], and EINVAL if r says
 // that it has read more than it was asked for.

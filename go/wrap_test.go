@@ -69,7 +69,8 @@ func TestEveryWayGivesADescriptorOfTheBytes(t *testing.T) {
 }
 
 func TestBytesInsideAStructWithPointersCanBeWrapped(t *testing.T) {
-	// cgo refuses pointers to memory that holds Go pointers; the bytes are such memory only by their neighbours.
+	// cgo refuses pointers to memory that holds Go pointers; the bytes are such memory only by
+	// their neighbours.
 	s := &struct {
 		neighbour *int
 		buffer    [64]byte

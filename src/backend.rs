@@ -1,5 +1,6 @@
-//! Where an empty file comes from: memfd, POSIX shared memory or `O_TMPFILE`. Whichever it is, the file is
-//! empty, read-write for us, has no name by the time it leaves this room, and no child inherits it.
+//! Where an empty file comes from: memfd, POSIX shared memory or `O_TMPFILE`. Whichever it is, the
+//! file is empty, read-write for us, has no name by the time it leaves this room, and no child
+//! inherits it.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
@@ -19,17 +20,20 @@ use crate::sys::{self, features};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Backend {
-    /// The first of the others that this host offers, in their order. Running out of something (descriptors,
-    /// memory, space) is an error and does not lead to the next.
+    /// The first of the others that this host offers, in their order. Running out of something
+    /// (descriptors, memory, space) is an error and does not lead to the next.
     #[default]
     Auto,
-    /// memfd_create(2), Linux 3.17: no name, no size limit but memory, and the only one that can be sealed.
+    /// memfd_create(2), Linux 3.17: no name, no size limit but memory, and the only one that can be
+    /// sealed.
     Memfd,
-    /// A file without a name on the tmpfs at /dev/shm, where shm_open(3) makes its own, limited by that file system's size.
-    /// Where that knows no `O_TMPFILE` the file has an unguessable name until the first byte is written, which
-    /// [`sweep`](crate::share::sweep()) removes if the process is killed just then.
+    /// A file without a name on the tmpfs at /dev/shm, where shm_open(3) makes its own, limited by
+    /// that file system's size. Where that knows no `O_TMPFILE` the file has an unguessable name
+    /// until the first byte is written, which [`sweep`](crate::share::sweep()) removes if the
+    /// process is killed just then.
     Shm,
-    /// open(2) with `O_TMPFILE`, Linux 3.11: a file without a name in `$TMPDIR`, /tmp or /var/tmp, usually on disk.
+    /// open(2) with `O_TMPFILE`, Linux 3.11: a file without a name in `$TMPDIR`, /tmp or /var/tmp,
+    /// usually on disk.
     TmpFile,
 }
 
@@ -58,7 +62,8 @@ pub(crate) fn create(backend: Backend, name: &CStr, execution: Execution) -> Res
             Backend::TmpFile => tmpfile(),
             _ => memfd(name, execution),
         }?;
-        let fd = sys::file::above_standard_streams(fd).context("fcntl F_DUPFD", || "a descriptor above 2")?;
+        let fd = sys::file::above_standard_streams(fd)
+            .context("fcntl F_DUPFD", || "a descriptor above 2")?;
         Ok(EmptyFile { fd, backend })
     };
     if backend != Backend::Auto {
@@ -94,9 +99,15 @@ fn memfd(name: &CStr, execution: Execution) -> Result<OwnedFd> {
     let flag = if execution == Execution::Forbidden { MFD_NOEXEC_SEAL } else { MFD_EXEC };
     let create = |flag| sys::file::memfd_create(name, libc::MFD_ALLOW_SEALING | flag);
 
-    let first = if features::MFD_NOEXEC_SEAL.is_missing() { Err(Errno(libc::EINVAL)) } else { create(flag) };
+    let first = if features::MFD_NOEXEC_SEAL.is_missing() {
+        Err(Errno(libc::EINVAL))
+    } else {
+        create(flag)
+    };
     let fd = match first {
-        Err(Errno(libc::EINVAL)) => create(0).inspect(|_| _ = features::MFD_NOEXEC_SEAL.remember(false)),
+        Err(Errno(libc::EINVAL)) => {
+            create(0).inspect(|_| _ = features::MFD_NOEXEC_SEAL.remember(false))
+        }
         // vm.memfd_noexec=2 allows no other kind.
         Err(Errno(libc::EACCES)) if execution == Execution::Undecided => create(MFD_NOEXEC_SEAL),
         result => result,
@@ -118,13 +129,23 @@ fn tmpfile() -> Result<OwnedFd> {
         }
     }
     // The directory that was chosen comes first.
-    let all: Vec<_> = refusals.iter().map(|(path, errno)| format!("{} ({errno})", path.to_string_lossy())).collect();
-    Err(Error::new("open O_TMPFILE", refusals[0].1.0, format_args!("in none of {}", all.join(", "))))
+    let all: Vec<_> = refusals
+        .iter()
+        .map(|(path, errno)| format!("{} ({errno})", path.to_string_lossy()))
+        .collect();
+    Err(Error::new(
+        "open O_TMPFILE",
+        refusals[0].1.0,
+        format_args!("in none of {}", all.join(", ")),
+    ))
 }
 
-/// Where files without a name are made outside of memory: in the first of these that can be written.
+/// Where files without a name are made outside of memory: in the first of these that can be
+/// written.
 pub(crate) fn temporary_directories() -> impl Iterator<Item = CString> {
-    let chosen = std::env::var_os("TMPDIR").filter(|dir| !dir.is_empty() && !sys::is_privileged_exec());
-    let chosen = chosen.map(|dir| CString::new(dir.into_vec()).expect("environment variables hold no NUL"));
+    let chosen =
+        std::env::var_os("TMPDIR").filter(|dir| !dir.is_empty() && !sys::is_privileged_exec());
+    let chosen =
+        chosen.map(|dir| CString::new(dir.into_vec()).expect("environment variables hold no NUL"));
     chosen.into_iter().chain([c"/tmp".into(), c"/var/tmp".into()])
 }

@@ -1,19 +1,26 @@
-//! Which of two ways takes less time, learnt from what both took: where that depends on the host, the size and the moment, and no
-//! question to the kernel tells.
+//! Which of two ways takes less time, learnt from what both took: where that depends on the host,
+//! the size and the moment, and no question to the kernel tells.
 //!
-//! 1. The last five times of each way are known. A way costs their median, so one time of a hundred times as much changes nothing.
+//! 1. The last five times of each way are known. A way costs their median, so one time of a hundred
+//!    times as much changes nothing.
 //! 2. Each way is taken twice first. From then on the cheaper one is.
-//! 3. The dearer one is tried again, three times in a row, which is a majority of five: what changes is found out. The more
-//!    often it was tried in vain, the longer that waits, in the end so that it takes 1/64 of the time.
-//! 4. When a choice turns, what was the cheaper way until then is tried again soon: something may just have disturbed it.
+//! 3. The dearer one is tried again, three times in a row, which is a majority of five: what
+//!    changes is found out. The more often it was tried in vain, the longer that waits, in the end
+//!    so that it takes 1/64 of the time.
+//! 4. When a choice turns, what was the cheaper way until then is tried again soon: something may
+//!    just have disturbed it.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed,
+};
 
 /// Times that are kept of each way.
 const KEPT: usize = 5;
-/// Each way is taken so many times before the times decide: a first time may be an outlier, a second one is not.
+/// Each way is taken so many times before the times decide: a first time may be an outlier, a
+/// second one is not.
 const FIRST: usize = 2;
-/// A majority of [`KEPT`]. The first time memory may be cold that a way leaves warm for the next time.
+/// A majority of [`KEPT`]. The first time memory may be cold that a way leaves warm for the next
+/// time.
 const RUN: u32 = 3;
 /// One part in so many of the time goes into trying: at first, and how often that is halved.
 const SHARE: u64 = 16;
@@ -21,7 +28,8 @@ const HALVED: u32 = 2;
 /// After a choice has turned, the way before is tried again after so many times.
 const SOON: u32 = 8;
 
-/// Two ways, the one and the other, and what they took. Where threads meet, a time may be lost, which does no harm.
+/// Two ways, the one and the other, and what they took. Where threads meet, a time may be lost,
+/// which does no harm.
 #[derive(Debug)]
 pub(crate) struct TwoWays {
     one: Times,
@@ -114,7 +122,8 @@ impl TwoWays {
         if is_soon == Ok(1) {
             self.tries.store(RUN, Relaxed);
         }
-        let is_tried = self.tries.fetch_update(Relaxed, Relaxed, one_less).is_ok() || self.can_afford_a_run();
+        let is_tried =
+            self.tries.fetch_update(Relaxed, Relaxed, one_less).is_ok() || self.can_afford_a_run();
         Choice { is_one: self.is_one_cheaper() != is_tried, is_tried: is_tried || is_soon.is_ok() }
     }
 
@@ -123,9 +132,11 @@ impl TwoWays {
         let (one, other) = (self.one.typical(), self.other.typical());
         let cheaper = one.min(other);
         let runs = self.runs.load(Relaxed);
-        // Ways that cost about the same are not tried all the time, because each change finds cold caches.
+        // Ways that cost about the same are not tried all the time, because each change finds cold
+        // caches.
         let cost = i64::from(RUN) * one.abs_diff(other).max(cheaper) as i64;
-        let begins = self.credit.fetch_add((cheaper / (SHARE << runs.min(HALVED))) as i64, Relaxed) >= cost;
+        let begins =
+            self.credit.fetch_add((cheaper / (SHARE << runs.min(HALVED))) as i64, Relaxed) >= cost;
         if begins {
             self.credit.fetch_sub(cost, Relaxed);
             self.tries.store(RUN - 1, Relaxed);

@@ -7,9 +7,9 @@ use crate::sys;
 
 /// Gives descriptors to a child process, and to no other.
 ///
-/// [`WrapOptions::inherit`](crate::WrapOptions::inherit) gives a descriptor to every program that the process executes, from
-/// any thread. This gives it to the program that one [`Command`] starts. A program that wants a path gets
-/// `/proc/self/fd/` and the number.
+/// [`WrapOptions::inherit`](crate::WrapOptions::inherit) gives a descriptor to every program that
+/// the process executes, from any thread. This gives it to the program that one [`Command`] starts.
+/// A program that wants a path gets `/proc/self/fd/` and the number.
 ///
 /// ```
 /// use bytefd::PassFd;
@@ -20,7 +20,8 @@ use crate::sys;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// Standard input needs no number. `File` and `Stdio` take the descriptor itself, also that of a scan, opened again:
+/// Standard input needs no number. `File` and `Stdio` take the descriptor itself, also that of a
+/// scan, opened again:
 ///
 /// ```
 /// use std::process::{Command, Stdio};
@@ -32,11 +33,12 @@ use crate::sys;
 ///
 /// For `tokio::process::Command`, call this on its `as_std_mut()`.
 pub trait PassFd {
-    /// Gives `fd` to the child, under this number. The command owns it, and gives it to every child that it starts. Those
-    /// share its file offset.
+    /// Gives `fd` to the child, under this number. The command owns it, and gives it to every child
+    /// that it starts. Those share its file offset.
     ///
-    /// An error shows when the command is started: `EMFILE` without a free descriptor, `EBADF` if `number` is negative or
-    /// above RLIMIT_NOFILE. The command then uses fork(2) instead of posix_spawn(3).
+    /// An error shows when the command is started: `EMFILE` without a free descriptor, `EBADF` if
+    /// `number` is negative or above RLIMIT_NOFILE. The command then uses fork(2) instead of
+    /// posix_spawn(3).
     fn pass_fd(&mut self, fd: OwnedFd, number: RawFd) -> &mut Self;
 }
 

@@ -13,7 +13,8 @@ use std::io;
 /// ```
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// A failed call: which step failed, with which errno, and one line that says what was asked and what was found.
+/// A failed call: which step failed, with which errno, and one line that says what was asked and
+/// what was found.
 ///
 /// ```
 /// let error = bytefd::MapOptions::new().open("/no/such/file").unwrap_err();
@@ -23,7 +24,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// assert_eq!(error.to_string(), "stat: /no/such/file: No such file or directory");
 /// ```
 ///
-/// It converts to [`io::Error`], which keeps the whole error as its source but has no `raw_os_error`. To get the errno:
+/// It converts to [`io::Error`], which keeps the whole error as its source but has no
+/// `raw_os_error`. To get the errno:
 ///
 /// ```
 /// let error = std::io::Error::from(bytefd::WrapOptions::new().name("a/b").wrap(b"").unwrap_err());
@@ -44,8 +46,8 @@ impl Error {
         Error { op, errno, message: message.to_string().into() }
     }
 
-    /// The step that failed: a system call (`"memfd_create"`), or the argument that was refused (`"name"`).
-    /// At most 31 bytes.
+    /// The step that failed: a system call (`"memfd_create"`), or the argument that was refused
+    /// (`"name"`). At most 31 bytes.
     ///
     /// ```
     /// assert_eq!(bytefd::WrapOptions::new().name("a/b").wrap(b"").unwrap_err().op(), "name");
@@ -85,13 +87,15 @@ impl Error {
 }
 
 impl From<Error> for io::Error {
-    /// Keeps the whole error as the source; the kind is that of the errno. [`Error`] shows how to get the errno.
+    /// Keeps the whole error as the source; the kind is that of the errno. [`Error`] shows how to
+    /// get the errno.
     fn from(error: Error) -> io::Error {
         io::Error::new(error.kind(), error)
     }
 }
 
-/// A bare errno, as `sys` returns it. It becomes an [`Error`] where it is known what was being done.
+/// A bare errno, as `sys` returns it. It becomes an [`Error`] where it is known what was being
+/// done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Errno(pub i32);
 

@@ -10,7 +10,8 @@ use crate::pool::{Pool, PoolMethod, PoolOptions};
 use crate::sys::{self, features};
 use crate::wrap::WrapOptions;
 
-/// One line for each choice the library makes on this host: what it uses, and why. For people; the words may change.
+/// One line for each choice the library makes on this host: what it uses, and why. For people; the
+/// words may change.
 ///
 /// It finds out by doing: a small file, one that is worth a huge page, one that is kept.
 ///
@@ -26,9 +27,11 @@ pub fn report() -> Result<String> {
     let file = backend::create(Backend::Auto, c"bytefd", backend::Execution::Forbidden)?;
     if file.backend == Backend::Memfd {
         // What a sealed file can do is looked at below.
-        sys::file::add_seals(file.fd.as_fd(), libc::F_SEAL_WRITE).context("seal", || "a new file")?;
+        sys::file::add_seals(file.fd.as_fd(), libc::F_SEAL_WRITE)
+            .context("seal", || "a new file")?;
     }
-    // What these find out is remembered. A limit may forbid one or the other; then what was known before is told.
+    // What these find out is remembered. A limit may forbid one or the other; then what was known
+    // before is told.
     let large = vec![0; fill::worth_an_extent(features::huge_page_size()) as usize];
     for _ in 0..features::COLLAPSE_REFUSALS_BELIEVED {
         let _ = WrapOptions::new().wrap(&large);
@@ -48,31 +51,42 @@ pub fn report() -> Result<String> {
         Backend::Memfd if features::maps_sealed_file_shared(file.fd.as_fd()) => {
             "as they are made: sealed files can be mapped shared"
         }
-        Backend::Memfd => "opened again read-only: this kernel maps sealed files shared only so (before 6.7)",
+        Backend::Memfd => {
+            "opened again read-only: this kernel maps sealed files shared only so (before 6.7)"
+        }
         _ => "opened again read-only, because the file cannot be sealed",
     };
     let policy = features::shmem_enabled().unwrap_or("unknown");
     let filling = match fill::way() {
         Way::SizeThenWrite => {
-            format!("the size, then plain writes: the host gives huge pages by itself (shmem_enabled={policy})")
+            format!(
+                "the size, then plain writes: the host gives huge pages by itself \
+                 (shmem_enabled={policy})"
+            )
         }
         Way::Collapse => {
             format!(
-                "huge pages by MADV_COLLAPSE while they cost less, because the host gives none by itself (shmem_enabled={policy})"
+                "huge pages by MADV_COLLAPSE while they cost less, because the host gives none by \
+                 itself (shmem_enabled={policy})"
             )
         }
         Way::Write => format!(
-            "plain writes: this kernel has no huge pages for files in memory, or refuses MADV_COLLAPSE (shmem_enabled={policy})"
+            "plain writes: this kernel has no huge pages for files in memory, or refuses \
+             MADV_COLLAPSE (shmem_enabled={policy})"
         ),
     };
     let pools = match (is_kept, !features::O_DIRECT_OF_MEMFD.is_missing()) {
         (true, true) => {
-            "files are kept: the kernel proves by leases who holds one; lent with O_DIRECT, so that splice copies"
+            "files are kept: the kernel proves by leases who holds one; lent with O_DIRECT, so \
+             that splice copies"
         }
         (true, false) => {
-            "files are kept: the kernel proves by leases who holds one; without O_DIRECT (before 6.6), so splice refers to their pages"
+            "files are kept: the kernel proves by leases who holds one; without O_DIRECT (before \
+             6.6), so splice refers to their pages"
         }
-        (false, _) => "nothing is kept: no memfd, no /proc, leases are refused, or a limit forbade trying",
+        (false, _) => {
+            "nothing is kept: no memfd, no /proc, leases are refused, or a limit forbade trying"
+        }
     };
     let new_files = if sys::process::is_filtered() {
         "not tried, because system calls are filtered (seccomp)".into()
@@ -85,7 +99,9 @@ pub fn report() -> Result<String> {
     let pools = format!("{pools}; new files: {new_files}");
 
     let mut text = String::new();
-    for (subject, words) in [("files", files), ("descriptors", descriptors), ("filling", &filling), ("pools", &pools)] {
+    for (subject, words) in
+        [("files", files), ("descriptors", descriptors), ("filling", &filling), ("pools", &pools)]
+    {
         let _ = writeln!(text, "{subject}: {words}");
     }
     Ok(text)

@@ -1,14 +1,16 @@
 //! Bytes in, file descriptor out; and files as bytes.
 //!
 //! - [`wrap`] copies bytes into a sealed file and gives its descriptor away.
-//! - [`scan`] lends such a descriptor to a closure and cleans up whatever happens; a [`Pool`] lends cached files.
+//! - [`scan`] lends such a descriptor to a closure and cleans up whatever happens; a [`Pool`] lends
+//!   cached files.
 //! - [`MapOptions::open`] maps a file as bytes.
-//! - [`MapOptions::memory`] is memory to be filled in place, which becomes a sealed descriptor; a [`MapWriter`] grows it as
-//!   it is written.
-//! - [`Sealed`] is a slice of bytes that nobody can change: memory that was sealed, or a descriptor that
-//!   [`share::Requirements`] accepted.
+//! - [`MapOptions::memory`] is memory to be filled in place, which becomes a sealed descriptor; a
+//!   [`MapWriter`] grows it as it is written.
+//! - [`Sealed`] is a slice of bytes that nobody can change: memory that was sealed, or a descriptor
+//!   that [`share::Requirements`] accepted.
 //! - [`adopt`] makes a buffer its own file, without a second copy.
-//! - [`WrapOptions::wrap_stream`] turns a pipe or socket into a descriptor, [`WrapOptions::wrap_reader`] a reader.
+//! - [`WrapOptions::wrap_stream`] turns a pipe or socket into a descriptor,
+//!   [`WrapOptions::wrap_reader`] a reader.
 //! - [`PassFd`] gives a descriptor to one child process.
 //! - [`share`] gives descriptors and memory to other processes.
 //!
@@ -37,7 +39,10 @@ mod wrap;
 pub use backend::Backend;
 pub use command::PassFd;
 pub use error::{Error, Result};
-pub use map::{Access, Advice, Discard, Flush, Map, MapOptions, MapWriter, Protection, SealError, Sealed, adopt};
+pub use map::{
+    Access, Advice, Discard, Flush, Map, MapOptions, MapWriter, Protection, SealError, Sealed,
+    adopt,
+};
 pub use pool::{Pool, PoolMethod, PoolOptions, PoolStats};
 pub use scan::{Scan, scan};
 pub use stream::StreamOptions;

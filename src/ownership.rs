@@ -1,6 +1,6 @@
-//! Ownership of names. A process that owns a file or directory holds a shared flock(2) on it. The lock is taken before others can
-//! see the name, and the kernel ends it with the last descriptor or mapping of the description. A sweep removes what it can lock
-//! exclusively.
+//! Ownership of names. A process that owns a file or directory holds a shared flock(2) on it. The
+//! lock is taken before others can see the name, and the kernel ends it with the last descriptor or
+//! mapping of the description. A sweep removes what it can lock exclusively.
 
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fmt::Display;
@@ -19,8 +19,8 @@ pub(crate) const PREFIX: &str = "bytefd-owned.";
 /// Bytes in a file name, NAME_MAX.
 pub(crate) const MAX_NAME: usize = 255;
 
-/// How often something is tried that others may be faster with: a lock, which a sweep has while it removes the name; a name. And
-/// how long the pauses are before a lock is tried again.
+/// How often something is tried that others may be faster with: a lock, which a sweep has while it
+/// removes the name; a name. And how long the pauses are before a lock is tried again.
 const TRIES: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -47,7 +47,11 @@ pub(crate) fn name(rest: &OsStr) -> Result<OsString> {
     let mut name = OsString::from(PREFIX);
     name.push(rest);
     if name.len() > MAX_NAME {
-        let message = format!("{PREFIX}{} has {} bytes, the maximum is {MAX_NAME}", rest.to_string_lossy(), name.len());
+        let message = format!(
+            "{PREFIX}{} has {} bytes, the maximum is {MAX_NAME}",
+            rest.to_string_lossy(),
+            name.len()
+        );
         return Err(Error::new("name", libc::ENAMETOOLONG, message));
     }
     Ok(name)
@@ -58,8 +62,9 @@ pub(crate) fn unguessable_name() -> sys::Result<String> {
     Ok(format!("{PREFIX}{:032x}", sys::random()?))
 }
 
-/// Holds a file or directory until its description is closed everywhere. False if the name does not stand for it any more,
-/// because a sweep was faster. EBUSY if somebody else has locked it exclusively, and keeps it so.
+/// Holds a file or directory until its description is closed everywhere. False if the name does not
+/// stand for it any more, because a sweep was faster. EBUSY if somebody else has locked it
+/// exclusively, and keeps it so.
 pub(crate) fn hold(fd: BorrowedFd<'_>, path: &CStr) -> sys::Result<bool> {
     for _ in 0..TRIES {
         if file_lock::lock_whole(fd, libc::LOCK_SH)? {
@@ -74,7 +79,8 @@ pub(crate) fn hold(fd: BorrowedFd<'_>, path: &CStr) -> sys::Result<bool> {
     Err(Errno(libc::EBUSY))
 }
 
-/// Locks a file or directory exclusively, until this description is closed. False if somebody holds it.
+/// Locks a file or directory exclusively, until this description is closed. False if somebody holds
+/// it.
 pub(crate) fn claim(fd: BorrowedFd<'_>) -> sys::Result<bool> {
     file_lock::lock_whole(fd, libc::LOCK_EX)
 }
@@ -137,7 +143,9 @@ impl HiddenName {
     pub fn give(&self, path: &CStr) -> sys::Result<()> {
         match file::link_path(&self.0, path) {
             // A file system without hard links.
-            Err(Errno(libc::EPERM | libc::EOPNOTSUPP | libc::ENOSYS | libc::EMLINK)) => file::rename_new(&self.0, path),
+            Err(Errno(libc::EPERM | libc::EOPNOTSUPP | libc::ENOSYS | libc::EMLINK)) => {
+                file::rename_new(&self.0, path)
+            }
             linked => linked,
         }
     }

@@ -9,8 +9,8 @@ use crate::stream::{self, Collected, StreamOptions};
 use crate::sys;
 use crate::wrap::{WrapOptions, inherit};
 
-/// Lends a descriptor that holds `bytes` to `scan` and returns what it returns, with all defaults of
-/// [`WrapOptions`]. The descriptor is closed when `scan` returns or panics.
+/// Lends a descriptor that holds `bytes` to `scan` and returns what it returns, with all defaults
+/// of [`WrapOptions`]. The descriptor is closed when `scan` returns or panics.
 ///
 /// ```
 /// use std::os::fd::AsRawFd;
@@ -77,7 +77,8 @@ impl WrapOptions {
         Scan::of_new(self.wrap_vectored(segments)?)
     }
 
-    /// [`WrapOptions::scan_begin`] for a stream: lends the descriptor that [`WrapOptions::wrap_stream`] makes.
+    /// [`WrapOptions::scan_begin`] for a stream: lends the descriptor that
+    /// [`WrapOptions::wrap_stream`] makes.
     ///
     /// ```
     /// use bytefd::{StreamOptions, WrapOptions};
@@ -93,7 +94,8 @@ impl WrapOptions {
         Scan::of_new(self.wrap_stream(source, options)?)
     }
 
-    /// [`WrapOptions::scan_begin`] for anything that can be read: lends the descriptor that [`WrapOptions::wrap_reader`] makes.
+    /// [`WrapOptions::scan_begin`] for anything that can be read: lends the descriptor that
+    /// [`WrapOptions::wrap_reader`] makes.
     ///
     /// ```
     /// use bytefd::{StreamOptions, WrapOptions};
@@ -110,38 +112,49 @@ impl WrapOptions {
 }
 
 impl Pool {
-    /// [`scan`] with a file of the pool: many times faster, for callbacks that belong to one trust domain.
+    /// [`scan`] with a file of the pool: many times faster, for callbacks that belong to one trust
+    /// domain.
     ///
     /// Where the file comes from, and what each protects against:
-    /// - A new, sealed file ([`scan`]): nothing of one scan can ever show in another, whatever the callback keeps.
-    /// - [`PoolMethod::NewFiles`](crate::PoolMethod::NewFiles): a new file, of which the same holds. It is not sealed, but open
-    ///   through a read-only mount: the borrower cannot write to it, change its mode, open it for writing or link it.
-    /// - [`PoolMethod::Reuse`](crate::PoolMethod::Reuse): the callback is lent a read-only description of a file of mode 0400 that is not sealed. A callback that keeps a
-    ///   duplicate, a mapping, a child or a description of its own makes the kernel refuse the proof; one that changes the file,
-    ///   its mode or its times is found out by them. The file is dropped in both cases.
-    /// - [`PoolMethod::Auto`](crate::PoolMethod::Auto), the default, reuses files, and from 64 KiB on makes new ones for the
-    ///   sizes for which that costs less on this host. It promises what `Reuse` promises.
-    /// - `Reuse` or `Auto` with [`WrapOptions::trust_callback`]: the cached file itself is lent, read-write, without proof. A callback that
-    ///   breaks its promise sees, and changes, later scans of trusted callbacks; if it cuts the file off during one, that scan can
-    ///   end in a SIGBUS. The pool sets the file offset and the status flags back, but not locks, leases and close-on-exec.
+    /// - A new, sealed file ([`scan`]): nothing of one scan can ever show in another, whatever the
+    ///   callback keeps.
+    /// - [`PoolMethod::NewFiles`](crate::PoolMethod::NewFiles): a new file, of which the same
+    ///   holds. It is not sealed, but open through a read-only mount: the borrower cannot write to
+    ///   it, change its mode, open it for writing or link it.
+    /// - [`PoolMethod::Reuse`](crate::PoolMethod::Reuse): the callback is lent a read-only
+    ///   description of a file of mode 0400 that is not sealed. A callback that keeps a duplicate,
+    ///   a mapping, a child or a description of its own makes the kernel refuse the proof; one that
+    ///   changes the file, its mode or its times is found out by them. The file is dropped in both
+    ///   cases.
+    /// - [`PoolMethod::Auto`](crate::PoolMethod::Auto), the default, reuses files, and from 64 KiB
+    ///   on makes new ones for the sizes for which that costs less on this host. It promises what
+    ///   `Reuse` promises.
+    /// - `Reuse` or `Auto` with [`WrapOptions::trust_callback`]: the cached file itself is lent,
+    ///   read-write, without proof. A callback that breaks its promise sees, and changes, later
+    ///   scans of trusted callbacks; if it cuts the file off during one, that scan can end in a
+    ///   SIGBUS. The pool sets the file offset and the status flags back, but not locks, leases and
+    ///   close-on-exec.
     ///
-    /// The proof does not see the following. Whoever keeps it can read later scans, and with those after the first change them.
-    /// For callbacks that do this use `NewFiles`, or no pool:
-    /// - Pages in flight, to which a pipe, socket or device refers: vmsplice(2) from a mapping, zero-copy sends, RDMA, and
-    ///   splice(2) and sendfile(2) from a descriptor without `O_DIRECT`. The one that is lent has it, where the kernel takes it
-    ///   (6.6), unless the callback clears it.
-    /// - What can be opened later: an `O_PATH` descriptor, and for root a file handle or a mark of fanotify(7).
+    /// The proof does not see the following. Whoever keeps it can read later scans, and with those
+    /// after the first change them. For callbacks that do this use `NewFiles`, or no pool:
+    /// - Pages in flight, to which a pipe, socket or device refers: vmsplice(2) from a mapping,
+    ///   zero-copy sends, RDMA, and splice(2) and sendfile(2) from a descriptor without `O_DIRECT`.
+    ///   The one that is lent has it, where the kernel takes it (6.6), unless the callback clears
+    ///   it.
+    /// - What can be opened later: an `O_PATH` descriptor, and for root a file handle or a mark of
+    ///   fanotify(7).
     /// - The pool's own descriptors, whose numbers are in /proc/self/fd.
-    /// - io_uring's registered buffers, and whatever else pins pages, of a mapping for writing that a privileged callback made
-    ///   without changing the mode.
-    /// - Before Linux 6.13, for some milliseconds after a scan began: a callback that set the mode, pinned pages for writing, and
-    ///   set the mode back.
+    /// - io_uring's registered buffers, and whatever else pins pages, of a mapping for writing that
+    ///   a privileged callback made without changing the mode.
+    /// - Before Linux 6.13, for some milliseconds after a scan began: a callback that set the mode,
+    ///   pinned pages for writing, and set the mode back.
     ///
-    /// Lost bytes, in a mapping of a file that was truncated, are `EFAULT`. Only anonymous memory is copied by this process, and the
-    /// kernel copies everything else.
+    /// Lost bytes, in a mapping of a file that was truncated, are `EFAULT`. Only anonymous memory
+    /// is copied by this process, and the kernel copies everything else.
     ///
-    /// A child made by fork(2) has an empty pool: it closes the files it inherited at its first use. Until then it can read and
-    /// change what the parent scans later: make pools after forking workers, or call [`Pool::trim`] in the child.
+    /// A child made by fork(2) has an empty pool: it closes the files it inherited at its first
+    /// use. Until then it can read and change what the parent scans later: make pools after forking
+    /// workers, or call [`Pool::trim`] in the child.
     ///
     /// ```
     /// let pool = bytefd::Pool::new(64 << 20);
@@ -157,10 +170,12 @@ impl Pool {
         Ok(scan(lent.as_fd()))
     }
 
-    /// The same in two steps and with options: the descriptor is lent until the [`Scan`] is dropped, which may be after the
-    /// pool. Of the options a pool takes [`WrapOptions::name`], [`WrapOptions::spill_threshold`],
-    /// [`Backend::Memfd`](crate::Backend::Memfd), and [`WrapOptions::inherit`] and [`WrapOptions::read_only`] (it always is), or
-    /// [`WrapOptions::trust_callback`] instead of these two. A file keeps its name, so it is cached for scans of the same name.
+    /// The same in two steps and with options: the descriptor is lent until the [`Scan`] is
+    /// dropped, which may be after the pool. Of the options a pool takes [`WrapOptions::name`],
+    /// [`WrapOptions::spill_threshold`], [`Backend::Memfd`](crate::Backend::Memfd), and
+    /// [`WrapOptions::inherit`] and [`WrapOptions::read_only`] (it always is), or
+    /// [`WrapOptions::trust_callback`] instead of these two. A file keeps its name, so it is cached
+    /// for scans of the same name.
     ///
     /// ```
     /// use bytefd::{Pool, WrapOptions};
@@ -170,8 +185,8 @@ impl Pool {
     /// ```
     ///
     /// # Errors
-    /// As [`WrapOptions::wrap`]; `EINVAL` for options that need a file of their own. The pool's cached files are closed before
-    /// this fails with `EMFILE` or `ENFILE`.
+    /// As [`WrapOptions::wrap`]; `EINVAL` for options that need a file of their own. The pool's
+    /// cached files are closed before this fails with `EMFILE` or `ENFILE`.
     pub fn scan_begin(&self, bytes: &[u8], options: &WrapOptions) -> Result<Scan> {
         self.scan_begin_vectored(&[IoSlice::new(bytes)], options)
     }
@@ -189,10 +204,16 @@ impl Pool {
     ///
     /// # Errors
     /// As [`Pool::scan_begin`].
-    pub fn scan_begin_vectored(&self, segments: &[IoSlice<'_>], options: &WrapOptions) -> Result<Scan> {
+    pub fn scan_begin_vectored(
+        &self,
+        segments: &[IoSlice<'_>],
+        options: &WrapOptions,
+    ) -> Result<Scan> {
         let loan = self.loan(options)?;
-        let length = segments.iter().map(|segment| segment.len() as u64).fold(0, u64::saturating_add);
-        let (lent, trial) = if options.spills(length) { (None, None) } else { self.lend(segments, &loan)? };
+        let length =
+            segments.iter().map(|segment| segment.len() as u64).fold(0, u64::saturating_add);
+        let (lent, trial) =
+            if options.spills(length) { (None, None) } else { self.lend(segments, &loan)? };
         let mut scan = match lent {
             Some(lent) => Scan::of_pool(lent, options)?,
             None => {
@@ -205,7 +226,8 @@ impl Pool {
         Ok(scan)
     }
 
-    /// [`Pool::scan_begin`] for a stream, which is read into a cached file. See [`WrapOptions::wrap_stream`].
+    /// [`Pool::scan_begin`] for a stream, which is read into a cached file. See
+    /// [`WrapOptions::wrap_stream`].
     ///
     /// ```
     /// use bytefd::{Pool, StreamOptions, WrapOptions};
@@ -218,8 +240,16 @@ impl Pool {
     ///
     /// # Errors
     /// As [`Pool::scan_begin`] and [`WrapOptions::wrap_stream`].
-    pub fn scan_begin_stream(&self, source: impl AsFd, wrap: &WrapOptions, options: &StreamOptions) -> Result<Scan> {
-        Scan::of_collected(stream::collect_from_descriptor(source.as_fd(), self, wrap, options)?, wrap)
+    pub fn scan_begin_stream(
+        &self,
+        source: impl AsFd,
+        wrap: &WrapOptions,
+        options: &StreamOptions,
+    ) -> Result<Scan> {
+        Scan::of_collected(
+            stream::collect_from_descriptor(source.as_fd(), self, wrap, options)?,
+            wrap,
+        )
     }
 
     /// [`Pool::scan_begin`] for anything that can be read. See [`WrapOptions::wrap_reader`].
@@ -234,13 +264,19 @@ impl Pool {
     ///
     /// # Errors
     /// As [`Pool::scan_begin`] and [`WrapOptions::wrap_reader`].
-    pub fn scan_begin_reader(&self, reader: impl Read, wrap: &WrapOptions, options: &StreamOptions) -> Result<Scan> {
+    pub fn scan_begin_reader(
+        &self,
+        reader: impl Read,
+        wrap: &WrapOptions,
+        options: &StreamOptions,
+    ) -> Result<Scan> {
         Scan::of_collected(stream::collect_from_reader(reader, self, wrap, options)?, wrap)
     }
 }
 
-/// A descriptor on loan. Dropping it closes the descriptor exactly once, unless the borrower has closed it already: a number that
-/// stands for another file by then is left alone. A pool's file goes back to the pool.
+/// A descriptor on loan. Dropping it closes the descriptor exactly once, unless the borrower has
+/// closed it already: a number that stands for another file by then is left alone. A pool's file
+/// goes back to the pool.
 ///
 /// ```
 /// use std::os::fd::AsFd;
@@ -277,7 +313,10 @@ impl Scan {
         Ok(scan)
     }
 
-    fn of_collected((collected, trial): (Collected, Option<Trial>), options: &WrapOptions) -> Result<Scan> {
+    fn of_collected(
+        (collected, trial): (Collected, Option<Trial>),
+        options: &WrapOptions,
+    ) -> Result<Scan> {
         let mut scan = match collected {
             Collected::New(fd) => Scan::of_new(fd)?,
             Collected::Lent(lent) => Scan::of_pool(lent, options)?,

@@ -1,9 +1,11 @@
-//! The binary interface: what abi/bytefd.abi says of each function, argument and struct, compared by libabigail.
+//! The binary interface: what abi/bytefd.abi says of each function, argument and struct, compared
+//! by libabigail.
 //!
-//! The description comes from debug information. That of Rust describes Rust's types, and another compiler describes them in
-//! another way. What programs are compiled against is the header. So each function that it declares is defined, empty, in
-//! a library that a C compiler makes with debug information: that describes the interface, and is the same for each
-//! compiler and each 64-bit processor. The library that is staged has no debug information; its symbols are compared.
+//! The description comes from debug information. That of Rust describes Rust's types, and another
+//! compiler describes them in another way. What programs are compiled against is the header. So
+//! each function that it declares is defined, empty, in a library that a C compiler makes with
+//! debug information: that describes the interface, and is the same for each compiler and each
+//! 64-bit processor. The library that is staged has no debug information; its symbols are compared.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -32,17 +34,27 @@ fn header() -> String {
 /// A C source that defines every function of the header, with a body that nobody runs.
 fn definitions(header: &str) -> String {
     let code = without_comments(header).replace("\\\n", " ");
-    let code: String = code.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
+    let code: String = code
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| format!("{line}\n"))
+        .collect();
     let mut source = String::from("#define BYTEFD_NO_SHORT_NAMES\n#include \"bytefd.h\"\n");
     for declaration in code.split([';', '{', '}']) {
         // Attributes belong to the declaration, which the header has already.
-        let end = ["BYTEFD_READS", "BYTEFD_WRITES"].iter().filter_map(|attribute| declaration.find(attribute)).min();
+        let end = ["BYTEFD_READS", "BYTEFD_WRITES"]
+            .iter()
+            .filter_map(|attribute| declaration.find(attribute))
+            .min();
         let declaration = &declaration[..end.unwrap_or(declaration.len())];
         let declaration = ["BYTEFD_MUST_USE", "BYTEFD_NONNULL", "static inline"]
             .iter()
             .fold(declaration.trim().to_string(), |text, word| text.replace(word, ""));
-        let name = declaration.split_once('(').and_then(|(before, _)| before.rsplit([' ', '*']).next());
-        if name.is_some_and(|name| declared_functions().contains(name)) && !declaration.contains("return") {
+        let name =
+            declaration.split_once('(').and_then(|(before, _)| before.rsplit([' ', '*']).next());
+        if name.is_some_and(|name| declared_functions().contains(name))
+            && !declaration.contains("return")
+        {
             source += &format!("{declaration} {{ __builtin_trap(); }}\n");
         }
     }
@@ -57,7 +69,9 @@ fn describe(header: &str, folder: &Path) -> PathBuf {
     let mut compiler = compiler(None, &at("interface.c"));
     // By its name without a folder, because the description has that.
     compiler.current_dir(folder).args(["-std=c11", "-Wno-unused-parameter", "-I.", "interface.c"]);
-    compiler.args(["-g", "-fPIC", "-shared", "-o", "interface.so"]).arg(format!("-Wl,-soname,{SONAME}"));
+    compiler
+        .args(["-g", "-fPIC", "-shared", "-o", "interface.so"])
+        .arg(format!("-Wl,-soname,{SONAME}"));
     run(compiler.arg(format!("-Wl,--version-script={}", repository().join("bytefd.map").display())));
     described(&at("interface.so"), folder.join("interface.abi"))
 }
@@ -65,16 +79,27 @@ fn describe(header: &str, folder: &Path) -> PathBuf {
 /// Describes a library, without what differs from one machine to the other.
 fn described(library: &Path, to: PathBuf) -> PathBuf {
     let mut abidw = Command::new("abidw");
-    abidw.args(["--no-corpus-path", "--no-comp-dir-path", "--no-show-locs", "--no-elf-needed", "--no-architecture"]);
+    abidw.args([
+        "--no-corpus-path",
+        "--no-comp-dir-path",
+        "--no-show-locs",
+        "--no-elf-needed",
+        "--no-architecture",
+    ]);
     abidw.args(["--type-id-style", "hash", "--out-file"]).arg(&to).arg(library);
     run(&mut abidw);
     to
 }
 
-/// Compares a description with the committed one. The status has bit 2 (4) if they differ, bits 0 and 1 for errors.
+/// Compares a description with the committed one. The status has bit 2 (4) if they differ, bits 0
+/// and 1 for errors.
 fn abidiff(new: &Path) -> Output {
     let mut abidiff = Command::new("abidiff");
-    let output = abidiff.arg(committed()).arg(new).output().expect("abidiff runs (is abigail-tools installed?)");
+    let output = abidiff
+        .arg(committed())
+        .arg(new)
+        .output()
+        .expect("abidiff runs (is abigail-tools installed?)");
     assert!(output.status.code().is_some_and(|code| code & 3 == 0), "{}", said(&output));
     output
 }
@@ -92,14 +117,20 @@ fn the_interface_is_the_one_that_is_committed() {
 
 fn the_staged_library_has_every_symbol_of_the_interface() {
     let folder = tempfile::tempdir().expect("a folder");
-    let output = abidiff(&described(&staged().join("lib/libbytefd.so"), folder.path().join("staged.abi")));
+    let output =
+        abidiff(&described(&staged().join("lib/libbytefd.so"), folder.path().join("staged.abi")));
     assert!(output.status.success(), "{}", said(&output));
 }
 
 /// What is changed in the header, its text before and after, and a word of the report.
 const CHANGES: [(&str, &str, &str, &str); 7] = [
     ("a member's type", "    pid_t pid;", "    int64_t pid;", "bytefd_credentials"),
-    ("a member between others", "    uint64_t hits;", "    uint64_t more; uint64_t hits;", "bytefd_pool_stats"),
+    (
+        "a member between others",
+        "    uint64_t hits;",
+        "    uint64_t more; uint64_t hits;",
+        "bytefd_pool_stats",
+    ),
     ("a member that is gone", "    uint64_t dropped;", "", "bytefd_pool_stats"),
     (
         "an argument's type",
@@ -107,7 +138,12 @@ const CHANGES: [(&str, &str, &str, &str); 7] = [
         "bytefd_reopen(int fd, uint32_t flags",
         "bytefd_reopen",
     ),
-    ("a callback's argument", "(*bytefd_scan_fn)(int fd,", "(*bytefd_scan_fn)(int64_t fd,", "bytefd_scan_fn"),
+    (
+        "a callback's argument",
+        "(*bytefd_scan_fn)(int fd,",
+        "(*bytefd_scan_fn)(int64_t fd,",
+        "bytefd_scan_fn",
+    ),
     ("a result", "int bytefd_pool_trim(", "int64_t bytefd_pool_trim(", "bytefd_pool_trim"),
     (
         "a function that is gone",
@@ -122,6 +158,10 @@ fn each_change_of_the_interface_is_noticed() {
     for (what, before, after, named) in CHANGES {
         assert_eq!(header().matches(before).count(), 1, "{what}: {before}");
         let output = abidiff(&describe(&header().replace(before, after), folder.path()));
-        assert!(!output.status.success() && said(&output).contains(named), "{what} is not noticed: {}", said(&output));
+        assert!(
+            !output.status.success() && said(&output).contains(named),
+            "{what} is not noticed: {}",
+            said(&output)
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! bytefd_adopt: a buffer and a descriptor that are the same memory, or a refusal after which nothing has changed.
+//! bytefd_adopt: a buffer and a descriptor that are the same memory, or a refusal after which
+//! nothing has changed.
 
 pub mod memory;
 mod neighbours;

@@ -24,8 +24,8 @@ tests![;
 /// Stands before and after what is counted.
 const MARK: c_long = libc::SYS_getppid;
 
-/// The system calls of `call`, in a child in which it has run often enough to have asked the kernel all it wants to know.
-/// `prepare` runs in the child first.
+/// The system calls of `call`, in a child in which it has run often enough to have asked the kernel
+/// all it wants to know. `prepare` runs in the child first.
 fn calls<T>(prepare: impl FnOnce() -> T, call: impl Fn(&T)) -> Vec<c_long> {
     // SAFETY: this process has one thread, so the child may do what it likes; it leaves by _exit.
     let child = unsafe { libc::fork() };
@@ -60,7 +60,9 @@ fn calls<T>(prepare: impl FnOnce() -> T, call: impl Fn(&T)) -> Vec<c_long> {
                 assert_eq!(libc::WSTOPSIG(status), libc::SIGTRAP | 0x80, "a signal");
                 let mut info: libc::ptrace_syscall_info = std::mem::zeroed();
                 let size = size_of_val(&info);
-                assert!(libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, child, size, &raw mut info) > 0);
+                assert!(
+                    libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, child, size, &raw mut info) > 0
+                );
                 if info.op == libc::PTRACE_SYSCALL_INFO_ENTRY {
                     match info.u.entry.nr as c_long {
                         MARK => marks += 1,
@@ -77,9 +79,12 @@ fn calls<T>(prepare: impl FnOnce() -> T, call: impl Fn(&T)) -> Vec<c_long> {
     seen
 }
 
-/// Rust's standard library asks for the flags of each descriptor that it closes, in builds for debugging.
+/// Rust's standard library asks for the flags of each descriptor that it closes, in builds for
+/// debugging.
 fn is_check_of_a_debug_build(call: &libc::__c_anonymous_ptrace_syscall_info_entry) -> bool {
-    cfg!(debug_assertions) && call.nr as c_long == libc::SYS_fcntl && call.args[1] == libc::F_GETFD as u64
+    cfg!(debug_assertions)
+        && call.nr as c_long == libc::SYS_fcntl
+        && call.args[1] == libc::F_GETFD as u64
 }
 
 fn name(number: c_long) -> String {
@@ -120,7 +125,11 @@ fn name(number: c_long) -> String {
 /// At most `budget` calls, or a message that names them all.
 fn hold(what: &str, budget: usize, calls: &[c_long]) {
     let names = calls.iter().map(|number| name(*number)).collect::<Vec<_>>().join(", ");
-    assert!(calls.len() <= budget, "{what}: {} system calls, the budget is {budget}: {names}", calls.len());
+    assert!(
+        calls.len() <= budget,
+        "{what}: {} system calls, the budget is {budget}: {names}",
+        calls.len()
+    );
 }
 
 unsafe extern "C" fn nothing(_: c_int, _: *mut c_void) -> c_int {
@@ -131,7 +140,14 @@ fn scan(bytes: &[u8], options: &WrapOptions) {
     // SAFETY: valid arguments.
     let status = unsafe {
         let buffer = bytes.as_ptr().cast();
-        (abi::load().scan_bytes)(buffer, bytes.len(), Some(nothing), null_mut(), options, null_mut())
+        (abi::load().scan_bytes)(
+            buffer,
+            bytes.len(),
+            Some(nothing),
+            null_mut(),
+            options,
+            null_mut(),
+        )
     };
     assert_eq!(status, 0);
 }
@@ -144,7 +160,12 @@ fn wrap(bytes: &[u8], flags: u64) -> Vec<c_long> {
         |()| {
             // SAFETY: valid arguments; what is returned is ours.
             unsafe {
-                let fd = (abi::load().shm_wrap_buffer)(bytes.as_ptr().cast(), bytes.len(), &options, null_mut());
+                let fd = (abi::load().shm_wrap_buffer)(
+                    bytes.as_ptr().cast(),
+                    bytes.len(),
+                    &options,
+                    null_mut(),
+                );
                 assert_eq!(libc::close(fd), 0);
             }
         },
@@ -173,13 +194,22 @@ fn wrapping_stays_within_its_budget() {
     hold("shm_wrap_buffer, read-only", 8, &wrap(&[1; 64], READ_ONLY));
     hold("shm_wrap_buffer, inherited", 6, &wrap(&[1; 64], INHERIT));
     // No more for many segments: they go in together.
-    let parts: Vec<_> = (0..64).map(|_| libc::iovec { iov_base: c"part".as_ptr() as *mut _, iov_len: 4 }).collect();
+    let parts: Vec<_> =
+        (0..64).map(|_| libc::iovec { iov_base: c"part".as_ptr() as *mut _, iov_len: 4 }).collect();
     let seen = calls(
         || (),
         |()| {
             // SAFETY: valid arguments; what is returned is ours.
             unsafe {
-                assert_eq!(libc::close((abi::load().wrap_iov)(parts.as_ptr(), parts.len(), null(), null_mut())), 0);
+                assert_eq!(
+                    libc::close((abi::load().wrap_iov)(
+                        parts.as_ptr(),
+                        parts.len(),
+                        null(),
+                        null_mut()
+                    )),
+                    0
+                );
             }
         },
     );
@@ -202,9 +232,10 @@ fn scanning_with_a_pool_stays_within_its_budget() {
     if is_poor() {
         return;
     }
-    // Three fcntl for the proof, fstat; ioctl, which says that the bytes are anonymous memory; openat; fstat and close. No more for
-    // larger ones: nothing is written, mapped or allocated any more. Kernels that say nothing (before 6.11) write, after the
-    // limit, and fstat again; before 6.13 flistxattr.
+    // Three fcntl for the proof, fstat; ioctl, which says that the bytes are anonymous memory;
+    // openat; fstat and close. No more for larger ones: nothing is written, mapped or allocated any
+    // more. Kernels that say nothing (before 6.11) write, after the limit, and fstat again; before
+    // 6.13 flistxattr.
     let more = if tells_anonymous_memory() { 0 } else { 2 } + usize::from(!shows_each_change());
     for size in [1, 64, 4096, 65_536, 1 << 20, 4 << 20] {
         let bytes = vec![1; size];
@@ -236,7 +267,8 @@ fn trusted_scans_stay_within_their_budget() {
     hold("trusted scan_bytes, a byte more than before", 6 + more, &seen);
 }
 
-/// The size, a reservation and its end; then for each huge page: its first bytes, a mapping, the advice, and the rest.
+/// The size, a reservation and its end; then for each huge page: its first bytes, a mapping, the
+/// advice, and the rest.
 fn large_files_cost_a_few_calls_for_each_huge_page() {
     if is_poor() {
         return;
@@ -247,17 +279,21 @@ fn large_files_cost_a_few_calls_for_each_huge_page() {
         if kernel_collapses() {
             let advice = seen.iter().filter(|number| **number == libc::SYS_madvise).count();
             // Fewer while small pages cost less.
-            assert!(advice <= huge_pages, "shm_wrap_buffer, {mib} MiB, asks for {advice} huge pages");
+            assert!(
+                advice <= huge_pages,
+                "shm_wrap_buffer, {mib} MiB, asks for {advice} huge pages"
+            );
         }
     }
 }
 
-/// The family of the socket and the message; for each descriptor that is checked its access mode, its seals and its length. A
-/// timeout costs nothing unless the call waits.
+/// The family of the socket and the message; for each descriptor that is checked its access mode,
+/// its seals and its length. A timeout costs nothing unless the call waits.
 fn messages_stay_within_their_budget() {
     use crate::support::share::{KINDS, pair, receive_with, send_with};
     let file = &crate::support::fd::wrap_with(b"hello", 0, AUTO).expect("a descriptor");
-    let (asked, patient) = (Requirements::default(), TransferOptions { timeout_ns: 1 << 40, ..Default::default() });
+    let (asked, patient) =
+        (Requirements::default(), TransferOptions { timeout_ns: 1 << 40, ..Default::default() });
     for kind in KINDS {
         for options in [null(), &raw const patient] {
             let ends = pair(kind);
@@ -283,7 +319,11 @@ fn messages_stay_within_their_budget() {
                         receive_with(theirs, 1, 1, wanted, options).expect("received");
                     },
                 );
-                hold(&format!("bytefd_send and bytefd_receive, kind {kind}, and close"), 2 + budget + 1, &seen);
+                hold(
+                    &format!("bytefd_send and bytefd_receive, kind {kind}, and close"),
+                    2 + budget + 1,
+                    &seen,
+                );
             }
         }
     }

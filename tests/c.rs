@@ -78,12 +78,15 @@ impl Workshop {
         program
     }
 
-    /// Runs a program under valgrind, which must find no error, no lost memory and no descriptor that is still open.
+    /// Runs a program under valgrind, which must find no error, no lost memory and no descriptor
+    /// that is still open.
     pub fn under_valgrind(&self, program: &Path, arguments: &[&str], input: &[u8]) -> Output {
         // One log for each process; a child's says nothing about the program's descriptors.
         let mut valgrind = Command::new("valgrind");
         valgrind.args(["--leak-check=full", "--errors-for-leak-kinds=definite", "--track-fds=yes"]);
-        valgrind.arg("--error-exitcode=9").arg(format!("--log-file={}/log.%p", self.folder.path().display()));
+        valgrind
+            .arg("--error-exitcode=9")
+            .arg(format!("--log-file={}/log.%p", self.folder.path().display()));
         // A fault in a guarded map goes on where it was, with all registers as they were.
         valgrind.arg("--vex-iropt-register-updates=allregs-at-mem-access");
         let (id, output) = fed_with_id(valgrind.arg(program).args(arguments), input);
@@ -91,7 +94,11 @@ impl Workshop {
         let log = std::fs::read_to_string(self.path(&format!("log.{id}"))).expect("valgrind's log");
         assert_ne!(output.status.code(), Some(9), "{log}\n{}", said(&output));
         assert!(!log.contains("Invalid") && !log.contains("uninitialised"), "{log}");
-        assert!(!log.lines().any(|line| line.contains("definitely lost:") && !line.contains(" 0 bytes")), "{log}");
+        assert!(
+            !log.lines()
+                .any(|line| line.contains("definitely lost:") && !line.contains(" 0 bytes")),
+            "{log}"
+        );
         assert_eq!(open_descriptors(&log), Vec::<&str>::new(), "{log}");
         output
     }
@@ -100,7 +107,9 @@ impl Workshop {
 /// What `--track-fds` lists, but for what the program was given.
 fn open_descriptors(log: &str) -> Vec<&str> {
     let lines: Vec<&str> = log.lines().collect();
-    let opened = lines.windows(2).filter(|pair| pair[0].contains("== Open ") && !pair[1].contains("<inherited from"));
+    let opened = lines
+        .windows(2)
+        .filter(|pair| pair[0].contains("== Open ") && !pair[1].contains("<inherited from"));
     opened.map(|pair| pair[0]).collect()
 }
 
@@ -111,7 +120,9 @@ pub fn fed(command: &mut Command, input: &[u8]) -> Output {
 
 fn fed_with_id(command: &mut Command, input: &[u8]) -> (u32, Output) {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error} (is its package installed?)"));
+    let mut child = command
+        .spawn()
+        .unwrap_or_else(|error| panic!("{command:?}: {error} (is its package installed?)"));
     let id = child.id();
     let mut pipe = child.stdin.take().expect("a pipe");
     let output = std::thread::scope(|scope| {
@@ -133,11 +144,14 @@ fn c_tests(name: &str) -> PathBuf {
     repository().join("tests/c").join(name)
 }
 
-// The header -----------------------------------------------------------------------------------------------------------
+// The header
+// -------------------------------------------------------------------------------------------------
 
 fn the_header_compiles_alone_and_twice_in_every_language() {
-    const C: [&str; 6] = ["-std=c99", "-std=c11", "-std=c17", "-std=gnu99", "-std=gnu11", "-std=gnu17"];
-    const CPP: [&str; 6] = ["-std=c++11", "-std=c++14", "-std=c++17", "-std=c++20", "-std=gnu++11", "-std=gnu++20"];
+    const C: [&str; 6] =
+        ["-std=c99", "-std=c11", "-std=c17", "-std=gnu99", "-std=gnu11", "-std=gnu17"];
+    const CPP: [&str; 6] =
+        ["-std=c++11", "-std=c++14", "-std=c++17", "-std=c++20", "-std=gnu++11", "-std=gnu++20"];
     let workshop = Workshop::new();
     let source = std::fs::read(c_tests("header.c")).expect("the source");
     let (c, cpp) = (c_tests("header.c"), workshop.write("header.cpp", &source));
@@ -170,7 +184,10 @@ fn compilers_warn_of_dropped_results_wrong_sizes_and_null() {
         "shm_wrap_buffer(\"hello\", 5, NULL, NULL)",
         "bytefd_map_protect(map, 0, 5, 0, NULL)",
     ];
-    let too_long = ["bytefd_wrap_buffer(\"hello\", 50, NULL, NULL) < 0", "bytefd_path(0, (char[4]){0}, 5, NULL) < 0"];
+    let too_long = [
+        "bytefd_wrap_buffer(\"hello\", 50, NULL, NULL) < 0",
+        "bytefd_path(0, (char[4]){0}, 5, NULL) < 0",
+    ];
     let null = [
         "return map_file(NULL, NULL, &map, NULL)",
         "return map_file(\"file\", NULL, NULL, NULL)",
@@ -180,9 +197,23 @@ fn compilers_warn_of_dropped_results_wrong_sizes_and_null() {
     ];
     let warns_of = |name, wrong: &str, warning: &str| {
         let mut command = compiler(Some(name), &source);
-        command.args(C11).arg("-O1").arg(format!("-DWRONG={wrong}")).args(pkg_config(&["--cflags"])).arg("-c");
-        let output = command.arg(&source).arg("-o").arg(workshop.path("object")).output().expect("a compiler");
-        assert!(!output.status.success() && said(&output).contains(warning), "{name}: {wrong}: {}", said(&output));
+        command
+            .args(C11)
+            .arg("-O1")
+            .arg(format!("-DWRONG={wrong}"))
+            .args(pkg_config(&["--cflags"]))
+            .arg("-c");
+        let output = command
+            .arg(&source)
+            .arg("-o")
+            .arg(workshop.path("object"))
+            .output()
+            .expect("a compiler");
+        assert!(
+            !output.status.success() && said(&output).contains(warning),
+            "{name}: {wrong}: {}",
+            said(&output)
+        );
     };
     for name in ["gcc", "clang"] {
         compile_only(Some(name), &C11, &source, &workshop);
@@ -212,12 +243,15 @@ fn no_check_of_a_program_is_optimised_away() {
 
 /// The `c` blocks of the header's comments.
 fn blocks() -> Vec<String> {
-    let header = std::fs::read_to_string(repository().join("include/bytefd.h")).expect("the header");
+    let header =
+        std::fs::read_to_string(repository().join("include/bytefd.h")).expect("the header");
     let mut lines = header.lines().map(|line| line.trim_start().trim_start_matches('*'));
     let mut blocks = Vec::new();
     while lines.any(|line| line == " ```c") {
         let block = lines.by_ref().take_while(|line| *line != " ```");
-        blocks.push(block.map(|line| line.strip_prefix(' ').unwrap_or(line).to_string() + "\n").collect());
+        blocks.push(
+            block.map(|line| line.strip_prefix(' ').unwrap_or(line).to_string() + "\n").collect(),
+        );
     }
     blocks
 }
@@ -241,8 +275,13 @@ fn every_example_in_the_header_compiles() {
     let functions = declared_functions();
     for block in &blocks {
         let defines_functions = block.lines().any(|line| line == "{");
-        let body = if defines_functions { block.clone() } else { format!("void example(void)\n{{\n{block}}}\n") };
-        let source = workshop.write("block.c", format!("#define _GNU_SOURCE\n{includes}{body}").as_bytes());
+        let body = if defines_functions {
+            block.clone()
+        } else {
+            format!("void example(void)\n{{\n{block}}}\n")
+        };
+        let source =
+            workshop.write("block.c", format!("#define _GNU_SOURCE\n{includes}{body}").as_bytes());
         let unused = ["-std=c11", "-Wno-unused-variable", "-Wno-unused-but-set-variable"];
         compile_only(None, &unused, &source, &workshop);
     }
@@ -252,11 +291,17 @@ fn every_example_in_the_header_compiles() {
     }
 }
 
-// The calls ------------------------------------------------------------------------------------------------------------
+// The calls
+// -------------------------------------------------------------------------------------------------
 
 /// Runs the calls, which say nothing but what this host cannot answer.
 pub fn check_calls(output: &Output) {
-    assert!(output.status.success() && output.stderr.is_empty(), "{}\n{}", output.status, said(output));
+    assert!(
+        output.status.success() && output.stderr.is_empty(),
+        "{}\n{}",
+        output.status,
+        said(output)
+    );
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(stdout.lines().all(|line| line.starts_with("SKIPPED: ")), "{stdout}");
     print!("{stdout}");
@@ -279,7 +324,8 @@ fn every_function_is_called_with_success_and_with_an_error() {
         for (at, _) in source.match_indices(&format!("{name}(")) {
             let before = &source[..at];
             let is_its_end = before.ends_with(|c: char| c == '_' || c.is_alphanumeric());
-            let cancellable = ["CALL(", "WORKS(", "FAILS("].iter().any(|outer| before.ends_with(outer));
+            let cancellable =
+                ["CALL(", "WORKS(", "FAILS("].iter().any(|outer| before.ends_with(outer));
             assert!(is_its_end || cancellable, "line {}", before.lines().count());
         }
     }
@@ -342,7 +388,13 @@ fn programs_and_libraries_may_have_functions_of_the_short_names() {
     let object = |source: &str, name: &str, more: &[&str]| {
         let source = c_tests("names").join(source);
         let object = workshop.path(name);
-        run(compiler(None, &source).args(C11).args(more).arg("-c").arg(&source).arg("-o").arg(&object));
+        run(compiler(None, &source)
+            .args(C11)
+            .args(more)
+            .arg("-c")
+            .arg(&source)
+            .arg("-o")
+            .arg(&object));
         object
     };
     let own = object("own.c", "own.o", &[]);
@@ -353,13 +405,15 @@ fn programs_and_libraries_may_have_functions_of_the_short_names() {
     for linked in EACH_LIBRARY {
         let sources = [c_tests("names/main.c"), own.clone(), user.clone(), third.clone()];
         let folder = workshop.folder.path().display().to_string();
-        let program = workshop.program(linked, &["-std=c11", &format!("-Wl,-rpath,{folder}")], &sources);
+        let program =
+            workshop.program(linked, &["-std=c11", &format!("-Wl,-rpath,{folder}")], &sources);
         assert_eq!(answer(&mut Command::new(&program), b""), "all three\n", "{linked:?}");
     }
 }
 
 fn the_version_is_that_of_the_package() {
-    let header = std::fs::read_to_string(repository().join("include/bytefd.h")).expect("the header");
+    let header =
+        std::fs::read_to_string(repository().join("include/bytefd.h")).expect("the header");
     let macro_of = |name: &str| {
         let line = header.lines().find_map(|line| line.strip_prefix(&format!("#define {name} ")));
         line.unwrap_or_else(|| panic!("no {name}")).trim_matches('"').to_string()
@@ -369,17 +423,21 @@ fn the_version_is_that_of_the_package() {
     assert_eq!(macro_of("BYTEFD_VERSION"), env!("CARGO_PKG_VERSION"));
 }
 
-/// Two archives as rustc makes them cannot be in one program, because both define the symbols of the standard library.
+/// Two archives as rustc makes them cannot be in one program, because both define the symbols of
+/// the standard library.
 fn the_archive_lives_beside_another_rust_library() {
     let workshop = Workshop::new();
     let other = workshop.path("libother.a");
     let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()));
-    rustc.args(["--edition", "2024", "--crate-type", "staticlib", "-O"]).arg(c_tests("coexist/other.rs"));
+    rustc
+        .args(["--edition", "2024", "--crate-type", "staticlib", "-O"])
+        .arg(c_tests("coexist/other.rs"));
     run(rustc.arg("-o").arg(&other));
 
     let main = c_tests("coexist/main.c");
     let arguments = ["-std=c11", "-D_XOPEN_SOURCE=700"];
-    // pkg-config's flags come last, so the first order is: theirs, ours. For the other, ours stands before it as well.
+    // pkg-config's flags come last, so the first order is: theirs, ours. For the other, ours stands
+    // before it as well.
     let folder = pkg_config(&["--libs-only-L"]).concat();
     let ours_first = vec![main.clone(), folder.into(), "-l:libbytefd.a".into(), other.clone()];
     for sources in [vec![main, other], ours_first] {
@@ -415,8 +473,13 @@ fn a_plugin_with_a_guard_stays_loaded() {
     for plugins in [vec![], vec![one], vec![one, other], vec![one, other, one, other]] {
         assert_eq!(answer(Command::new(&program).args(&plugins), b""), "handled\n", "{plugins:?}");
         // By a name that means something else elsewhere.
-        let names = plugins.iter().map(|path| format!("./{}", path.file_name().expect("a name").display()));
-        let output = Command::new(&program).args(names).current_dir(workshop.folder.path()).output().expect("run");
+        let names =
+            plugins.iter().map(|path| format!("./{}", path.file_name().expect("a name").display()));
+        let output = Command::new(&program)
+            .args(names)
+            .current_dir(workshop.folder.path())
+            .output()
+            .expect("run");
         assert_eq!(said(&output), "handled\n");
     }
     let output = Command::new(&refuses).arg(one).output().expect("run");

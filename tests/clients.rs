@@ -1,5 +1,5 @@
-//! Programs and libraries that nobody here wrote read what is handed out as they read any file. Each row of CLIENTS.md is a
-//! test here.
+//! Programs and libraries that nobody here wrote read what is handed out as they read any file.
+//! Each row of CLIENTS.md is a test here.
 
 pub mod archives;
 pub mod buses;
@@ -21,7 +21,10 @@ use crate::support::abi::AUTO;
 use crate::support::fd;
 use crate::tests;
 
-tests![a_dup_shares_its_offset_with_the_original, threads_with_reopened_descriptors_each_read_everything];
+tests![
+    a_dup_shares_its_offset_with_the_original,
+    threads_with_reopened_descriptors_each_read_everything
+];
 
 fn a_dup_shares_its_offset_with_the_original() {
     let fd = fd::wrap_with(b"hello", 0, AUTO).expect("a descriptor");

@@ -1,4 +1,5 @@
-//! ARCHITECTURE.md says what the sources are: the order of the rooms, where `unsafe` stands, what is global, who owns what.
+//! ARCHITECTURE.md says what the sources are: the order of the rooms, where `unsafe` stands, what
+//! is global, who owns what.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -94,7 +95,8 @@ fn rooms() -> Vec<Vec<String>> {
     lines.filter(|line| !line.is_empty()).collect()
 }
 
-/// The files that a file names by a path: `use` lines and paths in code, through doors and re-exports to where they lead.
+/// The files that a file names by a path: `use` lines and paths in code, through doors and
+/// re-exports to where they lead.
 fn imports(source: &Source, all: &BTreeMap<String, String>) -> BTreeSet<String> {
     let module = source.module();
     // Groups are written out: `use a::{b, c::d}` names a::b and a::c::d.
@@ -102,7 +104,8 @@ fn imports(source: &Source, all: &BTreeMap<String, String>) -> BTreeSet<String> 
     let code = source.code.replace('\n', " ");
     for start in ["crate::", "super::"] {
         for (at, _) in code.match_indices(start) {
-            let is_whole = !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
+            let is_whole =
+                !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
             let is_visibility = code[..at].trim_end().ends_with("(in");
             if is_whole && !is_visibility {
                 write_out(String::new(), &code[at..], &mut paths);
@@ -113,7 +116,11 @@ fn imports(source: &Source, all: &BTreeMap<String, String>) -> BTreeSet<String> 
     for (at, _) in code.match_indices("use ") {
         let rest = &code[at + 4..];
         let first = words(rest).next().unwrap_or_default();
-        let own = if source.path.ends_with("mod.rs") { format!("{module}::{first}") } else { first.to_string() };
+        let own = if source.path.ends_with("mod.rs") {
+            format!("{module}::{first}")
+        } else {
+            first.to_string()
+        };
         let is_own = source.path.ends_with("mod.rs") || source.path == "lib.rs";
         if is_own && all.contains_key(&own) && !rest.trim_start().starts_with("::") {
             write_out("self::".into(), rest, &mut paths);
@@ -145,7 +152,8 @@ fn imports(source: &Source, all: &BTreeMap<String, String>) -> BTreeSet<String> 
 }
 
 fn write_out(before: String, rest: &str, paths: &mut BTreeSet<String>) {
-    let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_' && c != ':').unwrap_or(rest.len());
+    let end =
+        rest.find(|c: char| !c.is_alphanumeric() && c != '_' && c != ':').unwrap_or(rest.len());
     let (path, after) = rest.split_at(end);
     let whole = before + path;
     if whole.ends_with("::") && after.starts_with('{') {
@@ -172,7 +180,8 @@ fn write_out(before: String, rest: &str, paths: &mut BTreeSet<String>) {
 
 /// Each file, and the files that it imports.
 fn graph(sources: &[Source]) -> BTreeMap<&str, BTreeSet<String>> {
-    let all: BTreeMap<String, String> = sources.iter().map(|s| (s.module(), s.path.clone())).collect();
+    let all: BTreeMap<String, String> =
+        sources.iter().map(|s| (s.module(), s.path.clone())).collect();
     sources.iter().map(|source| (source.path.as_str(), imports(source, &all))).collect()
 }
 
@@ -220,12 +229,19 @@ fn no_two_files_import_each_other() {
 fn unsafe_stands_only_where_the_page_says() {
     let places: Vec<String> = column("Where `unsafe` stands", 0).concat();
     let sources = sources();
-    let with: Vec<&str> =
-        sources.iter().filter(|s| words(&s.code).any(|w| w == "unsafe")).map(|s| s.path.as_str()).collect();
-    let is_in = |file: &str, place: &str| if place.ends_with('/') { file.starts_with(place) } else { file == place };
-    let outside: Vec<_> = with.iter().filter(|file| !places.iter().any(|place| is_in(file, place))).collect();
+    let with: Vec<&str> = sources
+        .iter()
+        .filter(|s| words(&s.code).any(|w| w == "unsafe"))
+        .map(|s| s.path.as_str())
+        .collect();
+    let is_in = |file: &str, place: &str| {
+        if place.ends_with('/') { file.starts_with(place) } else { file == place }
+    };
+    let outside: Vec<_> =
+        with.iter().filter(|file| !places.iter().any(|place| is_in(file, place))).collect();
     assert!(outside.is_empty(), "unsafe in {outside:?}");
-    let unused: Vec<_> = places.iter().filter(|place| !with.iter().any(|file| is_in(file, place))).collect();
+    let unused: Vec<_> =
+        places.iter().filter(|place| !with.iter().any(|file| is_in(file, place))).collect();
     assert!(unused.is_empty(), "no unsafe in {unused:?}");
 }
 
@@ -237,7 +253,10 @@ fn globals_are_those_that_the_page_lists() {
         for pair in words.windows(2) {
             // `&'static T` ends in the same letters, and is none.
             let name = pair[1].trim_end_matches(':');
-            if (pair[0] == "static" || pair[0].ends_with("!(static")) && name.len() > 1 && name == name.to_uppercase() {
+            if (pair[0] == "static" || pair[0].ends_with("!(static"))
+                && name.len() > 1
+                && name == name.to_uppercase()
+            {
                 found.insert(name.to_string());
             }
         }

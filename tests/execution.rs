@@ -12,7 +12,8 @@ use crate::support::abi::{AUTO, EXECUTABLE, INHERIT};
 use crate::support::{fd, hosts, tools};
 use crate::tests;
 
-// Each in a process of its own: a child that another test forks meanwhile could hold a file open for writing.
+// Each in a process of its own: a child that another test forks meanwhile could hold a file open
+// for writing.
 tests![;
     alone:
     an_executable_binary_runs_by_its_path,
@@ -40,7 +41,8 @@ fn shell() -> Vec<u8> {
 
 fn an_executable_binary_runs_by_its_path() {
     let Some(fd) = executable(&shell(), 0) else { return };
-    let status = Command::new(path(&fd)).arg0("sh").args(["-c", "exit 42"]).status().expect("it runs");
+    let status =
+        Command::new(path(&fd)).arg0("sh").args(["-c", "exit 42"]).status().expect("it runs");
     assert_eq!(status.code(), Some(42));
 }
 
@@ -79,19 +81,23 @@ fn an_executable_binary_runs_by_fexecve() {
 fn a_binary_that_is_not_executable_is_refused() {
     let fd = fd::wrap_with(&shell(), 0, AUTO).expect("a descriptor");
     assert_eq!(fexecve(&fd, [c"sh", c"-c", c"true"]), Err(libc::EACCES));
-    let refusal = Command::new(path(&fd)).args(["-c", "true"]).status().expect_err("not executable");
+    let refusal =
+        Command::new(path(&fd)).args(["-c", "true"]).status().expect_err("not executable");
     assert_eq!(refusal.raw_os_error(), Some(libc::EACCES));
 }
 
-/// The interpreter opens the script after close-on-exec has taken effect. The kernel knows that when it was given the
-/// descriptor; when it was given the path, the interpreter finds out.
+/// The interpreter opens the script after close-on-exec has taken effect. The kernel knows that
+/// when it was given the descriptor; when it was given the path, the interpreter finds out.
 fn an_executable_script_runs_if_its_interpreter_inherits_it() {
     const SCRIPT: &[u8] = b"#!/bin/sh\necho a script says \"$1\"; exit 42\n";
     let run = |fd| Command::new(path(fd)).arg("hello").output().expect("the interpreter runs");
 
     let Some(fd) = executable(SCRIPT, INHERIT) else { return };
     let output = run(&fd);
-    assert_eq!((output.status.code(), &output.stdout[..]), (Some(42), &b"a script says hello\n"[..]));
+    assert_eq!(
+        (output.status.code(), &output.stdout[..]),
+        (Some(42), &b"a script says hello\n"[..])
+    );
     assert_eq!(fexecve(&fd, [c"script", c"hello", c""]), Ok(42));
 
     let Some(fd) = executable(SCRIPT, 0) else { return };

@@ -1,4 +1,5 @@
-//! Failures made for real around every function that makes a descriptor: what it answers, and that nothing is left.
+//! Failures made for real around every function that makes a descriptor: what it answers, and that
+//! nothing is left.
 
 mod buffers;
 pub mod conditions;

@@ -37,18 +37,30 @@ fn check(fd: &OwnedFd, bytes: &[u8]) {
     let stat = metadata(fd);
     assert_eq!((stat.len() as usize, offset(fd), mode(fd)), (bytes.len(), 0, 0o400));
     if has_memfd() {
-        assert_eq!(seals(fd), 0xf | if can_forbid_execution() { 0x20 } else { 0 }, "{} bytes", bytes.len());
+        assert_eq!(
+            seals(fd),
+            0xf | if can_forbid_execution() { 0x20 } else { 0 },
+            "{} bytes",
+            bytes.len()
+        );
     }
     assert!(content(fd) == bytes, "read: {} bytes", bytes.len());
     if !bytes.is_empty() {
         let seen = mapped(fd, libc::PROT_READ, libc::MAP_SHARED).expect("a mapping");
         assert!(seen[..bytes.len()] == *bytes, "mapped: {} bytes", bytes.len());
-        assert!(seen[bytes.len()..].iter().all(|byte| *byte == 0), "behind the end of {} bytes", bytes.len());
+        assert!(
+            seen[bytes.len()..].iter().all(|byte| *byte == 0),
+            "behind the end of {} bytes",
+            bytes.len()
+        );
     }
     // What lies behind cannot be reached.
     let mut byte = 0u8;
-    // SAFETY: a valid buffer of one byte.
-    assert_eq!(unsafe { libc::pread(fd.as_raw_fd(), (&raw mut byte).cast(), 1, bytes.len() as i64) }, 0);
+    assert_eq!(
+        // SAFETY: a valid buffer of one byte.
+        unsafe { libc::pread(fd.as_raw_fd(), (&raw mut byte).cast(), 1, bytes.len() as i64) },
+        0
+    );
 }
 
 fn wrap_default(bytes: &[u8]) -> OwnedFd {
@@ -83,7 +95,10 @@ fn every_backend_and_flag_takes_large_contents() {
             for size in [MIB, HUGE + 1, 2 * HUGE, 5 * MIB + 1] {
                 let fd = wrap_with(&all[..size], flags, backend).unwrap();
                 assert_eq!((metadata(&fd).len() as usize, offset(&fd)), (size, 0));
-                assert!(content(&fd) == all[..size], "{size} bytes, backend {backend}, flags {flags}");
+                assert!(
+                    content(&fd) == all[..size],
+                    "{size} bytes, backend {backend}, flags {flags}"
+                );
             }
         }
     }
@@ -93,7 +108,8 @@ fn every_backend_and_flag_takes_large_contents() {
 fn wrap_segments(segments: &[libc::iovec]) -> Result<OwnedFd, Failure> {
     let mut error = Error::untouched();
     // SAFETY: valid segments, or such as are to be refused.
-    let fd = unsafe { (abi::load().wrap_iov)(segments.as_ptr(), segments.len(), null(), &mut error) };
+    let fd =
+        unsafe { (abi::load().wrap_iov)(segments.as_ptr(), segments.len(), null(), &mut error) };
     // SAFETY: the caller owns what is returned.
     result(fd, &error).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
 }
@@ -117,7 +133,8 @@ fn segments_that_cross_huge_pages_are_joined_in_order() {
     ];
     for ends in ends_at {
         let starts = [0].into_iter().chain(ends.iter().copied());
-        let segments: Vec<_> = starts.zip(ends).map(|(start, end)| segment(&all[start..*end])).collect();
+        let segments: Vec<_> =
+            starts.zip(ends).map(|(start, end)| segment(&all[start..*end])).collect();
         check(&wrap_segments(&segments).unwrap(), &all[..*ends.last().unwrap()]);
     }
 }
@@ -142,7 +159,9 @@ impl Mapped {
     fn new(fd: &OwnedFd) -> Mapped {
         let length = metadata(fd).len() as usize;
         // SAFETY: a new mapping.
-        let at = unsafe { libc::mmap(null_mut(), length, libc::PROT_READ, libc::MAP_SHARED, fd.as_raw_fd(), 0) };
+        let at = unsafe {
+            libc::mmap(null_mut(), length, libc::PROT_READ, libc::MAP_SHARED, fd.as_raw_fd(), 0)
+        };
         assert_ne!(at, libc::MAP_FAILED);
         Mapped(at.cast(), length)
     }
@@ -174,7 +193,10 @@ fn threads_fill_at_the_same_time() {
         for thread in 0..8usize {
             scope.spawn(move || {
                 for round in 0..10 {
-                    let bytes = vec![(thread * 10 + round) as u8 | 1; MIB + thread * 300_001 + round * 77_777];
+                    let bytes = vec![
+                        (thread * 10 + round) as u8 | 1;
+                        MIB + thread * 300_001 + round * 77_777
+                    ];
                     assert!(content(&wrap_default(&bytes)) == bytes);
                 }
             });
@@ -185,7 +207,17 @@ fn threads_fill_at_the_same_time() {
 /// Sizes that take every path through a file of huge pages.
 fn large_contents_are_right() {
     let all = pattern(3 * HUGE + 12_345);
-    for size in [MIB - 1, MIB, HUGE - 4097, HUGE, HUGE + 1, HUGE + MIB, 2 * HUGE, 5 * MIB + 1, 3 * HUGE + 12_345] {
+    for size in [
+        MIB - 1,
+        MIB,
+        HUGE - 4097,
+        HUGE,
+        HUGE + 1,
+        HUGE + MIB,
+        2 * HUGE,
+        5 * MIB + 1,
+        3 * HUGE + 12_345,
+    ] {
         check(&wrap_default(&all[..size]), &all[..size]);
         let segments: Vec<_> = all[..size].chunks(300_007).map(segment).collect();
         check(&wrap_segments(&segments).unwrap(), &all[..size]);
@@ -198,7 +230,8 @@ struct Memory(*mut u8, usize);
 fn unreadable_at(length: usize) -> Memory {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     // SAFETY: a new mapping.
-    let at = unsafe { libc::mmap(null_mut(), length, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
+    let at =
+        unsafe { libc::mmap(null_mut(), length, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
     assert_ne!(at, libc::MAP_FAILED);
     Memory(at.cast(), length)
 }
@@ -206,8 +239,11 @@ fn unreadable_at(length: usize) -> Memory {
 impl Memory {
     /// The page at `offset` gets this protection.
     fn protect(&self, offset: usize, protection: c_int) {
-        // SAFETY: pages of our own, into which nothing refers.
-        assert_eq!(unsafe { libc::mprotect(self.0.add(offset).cast(), page_size(), protection) }, 0);
+        assert_eq!(
+            // SAFETY: pages of our own, into which nothing refers.
+            unsafe { libc::mprotect(self.0.add(offset).cast(), page_size(), protection) },
+            0
+        );
     }
 }
 
@@ -223,7 +259,8 @@ fn fail_at(memory: &Memory, offset: usize) {
     memory.protect(offset, libc::PROT_NONE);
     let mut error = Error::untouched();
     // SAFETY: memory that is to be found unreadable by the kernel.
-    let value = unsafe { (abi::load().shm_wrap_buffer)(memory.0.cast(), 4 * MIB, null(), &mut error) };
+    let value =
+        unsafe { (abi::load().shm_wrap_buffer)(memory.0.cast(), 4 * MIB, null(), &mut error) };
     let failure = result(value, &error).expect_err("unreadable");
     assert_eq!(failure.errno, libc::EFAULT, "offset {offset}: {failure:?}");
     memory.protect(offset, libc::PROT_READ | libc::PROT_WRITE);
@@ -231,7 +268,8 @@ fn fail_at(memory: &Memory, offset: usize) {
 
 fn memory_that_cannot_be_read_is_efault_wherever_it_is() {
     let (memory, page) = (unreadable_at(4 * MIB), page_size());
-    let mut offsets = vec![0, page, MIB, HUGE - page, HUGE, HUGE + page, HUGE + MIB, 4 * MIB - page];
+    let mut offsets =
+        vec![0, page, MIB, HUGE - page, HUGE, HUGE + page, HUGE + MIB, 4 * MIB - page];
     offsets.extend((0..4 * MIB).step_by(37 * page));
     for offset in offsets {
         fail_at(&memory, offset);

@@ -28,7 +28,8 @@ fn the_module_needs_golang_org_x_sys_and_nothing_else() {
     assert_eq!(said, "github.com/bytefd/bytefd/go\ngolang.org/x/sys\n");
 }
 
-/// The go command keeps what it has built and what tests have said, and does not see that an archive has changed.
+/// The go command keeps what it has built and what tests have said, and does not see that an
+/// archive has changed.
 fn an_archive_that_is_staged_anew_is_linked_anew() {
     const TEST: &str = "package bytefd
 
@@ -42,7 +43,8 @@ func TestTheLibraryAnswers(t *testing.T) {
 ";
     // Another library says something before the program starts.
     const OTHER: &str = "#include <unistd.h>
-__attribute__((constructor)) static void say(void) { if (write(1, \"another archive\\n\", 16) < 0) _exit(1); }
+__attribute__((constructor)) static void say(void) { if (write(1, \"another archive\\n\", 16) < 0) \
+                                        _exit(1); }
 ";
     let folder = tempfile::tempdir().expect("a folder");
     let at = |name: &str| folder.path().join(name);
@@ -55,7 +57,10 @@ __attribute__((constructor)) static void say(void) { if (write(1, \"another arch
     let test = || go(&at("go"), &["test", "-v", "."]);
     stage();
     let first = test();
-    assert!(first.contains("--- PASS: TestTheLibraryAnswers") && !first.contains("(cached)"), "{first}");
+    assert!(
+        first.contains("--- PASS: TestTheLibraryAnswers") && !first.contains("(cached)"),
+        "{first}"
+    );
     stage();
     assert!(test().contains("(cached)"), "the same archive has changed something");
 
@@ -68,11 +73,12 @@ __attribute__((constructor)) static void say(void) { if (write(1, \"another arch
 }
 
 /// The sentences of `go/lib`.
-const MISSING: &str = "libbytefd.a is missing: run make lib in a clone, or install it and use -tags bytefd_system";
+const MISSING: &str =
+    "libbytefd.a is missing: run make lib in a clone, or install it and use -tags bytefd_system";
 const NOT_GLIBC: &str = "the C library is not glibc: build with -tags musl";
 const GLIBC: &str = "the C library is glibc: build with CC=musl-gcc, or without -tags musl";
-const NO_ARCHIVE: &str =
-    "there is no libbytefd.a for this processor and C library: install one and use -tags bytefd_system";
+const NO_ARCHIVE: &str = "there is no libbytefd.a for this processor and C library: install one \
+                          and use -tags bytefd_system";
 
 /// In a clone before `make lib`, and after an archive was removed by hand.
 fn without_an_archive_the_build_says_what_to_do() {
@@ -111,7 +117,10 @@ fn without_an_archive_the_build_says_what_to_do() {
 
 fn build(package: &Path, variables: &[(&str, &str)]) -> Output {
     let mut go = Command::new("go");
-    go.args(["build", "-o", "/dev/null", "."]).current_dir(package).env("GOWORK", "off").env("CGO_ENABLED", "1");
+    go.args(["build", "-o", "/dev/null", "."])
+        .current_dir(package)
+        .env("GOWORK", "off")
+        .env("CGO_ENABLED", "1");
     go.envs(variables.iter().copied()).output().expect("go")
 }
 
@@ -120,7 +129,8 @@ fn refuses(package: &Path, variables: &[(&str, &str)], sentence: &str) {
     let output = build(package, variables);
     let said = said(&output);
     assert!(!output.status.success(), "{variables:?}");
-    let lines: Vec<_> = said.lines().filter(|line| !line.starts_with("# ") && !line.contains(" | ")).collect();
+    let lines: Vec<_> =
+        said.lines().filter(|line| !line.starts_with("# ") && !line.contains(" | ")).collect();
     let [line] = lines[..] else { panic!("{variables:?}: {said}") };
     assert!(line.ends_with(&format!("error: #error \"{sentence}\"")), "{variables:?}: {said}");
 }
@@ -128,24 +138,32 @@ fn refuses(package: &Path, variables: &[(&str, &str)], sentence: &str) {
 /// Each package says it for itself, because Go has no way to say it once.
 fn every_archive_is_linked_with_what_pkg_config_says() {
     let flags = pkg_config(&["--libs-only-l", "--static"]);
-    let flags: Vec<_> = flags.iter().map(String::as_str).filter(|flag| *flag != "-lbytefd").collect();
+    let flags: Vec<_> =
+        flags.iter().map(String::as_str).filter(|flag| *flag != "-lbytefd").collect();
     let expected = format!("\n#cgo LDFLAGS: ${{SRCDIR}}/libbytefd.a {}\n", flags.join(" "));
-    let packages: Vec<_> = std::fs::read_dir(repository().join("go/lib")).expect("go/lib").collect();
+    let packages: Vec<_> =
+        std::fs::read_dir(repository().join("go/lib")).expect("go/lib").collect();
     assert_eq!(packages.len(), 4);
     for package in packages {
         let file = package.expect("an entry").path().join("libbytefd.go");
-        assert!(std::fs::read_to_string(&file).expect("UTF-8").contains(&expected), "{file:?}: {expected}");
+        assert!(
+            std::fs::read_to_string(&file).expect("UTF-8").contains(&expected),
+            "{file:?}: {expected}"
+        );
     }
 }
 
-/// The part of the repository that `scripts/stage` reads and the Go package is built from, without its tests.
+/// The part of the repository that `scripts/stage` reads and the Go package is built from, without
+/// its tests.
 fn copy_what_staging_needs(folder: &Path) {
     let is_source = |name: &str| !name.ends_with("_test.go") && !name.ends_with(".a");
     let package = files_below(&repository().join("go"));
-    let package = package.iter().map(|name| format!("go/{}", name.display())).filter(|name| is_source(name));
+    let package =
+        package.iter().map(|name| format!("go/{}", name.display())).filter(|name| is_source(name));
     let packaging = files_below(&repository().join("packaging"));
     let packaging = packaging.iter().map(|name| format!("packaging/{}", name.display()));
-    let others = ["Cargo.toml", "bytefd.map", "include/bytefd.h", "scripts/stage"].map(String::from);
+    let others =
+        ["Cargo.toml", "bytefd.map", "include/bytefd.h", "scripts/stage"].map(String::from);
     for name in package.chain(packaging).chain(others) {
         let to = folder.join(&name);
         std::fs::create_dir_all(to.parent().expect("a folder")).expect("a folder");

@@ -1,4 +1,5 @@
-//! BYTEFD_MAP_GUARD: maps that survive the loss of their pages, and a program that otherwise notices nothing.
+//! BYTEFD_MAP_GUARD: maps that survive the loss of their pages, and a program that otherwise
+//! notices nothing.
 
 mod changes;
 mod copies;
@@ -68,7 +69,8 @@ tests![
     what_a_child_has_where_a_map_is_missing_is_not_guarded,
     a_child_has_guarded_maps_that_its_own_children_do_not_have,
     a_copy_where_a_child_has_no_map_is_eio,
-    // changes: nobody else may take an address that is asked for, or have a child that maps what is to be sealed
+    // changes: nobody else may take an address that is asked for, or have a child that maps what is
+    // to be sealed
     a_guarded_memory_is_sealed_and_still_guarded,
     what_comes_to_lie_behind_a_smaller_map_is_not_guarded,
     what_comes_to_lie_where_a_map_has_moved_away_is_not_guarded,

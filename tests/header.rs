@@ -1,4 +1,5 @@
-//! The committed headers are what the sources say, and layout.c pins all that compiled programs rely on.
+//! The committed headers are what the sources say, and layout.c pins all that compiled programs
+//! rely on.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,7 +45,8 @@ const SOURCES: [&str; 27] = [
 ];
 
 fn the_headers_are_generated_from_the_sources() {
-    let config = cbindgen::Config::from_file(repository().join("cbindgen.toml")).expect("cbindgen.toml");
+    let config =
+        cbindgen::Config::from_file(repository().join("cbindgen.toml")).expect("cbindgen.toml");
     let mut builder = cbindgen::Builder::new().with_config(config);
     for source in SOURCES {
         builder = builder.with_src(repository().join(format!("src/ffi/{source}.rs")));
@@ -60,7 +62,10 @@ fn the_headers_are_generated_from_the_sources() {
             std::fs::write(&path, &generated).expect("written");
         }
         let committed = std::fs::read(&path).expect(name);
-        assert!(committed == generated.as_bytes(), "{name} is not what the sources say: make header");
+        assert!(
+            committed == generated.as_bytes(),
+            "{name} is not what the sources say: make header"
+        );
     }
 
     for entry in std::fs::read_dir(repository().join("src/ffi")).expect("src/ffi") {
@@ -73,7 +78,8 @@ fn the_headers_are_generated_from_the_sources() {
 
 /// include/bytefd.h without its comments, each macro in one line.
 fn code() -> String {
-    let header = std::fs::read_to_string(repository().join("include/bytefd.h")).expect("the header");
+    let header =
+        std::fs::read_to_string(repository().join("include/bytefd.h")).expect("the header");
     let header = header.replace("\\\n", " ");
     header.split("/*").map(|part| part.split_once("*/").map_or(part, |(_, code)| code)).collect()
 }
@@ -85,10 +91,11 @@ pub fn structs() -> BTreeMap<String, Vec<String>> {
         let (name, rest) = rest.split_once(" {")?;
         // A handle is declared as `typedef struct name name;`.
         let (body, _) = rest.split_once('}').filter(|_| !name.contains(';'))?;
-        let members = body.split(';').map(str::trim).filter(|member| !member.is_empty()).map(|member| {
-            let name = member.rsplit([' ', '*']).next().expect("a name");
-            name.split('[').next().expect("a name").to_string()
-        });
+        let members =
+            body.split(';').map(str::trim).filter(|member| !member.is_empty()).map(|member| {
+                let name = member.rsplit([' ', '*']).next().expect("a name");
+                name.split('[').next().expect("a name").to_string()
+            });
         Some((name.to_string(), members.collect()))
     });
     bodies.collect()
@@ -97,7 +104,8 @@ pub fn structs() -> BTreeMap<String, Vec<String>> {
 /// The names of all types: structs, handles, callbacks.
 pub fn types() -> BTreeSet<String> {
     let code = code();
-    let declarations = code.split("typedef ").skip(1).map(|rest| rest.split(['{', ';']).next().expect("a part"));
+    let declarations =
+        code.split("typedef ").skip(1).map(|rest| rest.split(['{', ';']).next().expect("a part"));
     let names = declarations.map(|declaration| match declaration.split_once("(*") {
         Some((_, callback)) => callback.split(')').next().expect("a name").to_string(),
         None => declaration.split_whitespace().nth(1).expect("a name").to_string(),
@@ -109,15 +117,19 @@ pub fn types() -> BTreeSet<String> {
 pub fn macros() -> BTreeMap<String, String> {
     let code = code();
     let defines = code.lines().filter_map(|line| line.strip_prefix("#define "));
-    let pairs = defines.filter_map(|define| define.split_once(' ')).filter(|(name, _)| !name.contains('('));
+    let pairs =
+        defines.filter_map(|define| define.split_once(' ')).filter(|(name, _)| !name.contains('('));
     pairs.map(|(name, value)| (name.to_string(), value.trim().to_string())).collect()
 }
 
 /// The macros that are numbers, without the version, which changes.
 fn constants() -> BTreeSet<String> {
-    let is_number =
-        |value: &str| value.starts_with(|c: char| c.is_ascii_digit() || c == '(') || value.ends_with("_MAX");
-    let numbers = macros().into_iter().filter(|(name, value)| is_number(value) && !name.starts_with("BYTEFD_VERSION"));
+    let is_number = |value: &str| {
+        value.starts_with(|c: char| c.is_ascii_digit() || c == '(') || value.ends_with("_MAX")
+    };
+    let numbers = macros()
+        .into_iter()
+        .filter(|(name, value)| is_number(value) && !name.starts_with("BYTEFD_VERSION"));
     numbers.map(|(name, _)| name).collect()
 }
 
@@ -136,24 +148,32 @@ fn every_struct_member_and_constant_is_pinned() {
     assert!(structs.len() > 10 && constants().len() > 40, "{structs:?}, {:?}", constants());
     assert_eq!(sorted(pinned("SIZE")), structs.keys().cloned().collect::<Vec<_>>());
     assert_eq!(sorted(pinned("NUMBER")), constants().into_iter().collect::<Vec<_>>(), "each once");
-    let members =
-        structs.iter().flat_map(|(name, members)| members.iter().map(move |member| format!("{name}, {member}")));
+    let members = structs
+        .iter()
+        .flat_map(|(name, members)| members.iter().map(move |member| format!("{name}, {member}")));
     assert_eq!(sorted(pinned("AT")), sorted(members.collect()), "each once");
 }
 
 fn every_struct_with_a_size_has_an_init_with_a_value_for_each_member() {
     let mut macros = macros();
     for (name, members) in structs().iter().filter(|(_, members)| members[0] == "size") {
-        let init =
-            macros.remove(&format!("{}_INIT", name.to_uppercase())).unwrap_or_else(|| panic!("no _INIT of {name}"));
-        let values = init.trim_matches(['{', '}', ' ']).split(',').map(str::trim).collect::<Vec<_>>();
-        assert_eq!((values[0], values.len()), (format!("sizeof({name})").as_str(), members.len()), "{name}");
+        let init = macros
+            .remove(&format!("{}_INIT", name.to_uppercase()))
+            .unwrap_or_else(|| panic!("no _INIT of {name}"));
+        let values =
+            init.trim_matches(['{', '}', ' ']).split(',').map(str::trim).collect::<Vec<_>>();
+        assert_eq!(
+            (values[0], values.len()),
+            (format!("sizeof({name})").as_str(), members.len()),
+            "{name}"
+        );
     }
     assert!(!macros.keys().any(|name| name.ends_with("_INIT")), "an _INIT of nothing: {macros:?}");
 }
 
 fn no_line_is_longer_than_100_columns() {
-    let header = std::fs::read_to_string(repository().join("include/bytefd.h")).expect("the header");
+    let header =
+        std::fs::read_to_string(repository().join("include/bytefd.h")).expect("the header");
     let long: Vec<_> = header.lines().filter(|line| line.chars().count() > 100).collect();
     assert!(long.is_empty(), "{}", long.join("\n"));
 }
@@ -163,7 +183,9 @@ fn must_not_be_null(function: &str, parameter: &str) -> bool {
     const TAKE_NULL: [&str; 3] = ["bytefd_map_data", "bytefd_map_length", "bytefd_tempfile_path"];
     match parameter {
         "map" | "scan" | "pool" | "file" => {
-            !function.ends_with("_close") && !function.ends_with("_end") && !TAKE_NULL.contains(&function)
+            !function.ends_with("_close")
+                && !function.ends_with("_end")
+                && !TAKE_NULL.contains(&function)
         }
         // Elsewhere a buffer may be NULL if its length is 0.
         "buf" => ["bytefd_path", "bytefd_host_report"].contains(&function),
@@ -180,7 +202,10 @@ fn with_nonnull(header: &str) -> String {
     let mut function = "";
     let mut text = String::new();
     for line in header.split_inclusive('\n') {
-        if line.starts_with(['#', '/']) || line.starts_with("typedef") || line.trim_start().starts_with('*') {
+        if line.starts_with(['#', '/'])
+            || line.starts_with("typedef")
+            || line.trim_start().starts_with('*')
+        {
             text += line;
             continue;
         }

@@ -1,4 +1,5 @@
-//! The portable groups again, on hosts that lack something. (`kernels` runs them on what really is old.)
+//! The portable groups again, on hosts that lack something. (`kernels` runs them on what really is
+//! old.)
 
 use std::collections::BTreeMap;
 use std::ffi::c_int;
@@ -17,8 +18,9 @@ tests![
 /// Groups whose tests ask the host what it has, through `support::hosts`.
 const GROUPS: &str = "wrap,reopen,scan,fill,map,execution,kernel";
 
-/// Those of what processes share, where something is missing that they stand on. The other hosts differ in a flag or an errno
-/// of memfd_create, which these groups see nothing of, or lack only a part of what Linux 3.16 does.
+/// Those of what processes share, where something is missing that they stand on. The other hosts
+/// differ in a flag or an errno of memfd_create, which these groups see nothing of, or lack only a
+/// part of what Linux 3.16 does.
 const SHARING: [(&str, &str); 3] = [
     ("linux-3.16", "share,stream,named"),
     ("only-files", "share,stream,named"),
@@ -39,7 +41,9 @@ fn the_suite_holds_on_every_poorer_host() {
         suite.env("RUST_BACKTRACE", "0").env(alarm::PATIENCE, alarm::HALF);
         let (status, said) = alarm::watched(&mut suite).expect("this program runs again");
         match status.code() {
-            Some(hosts::CANNOT_BE_PLAYED) => println!("SKIPPED: no suite on host {name}: {}", said.trim()),
+            Some(hosts::CANNOT_BE_PLAYED) => {
+                println!("SKIPPED: no suite on host {name}: {}", said.trim())
+            }
             Some(0) if !said.contains("ok. 0 passed") => {}
             _ => failures += &format!("\non host {name}: {status}\n{said}"),
         }
@@ -48,7 +52,8 @@ fn the_suite_holds_on_every_poorer_host() {
     assert!(sharing.is_empty(), "no such hosts: {sharing:?}");
 }
 
-/// vm.memfd_noexec=2. Of a process ID namespace, so that this machine keeps its own; Linux 6.6 and rights are needed.
+/// vm.memfd_noexec=2. Of a process ID namespace, so that this machine keeps its own; Linux 6.6 and
+/// rights are needed.
 fn where_memory_files_must_not_be_executable_that_is_obeyed_and_not_worked_around() {
     const F_SEAL_EXEC: c_int = 0x20;
     if !hosts::has_memfd() {
@@ -69,7 +74,9 @@ fn where_memory_files_must_not_be_executable_that_is_obeyed_and_not_worked_aroun
     });
     match played {
         Ok(0) => {}
-        Ok(hosts::CANNOT_BE_PLAYED) => println!("SKIPPED: no host that forbids executable memory files"),
+        Ok(hosts::CANNOT_BE_PLAYED) => {
+            println!("SKIPPED: no host that forbids executable memory files")
+        }
         Ok(code) => panic!("exit code {code}"),
         Err(error) => println!("SKIPPED: no host that forbids executable memory files: {error}"),
     }

@@ -1,13 +1,14 @@
-//! Faults played at every system call of every exported function: each errno of its manual page, EINTR, and short counts, at
-//! its first, second, third and last occurrence and always; in a process that calls the function for the first time, and in
-//! one that has called it before. The system calls are those that a trace has shown.
+//! Faults played at every system call of every exported function: each errno of its manual page,
+//! EINTR, and short counts, at its first, second, third and last occurrence and always; in a
+//! process that calls the function for the first time, and in one that has called it before. The
+//! system calls are those that a trace has shown.
 //!
-//! After each the process lives; the call has failed with that errno, or worked with the right result; nothing is left, no
-//! descriptor, mapping, name, segment or child; and the same call works again. What comes out otherwise stands in
-//! `exceptions`, with its reason.
+//! After each the process lives; the call has failed with that errno, or worked with the right
+//! result; nothing is left, no descriptor, mapping, name, segment or child; and the same call works
+//! again. What comes out otherwise stands in `exceptions`, with its reason.
 //!
-//! `make test` plays every errno at the first occurrence in a new process, and a quarter of the rest; `make inject`
-//! (BYTEFD_TEST_INJECT=all) plays all of it, and many more signals.
+//! `make test` plays every errno at the first occurrence in a new process, and a quarter of the
+//! rest; `make inject` (BYTEFD_TEST_INJECT=all) plays all of it, and many more signals.
 
 mod combinations;
 mod exceptions;
@@ -49,18 +50,27 @@ fn is_full() -> bool {
 
 fn every_exported_function_has_a_scenario() {
     let map = std::fs::read_to_string(repository().join("bytefd.map")).expect("the symbol map");
-    let exported: BTreeSet<&str> =
-        map.lines().filter_map(|line| line.trim().strip_suffix(';')).filter(|name| name.contains('_')).collect();
-    let played: BTreeSet<&str> = FAMILIES.iter().flat_map(|scenarios| *scenarios).map(Scenario::function).collect();
+    let exported: BTreeSet<&str> = map
+        .lines()
+        .filter_map(|line| line.trim().strip_suffix(';'))
+        .filter(|name| name.contains('_'))
+        .collect();
+    let played: BTreeSet<&str> =
+        FAMILIES.iter().flat_map(|scenarios| *scenarios).map(Scenario::function).collect();
     assert_eq!(played, exported, "functions with a scenario, and those that are exported");
 }
 
-/// A file system and a table of segments of its own, so that whatever is left shows; and a heap that has enough memory for
-/// every call, so that the C library asks for none in between.
+/// A file system and a table of segments of its own, so that whatever is left shows; and a heap
+/// that has enough memory for every call, so that the C library asks for none in between.
 fn prepare() -> Vec<crate::faults::conditions::Mounted> {
     let mounted = FOLDERS.map(|folder| hide(folder, "")).into();
-    // SAFETY: concerns this process only.
-    assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWIPC) }, 0, "{}", std::io::Error::last_os_error());
+    assert_eq!(
+        // SAFETY: concerns this process only.
+        unsafe { libc::unshare(libc::CLONE_NEWIPC) },
+        0,
+        "{}",
+        std::io::Error::last_os_error()
+    );
     let limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: a valid struct; of memory nothing is used that is freed.
     unsafe {
@@ -98,14 +108,22 @@ fn every_fault_is_survived_and_told() {
     }));
 }
 
-/// Runs `work` for each number in as many processes as there are processors. Returns the lines that they wrote.
+/// Runs `work` for each number in as many processes as there are processors. Returns the lines that
+/// they wrote.
 fn divide(count: usize, work: impl Fn(&Ground, usize) -> String) -> Vec<String> {
     // Loaded, and never called: what a process that calls it for the first time has.
     abi::load();
     let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
     // SAFETY: a new mapping of zeros, for this process and its children.
     let next = unsafe {
-        let at = libc::mmap(std::ptr::null_mut(), 4096, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
+        let at = libc::mmap(
+            std::ptr::null_mut(),
+            4096,
+            libc::PROT_READ | libc::PROT_WRITE,
+            flags,
+            -1,
+            0,
+        );
         assert_ne!(at, libc::MAP_FAILED);
         &*at.cast::<AtomicUsize>()
     };
@@ -124,11 +142,15 @@ fn divide(count: usize, work: impl Fn(&Ground, usize) -> String) -> Vec<String> 
                     }
                     let work = std::panic::AssertUnwindSafe(|| work(&ground, index));
                     let lines = std::panic::catch_unwind(work);
-                    let lines = lines.unwrap_or_else(|_| format!("failure of the harness: {}", ground.told.text()));
+                    let lines = lines.unwrap_or_else(|_| {
+                        format!("failure of the harness: {}", ground.told.text())
+                    });
                     for line in lines.lines() {
                         // One write(2) each, no more than a pipe takes at once.
                         let line = format!("{line}\n");
-                        (&writer).write_all(&line.as_bytes()[line.len().saturating_sub(4000)..]).expect("heard");
+                        (&writer)
+                            .write_all(&line.as_bytes()[line.len().saturating_sub(4000)..])
+                            .expect("heard");
                     }
                 }
             })
@@ -147,7 +169,9 @@ fn write_out(function: &str, tally: &Tally) -> String {
     let Tally { tried, passed, exceptions, failures, skipped } = tally;
     let mut text = format!("count {function} {tried} {passed}\n");
     exceptions.iter().for_each(|number| text += &format!("exception {number}\n"));
-    failures.iter().for_each(|failure| text += &format!("failure {}\n", failure.replace('\n', " | ")));
+    failures
+        .iter()
+        .for_each(|failure| text += &format!("failure {}\n", failure.replace('\n', " | ")));
     skipped.iter().for_each(|reason| text += &format!("skipped {function}: {reason}\n"));
     text
 }
@@ -174,7 +198,9 @@ fn report(lines: Vec<String>) {
     for (function, (tried, passed)) in counts.iter().filter(|_| is_full()) {
         println!("inject: {function}: {tried} combinations, {passed} passed");
     }
-    for (exception, count) in EXCEPTIONS.iter().zip(&found).filter(|(_, count)| is_full() && **count > 0) {
+    for (exception, count) in
+        EXCEPTIONS.iter().zip(&found).filter(|(_, count)| is_full() && **count > 0)
+    {
         let name = |part: &'static str| if part.is_empty() { "any" } else { part };
         println!(
             "inject: exception: {} ({}), {} {}: {}, {count} times",
@@ -188,24 +214,37 @@ fn report(lines: Vec<String>) {
     let exceptions: usize = found.iter().sum();
     // Those of a process that has been asked for all.
     let is_whole = is_full() && std::env::var_os(ONLY).is_none();
-    for (exception, _) in EXCEPTIONS.iter().zip(&found).filter(|(_, count)| is_whole && **count == 0) {
+    for (exception, _) in
+        EXCEPTIONS.iter().zip(&found).filter(|(_, count)| is_whole && **count == 0)
+    {
         failures.push(format!("an exception that no longer occurs: {}", exception.why));
     }
-    println!("inject: {} combinations, {} passed, {exceptions} exceptions", sum(|count| count.0), sum(|count| count.1));
+    println!(
+        "inject: {} combinations, {} passed, {exceptions} exceptions",
+        sum(|count| count.0),
+        sum(|count| count.1)
+    );
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
 }
 
 fn no_signal_in_a_storm_changes_a_result() {
     let scenarios = chosen();
     let rounds = crate::support::rounds(if is_full() { 40 } else { 5 });
-    let lines = divide(scenarios.len(), |ground, index| match ground.storm(scenarios[index], rounds) {
-        Ok(signals) => format!("signals {signals}"),
-        Err(failure) => format!("failure {}", failure.replace('\n', " | ")),
-    });
-    let signals = |line: &String| line.strip_prefix("signals ").and_then(|count| count.parse::<u64>().ok());
-    let (calm, failures): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| signals(line).is_some());
+    let lines =
+        divide(scenarios.len(), |ground, index| match ground.storm(scenarios[index], rounds) {
+            Ok(signals) => format!("signals {signals}"),
+            Err(failure) => format!("failure {}", failure.replace('\n', " | ")),
+        });
+    let signals =
+        |line: &String| line.strip_prefix("signals ").and_then(|count| count.parse::<u64>().ok());
+    let (calm, failures): (Vec<_>, Vec<_>) =
+        lines.into_iter().partition(|line| signals(line).is_some());
     let signals: u64 = calm.iter().filter_map(signals).sum();
-    println!("inject: storms: {} scenarios, {signals} signals, {} failures", scenarios.len(), failures.len());
+    println!(
+        "inject: storms: {} scenarios, {signals} signals, {} failures",
+        scenarios.len(),
+        failures.len()
+    );
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     assert!(signals > scenarios.len() as u64, "the storms are none");
 }

@@ -33,12 +33,20 @@ impl Places {
     /// Everything below `prefix`, in the directories that are the default.
     pub fn below(prefix: &Path) -> Places {
         let prefix = prefix.to_path_buf();
-        Places { destdir: PathBuf::new(), lib: prefix.join("lib"), include: prefix.join("include"), prefix }
+        Places {
+            destdir: PathBuf::new(),
+            lib: prefix.join("lib"),
+            include: prefix.join("include"),
+            prefix,
+        }
     }
 
     /// The same with the library directory of Debian.
     pub fn multiarch(prefix: &Path) -> Places {
-        Places { lib: prefix.join(format!("lib/{}-linux-gnu", std::env::consts::ARCH)), ..Places::below(prefix) }
+        Places {
+            lib: prefix.join(format!("lib/{}-linux-gnu", std::env::consts::ARCH)),
+            ..Places::below(prefix)
+        }
     }
 
     /// Libraries and header outside of the prefix.
@@ -137,14 +145,18 @@ fn the_installed_files_are_where_they_belong() {
     }
     for name in files {
         let (installed, staged) = (places.prefix.join(name), staged().join(name));
-        assert!(std::fs::read(&installed).expect(name) == std::fs::read(staged).expect(name), "{name}");
+        assert!(
+            std::fs::read(&installed).expect(name) == std::fs::read(staged).expect(name),
+            "{name}"
+        );
         let mode = std::fs::metadata(&installed).expect(name).permissions().mode();
         assert_eq!(mode & 0o7777, if name.ends_with(FILE) { 0o755 } else { 0o644 }, "{name}");
     }
     assert_eq!(places.pkg_config(&["--modversion"]), [env!("CARGO_PKG_VERSION")]);
 }
 
-/// What `make install` needs of the repository, as a packager finds it in an archive: no sources, and no cargo.
+/// What `make install` needs of the repository, as a packager finds it in an archive: no sources,
+/// and no cargo.
 struct Release {
     folder: tempfile::TempDir,
 }
@@ -185,7 +197,9 @@ fn what_is_staged_is_installed_without_cargo() {
     let output = release.make("install", &places);
     assert!(output.status.success() && output.stderr.is_empty(), "{}", said(&output));
     assert_eq!(files_below(folder.path()), files_below(&release.folder.path().join("dist")));
-    let mode = |name: &str| std::fs::metadata(folder.path().join(name)).expect(name).permissions().mode() & 0o7777;
+    let mode = |name: &str| {
+        std::fs::metadata(folder.path().join(name)).expect(name).permissions().mode() & 0o7777
+    };
     assert_eq!((mode("bin/bytefd-test"), mode("share/man/man1/bytefd-test.1")), (0o755, 0o644));
 
     // Sources that have changed since are installed when they are staged. Whoever has some is told.
@@ -198,9 +212,17 @@ fn what_is_staged_is_installed_without_cargo() {
     // Where nothing is staged, it is built first; and cargo fails here.
     std::fs::remove_dir_all(release.folder.path().join("dist")).expect("removed");
     let output = release.make("install", &places);
-    assert!(!output.status.success() && said(&output).contains("cargo rustc --release"), "{}", said(&output));
+    assert!(
+        !output.status.success() && said(&output).contains("cargo rustc --release"),
+        "{}",
+        said(&output)
+    );
     let output = release.make("uninstall", &places);
-    assert!(!output.status.success() && said(&output).contains("make lib stages it"), "{}", said(&output));
+    assert!(
+        !output.status.success() && said(&output).contains("make lib stages it"),
+        "{}",
+        said(&output)
+    );
 }
 
 fn uninstall_removes_what_install_has_put_there_and_nothing_else() {
@@ -239,7 +261,9 @@ fn uninstall_removes_what_install_has_put_there_and_nothing_else() {
 
 fn programs_build_and_run_with_what_pkg_config_says_wherever_it_is_installed() {
     let folder = tempfile::tempdir().expect("a folder");
-    for (index, places) in [Places::below, Places::multiarch, Places::scattered].into_iter().enumerate() {
+    for (index, places) in
+        [Places::below, Places::multiarch, Places::scattered].into_iter().enumerate()
+    {
         let folder = folder.path().join(index.to_string());
         let places = places(&folder);
         places.install();
@@ -273,9 +297,11 @@ fn installed_paths_are_absolute_and_without_destdir() {
     .into_iter()
     .enumerate()
     {
-        let places = Places { destdir: folder.path().join(format!("destination {index}")), ..places };
+        let places =
+            Places { destdir: folder.path().join(format!("destination {index}")), ..places };
         places.install();
-        let text = std::fs::read_to_string(places.in_lib("pkgconfig/bytefd.pc")).expect("bytefd.pc");
+        let text =
+            std::fs::read_to_string(places.in_lib("pkgconfig/bytefd.pc")).expect("bytefd.pc");
         for (name, value) in ["prefix", "libdir", "includedir"].into_iter().zip(expected) {
             assert!(text.lines().any(|line| line == format!("{name}={value}")), "{text}");
         }
@@ -289,7 +315,9 @@ fn installed_paths_are_absolute_and_without_destdir() {
         }
         // A build for another system finds it below that system's root.
         let mut pkg_config = Command::new("pkg-config");
-        pkg_config.env("PKG_CONFIG_LIBDIR", places.in_lib("pkgconfig")).args(["--variable=libdir", "bytefd"]);
+        pkg_config
+            .env("PKG_CONFIG_LIBDIR", places.in_lib("pkgconfig"))
+            .args(["--variable=libdir", "bytefd"]);
         let lib = said(&run(&mut pkg_config));
         assert_eq!(Path::new(lib.trim()), places.lib.components().collect::<PathBuf>());
     }
@@ -309,7 +337,11 @@ fn nothing_is_installed_where_the_paths_would_be_read_in_another_way() {
             .output()
             .expect("the script runs");
         assert_eq!(output.status.code(), Some(2), "{}", said(&output));
-        assert!(said(&output).contains(&format!("install: PREFIX={prefix}/ ")), "{}", said(&output));
+        assert!(
+            said(&output).contains(&format!("install: PREFIX={prefix}/ ")),
+            "{}",
+            said(&output)
+        );
     }
     assert_eq!(files_below(folder.path()), BTreeSet::new());
 }

@@ -1,7 +1,8 @@
-//! The suite on real old kernels: Debian's, in a virtual machine that qemu emulates and that has nothing but this
-//! program, its libraries and a few tools. The machine is ours, so the suite also sees what settings of the whole host do:
-//! all that huge pages for files in memory can be set to. `scripts/kernels` fetches the kernels. Where that, or qemu, cannot
-//! be had, the test says SKIPPED and why.
+//! The suite on real old kernels: Debian's, in a virtual machine that qemu emulates and that has
+//! nothing but this program, its libraries and a few tools. The machine is ours, so the suite also
+//! sees what settings of the whole host do: all that huge pages for files in memory can be set to.
+//! `scripts/kernels` fetches the kernels. Where that, or qemu, cannot be had, the test says SKIPPED
+//! and why.
 
 pub mod arm64;
 pub mod facts;
@@ -77,7 +78,8 @@ impl Machine<'_> {
                 _ => Err(std::io::Error::last_os_error()),
             });
         }
-        // Kernels change their own code as they start, at which the emulation sometimes trips ("Oops: int3"): then once more.
+        // Kernels change their own code as they start, at which the emulation sometimes trips
+        // ("Oops: int3"): then once more.
         let mut said = String::new();
         for _ in 0..BOOTS {
             let status;
@@ -106,7 +108,14 @@ fn kernel_for(emulator: &str, release: &str) -> Result<PathBuf, String> {
         return Err(format!("{emulator}: {error}"));
     }
     let folder = tools::repository().join("build/kernels");
-    let fetched = Command::new(tools::repository().join("scripts/kernels")).arg(&folder).arg(release).output();
+    let fetched = Command::new(tools::repository().join("scripts/kernels"))
+        .arg(&folder)
+        .arg(release)
+        .output();
     let fetched = fetched.map_err(|error| format!("scripts/kernels: {error}"))?;
-    if fetched.status.success() { Ok(folder.join(format!("vmlinuz-{release}"))) } else { Err(tools::said(&fetched)) }
+    if fetched.status.success() {
+        Ok(folder.join(format!("vmlinuz-{release}")))
+    } else {
+        Err(tools::said(&fetched))
+    }
 }

@@ -23,8 +23,11 @@ tests![
 ];
 
 /// The functions that have a short name too, which calls the long one.
-const SHORT_NAMES: [(&str, &str); 3] =
-    [("bytefd_wrap_buffer", "shm_wrap_buffer"), ("bytefd_scan_bytes", "scan_bytes"), ("bytefd_map_file", "map_file")];
+const SHORT_NAMES: [(&str, &str); 3] = [
+    ("bytefd_wrap_buffer", "shm_wrap_buffer"),
+    ("bytefd_scan_bytes", "scan_bytes"),
+    ("bytefd_map_file", "map_file"),
+];
 
 /// The name that sources use for a function.
 pub fn usual_name(function: &str) -> &str {
@@ -33,19 +36,24 @@ pub fn usual_name(function: &str) -> &str {
 
 /// The names of the functions that include/bytefd.h declares.
 pub fn declared_functions() -> BTreeSet<String> {
-    let header = std::fs::read_to_string(repository().join("include/bytefd.h")).expect("the header");
+    let header =
+        std::fs::read_to_string(repository().join("include/bytefd.h")).expect("the header");
     // A macro may go on in the next line.
     let code = without_comments(&header).replace("\\\n", " ");
     let code: String = code.lines().filter(|line| !line.starts_with('#')).collect();
     let names: BTreeSet<String> = code
-        // What a brace opens or closes (a struct, extern "C") is no part of the declaration that follows it.
+        // What a brace opens or closes (a struct, extern "C") is no part of the declaration that
+        // follows it.
         .split([';', '{', '}'])
         .map(str::trim)
         .filter(|declaration| !declaration.starts_with("typedef"))
         .filter_map(|declaration| declaration.split_once('('))
         .map(|(before, _)| before.rsplit([' ', '*']).next().expect("a name").to_string())
         .collect();
-    assert!(["shm_wrap_buffer", "scan_bytes", "map_file"].iter().all(|name| names.contains(*name)), "{names:?}");
+    assert!(
+        ["shm_wrap_buffer", "scan_bytes", "map_file"].iter().all(|name| names.contains(*name)),
+        "{names:?}"
+    );
     names
 }
 
@@ -80,12 +88,16 @@ fn the_list_of_exports_is_what_the_header_declares() {
     assert!(before.ends_with(&format!("{SYMBOL_VERSION} {{\n    ")), "{before}");
     let (global, local) = global.split_once("local:").expect("everything else");
     assert_eq!(local.split_whitespace().collect::<String>(), "*;};");
-    let names: Vec<_> = global.split_whitespace().map(|name| name.strip_suffix(';').expect("an end")).collect();
+    let names: Vec<_> =
+        global.split_whitespace().map(|name| name.strip_suffix(';').expect("an end")).collect();
     assert_eq!(names, declared_functions().iter().collect::<Vec<_>>(), "each once, sorted");
 }
 
 fn the_shared_library_exports_what_the_header_declares_with_a_version() {
-    let exported = symbols(&["--dynamic", "--defined-only", "--with-symbol-versions"], &library("libbytefd.so"));
+    let exported = symbols(
+        &["--dynamic", "--defined-only", "--with-symbol-versions"],
+        &library("libbytefd.so"),
+    );
     let declared = declared_functions().into_iter().map(|name| format!("{name}@@{SYMBOL_VERSION}"));
     // The version is a symbol too.
     assert_eq!(exported, declared.chain([SYMBOL_VERSION.to_string()]).collect());
@@ -97,13 +109,15 @@ fn the_archive_exports_the_long_names_that_the_header_declares() {
     assert_eq!(exported, long.collect());
 }
 
-/// A symbol that is missing here and used weakly by another object would become an error of the whole program.
+/// A symbol that is missing here and used weakly by another object would become an error of the
+/// whole program.
 fn the_archive_asks_for_nothing_it_does_not_use() {
     let folder = tempfile::tempdir().expect("a folder");
     run(Command::new("ar").arg("x").arg(library("libbytefd.a")).current_dir(&folder));
     for member in std::fs::read_dir(&folder).expect("members") {
         let member = member.expect("a member").path();
-        let relocations = said(&run(Command::new("readelf").args(["--relocs", "--wide"]).arg(&member)));
+        let relocations =
+            said(&run(Command::new("readelf").args(["--relocs", "--wide"]).arg(&member)));
         let used: BTreeSet<&str> = relocations.split_whitespace().collect();
         let missing = symbols(&["--undefined-only"], &member);
         let unused: Vec<_> = missing.iter().filter(|name| !used.contains(name.as_str())).collect();
@@ -115,7 +129,8 @@ fn the_archive_asks_for_nothing_it_does_not_use() {
 pub const SONAME: &str =
     concat!("libbytefd.so.", env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR"));
 pub const FILE: &str = concat!("libbytefd.so.", env!("CARGO_PKG_VERSION"));
-const SYMBOL_VERSION: &str = concat!("BYTEFD_", env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR"));
+const SYMBOL_VERSION: &str =
+    concat!("BYTEFD_", env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR"));
 
 fn the_soname_has_the_abi_version_whoever_links_it() {
     for file in [library("libbytefd.so"), library_path()] {
@@ -126,10 +141,14 @@ fn the_soname_has_the_abi_version_whoever_links_it() {
 
 fn the_shared_library_needs_the_c_library_its_loader_and_libgcc_only() {
     let section = dynamic_section(&library("libbytefd.so"));
-    let needed: Vec<_> = section.lines().filter_map(|line| line.split_once("Shared library: [")).collect();
+    let needed: Vec<_> =
+        section.lines().filter_map(|line| line.split_once("Shared library: [")).collect();
     assert!(needed.iter().any(|(_, name)| *name == "libc.so.6]"), "{section}");
     for (_, name) in needed {
-        assert!(["libc.so.", "ld-linux", "libgcc_s.so."].iter().any(|known| name.starts_with(known)), "{name}");
+        assert!(
+            ["libc.so.", "ld-linux", "libgcc_s.so."].iter().any(|known| name.starts_with(known)),
+            "{name}"
+        );
     }
 }
 
@@ -138,10 +157,13 @@ fn the_shared_library_stays_loaded_and_nothing_in_it_is_both_written_and_execute
     let section = dynamic_section(&file);
     let flags = section.lines().find_map(|line| line.split_once("(FLAGS_1)")).expect("flags").1;
     assert!(flags.split_whitespace().any(|flag| flag == "NODELETE"), "{section}");
-    // With both of these, addresses of functions are looked up at once, and nobody can change them afterwards.
+    // With both of these, addresses of functions are looked up at once, and nobody can change them
+    // afterwards.
     assert!(flags.split_whitespace().any(|flag| flag == "NOW"), "{section}");
-    let segments = said(&run(Command::new("readelf").arg("--program-headers").arg("--wide").arg(&file)));
-    let rows: Vec<Vec<&str>> = segments.lines().map(|line| line.split_whitespace().collect()).collect();
+    let segments =
+        said(&run(Command::new("readelf").arg("--program-headers").arg("--wide").arg(&file)));
+    let rows: Vec<Vec<&str>> =
+        segments.lines().map(|line| line.split_whitespace().collect()).collect();
     assert!(rows.iter().any(|row| row.first() == Some(&"GNU_RELRO")), "{segments}");
     // Type, offset, two addresses, two sizes, flags ("R E" are two words), alignment.
     let writable = |row: &&Vec<&str>| {
@@ -164,7 +186,10 @@ fn a_linked_program_asks_for_the_soname() {
 /// What pkg-config says about linking with the staged archive instead of the shared library.
 pub fn archive_flags() -> Vec<String> {
     let flags = pkg_config(&["--cflags", "--libs", "--static"]);
-    flags.into_iter().map(|flag| if flag == "-lbytefd" { "-l:libbytefd.a".into() } else { flag }).collect()
+    flags
+        .into_iter()
+        .map(|flag| if flag == "-lbytefd" { "-l:libbytefd.a".into() } else { flag })
+        .collect()
 }
 
 /// The size of a copy without symbols.
@@ -174,7 +199,8 @@ fn stripped(file: &Path) -> u64 {
     std::fs::metadata(copy.path()).expect("the copy").len()
 }
 
-/// What prints backtraces would be a third more. If this fails after an update of Rust, scripts/stage no longer finds it.
+/// What prints backtraces would be a third more. If this fails after an update of Rust,
+/// scripts/stage no longer finds it.
 fn what_is_installed_is_small() {
     let library = stripped(&library("libbytefd.so"));
     assert!(library <= 620 << 10, "{library} bytes of libbytefd.so");
@@ -184,7 +210,8 @@ fn what_is_installed_is_small() {
 
 /// A C program that wraps one buffer, and what it is without that.
 const HELLO: [&str; 2] = [
-    "#include <bytefd.h>\nint main(void) { return shm_wrap_buffer(\"hello\", 5, NULL, NULL) < 0; }\n",
+    "#include <bytefd.h>\nint main(void) { return shm_wrap_buffer(\"hello\", 5, NULL, NULL) < 0; \
+     }\n",
     "int main(void) { return 0; }\n",
 ];
 
@@ -195,21 +222,33 @@ fn a_program_has_only_the_part_of_the_archive_that_it_needs() {
         let (source, program) = (folder.path().join("hello.c"), folder.path().join("hello"));
         std::fs::write(&source, code).expect("a source");
         let mut compiler = compiler(None, &source);
-        compiler.args(["-O2", "-g0", "-Wl,--gc-sections"]).args(arguments).arg(&source).args(archive_flags());
+        compiler
+            .args(["-O2", "-g0", "-Wl,--gc-sections"])
+            .args(arguments)
+            .arg(&source)
+            .args(archive_flags());
         run(compiler.arg("-o").arg(&program));
         run(&mut Command::new(&program));
         stripped(&program)
     };
     let [hello, nothing] = HELLO.map(|code| build(code, &[]));
-    assert!(hello <= MOST && hello > nothing + (50 << 10), "{hello} bytes, {nothing} of them for nothing");
+    assert!(
+        hello <= MOST && hello > nothing + (50 << 10),
+        "{hello} bytes, {nothing} of them for nothing"
+    );
     // The C library's own part is its own business.
     let [hello, nothing] = HELLO.map(|code| build(code, &["-static"]));
-    assert!(hello - nothing <= MOST && hello > nothing, "{hello} bytes, {nothing} of them for nothing");
+    assert!(
+        hello - nothing <= MOST && hello > nothing,
+        "{hello} bytes, {nothing} of them for nothing"
+    );
 }
 
 /// Each is a store by the loader into a page of its own copy, in every process.
 fn the_shared_library_has_few_relocations() {
-    let listing = said(&run(Command::new("readelf").args(["--relocs", "--wide"]).arg(library("libbytefd.so"))));
+    let listing = said(&run(Command::new("readelf")
+        .args(["--relocs", "--wide"])
+        .arg(library("libbytefd.so"))));
     let count = listing.lines().filter(|line| line.contains(" R_")).count();
     assert!((1..=600).contains(&count), "{count} relocations");
 }

@@ -1,16 +1,20 @@
-//! The exported functions as a stranger uses them: the freshly built shared library, the real kernel, real clients.
+//! The exported functions as a stranger uses them: the freshly built shared library, the real
+//! kernel, real clients.
 //!
-//! `cargo test --test suite [NAME]` runs the tests; afterwards the process must hold no descriptor, mapping or name in
-//! /dev/shm that it did not hold before. A test marked `alone` runs in a process of its own, because it changes limits,
-//! system call filters or mounts for good.
+//! `cargo test --test suite [NAME]` runs the tests; afterwards the process must hold no descriptor,
+//! mapping or name in /dev/shm that it did not hold before. A test marked `alone` runs in a process
+//! of its own, because it changes limits, system call filters or mounts for good.
 //!
 //! The environment says what runs, and how:
-//! - `BYTEFD_TEST_GROUPS=wrap,map`: only the tests of these groups; `fast` stands for those of [`FAST`].
-//! - `BYTEFD_TEST_HOST=no-memfd` (or another name in `support::hosts`): on a host that lacks something.
+//! - `BYTEFD_TEST_GROUPS=wrap,map`: only the tests of these groups; `fast` stands for those of
+//!   [`FAST`].
+//! - `BYTEFD_TEST_HOST=no-memfd` (or another name in `support::hosts`): on a host that lacks
+//!   something.
 //! - `BYTEFD_TEST_LIBRARY=dist/lib/libbytefd.so`: with another build of the library.
-//! - `BYTEFD_TEST_ROUNDS=20` (or 0.25): what is random, or waits for a coincidence, is tried so many times as often.
-//! - `BYTEFD_TEST_INJECT=all`: every fault at every system call, and not a part; `BYTEFD_TEST_INJECT_ONLY=map_seal`: in the
-//!   scenarios whose name has this.
+//! - `BYTEFD_TEST_ROUNDS=20` (or 0.25): what is random, or waits for a coincidence, is tried so
+//!   many times as often.
+//! - `BYTEFD_TEST_INJECT=all`: every fault at every system call, and not a part;
+//!   `BYTEFD_TEST_INJECT_ONLY=map_seal`: in the scenarios whose name has this.
 //! - `BYTEFD_TEST_FAIL_FAST=1`: ends at the first failure.
 //! - `BYTEFD_TEST_STARTS=1`: says which test starts.
 // The oldest compiler builds the library alone.
@@ -57,7 +61,8 @@ use std::process::ExitCode;
 
 use support::Suite;
 
-/// Groups that take seconds, and need neither compilers nor clients nor another kernel: what `make check` runs.
+/// Groups that take seconds, and need neither compilers nor clients nor another kernel: what `make
+/// check` runs.
 const FAST: &[&str] = &[
     "wrap",
     "reopen",

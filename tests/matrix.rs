@@ -45,9 +45,14 @@ impl Peer {
 fn peers(folder: &tempfile::TempDir) -> [Peer; 3] {
     let (in_c, in_go) = (folder.path().join("peer-c"), folder.path().join("peer-go"));
     compile(&["-std=c11"], &[repository().join("tests/matrix/peer.c")], &in_c);
-    run(Command::new("go").args(["build", "-o"]).arg(&in_go).arg("./go/internal/peer").current_dir(repository()));
+    run(Command::new("go")
+        .args(["build", "-o"])
+        .arg(&in_go)
+        .arg("./go/internal/peer")
+        .current_dir(repository()));
     let in_rust = std::env::current_exe().expect("this program's path");
-    [("C", in_c), ("Go", in_go), ("Rust", in_rust)].map(|(language, program)| Peer { language, program })
+    [("C", in_c), ("Go", in_go), ("Rust", in_rust)]
+        .map(|(language, program)| Peer { language, program })
 }
 
 /// Where the maker is to make it.
@@ -66,10 +71,15 @@ fn what_each_language_makes_each_can_use() {
     let peers = peers(&folder);
     let mut round = 0;
     for way in WAYS {
-        for (maker, user) in peers.iter().flat_map(|maker| peers.iter().map(move |user| (maker, user))) {
+        for (maker, user) in
+            peers.iter().flat_map(|maker| peers.iter().map(move |user| (maker, user)))
+        {
             for length in [1, 5000, (3 << 20) + 7] {
                 round += 1;
-                let when = format!("{way}: made in {}, used in {}, {length} bytes", maker.language, user.language);
+                let when = format!(
+                    "{way}: made in {}, used in {}, {length} bytes",
+                    maker.language, user.language
+                );
                 let numbers = [length.to_string(), round.to_string()];
                 let place = place(way, &folder, round);
                 assert_eq!(shared(way, maker, user, &place, &numbers), "ok\n", "{when}");
@@ -94,7 +104,8 @@ fn shared(way: &str, maker: &Peer, user: &Peer, place: &str, numbers: &[String; 
     let mut making = making.spawn().expect("started");
     let mut address = String::new();
     BufReader::new(making.stdout.as_mut().expect("piped")).read_line(&mut address).expect("a line");
-    let using = user.command().args(arguments("use", address.trim_end())).output().expect("started");
+    let using =
+        user.command().args(arguments("use", address.trim_end())).output().expect("started");
     making.stdin.take().expect("piped").write_all(b"\n").expect("it waits");
     assert!(making.wait().expect("it ends").success(), "the maker");
     assert!(using.status.success(), "{}", said(&using));
@@ -109,7 +120,8 @@ fn a_peer_notices_what_differs() {
         std::fs::write(&path, [1, 32, 63, 94]).expect("written");
         let look = |length: &str, seed: &str| {
             let path = path.to_str().expect("UTF-8");
-            let output = user.command().args(["use", "file", path, length, seed]).output().expect("started");
+            let output =
+                user.command().args(["use", "file", path, length, seed]).output().expect("started");
             (output.status.code(), output.stdout == b"ok\n")
         };
         assert_eq!(look("4", "1"), (Some(0), true), "{}", user.language);
@@ -119,13 +131,15 @@ fn a_peer_notices_what_differs() {
     }
 }
 
-/// What is there is opened for reading, new memory is for writing, and what others can change is not accepted.
+/// What is there is opened for reading, new memory is for writing, and what others can change is
+/// not accepted.
 fn calls_without_options_mean_the_same_in_each_language() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("content");
     std::fs::write(&path, "content").expect("written");
     let expected = format!(
-        "file: reading\ndescriptor: reading\nmemory: writing\nshm created: reading\nshm opened: reading\n\
+        "file: reading\ndescriptor: reading\nmemory: writing\nshm created: reading\nshm opened: \
+         reading\n\
          sysv created: refused, {}\nsysv attached: reading\nunsealed: refused, {}\n",
         libc::EINVAL,
         libc::EPERM

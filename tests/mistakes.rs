@@ -1,5 +1,6 @@
-//! A constant in the wrong place, a member that was forgotten, a number that means nothing: -EINVAL, with an error that names the
-//! place. What there is comes from the header, so that a new constant, function or struct is tested, or missed, at once.
+//! A constant in the wrong place, a member that was forgotten, a number that means nothing:
+//! -EINVAL, with an error that names the place. What there is comes from the header, so that a new
+//! constant, function or struct is tested, or missed, at once.
 
 mod header;
 mod places;
@@ -97,7 +98,9 @@ fn in_each_place(mut attempt: impl FnMut(&Place<'_>)) {
 fn a_constant_is_refused_everywhere_but_in_its_place() {
     let header = Header::read();
     in_each_place(|place| {
-        let (Takes::Flags { right, unfit } | Takes::One { right, unfit }) = place.takes else { return };
+        let (Takes::Flags { right, unfit } | Takes::One { right, unfit }) = place.takes else {
+            return;
+        };
         let (status, _) = answer(place, 0);
         assert!(status >= 0, "{} works without a mistake: {status}", place.name);
         let value_of = |name: &&str| header.value(&format!("BYTEFD_{name}"));
@@ -105,7 +108,8 @@ fn a_constant_is_refused_everywhere_but_in_its_place() {
             (right.iter().map(value_of).collect(), unfit.iter().map(value_of).collect());
         let bits = (0..64).map(|shift| 1u64 << shift);
         let others = [2, 3, 5, 6, 7, 0o400, 0o600, 0x8000_0000, 0xffff_ffff, u64::MAX];
-        let tried: BTreeSet<u64> = header.constants.values().copied().chain(bits).chain(others).collect();
+        let tried: BTreeSet<u64> =
+            header.constants.values().copied().chain(bits).chain(others).collect();
         let is_flags = matches!(place.takes, Takes::Flags { .. });
         let known = right.iter().fold(0, |known, value| known | value);
         for value in tried {
@@ -124,13 +128,17 @@ fn a_constant_is_refused_everywhere_but_in_its_place() {
             } else if !is_flags || value & !known != 0 {
                 assert_refused(place, value);
                 // The right ones beside it do not hide it.
-                right.iter().filter(|_| is_flags).for_each(|flag| _ = assert_refused(place, value | flag));
+                right
+                    .iter()
+                    .filter(|_| is_flags)
+                    .for_each(|flag| _ = assert_refused(place, value | flag));
             }
         }
     });
 }
 
-/// The kernel's constants are small numbers that mean other things elsewhere, so each value is known or not.
+/// The kernel's constants are small numbers that mean other things elsewhere, so each value is
+/// known or not.
 fn numbers_that_the_kernel_does_not_know_are_refused() {
     let header = Header::read();
     in_each_place(|place| {
@@ -161,13 +169,18 @@ fn reserved_members_must_be_0() {
     });
 }
 
-/// Neither a limit that was computed as 0, nor a struct that was zeroed instead of initialised, does anything.
+/// Neither a limit that was computed as 0, nor a struct that was zeroed instead of initialised,
+/// does anything.
 fn members_without_a_limit_must_not_be_0() {
     in_each_place(|place| {
         let Takes::Limit(init) = place.takes else { return };
         let error = assert_refused(place, 0);
         let (member, message) = (place.member(), error.message());
-        assert!(message.contains(&format!("{member} is 0")) && message.contains(init), "{}: {message}", place.name);
+        assert!(
+            message.contains(&format!("{member} is 0")) && message.contains(init),
+            "{}: {message}",
+            place.name
+        );
     });
 }
 
@@ -176,7 +189,12 @@ fn a_timeout_is_minus_1_or_not_negative() {
         let Takes::Timeout = place.takes else { return };
         for value in [-2, -3, -1_000_000_000, i64::MIN, i64::MIN + 1] {
             let error = assert_refused(place, value as u64);
-            assert!(error.message().contains(&value.to_string()), "{}: {}", place.name, error.message());
+            assert!(
+                error.message().contains(&value.to_string()),
+                "{}: {}",
+                place.name,
+                error.message()
+            );
         }
         assert_known(place, 0);
         assert_known(place, 1_000_000_000);

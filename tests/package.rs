@@ -1,4 +1,5 @@
-//! The package as `cargo publish` would upload it: what is in it, that it is enough, and what it brings into a program.
+//! The package as `cargo publish` would upload it: what is in it, that it is enough, and what it
+//! brings into a program.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -51,9 +52,11 @@ fn files(folder: &str) -> Vec<String> {
 }
 
 fn the_package_holds_what_a_program_is_built_from_and_nothing_of_the_tests() {
-    let mut wanted: BTreeSet<String> = ["src", "include", "examples"].into_iter().flat_map(files).collect();
+    let mut wanted: BTreeSet<String> =
+        ["src", "include", "examples"].into_iter().flat_map(files).collect();
     // cargo adds the first three.
-    let others = "Cargo.lock Cargo.toml Cargo.toml.orig build.rs bytefd.map cbindgen.toml LICENSE-APACHE LICENSE-MIT \
+    let others = "Cargo.lock Cargo.toml Cargo.toml.orig build.rs bytefd.map cbindgen.toml \
+                  LICENSE-APACHE LICENSE-MIT \
                   README.md benches/results/sizes.svg ARCHITECTURE.md CHANGELOG.md SECURITY.md";
     wanted.extend(others.split_whitespace().map(String::from));
     let mut packaged = packaged();
@@ -66,17 +69,23 @@ fn the_package_holds_what_a_program_is_built_from_and_nothing_of_the_tests() {
 fn everything_that_the_readme_shows_is_in_the_package() {
     let readme = std::fs::read_to_string(repository().join("README.md")).expect("README.md");
     let packaged = packaged();
-    let targets: Vec<&str> = readme.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()).collect();
+    let targets: Vec<&str> =
+        readme.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()).collect();
     assert!(!targets.is_empty(), "README shows a plot");
     for target in targets {
-        assert!(target.contains("://") || packaged.contains(target), "{target} is not in the package");
+        assert!(
+            target.contains("://") || packaged.contains(target),
+            "{target} is not in the package"
+        );
     }
 }
 
 fn a_program_builds_against_the_unpacked_package_alone() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let at = |name: &str| folder.path().join(name);
-    run(cargo(&["package", "--no-verify", "--allow-dirty", "--quiet"]).arg("--target-dir").arg(at("target")));
+    run(cargo(&["package", "--no-verify", "--allow-dirty", "--quiet"])
+        .arg("--target-dir")
+        .arg(at("target")));
     let version = env!("CARGO_PKG_VERSION");
     let archive = at(&format!("target/package/bytefd-{version}.crate"));
     run(Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(folder.path()));
@@ -85,11 +94,13 @@ fn a_program_builds_against_the_unpacked_package_alone() {
     let program = repository().join("tests/package/program.rs");
     std::fs::copy(program, at("stranger/src/main.rs")).expect("a copy of the program");
     // The versions that are on this machine.
-    std::fs::copy(repository().join("Cargo.lock"), at("stranger/Cargo.lock")).expect("a copy of the versions");
+    std::fs::copy(repository().join("Cargo.lock"), at("stranger/Cargo.lock"))
+        .expect("a copy of the versions");
     for default_features in [true, false] {
         let manifest = format!(
             "[package]\nname = \"stranger\"\nedition = \"2024\"\n\
-             [dependencies.bytefd]\npath = \"../bytefd-{version}\"\ndefault-features = {default_features}\n"
+             [dependencies.bytefd]\npath = \"../bytefd-{version}\"\ndefault-features = \
+             {default_features}\n"
         );
         std::fs::write(at("stranger/Cargo.toml"), manifest).expect("a manifest");
         let mut build_and_run = Command::new(program_of_cargo());
@@ -112,9 +123,19 @@ fn dependencies(kinds: &str) -> BTreeSet<(String, String)> {
 }
 
 fn a_program_gets_no_packages_but_libc_and_thiserror() {
-    let names: BTreeSet<String> = dependencies("normal").into_iter().map(|(name, _)| name).collect();
+    let names: BTreeSet<String> =
+        dependencies("normal").into_iter().map(|(name, _)| name).collect();
     // The last five are run by the compiler.
-    let wanted = ["bytefd", "libc", "thiserror", "thiserror-impl", "proc-macro2", "quote", "syn", "unicode-ident"];
+    let wanted = [
+        "bytefd",
+        "libc",
+        "thiserror",
+        "thiserror-impl",
+        "proc-macro2",
+        "quote",
+        "syn",
+        "unicode-ident",
+    ];
     assert_eq!(names, wanted.map(String::from).into());
 }
 
@@ -129,15 +150,22 @@ fn every_licence_is_one_that_is_allowed() {
     let common = listed(licences, "allow = [");
     for (name, licence) in dependencies("normal,build,dev") {
         let mut allowed = common.clone();
-        if let Some(line) = licences.lines().find(|line| line.contains(&format!("crate = \"{name}\""))) {
+        if let Some(line) =
+            licences.lines().find(|line| line.contains(&format!("crate = \"{name}\"")))
+        {
             allowed.extend(listed(line, "allow = ["));
         }
-        assert!(is_allowed(&licence, &allowed), "{name} has the licence {licence:?}, of which deny.toml allows none");
+        assert!(
+            is_allowed(&licence, &allowed),
+            "{name} has the licence {licence:?}, of which deny.toml allows none"
+        );
     }
 }
 
-/// Whether each part of an AND offers an allowed licence: "(MIT OR Apache-2.0) AND Unicode-3.0". "/" is an old way to write OR.
+/// Whether each part of an AND offers an allowed licence: "(MIT OR Apache-2.0) AND Unicode-3.0".
+/// "/" is an old way to write OR.
 fn is_allowed(licence: &str, allowed: &BTreeSet<String>) -> bool {
-    let has_choice = |part: &str| part.trim_matches(['(', ')']).split(" OR ").any(|one| allowed.contains(one));
+    let has_choice =
+        |part: &str| part.trim_matches(['(', ')']).split(" OR ").any(|one| allowed.contains(one));
     licence.replace('/', " OR ").split(" AND ").all(has_choice)
 }

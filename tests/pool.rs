@@ -1,7 +1,8 @@
 //! Pools: files that are lent again and again, and all that must never come of it.
 //!
-//! All but a few run alone. A process that another test starts in the wrong moment holds what is lent until it executes its
-//! program, and the pool rightly drops the file: what is counted here would be different each time.
+//! All but a few run alone. A process that another test starts in the wrong moment holds what is
+//! lent until it executes its program, and the pool rightly drops the file: what is counted here
+//! would be different each time.
 
 mod again;
 mod bounds;
@@ -168,7 +169,8 @@ tests![
     scans_in_great_number_hold_no_more_than_one,
 ];
 
-/// What takes long where the processor is emulated, and what needs a compiler, or a kernel on which no scan needs /proc (6.7).
+/// What takes long where the processor is emulated, and what needs a compiler, or a kernel on which
+/// no scan needs /proc (6.7).
 pub mod native {
     use super::*;
 
@@ -228,10 +230,12 @@ unsafe impl Sync for Pool {}
 const PLENTY: usize = 1 << 30;
 
 impl Pool {
-    /// bytefd_pool_create, of a pool that reuses files. What BYTEFD_POOL_AUTO does besides is `new_files`.
+    /// bytefd_pool_create, of a pool that reuses files. What BYTEFD_POOL_AUTO does besides is
+    /// `new_files`.
     pub fn new(max_bytes: usize) -> Pool {
         let method = abi::POOL_REUSE;
-        Pool::with(&PoolOptions { max_bytes: max_bytes as u64, method, ..PoolOptions::default() }).unwrap()
+        Pool::with(&PoolOptions { max_bytes: max_bytes as u64, method, ..PoolOptions::default() })
+            .unwrap()
     }
 
     pub fn with(options: &PoolOptions) -> Result<Pool, Failure> {
@@ -255,7 +259,12 @@ impl Pool {
         self.try_scan(flags, bytes, callback).expect("the scan works");
     }
 
-    pub fn try_scan(&self, flags: u64, bytes: &[u8], mut callback: impl FnMut(c_int)) -> Result<(), Failure> {
+    pub fn try_scan(
+        &self,
+        flags: u64,
+        bytes: &[u8],
+        mut callback: impl FnMut(c_int),
+    ) -> Result<(), Failure> {
         let mut calls = 0;
         let outcome = scan::scan(bytes, Some(&self.options(flags)), |fd| {
             calls += 1;
@@ -283,8 +292,14 @@ impl Pool {
     /// bytefd_pool_get_stats.
     pub fn counts(&self) -> PoolStats {
         let mut error = Error::untouched();
-        let mut counts =
-            PoolStats { size: size_of::<PoolStats>(), hits: !0, misses: !0, dropped: !0, lent: !0, cached_bytes: !0 };
+        let mut counts = PoolStats {
+            size: size_of::<PoolStats>(),
+            hits: !0,
+            misses: !0,
+            dropped: !0,
+            lent: !0,
+            cached_bytes: !0,
+        };
         // SAFETY: a live pool and two writable objects.
         let status = unsafe { (abi::load().pool_get_stats)(self.0, &mut counts, &mut error) };
         assert_eq!(result(status, &error).unwrap(), 0);
@@ -382,18 +397,20 @@ pub fn whole_pages(bytes: usize) -> u64 {
 /// The memory files this process has open: number, inode, and how.
 pub fn memory_files() -> Vec<(c_int, u64, c_int)> {
     let entries = std::fs::read_dir("/proc/self/fd").expect("/proc is mounted");
-    let numbers: Vec<c_int> =
-        entries.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect();
+    let numbers: Vec<c_int> = entries
+        .map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap())
+        .collect();
     let is_ours = |fd: &c_int| {
-        std::fs::read_link(format!("/proc/self/fd/{fd}")).is_ok_and(|link| link.to_string_lossy().contains("bytefd"))
+        std::fs::read_link(format!("/proc/self/fd/{fd}"))
+            .is_ok_and(|link| link.to_string_lossy().contains("bytefd"))
     };
     // SAFETY: touches no memory.
     let access = |fd| unsafe { libc::fcntl(fd, libc::F_GETFL) & libc::O_ACCMODE };
     numbers.into_iter().filter(is_ours).map(|fd| (fd, inode(fd), access(fd))).collect()
 }
 
-/// Whether each change of a memory file shows in its time of change, Linux 6.13: asked of the kernel and not of the library.
-/// Before, what happens within a few milliseconds has one time.
+/// Whether each change of a memory file shows in its time of change, Linux 6.13: asked of the
+/// kernel and not of the library. Before, what happens within a few milliseconds has one time.
 pub fn shows_each_change() -> bool {
     let changed = |fd: &OwnedFd| {
         // SAFETY: touches no memory.
@@ -411,8 +428,8 @@ pub fn memory_of(fd: c_int) -> u64 {
     metadata(&duplicate(fd)).blocks() * 512
 }
 
-/// Runs `work` in a child made by fork, where nothing of this process can be disturbed, and panics if it does, or dies of a
-/// signal.
+/// Runs `work` in a child made by fork, where nothing of this process can be disturbed, and panics
+/// if it does, or dies of a signal.
 pub fn in_fork(work: impl FnOnce()) {
     let child = fork(work);
     wait_for(child);

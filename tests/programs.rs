@@ -27,8 +27,10 @@ fn program(name: &str) -> PathBuf {
 const PROGRAMS: [&str; 2] = ["withfd", "bytefd-doctor"];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
-    let mut sources: Vec<_> = entries.filter(|path| path.extension().is_some_and(|end| end == "c")).collect();
+    let entries =
+        std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let mut sources: Vec<_> =
+        entries.filter(|path| path.extension().is_some_and(|end| end == "c")).collect();
     sources.sort();
     assert!(!sources.is_empty());
     sources
@@ -39,12 +41,21 @@ fn every_compiler_takes_them_without_a_warning() {
     let folder = repository().join("programs");
     for sources in [sources(&folder), sources(&folder.join("doctor"))] {
         for name in ["gcc", "clang"] {
-            for more in
-                [&[][..], &["-O2"], &["-Wstrict-prototypes", "-Wshadow", "-Wconversion", "-Wno-sign-conversion"]]
-            {
+            for more in [
+                &[][..],
+                &["-O2"],
+                &["-Wstrict-prototypes", "-Wshadow", "-Wconversion", "-Wno-sign-conversion"],
+            ] {
                 let mut command = compiler(Some(name), &sources[0]);
-                command.args(["-std=c11", "-I"]).arg(staged().join("include")).args(more).args(&sources);
-                command.arg(staged().join("lib/libbytefd.a")).args(["-lm", "-o"]).arg(workshop.path("program"));
+                command
+                    .args(["-std=c11", "-I"])
+                    .arg(staged().join("include"))
+                    .args(more)
+                    .args(&sources);
+                command
+                    .arg(staged().join("lib/libbytefd.a"))
+                    .args(["-lm", "-o"])
+                    .arg(workshop.path("program"));
                 run(&mut command);
             }
         }
@@ -58,7 +69,10 @@ fn copied(workshop: &Workshop, name: &str) -> PathBuf {
     let mut copy = Command::new("cp");
     copy.arg("-r").args(["programs", "manual", "scripts", "include", "Cargo.toml", "CHANGELOG.md"]);
     run(copy.arg(&folder).current_dir(repository()));
-    run(Command::new("cp").arg("-a").args([staged().join("include"), staged().join("lib")]).arg(folder.join("dist")));
+    run(Command::new("cp")
+        .arg("-a")
+        .args([staged().join("include"), staged().join("lib")])
+        .arg(folder.join("dist")));
     folder
 }
 
@@ -67,7 +81,10 @@ fn tree(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let found = run(Command::new("find").args([".", "-type", "f"]).current_dir(folder));
     let mut names: Vec<String> = said(&found).lines().map(String::from).collect();
     names.sort();
-    names.into_iter().map(|name| (name.clone().into(), std::fs::read(folder.join(name)).expect("a file"))).collect()
+    names
+        .into_iter()
+        .map(|name| (name.clone().into(), std::fs::read(folder.join(name)).expect("a file")))
+        .collect()
 }
 
 fn the_same_sources_give_the_same_bytes_wherever_they_are() {
@@ -93,7 +110,8 @@ fn what_is_the_same_is_not_replaced() {
     build();
     let stale = folder.join("dist/share/man/man3/bytefd_gone.3");
     std::fs::write(&stale, ".so man3/bytefd_map.3\n").expect("written");
-    let files = ["dist/bin/withfd", "dist/share/man/man3/bytefd_map.3"].map(|name| folder.join(name));
+    let files =
+        ["dist/bin/withfd", "dist/share/man/man3/bytefd_map.3"].map(|name| folder.join(name));
     let inodes = || files.clone().map(|file| std::fs::metadata(file).expect("a file").ino());
     let before = inodes();
     build();
@@ -103,11 +121,13 @@ fn what_is_the_same_is_not_replaced() {
 
 fn they_need_the_c_library_only() {
     for name in PROGRAMS {
-        let dynamic = said(&run(Command::new("readelf").arg("--dynamic").arg("--wide").arg(program(name))));
+        let dynamic =
+            said(&run(Command::new("readelf").arg("--dynamic").arg("--wide").arg(program(name))));
         for line in dynamic.lines().filter(|line| line.contains("(NEEDED)")) {
             let needed = line.split(['[', ']']).nth(1).expect("a library");
             assert!(
-                ["libc.so.6", "libgcc_s.so.1", "libm.so.6"].contains(&needed) || needed.starts_with("ld-"),
+                ["libc.so.6", "libgcc_s.so.1", "libm.so.6"].contains(&needed)
+                    || needed.starts_with("ld-"),
                 "{line}"
             );
         }

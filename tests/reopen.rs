@@ -1,4 +1,5 @@
-//! bytefd_reopen and bytefd_path: a descriptor for clients that need an offset of their own, or a path.
+//! bytefd_reopen and bytefd_path: a descriptor for clients that need an offset of their own, or a
+//! path.
 
 use std::ffi::c_char;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -91,7 +92,9 @@ fn reopen_needs_the_permission_to_read() {
 fn path_of(fd: i32, buffer: &mut [u8]) -> Result<i32, Failure> {
     let mut error = Error::untouched();
     // SAFETY: the buffer has its length.
-    let value = unsafe { (abi::load().path)(fd, buffer.as_mut_ptr().cast::<c_char>(), buffer.len(), &mut error) };
+    let value = unsafe {
+        (abi::load().path)(fd, buffer.as_mut_ptr().cast::<c_char>(), buffer.len(), &mut error)
+    };
     result(value, &error)
 }
 
@@ -100,8 +103,15 @@ fn path_is_the_proc_path() {
     let mut buffer = [b'?'; 32];
     assert_eq!(path_of(fd.as_raw_fd(), &mut buffer).unwrap(), 0);
     let expected = format!("/proc/self/fd/{}\0", fd.as_raw_fd());
-    assert!(buffer.starts_with(expected.as_bytes()) && buffer[expected.len()..].iter().all(|byte| *byte == b'?'));
-    assert_eq!(path_of(fd.as_raw_fd(), &mut buffer[..expected.len()]).unwrap(), 0, "it fits exactly");
+    assert!(
+        buffer.starts_with(expected.as_bytes())
+            && buffer[expected.len()..].iter().all(|byte| *byte == b'?')
+    );
+    assert_eq!(
+        path_of(fd.as_raw_fd(), &mut buffer[..expected.len()]).unwrap(),
+        0,
+        "it fits exactly"
+    );
     assert_eq!(std::fs::read(expected.trim_end_matches('\0')).unwrap(), b"hello");
 }
 

@@ -28,7 +28,8 @@ fn clone_into(folder: &Path) {
 fn another_clone_gives_the_same_bytes() {
     let first = staged();
     let folder = tempfile::tempdir().expect("a folder");
-    let (second, home) = (folder.path().join("somewhere/else/another name"), folder.path().join("crates"));
+    let (second, home) =
+        (folder.path().join("somewhere/else/another name"), folder.path().join("crates"));
     std::fs::create_dir_all(&second).expect("a folder");
     std::fs::create_dir(&home).expect("a folder");
     clone_into(&second);
@@ -40,8 +41,12 @@ fn another_clone_gives_the_same_bytes() {
     make.args(["lib", "--silent"]).current_dir(&second).env("CARGO_HOME", home);
     run(make.env("CARGO_TARGET_DIR", folder.path().join("built")));
     for name in ["libbytefd.a", FILE] {
-        let [first, second] = [&first, &second.join("dist")].map(|dist| std::fs::read(dist.join("lib").join(name)));
-        assert!(first.expect(name) == second.expect(name), "{name} is not the same in another clone");
+        let [first, second] =
+            [&first, &second.join("dist")].map(|dist| std::fs::read(dist.join("lib").join(name)));
+        assert!(
+            first.expect(name) == second.expect(name),
+            "{name} is not the same in another clone"
+        );
     }
 }
 
@@ -51,7 +56,11 @@ fn no_library_contains_a_path_of_the_machine() {
         let content = std::fs::read(staged().join("lib").join(name)).expect(name);
         for path in [repository(), &cargo_home(), &home] {
             let path = format!("{}/", path.display()).into_bytes();
-            assert!(!content.windows(path.len()).any(|part| part == path), "{name}: {}", path.escape_ascii());
+            assert!(
+                !content.windows(path.len()).any(|part| part == path),
+                "{name}: {}",
+                path.escape_ascii()
+            );
         }
     }
 }

@@ -31,7 +31,8 @@ tests![
     sealed_bytes_are_owned_shared_and_become_a_descriptor,
     options_take_every_kind_of_range,
     words_are_shared;
-    // Each in a process of its own: a child that another test forks meanwhile has the memory mapped for writing.
+    // Each in a process of its own: a child that another test forks meanwhile has the memory mapped
+    // for writing.
     alone:
     // command
     a_passed_descriptor_has_its_number_in_the_child_and_in_no_other,
@@ -63,7 +64,8 @@ fn identity(fd: i32) -> Option<(u64, u64)> {
 }
 
 fn a_scan_returns_what_its_closure_returns() {
-    let length = bytefd::scan(b"hello", |fd| std::fs::read(bytefd::path(fd)).unwrap().len()).unwrap();
+    let length =
+        bytefd::scan(b"hello", |fd| std::fs::read(bytefd::path(fd)).unwrap().len()).unwrap();
     assert_eq!(length, 5);
     let failed: Result<(), &str> = bytefd::scan(b"hello", |_| Err("no")).unwrap();
     assert_eq!(failed, Err("no"));
@@ -85,7 +87,8 @@ fn a_panic_in_a_closure_closes_the_descriptor_and_goes_on() {
 fn scans_nest_and_borrow() {
     let mut seen = Vec::new();
     bytefd::scan(b"outer", |outer: BorrowedFd| {
-        bytefd::scan(b"inner", |inner| seen.push(std::fs::read(bytefd::path(inner)).unwrap())).unwrap();
+        bytefd::scan(b"inner", |inner| seen.push(std::fs::read(bytefd::path(inner)).unwrap()))
+            .unwrap();
         seen.push(std::fs::read(bytefd::path(outer)).unwrap());
     })
     .unwrap();
@@ -113,7 +116,8 @@ fn segments_make_one_file() {
 fn a_map_gives_its_bytes() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
-    let mut map = MapOptions::new().access(Access::Write).create(true).file_size(6000).open(&path).unwrap();
+    let mut map =
+        MapOptions::new().access(Access::Write).create(true).file_size(6000).open(&path).unwrap();
     assert_eq!((map.len(), map.is_empty(), map.access()), (6000, false, Access::Write));
     // SAFETY: only this test uses the file.
     unsafe { map.as_mut_slice() }.unwrap()[5000..5005].copy_from_slice(b"hello");
@@ -145,7 +149,10 @@ fn errors_convert_and_keep_their_text() {
     let error = std::io::Error::from(error);
     assert_eq!((error.kind(), error.to_string()), (std::io::ErrorKind::NotFound, text));
     let source = error.get_ref().unwrap().downcast_ref::<bytefd::Error>().unwrap();
-    assert_eq!((source.errno(), source.clone().kind()), (libc::ENOENT, std::io::ErrorKind::NotFound));
+    assert_eq!(
+        (source.errno(), source.clone().kind()),
+        (libc::ENOENT, std::io::ErrorKind::NotFound)
+    );
     assert!(!source.message().contains("os error"), "{source}");
 
     let error = WrapOptions::new().name("a\0b").wrap(b"").unwrap_err();

@@ -54,7 +54,14 @@ pub fn scan(
     let value = unsafe {
         let options = options.map_or(null(), |options| options as *const _);
         let context = (&raw mut context).cast();
-        (abi::load().scan_bytes)(bytes.as_ptr().cast(), bytes.len(), function, context, options, &mut error)
+        (abi::load().scan_bytes)(
+            bytes.as_ptr().cast(),
+            bytes.len(),
+            function,
+            context,
+            options,
+            &mut error,
+        )
     };
     if let Some(panic) = context.panic {
         std::panic::resume_unwind(panic);
@@ -72,7 +79,8 @@ fn is_open(fd: c_int) -> bool {
     unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
 }
 
-/// Runs where no other test's descriptors come and go, so that a number that was closed stays closed.
+/// Runs where no other test's descriptors come and go, so that a number that was closed stays
+/// closed.
 static NUMBERS: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
 /// High enough that no other test gets it by chance.
@@ -139,7 +147,8 @@ fn a_number_the_callback_gave_to_another_file_is_left_alone() {
     let mut number = -1;
     scan(b"hello", None, |fd| {
         number = fd;
-        // SAFETY: closes the one on loan and puts another file in its place, as a client that takes over may.
+        // SAFETY: closes the one on loan and puts another file in its place, as a client that takes
+        // over may.
         assert_eq!(unsafe { libc::dup2(other.as_raw_fd(), fd) }, fd);
         0
     })
@@ -211,8 +220,15 @@ pub fn begin(bytes: &[u8], options: *const WrapOptions) -> (Result<c_int, Failur
     let mut error = Error::untouched();
     let mut handle = std::ptr::dangling_mut();
     // SAFETY: valid arguments.
-    let value =
-        unsafe { (abi::load().scan_begin)(bytes.as_ptr().cast(), bytes.len(), options, &mut handle, &mut error) };
+    let value = unsafe {
+        (abi::load().scan_begin)(
+            bytes.as_ptr().cast(),
+            bytes.len(),
+            options,
+            &mut handle,
+            &mut error,
+        )
+    };
     (result(value, &error), handle)
 }
 
@@ -239,7 +255,11 @@ fn end_may_come_from_another_thread() {
 }
 
 fn options_apply_to_scans() {
-    let options = WrapOptions { flags: WRITABLE | INHERIT, name: c"label".as_ptr(), ..WrapOptions::default() };
+    let options = WrapOptions {
+        flags: WRITABLE | INHERIT,
+        name: c"label".as_ptr(),
+        ..WrapOptions::default()
+    };
     scan(b"hello", Some(&options), |fd| {
         let link = std::fs::read_link(format!("/proc/self/fd/{fd}")).unwrap();
         assert!(link.to_str().unwrap().contains("label") || !has_memfd());
@@ -257,10 +277,19 @@ fn bad_arguments_are_refused_without_calling_back() {
         let failure = scan(bytes, Some(options), |_| unreachable!("not called")).unwrap_err();
         failure.errno
     };
-    assert_eq!(refused(b"hello", &WrapOptions { flags: 1 << 20, ..Default::default() }), libc::EINVAL);
-    assert_eq!(refused(b"hello", &WrapOptions { flags: TRUST_CALLBACK, ..Default::default() }), libc::EINVAL);
+    assert_eq!(
+        refused(b"hello", &WrapOptions { flags: 1 << 20, ..Default::default() }),
+        libc::EINVAL
+    );
+    assert_eq!(
+        refused(b"hello", &WrapOptions { flags: TRUST_CALLBACK, ..Default::default() }),
+        libc::EINVAL
+    );
     assert_eq!(refused(b"hello", &WrapOptions { size: 8, ..Default::default() }), libc::EINVAL);
-    assert_eq!(refused(b"hello", &WrapOptions { size: 1 << 30, ..Default::default() }), libc::E2BIG);
+    assert_eq!(
+        refused(b"hello", &WrapOptions { size: 1 << 30, ..Default::default() }),
+        libc::E2BIG
+    );
 
     let abi = abi::load();
     unsafe extern "C" fn never(_: c_int, _: *mut c_void) -> c_int {
@@ -273,11 +302,17 @@ fn bad_arguments_are_refused_without_calling_back() {
         let failure = result(value, &error).unwrap_err();
         assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "scan"));
         for (buf, len) in [(null(), 1), (c"x".as_ptr().cast(), usize::MAX)] {
-            assert_eq!((abi.scan_bytes)(buf, len, Some(never), null_mut(), null(), null_mut()), -libc::EINVAL);
+            assert_eq!(
+                (abi.scan_bytes)(buf, len, Some(never), null_mut(), null(), null_mut()),
+                -libc::EINVAL
+            );
             let mut handle = std::ptr::dangling_mut();
             assert_eq!((abi.scan_begin)(buf, len, null(), &mut handle, null_mut()), -libc::EINVAL);
             assert_eq!(handle, std::ptr::dangling_mut(), "untouched");
         }
-        assert_eq!((abi.scan_begin)(c"x".as_ptr().cast(), 1, null(), null_mut(), null_mut()), -libc::EINVAL);
+        assert_eq!(
+            (abi.scan_begin)(c"x".as_ptr().cast(), 1, null(), null_mut(), null_mut()),
+            -libc::EINVAL
+        );
     }
 }

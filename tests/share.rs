@@ -1,4 +1,5 @@
-//! bytefd_send, bytefd_receive, bytefd_peer_credentials and bytefd_verify: descriptors between processes, also those of strangers.
+//! bytefd_send, bytefd_receive, bytefd_peer_credentials and bytefd_verify: descriptors between
+//! processes, also those of strangers.
 
 mod arguments;
 mod bad_peers;

@@ -33,7 +33,10 @@ impl Held {
     fn now() -> Held {
         let mut descriptors = BTreeMap::new();
         for fd in open_descriptors() {
-            let link = std::fs::read_link(format!("/proc/self/fd/{fd}")).expect("open").display().to_string();
+            let link = std::fs::read_link(format!("/proc/self/fd/{fd}"))
+                .expect("open")
+                .display()
+                .to_string();
             *descriptors.entry(link).or_default() += 1;
         }
         let maps = std::fs::read_to_string("/proc/self/maps").expect("/proc is mounted");
@@ -71,17 +74,22 @@ fn work(pool: &Pool, path: &Path, thread: usize, round: usize) {
     let owned = ShmOptions { flags: SHM_CREATE | SHM_OWNED, length: 100, ..ShmOptions::default() };
     drop(shm_open(&format!("soak-{thread}-{}", std::process::id()), &owned).expect("opened"));
     drop(tempfile(&bytes, None).expect("created"));
-    let transient = SysvOptions { flags: SYSV_CREATE | SYSV_TRANSIENT, length: 100, ..SysvOptions::default() };
-    drop(map_sysv(libc::IPC_PRIVATE, &SysvOptions { access: WRITE, ..transient }).expect("attached"));
+    let transient =
+        SysvOptions { flags: SYSV_CREATE | SYSV_TRANSIENT, length: 100, ..SysvOptions::default() };
+    drop(
+        map_sysv(libc::IPC_PRIVATE, &SysvOptions { access: WRITE, ..transient }).expect("attached"),
+    );
     if round.is_multiple_of(16) {
         pool.trim(0);
         sweep().expect("swept");
     }
 }
 
-/// A child of a process with many threads. It scans with what it inherited, and is killed at some moment or ends.
+/// A child of a process with many threads. It scans with what it inherited, and is killed at some
+/// moment or ends.
 fn fork_and_kill(pool: &Pool, path: &Path, round: usize) {
-    // SAFETY: the C library keeps its allocator whole in a child, and nothing else that others may have locked is used.
+    // SAFETY: the C library keeps its allocator whole in a child, and nothing else that others may
+    // have locked is used.
     let child = unsafe { libc::fork() };
     assert!(child >= 0, "fork: {}", std::io::Error::last_os_error());
     let is_killed = !round.is_multiple_of(2);
@@ -108,8 +116,9 @@ fn fork_and_kill(pool: &Pool, path: &Path, round: usize) {
 fn everything(pool: &Pool, path: &Path, count: usize) {
     let is_done = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let threads = (0..THREADS)
-            .map(|thread| scope.spawn(move || (0..count).for_each(|round| work(pool, path, thread, round))));
+        let threads = (0..THREADS).map(|thread| {
+            scope.spawn(move || (0..count).for_each(|round| work(pool, path, thread, round)))
+        });
         let threads: Vec<_> = threads.collect();
         let forks = scope.spawn(|| {
             for round in 0.. {
@@ -142,7 +151,18 @@ pub fn eight_threads_beside_forks_and_kills_hold_no_more_in_the_end() {
     let after = Held::now();
     println!("{THREADS} threads, {} rounds: {before:?}, then {after:?}", 3 * count);
     assert_eq!((&after.descriptors, &after.names), (&before.descriptors, &before.names));
-    // The C library keeps some memory of threads for the next ones: for each a mapping or two, and no more with more rounds.
-    assert!(after.mappings <= before.mappings + 2 * THREADS, "{} after {}", after.mappings, before.mappings);
-    assert!(after.memory <= before.memory + (8 << 20), "{} after {} bytes", after.memory, before.memory);
+    // The C library keeps some memory of threads for the next ones: for each a mapping or two, and
+    // no more with more rounds.
+    assert!(
+        after.mappings <= before.mappings + 2 * THREADS,
+        "{} after {}",
+        after.mappings,
+        before.mappings
+    );
+    assert!(
+        after.memory <= before.memory + (8 << 20),
+        "{} after {} bytes",
+        after.memory,
+        before.memory
+    );
 }

@@ -1,5 +1,6 @@
-//! The C contract on other targets: what `scripts/build` stages for them, and the calls of tests/c, linked statically. A
-//! program for another processor is run by qemu-user, which emulates the processor and not the kernel.
+//! The C contract on other targets: what `scripts/build` stages for them, and the calls of tests/c,
+//! linked statically. A program for another processor is run by qemu-user, which emulates the
+//! processor and not the kernel.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -34,17 +35,35 @@ impl Target {
         assert!(status.success(), "{status}\n{said}");
     }
 
-    /// A C program of these sources in `folder`, linked with the archive and all of its libraries, or with the shared library.
-    fn program(&self, is_static: bool, sources: &[&str], arguments: &[&str], folder: &Path) -> PathBuf {
+    /// A C program of these sources in `folder`, linked with the archive and all of its libraries,
+    /// or with the shared library.
+    fn program(
+        &self,
+        is_static: bool,
+        sources: &[&str],
+        arguments: &[&str],
+        folder: &Path,
+    ) -> PathBuf {
         self.build();
         let staged = self.staged();
         let program = folder.join(if is_static { "static" } else { "shared" });
         // The compiler that the library was linked with.
         let mut compile = Command::new(repository().join("scripts/target"));
         compile.args([self.name, "sh", "-c", "exec \"$CC\" \"$@\"", "cc"]);
-        compile.args(["-std=c11", "-Wall", "-Wextra", "-pedantic", "-Werror", "-Wstrict-prototypes"]).args(arguments);
-        compile.args(sources).arg("-I").arg(staged.join("include")).arg("-L").arg(staged.join("lib"));
-        compile.args(if is_static { &["-static", "-Wl,--eh-frame-hdr", "-l:libbytefd.a"][..] } else { &["-lbytefd"] });
+        compile
+            .args(["-std=c11", "-Wall", "-Wextra", "-pedantic", "-Werror", "-Wstrict-prototypes"])
+            .args(arguments);
+        compile
+            .args(sources)
+            .arg("-I")
+            .arg(staged.join("include"))
+            .arg("-L")
+            .arg(staged.join("lib"));
+        compile.args(if is_static {
+            &["-static", "-Wl,--eh-frame-hdr", "-l:libbytefd.a"][..]
+        } else {
+            &["-lbytefd"]
+        });
         run(compile.arg("-pthread").arg("-o").arg(&program).current_dir(repository()));
         program
     }
@@ -70,10 +89,19 @@ pub mod musl {
     use super::*;
     use crate::tests;
 
-    tests![every_call_does_what_it_should, every_call_does_what_it_should_on_arm64, a_static_program_is_small,];
+    tests![
+        every_call_does_what_it_should,
+        every_call_does_what_it_should_on_arm64,
+        a_static_program_is_small,
+    ];
 
-    const X86_64: Target = Target { name: "x86_64-unknown-linux-musl", emulator: None, arguments: &[] };
-    const ARM64: Target = Target { name: "aarch64-unknown-linux-musl", emulator: Some("qemu-aarch64"), arguments: &[] };
+    const X86_64: Target =
+        Target { name: "x86_64-unknown-linux-musl", emulator: None, arguments: &[] };
+    const ARM64: Target = Target {
+        name: "aarch64-unknown-linux-musl",
+        emulator: Some("qemu-aarch64"),
+        arguments: &[],
+    };
 
     fn every_call_does_what_it_should() {
         check_calls(&X86_64);
@@ -88,10 +116,12 @@ pub mod musl {
         const MOST: u64 = 400 << 10;
         let folder = tempfile::tempdir().expect("a folder");
         let source = folder.path().join("hello.c");
-        let code = "#include <bytefd.h>\nint main(void) { return shm_wrap_buffer(\"hello\", 5, NULL, NULL) < 0; }\n";
+        let code = "#include <bytefd.h>\nint main(void) { return shm_wrap_buffer(\"hello\", 5, \
+                    NULL, NULL) < 0; }\n";
         std::fs::write(&source, code).expect("written");
         let source = source.to_str().expect("UTF-8");
-        let program = X86_64.program(true, &[source], &["-O2", "-s", "-Wl,--gc-sections"], folder.path());
+        let program =
+            X86_64.program(true, &[source], &["-O2", "-s", "-Wl,--gc-sections"], folder.path());
         run(&mut Command::new(&program));
         let size = std::fs::metadata(&program).expect("the program").len();
         println!("a static program with musl: {size} bytes");
@@ -105,11 +135,17 @@ pub mod others {
     use crate::support::tools::said;
     use crate::tests;
 
-    tests![every_call_does_what_it_should_where_the_highest_byte_comes_first, thirty_two_bits_are_refused,];
+    tests![
+        every_call_does_what_it_should_where_the_highest_byte_comes_first,
+        thirty_two_bits_are_refused,
+    ];
 
     /// qemu-user 7.2 swaps the halves of a fault's address (`si_addr`).
-    const S390X: Target =
-        Target { name: "s390x-unknown-linux-gnu", emulator: Some("qemu-s390x"), arguments: &["-DWRONG_ADDRESSES"] };
+    const S390X: Target = Target {
+        name: "s390x-unknown-linux-gnu",
+        emulator: Some("qemu-s390x"),
+        arguments: &["-DWRONG_ADDRESSES"],
+    };
 
     fn every_call_does_what_it_should_where_the_highest_byte_comes_first() {
         check_calls(&S390X);
@@ -117,11 +153,19 @@ pub mod others {
 
     fn thirty_two_bits_are_refused() {
         let mut check = Command::new(repository().join("scripts/target"));
-        check.args(["i686-unknown-linux-gnu", "sh", "-c", "exec ${CARGO:-cargo} check --locked --lib"]);
+        check.args([
+            "i686-unknown-linux-gnu",
+            "sh",
+            "-c",
+            "exec ${CARGO:-cargo} check --locked --lib",
+        ]);
         let output = check.current_dir(repository()).output().expect("scripts/target");
         let said = said(&output);
         let first = said.lines().find(|line| line.starts_with("error"));
-        assert!(!output.status.success() && first == Some("error: bytefd is for 64-bit Linux"), "{said}");
+        assert!(
+            !output.status.success() && first == Some("error: bytefd is for 64-bit Linux"),
+            "{said}"
+        );
     }
 }
 

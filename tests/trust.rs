@@ -1,4 +1,5 @@
-//! SECURITY.md says who can do what to which object: each cell of its table is tried, and each test that it names exists.
+//! SECURITY.md says who can do what to which object: each cell of its table is tried, and each test
+//! that it names exists.
 
 use std::ffi::{CString, c_int, c_void};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -69,7 +70,12 @@ const OBJECTS: &[(&str, Make)] = &[
     }),
     ("memory with a name, mode 0600", || {
         let length = SECRET.len() as u64;
-        let options = ShmOptions { flags: SHM_NEW | SHM_OWNED, access: WRITE, length, ..ShmOptions::default() };
+        let options = ShmOptions {
+            flags: SHM_NEW | SHM_OWNED,
+            access: WRITE,
+            length,
+            ..ShmOptions::default()
+        };
         let (fd, name) = shm_open_named("object", &options).expect("made");
         write_at(fd.as_raw_fd(), SECRET);
         Object { fd, path: Some(path(&name)), data: None, _kept: Box::new(()) }
@@ -151,7 +157,9 @@ fn attempt(given: Option<c_int>, paths: &[CString], data: Option<*mut u8>) -> c_
         let mut bytes = [0u8; 6];
         // SAFETY: a writable buffer; a new mapping, which is stored to only if it is there.
         unsafe {
-            if libc::pread(fd, bytes.as_mut_ptr().cast(), bytes.len(), 0) == 6 && (bytes == SECRET || found != 0) {
+            if libc::pread(fd, bytes.as_mut_ptr().cast(), bytes.len(), 0) == 6
+                && (bytes == SECRET || found != 0)
+            {
                 found |= READS;
             }
             let at = libc::mmap(std::ptr::null_mut(), 6, libc::PROT_WRITE, libc::MAP_SHARED, fd, 0);
@@ -224,7 +232,9 @@ fn outcome(make: Make, actor: Actor) -> c_int {
             let given = matches!(actor, Actor::Receiver(_)).then(|| received.as_raw_fd());
             let end = Child::new(|_| {
                 become_user(user);
-                let paths = [in_proc, by_name].into_iter().filter(|path| given.is_none() && !path.is_empty());
+                let paths = [in_proc, by_name]
+                    .into_iter()
+                    .filter(|path| given.is_none() && !path.is_empty());
                 attempt(given, &paths.collect::<Vec<_>>(), None)
             });
             let found = exit_code(end.end());
@@ -234,9 +244,15 @@ fn outcome(make: Make, actor: Actor) -> c_int {
     };
     let mut bytes = [0u8; 8];
     // SAFETY: a writable buffer.
-    let length = unsafe { libc::pread(received.as_raw_fd(), bytes.as_mut_ptr().cast::<c_void>(), bytes.len(), 0) };
+    let length = unsafe {
+        libc::pread(received.as_raw_fd(), bytes.as_mut_ptr().cast::<c_void>(), bytes.len(), 0)
+    };
     let is_changed = !bytes[..length.max(0) as usize].starts_with(SECRET);
-    assert_eq!(is_changed, found & CHANGES != 0, "{actor:?}: what it says, and what is there: {bytes:?}");
+    assert_eq!(
+        is_changed,
+        found & CHANGES != 0,
+        "{actor:?}: what it says, and what is there: {bytes:?}"
+    );
     drop(received);
     // What the maker has left, who may have been killed.
     let swept = Child::new(|_| {
@@ -278,12 +294,14 @@ fn who_can_do_what_is_what_the_page_says() {
 
 fn every_test_that_the_page_names_exists() {
     let page = page();
-    let names: Vec<&str> = page.split('`').skip(1).step_by(2).filter(|word| word.contains("::")).collect();
+    let names: Vec<&str> =
+        page.split('`').skip(1).step_by(2).filter(|word| word.contains("::")).collect();
     assert!(names.len() > 20, "{names:?}");
     for name in names {
         let (group, test) = name.split_once("::").expect("two words");
-        let is_there =
-            crate::GROUPS.iter().any(|(known, tests)| *known == group && tests.iter().any(|one| one.name == test));
+        let is_there = crate::GROUPS
+            .iter()
+            .any(|(known, tests)| *known == group && tests.iter().any(|one| one.name == test));
         assert!(is_there, "SECURITY.md names {name}, which does not exist");
     }
 }

@@ -1,4 +1,5 @@
-//! VOCABULARY.md says which word each language has for a concept, and the exported names use no other.
+//! VOCABULARY.md says which word each language has for a concept, and the exported names use no
+//! other.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -37,8 +38,10 @@ fn rows() -> Vec<Row> {
     let page = page();
     let lines = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| --- "));
     let rows = lines.filter_map(|line| {
-        let cells: Vec<_> = line.trim_matches('|').split('|').map(|cell| cell.trim().to_string()).collect();
-        let [concept, c, rust, go, reason] = cells.try_into().unwrap_or_else(|cells| panic!("five cells: {cells:?}"));
+        let cells: Vec<_> =
+            line.trim_matches('|').split('|').map(|cell| cell.trim().to_string()).collect();
+        let [concept, c, rust, go, reason] =
+            cells.try_into().unwrap_or_else(|cells| panic!("five cells: {cells:?}"));
         (concept != "concept").then_some(Row { concept, words: [c, rust, go], reason })
     });
     rows.collect()
@@ -53,10 +56,15 @@ fn column(language: usize) -> BTreeSet<String> {
 fn common() -> BTreeSet<String> {
     let page = page();
     let sections = page.split("\n## ").skip(1).filter(|section| !section.contains("\n| "));
-    sections.flat_map(|section| section.split('`').skip(1).step_by(2).flat_map(words).collect::<Vec<_>>()).collect()
+    sections
+        .flat_map(|section| {
+            section.split('`').skip(1).step_by(2).flat_map(words).collect::<Vec<_>>()
+        })
+        .collect()
 }
 
-/// The words of names in snake_case, CamelCase and SCREAMING_CASE: "MapBeyondEOF" has map, beyond and eof.
+/// The words of names in snake_case, CamelCase and SCREAMING_CASE: "MapBeyondEOF" has map, beyond
+/// and eof.
 fn words(names: &str) -> Vec<String> {
     let mut words = Vec::new();
     for part in names.split(|c: char| !c.is_ascii_alphanumeric()) {
@@ -76,9 +84,11 @@ fn words(names: &str) -> Vec<String> {
     words
 }
 
-/// The names that the header has for programs: functions, types, members, macros. All share a prefix, which is no word.
+/// The names that the header has for programs: functions, types, members, macros. All share a
+/// prefix, which is no word.
 fn names_of_c() -> BTreeSet<String> {
-    let names = declared_functions().into_iter().chain(header::types()).chain(header::macros().into_keys());
+    let names =
+        declared_functions().into_iter().chain(header::types()).chain(header::macros().into_keys());
     let names = names.filter(|name| name != "BYTEFD_H");
     let members = header::structs().into_values().flatten();
     let without_prefix = |name: String| {
@@ -110,7 +120,10 @@ fn exports(door: &str) -> BTreeSet<String> {
     for rest in door.split("\npub use ").skip(1) {
         let (path, _) = rest.split_once(';').expect("an end");
         let list = path.split_once('{').map_or(path, |(_, list)| list.trim_end_matches('}'));
-        names.extend(list.split(',').map(|name| name.rsplit("::").next().expect("a name").trim().to_string()));
+        names.extend(
+            list.split(',')
+                .map(|name| name.rsplit("::").next().expect("a name").trim().to_string()),
+        );
     }
     names.extend(door.split("\npub mod ").skip(1).map(|rest| identifier(rest).to_string()));
     names.remove("");
@@ -141,7 +154,8 @@ fn names_of_rust() -> BTreeSet<String> {
 
     let exported = names.clone();
     for (_, text) in sources(&folder, &["ffi", "sys", "fill"]) {
-        // The public type, trait or implementation that the lines lie in, by the line that begins it.
+        // The public type, trait or implementation that the lines lie in, by the line that begins
+        // it.
         let mut inside = None;
         for line in text.lines().filter(|line| !line.is_empty()) {
             let Some(member) = line.strip_prefix("    ") else {
@@ -154,7 +168,8 @@ fn names_of_rust() -> BTreeSet<String> {
                 continue;
             };
             let Some(begin) = inside else { continue };
-            let is_variant = begin.starts_with("pub enum ") && member.starts_with(|c: char| c.is_ascii_uppercase());
+            let is_variant = begin.starts_with("pub enum ")
+                && member.starts_with(|c: char| c.is_ascii_uppercase());
             let of_trait = member.strip_prefix("fn ").filter(|_| begin.starts_with("pub trait "));
             let name = of_trait.map(identifier).or_else(|| public(member));
             names.extend(name.or(is_variant.then(|| identifier(member))).map(String::from));
@@ -186,17 +201,20 @@ fn names_of_go() -> BTreeSet<String> {
                 continue;
             }
             let name = match line.split_once(' ') {
-                Some(("func", rest)) => match rest.strip_prefix('(').and_then(|rest| rest.split_once(") ")) {
-                    Some((receiver, rest)) => {
-                        let of = receiver.rsplit([' ', '*']).next().expect("a type");
-                        if is_exported(of) { identifier(rest) } else { "" }
+                Some(("func", rest)) => {
+                    match rest.strip_prefix('(').and_then(|rest| rest.split_once(") ")) {
+                        Some((receiver, rest)) => {
+                            let of = receiver.rsplit([' ', '*']).next().expect("a type");
+                            if is_exported(of) { identifier(rest) } else { "" }
+                        }
+                        None => identifier(rest),
                     }
-                    None => identifier(rest),
-                },
+                }
                 Some(("type" | "const" | "var", rest)) => identifier(rest),
                 _ => "",
             };
-            let is_struct = line.starts_with("type ") && line.ends_with("struct {") && is_exported(name);
+            let is_struct =
+                line.starts_with("type ") && line.ends_with("struct {") && is_exported(name);
             inside = is_struct || line == "const (" || line == "var (";
             names.extend(is_exported(name).then(|| name.to_string()));
         }
@@ -208,7 +226,8 @@ fn check(language: usize, names: &BTreeSet<String>, least: usize) {
     assert!(names.len() > least, "{} names", names.len());
     let used: BTreeSet<String> = names.iter().flat_map(|name| words(name)).collect();
     let (listed, common) = (column(language), common());
-    let unlisted: Vec<_> = used.iter().filter(|word| !listed.contains(*word) && !common.contains(*word)).collect();
+    let unlisted: Vec<_> =
+        used.iter().filter(|word| !listed.contains(*word) && !common.contains(*word)).collect();
     let unused: Vec<_> = listed.difference(&used).collect();
     assert!(
         unlisted.is_empty() && unused.is_empty(),
@@ -228,11 +247,19 @@ fn every_word_of_go_is_in_the_table_and_every_word_of_the_table_in_go() {
     check(GO, &names_of_go(), 150);
 }
 
-/// Languages agree if they share a word, or write the same letters with other joints ("tempfile", "TempFile").
+/// Languages agree if they share a word, or write the same letters with other joints ("tempfile",
+/// "TempFile").
 fn words_that_differ_have_a_reason() {
     for row in rows() {
-        let cells = row.words.iter().map(|cell| words(cell)).filter(|words| !words.is_empty()).collect::<Vec<_>>();
-        let agree = |a: &[String], b: &[String]| a.iter().any(|word| b.contains(word)) || a.concat() == b.concat();
+        let cells = row
+            .words
+            .iter()
+            .map(|cell| words(cell))
+            .filter(|words| !words.is_empty())
+            .collect::<Vec<_>>();
+        let agree = |a: &[String], b: &[String]| {
+            a.iter().any(|word| b.contains(word)) || a.concat() == b.concat()
+        };
         let differ = cells.iter().any(|a| cells.iter().any(|b| !agree(a, b)));
         assert!(!differ || !row.reason.is_empty(), "{}", row.concept);
     }
@@ -243,7 +270,11 @@ fn no_word_is_listed_twice() {
         let mut listed = BTreeSet::new();
         for row in rows() {
             for name in row.words[language].split_whitespace().filter(|name| *name != "–") {
-                assert!(listed.insert(name.to_lowercase()), "{name} stands elsewhere too: {}", row.concept);
+                assert!(
+                    listed.insert(name.to_lowercase()),
+                    "{name} stands elsewhere too: {}",
+                    row.concept
+                );
             }
         }
     }

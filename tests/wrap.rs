@@ -54,7 +54,22 @@ const CLOSED_SEALS: i32 = 0xf;
 
 fn every_length_around_pages_and_none_is_exact() {
     for backend in backends() {
-        for length in [0, 1, 2, 4095, 4096, 4097, 8191, 8192, 8193, 65_535, 65_536, 1 << 20, (2 << 20) - 1, 5 << 20] {
+        for length in [
+            0,
+            1,
+            2,
+            4095,
+            4096,
+            4097,
+            8191,
+            8192,
+            8193,
+            65_535,
+            65_536,
+            1 << 20,
+            (2 << 20) - 1,
+            5 << 20,
+        ] {
             let bytes = pattern(length);
             let fd = wrap_with(&bytes, 0, backend).unwrap();
             assert_eq!(metadata(&fd).len() as usize, length);
@@ -68,7 +83,9 @@ fn content_lives_as_long_as_a_duplicate_or_mapping() {
         let bytes = pattern(9000);
         let fd = wrap_with(&bytes, 0, backend).unwrap();
         // SAFETY: a new mapping of a file that cannot shrink.
-        let at = unsafe { libc::mmap(null_mut(), 9000, libc::PROT_READ, libc::MAP_PRIVATE, fd.as_raw_fd(), 0) };
+        let at = unsafe {
+            libc::mmap(null_mut(), 9000, libc::PROT_READ, libc::MAP_PRIVATE, fd.as_raw_fd(), 0)
+        };
         assert_ne!(at, libc::MAP_FAILED);
         let duplicate = fd.try_clone().unwrap();
         drop(fd);
@@ -87,9 +104,14 @@ fn nobody_can_change_or_unseal_it() {
         for backend in backends().filter(|backend| is_sealable(*backend)) {
             let bytes = pattern(5000);
             let fd = wrap_with(&bytes, flags, backend).unwrap();
-            let again = std::fs::OpenOptions::new().write(true).open(format!("/proc/self/fd/{}", fd.as_raw_fd()));
+            let again = std::fs::OpenOptions::new()
+                .write(true)
+                .open(format!("/proc/self/fd/{}", fd.as_raw_fd()));
             // Root may open it, whatever the mode; nobody can use that.
-            for raw in [Some(fd.as_raw_fd()), again.as_ref().ok().map(AsRawFd::as_raw_fd)].into_iter().flatten() {
+            for raw in [Some(fd.as_raw_fd()), again.as_ref().ok().map(AsRawFd::as_raw_fd)]
+                .into_iter()
+                .flatten()
+            {
                 // SAFETY: one readable byte; the calls are to fail.
                 unsafe {
                     assert_eq!(libc::pwrite(raw, c"x".as_ptr().cast(), 1, 0), -1);
@@ -101,8 +123,11 @@ fn nobody_can_change_or_unseal_it() {
             assert!(mapped(&fd, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED).is_err());
             assert_eq!(content(&fd), bytes);
             if flags != SEAL_CONTENT {
-                // SAFETY: touches no memory.
-                assert_eq!(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, libc::F_SEAL_SHRINK) }, -1);
+                assert_eq!(
+                    // SAFETY: touches no memory.
+                    unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, libc::F_SEAL_SHRINK) },
+                    -1
+                );
             }
         }
     }
@@ -128,7 +153,10 @@ fn writable_is_unsealed_and_can_be_sealed_later() {
 fn seal_content_leaves_the_set_open() {
     if !has_memfd() {
         for backend in BACKENDS {
-            assert!(wrap_with(b"hello", SEAL_CONTENT, backend).is_err(), "no seals without a memfd, so an error");
+            assert!(
+                wrap_with(b"hello", SEAL_CONTENT, backend).is_err(),
+                "no seals without a memfd, so an error"
+            );
         }
         return;
     }
@@ -161,7 +189,11 @@ fn refusals_say_what_was_asked_for() {
 fn backends_by_name_are_what_they_say() {
     let link = |backend| {
         let fd = wrap_with(b"hello", 0, backend).unwrap();
-        std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap().to_str().unwrap().to_string()
+        std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()))
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_string()
     };
     if has_memfd() {
         assert_eq!(link(MEMFD), "/memfd:bytefd (deleted)");
@@ -171,7 +203,10 @@ fn backends_by_name_are_what_they_say() {
     assert_eq!(link(AUTO).starts_with("/memfd:"), has_memfd());
     if has_shm() {
         let shown = link(SHM);
-        assert!(shown.starts_with("/dev/shm/#") && shown.ends_with(" (deleted)"), "{shown}: it never had a name");
+        assert!(
+            shown.starts_with("/dev/shm/#") && shown.ends_with(" (deleted)"),
+            "{shown}: it never had a name"
+        );
     }
     let directory = std::env::temp_dir();
     assert!(link(TMPFILE).starts_with(directory.to_str().unwrap()));
@@ -203,7 +238,8 @@ fn bad_buffers_are_refused() {
 fn wrap_iov(segments: &[libc::iovec]) -> Result<OwnedFd, Failure> {
     let mut error = Error::untouched();
     // SAFETY: segments that are valid, or are to be refused.
-    let fd = unsafe { (abi::load().wrap_iov)(segments.as_ptr(), segments.len(), null(), &mut error) };
+    let fd =
+        unsafe { (abi::load().wrap_iov)(segments.as_ptr(), segments.len(), null(), &mut error) };
     // SAFETY: the caller owns what is returned.
     result(fd, &error).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
 }
@@ -240,7 +276,11 @@ fn bad_segments_are_refused_by_number() {
     let half = libc::iovec { iov_len: isize::MAX as usize, ..good };
     for parts in [&[half, good][..], &[half, half, half]] {
         let failure = wrap_iov(parts).unwrap_err();
-        assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "length"), "together too long");
+        assert_eq!(
+            (failure.errno, failure.op.as_str()),
+            (libc::EINVAL, "length"),
+            "together too long"
+        );
     }
     for count in [1, usize::MAX] {
         let mut error = Error::untouched();

@@ -1,7 +1,9 @@
-//! What the benches share: fresh processes, rounds in which every way runs once, and what is made of their times.
+//! What the benches share: fresh processes, rounds in which every way runs once, and what is made
+//! of their times.
 //!
-//! A bench is a list of rows. Its program executes itself for every row, [`PROCESSES`] times; each of these processes
-//! measures the row alone and prints one line of numbers. What is fast in one process and slow in another shows as a range.
+//! A bench is a list of rows. Its program executes itself for every row, [`PROCESSES`] times; each
+//! of these processes measures the row alone and prints one line of numbers. What is fast in one
+//! process and slow in another shows as a range.
 #![allow(dead_code, reason = "no bench uses all of it")]
 
 use std::path::{Path, PathBuf};
@@ -16,8 +18,8 @@ const WARM_UP: usize = 2;
 /// Rounds that are measured at least, whatever they take.
 const ROUNDS: usize = 3;
 
-/// What this process is to measure, if it was started by [`in_fresh_processes`]: the number of a row, and the path that its
-/// parent has given.
+/// What this process is to measure, if it was started by [`in_fresh_processes`]: the number of a
+/// row, and the path that its parent has given.
 pub fn told() -> Option<(usize, PathBuf)> {
     let mut arguments = std::env::args_os().skip(1);
     let is_told = arguments.next()? == "row";
@@ -32,18 +34,25 @@ pub fn answer(numbers: impl IntoIterator<Item = f64>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Measures rows `0..rows` and returns the numbers of each row's processes. The rows take turns, so that a disturbance hits one
-/// process of each.
+/// Measures rows `0..rows` and returns the numbers of each row's processes. The rows take turns, so
+/// that a disturbance hits one process of each.
 pub fn in_fresh_processes(rows: usize, given: &Path) -> std::io::Result<Vec<Vec<Vec<f64>>>> {
     let mut numbers = vec![Vec::with_capacity(PROCESSES); rows];
     for process in 0..PROCESSES {
         eprintln!("process {} of {PROCESSES} for each of {rows} rows", process + 1);
         for (row, numbers) in numbers.iter_mut().enumerate() {
             let mut program = Command::new(std::env::current_exe()?);
-            let output = program.arg("row").arg(row.to_string()).arg(given).stderr(Stdio::inherit()).output()?;
+            let output = program
+                .arg("row")
+                .arg(row.to_string())
+                .arg(given)
+                .stderr(Stdio::inherit())
+                .output()?;
             assert!(output.status.success(), "row {row}: {}", output.status);
             let line = String::from_utf8_lossy(&output.stdout);
-            numbers.push(line.split_whitespace().map(|number| number.parse().expect("a number")).collect());
+            numbers.push(
+                line.split_whitespace().map(|number| number.parse().expect("a number")).collect(),
+            );
         }
     }
     Ok(numbers)
@@ -69,7 +78,8 @@ pub fn compare<G: AsRef<Path>>(
     let given = make()?;
     let numbers = in_fresh_processes(tasks.len(), given.as_ref())?;
     let mut text = format!(
-        "{}\n\nMicroseconds (median), and how many times as long as the first: minimum, median and maximum over {PROCESSES} \
+        "{}\n\nMicroseconds (median), and how many times as long as the first: minimum, median and \
+         maximum over {PROCESSES} \
          processes\nof the ratio of the medians of each.\n",
         host(),
     );
@@ -89,8 +99,8 @@ pub type Nanos = Vec<Vec<f64>>;
 
 /// Runs every way once in every round until the time is over.
 ///
-/// What ran right before changes how long a way takes: it leaves huge or small pages for the next file, and caches full or
-/// empty. So the order is another one in every round.
+/// What ran right before changes how long a way takes: it leaves huge or small pages for the next
+/// file, and caches full or empty. So the order is another one in every round.
 pub fn measure(ways: &mut [Box<dyn FnMut() + '_>], repeats: u32, time: Duration) -> Nanos {
     let mut nanos = vec![Vec::new(); ways.len()];
     let mut order: Vec<usize> = (0..ways.len()).collect();
@@ -99,7 +109,9 @@ pub fn measure(ways: &mut [Box<dyn FnMut() + '_>], repeats: u32, time: Duration)
     let mut warm_up = WARM_UP;
     while nanos[0].len() < ROUNDS || begun.elapsed() < time {
         for last in (1..order.len()).rev() {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             order.swap(last, (random >> 33) as usize % (last + 1));
         }
         for &way in &order {
@@ -168,7 +180,8 @@ pub fn figure(value: f64) -> String {
     }
 }
 
-/// Prints the result and writes it to benches/results; the one before is kept, so that a change can be compared.
+/// Prints the result and writes it to benches/results; the one before is kept, so that a change can
+/// be compared.
 pub fn keep(name: &str, text: &str) -> std::io::Result<()> {
     print!("{text}");
     let path = results().join(format!("{name}.txt"));
@@ -184,15 +197,22 @@ pub fn results() -> &'static Path {
 
 /// Kernel and settings, without which no figure means anything.
 pub fn host() -> String {
-    let read = |path| std::fs::read_to_string(path).map_or("unknown".into(), |text: String| text.trim().to_string());
+    let read = |path| {
+        std::fs::read_to_string(path)
+            .map_or("unknown".into(), |text: String| text.trim().to_string())
+    };
     let chosen = |path| {
         let words: String = read(path);
         words.split(['[', ']']).nth(1).unwrap_or("unknown").to_string()
     };
     let processor = read("/proc/cpuinfo");
-    let processor = processor.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("of an unknown kind");
+    let processor = processor
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .unwrap_or("of an unknown kind");
     format!(
-        "Linux {}, {} processors ({}), shmem_enabled={}. Absolute times are this machine's; compare within one run only.",
+        "Linux {}, {} processors ({}), shmem_enabled={}. Absolute times are this machine's; \
+         compare within one run only.",
         read("/proc/sys/kernel/osrelease"),
         std::thread::available_parallelism().map_or(0, |count| count.get()),
         processor.trim_start_matches([' ', '\t', ':']),
@@ -210,5 +230,7 @@ pub fn size_name(size: usize) -> String {
 
 /// Bytes of which no two pages are equal.
 pub fn pattern(length: usize) -> Vec<u8> {
-    (0..length as u64 / 8).flat_map(|word| word.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()).collect()
+    (0..length as u64 / 8)
+        .flat_map(|word| word.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes())
+        .collect()
 }

@@ -2,8 +2,9 @@
 
 // The program measures the Go package side by side with what people do today: make bench.
 //
-// It executes itself for every row, [processes] times; each of these processes measures the row alone and prints the median
-// time of each way. What is fast in one process and slow in another shows as a range.
+// It executes itself for every row, [processes] times; each of these processes measures the row
+// alone and prints the median time of each way. What is fast in one process and slow in another
+// shows as a range.
 package main
 
 import (
@@ -38,7 +39,8 @@ type row struct {
 	ways    []way
 }
 
-// A way prepares what is not to be measured, and returns what is. The path is that of a file of 256 MiB.
+// A way prepares what is not to be measured, and returns what is. The path is that of a file of 256
+// MiB.
 type way struct {
 	name string
 	make func(path string) (func() error, error)
@@ -132,8 +134,8 @@ func answer(row row, path string) error {
 	return nil
 }
 
-// measure runs every way once in every round. What ran right before changes how long a way takes, so the order is another one
-// in every round.
+// measure runs every way once in every round. What ran right before changes how long a way takes,
+// so the order is another one in every round.
 func measure(runs []func() error, repeats int) ([][]float64, error) {
 	nanos := make([][]float64, len(runs))
 	begun := time.Now()

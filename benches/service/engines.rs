@@ -1,4 +1,5 @@
-//! What looks at uploads: libmagic and YARA in this process, clamd beside it. Each takes a descriptor or bytes.
+//! What looks at uploads: libmagic and YARA in this process, clamd beside it. Each takes a
+//! descriptor or bytes.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::io::{Read, Write};
@@ -40,7 +41,8 @@ fn load(name: &str, package: &str) -> Result<Library, String> {
 
 fn function<T: Copy>(library: &Library, name: &CStr) -> Result<T, String> {
     // SAFETY: the types given below are those of the headers.
-    let symbol: Symbol<T> = unsafe { library.get(name.to_bytes()) }.map_err(|error| error.to_string())?;
+    let symbol: Symbol<T> =
+        unsafe { library.get(name.to_bytes()) }.map_err(|error| error.to_string())?;
     Ok(*symbol)
 }
 
@@ -58,8 +60,10 @@ impl Magic {
     fn open(_: &Path) -> Opened {
         let library = load("libmagic.so.1", "libmagic1")?;
         let open: unsafe extern "C" fn(c_int) -> *mut c_void = function(&library, c"magic_open")?;
-        let read: unsafe extern "C" fn(*mut c_void, *const c_char) -> c_int = function(&library, c"magic_load")?;
-        let (descriptor, buffer) = (function(&library, c"magic_descriptor")?, function(&library, c"magic_buffer")?);
+        let read: unsafe extern "C" fn(*mut c_void, *const c_char) -> c_int =
+            function(&library, c"magic_load")?;
+        let (descriptor, buffer) =
+            (function(&library, c"magic_descriptor")?, function(&library, c"magic_buffer")?);
         // SAFETY: as libmagic(3) says. It lives as long as the process.
         let cookie = unsafe { open(0) };
         // SAFETY: the same; NULL is the default database.
@@ -89,8 +93,17 @@ impl Engine for Magic {
 }
 
 type YaraCallback = extern "C" fn(*mut c_void, c_int, *mut c_void, *mut c_void) -> c_int;
-type YaraDescriptor = unsafe extern "C" fn(*mut c_void, c_int, c_int, YaraCallback, *mut c_void, c_int) -> c_int;
-type YaraMemory = unsafe extern "C" fn(*mut c_void, *const u8, usize, c_int, YaraCallback, *mut c_void, c_int) -> c_int;
+type YaraDescriptor =
+    unsafe extern "C" fn(*mut c_void, c_int, c_int, YaraCallback, *mut c_void, c_int) -> c_int;
+type YaraMemory = unsafe extern "C" fn(
+    *mut c_void,
+    *const u8,
+    usize,
+    c_int,
+    YaraCallback,
+    *mut c_void,
+    c_int,
+) -> c_int;
 
 struct Yara {
     rules: *mut c_void,
@@ -103,7 +116,8 @@ impl Yara {
     fn open(_: &Path) -> Opened {
         let library = load("libyara.so", "libyara-dev")?;
         let initialize: unsafe extern "C" fn() -> c_int = function(&library, c"yr_initialize")?;
-        let create: unsafe extern "C" fn(*mut *mut c_void) -> c_int = function(&library, c"yr_compiler_create")?;
+        let create: unsafe extern "C" fn(*mut *mut c_void) -> c_int =
+            function(&library, c"yr_compiler_create")?;
         let add: unsafe extern "C" fn(*mut c_void, *const c_char, *const c_char) -> c_int =
             function(&library, c"yr_compiler_add_string")?;
         let get: unsafe extern "C" fn(*mut c_void, *mut *mut c_void) -> c_int =
@@ -131,18 +145,22 @@ impl Yara {
     }
 }
 
-/// One that finds the mark, and twenty as people write them: words, bytes with gaps, what the file begins with.
+/// One that finds the mark, and twenty as people write them: words, bytes with gaps, what the file
+/// begins with.
 fn own_rules() -> CString {
     let rule = |number: u32| {
         format!(
-            "rule r{number} {{ strings: $a = \"payload-{number:04}-of-a-family\" $b = \"cmd.exe /c {number}\" wide nocase \
-             $c = {{ 6a {number:02x} 68 ?? ?? ?? ?? e8 [4-8] 83 c4 {number:02x} }} condition: uint16(0) == 0x5a4d and any of them \
+            "rule r{number} {{ strings: $a = \"payload-{number:04}-of-a-family\" $b = \"cmd.exe /c \
+             {number}\" wide nocase \
+             $c = {{ 6a {number:02x} 68 ?? ?? ?? ?? e8 [4-8] 83 c4 {number:02x} }} condition: \
+             uint16(0) == 0x5a4d and any of them \
              or all of them }}\n"
         )
     };
     let rules: String = (10..30).map(rule).collect();
     let mark = String::from_utf8_lossy(MARK);
-    CString::new(format!("{rules}rule mark {{ strings: $mark = \"{mark}\" condition: $mark }}\n")).expect("no NUL")
+    CString::new(format!("{rules}rule mark {{ strings: $mark = \"{mark}\" condition: $mark }}\n"))
+        .expect("no NUL")
 }
 
 const RULE_MATCHES: c_int = 1;
@@ -158,12 +176,16 @@ extern "C" fn count(_: *mut c_void, message: c_int, _: *mut c_void, matches: *mu
 impl Engine for Yara {
     fn scan_descriptor(&self, fd: BorrowedFd<'_>) -> String {
         // SAFETY: rules, an open descriptor and a counter.
-        self.scan(|matches| unsafe { (self.descriptor)(self.rules, fd.as_raw_fd(), 0, count, matches, 0) })
+        self.scan(|matches| unsafe {
+            (self.descriptor)(self.rules, fd.as_raw_fd(), 0, count, matches, 0)
+        })
     }
 
     fn scan_memory(&self, bytes: &[u8]) -> String {
         // SAFETY: rules, readable bytes and a counter.
-        self.scan(|matches| unsafe { (self.memory)(self.rules, bytes.as_ptr(), bytes.len(), 0, count, matches, 0) })
+        self.scan(|matches| unsafe {
+            (self.memory)(self.rules, bytes.as_ptr(), bytes.len(), 0, count, matches, 0)
+        })
     }
 }
 
@@ -184,7 +206,8 @@ impl Daemon {
         std::fs::write(at("signatures/mark.ndb"), format!("Bytefd.Mark:0:*:{mark}\n"))?;
         // Uploads differ, so verdicts that it remembers would say nothing.
         let settings = format!(
-            "LocalSocket {}\nDatabaseDirectory {}\nTemporaryDirectory {}\nForeground yes\nConcurrentDatabaseReload no\n\
+            "LocalSocket {}\nDatabaseDirectory {}\nTemporaryDirectory {}\nForeground \
+             yes\nConcurrentDatabaseReload no\n\
              DisableCache yes\nStreamMaxLength 100M\n",
             at("socket").display(),
             at("signatures").display(),

@@ -1,6 +1,8 @@
-//! What a service sees that has uploads in memory and hands them to an engine: hand-over and engine together. `make bench`.
+//! What a service sees that has uploads in memory and hands them to an engine: hand-over and engine
+//! together. `make bench`.
 //!
-//! A row is an engine and a size. Each of its processes runs all ways on the same upload, one after the other, in rounds.
+//! A row is an engine and a size. Each of its processes runs all ways on the same upload, one after
+//! the other, in rounds.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -27,8 +29,12 @@ fn ways(pool: &bytefd::Pool) -> [Way<'_>; NAMES.len()] {
     [
         Box::new(disk_file),
         Box::new(plain_memfd),
-        Box::new(|engine, upload| bytefd::scan(upload, |fd| engine.scan_descriptor(fd)).expect("scanned")),
-        Box::new(|engine, upload| pool.scan(upload, |fd| engine.scan_descriptor(fd)).expect("scanned")),
+        Box::new(|engine, upload| {
+            bytefd::scan(upload, |fd| engine.scan_descriptor(fd)).expect("scanned")
+        }),
+        Box::new(|engine, upload| {
+            pool.scan(upload, |fd| engine.scan_descriptor(fd)).expect("scanned")
+        }),
         Box::new(|engine, upload| engine.scan_memory(upload)),
     ]
 }
@@ -43,15 +49,17 @@ fn disk_file(engine: &dyn Engine, upload: &[u8]) -> String {
 fn plain_memfd(engine: &dyn Engine, upload: &[u8]) -> String {
     // SAFETY: a valid name; the descriptor is ours.
     let fd = unsafe {
-        let fd = libc::memfd_create(c"upload".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING);
+        let fd =
+            libc::memfd_create(c"upload".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING);
         assert!(fd >= 0);
         OwnedFd::from_raw_fd(fd)
     };
     let mut file = std::fs::File::from(fd);
     file.write_all(upload).expect("written");
     file.rewind().expect("a file");
+    let number = std::os::fd::AsRawFd::as_raw_fd(&file);
     // SAFETY: touches no memory.
-    assert_eq!(unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&file), libc::F_ADD_SEALS, 0xf) }, 0);
+    assert_eq!(unsafe { libc::fcntl(number, libc::F_ADD_SEALS, 0xf) }, 0);
     engine.scan_descriptor(file.as_fd())
 }
 
@@ -65,14 +73,20 @@ fn upload(size: usize) -> Vec<u8> {
 
 fn main() -> std::io::Result<()> {
     if let Some((row, socket)) = common::told() {
-        return common::answer(measure(ENGINES[row / SIZES.len()].2, SIZES[row % SIZES.len()], &socket));
+        return common::answer(measure(
+            ENGINES[row / SIZES.len()].2,
+            SIZES[row % SIZES.len()],
+            &socket,
+        ));
     }
     let clamd = engines::Daemon::start()?;
     let socket = clamd.socket();
     let numbers = common::in_fresh_processes(ENGINES.len() * SIZES.len(), &socket)?;
     let mut text = format!(
-        "{}\n\nAn upload handed to an engine, and looked at: microseconds, and in brackets how many times as long as with a disk\n\
-         file in {} in the same round. Each is first quartile, median and third quartile of the rounds of {} processes.\n",
+        "{}\n\nAn upload handed to an engine, and looked at: microseconds, and in brackets how \
+         many times as long as with a disk\n\
+         file in {} in the same round. Each is first quartile, median and third quartile of the \
+         rounds of {} processes.\n",
         common::host(),
         std::env::temp_dir().display(),
         common::PROCESSES,
@@ -87,7 +101,8 @@ fn main() -> std::io::Result<()> {
         let rows = SIZES.iter().zip(&numbers[number * SIZES.len()..]);
         let line = |way: usize| {
             let fields = rows.clone().map(|(_, processes)| {
-                let rounds = || processes.iter().flat_map(|numbers| numbers.chunks_exact(NAMES.len()));
+                let rounds =
+                    || processes.iter().flat_map(|numbers| numbers.chunks_exact(NAMES.len()));
                 let times = quartiles(rounds().map(|round| round[way] / 1e3));
                 let ratios = quartiles(rounds().map(|round| round[way] / round[0]));
                 format!("{:>26}{:>18}", times.to_string(), format!("({ratios})"))
@@ -110,7 +125,8 @@ fn measure(open: engines::Open, size: usize, socket: &Path) -> Vec<f64> {
     let clean = &upload(size)[..];
     check(engine, &ways, clean);
 
-    let runs = ways.iter().map(|way| Box::new(move || drop(way(engine, clean))) as Box<dyn FnMut() + '_>);
+    let runs =
+        ways.iter().map(|way| Box::new(move || drop(way(engine, clean))) as Box<dyn FnMut() + '_>);
     let nanos = common::measure(&mut runs.collect::<Vec<_>>(), 1, TIME);
     (0..nanos[0].len()).flat_map(|round| nanos.iter().map(move |way| way[round])).collect()
 }

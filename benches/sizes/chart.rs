@@ -13,7 +13,8 @@ use crate::{Row, best, of};
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// What is drawn of the rows: the line of a way, or of the best way of the host; and perhaps the range over the processes.
+/// What is drawn of the rows: the line of a way, or of the best way of the host; and perhaps the
+/// range over the processes.
 struct Series {
     name: &'static str,
     way: Option<usize>,
@@ -41,7 +42,8 @@ fn all() -> Vec<Series> {
     lines.into_iter().chain(ways).collect()
 }
 
-/// Sizes on one axis, times as fast as a plain memfd on the other; one panel for each number of threads.
+/// Sizes on one axis, times as fast as a plain memfd on the other; one panel for each number of
+/// threads.
 pub fn draw(rows: &[Row], host: &str, path: &Path) -> std::io::Result<()> {
     plot(rows, host, path).map_err(std::io::Error::other)
 }
@@ -58,7 +60,8 @@ fn plot(rows: &[Row], host: &str, path: &Path) -> Result<()> {
     area.draw_text(host, &small, (12, 562)).map_err(said)?;
     for (number, series) in all().into_iter().enumerate() {
         let (x, y) = (70 + number as i32 % 5 * 220, 14 + number as i32 / 5 * 20);
-        area.draw(&PathElement::new([(x, y), (x + 24, y)], series.style.stroke_width(3))).map_err(said)?;
+        area.draw(&PathElement::new([(x, y), (x + 24, y)], series.style.stroke_width(3)))
+            .map_err(said)?;
         area.draw_text(series.name, &small, (x + 32, y - 6)).map_err(said)?;
     }
     let spreads: Vec<Spread> = all()
@@ -78,10 +81,12 @@ fn plot(rows: &[Row], host: &str, path: &Path) -> Result<()> {
 }
 
 fn panel(area: &Area<'_>, threads: usize, rows: &[&Row], times: Range<f64>) -> Result<()> {
-    let caption = if threads == 1 { "One thread".into() } else { format!("{threads} threads at once") };
+    let caption =
+        if threads == 1 { "One thread".into() } else { format!("{threads} threads at once") };
     // Each size is one further to the right, which the plotter does with doubled numbers.
     let places = (0..crate::SIZES.len()).map(|place| at(place as f64)).collect();
-    let across = (at(-0.5)..at(crate::SIZES.len() as f64 - 0.5)).log_scale().with_key_points(places);
+    let across =
+        (at(-0.5)..at(crate::SIZES.len() as f64 - 0.5)).log_scale().with_key_points(places);
     let ticks = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0];
     let ticks = ticks.into_iter().filter(|tick| times.contains(tick)).collect();
     let mut chart = ChartBuilder::on(area)
@@ -103,16 +108,24 @@ fn panel(area: &Area<'_>, threads: usize, rows: &[&Row], times: Range<f64>) -> R
     for (number, series) in all().into_iter().enumerate() {
         // Side by side, so that each range can be seen.
         let beside = if series.has_range { 0.08 * (number as f64 - 5.0) } else { 0.0 };
-        let spreads = rows.iter().enumerate().map(|(place, row)| (at(place as f64 + beside), series.speedup(row)));
+        let spreads = rows
+            .iter()
+            .enumerate()
+            .map(|(place, row)| (at(place as f64 + beside), series.speedup(row)));
         // One memcpy of a few bytes is far above everything.
         let spreads: Vec<_> = spreads.filter(|(_, spread)| spread.high <= times.end).collect();
         let line = spreads.iter().map(|(at, spread)| (*at, spread.median));
         chart.draw_series(LineSeries::new(line, series.style)).map_err(said)?;
         if series.has_range {
-            let middle = |(at, spread): &(f64, Spread)| Circle::new((*at, spread.median), 2, series.style.filled());
+            let middle = |(at, spread): &(f64, Spread)| {
+                Circle::new((*at, spread.median), 2, series.style.filled())
+            };
             chart.draw_series(spreads.iter().map(middle)).map_err(said)?;
             let range = |(at, spread): &(f64, Spread)| {
-                PathElement::new([(*at, spread.low), (*at, spread.high)], series.style.stroke_width(3))
+                PathElement::new(
+                    [(*at, spread.low), (*at, spread.high)],
+                    series.style.stroke_width(3),
+                )
             };
             chart.draw_series(spreads.iter().map(range)).map_err(said)?;
         }

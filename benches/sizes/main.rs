@@ -1,7 +1,7 @@
 //! What a descriptor costs, side by side with what people do today: `make bench`.
 //!
-//! A row is a size and a number of threads. Each of its processes runs all ways on the same bytes, one after the other, in
-//! rounds, and prints the median time of each way.
+//! A row is a size and a number of threads. Each of its processes runs all ways on the same bytes,
+//! one after the other, in rounds, and prints the median time of each way.
 
 mod chart;
 #[path = "../common/mod.rs"]
@@ -17,8 +17,8 @@ use ways::WAYS;
 
 const SIZES: [usize; 8] = [64, 4 << 10, 64 << 10, 512 << 10, 1 << 20, 4 << 20, 64 << 20, 512 << 20];
 const THREADS: [usize; 2] = [1, 8];
-/// What all threads scan at once. They keep up to six times as much: a file in each pool, one that is being made, and what
-/// memcpy copies to.
+/// What all threads scan at once. They keep up to six times as much: a file in each pool, one that
+/// is being made, and what memcpy copies to.
 const LARGEST: usize = 512 << 20;
 /// What a process takes for its rounds, if they take no longer.
 const TIME: Duration = Duration::from_millis(600);
@@ -32,13 +32,15 @@ pub struct Row {
 
 fn main() -> std::io::Result<()> {
     let all = THREADS.iter().flat_map(|&threads| SIZES.iter().map(move |&size| (threads, size)));
-    let cases: Vec<_> = all.filter(|(threads, size)| threads * size <= LARGEST.min(memory() / 8)).collect();
+    let cases: Vec<_> =
+        all.filter(|(threads, size)| threads * size <= LARGEST.min(memory() / 8)).collect();
     if let Some((row, _)) = common::told() {
         let (threads, size) = cases[row];
         return common::answer(measure(threads, size));
     }
     let times = common::in_fresh_processes(cases.len(), Path::new(""))?;
-    let rows = cases.into_iter().zip(times).map(|((threads, size), times)| Row { threads, size, times });
+    let rows =
+        cases.into_iter().zip(times).map(|((threads, size), times)| Row { threads, size, times });
     let rows: Vec<Row> = rows.collect();
     common::keep("sizes", &text(&rows))?;
     chart::draw(&rows, &common::host(), &common::results().join("sizes.svg"))
@@ -56,7 +58,8 @@ fn measure(threads: usize, size: usize) -> Vec<f64> {
     // Reading the clock, and starting threads, would show in a short time.
     let repeats = (if threads == 1 { 1 << 20 } else { 16 << 20 } / size).clamp(1, 100);
     let ways = WAYS.iter().enumerate().filter(|(way, _)| ways::is_for(*way, size));
-    let (numbers, runs): (Vec<_>, Vec<_>) = ways.map(|(way, (_, _, make))| (way, make(size, threads))).unzip();
+    let (numbers, runs): (Vec<_>, Vec<_>) =
+        ways.map(|(way, (_, _, make))| (way, make(size, threads))).unzip();
     let together = |run: &ways::Run| {
         let calls = || (0..repeats).for_each(|_| run(bytes));
         if threads == 1 {
@@ -92,8 +95,10 @@ fn best(times: &[f64]) -> f64 {
 
 fn text(rows: &[Row]) -> String {
     let mut text = format!(
-        "{}\n\nIn each field: minimum, median and maximum over {} processes of the ratio of the medians of each.\n\
-         The best way of the host is the fastest of a plain memfd and of huge pages filled by hand, in each process.\n",
+        "{}\n\nIn each field: minimum, median and maximum over {} processes of the ratio of the \
+         medians of each.\n\
+         The best way of the host is the fastest of a plain memfd and of huge pages filled by \
+         hand, in each process.\n",
         common::host(),
         common::PROCESSES,
     );
@@ -104,12 +109,18 @@ fn text(rows: &[Row]) -> String {
             format!("{name:>24}{fields}\n")
         };
         // Writing to a String does not fail.
-        let _ = write!(text, "\n{}\n", if threads == 1 { "One thread".into() } else { format!("{threads} threads") });
+        let _ = write!(
+            text,
+            "\n{}\n",
+            if threads == 1 { "One thread".into() } else { format!("{threads} threads") }
+        );
         text += &line("", &|row| size_name(row.size));
-        text +=
-            &line("plain memfd, µs", &|row| common::figure(median(row.times.iter().map(|t| t[ways::MEMFD])) / 1e3));
+        text += &line("plain memfd, µs", &|row| {
+            common::figure(median(row.times.iter().map(|t| t[ways::MEMFD])) / 1e3)
+        });
         text += "  times as fast as a plain memfd\n";
-        text += &line("best way of the host", &|row| row.speedup(best, of(ways::MEMFD)).to_string());
+        text +=
+            &line("best way of the host", &|row| row.speedup(best, of(ways::MEMFD)).to_string());
         for (way, (name, _, _)) in WAYS.iter().enumerate().filter(|(way, _)| *way != ways::MEMFD) {
             text += &line(name, &|row| match ways::is_for(way, row.size) {
                 true => row.speedup(of(way), of(ways::MEMFD)).to_string(),

@@ -16,7 +16,8 @@ type Make = fn(usize, usize) -> Run;
 type Colour = (u8, u8, u8);
 
 pub const MEMFD: usize = 0;
-/// What the best way of the host is chosen from: whoever knows the host would take the fastest of these.
+/// What the best way of the host is chosen from: whoever knows the host would take the fastest of
+/// these.
 pub const BY_HAND: [usize; 3] = [MEMFD, 1, 2];
 pub const WRAP: usize = 5;
 pub const SCAN: usize = 6;
@@ -42,7 +43,8 @@ pub fn is_pool(way: usize) -> bool {
     WAYS[way].0.starts_with("pool")
 }
 
-/// Small files do not go into huge pages: these would be mostly zeros, which take longer than all the rest.
+/// Small files do not go into huge pages: these would be mostly zeros, which take longer than all
+/// the rest.
 pub fn is_for(way: usize, size: usize) -> bool {
     way == MEMFD || !BY_HAND.contains(&way) || size >= 512 << 10
 }
@@ -71,7 +73,11 @@ thread_local! {
 fn usual_recipe(bytes: &[u8]) {
     // SAFETY: valid names and buffers; the descriptor is ours.
     NAME.with(|name| unsafe {
-        let fd = check(libc::shm_open(name.as_ptr(), libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, 0o600)) as c_int;
+        let fd = check(libc::shm_open(
+            name.as_ptr(),
+            libc::O_RDWR | libc::O_CREAT | libc::O_EXCL,
+            0o600,
+        )) as c_int;
         check(libc::ftruncate(fd, bytes.len() as i64));
         write_all(fd, bytes);
         let mut stat = std::mem::zeroed();
@@ -85,7 +91,10 @@ fn usual_recipe(bytes: &[u8]) {
 fn memfd(fill: impl FnOnce(c_int)) {
     // SAFETY: a valid name; the descriptor is ours.
     unsafe {
-        let fd = check(libc::memfd_create(c"bench".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING)) as c_int;
+        let fd = check(libc::memfd_create(
+            c"bench".as_ptr(),
+            libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING,
+        )) as c_int;
         fill(fd);
         // The kernel may have pages in use for a moment, to move them.
         while libc::fcntl(fd, libc::F_ADD_SEALS, 0xf) != 0 {
@@ -112,13 +121,13 @@ fn mmap_and_memcpy(bytes: &[u8]) {
     });
 }
 
-/// Every extent collapsed into a huge page, and then filled through its mapping or by the kernel. Where the kernel gives no
-/// huge page the extent has small ones.
+/// Every extent collapsed into a huge page, and then filled through its mapping or by the kernel.
+/// Where the kernel gives no huge page the extent has small ones.
 fn in_huge_pages(bytes: &[u8], is_memcpy: bool) {
     const EXTENT: usize = 2 << 20;
     const MADV_COLLAPSE: c_int = 25;
-    // SAFETY: two extents of address space, in which one that is aligned is mapped again and again; what is copied is as
-    // long as what is left of the file.
+    // SAFETY: two extents of address space, in which one that is aligned is mapped again and again;
+    // what is copied is as long as what is left of the file.
     memfd(|fd| unsafe {
         check(libc::ftruncate(fd, bytes.len() as i64));
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
@@ -128,14 +137,20 @@ fn in_huge_pages(bytes: &[u8], is_memcpy: bool) {
         for (number, part) in bytes.chunks(EXTENT).enumerate() {
             let offset = (number * EXTENT) as i64;
             let protection = libc::PROT_READ | libc::PROT_WRITE;
-            assert_eq!(libc::mmap(at, EXTENT, protection, libc::MAP_SHARED | libc::MAP_FIXED, fd, offset), at);
+            assert_eq!(
+                libc::mmap(at, EXTENT, protection, libc::MAP_SHARED | libc::MAP_FIXED, fd, offset),
+                at
+            );
             // Of an extent without a page there is nothing to collapse.
             at.cast::<u8>().write_volatile(part[0]);
             libc::madvise(at, EXTENT, MADV_COLLAPSE);
             if is_memcpy {
                 std::ptr::copy_nonoverlapping(part.as_ptr(), at.cast(), part.len());
             } else {
-                assert_eq!(libc::pwrite(fd, part.as_ptr().cast(), part.len(), offset), part.len() as isize);
+                assert_eq!(
+                    libc::pwrite(fd, part.as_ptr().cast(), part.len(), offset),
+                    part.len() as isize
+                );
             }
         }
         check(libc::munmap(room, 2 * EXTENT));
@@ -158,7 +173,16 @@ unsafe extern "C-unwind" fn nothing(_: c_int, _: *mut c_void) -> c_int {
 
 fn scan(bytes: &[u8], options: *const bytefd_wrap_options) {
     // SAFETY: valid arguments.
-    check(unsafe { scan_bytes(bytes.as_ptr().cast(), bytes.len(), Some(nothing), null_mut(), options, null_mut()) });
+    check(unsafe {
+        scan_bytes(
+            bytes.as_ptr().cast(),
+            bytes.len(),
+            Some(nothing),
+            null_mut(),
+            options,
+            null_mut(),
+        )
+    });
 }
 
 /// Options with a pool.
@@ -170,12 +194,27 @@ unsafe impl Sync for Pooled {}
 fn pooled(method: u32, flags: u64) -> Run {
     let mut pool = null_mut();
     let size = size_of::<bytefd_pool_options>();
-    let with_room = bytefd_pool_options { size, max_bytes: 1 << 30, idle_ns: -1, flags: 0, max_files: 64, method };
+    let with_room = bytefd_pool_options {
+        size,
+        max_bytes: 1 << 30,
+        idle_ns: -1,
+        flags: 0,
+        max_files: 64,
+        method,
+    };
     // SAFETY: valid options and a writable pointer.
     check(unsafe { bytefd_pool_create(&with_room, &mut pool, null_mut()) });
     let size = size_of::<bytefd_wrap_options>();
     let spill_threshold = u64::MAX;
-    let pooled = Pooled(bytefd_wrap_options { size, name: null(), pool, spill_threshold, flags, backend: 0, mode: 0 });
+    let pooled = Pooled(bytefd_wrap_options {
+        size,
+        name: null(),
+        pool,
+        spill_threshold,
+        flags,
+        backend: 0,
+        mode: 0,
+    });
     Box::new(move |bytes| pooled.scan(bytes))
 }
 
@@ -189,7 +228,8 @@ impl Pooled {
 fn memcpy(size: usize, threads: usize) -> Run {
     let targets: Vec<_> = (0..threads).map(|_| Mutex::new(vec![1u8; size])).collect();
     Box::new(move |bytes| {
-        let mut target = targets.iter().find_map(|target| target.try_lock().ok()).expect("one for each thread");
+        let mut target =
+            targets.iter().find_map(|target| target.try_lock().ok()).expect("one for each thread");
         target.copy_from_slice(bytes);
         std::hint::black_box(&mut *target);
     })

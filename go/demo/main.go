@@ -1,7 +1,8 @@
 //go:build linux && cgo
 
-// Demo shows what a lent descriptor is good for: it reads FILE into memory, lends the bytes, and lets three strangers
-// look at the descriptor: fstat and fcntl, libmagic, and sha256sum in a child process.
+// Demo shows what a lent descriptor is good for: it reads FILE into memory, lends the bytes, and
+// lets three strangers look at the descriptor: fstat and fcntl, libmagic, and sha256sum in a child
+// process.
 //
 //	demo FILE
 //

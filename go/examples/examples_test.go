@@ -57,7 +57,8 @@ func prints(t *testing.T, want, name string, args ...string) {
 	}
 }
 
-// fails runs a program and checks that it ends with 1 and names the trouble, after printing what it can.
+// fails runs a program and checks that it ends with 1 and names the trouble, after printing what it
+// can.
 func fails(t *testing.T, want, trouble, name string, args ...string) {
 	t.Helper()
 	cmd := command(t, name, args...)

@@ -36,7 +36,10 @@ pub(super) fn descriptor<'a>(fd: c_int) -> Result<BorrowedFd<'a>> {
 
 /// # Safety
 /// `fds` points to `count` numbers, or is NULL; those that are open stay open during the call.
-pub(super) unsafe fn descriptors<'a>(fds: *const c_int, count: usize) -> Result<&'a [BorrowedFd<'a>]> {
+pub(super) unsafe fn descriptors<'a>(
+    fds: *const c_int,
+    count: usize,
+) -> Result<&'a [BorrowedFd<'a>]> {
     check_buffer("fds", fds.cast(), count)?;
     check_count(count)?;
     if count == 0 {
@@ -56,7 +59,11 @@ pub(super) fn check_count(count: usize) -> Result<()> {
     if count <= isize::MAX as usize / size_of::<c_int>() {
         return Ok(());
     }
-    Err(Error::new("count", libc::EINVAL, format_args!("{count} descriptors are more than there can be")))
+    Err(Error::new(
+        "count",
+        libc::EINVAL,
+        format_args!("{count} descriptors are more than there can be"),
+    ))
 }
 
 /// Reads a parameter that goes in and out.
@@ -82,7 +89,11 @@ pub(super) unsafe fn bytes<'a>(names: Names, buf: *const c_void, len: usize) -> 
 
 /// # Safety
 /// `buf` points to `len` writable bytes that nothing else refers to, or is NULL.
-pub(super) unsafe fn bytes_mut<'a>(names: Names, buf: *mut c_void, len: usize) -> Result<&'a mut [u8]> {
+pub(super) unsafe fn bytes_mut<'a>(
+    names: Names,
+    buf: *mut c_void,
+    len: usize,
+) -> Result<&'a mut [u8]> {
     check_length(names.1, len)?;
     check_buffer(names.0, buf, len)?;
     // SAFETY: not NULL and not too long; the caller vouches for the bytes.
@@ -93,7 +104,11 @@ fn check_length(what: &'static str, len: usize) -> Result<()> {
     if len <= isize::MAX as usize {
         return Ok(());
     }
-    Err(Error::new(what, libc::EINVAL, format_args!("length {len} exceeds the maximum {}", isize::MAX)))
+    Err(Error::new(
+        what,
+        libc::EINVAL,
+        format_args!("length {len} exceeds the maximum {}", isize::MAX),
+    ))
 }
 
 /// A buffer may be NULL only with a length of 0.
@@ -106,23 +121,31 @@ pub(super) fn check_buffer(what: &'static str, buf: *const c_void, len: usize) -
 
 /// # Safety
 /// `iov` points to `count` segments, each of readable bytes, or is NULL.
-pub(super) unsafe fn segments<'a>(iov: *const libc::iovec, count: usize) -> Result<Vec<IoSlice<'a>>> {
+pub(super) unsafe fn segments<'a>(
+    iov: *const libc::iovec,
+    count: usize,
+) -> Result<Vec<IoSlice<'a>>> {
     if count == 0 {
         return Ok(Vec::new());
     }
     if iov.is_null() || count > isize::MAX as usize / size_of::<libc::iovec>() {
-        return Err(Error::new("iov", libc::EINVAL, format_args!("iov is {iov:p} with {count} segments")));
+        return Err(Error::new(
+            "iov",
+            libc::EINVAL,
+            format_args!("iov is {iov:p} with {count} segments"),
+        ));
     }
     let mut segments = Vec::new();
-    segments
-        .try_reserve_exact(count)
-        .map_err(|_| Error::new("iov", libc::ENOMEM, format_args!("no memory for a list of {count} segments")))?;
+    segments.try_reserve_exact(count).map_err(|_| {
+        Error::new("iov", libc::ENOMEM, format_args!("no memory for a list of {count} segments"))
+    })?;
     // SAFETY: not NULL and not too many; the caller vouches for the segments.
     for (index, segment) in unsafe { std::slice::from_raw_parts(iov, count) }.iter().enumerate() {
         // SAFETY: the caller vouches for the bytes.
         let bytes = unsafe { bytes(("iov_base", "iov_len"), segment.iov_base, segment.iov_len) };
-        let named =
-            |error: Error| Error::new("iov", error.errno(), format_args!("segment {index}: {}", error.message()));
+        let named = |error: Error| {
+            Error::new("iov", error.errno(), format_args!("segment {index}: {}", error.message()))
+        };
         segments.push(IoSlice::new(bytes.map_err(named)?));
     }
     Ok(segments)
@@ -155,7 +178,11 @@ pub(super) unsafe fn shared_word<'a>(word: *const volatile_void) -> Result<&'a A
         return Err(is_null("word"));
     }
     if !word.is_aligned() {
-        return Err(Error::new("word", libc::EINVAL, format_args!("{word:p} is not at a multiple of 4")));
+        return Err(Error::new(
+            "word",
+            libc::EINVAL,
+            format_args!("{word:p} is not at a multiple of 4"),
+        ));
     }
     // SAFETY: the caller vouches for it, and it is aligned.
     Ok(unsafe { AtomicU32::from_ptr(word.cast_mut()) })
@@ -174,6 +201,10 @@ pub(super) unsafe fn shared<'a, T>(handle: *mut T, what: &'static str) -> Result
 /// C's way to say a range of a map: a length of 0 is nothing, BYTEFD_TO_END is to the end. An end
 /// beyond all numbers is refused as one that is past the end.
 pub(super) fn part(offset: usize, length: usize) -> (Bound<usize>, Bound<usize>) {
-    let end = if length == usize::MAX { Bound::Unbounded } else { Bound::Excluded(offset.saturating_add(length)) };
+    let end = if length == usize::MAX {
+        Bound::Unbounded
+    } else {
+        Bound::Excluded(offset.saturating_add(length))
+    };
     (Bound::Included(offset), end)
 }

@@ -37,10 +37,14 @@ pub struct bytefd_error {
 /// Runs the body of an exported function, whose last parameter is `error`. Its result becomes the
 /// return value; an error also fills `error`, if that is not NULL. A panic becomes -ENOTRECOVERABLE
 /// with its text, and nothing is printed.
-pub(super) fn boundary<A: Answer>(error: *mut bytefd_error, body: impl FnOnce() -> Result<A>) -> c_int {
+pub(super) fn boundary<A: Answer>(
+    error: *mut bytefd_error,
+    body: impl FnOnce() -> Result<A>,
+) -> c_int {
     let _postponed = Postponed::new();
-    let result = silently(|| catch_unwind(AssertUnwindSafe(body)))
-        .unwrap_or_else(|panic| Err(Error::new("panic", libc::ENOTRECOVERABLE, panic_text(&*panic))));
+    let result = silently(|| catch_unwind(AssertUnwindSafe(body))).unwrap_or_else(|panic| {
+        Err(Error::new("panic", libc::ENOTRECOVERABLE, panic_text(&*panic)))
+    });
     match result {
         Ok(answer) => answer.into_int(),
         Err(failure) => fail(error, &failure, 0),
@@ -99,7 +103,11 @@ fn copy_text<const N: usize>(target: &mut [c_char; N], text: &str) {
         (text, "", "")
     } else {
         let half = (room - GAP.len()) / 2;
-        (&text[..floor_char_boundary(text, half)], GAP, &text[ceil_char_boundary(text, text.len() - half)..])
+        (
+            &text[..floor_char_boundary(text, half)],
+            GAP,
+            &text[ceil_char_boundary(text, text.len() - half)..],
+        )
     };
     target.fill(0);
     let bytes = head.bytes().chain(gap.bytes()).chain(tail.bytes());
@@ -143,7 +151,10 @@ mod tests {
         assert_eq!(error.code, -libc::ENOTRECOVERABLE);
         assert_eq!(text(&error.op), "panic");
         assert_eq!(text(&error.message), "broken 7");
-        assert_eq!(boundary::<()>(std::ptr::null_mut(), || std::panic::panic_any(1)), -libc::ENOTRECOVERABLE);
+        assert_eq!(
+            boundary::<()>(std::ptr::null_mut(), || std::panic::panic_any(1)),
+            -libc::ENOTRECOVERABLE
+        );
     }
 
     #[test]
@@ -160,7 +171,10 @@ mod tests {
         boundary::<()>(&mut error, || Err(Error::new("op", libc::EIO, message)));
         let shown = text(&error.message);
         assert!(
-            shown.len() >= 200 && shown.starts_with("askedä") && shown.contains("...") && shown.ends_with("äfound")
+            shown.len() >= 200
+                && shown.starts_with("askedä")
+                && shown.contains("...")
+                && shown.ends_with("äfound")
         );
     }
 

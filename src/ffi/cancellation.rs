@@ -1,5 +1,5 @@
-//! pthread_cancel(3) takes effect outside of the library only: a thread that is cancelled unwinds (glibc) or ends on the
-//! spot (musl), and neither can pass through a boundary that stops panics.
+//! pthread_cancel(3) takes effect outside of the library only: a thread that is cancelled unwinds
+//! (glibc) or ends on the spot (musl), and neither can pass through a boundary that stops panics.
 
 use std::ffi::{c_int, c_void};
 use std::marker::PhantomPinned;
@@ -7,7 +7,11 @@ use std::pin::pin;
 
 unsafe extern "C" {
     fn pthread_setcancelstate(state: c_int, before: *mut c_int) -> c_int;
-    fn _pthread_cleanup_push(buffer: *mut Buffer, routine: extern "C" fn(*mut c_void), argument: *mut c_void);
+    fn _pthread_cleanup_push(
+        buffer: *mut Buffer,
+        routine: extern "C" fn(*mut c_void),
+        argument: *mut c_void,
+    );
     fn _pthread_cleanup_pop(buffer: *mut Buffer, execute: c_int);
 }
 
@@ -51,7 +55,8 @@ struct Cleanup<T> {
 /// drops it as well.
 pub(super) fn with_cleanup<T, R>(value: T, body: impl FnOnce(&T) -> R) -> (T, R) {
     extern "C" fn clean<T>(value: *mut c_void) {
-        // SAFETY: `with_cleanup` gave this pointer, whose frame is still there, and does nothing meanwhile.
+        // SAFETY: `with_cleanup` gave this pointer, whose frame is still there, and does nothing
+        // meanwhile.
         unsafe { (*value.cast::<Option<T>>()).take() };
     }
     /// Takes the note back, also when an exception passes.
@@ -62,10 +67,12 @@ pub(super) fn with_cleanup<T, R>(value: T, body: impl FnOnce(&T) -> R) -> (T, R)
             unsafe { _pthread_cleanup_pop(self.0, 0) };
         }
     }
-    let cleanup = pin!(Cleanup { buffer: Buffer([0; 8]), value: Some(value), _pinned: PhantomPinned });
+    let cleanup =
+        pin!(Cleanup { buffer: Buffer([0; 8]), value: Some(value), _pinned: PhantomPinned });
     // SAFETY: nothing is moved out but the value, which may move.
     let cleanup: *mut Cleanup<T> = unsafe { cleanup.get_unchecked_mut() };
-    // SAFETY: the pointer is to a variable of this frame, which outlives `pop` and the call of `body`.
+    // SAFETY: the pointer is to a variable of this frame, which outlives `pop` and the call of
+    // `body`.
     unsafe {
         let value = &raw mut (*cleanup).value;
         _pthread_cleanup_push(&raw mut (*cleanup).buffer, clean::<T>, value.cast());

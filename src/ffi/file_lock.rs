@@ -68,14 +68,18 @@ pub unsafe extern "C" fn bytefd_file_lock(
             libc::LOCK_SH => LockKind::Shared,
             libc::LOCK_EX => LockKind::Exclusive,
             _ => {
-                let message = format!("operation {operation:#x} is not LOCK_SH or LOCK_EX, with or without LOCK_NB");
+                let message = format!(
+                    "operation {operation:#x} is not LOCK_SH or LOCK_EX, with or without LOCK_NB"
+                );
                 return Err(Error::new("operation", libc::EINVAL, message));
             }
         };
         check_flags(flags, BYTEFD_INTERRUPTIBLE)?;
         let mut options = FileLockOptions::new().interruptible(flags & BYTEFD_INTERRUPTIBLE != 0);
         let limit = timeout(timeout_ns, "timeout_ns")?;
-        if let Some(limit) = if operation & libc::LOCK_NB != 0 { Some(Duration::ZERO) } else { limit } {
+        if let Some(limit) =
+            if operation & libc::LOCK_NB != 0 { Some(Duration::ZERO) } else { limit }
+        {
             options = options.timeout(limit);
         }
         let (fd, range) = (open_descriptor(fd)?, range(offset, length)?);
@@ -95,7 +99,12 @@ pub unsafe extern "C" fn bytefd_file_lock(
 /// bytefd_file_unlock(STDIN_FILENO, 0, BYTEFD_UNLIMITED, NULL);
 /// ```
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn bytefd_file_unlock(fd: c_int, offset: u64, length: u64, error: *mut bytefd_error) -> c_int {
+pub unsafe extern "C" fn bytefd_file_unlock(
+    fd: c_int,
+    offset: u64,
+    length: u64,
+    error: *mut bytefd_error,
+) -> c_int {
     boundary(error, || share::file_unlock(open_descriptor(fd)?, range(offset, length)?))
 }
 

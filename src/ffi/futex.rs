@@ -65,7 +65,11 @@ pub unsafe extern "C" fn bytefd_futex_wait(
 /// bytefd_futex_wake(&word, UINT32_MAX, NULL);
 /// ```
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn bytefd_futex_wake(word: *const volatile_void, count: u32, error: *mut bytefd_error) -> c_int {
+pub unsafe extern "C" fn bytefd_futex_wake(
+    word: *const volatile_void,
+    count: u32,
+    error: *mut bytefd_error,
+) -> c_int {
     // SAFETY: the header asks for a word that stays during the call.
     boundary(error, || unsafe { share::futex_wake(shared_word(word)?, count) })
 }

@@ -23,7 +23,11 @@ use super::results::put_text;
 /// cbindgen:postfix=BYTEFD_WRITES(1, 2)
 #[unsafe(no_mangle)]
 #[must_use]
-pub unsafe extern "C" fn bytefd_host_report(buf: *mut c_char, size: usize, error: *mut bytefd_error) -> c_int {
+pub unsafe extern "C" fn bytefd_host_report(
+    buf: *mut c_char,
+    size: usize,
+    error: *mut bytefd_error,
+) -> c_int {
     // SAFETY: the header asks for `size` writable bytes at `buf`.
     boundary(error, || unsafe { put_text(crate::host::report()?.as_bytes(), buf, size) })
 }

@@ -146,7 +146,9 @@ pub unsafe extern "C" fn bytefd_map_memory(
     error: *mut bytefd_error,
 ) -> c_int {
     // SAFETY: the header asks for valid options and a writable pointer.
-    boundary(error, || unsafe { give(map, "map", || map_options(options)?.memory(length).map(bytefd_map)) })
+    boundary(error, || unsafe {
+        give(map, "map", || map_options(options)?.memory(length).map(bytefd_map))
+    })
 }
 
 /// Returns the address of the first byte, valid until bytefd_map_close or bytefd_map_resize. NULL
@@ -194,7 +196,10 @@ pub extern "C" fn bytefd_map_length(map: Option<&bytefd_map>) -> usize {
 /// }
 /// ```
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn bytefd_map_descriptor(map: Option<&bytefd_map>, error: *mut bytefd_error) -> c_int {
+pub unsafe extern "C" fn bytefd_map_descriptor(
+    map: Option<&bytefd_map>,
+    error: *mut bytefd_error,
+) -> c_int {
     boundary(error, || required(map, "map")?.0.descriptor())
 }
 

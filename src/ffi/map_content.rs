@@ -124,7 +124,10 @@ pub unsafe extern "C" fn bytefd_map_write(
 /// ```
 #[unsafe(no_mangle)]
 #[must_use]
-pub unsafe extern "C" fn bytefd_map_check(map: Option<&bytefd_map>, error: *mut bytefd_error) -> c_int {
+pub unsafe extern "C" fn bytefd_map_check(
+    map: Option<&bytefd_map>,
+    error: *mut bytefd_error,
+) -> c_int {
     boundary(error, || required(map, "map")?.0.check())
 }
 
@@ -278,7 +281,11 @@ pub unsafe extern "C" fn bytefd_map_seal(
 /// ```
 #[unsafe(no_mangle)]
 #[must_use]
-pub unsafe extern "C" fn bytefd_map_share(map: *mut bytefd_map, flags: u64, error: *mut bytefd_error) -> c_int {
+pub unsafe extern "C" fn bytefd_map_share(
+    map: *mut bytefd_map,
+    flags: u64,
+    error: *mut bytefd_error,
+) -> c_int {
     boundary(error, || {
         check_flags(flags, 0)?;
         // SAFETY: the header asks for a map.

@@ -51,8 +51,8 @@ pub const BYTEFD_MAP_BEYOND_EOF: u64 = 1u64 << 14;
 ///   before, which must stay loaded. A handler that the program installs afterwards must pass on
 ///   what it does not want. Otherwise maps are not guarded until the next guarded map is made.
 /// - The object that has the handler stays loaded from the first guarded map on, also a plugin that
-///   was linked with libbytefd.a: dlclose(3) does not unload it. The call fails with -ELIBACC if the
-///   dynamic linker refuses that.
+///   was linked with libbytefd.a: dlclose(3) does not unload it. The call fails with -ELIBACC if
+///   the dynamic linker refuses that.
 /// - Threads that block SIGBUS are not saved. System calls that are given lost pages fail with
 ///   EFAULT, as without a guard, and the pages stay lost.
 pub const BYTEFD_MAP_GUARD: u64 = 1u64 << 15;

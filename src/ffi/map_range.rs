@@ -267,7 +267,11 @@ pub unsafe extern "C" fn bytefd_map_unmap(
     boundary(error, || {
         let map = required(map, "map")?;
         if length == 0 {
-            return Err(Error::new("length", libc::EINVAL, "length is 0, must be more; BYTEFD_TO_END is to the end"));
+            return Err(Error::new(
+                "length",
+                libc::EINVAL,
+                "length is 0, must be more; BYTEFD_TO_END is to the end",
+            ));
         }
         map.0.unmap(part(offset, length))
     })

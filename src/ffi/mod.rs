@@ -1,9 +1,10 @@
-//! The C functions of `include/bytefd.h`: each checks its arguments, calls the public Rust API, and turns the result
-//! into an int and a `bytefd_error`. The comments here are the header's text, so they speak to C programmers.
+//! The C functions of `include/bytefd.h`: each checks its arguments, calls the public Rust API, and
+//! turns the result into an int and a `bytefd_error`. The comments here are the header's text, so
+//! they speak to C programmers.
 //!
-//! `arguments` (what comes in), `options` (structs that grow, flags, choices), `results` (what goes out) and `boundary`
-//! (panics and errors) are what every function is made of; each imports only those before it. The other files hold the
-//! functions. The usual one is a single expression:
+//! `arguments` (what comes in), `options` (structs that grow, flags, choices), `results` (what goes
+//! out) and `boundary` (panics and errors) are what every function is made of; each imports only
+//! those before it. The other files hold the functions. The usual one is a single expression:
 //!
 //! ```text
 //! // SAFETY: the header asks for valid options and a writable pointer.

@@ -1,4 +1,5 @@
-//! Option structs that can grow, whose first member says how much of the struct the caller knows; flags and choices.
+//! Option structs that can grow, whose first member says how much of the struct the caller knows;
+//! flags and choices.
 
 use std::time::Duration;
 
@@ -36,11 +37,15 @@ pub(super) unsafe fn read<T: Extensible>(from: *const T) -> Result<T> {
     // SAFETY: the caller vouches for `size` bytes.
     let beyond = |at| unsafe { from.cast::<u8>().add(at).read() };
     if size > LARGEST || (known..size).any(|at| beyond(at) != 0) {
-        let message = format!("the struct's size is {size}; only {known} bytes are known, and the rest is not all 0");
+        let message = format!(
+            "the struct's size is {size}; only {known} bytes are known, and the rest is not all 0"
+        );
         return Err(Error::new("options", libc::E2BIG, message));
     }
     // SAFETY: the caller vouches for `size` bytes, and no more than `value` has are copied.
-    unsafe { std::ptr::copy_nonoverlapping(from.cast::<u8>(), (&raw mut value).cast(), size.min(known)) };
+    unsafe {
+        std::ptr::copy_nonoverlapping(from.cast::<u8>(), (&raw mut value).cast(), size.min(known))
+    };
     Ok(value)
 }
 
@@ -48,7 +53,8 @@ pub(super) fn check_size<T: Extensible>(what: &'static str, size: usize) -> Resu
     if size >= T::FIRST_SIZE {
         return Ok(());
     }
-    let message = format!("the struct's size is {size}, the smallest there ever was is {}", T::FIRST_SIZE);
+    let message =
+        format!("the struct's size is {size}, the smallest there ever was is {}", T::FIRST_SIZE);
     Err(Error::new(what, libc::EINVAL, message))
 }
 
@@ -64,7 +70,11 @@ pub(super) fn set_flags<B>(flags: u64, table: &[Flag<B>], builder: B) -> Result<
 pub(super) fn check_flags(flags: u64, known: u64) -> Result<()> {
     match flags & !known {
         0 => Ok(()),
-        unknown => Err(Error::new("flags", libc::EINVAL, format_args!("unknown flags {unknown:#x} in {flags:#x}"))),
+        unknown => Err(Error::new(
+            "flags",
+            libc::EINVAL,
+            format_args!("unknown flags {unknown:#x} in {flags:#x}"),
+        )),
     }
 }
 
@@ -81,13 +91,21 @@ pub(super) fn check_exclusive(flags: u64, create: u64, exclusive: u64) -> Result
 pub(super) fn check_reserved(value: u32) -> Result<()> {
     match value {
         0 => Ok(()),
-        other => Err(Error::new("reserved", libc::EINVAL, format_args!("reserved is {other}, must be 0"))),
+        other => Err(Error::new(
+            "reserved",
+            libc::EINVAL,
+            format_args!("reserved is {other}, must be 0"),
+        )),
     }
 }
 
 /// A member that is not 0, unless the struct was zeroed instead of initialised, or a length was
 /// computed as 0.
-pub(super) fn not_zero<N: Copy + Default + PartialEq>(value: N, member: &'static str, init: &str) -> Result<N> {
+pub(super) fn not_zero<N: Copy + Default + PartialEq>(
+    value: N,
+    member: &'static str,
+    init: &str,
+) -> Result<N> {
     if value != N::default() {
         return Ok(value);
     }

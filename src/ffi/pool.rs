@@ -25,12 +25,12 @@ pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 /// Where the file comes from, and what each protects against:
 /// - No pool: every scan has a new, sealed file. Nothing of one scan can ever show in another,
 ///   whatever the callback keeps, and nobody can change the file.
-/// - BYTEFD_POOL_NEW_FILES: every scan has a new file that nothing is left of afterwards. Nothing of
-///   one scan can ever show in another, whatever the callback keeps. The descriptor is not sealed:
-///   F_GET_SEALS is F_SEAL_SEAL. Instead it is open through a read-only mount, so that the borrower
-///   cannot write to the file, change its mode, open it for writing, map it shared for writing or
-///   link it, root included. A receiver that verifies seals refuses it. Sizes for which a memfd is
-///   cheaper, and files that do not fit into `max_bytes`, get a sealed memfd.
+/// - BYTEFD_POOL_NEW_FILES: every scan has a new file that nothing is left of afterwards. Nothing
+///   of one scan can ever show in another, whatever the callback keeps. The descriptor is not
+///   sealed: F_GET_SEALS is F_SEAL_SEAL. Instead it is open through a read-only mount, so that the
+///   borrower cannot write to the file, change its mode, open it for writing, map it shared for
+///   writing or link it, root included. A receiver that verifies seals refuses it. Sizes for which
+///   a memfd is cheaper, and files that do not fit into `max_bytes`, get a sealed memfd.
 /// - BYTEFD_POOL_REUSE: the callback is lent a read-only description of a file of mode 0400 that is
 ///   not sealed. Before the file is used again the kernel is asked to prove that nobody else has it
 ///   open or mapped, and its length, mode, owner, times and attributes must be what they were. If
@@ -77,15 +77,15 @@ pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 ///   host refuses a step of that: seccomp filters of containers, AppArmor, no user namespaces, a
 ///   chroot, a process that is not dumpable after setuid(2), Valgrind. Later it is made again after
 ///   fork(2), bytefd_pool_trim to 0 and a change of the user; if that is refused, scans get memfds.
-/// - BYTEFD_POOL_AUTO makes it once scans of 64 KiB and more have taken 8 ms, and does without where
-///   it is refused. It does not try in a process with a seccomp filter, which may kill instead of
-///   refusing. Then it measures some of the scans, without their callbacks, and tries the dearer way
-///   ever more rarely.
+/// - BYTEFD_POOL_AUTO makes it once scans of 64 KiB and more have taken 8 ms, and does without
+///   where it is refused. It does not try in a process with a seccomp filter, which may kill
+///   instead of refusing. Then it measures some of the scans, without their callbacks, and tries
+///   the dearer way ever more rarely.
 ///
-/// Lost bytes, in a mapping of a file that was truncated, are -EFAULT as without a pool. The library
-/// asks the kernel what `buf` is (PROCMAP_QUERY, Linux 6.11): it copies anonymous memory by itself,
-/// and lets the kernel copy everything else, which takes longer. Anonymous memory that was made
-/// inaccessible without munmap(2) or mprotect(2) raises the signal that any access raises:
+/// Lost bytes, in a mapping of a file that was truncated, are -EFAULT as without a pool. The
+/// library asks the kernel what `buf` is (PROCMAP_QUERY, Linux 6.11): it copies anonymous memory by
+/// itself, and lets the kernel copy everything else, which takes longer. Anonymous memory that was
+/// made inaccessible without munmap(2) or mprotect(2) raises the signal that any access raises:
 /// MADV_GUARD_INSTALL, protection keys, userfaultfd(2).
 ///
 /// A cached file keeps its inode number, and two scans may have the same size and time: a client
@@ -135,9 +135,9 @@ pub struct bytefd_pool(pub(super) Pool);
 pub struct bytefd_pool_options {
     /// sizeof(bytefd_pool_options).
     pub size: usize,
-    /// Maximum number of bytes of memory in cached files that are not lent. The default is 64 MiB; 0
-    /// caches nothing. It is also the size of the file system for new files, which holds those that
-    /// are lent or that a borrower has kept; what does not fit there is a memfd.
+    /// Maximum number of bytes of memory in cached files that are not lent. The default is 64 MiB;
+    /// 0 caches nothing. It is also the size of the file system for new files, which holds those
+    /// that are lent or that a borrower has kept; what does not fit there is a memfd.
     pub max_bytes: u64,
     /// After this many nanoseconds without a scan a file is dropped. The pool looks at the time
     /// when it is used; it has no thread of its own. -1 (the default) keeps files until their place
@@ -154,8 +154,14 @@ pub struct bytefd_pool_options {
 
 // SAFETY: integers, for which all-zero bytes are valid values.
 unsafe impl Extensible for bytefd_pool_options {
-    const INIT: Self =
-        bytefd_pool_options { size: 0, max_bytes: 64 << 20, idle_ns: -1, flags: 0, max_files: 64, method: 0 };
+    const INIT: Self = bytefd_pool_options {
+        size: 0,
+        max_bytes: 64 << 20,
+        idle_ns: -1,
+        flags: 0,
+        max_files: 64,
+        method: 0,
+    };
     const FIRST_SIZE: usize = 40;
 }
 
@@ -173,14 +179,14 @@ unsafe fn pool_options(from: *const bytefd_pool_options) -> Result<PoolOptions> 
     let given = unsafe { read(from)? };
     check_flags(given.flags, 0)?;
     if given.max_files == 0 {
-        let message = "max_files is 0, must be 1 to 64; BYTEFD_POOL_OPTIONS_INIT sets it to its default";
+        let message =
+            "max_files is 0, must be 1 to 64; BYTEFD_POOL_OPTIONS_INIT sets it to its default";
         return Err(Error::new("max_files", libc::EINVAL, message));
     }
-    let options = PoolOptions::new().max_bytes(given.max_bytes).max_files(given.max_files as usize).method(choose(
-        given.method,
-        METHODS,
-        "method",
-    )?);
+    let options = PoolOptions::new()
+        .max_bytes(given.max_bytes)
+        .max_files(given.max_files as usize)
+        .method(choose(given.method, METHODS, "method")?);
     Ok(match timeout(given.idle_ns, "idle_ns")? {
         Some(time) => options.idle(time),
         None => options,
@@ -211,7 +217,8 @@ pub struct bytefd_pool_stats {
 
 // SAFETY: integers, for which all-zero bytes are valid values.
 unsafe impl Extensible for bytefd_pool_stats {
-    const INIT: Self = bytefd_pool_stats { size: 0, hits: 0, misses: 0, dropped: 0, lent: 0, cached_bytes: 0 };
+    const INIT: Self =
+        bytefd_pool_stats { size: 0, hits: 0, misses: 0, dropped: 0, lent: 0, cached_bytes: 0 };
     const FIRST_SIZE: usize = 48;
 }
 
@@ -244,7 +251,9 @@ pub unsafe extern "C" fn bytefd_pool_create(
     error: *mut bytefd_error,
 ) -> c_int {
     // SAFETY: the header asks for valid options and a writable pointer.
-    boundary(error, || unsafe { give(pool, "pool", || Ok(bytefd_pool(pool_options(options)?.create()?))) })
+    boundary(error, || unsafe {
+        give(pool, "pool", || Ok(bytefd_pool(pool_options(options)?.create()?)))
+    })
 }
 
 /// Frees the pool and the files it has cached. NULL is allowed. Scans that were begun with the pool
@@ -259,8 +268,8 @@ pub extern "C" fn bytefd_pool_close(pool: Option<Box<bytefd_pool>>) -> c_int {
 }
 
 /// Drops cached files, the longest unused first, until at most `bytes` are cached; with 0 all of
-/// them, also empty ones, and the file system for new files, which a later scan makes again. For the
-/// moment in which memory or descriptors are short.
+/// them, also empty ones, and the file system for new files, which a later scan makes again. For
+/// the moment in which memory or descriptors are short.
 ///
 /// Returns 0, or -EINVAL if `pool` is NULL.
 ///
@@ -272,7 +281,11 @@ pub extern "C" fn bytefd_pool_close(pool: Option<Box<bytefd_pool>>) -> c_int {
 /// }
 /// ```
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn bytefd_pool_trim(pool: *mut bytefd_pool, bytes: u64, error: *mut bytefd_error) -> c_int {
+pub unsafe extern "C" fn bytefd_pool_trim(
+    pool: *mut bytefd_pool,
+    bytes: u64,
+    error: *mut bytefd_error,
+) -> c_int {
     // SAFETY: the header asks for a pool.
     boundary(error, || unsafe {
         required(pool)?.trim(bytes);

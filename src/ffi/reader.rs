@@ -14,8 +14,9 @@ use crate::{Error, Result};
 /// returns how many, 0 at the end, or a negative errno. After -EINTR it is called again. `context`
 /// is the caller's own. It is called by the thread that called the library, and must return: no
 /// exception, no longjmp(3), no end of the thread. It must not keep `buf`.
-pub type bytefd_read_fn =
-    Option<unsafe extern "C" fn(context: *mut c_void, buf: *mut c_void, size: usize) -> libc::ssize_t>;
+pub type bytefd_read_fn = Option<
+    unsafe extern "C" fn(context: *mut c_void, buf: *mut c_void, size: usize) -> libc::ssize_t,
+>;
 
 /// What the caller's function delivers.
 struct Reader {
@@ -33,7 +34,9 @@ impl Reader {
     /// The caller's errno, if it was the caller's function that failed.
     fn blame<T>(&self, result: Result<T>) -> Result<T> {
         match self.errno {
-            Some(errno) if result.is_err() => Err(Error::new("read", errno, "the function that reads has failed")),
+            Some(errno) if result.is_err() => {
+                Err(Error::new("read", errno, "the function that reads has failed"))
+            }
             _ => result,
         }
     }
@@ -47,7 +50,10 @@ impl Read for Reader {
             return Err(io::ErrorKind::Interrupted.into());
         }
         usize::try_from(count).map_err(|_| {
-            let errno = count.checked_neg().and_then(|errno| c_int::try_from(errno).ok()).unwrap_or(libc::EIO);
+            let errno = count
+                .checked_neg()
+                .and_then(|errno| c_int::try_from(errno).ok())
+                .unwrap_or(libc::EIO);
             self.errno = Some(errno);
             io::Error::from_raw_os_error(errno)
         })

@@ -45,13 +45,22 @@ pub struct bytefd_requirements {
 
 // SAFETY: integers without padding, for which all-zero bytes are valid values.
 unsafe impl Extensible for bytefd_requirements {
-    const INIT: Self = bytefd_requirements { size: 0, min_length: 0, max_length: u64::MAX, flags: 0, seals: 0, uid: 0 };
+    const INIT: Self = bytefd_requirements {
+        size: 0,
+        min_length: 0,
+        max_length: u64::MAX,
+        flags: 0,
+        seals: 0,
+        uid: 0,
+    };
     const FIRST_SIZE: usize = 40;
 }
 
 /// # Safety
 /// As [`read`].
-pub(super) unsafe fn requirements(from: *const bytefd_requirements) -> Result<Requirements<Unsealed>> {
+pub(super) unsafe fn requirements(
+    from: *const bytefd_requirements,
+) -> Result<Requirements<Unsealed>> {
     // SAFETY: the caller vouches for it.
     let given = unsafe { read(from)? };
     let bytefd_requirements { flags, seals, uid, .. } = given;
@@ -59,16 +68,24 @@ pub(super) unsafe fn requirements(from: *const bytefd_requirements) -> Result<Re
     let refused = |member, message| Err(Error::new(member, libc::EINVAL, message));
     let seals = match (flags & BYTEFD_REQUIRE_NO_SEALS != 0, seals) {
         (true, 0) => 0,
-        (true, _) => return refused("seals", format!("seals is {seals:#x}, must be 0 with BYTEFD_REQUIRE_NO_SEALS")),
+        (true, _) => {
+            return refused(
+                "seals",
+                format!("seals is {seals:#x}, must be 0 with BYTEFD_REQUIRE_NO_SEALS"),
+            );
+        }
         (false, 0) => crate::share::FOR_READING,
         (false, _) => seals as i32,
     };
     let most = not_zero(given.max_length, "max_length", "BYTEFD_REQUIREMENTS_INIT")?;
-    let wanted = Requirements::new().no_seals().seals(seals).min_length(given.min_length).max_length(most);
+    let wanted =
+        Requirements::new().no_seals().seals(seals).min_length(given.min_length).max_length(most);
     let wanted = match (flags & BYTEFD_REQUIRE_UID != 0, uid) {
         (true, _) => wanted.uid(uid),
         (false, 0) => wanted,
-        (false, _) => return refused("uid", format!("uid is {uid}, must be 0 without BYTEFD_REQUIRE_UID")),
+        (false, _) => {
+            return refused("uid", format!("uid is {uid}, must be 0 without BYTEFD_REQUIRE_UID"));
+        }
     };
     wanted.check_self()?;
     Ok(wanted)

@@ -51,7 +51,11 @@ impl Answer for usize {
 ///
 /// # Safety
 /// `to` is NULL or writable.
-pub(super) unsafe fn put<T>(to: *mut T, what: &'static str, make: impl FnOnce() -> Result<T>) -> Result<()> {
+pub(super) unsafe fn put<T>(
+    to: *mut T,
+    what: &'static str,
+    make: impl FnOnce() -> Result<T>,
+) -> Result<()> {
     if to.is_null() {
         return Err(is_null(what));
     }
@@ -76,7 +80,11 @@ pub(super) unsafe fn put_if_wanted<T>(to: *mut T, value: T) {
 ///
 /// # Safety
 /// As [`put`].
-pub(super) unsafe fn give<T>(to: *mut *mut T, what: &'static str, make: impl FnOnce() -> Result<T>) -> Result<()> {
+pub(super) unsafe fn give<T>(
+    to: *mut *mut T,
+    what: &'static str,
+    make: impl FnOnce() -> Result<T>,
+) -> Result<()> {
     // SAFETY: the caller vouches for it.
     unsafe { put(to, what, || Ok(Box::into_raw(Box::new(make()?)))) }
 }
@@ -111,7 +119,11 @@ pub(super) unsafe fn fill<T: Extensible>(
     let value = make()?;
     // SAFETY: the caller vouches for `size` bytes, and as many as are copied are in `value` too.
     unsafe {
-        std::ptr::copy_nonoverlapping((&raw const value).cast::<u8>(), to.cast(), size.min(size_of::<T>()));
+        std::ptr::copy_nonoverlapping(
+            (&raw const value).cast::<u8>(),
+            to.cast(),
+            size.min(size_of::<T>()),
+        );
         to.cast::<usize>().write_unaligned(size);
     }
     Ok(())

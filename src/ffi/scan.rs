@@ -17,7 +17,8 @@ use crate::{Error, Result, Scan};
 /// It may dup, map and reopen the descriptor and keep those; it may even close it. In C++ it may
 /// throw: the exception passes through scan_bytes, and the descriptor is closed. It must not leave
 /// by longjmp(3) or pthread_exit(3). pthread_cancel(3) may end it: the descriptor is closed.
-pub type bytefd_scan_fn = Option<unsafe extern "C-unwind" fn(fd: c_int, context: *mut c_void) -> c_int>;
+pub type bytefd_scan_fn =
+    Option<unsafe extern "C-unwind" fn(fd: c_int, context: *mut c_void) -> c_int>;
 
 /// Lends a descriptor that holds `len` bytes from `buf` to the function `scan`, and closes it
 /// afterwards. The descriptor is as shm_wrap_buffer makes it with these options: a new file for
@@ -67,9 +68,10 @@ pub unsafe extern "C-unwind" fn bytefd_scan_bytes(
         Ok(())
     });
     let Some((scan, lent)) = ready else { return status };
-    // Outside the boundary: a C++ exception or a cancel may leave the callback, and drops `lent` on its way.
-    // SAFETY: the caller gave the function for this purpose.
-    let (lent, answer) = with_cleanup(lent, |lent| unsafe { scan(lent.as_fd().as_raw_fd(), context) });
+    // Outside the boundary: a C++ exception or a cancel may leave the callback, and drops `lent` on
+    // its way. SAFETY: the caller gave the function for this purpose.
+    let (lent, answer) =
+        with_cleanup(lent, |lent| unsafe { scan(lent.as_fd().as_raw_fd(), context) });
     boundary(error, || {
         drop(lent);
         Ok(())
@@ -77,7 +79,11 @@ pub unsafe extern "C-unwind" fn bytefd_scan_bytes(
     match answer {
         0 => 0,
         value => {
-            let failure = Error::new("callback", libc::ECANCELED, format_args!("the callback returned {value}"));
+            let failure = Error::new(
+                "callback",
+                libc::ECANCELED,
+                format_args!("the callback returned {value}"),
+            );
             fail(error, &failure, value)
         }
     }
@@ -85,9 +91,14 @@ pub unsafe extern "C-unwind" fn bytefd_scan_bytes(
 
 /// # Safety
 /// `buf` points to `len` readable bytes or is NULL, and the options are valid, their pool too.
-unsafe fn begin(buf: *const c_void, len: usize, options: *const bytefd_wrap_options) -> Result<Scan> {
+unsafe fn begin(
+    buf: *const c_void,
+    len: usize,
+    options: *const bytefd_wrap_options,
+) -> Result<Scan> {
     // SAFETY: the caller vouches for it.
-    let (bytes, (options, pool)) = unsafe { (bytes(("buf", "len"), buf, len)?, scan_options(options)?) };
+    let (bytes, (options, pool)) =
+        unsafe { (bytes(("buf", "len"), buf, len)?, scan_options(options)?) };
     match pool {
         Some(pool) => pool.0.scan_begin(bytes, &options),
         None => options.scan_begin(bytes),
@@ -98,7 +109,10 @@ unsafe fn begin(buf: *const c_void, len: usize, options: *const bytefd_wrap_opti
 ///
 /// # Safety
 /// `to` is NULL or writable.
-pub(super) unsafe fn lend(to: *mut *mut bytefd_scan, begin: impl FnOnce() -> Result<Scan>) -> Result<c_int> {
+pub(super) unsafe fn lend(
+    to: *mut *mut bytefd_scan,
+    begin: impl FnOnce() -> Result<Scan>,
+) -> Result<c_int> {
     let mut fd = -1;
     // SAFETY: the caller vouches for it.
     unsafe {
@@ -139,7 +153,8 @@ pub unsafe extern "C" fn bytefd_scan_begin(
     scan: *mut *mut bytefd_scan,
     error: *mut bytefd_error,
 ) -> c_int {
-    // SAFETY: the header asks for `len` readable bytes at `buf`, valid options and a writable pointer.
+    // SAFETY: the header asks for `len` readable bytes at `buf`, valid options and a writable
+    // pointer.
     boundary(error, || unsafe { lend(scan, || begin(buf, len, options)) })
 }
 
@@ -161,7 +176,8 @@ pub unsafe extern "C" fn bytefd_scan_begin_iov(
     scan: *mut *mut bytefd_scan,
     error: *mut bytefd_error,
 ) -> c_int {
-    // SAFETY: the header asks for `count` valid segments at `iov`, valid options and a writable pointer.
+    // SAFETY: the header asks for `count` valid segments at `iov`, valid options and a writable
+    // pointer.
     boundary(error, || unsafe {
         lend(scan, || {
             let (segments, (options, pool)) = (segments(iov, count)?, scan_options(options)?);

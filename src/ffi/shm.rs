@@ -54,7 +54,8 @@ pub struct bytefd_shm_options {
     /// BYTEFD_MAP_READ (also 0), or BYTEFD_MAP_WRITE for reading and writing.
     pub access: u32,
     /// The permission bits of a new object, whatever the umask says; 0 is 0600. With
-    /// BYTEFD_SHM_OWNED its owner must be allowed to read or write it, or a sweep could not open it.
+    /// BYTEFD_SHM_OWNED its owner must be allowed to read or write it, or a sweep could not open
+    /// it.
     pub mode: u32,
 }
 
@@ -213,7 +214,10 @@ unsafe impl Extensible for bytefd_sweep_result {
 /// bytefd_sweep(NULL, NULL);
 /// ```
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn bytefd_sweep(result: *mut bytefd_sweep_result, error: *mut bytefd_error) -> c_int {
+pub unsafe extern "C" fn bytefd_sweep(
+    result: *mut bytefd_sweep_result,
+    error: *mut bytefd_error,
+) -> c_int {
     boundary(error, || {
         if result.is_null() {
             return Ok(count(share::sweep().removed));

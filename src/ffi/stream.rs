@@ -43,7 +43,13 @@ pub struct bytefd_stream_options {
 
 // SAFETY: integers, for which all-zero bytes are valid values.
 unsafe impl Extensible for bytefd_stream_options {
-    const INIT: Self = bytefd_stream_options { size: 0, max_bytes: u64::MAX, size_hint: 0, timeout_ns: -1, flags: 0 };
+    const INIT: Self = bytefd_stream_options {
+        size: 0,
+        max_bytes: u64::MAX,
+        size_hint: 0,
+        timeout_ns: -1,
+        flags: 0,
+    };
     const FIRST_SIZE: usize = 40;
 }
 

@@ -51,7 +51,8 @@ pub struct bytefd_tempfile {
 
 impl From<TempFile> for bytefd_tempfile {
     fn from(file: TempFile) -> bytefd_tempfile {
-        let path = CString::new(file.path().as_os_str().as_bytes()).expect("a path of the library's");
+        let path =
+            CString::new(file.path().as_os_str().as_bytes()).expect("a path of the library's");
         bytefd_tempfile { path, file }
     }
 }

@@ -3,7 +3,8 @@
 use std::ffi::{c_int, c_void};
 
 use super::arguments::{
-    bytes, bytes_mut, check_buffer, check_count, descriptor, descriptors, number_at, open_descriptor,
+    bytes, bytes_mut, check_buffer, check_count, descriptor, descriptors, number_at,
+    open_descriptor,
 };
 use super::boundary::{boundary, bytefd_error};
 use super::flags::BYTEFD_INTERRUPTIBLE;
@@ -51,8 +52,9 @@ unsafe fn transfer_options(from: *const bytefd_transfer_options) -> Result<Trans
     // SAFETY: the caller vouches for it.
     let bytefd_transfer_options { timeout_ns, flags, .. } = unsafe { read(from)? };
     check_flags(flags, BYTEFD_TRANSFER_SOME | BYTEFD_INTERRUPTIBLE)?;
-    let options =
-        TransferOptions::new().some(flags & BYTEFD_TRANSFER_SOME != 0).interruptible(flags & BYTEFD_INTERRUPTIBLE != 0);
+    let options = TransferOptions::new()
+        .some(flags & BYTEFD_TRANSFER_SOME != 0)
+        .interruptible(flags & BYTEFD_INTERRUPTIBLE != 0);
     Ok(match timeout(timeout_ns, "timeout_ns")? {
         Some(time) => options.timeout(time),
         None => options,
@@ -104,9 +106,11 @@ pub unsafe extern "C" fn bytefd_send(
     options: *const bytefd_transfer_options,
     error: *mut bytefd_error,
 ) -> c_int {
-    // SAFETY: the header asks for `length` bytes, for `count` descriptors that stay open, and for valid options.
+    // SAFETY: the header asks for `length` bytes, for `count` descriptors that stay open, and for
+    // valid options.
     boundary(error, || unsafe {
-        let (message, fds) = (bytes(("message", "length"), message, length)?, descriptors(fds, count)?);
+        let (message, fds) =
+            (bytes(("message", "length"), message, length)?, descriptors(fds, count)?);
         transfer_options(options)?.send(descriptor(socket)?, message, fds)
     })
 }
@@ -179,17 +183,22 @@ pub unsafe extern "C" fn bytefd_receive(
     options: *const bytefd_transfer_options,
     error: *mut bytefd_error,
 ) -> c_int {
-    // SAFETY: the header asks for two numbers, for as many writable bytes and descriptors as they say, and for valid requirements
-    // and options.
+    // SAFETY: the header asks for two numbers, for as many writable bytes and descriptors as they
+    // say, and for valid requirements and options.
     boundary(error, || unsafe {
         let (size, capacity) = (number_at(length, "length")?, number_at(count, "count")?);
         let buffer = bytes_mut(("message", "length"), message, size)?;
         check_buffer("fds", fds.cast(), capacity)?;
         check_count(capacity)?;
-        let wanted = if requirements.is_null() { None } else { Some(self::requirements(requirements)?) };
+        let wanted =
+            if requirements.is_null() { None } else { Some(self::requirements(requirements)?) };
         let check = |fd: &_| wanted.as_ref().map_or(Ok(()), |wanted| wanted.check(fd));
-        let (bytes, found) =
-            transfer_options(options)?.receive_checked(descriptor(socket)?, buffer, capacity, check)?;
+        let (bytes, found) = transfer_options(options)?.receive_checked(
+            descriptor(socket)?,
+            buffer,
+            capacity,
+            check,
+        )?;
         put(length, "length", || Ok(bytes))?;
         put(count, "count", || Ok(found.len()))?;
         put_descriptors(fds, found);
@@ -254,7 +263,8 @@ pub unsafe extern "C" fn bytefd_peer_credentials(
     // SAFETY: the header asks for a writable struct with its size.
     boundary(error, || unsafe {
         fill(credentials, "credentials", || {
-            let share::Credentials { pid, uid, gid } = share::peer_credentials(open_descriptor(socket)?)?;
+            let share::Credentials { pid, uid, gid } =
+                share::peer_credentials(open_descriptor(socket)?)?;
             Ok(bytefd_credentials { size: 0, pid, uid, gid, reserved: 0 })
         })
     })

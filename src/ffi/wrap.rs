@@ -136,7 +136,14 @@ pub extern "C" fn bytefd_reopen(fd: c_int, flags: u64, error: *mut bytefd_error)
 #[unsafe(no_mangle)]
 #[must_use]
 /// cbindgen:postfix=BYTEFD_WRITES(2, 3)
-pub unsafe extern "C" fn bytefd_path(fd: c_int, buf: *mut c_char, size: usize, error: *mut bytefd_error) -> c_int {
+pub unsafe extern "C" fn bytefd_path(
+    fd: c_int,
+    buf: *mut c_char,
+    size: usize,
+    error: *mut bytefd_error,
+) -> c_int {
     // SAFETY: the header asks for `size` writable bytes at `buf`.
-    boundary(error, || unsafe { put_text(crate::path(open_descriptor(fd)?).as_os_str().as_bytes(), buf, size) })
+    boundary(error, || unsafe {
+        put_text(crate::path(open_descriptor(fd)?).as_os_str().as_bytes(), buf, size)
+    })
 }

@@ -33,8 +33,8 @@ pub const BYTEFD_EXECUTABLE: u64 = 1u64 << 4;
 /// gives one that maps.
 pub const BYTEFD_SEAL_CONTENT: u64 = 1u64 << 5;
 /// For scans with a pool only: the callback promises to keep nothing and to change nothing, and is
-/// lent the cached file itself. See bytefd_pool. For BYTEFD_POOL_REUSE and BYTEFD_POOL_AUTO; -EINVAL
-/// with BYTEFD_POOL_NEW_FILES.
+/// lent the cached file itself. See bytefd_pool. For BYTEFD_POOL_REUSE and BYTEFD_POOL_AUTO;
+/// -EINVAL with BYTEFD_POOL_NEW_FILES.
 pub const BYTEFD_TRUST_CALLBACK: u64 = 1u64 << 6;
 
 /// The first of the following that this host offers, in their order. 0 means the same. Running out
@@ -69,8 +69,8 @@ pub struct bytefd_wrap_options {
     /// sizeof(bytefd_wrap_options).
     pub size: usize,
     /// A label that shows in /proc/self/fd and /proc/self/maps: 1 to 200 bytes without '/' and
-    /// newline. It need not be unique. Files of BYTEFD_BACKEND_SHM and BYTEFD_BACKEND_TMPFILE do not
-    /// show it. NULL is "bytefd".
+    /// newline. It need not be unique. Files of BYTEFD_BACKEND_SHM and BYTEFD_BACKEND_TMPFILE do
+    /// not show it. NULL is "bytefd".
     pub name: *const c_char,
     /// For scans: the pool that lends the file, NULL for a new file each time. For functions that
     /// give a file away it must be NULL, or -EINVAL.
@@ -81,8 +81,9 @@ pub struct bytefd_wrap_options {
     /// without BYTEFD_WRITABLE. BYTEFD_UNLIMITED (the default) keeps everything in memory. 0 is
     /// -EINVAL. With BYTEFD_BACKEND_MEMFD or BYTEFD_SEAL_CONTENT any other value is -EINVAL, too.
     pub spill_threshold: u64,
-    /// BYTEFD_INHERIT and the flags from BYTEFD_WRITABLE to BYTEFD_TRUST_CALLBACK, or-ed. An unknown
-    /// bit is -EINVAL, and so is BYTEFD_WRITABLE with BYTEFD_READ_ONLY or BYTEFD_SEAL_CONTENT.
+    /// BYTEFD_INHERIT and the flags from BYTEFD_WRITABLE to BYTEFD_TRUST_CALLBACK, or-ed. An
+    /// unknown bit is -EINVAL, and so is BYTEFD_WRITABLE with BYTEFD_READ_ONLY or
+    /// BYTEFD_SEAL_CONTENT.
     pub flags: u64,
     /// One of the BYTEFD_BACKEND_ constants; 0 is BYTEFD_BACKEND_AUTO.
     pub backend: u32,

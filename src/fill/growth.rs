@@ -16,8 +16,15 @@ pub(crate) struct Growth<'a> {
 }
 
 impl<'a> Growth<'a> {
-    /// Makes a file of `from` bytes larger, with zeros, and reserves the space unless told otherwise.
-    pub fn of(fd: BorrowedFd<'a>, from: u64, to: u64, no_reserve: bool, name: impl Display) -> Result<Growth<'a>> {
+    /// Makes a file of `from` bytes larger, with zeros, and reserves the space unless told
+    /// otherwise.
+    pub fn of(
+        fd: BorrowedFd<'a>,
+        from: u64,
+        to: u64,
+        no_reserve: bool,
+        name: impl Display,
+    ) -> Result<Growth<'a>> {
         check_size_limit(to)?;
         let asked = || format!("{name} from {from} to {to} bytes");
         let mut growth = Growth { fd, from, reached: from };
@@ -27,7 +34,8 @@ impl<'a> Growth<'a> {
                 // File systems that do not know it say so in several words.
                 Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL | libc::EPERM)) => {
                     match growth.write_zeros(from, to) {
-                        // Files of huge pages take no writes. Their pages are reserved when they are mapped.
+                        // Files of huge pages take no writes. Their pages are reserved when they
+                        // are mapped.
                         Err(Errno(libc::EINVAL)) => {
                             growth.lengthen(to).context("ftruncate", asked)?;
                             growth.reached = to;
@@ -39,8 +47,8 @@ impl<'a> Growth<'a> {
                 Err(errno) => return Err(errno).context("fallocate", asked),
             }
         }
-        // What somebody stored past the end in the last page would become content by growing. Writing zeros there grows and
-        // clears in one step.
+        // What somebody stored past the end in the last page would become content by growing.
+        // Writing zeros there grows and clears in one step.
         let page_end = to.min(from.next_multiple_of(sys::page_size() as u64));
         growth.write_zeros(from, page_end).context("write", asked)?;
         growth.extend(to, no_reserve).context("extend", asked)?;
@@ -57,8 +65,8 @@ impl<'a> Growth<'a> {
         std::mem::forget(growth);
     }
 
-    /// Sets the size to at least `size`. ftruncate could cut off what somebody else has added by now; fallocate and pwrite
-    /// never shrink.
+    /// Sets the size to at least `size`. ftruncate could cut off what somebody else has added by
+    /// now; fallocate and pwrite never shrink.
     fn extend(&mut self, size: u64, no_reserve: bool) -> sys::Result<()> {
         let grown = loop {
             match file::fallocate(self.fd, 0, size - 1, 1) {
@@ -68,12 +76,15 @@ impl<'a> Growth<'a> {
         };
         match grown {
             Ok(()) => {}
-            Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL | libc::EPERM)) if !no_reserve => {
+            Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL | libc::EPERM))
+                if !no_reserve =>
+            {
                 self.write_zeros(size - 1, size)?;
                 // Through a descriptor that appends, pwrite(2) has written elsewhere.
                 self.lengthen(size)?;
             }
-            // Where nothing was to be reserved, no block is needed: for a file of huge pages there may be none.
+            // Where nothing was to be reserved, no block is needed: for a file of huge pages there
+            // may be none.
             Err(_) if no_reserve => self.lengthen(size)?,
             Err(errno) => return Err(errno),
         }
@@ -81,7 +92,8 @@ impl<'a> Growth<'a> {
         Ok(())
     }
 
-    /// ftruncate(2), unless the file is that long by now. What somebody else has added is theirs, and stays.
+    /// ftruncate(2), unless the file is that long by now. What somebody else has added is theirs,
+    /// and stays.
     fn lengthen(&mut self, size: u64) -> sys::Result<()> {
         let found = file::fstat(self.fd)?.size;
         if found > self.reached {
@@ -104,8 +116,8 @@ impl<'a> Growth<'a> {
 
 impl Drop for Growth<'_> {
     fn drop(&mut self) {
-        // Also gives back what was reserved past the end; a full disk would stay full otherwise. A file whose size somebody else
-        // has changed meanwhile is theirs.
+        // Also gives back what was reserved past the end; a full disk would stay full otherwise. A
+        // file whose size somebody else has changed meanwhile is theirs.
         if file::fstat(self.fd).is_ok_and(|stat| stat.size == self.reached) {
             let _ = file::ftruncate(self.fd, self.from);
         }

@@ -1,11 +1,13 @@
-//! Huge pages for files in memory: whether the host gives them by itself, and from how many bytes on they can pay.
+//! Huge pages for files in memory: whether the host gives them by itself, and from how many bytes
+//! on they can pay.
 
 use crate::sys::features;
 
-/// The fewest bytes for which a huge page can pay. An extent takes as long to zero however little of it is to be filled. Where
-/// page faults are slow, a huge page is 1.8 times as fast at a quarter of an extent (512 KiB), and 3.4 times at a half; where
-/// they are quick, it breaks even at a half. From here on the measured time decides. It also bounds the memory that is
-/// allocated in vain: three times what is used.
+/// The fewest bytes for which a huge page can pay. An extent takes as long to zero however little
+/// of it is to be filled. Where page faults are slow, a huge page is 1.8 times as fast at a quarter
+/// of an extent (512 KiB), and 3.4 times at a half; where they are quick, it breaks even at a half.
+/// From here on the measured time decides. It also bounds the memory that is allocated in vain:
+/// three times what is used.
 pub(crate) fn worth_an_extent(extent: u64) -> u64 {
     extent / 4
 }

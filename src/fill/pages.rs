@@ -1,26 +1,29 @@
 //! Huge or small pages for the next extent: those that took less time lately.
 //!
-//! On one host a huge page makes an extent four times as fast, on another twice as slow, with eight threads or where free memory
-//! was given back. So every extent is timed, and [`TwoWays`] decides:
+//! On one host a huge page makes an extent four times as fast, on another twice as slow, with eight
+//! threads or where free memory was given back. So every extent is timed, and [`TwoWays`] decides:
 //!
-//! - Extents that differ in what they cost are kept apart: whole ones, those filled to the half and those filled to a quarter,
-//!   alone and beside other threads.
-//! - An extent takes the time since it was begun, or since the one before was filled if that was later. So threads that wait
-//!   for a processor or for each other are not counted twice, and what threads do to each other is counted once. Beside others
-//!   the mean of [`TOGETHER`] extents in a row is one time, for which all threads take the same pages.
+//! - Extents that differ in what they cost are kept apart: whole ones, those filled to the half and
+//!   those filled to a quarter, alone and beside other threads.
+//! - An extent takes the time since it was begun, or since the one before was filled if that was
+//!   later. So threads that wait for a processor or for each other are not counted twice, and what
+//!   threads do to each other is counted once. Beside others the mean of [`TOGETHER`] extents in a
+//!   row is one time, for which all threads take the same pages.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crate::cheaper::TwoWays;
 use crate::sys;
 
-/// What an extent in small pages takes later, when they are given back, is one part in so many of what it took to fill: 2.5 of 20
-/// and 41 of 141 µs for each MiB, where giving back a huge page takes 6.
+/// What an extent in small pages takes later, when they are given back, is one part in so many of
+/// what it took to fill: 2.5 of 20 and 41 of 141 µs for each MiB, where giving back a huge page
+/// takes 6.
 const GIVING_BACK: u64 = 8;
 /// Extents of all threads that make one time beside others: two for each of eight threads.
 const TOGETHER: u32 = 16;
 
-/// What is known of one kind of extents. Where threads meet, a time may be lost, which does no harm.
+/// What is known of one kind of extents. Where threads meet, a time may be lost, which does no
+/// harm.
 struct Known {
     /// Huge pages are the one way.
     ways: TwoWays,
@@ -66,7 +69,8 @@ impl Known {
 /// Extents filled to a quarter, to the half, and whole ones; beside other threads, and alone.
 static KNOWN: [[Known; 2]; 3] = [const { [const { Known::nothing() }; 2] }; 3];
 
-/// How many threads are filling a large file. (A child that is forked meanwhile thinks that they still do.)
+/// How many threads are filling a large file. (A child that is forked meanwhile thinks that they
+/// still do.)
 static FILLING: AtomicU32 = AtomicU32::new(0);
 
 /// That this thread is one of them.
@@ -120,7 +124,13 @@ impl Extent {
 
     /// To be called when all bytes are in.
     pub fn filled(self) {
-        self.known.learn(self.is_huge, self.length, self.begun, sys::monotonic_time(), self.together);
+        self.known.learn(
+            self.is_huge,
+            self.length,
+            self.begun,
+            sys::monotonic_time(),
+            self.together,
+        );
     }
 }
 
@@ -174,8 +184,9 @@ mod tests {
         assert!(fill(&known, 1_000, MIB, [120_000, 100_000]) < 100);
     }
 
-    /// Eight threads at once. On one processor, so that seven wait: each extent seems to take eight times as long. `huge`
-    /// pages also interrupt the seven others, for which nobody but the clock of all speaks.
+    /// Eight threads at once. On one processor, so that seven wait: each extent seems to take eight
+    /// times as long. `huge` pages also interrupt the seven others, for which nobody but the clock
+    /// of all speaks.
     fn beside_others(small: u64, huge: u64, interrupting: u64) -> u64 {
         let known = Known::nothing();
         let (mut clock, mut count) = (0, 0);
@@ -193,7 +204,10 @@ mod tests {
     #[test]
     fn beside_others_what_all_of_them_take_decides() {
         assert!(beside_others(300_000, 100_000, 20_000) > 9_000);
-        assert!(beside_others(300_000, 100_000, 400_000) < 1_000, "each looks faster, and all are slower");
+        assert!(
+            beside_others(300_000, 100_000, 400_000) < 1_000,
+            "each looks faster, and all are slower"
+        );
         assert!(beside_others(100_000, 5_000_000, 0) < 1_000);
     }
 

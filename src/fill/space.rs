@@ -1,4 +1,5 @@
-//! Space in a file: how much of it the process may have, and pages that exist before they are written.
+//! Space in a file: how much of it the process may have, and pages that exist before they are
+//! written.
 
 use std::os::fd::BorrowedFd;
 
@@ -11,7 +12,8 @@ use crate::sys::{self, features};
 pub(crate) fn check_size_limit(size: u64) -> Result<()> {
     let limit = sys::file_size_limit();
     if size > limit {
-        let message = format!("asked for a file of {size} bytes, the limit RLIMIT_FSIZE is {limit} bytes");
+        let message =
+            format!("asked for a file of {size} bytes, the limit RLIMIT_FSIZE is {limit} bytes");
         return Err(Error::new("file size", libc::EFBIG, message));
     }
     Ok(())
@@ -24,7 +26,8 @@ pub(super) fn reserve(file: BorrowedFd<'_>, from: u64, to: u64) -> sys::Result<(
     while offset < to {
         match sys::file::fallocate(file, libc::FALLOC_FL_KEEP_SIZE, offset, step.min(to - offset)) {
             Ok(()) => offset += step.min(to - offset),
-            // On tmpfs a signal interrupts the call and undoes its work: less at a time, until it comes through.
+            // On tmpfs a signal interrupts the call and undoes its work: less at a time, until it
+            // comes through.
             Err(Errno(libc::EINTR)) => step = (step / 2).max(sys::page_size() as u64),
             Err(errno) => return Err(errno),
         }
@@ -32,8 +35,8 @@ pub(super) fn reserve(file: BorrowedFd<'_>, from: u64, to: u64) -> sys::Result<(
     Ok(())
 }
 
-/// Makes the pages of `from..to` of a memory file exist, which has that size and nothing there yet: huge ones, but for an end
-/// that would leave more than half of one unused.
+/// Makes the pages of `from..to` of a memory file exist, which has that size and nothing there yet:
+/// huge ones, but for an end that would leave more than half of one unused.
 pub(crate) fn allocate(file: BorrowedFd<'_>, from: u64, to: u64) -> sys::Result<()> {
     let extent = features::huge_page_size();
     let mut at = from;

@@ -11,8 +11,8 @@ use crate::sys::source::{self, Sources};
 use crate::sys::window::{Access, ExtentWindow};
 use crate::sys::{self, features};
 
-/// Segments that go to the kernel in one call. Few enough to be copied on the stack, many enough that the
-/// call's own cost is lost in the work.
+/// Segments that go to the kernel in one call. Few enough to be copied on the stack, many enough
+/// that the call's own cost is lost in the work.
 const BATCH: usize = 64;
 
 /// The length of all segments together, if a file can have it.
@@ -21,7 +21,11 @@ pub(crate) fn total_length(segments: &[IoSlice<'_>]) -> Result<u64> {
     match total {
         Some(total) if total <= isize::MAX as usize => Ok(total as u64),
         _ => {
-            let message = format!("{} segments are longer together than {} bytes", segments.len(), isize::MAX);
+            let message = format!(
+                "{} segments are longer together than {} bytes",
+                segments.len(),
+                isize::MAX
+            );
             Err(Error::new("length", libc::EINVAL, message))
         }
     }
@@ -30,15 +34,20 @@ pub(crate) fn total_length(segments: &[IoSlice<'_>]) -> Result<u64> {
 /// Who copies the content of a large file in memory.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Copier {
-    /// This process, through a mapping, if the bytes are anonymous memory; the kernel, if they can be lost.
+    /// This process, through a mapping, if the bytes are anonymous memory; the kernel, if they can
+    /// be lost.
     Fastest,
     /// The kernel, without a mapping that a child could inherit.
     Kernel,
 }
 
-/// Writes all segments, in order, to the start of an empty file. The descriptor's offset stays 0. `huge` allows huge pages,
-/// which only files in memory have, and says who copies into them.
-pub(crate) fn fill(file: BorrowedFd<'_>, segments: &[IoSlice<'_>], huge: Option<Copier>) -> Result<()> {
+/// Writes all segments, in order, to the start of an empty file. The descriptor's offset stays 0.
+/// `huge` allows huge pages, which only files in memory have, and says who copies into them.
+pub(crate) fn fill(
+    file: BorrowedFd<'_>,
+    segments: &[IoSlice<'_>],
+    huge: Option<Copier>,
+) -> Result<()> {
     let total = total_length(segments)?;
     if total == 0 {
         return Ok(());
@@ -47,14 +56,16 @@ pub(crate) fn fill(file: BorrowedFd<'_>, segments: &[IoSlice<'_>], huge: Option<
     let mut source = Source { segments, skip: 0, written: 0, total };
     let extent = features::huge_page_size();
     if let Some(copier) = huge.filter(|_| extent > 0 && total >= worth_an_extent(extent)) {
-        // First the size, then the content: that lets a host with `within_size` choose huge pages by itself.
+        // First the size, then the content: that lets a host with `within_size` choose huge pages
+        // by itself.
         sys::file::ftruncate(file, total).context("ftruncate", || format!("{total} bytes"))?;
         if way() == Way::Collapse {
             source.write_extents(file, extent, copier)?;
         }
     }
     source.write_until(file, total)?;
-    source::check_kept(segments).context("write", || "the bytes are of a map with a guard, and were lost")
+    source::check_kept(segments)
+        .context("write", || "the bytes are of a map with a guard, and were lost")
 }
 
 /// Writes all segments, in order, at `offset`, in small pages where the file has none yet.
@@ -73,8 +84,8 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// Writes for as long as a huge page can pay, each extent into the pages that take less time, a huge one if the kernel gives
-    /// it.
+    /// Writes for as long as a huge page can pay, each extent into the pages that take less time, a
+    /// huge one if the kernel gives it.
     fn write_extents(&mut self, file: BorrowedFd<'_>, extent: u64, copier: Copier) -> Result<()> {
         let filling = Filling::begin();
         let (mut window, mut access) = (None, Access::Read);
@@ -86,7 +97,8 @@ impl Source<'_> {
                 let window = match &mut window {
                     Some(window) => window,
                     none => {
-                        if copier == Copier::Fastest && Sources::new().are_anonymous(self.segments) {
+                        if copier == Copier::Fastest && Sources::new().are_anonymous(self.segments)
+                        {
                             access = Access::Write;
                         }
                         match ExtentWindow::new(extent as usize) {
@@ -138,7 +150,8 @@ impl Source<'_> {
                     sys::file::pwritev(file, &batch[..filled], self.written)
                 }
             };
-            let count = count.context("write", || format!("{} of {} bytes written", self.written, self.total))?;
+            let count = count
+                .context("write", || format!("{} of {} bytes written", self.written, self.total))?;
             if count == 0 {
                 let message = format!("stuck at {} of {} bytes", self.written, self.total);
                 return Err(Error::new("write", libc::EIO, message));

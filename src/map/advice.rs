@@ -7,7 +7,8 @@ use super::map::Map;
 use super::options::Access;
 use crate::error::{Context, Errno, Error, Result};
 
-/// What [`Map::advise`] tells the kernel about pages, madvise(2). The numbers are the kernel's. No advice changes a byte.
+/// What [`Map::advise`] tells the kernel about pages, madvise(2). The numbers are the kernel's. No
+/// advice changes a byte.
 ///
 /// ```
 /// use bytefd::{Advice, MapOptions};
@@ -26,8 +27,8 @@ pub enum Advice {
     Sequential = 2,
     /// Pages will be used soon: the kernel begins to read them in.
     WillNeed = 3,
-    /// Pages will not be used soon and may leave this process; they come back when they are used. Refused for private maps, whose
-    /// stores would be lost: see [`Discard::DontNeed`].
+    /// Pages will not be used soon and may leave this process; they come back when they are used.
+    /// Refused for private maps, whose stores would be lost: see [`Discard::DontNeed`].
     DontNeed = 4,
     /// Children made by fork(2) do not have the pages.
     DontFork = 10,
@@ -80,10 +81,11 @@ pub enum Advice {
 #[non_exhaustive]
 #[repr(i32)]
 pub enum Discard {
-    /// Stores into a private map are lost: private memory reads zero, a private map of a file what the file has. Other maps keep
-    /// their content.
+    /// Stores into a private map are lost: private memory reads zero, a private map of a file what
+    /// the file has. Other maps keep their content.
     DontNeed = 4,
-    /// Content may be lost at any time from now on, when memory is short (Linux 4.5). Private memory only.
+    /// Content may be lost at any time from now on, when memory is short (Linux 4.5). Private
+    /// memory only.
     Free = 8,
     /// Content is lost, also in the file: a hole is punched into it (Linux 2.6.16).
     Remove = 9,
@@ -91,7 +93,8 @@ pub enum Discard {
     DontNeedLocked = 24,
     /// The pages are treated as broken memory. Administrators only, for tests.
     HardwarePoison = 100,
-    /// Content is lost, and access raises SIGSEGV from now on (Linux 6.13). [`Advice::GuardRemove`] undoes it.
+    /// Content is lost, and access raises SIGSEGV from now on (Linux 6.13). [`Advice::GuardRemove`]
+    /// undoes it.
     GuardInstall = 102,
 }
 
@@ -139,8 +142,8 @@ fn loses(advice: c_int, access: Access) -> bool {
 }
 
 impl Map {
-    /// Tells the kernel how the pages that hold bytes of the range will be used, madvise(2). Advice that would lose content is
-    /// refused; see [`Map::discard`].
+    /// Tells the kernel how the pages that hold bytes of the range will be used, madvise(2). Advice
+    /// that would lose content is refused; see [`Map::discard`].
     ///
     /// ```
     /// use bytefd::{Access, Advice, MapOptions};
@@ -151,8 +154,8 @@ impl Map {
     /// ```
     ///
     /// # Errors
-    /// - `EINVAL` if the range is not in the map, the advice would lose content, or the kernel does not do this with this kind of
-    ///   memory.
+    /// - `EINVAL` if the range is not in the map, the advice would lose content, or the kernel does
+    ///   not do this with this kind of memory.
     /// - `EOPNOTSUPP` if this kernel does not know the advice.
     /// - Other errors of madvise(2).
     pub fn advise(&self, range: impl RangeBounds<usize>, advice: Advice) -> Result<()> {
@@ -185,21 +188,32 @@ impl Map {
     /// ```
     ///
     /// # Errors
-    /// - `EINVAL` if the range is not in the map, or the kernel does not do this with this kind of memory.
+    /// - `EINVAL` if the range is not in the map, or the kernel does not do this with this kind of
+    ///   memory.
     /// - `EOPNOTSUPP` if this kernel does not know the advice.
     /// - Other errors of madvise(2).
     ///
     /// # Safety
-    /// The content is nobody's that must keep it: with [`Discard::Remove`] every other map of the same file, also one behind a slice,
-    /// loses it too. After [`Discard::GuardInstall`] and [`Discard::HardwarePoison`] nothing accesses the pages.
+    /// The content is nobody's that must keep it: with [`Discard::Remove`] every other map of the
+    /// same file, also one behind a slice, loses it too. After [`Discard::GuardInstall`] and
+    /// [`Discard::HardwarePoison`] nothing accesses the pages.
     pub unsafe fn discard(&mut self, range: impl RangeBounds<usize>, how: Discard) -> Result<()> {
         self.give_advice(range, how as c_int, true)
     }
 
     /// Gives any advice of the kernel's. `may_lose`: content may be lost by it.
-    pub(crate) fn give_advice(&self, range: impl RangeBounds<usize>, advice: c_int, may_lose: bool) -> Result<()> {
+    pub(crate) fn give_advice(
+        &self,
+        range: impl RangeBounds<usize>,
+        advice: c_int,
+        may_lose: bool,
+    ) -> Result<()> {
         let Some((_, name)) = KNOWN.iter().find(|(number, _)| *number == advice) else {
-            return Err(Error::new("advice", libc::EINVAL, format_args!("unknown advice {advice}")));
+            return Err(Error::new(
+                "advice",
+                libc::EINVAL,
+                format_args!("unknown advice {advice}"),
+            ));
         };
         let loses = loses(advice, self.access());
         if loses && !may_lose {
@@ -213,12 +227,17 @@ impl Map {
             Some(guard) if advice == Discard::GuardInstall as c_int => guard.restrict(),
             _ => {}
         }
-        let given =
-            if loses { mapping.advise_within(bytes.clone(), advice) } else { mapping.advise(bytes.clone(), advice) };
+        let given = if loses {
+            mapping.advise_within(bytes.clone(), advice)
+        } else {
+            mapping.advise(bytes.clone(), advice)
+        };
         match given {
-            Err(Errno(libc::EINVAL)) if !mapping.knows_advice(advice) => {
-                Err(Error::new("madvise", libc::EOPNOTSUPP, format_args!("this kernel does not know {name}")))
-            }
+            Err(Errno(libc::EINVAL)) if !mapping.knows_advice(advice) => Err(Error::new(
+                "madvise",
+                libc::EOPNOTSUPP,
+                format_args!("this kernel does not know {name}"),
+            )),
             given => given.context("madvise", asked),
         }
     }

@@ -10,11 +10,13 @@ use crate::sys::guard::Guard;
 use crate::sys::{self, copy, source};
 
 impl Map {
-    /// Copies bytes from `offset` on into `buf` and returns how many: all that fit, fewer at the end of the map, 0 behind it.
+    /// Copies bytes from `offset` on into `buf` and returns how many: all that fit, fewer at the
+    /// end of the map, 0 behind it.
     ///
-    /// Never raises a signal. The copy ends before a page that is lost, because the file became shorter or its storage failed. In a
-    /// guarded map ([`MapOptions::guard`](crate::MapOptions::guard)) it ends exactly where the file ends now; in other maps the rest
-    /// of the file's last page reads zero.
+    /// Never raises a signal. The copy ends before a page that is lost, because the file became
+    /// shorter or its storage failed. In a guarded map
+    /// ([`MapOptions::guard`](crate::MapOptions::guard)) it ends exactly where the file ends now;
+    /// in other maps the rest of the file's last page reads zero.
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().range(..10).open("/etc/passwd")?;
@@ -52,11 +54,18 @@ impl Map {
         if count < buf.len() { Err(lost("read", offset + count)) } else { Ok(()) }
     }
 
-    /// Copies `length` bytes from `offset` on, all of them in the map, to memory that may turn out not to be valid: `EFAULT` then.
+    /// Copies `length` bytes from `offset` on, all of them in the map, to memory that may turn out
+    /// not to be valid: `EFAULT` then.
     ///
     /// # Safety
-    /// What is valid of the `length` bytes at `to` is nobody else's. With a guarded map all of it must be mapped.
-    pub(crate) unsafe fn read_to(&self, to: *mut u8, length: usize, offset: usize) -> Result<usize> {
+    /// What is valid of the `length` bytes at `to` is nobody else's. With a guarded map all of it
+    /// must be mapped.
+    pub(crate) unsafe fn read_to(
+        &self,
+        to: *mut u8,
+        length: usize,
+        offset: usize,
+    ) -> Result<usize> {
         let bytes = self.checked_span(offset, length)?;
         if length == 0 {
             return Ok(0);
@@ -67,8 +76,9 @@ impl Map {
         self.count_of("read", bytes, copied)
     }
 
-    /// Copies `buf` into the map from `offset` on and returns how many bytes: all, or those before a page that is lost or finds no
-    /// room on the storage; in a guarded map those before the file's end. Never raises a signal.
+    /// Copies `buf` into the map from `offset` on and returns how many bytes: all, or those before
+    /// a page that is lost or finds no room on the storage; in a guarded map those before the
+    /// file's end. Never raises a signal.
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().memory(5)?;
@@ -86,11 +96,18 @@ impl Map {
         unsafe { self.write_from(buf.as_ptr(), buf.len(), offset) }
     }
 
-    /// [`Map::write_at`] from memory that may turn out not to be valid: `EFAULT` then, and part of it may have been copied.
+    /// [`Map::write_at`] from memory that may turn out not to be valid: `EFAULT` then, and part of
+    /// it may have been copied.
     ///
     /// # Safety
-    /// Nobody changes what is valid of the `length` bytes at `from`. With a guarded map all of it must be mapped.
-    pub(crate) unsafe fn write_from(&self, from: *const u8, length: usize, offset: usize) -> Result<usize> {
+    /// Nobody changes what is valid of the `length` bytes at `from`. With a guarded map all of it
+    /// must be mapped.
+    pub(crate) unsafe fn write_from(
+        &self,
+        from: *const u8,
+        length: usize,
+        offset: usize,
+    ) -> Result<usize> {
         let bytes = self.checked_span(offset, length)?;
         if self.access() == Access::Read {
             return Err(Error::new("write", libc::EACCES, "the map is for reading only"));
@@ -114,7 +131,8 @@ impl Map {
         self.guard.as_ref().is_some_and(Guard::ends_copies)
     }
 
-    /// How many of these bytes the file has, before a page that the guard has replaced. Without a guard nobody knows.
+    /// How many of these bytes the file has, before a page that the guard has replaced. Without a
+    /// guard nobody knows.
     fn kept(&self, bytes: &Range<usize>) -> usize {
         let Some(guard) = &self.guard else { return bytes.len() };
         let in_mapping = self.head + bytes.start..self.head + bytes.end;
@@ -124,8 +142,15 @@ impl Map {
         kept.min(usize::try_from(size.saturating_sub(start)).unwrap_or(usize::MAX))
     }
 
-    fn count_of(&self, op: &'static str, bytes: Range<usize>, copied: sys::Result<usize>) -> Result<usize> {
-        let copied = copied.context(op, || format!("bytes {}..{}, and the caller's buffer", bytes.start, bytes.end))?;
+    fn count_of(
+        &self,
+        op: &'static str,
+        bytes: Range<usize>,
+        copied: sys::Result<usize>,
+    ) -> Result<usize> {
+        let copied = copied.context(op, || {
+            format!("bytes {}..{}, and the caller's buffer", bytes.start, bytes.end)
+        })?;
         // The file may have become shorter meanwhile.
         match self.kept(&(bytes.start..bytes.start + copied)) {
             0 => Err(lost(op, bytes.start)),
@@ -135,7 +160,9 @@ impl Map {
 }
 
 fn lost(op: &'static str, at: usize) -> Error {
-    let message =
-        format!("byte {at} does not exist: the file is shorter by now, its storage fails, or the page is protected");
+    let message = format!(
+        "byte {at} does not exist: the file is shorter by now, its storage fails, or the page is \
+         protected"
+    );
     Error::new(op, libc::EIO, message)
 }

@@ -26,7 +26,8 @@ pub(super) struct File<'a> {
 /// Where it is known from.
 pub(super) enum Descriptor<'a> {
     Own(OwnedFd),
-    /// Only read through, so it needs no duplicate, whose closing would end the record locks of this process, fcntl(2).
+    /// Only read through, so it needs no duplicate, whose closing would end the record locks of
+    /// this process, fcntl(2).
     Lent(BorrowedFd<'a>),
 }
 
@@ -50,8 +51,9 @@ pub(super) struct Created {
 impl<'a> File<'a> {
     /// Opens, or creates if the options say so, a regular file.
     pub fn open(path: &'a Path, options: &MapOptions) -> Result<File<'a>> {
-        let c_path = CString::new(path.as_os_str().as_bytes())
-            .map_err(|_| Error::new("path", libc::EINVAL, format_args!("{path:?} holds a NUL byte")))?;
+        let c_path = CString::new(path.as_os_str().as_bytes()).map_err(|_| {
+            Error::new("path", libc::EINVAL, format_args!("{path:?} holds a NUL byte"))
+        })?;
         let (fd, is_new) = open(&c_path, path, options)?;
         let mut created = is_new.then(|| Created { path: Some(c_path), identity: None });
         let name = Name::Path(path);
@@ -97,7 +99,10 @@ impl Drop for Created {
     fn drop(&mut self) {
         let Some(path) = &self.path else { return };
         // Only if the name still stands for the file that was created here.
-        if self.identity.is_none_or(|identity| file::stat(path).is_ok_and(|stat| stat.identity == identity)) {
+        if self
+            .identity
+            .is_none_or(|identity| file::stat(path).is_ok_and(|stat| stat.identity == identity))
+        {
             let _ = file::unlink(path);
         }
     }
@@ -115,11 +120,15 @@ fn open(c_path: &CString, path: &Path, options: &MapOptions) -> Result<(OwnedFd,
         if options.create {
             match file::open(c_path, flags | libc::O_CREAT | libc::O_EXCL, mode) {
                 Err(Errno(libc::EEXIST)) => {}
-                created => return created.map(|fd| (fd, true)).context("create", || path.display()),
+                created => {
+                    return created.map(|fd| (fd, true)).context("create", || path.display());
+                }
             }
         }
         // Another process has removed it since. (A symbolic link that leads nowhere stays.)
-        let is_gone = || options.create && tries < 100 && matches!(file::lstat(c_path), Err(Errno(libc::ENOENT)));
+        let is_gone = || {
+            options.create && tries < 100 && matches!(file::lstat(c_path), Err(Errno(libc::ENOENT)))
+        };
         // Opening a FIFO would wake its writers and opening a device may move it: look before.
         match file::stat(c_path) {
             Err(Errno(libc::ENOENT)) if is_gone() => continue,
@@ -127,7 +136,8 @@ fn open(c_path: &CString, path: &Path, options: &MapOptions) -> Result<(OwnedFd,
         }
         let opened = match file::open(c_path, flags, 0) {
             Err(Errno(libc::ENOENT)) if is_gone() => continue,
-            // Somebody has a lease on the file, and not to block means not to wait for it: wait, on what surely is no FIFO.
+            // Somebody has a lease on the file, and not to block means not to wait for it: wait, on
+            // what surely is no FIFO.
             Err(Errno(libc::EAGAIN)) => open_and_wait(c_path, access, path)?,
             opened => opened.context("open", || path.display())?,
         };

@@ -12,10 +12,11 @@ use crate::sys::file;
 use crate::sys::guard::Guard;
 use crate::sys::mapping::Mapping;
 
-/// Bytes of a file, or memory without one; unmapped on drop. May be used from several threads at once.
+/// Bytes of a file, or memory without one; unmapped on drop. May be used from several threads at
+/// once.
 ///
-/// The bytes are not handed out as a safe slice, because whoever can write the file can change them, and whoever can
-/// truncate it makes access to them a SIGBUS.
+/// The bytes are not handed out as a safe slice, because whoever can write the file can change
+/// them, and whoever can truncate it makes access to them a SIGBUS.
 ///
 /// ```
 /// # let dir = tempfile::tempdir().unwrap();
@@ -57,8 +58,8 @@ pub(super) enum Backing {
     Private,
 }
 
-// SAFETY: a map is an address range of the process and belongs to no thread. Its methods that give access to bytes
-// give raw pointers or are unsafe.
+// SAFETY: a map is an address range of the process and belongs to no thread. Its methods that give
+// access to bytes give raw pointers or are unsafe.
 unsafe impl Send for Map {}
 // SAFETY: as above.
 unsafe impl Sync for Map {}
@@ -67,13 +68,22 @@ impl Map {
     /// An attached System V segment.
     pub(crate) fn of_segment(mapping: Mapping, length: usize, access: Access) -> Map {
         let options = MapOptions::new().access(access);
-        Map { guard: None, data: mapping.base(), length, head: 0, mapping, backing: Backing::None, options }
+        Map {
+            guard: None,
+            data: mapping.base(),
+            length,
+            head: 0,
+            mapping,
+            backing: Backing::None,
+            options,
+        }
     }
 
     /// What has moved, or is of another length, and whoever must know it.
     pub(super) fn settle(&mut self) {
         let base = self.mapping.base();
-        // Less than a page, which a mapping has at least. What is empty begins with a page, unless its address is promised to stay.
+        // Less than a page, which a mapping has at least. What is empty begins with a page, unless
+        // its address is promised to stay.
         let head = if self.length == 0 && self.options.reserve == 0 { 0 } else { self.head };
         self.data = base.map_addr(|base| base.saturating_add(head));
         if let Some(guard) = &mut self.guard {
@@ -81,8 +91,9 @@ impl Map {
         }
     }
 
-    /// Returns the address of the first byte. It is never null. The address of an empty map is aligned to a page and must not be
-    /// dereferenced. Stores need [`Access::Write`] or [`Access::Private`]. [`Map::resize`] may change the address.
+    /// Returns the address of the first byte. It is never null. The address of an empty map is
+    /// aligned to a page and must not be dereferenced. Stores need [`Access::Write`] or
+    /// [`Access::Private`]. [`Map::resize`] may change the address.
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().open("/etc/passwd")?;
@@ -148,9 +159,12 @@ impl Map {
     /// # Safety
     /// While the slice lives, no byte of it changes and every byte of it can be read:
     /// - No process writes to the file, or to another mapping of it.
-    /// - Nothing in this process writes to the map: [`Map::write_at`], [`Map::atomic_u32`], a pointer of [`Map::as_ptr`].
-    /// - No part of the map lies past the end of the file, and the file does not become shorter. Otherwise access raises SIGBUS.
-    /// - No page of the map was unmapped ([`Map::unmap`]) or protected against reading ([`Map::protect`]), and none has the advice
+    /// - Nothing in this process writes to the map: [`Map::write_at`], [`Map::atomic_u32`], a
+    ///   pointer of [`Map::as_ptr`].
+    /// - No part of the map lies past the end of the file, and the file does not become shorter.
+    ///   Otherwise access raises SIGBUS.
+    /// - No page of the map was unmapped ([`Map::unmap`]) or protected against reading
+    ///   ([`Map::protect`]), and none has the advice
     ///   [`Discard::GuardInstall`](crate::Discard::GuardInstall). Otherwise access raises SIGSEGV.
     ///
     /// [`MapOptions::guard`] does not help: a lost page becomes zeros, which changes the bytes.
@@ -170,8 +184,8 @@ impl Map {
     /// ```
     ///
     /// # Safety
-    /// As [`Map::as_slice`]. In addition no process reads the bytes in another way while the slice lives, and no page of the map is
-    /// protected against writing.
+    /// As [`Map::as_slice`]. In addition no process reads the bytes in another way while the slice
+    /// lives, and no page of the map is protected against writing.
     pub unsafe fn as_mut_slice(&mut self) -> Option<&mut [u8]> {
         if self.access() == Access::Read {
             return None;
@@ -195,13 +209,15 @@ impl Map {
     ///
     /// # Errors
     /// - `EACCES` if the map is for reading only; use [`Map::load_u32`].
-    /// - `EINVAL` if the word is not entirely in the map, is not at a multiple of 4, or was unmapped.
+    /// - `EINVAL` if the word is not entirely in the map, is not at a multiple of 4, or was
+    ///   unmapped.
     pub fn atomic_u32(&self, offset: usize) -> Result<&AtomicU32> {
         let word = self.word(offset)?;
         if self.access() == Access::Read {
             return Err(Error::new("word", libc::EACCES, "the map is for reading only"));
         }
-        // SAFETY: mapped for as long as the map is borrowed, aligned, and writable. Slices of the map promise that nothing writes.
+        // SAFETY: mapped for as long as the map is borrowed, aligned, and writable. Slices of the
+        // map promise that nothing writes.
         Ok(unsafe { AtomicU32::from_ptr(word.as_ptr()) })
     }
 
@@ -219,8 +235,10 @@ impl Map {
     /// # Errors
     /// `EINVAL` if the word is not entirely in the map, is not at a multiple of 4, or was unmapped.
     pub fn load_u32(&self, offset: usize) -> Result<u32> {
-        // SAFETY: mapped and aligned. A relaxed load is the one that memory for reading only allows.
-        let value = unsafe { AtomicU32::from_ptr(self.word(offset)?.as_ptr()) }.load(Ordering::Relaxed);
+        // SAFETY: mapped and aligned. A relaxed load is the one that memory for reading only
+        // allows.
+        let value =
+            unsafe { AtomicU32::from_ptr(self.word(offset)?.as_ptr()) }.load(Ordering::Relaxed);
         fence(Ordering::Acquire);
         Ok(value)
     }
@@ -238,8 +256,8 @@ impl Map {
         ))
     }
 
-    /// Unmaps the map and returns the kernel's error, which dropping the map ignores. Does not flush: the kernel writes shared
-    /// changes back later.
+    /// Unmaps the map and returns the kernel's error, which dropping the map ignores. Does not
+    /// flush: the kernel writes shared changes back later.
     ///
     /// ```
     /// bytefd::MapOptions::new().open("/etc/passwd")?.close()?;
@@ -254,8 +272,9 @@ impl Map {
         mapping.unmap().context("munmap", || format!("{length} bytes"))
     }
 
-    /// Returns the descriptor of the file behind the map, which is open for reading and writing: with [`Access::Write`], and for
-    /// shared memory until it is sealed. `None` for every other map.
+    /// Returns the descriptor of the file behind the map, which is open for reading and writing:
+    /// with [`Access::Write`], and for shared memory until it is sealed. `None` for every other
+    /// map.
     ///
     /// A process that is given the descriptor, by inheritance or through a socket, has the memory.
     ///
@@ -271,8 +290,8 @@ impl Map {
         }
     }
 
-    /// Returns how many bytes the file behind the map has now. Maps that have a descriptor ([`Map::file`]) and guarded maps
-    /// ([`MapOptions::guard`]) can tell.
+    /// Returns how many bytes the file behind the map has now. Maps that have a descriptor
+    /// ([`Map::file`]) and guarded maps ([`MapOptions::guard`]) can tell.
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().guard(true).open("/etc/passwd")?;
@@ -296,10 +315,11 @@ impl Map {
         self.file().ok_or_else(no_descriptor)
     }
 
-    /// Fails if a page of a guarded map was lost and replaced by zeros. Always `Ok` without [`MapOptions::guard`].
+    /// Fails if a page of a guarded map was lost and replaced by zeros. Always `Ok` without
+    /// [`MapOptions::guard`].
     ///
-    /// Only whole pages are lost. If the file became shorter within a page, the rest of that page reads zero and is not reported;
-    /// [`Map::file_size`] tells.
+    /// Only whole pages are lost. If the file became shorter within a page, the rest of that page
+    /// reads zero and is not reported; [`Map::file_size`] tells.
     ///
     /// ```
     /// bytefd::MapOptions::new().guard(true).open("/etc/passwd")?.check()?;
@@ -318,7 +338,10 @@ impl Map {
     }
 
     /// Where a range lies in the mapping; `None` if it has no bytes.
-    pub(super) fn part(&self, range: impl RangeBounds<usize>) -> Result<Option<(&Mapping, Range<usize>)>> {
+    pub(super) fn part(
+        &self,
+        range: impl RangeBounds<usize>,
+    ) -> Result<Option<(&Mapping, Range<usize>)>> {
         let range = self.checked(range)?;
         if range.is_empty() {
             return Ok(None);
@@ -334,7 +357,8 @@ impl Map {
     /// A range that lies in the map and is all there.
     pub(super) fn checked_span(&self, offset: usize, length: usize) -> Result<Range<usize>> {
         let Some(end) = offset.checked_add(length) else {
-            let message = format!("asked for {length} bytes from {offset} of a map of {} bytes", self.length);
+            let message =
+                format!("asked for {length} bytes from {offset} of a map of {} bytes", self.length);
             return Err(Error::new("range", libc::EINVAL, message));
         };
         self.part(offset..end)?;
@@ -355,7 +379,8 @@ impl Map {
             Bound::Unbounded => self.length.max(start),
         };
         if start > end || end > self.length {
-            let message = format!("asked for bytes {start}..{end} of a map of {} bytes", self.length);
+            let message =
+                format!("asked for bytes {start}..{end} of a map of {} bytes", self.length);
             return Err(Error::new("range", libc::EINVAL, message));
         }
         Ok(start..end)
@@ -363,7 +388,7 @@ impl Map {
 }
 
 fn no_descriptor() -> Error {
-    let message =
-        "the map keeps no descriptor; maps for writing and guarded maps do, and shared memory until it is sealed";
+    let message = "the map keeps no descriptor; maps for writing and guarded maps do, and shared \
+                   memory until it is sealed";
     Error::new("descriptor", libc::EBADF, message)
 }

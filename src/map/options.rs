@@ -15,14 +15,16 @@ use crate::sys::mapping::MmapOptions;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Access {
-    /// Reading only, through a private mapping (`PROT_READ`, `MAP_PRIVATE`). What others write to the file shows in the map, except
-    /// on file systems that have no shared mappings, such as FUSE with direct_io. The file is opened `O_RDONLY`.
+    /// Reading only, through a private mapping (`PROT_READ`, `MAP_PRIVATE`). What others write to
+    /// the file shows in the map, except on file systems that have no shared mappings, such as FUSE
+    /// with direct_io. The file is opened `O_RDONLY`.
     #[default]
     Read,
-    /// Reading and writing, shared: stores reach the file and everybody who maps it. The file is opened `O_RDWR`.
+    /// Reading and writing, shared: stores reach the file and everybody who maps it. The file is
+    /// opened `O_RDWR`.
     Write,
-    /// Reading and writing, copy on write: stores stay in this map and never reach the file, which is opened
-    /// `O_RDONLY`. Whether later changes of the file show is unspecified, mmap(2).
+    /// Reading and writing, copy on write: stores stay in this map and never reach the file, which
+    /// is opened `O_RDONLY`. Whether later changes of the file show is unspecified, mmap(2).
     Private,
 }
 
@@ -71,8 +73,8 @@ impl MapOptions {
         MapOptions::default()
     }
 
-    /// Selects the bytes of the file: any range, not only whole pages. An open end is the end of the file. An empty range gives an
-    /// empty map.
+    /// Selects the bytes of the file: any range, not only whole pages. An open end is the end of
+    /// the file. An empty range gives an empty map.
     ///
     /// ```
     /// use bytefd::MapOptions;
@@ -95,9 +97,10 @@ impl MapOptions {
         self
     }
 
-    /// With [`Access::Write`]: a smaller file is grown to this size first, with zeros, and the space for what is added is
-    /// reserved, so that a store there cannot hit a full disk (unless [`MapOptions::no_reserve`]). Holes that the file had
-    /// stay holes. A larger file stays as it is. Processes that grow one file at the same time must agree among themselves.
+    /// With [`Access::Write`]: a smaller file is grown to this size first, with zeros, and the
+    /// space for what is added is reserved, so that a store there cannot hit a full disk (unless
+    /// [`MapOptions::no_reserve`]). Holes that the file had stay holes. A larger file stays as it
+    /// is. Processes that grow one file at the same time must agree among themselves.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
@@ -112,7 +115,8 @@ impl MapOptions {
         self
     }
 
-    /// Reading, shared writing or private writing. The default is reading; for memory, which is always written, shared writing.
+    /// Reading, shared writing or private writing. The default is reading; for memory, which is
+    /// always written, shared writing.
     ///
     /// ```
     /// use bytefd::{Access, MapOptions};
@@ -164,7 +168,8 @@ impl MapOptions {
         self
     }
 
-    /// Reads the pages in before returning, MAP_POPULATE; what cannot be read in now is read on first use.
+    /// Reads the pages in before returning, MAP_POPULATE; what cannot be read in now is read on
+    /// first use.
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().populate(true).open("/etc/passwd")?;
@@ -186,8 +191,9 @@ impl MapOptions {
         self
     }
 
-    /// Reserves neither disk space for growing nor swap space for private pages (MAP_NORESERVE): a sparse file of
-    /// any size, and a store that finds no room is a SIGBUS or the out-of-memory killer.
+    /// Reserves neither disk space for growing nor swap space for private pages (MAP_NORESERVE): a
+    /// sparse file of any size, and a store that finds no room is a SIGBUS or the out-of-memory
+    /// killer.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
@@ -202,8 +208,9 @@ impl MapOptions {
         self
     }
 
-    /// Allows a range past the end of the file. The rest of the last page reads zero, and what is stored there never
-    /// reaches the file; pages wholly past the end are SIGBUS until the file grows.
+    /// Allows a range past the end of the file. The rest of the last page reads zero, and what is
+    /// stored there never reaches the file; pages wholly past the end are SIGBUS until the file
+    /// grows.
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().beyond_eof(true).range(..1 << 20).open("/etc/passwd")?;
@@ -238,8 +245,9 @@ impl MapOptions {
         self
     }
 
-    /// For memory: pages from the huge pages that the administrator has reserved (vm.nr_hugepages), hugetlbfs. The length must be a
-    /// multiple of their size. `ENOMEM` where not enough are free. (Other huge pages need no asking: see [`MapOptions::populate`].)
+    /// For memory: pages from the huge pages that the administrator has reserved (vm.nr_hugepages),
+    /// hugetlbfs. The length must be a multiple of their size. `ENOMEM` where not enough are free.
+    /// (Other huge pages need no asking: see [`MapOptions::populate`].)
     ///
     /// ```
     /// let error = bytefd::MapOptions::new().huge_pages(true).memory(1000).unwrap_err();
@@ -250,20 +258,25 @@ impl MapOptions {
         self
     }
 
-    /// Survives the loss of pages. If another process makes the file shorter, or the storage behind it fails, access finds zeros
-    /// instead of raising SIGBUS, and [`Map::check`](crate::Map::check) fails from then on.
+    /// Survives the loss of pages. If another process makes the file shorter, or the storage behind
+    /// it fails, access finds zeros instead of raising SIGBUS, and
+    /// [`Map::check`](crate::Map::check) fails from then on.
     ///
-    /// - A lost page stays zeros, also when the file grows again. With a page past the end of the file others that are past the end
-    ///   at that moment are replaced: 1, 2, 4 and so on, so that they need few mappings. Where the storage fails, only the page
-    ///   itself is replaced. It may need a mapping of its own (vm.max_map_count); where none is left, SIGBUS is raised.
-    /// - The handler for SIGBUS serves the whole process. Each new guarded map installs it in front of what the program has done
-    ///   about SIGBUS, unless it is in front already: `EBUSY` if it does not stay in place.
-    /// - Every fault that is not a lost page of a guarded map goes on to the handler that was there before, which must stay loaded.
-    ///   A handler that the program installs afterwards must pass on what it does not want. Otherwise maps are not guarded until
-    ///   the next guarded map is made.
-    /// - The object that has the handler stays loaded from the first guarded map on, also a plugin: dlclose(3) does not unload it.
-    ///   `ELIBACC` if the dynamic linker refuses that.
-    /// - Threads that block SIGBUS are not saved. System calls that are given lost pages fail with `EFAULT`, and the pages stay lost.
+    /// - A lost page stays zeros, also when the file grows again. With a page past the end of the
+    ///   file others that are past the end at that moment are replaced: 1, 2, 4 and so on, so that
+    ///   they need few mappings. Where the storage fails, only the page itself is replaced. It may
+    ///   need a mapping of its own (vm.max_map_count); where none is left, SIGBUS is raised.
+    /// - The handler for SIGBUS serves the whole process. Each new guarded map installs it in front
+    ///   of what the program has done about SIGBUS, unless it is in front already: `EBUSY` if it
+    ///   does not stay in place.
+    /// - Every fault that is not a lost page of a guarded map goes on to the handler that was there
+    ///   before, which must stay loaded. A handler that the program installs afterwards must pass
+    ///   on what it does not want. Otherwise maps are not guarded until the next guarded map is
+    ///   made.
+    /// - The object that has the handler stays loaded from the first guarded map on, also a plugin:
+    ///   dlclose(3) does not unload it. `ELIBACC` if the dynamic linker refuses that.
+    /// - Threads that block SIGBUS are not saved. System calls that are given lost pages fail with
+    ///   `EFAULT`, and the pages stay lost.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
@@ -282,7 +295,8 @@ impl MapOptions {
     }
 
     /// Address space, in bytes, that is kept for the map: as long as its length stays within,
-    /// [`Map::resize`](crate::Map::resize) never moves it. It costs no memory. With [`Access::Write`], or for memory.
+    /// [`Map::resize`](crate::Map::resize) never moves it. It costs no memory. With
+    /// [`Access::Write`], or for memory.
     ///
     /// ```
     /// use bytefd::MapOptions;
@@ -357,7 +371,11 @@ impl MapOptions {
         } else {
             return Ok(());
         };
-        Err(Error::new("options", libc::EINVAL, format_args!("asked for {length} bytes of memory: {problem}")))
+        Err(Error::new(
+            "options",
+            libc::EINVAL,
+            format_args!("asked for {length} bytes of memory: {problem}"),
+        ))
     }
 
     fn refused(&self, problem: &str) -> Error {
@@ -376,20 +394,29 @@ impl MapOptions {
     pub(super) fn length_in(&self, size: u64, name: Name<'_>) -> Result<usize> {
         let end = self.end.unwrap_or(size);
         if self.offset > end || (end > size && !self.beyond_eof) {
-            let message = format!("asked for bytes {} of a file of {size} bytes: {name}", self.range_asked());
+            let message =
+                format!("asked for bytes {} of a file of {size} bytes: {name}", self.range_asked());
             return Err(Error::new("range", libc::ENXIO, message));
         }
-        usize::try_from(end - self.offset).ok().filter(|length| *length <= isize::MAX as usize).ok_or_else(|| {
-            Error::new("range", libc::EFBIG, format_args!("{size} bytes are more than one map can have"))
-        })
+        usize::try_from(end - self.offset)
+            .ok()
+            .filter(|length| *length <= isize::MAX as usize)
+            .ok_or_else(|| {
+                Error::new(
+                    "range",
+                    libc::EFBIG,
+                    format_args!("{size} bytes are more than one map can have"),
+                )
+            })
     }
 
     pub(super) fn mmap_options(&self) -> MmapOptions {
         let protection = libc::PROT_READ
             | if self.access_or_default() == Access::Read { 0 } else { libc::PROT_WRITE }
             | if self.execute { libc::PROT_EXEC } else { 0 };
-        // Reading needs no shared mapping, and a private one has three faults less: some file systems have no shared ones (FUSE
-        // with direct_io, /sys/kernel/btf), kernels before 6.7 refuse them for sealed files, and they keep a file from being sealed.
+        // Reading needs no shared mapping, and a private one has three faults less: some file
+        // systems have no shared ones (FUSE with direct_io, /sys/kernel/btf), kernels before 6.7
+        // refuse them for sealed files, and they keep a file from being sealed.
         let is_shared = match self.access_or_default() {
             Access::Read => self.reads_shared,
             Access::Write => true,
@@ -398,7 +425,11 @@ impl MapOptions {
         let sharing = if is_shared { libc::MAP_SHARED } else { libc::MAP_PRIVATE };
         let populate = if self.populate { libc::MAP_POPULATE } else { 0 };
         let no_reserve = if self.no_reserve { libc::MAP_NORESERVE } else { 0 };
-        let huge = if self.huge_pages && self.access == Some(Access::Private) { libc::MAP_HUGETLB } else { 0 };
+        let huge = if self.huge_pages && self.access == Some(Access::Private) {
+            libc::MAP_HUGETLB
+        } else {
+            0
+        };
         MmapOptions { protection, flags: sharing | populate | no_reserve | huge }
     }
 }

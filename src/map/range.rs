@@ -22,9 +22,11 @@ pub enum Flush {
     /// Returns when the bytes are on the storage, `MS_SYNC`.
     #[default]
     Sync,
-    /// Schedules the writing and returns, `MS_ASYNC`. (On Linux a shared map is written back in time anyway.)
+    /// Schedules the writing and returns, `MS_ASYNC`. (On Linux a shared map is written back in
+    /// time anyway.)
     Async,
-    /// `Sync`, and other maps of the file are told to look again, `MS_INVALIDATE`. (On Linux they see every store anyway.)
+    /// `Sync`, and other maps of the file are told to look again, `MS_INVALIDATE`. (On Linux they
+    /// see every store anyway.)
     SyncInvalidate,
     /// `Async`, and other maps of the file are told to look again.
     AsyncInvalidate,
@@ -53,10 +55,11 @@ pub enum Protection {
     ReadWriteExecute,
 }
 
-/// Pages are the kernel's unit. What keeps content is done to every page that holds some of the bytes; what loses it only to
-/// pages of which all bytes are meant.
+/// Pages are the kernel's unit. What keeps content is done to every page that holds some of the
+/// bytes; what loses it only to pages of which all bytes are meant.
 impl Map {
-    /// Writes changed bytes of the range (any bytes, not only whole pages) back to the file, msync(2).
+    /// Writes changed bytes of the range (any bytes, not only whole pages) back to the file,
+    /// msync(2).
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
@@ -69,12 +72,17 @@ impl Map {
     /// ```
     ///
     /// # Errors
-    /// `EINVAL` for a range outside the map, and for a private map, whose stores never reach the file; `EIO` when
-    /// writing failed, or pages of a guarded map were lost; `EBUSY` when locked pages are to be invalidated.
+    /// `EINVAL` for a range outside the map, and for a private map, whose stores never reach the
+    /// file; `EIO` when writing failed, or pages of a guarded map were lost; `EBUSY` when locked
+    /// pages are to be invalidated.
     pub fn flush(&self, range: impl RangeBounds<usize>, how: Flush) -> Result<()> {
         let part = self.part(range)?;
         if self.access() == Access::Private {
-            return Err(Error::new("msync", libc::EINVAL, "a private map has nothing to write to its file"));
+            return Err(Error::new(
+                "msync",
+                libc::EINVAL,
+                "a private map has nothing to write to its file",
+            ));
         }
         self.check()?;
         let Some((mapping, bytes)) = part else { return Ok(()) };
@@ -84,7 +92,9 @@ impl Map {
             Flush::SyncInvalidate => libc::MS_SYNC | libc::MS_INVALIDATE,
             Flush::AsyncInvalidate => libc::MS_ASYNC | libc::MS_INVALIDATE,
         };
-        mapping.sync(bytes.clone(), flags).context("msync", || format!("bytes {}..{}", bytes.start, bytes.end))?;
+        mapping
+            .sync(bytes.clone(), flags)
+            .context("msync", || format!("bytes {}..{}", bytes.start, bytes.end))?;
         self.check()
     }
 
@@ -98,11 +108,13 @@ impl Map {
     /// ```
     ///
     /// # Errors
-    /// `EINVAL` for a range outside the map; `ENOMEM` or `EPERM` where RLIMIT_MEMLOCK does not allow it; `ENOMEM` where pages are
-    /// past the end of the file.
+    /// `EINVAL` for a range outside the map; `ENOMEM` or `EPERM` where RLIMIT_MEMLOCK does not
+    /// allow it; `ENOMEM` where pages are past the end of the file.
     pub fn mlock(&self, range: impl RangeBounds<usize>) -> Result<()> {
         let Some((mapping, bytes)) = self.part(range)? else { return Ok(()) };
-        mapping.lock(bytes.clone()).context("mlock", || format!("bytes {}..{}", bytes.start, bytes.end))
+        mapping
+            .lock(bytes.clone())
+            .context("mlock", || format!("bytes {}..{}", bytes.start, bytes.end))
     }
 
     /// Undoes [`Map::mlock`] for the pages of the range, munlock(2).
@@ -116,11 +128,13 @@ impl Map {
     /// `EINVAL` for a range outside the map; munlock(2)'s own.
     pub fn munlock(&self, range: impl RangeBounds<usize>) -> Result<()> {
         let Some((mapping, bytes)) = self.part(range)? else { return Ok(()) };
-        mapping.unlock(bytes.clone()).context("munlock", || format!("bytes {}..{}", bytes.start, bytes.end))
+        mapping
+            .unlock(bytes.clone())
+            .context("munlock", || format!("bytes {}..{}", bytes.start, bytes.end))
     }
 
-    /// Allows or forbids access to the pages that hold bytes of the range, mprotect(2). Executing must have been asked for when the
-    /// map was made.
+    /// Allows or forbids access to the pages that hold bytes of the range, mprotect(2). Executing
+    /// must have been asked for when the map was made.
     ///
     /// ```
     /// use bytefd::{MapOptions, Protection};
@@ -132,18 +146,27 @@ impl Map {
     ///
     /// # Errors
     /// - `EINVAL` if the range is not in the map.
-    /// - `EACCES` for what the map was not made for: writing with [`Access::Read`], executing without
-    ///   [`MapOptions::execute`](crate::MapOptions::execute).
+    /// - `EACCES` for what the map was not made for: writing with [`Access::Read`], executing
+    ///   without [`MapOptions::execute`](crate::MapOptions::execute).
     /// - Other errors of mprotect(2).
     ///
     /// # Safety
-    /// Nothing accesses the pages in a way that is forbidden now: no pointer of [`Map::as_ptr`], no [`Map::atomic_u32`]. Copies
-    /// ([`Map::read_at`], [`Map::write_at`]) stay safe and fail with `EIO`.
-    pub unsafe fn protect(&mut self, range: impl RangeBounds<usize>, protection: Protection) -> Result<()> {
+    /// Nothing accesses the pages in a way that is forbidden now: no pointer of [`Map::as_ptr`], no
+    /// [`Map::atomic_u32`]. Copies ([`Map::read_at`], [`Map::write_at`]) stay safe and fail with
+    /// `EIO`.
+    pub unsafe fn protect(
+        &mut self,
+        range: impl RangeBounds<usize>,
+        protection: Protection,
+    ) -> Result<()> {
         self.set_protection(range, protection)
     }
 
-    pub(crate) fn set_protection(&self, range: impl RangeBounds<usize>, protection: Protection) -> Result<()> {
+    pub(crate) fn set_protection(
+        &self,
+        range: impl RangeBounds<usize>,
+        protection: Protection,
+    ) -> Result<()> {
         let part = self.part(range)?;
         let (read, write, execute) = (libc::PROT_READ, libc::PROT_WRITE, libc::PROT_EXEC);
         let wanted = match protection {
@@ -168,7 +191,8 @@ impl Map {
         Err(Error::new("protection", libc::EACCES, format_args!("asked for {problem}")))
     }
 
-    /// Reads the pages of the range in before it returns, so that reading them later waits for nothing.
+    /// Reads the pages of the range in before it returns, so that reading them later waits for
+    /// nothing.
     ///
     /// ```
     /// bytefd::MapOptions::new().open("/etc/passwd")?.prefetch(..)?;
@@ -176,7 +200,8 @@ impl Map {
     /// ```
     ///
     /// # Errors
-    /// `EINVAL` for a range outside the map; `EIO` if bytes do not exist any more or cannot be read.
+    /// `EINVAL` for a range outside the map; `EIO` if bytes do not exist any more or cannot be
+    /// read.
     pub fn prefetch(&self, range: impl RangeBounds<usize>) -> Result<()> {
         let Some((mapping, bytes)) = self.part(range)? else { return Ok(()) };
         let asked = || format!("bytes {}..{}", bytes.start, bytes.end);
@@ -184,9 +209,12 @@ impl Map {
             return Err(Errno(libc::EIO)).context("prefetch", asked);
         }
         match mapping.advise(bytes.clone(), libc::MADV_POPULATE_READ) {
-            // Before Linux 5.14, or refused by a filter: begun for all, then looked at page by page.
+            // Before Linux 5.14, or refused by a filter: begun for all, then looked at page by
+            // page.
             Err(Errno(libc::EINVAL | libc::EPERM | libc::ENOSYS)) => {}
-            Err(Errno(libc::EFAULT | libc::EHWPOISON)) => return Err(Errno(libc::EIO)).context("madvise", asked),
+            Err(Errno(libc::EFAULT | libc::EHWPOISON)) => {
+                return Err(Errno(libc::EIO)).context("madvise", asked);
+            }
             populated => return populated.context("madvise", asked),
         }
         let _ = mapping.advise(bytes.clone(), libc::MADV_WILLNEED);
@@ -199,8 +227,9 @@ impl Map {
         Ok(())
     }
 
-    /// Unmaps every page that lies entirely within the range, munmap(2). Access there raises SIGSEGV from now on, or finds other
-    /// memory of the process; operations on those bytes are errors. The map keeps its length, but can no longer be resized or sealed.
+    /// Unmaps every page that lies entirely within the range, munmap(2). Access there raises
+    /// SIGSEGV from now on, or finds other memory of the process; operations on those bytes are
+    /// errors. The map keeps its length, but can no longer be resized or sealed.
     ///
     /// ```
     /// // A multiple of every page size.
@@ -226,6 +255,8 @@ impl Map {
         if let Some(guard) = &self.guard {
             guard.release(start..end);
         }
-        mapping.unmap_within(start..end).context("munmap", || format!("bytes {}..{}", range.start, range.end))
+        mapping
+            .unmap_within(start..end)
+            .context("munmap", || format!("bytes {}..{}", range.start, range.end))
     }
 }

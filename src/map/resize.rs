@@ -13,13 +13,14 @@ use crate::sys::{self, copy};
 impl Map {
     /// Makes the map, and what is behind it, `length` bytes long.
     ///
-    /// Growing: the file grows too, unless it goes on behind the map, and its space is reserved as with
-    /// [`MapOptions::file_size`](crate::MapOptions::file_size). What is new reads zero, whatever was stored behind the old end
-    /// before. Shrinking: the file is cut off at the new end, unless it goes on behind the map.
+    /// Growing: the file grows too, unless it goes on behind the map, and its space is reserved as
+    /// with [`MapOptions::file_size`](crate::MapOptions::file_size). What is new reads zero,
+    /// whatever was stored behind the old end before. Shrinking: the file is cut off at the new
+    /// end, unless it goes on behind the map.
     ///
-    /// With [`MapOptions::reserve`](crate::MapOptions::reserve) the map stays where it is up to that length. Otherwise it may move:
-    /// pointers from before are invalid. Other processes and other maps of the file see its new length; what was cut off is SIGBUS
-    /// for them.
+    /// With [`MapOptions::reserve`](crate::MapOptions::reserve) the map stays where it is up to
+    /// that length. Otherwise it may move: pointers from before are invalid. Other processes and
+    /// other maps of the file see its new length; what was cut off is SIGBUS for them.
     ///
     /// ```
     /// let mut map = bytefd::MapOptions::new().memory(5)?;
@@ -30,20 +31,25 @@ impl Map {
     /// ```
     ///
     /// # Errors
-    /// Nothing has changed then. `EINVAL` for a map that is not for writing, one of which parts were unmapped, or more than a map or
-    /// file can have; `EFBIG` and `ENOSPC` when the file cannot grow; `EPERM` if it is sealed against it; `ENOMEM` without memory or
-    /// address space; `EFAULT` if the map must move and parts have another protection or treatment than the rest.
+    /// Nothing has changed then. `EINVAL` for a map that is not for writing, one of which parts
+    /// were unmapped, or more than a map or file can have; `EFBIG` and `ENOSPC` when the file
+    /// cannot grow; `EPERM` if it is sealed against it; `ENOMEM` without memory or address space;
+    /// `EFAULT` if the map must move and parts have another protection or treatment than the rest.
     pub fn resize(&mut self, length: usize) -> Result<()> {
         let problem = if matches!(self.backing, Backing::None | Backing::Watched(_)) {
-            "its file is not the map's to change, because it was not mapped for writing, or was sealed"
+            "its file is not the map's to change, because it was not mapped for writing, or was \
+             sealed"
         } else if self.mapping.has_holes() {
             "parts of it were unmapped"
-        } else if length > isize::MAX as usize || self.options.offset.checked_add(length as u64).is_none() {
+        } else if length > isize::MAX as usize
+            || self.options.offset.checked_add(length as u64).is_none()
+        {
             "that is more than one map can have"
         } else if self.is_of_huge_pages() && (length == 0 || !self.is_whole_pages(length)) {
             "that is not one or more of its huge pages"
         } else if self.is_of_huge_pages() && self.head + length > self.mapping.reserved() {
-            "huge pages cannot move, so they grow only within the address space that is kept for them"
+            "huge pages cannot move, so they grow only within the address space that is kept for \
+             them"
         } else if length < self.length {
             return self.shrink(length);
         } else if length > self.length {
@@ -58,7 +64,8 @@ impl Map {
     fn shrink(&mut self, length: usize) -> Result<()> {
         if let Backing::File(fd) | Backing::Shared(fd) = &self.backing {
             let size = sys::file::fstat(fd.as_fd()).context("fstat", || Name::Kept)?.size;
-            let (new_end, old_end) = (self.options.offset + length as u64, self.options.offset + self.length as u64);
+            let (new_end, old_end) =
+                (self.options.offset + length as u64, self.options.offset + self.length as u64);
             if size > new_end && size <= old_end {
                 let asked = || format!("{} from {size} to {new_end} bytes", Name::Kept);
                 sys::file::ftruncate(fd.as_fd(), new_end).context("ftruncate", asked)?;
@@ -90,7 +97,9 @@ impl Map {
         let start = self.options.offset - self.head as u64;
         let end = self.options.offset + length as u64;
         let (file, growth) = match &self.backing {
-            Backing::File(fd) => (Some(fd), self.grow_file(fd.as_fd(), end, self.options.no_reserve)?),
+            Backing::File(fd) => {
+                (Some(fd), self.grow_file(fd.as_fd(), end, self.options.no_reserve)?)
+            }
             Backing::Shared(fd) => (Some(fd), self.grow_file(fd.as_fd(), end, true)?),
             Backing::Private | Backing::Watched(_) | Backing::None => (None, None),
         };
@@ -127,7 +136,8 @@ impl Map {
             self.guard = self.options.guard_of(&self.mapping, content(0))?;
         }
         if let Backing::Private = &self.backing {
-            self.options.populate_private(&self.mapping, (self.head + self.length).min(bytes)..bytes);
+            self.options
+                .populate_private(&self.mapping, (self.head + self.length).min(bytes)..bytes);
         }
         Growth::keep(growth);
         self.length = length;
@@ -135,9 +145,18 @@ impl Map {
         Ok(())
     }
 
-    fn grow_file<'a>(&self, fd: BorrowedFd<'a>, end: u64, no_reserve: bool) -> Result<Option<Growth<'a>>> {
+    fn grow_file<'a>(
+        &self,
+        fd: BorrowedFd<'a>,
+        end: u64,
+        no_reserve: bool,
+    ) -> Result<Option<Growth<'a>>> {
         let size = sys::file::fstat(fd).context("fstat", || Name::Kept)?.size;
-        if size < end { Growth::of(fd, size, end, no_reserve, Name::Kept).map(Some) } else { Ok(None) }
+        if size < end {
+            Growth::of(fd, size, end, no_reserve, Name::Kept).map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     fn is_of_huge_pages(&self) -> bool {
@@ -151,7 +170,12 @@ impl Map {
 
 impl MapOptions {
     /// Makes the mapped pages more; as they were if that fails.
-    fn grow_mapping(&self, mapping: &mut Mapping, bytes: usize, content: Content<'_>) -> Result<()> {
+    fn grow_mapping(
+        &self,
+        mapping: &mut Mapping,
+        bytes: usize,
+        content: Content<'_>,
+    ) -> Result<()> {
         let old = mapping.length();
         let asked = || format!("from {old} to {bytes} bytes");
         if bytes > mapping.reserved() {
@@ -169,7 +193,9 @@ impl MapOptions {
     }
 }
 
-/// Zeros behind the end of memory, in its last page: what was stored there becomes content by growing, and shows in mappings.
+/// Zeros behind the end of memory, in its last page: what was stored there becomes content by
+/// growing, and shows in mappings.
 pub(super) fn clear_end(mapping: &Mapping, length: usize) -> Result<()> {
-    copy::write_zeros(mapping, length..mapping.length()).context("write", || "zeros behind the end, in its last page")
+    copy::write_zeros(mapping, length..mapping.length())
+        .context("write", || "zeros behind the end, in its last page")
 }

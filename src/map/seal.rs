@@ -18,12 +18,14 @@ use crate::wrap::{before_sealing, reopen};
 pub(super) const PATIENCE: Duration = Duration::from_millis(100);
 
 impl Map {
-    /// Seals shared memory ([`MapOptions::memory`](crate::MapOptions::memory)) without copying: the descriptor is as
-    /// [`wrap`](crate::wrap()) gives, of exactly the map's length, at offset 0, mode 0400, close-on-exec. The bytes stay at the same
-    /// address, for reading only, and can never change.
+    /// Seals shared memory ([`MapOptions::memory`](crate::MapOptions::memory)) without copying: the
+    /// descriptor is as [`wrap`](crate::wrap()) gives, of exactly the map's length, at offset 0,
+    /// mode 0400, close-on-exec. The bytes stay at the same address, for reading only, and can
+    /// never change.
     ///
-    /// A child that another thread forks in this moment has the memory mapped for writing until it calls execve(2) or exits, which
-    /// takes a few milliseconds. This waits for it, at most 100 ms; see [`Map::seal_timeout`].
+    /// A child that another thread forks in this moment has the memory mapped for writing until it
+    /// calls execve(2) or exits, which takes a few milliseconds. This waits for it, at most 100 ms;
+    /// see [`Map::seal_timeout`].
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().memory(5)?;
@@ -36,10 +38,12 @@ impl Map {
     /// # Errors
     /// The error has the map, as it was: [`SealError::into_inner`].
     /// - `EINVAL` if the map is not shared memory, or parts of it were unmapped.
-    /// - `ETIMEDOUT` if another process still has the memory mapped for writing after the time, or its pages are in use by the kernel
-    ///   (io_uring registered buffers, direct I/O).
-    /// - `EPERM` if another process has sealed it against seals, or (also `EACCES`) another user made it, which this process was.
-    /// - `EIO` if another process made it shorter. If that happened during this call the map is for reading only.
+    /// - `ETIMEDOUT` if another process still has the memory mapped for writing after the time, or
+    ///   its pages are in use by the kernel (io_uring registered buffers, direct I/O).
+    /// - `EPERM` if another process has sealed it against seals, or (also `EACCES`) another user
+    ///   made it, which this process was.
+    /// - `EIO` if another process made it shorter. If that happened during this call the map is for
+    ///   reading only.
     pub fn seal(self) -> std::result::Result<Sealed, SealError<Map>> {
         self.seal_timeout(Some(PATIENCE))
     }
@@ -54,7 +58,10 @@ impl Map {
     ///
     /// # Errors
     /// As [`Map::seal`]. With a `timeout` of zero `EBUSY` takes the place of `ETIMEDOUT`.
-    pub fn seal_timeout(mut self, timeout: Option<Duration>) -> std::result::Result<Sealed, SealError<Map>> {
+    pub fn seal_timeout(
+        mut self,
+        timeout: Option<Duration>,
+    ) -> std::result::Result<Sealed, SealError<Map>> {
         match self.seal_in_place(timeout) {
             Ok(fd) => Ok(Sealed::of(self, fd)),
             Err(error) => Err(SealError::new(error, self)),
@@ -63,11 +70,15 @@ impl Map {
 
     /// [`Map::seal_timeout`] of a map that goes on, for reading only.
     ///
-    /// Who reads the map meanwhile sees the same bytes throughout; who stores into it gets SIGSEGV. What parts were protected against
-    /// ([`Map::protect`]) ends, also on failure.
+    /// Who reads the map meanwhile sees the same bytes throughout; who stores into it gets SIGSEGV.
+    /// What parts were protected against ([`Map::protect`]) ends, also on failure.
     pub(crate) fn seal_in_place(&mut self, timeout: Option<Duration>) -> Result<OwnedFd> {
         let Backing::Shared(fd) = &self.backing else {
-            return Err(Error::new("seal", libc::EINVAL, "only shared memory can be sealed, and only once"));
+            return Err(Error::new(
+                "seal",
+                libc::EINVAL,
+                "only shared memory can be sealed, and only once",
+            ));
         };
         if self.mapping.has_holes() {
             return Err(Error::new("seal", libc::EINVAL, "parts of the map were unmapped"));
@@ -78,32 +89,39 @@ impl Map {
         // It may have been given to a program that was executed.
         sys::file::set_close_on_exec(fd.as_fd()).context("fcntl F_SETFD", || "the map's memory")?;
         let mode = self.prepare(fd)?;
-        // The kernel refuses the seal while the file is mapped for writing. A private mapping shows the same bytes and does not
-        // count, and once it is sealed nobody changes them any more. No pages are set aside for copies, which nobody makes.
+        // The kernel refuses the seal while the file is mapped for writing. A private mapping shows
+        // the same bytes and does not count, and once it is sealed nobody changes them any more. No
+        // pages are set aside for copies, which nobody makes.
         let before = self.options.mmap_options();
         let reading = MmapOptions {
             protection: before.protection & !libc::PROT_WRITE,
             flags: libc::MAP_PRIVATE | libc::MAP_NORESERVE,
         };
         let sealed = self.show(fd, reading).and_then(|()| self.seal_file(fd, timeout));
-        // If that fails it is as before. Where seals forbid that the kernel may unmap the pages before it refuses.
+        // If that fails it is as before. Where seals forbid that the kernel may unmap the pages
+        // before it refuses.
         let forbidding = libc::F_SEAL_WRITE | libc::F_SEAL_FUTURE_WRITE;
-        let is_allowed = sealed.is_err() && sys::file::seals(fd.as_fd()).is_ok_and(|seals| seals & forbidding == 0);
+        let is_allowed = sealed.is_err()
+            && sys::file::seals(fd.as_fd()).is_ok_and(|seals| seals & forbidding == 0);
         if !is_allowed || self.show(fd, before).is_err() {
             self.options.access = Some(Access::Read);
         }
         sealed.inspect_err(|_| _ = sys::file::fchmod(fd.as_fd(), mode))?;
-        let Backing::Shared(fd) = std::mem::replace(&mut self.backing, Backing::None) else { unreachable!("as above") };
+        let Backing::Shared(fd) = std::mem::replace(&mut self.backing, Backing::None) else {
+            unreachable!("as above")
+        };
         Ok(own.unwrap_or(fd))
     }
 
-    /// Returns a read-only descriptor of shared memory ([`MapOptions::memory`](crate::MapOptions::memory)) for others, while this map
-    /// goes on writing. They see every store.
+    /// Returns a read-only descriptor of shared memory
+    /// ([`MapOptions::memory`](crate::MapOptions::memory)) for others, while this map goes on
+    /// writing. They see every store.
     ///
-    /// The memory gets mode 0400 and the seals F_SEAL_SHRINK, F_SEAL_GROW and F_SEAL_FUTURE_WRITE (Linux 5.1): nobody can write to it
-    /// but through maps that exist already. [`Map::resize`] and [`Discard::Remove`](crate::Discard::Remove) fail with `EPERM`
-    /// afterwards. The map can still be sealed, but other processes of the same user can prevent that, and a seal that fails leaves
-    /// the map for reading only.
+    /// The memory gets mode 0400 and the seals F_SEAL_SHRINK, F_SEAL_GROW and F_SEAL_FUTURE_WRITE
+    /// (Linux 5.1): nobody can write to it but through maps that exist already. [`Map::resize`] and
+    /// [`Discard::Remove`](crate::Discard::Remove) fail with `EPERM` afterwards. The map can still
+    /// be sealed, but other processes of the same user can prevent that, and a seal that fails
+    /// leaves the map for reading only.
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().memory(5)?;
@@ -114,13 +132,18 @@ impl Map {
     /// ```
     ///
     /// # Errors
-    /// - `EINVAL` if the map is not shared memory, was sealed, or the kernel does not know F_SEAL_FUTURE_WRITE.
+    /// - `EINVAL` if the map is not shared memory, was sealed, or the kernel does not know
+    ///   F_SEAL_FUTURE_WRITE.
     /// - `EPERM` if another process has sealed it against seals.
     /// - `EIO` if another process made it shorter.
     /// - `ENOENT` if /proc is not mounted; `EMFILE`, `ENFILE` without descriptors.
     pub fn share(&self) -> Result<OwnedFd> {
         let Backing::Shared(fd) = &self.backing else {
-            return Err(Error::new("share", libc::EINVAL, "only shared memory can be shared, until it is sealed"));
+            return Err(Error::new(
+                "share",
+                libc::EINVAL,
+                "only shared memory can be shared, until it is sealed",
+            ));
         };
         self.cut(fd)?;
         // Seals stay, so all else that can fail comes before.
@@ -159,7 +182,8 @@ impl Map {
         sys::file::rewind(fd.as_fd()).context("lseek", || "the map's memory")?;
         let mode = self.sealed_mode();
         sys::file::fchmod(fd.as_fd(), mode).context("fchmod", || format!("mode {mode:04o}"))?;
-        // What was stored behind the end shows in mappings. (It stays where neither way is allowed: in a protected page.)
+        // What was stored behind the end shows in mappings. (It stays where neither way is allowed:
+        // in a protected page.)
         let length = self.length as u64;
         let rest = length.next_multiple_of(sys::page_size() as u64) - length;
         let punch = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
@@ -170,12 +194,19 @@ impl Map {
     }
 
     fn seal_file(&self, fd: &OwnedFd, timeout: Option<Duration>) -> Result<()> {
-        let seals = libc::F_SEAL_WRITE | libc::F_SEAL_GROW | libc::F_SEAL_SHRINK | libc::F_SEAL_SEAL;
-        match Wait::new(timeout, false).until_free(libc::EBUSY, || sys::file::add_seals(fd.as_fd(), seals)) {
+        let seals =
+            libc::F_SEAL_WRITE | libc::F_SEAL_GROW | libc::F_SEAL_SHRINK | libc::F_SEAL_SEAL;
+        match Wait::new(timeout, false)
+            .until_free(libc::EBUSY, || sys::file::add_seals(fd.as_fd(), seals))
+        {
             Err(Errno(libc::EBUSY | libc::ETIMEDOUT)) => {
-                let errno =
-                    if timeout.is_some_and(|timeout| timeout.is_zero()) { libc::EBUSY } else { libc::ETIMEDOUT };
-                let message = "another process has the memory mapped for writing, or the kernel still uses pages of it \
+                let errno = if timeout.is_some_and(|timeout| timeout.is_zero()) {
+                    libc::EBUSY
+                } else {
+                    libc::ETIMEDOUT
+                };
+                let message = "another process has the memory mapped for writing, or the kernel \
+                               still uses pages of it \
                                (io_uring registered buffers, direct I/O)";
                 return Err(Error::new("seal", errno, message));
             }
@@ -184,7 +215,8 @@ impl Map {
         self.check_sealed_size(fd)
     }
 
-    /// Until it was sealed others could change its length. An answer of the kernel that does not come is no reason to fail now.
+    /// Until it was sealed others could change its length. An answer of the kernel that does not
+    /// come is no reason to fail now.
     fn check_sealed_size(&self, fd: &OwnedFd) -> Result<()> {
         let size = match sys::file::fstat(fd.as_fd()) {
             Ok(stat) => stat.size,
@@ -216,7 +248,8 @@ impl Map {
     }
 
     fn wrong(&self, size: u64) -> Error {
-        let message = format!("somebody has made the memory {size} bytes long, instead of {}", self.length);
+        let message =
+            format!("somebody has made the memory {size} bytes long, instead of {}", self.length);
         Error::new("seal", libc::EIO, message)
     }
 }

@@ -10,10 +10,12 @@ use super::options::MapOptions;
 use crate::error::{Context, Error, Result};
 use crate::sys::file;
 
-/// The bytes of a sealed file, and its descriptor. Nothing can change or shrink the file, so the bytes are a safe slice.
+/// The bytes of a sealed file, and its descriptor. Nothing can change or shrink the file, so the
+/// bytes are a safe slice.
 ///
-/// The file is mapped, so its bytes begin where a page does. Content of up to 16 KiB that a [`MapWriter`](crate::MapWriter) has
-/// collected stays where it is instead, which costs less than mapping it.
+/// The file is mapped, so its bytes begin where a page does. Content of up to 16 KiB that a
+/// [`MapWriter`](crate::MapWriter) has collected stays where it is instead, which costs less than
+/// mapping it.
 ///
 /// Made by [`MapWriter::seal`](crate::MapWriter::seal), [`Map::seal`] and
 /// [`Requirements::accept`](crate::share::Requirements::accept).
@@ -27,8 +29,8 @@ use crate::sys::file;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// It can own the bytes of whatever takes an `AsRef<[u8]> + Send + 'static`, such as `bytes::Bytes::from_owner`. Nothing writes
-/// to it:
+/// It can own the bytes of whatever takes an `AsRef<[u8]> + Send + 'static`, such as
+/// `bytes::Bytes::from_owner`. Nothing writes to it:
 ///
 /// ```compile_fail,E0594
 /// let mut sealed = bytefd::MapWriter::new()?.seal()?;
@@ -46,7 +48,8 @@ enum Bytes {
     Copied(Vec<u8>),
 }
 
-/// Up to so many bytes it costs less to keep the memory that a file was made of than to map the file.
+/// Up to so many bytes it costs less to keep the memory that a file was made of than to map the
+/// file.
 const MOST_COPIED: usize = 16 << 10;
 
 /// Without these the bytes can change or go.
@@ -74,7 +77,8 @@ impl Sealed {
         Ok(Sealed { bytes: Bytes::Copied(std::mem::take(bytes)), fd })
     }
 
-    /// What sealing gave: the map, which is for reading by now, and the descriptor of the file behind it.
+    /// What sealing gave: the map, which is for reading by now, and the descriptor of the file
+    /// behind it.
     pub(super) fn of(map: Map, fd: OwnedFd) -> Sealed {
         Sealed { bytes: Bytes::Map(map), fd }
     }
@@ -82,12 +86,14 @@ impl Sealed {
 
 fn check_seals(fd: &OwnedFd) -> Result<()> {
     let number = fd.as_raw_fd();
-    let found = file::seals(fd.as_fd()).context("fcntl F_GET_SEALS", || format!("descriptor {number}"))?;
+    let found =
+        file::seals(fd.as_fd()).context("fcntl F_GET_SEALS", || format!("descriptor {number}"))?;
     if found & SEALS == SEALS {
         return Ok(());
     }
     let message = format!(
-        "descriptor {number} has seals {found:#x}, not F_SEAL_WRITE ({:#x}) and F_SEAL_SHRINK ({:#x})",
+        "descriptor {number} has seals {found:#x}, not F_SEAL_WRITE ({:#x}) and F_SEAL_SHRINK \
+         ({:#x})",
         libc::F_SEAL_WRITE,
         libc::F_SEAL_SHRINK
     );
@@ -162,8 +168,9 @@ impl Deref for Sealed {
             Bytes::Copied(bytes) => return bytes,
             Bytes::Map(map) => map,
         };
-        // SAFETY: the file was seen to be sealed against writing and shrinking before it was mapped, seals are never taken off,
-        // and the map is given to nobody who could unmap or protect a part of it.
+        // SAFETY: the file was seen to be sealed against writing and shrinking before it was
+        // mapped, seals are never taken off, and the map is given to nobody who could unmap or
+        // protect a part of it.
         unsafe { map.as_slice() }
     }
 }
@@ -201,7 +208,9 @@ mod tests {
     fn only_what_nobody_can_change_is_sealed() {
         let sealed = Sealed::new(crate::wrap(b"hello").expect("a sealed file")).expect("sealed");
         assert_eq!(&sealed[..], b"hello");
-        for seals in [0, libc::F_SEAL_WRITE, libc::F_SEAL_SHRINK, libc::F_SEAL_GROW | libc::F_SEAL_WRITE] {
+        for seals in
+            [0, libc::F_SEAL_WRITE, libc::F_SEAL_SHRINK, libc::F_SEAL_GROW | libc::F_SEAL_WRITE]
+        {
             let fd = crate::WrapOptions::new().writable(true).wrap(b"hello").expect("a file");
             file::add_seals(fd.as_fd(), seals).expect("seals");
             assert_eq!(Sealed::new(fd).expect_err("not sealed").errno(), libc::EPERM, "{seals:#x}");

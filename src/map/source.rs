@@ -18,11 +18,13 @@ use crate::sys::{self, features};
 impl MapOptions {
     /// Maps the file at `path`. A file of 0 bytes gives a map of 0 bytes.
     ///
-    /// With [`Access::Write`] the map keeps a descriptor of the file, which [`Map::resize`] needs. With [`MapOptions::guard`] it keeps
-    /// one too, for [`Map::file_size`]. Otherwise none stays open.
+    /// With [`Access::Write`] the map keeps a descriptor of the file, which [`Map::resize`] needs.
+    /// With [`MapOptions::guard`] it keeps one too, for [`Map::file_size`]. Otherwise none stays
+    /// open.
     ///
-    /// Warning: the file is opened, and closed at the latest with the map. The kernel then drops all POSIX record locks of this
-    /// process on the file, fcntl(2). Use [`MapOptions::map_fd`] for a file that is locked so.
+    /// Warning: the file is opened, and closed at the latest with the map. The kernel then drops
+    /// all POSIX record locks of this process on the file, fcntl(2). Use [`MapOptions::map_fd`] for
+    /// a file that is locked so.
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().open("/etc/passwd")?;
@@ -30,20 +32,22 @@ impl MapOptions {
     /// ```
     ///
     /// # Errors
-    /// `ENXIO` for a range that is not all in the file; `EISDIR` for a directory and `ENODEV` for anything else that
-    /// is not a regular file, or whose content cannot be mapped (/proc, /sys); `EFBIG` and `ENOSPC` when it cannot
-    /// grow; `EINVAL` for options that contradict each other; open(2)'s and mmap(2)'s own. On failure a file that was
-    /// created is gone again, and one that was to grow has its old size.
+    /// `ENXIO` for a range that is not all in the file; `EISDIR` for a directory and `ENODEV` for
+    /// anything else that is not a regular file, or whose content cannot be mapped (/proc, /sys);
+    /// `EFBIG` and `ENOSPC` when it cannot grow; `EINVAL` for options that contradict each other;
+    /// open(2)'s and mmap(2)'s own. On failure a file that was created is gone again, and one that
+    /// was to grow has its old size.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Map> {
         self.check()?;
         self.map_file(File::open(path.as_ref(), self)?)
     }
 
-    /// Maps the regular file behind a descriptor, which may be closed afterwards. [`Access::Write`] needs a descriptor that was opened
-    /// read-write, the others one that can be read. The file offset is not used and does not move.
+    /// Maps the regular file behind a descriptor, which may be closed afterwards. [`Access::Write`]
+    /// needs a descriptor that was opened read-write, the others one that can be read. The file
+    /// offset is not used and does not move.
     ///
-    /// With [`Access::Write`] or [`MapOptions::guard`] the map keeps a duplicate. Closing the map closes it, which drops this process's
-    /// POSIX record locks on the file, fcntl(2).
+    /// With [`Access::Write`] or [`MapOptions::guard`] the map keeps a duplicate. Closing the map
+    /// closes it, which drops this process's POSIX record locks on the file, fcntl(2).
     ///
     /// ```
     /// let fd = bytefd::wrap(b"hello")?;
@@ -54,8 +58,8 @@ impl MapOptions {
     /// ```
     ///
     /// # Errors
-    /// As [`MapOptions::open`]; `EACCES` if the descriptor was not opened for what is asked, `EPERM` if the file is sealed against
-    /// it, `EINVAL` for [`MapOptions::create`] and a mode.
+    /// As [`MapOptions::open`]; `EACCES` if the descriptor was not opened for what is asked,
+    /// `EPERM` if the file is sealed against it, `EINVAL` for [`MapOptions::create`] and a mode.
     pub fn map_fd(&self, fd: impl AsFd) -> Result<Map> {
         self.check_open()?;
         self.map_file(File::behind(fd.as_fd(), self)?)
@@ -63,11 +67,12 @@ impl MapOptions {
 
     /// Maps `length` bytes of memory without a file, zeros at first, for reading and writing.
     ///
-    /// By default the memory is shared ([`Access::Write`]): a memory file is behind it, whose descriptor ([`Map::file`]) can be given
-    /// to other processes, and which [`Map::seal`] seals. With [`Access::Private`] the memory is private, as malloc's is.
+    /// By default the memory is shared ([`Access::Write`]): a memory file is behind it, whose
+    /// descriptor ([`Map::file`]) can be given to other processes, and which [`Map::seal`] seals.
+    /// With [`Access::Private`] the memory is private, as malloc's is.
     ///
-    /// With [`MapOptions::populate`] the memory is there before this returns, in huge pages where that pays; otherwise each page
-    /// comes when it is first touched.
+    /// With [`MapOptions::populate`] the memory is there before this returns, in huge pages where
+    /// that pays; otherwise each page comes when it is first touched.
     ///
     /// ```
     /// let mut map = bytefd::MapOptions::new().memory(5)?;
@@ -77,7 +82,8 @@ impl MapOptions {
     /// ```
     ///
     /// # Errors
-    /// - `EINVAL` for [`Access::Read`], options that are for files, or a length that is not a multiple of a reserved huge page's.
+    /// - `EINVAL` for [`Access::Read`], options that are for files, or a length that is not a
+    ///   multiple of a reserved huge page's.
     /// - `ENOMEM` if memory, address space or reserved huge pages run out.
     /// - `EFBIG` if shared memory exceeds RLIMIT_FSIZE.
     /// - The errors of memfd_create(2).
@@ -88,9 +94,12 @@ impl MapOptions {
         let mut page = sys::page_size();
         let huge = if self.huge_pages { Some(huge_file()?) } else { None };
         if let Some(huge) = &huge {
-            page = sys::file::fstat(huge.as_fd()).context("fstat", || "a file of huge pages")?.block as usize;
+            page = sys::file::fstat(huge.as_fd()).context("fstat", || "a file of huge pages")?.block
+                as usize;
             if length == 0 || length % page != 0 {
-                let message = format!("asked for {length} bytes in huge pages of {page} bytes each, one or more");
+                let message = format!(
+                    "asked for {length} bytes in huge pages of {page} bytes each, one or more"
+                );
                 return Err(Error::new("length", libc::EINVAL, message));
             }
         }
@@ -108,7 +117,8 @@ impl MapOptions {
             }
         };
         let asked = || format!("{length} bytes of memory");
-        sys::file::fchmod(fd.as_fd(), if self.execute { 0o700 } else { 0o600 }).context("fchmod", asked)?;
+        sys::file::fchmod(fd.as_fd(), if self.execute { 0o700 } else { 0o600 })
+            .context("fchmod", asked)?;
         fill::check_size_limit(length as u64)?;
         sys::file::ftruncate(fd.as_fd(), length as u64).context("ftruncate", asked)?;
         options.allocate(fd.as_fd(), 0, length as u64)?;
@@ -121,16 +131,21 @@ impl MapOptions {
         let size = file.size.max(self.file_size);
         let length = self.length_in(size, file.name)?;
         if length == 0 || size > file.size {
-            // Before a file is changed, and where there is nothing to map: files of /proc and /sys say they have 0 bytes, and
-            // have content all the same; as an empty map they would be a lie.
-            let (access, execute, reads_shared) = (self.access, self.execute, file.is_of_huge_pages());
+            // Before a file is changed, and where there is nothing to map: files of /proc and /sys
+            // say they have 0 bytes, and have content all the same; as an empty map they would be a
+            // lie.
+            let (access, execute, reads_shared) =
+                (self.access, self.execute, file.is_of_huge_pages());
             let no_reserve = reads_shared;
-            let plain = MapOptions { access, execute, reads_shared, no_reserve, ..MapOptions::new() };
+            let plain =
+                MapOptions { access, execute, reads_shared, no_reserve, ..MapOptions::new() };
             plain.mapping(Content::File(file.fd.as_fd(), 0), file.page, 1, &file.name)?;
         }
         if size > file.size && size % file.page as u64 != 0 && file.is_of_huge_pages() {
-            let message =
-                format!("asked for a file of {size} bytes; {} has pages of {} bytes each", file.name, file.page);
+            let message = format!(
+                "asked for a file of {size} bytes; {} has pages of {} bytes each",
+                file.name, file.page
+            );
             return Err(Error::new("file_size", libc::EINVAL, message));
         }
         let growth = if size > file.size {
@@ -146,7 +161,8 @@ impl MapOptions {
         options.reads_shared = file.is_of_huge_pages();
         let mapping = match options.mapping(content, file.page, bytes, &file.name) {
             Err(_) if file.is_of_huge_pages() && self.access_or_default() == Access::Read => {
-                // Sealed, on a kernel before 6.7. Without MAP_NORESERVE pages would be set aside for copies, which nobody makes.
+                // Sealed, on a kernel before 6.7. Without MAP_NORESERVE pages would be set aside
+                // for copies, which nobody makes.
                 options.reads_shared = false;
                 options.no_reserve = true;
                 options.mapping(content, file.page, bytes, &file.name)?
@@ -166,38 +182,72 @@ impl MapOptions {
         Ok(options.map_with(guard, backing, mapping, head, length))
     }
 
-    fn map_with(&self, guard: Option<Guard>, backing: Backing, mapping: Mapping, head: usize, length: usize) -> Map {
-        let mut map = Map { guard, data: mapping.base(), length, head, mapping, backing, options: self.clone() };
+    fn map_with(
+        &self,
+        guard: Option<Guard>,
+        backing: Backing,
+        mapping: Mapping,
+        head: usize,
+        length: usize,
+    ) -> Map {
+        let mut map = Map {
+            guard,
+            data: mapping.base(),
+            length,
+            head,
+            mapping,
+            backing,
+            options: self.clone(),
+        };
         map.settle();
         map
     }
 
-    /// The guard of a mapping, if it is to have one. `content` is what its first page shows, and the rest behind it.
-    pub(super) fn guard_of(&self, mapping: &Mapping, content: Content<'_>) -> Result<Option<Guard>> {
+    /// The guard of a mapping, if it is to have one. `content` is what its first page shows, and
+    /// the rest behind it.
+    pub(super) fn guard_of(
+        &self,
+        mapping: &Mapping,
+        content: Content<'_>,
+    ) -> Result<Option<Guard>> {
         if !self.guard {
             return Ok(None);
         }
         match Guard::new(mapping, content, self.mmap_options().protection, !self.no_fork) {
             Err(errno @ Errno(libc::EBUSY)) => {
-                let message = "the handler for SIGBUS does not stay in place: another is installed again and again, or \
+                let message = "the handler for SIGBUS does not stay in place: another is installed \
+                               again and again, or \
                                something in the process intercepts sigaction(2)";
                 Err(Error::new("guard", errno.0, message))
             }
             Err(errno @ Errno(libc::ELIBACC)) => {
-                let message = "dlopen(3) refuses to keep the object loaded that has the handler for SIGBUS";
+                let message =
+                    "dlopen(3) refuses to keep the object loaded that has the handler for SIGBUS";
                 Err(Error::new("guard", errno.0, message))
             }
-            guard => guard.map(Some).context("guard", || format!("{} bytes, against SIGBUS", mapping.length())),
+            guard => guard
+                .map(Some)
+                .context("guard", || format!("{} bytes, against SIGBUS", mapping.length())),
         }
     }
 
-    /// `bytes` of content in memory, in the address space and with the treatment that is asked for. An empty map has the address
-    /// space of a page, so that its address is one that a page can have.
-    pub(super) fn mapping(&self, content: Content<'_>, page: usize, bytes: usize, name: &Name<'_>) -> Result<Mapping> {
-        let reserve = if self.reserve == 0 { 0 } else { self.reserve.saturating_add(sys::page_size()) };
+    /// `bytes` of content in memory, in the address space and with the treatment that is asked for.
+    /// An empty map has the address space of a page, so that its address is one that a page can
+    /// have.
+    pub(super) fn mapping(
+        &self,
+        content: Content<'_>,
+        page: usize,
+        bytes: usize,
+        name: &Name<'_>,
+    ) -> Result<Mapping> {
+        let reserve =
+            if self.reserve == 0 { 0 } else { self.reserve.saturating_add(sys::page_size()) };
         let space = bytes.max(reserve).max(1);
         let asked = || match content {
-            Content::File(_, offset) => format!("bytes {offset}..{} of {name}", offset + bytes as u64),
+            Content::File(_, offset) => {
+                format!("bytes {offset}..{} of {name}", offset + bytes as u64)
+            }
             Content::Anonymous => format!("{bytes} bytes of {name}"),
         };
         // Where a huge page can be.
@@ -214,10 +264,13 @@ impl MapOptions {
         };
         let mapping = match placed {
             Err(Errno(libc::ENODEV)) => {
-                let message = format!("{name} cannot be mapped: its file system does not support this mapping");
+                let message = format!(
+                    "{name} cannot be mapped: its file system does not support this mapping"
+                );
                 return Err(Error::new("mmap", libc::ENODEV, message));
             }
-            Err(Errno(libc::EIO)) if matches!(content, Content::File(fd, _) if sys::file::is_on_proc(fd)) => {
+            Err(Errno(libc::EIO)) if matches!(content, Content::File(fd, _) if sys::file::is_on_proc(fd)) =>
+            {
                 let message = format!("{name} cannot be mapped: it is a file of /proc");
                 return Err(Error::new("mmap", libc::ENODEV, message));
             }
@@ -227,11 +280,14 @@ impl MapOptions {
         Ok(mapping)
     }
 
-    /// How new content is mapped. Private memory is populated later, when the pages may be huge ones.
+    /// How new content is mapped. Private memory is populated later, when the pages may be huge
+    /// ones.
     pub(super) fn mmap_options_for(&self, content: Content<'_>) -> MmapOptions {
         let options = self.mmap_options();
         match content {
-            Content::Anonymous => MmapOptions { flags: options.flags & !libc::MAP_POPULATE, ..options },
+            Content::Anonymous => {
+                MmapOptions { flags: options.flags & !libc::MAP_POPULATE, ..options }
+            }
             Content::File(..) => options,
         }
     }
@@ -268,7 +324,8 @@ impl MapOptions {
             return Ok(());
         }
         let asked = || format!("bytes {from}..{to} of {}", Name::Memory);
-        // fallocate(2) would take all there is, until the out-of-memory killer comes; mmap(2) first looks at how much that is.
+        // fallocate(2) would take all there is, until the out-of-memory killer comes; mmap(2) first
+        // looks at how much that is.
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         let options = MmapOptions { protection, flags: libc::MAP_PRIVATE };
         Mapping::new((to - from) as usize, Content::Anonymous, options).context("mmap", asked)?;

@@ -13,15 +13,17 @@ use crate::error::{Context, Error, Result};
 use crate::sys::{self, source};
 use crate::wrap::WrapOptions;
 
-/// Memory that grows as it is written, and becomes a sealed file: for encoders, bodies of requests, whatever writes to an
-/// [`io::Write`].
+/// Memory that grows as it is written, and becomes a sealed file: for encoders, bodies of requests,
+/// whatever writes to an [`io::Write`].
 ///
-/// Content of up to 1 MiB is collected in private memory, and sealing copies it into a file. Larger content moves into a memory
-/// file once, which becomes the sealed file without a copy. So a `MapWriter` pays for content that is produced piece by piece; bytes
-/// that are in memory already are wrapped by [`wrap`](crate::wrap()).
+/// Content of up to 1 MiB is collected in private memory, and sealing copies it into a file. Larger
+/// content moves into a memory file once, which becomes the sealed file without a copy. So a
+/// `MapWriter` pays for content that is produced piece by piece; bytes that are in memory already
+/// are wrapped by [`wrap`](crate::wrap()).
 ///
-/// Each write begins at the position, which [`Seek`] moves. [`MapWriter::written`] is the length of the content: the end of whatever
-/// was written, wherever the position is. [`MapWriter::seal`] seals all of the content. A gap that seeking leaves reads zero.
+/// Each write begins at the position, which [`Seek`] moves. [`MapWriter::written`] is the length of
+/// the content: the end of whatever was written, wherever the position is. [`MapWriter::seal`]
+/// seals all of the content. A gap that seeking leaves reads zero.
 ///
 /// ```
 /// use std::io::Write;
@@ -38,24 +40,28 @@ pub struct MapWriter {
     position: usize,
     /// Bytes of content.
     written: usize,
-    /// Up to here bytes can be appended at once. At least `written`, and more only if the position is there.
+    /// Up to here bytes can be appended at once. At least `written`, and more only if the position
+    /// is there.
     limit: usize,
 }
 
 /// Where the content is; more of it than has been written.
 #[derive(Debug)]
 enum Memory {
-    /// A child that another thread forks has private memory too, but not of the file that is sealed. What is stored lies in the
-    /// vector's capacity; its length follows later. So no page is touched that is not written.
+    /// A child that another thread forks has private memory too, but not of the file that is
+    /// sealed. What is stored lies in the vector's capacity; its length follows later. So no page
+    /// is touched that is not written.
     Private(Vec<u8>),
     File(Map),
 }
 
-/// Up to so many bytes copying costs less than pages that are made ahead, and than waiting for a forked child may.
+/// Up to so many bytes copying costs less than pages that are made ahead, and than waiting for a
+/// forked child may.
 const MOST_PRIVATE: usize = 1 << 20;
 /// What the first byte gets.
 const FIRST: usize = 16 << 10;
-/// Address space that is kept, so that growing moves nothing: more than most will ever write. It costs no memory.
+/// Address space that is kept, so that growing moves nothing: more than most will ever write. It
+/// costs no memory.
 const RESERVE: usize = 64 << 30;
 
 impl Default for Memory {
@@ -116,7 +122,8 @@ impl Memory {
                 }
                 Ok(bytes)
             }
-            // SAFETY: the map is this object's alone, its descriptor is given to nobody, and nothing writes while it is borrowed.
+            // SAFETY: the map is this object's alone, its descriptor is given to nobody, and
+            // nothing writes while it is borrowed.
             Memory::File(map) => unsafe { writable(map) },
         }
     }
@@ -148,7 +155,11 @@ unsafe fn writable(map: &mut Map) -> Result<&mut [u8]> {
     // SAFETY: the caller vouches for it.
     let bytes = unsafe { map.as_mut_slice() };
     bytes.ok_or_else(|| {
-        Error::new("write", libc::EACCES, "sealing has failed too late: the content is for reading only")
+        Error::new(
+            "write",
+            libc::EACCES,
+            "sealing has failed too late: the content is for reading only",
+        )
     })
 }
 
@@ -178,8 +189,8 @@ fn size_for(bytes: usize) -> usize {
 }
 
 impl MapWriter {
-    /// Returns an empty writer. The first of them makes a memory file to see that the host has them. [`MapWriter::default`] leaves
-    /// that to sealing, and to content that exceeds 1 MiB.
+    /// Returns an empty writer. The first of them makes a memory file to see that the host has
+    /// them. [`MapWriter::default`] leaves that to sealing, and to content that exceeds 1 MiB.
     ///
     /// ```
     /// assert_eq!(bytefd::MapWriter::new()?.written(), 0);
@@ -219,12 +230,14 @@ impl MapWriter {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn as_slice(&self) -> &[u8] {
-        // SAFETY: so many bytes were stored there, the memory is this object's alone, and nothing writes while it is borrowed.
+        // SAFETY: so many bytes were stored there, the memory is this object's alone, and nothing
+        // writes while it is borrowed.
         unsafe { std::slice::from_raw_parts(self.memory.start(), self.written) }
     }
 
-    /// Returns at least `size` bytes of memory from the position on, to be filled in place; [`MapWriter::advance`] says how many
-    /// were. What was not written yet may hold anything that was stored there.
+    /// Returns at least `size` bytes of memory from the position on, to be filled in place;
+    /// [`MapWriter::advance`] says how many were. What was not written yet may hold anything that
+    /// was stored there.
     ///
     /// ```
     /// let mut writer = bytefd::MapWriter::new()?;
@@ -250,13 +263,15 @@ impl MapWriter {
         Ok(&mut bytes[self.position..])
     }
 
-    /// What was appended is known everywhere, and no more is until [`MapWriter::advance`] allows it.
+    /// What was appended is known everywhere, and no more is until [`MapWriter::advance`] allows
+    /// it.
     fn settle(&mut self) {
         self.memory.settle(self.written);
         self.limit = self.written;
     }
 
-    /// Counts bytes that were stored into [`MapWriter::spare`] as written, and moves the position behind them.
+    /// Counts bytes that were stored into [`MapWriter::spare`] as written, and moves the position
+    /// behind them.
     ///
     /// ```
     /// let mut writer = bytefd::MapWriter::new()?;
@@ -270,14 +285,19 @@ impl MapWriter {
     pub fn advance(&mut self, count: usize) {
         self.settle();
         let spare = self.memory.length().saturating_sub(self.position);
-        assert!(count <= spare, "{count} bytes at {} exceed the {spare} that were spare", self.position);
+        assert!(
+            count <= spare,
+            "{count} bytes at {} exceed the {spare} that were spare",
+            self.position
+        );
         if count > 0 {
             self.position += count;
             self.written = self.written.max(self.position);
         }
     }
 
-    /// Seals the content. A large one may wait up to 100 ms for a child that another thread has just forked, see [`Map::seal`].
+    /// Seals the content. A large one may wait up to 100 ms for a child that another thread has
+    /// just forked, see [`Map::seal`].
     ///
     /// ```
     /// let sealed = bytefd::MapWriter::new()?.seal()?;
@@ -286,7 +306,8 @@ impl MapWriter {
     /// ```
     ///
     /// # Errors
-    /// The error has the writer with all of its content: [`SealError::into_inner`]. As [`Map::seal`] and [`wrap`](crate::wrap()).
+    /// The error has the writer with all of its content: [`SealError::into_inner`]. As
+    /// [`Map::seal`] and [`wrap`](crate::wrap()).
     pub fn seal(self) -> std::result::Result<Sealed, SealError<MapWriter>> {
         self.seal_timeout(Some(PATIENCE))
     }
@@ -300,14 +321,19 @@ impl MapWriter {
     ///
     /// # Errors
     /// As [`MapWriter::seal`].
-    pub fn seal_timeout(mut self, timeout: Option<Duration>) -> std::result::Result<Sealed, SealError<MapWriter>> {
+    pub fn seal_timeout(
+        mut self,
+        timeout: Option<Duration>,
+    ) -> std::result::Result<Sealed, SealError<MapWriter>> {
         self.settle();
         let content = self.written;
         match self.memory {
             Memory::Private(mut bytes) => {
                 bytes.truncate(content);
                 let sealed = wrapped(&mut bytes);
-                sealed.map_err(|error| SealError::new(error, MapWriter { memory: Memory::Private(bytes), ..self }))
+                sealed.map_err(|error| {
+                    SealError::new(error, MapWriter { memory: Memory::Private(bytes), ..self })
+                })
             }
             Memory::File(mut map) => {
                 let sealed = map.resize(content).and_then(|()| map.seal_in_place(timeout));
@@ -352,7 +378,8 @@ impl MapWriter {
 
 /// The guard of another map may have replaced the bytes by zeros.
 fn check_kept(bytes: &[u8]) -> Result<()> {
-    source::check_kept(&[IoSlice::new(bytes)]).context("write", || "the bytes are of a map with a guard, and were lost")
+    source::check_kept(&[IoSlice::new(bytes)])
+        .context("write", || "the bytes are of a map with a guard, and were lost")
 }
 
 impl Write for MapWriter {
@@ -364,8 +391,15 @@ impl Write for MapWriter {
             self.write_anywhere(bytes)?;
             return Ok(bytes.len());
         }
-        // SAFETY: from `end` to `limit` the memory is there and for writing, and no reference to it exists.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.memory.start_mut().add(end), bytes.len()) };
+        // SAFETY: from `end` to `limit` the memory is there and for writing, and no reference to it
+        // exists.
+        unsafe {
+            std::ptr::copy_nonoverlapping(
+                bytes.as_ptr(),
+                self.memory.start_mut().add(end),
+                bytes.len(),
+            )
+        };
         if source::is_any_guarded() {
             check_kept(bytes)?;
         }
@@ -384,17 +418,27 @@ impl Write for MapWriter {
     }
 }
 
-/// Moves the position, also past the end of the content, which becomes longer only when something is written there.
+/// Moves the position, also past the end of the content, which becomes longer only when something
+/// is written there.
 impl Seek for MapWriter {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let position = match to {
             SeekFrom::Start(offset) => usize::try_from(offset).ok(),
-            SeekFrom::End(by) => isize::try_from(by).ok().and_then(|by| self.written.checked_add_signed(by)),
-            SeekFrom::Current(by) => isize::try_from(by).ok().and_then(|by| self.position.checked_add_signed(by)),
+            SeekFrom::End(by) => {
+                isize::try_from(by).ok().and_then(|by| self.written.checked_add_signed(by))
+            }
+            SeekFrom::Current(by) => {
+                isize::try_from(by).ok().and_then(|by| self.position.checked_add_signed(by))
+            }
         };
-        let position = position.filter(|position| *position <= isize::MAX as usize).ok_or_else(|| {
-            Error::new("seek", libc::EINVAL, format_args!("{to:?} is no position in content of {} bytes", self.written))
-        })?;
+        let position =
+            position.filter(|position| *position <= isize::MAX as usize).ok_or_else(|| {
+                Error::new(
+                    "seek",
+                    libc::EINVAL,
+                    format_args!("{to:?} is no position in content of {} bytes", self.written),
+                )
+            })?;
         self.settle();
         self.position = position;
         Ok(position as u64)

@@ -18,14 +18,16 @@ use crate::sys::fork::ForkMark;
 use crate::sys::kept::Kept;
 use crate::sys::source::Sources;
 
-/// A kept file this many times larger or smaller than wanted is not taken: it would lose its pages, or gain little from them.
+/// A kept file this many times larger or smaller than wanted is not taken: it would lose its pages,
+/// or gain little from them.
 const NEAR: u64 = 4;
 
-/// No scan gives up more memory than it needs itself, or than this, which takes a microsecond or two: a small scan that follows
-/// a large one would wait for milliseconds.
+/// No scan gives up more memory than it needs itself, or than this, which takes a microsecond or
+/// two: a small scan that follows a large one would wait for milliseconds.
 const LITTLE: u64 = 64 << 10;
 
-/// There is no lock: a scan takes a file out of its slot and puts it back, and what threads share they only read.
+/// There is no lock: a scan takes a file out of its slot and puts it back, and what threads share
+/// they only read.
 #[derive(Debug)]
 pub(super) struct Cache {
     pub method: PoolMethod,
@@ -44,7 +46,8 @@ pub(super) struct Cache {
     idle: Option<u64>,
     /// No slot from here on was ever used.
     slots_used: AtomicUsize,
-    /// Bytes of memory in kept files. Counted before they are kept and until they have been taken, so never less than there are.
+    /// Bytes of memory in kept files. Counted before they are kept and until they have been taken,
+    /// so never less than there are.
     cached_bytes: AtomicU64,
     /// When the pool was made.
     epoch: Instant,
@@ -67,7 +70,8 @@ const SMALLEST_OF_NEW_FILES: u64 = 4 << 10;
 const PATIENCE_OF_AUTO: Duration = Duration::from_millis(8);
 
 thread_local! {
-    /// The slot of the file that this thread had last: most likely it has the right size, and no other thread looks for it.
+    /// The slot of the file that this thread had last: most likely it has the right size, and no
+    /// other thread looks for it.
     static LAST_SLOT: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -113,7 +117,8 @@ impl Cache {
         }
     }
 
-    /// Drops the longest unused files until at most `bytes` are kept; at 0 also those that have none.
+    /// Drops the longest unused files until at most `bytes` are kept; at 0 also those that have
+    /// none.
     pub fn trim(&self, bytes: u64) {
         self.after_fork();
         self.drop_idle(u64::MAX);
@@ -139,10 +144,14 @@ impl Cache {
         self.sources.maps.close();
         self.directory.close();
         self.new_files.close();
-        self.used_slots().iter().filter_map(|slot| self.claim(slot)).for_each(|file| self.discard(file));
+        self.used_slots()
+            .iter()
+            .filter_map(|slot| self.claim(slot))
+            .for_each(|file| self.discard(file));
     }
 
-    /// Gives up `bytes` of the files that nobody has used for as long as the pool keeps them, or a little more.
+    /// Gives up `bytes` of the files that nobody has used for as long as the pool keeps them, or a
+    /// little more.
     fn drop_idle(&self, mut bytes: u64) {
         let Some(idle) = self.idle else { return };
         let now = self.now();
@@ -166,7 +175,8 @@ impl Cache {
         }
     }
 
-    /// Drops a file that is not lent, if it has about so many bytes; a larger one only loses as many.
+    /// Drops a file that is not lent, if it has about so many bytes; a larger one only loses as
+    /// many.
     fn give_up(&self, mut file: Box<CachedFile>, bytes: u64) -> Option<Box<CachedFile>> {
         let enough = bytes.max(LITTLE);
         if file.allocated / 2 > enough && self.is_free(&mut file) && file.shrink(enough).is_ok() {
@@ -181,8 +191,8 @@ impl Cache {
         self.epoch.elapsed().as_nanos() as u64
     }
 
-    /// A file of this kind, cached or new, for about `size` bytes if that is known, which `prepare` has accepted. `None`: the caller makes one
-    /// that is not kept.
+    /// A file of this kind, cached or new, for about `size` bytes if that is known, which `prepare`
+    /// has accepted. `None`: the caller makes one that is not kept.
     pub fn lend(
         &self,
         size: Option<u64>,
@@ -191,7 +201,10 @@ impl Cache {
     ) -> Result<Option<Box<CachedFile>>> {
         self.after_fork();
         self.drop_idle(size.unwrap_or(0).max(LITTLE));
-        if self.method == PoolMethod::NewFiles || self.mark.is_none() || self.is_unusable.load(Relaxed) {
+        if self.method == PoolMethod::NewFiles
+            || self.mark.is_none()
+            || self.is_unusable.load(Relaxed)
+        {
             return Ok(None);
         }
         while let Some(mut file) = self.take(size, kind) {
@@ -241,7 +254,8 @@ impl Cache {
         self.misses.fetch_add(1, Relaxed);
     }
 
-    /// The proof, right before the file is used again. One that somebody holds or has changed is never used again.
+    /// The proof, right before the file is used again. One that somebody holds or has changed is
+    /// never used again.
     fn is_free(&self, file: &mut CachedFile) -> bool {
         let proof = file.prove();
         if matches!(proof, Proof::Refused) {
@@ -262,7 +276,8 @@ impl Cache {
         }
     }
 
-    /// The cached file of this kind that is nearest in size; the one that was used last if the size is not known.
+    /// The cached file of this kind that is nearest in size; the one that was used last if the size
+    /// is not known.
     fn take(&self, size: Option<u64>, kind: Kind<'_>) -> Option<Box<CachedFile>> {
         let wanted = size.map(pages);
         let last = &self.slots[LAST_SLOT.get()];
@@ -274,7 +289,8 @@ impl Cache {
                 self.keep(file);
             }
         }
-        // Where so many are kept a smaller one is taken, however small it is, so that some stay for scans at the same time.
+        // Where so many are kept a smaller one is taken, however small it is, so that some stay for
+        // scans at the same time.
         let kept = self.used_slots().iter().filter(|slot| slot.used().is_some()).count();
         let crowded = kept >= self.max_files / 2;
         let is_near = |present: u64, wanted: u64| {
@@ -300,12 +316,15 @@ impl Cache {
         self.take_least(|slot| slot.used())
     }
 
-    /// The kept file with the smallest key. Those without a key are left alone, and those that somebody else takes meanwhile.
+    /// The kept file with the smallest key. Those without a key are left alone, and those that
+    /// somebody else takes meanwhile.
     fn take_least<K: Ord>(&self, key: impl Fn(&Slot) -> Option<K>) -> Option<Box<CachedFile>> {
         let mut gone = 0u64;
         loop {
-            let there = self.used_slots().iter().enumerate().filter(|(index, _)| gone & (1 << index) == 0);
-            let (_, index) = there.filter_map(|(index, slot)| key(slot).map(|key| (key, index))).min()?;
+            let there =
+                self.used_slots().iter().enumerate().filter(|(index, _)| gone & (1 << index) == 0);
+            let (_, index) =
+                there.filter_map(|(index, slot)| key(slot).map(|key| (key, index))).min()?;
             match self.claim(&self.slots[index]) {
                 None => gone |= 1 << index,
                 file => return file,
@@ -316,7 +335,12 @@ impl Cache {
     fn make(&self, size: Option<u64>, kind: Kind<'_>) -> Result<Option<Box<CachedFile>>> {
         let Some(index) = self.reserve_slot(size.unwrap_or(0)) else { return Ok(None) };
         let slot = &self.slots[index];
-        let made = CachedFile::make(index, |fd, identity| slot.note(fd, identity), kind, self.generation.load(Relaxed));
+        let made = CachedFile::make(
+            index,
+            |fd, identity| slot.note(fd, identity),
+            kind,
+            self.generation.load(Relaxed),
+        );
         if made.is_err() {
             slot.clear();
         }
@@ -335,14 +359,16 @@ impl Cache {
         }
     }
 
-    /// Where a new master can be noted. A kept file gives way, if it is not much larger than the new one will be.
+    /// Where a new master can be noted. A kept file gives way, if it is not much larger than the
+    /// new one will be.
     fn reserve_slot(&self, size: u64) -> Option<usize> {
         loop {
             if let Some(index) = self.slots[..self.max_files].iter().position(Slot::reserve) {
                 self.slots_used.fetch_max(index + 1, Relaxed);
                 return Some(index);
             }
-            let is_small = |slot: &&Slot| slot.present().is_some_and(|present| present <= most_for(size));
+            let is_small =
+                |slot: &&Slot| slot.present().is_some_and(|present| present <= most_for(size));
             self.discard(self.take_least(|slot| Some(slot).filter(is_small)?.used())?);
         }
     }
@@ -358,20 +384,24 @@ impl Cache {
         Some(file)
     }
 
-    /// A file that could not be lent after all: only running out is an error, otherwise one that is not kept will do.
+    /// A file that could not be lent after all: only running out is an error, otherwise one that is
+    /// not kept will do.
     pub fn without(&self, file: Box<CachedFile>, refusal: Error) -> Result<()> {
         self.discard(file);
         if backend::is_shortage(Errno(refusal.errno())) { Err(refusal) } else { Ok(()) }
     }
 
-    /// Keeps a file that comes back. `stat` is how its lent description was, if there still was one.
+    /// Keeps a file that comes back. `stat` is how its lent description was, if there still was
+    /// one.
     pub fn give_back(&self, mut file: Box<CachedFile>, stat: Option<Stat>) {
         self.after_fork();
         if file.generation != self.generation.load(Relaxed) {
             return file.forget();
         }
-        let Some(stat) = stat.or_else(|| file::stat_if(file.master.as_raw_fd(), file.identity)) else {
-            // Trusted with the master, the borrower closed it, and the number may stand for another file by now.
+        let Some(stat) = stat.or_else(|| file::stat_if(file.master.as_raw_fd(), file.identity))
+        else {
+            // Trusted with the master, the borrower closed it, and the number may stand for another
+            // file by now.
             let slot = &self.slots[file.slot];
             file.unmap();
             return slot.clear();
@@ -386,8 +416,9 @@ impl Cache {
         self.discard(file);
     }
 
-    /// Keeps a file that nobody uses, if the bound allows it. A large one that nearly fits gives up its end, so that all the small
-    /// ones stay; otherwise the longest unused ones give up as much as it needs.
+    /// Keeps a file that nobody uses, if the bound allows it. A large one that nearly fits gives up
+    /// its end, so that all the small ones stay; otherwise the longest unused ones give up as much
+    /// as it needs.
     fn keep(&self, mut file: Box<CachedFile>) {
         let max_bytes = self.max_bytes.load(Relaxed);
         if file.allocated > max_bytes || max_bytes == 0 {
@@ -398,7 +429,8 @@ impl Cache {
             self.cached_bytes.fetch_update(Relaxed, Relaxed, with_it).is_ok()
         };
         while !has_room(file.allocated) {
-            let missing = (self.cached_bytes.load(Relaxed) + file.allocated).saturating_sub(max_bytes);
+            let missing =
+                (self.cached_bytes.load(Relaxed) + file.allocated).saturating_sub(max_bytes);
             if missing.max(LITTLE) <= file.allocated / NEAR {
                 let Some(rest) = self.give_up(file, missing) else { return };
                 file = rest;

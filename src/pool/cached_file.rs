@@ -17,7 +17,8 @@ use crate::{fill, sys};
 /// The mode of kept files.
 const MODE: u32 = 0o400;
 
-/// A cached file. Its master is noted in a slot of the cache, which whoever drops the file clears afterwards.
+/// A cached file. Its master is noted in a slot of the cache, which whoever drops the file clears
+/// afterwards.
 #[derive(Debug)]
 pub(super) struct CachedFile {
     pub master: OwnedFd,
@@ -28,7 +29,8 @@ pub(super) struct CachedFile {
     pub present: u64,
     /// Bytes of memory that it had when it was last given back.
     pub allocated: u64,
-    /// The master itself was lent: who kept a duplicate of it would not be seen, so it is not lent to others.
+    /// The master itself was lent: who kept a duplicate of it would not be seen, so it is not lent
+    /// to others.
     pub is_exposed: bool,
     /// The name that the kernel shows, and its hash.
     pub name: (u64, CString),
@@ -48,8 +50,8 @@ pub(super) struct CachedFile {
     attributes: usize,
     /// Of the master.
     status_flags: libc::c_int,
-    /// The kernel keeps everybody else out. All that is stored through the window is stored meanwhile, because whoever can cut
-    /// the file off makes that a SIGBUS.
+    /// The kernel keeps everybody else out. All that is stored through the window is stored
+    /// meanwhile, because whoever can cut the file off makes that a SIGBUS.
     is_leased: bool,
     /// Somebody got in while it was filled.
     is_spoiled: bool,
@@ -59,7 +61,8 @@ pub(super) struct CachedFile {
 
 /// The answer to whether a cached file can be lent again.
 pub(super) enum Proof {
-    /// No other description of it exists, and it was not changed. The lease keeps others out until the content is complete.
+    /// No other description of it exists, and it was not changed. The lease keeps others out until
+    /// the content is complete.
     Granted,
     /// Another description of it exists, or it was changed.
     Refused,
@@ -88,7 +91,9 @@ impl<'a> Kind<'a> {
     }
 
     pub fn suits(&self, file: &CachedFile) -> bool {
-        file.is_exposed == self.is_trusted && file.name.0 == self.name_hash && *file.name.1 == *self.name
+        file.is_exposed == self.is_trusted
+            && file.name.0 == self.name_hash
+            && *file.name.1 == *self.name
     }
 }
 
@@ -106,9 +111,12 @@ impl From<Error> for MakeError {
     /// What is refused, this host does not have; anything else is an error.
     fn from(error: Error) -> MakeError {
         match error.errno() {
-            libc::ENOSYS | libc::EINVAL | libc::EPERM | libc::EACCES | libc::ENOENT | libc::ENOTDIR => {
-                MakeError::Unsupported
-            }
+            libc::ENOSYS
+            | libc::EINVAL
+            | libc::EPERM
+            | libc::EACCES
+            | libc::ENOENT
+            | libc::ENOTDIR => MakeError::Unsupported,
             _ => MakeError::Failed(error),
         }
     }
@@ -125,13 +133,15 @@ impl CachedFile {
         let first = backend::create(Backend::Memfd, kind.name, Execution::Forbidden)?.fd;
         let stat = file::fstat(first.as_fd()).context("fstat", || "a new file")?;
         note(first.as_raw_fd(), stat.identity);
-        // A memfd's own first description does not count as a writer, so the kernel would refuse every lease on it.
+        // A memfd's own first description does not count as a writer, so the kernel would refuse
+        // every lease on it.
         let master = file::reopen(first.as_fd(), libc::O_RDWR)
             .and_then(file::above_standard_streams)
             .context("reopen", || "a new file")?;
         note(master.as_raw_fd(), stat.identity);
         drop(first);
-        file::add_seals(master.as_fd(), libc::F_SEAL_SEAL).context("seal", || "against seals of others")?;
+        file::add_seals(master.as_fd(), libc::F_SEAL_SEAL)
+            .context("seal", || "against seals of others")?;
         file::fchmod(master.as_fd(), MODE).context("fchmod", || "a new file")?;
         let attributes = file::attributes_length(master.as_fd());
         let status_flags = file::status_flags(master.as_fd()).context("fcntl", || "a new file")?;
@@ -167,8 +177,8 @@ impl CachedFile {
         Ok(file)
     }
 
-    /// Gives it new content, of which nothing of the old is left: not in it, and not past its end. EFAULT if some of the bytes do
-    /// not exist any more.
+    /// Gives it new content, of which nothing of the old is left: not in it, and not past its end.
+    /// EFAULT if some of the bytes do not exist any more.
     pub fn refill(&mut self, segments: &[IoSlice<'_>], sources: &Sources) -> Result<()> {
         let total = fill::total_length(segments)?;
         let is_copied_here = total > 0 && self.present > 0 && sources.are_anonymous(segments);
@@ -186,7 +196,8 @@ impl CachedFile {
         } else if total > 0 {
             self.write(segments, 0, total)?;
         }
-        source::check_kept(segments).context("write", || "the bytes are of a map with a guard, and were lost")?;
+        source::check_kept(segments)
+            .context("write", || "the bytes are of a map with a guard, and were lost")?;
         self.finish(total)
     }
 
@@ -196,7 +207,8 @@ impl CachedFile {
         if pages(self.size) != self.present { self.truncate(self.present) } else { Ok(()) }
     }
 
-    /// Writes bytes of the new content at `offset`, which is where the bytes before end. They are in memory of ours.
+    /// Writes bytes of the new content at `offset`, which is where the bytes before end. They are
+    /// in memory of ours.
     pub fn store(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
         let end = offset + bytes.len() as u64;
         if end > self.size {
@@ -212,7 +224,8 @@ impl CachedFile {
 
     fn put(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
         let end = offset + bytes.len() as u64;
-        let (stored, added) = bytes.split_at(bytes.len().min(self.present.saturating_sub(offset) as usize));
+        let (stored, added) =
+            bytes.split_at(bytes.len().min(self.present.saturating_sub(offset) as usize));
         let middle = end - added.len() as u64;
         if !stored.is_empty() {
             match self.window(middle) {
@@ -241,7 +254,8 @@ impl CachedFile {
             self.truncate(length)?;
         }
         let end = pages(length);
-        // The rest of the last page: content never reaches there, but a borrower's stores may have. What is cut off is cleared.
+        // The rest of the last page: content never reaches there, but a borrower's stores may have.
+        // What is cut off is cleared.
         if length < end && end <= self.present && !was_longer {
             self.clear(length, end)?;
         }
@@ -254,7 +268,8 @@ impl CachedFile {
             self.as_lent = file::fstat(self.master.as_fd()).context("fstat", || "a kept file")?;
             self.is_spoiled |= self.as_lent.mode & 0o7777 != MODE;
         }
-        // What is still leased cannot be opened: who tries waits until the kernel takes the lease away.
+        // What is still leased cannot be opened: who tries waits until the kernel takes the lease
+        // away.
         self.try_end_lease().context("fcntl F_SETLEASE", || "a kept file")
     }
 
@@ -264,12 +279,14 @@ impl CachedFile {
             return Ok(());
         }
         self.is_touched = true;
-        file::punch(self.master.as_fd(), from..to).context("fallocate", || format!("zeros at {from}..{to}"))
+        file::punch(self.master.as_fd(), from..to)
+            .context("fallocate", || format!("zeros at {from}..{to}"))
     }
 
     fn truncate(&mut self, size: u64) -> Result<()> {
         self.is_touched = true;
-        file::ftruncate(self.master.as_fd(), size).context("ftruncate", || format!("{size} bytes"))?;
+        file::ftruncate(self.master.as_fd(), size)
+            .context("ftruncate", || format!("{size} bytes"))?;
         self.size = size;
         if let Some(window) = &mut self.window {
             window.cut(pages(size) as usize);
@@ -277,8 +294,8 @@ impl CachedFile {
         Ok(())
     }
 
-    /// The pages that exist, mapped, to store there before `end`; `None` while somebody could cut them off, and where they cannot
-    /// be mapped.
+    /// The pages that exist, mapped, to store there before `end`; `None` while somebody could cut
+    /// them off, and where they cannot be mapped.
     fn window(&mut self, end: u64) -> Option<&mut Window> {
         if !self.is_leased && !self.is_exposed {
             return None;
@@ -286,8 +303,10 @@ impl CachedFile {
         let present = self.present as usize;
         if self.window.as_ref().is_none_or(|window| window.length() < present) {
             self.window = None;
-            // With room to grow, so that a file that grows a little each time is not mapped each time.
-            self.window = Window::new(self.master.as_fd(), present.next_power_of_two(), present).ok();
+            // With room to grow, so that a file that grows a little each time is not mapped each
+            // time.
+            self.window =
+                Window::new(self.master.as_fd(), present.next_power_of_two(), present).ok();
             self.is_touched = true;
         }
         let window = self.window.as_mut()?;
@@ -309,7 +328,8 @@ impl CachedFile {
         Ok(())
     }
 
-    /// Keeps a descriptor free for [`CachedFile::open`]: another one of the master, which the kernel does not count.
+    /// Keeps a descriptor free for [`CachedFile::open`]: another one of the master, which the
+    /// kernel does not count.
     pub fn reserve(&self) -> Result<Option<OwnedFd>> {
         if self.is_exposed {
             return Ok(None);
@@ -317,8 +337,8 @@ impl CachedFile {
         file::duplicate(self.master.as_fd()).map(Some).context("dup", || "a kept file")
     }
 
-    /// What is lent: a read-only description of its own, or `None` for the master itself, at its start. `directory` keeps a
-    /// descriptor of /proc/self/fd.
+    /// What is lent: a read-only description of its own, or `None` for the master itself, at its
+    /// start. `directory` keeps a descriptor of /proc/self/fd.
     pub fn open(&self, directory: &Kept) -> Result<Option<OwnedFd>> {
         let master = self.master.as_fd();
         if self.is_exposed {
@@ -326,7 +346,8 @@ impl CachedFile {
         }
         let opened = match directory.take_or(file::own_descriptors) {
             Ok(descriptors) => {
-                let opened = reopen_read_only(|flags| file::reopen_in(descriptors.as_fd(), master, flags));
+                let opened =
+                    reopen_read_only(|flags| file::reopen_in(descriptors.as_fd(), master, flags));
                 directory.put_back(descriptors);
                 opened
             }
@@ -340,7 +361,8 @@ impl CachedFile {
         self.is_exposed || !(self.is_leased || self.is_touched)
     }
 
-    /// Notes how it came back, and when. False: it was changed meanwhile, and must not be used again.
+    /// Notes how it came back, and when. False: it was changed meanwhile, and must not be used
+    /// again.
     pub fn came_back(&mut self, stat: Stat, now: u64) -> bool {
         self.allocated = stat.allocated;
         self.used = now;
@@ -354,7 +376,8 @@ impl CachedFile {
         self.set_back().is_ok()
     }
 
-    /// What a trusted borrower may have set at the master: O_APPEND would put the next content elsewhere.
+    /// What a trusted borrower may have set at the master: O_APPEND would put the next content
+    /// elsewhere.
     fn set_back(&self) -> sys::Result<()> {
         let master = self.master.as_fd();
         if file::status_flags(master)? == self.status_flags {
@@ -363,9 +386,10 @@ impl CachedFile {
         file::set_status_flags(master, self.status_flags)
     }
 
-    /// Whether it can be lent again: the kernel grants that nobody else has a description of it, and then it is as it was when it was
-    /// lent. That nobody has it now does not say that nobody had: who had it for writing may have left something that writes
-    /// later, such as a buffer that is registered with io_uring. But to get and to hide such access takes changes of the mode or
+    /// Whether it can be lent again: the kernel grants that nobody else has a description of it,
+    /// and then it is as it was when it was lent. That nobody has it now does not say that nobody
+    /// had: who had it for writing may have left something that writes later, such as a buffer that
+    /// is registered with io_uring. But to get and to hide such access takes changes of the mode or
     /// the content, and each of them moves the time of change, which nobody can set.
     pub fn prove(&mut self) -> Proof {
         if self.is_exposed {
@@ -378,12 +402,15 @@ impl CachedFile {
             Err(_) => return Proof::Unknown,
         }
         match file::fstat(self.master.as_fd()) {
-            Ok(stat) if !self.is_spoiled && stat == self.as_lent && self.has_its_attributes() => Proof::Granted,
+            Ok(stat) if !self.is_spoiled && stat == self.as_lent && self.has_its_attributes() => {
+                Proof::Granted
+            }
             _ => Proof::Refused,
         }
     }
 
-    /// A scanner that marks files as clean must not find its mark on other content. Older kernels do not count that as a change.
+    /// A scanner that marks files as clean must not find its mark on other content. Older kernels
+    /// do not count that as a change.
     fn has_its_attributes(&self) -> bool {
         shows_each_change() || file::attributes_length(self.master.as_fd()) == self.attributes
     }
@@ -391,16 +418,19 @@ impl CachedFile {
     /// Gives up so many bytes of its memory, or a few more, while it is kept and proved.
     pub fn shrink(&mut self, bytes: u64) -> Result<()> {
         // A huge page that is cut takes longer than all others.
-        let unit = if fill::way() == fill::Way::SizeThenWrite { features::huge_page_size() } else { 0 };
+        let unit =
+            if fill::way() == fill::Way::SizeThenWrite { features::huge_page_size() } else { 0 };
         let rest = self.present.saturating_sub(bytes);
         let rest = rest - rest % unit.max(sys::page_size() as u64);
         self.truncate(rest)?;
         self.finish(rest)?;
-        self.allocated = file::fstat(self.master.as_fd()).context("fstat", || "a kept file")?.allocated;
+        self.allocated =
+            file::fstat(self.master.as_fd()).context("fstat", || "a kept file")?.allocated;
         Ok(())
     }
 
-    /// Lets go of a file that is the parent's: its number is closed already, and its mapping never was in this process.
+    /// Lets go of a file that is the parent's: its number is closed already, and its mapping never
+    /// was in this process.
     pub fn forget(self) {
         let _ = self.master.into_raw_fd();
         std::mem::forget(self.window);
@@ -412,8 +442,8 @@ impl CachedFile {
     }
 }
 
-/// With O_DIRECT, where the kernel takes it on memory files (6.6): then splice(2) and sendfile(2) copy, and no page that is
-/// written again later is left in a pipe or socket.
+/// With O_DIRECT, where the kernel takes it on memory files (6.6): then splice(2) and sendfile(2)
+/// copy, and no page that is written again later is left in a pipe or socket.
 fn reopen_read_only(reopen: impl Fn(libc::c_int) -> sys::Result<OwnedFd>) -> sys::Result<OwnedFd> {
     if !O_DIRECT_OF_MEMFD.is_missing() {
         match reopen(libc::O_RDONLY | libc::O_DIRECT) {

@@ -44,7 +44,8 @@ impl Cache {
         if !self.may_make_new(is_trusted) {
             return Way::Other;
         }
-        let unless_known = if self.method == PoolMethod::NewFiles { Way::NewFile } else { Way::Other };
+        let unless_known =
+            if self.method == PoolMethod::NewFiles { Way::NewFile } else { Way::Other };
         size.and_then(|size| self.sizes.cheaper(size)).unwrap_or(unless_known)
     }
 

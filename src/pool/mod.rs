@@ -1,13 +1,14 @@
-//! Lends files for less than a new sealed one costs: cached ones again, or new ones of a file system of the pool's own
-//! (`new_files`).
+//! Lends files for less than a new sealed one costs: cached ones again, or new ones of a file
+//! system of the pool's own (`new_files`).
 //!
-//! Cached files are lent again after the kernel has proved that nobody else has them open.
-//! Writing into pages that exist is many times faster than getting new ones. The danger is that somebody still holds the
-//! file. So its **master** description never leaves this room (unless the callback is trusted); what is lent is a fresh
-//! read-only one; and before the file is used again, the kernel is asked for a write lease on the master, which it grants only
-//! if no other description of the file exists anywhere. Whatever else exists – a duplicate, a mapping, a child that has it –
-//! the file is dropped and never used again, and so it is if anything of it was changed meanwhile. The lease is held until the new
-//! content is complete.
+//! Cached files are lent again after the kernel has proved that nobody else has them open. Writing
+//! into pages that exist is many times faster than getting new ones. The danger is that somebody
+//! still holds the file. So its **master** description never leaves this room (unless the callback
+//! is trusted); what is lent is a fresh read-only one; and before the file is used again, the
+//! kernel is asked for a write lease on the master, which it grants only if no other description of
+//! the file exists anywhere. Whatever else exists – a duplicate, a mapping, a child that has it –
+//! the file is dropped and never used again, and so it is if anything of it was changed meanwhile.
+//! The lease is held until the new content is complete.
 
 mod cache;
 mod cached_file;
@@ -36,8 +37,9 @@ use sizes::Way;
 pub use stats::PoolStats;
 pub(crate) use trial::Trial;
 
-/// Files for one trust domain, cached and lent again. See [`Pool::scan`] for what it protects against and what it cannot see.
-/// May be used from any thread; a scan never waits for another scan's callback.
+/// Files for one trust domain, cached and lent again. See [`Pool::scan`] for what it protects
+/// against and what it cannot see. May be used from any thread; a scan never waits for another
+/// scan's callback.
 ///
 /// ```
 /// let pool = bytefd::Pool::new(64 << 20);
@@ -52,7 +54,8 @@ pub(crate) use trial::Trial;
 pub struct Pool(Arc<Cache>);
 
 impl Pool {
-    /// An empty pool with the defaults of [`PoolOptions`] that caches at most `max_bytes` of memory in files that are not lent.
+    /// An empty pool with the defaults of [`PoolOptions`] that caches at most `max_bytes` of memory
+    /// in files that are not lent.
     ///
     /// ```
     /// let pool = bytefd::Pool::new(64 << 20);
@@ -61,8 +64,8 @@ impl Pool {
         PoolOptions::new().max_bytes(max_bytes).create().expect("the other defaults are valid")
     }
 
-    /// Drops cached files, the longest unused first, until at most `bytes` are cached; at 0 all of them, also empty ones, and
-    /// the file system for new files, which a later scan makes again.
+    /// Drops cached files, the longest unused first, until at most `bytes` are cached; at 0 all of
+    /// them, also empty ones, and the file system for new files, which a later scan makes again.
     ///
     /// ```
     /// let pool = bytefd::Pool::new(64 << 20);
@@ -75,7 +78,8 @@ impl Pool {
         self.0.trim(bytes);
     }
 
-    /// What the pool has done so far, and what it holds. In a child made by fork(2) what it holds begins at nothing.
+    /// What the pool has done so far, and what it holds. In a child made by fork(2) what it holds
+    /// begins at nothing.
     ///
     /// ```
     /// let pool = bytefd::Pool::new(64 << 20);
@@ -91,14 +95,16 @@ impl Pool {
     pub(crate) fn loan<'a>(&self, options: &'a WrapOptions) -> Result<LoanOptions<'a>> {
         let loan = options.loan()?;
         if loan.is_trusted && self.0.method == PoolMethod::NewFiles {
-            let message = "trust_callback is for pools that lend files again; this one makes new files";
+            let message =
+                "trust_callback is for pools that lend files again; this one makes new files";
             return Err(Error::new("trust_callback", libc::EINVAL, message));
         }
         Ok(loan)
     }
 
-    /// A file that holds these segments, and what measures the scan if something is to be learnt from it. `None` where this host cannot prove who has a file open, where too many files are in
-    /// use, or where there are no descriptors for one: the caller makes a new file.
+    /// A file that holds these segments, and what measures the scan if something is to be learnt
+    /// from it. `None` where this host cannot prove who has a file open, where too many files are
+    /// in use, or where there are no descriptors for one: the caller makes a new file.
     pub(crate) fn lend(
         &self,
         segments: &[IoSlice<'_>],
@@ -118,7 +124,12 @@ impl Pool {
         Ok((self.lend_cached(segments, length, options)?, None))
     }
 
-    fn lend_cached(&self, segments: &[IoSlice<'_>], length: u64, options: &LoanOptions<'_>) -> Result<Option<Lent>> {
+    fn lend_cached(
+        &self,
+        segments: &[IoSlice<'_>],
+        length: u64,
+        options: &LoanOptions<'_>,
+    ) -> Result<Option<Lent>> {
         let refill = &mut |file: &mut CachedFile| file.refill(segments, &self.0.sources);
         self.lend_file(options, &mut |kind| {
             let Some(file) = self.0.lend(Some(length), kind, refill)? else { return Ok(None) };
@@ -129,9 +140,13 @@ impl Pool {
         })
     }
 
-    /// A file that is going to be filled by its `store`, with about this length if that is known. `None` as for
-    /// [`Pool::lend`].
-    pub(crate) fn lend_unfilled(&self, length: Option<u64>, options: &LoanOptions<'_>) -> Result<Option<Lent>> {
+    /// A file that is going to be filled by its `store`, with about this length if that is known.
+    /// `None` as for [`Pool::lend`].
+    pub(crate) fn lend_unfilled(
+        &self,
+        length: Option<u64>,
+        options: &LoanOptions<'_>,
+    ) -> Result<Option<Lent>> {
         if self.0.choose_unmeasured(length, options.is_trusted) == Way::NewFile {
             if let Some(file) = self.0.new_files.create(&options.name) {
                 self.0.count_miss();
@@ -139,7 +154,9 @@ impl Pool {
             }
         }
         self.lend_file(options, &mut |kind| {
-            let Some(file) = self.0.lend(length, kind, &mut CachedFile::begin)? else { return Ok(None) };
+            let Some(file) = self.0.lend(length, kind, &mut CachedFile::begin)? else {
+                return Ok(None);
+            };
             match file.reserve() {
                 Ok(fd) => Ok(Some(Loan { cache: self.0.clone(), file: Some(file), fd })),
                 Err(refusal) => self.0.without(file, refusal).map(|()| None),
@@ -154,7 +171,8 @@ impl Pool {
     ) -> Result<Option<Lent>> {
         let kind = Kind::new(&options.name, options.is_trusted);
         let outcome = make_way(&self.0, || lend(kind));
-        let is_out_of_descriptors = |error: &Error| [libc::EMFILE, libc::ENFILE].contains(&error.errno());
+        let is_out_of_descriptors =
+            |error: &Error| [libc::EMFILE, libc::ENFILE].contains(&error.errno());
         let loan = match outcome {
             // A file of the pool needs more of them than a new one.
             Err(error) if is_out_of_descriptors(&error) => None,
@@ -171,7 +189,8 @@ impl Pool {
         self.0.count_miss();
     }
 
-    /// Makes a file that is not the pool's. If there is no descriptor or no memory for it, the cached files give way.
+    /// Makes a file that is not the pool's. If there is no descriptor or no memory for it, the
+    /// cached files give way.
     pub(crate) fn make_way<T>(&self, make: impl FnMut() -> Result<T>) -> Result<T> {
         make_way(&self.0, make)
     }
@@ -197,7 +216,8 @@ impl PoolOptions {
     ///
     /// # Errors
     /// - `EINVAL` if [`PoolOptions::max_files`] is not 1 to 64.
-    /// - `EOPNOTSUPP` if the method is [`PoolMethod::NewFiles`] and the host refuses a step; [`Error::op`] names it.
+    /// - `EOPNOTSUPP` if the method is [`PoolMethod::NewFiles`] and the host refuses a step;
+    ///   [`Error::op`] names it.
     /// - `EMFILE`, `ENFILE` or `ENOMEM` with that method.
     pub fn create(&self) -> Result<Pool> {
         if self.max_files == 0 || self.max_files > MAX_FILES {
@@ -257,7 +277,8 @@ pub(crate) struct Loan {
     cache: Arc<Cache>,
     /// `None` only while dropping.
     file: Option<Box<CachedFile>>,
-    /// The read-only description, or until the content is complete what keeps a number for it. `None` if the master itself is lent.
+    /// The read-only description, or until the content is complete what keeps a number for it.
+    /// `None` if the master itself is lent.
     fd: Option<OwnedFd>,
 }
 

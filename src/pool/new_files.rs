@@ -1,8 +1,9 @@
-//! New files on a file system that belongs to the pool: every scan has one of its own, and nothing of it is left afterwards.
+//! New files on a file system that belongs to the pool: every scan has one of its own, and nothing
+//! of it is left afterwards.
 //!
-//! The kernel writes there into pages of any size that it does not clear first, so a new file costs little more than the copy.
-//! What is lent is opened through a mount that is read-only. The name of a file stands for three system calls, before its
-//! first byte.
+//! The kernel writes there into pages of any size that it does not clear first, so a new file costs
+//! little more than the copy. What is lent is opened through a mount that is read-only. The name of
+//! a file stands for three system calls, before its first byte.
 
 use std::ffi::CStr;
 use std::io::{IoSlice, Write};
@@ -27,7 +28,8 @@ const MAX_SIZE: u64 = 1 << 60;
 /// From here on the question for space costs nothing beside the copy, which would be in vain.
 const LARGE: u64 = 1 << 20;
 
-/// After the file system could not be used, or made, so many scans go without: they take longer than to make another one.
+/// After the file system could not be used, or made, so many scans go without: they take longer
+/// than to make another one.
 const PAUSE: u32 = 1000;
 
 /// The files of a pool that are not lent again, and where they come from.
@@ -35,7 +37,8 @@ const PAUSE: u32 = 1000;
 pub(super) struct NewFiles {
     /// Bytes of the file system.
     size: u64,
-    /// The pool makes no other files, so that it may cost something to find out what the host refuses.
+    /// The pool makes no other files, so that it may cost something to find out what the host
+    /// refuses.
     is_asked_for: bool,
     /// Its directory, for writing and read-only. Opened when it is needed.
     directories: Shared,
@@ -109,7 +112,8 @@ impl NewFiles {
         self.names.store(0, Relaxed);
     }
 
-    /// The file system, which is made if there is none. `None` if it is refused, or not to be had now.
+    /// The file system, which is made if there is none. `None` if it is refused, or not to be had
+    /// now.
     fn enter(&self) -> Option<User<'_>> {
         if self.are_refused() {
             return None;
@@ -125,7 +129,8 @@ impl NewFiles {
             return Ok(None);
         }
         let Some(made) = self.directories.open_with(|| self.mount()) else { return Ok(None) };
-        made.map(Some).inspect_err(|refusal| if refusal.is_shortage() { self.lose() } else { self.refuse() })
+        made.map(Some)
+            .inspect_err(|refusal| if refusal.is_shortage() { self.lose() } else { self.refuse() })
     }
 
     fn mount(&self) -> std::result::Result<[(OwnedFd, Identity); 2], Refusal> {
@@ -134,15 +139,17 @@ impl NewFiles {
             return Err(Refusal::new("seccomp", Errno(libc::EPERM)));
         }
         let made = private_tmpfs::mount(self.size)?;
-        let fstat = |fd: &OwnedFd| file::fstat(fd.as_fd()).map_err(|errno| Refusal::new("fstat", errno));
+        let fstat =
+            |fd: &OwnedFd| file::fstat(fd.as_fd()).map_err(|errno| Refusal::new("fstat", errno));
         let identity = fstat(&made.writable)?.identity;
-        // What a process that may not map its user has mounted takes no files, and nothing said so yet.
+        // What a process that may not map its user has mounted takes no files, and nothing said so
+        // yet.
         try_out(&made)?;
         Ok([(made.writable, identity), (made.read_only, identity)])
     }
 
-    /// A new, empty file. `None` where there is no file system, or one that takes no files of this process any more: after
-    /// setuid(2), say.
+    /// A new, empty file. `None` where there is no file system, or one that takes no files of this
+    /// process any more: after setuid(2), say.
     pub fn create(&self, name: &CStr) -> Option<NewFile> {
         self.enter().and_then(|user| self.create_for(&user, name))
     }
@@ -158,12 +165,15 @@ impl NewFiles {
         created.ok()
     }
 
-    /// A new file that holds these segments. `None` as [`NewFiles::create`], and where there is no space for it.
+    /// A new file that holds these segments. `None` as [`NewFiles::create`], and where there is no
+    /// space for it.
     pub fn create_filled(&self, name: &CStr, segments: &[IoSlice<'_>]) -> Result<Option<NewFile>> {
         let total = fill::total_length(segments)?;
         fill::check_size_limit(total)?;
         let Some(user) = self.enter() else { return Ok(None) };
-        if total >= LARGE && directory::file_system(user.first()).is_ok_and(|system| system.free < total) {
+        if total >= LARGE
+            && directory::file_system(user.first()).is_ok_and(|system| system.free < total)
+        {
             return Ok(None);
         }
         let Some(file) = self.create_for(&user, name) else { return Ok(None) };
@@ -178,7 +188,8 @@ impl NewFiles {
 
 /// Makes a first file, and looks whether it can be written and its second mount not.
 fn try_out(made: &private_tmpfs::Directories) -> std::result::Result<(), Refusal> {
-    let (step, writable, read_only) = ("a first file", made.writable.as_fd(), made.read_only.as_fd());
+    let (step, writable, read_only) =
+        ("a first file", made.writable.as_fd(), made.read_only.as_fd());
     let file = create_in(writable, read_only, c"bytefd", 0);
     let is_read_only = directory::file_system(read_only).is_ok_and(|system| system.is_read_only);
     // Beyond the limit it would be a signal.
@@ -191,7 +202,12 @@ fn try_out(made: &private_tmpfs::Directories) -> std::result::Result<(), Refusal
 }
 
 /// A file that has this name and number until it is open through both mounts.
-fn create_in(writable: BorrowedFd<'_>, read_only: BorrowedFd<'_>, name: &CStr, number: u32) -> sys::Result<NewFile> {
+fn create_in(
+    writable: BorrowedFd<'_>,
+    read_only: BorrowedFd<'_>,
+    name: &CStr,
+    number: u32,
+) -> sys::Result<NewFile> {
     let mut path = [0; 256];
     let name = name.to_bytes();
     path[..name.len()].copy_from_slice(name);
@@ -210,7 +226,8 @@ fn create_in(writable: BorrowedFd<'_>, read_only: BorrowedFd<'_>, name: &CStr, n
     let reader = read(&writer);
     directory::unlink_in(writable, name)?;
     let (reader, identity) = reader?;
-    let (writer, reader) = (file::above_standard_streams(writer)?, file::above_standard_streams(reader)?);
+    let (writer, reader) =
+        (file::above_standard_streams(writer)?, file::above_standard_streams(reader)?);
     Ok(NewFile { writer, reader, identity })
 }
 
@@ -222,7 +239,8 @@ impl NewFile {
             file::ftruncate(writer, total).context("ftruncate", || format!("{total} bytes"))?;
         }
         fill::write_at(writer, segments, 0)?;
-        source::check_kept(segments).context("write", || "the bytes are of a map with a guard, and were lost")
+        source::check_kept(segments)
+            .context("write", || "the bytes are of a map with a guard, and were lost")
     }
 
     /// Writes the next bytes of the content, at `offset`.

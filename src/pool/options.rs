@@ -2,21 +2,24 @@
 
 use std::time::Duration;
 
-/// The most files that a pool can have, cached or lent, and so the most descriptors: a sixteenth of the 1024 that most
-/// processes may have. A scan beyond them gets a file that is not kept.
+/// The most files that a pool can have, cached or lent, and so the most descriptors: a sixteenth of
+/// the 1024 that most processes may have. A scan beyond them gets a file that is not kept.
 pub(super) const MAX_FILES: usize = 64;
 
-/// How a pool comes by the file that it lends. [`Pool::scan`](crate::Pool::scan) says what each protects against.
+/// How a pool comes by the file that it lends. [`Pool::scan`](crate::Pool::scan) says what each
+/// protects against.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PoolMethod {
-    /// For each size the cheaper one of the methods that this host allows. It promises what `Reuse` promises.
+    /// For each size the cheaper one of the methods that this host allows. It promises what `Reuse`
+    /// promises.
     #[default]
     Auto,
     /// Reuses files, after the kernel has proved that nobody else has them open.
     Reuse,
-    /// Makes a new file for each scan, on a file system in memory that belongs to the pool. Sizes for which a memfd is cheaper,
-    /// and files that do not fit into [`PoolOptions::max_bytes`], get a sealed memfd.
+    /// Makes a new file for each scan, on a file system in memory that belongs to the pool. Sizes
+    /// for which a memfd is cheaper, and files that do not fit into [`PoolOptions::max_bytes`], get
+    /// a sealed memfd.
     NewFiles,
 }
 
@@ -38,7 +41,12 @@ pub struct PoolOptions {
 
 impl Default for PoolOptions {
     fn default() -> PoolOptions {
-        PoolOptions { max_bytes: 64 << 20, max_files: MAX_FILES, idle: None, method: PoolMethod::Auto }
+        PoolOptions {
+            max_bytes: 64 << 20,
+            max_files: MAX_FILES,
+            idle: None,
+            method: PoolMethod::Auto,
+        }
     }
 }
 
@@ -53,8 +61,9 @@ impl PoolOptions {
         PoolOptions::default()
     }
 
-    /// Maximum number of bytes of memory in cached files that are not lent. 0 caches nothing. It is also the size of the file
-    /// system for new files, which holds those that are lent or that a borrower has kept.
+    /// Maximum number of bytes of memory in cached files that are not lent. 0 caches nothing. It is
+    /// also the size of the file system for new files, which holds those that are lent or that a
+    /// borrower has kept.
     ///
     /// ```
     /// let pool = bytefd::PoolOptions::new().max_bytes(16 << 20).create()?;
@@ -65,8 +74,8 @@ impl PoolOptions {
         self
     }
 
-    /// Maximum number of files that are used again, cached and lent together: 1 to 64, otherwise `EINVAL`. The pool has one
-    /// descriptor for each.
+    /// Maximum number of files that are used again, cached and lent together: 1 to 64, otherwise
+    /// `EINVAL`. The pool has one descriptor for each.
     ///
     /// ```
     /// let pool = bytefd::PoolOptions::new().max_files(8).create()?;
@@ -77,7 +86,8 @@ impl PoolOptions {
         self
     }
 
-    /// Drops a file that was not lent for this time. The pool looks at the time when it is used; it has no thread of its own.
+    /// Drops a file that was not lent for this time. The pool looks at the time when it is used; it
+    /// has no thread of its own.
     ///
     /// ```
     /// let pool = bytefd::PoolOptions::new().idle(std::time::Duration::from_secs(60)).create()?;

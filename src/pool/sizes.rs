@@ -1,6 +1,7 @@
 //! Whether a new file or another one costs a scan less, learnt for each power of two of sizes.
 //!
-//! That depends on the size, the processor, the kernel and what the callbacks keep. So scans are timed, and [`TwoWays`] decides.
+//! That depends on the size, the processor, the kernel and what the callbacks keep. So scans are
+//! timed, and [`TwoWays`] decides.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -29,7 +30,8 @@ const MEASURED: u32 = 8;
 pub(super) struct Sizes {
     /// Sizes below always go the other way.
     smallest: u64,
-    /// New files are not tried before scans took so long: it takes time to make a file system. In nanoseconds.
+    /// New files are not tried before scans took so long: it takes time to make a file system. In
+    /// nanoseconds.
     patience: u64,
     /// What scans took so far, while that matters.
     spent: AtomicU64,
@@ -107,7 +109,12 @@ mod tests {
     }
 
     /// Scans by a clock that is made up: how many of them got a new file.
-    fn scans(sizes: &Sizes, size: u64, count: usize, took: impl Fn(Way, usize) -> Duration) -> usize {
+    fn scans(
+        sizes: &Sizes,
+        size: u64,
+        count: usize,
+        took: impl Fn(Way, usize) -> Duration,
+    ) -> usize {
         let scan = |round: &usize| {
             let (way, is_measured) = sizes.choose(size);
             if is_measured {

@@ -6,17 +6,21 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering::*
 use super::cached_file::{CachedFile, Kind};
 use crate::sys::file::{self, Identity};
 
-/// On cache lines of its own, so that threads which use different files do not slow each other down.
+/// On cache lines of its own, so that threads which use different files do not slow each other
+/// down.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(super) struct Slot {
-    // The master that is open, noted where a child finds it whatever its parent was doing during fork.
+    // The master that is open, noted where a child finds it whatever its parent was doing during
+    // fork.
     fd: AtomicI32,
     device: AtomicU64,
     inode: AtomicU64,
-    /// The file, while it is kept: a `Box` that whoever swaps the pointer out owns. NULL while it is lent or there is none.
+    /// The file, while it is kept: a `Box` that whoever swaps the pointer out owns. NULL while it
+    /// is lent or there is none.
     kept: AtomicPtr<CachedFile>,
-    // What can be seen of the kept file without taking it. A hint: somebody else may take it at any time.
+    // What can be seen of the kept file without taking it. A hint: somebody else may take it at any
+    // time.
     present: AtomicU64,
     used: AtomicU64,
     name_hash: AtomicU64,
@@ -51,7 +55,8 @@ impl Slot {
 
     /// Makes it the caller's, who notes a master in it.
     pub fn reserve(&self) -> bool {
-        self.fd.load(Relaxed) == NONE && self.fd.compare_exchange(NONE, RESERVED, AcqRel, Relaxed).is_ok()
+        self.fd.load(Relaxed) == NONE
+            && self.fd.compare_exchange(NONE, RESERVED, AcqRel, Relaxed).is_ok()
     }
 
     /// Only for who reserved it.
@@ -111,7 +116,8 @@ impl Slot {
     pub fn drop_inherited(&self) {
         let fd = self.fd.swap(NONE, Acquire);
         if fd >= 0 {
-            let identity = Identity::from_parts((self.device.load(Relaxed), self.inode.load(Relaxed)));
+            let identity =
+                Identity::from_parts((self.device.load(Relaxed), self.inode.load(Relaxed)));
             file::close_raw_if(fd, identity);
         }
         if let Some(file) = self.take() {

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use super::cache::Cache;
 use super::sizes::Way;
 
-/// Measures what a scan takes without its callback. The pool learns from it when the file has been given back.
+/// Measures what a scan takes without its callback. The pool learns from it when the file has been
+/// given back.
 #[derive(Debug)]
 pub(crate) struct Trial {
     cache: Arc<Cache>,

@@ -15,7 +15,11 @@ pub(super) struct Connection<'a> {
 }
 
 impl<'a> Connection<'a> {
-    pub fn new(socket: BorrowedFd<'a>, timeout: Option<Duration>, is_interruptible: bool) -> Result<Connection<'a>> {
+    pub fn new(
+        socket: BorrowedFd<'a>,
+        timeout: Option<Duration>,
+        is_interruptible: bool,
+    ) -> Result<Connection<'a>> {
         check_family(socket)?;
         let wait = Wait::new(timeout, is_interruptible);
         Ok(Connection { socket, wait, is_limited: timeout.is_some() || is_interruptible })
@@ -37,18 +41,21 @@ impl<'a> Connection<'a> {
 
     /// And not one for datagrams or packets.
     pub fn is_stream(&self) -> Result<bool> {
-        socket::kind(self.socket).map(|kind| kind == libc::SOCK_STREAM).context("socket", || "SO_TYPE")
+        socket::kind(self.socket)
+            .map(|kind| kind == libc::SOCK_STREAM)
+            .context("socket", || "SO_TYPE")
     }
 }
 
-/// Other families lose descriptors and report success. The socket is asked each time: its number may stand for another one since
-/// the last call.
+/// Other families lose descriptors and report success. The socket is asked each time: its number
+/// may stand for another one since the last call.
 pub(super) fn check_family(socket: BorrowedFd<'_>) -> Result<()> {
     let number = socket.as_raw_fd();
     let family = socket::family(socket).context("socket", || format!("descriptor {number}"))?;
     if family == libc::AF_UNIX {
         return Ok(());
     }
-    let message = format!("descriptor {number} has family {family}, not AF_UNIX ({})", libc::AF_UNIX);
+    let message =
+        format!("descriptor {number} has family {family}, not AF_UNIX ({})", libc::AF_UNIX);
     Err(Error::new("socket", libc::EPROTOTYPE, message))
 }

@@ -16,7 +16,8 @@ use crate::sys::socket;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Credentials {
-    /// Its process, as this process sees it; 0 if it cannot. The process may have ended, and its number be another's by now.
+    /// Its process, as this process sees it; 0 if it cannot. The process may have ended, and its
+    /// number be another's by now.
     pub pid: i32,
     /// Its effective user.
     pub uid: u32,
@@ -24,11 +25,13 @@ pub struct Credentials {
     pub gid: u32,
 }
 
-/// Returns who called connect(2), listen(2) or socketpair(2) for the other end, at that time: `SO_PEERCRED`, unix(7). The kernel
-/// vouches for it. Another process may have the other end by now, because sockets are inherited and sent.
+/// Returns who called connect(2), listen(2) or socketpair(2) for the other end, at that time:
+/// `SO_PEERCRED`, unix(7). The kernel vouches for it. Another process may have the other end by
+/// now, because sockets are inherited and sent.
 ///
 /// # Errors
-/// - `ENOTCONN` if the socket is not connected, or is one for datagrams that socketpair(2) has not made.
+/// - `ENOTCONN` if the socket is not connected, or is one for datagrams that socketpair(2) has not
+///   made.
 /// - `ENOTSOCK` if it is not a socket; `EPROTOTYPE` if its family is not `AF_UNIX`.
 pub fn peer_credentials(socket: impl AsFd) -> Result<Credentials> {
     let socket = socket.as_fd();

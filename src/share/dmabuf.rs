@@ -5,10 +5,12 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use crate::error::{Context, Errno, Error, Result};
 use crate::sys::{self, file, udmabuf};
 
-/// Makes a dma-buf, which drivers of graphics cards, cameras and the like take, of all pages of a memory file: /dev/udmabuf, Linux 4.20.
-/// Both show the same memory, and the dma-buf lives on without the file's descriptor. It is close-on-exec.
+/// Makes a dma-buf, which drivers of graphics cards, cameras and the like take, of all pages of a
+/// memory file: /dev/udmabuf, Linux 4.20. Both show the same memory, and the dma-buf lives on
+/// without the file's descriptor. It is close-on-exec.
 ///
-/// The file must be a memfd of whole pages, sealed against shrinking and not against writing, because devices write:
+/// The file must be a memfd of whole pages, sealed against shrinking and not against writing,
+/// because devices write:
 ///
 /// ```
 /// use bytefd::{MapOptions, share};
@@ -26,13 +28,14 @@ use crate::sys::{self, file, udmabuf};
 /// # Errors
 /// - `ENODEV`: this kernel has no such driver, or it is not loaded.
 /// - `EACCES`: this user may not open it.
-/// - `EINVAL`: not a memfd, not whole pages or none, not sealed against shrinking, or sealed against writing; or more than the driver allows (its
-///   parameter `size_limit_mb`).
+/// - `EINVAL`: not a memfd, not whole pages or none, not sealed against shrinking, or sealed
+///   against writing; or more than the driver allows (its parameter `size_limit_mb`).
 /// - The driver's own.
 pub fn export_dmabuf(memory: impl AsFd) -> Result<OwnedFd> {
     let memory = memory.as_fd();
     let shown = || format!("descriptor {}", memory.as_raw_fd());
-    let refuse = |what: &str| Err(Error::new("memory", libc::EINVAL, format_args!("{} {what}", shown())));
+    let refuse =
+        |what: &str| Err(Error::new("memory", libc::EINVAL, format_args!("{} {what}", shown())));
     let size = file::fstat(memory).context("fstat", shown)?.size;
     let seals = match file::seals(memory) {
         Err(Errno(libc::EINVAL)) => return refuse("is no memory file that can be sealed"),
@@ -45,14 +48,18 @@ pub fn export_dmabuf(memory: impl AsFd) -> Result<OwnedFd> {
         return refuse("is sealed against writing, and devices write");
     }
     if size == 0 || size % sys::page_size() as u64 != 0 {
-        return refuse(&format!("has {size} bytes, and whole pages of {} are needed", sys::page_size()));
+        return refuse(&format!(
+            "has {size} bytes, and whole pages of {} are needed",
+            sys::page_size()
+        ));
     }
     let driver = match udmabuf::open() {
         Err(Errno(libc::ENOENT | libc::ENXIO | libc::ENODEV)) => {
             return Err(Error::new(
                 "open",
                 libc::ENODEV,
-                "no driver behind /dev/udmabuf: the kernel lacks it, its module is not loaded, or /dev does not show it",
+                "no driver behind /dev/udmabuf: the kernel lacks it, its module is not loaded, or \
+                 /dev does not show it",
             ));
         }
         driver => driver.context("open", || "/dev/udmabuf")?,

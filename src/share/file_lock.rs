@@ -92,7 +92,12 @@ impl FileLockOptions {
     ///   this one.
     /// - `ETIMEDOUT` if the timeout has passed.
     /// - `EINTR` if a signal handler has run and the wait is interruptible.
-    pub fn lock<F: AsFd>(&self, fd: F, range: impl RangeBounds<u64>, kind: LockKind) -> Result<FileLock<F>> {
+    pub fn lock<F: AsFd>(
+        &self,
+        fd: F,
+        range: impl RangeBounds<u64>,
+        kind: LockKind,
+    ) -> Result<FileLock<F>> {
         let range = Range::new(range)?;
         let kernel_kind = match kind {
             LockKind::Shared => libc::F_RDLCK,
@@ -107,9 +112,15 @@ impl FileLockOptions {
             Ok(()) => Ok(FileLock { fd: Some(fd), range }),
             Err(Errno(libc::EAGAIN | libc::ETIMEDOUT)) => {
                 // A short timeout can have passed before the first attempt.
-                let errno = if self.timeout == Some(Duration::ZERO) { libc::EAGAIN } else { libc::ETIMEDOUT };
+                let errno = if self.timeout == Some(Duration::ZERO) {
+                    libc::EAGAIN
+                } else {
+                    libc::ETIMEDOUT
+                };
                 let range = range.shown(fd.as_fd());
-                let message = format!("another open file description, or a process, has a lock that excludes {range}");
+                let message = format!(
+                    "another open file description, or a process, has a lock that excludes {range}"
+                );
                 Err(Error::new("file_lock", errno, message))
             }
             Err(errno) => Err(errno).context("fcntl F_OFD_SETLK", || range.shown(fd.as_fd())),
@@ -145,7 +156,11 @@ impl FileLockOptions {
 /// - `ENOLCK` if there are too many locks.
 ///
 /// A deadlock is not detected: two processes that wait for each other wait until a timeout.
-pub fn file_lock<F: AsFd>(fd: F, range: impl RangeBounds<u64>, kind: LockKind) -> Result<FileLock<F>> {
+pub fn file_lock<F: AsFd>(
+    fd: F,
+    range: impl RangeBounds<u64>,
+    kind: LockKind,
+) -> Result<FileLock<F>> {
     FileLockOptions::new().lock(fd, range, kind)
 }
 

@@ -72,7 +72,8 @@ impl FutexWaitOptions {
         match futex::wait(word, value, &Wait::new(self.timeout, self.interruptible)) {
             Err(Errno(libc::EAGAIN)) | Ok(()) => Ok(()),
             Err(Errno(libc::ETIMEDOUT)) => {
-                let message = format!("the word was {value} for {:?}", self.timeout.unwrap_or_default());
+                let message =
+                    format!("the word was {value} for {:?}", self.timeout.unwrap_or_default());
                 Err(Error::new("futex_wait", libc::ETIMEDOUT, message))
             }
             failed => failed.context("futex", || "FUTEX_WAIT"),

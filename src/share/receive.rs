@@ -24,24 +24,41 @@ pub(super) struct Incoming<'a> {
 }
 
 impl<'a> Incoming<'a> {
-    pub fn new(connection: Connection<'a>, message: &'a mut [u8], capacity: usize, takes_some: bool) -> Incoming<'a> {
+    pub fn new(
+        connection: Connection<'a>,
+        message: &'a mut [u8],
+        capacity: usize,
+        takes_some: bool,
+    ) -> Incoming<'a> {
         let found = Vec::with_capacity(capacity.min(MOST_DESCRIPTORS));
         Incoming { connection, message, done: 0, found, capacity, takes_some }
     }
 
     /// `check` looks at each descriptor that has come before anything is closed.
-    pub fn receive(mut self, check: impl Fn(&OwnedFd) -> Result<()>) -> Result<(usize, Vec<OwnedFd>)> {
+    pub fn receive(
+        mut self,
+        check: impl Fn(&OwnedFd) -> Result<()>,
+    ) -> Result<(usize, Vec<OwnedFd>)> {
         if self.message.is_empty() && self.connection.is_stream()? {
-            return Err(Error::new("length", libc::EINVAL, "length is 0, must be more on a stream"));
+            return Err(Error::new(
+                "length",
+                libc::EINVAL,
+                "length is 0, must be more on a stream",
+            ));
         }
         if let Err(refusal) = self.take() {
             // Descriptors are closed last: on some file systems that takes long, or forever.
-            return Err(if self.skip_rest(refusal.errno()) { refusal } else { shut_down(&refusal) });
+            return Err(if self.skip_rest(refusal.errno()) {
+                refusal
+            } else {
+                shut_down(&refusal)
+            });
         }
         let mut found = self.found;
         found.iter().try_for_each(check)?;
         if found.iter().any(|fd| fd.as_raw_fd() <= libc::STDERR_FILENO) {
-            let moved = found.into_iter().map(file::above_standard_streams).collect::<sys::Result<_>>();
+            let moved =
+                found.into_iter().map(file::above_standard_streams).collect::<sys::Result<_>>();
             found = moved.context("fcntl F_DUPFD_CLOEXEC", || "a descriptor above 2")?;
         }
         Ok((self.done, found))
@@ -53,10 +70,12 @@ impl<'a> Incoming<'a> {
         let wanted = self.message.len();
         loop {
             let to = &mut self.message[self.done..];
-            // Without a place for descriptors the kernel drops them, and nothing has to be closed here.
+            // Without a place for descriptors the kernel drops them, and nothing has to be closed
+            // here.
             let place = if self.capacity > 0 { Some(&mut self.found) } else { None };
             let part = match socket::receive(socket, to, place, self.connection.flags()) {
-                Err(Errno(libc::EAGAIN)) => match self.connection.wait(libc::POLLIN, self.done > 0) {
+                Err(Errno(libc::EAGAIN)) => match self.connection.wait(libc::POLLIN, self.done > 0)
+                {
                     Ok(()) => continue,
                     Err(errno) => Err(errno),
                 },
@@ -93,11 +112,13 @@ impl<'a> Incoming<'a> {
         }
     }
 
-    /// The kernel has dropped control data: descriptors, unless none can come and the program has asked for other data.
+    /// The kernel has dropped control data: descriptors, unless none can come and the program has
+    /// asked for other data.
     fn lost_control(&self) -> Result<()> {
         if self.capacity > 0 {
             let message = format!(
-                "the kernel delivered {} descriptors and lost others: no number was free, a security module refused \
+                "the kernel delivered {} descriptors and lost others: no number was free, a \
+                 security module refused \
                  them, or the socket brings too much other control data",
                 self.found.len()
             );
@@ -109,10 +130,14 @@ impl<'a> Incoming<'a> {
         Err(Error::new("count", libc::EBADMSG, "descriptors came, 0 fit"))
     }
 
-    /// Reads and discards what is left of a refused message. False if the socket had to be shut down for receiving instead.
+    /// Reads and discards what is left of a refused message. False if the socket had to be shut
+    /// down for receiving instead.
     fn skip_rest(&mut self, errno: i32) -> bool {
         let has_rest = (1..self.message.len()).contains(&self.done) && !self.takes_some;
-        if !has_rest || errno == libc::ECONNRESET || self.connection.is_stream().is_ok_and(|is_stream| !is_stream) {
+        if !has_rest
+            || errno == libc::ECONNRESET
+            || self.connection.is_stream().is_ok_and(|is_stream| !is_stream)
+        {
             return true;
         }
         // A wait that has ended must not begin again.
@@ -120,11 +145,13 @@ impl<'a> Incoming<'a> {
         let patience = if has_waited { Duration::ZERO } else { PATIENCE };
         let Connection { socket, wait, .. } = &self.connection;
         while self.done < self.message.len() {
-            match socket::receive(*socket, &mut self.message[self.done..], None, libc::MSG_DONTWAIT) {
+            match socket::receive(*socket, &mut self.message[self.done..], None, libc::MSG_DONTWAIT)
+            {
                 // The other end is closed.
                 Ok(Received { bytes: 0, .. }) => return true,
                 Ok(Received { bytes, .. }) => self.done += bytes,
-                Err(Errno(libc::EAGAIN)) if wait.at_most(patience).until_ready(*socket, libc::POLLIN).is_ok() => {}
+                Err(Errno(libc::EAGAIN))
+                    if wait.at_most(patience).until_ready(*socket, libc::POLLIN).is_ok() => {}
                 Err(_) => {
                     self.shut_down();
                     return false;
@@ -134,11 +161,14 @@ impl<'a> Incoming<'a> {
         true
     }
 
-    /// Nothing comes in any more. What is there already would otherwise be taken for the next message.
+    /// Nothing comes in any more. What is there already would otherwise be taken for the next
+    /// message.
     fn shut_down(&mut self) {
         let Connection { socket, .. } = self.connection;
         socket::shut_down_receiving(socket);
-        while socket::receive(socket, self.message, None, libc::MSG_DONTWAIT).is_ok_and(|part| part.bytes > 0) {}
+        while socket::receive(socket, self.message, None, libc::MSG_DONTWAIT)
+            .is_ok_and(|part| part.bytes > 0)
+        {}
     }
 }
 

@@ -30,7 +30,9 @@ impl Outgoing<'_> {
                 Ok(sent) => (bytes, rest) = (&bytes[sent..], later),
                 Err(Errno(libc::EAGAIN)) => {
                     let has_begun = bytes.len() < self.message.len();
-                    self.connection.wait(libc::POLLOUT, has_begun).or_else(|errno| self.failed(errno, bytes.len()))?;
+                    self.connection
+                        .wait(libc::POLLOUT, has_begun)
+                        .or_else(|errno| self.failed(errno, bytes.len()))?;
                 }
                 Err(errno) => self.failed(errno, bytes.len())?,
             }
@@ -45,13 +47,16 @@ impl Outgoing<'_> {
         let (bytes, count) = (self.message.len(), self.descriptors.len());
         let is_stream = self.connection.is_stream()?;
         if parts > 1 && !is_stream {
-            let message = format!("{count} descriptors exceed the {MOST_DESCRIPTORS} of one message");
+            let message =
+                format!("{count} descriptors exceed the {MOST_DESCRIPTORS} of one message");
             return Err(Error::new("count", libc::E2BIG, message));
         }
         // Datagrams can be empty, whatever they carry.
         let least = if is_stream { parts.max(1) } else { 0 };
         if bytes < least {
-            let message = format!("{count} descriptors need a message of {least} bytes or more, it has {bytes}");
+            let message = format!(
+                "{count} descriptors need a message of {least} bytes or more, it has {bytes}"
+            );
             return Err(Error::new("length", libc::EINVAL, message));
         }
         Ok(())
@@ -62,6 +67,8 @@ impl Outgoing<'_> {
         let closed = self.descriptors.iter().map(AsRawFd::as_raw_fd).find(|fd| !file::is_open(*fd));
         let closed = closed.map(|fd| format!("; descriptor {fd} is not open")).unwrap_or_default();
         let sent = bytes - left;
-        Err(errno).context("sendmsg", || format!("sent {sent} of {bytes} bytes, with {count} descriptors{closed}"))
+        Err(errno).context("sendmsg", || {
+            format!("sent {sent} of {bytes} bytes, with {count} descriptors{closed}")
+        })
     }
 }

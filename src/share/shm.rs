@@ -72,14 +72,15 @@ impl ShmOptions {
         self
     }
 
-    /// The object is owned by those that open it with this option: [`sweep`](super::sweep()) removes
-    /// its name once none of them has it open or mapped. They share it with a lock on the open file
-    /// description (`LOCK_SH`, flock(2)), which duplicates, mappings, children and receivers keep, and
-    /// which the kernel ends when the last of them is gone, also after `kill -9`.
+    /// The object is owned by those that open it with this option: [`sweep`](super::sweep())
+    /// removes its name once none of them has it open or mapped. They share it with a lock on the
+    /// open file description (`LOCK_SH`, flock(2)), which duplicates, mappings, children and
+    /// receivers keep, and which the kernel ends when the last of them is gone, also after `kill
+    /// -9`.
     ///
     /// The name begins with `bytefd-owned.`. Other processes can open the object by its whole name,
-    /// which [`Shm::name`] returns, without this option; a sweep does not see them. Who calls flock(2)
-    /// on the descriptor itself gives the lock up.
+    /// which [`Shm::name`] returns, without this option; a sweep does not see them. Who calls
+    /// flock(2) on the descriptor itself gives the lock up.
     ///
     /// ```
     /// use bytefd::share::ShmOptions;
@@ -139,12 +140,15 @@ impl ShmOptions {
         let name = self.whole_name(name.as_ref())?;
         let mode = checked_mode(self.mode)?;
         if self.owned && mode & 0o600 == 0 {
-            let message =
-                format!("mode {mode:04o} lets the owner of the file neither read nor write: no sweep could lock it");
+            let message = format!(
+                "mode {mode:04o} lets the owner of the file neither read nor write: no sweep could \
+                 lock it"
+            );
             return Err(Error::new("mode", libc::EINVAL, message));
         }
         if self.length > i64::MAX as u64 {
-            let message = format!("asked for {} bytes, the largest file has {}", self.length, i64::MAX);
+            let message =
+                format!("asked for {} bytes, the largest file has {}", self.length, i64::MAX);
             return Err(Error::new("length", libc::EFBIG, message));
         }
         if file::lstat(&path(&name)).is_ok() {
@@ -195,7 +199,8 @@ impl ShmOptions {
         let opened = ownership::race(|| -> Result<_> {
             let fd = self.open_once(&name)?;
             // If a sweep has removed it meanwhile, there may be another one.
-            let is_held = !self.owned || ownership::hold(fd.as_fd(), &path(&name)).context("flock", || shown(&name))?;
+            let is_held = !self.owned
+                || ownership::hold(fd.as_fd(), &path(&name)).context("flock", || shown(&name))?;
             Ok(is_held.then(|| self.named(fd, &name)))
         })?;
         opened.ok_or_else(|| ownership::lost("open", shown(&name)))
@@ -213,7 +218,8 @@ impl ShmOptions {
         let stat = file::fstat(fd.as_fd()).context("fstat", || shown(name))?;
         check(&stat)?;
         if stat.size < self.length {
-            let message = format!("asked for {} bytes, {} has {}", self.length, shown(name), stat.size);
+            let message =
+                format!("asked for {} bytes, {} has {}", self.length, shown(name), stat.size);
             return Err(Error::new("length", libc::ENXIO, message));
         }
         Ok(fd)
@@ -268,14 +274,21 @@ impl ShmOptions {
                 if self.any_owner || stat.owner == user || stat.owner == 0 {
                     return Ok(());
                 }
-                let message =
-                    format!("{} belongs to user {}, neither to user {user} nor to root", shown(name), stat.owner);
+                let message = format!(
+                    "{} belongs to user {}, neither to user {user} nor to root",
+                    shown(name),
+                    stat.owner
+                );
                 return Err(Error::new("owner", libc::EPERM, message));
             }
             libc::S_IFLNK => (libc::ELOOP, "a symbolic link, which is not followed"),
             _ => (libc::ENODEV, stat.kind()),
         };
-        Err(Error::new("file type", errno, format_args!("{} is {found}, not a regular file", shown(name))))
+        Err(Error::new(
+            "file type",
+            errno,
+            format_args!("{} is {found}, not a regular file", shown(name)),
+        ))
     }
 }
 
@@ -421,11 +434,13 @@ impl New {
         let (fd, hidden) = match unnamed {
             Some(fd) => (fd, None),
             None => {
-                let HiddenFile { fd, name } = HiddenFile::create(SHM).context("open O_EXCL", || "in /dev/shm")?;
+                let HiddenFile { fd, name } =
+                    HiddenFile::create(SHM).context("open O_EXCL", || "in /dev/shm")?;
                 (fd, Some(name))
             }
         };
-        let fd = file::above_standard_streams(fd).context("fcntl F_DUPFD", || "a descriptor above 2")?;
+        let fd =
+            file::above_standard_streams(fd).context("fcntl F_DUPFD", || "a descriptor above 2")?;
         Ok(New { fd, hidden })
     }
 

@@ -46,7 +46,9 @@ pub struct SweepResult {
 pub fn sweep() -> SweepResult {
     let mut result = SweepResult::default();
     let mut swept = Vec::new();
-    for path in std::iter::once(CString::from(ownership::SHM)).chain(backend::temporary_directories()) {
+    for path in
+        std::iter::once(CString::from(ownership::SHM)).chain(backend::temporary_directories())
+    {
         match sweep_directory(&path, &mut swept, &mut result) {
             // There is none; or it is one of the others.
             Ok(()) | Err(Errno(libc::ENOENT | libc::ENOTDIR)) => {}
@@ -56,7 +58,11 @@ pub fn sweep() -> SweepResult {
     result
 }
 
-fn sweep_directory(path: &CStr, swept: &mut Vec<file::Identity>, result: &mut SweepResult) -> Result<()> {
+fn sweep_directory(
+    path: &CStr,
+    swept: &mut Vec<file::Identity>,
+    result: &mut SweepResult,
+) -> Result<()> {
     let directory = directory::open(path)?;
     let identity = file::fstat(directory.as_fd())?.identity;
     if swept.contains(&identity) {
@@ -89,8 +95,11 @@ fn sweep_name(parent: BorrowedFd<'_>, name: &CStr) -> Result<Found> {
     if stat.owner != process::user() || !(stat.is_regular() || stat.is_directory()) {
         return Ok(Found::NotOurs);
     }
-    let opened =
-        if stat.is_regular() { directory::open_file_in(parent, name)? } else { directory::open_in(parent, name)? };
+    let opened = if stat.is_regular() {
+        directory::open_file_in(parent, name)?
+    } else {
+        directory::open_in(parent, name)?
+    };
     if !ownership::claim(opened.as_fd())? {
         return Ok(Found::InUse);
     }

@@ -112,10 +112,18 @@ impl SysvOptions {
     pub fn create(&self, key: libc::key_t) -> Result<(Map, i32)> {
         let mode = checked_mode(self.mode)? as i32;
         if self.length == 0 {
-            return Err(Error::new("length", libc::EINVAL, "length is 0, a new segment has at least 1 byte"));
+            return Err(Error::new(
+                "length",
+                libc::EINVAL,
+                "length is 0, a new segment has at least 1 byte",
+            ));
         }
         if !self.write {
-            return Err(Error::new("access", libc::EINVAL, "a new segment must be attached for writing"));
+            return Err(Error::new(
+                "access",
+                libc::EINVAL,
+                "a new segment must be attached for writing",
+            ));
         }
         let asked = || format!("a new segment of {} bytes with key {key:#x}", self.length);
         let flags = libc::IPC_CREAT | libc::IPC_EXCL | mode;
@@ -142,9 +150,14 @@ impl SysvOptions {
     pub fn open(&self, key: libc::key_t) -> Result<(Map, i32)> {
         checked_mode(self.mode)?;
         if key == libc::IPC_PRIVATE {
-            return Err(Error::new("key", libc::EINVAL, "key is IPC_PRIVATE, which no segment is found by"));
+            return Err(Error::new(
+                "key",
+                libc::EINVAL,
+                "key is IPC_PRIVATE, which no segment is found by",
+            ));
         }
-        let shmid = sysv::get(key, 0, 0).context("shmget", || format!("a segment with key {key:#x}"))?;
+        let shmid =
+            sysv::get(key, 0, 0).context("shmget", || format!("a segment with key {key:#x}"))?;
         Ok((self.open_by_id(shmid)?, shmid))
     }
 
@@ -198,7 +211,8 @@ impl SysvOptions {
         let base = sysv::attach(shmid, flags).context("shmat", segment)?;
         // Only from now on is it certain that the number stays that of this segment.
         let length = sysv::stat(shmid).map(|segment| segment.length);
-        let length = length.inspect_err(|_| sysv::detach(base)).context("shmctl IPC_STAT", segment)?;
+        let length =
+            length.inspect_err(|_| sysv::detach(base)).context("shmctl IPC_STAT", segment)?;
         // SAFETY: attached just now, all of it in whole pages.
         let mapping = unsafe { Mapping::of_segment(base, length) };
         if length < self.length {

@@ -118,14 +118,16 @@ impl TempFileOptions {
             ));
         }
         if suffix.len() > LONGEST_SUFFIX {
-            let message = format!("the suffix has {} bytes, the maximum is {LONGEST_SUFFIX}", suffix.len());
+            let message =
+                format!("the suffix has {} bytes, the maximum is {LONGEST_SUFFIX}", suffix.len());
             return Err(Error::new("suffix", libc::ENAMETOOLONG, message));
         }
         let mode = shm::checked_mode(self.mode)?;
         let file = self.in_new_directory()?;
         let shown = || file.path.display();
         let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
-        let fd = file::open(&c_path(&file.path), flags, 0o600).and_then(file::above_standard_streams);
+        let fd =
+            file::open(&c_path(&file.path), flags, 0o600).and_then(file::above_standard_streams);
         let fd = fd.context("open", shown)?;
         file::fchmod(fd.as_fd(), mode).context("fchmod", shown)?;
         fill::fill(fd.as_fd(), &[IoSlice::new(bytes)], None)?;
@@ -133,13 +135,23 @@ impl TempFileOptions {
     }
 
     fn in_new_directory(&self) -> Result<TempFile> {
-        let parent = self.directory.as_deref().unwrap_or(Path::new(OsStr::from_bytes(ownership::SHM.to_bytes())));
+        let parent = self
+            .directory
+            .as_deref()
+            .unwrap_or(Path::new(OsStr::from_bytes(ownership::SHM.to_bytes())));
         if parent.as_os_str().as_bytes().contains(&0) {
-            return Err(Error::new("directory", libc::EINVAL, format_args!("{parent:?} has a NUL byte")));
+            return Err(Error::new(
+                "directory",
+                libc::EINVAL,
+                format_args!("{parent:?} has a NUL byte"),
+            ));
         }
         let (directory, held) = match made_in(parent) {
-            Err(Errno(libc::ENOENT | libc::EACCES | libc::EROFS | libc::EPERM)) if self.directory.is_none() => {
-                made_in(Path::new(ELSEWHERE)).context("mkdir", || format!("a directory in {ELSEWHERE}"))?
+            Err(Errno(libc::ENOENT | libc::EACCES | libc::EROFS | libc::EPERM))
+                if self.directory.is_none() =>
+            {
+                made_in(Path::new(ELSEWHERE))
+                    .context("mkdir", || format!("a directory in {ELSEWHERE}"))?
             }
             made => made.context("mkdir", || format!("a directory in {}", parent.display()))?,
         };
@@ -149,7 +161,8 @@ impl TempFileOptions {
     }
 }
 
-/// A new directory that this process holds. A sweep may remove it before it is held: then another one.
+/// A new directory that this process holds. A sweep may remove it before it is held: then another
+/// one.
 fn made_in(parent: &Path) -> sys::Result<(PathBuf, OwnedFd)> {
     // It may be a symbolic link, as /dev/shm was on Debian.
     let parent = std::fs::canonicalize(parent)?;
@@ -220,7 +233,8 @@ impl TempFile {
     /// - Errors of unlink(2) and rmdir(2).
     pub fn close(mut self) -> Result<()> {
         let directory = self.directory.clone();
-        self.remove().context("remove", || format!("{} was not removed entirely", directory.display()))
+        self.remove()
+            .context("remove", || format!("{} was not removed entirely", directory.display()))
     }
 
     fn remove(&mut self) -> sys::Result<()> {

@@ -27,7 +27,8 @@ pub struct TransferOptions {
 }
 
 impl TransferOptions {
-    /// Waits for as long as it takes, or until the time limit of the socket (`SO_RCVTIMEO`, `SO_SNDTIMEO`) has passed.
+    /// Waits for as long as it takes, or until the time limit of the socket (`SO_RCVTIMEO`,
+    /// `SO_SNDTIMEO`) has passed.
     ///
     /// ```
     /// let options = bytefd::share::TransferOptions::new();
@@ -36,8 +37,8 @@ impl TransferOptions {
         TransferOptions::default()
     }
 
-    /// Ends the whole call after this time, with `ETIMEDOUT`. Zero does not wait. The time limits of the socket have no meaning
-    /// then.
+    /// Ends the whole call after this time, with `ETIMEDOUT`. Zero does not wait. The time limits
+    /// of the socket have no meaning then.
     ///
     /// ```
     /// let options = bytefd::share::TransferOptions::new().timeout(std::time::Duration::from_secs(5));
@@ -47,8 +48,8 @@ impl TransferOptions {
         self
     }
 
-    /// Makes a signal handler that runs while the call waits end it with `EINTR`, also one that was installed with
-    /// `SA_RESTART`. The time limits of the socket have no meaning then.
+    /// Makes a signal handler that runs while the call waits end it with `EINTR`, also one that was
+    /// installed with `SA_RESTART`. The time limits of the socket have no meaning then.
     ///
     /// ```
     /// let options = bytefd::share::TransferOptions::new().interruptible(true);
@@ -58,8 +59,9 @@ impl TransferOptions {
         self
     }
 
-    /// For receiving from a stream: takes what has arrived, one byte at least, instead of waiting until the buffer is full.
-    /// Protocols whose messages say their length inside, such as D-Bus, Wayland and varlink, are read this way.
+    /// For receiving from a stream: takes what has arrived, one byte at least, instead of waiting
+    /// until the buffer is full. Protocols whose messages say their length inside, such as D-Bus,
+    /// Wayland and varlink, are read this way.
     ///
     /// ```
     /// use std::os::unix::net::UnixStream;
@@ -79,8 +81,14 @@ impl TransferOptions {
     /// As [`send`], with these options.
     ///
     /// # Errors
-    /// Those of [`send`], and `ETIMEDOUT`, `EINTR` as above. `EINVAL` if [`some`](Self::some) is set.
-    pub fn send(&self, socket: impl AsFd, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<()> {
+    /// Those of [`send`], and `ETIMEDOUT`, `EINTR` as above. `EINVAL` if [`some`](Self::some) is
+    /// set.
+    pub fn send(
+        &self,
+        socket: impl AsFd,
+        message: &[u8],
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<()> {
         if self.some {
             let message = "a part of a message can be received, not sent";
             return Err(Error::new("flags", libc::EINVAL, message));
@@ -92,12 +100,17 @@ impl TransferOptions {
     ///
     /// # Errors
     /// Those of [`receive`], and `ETIMEDOUT`, `EINTR` as above.
-    pub fn receive(&self, socket: impl AsFd, message: &mut [u8], capacity: usize) -> Result<(usize, Vec<OwnedFd>)> {
+    pub fn receive(
+        &self,
+        socket: impl AsFd,
+        message: &mut [u8],
+        capacity: usize,
+    ) -> Result<(usize, Vec<OwnedFd>)> {
         self.receive_checked(socket, message, capacity, |_| Ok(()))
     }
 
-    /// [`receive`](Self::receive) of descriptors that all pass a check. To move one away from a standard stream's number closes
-    /// that, which comes last.
+    /// [`receive`](Self::receive) of descriptors that all pass a check. To move one away from a
+    /// standard stream's number closes that, which comes last.
     pub(crate) fn receive_checked(
         &self,
         socket: impl AsFd,
@@ -113,12 +126,13 @@ impl TransferOptions {
     }
 }
 
-/// Sends bytes and descriptors over a Unix socket, unix(7): a stream, datagrams or sequenced packets. The receiver gets
-/// descriptors of the same open file descriptions (`SCM_RIGHTS`). Nothing is added to the bytes, so the other end can be
-/// anybody's code.
+/// Sends bytes and descriptors over a Unix socket, unix(7): a stream, datagrams or sequenced
+/// packets. The receiver gets descriptors of the same open file descriptions (`SCM_RIGHTS`).
+/// Nothing is added to the bytes, so the other end can be anybody's code.
 ///
-/// A message on a stream goes out whole, in parts if need be. A socket that does not block is waited for once something was
-/// sent. More than 253 descriptors are sent in parts too, each with one byte at least.
+/// A message on a stream goes out whole, in parts if need be. A socket that does not block is
+/// waited for once something was sent. More than 253 descriptors are sent in parts too, each with
+/// one byte at least.
 ///
 /// ```
 /// use std::os::{fd::AsFd, unix::net::UnixStream};
@@ -137,28 +151,33 @@ impl TransferOptions {
 /// - `EINVAL` if the message has no bytes on a stream, or fewer bytes than parts.
 /// - `E2BIG` if there are more than 253 descriptors in one datagram or packet.
 /// - `ENOTSOCK` if it is not a socket; `EPROTOTYPE` if its family is not `AF_UNIX`.
-/// - `EPIPE`, `ECONNRESET`, for datagrams `ECONNREFUSED`, if the other end is closed. No SIGPIPE is raised.
-/// - `EAGAIN` if the socket does not block and takes nothing now, or if its time limit (`SO_SNDTIMEO`) has passed.
-/// - `ETOOMANYREFS` if too many descriptors are in flight; `EMSGSIZE` if the datagram is too long; see sendmsg(2).
+/// - `EPIPE`, `ECONNRESET`, for datagrams `ECONNREFUSED`, if the other end is closed. No SIGPIPE is
+///   raised.
+/// - `EAGAIN` if the socket does not block and takes nothing now, or if its time limit
+///   (`SO_SNDTIMEO`) has passed.
+/// - `ETOOMANYREFS` if too many descriptors are in flight; `EMSGSIZE` if the datagram is too long;
+///   see sendmsg(2).
 pub fn send(socket: impl AsFd, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<()> {
     TransferOptions::new().send(socket, message, descriptors)
 }
 
-/// Receives a message with at most `capacity` descriptors, which are the caller's, and close-on-exec from the start. Returns
-/// the length of the message.
+/// Receives a message with at most `capacity` descriptors, which are the caller's, and
+/// close-on-exec from the start. Returns the length of the message.
 ///
-/// On a stream the message is exactly as long as the buffer, and is waited for, also on a socket that does not block once
-/// something has arrived. Datagrams and packets may be shorter.
+/// On a stream the message is exactly as long as the buffer, and is waited for, also on a socket
+/// that does not block once something has arrived. Datagrams and packets may be shorter.
 ///
-/// After a refusal on a stream the rest of that message is read and discarded. Where that cannot be, because the time has
-/// passed or the peer has sent nothing for a second, the socket is shut down for receiving. The next call never sees a mixture
-/// of two messages.
+/// After a refusal on a stream the rest of that message is read and discarded. Where that cannot
+/// be, because the time has passed or the peer has sent nothing for a second, the socket is shut
+/// down for receiving. The next call never sees a mixture of two messages.
 ///
-/// A `capacity` of 0 makes the kernel drop descriptors instead of delivering them. That is `EBADMSG` as well, unless
-/// `SO_PASSCRED`, `SO_PASSSEC` or `SO_PASSPIDFD` is set on the socket: then the kernel does not say what it has dropped.
+/// A `capacity` of 0 makes the kernel drop descriptors instead of delivering them. That is
+/// `EBADMSG` as well, unless `SO_PASSCRED`, `SO_PASSSEC` or `SO_PASSPIDFD` is set on the socket:
+/// then the kernel does not say what it has dropped.
 ///
-/// Warning: a refusal can block, whatever the timeout. It closes the descriptors that came as its last step, and close(2) of a
-/// file on FUSE or NFS waits for the server of that file system. So does dropping a descriptor that was received.
+/// Warning: a refusal can block, whatever the timeout. It closes the descriptors that came as its
+/// last step, and close(2) of a file on FUSE or NFS waits for the server of that file system. So
+/// does dropping a descriptor that was received.
 ///
 /// See [`Requirements`](super::Requirements) for what to ask of a descriptor before it is trusted.
 ///
@@ -176,12 +195,20 @@ pub fn send(socket: impl AsFd, message: &[u8], descriptors: &[BorrowedFd<'_>]) -
 /// The descriptors that have arrived are closed.
 /// - `EBADMSG` if more descriptors came than fit.
 /// - `EMSGSIZE` if the datagram or packet is longer than the buffer.
-/// - `EMFILE` if the kernel could not deliver all descriptors, because of RLIMIT_NOFILE or a security module.
-/// - `ENODATA` if the other end is closed, or the socket was shut down for receiving, before a byte of a message has come. (An
-///   empty packet of a peer that has gone looks the same.)
-/// - `ECONNRESET` if the other end was closed within a message, or before it had read all that was sent to it.
-/// - `EAGAIN` if the socket does not block and has nothing now, or if its time limit (`SO_RCVTIMEO`) has passed.
-/// - `EINVAL` if the buffer is empty on a stream; `ENOTSOCK`, `EPROTOTYPE` as for [`send`]; see recvmsg(2).
-pub fn receive(socket: impl AsFd, message: &mut [u8], capacity: usize) -> Result<(usize, Vec<OwnedFd>)> {
+/// - `EMFILE` if the kernel could not deliver all descriptors, because of RLIMIT_NOFILE or a
+///   security module.
+/// - `ENODATA` if the other end is closed, or the socket was shut down for receiving, before a byte
+///   of a message has come. (An empty packet of a peer that has gone looks the same.)
+/// - `ECONNRESET` if the other end was closed within a message, or before it had read all that was
+///   sent to it.
+/// - `EAGAIN` if the socket does not block and has nothing now, or if its time limit
+///   (`SO_RCVTIMEO`) has passed.
+/// - `EINVAL` if the buffer is empty on a stream; `ENOTSOCK`, `EPROTOTYPE` as for [`send`]; see
+///   recvmsg(2).
+pub fn receive(
+    socket: impl AsFd,
+    message: &mut [u8],
+    capacity: usize,
+) -> Result<(usize, Vec<OwnedFd>)> {
     TransferOptions::new().receive(socket, message, capacity)
 }

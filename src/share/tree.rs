@@ -17,12 +17,14 @@ pub(super) fn remove(directory: &Path) -> Result<()> {
         return Err(Errno(libc::EINVAL));
     };
     // The parent need not be readable.
-    let parent = file::open(&c_string(parent.as_os_str().as_bytes())?, libc::O_PATH | libc::O_DIRECTORY, 0)?;
+    let parent =
+        file::open(&c_string(parent.as_os_str().as_bytes())?, libc::O_PATH | libc::O_DIRECTORY, 0)?;
     remove_in(parent.as_fd(), &c_string(name.as_bytes())?)
 }
 
-/// Removes a directory that another one contains, with what it contains. Follows no symbolic link, and enters nothing that is
-/// mounted in it. What cannot be removed stays, and the first reason is the error: EXDEV for a mount.
+/// Removes a directory that another one contains, with what it contains. Follows no symbolic link,
+/// and enters nothing that is mounted in it. What cannot be removed stays, and the first reason is
+/// the error: EXDEV for a mount.
 pub(super) fn remove_in(parent: BorrowedFd<'_>, name: &CStr) -> Result<()> {
     remove_at(parent, name, 0)
 }

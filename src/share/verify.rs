@@ -7,8 +7,8 @@ use crate::error::{Context, Errno, Error, Result};
 use crate::map::Sealed;
 use crate::sys::file;
 
-/// What is asked of a descriptor that another process has made. The default: a regular file that was opened for reading, is
-/// sealed against writing and shrinking, and has any length and owner.
+/// What is asked of a descriptor that another process has made. The default: a regular file that
+/// was opened for reading, is sealed against writing and shrinking, and has any length and owner.
 ///
 /// ```
 /// use bytefd::share::Requirements;
@@ -20,7 +20,8 @@ use crate::sys::file;
 /// # Ok::<(), bytefd::Error>(())
 /// ```
 ///
-/// The parameter is what [`accept`](Self::accept) gives: [`Sealed`], or [`Unsealed`] after [`no_seals`](Self::no_seals).
+/// The parameter is what [`accept`](Self::accept) gives: [`Sealed`], or [`Unsealed`] after
+/// [`no_seals`](Self::no_seals).
 #[derive(Clone, Debug)]
 #[must_use = "requirements do nothing until a descriptor is checked"]
 pub struct Requirements<A = Sealed> {
@@ -34,7 +35,8 @@ pub struct Requirements<A = Sealed> {
 /// Without them content can change or go while it is read.
 pub(crate) const FOR_READING: i32 = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK;
 
-/// The seals of fcntl(2) and their names. F_SEAL_FUTURE_WRITE and F_SEAL_EXEC are not in the libc crate for every C library.
+/// The seals of fcntl(2) and their names. F_SEAL_FUTURE_WRITE and F_SEAL_EXEC are not in the libc
+/// crate for every C library.
 const SEALS: [(i32, &str); 6] = [
     (libc::F_SEAL_SEAL, "F_SEAL_SEAL"),
     (libc::F_SEAL_SHRINK, "F_SEAL_SHRINK"),
@@ -46,7 +48,13 @@ const SEALS: [(i32, &str); 6] = [
 
 impl Default for Requirements {
     fn default() -> Requirements {
-        Requirements { min_length: 0, max_length: u64::MAX, seals: FOR_READING, uid: None, accepts: PhantomData }
+        Requirements {
+            min_length: 0,
+            max_length: u64::MAX,
+            seals: FOR_READING,
+            uid: None,
+            accepts: PhantomData,
+        }
     }
 }
 
@@ -60,8 +68,8 @@ impl Requirements {
         Requirements::default()
     }
 
-    /// Requires no seals, or only those of [`seals`](Self::seals) that are set afterwards. The content can then change, and a
-    /// file can become shorter, at any time.
+    /// Requires no seals, or only those of [`seals`](Self::seals) that are set afterwards. The
+    /// content can then change, and a file can become shorter, at any time.
     ///
     /// ```
     /// use bytefd::share::{Requirements, Unsealed};
@@ -79,7 +87,8 @@ impl Requirements {
     /// Checks a descriptor and maps its bytes, which nothing can change.
     ///
     /// # Errors
-    /// Those of [`check`](Self::check) and [`MapOptions::map_fd`](crate::MapOptions::map_fd). The descriptor is closed.
+    /// Those of [`check`](Self::check) and [`MapOptions::map_fd`](crate::MapOptions::map_fd). The
+    /// descriptor is closed.
     pub fn accept(&self, fd: OwnedFd) -> Result<Sealed> {
         self.check(&fd)?;
         Sealed::new(fd)
@@ -108,7 +117,8 @@ impl<A> Requirements<A> {
         self
     }
 
-    /// Requires at most this many bytes. A sealed file can be far longer than its memory: it may consist of holes.
+    /// Requires at most this many bytes. A sealed file can be far longer than its memory: it may
+    /// consist of holes.
     ///
     /// ```
     /// use bytefd::share::Requirements;
@@ -146,10 +156,11 @@ impl<A> Requirements<A> {
         self
     }
 
-    /// Checks a descriptor. Seals stay; without `F_SEAL_SHRINK` and `F_SEAL_GROW` the length, and in any case the owner, can
-    /// change afterwards.
+    /// Checks a descriptor. Seals stay; without `F_SEAL_SHRINK` and `F_SEAL_GROW` the length, and
+    /// in any case the owner, can change afterwards.
     ///
-    /// Seals are checked before anything that asks a file system, which may never answer (FUSE, NFS).
+    /// Seals are checked before anything that asks a file system, which may never answer (FUSE,
+    /// NFS).
     ///
     /// ```
     /// use bytefd::share::Requirements;
@@ -159,10 +170,10 @@ impl<A> Requirements<A> {
     /// ```
     ///
     /// # Errors
-    /// - `EPERM` if seals are missing, or the file cannot have any. Without seals: `EISDIR` if it is a directory, `ENODEV` if it
-    ///   is anything else that is not a regular file.
-    /// - `ENXIO` if it is shorter than [`min_length`](Self::min_length); `EFBIG` if it is longer than
-    ///   [`max_length`](Self::max_length).
+    /// - `EPERM` if seals are missing, or the file cannot have any. Without seals: `EISDIR` if it
+    ///   is a directory, `ENODEV` if it is anything else that is not a regular file.
+    /// - `ENXIO` if it is shorter than [`min_length`](Self::min_length); `EFBIG` if it is longer
+    ///   than [`max_length`](Self::max_length).
     /// - `EACCES` if it belongs to another user, or was not opened for reading.
     /// - `EINVAL` if a seal is unknown, or the lengths contradict each other.
     pub fn check(&self, fd: impl AsFd) -> Result<()> {
@@ -172,7 +183,8 @@ impl<A> Requirements<A> {
             let message = format!("descriptor {number} is not open for reading");
             return Err(Error::new("fd", libc::EACCES, message));
         }
-        // First: what others do to the length until it is sealed shows in what is looked at afterwards.
+        // First: what others do to the length until it is sealed shows in what is looked at
+        // afterwards.
         let seals = match file::seals(fd) {
             // A file that cannot have seals.
             Err(Errno(libc::EINVAL)) => 0,
@@ -181,13 +193,18 @@ impl<A> Requirements<A> {
         };
         if self.seals & !seals != 0 {
             let missing = names(self.seals & !seals);
-            let found = if seals == 0 { "not sealed".into() } else { format!("sealed with {} only", names(seals)) };
+            let found = if seals == 0 {
+                "not sealed".into()
+            } else {
+                format!("sealed with {} only", names(seals))
+            };
             let message = format!("descriptor {number} is {found} (missing {missing})");
             return Err(Error::new("seals", libc::EPERM, message));
         }
         let stat = file::fstat(fd).context("fstat", || format!("descriptor {number}"))?;
         if !stat.is_regular() {
-            let errno = if stat.mode & libc::S_IFMT == libc::S_IFDIR { libc::EISDIR } else { libc::ENODEV };
+            let errno =
+                if stat.mode & libc::S_IFMT == libc::S_IFDIR { libc::EISDIR } else { libc::ENODEV };
             let message = format!("descriptor {number} is {}, not a regular file", stat.kind());
             return Err(Error::new("fd", errno, message));
         }
@@ -202,7 +219,8 @@ impl<A> Requirements<A> {
         }
         match self.uid {
             Some(uid) if uid != stat.owner => {
-                let message = format!("descriptor {number} belongs to user {}, not user {uid}", stat.owner);
+                let message =
+                    format!("descriptor {number} belongs to user {}, not user {uid}", stat.owner);
                 Err(Error::new("uid", libc::EACCES, message))
             }
             _ => Ok(()),
@@ -213,7 +231,11 @@ impl<A> Requirements<A> {
     pub(crate) fn check_self(&self) -> Result<()> {
         let unknown = SEALS.iter().fold(self.seals, |rest, (seal, _)| rest & !seal);
         if unknown != 0 {
-            return Err(Error::new("seals", libc::EINVAL, format_args!("unknown seals {unknown:#x}")));
+            return Err(Error::new(
+                "seals",
+                libc::EINVAL,
+                format_args!("unknown seals {unknown:#x}"),
+            ));
         }
         let (least, most) = (self.min_length, self.max_length);
         if least > most {
@@ -229,8 +251,9 @@ fn names(seals: i32) -> String {
     named.collect::<Vec<_>>().join(", ")
 }
 
-/// A descriptor that was accepted without seals. Its content can change at any time, so there is no safe slice of it: map it
-/// with [`MapOptions::map_fd`](crate::MapOptions::map_fd), and copy with [`Map::read_at`](crate::Map::read_at).
+/// A descriptor that was accepted without seals. Its content can change at any time, so there is no
+/// safe slice of it: map it with [`MapOptions::map_fd`](crate::MapOptions::map_fd), and copy with
+/// [`Map::read_at`](crate::Map::read_at).
 ///
 /// ```compile_fail,E0308
 /// let unsealed = bytefd::share::Requirements::new().no_seals().accept(bytefd::wrap(b"hello")?)?;

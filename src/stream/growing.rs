@@ -15,7 +15,8 @@ const COPIED: usize = 256 << 10;
 /// A new file that becomes longer.
 pub(super) struct Growing {
     file: EmptyFile,
-    /// The extent that is being filled, which ends here. 0 and none if every write makes its own pages.
+    /// The extent that is being filled, which ends here. 0 and none if every write makes its own
+    /// pages.
     end: u64,
     extent: Option<Extent>,
     /// It was given this size ahead of the bytes.
@@ -27,7 +28,8 @@ impl Growing {
         Growing { file, end: 0, extent: None, size: 0 }
     }
 
-    /// Adds bytes at the end. The file goes on as a file on disk where it gets longer than memory may hold.
+    /// Adds bytes at the end. The file goes on as a file on disk where it gets longer than memory
+    /// may hold.
     pub fn append(&mut self, plan: &Plan<'_>, segments: &[IoSlice<'_>], offset: u64) -> Result<()> {
         let end = offset + fill::total_length(segments)?;
         if plan.spills(end) && self.file.backend != Backend::TmpFile {
@@ -47,7 +49,8 @@ impl Growing {
         Ok(())
     }
 
-    /// Makes a huge page for memory that is longer than what is held in buffers, if that takes less time.
+    /// Makes a huge page for memory that is longer than what is held in buffers, if that takes less
+    /// time.
     fn reserve(&mut self, filling: &Filling, from: u64, to: u64) -> Result<()> {
         let extent = features::huge_page_size();
         if self.file.backend != Backend::Memfd || extent == 0 || to <= self.end {
@@ -61,7 +64,8 @@ impl Growing {
         self.end = to.next_multiple_of(extent).min(sys::file_size_limit()).max(to);
         let pages = filling.extent(self.end - from, self.end - from);
         if pages.is_huge {
-            file::ftruncate(self.file.fd.as_fd(), self.end).context("ftruncate", || format!("{} bytes", self.end))?;
+            file::ftruncate(self.file.fd.as_fd(), self.end)
+                .context("ftruncate", || format!("{} bytes", self.end))?;
             // If there is no room for all of it, the writes tell.
             let _ = fill::allocate(self.file.fd.as_fd(), from, self.end);
             self.size = self.end;
@@ -86,9 +90,14 @@ pub(super) fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>, length: u64) -> Res
     let mut copied = 0;
     while copied < length {
         let room = buffer.len().min((length - copied) as usize);
-        let count = file::pread(from, &mut buffer[..room], copied).context("pread", || "content that goes to disk")?;
+        let count = file::pread(from, &mut buffer[..room], copied)
+            .context("pread", || "content that goes to disk")?;
         if count == 0 {
-            return Err(Error::new("pread", libc::EIO, format_args!("{copied} of {length} bytes are there")));
+            return Err(Error::new(
+                "pread",
+                libc::EIO,
+                format_args!("{copied} of {length} bytes are there"),
+            ));
         }
         fill::write_at(to, &[IoSlice::new(&buffer[..count])], copied)?;
         copied += count as u64;

@@ -9,8 +9,8 @@ use crate::sys::{self, buffer::Buffer};
 
 /// What a read must have room for: a packet, pipe(2), whose rest would be lost.
 const PACKET: usize = libc::PIPE_BUF;
-/// The buffers for a stream of unknown length, one after the other, so that no byte is moved when there are more of them than
-/// expected. A buffer takes memory only as far as it is filled.
+/// The buffers for a stream of unknown length, one after the other, so that no byte is moved when
+/// there are more of them than expected. A buffer takes memory only as far as it is filled.
 const SIZES: [usize; 4] = [16 << 10, 64 << 10, 256 << 10, MOST - (336 << 10)];
 /// The most that is held in buffers, but for a packet.
 const MOST: usize = 1 << 20;
@@ -31,7 +31,8 @@ pub(super) struct Incoming<'a> {
 impl<'a> Incoming<'a> {
     pub fn new(options: &'a StreamOptions, source: &'a mut dyn Source) -> Incoming<'a> {
         // No file can have more.
-        let expected = if options.size_hint > 0 { options.size_hint } else { source.expected() }.min(i64::MAX as u64);
+        let expected = if options.size_hint > 0 { options.size_hint } else { source.expected() }
+            .min(i64::MAX as u64);
         Incoming {
             options,
             source,
@@ -54,7 +55,11 @@ impl<'a> Incoming<'a> {
                 return Ok(true);
             }
             if self.last().room() < PACKET {
-                let next = sizes.by_ref().find(|size| **size > self.last().filled().len()).copied().unwrap_or(MOST);
+                let next = sizes
+                    .by_ref()
+                    .find(|size| **size > self.last().filled().len())
+                    .copied()
+                    .unwrap_or(MOST);
                 let size = next.min(MOST - total);
                 if size == 0 {
                     return self.ask_limit().map(|()| false);
@@ -66,7 +71,8 @@ impl<'a> Incoming<'a> {
     }
 
     fn add_buffer(&mut self, size: usize) -> Result<()> {
-        let buffer = Buffer::new(size + PACKET).context("memory", || format!("a buffer of {size} bytes"))?;
+        let buffer =
+            Buffer::new(size + PACKET).context("memory", || format!("a buffer of {size} bytes"))?;
         self.buffers.push(buffer);
         Ok(())
     }
@@ -110,12 +116,20 @@ impl<'a> Incoming<'a> {
 
     fn too_long(&self) -> Error {
         let limit = self.limit;
-        let whose = if self.options.max_bytes == Some(limit) { "max_bytes allows" } else { "RLIMIT_FSIZE allows" };
-        Error::new("stream", libc::EFBIG, format_args!("the stream has more than the {limit} bytes that {whose}"))
+        let whose = if self.options.max_bytes == Some(limit) {
+            "max_bytes allows"
+        } else {
+            "RLIMIT_FSIZE allows"
+        };
+        Error::new(
+            "stream",
+            libc::EFBIG,
+            format_args!("the stream has more than the {limit} bytes that {whose}"),
+        )
     }
 
-    /// RLIMIT_FSIZE may change while a stream is read, so it is asked before each piece goes into a file. Writing more would be a
-    /// signal.
+    /// RLIMIT_FSIZE may change while a stream is read, so it is asked before each piece goes into a
+    /// file. Writing more would be a signal.
     fn ask_limit(&mut self) -> Result<()> {
         self.limit = self.options.max_bytes.unwrap_or(u64::MAX).min(sys::file_size_limit());
         if self.length > self.limit { Err(self.too_long()) } else { Ok(()) }

@@ -1,7 +1,8 @@
 //! Bytes that come one after the other – from a pipe, a socket, a file, a reader – into a file.
 //!
-//! A stream begins in buffers of at most 1 MiB together. One that ends there is wrapped as any other bytes are, with its length
-//! known. A longer one gets a file, to which the buffers go, and then each piece as soon as it is read.
+//! A stream begins in buffers of at most 1 MiB together. One that ends there is wrapped as any
+//! other bytes are, with its length known. A longer one gets a file, to which the buffers go, and
+//! then each piece as soon as it is read.
 
 mod growing;
 mod incoming;
@@ -20,12 +21,13 @@ pub use options::StreamOptions;
 use source::{Descriptor, Reader, Source};
 
 impl WrapOptions {
-    /// Reads the stream behind a descriptor – a pipe, stream socket, file or terminal – from its present offset to its end into a
-    /// new file, and returns that file's descriptor as [`WrapOptions::wrap`] does. At most 1 MiB of
-    /// it is held in memory besides that file.
+    /// Reads the stream behind a descriptor – a pipe, stream socket, file or terminal – from its
+    /// present offset to its end into a new file, and returns that file's descriptor as
+    /// [`WrapOptions::wrap`] does. At most 1 MiB of it is held in memory besides that file.
     ///
-    /// The call blocks until the end of the stream, unless [`StreamOptions::timeout`] or [`StreamOptions::interruptible`] ends it.
-    /// A pipe that does not block (O_NONBLOCK) is waited for too. A terminal whose other side is closed (EIO) is at its end.
+    /// The call blocks until the end of the stream, unless [`StreamOptions::timeout`] or
+    /// [`StreamOptions::interruptible`] ends it. A pipe that does not block (O_NONBLOCK) is waited
+    /// for too. A terminal whose other side is closed (EIO) is at its end.
     ///
     /// ```
     /// use bytefd::{StreamOptions, WrapOptions};
@@ -40,8 +42,10 @@ impl WrapOptions {
     /// # Errors
     /// Nothing is kept; what was read is gone from a pipe or socket.
     /// - `EFBIG` if the stream is longer than [`StreamOptions::max_bytes`] or RLIMIT_FSIZE.
-    /// - `ETIMEDOUT` after [`StreamOptions::timeout`]; `EINTR` with [`StreamOptions::interruptible`].
-    /// - `EAGAIN` if the socket does not block and has nothing to read yet, or if its own limit (SO_RCVTIMEO) has passed.
+    /// - `ETIMEDOUT` after [`StreamOptions::timeout`]; `EINTR` with
+    ///   [`StreamOptions::interruptible`].
+    /// - `EAGAIN` if the socket does not block and has nothing to read yet, or if its own limit
+    ///   (SO_RCVTIMEO) has passed.
     /// - `EPROTOTYPE` if the descriptor is a socket for datagrams or packets.
     /// - The errors of [`WrapOptions::wrap`] and of read(2).
     pub fn wrap_stream(&self, source: impl AsFd, options: &StreamOptions) -> Result<OwnedFd> {
@@ -61,8 +65,8 @@ impl WrapOptions {
     /// # Errors
     /// As [`WrapOptions::wrap_stream`], and:
     /// - The reader's own errors: their errno, or `EIO` with their text.
-    /// - `EINVAL` if the reader says that it read more bytes than it had room for, or if the options have a timeout or are
-    ///   interruptible: only the reader itself can end its reads.
+    /// - `EINVAL` if the reader says that it read more bytes than it had room for, or if the
+    ///   options have a timeout or are interruptible: only the reader itself can end its reads.
     pub fn wrap_reader(&self, reader: impl Read, options: &StreamOptions) -> Result<OwnedFd> {
         self.collect(options, &mut Reader::new(reader, options)?)
     }
@@ -122,7 +126,8 @@ fn collect_into_pool(
     let mut incoming = Incoming::new(options, source);
     if incoming.begin()? {
         let segments = incoming.segments();
-        let (lent, trial) = if plan.spills(incoming.length) { (None, None) } else { pool.lend(&segments, &loan)? };
+        let (lent, trial) =
+            if plan.spills(incoming.length) { (None, None) } else { pool.lend(&segments, &loan)? };
         let collected = match lent {
             Some(lent) => Collected::Lent(lent),
             None => {
@@ -144,7 +149,8 @@ fn collect_into_pool(
     };
     let mut end = 0;
     let mut store = |segments: &[IoSlice<'_>]| -> Result<()> {
-        let (offset, length) = (end, segments.iter().map(|segment| segment.len() as u64).sum::<u64>());
+        let (offset, length) =
+            (end, segments.iter().map(|segment| segment.len() as u64).sum::<u64>());
         end += length;
         if let Target::Lent(lent) = &mut target {
             let stored = if plan.spills(end) { None } else { Some(lent.store(segments, offset)) };

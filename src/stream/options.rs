@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// How much is read from a stream, and how long that may take. The default: all of it, however long it takes.
+/// How much is read from a stream, and how long that may take. The default: all of it, however long
+/// it takes.
 ///
 /// ```
 /// use std::time::Duration;
@@ -40,10 +41,12 @@ impl StreamOptions {
         self
     }
 
-    /// The expected number of bytes, such as a Content-Length; 0 if it is not known. It is the size of the buffer to begin with,
-    /// up to 1 MiB. For content that is longer than that it chooses the file: on disk if it is above
-    /// [`WrapOptions::spill_threshold`](crate::WrapOptions::spill_threshold), and one of about this size in a pool. The stream may be longer or shorter. A regular
-    /// file needs no hint, because it has a length.
+    /// The expected number of bytes, such as a Content-Length; 0 if it is not known. It is the size
+    /// of the buffer to begin with, up to 1 MiB. For content that is longer than that it chooses
+    /// the file: on disk if it is above
+    /// [`WrapOptions::spill_threshold`](crate::WrapOptions::spill_threshold), and one of about this
+    /// size in a pool. The stream may be longer or shorter. A regular file needs no hint, because
+    /// it has a length.
     ///
     /// ```
     /// use bytefd::{StreamOptions, WrapOptions};
@@ -55,10 +58,11 @@ impl StreamOptions {
         self
     }
 
-    /// How long the whole call may take; `ETIMEDOUT` afterwards. Zero does not wait at all. The default is no limit. For
-    /// [`WrapOptions::wrap_stream`](crate::WrapOptions::wrap_stream) and the other functions that read a descriptor; with a reader it is `EINVAL`. With a timeout
-    /// a limit of the socket (SO_RCVTIMEO) is not looked at. A regular file always counts as ready, so a file system that does not
-    /// answer (FUSE, NFS) holds the call longer.
+    /// How long the whole call may take; `ETIMEDOUT` afterwards. Zero does not wait at all. The
+    /// default is no limit. For [`WrapOptions::wrap_stream`](crate::WrapOptions::wrap_stream) and
+    /// the other functions that read a descriptor; with a reader it is `EINVAL`. With a timeout a
+    /// limit of the socket (SO_RCVTIMEO) is not looked at. A regular file always counts as ready,
+    /// so a file system that does not answer (FUSE, NFS) holds the call longer.
     ///
     /// ```
     /// use bytefd::{StreamOptions, WrapOptions};
@@ -73,8 +77,8 @@ impl StreamOptions {
         self
     }
 
-    /// Lets a signal handler that runs while the call waits end it with `EINTR`, also one that was set with SA_RESTART. By
-    /// default the call goes on. With a reader it is `EINVAL`.
+    /// Lets a signal handler that runs while the call waits end it with `EINTR`, also one that was
+    /// set with SA_RESTART. By default the call goes on. With a reader it is `EINVAL`.
     ///
     /// ```
     /// let options = bytefd::StreamOptions::new().interruptible(true);

@@ -20,10 +20,12 @@ pub(super) trait Source {
     }
 }
 
-/// The most that is read from a descriptor at once: what the processor's cache holds until it is in the file.
+/// The most that is read from a descriptor at once: what the processor's cache holds until it is in
+/// the file.
 const PIECE: usize = 256 << 10;
-/// What a reader is given at first, and at most. It may look at it, so it is cleared, for nothing if the reader has less. A
-/// reader in Go is in another thread, which has to be woken for each piece (70 µs).
+/// What a reader is given at first, and at most. It may look at it, so it is cleared, for nothing
+/// if the reader has less. A reader in Go is in another thread, which has to be woken for each
+/// piece (70 µs).
 const STEPS: [usize; 2] = [8 << 10, 1 << 20];
 
 /// A reader that is not believed.
@@ -36,7 +38,8 @@ pub(super) struct Reader<R> {
 impl<R: Read> Reader<R> {
     pub fn new(reader: R, options: &StreamOptions) -> Result<Reader<R>> {
         if options.timeout.is_some() || options.interruptible {
-            let message = "a timeout or interruptible needs a descriptor; only a reader itself can end its reads";
+            let message = "a timeout or interruptible needs a descriptor; only a reader itself can \
+                           end its reads";
             return Err(Error::new("options", libc::EINVAL, message));
         }
         Ok(Reader { reader, step: STEPS[0] })
@@ -57,8 +60,10 @@ impl<R: Read> Source for Reader<R> {
                     ));
                 }
                 Ok(count) if count > spare.len() => {
-                    let message =
-                        format!("the reader says that it read {count} bytes into a buffer of {}", spare.len());
+                    let message = format!(
+                        "the reader says that it read {count} bytes into a buffer of {}",
+                        spare.len()
+                    );
                     return Err(Error::new("read", libc::EINVAL, message));
                 }
                 Ok(count) => {
@@ -107,7 +112,8 @@ impl<'a> Descriptor<'a> {
             _ => match socket::kind(fd) {
                 Ok(libc::SOCK_STREAM) => Kind::Socket { blocks: file::blocks(fd).unwrap_or(true) },
                 Ok(_) => {
-                    let message = "the descriptor is a socket for datagrams or packets, not a stream";
+                    let message =
+                        "the descriptor is a socket for datagrams or packets, not a stream";
                     return Err(Error::new("stream", libc::EPROTOTYPE, message));
                 }
                 // Reading says what is wrong with other descriptors.
@@ -131,9 +137,12 @@ impl<'a> Descriptor<'a> {
         }
         match self.kind {
             Kind::Socket { .. } => socket::read_now(self.fd, buffer, room),
-            // Only where the kernel cannot do better: another reader could take the bytes between poll and read.
+            // Only where the kernel cannot do better: another reader could take the bytes between
+            // poll and read.
             Kind::Pipe => match file::read_now(self.fd, buffer, room) {
-                Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL)) => self.read_when_ready(buffer, room),
+                Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL)) => {
+                    self.read_when_ready(buffer, room)
+                }
                 read => read,
             },
             Kind::Other => self.read_when_ready(buffer, room),
@@ -163,8 +172,8 @@ impl Source for Descriptor<'_> {
                         continue;
                     }
                 },
-                // All programs on the other side of a pseudoterminal have closed it. Other terminals say EIO of a
-                // background process that may not read.
+                // All programs on the other side of a pseudoterminal have closed it. Other
+                // terminals say EIO of a background process that may not read.
                 Err(Errno(libc::EIO)) if file::is_terminal_master(self.fd) => return Ok(0),
                 read => {
                     self.has_begun |= read.is_ok_and(|count| count > 0);

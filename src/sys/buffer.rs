@@ -3,7 +3,8 @@
 use crate::error::Errno;
 use crate::sys::call::Result;
 
-/// A buffer of a fixed size. What has not been filled yet costs address space only, until somebody writes there.
+/// A buffer of a fixed size. What has not been filled yet costs address space only, until somebody
+/// writes there.
 pub(crate) struct Buffer {
     /// Its length is what has been initialised so far.
     memory: Vec<u8>,
@@ -31,7 +32,8 @@ impl Buffer {
         self.filled = 0;
     }
 
-    /// The next `size` bytes, for code that may look at them before it fills them. There must be room for them.
+    /// The next `size` bytes, for code that may look at them before it fills them. There must be
+    /// room for them.
     pub fn spare(&mut self, size: usize) -> &mut [u8] {
         assert!(size <= self.room());
         let end = self.filled + size;
@@ -50,7 +52,8 @@ impl Buffer {
     /// Lets the kernel fill at most `room` bytes. Returns how many it has filled.
     ///
     /// # Safety
-    /// `read` is given an address and the number of bytes that may be stored there. It stores as many as it says, or fails.
+    /// `read` is given an address and the number of bytes that may be stored there. It stores as
+    /// many as it says, or fails.
     pub(super) unsafe fn fill(
         &mut self,
         room: usize,

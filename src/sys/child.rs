@@ -1,9 +1,11 @@
-//! A child that shares memory and descriptors with this process, for a few system calls that this process must not make
-//! itself. It is gone when [`run`] returns, and the program does not see it:
-//! - All signals are blocked meanwhile, or one for the process group would run the program's handler in the child, in shared
-//!   memory. The child sends no signal when it ends, and wait(2) without `__WALL` does not find it.
-//! - This thread waits until the child has ended (CLONE_VFORK). The child has a stack of its own, and makes system calls by
-//!   itself: errno and everything else that belongs to a thread of the C library is this thread's.
+//! A child that shares memory and descriptors with this process, for a few system calls that this
+//! process must not make itself. It is gone when [`run`] returns, and the program does not see it:
+//! - All signals are blocked meanwhile, or one for the process group would run the program's
+//!   handler in the child, in shared memory. The child sends no signal when it ends, and wait(2)
+//!   without `__WALL` does not find it.
+//! - This thread waits until the child has ended (CLONE_VFORK). The child has a stack of its own,
+//!   and makes system calls by itself: errno and everything else that belongs to a thread of the C
+//!   library is this thread's.
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use std::arch::asm;
@@ -14,8 +16,8 @@ use super::file;
 use super::mapping::Mapping;
 use crate::error::Errno;
 
-/// What the child does. It runs in the memory of a thread that stands still, so it calls nothing that uses errno,
-/// thread-local variables, locks or the heap, and does not panic.
+/// What the child does. It runs in the memory of a thread that stands still, so it calls nothing
+/// that uses errno, thread-local variables, locks or the heap, and does not panic.
 pub(super) type Entry = unsafe extern "C" fn(*mut c_void);
 
 /// The step that failed, and how.
@@ -37,23 +39,28 @@ pub(super) unsafe fn run(entry: Entry, argument: *mut c_void) -> std::result::Re
     let stack = Mapping::zeros(STACK).map_err(|errno| ("mmap", errno))?;
     let end = stack.base().as_ptr().wrapping_byte_add(STACK);
     without_signals(|| {
-        // SAFETY: the stack is ours and stays until the child has ended. The caller vouches for the rest.
+        // SAFETY: the stack is ours and stays until the child has ended. The caller vouches for the
+        // rest.
         let child = unsafe { clone(end, entry, argument) };
         if child < 0 {
             return Err(("clone", Errno(-child as c_int)));
         }
-        // If the program has waited for all of its children (__WALL) meanwhile, there is nothing to wait for any more.
+        // If the program has waited for all of its children (__WALL) meanwhile, there is nothing to
+        // wait for any more.
         let nothing = std::ptr::null::<c_int>();
         // SAFETY: a child of ours; NULL where it may be.
-        let _ = retry(|| unsafe { libc::syscall(libc::SYS_wait4, child, nothing, libc::__WALL, nothing) });
+        let _ = retry(|| unsafe {
+            libc::syscall(libc::SYS_wait4, child, nothing, libc::__WALL, nothing)
+        });
         Ok(())
     })
 }
 
-/// Refuses where children get another process namespace than this thread has, after unshare(2) or setns(2): the next child
-/// would be its first process, and the namespace would end with it.
+/// Refuses where children get another process namespace than this thread has, after unshare(2) or
+/// setns(2): the next child would be its first process, and the namespace would end with it.
 fn check_namespace() -> std::result::Result<(), Failure> {
-    let (own, of_children) = (c"/proc/thread-self/ns/pid", c"/proc/thread-self/ns/pid_for_children");
+    let (own, of_children) =
+        (c"/proc/thread-self/ns/pid", c"/proc/thread-self/ns/pid_for_children");
     let namespace = |path: &CStr| file::stat(path).map(|stat| stat.identity);
     match (namespace(own), namespace(of_children)) {
         (Ok(own), Ok(of_children)) if own == of_children => Ok(()),
@@ -63,7 +70,9 @@ fn check_namespace() -> std::result::Result<(), Failure> {
 }
 
 /// Also without those that the C library keeps for itself, so not by its own functions.
-fn without_signals(work: impl FnOnce() -> std::result::Result<(), Failure>) -> std::result::Result<(), Failure> {
+fn without_signals(
+    work: impl FnOnce() -> std::result::Result<(), Failure>,
+) -> std::result::Result<(), Failure> {
     const SIZE: usize = 8;
     let (all, mut before) = (u64::MAX, 0u64);
     let nothing = std::ptr::null_mut::<u64>();
@@ -82,16 +91,17 @@ fn without_signals(work: impl FnOnce() -> std::result::Result<(), Failure>) -> s
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 const CLONE_FLAGS: usize = (libc::CLONE_VM | libc::CLONE_FILES | libc::CLONE_VFORK) as usize;
 
-/// clone(2): calls `entry` in a new process, which ends when that returns. The number of the process, or a negative errno.
+/// clone(2): calls `entry` in a new process, which ends when that returns. The number of the
+/// process, or a negative errno.
 ///
 /// # Safety
-/// `stack` is the end of memory for the child's stack, and a multiple of 16. Nobody else uses it until the child has
-/// ended. `entry` may be called with this argument.
+/// `stack` is the end of memory for the child's stack, and a multiple of 16. Nobody else uses it
+/// until the child has ended. `entry` may be called with this argument.
 #[cfg(target_arch = "x86_64")]
 unsafe fn clone(stack: *mut u8, entry: Entry, argument: *mut c_void) -> isize {
     let answer;
-    // SAFETY: the parent goes on behind the label with all registers as they were. The child has a stack of its own, and does
-    // not come there.
+    // SAFETY: the parent goes on behind the label with all registers as they were. The child has a
+    // stack of its own, and does not come there.
     unsafe {
         asm!(
             "syscall",
@@ -203,7 +213,8 @@ pub(super) unsafe fn raw(number: c_long, [a, b, c, d, e]: [usize; 5]) -> isize {
     answer
 }
 
-/// Whether Valgrind executes this program: valgrind.h, RUNNING_ON_VALGRIND. It knows these instructions, which change nothing.
+/// Whether Valgrind executes this program: valgrind.h, RUNNING_ON_VALGRIND. It knows these
+/// instructions, which change nothing.
 #[cfg(target_arch = "x86_64")]
 fn is_on_valgrind() -> bool {
     let mut answer = 0usize;

@@ -17,7 +17,8 @@ pub(crate) fn pass(command: &mut Command, fd: OwnedFd, number: RawFd) {
         let given = placed.as_ref().map_err(|errno| *errno).and_then(Placed::give);
         given.map_err(|errno| io::Error::from_raw_os_error(errno.0))
     };
-    // SAFETY: it calls fstat(2), dup2(2) and fcntl(2), which a child may call, allocates nothing, and holds no lock.
+    // SAFETY: it calls fstat(2), dup2(2) and fcntl(2), which a child may call, allocates nothing,
+    // and holds no lock.
     unsafe { command.pre_exec(give) };
 }
 
@@ -29,9 +30,10 @@ struct Placed {
 }
 
 impl Placed {
-    /// Moves the descriptor to its number already here, if that is free. Otherwise the number could become that of a pipe through
-    /// which std hears of a failed execve(2), and the child would overwrite it. If the number is in use, the descriptor goes where
-    /// it is in the way of no other number that is passed.
+    /// Moves the descriptor to its number already here, if that is free. Otherwise the number could
+    /// become that of a pipe through which std hears of a failed execve(2), and the child would
+    /// overwrite it. If the number is in use, the descriptor goes where it is in the way of no
+    /// other number that is passed.
     fn new(fd: &OwnedFd, number: RawFd) -> Result<Placed> {
         if number < 0 {
             return Err(Errno(libc::EBADF));
@@ -52,7 +54,8 @@ impl Placed {
         }
         // Another descriptor that was passed may have taken the place after all.
         file::stat_if(self.fd.as_raw_fd(), self.identity).ok_or(Errno(libc::EBADF))?;
-        // SAFETY: touches no memory. The number is open in the parent too, and so none that std has opened since.
+        // SAFETY: touches no memory. The number is open in the parent too, and so none that std has
+        // opened since.
         check(unsafe { libc::dup2(self.fd.as_raw_fd(), self.number) }).map(drop)
     }
 }

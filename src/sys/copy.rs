@@ -1,8 +1,9 @@
-//! Copies out of and into memory that may be lost: mapped files that are made shorter, or that have no space left. A lost page
-//! ends the copy and not the process, and every byte before it is copied.
+//! Copies out of and into memory that may be lost: mapped files that are made shorter, or that have
+//! no space left. A lost page ends the copy and not the process, and every byte before it is
+//! copied.
 //!
-//! In a guarded range that is one instruction, which the handler of [`super::guard`] knows. Elsewhere the kernel copies, which
-//! answers EFAULT where a program gets a signal.
+//! In a guarded range that is one instruction, which the handler of [`super::guard`] knows.
+//! Elsewhere the kernel copies, which answers EFAULT where a program gets a signal.
 
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
@@ -16,15 +17,21 @@ use crate::error::Errno;
 
 pub(in crate::sys) use instruction::stop;
 
-/// Copies the bytes at `mapped` to `to`, up to the first that is lost, and returns how many there were. `guarded`: all of
-/// them are in the range of a [`Guard`](super::guard::Guard), which replaces none of its pages for this.
+/// Copies the bytes at `mapped` to `to`, up to the first that is lost, and returns how many there
+/// were. `guarded`: all of them are in the range of a [`Guard`](super::guard::Guard), which
+/// replaces none of its pages for this.
 ///
 /// EFAULT if `to` cannot be written; in a guarded copy that is a signal, as for any other store.
 ///
 /// # Safety
-/// `mapped` is mapped and `to` is the caller's, `length` bytes each, and they do not overlap. What others store meanwhile is
-/// copied or not.
-pub(crate) unsafe fn read(mapped: *const u8, to: *mut u8, length: usize, guarded: bool) -> Result<usize> {
+/// `mapped` is mapped and `to` is the caller's, `length` bytes each, and they do not overlap. What
+/// others store meanwhile is copied or not.
+pub(crate) unsafe fn read(
+    mapped: *const u8,
+    to: *mut u8,
+    length: usize,
+    guarded: bool,
+) -> Result<usize> {
     if guarded && instruction::IS_KNOWN {
         return count(mapped, length, |at, length| {
             // SAFETY: the caller vouches for both.
@@ -56,12 +63,17 @@ pub(crate) unsafe fn read(mapped: *const u8, to: *mut u8, length: usize, guarded
     })
 }
 
-/// Copies `from` to the bytes at `mapped`, as [`read`]. EFAULT if `from` cannot be read; in a guarded copy that is so for lost
-/// pages, and otherwise a signal, as for any other load.
+/// Copies `from` to the bytes at `mapped`, as [`read`]. EFAULT if `from` cannot be read; in a
+/// guarded copy that is so for lost pages, and otherwise a signal, as for any other load.
 ///
 /// # Safety
 /// As [`read`].
-pub(crate) unsafe fn write(mapped: *mut u8, from: *const u8, length: usize, guarded: bool) -> Result<usize> {
+pub(crate) unsafe fn write(
+    mapped: *mut u8,
+    from: *const u8,
+    length: usize,
+    guarded: bool,
+) -> Result<usize> {
     if guarded && instruction::IS_KNOWN {
         return count(mapped, length, |at, length| {
             // SAFETY: the caller vouches for both.
@@ -108,7 +120,9 @@ pub(crate) fn write_zeros(mapping: &Mapping, bytes: Range<usize>) -> Result<()> 
     while at < bytes.end {
         let count = (bytes.end - at).min(ZEROS.len());
         // SAFETY: the bytes are in the mapping, whose owner wants them to be zeros.
-        match unsafe { write(mapping.base().as_ptr().wrapping_add(at), ZEROS.as_ptr(), count, false) }? {
+        match unsafe {
+            write(mapping.base().as_ptr().wrapping_add(at), ZEROS.as_ptr(), count, false)
+        }? {
             0 => return Err(Errno(libc::EFAULT)),
             stored => at += stored,
         }
@@ -116,9 +130,14 @@ pub(crate) fn write_zeros(mapping: &Mapping, bytes: Range<usize>) -> Result<()> 
     Ok(())
 }
 
-/// Calls `copy` with an offset and a length until all is copied or the next byte is lost. It returns how many bytes it copied
-/// for sure: fewer where a page is lost anywhere in what it was asked for, perhaps 0.
-fn count(mapped: *const u8, length: usize, mut copy: impl FnMut(usize, usize) -> Result<usize>) -> Result<usize> {
+/// Calls `copy` with an offset and a length until all is copied or the next byte is lost. It
+/// returns how many bytes it copied for sure: fewer where a page is lost anywhere in what it was
+/// asked for, perhaps 0.
+fn count(
+    mapped: *const u8,
+    length: usize,
+    mut copy: impl FnMut(usize, usize) -> Result<usize>,
+) -> Result<usize> {
     let mut done = 0;
     while done < length {
         let mut copied = copy(done, length - done)?;
@@ -142,8 +161,9 @@ fn or_lost(result: Result<usize>) -> Result<usize> {
     }
 }
 
-/// [`count`] with [`move_bytes`]; `None` where that is refused: by a kernel without CONFIG_CROSS_MEMORY_ATTACH, or by a filter
-/// of system calls. (The rules on tracing others do not concern a process's own memory.)
+/// [`count`] with [`move_bytes`]; `None` where that is refused: by a kernel without
+/// CONFIG_CROSS_MEMORY_ATTACH, or by a filter of system calls. (The rules on tracing others do not
+/// concern a process's own memory.)
 fn by_kernel(
     mapped: *const u8,
     length: usize,
@@ -162,8 +182,9 @@ fn by_kernel(
     }
 }
 
-/// process_vm_readv(2) (Linux 3.2) in this process. The kernel stores into `to` as a program does, and the file there learns of
-/// it. Of what process_vm_writev stores it may not: the pages are written behind its back.
+/// process_vm_readv(2) (Linux 3.2) in this process. The kernel stores into `to` as a program does,
+/// and the file there learns of it. Of what process_vm_writev stores it may not: the pages are
+/// written behind its back.
 ///
 /// # Safety
 /// `to` is `length` bytes that may be written, or not there.
@@ -171,7 +192,8 @@ unsafe fn move_bytes(from: *const u8, to: *mut u8, length: usize) -> Result<usiz
     let to = libc::iovec { iov_base: to.cast(), iov_len: length };
     let from = libc::iovec { iov_base: from.cast_mut().cast(), iov_len: length };
     // SAFETY: one segment each; the caller vouches for `to`, and what is not there is EFAULT.
-    retry(|| unsafe { libc::process_vm_readv(libc::getpid(), &to, 1, &from, 1, 0) }).map(|moved| moved as usize)
+    retry(|| unsafe { libc::process_vm_readv(libc::getpid(), &to, 1, &from, 1, 0) })
+        .map(|moved| moved as usize)
 }
 
 /// Whether the byte is there.
@@ -187,14 +209,17 @@ fn is_readable(byte: *const u8) -> Result<bool> {
 unsafe fn is_writable(byte: *mut u8) -> Result<bool> {
     let mut held = 0;
     // SAFETY: the variable is one byte; the caller vouches for the other.
-    unsafe { Ok(is_moved(move_bytes(byte, &mut held, 1))? && is_moved(move_bytes(&held, byte, 1))?) }
+    unsafe {
+        Ok(is_moved(move_bytes(byte, &mut held, 1))? && is_moved(move_bytes(&held, byte, 1))?)
+    }
 }
 
 fn is_moved(result: Result<usize>) -> Result<bool> {
     or_lost(result).map(|moved| moved > 0)
 }
 
-/// What takes the bytes in between where they cannot be moved at once. A file would have to obey RLIMIT_FSIZE.
+/// What takes the bytes in between where they cannot be moved at once. A file would have to obey
+/// RLIMIT_FSIZE.
 struct Pipe {
     reader: OwnedFd,
     writer: OwnedFd,
@@ -207,7 +232,10 @@ impl Pipe {
         check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) })?;
         // SAFETY: the kernel just returned them to us, so nobody else owns them.
         let [reader, writer] = ends.map(|end| unsafe { OwnedFd::from_raw_fd(end) });
-        Ok(Pipe { reader: file::above_standard_streams(reader)?, writer: file::above_standard_streams(writer)? })
+        Ok(Pipe {
+            reader: file::above_standard_streams(reader)?,
+            writer: file::above_standard_streams(writer)?,
+        })
     }
 
     /// Fills the pipe, which is empty, with some of the bytes. Those that are not there are EFAULT.
@@ -239,8 +267,9 @@ mod instruction {
 
     pub const IS_KNOWN: bool = true;
 
-    /// One of these numbers is in a register while bytes are copied. No other code has it there. The Go package has the same
-    /// numbers and the same instruction in `go/internal/marked`, so neither may ever change.
+    /// One of these numbers is in a register while bytes are copied. No other code has it there.
+    /// The Go package has the same numbers and the same instruction in `go/internal/marked`, so
+    /// neither may ever change.
     const READ: u64 = u64::from_be_bytes(*b"bytefdRD");
     const WRITE: u64 = u64::from_be_bytes(*b"bytefdWR");
 
@@ -260,9 +289,9 @@ mod instruction {
     /// Returns how many bytes were copied, and whether `stop` found the source of a write lost.
     unsafe fn copy(mark: u64, from: *const u8, to: *mut u8, length: usize) -> (usize, bool) {
         let (end, after): (*const u8, u64);
-        // SAFETY: the caller vouches for both ranges. The direction is forwards wherever assembly begins. At a fault the
-        // registers say how far it came, also when `stop` goes on behind the instruction. (In rcx an emulator may have counted
-        // the byte that is lost.)
+        // SAFETY: the caller vouches for both ranges. The direction is forwards wherever assembly
+        // begins. At a fault the registers say how far it came, also when `stop` goes on behind the
+        // instruction. (In rcx an emulator may have counted the byte that is lost.)
         unsafe {
             asm!(
                 "lea r8, [rip + 2f]",
@@ -282,8 +311,8 @@ mod instruction {
     /// In the register of the mark, after a write whose source was lost.
     const SOURCE_IS_LOST: u64 = 0;
 
-    /// If a copy was interrupted at its side that is mapped, or at the source of a write, lets it go on behind the instruction, and
-    /// says so.
+    /// If a copy was interrupted at its side that is mapped, or at the source of a write, lets it
+    /// go on behind the instruction, and says so.
     ///
     /// # Safety
     /// `context` is the ucontext_t of a fault.
@@ -294,8 +323,8 @@ mod instruction {
         const STORE: i64 = 2;
         // SAFETY: the caller vouches for it.
         let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
-        let [r8, r9, rip, error] =
-            [libc::REG_R8, libc::REG_R9, libc::REG_RIP, libc::REG_ERR].map(|name| registers[name as usize]);
+        let [r8, r9, rip, error] = [libc::REG_R8, libc::REG_R9, libc::REG_RIP, libc::REG_ERR]
+            .map(|name| registers[name as usize]);
         if r8 != rip.wrapping_add(LENGTH) {
             return false;
         }
@@ -311,7 +340,8 @@ mod instruction {
     }
 }
 
-/// Other processors do without: the kernel copies in guarded ranges too, and raises no signal there.
+/// Other processors do without: the kernel copies in guarded ranges too, and raises no signal
+/// there.
 #[cfg(not(target_arch = "x86_64"))]
 mod instruction {
     use std::ffi::c_void;

@@ -17,16 +17,23 @@ pub(crate) fn open_in(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
     (how.flags, how.resolve) = (flags as u64, libc::RESOLVE_NO_XDEV);
     let size = size_of::<libc::open_how>();
     // SAFETY: a NUL-terminated name and a struct of this size.
-    match retry(|| unsafe { libc::syscall(libc::SYS_openat2, parent.as_raw_fd(), name.as_ptr(), &how, size) }) {
+    match retry(|| unsafe {
+        libc::syscall(libc::SYS_openat2, parent.as_raw_fd(), name.as_ptr(), &how, size)
+    }) {
         // Linux before 5.6, or a filter that does not know the call.
         Err(Errno(libc::ENOSYS | libc::EPERM)) => {}
         opened => return opened.map(|fd| own(fd as libc::c_int)),
     }
     // SAFETY: a NUL-terminated name.
-    let directory = own(retry(|| unsafe { libc::openat(parent.as_raw_fd(), name.as_ptr(), flags) })?);
+    let directory =
+        own(retry(|| unsafe { libc::openat(parent.as_raw_fd(), name.as_ptr(), flags) })?);
     // A bind mount of a directory of the same file system is not seen here.
     let (inner, outer) = (file::fstat(directory.as_fd())?, file::fstat(parent)?);
-    if inner.identity.is_on_device_of(outer.identity) { Ok(directory) } else { Err(Errno(libc::EXDEV)) }
+    if inner.identity.is_on_device_of(outer.identity) {
+        Ok(directory)
+    } else {
+        Err(Errno(libc::EXDEV))
+    }
 }
 
 /// Opens a directory by its path, following symbolic links.
@@ -34,7 +41,8 @@ pub(crate) fn open(path: &CStr) -> Result<OwnedFd> {
     file::open(path, libc::O_RDONLY | libc::O_DIRECTORY, 0)
 }
 
-/// Opens a file that a directory contains, for a lock. Waits for no other end of a FIFO, and follows no symbolic link.
+/// Opens a file that a directory contains, for a lock. Waits for no other end of a FIFO, and
+/// follows no symbolic link.
 pub(crate) fn open_file_in(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
     let open = |access| {
         let flags = access | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY;
@@ -57,7 +65,10 @@ pub(crate) fn create_in(parent: BorrowedFd<'_>, name: &CStr, mode: u32) -> Resul
 /// Opens a file that a directory contains, for reading.
 pub(crate) fn read_in(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
     // SAFETY: a NUL-terminated name.
-    retry(|| unsafe { libc::openat(parent.as_raw_fd(), name.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) }).map(own)
+    retry(|| unsafe {
+        libc::openat(parent.as_raw_fd(), name.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC)
+    })
+    .map(own)
 }
 
 /// What is to know of a file system, fstatvfs(3).
@@ -81,7 +92,9 @@ pub(crate) fn stat_in(parent: BorrowedFd<'_>, name: &CStr) -> Result<Stat> {
     // SAFETY: all-zero is a valid `struct stat`.
     let mut raw: libc::stat = unsafe { std::mem::zeroed() };
     // SAFETY: a NUL-terminated name, and `raw` is writable.
-    check(unsafe { libc::fstatat(parent.as_raw_fd(), name.as_ptr(), &mut raw, libc::AT_SYMLINK_NOFOLLOW) })?;
+    check(unsafe {
+        libc::fstatat(parent.as_raw_fd(), name.as_ptr(), &mut raw, libc::AT_SYMLINK_NOFOLLOW)
+    })?;
     Ok(Stat::from_raw(&raw))
 }
 
@@ -93,7 +106,8 @@ pub(crate) fn names(directory: BorrowedFd<'_>) -> Result<Vec<CString>> {
 /// The names in a directory that is read once.
 pub(crate) fn all_names(directory: OwnedFd) -> Result<Vec<CString>> {
     // SAFETY: an open descriptor, which belongs to the stream from here on if there is one.
-    let stream = NonNull::new(unsafe { libc::fdopendir(directory.as_raw_fd()) }).ok_or_else(last_errno)?;
+    let stream =
+        NonNull::new(unsafe { libc::fdopendir(directory.as_raw_fd()) }).ok_or_else(last_errno)?;
     let _ = directory.into_raw_fd();
     let mut names = Vec::new();
     let result = loop {
@@ -132,5 +146,6 @@ pub(crate) fn unlink_in(parent: BorrowedFd<'_>, name: &CStr) -> Result<()> {
 /// unlinkat(2) with AT_REMOVEDIR.
 pub(crate) fn rmdir_in(parent: BorrowedFd<'_>, name: &CStr) -> Result<()> {
     // SAFETY: a NUL-terminated name.
-    check(unsafe { libc::unlinkat(parent.as_raw_fd(), name.as_ptr(), libc::AT_REMOVEDIR) }).map(drop)
+    check(unsafe { libc::unlinkat(parent.as_raw_fd(), name.as_ptr(), libc::AT_REMOVEDIR) })
+        .map(drop)
 }

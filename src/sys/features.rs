@@ -1,5 +1,6 @@
-//! What this kernel and host can do. Each answer is found out once, by trying, and then remembered; what proves nothing
-//! (there was no free descriptor, say) is not remembered. These are all; whoever uses a feature asks here.
+//! What this kernel and host can do. Each answer is found out once, by trying, and then remembered;
+//! what proves nothing (there was no free descriptor, say) is not remembered. These are all;
+//! whoever uses a feature asks here.
 
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -17,8 +18,8 @@ pub(crate) static MEMFD: Probed = Probed::new();
 /// MFD_EXEC and MFD_NOEXEC_SEAL of memfd_create(2), Linux 6.3.
 pub(crate) static MFD_NOEXEC_SEAL: Probed = Probed::new();
 
-/// Shared mappings for reading of a write-sealed file through a descriptor that is open for writing, Linux 6.7. Descriptors
-/// that are open for reading only can be mapped on every kernel.
+/// Shared mappings for reading of a write-sealed file through a descriptor that is open for
+/// writing, Linux 6.7. Descriptors that are open for reading only can be mapped on every kernel.
 static SHARED_MAPPING_OF_SEALED_FILE: Probed = Probed::new();
 
 /// MADV_COLLAPSE of files in memory, Linux 6.1.
@@ -27,7 +28,8 @@ static MADV_COLLAPSE: Probed = Probed::new();
 /// O_DIRECT for files in memory, Linux 6.6.
 pub(crate) static O_DIRECT_OF_MEMFD: Probed = Probed::new();
 
-/// process_vm_readv(2) in this process: needs CONFIG_CROSS_MEMORY_ATTACH, and filters of system calls may refuse it.
+/// process_vm_readv(2) in this process: needs CONFIG_CROSS_MEMORY_ATTACH, and filters of system
+/// calls may refuse it.
 pub(crate) static PROCESS_VM_READV: Probed = Probed::new();
 
 /// PROCMAP_QUERY of /proc/self/maps, Linux 6.11.
@@ -39,11 +41,13 @@ static FINE_TIME_OF_CHANGE: Probed = Probed::new();
 /// Bytes in a huge page; 0 where the kernel has none.
 static HUGE_PAGE_SIZE: Probed = Probed::new();
 
-/// The host's policy on huge pages for files in memory, `shmem_enabled`: an index of [`POLICIES`], or behind them.
+/// The host's policy on huge pages for files in memory, `shmem_enabled`: an index of [`POLICIES`],
+/// or behind them.
 static SHMEM_ENABLED: Probed = Probed::new();
 const POLICIES: [&str; 6] = ["always", "within_size", "advise", "never", "deny", "force"];
 
-/// Whether the kernel maps this write-sealed file shared and for reading, through this descriptor for reading and writing.
+/// Whether the kernel maps this write-sealed file shared and for reading, through this descriptor
+/// for reading and writing.
 pub(crate) fn maps_sealed_file_shared(sealed: BorrowedFd<'_>) -> bool {
     let probe = || {
         let shared = MmapOptions { protection: libc::PROT_READ, flags: libc::MAP_SHARED };
@@ -66,12 +70,14 @@ pub(crate) fn maps_sealed_files_shared() -> Result<bool> {
     Ok(maps_sealed_file_shared(sealed.as_fd()))
 }
 
-/// Whether each change of a file in memory shows in its time of change (`st_ctim`), if the time was looked at before. Otherwise
-/// the clock for it stands still for some milliseconds, and what is changed meanwhile does not show.
+/// Whether each change of a file in memory shows in its time of change (`st_ctim`), if the time was
+/// looked at before. Otherwise the clock for it stands still for some milliseconds, and what is
+/// changed meanwhile does not show.
 pub(crate) fn shows_each_change() -> bool {
     let probe = || {
         let fd = file::memfd_create(c"bytefd", 0).ok()?;
-        let mut times = (0..4).map(|_| file::fchmod(fd.as_fd(), 0o600).and_then(|()| file::fstat(fd.as_fd())));
+        let mut times =
+            (0..4).map(|_| file::fchmod(fd.as_fd(), 0o600).and_then(|()| file::fstat(fd.as_fd())));
         // A clock that stands still may move once meanwhile.
         let first = times.next()?.ok()?.changed;
         times.try_fold((first, true), |(before, fine), stat| {
@@ -82,8 +88,8 @@ pub(crate) fn shows_each_change() -> bool {
     FINE_TIME_OF_CHANGE.get(|| probe().map(|(_, fine)| fine)) == Some(1)
 }
 
-/// How often in a row MADV_COLLAPSE was EINVAL. The kernel says so if it does not know the advice, or is told to deny it; but
-/// also if something stood in the way that once.
+/// How often in a row MADV_COLLAPSE was EINVAL. The kernel says so if it does not know the advice,
+/// or is told to deny it; but also if something stood in the way that once.
 static COLLAPSE_REFUSALS: AtomicU32 = AtomicU32::new(0);
 pub(crate) const COLLAPSE_REFUSALS_BELIEVED: u32 = 3;
 
@@ -101,12 +107,14 @@ pub(crate) fn note_collapse(worked: bool) {
     }
 }
 
-/// Above this, huge pages are left alone: where pages have 16 KiB or 64 KiB a huge one has 32 MiB or 512 MiB, more than most files.
+/// Above this, huge pages are left alone: where pages have 16 KiB or 64 KiB a huge one has 32 MiB
+/// or 512 MiB, more than most files.
 const MAX_HUGE_PAGE: u64 = 4 << 20;
 
 /// Bytes in a huge page; 0 where the kernel has none, or they are too large.
 pub(crate) fn huge_page_size() -> u64 {
-    let size = |text: String| text.trim().parse().ok().filter(|size| *size <= MAX_HUGE_PAGE).unwrap_or(0);
+    let size =
+        |text: String| text.trim().parse().ok().filter(|size| *size <= MAX_HUGE_PAGE).unwrap_or(0);
     let probe = || huge_page_setting("hpage_pmd_size").map(size);
     HUGE_PAGE_SIZE.get(probe).unwrap_or(0)
 }
@@ -116,12 +124,14 @@ pub(crate) fn shmem_enabled() -> Option<&'static str> {
     let probe = || {
         let words = huge_page_setting("shmem_enabled")?;
         let chosen = words.split('[').nth(1).and_then(|rest| rest.split(']').next());
-        Some(POLICIES.iter().position(|policy| Some(*policy) == chosen).unwrap_or(POLICIES.len()) as u64)
+        Some(POLICIES.iter().position(|policy| Some(*policy) == chosen).unwrap_or(POLICIES.len())
+            as u64)
     };
     POLICIES.get(SHMEM_ENABLED.get(probe)? as usize).copied()
 }
 
-/// What /sys says about huge pages: empty if there is no such file, `None` if it cannot be read just now.
+/// What /sys says about huge pages: empty if there is no such file, `None` if it cannot be read
+/// just now.
 fn huge_page_setting(name: &str) -> Option<String> {
     match std::fs::read_to_string(format!("/sys/kernel/mm/transparent_hugepage/{name}")) {
         Ok(text) => Some(text),

@@ -15,8 +15,9 @@ pub(super) fn own(fd: libc::c_int) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
-/// A program that runs with standard streams closed gets 0, 1 or 2 for a new descriptor, and its next `printf` would write
-/// into the file: such a descriptor is moved up before it is given to anybody.
+/// A program that runs with standard streams closed gets 0, 1 or 2 for a new descriptor, and its
+/// next `printf` would write into the file: such a descriptor is moved up before it is given to
+/// anybody.
 pub(crate) fn above_standard_streams(fd: OwnedFd) -> Result<OwnedFd> {
     if fd.as_raw_fd() > libc::STDERR_FILENO {
         return Ok(fd);
@@ -27,7 +28,9 @@ pub(crate) fn above_standard_streams(fd: OwnedFd) -> Result<OwnedFd> {
 /// Another descriptor of the same description, above the standard streams.
 pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
     // SAFETY: F_DUPFD_CLOEXEC makes a new descriptor and touches no memory.
-    match check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, libc::STDERR_FILENO + 1) }) {
+    match check(unsafe {
+        libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, libc::STDERR_FILENO + 1)
+    }) {
         // RLIMIT_NOFILE allows no number that high.
         Err(Errno(libc::EINVAL)) => Err(Errno(libc::EMFILE)),
         duplicate => duplicate.map(own),
@@ -47,7 +50,8 @@ pub(crate) fn open(path: &CStr, flags: libc::c_int, mode: u32) -> Result<OwnedFd
     retry(|| unsafe { libc::open(path.as_ptr(), flags, mode) }).map(own)
 }
 
-/// Opens the file behind `fd` again through /proc/self/fd: a new description with an offset of its own.
+/// Opens the file behind `fd` again through /proc/self/fd: a new description with an offset of its
+/// own.
 pub(crate) fn reopen(fd: BorrowedFd<'_>, flags: libc::c_int) -> Result<OwnedFd> {
     use std::io::Write;
     let mut path = [0; 32];
@@ -56,7 +60,11 @@ pub(crate) fn reopen(fd: BorrowedFd<'_>, flags: libc::c_int) -> Result<OwnedFd> 
 }
 
 /// [`reopen`] with a descriptor of /proc/self/fd, which takes a quarter less time.
-pub(crate) fn reopen_in(directory: BorrowedFd<'_>, fd: BorrowedFd<'_>, flags: libc::c_int) -> Result<OwnedFd> {
+pub(crate) fn reopen_in(
+    directory: BorrowedFd<'_>,
+    fd: BorrowedFd<'_>,
+    flags: libc::c_int,
+) -> Result<OwnedFd> {
     use std::io::Write;
     let mut name = [0; 16];
     write!(&mut name[..], "{}\0", fd.as_raw_fd()).expect("12 bytes at most");
@@ -70,12 +78,14 @@ pub(crate) fn own_descriptors() -> Result<OwnedFd> {
     open(c"/proc/self/fd", libc::O_PATH | libc::O_DIRECTORY, 0)
 }
 
-/// Gives a name to a file that has none (O_TMPFILE) and that name to no other: linkat(2) of /proc/self/fd.
+/// Gives a name to a file that has none (O_TMPFILE) and that name to no other: linkat(2) of
+/// /proc/self/fd.
 pub(crate) fn link(fd: BorrowedFd<'_>, path: &CStr) -> Result<()> {
     let own = std::ffi::CString::new(format!("/proc/self/fd/{}", fd.as_raw_fd())).expect("no NUL");
     let here = libc::AT_FDCWD;
     // SAFETY: both paths are NUL-terminated.
-    check(unsafe { libc::linkat(here, own.as_ptr(), here, path.as_ptr(), libc::AT_SYMLINK_FOLLOW) }).map(drop)
+    check(unsafe { libc::linkat(here, own.as_ptr(), here, path.as_ptr(), libc::AT_SYMLINK_FOLLOW) })
+        .map(drop)
 }
 
 /// link(2).
@@ -89,8 +99,10 @@ pub(crate) fn rename_new(from: &CStr, to: &CStr) -> Result<()> {
     const RENAME_NOREPLACE: libc::c_uint = 1;
     let here = libc::AT_FDCWD;
     // SAFETY: both paths are NUL-terminated. By number, because not every C library has the call.
-    check(unsafe { libc::syscall(libc::SYS_renameat2, here, from.as_ptr(), here, to.as_ptr(), RENAME_NOREPLACE) })
-        .map(drop)
+    check(unsafe {
+        libc::syscall(libc::SYS_renameat2, here, from.as_ptr(), here, to.as_ptr(), RENAME_NOREPLACE)
+    })
+    .map(drop)
 }
 
 /// mkdir(2). Less the umask.
@@ -270,8 +282,14 @@ pub(crate) fn ftruncate(fd: BorrowedFd<'_>, size: u64) -> Result<()> {
     retry(|| unsafe { libc::ftruncate(fd.as_raw_fd(), size as libc::off_t) }).map(drop)
 }
 
-/// fallocate(2). EINTR is the caller's: on tmpfs it undoes the work, so the same again might never end.
-pub(crate) fn fallocate(fd: BorrowedFd<'_>, mode: libc::c_int, offset: u64, length: u64) -> Result<()> {
+/// fallocate(2). EINTR is the caller's: on tmpfs it undoes the work, so the same again might never
+/// end.
+pub(crate) fn fallocate(
+    fd: BorrowedFd<'_>,
+    mode: libc::c_int,
+    offset: u64,
+    length: u64,
+) -> Result<()> {
     let (offset, length) = (offset as libc::off_t, length as libc::off_t);
     // SAFETY: touches no memory.
     check(unsafe { libc::fallocate(fd.as_raw_fd(), mode, offset, length) }).map(drop)
@@ -280,18 +298,20 @@ pub(crate) fn fallocate(fd: BorrowedFd<'_>, mode: libc::c_int, offset: u64, leng
 /// pwrite(2), as [`pwritev`].
 pub(crate) fn pwrite(fd: BorrowedFd<'_>, bytes: &[u8], offset: u64) -> Result<usize> {
     // SAFETY: the pointer and length are those of `bytes`.
-    let written =
-        retry(|| unsafe { libc::pwrite(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), offset as libc::off_t) })?;
+    let written = retry(|| unsafe {
+        libc::pwrite(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), offset as libc::off_t)
+    })?;
     Ok(written as usize)
 }
 
-/// pwritev(2): at most IOV_MAX segments; may write less than asked. The kernel reads the bytes, so memory
-/// that has gone is EFAULT here and not a signal.
+/// pwritev(2): at most IOV_MAX segments; may write less than asked. The kernel reads the bytes, so
+/// memory that has gone is EFAULT here and not a signal.
 pub(crate) fn pwritev(fd: BorrowedFd<'_>, segments: &[IoSlice<'_>], offset: u64) -> Result<usize> {
     let count = segments.len().min(libc::UIO_MAXIOV as usize) as libc::c_int;
     // SAFETY: `IoSlice` has the layout of `struct iovec`, and each points to readable bytes.
-    let written =
-        retry(|| unsafe { libc::pwritev(fd.as_raw_fd(), segments.as_ptr().cast(), count, offset as libc::off_t) })?;
+    let written = retry(|| unsafe {
+        libc::pwritev(fd.as_raw_fd(), segments.as_ptr().cast(), count, offset as libc::off_t)
+    })?;
     Ok(written as usize)
 }
 
@@ -327,17 +347,27 @@ pub(crate) fn read(fd: BorrowedFd<'_>, buffer: &mut Buffer, room: usize) -> Resu
     unsafe { buffer.fill(room, |at, room| retry(|| libc::read(fd.as_raw_fd(), at, room))) }
 }
 
-/// Reads what a pipe has now, preadv2(2) with RWF_NOWAIT: EAGAIN instead of waiting. EOPNOTSUPP where the kernel cannot
-/// (before 6.5) and for other files.
+/// Reads what a pipe has now, preadv2(2) with RWF_NOWAIT: EAGAIN instead of waiting. EOPNOTSUPP
+/// where the kernel cannot (before 6.5) and for other files.
 pub(crate) fn read_now(pipe: BorrowedFd<'_>, buffer: &mut Buffer, room: usize) -> Result<usize> {
     // SAFETY: as in `read`. An offset of -1 is that of the description, of which a pipe has none.
     unsafe {
         buffer.fill(room, |at, room| {
             let part = libc::iovec { iov_base: at, iov_len: room };
-            // musl has no function for it before 1.2.5. The offset is given in two halves, of which 64 bits need the first.
+            // musl has no function for it before 1.2.5. The offset is given in two halves, of which
+            // 64 bits need the first.
             let (number, offset) = (libc::SYS_preadv2, [-1i64, 0]);
-            let read =
-                || libc::syscall(number, pipe.as_raw_fd(), &part, 1usize, offset[0], offset[1], libc::RWF_NOWAIT);
+            let read = || {
+                libc::syscall(
+                    number,
+                    pipe.as_raw_fd(),
+                    &part,
+                    1usize,
+                    offset[0],
+                    offset[1],
+                    libc::RWF_NOWAIT,
+                )
+            };
             retry(|| read() as isize)
         })
     }
@@ -347,7 +377,8 @@ pub(crate) fn read_now(pipe: BorrowedFd<'_>, buffer: &mut Buffer, room: usize) -
 pub(crate) fn pread(fd: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> Result<usize> {
     let (at, room) = (buffer.as_mut_ptr().cast(), buffer.len());
     // SAFETY: the buffer is writable.
-    retry(|| unsafe { libc::pread(fd.as_raw_fd(), at, room, offset as libc::off_t) }).map(|read| read as usize)
+    retry(|| unsafe { libc::pread(fd.as_raw_fd(), at, room, offset as libc::off_t) })
+        .map(|read| read as usize)
 }
 
 /// isatty(3).
@@ -368,16 +399,18 @@ pub(crate) fn seals(fd: BorrowedFd<'_>) -> Result<libc::c_int> {
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GET_SEALS) })
 }
 
-/// Whether `master` is the only open file description of its file anywhere: no duplicate of another one, no mapping, no
-/// process holds it. The kernel grants a write lease in that case only, fcntl(2). A duplicate of `master` is not seen.
+/// Whether `master` is the only open file description of its file anywhere: no duplicate of another
+/// one, no mapping, no process holds it. The kernel grants a write lease in that case only,
+/// fcntl(2). A duplicate of `master` is not seen.
 ///
-/// So it stays until [`end_lease`]: who opens the file meanwhile, or cuts it off by its path, waits. After
-/// /proc/sys/fs/lease-break-time, usually 45 seconds, the kernel takes the lease away from a process that does not end it.
+/// So it stays until [`end_lease`]: who opens the file meanwhile, or cuts it off by its path,
+/// waits. After /proc/sys/fs/lease-break-time, usually 45 seconds, the kernel takes the lease away
+/// from a process that does not end it.
 pub(crate) fn lease(master: BorrowedFd<'_>) -> Result<bool> {
     // fcntl.h; not in the libc crate for every C library.
     const F_SETSIG: libc::c_int = 10;
-    // Who waits makes the kernel send a signal. By default that is SIGIO, which ends the process; SIGURG is ignored unless somebody
-    // waits for it. Ending the lease sets the default again.
+    // Who waits makes the kernel send a signal. By default that is SIGIO, which ends the process;
+    // SIGURG is ignored unless somebody waits for it. Ending the lease sets the default again.
     fcntl(master, F_SETSIG, libc::SIGURG)?;
     or_again(fcntl(master, libc::F_SETLEASE, libc::F_WRLCK))
 }
@@ -425,7 +458,8 @@ pub(crate) fn punch(fd: BorrowedFd<'_>, bytes: Range<u64>) -> Result<()> {
 /// Bytes of the names of extended attributes, flistxattr(2); 0 where the file cannot have any.
 pub(crate) fn attributes_length(fd: BorrowedFd<'_>) -> usize {
     // SAFETY: a length of 0 asks for the length only.
-    check(unsafe { libc::flistxattr(fd.as_raw_fd(), std::ptr::null_mut(), 0) }).map_or(0, |length| length as usize)
+    check(unsafe { libc::flistxattr(fd.as_raw_fd(), std::ptr::null_mut(), 0) })
+        .map_or(0, |length| length as usize)
 }
 
 /// The offset of a description, lseek(2).
@@ -448,12 +482,14 @@ pub(crate) fn set_close_on_exec(fd: BorrowedFd<'_>) -> Result<()> {
 
 /// Lets the descriptor pass through execve(2).
 pub(crate) fn clear_close_on_exec(fd: BorrowedFd<'_>) -> Result<()> {
-    // SAFETY: touches no memory. FD_CLOEXEC is the only descriptor flag there is, F_SETFD in fcntl(2).
+    // SAFETY: touches no memory. FD_CLOEXEC is the only descriptor flag there is, F_SETFD in
+    // fcntl(2).
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, 0) }).map(drop)
 }
 
-/// Closes `fd` if the number still stands for the file it stood for, and tells how that was before. Code that was lent the
-/// descriptor may have closed it, and the number may belong to somebody else by now.
+/// Closes `fd` if the number still stands for the file it stood for, and tells how that was before.
+/// Code that was lent the descriptor may have closed it, and the number may belong to somebody else
+/// by now.
 pub(crate) fn close_if(fd: OwnedFd, identity: Identity) -> Option<Stat> {
     let stat = stat_if(fd.as_raw_fd(), identity);
     if stat.is_none() {

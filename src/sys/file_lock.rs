@@ -1,4 +1,5 @@
-//! Locks of open file descriptions: on ranges of files, fcntl(2), and on whole files, flock(2). The two do not see each other.
+//! Locks of open file descriptions: on ranges of files, fcntl(2), and on whole files, flock(2). The
+//! two do not see each other.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -16,7 +17,8 @@ pub(crate) fn set(fd: BorrowedFd<'_>, kind: libc::c_int, start: u64, length: u64
     retry(|| unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_SETLK, &lock) }).map(drop)
 }
 
-/// Locks a whole file or directory, LOCK_SH or LOCK_EX, without waiting. False if the lock of another description is in the way.
+/// Locks a whole file or directory, LOCK_SH or LOCK_EX, without waiting. False if the lock of
+/// another description is in the way.
 pub(crate) fn lock_whole(fd: BorrowedFd<'_>, operation: libc::c_int) -> Result<bool> {
     // SAFETY: touches no memory.
     match retry(|| unsafe { libc::flock(fd.as_raw_fd(), operation | libc::LOCK_NB) }) {

@@ -6,8 +6,9 @@ use super::call::Result;
 use super::mapping::Mapping;
 use super::process::page_size;
 
-/// Tells whether this process was forked from the one that made it: a page that is zeros in children, MADV_WIPEONFORK
-/// (Linux 4.14). Numbers of processes would not do, a child in another namespace can have the same.
+/// Tells whether this process was forked from the one that made it: a page that is zeros in
+/// children, MADV_WIPEONFORK (Linux 4.14). Numbers of processes would not do, a child in another
+/// namespace can have the same.
 #[derive(Debug)]
 pub(crate) struct ForkMark {
     page: Mapping,
@@ -30,7 +31,8 @@ impl ForkMark {
 
     /// 0 in a child that has not stored anything here, 1 in the process that made it.
     pub fn value(&self) -> &AtomicU32 {
-        // SAFETY: the page is mapped for as long as `self` lives, aligned, and only used through this reference.
+        // SAFETY: the page is mapped for as long as `self` lives, aligned, and only used through
+        // this reference.
         unsafe { self.page.base().cast::<AtomicU32>().as_ref() }
     }
 }
@@ -39,8 +41,8 @@ impl ForkMark {
 #[derive(Debug)]
 pub(crate) struct MadeHere {
     process: u32,
-    /// The number alone can be the same in another namespace, and the memory alone is a child's, too, after vfork(2). `None`
-    /// before Linux 4.14, or without memory.
+    /// The number alone can be the same in another namespace, and the memory alone is a child's,
+    /// too, after vfork(2). `None` before Linux 4.14, or without memory.
     mark: Option<ForkMark>,
 }
 

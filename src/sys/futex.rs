@@ -20,7 +20,15 @@ pub(crate) fn wait(word: &AtomicU32, value: u32, wait: &Wait) -> Result<()> {
         let time = timespec(left.map_or(SLICE, |left| left.min(SLICE)));
         // SAFETY: the word and the time are valid.
         match check(unsafe {
-            libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, value, &time, null::<u32>(), 0)
+            libc::syscall(
+                libc::SYS_futex,
+                word.as_ptr(),
+                libc::FUTEX_WAIT,
+                value,
+                &time,
+                null::<u32>(),
+                0,
+            )
         }) {
             Err(Errno(libc::ETIMEDOUT)) if left.is_none_or(|left| left > SLICE) => {}
             Err(Errno(libc::EINTR)) => wait.interrupted()?,
@@ -33,5 +41,6 @@ pub(crate) fn wait(word: &AtomicU32, value: u32, wait: &Wait) -> Result<()> {
 pub(crate) fn wake(word: &AtomicU32, count: u32) -> Result<usize> {
     let count = count.min(i32::MAX as u32);
     // SAFETY: the word is valid.
-    check(unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, count) }).map(|woken| woken as usize)
+    check(unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, count) })
+        .map(|woken| woken as usize)
 }

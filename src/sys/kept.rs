@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::*};
 use super::call::Result;
 use super::file::{self, Identity};
 
-/// A descriptor that one thread at a time takes, and puts back. Another one opens its own meanwhile.
+/// A descriptor that one thread at a time takes, and puts back. Another one opens its own
+/// meanwhile.
 #[derive(Debug)]
 pub(crate) struct Kept {
     fd: AtomicI32,
@@ -57,7 +58,8 @@ impl Kept {
     pub fn drop_inherited(&self) {
         let fd = self.fd.swap(NONE, Acquire);
         if fd != NONE {
-            let identity = Identity::from_parts((self.device.load(Relaxed), self.inode.load(Relaxed)));
+            let identity =
+                Identity::from_parts((self.device.load(Relaxed), self.inode.load(Relaxed)));
             file::close_raw_if(fd, identity);
         }
     }
@@ -84,7 +86,10 @@ mod tests {
         let numbers = (first.as_raw_fd(), second.as_raw_fd());
         assert_ne!(numbers.0, numbers.1);
         kept.put_back(first);
-        assert_eq!(kept.take_or(|| unreachable!("kept")).expect("the first").into_raw_fd(), numbers.0);
+        assert_eq!(
+            kept.take_or(|| unreachable!("kept")).expect("the first").into_raw_fd(),
+            numbers.0
+        );
         kept.put_back(second);
         // SAFETY: taken above.
         kept.put_back(unsafe { OwnedFd::from_raw_fd(numbers.0) });

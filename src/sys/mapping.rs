@@ -9,7 +9,8 @@ use super::call::{Result, check, last_errno, retry};
 use super::process::page_size;
 use crate::error::Errno;
 
-/// Address space that is ours: mapped pages, behind them perhaps some that are kept free for more. Unmapped on drop.
+/// Address space that is ours: mapped pages, behind them perhaps some that are kept free for more.
+/// Unmapped on drop.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     base: NonNull<c_void>,
@@ -19,7 +20,8 @@ pub(crate) struct Mapping {
     reserved: usize,
     /// Bytes in a page.
     page: usize,
-    /// Whether it was moved, and what may be kept free behind it is no reservation of the owner's any more.
+    /// Whether it was moved, and what may be kept free behind it is no reservation of the owner's
+    /// any more.
     has_moved: bool,
     /// A System V segment, whose pages may be of any size; only the kernel knows.
     is_segment: bool,
@@ -44,7 +46,8 @@ pub(crate) struct MmapOptions {
 }
 
 /// Address space without memory.
-const FREE: MmapOptions = MmapOptions { protection: libc::PROT_NONE, flags: libc::MAP_PRIVATE | libc::MAP_NORESERVE };
+const FREE: MmapOptions =
+    MmapOptions { protection: libc::PROT_NONE, flags: libc::MAP_PRIVATE | libc::MAP_NORESERVE };
 
 // SAFETY: a mapping is an address range of the process; it belongs to no thread.
 unsafe impl Send for Mapping {}
@@ -53,13 +56,20 @@ unsafe impl Sync for Mapping {}
 
 /// # Safety
 /// With MAP_FIXED in `flags` the range is ours, and what is there may go.
-unsafe fn mmap(at: *mut c_void, length: usize, content: Content<'_>, options: MmapOptions) -> Result<NonNull<c_void>> {
+unsafe fn mmap(
+    at: *mut c_void,
+    length: usize,
+    content: Content<'_>,
+    options: MmapOptions,
+) -> Result<NonNull<c_void>> {
     let (fd, offset, flags) = match content {
         Content::File(fd, offset) => (fd.as_raw_fd(), offset, options.flags),
         Content::Anonymous => (-1, 0, options.flags | libc::MAP_ANONYMOUS),
     };
-    // SAFETY: the caller vouches for MAP_FIXED; without it the kernel takes an unused range, so no existing memory changes.
-    let base = unsafe { libc::mmap(at, length, options.protection, flags, fd, offset as libc::off_t) };
+    // SAFETY: the caller vouches for MAP_FIXED; without it the kernel takes an unused range, so no
+    // existing memory changes.
+    let base =
+        unsafe { libc::mmap(at, length, options.protection, flags, fd, offset as libc::off_t) };
     if base == libc::MAP_FAILED {
         return Err(last_errno());
     }
@@ -101,26 +111,43 @@ impl Mapping {
         }
     }
 
-    /// Address space of `length` bytes (not 0) in which nothing is mapped, at a multiple of `align`, which is that of a page or
-    /// more. `page` is the size of the pages that will be mapped.
+    /// Address space of `length` bytes (not 0) in which nothing is mapped, at a multiple of
+    /// `align`, which is that of a page or more. `page` is the size of the pages that will be
+    /// mapped.
     pub fn reservation(length: usize, align: usize, page: usize) -> Result<Mapping> {
         let too_much = Errno(libc::ENOMEM);
         let length = length.checked_next_multiple_of(page).ok_or(too_much)?;
         let surplus = align - page_size();
         // SAFETY: the flags have no MAP_FIXED.
-        let first =
-            unsafe { mmap(null_mut(), length.checked_add(surplus).ok_or(too_much)?, Content::Anonymous, FREE)? };
+        let first = unsafe {
+            mmap(
+                null_mut(),
+                length.checked_add(surplus).ok_or(too_much)?,
+                Content::Anonymous,
+                FREE,
+            )?
+        };
         let head = first.addr().get().next_multiple_of(align) - first.addr().get();
         let base = first.as_ptr().wrapping_byte_add(head);
         // What is too much at both ends goes back.
-        for (start, length) in [(first.as_ptr(), head), (base.wrapping_byte_add(length), surplus - head)] {
+        for (start, length) in
+            [(first.as_ptr(), head), (base.wrapping_byte_add(length), surplus - head)]
+        {
             if length > 0 {
                 // SAFETY: the range is ours, and nothing is mapped there.
                 unsafe { libc::munmap(start, length) };
             }
         }
         let base = NonNull::new(base).expect("within a range that does not begin at 0");
-        Ok(Mapping { base, length: 0, reserved: length, page, has_moved: false, is_segment: false, holes: Vec::new() })
+        Ok(Mapping {
+            base,
+            length: 0,
+            reserved: length,
+            page,
+            has_moved: false,
+            is_segment: false,
+            holes: Vec::new(),
+        })
     }
 
     /// Memory of this process, zeros at first.
@@ -153,8 +180,14 @@ impl Mapping {
         self.reserved
     }
 
-    /// Maps `content` behind the mapped pages, so that `length` bytes are mapped. All of it lies in the reserved range.
-    pub fn extend(&mut self, length: usize, content: Content<'_>, options: MmapOptions) -> Result<()> {
+    /// Maps `content` behind the mapped pages, so that `length` bytes are mapped. All of it lies in
+    /// the reserved range.
+    pub fn extend(
+        &mut self,
+        length: usize,
+        content: Content<'_>,
+        options: MmapOptions,
+    ) -> Result<()> {
         let end = length.next_multiple_of(self.page);
         assert!(end <= self.reserved);
         if end > self.length {
@@ -164,16 +197,28 @@ impl Mapping {
         Ok(())
     }
 
-    /// Shows `content` in place of what is mapped in whole pages from `at`, in one step: who reads there sees one or the other.
-    pub fn show(&self, at: usize, length: usize, content: Content<'_>, options: MmapOptions) -> Result<()> {
-        assert!(at % self.page == 0 && at.checked_add(length).is_some_and(|end| end <= self.reserved));
+    /// Shows `content` in place of what is mapped in whole pages from `at`, in one step: who reads
+    /// there sees one or the other.
+    pub fn show(
+        &self,
+        at: usize,
+        length: usize,
+        content: Content<'_>,
+        options: MmapOptions,
+    ) -> Result<()> {
+        assert!(
+            at % self.page == 0 && at.checked_add(length).is_some_and(|end| end <= self.reserved)
+        );
         let options = MmapOptions { flags: options.flags | libc::MAP_FIXED, ..options };
         // SAFETY: the range is ours, as asserted; whoever calls this wants what is there to go.
-        unsafe { mmap(self.base.as_ptr().wrapping_byte_add(at), length, content, options).map(drop) }
+        unsafe {
+            mmap(self.base.as_ptr().wrapping_byte_add(at), length, content, options).map(drop)
+        }
     }
 
-    /// Lets pages at the end go, so that `length` bytes are mapped. The address space stays ours if `keep` says so, unless it was
-    /// moved: what is mapped there later could not be moved along with the rest.
+    /// Lets pages at the end go, so that `length` bytes are mapped. The address space stays ours if
+    /// `keep` says so, unless it was moved: what is mapped there later could not be moved along
+    /// with the rest.
     pub fn shrink(&mut self, length: usize, keep: bool) -> Result<()> {
         let end = length.next_multiple_of(self.page);
         if end >= self.length {
@@ -183,7 +228,9 @@ impl Mapping {
             self.show(end, self.length - end, Content::Anonymous, FREE)?;
         } else {
             // SAFETY: the range is ours, and whoever calls this wants what is there to go.
-            check(unsafe { libc::munmap(self.base.as_ptr().wrapping_byte_add(end), self.reserved - end) })?;
+            check(unsafe {
+                libc::munmap(self.base.as_ptr().wrapping_byte_add(end), self.reserved - end)
+            })?;
             self.reserved = end;
         }
         self.length = end;
@@ -193,8 +240,9 @@ impl Mapping {
     /// Lets all pages go but the address space of one. If the kernel refuses, pages stay mapped.
     pub fn clear(&mut self) {
         let rest = self.page..self.reserved;
-        // SAFETY: the range is ours, and whoever calls this wants what is there to go.
-        let unmap = || check(unsafe { libc::munmap(self.base.as_ptr().wrapping_byte_add(rest.start), rest.len()) });
+        let start = self.base.as_ptr().wrapping_byte_add(rest.start);
+        // SAFETY: the range is ours, and the caller wants what is there to go.
+        let unmap = || check(unsafe { libc::munmap(start, rest.len()) });
         if rest.is_empty() || unmap().is_ok() {
             self.reserved = self.page;
             self.length = self.length.min(self.page);
@@ -204,18 +252,20 @@ impl Mapping {
         }
     }
 
-    /// Makes the mapped pages, of which there is one at least, more than there is room for, at another address if need be:
-    /// mremap(2). No address space is kept free afterwards.
+    /// Makes the mapped pages, of which there is one at least, more than there is room for, at
+    /// another address if need be: mremap(2). No address space is kept free afterwards.
     pub fn grow(&mut self, length: usize) -> Result<()> {
         let end = length.checked_next_multiple_of(self.page).ok_or(Errno(libc::ENOMEM))?;
         // SAFETY: the range is ours. Its owner hands out addresses anew afterwards.
-        let moved = unsafe { libc::mremap(self.base.as_ptr(), self.length, end, libc::MREMAP_MAYMOVE) };
+        let moved =
+            unsafe { libc::mremap(self.base.as_ptr(), self.length, end, libc::MREMAP_MAYMOVE) };
         if moved == libc::MAP_FAILED {
             return Err(last_errno());
         }
         if self.reserved > self.length {
             let rest = self.base.as_ptr().wrapping_byte_add(self.length);
-            // SAFETY: the range is ours, nothing is mapped there, and it was in the way: what was before it has moved.
+            // SAFETY: the range is ours, nothing is mapped there, and it was in the way: what was
+            // before it has moved.
             unsafe { libc::munmap(rest, self.reserved - self.length) };
         }
         self.base = NonNull::new(moved).expect("never at 0 without MREMAP_FIXED");
@@ -225,7 +275,8 @@ impl Mapping {
 
     /// The part of the mapped pages that holds all of these bytes, which lie within them.
     fn around(&self, bytes: Range<usize>) -> (*mut c_void, usize) {
-        let (start, end) = (bytes.start - bytes.start % self.page, bytes.end.next_multiple_of(self.page));
+        let (start, end) =
+            (bytes.start - bytes.start % self.page, bytes.end.next_multiple_of(self.page));
         assert!(start <= end && end <= self.length);
         (self.base.as_ptr().wrapping_byte_add(start), end - start)
     }
@@ -250,12 +301,19 @@ impl Mapping {
         let pages = self.within(bytes);
         let mut at = pages.start;
         // Only what is still ours.
-        let holes: Vec<_> =
-            self.holes.iter().filter(|hole| hole.start < pages.end && pages.start < hole.end).cloned().collect();
-        for part in holes.iter().map(|hole| (hole.start, hole.end)).chain([(pages.end, pages.end)]) {
+        let holes: Vec<_> = self
+            .holes
+            .iter()
+            .filter(|hole| hole.start < pages.end && pages.start < hole.end)
+            .cloned()
+            .collect();
+        for part in holes.iter().map(|hole| (hole.start, hole.end)).chain([(pages.end, pages.end)])
+        {
             if at < part.0 {
                 // SAFETY: the range is ours, and whoever calls this wants what is there to go.
-                check(unsafe { libc::munmap(self.base.as_ptr().wrapping_byte_add(at), part.0 - at) })?;
+                check(unsafe {
+                    libc::munmap(self.base.as_ptr().wrapping_byte_add(at), part.0 - at)
+                })?;
                 self.note_hole(at..part.0);
             }
             at = at.max(part.1);
@@ -268,7 +326,9 @@ impl Mapping {
         let start = self.holes.iter().filter(|other| touches(other)).map(|other| other.start).min();
         let end = self.holes.iter().filter(|other| touches(other)).map(|other| other.end).max();
         self.holes.retain(|other| !touches(other));
-        self.holes.push(start.unwrap_or(hole.start).min(hole.start)..end.unwrap_or(hole.end).max(hole.end));
+        self.holes.push(
+            start.unwrap_or(hole.start).min(hole.start)..end.unwrap_or(hole.end).max(hole.end),
+        );
         self.holes.sort_by_key(|hole| hole.start);
     }
 
@@ -315,14 +375,16 @@ impl Mapping {
         retry(|| unsafe { libc::madvise(start, pages.len(), advice) }).map(drop)
     }
 
-    /// Whether the kernel knows this advice at all: it looks at that before it looks at the range, madvise(2).
+    /// Whether the kernel knows this advice at all: it looks at that before it looks at the range,
+    /// madvise(2).
     pub fn knows_advice(&self, advice: c_int) -> bool {
         // SAFETY: no pages are given.
         check(unsafe { libc::madvise(self.base.as_ptr(), 0, advice) }) != Err(Errno(libc::EINVAL))
     }
 
-    /// Makes what is shown of a file at `at` one huge page, now: madvise(2), MADV_COLLAPSE (Linux 6.1). The length is that of a
-    /// huge page, the address a multiple of it, and the file has the first page.
+    /// Makes what is shown of a file at `at` one huge page, now: madvise(2), MADV_COLLAPSE (Linux
+    /// 6.1). The length is that of a huge page, the address a multiple of it, and the file has the
+    /// first page.
     pub fn collapse(&self, at: usize, length: usize) -> Result<()> {
         /// The same on every processor; libc has it for glibc only.
         const MADV_COLLAPSE: c_int = 25;
@@ -331,8 +393,8 @@ impl Mapping {
         // SAFETY: the pages are ours; collapsing changes none of their bytes.
         let collapse = || check(unsafe { libc::madvise(start, length, MADV_COLLAPSE) }).map(drop);
         match collapse() {
-            // Linux 6.1 answers so where no page was looked at. Elsewhere a look is a page table, which the other processors
-            // would have to hear of when the huge page replaces it.
+            // Linux 6.1 answers so where no page was looked at. Elsewhere a look is a page table,
+            // which the other processors would have to hear of when the huge page replaces it.
             Err(Errno(libc::EINVAL)) => {
                 // SAFETY: mapped just now, and the file has the page.
                 unsafe { start.cast::<u8>().read_volatile() };
@@ -345,7 +407,8 @@ impl Mapping {
     /// munmap(2), with its answer.
     pub fn unmap(mut self) -> Result<()> {
         let result = self.unmap_rest();
-        // Nothing is left for the drop: what comes to lie there next, also a segment, is somebody else's.
+        // Nothing is left for the drop: what comes to lie there next, also a segment, is somebody
+        // else's.
         self.is_segment = false;
         self.holes = Vec::new();
         self.reserved = 0;
@@ -359,10 +422,13 @@ impl Mapping {
         }
         let mut result = Ok(());
         let mut at = 0;
-        for hole in self.holes.iter().cloned().chain(std::iter::once(self.reserved..self.reserved)) {
+        for hole in self.holes.iter().cloned().chain(std::iter::once(self.reserved..self.reserved))
+        {
             if at < hole.start {
                 // SAFETY: the range is ours and nothing refers to it any more.
-                let part = unsafe { libc::munmap(self.base.as_ptr().wrapping_byte_add(at), hole.start - at) };
+                let part = unsafe {
+                    libc::munmap(self.base.as_ptr().wrapping_byte_add(at), hole.start - at)
+                };
                 result = result.and(check(part).map(drop));
             }
             at = hole.end;

@@ -1,4 +1,5 @@
-//! Who has which addresses of this process: /proc/self/maps, and what can be found out about stacks.
+//! Who has which addresses of this process: /proc/self/maps, and what can be found out about
+//! stacks.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -31,8 +32,8 @@ impl Region {
     }
 }
 
-/// The regions that have addresses of `range`, in their order. What other threads map elsewhere meanwhile changes
-/// nothing about these.
+/// The regions that have addresses of `range`, in their order. What other threads map elsewhere
+/// meanwhile changes nothing about these.
 pub(crate) fn regions(range: &Range<usize>) -> Result<Vec<Region>> {
     let mut regions = Vec::new();
     for line in BufReader::new(File::open("/proc/self/maps")?).split(b'\n') {
@@ -67,8 +68,8 @@ pub(crate) fn own_stack() -> Range<usize> {
 /// What the kernel says about another thread.
 pub(crate) struct Thread {
     pub id: libc::pid_t,
-    /// An address in the C library's record of the thread: glibc tells it to the kernel, with its list of robust
-    /// mutexes, and keeps it at the top of the stack.
+    /// An address in the C library's record of the thread: glibc tells it to the kernel, with its
+    /// list of robust mutexes, and keeps it at the top of the stack.
     pub record: Option<usize>,
     /// Known for as long as the thread waits in the kernel.
     pub stack_pointer: Option<usize>,
@@ -103,7 +104,8 @@ fn record(id: libc::pid_t) -> Option<usize> {
     Some(head).filter(|head| *head != 0)
 }
 
-/// From /proc/self/task/TID/syscall: "running", or numbers of which the last two are stack pointer and program counter.
+/// From /proc/self/task/TID/syscall: "running", or numbers of which the last two are stack pointer
+/// and program counter.
 fn stack_pointer(id: libc::pid_t) -> Option<usize> {
     let line = std::fs::read_to_string(format!("/proc/self/task/{id}/syscall")).ok()?;
     let pointer = line.split_ascii_whitespace().rev().nth(1)?;

@@ -1,9 +1,10 @@
-//! A file system in memory that belongs to this process, mounted twice: for writing, and read-only for whoever borrows a
-//! file. It is mounted nowhere: two descriptors are all there is of it, and it ends with the last descriptor of its files.
+//! A file system in memory that belongs to this process, mounted twice: for writing, and read-only
+//! for whoever borrows a file. It is mounted nowhere: two descriptors are all there is of it, and
+//! it ends with the last descriptor of its files.
 //!
-//! Mounting needs rights that few processes have, and a user namespace, in which every process has them, can be entered only
-//! by a process with one thread. So a child does it (`child`), which leaves its descriptors to this process. Its namespaces end
-//! with it; the mounts need none.
+//! Mounting needs rights that few processes have, and a user namespace, in which every process has
+//! them, can be entered only by a process with one thread. So a child does it (`child`), which
+//! leaves its descriptors to this process. Its namespaces end with it; the mounts need none.
 
 use std::ffi::{CStr, c_int, c_long, c_void};
 use std::io::Write;
@@ -31,7 +32,8 @@ impl Refusal {
         Refusal { step, errno }
     }
 
-    /// Something ran out, and may be there later. (What unshare(2) says of too many namespaces is a setting of the host.)
+    /// Something ran out, and may be there later. (What unshare(2) says of too many namespaces is a
+    /// setting of the host.)
     pub fn is_shortage(&self) -> bool {
         [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EAGAIN].contains(&self.errno.0)
     }
@@ -90,7 +92,8 @@ pub(crate) fn mount(bytes: u64) -> Outcome<Directories> {
     let (Some(writable), Some(read_only), 0) = (writable, read_only, work.errno) else {
         return Err(Refusal::new(work.step, Errno(work.errno)));
     };
-    let raised = |fd| file::above_standard_streams(fd).map_err(|errno| Refusal::new("fcntl F_DUPFD", errno));
+    let raised =
+        |fd| file::above_standard_streams(fd).map_err(|errno| Refusal::new("fcntl F_DUPFD", errno));
     Ok(Directories { writable: raised(writable)?, read_only: raised(read_only)? })
 }
 
@@ -119,7 +122,8 @@ struct Refused;
 
 type Done<T> = std::result::Result<T, Refused>;
 
-/// The child, which may do no more than [`child::Entry`] says: only functions of this file, and system calls.
+/// The child, which may do no more than [`child::Entry`] says: only functions of this file, and
+/// system calls.
 ///
 /// # Safety
 /// A `Work` that nobody else uses meanwhile.
@@ -134,26 +138,42 @@ impl Work {
         self.enter()?;
         let huge = (c"huge".as_ptr() as usize, c"within_size".as_ptr() as usize);
         let size = (c"size".as_ptr() as usize, self.size.as_ptr() as usize);
-        let context = self.open("fsopen", libc::SYS_fsopen, [c"tmpfs".as_ptr() as usize, FSOPEN_CLOEXEC, 0, 0, 0])?;
+        let context = self.open(
+            "fsopen",
+            libc::SYS_fsopen,
+            [c"tmpfs".as_ptr() as usize, FSOPEN_CLOEXEC, 0, 0, 0],
+        )?;
         // Kernels without huge pages refuse this; it works without.
-        let _ = self.call("fsconfig", libc::SYS_fsconfig, [context, FSCONFIG_SET_STRING, huge.0, huge.1, 0]);
-        self.call("fsconfig", libc::SYS_fsconfig, [context, FSCONFIG_SET_STRING, size.0, size.1, 0])?;
+        let _ = self.call(
+            "fsconfig",
+            libc::SYS_fsconfig,
+            [context, FSCONFIG_SET_STRING, huge.0, huge.1, 0],
+        );
+        self.call(
+            "fsconfig",
+            libc::SYS_fsconfig,
+            [context, FSCONFIG_SET_STRING, size.0, size.1, 0],
+        )?;
         self.call("fsconfig", libc::SYS_fsconfig, [context, FSCONFIG_CMD_CREATE, 0, 0, 0])?;
         let flags = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
-        let writable = self.call("fsmount", libc::SYS_fsmount, [context, FSMOUNT_CLOEXEC, flags, 0, 0])?;
+        let writable =
+            self.call("fsmount", libc::SYS_fsmount, [context, FSMOUNT_CLOEXEC, flags, 0, 0])?;
         self.writable = writable as c_int;
         self.close();
 
         let read_only = self.clone_mount(writable)?;
         self.read_only = read_only as c_int;
-        let attributes = MountAttributes { set: MOUNT_ATTR_RDONLY, clear: 0, propagation: 0, user_namespace: 0 };
+        let attributes =
+            MountAttributes { set: MOUNT_ATTR_RDONLY, clear: 0, propagation: 0, user_namespace: 0 };
         let at = (&raw const attributes) as usize;
-        let arguments = [read_only, EMPTY.as_ptr() as usize, AT_EMPTY_PATH, at, size_of_val(&attributes)];
+        let arguments =
+            [read_only, EMPTY.as_ptr() as usize, AT_EMPTY_PATH, at, size_of_val(&attributes)];
         self.call("mount_setattr", libc::SYS_mount_setattr, arguments)?;
         Ok(())
     }
 
-    /// Enters a mount namespace of its own, and one of users where that takes rights that this process does not have.
+    /// Enters a mount namespace of its own, and one of users where that takes rights that this
+    /// process does not have.
     fn enter(&mut self) -> Done<()> {
         if self.unshare(libc::CLONE_NEWNS).is_ok() {
             return Ok(());
@@ -165,8 +185,8 @@ impl Work {
         self.write("write gid_map", c"/proc/self/gid_map", self.groups)
     }
 
-    /// Another mount of the same file system. Up to Linux 6.14 the kernel clones no mount that is mounted nowhere: it is mounted
-    /// in the child's own namespace first.
+    /// Another mount of the same file system. Up to Linux 6.14 the kernel clones no mount that is
+    /// mounted nowhere: it is mounted in the child's own namespace first.
     fn clone_mount(&mut self, mount: usize) -> Done<usize> {
         let flags = OPEN_TREE_CLONE | AT_EMPTY_PATH | libc::O_CLOEXEC as usize;
         let arguments = [mount, EMPTY.as_ptr() as usize, flags, 0, 0];
@@ -178,7 +198,11 @@ impl Work {
         }
         let root = c"/".as_ptr() as usize;
         // Or it would be seen in the namespace that this one was made from.
-        self.call("mount MS_PRIVATE", libc::SYS_mount, [0, root, 0, (libc::MS_REC | libc::MS_PRIVATE) as usize, 0])?;
+        self.call(
+            "mount MS_PRIVATE",
+            libc::SYS_mount,
+            [0, root, 0, (libc::MS_REC | libc::MS_PRIVATE) as usize, 0],
+        )?;
         let here = libc::AT_FDCWD as usize;
         let to_root = [mount, EMPTY.as_ptr() as usize, here, root, MOVE_MOUNT_F_EMPTY_PATH];
         self.call("move_mount", libc::SYS_move_mount, to_root)?;
@@ -191,9 +215,18 @@ impl Work {
     }
 
     /// Writes a text up to its NUL to a file.
-    fn write<const N: usize>(&mut self, step: &'static str, path: &CStr, text: [u8; N]) -> Done<()> {
+    fn write<const N: usize>(
+        &mut self,
+        step: &'static str,
+        path: &CStr,
+        text: [u8; N],
+    ) -> Done<()> {
         let flags = (libc::O_WRONLY | libc::O_CLOEXEC) as usize;
-        let file = self.open(step, libc::SYS_openat, [libc::AT_FDCWD as usize, path.as_ptr() as usize, flags, 0, 0])?;
+        let file = self.open(
+            step,
+            libc::SYS_openat,
+            [libc::AT_FDCWD as usize, path.as_ptr() as usize, flags, 0, 0],
+        )?;
         let length = text.iter().take_while(|byte| **byte != 0).count();
         self.call(step, libc::SYS_write, [file, text.as_ptr() as usize, length, 0, 0])?;
         self.close();

@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// An answer that is remembered: a number, or 1 and 0 for a feature that is there or missing. There is no lock that a child
-/// could inherit from a thread that it does not have: several threads may ask at the same time.
+/// An answer that is remembered: a number, or 1 and 0 for a feature that is there or missing. There
+/// is no lock that a child could inherit from a thread that it does not have: several threads may
+/// ask at the same time.
 pub(crate) struct Probed(AtomicU64);
 
 impl Probed {

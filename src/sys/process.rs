@@ -23,7 +23,8 @@ pub(crate) fn monotonic_time() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// The largest size a file may be given by this process. Beyond it the kernel sends SIGXFSZ, so ask first.
+/// The largest size a file may be given by this process. Beyond it the kernel sends SIGXFSZ, so ask
+/// first.
 pub(crate) fn file_size_limit() -> u64 {
     let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
     // SAFETY: `limit` is a valid rlimit. Where the call is refused, no limit is assumed.
@@ -31,8 +32,8 @@ pub(crate) fn file_size_limit() -> u64 {
     limit.rlim_cur
 }
 
-/// Whether this program runs with more rights than its caller (set-user-ID and the like), so that the
-/// environment must not be trusted; see getauxval(3), AT_SECURE.
+/// Whether this program runs with more rights than its caller (set-user-ID and the like), so that
+/// the environment must not be trusted; see getauxval(3), AT_SECURE.
 pub(crate) fn is_privileged_exec() -> bool {
     // SAFETY: getauxval has no preconditions.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
@@ -41,7 +42,8 @@ pub(crate) fn is_privileged_exec() -> bool {
 /// 128 unguessable bits.
 pub(crate) fn random() -> Result<u128> {
     let mut bytes = [0u8; 16];
-    // SAFETY: the pointer and length are those of `bytes`. Up to 256 bytes are never delivered partially, getrandom(2).
+    // SAFETY: the pointer and length are those of `bytes`. Up to 256 bytes are never delivered
+    // partially, getrandom(2).
     match retry(|| unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) }) {
         // Linux before 3.17, which has no memfd either.
         Err(Errno(libc::ENOSYS)) => {

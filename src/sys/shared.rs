@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::*};
 
 use super::file::{self, Identity};
 
-/// Two descriptors, or none. Nobody waits: what is closed while it is used is closed by the last user.
+/// Two descriptors, or none. Nobody waits: what is closed while it is used is closed by the last
+/// user.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    /// [`OPEN`] or not, and how many use them. Or [`BUSY`]: somebody is about to open or close them.
+    /// [`OPEN`] or not, and how many use them. Or [`BUSY`]: somebody is about to open or close
+    /// them.
     state: AtomicU32,
     noted: [Noted; 2],
 }
@@ -86,9 +88,12 @@ impl Shared {
         }
     }
 
-    /// In a child made by fork, which has no other thread: what belongs to the parent is closed, if it is still open here.
+    /// In a child made by fork, which has no other thread: what belongs to the parent is closed, if
+    /// it is still open here.
     pub fn drop_inherited(&self) {
-        self.noted.iter().for_each(|noted| noted.take(|fd| file::close_raw_if(fd, noted.identity())));
+        self.noted
+            .iter()
+            .for_each(|noted| noted.take(|fd| file::close_raw_if(fd, noted.identity())));
         self.state.store(0, Release);
     }
 }
@@ -194,9 +199,12 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for round in 0..2000 {
-                        let user = shared.enter().or_else(|| shared.open_with(two).map(|opened| opened.expect("two")));
+                        let user = shared
+                            .enter()
+                            .or_else(|| shared.open_with(two).map(|opened| opened.expect("two")));
                         if let Some(user) = user {
-                            let seen = [user.first(), user.second()].map(|fd| file::fstat(fd).expect("open").identity);
+                            let seen = [user.first(), user.second()]
+                                .map(|fd| file::fstat(fd).expect("open").identity);
                             assert_eq!(seen, expected);
                         }
                         if round % 7 == 0 {

@@ -10,8 +10,8 @@ use super::call::{Result, check, retry};
 /// Descriptors in one message, the kernel's SCM_MAX_FD.
 pub(crate) const MOST_DESCRIPTORS: usize = 253;
 
-/// Room for control data, aligned for its headers: all descriptors that one message can bring, and what else a program may have
-/// asked for on its socket (credentials, a time stamp, a label).
+/// Room for control data, aligned for its headers: all descriptors that one message can bring, and
+/// what else a program may have asked for on its socket (credentials, a time stamp, a label).
 #[repr(C, align(8))]
 struct Control(MaybeUninit<[u8; 8192]>);
 
@@ -30,7 +30,8 @@ pub(crate) struct Received {
     pub has_lost_control: bool,
 }
 
-/// Sends some of these bytes, one at least, and all of these descriptors, [`MOST_DESCRIPTORS`] at most. No SIGPIPE.
+/// Sends some of these bytes, one at least, and all of these descriptors, [`MOST_DESCRIPTORS`] at
+/// most. No SIGPIPE.
 pub(crate) fn send(
     socket: BorrowedFd<'_>,
     bytes: &[u8],
@@ -45,8 +46,9 @@ pub(crate) fn send(
     (message.msg_iov, message.msg_iovlen) = (&mut part, 1);
     if !descriptors.is_empty() {
         let length = size_of_val(descriptors) as c_uint;
-        // SAFETY: there is room for a header and for all descriptors, as asserted; it is aligned; CMSG_DATA is not, for which
-        // the bytes are copied. A BorrowedFd has the representation of its number.
+        // SAFETY: there is room for a header and for all descriptors, as asserted; it is aligned;
+        // CMSG_DATA is not, for which the bytes are copied. A BorrowedFd has the representation of
+        // its number.
         unsafe {
             // Also what is padding.
             (&raw mut control).cast::<u8>().write_bytes(0, libc::CMSG_SPACE(length) as usize);
@@ -68,11 +70,15 @@ pub(crate) fn send(
 /// Reads what a stream socket has now: EAGAIN instead of waiting.
 pub(crate) fn read_now(socket: BorrowedFd<'_>, buffer: &mut Buffer, room: usize) -> Result<usize> {
     // SAFETY: the kernel stores as many bytes as it says.
-    unsafe { buffer.fill(room, |at, room| retry(|| libc::recv(socket.as_raw_fd(), at, room, libc::MSG_DONTWAIT))) }
+    unsafe {
+        buffer.fill(room, |at, room| {
+            retry(|| libc::recv(socket.as_raw_fd(), at, room, libc::MSG_DONTWAIT))
+        })
+    }
 }
 
-/// Receives a message, or as much of a stream as is there. Descriptors are close-on-exec from the start, and are put behind those
-/// that were found before. With `None` the kernel drops them.
+/// Receives a message, or as much of a stream as is there. Descriptors are close-on-exec from the
+/// start, and are put behind those that were found before. With `None` the kernel drops them.
 pub(crate) fn receive(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
@@ -85,10 +91,13 @@ pub(crate) fn receive(
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     (message.msg_iov, message.msg_iovlen) = (&mut part, 1);
     if found.is_some() {
-        (message.msg_control, message.msg_controllen) = ((&raw mut control).cast(), size_of_val(&control) as _);
+        (message.msg_control, message.msg_controllen) =
+            ((&raw mut control).cast(), size_of_val(&control) as _);
     }
     // SAFETY: the message and what it points to live during the call and are writable.
-    let bytes = retry(|| unsafe { libc::recvmsg(socket.as_raw_fd(), &mut message, flags | libc::MSG_CMSG_CLOEXEC) })?;
+    let bytes = retry(|| unsafe {
+        libc::recvmsg(socket.as_raw_fd(), &mut message, flags | libc::MSG_CMSG_CLOEXEC)
+    })?;
     if let Some(found) = found {
         // SAFETY: as the kernel has filled it just now.
         unsafe { take_descriptors(&message, found) };
@@ -103,13 +112,17 @@ pub(crate) fn receive(
 /// # Safety
 /// The message is as recvmsg(2) has left it, and nobody has taken its descriptors yet.
 unsafe fn take_descriptors(message: &libc::msghdr, found: &mut Vec<OwnedFd>) {
-    /// A descriptor of the sender's process, where the program has asked for one (SO_PASSPIDFD, Linux 6.5).
+    /// A descriptor of the sender's process, where the program has asked for one (SO_PASSPIDFD,
+    /// Linux 6.5).
     const SCM_PIDFD: c_int = 4;
-    // SAFETY: the headers and data are where the kernel and the macros put them; the descriptors are new and nobody else's.
+    // SAFETY: the headers and data are where the kernel and the macros put them; the descriptors
+    // are new and nobody else's.
     unsafe {
         let mut header = libc::CMSG_FIRSTHDR(message);
         while let Some(part) = header.as_ref() {
-            if part.cmsg_level == libc::SOL_SOCKET && matches!(part.cmsg_type, libc::SCM_RIGHTS | SCM_PIDFD) {
+            if part.cmsg_level == libc::SOL_SOCKET
+                && matches!(part.cmsg_type, libc::SCM_RIGHTS | SCM_PIDFD)
+            {
                 let data = libc::CMSG_DATA(header);
                 // 32 bits with musl.
                 #[allow(clippy::unnecessary_cast)]
@@ -140,7 +153,9 @@ unsafe fn option<T>(socket: BorrowedFd<'_>, name: c_int) -> Result<T> {
     let mut length = size_of::<T>() as libc::socklen_t;
     let to: *mut c_void = (&raw mut value).cast();
     // SAFETY: `value` is writable, and as long as `length` says.
-    check(unsafe { libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, name, to, &mut length) })?;
+    check(unsafe {
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, name, to, &mut length)
+    })?;
     Ok(value)
 }
 
@@ -168,12 +183,14 @@ pub(crate) fn is_listening(socket: BorrowedFd<'_>) -> Result<bool> {
     unsafe { option::<c_int>(socket, libc::SO_ACCEPTCONN) }.map(|listens| listens != 0)
 }
 
-/// Whether the program wants control data beside descriptors: credentials, a security label, a process descriptor.
+/// Whether the program wants control data beside descriptors: credentials, a security label, a
+/// process descriptor.
 pub(crate) fn wants_control(socket: BorrowedFd<'_>) -> bool {
     // asm-generic/socket.h; not in the libc crate for every C library.
     const SO_PASSPIDFD: c_int = 76;
     // SAFETY: numbers.
-    let is_set = |name: &c_int| unsafe { option::<c_int>(socket, *name) }.is_ok_and(|value| value != 0);
+    let is_set =
+        |name: &c_int| unsafe { option::<c_int>(socket, *name) }.is_ok_and(|value| value != 0);
     [libc::SO_PASSCRED, libc::SO_PASSSEC, SO_PASSPIDFD].iter().any(is_set)
 }
 
@@ -184,7 +201,8 @@ pub(crate) fn is_blocking(socket: BorrowedFd<'_>) -> Result<bool> {
     Ok(flags & libc::O_NONBLOCK == 0)
 }
 
-/// shutdown(2), SHUT_RD: the peer cannot send any more. Without a peer there is nothing to shut down.
+/// shutdown(2), SHUT_RD: the peer cannot send any more. Without a peer there is nothing to shut
+/// down.
 pub(crate) fn shut_down_receiving(socket: BorrowedFd<'_>) {
     // SAFETY: touches no memory.
     unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RD) };

@@ -1,6 +1,6 @@
-//! What lies under bytes that somebody else gave to be copied. A copy by this program ends in a signal where a page is lost, so it
-//! is made only from anonymous memory, which cannot be lost. From everything else, and where nobody knows, the kernel copies:
-//! a lost page is EFAULT then.
+//! What lies under bytes that somebody else gave to be copied. A copy by this program ends in a
+//! signal where a page is lost, so it is made only from anonymous memory, which cannot be lost.
+//! From everything else, and where nobody knows, the kernel copies: a lost page is EFAULT then.
 
 use std::io::IoSlice;
 use std::ops::Range;
@@ -29,7 +29,10 @@ impl Sources {
         if PROCMAP_QUERY.is_missing() {
             return false;
         }
-        let Ok(maps) = self.maps.take_or(|| file::open(c"/proc/self/maps", libc::O_RDONLY, 0)) else { return false };
+        let Ok(maps) = self.maps.take_or(|| file::open(c"/proc/self/maps", libc::O_RDONLY, 0))
+        else {
+            return false;
+        };
         match are_anonymous(maps.as_fd(), segments) {
             Ok(answer) => {
                 self.maps.put_back(maps);
@@ -45,8 +48,8 @@ impl Sources {
     }
 }
 
-/// EFAULT if some of these bytes were lost in a guarded map and are the guard's zeros. Asked after they were copied, so that no
-/// page can be replaced unnoticed.
+/// EFAULT if some of these bytes were lost in a guarded map and are the guard's zeros. Asked after
+/// they were copied, so that no page can be replaced unnoticed.
 pub(crate) fn check_kept(segments: &[IoSlice<'_>]) -> Result<()> {
     let is_lost = segments.iter().any(|segment| guard::lost_among(addresses(segment)));
     if is_lost { Err(Errno(libc::EFAULT)) } else { Ok(()) }
@@ -101,15 +104,18 @@ struct Query {
 }
 
 /// `_IOWR('f', 17, struct procmap_query)`
-const QUERY: libc::c_ulong = 3 << 30 | (size_of::<Query>() as libc::c_ulong) << 16 | (b'f' as libc::c_ulong) << 8 | 17;
+const QUERY: libc::c_ulong =
+    3 << 30 | (size_of::<Query>() as libc::c_ulong) << 16 | (b'f' as libc::c_ulong) << 8 | 17;
 const READABLE: u64 = 1;
 const WRITABLE: u64 = 2;
 const SHARED: u64 = 8;
 
-/// The mapping that an address is in, if it is anonymous memory for reading and writing. What the kernel maps into every process
-/// ([vvar] and the like) has no file either, but is never for writing.
+/// The mapping that an address is in, if it is anonymous memory for reading and writing. What the
+/// kernel maps into every process ([vvar] and the like) has no file either, but is never for
+/// writing.
 fn anonymous_mapping(maps: BorrowedFd<'_>, address: usize) -> Result<Option<Range<usize>>> {
-    let mut query = Query { size: size_of::<Query>() as u64, address: address as u64, ..Query::default() };
+    let mut query =
+        Query { size: size_of::<Query>() as u64, address: address as u64, ..Query::default() };
     // SAFETY: the struct is what this request reads and writes.
     match retry(|| unsafe { libc::ioctl(maps.as_raw_fd(), QUERY as _, &raw mut query) }) {
         Ok(_) => {}
@@ -187,8 +193,12 @@ mod tests {
         let sources = Sources::new();
         for line in std::fs::read_to_string("/proc/self/maps").expect("/proc").lines() {
             let Some((range, name)) = line.split_once(' ') else { continue };
-            if ["[vvar]", "[vvar_vclock]", "[vdso]", "[vsyscall]"].iter().any(|special| name.ends_with(special)) {
-                let start = usize::from_str_radix(range.split('-').next().expect("a start"), 16).expect("a number");
+            if ["[vvar]", "[vvar_vclock]", "[vdso]", "[vsyscall]"]
+                .iter()
+                .any(|special| name.ends_with(special))
+            {
+                let start = usize::from_str_radix(range.split('-').next().expect("a start"), 16)
+                    .expect("a number");
                 // SAFETY: only asked about, and not read.
                 let bytes = unsafe { std::slice::from_raw_parts(start as *const u8, 1) };
                 assert!(!sources.are_anonymous(&[IoSlice::new(bytes)]), "{line}");

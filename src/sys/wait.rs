@@ -1,4 +1,5 @@
-//! Waits that end when the caller asked: after a timeout for the whole call, or when a signal handler has run.
+//! Waits that end when the caller asked: after a timeout for the whole call, or when a signal
+//! handler has run.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::null;
@@ -16,8 +17,8 @@ pub(crate) struct Wait {
 }
 
 impl Wait {
-    /// `timeout`: `None` is no limit, zero does not wait. `is_interruptible`: a signal handler that runs while this waits ends
-    /// it, whatever SA_RESTART says.
+    /// `timeout`: `None` is no limit, zero does not wait. `is_interruptible`: a signal handler that
+    /// runs while this waits ends it, whatever SA_RESTART says.
     pub fn new(timeout: Option<Duration>, is_interruptible: bool) -> Wait {
         // A time too long to be counted is no limit.
         let end = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
@@ -39,7 +40,8 @@ impl Wait {
         if self.is_interruptible { Err(Errno(libc::EINTR)) } else { Ok(()) }
     }
 
-    /// Waits until poll(2) reports one of `events`, an error or a hang-up: ETIMEDOUT, or EINTR if that was asked for.
+    /// Waits until poll(2) reports one of `events`, an error or a hang-up: ETIMEDOUT, or EINTR if
+    /// that was asked for.
     pub fn until_ready(&self, fd: BorrowedFd<'_>, events: libc::c_short) -> Result<()> {
         let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
         loop {
@@ -55,8 +57,9 @@ impl Wait {
         }
     }
 
-    /// Calls `attempt` until it answers something else than `busy`, and sleeps in between, longer each time up to 10 ms. For
-    /// what the kernel has no wait for. `busy` itself if the time is 0 from the start, ETIMEDOUT later.
+    /// Calls `attempt` until it answers something else than `busy`, and sleeps in between, longer
+    /// each time up to 10 ms. For what the kernel has no wait for. `busy` itself if the time is 0
+    /// from the start, ETIMEDOUT later.
     pub fn until_free<T>(&self, busy: i32, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
         let mut pause = Duration::from_micros(20);
         let mut is_first = true;
@@ -83,5 +86,8 @@ impl Wait {
 }
 
 pub(super) fn timespec(time: Duration) -> libc::timespec {
-    libc::timespec { tv_sec: time.as_secs().min(i64::MAX as u64) as i64, tv_nsec: time.subsec_nanos().into() }
+    libc::timespec {
+        tv_sec: time.as_secs().min(i64::MAX as u64) as i64,
+        tv_nsec: time.subsec_nanos().into(),
+    }
 }

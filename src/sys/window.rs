@@ -1,4 +1,5 @@
-//! A file shown in memory: as a window to store into, extent by extent, or in the place of memory that was there.
+//! A file shown in memory: as a window to store into, extent by extent, or in the place of memory
+//! that was there.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
@@ -10,7 +11,8 @@ use super::process::page_size;
 /// Whether what is shown of a file is also stored into.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// A child that is forked meanwhile does not keep the file from being sealed: the mapping is private.
+    /// A child that is forked meanwhile does not keep the file from being sealed: the mapping is
+    /// private.
     Read,
     /// A child does, until it executes or ends: the mapping is shared.
     Write,
@@ -18,22 +20,31 @@ pub(crate) enum Access {
 
 const READ_WRITE: libc::c_int = libc::PROT_READ | libc::PROT_WRITE;
 
-/// Puts the start of a file in the place of private memory, in one step: who uses the range meanwhile finds either the one or the
-/// other. `address` and `length` are whole pages, all of them mapped, and the file has them. If the kernel refuses, nothing
-/// has changed.
+/// Puts the start of a file in the place of private memory, in one step: who uses the range
+/// meanwhile finds either the one or the other. `address` and `length` are whole pages, all of them
+/// mapped, and the file has them. If the kernel refuses, nothing has changed.
 ///
 /// # Safety
-/// Nobody counts on what the range has been until now, but for its bytes, which are those of the file.
-pub(crate) unsafe fn replace(address: NonNull<u8>, length: usize, fd: BorrowedFd<'_>) -> Result<()> {
-    // Read in, as it has been: storing into each page of 64 MiB takes 25 ms less afterwards, and this 5 ms more.
+/// Nobody counts on what the range has been until now, but for its bytes, which are those of the
+/// file.
+pub(crate) unsafe fn replace(
+    address: NonNull<u8>,
+    length: usize,
+    fd: BorrowedFd<'_>,
+) -> Result<()> {
+    // Read in, as it has been: storing into each page of 64 MiB takes 25 ms less afterwards, and
+    // this 5 ms more.
     let flags = libc::MAP_SHARED | libc::MAP_FIXED | libc::MAP_POPULATE;
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     // SAFETY: the caller vouches for the range.
-    let placed = unsafe { libc::mmap(address.as_ptr().cast(), length, protection, flags, fd.as_raw_fd(), 0) };
+    let placed = unsafe {
+        libc::mmap(address.as_ptr().cast(), length, protection, flags, fd.as_raw_fd(), 0)
+    };
     if placed == libc::MAP_FAILED { Err(last_errno()) } else { Ok(()) }
 }
 
-/// The start of a file, mapped for storing into it. Children that are forked from then on do not have it.
+/// The start of a file, mapped for storing into it. Children that are forked from then on do not
+/// have it.
 #[derive(Debug)]
 pub(crate) struct Window {
     mapping: Mapping,
@@ -42,9 +53,11 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// Maps the first `length` bytes, which may reach past the pages that the file has, `present` bytes.
+    /// Maps the first `length` bytes, which may reach past the pages that the file has, `present`
+    /// bytes.
     pub fn new(fd: BorrowedFd<'_>, length: usize, present: usize) -> Result<Window> {
-        let options = MmapOptions { protection: READ_WRITE, flags: libc::MAP_SHARED | libc::MAP_POPULATE };
+        let options =
+            MmapOptions { protection: READ_WRITE, flags: libc::MAP_SHARED | libc::MAP_POPULATE };
         let mapping = Mapping::new(length, Content::File(fd, 0), options)?;
         mapping.advise(0..length, libc::MADV_DONTFORK)?;
         Ok(Window { mapping, entered: present })
@@ -69,8 +82,15 @@ impl Window {
     /// Copies `bytes` to `at`. All of it must lie in the window and in pages that the file has.
     pub fn store(&mut self, at: usize, bytes: &[u8]) {
         assert!(at <= self.mapping.length() && bytes.len() <= self.mapping.length() - at);
-        // SAFETY: the range is ours and writable, long enough as asserted, and no reference into it exists.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.mapping.base().as_ptr().add(at), bytes.len()) };
+        // SAFETY: the range is ours and writable, long enough as asserted, and no reference into it
+        // exists.
+        unsafe {
+            std::ptr::copy_nonoverlapping(
+                bytes.as_ptr(),
+                self.mapping.base().as_ptr().add(at),
+                bytes.len(),
+            )
+        };
     }
 
     /// Stores zeros from `at` to `end`, as [`Window::store`].
@@ -81,7 +101,8 @@ impl Window {
     }
 }
 
-/// A stretch of address space that begins where a huge page can, through which a file is shown one extent at a time.
+/// A stretch of address space that begins where a huge page can, through which a file is shown one
+/// extent at a time.
 pub(crate) struct ExtentWindow {
     reservation: Mapping,
     at: usize,
@@ -92,12 +113,19 @@ impl ExtentWindow {
     /// `extent` bytes, a huge page, are shown at a time.
     pub fn new(extent: usize) -> Result<ExtentWindow> {
         let reservation = Mapping::reservation(2 * extent, page_size(), page_size())?;
-        let at = reservation.base().as_ptr().addr().next_multiple_of(extent) - reservation.base().as_ptr().addr();
+        let at = reservation.base().as_ptr().addr().next_multiple_of(extent)
+            - reservation.base().as_ptr().addr();
         Ok(ExtentWindow { reservation, at, extent })
     }
 
-    /// Makes the extent of the file at `offset` one huge page, and shows it. The file has the first page of it.
-    pub fn collapse(&mut self, file: BorrowedFd<'_>, offset: u64, access: Access) -> Result<Extent<'_>> {
+    /// Makes the extent of the file at `offset` one huge page, and shows it. The file has the first
+    /// page of it.
+    pub fn collapse(
+        &mut self,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        access: Access,
+    ) -> Result<Extent<'_>> {
         let options = match access {
             Access::Read => MmapOptions { protection: libc::PROT_READ, flags: libc::MAP_PRIVATE },
             Access::Write => MmapOptions { protection: READ_WRITE, flags: libc::MAP_SHARED },
@@ -119,9 +147,14 @@ impl Extent<'_> {
     pub fn store(&mut self, at: usize, bytes: &[u8]) {
         let ExtentWindow { reservation, at: start, extent } = &*self.window;
         assert!(self.access == Access::Write && at <= *extent && bytes.len() <= extent - at);
-        // SAFETY: the range is ours and writable, long enough as asserted, and no reference into it exists.
+        // SAFETY: the range is ours and writable, long enough as asserted, and no reference into it
+        // exists.
         unsafe {
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), reservation.base().as_ptr().add(start + at), bytes.len())
+            std::ptr::copy_nonoverlapping(
+                bytes.as_ptr(),
+                reservation.base().as_ptr().add(start + at),
+                bytes.len(),
+            )
         };
     }
 }

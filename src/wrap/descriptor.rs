@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use crate::error::{Context, Error, Result};
 use crate::sys::{self, features};
 
-/// Opens the regular file behind `fd` again and returns a read-only descriptor with an offset of its own, at 0, that is
-/// close-on-exec. A `dup` shares its offset with the original; this does not.
+/// Opens the regular file behind `fd` again and returns a read-only descriptor with an offset of
+/// its own, at 0, that is close-on-exec. A `dup` shares its offset with the original; this does
+/// not.
 ///
-/// This is no protection by itself: code that has the descriptor can open the file for writing through /proc, as far as
-/// the file's mode allows. Only seals protect.
+/// This is no protection by itself: code that has the descriptor can open the file for writing
+/// through /proc, as far as the file's mode allows. Only seals protect.
 ///
 /// ```
 /// let fd = bytefd::wrap(b"hello")?;
@@ -25,9 +26,11 @@ use crate::sys::{self, features};
 /// - Other errors of open(2).
 pub fn reopen(fd: impl AsFd) -> Result<OwnedFd> {
     let fd = fd.as_fd();
-    let stat = sys::file::fstat(fd).context("fstat", || format!("descriptor {}", fd.as_raw_fd()))?;
+    let stat =
+        sys::file::fstat(fd).context("fstat", || format!("descriptor {}", fd.as_raw_fd()))?;
     if !stat.is_regular() {
-        let message = format!("descriptor {} is {}, not a regular file", fd.as_raw_fd(), stat.kind());
+        let message =
+            format!("descriptor {} is {}, not a regular file", fd.as_raw_fd(), stat.kind());
         return Err(Error::new("reopen", libc::EINVAL, message));
     }
     sys::file::reopen(fd, libc::O_RDONLY)
@@ -35,8 +38,9 @@ pub fn reopen(fd: impl AsFd) -> Result<OwnedFd> {
         .context("reopen", || format!("{}{}", proc_path(fd), sys::process::no_proc()))
 }
 
-/// [`reopen`], but every program that this process executes from now on has the descriptor, under the same number. Each
-/// such child shares its offset; [`PassFd`](crate::PassFd) gives a descriptor to one child only.
+/// [`reopen`], but every program that this process executes from now on has the descriptor, under
+/// the same number. Each such child shares its offset; [`PassFd`](crate::PassFd) gives a descriptor
+/// to one child only.
 ///
 /// ```
 /// let fd = bytefd::reopen_inherited(&bytefd::wrap(b"hello")?)?;
@@ -58,9 +62,10 @@ pub(crate) fn inherit(fd: BorrowedFd<'_>) -> Result<()> {
     sys::file::clear_close_on_exec(fd).context("fcntl F_SETFD", || "descriptor for inheritance")
 }
 
-/// The text `/proc/self/fd/N`, for code that takes only a path. It names the descriptor for this process and as
-/// long as it is open; opening it gives a description with an offset of its own. A child process finds it under
-/// the same path if it inherits the descriptor ([`WrapOptions::inherit`](crate::WrapOptions::inherit), [`PassFd`](crate::PassFd)).
+/// The text `/proc/self/fd/N`, for code that takes only a path. It names the descriptor for this
+/// process and as long as it is open; opening it gives a description with an offset of its own. A
+/// child process finds it under the same path if it inherits the descriptor
+/// ([`WrapOptions::inherit`](crate::WrapOptions::inherit), [`PassFd`](crate::PassFd)).
 ///
 /// Code that resolves the link first (SQLite does) or opens with `O_NOFOLLOW` finds nothing there.
 ///
@@ -70,7 +75,8 @@ pub(crate) fn inherit(fd: BorrowedFd<'_>) -> Result<()> {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// It takes a reference or a [`BorrowedFd`], because a descriptor that is given away is closed before its path is used:
+/// It takes a reference or a [`BorrowedFd`], because a descriptor that is given away is closed
+/// before its path is used:
 ///
 /// ```compile_fail,E0277
 /// let fd = bytefd::wrap(b"hello")?;
@@ -85,8 +91,9 @@ fn proc_path(fd: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
-/// The description of a file that is going to be sealed, where the kernel maps a sealed file only through one that was opened
-/// read-only. It is made before, because a file that is sealed cannot go back to what it was.
+/// The description of a file that is going to be sealed, where the kernel maps a sealed file only
+/// through one that was opened read-only. It is made before, because a file that is sealed cannot
+/// go back to what it was.
 pub(crate) fn before_sealing(file: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
     let needs_none = features::maps_sealed_files_shared();
     let needs_none = needs_none.context("probe", || "how the kernel maps a sealed memory file")?;

@@ -13,13 +13,15 @@ use crate::fill::Copier;
 use crate::sys::features;
 use crate::{fill, sys};
 
-/// Most bytes in a file's name. The kernel would take 249 for a memfd; the rest is for our additions elsewhere.
+/// Most bytes in a file's name. The kernel would take 249 for a memfd; the rest is for our
+/// additions elsewhere.
 const NAME_MAX: usize = 200;
 
-/// Copies `bytes` into a new sealed file and returns its descriptor, with all defaults of [`WrapOptions`].
+/// Copies `bytes` into a new sealed file and returns its descriptor, with all defaults of
+/// [`WrapOptions`].
 ///
-/// The descriptor is the caller's alone: a regular file of exactly this length, offset 0, mode 0400,
-/// close-on-exec, whose content and size nobody can change any more.
+/// The descriptor is the caller's alone: a regular file of exactly this length, offset 0, mode
+/// 0400, close-on-exec, whose content and size nobody can change any more.
 ///
 /// ```
 /// use std::io::Read;
@@ -36,7 +38,8 @@ pub fn wrap(bytes: &[u8]) -> Result<OwnedFd> {
     WrapOptions::new().wrap(bytes)
 }
 
-/// How a descriptor is made from bytes. The default: sealed, read-only in effect, mode 0400, close-on-exec.
+/// How a descriptor is made from bytes. The default: sealed, read-only in effect, mode 0400,
+/// close-on-exec.
 ///
 /// ```
 /// use bytefd::WrapOptions;
@@ -70,8 +73,9 @@ impl WrapOptions {
         WrapOptions::default()
     }
 
-    /// A label that shows in /proc/self/fd and /proc/self/maps: 1 to 200 bytes without `/`, newline and NUL. It
-    /// need not be unique. Without it the label is `bytefd`. Memory files alone show it.
+    /// A label that shows in /proc/self/fd and /proc/self/maps: 1 to 200 bytes without `/`, newline
+    /// and NUL. It need not be unique. Without it the label is `bytefd`. Memory files alone show
+    /// it.
     ///
     /// ```
     /// let fd = bytefd::WrapOptions::new().name("upload").wrap(b"x")?;
@@ -84,10 +88,11 @@ impl WrapOptions {
         self
     }
 
-    /// Above this number of bytes the content goes to an unlinked file on disk, in `$TMPDIR`, /tmp or /var/tmp, instead
-    /// of memory. Such a file cannot be sealed: its descriptor is open for reading only, and it is never one of a pool.
-    /// This holds for buffers, segments, scans and streams alike. The default is no limit. `EINVAL` with
-    /// [`Backend::Memfd`] and with [`WrapOptions::seal_content`].
+    /// Above this number of bytes the content goes to an unlinked file on disk, in `$TMPDIR`, /tmp
+    /// or /var/tmp, instead of memory. Such a file cannot be sealed: its descriptor is open for
+    /// reading only, and it is never one of a pool. This holds for buffers, segments, scans and
+    /// streams alike. The default is no limit. `EINVAL` with [`Backend::Memfd`] and with
+    /// [`WrapOptions::seal_content`].
     ///
     /// ```
     /// let options = bytefd::WrapOptions::new().spill_threshold(64 << 20);
@@ -99,8 +104,8 @@ impl WrapOptions {
         self
     }
 
-    /// What kind of file; see [`Backend`]. The ones that cannot be sealed give a read-only description of a file of
-    /// mode 0400 instead. Who must have seals asks for [`Backend::Memfd`].
+    /// What kind of file; see [`Backend`]. The ones that cannot be sealed give a read-only
+    /// description of a file of mode 0400 instead. Who must have seals asks for [`Backend::Memfd`].
     ///
     /// ```
     /// use bytefd::{Backend, WrapOptions};
@@ -112,8 +117,9 @@ impl WrapOptions {
         self
     }
 
-    /// The permission bits instead of the default ones (0400, 0600 when writable, with execution 0500 and 0700).
-    /// The owner's read bit must be set, execute bits only with [`WrapOptions::executable`]. 0 is the default.
+    /// The permission bits instead of the default ones (0400, 0600 when writable, with execution
+    /// 0500 and 0700). The owner's read bit must be set, execute bits only with
+    /// [`WrapOptions::executable`]. 0 is the default.
     ///
     /// ```
     /// let fd = bytefd::WrapOptions::new().mode(0o444).wrap(b"x")?;
@@ -124,8 +130,9 @@ impl WrapOptions {
         self
     }
 
-    /// A read-write descriptor of an unsealed file, mode 0600: content and size can be changed, and seals added
-    /// later on a memfd. (Where `vm.memfd_noexec` is 2 the kernel itself adds the seal against execution.)
+    /// A read-write descriptor of an unsealed file, mode 0600: content and size can be changed, and
+    /// seals added later on a memfd. (Where `vm.memfd_noexec` is 2 the kernel itself adds the seal
+    /// against execution.)
     ///
     /// ```
     /// use std::io::Write;
@@ -138,7 +145,8 @@ impl WrapOptions {
         self
     }
 
-    /// A description opened `O_RDONLY`, for code that looks at the access mode. Needs /proc. Sealed all the same.
+    /// A description opened `O_RDONLY`, for code that looks at the access mode. Needs /proc. Sealed
+    /// all the same.
     ///
     /// ```
     /// let fd = bytefd::WrapOptions::new().read_only(true).wrap(b"hello")?;
@@ -149,13 +157,16 @@ impl WrapOptions {
         self
     }
 
-    /// A file that can be executed, mode 0500. Without this execve(2) of the file is refused, for good where the kernel can seal it
-    /// (Linux 6.3 and newer). That is all that is refused: a `PROT_EXEC` mapping of any file still works.
+    /// A file that can be executed, mode 0500. Without this execve(2) of the file is refused, for
+    /// good where the kernel can seal it (Linux 6.3 and newer). That is all that is refused: a
+    /// `PROT_EXEC` mapping of any file still works.
     ///
-    /// A script needs [`WrapOptions::inherit`] too: its interpreter opens it after close-on-exec has taken effect.
+    /// A script needs [`WrapOptions::inherit`] too: its interpreter opens it after close-on-exec
+    /// has taken effect.
     ///
-    /// dlopen(3) of `/proc/self/fd/N` remembers that name. If the descriptor is closed, and a later file gets the number N, dlopen of
-    /// it returns the first object again. Keep the descriptor open for as long as the object may be loaded.
+    /// dlopen(3) of `/proc/self/fd/N` remembers that name. If the descriptor is closed, and a later
+    /// file gets the number N, dlopen of it returns the first object again. Keep the descriptor
+    /// open for as long as the object may be loaded.
     ///
     /// ```
     /// let program = std::fs::read("/bin/true")?;
@@ -168,8 +179,9 @@ impl WrapOptions {
         self
     }
 
-    /// No close-on-exec: every program that this process executes from now on, from any thread, has the descriptor under the same
-    /// number. Those programs share one file offset. [`PassFd`](crate::PassFd) gives a descriptor to one child only.
+    /// No close-on-exec: every program that this process executes from now on, from any thread, has
+    /// the descriptor under the same number. Those programs share one file offset.
+    /// [`PassFd`](crate::PassFd) gives a descriptor to one child only.
     ///
     /// ```
     /// let fd = bytefd::WrapOptions::new().inherit(true).wrap(b"hello")?;
@@ -182,9 +194,10 @@ impl WrapOptions {
         self
     }
 
-    /// Exactly the seals on write, growing and shrinking (0xe): the set stays open for the caller's own, so the descriptor is
-    /// read-write, and kernels before 6.7 map it privately only. Implies [`Backend::Memfd`]. (Where `vm.memfd_noexec` is 2 the
-    /// kernel adds the seal against execution.)
+    /// Exactly the seals on write, growing and shrinking (0xe): the set stays open for the caller's
+    /// own, so the descriptor is read-write, and kernels before 6.7 map it privately only. Implies
+    /// [`Backend::Memfd`]. (Where `vm.memfd_noexec` is 2 the kernel adds the seal against
+    /// execution.)
     ///
     /// ```
     /// let fd = bytefd::WrapOptions::new().seal_content(true).wrap(b"hello")?;
@@ -195,8 +208,9 @@ impl WrapOptions {
         self
     }
 
-    /// For a scan with a pool: the callback promises to keep nothing, and so it is lent the kept file itself, read-write. See
-    /// [`crate::Pool::scan`]. `EINVAL` with a pool of [`PoolMethod::NewFiles`](crate::PoolMethod::NewFiles).
+    /// For a scan with a pool: the callback promises to keep nothing, and so it is lent the kept
+    /// file itself, read-write. See [`crate::Pool::scan`]. `EINVAL` with a pool of
+    /// [`PoolMethod::NewFiles`](crate::PoolMethod::NewFiles).
     ///
     /// ```
     /// use bytefd::{Pool, WrapOptions};
@@ -209,7 +223,8 @@ impl WrapOptions {
         self
     }
 
-    /// Copies `bytes` into a new file and returns its descriptor. Safe from any thread; blocks for the copying only.
+    /// Copies `bytes` into a new file and returns its descriptor. Safe from any thread; blocks for
+    /// the copying only.
     ///
     /// ```
     /// let fd = bytefd::WrapOptions::new().wrap(b"hello")?;
@@ -217,14 +232,16 @@ impl WrapOptions {
     /// ```
     ///
     /// # Errors
-    /// `EINVAL` for options that contradict each other, `EFAULT` if bytes of a map were lost, also those that a guard has
-    /// replaced, `EFBIG` beyond RLIMIT_FSIZE, `ENOSPC` when the file system behind the backend is full, `EMFILE` and `ENFILE`
-    /// without free descriptors, and the backend's own. Nothing is left behind.
+    /// `EINVAL` for options that contradict each other, `EFAULT` if bytes of a map were lost, also
+    /// those that a guard has replaced, `EFBIG` beyond RLIMIT_FSIZE, `ENOSPC` when the file system
+    /// behind the backend is full, `EMFILE` and `ENFILE` without free descriptors, and the
+    /// backend's own. Nothing is left behind.
     pub fn wrap(&self, bytes: &[u8]) -> Result<OwnedFd> {
         self.wrap_vectored(&[IoSlice::new(bytes)])
     }
 
-    /// [`WrapOptions::wrap`] for content that lies in several places: the file holds the segments in their order.
+    /// [`WrapOptions::wrap`] for content that lies in several places: the file holds the segments
+    /// in their order.
     ///
     /// ```
     /// use std::io::IoSlice;
@@ -245,8 +262,8 @@ impl WrapOptions {
             plan.finish(file)
         };
         match make(Copier::Fastest) {
-            // A child that was forked meanwhile has the mapping, or the kernel has pages in use, to move them, say: once more,
-            // with other pages and without a mapping.
+            // A child that was forked meanwhile has the mapping, or the kernel has pages in use, to
+            // move them, say: once more, with other pages and without a mapping.
             Err(error) if error.errno() == libc::EBUSY => make(Copier::Kernel),
             finished => finished,
         }
@@ -265,15 +282,24 @@ impl WrapOptions {
     pub(crate) fn plan(&self) -> Result<Plan<'_>> {
         if self.writable && (self.read_only || self.seal_content) {
             let other = if self.read_only { "read-only" } else { "sealed" };
-            return Err(Error::new("options", libc::EINVAL, format_args!("writable and {other} exclude each other")));
+            return Err(Error::new(
+                "options",
+                libc::EINVAL,
+                format_args!("writable and {other} exclude each other"),
+            ));
         }
         if self.trust_callback {
-            return Err(Error::new("options", libc::EINVAL, "trust_callback is for scans with a pool"));
+            return Err(Error::new(
+                "options",
+                libc::EINVAL,
+                "trust_callback is for scans with a pool",
+            ));
         }
         let backend = match self.backend {
             Backend::Auto if self.seal_content => Backend::Memfd,
             unsealable @ (Backend::Shm | Backend::TmpFile) if self.seal_content => {
-                let message = format!("asked for seals on a {unsealable:?} file; only a memfd can be sealed");
+                let message =
+                    format!("asked for seals on a {unsealable:?} file; only a memfd can be sealed");
                 return Err(Error::new("options", libc::EINVAL, message));
             }
             backend => backend,
@@ -286,14 +312,22 @@ impl WrapOptions {
         };
         let content = libc::F_SEAL_WRITE | libc::F_SEAL_GROW | libc::F_SEAL_SHRINK;
         let seals = if self.seal_content { content } else { content | libc::F_SEAL_SEAL };
-        Ok(Plan { options: self, name: self.checked_name()?, backend, execution, mode: self.checked_mode()?, seals })
+        Ok(Plan {
+            options: self,
+            name: self.checked_name()?,
+            backend,
+            execution,
+            mode: self.checked_mode()?,
+            seals,
+        })
     }
 
     fn check_spilling(&self, backend: Backend) -> Result<()> {
         if self.spill_threshold.is_none() || backend != Backend::Memfd {
             return Ok(());
         }
-        let message = "spill_threshold puts content on disk; the memfd backend and seals keep it in memory";
+        let message =
+            "spill_threshold puts content on disk; the memfd backend and seals keep it in memory";
         Err(Error::new("spill_threshold", libc::EINVAL, message))
     }
 
@@ -327,7 +361,9 @@ impl WrapOptions {
         let name = name.as_bytes();
         if let Some(position) = name.iter().position(|byte| matches!(byte, b'/' | b'\n' | 0)) {
             let (byte, name) = (name[position] as char, String::from_utf8_lossy(name));
-            let message = format!("{name:?} has {byte:?} at byte {position}; slash, newline and NUL are not allowed");
+            let message = format!(
+                "{name:?} has {byte:?} at byte {position}; slash, newline and NUL are not allowed"
+            );
             return Err(Error::new("name", libc::EINVAL, message));
         }
         Ok(CString::new(name).expect("checked for NUL").into())
@@ -335,7 +371,11 @@ impl WrapOptions {
 
     fn checked_mode(&self) -> Result<u32> {
         let mode = match self.mode {
-            0 => 0o400 | if self.writable { 0o200 } else { 0 } | if self.executable { 0o100 } else { 0 },
+            0 => {
+                0o400
+                    | if self.writable { 0o200 } else { 0 }
+                    | if self.executable { 0o100 } else { 0 }
+            }
             mode => mode,
         };
         let problem = if mode & !0o777 != 0 {
@@ -385,11 +425,14 @@ impl Plan<'_> {
         if sealed {
             let seal = || sys::file::add_seals(file.fd.as_fd(), self.seals);
             // The kernel has waited for pages that were in use. They may be free by now.
-            let sealed = seal().or_else(|errno| if errno == Errno(libc::EBUSY) { seal() } else { Err(errno) });
+            let sealed = seal()
+                .or_else(|errno| if errno == Errno(libc::EBUSY) { seal() } else { Err(errno) });
             sealed.context("seal", || format!("seals {:#x}", self.seals))?;
         }
-        sys::file::fchmod(file.fd.as_fd(), self.mode).context("fchmod", || format!("mode {:04o}", self.mode))?;
-        let fd = if self.needs_reopening(sealed, file.fd.as_fd()) { reopen(&file.fd)? } else { file.fd };
+        sys::file::fchmod(file.fd.as_fd(), self.mode)
+            .context("fchmod", || format!("mode {:04o}", self.mode))?;
+        let fd =
+            if self.needs_reopening(sealed, file.fd.as_fd()) { reopen(&file.fd)? } else { file.fd };
         if self.options.inherit {
             // Last, so that no child can have seen a file that failed half-way.
             inherit(fd.as_fd())?;
@@ -397,7 +440,8 @@ impl Plan<'_> {
         Ok(fd)
     }
 
-    /// Whether what the caller gets must be a read-only description. One to which seals can be added cannot be.
+    /// Whether what the caller gets must be a read-only description. One to which seals can be
+    /// added cannot be.
     fn needs_reopening(&self, sealed: bool, file: BorrowedFd<'_>) -> bool {
         match sealed {
             _ if self.options.read_only => true,

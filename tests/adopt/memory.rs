@@ -1,4 +1,5 @@
-//! Buffers for adopting: mapped by the test, with a page on each side that nobody may touch, so that no other mapping joins.
+//! Buffers for adopting: mapped by the test, with a page on each side that nobody may touch, so
+//! that no other mapping joins.
 
 use std::ffi::{c_int, c_void};
 use std::ops::Range;
@@ -27,8 +28,10 @@ impl Memory {
     /// Zeros that no page has been allocated for.
     pub fn untouched(length: usize) -> Memory {
         let page = page_size();
-        let memory =
-            Memory { at: map(null_mut(), length + 2 * page, libc::PROT_NONE, OURS).wrapping_add(page), length };
+        let memory = Memory {
+            at: map(null_mut(), length + 2 * page, libc::PROT_NONE, OURS).wrapping_add(page),
+            length,
+        };
         memory.protect(0..length, READ_WRITE);
         memory
     }
@@ -67,8 +70,11 @@ impl Memory {
 
     pub fn protect(&self, part: Range<usize>, protection: c_int) {
         assert!(part.end <= self.length);
-        // SAFETY: within the range.
-        assert_eq!(unsafe { libc::mprotect(self.at.add(part.start).cast(), part.len(), protection) }, 0);
+        assert_eq!(
+            // SAFETY: within the range.
+            unsafe { libc::mprotect(self.at.add(part.start).cast(), part.len(), protection) },
+            0
+        );
     }
 
     /// Something else in the place of a part.
@@ -76,7 +82,9 @@ impl Memory {
         assert!(part.end <= self.length);
         let at = self.at.wrapping_add(part.start);
         // SAFETY: within the range.
-        let placed = unsafe { libc::mmap(at.cast(), part.len(), protection, flags | libc::MAP_FIXED, fd, 0) };
+        let placed = unsafe {
+            libc::mmap(at.cast(), part.len(), protection, flags | libc::MAP_FIXED, fd, 0)
+        };
         assert_eq!(placed.cast(), at, "{}", std::io::Error::last_os_error());
     }
 
@@ -103,8 +111,11 @@ impl Memory {
 impl Drop for Memory {
     fn drop(&mut self) {
         let page = page_size();
-        // SAFETY: the test's own pages, with those on each side.
-        assert_eq!(unsafe { libc::munmap(self.at.wrapping_sub(page).cast(), self.length + 2 * page) }, 0);
+        assert_eq!(
+            // SAFETY: the test's own pages, with those on each side.
+            unsafe { libc::munmap(self.at.wrapping_sub(page).cast(), self.length + 2 * page) },
+            0
+        );
     }
 }
 
@@ -120,7 +131,9 @@ pub fn map(at: *mut c_void, length: usize, protection: c_int, flags: c_int) -> *
 pub fn adopt(address: usize, length: usize) -> Result<OwnedFd, Failure> {
     let mut error = Error::untouched();
     // SAFETY: memory of the test, or what is to be refused.
-    let fd = unsafe { (abi::load().adopt)(std::ptr::with_exposed_provenance_mut(address), length, 0, &mut error) };
+    let fd = unsafe {
+        (abi::load().adopt)(std::ptr::with_exposed_provenance_mut(address), length, 0, &mut error)
+    };
     // SAFETY: the caller of bytefd_adopt owns what it returns.
     result(fd, &error).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
 }
@@ -130,7 +143,11 @@ pub fn refused(range: Range<usize>) -> Failure {
     let before = lines(range.clone());
     let failure = adopt(range.start, range.len()).expect_err("refused");
     assert_eq!(lines(range.clone()), before, "{failure:?}");
-    assert!(failure.message.contains(&format!("{:#x}-{:#x}", range.start, range.end)), "asked: {}", failure.message);
+    assert!(
+        failure.message.contains(&format!("{:#x}-{:#x}", range.start, range.end)),
+        "asked: {}",
+        failure.message
+    );
     failure
 }
 
@@ -138,7 +155,8 @@ pub fn refused(range: Range<usize>) -> Failure {
 pub fn lines(range: Range<usize>) -> Vec<String> {
     let maps = std::fs::read("/proc/self/maps").expect("/proc is mounted");
     let maps = String::from_utf8_lossy(&maps);
-    let is_there = |line: &&str| addresses(line).start < range.end && addresses(line).end > range.start;
+    let is_there =
+        |line: &&str| addresses(line).start < range.end && addresses(line).end > range.start;
     maps.lines().filter(is_there).map(String::from).collect()
 }
 

@@ -86,7 +86,8 @@ pub fn other_memory_than_private_and_anonymous_is_eopnotsupp() {
     let page = page_size();
     let file = tempfile::NamedTempFile::new().expect("a file");
     file.as_file().set_len(2 * page as u64).expect("longer");
-    let zero = std::fs::File::options().read(true).write(true).open("/dev/zero").expect("/dev/zero");
+    let zero =
+        std::fs::File::options().read(true).write(true).open("/dev/zero").expect("/dev/zero");
     let (path, zero) = (file.path().to_str().expect("UTF-8"), zero.as_raw_fd());
     let file = file.as_file().as_raw_fd();
     let (private, shared) = (libc::MAP_PRIVATE, libc::MAP_SHARED);
@@ -106,7 +107,8 @@ pub fn other_memory_than_private_and_anonymous_is_eopnotsupp() {
     }
 
     // Not reserved, so that none need to be there; nobody touches it.
-    let (length, flags) = (2 << 20, OURS | libc::MAP_HUGETLB | libc::MAP_HUGE_2MB | libc::MAP_NORESERVE);
+    let (length, flags) =
+        (2 << 20, OURS | libc::MAP_HUGETLB | libc::MAP_HUGE_2MB | libc::MAP_NORESERVE);
     // SAFETY: a new mapping, unmapped below.
     let huge = unsafe { libc::mmap(null_mut(), length, READ_WRITE, flags, -1, 0) };
     if huge == libc::MAP_FAILED {
@@ -169,10 +171,13 @@ pub fn the_stack_of_the_first_thread_is_eopnotsupp() {
     std::thread::scope(|scope| scope.spawn(|| check("another thread")).join().expect("refused"));
 }
 
-// A host, or its limits -------------------------------------------------------------------------------------------------
+// A host, or its limits
+// -------------------------------------------------------------------------------------------------
 
 /// Buffers without and with huge pages; `body` asks for each, and must be refused without a trace.
-fn fails(body: impl Fn(&dyn Fn() -> Result<OwnedFd, Failure>) -> Result<OwnedFd, Failure>) -> Failure {
+fn fails(
+    body: impl Fn(&dyn Fn() -> Result<OwnedFd, Failure>) -> Result<OwnedFd, Failure>,
+) -> Failure {
     let mut failures = [3 * page_size(), (4 << 20) + page_size()].map(|length| {
         let memory = Memory::new(length);
         let before = memory.lines();
@@ -183,7 +188,10 @@ fn fails(body: impl Fn(&dyn Fn() -> Result<OwnedFd, Failure>) -> Result<OwnedFd,
         failure
     });
     assert_eq!((failures[0].errno, &failures[0].op), (failures[1].errno, &failures[1].op));
-    std::mem::replace(&mut failures[0], Failure { errno: 0, op: String::new(), message: String::new() })
+    std::mem::replace(
+        &mut failures[0],
+        Failure { errno: 0, op: String::new(), message: String::new() },
+    )
 }
 
 pub fn a_size_above_the_limit_leaves_the_buffer_as_it_was() {
@@ -284,13 +292,17 @@ pub fn memory_that_is_sealed_is_eperm() {
 
 /// After mlockall(2) a new mapping is locked, and the old one counts until it is gone.
 pub fn memory_that_would_have_to_be_locked_is_eagain() {
-    // What anybody may have on old kernels, less than the buffer, and enough for what the allocator takes meanwhile.
+    // What anybody may have on old kernels, less than the buffer, and enough for what the allocator
+    // takes meanwhile.
     let (limit, memory) = (64 << 10, Memory::pages(64));
     as_nobody(|| {
         with_limit(libc::RLIMIT_MEMLOCK, limit, || {
             // SAFETY: concerns mappings to come.
             if unsafe { libc::mlockall(libc::MCL_FUTURE) } != 0 {
-                return println!("SKIPPED: memory that would have to be locked: {}", std::io::Error::last_os_error());
+                return println!(
+                    "SKIPPED: memory that would have to be locked: {}",
+                    std::io::Error::last_os_error()
+                );
             }
             let failure = leaves_nothing(|| memory.adopt()).expect_err("refused");
             assert_eq!((failure.errno, failure.op.as_str()), (libc::EAGAIN, "mmap"), "{failure:?}");
@@ -298,6 +310,8 @@ pub fn memory_that_would_have_to_be_locked_is_eagain() {
             assert_eq!(unsafe { libc::munlockall() }, 0);
         });
         assert!(memory.lines()[0].contains(" rw-p ") && memory.bytes() == pattern(memory.length));
-        memory.adopt().expect("adopted, also by a process that the kernel takes for privileged once");
+        memory
+            .adopt()
+            .expect("adopted, also by a process that the kernel takes for privileged once");
     });
 }

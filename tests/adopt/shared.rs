@@ -25,7 +25,11 @@ fn assert_same(memory: &Memory, fd: &OwnedFd, offset: usize, places: &[usize]) {
         file(fd).read_exact_at(&mut seen, *at as u64).expect("read");
         assert_eq!(seen, [new], "a store at {at} is in the file");
         file(fd).write_all_at(&[new.wrapping_add(1)], *at as u64).expect("written");
-        assert_eq!(memory.byte(offset + at), new.wrapping_add(1), "a write at {at} is in the buffer");
+        assert_eq!(
+            memory.byte(offset + at),
+            new.wrapping_add(1),
+            "a write at {at} is in the buffer"
+        );
     }
 }
 
@@ -46,7 +50,10 @@ pub fn buffer_and_descriptor_are_the_same_memory() {
         let fd = memory.adopt().expect("adopted");
         let stat = metadata(&fd);
         assert!(stat.is_file() && fd.as_raw_fd() > 2);
-        assert_eq!((stat.len(), stat.nlink(), mode(&fd), offset(&fd)), (length as u64, 0, 0o600, 0));
+        assert_eq!(
+            (stat.len(), stat.nlink(), mode(&fd), offset(&fd)),
+            (length as u64, 0, 0o600, 0)
+        );
         assert_eq!(access_mode(&fd), libc::O_RDWR);
         assert!(is_close_on_exec(&fd));
         assert_eq!(seals(&fd), if hosts::can_forbid_execution() { 0x20 } else { 0 });
@@ -109,9 +116,14 @@ pub fn several_mappings_become_one_file() {
     let page = page_size();
     let memory = Memory::pages(12);
     // A setting of their own keeps the kernel from joining them.
-    for (start, advice) in [(2, libc::MADV_DONTDUMP), (5, libc::MADV_DONTFORK), (9, libc::MADV_DONTDUMP)] {
-        // SAFETY: three pages of this test.
-        assert_eq!(unsafe { libc::madvise(memory.at.add(start * page).cast(), 2 * page, advice) }, 0);
+    for (start, advice) in
+        [(2, libc::MADV_DONTDUMP), (5, libc::MADV_DONTFORK), (9, libc::MADV_DONTDUMP)]
+    {
+        assert_eq!(
+            // SAFETY: three pages of this test.
+            unsafe { libc::madvise(memory.at.add(start * page).cast(), 2 * page, advice) },
+            0
+        );
     }
     assert_eq!(memory.lines().len(), 7);
     let fd = memory.adopt_part(page..11 * page).expect("adopted");
@@ -172,7 +184,10 @@ pub fn another_process_that_has_the_descriptor_sees_and_changes_the_buffer() {
     memory.store(0, b"J");
     let mut other = Command::new("/bin/sh");
     // Opened again by its path: the shell has it as its standard input only.
-    other.args(["-c", "/bin/cat; printf KELLO 1<>/proc/self/fd/0"]).stdin(file(&fd)).stdout(Stdio::piped());
+    other
+        .args(["-c", "/bin/cat; printf KELLO 1<>/proc/self/fd/0"])
+        .stdin(file(&fd))
+        .stdout(Stdio::piped());
     let mut other = other.spawn().expect("a shell");
     let mut seen = Vec::new();
     other.stdout.take().expect("a pipe").read_to_end(&mut seen).expect("read");
@@ -186,7 +201,8 @@ pub fn seals_say_who_may_change_it() {
     let memory = Memory::pages(2);
     let fd = memory.adopt().expect("adopted");
     // SAFETY: touches no memory.
-    let seal = |seals: libc::c_int| unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, seals) };
+    let seal =
+        |seals: libc::c_int| unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, seals) };
     assert_eq!(seal(libc::F_SEAL_SHRINK | libc::F_SEAL_GROW), 0);
     for length in [0, memory.length as u64 + 1] {
         let refusal = file(&fd).set_len(length).expect_err("sealed");
@@ -195,7 +211,11 @@ pub fn seals_say_who_may_change_it() {
     assert_same(&memory, &fd, 0, &places(memory.length));
 
     assert_eq!(seal(libc::F_SEAL_WRITE), -1);
-    assert_eq!(std::io::Error::last_os_error().raw_os_error(), Some(libc::EBUSY), "the buffer is a writable map");
+    assert_eq!(
+        std::io::Error::last_os_error().raw_os_error(),
+        Some(libc::EBUSY),
+        "the buffer is a writable map"
+    );
     assert_eq!(seal(F_SEAL_FUTURE_WRITE), 0);
     assert!(file(&fd).write_all_at(b"x", 0).is_err());
     memory.store(0, b"J");
@@ -240,7 +260,10 @@ pub fn children_share_from_then_on_and_had_a_copy_before() {
     let mut status = 0;
     // SAFETY: our own child; `status` is writable.
     assert_eq!(unsafe { libc::waitpid(earlier, &mut status, 0) }, earlier);
-    assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == i32::from(pattern(1)[0]), "its own copy");
+    assert!(
+        libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == i32::from(pattern(1)[0]),
+        "its own copy"
+    );
 
     assert_eq!(read_in_child(memory.at), End::Exited(b'J'.into()));
     assert_eq!(store_in_child(memory.at, b'K'), End::Exited(0));
@@ -282,10 +305,12 @@ pub fn readers_never_notice() {
     leaves_nothing(|| {
         for _ in 0..ROUNDS {
             let memory = Memory::new(length);
-            let (done, ready, reads) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+            let (done, ready, reads) =
+                (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
             std::thread::scope(|scope| {
                 for reader in 0..3 {
-                    let (memory, expected, done, ready, reads) = (&memory, &expected, &done, &ready, &reads);
+                    let (memory, expected, done, ready, reads) =
+                        (&memory, &expected, &done, &ready, &reads);
                     scope.spawn(move || {
                         ready.fetch_add(1, SeqCst);
                         // Each at a pace of its own: through all bytes, or a byte of each page.

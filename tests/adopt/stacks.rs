@@ -31,7 +31,13 @@ pub fn the_stack_of_this_thread_is_eopnotsupp() {
     #[inline(never)]
     fn deeper(top: usize) {
         let frame = std::hint::black_box([0u8; 40_000]);
-        for address in [top, (&raw const frame).addr() + 20_000, here(), here() - 2 * page_size(), top - STACK / 2] {
+        for address in [
+            top,
+            (&raw const frame).addr() + 20_000,
+            here(),
+            here() - 2 * page_size(),
+            top - STACK / 2,
+        ] {
             is_refused(address, "this thread");
         }
         let range = page_of(top - STACK / 2).start..page_of(top).end;
@@ -41,23 +47,25 @@ pub fn the_stack_of_this_thread_is_eopnotsupp() {
     thread.expect("a thread").join().expect("refused");
 }
 
-/// Both that of a thread that waits, whose stack pointer the kernel tells, and that of one that runs.
+/// Both that of a thread that waits, whose stack pointer the kernel tells, and that of one that
+/// runs.
 pub fn the_stacks_of_other_threads_are_eopnotsupp() {
     let end = AtomicBool::new(false);
     let (own, told) = mpsc::channel();
     std::thread::scope(|scope| {
         for waits in [false, true] {
             let (own, end) = (own.clone(), &end);
-            let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, move || {
-                own.send(here()).expect("the test waits");
-                while !end.load(SeqCst) {
-                    if waits {
-                        std::thread::park_timeout(std::time::Duration::from_millis(10))
-                    } else {
-                        std::hint::spin_loop()
+            let thread =
+                std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, move || {
+                    own.send(here()).expect("the test waits");
+                    while !end.load(SeqCst) {
+                        if waits {
+                            std::thread::park_timeout(std::time::Duration::from_millis(10))
+                        } else {
+                            std::hint::spin_loop()
+                        }
                     }
-                }
-            });
+                });
             thread.expect("a thread");
         }
         let stacks = [told.recv().expect("one"), told.recv().expect("another")];
@@ -86,7 +94,8 @@ pub fn a_buffer_beside_a_stack_is_adopted() {
     }
     let memory = Memory::new(STACK + 4 * page_size());
     let flags = [AtomicBool::new(false), AtomicBool::new(false)];
-    // SAFETY: the attributes are initialised; the lower part of the memory is the thread's until it has ended.
+    // SAFETY: the attributes are initialised; the lower part of the memory is the thread's until it
+    // has ended.
     let thread = unsafe {
         let mut attributes: libc::pthread_attr_t = std::mem::zeroed();
         let mut thread = std::mem::zeroed();
@@ -106,7 +115,9 @@ pub fn a_buffer_beside_a_stack_is_adopted() {
         for address in [stack, stack + STACK / 2, stack + STACK - page_size()] {
             is_refused(address, "the stack");
         }
-        for range in [stack + STACK - page_size()..stack + STACK + page_size(), stack..stack + memory.length] {
+        for range in
+            [stack + STACK - page_size()..stack + STACK + page_size(), stack..stack + memory.length]
+        {
             assert_eq!(refused(range).errno, libc::EOPNOTSUPP);
         }
         let fd = adopt(stack + STACK, 4 * page_size()).expect("no stack");
@@ -118,14 +129,16 @@ pub fn a_buffer_beside_a_stack_is_adopted() {
     checked.expect("both parts are told apart");
 }
 
-/// The first thread's record is no part of its stack, but in memory that the kernel likes to join with the next mapping below.
-/// Here the test plays the C library, which tells the kernel where the list is that begins in the record.
+/// The first thread's record is no part of its stack, but in memory that the kernel likes to join
+/// with the next mapping below. Here the test plays the C library, which tells the kernel where the
+/// list is that begins in the record.
 pub fn a_buffer_beside_the_first_threads_record_is_adopted() {
     let memory = Memory::pages(8);
     let record = memory.address() + 7 * page_size() + 512;
     let call = |number, arguments: [usize; 3]| {
         let [first, second, third] = arguments;
-        // SAFETY: the kernel writes two words, and reads what it is told when the thread ends, by when it is told better.
+        // SAFETY: the kernel writes two words, and reads what it is told when the thread ends, by
+        // when it is told better.
         assert_eq!(unsafe { libc::syscall(number, first, second, third) }, 0);
     };
     let (mut head, mut length) = (0usize, 0usize);
@@ -143,9 +156,11 @@ pub fn a_buffer_beside_the_first_threads_record_is_adopted() {
 
 /// Runs `body` on this stack, as coroutines do: in a signal handler.
 fn run_on(stack: &Memory, signal: libc::c_int, body: extern "C" fn(libc::c_int)) {
-    // SAFETY: valid structs; the stack is the test's, and is taken away again. The signal is this test's only.
+    // SAFETY: valid structs; the stack is the test's, and is taken away again. The signal is this
+    // test's only.
     unsafe {
-        let alternate = libc::stack_t { ss_sp: stack.at.cast(), ss_flags: 0, ss_size: stack.length };
+        let alternate =
+            libc::stack_t { ss_sp: stack.at.cast(), ss_flags: 0, ss_size: stack.length };
         let mut before: libc::stack_t = std::mem::zeroed();
         assert_eq!(libc::sigaltstack(&alternate, &mut before), 0);
         let mut action: libc::sigaction = std::mem::zeroed();
@@ -163,8 +178,11 @@ pub fn a_stack_of_its_own_making_is_seen_by_the_thread_on_it() {
     static ANSWER: AtomicI32 = AtomicI32::new(0);
     const PAGES: usize = 64;
     extern "C" fn ask(_: libc::c_int) {
-        // SAFETY: to be refused. The handler runs where the signal is raised, so it may do what it likes.
-        let fd = unsafe { (abi::load().adopt)(STACK.load(SeqCst).cast(), PAGES * page_size(), 0, null_mut()) };
+        // SAFETY: to be refused. The handler runs where the signal is raised, so it may do what it
+        // likes.
+        let fd = unsafe {
+            (abi::load().adopt)(STACK.load(SeqCst).cast(), PAGES * page_size(), 0, null_mut())
+        };
         ANSWER.store(fd, SeqCst);
     }
     let stack = Memory::untouched(PAGES * page_size());
@@ -181,7 +199,8 @@ pub fn a_stack_of_its_own_making_is_seen_while_its_thread_waits() {
     extern "C" fn wait(_: libc::c_int) {
         let mut byte = 0u8;
         STARTED.store(true, SeqCst);
-        // SAFETY: async-signal-safe; the descriptor is the test's. At its end there is nothing to read.
+        // SAFETY: async-signal-safe; the descriptor is the test's. At its end there is nothing to
+        // read.
         while unsafe { libc::read(WAITS_FOR.load(SeqCst), (&raw mut byte).cast(), 1) } < 0 {}
     }
     let (reader, end) = std::io::pipe().expect("a pipe");
@@ -201,7 +220,11 @@ pub fn a_stack_of_its_own_making_is_seen_while_its_thread_waits() {
         let checked = std::panic::catch_unwind(|| {
             let failure = refused(stack.address()..stack.address() + stack.length);
             assert_eq!(failure.errno, libc::EOPNOTSUPP, "{failure:?}");
-            assert!(failure.message.contains(&format!("the stack of thread {id}")), "{}", failure.message);
+            assert!(
+                failure.message.contains(&format!("the stack of thread {id}")),
+                "{}",
+                failure.message
+            );
         });
         drop(end);
         checked.expect("refused");
@@ -212,6 +235,7 @@ pub fn a_stack_of_its_own_making_is_seen_while_its_thread_waits() {
 }
 
 fn waits(thread: libc::pid_t) -> bool {
-    let state = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat")).expect("a thread of ours");
+    let state = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat"))
+        .expect("a thread of ours");
     state.rsplit(") ").next().expect("a state").starts_with('S')
 }

@@ -1,11 +1,13 @@
 /*
- * Every function of bytefd.h, called once with success and once with an error, as a C program does it: plain, and under what
- * watches memory (the sanitizers, valgrind). What the functions promise beyond that is proven elsewhere.
+ * Every function of bytefd.h, called once with success and once with an error, as a C program does
+ * it: plain, and under what watches memory (the sanitizers, valgrind). What the functions promise
+ * beyond that is proven elsewhere.
  *
- * With the argument "cancelled" all of it runs in a thread that is cancelled before the first call. None may end it.
+ * With the argument "cancelled" all of it runs in a thread that is cancelled before the first call.
+ * None may end it.
  *
- * Exit status 0 if all calls did what they should and no descriptor is left open. Standard output has a line for each call
- * that this host cannot answer.
+ * Exit status 0 if all calls did what they should and no descriptor is left open. Standard output
+ * has a line for each call that this host cannot answer.
  */
 #define _GNU_SOURCE
 
@@ -39,8 +41,8 @@ static void check(bool holds, const char *text, int line)
 static int last_line;
 
 /*
- * A call of the library. Every one is in here or in the next two, because nothing else may be cancelled. A cancel that is
- * pending takes effect at the first cancellation point that it meets.
+ * A call of the library. Every one is in here or in the next two, because nothing else may be
+ * cancelled. A cancel that is pending takes effect at the first cancellation point that it meets.
  */
 #define CALL(call) \
     __extension__({ \

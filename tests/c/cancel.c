@@ -1,6 +1,6 @@
 /*
- * A cancel never takes effect in a function of the library that waits, and always in the callback of a scan, where the
- * descriptor is closed. (calls.c has a cancel pending before each call.)
+ * A cancel never takes effect in a function of the library that waits, and always in the callback
+ * of a scan, where the descriptor is closed. (calls.c has a cancel pending before each call.)
  */
 #define _GNU_SOURCE
 #include <bytefd.h>

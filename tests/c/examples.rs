@@ -85,10 +85,17 @@ fn mmcat_writes_the_files() {
     let program = workshop.example("mmcat");
     // More than a pipe holds, so that writes are short.
     let contents = [b"first\n".to_vec(), Vec::new(), pattern(3_000_000)];
-    let names: Vec<_> =
-        contents.iter().enumerate().map(|(i, content)| workshop.write(&i.to_string(), content)).collect();
+    let names: Vec<_> = contents
+        .iter()
+        .enumerate()
+        .map(|(i, content)| workshop.write(&i.to_string(), content))
+        .collect();
     let output = fed(Command::new(&program).args(&names), b"");
-    assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success() && output.stderr.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert!(output.stdout == contents.concat(), "{} bytes", output.stdout.len());
     assert_eq!(fed(&mut Command::new(&program), b"").status.code(), Some(2));
 }
@@ -97,11 +104,15 @@ fn mmcat_names_what_it_cannot_write() {
     let workshop = Workshop::new();
     let program = workshop.example("mmcat");
     let (file, missing) = (workshop.write("file", b"content"), workshop.path("missing"));
-    let output = fed(Command::new(&program).arg(&missing).arg(workshop.folder.path()).arg(&file), b"");
+    let output =
+        fed(Command::new(&program).arg(&missing).arg(workshop.folder.path()).arg(&file), b"");
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(output.stdout, b"content");
     let complaints = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(complaints.contains(missing.to_str().expect("UTF-8")) && complaints.contains("directory"), "{complaints}");
+    assert!(
+        complaints.contains(missing.to_str().expect("UTF-8")) && complaints.contains("directory"),
+        "{complaints}"
+    );
 
     let full = std::fs::File::create("/dev/full").expect("/dev/full");
     let output = Command::new(&program).arg(&file).stdout(full).output().expect("mmcat");
@@ -113,7 +124,8 @@ fn mmcat_survives_a_file_that_becomes_shorter() {
     let workshop = Workshop::new();
     let program = workshop.example("mmcat");
     let bytes = pattern(3_000_000);
-    let (shrinking, other) = (workshop.write("shrinking", &bytes), workshop.write("other", b"the other file"));
+    let (shrinking, other) =
+        (workshop.write("shrinking", &bytes), workshop.write("other", b"the other file"));
     let mut mmcat = Command::new(&program);
     mmcat.args([&shrinking, &other]).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut mmcat = mmcat.spawn().expect("mmcat");
@@ -127,7 +139,8 @@ fn mmcat_survives_a_file_that_becomes_shorter() {
     let output = mmcat.wait_with_output().expect("mmcat");
 
     assert_eq!(output.status.code(), Some(1));
-    let complaint = format!("mmcat: {}: became shorter while it was written\n", shrinking.display());
+    let complaint =
+        format!("mmcat: {}: became shorter while it was written\n", shrinking.display());
     assert!(said(&output).ends_with(&complaint), "{}", said(&output));
     let first = written.strip_suffix(b"the other file").expect("both files");
     assert!(first.len() < bytes.len() && bytes.starts_with(first), "{} bytes", first.len());
@@ -141,7 +154,10 @@ fn demo_shows_two_clients_and_equal_digests() {
     let shown = answer(Command::new(program).arg(file), b"");
     let lines: Vec<&str> = shown.lines().collect();
     assert_eq!(lines.len(), 4, "{shown}");
-    let fstat = format!("C     fstat   regular file, {} bytes, offset 0, links 0, mode 0400, seals 0x", bytes.len());
+    let fstat = format!(
+        "C     fstat   regular file, {} bytes, offset 0, links 0, mode 0400, seals 0x",
+        bytes.len()
+    );
     assert!(lines[0].starts_with(&fstat), "{shown}");
     assert!(lines[1].starts_with("      magic   ELF 64-bit LSB "), "{shown}");
     assert_eq!(lines[2], format!("      child   sha256sum says {}", sha256sum(&bytes)));
@@ -154,7 +170,8 @@ fn demo_notices_a_difference() {
     // Says something else about a path than about its standard input.
     let script = workshop.write("sha256sum", b"#!/bin/sh\nprintf '%064d  -\\n' $#\n");
     run(Command::new("chmod").arg("755").arg(&script));
-    let output = fed(Command::new(program).arg("/bin/true").env("PATH", workshop.folder.path()), b"");
+    let output =
+        fed(Command::new(program).arg("/bin/true").env("PATH", workshop.folder.path()), b"");
     assert_eq!(output.status.code(), Some(1));
     let result = format!("      result  DIFFERENT: the original's digest is {:064}", 0);
     assert!(said(&output).contains(&result), "{}", said(&output));
@@ -164,7 +181,8 @@ fn t_mmap_shows_and_replaces_a_string() {
     let workshop = Workshop::new();
     let program = workshop.example("t_mmap");
     let file = workshop.write("s.txt", &[0; 1024]);
-    let t_mmap = |arguments: &[&str]| answer(Command::new(&program).arg(&file).args(arguments), b"");
+    let t_mmap =
+        |arguments: &[&str]| answer(Command::new(&program).arg(&file).args(arguments), b"");
     assert_eq!(t_mmap(&["hello"]), "current string: \nnew string: hello\n");
     assert_eq!(t_mmap(&["goodbye"]), "current string: hello\nnew string: goodbye\n");
     assert_eq!(t_mmap(&["bye"]), "current string: goodbye\nnew string: bye\n");
@@ -177,7 +195,8 @@ fn t_mmap_shows_and_replaces_a_string() {
 fn t_mmap_says_what_it_cannot_do() {
     let workshop = Workshop::new();
     let program = workshop.example("t_mmap");
-    let (file, short) = (workshop.write("file", b"0123456789"), workshop.write("short", b"012345678"));
+    let (file, short) =
+        (workshop.write("file", b"0123456789"), workshop.write("short", b"012345678"));
     let t_mmap = |arguments: &[&Path]| fed(Command::new(&program).args(arguments), b"");
     assert_eq!(t_mmap(&[]).status.code(), Some(2));
     assert_eq!(t_mmap(&[&file, Path::new("ten bytes!")]).status.code(), Some(2));
@@ -237,7 +256,8 @@ pub fn header(length: usize) -> [u8; 8] {
 /// Runs recvfile on one end of a connection, and sends `bytes` through the other.
 fn received(program: &Path, file: &Path, bytes: &[u8]) -> Output {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let mut sender = TcpStream::connect(listener.local_addr().expect("an address")).expect("connected");
+    let mut sender =
+        TcpStream::connect(listener.local_addr().expect("an address")).expect("connected");
     let (receiver, _) = listener.accept().expect("accepted");
     let mut recvfile = Command::new(program);
     recvfile.arg(file).stdin(OwnedFd::from(receiver)).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -323,7 +343,10 @@ fn check_edges(shown: &str) {
     if page_size() == 4096 {
         assert_eq!(edges, EDGES);
     } else {
-        assert!(!["alike", "else", "another"].iter().any(|unexpected| edges.contains(unexpected)), "{edges}");
+        assert!(
+            !["alike", "else", "another"].iter().any(|unexpected| edges.contains(unexpected)),
+            "{edges}"
+        );
     }
 }
 
@@ -362,7 +385,11 @@ fn served_by_c_or_go_a_file_comes_to_clients_in_c_and_python() {
     let workshop = Workshop::new();
     let fetch = workshop.example("fetch");
     let in_go = workshop.path("serve-go");
-    run(Command::new("go").args(["build", "-o"]).arg(&in_go).arg("./go/examples/serve").current_dir(repository()));
+    run(Command::new("go")
+        .args(["build", "-o"])
+        .arg(&in_go)
+        .arg("./go/examples/serve")
+        .current_dir(repository()));
     let content = pattern(100_000);
     for (server, name) in [(workshop.example("serve"), "c"), (in_go, "go")] {
         let socket = workshop.path(name);
@@ -375,8 +402,14 @@ fn served_by_c_or_go_a_file_comes_to_clients_in_c_and_python() {
             assert!(serving.try_wait().expect("asked").is_none(), "it has ended");
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
-        assert!(fed(Command::new(&fetch).arg(&socket), b"").stdout == content, "fetched from {name}");
-        assert!(fed(Command::new("python3").args(["-c", IN_PYTHON]).arg(&socket), b"").stdout == content);
+        assert!(
+            fed(Command::new(&fetch).arg(&socket), b"").stdout == content,
+            "fetched from {name}"
+        );
+        assert!(
+            fed(Command::new("python3").args(["-c", IN_PYTHON]).arg(&socket), b"").stdout
+                == content
+        );
         let output = serving.wait_with_output().expect("output");
         // SAFETY: no preconditions.
         let user = format!("user {}\n", unsafe { libc::getuid() });
@@ -389,7 +422,9 @@ fn served_by_c_or_go_a_file_comes_to_clients_in_c_and_python() {
 fn is_listening(socket: &Path) -> bool {
     const LISTENING: &str = "00010000 0001 01";
     let sockets = std::fs::read_to_string("/proc/net/unix").expect("/proc is mounted");
-    sockets.lines().any(|line| line.contains(LISTENING) && line.ends_with(socket.to_str().expect("UTF-8")))
+    sockets
+        .lines()
+        .any(|line| line.contains(LISTENING) && line.ends_with(socket.to_str().expect("UTF-8")))
 }
 
 fn fetch_refuses_what_can_be_changed() {
@@ -397,7 +432,8 @@ fn fetch_refuses_what_can_be_changed() {
     let (fetch, socket) = (workshop.example("fetch"), workshop.path("socket"));
     let listener = UnixListener::bind(&socket).expect("a socket");
     let file = File::open(workshop.write("file", b"hello")).expect("opened");
-    let fetching = Command::new(fetch).arg(&socket).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let fetching =
+        Command::new(fetch).arg(&socket).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let fetching = fetching.expect("started");
     let (client, _) = listener.accept().expect("accepted");
     bytefd::share::send(&client, b"!", &[file.as_fd()]).expect("sent");
@@ -415,7 +451,10 @@ fn no_example_loses_memory_or_descriptors() {
     assert_eq!(workshop.under_valgrind(&scan_bytes, &[name], b"").status.code(), Some(1));
     assert_eq!(workshop.under_valgrind(&scan_bytes, &[], b"clean").status.code(), Some(0));
     let mmcat = workshop.example("mmcat");
-    assert_eq!(workshop.under_valgrind(&mmcat, &[name, "/no/such/file", name], b"").status.code(), Some(1));
+    assert_eq!(
+        workshop.under_valgrind(&mmcat, &[name, "/no/such/file", name], b"").status.code(),
+        Some(1)
+    );
     let demo = workshop.example("demo");
     assert!(workshop.under_valgrind(&demo, &[name], b"").status.success());
 
@@ -425,7 +464,10 @@ fn no_example_loses_memory_or_descriptors() {
     let anon_mmap = workshop.example("anon_mmap");
     assert_eq!(workshop.under_valgrind(&anon_mmap, &[], b"").stdout, ANON_MMAP.as_bytes());
     let shared_writes = workshop.example("shared_writes");
-    assert_eq!(workshop.under_valgrind(&shared_writes, &[name], b"").stdout, SHARED_WRITES.as_bytes());
+    assert_eq!(
+        workshop.under_valgrind(&shared_writes, &[name], b"").stdout,
+        SHARED_WRITES.as_bytes()
+    );
     let recvfile = workshop.example("recvfile");
     let sent = [&header(5)[..], b"hello"].concat();
     assert!(workshop.under_valgrind(&recvfile, &[name], &sent).status.success());

@@ -1,4 +1,5 @@
-//! scand of c-examples: a service under clients that hang up, under limits, and whose processes are killed.
+//! scand of c-examples: a service under clients that hang up, under limits, and whose processes are
+//! killed.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -45,13 +46,17 @@ impl Scand {
     fn start(arguments: &[&str]) -> Scand {
         let workshop = Workshop::new();
         let mut command = Command::new(build(&workshop));
-        // A process that finds an error of memory ends with a report, and one that ends well looks for leaks.
+        // A process that finds an error of memory ends with a report, and one that ends well looks
+        // for leaks.
         let log = std::fs::File::create(workshop.path("log")).expect("a file");
         command.args(arguments).env("TMPDIR", workshop.folder.path()).stdin(Stdio::null());
         let mut parent = command.stdout(Stdio::piped()).stderr(log).spawn().expect("scand");
         let mut line = String::new();
         BufReader::new(parent.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
-        let port = line.trim_end().strip_prefix("listening on 127.0.0.1:").and_then(|port| port.parse().ok());
+        let port = line
+            .trim_end()
+            .strip_prefix("listening on 127.0.0.1:")
+            .and_then(|port| port.parse().ok());
         let scand = Scand { parent, port: port.unwrap_or_else(|| panic!("{line}")), workshop };
         scand.is_quiet();
         scand
@@ -74,7 +79,8 @@ impl Scand {
     fn processes(&self, name: &str) -> Vec<i32> {
         let children = children_of(self.parent.id());
         let is_one = |process: &i32| {
-            std::fs::read_to_string(format!("/proc/{process}/comm")).is_ok_and(|comm| comm.trim_end() == name)
+            std::fs::read_to_string(format!("/proc/{process}/comm"))
+                .is_ok_and(|comm| comm.trim_end() == name)
         };
         children.into_iter().filter(is_one).collect()
     }
@@ -87,8 +93,9 @@ impl Scand {
     /// Receivers that have a client.
     fn serving(&self) -> Vec<i32> {
         let shared = self.shared();
-        let has_client =
-            |receiver: &i32| links(*receiver).any(|link| link.starts_with("socket:") && !shared.contains(&link));
+        let has_client = |receiver: &i32| {
+            links(*receiver).any(|link| link.starts_with("socket:") && !shared.contains(&link))
+        };
         self.processes("scand receiver").into_iter().filter(has_client).collect()
     }
 
@@ -97,10 +104,13 @@ impl Scand {
         until(|| {
             let shared = self.shared();
             let has_something = |process: &i32| {
-                links(*process)
-                    .any(|link| link.starts_with("/memfd:") || (link.starts_with("socket:") && !shared.contains(&link)))
+                links(*process).any(|link| {
+                    link.starts_with("/memfd:")
+                        || (link.starts_with("socket:") && !shared.contains(&link))
+                })
             };
-            let (receivers, workers) = (self.processes("scand receiver"), self.processes("scand worker"));
+            let (receivers, workers) =
+                (self.processes("scand receiver"), self.processes("scand worker"));
             let is_complete = receivers.len() == RECEIVERS && workers.len() == WORKERS;
             is_complete && !receivers.iter().chain(&workers).any(has_something)
         });
@@ -121,7 +131,8 @@ impl Scand {
         std::fs::read_to_string(self.workshop.path("log")).expect("the log")
     }
 
-    /// Uploads until a worker is seen that has the upload, and stops it. Returns it, and the client that waits.
+    /// Uploads until a worker is seen that has the upload, and stops it. Returns it, and the client
+    /// that waits.
     fn stop_a_worker_in_the_middle(&self) -> (i32, TcpStream) {
         let upload = pattern(32 << 20);
         loop {
@@ -133,7 +144,8 @@ impl Scand {
                     kill(worker, libc::SIGSTOP);
                     until(|| state(worker) == Some('T'));
                     // It has the upload mapped, so its timer runs.
-                    let maps = std::fs::read_to_string(format!("/proc/{worker}/maps")).unwrap_or_default();
+                    let maps =
+                        std::fs::read_to_string(format!("/proc/{worker}/maps")).unwrap_or_default();
                     if maps.contains("/memfd:upload") {
                         client.set_nonblocking(false).expect("set");
                         return (worker, client);
@@ -155,7 +167,8 @@ impl Scand {
         let status = self.parent.wait().expect("waited");
         assert_eq!(status.code(), code, "{status} {}", self.log());
         until(|| processes.iter().all(|process| state(*process).is_none_or(|state| state == 'Z')));
-        // The children of a parent that was killed may have another parent by now; each of them listens until it ends.
+        // The children of a parent that was killed may have another parent by now; each of them
+        // listens until it ends.
         until(|| TcpStream::connect(("127.0.0.1", self.port)).is_err());
         self.has_left_nothing();
     }
@@ -210,17 +223,23 @@ fn state(process: i32) -> Option<char> {
 
 /// All children, with those that have ended and were not waited for.
 fn children_of(parent: u32) -> Vec<i32> {
-    let entries = std::fs::read_dir("/proc").expect("/proc is mounted").map(|entry| entry.expect("an entry"));
+    let entries =
+        std::fs::read_dir("/proc").expect("/proc is mounted").map(|entry| entry.expect("an entry"));
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     let processes = names.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
-    let children = processes.filter(|process| stat(process).is_some_and(|fields| fields[1] == parent.to_string()));
+    let children = processes
+        .filter(|process| stat(process).is_some_and(|fields| fields[1] == parent.to_string()));
     children.map(|child| child.parse().expect("a number")).collect()
 }
 
 /// What a process has open.
 fn links(process: i32) -> impl Iterator<Item = String> {
     let folder = std::fs::read_dir(format!("/proc/{process}/fd"));
-    let links = folder.into_iter().flatten().flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok());
+    let links = folder
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| std::fs::read_link(entry.path()).ok());
     links.map(|link| link.to_string_lossy().into_owned())
 }
 
@@ -251,10 +270,16 @@ fn what_is_not_an_upload_is_refused() {
         }
         for (announced, sent) in [(1, 0), (50_000, 49_999), (50_000, 50_001), (0, 1)] {
             let answer = finish(scand.begin(announced, &pattern(sent)));
-            assert_eq!(answer, format!("error: the upload does not have the {announced} bytes announced"));
+            assert_eq!(
+                answer,
+                format!("error: the upload does not have the {announced} bytes announced")
+            );
         }
         let answer = finish(scand.begin(1000, &pattern(5_000_000)));
-        assert_eq!(answer, "error: stream: the stream has more than the 1001 bytes that max_bytes allows");
+        assert_eq!(
+            answer,
+            "error: stream: the stream has more than the 1001 bytes that max_bytes allows"
+        );
         for length in [0, 7] {
             let mut client = TcpStream::connect(("127.0.0.1", scand.port)).expect("connected");
             client.write_all(&header(5)[..length]).expect("sent");
@@ -280,7 +305,8 @@ fn clients_that_hang_up_leave_nothing() {
 
 fn slow_clients_do_not_stop_the_others() {
     let scand = Scand::start(&["-u", "10000"]);
-    let slow: Vec<_> = (1..RECEIVERS).map(|i| scand.begin(1_000_000, &pattern(i * 60_000))).collect();
+    let slow: Vec<_> =
+        (1..RECEIVERS).map(|i| scand.begin(1_000_000, &pattern(i * 60_000))).collect();
     for _ in 0..3 {
         assert_eq!(scand.scan(b"x"), "clean");
     }
@@ -291,8 +317,11 @@ fn slow_clients_do_not_stop_the_others() {
 
 fn slow_clients_are_told_so_and_make_room() {
     let scand = Scand::start(&["-u", "0.2"]);
-    let mut slow: Vec<_> = (0..RECEIVERS).map(|i| scand.begin(1_000_000, &pattern(i * 60_000))).collect();
-    slow.extend((0..RECEIVERS).map(|_| TcpStream::connect(("127.0.0.1", scand.port)).expect("connected")));
+    let mut slow: Vec<_> =
+        (0..RECEIVERS).map(|i| scand.begin(1_000_000, &pattern(i * 60_000))).collect();
+    slow.extend(
+        (0..RECEIVERS).map(|_| TcpStream::connect(("127.0.0.1", scand.port)).expect("connected")),
+    );
     for mut client in slow {
         let mut answer = String::new();
         client.read_to_string(&mut answer).expect("an answer");
@@ -343,7 +372,8 @@ fn without_descriptors_clients_are_told_so() {
     let scand = Scand::start(&[]);
     let parent = scand.parent.id() as i32;
     let receiver = scand.processes("scand receiver")[0];
-    let is_open = |number: &u64| std::fs::symlink_metadata(format!("/proc/{receiver}/fd/{number}")).is_ok();
+    let is_open =
+        |number: &u64| std::fs::symlink_metadata(format!("/proc/{receiver}/fd/{number}")).is_ok();
     let free = (0..).find(|number| !is_open(number)).expect("a number");
     let set = |limit| {
         let processes = children_of(scand.parent.id()).into_iter().chain([parent]);
@@ -362,7 +392,10 @@ fn without_descriptors_clients_are_told_so() {
     set(usual);
     answers.extend(waiting.into_iter().map(finish));
     let is_known = |answer: &String| answer == "clean" || answer.starts_with("error: ");
-    assert!(answers.iter().all(is_known) && answers.contains("clean") && answers.len() > 2, "{answers:?}");
+    assert!(
+        answers.iter().all(is_known) && answers.contains("clean") && answers.len() > 2,
+        "{answers:?}"
+    );
     scand.is_quiet();
     assert_eq!(scand.scan(&signature()), "FOUND at byte 0");
     scand.end();
@@ -424,7 +457,8 @@ fn a_receiver_that_is_killed_takes_its_client_with_it() {
 
 fn a_killed_service_leaves_nothing() {
     let mut scand = Scand::start(&["-u", "10000", "-s", "10000"]);
-    let _uploading: Vec<_> = (0..8).map(|i| scand.begin(4_000_000, &pattern(i * 500_000))).collect();
+    let _uploading: Vec<_> =
+        (0..8).map(|i| scand.begin(4_000_000, &pattern(i * 500_000))).collect();
     let (_, client) = scand.stop_a_worker_in_the_middle();
     kill(scand.parent.id() as i32, libc::SIGKILL);
     assert_eq!(finish(client), "");
@@ -469,7 +503,10 @@ fn mistakes_on_the_command_line_are_named() {
     ] {
         let output = super::fed(Command::new(&program).args(arguments), b"");
         let said = crate::support::tools::said(&output);
-        assert!(output.status.code() == Some(code) && said.contains(complaint), "{arguments:?}: {said}");
+        assert!(
+            output.status.code() == Some(code) && said.contains(complaint),
+            "{arguments:?}: {said}"
+        );
     }
     scand.end();
 }

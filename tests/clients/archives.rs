@@ -10,7 +10,8 @@ use crate::support::tools;
 
 clients![GZDOPEN, LIBARCHIVE, GZIP, ZCAT, UNZIP, BSDTAR, BSDTAR_ZIP, BSDTAR_FED];
 
-// zlib ----------------------------------------------------------------------------------------------------------------
+// zlib
+// -------------------------------------------------------------------------------------------------
 
 const GZDOPEN: Client = Client {
     needs: &["libz.so.1", "gzip"],
@@ -41,7 +42,11 @@ fn gunzip(lent: &Lent) -> Answer {
             }
         };
         let closed = gzclose(file);
-        if status != 0 || closed != 0 { Err(format!("errors {status} and {closed}")) } else { Ok(bytes) }
+        if status != 0 || closed != 0 {
+            Err(format!("errors {status} and {closed}"))
+        } else {
+            Ok(bytes)
+        }
     }
 }
 
@@ -57,7 +62,8 @@ pub fn made(name: &str, payload: &[u8], program: &[&str], result: &str) -> Vec<u
     std::fs::read(folder.path().join(result)).expect("made")
 }
 
-// libarchive ----------------------------------------------------------------------------------------------------------
+// libarchive
+// -------------------------------------------------------------------------------------------------
 
 const LIBARCHIVE: Client = Client {
     needs: &["libarchive.so.13", "bsdtar"],
@@ -99,7 +105,11 @@ fn first_entry(lent: &Lent) -> Answer {
             }
         }
         archive_read_free(archive);
-        if status == 0 || status == ARCHIVE_EOF { Ok(bytes) } else { Err(format!("error {status}")) }
+        if status == 0 || status == ARCHIVE_EOF {
+            Ok(bytes)
+        } else {
+            Err(format!("error {status}"))
+        }
     }
 }
 
@@ -111,7 +121,8 @@ fn zip(payload: &[u8]) -> Vec<u8> {
     made("payload", payload, &["bsdtar", "-a", "-cf", "archive.zip", "payload"], "archive.zip")
 }
 
-// Programs ------------------------------------------------------------------------------------------------------------
+// Programs
+// -------------------------------------------------------------------------------------------------
 
 const GZIP: Client = Client {
     needs: &["gzip"],
@@ -146,7 +157,8 @@ const BSDTAR: Client = Client {
     ..Client::new("bsdtar", "bsdtar -xOf PATH", |lent| told_the_path(&["bsdtar", "-xOf"], lent))
 };
 
-const BSDTAR_ZIP: Client = Client { name: "bsdtar_zip", call: "bsdtar -xOf PATH (zip)", file: zip, ..BSDTAR };
+const BSDTAR_ZIP: Client =
+    Client { name: "bsdtar_zip", call: "bsdtar -xOf PATH (zip)", file: zip, ..BSDTAR };
 
 const BSDTAR_FED: Client = Client {
     needs: &["bsdtar"],

@@ -50,7 +50,8 @@ functions! { "libsystemd.so.0";
     fn sd_bus_close_unref(bus: *mut c_void) -> *mut c_void;
 }
 
-// sd-bus --------------------------------------------------------------------------------------------------------------
+// sd-bus
+// -------------------------------------------------------------------------------------------------
 
 /// It seals the file itself.
 const SD_BUS: Client = Client {
@@ -75,16 +76,22 @@ fn array_of_a_message(lent: &Lent) -> Answer {
         assert!(sd_bus_start(bus) >= 0);
         let names = (c"/".as_ptr(), c"org.example.Bytes".as_ptr(), c"Come".as_ptr());
         assert!(sd_bus_message_new_signal(bus, &mut message, names.0, names.1, names.2) >= 0);
-        let mut status = sd_bus_message_append_array_memfd(message, b'y' as c_char, lent.number(), 0, u64::MAX);
+        let mut status =
+            sd_bus_message_append_array_memfd(message, b'y' as c_char, lent.number(), 0, u64::MAX);
         if status >= 0 {
             assert!(sd_bus_message_seal(message, 1, 0) >= 0);
             assert!(sd_bus_message_rewind(message, 1) >= 0);
             status = sd_bus_message_read_array(message, b'y' as c_char, &mut at, &mut length);
         }
-        let bytes = if length == 0 { Vec::new() } else { std::slice::from_raw_parts(at, length).to_vec() };
+        let bytes =
+            if length == 0 { Vec::new() } else { std::slice::from_raw_parts(at, length).to_vec() };
         sd_bus_message_unref(message);
         sd_bus_close_unref(bus);
-        if status < 0 { Err(std::io::Error::from_raw_os_error(-status).to_string()) } else { Ok(bytes) }
+        if status < 0 {
+            Err(std::io::Error::from_raw_os_error(-status).to_string())
+        } else {
+            Ok(bytes)
+        }
     }
 }
 
@@ -96,7 +103,8 @@ fn libsystemd_refuses_a_file_whose_set_of_seals_is_closed() {
     assert!(error.contains("not permitted") || error.contains("Invalid"), "{error}");
 }
 
-// clamd ---------------------------------------------------------------------------------------------------------------
+// clamd
+// -------------------------------------------------------------------------------------------------
 
 const CLAMD: Client = Client {
     needs: &["clamd"],
@@ -124,7 +132,8 @@ impl Clamd {
         std::fs::write(at("db/test.ndb"), "Bytefd.Test:0:*:62797465666421\n").expect("written");
         let socket = at("socket");
         let settings = format!(
-            "LocalSocket {}\nDatabaseDirectory {}\nForeground yes\nConcurrentDatabaseReload no\nMaxThreads 1\n",
+            "LocalSocket {}\nDatabaseDirectory {}\nForeground yes\nConcurrentDatabaseReload \
+             no\nMaxThreads 1\n",
             socket.display(),
             at("db").display(),
         );
@@ -146,7 +155,8 @@ impl Clamd {
         share::send(&clamd, &[0], &[lent.as_fd()]).expect("sent");
         let mut answer = String::new();
         clamd.read_to_string(&mut answer).expect("answered");
-        let (_, said) = answer.trim_end_matches('\0').rsplit_once(": ").expect("a file and what is in it");
+        let (_, said) =
+            answer.trim_end_matches('\0').rsplit_once(": ").expect("a file and what is in it");
         if said.ends_with("ERROR") { Err(said.into()) } else { Ok(said.as_bytes().to_vec()) }
     }
 }

@@ -17,7 +17,8 @@ clients![
     qemu_wants_the_access_mode_that_it_opens_with ["qemu-system-x86_64|qemu-system-aarch64"],
 ];
 
-// Python --------------------------------------------------------------------------------------------------------------
+// Python
+// -------------------------------------------------------------------------------------------------
 
 const PYTHON_MMAP: Client = Client {
     needs: &["python3"],
@@ -27,7 +28,8 @@ const PYTHON_MMAP: Client = Client {
     ..Client::new("python_mmap", "mmap.mmap(fd)", |lent| {
         python(
             "import mmap, sys\n\
-             with mmap.mmap(int(sys.argv[1]), 0, prot=mmap.PROT_READ) as view: sys.stdout.buffer.write(view[:])",
+             with mmap.mmap(int(sys.argv[1]), 0, prot=mmap.PROT_READ) as view: \
+             sys.stdout.buffer.write(view[:])",
             lent,
         )
     })
@@ -52,7 +54,8 @@ fn python(script: &str, lent: &Lent) -> Answer {
     answer(Command::new("python3").args(["-c", script, &lent.number().to_string()]))
 }
 
-/// EPERM comes from the seals; a read-only description, where the host needs one, answers EBADF before.
+/// EPERM comes from the seals; a read-only description, where the host needs one, answers EBADF
+/// before.
 fn python_cannot_change_what_it_is_given() {
     const SCRIPT: &str = r#"
 import errno, mmap, os, stat, sys
@@ -98,7 +101,8 @@ for content in (b"", b"odd" * 4115, b"large" * (1 << 20)):
     tools::run(Command::new("python3").args(["-c", SCRIPT]).arg(abi::library_path()));
 }
 
-// Node ----------------------------------------------------------------------------------------------------------------
+// Node
+// -------------------------------------------------------------------------------------------------
 
 const NODE_READ: Client = Client {
     needs: &["node"],
@@ -132,7 +136,8 @@ fn node(script: &str, lent: &Lent) -> Answer {
     Ok(std::fs::read(written.path()).expect("read"))
 }
 
-// QEMU ----------------------------------------------------------------------------------------------------------------
+// QEMU
+// -------------------------------------------------------------------------------------------------
 
 const QEMU_ADD_FD: Client = Client {
     needs: &["qemu-system-x86_64|qemu-system-aarch64"],
@@ -149,7 +154,10 @@ fn qemu(lent: &Lent) -> Answer {
     backed_up(lent.number(), &copy)?;
     let mut bytes = std::fs::read(&copy).map_err(|error| error.to_string())?;
     let length = std::fs::metadata(lent.path()).expect("stat").len() as usize;
-    assert!(bytes.len() == length.next_multiple_of(512) && bytes[length..].iter().all(|byte| *byte == 0));
+    assert!(
+        bytes.len() == length.next_multiple_of(512)
+            && bytes[length..].iter().all(|byte| *byte == 0)
+    );
     bytes.truncate(length);
     Ok(bytes)
 }
@@ -157,10 +165,22 @@ fn qemu(lent: &Lent) -> Answer {
 fn backed_up(fd: i32, copy: &Path) -> Result<(), String> {
     const DISK: &str = r#"{"driver":"raw","node-name":"disk","read-only":true,
         "file":{"driver":"file","filename":"/dev/fdset/1"}}"#;
-    let program =
-        ["qemu-system-x86_64", "qemu-system-aarch64"].into_iter().find(|name| needs::is_here(name)).expect("QEMU");
+    let program = ["qemu-system-x86_64", "qemu-system-aarch64"]
+        .into_iter()
+        .find(|name| needs::is_here(name))
+        .expect("QEMU");
     let mut qemu = Command::new(program);
-    qemu.args(["-machine", "none", "-nodefaults", "-display", "none", "-qmp", "stdio", "-blockdev", DISK]);
+    qemu.args([
+        "-machine",
+        "none",
+        "-nodefaults",
+        "-display",
+        "none",
+        "-qmp",
+        "stdio",
+        "-blockdev",
+        DISK,
+    ]);
     qemu.arg("-add-fd").arg(format!("fd={fd},set=1"));
     qemu.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = qemu.spawn().expect("QEMU");
@@ -173,7 +193,9 @@ fn backed_up(fd: i32, copy: &Path) -> Result<(), String> {
     // A QEMU that has ended already says why.
     let _ = asks.write_all(commands.as_bytes());
     let answers = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
-    let done = answers.into_iter().find(|line| line.contains("BLOCK_JOB_COMPLETED") || line.contains("\"error\""));
+    let done = answers
+        .into_iter()
+        .find(|line| line.contains("BLOCK_JOB_COMPLETED") || line.contains("\"error\""));
     let _ = asks.write_all(b"{\"execute\":\"quit\"}\n");
     drop(asks);
     let output = child.wait_with_output().expect("ended");
@@ -184,7 +206,8 @@ fn backed_up(fd: i32, copy: &Path) -> Result<(), String> {
     }
 }
 
-/// A default descriptor is open for reading and writing, and QEMU opens a read-only disk for reading.
+/// A default descriptor is open for reading and writing, and QEMU opens a read-only disk for
+/// reading.
 fn qemu_wants_the_access_mode_that_it_opens_with() {
     let fd = fd::wrap_with(&fd::pattern(5000), INHERIT, AUTO).expect("a descriptor");
     if fd::access_mode(&fd) == libc::O_RDONLY {

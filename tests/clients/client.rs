@@ -1,5 +1,5 @@
-//! What a row of CLIENTS.md says of a client, and the check of it: with 0 bytes, an odd number, 5 MiB, an offset at the end and
-//! a pipe.
+//! What a row of CLIENTS.md says of a client, and the check of it: with 0 bytes, an odd number, 5
+//! MiB, an offset at the end and a pipe.
 
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::io::Write;
@@ -7,7 +7,9 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 
-use crate::support::abi::{self, AUTO, EXECUTABLE, Error, INHERIT, READ_ONLY, SEAL_CONTENT, WRITABLE, WrapOptions};
+use crate::support::abi::{
+    self, AUTO, EXECUTABLE, Error, INHERIT, READ_ONLY, SEAL_CONTENT, WRITABLE, WrapOptions,
+};
 use crate::support::named::{Tempfile, tempfile};
 use crate::support::{fd, hosts};
 
@@ -23,7 +25,8 @@ pub struct Client {
     pub name: &'static str,
     /// How it is called.
     pub call: &'static str,
-    /// Programs, and libraries by their names, without which the test is skipped; `a|b` is one of them.
+    /// Programs, and libraries by their names, without which the test is skipped; `a|b` is one of
+    /// them.
     pub needs: &'static [&'static str],
     pub way: Way,
     /// A file that holds a payload, in a format that the client knows.
@@ -94,7 +97,11 @@ pub enum Leaves {
 
 impl Client {
     /// A program or function that reads a file of any content, without touching the offset.
-    pub const fn new(name: &'static str, call: &'static str, answer: fn(&Lent) -> Answer) -> Client {
+    pub const fn new(
+        name: &'static str,
+        call: &'static str,
+        answer: fn(&Lent) -> Answer,
+    ) -> Client {
         Client {
             name,
             call,
@@ -114,7 +121,9 @@ impl Client {
     }
 
     pub fn check(&self) {
-        if !hosts::has_memfd() && matches!(self.way, Way::Executable | Way::Writable | Way::FourSeals) {
+        if !hosts::has_memfd()
+            && matches!(self.way, Way::Executable | Way::Writable | Way::FourSeals)
+        {
             return println!("SKIPPED: {}: there are no memory files on this host", self.name);
         }
         let files = [ODD, LARGE].map(|length| {
@@ -139,7 +148,13 @@ impl Client {
                 Ok(_) => Pipe::Silent,
                 Err(_) => Pipe::Fails,
             };
-            assert!(found == self.pipe, "{}: a pipe: {} {}", self.name, found.words(), shown(&answered));
+            assert!(
+                found == self.pipe,
+                "{}: a pipe: {} {}",
+                self.name,
+                found.words(),
+                shown(&answered)
+            );
         }
     }
 
@@ -162,7 +177,12 @@ impl Client {
             Closes::Client => false,
             Closes::ClientOnSuccess => answer.is_err(),
         };
-        assert_eq!(lent.is_open(), is_ours, "{name}, {what}: still open and ours; {}", shown(&answer));
+        assert_eq!(
+            lent.is_open(),
+            is_ours,
+            "{name}, {what}: still open and ours; {}",
+            shown(&answer)
+        );
         let offset = fd::offset(&lent.witness);
         let is_left = match self.leaves {
             _ if at_end || answer.is_err() => true,
@@ -190,7 +210,9 @@ impl Client {
 
 fn shown(answer: &Answer) -> String {
     match answer {
-        Ok(bytes) => format!("{} bytes, \"{}\"", bytes.len(), bytes[..bytes.len().min(60)].escape_ascii()),
+        Ok(bytes) => {
+            format!("{} bytes, \"{}\"", bytes.len(), bytes[..bytes.len().min(60)].escape_ascii())
+        }
         Err(error) => format!("the error {error:?}"),
     }
 }
@@ -211,11 +233,18 @@ impl Lent {
             return Lent::of(std::fs::File::open(file.path()).expect("opened").into(), Some(file));
         }
         let name = CString::new(client.name).expect("no NUL");
-        let options = WrapOptions { name: name.as_ptr(), flags: client.way.flags(), ..WrapOptions::default() };
+        let options = WrapOptions {
+            name: name.as_ptr(),
+            flags: client.way.flags(),
+            ..WrapOptions::default()
+        };
         let fd = fd::wrap(content, &options).expect("a descriptor");
         if client.way == Way::FourSeals {
-            // SAFETY: touches no memory.
-            assert_eq!(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, libc::F_SEAL_SEAL) }, 0);
+            assert_eq!(
+                // SAFETY: touches no memory.
+                unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, libc::F_SEAL_SEAL) },
+                0
+            );
             assert_eq!(fd::seals(&fd), 0xf);
         }
         Lent::of(fd, None)
@@ -268,7 +297,8 @@ impl Lent {
         CString::new(self.path()).expect("no NUL")
     }
 
-    /// Whether the number stands for the file still. Another thread may have got it after it was closed.
+    /// Whether the number stands for the file still. Another thread may have got it after it was
+    /// closed.
     fn is_open(&self) -> bool {
         // SAFETY: a writable struct.
         let found = unsafe {
@@ -293,7 +323,9 @@ impl Drop for Lent {
 pub fn path(fd: &OwnedFd) -> String {
     let (mut buffer, mut error) = ([0 as c_char; 32], Error::untouched());
     // SAFETY: a buffer of the length given.
-    let status = unsafe { (abi::load().path)(fd.as_raw_fd(), buffer.as_mut_ptr(), buffer.len(), &mut error) };
+    let status = unsafe {
+        (abi::load().path)(fd.as_raw_fd(), buffer.as_mut_ptr(), buffer.len(), &mut error)
+    };
     fd::result(status, &error).expect("a path");
     // SAFETY: a successful call leaves a NUL-terminated text.
     unsafe { CStr::from_ptr(buffer.as_ptr()) }.to_str().expect("ASCII").to_string()

@@ -15,7 +15,8 @@ clients![
     ssh_keygen_refuses_a_private_key_that_others_may_read ["ssh-keygen"],
 ];
 
-// OpenSSL -------------------------------------------------------------------------------------------------------------
+// OpenSSL
+// -------------------------------------------------------------------------------------------------
 
 const OPENSSL_KEY: Client = Client {
     needs: &["libssl.so.3", "openssl"],
@@ -32,7 +33,14 @@ const OPENSSL_PKEY: Client = Client {
     expected: |_| PEM.1.clone(),
     of_nothing: Err("Could not read key"),
     ..Client::new("openssl_pkey", "openssl pkey -in PATH", |lent| {
-        answer(Command::new("openssl").args(["pkey", "-pubout", "-outform", "DER", "-in", &lent.path()]))
+        answer(Command::new("openssl").args([
+            "pkey",
+            "-pubout",
+            "-outform",
+            "DER",
+            "-in",
+            &lent.path(),
+        ]))
     })
 };
 
@@ -55,7 +63,12 @@ fn ssl_key(lent: &Lent) -> Answer {
     // SAFETY: the order of calls is that of OpenSSL's manual; the key is as long as it says.
     unsafe {
         let context = SSL_CTX_new(TLS_method());
-        let answer = if SSL_CTX_use_PrivateKey_file(context, lent.c_path().as_ptr(), SSL_FILETYPE_PEM) == 1 {
+        let answer = if SSL_CTX_use_PrivateKey_file(
+            context,
+            lent.c_path().as_ptr(),
+            SSL_FILETYPE_PEM,
+        ) == 1
+        {
             let key = SSL_CTX_get0_privatekey(context);
             let mut bytes = vec![0; i2d_PUBKEY(key, std::ptr::null_mut()) as usize];
             i2d_PUBKEY(key, &mut bytes.as_mut_ptr());
@@ -73,8 +86,12 @@ fn ssl_key(lent: &Lent) -> Answer {
 static PEM: LazyLock<(Vec<u8>, Vec<u8>)> = LazyLock::new(|| {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("key");
-    tools::run(Command::new("openssl").args(["genpkey", "-algorithm", "ed25519", "-out"]).arg(&file));
-    let public = tools::run(Command::new("openssl").args(["pkey", "-pubout", "-outform", "DER", "-in"]).arg(&file));
+    tools::run(
+        Command::new("openssl").args(["genpkey", "-algorithm", "ed25519", "-out"]).arg(&file),
+    );
+    let public = tools::run(
+        Command::new("openssl").args(["pkey", "-pubout", "-outform", "DER", "-in"]).arg(&file),
+    );
     (std::fs::read(file).expect("a key"), public.stdout)
 });
 
@@ -86,7 +103,8 @@ fn key_below_comments(payload: &[u8]) -> Vec<u8> {
     file
 }
 
-// ssh-keygen ----------------------------------------------------------------------------------------------------------
+// ssh-keygen
+// -------------------------------------------------------------------------------------------------
 
 /// It looks for the end of the key, and takes files of at most 1 MiB.
 const SSH_KEYGEN: Client = Client {
@@ -95,14 +113,20 @@ const SSH_KEYGEN: Client = Client {
     file: |payload| [&SSH.0, payload].concat(),
     expected: |_| SSH.1.clone(),
     of_nothing: Err("error in libcrypto"),
-    ..Client::new("ssh_keygen", "ssh-keygen -y -f PATH", |lent| told_the_path(&["ssh-keygen", "-y", "-f"], lent))
+    ..Client::new("ssh_keygen", "ssh-keygen -y -f PATH", |lent| {
+        told_the_path(&["ssh-keygen", "-y", "-f"], lent)
+    })
 };
 
 /// A private key, and its public half.
 static SSH: LazyLock<(Vec<u8>, Vec<u8>)> = LazyLock::new(|| {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("key");
-    tools::run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "", "-f"]).arg(&file));
+    tools::run(
+        Command::new("ssh-keygen")
+            .args(["-q", "-t", "ed25519", "-N", "", "-C", "", "-f"])
+            .arg(&file),
+    );
     let public = tools::run(Command::new("ssh-keygen").args(["-y", "-f"]).arg(&file)).stdout;
     (std::fs::read(&file).expect("the private key"), public)
 });
@@ -112,14 +136,21 @@ fn ssh_keygen_refuses_a_private_key_that_others_may_read() {
     for (mode, is_accepted) in [(0o400, true), (0o600, true), (0o444, false), (0o640, false)] {
         let options = WrapOptions { flags: INHERIT, mode, ..WrapOptions::default() };
         let fd = fd::wrap(&SSH.0, &options).expect("a descriptor");
-        let output = Command::new("ssh-keygen").args(["-y", "-f", &super::client::path(&fd)]).output();
+        let output =
+            Command::new("ssh-keygen").args(["-y", "-f", &super::client::path(&fd)]).output();
         let output = output.expect("ssh-keygen");
         assert_eq!(output.status.success(), is_accepted, "{mode:o}: {}", tools::said(&output));
-        assert_eq!(tools::said(&output).contains("UNPROTECTED"), !is_accepted, "{}", tools::said(&output));
+        assert_eq!(
+            tools::said(&output).contains("UNPROTECTED"),
+            !is_accepted,
+            "{}",
+            tools::said(&output)
+        );
     }
 }
 
-// sha256sum -----------------------------------------------------------------------------------------------------------
+// sha256sum
+// -------------------------------------------------------------------------------------------------
 
 const EMPTY: &str = "e3b0c44298fc1c14";
 
@@ -128,7 +159,9 @@ const SHA256SUM: Client = Client {
     way: Way::Inherit,
     expected: digest,
     of_nothing: Ok(EMPTY),
-    ..Client::new("sha256sum", "sha256sum PATH", |lent| told_the_path(&["sha256sum"], lent).map(first_digits))
+    ..Client::new("sha256sum", "sha256sum PATH", |lent| {
+        told_the_path(&["sha256sum"], lent).map(first_digits)
+    })
 };
 
 const SHA256SUM_FED: Client = Client {

@@ -23,7 +23,8 @@ clients![
     dlopen_gives_the_library_it_has_for_a_path_whatever_the_path_names_now,
 ];
 
-// libtiff -------------------------------------------------------------------------------------------------------------
+// libtiff
+// -------------------------------------------------------------------------------------------------
 
 const TIFF: Client = Client {
     needs: &["libtiff.so.6|libtiff.so.5"],
@@ -92,7 +93,8 @@ fn pixels(lent: &Lent) -> Answer {
     }
 }
 
-// file(1) -------------------------------------------------------------------------------------------------------------
+// file(1)
+// -------------------------------------------------------------------------------------------------
 
 /// Without -L it describes the link in /proc.
 const FILE: Client = Client {
@@ -102,7 +104,9 @@ const FILE: Client = Client {
     expected: |_| b"image/png\n".to_vec(),
     of_nothing: Ok("inode/x-empty\n"),
     pipe: Pipe::Silent,
-    ..Client::new("file", "file -L PATH", |lent| told_the_path(&["file", "--brief", "--mime-type", "-L"], lent))
+    ..Client::new("file", "file -L PATH", |lent| {
+        told_the_path(&["file", "--brief", "--mime-type", "-L"], lent)
+    })
 };
 
 const FILE_FED: Client = Client {
@@ -117,7 +121,8 @@ const FILE_FED: Client = Client {
     ..FILE
 };
 
-// SQLite --------------------------------------------------------------------------------------------------------------
+// SQLite
+// -------------------------------------------------------------------------------------------------
 
 const SQLITE: Client = Client {
     needs: &["sqlite3"],
@@ -126,7 +131,9 @@ const SQLITE: Client = Client {
     of_nothing: Err("no such table: t"),
     pipe: Pipe::Fails,
     ..Client::new("sqlite", "sqlite3_open(PATH)", |lent| {
-        let hex = answer(Command::new("sqlite3").arg("-readonly").arg(lent.path()).arg("select hex(x) from t"))?;
+        let hex = answer(
+            Command::new("sqlite3").arg("-readonly").arg(lent.path()).arg("select hex(x) from t"),
+        )?;
         let digit = |c: u8| char::from(c).to_digit(16).expect("a digit") as u8;
         Ok(hex.trim_ascii().chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect())
     })
@@ -139,14 +146,21 @@ fn database(payload: &[u8]) -> Vec<u8> {
 
 /// A limit of every file without a name, documented at bytefd_path.
 fn sqlite_cannot_open_the_path_because_it_resolves_the_link() {
-    let read = |path: &Path| Command::new("sqlite3").arg("-readonly").arg(path).arg("select x from t").output();
+    let read = |path: &Path| {
+        Command::new("sqlite3").arg("-readonly").arg(path).arg("select x from t").output()
+    };
     let fd = fd::wrap_with(&database(b"42"), INHERIT, AUTO).expect("a descriptor");
     let by_descriptor = read(Path::new(&path(&fd))).expect("sqlite3");
     assert!(!by_descriptor.status.success());
-    assert!(tools::said(&by_descriptor).contains("unable to open database"), "{}", tools::said(&by_descriptor));
+    assert!(
+        tools::said(&by_descriptor).contains("unable to open database"),
+        "{}",
+        tools::said(&by_descriptor)
+    );
 }
 
-// O_NOFOLLOW ----------------------------------------------------------------------------------------------------------
+// O_NOFOLLOW
+// -------------------------------------------------------------------------------------------------
 
 const NOFOLLOW: Client = Client {
     needs: &["dd"],
@@ -161,11 +175,17 @@ const NOFOLLOW: Client = Client {
 fn a_client_that_follows_no_links_gets_eloop() {
     let fd = fd::wrap_with(b"hello", INHERIT, AUTO).expect("a descriptor");
     let file = format!("if={}", path(&fd));
-    let output = Command::new("dd").args(["iflag=nofollow", "status=none"]).arg(file).output().expect("dd");
-    assert!(tools::said(&output).contains("Too many levels of symbolic links"), "{}", tools::said(&output));
+    let output =
+        Command::new("dd").args(["iflag=nofollow", "status=none"]).arg(file).output().expect("dd");
+    assert!(
+        tools::said(&output).contains("Too many levels of symbolic links"),
+        "{}",
+        tools::said(&output)
+    );
 }
 
-// dlopen --------------------------------------------------------------------------------------------------------------
+// dlopen
+// -------------------------------------------------------------------------------------------------
 
 /// What follows the sections of a library is not looked at.
 const DLOPEN: Client = Client {
@@ -184,8 +204,14 @@ const DLOPEN: Client = Client {
 fn library(answer: c_int) -> Vec<u8> {
     let folder = tempfile::tempdir().expect("a folder");
     let (source, object) = (folder.path().join("answer.c"), folder.path().join("answer.so"));
-    std::fs::write(&source, format!("int answer(void);\nint answer(void) {{ return {answer}; }}\n")).expect("written");
-    tools::run(tools::compiler(None, &source).args(["-shared", "-fPIC", "-o"]).args([&object, &source]));
+    std::fs::write(
+        &source,
+        format!("int answer(void);\nint answer(void) {{ return {answer}; }}\n"),
+    )
+    .expect("written");
+    tools::run(
+        tools::compiler(None, &source).args(["-shared", "-fPIC", "-o"]).args([&object, &source]),
+    );
     std::fs::read(object).expect("a library")
 }
 
@@ -193,8 +219,10 @@ fn library(answer: c_int) -> Vec<u8> {
 fn load(path: &str) -> Result<(LoadedLibrary, c_int), String> {
     // SAFETY: the libraries above have no initialisers and a function of this type.
     unsafe {
-        let library = LoadedLibrary::open(Some(path), RTLD_NOW).map_err(|error| error.to_string())?;
-        let answer = library.get::<unsafe extern "C" fn() -> c_int>(b"answer").expect("its function")();
+        let library =
+            LoadedLibrary::open(Some(path), RTLD_NOW).map_err(|error| error.to_string())?;
+        let answer =
+            library.get::<unsafe extern "C" fn() -> c_int>(b"answer").expect("its function")();
         Ok((library, answer))
     }
 }
@@ -216,8 +244,12 @@ fn dlopen_gives_the_library_it_has_for_a_path_whatever_the_path_names_now() {
     let (_kept, answer) = load(&name).expect("loaded");
     assert_eq!(answer, 1);
 
-    // SAFETY: both are open and ours; the number of `first` now stands for the file of `second`.
-    assert_eq!(unsafe { libc::dup3(second.as_raw_fd(), first.as_raw_fd(), libc::O_CLOEXEC) }, first.as_raw_fd());
+    assert_eq!(
+        // SAFETY: both are open and ours; the number of `first` now stands for the file of
+        // `second`.
+        unsafe { libc::dup3(second.as_raw_fd(), first.as_raw_fd(), libc::O_CLOEXEC) },
+        first.as_raw_fd()
+    );
     assert_eq!(load(&name).expect("loaded").1, 1, "another file, the same name");
     assert_eq!(load(&path(&second)).expect("loaded").1, 2);
 }

@@ -83,7 +83,8 @@ fn connection(socket: OwnedFd, flags: c_int) -> *mut c_void {
         let socket = g_socket_new_from_fd(socket.into_raw_fd(), null_mut());
         let stream = g_socket_connection_factory_create_connection(socket);
         let guid = if flags & SERVER != 0 { g_dbus_generate_guid() } else { null_mut() };
-        let connection = g_dbus_connection_new_sync(stream, guid, flags, null_mut(), null_mut(), null_mut());
+        let connection =
+            g_dbus_connection_new_sync(stream, guid, flags, null_mut(), null_mut(), null_mut());
         assert!(!connection.is_null(), "g_dbus_connection_new_sync");
         connection
     }
@@ -100,10 +101,17 @@ fn send(socket: OwnedFd, fd: c_int) {
         let list = g_unix_fd_list_new();
         let index = g_unix_fd_list_append(list, fd, null_mut());
         assert_eq!(index, 0, "g_unix_fd_list_append");
-        let message = g_dbus_message_new_signal(c"/".as_ptr(), c"org.example.Bytes".as_ptr(), c"Come".as_ptr());
+        let message = g_dbus_message_new_signal(
+            c"/".as_ptr(),
+            c"org.example.Bytes".as_ptr(),
+            c"Come".as_ptr(),
+        );
         g_dbus_message_set_body(message, g_variant_new_tuple(&g_variant_new_handle(index), 1));
         g_dbus_message_set_unix_fd_list(message, list);
-        assert_eq!(g_dbus_connection_send_message(connection, message, 0, null_mut(), null_mut()), 1);
+        assert_eq!(
+            g_dbus_connection_send_message(connection, message, 0, null_mut(), null_mut()),
+            1
+        );
         assert_eq!(g_dbus_connection_flush_sync(connection, null_mut(), null_mut()), 1);
         // What the message has is a duplicate.
         assert!(libc::fcntl(fd, libc::F_GETFD) >= 0, "the descriptor is the caller's");
@@ -111,13 +119,19 @@ fn send(socket: OwnedFd, fd: c_int) {
 }
 
 fn received(socket: OwnedFd) -> Vec<u8> {
-    unsafe extern "C" fn take(_: *mut c_void, message: *mut c_void, _: c_int, found: *mut c_void) -> *mut c_void {
+    unsafe extern "C" fn take(
+        _: *mut c_void,
+        message: *mut c_void,
+        _: c_int,
+        found: *mut c_void,
+    ) -> *mut c_void {
         // SAFETY: the context is the sender below, which lives as long as the process.
         unsafe {
             let list = g_dbus_message_get_unix_fd_list(message);
             if !list.is_null() {
                 let fd = g_unix_fd_list_get(list, 0, null_mut());
-                let _ = (*found.cast::<Sender<OwnedFd>>()).send(std::os::fd::FromRawFd::from_raw_fd(fd));
+                let _ = (*found.cast::<Sender<OwnedFd>>())
+                    .send(std::os::fd::FromRawFd::from_raw_fd(fd));
             }
         }
         message

@@ -1,4 +1,5 @@
-//! systemd-journald takes a long entry as a descriptor: of any kind from root, and with exactly four seals from others.
+//! systemd-journald takes a long entry as a descriptor: of any kind from root, and with exactly
+//! four seals from others.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -34,7 +35,9 @@ const JOURNALD: Client = Client {
     expected: |payload| [letters(payload).as_slice(), b"\n"].concat(),
     pipe: Pipe::Silent,
     alone: true,
-    ..Client::new("journald", "a datagram to journald", |lent| Journald::start().entry(lent.as_fd()))
+    ..Client::new("journald", "a datagram to journald", |lent| {
+        Journald::start().entry(lent.as_fd())
+    })
 };
 
 /// What journald takes for text.
@@ -66,7 +69,8 @@ impl Journald {
         std::thread::sleep(Duration::from_millis(10));
     }
 
-    /// What it has of an entry that a user sends. One that follows on the same socket tells when it has been seen.
+    /// What it has of an entry that a user sends. One that follows on the same socket tells when it
+    /// has been seen.
     fn entry(&mut self, entry: BorrowedFd<'_>) -> Answer {
         in_fork(|| {
             // SAFETY: in a child of its own.
@@ -76,8 +80,16 @@ impl Journald {
             share::send(&sender, b"", &[entry]).expect("sent");
             sender.send(b"BYTEFD=2\nMESSAGE=seen\n").expect("sent");
         });
-        let read =
-            |field| answer(Command::new("journalctl").args(["-D", "/run/log/journal", "-o", "cat", "-q", field]));
+        let read = |field| {
+            answer(Command::new("journalctl").args([
+                "-D",
+                "/run/log/journal",
+                "-o",
+                "cat",
+                "-q",
+                field,
+            ]))
+        };
         while read("BYTEFD=2").is_ok_and(|seen| seen.is_empty()) {
             self.pause();
         }
@@ -98,12 +110,25 @@ fn journald_takes_exactly_four_seals_from_others_than_root() {
     }
     for (flags, added) in [(SEAL_CONTENT, 0), (SEAL_CONTENT, libc::F_SEAL_SEAL), (0, 0)] {
         let fd = fd::wrap_with(b"BYTEFD=1\nMESSAGE=hello\n", flags, AUTO).expect("a descriptor");
-        // SAFETY: touches no memory.
-        assert_eq!(if added == 0 { 0 } else { unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, added) } }, 0);
+        assert_eq!(
+            if added == 0 {
+                0
+            } else {
+                // SAFETY: touches no memory.
+                unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, added) }
+            },
+            0
+        );
         let entry = Journald::start().entry(fd.as_fd()).expect("read");
         // Linux before 6.3 has no seal against execution, and the default ones are these four.
         let is_exact = fd::seals(&fd) == 0xf;
-        assert_eq!(entry == b"hello\n", is_exact, "seals {:#x}: {}", fd::seals(&fd), entry.escape_ascii());
+        assert_eq!(
+            entry == b"hello\n",
+            is_exact,
+            "seals {:#x}: {}",
+            fd::seals(&fd),
+            entry.escape_ascii()
+        );
         assert_eq!(is_exact, added != 0 || flags == 0 && !hosts::can_forbid_execution());
     }
 }
@@ -112,7 +137,8 @@ functions! { "libsystemd.so.0";
     fn sd_journal_sendv(parts: *const libc::iovec, count: i32) -> i32;
 }
 
-/// An entry too long for a datagram goes to the journal in a sealed file, in a message without a byte.
+/// An entry too long for a datagram goes to the journal in a sealed file, in a message without a
+/// byte.
 fn a_long_journal_entry_is_received_and_verified() {
     if !hosts::has_memfd() {
         return println!("SKIPPED: nothing can be sealed on this host");
@@ -131,7 +157,10 @@ fn a_long_journal_entry_is_received_and_verified() {
     let seals = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW;
     let entry = Requirements::new().seals(seals).accept(fds.pop().expect("one")).expect("verified");
     let words = "long ".repeat(1000);
-    assert!(entry.windows(words.len()).any(|window| window == words.as_bytes()), "the entry is in it");
+    assert!(
+        entry.windows(words.len()).any(|window| window == words.as_bytes()),
+        "the entry is in it"
+    );
 
     // And so does ours go.
     let sender = UnixDatagram::unbound().expect("a socket");

@@ -1,4 +1,5 @@
-//! io_uring, whose requests name registered files and buffers in place of descriptors and addresses.
+//! io_uring, whose requests name registered files and buffers in place of descriptors and
+//! addresses.
 
 use std::ffi::{c_int, c_void};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -64,7 +65,8 @@ const LENGTH: usize = 6 << 20;
 /// Maps the file, registers the mapping, and writes it from there to another file.
 fn fixed_buffer(lent: &Lent) -> Answer {
     const IORING_OP_WRITE_FIXED: u8 = 5;
-    let mapping = Mapping::new(lent.number(), libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED)?;
+    let mapping =
+        Mapping::new(lent.number(), libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED)?;
     let ring = Ring::new();
     ring.register_buffer(&mapping)?;
     let copy = tempfile::tempfile().expect("a file");
@@ -91,7 +93,8 @@ fn a_sealed_file_is_no_registered_buffer() {
     let ring = Ring::new();
     let sealed = fd::wrap_with(&fd::pattern(5000), 0, AUTO).expect("a descriptor");
     let mapping = Mapping::new(sealed.as_raw_fd(), libc::PROT_READ, libc::MAP_SHARED);
-    let mapping = mapping.or_else(|_| Mapping::new(sealed.as_raw_fd(), libc::PROT_READ, libc::MAP_PRIVATE));
+    let mapping =
+        mapping.or_else(|_| Mapping::new(sealed.as_raw_fd(), libc::PROT_READ, libc::MAP_PRIVATE));
     let error = ring.register_buffer(&mapping.expect("mapped")).expect_err("refused");
     assert!(error.contains("Bad address"), "{error}");
 }
@@ -102,7 +105,9 @@ fn a_file_is_sealed_once_it_is_no_registered_buffer_any_more() {
     }
     let ring = Ring::new();
     let fd = fd::wrap_with(&fd::pattern(5000), WRITABLE, AUTO).expect("a descriptor");
-    let mapping = Mapping::new(fd.as_raw_fd(), libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED).expect("mapped");
+    let mapping =
+        Mapping::new(fd.as_raw_fd(), libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED)
+            .expect("mapped");
     ring.register_buffer(&mapping).expect("registered");
     drop(mapping);
     // SAFETY: touches no memory.
@@ -112,7 +117,8 @@ fn a_file_is_sealed_once_it_is_no_registered_buffer_any_more() {
     assert_eq!(seal(), 0);
 }
 
-// A ring --------------------------------------------------------------------------------------------------------------
+// A ring
+// -------------------------------------------------------------------------------------------------
 
 /// struct io_uring_sqe.
 #[repr(C)]
@@ -181,14 +187,21 @@ impl Ring {
             let access = libc::PROT_READ | libc::PROT_WRITE;
             Mapping::of(fd.as_raw_fd(), 4096, access, libc::MAP_SHARED, offset).expect("mapped")
         };
-        Ring { requests: map(0x1000_0000), submission: map(0), completion: map(0x800_0000), parameters, fd }
+        Ring {
+            requests: map(0x1000_0000),
+            submission: map(0),
+            completion: map(0x800_0000),
+            parameters,
+            fd,
+        }
     }
 
     /// Waits for the answer to a request: a count.
     fn submit(&self, request: Request) -> Result<usize, String> {
         let sq = &self.parameters.submission;
         let cq = &self.parameters.completion;
-        // SAFETY: the kernel's offsets lie within the mappings; there is one entry, and one answer waits at most.
+        // SAFETY: the kernel's offsets lie within the mappings; there is one entry, and one answer
+        // waits at most.
         let result = unsafe {
             *self.requests.at.cast::<Request>() = request;
             *self.submission.word(sq.others[2]).as_ptr() = 0;
@@ -196,7 +209,15 @@ impl Ring {
             tail.store(tail.load(Acquire).wrapping_add(1), Release);
             const IORING_ENTER_GETEVENTS: u32 = 1;
             let fd = self.fd.as_raw_fd();
-            let done = libc::syscall(libc::SYS_io_uring_enter, fd, 1, 1, IORING_ENTER_GETEVENTS, 0usize, 0usize);
+            let done = libc::syscall(
+                libc::SYS_io_uring_enter,
+                fd,
+                1,
+                1,
+                IORING_ENTER_GETEVENTS,
+                0usize,
+                0usize,
+            );
             assert_eq!(done, 1, "io_uring_enter: {}", std::io::Error::last_os_error());
             let head = self.completion.word(cq.head);
             let at = head.load(Acquire);
@@ -212,7 +233,9 @@ impl Ring {
 
     fn register(&self, what: c_int, arguments: *const c_void, count: u32) -> Result<(), String> {
         // SAFETY: as many arguments as it says.
-        let status = unsafe { libc::syscall(libc::SYS_io_uring_register, self.fd.as_raw_fd(), what, arguments, count) };
+        let status = unsafe {
+            libc::syscall(libc::SYS_io_uring_register, self.fd.as_raw_fd(), what, arguments, count)
+        };
         if status == 0 { Ok(()) } else { Err(std::io::Error::last_os_error().to_string()) }
     }
 
@@ -243,7 +266,13 @@ impl Mapping {
         Mapping::of(fd, length, protection, flags, 0)
     }
 
-    fn of(fd: c_int, length: usize, protection: c_int, flags: c_int, offset: i64) -> Result<Mapping, String> {
+    fn of(
+        fd: c_int,
+        length: usize,
+        protection: c_int,
+        flags: c_int,
+        offset: i64,
+    ) -> Result<Mapping, String> {
         // SAFETY: a new mapping.
         let at = unsafe { libc::mmap(std::ptr::null_mut(), length, protection, flags, fd, offset) };
         if at == libc::MAP_FAILED {

@@ -15,7 +15,8 @@ clients![
     libmagic_recognises_a_descriptor_lent_by_scan_bytes ["libmagic.so.1"],
 ];
 
-// libmagic ------------------------------------------------------------------------------------------------------------
+// libmagic
+// -------------------------------------------------------------------------------------------------
 
 const LIBMAGIC: Client = Client {
     needs: &["libmagic.so.1"],
@@ -64,7 +65,14 @@ fn libmagic_recognises_a_descriptor_lent_by_scan_bytes() {
         // SAFETY: a valid buffer; the context is what `ask` takes it for.
         let status = unsafe {
             let context = (&raw mut said).cast();
-            (abi::load().scan_bytes)(content.as_ptr().cast(), content.len(), Some(ask), context, null(), &mut error)
+            (abi::load().scan_bytes)(
+                content.as_ptr().cast(),
+                content.len(),
+                Some(ask),
+                context,
+                null(),
+                &mut error,
+            )
         };
         fd::result(status, &error).expect("scanned");
         assert_eq!(said, kind);
@@ -76,7 +84,8 @@ fn libmagic_recognises_a_descriptor_lent_by_scan_bytes() {
     assert_eq!(magic(reopen(&fd).as_raw_fd()), "image/png");
 }
 
-// YARA ----------------------------------------------------------------------------------------------------------------
+// YARA
+// -------------------------------------------------------------------------------------------------
 
 const YARA: Client = Client {
     needs: &["libyara.so.9|libyara.so.10"],
@@ -107,7 +116,12 @@ functions! { "libyara.so.9|libyara.so.10";
 
 fn yara(lent: &Lent) -> Answer {
     const RULE: &CStr = c"rule found { strings: $a = \"bytefd!\" condition: $a }";
-    unsafe extern "C" fn note(_: *mut c_void, message: c_int, _: *mut c_void, found: *mut c_void) -> c_int {
+    unsafe extern "C" fn note(
+        _: *mut c_void,
+        message: c_int,
+        _: *mut c_void,
+        found: *mut c_void,
+    ) -> c_int {
         const CALLBACK_MSG_RULE_MATCHING: c_int = 1;
         // SAFETY: the context is the bool below.
         unsafe { *found.cast::<bool>() |= message == CALLBACK_MSG_RULE_MATCHING };
@@ -133,7 +147,8 @@ fn yara(lent: &Lent) -> Answer {
     }
 }
 
-// GLib ----------------------------------------------------------------------------------------------------------------
+// GLib
+// -------------------------------------------------------------------------------------------------
 
 const GLIB_MAPPED_FILE: Client = Client {
     needs: &["libglib-2.0.so.0"],
@@ -156,13 +171,15 @@ fn mapped_file(lent: &Lent) -> Answer {
             return Err("no file".into());
         }
         let (at, length) = (g_mapped_file_get_contents(file), g_mapped_file_get_length(file));
-        let bytes = if length == 0 { Vec::new() } else { std::slice::from_raw_parts(at, length).to_vec() };
+        let bytes =
+            if length == 0 { Vec::new() } else { std::slice::from_raw_parts(at, length).to_vec() };
         g_mapped_file_unref(file);
         Ok(bytes)
     }
 }
 
-// elfutils ------------------------------------------------------------------------------------------------------------
+// elfutils
+// -------------------------------------------------------------------------------------------------
 
 const ELF_READ: Client = Client {
     needs: &["libelf.so.1", "ld"],
@@ -183,7 +200,11 @@ const ELF_MMAP: Client = Client {
 fn object(payload: &[u8]) -> Vec<u8> {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("payload"), payload).expect("written");
-    tools::run(Command::new("ld").current_dir(&folder).args(["-r", "-b", "binary", "-o", "object", "payload"]));
+    tools::run(
+        Command::new("ld")
+            .current_dir(&folder)
+            .args(["-r", "-b", "binary", "-o", "object", "payload"]),
+    );
     std::fs::read(folder.path().join("object")).expect("an object")
 }
 

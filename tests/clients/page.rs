@@ -43,8 +43,12 @@ const ALL_TESTS: &[&[Test]] = &[
 fn rows(columns: usize) -> Vec<Vec<String>> {
     let page = page();
     let lines = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| --- "));
-    let cells = lines.map(|line| line.trim_matches('|').split('|').map(|cell| cell.trim().to_string()).collect());
-    cells.filter(|row: &Vec<_>| row.len() == columns && row[0] != "call" && row[0] != "test").collect()
+    let cells = lines.map(|line| {
+        line.trim_matches('|').split('|').map(|cell| cell.trim().to_string()).collect()
+    });
+    cells
+        .filter(|row: &Vec<_>| row.len() == columns && row[0] != "call" && row[0] != "test")
+        .collect()
 }
 
 fn the_rows_of_the_page_are_those_of_the_tests() {
@@ -60,7 +64,9 @@ fn the_rows_of_the_page_are_those_of_the_tests() {
     assert_eq!(shown.len(), ROWS.concat().len(), "rows of the page and rows of the tests");
 
     // What it demands stands in a second table, in the same order.
-    let names = |rows: &[Vec<String>], column: usize| rows.iter().map(|row| row[column].clone()).collect::<Vec<_>>();
+    let names = |rows: &[Vec<String>], column: usize| {
+        rows.iter().map(|row| row[column].clone()).collect::<Vec<_>>()
+    };
     let demands = rows(4);
     assert_eq!(names(&demands, 0), names(&shown, 7), "tests of the two tables");
     let is_whole = demands.iter().flatten().all(|cell| !cell.is_empty());
@@ -70,7 +76,8 @@ fn the_rows_of_the_page_are_those_of_the_tests() {
 /// Also those of Go.
 fn tests_that_the_page_names_exist() {
     let named: BTreeSet<&str> = ALL_TESTS.iter().copied().flatten().map(|test| test.name).collect();
-    let go = std::fs::read_to_string(repository().join("go/clients_test.go")).expect("Go's tests of clients");
+    let go = std::fs::read_to_string(repository().join("go/clients_test.go"))
+        .expect("Go's tests of clients");
     let page = page();
     let words = page.split('`').skip(1).step_by(2);
     let (mut of_rust, mut of_go) = (0, 0);
@@ -83,7 +90,10 @@ fn tests_that_the_page_names_exist() {
             of_go += 1;
         }
     }
-    assert!(of_rust > 5 && of_go > 0, "{of_rust} tests of Rust and {of_go} of Go: this test does not see them");
+    assert!(
+        of_rust > 5 && of_go > 0,
+        "{of_rust} tests of Rust and {of_go} of Go: this test does not see them"
+    );
 }
 
 impl Way {
@@ -135,6 +145,10 @@ impl Client {
         };
         let cells = [self.way.words(), reads_from, self.pipe.words(), closes, leaves, &of_nothing];
         let first = format!("`{}`", self.call);
-        [first].into_iter().chain(cells.map(String::from)).chain([format!("`{}`", self.name)]).collect()
+        [first]
+            .into_iter()
+            .chain(cells.map(String::from))
+            .chain([format!("`{}`", self.name)])
+            .collect()
     }
 }

@@ -56,8 +56,11 @@ pub fn memory_that_cannot_be_read_is_efault() {
         let memory = Memory::anonymous(PAGES * page_size());
         memory.close_page(closed);
         for backend in backends() {
-            for (start, length) in [(0, memory.length), (closed * page_size(), 1), (7, memory.length - 7)] {
-                let failure = refused_memory(memory.start.wrapping_add(start), length, &options(0, backend));
+            for (start, length) in
+                [(0, memory.length), (closed * page_size(), 1), (7, memory.length - 7)]
+            {
+                let failure =
+                    refused_memory(memory.start.wrapping_add(start), length, &options(0, backend));
                 assert_eq!(failure.errno, libc::EFAULT, "backend {backend}: {failure:?}");
             }
         }
@@ -83,20 +86,38 @@ pub fn more_than_two_gibibytes_arrive_whole() {
     const NEEDED: u64 = 7 << 30;
     let memory_info = std::fs::read_to_string("/proc/meminfo").expect("/proc is mounted");
     let available = memory_info.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-    let available =
-        available.and_then(|text| text.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) << 10;
+    let available = available
+        .and_then(|text| text.trim().trim_end_matches(" kB").parse::<u64>().ok())
+        .unwrap_or(0)
+        << 10;
     if available < NEEDED {
-        return println!("SKIPPED: more than 2 GiB arrive whole: {available} bytes of memory, {NEEDED} needed");
+        return println!(
+            "SKIPPED: more than 2 GiB arrive whole: {available} bytes of memory, {NEEDED} needed"
+        );
     }
     let memory = Memory::anonymous(LENGTH);
     const MOST: usize = 0x7fff_f000;
-    let marks = [0, 1, 4095, 1 << 30, MOST - 1, MOST, MOST + 1, (1 << 31) - 1, 1 << 31, LENGTH - 2, LENGTH - 1];
+    let marks = [
+        0,
+        1,
+        4095,
+        1 << 30,
+        MOST - 1,
+        MOST,
+        MOST + 1,
+        (1 << 31) - 1,
+        1 << 31,
+        LENGTH - 2,
+        LENGTH - 1,
+    ];
     for (number, at) in marks.into_iter().enumerate() {
         memory.set(at, number as u8 + 1);
     }
     let mut error = Error::untouched();
     // SAFETY: a valid buffer.
-    let fd = unsafe { (abi::load().shm_wrap_buffer)(memory.start.cast(), LENGTH, std::ptr::null(), &mut error) };
+    let fd = unsafe {
+        (abi::load().shm_wrap_buffer)(memory.start.cast(), LENGTH, std::ptr::null(), &mut error)
+    };
     // SAFETY: the caller owns what is returned.
     let fd = unsafe { OwnedFd::from_raw_fd(result(fd, &error).expect("wrapped")) };
     assert_eq!(metadata(&fd).len(), LENGTH as u64);
@@ -107,10 +128,16 @@ pub fn more_than_two_gibibytes_arrive_whole() {
         file.read_exact_at(&mut chunk, start as u64).expect("read");
         // Whole words first: this is slow without optimisation.
         if chunk.chunks(4096).any(|page| page != [0; 4096]) {
-            found
-                .extend(chunk.iter().enumerate().filter(|(_, byte)| **byte != 0).map(|(at, byte)| (start + at, *byte)));
+            found.extend(
+                chunk
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, byte)| **byte != 0)
+                    .map(|(at, byte)| (start + at, *byte)),
+            );
         }
     }
-    let expected: Vec<_> = marks.into_iter().enumerate().map(|(number, at)| (at, number as u8 + 1)).collect();
+    let expected: Vec<_> =
+        marks.into_iter().enumerate().map(|(number, at)| (at, number as u8 + 1)).collect();
     assert_eq!(found, expected);
 }

@@ -1,5 +1,5 @@
-//! What a host can do to a program: limits, mounts, another user, a signal. Most of it concerns the whole process, so all
-//! but `in_child` is for tests that run alone.
+//! What a host can do to a program: limits, mounts, another user, a signal. Most of it concerns the
+//! whole process, so all but `in_child` is for tests that run alone.
 
 use std::ffi::{CStr, CString, c_int};
 use std::os::unix::ffi::OsStrExt;
@@ -14,8 +14,8 @@ pub enum End {
     Killed(c_int),
 }
 
-/// Runs `body` in a forked child. Other threads may have held the allocator's lock: `body` must not allocate unless the
-/// test runs alone.
+/// Runs `body` in a forked child. Other threads may have held the allocator's lock: `body` must not
+/// allocate unless the test runs alone.
 pub fn in_child(body: impl FnOnce() -> c_int) -> End {
     let limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     let mut status = 0;
@@ -30,7 +30,11 @@ pub fn in_child(body: impl FnOnce() -> c_int) -> End {
             child => assert_eq!(libc::waitpid(child, &mut status, 0), child),
         }
     }
-    if libc::WIFSIGNALED(status) { End::Killed(libc::WTERMSIG(status)) } else { End::Exited(libc::WEXITSTATUS(status)) }
+    if libc::WIFSIGNALED(status) {
+        End::Killed(libc::WTERMSIG(status))
+    } else {
+        End::Exited(libc::WEXITSTATUS(status))
+    }
 }
 
 /// Reads one byte in a child: `Exited` with its value, or the signal.
@@ -49,7 +53,11 @@ pub fn store_in_child(address: *mut u8, byte: u8) -> End {
 }
 
 /// Runs `body` under another soft limit.
-pub fn with_limit<R>(resource: libc::__rlimit_resource_t, value: u64, body: impl FnOnce() -> R) -> R {
+pub fn with_limit<R>(
+    resource: libc::__rlimit_resource_t,
+    value: u64,
+    body: impl FnOnce() -> R,
+) -> R {
     let mut before = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: valid structs.
     unsafe {
@@ -69,7 +77,9 @@ pub fn with_free_descriptors<R>(free: usize, body: impl FnOnce() -> R) -> R {
     let end = closed[..free].last().map_or(0, |fd| fd + 1).max(last_open + 1);
     let plugs: Vec<c_int> = closed[free..].iter().copied().filter(|fd| *fd < end).collect();
     // SAFETY: these numbers are closed, and closed again below.
-    plugs.iter().for_each(|fd| assert_eq!(unsafe { libc::dup3(last_open, *fd, libc::O_CLOEXEC) }, *fd));
+    plugs
+        .iter()
+        .for_each(|fd| assert_eq!(unsafe { libc::dup3(last_open, *fd, libc::O_CLOEXEC) }, *fd));
     let result = with_limit(libc::RLIMIT_NOFILE, end as u64, body);
     // SAFETY: the duplicates made above.
     plugs.iter().for_each(|fd| assert_eq!(unsafe { libc::close(*fd) }, 0));
@@ -130,7 +140,8 @@ pub fn small_file_system(kib: usize) -> (tempfile::TempDir, Mounted) {
 impl Mounted {
     /// Makes it read-only (MS_RDONLY) or without execution (MS_NOEXEC).
     pub fn restrict(&self, flags: libc::c_ulong) {
-        mount(c"", c"", &self.0, libc::MS_REMOUNT | libc::MS_BIND | flags, "").expect("mounted again");
+        mount(c"", c"", &self.0, libc::MS_REMOUNT | libc::MS_BIND | flags, "")
+            .expect("mounted again");
     }
 }
 
@@ -142,7 +153,8 @@ impl Drop for Mounted {
     }
 }
 
-/// From now on this process has mounts and System V segments of its own, where no other test finds what is left behind. Without root it becomes root of a user namespace.
+/// From now on this process has mounts and System V segments of its own, where no other test finds
+/// what is left behind. Without root it becomes root of a user namespace.
 pub fn private_mounts() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
@@ -165,21 +177,31 @@ pub fn private_mounts() {
     });
 }
 
-fn mount(kind: &CStr, source: &CStr, at: &Path, flags: libc::c_ulong, options: &str) -> std::io::Result<()> {
+fn mount(
+    kind: &CStr,
+    source: &CStr,
+    at: &Path,
+    flags: libc::c_ulong,
+    options: &str,
+) -> std::io::Result<()> {
     let at = CString::new(at.as_os_str().as_bytes()).expect("no NUL");
     let options = CString::new(options).expect("no NUL");
     // SAFETY: strings.
-    let status = unsafe { libc::mount(source.as_ptr(), at.as_ptr(), kind.as_ptr(), flags, options.as_ptr().cast()) };
+    let status = unsafe {
+        libc::mount(source.as_ptr(), at.as_ptr(), kind.as_ptr(), flags, options.as_ptr().cast())
+    };
     if status == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
-/// Shows a directory at another place too. After [`hide`], of which this process has mounts of its own.
+/// Shows a directory at another place too. After [`hide`], of which this process has mounts of its
+/// own.
 pub fn bind(from: &Path, at: &Path) {
     let from = CString::new(from.as_os_str().as_bytes()).expect("no NUL");
     let at = CString::new(at.as_os_str().as_bytes()).expect("no NUL");
     let nothing = std::ptr::null();
     // SAFETY: strings; no kind and no data are needed.
-    let status = unsafe { libc::mount(from.as_ptr(), at.as_ptr(), nothing, libc::MS_BIND, nothing.cast()) };
+    let status =
+        unsafe { libc::mount(from.as_ptr(), at.as_ptr(), nothing, libc::MS_BIND, nothing.cast()) };
     assert_eq!(status, 0, "{}", std::io::Error::last_os_error());
 }
 
@@ -207,7 +229,8 @@ pub fn as_nobody<R>(body: impl FnOnce() -> R) -> R {
     let is_root = unsafe { libc::geteuid() } == 0;
     if is_root {
         // SAFETY: as above.
-        let dropped = unsafe { libc::setresgid(KEEP, NOBODY, KEEP) | libc::setresuid(KEEP, NOBODY, KEEP) };
+        let dropped =
+            unsafe { libc::setresgid(KEEP, NOBODY, KEEP) | libc::setresuid(KEEP, NOBODY, KEEP) };
         assert_eq!(dropped, 0, "{}", std::io::Error::last_os_error());
     }
     let result = body();
@@ -228,7 +251,8 @@ pub fn open_descriptors() -> Vec<c_int> {
     (0..4096).filter(|fd| is_open(*fd)).collect()
 }
 
-/// Runs `body`, after which there must be no more descriptors and no more names in /dev/shm than before.
+/// Runs `body`, after which there must be no more descriptors and no more names in /dev/shm than
+/// before.
 pub fn leaves_nothing<R>(body: impl FnOnce() -> R) -> R {
     let (open, names) = (open_descriptors(), names_left());
     let result = body();

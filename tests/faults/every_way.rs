@@ -14,10 +14,11 @@ pub fn backends() -> Vec<u32> {
     there.into_iter().filter(|(_, there)| *there).map(|(backend, _)| backend).collect()
 }
 
-/// Whether the kernel maps a sealed file shared through a read-write description: not before Linux 6.7 and its backports.
-/// The library must not promise more, and works around it where it can.
+/// Whether the kernel maps a sealed file shared through a read-write description: not before Linux
+/// 6.7 and its backports. The library must not promise more, and works around it where it can.
 pub fn maps_sealed_files() -> bool {
-    let sealed = wrap_with(b"hello", SEAL_CONTENT, MEMFD).expect("a read-write description of a sealed file");
+    let sealed = wrap_with(b"hello", SEAL_CONTENT, MEMFD)
+        .expect("a read-write description of a sealed file");
     assert_eq!(access_mode(&sealed), libc::O_RDWR);
     mapped(&sealed, libc::PROT_READ, libc::MAP_SHARED).is_ok()
 }
@@ -26,7 +27,8 @@ pub fn options(flags: u64, backend: u32) -> WrapOptions {
     WrapOptions { flags, backend, ..WrapOptions::default() }
 }
 
-/// Asks all functions, which must refuse, all for the same reason, call nobody and leave nothing. Returns what they say.
+/// Asks all functions, which must refuse, all for the same reason, call nobody and leave nothing.
+/// Returns what they say.
 pub fn refused(bytes: &[u8], options: &WrapOptions) -> Failure {
     refused_memory(bytes.as_ptr(), bytes.len(), options)
 }
@@ -34,7 +36,8 @@ pub fn refused(bytes: &[u8], options: &WrapOptions) -> Failure {
 /// The same for memory that may be gone.
 pub fn refused_memory(buffer: *const u8, length: usize, options: &WrapOptions) -> Failure {
     let mut failures = leaves_nothing(|| {
-        [wrap, wrap_iov, scan_begin, scan_bytes].map(|ask| ask(buffer.cast(), length, options).expect_err("refused"))
+        [wrap, wrap_iov, scan_begin, scan_bytes]
+            .map(|ask| ask(buffer.cast(), length, options).expect_err("refused"))
     })
     .into_iter();
     let first = failures.next().expect("four failures");
@@ -54,19 +57,31 @@ fn wrap_iov(buffer: *const c_void, length: usize, options: &WrapOptions) -> Resu
     let mut error = Error::untouched();
     let parts = [libc::iovec { iov_base: buffer.cast_mut(), iov_len: length }];
     // SAFETY: as above.
-    result(unsafe { (abi::load().wrap_iov)(parts.as_ptr(), parts.len(), options, &mut error) }, &error)
+    result(
+        unsafe { (abi::load().wrap_iov)(parts.as_ptr(), parts.len(), options, &mut error) },
+        &error,
+    )
 }
 
-fn scan_begin(buffer: *const c_void, length: usize, options: &WrapOptions) -> Result<c_int, Failure> {
+fn scan_begin(
+    buffer: *const c_void,
+    length: usize,
+    options: &WrapOptions,
+) -> Result<c_int, Failure> {
     let untouched: *mut c_void = without_provenance_mut(0x5555);
     let (mut scan, mut error) = (untouched, Error::untouched());
     // SAFETY: as above.
-    let status = unsafe { (abi::load().scan_begin)(buffer, length, options, &mut scan, &mut error) };
+    let status =
+        unsafe { (abi::load().scan_begin)(buffer, length, options, &mut scan, &mut error) };
     assert_eq!(scan == untouched, status < 0, "the out-pointer is written on success only");
     result(status, &error)
 }
 
-fn scan_bytes(buffer: *const c_void, length: usize, options: &WrapOptions) -> Result<c_int, Failure> {
+fn scan_bytes(
+    buffer: *const c_void,
+    length: usize,
+    options: &WrapOptions,
+) -> Result<c_int, Failure> {
     unsafe extern "C" fn call(_: c_int, called: *mut c_void) -> c_int {
         // SAFETY: the context given below.
         unsafe { *called.cast::<bool>() = true };
@@ -75,7 +90,9 @@ fn scan_bytes(buffer: *const c_void, length: usize, options: &WrapOptions) -> Re
     let (mut called, mut error) = (false, Error::untouched());
     let context = (&raw mut called).cast();
     // SAFETY: as above.
-    let status = unsafe { (abi::load().scan_bytes)(buffer, length, Some(call), context, options, &mut error) };
+    let status = unsafe {
+        (abi::load().scan_bytes)(buffer, length, Some(call), context, options, &mut error)
+    };
     assert_eq!(called, status >= 0, "the callback is called on success only");
     result(status, &error)
 }

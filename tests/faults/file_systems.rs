@@ -11,7 +11,8 @@ use crate::support::hosts;
 
 /// The file behind a descriptor, as the kernel names it.
 pub fn link(fd: &OwnedFd) -> String {
-    let link = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).expect("/proc is mounted");
+    let link =
+        std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).expect("/proc is mounted");
     link.to_str().expect("UTF-8").into()
 }
 
@@ -33,7 +34,10 @@ pub fn a_full_shm_is_enospc_while_memfd_goes_on() {
         let failure = refused(&large, &options(flags, SHM));
         assert_eq!(failure.errno, libc::ENOSPC, "{failure:?}");
         assert_eq!(free_space("/dev/shm"), free, "no space stays taken");
-        assert!(content(&wrap_with(&large[..32 << 10], flags, SHM).expect("enough room")) == large[..32 << 10]);
+        assert!(
+            content(&wrap_with(&large[..32 << 10], flags, SHM).expect("enough room"))
+                == large[..32 << 10]
+        );
     }
     if has_memfd {
         for backend in [MEMFD, AUTO] {
@@ -57,7 +61,10 @@ pub fn a_full_folder_for_temporary_files_is_enospc() {
     let free = free_space(folder.path());
     assert_eq!(refused(&pattern(128 << 10), &options(0, TMPFILE)).errno, libc::ENOSPC);
     assert_eq!(free_space(folder.path()), free, "no space stays taken");
-    assert!(content(&wrap_with(&pattern(32 << 10), 0, TMPFILE).expect("enough room")) == pattern(32 << 10));
+    assert!(
+        content(&wrap_with(&pattern(32 << 10), 0, TMPFILE).expect("enough room"))
+            == pattern(32 << 10)
+    );
 }
 
 pub fn temporary_files_go_where_tmpdir_says_if_that_can_be() {
@@ -73,7 +80,11 @@ pub fn temporary_files_go_where_tmpdir_says_if_that_can_be() {
     for unusable in [chosen, "/no/such/folder", "/dev/null", "/proc", ""] {
         set_tmpdir(unusable);
         let fd = wrap_with(b"hello", 0, TMPFILE).expect("the next folder");
-        assert!(["/tmp/", "/var/tmp/"].iter().any(|folder| link(&fd).starts_with(folder)), "{}", link(&fd));
+        assert!(
+            ["/tmp/", "/var/tmp/"].iter().any(|folder| link(&fd).starts_with(folder)),
+            "{}",
+            link(&fd)
+        );
         assert!(!link(&fd).starts_with(chosen));
     }
 }
@@ -87,7 +98,11 @@ fn shm_is_passed_over(errno: i32) {
         assert!(link(&fd).contains("/tmp/"), "{}", link(&fd));
         assert_eq!(content(&fd), b"hello");
     }
-    assert_eq!(refused(b"hello", &options(SEAL_CONTENT, AUTO)).op, "memfd_create", "seals need a memfd");
+    assert_eq!(
+        refused(b"hello", &options(SEAL_CONTENT, AUTO)).op,
+        "memfd_create",
+        "seals need a memfd"
+    );
 }
 
 pub fn a_read_only_shm_is_passed_over() {
@@ -141,11 +156,17 @@ pub fn without_proc_only_what_needs_it_fails() {
     let _proc = hide("/proc", "");
     if has_memfd {
         for flags in [WRITABLE, SEAL_CONTENT] {
-            assert_eq!(content(&wrap_with(b"hello", flags, AUTO).expect("no need for /proc")), b"hello");
+            assert_eq!(
+                content(&wrap_with(b"hello", flags, AUTO).expect("no need for /proc")),
+                b"hello"
+            );
         }
         for flags in [0, EXECUTABLE, INHERIT] {
             if maps_sealed_files {
-                assert_eq!(content(&wrap_with(b"hello", flags, AUTO).expect("no need for /proc")), b"hello");
+                assert_eq!(
+                    content(&wrap_with(b"hello", flags, AUTO).expect("no need for /proc")),
+                    b"hello"
+                );
             } else {
                 assert_proc_is_missed(&refused(b"hello", &options(flags, AUTO)));
             }
@@ -155,11 +176,15 @@ pub fn without_proc_only_what_needs_it_fails() {
     assert_proc_is_missed(&refused(b"hello", &options(READ_ONLY, AUTO)));
     for backend in [SHM, TMPFILE].into_iter().filter(|backend| *backend != SHM || has_shm) {
         assert_proc_is_missed(&refused(b"hello", &options(0, backend)));
-        assert_eq!(content(&wrap_with(b"hello", WRITABLE, backend).expect("no need for /proc")), b"hello");
+        assert_eq!(
+            content(&wrap_with(b"hello", WRITABLE, backend).expect("no need for /proc")),
+            b"hello"
+        );
     }
     let mut error = Error::untouched();
     // SAFETY: an open descriptor.
-    let status = leaves_nothing(|| unsafe { (abi::load().reopen)(readable.as_raw_fd(), 0, &mut error) });
+    let status =
+        leaves_nothing(|| unsafe { (abi::load().reopen)(readable.as_raw_fd(), 0, &mut error) });
     assert_proc_is_missed(&result(status, &error).expect_err("refused"));
 }
 
@@ -172,7 +197,8 @@ pub fn without_proc_and_memfd_a_read_only_description_cannot_be_had() {
         assert_proc_is_missed(&refused(b"hello", &options(0, AUTO)));
         wrap(b"hello", &options(WRITABLE, AUTO)).expect("no need for /proc");
     }
-    let left: Vec<PathBuf> = tmp.read_dir().expect("a folder").flatten().map(|entry| entry.path()).collect();
+    let left: Vec<PathBuf> =
+        tmp.read_dir().expect("a folder").flatten().map(|entry| entry.path()).collect();
     assert!(left.is_empty(), "{left:?}");
     std::fs::remove_dir(tmp).expect("removed");
 }

@@ -24,8 +24,15 @@ pub fn a_kernel_without_the_noexec_flags_gives_all_other_seals() {
     refuse_flags(libc::SYS_memfd_create, 1, MFD_EXEC | MFD_NOEXEC_SEAL, libc::EINVAL);
     // Twice: what the library remembers of the first time must be right.
     for _ in 0..2 {
-        let expected = [(0, 0xf, 0o400), (READ_ONLY, 0xf, 0o400), (EXECUTABLE, 0xf, 0o500), (WRITABLE, 0, 0o600)];
-        for (flags, set, permissions) in expected.into_iter().chain([(SEAL_CONTENT, CONTENT_SEALS, 0o400)]) {
+        let expected = [
+            (0, 0xf, 0o400),
+            (READ_ONLY, 0xf, 0o400),
+            (EXECUTABLE, 0xf, 0o500),
+            (WRITABLE, 0, 0o600),
+        ];
+        for (flags, set, permissions) in
+            expected.into_iter().chain([(SEAL_CONTENT, CONTENT_SEALS, 0o400)])
+        {
             for backend in [AUTO, MEMFD] {
                 let fd = wrap_with(b"hello", flags, backend).expect("wrapped");
                 assert_eq!((seals(&fd), mode(&fd)), (set, permissions), "flags {flags}");
@@ -50,10 +57,16 @@ fn without_memfd_it_is_shm(errno: i32) {
         assert!(is_close_on_exec(&fd));
         // SAFETY: a readable buffer.
         let written = unsafe { libc::write(fd.as_raw_fd(), b"J".as_ptr().cast(), 1) };
-        assert_eq!((written, std::io::Error::last_os_error().raw_os_error()), (-1, Some(libc::EBADF)));
+        assert_eq!(
+            (written, std::io::Error::last_os_error().raw_os_error()),
+            (-1, Some(libc::EBADF))
+        );
         // SAFETY: touches no memory.
         assert_eq!(unsafe { libc::ftruncate(fd.as_raw_fd(), 1) }, -1);
-        assert_eq!(mapped(&fd, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED), Err(libc::EACCES));
+        assert_eq!(
+            mapped(&fd, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED),
+            Err(libc::EACCES)
+        );
         for sharing in [libc::MAP_SHARED, libc::MAP_PRIVATE] {
             assert!(mapped(&fd, libc::PROT_READ, sharing).expect("mapped").starts_with(b"hello\0"));
         }
@@ -75,19 +88,28 @@ pub fn a_kernel_without_memfd_gives_shm() {
     without_memfd_it_is_shm(libc::ENOSYS);
 }
 
-/// vm.memfd_noexec=2 answers EACCES, and adds the seal against execution to what names neither flag.
+/// vm.memfd_noexec=2 answers EACCES, and adds the seal against execution to what names neither
+/// flag.
 pub fn a_host_that_forbids_executable_memory_files_is_obeyed() {
     if !hosts::can_forbid_execution() {
         skip("this kernel cannot forbid execution");
     }
     refuse_flags(libc::SYS_memfd_create, 1, MFD_EXEC, libc::EACCES);
-    for flags in [EXECUTABLE, EXECUTABLE | WRITABLE, EXECUTABLE | SEAL_CONTENT, EXECUTABLE | READ_ONLY] {
+    for flags in
+        [EXECUTABLE, EXECUTABLE | WRITABLE, EXECUTABLE | SEAL_CONTENT, EXECUTABLE | READ_ONLY]
+    {
         for backend in [AUTO, MEMFD] {
             let failure = refused(b"#!/bin/sh", &options(flags, backend));
-            assert_eq!((failure.errno, failure.op.as_str()), (libc::EACCES, "memfd_create"), "flags {flags}");
+            assert_eq!(
+                (failure.errno, failure.op.as_str()),
+                (libc::EACCES, "memfd_create"),
+                "flags {flags}"
+            );
         }
     }
-    for (flags, expected) in [(0, 0xf), (READ_ONLY, 0xf), (WRITABLE, 0), (SEAL_CONTENT, CONTENT_SEALS)] {
+    for (flags, expected) in
+        [(0, 0xf), (READ_ONLY, 0xf), (WRITABLE, 0), (SEAL_CONTENT, CONTENT_SEALS)]
+    {
         let fd = wrap_with(b"hello", flags, AUTO).expect("nobody wants to execute it");
         assert_eq!(seals(&fd) & !0x20, expected);
         assert_eq!(content(&fd), b"hello");
@@ -98,7 +120,8 @@ pub fn a_host_that_forbids_executable_memory_files_is_obeyed() {
     assert_eq!(unsafe { libc::pwrite(writable.as_raw_fd(), b"J".as_ptr().cast(), 1, 0) }, 1);
 }
 
-/// Before Linux 6.7 a sealed file cannot be mapped shared, not even for reading, through a read-write descriptor.
+/// Before Linux 6.7 a sealed file cannot be mapped shared, not even for reading, through a
+/// read-write descriptor.
 pub fn a_kernel_that_refuses_shared_maps_of_sealed_files_gets_a_read_only_description() {
     need_memfd();
     refuse_flags(libc::SYS_mmap, 3, libc::MAP_SHARED as u64, libc::EPERM);

@@ -17,13 +17,16 @@ pub fn a_size_above_the_limit_is_efbig_and_no_signal() {
         for flags in [0, WRITABLE, READ_ONLY] {
             for (limit, length) in [(0, 1), (10_000, 10_001), (10_000, 100_000)] {
                 let options = options(flags, backend);
-                let failure = with_limit(libc::RLIMIT_FSIZE, limit, || refused(&bytes[..length], &options));
+                let failure =
+                    with_limit(libc::RLIMIT_FSIZE, limit, || refused(&bytes[..length], &options));
                 assert_eq!(failure.errno, libc::EFBIG, "backend {backend}: {failure:?}");
                 let says = |number: &dyn ToString| failure.message.contains(&number.to_string());
                 assert!(says(&limit) && says(&length), "{}", failure.message);
             }
             for (limit, length) in [(0, 0), (10_000, 9_999), (10_000, 10_000)] {
-                let wrapped = with_limit(libc::RLIMIT_FSIZE, limit, || wrap_with(&bytes[..length], flags, backend));
+                let wrapped = with_limit(libc::RLIMIT_FSIZE, limit, || {
+                    wrap_with(&bytes[..length], flags, backend)
+                });
                 assert!(content(&wrapped.expect("within the limit")) == bytes[..length]);
             }
         }
@@ -34,7 +37,9 @@ pub fn a_size_above_the_limit_is_efbig_and_no_signal() {
     let status = leaves_nothing(|| {
         with_limit(libc::RLIMIT_FSIZE, 10_000, || {
             // SAFETY: two valid segments.
-            unsafe { (abi::load().wrap_iov)([half, half].as_ptr(), 2, std::ptr::null(), &mut error) }
+            unsafe {
+                (abi::load().wrap_iov)([half, half].as_ptr(), 2, std::ptr::null(), &mut error)
+            }
         })
     });
     assert_eq!(result(status, &error).expect_err("refused").errno, libc::EFBIG);
@@ -46,7 +51,11 @@ pub fn without_descriptors_every_backend_is_emfile() {
     for backend in backends().into_iter().chain([AUTO]) {
         for flags in FLAGS {
             let failure = with_free_descriptors(0, || refused(b"hello", &options(flags, backend)));
-            assert_eq!(failure.errno, libc::EMFILE, "backend {backend}, flags {flags}: {failure:?}");
+            assert_eq!(
+                failure.errno,
+                libc::EMFILE,
+                "backend {backend}, flags {flags}: {failure:?}"
+            );
         }
     }
 }
@@ -57,13 +66,17 @@ pub fn with_few_descriptors_it_works_or_is_emfile() {
         for flags in FLAGS {
             for free in 1..=3 {
                 let options = options(flags, backend);
-                let outcome = leaves_nothing(|| with_free_descriptors(free, || wrap(b"hello", &options).map(drop)));
+                let outcome = leaves_nothing(|| {
+                    with_free_descriptors(free, || wrap(b"hello", &options).map(drop))
+                });
                 match outcome {
                     Ok(()) => {}
                     Err(failure) if free < 2 => {
                         assert_eq!(failure.errno, libc::EMFILE, "backend {backend}: {failure:?}")
                     }
-                    Err(failure) => panic!("backend {backend}, flags {flags}, {free} free: {failure:?}"),
+                    Err(failure) => {
+                        panic!("backend {backend}, flags {flags}, {free} free: {failure:?}")
+                    }
                 }
             }
         }
@@ -81,7 +94,8 @@ fn reopen(fd: c_int) -> Result<OwnedFd, Failure> {
 pub fn without_descriptors_reopen_is_emfile() {
     for backend in backends() {
         let fd = wrap_with(b"hello", 0, backend).expect("wrapped");
-        let failure = leaves_nothing(|| with_free_descriptors(0, || reopen(fd.as_raw_fd()))).expect_err("refused");
+        let failure = leaves_nothing(|| with_free_descriptors(0, || reopen(fd.as_raw_fd())))
+            .expect_err("refused");
         assert_eq!(failure.errno, libc::EMFILE);
         assert_eq!(content(&reopen(fd.as_raw_fd()).expect("opened")), b"hello");
     }
@@ -93,7 +107,10 @@ pub fn a_list_of_segments_without_memory_is_enomem() {
     let segments = vec![nothing; 8 << 20];
     let used = std::fs::read_to_string("/proc/self/statm").expect("/proc");
     let used: u64 = used.split(' ').next().and_then(|pages| pages.parse().ok()).expect("a number");
-    let limit = libc::rlimit { rlim_cur: used * page_size() as u64 + (32 << 20), rlim_max: libc::RLIM_INFINITY };
+    let limit = libc::rlimit {
+        rlim_cur: used * page_size() as u64 + (32 << 20),
+        rlim_max: libc::RLIM_INFINITY,
+    };
     // SAFETY: a valid limit; valid segments.
     let status = unsafe {
         assert_eq!(libc::setrlimit(libc::RLIMIT_AS, &limit), 0);
@@ -107,8 +124,8 @@ pub fn a_list_of_segments_without_memory_is_enomem() {
     assert_eq!(status, -libc::ENOMEM);
 }
 
-/// Descriptor 0 is closed, and `limited` leaves no number above 2: the library must move away from 0 and cannot. By then a
-/// name may exist.
+/// Descriptor 0 is closed, and `limited` leaves no number above 2: the library must move away from
+/// 0 and cannot. By then a name may exist.
 fn assert_no_number_above_two_is_emfile(limited: impl Fn(&mut dyn FnMut())) {
     let exec_seal = if hosts::can_forbid_execution() { 0x20 } else { 0 };
     let there = backends();
@@ -118,10 +135,16 @@ fn assert_no_number_above_two_is_emfile(limited: impl Fn(&mut dyn FnMut())) {
         for flags in [0, WRITABLE] {
             let mut failure = None;
             leaves_nothing(|| {
-                without_standard_input(|| limited(&mut || failure = wrap_with(b"hello", flags, backend).err()));
+                without_standard_input(|| {
+                    limited(&mut || failure = wrap_with(b"hello", flags, backend).err())
+                });
             });
             let failure = failure.expect("refused");
-            assert_eq!(failure.errno, libc::EMFILE, "backend {backend}, flags {flags}: {failure:?}");
+            assert_eq!(
+                failure.errno,
+                libc::EMFILE,
+                "backend {backend}, flags {flags}: {failure:?}"
+            );
         }
         if backend == MEMFD {
             let sealed = wrap_with(b"hello", 0, backend).expect("wrapped");

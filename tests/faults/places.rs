@@ -22,8 +22,11 @@ fn hidden() -> [Mounted; 3] {
 }
 
 fn names(at: &Path) -> Vec<OsString> {
-    let mut names: Vec<_> =
-        at.read_dir().expect("a folder").map(|entry| entry.expect("an entry").file_name()).collect();
+    let mut names: Vec<_> = at
+        .read_dir()
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").file_name())
+        .collect();
     names.sort();
     names
 }
@@ -57,7 +60,8 @@ fn files_are_created_and_grow(at: &Path) {
             }
             let (access, file_size) = (WRITE, 100_000);
             let mut map =
-                map(&path, &MapOptions { access, file_size, flags, ..MapOptions::default() }).expect("mapped");
+                map(&path, &MapOptions { access, file_size, flags, ..MapOptions::default() })
+                    .expect("mapped");
             let mut expected = pattern(old);
             expected.resize(300_000, 0);
             assert!(map.bytes() == expected[..100_000], "from {old}");
@@ -72,7 +76,8 @@ fn files_are_created_and_grow(at: &Path) {
             drop(map);
             std::fs::remove_file(&path).expect("removed");
         }
-        let past = MapOptions { access: WRITE, file_size: 10, offset: 11, flags, ..MapOptions::default() };
+        let past =
+            MapOptions { access: WRITE, file_size: 10, offset: 11, flags, ..MapOptions::default() };
         assert_eq!(map(&path, &past).expect_err("refused").errno, libc::ENXIO);
         assert!(!path.exists(), "a file that was created is gone");
     }
@@ -82,7 +87,11 @@ fn a_cut_file_is_lost_pages(at: &Path) {
     let (path, page) = (at.join("cut"), page_size());
     std::fs::write(&path, pattern(4 * page)).expect("written");
     let map = map_with(&path, WRITE, GUARD).expect("mapped");
-    File::options().write(true).open(&path).and_then(|file| file.set_len(page as u64 + 1)).expect("cut");
+    File::options()
+        .write(true)
+        .open(&path)
+        .and_then(|file| file.set_len(page as u64 + 1))
+        .expect("cut");
     let mut copy = vec![0; 4 * page];
     assert_eq!(map.read(0, &mut copy).expect("read"), page + 1);
     map.check().expect("a copy replaces nothing");
@@ -116,13 +125,17 @@ fn files_without_a_name(at: &Path, source: &Path) {
     }
     let spills = WrapOptions { spill_threshold: 1000, ..WrapOptions::default() };
     check(wrap(&pattern(70_000), &spills).expect("a file on disk"));
-    check(wrap_stream_with(&File::open(source).expect("opened"), &spills, std::ptr::null()).expect("a file on disk"));
+    check(
+        wrap_stream_with(&File::open(source).expect("opened"), &spills, std::ptr::null())
+            .expect("a file on disk"),
+    );
 }
 
 fn temporary_files_are_held_and_swept(at: &Path) {
     let directory = CString::new(at.to_str().expect("UTF-8")).expect("no NUL");
     let create = || {
-        let options = TempfileOptions { directory: directory.as_ptr(), ..TempfileOptions::default() };
+        let options =
+            TempfileOptions { directory: directory.as_ptr(), ..TempfileOptions::default() };
         tempfile_with(b"hello", &options).expect("created")
     };
     let file = create();
@@ -184,9 +197,11 @@ fn all_works_on_an_image(program: &str, arguments: &[&str], kind: &CStr) {
     let made = Command::new(program).args(["-q", "-F"]).args(arguments).arg(&image).output();
     let made = made.unwrap_or_else(|error| skip(format_args!("{program}: {error}")));
     assert!(made.status.success(), "{program}: {}", String::from_utf8_lossy(&made.stderr));
-    let device = LoopDevice::new(&image).unwrap_or_else(|error| skip(format_args!("no loop device: {error}")));
+    let device = LoopDevice::new(&image)
+        .unwrap_or_else(|error| skip(format_args!("no loop device: {error}")));
     let source = CString::new(device.path.to_str().expect("UTF-8")).expect("no NUL");
-    let mounted = mounted(kind, &source, &at, "").unwrap_or_else(|error| skip(format_args!("{kind:?}: {error}")));
+    let mounted = mounted(kind, &source, &at, "")
+        .unwrap_or_else(|error| skip(format_args!("{kind:?}: {error}")));
     all_works(&at, true);
     drop(mounted);
 }
@@ -238,7 +253,9 @@ pub fn all_works_on_an_overlay() {
     let [lower, upper, at] = ["lower", "upper", "merged"].map(|name| folder.path().join(name));
     [&lower, &upper, &at].into_iter().for_each(|path| std::fs::create_dir(path).expect("a folder"));
     let _layers = [hide(&lower, "mode=755"), hide(&upper, "mode=755")];
-    ["new", "work"].into_iter().for_each(|name| std::fs::create_dir(upper.join(name)).expect("a folder"));
+    ["new", "work"]
+        .into_iter()
+        .for_each(|name| std::fs::create_dir(upper.join(name)).expect("a folder"));
     std::fs::write(lower.join("below"), pattern(70_000)).expect("written");
     let (low, up) = (lower.display(), upper.display());
     let options = format!("lowerdir={low},upperdir={up}/new,workdir={up}/work");

@@ -24,7 +24,8 @@ fn numbers_without_streams(flags: u64, backend: u32) -> (Vec<c_int>, bool) {
         for fd in [0, 1, 2] {
             libc::close(fd);
         }
-        let wrapped = wrap(b"hello", &options).map_or_else(|failure| -failure.errno, IntoRawFd::into_raw_fd);
+        let wrapped =
+            wrap(b"hello", &options).map_or_else(|failure| -failure.errno, IntoRawFd::into_raw_fd);
         let reopened = (abi.reopen)(wrapped, 0, null_mut());
         let mut scan = null_mut();
         let lent = (abi.scan_begin)(b"hello".as_ptr().cast(), 5, &options, &mut scan, null_mut());
@@ -46,7 +47,10 @@ pub fn standard_streams_that_are_closed_stay_closed() {
     for backend in backends().into_iter().chain([AUTO]) {
         for flags in [0, READ_ONLY, WRITABLE, INHERIT, EXECUTABLE] {
             let (numbers, free) = leaves_nothing(|| numbers_without_streams(flags, backend));
-            assert!(numbers.iter().all(|fd| *fd > 2), "backend {backend}, flags {flags}: {numbers:?}");
+            assert!(
+                numbers.iter().all(|fd| *fd > 2),
+                "backend {backend}, flags {flags}: {numbers:?}"
+            );
             assert!(free, "backend {backend}, flags {flags}: something is left at 0, 1 or 2");
         }
     }
@@ -55,7 +59,11 @@ pub fn standard_streams_that_are_closed_stay_closed() {
 /// Which signals this thread blocks, and which the process ignores and handles.
 fn signals() -> Vec<String> {
     let status = std::fs::read_to_string("/proc/thread-self/status").expect("/proc is mounted");
-    status.lines().filter(|line| ["SigBlk", "SigIgn", "SigCgt"].contains(&&line[..6])).map(String::from).collect()
+    status
+        .lines()
+        .filter(|line| ["SigBlk", "SigIgn", "SigCgt"].contains(&&line[..6]))
+        .map(String::from)
+        .collect()
 }
 
 pub fn no_call_blocks_or_handles_a_signal() {
@@ -65,7 +73,8 @@ pub fn no_call_blocks_or_handles_a_signal() {
         numbers_without_streams(READ_ONLY, backend);
         assert!(wrap_with(&pattern(5 << 20), 1 << 31, backend).is_err());
     }
-    let mut map = memory(5, &MapOptions { access: WRITE, ..MapOptions::default() }).expect("memory");
+    let mut map =
+        memory(5, &MapOptions { access: WRITE, ..MapOptions::default() }).expect("memory");
     map.write(0, b"hello").expect("written");
     map.resize(10_000).expect("grown");
     map.seal().expect("sealed");
@@ -92,7 +101,16 @@ pub fn scans_nested_ten_deep_close_all_they_opened() {
         let (start, length) = (bytes.as_ptr().cast(), bytes.len());
         let context = (&raw mut *level).cast();
         // SAFETY: valid arguments.
-        unsafe { (abi::load().scan_bytes)(start, length, Some(deeper), context, std::ptr::null(), null_mut()) }
+        unsafe {
+            (abi::load().scan_bytes)(
+                start,
+                length,
+                Some(deeper),
+                context,
+                std::ptr::null(),
+                null_mut(),
+            )
+        }
     }
     let mut level = Level { depth: 1, open: Vec::new() };
     leaves_nothing(|| assert_eq!(scan_at(&mut level), 0));
@@ -115,7 +133,14 @@ pub fn a_program_started_in_a_scan_does_not_have_the_descriptor() {
             let (options, context) = (options(flags, backend), (&raw mut found).cast());
             // SAFETY: valid arguments.
             let status = unsafe {
-                (abi::load().scan_bytes)(b"hello".as_ptr().cast(), 5, Some(start), context, &options, null_mut())
+                (abi::load().scan_bytes)(
+                    b"hello".as_ptr().cast(),
+                    5,
+                    Some(start),
+                    context,
+                    &options,
+                    null_mut(),
+                )
             };
             assert_eq!(status, 0);
             assert_eq!(found, Some(flags & INHERIT != 0), "backend {backend}, flags {flags}");
@@ -143,7 +168,8 @@ pub fn a_process_killed_at_the_first_byte_leaves_no_name() {
     }
 }
 
-/// Where there is no O_TMPFILE the name exists for a moment, so that a kill then leaves it. It has no bytes, and never gets any.
+/// Where there is no O_TMPFILE the name exists for a moment, so that a kill then leaves it. It has
+/// no bytes, and never gets any.
 pub fn a_process_killed_at_any_moment_leaves_no_content_in_shm() {
     need_shm();
     let _shm = hide("/dev/shm", "");

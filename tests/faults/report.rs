@@ -1,4 +1,5 @@
-//! bytefd_host_report where it cannot find out everything: it is whole, or refused with the buffer as it was.
+//! bytefd_host_report where it cannot find out everything: it is whole, or refused with the buffer
+//! as it was.
 
 use std::path::Path;
 
@@ -14,16 +15,23 @@ const UNTOUCHED: u8 = b'?';
 fn report_into(length: usize) -> Result<String, Failure> {
     let (mut buffer, mut error) = (vec![UNTOUCHED; length], Error::untouched());
     // SAFETY: a writable buffer and a writable error.
-    let status = unsafe { (abi::load().host_report)(buffer.as_mut_ptr().cast(), length, &mut error) };
+    let status =
+        unsafe { (abi::load().host_report)(buffer.as_mut_ptr().cast(), length, &mut error) };
     match result(status, &error) {
         Ok(status) => {
             assert_eq!(status, 0, "success is 0");
             let end = buffer.iter().position(|byte| *byte == 0).expect("a final NUL");
-            assert!(buffer[end + 1..].iter().all(|byte| *byte == UNTOUCHED), "nothing is written past the NUL");
+            assert!(
+                buffer[end + 1..].iter().all(|byte| *byte == UNTOUCHED),
+                "nothing is written past the NUL"
+            );
             Ok(String::from_utf8(buffer[..end].to_vec()).expect("UTF-8"))
         }
         Err(failure) => {
-            assert!(buffer.iter().all(|byte| *byte == UNTOUCHED), "failure must leave the buffer alone: {failure:?}");
+            assert!(
+                buffer.iter().all(|byte| *byte == UNTOUCHED),
+                "failure must leave the buffer alone: {failure:?}"
+            );
             Err(failure)
         }
     }
@@ -49,17 +57,21 @@ fn assert_is_whole(report: &str) {
 /// Mappings of memory files and of others that were unlinked.
 fn mapped_files() -> Vec<String> {
     let maps = std::fs::read_to_string("/proc/self/maps").expect("/proc is mounted");
-    maps.lines().filter(|line| line.contains("memfd:") || line.ends_with("(deleted)")).map(String::from).collect()
+    maps.lines()
+        .filter(|line| line.contains("memfd:") || line.ends_with("(deleted)"))
+        .map(String::from)
+        .collect()
 }
 
 /// Bytes of address space in use.
 fn address_space() -> usize {
     let sizes = std::fs::read_to_string("/proc/self/statm").expect("/proc is mounted");
-    sizes.split(' ').next().and_then(|pages| pages.parse::<usize>().ok()).expect("a number") * page_size()
+    sizes.split(' ').next().and_then(|pages| pages.parse::<usize>().ok()).expect("a number")
+        * page_size()
 }
 
-/// What a process is told under a limit that asks for the first time, and one that asked before; `expected` is what it may
-/// be refused with. It must be told all once the limit is gone.
+/// What a process is told under a limit that asks for the first time, and one that asked before;
+/// `expected` is what it may be refused with. It must be told all once the limit is gone.
 fn assert_told_or_refused(expected: Option<i32>, limited: impl Fn(&mut dyn FnMut())) {
     for is_warm in [false, true] {
         in_fork(|| {
@@ -79,7 +91,11 @@ fn assert_told_or_refused(expected: Option<i32>, limited: impl Fn(&mut dyn FnMut
             ask();
             let before = address_space();
             (0..5).for_each(|_| ask());
-            assert!(address_space() < before + (4 << 20), "{} bytes, {before} before", address_space());
+            assert!(
+                address_space() < before + (4 << 20),
+                "{} bytes, {before} before",
+                address_space()
+            );
             assert_is_whole(&report().expect("the limit is gone"));
         });
     }
@@ -87,7 +103,8 @@ fn assert_told_or_refused(expected: Option<i32>, limited: impl Fn(&mut dyn FnMut
 
 pub fn a_report_under_a_file_size_limit_is_whole_and_no_signal() {
     file_size_signal_kills();
-    // Nothing fits, not even the few bytes that a pool is tried with; a page; not quite a file that is worth a huge page.
+    // Nothing fits, not even the few bytes that a pool is tried with; a page; not quite a file that
+    // is worth a huge page.
     for limit in [0, 1, 4096, (1 << 20) - 1, 1 << 20] {
         assert_told_or_refused(Some(libc::EFBIG), |ask| with_limit(libc::RLIMIT_FSIZE, limit, ask));
     }
@@ -125,7 +142,11 @@ pub fn a_report_that_does_not_fit_is_erange_and_leaves_the_buffer_alone() {
     let whole = report().expect("a report");
     assert_is_whole(&whole);
     for length in [0, 1, 8, whole.len() - 1, whole.len()] {
-        assert_eq!(report_into(length).expect_err("too small").errno, libc::ERANGE, "{length} bytes");
+        assert_eq!(
+            report_into(length).expect_err("too small").errno,
+            libc::ERANGE,
+            "{length} bytes"
+        );
     }
     assert_is_whole(&report_into(whole.len() + 1).expect("with its NUL it just fits"));
     let mut error = Error::untouched();
@@ -141,7 +162,8 @@ fn peak() -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
 }
 
-/// As where pages have 64 KiB: what is tried for the report does not take as much as a huge page there.
+/// As where pages have 64 KiB: what is tried for the report does not take as much as a huge page
+/// there.
 pub fn a_report_takes_no_memory_of_the_size_of_a_large_huge_page() {
     const SIZE: &str = "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size";
     if !Path::new(SIZE).exists() {

@@ -8,8 +8,8 @@ use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
 static ALARMS: AtomicUsize = AtomicUsize::new(0);
 
-/// Runs `body` while a handler interrupts it each millisecond, with no restarting of system calls. `body` is given the
-/// number of interruptions so far.
+/// Runs `body` while a handler interrupts it each millisecond, with no restarting of system calls.
+/// `body` is given the number of interruptions so far.
 pub fn under_alarms<R>(body: impl FnOnce(&dyn Fn() -> usize) -> R) -> R {
     extern "C" fn on_alarm(_: c_int) {
         ALARMS.fetch_add(1, SeqCst);

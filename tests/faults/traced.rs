@@ -1,4 +1,5 @@
-//! A child that is stopped at each of its system calls, so that something else can happen at exactly that moment.
+//! A child that is stopped at each of its system calls, so that something else can happen at
+//! exactly that moment.
 
 use std::ffi::{c_int, c_long, c_uint, c_void};
 use std::ptr::{null_mut, without_provenance_mut};
@@ -21,8 +22,8 @@ pub enum Stop {
     After(Call, i64),
 }
 
-/// Runs `body`, which panics when something does not hold, in a child, and calls `at` where it is stopped. For tests that run
-/// alone.
+/// Runs `body`, which panics when something does not hold, in a child, and calls `at` where it is
+/// stopped. For tests that run alone.
 pub fn in_traced_child(body: impl FnOnce(), mut at: impl FnMut(Stop)) {
     // SAFETY: this process has one thread, so the child may do what it likes.
     let child = match unsafe { libc::fork() } {
@@ -36,7 +37,12 @@ pub fn in_traced_child(body: impl FnOnce(), mut at: impl FnMut(Stop)) {
         skip("no process may trace another here");
     }
     // If this process ends early, the child does too.
-    request(libc::PTRACE_SETOPTIONS, child, 0, (libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_EXITKILL) as usize);
+    request(
+        libc::PTRACE_SETOPTIONS,
+        child,
+        0,
+        (libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_EXITKILL) as usize,
+    );
     let (mut asked, mut signal) = (None, 0);
     loop {
         request(libc::PTRACE_SYSCALL, child, 0, signal as usize);
@@ -79,15 +85,18 @@ pub fn wait(child: c_int) -> c_int {
 
 /// ptrace(2) where it only takes numbers.
 pub fn request(request: c_uint, child: c_int, address: usize, data: usize) {
-    let (address, data) = (without_provenance_mut::<c_void>(address), without_provenance_mut::<c_void>(data));
+    let (address, data) =
+        (without_provenance_mut::<c_void>(address), without_provenance_mut::<c_void>(data));
     // SAFETY: touches no memory of this process.
     let status = unsafe { libc::ptrace(request, child, address, data) };
     assert_eq!(status, 0, "ptrace {request:#x}: {}", std::io::Error::last_os_error());
 }
 
-/// PTRACE_GET_SYSCALL_INFO, Linux 5.3. What the child asked for stands in its registers only until it is answered.
+/// PTRACE_GET_SYSCALL_INFO, Linux 5.3. What the child asked for stands in its registers only until
+/// it is answered.
 pub fn look(child: c_int, asked: Option<Call>) -> Stop {
-    // SAFETY: all-zero is a valid struct; the kernel writes no more than its size, and says which member it wrote.
+    // SAFETY: all-zero is a valid struct; the kernel writes no more than its size, and says which
+    // member it wrote.
     unsafe {
         let mut info: libc::ptrace_syscall_info = std::mem::zeroed();
         let size = without_provenance_mut::<c_void>(size_of_val(&info));
@@ -95,10 +104,13 @@ pub fn look(child: c_int, asked: Option<Call>) -> Stop {
             skip(format_args!("PTRACE_GET_SYSCALL_INFO: {}", std::io::Error::last_os_error()));
         }
         match info.op {
-            libc::PTRACE_SYSCALL_INFO_ENTRY => {
-                Stop::Before(Call { number: info.u.entry.nr as c_long, arguments: info.u.entry.args })
+            libc::PTRACE_SYSCALL_INFO_ENTRY => Stop::Before(Call {
+                number: info.u.entry.nr as c_long,
+                arguments: info.u.entry.args,
+            }),
+            libc::PTRACE_SYSCALL_INFO_EXIT => {
+                Stop::After(asked.expect("asked before answered"), info.u.exit.sval)
             }
-            libc::PTRACE_SYSCALL_INFO_EXIT => Stop::After(asked.expect("asked before answered"), info.u.exit.sval),
             other => panic!("a stop of kind {other}"),
         }
     }

@@ -1,4 +1,5 @@
-//! Huge pages that the library makes itself, by collapsing: what may be in the way of that, and what it may leave behind.
+//! Huge pages that the library makes itself, by collapsing: what may be in the way of that, and
+//! what it may leave behind.
 
 use super::*;
 use crate::pool::in_fork;
@@ -19,7 +20,8 @@ tests![;
 
 /// Old kernels, those without memory to spare, and those with other troubles.
 fn without_collapsing_contents_are_right() {
-    for errno in [libc::EINVAL, libc::ENOMEM, libc::EAGAIN, libc::EBUSY, libc::EPERM, libc::ENOSYS] {
+    for errno in [libc::EINVAL, libc::ENOMEM, libc::EAGAIN, libc::EBUSY, libc::EPERM, libc::ENOSYS]
+    {
         in_fork(|| {
             refuse(libc::SYS_madvise, errno);
             large_contents_are_right();
@@ -57,8 +59,12 @@ fn a_host_without_sys_gets_right_contents() {
 
 fn where_all_memory_is_locked_contents_are_right() {
     in_fork(|| {
-        // SAFETY: touches no memory.
-        assert_eq!(unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE) }, 0, "this test needs root");
+        assert_eq!(
+            // SAFETY: touches no memory.
+            unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE) },
+            0,
+            "this test needs root"
+        );
         large_contents_are_right();
     });
 }
@@ -118,7 +124,8 @@ fn without_address_space_contents_are_right() {
                 let fd = fd.expect("a descriptor");
                 assert_eq!(metadata(&fd).len() as usize, size);
                 // SAFETY: a valid buffer.
-                let count = unsafe { libc::pread(fd.as_raw_fd(), seen.as_mut_ptr().cast(), seen.len(), 0) };
+                let count =
+                    unsafe { libc::pread(fd.as_raw_fd(), seen.as_mut_ptr().cast(), seen.len(), 0) };
                 assert!(seen[..count as usize] == all[..size]);
             }
         }
@@ -143,7 +150,8 @@ fn forks_of_other_threads_do_not_keep_a_file_from_being_sealed() {
                 }
             }
         });
-        let wrapped: Vec<_> = (0..rounds(30)).map(|_| wrap_with(&bytes, 0, AUTO).map(drop)).collect();
+        let wrapped: Vec<_> =
+            (0..rounds(30)).map(|_| wrap_with(&bytes, 0, AUTO).map(drop)).collect();
         is_over.store(true, std::sync::atomic::Ordering::Relaxed);
         wrapped.into_iter().for_each(|result| result.expect("sealed"));
     });

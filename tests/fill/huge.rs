@@ -1,5 +1,6 @@
-//! Huge pages: files have those that this host gives, and no memory for nothing. Which they are depends on the kernel and on
-//! `shmem_enabled`; the guests of `kernels` run this group with each of its values.
+//! Huge pages: files have those that this host gives, and no memory for nothing. Which they are
+//! depends on the kernel and on `shmem_enabled`; the guests of `kernels` run this group with each
+//! of its values.
 
 use std::collections::BTreeSet;
 use std::ffi::{CStr, c_char};
@@ -37,7 +38,8 @@ impl Aligned {
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
             let reservation = libc::mmap(null_mut(), ROOM, libc::PROT_NONE, flags, -1, 0);
             assert_ne!(reservation, libc::MAP_FAILED);
-            let at = reservation.byte_add(reservation.addr().next_multiple_of(HUGE) - reservation.addr());
+            let at = reservation
+                .byte_add(reservation.addr().next_multiple_of(HUGE) - reservation.addr());
             let flags = libc::MAP_SHARED | libc::MAP_FIXED;
             assert_eq!(libc::mmap(at, length, protection, flags, fd.as_raw_fd(), 0), at);
             Aligned { reservation, at }
@@ -52,10 +54,12 @@ impl Drop for Aligned {
     }
 }
 
-/// Asked of the kernel and not of the library: whether it makes huge pages of a memory file when told to, Linux 6.1.
+/// Asked of the kernel and not of the library: whether it makes huge pages of a memory file when
+/// told to, Linux 6.1.
 pub fn kernel_collapses() -> bool {
     // SAFETY: a valid name; what is returned is ours.
-    let fd = unsafe { OwnedFd::from_raw_fd(libc::memfd_create(c"probe".as_ptr(), libc::MFD_CLOEXEC)) };
+    let fd =
+        unsafe { OwnedFd::from_raw_fd(libc::memfd_create(c"probe".as_ptr(), libc::MFD_CLOEXEC)) };
     file(&fd).set_len(HUGE as u64).unwrap();
     let aligned = Aligned::map(&fd, HUGE, libc::PROT_READ | libc::PROT_WRITE);
     // SAFETY: mapped for writing, as large as the file.
@@ -76,7 +80,8 @@ fn huge_bytes(fd: &OwnedFd) -> usize {
     let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
     let start = format!("{:x}-", aligned.at.addr());
     let entry = smaps.lines().skip_while(|line| !line.starts_with(&start)).skip(1);
-    let mut fields = entry.map_while(|line| line.split_once(':')).take_while(|(name, _)| !name.contains('-'));
+    let mut fields =
+        entry.map_while(|line| line.split_once(':')).take_while(|(name, _)| !name.contains('-'));
     let field = fields.find(|(name, _)| *name == "ShmemPmdMapped").expect("a field of that name").1;
     field.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() * 1024
 }
@@ -94,7 +99,8 @@ fn expected(size: usize) -> RangeInclusive<usize> {
     match policy().as_deref() {
         Some("always" | "force") => all..=all,
         Some("within_size") if size < HUGE => 0..=0,
-        // Newer kernels want a huge page to end within the size; for older ones it is enough that it begins there.
+        // Newer kernels want a huge page to end within the size; for older ones it is enough that
+        // it begins there.
         Some("within_size") => match guest::release().as_deref() {
             Some("5.10") => all..=all,
             Some("6.1") => whole..=whole,
@@ -117,12 +123,22 @@ fn large_files_have_the_huge_pages_that_this_host_gives() {
     let all = pattern(7 * MIB);
     // Where there is a choice, and small pages cost less, a huge one is tried now and then only.
     let is_right = |size: usize, found: usize| match expected(size) {
-        all if has_choice() => (found > 0) == (*all.end() > 0) && found <= *all.end() && found.is_multiple_of(HUGE),
+        all if has_choice() => {
+            (found > 0) == (*all.end() > 0) && found <= *all.end() && found.is_multiple_of(HUGE)
+        }
         expected => expected.contains(&found),
     };
-    for size in
-        [2 * HUGE, HUGE, HUGE + MIB, HUGE + MIB / 2, 3 * HUGE, 3 * HUGE + MIB / 2 - 1, MIB, MIB / 2, MIB / 2 - 1]
-    {
+    for size in [
+        2 * HUGE,
+        HUGE,
+        HUGE + MIB,
+        HUGE + MIB / 2,
+        3 * HUGE,
+        3 * HUGE + MIB / 2 - 1,
+        MIB,
+        MIB / 2,
+        MIB / 2 - 1,
+    ] {
         let mut counts = BTreeSet::new();
         let is_ever_right = (0..400).any(|_| {
             let fd = wrap_default(&all[..size]);
@@ -131,7 +147,11 @@ fn large_files_have_the_huge_pages_that_this_host_gives() {
             counts.insert(found);
             is_right(size, found)
         });
-        assert!(is_ever_right, "a file of {size} bytes has {counts:?} bytes of huge pages, not {:?}", expected(size));
+        assert!(
+            is_ever_right,
+            "a file of {size} bytes has {counts:?} bytes of huge pages, not {:?}",
+            expected(size)
+        );
     }
     let segments: Vec<_> = all[..2 * HUGE].chunks(99_991).map(segment).collect();
     let mut attempts = (0..400).map(|_| huge_bytes(&wrap_segments(&segments).unwrap()));
@@ -153,8 +173,8 @@ fn both_kinds_of_pages_are_tried() {
     }
 }
 
-/// Extents that are full and others take their turns apart. Of these files each sixteenth is not full: counted together, no
-/// turn would ever be theirs.
+/// Extents that are full and others take their turns apart. Of these files each sixteenth is not
+/// full: counted together, no turn would ever be theirs.
 fn both_kinds_of_extents_take_their_turns() {
     if !has_memfd() || !has_choice() {
         return println!("SKIPPED: there is no choice here");
@@ -199,14 +219,19 @@ fn filling() -> String {
     };
     assert_eq!(result(status, &error).unwrap(), 0);
     let text = CStr::from_bytes_until_nul(&text).unwrap().to_str().unwrap();
-    text.lines().find_map(|line| line.strip_prefix("filling: ")).expect("a line on filling").to_string()
+    text.lines()
+        .find_map(|line| line.strip_prefix("filling: "))
+        .expect("a line on filling")
+        .to_string()
 }
 
 fn the_report_says_how_large_files_get_their_pages() {
     if !has_memfd() {
         return println!("SKIPPED: only memory files have huge pages");
     }
-    let Some(policy) = policy() else { return println!("SKIPPED: this kernel has no huge pages for files in memory") };
+    let Some(policy) = policy() else {
+        return println!("SKIPPED: this kernel has no huge pages for files in memory");
+    };
     let way = match policy.as_str() {
         "always" | "within_size" | "force" => "the size, then plain writes",
         _ if kernel_collapses() => "huge pages by MADV_COLLAPSE",
@@ -215,12 +240,16 @@ fn the_report_says_how_large_files_get_their_pages() {
     // Before this process has wrapped anything, and when it knows its host.
     for _ in 0..2 {
         let said = filling();
-        assert!(said.starts_with(way) && said.contains(&format!("(shmem_enabled={policy})")), "{way}, not {said:?}");
+        assert!(
+            said.starts_with(way) && said.contains(&format!("(shmem_enabled={policy})")),
+            "{way}, not {said:?}"
+        );
         large_contents_are_right();
     }
 }
 
-/// "At most `max_bytes` of memory": where five bytes take a huge page, a small pool does not keep them.
+/// "At most `max_bytes` of memory": where five bytes take a huge page, a small pool does not keep
+/// them.
 fn a_pool_counts_the_memory_of_huge_pages() {
     for bound in [MIB, 5 * MIB, 64 * MIB] {
         let pool = Pool::new(bound);

@@ -67,16 +67,20 @@ fn a_position_independent_program_has_the_archive() {
     assert!(elf(&program, "--file-header").contains("Position-Independent Executable"));
 }
 
-/// Go's own packages net and os/user use functions of glibc that a linker warns of in static programs; in pure Go they do not.
+/// Go's own packages net and os/user use functions of glibc that a linker warns of in static
+/// programs; in pure Go they do not.
 fn a_static_program_has_the_archive() {
     let stranger = Stranger::with_the_module();
-    let program = stranger.build(&["-ldflags", "-extldflags -static", "-tags", "netgo,osusergo"], &[]);
+    let program =
+        stranger.build(&["-ldflags", "-extldflags -static", "-tags", "netgo,osusergo"], &[]);
     stranger.check(&program);
     assert_eq!(interpreter(&program), None);
 }
 
 fn a_program_for_musl_has_the_archive() {
-    let Some(compiler) = musl_compiler() else { return println!("SKIPPED: the tag musl: there is no musl-gcc") };
+    let Some(compiler) = musl_compiler() else {
+        return println!("SKIPPED: the tag musl: there is no musl-gcc");
+    };
     let package = format!("linux_{}_musl", go_arch());
     if !has_archive(&package) {
         return println!("SKIPPED: the tag musl: make go-module has built nothing for {package}");
@@ -85,14 +89,17 @@ fn a_program_for_musl_has_the_archive() {
     let program = stranger.build(&["-tags", "musl"], &[("CC", compiler)]);
     stranger.check(&program);
     assert!(interpreter(&program).is_some_and(|name| name.contains("ld-musl")));
-    let program = stranger.build(&["-tags", "musl", "-ldflags", "-extldflags -static"], &[("CC", compiler)]);
+    let program =
+        stranger.build(&["-tags", "musl", "-ldflags", "-extldflags -static"], &[("CC", compiler)]);
     stranger.check(&program);
     assert_eq!(interpreter(&program), None);
 }
 
-/// Without the packages of its C compiler and emulator, or without `make go-module` before, there is nothing to see.
+/// Without the packages of its C compiler and emulator, or without `make go-module` before, there
+/// is nothing to see.
 fn a_program_for_another_processor_has_the_archive() {
-    let (arch, processor) = if go_arch() == "amd64" { ("arm64", "aarch64") } else { ("amd64", "x86_64") };
+    let (arch, processor) =
+        if go_arch() == "amd64" { ("arm64", "aarch64") } else { ("amd64", "x86_64") };
     let compiler = format!("{processor}-linux-gnu-gcc");
     if Command::new(&compiler).arg("--version").output().is_err() {
         return println!("SKIPPED: a program for {arch}: there is no {compiler}");
@@ -102,7 +109,8 @@ fn a_program_for_another_processor_has_the_archive() {
     }
     let stranger = Stranger::with_the_module();
     let arguments = ["-ldflags", "-extldflags -static", "-tags", "netgo,osusergo"];
-    let program = stranger.build(&arguments, &[("GOARCH", arch), ("CGO_ENABLED", "1"), ("CC", &compiler)]);
+    let program =
+        stranger.build(&arguments, &[("GOARCH", arch), ("CGO_ENABLED", "1"), ("CC", &compiler)]);
     let emulator = format!("qemu-{processor}");
     match stranger.command(&emulator).arg(&program).output() {
         Ok(output) => assert_eq!(said(&output), PRINTED),
@@ -121,7 +129,8 @@ fn the_tag_bytefd_system_links_what_is_installed() {
 
     let libraries = prefix.join("lib");
     let descriptions = libraries.join("pkgconfig");
-    // With -trimpath, what the go command keeps of another run would name the folder that the library was in then.
+    // With -trimpath, what the go command keeps of another run would name the folder that the
+    // library was in then.
     let variables = [("PKG_CONFIG_PATH", descriptions.to_str().expect("UTF-8")), ("GOFLAGS", "")];
     let program = stranger.build(&["-tags", "bytefd_system"], &variables);
     assert!(elf(&program, "--dynamic").contains(&format!("Shared library: [{SONAME}]")));
@@ -131,14 +140,20 @@ fn the_tag_bytefd_system_links_what_is_installed() {
 
 fn the_module_holds_what_is_committed_licences_and_archives() {
     let mut git = Command::new("git");
-    git.args(["ls-files", "--cached", "--others", "--exclude-standard", "."]).current_dir(repository().join("go"));
-    let Ok(listed) = git.output() else { return println!("SKIPPED: what the module holds: there is no git") };
+    git.args(["ls-files", "--cached", "--others", "--exclude-standard", "."])
+        .current_dir(repository().join("go"));
+    let Ok(listed) = git.output() else {
+        return println!("SKIPPED: what the module holds: there is no git");
+    };
     if !listed.status.success() {
         return println!("SKIPPED: what the module holds: this is not a clone");
     }
     let listed = said(&listed);
     // A file that is removed and not committed yet is listed too.
-    let committed = listed.lines().map(PathBuf::from).filter(|name| repository().join("go").join(name).exists());
+    let committed = listed
+        .lines()
+        .map(PathBuf::from)
+        .filter(|name| repository().join("go").join(name).exists());
     let mut expected: BTreeSet<_> = committed.collect();
     expected.extend(["LICENSE-APACHE", "LICENSE-MIT"].map(PathBuf::from));
     expected.extend(archives(&module()));

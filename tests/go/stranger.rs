@@ -1,5 +1,6 @@
-//! Somebody who has Go and a C compiler, and neither Rust nor this repository: an empty module, an empty module cache,
-//! which the go command makes read-only, and the module that `make go-module` serves.
+//! Somebody who has Go and a C compiler, and neither Rust nor this repository: an empty module, an
+//! empty module cache, which the go command makes read-only, and the module that `make go-module`
+//! serves.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -108,10 +109,14 @@ impl Stranger {
     /// Runs the go command, and returns what it said, without what it tells of downloads.
     pub fn go(&self, arguments: &[&str]) -> String {
         let said = said(&run(self.command("go").args(arguments)));
-        said.lines().filter(|line| !line.starts_with("go: ")).map(|line| format!("{line}\n")).collect()
+        said.lines()
+            .filter(|line| !line.starts_with("go: "))
+            .map(|line| format!("{line}\n"))
+            .collect()
     }
 
-    /// Builds the program with further arguments and variables. Neither the go command nor a linker says anything.
+    /// Builds the program with further arguments and variables. Neither the go command nor a linker
+    /// says anything.
     pub fn build(&self, arguments: &[&str], variables: &[(&str, &str)]) -> PathBuf {
         let program = self.at("program/stranger");
         let mut build = self.command("go");
@@ -138,7 +143,8 @@ fn link_programs(folder: &Path) {
     for directory in std::env::split_paths(&path) {
         for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
             let name = entry.file_name();
-            let is_rust = ["cargo", "rust"].iter().any(|word| name.to_string_lossy().starts_with(word));
+            let is_rust =
+                ["cargo", "rust"].iter().any(|word| name.to_string_lossy().starts_with(word));
             if !is_rust {
                 // The first of a name is the one that counts.
                 let _ = std::os::unix::fs::symlink(entry.path(), folder.join(name));
@@ -147,17 +153,20 @@ fn link_programs(folder: &Path) {
     }
 }
 
-/// The folder of the module that a release publishes, made once for this run of the tests. It has the archive of this host,
-/// and those of other targets that were built on this machine before, which are made anew.
+/// The folder of the module that a release publishes, made once for this run of the tests. It has
+/// the archive of this host, and those of other targets that were built on this machine before,
+/// which are made anew.
 pub fn module() -> PathBuf {
     static MADE: OnceLock<String> = OnceLock::new();
     MADE.get_or_init(|| {
         staged();
         let host = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-        let others = TARGETS.iter().filter(|target| repository().join("build").join(target).exists());
+        let others =
+            TARGETS.iter().filter(|target| repository().join("build").join(target).exists());
         let targets: BTreeSet<&str> = others.copied().chain([host.as_str()]).collect();
         let mut make = Command::new(repository().join("scripts/go-module"));
-        let (status, said) = alarm::watched(make.arg(FOLDER).args(targets)).expect("scripts/go-module");
+        let (status, said) =
+            alarm::watched(make.arg(FOLDER).args(targets)).expect("scripts/go-module");
         assert!(status.success(), "{said}");
         said
     });
@@ -178,7 +187,9 @@ const TARGETS: [&str; 4] = [
 fn proxies() -> String {
     module();
     static FILLED: OnceLock<Output> = OnceLock::new();
-    FILLED.get_or_init(|| run(Command::new("go").args(["mod", "download"]).current_dir(repository().join("go"))));
+    FILLED.get_or_init(|| {
+        run(Command::new("go").args(["mod", "download"]).current_dir(repository().join("go")))
+    });
     format!("file://{FOLDER}/go-proxy,file://{}/cache/download", go_env("GOMODCACHE"))
 }
 

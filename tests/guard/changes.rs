@@ -96,7 +96,8 @@ pub fn a_guarded_map_in_the_hole_of_another_loses_pages_of_its_own() {
     let mut outer = guarded(&file, READ);
     outer.unmap(page, page).expect("unmapped");
     let hole = outer.data().wrapping_add(page);
-    // The kernel chooses the address of a map. It takes the hole sooner or later, if all others are taken.
+    // The kernel chooses the address of a map. It takes the hole sooner or later, if all others are
+    // taken.
     let mut maps = Vec::new();
     while maps.len() < 2000 && maps.last().is_none_or(|map: &Map| map.data() != hole) {
         maps.push(guarded(&other, WRITE));
@@ -142,7 +143,9 @@ pub fn a_guarded_memory_is_sealed_and_still_guarded() {
     let page = page_size();
     let mut map = guarded_memory(3);
     let sealed = map.seal().expect("sealed");
-    assert!(content(&sealed) == pattern(3 * page) && map.bytes() == pattern(3 * page) && !is_lost(&map));
+    assert!(
+        content(&sealed) == pattern(3 * page) && map.bytes() == pattern(3 * page) && !is_lost(&map)
+    );
     assert_eq!(store_in_child(map.data(), 1), End::Killed(libc::SIGSEGV));
 }
 

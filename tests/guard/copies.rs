@@ -22,13 +22,15 @@ fn config() -> ProptestConfig {
 fn places() -> impl Strategy<Value = usize> {
     let page = page_size();
     prop_oneof![
-        (0..=PAGES, 0..3usize).prop_map(move |(pages, more)| (pages * page + more).saturating_sub(1)),
+        (0..=PAGES, 0..3usize)
+            .prop_map(move |(pages, more)| (pages * page + more).saturating_sub(1)),
         0..PAGES * page
     ]
     .prop_map(move |at| at.min(PAGES * page))
 }
 
-/// How many of these bytes exist in a file that seems to have `end` bytes. `None` if not even the first.
+/// How many of these bytes exist in a file that seems to have `end` bytes. `None` if not even the
+/// first.
 fn existing(offset: usize, length: usize, end: usize) -> Option<usize> {
     Some(end.saturating_sub(offset).min(length)).filter(|count| *count > 0 || length == 0)
 }
@@ -89,7 +91,11 @@ pub fn the_source_of_a_guarded_copy_may_be_lost() {
         }
         // SAFETY: within the map; only the library looks at what is lost.
         let bytes = unsafe { std::slice::from_raw_parts(lost.data().add(half), page) };
-        assert_eq!(whole.write(0, bytes).expect_err("lost").errno, libc::EFAULT, "{flags:#x}, replaced {is_replaced}");
+        assert_eq!(
+            whole.write(0, bytes).expect_err("lost").errno,
+            libc::EFAULT,
+            "{flags:#x}, replaced {is_replaced}"
+        );
         assert_eq!(whole.write(0, &bytes[..half]).expect("there"), half);
         assert!(!is_lost(&whole));
     }
@@ -127,7 +133,10 @@ pub fn pages_that_were_replaced_are_not_copied() {
             assert_eq!(map.write(at, &bytes[..1]).expect_err("replaced").errno, libc::EIO);
         }
         let last = map.read(3 * page, &mut bytes[..page]);
-        assert_eq!(last.map_err(|failure| failure.errno), if there == 1 { Err(libc::EIO) } else { Ok(page) });
+        assert_eq!(
+            last.map_err(|failure| failure.errno),
+            if there == 1 { Err(libc::EIO) } else { Ok(page) }
+        );
     }
     assert_eq!([byte(&map, 0), byte(&map, 2 * page)], [7, 5]);
 }
@@ -149,7 +158,8 @@ pub fn a_buffer_that_is_lost_is_replaced_if_it_is_guarded() {
     }
 }
 
-/// What a call with this buffer and a length of ten bytes does in a child: its errno, or the signal.
+/// What a call with this buffer and a length of ten bytes does in a child: its errno, or the
+/// signal.
 fn with_buffer(map: &Map, buffer: *mut u8, is_write: bool) -> End {
     in_child(|| {
         // SAFETY: what is at the buffer is what this finds out, in the child only.
@@ -164,7 +174,9 @@ pub fn a_bad_buffer_is_efault_or_a_signal_if_the_map_is_guarded() {
     let (file, other) = (file(1), file(1));
     let (plain, guarded) = (map_with(&file, WRITE, 0).expect("mapped"), guarded(&file, WRITE));
     let buffer = map_with(&other, WRITE, 0).expect("mapped");
-    let signal = |signal| if cfg!(target_arch = "x86_64") { End::Killed(signal) } else { End::Exited(libc::EFAULT) };
+    let signal = |signal| {
+        if cfg!(target_arch = "x86_64") { End::Killed(signal) } else { End::Exited(libc::EFAULT) }
+    };
     for protection in [libc::PROT_NONE, libc::PROT_READ] {
         buffer.protect(0, page, protection).expect("protected");
         assert_eq!(with_buffer(&plain, buffer.data(), false), End::Exited(libc::EFAULT));
@@ -203,7 +215,8 @@ pub fn a_copy_from_or_into_a_protected_page_is_no_signal() {
     }
 }
 
-/// Copies at the end of maps, guarded or not, where what is done after they were made would let a lost page kill the process.
+/// Copies at the end of maps, guarded or not, where what is done after they were made would let a
+/// lost page kill the process.
 fn copies_are_no_signal_after(done: fn()) {
     let page = page_size();
     let end = in_child(|| {

@@ -32,7 +32,9 @@ pub fn a_child_tells_its_own_loss() {
     let file = file(2);
     let map = guarded(&file, WRITE);
     cut(&file, page);
-    let end = in_child(|| i32::from(is_lost(&map)) + 2 * i32::from(byte(&map, page)) + 4 * i32::from(is_lost(&map)));
+    let end = in_child(|| {
+        i32::from(is_lost(&map)) + 2 * i32::from(byte(&map, page)) + 4 * i32::from(is_lost(&map))
+    });
     assert_eq!(end, End::Exited(4));
     assert!(!is_lost(&map));
 }
@@ -48,8 +50,11 @@ pub fn a_child_forked_while_threads_lose_pages_survives() {
         for _ in 0..2 {
             scope.spawn(|| {
                 while !is_over.load(Relaxed) {
-                    let options =
-                        MapOptions { length: pages * page, flags: GUARD | BEYOND_EOF, ..MapOptions::default() };
+                    let options = MapOptions {
+                        length: pages * page,
+                        flags: GUARD | BEYOND_EOF,
+                        ..MapOptions::default()
+                    };
                     let own = map(&file, &options).expect("mapped");
                     (0..pages).for_each(|at| assert_eq!(byte(&own, at * page), 0));
                 }
@@ -110,7 +115,8 @@ pub fn what_a_child_has_where_a_map_is_missing_is_not_guarded() {
     }
 }
 
-/// Neither guarded nor without: what is not there cannot be copied, and that is no signal. The parent notices nothing.
+/// Neither guarded nor without: what is not there cannot be copied, and that is no signal. The
+/// parent notices nothing.
 pub fn a_copy_where_a_child_has_no_map_is_eio() {
     let page = page_size();
     for flags in [NO_FORK, NO_FORK | GUARD] {
@@ -118,10 +124,16 @@ pub fn a_copy_where_a_child_has_no_map_is_eio() {
         let map = map_with(&file, WRITE, flags).expect("mapped");
         let copies = || {
             let mut bytes = vec![0; 2 * page];
-            let errno = |outcome: Result<usize, Failure>| outcome.map_or_else(|failure| failure.errno, |_| 0);
+            let errno = |outcome: Result<usize, Failure>| {
+                outcome.map_or_else(|failure| failure.errno, |_| 0)
+            };
             [errno(map.read(0, &mut bytes)), errno(map.write(0, &bytes))]
         };
-        assert_eq!(in_child(|| i32::from(copies() != [libc::EIO; 2])), End::Exited(0), "flags {flags}");
+        assert_eq!(
+            in_child(|| i32::from(copies() != [libc::EIO; 2])),
+            End::Exited(0),
+            "flags {flags}"
+        );
         assert_eq!(copies(), [0; 2]);
     }
 }

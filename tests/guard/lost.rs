@@ -51,7 +51,10 @@ pub fn stores_into_lost_pages_stay_in_the_process() {
         cut(&file, page);
         put(&map, 2 * page + 7, 7);
         map.store(page, &[8; 10]);
-        assert_eq!((byte(&map, 2 * page + 7), byte(&map, page + 9), byte(&map, page + 10)), (7, 8, 0));
+        assert_eq!(
+            (byte(&map, 2 * page + 7), byte(&map, page + 9), byte(&map, page + 10)),
+            (7, 8, 0)
+        );
         assert!(is_lost(&map));
         file.as_file().set_len(3 * page as u64).expect("grown");
         let bytes = std::fs::read(&file).expect("read");
@@ -67,7 +70,9 @@ pub fn a_map_that_has_lost_pages_cannot_be_flushed() {
         cut(&file, page);
         map.flush(0, TO_END, libc::MS_ASYNC).expect("nothing was replaced yet");
         assert_eq!(byte(&map, page), 0);
-        for (offset, length, how) in [(0, 0, libc::MS_SYNC), (0, 1, libc::MS_ASYNC), (page, 1, libc::MS_SYNC)] {
+        for (offset, length, how) in
+            [(0, 0, libc::MS_SYNC), (0, 1, libc::MS_ASYNC), (page, 1, libc::MS_SYNC)]
+        {
             assert_eq!(map.flush(offset, length, how).expect_err("lost").errno, libc::EIO);
         }
     }
@@ -75,9 +80,12 @@ pub fn a_map_that_has_lost_pages_cannot_be_flushed() {
 
 pub fn a_part_of_a_file_is_guarded_too() {
     let page = page_size();
-    for (offset, length) in [(1, 3 * page), (page + 5, 10), (2 * page - 1, 2 * page), (page, 2 * page)] {
+    for (offset, length) in
+        [(1, 3 * page), (page + 5, 10), (2 * page - 1, 2 * page), (page, 2 * page)]
+    {
         let file = file(5);
-        let options = MapOptions { offset: offset as u64, length, flags: GUARD, ..MapOptions::default() };
+        let options =
+            MapOptions { offset: offset as u64, length, flags: GUARD, ..MapOptions::default() };
         let map = map(&file, &options).expect("mapped");
         assert!(map.bytes() == pattern(5 * page)[offset..offset + length]);
         cut(&file, 0);
@@ -88,7 +96,8 @@ pub fn a_part_of_a_file_is_guarded_too() {
 pub fn pages_past_the_end_are_zeros_and_lost() {
     let page = page_size();
     let file = file(1);
-    let options = MapOptions { length: 3 * page, flags: GUARD | BEYOND_EOF, ..MapOptions::default() };
+    let options =
+        MapOptions { length: 3 * page, flags: GUARD | BEYOND_EOF, ..MapOptions::default() };
     let map = map(&file, &options).expect("mapped");
     file.as_file().set_len(2 * page as u64).expect("grown");
     assert!(map.part(0, page) == pattern(page) && byte(&map, page) == 0 && !is_lost(&map));

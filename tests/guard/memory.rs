@@ -21,7 +21,10 @@ pub fn guarded(file: &tempfile::NamedTempFile, access: u32) -> Map {
 
 /// Guarded shared memory that holds the pattern.
 pub fn guarded_memory(pages: usize) -> Map {
-    let map = crate::support::map::memory(pages * page_size(), &MapOptions { flags: GUARD, ..MapOptions::default() });
+    let map = crate::support::map::memory(
+        pages * page_size(),
+        &MapOptions { flags: GUARD, ..MapOptions::default() },
+    );
     let map = map.expect("memory");
     map.store(0, &pattern(pages * page_size()));
     map
@@ -57,7 +60,8 @@ pub fn is_lost(map: &Map) -> bool {
     }
 }
 
-/// A page of a file that has none, mapped by the program itself: access is a SIGBUS. Unmapped on drop.
+/// A page of a file that has none, mapped by the program itself: access is a SIGBUS. Unmapped on
+/// drop.
 pub struct Stranger(*mut u8);
 
 impl Stranger {
@@ -72,7 +76,9 @@ impl Stranger {
         let (flags, protection) = (libc::MAP_SHARED, libc::PROT_READ | libc::PROT_WRITE);
         let flags = if address.is_null() { flags } else { flags | libc::MAP_FIXED_NOREPLACE };
         // SAFETY: no mapping is replaced.
-        let placed = unsafe { libc::mmap(address.cast(), page_size(), protection, flags, fd.as_raw_fd(), 0) };
+        let placed = unsafe {
+            libc::mmap(address.cast(), page_size(), protection, flags, fd.as_raw_fd(), 0)
+        };
         if placed == libc::MAP_FAILED {
             return Err(std::io::Error::last_os_error());
         }

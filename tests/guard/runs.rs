@@ -1,5 +1,5 @@
-//! Pages past the end of the file, which are lost in growing runs: no order of access takes more mappings than there may be, and
-//! nothing that the file still has is lost.
+//! Pages past the end of the file, which are lost in growing runs: no order of access takes more
+//! mappings than there may be, and nothing that the file still has is lost.
 
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
@@ -93,18 +93,26 @@ pub fn no_store_is_forgotten_in_any_order() {
             assert!(map.part(0, kept * page) == pattern(kept * page), "what the file has");
             put(&map, 0, 7);
             let is_stored = std::fs::read(&file).expect("read")[0] == 7;
-            assert_eq!((is_stored, byte(&map, 0), mappings(&map) < 200), (access == WRITE, 7, true));
+            assert_eq!(
+                (is_stored, byte(&map, 0), mappings(&map) < 200),
+                (access == WRITE, 7, true)
+            );
         }
     }
 }
 
-/// What was replaced reads zero for good and is said to be lost; all else shows the file, also when it is long again.
+/// What was replaced reads zero for good and is said to be lost; all else shows the file, also when
+/// it is long again.
 pub fn only_what_is_past_the_end_is_replaced() {
     let (page, pages) = (page_size(), 64);
     let file = file(0);
     let original = pattern(pages * page);
-    let cases =
-        (0..pages, 0..pages * page, prop::collection::vec(0..pages, 1..8), prop::sample::select(vec![READ, WRITE]));
+    let cases = (
+        0..pages,
+        0..pages * page,
+        prop::collection::vec(0..pages, 1..8),
+        prop::sample::select(vec![READ, WRITE]),
+    );
     proptest!(random(60), |((first, size, touched, access) in cases)| {
         std::fs::write(&file, &original).expect("written");
         let options = MapOptions { access, flags: GUARD, offset: (first * page) as u64, ..MapOptions::default() };
@@ -202,7 +210,8 @@ struct Own(*mut u8);
 impl Own {
     /// Where nothing is mapped.
     fn at(address: usize) -> Option<Own> {
-        let (protection, at) = (libc::PROT_READ | libc::PROT_WRITE, std::ptr::without_provenance_mut(address));
+        let (protection, at) =
+            (libc::PROT_READ | libc::PROT_WRITE, std::ptr::without_provenance_mut(address));
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
         // SAFETY: no mapping is replaced.
         let placed = unsafe { libc::mmap(at, page_size(), protection, flags, -1, 0) };

@@ -1,5 +1,6 @@
-//! SIGBUS of other kinds, and what else a program does with signals. Each way is tried in a child, which has no guarded map until
-//! it makes one: what it did before is what its parent did, which is nothing.
+//! SIGBUS of other kinds, and what else a program does with signals. Each way is tried in a child,
+//! which has no guarded map until it makes one: what it did before is what its parent did, which is
+//! nothing.
 
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::os::fd::AsRawFd;
@@ -44,7 +45,9 @@ fn install(handler: usize, flags: c_int, masked: &[c_int]) -> libc::sigaction {
     unsafe {
         let [mut action, mut old]: [libc::sigaction; 2] = std::mem::zeroed();
         (action.sa_sigaction, action.sa_flags) = (handler, flags);
-        masked.iter().for_each(|signal| assert_eq!(libc::sigaddset(&mut action.sa_mask, *signal), 0));
+        masked
+            .iter()
+            .for_each(|signal| assert_eq!(libc::sigaddset(&mut action.sa_mask, *signal), 0));
         assert_eq!(libc::sigaction(libc::SIGBUS, &action, &mut old), 0);
         old
     }
@@ -177,7 +180,8 @@ extern "C" fn look_at_mask(_: c_int) {
     CALLS.store(seen.iter().fold(1, |bits, bit| bits << 1 | usize::from(*bit)), SeqCst);
 }
 
-/// As with the kernel: those that the handler asked for, its own, and those that the thread had blocked.
+/// As with the kernel: those that the handler asked for, its own, and those that the thread had
+/// blocked.
 pub fn a_handler_from_before_has_the_signals_blocked_that_it_asked_for() {
     let handler = look_at_mask as *const () as usize;
     let check = |expected: usize| {
@@ -204,14 +208,18 @@ pub fn a_handler_from_before_has_the_signals_blocked_that_it_asked_for() {
 /// What was installed before each handler of the test's that passes on.
 static BEFORE: [AtomicPtr<libc::sigaction>; 2] = [const { AtomicPtr::new(null_mut()) }; 2];
 
-extern "C" fn pass_on<const N: usize>(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+extern "C" fn pass_on<const N: usize>(
+    signal: c_int,
+    info: *mut libc::siginfo_t,
+    context: *mut c_void,
+) {
     CALLS.fetch_add(1, SeqCst);
     // SAFETY: set before this handler can run; it has SA_SIGINFO.
     unsafe {
         let handler = (*BEFORE[N].load(SeqCst)).sa_sigaction;
-        std::mem::transmute::<usize, extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void)>(handler)(
-            signal, info, context,
-        );
+        std::mem::transmute::<usize, extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void)>(
+            handler,
+        )(signal, info, context);
     }
 }
 
@@ -273,8 +281,8 @@ pub fn the_guard_is_back_in_place_at_the_next_map() {
     }
 }
 
-/// Ours in front of theirs, which pass on to ours: each of them and what was there before is called once, in whatever order they
-/// were installed again.
+/// Ours in front of theirs, which pass on to ours: each of them and what was there before is called
+/// once, in whatever order they were installed again.
 pub fn handlers_that_pass_on_to_each_other_come_to_an_end() {
     for sequence in 0..16usize {
         let installed = || {
@@ -307,10 +315,15 @@ pub fn handlers_that_pass_on_to_each_other_come_to_an_end() {
     }
 }
 
-/// Three copies of the library, each with a guard, as in plugins that were linked with the archive. Whichever makes a map, and is
-/// in front then, what was there before all of them is called once.
+/// Three copies of the library, each with a guard, as in plugins that were linked with the archive.
+/// Whichever makes a map, and is in front then, what was there before all of them is called once.
 pub fn copies_of_the_library_pass_on_to_each_other_and_come_to_an_end() {
-    type MapFile = unsafe extern "C" fn(*const c_char, *const MapOptions, *mut *mut c_void, *mut Error) -> c_int;
+    type MapFile = unsafe extern "C" fn(
+        *const c_char,
+        *const MapOptions,
+        *mut *mut c_void,
+        *mut Error,
+    ) -> c_int;
     const COPIES: usize = 3;
     const MAPS: u32 = 5;
     let folder = tempfile::tempdir().expect("a folder");
@@ -337,7 +350,8 @@ pub fn copies_of_the_library_pass_on_to_each_other_and_come_to_an_end() {
     for sequence in 0..COPIES.pow(MAPS) {
         let end = |before: usize, then: fn()| {
             in_child(|| {
-                // Of the 8 KiB that Rust gives a thread before Linux 5.14, the kernel takes up to half for the registers.
+                // Of the 8 KiB that Rust gives a thread before Linux 5.14, the kernel takes up to
+                // half for the registers.
                 enlarge_signal_stack();
                 install(before, 0, &[]);
                 maps_of(sequence);
@@ -353,7 +367,10 @@ pub fn copies_of_the_library_pass_on_to_each_other_and_come_to_an_end() {
         assert_eq!(end(libc::SIG_IGN, send), End::Exited(0), "sequence {sequence}");
         assert_eq!(end(libc::SIG_DFL, send), End::Killed(libc::SIGBUS), "sequence {sequence}");
         assert_eq!(end(libc::SIG_DFL, lose_a_page_that_is_not_guarded), End::Killed(libc::SIGBUS));
-        assert_eq!(end(exit as *const () as usize, lose_a_page_that_is_not_guarded), End::Exited(HANDLED));
+        assert_eq!(
+            end(exit as *const () as usize, lose_a_page_that_is_not_guarded),
+            End::Exited(HANDLED)
+        );
     }
     std::mem::forget(copies);
 }
@@ -373,7 +390,8 @@ extern "C" fn reset(_: c_int) {
     unsafe { libc::signal(libc::SIGBUS, libc::SIG_DFL) };
 }
 
-/// Rust's own handler does so: the fault is to happen again. Where the signal was sent, nothing happens, and maps stay guarded.
+/// Rust's own handler does so: the fault is to happen again. Where the signal was sent, nothing
+/// happens, and maps stay guarded.
 pub fn a_handler_that_resets_the_signal_ends_no_guard() {
     let page = page_size();
     for prepare in [Some(reset as *const () as usize), None] {
@@ -399,7 +417,8 @@ pub fn a_handler_that_resets_the_signal_ends_no_guard() {
     }
 }
 
-/// Also where sigaction(2) does nothing and says so to nobody, as under a sanitizer that keeps the signal to itself.
+/// Also where sigaction(2) does nothing and says so to nobody, as under a sanitizer that keeps the
+/// signal to itself.
 pub fn a_guard_that_cannot_be_in_place_is_refused() {
     for (answer, errno) in [(0, libc::EBUSY), (libc::EPERM, libc::EPERM)] {
         let end = in_child(|| {
@@ -407,7 +426,12 @@ pub fn a_guard_that_cannot_be_in_place_is_refused() {
             crate::support::hosts::refuse(libc::SYS_rt_sigaction, answer);
             let failure = map_with(&file, WRITE, GUARD).expect_err("no guard");
             assert_eq!((failure.errno, failure.op.as_str()), (errno, "guard"));
-            assert_eq!(failure.message.contains("does not stay in place"), errno == libc::EBUSY, "{}", failure.message);
+            assert_eq!(
+                failure.message.contains("does not stay in place"),
+                errno == libc::EBUSY,
+                "{}",
+                failure.message
+            );
             drop(map_with(&file, WRITE, 0).expect("mapped"));
             0
         });
@@ -415,7 +439,8 @@ pub fn a_guard_that_cannot_be_in_place_is_refused() {
     }
 }
 
-/// What the program has mapped over a page that was replaced faults for whom it concerns, and not for ever.
+/// What the program has mapped over a page that was replaced faults for whom it concerns, and not
+/// for ever.
 pub fn a_fault_that_zeros_do_not_mend_goes_on() {
     let page = page_size();
     let strange = |is_all_lost: bool| {
@@ -425,19 +450,26 @@ pub fn a_fault_that_zeros_do_not_mend_goes_on() {
             file.as_file().set_len(0).expect("cut");
             assert_eq!(byte(&map, page), 0);
             let empty = tempfile::tempfile().expect("a file");
-            let (flags, protection) = (libc::MAP_SHARED | libc::MAP_FIXED, libc::PROT_READ | libc::PROT_WRITE);
+            let (flags, protection) =
+                (libc::MAP_SHARED | libc::MAP_FIXED, libc::PROT_READ | libc::PROT_WRITE);
             let at = map.data().wrapping_add(page);
             // SAFETY: what this finds out.
-            let placed = unsafe { libc::mmap(at.cast(), page, protection, flags, empty.as_raw_fd(), 0) };
+            let placed =
+                unsafe { libc::mmap(at.cast(), page, protection, flags, empty.as_raw_fd(), 0) };
             assert_eq!(placed.cast(), at);
             if is_all_lost {
-                (0..4).filter(|number| *number != 1).for_each(|number| assert_eq!(byte(&map, number * page), 0));
+                (0..4)
+                    .filter(|number| *number != 1)
+                    .for_each(|number| assert_eq!(byte(&map, number * page), 0));
             }
             byte(&map, page);
         }
     };
     for is_all_lost in [false, true] {
-        assert_eq!(after(doing(libc::SIG_DFL, 0, &[]), strange(is_all_lost)), End::Killed(libc::SIGBUS));
+        assert_eq!(
+            after(doing(libc::SIG_DFL, 0, &[]), strange(is_all_lost)),
+            End::Killed(libc::SIGBUS)
+        );
         let prepare = doing(exit as *const () as usize, 0, &[]);
         assert_eq!(after(prepare, strange(is_all_lost)), End::Exited(HANDLED));
     }
@@ -478,7 +510,11 @@ pub fn rusts_own_handlers_see_what_is_theirs() {
         unsafe { libc::close(2) };
         std::hint::black_box(deeper(0));
     };
-    assert_eq!(after(|| {}, overflow), End::Killed(libc::SIGABRT), "the runtime says so and aborts");
+    assert_eq!(
+        after(|| {}, overflow),
+        End::Killed(libc::SIGABRT),
+        "the runtime says so and aborts"
+    );
 }
 
 pub fn a_thread_that_blocks_the_signal_is_not_saved() {
@@ -514,7 +550,8 @@ pub fn the_handler_runs_on_an_alternate_stack_and_keeps_errno() {
     let on_its_own = || {
         let mut stack = vec![0u8; STACK];
         let new = libc::stack_t { ss_sp: stack.as_mut_ptr().cast(), ss_flags: 0, ss_size: STACK };
-        let disabled = libc::stack_t { ss_sp: null_mut(), ss_flags: libc::SS_DISABLE, ss_size: STACK };
+        let disabled =
+            libc::stack_t { ss_sp: null_mut(), ss_flags: libc::SS_DISABLE, ss_size: STACK };
         // SAFETY: the stack lives until it is no longer used; errno is this thread's.
         unsafe {
             assert_eq!(libc::sigaltstack(&new, null_mut()), 0);

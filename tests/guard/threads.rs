@@ -40,7 +40,10 @@ pub fn no_store_into_a_page_that_many_threads_lose_is_forgotten() {
                 }
             });
             let expected: Vec<u8> = (1..=THREADS as u8).collect();
-            assert!((0..pages * page).step_by(page).all(|at| map.part(at, THREADS) == expected) && is_lost(&map));
+            assert!(
+                (0..pages * page).step_by(page).all(|at| map.part(at, THREADS) == expected)
+                    && is_lost(&map)
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! All combinations of a scenario with what its system calls may answer, each in a process of its own.
+//! All combinations of a scenario with what its system calls may answer, each in a process of its
+//! own.
 
 use std::collections::BTreeMap;
 use std::ffi::c_int;
@@ -80,7 +81,9 @@ impl Ground {
             stage::clean();
             match exceptions::find(scenario.name, &fault, &problem) {
                 Some(number) => tally.exceptions.push(number),
-                None => tally.failures.push(format!("{}, {start:?}, {fault}: {problem}", scenario.name)),
+                None => {
+                    tally.failures.push(format!("{}, {start:?}, {fault}: {problem}", scenario.name))
+                }
             }
         }
     }
@@ -107,7 +110,13 @@ impl Ground {
         }
     }
 
-    fn judge(&self, scenario: &Scenario, fault: &Fault, followed: &Followed, memory: u64) -> Result<(), String> {
+    fn judge(
+        &self,
+        scenario: &Scenario,
+        fault: &Fault,
+        followed: &Followed,
+        memory: u64,
+    ) -> Result<(), String> {
         let (text, outcome) = (self.told.text(), self.told.outcome());
         if let Some(problem) = &followed.problem {
             return Err(problem.clone());
@@ -129,9 +138,14 @@ impl Ground {
             (Outcome::Error(errno), _) => return Err(format!("errno {errno}: {text}")),
             (other, _) => return Err(format!("{other:?} {text}")),
         }
-        // What a process finds out once takes a page, and a fault may be the reason for finding it out.
+        // What a process finds out once takes a page, and a fault may be the reason for finding it
+        // out.
         let more = self.told.memory().saturating_sub(memory);
-        if more > page_size() as u64 { Err(format!("left behind: {more} bytes of address space")) } else { Ok(()) }
+        if more > page_size() as u64 {
+            Err(format!("left behind: {more} bytes of address space"))
+        } else {
+            Ok(())
+        }
     }
 
     /// All faults, or the most telling ones, for the system calls that a call has made.
@@ -147,26 +161,33 @@ impl Ground {
             for (index, errno) in page.errnos.iter().enumerate() {
                 let fault = Fault { page, which: Which::Only(1), answer: Answer::Errno(*errno) };
                 // What passes when the same is asked again, and is waited for.
-                let is_held = page.number == libc::SYS_fcntl && [libc::EBUSY, libc::EACCES].contains(&errno.1);
-                let is_passing =
-                    is_held || [libc::EINTR, libc::EAGAIN, libc::EEXIST, libc::ETIMEDOUT].contains(&errno.1);
+                let is_held = page.number == libc::SYS_fcntl
+                    && [libc::EBUSY, libc::EACCES].contains(&errno.1);
+                let is_passing = is_held
+                    || [libc::EINTR, libc::EAGAIN, libc::EEXIST, libc::ETIMEDOUT]
+                        .contains(&errno.1);
                 let many = if is_passing { Which::FirstThree } else { Which::Every };
-                let all = [Which::Only(1), Which::Only(2), Which::Only(3), Which::Only(count), many];
-                // Every errno at the first call of a process; every fourth where that has been seen, each another one.
+                let all =
+                    [Which::Only(1), Which::Only(2), Which::Only(3), Which::Only(count), many];
+                // Every errno at the first call of a process; every fourth where that has been
+                // seen, each another one.
                 let is_fourth = (index + count + faults.len()) % 4 == 0;
                 match (self.is_full, start) {
                     (true, _) => add(&mut faults, fault, &all, count),
                     (_, Start::Cold) if is_fourth => {
                         add(&mut faults, fault, &[Which::Only(1), Which::Only(count)], count)
                     }
-                    (_, Start::Warm) if is_fourth => add(&mut faults, fault, &[Which::Only(count)], count),
+                    (_, Start::Warm) if is_fourth => {
+                        add(&mut faults, fault, &[Which::Only(count)], count)
+                    }
                     (_, Start::Cold) => add(&mut faults, fault, &[Which::Only(1)], count),
                     (_, Start::Warm) => {}
                 }
             }
             if plain.calls.iter().filter(is_it).any(|made| made.bytes > 1) {
                 for answer in [Answer::OneByte, Answer::Half] {
-                    let all = [Which::Only(1), Which::Only(2), Which::Only(count), Which::FirstThree];
+                    let all =
+                        [Which::Only(1), Which::Only(2), Which::Only(count), Which::FirstThree];
                     add(&mut faults, Fault { page, which: all[0], answer }, &all, count);
                 }
             }
@@ -174,7 +195,8 @@ impl Ground {
         faults
     }
 
-    /// The scenario in a storm of signals: every interval, with system calls restarted and not. Returns how many came.
+    /// The scenario in a storm of signals: every interval, with system calls restarted and not.
+    /// Returns how many came.
     pub fn storm(&self, scenario: &Scenario, rounds: usize) -> Result<u64, String> {
         let mut signals = 0;
         for interval in [50, 100, 300, 1000] {
@@ -199,7 +221,8 @@ impl Ground {
                 if status != 0 {
                     let text = self.told.text();
                     return Err(format!(
-                        "{}, a signal every {interval} us, flags {flags:#x}: status {status:#x} {text}",
+                        "{}, a signal every {interval} us, flags {flags:#x}: status {status:#x} \
+                         {text}",
                         scenario.name
                     ));
                 }
@@ -214,7 +237,9 @@ fn add(faults: &mut Vec<Fault>, fault: Fault, which: &[Which], count: usize) {
     for which in which {
         let is_there = match which {
             Which::Only(number) => *number <= count,
-            Which::FirstThree | Which::Every => count > 1 || matches!(fault.answer, Answer::Errno(_)),
+            Which::FirstThree | Which::Every => {
+                count > 1 || matches!(fault.answer, Answer::Errno(_))
+            }
         };
         if is_there && !seen.contains(which) {
             seen.push(*which);
@@ -234,7 +259,9 @@ fn check_message(errno: c_int, text: &str) -> Result<(), String> {
     };
     let end = text.rsplit(": ").next().expect("a last part");
     match (1..134).find(|other| end == words(*other)) {
-        Some(other) if other != errno => Err(format!("the message has the words for errno {other}: {text}")),
+        Some(other) if other != errno => {
+            Err(format!("the message has the words for errno {other}: {text}"))
+        }
         _ => Ok(()),
     }
 }

@@ -1,4 +1,5 @@
-//! What a combination may come to besides success and the errno that the kernel gave, and why. Each must still occur.
+//! What a combination may come to besides success and the errno that the kernel gave, and why. Each
+//! must still occur.
 
 use super::tracer::{Answer, Fault};
 
@@ -39,16 +40,23 @@ pub const EXCEPTIONS: &[Exception] = &[
         call: "chmod",
         fault: "ENOENT",
         found: "errno 16",
-        why: "a directory that is gone each time was removed by a sweep; who is never faster gets EBUSY",
+        why: "a directory that is gone each time was removed by a sweep; who is never faster gets \
+              EBUSY",
     },
     Exception {
         scenario: "bytefd_tempfile_create",
         call: "openat",
         fault: "ENOENT",
         found: "errno 16",
-        why: "a directory that is gone each time was removed by a sweep; who is never faster gets EBUSY",
+        why: "a directory that is gone each time was removed by a sweep; who is never faster gets \
+              EBUSY",
     },
-    Exception { call: "munmap", found: "left behind: ", why: "what the kernel refuses to unmap stays mapped", ..ANY },
+    Exception {
+        call: "munmap",
+        found: "left behind: ",
+        why: "what the kernel refuses to unmap stays mapped",
+        ..ANY
+    },
     Exception {
         call: "unlink",
         found: "left behind: name",
@@ -85,7 +93,8 @@ pub const EXCEPTIONS: &[Exception] = &[
         call: "madvise",
         fault: "EINVAL",
         found: "this kernel does not know MADV_",
-        why: "EINVAL for an empty range as well says that the kernel does not know the advice, which is EOPNOTSUPP",
+        why: "EINVAL for an empty range as well says that the kernel does not know the advice, \
+              which is EOPNOTSUPP",
     },
     Exception {
         scenario: "bytefd_map_read",
@@ -117,14 +126,16 @@ pub const EXCEPTIONS: &[Exception] = &[
     Exception {
         call: "newfstatat",
         found: "left behind: descriptor of /memfd:bytefd",
-        why: "fstat(2) does not fail on a memory file: a number that cannot be asked may be another file's by now",
+        why: "fstat(2) does not fail on a memory file: a number that cannot be asked may be \
+              another file's by now",
         ..ANY
     },
     Exception {
         call: "fcntl F_GETFD",
         fault: "EBADF",
         found: "killed by signal 6",
-        why: "Rust's own check, in builds with debug assertions, that a descriptor is open before it is closed",
+        why: "Rust's own check, in builds with debug assertions, that a descriptor is open before \
+              it is closed",
         ..ANY
     },
     Exception {
@@ -145,7 +156,8 @@ pub const EXCEPTIONS: &[Exception] = &[
         call: "madvise",
         fault: "EFAULT",
         found: "errno 5",
-        why: "MADV_POPULATE_READ says EFAULT where access would raise SIGBUS, which is documented as EIO",
+        why: "MADV_POPULATE_READ says EFAULT where access would raise SIGBUS, which is documented \
+              as EIO",
         ..ANY
     },
     Exception {

@@ -57,7 +57,8 @@ macro_rules! pages {
 
 use Short::{Count, Message, Never, Segments};
 
-/// EFAULT and EBADF stand where a caller can cause them. Calls that cannot fail stand here without an errno.
+/// EFAULT and EBADF stand where a caller can cause them. Calls that cannot fail stand here without
+/// an errno.
 const PAGES: &[Page] = pages![
     // Files and names.
     "openat" SYS_openat, Never, [EACCES EAGAIN EBUSY EDQUOT EEXIST EFBIG EINTR EINVAL EISDIR ELOOP EMFILE ENAMETOOLONG

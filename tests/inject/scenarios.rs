@@ -1,4 +1,5 @@
-//! A small use of each exported function: what it needs, the call, what must hold after it and after its failure.
+//! A small use of each exported function: what it needs, the call, what must hold after it and
+//! after its failure.
 
 mod maps;
 mod named;
@@ -25,8 +26,14 @@ impl Scenario {
 }
 
 /// All scenarios.
-pub const FAMILIES: [&[Scenario]; 6] =
-    [wraps::SCENARIOS, scans::SCENARIOS, maps::SCENARIOS, ranges::SCENARIOS, sockets::SCENARIOS, named::SCENARIOS];
+pub const FAMILIES: [&[Scenario]; 6] = [
+    wraps::SCENARIOS,
+    scans::SCENARIOS,
+    maps::SCENARIOS,
+    ranges::SCENARIOS,
+    sockets::SCENARIOS,
+    named::SCENARIOS,
+];
 
 /// `scenarios![ "function: what is done": run, … ]`.
 macro_rules! scenarios {
@@ -38,5 +45,9 @@ use scenarios;
 
 /// The result of a function that has no error to write to.
 fn bare(status: c_int) -> Result<c_int, Failure> {
-    if status >= 0 { Ok(status) } else { Err(Failure { errno: -status, op: String::new(), message: String::new() }) }
+    if status >= 0 {
+        Ok(status)
+    } else {
+        Err(Failure { errno: -status, op: String::new(), message: String::new() })
+    }
 }

@@ -1,4 +1,5 @@
-//! One call on its stage: a child process in which it is prepared, made, looked at and cleaned up after.
+//! One call on its stage: a child process in which it is prepared, made, looked at and cleaned up
+//! after.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -9,7 +10,8 @@ use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use crate::support::fd::Failure;
 use crate::support::leaks;
 
-/// What a child says by a system call that the library never makes: its parent sees the second number.
+/// What a child says by a system call that the library never makes: its parent sees the second
+/// number.
 pub const SAYS: c_long = libc::SYS_getpgid;
 /// The call has returned.
 pub const END: u64 = 0x7ead_be00;
@@ -47,7 +49,14 @@ impl Told {
         let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
         // SAFETY: a new mapping of zeros, which are a valid Told.
         unsafe {
-            let at = libc::mmap(null_mut(), size_of::<Told>(), libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
+            let at = libc::mmap(
+                null_mut(),
+                size_of::<Told>(),
+                libc::PROT_READ | libc::PROT_WRITE,
+                flags,
+                -1,
+                0,
+            );
             assert_ne!(at, libc::MAP_FAILED);
             &*at.cast::<Told>()
         }
@@ -122,10 +131,13 @@ impl Stage {
         self.manner.set(manner);
     }
 
-    /// The call that the scenario is about. `None` if it failed: what must hold then is the scenario's to find out.
+    /// The call that the scenario is about. `None` if it failed: what must hold then is the
+    /// scenario's to find out.
     pub fn call<R>(&self, call: impl FnOnce() -> Result<R, Failure>) -> Option<R> {
         match self.manner.get() {
-            Manner::Plain => Some(call().unwrap_or_else(|failure| panic!("without any fault: {failure:?}"))),
+            Manner::Plain => {
+                Some(call().unwrap_or_else(|failure| panic!("without any fault: {failure:?}")))
+            }
             Manner::Traced => {
                 // SAFETY: touches no memory. The parent lets it go on.
                 unsafe {
@@ -201,7 +213,10 @@ fn alarms(interval: i64, flags: c_int) {
         SIGNALS.fetch_add(1, SeqCst);
     }
     let time = libc::timeval { tv_sec: 0, tv_usec: interval };
-    let timer = libc::itimerval { it_interval: time, it_value: libc::timeval { tv_usec: interval.min(30), ..time } };
+    let timer = libc::itimerval {
+        it_interval: time,
+        it_value: libc::timeval { tv_usec: interval.min(30), ..time },
+    };
     // SAFETY: all-zero is a valid struct, and the handler only counts.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
@@ -217,12 +232,16 @@ pub const FOLDERS: [&str; 3] = ["/dev/shm", "/tmp", "/var/tmp"];
 
 /// Removes what a child has left, so that the next one finds what it found.
 pub fn clean() {
-    for entry in FOLDERS.into_iter().flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten().flatten()) {
+    for entry in FOLDERS
+        .into_iter()
+        .flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten().flatten())
+    {
         let path = entry.path();
         let _ = std::fs::remove_dir_all(&path).or_else(|_| std::fs::remove_file(&path));
     }
     let list = std::fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
-    let numbers = list.lines().skip(1).filter_map(|line| line.split_ascii_whitespace().nth(1)?.parse().ok());
+    let numbers =
+        list.lines().skip(1).filter_map(|line| line.split_ascii_whitespace().nth(1)?.parse().ok());
     for number in numbers {
         // SAFETY: touches no memory; the table is that of these tests.
         unsafe { libc::shmctl(number, libc::IPC_RMID, null_mut()) };
@@ -237,7 +256,12 @@ pub fn held() -> BTreeMap<String, usize> {
         entries.map(|entry| format!("name {}", entry.path().display())).collect::<Vec<_>>()
     });
     let segments = (0..segments()).map(|_| "a System V segment".to_string());
-    for thing in leaks::descriptors().chain(leaks::mappings()).chain(names).chain(segments).chain([blocked()]) {
+    for thing in leaks::descriptors()
+        .chain(leaks::mappings())
+        .chain(names)
+        .chain(segments)
+        .chain([blocked()])
+    {
         *counts.entry(thing).or_default() += 1;
     }
     counts
@@ -260,10 +284,12 @@ fn blocked() -> String {
 /// Bytes of address space without a file, but for the heap and the stack.
 pub fn anonymous_memory() -> u64 {
     let maps = std::fs::read_to_string("/proc/self/maps").expect("/proc is mounted");
-    let lines =
-        maps.lines().filter(|line| !line.contains('/') && !line.contains("[heap]") && !line.contains("[stack]"));
+    let lines = maps.lines().filter(|line| {
+        !line.contains('/') && !line.contains("[heap]") && !line.contains("[stack]")
+    });
     let sizes = lines.map(|line| {
-        let (start, end) = line.split_once(' ').and_then(|(range, _)| range.split_once('-')).expect("a range");
+        let (start, end) =
+            line.split_once(' ').and_then(|(range, _)| range.split_once('-')).expect("a range");
         let address = |text| u64::from_str_radix(text, 16).expect("an address");
         address(end) - address(start)
     });

@@ -1,4 +1,5 @@
-//! Follows a child through one call, and changes what the kernel answers to one of its system calls.
+//! Follows a child through one call, and changes what the kernel answers to one of its system
+//! calls.
 
 use std::ffi::{c_int, c_void};
 use std::fmt::{Display, Formatter};
@@ -98,7 +99,12 @@ pub fn follow(child: c_int, fault: Option<&Fault>) -> Followed {
         return followed;
     }
     // If this process ends early, the child does too.
-    request(libc::PTRACE_SETOPTIONS, child, 0, (libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_EXITKILL) as usize);
+    request(
+        libc::PTRACE_SETOPTIONS,
+        child,
+        0,
+        (libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_EXITKILL) as usize,
+    );
     let (mut asked, mut change, mut signal, mut is_aside) = (None, None::<Change>, 0, false);
     for _ in 0..ENDLESS {
         request(libc::PTRACE_SYSCALL, child, 0, signal as usize);
@@ -140,10 +146,17 @@ pub fn follow(child: c_int, fault: Option<&Fault>) -> Followed {
     followed
 }
 
-fn before(child: c_int, call: Call, fault: Option<&Fault>, followed: &mut Followed) -> Option<Change> {
-    let Some(page) = manual::page(call.number, manual::command(call.number, &call.arguments)) else {
+fn before(
+    child: c_int,
+    call: Call,
+    fault: Option<&Fault>,
+    followed: &mut Followed,
+) -> Option<Change> {
+    let Some(page) = manual::page(call.number, manual::command(call.number, &call.arguments))
+    else {
         let Call { number, arguments } = call;
-        followed.problem = Some(format!("system call {number} ({arguments:x?}) has no page in manual.rs"));
+        followed.problem =
+            Some(format!("system call {number} ({arguments:x?}) has no page in manual.rs"));
         return None;
     };
     let length = length(child, page, &call);
@@ -204,7 +217,8 @@ impl Change {
 enum Length {
     None,
     Argument(usize),
-    /// The length of the first segment that has any bytes, and the argument that says how many segments there are: with it.
+    /// The length of the first segment that has any bytes, and the argument that says how many
+    /// segments there are: with it.
     Memory {
         at: u64,
         count: Option<(usize, u64)>,
@@ -215,13 +229,17 @@ fn length(child: c_int, page: &Page, call: &Call) -> Length {
     const WORD: u64 = 8;
     let first_of = |segments: u64, count: u64, argument: Option<usize>| {
         let length = |index: u64| segments + index * 2 * WORD + WORD;
-        let Some(index) = (0..count).find(|index| peek(child, length(*index)) > 0) else { return Length::None };
+        let Some(index) = (0..count).find(|index| peek(child, length(*index)) > 0) else {
+            return Length::None;
+        };
         Length::Memory { at: length(index), count: argument.map(|argument| (argument, index + 1)) }
     };
     match page.short {
         Short::Never => Length::None,
         Short::Count(index) => Length::Argument(index),
-        Short::Segments(index) => first_of(call.arguments[index], call.arguments[index + 1], Some(index + 1)),
+        Short::Segments(index) => {
+            first_of(call.arguments[index], call.arguments[index + 1], Some(index + 1))
+        }
         Short::Message(index) => {
             let header = call.arguments[index];
             first_of(peek(child, header + 2 * WORD), peek(child, header + 3 * WORD), None)
@@ -233,16 +251,24 @@ fn peek(child: c_int, at: u64) -> u64 {
     let mut word = 0u64;
     let here = libc::iovec { iov_base: (&raw mut word).cast(), iov_len: 8 };
     let there = libc::iovec { iov_base: without_provenance_mut(at as usize), iov_len: 8 };
-    // SAFETY: a writable word; what is in the child is for the kernel to find.
-    assert_eq!(unsafe { libc::process_vm_readv(child, &here, 1, &there, 1, 0) }, 8, "word at {at:#x}");
+    assert_eq!(
+        // SAFETY: a writable word; what is in the child is for the kernel to find.
+        unsafe { libc::process_vm_readv(child, &here, 1, &there, 1, 0) },
+        8,
+        "word at {at:#x}"
+    );
     word
 }
 
 fn poke(child: c_int, at: u64, mut word: u64) {
     let here = libc::iovec { iov_base: (&raw mut word).cast(), iov_len: 8 };
     let there = libc::iovec { iov_base: without_provenance_mut(at as usize), iov_len: 8 };
-    // SAFETY: a readable word; the child is stopped, and has its own back before it goes on.
-    assert_eq!(unsafe { libc::process_vm_writev(child, &here, 1, &there, 1, 0) }, 8, "word at {at:#x}");
+    assert_eq!(
+        // SAFETY: a readable word; the child is stopped, and has its own back before it goes on.
+        unsafe { libc::process_vm_writev(child, &here, 1, &there, 1, 0) },
+        8,
+        "word at {at:#x}"
+    );
 }
 
 /// The child's registers.
@@ -289,7 +315,8 @@ impl Registers {
 
     fn with_argument(mut self, index: usize, value: u64) -> Registers {
         let Registers(all) = &mut self;
-        *[&mut all.rdi, &mut all.rsi, &mut all.rdx, &mut all.r10, &mut all.r8, &mut all.r9][index] = value;
+        *[&mut all.rdi, &mut all.rsi, &mut all.rdx, &mut all.r10, &mut all.r8, &mut all.r9]
+            [index] = value;
         self
     }
 }

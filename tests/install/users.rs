@@ -1,4 +1,5 @@
-//! Builds of others that use the installed library: CMake and meson, the shared library and the archive.
+//! Builds of others that use the installed library: CMake and meson, the shared library and the
+//! archive.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -20,7 +21,8 @@ tests![
 fn project(folder: &Path, files: &[(&str, &str)]) -> PathBuf {
     let project = folder.join("project");
     std::fs::create_dir(&project).expect("a folder");
-    std::fs::copy(repository().join("c-examples/mmcat.c"), project.join("mmcat.c")).expect("a program");
+    std::fs::copy(repository().join("c-examples/mmcat.c"), project.join("mmcat.c"))
+        .expect("a program");
     for (name, text) in files {
         std::fs::write(project.join(name), text).expect(name);
     }
@@ -34,7 +36,8 @@ fn check_both(build: &Path) {
     }
 }
 
-/// Installed in three ways, moved afterwards, and as it is staged: the folder above `lib`, or what holds all of it.
+/// Installed in three ways, moved afterwards, and as it is staged: the folder above `lib`, or what
+/// holds all of it.
 fn each_place(folder: &Path) -> Vec<Places> {
     let mut all = Vec::new();
     for (name, places) in [
@@ -50,7 +53,8 @@ fn each_place(folder: &Path) -> Vec<Places> {
     all
 }
 
-// CMake ----------------------------------------------------------------------------------------------------------------
+// CMake
+// -------------------------------------------------------------------------------------------------
 
 const CMAKE: &str = "cmake_minimum_required(VERSION 3.13)
 project(somebody C)
@@ -131,7 +135,11 @@ fn cmake_finds_the_versions_that_a_program_can_be_built_with() {
     for version in found {
         let output = find_package(&places, &format!("{version} REQUIRED"));
         assert!(output.status.success(), "{version}: {}", said(&output));
-        assert!(said(&output).contains(&format!("found 1 {abi}.{patch}\n")), "{version}: {}", said(&output));
+        assert!(
+            said(&output).contains(&format!("found 1 {abi}.{patch}\n")),
+            "{version}: {}",
+            said(&output)
+        );
     }
     let refused = [
         format!("{abi}.{}", next(patch)),
@@ -143,7 +151,11 @@ fn cmake_finds_the_versions_that_a_program_can_be_built_with() {
     ];
     for version in refused {
         let output = find_package(&places, &version);
-        assert!(output.status.success() && said(&output).contains("found 0"), "{version}: {}", said(&output));
+        assert!(
+            output.status.success() && said(&output).contains("found 0"),
+            "{version}: {}",
+            said(&output)
+        );
     }
 }
 
@@ -154,7 +166,12 @@ fn cmake_finds_what_is_installed_if_one_library_is_not() {
     let check = |arguments: &str, expected: [bool; 2]| {
         let output = find_package(&whole, arguments);
         assert!(output.status.success(), "{}", said(&output));
-        assert_eq!(both.map(|target| said(&output).contains(target)), expected, "{}", said(&output));
+        assert_eq!(
+            both.map(|target| said(&output).contains(target)),
+            expected,
+            "{}",
+            said(&output)
+        );
     };
     let refused = |arguments: &str, reason: &str| {
         let output = find_package(&whole, arguments);
@@ -188,7 +205,8 @@ fn cmake_follows_a_link_to_the_library_directory() {
     cmake_builds(&Places::below(folder.path()), &folder.path().join("build"));
 }
 
-// meson ----------------------------------------------------------------------------------------------------------------
+// meson
+// -------------------------------------------------------------------------------------------------
 
 const MESON: &str = "project('somebody', 'c', default_options: ['c_std=c11', 'werror=true'])
 executable('shared', 'mmcat.c', dependencies: dependency('bytefd', version: '>=0.1'))
@@ -202,7 +220,11 @@ fn meson_builds_with_both_libraries_wherever_they_are() {
         std::fs::create_dir(&folder).expect("a folder");
         let (project, build) = (project(&folder, &[("meson.build", MESON)]), folder.join("build"));
         let mut meson = Command::new("meson");
-        meson.arg("setup").arg(&build).arg(project).env("PKG_CONFIG_LIBDIR", places.in_lib("pkgconfig"));
+        meson
+            .arg("setup")
+            .arg(&build)
+            .arg(project)
+            .env("PKG_CONFIG_LIBDIR", places.in_lib("pkgconfig"));
         run(&mut meson);
         run(Command::new("ninja").arg("-C").arg(&build));
         check_both(&build);

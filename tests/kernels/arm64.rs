@@ -1,5 +1,6 @@
-//! The suite and the C contract on arm64: on Debian's kernels for pages of 4 KiB and of 16 KiB, in a machine that qemu
-//! emulates. The programs are built here (`scripts/target`), and Debian's packages for arm64 have what else they need.
+//! The suite and the C contract on arm64: on Debian's kernels for pages of 4 KiB and of 16 KiB, in
+//! a machine that qemu emulates. The programs are built here (`scripts/target`), and Debian's
+//! packages for arm64 have what else they need.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,8 +15,10 @@ tests![the_suite_holds_with_pages_of_4_kib, the_suite_holds_with_pages_of_16_kib
 
 const ARM64: Target = Target { name: "aarch64-unknown-linux-gnu", emulator: None, arguments: &[] };
 
-/// With everything that the emulator can do, pages of 16 KiB included, but for signatures of pointers that take it long.
-const EMULATOR: &[&str] = &["qemu-system-aarch64", "-M", "virt", "-cpu", "max,pauth-impdef=on", "-m", "3072"];
+/// With everything that the emulator can do, pages of 16 KiB included, but for signatures of
+/// pointers that take it long.
+const EMULATOR: &[&str] =
+    &["qemu-system-aarch64", "-M", "virt", "-cpu", "max,pauth-impdef=on", "-m", "3072"];
 
 fn the_suite_holds_with_pages_of_4_kib() {
     the_suite_holds_on("6.12-arm64");
@@ -31,7 +34,8 @@ fn the_suite_holds_on(name: &str) {
         Err(reason) => return println!("SKIPPED: no suite on Linux {name}: {}", reason.trim()),
     };
     let folder = tempfile::tempdir().expect("a folder");
-    let [static_program, shared_program] = [true, false].map(|is_static| contract(&ARM64, is_static, folder.path()));
+    let [static_program, shared_program] =
+        [true, false].map(|is_static| contract(&ARM64, is_static, folder.path()));
     let (suite, library) = suite();
     let programs = [
         ("/init".into(), suite),
@@ -40,8 +44,10 @@ fn the_suite_holds_on(name: &str) {
         (format!("{}/shared", guest::PROGRAMS), shared_program),
         ("/usr/lib/libbytefd.so.0.1".into(), ARM64.staged().join("lib/libbytefd.so.0.1")),
     ];
-    let file_system = initramfs::of_another_machine(&programs, &debian(), "aarch64-linux-gnu-objcopy");
-    let said = Machine { emulator: EMULATOR, kernel, console: "ttyAMA0", release: "6.12" }.boot(&file_system);
+    let file_system =
+        initramfs::of_another_machine(&programs, &debian(), "aarch64-linux-gnu-objcopy");
+    let said = Machine { emulator: EMULATOR, kernel, console: "ttyAMA0", release: "6.12" }
+        .boot(&file_system);
     for program in ["static", "shared"] {
         assert!(said.contains(&guest::succeeded(program)), "{said}");
     }
@@ -54,12 +60,26 @@ fn the_suite_holds_on(name: &str) {
 /// This suite for arm64, and the library beside it.
 fn suite() -> (PathBuf, PathBuf) {
     let mut cargo = Command::new(repository().join("scripts/target"));
-    cargo.current_dir(repository()).arg(ARM64.name).arg(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    cargo
+        .current_dir(repository())
+        .arg(ARM64.name)
+        .arg(std::env::var_os("CARGO").unwrap_or("cargo".into()));
     // One line for each thing that is built.
-    cargo.args(["test", "--locked", "--no-run", "--test", "suite", "--message-format", "json-render-diagnostics"]);
+    cargo.args([
+        "test",
+        "--locked",
+        "--no-run",
+        "--test",
+        "suite",
+        "--message-format",
+        "json-render-diagnostics",
+    ]);
     let (status, said) = alarm::watched(&mut cargo).expect("scripts/target");
     assert!(status.success(), "{status}\n{said}");
-    let program = said.lines().filter_map(|line| line.split_once("\"executable\":\"")?.1.split('"').next()).next_back();
+    let program = said
+        .lines()
+        .filter_map(|line| line.split_once("\"executable\":\"")?.1.split('"').next())
+        .next_back();
     let program = Path::new(program.expect("a program")).to_path_buf();
     let library = program.with_file_name("libbytefd.so");
     (program, library)
@@ -69,7 +89,9 @@ fn suite() -> (PathBuf, PathBuf) {
 fn debian() -> PathBuf {
     let folder = repository().join("build/arm64");
     if !folder.exists() {
-        let release = said(&run(Command::new("sh").args(["-c", ". /etc/os-release && echo \"$VERSION_CODENAME\""])));
+        let release = said(&run(
+            Command::new("sh").args(["-c", ". /etc/os-release && echo \"$VERSION_CODENAME\""])
+        ));
         let mut unpack = Command::new(repository().join("scripts/debian"));
         unpack.args(["-d", "dash", "-d", "coreutils", release.trim(), "arm64"]).arg(&folder);
         run(unpack.current_dir(repository()));

@@ -1,5 +1,5 @@
-//! What old kernels lack, shown by asking them, and that wrapped descriptors are none the worse for it. In the guests the
-//! answers are known; elsewhere either is fine.
+//! What old kernels lack, shown by asking them, and that wrapped descriptors are none the worse for
+//! it. In the guests the answers are known; elsewhere either is fine.
 
 use std::ffi::c_int;
 use std::fs::File;
@@ -29,7 +29,8 @@ fn the_guest_runs_the_kernel_it_was_given() {
 
 fn the_guest_gives_the_huge_pages_it_was_told_to() {
     if let Some(policy) = guest::huge_pages() {
-        let words = std::fs::read_to_string(guest::SHMEM_ENABLED).expect("a kernel with huge pages");
+        let words =
+            std::fs::read_to_string(guest::SHMEM_ENABLED).expect("a kernel with huge pages");
         assert!(words.contains(&format!("[{policy}]")), "{words} is not {policy}");
     }
 }
@@ -53,13 +54,16 @@ fn a_kernel_without_the_noexec_flag_gives_every_other_seal() {
     }
 }
 
-/// Kernels before 6.7 and its backports take a write-sealed file's shared mapping for one that may become writable.
+/// Kernels before 6.7 and its backports take a write-sealed file's shared mapping for one that may
+/// become writable.
 fn every_reading_map_works_where_the_kernel_refuses_it_through_a_read_write_descriptor() {
     let content = fd::pattern(5000);
     if hosts::has_memfd() {
         let mapped = fd::mapped(&sealed(&content), libc::PROT_READ, libc::MAP_SHARED).map(drop);
         match release().as_deref() {
-            Some("5.10") => assert_eq!(mapped, Err(libc::EPERM), "this 5.10 has the fix; take an older one"),
+            Some("5.10") => {
+                assert_eq!(mapped, Err(libc::EPERM), "this 5.10 has the fix; take an older one")
+            }
             Some("6.12") => assert_eq!(mapped, Ok(())),
             _ => assert!(matches!(mapped, Ok(()) | Err(libc::EPERM)), "{mapped:?}"),
         }
@@ -68,7 +72,9 @@ fn every_reading_map_works_where_the_kernel_refuses_it_through_a_read_write_desc
         let fd = fd::wrap_with(&content, flags, AUTO).expect("a descriptor");
         for sharing in [libc::MAP_SHARED, libc::MAP_PRIVATE] {
             let bytes = fd::mapped(&fd, libc::PROT_READ, sharing).expect("a mapping");
-            assert!(bytes.starts_with(&content) && bytes[content.len()..].iter().all(|byte| *byte == 0));
+            assert!(
+                bytes.starts_with(&content) && bytes[content.len()..].iter().all(|byte| *byte == 0)
+            );
         }
     }
 }

@@ -1,5 +1,6 @@
-//! This program as the first and only program of a virtual machine: it mounts what tests expect, runs itself again for the
-//! portable groups, once for each kind of host that the machine can be, says how that ended, and turns the machine off.
+//! This program as the first and only program of a virtual machine: it mounts what tests expect,
+//! runs itself again for the portable groups, once for each kind of host that the machine can be,
+//! says how that ended, and turns the machine off.
 
 use std::ffi::{CStr, CString};
 use std::process::{Command, ExitStatus};
@@ -9,8 +10,8 @@ use crate::tests;
 
 tests![a_guest_is_believed_only_if_every_group_ran_and_passed];
 
-/// Set on the kernel's command line, which the kernel turns into environment variables of the first program: the release
-/// that must be running.
+/// Set on the kernel's command line, which the kernel turns into environment variables of the first
+/// program: the release that must be running.
 pub const RELEASE: &str = "BYTEFD_TEST_KERNEL";
 
 /// Set for one run of the suite: what is chosen in `shmem_enabled`.
@@ -22,8 +23,8 @@ pub const SHMEM_ENABLED: &str = "/sys/kernel/mm/transparent_hugepage/shmem_enabl
 /// A policy, and the groups that run with it.
 type Run = (&'static str, &'static str);
 
-/// Groups that need neither compilers nor clients nor the repository. All of them with the policy that kernels come with; with
-/// those that a host may choose instead, the groups that fill files.
+/// Groups that need neither compilers nor clients nor the repository. All of them with the policy
+/// that kernels come with; with those that a host may choose instead, the groups that fill files.
 pub const RUNS: [Run; 5] = [
     (
         "never",
@@ -68,17 +69,21 @@ pub fn passed(runs: &[Run], console: &str) -> Result<usize, String> {
     let (mut total, mut rest) = (0, console);
     for (policy, groups) in runs {
         let with = format!("with shmem_enabled={policy}");
-        let (said, after) =
-            rest.split_once(&closing(policy)).ok_or(format!("the guest did not come to its end {with}"))?;
+        let (said, after) = rest
+            .split_once(&closing(policy))
+            .ok_or(format!("the guest did not come to its end {with}"))?;
         let (code, after) = after.split_once('\n').unwrap_or((after, ""));
         if code.trim() != "0" {
             return Err(format!("the suite failed in the guest {with}: {}", code.trim()));
         }
-        let result = said.lines().rev().find_map(|line| line.trim().strip_prefix("test result: ok. "));
+        let result =
+            said.lines().rev().find_map(|line| line.trim().strip_prefix("test result: ok. "));
         let result = result.ok_or(format!("the guest reports no result {with}"))?;
         let count = result.split_whitespace().next().and_then(|count| count.parse::<usize>().ok());
         total += count.ok_or(format!("the guest reports no count {with}: {result}"))?;
-        if let Some(group) = groups.split(',').find(|group| !said.contains(&format!("test {group}::"))) {
+        if let Some(group) =
+            groups.split(',').find(|group| !said.contains(&format!("test {group}::")))
+        {
             return Err(format!("no test of the group {group} ran in the guest {with}"));
         }
         rest = after;
@@ -130,12 +135,14 @@ fn run(policy: &str, groups: &str) -> std::io::Result<ExitStatus> {
     let mut suite = Command::new(std::env::current_exe().expect("this program's path"));
     // The console is a terminal, but the result is read by a program.
     suite.args(["--color", "never"]).env(support::GROUPS, groups).env(HUGE_PAGES, policy);
-    // An emulated processor takes ten times as long. It is there for the kernel; what is random is tried on a real one.
+    // An emulated processor takes ten times as long. It is there for the kernel; what is random is
+    // tried on a real one.
     suite.env(support::ROUNDS, "0.25").env(support::STARTS, "1").env(alarm::PATIENCE, alarm::HALF);
     suite.env("PATH", "/bin").env("RUST_BACKTRACE", "0").status()
 }
 
-/// Brings the loopback device up, for sockets that are not of the Unix family. The kernel gives it its address.
+/// Brings the loopback device up, for sockets that are not of the Unix family. The kernel gives it
+/// its address.
 fn raise_loopback() {
     let socket = std::net::UdpSocket::bind("0.0.0.0:0").expect("a kernel with a network");
     // SAFETY: all-zero is a valid ifreq; the request reads it.
@@ -143,7 +150,8 @@ fn raise_loopback() {
         let mut device: libc::ifreq = std::mem::zeroed();
         device.ifr_name[..2].copy_from_slice(&[b'l' as libc::c_char, b'o' as libc::c_char]);
         device.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
-        let status = libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&socket), libc::SIOCSIFFLAGS as _, &device);
+        let status =
+            libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&socket), libc::SIOCSIFFLAGS as _, &device);
         assert_eq!(status, 0, "lo: {}", std::io::Error::last_os_error());
     }
 }
@@ -154,7 +162,8 @@ fn mount(kind: &str, at: &str) {
     let (kind, at) = (CString::new(kind).expect("no NUL"), CString::new(at).expect("no NUL"));
     let nothing: *const CStr = c"none";
     // SAFETY: the texts are NUL-terminated; these file systems take no data.
-    let status = unsafe { libc::mount(nothing.cast(), at.as_ptr(), kind.as_ptr(), 0, std::ptr::null()) };
+    let status =
+        unsafe { libc::mount(nothing.cast(), at.as_ptr(), kind.as_ptr(), 0, std::ptr::null()) };
     assert_eq!(status, 0, "mount {kind:?}: {}", std::io::Error::last_os_error());
 }
 
@@ -162,13 +171,24 @@ fn a_guest_is_believed_only_if_every_group_ran_and_passed() {
     let believed = |console: &str| passed(&RUNS, console);
     let say = |leave_out: &str, code: &str, result: &str| {
         let said = RUNS.iter().map(|(policy, groups)| {
-            let tests = groups.split(',').map(|group| format!("test {group}::of_it ... ok\r\n")).collect::<String>();
-            format!("running\r\n{tests}test result: {result} passed\r\n\r\n{} {code}\r\n", closing(policy))
+            let tests = groups
+                .split(',')
+                .map(|group| format!("test {group}::of_it ... ok\r\n"))
+                .collect::<String>();
+            format!(
+                "running\r\n{tests}test result: {result} passed\r\n\r\n{} {code}\r\n",
+                closing(policy)
+            )
         });
         said.collect::<String>().replacen(leave_out, "", 1)
     };
     assert_eq!(believed(&say("", "0", "ok. 7")), Ok(7 * RUNS.len()));
-    for wrong in [say("", "101", "ok. 7"), say("", "None", "ok. 7"), say("", "0", "FAILED. 6"), say("", "0", "ok.")] {
+    for wrong in [
+        say("", "101", "ok. 7"),
+        say("", "None", "ok. 7"),
+        say("", "0", "FAILED. 6"),
+        say("", "0", "ok."),
+    ] {
         believed(&wrong).expect_err(&wrong);
     }
     for (policy, groups) in RUNS {
@@ -176,7 +196,9 @@ fn a_guest_is_believed_only_if_every_group_ran_and_passed() {
         let (before, _) = groups.split_once(',').expect("groups");
         let cut = say("", "0", "ok. 7");
         let cut = cut.split_once(&closing).expect("a run").0;
-        for wrong in [cut, &say(&closing, "0", "ok. 7"), &say(&format!("test {before}::"), "0", "ok. 7")] {
+        for wrong in
+            [cut, &say(&closing, "0", "ok. 7"), &say(&format!("test {before}::"), "0", "ok. 7")]
+        {
             believed(wrong).expect_err(wrong);
         }
     }

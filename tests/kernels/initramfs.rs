@@ -1,5 +1,5 @@
-//! The file system of the guest: this program, the libraries, and the tools that portable tests run, as an archive in the
-//! format that the kernel unpacks (cpio "newc").
+//! The file system of the guest: this program, the libraries, and the tools that portable tests
+//! run, as an archive in the format that the kernel unpacks (cpio "newc").
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -9,7 +9,8 @@ use std::process::Command;
 use crate::support::{abi, tools};
 
 /// What tests run that need neither compilers nor clients, and where this Debian has it.
-const TOOLS: [(&str, &str); 3] = [("/bin/sh", "/bin/dash"), ("/bin/cat", "/bin/cat"), ("/bin/true", "/bin/true")];
+const TOOLS: [(&str, &str); 3] =
+    [("/bin/sh", "/bin/dash"), ("/bin/cat", "/bin/cat"), ("/bin/true", "/bin/true")];
 
 /// The kernel runs /init. The library under test lies beside it, where the program looks for it.
 pub fn with_this_program() -> Vec<u8> {
@@ -29,7 +30,8 @@ pub fn with_this_program() -> Vec<u8> {
     archive.finish()
 }
 
-/// The same for another processor: its programs, by the paths that they get, and the folder in which its Debian lies.
+/// The same for another processor: its programs, by the paths that they get, and the folder in
+/// which its Debian lies.
 pub fn of_another_machine(programs: &[(String, PathBuf)], debian: &Path, objcopy: &str) -> Vec<u8> {
     let mut archive = Archive::default();
     for (path, from) in programs {
@@ -38,14 +40,16 @@ pub fn of_another_machine(programs: &[(String, PathBuf)], debian: &Path, objcopy
     for (tool, there) in TOOLS {
         archive.add_file(Path::new(tool), &debian.join(&there[1..]));
     }
-    // No ldd runs them, so all that they could need comes along: the loader, and what lies beside the C library.
+    // No ldd runs them, so all that they could need comes along: the loader, and what lies beside
+    // the C library.
     for folder in ["lib", "usr/lib"] {
         archive.add_libraries(&debian.join(folder), &Path::new("/").join(folder));
     }
     archive.finish()
 }
 
-/// The shared libraries that a program or library needs, and the loader, under the paths where they are looked for.
+/// The shared libraries that a program or library needs, and the loader, under the paths where they
+/// are looked for.
 fn libraries(of: &Path) -> Vec<PathBuf> {
     let output = tools::run(Command::new("ldd").arg(of));
     let said = String::from_utf8(output.stdout).expect("UTF-8");
@@ -77,7 +81,9 @@ impl Archive {
             // A link counts as what it leads to.
             if found.is_dir() {
                 let inner = std::fs::read_dir(&found).expect("a folder").flatten();
-                for library in inner.filter(|library| is_library(&library.file_name()) && library.path().is_file()) {
+                for library in inner
+                    .filter(|library| is_library(&library.file_name()) && library.path().is_file())
+                {
                     self.add_file(&path.join(&name).join(library.file_name()), &library.path());
                 }
             } else if is_library(&name) && found.is_file() {
@@ -91,21 +97,25 @@ impl Archive {
         if self.added.contains(path) {
             return;
         }
-        let folders: Vec<_> = path.ancestors().skip(1).filter(|folder| *folder != Path::new("/")).collect();
+        let folders: Vec<_> =
+            path.ancestors().skip(1).filter(|folder| *folder != Path::new("/")).collect();
         for folder in folders.into_iter().rev() {
             self.add(folder, libc::S_IFDIR | 0o755, &[]);
         }
-        let content = std::fs::read(from).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
+        let content =
+            std::fs::read(from).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
         self.add(path, libc::S_IFREG | 0o755, &content);
     }
 
-    /// An entry as Documentation/driver-api/early-userspace/buffer-format.rst in the kernel's sources describes it.
+    /// An entry as Documentation/driver-api/early-userspace/buffer-format.rst in the kernel's
+    /// sources describes it.
     fn add(&mut self, path: &Path, mode: u32, content: &[u8]) {
         if !self.added.insert(path.to_path_buf()) {
             return;
         }
         let name = path.to_str().expect("UTF-8").trim_start_matches('/');
-        // ino, mode, uid, gid, nlink, mtime, filesize, devmajor, devminor, rdevmajor, rdevminor, namesize, check
+        // ino, mode, uid, gid, nlink, mtime, filesize, devmajor, devminor, rdevmajor, rdevminor,
+        // namesize, check
         let (size, name_size) = (content.len() as u32, name.len() as u32 + 1);
         let fields = [self.added.len() as u32, mode, 0, 0, 1, 0, size, 0, 0, 0, 0, name_size, 0];
         self.bytes.extend_from_slice(b"070701");

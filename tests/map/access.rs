@@ -22,7 +22,8 @@ pub fn stores_reach_the_file_and_other_maps() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(&file, "hello world").expect("written");
     let one = map_with(&file, WRITE, 0).expect("mapped");
-    let two = map(&file, &MapOptions { access: WRITE, offset: 6, ..MapOptions::default() }).expect("mapped");
+    let two = map(&file, &MapOptions { access: WRITE, offset: 6, ..MapOptions::default() })
+        .expect("mapped");
     let reader = map_with(&file, READ, 0).expect("mapped");
     one.store(0, b"J");
     two.store(0, b"W");
@@ -92,7 +93,8 @@ pub fn many_threads_map_and_close() {
                 for round in 0..200 {
                     let offset = (thread * 1237 + round * 41) % 10_000;
                     let access = [READ, PRIVATE][round as usize % 2];
-                    let map = map(path, &MapOptions { offset, access, ..MapOptions::default() }).expect("mapped");
+                    let map = map(path, &MapOptions { offset, access, ..MapOptions::default() })
+                        .expect("mapped");
                     assert!(map.bytes() == bytes[offset as usize..]);
                 }
             });

@@ -10,8 +10,10 @@ use crate::support::hosts;
 use crate::support::map::{Map, map_with, page_size};
 
 /// All that the header lists, by their numbers.
-const ALL: [c_int; 27] =
-    [0, 1, 2, 3, 4, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 100, 101, 102, 103];
+const ALL: [c_int; 27] = [
+    0, 1, 2, 3, 4, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 100, 101,
+    102, 103,
+];
 
 const DONT_NEED: c_int = 4;
 const FREE: c_int = 8;
@@ -56,14 +58,21 @@ pub fn every_advice_that_keeps_the_bytes_is_answered_as_by_the_kernel() {
             for advice in ALL.into_iter().filter(|advice| !loses(*advice, kind == Kind::Private)) {
                 let made = kind.filled(length);
                 for (start, count) in [(0, length), (1, 1), (page_size() - 1, 2), (4000, 9000)] {
-                    let outcome = made.map.advise(start, count, advice, 0).map_err(|failure| failure.errno);
+                    let outcome =
+                        made.map.advise(start, count, advice, 0).map_err(|failure| failure.errno);
                     // Whether huge pages can be had changes from one moment to the next.
                     let expected = match kernel(&made.map, start, count, advice) {
                         _ if advice == COLLAPSE && is_known(&made.map, advice) => outcome.err(),
-                        Some(libc::EINVAL) if !is_known(&made.map, advice) => Some(libc::EOPNOTSUPP),
+                        Some(libc::EINVAL) if !is_known(&made.map, advice) => {
+                            Some(libc::EOPNOTSUPP)
+                        }
                         answer => answer,
                     };
-                    assert_eq!(outcome.err(), expected, "advice {advice} for {kind:?}, {count} bytes from {start}");
+                    assert_eq!(
+                        outcome.err(),
+                        expected,
+                        "advice {advice} for {kind:?}, {count} bytes from {start}"
+                    );
                     // Undone, so that the next is not answered otherwise.
                     let _ = made.map.advise(0, TO_END, GUARD_REMOVE, 0);
                 }
@@ -84,7 +93,11 @@ pub fn advice_that_loses_content_must_say_so() {
         for advice in ALL.into_iter().filter(|advice| loses(*advice, kind == Kind::Private)) {
             for (start, count) in [(0, 0), (0, length), (1, 1)] {
                 let failure = made.map.advise(start, count, advice, 0).expect_err("refused");
-                assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "madvise"), "advice {advice}");
+                assert_eq!(
+                    (failure.errno, failure.op.as_str()),
+                    (libc::EINVAL, "madvise"),
+                    "advice {advice}"
+                );
             }
         }
         assert!(made.map.bytes() == pattern(length));
@@ -98,7 +111,8 @@ pub fn advice_that_loses_content_must_say_so() {
     assert_eq!(map.bytes(), b"Jello");
 }
 
-/// Gives the advice for bytes that are not whole pages, if the kernel does this with this kind of memory.
+/// Gives the advice for bytes that are not whole pages, if the kernel does this with this kind of
+/// memory.
 fn lose(map: &Map, start: usize, length: usize, advice: c_int) -> bool {
     match map.advise(start, length, advice, LOSE_CONTENT) {
         Ok(()) => true,
@@ -119,9 +133,14 @@ pub fn only_whole_pages_are_lost() {
             let made = kind.filled(length);
             let second = kind.second_page();
             // No whole page is among these, so there is nothing to lose.
-            for (start, count) in [(second + 1, page - 1), (second, page - 1), (second + 1, 2 * page - 2)] {
+            for (start, count) in
+                [(second + 1, page - 1), (second, page - 1), (second + 1, 2 * page - 2)]
+            {
                 lose(&made.map, start, count, advice);
-                assert!(made.map.bytes() == pattern(length), "advice {advice} for {kind:?}, {count} from {start}");
+                assert!(
+                    made.map.bytes() == pattern(length),
+                    "advice {advice} for {kind:?}, {count} from {start}"
+                );
             }
             let mut expected = pattern(length);
             let is_lost = lose(&made.map, second - 1, 2 * page, advice);
@@ -129,7 +148,9 @@ pub fn only_whole_pages_are_lost() {
             let page_again = &seen[second..second + page];
             if is_lost && loses(advice, kind == Kind::Private) && is_known(&made.map, advice) {
                 let is_zero = page_again.iter().all(|byte| *byte == 0);
-                assert!(is_zero || advice == FREE && *page_again == expected[second..second + page]);
+                assert!(
+                    is_zero || advice == FREE && *page_again == expected[second..second + page]
+                );
                 expected[second..second + page].copy_from_slice(page_again);
             }
             assert!(seen == expected, "advice {advice} for {kind:?}: the neighbours");
@@ -143,7 +164,10 @@ pub fn only_whole_pages_are_lost() {
     let Some(map) = shared(2 * page, &MapOptions::default()) else { return };
     map.store(0, &pattern(2 * page));
     map.advise(0, page + 1, REMOVE, LOSE_CONTENT).expect("removed");
-    assert!(map.part(0, page).iter().all(|byte| *byte == 0) && map.part(page, page) == pattern(2 * page)[page..]);
+    assert!(
+        map.part(0, page).iter().all(|byte| *byte == 0)
+            && map.part(page, page) == pattern(2 * page)[page..]
+    );
 }
 
 pub fn guard_pages_are_sigsegv_until_they_are_removed() {
@@ -159,7 +183,10 @@ pub fn guard_pages_are_sigsegv_until_they_are_removed() {
     assert_eq!(read_in_child(map.data().wrapping_add(page)), End::Killed(libc::SIGSEGV));
     assert_eq!(map.read(page, &mut [0]).expect_err("no such byte").errno, libc::EIO);
     for at in [page - 1, 2 * page] {
-        assert_eq!(read_in_child(map.data().wrapping_add(at)), End::Exited(pattern(4 * page)[at].into()));
+        assert_eq!(
+            read_in_child(map.data().wrapping_add(at)),
+            End::Exited(pattern(4 * page)[at].into())
+        );
     }
     map.advise(0, TO_END, GUARD_REMOVE, 0).expect("removed");
     assert!(map.part(page, page).iter().all(|byte| *byte == 0));
@@ -180,7 +207,8 @@ pub fn advice_about_children_and_dumps_is_followed() {
         made.map.advise(at, 1, libc::MADV_DOFORK, 0).expect("shown");
         assert_eq!(is_there(), byte);
 
-        let is_left_out = || crate::support::map::region_at(made.map.data().addr() + at).has_flag("dd");
+        let is_left_out =
+            || crate::support::map::region_at(made.map.data().addr() + at).has_flag("dd");
         made.map.advise(at, 1, libc::MADV_DONTDUMP, 0).expect("left out");
         assert!(is_left_out() && !made.map.region().has_flag("dd"));
         made.map.advise(at, 1, libc::MADV_DODUMP, 0).expect("not left out");
@@ -199,10 +227,15 @@ pub fn there_is_no_other_advice() {
     for kind in kinds() {
         for length in [0, 5000] {
             let made = kind.with(length, 0, 0);
-            for advice in [5, 6, 7, 26, 63, 99, 104, 200, 0xffff, 0x20000, 0x20004, c_int::MIN, -1] {
+            for advice in [5, 6, 7, 26, 63, 99, 104, 200, 0xffff, 0x20000, 0x20004, c_int::MIN, -1]
+            {
                 for flags in [0, LOSE_CONTENT] {
                     let failure = made.map.advise(0, TO_END, advice, flags).expect_err("refused");
-                    assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "advice"), "{advice}");
+                    assert_eq!(
+                        (failure.errno, failure.op.as_str()),
+                        (libc::EINVAL, "advice"),
+                        "{advice}"
+                    );
                 }
             }
         }
@@ -214,12 +247,17 @@ pub fn advice_that_the_kernel_does_not_know_is_eopnotsupp() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(&file, pattern(3 * page_size())).expect("written");
     let made: Vec<_> = kinds().map(|kind| kind.filled(3 * page_size()).map).collect();
-    let maps: Vec<_> = made.into_iter().chain([map_with(&file, READ, 0).expect("mapped")]).collect();
+    let maps: Vec<_> =
+        made.into_iter().chain([map_with(&file, READ, 0).expect("mapped")]).collect();
     hosts::refuse(libc::SYS_madvise, libc::EINVAL);
     for map in &maps {
         for advice in ALL {
             let failure = map.advise(1, 5000, advice, LOSE_CONTENT).expect_err("refused");
-            assert_eq!((failure.errno, failure.op.as_str()), (libc::EOPNOTSUPP, "madvise"), "{advice}");
+            assert_eq!(
+                (failure.errno, failure.op.as_str()),
+                (libc::EOPNOTSUPP, "madvise"),
+                "{advice}"
+            );
             assert!(failure.message.contains("MADV_"), "{}", failure.message);
         }
         assert!(map.bytes() == pattern(3 * page_size()));

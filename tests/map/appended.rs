@@ -1,9 +1,10 @@
-//! Growth that is refused while another process appends to the same file: what it appends is never cut off. And what it puts in
-//! the place of a file that was created is never removed.
+//! Growth that is refused while another process appends to the same file: what it appends is never
+//! cut off. And what it puts in the place of a file that was created is never removed.
 //!
-//! The other process acts before the first system call of map_file, in the next run before the second, and so on. Not
-//! promised is what lies where the library goes on growing afterwards, because processes that grow one file at the same time
-//! must agree among themselves; and what is appended between its last look at the size and setting it back.
+//! The other process acts before the first system call of map_file, in the next run before the
+//! second, and so on. Not promised is what lies where the library goes on growing afterwards,
+//! because processes that grow one file at the same time must agree among themselves; and what is
+//! appended between its last look at the size and setting it back.
 
 use std::ffi::c_long;
 use std::fs::{self, OpenOptions};
@@ -43,7 +44,8 @@ struct Append {
     is_last: bool,
 }
 
-/// In how many runs the library looked at the size after the append, and had to leave the file as it was then.
+/// In how many runs the library looked at the size after the append, and had to leave the file as
+/// it was then.
 #[derive(Default)]
 struct Kept {
     /// The appended bytes began where the file ended before.
@@ -57,7 +59,13 @@ impl Append {
         let start = path.metadata().expect("stat").len() as usize;
         let mut file = OpenOptions::new().append(true).open(path).expect("opened");
         file.write_all(bytes).expect("appended");
-        Append { file: fs::read(path).expect("read"), start, is_known: false, covered: 0, is_last: true }
+        Append {
+            file: fs::read(path).expect("read"),
+            start,
+            is_known: false,
+            covered: 0,
+            is_last: true,
+        }
     }
 
     /// What the library does afterwards.
@@ -74,7 +82,8 @@ impl Append {
             libc::SYS_ftruncate if is_next => u64::MAX,
             _ => 0,
         });
-        self.is_known = [libc::SYS_fstat, libc::SYS_newfstatat, libc::SYS_statx].contains(&call.number);
+        self.is_known =
+            [libc::SYS_fstat, libc::SYS_newfstatat, libc::SYS_statx].contains(&call.number);
     }
 
     /// What must be in the file in the end.
@@ -142,8 +151,14 @@ impl Attempt<'_> {
 }
 
 /// An attempt with a file that ends within a page, and with one that ends with a page.
-fn attempts<'a>(path: &'a Path, file_size: u64, flags: u64, errno: i32) -> impl Iterator<Item = Attempt<'a>> {
-    let options = MapOptions { access: WRITE, flags: CREATE | flags, file_size, ..MapOptions::default() };
+fn attempts<'a>(
+    path: &'a Path,
+    file_size: u64,
+    flags: u64,
+    errno: i32,
+) -> impl Iterator<Item = Attempt<'a>> {
+    let options =
+        MapOptions { access: WRITE, flags: CREATE | flags, file_size, ..MapOptions::default() };
     let olds = [5000, 2 * page_size()].into_iter();
     olds.map(move |old| Attempt { path, old, options, errno, limit: None, ballast: None })
 }
@@ -162,7 +177,8 @@ pub fn bytes_appended_during_growth_on_a_full_file_system_stay() {
     let ballast = folder.path().join("ballast");
     for attempt in attempts(&folder.path().join("file"), 2 << 20, 0, libc::ENOSPC) {
         for length in [8, 20_000] {
-            let kept = Attempt { ballast: Some(&ballast), ..attempt }.at_each_moment(&pattern(length));
+            let kept =
+                Attempt { ballast: Some(&ballast), ..attempt }.at_each_moment(&pattern(length));
             assert!(kept.before_growth > 0);
         }
     }
@@ -175,7 +191,8 @@ pub fn bytes_appended_during_growth_by_zeros_on_a_full_file_system_stay() {
     let ballast = folder.path().join("ballast");
     for attempt in attempts(&folder.path().join("file"), 2 << 20, 0, libc::ENOSPC) {
         for length in [8, 20_000] {
-            let kept = Attempt { ballast: Some(&ballast), ..attempt }.at_each_moment(&pattern(length));
+            let kept =
+                Attempt { ballast: Some(&ballast), ..attempt }.at_each_moment(&pattern(length));
             assert!(kept.before_growth > 0 && kept.beyond_growth > 0);
         }
     }
@@ -236,7 +253,9 @@ pub fn a_name_that_another_process_takes_is_not_removed() {
             None => return assert_eq!(end, None, "a file that was created is gone"),
             // After the last look at the name.
             Some(call) if call.number == UNLINK => {}
-            Some(call) => assert!(end == Some(pattern(3000)), "taken before call {moment}, {call:?}"),
+            Some(call) => {
+                assert!(end == Some(pattern(3000)), "taken before call {moment}, {call:?}")
+            }
         }
         let _ = fs::remove_file(path);
     }

@@ -29,11 +29,22 @@ pub fn no_options_map_the_whole_file_for_reading() {
 }
 
 pub fn unknown_flags_are_einval() {
-    let known =
-        CREATE | EXECUTE | POPULATE | MLOCK | NO_RESERVE | BEYOND_EOF | NO_FORK | HUGE_PAGES | GUARD | WIPE_ON_FORK;
+    let known = CREATE
+        | EXECUTE
+        | POPULATE
+        | MLOCK
+        | NO_RESERVE
+        | BEYOND_EOF
+        | NO_FORK
+        | HUGE_PAGES
+        | GUARD
+        | WIPE_ON_FORK;
     for bit in (0..64).map(|shift| 1u64 << shift).filter(|bit| known & bit == 0) {
         assert_einval(MapOptions { flags: bit, ..MapOptions::default() }, "flags");
-        assert_einval(MapOptions { flags: bit | CREATE, access: WRITE, ..MapOptions::default() }, "flags");
+        assert_einval(
+            MapOptions { flags: bit | CREATE, access: WRITE, ..MapOptions::default() },
+            "flags",
+        );
     }
 }
 
@@ -49,7 +60,10 @@ pub fn options_that_contradict_are_einval() {
         assert_einval(MapOptions { access, file_size: 1, ..MapOptions::default() }, "options");
     }
     for mode in [0o1600, 0o4600, 0o10600, u32::MAX] {
-        assert_einval(MapOptions { access: WRITE, flags: CREATE, mode, ..MapOptions::default() }, "options");
+        assert_einval(
+            MapOptions { access: WRITE, flags: CREATE, mode, ..MapOptions::default() },
+            "options",
+        );
     }
 }
 
@@ -74,9 +88,12 @@ pub fn offsets_and_lengths_no_file_can_have_are_einval() {
         assert_einval(MapOptions { access: WRITE, file_size, ..MapOptions::default() }, "options");
     }
 
-    // Possible in principle, but nothing has as much room: an error, and no map that wrapped around.
+    // Possible in principle, but nothing has as much room: an error, and no map that wrapped
+    // around.
     let (_folder, path) = hello();
-    for (offset, length) in [(0, most), (0, most - 1), (5, most - 5), (4095, most - 4095), (i64::MAX as u64 - 1, 1)] {
+    for (offset, length) in
+        [(0, most), (0, most - 1), (5, most - 5), (4095, most - 4095), (i64::MAX as u64 - 1, 1)]
+    {
         let options = MapOptions { offset, length, flags: BEYOND_EOF, ..MapOptions::default() };
         match map(&path, &options) {
             Ok(map) => assert_eq!(map.length(), length),
@@ -88,13 +105,18 @@ pub fn offsets_and_lengths_no_file_can_have_are_einval() {
     }
 }
 
-/// Neither a length that was computed as 0, nor a struct that was zeroed instead of initialised, does anything.
+/// Neither a length that was computed as 0, nor a struct that was zeroed instead of initialised,
+/// does anything.
 pub fn a_length_of_0_is_einval_and_says_how_to_mean_the_end() {
     let (_folder, path) = hello();
     for offset in [0, 3, 5, 6] {
-        let failure = map(&path, &MapOptions { offset, length: 0, ..MapOptions::default() }).expect_err("refused");
+        let failure = map(&path, &MapOptions { offset, length: 0, ..MapOptions::default() })
+            .expect_err("refused");
         assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "length"));
-        assert!(failure.message.contains("length is 0") && failure.message.contains("BYTEFD_MAP_OPTIONS_INIT"));
+        assert!(
+            failure.message.contains("length is 0")
+                && failure.message.contains("BYTEFD_MAP_OPTIONS_INIT")
+        );
     }
     let zeroed = MapOptions { size: size_of::<MapOptions>(), length: 0, ..MapOptions::default() };
     assert_eq!(memory(5, &zeroed).expect_err("refused").errno, libc::EINVAL);

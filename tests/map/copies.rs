@@ -15,9 +15,15 @@ pub fn copies_are_exact() {
     let large = (3 << 20) + 1;
     for kind in kinds() {
         let made = kind.with(length, 0, 0);
-        for (start, count) in
-            [(0, length), (0, 0), (length, 0), (1, 1), (page_size() - 1, 2), (4999, 10_000), (length - 1, 1)]
-        {
+        for (start, count) in [
+            (0, length),
+            (0, 0),
+            (length, 0),
+            (1, 1),
+            (page_size() - 1, 2),
+            (4999, 10_000),
+            (length - 1, 1),
+        ] {
             let bytes = pattern(count);
             assert_eq!(made.map.write(start, &bytes).expect("written"), count);
             assert!(made.map.part(start, count) == bytes);
@@ -62,7 +68,8 @@ impl HalfReadable {
     }
 }
 
-/// bytefd_map_read and bytefd_map_write with a buffer that may be bad: what both answer, and how many bytes they count.
+/// bytefd_map_read and bytefd_map_write with a buffer that may be bad: what both answer, and how
+/// many bytes they count.
 fn both(map: &Map, buffer: *mut u8, length: usize) -> [(c_int, usize); 2] {
     let (abi, map) = (abi::load(), map.raw());
     let (mut read, mut written) = (0, 0);
@@ -80,10 +87,18 @@ pub fn bad_buffers_are_efault() {
     let bad = HalfReadable::new();
     for kind in kinds() {
         let made = kind.filled(3 * page);
-        for (buffer, length) in
-            [(bad.at(0), 1), (bad.at(0), page), (bad.at(1), 2), (bad.at(100), 200), (bad.at(page), 2 * page)]
-        {
-            assert_eq!(both(&made.map, buffer, length), [(-libc::EFAULT, 0); 2], "{kind:?}, {length} bytes");
+        for (buffer, length) in [
+            (bad.at(0), 1),
+            (bad.at(0), page),
+            (bad.at(1), 2),
+            (bad.at(100), 200),
+            (bad.at(page), 2 * page),
+        ] {
+            assert_eq!(
+                both(&made.map, buffer, length),
+                [(-libc::EFAULT, 0); 2],
+                "{kind:?}, {length} bytes"
+            );
         }
         assert_eq!(both(&made.map, bad.at(100), 100), [(0, 100); 2], "up to there it is good");
         assert!(made.map.part(2 * page, page) == pattern(3 * page)[2 * page..]);
@@ -114,7 +129,10 @@ pub fn a_file_made_shorter_ends_a_copy_and_not_the_process() {
             let mut seen = vec![0xaa; length];
             assert_eq!(map.read(0, &mut seen).expect("a part"), there);
             assert!(seen[..there] == expected, "access {access}, offset {offset}");
-            assert_eq!(map.read(there - 5, &mut seen).expect_err("past the end of the map").errno, libc::EINVAL);
+            assert_eq!(
+                map.read(there - 5, &mut seen).expect_err("past the end of the map").errno,
+                libc::EINVAL
+            );
             assert_eq!(map.read(there - 5, &mut seen[..1000]).expect("a part"), 5);
             for start in [there, there + 1, length - 1] {
                 let failure = map.read(start, &mut [0]).expect_err("gone");
@@ -153,7 +171,12 @@ pub fn protected_pages_end_a_copy() {
 pub fn a_full_file_system_ends_a_copy_and_not_the_process() {
     let page = page_size();
     let (folder, _mounted) = small_file_system(64);
-    let options = MapOptions { access: WRITE, flags: CREATE | NO_RESERVE, file_size: 1 << 20, ..MapOptions::default() };
+    let options = MapOptions {
+        access: WRITE,
+        flags: CREATE | NO_RESERVE,
+        file_size: 1 << 20,
+        ..MapOptions::default()
+    };
     let map = map(folder.path().join("sparse"), &options).expect("mapped");
     let stored = map.write(0, &pattern(1 << 20)).expect("a part");
     assert!(stored >= page && stored <= 64 << 10 && stored % page == 0, "{stored} bytes");
@@ -175,7 +198,9 @@ pub fn without_process_vm_readv_copies_are_the_same() {
         a_file_made_shorter_ends_a_copy_and_not_the_process();
     });
     let map = private(100_000);
-    let outcomes = with_free_descriptors(0, || [map.read(0, &mut vec![0; 100_000]), map.write(0, &[1; 100_000])]);
+    let outcomes = with_free_descriptors(0, || {
+        [map.read(0, &mut vec![0; 100_000]), map.write(0, &[1; 100_000])]
+    });
     for outcome in outcomes {
         assert!(outcome.is_err_and(|failure| failure.errno == libc::EMFILE));
     }

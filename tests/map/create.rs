@@ -27,23 +27,44 @@ pub fn a_created_file_is_empty() {
     assert_eq!(path.metadata().expect("stat").len(), 0);
 
     let path = folder.path().join("other");
-    let options = MapOptions { access: WRITE, flags: CREATE | BEYOND_EOF, length: 100, ..MapOptions::default() };
+    let options = MapOptions {
+        access: WRITE,
+        flags: CREATE | BEYOND_EOF,
+        length: 100,
+        ..MapOptions::default()
+    };
     assert_eq!(crate::support::map::map(&path, &options).expect("mapped").length(), 100);
     assert_eq!(path.metadata().expect("stat").len(), 0, "a map past the end makes no content");
 }
 
 pub fn a_created_file_has_the_mode_asked_for_less_the_umask() {
     let folder = tempfile::tempdir().expect("a folder");
-    let cases = [(0o022, 0, 0o600), (0, 0, 0o600), (0o277, 0, 0o400), (0, 0o666, 0o666), (0o027, 0o666, 0o640)];
+    let cases = [
+        (0o022, 0, 0o600),
+        (0, 0, 0o600),
+        (0o277, 0, 0o400),
+        (0, 0o666, 0o666),
+        (0o027, 0o666, 0o640),
+    ];
     for (number, (umask, asked, expected)) in cases.into_iter().enumerate() {
         // SAFETY: this process is alone.
         unsafe { libc::umask(umask) };
         let path = folder.path().join(number.to_string());
-        let options = MapOptions { access: WRITE, flags: CREATE, mode: asked, file_size: 10, ..MapOptions::default() };
+        let options = MapOptions {
+            access: WRITE,
+            flags: CREATE,
+            mode: asked,
+            file_size: 10,
+            ..MapOptions::default()
+        };
         // Even a mode that lets nobody write: the one who makes the file may write to it this once.
         let map = map(&path, &options).expect("mapped");
         map.store(0, b"x");
-        assert_eq!(path.metadata().expect("stat").mode() & 0o7777, expected, "umask {umask:o}, mode {asked:o}");
+        assert_eq!(
+            path.metadata().expect("stat").mode() & 0o7777,
+            expected,
+            "umask {umask:o}, mode {asked:o}"
+        );
     }
 }
 
@@ -52,7 +73,13 @@ pub fn an_existing_file_is_kept() {
     let path = folder.path().join("file");
     std::fs::write(&path, "hello").expect("written");
     let before = path.metadata().expect("stat");
-    let options = MapOptions { access: WRITE, flags: CREATE, mode: 0o666, file_size: 3, ..MapOptions::default() };
+    let options = MapOptions {
+        access: WRITE,
+        flags: CREATE,
+        mode: 0o666,
+        file_size: 3,
+        ..MapOptions::default()
+    };
     let map = map(&path, &options).expect("mapped");
     assert_eq!(map.bytes(), b"hello");
     let after = path.metadata().expect("stat");
@@ -88,8 +115,13 @@ pub fn a_larger_file_keeps_its_size() {
 pub fn a_range_in_the_grown_part_maps() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(&file, pattern(100)).expect("written");
-    let options =
-        MapOptions { access: WRITE, file_size: 10_000, offset: 9_000, length: 1_000, ..MapOptions::default() };
+    let options = MapOptions {
+        access: WRITE,
+        file_size: 10_000,
+        offset: 9_000,
+        length: 1_000,
+        ..MapOptions::default()
+    };
     let map = map(&file, &options).expect("mapped");
     map.store(999, b"!");
     assert_eq!(map.length(), 1_000);
@@ -120,13 +152,21 @@ fn scribble_and_grow() {
         for new in [101, 200, page as u64, page as u64 + 1, 100_000] {
             let file = tempfile::NamedTempFile::new().expect("a file");
             std::fs::write(&file, pattern(100)).expect("written");
-            let options = MapOptions { length: page, access: WRITE, flags: BEYOND_EOF, ..MapOptions::default() };
+            let options = MapOptions {
+                length: page,
+                access: WRITE,
+                flags: BEYOND_EOF,
+                ..MapOptions::default()
+            };
             let beyond = map(&file, &options).expect("mapped");
             beyond.store(100, &vec![0xaa; page - 100]);
             let grown = grow_with(file.path(), new, flags);
             let mut expected = pattern(100);
             expected.resize(new as usize, 0);
-            assert!(grown.bytes() == expected && std::fs::read(&file).expect("read") == expected, "to {new} bytes");
+            assert!(
+                grown.bytes() == expected && std::fs::read(&file).expect("read") == expected,
+                "to {new} bytes"
+            );
         }
     }
 }
@@ -179,7 +219,13 @@ pub fn many_threads_create_one_file() {
 }
 
 fn past_the_end() -> MapOptions {
-    MapOptions { access: WRITE, flags: CREATE, file_size: 8192, offset: 8193, ..MapOptions::default() }
+    MapOptions {
+        access: WRITE,
+        flags: CREATE,
+        file_size: 8192,
+        offset: 8193,
+        ..MapOptions::default()
+    }
 }
 
 pub fn a_refused_range_leaves_no_created_file() {

@@ -15,7 +15,12 @@ use crate::support::map::{Map, map, map_fd, map_with, memory};
 fn open(path: impl AsRef<Path>, flags: i32) -> File {
     let mode = flags & libc::O_ACCMODE;
     let (read, write) = (mode != libc::O_WRONLY, mode != libc::O_RDONLY);
-    OpenOptions::new().read(read).write(write).custom_flags(flags & !libc::O_ACCMODE).open(path).expect("opened")
+    OpenOptions::new()
+        .read(read)
+        .write(write)
+        .custom_flags(flags & !libc::O_ACCMODE)
+        .open(path)
+        .expect("opened")
 }
 
 fn with(access: u32) -> MapOptions {
@@ -91,7 +96,9 @@ pub fn a_descriptor_of_anything_but_a_regular_file_is_refused() {
     let nameless = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
     let folder = File::open("/tmp").expect("opened");
     for access in [READ, WRITE, PRIVATE] {
-        for fd in [reader.as_raw_fd(), writer.as_raw_fd(), socket.as_raw_fd(), null.as_raw_fd(), nameless] {
+        for fd in
+            [reader.as_raw_fd(), writer.as_raw_fd(), socket.as_raw_fd(), null.as_raw_fd(), nameless]
+        {
             is_refused(fd, &with(access), libc::ENODEV);
         }
         is_refused(folder.as_raw_fd(), &with(access), libc::EISDIR);
@@ -156,7 +163,9 @@ pub fn a_sealed_file_maps_for_all_but_writing() {
     assert!([libc::EPERM, libc::EACCES].contains(&failure.errno), "{failure:?}");
 
     if !hosts::has_memfd() {
-        return println!("SKIPPED: files sealed against growing: there are no memory files on this host");
+        return println!(
+            "SKIPPED: files sealed against growing: there are no memory files on this host"
+        );
     }
     let fixed = wrap_with(b"hello", WRITABLE, MEMFD).expect("wrapped");
     // SAFETY: touches no memory.
@@ -178,7 +187,8 @@ pub fn maps_that_keep_no_descriptor_leave_record_locks_alone() {
     let is_locked = || {
         in_child(|| {
             // SAFETY: all-zero is a valid struct, and it is writable.
-            let mut lock = libc::flock { l_type: libc::F_WRLCK as i16, ..unsafe { std::mem::zeroed() } };
+            let mut lock =
+                libc::flock { l_type: libc::F_WRLCK as i16, ..unsafe { std::mem::zeroed() } };
             // SAFETY: as above.
             unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLK, &mut lock) };
             lock.l_type.into()

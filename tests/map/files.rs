@@ -20,7 +20,8 @@ const EVERY_WAY: [(u32, u64); 6] =
 
 fn assert_refused(path: impl AsRef<Path>, errno: c_int) {
     for (access, flags) in EVERY_WAY {
-        let Failure { errno: found, op, message } = map_with(&path, access, flags).expect_err("refused");
+        let Failure { errno: found, op, message } =
+            map_with(&path, access, flags).expect_err("refused");
         let path = path.as_ref().display();
         assert_eq!(found, errno, "{path}, access {access}, flags {flags}: {op}: {message}");
         assert!(message.contains(&path.to_string()), "{message} does not name {path}");
@@ -35,10 +36,12 @@ fn fifo(folder: &Path) -> std::path::PathBuf {
     path
 }
 
-/// With a lease somebody asks to be told before others open the file: they wait until it is given back.
+/// With a lease somebody asks to be told before others open the file: they wait until it is given
+/// back.
 pub fn a_leased_file_is_waited_for() {
     let file = tempfile::NamedTempFile::new().expect("a file");
-    // By the one description: a child that a test beside this one forks would keep another open for a moment.
+    // By the one description: a child that a test beside this one forks would keep another open for
+    // a moment.
     file.as_file().write_all_at(b"hello", 0).expect("written");
     // SAFETY: these calls touch no memory. SIGURG instead of SIGIO, which ends the process.
     unsafe {
@@ -50,7 +53,8 @@ pub fn a_leased_file_is_waited_for() {
         let mapped = scope.spawn(|| map_with(&file, READ, 0));
         // F_GETLEASE tells what is left to it once somebody opens the file.
         // SAFETY: as above.
-        while unsafe { libc::fcntl(file.as_file().as_raw_fd(), libc::F_GETLEASE) } == libc::F_WRLCK {
+        while unsafe { libc::fcntl(file.as_file().as_raw_fd(), libc::F_GETLEASE) } == libc::F_WRLCK
+        {
             if mapped.is_finished() {
                 break;
             }
@@ -58,7 +62,10 @@ pub fn a_leased_file_is_waited_for() {
         }
         // SAFETY: as above.
         unsafe { libc::fcntl(file.as_file().as_raw_fd(), libc::F_SETLEASE, libc::F_UNLCK) };
-        assert_eq!(mapped.join().expect("no panic").expect("mapped, after waiting").bytes(), b"hello");
+        assert_eq!(
+            mapped.join().expect("no panic").expect("mapped, after waiting").bytes(),
+            b"hello"
+        );
     });
 }
 
@@ -68,19 +75,30 @@ pub fn a_fifo_is_refused_without_being_opened() {
     let path = fifo(folder.path());
     let text = CString::new(path.as_os_str().as_bytes()).expect("no NUL");
     // SAFETY: the new descriptor is ours.
-    let watch = unsafe { OwnedFd::from_raw_fd(libc::inotify_init1(libc::IN_NONBLOCK | libc::IN_CLOEXEC)) };
-    // SAFETY: a descriptor and a string.
-    assert!(unsafe { libc::inotify_add_watch(watch.as_raw_fd(), text.as_ptr(), libc::IN_OPEN) } >= 0);
+    let watch =
+        unsafe { OwnedFd::from_raw_fd(libc::inotify_init1(libc::IN_NONBLOCK | libc::IN_CLOEXEC)) };
+    assert!(
+        // SAFETY: a descriptor and a string.
+        unsafe { libc::inotify_add_watch(watch.as_raw_fd(), text.as_ptr(), libc::IN_OPEN) } >= 0
+    );
     let mut events = [0u8; 4096];
     // SAFETY: a writable buffer.
-    let mut was_opened = || unsafe { libc::read(watch.as_raw_fd(), events.as_mut_ptr().cast(), events.len()) } > 0;
+    let mut was_opened =
+        || unsafe { libc::read(watch.as_raw_fd(), events.as_mut_ptr().cast(), events.len()) } > 0;
 
     assert_refused(&path, libc::ENODEV);
-    let grow = MapOptions { access: WRITE, flags: CREATE, file_size: 4096, ..MapOptions::default() };
+    let grow =
+        MapOptions { access: WRITE, flags: CREATE, file_size: 4096, ..MapOptions::default() };
     assert_eq!(map(&path, &grow).expect_err("refused").errno, libc::ENODEV);
     assert!(!was_opened());
 
-    drop(std::fs::File::options().read(true).custom_flags(libc::O_NONBLOCK).open(&path).expect("opened"));
+    drop(
+        std::fs::File::options()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(&path)
+            .expect("opened"),
+    );
     assert!(was_opened(), "the watch works");
 }
 
@@ -96,8 +114,11 @@ pub fn a_writer_that_waits_for_a_fifo_is_not_woken() {
             std::io::Write::write_all(&mut end, b"for a real reader")
         });
         // Asleep, which it can be in open(2) only.
-        let state = || std::fs::read_to_string(format!("/proc/self/task/{}/stat", writer.load(SeqCst)));
-        while !state().is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" S"))) {
+        let state =
+            || std::fs::read_to_string(format!("/proc/self/task/{}/stat", writer.load(SeqCst)));
+        while !state()
+            .is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" S")))
+        {
             std::thread::yield_now();
         }
         assert_refused(&path, libc::ENODEV);
@@ -117,8 +138,11 @@ pub fn what_is_no_regular_file_is_refused() {
     for path in [folder.path(), Path::new("/proc/self")] {
         assert_refused(path, libc::EISDIR);
     }
-    // Some say they are empty, some that they have a page; of memory not even the first byte can be read.
-    for path in ["/proc/self/status", "/proc/version", "/proc/self/maps", "/proc/self/mem", SYS_FILE] {
+    // Some say they are empty, some that they have a page; of memory not even the first byte can be
+    // read.
+    for path in
+        ["/proc/self/status", "/proc/version", "/proc/self/maps", "/proc/self/mem", SYS_FILE]
+    {
         if Path::new(path).exists() {
             assert_cannot_be_mapped(path);
         }
@@ -127,7 +151,8 @@ pub fn what_is_no_regular_file_is_refused() {
 
 fn assert_cannot_be_mapped(path: &str) {
     for access in [READ, PRIVATE] {
-        let failure = map_with(path, access, 0).expect_err("it has content, so an empty map would be wrong");
+        let failure =
+            map_with(path, access, 0).expect_err("it has content, so an empty map would be wrong");
         assert_eq!(failure.errno, libc::ENODEV, "{path}: {failure:?}");
     }
 }
@@ -145,7 +170,9 @@ pub fn a_part_of_a_file_of_proc_is_enodev_too() {
 fn assert_growing_changes_nothing(path: &str, content: &str) {
     // Without root there may be no permission to write.
     if std::fs::File::options().write(true).open(path).is_err() {
-        return println!("SKIPPED: growing {path} writes nothing to it: it is not there, or not for this user");
+        return println!(
+            "SKIPPED: growing {path} writes nothing to it: it is not there, or not for this user"
+        );
     }
     for flags in [0, NO_RESERVE, CREATE] {
         let options = MapOptions { access: WRITE, file_size: 8192, flags, ..MapOptions::default() };
@@ -223,7 +250,11 @@ pub fn a_path_may_hold_any_bytes() {
     let path = folder.path().join(OsStr::from_bytes(b"line\nbell\x07\xff end"));
     let failure = map_with(&path, READ, 0).expect_err("refused");
     assert_eq!(failure.errno, libc::ENOENT);
-    assert!(!failure.message.contains('\n') && !failure.message.contains('\x07'), "{:?}", failure.message);
+    assert!(
+        !failure.message.contains('\n') && !failure.message.contains('\x07'),
+        "{:?}",
+        failure.message
+    );
     std::fs::write(&path, "hello").expect("written");
     assert_eq!(map_with(&path, READ, 0).expect("mapped").bytes(), b"hello");
 }
@@ -242,7 +273,9 @@ pub fn a_wrapped_descriptor_maps_by_its_path() {
 
 pub fn a_sealed_file_cannot_be_mapped_for_writing() {
     if !hosts::has_memfd() {
-        return println!("SKIPPED: sealed files cannot be mapped for writing: nothing can be sealed on this host");
+        return println!(
+            "SKIPPED: sealed files cannot be mapped for writing: nothing can be sealed on this host"
+        );
     }
     let fd = wrap_with(b"hello", 0, MEMFD).expect("wrapped");
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
@@ -277,11 +310,16 @@ pub fn only_maps_for_writing_keep_a_descriptor() {
     let open = || {
         let entries = std::fs::read_dir("/proc/self/fd").expect("/proc is mounted").flatten();
         entries
-            .filter(|entry| std::fs::read_link(entry.path()).is_ok_and(|link| link.as_os_str() == file.as_os_str()))
+            .filter(|entry| {
+                std::fs::read_link(entry.path())
+                    .is_ok_and(|link| link.as_os_str() == file.as_os_str())
+            })
             .count()
     };
-    let maps: Vec<_> =
-        EVERY_WAY.iter().map(|(access, flags)| map_with(&file, *access, *flags).expect("mapped")).collect();
+    let maps: Vec<_> = EVERY_WAY
+        .iter()
+        .map(|(access, flags)| map_with(&file, *access, *flags).expect("mapped"))
+        .collect();
     let for_writing = EVERY_WAY.iter().filter(|(access, _)| *access == WRITE).count();
     assert_eq!(open(), for_writing);
     map(&file, &MapOptions { offset: 6, ..MapOptions::default() }).expect_err("refused");
@@ -306,8 +344,14 @@ pub fn an_empty_map_begins_with_a_page() {
     for size in [0, 1, 4999] {
         std::fs::write(&file, pattern(size)).expect("written");
         for access in [READ, WRITE, PRIVATE] {
-            let map = map(&file, &MapOptions { offset: size as u64, access, ..MapOptions::default() }).expect("mapped");
-            assert!(map.length() == 0 && map.data().addr().is_multiple_of(page_size()), "{:?}", map.data());
+            let map =
+                map(&file, &MapOptions { offset: size as u64, access, ..MapOptions::default() })
+                    .expect("mapped");
+            assert!(
+                map.length() == 0 && map.data().addr().is_multiple_of(page_size()),
+                "{:?}",
+                map.data()
+            );
         }
     }
     let mut map = map_with(&file, WRITE, 0).expect("mapped");
@@ -333,7 +377,10 @@ pub fn a_map_with_a_descriptor_knows_how_long_the_file_is_now() {
     }
     assert_eq!(super::kinds::private(5).file_size().expect_err("no file").errno, libc::EBADF);
     if hosts::has_memfd() {
-        assert_eq!(memory(5000, &MapOptions::default()).expect("memory").file_size().expect("known"), 5000);
+        assert_eq!(
+            memory(5000, &MapOptions::default()).expect("memory").file_size().expect("known"),
+            5000
+        );
     }
 }
 

@@ -35,7 +35,8 @@ pub fn a_refused_flush_says_which_bytes_it_was_asked_for() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(&file, pattern(100)).expect("written");
     let map = map_with(&file, WRITE, 0).expect("mapped");
-    let said = |offset, length| map.flush(offset, length, libc::MS_SYNC).expect_err("outside").message;
+    let said =
+        |offset, length| map.flush(offset, length, libc::MS_SYNC).expect_err("outside").message;
     assert!(said(90, 20).contains("bytes 90..110 of a map of 100 bytes"), "{}", said(90, 20));
     assert!(said(101, 0).contains("bytes 101.."), "{}", said(101, 0));
 }

@@ -1,4 +1,5 @@
-//! Files that cannot be made or grown: a file that was created is gone again, one that was to grow has its old size.
+//! Files that cannot be made or grown: a file that was created is gone again, one that was to grow
+//! has its old size.
 
 use std::os::fd::AsRawFd;
 use std::path::Path;
@@ -19,7 +20,10 @@ fn refused(folder: &Path, options: &MapOptions) -> Failure {
     let (old, new) = (folder.join("old"), folder.join("new"));
     std::fs::write(&old, pattern(5000)).expect("written");
     let first = leaves_nothing(|| map(&old, options)).expect_err("refused");
-    assert!(std::fs::read(&old).expect("read") == pattern(5000), "an existing file has its old size: {first:?}");
+    assert!(
+        std::fs::read(&old).expect("read") == pattern(5000),
+        "an existing file has its old size: {first:?}"
+    );
     let created = MapOptions { flags: options.flags | CREATE, ..*options };
     let second = leaves_nothing(|| map(&new, &created)).expect_err("refused");
     assert!(!new.exists(), "a file that was created is gone: {second:?}");
@@ -34,9 +38,14 @@ pub fn growth_past_the_file_size_limit_is_efbig() {
     for flags in [0, NO_RESERVE] {
         for size in [(1 << 20) + 1, 1 << 30, i64::MAX as u64] {
             let options = MapOptions { flags, ..growing(size) };
-            let failure = with_limit(libc::RLIMIT_FSIZE, 1 << 20, || refused(folder.path(), &options));
+            let failure =
+                with_limit(libc::RLIMIT_FSIZE, 1 << 20, || refused(folder.path(), &options));
             assert_eq!(failure.errno, libc::EFBIG);
-            assert!(failure.message.contains(&size.to_string()), "what was asked: {}", failure.message);
+            assert!(
+                failure.message.contains(&size.to_string()),
+                "what was asked: {}",
+                failure.message
+            );
             assert!(failure.message.contains("1048576"), "what is allowed: {}", failure.message);
         }
         let path = folder.path().join("at the limit");
@@ -87,7 +96,8 @@ pub fn no_address_space_is_enomem_and_leaves_no_created_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("new");
     let options = MapOptions { flags: CREATE | NO_RESERVE, ..growing(1 << 35) };
-    let failure = with_limit(libc::RLIMIT_AS, 1 << 34, || map(&path, &options)).expect_err("refused");
+    let failure =
+        with_limit(libc::RLIMIT_AS, 1 << 34, || map(&path, &options)).expect_err("refused");
     assert_eq!((failure.errno, failure.op.as_str()), (libc::ENOMEM, "mmap"));
     assert!(!path.exists());
 }
@@ -98,7 +108,8 @@ pub fn no_descriptor_is_emfile_and_leaves_no_created_file() {
     let (old, new) = (folder.path().join("old"), folder.path().join("new"));
     std::fs::write(&old, "hello").expect("written");
     for (path, size) in [(&old, Some(5)), (&new, None)] {
-        let failure = leaves_nothing(|| with_free_descriptors(0, || map(path, &options))).expect_err("refused");
+        let failure = leaves_nothing(|| with_free_descriptors(0, || map(path, &options)))
+            .expect_err("refused");
         assert_eq!(failure.errno, libc::EMFILE);
         assert_eq!(path.metadata().ok().map(|stat| stat.len()), size);
     }
@@ -114,7 +125,9 @@ pub fn no_descriptor_above_the_standard_streams_leaves_no_created_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("new");
     let options = MapOptions { flags: CREATE, ..growing(4096) };
-    let outcome = leaves_nothing(|| without_standard_input(|| with_free_descriptors(1, || map(&path, &options))));
+    let outcome = leaves_nothing(|| {
+        without_standard_input(|| with_free_descriptors(1, || map(&path, &options)))
+    });
     // It may do with that number for the short time it needs one.
     if let Err(failure) = outcome {
         assert_eq!(failure.errno, libc::EMFILE);
@@ -122,7 +135,8 @@ pub fn no_descriptor_above_the_standard_streams_leaves_no_created_file() {
     }
 }
 
-/// tmpfs undoes what an interrupted fallocate has done: a library that asks again for all of it never ends.
+/// tmpfs undoes what an interrupted fallocate has done: a library that asks again for all of it
+/// never ends.
 pub fn growth_ends_though_signals_interrupt_it() {
     let (folder, _mounted) = small_file_system(300 << 10);
     let options = MapOptions { flags: CREATE, ..growing(256 << 20) };

@@ -10,7 +10,9 @@ use crate::support::map::{map, map_fd, page_size};
 
 /// A memory file of so many huge pages, of which none is reserved, and their size.
 fn huge_file(pages: usize) -> (OwnedFd, usize) {
-    let Some(page) = meminfo("Hugepagesize").map(|kib| kib << 10) else { skip("no huge pages on this kernel") };
+    let Some(page) = meminfo("Hugepagesize").map(|kib| kib << 10) else {
+        skip("no huge pages on this kernel")
+    };
     // SAFETY: a string; the descriptor is nobody else's.
     let fd = unsafe { libc::memfd_create(c"huge".as_ptr(), libc::MFD_HUGETLB | libc::MFD_CLOEXEC) };
     if fd < 0 {
@@ -30,11 +32,19 @@ fn mappings() -> usize {
     std::fs::read_to_string("/proc/self/maps").expect("/proc is mounted").lines().count()
 }
 
-/// munmap(2) of a part of a huge page is EINVAL, and the page stays mapped, until no mapping can be made any more.
+/// munmap(2) of a part of a huge page is EINVAL, and the page stays mapped, until no mapping can be
+/// made any more.
 pub fn a_part_of_a_huge_page_is_mapped_and_unmapped() {
     let (fd, page) = huge_file(2);
     let mut before = 0;
-    let ranges = [(0, 1000), (0, page), (1000, 1000), (page as u64 - 1, 2), (page as u64 + 5, TO_END), (0, TO_END)];
+    let ranges = [
+        (0, 1000),
+        (0, page),
+        (1000, 1000),
+        (page as u64 - 1, 2),
+        (page as u64 + 5, TO_END),
+        (0, TO_END),
+    ];
     for access in [READ, READ, WRITE, PRIVATE] {
         for (offset, length) in ranges {
             for guard in [0, GUARD] {
@@ -76,8 +86,15 @@ pub fn a_file_of_huge_pages_grows_by_whole_ones() {
     let growing = |file_size| MapOptions { file_size, ..options(WRITE, NO_RESERVE) };
     for size in [page + 1, page + page_size(), 3 * page - 1] {
         let failure = map_fd(fd.as_raw_fd(), &growing(size as u64)).expect_err("refused");
-        assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "file_size"), "{failure:?}");
-        assert!(failure.message.contains(&page.to_string()) && failure.message.contains(&size.to_string()));
+        assert_eq!(
+            (failure.errno, failure.op.as_str()),
+            (libc::EINVAL, "file_size"),
+            "{failure:?}"
+        );
+        assert!(
+            failure.message.contains(&page.to_string())
+                && failure.message.contains(&size.to_string())
+        );
         assert_eq!(file(&fd).metadata().expect("fstat").len(), page as u64);
     }
     let map = map_fd(fd.as_raw_fd(), &growing(3 * page as u64)).expect("nothing is reserved");
@@ -96,7 +113,10 @@ pub fn files_of_huge_pages_are_maps_as_others() {
     for offset in [0, 1, 4096, 5000, page - 1, page, page + 77] {
         for access in [READ, WRITE] {
             for flags in [0, GUARD] {
-                let map = map_fd(fd.as_raw_fd(), &MapOptions { offset: offset as u64, ..options(access, flags) });
+                let map = map_fd(
+                    fd.as_raw_fd(),
+                    &MapOptions { offset: offset as u64, ..options(access, flags) },
+                );
                 let map = map.expect("mapped");
                 assert!(map.bytes() == content[offset..]);
                 let mut some = [0; 10];
@@ -116,7 +136,8 @@ pub fn files_of_huge_pages_are_maps_as_others() {
     assert_eq!(guarded.check().expect_err("lost").errno, libc::EIO);
     drop((guarded, writing));
 
-    let mut map = map_fd(fd.as_raw_fd(), &MapOptions { reserve: 8 * page, ..options(WRITE, 0) }).expect("mapped");
+    let mut map = map_fd(fd.as_raw_fd(), &MapOptions { reserve: 8 * page, ..options(WRITE, 0) })
+        .expect("mapped");
     for length in [1, page_size(), page + 1] {
         assert_eq!(map.resize(length).expect_err("no whole page").errno, libc::EINVAL);
     }
@@ -130,19 +151,23 @@ pub fn a_file_on_hugetlbfs_is_mapped_by_its_path() {
     let folder = tempfile::tempdir().expect("a folder");
     let at = std::ffi::CString::new(folder.path().to_str().expect("UTF-8")).expect("no NUL");
     // SAFETY: strings; no data.
-    let status = unsafe { libc::mount(c"none".as_ptr(), at.as_ptr(), c"hugetlbfs".as_ptr(), 0, std::ptr::null()) };
+    let status = unsafe {
+        libc::mount(c"none".as_ptr(), at.as_ptr(), c"hugetlbfs".as_ptr(), 0, std::ptr::null())
+    };
     if status != 0 {
         skip(format_args!("hugetlbfs: {}", std::io::Error::last_os_error()));
     }
     let page = meminfo("Hugepagesize").expect("there are some") << 10;
     let path = folder.path().join("file");
-    let created = map(&path, &MapOptions { file_size: page as u64, ..options(WRITE, CREATE | NO_RESERVE) });
+    let created =
+        map(&path, &MapOptions { file_size: page as u64, ..options(WRITE, CREATE | NO_RESERVE) });
     drop(created.expect("created"));
     for length in [1, 1000, page] {
         let map = map(&path, &MapOptions { length, ..options(READ, NO_RESERVE) }).expect("mapped");
         assert_eq!(map.length(), length);
     }
-    let failure = map(folder.path().join("new"), &MapOptions { file_size: 1000, ..options(WRITE, CREATE) });
+    let failure =
+        map(folder.path().join("new"), &MapOptions { file_size: 1000, ..options(WRITE, CREATE) });
     assert_eq!(failure.expect_err("no whole page").errno, libc::EINVAL);
     assert!(!folder.path().join("new").exists());
     unmount(folder.path());

@@ -46,11 +46,17 @@ pub fn populated_memory_is_all_there() {
         let Some(empty) = shared(length, &MapOptions::default()) else { return };
         assert_eq!(present(&empty), 0);
         for reserve in [0, 1 << 30] {
-            let Some(map) = shared(length, &MapOptions { reserve, ..with(WRITE, POPULATE) }) else { return };
+            let Some(map) = shared(length, &MapOptions { reserve, ..with(WRITE, POPULATE) }) else {
+                return;
+            };
             assert_eq!(present(&map), length.div_ceil(page_size()));
             let fd = map.descriptor().expect("kept").try_clone_to_owned().expect("dup");
             let stat = file(&fd).metadata().expect("fstat");
-            assert!(stat.size() == length as u64 && stat.blocks() * 512 >= length as u64, "{} blocks", stat.blocks());
+            assert!(
+                stat.size() == length as u64 && stat.blocks() * 512 >= length as u64,
+                "{} blocks",
+                stat.blocks()
+            );
             assert!(map.bytes().iter().all(|byte| *byte == 0));
         }
     }
@@ -129,7 +135,8 @@ impl Reserved {
         if let Err(error) = std::fs::write(RESERVED, (before + pages).to_string()) {
             skip(format_args!("{RESERVED}: {error}"));
         }
-        let reserved = Reserved(Self::all().saturating_sub(before), none.1.try_clone().expect("dup"));
+        let reserved =
+            Reserved(Self::all().saturating_sub(before), none.1.try_clone().expect("dup"));
         if reserved.0 < pages || meminfo("HugePages_Free").is_none_or(|free| free < pages) {
             drop(reserved);
             skip(format_args!("{RESERVED}: no {pages} huge pages to be had"));
@@ -148,7 +155,8 @@ impl Reserved {
 impl Drop for Reserved {
     fn drop(&mut self) {
         if self.0 > 0 {
-            std::fs::write(RESERVED, Self::all().saturating_sub(self.0).to_string()).expect("given back");
+            std::fs::write(RESERVED, Self::all().saturating_sub(self.0).to_string())
+                .expect("given back");
         }
     }
 }
@@ -163,7 +171,9 @@ fn refused<T: std::fmt::Debug>(outcome: Result<T, Failure>, errno: i32) {
 }
 
 pub fn reserved_huge_pages_that_are_not_there_are_enomem() {
-    let Some(page) = meminfo("Hugepagesize").map(|kib| kib << 10) else { skip("no huge pages on this kernel") };
+    let Some(page) = meminfo("Hugepagesize").map(|kib| kib << 10) else {
+        skip("no huge pages on this kernel")
+    };
     if !hosts::has_memfd() {
         skip("no memory files on this host");
     }
@@ -180,7 +190,8 @@ pub fn reserved_huge_pages_make_memory_that_is_resized_and_sealed() {
     need_allocation();
     let _reserved = Reserved::new(4);
     let page = meminfo("Hugepagesize").expect("there are some") << 10;
-    // Where small pages have 16 KiB, huge ones have 32 MiB, which an emulated processor takes long to compare.
+    // Where small pages have 16 KiB, huge ones have 32 MiB, which an emulated processor takes long
+    // to compare.
     let ways = [(0, 16 * page), (0, 0), (POPULATE, 0), (MLOCK | NO_FORK, 0)];
     let ways = if page > 4 << 20 { &ways[..1] } else { &ways };
     for access in [WRITE, PRIVATE] {
@@ -207,7 +218,10 @@ pub fn reserved_huge_pages_make_memory_that_is_resized_and_sealed() {
             if access == PRIVATE && reserve > 0 {
                 // Whole huge pages only.
                 map.unmap(1, 2 * page).expect("unmapped");
-                assert!(map.part(0, page) == pattern(page) && map.part(2 * page, page) == expected[2 * page..]);
+                assert!(
+                    map.part(0, page) == pattern(page)
+                        && map.part(2 * page, page) == expected[2 * page..]
+                );
                 refused(map.read(page, &mut [0]), libc::EINVAL);
             } else if access == WRITE {
                 let address = map.data();

@@ -39,7 +39,9 @@ impl Kind {
         let offset = match self {
             Kind::Shared => return memory(length, &options).expect("memory").into(),
             Kind::Private => {
-                return memory(length, &MapOptions { access: PRIVATE, ..options }).expect("memory").into();
+                return memory(length, &MapOptions { access: PRIVATE, ..options })
+                    .expect("memory")
+                    .into();
             }
             Kind::File => 0,
             Kind::Part => OFFSET,
@@ -47,7 +49,8 @@ impl Kind {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(&file, pattern(offset)).expect("written");
         let size = (offset + length) as u64;
-        let map = map(&file, &MapOptions { offset: offset as u64, file_size: size, ..options }).expect("mapped");
+        let map = map(&file, &MapOptions { offset: offset as u64, file_size: size, ..options })
+            .expect("mapped");
         Made { map, file: Some(file) }
     }
 

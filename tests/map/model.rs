@@ -1,4 +1,5 @@
-//! Random operations on maps of each kind, against a vector of bytes that says what must be in them.
+//! Random operations on maps of each kind, against a vector of bytes that says what must be in
+//! them.
 
 use std::ffi::c_int;
 
@@ -30,15 +31,21 @@ enum Step {
     Scribble,
 }
 
-const FLUSHES: &[c_int] =
-    &[libc::MS_SYNC, libc::MS_ASYNC, libc::MS_SYNC | libc::MS_INVALIDATE, libc::MS_ASYNC | libc::MS_INVALIDATE];
+const FLUSHES: &[c_int] = &[
+    libc::MS_SYNC,
+    libc::MS_ASYNC,
+    libc::MS_SYNC | libc::MS_INVALIDATE,
+    libc::MS_ASYNC | libc::MS_INVALIDATE,
+];
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     // Around the page boundaries, where mistakes live, and any others.
-    let near = || (0..7usize, 0..3usize).prop_map(|(pages, more)| (4096 * pages + more).saturating_sub(1));
+    let near =
+        || (0..7usize, 0..3usize).prop_map(|(pages, more)| (4096 * pages + more).saturating_sub(1));
     let at = || prop_oneof![6 => 0..MOST, 2 => near(), 1 => Just(0), 1 => Just(TO_END)];
     let range = move || (at(), at());
-    let advice = prop::sample::select(vec![0, 1, 2, 3, 10, 11, 12, 13, 14, 15, 16, 17, 20, 21, 22, 23]);
+    let advice =
+        prop::sample::select(vec![0, 1, 2, 3, 10, 11, 12, 13, 14, 15, 16, 17, 20, 21, 22, 23]);
     let step = prop_oneof![
         4 => (range(), any::<u8>()).prop_map(|((at, length), byte)| Step::Write(at, length, byte)),
         4 => (range(), any::<u8>()).prop_map(|((at, length), byte)| Step::Store(at, length, byte)),
@@ -118,7 +125,10 @@ impl Run {
                     agrees(&outcome, false);
                 } else if let Err(failure) = outcome {
                     // Not for this kind of memory, or not on this kernel.
-                    assert!([libc::EINVAL, libc::EOPNOTSUPP].contains(&failure.errno), "{failure:?}");
+                    assert!(
+                        [libc::EINVAL, libc::EOPNOTSUPP].contains(&failure.errno),
+                        "{failure:?}"
+                    );
                 }
             }
             Step::Lose(at, count) => {
@@ -143,7 +153,9 @@ impl Run {
                 assert!(map.bytes() == self.model);
                 agrees(&map.protect(at, count, 3), is_inside);
             }
-            Step::Prefetch(at, count) => agrees(&map.prefetch(at, count), part(length, at, count).is_some()),
+            Step::Prefetch(at, count) => {
+                agrees(&map.prefetch(at, count), part(length, at, count).is_some())
+            }
             Step::Resize(to) => self.resize(to),
             Step::Scribble => {
                 let rest = (page_size() - (kind.head() + length) % page_size()) % page_size();
@@ -160,7 +172,9 @@ impl Run {
         match outcome {
             Ok(()) => self.model.resize(to, 0),
             // A part of it was treated otherwise than the rest, and it had to move.
-            Err(failure) if self.is_uneven => assert!([libc::EFAULT, libc::EINVAL].contains(&failure.errno)),
+            Err(failure) if self.is_uneven => {
+                assert!([libc::EFAULT, libc::EINVAL].contains(&failure.errno))
+            }
             Err(failure) => assert_eq!((failure.errno, to), (libc::EINVAL, usize::MAX)),
         }
     }

@@ -33,9 +33,13 @@ pub fn memory_is_zeros_that_can_be_written() {
                 map.check().expect("nothing is lost");
             }
         }
-        let (plain, executable) = if *access == PRIVATE { ("rw-p", "rwxp") } else { ("rw-s", "rwxs") };
+        let (plain, executable) =
+            if *access == PRIVATE { ("rw-p", "rwxp") } else { ("rw-s", "rwxs") };
         assert_eq!(memory(1, &with(*access, 0)).expect("memory").region().permissions(), plain);
-        assert_eq!(memory(1, &with(*access, EXECUTE)).expect("memory").region().permissions(), executable);
+        assert_eq!(
+            memory(1, &with(*access, EXECUTE)).expect("memory").region().permissions(),
+            executable
+        );
     }
 }
 
@@ -43,7 +47,8 @@ pub fn no_memory_at_all_is_an_empty_map() {
     for access in accesses() {
         for flags in [0, EXECUTE | POPULATE | MLOCK | NO_RESERVE | NO_FORK] {
             for reserve in [0, 1 << 30] {
-                let map = memory(0, &MapOptions { reserve, ..with(*access, flags) }).expect("memory");
+                let map =
+                    memory(0, &MapOptions { reserve, ..with(*access, flags) }).expect("memory");
                 assert_eq!(map.length(), 0);
                 assert!(!map.data().is_null() && map.data().addr().is_multiple_of(page_size()));
                 assert_eq!(map.read(0, &mut []).expect("nothing to read"), 0);
@@ -79,7 +84,10 @@ pub fn the_descriptor_of_shared_memory_is_the_memory() {
     map.store(4995, b"there");
     let fd = map.descriptor().expect("kept").try_clone_to_owned().expect("dup");
     let exec_seal = if hosts::can_forbid_execution() { 0x20 } else { 0 };
-    assert_eq!((seals(&fd), mode(&fd), file(&fd).metadata().expect("fstat").len()), (exec_seal, 0o600, 5000));
+    assert_eq!(
+        (seals(&fd), mode(&fd), file(&fd).metadata().expect("fstat").len()),
+        (exec_seal, 0o600, 5000)
+    );
     file(&fd).write_all_at(b"hello", 0).expect("written");
     assert_eq!(map.part(0, 5), b"hello");
     let mut seen = [0; 5];
@@ -92,7 +100,9 @@ pub fn the_descriptor_of_shared_memory_is_the_memory() {
         // SAFETY: a new mapping of 5000 bytes, in the child only.
         unsafe {
             let access = libc::PROT_READ | libc::PROT_WRITE;
-            let at = libc::mmap(std::ptr::null_mut(), 5000, access, libc::MAP_SHARED, fd.as_raw_fd(), 0).cast::<u8>();
+            let at =
+                libc::mmap(std::ptr::null_mut(), 5000, access, libc::MAP_SHARED, fd.as_raw_fd(), 0)
+                    .cast::<u8>();
             at.add(1).write_volatile(b'E');
             at.read_volatile().into()
         }
@@ -145,7 +155,9 @@ pub fn options_that_make_no_sense_for_memory_are_einval() {
         with(WRITE, 1 << 7),
         with(WRITE, 1 << 31),
     ] {
-        for access in [options.access, if options.flags & WIPE_ON_FORK == 0 { PRIVATE } else { WRITE }] {
+        for access in
+            [options.access, if options.flags & WIPE_ON_FORK == 0 { PRIVATE } else { WRITE }]
+        {
             let failure = memory(100, &MapOptions { access, ..options }).expect_err("refused");
             assert_eq!(failure.errno, libc::EINVAL, "{failure:?}");
             assert!(["options", "access", "flags"].contains(&failure.op.as_str()), "{failure:?}");
@@ -166,7 +178,8 @@ pub fn options_that_make_no_sense_for_memory_are_einval() {
             for length in [most, most - 4096, 1 << 60] {
                 let failure = memory(length, &with(*access, flags)).expect_err("refused");
                 assert_eq!(failure.errno, libc::ENOMEM, "{failure:?}");
-                let failure = memory(1, &MapOptions { reserve: length, ..with(*access, flags) }).expect_err("refused");
+                let failure = memory(1, &MapOptions { reserve: length, ..with(*access, flags) })
+                    .expect_err("refused");
                 assert_eq!(failure.errno, libc::ENOMEM, "{failure:?}");
             }
         }
@@ -179,7 +192,8 @@ pub fn the_file_size_limit_counts_for_shared_memory_only() {
         with_limit(libc::RLIMIT_FSIZE, 10_000, || {
             private(20_000).store(19_999, b"!");
             if hosts::has_memfd() {
-                let failure = leaves_nothing(|| memory(10_001, &with(WRITE, flags))).expect_err("refused");
+                let failure =
+                    leaves_nothing(|| memory(10_001, &with(WRITE, flags))).expect_err("refused");
                 assert_eq!(failure.errno, libc::EFBIG, "{failure:?}");
                 assert_eq!(memory(10_000, &with(WRITE, flags)).expect("memory").length(), 10_000);
             }
@@ -201,8 +215,13 @@ pub fn without_address_space_memory_is_enomem() {
 
 pub fn without_descriptors_only_shared_memory_is_emfile() {
     for access in accesses() {
-        let outcome = leaves_nothing(|| with_free_descriptors(0, || memory(100, &with(*access, 0)).map(drop)));
-        assert_eq!(outcome.err().map(|failure| failure.errno), (*access != PRIVATE).then_some(libc::EMFILE));
+        let outcome = leaves_nothing(|| {
+            with_free_descriptors(0, || memory(100, &with(*access, 0)).map(drop))
+        });
+        assert_eq!(
+            outcome.err().map(|failure| failure.errno),
+            (*access != PRIVATE).then_some(libc::EMFILE)
+        );
     }
 }
 
@@ -221,14 +240,16 @@ pub fn a_locked_memory_beyond_the_limit_is_refused() {
     for access in accesses() {
         for (limit, errno) in [(0, libc::EPERM), (page_size() as u64, libc::ENOMEM)] {
             let locked = || memory(2 * page_size(), &with(*access, MLOCK));
-            let failure = leaves_nothing(|| with_limit(libc::RLIMIT_MEMLOCK, limit, || as_nobody(locked)));
+            let failure =
+                leaves_nothing(|| with_limit(libc::RLIMIT_MEMLOCK, limit, || as_nobody(locked)));
             let failure = failure.expect_err("refused");
             assert_eq!((failure.errno, failure.op.as_str()), (errno, "mlock"));
         }
     }
 }
 
-/// A library that takes all there is would end in the out-of-memory killer, which had better take this process.
+/// A library that takes all there is would end in the out-of-memory killer, which had better take
+/// this process.
 pub fn more_populated_memory_than_there_can_be_is_enomem() {
     std::fs::write("/proc/self/oom_score_adj", "1000").expect("written");
     for access in accesses() {

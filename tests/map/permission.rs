@@ -29,7 +29,11 @@ pub fn each_access_needs_its_permission() {
             leaves_nothing(|| {
                 let outcome = as_nobody(|| map_with(&file, access, 0));
                 let errno = outcome.as_ref().err().map(|failure| failure.errno);
-                assert_eq!(errno, (!allowed).then_some(libc::EACCES), "mode {mode:o}, access {access}");
+                assert_eq!(
+                    errno,
+                    (!allowed).then_some(libc::EACCES),
+                    "mode {mode:o}, access {access}"
+                );
                 if let (Ok(map), PRIVATE) = (&outcome, access) {
                     map.store(0, b"J");
                 }
@@ -41,11 +45,13 @@ pub fn each_access_needs_its_permission() {
 
     set_mode(folder.path(), 0o444);
     for (access, flags) in [(READ, 0), (WRITE, 0), (WRITE, CREATE), (PRIVATE, 0)] {
-        let failure = as_nobody(|| map_with(&file, access, flags)).expect_err("the folder cannot be entered");
+        let failure =
+            as_nobody(|| map_with(&file, access, flags)).expect_err("the folder cannot be entered");
         assert_eq!(failure.errno, libc::EACCES);
     }
     set_mode(folder.path(), 0o555);
-    let failure = as_nobody(|| map_with(folder.path().join("new"), WRITE, CREATE)).expect_err("refused");
+    let failure =
+        as_nobody(|| map_with(folder.path().join("new"), WRITE, CREATE)).expect_err("refused");
     assert_eq!(failure.errno, libc::EACCES);
     set_mode(folder.path(), 0o755);
 }
@@ -69,7 +75,8 @@ pub fn lock_beyond_the_limit_is_an_error_with_nothing_left() {
     set_mode(file.path(), 0o444);
     let options = MapOptions { flags: MLOCK, ..MapOptions::default() };
     for (limit, errno) in [(0, libc::EPERM), (4096, libc::ENOMEM)] {
-        let locked = || with_limit(libc::RLIMIT_MEMLOCK, limit, || as_nobody(|| map(&file, &options)));
+        let locked =
+            || with_limit(libc::RLIMIT_MEMLOCK, limit, || as_nobody(|| map(&file, &options)));
         let failure = leaves_nothing(locked).expect_err("refused");
         assert_eq!((failure.errno, failure.op.as_str()), (errno, "mlock"));
         assert!(!is_mapped(file.path()));

@@ -23,7 +23,8 @@ fn accesses() -> impl Strategy<Value = u32> {
 fn sizes() -> impl Strategy<Value = usize> {
     let page = page_size();
     prop_oneof![
-        (0..4usize, 0..3usize).prop_map(move |(pages, more)| (pages * page + more).saturating_sub(1)),
+        (0..4usize, 0..3usize)
+            .prop_map(move |(pages, more)| (pages * page + more).saturating_sub(1)),
         0..4 * page
     ]
 }
@@ -75,14 +76,21 @@ pub fn a_range_beyond_the_end_shows_zeros_in_the_last_page() {
 pub fn a_range_past_the_end_is_enxio_and_says_what_was_asked() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(&file, pattern(5000)).expect("written");
-    let failure =
-        map(&file, &MapOptions { offset: 4096, length: 10904, ..MapOptions::default() }).expect_err("refused");
+    let failure = map(&file, &MapOptions { offset: 4096, length: 10904, ..MapOptions::default() })
+        .expect_err("refused");
     assert_eq!((failure.errno, failure.op.as_str()), (libc::ENXIO, "range"));
-    assert!(failure.message.contains("asked for bytes 4096..15000 of a file of 5000 bytes"), "{}", failure.message);
+    assert!(
+        failure.message.contains("asked for bytes 4096..15000 of a file of 5000 bytes"),
+        "{}",
+        failure.message
+    );
     assert!(failure.message.contains(file.path().to_str().expect("UTF-8")), "{}", failure.message);
 
-    for (offset, length) in [(5000, 1), (0, 5001), (4999, 2), (5001, TO_END), (5001, 1), (i64::MAX as u64, TO_END)] {
-        let failure = map(&file, &MapOptions { offset, length, ..MapOptions::default() }).expect_err("refused");
+    for (offset, length) in
+        [(5000, 1), (0, 5001), (4999, 2), (5001, TO_END), (5001, 1), (i64::MAX as u64, TO_END)]
+    {
+        let failure = map(&file, &MapOptions { offset, length, ..MapOptions::default() })
+            .expect_err("refused");
         assert_eq!(failure.errno, libc::ENXIO, "offset {offset}, length {length}");
     }
 }
@@ -118,7 +126,8 @@ pub fn stores_beyond_the_end_never_reach_the_file() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     for access in [WRITE, PRIVATE] {
         std::fs::write(&file, pattern(100)).expect("written");
-        let options = MapOptions { length: page, access, flags: BEYOND_EOF, ..MapOptions::default() };
+        let options =
+            MapOptions { length: page, access, flags: BEYOND_EOF, ..MapOptions::default() };
         let map = map(&file, &options).expect("mapped");
         map.store(100, &vec![0xaa; page - 100]);
         if access == WRITE {
@@ -134,7 +143,12 @@ pub fn pages_past_the_end_are_sigbus_until_the_file_grows() {
     for size in [0, 100, page] {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(&file, pattern(size)).expect("written");
-        let options = MapOptions { length: 3 * page, access: WRITE, flags: BEYOND_EOF, ..MapOptions::default() };
+        let options = MapOptions {
+            length: 3 * page,
+            access: WRITE,
+            flags: BEYOND_EOF,
+            ..MapOptions::default()
+        };
         let map = map(&file, &options).expect("mapped");
         for at in [size.next_multiple_of(page), 3 * page - 1] {
             let address = map.data().wrapping_add(at);
@@ -154,23 +168,30 @@ pub fn pages_past_the_end_are_sigbus_until_the_file_grows() {
 /// A sparse file with a mark at the end, unless the file system has no room for such sizes.
 fn sparse(size: u64, mark: &[u8]) -> Option<tempfile::NamedTempFile> {
     let file = tempfile::NamedTempFile::new().expect("a file");
-    let grown = file.as_file().set_len(size).and_then(|()| file.as_file().write_all_at(mark, size - mark.len() as u64));
-    grown.inspect_err(|error| println!("SKIPPED: no sparse file of {size} bytes here: {error}")).ok().map(|()| file)
+    let grown = file
+        .as_file()
+        .set_len(size)
+        .and_then(|()| file.as_file().write_all_at(mark, size - mark.len() as u64));
+    grown
+        .inspect_err(|error| println!("SKIPPED: no sparse file of {size} bytes here: {error}"))
+        .ok()
+        .map(|()| file)
 }
 
 pub fn a_page_at_the_end_of_a_sparse_tebibyte_maps() {
     let size = 1u64 << 40;
     let Some(file) = sparse(size, b"the end") else { return };
     let page = page_size();
-    let last = map(&file, &MapOptions { offset: size - page as u64, ..MapOptions::default() }).expect("mapped");
+    let last = map(&file, &MapOptions { offset: size - page as u64, ..MapOptions::default() })
+        .expect("mapped");
     assert_eq!(last.length(), page);
     assert!(last.bytes().ends_with(b"\0the end"));
-    let failure =
-        map(&file, &MapOptions { offset: size - 1, length: 2, ..MapOptions::default() }).expect_err("refused");
+    let failure = map(&file, &MapOptions { offset: size - 1, length: 2, ..MapOptions::default() })
+        .expect_err("refused");
     assert_eq!(failure.errno, libc::ENXIO);
 
-    let whole =
-        map(&file, &MapOptions { flags: NO_RESERVE, ..MapOptions::default() }).expect("address space is enough");
+    let whole = map(&file, &MapOptions { flags: NO_RESERVE, ..MapOptions::default() })
+        .expect("address space is enough");
     assert_eq!(whole.length() as u64, size);
     assert_eq!(whole.part(whole.length() - 7, 7), b"the end");
 }
@@ -178,7 +199,8 @@ pub fn a_page_at_the_end_of_a_sparse_tebibyte_maps() {
 pub fn offsets_above_four_gibibytes_map() {
     let size = (5u64 << 30) + 12345;
     let Some(file) = sparse(size, b"above") else { return };
-    let options = MapOptions { offset: size - 5, length: 5, access: WRITE, ..MapOptions::default() };
+    let options =
+        MapOptions { offset: size - 5, length: 5, access: WRITE, ..MapOptions::default() };
     let map = map(&file, &options).expect("mapped");
     assert_eq!(map.bytes(), b"above");
     map.store(0, b"A");

@@ -37,8 +37,13 @@ fn zeros_from(model: &mut Vec<u8>, length: usize) {
 }
 
 pub fn maps_grow_with_zeros_and_shrink() {
-    let flags_of =
-        |kind| if kind == Kind::File { vec![0, NO_RESERVE, POPULATE] } else { vec![0, POPULATE, MLOCK | NO_FORK] };
+    let flags_of = |kind| {
+        if kind == Kind::File {
+            vec![0, NO_RESERVE, POPULATE]
+        } else {
+            vec![0, POPULATE, MLOCK | NO_FORK]
+        }
+    };
     for kind in kinds() {
         for flags in flags_of(kind) {
             for reserve in [0, 100, 5 * page_size(), 1 << 30] {
@@ -48,7 +53,10 @@ pub fn maps_grow_with_zeros_and_shrink() {
                     made.map.resize(length).expect("resized");
                     zeros_from(&mut model, length);
                     assert_eq!(made.map.length(), length);
-                    assert!(made.map.bytes() == model, "{kind:?} to {length} bytes, {reserve} kept, flags {flags}");
+                    assert!(
+                        made.map.bytes() == model,
+                        "{kind:?} to {length} bytes, {reserve} kept, flags {flags}"
+                    );
                     if let Some(content) = made.content(kind) {
                         assert!(content == model, "the file of {kind:?} at {length} bytes");
                     }
@@ -96,7 +104,13 @@ pub fn the_rest_of_a_file_stays_as_it_is() {
         let content = pattern(10 * page);
         std::fs::write(&file, &content).expect("written");
         let seen = || std::fs::read(&file).expect("read");
-        let options = MapOptions { offset: 1001, length: 2000, access: WRITE, reserve, ..MapOptions::default() };
+        let options = MapOptions {
+            offset: 1001,
+            length: 2000,
+            access: WRITE,
+            reserve,
+            ..MapOptions::default()
+        };
         let mut map = map(&file, &options).expect("mapped");
         for length in [1, 0, 2 * page, 7 * page + 5, 100, 10 * page - 1001, 10 * page - 1002, 3] {
             // The file goes on behind the map, unless it was at its end.
@@ -104,7 +118,10 @@ pub fn the_rest_of_a_file_stays_as_it_is() {
                 break;
             }
             map.resize(length).expect("resized");
-            assert!(map.bytes() == content[1001..1001 + length] && seen() == content, "{length} bytes");
+            assert!(
+                map.bytes() == content[1001..1001 + length] && seen() == content,
+                "{length} bytes"
+            );
         }
         map.resize(10 * page - 1002).expect("shrunk");
         assert!(seen() == content[..10 * page - 1], "at the end of the file that is cut off");
@@ -119,14 +136,20 @@ pub fn other_maps_of_the_file_see_it() {
     for kind in [Kind::File, Kind::Part] {
         let mut made = kind.with(3 * page_size(), 0, 0);
         let path = made.file.as_ref().expect("a file").path().to_path_buf();
-        let other = map(&path, &MapOptions { length: 20 * page_size(), flags: BEYOND_EOF, ..MapOptions::default() });
+        let other = map(
+            &path,
+            &MapOptions { length: 20 * page_size(), flags: BEYOND_EOF, ..MapOptions::default() },
+        );
         let other = other.expect("mapped");
         made.map.resize(10 * page_size()).expect("grown");
         made.map.store(10 * page_size() - 1, b"!");
         let offset = if kind == Kind::Part { OFFSET } else { 0 };
         assert_eq!(other.part(offset + 10 * page_size() - 1, 1), b"!");
         made.map.resize(1).expect("shrunk");
-        assert_eq!(read_in_child(other.data().wrapping_add(9 * page_size())), End::Killed(libc::SIGBUS));
+        assert_eq!(
+            read_in_child(other.data().wrapping_add(9 * page_size())),
+            End::Killed(libc::SIGBUS)
+        );
         assert_eq!(other.part(offset, 1), [0]);
     }
     let Some(mut map) = shared(100, &MapOptions::default()) else { return };
@@ -148,7 +171,9 @@ pub fn growing_reserves_the_space_unless_told_not_to() {
         for (flags, is_reserved) in [(0, true), (NO_RESERVE, false)] {
             let mut made = kind.with(10, flags, 0);
             made.map.resize(10 << 20).expect("grown");
-            let blocks = made.file.as_ref().expect("a file").as_file().metadata().expect("fstat").blocks() * 512;
+            let blocks =
+                made.file.as_ref().expect("a file").as_file().metadata().expect("fstat").blocks()
+                    * 512;
             assert_eq!(blocks >= 10 << 20, is_reserved, "{kind:?}: {blocks} bytes");
         }
     }
@@ -175,7 +200,8 @@ pub fn new_pages_are_treated_as_the_old_ones() {
         for reserve in [0, 1 << 20] {
             let mut made = kind.with(100, MLOCK | NO_FORK, reserve);
             made.map.resize(10 * page_size()).expect("grown");
-            let last = crate::support::map::region_at(made.map.data().addr() + 10 * page_size() - 1);
+            let last =
+                crate::support::map::region_at(made.map.data().addr() + 10 * page_size() - 1);
             assert!(last.has_flag("lo") && last.has_flag("dc"), "{kind:?}, {reserve} kept");
         }
     }
@@ -184,7 +210,12 @@ pub fn new_pages_are_treated_as_the_old_ones() {
 fn is_einval(map: &mut Map, length: usize) {
     let before = (map.data(), map.length());
     let failure = map.resize(length).expect_err("refused");
-    assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "resize"), "{}", failure.message);
+    assert_eq!(
+        (failure.errno, failure.op.as_str()),
+        (libc::EINVAL, "resize"),
+        "{}",
+        failure.message
+    );
     assert_eq!((map.data(), map.length()), before);
 }
 
@@ -232,7 +263,10 @@ pub fn a_map_that_must_move_and_is_not_all_alike_is_efault() {
         let failure = made.map.resize(1 << 24).expect_err("refused");
         assert_eq!(failure.errno, libc::EFAULT, "{kind:?}: {failure:?}");
         assert!(made.map.bytes() == pattern(4 * page));
-        assert!(made.content(kind).is_none_or(|content| content == pattern(4 * page)), "the file as it was");
+        assert!(
+            made.content(kind).is_none_or(|content| content == pattern(4 * page)),
+            "the file as it was"
+        );
         made.map.protect(0, TO_END, 3).expect("all alike");
         made.map.resize(9 * page).expect("grown");
         assert!(made.map.part(0, 4 * page) == pattern(4 * page));

@@ -18,7 +18,8 @@ fn filled(kind: Kind, flags: u64, reserve: usize) -> Made {
     made
 }
 
-/// Resizes under conditions that refuse it, and checks that nothing has changed and that all can go on.
+/// Resizes under conditions that refuse it, and checks that nothing has changed and that all can go
+/// on.
 fn refused(
     made: &mut Made,
     kind: Kind,
@@ -32,7 +33,10 @@ fn refused(
     let failure = under(made).expect_err("refused");
     assert_eq!((made.map.data(), made.map.length()), before, "{kind:?} to {length}: {failure:?}");
     assert!(made.map.bytes() == pattern(LENGTH), "{kind:?} to {length}: {failure:?}");
-    assert!(made.content(kind) == content && size() == size_before, "{kind:?} to {length}: {failure:?}");
+    assert!(
+        made.content(kind) == content && size() == size_before,
+        "{kind:?} to {length}: {failure:?}"
+    );
     failure
 }
 
@@ -113,9 +117,14 @@ fn add_seals(made: &Made, seals: i32) {
 }
 
 pub fn what_is_sealed_against_it_is_eperm() {
-    for (seal, length, other) in [(libc::F_SEAL_GROW, 20_000, 5_000), (libc::F_SEAL_SHRINK, 5_000, 20_000)] {
+    for (seal, length, other) in
+        [(libc::F_SEAL_GROW, 20_000, 5_000), (libc::F_SEAL_SHRINK, 5_000, 20_000)]
+    {
         for (flags, reserve) in [(0, 0), (0, 1 << 20), (POPULATE, 0)] {
-            let Some(map) = shared(LENGTH, &MapOptions { flags, reserve, ..MapOptions::default() }) else { return };
+            let Some(map) = shared(LENGTH, &MapOptions { flags, reserve, ..MapOptions::default() })
+            else {
+                return;
+            };
             map.store(0, &pattern(LENGTH));
             let mut made = Made::from(map);
             add_seals(&made, seal);

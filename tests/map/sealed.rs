@@ -1,5 +1,5 @@
-//! bytefd_map_seal: memory that becomes a descriptor whose content nobody can change. Each test runs alone, because a child
-//! that another test forks meanwhile has the memory mapped for writing.
+//! bytefd_map_seal: memory that becomes a descriptor whose content nobody can change. Each test
+//! runs alone, because a child that another test forks meanwhile has the memory mapped for writing.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
@@ -7,7 +7,9 @@ use std::os::unix::fs::FileExt;
 use super::kinds::{Kind, kinds, private, shared};
 use crate::faults::conditions::*;
 use crate::support::abi::*;
-use crate::support::fd::{content, file, is_close_on_exec, mapped, metadata, mode, offset, pattern, seals};
+use crate::support::fd::{
+    content, file, is_close_on_exec, mapped, metadata, mode, offset, pattern, seals,
+};
 use crate::support::hosts;
 use crate::support::map::{Map, map, map_fd, map_with, page_size};
 
@@ -32,7 +34,9 @@ fn check(fd: &OwnedFd, length: usize, expected_mode: u32) {
     assert!(file(fd).write_at(b"!", 0).is_err() && file(fd).set_len(length as u64 + 1).is_err());
     if length > 0 {
         for flags in [libc::MAP_SHARED, libc::MAP_PRIVATE] {
-            assert!(mapped(fd, libc::PROT_READ, flags).expect("mapped")[..length] == pattern(length));
+            assert!(
+                mapped(fd, libc::PROT_READ, flags).expect("mapped")[..length] == pattern(length)
+            );
         }
         mapped(fd, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED).expect_err("sealed");
     }
@@ -41,14 +45,19 @@ fn check(fd: &OwnedFd, length: usize, expected_mode: u32) {
 }
 
 pub fn memory_becomes_a_sealed_descriptor() {
-    for (flags, expected_mode) in [(0, 0o400), (EXECUTE, 0o500), (POPULATE | MLOCK | NO_FORK | NO_RESERVE, 0o400)] {
+    for (flags, expected_mode) in
+        [(0, 0o400), (EXECUTE, 0o500), (POPULATE | MLOCK | NO_FORK | NO_RESERVE, 0o400)]
+    {
         for reserve in [0, 1 << 30] {
             for length in [0, 1, page_size() - 1, page_size(), page_size() + 1, (5 << 20) + 1] {
                 let Some(mut map) = memory_of(length, flags, reserve) else { return };
                 let address = map.data();
                 let fd = map.seal().expect("sealed");
                 check(&fd, length, expected_mode);
-                assert!(map.data() == address && map.bytes() == pattern(length), "{length} bytes, flags {flags}");
+                assert!(
+                    map.data() == address && map.bytes() == pattern(length),
+                    "{length} bytes, flags {flags}"
+                );
                 assert_eq!(map.descriptor().expect_err("none any more").errno, libc::EBADF);
                 drop(map);
                 check(&fd, length, expected_mode);
@@ -69,7 +78,10 @@ pub fn the_map_stays_for_reading_only() {
             assert!(map.region().has_flag("lo") && map.region().has_flag("dc"));
         }
         assert_eq!(store_in_child(map.data(), 1), End::Killed(libc::SIGSEGV));
-        assert_eq!(map.region().permissions().get(..3), Some(if flags == EXECUTE { "r-x" } else { "r--" }));
+        assert_eq!(
+            map.region().permissions().get(..3),
+            Some(if flags == EXECUTE { "r-x" } else { "r--" })
+        );
         assert_eq!(map.write(0, b"!").expect_err("for reading only").errno, libc::EACCES);
         assert_eq!(map.protect(0, TO_END, 3).expect_err("for reading only").errno, libc::EACCES);
         for length in [0, 1, 5000, 5001, 1 << 20] {
@@ -177,16 +189,18 @@ pub fn what_is_sealed_against_seals_is_eperm_and_as_it_was() {
 pub fn maps_of_the_descriptor_for_reading_do_not_matter() {
     let Some(mut ours) = memory_of(5000, 0, 0) else { return };
     let path = format!("/proc/self/fd/{}", ours.descriptor().expect("kept").as_raw_fd());
-    let (reader, private) =
-        (map_with(&path, READ, 0), map(&path, &MapOptions { access: PRIVATE, ..Default::default() }));
+    let (reader, private) = (
+        map_with(&path, READ, 0),
+        map(&path, &MapOptions { access: PRIVATE, ..Default::default() }),
+    );
     let (reader, private) = (reader.expect("mapped"), private.expect("mapped"));
     check(&ours.seal().expect("sealed"), 5000, 0o400);
     private.store(0, b"!");
     assert!(reader.bytes() == pattern(5000));
 }
 
-/// A kernel on which a sealed file must be opened again, to be mapped (Linux before 6.7), and cannot be.
-/// Who has become another user cannot give the file its mode any more.
+/// A kernel on which a sealed file must be opened again, to be mapped (Linux before 6.7), and
+/// cannot be. Who has become another user cannot give the file its mode any more.
 pub fn memory_of_another_user_is_eperm_and_as_it_was() {
     // SAFETY: no preconditions.
     if unsafe { libc::geteuid() } != 0 {
@@ -274,7 +288,8 @@ impl Holder {
 pub fn sealing_waits_for_a_child_as_long_as_it_is_told() {
     let Some(mut map) = memory_of(5000, 0, 0) else { return };
     let holder = Holder::new();
-    for (timeout, errno) in [(0, libc::EBUSY), (1, libc::ETIMEDOUT), (30_000_000, libc::ETIMEDOUT)] {
+    for (timeout, errno) in [(0, libc::EBUSY), (1, libc::ETIMEDOUT), (30_000_000, libc::ETIMEDOUT)]
+    {
         let failure = map.seal_timeout(timeout).expect_err("the child has it");
         assert_eq!((failure.errno, failure.op.as_str()), (errno, "seal"));
         for cause in ["another process", "io_uring"] {
@@ -332,15 +347,23 @@ pub fn shared_memory_is_read_by_others_while_it_is_written() {
         assert!(is_close_on_exec(&fd) && fd.as_raw_fd() > 2);
         file(&fd).write_at(b"!", 0).expect_err("for reading only");
         file(&duplicate(&map)).write_at(b"!", 0).expect_err("sealed");
-        mapped(&duplicate(&map), libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED).expect_err("sealed");
+        mapped(&duplicate(&map), libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED)
+            .expect_err("sealed");
         let theirs = map_fd(fd.as_raw_fd(), &MapOptions::default()).expect("mapped");
         map.store(4995, b"there");
         assert_eq!(theirs.part(4995, 5), b"there");
         for length in [4999, 5001, 0] {
-            assert_eq!(map.resize(length).expect_err("sealed").errno, libc::EPERM, "{length} bytes");
+            assert_eq!(
+                map.resize(length).expect_err("sealed").errno,
+                libc::EPERM,
+                "{length} bytes"
+            );
         }
         map.resize(5000).expect("as long as it is");
-        assert_eq!(map.advise(0, TO_END, libc::MADV_REMOVE, LOSE_CONTENT).expect_err("sealed").errno, libc::EPERM);
+        assert_eq!(
+            map.advise(0, TO_END, libc::MADV_REMOVE, LOSE_CONTENT).expect_err("sealed").errno,
+            libc::EPERM
+        );
         map.share(0).expect("again");
         for flags in [1, 1 << 18, 1 << 63] {
             assert_eq!(map.share(flags).expect_err("unknown").op, "flags");
@@ -350,7 +373,10 @@ pub fn shared_memory_is_read_by_others_while_it_is_written() {
         assert_eq!(map.share(0).expect_err("sealed").errno, libc::EINVAL);
     }
     for kind in kinds().filter(|kind| *kind != Kind::Shared) {
-        assert_eq!(kind.filled(100).map.share(0).expect_err("not shared memory").errno, libc::EINVAL);
+        assert_eq!(
+            kind.filled(100).map.share(0).expect_err("not shared memory").errno,
+            libc::EINVAL
+        );
     }
 }
 

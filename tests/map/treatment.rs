@@ -27,7 +27,8 @@ pub fn locks_are_for_the_pages_of_the_bytes_and_do_not_add_up() {
         let (map, second) = (&made.map, kind.second_page());
         let is_locked = |byte| at(map, byte).has_flag("lo");
         map.mlock(second + page - 1, 2).expect("locked");
-        for (byte, expected) in [(second - 1, false), (second, true), (second + 2 * page - 1, true)] {
+        for (byte, expected) in [(second - 1, false), (second, true), (second + 2 * page - 1, true)]
+        {
             assert_eq!(is_locked(byte), expected, "{kind:?}, byte {byte}");
         }
         assert!(!is_locked(second + 2 * page));
@@ -45,7 +46,8 @@ pub fn locks_are_for_the_pages_of_the_bytes_and_do_not_add_up() {
 
 pub fn a_lock_past_the_end_of_the_file_is_enomem() {
     let file = tempfile::NamedTempFile::new().expect("a file");
-    let options = MapOptions { length: 3 * page_size(), flags: BEYOND_EOF, ..MapOptions::default() };
+    let options =
+        MapOptions { length: 3 * page_size(), flags: BEYOND_EOF, ..MapOptions::default() };
     let map = map(&file, &options).expect("mapped");
     assert_eq!(map.mlock(0, TO_END).expect_err("refused").errno, libc::ENOMEM);
 }
@@ -53,7 +55,9 @@ pub fn a_lock_past_the_end_of_the_file_is_enomem() {
 pub fn a_lock_beyond_the_limit_is_refused() {
     for (_, made) in all() {
         for (limit, errno) in [(0, libc::EPERM), (page_size() as u64, libc::ENOMEM)] {
-            let locked = || with_limit(libc::RLIMIT_MEMLOCK, limit, || as_nobody(|| made.map.mlock(0, TO_END)));
+            let locked = || {
+                with_limit(libc::RLIMIT_MEMLOCK, limit, || as_nobody(|| made.map.mlock(0, TO_END)))
+            };
             let failure = locked().expect_err("refused");
             assert_eq!((failure.errno, failure.op.as_str()), (errno, "mlock"));
         }
@@ -65,19 +69,25 @@ pub fn protections_are_for_the_pages_of_the_bytes() {
     let page = page_size();
     for (kind, made) in all() {
         let (map, second) = (&made.map, kind.second_page());
-        let (sharing, bytes) = (if kind == Kind::Private { 'p' } else { 's' }, pattern(map.length()));
+        let (sharing, bytes) =
+            (if kind == Kind::Private { 'p' } else { 's' }, pattern(map.length()));
         let permissions = |byte| at(map, byte).permissions().to_string();
         let address = |byte| map.data().wrapping_add(byte);
         for (protection, shown) in [(0, "---"), (1, "r--"), (3, "rw-")] {
             map.protect(second + 1, page, protection).expect("protected");
             for byte in [second, second + 2 * page - 1] {
-                assert_eq!(permissions(byte), format!("{shown}{sharing}"), "{kind:?}, protection {protection}");
+                assert_eq!(
+                    permissions(byte),
+                    format!("{shown}{sharing}"),
+                    "{kind:?}, protection {protection}"
+                );
                 let read = End::Exited(bytes[byte].into());
                 assert_eq!(
                     read_in_child(address(byte)),
                     if protection == 0 { End::Killed(libc::SIGSEGV) } else { read }
                 );
-                let stored = if protection == 3 { End::Exited(0) } else { End::Killed(libc::SIGSEGV) };
+                let stored =
+                    if protection == 3 { End::Exited(0) } else { End::Killed(libc::SIGSEGV) };
                 assert_eq!(store_in_child(address(byte), bytes[byte]), stored);
             }
             assert_eq!(permissions(second - 1), format!("rw-{sharing}"));
@@ -94,7 +104,8 @@ pub fn protections_are_for_the_pages_of_the_bytes() {
 pub fn protections_that_a_map_was_not_made_for_are_eacces() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(&file, "hello").expect("written");
-    for (access, flags) in [(READ, 0), (READ, EXECUTE), (WRITE, 0), (PRIVATE, 0), (WRITE, EXECUTE), (PRIVATE, EXECUTE)]
+    for (access, flags) in
+        [(READ, 0), (READ, EXECUTE), (WRITE, 0), (PRIVATE, 0), (WRITE, EXECUTE), (PRIVATE, EXECUTE)]
     {
         let map = map_with(&file, access, flags).expect("mapped");
         for protection in 0..8 {
@@ -106,10 +117,17 @@ pub fn protections_that_a_map_was_not_made_for_are_eacces() {
                 _ => None,
             };
             let outcome = map.protect(0, TO_END, protection).map_err(|failure| failure.errno);
-            assert_eq!(outcome.err(), errno, "access {access}, flags {flags}, protection {protection}");
+            assert_eq!(
+                outcome.err(),
+                errno,
+                "access {access}, flags {flags}, protection {protection}"
+            );
         }
         for protection in [8, 9, 1 << 16, 1 << 24, i32::MIN, -1] {
-            assert_eq!(map.protect(0, TO_END, protection).expect_err("refused").errno, libc::EINVAL);
+            assert_eq!(
+                map.protect(0, TO_END, protection).expect_err("refused").errno,
+                libc::EINVAL
+            );
         }
     }
 }
@@ -159,7 +177,11 @@ pub fn flushing_may_invalidate_but_not_what_is_locked() {
             made.map.flush(second + 1, 5000, how).expect("flushed");
             made.map.mlock(second, 1).expect("locked");
             for (start, length) in [(0, TO_END), (second, 1), (second - 1, 2)] {
-                assert_eq!(made.map.flush(start, length, how).expect_err("locked").errno, libc::EBUSY, "{kind:?}");
+                assert_eq!(
+                    made.map.flush(start, length, how).expect_err("locked").errno,
+                    libc::EBUSY,
+                    "{kind:?}"
+                );
                 made.map.flush(start, length, libc::MS_SYNC).expect("flushed");
             }
             made.map.flush(0, 1, how).expect("that page is not locked");
@@ -193,7 +215,8 @@ pub fn a_length_of_0_is_nothing_for_all_but_unmap() {
             assert_eq!(map.read(start, &mut []).expect("nothing"), 0);
             assert_eq!(map.write(start, &[]).expect("nothing"), 0);
             // SAFETY: refused before a page goes.
-            let unmapped = done(|error| unsafe { (abi::load().map_unmap)(map.raw(), start, 0, error) });
+            let unmapped =
+                done(|error| unsafe { (abi::load().map_unmap)(map.raw(), start, 0, error) });
             let failure = unmapped.expect_err("refused");
             assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "length"));
         }
@@ -205,9 +228,14 @@ pub fn ranges_outside_of_the_map_are_einval_for_all() {
     let abi = abi::load();
     for (kind, made) in all() {
         let (map, length) = (&made.map, made.map.length());
-        for (start, count) in
-            [(0, length + 1), (length, 1), (length + 1, 0), (length + 1, TO_END), (1, TO_END - 1), (usize::MAX, 1)]
-        {
+        for (start, count) in [
+            (0, length + 1),
+            (length, 1),
+            (length + 1, 0),
+            (length + 1, TO_END),
+            (1, TO_END - 1),
+            (usize::MAX, 1),
+        ] {
             let outcomes = [
                 map.flush(start, count, libc::MS_SYNC),
                 map.advise(start, count, 0, 0),
@@ -223,7 +251,11 @@ pub fn ranges_outside_of_the_map_are_einval_for_all() {
                 done(|error| unsafe { (abi.map_unmap)(map.raw(), start, count, error) }),
             ];
             for outcome in outcomes {
-                assert_eq!(outcome.expect_err("refused").errno, libc::EINVAL, "{kind:?}, {count} from {start}");
+                assert_eq!(
+                    outcome.expect_err("refused").errno,
+                    libc::EINVAL,
+                    "{kind:?}, {count} from {start}"
+                );
             }
         }
         assert!(map.bytes() == pattern(length));
@@ -245,5 +277,8 @@ pub fn refusals_say_what_was_asked_for_and_what_there_is() {
         }
     }
     let failure = map.resize(usize::MAX).expect_err("refused");
-    assert!(failure.message.contains("5000") && failure.message.contains(&usize::MAX.to_string()), "{failure:?}");
+    assert!(
+        failure.message.contains("5000") && failure.message.contains(&usize::MAX.to_string()),
+        "{failure:?}"
+    );
 }

@@ -65,7 +65,10 @@ pub fn whole_pages_go_and_what_is_around_stays() {
         let second = kind.second_page();
         // Bytes of the second to fourth page, whole is the third.
         made.map.unmap(second + 1, 2 * page + 5).expect("unmapped");
-        let (gone, there) = (second + page, [0, second - 1, second + page - 1, second + 2 * page, PAGES * page - 1]);
+        let (gone, there) = (
+            second + page,
+            [0, second - 1, second + page - 1, second + 2 * page, PAGES * page - 1],
+        );
         assert!(!is_mapped(&made.map, gone) && !is_mapped(&made.map, gone + page - 1), "{kind:?}");
         for at in there {
             assert_eq!(made.map.part(at, 1), all_bytes[at..at + 1], "{kind:?}, byte {at}");
@@ -87,7 +90,9 @@ pub fn operations_on_bytes_that_are_gone_are_einval() {
         let gone = kind.second_page();
         made.map.unmap(gone, page).expect("unmapped");
         let map = &mut made.map;
-        for (start, length) in [(0, TO_END), (gone, 1), (gone + page - 1, 2), (gone - 1, 2), (0, PAGES * page)] {
+        for (start, length) in
+            [(0, TO_END), (gone, 1), (gone + page - 1, 2), (gone - 1, 2), (0, PAGES * page)]
+        {
             let count = length.min(PAGES * page);
             is_einval(map.advise(start, length, 0, 0));
             is_einval(map.mlock(start, length));
@@ -132,15 +137,28 @@ pub fn front_middle_and_back_go_in_any_order_and_more_than_once() {
             let mut is_there = vec![true; length];
             for (start, count) in &parts {
                 made.map.unmap(*start, *count).expect("unmapped");
-                // Bytes at an end of the map are at an end of their page, as nobody else's are there.
+                // Bytes at an end of the map are at an end of their page, as nobody else's are
+                // there.
                 let head = kind.head();
                 let end = if *count == TO_END { length } else { start + count };
-                let first = if *start == 0 { 0 } else { (head + start).next_multiple_of(page).saturating_sub(head) };
-                let last = if end == length { length } else { ((head + end) / page * page).saturating_sub(head) };
+                let first = if *start == 0 {
+                    0
+                } else {
+                    (head + start).next_multiple_of(page).saturating_sub(head)
+                };
+                let last = if end == length {
+                    length
+                } else {
+                    ((head + end) / page * page).saturating_sub(head)
+                };
                 (first..last.max(first)).for_each(|at| is_there[at] = false);
             }
             for at in (0..length).step_by(page / 2) {
-                assert_eq!(is_mapped(&made.map, at), is_there[at], "{kind:?}, {parts:?}, byte {at}");
+                assert_eq!(
+                    is_mapped(&made.map, at),
+                    is_there[at],
+                    "{kind:?}, {parts:?}, byte {at}"
+                );
                 assert_eq!(made.map.read(at, &mut [0]).is_ok(), is_there[at]);
             }
         }
@@ -171,7 +189,8 @@ pub fn closing_leaves_alone_what_others_mapped_into_a_hole() {
         }
         let page_of = |address: *mut u8| address.wrapping_sub(address.addr() % page).cast();
         // SAFETY: one page each, and a byte for it.
-        let still = [first, last].map(|address| unsafe { libc::mincore(page_of(address), 1, &mut 0) == 0 });
+        let still =
+            [first, last].map(|address| unsafe { libc::mincore(page_of(address), 1, &mut 0) == 0 });
         assert_eq!(still, [false, false], "the rest is unmapped");
     }
 }
@@ -191,7 +210,10 @@ pub fn closing_gives_all_address_space_back() {
             made.map.unmap(page_size(), 2 * page_size()).expect("unmapped");
             drop(made);
             // The allocator takes and gives some.
-            assert!(address_space() < before + (256 << 10), "{kind:?}, flags {flags}, {reserve} kept");
+            assert!(
+                address_space() < before + (256 << 10),
+                "{kind:?}, flags {flags}, {reserve} kept"
+            );
         }
     }
 }

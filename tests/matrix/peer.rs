@@ -27,8 +27,12 @@ pub fn main() -> ExitCode {
     {
         return ended(defaults(path, name));
     }
-    let [job, way, address, length, seed, command @ ..] = &arguments[..] else { return ExitCode::from(2) };
-    let (Ok(length), Ok(seed)) = (length.parse::<usize>(), seed.parse::<usize>()) else { return ExitCode::from(2) };
+    let [job, way, address, length, seed, command @ ..] = &arguments[..] else {
+        return ExitCode::from(2);
+    };
+    let (Ok(length), Ok(seed)) = (length.parse::<usize>(), seed.parse::<usize>()) else {
+        return ExitCode::from(2);
+    };
     let content: Vec<u8> = (0..length).map(|i| ((31 * i + seed) % 251) as u8).collect();
     let outcome = match job.as_str() {
         "make" => make(way, address, &content, command),
@@ -65,19 +69,24 @@ fn make(way: &str, address: &str, content: &[u8], command: &[String]) -> Outcome
             std::fs::remove_file(address)?;
         }
         "named" => {
-            let options = ShmOptions::new().write(true).length(content.len() as u64).unlink_on_close(true);
+            let options =
+                ShmOptions::new().write(true).length(content.len() as u64).unlink_on_close(true);
             let named = options.create(address)?;
             fill(MapOptions::new().access(Access::Write).map_fd(&named)?, content)?;
             announce(named.name().display());
         }
         "file" => {
-            let options = MapOptions::new().access(Access::Write).create(true).file_size(content.len() as u64);
+            let options = MapOptions::new()
+                .access(Access::Write)
+                .create(true)
+                .file_size(content.len() as u64);
             fill(options.open(address)?, content)?;
             announce(address);
             std::fs::remove_file(address)?;
         }
         "sysv" => {
-            let (map, number) = SysvOptions::new().length(content.len()).write(true).create(address.parse()?)?;
+            let (map, number) =
+                SysvOptions::new().length(content.len()).write(true).create(address.parse()?)?;
             fill(map, content)?;
             announce(number);
             share::remove_sysv(number)?;
@@ -90,7 +99,11 @@ fn make(way: &str, address: &str, content: &[u8], command: &[String]) -> Outcome
             let fd = WrapOptions::new().inherit(true).wrap(content)?;
             // SAFETY: touches no memory; number 3 is the command's from now on.
             assert_eq!(unsafe { libc::dup2(fd.as_raw_fd(), 3) }, 3);
-            return Err(Command::new(&command[0]).args(&command[1..]).env_remove(PEER).exec().into());
+            return Err(Command::new(&command[0])
+                .args(&command[1..])
+                .env_remove(PEER)
+                .exec()
+                .into());
         }
     }
     Ok(())
@@ -112,7 +125,9 @@ fn use_it(way: &str, address: &str, content: &[u8]) -> Outcome {
             let fd: OwnedFd = fds.pop().expect("as many as asked for");
             compare(&Requirements::new().accept(fd)?, content)
         }
-        "named" => compare_map(&MapOptions::new().map_fd(ShmOptions::new().open(address)?)?, content),
+        "named" => {
+            compare_map(&MapOptions::new().map_fd(ShmOptions::new().open(address)?)?, content)
+        }
         "file" => compare_map(&MapOptions::new().open(address)?, content),
         "sysv" => compare_map(&SysvOptions::new().open_by_id(address.parse()?)?, content),
         "tempfile" => {
@@ -136,7 +151,11 @@ fn compare_map(map: &bytefd::Map, content: &[u8]) -> Outcome {
 
 fn compare(bytes: &[u8], content: &[u8]) -> Outcome {
     if bytes != content {
-        return differs(format_args!("{} bytes, and not the {} of the content", bytes.len(), content.len()));
+        return differs(format_args!(
+            "{} bytes, and not the {} of the content",
+            bytes.len(),
+            content.len()
+        ));
     }
     println!("ok");
     Ok(())
@@ -154,10 +173,14 @@ fn defaults(path: &str, name: &str) -> Outcome {
     say_of_map("memory", MapOptions::new().memory(4096)?);
     let created = ShmOptions::new().length(4096).unlink_on_close(true).create(name)?;
     let opened = ShmOptions::new().open(name)?;
-    say("shm created", File::from(created.as_fd().try_clone_to_owned()?).write_at(b"!", 0).map(drop));
+    say(
+        "shm created",
+        File::from(created.as_fd().try_clone_to_owned()?).write_at(b"!", 0).map(drop),
+    );
     say("shm opened", File::from(opened.as_fd().try_clone_to_owned()?).write_at(b"!", 0).map(drop));
     say("sysv created", raw(SysvOptions::new().length(4096).create(libc::IPC_PRIVATE).map(drop)));
-    let (map, number) = SysvOptions::new().length(4096).write(true).transient(true).create(libc::IPC_PRIVATE)?;
+    let (map, number) =
+        SysvOptions::new().length(4096).write(true).transient(true).create(libc::IPC_PRIVATE)?;
     say_of_map("sysv attached", SysvOptions::new().open_by_id(number)?);
     drop(map);
     say("unsealed", raw(Requirements::new().check(&file)));

@@ -49,10 +49,15 @@ const NUMBERS: [&str; 21] = [
 
 impl Header {
     pub fn read() -> Header {
-        let text = std::fs::read_to_string(repository().join("include/bytefd.h")).expect("the header");
+        let text =
+            std::fs::read_to_string(repository().join("include/bytefd.h")).expect("the header");
         // A macro in one line, and no word of compilers among the types.
         let text = without_comments(&text).replace("\\\n    ", "").replace("BYTEFD_NONNULL ", "");
-        let code: String = text.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
+        let code: String = text
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .map(|line| format!("{line}\n"))
+            .collect();
         let structs = structs(&code);
         let limits = limits(&text, &structs);
         Header { constants: constants(&text), functions: functions(&code), structs, limits }
@@ -73,7 +78,10 @@ impl Header {
     }
 
     fn numbers(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.constants.iter().filter(|(_, value)| **value != u64::MAX).map(|(name, value)| (name.as_str(), *value))
+        self.constants
+            .iter()
+            .filter(|(_, value)| **value != u64::MAX)
+            .map(|(name, value)| (name.as_str(), *value))
     }
 
     /// What the constant is called in messages: its name without the prefixes.
@@ -81,7 +89,11 @@ impl Header {
         let name = self.constants.iter().find(|(_, known)| **known == value).expect("a constant").0;
         let name = name.trim_start_matches("BYTEFD_");
         // BYTEFD_MAP_READ is a value of the member `access`.
-        if value >> 31 == 1 { "access".into() } else { name.trim_start_matches("MAP_").to_lowercase() }
+        if value >> 31 == 1 {
+            "access".into()
+        } else {
+            name.trim_start_matches("MAP_").to_lowercase()
+        }
     }
 
     /// Where a value can be a mistake by itself: "function argument", "function argument.member".
@@ -89,16 +101,23 @@ impl Header {
         let mut places = BTreeSet::new();
         for (function, parameters) in &self.functions {
             for parameter in parameters {
-                let options = parameter.kind.strip_prefix("const struct ").and_then(|kind| kind.strip_suffix(" *"));
+                let options = parameter
+                    .kind
+                    .strip_prefix("const struct ")
+                    .and_then(|kind| kind.strip_suffix(" *"));
                 let at = format!("{function} {}", parameter.name);
-                let Some((kind, members)) = options.and_then(|kind| self.structs.get_key_value(kind)) else {
+                let Some((kind, members)) =
+                    options.and_then(|kind| self.structs.get_key_value(kind))
+                else {
                     if parameter.is_place() {
                         places.insert(at);
                     }
                     continue;
                 };
-                let has_limit = |member: &&Member| self.limits.contains(&(kind.clone(), member.name.clone()));
-                let members = members.iter().filter(|member| member.is_place() || has_limit(member));
+                let has_limit =
+                    |member: &&Member| self.limits.contains(&(kind.clone(), member.name.clone()));
+                let members =
+                    members.iter().filter(|member| member.is_place() || has_limit(member));
                 places.extend(members.map(|member| format!("{at}.{}", member.name)));
             }
         }
@@ -124,7 +143,9 @@ impl Member {
     }
 
     fn is_place(&self) -> bool {
-        !self.kind.contains(['*', '(']) && !self.kind.ends_with("_fn") && !NUMBERS.contains(&self.name.as_str())
+        !self.kind.contains(['*', '('])
+            && !self.kind.ends_with("_fn")
+            && !NUMBERS.contains(&self.name.as_str())
     }
 
     pub fn alignment(&self) -> usize {
@@ -143,7 +164,8 @@ impl Member {
 }
 
 fn constants(text: &str) -> BTreeMap<String, u64> {
-    let defined = text.lines().filter_map(|line| line.strip_prefix("#define BYTEFD_")?.split_once(' '));
+    let defined =
+        text.lines().filter_map(|line| line.strip_prefix("#define BYTEFD_")?.split_once(' '));
     let mut constants = BTreeMap::new();
     for (name, value) in defined {
         let number = |text: &str| text.strip_suffix('u').unwrap_or("no number").parse::<u64>().ok();
@@ -154,9 +176,13 @@ fn constants(text: &str) -> BTreeMap<String, u64> {
             _ if number(value).is_some() => number(value).expect("one"),
             _ => {
                 // A constant of another form would not be tested.
-                let is_other =
-                    name.starts_with("VERSION") || name.ends_with("_INIT") || value.contains("__attribute__");
-                assert!(is_other || name.contains('(') || name == "MUST_USE", "#define BYTEFD_{name} {value}");
+                let is_other = name.starts_with("VERSION")
+                    || name.ends_with("_INIT")
+                    || value.contains("__attribute__");
+                assert!(
+                    is_other || name.contains('(') || name == "MUST_USE",
+                    "#define BYTEFD_{name} {value}"
+                );
                 continue;
             }
         };
@@ -167,16 +193,22 @@ fn constants(text: &str) -> BTreeMap<String, u64> {
 
 fn structs(code: &str) -> BTreeMap<String, Vec<Member>> {
     let definitions =
-        code.split("typedef struct ").skip(1).filter_map(|rest| rest.split_once(" {")).filter_map(|(name, rest)| {
-            let members = rest.split_once('}')?.0.split(';').filter(|member| !member.trim().is_empty());
-            let members = members.map(|member| Member::parse(member).unwrap_or_else(|| panic!("{member}")));
-            (!name.contains(';')).then(|| (name.to_string(), members.collect()))
-        });
+        code.split("typedef struct ").skip(1).filter_map(|rest| rest.split_once(" {")).filter_map(
+            |(name, rest)| {
+                let members =
+                    rest.split_once('}')?.0.split(';').filter(|member| !member.trim().is_empty());
+                let members = members
+                    .map(|member| Member::parse(member).unwrap_or_else(|| panic!("{member}")));
+                (!name.contains(';')).then(|| (name.to_string(), members.collect()))
+            },
+        );
     definitions.collect()
 }
 
 fn functions(code: &str) -> BTreeMap<String, Vec<Member>> {
-    let declarations = code.split([';', '{', '}']).filter(|declaration| !declaration.trim().starts_with("typedef"));
+    let declarations = code
+        .split([';', '{', '}'])
+        .filter(|declaration| !declaration.trim().starts_with("typedef"));
     let functions = declarations.filter_map(|declaration| {
         let (before, rest) = declaration.split_once('(')?;
         let name = before.rsplit([' ', '*', '\n']).next()?;
@@ -192,13 +224,18 @@ fn limits(text: &str, structs: &BTreeMap<String, Vec<Member>>) -> BTreeSet<(Stri
     let mut limits = BTreeSet::new();
     for (name, members) in structs {
         let init = format!("#define {}_INIT {{ ", name.to_uppercase());
-        let Some(values) = text.lines().find_map(|line| line.strip_prefix(&init)?.strip_suffix(" }")) else {
+        let Some(values) =
+            text.lines().find_map(|line| line.strip_prefix(&init)?.strip_suffix(" }"))
+        else {
             assert_eq!(name, "bytefd_error", "no {init}");
             continue;
         };
         let values: Vec<&str> = values.split(", ").collect();
         assert_eq!(values.len(), members.len(), "{init}");
-        let set = members.iter().zip(values).filter(|(_, value)| ["BYTEFD_UNLIMITED", "BYTEFD_TO_END"].contains(value));
+        let set = members
+            .iter()
+            .zip(values)
+            .filter(|(_, value)| ["BYTEFD_UNLIMITED", "BYTEFD_TO_END"].contains(value));
         limits.extend(set.map(|(member, _)| (name.clone(), member.name.clone())));
     }
     limits

@@ -1,4 +1,5 @@
-//! Where a value can be a mistake by itself: each place, what belongs there, and a call that is right but for it.
+//! Where a value can be a mistake by itself: each place, what belongs there, and a call that is
+//! right but for it.
 
 use std::ffi::{CStr, CString, c_int, c_void};
 use std::fs::File;
@@ -54,18 +55,24 @@ type Members<T> = &'static [(&'static str, Takes, fn(&mut T, u64))];
 const WRAP: Members<WrapOptions> = &[
     ("flags", WRAP_FLAGS, |options, value| options.flags |= value),
     ("backend", BACKENDS, |options, value| options.backend = value as u32),
-    ("spill_threshold", Takes::Limit("BYTEFD_WRAP_OPTIONS_INIT"), |options, value| options.spill_threshold = value),
+    ("spill_threshold", Takes::Limit("BYTEFD_WRAP_OPTIONS_INIT"), |options, value| {
+        options.spill_threshold = value
+    }),
 ];
 const WRAP_FLAGS: Takes = Takes::Flags {
     right: &["INHERIT", "WRITABLE", "READ_ONLY", "EXECUTABLE", "SEAL_CONTENT", "TRUST_CALLBACK"],
     unfit: &[],
 };
-const BACKENDS: Takes =
-    Takes::One { right: &["BACKEND_AUTO", "BACKEND_MEMFD", "BACKEND_SHM", "BACKEND_TMPFILE"], unfit: &[] };
+const BACKENDS: Takes = Takes::One {
+    right: &["BACKEND_AUTO", "BACKEND_MEMFD", "BACKEND_SHM", "BACKEND_TMPFILE"],
+    unfit: &[],
+};
 
 const STREAM: Members<StreamOptions> = &[
     ("flags", INTERRUPTS, |options, value| options.flags |= value),
-    ("max_bytes", Takes::Limit("BYTEFD_STREAM_OPTIONS_INIT"), |options, value| options.max_bytes = value),
+    ("max_bytes", Takes::Limit("BYTEFD_STREAM_OPTIONS_INIT"), |options, value| {
+        options.max_bytes = value
+    }),
     ("timeout_ns", Takes::Timeout, |options, value| options.timeout_ns = value as i64),
 ];
 const INTERRUPTS: Takes = Takes::Flags { right: &["INTERRUPTIBLE"], unfit: &[] };
@@ -73,18 +80,28 @@ const NO_FLAGS: Takes = Takes::Flags { right: &[], unfit: &[] };
 
 const POOL: Members<PoolOptions> = &[
     ("flags", NO_FLAGS, |options, value| options.flags |= value),
-    ("method", Takes::One { right: &["POOL_AUTO", "POOL_REUSE", "POOL_NEW_FILES"], unfit: &[] }, |options, value| {
-        options.method = value as u32;
-    }),
+    (
+        "method",
+        Takes::One { right: &["POOL_AUTO", "POOL_REUSE", "POOL_NEW_FILES"], unfit: &[] },
+        |options, value| {
+            options.method = value as u32;
+        },
+    ),
     ("idle_ns", Takes::Timeout, |options, value| options.idle_ns = value as i64),
 ];
 
 const MAP: Members<MapOptions> = &[
     ("flags", MAP_FLAGS, |options, value| options.flags |= value),
-    ("access", Takes::One { right: &["MAP_READ", "MAP_WRITE", "MAP_PRIVATE"], unfit: &[] }, |options, value| {
-        options.access = value as u32;
+    (
+        "access",
+        Takes::One { right: &["MAP_READ", "MAP_WRITE", "MAP_PRIVATE"], unfit: &[] },
+        |options, value| {
+            options.access = value as u32;
+        },
+    ),
+    ("length", Takes::Limit("BYTEFD_MAP_OPTIONS_INIT"), |options, value| {
+        options.length = value as usize
     }),
-    ("length", Takes::Limit("BYTEFD_MAP_OPTIONS_INIT"), |options, value| options.length = value as usize),
 ];
 const MAP_FLAGS: Takes = Takes::Flags {
     right: &[
@@ -103,11 +120,19 @@ const MAP_FLAGS: Takes = Takes::Flags {
 };
 
 const REQUIREMENTS: Members<Requirements> = &[
-    ("flags", Takes::Flags { right: &["REQUIRE_UID", "REQUIRE_NO_SEALS"], unfit: &[] }, |wanted, value| {
-        wanted.flags |= value;
+    (
+        "flags",
+        Takes::Flags { right: &["REQUIRE_UID", "REQUIRE_NO_SEALS"], unfit: &[] },
+        |wanted, value| {
+            wanted.flags |= value;
+        },
+    ),
+    ("seals", Takes::Kernel(|seals| seals & !0x3f == 0), |wanted, value| {
+        wanted.seals = value as u32
     }),
-    ("seals", Takes::Kernel(|seals| seals & !0x3f == 0), |wanted, value| wanted.seals = value as u32),
-    ("max_length", Takes::Limit("BYTEFD_REQUIREMENTS_INIT"), |wanted, value| wanted.max_length = value),
+    ("max_length", Takes::Limit("BYTEFD_REQUIREMENTS_INIT"), |wanted, value| {
+        wanted.max_length = value
+    }),
 ];
 
 const SEND: Members<TransferOptions> = &[
@@ -115,9 +140,13 @@ const SEND: Members<TransferOptions> = &[
     ("timeout_ns", Takes::Timeout, |options, value| options.timeout_ns = value as i64),
 ];
 const RECEIVE: Members<TransferOptions> = &[
-    ("flags", Takes::Flags { right: &["INTERRUPTIBLE", "TRANSFER_SOME"], unfit: &[] }, |options, value| {
-        options.flags |= value;
-    }),
+    (
+        "flags",
+        Takes::Flags { right: &["INTERRUPTIBLE", "TRANSFER_SOME"], unfit: &[] },
+        |options, value| {
+            options.flags |= value;
+        },
+    ),
     ("timeout_ns", Takes::Timeout, |options, value| options.timeout_ns = value as i64),
 ];
 
@@ -130,7 +159,10 @@ const READ_OR_WRITE: Takes = Takes::One { right: &["MAP_READ", "MAP_WRITE"], unf
 const SHM_MEMBERS: Members<ShmOptions> = &[
     (
         "flags",
-        Takes::Flags { right: &["SHM_CREATE", "SHM_EXCLUSIVE", "SHM_OWNED", "SHM_ANY_OWNER"], unfit: &[] },
+        Takes::Flags {
+            right: &["SHM_CREATE", "SHM_EXCLUSIVE", "SHM_OWNED", "SHM_ANY_OWNER"],
+            unfit: &[],
+        },
         |options, value| options.flags |= value,
     ),
     ("access", READ_OR_WRITE, |options, value| options.access = value as u32),
@@ -138,7 +170,10 @@ const SHM_MEMBERS: Members<ShmOptions> = &[
 const SYSV: Members<SysvOptions> = &[
     (
         "flags",
-        Takes::Flags { right: &["SYSV_CREATE", "SYSV_EXCLUSIVE", "SYSV_BY_ID", "SYSV_TRANSIENT"], unfit: &[] },
+        Takes::Flags {
+            right: &["SYSV_CREATE", "SYSV_EXCLUSIVE", "SYSV_BY_ID", "SYSV_TRANSIENT"],
+            unfit: &[],
+        },
         |options, value| options.flags |= value,
     ),
     ("access", READ_OR_WRITE, |options, value| options.access = value as u32),
@@ -152,7 +187,8 @@ impl<'a> Table<'a> {
         self.0.push(Place { name: name.into(), takes, call: Box::new(call) });
     }
 
-    /// All members of an options struct, which is otherwise `base`. `misfits`: constants of its groups that the function refuses.
+    /// All members of an options struct, which is otherwise `base`. `misfits`: constants of its
+    /// groups that the function refuses.
     fn options<T: Copy + 'a>(
         &mut self,
         argument: &str,
@@ -185,7 +221,10 @@ fn closed(status: c_int) -> c_int {
 }
 
 /// Ends what was made, with its last function.
-fn ended(end: unsafe extern "C" fn(*mut c_void) -> c_int, make: impl FnOnce(*mut *mut c_void) -> c_int) -> c_int {
+fn ended(
+    end: unsafe extern "C" fn(*mut c_void) -> c_int,
+    make: impl FnOnce(*mut *mut c_void) -> c_int,
+) -> c_int {
     let mut handle = null_mut();
     let status = make(&mut handle);
     assert_eq!(status < 0, handle.is_null(), "a handle, or an error");
@@ -263,20 +302,22 @@ impl Fixture {
         }
     }
 
-    /// All names that the calls could have left: files beside the one that is mapped, objects, segments of this process.
+    /// All names that the calls could have left: files beside the one that is mapped, objects,
+    /// segments of this process.
     pub fn names(&self) -> Vec<String> {
         let list = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten();
-        let mut names: Vec<String> = list(self.folder.path()).map(|entry| format!("{:?}", entry.path())).collect();
+        let mut names: Vec<String> =
+            list(self.folder.path()).map(|entry| format!("{:?}", entry.path())).collect();
         let own = std::process::id().to_string();
-        let objects = list(Path::new("/dev/shm")).map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let objects = list(Path::new("/dev/shm"))
+            .map(|entry| entry.file_name().to_string_lossy().into_owned());
         names.extend(objects.filter(|name| name.split(['.', '-']).any(|part| part == own)));
         let segments = std::fs::read_to_string("/proc/sysvipc/shm").expect("/proc is mounted");
         let creator = |line: &&str| line.split_ascii_whitespace().nth(4) == Some(own.as_str());
         names.extend(
-            segments
-                .lines()
-                .filter(creator)
-                .filter_map(|line| Some(format!("segment {}", line.split_ascii_whitespace().nth(1)?))),
+            segments.lines().filter(creator).filter_map(|line| {
+                Some(format!("segment {}", line.split_ascii_whitespace().nth(1)?))
+            }),
         );
         names.sort();
         names
@@ -295,37 +336,74 @@ impl Fixture {
     }
 
     fn wraps<'a>(&'a self, table: &mut Table<'a>) {
-        // SAFETY: only numbers are mistaken; pointers, descriptors and `error` are valid in every call.
+        // SAFETY: only numbers are mistaken; pointers, descriptors and `error` are valid in every
+        // call.
         unsafe {
             const UNFIT: &[&str] = &["TRUST_CALLBACK"];
-            let (abi, hello, base) = (abi::load(), b"hello".as_ptr().cast::<c_void>(), WrapOptions::default());
-            table.options("bytefd_wrap_buffer options", WRAP, base, UNFIT, move |options, error| {
-                closed((abi.shm_wrap_buffer)(hello, 5, options, error))
-            });
+            let (abi, hello, base) =
+                (abi::load(), b"hello".as_ptr().cast::<c_void>(), WrapOptions::default());
+            table.options(
+                "bytefd_wrap_buffer options",
+                WRAP,
+                base,
+                UNFIT,
+                move |options, error| closed((abi.shm_wrap_buffer)(hello, 5, options, error)),
+            );
             table.options("bytefd_wrap_iov options", WRAP, base, UNFIT, move |options, error| {
                 let part = libc::iovec { iov_base: hello.cast_mut(), iov_len: 5 };
                 closed((abi.wrap_iov)(&part, 1, options, error))
             });
-            table.options("bytefd_wrap_stream options", WRAP, base, UNFIT, move |options, error| {
-                closed((abi.wrap_stream)(five_bytes().as_raw_fd(), options, null(), error))
-            });
+            table.options(
+                "bytefd_wrap_stream options",
+                WRAP,
+                base,
+                UNFIT,
+                move |options, error| {
+                    closed((abi.wrap_stream)(five_bytes().as_raw_fd(), options, null(), error))
+                },
+            );
             let stream = StreamOptions::default();
-            table.options("bytefd_wrap_stream stream", STREAM, stream, &[], move |options, error| {
-                closed((abi.wrap_stream)(five_bytes().as_raw_fd(), null(), options, error))
-            });
-            table.options("bytefd_wrap_reader options", WRAP, base, UNFIT, move |options, error| {
-                closed((abi.wrap_reader)(Some(at_end), null_mut(), options, null(), error))
-            });
-            table.options("bytefd_wrap_reader stream", STREAM, stream, &[], move |options, error| {
-                closed((abi.wrap_reader)(Some(at_end), null_mut(), null(), options, error))
-            });
+            table.options(
+                "bytefd_wrap_stream stream",
+                STREAM,
+                stream,
+                &[],
+                move |options, error| {
+                    closed((abi.wrap_stream)(five_bytes().as_raw_fd(), null(), options, error))
+                },
+            );
+            table.options(
+                "bytefd_wrap_reader options",
+                WRAP,
+                base,
+                UNFIT,
+                move |options, error| {
+                    closed((abi.wrap_reader)(Some(at_end), null_mut(), options, null(), error))
+                },
+            );
+            table.options(
+                "bytefd_wrap_reader stream",
+                STREAM,
+                stream,
+                &[],
+                move |options, error| {
+                    closed((abi.wrap_reader)(Some(at_end), null_mut(), null(), options, error))
+                },
+            );
             let inherits = Takes::Flags { right: &["INHERIT"], unfit: &[] };
             table.argument("bytefd_reopen flags", inherits, move |flags, error| {
                 closed((abi.reopen)(self.sealed.as_raw_fd(), flags, error))
             });
             table.argument("bytefd_adopt flags", NO_FLAGS, move |flags, error| {
                 let (sharing, length) = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, page_size());
-                let buffer = libc::mmap(null_mut(), length, libc::PROT_READ | libc::PROT_WRITE, sharing, -1, 0);
+                let buffer = libc::mmap(
+                    null_mut(),
+                    length,
+                    libc::PROT_READ | libc::PROT_WRITE,
+                    sharing,
+                    -1,
+                    0,
+                );
                 assert_ne!(buffer, libc::MAP_FAILED);
                 let status = closed((abi.adopt)(buffer, length, flags, error));
                 assert_eq!(libc::munmap(buffer, length), 0);
@@ -335,9 +413,11 @@ impl Fixture {
     }
 
     fn scans<'a>(&'a self, table: &mut Table<'a>) {
-        // SAFETY: only numbers are mistaken; pointers, descriptors and `error` are valid in every call.
+        // SAFETY: only numbers are mistaken; pointers, descriptors and `error` are valid in every
+        // call.
         unsafe {
-            let (abi, hello, base) = (abi::load(), b"hello".as_ptr().cast::<c_void>(), WrapOptions::default());
+            let (abi, hello, base) =
+                (abi::load(), b"hello".as_ptr().cast::<c_void>(), WrapOptions::default());
             // Trust is for scans with a pool.
             let with_pool = move |options: &WrapOptions| {
                 let pool = if options.flags & TRUST_CALLBACK != 0 { self.pool } else { null_mut() };
@@ -349,40 +429,114 @@ impl Fixture {
                 status
             };
             // The descriptor is the scan's.
-            let scan = move |make: &dyn Fn(*mut *mut c_void) -> c_int| without_cache(ended(abi.scan_end, make).min(0));
+            let scan = move |make: &dyn Fn(*mut *mut c_void) -> c_int| {
+                without_cache(ended(abi.scan_end, make).min(0))
+            };
             table.options("bytefd_scan_bytes options", WRAP, base, &[], move |options, error| {
-                without_cache((abi.scan_bytes)(hello, 5, Some(nothing), null_mut(), &with_pool(options), error))
+                without_cache((abi.scan_bytes)(
+                    hello,
+                    5,
+                    Some(nothing),
+                    null_mut(),
+                    &with_pool(options),
+                    error,
+                ))
             });
             table.options("bytefd_scan_begin options", WRAP, base, &[], move |options, error| {
                 scan(&|out| (abi.scan_begin)(hello, 5, &with_pool(options), out, error))
             });
-            table.options("bytefd_scan_begin_iov options", WRAP, base, &[], move |options, error| {
-                let part = libc::iovec { iov_base: hello.cast_mut(), iov_len: 5 };
-                scan(&|out| (abi.scan_begin_iov)(&part, 1, &with_pool(options), out, error))
-            });
-            table.options("bytefd_scan_begin_stream options", WRAP, base, &[], move |options, error| {
-                let source = five_bytes();
-                scan(&|out| (abi.scan_begin_stream)(source.as_raw_fd(), &with_pool(options), null(), out, error))
-            });
+            table.options(
+                "bytefd_scan_begin_iov options",
+                WRAP,
+                base,
+                &[],
+                move |options, error| {
+                    let part = libc::iovec { iov_base: hello.cast_mut(), iov_len: 5 };
+                    scan(&|out| (abi.scan_begin_iov)(&part, 1, &with_pool(options), out, error))
+                },
+            );
+            table.options(
+                "bytefd_scan_begin_stream options",
+                WRAP,
+                base,
+                &[],
+                move |options, error| {
+                    let source = five_bytes();
+                    scan(&|out| {
+                        (abi.scan_begin_stream)(
+                            source.as_raw_fd(),
+                            &with_pool(options),
+                            null(),
+                            out,
+                            error,
+                        )
+                    })
+                },
+            );
             let stream = StreamOptions::default();
-            table.options("bytefd_scan_begin_stream stream", STREAM, stream, &[], move |options, error| {
-                let source = five_bytes();
-                scan(&|out| (abi.scan_begin_stream)(source.as_raw_fd(), null(), options, out, error))
-            });
-            table.options("bytefd_scan_begin_reader options", WRAP, base, &[], move |options, error| {
-                scan(&|out| (abi.scan_begin_reader)(Some(at_end), null_mut(), &with_pool(options), null(), out, error))
-            });
-            table.options("bytefd_scan_begin_reader stream", STREAM, stream, &[], move |options, error| {
-                scan(&|out| (abi.scan_begin_reader)(Some(at_end), null_mut(), null(), options, out, error))
-            });
-            table.options("bytefd_pool_create options", POOL, PoolOptions::default(), &[], move |options, error| {
-                ended(abi.pool_close, |out| (abi.pool_create)(options, out, error))
-            });
+            table.options(
+                "bytefd_scan_begin_stream stream",
+                STREAM,
+                stream,
+                &[],
+                move |options, error| {
+                    let source = five_bytes();
+                    scan(&|out| {
+                        (abi.scan_begin_stream)(source.as_raw_fd(), null(), options, out, error)
+                    })
+                },
+            );
+            table.options(
+                "bytefd_scan_begin_reader options",
+                WRAP,
+                base,
+                &[],
+                move |options, error| {
+                    scan(&|out| {
+                        (abi.scan_begin_reader)(
+                            Some(at_end),
+                            null_mut(),
+                            &with_pool(options),
+                            null(),
+                            out,
+                            error,
+                        )
+                    })
+                },
+            );
+            table.options(
+                "bytefd_scan_begin_reader stream",
+                STREAM,
+                stream,
+                &[],
+                move |options, error| {
+                    scan(&|out| {
+                        (abi.scan_begin_reader)(
+                            Some(at_end),
+                            null_mut(),
+                            null(),
+                            options,
+                            out,
+                            error,
+                        )
+                    })
+                },
+            );
+            table.options(
+                "bytefd_pool_create options",
+                POOL,
+                PoolOptions::default(),
+                &[],
+                move |options, error| {
+                    ended(abi.pool_close, |out| (abi.pool_create)(options, out, error))
+                },
+            );
         }
     }
 
     fn maps<'a>(&'a self, table: &mut Table<'a>) {
-        // SAFETY: only numbers are mistaken; pointers, descriptors and `error` are valid in every call.
+        // SAFETY: only numbers are mistaken; pointers, descriptors and `error` are valid in every
+        // call.
         unsafe {
             let abi = abi::load();
             let base = MapOptions { access: WRITE, ..MapOptions::default() };
@@ -392,7 +546,9 @@ impl Fixture {
                 base,
                 &["MAP_HUGE_PAGES", "MAP_WIPE_ON_FORK"],
                 move |options, error| {
-                    ended(abi.map_close, |out| (abi.map_file)(self.path.as_ptr(), options, out, error))
+                    ended(abi.map_close, |out| {
+                        (abi.map_file)(self.path.as_ptr(), options, out, error)
+                    })
                 },
             );
             const OPEN: &[&str] = &["MAP_CREATE", "MAP_HUGE_PAGES", "MAP_WIPE_ON_FORK"];
@@ -401,9 +557,15 @@ impl Fixture {
             });
             const MEMORY: &[&str] = &["MAP_CREATE", "MAP_BEYOND_EOF", "MAP_READ"];
             let private = MapOptions { access: PRIVATE, ..base };
-            table.options("bytefd_map_memory options", MAP, private, MEMORY, move |options, error| {
-                ended(abi.map_close, |out| (abi.map_memory)(page_size(), options, out, error))
-            });
+            table.options(
+                "bytefd_map_memory options",
+                MAP,
+                private,
+                MEMORY,
+                move |options, error| {
+                    ended(abi.map_close, |out| (abi.map_memory)(page_size(), options, out, error))
+                },
+            );
             table.argument("bytefd_map_seal timeout_ns", Takes::Timeout, move |timeout, error| {
                 let memory = map::memory(page_size(), &MapOptions::default()).expect("memory");
                 closed((abi.map_seal)(memory.raw(), timeout as i64, error))
@@ -416,11 +578,13 @@ impl Fixture {
     }
 
     fn ranges<'a>(&'a self, table: &mut Table<'a>) {
-        // SAFETY: only numbers are mistaken; pointers, descriptors and `error` are valid in every call.
+        // SAFETY: only numbers are mistaken; pointers, descriptors and `error` are valid in every
+        // call.
         unsafe {
             let (abi, map) = (abi::load(), &self.map);
-            let flushes =
-                Takes::Kernel(|flags| [libc::MS_SYNC, libc::MS_ASYNC].contains(&(flags & !libc::MS_INVALIDATE)));
+            let flushes = Takes::Kernel(|flags| {
+                [libc::MS_SYNC, libc::MS_ASYNC].contains(&(flags & !libc::MS_INVALIDATE))
+            });
             table.argument("bytefd_map_flush flags", flushes, move |flags, error| {
                 (abi.map_flush)(map.raw(), 0, TO_END, flags as c_int, error)
             });
@@ -442,7 +606,8 @@ impl Fixture {
     }
 
     fn transfers<'a>(&'a self, table: &mut Table<'a>) {
-        // SAFETY: only numbers are mistaken; pointers, descriptors and `error` are valid in every call.
+        // SAFETY: only numbers are mistaken; pointers, descriptors and `error` are valid in every
+        // call.
         unsafe {
             let abi = abi::load();
             table.options(
@@ -457,13 +622,25 @@ impl Fixture {
                 let (ours, _theirs) = pair(libc::SOCK_STREAM);
                 (abi.send)(ours.as_raw_fd(), b"hello".as_ptr().cast(), 5, null(), 0, options, error)
             });
-            let receive = move |wanted: *const Requirements, options: *const TransferOptions, error: *mut Error| {
+            let receive = move |wanted: *const Requirements,
+                                options: *const TransferOptions,
+                                error: *mut Error| {
                 let (ours, theirs) = pair(libc::SOCK_STREAM);
                 crate::support::share::send(&ours, b"hello", &[&self.sealed]).expect("sent");
                 let (mut message, mut size, mut fd, mut count) = ([0u8; 5], 5, -1, 1);
                 let (bytes, fds) = (message.as_mut_ptr().cast(), &raw mut fd);
-                let status =
-                    { (abi.receive)(theirs.as_raw_fd(), bytes, &mut size, fds, &mut count, wanted, options, error) };
+                let status = {
+                    (abi.receive)(
+                        theirs.as_raw_fd(),
+                        bytes,
+                        &mut size,
+                        fds,
+                        &mut count,
+                        wanted,
+                        options,
+                        error,
+                    )
+                };
                 assert!(status == 0 || (size, fd, count) == (5, -1, 1), "left alone");
                 closed(fd.max(0));
                 status
@@ -482,20 +659,28 @@ impl Fixture {
     }
 
     fn names_and_segments<'a>(&'a self, table: &mut Table<'a>) {
-        // SAFETY: only numbers are mistaken; pointers, descriptors and `error` are valid in every call.
+        // SAFETY: only numbers are mistaken; pointers, descriptors and `error` are valid in every
+        // call.
         unsafe {
             let abi = abi::load();
             let base = ShmOptions { flags: SHM_CREATE, length: 5, ..ShmOptions::default() };
-            table.options("bytefd_shm_open options", SHM_MEMBERS, base, &[], move |options, error| {
-                let mut full_name = [0; SHM_NAME_SIZE];
-                let (name, size) = (full_name.as_mut_ptr(), full_name.len());
-                let status = closed((abi.shm_open)(self.shm.as_ptr(), options, name, size, error));
-                assert_eq!(status < 0, full_name[0] == 0);
-                if status == 0 {
-                    assert_eq!((abi.shm_unlink)(name, null_mut()), 0);
-                }
-                status
-            });
+            table.options(
+                "bytefd_shm_open options",
+                SHM_MEMBERS,
+                base,
+                &[],
+                move |options, error| {
+                    let mut full_name = [0; SHM_NAME_SIZE];
+                    let (name, size) = (full_name.as_mut_ptr(), full_name.len());
+                    let status =
+                        closed((abi.shm_open)(self.shm.as_ptr(), options, name, size, error));
+                    assert_eq!(status < 0, full_name[0] == 0);
+                    if status == 0 {
+                        assert_eq!((abi.shm_unlink)(name, null_mut()), 0);
+                    }
+                    status
+                },
+            );
             table.options(
                 "bytefd_tempfile_create options",
                 TEMPFILE,
@@ -509,30 +694,41 @@ impl Fixture {
                     })
                 },
             );
-            table.options("bytefd_map_sysv options", SYSV, SysvOptions::default(), &[], move |options, error| {
-                let mut options = *options;
-                // Where the flags say nothing else, the segment that is there; a new one must be written to.
-                let is_new = options.flags != 0 && options.flags & SYSV_BY_ID == 0;
-                let key = if is_new { libc::IPC_PRIVATE } else { self.segment };
-                if is_new {
-                    (options.flags, options.access, options.length) = (options.flags | SYSV_CREATE, WRITE, 5);
-                } else {
-                    options.flags |= SYSV_BY_ID;
-                }
-                let mut number = -1;
-                let status = ended(abi.map_close, |out| (abi.map_sysv)(key, &options, out, &mut number, error));
-                assert_eq!(status < 0, number == -1, "left alone");
-                if is_new && status == 0 {
-                    // Transient ones are gone.
-                    libc::shmctl(number, libc::IPC_RMID, null_mut());
-                }
-                status
-            });
+            table.options(
+                "bytefd_map_sysv options",
+                SYSV,
+                SysvOptions::default(),
+                &[],
+                move |options, error| {
+                    let mut options = *options;
+                    // Where the flags say nothing else, the segment that is there; a new one must
+                    // be written to.
+                    let is_new = options.flags != 0 && options.flags & SYSV_BY_ID == 0;
+                    let key = if is_new { libc::IPC_PRIVATE } else { self.segment };
+                    if is_new {
+                        (options.flags, options.access, options.length) =
+                            (options.flags | SYSV_CREATE, WRITE, 5);
+                    } else {
+                        options.flags |= SYSV_BY_ID;
+                    }
+                    let mut number = -1;
+                    let status = ended(abi.map_close, |out| {
+                        (abi.map_sysv)(key, &options, out, &mut number, error)
+                    });
+                    assert_eq!(status < 0, number == -1, "left alone");
+                    if is_new && status == 0 {
+                        // Transient ones are gone.
+                        libc::shmctl(number, libc::IPC_RMID, null_mut());
+                    }
+                    status
+                },
+            );
         }
     }
 
     fn waits<'a>(&'a self, table: &mut Table<'a>) {
-        // SAFETY: only numbers are mistaken; pointers, descriptors and `error` are valid in every call.
+        // SAFETY: only numbers are mistaken; pointers, descriptors and `error` are valid in every
+        // call.
         unsafe {
             let abi = abi::load();
             let lock = move |operation: c_int, timeout: i64, flags: u64, error: *mut Error| {
@@ -543,8 +739,9 @@ impl Fixture {
                     status
                 }
             };
-            let operations =
-                Takes::Kernel(|operation| [libc::LOCK_SH, libc::LOCK_EX].contains(&(operation & !libc::LOCK_NB)));
+            let operations = Takes::Kernel(|operation| {
+                [libc::LOCK_SH, libc::LOCK_EX].contains(&(operation & !libc::LOCK_NB))
+            });
             table.argument("bytefd_file_lock operation", operations, move |operation, error| {
                 lock(operation as c_int, -1, 0, error)
             });
@@ -558,10 +755,14 @@ impl Fixture {
             let wait = move |timeout: i64, flags: u64, error: *mut Error| {
                 (abi.futex_wait)((&raw const self.word).cast(), 0, timeout, flags, error)
             };
-            table.argument("bytefd_futex_wait timeout_ns", Takes::Timeout, move |timeout, error| {
-                wait(timeout as i64, 0, error)
+            table.argument(
+                "bytefd_futex_wait timeout_ns",
+                Takes::Timeout,
+                move |timeout, error| wait(timeout as i64, 0, error),
+            );
+            table.argument("bytefd_futex_wait flags", INTERRUPTS, move |flags, error| {
+                wait(-1, flags, error)
             });
-            table.argument("bytefd_futex_wait flags", INTERRUPTS, move |flags, error| wait(-1, flags, error));
         }
     }
 
@@ -579,7 +780,9 @@ impl Fixture {
         unsafe {
             refused("buf", &|error| (abi.path)(self.sealed.as_raw_fd(), buffer, 0, error));
             refused("buf", &|error| (abi.host_report)(buffer, 0, error));
-            refused("full_name", &|error| (abi.shm_open)(self.shm.as_ptr(), &options, buffer, 0, error));
+            refused("full_name", &|error| {
+                (abi.shm_open)(self.shm.as_ptr(), &options, buffer, 0, error)
+            });
         }
         assert_eq!((byte, self.names()), (0x55, names));
 
@@ -607,7 +810,9 @@ impl Fixture {
             for name in SLASHED.into_iter().chain(DIRECTORIES) {
                 for flags in [0, SHM_CREATE, SHM_NEW, SHM_CREATE | SHM_OWNED, SHM_ANY_OWNER] {
                     let options = ShmOptions { flags, length: 5, ..ShmOptions::default() };
-                    refused("name", name, &|error| (abi.shm_open)(name.as_ptr(), &options, null_mut(), 0, error));
+                    refused("name", name, &|error| {
+                        (abi.shm_open)(name.as_ptr(), &options, null_mut(), 0, error)
+                    });
                 }
                 refused("name", name, &|error| (abi.shm_unlink)(name.as_ptr(), error));
             }
@@ -619,19 +824,28 @@ impl Fixture {
                     ..TempfileOptions::default()
                 };
                 refused("suffix", text, &|error| {
-                    ended(abi.tempfile_close, |out| (abi.tempfile_create)(hello, 5, &options, out, error))
+                    ended(abi.tempfile_close, |out| {
+                        (abi.tempfile_create)(hello, 5, &options, out, error)
+                    })
                 });
                 for (backend, pool) in [AUTO, MEMFD, SHM, TMPFILE]
                     .map(|backend| (backend, null_mut()))
                     .into_iter()
                     .chain([(AUTO, self.pool)])
                 {
-                    let options = WrapOptions { name: text.as_ptr(), backend, pool, ..WrapOptions::default() };
+                    let options = WrapOptions {
+                        name: text.as_ptr(),
+                        backend,
+                        pool,
+                        ..WrapOptions::default()
+                    };
                     refused("name", text, &|error| {
                         (abi.scan_bytes)(hello, 5, Some(nothing), null_mut(), &options, error)
                     });
                     if pool.is_null() {
-                        refused("name", text, &|error| closed((abi.shm_wrap_buffer)(hello, 5, &options, error)));
+                        refused("name", text, &|error| {
+                            closed((abi.shm_wrap_buffer)(hello, 5, &options, error))
+                        });
                     }
                 }
             }

@@ -8,7 +8,8 @@ use crate::tests;
 
 tests![sqlite_opens_a_temporary_file_and_writes_beside_it,];
 
-/// What a path in /proc cannot give it: see `clients::sqlite_cannot_open_the_path_because_it_resolves_the_link`.
+/// What a path in /proc cannot give it: see
+/// `clients::sqlite_cannot_open_the_path_because_it_resolves_the_link`.
 fn sqlite_opens_a_temporary_file_and_writes_beside_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let database = folder.path().join("database");
@@ -21,7 +22,10 @@ fn sqlite_opens_a_temporary_file_and_writes_beside_it() {
     let file = tempfile(&bytes, Some(c".db")).expect("created");
     assert_eq!(sqlite(&file.path(), "select x from t;"), "42\n");
     // With a journal beside it, which it keeps.
-    let written = sqlite(&file.path(), "pragma journal_mode=persist; insert into t values (43); select sum(x) from t;");
+    let written = sqlite(
+        &file.path(),
+        "pragma journal_mode=persist; insert into t values (43); select sum(x) from t;",
+    );
     assert_eq!(written, "persist\n85\n");
     let parent = file.path().parent().expect("a folder").to_path_buf();
     assert_eq!(std::fs::read_dir(&parent).expect("read").count(), 2, "the file and its journal");

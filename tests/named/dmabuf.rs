@@ -13,11 +13,19 @@ use crate::support::{fd, hosts, map};
 fn memory(length: u64, seals: i32) -> OwnedFd {
     // SAFETY: a string; the descriptor is ours.
     let memory = unsafe {
-        OwnedFd::from_raw_fd(libc::memfd_create(c"memory".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING))
+        OwnedFd::from_raw_fd(libc::memfd_create(
+            c"memory".as_ptr(),
+            libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING,
+        ))
     };
     fd::file(&memory).set_len(length).expect("ftruncate");
-    // SAFETY: touches no memory.
-    assert_eq!(unsafe { libc::fcntl(memory.as_raw_fd(), libc::F_ADD_SEALS, seals) }, 0, "{}", IoError::last_os_error());
+    assert_eq!(
+        // SAFETY: touches no memory.
+        unsafe { libc::fcntl(memory.as_raw_fd(), libc::F_ADD_SEALS, seals) },
+        0,
+        "{}",
+        IoError::last_os_error()
+    );
     memory
 }
 
@@ -74,7 +82,14 @@ pub fn a_dma_buf_shows_the_same_memory() {
     // SAFETY: a new mapping, used within and removed.
     unsafe {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let at = libc::mmap(std::ptr::null_mut(), length, protection, libc::MAP_SHARED, buffer.as_raw_fd(), 0);
+        let at = libc::mmap(
+            std::ptr::null_mut(),
+            length,
+            protection,
+            libc::MAP_SHARED,
+            buffer.as_raw_fd(),
+            0,
+        );
         assert!(at != libc::MAP_FAILED, "{}", IoError::last_os_error());
         assert_eq!(std::slice::from_raw_parts(at.cast::<u8>().add(length - 5), 5), b"hello");
         libc::munmap(at, length);

@@ -67,7 +67,11 @@ pub fn ranges_that_touch_do_not_overlap() {
         (0, UNLIMITED, false),
         (1 << 62, 1 << 20, true),
     ] {
-        assert_eq!(is_free(&theirs, offset, length, libc::LOCK_SH), free, "{length} bytes from {offset}");
+        assert_eq!(
+            is_free(&theirs, offset, length, libc::LOCK_SH),
+            free,
+            "{length} bytes from {offset}"
+        );
     }
     unlock(&ours, 120, 10).expect("a hole");
     assert!(is_free(&theirs, 120, 10, libc::LOCK_EX));
@@ -83,7 +87,10 @@ pub fn a_lock_to_the_end_is_to_any_end() {
     }
     assert!(is_free(&theirs, 0, 10, libc::LOCK_SH));
     unlock(&ours, 1000, UNLIMITED).expect("unlocked");
-    assert!(is_free(&theirs, 1000, UNLIMITED, libc::LOCK_EX) && !is_free(&theirs, 999, 1, libc::LOCK_EX));
+    assert!(
+        is_free(&theirs, 1000, UNLIMITED, libc::LOCK_EX)
+            && !is_free(&theirs, 999, 1, libc::LOCK_EX)
+    );
 }
 
 pub fn a_new_lock_of_a_description_replaces_its_old_one() {
@@ -95,7 +102,10 @@ pub fn a_new_lock_of_a_description_replaces_its_old_one() {
     lock(&theirs, 0, 5, libc::LOCK_SH).expect("shared");
     let failure = lock(&ours, 0, 10, libc::LOCK_EX | libc::LOCK_NB).expect_err("they have one");
     assert_eq!(failure.errno, libc::EAGAIN);
-    assert!(!is_free(&theirs, 5, 1, libc::LOCK_SH) && !is_free(&theirs, 0, 5, libc::LOCK_EX), "it is as before");
+    assert!(
+        !is_free(&theirs, 5, 1, libc::LOCK_SH) && !is_free(&theirs, 0, 5, libc::LOCK_EX),
+        "it is as before"
+    );
     unlock(&theirs, 0, 5).expect("unlocked");
     lock(&ours, 0, 10, libc::LOCK_EX | libc::LOCK_NB).expect("they have none");
     assert!(!is_free(&theirs, 0, 1, libc::LOCK_SH));
@@ -111,7 +121,8 @@ pub fn duplicates_share_a_lock_until_the_last_is_closed() {
     drop(same);
     assert!(is_free(&theirs, 0, 10, libc::LOCK_EX));
 
-    // A lock of the process, as fcntl(2) has them otherwise, would go with any descriptor of the file.
+    // A lock of the process, as fcntl(2) has them otherwise, would go with any descriptor of the
+    // file.
     lock(&theirs, 0, 10, libc::LOCK_EX).expect("locked");
     let path = format!("/proc/self/fd/{}", theirs.as_raw_fd());
     let open = || File::options().read(true).write(true).open(&path).expect("opened");
@@ -141,7 +152,10 @@ pub fn locks_and_those_of_fcntl_see_each_other() {
     lock(&ours, 0, UNLIMITED, libc::LOCK_SH).expect("locked");
     assert_eq!(by_hand(&theirs, libc::F_RDLCK, 0, 0), Ok(()));
     assert_eq!(by_hand(&ours, libc::F_UNLCK, 0, 0), Ok(()));
-    assert!(is_free(&theirs, 0, UNLIMITED, libc::LOCK_EX), "what was locked here is unlocked there");
+    assert!(
+        is_free(&theirs, 0, UNLIMITED, libc::LOCK_EX),
+        "what was locked here is unlocked there"
+    );
 }
 
 pub fn locks_that_cannot_be_are_refused() {
@@ -159,8 +173,17 @@ pub fn locks_that_cannot_be_are_refused() {
         (0, 0),
         (most, 0),
     ] {
-        for operation in [libc::LOCK_SH, libc::LOCK_EX, libc::LOCK_SH | libc::LOCK_NB, libc::LOCK_EX | libc::LOCK_NB] {
-            assert_eq!(errno(lock(&ours, offset, length, operation)), libc::EINVAL, "{length} bytes from {offset}");
+        for operation in [
+            libc::LOCK_SH,
+            libc::LOCK_EX,
+            libc::LOCK_SH | libc::LOCK_NB,
+            libc::LOCK_EX | libc::LOCK_NB,
+        ] {
+            assert_eq!(
+                errno(lock(&ours, offset, length, operation)),
+                libc::EINVAL,
+                "{length} bytes from {offset}"
+            );
         }
         assert_eq!(errno(unlock(&ours, offset, length)), libc::EINVAL);
     }
@@ -174,8 +197,13 @@ pub fn locks_that_cannot_be_are_refused() {
         assert_eq!(failure.errno, libc::EINVAL);
         failure.op
     };
-    assert_eq!((op(lock(&ours, 0, 0, libc::LOCK_SH)), op(unlock(&ours, 0, 0))), ("length".into(), "length".into()));
-    for operation in [0, libc::LOCK_UN, libc::LOCK_NB, libc::LOCK_SH | libc::LOCK_EX, 16, 32, -1, i32::MIN] {
+    assert_eq!(
+        (op(lock(&ours, 0, 0, libc::LOCK_SH)), op(unlock(&ours, 0, 0))),
+        ("length".into(), "length".into())
+    );
+    for operation in
+        [0, libc::LOCK_UN, libc::LOCK_NB, libc::LOCK_SH | libc::LOCK_EX, 16, 32, -1, i32::MIN]
+    {
         assert_eq!(op(lock(&ours, 0, 1, operation)), "operation");
     }
     for flags in [1, 4, SHM_CREATE, 1 << 31, u64::MAX] {
@@ -183,7 +211,10 @@ pub fn locks_that_cannot_be_are_refused() {
     }
     for timeout in [-2, i64::MIN] {
         assert_eq!(op(file_lock(&ours, 0, 1, libc::LOCK_SH, timeout, 0)), "timeout_ns");
-        assert_eq!(op(file_lock(&ours, 0, 1, libc::LOCK_SH | libc::LOCK_NB, timeout, 0)), "timeout_ns");
+        assert_eq!(
+            op(file_lock(&ours, 0, 1, libc::LOCK_SH | libc::LOCK_NB, timeout, 0)),
+            "timeout_ns"
+        );
     }
     for number in [-1, i32::MAX] {
         assert_eq!(errno(lock(&number, 0, 1, libc::LOCK_SH)), libc::EBADF);
@@ -205,15 +236,19 @@ pub fn a_wait_for_a_lock_ends_with_its_timeout() {
     for timeout in [1, 1_000_000, 30_000_000] {
         for flags in [0, INTERRUPTIBLE] {
             let before = Instant::now();
-            let failure = file_lock(&theirs, 5, 1, libc::LOCK_SH, timeout, flags).expect_err("nobody unlocks it");
+            let failure = file_lock(&theirs, 5, 1, libc::LOCK_SH, timeout, flags)
+                .expect_err("nobody unlocks it");
             assert_eq!((failure.errno, failure.op.as_str()), (libc::ETIMEDOUT, "file_lock"));
             assert!(before.elapsed() >= Duration::from_nanos(timeout as u64), "not before");
         }
     }
-    for (operation, timeout) in
-        [(libc::LOCK_SH, 0), (libc::LOCK_SH | libc::LOCK_NB, -1), (libc::LOCK_EX | libc::LOCK_NB, i64::MAX)]
-    {
-        let failure = file_lock(&theirs, 5, 1, operation, timeout, 0).expect_err("nobody unlocks it");
+    for (operation, timeout) in [
+        (libc::LOCK_SH, 0),
+        (libc::LOCK_SH | libc::LOCK_NB, -1),
+        (libc::LOCK_EX | libc::LOCK_NB, i64::MAX),
+    ] {
+        let failure =
+            file_lock(&theirs, 5, 1, operation, timeout, 0).expect_err("nobody unlocks it");
         assert_eq!(failure.errno, libc::EAGAIN);
     }
     // What is free is not waited for.
@@ -226,7 +261,9 @@ pub fn a_lock_ends_with_its_value_in_rust() {
     use bytefd::share::{FileLockOptions, LockKind, file_lock, file_unlock};
     let (ours, theirs) = two();
     let locked = file_lock(&ours, 0..10, LockKind::Exclusive).expect("locked");
-    assert!(!is_free(&theirs, 9, 1, libc::LOCK_SH) && is_free(&theirs, 10, UNLIMITED, libc::LOCK_EX));
+    assert!(
+        !is_free(&theirs, 9, 1, libc::LOCK_SH) && is_free(&theirs, 10, UNLIMITED, libc::LOCK_EX)
+    );
     let limited = FileLockOptions::new().timeout(Duration::from_millis(1)).interruptible(true);
     let error = limited.lock(&theirs, 9..=9, LockKind::Shared).expect_err("locked");
     assert_eq!((error.errno(), error.op()), (libc::ETIMEDOUT, "file_lock"));
@@ -242,9 +279,11 @@ pub fn a_lock_ends_with_its_value_in_rust() {
     }
 }
 
-// What waits, which another process must end -------------------------------------------------------------------------
+// What waits, which another process must end
+// -------------------------------------------------------------------------
 
-/// Forks a child that locks all exclusively by a description of its own, and ends with the mark it finds then.
+/// Forks a child that locks all exclusively by a description of its own, and ends with the mark it
+/// finds then.
 fn waiter(file: &tempfile::NamedTempFile, mark: &Map) -> Child {
     let mut child = Child::new(|to| {
         let own = again(file);
@@ -366,9 +405,12 @@ pub fn a_signal_ends_an_interruptible_wait_for_a_lock() {
     let (ours, theirs) = two();
     lock(&ours, 0, UNLIMITED, libc::LOCK_EX).expect("locked");
     for timeout in [-1, i64::MAX] {
-        let ended = under_restarting_alarms(|| file_lock(&theirs, 0, 1, libc::LOCK_SH, timeout, INTERRUPTIBLE));
+        let ended = under_restarting_alarms(|| {
+            file_lock(&theirs, 0, 1, libc::LOCK_SH, timeout, INTERRUPTIBLE)
+        });
         assert_eq!(ended.expect_err("interrupted").errno, libc::EINTR);
-        let ended = under_alarms(|_| file_lock(&theirs, 0, 1, libc::LOCK_SH, timeout, INTERRUPTIBLE));
+        let ended =
+            under_alarms(|_| file_lock(&theirs, 0, 1, libc::LOCK_SH, timeout, INTERRUPTIBLE));
         assert_eq!(ended.expect_err("interrupted").errno, libc::EINTR);
     }
     let ended = under_restarting_alarms(|| file_lock(&theirs, 0, 1, libc::LOCK_SH, 50_000_000, 0));

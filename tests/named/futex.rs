@@ -31,7 +31,8 @@ pub fn a_word_that_has_changed_is_not_waited_for() {
 pub fn a_word_whose_page_is_gone_is_efault() {
     let file = tempfile::tempfile().expect("a file");
     file.set_len(4096).expect("ftruncate");
-    let map = map_fd(file.as_raw_fd(), &MapOptions { access: WRITE, ..MapOptions::default() }).expect("mapped");
+    let map = map_fd(file.as_raw_fd(), &MapOptions { access: WRITE, ..MapOptions::default() })
+        .expect("mapped");
     file.set_len(0).expect("cut");
     for time in [FOR_EVER, LONG] {
         assert_eq!(wait(word(&map, 0).as_ptr(), 0, time).expect_err("gone").errno, libc::EFAULT);
@@ -52,7 +53,9 @@ pub fn a_wait_ends_with_its_time() {
 pub fn a_word_that_is_none_is_refused() {
     let map = shared(page_size());
     let start = word(&map, 0).as_ptr();
-    for address in [null(), start.wrapping_byte_add(1), start.wrapping_byte_add(2), start.wrapping_byte_add(7)] {
+    for address in
+        [null(), start.wrapping_byte_add(1), start.wrapping_byte_add(2), start.wrapping_byte_add(7)]
+    {
         let failure = wait(address, 0, 0).expect_err("no word");
         assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "word"));
         let failure = wake(address, 1).expect_err("no word");
@@ -99,7 +102,8 @@ pub fn a_word_in_a_map_for_reading_can_be_waited_for() {
     wake(word(&reading, 1).as_ptr(), 1).expect("woken");
 }
 
-// With other processes -----------------------------------------------------------------------------------------------
+// With other processes
+// -----------------------------------------------------------------------------------------------
 
 /// Through maps at different addresses.
 pub fn two_processes_play_ping_pong() {
@@ -118,7 +122,8 @@ pub fn two_processes_play_ping_pong() {
         }
     }
     let child = Child::new(|_| {
-        let own = map_fd(fd, &MapOptions { access: WRITE, ..MapOptions::default() }).expect("mapped");
+        let own =
+            map_fd(fd, &MapOptions { access: WRITE, ..MapOptions::default() }).expect("mapped");
         assert_ne!(own.data(), map.data());
         play(&own, 1);
         0
@@ -184,8 +189,9 @@ pub fn a_waiter_whose_waker_is_killed_comes_back() {
 /// futex(2) without a timeout goes on under SA_RESTART.
 pub fn a_signal_ends_an_interruptible_wait_for_a_word() {
     let map = shared(page_size());
-    let wait =
-        |timeout, flags| futex_wait(word(&map, 0).as_ptr(), 0, timeout, flags).expect_err("nobody wakes it").errno;
+    let wait = |timeout, flags| {
+        futex_wait(word(&map, 0).as_ptr(), 0, timeout, flags).expect_err("nobody wakes it").errno
+    };
     for timeout in [FOR_EVER, LONG] {
         assert_eq!(under_restarting_alarms(|| wait(timeout, INTERRUPTIBLE)), libc::EINTR);
         assert_eq!(under_alarms(|_| wait(timeout, INTERRUPTIBLE)), libc::EINTR);

@@ -24,7 +24,8 @@ const O_TMPFILE_ALONE: u64 = 0o20000000;
 /// The folders that a sweep looks into.
 const SWEPT: [&str; 3] = ["/dev/shm", "/tmp", "/var/tmp"];
 
-/// Makes, lends and shares everything, again and again; or waits for its end when it has everything for the first time.
+/// Makes, lends and shares everything, again and again; or waits for its end when it has everything
+/// for the first time.
 fn work(locked: &File, shared: &Map, stays: bool) -> i32 {
     let own = reopened(locked);
     let mut pool = null_mut();
@@ -34,12 +35,17 @@ fn work(locked: &File, shared: &Map, stays: bool) -> i32 {
         let made = wraps_of_every_backend();
         scan(null_mut());
         scan(pool);
-        let named = ShmOptions { flags: SHM_NEW | SHM_OWNED, length: 10_000, ..ShmOptions::default() };
+        let named =
+            ShmOptions { flags: SHM_NEW | SHM_OWNED, length: 10_000, ..ShmOptions::default() };
         let (table, name) = shm_open_named("table", &named).expect("made");
         let file = tempfile(b"hello", Some(c".db")).expect("created");
         std::fs::write(file.path().with_file_name("journal"), "").expect("written");
-        let transient =
-            SysvOptions { flags: SYSV_CREATE | SYSV_TRANSIENT, length: 100, access: WRITE, ..SysvOptions::default() };
+        let transient = SysvOptions {
+            flags: SYSV_CREATE | SYSV_TRANSIENT,
+            length: 100,
+            access: WRITE,
+            ..SysvOptions::default()
+        };
         let segment = map_sysv(libc::IPC_PRIVATE, &transient).expect("attached");
         lock(&own, 0, 10, libc::LOCK_EX).expect("locked");
         word(shared, 0).fetch_add(1, SeqCst);
@@ -65,7 +71,14 @@ fn scan(pool: *mut std::ffi::c_void) {
     let options = WrapOptions { pool, ..WrapOptions::default() };
     // SAFETY: five bytes, a callback that takes any context, valid options.
     let status = unsafe {
-        (abi::load().scan_bytes)(c"hello".as_ptr().cast(), 5, Some(nothing), null_mut(), &options, null_mut())
+        (abi::load().scan_bytes)(
+            c"hello".as_ptr().cast(),
+            5,
+            Some(nothing),
+            null_mut(),
+            &options,
+            null_mut(),
+        )
     };
     assert_eq!(status, 0);
 }
@@ -73,7 +86,11 @@ fn scan(pool: *mut std::ffi::c_void) {
 /// A description of its own, though the file has no name.
 fn reopened(file: &File) -> File {
     use std::os::fd::AsRawFd;
-    File::options().read(true).write(true).open(format!("/proc/self/fd/{}", file.as_raw_fd())).expect("opened")
+    File::options()
+        .read(true)
+        .write(true)
+        .open(format!("/proc/self/fd/{}", file.as_raw_fd()))
+        .expect("opened")
 }
 
 /// Takes the same lock again and again, and counts.
@@ -96,11 +113,15 @@ fn names_in_swept_folders() -> BTreeSet<PathBuf> {
 fn unattached_segments() -> Vec<i32> {
     let list = std::fs::read_to_string("/proc/sysvipc/shm").expect("/proc is mounted");
     let fields = list.lines().skip(1).map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
-    fields.filter(|fields| fields[6] == "0").map(|fields| fields[1].parse().expect("a number")).collect()
+    fields
+        .filter(|fields| fields[6] == "0")
+        .map(|fields| fields[1].parse().expect("a number"))
+        .collect()
 }
 
-/// All is swept that was left, and nothing else. What no sweep can find is a segment that was made and not yet marked: nobody
-/// knows whose it is. There is at most one for each kill, and the test removes it.
+/// All is swept that was left, and nothing else. What no sweep can find is a segment that was made
+/// and not yet marked: nobody knows whose it is. There is at most one for each kill, and the test
+/// removes it.
 pub fn a_process_killed_at_any_moment_leaves_nothing_that_is_not_swept() {
     let locked = tempfile::tempfile().expect("a file");
     // SAFETY: concerns this process and its children, which end with the test.
@@ -112,7 +133,8 @@ pub fn a_process_killed_at_any_moment_leaves_nothing_that_is_not_swept() {
     let other = Child::new(|_| take_turns(&locked, &shared));
     // What is not to be swept: somebody holds it, or nobody owns it.
     let (_held, _) =
-        shm_open_named("held", &ShmOptions { flags: SHM_NEW | SHM_OWNED, ..ShmOptions::default() }).expect("made");
+        shm_open_named("held", &ShmOptions { flags: SHM_NEW | SHM_OWNED, ..ShmOptions::default() })
+            .expect("made");
     let _file = tempfile(b"hello", None).expect("created");
     shm_open("plain", &ShmOptions { flags: SHM_NEW, ..ShmOptions::default() }).expect("made");
     let before = names_in_swept_folders();
@@ -154,10 +176,14 @@ pub fn a_process_killed_at_any_moment_leaves_nothing_that_is_not_swept() {
         }
         // Who waits for a word with a time limit comes back.
         let steps = word(&shared, 0);
-        let failure = wait(steps.as_ptr(), steps.load(SeqCst), 1000).expect_err("its waker is gone");
+        let failure =
+            wait(steps.as_ptr(), steps.load(SeqCst), 1000).expect_err("its waker is gone");
         assert_eq!(failure.errno, libc::ETIMEDOUT);
     }
     assert!(left > 0, "none of the kills left anything");
-    println!("{} kills: {left} names were left and swept, {segments} segments had no mark yet", rounds(500));
+    println!(
+        "{} kills: {left} names were left and swept, {segments} segments had no mark yet",
+        rounds(500)
+    );
     other.kill();
 }

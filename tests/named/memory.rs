@@ -15,7 +15,8 @@ fn making(length: u64) -> ShmOptions {
     ShmOptions { flags: SHM_NEW, access: WRITE, length, ..ShmOptions::default() }
 }
 
-const READING: ShmOptions = ShmOptions { size: size_of::<ShmOptions>(), length: 0, flags: 0, access: READ, mode: 0 };
+const READING: ShmOptions =
+    ShmOptions { size: size_of::<ShmOptions>(), length: 0, flags: 0, access: READ, mode: 0 };
 
 /// shm_open(3).
 fn c_open(name: &str, flags: i32) -> Result<OwnedFd, i32> {
@@ -41,7 +42,10 @@ pub fn memory_is_made_whole_or_opened_as_it_is() {
             for access in [READ, WRITE] {
                 let options = ShmOptions { length: asked, flags, access, mode: 0o777, ..READING };
                 let opened = shm_open(&name.0, &options).expect("opened");
-                assert_eq!((fd::mode(&opened), fd::metadata(&opened).len()), (0o600, length.max(1)));
+                assert_eq!(
+                    (fd::mode(&opened), fd::metadata(&opened).len()),
+                    (0o600, length.max(1))
+                );
                 assert_eq!(fd::content(&opened)[0], b'x');
                 assert_eq!(fd::metadata(&opened).ino(), fd::metadata(&made).ino());
             }
@@ -54,10 +58,12 @@ pub fn a_descriptor_is_for_what_was_asked() {
     let Some(name) = Name::new("access") else { return };
     for (access, mode) in [(READ, libc::O_RDONLY), (WRITE, libc::O_RDWR)] {
         for flags in [SHM_NEW, 0, SHM_CREATE] {
-            let fd = shm_open(&name.0, &ShmOptions { flags, access, ..making(10) }).expect("opened");
+            let fd =
+                shm_open(&name.0, &ShmOptions { flags, access, ..making(10) }).expect("opened");
             assert_eq!((fd::access_mode(&fd), fd::offset(&fd)), (mode, 0));
             assert!(fd::is_close_on_exec(&fd) && fd.as_raw_fd() > 2);
-            let mapped = map::map_fd(fd.as_raw_fd(), &MapOptions { access, ..MapOptions::default() });
+            let mapped =
+                map::map_fd(fd.as_raw_fd(), &MapOptions { access, ..MapOptions::default() });
             assert_eq!(mapped.expect("mapped").bytes(), [0; 10]);
         }
         shm_unlink(&name.0).expect("unlinked");
@@ -71,23 +77,33 @@ pub fn memory_shorter_than_asked_is_enxio_with_both_numbers() {
         let options = ShmOptions { flags, length: 4712, ..READING };
         let failure = leaves_nothing(|| shm_open(&name.0, &options).expect_err("too short"));
         assert_eq!((failure.errno, failure.op.as_str()), (libc::ENXIO, "length"));
-        assert!(failure.message.contains("4711") && failure.message.contains("4712"), "{}", failure.message);
+        assert!(
+            failure.message.contains("4711") && failure.message.contains("4712"),
+            "{}",
+            failure.message
+        );
     }
     assert_eq!(name.path().metadata().expect("still there").len(), 4711);
 }
 
-/// A FIFO has a writer that waits, a socket's own error would be ENXIO, a directory's for writing EISDIR.
+/// A FIFO has a writer that waits, a socket's own error would be ENXIO, a directory's for writing
+/// EISDIR.
 pub fn what_is_no_memory_is_left_alone_and_named() {
     let Some(name) = Name::new("thing") else { return };
     let path = CString::new(name.path().to_str().expect("UTF-8")).expect("no NUL");
     let refusals = |errno: i32, kind: &str| {
         for flags in [0, SHM_NEW, SHM_CREATE] {
             for access in [READ, WRITE] {
-                let failure = shm_open(&name.0, &ShmOptions { flags, access, ..READING }).expect_err(kind);
+                let failure =
+                    shm_open(&name.0, &ShmOptions { flags, access, ..READING }).expect_err(kind);
                 if flags == SHM_NEW {
                     assert_eq!(failure.errno, libc::EEXIST, "{kind}");
                 } else {
-                    assert_eq!((failure.errno, failure.op.as_str()), (errno, "file type"), "{kind}");
+                    assert_eq!(
+                        (failure.errno, failure.op.as_str()),
+                        (errno, "file type"),
+                        "{kind}"
+                    );
                     assert!(failure.message.contains(kind), "{}", failure.message);
                 }
             }
@@ -126,7 +142,10 @@ pub fn the_c_library_opens_and_removes_it() {
         fd::file(&opened).write_all_at(b"hello", 0).expect("written");
         assert_eq!(fd::content(&made), b"hello");
     }
-    assert_eq!(c_open(&name.0, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL).expect_err("there"), libc::EEXIST);
+    assert_eq!(
+        c_open(&name.0, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL).expect_err("there"),
+        libc::EEXIST
+    );
     let text = CString::new(name.0.clone()).expect("no NUL");
     // SAFETY: a string.
     assert_eq!(unsafe { libc::shm_unlink(text.as_ptr()) }, 0);
@@ -135,11 +154,13 @@ pub fn the_c_library_opens_and_removes_it() {
 
 pub fn what_the_c_library_makes_is_opened_and_removed() {
     let Some(name) = Name::new("from-c") else { return };
-    let made = c_open(&format!("/{}", name.0), libc::O_RDWR | libc::O_CREAT | libc::O_EXCL).expect("shm_open(3)");
+    let made = c_open(&format!("/{}", name.0), libc::O_RDWR | libc::O_CREAT | libc::O_EXCL)
+        .expect("shm_open(3)");
     fd::file(&made).write_all_at(b"hello", 0).expect("written");
     assert_eq!(shm_open(&name.0, &making(1)).expect_err("there").errno, libc::EEXIST);
     for flags in [0, SHM_CREATE] {
-        let opened = shm_open(&name.0, &ShmOptions { flags, length: 5, ..READING }).expect("opened");
+        let opened =
+            shm_open(&name.0, &ShmOptions { flags, length: 5, ..READING }).expect("opened");
         assert_eq!(fd::content(&opened), b"hello");
     }
     shm_unlink(&name.0).expect("unlinked");
@@ -149,7 +170,8 @@ pub fn what_the_c_library_makes_is_opened_and_removed() {
 pub fn memory_outlives_its_name() {
     let Some(name) = Name::new("outlives") else { return };
     let made = shm_open(&name.0, &making(5)).expect("made");
-    let map = map::map_fd(made.as_raw_fd(), &MapOptions { access: WRITE, ..MapOptions::default() }).expect("mapped");
+    let map = map::map_fd(made.as_raw_fd(), &MapOptions { access: WRITE, ..MapOptions::default() })
+        .expect("mapped");
     shm_unlink(&name.0).expect("unlinked");
     map.store(0, b"hello");
     assert_eq!(fd::content(&made), b"hello");
@@ -187,23 +209,29 @@ pub fn more_bytes_than_a_file_can_have_are_efbig() {
     let name = Name(unique("most"));
     for flags in [SHM_NEW, SHM_CREATE] {
         for length in [1 << 63, u64::MAX] {
-            let failure = shm_open(&name.0, &ShmOptions { flags, ..making(length) }).expect_err("too long");
+            let failure =
+                shm_open(&name.0, &ShmOptions { flags, ..making(length) }).expect_err("too long");
             assert_eq!(failure.errno, libc::EFBIG);
             assert!(!name.path().exists());
         }
     }
 }
 
-// What concerns the whole process ------------------------------------------------------------------------------------
+// What concerns the whole process
+// ------------------------------------------------------------------------------------
 
 pub fn the_mode_is_what_was_asked_whatever_the_umask_says() {
     let Some(name) = Name::new("mode") else { return };
     for umask in [0, 0o077, 0o777] {
         for access in [READ, WRITE] {
-            for (asked, mode) in [(0, 0o600), (0o640, 0o640), (0o666, 0o666), (0o777, 0o777), (0o400, 0o400)] {
+            for (asked, mode) in
+                [(0, 0o600), (0o640, 0o640), (0o666, 0o666), (0o777, 0o777), (0o400, 0o400)]
+            {
                 // SAFETY: this process has one thread.
                 let before = unsafe { libc::umask(umask) };
-                let made = as_nobody(|| shm_open(&name.0, &ShmOptions { mode: asked, access, ..making(1) }));
+                let made = as_nobody(|| {
+                    shm_open(&name.0, &ShmOptions { mode: asked, access, ..making(1) })
+                });
                 // SAFETY: as above.
                 unsafe { libc::umask(before) };
                 assert_eq!(fd::mode(&made.expect("made")), mode, "umask {umask:o}");
@@ -225,7 +253,8 @@ pub fn a_name_that_many_create_is_created_once() {
                 })
             })
             .collect();
-        let mut ends: Vec<_> = children.into_iter().map(Child::end).map(|end| matches!(end, End::Exited(1))).collect();
+        let mut ends: Vec<_> =
+            children.into_iter().map(Child::end).map(|end| matches!(end, End::Exited(1))).collect();
         ends.sort();
         assert_eq!(ends.iter().filter(|won| **won).count(), 1);
     }
@@ -246,7 +275,10 @@ pub fn a_name_that_many_open_or_create_is_never_short() {
                         assert_eq!((seen.len(), seen.mode() & 0o777), (100_000, 0o666));
                     }
                     if (round + number) % 16 == 0 {
-                        assert!(matches!(shm_unlink(&name.0), Ok(()) | Err(Failure { errno: libc::ENOENT, .. })));
+                        assert!(matches!(
+                            shm_unlink(&name.0),
+                            Ok(()) | Err(Failure { errno: libc::ENOENT, .. })
+                        ));
                     }
                 }
                 0
@@ -260,14 +292,16 @@ pub fn memory_has_its_space_or_is_enospc() {
     let _shm = hide("/dev/shm", "size=1024k");
     let made = shm_open("bytefd-fits", &making(512 << 10)).expect("made");
     for access in [READ, WRITE] {
-        let failure = leaves_nothing(|| shm_open("bytefd-not", &ShmOptions { access, ..making(768 << 10) }));
+        let failure =
+            leaves_nothing(|| shm_open("bytefd-not", &ShmOptions { access, ..making(768 << 10) }));
         assert_eq!(failure.expect_err("no room").errno, libc::ENOSPC);
     }
     let failure = shm_open("bytefd-fits", &making(768 << 10)).expect_err("there");
     assert_eq!(failure.errno, libc::EEXIST, "which is why, whatever room there is");
     let fill = || std::fs::write("/dev/shm/bytefd-rest", vec![1; 1 << 20]);
     assert_eq!(fill().expect_err("the rest is less").raw_os_error(), Some(libc::ENOSPC));
-    let map = map::map_fd(made.as_raw_fd(), &MapOptions { access: WRITE, ..MapOptions::default() }).expect("mapped");
+    let map = map::map_fd(made.as_raw_fd(), &MapOptions { access: WRITE, ..MapOptions::default() })
+        .expect("mapped");
     map.store(0, &vec![2; 512 << 10]);
     shm_unlink("bytefd-fits").expect("unlinked");
     std::fs::remove_file("/dev/shm/bytefd-rest").expect("removed");
@@ -290,7 +324,8 @@ pub fn memory_that_can_only_be_read_is_opened_and_not_made() {
     }
     for flags in [0, SHM_CREATE] {
         is_erofs("bytefd-there", ShmOptions { flags, access: WRITE, ..READING });
-        let opened = shm_open("bytefd-there", &ShmOptions { flags, length: 5, ..READING }).expect("opened");
+        let opened =
+            shm_open("bytefd-there", &ShmOptions { flags, length: 5, ..READING }).expect("opened");
         assert_eq!(fd::content(&opened), [0; 5]);
     }
     assert_eq!(shm_unlink("bytefd-there").expect_err("read-only").errno, libc::EROFS);
@@ -303,10 +338,15 @@ pub fn memory_above_the_file_size_limit_is_efbig_and_no_signal() {
         shm_open(&name.0, &making(4096)).expect("made");
         shm_unlink(&name.0).expect("unlinked");
         for flags in [SHM_NEW, SHM_CREATE] {
-            let failure = leaves_nothing(|| shm_open(&name.0, &ShmOptions { flags, ..making(4097) }));
+            let failure =
+                leaves_nothing(|| shm_open(&name.0, &ShmOptions { flags, ..making(4097) }));
             let failure = failure.expect_err("above the limit");
             assert_eq!(failure.errno, libc::EFBIG);
-            assert!(failure.message.contains("4097") && failure.message.contains("4096"), "{}", failure.message);
+            assert!(
+                failure.message.contains("4097") && failure.message.contains("4096"),
+                "{}",
+                failure.message
+            );
         }
     });
 }
@@ -314,7 +354,8 @@ pub fn memory_above_the_file_size_limit_is_efbig_and_no_signal() {
 pub fn without_a_place_for_it_memory_is_enoent() {
     let _dev = hide("/dev", "");
     for flags in [0, SHM_NEW, SHM_CREATE] {
-        let failure = shm_open("bytefd-nowhere", &ShmOptions { flags, ..making(1) }).expect_err("no /dev/shm");
+        let failure = shm_open("bytefd-nowhere", &ShmOptions { flags, ..making(1) })
+            .expect_err("no /dev/shm");
         assert_eq!(failure.errno, libc::ENOENT);
     }
     assert_eq!(shm_unlink("bytefd-nowhere").expect_err("no /dev/shm").errno, libc::ENOENT);
@@ -333,7 +374,10 @@ pub fn without_proc_memory_is_opened_and_made() {
         assert_eq!((fd::metadata(&made).nlink(), fd::metadata(&made).len()), (1, 5));
         // SAFETY: touches no memory.
         let is_locked = unsafe {
-            libc::flock(shm_open(&whole, &READING).expect("opened").as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB)
+            libc::flock(
+                shm_open(&whole, &READING).expect("opened").as_raw_fd(),
+                libc::LOCK_EX | libc::LOCK_NB,
+            )
         } != 0;
         assert_eq!(is_locked, flags == SHM_OWNED, "a hidden name is held, and an owned one");
         shm_unlink(&whole).expect("unlinked");
@@ -348,16 +392,22 @@ pub fn without_descriptors_memory_is_emfile() {
     for access in [READ, WRITE] {
         for flags in [SHM_NEW, SHM_NEW | SHM_OWNED] {
             let failure = with_free_descriptors(0, || {
-                leaves_nothing(|| shm_open(&name.0, &ShmOptions { access, flags, ..making(5) }).expect_err("none"))
+                leaves_nothing(|| {
+                    shm_open(&name.0, &ShmOptions { access, flags, ..making(5) }).expect_err("none")
+                })
             });
             assert_eq!(failure.errno, libc::EMFILE);
         }
-        let opened = with_free_descriptors(0, || shm_open(&there.0, &ShmOptions { access, ..READING }));
+        let opened =
+            with_free_descriptors(0, || shm_open(&there.0, &ShmOptions { access, ..READING }));
         assert_eq!(opened.expect_err("none").errno, libc::EMFILE);
     }
     // For reading only there is a second one for a moment.
     let failure = with_free_descriptors(1, || {
-        leaves_nothing(|| shm_open(&name.0, &ShmOptions { access: READ, ..making(5) }).expect_err("one is too few"))
+        leaves_nothing(|| {
+            shm_open(&name.0, &ShmOptions { access: READ, ..making(5) })
+                .expect_err("one is too few")
+        })
     });
     assert_eq!(failure.errno, libc::EMFILE);
     assert!(!name.path().exists());
@@ -372,7 +422,8 @@ pub fn memory_of_another_user_is_eacces() {
     let _made = shm_open(&name.0, &ShmOptions { mode: 0o644, ..making(5) }).expect("made");
     as_nobody(|| {
         shm_open(&name.0, &READING).expect("the mode lets everybody read");
-        let failure = shm_open(&name.0, &ShmOptions { access: WRITE, ..READING }).expect_err("and nobody write");
+        let failure = shm_open(&name.0, &ShmOptions { access: WRITE, ..READING })
+            .expect_err("and nobody write");
         assert_eq!(failure.errno, libc::EACCES);
         let failure = shm_unlink(&name.0).expect_err("the folder is sticky");
         assert!([libc::EACCES, libc::EPERM].contains(&failure.errno));
@@ -393,7 +444,8 @@ pub fn memory_that_another_user_has_made_is_eperm_unless_asked_for() {
     for flags in [0, SHM_CREATE] {
         for access in [READ, WRITE] {
             let options = ShmOptions { flags, access, ..READING };
-            let failure = leaves_nothing(|| shm_open(&name.0, &options).expect_err("another user's"));
+            let failure =
+                leaves_nothing(|| shm_open(&name.0, &options).expect_err("another user's"));
             assert_eq!((failure.errno, failure.op.as_str()), (libc::EPERM, "owner"));
             assert!(failure.message.contains("65534"), "{}", failure.message);
             let asked = ShmOptions { flags: flags | SHM_ANY_OWNER, ..options };
@@ -410,7 +462,8 @@ pub fn memory_that_another_user_has_made_is_eperm_unless_asked_for() {
     as_nobody(|| drop(shm_open(&name.0, &READING).expect("root's")));
 }
 
-/// As on overlay file systems and others; the filter sees the one flag that O_TMPFILE has for itself.
+/// As on overlay file systems and others; the filter sees the one flag that O_TMPFILE has for
+/// itself.
 pub fn memory_is_made_whole_where_there_is_no_o_tmpfile() {
     const ITS_OWN_BIT: u64 = 0o20000000;
     for errno in [libc::EOPNOTSUPP, libc::EISDIR] {
@@ -418,8 +471,9 @@ pub fn memory_is_made_whole_where_there_is_no_o_tmpfile() {
             let Some(name) = Name::new("no-tmpfile") else { return 0 };
             refuse_flags(libc::SYS_openat, 2, ITS_OWN_BIT, errno);
             for access in [READ, WRITE] {
-                let made =
-                    leaves_nothing_but_what_is_returned(|| shm_open(&name.0, &ShmOptions { access, ..making(5000) }));
+                let made = leaves_nothing_but_what_is_returned(|| {
+                    shm_open(&name.0, &ShmOptions { access, ..making(5000) })
+                });
                 let made = made.expect("made");
                 assert_eq!((fd::metadata(&made).len(), fd::mode(&made)), (5000, 0o600));
                 assert_eq!(fd::metadata(&made).nlink(), 1, "the hidden name is gone");
@@ -448,7 +502,10 @@ pub fn memory_is_made_whole_where_there_is_no_o_tmpfile() {
 fn leaves_nothing_but_what_is_returned<R>(body: impl FnOnce() -> R) -> R {
     // Those of the hidden names, which begin so.
     let names = || {
-        let entries = std::fs::read_dir("/dev/shm").expect("/dev/shm").flatten().map(|entry| entry.file_name());
+        let entries = std::fs::read_dir("/dev/shm")
+            .expect("/dev/shm")
+            .flatten()
+            .map(|entry| entry.file_name());
         entries.filter(|name| name.to_string_lossy().contains("bytefd")).collect::<Vec<_>>()
     };
     let before = names();

@@ -32,7 +32,8 @@ fn refusals(name: *const c_char) -> Vec<i32> {
     let mut found: Vec<_> = ways
         .map(|flags| {
             let failure =
-                shm_open_raw(name, &ShmOptions { flags, ..making() }, std::ptr::null_mut(), 0).expect_err("refused");
+                shm_open_raw(name, &ShmOptions { flags, ..making() }, std::ptr::null_mut(), 0)
+                    .expect_err("refused");
             assert_eq!(failure.op, "name");
             failure.errno
         })
@@ -61,7 +62,12 @@ pub fn names_that_are_no_names_are_refused() {
     ];
     leaves_nothing(|| {
         for name in names {
-            assert_eq!(refusals(name.as_ptr().cast()), [libc::EINVAL; 4], "{}", name.escape_ascii());
+            assert_eq!(
+                refusals(name.as_ptr().cast()),
+                [libc::EINVAL; 4],
+                "{}",
+                name.escape_ascii()
+            );
         }
         assert_eq!(refusals(null()), [libc::EINVAL; 4]);
         let long = [vec![b'x'; 256], vec![0]].concat();
@@ -96,7 +102,8 @@ pub fn an_owned_name_may_have_255_bytes_too() {
     let (_fd, whole) = shm_open_named(&longest, &owned).expect("made");
     shm_unlink(&whole).expect("unlinked");
     assert!(whole.len() == 256 && whole.ends_with(&longest));
-    let failure = leaves_nothing(|| shm_open_named(&format!("{longest}y"), &owned).expect_err("too long"));
+    let failure =
+        leaves_nothing(|| shm_open_named(&format!("{longest}y"), &owned).expect_err("too long"));
     assert_eq!((failure.errno, failure.op.as_str()), (libc::ENAMETOOLONG, "name"));
     assert!(failure.message.contains("256"), "{}", failure.message);
 }
@@ -145,15 +152,23 @@ pub fn a_refusal_leaves_no_name_and_no_descriptor() {
     leaves_nothing(|| {
         let mut room = [0x55 as c_char; SHM_NAME_SIZE];
         for size in [0, 1, SHM_NAME_SIZE - 1] {
-            let failure = shm_open_raw(text.as_ptr(), &making(), room.as_mut_ptr(), size).expect_err("no room");
+            let failure = shm_open_raw(text.as_ptr(), &making(), room.as_mut_ptr(), size)
+                .expect_err("no room");
             assert_eq!((failure.errno, failure.op.as_str()), (libc::ERANGE, "full_name"));
             assert_eq!(room, [0x55; SHM_NAME_SIZE]);
         }
         let reading = ShmOptions::default();
         for options in [null(), &raw const reading] {
             // SAFETY: as the header allows, NULL or options.
-            let status =
-                unsafe { (load().shm_open)(text.as_ptr(), options, std::ptr::null_mut(), 0, std::ptr::null_mut()) };
+            let status = unsafe {
+                (load().shm_open)(
+                    text.as_ptr(),
+                    options,
+                    std::ptr::null_mut(),
+                    0,
+                    std::ptr::null_mut(),
+                )
+            };
             assert_eq!(status, -libc::ENOENT);
         }
         let errno = shm_unlink(&name.0).expect_err("none").errno;

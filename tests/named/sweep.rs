@@ -22,14 +22,20 @@ const PREFIX: &str = "bytefd-owned.";
 const O_TMPFILE_ALONE: u64 = 0o20000000;
 
 fn owned(label: &str) -> (OwnedFd, String) {
-    let options = ShmOptions { flags: SHM_NEW | SHM_OWNED, access: WRITE, length: 10, ..ShmOptions::default() };
+    let options = ShmOptions {
+        flags: SHM_NEW | SHM_OWNED,
+        access: WRITE,
+        length: 10,
+        ..ShmOptions::default()
+    };
     shm_open_named(label, &options).expect("made")
 }
 
 /// The names in /dev/shm, in order.
 fn names() -> Vec<String> {
     let entries = std::fs::read_dir("/dev/shm").expect("/dev/shm").flatten();
-    let mut names: Vec<_> = entries.map(|entry| entry.file_name().into_string().expect("UTF-8")).collect();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.file_name().into_string().expect("UTF-8")).collect();
     names.sort();
     names
 }
@@ -101,7 +107,8 @@ pub fn what_a_killed_process_has_left_is_swept_by_any_other() {
 /// Only what begins as owned names do, and is a file or a folder.
 pub fn what_is_named_otherwise_or_is_no_file_is_not_swept() {
     let _shm = hide("/dev/shm", "mode=1777");
-    let mut strange = vec!["table".to_string(), "bytefd".into(), "bytefd-owned".into(), format!("x{PREFIX}dead")];
+    let mut strange =
+        vec!["table".to_string(), "bytefd".into(), "bytefd-owned".into(), format!("x{PREFIX}dead")];
     strange.iter().for_each(|name| drop(File::create(path(name)).expect("made")));
     std::os::unix::fs::symlink("/nowhere", path(&format!("{PREFIX}link"))).expect("a link");
     let fifo = std::ffi::CString::new(format!("/dev/shm/{PREFIX}fifo")).expect("no NUL");
@@ -215,7 +222,8 @@ pub fn the_last_that_owns_a_name_holds_it() {
         let (first, whole) = owned("table");
         let second = shm_open("table", &opening).expect("opened");
         let third = shm_open("table", &either).expect("opened");
-        let other = shm_open(&whole, &ShmOptions { access, ..ShmOptions::default() }).expect("opened");
+        let other =
+            shm_open(&whole, &ShmOptions { access, ..ShmOptions::default() }).expect("opened");
         for owner in [first, second, third] {
             assert_eq!(swept(), 0);
             drop(owner);
@@ -303,7 +311,8 @@ pub fn without_proc_names_are_made_held_and_swept() {
     assert!(names().is_empty());
 }
 
-/// Sweeps beside processes that make, open and give up the same names all the time: what is held has its name.
+/// Sweeps beside processes that make, open and give up the same names all the time: what is held
+/// has its name.
 pub fn a_sweep_beside_those_who_open_removes_nothing_that_is_held() {
     let _shm = hide("/dev/shm", "mode=1777");
     for has_tmpfile in [true, false] {
@@ -323,14 +332,21 @@ pub fn a_sweep_beside_those_who_open_removes_nothing_that_is_held() {
                 }
                 for round in 0..rounds(300) {
                     let access = [READ, WRITE][(number + round) % 2];
-                    let options =
-                        ShmOptions { flags: SHM_OWNED | SHM_CREATE, access, length: 10, ..ShmOptions::default() };
+                    let options = ShmOptions {
+                        flags: SHM_OWNED | SHM_CREATE,
+                        access,
+                        length: 10,
+                        ..ShmOptions::default()
+                    };
                     let (table, whole) = shm_open_named("table", &options).expect("opened");
                     let file = tempfile(b"hello", None).expect("created");
                     for _ in 0..round % 7 {
                         let found = std::fs::metadata(path(&whole)).expect("its name is there");
                         assert_eq!(found.ino(), fd::metadata(&table).ino());
-                        assert_eq!(std::fs::read(file.path()).expect("its name is there"), b"hello");
+                        assert_eq!(
+                            std::fs::read(file.path()).expect("its name is there"),
+                            b"hello"
+                        );
                     }
                 }
                 0
@@ -370,7 +386,9 @@ pub fn hidden_names_are_swept_wherever_they_are_made() {
         std::fs::create_dir_all(chosen.path()).expect("made");
         // SAFETY: this process has one thread.
         unsafe { std::env::set_var("TMPDIR", chosen.path()) };
-        for folder in [Path::new("/dev/shm"), Path::new("/tmp"), Path::new("/var/tmp"), chosen.path()] {
+        for folder in
+            [Path::new("/dev/shm"), Path::new("/tmp"), Path::new("/var/tmp"), chosen.path()]
+        {
             File::create(folder.join(format!("{PREFIX}0123"))).expect("made");
         }
         let swept = sweep_result();
@@ -432,7 +450,10 @@ pub fn without_flock_nothing_is_owned() {
         let options = ShmOptions { flags: SHM_NEW | SHM_OWNED, ..ShmOptions::default() };
         let failure = leaves_nothing(|| shm_open("table", &options).expect_err("no lock"));
         assert_eq!((failure.errno, failure.op.as_str()), (libc::ENOLCK, "flock"));
-        assert_eq!(leaves_nothing(|| tempfile(b"hello", None).expect_err("no lock")).errno, libc::ENOLCK);
+        assert_eq!(
+            leaves_nothing(|| tempfile(b"hello", None).expect_err("no lock")).errno,
+            libc::ENOLCK
+        );
         let swept = sweep_result();
         assert_eq!((swept.removed, swept.failed), (0, 1));
         0
@@ -461,7 +482,8 @@ pub fn memory_of_another_user_is_not_swept() {
 }
 
 pub fn a_sweep_fills_no_struct_that_is_too_small() {
-    let mut swept = SweepResult { size: size_of::<SweepResult>() - 1, removed: 77, in_use: 77, failed: 77 };
+    let mut swept =
+        SweepResult { size: size_of::<SweepResult>() - 1, removed: 77, in_use: 77, failed: 77 };
     let mut error = Error::untouched();
     // SAFETY: a writable struct, and a writable error.
     let status = unsafe { (load().sweep)(&mut swept, &mut error) };
@@ -531,7 +553,8 @@ pub fn what_is_mounted_in_a_directory_of_the_dead_is_not_swept() {
     assert!(aim.join("kept").exists() && !path(&left).exists());
 }
 
-/// Three users share a host, and one has mounted what belongs to another in a directory that it has left behind.
+/// Three users share a host, and one has mounted what belongs to another in a directory that it has
+/// left behind.
 pub fn each_user_sweeps_what_is_its_own_and_nothing_that_is_mounted() {
     // SAFETY: no preconditions.
     if unsafe { libc::geteuid() } != 0 {
@@ -570,8 +593,12 @@ pub fn each_user_sweeps_what_is_its_own_and_nothing_that_is_mounted() {
     assert!(!folder_of(65534).join("data").exists());
     let swept = sweep_result();
     assert_eq!((swept.removed, swept.in_use, swept.failed), (2, 0, 0), "root's, and nobody else's");
-    let left =
-        ["aim".into(), format!("{PREFIX}65533-file"), format!("{PREFIX}65533-folder"), format!("{PREFIX}65534-folder")];
+    let left = [
+        "aim".into(),
+        format!("{PREFIX}65533-file"),
+        format!("{PREFIX}65533-folder"),
+        format!("{PREFIX}65534-folder"),
+    ];
     assert_eq!(names(), left);
     assert_eq!(std::fs::read(folder_of(65533).join("data")).expect("read"), b"hello");
     unmount(&mounted);

@@ -62,15 +62,21 @@ pub fn a_segment_is_made_and_found_by_its_key() {
         let failure = map_sysv(key, &making()).expect_err("there");
         assert_eq!((failure.errno, failure.op.as_str()), (libc::EEXIST, "shmget"));
         for length in [0, 1, LENGTH] {
-            let (other, found) = map_sysv(key, &SysvOptions { length, ..SysvOptions::default() }).expect("opened");
+            let (other, found) =
+                map_sysv(key, &SysvOptions { length, ..SysvOptions::default() }).expect("opened");
             assert_eq!((found, other.length()), (number, LENGTH), "as many bytes as the segment");
             map.store(9990, b"hello");
             assert_eq!(other.part(9990, 5), b"hello");
         }
-        let failure = map_sysv(key, &SysvOptions { length: LENGTH + 1, ..SysvOptions::default() }).expect_err("short");
+        let failure = map_sysv(key, &SysvOptions { length: LENGTH + 1, ..SysvOptions::default() })
+            .expect_err("short");
         assert_eq!((failure.errno, failure.op.as_str()), (libc::ENXIO, "length"));
         let (short, long) = (format!("has {LENGTH}"), format!("for {} bytes", LENGTH + 1));
-        assert!(failure.message.contains(&short) && failure.message.contains(&long), "{}", failure.message);
+        assert!(
+            failure.message.contains(&short) && failure.message.contains(&long),
+            "{}",
+            failure.message
+        );
         assert_eq!(listed(number).expect("there")[3], 1, "the others are detached");
         drop(map);
         assert_eq!(listed(number).expect("it stays")[3], 0);
@@ -94,13 +100,17 @@ pub fn a_segment_without_a_key_is_found_by_its_number() {
     let mut map = null_mut();
     // SAFETY: options and a writable pointer.
     unsafe {
-        assert_eq!((load().map_sysv)(first.0, &attaching(READ), &mut map, null_mut(), null_mut()), 0);
+        assert_eq!(
+            (load().map_sysv)(first.0, &attaching(READ), &mut map, null_mut(), null_mut()),
+            0
+        );
         assert_eq!((load().map_close)(map), 0);
     }
 }
 
 pub fn segments_that_are_not_there_are_refused() {
-    let errno = |key: c_int, options: &SysvOptions| map_sysv(key, options).expect_err("refused").errno;
+    let errno =
+        |key: c_int, options: &SysvOptions| map_sysv(key, options).expect_err("refused").errno;
     assert_eq!(errno(key(2), &SysvOptions::default()), libc::ENOENT);
     assert_eq!(errno(0, &SysvOptions::default()), libc::EINVAL);
     for access in [READ, WRITE] {
@@ -119,7 +129,10 @@ pub fn segments_that_are_not_there_are_refused() {
 pub fn options_for_segments_that_mean_nothing_are_refused() {
     let refused = |options: SysvOptions| {
         let failure = map_sysv(key(3), &options).expect_err("refused");
-        assert_eq!(map_sysv(key(3), &SysvOptions::default()).expect_err("not made").errno, libc::ENOENT);
+        assert_eq!(
+            map_sysv(key(3), &SysvOptions::default()).expect_err("not made").errno,
+            libc::ENOENT
+        );
         (failure.errno, failure.op)
     };
     let einval = |op: &str| (libc::EINVAL, op.to_string());
@@ -128,7 +141,12 @@ pub fn options_for_segments_that_mean_nothing_are_refused() {
         assert_eq!(refused(SysvOptions { flags, ..making() }), einval("flags"));
         assert_eq!(refused(SysvOptions { flags: flags | SYSV_NEW, ..making() }), einval("flags"));
     }
-    for flags in [SYSV_EXCLUSIVE, SYSV_EXCLUSIVE | SYSV_BY_ID, SYSV_CREATE | SYSV_BY_ID, SYSV_NEW | SYSV_BY_ID] {
+    for flags in [
+        SYSV_EXCLUSIVE,
+        SYSV_EXCLUSIVE | SYSV_BY_ID,
+        SYSV_CREATE | SYSV_BY_ID,
+        SYSV_NEW | SYSV_BY_ID,
+    ] {
         assert_eq!(refused(SysvOptions { flags, ..making() }), einval("flags"));
     }
     for access in [READ, PRIVATE, 3] {
@@ -139,7 +157,10 @@ pub fn options_for_segments_that_mean_nothing_are_refused() {
     }
     assert_eq!(refused(SysvOptions { length: 0, ..making() }), einval("length"));
     let length = usize::MAX;
-    assert!([libc::EINVAL, libc::ENOMEM, libc::ENOSPC].contains(&refused(SysvOptions { length, ..making() }).0));
+    assert!(
+        [libc::EINVAL, libc::ENOMEM, libc::ENOSPC]
+            .contains(&refused(SysvOptions { length, ..making() }).0)
+    );
     let mut map = null_mut();
     // SAFETY: NULL is all defaults, and a writable pointer.
     let status = unsafe { (load().map_sysv)(key(3), null(), &mut map, null_mut(), null_mut()) };
@@ -229,7 +250,10 @@ pub fn a_removed_segment_lives_until_the_last_has_closed_it() {
     let (other, _) = map_sysv(segment.0, &attaching(WRITE)).expect("attached");
     sysv_remove(segment.0).expect("removed");
     assert_eq!(listed(segment.0).expect("it lives")[1..], [IS_REMOVED | 0o600, LENGTH as i64, 2]);
-    assert_eq!(map_sysv(key, &SysvOptions::default()).expect_err("not by its key").errno, libc::ENOENT);
+    assert_eq!(
+        map_sysv(key, &SysvOptions::default()).expect_err("not by its key").errno,
+        libc::ENOENT
+    );
     let (_next, _segment) = made(key);
     map.store(0, b"hello");
     assert_eq!(other.part(0, 5), b"hello");
@@ -251,8 +275,13 @@ pub fn every_operation_of_a_map_holds_for_a_segment() {
     }
     map.check().expect("whole");
     map.prefetch(0, LENGTH).expect("read in");
-    for advice in [libc::MADV_NORMAL, libc::MADV_RANDOM, libc::MADV_WILLNEED, libc::MADV_DONTNEED, libc::MADV_DONTDUMP]
-    {
+    for advice in [
+        libc::MADV_NORMAL,
+        libc::MADV_RANDOM,
+        libc::MADV_WILLNEED,
+        libc::MADV_DONTNEED,
+        libc::MADV_DONTDUMP,
+    ] {
         map.advise(0, LENGTH, advice, 0).expect("advised");
     }
     assert!(map.bytes() == bytes, "it is shared");
@@ -292,7 +321,8 @@ pub fn every_operation_of_a_map_holds_for_a_segment() {
     assert_eq!(reading.part(0, 5), b"hello");
 }
 
-// What concerns the whole process ------------------------------------------------------------------------------------
+// What concerns the whole process
+// ------------------------------------------------------------------------------------
 
 pub fn a_store_to_a_segment_for_reading_is_sigsegv() {
     let (map, segment) = made(0);
@@ -319,9 +349,13 @@ pub fn a_segment_of_another_user_is_eacces() {
         }
         assert_eq!(sysv_remove(number).expect_err("not theirs").errno, libc::EPERM);
         // What is made by who may not write it is not left behind.
-        let failure = map_sysv(self::key(7), &SysvOptions { mode: 0o400, ..making() }).expect_err("not for writing");
+        let failure = map_sysv(self::key(7), &SysvOptions { mode: 0o400, ..making() })
+            .expect_err("not for writing");
         assert_eq!(failure.errno, libc::EACCES);
-        assert_eq!(map_sysv(self::key(7), &SysvOptions::default()).expect_err("none").errno, libc::ENOENT);
+        assert_eq!(
+            map_sysv(self::key(7), &SysvOptions::default()).expect_err("none").errno,
+            libc::ENOENT
+        );
     });
     assert_eq!(listed(segment.0).expect("there")[3], 1, "who was refused has it not attached");
 }

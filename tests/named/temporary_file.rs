@@ -15,13 +15,18 @@ use crate::support::named::*;
 
 pub fn a_temporary_file_is_a_real_file_at_a_real_path() {
     let place = if has_shm() { "/dev/shm" } else { "/tmp" };
-    for (content, suffix) in
-        [(&b""[..], None), (b"hello", Some(c"")), (&pattern(3 << 20), Some(c".ndb")), (b"x", Some(c"ending"))]
-    {
+    for (content, suffix) in [
+        (&b""[..], None),
+        (b"hello", Some(c"")),
+        (&pattern(3 << 20), Some(c".ndb")),
+        (b"x", Some(c"ending")),
+    ] {
         let file = tempfile(content, suffix).expect("created");
         let path = file.path();
         assert_eq!(std::fs::canonicalize(&path).expect("a real path"), path);
-        assert!(path.starts_with(place) && std::fs::symlink_metadata(&path).expect("lstat").is_file());
+        assert!(
+            path.starts_with(place) && std::fs::symlink_metadata(&path).expect("lstat").is_file()
+        );
         let suffix = suffix.map_or("", |suffix| suffix.to_str().expect("UTF-8"));
         assert!(path.to_str().expect("UTF-8").ends_with(suffix));
         assert!(std::fs::read(&path).expect("read") == content);
@@ -42,7 +47,8 @@ pub fn a_closed_temporary_file_leaves_no_folder_without_permissions() {
         std::fs::create_dir_all(folder.join("deep/deeper")).expect("made");
         std::fs::write(folder.join("deep/file"), "").expect("written");
         for (path, mode) in [("deep/deeper", 0), ("deep", 0o500), ("", 0o500)] {
-            std::fs::set_permissions(folder.join(path), Permissions::from_mode(mode)).expect("chmod");
+            std::fs::set_permissions(folder.join(path), Permissions::from_mode(mode))
+                .expect("chmod");
         }
         drop(file);
         assert!(!folder.exists());
@@ -90,13 +96,24 @@ pub fn suffixes_that_are_no_suffixes_are_refused() {
         assert_eq!((failure.errno, failure.op.as_str()), (errno, "suffix"));
     }
     let longest = CString::new("x".repeat(200)).expect("no NUL");
-    assert!(tempfile(b"hello", Some(&longest)).expect("created").path().ends_with(format!("data{}", "x".repeat(200))));
+    assert!(
+        tempfile(b"hello", Some(&longest))
+            .expect("created")
+            .path()
+            .ends_with(format!("data{}", "x".repeat(200)))
+    );
 
     let (mut out, mut error) = (null_mut(), Error::untouched());
     // SAFETY: NULL where the header says that it is refused.
     unsafe {
-        assert_eq!((load().tempfile_create)(null(), 1, null(), &mut out, &mut error), -libc::EINVAL);
-        assert_eq!((load().tempfile_create)(c"x".as_ptr().cast(), 1, null(), null_mut(), &mut error), -libc::EINVAL);
+        assert_eq!(
+            (load().tempfile_create)(null(), 1, null(), &mut out, &mut error),
+            -libc::EINVAL
+        );
+        assert_eq!(
+            (load().tempfile_create)(c"x".as_ptr().cast(), 1, null(), null_mut(), &mut error),
+            -libc::EINVAL
+        );
         assert_eq!(error.op(), "file");
         assert!(out.is_null());
         assert_eq!((load().tempfile_create)(null(), 0, null(), &mut out, null_mut()), 0);
@@ -108,7 +125,8 @@ pub fn a_temporary_file_is_where_and_as_its_options_say() {
     let folder = tempfile::tempdir().expect("a folder");
     let directory = CString::new(folder.path().to_str().expect("UTF-8")).expect("no NUL");
     for (mode, expected) in [(0, 0o600), (0o400, 0o400), (0o640, 0o640)] {
-        let options = TempfileOptions { directory: directory.as_ptr(), mode, ..TempfileOptions::default() };
+        let options =
+            TempfileOptions { directory: directory.as_ptr(), mode, ..TempfileOptions::default() };
         let file = tempfile_with(b"hello", &options).expect("created");
         assert!(file.path().starts_with(std::fs::canonicalize(folder.path()).expect("a path")));
         assert_eq!(file.path().metadata().expect("stat").mode() & 0o7777, expected);
@@ -122,7 +140,11 @@ pub fn a_temporary_file_is_where_and_as_its_options_say() {
     assert!(file.path().as_os_str().as_bytes().ends_with(b"data.caf\xe9"));
 
     use bytefd::share::TempFileOptions;
-    let file = TempFileOptions::new().suffix(".txt").directory(folder.path()).create(b"hello").expect("created");
+    let file = TempFileOptions::new()
+        .suffix(".txt")
+        .directory(folder.path())
+        .create(b"hello")
+        .expect("created");
     assert_eq!(std::fs::read(&file).expect("AsRef<Path>"), b"hello");
     file.close().expect("removed");
     assert_eq!(std::fs::read_dir(folder.path()).expect("read").count(), 0);
@@ -160,7 +182,8 @@ pub fn a_null_temporary_file_has_no_path_and_is_closed() {
     }
 }
 
-// What concerns the whole process ------------------------------------------------------------------------------------
+// What concerns the whole process
+// ------------------------------------------------------------------------------------
 
 pub fn a_temporary_file_has_its_modes_whatever_the_umask_says() {
     for umask in [0, 0o777] {
@@ -169,7 +192,10 @@ pub fn a_temporary_file_has_its_modes_whatever_the_umask_says() {
         as_nobody(|| {
             let file = tempfile(b"hello", None).expect("created");
             assert_eq!(file.path().metadata().expect("stat").mode() & 0o7777, 0o600);
-            assert_eq!(file.path().parent().expect("a folder").metadata().expect("stat").mode() & 0o7777, 0o700);
+            assert_eq!(
+                file.path().parent().expect("a folder").metadata().expect("stat").mode() & 0o7777,
+                0o700
+            );
             assert_eq!(std::fs::read(file.path()).expect("read"), b"hello");
         });
     }
@@ -242,15 +268,22 @@ pub fn a_temporary_file_that_finds_no_room_leaves_nothing() {
     file_size_signal_kills();
     with_limit(libc::RLIMIT_FSIZE, 4096, || {
         tempfile(&bytes[..4096], None).expect("created");
-        assert_eq!(leaves_nothing(|| tempfile(&bytes[..4097], None).expect_err("above the limit")).errno, libc::EFBIG);
+        assert_eq!(
+            leaves_nothing(|| tempfile(&bytes[..4097], None).expect_err("above the limit")).errno,
+            libc::EFBIG
+        );
     });
     nothing_is_left();
     for free in 0..4 {
-        let file = with_free_descriptors(free, || leaves_nothing(|| tempfile(&bytes[..5], None).map(drop)));
+        let file = with_free_descriptors(free, || {
+            leaves_nothing(|| tempfile(&bytes[..5], None).map(drop))
+        });
         assert!(file.is_ok() == (free > 1), "with {free} descriptors: {file:?}");
     }
     nothing_is_left();
-    assert!(Path::new("/dev/shm").metadata().expect("stat").permissions().mode() & 0o7777 == 0o1777);
+    assert!(
+        Path::new("/dev/shm").metadata().expect("stat").permissions().mode() & 0o7777 == 0o1777
+    );
 }
 
 pub fn a_temporary_file_is_closed_without_a_free_descriptor() {
@@ -293,7 +326,10 @@ pub fn what_is_mounted_in_the_directory_of_a_temporary_file_stays() {
             bind(aim, &folder.join("deep/mounted"));
             assert_eq!(file.close(), -libc::EXDEV);
             assert!(aim.join("folder/kept").exists());
-            assert!(folder.join("deep/mounted/folder/kept").exists() && !folder.join("deep/beside").exists());
+            assert!(
+                folder.join("deep/mounted/folder/kept").exists()
+                    && !folder.join("deep/beside").exists()
+            );
             unmount(&folder.join("deep/mounted"));
             std::fs::remove_dir_all(&folder).expect("removed");
             std::fs::remove_dir_all(aim).expect("removed");

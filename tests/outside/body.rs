@@ -20,8 +20,10 @@ fn answer(stream: &TcpStream) -> io::Result<Result<OwnedFd, u16>> {
             break;
         }
         if let Some((name, value)) = line.split_once(": ") {
-            length =
-                length.or(name.eq_ignore_ascii_case("content-length").then(|| value.parse::<u64>().ok()).flatten());
+            length = length.or(name
+                .eq_ignore_ascii_case("content-length")
+                .then(|| value.parse::<u64>().ok())
+                .flatten());
         }
     }
     // Without a length it ends with the connection.
@@ -31,7 +33,9 @@ fn answer(stream: &TcpStream) -> io::Result<Result<OwnedFd, u16>> {
     match options.wrap_reader(body, &limits) {
         Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Ok(Err(413)),
         Ok(fd)
-            if length.is_some_and(|length| fs::metadata(bytefd::path(&fd)).is_ok_and(|found| found.len() < length)) =>
+            if length.is_some_and(|length| {
+                fs::metadata(bytefd::path(&fd)).is_ok_and(|found| found.len() < length)
+            }) =>
         {
             Ok(Err(400))
         }
@@ -63,7 +67,10 @@ fn a_body_becomes_a_file_up_to_a_limit() {
     assert!(request(&head(small.len()), small).unwrap() == small);
     assert!(request(&head(0), b"").unwrap().is_empty());
     assert!(request(&head(whole.len()), whole).unwrap() == whole, "in a file on disk");
-    assert!(request("PUT / HTTP/1.1\r\n\r\n", small).unwrap() == small, "to the end of the connection");
+    assert!(
+        request("PUT / HTTP/1.1\r\n\r\n", small).unwrap() == small,
+        "to the end of the connection"
+    );
     assert_eq!(request(&head(body.len()), &body), Err(413));
     assert_eq!(request("PUT / HTTP/1.1\r\n\r\n", &body), Err(413));
     assert_eq!(request(&head(small.len() + 1), small), Err(400), "cut short");

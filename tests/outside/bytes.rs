@@ -29,7 +29,9 @@ impl Assets {
 fn parts_of_a_sealed_file_outlive_it_without_a_copy() {
     let large = super::pattern(3 << 20);
     for content in [&large[..], b"body {}"] {
-        let assets = Assets::pack(&[("index.html", b"<html>"), ("style.css", content), ("empty", b"")]).unwrap();
+        let assets =
+            Assets::pack(&[("index.html", b"<html>"), ("style.css", content), ("empty", b"")])
+                .unwrap();
         let style = assets.0["style.css"].clone();
         // One file: the parts follow each other in memory.
         assert_eq!(assets.0["index.html"].as_ptr().wrapping_add(6), style.as_ptr());

@@ -7,20 +7,23 @@ use std::process::{Command, Stdio};
 use bytefd::PassFd;
 
 fn unlock(secret: &[u8]) -> io::Result<Vec<u8>> {
-    let output = Command::new("cat").arg("/proc/self/fd/3").pass_fd(bytefd::wrap(secret)?, 3).output()?;
+    let output =
+        Command::new("cat").arg("/proc/self/fd/3").pass_fd(bytefd::wrap(secret)?, 3).output()?;
     if output.status.success() { Ok(output.stdout) } else { Err(io::Error::other("cat failed")) }
 }
 
 /// Names of all descriptors, as a child finds them.
 fn seen_by_a_child() -> io::Result<String> {
-    Ok(String::from_utf8_lossy(&Command::new("ls").args(["-l", "/proc/self/fd"]).output()?.stdout).into_owned())
+    Ok(String::from_utf8_lossy(&Command::new("ls").args(["-l", "/proc/self/fd"]).output()?.stdout)
+        .into_owned())
 }
 
 #[test]
 fn a_secret_reaches_one_child_and_no_other() {
     let kept = bytefd::WrapOptions::new().name("kept-secret").wrap(b"hidden").unwrap();
     std::thread::scope(|scope| {
-        let others = scope.spawn(|| (0..50).map(|_| seen_by_a_child().unwrap()).collect::<String>());
+        let others =
+            scope.spawn(|| (0..50).map(|_| seen_by_a_child().unwrap()).collect::<String>());
         for round in 0..50 {
             let secret = format!("password {round}");
             assert_eq!(unlock(secret.as_bytes()).unwrap(), secret.as_bytes());

@@ -14,7 +14,8 @@ const COUNT: usize = 0;
 const FINISHED: usize = 64;
 
 fn count(map: &Map) -> bytefd::Result<()> {
-    (0..TURNS).try_for_each(|_| map.atomic_u32(COUNT).map(|count| _ = count.fetch_add(1, SeqCst)))?;
+    (0..TURNS)
+        .try_for_each(|_| map.atomic_u32(COUNT).map(|count| _ = count.fetch_add(1, SeqCst)))?;
     let finished = map.atomic_u32(FINISHED)?;
     finished.fetch_add(1, SeqCst);
     futex_wake(finished, u32::MAX)?;
@@ -24,12 +25,14 @@ fn count(map: &Map) -> bytefd::Result<()> {
 #[test]
 fn processes_count_together() {
     if super::is_child() {
-        return count(&MapOptions::new().access(Access::Write).open("/proc/self/fd/3").unwrap()).unwrap();
+        return count(&MapOptions::new().access(Access::Write).open("/proc/self/fd/3").unwrap())
+            .unwrap();
     }
     let map = MapOptions::new().memory(4096).unwrap();
     let children: Vec<_> = (0..CHILDREN)
         .map(|_| {
-            let memory = map.file().expect("shared memory has a file").as_fd().try_clone_to_owned().unwrap();
+            let memory =
+                map.file().expect("shared memory has a file").as_fd().try_clone_to_owned().unwrap();
             super::again("counter::processes_count_together").pass_fd(memory, 3).spawn().unwrap()
         })
         .collect();

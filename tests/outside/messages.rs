@@ -1,4 +1,5 @@
-//! A worker that takes jobs as descriptors from clients it does not trust, and answers in the same way.
+//! A worker that takes jobs as descriptors from clients it does not trust, and answers in the same
+//! way.
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -38,8 +39,10 @@ fn serve(socket: &UnixStream) -> bytefd::Result<()> {
 fn ask(socket: &UnixStream, fds: &[BorrowedFd<'_>]) -> io::Result<Option<Sealed>> {
     send(socket, b"work", fds)?;
     let mut head = [0; 4];
-    let (_, descriptors) = TransferOptions::new().timeout(Duration::from_secs(60)).receive(socket, &mut head, 1)?;
-    let result = descriptors.into_iter().next().map(|fd| Requirements::new().accept(fd)).transpose()?;
+    let (_, descriptors) =
+        TransferOptions::new().timeout(Duration::from_secs(60)).receive(socket, &mut head, 1)?;
+    let result =
+        descriptors.into_iter().next().map(|fd| Requirements::new().accept(fd)).transpose()?;
     assert_eq!(head == *b"good", result.is_some());
     Ok(result)
 }
@@ -50,7 +53,9 @@ fn jobs_go_out_and_results_come_back_and_what_can_change_is_refused() {
     std::thread::scope(|scope| {
         let worker = scope.spawn(move || serve(&theirs));
         let large = vec![b'x'; 700_000];
-        for (job, expected) in [(&b"hello"[..], &b"HELLO"[..]), (b"", b""), (&large, &large.to_ascii_uppercase())] {
+        for (job, expected) in
+            [(&b"hello"[..], &b"HELLO"[..]), (b"", b""), (&large, &large.to_ascii_uppercase())]
+        {
             let job = bytefd::wrap(job).unwrap();
             assert!(&ask(&ours, &[job.as_fd()]).unwrap().expect("accepted")[..] == expected);
         }
@@ -60,7 +65,9 @@ fn jobs_go_out_and_results_come_back_and_what_can_change_is_refused() {
         let file = std::fs::File::open("/proc/self/exe").unwrap();
         let memory = MapOptions::new().memory(4096).unwrap();
         let shared = memory.share().unwrap();
-        for refused in [long.as_fd(), writable.as_fd(), file.as_fd(), memory.file().unwrap(), shared.as_fd()] {
+        for refused in
+            [long.as_fd(), writable.as_fd(), file.as_fd(), memory.file().unwrap(), shared.as_fd()]
+        {
             assert!(ask(&ours, &[refused]).unwrap().is_none());
         }
         let fine = bytefd::wrap(b"hello").unwrap();

@@ -1,4 +1,5 @@
-//! What programs of others look like, and what they must not be able to do. None of it needs `unsafe`.
+//! What programs of others look like, and what they must not be able to do. None of it needs
+//! `unsafe`.
 #![forbid(unsafe_code)]
 
 mod body;

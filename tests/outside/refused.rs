@@ -1,5 +1,5 @@
-//! What must not compile. Each program has one line with a mark: with it the compiler gives exactly this error, without it
-//! none.
+//! What must not compile. Each program has one line with a mark: with it the compiler gives exactly
+//! this error, without it none.
 
 use std::path::Path;
 use std::process::Command;
@@ -164,23 +164,35 @@ const HEAD: &str = "#![allow(unused, unused_unsafe)]
 fn errors(program: &str) -> Vec<String> {
     let own = std::env::current_exe().expect("this program's path");
     let libraries = own.parent().expect("a folder");
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("refused-{:?}", std::thread::current().id()));
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("refused-{:?}", std::thread::current().id()));
     std::fs::create_dir_all(&folder).expect("a folder");
     let source = folder.join("main.rs");
     std::fs::write(&source, format!("{HEAD}\n{program}\nOk(()) }}")).expect("written");
     let mut compiler = Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()));
     compiler.args(["--edition=2024", "--emit=metadata", "--error-format=json", "--extern"]);
     compiler.arg(format!("bytefd={}", libraries.join("libbytefd.rlib").display()));
-    compiler.arg("-L").arg(format!("dependency={}", libraries.display())).arg("--out-dir").arg(&folder).arg(&source);
+    compiler
+        .arg("-L")
+        .arg(format!("dependency={}", libraries.display()))
+        .arg("--out-dir")
+        .arg(&folder)
+        .arg(&source);
     let output = compiler.output().expect("a compiler");
     std::fs::remove_dir_all(&folder).expect("removed");
     let said = String::from_utf8(output.stderr).expect("UTF-8");
-    let messages = said.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+    let messages =
+        said.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
     let errors = messages.filter(|message| message["level"] == "error");
     // The last one counts the others, and has no code.
     let codes = errors.filter_map(|error| match error["code"]["code"].as_str() {
         Some(code) => Some(code.to_string()),
-        None if error["message"].as_str().is_some_and(|text| text.starts_with("aborting due to")) => None,
+        None if error["message"]
+            .as_str()
+            .is_some_and(|text| text.starts_with("aborting due to")) =>
+        {
+            None
+        }
         None => Some(error["message"].to_string()),
     });
     let codes = codes.collect::<Vec<_>>();

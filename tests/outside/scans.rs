@@ -11,11 +11,15 @@ use bytefd::{Pool, PoolOptions, StreamOptions, WrapOptions};
 fn checksum(fd: BorrowedFd<'_>) -> io::Result<u64> {
     let mut bytes = Vec::new();
     File::from(fd.try_clone_to_owned()?).read_to_end(&mut bytes)?;
-    Ok(bytes.iter().fold(bytes.len() as u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte))))
+    Ok(bytes
+        .iter()
+        .fold(bytes.len() as u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte))))
 }
 
 fn expected(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(bytes.len() as u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)))
+    bytes
+        .iter()
+        .fold(bytes.len() as u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)))
 }
 
 #[test]
@@ -42,14 +46,19 @@ fn threads_scan_with_one_pool_and_see_their_own_bytes() {
 fn loans_cross_threads_and_outlive_the_pool() {
     let (sender, receiver) = mpsc::channel();
     let scanner = std::thread::spawn(move || {
-        receiver.into_iter().map(|lent: bytefd::Scan| checksum(lent.as_fd()).unwrap()).collect::<Vec<_>>()
+        receiver
+            .into_iter()
+            .map(|lent: bytefd::Scan| checksum(lent.as_fd()).unwrap())
+            .collect::<Vec<_>>()
     });
     let pool = Pool::new(1 << 20);
     let options = WrapOptions::new().name("page");
     sender.send(pool.scan_begin(b"hello", &options).unwrap()).unwrap();
     let segments = [IoSlice::new(b"hel"), IoSlice::new(b"lo")];
     sender.send(pool.scan_begin_vectored(&segments, &options).unwrap()).unwrap();
-    sender.send(pool.scan_begin_reader(&b"hello"[..], &options, &StreamOptions::new()).unwrap()).unwrap();
+    sender
+        .send(pool.scan_begin_reader(&b"hello"[..], &options, &StreamOptions::new()).unwrap())
+        .unwrap();
     drop((pool, sender));
     assert_eq!(scanner.join().unwrap(), [expected(b"hello"); 3]);
 }

@@ -41,7 +41,8 @@ fn places(map: &Map, needle: &[u8]) -> bytefd::Result<Vec<usize>> {
 }
 
 fn log(name: &str, length: usize) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+    let path =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
     std::fs::write(&path, vec![b'.'; length]).unwrap();
     path
 }

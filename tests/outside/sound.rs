@@ -30,7 +30,10 @@ fn makers(bytes: &[u8]) -> Vec<(&'static str, Sealed)> {
         ("an accepted file", accept(bytefd::wrap(bytes).unwrap())),
         ("an accepted stream", accept(read)),
         ("an accepted file that takes more seals", accept(content_only)),
-        ("an accepted copy of another", accept(OwnedFd::from(accept(bytefd::wrap(bytes).unwrap())))),
+        (
+            "an accepted copy of another",
+            accept(OwnedFd::from(accept(bytefd::wrap(bytes).unwrap()))),
+        ),
     ]
 }
 
@@ -56,7 +59,12 @@ fn attack(fd: impl AsFd) {
     }
     assert!(File::create(&path).is_err(), "it truncates");
     MapOptions::new().access(Access::Write).open(&path).unwrap_err();
-    MapOptions::new().access(Access::Write).create(true).file_size(1 << 20).open(&path).unwrap_err();
+    MapOptions::new()
+        .access(Access::Write)
+        .create(true)
+        .file_size(1 << 20)
+        .open(&path)
+        .unwrap_err();
     share::export_dmabuf(fd).map(drop).ok();
 
     // Maps of one's own can be changed, and taken away.
@@ -69,7 +77,9 @@ fn attack(fd: impl AsFd) {
     let mut reading = MapOptions::new().map_fd(fd).unwrap();
     reading.write_at(b"!", 0).unwrap_err();
     reading.atomic_u32(0).unwrap_err();
-    for advice in [Advice::Normal, Advice::Cold, Advice::PageOut, Advice::DontFork, Advice::WillNeed] {
+    for advice in
+        [Advice::Normal, Advice::Cold, Advice::PageOut, Advice::DontFork, Advice::WillNeed]
+    {
         reading.advise(.., advice).ok();
     }
     reading.flush(.., Flush::SyncInvalidate).ok();
@@ -146,7 +156,10 @@ fn what_can_change_is_never_a_slice() {
         WrapOptions::new().backend(bytefd::Backend::Shm).wrap(b"hello").unwrap(),
         WrapOptions::new().spill_threshold(1).wrap(b"hello").unwrap(),
     ] {
-        assert_eq!(Requirements::new().accept(fd).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        assert_eq!(
+            Requirements::new().accept(fd).unwrap_err().kind(),
+            io::ErrorKind::PermissionDenied
+        );
     }
     // Accepted as it is, it shows as copies only.
     let fd = changeable.wrap(b"hello").unwrap();
@@ -158,14 +171,16 @@ fn what_can_change_is_never_a_slice() {
     assert_eq!(&seen, b"Jello");
 }
 
-/// The content of a writer is its own until it is sealed: no path of its process leads to a change under `as_slice`.
+/// The content of a writer is its own until it is sealed: no path of its process leads to a change
+/// under `as_slice`.
 #[test]
 fn a_writer_shows_what_was_written_whatever_else_is_made() {
     for length in [5, LENGTH, 3 << 20] {
         let bytes = super::pattern(length);
         let writer = written(&bytes);
         let shown = writer.as_slice();
-        let others: Vec<_> = (0..10).map(|n| written(&[n; 5000]).seal_timeout(None).unwrap()).collect();
+        let others: Vec<_> =
+            (0..10).map(|n| written(&[n; 5000]).seal_timeout(None).unwrap()).collect();
         others.iter().for_each(attack);
         assert!(shown == bytes);
         let sealed = writer.seal_timeout(None).unwrap();
@@ -179,8 +194,29 @@ fn a_writer_shows_what_was_written_whatever_else_is_made() {
 fn no_advice_loses_content() {
     use Advice::*;
     let bytes = super::pattern(LENGTH);
-    let kept = [Normal, Random, Sequential, WillNeed, DontNeed, DontFork, DoFork, Mergeable, Unmergeable, HugePage];
-    let more = [NoHugePage, DontDump, DoDump, WipeOnFork, KeepOnFork, Cold, PageOut, PopulateRead, PopulateWrite];
+    let kept = [
+        Normal,
+        Random,
+        Sequential,
+        WillNeed,
+        DontNeed,
+        DontFork,
+        DoFork,
+        Mergeable,
+        Unmergeable,
+        HugePage,
+    ];
+    let more = [
+        NoHugePage,
+        DontDump,
+        DoDump,
+        WipeOnFork,
+        KeepOnFork,
+        Cold,
+        PageOut,
+        PopulateRead,
+        PopulateWrite,
+    ];
     let last = [DontNeedLocked, Collapse, GuardRemove];
     for access in [Access::Private, Access::Write] {
         let map = MapOptions::new().access(access).memory(LENGTH).unwrap();

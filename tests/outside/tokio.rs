@@ -12,7 +12,10 @@ async fn lines(config: &str) -> io::Result<u32> {
     command.as_std_mut().pass_fd(bytefd::wrap(config.as_bytes())?, 5);
     let output = command.output().await?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    text.split(' ').next().and_then(|count| count.parse().ok()).ok_or_else(|| io::Error::other(text.clone()))
+    text.split(' ')
+        .next()
+        .and_then(|count| count.parse().ok())
+        .ok_or_else(|| io::Error::other(text.clone()))
 }
 
 #[test]

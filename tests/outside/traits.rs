@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use bytefd::share::{Credentials, FileLock, LockKind, Requirements, Shm, TempFile, Unsealed};
 use bytefd::{
-    Access, Advice, Backend, Discard, Error, Flush, Map, MapWriter, PassFd, Pool, PoolMethod, PoolStats, Protection,
-    Result, Scan, SealError, Sealed,
+    Access, Advice, Backend, Discard, Error, Flush, Map, MapWriter, PassFd, Pool, PoolMethod,
+    PoolStats, Protection, Result, Scan, SealError, Sealed,
 };
 
 fn is_descriptor<T: AsFd + AsRawFd>() {}
@@ -76,10 +76,12 @@ fn functions_take_and_give_what_std_would() {
     let _: fn(&Map, usize) -> Result<u32> = Map::load_u32;
     let _: fn(&Map) -> Option<BorrowedFd<'_>> = Map::file;
     let _: fn(&Requirements, OwnedFd) -> Result<Sealed> = Requirements::<Sealed>::accept;
-    let _: fn(&Requirements<Unsealed>, OwnedFd) -> Result<Unsealed> = Requirements::<Unsealed>::accept;
+    let _: fn(&Requirements<Unsealed>, OwnedFd) -> Result<Unsealed> =
+        Requirements::<Unsealed>::accept;
 }
 
-/// An error keeps its errno on the way through std's, and one of sealing gives back what was to be sealed.
+/// An error keeps its errno on the way through std's, and one of sealing gives back what was to be
+/// sealed.
 #[test]
 fn errors_pass_through_io_with_all_they_know() {
     fn open() -> io::Result<Sealed> {
@@ -87,6 +89,7 @@ fn errors_pass_through_io_with_all_they_know() {
         Ok(map.seal()?)
     }
     let error = open().unwrap_err();
-    let source = error.get_ref().and_then(|source| source.downcast_ref::<Error>()).expect("the whole error");
+    let source =
+        error.get_ref().and_then(|source| source.downcast_ref::<Error>()).expect("the whole error");
     assert_eq!((error.kind(), source.errno()), (io::ErrorKind::InvalidInput, libc::EINVAL));
 }

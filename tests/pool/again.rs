@@ -104,7 +104,10 @@ pub fn a_lent_file_keeps_every_promise() {
             // SAFETY: touches no memory.
             assert_eq!(unsafe { libc::fcntl(fd, libc::F_GETFD) }, libc::FD_CLOEXEC);
             let fd = duplicate(fd);
-            assert_eq!(access_mode(&fd), if has_memfd() { libc::O_RDONLY } else { access_mode(&fd) });
+            assert_eq!(
+                access_mode(&fd),
+                if has_memfd() { libc::O_RDONLY } else { access_mode(&fd) }
+            );
             // SAFETY: a valid buffer. The file must refuse.
             let written = unsafe { libc::pwrite(fd.as_raw_fd(), b"x".as_ptr().cast(), 1, 0) };
             assert_eq!(written, -1, "written through what was lent");
@@ -127,7 +130,10 @@ pub fn inherit_clears_close_on_exec_for_this_scan_only() {
         pool.scan_with(if inherit { INHERIT } else { 0 }, b"hello", |fd| {
             assert_eq!(flags_of(fd), if inherit { 0 } else { libc::FD_CLOEXEC });
             for (other, ..) in memory_files() {
-                assert!(other == fd || flags_of(other) == libc::FD_CLOEXEC, "only what is lent is inherited");
+                assert!(
+                    other == fd || flags_of(other) == libc::FD_CLOEXEC,
+                    "only what is lent is inherited"
+                );
             }
         });
         assert!(memory_files().iter().all(|(fd, ..)| flags_of(*fd) == libc::FD_CLOEXEC));
@@ -208,7 +214,8 @@ pub fn the_bytes_may_be_those_of_the_file_on_loan() {
         pool.scan(&bytes, |outer| {
             // SAFETY: a new mapping of 50 000 bytes that nobody changes, removed below.
             unsafe {
-                let at = libc::mmap(null_mut(), 50_000, libc::PROT_READ, libc::MAP_SHARED, outer, 0);
+                let at =
+                    libc::mmap(null_mut(), 50_000, libc::PROT_READ, libc::MAP_SHARED, outer, 0);
                 assert_ne!(at, libc::MAP_FAILED);
                 let seen = std::slice::from_raw_parts(at.cast::<u8>(), 50_000);
                 pool.scan(&seen[7..], |inner| check(inner, &bytes[7..]));

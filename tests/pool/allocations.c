@@ -1,6 +1,6 @@
 /*
- * Counts what the library takes from the heap: its calls of malloc and the like come here first. Ends with 0 if pooled scans
- * take nothing but the handle that bytefd_scan_begin gives out.
+ * Counts what the library takes from the heap: its calls of malloc and the like come here first.
+ * Ends with 0 if pooled scans take nothing but the handle that bytefd_scan_begin gives out.
  */
 #include <dlfcn.h>
 #include <errno.h>

@@ -44,7 +44,8 @@ pub fn memory_in_use_is_what_is_counted() {
     let pool = Pool::new(3 << 20);
     for round in 0..rounds(100) {
         let bytes = bytes_of(round, SIZES[round * 5 % SIZES.len()]);
-        let open: Vec<Lent> = (0..round % 4).map(|part| pool.begin(0, &bytes[..bytes.len() / (part + 1)])).collect();
+        let open: Vec<Lent> =
+            (0..round % 4).map(|part| pool.begin(0, &bytes[..bytes.len() / (part + 1)])).collect();
         pool.scan(&bytes, |fd| check_content(fd, &bytes));
         drop(open);
         let memory: u64 = memory_files().iter().map(|(fd, ..)| memory_of(*fd)).sum();
@@ -56,7 +57,8 @@ pub fn memory_in_use_is_what_is_counted() {
 
 /// Files of these whole pages, kept in this order; their inodes.
 fn keep(pool: &Pool, pages: &[usize]) -> Vec<u64> {
-    let lent: Vec<Lent> = pages.iter().map(|count| pool.begin(0, &vec![1; count * page_size()])).collect();
+    let lent: Vec<Lent> =
+        pages.iter().map(|count| pool.begin(0, &vec![1; count * page_size()])).collect();
     let files = lent.iter().map(|lent| inode(lent.fd)).collect();
     // In the order in which they were begun.
     lent.into_iter().for_each(drop);
@@ -80,9 +82,15 @@ pub fn trim_drops_the_longest_unused_first() {
     pool.trim(1111 * page);
     assert_eq!(kept(), [true; 4]);
     pool.trim(1111 * page - 1);
-    assert_eq!((kept(), pool.counts().cached_bytes), (vec![true, false, true, true], 1101 * page as u64));
+    assert_eq!(
+        (kept(), pool.counts().cached_bytes),
+        (vec![true, false, true, true], 1101 * page as u64)
+    );
     pool.trim(1001 * page);
-    assert_eq!((kept(), pool.counts().cached_bytes), (vec![true, false, false, true], 1001 * page as u64));
+    assert_eq!(
+        (kept(), pool.counts().cached_bytes),
+        (vec![true, false, false, true], 1001 * page as u64)
+    );
     pool.trim(1);
     assert_eq!((kept(), pool.counts().cached_bytes), (vec![false; 4], 0));
     assert_eq!(pool.counts().dropped, 0, "nobody held them");
@@ -117,8 +125,10 @@ pub fn files_on_loan_are_not_trimmed() {
 fn a_hundred_at_once(flags: u64) {
     let pool = Pool::new(PLENTY);
     for round in 0..3 {
-        let all: Vec<Vec<u8>> = (0..100).map(|number| bytes_of(number + round, 10 + number * 300)).collect();
-        let mut lent: Vec<(&Vec<u8>, Lent)> = all.iter().map(|bytes| (bytes, pool.begin(flags, bytes))).collect();
+        let all: Vec<Vec<u8>> =
+            (0..100).map(|number| bytes_of(number + round, 10 + number * 300)).collect();
+        let mut lent: Vec<(&Vec<u8>, Lent)> =
+            all.iter().map(|bytes| (bytes, pool.begin(flags, bytes))).collect();
         let mut files: Vec<u64> = lent.iter().map(|(_, lent)| inode(lent.fd)).collect();
         files.sort();
         files.dedup();
@@ -183,13 +193,17 @@ pub fn a_pool_may_be_destroyed_before_its_scans_end() {
 pub fn a_destroyed_pool_keeps_nothing_more() {
     for flags in [0, TRUST_CALLBACK] {
         let pool = Pool::new(PLENTY);
-        let lent: Vec<Lent> = (0..10).map(|number| pool.begin(flags, &bytes_of(number, 5000))).collect();
+        let lent: Vec<Lent> =
+            (0..10).map(|number| pool.begin(flags, &bytes_of(number, 5000))).collect();
         drop(pool);
         for lent in lent {
             let file = inode(lent.fd);
             drop(lent);
             let is_open = memory_files().iter().any(|open| open.1 == file);
-            assert!(!is_open, "flags {flags}: kept, though no pool is left that could lend it again");
+            assert!(
+                !is_open,
+                "flags {flags}: kept, though no pool is left that could lend it again"
+            );
         }
     }
 }

@@ -22,7 +22,9 @@ pub fn a_pooled_scan_allocates_nothing_but_its_handle() {
 
 /// Neither descriptors nor mappings pile up, whatever the sizes.
 pub fn scans_in_great_number_hold_no_more_than_one() {
-    let holds = || (memory_files().len(), std::fs::read_to_string("/proc/self/maps").unwrap().lines().count());
+    let holds = || {
+        (memory_files().len(), std::fs::read_to_string("/proc/self/maps").unwrap().lines().count())
+    };
     let pool = Pool::new(PLENTY);
     let scans = |from: usize| {
         for round in from..from + 2000 {
@@ -34,7 +36,10 @@ pub fn scans_in_great_number_hold_no_more_than_one() {
     let before = holds();
     scans(2000);
     let after = holds();
-    assert!(after.0 <= before.0 + 2 && after.1 <= before.1 + 4, "{before:?} before, {after:?} after");
+    assert!(
+        after.0 <= before.0 + 2 && after.1 <= before.1 + 4,
+        "{before:?} before, {after:?} after"
+    );
     if has_memfd() {
         assert!(after.0 < 20, "{after:?}");
     }

@@ -11,7 +11,8 @@ use crate::support::map::page_size;
 fn warm() -> Pool {
     let pool = Pool::new(PLENTY);
     for flags in [0, TRUST_CALLBACK] {
-        let several: Vec<Lent> = (0..5).map(|round| pool.begin(flags, &bytes_of(round, 1 + round * 9000))).collect();
+        let several: Vec<Lent> =
+            (0..5).map(|round| pool.begin(flags, &bytes_of(round, 1 + round * 9000))).collect();
         drop(several);
         for round in 0..10 {
             let bytes = bytes_of(round, round * 3000);
@@ -37,7 +38,9 @@ pub fn a_child_has_an_empty_pool_and_closes_what_it_inherited() {
         ("counting", |pool| assert_eq!(pool.counts().cached_bytes, 0)),
         ("trimming", |pool| pool.trim(usize::MAX)),
         ("a scan", |pool| pool.scan(b"child", |fd| check(fd, b"child"))),
-        ("a trusted scan", |pool| pool.scan_with(TRUST_CALLBACK, b"child", |fd| check_content(fd, b"child"))),
+        ("a trusted scan", |pool| {
+            pool.scan_with(TRUST_CALLBACK, b"child", |fd| check_content(fd, b"child"))
+        }),
     ];
     let pool = warm();
     let kept = memory_files();
@@ -45,7 +48,8 @@ pub fn a_child_has_an_empty_pool_and_closes_what_it_inherited() {
     for (name, first_use) in first_uses {
         in_fork(|| {
             first_use(&pool);
-            let left: Vec<_> = memory_files().into_iter().filter(|file| kept.contains(file)).collect();
+            let left: Vec<_> =
+                memory_files().into_iter().filter(|file| kept.contains(file)).collect();
             assert_eq!(left, [], "what was inherited is closed by {name}");
             assert!(memory_files().len() <= 1);
             assert!(pool.counts().cached_bytes <= page_size() as u64);

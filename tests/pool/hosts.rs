@@ -33,7 +33,16 @@ fn lose_proc() {
     unsafe {
         assert_eq!(libc::unshare(libc::CLONE_NEWNS), 0, "this test needs root");
         let private = libc::MS_REC | libc::MS_PRIVATE;
-        assert_eq!(libc::mount(c"none".as_ptr(), c"/".as_ptr(), c"none".as_ptr(), private, std::ptr::null()), 0);
+        assert_eq!(
+            libc::mount(
+                c"none".as_ptr(),
+                c"/".as_ptr(),
+                c"none".as_ptr(),
+                private,
+                std::ptr::null()
+            ),
+            0
+        );
         assert_eq!(libc::umount2(c"/proc".as_ptr(), libc::MNT_DETACH), 0);
     }
     assert!(std::fs::metadata("/proc/self").is_err());
@@ -150,12 +159,15 @@ pub fn what_goes_away_later_is_noticed() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
-/// A server that starts as root, and scans before and after it becomes somebody else. Leases and modes are the owner's.
+/// A server that starts as root, and scans before and after it becomes somebody else. Leases and
+/// modes are the owner's.
 pub fn a_process_that_gives_up_its_rights_goes_on_scanning() {
     in_fork(|| {
         let pool = Pool::new(PLENTY);
-        let several: Vec<Lent> =
-            (0..5).flat_map(|_| [0, TRUST_CALLBACK]).map(|flags| pool.begin(flags, b"warm")).collect();
+        let several: Vec<Lent> = (0..5)
+            .flat_map(|_| [0, TRUST_CALLBACK])
+            .map(|flags| pool.begin(flags, b"warm"))
+            .collect();
         drop(several);
         assert!(!has_memfd() || pool.lends_again());
         let lent = pool.begin(0, b"begun as root");

@@ -1,4 +1,5 @@
-//! Callbacks that keep something: it shows what it showed, whatever is scanned later, and the file is not used again.
+//! Callbacks that keep something: it shows what it showed, whatever is scanned later, and the file
+//! is not used again.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -9,8 +10,14 @@ use crate::support::abi::INHERIT;
 
 pub const SIZE: usize = 50_000;
 
-/// Scans before, so that a file is lent again; the scan in which `keep` keeps something; 50 scans after it. Returns what is kept.
-fn kept_over_later_scans<T>(old: &[u8], flags: u64, keep: impl Fn(c_int) -> T, look: impl Fn(&mut T)) -> T {
+/// Scans before, so that a file is lent again; the scan in which `keep` keeps something; 50 scans
+/// after it. Returns what is kept.
+fn kept_over_later_scans<T>(
+    old: &[u8],
+    flags: u64,
+    keep: impl Fn(c_int) -> T,
+    look: impl Fn(&mut T),
+) -> T {
     let pool = Pool::new(PLENTY);
     for _ in 0..3 {
         pool.scan(b"warm", |_| {});
@@ -61,7 +68,8 @@ impl Kept {
 
     pub fn bytes(&self) -> Vec<u8> {
         let mut bytes = vec![0; SIZE];
-        // SAFETY: as long as the mapping; nobody changes the bytes, or the test is there to find that out.
+        // SAFETY: as long as the mapping; nobody changes the bytes, or the test is there to find
+        // that out.
         unsafe { std::ptr::copy(self.0, bytes.as_mut_ptr(), SIZE) };
         bytes
     }
@@ -97,7 +105,12 @@ pub fn a_kept_description_of_the_callbacks_own_shows_what_it_showed() {
         if flags == libc::O_RDWR && !has_memfd() {
             continue;
         }
-        kept_over_later_scans(&old, 0, |fd| open_again(fd, flags), |fd| assert!(content(fd) == old));
+        kept_over_later_scans(
+            &old,
+            0,
+            |fd| open_again(fd, flags),
+            |fd| assert!(content(fd) == old),
+        );
     }
 }
 
@@ -126,7 +139,8 @@ pub fn a_kept_writable_mapping_cannot_change_later_scans() {
     kept_over_later_scans(&pattern(SIZE), 0, keep, |map| unsafe { map.0.write_bytes(b'X', SIZE) });
 }
 
-/// A callback that opens and keeps whatever it finds in /proc/self/fd: also files that nobody is lent at the moment.
+/// A callback that opens and keeps whatever it finds in /proc/self/fd: also files that nobody is
+/// lent at the moment.
 pub fn kept_descriptions_of_files_that_were_not_lent_do_not_show_later_scans() {
     let pool = Pool::new(PLENTY);
     let sizes = [100, 5000, 40_000];
@@ -141,15 +155,18 @@ pub fn kept_descriptions_of_files_that_were_not_lent_do_not_show_later_scans() {
             let bytes = bytes_of(round, size);
             pool.scan(&bytes, |fd| {
                 check(fd, &bytes);
-                assert!(!kept.iter().any(|own| content(own) == bytes), "what was kept shows a later scan");
+                assert!(
+                    !kept.iter().any(|own| content(own) == bytes),
+                    "what was kept shows a later scan"
+                );
             });
         }
     }
     assert!(kept.iter().map(content).eq(shown), "what was kept shows what it showed");
 }
 
-/// Pins what the header warns of: O_PATH cannot be read, but whoever has it can open the file by it later. Kernels that see it
-/// must not lend the file again; where they all do, the warning can go.
+/// Pins what the header warns of: O_PATH cannot be read, but whoever has it can open the file by it
+/// later. Kernels that see it must not lend the file again; where they all do, the warning can go.
 pub fn what_a_kept_path_description_shows_later_is_not_promised() {
     let old = pattern(SIZE);
     let pool = Pool::new(PLENTY);
@@ -161,7 +178,10 @@ pub fn what_a_kept_path_description_shows_later_is_not_promised() {
         let bytes = bytes_of(round, SIZE);
         pool.scan(&bytes, |fd| check(fd, &bytes));
         let shows = content(&open_again(kept.as_raw_fd(), libc::O_RDONLY));
-        assert!(shows == if is_seen || !has_memfd() { &old } else { &bytes }[..], "after scan {round}");
+        assert!(
+            shows == if is_seen || !has_memfd() { &old } else { &bytes }[..],
+            "after scan {round}"
+        );
     }
 }
 
@@ -206,7 +226,9 @@ pub fn send_descriptor(socket: &UnixStream, fd: c_int) {
     header.cmsg_type = libc::SCM_RIGHTS;
     let mut control = Control { header, fd, padding: 0 };
     // SAFETY: a valid message.
-    let sent = with_message(&mut control, |message| unsafe { libc::sendmsg(socket.as_raw_fd(), message, 0) });
+    let sent = with_message(&mut control, |message| unsafe {
+        libc::sendmsg(socket.as_raw_fd(), message, 0)
+    });
     assert_eq!(sent, 1);
 }
 
@@ -217,7 +239,8 @@ pub fn receive_descriptor(socket: &UnixStream) -> OwnedFd {
     // SAFETY: a valid message; the descriptor that arrives is ours.
     unsafe {
         let flags = libc::MSG_CMSG_CLOEXEC;
-        let received = with_message(&mut control, |message| libc::recvmsg(socket.as_raw_fd(), message, flags));
+        let received =
+            with_message(&mut control, |message| libc::recvmsg(socket.as_raw_fd(), message, flags));
         assert_eq!(received, 1);
         OwnedFd::from_raw_fd(control.fd)
     }
@@ -249,12 +272,16 @@ pub fn many_kept_duplicates_are_all_right() {
         assert!(content(fd) == *bytes);
     }
     if has_memfd() {
-        assert_eq!((pool.counts().dropped, pool.counts().hits, pool.counts().cached_bytes), (200, 0, 0));
+        assert_eq!(
+            (pool.counts().dropped, pool.counts().hits, pool.counts().cached_bytes),
+            (200, 0, 0)
+        );
     }
     assert!(!has_memfd() || pool.lends_again());
 }
 
-/// Whether a memory file can be opened with O_DIRECT, Linux 6.6: asked of the kernel and not of the library.
+/// Whether a memory file can be opened with O_DIRECT, Linux 6.6: asked of the kernel and not of the
+/// library.
 pub fn memory_files_are_direct() -> bool {
     // SAFETY: a valid name; what is returned is ours.
     let fd = unsafe {
@@ -293,8 +320,10 @@ pub fn splice_all(from: c_int, to: c_int, size: usize) {
 
 pub fn spliced_bytes_in_a_pipe_stay_what_they_were() {
     let (mut reader, writer) = std::io::pipe().unwrap();
-    let stay =
-        moved_bytes_stay(|fd, size| splice_all(fd, writer.as_raw_fd(), size), |seen| reader.read_exact(seen).unwrap());
+    let stay = moved_bytes_stay(
+        |fd, size| splice_all(fd, writer.as_raw_fd(), size),
+        |seen| reader.read_exact(seen).unwrap(),
+    );
     // Before Linux 6.6 they change: the header says so.
     assert!(stay || (has_memfd() && !memory_files_are_direct()));
 }
@@ -320,6 +349,7 @@ pub fn what_a_pipe_shows_that_was_spliced_from_a_description_of_its_own_is_not_p
         return;
     }
     let (mut reader, writer) = std::io::pipe().unwrap();
-    let splice = |fd, size| splice_all(open_again(fd, libc::O_RDONLY).as_raw_fd(), writer.as_raw_fd(), size);
+    let splice =
+        |fd, size| splice_all(open_again(fd, libc::O_RDONLY).as_raw_fd(), writer.as_raw_fd(), size);
     assert!(!moved_bytes_stay(splice, |seen| reader.read_exact(seen).unwrap()));
 }

@@ -59,17 +59,25 @@ pub fn with_few_descriptors_it_works_or_is_emfile() {
                     match pool.try_scan(flags, &bytes, |fd| {
                         let mut seen = vec![0; bytes.len() + 1];
                         // SAFETY: a valid buffer.
-                        let count = unsafe { libc::pread(fd, seen.as_mut_ptr().cast(), seen.len(), 0) };
+                        let count =
+                            unsafe { libc::pread(fd, seen.as_mut_ptr().cast(), seen.len(), 0) };
                         assert!(seen[..count as usize] == bytes);
                     }) {
                         Ok(()) => worked += 1,
                         Err(failure) => assert_eq!(failure.errno, libc::EMFILE, "{failure:?}"),
                     }
                 }
-                assert!(free < 3 || worked == 20, "{worked} of 20 scans work with {free} descriptors");
+                assert!(
+                    free < 3 || worked == 20,
+                    "{worked} of 20 scans work with {free} descriptors"
+                );
                 drop(taken);
                 assert!(memory_files().len() <= free);
-                assert!(!has_memfd() || pool.lends_again(), "{free} descriptors, flags {flags}: {:?}", pool.counts());
+                assert!(
+                    !has_memfd() || pool.lends_again(),
+                    "{free} descriptors, flags {flags}: {:?}",
+                    pool.counts()
+                );
             });
         }
     }
@@ -83,7 +91,8 @@ pub fn a_size_above_the_limit_is_efbig_and_no_signal() {
                 let pool = Pool::new(PLENTY);
                 warm.iter().for_each(|size| pool.scan_with(flags, &vec![1; *size], |_| {}));
                 let set_limit = |bytes: usize| {
-                    let limit = libc::rlimit { rlim_cur: bytes as u64, rlim_max: libc::RLIM_INFINITY };
+                    let limit =
+                        libc::rlimit { rlim_cur: bytes as u64, rlim_max: libc::RLIM_INFINITY };
                     // SAFETY: a valid limit.
                     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &limit) }, 0);
                 };
@@ -104,7 +113,10 @@ pub fn a_size_above_the_limit_is_efbig_and_no_signal() {
                 set_limit(0);
                 pool.scan_with(flags, b"", |fd| check_content(fd, b""));
                 pool.trim(0);
-                assert_eq!(pool.try_scan(flags, b"x", |_| unreachable!()).unwrap_err().errno, libc::EFBIG);
+                assert_eq!(
+                    pool.try_scan(flags, b"x", |_| unreachable!()).unwrap_err().errno,
+                    libc::EFBIG
+                );
                 set_limit(LIMIT);
                 assert!(!has_memfd() || pool.lends_again());
             });
@@ -114,7 +126,8 @@ pub fn a_size_above_the_limit_is_efbig_and_no_signal() {
 
 pub fn without_address_space_scans_work() {
     let pool = Pool::new(PLENTY);
-    let all: Vec<Vec<u8>> = SIZES.into_iter().enumerate().map(|(seed, size)| bytes_of(seed, size)).collect();
+    let all: Vec<Vec<u8>> =
+        SIZES.into_iter().enumerate().map(|(seed, size)| bytes_of(seed, size)).collect();
     for flags in [0, TRUST_CALLBACK] {
         for bytes in all.iter().chain(all.iter().rev()).chain(&all) {
             let before = set_address_space(0);

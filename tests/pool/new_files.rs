@@ -1,4 +1,5 @@
-//! Pools that make a new file for each scan, on a file system of their own: what is promised of the files.
+//! Pools that make a new file for each scan, on a file system of their own: what is promised of the
+//! files.
 
 mod kept;
 mod refused;
@@ -54,7 +55,8 @@ tests![;
     a_process_with_mounts_of_its_own_can_have_one,
 ];
 
-/// A kernel that can mount read-only what is mounted nowhere, Linux 5.12: asked of it and not of the library.
+/// A kernel that can mount read-only what is mounted nowhere, Linux 5.12: asked of it and not of
+/// the library.
 pub fn has_mount_setattr() -> bool {
     // SAFETY: no descriptor and no attributes.
     unsafe { libc::syscall(libc::SYS_mount_setattr, -1, c"".as_ptr(), 0, null_mut::<u8>(), 0) };
@@ -72,11 +74,16 @@ pub fn try_new_files(max_bytes: usize) -> Option<Pool> {
         return Some(made.expect("a pool of new files"));
     }
     let failure = made.map(drop).expect_err("too old a kernel");
-    assert_eq!((failure.errno, failure.op.as_str()), (libc::EOPNOTSUPP, "mount_setattr"), "{failure:?}");
+    assert_eq!(
+        (failure.errno, failure.op.as_str()),
+        (libc::EOPNOTSUPP, "mount_setattr"),
+        "{failure:?}"
+    );
     None
 }
 
-/// Runs `work` with a pool of new files in a child: once with the rights of the tests, and once without any.
+/// Runs `work` with a pool of new files in a child: once with the rights of the tests, and once
+/// without any.
 pub fn with_new_files(work: impl Fn(Pool)) {
     for has_rights in [true, false] {
         in_fork(|| {
@@ -116,8 +123,8 @@ pub fn is_new(fd: c_int) -> bool {
     !link.starts_with("/memfd:")
 }
 
-/// Scans until the file is one of the pool's file system. Whether it is depends on what was cheaper before, but both ways are
-/// tried again and again.
+/// Scans until the file is one of the pool's file system. Whether it is depends on what was cheaper
+/// before, but both ways are tried again and again.
 pub fn scan_new<R>(pool: &Pool, bytes: &[u8], callback: impl FnOnce(c_int) -> R) -> R {
     assert!(bytes.len() >= 4096, "smaller ones are memfds");
     let (mut callback, mut result) = (Some(callback), None);
@@ -141,7 +148,8 @@ pub fn begin_new(pool: &Pool, bytes: &[u8]) -> Lent {
 }
 
 /// A pool for which `scan_new` is meant: it has a file system.
-pub const SIZES_OF_NEW: [usize; 8] = [4096, 5000, 65_536, 65_537, 300_000, 1 << 20, (2 << 20) + 4097, 5 << 20];
+pub const SIZES_OF_NEW: [usize; 8] =
+    [4096, 5000, 65_536, 65_537, 300_000, 1 << 20, (2 << 20) + 4097, 5 << 20];
 
 pub fn a_new_file_keeps_every_promise() {
     with_new_files(|pool| {
@@ -217,16 +225,23 @@ pub fn the_borrower_cannot_change_a_new_file_in_any_way() {
                 assert_eq!(status, -1);
                 std::io::Error::last_os_error().raw_os_error().unwrap()
             };
-            let opened = |flags| try_open_again(fd, flags).map(drop).map_err(|error| error.raw_os_error().unwrap());
+            let opened = |flags| {
+                try_open_again(fd, flags).map(drop).map_err(|error| error.raw_os_error().unwrap())
+            };
             let for_writing = if is_root { libc::EROFS } else { libc::EACCES };
-            for flags in [libc::O_RDWR, libc::O_WRONLY, libc::O_RDONLY | libc::O_TRUNC, libc::O_WRONLY | libc::O_APPEND]
-            {
+            for flags in [
+                libc::O_RDWR,
+                libc::O_WRONLY,
+                libc::O_RDONLY | libc::O_TRUNC,
+                libc::O_WRONLY | libc::O_APPEND,
+            ] {
                 let refusal = opened(flags).expect_err("opened for writing");
                 assert!(refusal == for_writing || refusal == libc::EROFS, "{flags:#x}: {refusal}");
             }
             let nothing = std::ptr::null();
             let path = std::ffi::CString::new(format!("/proc/self/fd/{fd}")).unwrap();
-            // SAFETY: valid strings, and NULL where it may be; nothing of this changes memory of ours.
+            // SAFETY: valid strings, and NULL where it may be; nothing of this changes memory of
+            // ours.
             unsafe {
                 assert_eq!(errno(libc::fchmod(fd, 0o600)), libc::EROFS);
                 assert_eq!(errno(libc::fchown(fd, libc::geteuid(), libc::getegid())), libc::EROFS);
@@ -234,16 +249,29 @@ pub fn the_borrower_cannot_change_a_new_file_in_any_way() {
                 assert_eq!(errno(libc::ftruncate(fd, 0)), libc::EINVAL);
                 assert_eq!(errno(libc::write(fd, bytes.as_ptr().cast(), 1) as c_int), libc::EBADF);
                 assert_eq!(errno(libc::fallocate(fd, 3, 0, 4096)), libc::EBADF);
-                assert_eq!(errno(libc::fcntl(fd, libc::F_ADD_SEALS, libc::F_SEAL_WRITE)), libc::EPERM);
+                assert_eq!(
+                    errno(libc::fcntl(fd, libc::F_ADD_SEALS, libc::F_SEAL_WRITE)),
+                    libc::EPERM
+                );
                 let name = c"user.mark".as_ptr();
-                assert_eq!(errno(libc::fsetxattr(fd, name, bytes.as_ptr().cast(), 1, 0)), libc::EROFS);
+                assert_eq!(
+                    errno(libc::fsetxattr(fd, name, bytes.as_ptr().cast(), 1, 0)),
+                    libc::EROFS
+                );
                 for folder in [c"/dev/shm/bytefd-test-link", c"/tmp/bytefd-test-link"] {
                     let follow = libc::AT_SYMLINK_FOLLOW;
-                    let link = libc::linkat(libc::AT_FDCWD, path.as_ptr(), libc::AT_FDCWD, folder.as_ptr(), follow);
+                    let link = libc::linkat(
+                        libc::AT_FDCWD,
+                        path.as_ptr(),
+                        libc::AT_FDCWD,
+                        folder.as_ptr(),
+                        follow,
+                    );
                     assert_eq!(errno(link), libc::EXDEV);
                 }
                 let read_write = libc::PROT_READ | libc::PROT_WRITE;
-                let map = |protection, sharing| libc::mmap(null_mut(), 4096, protection, sharing, fd, 0);
+                let map =
+                    |protection, sharing| libc::mmap(null_mut(), 4096, protection, sharing, fd, 0);
                 assert_eq!(map(read_write, libc::MAP_SHARED), libc::MAP_FAILED);
                 let shared = map(libc::PROT_READ, libc::MAP_SHARED);
                 assert_ne!(shared, libc::MAP_FAILED);
@@ -260,7 +288,12 @@ pub fn the_borrower_cannot_change_a_new_file_in_any_way() {
 }
 
 /// bytefd_scan_begin_stream of these bytes, through a pipe.
-pub fn begin_stream(pool: &Pool, options: &WrapOptions, bytes: &[u8], size_hint: u64) -> Result<Lent, Failure> {
+pub fn begin_stream(
+    pool: &Pool,
+    options: &WrapOptions,
+    bytes: &[u8],
+    size_hint: u64,
+) -> Result<Lent, Failure> {
     use std::io::Write;
     assert_eq!(options.pool, pool.0);
     let (reader, mut writer) = std::io::pipe().unwrap();
@@ -270,7 +303,9 @@ pub fn begin_stream(pool: &Pool, options: &WrapOptions, bytes: &[u8], size_hint:
         scope.spawn(move || writer.write_all(bytes));
         let fd = reader.as_raw_fd();
         // SAFETY: valid options, and two writable objects.
-        let fd = unsafe { (abi::load().scan_begin_stream)(fd, options, &stream, &mut handle, &mut error) };
+        let fd = unsafe {
+            (abi::load().scan_begin_stream)(fd, options, &stream, &mut handle, &mut error)
+        };
         drop(reader);
         result(fd, &error).map(|fd| Lent { fd, handle })
     })
@@ -281,8 +316,9 @@ pub fn a_stream_becomes_a_new_file() {
         for (round, size) in [0, 1, 5000, 300_000, 3 << 20].into_iter().enumerate() {
             let bytes = bytes_of(round, size);
             for hint in [0, size as u64, 1 << 20] {
-                let mut lent =
-                    (0..5000).map(|_| begin_stream(&pool, &pool.options(0), &bytes, hint).expect("a stream"));
+                let mut lent = (0..5000).map(|_| {
+                    begin_stream(&pool, &pool.options(0), &bytes, hint).expect("a stream")
+                });
                 let lent = lent.find(|lent| {
                     check(lent.fd, &bytes);
                     is_new(lent.fd) || size < 4096
@@ -299,8 +335,13 @@ pub fn a_stream_becomes_a_new_file() {
 pub fn new_files_are_not_lent_trusted() {
     with_new_files(|pool| {
         for size in [5, 100_000] {
-            let failure = pool.try_scan(TRUST_CALLBACK, &vec![1; size], |_| unreachable!()).unwrap_err();
-            assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "trust_callback"), "{failure:?}");
+            let failure =
+                pool.try_scan(TRUST_CALLBACK, &vec![1; size], |_| unreachable!()).unwrap_err();
+            assert_eq!(
+                (failure.errno, failure.op.as_str()),
+                (libc::EINVAL, "trust_callback"),
+                "{failure:?}"
+            );
             let begun = begin_stream(&pool, &pool.options(TRUST_CALLBACK), &[1; 10], 0);
             assert_eq!(begun.map(drop).unwrap_err().errno, libc::EINVAL);
         }
@@ -321,7 +362,8 @@ pub fn new_files_are_not_lent_trusted() {
 
 pub fn every_scan_counts_as_a_miss() {
     with_new_files(|pool| {
-        let lent: Vec<Lent> = (0..80).map(|round| pool.begin(0, &bytes_of(round, round * 1000))).collect();
+        let lent: Vec<Lent> =
+            (0..80).map(|round| pool.begin(0, &bytes_of(round, round * 1000))).collect();
         let PoolStats { hits, misses, dropped, lent: now, cached_bytes, .. } = pool.counts();
         assert_eq!((hits, misses, dropped, now, cached_bytes), (0, 80, 0, 0, 0));
         drop(lent);
@@ -338,11 +380,18 @@ pub fn a_borrower_that_closes_the_number_does_no_harm() {
             unsafe {
                 libc::close(fd);
                 let other = libc::open(c"/dev/null".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
-                assert!(other == fd || (libc::dup3(other, fd, libc::O_CLOEXEC) == fd && libc::close(other) == 0));
+                assert!(
+                    other == fd
+                        || (libc::dup3(other, fd, libc::O_CLOEXEC) == fd
+                            && libc::close(other) == 0)
+                );
                 OwnedFd::from_raw_fd(fd)
             }
         });
-        assert!(metadata(&other).file_type() != metadata(&wrap(b"", &WrapOptions::default()).unwrap()).file_type());
+        assert!(
+            metadata(&other).file_type()
+                != metadata(&wrap(b"", &WrapOptions::default()).unwrap()).file_type()
+        );
         scan_new(&pool, &bytes, |fd| check(fd, &bytes));
     });
 }
@@ -356,7 +405,10 @@ pub fn a_size_above_the_limit_of_the_process_is_efbig() {
         // SAFETY: a valid limit.
         assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &limit) }, 0);
         for _ in 0..100 {
-            assert_eq!(pool.try_scan(0, &bytes, |_| unreachable!()).unwrap_err().errno, libc::EFBIG);
+            assert_eq!(
+                pool.try_scan(0, &bytes, |_| unreachable!()).unwrap_err().errno,
+                libc::EFBIG
+            );
         }
         let begun = begin_stream(&pool, &pool.options(0), &bytes, 0);
         assert_eq!(begun.map(drop).unwrap_err().errno, libc::EFBIG);
@@ -366,7 +418,8 @@ pub fn a_size_above_the_limit_of_the_process_is_efbig() {
 
 pub fn bytes_that_are_lost_are_efault() {
     let folder = tempfile::tempdir_in("/dev/shm").unwrap();
-    std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777))
+        .unwrap();
     let path = folder.path().join("file");
     with_new_files(|pool| {
         for (_, lost) in super::sources::lost(&path, 300_000, 8192) {
@@ -395,8 +448,13 @@ pub fn auto_tries_new_files_where_they_may_be_cheaper() {
                 let bytes = bytes_of(size, size);
                 scan_new(&pool, &bytes, |fd| check(fd, &bytes));
             }
-            assert!(!has_memfd() || pool.counts().hits > 0, "and reuses files as well: {:?}", pool.counts());
-            // What is cheaper is a question of sizes, and trusted callbacks have files of the cache.
+            assert!(
+                !has_memfd() || pool.counts().hits > 0,
+                "and reuses files as well: {:?}",
+                pool.counts()
+            );
+            // What is cheaper is a question of sizes, and trusted callbacks have files of the
+            // cache.
             for _ in 0..100 {
                 pool.scan(&[1; 60_000], |fd| assert!(!is_new(fd)));
                 pool.scan_with(TRUST_CALLBACK, &[1; 1 << 20], |fd| assert!(!is_new(fd)));
@@ -408,8 +466,9 @@ pub fn auto_tries_new_files_where_they_may_be_cheaper() {
 /// The descriptors of directories that this process has, but for those of /proc.
 pub fn directories() -> Vec<c_int> {
     let entries = std::fs::read_dir("/proc/self/fd").expect("/proc is mounted");
-    let numbers: Vec<c_int> =
-        entries.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect();
+    let numbers: Vec<c_int> = entries
+        .map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap())
+        .collect();
     let is_one = |fd: &c_int| {
         let path = format!("/proc/self/fd/{fd}");
         std::fs::metadata(&path).is_ok_and(|stat| stat.is_dir())

@@ -41,7 +41,8 @@ pub fn pool_options_that_mean_nothing_are_einval_and_named() {
 pub fn a_pool_never_has_more_files_than_it_may() {
     for max_files in [1, 2, 5] {
         let pool = Pool::with(&PoolOptions { max_files, ..PoolOptions::default() }).unwrap();
-        let lent: Vec<Lent> = (0..10).map(|round| pool.begin(0, &bytes_of(round, 1000 * (1 + round)))).collect();
+        let lent: Vec<Lent> =
+            (0..10).map(|round| pool.begin(0, &bytes_of(round, 1000 * (1 + round)))).collect();
         assert_eq!(pool.counts().lent, if has_memfd() { max_files.into() } else { 0 });
         for (round, lent) in lent.iter().enumerate() {
             check(lent.fd, &bytes_of(round, 1000 * (1 + round)));
@@ -99,7 +100,9 @@ pub fn cached_files_give_way_before_it_is_emfile() {
             let outcome = with_free_descriptors(0, || scan::scan(&bytes, Some(&options), |_| 0));
             match outcome {
                 Ok(_) => assert!(has_memfd()),
-                Err(failure) => assert!(failure.errno == libc::EMFILE && !has_memfd(), "{failure:?}"),
+                Err(failure) => {
+                    assert!(failure.errno == libc::EMFILE && !has_memfd(), "{failure:?}")
+                }
             }
         }
     }
@@ -111,11 +114,17 @@ pub fn out_of_descriptors_no_error_asks_whether_proc_is_mounted() {
     let mut error = Error::untouched();
     with_free_descriptors(0, || {
         let failure = pool.try_scan(0, b"hello", |_| {}).unwrap_err();
-        assert!(failure.errno == libc::EMFILE && !failure.message.contains("/proc is"), "{failure:?}");
+        assert!(
+            failure.errno == libc::EMFILE && !failure.message.contains("/proc is"),
+            "{failure:?}"
+        );
         // SAFETY: an open descriptor and a writable error.
         let status = unsafe { (abi::load().reopen)(fd.as_raw_fd(), 0, &mut error) };
         let failure = result(status, &error).unwrap_err();
-        assert!(failure.errno == libc::EMFILE && !failure.message.contains("mounted"), "{failure:?}");
+        assert!(
+            failure.errno == libc::EMFILE && !failure.message.contains("mounted"),
+            "{failure:?}"
+        );
     });
 }
 
@@ -142,24 +151,38 @@ pub fn files_are_lent_again_under_their_own_name() {
         scan::scan(&bytes, Some(&options), see).unwrap();
     }
     // Three names, trusted and not.
-    assert_eq!((pool.counts().hits, pool.counts().misses), if has_memfd() { (24, 6) } else { (0, 30) });
+    assert_eq!(
+        (pool.counts().hits, pool.counts().misses),
+        if has_memfd() { (24, 6) } else { (0, 30) }
+    );
 }
 
 pub fn segments_become_one_file_of_the_pool() {
     let pool = Pool::new(PLENTY);
     for round in 0..40 {
-        let parts: Vec<Vec<u8>> = (0..round % 7).map(|part| bytes_of(part + round, part * 2500 + round)).collect();
+        let parts: Vec<Vec<u8>> =
+            (0..round % 7).map(|part| bytes_of(part + round, part * 2500 + round)).collect();
         let whole = parts.concat();
         let iov: Vec<libc::iovec> = parts
             .iter()
-            .map(|part| libc::iovec { iov_base: part.as_ptr().cast_mut().cast(), iov_len: part.len() })
+            .map(|part| libc::iovec {
+                iov_base: part.as_ptr().cast_mut().cast(),
+                iov_len: part.len(),
+            })
             .collect();
         for flags in [0, TRUST_CALLBACK] {
             let (mut handle, mut error) = (null_mut(), Error::untouched());
             let options = pool.options(flags);
             // SAFETY: valid segments and options, and writable objects.
-            let fd =
-                unsafe { (abi::load().scan_begin_iov)(iov.as_ptr(), iov.len(), &options, &mut handle, &mut error) };
+            let fd = unsafe {
+                (abi::load().scan_begin_iov)(
+                    iov.as_ptr(),
+                    iov.len(),
+                    &options,
+                    &mut handle,
+                    &mut error,
+                )
+            };
             let fd = result(fd, &error).unwrap();
             if flags == 0 {
                 check(fd, &whole)

@@ -29,7 +29,8 @@ pub fn options_that_need_a_file_of_their_own_are_einval() {
     ];
     for (what, options) in refused {
         for bytes in [&b""[..], b"hello"] {
-            let failure = scan::scan(bytes, Some(&options), |_| unreachable!("not called")).unwrap_err();
+            let failure =
+                scan::scan(bytes, Some(&options), |_| unreachable!("not called")).unwrap_err();
             assert_eq!(failure.errno, libc::EINVAL, "{what}: {failure:?}");
             assert_eq!(scan::begin(bytes, &options).0.unwrap_err().errno, libc::EINVAL, "{what}");
         }
@@ -52,7 +53,8 @@ pub fn options_that_change_nothing_are_accepted() {
 pub fn trust_without_a_pool_is_einval() {
     for flags in [TRUST_CALLBACK, TRUST_CALLBACK | READ_ONLY, TRUST_CALLBACK | WRITABLE] {
         let options = WrapOptions { flags, ..WrapOptions::default() };
-        let failure = scan::scan(b"hello", Some(&options), |_| unreachable!("not called")).unwrap_err();
+        let failure =
+            scan::scan(b"hello", Some(&options), |_| unreachable!("not called")).unwrap_err();
         assert_eq!(failure.errno, libc::EINVAL, "{failure:?}");
         assert_eq!(scan::begin(b"hello", &options).0.unwrap_err().errno, libc::EINVAL);
         assert_eq!(wrap(b"hello", &options).unwrap_err().errno, libc::EINVAL);
@@ -80,10 +82,14 @@ pub fn counts_are_written_to_structs_of_every_size_and_not_beyond() {
     let pool = Pool::new(PLENTY);
     pool.scan(b"hello", |_| {});
     for size in [48, 49, 56, 148] {
-        let known = PoolStats { size, hits: !0, misses: !0, dropped: !0, lent: !0, cached_bytes: !0 };
+        let known =
+            PoolStats { size, hits: !0, misses: !0, dropped: !0, lent: !0, cached_bytes: !0 };
         let mut larger = Larger { known, beyond: [0x5a; 100] };
-        // SAFETY: a struct at least as large as it says.
-        assert_eq!(unsafe { (abi::load().pool_get_stats)(pool.0, &mut larger.known, null_mut()) }, 0);
+        assert_eq!(
+            // SAFETY: a struct at least as large as it says.
+            unsafe { (abi::load().pool_get_stats)(pool.0, &mut larger.known, null_mut()) },
+            0
+        );
         assert_eq!((larger.known.size, larger.known.misses, larger.known.hits), (size, 1, 0));
         assert_eq!(larger.beyond, [0x5a; 100], "a struct of {size} bytes");
     }
@@ -92,7 +98,11 @@ pub fn counts_are_written_to_structs_of_every_size_and_not_beyond() {
         let (mut counts, mut error) = (before, Error::untouched());
         // SAFETY: a struct larger than it says.
         let status = unsafe { (abi::load().pool_get_stats)(pool.0, &mut counts, &mut error) };
-        assert_eq!(result(status, &error).unwrap_err().errno, libc::EINVAL, "a struct of {size} bytes");
+        assert_eq!(
+            result(status, &error).unwrap_err().errno,
+            libc::EINVAL,
+            "a struct of {size} bytes"
+        );
         assert_eq!(counts, before, "written on success only");
     }
 }
@@ -103,18 +113,29 @@ pub fn bad_buffers_are_refused_without_calling_back() {
     }
     let pool = Pool::new(PLENTY);
     let (abi, options) = (abi::load(), pool.options(0));
-    for (buf, len) in [(null(), 1), (c"x".as_ptr().cast(), usize::MAX), (c"x".as_ptr().cast(), 1 << 63)] {
+    for (buf, len) in
+        [(null(), 1), (c"x".as_ptr().cast(), usize::MAX), (c"x".as_ptr().cast(), 1 << 63)]
+    {
         // SAFETY: arguments that are to be refused.
         unsafe {
-            assert_eq!((abi.scan_bytes)(buf, len, Some(never), null_mut(), &options, null_mut()), -libc::EINVAL);
+            assert_eq!(
+                (abi.scan_bytes)(buf, len, Some(never), null_mut(), &options, null_mut()),
+                -libc::EINVAL
+            );
             let mut handle = std::ptr::dangling_mut();
-            assert_eq!((abi.scan_begin)(buf, len, &options, &mut handle, null_mut()), -libc::EINVAL);
+            assert_eq!(
+                (abi.scan_begin)(buf, len, &options, &mut handle, null_mut()),
+                -libc::EINVAL
+            );
             assert_eq!(handle, std::ptr::dangling_mut(), "untouched");
         }
     }
     // SAFETY: as above; NULL is fine with a length of 0.
     unsafe {
-        assert_eq!((abi.scan_bytes)(c"x".as_ptr().cast(), 1, None, null_mut(), &options, null_mut()), -libc::EINVAL);
+        assert_eq!(
+            (abi.scan_bytes)(c"x".as_ptr().cast(), 1, None, null_mut(), &options, null_mut()),
+            -libc::EINVAL
+        );
         assert_eq!((abi.scan_begin)(null(), 0, &options, null_mut(), null_mut()), -libc::EINVAL);
         let mut handle = null_mut();
         assert!((abi.scan_begin)(null(), 0, &options, &mut handle, null_mut()) >= 0);

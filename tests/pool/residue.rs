@@ -7,8 +7,8 @@ use crate::support::hosts::refuse_value;
 /// What earlier scans hold. No later scan has the byte.
 const SECRET: u8 = b'S';
 
-/// Looks at everything a callback can see, and more: the file is made larger through a writable description. Then the file has
-/// its size again.
+/// Looks at everything a callback can see, and more: the file is made larger through a writable
+/// description. Then the file has its size again.
 fn look_everywhere(fd: c_int, bytes: &[u8]) {
     check(fd, bytes);
     look_behind(fd, bytes);
@@ -30,8 +30,8 @@ fn look_behind(fd: c_int, bytes: &[u8]) {
     assert_eq!(unsafe { libc::ftruncate(writable.as_raw_fd(), bytes.len() as i64) }, 0);
 }
 
-/// After a scan of `before` bytes in which `leave` did something: scans of all sizes near it, none of which may see it. What was
-/// changed is lent again to trusted callbacks only.
+/// After a scan of `before` bytes in which `leave` did something: scans of all sizes near it, none
+/// of which may see it. What was changed is lent again to trusted callbacks only.
 fn nothing_is_left_of(leave: impl Fn(c_int, usize)) {
     for flags in [0, TRUST_CALLBACK] {
         nothing_is_left(flags, &leave);
@@ -43,7 +43,18 @@ fn nothing_is_left(flags: u64, leave: &impl Fn(c_int, usize)) {
     let page = page_size();
     let befores = [1, 100, page - 1, page, page + 1, 5 * page - 7, 40 * page + 3];
     for before in befores {
-        let afters = [0, 1, 50, before / 2, before - 1, before, before + 1, before + 30, before + page, 3 * before];
+        let afters = [
+            0,
+            1,
+            50,
+            before / 2,
+            before - 1,
+            before,
+            before + 1,
+            before + 30,
+            before + page,
+            3 * before,
+        ];
         for warm in [0, 1, 3] {
             for after in afters {
                 let pool = Pool::new(PLENTY);
@@ -79,7 +90,8 @@ fn scribble(fd: c_int, size: usize) {
     // SAFETY: a new mapping of whole pages that the file has, removed at once.
     unsafe {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let at = libc::mmap(null_mut(), length, protection, libc::MAP_SHARED, writable.as_raw_fd(), 0);
+        let at =
+            libc::mmap(null_mut(), length, protection, libc::MAP_SHARED, writable.as_raw_fd(), 0);
         assert_ne!(at, libc::MAP_FAILED);
         at.cast::<u8>().add(size).write_bytes(SECRET, length - size);
         assert_eq!(libc::munmap(at, length), 0);
@@ -89,7 +101,12 @@ fn scribble(fd: c_int, size: usize) {
 pub fn bytes_written_behind_the_end_are_never_seen_again() {
     let write = |fd: c_int, at: usize, length: usize| {
         let writable = open_again(fd, libc::O_RDWR);
-        std::os::unix::fs::FileExt::write_all_at(&file(&writable), &vec![SECRET; length], at as u64).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(
+            &file(&writable),
+            &vec![SECRET; length],
+            at as u64,
+        )
+        .unwrap();
         writable
     };
     if !has_memfd() {
@@ -112,7 +129,9 @@ pub fn space_reserved_behind_the_end_is_gone() {
     nothing_is_left_of(|fd, size| {
         let writable = open_again(fd, libc::O_RDWR);
         // SAFETY: touches no memory.
-        let status = unsafe { libc::fallocate(writable.as_raw_fd(), libc::FALLOC_FL_KEEP_SIZE, size as i64, 1 << 20) };
+        let status = unsafe {
+            libc::fallocate(writable.as_raw_fd(), libc::FALLOC_FL_KEEP_SIZE, size as i64, 1 << 20)
+        };
         assert_eq!(status, 0);
         scribble(fd, size);
     });
@@ -121,7 +140,9 @@ pub fn space_reserved_behind_the_end_is_gone() {
 pub fn a_file_that_a_callback_grows_shows_zeros() {
     let pool = Pool::new(PLENTY);
     pool.scan(&vec![SECRET; 3 << 20], |_| {});
-    for size in [(3 << 20) - 1, 2 << 20, 900_000, 400_001, 100_000, 30_000, 9000, 4096, 4095, 1000, 1] {
+    for size in
+        [(3 << 20) - 1, 2 << 20, 900_000, 400_001, 100_000, 30_000, 9000, 4096, 4095, 1000, 1]
+    {
         let bytes = vec![b'-'; size];
         pool.scan(&bytes, |fd| look_everywhere(fd, &bytes));
     }
@@ -131,7 +152,9 @@ pub fn where_kept_pages_cannot_be_mapped_nothing_is_seen_either() {
     if !has_memfd() {
         return;
     }
-    for (before, after) in [(100, 100), (100, 200), (5000, 5000), (5000, 5100), (5000, 60), (5000, 12_000)] {
+    for (before, after) in
+        [(100, 100), (100, 200), (5000, 5000), (5000, 5100), (5000, 60), (5000, 12_000)]
+    {
         let pool = Pool::new(PLENTY);
         let (secret, bytes) = (vec![SECRET; before], vec![b'-'; after]);
         pool.scan(&secret, |fd| scribble(fd, before));

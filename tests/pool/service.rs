@@ -30,7 +30,10 @@ pub fn a_small_scan_takes_little_from_a_large_file_that_fills_the_pool() {
         let small = bytes_of(round, 1000 + round);
         pool.scan(&small, |fd| check(fd, &small));
         let kept = pool.counts().cached_bytes;
-        assert!(kept + LITTLE >= before && kept <= LARGE as u64, "{before} bytes were kept, now {kept}");
+        assert!(
+            kept + LITTLE >= before && kept <= LARGE as u64,
+            "{before} bytes were kept, now {kept}"
+        );
     }
     assert_eq!(pool.counts().hits, 19, "the small file is kept, too");
     // What is left of the large one is lent again, and has its bytes and no others.
@@ -54,7 +57,9 @@ pub fn a_large_scan_leaves_the_small_files_of_a_full_pool() {
         drop(lent);
         let counts = pool.counts();
         assert_eq!(counts.misses, misses, "all of them are cached");
-        assert!(counts.cached_bytes <= LARGE as u64 && counts.cached_bytes + 3 * LITTLE >= LARGE as u64);
+        assert!(
+            counts.cached_bytes <= LARGE as u64 && counts.cached_bytes + 3 * LITTLE >= LARGE as u64
+        );
     }
 }
 

@@ -52,7 +52,8 @@ pub fn lost(path: &Path, size: usize, cut: usize) -> Vec<(&'static str, Lost)> {
         fresh();
         let file = std::fs::File::open(path).unwrap();
         // SAFETY: a new mapping.
-        let at = unsafe { libc::mmap(null_mut(), size, libc::PROT_READ, sharing, file.as_raw_fd(), 0) };
+        let at =
+            unsafe { libc::mmap(null_mut(), size, libc::PROT_READ, sharing, file.as_raw_fd(), 0) };
         assert_ne!(at, libc::MAP_FAILED);
         std::fs::File::options().write(true).open(path).unwrap().set_len(cut as u64).unwrap();
         Lost::Plain(at.cast(), size)
@@ -101,12 +102,19 @@ fn options(pool: &Option<Pool>, flags: u64) -> WrapOptions {
 pub fn lost_bytes_are_efault_in_every_mode() {
     let (folder, page) = (tempfile::tempdir_in("/dev/shm").unwrap(), page_size());
     let path = folder.path().join("file");
-    for (size, cut) in [(100, 0), (page, 0), (3 * page, page), (3 * page - 7, 2 * page), (3 << 20, (3 << 20) - page)] {
+    for (size, cut) in [
+        (100, 0),
+        (page, 0),
+        (3 * page, page),
+        (3 * page - 7, 2 * page),
+        (3 << 20, (3 << 20) - page),
+    ] {
         for (mode, pool, flags) in &modes(size) {
             for (what, source) in &lost(&path, size, cut) {
                 let said = format!("{mode}, {what}, {size} bytes cut off at {cut}");
-                let failure =
-                    scan::scan(source.bytes(), Some(&options(pool, *flags)), |_| panic!("called back: {said}"));
+                let failure = scan::scan(source.bytes(), Some(&options(pool, *flags)), |_| {
+                    panic!("called back: {said}")
+                });
                 assert_eq!(failure.expect_err(&said).errno, libc::EFAULT, "{said}");
                 let (begun, _) = scan::begin(source.bytes(), &options(pool, *flags));
                 assert_eq!(begun.expect_err(&said).errno, libc::EFAULT, "{said}");
@@ -135,11 +143,17 @@ pub fn lost_bytes_in_one_of_many_segments_are_efault() {
     let good = pattern(5 * page);
     for (mode, pool, flags) in &modes(12 * page) {
         for (what, source) in &lost(&path, 2 * page, 0) {
-            for parts in
-                [[&good[..], source.bytes(), &good[..]], [source.bytes(), &good, &good], [&good, &good, source.bytes()]]
-            {
-                let iov: Vec<_> =
-                    parts.map(|part| libc::iovec { iov_base: part.as_ptr() as *mut _, iov_len: part.len() }).to_vec();
+            for parts in [
+                [&good[..], source.bytes(), &good[..]],
+                [source.bytes(), &good, &good],
+                [&good, &good, source.bytes()],
+            ] {
+                let iov: Vec<_> = parts
+                    .map(|part| libc::iovec {
+                        iov_base: part.as_ptr() as *mut _,
+                        iov_len: part.len(),
+                    })
+                    .to_vec();
                 let (mut handle, mut error) = (null_mut(), Error::untouched());
                 // SAFETY: valid segments and options, and two writable objects.
                 let status = unsafe {
@@ -152,29 +166,35 @@ pub fn lost_bytes_in_one_of_many_segments_are_efault() {
     }
 }
 
-/// The library copies what is anonymous memory, and the kernel everything else: both in the same way.
+/// The library copies what is anonymous memory, and the kernel everything else: both in the same
+/// way.
 pub fn bytes_of_files_and_of_memory_are_copied_as_they_are() {
     let folder = tempfile::tempdir_in("/dev/shm").unwrap();
     let path = folder.path().join("file");
     let pool = Pool::new(PLENTY);
-    for (round, size) in SIZES.into_iter().chain(SIZES.into_iter().rev()).chain([5000; 6]).enumerate() {
+    for (round, size) in
+        SIZES.into_iter().chain(SIZES.into_iter().rev()).chain([5000; 6]).enumerate()
+    {
         let bytes = bytes_of(round, size);
         std::fs::write(&path, &bytes).unwrap();
         let file = map(&path, &MapOptions::default()).unwrap();
-        // SAFETY: mapped, and nobody changes the file.
-        let mapped = if size == 0 { &[] } else { unsafe { std::slice::from_raw_parts(file.data(), size) } };
+        let mapped =
+            // SAFETY: mapped, and nobody changes the file.
+            if size == 0 { &[] } else { unsafe { std::slice::from_raw_parts(file.data(), size) } };
         let of_file = |fd| check(fd, &bytes);
         if round % 3 == 0 { pool.scan(&bytes, of_file) } else { pool.scan(mapped, of_file) }
     }
     assert_eq!(pool.counts().dropped, 0);
 }
 
-/// The parent's memory at an address is anonymous; the child's there is a file that was made shorter.
+/// The parent's memory at an address is anonymous; the child's there is a file that was made
+/// shorter.
 pub fn a_child_does_not_ask_about_its_parents_memory() {
     let (folder, size) = (tempfile::tempdir_in("/dev/shm").unwrap(), 20 * page_size());
     let path = folder.path().join("file");
     let pool = Pool::new(PLENTY);
-    let (protection, private) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    let (protection, private) =
+        (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
     // SAFETY: a new mapping, read and unmapped below.
     let at = unsafe { libc::mmap(null_mut(), size, protection, private, -1, 0) };
     assert_ne!(at, libc::MAP_FAILED);
@@ -191,8 +211,16 @@ pub fn a_child_does_not_ask_about_its_parents_memory() {
         std::fs::write(&path, pattern(size)).unwrap();
         let file = std::fs::File::options().read(true).write(true).open(&path).unwrap();
         // SAFETY: the place of the mapping above.
-        let placed =
-            unsafe { libc::mmap(at, size, libc::PROT_READ, libc::MAP_SHARED | libc::MAP_FIXED, file.as_raw_fd(), 0) };
+        let placed = unsafe {
+            libc::mmap(
+                at,
+                size,
+                libc::PROT_READ,
+                libc::MAP_SHARED | libc::MAP_FIXED,
+                file.as_raw_fd(),
+                0,
+            )
+        };
         assert_eq!(placed, at);
         file.set_len(1).unwrap();
         assert_eq!(pool.try_scan(0, bytes, |_| {}).unwrap_err().errno, libc::EFAULT);
@@ -202,7 +230,8 @@ pub fn a_child_does_not_ask_about_its_parents_memory() {
     assert_eq!(unsafe { libc::munmap(at, size) }, 0);
 }
 
-/// A callback keeps what nobody sees, O_PATH, and another thread cuts the file off by it whenever it can.
+/// A callback keeps what nobody sees, O_PATH, and another thread cuts the file off by it whenever
+/// it can.
 pub fn a_file_that_is_cut_off_during_later_scans_raises_no_signal() {
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
@@ -210,13 +239,16 @@ pub fn a_file_that_is_cut_off_during_later_scans_raises_no_signal() {
         return;
     }
     let pool = Pool::new(PLENTY);
-    let (kept, is_over, cuts) = (Mutex::new(None::<OwnedFd>), AtomicBool::new(false), AtomicU64::new(0));
+    let (kept, is_over, cuts) =
+        (Mutex::new(None::<OwnedFd>), AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !is_over.load(SeqCst) {
                 let Some(fd) = kept.lock().unwrap().take() else { continue };
-                let path = std::ffi::CString::new(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap();
-                // Until the file is not used any more. The mode is what its owner needs, and not root.
+                let path =
+                    std::ffi::CString::new(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap();
+                // Until the file is not used any more. The mode is what its owner needs, and not
+                // root.
                 for _ in 0..20 {
                     // SAFETY: a string.
                     unsafe {

@@ -34,7 +34,10 @@ pub fn threads_share_a_pool_and_never_mix() {
             let pool = &pool;
             scope.spawn(move || {
                 for round in 0..scans {
-                    let bytes = vec![(thread * 31 + round) as u8 | 1; 1 + (round * 641 + thread * 977) % 30_000];
+                    let bytes = vec![
+                        (thread * 31 + round) as u8 | 1;
+                        1 + (round * 641 + thread * 977) % 30_000
+                    ];
                     pool.scan(&bytes, |fd| {
                         if round % 10 == 0 {
                             check(fd, &bytes);
@@ -51,7 +54,10 @@ pub fn threads_share_a_pool_and_never_mix() {
     assert_eq!(counts.hits + counts.misses, all);
     if has_memfd() {
         assert_eq!(counts.dropped, 0);
-        assert_eq!(memory_files().iter().map(|(fd, ..)| memory_of(*fd)).sum::<u64>(), counts.cached_bytes);
+        assert_eq!(
+            memory_files().iter().map(|(fd, ..)| memory_of(*fd)).sum::<u64>(),
+            counts.cached_bytes
+        );
         assert!(counts.misses * 20 < all, "{counts:?}");
     }
 }
@@ -125,7 +131,11 @@ pub fn the_bound_holds_at_every_moment() {
             most.fetch_max(pool.counts().cached_bytes as usize, Relaxed);
         }
     });
-    assert!(most.load(Relaxed) <= BOUND, "{} bytes were kept, the bound is {BOUND}", most.load(Relaxed));
+    assert!(
+        most.load(Relaxed) <= BOUND,
+        "{} bytes were kept, the bound is {BOUND}",
+        most.load(Relaxed)
+    );
 }
 
 /// Scans beside another process that opens all our descriptors, again and again.
@@ -133,13 +143,20 @@ fn scan_beside_an_opener(flags: c_int, after_each: impl Fn(&Pool)) -> Pool {
     let pool = Pool::new(PLENTY);
     let parent = std::process::id();
     // All numbers this process may use for it; what else it has is not harmed by being opened.
-    let paths: Vec<_> = (3..16).map(|fd| std::ffi::CString::new(format!("/proc/{parent}/fd/{fd}")).unwrap()).collect();
+    let paths: Vec<_> = (3..16)
+        .map(|fd| std::ffi::CString::new(format!("/proc/{parent}/fd/{fd}")).unwrap())
+        .collect();
     let child = fork(|| {
         // SAFETY: touches no memory.
         while unsafe { libc::getppid() } as u32 == parent {
             for path in &paths {
                 // SAFETY: a string; what is opened is closed.
-                unsafe { libc::close(libc::open(path.as_ptr(), flags | libc::O_NONBLOCK | libc::O_CLOEXEC)) };
+                unsafe {
+                    libc::close(libc::open(
+                        path.as_ptr(),
+                        flags | libc::O_NONBLOCK | libc::O_CLOEXEC,
+                    ))
+                };
             }
         }
     });
@@ -156,14 +173,16 @@ fn scan_beside_an_opener(flags: c_int, after_each: impl Fn(&Pool)) -> Pool {
     pool
 }
 
-/// Leases are broken by it: whatever signal that is, with all dispositions as a process is born with them it must not end us.
+/// Leases are broken by it: whatever signal that is, with all dispositions as a process is born
+/// with them it must not end us.
 pub fn a_process_that_opens_everything_does_no_harm() {
     for flags in [libc::O_RDONLY, libc::O_RDWR, libc::O_PATH] {
         scan_beside_an_opener(flags, |_| {});
     }
 }
 
-/// A file that is opened by somebody while it is made cannot be proved to be ours alone; the next one can.
+/// A file that is opened by somebody while it is made cannot be proved to be ours alone; the next
+/// one can.
 pub fn a_process_that_opens_everything_does_not_end_the_reuse() {
     // So that this is tested even where that signal comes.
     // SAFETY: no handler is given.
@@ -175,8 +194,8 @@ pub fn a_process_that_opens_everything_does_not_end_the_reuse() {
     }
 }
 
-/// A process that is being started holds all descriptors until it executes its program. A file that is new in that moment cannot
-/// be proved to be ours alone; the next one can.
+/// A process that is being started holds all descriptors until it executes its program. A file that
+/// is new in that moment cannot be proved to be ours alone; the next one can.
 pub fn programs_started_meanwhile_do_not_end_the_reuse() {
     // Keeps nothing, so that every scan needs a new file.
     let (pool, is_over) = (Pool::new(0), AtomicBool::new(false));

@@ -13,14 +13,20 @@ pub fn a_trusted_callback_is_lent_the_kept_file_itself() {
         pool.scan_with(TRUST_CALLBACK, &bytes, |fd| {
             let own = duplicate(fd);
             if has_memfd() {
-                assert_eq!((access_mode(&own), mode(&own), metadata(&own).nlink()), (libc::O_RDWR, 0o400, 0));
+                assert_eq!(
+                    (access_mode(&own), mode(&own), metadata(&own).nlink()),
+                    (libc::O_RDWR, 0o400, 0)
+                );
             }
             assert!(is_close_on_exec(&own));
             lent.push((fd, inode(fd)));
         });
     }
     if has_memfd() {
-        assert!(lent.iter().all(|one| *one == lent[0]), "the same number of the same file each time: {lent:?}");
+        assert!(
+            lent.iter().all(|one| *one == lent[0]),
+            "the same number of the same file each time: {lent:?}"
+        );
         let counts = pool.counts();
         assert_eq!((counts.hits, counts.misses, counts.dropped), (19, 1, 0));
         assert_eq!(memory_files().len(), 1);
@@ -29,7 +35,9 @@ pub fn a_trusted_callback_is_lent_the_kept_file_itself() {
 
 pub fn a_trusted_scan_starts_at_offset_0_with_exact_bytes() {
     let pool = Pool::new(PLENTY);
-    for (round, size) in SIZES.into_iter().chain(SIZES.into_iter().rev()).chain([5000; 5]).enumerate() {
+    for (round, size) in
+        SIZES.into_iter().chain(SIZES.into_iter().rev()).chain([5000; 5]).enumerate()
+    {
         let bytes = bytes_of(round, size);
         pool.scan_with(TRUST_CALLBACK, &bytes, |fd| {
             let own = duplicate(fd);
@@ -135,7 +143,10 @@ pub fn trusted_scans_on_threads_never_mix() {
             let pool = &pool;
             scope.spawn(move || {
                 for round in 0..scans {
-                    let bytes = vec![(thread * 31 + round) as u8 | 1; 1 + (round * 641 + thread * 977) % 30_000];
+                    let bytes = vec![
+                        (thread * 31 + round) as u8 | 1;
+                        1 + (round * 641 + thread * 977) % 30_000
+                    ];
                     let flags = if (round + thread) % 4 == 0 { 0 } else { TRUST_CALLBACK };
                     pool.scan_with(flags, &bytes, |fd| check_content(fd, &bytes));
                 }
@@ -151,10 +162,18 @@ pub fn trusted_scans_on_threads_never_mix() {
 /// It promised to change nothing; that the next scan is right all the same costs nothing.
 pub fn a_trusted_callback_that_changes_the_size_does_no_harm() {
     let pool = Pool::new(PLENTY);
-    for (round, (size, left)) in
-        [(9000, 0), (9000, 1), (9000, 4096), (9000, 8999), (9000, 9001), (0, 5000), (5000, 50_000), (50_000, 60_000)]
-            .into_iter()
-            .enumerate()
+    for (round, (size, left)) in [
+        (9000, 0),
+        (9000, 1),
+        (9000, 4096),
+        (9000, 8999),
+        (9000, 9001),
+        (0, 5000),
+        (5000, 50_000),
+        (50_000, 60_000),
+    ]
+    .into_iter()
+    .enumerate()
     {
         let bytes = bytes_of(round, size);
         pool.scan_with(TRUST_CALLBACK, &bytes, |fd| {
@@ -174,18 +193,28 @@ pub fn a_trusted_callback_that_changes_the_size_does_no_harm() {
 
 /// They belong to the description, which is the pool's own.
 pub fn status_flags_that_a_trusted_callback_sets_do_not_stay() {
-    for flags in [libc::O_APPEND, libc::O_DIRECT, libc::O_NONBLOCK, libc::O_NOATIME, libc::O_APPEND | libc::O_NONBLOCK]
-    {
+    for flags in [
+        libc::O_APPEND,
+        libc::O_DIRECT,
+        libc::O_NONBLOCK,
+        libc::O_NOATIME,
+        libc::O_APPEND | libc::O_NONBLOCK,
+    ] {
         let pool = Pool::new(PLENTY);
         let mut before = None;
-        for (round, size) in [10, 10, 5000, 5000, 90_000, 100, 90_001, 3 << 20].into_iter().enumerate() {
+        for (round, size) in
+            [10, 10, 5000, 5000, 90_000, 100, 90_001, 3 << 20].into_iter().enumerate()
+        {
             let bytes = bytes_of(round, size);
             pool.scan_with(TRUST_CALLBACK, &bytes, |fd| {
                 check_content(fd, &bytes);
                 // SAFETY: touches no memory.
                 unsafe {
                     let are = libc::fcntl(fd, libc::F_GETFL);
-                    assert!(!has_memfd() || *before.get_or_insert(are) == are, "{are:#o} after {flags:#o}");
+                    assert!(
+                        !has_memfd() || *before.get_or_insert(are) == are,
+                        "{are:#o} after {flags:#o}"
+                    );
                     // Before Linux 6.6 memory files refuse O_DIRECT.
                     libc::fcntl(fd, libc::F_SETFL, flags);
                 }

@@ -1,11 +1,12 @@
-//! Callbacks that change what they were lent, through a description of their own or by its number. Later scans are right.
+//! Callbacks that change what they were lent, through a description of their own or by its number.
+//! Later scans are right.
 
 use std::os::fd::{FromRawFd, IntoRawFd};
 
 use super::*;
 
-/// Scans with `harm` in every third one, at sizes that grow and shrink; all others must be right. A file that was harmed is not used
-/// again.
+/// Scans with `harm` in every third one, at sizes that grow and shrink; all others must be right. A
+/// file that was harmed is not used again.
 fn scans_are_right_beside(what: &str, harm: impl Fn(c_int, usize)) {
     let dropped = scans_beside(what, harm);
     assert!(!shows_each_change() || dropped > 0, "{what}");
@@ -19,7 +20,9 @@ fn files_are_lent_again_beside(what: &str, harm: impl Fn(c_int, usize)) {
 /// Returns how many files were dropped.
 fn scans_beside(what: &str, harm: impl Fn(c_int, usize)) -> u64 {
     let pool = Pool::new(PLENTY);
-    for (round, size) in SIZES.into_iter().chain(SIZES.into_iter().rev()).chain([5000; 12]).enumerate() {
+    for (round, size) in
+        SIZES.into_iter().chain(SIZES.into_iter().rev()).chain([5000; 12]).enumerate()
+    {
         for step in 0..3 {
             let bytes = bytes_of(round * 3 + step, size);
             pool.scan(&bytes, |fd| {
@@ -46,15 +49,21 @@ pub fn callbacks_that_change_the_file_through_a_description_of_their_own_disturb
     let punch = |fd: c_int, start: usize, length: usize| {
         let writable = open_again(fd, libc::O_RDWR);
         let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
-        // SAFETY: touches no memory.
-        assert_eq!(unsafe { libc::fallocate(writable.as_raw_fd(), mode, start as i64, length as i64) }, 0);
+        assert_eq!(
+            // SAFETY: touches no memory.
+            unsafe { libc::fallocate(writable.as_raw_fd(), mode, start as i64, length as i64) },
+            0
+        );
     };
     scans_are_right_beside("writing", |fd, size| {
         let writable = open_again(fd, libc::O_RDWR);
-        std::os::unix::fs::FileExt::write_all_at(&file(&writable), &vec![b'X'; size + 9000], 0).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file(&writable), &vec![b'X'; size + 9000], 0)
+            .unwrap();
     });
     scans_are_right_beside("truncating to 0", |fd, _| truncate(fd, 0));
-    scans_are_right_beside("truncating by O_TRUNC", |fd, _| drop(open_again(fd, libc::O_RDWR | libc::O_TRUNC)));
+    scans_are_right_beside("truncating by O_TRUNC", |fd, _| {
+        drop(open_again(fd, libc::O_RDWR | libc::O_TRUNC))
+    });
     scans_are_right_beside("truncating to a half", |fd, size| truncate(fd, size / 2));
     scans_are_right_beside("growing", |fd, size| truncate(fd, size * 3 + 10_000));
     scans_are_right_beside("growing to a tebibyte", |fd, _| truncate(fd, 1 << 40));
@@ -68,7 +77,14 @@ pub fn callbacks_that_change_the_file_through_a_description_of_their_own_disturb
         // SAFETY: a new mapping of pages that the file has, removed at once.
         unsafe {
             let protection = libc::PROT_READ | libc::PROT_WRITE;
-            let at = libc::mmap(null_mut(), length, protection, libc::MAP_SHARED, writable.as_raw_fd(), 0);
+            let at = libc::mmap(
+                null_mut(),
+                length,
+                protection,
+                libc::MAP_SHARED,
+                writable.as_raw_fd(),
+                0,
+            );
             assert_ne!(at, libc::MAP_FAILED);
             at.cast::<u8>().write_bytes(b'X', length);
             assert_eq!(libc::munmap(at, length), 0);
@@ -110,7 +126,8 @@ pub fn an_owner_that_a_callback_sets_does_not_stay() {
     }
 }
 
-/// Who keeps a writable description, changes everything after the scan, and lets go before the next.
+/// Who keeps a writable description, changes everything after the scan, and lets go before the
+/// next.
 pub fn what_is_changed_between_scans_does_not_stay() {
     use std::os::unix::fs::MetadataExt;
     if !has_memfd() {
@@ -132,7 +149,8 @@ pub fn what_is_changed_between_scans_does_not_stay() {
         unsafe {
             assert_eq!(libc::ftruncate(kept.as_raw_fd(), length as i64 - 1), 0);
             let protection = libc::PROT_READ | libc::PROT_WRITE;
-            let at = libc::mmap(null_mut(), length, protection, libc::MAP_SHARED, kept.as_raw_fd(), 0);
+            let at =
+                libc::mmap(null_mut(), length, protection, libc::MAP_SHARED, kept.as_raw_fd(), 0);
             at.cast::<u8>().write_bytes(b'X', length);
             libc::munmap(at, length);
             libc::fchmod(kept.as_raw_fd(), 0o666);
@@ -143,7 +161,11 @@ pub fn what_is_changed_between_scans_does_not_stay() {
             check(fd, &bytes);
             let fd = duplicate(fd);
             assert_eq!(metadata(&fd).mode() & 0o777, 0o400);
-            assert_eq!(mapped(&fd, libc::PROT_READ, libc::MAP_SHARED).unwrap()[length - 1], 0, "past the end");
+            assert_eq!(
+                mapped(&fd, libc::PROT_READ, libc::MAP_SHARED).unwrap()[length - 1],
+                0,
+                "past the end"
+            );
         });
     }
 }
@@ -154,7 +176,8 @@ pub fn an_attribute_that_a_callback_sets_does_not_stay() {
     let name = c"user.scanned".as_ptr();
     for round in 0..4 {
         pool.scan(b"hello", |fd| {
-            // SAFETY: a string, and no or a valid buffer. Where the file takes no attributes there is nothing to find.
+            // SAFETY: a string, and no or a valid buffer. Where the file takes no attributes there
+            // is nothing to find.
             unsafe {
                 let length = libc::fgetxattr(fd, name, null_mut(), 0);
                 assert_eq!(length, -1, "scan {round} has an attribute of the one before");
@@ -197,7 +220,8 @@ pub fn a_number_the_callback_gave_to_another_file_stays_that_file() {
     };
     files_are_lent_again_beside("dup2", |fd, _| {
         take_back();
-        // SAFETY: closes the one on loan and puts another file in its place, as a client that takes over may.
+        // SAFETY: closes the one on loan and puts another file in its place, as a client that takes
+        // over may.
         assert_eq!(unsafe { libc::dup3(other.as_raw_fd(), fd, libc::O_CLOEXEC) }, fd);
         number.set(fd);
     });
@@ -213,7 +237,8 @@ pub fn a_number_the_callback_gave_back_as_a_new_description_is_closed() {
         pool.scan(b"hello", |fd| {
             number = fd;
             let own = open_again(fd, libc::O_RDONLY).into_raw_fd();
-            // SAFETY: the one on loan is replaced by the one just opened, whose first number is closed.
+            // SAFETY: the one on loan is replaced by the one just opened, whose first number is
+            // closed.
             unsafe {
                 assert_eq!(libc::dup3(own, fd, libc::O_CLOEXEC), fd);
                 assert_eq!(libc::close(own), 0);

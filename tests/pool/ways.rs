@@ -1,5 +1,5 @@
-//! Every way to keep hold of a file between two scans. Each is tried as root, as another user and with a trusted callback, in three
-//! sizes, and must be one of three things:
+//! Every way to keep hold of a file between two scans. Each is tried as root, as another user and
+//! with a trusted callback, in three sizes, and must be one of three things:
 //! - seen: the pool drops the file, and counts it;
 //! - harmless: whoever kept it neither sees nor changes what is scanned later;
 //! - named: the header warns of it, in words that the table repeats.
@@ -192,7 +192,8 @@ fn try_one(way: &Way, who: Who, size: usize) {
     let dropped = pool.counts().dropped - before.dropped;
     drop(kept);
     let found = format!(
-        "{} as {who:?}, {size} bytes: lent again {is_reused}, dropped {dropped}, shows later content {sees}, changes it {changes}",
+        "{} as {who:?}, {size} bytes: lent again {is_reused}, dropped {dropped}, shows later \
+         content {sees}, changes it {changes}",
         way.name
     );
     match (who, way.rule.here()) {
@@ -236,7 +237,8 @@ fn owned(fd: c_long) -> Result<OwnedFd, Skip> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as c_int) })
 }
 
-/// Opens what is behind a number for writing. Only root can without changing the mode, which then is what it was.
+/// Opens what is behind a number for writing. Only root can without changing the mode, which then
+/// is what it was.
 fn open_for_writing(fd: c_int) -> OwnedFd {
     if is_root() {
         return open_again(fd, libc::O_RDWR);

@@ -32,7 +32,8 @@ fn doctor(arguments: &[&str]) -> Command {
     command
 }
 
-/// "section.fact" and its value, or "missing.0" and a sentence, out of JSON that Python takes for valid.
+/// "section.fact" and its value, or "missing.0" and a sentence, out of JSON that Python takes for
+/// valid.
 type Facts = BTreeMap<String, String>;
 
 fn facts_of_json(json: &[u8]) -> Facts {
@@ -61,15 +62,19 @@ fn facts(command: &mut Command) -> (Facts, Output) {
 
 /// What follows `words` in the sentences about what to change, or what is missing.
 fn says(facts: &Facts, list: &str, words: &str) -> bool {
-    facts.iter().any(|(key, sentence)| key.starts_with(&format!("{list}.")) && sentence.contains(words))
+    facts
+        .iter()
+        .any(|(key, sentence)| key.starts_with(&format!("{list}.")) && sentence.contains(words))
 }
 
 fn key(label: &str) -> String {
-    let letters = label.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { ' ' });
+    let letters =
+        label.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { ' ' });
     letters.collect::<String>().split_whitespace().collect::<Vec<_>>().join("_")
 }
 
-/// The same out of the words: sections at the margin, facts below them in two columns, sentences behind a dash.
+/// The same out of the words: sections at the margin, facts below them in two columns, sentences
+/// behind a dash.
 fn facts_of_words(words: &str) -> Facts {
     let mut facts = Facts::new();
     let (mut section, mut last, mut number) = (String::new(), String::new(), 0);
@@ -105,7 +110,11 @@ fn words_and_json_have_the_same_facts() {
         // Others use memory and disk meanwhile.
         if !key.ends_with(".memory_available") && !key.ends_with(".free") {
             // Bytes are shown in units too: "2097152 (2 MiB)".
-            let shown = if value.parse::<u64>().is_ok() { words[key].split(" (").next() } else { Some(&*words[key]) };
+            let shown = if value.parse::<u64>().is_ok() {
+                words[key].split(" (").next()
+            } else {
+                Some(&*words[key])
+            };
             assert_eq!(shown, Some(&**value), "{key}");
         }
     }
@@ -124,7 +133,10 @@ fn the_facts_are_those_of_the_kernel() {
     assert_eq!(facts["host.page_size"], crate::support::map::page_size().to_string());
     assert_eq!(facts["limits.vm_max_map_count"], first_line("/proc/sys/vm/max_map_count"));
     assert_eq!(facts["files_in_memory.fs_leases_enable"], first_line("/proc/sys/fs/leases-enable"));
-    assert_eq!(facts["pools.user_max_user_namespaces"], first_line("/proc/sys/user/max_user_namespaces"));
+    assert_eq!(
+        facts["pools.user_max_user_namespaces"],
+        first_line("/proc/sys/user/max_user_namespaces")
+    );
     // SAFETY: fills the struct.
     let limit = unsafe {
         let mut limit = std::mem::zeroed::<libc::rlimit>();
@@ -146,24 +158,34 @@ fn the_facts_are_those_of_the_kernel() {
 fn costs_are_measured_unless_quick() {
     let (measured, _) = facts(&mut doctor(&[]));
     assert_eq!(measured["measurement.outcome"], "complete");
-    let rows: Vec<_> = measured.iter().filter(|(key, _)| key.starts_with("cost.")).map(|(_, row)| row).collect();
+    let rows: Vec<_> =
+        measured.iter().filter(|(key, _)| key.starts_with("cost.")).map(|(_, row)| row).collect();
     for way in ["plain memfd", "wrap", "scan", "scan with a pool"] {
         for bytes in [4096, 1 << 20, 16 << 20] {
             let of_way = |row: &&&String| row.starts_with(&format!("{way} {bytes} "));
-            let row = rows.iter().find(of_way).unwrap_or_else(|| panic!("{way}, {bytes}: {rows:?}"));
-            let numbers: Vec<f64> = row.rsplit(' ').take(2).map(|word| word.parse().expect("a number")).collect();
+            let row =
+                rows.iter().find(of_way).unwrap_or_else(|| panic!("{way}, {bytes}: {rows:?}"));
+            let numbers: Vec<f64> =
+                row.rsplit(' ').take(2).map(|word| word.parse().expect("a number")).collect();
             assert!(numbers[0] > 0.0 && numbers[1] > 0.1, "{row}");
             assert!(way != "plain memfd" || numbers[0] == 1.0, "{row}");
         }
     }
     assert_eq!(rows.len(), 12);
     let words = answer(&mut doctor(&[]), b"");
-    let table = words.split("\ncost: ").nth(1).expect("a table").split("\n\n").next().expect("a part");
+    let table =
+        words.split("\ncost: ").nth(1).expect("a table").split("\n\n").next().expect("a part");
     assert_eq!(table.lines().count(), 6, "{table}");
-    assert!(table.contains("4 KiB             1 MiB            16 MiB\n  plain memfd  "), "{table}");
+    assert!(
+        table.contains("4 KiB             1 MiB            16 MiB\n  plain memfd  "),
+        "{table}"
+    );
 
     let (quick, _) = facts(&mut doctor(&["--quick"]));
-    assert!(!quick.keys().any(|key| key.starts_with("cost.") || key.starts_with("measurement.")), "{quick:?}");
+    assert!(
+        !quick.keys().any(|key| key.starts_with("cost.") || key.starts_with("measurement.")),
+        "{quick:?}"
+    );
 }
 
 fn the_status_says_whether_something_is_missing() {
@@ -185,7 +207,8 @@ fn small_limits_are_shown_and_advised_on() {
     assert_eq!(few["limits.open_files_rlimit_nofile"], "9");
     assert!(says(&few, "what_to_change", "Only 9 descriptors can be open"), "{few:?}");
 
-    // In blocks of 512 bytes, as POSIX has it. Whatever meets the limit is an error or a signal in a child.
+    // In blocks of 512 bytes, as POSIX has it. Whatever meets the limit is an error or a signal in
+    // a child.
     let (short, output) = facts(&mut after("ulimit -f 16"));
     assert_eq!(short["limits.file_size_rlimit_fsize"], "8192");
     assert!(says(&short, "what_to_change", "Files of more than 8192 bytes"), "{short:?}");
@@ -202,7 +225,8 @@ fn small_limits_are_shown_and_advised_on() {
     assert!(!says(&none, "what_to_change", "descriptors can be open"), "{none:?}");
 }
 
-/// The program in namespaces of its own, after a command of the shell; `None` where that is not allowed.
+/// The program in namespaces of its own, after a command of the shell; `None` where that is not
+/// allowed.
 fn mounted(setting: &str, namespaces: &[&str]) -> Option<Command> {
     let unshare = || {
         let mut unshare = Command::new("unshare");
@@ -221,9 +245,10 @@ fn mounted(setting: &str, namespaces: &[&str]) -> Option<Command> {
 
 fn the_least_limit_of_the_cgroups_above_counts() {
     let groups = std::fs::read_to_string("/proc/self/cgroup").expect("/proc is mounted");
-    for (new, old, expected_new, expected_old) in
-        [("max", "9223372036854771712", "unlimited", "unlimited"), ("123456512", "99999744", "123456512", "99999744")]
-    {
+    for (new, old, expected_new, expected_old) in [
+        ("max", "9223372036854771712", "unlimited", "unlimited"),
+        ("123456512", "99999744", "123456512", "99999744"),
+    ] {
         let setting = format!(
             "mount -t tmpfs none /sys/fs/cgroup && cd /sys/fs/cgroup && mkdir memory
             echo {new} > memory.max && echo {old} > memory/memory.limit_in_bytes"
@@ -232,13 +257,16 @@ fn the_least_limit_of_the_cgroups_above_counts() {
         let expected = if groups.contains(":memory:") { expected_old } else { expected_new };
         let (facts, _) = facts(command.arg("-q"));
         assert_eq!(facts["limits.memory_of_the_cgroup"], expected, "{groups}");
-        let is_advised = says(&facts, "what_to_change", &format!("A cgroup limits memory to {expected} bytes"));
+        let is_advised =
+            says(&facts, "what_to_change", &format!("A cgroup limits memory to {expected} bytes"));
         assert_eq!(is_advised, expected != "unlimited", "{facts:?}");
     }
 }
 
 fn processes_that_proc_hides_are_noticed() {
-    if let Some(mut command) = mounted("mount -t proc -o hidepid=2 none /proc", &["--pid", "--fork"]) {
+    if let Some(mut command) =
+        mounted("mount -t proc -o hidepid=2 none /proc", &["--pid", "--fork"])
+    {
         let (facts, _) = facts(command.arg("-q"));
         // Older kernels show the number.
         assert!(["invisible", "2"].contains(&&*facts["proc.hidepid"]), "{facts:?}");
@@ -256,8 +284,14 @@ fn a_host_without_shm_or_proc_is_shown_as_it_is() {
     }
     if let Some(mut command) = mounted("mount -t tmpfs none /proc", &[]) {
         let (facts, output) = facts(command.arg("-q"));
-        assert_eq!((&*facts["proc.mounted"], &*facts["proc.proc_self_fd_can_be_read"]), ("no", "no"));
-        assert!(facts["files_in_memory.opened_again_through_proc"].starts_with("refused: "), "{facts:?}");
+        assert_eq!(
+            (&*facts["proc.mounted"], &*facts["proc.proc_self_fd_can_be_read"]),
+            ("no", "no")
+        );
+        assert!(
+            facts["files_in_memory.opened_again_through_proc"].starts_with("refused: "),
+            "{facts:?}"
+        );
         assert_eq!(facts["files_in_memory.fs_leases_enable"], "not there");
         assert!(says(&facts, "missing", "Mount /proc"), "{facts:?}");
         assert_eq!(output.status.code(), Some(1));
@@ -274,7 +308,8 @@ fn it_leaves_nothing_behind() {
     let workshop = Workshop::new();
     let names = |folder: &str| {
         let entries = std::fs::read_dir(folder).expect("a folder");
-        let names = entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"));
+        let names =
+            entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"));
         names.filter(|name| name.contains("bytefd")).collect::<Vec<_>>()
     };
     let before = names("/dev/shm");
@@ -282,13 +317,17 @@ fn it_leaves_nothing_behind() {
     assert_eq!(names("/dev/shm"), before);
     assert_eq!(std::fs::read_dir(workshop.folder()).expect("a folder").count(), 0);
     // Its children do: they end by _exit, with what they have made.
-    assert_eq!(workshop.under_valgrind(&program("bytefd-doctor"), &["-q"], b"").status.code(), Some(0));
+    assert_eq!(
+        workshop.under_valgrind(&program("bytefd-doctor"), &["-q"], b"").status.code(),
+        Some(0)
+    );
 }
 
 fn mistakes_are_2() {
-    for (arguments, words) in
-        [(&["--no-such-option"][..], "unrecognized option"), (&["word"], "\"word\" is not an option")]
-    {
+    for (arguments, words) in [
+        (&["--no-such-option"][..], "unrecognized option"),
+        (&["word"], "\"word\" is not an option"),
+    ] {
         let output = fed(&mut doctor(arguments), b"");
         assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0));
         assert!(said(&output).contains(words), "{}", said(&output));
@@ -337,8 +376,14 @@ fn calls_that_a_filter_refuses_are_named() {
     assert_eq!(facts["system_calls.unshare_user_namespace"], "refused: Operation not permitted");
     assert_eq!(facts["huge_pages.madv_collapse"], "refused: Invalid argument");
     assert_eq!(facts["files_in_memory.write_lease_f_setlease"], "refused: Permission denied");
-    assert_eq!(facts["pools.new_files_of_its_own"], "refused: Operation not supported, at the step \"unshare\"");
-    assert_eq!((&*facts["pools.files_are_used_again"], &*facts["pools.new_files_are_tried_by_auto"]), ("no", "no"));
+    assert_eq!(
+        facts["pools.new_files_of_its_own"],
+        "refused: Operation not supported, at the step \"unshare\""
+    );
+    assert_eq!(
+        (&*facts["pools.files_are_used_again"], &*facts["pools.new_files_are_tried_by_auto"]),
+        ("no", "no")
+    );
     for words in [
         "process_vm_readv(2) is refused",
         "MADV_COLLAPSE does not work",

@@ -32,8 +32,9 @@ fn folder() -> PathBuf {
 fn pages(section: &str) -> Vec<(String, PathBuf)> {
     let entries = std::fs::read_dir(folder().join(format!("man{section}"))).expect("the pages");
     let paths = entries.map(|entry| entry.expect("an entry").path());
-    let mut pages: Vec<_> =
-        paths.map(|path| (path.file_stem().expect("a name").to_str().expect("UTF-8").into(), path)).collect();
+    let mut pages: Vec<_> = paths
+        .map(|path| (path.file_stem().expect("a name").to_str().expect("UTF-8").into(), path))
+        .collect();
     pages.sort();
     pages
 }
@@ -57,13 +58,18 @@ fn whole_pages() -> Vec<PathBuf> {
 
 fn everything_in_the_header_has_a_page() {
     let there: BTreeSet<String> = pages("3").into_iter().map(|(name, _)| name).collect();
-    let wanted: BTreeSet<String> = declared_functions().into_iter().chain(header::types()).collect();
+    let wanted: BTreeSet<String> =
+        declared_functions().into_iter().chain(header::types()).collect();
     assert!(wanted.len() > 70, "{wanted:?}");
     let missing: Vec<_> = wanted.difference(&there).collect();
     assert!(missing.is_empty(), "no page of {missing:?}");
-    let groups: BTreeSet<String> =
-        pages("3").into_iter().filter(|(_, path)| target(path).is_none()).map(|(name, _)| name).collect();
-    let others: Vec<_> = there.iter().filter(|name| !wanted.contains(*name) && !groups.contains(*name)).collect();
+    let groups: BTreeSet<String> = pages("3")
+        .into_iter()
+        .filter(|(_, path)| target(path).is_none())
+        .map(|(name, _)| name)
+        .collect();
+    let others: Vec<_> =
+        there.iter().filter(|name| !wanted.contains(*name) && !groups.contains(*name)).collect();
     assert!(others.is_empty(), "pages of nothing: {others:?}");
     let programs: Vec<_> = pages("1").into_iter().map(|(name, _)| name).collect();
     assert_eq!(programs, ["bytefd-doctor", "withfd"]);
@@ -73,7 +79,8 @@ fn a_page_of_another_name_leads_to_one_that_shows_the_name() {
     for (name, path) in pages("3") {
         let page = target(&path).unwrap_or(path);
         let shown = shown(&page);
-        let list = shown.split("NAME").nth(1).and_then(|rest| rest.split("LIBRARY").next()).expect("NAME");
+        let list =
+            shown.split("NAME").nth(1).and_then(|rest| rest.split("LIBRARY").next()).expect("NAME");
         let is_function = declared_functions().contains(&name);
         // A group has a page whose name is no function's.
         let is_group = page.file_stem().is_some_and(|stem| stem == &*name);
@@ -85,10 +92,14 @@ fn a_page_of_another_name_leads_to_one_that_shows_the_name() {
 fn mandoc_finds_no_mistake() {
     for section in ["1", "3", "7"] {
         for (name, path) in pages(section) {
-            let output = fed(Command::new("mandoc").args(["-T", "lint"]).arg(&path).current_dir(folder()), b"");
+            let output = fed(
+                Command::new("mandoc").args(["-T", "lint"]).arg(&path).current_dir(folder()),
+                b"",
+            );
             let complaints = said(&output);
             // It would have links of the file system, which archives and compressors lose.
-            let mistakes: Vec<_> = complaints.lines().filter(|line| !line.contains(".so is fragile")).collect();
+            let mistakes: Vec<_> =
+                complaints.lines().filter(|line| !line.contains(".so is fragile")).collect();
             assert!(mistakes.is_empty(), "{name}: {mistakes:#?}");
         }
     }
@@ -104,14 +115,21 @@ fn man_finds_no_mistake() {
             // A name in a column that is too narrow for it is no mistake.
             let is_mistake = |line: &&str| width == "80" || !line.contains("cannot adjust line");
             let mistakes: Vec<_> = complaints.lines().filter(is_mistake).collect();
-            assert!(output.status.success() && mistakes.is_empty(), "{}: {mistakes:?}", path.display());
+            assert!(
+                output.status.success() && mistakes.is_empty(),
+                "{}: {mistakes:?}",
+                path.display()
+            );
         }
     }
 }
 
 /// A page as plain text.
 fn shown(page: &Path) -> String {
-    let output = run(Command::new("mandoc").args(["-T", "utf8", "-O", "width=200"]).arg(page).current_dir(folder()));
+    let output = run(Command::new("mandoc")
+        .args(["-T", "utf8", "-O", "width=200"])
+        .arg(page)
+        .current_dir(folder()));
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     // Bold and underlined letters are printed over each other.
     let mut plain = String::new();
@@ -128,13 +146,15 @@ fn shown(page: &Path) -> String {
 /// The words alone: without punctuation, marks of code and sections of the manual.
 fn words(text: &str) -> String {
     let text = text.replace("(3)", " ").replace("(7)", " ");
-    let letters: String = text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { ' ' }).collect();
+    let letters: String =
+        text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { ' ' }).collect();
     letters.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The paragraphs, items of lists and lines of code of all comments in the header.
 fn sentences() -> Vec<String> {
-    let header = std::fs::read_to_string(repository().join("include/bytefd.h")).expect("the header");
+    let header =
+        std::fs::read_to_string(repository().join("include/bytefd.h")).expect("the header");
     let mut sentences = Vec::new();
     for comment in header.split("/*").skip(1) {
         let (text, after) = comment.split_once("*/").expect("an end");
@@ -144,7 +164,10 @@ fn sentences() -> Vec<String> {
         }
         let mut block = String::new();
         let mut is_code = false;
-        let lines = text.trim_start_matches('*').lines().map(|line| line.trim_start().trim_start_matches('*'));
+        let lines = text
+            .trim_start_matches('*')
+            .lines()
+            .map(|line| line.trim_start().trim_start_matches('*'));
         for line in lines.chain([""]) {
             let line = line.strip_prefix(' ').unwrap_or(line).trim_end();
             let is_fence = line.trim_start().starts_with("```");
@@ -161,46 +184,68 @@ fn sentences() -> Vec<String> {
     }
     // The title has the name of the platform, and the end that of the include guard.
     sentences[1] = sentences[1].replace(". Linux.", "");
-    let is_said =
-        |text: &String| !words(text).is_empty() && !text.contains("Generated from the Rust") && *text != " BYTEFD_H";
+    let is_said = |text: &String| {
+        !words(text).is_empty() && !text.contains("Generated from the Rust") && *text != " BYTEFD_H"
+    };
     sentences.retain(is_said);
     sentences
 }
 
 fn the_pages_have_every_sentence_of_the_header() {
-    let all: String = whole_pages().iter().map(|page| format!(" {} ", words(&shown(page)))).collect();
+    let all: String =
+        whole_pages().iter().map(|page| format!(" {} ", words(&shown(page)))).collect();
     let sentences = sentences();
     assert!(sentences.len() > 600, "{}", sentences.len());
-    let missing: Vec<_> = sentences.iter().filter(|text| !all.contains(&format!(" {} ", words(text)))).collect();
-    assert!(missing.is_empty(), "{} of {} are missing: {missing:#?}", missing.len(), sentences.len());
+    let missing: Vec<_> =
+        sentences.iter().filter(|text| !all.contains(&format!(" {} ", words(text)))).collect();
+    assert!(
+        missing.is_empty(),
+        "{} of {} are missing: {missing:#?}",
+        missing.len(),
+        sentences.len()
+    );
 }
 
 fn a_function_without_a_group_fails() {
     let workshop = Workshop::new();
     let mut copy = Command::new("cp");
-    copy.arg("-r").args(["manual", "scripts", "include", "Cargo.toml", "CHANGELOG.md"]).arg(workshop.folder());
+    copy.arg("-r")
+        .args(["manual", "scripts", "include", "Cargo.toml", "CHANGELOG.md"])
+        .arg(workshop.folder());
     run(copy.current_dir(repository()));
-    let manual = || fed(Command::new(workshop.path("scripts/manual")).arg(workshop.path("pages")), b"");
+    let manual =
+        || fed(Command::new(workshop.path("scripts/manual")).arg(workshop.path("pages")), b"");
     assert!(manual().status.success());
     let header = workshop.path("include/bytefd.h");
     let text = std::fs::read_to_string(&header).expect("the header");
     let added = "\n/** Does something new. */\nint bytefd_brand_new(int fd);\n";
-    std::fs::write(&header, text.replacen("\n#ifdef __cplusplus\n}", &format!("{added}\n#ifdef __cplusplus\n}}"), 1))
-        .expect("written");
+    std::fs::write(
+        &header,
+        text.replacen("\n#ifdef __cplusplus\n}", &format!("{added}\n#ifdef __cplusplus\n}}"), 1),
+    )
+    .expect("written");
     let output = manual();
     assert!(!output.status.success());
-    assert!(said(&output).contains("bytefd_brand_new has no page in manual/groups"), "{}", said(&output));
+    assert!(
+        said(&output).contains("bytefd_brand_new has no page in manual/groups"),
+        "{}",
+        said(&output)
+    );
 }
 
 fn the_date_is_that_of_the_release() {
-    let changelog = std::fs::read_to_string(repository().join("CHANGELOG.md")).expect("the changelog");
+    let changelog =
+        std::fs::read_to_string(repository().join("CHANGELOG.md")).expect("the changelog");
     let heading = changelog.lines().find(|line| line.starts_with("## ")).expect("a release");
     assert!(heading.contains(env!("CARGO_PKG_VERSION")), "{heading}");
     for page in whole_pages() {
         let text = read(&page);
         let title = text.lines().next().expect("a title");
         let words: Vec<_> = title.split(' ').collect();
-        assert!(words[0] == ".TH" && heading.contains(words[3]) && words[3].len() == 10, "{title}: {heading}");
+        assert!(
+            words[0] == ".TH" && heading.contains(words[3]) && words[3].len() == 10,
+            "{title}: {heading}"
+        );
         assert!(title.contains(&format!("\"bytefd {}\"", env!("CARGO_PKG_VERSION"))), "{title}");
     }
 }
@@ -216,13 +261,24 @@ fn the_options_are_those_that_the_programs_show() {
     for name in PROGRAMS {
         let help = options(&answer(Command::new(program(name)).arg("--help"), b""));
         let page = shown(&folder().join(format!("man1/{name}.1")));
-        let section =
-            page.split("\nOPTIONS\n").nth(1).expect("OPTIONS").split("\nEXIT STATUS\n").next().expect("a part");
-        let tags: String =
-            section.lines().filter(|line| line.trim_start().starts_with('-')).map(|line| format!("{line}\n")).collect();
+        let section = page
+            .split("\nOPTIONS\n")
+            .nth(1)
+            .expect("OPTIONS")
+            .split("\nEXIT STATUS\n")
+            .next()
+            .expect("a part");
+        let tags: String = section
+            .lines()
+            .filter(|line| line.trim_start().starts_with('-'))
+            .map(|line| format!("{line}\n"))
+            .collect();
         assert!(help.len() >= 8, "{help:?}");
         assert_eq!(
-            options(&tags).difference(&BTreeSet::from(["-".into()])).cloned().collect::<BTreeSet<_>>(),
+            options(&tags)
+                .difference(&BTreeSet::from(["-".into()]))
+                .cloned()
+                .collect::<BTreeSet<_>>(),
             help,
             "{name}"
         );
@@ -242,7 +298,9 @@ fn the_example_of_the_overview_runs() {
 fn references_lead_to_pages_that_are_there() {
     let there: BTreeSet<String> = ["1", "3", "7"]
         .iter()
-        .flat_map(|section| pages(section).into_iter().map(move |(name, _)| format!("{name}({section})")))
+        .flat_map(|section| {
+            pages(section).into_iter().map(move |(name, _)| format!("{name}({section})"))
+        })
         .collect();
     let mut seen = 0;
     for page in whole_pages() {
@@ -256,7 +314,11 @@ fn references_lead_to_pages_that_are_there() {
                     .any(|start| name.starts_with(start));
                 if is_ours {
                     seen += 1;
-                    assert!(there.contains(&format!("{name}{section}")), "{name}{section} in {}", page.display());
+                    assert!(
+                        there.contains(&format!("{name}{section}")),
+                        "{name}{section} in {}",
+                        page.display()
+                    );
                 }
             }
         }

@@ -52,7 +52,8 @@ fn python(options: &[&str], program: &str, input: &[u8]) -> String {
 }
 
 fn commands_get_a_file_instead_of_a_pipe() {
-    // Nothing, an odd size, more than the first buffer and than a pipe holds, 5 MiB and a little more.
+    // Nothing, an odd size, more than the first buffer and than a pipe holds, 5 MiB and a little
+    // more.
     for length in [0, 1, 65_536, 65_537, (5 << 20) + 3] {
         let bytes = pattern(length);
         assert_eq!(answer(&mut withfd(&["sha256sum", "{}"]), &bytes)[..64], sha256sum(&bytes));
@@ -60,12 +61,18 @@ fn commands_get_a_file_instead_of_a_pipe() {
     let workshop = Workshop::new();
     workshop.write("in the archive", b"content");
     let archive = workshop.path("archive.zip");
-    run(Command::new("zip").arg("-q").arg(&archive).arg("in the archive").current_dir(workshop.folder()));
+    run(Command::new("zip")
+        .arg("-q")
+        .arg(&archive)
+        .arg("in the archive")
+        .current_dir(workshop.folder()));
     let archive = std::fs::read(archive).expect("an archive");
     assert!(answer(&mut withfd(&["unzip", "-l", "{}"]), &archive).contains("in the archive"));
     // unzip itself reads no pipe.
     assert!(!fed(Command::new("unzip").args(["-l", "/dev/stdin"]), &archive).status.success());
-    assert!(answer(&mut withfd(&["file", "-b", "-L", "{}"]), &archive).starts_with("Zip archive data"));
+    assert!(
+        answer(&mut withfd(&["file", "-b", "-L", "{}"]), &archive).starts_with("Zip archive data")
+    );
     assert_eq!(answer(&mut withfd(&["sh", "{}", "world"]), b"echo \"hello $1\""), "hello world\n");
 }
 
@@ -101,7 +108,9 @@ fn several_files_have_places_of_their_own() {
     let workshop = Workshop::new();
     let files = [workshop.write("a", b"first "), workshop.write("b", b"second ")];
     let [a, b] = files.each_ref().map(|file| file.to_str().expect("UTF-8"));
-    let cat = |arguments: &[&str]| answer(withfd(&["-f", a, "--file", b, "-f", "-", "cat"]).args(arguments), b"third ");
+    let cat = |arguments: &[&str]| {
+        answer(withfd(&["-f", a, "--file", b, "-f", "-", "cat"]).args(arguments), b"third ")
+    };
     assert_eq!(cat(&["{}", "{}", "{}"]), "first second third ");
     assert_eq!(cat(&["{3}", "{1}", "{1}", "{2}"]), "third first first second ");
     assert_eq!(cat(&[]), "first second third ");
@@ -111,7 +120,10 @@ fn several_files_have_places_of_their_own() {
     assert!(paths[..2].iter().all(|path| path.starts_with("/proc/self/fd/")), "{echo}");
     // Each has its own name.
     const NAMES: &str = "import os, sys; print([os.readlink(path) for path in sys.argv[1:]])";
-    assert_eq!(python(&["-f", a, "-f", "-"], NAMES, b""), "['/memfd:a (deleted)', '/memfd:stdin (deleted)']");
+    assert_eq!(
+        python(&["-f", a, "-f", "-"], NAMES, b""),
+        "['/memfd:a (deleted)', '/memfd:stdin (deleted)']"
+    );
 }
 
 fn files_are_pipes_and_descriptors_too() {
@@ -119,7 +131,11 @@ fn files_are_pipes_and_descriptors_too() {
     let (pipe, script) = (workshop.path("pipe"), workshop.path("script"));
     run(Command::new("mkfifo").arg(&pipe));
     let withfd = program("withfd");
-    let text = format!("printf one > '{0}' & exec '{1}' -f '{0}' cat {{}} {{}}\n", pipe.display(), withfd.display());
+    let text = format!(
+        "printf one > '{0}' & exec '{1}' -f '{0}' cat {{}} {{}}\n",
+        pipe.display(),
+        withfd.display()
+    );
     std::fs::write(&script, text).expect("written");
     assert_eq!(answer(Command::new("sh").arg(&script), b""), "oneone");
 
@@ -145,7 +161,9 @@ print(sorted(os.readlink(fd).split(' ')[0] for fd in fds if os.path.exists(fd)))
     let three = "['/memfd:file', '/memfd:file', '/memfd:stdin']";
     assert_eq!(python(&["-f", file, "-f", "-", "-f", file, "-i"], LIST, b"input"), three);
     assert_eq!(python(&["--read-only"], LIST, b"input"), "['/memfd:stdin']");
-    for (backend, folder) in [("shm", "/dev/shm"), ("tmpfile", workshop.folder().to_str().expect("UTF-8"))] {
+    for (backend, folder) in
+        [("shm", "/dev/shm"), ("tmpfile", workshop.folder().to_str().expect("UTF-8"))]
+    {
         let mut command = alone(&["--backend", backend, "python3", "-c", LIST]);
         let shown = answer(command.env("TMPDIR", workshop.folder()), b"input");
         assert!(shown.starts_with(&format!("['{folder}/")) && !shown.contains(','), "{shown}");
@@ -179,8 +197,11 @@ fn standard_input_is_empty_or_the_content_or_untouched() {
 fn ssh_keygen_takes_the_mode() {
     let workshop = Workshop::new();
     let key = workshop.path("key");
-    run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "test", "-f"]).arg(&key));
-    let (key, public) = (std::fs::read(&key).expect("a key"), std::fs::read_to_string(workshop.path("key.pub")));
+    run(Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-C", "test", "-f"])
+        .arg(&key));
+    let (key, public) =
+        (std::fs::read(&key).expect("a key"), std::fs::read_to_string(workshop.path("key.pub")));
     for options in [&[][..], &["--mode=600"], &["-m", "0400"], &["-s", "none"]] {
         let shown = answer(withfd(options).args(["ssh-keygen", "-y", "-f", "{}"]), &key);
         assert_eq!(shown, *public.as_ref().expect("a key"));
@@ -190,30 +211,36 @@ fn ssh_keygen_takes_the_mode() {
 }
 
 fn seals_are_all_or_can_be_added_or_none() {
-    const SEALS: &str = "import fcntl, sys; print(fcntl.fcntl(int(sys.argv[1].split('/')[-1]), 1034) & 15)";
+    const SEALS: &str =
+        "import fcntl, sys; print(fcntl.fcntl(int(sys.argv[1].split('/')[-1]), 1034) & 15)";
     for (seals, expected) in [("all", "15"), ("content", "14"), ("none", "0")] {
         assert_eq!(python(&["--seals", seals], SEALS, b"x"), expected);
     }
     // The last one counts.
     assert_eq!(python(&["-s", "none", "-s", "all"], SEALS, b"x"), "15");
-    const WRITE: &str =
-        "import os, sys; os.write(os.open(sys.argv[1], os.O_RDWR), b'y'); print(open(sys.argv[1]).read())";
+    const WRITE: &str = "import os, sys; os.write(os.open(sys.argv[1], os.O_RDWR), b'y'); \
+                         print(open(sys.argv[1]).read())";
     assert_eq!(python(&["-s", "none"], WRITE, b"x"), "y");
     assert!(!fed(&mut withfd(&["python3", "-c", WRITE]), b"x").status.success());
-    const MODE: &str = "import fcntl, sys; print(fcntl.fcntl(int(sys.argv[1].split('/')[-1]), 3) & 3)";
+    const MODE: &str =
+        "import fcntl, sys; print(fcntl.fcntl(int(sys.argv[1].split('/')[-1]), 3) & 3)";
     assert_eq!(python(&["--read-only"], MODE, b"x"), "0");
 }
 
 fn what_is_executable_can_be_executed() {
     let echo = std::fs::read("/bin/echo").expect("a program");
     assert_eq!(answer(&mut withfd(&["-x", "sh", "-c", "{} ran"]), &echo), "ran\n");
-    assert_eq!(answer(&mut withfd(&["-x", "sh", "-c", "{} ran"]), b"#!/bin/sh\necho \"script $1\"\n"), "script ran\n");
+    assert_eq!(
+        answer(&mut withfd(&["-x", "sh", "-c", "{} ran"]), b"#!/bin/sh\necho \"script $1\"\n"),
+        "script ran\n"
+    );
     assert_eq!(fed(&mut withfd(&["sh", "-c", "{} ran"]), &echo).status.code(), Some(126));
 }
 
 fn too_many_bytes_are_refused_or_go_to_disk() {
     let input = pattern(5000);
-    for (limit, is_enough) in [("4999", false), ("5000", true), ("4K", false), ("5K", true), ("1M", true), ("1G", true)]
+    for (limit, is_enough) in
+        [("4999", false), ("5000", true), ("4K", false), ("5K", true), ("1M", true), ("1G", true)]
     {
         let output = fed(&mut withfd(&["--max-bytes", limit, "wc", "-c", "{}"]), &input);
         if is_enough {
@@ -229,7 +256,11 @@ fn too_many_bytes_are_refused_or_go_to_disk() {
         let output = fed(command.env("TMPDIR", folder.folder()), &input);
         String::from_utf8(output.stdout).expect("UTF-8")
     };
-    assert!(spilled("4K").starts_with(folder.folder().to_str().expect("UTF-8")), "{}", spilled("4K"));
+    assert!(
+        spilled("4K").starts_with(folder.folder().to_str().expect("UTF-8")),
+        "{}",
+        spilled("4K")
+    );
     assert!(spilled("5000").starts_with("/memfd:stdin"), "{}", spilled("5000"));
     assert_eq!(std::fs::read_dir(folder.folder()).expect("a folder").count(), 0, "it has no name");
 }
@@ -243,7 +274,10 @@ fn exit_status_and_signals_are_those_of_the_command() {
     assert_eq!(code(&["sh", "-c", "exit 7"]), Some(7));
     assert_eq!(code(&[cannot_run.to_str().expect("UTF-8")]), Some(126));
     assert_eq!(code(&["/no/such/command"]), Some(127));
-    assert!(said(&output(&["no-such-command"])).ends_with("withfd: no-such-command: No such file or directory\n"));
+    assert!(
+        said(&output(&["no-such-command"]))
+            .ends_with("withfd: no-such-command: No such file or directory\n")
+    );
     assert_eq!(output(&["sh", "-c", "kill -TERM $$"]).status.signal(), Some(libc::SIGTERM));
 
     // It is the same process, so a signal that is sent to it reaches the command.
@@ -276,11 +310,19 @@ fn mistakes_are_125_and_say_what_is_wrong() {
         (&["-b", "disk", "true"], "\"disk\" is not auto, memfd, shm or tmpfile"),
         (&["-n", "a/b", "true"], "name"),
         (&["-I", "", "true"], "the text is empty"),
-        (&["-f", "-", "-f", "/dev/null", "cat", "{}", "{}", "{}"], "place 3 for a file, but there are 2 files"),
+        (
+            &["-f", "-", "-f", "/dev/null", "cat", "{}", "{}", "{}"],
+            "place 3 for a file, but there are 2 files",
+        ),
     ];
     for (arguments, words) in mistakes {
         let output = fed(&mut withfd(arguments), b"input");
-        assert_eq!((output.status.code(), output.stdout.len()), (Some(125), 0), "{arguments:?}: {}", said(&output));
+        assert_eq!(
+            (output.status.code(), output.stdout.len()),
+            (Some(125), 0),
+            "{arguments:?}: {}",
+            said(&output)
+        );
         let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(complaint.contains(words), "{arguments:?}: {complaint}");
         assert!(complaint.contains("withfd: "), "{complaint}");
@@ -296,5 +338,8 @@ fn it_touches_no_memory_that_is_not_its_own() {
     // It becomes the command: up to then there must be no error.
     assert_eq!(workshop.under_valgrind(&program("withfd"), &["cat"], b"input").stdout, b"input");
     let arguments = ["-f", file, "-f", "-", "-n", "name", "-I", "@", "-i", "cat", "@", "@"];
-    assert_eq!(workshop.under_valgrind(&program("withfd"), &arguments, b"input").stdout, b"file input");
+    assert_eq!(
+        workshop.under_valgrind(&program("withfd"), &arguments, b"input").stdout,
+        b"file input"
+    );
 }

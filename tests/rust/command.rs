@@ -20,7 +20,9 @@ fn output(command: &mut Command) -> String {
 
 pub fn a_passed_descriptor_has_its_number_in_the_child_and_in_no_other() {
     let mut command = shell("cat /proc/self/fd/7 <&7; cat <&8");
-    command.pass_fd(bytefd::wrap(b"seven ").unwrap(), 7).pass_fd(bytefd::wrap(b"eight").unwrap(), 8);
+    command
+        .pass_fd(bytefd::wrap(b"seven ").unwrap(), 7)
+        .pass_fd(bytefd::wrap(b"eight").unwrap(), 8);
     assert_eq!(output(&mut shell("ls /proc/self/fd/7 /proc/self/fd/8 2> /dev/null; true")), "");
     assert_eq!(output(&mut command), "seven eight");
     // The same again: an offset is shared by all children, and the path has one of its own.
@@ -33,8 +35,13 @@ pub fn passed_descriptors_may_have_any_numbers() {
     let made: Vec<OwnedFd> = (0..3).map(|n| bytefd::wrap(&[b'a' + n]).unwrap()).collect();
     let numbers: Vec<i32> = made.iter().map(|fd| fd.as_raw_fd()).collect();
     // Each gets the number of the next, and one that of a pipe here.
-    let script =
-        format!("cat <&{}; cat <&{}; cat <&{}; cat <&{}", numbers[1], numbers[2], numbers[0], busy.as_raw_fd());
+    let script = format!(
+        "cat <&{}; cat <&{}; cat <&{}; cat <&{}",
+        numbers[1],
+        numbers[2],
+        numbers[0],
+        busy.as_raw_fd()
+    );
     let mut command = Command::new("/bin/bash");
     command.args(["-c", &script]);
     for (index, fd) in made.into_iter().enumerate() {

@@ -1,4 +1,5 @@
-//! Maps through Rust's ranges: all kinds of them, also such as overflow, with every method that takes one.
+//! Maps through Rust's ranges: all kinds of them, also such as overflow, with every method that
+//! takes one.
 
 use std::io::Write;
 use std::ops::{Bound, RangeBounds};
@@ -25,7 +26,11 @@ fn results(map: &Map, range: impl RangeBounds<usize> + Clone) -> Vec<bytefd::Res
         map.mlock(range.clone()),
         map.munlock(range.clone()),
         map.prefetch(range.clone()),
-        if map.access() == Access::Private { map.advise(range, Advice::Normal) } else { map.flush(range, Flush::Sync) },
+        if map.access() == Access::Private {
+            map.advise(range, Advice::Normal)
+        } else {
+            map.flush(range, Flush::Sync)
+        },
     ]
 }
 
@@ -68,7 +73,9 @@ pub fn every_kind_of_range_names_its_bytes() {
         for range in outside {
             let unmapped = map.unmap(range);
             // SAFETY: nothing is done, and nobody has a slice.
-            let others = unsafe { [map.discard(range, Discard::DontNeed), map.protect(range, Protection::None)] };
+            let others = unsafe {
+                [map.discard(range, Discard::DontNeed), map.protect(range, Protection::None)]
+            };
             for result in results(&map, range).into_iter().chain([unmapped]).chain(others) {
                 let error = result.expect_err("outside");
                 assert_eq!((error.errno(), error.op()), (libc::EINVAL, "range"), "{range:?}");
@@ -110,7 +117,10 @@ pub fn a_sealed_map_is_for_reading_only() {
             }
             Err(failure) => {
                 assert!(!is_shared);
-                assert_eq!((failure.error().errno(), failure.to_string()), (libc::EINVAL, failure.error().to_string()));
+                assert_eq!(
+                    (failure.error().errno(), failure.to_string()),
+                    (libc::EINVAL, failure.error().to_string())
+                );
                 let mut seen = [0; 5];
                 failure.into_inner().read_exact_at(&mut seen, 0).unwrap();
                 assert_eq!(&seen, b"hello", "the bytes come back");
@@ -130,7 +140,10 @@ pub fn sealed_bytes_are_owned_shared_and_become_a_descriptor() {
     let mut writer = MapWriter::default();
     writer.write_all(&[7; (16 << 10) + 1]).unwrap();
     let sealed = writer.seal().unwrap();
-    assert!(sealed.len() == (16 << 10) + 1 && sealed.as_ptr().addr().is_multiple_of(4096), "it is mapped");
+    assert!(
+        sealed.len() == (16 << 10) + 1 && sealed.as_ptr().addr().is_multiple_of(4096),
+        "it is mapped"
+    );
     let mut writer = MapWriter::default();
     writer.write_all(b"hello").unwrap();
     let sealed = writer.seal().unwrap();
@@ -177,7 +190,9 @@ pub fn words_are_shared() {
     for map in maps() {
         let word = map.atomic_u32(4096).unwrap();
         std::thread::scope(|scope| {
-            (0..4).for_each(|_| _ = scope.spawn(|| (0..1000).for_each(|_| _ = word.fetch_add(1, SeqCst))));
+            (0..4).for_each(|_| {
+                _ = scope.spawn(|| (0..1000).for_each(|_| _ = word.fetch_add(1, SeqCst)))
+            });
         });
         assert_eq!((word.load(SeqCst), map.load_u32(4096).unwrap()), (4000, 4000));
         for at in [1, 2, 4097, LENGTH - 3, LENGTH, usize::MAX, usize::MAX - 3] {

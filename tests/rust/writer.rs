@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use bytefd::MapWriter;
 
-use crate::faults::conditions::{file_size_signal_kills, leaves_nothing, with_free_descriptors, with_limit};
+use crate::faults::conditions::{
+    file_size_signal_kills, leaves_nothing, with_free_descriptors, with_limit,
+};
 use crate::support::fd::{content, is_close_on_exec, mode, offset, pattern, seals};
 use crate::support::hosts;
 
@@ -85,7 +87,9 @@ pub fn whole_streams_are_copied_into_a_writer() {
 pub fn spare_room_is_written_in_place() {
     let Some(mut writer) = writer() else { return };
     let mut model = Vec::new();
-    for (room, used) in [(0, 0), (1, 1), (5, 3), (100_000, 7), (1, 0), (3 << 20, 3 << 20), (70_000, 70_000), (0, 0)] {
+    for (room, used) in
+        [(0, 0), (1, 1), (5, 3), (100_000, 7), (1, 0), (3 << 20, 3 << 20), (70_000, 70_000), (0, 0)]
+    {
         let spare = writer.spare(room).unwrap();
         assert!(spare.len() >= room);
         // More than is used, which is not to be seen.
@@ -106,19 +110,24 @@ pub fn counting_more_than_was_spare_panics_and_counts_nothing() {
     writer.write_all(b"hello").unwrap();
     let room = writer.spare(0).unwrap().len();
     for count in [room + 1, usize::MAX] {
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| writer.advance(count))).unwrap_err();
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| writer.advance(count)))
+            .unwrap_err();
     }
     check(writer, b"hello");
 }
 
-/// A library that takes all there is would end in the out-of-memory killer, which had better take this process.
+/// A library that takes all there is would end in the out-of-memory killer, which had better take
+/// this process.
 pub fn more_than_there_can_be_is_an_error_and_the_writer_goes_on() {
     std::fs::write("/proc/self/oom_score_adj", "1000").unwrap();
     let Some(mut writer) = writer() else { return };
     writer.write_all(b"hello").unwrap();
     for room in [usize::MAX, isize::MAX as usize, 1 << 60] {
         let error = writer.spare(room).unwrap_err();
-        assert!([libc::EINVAL, libc::EFBIG, libc::ENOMEM, libc::ENOSPC].contains(&error.errno()), "{error}");
+        assert!(
+            [libc::EINVAL, libc::EFBIG, libc::ENOMEM, libc::ENOSPC].contains(&error.errno()),
+            "{error}"
+        );
     }
     writer.write_all(b" world").unwrap();
     check(writer, b"hello world");
@@ -152,14 +161,15 @@ pub fn a_writer_past_the_file_size_limit_says_so_and_keeps_what_it_has() {
     with_limit(libc::RLIMIT_FSIZE, 1 << 20, || {
         writer.write_all(&pattern(1 << 20)).unwrap();
         let error = writer.write(b"!").unwrap_err();
-        let error = error.get_ref().and_then(|inner| inner.downcast_ref::<bytefd::Error>()).expect("ours");
+        let error =
+            error.get_ref().and_then(|inner| inner.downcast_ref::<bytefd::Error>()).expect("ours");
         assert_eq!(error.errno(), libc::EFBIG);
     });
     check(writer, &pattern(1 << 20));
 }
 
-/// Whoever starts programs with another user, as all that std cannot leave to vfork(2), forks. The child has all mappings for a
-/// moment.
+/// Whoever starts programs with another user, as all that std cannot leave to vfork(2), forks. The
+/// child has all mappings for a moment.
 pub fn sealing_beside_forks_neither_fails_nor_loses() {
     // SAFETY: no preconditions.
     if unsafe { libc::geteuid() } != 0 {
@@ -223,7 +233,9 @@ pub fn a_writer_does_what_a_cursor_does_in_any_order() {
     for seed in 0..crate::support::rounds(12) as u64 {
         let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         let mut random = |below: usize| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             (state >> 33) as usize % below
         };
         let Some(mut writer) = writer() else { return };

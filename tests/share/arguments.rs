@@ -7,7 +7,8 @@ use std::ptr::{null, null_mut};
 
 use super::messages::{files, repeated};
 use crate::support::abi::{
-    self, Error, INTERRUPTIBLE, REQUIRE_NO_SEALS, REQUIRE_UID, Requirements, TRANSFER_SOME, TransferOptions,
+    self, Error, INTERRUPTIBLE, REQUIRE_NO_SEALS, REQUIRE_UID, Requirements, TRANSFER_SOME,
+    TransferOptions,
 };
 use crate::support::fd::Failure;
 use crate::support::share::*;
@@ -17,7 +18,11 @@ const CLOSED: c_int = 19_999;
 
 /// Each function that takes a socket.
 fn every_function(socket: c_int) -> [Result<(), Failure>; 3] {
-    [send_numbers(socket, b"!", &[]), receive_what(socket, 1, 0, null()).map(drop), peer(socket).map(drop)]
+    [
+        send_numbers(socket, b"!", &[]),
+        receive_what(socket, 1, 0, null()).map(drop),
+        peer(socket).map(drop),
+    ]
 }
 
 pub fn what_is_no_unix_socket_is_refused() {
@@ -33,9 +38,13 @@ pub fn what_is_no_unix_socket_is_refused() {
         assert_eq!(failure.errno, libc::EPROTOTYPE, "{failure:?}");
     }
     // SAFETY: a new socket, nobody else's.
-    let unconnected = unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) };
+    let unconnected =
+        unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) };
     assert!(unconnected > 2);
-    assert_eq!(send_numbers(unconnected, b"!", &[]).expect_err("unconnected").errno, libc::ENOTCONN);
+    assert_eq!(
+        send_numbers(unconnected, b"!", &[]).expect_err("unconnected").errno,
+        libc::ENOTCONN
+    );
     // SAFETY: made above.
     assert_eq!(unsafe { libc::close(unconnected) }, 0);
 }
@@ -70,7 +79,8 @@ pub fn messages_too_short_for_their_descriptors_are_einval() {
         (libc::SOCK_STREAM, 2, 2 * MOST + 1),
     ] {
         let (ours, theirs) = pair(kind);
-        let failure = send(&ours, &vec![0; length], &repeated(&files, count)).expect_err("too short");
+        let failure =
+            send(&ours, &vec![0; length], &repeated(&files, count)).expect_err("too short");
         assert_eq!(failure.errno, libc::EINVAL, "{failure:?}");
         assert!(failure.message.contains(&format!("{count} descriptors")), "{failure:?}");
         assert_eq!(waiting(&theirs), 0, "nothing was sent");
@@ -96,8 +106,26 @@ pub fn impossible_sizes_are_einval() {
         [
             (abi::load().send)(fd, bytes, usize::MAX, null(), 0, null(), &mut error),
             (abi::load().send)(fd, bytes, 1, &fd, usize::MAX, null(), &mut error),
-            (abi::load().receive)(fd, bytes, &mut all, null_mut(), &mut none, null(), null(), &mut error),
-            (abi::load().receive)(fd, bytes, &mut one, &mut number, &mut all, null(), null(), &mut error),
+            (abi::load().receive)(
+                fd,
+                bytes,
+                &mut all,
+                null_mut(),
+                &mut none,
+                null(),
+                null(),
+                &mut error,
+            ),
+            (abi::load().receive)(
+                fd,
+                bytes,
+                &mut one,
+                &mut number,
+                &mut all,
+                null(),
+                null(),
+                &mut error,
+            ),
         ]
     };
     assert_eq!(statuses, [-libc::EINVAL; 4]);
@@ -142,7 +170,10 @@ pub fn bad_transfer_options_are_refused_before_anything_moves() {
     }
     // Sending a part would lose the rest.
     let some = TransferOptions { flags: TRANSFER_SOME, ..defaults };
-    assert_eq!(send_with(ours.as_raw_fd(), b"!", &[], &some).expect_err("refused").errno, libc::EINVAL);
+    assert_eq!(
+        send_with(ours.as_raw_fd(), b"!", &[], &some).expect_err("refused").errno,
+        libc::EINVAL
+    );
     assert_eq!(waiting(&theirs), waiting_for_us);
     receive(&theirs, 1, 1).expect("still there");
 }
@@ -156,7 +187,8 @@ pub fn a_number_that_became_another_socket_is_eprototype() {
     do_not_block(&ours);
     receive(&ours, 1, 0).expect_err("nothing there");
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");
-    let stream = std::net::TcpStream::connect(listener.local_addr().expect("an address")).expect("connected");
+    let stream = std::net::TcpStream::connect(listener.local_addr().expect("an address"))
+        .expect("connected");
     // SAFETY: `ours` goes on to own the number.
     assert_eq!(unsafe { libc::dup3(stream.as_raw_fd(), number, libc::O_CLOEXEC) }, number);
     let (mut other, _) = listener.accept().expect("accepted");

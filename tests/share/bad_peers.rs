@@ -1,4 +1,5 @@
-//! Whoever is at the other end and does something else than was agreed: an error that says so, and nothing left.
+//! Whoever is at the other end and does something else than was agreed: an error that says so, and
+//! nothing left.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr::null;
@@ -32,7 +33,9 @@ pub fn more_descriptors_than_fit_are_ebadmsg() {
 pub fn fewer_descriptors_than_fit_are_fine() {
     let files = files(5);
     for kind in KINDS {
-        for (sent, capacity) in [(0, 0), (0, 1), (1, 2), (5, 6), (5, MOST), (0, MOST + 1), (MOST, 10 * MOST)] {
+        for (sent, capacity) in
+            [(0, 0), (0, 1), (1, 2), (5, 6), (5, MOST), (0, MOST + 1), (MOST, 10 * MOST)]
+        {
             let (ours, theirs) = pair(kind);
             let sent = repeated(&files, sent);
             send(&theirs, b"hello", &sent).expect("sent");
@@ -48,7 +51,8 @@ pub fn after_a_refusal_the_next_message_is_whole() {
     let files = files(3);
     for refuses in ["too many", "far too many", "none fits", "lost"] {
         let (ours, theirs) = pair(libc::SOCK_STREAM);
-        let send = |bytes: &[u8], count| send(&theirs, bytes, &repeated(&files, count)).expect("sent");
+        let send =
+            |bytes: &[u8], count| send(&theirs, bytes, &repeated(&files, count)).expect("sent");
         send(b"AA", 2);
         send(b"AA", 3);
         send(b"BBBB", 1);
@@ -59,7 +63,9 @@ pub fn after_a_refusal_the_next_message_is_whole() {
             "none fits" => (0, 500, libc::EBADMSG),
             _ => (9, 1, libc::EMFILE),
         };
-        let failure = leaves_nothing(|| with_free_descriptors(free, || receive(&ours, 4, capacity).map(drop)));
+        let failure = leaves_nothing(|| {
+            with_free_descriptors(free, || receive(&ours, 4, capacity).map(drop))
+        });
         let failure = failure.expect_err("refused");
         assert_eq!(failure.errno, errno, "{refuses}: {failure:?}");
         assert!(!failure.message.contains("shut down"), "{failure:?}");
@@ -74,7 +80,10 @@ pub fn after_a_refusal_the_next_message_is_whole() {
     send(&theirs, b"AA", &[&OwnedFd::from(reader)]).expect("sent");
     send(&theirs, b"AABBBB", &[]).expect("sent");
     let asked = Requirements::default();
-    assert_eq!(receive_what(ours.as_raw_fd(), 4, 1, &asked).expect_err("refused").errno, libc::EPERM);
+    assert_eq!(
+        receive_what(ours.as_raw_fd(), 4, 1, &asked).expect_err("refused").errno,
+        libc::EPERM
+    );
     assert_eq!(receive(&ours, 4, 0).expect("the next message").0, b"BBBB");
 }
 
@@ -115,7 +124,8 @@ pub fn a_message_that_comes_too_late_shuts_the_socket_down() {
             if first {
                 send(&theirs, b"h", &[file]).expect("sent");
             }
-            let outcome = leaves_nothing(|| receive_with(ours.as_raw_fd(), 5, 1, null(), &soon).map(drop));
+            let outcome =
+                leaves_nothing(|| receive_with(ours.as_raw_fd(), 5, 1, null(), &soon).map(drop));
             let failure = outcome.expect_err("late");
             let errno = if blocks || first { libc::ETIMEDOUT } else { libc::EAGAIN };
             assert_eq!(failure.errno, errno, "{failure:?}");
@@ -152,7 +162,9 @@ pub fn descriptors_that_are_not_what_is_asked_for_are_refused_all_together() {
                 let has_good_first = sent[0].as_raw_fd() == good.as_raw_fd();
                 let (ours, theirs) = pair(kind);
                 send(&theirs, b"!", &sent).expect("sent");
-                let received = leaves_nothing(|| receive_what(ours.as_raw_fd(), 1, sent.len(), &asked).map(drop));
+                let received = leaves_nothing(|| {
+                    receive_what(ours.as_raw_fd(), 1, sent.len(), &asked).map(drop)
+                });
                 let failure = received.expect_err("refused");
                 // Where nothing can be sealed, the good one is none either.
                 let errno = if has_memfd() || !has_good_first { *errno } else { libc::EPERM };
@@ -219,7 +231,8 @@ pub fn descriptors_that_find_no_number_are_emfile() {
         for free in 0..6 {
             let (ours, theirs) = pair(kind);
             send(&theirs, b"!", &repeated(&files, 5)).expect("sent");
-            let received = leaves_nothing(|| with_free_descriptors(free, || receive(&ours, 1, 5).map(drop)));
+            let received =
+                leaves_nothing(|| with_free_descriptors(free, || receive(&ours, 1, 5).map(drop)));
             if free == 5 {
                 received.expect("enough");
                 continue;
@@ -231,7 +244,8 @@ pub fn descriptors_that_find_no_number_are_emfile() {
     // Over several parts of one message.
     let (ours, theirs) = pair(libc::SOCK_STREAM);
     send(&theirs, b"abc", &repeated(&files, 600)).expect("sent");
-    let failure = leaves_nothing(|| with_free_descriptors(400, || receive(&ours, 3, 600))).expect_err("too few");
+    let failure = leaves_nothing(|| with_free_descriptors(400, || receive(&ours, 3, 600)))
+        .expect_err("too few");
     assert_eq!(failure.errno, libc::EMFILE, "{failure:?}");
 }
 
@@ -283,7 +297,9 @@ pub fn a_process_descriptor_that_finds_no_number_does_no_harm() {
         }
         for count in [0, 2] {
             send(&theirs, b"!", &repeated(&files, count)).expect("sent");
-            let received = leaves_nothing(|| with_free_descriptors(count, || receive(&ours, 1, count).map(drop)));
+            let received = leaves_nothing(|| {
+                with_free_descriptors(count, || receive(&ours, 1, count).map(drop))
+            });
             received.expect("what was asked for has come");
         }
     }
@@ -296,11 +312,13 @@ pub fn a_flood_of_descriptors_is_ended() {
     for _ in 0..20 {
         send(&theirs, b"!", &repeated(&files, MOST)).expect("sent");
     }
-    let failure = leaves_nothing(|| with_free_descriptors(2 * MOST, || receive(&ours, 20, MOST))).expect_err("a flood");
+    let failure = leaves_nothing(|| with_free_descriptors(2 * MOST, || receive(&ours, 20, MOST)))
+        .expect_err("a flood");
     assert_eq!(failure.errno, libc::EBADMSG, "{failure:?}");
 }
 
-/// Who has no privileges may have as many descriptors in flight, in all processes together, as it may have open.
+/// Who has no privileges may have as many descriptors in flight, in all processes together, as it
+/// may have open.
 pub fn too_many_descriptors_in_flight_are_etoomanyrefs() {
     let files = files(1);
     let (ours, _theirs) = pair(libc::SOCK_STREAM);
@@ -331,7 +349,8 @@ pub fn nobody_at_the_other_end_is_an_error_and_no_signal() {
             for count in [0, 1] {
                 let (ours, theirs) = pair(kind);
                 drop(theirs);
-                let failure = send(&ours, b"hello", &repeated(&files, count)).expect_err("nobody there");
+                let failure =
+                    send(&ours, b"hello", &repeated(&files, count)).expect_err("nobody there");
                 assert_eq!(failure.errno, errno, "kind {kind}: {failure:?}");
             }
         }

@@ -7,13 +7,17 @@ use std::os::unix::fs::MetadataExt;
 use crate::faults::conditions::{leaves_nothing, without_standard_input};
 use crate::faults::traced::{Stop, in_traced_child};
 use crate::support::abi::{AUTO, Requirements, WRITABLE};
-use crate::support::fd::{access_mode, content, fcntl, is_close_on_exec, metadata, offset, pattern, wrap_with};
+use crate::support::fd::{
+    access_mode, content, fcntl, is_close_on_exec, metadata, offset, pattern, wrap_with,
+};
 use crate::support::hosts::has_memfd;
 use crate::support::share::*;
 
 /// Files whose content is their number.
 pub fn files(count: usize) -> Vec<OwnedFd> {
-    (0..count).map(|at| wrap_with(format!("file {at}").as_bytes(), 0, AUTO).expect("a descriptor")).collect()
+    (0..count)
+        .map(|at| wrap_with(format!("file {at}").as_bytes(), 0, AUTO).expect("a descriptor"))
+        .collect()
 }
 
 /// These files, over and over, `count` in all. Their number should be no divisor of 253.
@@ -33,10 +37,13 @@ pub fn assert_same(received: &[OwnedFd], sent: &[&OwnedFd]) {
 pub fn every_kind_of_socket_carries_bytes_and_descriptors_in_order() {
     let files = files(7);
     for kind in KINDS {
-        for (length, count) in [(1, 0), (1, 1), (2, 3), (1, MOST), (10_000, 0), (10_000, 7), (10_000, MOST)] {
+        for (length, count) in
+            [(1, 0), (1, 1), (2, 3), (1, MOST), (10_000, 0), (10_000, 7), (10_000, MOST)]
+        {
             let ((ours, theirs), message) = (pair(kind), pattern(length));
             let sent = repeated(&files, count);
-            send(&ours, &message, &sent).unwrap_or_else(|failure| panic!("{kind}, {length}, {count}: {failure:?}"));
+            send(&ours, &message, &sent)
+                .unwrap_or_else(|failure| panic!("{kind}, {length}, {count}: {failure:?}"));
             let (bytes, received) = receive(&theirs, length, count).expect("received");
             assert!(bytes == message);
             assert_same(&received, &sent);
@@ -184,9 +191,13 @@ pub fn a_datagram_carries_253_descriptors_and_not_254() {
     for kind in [libc::SOCK_DGRAM, libc::SOCK_SEQPACKET] {
         let (ours, theirs) = pair(kind);
         for length in [1, 2, 300] {
-            let failure = send(&ours, &pattern(length), &repeated(&files, MOST + 1)).expect_err("refused");
+            let failure =
+                send(&ours, &pattern(length), &repeated(&files, MOST + 1)).expect_err("refused");
             assert_eq!(failure.errno, libc::E2BIG, "{failure:?}");
-            assert!(failure.message.contains("254") && failure.message.contains("253"), "{failure:?}");
+            assert!(
+                failure.message.contains("254") && failure.message.contains("253"),
+                "{failure:?}"
+            );
         }
         assert_eq!(waiting(&theirs), 0, "nothing was sent");
         send(&ours, b"!", &repeated(&files, MOST)).expect("sent");
@@ -203,7 +214,10 @@ pub fn without_requirements_anything_is_received() {
         send(&ours, b"!", &sent).expect("sent");
         let (_, received) = receive(&theirs, 1, 3).expect("received");
         for (theirs, ours) in received.iter().zip(sent) {
-            assert_eq!((metadata(theirs).dev(), metadata(theirs).ino()), (metadata(ours).dev(), metadata(ours).ino()));
+            assert_eq!(
+                (metadata(theirs).dev(), metadata(theirs).ino()),
+                (metadata(ours).dev(), metadata(ours).ino())
+            );
         }
     }
 }
@@ -213,7 +227,11 @@ pub fn requirements_that_are_met_are_no_obstacle() {
     let asked = if has_memfd() {
         Requirements { min_length: 6, ..Requirements::default() }
     } else {
-        Requirements { min_length: 6, flags: crate::support::abi::REQUIRE_NO_SEALS, ..Requirements::default() }
+        Requirements {
+            min_length: 6,
+            flags: crate::support::abi::REQUIRE_NO_SEALS,
+            ..Requirements::default()
+        }
     };
     for kind in KINDS {
         let (ours, theirs) = pair(kind);
@@ -228,9 +246,11 @@ pub fn rust_sends_and_receives_the_same() {
     for kind in KINDS {
         let (ours, theirs) = pair(kind);
         let sent = repeated(&files, 3);
-        bytefd::share::send(&ours, b"hello", &sent.iter().map(|fd| fd.as_fd()).collect::<Vec<_>>()).expect("sent");
+        bytefd::share::send(&ours, b"hello", &sent.iter().map(|fd| fd.as_fd()).collect::<Vec<_>>())
+            .expect("sent");
         let mut message = [0; 5];
-        let (length, received) = bytefd::share::receive(&theirs, &mut message, 3).expect("received");
+        let (length, received) =
+            bytefd::share::receive(&theirs, &mut message, 3).expect("received");
         assert_eq!((length, &message), (5, b"hello"));
         assert_same(&received, &sent);
     }
@@ -252,9 +272,14 @@ pub fn descriptors_are_close_on_exec_from_birth() {
             let Stop::Before(call) = stop else { return };
             if call.number == libc::SYS_recvmsg {
                 received += 1;
-                assert_ne!(call.arguments[2] as c_int & libc::MSG_CMSG_CLOEXEC, 0, "a flag of recvmsg");
+                assert_ne!(
+                    call.arguments[2] as c_int & libc::MSG_CMSG_CLOEXEC,
+                    0,
+                    "a flag of recvmsg"
+                );
             }
-            let sets = call.number == libc::SYS_fcntl && call.arguments[1] as c_int == libc::F_SETFD;
+            let sets =
+                call.number == libc::SYS_fcntl && call.arguments[1] as c_int == libc::F_SETFD;
             assert!(!sets, "not made so afterwards");
         });
         assert_eq!(received, 1);
@@ -289,6 +314,9 @@ pub fn where_there_is_no_room_descriptors_never_arrive() {
                 calls.push(call.number);
             }
         });
-        assert!(calls.contains(&libc::SYS_recvmsg) && !calls.contains(&libc::SYS_close), "{calls:?}");
+        assert!(
+            calls.contains(&libc::SYS_recvmsg) && !calls.contains(&libc::SYS_close),
+            "{calls:?}"
+        );
     }
 }

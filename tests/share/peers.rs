@@ -9,7 +9,13 @@ use crate::support::share::*;
 fn us() -> Credentials {
     // SAFETY: touches no memory.
     let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
-    Credentials { size: size_of::<Credentials>(), pid: std::process::id() as i32, uid, gid, reserved: 0 }
+    Credentials {
+        size: size_of::<Credentials>(),
+        pid: std::process::id() as i32,
+        uid,
+        gid,
+        reserved: 0,
+    }
 }
 
 pub fn the_peer_of_a_pair_is_this_process() {
@@ -45,7 +51,8 @@ pub fn the_peer_is_who_connected_and_who_listens() {
     let path = folder.path().join("socket");
     let listener = UnixListener::bind(&path).expect("a socket");
     let open = |path: &std::path::Path, mode| {
-        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).expect("a mode");
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode))
+            .expect("a mode");
     };
     open(folder.path(), 0o711);
     open(&path, 0o666);
@@ -59,8 +66,10 @@ pub fn the_peer_is_who_connected_and_who_listens() {
         crate::pool::leave(|| {
             if is_root {
                 // SAFETY: touches no memory, and concerns the child only.
-                let dropped =
-                    unsafe { libc::setresgid(NOBODY, NOBODY, NOBODY) | libc::setresuid(NOBODY, NOBODY, NOBODY) };
+                let dropped = unsafe {
+                    libc::setresgid(NOBODY, NOBODY, NOBODY)
+                        | libc::setresuid(NOBODY, NOBODY, NOBODY)
+                };
                 assert_eq!(dropped, 0, "{}", std::io::Error::last_os_error());
             }
             let stream = UnixStream::connect(&path).expect("connected");
@@ -74,5 +83,9 @@ pub fn the_peer_is_who_connected_and_who_listens() {
     assert_eq!(peer(stream.as_raw_fd()).expect("a peer"), expected);
     send(&stream, b"!", &[]).expect("sent");
     crate::pool::wait_for(child);
-    assert_eq!(peer(stream.as_raw_fd()).expect("a peer"), expected, "as it was, though it has ended");
+    assert_eq!(
+        peer(stream.as_raw_fd()).expect("a peer"),
+        expected,
+        "as it was, though it has ended"
+    );
 }

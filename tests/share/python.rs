@@ -9,10 +9,16 @@ use std::sync::OnceLock;
 use crate::support::abi::{TRANSFER_SOME, TransferOptions};
 use crate::support::share::*;
 
-/// Python at one end of this socket, or `None` where there is no Python that knows these functions (3.9).
+/// Python at one end of this socket, or `None` where there is no Python that knows these functions
+/// (3.9).
 fn python(program: &str, socket: Stdio) -> Option<Child> {
     static IS_KNOWN: OnceLock<bool> = OnceLock::new();
-    let look = || Command::new("python3").args(["-c", "import socket; socket.send_fds"]).stderr(Stdio::null()).status();
+    let look = || {
+        Command::new("python3")
+            .args(["-c", "import socket; socket.send_fds"])
+            .stderr(Stdio::null())
+            .status()
+    };
     if !IS_KNOWN.get_or_init(|| look().is_ok_and(|status| status.success())) {
         println!("SKIPPED: python3 with socket.send_fds: not here");
         return None;
@@ -42,9 +48,13 @@ socket.send_fds(s, [b' more'], [])
     let (ours, theirs) = pair(libc::SOCK_STREAM);
     let Some(child) = python(SENDS_AND_WAITS, theirs.into()) else { return };
     let some = TransferOptions { flags: TRANSFER_SOME, ..TransferOptions::default() };
-    let (bytes, received) = receive_with(ours.as_raw_fd(), 1000, MOST, null(), &some).expect("received");
+    let (bytes, received) =
+        receive_with(ours.as_raw_fd(), 1000, MOST, null(), &some).expect("received");
     assert_eq!((bytes, received.len()), (b"some".to_vec(), 1));
     plain_write(&received[0], b"received");
-    assert_eq!(receive_with(ours.as_raw_fd(), 1000, MOST, null(), &some).expect("received").0, b" more");
+    assert_eq!(
+        receive_with(ours.as_raw_fd(), 1000, MOST, null(), &some).expect("received").0,
+        b" more"
+    );
     said(child);
 }

@@ -105,7 +105,10 @@ pub fn a_time_limit_that_passes_is_eagain() {
     assert!(failure.message.contains("4 of 5"), "{failure:?}");
     let (ours, _theirs) = with_little_room();
     limit_time(&ours, libc::SO_SNDTIMEO);
-    assert_eq!(send(&ours, &pattern(500_000), &[]).expect_err("nobody takes it").errno, libc::EAGAIN);
+    assert_eq!(
+        send(&ours, &pattern(500_000), &[]).expect_err("nobody takes it").errno,
+        libc::EAGAIN
+    );
 }
 
 pub fn sending_goes_on_though_signals_interrupt() {
@@ -150,7 +153,11 @@ pub fn receiving_goes_on_though_signals_interrupt() {
                 for _ in 0..100 {
                     interrupt();
                 }
-                let rest = if kind == libc::SOCK_STREAM { &message[message.len() - 1..] } else { &message };
+                let rest = if kind == libc::SOCK_STREAM {
+                    &message[message.len() - 1..]
+                } else {
+                    &message
+                };
                 send(&ours, rest, &repeated(&files, 3)).expect("sent");
             },
         );
@@ -171,7 +178,8 @@ pub fn a_timeout_ends_a_call_that_waits() {
     for kind in KINDS {
         for time in [0, 1, 1_000_000] {
             let (ours, theirs) = pair(kind);
-            let failure = receive_with(theirs.as_raw_fd(), 10, 1, null(), &after(time)).expect_err("nothing comes");
+            let failure = receive_with(theirs.as_raw_fd(), 10, 1, null(), &after(time))
+                .expect_err("nothing comes");
             assert_eq!(failure.errno, libc::ETIMEDOUT, "{failure:?}");
             let failure = loop {
                 if let Err(failure) = send_with(ours.as_raw_fd(), &[0; 2000], &[], &after(time)) {
@@ -180,14 +188,16 @@ pub fn a_timeout_ends_a_call_that_waits() {
             };
             assert_eq!(failure.errno, libc::ETIMEDOUT, "{failure:?}");
             // What is there is received, also by one who does not wait.
-            let (bytes, _) = receive_with(theirs.as_raw_fd(), 2000, 1, null(), &after(time)).expect("received");
+            let (bytes, _) =
+                receive_with(theirs.as_raw_fd(), 2000, 1, null(), &after(time)).expect("received");
             assert_eq!(bytes.len(), 2000);
         }
         // A socket that does not block answers at once, whatever the timeout.
         let (ours, _theirs) = pair(kind);
         do_not_block(&ours);
         for time in [0, 1, i64::MAX] {
-            let failure = receive_with(ours.as_raw_fd(), 10, 1, null(), &after(time)).expect_err("nothing there");
+            let failure = receive_with(ours.as_raw_fd(), 10, 1, null(), &after(time))
+                .expect_err("nothing there");
             assert_eq!(failure.errno, libc::EAGAIN, "{failure:?}");
         }
     }
@@ -199,7 +209,8 @@ pub fn a_timeout_ends_a_message_that_is_not_taken() {
         if !blocks {
             do_not_block(&ours);
         }
-        let failure = send_with(ours.as_raw_fd(), &pattern(500_000), &[], &after(1_000_000)).expect_err("not taken");
+        let failure = send_with(ours.as_raw_fd(), &pattern(500_000), &[], &after(1_000_000))
+            .expect_err("not taken");
         assert_eq!(failure.errno, libc::ETIMEDOUT, "{failure:?}");
         assert!(failure.message.contains("of 500000 bytes"), "{failure:?}");
     }
@@ -214,7 +225,11 @@ pub fn a_timeout_is_for_the_whole_call() {
             do_not_block(&theirs);
         }
         if has_limit {
-            assert!(set_option(&theirs, libc::SO_RCVTIMEO, libc::timeval { tv_sec: 1000, tv_usec: 0 }));
+            assert!(set_option(
+                &theirs,
+                libc::SO_RCVTIMEO,
+                libc::timeval { tv_sec: 1000, tv_usec: 0 }
+            ));
         }
         send(&ours, b"!", &[file]).expect("sent");
         std::thread::scope(|scope| {
@@ -295,7 +310,10 @@ pub fn a_signal_handler_ends_an_interruptible_call() {
         );
         let failure = outcome.expect_err("interrupted");
         assert_eq!(failure.errno, libc::EINTR);
-        assert!(failure.message.contains("4 of 5") && failure.message.contains("shut down"), "{failure:?}");
+        assert!(
+            failure.message.contains("4 of 5") && failure.message.contains("shut down"),
+            "{failure:?}"
+        );
     }
 }
 
@@ -306,7 +324,9 @@ pub fn some_of_a_stream_is_what_has_arrived() {
         if !blocks {
             do_not_block(&theirs);
         }
-        let some = |size, capacity| receive_with(theirs.as_raw_fd(), size, capacity, null(), &with(TRANSFER_SOME));
+        let some = |size, capacity| {
+            receive_with(theirs.as_raw_fd(), size, capacity, null(), &with(TRANSFER_SOME))
+        };
         send(&ours, b"hello", &repeated(&files, 3)).expect("sent");
         let (bytes, received) = some(100, 5).expect("received");
         assert_eq!(bytes, b"hello");
@@ -336,7 +356,8 @@ pub fn some_of_a_stream_is_what_has_arrived() {
     }
 }
 
-/// As D-Bus has it: a header says how long the message is, descriptors come with its first byte, and it may arrive in any pieces.
+/// As D-Bus has it: a header says how long the message is, descriptors come with its first byte,
+/// and it may arrive in any pieces.
 pub fn messages_that_say_their_length_are_received_in_any_pieces() {
     let files = files(5);
     let (ours, theirs) = pair(libc::SOCK_STREAM);
@@ -345,7 +366,11 @@ pub fn messages_that_say_their_length_are_received_in_any_pieces() {
         scope.spawn(|| {
             for (at, message) in messages.iter().enumerate() {
                 let whole = [&(message.len() as u32).to_le_bytes()[..], message].concat();
-                let sizes = if at % 2 == 0 { vec![whole.len()] } else { vec![1, 2, 3, whole.len().saturating_sub(6)] };
+                let sizes = if at % 2 == 0 {
+                    vec![whole.len()]
+                } else {
+                    vec![1, 2, 3, whole.len().saturating_sub(6)]
+                };
                 let (mut rest, mut sent) = (&whole[..], repeated(&files, at));
                 for size in sizes {
                     let (now, later) = rest.split_at(size.min(rest.len()));
@@ -359,11 +384,14 @@ pub fn messages_that_say_their_length_are_received_in_any_pieces() {
         let (mut bytes, mut descriptors) = (Vec::new(), Vec::new());
         for (at, message) in messages.iter().enumerate() {
             let length = |bytes: &[u8]| {
-                bytes.first_chunk().map_or(usize::MAX, |length| 4 + u32::from_le_bytes(*length) as usize)
+                bytes
+                    .first_chunk()
+                    .map_or(usize::MAX, |length| 4 + u32::from_le_bytes(*length) as usize)
             };
             while bytes.len() < length(&bytes) {
-                let (more, fds) = receive_with(theirs.as_raw_fd(), 1000, MOST, null(), &with(TRANSFER_SOME))
-                    .expect("what has arrived");
+                let (more, fds) =
+                    receive_with(theirs.as_raw_fd(), 1000, MOST, null(), &with(TRANSFER_SOME))
+                        .expect("what has arrived");
                 bytes.extend(more);
                 descriptors.extend(fds);
             }

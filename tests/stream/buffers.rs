@@ -1,4 +1,5 @@
-//! A stream begins in buffers and goes on in a file: what must hold wherever it ends between them, whatever was expected.
+//! A stream begins in buffers and goes on in a file: what must hold wherever it ends between them,
+//! whatever was expected.
 
 use std::fs::File;
 use std::io::{Error, Read, Seek, SeekFrom, Write};
@@ -14,10 +15,12 @@ use crate::support::share::plain_write;
 
 const PACKET: usize = 4096;
 
-/// Where one buffer ends and the next begins, and where the file does, with and without the room for a packet.
+/// Where one buffer ends and the next begins, and where the file does, with and without the room
+/// for a packet.
 fn lengths() -> impl Iterator<Item = usize> {
     let ends = [16 << 10, 80 << 10, 336 << 10, 1 << 20, 2 << 20];
-    let ends = ends.into_iter().enumerate().flat_map(|(index, end)| [end, end + PACKET * (index + 1)]);
+    let ends =
+        ends.into_iter().enumerate().flat_map(|(index, end)| [end, end + PACKET * (index + 1)]);
     ends.flat_map(|end| [end - 1, end, end + 1])
 }
 
@@ -66,7 +69,10 @@ pub fn every_length_around_a_buffer_is_exact_whatever_was_expected() {
         }
         for piece in [997, 4095, 4097, 70_001] {
             assert_as_wrapped(&wrap(Pieces::new(bytes, piece), 0).expect("a descriptor"), bytes);
-            assert_as_wrapped(&wrap(Pieces::new(bytes, piece), length as u64).expect("a descriptor"), bytes);
+            assert_as_wrapped(
+                &wrap(Pieces::new(bytes, piece), length as u64).expect("a descriptor"),
+                bytes,
+            );
         }
     }
 }
@@ -80,12 +86,16 @@ pub fn every_length_of_a_file_is_exact_whatever_was_expected() {
         for hint in hints(length) {
             file.rewind().expect("a place");
             let options = StreamOptions::new().size_hint(hint);
-            assert_as_wrapped(&WrapOptions::new().wrap_stream(&file, &options).expect("a descriptor"), bytes);
+            assert_as_wrapped(
+                &WrapOptions::new().wrap_stream(&file, &options).expect("a descriptor"),
+                bytes,
+            );
         }
     }
 }
 
-/// Content that is larger than the threshold only together with what lies before the offset stays in memory.
+/// Content that is larger than the threshold only together with what lies before the offset stays
+/// in memory.
 pub fn what_a_file_has_before_its_offset_is_not_expected() {
     let bytes = pattern(3 << 20);
     let mut file = tempfile::tempfile().expect("a file");
@@ -107,7 +117,10 @@ pub fn packets_are_never_cut_whatever_was_expected() {
         std::thread::scope(|scope| {
             scope.spawn(move || (0..COUNT).for_each(|_| plain_write(&writer, packet)));
             let options = StreamOptions::new().size_hint(hint);
-            assert_as_wrapped(&WrapOptions::new().wrap_stream(&reader, &options).expect("a descriptor"), &bytes);
+            assert_as_wrapped(
+                &WrapOptions::new().wrap_stream(&reader, &options).expect("a descriptor"),
+                &bytes,
+            );
         });
     }
 }
@@ -118,10 +131,13 @@ pub fn every_length_around_a_buffer_goes_through_a_pool() {
         let bytes = &bytes[..length];
         for hint in [0, 1, length as u64, u64::MAX] {
             let options = StreamOptions::new().size_hint(hint);
-            let lent = pool.scan_begin_reader(Pieces::new(bytes, 50_000), &WrapOptions::new(), &options);
+            let lent =
+                pool.scan_begin_reader(Pieces::new(bytes, 50_000), &WrapOptions::new(), &options);
             let lent = lent.expect("a descriptor");
             let mut content = Vec::new();
-            File::from(lent.as_fd().try_clone_to_owned().expect("a copy")).read_to_end(&mut content).expect("read");
+            File::from(lent.as_fd().try_clone_to_owned().expect("a copy"))
+                .read_to_end(&mut content)
+                .expect("read");
             assert!(content == bytes, "{length} bytes, {hint} expected");
         }
     }
@@ -130,13 +146,16 @@ pub fn every_length_around_a_buffer_goes_through_a_pool() {
 pub fn a_reader_that_fails_anywhere_leaves_nothing() {
     let (pool, bytes) = (Pool::new(64 << 20), pattern((3 << 20) + 5));
     for length in lengths().chain([bytes.len(), 1, 0]) {
-        let failing = || Pieces { end: Some(libc::ENETDOWN), ..Pieces::new(&bytes[..length], 70_001) };
+        let failing =
+            || Pieces { end: Some(libc::ENETDOWN), ..Pieces::new(&bytes[..length], 70_001) };
         let error = leaves_nothing(|| wrap(failing(), 0)).expect_err("it fails");
         assert_eq!(error.errno(), libc::ENETDOWN);
         let error = pool.scan_begin_reader(failing(), &WrapOptions::new(), &StreamOptions::new());
         assert_eq!(error.expect_err("it fails").errno(), libc::ENETDOWN);
     }
-    let lent = pool.scan_begin_reader(&b"hello"[..], &WrapOptions::new(), &StreamOptions::new()).expect("a descriptor");
+    let lent = pool
+        .scan_begin_reader(&b"hello"[..], &WrapOptions::new(), &StreamOptions::new())
+        .expect("a descriptor");
     assert_eq!(std::fs::read(bytefd::path(&lent)).expect("read"), b"hello");
 }
 
@@ -147,9 +166,12 @@ pub fn a_wrong_hint_takes_no_memory() {
     // The peak also counts code, and older kernels count it in batches.
     let (own, peak) = (counted("VmData:") + MOST, counted("VmHWM:") + MOST);
     for hint in [1 << 20, 1 << 30, 1 << 62, u64::MAX] {
-        let fd = with_limit(libc::RLIMIT_DATA, own, || wrap(&b"hello"[..], hint)).expect("a descriptor");
+        let fd =
+            with_limit(libc::RLIMIT_DATA, own, || wrap(&b"hello"[..], hint)).expect("a descriptor");
         assert_as_wrapped(&fd, b"hello");
-        let allocated = std::os::unix::fs::MetadataExt::blocks(&File::from(fd).metadata().expect("a file")) * 512;
+        let allocated =
+            std::os::unix::fs::MetadataExt::blocks(&File::from(fd).metadata().expect("a file"))
+                * 512;
         assert!(allocated <= 64 << 10, "{allocated} bytes for 5");
     }
     assert!(counted("VmHWM:") < peak, "{} bytes of memory, {peak} allowed", counted("VmHWM:"));

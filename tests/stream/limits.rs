@@ -17,7 +17,9 @@ fn at_most(most: u64) -> StreamOptions {
 }
 
 pub fn a_limit_exactly_met_is_fine_and_one_more_is_efbig() {
-    for length in [1, 2, 4095, 4096, 4097, 64 << 10, (64 << 10) + 1, 1 << 20, 2 << 20, (2 << 20) + 1] {
+    for length in
+        [1, 2, 4095, 4096, 4097, 64 << 10, (64 << 10) + 1, 1 << 20, 2 << 20, (2 << 20) + 1]
+    {
         let bytes = pattern(length);
         for most in [length as u64, length as u64 + 1, u64::MAX] {
             let fd = through_a_pipe(&bytes, 10_000, &at_most(most)).expect("within the limit");
@@ -47,7 +49,8 @@ pub fn a_refused_stream_leaves_nothing() {
         (above(10_000), at_most(49_999)),
     ] {
         let source = filled(&bytes);
-        let failure = leaves_nothing(|| wrap_stream_with(&source, &wrap, &options)).expect_err("too long");
+        let failure =
+            leaves_nothing(|| wrap_stream_with(&source, &wrap, &options)).expect_err("too long");
         assert_eq!(failure.errno, libc::EFBIG);
         // A byte more than is allowed shows that it is too long; more is not taken.
         assert_eq!(waiting(&source), bytes.len() - options.max_bytes as usize - 1);
@@ -70,7 +73,9 @@ pub fn the_file_size_limit_is_efbig_and_no_signal() {
         for (limit, length) in [(0, 1), (10_000, 10_001), (10_000, 50_000), (4096, 4097)] {
             let source = filled(&bytes[..length]);
             let outcome = leaves_nothing(|| {
-                with_limit(libc::RLIMIT_FSIZE, limit, || wrap_stream_with(&source, &options, null()))
+                with_limit(libc::RLIMIT_FSIZE, limit, || {
+                    wrap_stream_with(&source, &options, null())
+                })
             });
             let failure = outcome.expect_err("too long");
             assert_eq!(failure.errno, libc::EFBIG, "{failure:?}");
@@ -78,7 +83,9 @@ pub fn the_file_size_limit_is_efbig_and_no_signal() {
         }
         for (limit, length) in [(0, 0), (5, 5), (10_000, 9_999), (10_000, 10_000), (4096, 4096)] {
             let source = filled(&bytes[..length]);
-            let fd = with_limit(libc::RLIMIT_FSIZE, limit, || wrap_stream_with(&source, &options, null()));
+            let fd = with_limit(libc::RLIMIT_FSIZE, limit, || {
+                wrap_stream_with(&source, &options, null())
+            });
             let fd = fd.expect("within it");
             assert!(content(&fd) == bytes[..length]);
         }
@@ -110,7 +117,8 @@ pub fn a_file_size_limit_that_falls_while_a_read_waits_is_efbig_and_no_signal() 
         assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &limit) }, 0);
     };
     for left in ((1 << 20) + 1..6 << 20).step_by(300_000) {
-        let wrapped = bytefd::WrapOptions::new().wrap_reader(Lowering(left), &bytefd::StreamOptions::new());
+        let wrapped =
+            bytefd::WrapOptions::new().wrap_reader(Lowering(left), &bytefd::StreamOptions::new());
         usual();
         assert_eq!(wrapped.expect_err("too long").errno(), libc::EFBIG, "{left} bytes before");
     }
@@ -122,12 +130,16 @@ pub fn without_descriptors_it_is_emfile_with_nothing_left() {
         for free in 0..=4 {
             let source = filled(b"hello");
             let outcome = leaves_nothing(|| {
-                with_free_descriptors(free, || wrap_stream_with(&source, &options, null()).map(drop))
+                with_free_descriptors(free, || {
+                    wrap_stream_with(&source, &options, null()).map(drop)
+                })
             });
             match outcome {
                 Ok(()) => assert!(free > 0),
                 // Memory, the file, and its read-only description are three.
-                Err(failure) => assert!(failure.errno == libc::EMFILE && free < 3, "{free} free: {failure:?}"),
+                Err(failure) => {
+                    assert!(failure.errno == libc::EMFILE && free < 3, "{free} free: {failure:?}")
+                }
             }
         }
     }
@@ -136,11 +148,13 @@ pub fn without_descriptors_it_is_emfile_with_nothing_left() {
 /// A number of bytes that the kernel counts for this process.
 pub fn counted(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("/proc");
-    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line of that name");
+    let line =
+        status.lines().find_map(|line| line.strip_prefix(name)).expect("a line of that name");
     line.trim().strip_suffix(" kB").and_then(|kib| kib.parse::<u64>().ok()).expect("a number") << 10
 }
 
-/// There is no room for it in memory of the process's own (RLIMIT_DATA), nor is it twice in what is mapped (VmHWM).
+/// There is no room for it in memory of the process's own (RLIMIT_DATA), nor is it twice in what is
+/// mapped (VmHWM).
 pub fn the_content_is_not_held_twice() {
     const LENGTH: u64 = 64 << 20;
     let (reader, writer) = pipe(0);
@@ -149,11 +163,14 @@ pub fn the_content_is_not_held_twice() {
     assert!(child >= 0);
     if child == 0 {
         let piece = [7; 1 << 16];
-        crate::pool::leave(|| (0..LENGTH / piece.len() as u64).for_each(|_| plain_write(&writer, &piece)));
+        crate::pool::leave(|| {
+            (0..LENGTH / piece.len() as u64).for_each(|_| plain_write(&writer, &piece))
+        });
     }
     drop(writer);
     let (own, most) = (counted("VmData:") + LENGTH / 4, counted("VmHWM:") + LENGTH * 3 / 2);
-    let fd = with_limit(libc::RLIMIT_DATA, own, || wrap_stream(&reader, null())).expect("a descriptor");
+    let fd =
+        with_limit(libc::RLIMIT_DATA, own, || wrap_stream(&reader, null())).expect("a descriptor");
     crate::pool::wait_for(child);
     let peak = counted("VmHWM:");
     assert!(peak < most, "{peak} bytes of memory, {most} allowed");

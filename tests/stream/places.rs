@@ -17,11 +17,16 @@ pub fn above(spill_threshold: u64) -> WrapOptions {
 /// What a file without seals promises instead.
 fn assert_unsealed(fd: &OwnedFd, bytes: &[u8]) {
     let stat = metadata(fd);
-    assert_eq!((stat.len() as usize, stat.nlink(), mode(fd), offset(fd)), (bytes.len(), 0, 0o400, 0));
+    assert_eq!(
+        (stat.len() as usize, stat.nlink(), mode(fd), offset(fd)),
+        (bytes.len(), 0, 0o400, 0)
+    );
     assert!(is_close_on_exec(fd));
     assert_eq!(access_mode(fd), libc::O_RDONLY);
     assert!(content(fd) == bytes && read_through(fd) == bytes);
-    assert!(mapped(fd, libc::PROT_READ, libc::MAP_SHARED).expect("mapped")[..bytes.len()] == *bytes);
+    assert!(
+        mapped(fd, libc::PROT_READ, libc::MAP_SHARED).expect("mapped")[..bytes.len()] == *bytes
+    );
 }
 
 /// The kernel's name of the file.
@@ -34,7 +39,8 @@ pub fn up_to_the_threshold_it_is_memory_and_above_it_a_file() {
     for threshold in [1, 4096, 10_000, 64 << 10, 2 << 20, (3 << 20) + 1] {
         for length in [threshold - 1, threshold, threshold + 1, threshold + 100_000] {
             let bytes = pattern(length as usize);
-            let fd = through_a_pipe_with(&bytes, 10_000, &above(threshold), null()).expect("a descriptor");
+            let fd = through_a_pipe_with(&bytes, 10_000, &above(threshold), null())
+                .expect("a descriptor");
             if length > threshold {
                 assert_unsealed(&fd, &bytes);
                 assert!(!place(&fd).contains("memfd:"), "{}", place(&fd));
@@ -66,7 +72,8 @@ pub fn what_is_spilled_is_an_unlinked_file_in_tmpdir() {
         }
         assert_eq!(free_space(folder), all, "gone with the descriptor");
         if has_memfd() {
-            let fd = through_a_pipe_with(&bytes, 12_345, &above(3 << 20), null()).expect("a descriptor");
+            let fd =
+                through_a_pipe_with(&bytes, 12_345, &above(3 << 20), null()).expect("a descriptor");
             assert_ne!(metadata(&fd).dev(), device);
         }
     });
@@ -77,11 +84,13 @@ pub fn a_full_folder_for_temporary_files_is_enospc_with_nothing_left() {
         let (all, bytes) = (free_space(folder), pattern(3 << 20));
         // Full when it is moved there, and afterwards.
         for options in [above(2 << 20), above(10_000)] {
-            let failure = leaves_nothing(|| through_a_pipe_with(&bytes, 10_000, &options, null())).expect_err("full");
+            let failure = leaves_nothing(|| through_a_pipe_with(&bytes, 10_000, &options, null()))
+                .expect_err("full");
             assert_eq!(failure.errno, libc::ENOSPC, "{failure:?}");
             assert_eq!(free_space(folder), all);
         }
-        let fd = through_a_pipe_with(&bytes[..500_000], 10_000, &above(10_000), null()).expect("enough room");
+        let fd = through_a_pipe_with(&bytes[..500_000], 10_000, &above(10_000), null())
+            .expect("enough room");
         assert_unsealed(&fd, &bytes[..500_000]);
     });
 }
@@ -97,7 +106,8 @@ pub fn without_memory_files_it_is_a_read_only_file() {
         let most = StreamOptions { max_bytes: length as u64, ..StreamOptions::default() };
         assert_unsealed(&through_a_pipe(&bytes, 10_000, &most).expect("a descriptor"), &bytes);
         let more = pattern(length + 1);
-        let failure = leaves_nothing(|| through_a_pipe(&more, 10_000, &most)).expect_err("one more");
+        let failure =
+            leaves_nothing(|| through_a_pipe(&more, 10_000, &most)).expect_err("one more");
         assert_eq!(failure.errno, libc::EFBIG);
     }
 }
@@ -106,7 +116,8 @@ pub fn without_memory_files_it_is_a_read_only_file() {
 pub fn without_memory_files_the_threshold_still_counts() {
     with_folder(4 << 10, |folder| {
         hosts::refuse(libc::SYS_memfd_create, libc::EPERM);
-        let (device, bytes) = (std::fs::metadata(folder).expect("a folder").dev(), pattern(1 << 20));
+        let (device, bytes) =
+            (std::fs::metadata(folder).expect("a folder").dev(), pattern(1 << 20));
         let fd = through_a_pipe_with(&bytes, 10_000, &above(10_000), null()).expect("a descriptor");
         assert_unsealed(&fd, &bytes);
         assert_eq!(metadata(&fd).dev(), device);

@@ -12,7 +12,8 @@ fn scanned(pieces: &mut Pieces<'_>, wrap: &WrapOptions) -> Result<Vec<u8>, Failu
     let (mut scan, mut error) = (null_mut(), Error::untouched());
     let (begin, read, context) = (load().scan_begin_reader, Pieces::read, pieces.context());
     // SAFETY: the function reads from the pieces; valid options and writable objects.
-    let fd = result(unsafe { begin(Some(read), context, wrap, null(), &mut scan, &mut error) }, &error)?;
+    let fd =
+        result(unsafe { begin(Some(read), context, wrap, null(), &mut scan, &mut error) }, &error)?;
     let seen = content(&crate::scan::duplicate(fd));
     assert_eq!(crate::scan::end(scan), 0);
     Ok(seen)
@@ -26,7 +27,9 @@ pub fn what_a_c_function_reads_is_all_there() {
             let mut pieces = Pieces { bytes: &bytes, at_once };
             let context = pieces.context();
             // SAFETY: the function reads from the pieces.
-            let fd = unsafe { wrap_reader(Some(Pieces::read), context, &WrapOptions::default(), null()) };
+            let fd = unsafe {
+                wrap_reader(Some(Pieces::read), context, &WrapOptions::default(), null())
+            };
             assert!(content(&fd.expect("a descriptor")) == bytes, "{length} bytes");
             for wrap in [WrapOptions::default(), pool.options(0), pool.options(TRUST_CALLBACK)] {
                 let seen = scanned(&mut Pieces { bytes: &bytes, at_once }, &wrap).expect("a scan");
@@ -40,8 +43,9 @@ pub fn what_a_c_function_reads_is_all_there() {
 /// Says what the context holds, one after the other.
 unsafe extern "C" fn told(context: *mut c_void, buf: *mut c_void, size: usize) -> isize {
     // SAFETY: the tests give such a context, and the library a writable buffer.
-    let (answers, buf) =
-        unsafe { (&mut *context.cast::<Vec<isize>>(), std::slice::from_raw_parts_mut(buf.cast::<u8>(), size)) };
+    let (answers, buf) = unsafe {
+        (&mut *context.cast::<Vec<isize>>(), std::slice::from_raw_parts_mut(buf.cast::<u8>(), size))
+    };
     buf.fill(b'x');
     answers.pop().unwrap_or(0)
 }
@@ -78,17 +82,22 @@ pub fn a_c_function_that_fails_or_lies_is_an_error() {
 pub fn a_c_function_that_reads_may_use_the_library() {
     unsafe extern "C" fn nested(context: *mut c_void, buf: *mut c_void, size: usize) -> isize {
         // SAFETY: the test gives a counter, and the library a writable buffer.
-        let (count, buf) = unsafe { (&mut *context.cast::<c_int>(), std::slice::from_raw_parts_mut(buf.cast(), size)) };
+        let (count, buf) = unsafe {
+            (&mut *context.cast::<c_int>(), std::slice::from_raw_parts_mut(buf.cast(), size))
+        };
         *count += 1;
         if *count > 2 {
             return 0;
         }
-        let inner = scanned(&mut Pieces { bytes: b"hello", at_once: 1 }, &WrapOptions::default()).expect("a scan");
+        let inner = scanned(&mut Pieces { bytes: b"hello", at_once: 1 }, &WrapOptions::default())
+            .expect("a scan");
         buf[..5].copy_from_slice(&inner);
         5
     }
     let mut count: c_int = 0;
     // SAFETY: the function takes a counter.
-    let fd = unsafe { wrap_reader(Some(nested), (&raw mut count).cast(), &WrapOptions::default(), null()) };
+    let fd = unsafe {
+        wrap_reader(Some(nested), (&raw mut count).cast(), &WrapOptions::default(), null())
+    };
     assert_eq!(content(&fd.expect("a descriptor")), b"hellohello");
 }

@@ -26,7 +26,11 @@ pub fn pipe(flags: i32) -> (OwnedFd, OwnedFd) {
 }
 
 /// What bytefd_wrap_stream makes of these bytes, written to a pipe in pieces of this size.
-pub fn through_a_pipe(bytes: &[u8], piece: usize, options: *const abi::StreamOptions) -> Result<OwnedFd, Failure> {
+pub fn through_a_pipe(
+    bytes: &[u8],
+    piece: usize,
+    options: *const abi::StreamOptions,
+) -> Result<OwnedFd, Failure> {
     through_a_pipe_with(bytes, piece, &abi::WrapOptions::default(), options)
 }
 
@@ -53,13 +57,21 @@ pub fn through_a_pipe_with(
 pub fn assert_as_wrapped(fd: &OwnedFd, bytes: &[u8]) {
     let stat = metadata(fd);
     assert!(stat.file_type().is_file());
-    assert_eq!((stat.len() as usize, stat.nlink(), mode(fd), offset(fd)), (bytes.len(), 0, 0o400, 0));
+    assert_eq!(
+        (stat.len() as usize, stat.nlink(), mode(fd), offset(fd)),
+        (bytes.len(), 0, 0o400, 0)
+    );
     assert!(is_close_on_exec(fd) && fd.as_raw_fd() > 2);
     assert!(content(fd) == bytes);
     for sharing in [libc::MAP_SHARED, libc::MAP_PRIVATE] {
-        let seen = mapped(fd, libc::PROT_READ, sharing).unwrap_or_else(|errno| panic!("mmap {sharing}: {errno}"));
+        let seen = mapped(fd, libc::PROT_READ, sharing)
+            .unwrap_or_else(|errno| panic!("mmap {sharing}: {errno}"));
         let zeros = &seen[bytes.len()..];
-        assert!(seen[..bytes.len()] == *bytes && zeros.iter().all(|byte| *byte == 0), "{} bytes", bytes.len());
+        assert!(
+            seen[..bytes.len()] == *bytes && zeros.iter().all(|byte| *byte == 0),
+            "{} bytes",
+            bytes.len()
+        );
     }
     if has_memfd() {
         let wrapped = wrap_with(b"", 0, AUTO).expect("a descriptor");
@@ -116,7 +128,11 @@ pub fn a_file_is_taken_from_its_present_offset() {
         file.seek(SeekFrom::Start(start)).expect("a place");
         let fd = wrap_stream(&file, null()).expect("a descriptor");
         assert_as_wrapped(&fd, bytes.get(start as usize..).unwrap_or(&[]));
-        assert_eq!(file.stream_position().expect("a place"), start.max(100_000), "where reading has brought it");
+        assert_eq!(
+            file.stream_position().expect("a place"),
+            start.max(100_000),
+            "where reading has brought it"
+        );
     }
     // One of which fstat does not know the length.
     let maps = File::open("/proc/self/status").expect("/proc");
@@ -142,12 +158,15 @@ pub fn a_socket_is_taken_to_its_end() {
     }
     let listener = std::net::TcpListener::bind("127.0.0.1:0");
     let Ok(listener) = listener else { return println!("SKIPPED: a TCP stream: no network") };
-    let Ok(mut theirs) = std::net::TcpStream::connect(listener.local_addr().expect("an address")) else {
+    let Ok(mut theirs) = std::net::TcpStream::connect(listener.local_addr().expect("an address"))
+    else {
         return println!("SKIPPED: a TCP stream: no network");
     };
     let (ours, _) = listener.accept().expect("accepted");
     std::thread::scope(|scope| {
-        scope.spawn(|| theirs.write_all(&bytes).and_then(|()| theirs.shutdown(std::net::Shutdown::Write)));
+        scope.spawn(|| {
+            theirs.write_all(&bytes).and_then(|()| theirs.shutdown(std::net::Shutdown::Write))
+        });
         assert_as_wrapped(&wrap_stream(&ours, null()).expect("a descriptor"), &bytes);
     });
     for kind in [libc::SOCK_DGRAM, libc::SOCK_SEQPACKET] {
@@ -192,7 +211,10 @@ pub fn packets_are_never_cut() {
         });
         (0..100).for_each(|_| bytes.extend_from_slice(&packet[..4095]));
         bytes.extend_from_slice(&packet);
-        assert_as_wrapped(&wrap_stream(&reader, &options).expect("exactly as much as is allowed"), &bytes);
+        assert_as_wrapped(
+            &wrap_stream(&reader, &options).expect("exactly as much as is allowed"),
+            &bytes,
+        );
         writer.join().expect("written");
     });
     // The last of them is over the limit.
@@ -202,7 +224,11 @@ pub fn packets_are_never_cut() {
         plain_write(&writer, &packet);
         drop(writer);
         let options = abi::StreamOptions { max_bytes: most, ..options };
-        assert_eq!(wrap_stream(&reader, &options).expect_err("too long").errno, libc::EFBIG, "{most}");
+        assert_eq!(
+            wrap_stream(&reader, &options).expect_err("too long").errno,
+            libc::EFBIG,
+            "{most}"
+        );
     }
 }
 
@@ -233,7 +259,11 @@ pub fn the_source_stays_the_callers() {
     plain_write(&writer, b"hello");
     drop(writer);
     assert_eq!(content(&wrap_stream(&reader, null()).expect("a descriptor")), b"hello");
-    assert_eq!(content(&wrap_stream(&reader, null()).expect("a descriptor")), b"", "it is at its end");
+    assert_eq!(
+        content(&wrap_stream(&reader, null()).expect("a descriptor")),
+        b"",
+        "it is at its end"
+    );
     assert!(is_close_on_exec(&reader));
 }
 
@@ -252,13 +282,19 @@ pub fn rust_readers_give_the_same() {
     let bytes = pattern(10_000);
     let options = StreamOptions::new().max_bytes(10_000);
     assert_as_wrapped(&wrap_reader(&bytes[..], &options).expect("a descriptor"), &bytes);
-    assert_eq!(wrap_reader(std::io::repeat(1), &options).expect_err("endless").errno(), libc::EFBIG);
+    assert_eq!(
+        wrap_reader(std::io::repeat(1), &options).expect_err("endless").errno(),
+        libc::EFBIG
+    );
     let nothing = StreamOptions::new().max_bytes(0);
     assert_as_wrapped(&wrap_reader(std::io::empty(), &nothing).expect("a descriptor"), b"");
     assert_eq!(wrap_reader(&b"!"[..], &nothing).expect_err("more").errno(), libc::EFBIG);
     // Nothing is not above nothing.
     let spilling = WrapOptions::new().spill_threshold(0);
-    assert_as_wrapped(&spilling.wrap_reader(std::io::empty(), &StreamOptions::new()).expect("a descriptor"), b"");
+    assert_as_wrapped(
+        &spilling.wrap_reader(std::io::empty(), &StreamOptions::new()).expect("a descriptor"),
+        b"",
+    );
     let (reader, mut writer) = std::io::pipe().expect("a pipe");
     writer.write_all(&bytes).expect("written");
     drop(writer);
@@ -267,7 +303,10 @@ pub fn rust_readers_give_the_same() {
 }
 
 pub fn a_time_limit_with_a_rust_reader_is_einval() {
-    let limited = [StreamOptions::new().timeout(std::time::Duration::ZERO), StreamOptions::new().interruptible(true)];
+    let limited = [
+        StreamOptions::new().timeout(std::time::Duration::ZERO),
+        StreamOptions::new().interruptible(true),
+    ];
     for options in limited {
         let mut reader = Told(vec![Ok(3)]);
         let error = wrap_reader(&mut reader, &options).expect_err("nothing can end its reads");
@@ -291,14 +330,18 @@ pub fn rust_readers_that_lie_or_fail_are_errors() {
     // More stored than said; no byte of that is seen.
     let fd = told(vec![interrupted(), Ok(3), interrupted(), Ok(2)]).expect("a descriptor");
     assert_as_wrapped(&fd, b"xxxxx");
-    let error = told(vec![Err(Error::from_raw_os_error(libc::ENETDOWN)), Ok(3)]).expect_err("failed");
+    let error =
+        told(vec![Err(Error::from_raw_os_error(libc::ENETDOWN)), Ok(3)]).expect_err("failed");
     assert_eq!(error.errno(), libc::ENETDOWN);
     let error = told(vec![Err(Error::other("out of bytes")), Ok(3)]).expect_err("failed");
     assert!(error.errno() == libc::EIO && error.to_string().contains("out of bytes"), "{error}");
     // More said than there was room for.
     for count in [usize::MAX, 1 << 40] {
         let error = told(vec![Ok(count), Ok(3)]).expect_err("a lie");
-        assert!(error.errno() == libc::EINVAL && error.message().contains(&count.to_string()), "{error}");
+        assert!(
+            error.errno() == libc::EINVAL && error.message().contains(&count.to_string()),
+            "{error}"
+        );
     }
 }
 

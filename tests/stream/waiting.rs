@@ -49,7 +49,9 @@ pub fn a_timeout_ends_the_call_although_the_other_end_goes_on_sending() {
             || wrap_stream(&reader, &within(30_000_000)),
             || {
                 // SAFETY: one byte. What does not fit any more is not waited for.
-                unsafe { libc::send(writer.as_raw_fd(), c"x".as_ptr().cast(), 1, libc::MSG_DONTWAIT) };
+                unsafe {
+                    libc::send(writer.as_raw_fd(), c"x".as_ptr().cast(), 1, libc::MSG_DONTWAIT)
+                };
                 if waiting(&reader) == 0 {
                     // SAFETY: as above; a pipe that is empty has room.
                     unsafe { libc::write(writer.as_raw_fd(), c"x".as_ptr().cast(), 1) };
@@ -63,7 +65,8 @@ pub fn a_timeout_ends_the_call_although_the_other_end_goes_on_sending() {
 /// So that there is always something to read.
 pub fn a_timeout_ends_the_call_although_the_other_end_never_pauses() {
     let endless = File::open("/dev/zero").expect("/dev/zero");
-    let failure = leaves_nothing(|| wrap_stream(&endless, &within(20_000_000))).expect_err("no end");
+    let failure =
+        leaves_nothing(|| wrap_stream(&endless, &within(20_000_000))).expect_err("no end");
     assert_eq!(failure.errno, libc::ETIMEDOUT, "{failure:?}");
 }
 
@@ -130,7 +133,8 @@ pub fn a_signal_handler_ends_a_call_that_is_interruptible_and_no_other() {
     extern "C" fn count(_: i32) {
         HANDLED.fetch_add(1, SeqCst);
     }
-    // SAFETY: all-zero is a valid struct; the handler does only what handlers may. pthread_self touches no memory.
+    // SAFETY: all-zero is a valid struct; the handler does only what handlers may. pthread_self
+    // touches no memory.
     let thread = unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = count as *const () as usize;
@@ -156,7 +160,8 @@ pub fn a_signal_handler_ends_a_call_that_is_interruptible_and_no_other() {
                 drop(writer.take());
             }
         };
-        let fd = meanwhile(|| wrap_stream(&reader, &within(MINUTES)), goes_on).expect("a descriptor");
+        let fd =
+            meanwhile(|| wrap_stream(&reader, &within(MINUTES)), goes_on).expect("a descriptor");
         assert_eq!(content(&fd), b"hello");
     }
 }
@@ -166,14 +171,19 @@ pub fn a_terminal_whose_other_side_is_closed_is_at_its_end() {
     for options in [within(-1), within(MINUTES)] {
         let (mut master, mut slave) = (-1, -1);
         // SAFETY: two writable numbers; the rest may be NULL.
-        let status = unsafe { libc::openpty(&mut master, &mut slave, null_mut(), null_mut(), null_mut()) };
+        let status =
+            unsafe { libc::openpty(&mut master, &mut slave, null_mut(), null_mut(), null_mut()) };
         if status != 0 {
             return println!("SKIPPED: pseudoterminals: {}", std::io::Error::last_os_error());
         }
         // SAFETY: just opened, so they are ours.
-        let (master, slave) = unsafe { (OwnedFd::from_raw_fd(master), OwnedFd::from_raw_fd(slave)) };
+        let (master, slave) =
+            unsafe { (OwnedFd::from_raw_fd(master), OwnedFd::from_raw_fd(slave)) };
         File::from(slave).write_all(b"all the output").expect("written");
-        assert_eq!(content(&wrap_stream(&master, &options).expect("a descriptor")), b"all the output");
+        assert_eq!(
+            content(&wrap_stream(&master, &options).expect("a descriptor")),
+            b"all the output"
+        );
     }
 }
 
@@ -181,7 +191,9 @@ pub fn a_terminal_whose_other_side_is_closed_is_at_its_end() {
 fn scan_stream(reader: &OwnedFd, wrap: &WrapOptions) -> Result<(Vec<u8>, bool), Failure> {
     let (mut scan, mut error) = (null_mut(), Error::untouched());
     // SAFETY: valid options and writable objects.
-    let fd = unsafe { (load().scan_begin_stream)(reader.as_raw_fd(), wrap, null(), &mut scan, &mut error) };
+    let fd = unsafe {
+        (load().scan_begin_stream)(reader.as_raw_fd(), wrap, null(), &mut scan, &mut error)
+    };
     let fd = result(fd, &error)?;
     let lent = crate::scan::duplicate(fd);
     let link = std::fs::read_link(format!("/proc/self/fd/{fd}")).expect("/proc");

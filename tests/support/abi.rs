@@ -1,4 +1,5 @@
-//! The shared library as the header describes it, declared anew: what the crate believes of itself is not used here.
+//! The shared library as the header describes it, declared anew: what the crate believes of itself
+//! is not used here.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::path::PathBuf;
@@ -144,7 +145,14 @@ pub struct PoolOptions {
 
 impl Default for PoolOptions {
     fn default() -> Self {
-        Self { size: size_of::<Self>(), max_bytes: 64 << 20, idle_ns: -1, flags: 0, max_files: 64, method: 0 }
+        Self {
+            size: size_of::<Self>(),
+            max_bytes: 64 << 20,
+            idle_ns: -1,
+            flags: 0,
+            max_files: 64,
+            method: 0,
+        }
     }
 }
 
@@ -213,7 +221,14 @@ pub struct TempfileOptions {
 
 impl Default for TempfileOptions {
     fn default() -> Self {
-        Self { size: size_of::<Self>(), suffix: null(), directory: null(), flags: 0, mode: 0, reserved: 0 }
+        Self {
+            size: size_of::<Self>(),
+            suffix: null(),
+            directory: null(),
+            flags: 0,
+            mode: 0,
+            reserved: 0,
+        }
     }
 }
 
@@ -255,7 +270,14 @@ pub struct Requirements {
 
 impl Default for Requirements {
     fn default() -> Self {
-        Self { size: size_of::<Self>(), min_length: 0, max_length: u64::MAX, flags: 0, seals: 0, uid: 0 }
+        Self {
+            size: size_of::<Self>(),
+            min_length: 0,
+            max_length: u64::MAX,
+            flags: 0,
+            seals: 0,
+            uid: 0,
+        }
     }
 }
 
@@ -303,7 +325,13 @@ pub struct StreamOptions {
 
 impl Default for StreamOptions {
     fn default() -> Self {
-        Self { size: size_of::<Self>(), max_bytes: UNLIMITED, size_hint: 0, timeout_ns: -1, flags: 0 }
+        Self {
+            size: size_of::<Self>(),
+            max_bytes: UNLIMITED,
+            size_hint: 0,
+            timeout_ns: -1,
+            flags: 0,
+        }
     }
 }
 
@@ -312,18 +340,41 @@ pub type ScanFn = Option<unsafe extern "C" fn(c_int, *mut c_void) -> c_int>;
 
 /// The functions of the library.
 pub struct Abi {
-    pub shm_wrap_buffer: unsafe extern "C" fn(*const c_void, usize, *const WrapOptions, *mut Error) -> c_int,
-    pub wrap_iov: unsafe extern "C" fn(*const libc::iovec, usize, *const WrapOptions, *mut Error) -> c_int,
+    pub shm_wrap_buffer:
+        unsafe extern "C" fn(*const c_void, usize, *const WrapOptions, *mut Error) -> c_int,
+    pub wrap_iov:
+        unsafe extern "C" fn(*const libc::iovec, usize, *const WrapOptions, *mut Error) -> c_int,
     pub reopen: unsafe extern "C" fn(c_int, u64, *mut Error) -> c_int,
     pub path: unsafe extern "C" fn(c_int, *mut c_char, usize, *mut Error) -> c_int,
-    pub scan_bytes:
-        unsafe extern "C" fn(*const c_void, usize, ScanFn, *mut c_void, *const WrapOptions, *mut Error) -> c_int,
-    pub scan_begin:
-        unsafe extern "C" fn(*const c_void, usize, *const WrapOptions, *mut *mut c_void, *mut Error) -> c_int,
-    pub scan_begin_iov:
-        unsafe extern "C" fn(*const libc::iovec, usize, *const WrapOptions, *mut *mut c_void, *mut Error) -> c_int,
-    pub scan_begin_stream:
-        unsafe extern "C" fn(c_int, *const WrapOptions, *const StreamOptions, *mut *mut c_void, *mut Error) -> c_int,
+    pub scan_bytes: unsafe extern "C" fn(
+        *const c_void,
+        usize,
+        ScanFn,
+        *mut c_void,
+        *const WrapOptions,
+        *mut Error,
+    ) -> c_int,
+    pub scan_begin: unsafe extern "C" fn(
+        *const c_void,
+        usize,
+        *const WrapOptions,
+        *mut *mut c_void,
+        *mut Error,
+    ) -> c_int,
+    pub scan_begin_iov: unsafe extern "C" fn(
+        *const libc::iovec,
+        usize,
+        *const WrapOptions,
+        *mut *mut c_void,
+        *mut Error,
+    ) -> c_int,
+    pub scan_begin_stream: unsafe extern "C" fn(
+        c_int,
+        *const WrapOptions,
+        *const StreamOptions,
+        *mut *mut c_void,
+        *mut Error,
+    ) -> c_int,
     pub scan_begin_reader: unsafe extern "C" fn(
         ReadFn,
         *mut c_void,
@@ -333,22 +384,45 @@ pub struct Abi {
         *mut Error,
     ) -> c_int,
     pub scan_end: unsafe extern "C" fn(*mut c_void) -> c_int,
-    pub pool_create: unsafe extern "C" fn(*const PoolOptions, *mut *mut c_void, *mut Error) -> c_int,
+    pub pool_create:
+        unsafe extern "C" fn(*const PoolOptions, *mut *mut c_void, *mut Error) -> c_int,
     pub pool_close: unsafe extern "C" fn(*mut c_void) -> c_int,
     pub pool_trim: unsafe extern "C" fn(*mut c_void, u64, *mut Error) -> c_int,
     pub pool_get_stats: unsafe extern "C" fn(*mut c_void, *mut PoolStats, *mut Error) -> c_int,
-    pub map_file: unsafe extern "C" fn(*const c_char, *const MapOptions, *mut *mut c_void, *mut Error) -> c_int,
-    pub map_fd: unsafe extern "C" fn(c_int, *const MapOptions, *mut *mut c_void, *mut Error) -> c_int,
-    pub map_memory: unsafe extern "C" fn(usize, *const MapOptions, *mut *mut c_void, *mut Error) -> c_int,
+    pub map_file: unsafe extern "C" fn(
+        *const c_char,
+        *const MapOptions,
+        *mut *mut c_void,
+        *mut Error,
+    ) -> c_int,
+    pub map_fd:
+        unsafe extern "C" fn(c_int, *const MapOptions, *mut *mut c_void, *mut Error) -> c_int,
+    pub map_memory:
+        unsafe extern "C" fn(usize, *const MapOptions, *mut *mut c_void, *mut Error) -> c_int,
     pub map_descriptor: unsafe extern "C" fn(*const c_void, *mut Error) -> c_int,
-    pub map_advise: unsafe extern "C" fn(*mut c_void, usize, usize, c_int, u64, *mut Error) -> c_int,
+    pub map_advise:
+        unsafe extern "C" fn(*mut c_void, usize, usize, c_int, u64, *mut Error) -> c_int,
     pub map_mlock: unsafe extern "C" fn(*mut c_void, usize, usize, *mut Error) -> c_int,
     pub map_munlock: unsafe extern "C" fn(*mut c_void, usize, usize, *mut Error) -> c_int,
     pub map_protect: unsafe extern "C" fn(*mut c_void, usize, usize, c_int, *mut Error) -> c_int,
     pub map_prefetch: unsafe extern "C" fn(*mut c_void, usize, usize, *mut Error) -> c_int,
     pub map_unmap: unsafe extern "C" fn(*mut c_void, usize, usize, *mut Error) -> c_int,
-    pub map_read: unsafe extern "C" fn(*const c_void, usize, *mut c_void, usize, *mut usize, *mut Error) -> c_int,
-    pub map_write: unsafe extern "C" fn(*mut c_void, usize, *const c_void, usize, *mut usize, *mut Error) -> c_int,
+    pub map_read: unsafe extern "C" fn(
+        *const c_void,
+        usize,
+        *mut c_void,
+        usize,
+        *mut usize,
+        *mut Error,
+    ) -> c_int,
+    pub map_write: unsafe extern "C" fn(
+        *mut c_void,
+        usize,
+        *const c_void,
+        usize,
+        *mut usize,
+        *mut Error,
+    ) -> c_int,
     pub map_check: unsafe extern "C" fn(*const c_void, *mut Error) -> c_int,
     pub map_file_size: unsafe extern "C" fn(*const c_void, *mut u64, *mut Error) -> c_int,
     pub map_resize: unsafe extern "C" fn(*mut c_void, usize, *mut Error) -> c_int,
@@ -360,14 +434,31 @@ pub struct Abi {
     pub map_close: unsafe extern "C" fn(*mut c_void) -> c_int,
     pub host_report: unsafe extern "C" fn(*mut c_char, usize, *mut Error) -> c_int,
     pub adopt: unsafe extern "C" fn(*mut c_void, usize, u64, *mut Error) -> c_int,
-    pub shm_open: unsafe extern "C" fn(*const c_char, *const ShmOptions, *mut c_char, usize, *mut Error) -> c_int,
+    pub shm_open: unsafe extern "C" fn(
+        *const c_char,
+        *const ShmOptions,
+        *mut c_char,
+        usize,
+        *mut Error,
+    ) -> c_int,
     pub shm_unlink: unsafe extern "C" fn(*const c_char, *mut Error) -> c_int,
     pub sweep: unsafe extern "C" fn(*mut SweepResult, *mut Error) -> c_int,
-    pub tempfile_create:
-        unsafe extern "C" fn(*const c_void, usize, *const TempfileOptions, *mut *mut c_void, *mut Error) -> c_int,
+    pub tempfile_create: unsafe extern "C" fn(
+        *const c_void,
+        usize,
+        *const TempfileOptions,
+        *mut *mut c_void,
+        *mut Error,
+    ) -> c_int,
     pub tempfile_path: unsafe extern "C" fn(*const c_void) -> *const c_char,
     pub tempfile_close: unsafe extern "C" fn(*mut c_void) -> c_int,
-    pub map_sysv: unsafe extern "C" fn(c_int, *const SysvOptions, *mut *mut c_void, *mut c_int, *mut Error) -> c_int,
+    pub map_sysv: unsafe extern "C" fn(
+        c_int,
+        *const SysvOptions,
+        *mut *mut c_void,
+        *mut c_int,
+        *mut Error,
+    ) -> c_int,
     pub sysv_remove: unsafe extern "C" fn(c_int, *mut Error) -> c_int,
     pub export_dmabuf: unsafe extern "C" fn(c_int, *mut Error) -> c_int,
     pub file_lock: unsafe extern "C" fn(c_int, u64, u64, c_int, i64, u64, *mut Error) -> c_int,
@@ -396,18 +487,25 @@ pub struct Abi {
     pub peer_credentials: unsafe extern "C" fn(c_int, *mut Credentials, *mut Error) -> c_int,
     pub verify: unsafe extern "C" fn(c_int, *const Requirements, *mut Error) -> c_int,
     pub version: unsafe extern "C" fn() -> *const c_char,
-    pub wrap_reader:
-        unsafe extern "C" fn(ReadFn, *mut c_void, *const WrapOptions, *const StreamOptions, *mut Error) -> c_int,
-    pub wrap_stream: unsafe extern "C" fn(c_int, *const WrapOptions, *const StreamOptions, *mut Error) -> c_int,
+    pub wrap_reader: unsafe extern "C" fn(
+        ReadFn,
+        *mut c_void,
+        *const WrapOptions,
+        *const StreamOptions,
+        *mut Error,
+    ) -> c_int,
+    pub wrap_stream:
+        unsafe extern "C" fn(c_int, *const WrapOptions, *const StreamOptions, *mut Error) -> c_int,
 }
 
 /// Set to the path of another build of the library, which is tested instead: the staged one, say.
 const LIBRARY: &str = "BYTEFD_TEST_LIBRARY";
 
-/// The shared library under test. Unless another is chosen, the one that was built together with this program and lies
-/// beside it, with debug assertions; the one a folder above can be older.
+/// The shared library under test. Unless another is chosen, the one that was built together with
+/// this program and lies beside it, with debug assertions; the one a folder above can be older.
 pub fn library_path() -> PathBuf {
-    let beside = || std::env::current_exe().expect("this program's path").with_file_name("libbytefd.so");
+    let beside =
+        || std::env::current_exe().expect("this program's path").with_file_name("libbytefd.so");
     std::env::var_os(LIBRARY).map_or_else(beside, PathBuf::from)
 }
 
@@ -417,7 +515,8 @@ pub fn load() -> &'static Abi {
     ABI.get_or_init(|| {
         let path = library_path();
         // SAFETY: our library has no initialisers; it is never unloaded.
-        let library = unsafe { libloading::Library::new(&path) }.expect("the shared library under test");
+        let library =
+            unsafe { libloading::Library::new(&path) }.expect("the shared library under test");
         let library: &'static libloading::Library = Box::leak(Box::new(library));
         // SAFETY: the types are those of the header.
         unsafe {

@@ -1,8 +1,10 @@
-//! The alarm for tests that hang. It counts progress, not seconds since the start: it goes off only after a long time
-//! in which no test has started or ended and no [`watched`] program has written a line.
+//! The alarm for tests that hang. It counts progress, not seconds since the start: it goes off only
+//! after a long time in which no test has started or ended and no [`watched`] program has written a
+//! line.
 //!
-//! Of that time, seconds in which the tests' processes are idle count whole, and busy seconds count as the processor
-//! time that was used in them. So a machine that is loaded with other work delays the alarm and never sets it off.
+//! Of that time, seconds in which the tests' processes are idle count whole, and busy seconds count
+//! as the processor time that was used in them. So a machine that is loaded with other work delays
+//! the alarm and never sets it off.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,15 +16,16 @@ use std::time::Duration;
 
 use crate::tests;
 
-/// Set to the number of seconds without progress after which a test hangs; 600 unless set. The longest step of a test
-/// takes a few. A suite that a test runs has to notice before that test's own alarm does, and gets [`HALF`].
+/// Set to the number of seconds without progress after which a test hangs; 600 unless set. The
+/// longest step of a test takes a few. A suite that a test runs has to notice before that test's
+/// own alarm does, and gets [`HALF`].
 pub const PATIENCE: &str = "BYTEFD_TEST_PATIENCE";
 
 /// The patience of a suite within the suite.
 pub const HALF: &str = "300";
 
-/// Processes that use less than this share of a processor are idle: they wait, or ask again and again whether they may
-/// go on.
+/// Processes that use less than this share of a processor are idle: they wait, or ask again and
+/// again whether they may go on.
 const IDLE: f64 = 0.1;
 
 static PROGRESS: AtomicU64 = AtomicU64::new(0);
@@ -62,8 +65,8 @@ fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Runs `body` with the alarm set.
 pub fn set<R>(body: impl FnOnce() -> R) -> R {
-    let patience =
-        std::env::var(PATIENCE).map_or(600.0, |seconds| seconds.parse().expect("BYTEFD_TEST_PATIENCE is a number"));
+    let patience = std::env::var(PATIENCE)
+        .map_or(600.0, |seconds| seconds.parse().expect("BYTEFD_TEST_PATIENCE is a number"));
     let tick = f64::min(patience / 20.0, 5.0);
     let (is_over, changed) = (Mutex::new(false), Condvar::new());
     std::thread::scope(|scope| {
@@ -71,7 +74,8 @@ pub fn set<R>(body: impl FnOnce() -> R) -> R {
             let (mut seen, mut used, mut waited) = (0, 0.0, 0.0);
             let mut over = is_over.lock().expect("no panic");
             loop {
-                over = changed.wait_timeout(over, Duration::from_secs_f64(tick)).expect("no panic").0;
+                over =
+                    changed.wait_timeout(over, Duration::from_secs_f64(tick)).expect("no panic").0;
                 if *over {
                     return;
                 }
@@ -98,9 +102,14 @@ pub fn set<R>(body: impl FnOnce() -> R) -> R {
 }
 
 fn go_off(patience: f64, family: &BTreeMap<libc::pid_t, Process>) -> ! {
-    let mut text = format!("\nHUNG: {patience} s without progress in {}. Processes:\n", lock(&RUNNING).join(", "));
+    let mut text = format!(
+        "\nHUNG: {patience} s without progress in {}. Processes:\n",
+        lock(&RUNNING).join(", ")
+    );
     for (number, process) in family {
-        let read = |file: &str| std::fs::read_to_string(format!("/proc/{number}/{file}")).unwrap_or_default();
+        let read = |file: &str| {
+            std::fs::read_to_string(format!("/proc/{number}/{file}")).unwrap_or_default()
+        };
         let command = read("cmdline").replace('\0', " ");
         let (state, waits) = (process.state, read("wchan"));
         writeln!(text, "{number} {state} {waits} {:.1} s {command}", process.time).expect("memory");
@@ -114,7 +123,8 @@ fn go_off(patience: f64, family: &BTreeMap<libc::pid_t, Process>) -> ! {
 
 /// Ends this process as failed, and all that it has started.
 pub fn exit_with_children() -> ! {
-    for number in family().into_keys().filter(|number| *number != std::process::id() as libc::pid_t) {
+    for number in family().into_keys().filter(|number| *number != std::process::id() as libc::pid_t)
+    {
         // SAFETY: touches no memory.
         unsafe { libc::kill(number, libc::SIGKILL) };
     }
@@ -137,7 +147,8 @@ fn family() -> BTreeMap<libc::pid_t, Process> {
         numbers.filter_map(|number| Some((number, Process::of(number)?))).collect();
     let own = std::process::id() as libc::pid_t;
     let is_ours = |mut number: libc::pid_t| {
-        // Numbers may be used again while they are read: no chain is longer than there are processes.
+        // Numbers may be used again while they are read: no chain is longer than there are
+        // processes.
         for _ in 0..all.len() {
             match all.get(&number) {
                 _ if number == own => return true,
@@ -161,7 +172,8 @@ impl Process {
         let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split_ascii_whitespace().collect();
         // SAFETY: no preconditions.
         let ticks_per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) } as f64;
-        let ticks: f64 = fields.get(11..15)?.iter().filter_map(|ticks| ticks.parse::<f64>().ok()).sum();
+        let ticks: f64 =
+            fields.get(11..15)?.iter().filter_map(|ticks| ticks.parse::<f64>().ok()).sum();
         Some(Process {
             parent: fields.get(1)?.parse().ok()?,
             state: fields.first()?.chars().next()?,
@@ -170,15 +182,16 @@ impl Process {
     }
 }
 
-/// Runs a program to its end, and returns how it ended and what it said on both streams. Each line is progress, and shown
-/// at once if starts are.
+/// Runs a program to its end, and returns how it ended and what it said on both streams. Each line
+/// is progress, and shown at once if starts are.
 pub fn watched(command: &mut Command) -> std::io::Result<(ExitStatus, String)> {
     let (said, says) = std::io::pipe()?;
     command.stdin(Stdio::null()).stdout(says.try_clone()?).stderr(says);
     let mut child = command.spawn()?;
     // The command keeps the writing ends open otherwise.
     command.stdout(Stdio::null()).stderr(Stdio::null());
-    let (number, mut said, mut text) = (child.id() as libc::pid_t, BufReader::new(said), String::new());
+    let (number, mut said, mut text) =
+        (child.id() as libc::pid_t, BufReader::new(said), String::new());
     loop {
         let mut line = Vec::new();
         if said.by_ref().take(1 << 16).read_until(b'\n', &mut line)? == 0 {
@@ -218,6 +231,9 @@ fn the_alarm_names_a_test_that_hangs() {
         suite.args(["--exact", "alarm::hangs_if_told_to"]).env(HANGS, how).env(PATIENCE, "1");
         let (status, said) = watched(&mut suite).expect("this program runs again");
         assert_eq!(status.code(), Some(101), "{how}: {said}");
-        assert!(said.contains("HUNG: 1 s without progress in alarm::hangs_if_told_to."), "{how}: {said}");
+        assert!(
+            said.contains("HUNG: 1 s without progress in alarm::hangs_if_told_to."),
+            "{how}: {said}"
+        );
     }
 }

@@ -30,7 +30,9 @@ pub fn result(value: c_int, error: &Error) -> Result<c_int, Failure> {
 pub fn wrap(bytes: &[u8], options: &WrapOptions) -> Result<OwnedFd, Failure> {
     let mut error = Error::untouched();
     // SAFETY: a valid buffer and valid options.
-    let fd = unsafe { (abi::load().shm_wrap_buffer)(bytes.as_ptr().cast(), bytes.len(), options, &mut error) };
+    let fd = unsafe {
+        (abi::load().shm_wrap_buffer)(bytes.as_ptr().cast(), bytes.len(), options, &mut error)
+    };
     // SAFETY: the caller of shm_wrap_buffer owns what it returns.
     result(fd, &error).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
 }
@@ -106,13 +108,15 @@ pub fn mapped(fd: &OwnedFd, protection: c_int, flags: c_int) -> Result<Vec<u8>, 
     let length = metadata(fd).len() as usize;
     // SAFETY: a new mapping, copied from and removed at once.
     unsafe {
-        let at = libc::mmap(std::ptr::null_mut(), length.max(1), protection, flags, fd.as_raw_fd(), 0);
+        let at =
+            libc::mmap(std::ptr::null_mut(), length.max(1), protection, flags, fd.as_raw_fd(), 0);
         if at == libc::MAP_FAILED {
             return Err(std::io::Error::last_os_error().raw_os_error().unwrap());
         }
         // With the rest of the last page.
         let page = libc::sysconf(libc::_SC_PAGESIZE) as usize;
-        let bytes = std::slice::from_raw_parts(at.cast::<u8>(), length.next_multiple_of(page)).to_vec();
+        let bytes =
+            std::slice::from_raw_parts(at.cast::<u8>(), length.next_multiple_of(page)).to_vec();
         libc::munmap(at, length.max(1));
         Ok(bytes)
     }

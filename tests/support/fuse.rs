@@ -1,8 +1,8 @@
-//! A small file system in memory, served over /dev/fuse, fuse(4): one that knows less than others, that fails, or that does
-//! not answer. Requests and replies are as linux/fuse.h has them.
+//! A small file system in memory, served over /dev/fuse, fuse(4): one that knows less than others,
+//! that fails, or that does not answer. Requests and replies are as linux/fuse.h has them.
 //!
-//! A child serves it, not a thread: when the child ends, at the latest with the test, its descriptor of /dev/fuse is closed,
-//! and the kernel frees whoever waits for an answer.
+//! A child serves it, not a thread: when the child ends, at the latest with the test, its
+//! descriptor of /dev/fuse is closed, and the kernel frees whoever waits for an answer.
 
 mod server;
 
@@ -38,7 +38,8 @@ struct Shared {
     readable: AtomicU64,
 }
 
-/// A mounted file system. When this is dropped it is gone, and whoever waits for an answer gets an error.
+/// A mounted file system. When this is dropped it is gone, and whoever waits for an answer gets an
+/// error.
 pub struct Fuse {
     shared: &'static Shared,
     mounted: Option<Mounted>,
@@ -56,20 +57,29 @@ impl Fuse {
         let made = Fuse::at(folder.path());
         // Also before the test is skipped.
         let folder = made.is_ok().then_some(folder);
-        let mut fuse = made.unwrap_or_else(|error| skip(format_args!("no file systems by /dev/fuse: {error}")));
+        let mut fuse = made
+            .unwrap_or_else(|error| skip(format_args!("no file systems by /dev/fuse: {error}")));
         fuse._folder = folder;
         fuse
     }
 
     /// Hides what is at this path, for this process only.
     pub fn hiding(path: &Path) -> Fuse {
-        Fuse::at(path).unwrap_or_else(|error| skip(format_args!("no file systems by /dev/fuse: {error}")))
+        Fuse::at(path)
+            .unwrap_or_else(|error| skip(format_args!("no file systems by /dev/fuse: {error}")))
     }
 
     fn at(path: &Path) -> std::io::Result<Fuse> {
         private_mounts();
-        let device = File::options().read(true).write(true).custom_flags(libc::O_NONBLOCK).open("/dev/fuse")?;
-        let options = format!("fd={},rootmode=40755,user_id=0,group_id=0,default_permissions", device.as_raw_fd());
+        let device = File::options()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open("/dev/fuse")?;
+        let options = format!(
+            "fd={},rootmode=40755,user_id=0,group_id=0,default_permissions",
+            device.as_raw_fd()
+        );
         let mounted = mounted(c"fuse", c"fuse", path, &options)?;
 
         let shared: &Shared = shared_zeros();
@@ -81,15 +91,23 @@ impl Fuse {
         assert!(server >= 0, "fork: {}", std::io::Error::last_os_error());
         if server == 0 {
             drop(control);
-            // A thread that waits for an answer keeps the pipe open, also in a process that is killed.
-            // SAFETY: touches no memory.
+            // A thread that waits for an answer keeps the pipe open, also in a process that is
+            // killed. SAFETY: touches no memory.
             unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-            let serve = std::panic::AssertUnwindSafe(|| Server::new(device, shared).serve(commands));
+            let serve =
+                std::panic::AssertUnwindSafe(|| Server::new(device, shared).serve(commands));
             let code = if std::panic::catch_unwind(serve).is_ok() { 0 } else { 101 };
             // SAFETY: nothing of the parent's is run at its end.
             unsafe { libc::_exit(code) };
         }
-        Ok(Fuse { shared, mounted: Some(mounted), control: Some(control), server, path: path.into(), _folder: None })
+        Ok(Fuse {
+            shared,
+            mounted: Some(mounted),
+            control: Some(control),
+            server,
+            path: path.into(),
+            _folder: None,
+        })
     }
 
     pub fn path(&self) -> &Path {
@@ -105,7 +123,11 @@ impl Fuse {
 
     /// The names in its directory.
     pub fn names(&self) -> Vec<std::ffi::OsString> {
-        self.path.read_dir().expect("a directory").map(|entry| entry.expect("an entry").file_name()).collect()
+        self.path
+            .read_dir()
+            .expect("a directory")
+            .map(|entry| entry.expect("an entry").file_name())
+            .collect()
     }
 
     /// Every request of this kind fails from now on; with 0 none does.
@@ -124,7 +146,8 @@ impl Fuse {
         self.shared.direct_io.store(true, SeqCst);
     }
 
-    /// Cuts every file, as another machine does that has the same files: the kernel learns of it when it asks.
+    /// Cuts every file, as another machine does that has the same files: the kernel learns of it
+    /// when it asks.
     pub fn cut(&self, end: u64) {
         self.shared.end.store(end, SeqCst);
     }
@@ -134,10 +157,17 @@ impl Fuse {
         self.shared.readable.store(from, SeqCst);
     }
 
-    /// How many requests of each kind came, but for those that need no answer and come when the kernel likes.
+    /// How many requests of each kind came, but for those that need no answer and come when the
+    /// kernel likes.
     pub fn requests(&self) -> BTreeMap<u32, u32> {
-        let counts = self.shared.seen.iter().enumerate().map(|(opcode, count)| (opcode as u32, count.load(SeqCst)));
-        let counts = counts.filter(|(opcode, _)| ![FORGET, BATCH_FORGET, INTERRUPT, RELEASE].contains(opcode));
+        let counts = self
+            .shared
+            .seen
+            .iter()
+            .enumerate()
+            .map(|(opcode, count)| (opcode as u32, count.load(SeqCst)));
+        let counts = counts
+            .filter(|(opcode, _)| ![FORGET, BATCH_FORGET, INTERRUPT, RELEASE].contains(opcode));
         counts.filter(|(_, count)| *count > 0).collect()
     }
 }
@@ -169,7 +199,8 @@ impl Drop for Held<'_> {
 
 /// Memory that children share.
 fn shared_zeros() -> &'static Shared {
-    let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+    let (protection, flags) =
+        (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
     // SAFETY: new memory, all-zero, which is a valid value.
     unsafe {
         let at = libc::mmap(std::ptr::null_mut(), size_of::<Shared>(), protection, flags, -1, 0);

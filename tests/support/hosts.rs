@@ -1,12 +1,12 @@
-//! Hosts that lack something: system call filters and mounts that play them, for this process and its children. The test
-//! `hosts::` runs the portable groups on each.
+//! Hosts that lack something: system call filters and mounts that play them, for this process and
+//! its children. The test `hosts::` runs the portable groups on each.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 
 use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
-    apply_filter,
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, apply_filter,
 };
 
 /// The environment variable that chooses a host.
@@ -27,7 +27,8 @@ pub const HOSTS: &[(&str, fn())] = &[
     ("linux-3.16", || {
         refuse(libc::SYS_memfd_create, libc::ENOSYS);
         refuse(libc::SYS_getrandom, libc::ENOSYS);
-        // Hash maps and proptest want random numbers too, and keep /dev/urandom open from then on: no leaks.
+        // Hash maps and proptest want random numbers too, and keep /dev/urandom open from then on:
+        // no leaks.
         let _ = std::hash::RandomState::new();
         proptest::test_runner::TestRunner::default();
     }),
@@ -42,12 +43,14 @@ pub const HOSTS: &[(&str, fn())] = &[
 
 pub fn become_chosen() {
     if let Ok(name) = std::env::var(CHOSEN) {
-        let (_, become_it) = HOSTS.iter().find(|(known, _)| *known == name).expect("a host of that name");
+        let (_, become_it) =
+            HOSTS.iter().find(|(known, _)| *known == name).expect("a host of that name");
         become_it();
     }
 }
 
-/// In a mount namespace of its own, for this process and its children. Only while the process has one thread.
+/// In a mount namespace of its own, for this process and its children. Only while the process has
+/// one thread.
 fn make_shm_read_only() {
     let done = own_mounts()
         .and_then(|()| mount(c"none", c"/", c"none", libc::MS_REC | libc::MS_PRIVATE))
@@ -75,7 +78,9 @@ fn own_mounts() -> std::io::Result<()> {
 
 fn mount(what: &CStr, at: &CStr, kind: &CStr, flags: libc::c_ulong) -> std::io::Result<()> {
     // SAFETY: the texts are NUL-terminated; these file systems take no data.
-    check(unsafe { libc::mount(what.as_ptr(), at.as_ptr(), kind.as_ptr(), flags, std::ptr::null()) })
+    check(unsafe {
+        libc::mount(what.as_ptr(), at.as_ptr(), kind.as_ptr(), flags, std::ptr::null())
+    })
 }
 
 fn check(status: libc::c_int) -> std::io::Result<()> {
@@ -100,7 +105,8 @@ pub fn refuse_value(number: libc::c_long, index: u8, value: u64, errno: i32) {
 }
 
 fn rule(index: u8, operator: SeccompCmpOp, value: u64) -> SeccompRule {
-    let condition = SeccompCondition::new(index, SeccompCmpArgLen::Dword, operator, value).expect("a condition");
+    let condition = SeccompCondition::new(index, SeccompCmpArgLen::Dword, operator, value)
+        .expect("a condition");
     SeccompRule::new(vec![condition]).expect("a rule")
 }
 
@@ -132,7 +138,8 @@ pub fn has_memfd() -> bool {
 /// Whether files can be made in /dev/shm.
 pub fn has_shm() -> bool {
     let name =
-        CString::new(format!("/probe.{}.{:?}", std::process::id(), std::thread::current().id())).expect("no NUL");
+        CString::new(format!("/probe.{}.{:?}", std::process::id(), std::thread::current().id()))
+            .expect("no NUL");
     // SAFETY: a valid name; the descriptor is closed and the name removed at once.
     unsafe {
         let fd = libc::shm_open(name.as_ptr(), libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, 0o600);

@@ -16,7 +16,8 @@ impl Holdings {
         super::abi::load();
         let mut counts = BTreeMap::new();
         // Names are for the process that runs all tests: while it does, some come and go.
-        let names = if std::env::var_os(super::ALONE).is_none() { names_left() } else { Vec::new() };
+        let names =
+            if std::env::var_os(super::ALONE).is_none() { names_left() } else { Vec::new() };
         let names = names.into_iter().map(|name| format!("name /dev/shm/{name}"));
         for thing in descriptors().chain(mappings()).chain(names) {
             *counts.entry(thing).or_default() += 1;
@@ -24,8 +25,8 @@ impl Holdings {
         Holdings(counts)
     }
 
-    /// Prints what there is more of than before. What is open for a moment only, as by a C library that gives the memory
-    /// of ended threads back, is no leak: it is gone when one looks again.
+    /// Prints what there is more of than before. What is open for a moment only, as by a C library
+    /// that gives the memory of ended threads back, is no leak: it is gone when one looks again.
     pub fn compare(&self) -> ExitCode {
         let mut more = self.more_now();
         for _ in 0..LOOKS {
@@ -45,7 +46,8 @@ impl Holdings {
     /// What there is more of than before: how many, before and now.
     pub fn more_now(&self) -> BTreeMap<String, (usize, usize)> {
         let before = |thing: &String| self.0.get(thing).copied().unwrap_or(0);
-        let both = Holdings::now().0.into_iter().map(|(thing, count)| (before(&thing), thing, count));
+        let both =
+            Holdings::now().0.into_iter().map(|(thing, count)| (before(&thing), thing, count));
         both.filter(|(before, _, count)| count > before)
             .map(|(before, thing, count)| (thing, (before, count)))
             .collect()
@@ -56,17 +58,24 @@ pub fn descriptors() -> impl Iterator<Item = String> {
     let entries = std::fs::read_dir("/proc/self/fd").expect("/proc is mounted");
     let numbers: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
     // The descriptor of the directory itself is closed by now, so that its link cannot be read.
-    numbers.into_iter().filter_map(|path| Some(format!("descriptor of {}", std::fs::read_link(path).ok()?.display())))
+    numbers.into_iter().filter_map(|path| {
+        Some(format!("descriptor of {}", std::fs::read_link(path).ok()?.display()))
+    })
 }
 
-/// Mappings of anything but programs and libraries, which the loader maps, and what is known of them (`.debug`), which a
-/// backtrace maps for good. The C library does the same with its table of character sets.
+/// Mappings of anything but programs and libraries, which the loader maps, and what is known of
+/// them (`.debug`), which a backtrace maps for good. The C library does the same with its table of
+/// character sets.
 pub fn mappings() -> impl Iterator<Item = String> {
     let maps = std::fs::read_to_string("/proc/self/maps").expect("/proc is mounted");
     let lines: Vec<String> = maps
         .lines()
         .filter_map(|line| line.find('/').map(|at| line[at..].to_string()))
-        .filter(|path| !path.contains(".so") && !path.ends_with(".debug") && !path.ends_with("/gconv-modules.cache"))
+        .filter(|path| {
+            !path.contains(".so")
+                && !path.ends_with(".debug")
+                && !path.ends_with("/gconv-modules.cache")
+        })
         .filter(|path| !is_program(path))
         .map(|path| format!("mapping of {path}"))
         .collect();
@@ -77,8 +86,9 @@ fn is_program(path: &str) -> bool {
     std::env::current_exe().is_ok_and(|program| program.to_str() == Some(path))
 }
 
-/// Names of ours in /dev/shm that this process has made up, or one that is gone, and owned ones that nobody holds. Other processes
-/// that live, such as another run of the tests, still remove theirs.
+/// Names of ours in /dev/shm that this process has made up, or one that is gone, and owned ones
+/// that nobody holds. Other processes that live, such as another run of the tests, still remove
+/// theirs.
 pub fn names_left() -> Vec<String> {
     let own = std::process::id() as libc::pid_t;
     // SAFETY: signal 0 is none.
@@ -90,8 +100,8 @@ pub fn names_left() -> Vec<String> {
     names().into_iter().filter(is_left).collect()
 }
 
-/// Those that are left and were not `before`. Others have a hidden name for a moment before they hold it, and remove it when they
-/// are done.
+/// Those that are left and were not `before`. Others have a hidden name for a moment before they
+/// hold it, and remove it when they are done.
 pub fn names_left_since(before: &[String]) -> Vec<String> {
     let now = || names_left().into_iter().filter(|name| !before.contains(name)).collect::<Vec<_>>();
     let mut left = now();
@@ -106,7 +116,8 @@ pub fn names_left_since(before: &[String]) -> Vec<String> {
     left
 }
 
-/// Whether a process holds an owned name. What this process holds is a descriptor or a mapping, which are looked at as such.
+/// Whether a process holds an owned name. What this process holds is a descriptor or a mapping,
+/// which are looked at as such.
 fn is_held(name: &str) -> bool {
     let Ok(path) = std::ffi::CString::new(format!("/dev/shm/{name}")) else { return false };
     // SAFETY: a string. Without the descriptor that others count.

@@ -89,7 +89,8 @@ impl Map {
     pub fn part(&self, start: usize, length: usize) -> Vec<u8> {
         assert!(start + length <= self.length());
         let mut bytes = vec![0; length];
-        // SAFETY: within the map, read by the kernel's rules; the tests that call this leave the file long enough.
+        // SAFETY: within the map, read by the kernel's rules; the tests that call this leave the
+        // file long enough.
         unsafe { std::ptr::copy(self.data().add(start), bytes.as_mut_ptr(), length) };
         bytes
     }
@@ -108,9 +109,17 @@ impl Map {
     }
 
     /// bytefd_map_advise.
-    pub fn advise(&self, offset: usize, length: usize, advice: c_int, flags: u64) -> Result<(), Failure> {
+    pub fn advise(
+        &self,
+        offset: usize,
+        length: usize,
+        advice: c_int,
+        flags: u64,
+    ) -> Result<(), Failure> {
         // SAFETY: as above.
-        self.done(|abi, map, error| unsafe { (abi.map_advise)(map, offset, length, advice, flags, error) })
+        self.done(|abi, map, error| unsafe {
+            (abi.map_advise)(map, offset, length, advice, flags, error)
+        })
     }
 
     /// bytefd_map_mlock.
@@ -136,7 +145,8 @@ impl Map {
         const UNTOUCHED: u64 = 0x5555;
         let mut size = UNTOUCHED;
         // SAFETY: a live map and two writable objects.
-        let outcome = self.done(|abi, map, error| unsafe { (abi.map_file_size)(map, &mut size, error) });
+        let outcome =
+            self.done(|abi, map, error| unsafe { (abi.map_file_size)(map, &mut size, error) });
         assert!(outcome.is_ok() || size == UNTOUCHED, "failure must leave the size alone");
         outcome.map(|()| size)
     }
@@ -201,17 +211,24 @@ impl Map {
     pub fn read(&self, offset: usize, to: &mut [u8]) -> Result<usize, Failure> {
         let (buffer, length) = (to.as_mut_ptr().cast(), to.len());
         // SAFETY: a live map, a writable buffer and two writable objects.
-        self.copied(|abi, map, copied, error| unsafe { (abi.map_read)(map, offset, buffer, length, copied, error) })
+        self.copied(|abi, map, copied, error| unsafe {
+            (abi.map_read)(map, offset, buffer, length, copied, error)
+        })
     }
 
     /// bytefd_map_write; how many bytes were stored.
     pub fn write(&self, offset: usize, from: &[u8]) -> Result<usize, Failure> {
         let (buffer, length) = (from.as_ptr().cast(), from.len());
         // SAFETY: a live map, a readable buffer and two writable objects.
-        self.copied(|abi, map, copied, error| unsafe { (abi.map_write)(map, offset, buffer, length, copied, error) })
+        self.copied(|abi, map, copied, error| unsafe {
+            (abi.map_write)(map, offset, buffer, length, copied, error)
+        })
     }
 
-    fn copied(&self, copy: impl FnOnce(&Abi, *mut c_void, *mut usize, *mut Error) -> c_int) -> Result<usize, Failure> {
+    fn copied(
+        &self,
+        copy: impl FnOnce(&Abi, *mut c_void, *mut usize, *mut Error) -> c_int,
+    ) -> Result<usize, Failure> {
         const UNTOUCHED: usize = 0x5555;
         let mut copied = UNTOUCHED;
         let outcome = self.done(|abi, map, error| copy(abi, map, &mut copied, error));
@@ -219,7 +236,10 @@ impl Map {
         outcome.map(|()| copied)
     }
 
-    fn done(&self, call: impl FnOnce(&Abi, *mut c_void, *mut Error) -> c_int) -> Result<(), Failure> {
+    fn done(
+        &self,
+        call: impl FnOnce(&Abi, *mut c_void, *mut Error) -> c_int,
+    ) -> Result<(), Failure> {
         let mut error = Error::untouched();
         let status = call(abi::load(), self.0, &mut error);
         result(status, &error).map(|status| assert_eq!(status, 0, "success is 0"))
@@ -235,7 +255,8 @@ impl Map {
 pub fn region_at(address: usize) -> Region {
     let smaps = std::fs::read_to_string("/proc/self/smaps").expect("/proc is mounted");
     let mut lines = smaps.lines();
-    let head = lines.find(|line| range(line).is_some_and(|(start, end)| start <= address && address < end));
+    let head = lines
+        .find(|line| range(line).is_some_and(|(start, end)| start <= address && address < end));
     let head = head.expect("a mapping of this process").to_string();
     let fields = lines.take_while(|line| range(line).is_none()).map(String::from).collect();
     Region { head, fields }

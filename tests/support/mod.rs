@@ -1,4 +1,5 @@
-//! What the tests stand on: the test main, the loaded library, and a look at what the process holds.
+//! What the tests stand on: the test main, the loaded library, and a look at what the process
+//! holds.
 
 pub mod abi;
 pub mod alarm;
@@ -40,7 +41,8 @@ macro_rules! tests {
 /// Set in the process that runs one `alone` test: its full name.
 const ALONE: &str = "BYTEFD_TEST_ALONE";
 
-/// Set to `wrap,map`: only the tests of these groups exist. `fast` is a word for those that `make check` runs.
+/// Set to `wrap,map`: only the tests of these groups exist. `fast` is a word for those that `make
+/// check` runs.
 pub const GROUPS: &str = "BYTEFD_TEST_GROUPS";
 
 /// Set to 1: the first failure ends everything.
@@ -53,10 +55,11 @@ fn is_set(variable: &str) -> bool {
     std::env::var_os(variable).is_some_and(|value| value == "1")
 }
 
-/// How often what a test tries at random, or beside something that may come in between, is tried: `count` times what
-/// BYTEFD_TEST_ROUNDS says, which is 1 unless set, and can be a fraction.
+/// How often what a test tries at random, or beside something that may come in between, is tried:
+/// `count` times what BYTEFD_TEST_ROUNDS says, which is 1 unless set, and can be a fraction.
 pub fn rounds(count: usize) -> usize {
-    let factor = std::env::var(ROUNDS).map_or(1.0, |factor| factor.parse().expect("BYTEFD_TEST_ROUNDS is a number"));
+    let factor = std::env::var(ROUNDS)
+        .map_or(1.0, |factor| factor.parse().expect("BYTEFD_TEST_ROUNDS is a number"));
     (count as f64 * factor).ceil() as usize
 }
 
@@ -64,7 +67,11 @@ pub const ROUNDS: &str = "BYTEFD_TEST_ROUNDS";
 
 /// So many random cases, times the same.
 pub fn random(cases: usize) -> proptest::test_runner::Config {
-    proptest::test_runner::Config { cases: rounds(cases) as u32, failure_persistence: None, ..Default::default() }
+    proptest::test_runner::Config {
+        cases: rounds(cases) as u32,
+        failure_persistence: None,
+        ..Default::default()
+    }
 }
 
 /// The groups of the suite, and which of them are fast.
@@ -81,7 +88,11 @@ pub fn run(suite: &'static Suite) -> ExitCode {
         chosen.as_ref().is_none_or(|chosen| chosen.split(',').any(is_word))
     };
     let groups = || suite.groups.iter().filter(|(group, _)| is_chosen(group));
-    let named = || groups().flat_map(|(group, tests)| tests.iter().map(move |t| (format!("{group}::{}", t.name), t)));
+    let named = || {
+        groups().flat_map(|(group, tests)| {
+            tests.iter().map(move |t| (format!("{group}::{}", t.name), t))
+        })
+    };
 
     if let Ok(name) = std::env::var(ALONE) {
         let (_, test) = named().find(|(n, _)| *n == name).expect("a test of that name");
@@ -110,7 +121,11 @@ fn watch(name: &str, test: &Test) -> Result<(), libtest_mimic::Failed> {
         println!("{name} starts");
     }
     let running = alarm::Running::new(name);
-    let outcome = if test.alone { in_child(name) } else { std::panic::catch_unwind(test.run).map_err(text_of) };
+    let outcome = if test.alone {
+        in_child(name)
+    } else {
+        std::panic::catch_unwind(test.run).map_err(text_of)
+    };
     drop(running);
     if let (Err(failure), true) = (&outcome, is_set(FAIL_FAST)) {
         eprintln!("test {name} ... FAILED: {failure}");
@@ -120,7 +135,10 @@ fn watch(name: &str, test: &Test) -> Result<(), libtest_mimic::Failed> {
 }
 
 fn text_of(panic: Box<dyn std::any::Any + Send>) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied());
     format!("test panicked: {}", text.unwrap_or("with something else than a text"))
 }
 
@@ -132,6 +150,7 @@ fn in_child(name: &str) -> Result<(), String> {
         print!("{}", tools::said(&output));
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned()
+        + &String::from_utf8_lossy(&output.stdout);
     Err(format!("{}\n{said}", output.status))
 }

@@ -1,4 +1,5 @@
-//! What processes share, in tests: made through the library, looked at through the kernel. And the other processes.
+//! What processes share, in tests: made through the library, looked at through the kernel. And the
+//! other processes.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::io::{PipeReader, PipeWriter, Read, Write};
@@ -8,14 +9,16 @@ use std::ptr::{null, null_mut, without_provenance_mut};
 use std::sync::atomic::AtomicU32;
 
 use super::abi::{
-    self, AUTO, Error, MapOptions, ShmOptions, SweepResult, SysvOptions, TempfileOptions, WRITABLE, WRITE,
+    self, AUTO, Error, MapOptions, ShmOptions, SweepResult, SysvOptions, TempfileOptions, WRITABLE,
+    WRITE,
 };
 use super::fd::{Failure, result, wrap_with};
 use super::hosts;
 use super::map::{self, Map};
 use crate::faults::conditions::End;
 
-// Named memory --------------------------------------------------------------------------------------------------------
+// Named memory
+// -------------------------------------------------------------------------------------------------
 
 /// A name that no other test has, and not one of those that tests beside this one look for.
 pub fn unique(label: &str) -> String {
@@ -36,7 +39,9 @@ impl Name {
         if hosts::has_shm() {
             return Some(Name(unique(label)));
         }
-        println!("SKIPPED: memory with a name, {label}: nothing can be made in /dev/shm on this host");
+        println!(
+            "SKIPPED: memory with a name, {label}: nothing can be made in /dev/shm on this host"
+        );
         None
     }
 
@@ -63,9 +68,14 @@ pub fn shm_open_named(name: &str, options: &ShmOptions) -> Result<(OwnedFd, Stri
     let name = CString::new(name).expect("no NUL");
     let mut full_name = [UNTOUCHED; abi::SHM_NAME_SIZE];
     let opened = shm_open_raw(name.as_ptr(), options, full_name.as_mut_ptr(), full_name.len());
-    assert!(opened.is_ok() || full_name == [UNTOUCHED; abi::SHM_NAME_SIZE], "failure must leave the name alone");
-    // SAFETY: a successful call leaves a NUL-terminated text.
-    opened.map(|fd| (fd, unsafe { CStr::from_ptr(full_name.as_ptr()) }.to_str().expect("UTF-8").to_string()))
+    assert!(
+        opened.is_ok() || full_name == [UNTOUCHED; abi::SHM_NAME_SIZE],
+        "failure must leave the name alone"
+    );
+    opened.map(|fd| {
+        // SAFETY: a successful call leaves a NUL-terminated text.
+        (fd, unsafe { CStr::from_ptr(full_name.as_ptr()) }.to_str().expect("UTF-8").to_string())
+    })
 }
 
 /// bytefd_shm_open with whatever stands at the pointers.
@@ -76,7 +86,8 @@ pub fn shm_open_raw(
     size: usize,
 ) -> Result<OwnedFd, Failure> {
     let mut error = Error::untouched();
-    // SAFETY: NULL or a string, NULL or options, a buffer for the name or NULL, and a writable error.
+    // SAFETY: NULL or a string, NULL or options, a buffer for the name or NULL, and a writable
+    // error.
     let fd = unsafe { (abi::load().shm_open)(name, options, full_name, size, &mut error) };
     // SAFETY: the caller of bytefd_shm_open owns what it returns.
     result(fd, &error).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
@@ -98,14 +109,16 @@ pub fn sweep() -> Result<c_int, Failure> {
 
 /// bytefd_sweep with its result.
 pub fn sweep_result() -> SweepResult {
-    let mut swept = SweepResult { size: size_of::<SweepResult>(), removed: 77, in_use: 77, failed: 77 };
+    let mut swept =
+        SweepResult { size: size_of::<SweepResult>(), removed: 77, in_use: 77, failed: 77 };
     // SAFETY: a writable struct of its size.
     let removed = unsafe { (abi::load().sweep)(&mut swept, null_mut()) };
     assert_eq!((removed as u64, swept.size), (swept.removed, size_of::<SweepResult>()));
     swept
 }
 
-// Temporary files -----------------------------------------------------------------------------------------------------
+// Temporary files
+// -------------------------------------------------------------------------------------------------
 
 /// A bytefd_tempfile.
 #[derive(Debug)]
@@ -122,10 +135,21 @@ pub fn tempfile_with(bytes: &[u8], options: &TempfileOptions) -> Result<Tempfile
     let untouched: *mut c_void = without_provenance_mut(0x5555);
     let (mut out, mut error) = (untouched, Error::untouched());
     // SAFETY: a buffer, options, and two writable objects.
-    let status =
-        unsafe { (abi::load().tempfile_create)(bytes.as_ptr().cast(), bytes.len(), options, &mut out, &mut error) };
+    let status = unsafe {
+        (abi::load().tempfile_create)(
+            bytes.as_ptr().cast(),
+            bytes.len(),
+            options,
+            &mut out,
+            &mut error,
+        )
+    };
     let made = result(status, &error).map(|status| assert_eq!(status, 0, "success is 0"));
-    assert_eq!(made.is_err(), out == untouched, "failure must leave the out-pointer alone, and success must not");
+    assert_eq!(
+        made.is_err(),
+        out == untouched,
+        "failure must leave the out-pointer alone, and success must not"
+    );
     made.map(|()| Tempfile(out))
 }
 
@@ -152,14 +176,17 @@ impl Drop for Tempfile {
     }
 }
 
-// System V, dma-bufs --------------------------------------------------------------------------------------------------
+// System V, dma-bufs
+// -------------------------------------------------------------------------------------------------
 
 /// bytefd_map_sysv, and the segment's number. A failure must leave both out-pointers alone.
 pub fn map_sysv(key: c_int, options: &SysvOptions) -> Result<(Map, c_int), Failure> {
     const UNTOUCHED: c_int = 0x5555;
     let mut number = UNTOUCHED;
     // SAFETY: options and three writable objects.
-    let made = map::made(|out, error| unsafe { (abi::load().map_sysv)(key, options, out, &mut number, error) });
+    let made = map::made(|out, error| unsafe {
+        (abi::load().map_sysv)(key, options, out, &mut number, error)
+    });
     assert!(made.is_ok() || number == UNTOUCHED, "failure must leave the number alone");
     made.map(|map| (map, number))
 }
@@ -179,7 +206,8 @@ pub fn export_dmabuf(fd: c_int) -> Result<OwnedFd, Failure> {
     result(buffer, &error).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-// Waiting for each other ----------------------------------------------------------------------------------------------
+// Waiting for each other
+// ----------------------------------------------------------------------------------------------
 
 /// bytefd_file_lock without a limit.
 pub fn lock(fd: &impl AsRawFd, offset: u64, length: u64, operation: c_int) -> Result<(), Failure> {
@@ -196,7 +224,9 @@ pub fn file_lock(
     flags: u64,
 ) -> Result<(), Failure> {
     // SAFETY: a writable error.
-    done(|error| unsafe { (abi::load().file_lock)(fd.as_raw_fd(), offset, length, operation, timeout, flags, error) })
+    done(|error| unsafe {
+        (abi::load().file_lock)(fd.as_raw_fd(), offset, length, operation, timeout, flags, error)
+    })
 }
 
 /// bytefd_file_unlock.
@@ -223,13 +253,15 @@ pub fn wake(word: *const u32, count: u32) -> Result<c_int, Failure> {
     result(unsafe { (abi::load().futex_wake)(word.cast(), count, &mut error) }, &error)
 }
 
-/// Memory that children share: a memory file, or where there are none what writable bytes are wrapped in instead.
+/// Memory that children share: a memory file, or where there are none what writable bytes are
+/// wrapped in instead.
 pub fn shared(length: usize) -> Map {
     if hosts::has_memfd() {
         return map::memory(length, &MapOptions::default()).expect("memory");
     }
     let file = wrap_with(&vec![0; length], WRITABLE, AUTO).expect("a descriptor");
-    map::map_fd(file.as_raw_fd(), &MapOptions { access: WRITE, ..MapOptions::default() }).expect("mapped")
+    map::map_fd(file.as_raw_fd(), &MapOptions { access: WRITE, ..MapOptions::default() })
+        .expect("mapped")
 }
 
 /// A word of a map, for as long as that is not closed.
@@ -245,7 +277,8 @@ fn done(call: impl FnOnce(*mut Error) -> c_int) -> Result<(), Failure> {
     result(status, &error).map(|status| assert_eq!(status, 0, "success is 0"))
 }
 
-// Other processes -----------------------------------------------------------------------------------------------------
+// Other processes
+// -------------------------------------------------------------------------------------------------
 
 /// A forked child. It ends with its value at the latest.
 pub struct Child {
@@ -254,7 +287,8 @@ pub struct Child {
 }
 
 impl Child {
-    /// For tests that run alone. `body` says bytes that the parent hears, and returns the exit code.
+    /// For tests that run alone. `body` says bytes that the parent hears, and returns the exit
+    /// code.
     pub fn new(body: impl FnOnce(&mut PipeWriter) -> c_int) -> Child {
         let (said, mut says) = std::io::pipe().expect("a pipe");
         let limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
@@ -265,7 +299,8 @@ impl Child {
             drop(said);
             let body = std::panic::AssertUnwindSafe(|| body(&mut says));
             let code = std::panic::catch_unwind(body).unwrap_or(101);
-            // SAFETY: a child that dies on purpose leaves no core; and nothing of the parent's is run at its end.
+            // SAFETY: a child that dies on purpose leaves no core; and nothing of the parent's is
+            // run at its end.
             unsafe {
                 libc::setrlimit(libc::RLIMIT_CORE, &limit);
                 libc::_exit(code);
@@ -311,7 +346,11 @@ impl Child {
         assert_eq!(unsafe { libc::waitpid(self.process, &mut status, 0) }, self.process);
         self.process = 0;
         let is_killed = libc::WIFSIGNALED(status);
-        if is_killed { End::Killed(libc::WTERMSIG(status)) } else { End::Exited(libc::WEXITSTATUS(status)) }
+        if is_killed {
+            End::Killed(libc::WTERMSIG(status))
+        } else {
+            End::Exited(libc::WEXITSTATUS(status))
+        }
     }
 }
 

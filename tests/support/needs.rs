@@ -1,9 +1,10 @@
-//! What tests need that is not on every machine: programs and libraries of others, and what a kernel may forbid.
+//! What tests need that is not on every machine: programs and libraries of others, and what a
+//! kernel may forbid.
 
 use std::path::{Path, PathBuf};
 
-/// The first of these that is not here. Each is a program, a library by its name, `root`, or `io_uring`; `a|b` is one
-/// of them.
+/// The first of these that is not here. Each is a program, a library by its name, `root`, or
+/// `io_uring`; `a|b` is one of them.
 pub fn missing(needs: &'static [&'static str]) -> Option<&'static str> {
     needs.iter().copied().find(|need| !need.split('|').any(is_here))
 }
@@ -26,10 +27,14 @@ fn programs() -> Vec<PathBuf> {
 /// Where the loader looks on Debian and elsewhere. Nothing is loaded for tests that do not run.
 fn libraries() -> Vec<PathBuf> {
     let debian = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
-    [&debian, "/usr/lib64", "/usr/lib", "/lib64", "/lib", "/usr/local/lib"].map(Path::new).map(PathBuf::from).into()
+    [&debian, "/usr/lib64", "/usr/lib", "/lib64", "/lib", "/usr/local/lib"]
+        .map(Path::new)
+        .map(PathBuf::from)
+        .into()
 }
 
-/// Kernels can be built without it, sysctl kernel.io_uring_disabled and filters of system calls forbid it.
+/// Kernels can be built without it, sysctl kernel.io_uring_disabled and filters of system calls
+/// forbid it.
 fn has_io_uring() -> bool {
     let mut parameters = [0u32; 30];
     // SAFETY: a writable io_uring_params, 120 bytes of zeros; the descriptor is closed at once.

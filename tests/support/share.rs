@@ -1,11 +1,14 @@
-//! Sockets and streams in tests: the library's functions at one end, plain system calls at the other.
+//! Sockets and streams in tests: the library's functions at one end, plain system calls at the
+//! other.
 
 use std::ffi::{c_int, c_void};
 use std::io::IoSlice;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use super::abi::{self, Credentials, Error, ReadFn, Requirements, StreamOptions, TransferOptions, WrapOptions};
+use super::abi::{
+    self, Credentials, Error, ReadFn, Requirements, StreamOptions, TransferOptions, WrapOptions,
+};
 use super::fd::{Failure, result};
 
 /// The kinds of sockets of the Unix family.
@@ -19,13 +22,20 @@ pub fn pair(kind: c_int) -> (OwnedFd, OwnedFd) {
     let mut ends = [-1; 2];
     // SAFETY: room for two descriptors, which are nobody else's.
     unsafe {
-        assert_eq!(libc::socketpair(libc::AF_UNIX, kind | libc::SOCK_CLOEXEC, 0, ends.as_mut_ptr()), 0);
+        assert_eq!(
+            libc::socketpair(libc::AF_UNIX, kind | libc::SOCK_CLOEXEC, 0, ends.as_mut_ptr()),
+            0
+        );
         (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1]))
     }
 }
 
 /// bytefd_send.
-pub fn send(socket: &impl AsRawFd, message: &[u8], descriptors: &[&OwnedFd]) -> Result<(), Failure> {
+pub fn send(
+    socket: &impl AsRawFd,
+    message: &[u8],
+    descriptors: &[&OwnedFd],
+) -> Result<(), Failure> {
     let numbers: Vec<c_int> = descriptors.iter().map(|fd| fd.as_raw_fd()).collect();
     send_numbers(socket.as_raw_fd(), message, &numbers)
 }
@@ -45,12 +55,18 @@ pub fn send_with(
     let mut error = Error::untouched();
     let (bytes, fds) = (message.as_ptr().cast(), numbers.as_ptr());
     // SAFETY: valid bytes and numbers.
-    let status = unsafe { (abi::load().send)(socket, bytes, message.len(), fds, numbers.len(), options, &mut error) };
+    let status = unsafe {
+        (abi::load().send)(socket, bytes, message.len(), fds, numbers.len(), options, &mut error)
+    };
     result(status, &error).map(|status| assert_eq!(status, 0, "success is 0"))
 }
 
 /// bytefd_receive without requirements, with room for `capacity` descriptors.
-pub fn receive(socket: &impl AsRawFd, size: usize, capacity: usize) -> Result<(Vec<u8>, Vec<OwnedFd>), Failure> {
+pub fn receive(
+    socket: &impl AsRawFd,
+    size: usize,
+    capacity: usize,
+) -> Result<(Vec<u8>, Vec<OwnedFd>), Failure> {
     receive_what(socket.as_raw_fd(), size, capacity, std::ptr::null())
 }
 
@@ -78,7 +94,16 @@ pub fn receive_with(
     let (bytes, numbers) = (message.as_mut_ptr().cast(), fds.as_mut_ptr());
     // SAFETY: room for as many bytes and descriptors as it says.
     let status = unsafe {
-        (abi::load().receive)(socket, bytes, &mut length, numbers, &mut count, requirements, options, &mut error)
+        (abi::load().receive)(
+            socket,
+            bytes,
+            &mut length,
+            numbers,
+            &mut count,
+            requirements,
+            options,
+            &mut error,
+        )
     };
     assert_eq!(fds.pop(), Some(UNTOUCHED), "no more than there is room for");
     match result(status, &error) {
@@ -91,7 +116,10 @@ pub fn receive_with(
             Ok((message, fds.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }).collect()))
         }
         Err(failure) => {
-            assert!(fds.iter().all(|fd| *fd == UNTOUCHED) && (length, count) == (size, capacity), "{fds:?}");
+            assert!(
+                fds.iter().all(|fd| *fd == UNTOUCHED) && (length, count) == (size, capacity),
+                "{fds:?}"
+            );
             Err(failure)
         }
     }
@@ -155,8 +183,9 @@ impl Pieces<'_> {
     /// `context` is that of a Pieces, and `buf` is writable.
     pub unsafe extern "C" fn read(context: *mut c_void, buf: *mut c_void, size: usize) -> isize {
         // SAFETY: the caller vouches for both.
-        let (pieces, buf) =
-            unsafe { (&mut *context.cast::<Pieces>(), std::slice::from_raw_parts_mut(buf.cast(), size)) };
+        let (pieces, buf) = unsafe {
+            (&mut *context.cast::<Pieces>(), std::slice::from_raw_parts_mut(buf.cast(), size))
+        };
         let (piece, rest) = pieces.bytes.split_at(size.min(pieces.at_once).min(pieces.bytes.len()));
         buf[..piece.len()].copy_from_slice(piece);
         pieces.bytes = rest;
@@ -186,7 +215,8 @@ pub fn plain_send(socket: &impl AsRawFd, message: &[u8], numbers: &[c_int]) {
     let mut part = IoSlice::new(message);
     let length = size_of_val(numbers) as u32;
     let mut control = [0u64; 256];
-    // SAFETY: all-zero is a valid msghdr; the control data has room for them all; the call only reads.
+    // SAFETY: all-zero is a valid msghdr; the control data has room for them all; the call only
+    // reads.
     let sent = unsafe {
         let mut header: libc::msghdr = std::mem::zeroed();
         (header.msg_iov, header.msg_iovlen) = ((&raw mut part).cast(), 1);
@@ -210,20 +240,27 @@ pub fn plain_receive(socket: &impl AsRawFd, room: usize) -> (Vec<u8>, Vec<OwnedF
     let mut control = [0u64; 256];
     let mut part = libc::iovec { iov_base: message.as_mut_ptr().cast(), iov_len: room };
     let mut descriptors = Vec::new();
-    // SAFETY: all-zero is a valid msghdr; what it points to is writable; the descriptors are new and ours.
+    // SAFETY: all-zero is a valid msghdr; what it points to is writable; the descriptors are new
+    // and ours.
     unsafe {
         let mut header: libc::msghdr = std::mem::zeroed();
         (header.msg_iov, header.msg_iovlen) = (&mut part, 1);
-        (header.msg_control, header.msg_controllen) = (control.as_mut_ptr().cast(), size_of_val(&control));
+        (header.msg_control, header.msg_controllen) =
+            (control.as_mut_ptr().cast(), size_of_val(&control));
         let received = libc::recvmsg(socket.as_raw_fd(), &mut header, libc::MSG_CMSG_CLOEXEC);
         assert!(received >= 0, "{}", std::io::Error::last_os_error());
         message.truncate(received as usize);
         let first = libc::CMSG_FIRSTHDR(&header);
         if !first.is_null() {
-            assert_eq!(((*first).cmsg_level, (*first).cmsg_type), (libc::SOL_SOCKET, libc::SCM_RIGHTS));
+            assert_eq!(
+                ((*first).cmsg_level, (*first).cmsg_type),
+                (libc::SOL_SOCKET, libc::SCM_RIGHTS)
+            );
             let count = ((*first).cmsg_len - libc::CMSG_LEN(0) as usize) / size_of::<c_int>();
             let numbers = libc::CMSG_DATA(first).cast::<c_int>();
-            descriptors.extend((0..count).map(|at| OwnedFd::from_raw_fd(numbers.add(at).read_unaligned())));
+            descriptors.extend(
+                (0..count).map(|at| OwnedFd::from_raw_fd(numbers.add(at).read_unaligned())),
+            );
             assert!(libc::CMSG_NXTHDR(&header, first).is_null(), "descriptors and nothing else");
         }
     }
@@ -273,19 +310,24 @@ pub fn waiting(fd: &impl AsRawFd) -> usize {
     bytes as usize
 }
 
-/// Runs `body`, and at the same time `other`, which can interrupt it: with a handler that restarts no system call. For
-/// tests that run alone.
+/// Runs `body`, and at the same time `other`, which can interrupt it: with a handler that restarts
+/// no system call. For tests that run alone.
 pub fn interrupted<R>(body: impl FnOnce() -> R, other: impl FnOnce(&dyn Fn()) + Send) -> R {
     interrupted_with(0, body, other)
 }
 
 /// The same with flags of sigaction(2).
-pub fn interrupted_with<R>(flags: c_int, body: impl FnOnce() -> R, other: impl FnOnce(&dyn Fn()) + Send) -> R {
+pub fn interrupted_with<R>(
+    flags: c_int,
+    body: impl FnOnce() -> R,
+    other: impl FnOnce(&dyn Fn()) + Send,
+) -> R {
     static HANDLED: AtomicUsize = AtomicUsize::new(0);
     extern "C" fn count(_: c_int) {
         HANDLED.fetch_add(1, SeqCst);
     }
-    // SAFETY: all-zero is a valid struct; the handler does only what handlers may. pthread_self touches no memory.
+    // SAFETY: all-zero is a valid struct; the handler does only what handlers may. pthread_self
+    // touches no memory.
     let thread = unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = count as *const () as usize;

@@ -12,7 +12,9 @@ pub fn repository() -> &'static Path {
 
 /// Runs a program to its end, and panics with everything it said if it fails.
 pub fn run(command: &mut Command) -> Output {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error} (is its package installed?)"));
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error} (is its package installed?)"));
     assert!(output.status.success(), "{command:?}: {}\n{}", output.status, said(&output));
     output
 }
@@ -31,15 +33,19 @@ pub fn staged() -> PathBuf {
     repository().join("dist")
 }
 
-/// What pkg-config says about the staged library: `["--cflags", "--libs"]`, or with `--static` added.
+/// What pkg-config says about the staged library: `["--cflags", "--libs"]`, or with `--static`
+/// added.
 pub fn pkg_config(arguments: &[&str]) -> Vec<String> {
     let directory = staged().join("lib/pkgconfig");
-    let output = run(Command::new("pkg-config").env("PKG_CONFIG_PATH", directory).args(arguments).arg("bytefd"));
+    let output = run(Command::new("pkg-config")
+        .env("PKG_CONFIG_PATH", directory)
+        .args(arguments)
+        .arg("bytefd"));
     String::from_utf8(output.stdout).expect("UTF-8").split_whitespace().map(String::from).collect()
 }
 
-/// The C compiler, or for a `.cpp` file the C++ compiler, that a build would use here (CC and CXX name another), or one of
-/// this name. It takes all warnings for errors.
+/// The C compiler, or for a `.cpp` file the C++ compiler, that a build would use here (CC and CXX
+/// name another), or one of this name. It takes all warnings for errors.
 pub fn compiler(name: Option<&str>, source: &Path) -> Command {
     let libc = if cfg!(target_env = "musl") { "musl" } else { "gnu" };
     let target = format!("{}-unknown-linux-{libc}", std::env::consts::ARCH);
@@ -57,8 +63,8 @@ pub fn compiler(name: Option<&str>, source: &Path) -> Command {
     command
 }
 
-/// Compiles C or C++ sources against the staged header and shared library into `program`, which finds the library when it
-/// runs.
+/// Compiles C or C++ sources against the staged header and shared library into `program`, which
+/// finds the library when it runs.
 pub fn compile(arguments: &[&str], sources: &[PathBuf], program: &Path) {
     let mut command = compiler(None, &sources[0]);
     command.args(arguments).args(sources).args(pkg_config(&["--cflags", "--libs"])).arg("-pthread");

@@ -1,4 +1,5 @@
-//! What holds for every exported function alike: the structs that are given to it, NULL, and the error that may be asked for.
+//! What holds for every exported function alike: the structs that are given to it, NULL, and the
+//! error that may be asked for.
 
 use std::ffi::{c_int, c_void};
 use std::io::Write;
@@ -29,7 +30,8 @@ fn unmapped(make: impl FnOnce(*mut *mut c_void) -> c_int) -> c_int {
     status
 }
 
-/// Two pages of which the second cannot be used: what is read beyond a struct at the end of the first is a signal.
+/// Two pages of which the second cannot be used: what is read beyond a struct at the end of the
+/// first is a signal.
 struct Edge(*mut u8);
 
 impl Edge {
@@ -37,15 +39,22 @@ impl Edge {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
         // SAFETY: a new mapping, and a page of it.
         unsafe {
-            let start = libc::mmap(null_mut(), 2 * page_size(), libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
+            let start = libc::mmap(
+                null_mut(),
+                2 * page_size(),
+                libc::PROT_READ | libc::PROT_WRITE,
+                flags,
+                -1,
+                0,
+            );
             assert_ne!(start, libc::MAP_FAILED);
             assert_eq!(libc::mprotect(start.add(page_size()), page_size(), libc::PROT_NONE), 0);
             Edge(start.cast())
         }
     }
 
-    /// Writes a struct that says it has `size` bytes, of which `there` are there: first what `init` has, then 0 but for the byte
-    /// at `set`. Less than a word behind it there is rubbish.
+    /// Writes a struct that says it has `size` bytes, of which `there` are there: first what `init`
+    /// has, then 0 but for the byte at `set`. Less than a word behind it there is rubbish.
     fn options(&self, init: &[u8], size: usize, there: usize, set: Option<usize>) -> *const c_void {
         let start = (page_size() - there) / 8 * 8;
         // SAFETY: within the first page.
@@ -84,7 +93,8 @@ pub fn option_structs_of_every_size_are_handled_as_promised() {
         writer.write_all(b"hello").unwrap();
         drop(writer);
         // SAFETY: options as below.
-        let status = closed(unsafe { (abi.wrap_stream)(reader.as_raw_fd(), null(), options.cast(), error) });
+        let status =
+            closed(unsafe { (abi.wrap_stream)(reader.as_raw_fd(), null(), options.cast(), error) });
         let left = crate::support::share::waiting(&reader);
         assert_eq!(left, if status == 0 { 0 } else { 5 }, "refused before anything is read");
         status
@@ -107,7 +117,16 @@ pub fn option_structs_of_every_size_are_handled_as_promised() {
         send(&ours, b"hello", &[]).unwrap();
         // SAFETY: options as below; room for as much as it says.
         let status = unsafe {
-            (abi.receive)(theirs.as_raw_fd(), bytes, &mut size, fds, &mut count, null(), options.cast(), error)
+            (abi.receive)(
+                theirs.as_raw_fd(),
+                bytes,
+                &mut size,
+                fds,
+                &mut count,
+                null(),
+                options.cast(),
+                error,
+            )
         };
         if status != 0 {
             assert_eq!(
@@ -127,10 +146,13 @@ pub fn option_structs_of_every_size_are_handled_as_promised() {
             status
         }
     };
-    /// The size of the struct in the first version, what its _INIT sets, and a call that undoes what it did.
+    /// The size of the struct in the first version, what its _INIT sets, and a call that undoes
+    /// what it did.
     type Takes<'a> = (&'a str, usize, &'a [u8], &'a dyn Fn(*const c_void, *mut Error) -> c_int);
-    let (wrapping, streaming, pooling) = (WrapOptions::default(), StreamOptions::default(), PoolOptions::default());
-    let (wrapping, streaming, pooling) = (bytes_of(&wrapping), bytes_of(&streaming), bytes_of(&pooling));
+    let (wrapping, streaming, pooling) =
+        (WrapOptions::default(), StreamOptions::default(), PoolOptions::default());
+    let (wrapping, streaming, pooling) =
+        (bytes_of(&wrapping), bytes_of(&streaming), bytes_of(&pooling));
     let (mapping, requiring) = (MapOptions::default(), Requirements::default());
     let (naming, attaching) = (ShmOptions::default(), SysvOptions::default());
     let transferring = TransferOptions::default();
@@ -150,7 +172,13 @@ pub fn option_structs_of_every_size_are_handled_as_promised() {
         let (mut scan, (reader, _)) = (null_mut(), std::io::pipe().unwrap());
         // SAFETY: options as below; NULL or a handle.
         unsafe {
-            let status = (abi.scan_begin_stream)(reader.as_raw_fd(), options.cast(), null(), &mut scan, error);
+            let status = (abi.scan_begin_stream)(
+                reader.as_raw_fd(),
+                options.cast(),
+                null(),
+                &mut scan,
+                error,
+            );
             (abi.scan_end)(scan);
             status.min(0)
         }
@@ -158,13 +186,23 @@ pub fn option_structs_of_every_size_are_handled_as_promised() {
     // SAFETY: NULL, or as many bytes as they say, unless that is what is refused.
     let calls: [Takes; 16] = unsafe {
         [
-            ("shm_wrap_buffer", 48, wrapping, &|o, e| closed((abi.shm_wrap_buffer)(hello, 5, o.cast(), e))),
+            ("shm_wrap_buffer", 48, wrapping, &|o, e| {
+                closed((abi.shm_wrap_buffer)(hello, 5, o.cast(), e))
+            }),
             ("wrap_iov", 48, wrapping, &|o, e| closed((abi.wrap_iov)(&part, 1, o.cast(), e))),
-            ("scan_bytes", 48, wrapping, &|o, e| (abi.scan_bytes)(hello, 5, Some(nothing), null_mut(), o.cast(), e)),
+            ("scan_bytes", 48, wrapping, &|o, e| {
+                (abi.scan_bytes)(hello, 5, Some(nothing), null_mut(), o.cast(), e)
+            }),
             ("scan_begin", 48, wrapping, &begin),
-            ("map_file", 56, mapping, &|o, e| unmapped(|map| (abi.map_file)(path.as_ptr(), o.cast(), map, e))),
-            ("map_fd", 56, mapping, &|o, e| unmapped(|map| (abi.map_fd)(file.as_raw_fd(), o.cast(), map, e))),
-            ("map_memory", 56, mapping, &|o, e| unmapped(|map| (abi.map_memory)(5, o.cast(), map, e))),
+            ("map_file", 56, mapping, &|o, e| {
+                unmapped(|map| (abi.map_file)(path.as_ptr(), o.cast(), map, e))
+            }),
+            ("map_fd", 56, mapping, &|o, e| {
+                unmapped(|map| (abi.map_fd)(file.as_raw_fd(), o.cast(), map, e))
+            }),
+            ("map_memory", 56, mapping, &|o, e| {
+                unmapped(|map| (abi.map_memory)(5, o.cast(), map, e))
+            }),
             ("scan_begin_stream", 48, wrapping, &begin_stream),
             ("pool_create", 40, pooling, &create),
             ("wrap_stream", 40, streaming, &stream),
@@ -172,8 +210,12 @@ pub fn option_structs_of_every_size_are_handled_as_promised() {
             ("send", 24, transferring, &|o, e| (abi.send)(us, hello, 5, null(), 0, o.cast(), e)),
             ("receive", 24, transferring, &receive),
             ("tempfile_create", 40, &[0; 40], &temporary),
-            ("shm_open", 32, naming, &|o, e| (abi.shm_open)(absent.as_ptr(), o.cast(), null_mut(), 0, e)),
-            ("map_sysv", 32, attaching, &|o, e| unmapped(|map| (abi.map_sysv)(-77, o.cast(), map, null_mut(), e))),
+            ("shm_open", 32, naming, &|o, e| {
+                (abi.shm_open)(absent.as_ptr(), o.cast(), null_mut(), 0, e)
+            }),
+            ("map_sysv", 32, attaching, &|o, e| {
+                unmapped(|map| (abi.map_sysv)(-77, o.cast(), map, null_mut(), e))
+            }),
         ]
     };
     let edge = Edge::new();
@@ -209,17 +251,22 @@ pub fn option_structs_of_every_size_are_handled_as_promised() {
 pub fn null_and_closed_descriptors_are_refused_and_named() {
     let abi = abi::load();
     let (mut byte, mut size, mut fd) = (0u8, 7777usize, -77);
-    let (bytes, count, number): (*mut c_void, *mut usize, *mut c_int) = ((&raw mut byte).cast(), &mut size, &mut fd);
-    let (out, name, file) = (&mut null_mut::<c_void>() as *mut _, c"/etc/passwd".as_ptr(), std::process::id());
+    let (bytes, count, number): (*mut c_void, *mut usize, *mut c_int) =
+        ((&raw mut byte).cast(), &mut size, &mut fd);
+    let (out, name, file) =
+        (&mut null_mut::<c_void>() as *mut _, c"/etc/passwd".as_ptr(), std::process::id());
     let file = wrap_with(&file.to_ne_bytes(), 0, AUTO).unwrap();
     let (ours, theirs) = pair(libc::SOCK_DGRAM);
     let (us, they) = (ours.as_raw_fd(), theirs.as_raw_fd());
     let (mut room, mut capacity, mut nothing_fits) = (5usize, 1usize, 0usize);
-    let (five, one, none): (*mut usize, *mut usize, *mut usize) = (&mut room, &mut capacity, &mut nothing_fits);
+    let (five, one, none): (*mut usize, *mut usize, *mut usize) =
+        (&mut room, &mut capacity, &mut nothing_fits);
     let mut pool = null_mut();
     // SAFETY: a writable pointer.
     assert_eq!(unsafe { (abi.pool_create)(null(), &mut pool, null_mut()) }, 0);
-    let map = crate::support::map::memory(5, &MapOptions { access: PRIVATE, ..MapOptions::default() }).unwrap();
+    let map =
+        crate::support::map::memory(5, &MapOptions { access: PRIVATE, ..MapOptions::default() })
+            .unwrap();
     type Refused<'a> = (&'a str, i32, &'a dyn Fn(*mut Error) -> c_int);
     // SAFETY: what is not NULL is valid; what is NULL must be found out.
     let calls: [Refused; 67] = unsafe {
@@ -230,7 +277,9 @@ pub fn null_and_closed_descriptors_are_refused_and_named() {
             ("", libc::EBADF, &|e| (abi.path)(-1, bytes.cast(), 32, e)),
             ("buf", libc::EINVAL, &|e| (abi.path)(file.as_raw_fd(), null_mut(), 32, e)),
             ("scan", libc::EINVAL, &|e| (abi.scan_bytes)(bytes, 1, None, null_mut(), null(), e)),
-            ("buf", libc::EINVAL, &|e| (abi.scan_bytes)(null(), 1, Some(nothing), null_mut(), null(), e)),
+            ("buf", libc::EINVAL, &|e| {
+                (abi.scan_bytes)(null(), 1, Some(nothing), null_mut(), null(), e)
+            }),
             ("scan", libc::EINVAL, &|e| (abi.scan_begin)(bytes, 1, null(), null_mut(), e)),
             ("scan", libc::EINVAL, &|e| (abi.scan_begin_iov)(null(), 0, null(), null_mut(), e)),
             ("iov", libc::EINVAL, &|e| (abi.scan_begin_iov)(null(), 1, null(), out, e)),
@@ -276,10 +325,18 @@ pub fn null_and_closed_descriptors_are_refused_and_named() {
             ("", libc::EBADF, &|e| (abi.verify)(-1, null(), e)),
             ("message", libc::EINVAL, &|e| (abi.send)(us, null(), 5, null(), 0, null(), e)),
             ("fds", libc::EINVAL, &|e| (abi.send)(us, bytes, 1, null(), 1, null(), e)),
-            ("message", libc::EINVAL, &|e| (abi.receive)(they, null_mut(), five, number, one, null(), null(), e)),
-            ("length", libc::EINVAL, &|e| (abi.receive)(they, bytes, null_mut(), number, one, null(), null(), e)),
-            ("fds", libc::EINVAL, &|e| (abi.receive)(they, bytes, five, null_mut(), one, null(), null(), e)),
-            ("count", libc::EINVAL, &|e| (abi.receive)(they, bytes, five, number, null_mut(), null(), null(), e)),
+            ("message", libc::EINVAL, &|e| {
+                (abi.receive)(they, null_mut(), five, number, one, null(), null(), e)
+            }),
+            ("length", libc::EINVAL, &|e| {
+                (abi.receive)(they, bytes, null_mut(), number, one, null(), null(), e)
+            }),
+            ("fds", libc::EINVAL, &|e| {
+                (abi.receive)(they, bytes, five, null_mut(), one, null(), null(), e)
+            }),
+            ("count", libc::EINVAL, &|e| {
+                (abi.receive)(they, bytes, five, number, null_mut(), null(), null(), e)
+            }),
             ("credentials", libc::EINVAL, &|e| (abi.peer_credentials)(us, null_mut(), e)),
             ("name", libc::EINVAL, &|e| (abi.shm_open)(null(), null(), null_mut(), 0, e)),
             ("name", libc::EINVAL, &|e| (abi.shm_unlink)(null(), e)),
@@ -307,16 +364,25 @@ pub fn null_and_closed_descriptors_are_refused_and_named() {
         assert_eq!(crate::support::share::waiting(&theirs), 0);
         assert_eq!((abi.send)(us, null(), 0, null(), 0, null(), null_mut()), 0);
         assert_eq!((*five, *one), (5, 1));
-        assert_eq!((abi.receive)(they, null_mut(), none, null_mut(), none, null(), null(), null_mut()), 0);
+        assert_eq!(
+            (abi.receive)(they, null_mut(), none, null_mut(), none, null(), null(), null_mut()),
+            0
+        );
         assert_eq!((abi.map_read)(map.raw(), 0, null_mut(), 0, count, null_mut()), 0);
         assert_eq!(metadata(&file).len(), 4);
         assert_eq!(((abi.pool_close)(pool), (abi.pool_close)(null_mut())), (0, 0));
         assert_eq!(
-            ((abi.map_close)(null_mut()), (abi.scan_end)(null_mut()), (abi.tempfile_close)(null_mut())),
+            (
+                (abi.map_close)(null_mut()),
+                (abi.scan_end)(null_mut()),
+                (abi.tempfile_close)(null_mut())
+            ),
             (0, 0, 0)
         );
         assert!(
-            (abi.map_data)(null()).is_null() && (abi.map_length)(null()) == 0 && (abi.tempfile_path)(null()).is_null()
+            (abi.map_data)(null()).is_null()
+                && (abi.map_length)(null()) == 0
+                && (abi.tempfile_path)(null()).is_null()
         );
     }
 }

@@ -27,19 +27,25 @@ impl Wish {
         self.flags & flag != 0
     }
 
-    /// What the header refuses of it, as errors name it: what is unknown, out of range, or contradicts something else.
+    /// What the header refuses of it, as errors name it: what is unknown, out of range, or
+    /// contradicts something else.
     fn refused(&self) -> Vec<&'static str> {
         let known = WRITABLE | READ_ONLY | EXECUTABLE | INHERIT | SEAL_CONTENT;
         let name = self.name.as_ref().is_some_and(|name| {
-            name.is_empty() || name.len() > 200 || name.iter().any(|byte| [b'/', b'\n'].contains(byte))
+            name.is_empty()
+                || name.len() > 200
+                || name.iter().any(|byte| [b'/', b'\n'].contains(byte))
         });
         let executes = self.mode & 0o111 != 0 && !self.has(EXECUTABLE);
-        let mode = self.mode != 0 && (self.mode & !0o777 != 0 || self.mode & 0o400 == 0 || executes);
+        let mode =
+            self.mode != 0 && (self.mode & !0o777 != 0 || self.mode & 0o400 == 0 || executes);
         let together = self.has(WRITABLE) && self.has(READ_ONLY | SEAL_CONTENT);
         let is_auto = self.backend == 0 || self.backend == AUTO;
         let unsealable = self.has(SEAL_CONTENT) && (self.backend == SHM || self.backend == TMPFILE);
         let on_disk = self.spill_threshold != UNLIMITED
-            && (self.backend == MEMFD || (is_auto && self.has(SEAL_CONTENT)) || self.spill_threshold == 0);
+            && (self.backend == MEMFD
+                || (is_auto && self.has(SEAL_CONTENT))
+                || self.spill_threshold == 0);
         let trusts = self.has(TRUST_CALLBACK);
         let refused = [
             ("flags", self.flags & !(known | TRUST_CALLBACK) != 0),
@@ -71,7 +77,9 @@ impl Wish {
         let stat = metadata(fd);
         prop_assert!(stat.is_file() && fd.as_raw_fd() > 2);
         prop_assert_eq!((stat.len(), stat.nlink(), offset(fd)), (self.bytes.len() as u64, 0, 0));
-        let default = 0o400 | if self.has(WRITABLE) { 0o200 } else { 0 } | if self.has(EXECUTABLE) { 0o100 } else { 0 };
+        let default = 0o400
+            | if self.has(WRITABLE) { 0o200 } else { 0 }
+            | if self.has(EXECUTABLE) { 0o100 } else { 0 };
         prop_assert_eq!(mode(fd), if self.mode == 0 { default } else { self.mode });
         prop_assert_eq!(is_close_on_exec(fd), !self.has(INHERIT));
         prop_assert!(content(fd) == self.bytes);
@@ -85,7 +93,8 @@ impl Wish {
         }
         if is_memfd {
             let against_execution = if hosts::can_forbid_execution() { 0x20 } else { 0 };
-            let expected = match (self.has(WRITABLE), self.has(SEAL_CONTENT), self.has(EXECUTABLE)) {
+            let expected = match (self.has(WRITABLE), self.has(SEAL_CONTENT), self.has(EXECUTABLE))
+            {
                 (true, ..) => 0,
                 (_, true, _) => 0xe,
                 (.., true) => 0xf,
@@ -94,7 +103,11 @@ impl Wish {
             prop_assert_eq!(seals(fd), expected);
         }
         if is_memfd && self.has(SEAL_CONTENT) && !self.has(READ_ONLY) {
-            prop_assert_eq!(access, libc::O_RDWR, "seals are added through such a description only");
+            prop_assert_eq!(
+                access,
+                libc::O_RDWR,
+                "seals are added through such a description only"
+            );
         }
         if !self.bytes.is_empty() {
             let shared = maps_sealed || !self.has(SEAL_CONTENT) || self.has(READ_ONLY);
@@ -102,14 +115,22 @@ impl Wish {
             for sharing in ways.into_iter().flatten() {
                 let shown = mapped(fd, libc::PROT_READ, sharing).expect("every reading map works");
                 prop_assert!(shown.starts_with(&self.bytes));
-                prop_assert!(shown[self.bytes.len()..].iter().all(|byte| *byte == 0), "the last page ends in zeros");
+                prop_assert!(
+                    shown[self.bytes.len()..].iter().all(|byte| *byte == 0),
+                    "the last page ends in zeros"
+                );
             }
         }
         if is_memfd {
-            let link = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).expect("/proc is mounted");
+            let link = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()))
+                .expect("/proc is mounted");
             let link = link.as_os_str().as_encoded_bytes();
             let name = self.name.as_deref().unwrap_or(b"bytefd");
-            prop_assert!(link.windows(name.len()).any(|part| part == name), "{}", String::from_utf8_lossy(link));
+            prop_assert!(
+                link.windows(name.len()).any(|part| part == name),
+                "{}",
+                String::from_utf8_lossy(link)
+            );
         }
         Ok(())
     }
@@ -117,7 +138,10 @@ impl Wish {
 
 fn wishes() -> impl Strategy<Value = Wish> {
     // Mostly what may go together, sometimes anything.
-    let known = prop::sample::subsequence(vec![INHERIT, WRITABLE, READ_ONLY, EXECUTABLE, SEAL_CONTENT], 0..=5);
+    let known = prop::sample::subsequence(
+        vec![INHERIT, WRITABLE, READ_ONLY, EXECUTABLE, SEAL_CONTENT],
+        0..=5,
+    );
     let known = known.prop_map(|flags| flags.into_iter().fold(0, |all, flag| all | flag));
     let flags = prop_oneof![8 => known, 1 => 0..256u64, 1 => any::<u64>()];
     let backend = prop_oneof![
@@ -126,7 +150,9 @@ fn wishes() -> impl Strategy<Value = Wish> {
         1 => any::<u32>(),
     ];
     let threshold = prop_oneof![6 => Just(UNLIMITED), 3 => 1..300_000u64, 1 => Just(0)];
-    let sound = prop::sample::select(vec![0o400, 0o444, 0o600, 0o640, 0o666, 0o500, 0o555, 0o700, 0o755, 0o777]);
+    let sound = prop::sample::select(vec![
+        0o400, 0o444, 0o600, 0o640, 0o666, 0o500, 0o555, 0o700, 0o755, 0o777,
+    ]);
     let mode = prop_oneof![5 => Just(0), 4 => sound, 1 => 0..0o10000u32, 1 => any::<u32>()];
     let byte = prop_oneof![20 => b' '..=b'~', 5 => 0x80..=0xffu8, 1 => 1..=0xffu8];
     let edge = prop::sample::select(vec![1, 159, 160, 161, 199, 200, 201, 249, 5000]);

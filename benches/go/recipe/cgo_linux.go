@@ -24,7 +24,8 @@ import (
 // name is made once, so that a run pays for the steps only.
 var name = C.CString(fmt.Sprintf("/bytefd-bench-%d", os.Getpid()))
 
-// Run puts b into a shared memory object, looks at its size, and removes it. Not for several goroutines at once.
+// Run puts b into a shared memory object, looks at its size, and removes it. Not for several
+// goroutines at once.
 func Run(b []byte) error {
 	fd, err := C.create(name)
 	if fd < 0 {

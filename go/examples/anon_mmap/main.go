@@ -1,7 +1,7 @@
 //go:build linux && cgo
 
-// Anon_mmap shares a counter in memory with a child process. The child is given the descriptor of the memory, because
-// it executes a program (this one) and so has nothing else of its parent's.
+// Anon_mmap shares a counter in memory with a child process. The child is given the descriptor of
+// the memory, because it executes a program (this one) and so has nothing else of its parent's.
 package main
 
 import (

@@ -1,7 +1,7 @@
 //go:build linux && cgo
 
-// Answer waits for a question from the program ask in a file that both have mapped, and answers it there, in capitals.
-// It makes the file.
+// Answer waits for a question from the program ask in a file that both have mapped, and answers it
+// there, in capitals. It makes the file.
 //
 //	answer FILE
 package main

@@ -1,9 +1,10 @@
 //go:build linux && cgo
 
-// Edges walks along the edges of maps and says what it finds there: where the file ends, where the map ends, where the
-// last page ends; and which protection goes with which way of opening a file.
+// Edges walks along the edges of maps and says what it finds there: where the file ends, where the
+// map ends, where the last page ends; and which protection goes with which way of opening a file.
 //
-// Whoever touches what is not there gets a signal and ends, so it sends a child, which is this program again.
+// Whoever touches what is not there gets a signal and ends, so it sends a child, which is this
+// program again.
 package main
 
 import (
@@ -43,7 +44,8 @@ func main() {
 	check(os.RemoveAll(dir))
 }
 
-// walk maps the first bytes of a file, and looks at what is behind the end of the file and of the map.
+// walk maps the first bytes of a file, and looks at what is behind the end of the file and of the
+// map.
 func walk(path string, size, length int) {
 	fmt.Printf("a file of %d bytes, mapped at %d\n", size, length)
 	check(os.WriteFile(path, bytes.Repeat([]byte{'f'}, size), 0o600))
@@ -79,7 +81,8 @@ func grow(path string, pages int) {
 	m := open(path, pages*page)
 	for _, size := range []int{0, 1, page, page + 1, pages / 2 * page, pages * page, (pages + 1) * page} {
 		check(os.Truncate(path, int64(size)))
-		// ReadAt stops where others get the signal. It is asked of the map that was made in the beginning.
+		// ReadAt stops where others get the signal. It is asked of the map that was made in the
+		// beginning.
 		there, err := m.ReadAt(make([]byte, m.Len()), 0)
 		if err != nil && !errors.Is(err, syscall.EIO) {
 			log.Fatal(err)
@@ -94,9 +97,10 @@ func grow(path string, pages int) {
 	check(m.Close())
 }
 
-// table tries four protections on files opened in three ways and shared, and on one opened for reading that is mapped
-// privately: what the kernel says, and what this module says. (Privately the other two ways add nothing: who cannot
-// read gets no map, and writing to the file does not matter.)
+// table tries four protections on files opened in three ways and shared, and on one opened for
+// reading that is mapped privately: what the kernel says, and what this module says. (Privately the
+// other two ways add nothing: who cannot read gets no map, and writing to the file does not
+// matter.)
 func table(path string) {
 	fmt.Println("protection and open mode, kernel/bytefd")
 	const row = "  %-12s%-17s%-17s%-17s%s\n"
@@ -185,7 +189,8 @@ func touch(path string, length, at int) {
 	check(m.Close())
 }
 
-// open maps a file, with nothing behind the map's last page: else it would be chance what lies there.
+// open maps a file, with nothing behind the map's last page: else it would be chance what lies
+// there.
 func open(path string, length int) *bytefd.Map {
 	reserve := bytefd.MapReserve(length + 2*page)
 	m, err := bytefd.MapFile(path, bytefd.MapWrite(), bytefd.MapLength(length), bytefd.MapBeyondEOF(), reserve)

@@ -2,9 +2,9 @@
 
 // Four_ways shares the same buffer with another process in four ways, side by side.
 //
-// The child, this program again, knows nothing of its parent's memory but an address: the number of a segment, a name, a
-// socket, a path. It prints what it found there. Only the sent memfd is sealed: nobody can change it under the reader's
-// hands.
+// The child, this program again, knows nothing of its parent's memory but an address: the number of
+// a segment, a name, a socket, a path. It prints what it found there. Only the sent memfd is
+// sealed: nobody can change it under the reader's hands.
 package main
 
 import (

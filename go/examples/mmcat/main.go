@@ -4,7 +4,8 @@
 //
 //	mmcat FILE...
 //
-// A file that cannot be mapped is named on standard error, the others are written all the same, and the exit status is
+// A file that cannot be mapped is named on standard error, the others are written all the same, and
+// the exit status is
 // 1. So it is with one that somebody truncates meanwhile.
 package main
 

@@ -1,7 +1,7 @@
 //go:build linux && cgo
 
-// Recvfile reads bytes from a Unix socket straight into a file: the socket writes into the file's map, and no buffer
-// is in between.
+// Recvfile reads bytes from a Unix socket straight into a file: the socket writes into the file's
+// map, and no buffer is in between.
 //
 //	recvfile SOCKET FILE LENGTH
 //
@@ -47,7 +47,8 @@ func receive(socket, path string, length int) error {
 		return err
 	}
 	defer m.Close()
-	// Makes the file so long, and reserves its space: a full disk is an error here and no signal later.
+	// Makes the file so long, and reserves its space: a full disk is an error here and no signal
+	// later.
 	if err := m.Resize(length); err != nil {
 		return err
 	}

@@ -1,10 +1,12 @@
 //go:build linux && cgo
 
-// Serve gives what it reads from standard input, as a sealed file, to every client that connects to a Unix socket.
+// Serve gives what it reads from standard input, as a sealed file, to every client that connects to
+// a Unix socket.
 //
 //	serve SOCKET CLIENTS < FILE
 //
-// The client gets a message of one byte with one descriptor. It can be anybody's code: fetch in c-examples, or
+// The client gets a message of one byte with one descriptor. It can be anybody's code: fetch in
+// c-examples, or
 //
 //	python3 -c 'import os, socket; s = socket.socket(socket.AF_UNIX); s.connect("SOCKET")
 //	print(os.pread(socket.recv_fds(s, 1, 1)[1][0], 100, 0))'

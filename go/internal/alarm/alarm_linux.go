@@ -1,5 +1,5 @@
-// Package alarm ends tests that hang. It counts what they do, not seconds since the start, so that a machine that is
-// loaded with other work never sets it off. Tests run with "-timeout 0" under it.
+// Package alarm ends tests that hang. It counts what they do, not seconds since the start, so that
+// a machine that is loaded with other work never sets it off. Tests run with "-timeout 0" under it.
 package alarm
 
 import (
@@ -16,18 +16,20 @@ import (
 const (
 	tick = 5 * time.Second
 
-	// patience is how long this process may be idle before its descendants are looked at; and how long these may be,
-	// too, from then on.
+	// patience is how long this process may be idle before its descendants are looked at; and how
+	// long these may be, too, from then on.
 	patience = 5 * time.Minute
 
-	// idle is the share of a processor below which a process is: it waits, or asks again and again whether it may go on.
+	// idle is the share of a processor below which a process is: it waits, or asks again and again
+	// whether it may go on.
 	idle = 0.1
 
 	// most is the processor time that the tests of a package may use. They need a small part of it.
 	most = 20 * time.Minute
 )
 
-// Set starts the alarm. When it goes off, it prints what every goroutine does, and ends the process.
+// Set starts the alarm. When it goes off, it prints what every goroutine does, and ends the
+// process.
 func Set() {
 	go func() {
 		var used, idleFor, usedByAll time.Duration
@@ -99,7 +101,8 @@ func usedByFamily() time.Duration {
 	}
 	var ticks int64
 	for number, found := range all {
-		// Numbers may be used again while they are read: no chain is longer than there are processes.
+		// Numbers may be used again while they are read: no chain is longer than there are
+		// processes.
 		for range all {
 			if number == os.Getpid() {
 				ticks += found.ticks

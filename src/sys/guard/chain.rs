@@ -1,4 +1,5 @@
-//! What was done about SIGBUS before the handler, and what is done with faults that are not its own.
+//! What was done about SIGBUS before the handler, and what is done with faults that are not its
+//! own.
 
 use std::ffi::{c_int, c_void};
 use std::ptr::{null_mut, without_provenance_mut};
@@ -6,7 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering::SeqCst};
 
 use crate::sys::call::{Result, check};
 
-/// A handler of the program's that ours was put in front of. Never freed: another thread may be in it.
+/// A handler of the program's that ours was put in front of. Never freed: another thread may be in
+/// it.
 struct Link {
     action: libc::sigaction,
     /// What ours was in front of until then.
@@ -15,7 +17,8 @@ struct Link {
     is_spent: AtomicBool,
 }
 
-/// What ours is in front of: a link, [`DEFAULT`] or [`IGNORED`]; [`END`] before the first installation.
+/// What ours is in front of: a link, [`DEFAULT`] or [`IGNORED`]; [`END`] before the first
+/// installation.
 static PREVIOUS: AtomicPtr<Link> = AtomicPtr::new(END);
 
 const DEFAULT: *mut Link = without_provenance_mut(libc::SIG_DFL);
@@ -36,13 +39,18 @@ pub(super) fn is_none(action: &libc::sigaction) -> bool {
     matches!(action.sa_sigaction, libc::SIG_DFL | libc::SIG_IGN)
 }
 
-/// Notes what ours is about to be put in front of, which is not ours. Allocates nothing if `is_none`.
+/// Notes what ours is about to be put in front of, which is not ours. Allocates nothing if
+/// `is_none`.
 pub(super) fn remember(current: &libc::sigaction) {
     let newest = PREVIOUS.load(SeqCst);
     let link = match current.sa_sigaction {
         libc::SIG_DFL => DEFAULT,
         libc::SIG_IGN => IGNORED,
-        _ if link(newest).is_some_and(|link| is_same(&link.action, current) && !link.is_spent.load(SeqCst)) => newest,
+        _ if link(newest)
+            .is_some_and(|link| is_same(&link.action, current) && !link.is_spent.load(SeqCst)) =>
+        {
+            newest
+        }
         handler => Link::leaked(current, without(newest, handler), false),
     };
     PREVIOUS.store(link, SeqCst);
@@ -50,7 +58,11 @@ pub(super) fn remember(current: &libc::sigaction) {
 
 impl Link {
     fn leaked(action: &libc::sigaction, before: *mut Link, is_spent: bool) -> *mut Link {
-        Box::into_raw(Box::new(Link { action: *action, before, is_spent: AtomicBool::new(is_spent) }))
+        Box::into_raw(Box::new(Link {
+            action: *action,
+            before,
+            is_spent: AtomicBool::new(is_spent),
+        }))
     }
 }
 
@@ -84,13 +96,18 @@ fn is_same(one: &libc::sigaction, other: &libc::sigaction) -> bool {
 
 /// Does what would have happened without us. Returns whether other handlers were called.
 ///
-/// A handler that was installed after ours passes on to ours what it does not want. Since ours is in front of it, that is ours
-/// calling itself: the second time the next one of the chain is called. So a siginfo_t that is passed on says what comes next.
-/// Where nothing does, the one that called goes on with its own chain, if it is another copy of this library.
+/// A handler that was installed after ours passes on to ours what it does not want. Since ours is
+/// in front of it, that is ours calling itself: the second time the next one of the chain is
+/// called. So a siginfo_t that is passed on says what comes next. Where nothing does, the one that
+/// called goes on with its own chain, if it is another copy of this library.
 ///
 /// # Safety
 /// The arguments are those of the handler.
-pub(super) unsafe fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) -> bool {
+pub(super) unsafe fn pass_on(
+    signal: c_int,
+    info: *mut libc::siginfo_t,
+    context: *mut c_void,
+) -> bool {
     // SAFETY: the kernel, or the handler that passes on, gives a whole one, and nobody else has it.
     let info = unsafe { &mut *info };
     let mut next = next_after(info).unwrap_or_else(|| PREVIOUS.load(SeqCst));
@@ -122,10 +139,16 @@ pub(super) unsafe fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context:
 /// Calls a handler as the kernel would.
 ///
 /// # Safety
-/// The arguments are those of the handler, whose action was installed for this signal, so it is a function of one of two kinds.
-unsafe fn call(action: &libc::sigaction, signal: c_int, info: &mut libc::siginfo_t, context: *mut c_void) {
-    // SAFETY: the caller's. The signals are blocked that the action asks for; those that are blocked now come back when the kernel
-    // takes over again.
+/// The arguments are those of the handler, whose action was installed for this signal, so it is a
+/// function of one of two kinds.
+unsafe fn call(
+    action: &libc::sigaction,
+    signal: c_int,
+    info: &mut libc::siginfo_t,
+    context: *mut c_void,
+) {
+    // SAFETY: the caller's. The signals are blocked that the action asks for; those that are
+    // blocked now come back when the kernel takes over again.
     unsafe {
         let own = if action.sa_flags & libc::SA_NODEFER == 0 { 1 << (signal - 1) } else { 0 };
         let interrupted = &raw const (*context.cast::<libc::ucontext_t>()).uc_sigmask;
@@ -139,8 +162,9 @@ unsafe fn call(action: &libc::sigaction, signal: c_int, info: &mut libc::siginfo
     }
 }
 
-/// What the kernel fills of a siginfo_t, in words. It clears the rest (Linux 4.20), which takes whether a chain is at its end, then
-/// pairs: whose this is, and what comes next. Another copy of this library in the process has a pair of its own.
+/// What the kernel fills of a siginfo_t, in words. It clears the rest (Linux 4.20), which takes
+/// whether a chain is at its end, then pairs: whose this is, and what comes next. Another copy of
+/// this library in the process has a pair of its own.
 const FILLED: usize = 48 / size_of::<usize>();
 
 /// The same in every copy of this library.
@@ -184,7 +208,8 @@ fn set_at_end(info: &mut libc::siginfo_t) {
     words(info)[0] = AT_END;
 }
 
-/// All that the kernel knows of a set: in a ucontext_t it has no more, whatever the C library declares.
+/// All that the kernel knows of a set: in a ucontext_t it has no more, whatever the C library
+/// declares.
 ///
 /// # Safety
 /// `set` can be read that far.
@@ -194,7 +219,8 @@ unsafe fn first_word(set: *const libc::sigset_t) -> u64 {
 }
 
 fn set_mask(signals: u64) {
-    // SAFETY: all-zero is a valid set, and longer than a word; pthread_sigmask may be called in a handler.
+    // SAFETY: all-zero is a valid set, and longer than a word; pthread_sigmask may be called in a
+    // handler.
     unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
         (&raw mut set).cast::<u64>().write_unaligned(signals);
@@ -202,20 +228,22 @@ fn set_mask(signals: u64) {
     }
 }
 
-/// Lets the default happen, as soon as the handler has returned: a fault happens again, and a signal that was sent is sent again.
+/// Lets the default happen, as soon as the handler has returned: a fault happens again, and a
+/// signal that was sent is sent again.
 ///
 /// # Safety
 /// `info` is that of the signal.
 unsafe fn die(info: *mut libc::siginfo_t) {
-    // SAFETY: all-zero is a valid struct, SIG_DFL with no flags; the caller vouches for `info`; the calls may be made in a
-    // handler.
+    // SAFETY: all-zero is a valid struct, SIG_DFL with no flags; the caller vouches for `info`; the
+    // calls may be made in a handler.
     unsafe {
         let default: libc::sigaction = std::mem::zeroed();
         libc::sigaction(libc::SIGBUS, &default, null_mut());
         if is_sent((*info).si_code) {
             let (process, thread) = (libc::getpid(), libc::syscall(libc::SYS_gettid));
             // With all that was known about it, if that is allowed.
-            if libc::syscall(libc::SYS_rt_tgsigqueueinfo, process, thread, libc::SIGBUS, info) != 0 {
+            if libc::syscall(libc::SYS_rt_tgsigqueueinfo, process, thread, libc::SIGBUS, info) != 0
+            {
                 libc::raise(libc::SIGBUS);
             }
         }
@@ -225,7 +253,8 @@ unsafe fn die(info: *mut libc::siginfo_t) {
 // Of BUS_*, sigaction(2); not in the libc crate for every C library.
 const BUS_MCEERR_AO: c_int = 5;
 
-/// Whether it was sent, by a process or by the kernel, and is no fault of this thread. Faults cannot be ignored.
+/// Whether it was sent, by a process or by the kernel, and is no fault of this thread. Faults
+/// cannot be ignored.
 fn is_sent(code: c_int) -> bool {
     code <= 0 || code == BUS_MCEERR_AO
 }

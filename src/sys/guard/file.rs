@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::SeqCst};
 use crate::sys::call::{Result, check};
 use crate::sys::mapping::Content;
 
-/// The file behind a range. The number of its descriptor may stand for another file by now, because the program has closed what
-/// is not its own, or a child has; so device and inode are compared. They stay the file's for as long as it is mapped.
+/// The file behind a range. The number of its descriptor may stand for another file by now, because
+/// the program has closed what is not its own, or a child has; so device and inode are compared.
+/// They stay the file's for as long as it is mapped.
 #[derive(Debug)]
 pub(super) struct File {
     /// -1 without a file, or where the kernel cannot be asked so.
@@ -36,22 +37,28 @@ impl File {
         self.descriptor.store(fd.as_raw_fd(), SeqCst);
     }
 
-    /// How many bytes the file has from the beginning of the range on. `None` if the kernel does not tell.
+    /// How many bytes the file has from the beginning of the range on. `None` if the kernel does
+    /// not tell.
     pub(super) fn rest(&self) -> Option<u64> {
         let status = status(self.descriptor.load(SeqCst)).ok()?;
-        let is_same = (device(&status), status.stx_ino) == (self.device.load(SeqCst), self.inode.load(SeqCst));
+        let is_same = (device(&status), status.stx_ino)
+            == (self.device.load(SeqCst), self.inode.load(SeqCst));
         is_same.then(|| status.stx_size.saturating_sub(self.offset.load(SeqCst)))
     }
 }
 
-/// statx(2), without asking a file system that is elsewhere or a program: the kernel, too, raises the signal by what it knows.
+/// statx(2), without asking a file system that is elsewhere or a program: the kernel, too, raises
+/// the signal by what it knows.
 fn status(descriptor: c_int) -> Result<libc::statx> {
     // SAFETY: all-zero is a valid struct.
     let mut status: libc::statx = unsafe { std::mem::zeroed() };
     let flags = libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC;
     let wanted = libc::STATX_SIZE | libc::STATX_INO;
-    // SAFETY: an empty path and a struct that can be written. Not the C library's statx, which may do more.
-    check(unsafe { libc::syscall(libc::SYS_statx, descriptor, c"".as_ptr(), flags, wanted, &mut status) })?;
+    // SAFETY: an empty path and a struct that can be written. Not the C library's statx, which may
+    // do more.
+    check(unsafe {
+        libc::syscall(libc::SYS_statx, descriptor, c"".as_ptr(), flags, wanted, &mut status)
+    })?;
     Ok(status)
 }
 

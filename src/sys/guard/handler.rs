@@ -10,8 +10,8 @@ use crate::error::Errno;
 use crate::sys::call::Result;
 use crate::sys::copy;
 
-/// Puts the handler in front of whatever is done about SIGBUS, unless it is. EBUSY if it does not stay there, ELIBACC if the
-/// code might be unloaded.
+/// Puts the handler in front of whatever is done about SIGBUS, unless it is. EBUSY if it does not
+/// stay there, ELIBACC if the code might be unloaded.
 pub(super) fn handle() -> Result<()> {
     // Another thread may install one of its own meanwhile.
     for _ in 0..3 {
@@ -30,8 +30,10 @@ fn install(current: &libc::sigaction) -> Result<()> {
     let mut ours = *current;
     ours.sa_sigaction = address();
     // System calls that the signal interrupts go on if they would without us.
-    let restarts = current.sa_sigaction == libc::SIG_IGN || current.sa_flags & libc::SA_RESTART != 0;
-    ours.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | if restarts { libc::SA_RESTART } else { 0 };
+    let restarts =
+        current.sa_sigaction == libc::SIG_IGN || current.sa_flags & libc::SA_RESTART != 0;
+    ours.sa_flags =
+        libc::SA_SIGINFO | libc::SA_ONSTACK | if restarts { libc::SA_RESTART } else { 0 };
     // SAFETY: a writable set.
     unsafe { libc::sigfillset(&mut ours.sa_mask) };
 
@@ -44,13 +46,14 @@ fn install(current: &libc::sigaction) -> Result<()> {
     Ok(())
 }
 
-/// Whether a SIGBUS of this thread would come to the handler now: the program has put no other in its place, and the thread does
-/// not block it.
+/// Whether a SIGBUS of this thread would come to the handler now: the program has put no other in
+/// its place, and the thread does not block it.
 pub(super) fn is_in_place() -> bool {
     // SAFETY: all-zero is a valid set, and writable.
     let is_blocked = unsafe {
         let mut mask: libc::sigset_t = std::mem::zeroed();
-        libc::pthread_sigmask(libc::SIG_BLOCK, null(), &mut mask) != 0 || libc::sigismember(&mask, libc::SIGBUS) != 0
+        libc::pthread_sigmask(libc::SIG_BLOCK, null(), &mut mask) != 0
+            || libc::sigismember(&mask, libc::SIGBUS) != 0
     };
     !is_blocked && action(null()).is_ok_and(|current| is_ours(&current))
 }
@@ -78,8 +81,9 @@ unsafe extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context
     }
 }
 
-/// A handler that we have called may have reset the signal, as Rust's own does: the fault is to happen again and end the process.
-/// So it does with ours in front of the default; and where it was no fault, guarded maps are still guarded.
+/// A handler that we have called may have reset the signal, as Rust's own does: the fault is to
+/// happen again and end the process. So it does with ours in front of the default; and where it was
+/// no fault, guarded maps are still guarded.
 fn put_back() {
     if let Some(current) = action(null()).ok().filter(is_none) {
         let _ = install(&current);

@@ -1,9 +1,11 @@
-//! Ranges that survive the loss of their pages. Access to a page of a file that was made shorter, or that has no space left,
-//! raises SIGBUS, mmap(2); in a guarded range the page becomes zeros instead, and the access goes on.
+//! Ranges that survive the loss of their pages. Access to a page of a file that was made shorter,
+//! or that has no space left, raises SIGBUS, mmap(2); in a guarded range the page becomes zeros
+//! instead, and the access goes on.
 //!
-//! The handler allocates nothing and waits only for another thread that is in the handler or changes its guard, and everything
-//! it reads is whole at any moment. So it does not matter what other threads are doing, or were doing when this process was
-//! forked. ARCHITECTURE.md has the states.
+//! The handler allocates nothing and waits only for another thread that is in the handler or
+//! changes its guard, and everything it reads is whole at any moment. So it does not matter what
+//! other threads are doing, or were doing when this process was forked. ARCHITECTURE.md has the
+//! states.
 
 mod chain;
 mod file;
@@ -26,11 +28,13 @@ use crate::sys::call::Result;
 use crate::sys::mapping::{Content, Mapping};
 use crate::sys::process::page_size;
 
-/// A range in which lost pages become zeros instead of a signal, for as long as this lives. Drop it before the range is
-/// unmapped: what is mapped there next is somebody else's. A child made by fork has its parent's guards.
+/// A range in which lost pages become zeros instead of a signal, for as long as this lives. Drop it
+/// before the range is unmapped: what is mapped there next is somebody else's. A child made by fork
+/// has its parent's guards.
 ///
-/// A thread that blocks SIGBUS is not saved, and nobody is while the program has another handler in place that does not call ours.
-/// System calls raise no signal: given lost pages they answer EFAULT, and the pages stay lost.
+/// A thread that blocks SIGBUS is not saved, and nobody is while the program has another handler in
+/// place that does not call ours. System calls raise no signal: given lost pages they answer
+/// EFAULT, and the pages stay lost.
 #[derive(Debug)]
 pub(crate) struct Guard {
     slot: &'static Slot,
@@ -40,13 +44,24 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    /// Guards the pages of a mapping, which shows this content. What replaces a page gets this protection. `is_inherited`: children
-    /// have the range. Each guard puts the handler in place if it is not; errors are those of `handle`.
-    pub fn new(mapping: &Mapping, content: Content<'_>, protection: c_int, is_inherited: bool) -> Result<Guard> {
+    /// Guards the pages of a mapping, which shows this content. What replaces a page gets this
+    /// protection. `is_inherited`: children have the range. Each guard puts the handler in place if
+    /// it is not; errors are those of `handle`.
+    pub fn new(
+        mapping: &Mapping,
+        content: Content<'_>,
+        protection: c_int,
+        is_inherited: bool,
+    ) -> Result<Guard> {
         Process::make()?;
         handle()?;
         let shift = mapping.page().trailing_zeros() as usize;
-        let range = Range { start: mapping.base().addr().get(), length: mapping.length(), protection, shift };
+        let range = Range {
+            start: mapping.base().addr().get(),
+            length: mapping.length(),
+            protection,
+            shift,
+        };
         debug_assert!((range.start | range.length) % mapping.page() == 0);
         let mut guard = Guard { slot: Slot::take(), range, is_restricted: AtomicBool::new(false) };
         guard.make_room(range.length)?;
@@ -60,23 +75,28 @@ impl Guard {
         Ok(guard)
     }
 
-    /// Runs `body` while no handler replaces pages of the range. Whoever changes what the handler knows of pages does it so, and
-    /// before it lets go of pages, which may be somebody else's at once.
+    /// Runs `body` while no handler replaces pages of the range. Whoever changes what the handler
+    /// knows of pages does it so, and before it lets go of pages, which may be somebody else's at
+    /// once.
     fn alone<R>(&self, body: impl FnOnce() -> R) -> R {
         self.slot.alone(|_| body()).expect("there is a guard")
     }
 
-    /// Guards nothing until [`Guard::moved`]: what is unmapped meanwhile can be somebody else's at once.
+    /// Guards nothing until [`Guard::moved`]: what is unmapped meanwhile can be somebody else's at
+    /// once.
     pub fn suspend(&mut self) {
         self.alone(|| self.slot.publish(Range::NONE));
     }
 
-    /// The range is elsewhere or of another length now, for which [`Guard::make_room`] has made room. Pages that were replaced
-    /// are thought to have moved along, and those past a new end to be gone.
+    /// The range is elsewhere or of another length now, for which [`Guard::make_room`] has made
+    /// room. Pages that were replaced are thought to have moved along, and those past a new end to
+    /// be gone.
     pub fn moved(&mut self, start: NonNull<u8>, length: usize) {
         let old = self.range;
         let new = Range { start: start.addr().get(), length, ..old };
-        debug_assert!((new.start | length) % (1 << old.shift) == 0 && self.slot.has_room(new.pages()));
+        debug_assert!(
+            (new.start | length) % (1 << old.shift) == 0 && self.slot.has_room(new.pages())
+        );
         self.range = new;
         self.alone(|| {
             self.slot.publish(new);
@@ -85,7 +105,8 @@ impl Guard {
         });
     }
 
-    /// Maps all of the range anew. Nothing in it is a replacement any more, whether that succeeds or not.
+    /// Maps all of the range anew. Nothing in it is a replacement any more, whether that succeeds
+    /// or not.
     pub fn renew<R>(&self, map: impl FnOnce() -> R) -> R {
         self.alone(|| {
             let mapped = map();
@@ -94,7 +115,8 @@ impl Guard {
         })
     }
 
-    /// The whole pages among these bytes are to be unmapped: what comes to lie there is not guarded.
+    /// The whole pages among these bytes are to be unmapped: what comes to lie there is not
+    /// guarded.
     pub fn release(&self, bytes: ops::Range<usize>) {
         let pages = bytes.start.div_ceil(1 << self.range.shift)..bytes.end >> self.range.shift;
         self.alone(|| self.slot.note(pages, 0, RELEASED));
@@ -115,14 +137,16 @@ impl Guard {
         self.is_restricted.store(true, SeqCst);
     }
 
-    /// Whether this thread can copy from and to the range now, and a page that is lost ends the copy and nothing else. Not so where
-    /// access may be a SIGSEGV: some pages are protected, or this is a child that does not have the range.
+    /// Whether this thread can copy from and to the range now, and a page that is lost ends the
+    /// copy and nothing else. Not so where access may be a SIGSEGV: some pages are protected, or
+    /// this is a child that does not have the range.
     pub fn ends_copies(&self) -> bool {
         !self.is_restricted.load(SeqCst) && self.slot.is_here() && is_in_place()
     }
 
-    /// Children that are forked from now on do not have all of the range, and may have something else there: it is not guarded
-    /// in them. (Before Linux 4.14 they cannot be told from this process.)
+    /// Children that are forked from now on do not have all of the range, and may have something
+    /// else there: it is not guarded in them. (Before Linux 4.14 they cannot be told from this
+    /// process.)
     pub fn leave_children(&self) {
         self.slot.process.store(Process::number(), SeqCst);
     }
@@ -162,7 +186,8 @@ pub(crate) fn is_any() -> bool {
     Process::is_made()
 }
 
-/// Whether a page among the bytes at these addresses was lost and has been replaced, in any guarded range.
+/// Whether a page among the bytes at these addresses was lost and has been replaced, in any guarded
+/// range.
 pub(crate) fn lost_among(addresses: ops::Range<usize>) -> bool {
     if Process::number() == 0 {
         return false;
@@ -207,10 +232,14 @@ mod tests {
         let (length, protection) = (pages * page_size(), libc::PROT_READ | libc::PROT_WRITE);
         let fd = file::memfd_create(c"guarded", 0).expect("a file");
         file::pwrite(fd.as_fd(), &vec![1; length], 0).expect("written");
-        let mapping =
-            Mapping::new(length, Content::File(fd.as_fd(), 0), MmapOptions { protection, flags: libc::MAP_SHARED })
-                .expect("a map");
-        let guard = Guard::new(&mapping, Content::File(fd.as_fd(), 0), protection, true).expect("a guard");
+        let mapping = Mapping::new(
+            length,
+            Content::File(fd.as_fd(), 0),
+            MmapOptions { protection, flags: libc::MAP_SHARED },
+        )
+        .expect("a map");
+        let guard =
+            Guard::new(&mapping, Content::File(fd.as_fd(), 0), protection, true).expect("a guard");
         (guard, mapping, fd)
     }
 
@@ -238,7 +267,9 @@ mod tests {
         let rest = mapping.base().as_ptr().wrapping_add(page_size()).cast();
         let offset = page_size() as libc::off_t;
         // SAFETY: the rest of the map, to which nothing refers.
-        let placed = unsafe { libc::mmap(rest, length - page_size(), protection, flags, fd.as_raw_fd(), offset) };
+        let placed = unsafe {
+            libc::mmap(rest, length - page_size(), protection, flags, fd.as_raw_fd(), offset)
+        };
         assert_eq!(placed, rest);
         guard.moved(mapping.base(), length);
         cut(&fd, 2);
@@ -251,7 +282,9 @@ mod tests {
         cut(&fd, 0);
         assert_eq!(byte(&mapping, 1), 0);
         let options = MmapOptions { protection: libc::PROT_READ, flags: libc::MAP_SHARED };
-        guard.renew(|| mapping.show(0, mapping.length(), Content::File(fd.as_fd(), 0), options)).expect("mapped anew");
+        guard
+            .renew(|| mapping.show(0, mapping.length(), Content::File(fd.as_fd(), 0), options))
+            .expect("mapped anew");
         assert_eq!([0, 1].map(|page| byte(&mapping, page)), [0, 0]);
         assert!(guard.is_lost(), "for good");
     }
@@ -274,7 +307,11 @@ mod tests {
             let guards: Vec<_> = (0..2 * TABLE.slots.len()).map(|_| mapped(2)).collect();
             for (guard, mapping, fd) in &guards {
                 let address = mapping.base().addr().get();
-                assert!(find(address).is_some() && !guard.is_lost() && !guard.is_restricted.load(SeqCst));
+                assert!(
+                    find(address).is_some()
+                        && !guard.is_lost()
+                        && !guard.is_restricted.load(SeqCst)
+                );
                 cut(fd, 1);
                 assert_eq!(byte(mapping, 1), 0);
                 guard.release(0..page_size());
@@ -306,7 +343,8 @@ mod tests {
         cut(&fd, 0);
         let mut status = -1;
         let is_child = guard.alone(|| {
-            // SAFETY: the child reads a guarded byte, which allocates nothing, and ends, also if it waits for ever.
+            // SAFETY: the child reads a guarded byte, which allocates nothing, and ends, also if it
+            // waits for ever.
             unsafe {
                 let child = libc::fork();
                 if child == 0 {
@@ -328,9 +366,13 @@ mod tests {
     #[test]
     fn every_page_has_notes_of_its_own() {
         let (length, pages) = (3 * PAGES_IN_FIRST_LEVEL * page_size(), 3 * PAGES_IN_FIRST_LEVEL);
-        let options = MmapOptions { protection: libc::PROT_NONE, flags: libc::MAP_PRIVATE | libc::MAP_NORESERVE };
+        let options = MmapOptions {
+            protection: libc::PROT_NONE,
+            flags: libc::MAP_PRIVATE | libc::MAP_NORESERVE,
+        };
         let mapping = Mapping::new(length, Content::Anonymous, options).expect("address space");
-        let guard = Guard::new(&mapping, Content::Anonymous, options.protection, true).expect("a guard");
+        let guard =
+            Guard::new(&mapping, Content::Anonymous, options.protection, true).expect("a guard");
         let places = (0..pages).map(|page| &raw const *guard.slot.noted_on(page).expect("noted"));
         let places: std::collections::HashSet<_> = places.collect();
         assert_eq!(places.len(), pages);

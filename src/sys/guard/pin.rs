@@ -5,8 +5,8 @@ use std::ffi::{c_char, c_int, c_void};
 
 use crate::sys::call::Result;
 
-/// Keeps the object that a function is in loaded for good, whoever calls dlclose(3): a program, the shared library, or a plugin
-/// that was linked with the archive. ELIBACC if the loader refuses.
+/// Keeps the object that a function is in loaded for good, whoever calls dlclose(3): a program, the
+/// shared library, or a plugin that was linked with the archive. ELIBACC if the loader refuses.
 #[cfg(not(target_env = "musl"))]
 pub(super) fn pin(function: usize) -> Result<()> {
     use std::ptr::null;
@@ -18,15 +18,21 @@ pub(super) fn pin(function: usize) -> Result<()> {
         name: *const c_char,
     }
 
-    unsafe extern "C" fn look(object: *mut libc::dl_phdr_info, _: usize, search: *mut c_void) -> c_int {
+    unsafe extern "C" fn look(
+        object: *mut libc::dl_phdr_info,
+        _: usize,
+        search: *mut c_void,
+    ) -> c_int {
         // SAFETY: the loader gives an object, and the search is that of `pin`.
         let (object, search) = unsafe { (&*object, &mut *search.cast::<Search>()) };
         // SAFETY: it has so many segments.
-        let segments = unsafe { std::slice::from_raw_parts(object.dlpi_phdr, object.dlpi_phnum.into()) };
-        let is_here = segments.iter().filter(|segment| segment.p_type == libc::PT_LOAD).any(|segment| {
-            let start = object.dlpi_addr.wrapping_add(segment.p_vaddr) as usize;
-            search.function.wrapping_sub(start) < segment.p_memsz as usize
-        });
+        let segments =
+            unsafe { std::slice::from_raw_parts(object.dlpi_phdr, object.dlpi_phnum.into()) };
+        let is_here =
+            segments.iter().filter(|segment| segment.p_type == libc::PT_LOAD).any(|segment| {
+                let start = object.dlpi_addr.wrapping_add(segment.p_vaddr) as usize;
+                search.function.wrapping_sub(start) < segment.p_memsz as usize
+            });
         if is_here {
             search.name = object.dlpi_name;
         }
@@ -50,8 +56,8 @@ pub(super) fn pin(function: usize) -> Result<()> {
     if unsafe { dlopen(search.name, flags) }.is_null() { Err(Errno(libc::ELIBACC)) } else { Ok(()) }
 }
 
-/// dlopen(3), if the program has it: where nobody can call dlclose(3) nothing is unloaded. Asked for by name, because the linker
-/// warns of it in programs that are linked statically.
+/// dlopen(3), if the program has it: where nobody can call dlclose(3) nothing is unloaded. Asked
+/// for by name, because the linker warns of it in programs that are linked statically.
 #[cfg(not(target_env = "musl"))]
 fn dlopen() -> Option<unsafe extern "C" fn(*const c_char, c_int) -> *mut c_void> {
     // SAFETY: a string; null or the function, which has this type.

@@ -9,8 +9,8 @@ use crate::sys::call::Result;
 use crate::sys::mapping::Mapping;
 use crate::sys::process::page_size;
 
-/// What a child made by fork has not inherited from its parent: memory that is zeros there at first, MADV_WIPEONFORK (Linux
-/// 4.14; before, it is inherited).
+/// What a child made by fork has not inherited from its parent: memory that is zeros there at
+/// first, MADV_WIPEONFORK (Linux 4.14; before, it is inherited).
 pub(super) struct Process {
     /// Different from that of all processes that this one was forked from.
     number: AtomicU32,
@@ -18,7 +18,8 @@ pub(super) struct Process {
     locks: [AtomicBool; 512],
     /// How often pages were replaced.
     replacements: AtomicUsize,
-    /// What threads faulted on last although it had been replaced; the lowest bits of a thread's number choose the place.
+    /// What threads faulted on last although it had been replaced; the lowest bits of a thread's
+    /// number choose the place.
     retried: [AtomicUsize; 64],
 }
 
@@ -44,7 +45,8 @@ impl Process {
         let Some(process) = Process::this() else { return 0 };
         if process.number.load(SeqCst) == 0 {
             // Of several threads one is first.
-            let _ = process.number.compare_exchange(0, LAST.fetch_add(1, SeqCst) + 1, SeqCst, SeqCst);
+            let _ =
+                process.number.compare_exchange(0, LAST.fetch_add(1, SeqCst) + 1, SeqCst, SeqCst);
         }
         process.number.load(SeqCst)
     }
@@ -60,7 +62,10 @@ impl Process {
             Ok(()) | Err(Errno(libc::EINVAL)) => {}
             Err(errno) => return Err(errno),
         }
-        if PROCESS.compare_exchange(null_mut(), mapping.base().cast().as_ptr(), SeqCst, SeqCst).is_ok() {
+        if PROCESS
+            .compare_exchange(null_mut(), mapping.base().cast().as_ptr(), SeqCst, SeqCst)
+            .is_ok()
+        {
             std::mem::forget(mapping);
         }
         Ok(())
@@ -75,8 +80,10 @@ impl Process {
         let mut round = 0;
         while lock.swap(true, SeqCst) {
             // The other thread may be of lower priority, so only sleeping lets it run for sure.
-            let moment = libc::timespec { tv_sec: 0, tv_nsec: if round < 10 { 0 } else { 1_000_000 } };
-            // SAFETY: a valid struct. Not the C library's nanosleep, where a thread can be cancelled.
+            let moment =
+                libc::timespec { tv_sec: 0, tv_nsec: if round < 10 { 0 } else { 1_000_000 } };
+            // SAFETY: a valid struct. Not the C library's nanosleep, where a thread can be
+            // cancelled.
             unsafe { libc::syscall(libc::SYS_nanosleep, &moment, null_mut::<libc::timespec>()) };
             round += 1;
         }
@@ -97,15 +104,19 @@ impl Process {
         let thread = unsafe { libc::syscall(libc::SYS_gettid) } as usize;
         let odd = 0x9e37_79b9_7f4a_7c15_u64 as usize;
         let mixed = [thread, page, self.replacements.load(SeqCst)];
-        let fault = mixed.iter().fold(0, |sum: usize, part| (sum.rotate_left(23) ^ part).wrapping_mul(odd));
+        let fault =
+            mixed.iter().fold(0, |sum: usize, part| (sum.rotate_left(23) ^ part).wrapping_mul(odd));
         self.retried[thread % self.retried.len()].swap(fault, SeqCst) != fault
     }
 }
 
-/// rt_sigprocmask(2), with the signals too that the C library keeps to itself. Returns the mask from before.
+/// rt_sigprocmask(2), with the signals too that the C library keeps to itself. Returns the mask
+/// from before.
 fn set_mask(how: c_int, signals: u64) -> u64 {
     let mut before = 0u64;
     // SAFETY: both are sets of the size that the kernel knows.
-    unsafe { libc::syscall(libc::SYS_rt_sigprocmask, how, &signals, &mut before, size_of::<u64>()) };
+    unsafe {
+        libc::syscall(libc::SYS_rt_sigprocmask, how, &signals, &mut before, size_of::<u64>())
+    };
     before
 }

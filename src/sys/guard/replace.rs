@@ -7,18 +7,20 @@ use std::sync::atomic::Ordering::SeqCst;
 use super::slot::{DENIED, LOST, RELEASED, REPLACED, Range, Slot};
 
 impl Slot {
-    /// Makes the page at `address` zeros, unless another thread has. False: that is no help, or the kernel refuses.
+    /// Makes the page at `address` zeros, unless another thread has. False: that is no help, or the
+    /// kernel refuses.
     ///
-    /// A mapping for each page would be more mappings than a process can have, so with every page past the end of the file others
-    /// are replaced that are past it, too: 1, 2, 4 and so on. The kernel joins neighbours.
+    /// A mapping for each page would be more mappings than a process can have, so with every page
+    /// past the end of the file others are replaced that are past it, too: 1, 2, 4 and so on. The
+    /// kernel joins neighbours.
     pub(super) fn replace(&self, address: usize) -> bool {
         let is_replaced = self.alone(|process| {
             // What it was when the handler began may have changed before this.
             let Some(range) = self.range_at(address) else { return false };
             let page = range.page(address);
             if self.noted(page) & REPLACED != 0 {
-                // Replaced twice, the page would lose what was stored into it in between. Access will do, unless the program has
-                // mapped something else there.
+                // Replaced twice, the page would lose what was stored into it in between. Access
+                // will do, unless the program has mapped something else there.
                 return process.is_first_fault(address >> range.shift);
             }
             let mut is_replaced = false;
@@ -27,9 +29,11 @@ impl Slot {
             while start < run.end {
                 // All have the same notes.
                 let noted = self.noted(start);
-                let end = (start..run.end).find(|page| self.noted(*page) != noted).unwrap_or(run.end);
+                let end =
+                    (start..run.end).find(|page| self.noted(*page) != noted).unwrap_or(run.end);
                 if noted & (REPLACED | RELEASED) == 0 {
-                    is_replaced |= self.make_zeros(&range, start..end) && (start..end).contains(&page);
+                    is_replaced |=
+                        self.make_zeros(&range, start..end) && (start..end).contains(&page);
                 }
                 start = end;
             }
@@ -43,8 +47,8 @@ impl Slot {
         is_replaced == Some(true)
     }
 
-    /// The pages that are replaced with this one. Any of them is lost at this moment; where nothing but the fault says so, it is
-    /// this one.
+    /// The pages that are replaced with this one. Any of them is lost at this moment; where nothing
+    /// but the fault says so, it is this one.
     fn run(&self, range: &Range, page: usize) -> ops::Range<usize> {
         let rest = self.file.rest().unwrap_or(u64::MAX);
         let end_of_file = usize::try_from(rest.div_ceil(1 << range.shift)).unwrap_or(usize::MAX);

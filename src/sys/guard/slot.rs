@@ -3,7 +3,9 @@
 use std::ffi::c_int;
 use std::ops;
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering::SeqCst,
+};
 
 use super::file::File;
 use super::process::Process;
@@ -31,14 +33,15 @@ impl Range {
     }
 }
 
-/// Where a guard is noted for the handler. A slot lives for ever and serves one guard after the other.
+/// Where a guard is noted for the handler. A slot lives for ever and serves one guard after the
+/// other.
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) taken: AtomicBool,
     /// How often a range was published. The last bit says where the latest is.
     version: AtomicUsize,
-    /// The next one is written beside the latest, which stays whole. So one that is never finished, because another thread of
-    /// this process forked meanwhile, does no harm in the child.
+    /// The next one is written beside the latest, which stays whole. So one that is never finished,
+    /// because another thread of this process forked meanwhile, does no harm in the child.
     ranges: [SharedRange; 2],
     /// What the range shows. Like the notes, it is looked at and changed under the slot's lock.
     pub(super) file: File,
@@ -49,9 +52,9 @@ pub(super) struct Slot {
     pub(super) runs: AtomicU32,
     /// Whether there may be a note.
     noted: AtomicBool,
-    /// A byte for each page: [`DENIED`], [`REPLACED`], [`RELEASED`], [`LOST`]. Each level has room for twice as many pages as the one
-    /// before, so that more room needs no moving. Never unmapped: the handler may look here for what lies in released pages
-    /// while the guard ends.
+    /// A byte for each page: [`DENIED`], [`REPLACED`], [`RELEASED`], [`LOST`]. Each level has room
+    /// for twice as many pages as the one before, so that more room needs no moving. Never
+    /// unmapped: the handler may look here for what lies in released pages while the guard ends.
     pub(super) notes: [AtomicPtr<AtomicU8>; LEVELS],
 }
 
@@ -140,8 +143,11 @@ impl Slot {
             };
             let is_guarded = address.wrapping_sub(range.start) < range.length
                 && self.is_here()
-                && self.noted_on(range.page(address)).is_some_and(|note| note.load(SeqCst) & RELEASED == 0);
-            // Only what follows the next version is written over this one, and only then notes begin anew.
+                && self
+                    .noted_on(range.page(address))
+                    .is_some_and(|note| note.load(SeqCst) & RELEASED == 0);
+            // Only what follows the next version is written over this one, and only then notes
+            // begin anew.
             if self.version.load(SeqCst) == version {
                 return is_guarded.then_some(range);
             }
@@ -202,10 +208,12 @@ impl Slot {
         if !self.noted.swap(false, SeqCst) {
             return;
         }
-        let levels = self.notes.iter().map(|level| level.load(SeqCst)).take_while(|notes| !notes.is_null());
+        let levels =
+            self.notes.iter().map(|level| level.load(SeqCst)).take_while(|notes| !notes.is_null());
         for (level, notes) in levels.enumerate() {
             let length = PAGES_IN_FIRST_LEVEL << level;
-            // SAFETY: private memory of this slot becomes zeros, and what looks at it meanwhile sees one or the other.
+            // SAFETY: private memory of this slot becomes zeros, and what looks at it meanwhile
+            // sees one or the other.
             unsafe {
                 if libc::madvise(notes.cast(), length, libc::MADV_DONTNEED) != 0 {
                     // It is locked.
@@ -243,7 +251,8 @@ impl Table {
             // SAFETY: leaked just now.
             Ok(_) => unsafe { &*new },
             Err(other) => {
-                // SAFETY: nobody else has seen `new`; `other` was leaked by the thread that was faster.
+                // SAFETY: nobody else has seen `new`; `other` was leaked by the thread that was
+                // faster.
                 unsafe {
                     drop(Box::from_raw(new));
                     &*other

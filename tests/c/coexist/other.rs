@@ -1,4 +1,5 @@
-//! Another Rust library in the same C program: a static archive as rustc makes it, with the standard library inside.
+//! Another Rust library in the same C program: a static archive as rustc makes it, with the
+//! standard library inside.
 
 use std::collections::HashMap;
 use std::ffi::c_int;

@@ -1,6 +1,6 @@
 /*
- * main PLUGIN...: uses the guard of each, unloads it, and then has a fault of its own, for its own handler.
- * With REFUSES, nothing can be kept loaded.
+ * main PLUGIN...: uses the guard of each, unloads it, and then has a fault of its own, for its own
+ * handler. With REFUSES, nothing can be kept loaded.
  */
 #include <dlfcn.h>
 #include <signal.h>

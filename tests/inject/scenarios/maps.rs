@@ -122,7 +122,8 @@ scenarios![
             assert_eq!((mode(fd), access_mode(fd)), (0o400, libc::O_RDONLY));
             assert_eq!(content(fd)[3..10], *b"written");
         } else {
-            assert_eq!((seals(&file) & !0x20, mode(&file)), (0, before), "a map that is not shared is as it was");
+            assert_eq!((seals(&file) & !0x20, mode(&file)), (0, before), "a map that is not shared \
+                                        is as it was");
         }
     },
 ];
@@ -166,9 +167,15 @@ fn check_map(map: Option<Map>, path: &Path) {
 
 fn check_grown(map: Option<Map>, path: &Path) {
     let bytes = std::fs::read(path).expect("a file");
-    let Some(map) = map else { return assert!(bytes == small(), "a file that does not grow is as it was") };
+    let Some(map) = map else {
+        return assert!(bytes == small(), "a file that does not grow is as it was");
+    };
     assert_eq!(map.length(), GROWN);
-    assert!(map.bytes() == bytes && bytes[..LENGTH] == small() && bytes[LENGTH..] == vec![0; GROWN - LENGTH]);
+    assert!(
+        map.bytes() == bytes
+            && bytes[..LENGTH] == small()
+            && bytes[LENGTH..] == vec![0; GROWN - LENGTH]
+    );
 }
 
 fn file(stage: &Stage, access: u32, flags: u64) {
@@ -179,7 +186,8 @@ fn file(stage: &Stage, access: u32, flags: u64) {
 fn create(stage: &Stage, flags: u64) {
     let file = OnDisk::missing();
     let flags = CREATE | flags;
-    let options = MapOptions { access: WRITE, flags, file_size: GROWN as u64, ..MapOptions::default() };
+    let options =
+        MapOptions { access: WRITE, flags, file_size: GROWN as u64, ..MapOptions::default() };
     match stage.call(|| map::map(&file.path, &options)) {
         Some(map) => assert!(map.bytes() == vec![0; GROWN]),
         None => assert!(!file.path.exists(), "a file that was not made is there"),

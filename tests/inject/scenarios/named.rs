@@ -146,7 +146,8 @@ impl Drop for Removed {
 }
 
 fn made() -> Removed {
-    let options = ShmOptions { length: 5000, flags: SHM_NEW, access: WRITE, ..ShmOptions::default() };
+    let options =
+        ShmOptions { length: 5000, flags: SHM_NEW, access: WRITE, ..ShmOptions::default() };
     drop(named::shm_open(OBJECT, &options).expect("an object"));
     Removed
 }
@@ -177,7 +178,8 @@ fn segment(stage: &Stage, flags: u64) {
 fn lock(stage: &Stage, operation: c_int, timeout: i64, flags: u64) {
     let file = OnDisk::new();
     let file = std::fs::File::options().read(true).write(true).open(&file.path).expect("a file");
-    let is_locked = stage.call(|| named::file_lock(&file, 0, 100, operation, timeout, flags)).is_some();
+    let is_locked =
+        stage.call(|| named::file_lock(&file, 0, 100, operation, timeout, flags)).is_some();
     // SAFETY: touches no memory but this struct.
     let found = unsafe {
         let mut lock: libc::flock = std::mem::zeroed();

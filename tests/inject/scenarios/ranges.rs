@@ -96,7 +96,10 @@ fn filled_with(count: usize, options: MapOptions) -> Map {
 }
 
 /// A call about pages that leaves the bytes alone.
-fn on_all(stage: &Stage, call: impl Fn(&Map, usize, usize) -> Result<(), crate::support::fd::Failure>) {
+fn on_all(
+    stage: &Stage,
+    call: impl Fn(&Map, usize, usize) -> Result<(), crate::support::fd::Failure>,
+) {
     let map = filled(0);
     stage.call(|| call(&map, 0, TO_END));
     assert!(map.bytes() == small());
@@ -106,7 +109,8 @@ fn unmap(stage: &Stage, flags: u64) {
     let (mut map, page) = (pages(3, flags), page_size());
     stage.call(|| map.unmap(page, page));
     assert!(
-        map.part(0, page) == pattern(3 * page)[..page] && map.part(2 * page, page) == pattern(3 * page)[2 * page..]
+        map.part(0, page) == pattern(3 * page)[..page]
+            && map.part(2 * page, page) == pattern(3 * page)[2 * page..]
     );
 }
 

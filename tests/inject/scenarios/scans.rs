@@ -161,7 +161,8 @@ fn with_new_files(stage: &Stage, play: impl FnOnce(Pool)) {
 
 /// A pool that keeps a file, if this host lets it.
 fn used() -> Pool {
-    let pool = Pool::with(&PoolOptions { method: POOL_REUSE, ..PoolOptions::default() }).expect("a pool");
+    let pool =
+        Pool::with(&PoolOptions { method: POOL_REUSE, ..PoolOptions::default() }).expect("a pool");
     pool.scan(&pattern(9000), |fd| check(fd, &pattern(9000)));
     pool
 }
@@ -198,7 +199,9 @@ fn begin_iov(stage: &Stage, options: &WrapOptions) {
     let (mut handle, mut error) = (null_mut(), Error::untouched());
     begun(stage.call(|| {
         // SAFETY: valid segments and options, and two writable objects.
-        let fd = unsafe { (abi::load().scan_begin_iov)(segments.as_ptr(), 3, options, &mut handle, &mut error) };
+        let fd = unsafe {
+            (abi::load().scan_begin_iov)(segments.as_ptr(), 3, options, &mut handle, &mut error)
+        };
         result(fd, &error).map(|fd| (fd, handle))
     }));
 }
@@ -212,7 +215,9 @@ fn begin_stream(stage: &Stage, options: &WrapOptions) {
     begun(stage.call(|| {
         let fd = reader.as_raw_fd();
         // SAFETY: valid options, and two writable objects.
-        let fd = unsafe { (abi::load().scan_begin_stream)(fd, options, &stream, &mut handle, &mut error) };
+        let fd = unsafe {
+            (abi::load().scan_begin_stream)(fd, options, &stream, &mut handle, &mut error)
+        };
         result(fd, &error).map(|fd| (fd, handle))
     }));
 }
@@ -221,9 +226,12 @@ fn begin_reader(stage: &Stage, options: &WrapOptions) {
     let (bytes, mut handle, mut error) = (small(), null_mut(), Error::untouched());
     let mut pieces = Pieces { bytes: &bytes, at_once: 1000 };
     begun(stage.call(|| {
-        let (begin, context, stream) = (abi::load().scan_begin_reader, pieces.context(), StreamOptions::default());
+        let (begin, context, stream) =
+            (abi::load().scan_begin_reader, pieces.context(), StreamOptions::default());
         // SAFETY: the function reads from the pieces; valid options, and two writable objects.
-        let fd = unsafe { begin(Some(Pieces::read), context, options, &stream, &mut handle, &mut error) };
+        let fd = unsafe {
+            begin(Some(Pieces::read), context, options, &stream, &mut handle, &mut error)
+        };
         result(fd, &error).map(|fd| (fd, handle))
     }));
 }

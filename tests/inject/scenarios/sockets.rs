@@ -6,7 +6,9 @@ use super::wraps::small;
 use super::{Scenario, Stage, scenarios};
 use crate::support::abi::*;
 use crate::support::fd::{content, wrap};
-use crate::support::share::{KINDS, pair, peer, plain_receive, plain_send, receive_with, send_with, verify};
+use crate::support::share::{
+    KINDS, pair, peer, plain_receive, plain_send, receive_with, send_with, verify,
+};
 
 const MINUTE: i64 = 60_000_000_000;
 
@@ -76,7 +78,8 @@ fn receive(stage: &Stage, kind: i32, options: TransferOptions) {
     let fd = wrapped();
     plain_send(&there, MESSAGE, &[fd.as_raw_fd()]);
     let requirements = Requirements::default();
-    let received = stage.call(|| receive_with(here.as_raw_fd(), MESSAGE.len(), 3, &requirements, &options));
+    let received =
+        stage.call(|| receive_with(here.as_raw_fd(), MESSAGE.len(), 3, &requirements, &options));
     if let Some((message, descriptors)) = received {
         let is_part = options.flags & TRANSFER_SOME != 0;
         assert!(message == MESSAGE || is_part && MESSAGE.starts_with(&message), "{message:?}");

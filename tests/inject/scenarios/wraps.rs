@@ -136,7 +136,12 @@ pub fn segment(bytes: &[u8]) -> libc::iovec {
 
 /// File systems of which none knows O_TMPFILE.
 pub fn no_unnamed_files() {
-    refuse_flags(libc::SYS_openat, 2, (libc::O_TMPFILE & !libc::O_DIRECTORY) as u64, libc::EOPNOTSUPP);
+    refuse_flags(
+        libc::SYS_openat,
+        2,
+        (libc::O_TMPFILE & !libc::O_DIRECTORY) as u64,
+        libc::EOPNOTSUPP,
+    );
 }
 
 fn reopen(fd: &OwnedFd, flags: u64) -> Result<OwnedFd, Failure> {

@@ -10,14 +10,23 @@ pub fn whatever_is_kept_of_a_scan_shows_what_it_showed() {
         let (mut reader, writer) = std::io::pipe().unwrap();
         // SAFETY: a number that is ours; what fits into the pipe.
         unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_SETPIPE_SZ, 1 << 20) };
-        let (duplicate_of_it, of_its_own, shared, private, path_only) = scan_new(&pool, &old, |fd| {
-            splice_all(open_again(fd, libc::O_RDONLY).as_raw_fd(), writer.as_raw_fd(), 60_000);
-            // SAFETY: new mappings.
-            let map = |sharing| unsafe { libc::mmap(null_mut(), SIZE, libc::PROT_READ, sharing, fd, 0) };
-            let (shared, private) = (map(libc::MAP_SHARED), map(libc::MAP_PRIVATE));
-            assert!(shared != libc::MAP_FAILED && private != libc::MAP_FAILED);
-            (duplicate(fd), open_again(fd, libc::O_RDONLY), shared, private, open_again(fd, libc::O_PATH))
-        });
+        let (duplicate_of_it, of_its_own, shared, private, path_only) =
+            scan_new(&pool, &old, |fd| {
+                splice_all(open_again(fd, libc::O_RDONLY).as_raw_fd(), writer.as_raw_fd(), 60_000);
+                // SAFETY: new mappings.
+                let map = |sharing| unsafe {
+                    libc::mmap(null_mut(), SIZE, libc::PROT_READ, sharing, fd, 0)
+                };
+                let (shared, private) = (map(libc::MAP_SHARED), map(libc::MAP_PRIVATE));
+                assert!(shared != libc::MAP_FAILED && private != libc::MAP_FAILED);
+                (
+                    duplicate(fd),
+                    open_again(fd, libc::O_RDONLY),
+                    shared,
+                    private,
+                    open_again(fd, libc::O_PATH),
+                )
+            });
         let inodes: Vec<u64> = (0..50)
             .map(|round| {
                 let bytes = bytes_of(100 + round, SIZE);
@@ -36,7 +45,11 @@ pub fn whatever_is_kept_of_a_scan_shows_what_it_showed() {
             unsafe { libc::munmap(mapping, SIZE) };
         }
         let later = open_again(path_only.as_raw_fd(), libc::O_RDONLY);
-        assert!(content(&duplicate_of_it) == old && content(&of_its_own) == old && content(&later) == old);
+        assert!(
+            content(&duplicate_of_it) == old
+                && content(&of_its_own) == old
+                && content(&later) == old
+        );
         let mut piped = vec![0; 60_000];
         std::io::Read::read_exact(&mut reader, &mut piped).unwrap();
         assert!(piped == old[..60_000], "pages in flight show what they showed");
@@ -62,7 +75,10 @@ pub fn a_full_file_system_gives_way_to_a_memfd() {
                     let lent: Vec<Lent> = (0..34).map(|_| pool.begin(0, &bytes)).collect();
                     lent.iter().for_each(|lent| check(lent.fd, &bytes));
                     let in_it = lent.iter().filter(|lent| is_new(lent.fd)).count();
-                    assert!(in_it * size <= max_bytes.next_multiple_of(page_size()), "{in_it} times {size}");
+                    assert!(
+                        in_it * size <= max_bytes.next_multiple_of(page_size()),
+                        "{in_it} times {size}"
+                    );
                     assert!(lent.iter().all(|lent| is_new(lent.fd) != is_sealed(lent.fd)));
                     drop(lent);
                     if size <= max_bytes {
@@ -130,7 +146,10 @@ pub fn a_child_makes_its_own_file_system() {
                     }
                 }
                 let is_parents = |fd: &c_int| metadata(&duplicate(*fd)).dev() == own;
-                assert!(!directories().iter().any(is_parents), "what was inherited is closed by {first_use}");
+                assert!(
+                    !directories().iter().any(is_parents),
+                    "what was inherited is closed by {first_use}"
+                );
                 assert_ne!(device(&pool), own);
                 // Of the scan that began before the fork the child has its own copy.
                 check(lent.fd, &bytes);
@@ -156,7 +175,8 @@ pub fn out_of_descriptors_scans_work_or_are_emfile() {
                     pool.scan(&bytes, |fd| {
                         let mut seen = vec![0; bytes.len() + 1];
                         // SAFETY: a valid buffer.
-                        let count = unsafe { libc::pread(fd, seen.as_mut_ptr().cast(), seen.len(), 0) };
+                        let count =
+                            unsafe { libc::pread(fd, seen.as_mut_ptr().cast(), seen.len(), 0) };
                         assert!(seen[..count as usize] == bytes);
                     });
                 }
@@ -165,7 +185,10 @@ pub fn out_of_descriptors_scans_work_or_are_emfile() {
         }
         pool.trim(0);
         with_free_descriptors(0, || {
-            assert_eq!(pool.try_scan(0, &bytes, |_| unreachable!()).unwrap_err().errno, libc::EMFILE);
+            assert_eq!(
+                pool.try_scan(0, &bytes, |_| unreachable!()).unwrap_err().errno,
+                libc::EMFILE
+            );
             let refused = Pool::with(&options(POOL_NEW_FILES)).map(drop).unwrap_err();
             assert_eq!(refused.errno, libc::EMFILE, "{refused:?}");
         });

@@ -1,9 +1,11 @@
-//! Hosts that allow no file system of one's own: refused by its step where it was asked for, and not missed otherwise.
+//! Hosts that allow no file system of one's own: refused by its step where it was asked for, and
+//! not missed otherwise.
 
 use super::*;
 use crate::support::hosts::{kill_at, refuse, refuse_flags, refuse_value};
 
-/// Steps, in the order in which they are made: the name, what refuses it, and whether only a process without rights comes there.
+/// Steps, in the order in which they are made: the name, what refuses it, and whether only a
+/// process without rights comes there.
 type Step = (&'static str, fn(c_int), &'static [c_int]);
 
 const USUAL: &[c_int] = &[libc::EPERM, libc::ENOSYS, libc::EACCES, libc::EINVAL, libc::ENOSPC];
@@ -25,8 +27,9 @@ const STEPS: [Step; 9] = [
     ),
 ];
 
-/// Kernels up to 6.14 mount it in the namespace of the child first. Later ones are made to by what refuses the way that they
-/// have: the second attempt fails as well, but what comes between them is seen.
+/// Kernels up to 6.14 mount it in the namespace of the child first. Later ones are made to by what
+/// refuses the way that they have: the second attempt fails as well, but what comes between them is
+/// seen.
 const STEPS_IN_BETWEEN: [Step; 2] = [
     ("mount MS_PRIVATE", |errno| refuse(libc::SYS_mount, errno), &[libc::EPERM, libc::EACCES]),
     ("move_mount", |errno| refuse(libc::SYS_move_mount, errno), &[libc::EPERM, libc::ENOSYS]),
@@ -56,7 +59,9 @@ pub fn each_step_that_is_refused_is_named() {
         };
         for step in STEPS.iter().filter(|step| has_mount_setattr() || !later(step)) {
             let (name, refuse, errnos) = step;
-            for errno in errnos.iter().filter(|errno| *name != "open_tree" || **errno != libc::EINVAL) {
+            for errno in
+                errnos.iter().filter(|errno| *name != "open_tree" || **errno != libc::EINVAL)
+            {
                 alone(&|| refuse(*errno), name);
             }
         }
@@ -73,9 +78,12 @@ pub fn each_step_that_is_refused_is_named() {
     }
 }
 
-/// What takes a namespace of users only. The texts have different lengths, by which a filter tells them apart.
+/// What takes a namespace of users only. The texts have different lengths, by which a filter tells
+/// them apart.
 pub fn each_text_that_is_refused_is_named() {
-    for (step, text) in [("write setgroups", "deny"), ("write uid_map", "0 65534 1"), ("write gid_map", "0 7 1")] {
+    for (step, text) in
+        [("write setgroups", "deny"), ("write uid_map", "0 65534 1"), ("write gid_map", "0 7 1")]
+    {
         in_fork(|| {
             // SAFETY: touches no memory.
             assert_eq!(unsafe { libc::setresgid(7, 7, 7) }, 0, "this test needs root");
@@ -144,7 +152,9 @@ pub fn where_a_step_is_refused_auto_scans_all_the_same() {
         let pool = Pool::with(&options(POOL_AUTO)).unwrap();
         let bytes = bytes_of(0, 4 << 20);
         for _ in 0..60 {
-            pool.scan(&bytes, |fd| assert!(content(&duplicate(fd)) == bytes && metadata(&duplicate(fd)).nlink() == 0));
+            pool.scan(&bytes, |fd| {
+                assert!(content(&duplicate(fd)) == bytes && metadata(&duplicate(fd)).nlink() == 0)
+            });
         }
         assert_no_children();
     });
@@ -208,8 +218,13 @@ pub fn in_a_chroot_it_works_or_is_refused() {
     std::fs::create_dir(folder.path().join("proc")).unwrap();
     for has_rights in [true, false] {
         in_fork(|| {
-            let mounted =
-                crate::faults::conditions::mounted(c"proc", c"proc", &folder.path().join("proc"), "").unwrap();
+            let mounted = crate::faults::conditions::mounted(
+                c"proc",
+                c"proc",
+                &folder.path().join("proc"),
+                "",
+            )
+            .unwrap();
             // It ends with the namespace of this child.
             std::mem::forget(mounted);
             std::os::unix::fs::chroot(folder.path()).expect("this test needs root");
@@ -223,7 +238,8 @@ pub fn in_a_chroot_it_works_or_is_refused() {
                     let bytes = bytes_of(0, 100_000);
                     scan_new(&pool, &bytes, |fd| check(fd, &bytes));
                 }
-                // Where it has to be mounted somewhere first, and the root is no mount of its own that could be made private.
+                // Where it has to be mounted somewhere first, and the root is no mount of its own
+                // that could be made private.
                 Err(failure) => {
                     let expected = if has_mount_setattr() {
                         ["mount MS_PRIVATE"; 2]
@@ -314,7 +330,8 @@ pub fn a_process_that_gives_up_its_rights_goes_on_with_memfds() {
                     let bytes = bytes_of(round, 100_000);
                     pool.scan(&bytes, |fd| check(fd, &bytes));
                     if round % 10 == 0 {
-                        let lent = begin_stream(&pool, &pool.options(0), &bytes, 0).expect("a stream");
+                        let lent =
+                            begin_stream(&pool, &pool.options(0), &bytes, 0).expect("a stream");
                         check(lent.fd, &bytes);
                     }
                 }

@@ -34,15 +34,30 @@ fn handle(signal: c_int) {
 
 /// All that a process can ask about itself and that the setup might change.
 fn state() -> Vec<String> {
-    let mut seen: Vec<String> = ["mountinfo", "uid_map", "gid_map", "setgroups", "limits", "cgroup"]
-        .map(|file| std::fs::read_to_string(format!("/proc/self/{file}")).unwrap_or_default())
-        .into();
+    let mut seen: Vec<String> =
+        ["mountinfo", "uid_map", "gid_map", "setgroups", "limits", "cgroup"]
+            .map(|file| std::fs::read_to_string(format!("/proc/self/{file}")).unwrap_or_default())
+            .into();
     for kind in ["mnt", "user", "pid", "net", "ipc", "uts"] {
-        seen.push(format!("{:?}", std::fs::read_link(format!("/proc/thread-self/ns/{kind}")).unwrap()));
+        seen.push(format!(
+            "{:?}",
+            std::fs::read_link(format!("/proc/thread-self/ns/{kind}")).unwrap()
+        ));
     }
     let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
     let stays = |line: &&str| {
-        let words = ["Umask", "Uid", "Gid", "Groups", "Threads", "Sig", "Shd", "Cap", "NoNewPrivs", "Seccomp"];
+        let words = [
+            "Umask",
+            "Uid",
+            "Gid",
+            "Groups",
+            "Threads",
+            "Sig",
+            "Shd",
+            "Cap",
+            "NoNewPrivs",
+            "Seccomp",
+        ];
         words.iter().any(|word| line.starts_with(word)) && !line.starts_with("Seccomp_filters")
     };
     seen.extend(status.lines().filter(stays).map(String::from));
@@ -128,7 +143,8 @@ pub fn many_threads_and_signals_do_not_disturb_the_setup() {
                     })
                 })
                 .collect();
-            let ended: Vec<_> = workers.into_iter().chain(sharing).map(|thread| thread.join()).collect();
+            let ended: Vec<_> =
+                workers.into_iter().chain(sharing).map(|thread| thread.join()).collect();
             is_over.store(true, Relaxed);
             assert!(ended.into_iter().all(|outcome| outcome.is_ok()));
         });

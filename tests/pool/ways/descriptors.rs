@@ -12,7 +12,11 @@ pub const WAYS: &[Way] = &[
     Way { name: "a duplicate", keep: duplicate_of_lent, rule: Seen },
     Way { name: "a duplicate by pidfd_getfd", keep: taken_from_a_process, rule: Seen },
     Way { name: "a descriptor in flight", keep: in_flight, rule: Seen },
-    Way { name: "opened again for reading", keep: |fd, _| Ok(shows(open_again(fd, libc::O_RDONLY))), rule: Seen },
+    Way {
+        name: "opened again for reading",
+        keep: |fd, _| Ok(shows(open_again(fd, libc::O_RDONLY))),
+        rule: Seen,
+    },
     Way { name: "opened again for writing", keep: opened_for_writing, rule: Seen },
     Way { name: "opened by another process", keep: opened_by_a_child, rule: Seen },
     Way { name: "inherited by a child", keep: inherited, rule: Seen },
@@ -23,9 +27,17 @@ pub const WAYS: &[Way] = &[
     Way { name: "O_PATH in flight", keep: path_in_flight, rule: Named("O_PATH") },
     Way { name: "a file handle", keep: file_handle, rule: Named("open_by_handle_at(2)") },
     Way { name: "a duplicate of the pool's own", keep: duplicate_of_master, rule: OWN_DESCRIPTORS },
-    Way { name: "the pool's own by pidfd_getfd", keep: master_taken_from_a_process, rule: OWN_DESCRIPTORS },
+    Way {
+        name: "the pool's own by pidfd_getfd",
+        keep: master_taken_from_a_process,
+        rule: OWN_DESCRIPTORS,
+    },
     Way { name: "the pool's own in flight", keep: master_in_flight, rule: OWN_DESCRIPTORS },
-    Way { name: "the pool's own, inherited", keep: master_inherited, rule: Named("In a child of fork(2)") },
+    Way {
+        name: "the pool's own, inherited",
+        keep: master_inherited,
+        rule: Named("In a child of fork(2)"),
+    },
     Way { name: "a bind mount", keep: bind_mount, rule: Harmless },
     Way { name: "a link", keep: link, rule: Harmless },
     Way { name: "epoll", keep: epoll, rule: Harmless },
@@ -177,7 +189,8 @@ fn master_inherited(fd: c_int, _: usize) -> Result<Kept, Skip> {
 fn opened_as_mapped(fd: c_int, size: usize) -> Result<Kept, Skip> {
     let map = mappings::Mapped::new(fd, size, libc::PROT_READ, libc::MAP_SHARED)?;
     let (start, length) = (map.at.addr(), size.next_multiple_of(page_size()));
-    let opened = std::fs::File::open(format!("/proc/self/map_files/{start:x}-{:x}", start + length))?;
+    let opened =
+        std::fs::File::open(format!("/proc/self/map_files/{start:x}-{:x}", start + length))?;
     Ok(shows(opened.into()))
 }
 
@@ -195,7 +208,9 @@ fn path_only(fd: c_int, _: usize) -> Result<Kept, Skip> {
 fn tree(fd: c_int, _: usize) -> Result<Kept, Skip> {
     let path = std::ffi::CString::new(format!("/proc/self/fd/{fd}")).expect("no NUL");
     // SAFETY: a string.
-    let tree = unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), libc::O_CLOEXEC) };
+    let tree = unsafe {
+        libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), libc::O_CLOEXEC)
+    };
     owned(tree).map(shows_by_path)
 }
 
@@ -211,13 +226,17 @@ fn file_handle(fd: c_int, _: usize) -> Result<Kept, Skip> {
     let (mut handle, mut mount) = (Handle { size: 128, kind: 0, bytes: [0; 128] }, 0);
     let call = libc::SYS_name_to_handle_at;
     // SAFETY: an empty path, and two writable objects.
-    checked(unsafe { libc::syscall(call, fd, c"".as_ptr(), &raw mut handle, &raw mut mount, libc::AT_EMPTY_PATH) })?;
+    checked(unsafe {
+        libc::syscall(call, fd, c"".as_ptr(), &raw mut handle, &raw mut mount, libc::AT_EMPTY_PATH)
+    })?;
     // Any file of the same file system says which it is.
     let file_system = wrap(b"", &WrapOptions::default()).expect("a memory file");
     let open = move |flags: c_int| {
         let call = libc::SYS_open_by_handle_at;
         // SAFETY: a handle that the kernel filled.
-        owned(unsafe { libc::syscall(call, file_system.as_raw_fd(), &raw const handle, flags | libc::O_CLOEXEC) })
+        owned(unsafe {
+            libc::syscall(call, file_system.as_raw_fd(), &raw const handle, flags | libc::O_CLOEXEC)
+        })
     };
     open(libc::O_RDONLY)?;
     let open = std::rc::Rc::new(open);
@@ -251,24 +270,39 @@ fn bind_mount(fd: c_int, _: usize) -> Result<Kept, Skip> {
     // SAFETY: strings; the child has its own mounts then.
     unsafe {
         checked(libc::unshare(libc::CLONE_NEWNS))?;
-        checked(libc::mount(null_mut(), c"/".as_ptr(), null_mut(), libc::MS_REC | libc::MS_PRIVATE, null_mut()))?;
+        checked(libc::mount(
+            null_mut(),
+            c"/".as_ptr(),
+            null_mut(),
+            libc::MS_REC | libc::MS_PRIVATE,
+            null_mut(),
+        ))?;
     }
-    let (folder, path) = (tempfile::tempdir()?, std::ffi::CString::new(format!("/proc/self/fd/{fd}")).expect("no NUL"));
+    let (folder, path) = (
+        tempfile::tempdir()?,
+        std::ffi::CString::new(format!("/proc/self/fd/{fd}")).expect("no NUL"),
+    );
     let target = folder.path().join("file");
     std::fs::write(&target, "")?;
     let target = std::ffi::CString::new(target.to_str().expect("UTF-8")).expect("no NUL");
     // SAFETY: strings.
-    checked(unsafe { libc::mount(path.as_ptr(), target.as_ptr(), null_mut(), libc::MS_BIND, null_mut()) })?;
+    checked(unsafe {
+        libc::mount(path.as_ptr(), target.as_ptr(), null_mut(), libc::MS_BIND, null_mut())
+    })?;
     Err(Skip("mounted, which no kernel has done so far: the rule needs another look".into()))
 }
 
 /// Refused: the file never had a name.
 fn link(fd: c_int, _: usize) -> Result<Kept, Skip> {
     let folder = tempfile::tempdir_in("/dev/shm")?;
-    let name = std::ffi::CString::new(folder.path().join("file").to_str().expect("UTF-8")).expect("no NUL");
-    let (path, here) = (std::ffi::CString::new(format!("/proc/self/fd/{fd}")).expect("no NUL"), libc::AT_FDCWD);
+    let name = std::ffi::CString::new(folder.path().join("file").to_str().expect("UTF-8"))
+        .expect("no NUL");
+    let (path, here) =
+        (std::ffi::CString::new(format!("/proc/self/fd/{fd}")).expect("no NUL"), libc::AT_FDCWD);
     // SAFETY: strings.
-    checked(unsafe { libc::linkat(here, path.as_ptr(), here, name.as_ptr(), libc::AT_SYMLINK_FOLLOW) })?;
+    checked(unsafe {
+        libc::linkat(here, path.as_ptr(), here, name.as_ptr(), libc::AT_SYMLINK_FOLLOW)
+    })?;
     Ok(Kept::look(move |_| std::fs::read(folder.path().join("file")).ok()))
 }
 
@@ -287,5 +321,6 @@ fn dma_buf(fd: c_int, size: usize) -> Result<Kept, Skip> {
     let driver = std::fs::File::open("/dev/udmabuf")?;
     let create: [u32; 6] = [fd as u32, 1, 0, 0, (size / page_size() * page_size()) as u32, 0];
     // SAFETY: `struct udmabuf_create`.
-    owned(unsafe { libc::ioctl(driver.as_raw_fd(), 0x4018_7542_u32 as _, create.as_ptr()) }.into()).map(Kept::thing)
+    owned(unsafe { libc::ioctl(driver.as_raw_fd(), 0x4018_7542_u32 as _, create.as_ptr()) }.into())
+        .map(Kept::thing)
 }

@@ -1,4 +1,5 @@
-//! io_uring(7), by its system calls: files and buffers that are registered stay, whatever is closed and unmapped.
+//! io_uring(7), by its system calls: files and buffers that are registered stay, whatever is closed
+//! and unmapped.
 
 use std::io::Write;
 use std::rc::Rc;
@@ -22,7 +23,11 @@ pub const WAYS: &[Way] = &[
         keep: buffer_for_reading,
         rule: Harmless,
     },
-    Way { name: "a buffer registered with io_uring, of a private mapping", keep: private_buffer, rule: Harmless },
+    Way {
+        name: "a buffer registered with io_uring, of a private mapping",
+        keep: private_buffer,
+        rule: Harmless,
+    },
     Way {
         name: "a buffer registered with io_uring, of a mapping for writing",
         keep: stored_buffer,
@@ -42,7 +47,8 @@ struct Ring {
     fd: OwnedFd,
     queue: Area,
     entries: Area,
-    /// Offsets into `queue`: the tail of what is submitted, its array; head and tail of what is complete.
+    /// Offsets into `queue`: the tail of what is submitted, its array; head and tail of what is
+    /// complete.
     tail: usize,
     array: usize,
     done_head: usize,
@@ -55,10 +61,16 @@ struct Area(*mut u8, usize);
 
 impl Area {
     fn new(fd: &OwnedFd, offset: i64, length: usize) -> Result<Area, Skip> {
-        let (protection, sharing) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_POPULATE);
+        let (protection, sharing) =
+            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_POPULATE);
         // SAFETY: a new mapping.
-        let at = unsafe { libc::mmap(null_mut(), length, protection, sharing, fd.as_raw_fd(), offset) };
-        if at == libc::MAP_FAILED { Err(std::io::Error::last_os_error().into()) } else { Ok(Area(at.cast(), length)) }
+        let at =
+            unsafe { libc::mmap(null_mut(), length, protection, sharing, fd.as_raw_fd(), offset) };
+        if at == libc::MAP_FAILED {
+            Err(std::io::Error::last_os_error().into())
+        } else {
+            Ok(Area(at.cast(), length))
+        }
     }
 
     fn word(&self, at: usize) -> &AtomicU32 {
@@ -80,7 +92,9 @@ impl Ring {
         // `struct io_uring_params`: after ten words the offsets of the two queues, ten words each.
         let mut parameters = [0u32; 30];
         // SAFETY: as long as the struct.
-        let fd = owned(unsafe { libc::syscall(libc::SYS_io_uring_setup, ENTRIES, parameters.as_mut_ptr()) })?;
+        let fd = owned(unsafe {
+            libc::syscall(libc::SYS_io_uring_setup, ENTRIES, parameters.as_mut_ptr())
+        })?;
         let at = |index: usize| parameters[index] as usize;
         let length = at(10 + 6) + ENTRIES * 4;
         let length = length.max(at(20 + 5) + at(1) * 16);
@@ -98,7 +112,10 @@ impl Ring {
 
     fn register(&self, what: u32, argument: *const std::ffi::c_void) -> Result<(), Skip> {
         // SAFETY: one buffer or file.
-        checked(unsafe { libc::syscall(libc::SYS_io_uring_register, self.fd.as_raw_fd(), what, argument, 1) }).map(drop)
+        checked(unsafe {
+            libc::syscall(libc::SYS_io_uring_register, self.fd.as_raw_fd(), what, argument, 1)
+        })
+        .map(drop)
     }
 
     fn register_buffer(&self, map: &Mapped, size: usize) -> Result<(), Skip> {
@@ -127,9 +144,13 @@ impl Ring {
         const GETEVENTS: u32 = 1;
         let call = libc::SYS_io_uring_enter;
         // SAFETY: no pointers are given.
-        let done = unsafe { libc::syscall(call, self.fd.as_raw_fd(), 1, 1, GETEVENTS, null_mut::<u8>(), 0) };
+        let done = unsafe {
+            libc::syscall(call, self.fd.as_raw_fd(), 1, 1, GETEVENTS, null_mut::<u8>(), 0)
+        };
         assert_eq!(done, 1, "{}", std::io::Error::last_os_error());
-        self.queue.word(self.done_head).store(self.queue.word(self.done_tail).load(Acquire), Release);
+        self.queue
+            .word(self.done_head)
+            .store(self.queue.word(self.done_tail).load(Acquire), Release);
     }
 }
 

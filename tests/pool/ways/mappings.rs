@@ -4,8 +4,16 @@ use super::Rule::*;
 use super::*;
 
 pub const WAYS: &[Way] = &[
-    Way { name: "a shared mapping", keep: |fd, size| mapped_for_reading(fd, size, libc::MAP_SHARED), rule: Seen },
-    Way { name: "a private mapping", keep: |fd, size| mapped_for_reading(fd, size, libc::MAP_PRIVATE), rule: Seen },
+    Way {
+        name: "a shared mapping",
+        keep: |fd, size| mapped_for_reading(fd, size, libc::MAP_SHARED),
+        rule: Seen,
+    },
+    Way {
+        name: "a private mapping",
+        keep: |fd, size| mapped_for_reading(fd, size, libc::MAP_PRIVATE),
+        rule: Seen,
+    },
     Way { name: "a private mapping for writing", keep: private_for_writing, rule: Seen },
     Way { name: "a shared mapping for writing", keep: shared_for_writing, rule: Seen },
     Way { name: "a mapping made of a mapping", keep: mapping_of_a_mapping, rule: Seen },
@@ -15,7 +23,11 @@ pub const WAYS: &[Way] = &[
     Way { name: "advice, MADV_PAGEOUT", keep: |fd, size| advised(fd, size, 21), rule: Harmless },
     Way { name: "advice, MADV_COLLAPSE", keep: |fd, size| advised(fd, size, 25), rule: Harmless },
     Way { name: "advice, MADV_HUGEPAGE", keep: |fd, size| advised(fd, size, 14), rule: Harmless },
-    Way { name: "advice, MADV_GUARD_INSTALL", keep: |fd, size| advised(fd, size, 102), rule: Harmless },
+    Way {
+        name: "advice, MADV_GUARD_INSTALL",
+        keep: |fd, size| advised(fd, size, 102),
+        rule: Harmless,
+    },
     Way { name: "a memory policy", keep: memory_policy, rule: Harmless },
     Way { name: "userfaultfd", keep: userfault, rule: Harmless },
 ];
@@ -39,7 +51,8 @@ impl Mapped {
 
     fn bytes(&self) -> Vec<u8> {
         let mut bytes = vec![0; self.size];
-        // SAFETY: as long as the mapping; whoever changes the bytes meanwhile is what the test is about.
+        // SAFETY: as long as the mapping; whoever changes the bytes meanwhile is what the test is
+        // about.
         unsafe { std::ptr::copy(self.at, bytes.as_mut_ptr(), self.size) };
         bytes
     }
@@ -118,7 +131,9 @@ fn memory_policy(fd: c_int, size: usize) -> Result<Kept, Skip> {
     const MPOL_BIND: c_int = 2;
     let (map, node) = (Mapped::new(fd, size, libc::PROT_READ, libc::MAP_SHARED)?, 1u64);
     // SAFETY: the mapping is ours; a set of 64 nodes.
-    checked(unsafe { libc::syscall(libc::SYS_mbind, map.at, size, MPOL_BIND, &raw const node, 64, 0) })?;
+    checked(unsafe {
+        libc::syscall(libc::SYS_mbind, map.at, size, MPOL_BIND, &raw const node, 64, 0)
+    })?;
     Ok(Kept::default())
 }
 
@@ -126,13 +141,16 @@ fn memory_policy(fd: c_int, size: usize) -> Result<Kept, Skip> {
 fn userfault(fd: c_int, size: usize) -> Result<Kept, Skip> {
     const USER_MODE_ONLY: c_int = 1;
     // SAFETY: touches no memory.
-    let faults = owned(unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC | USER_MODE_ONLY) })?;
+    let faults =
+        owned(unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC | USER_MODE_ONLY) })?;
     let mut api = [0xaa_u64, 0, 0];
     // SAFETY: `struct uffdio_api`.
     checked(unsafe { libc::ioctl(faults.as_raw_fd(), 0xc018_aa3f_u32 as _, api.as_mut_ptr()) })?;
     let map = Mapped::new(fd, size, libc::PROT_READ, libc::MAP_SHARED)?;
     let mut register = [map.at.addr() as u64, size.next_multiple_of(page_size()) as u64, 1, 0];
     // SAFETY: `struct uffdio_register`. Without a right to write it is refused.
-    checked(unsafe { libc::ioctl(faults.as_raw_fd(), 0xc020_aa00_u32 as _, register.as_mut_ptr()) })?;
+    checked(unsafe {
+        libc::ioctl(faults.as_raw_fd(), 0xc020_aa00_u32 as _, register.as_mut_ptr())
+    })?;
     Ok(Kept::thing(faults))
 }

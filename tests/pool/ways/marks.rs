@@ -10,9 +10,21 @@ pub const WAYS: &[Way] = &[
         keep: |fd, _| locked_bytes(fd, libc::F_OFD_SETLK),
         rule: Harmless,
     },
-    Way { name: "a lock on bytes of the process", keep: |fd, _| locked_bytes(fd, libc::F_SETLK), rule: Harmless },
-    Way { name: "a lease for reading", keep: |fd, _| set(fd, libc::F_SETLEASE, libc::F_RDLCK), rule: Harmless },
-    Way { name: "a lease for writing", keep: |fd, _| set(fd, libc::F_SETLEASE, libc::F_WRLCK), rule: Harmless },
+    Way {
+        name: "a lock on bytes of the process",
+        keep: |fd, _| locked_bytes(fd, libc::F_SETLK),
+        rule: Harmless,
+    },
+    Way {
+        name: "a lease for reading",
+        keep: |fd, _| set(fd, libc::F_SETLEASE, libc::F_RDLCK),
+        rule: Harmless,
+    },
+    Way {
+        name: "a lease for writing",
+        keep: |fd, _| set(fd, libc::F_SETLEASE, libc::F_WRLCK),
+        rule: Harmless,
+    },
     Way { name: "status flags", keep: status_flags, rule: Harmless },
     Way { name: "an owner of signals", keep: signals, rule: Harmless },
     Way { name: "F_NOTIFY", keep: |fd, _| set(fd, libc::F_NOTIFY, 1), rule: Harmless },
@@ -21,8 +33,16 @@ pub const WAYS: &[Way] = &[
     Way { name: "inotify", keep: inotify, rule: Harmless },
     Way { name: "fanotify", keep: fanotify, rule: Named("fanotify(7)") },
     Way { name: "an attribute of users", keep: |fd, _| attribute(fd, c"user.scanned"), rule: Seen },
-    Way { name: "an attribute of root", keep: |fd, _| attribute(fd, c"trusted.scanned"), rule: Seen },
-    Way { name: "an attribute of security", keep: |fd, _| attribute(fd, c"security.scanned"), rule: Seen },
+    Way {
+        name: "an attribute of root",
+        keep: |fd, _| attribute(fd, c"trusted.scanned"),
+        rule: Seen,
+    },
+    Way {
+        name: "an attribute of security",
+        keep: |fd, _| attribute(fd, c"security.scanned"),
+        rule: Seen,
+    },
     Way { name: "an attribute that was removed again", keep: attribute_removed, rule: EACH_CHANGE },
     Way { name: "an access control list", keep: access_list, rule: Seen },
     Way { name: "a flag, FS_NODUMP_FL", keep: |fd, _| inode_flag(fd, 0x40), rule: EACH_CHANGE },
@@ -30,7 +50,11 @@ pub const WAYS: &[Way] = &[
     Way { name: "a flag, FS_IMMUTABLE_FL", keep: |fd, _| inode_flag(fd, 0x10), rule: EACH_CHANGE },
     Way { name: "times", keep: times, rule: Seen },
     Way { name: "another mode", keep: |fd, _| mode(fd, &[0o644]), rule: Seen },
-    Way { name: "another mode and back", keep: |fd, _| mode(fd, &[0o644, 0o400]), rule: EACH_CHANGE },
+    Way {
+        name: "another mode and back",
+        keep: |fd, _| mode(fd, &[0o644, 0o400]),
+        rule: EACH_CHANGE,
+    },
     Way { name: "another owner", keep: owner, rule: Seen },
     Way { name: "another length and back", keep: length, rule: EACH_CHANGE },
 ];
@@ -65,8 +89,11 @@ fn locked_bytes(fd: c_int, command: c_int) -> Result<Kept, Skip> {
     Ok(Kept::look(move |fd| {
         let mut asked = lock;
         asked.l_type = libc::F_WRLCK as _;
-        // SAFETY: a valid lock. Of a description of its own, which a lock of this process would be in the way of, too.
-        let status = unsafe { libc::fcntl(open_again(fd, libc::O_RDONLY).as_raw_fd(), libc::F_OFD_GETLK, &mut asked) };
+        // SAFETY: a valid lock. Of a description of its own, which a lock of this process would be
+        // in the way of, too.
+        let status = unsafe {
+            libc::fcntl(open_again(fd, libc::O_RDONLY).as_raw_fd(), libc::F_OFD_GETLK, &mut asked)
+        };
         assert_eq!((status, c_int::from(asked.l_type)), (0, libc::F_UNLCK));
         None
     }))
@@ -80,7 +107,10 @@ fn status_flags(fd: c_int, _: usize) -> Result<Kept, Skip> {
     Ok(Kept::look(move |fd| {
         // SAFETY: as above.
         let now = unsafe { libc::fcntl(fd, libc::F_GETFL) };
-        assert!(now == before || before & libc::O_ACCMODE == libc::O_RDWR, "{now:#o} was {before:#o}");
+        assert!(
+            now == before || before & libc::O_ACCMODE == libc::O_RDWR,
+            "{now:#o} was {before:#o}"
+        );
         None
     }))
 }
@@ -111,10 +141,13 @@ fn file_advice(fd: c_int, size: usize) -> Result<Kept, Skip> {
 /// It tells that the file is used, and nothing of what is in it.
 fn inotify(fd: c_int, _: usize) -> Result<Kept, Skip> {
     // SAFETY: touches no memory.
-    let events = owned(unsafe { libc::inotify_init1(libc::IN_CLOEXEC | libc::IN_NONBLOCK) }.into())?;
+    let events =
+        owned(unsafe { libc::inotify_init1(libc::IN_CLOEXEC | libc::IN_NONBLOCK) }.into())?;
     let path = std::ffi::CString::new(format!("/proc/self/fd/{fd}")).expect("no NUL");
     // SAFETY: a string.
-    checked(unsafe { libc::inotify_add_watch(events.as_raw_fd(), path.as_ptr(), libc::IN_ALL_EVENTS) })?;
+    checked(unsafe {
+        libc::inotify_add_watch(events.as_raw_fd(), path.as_ptr(), libc::IN_ALL_EVENTS)
+    })?;
     Ok(Kept::thing(events))
 }
 
@@ -124,16 +157,25 @@ fn fanotify(fd: c_int, _: usize) -> Result<Kept, Skip> {
     const CLOEXEC_NONBLOCK: u32 = 3;
     const OPEN: u64 = 0x20;
     // SAFETY: touches no memory.
-    let events = owned(unsafe { libc::fanotify_init(CLOEXEC_NONBLOCK, libc::O_RDONLY as u32 | 0o2000000) }.into())?;
+    let events = owned(
+        unsafe { libc::fanotify_init(CLOEXEC_NONBLOCK, libc::O_RDONLY as u32 | 0o2000000) }.into(),
+    )?;
     let path = std::ffi::CString::new(format!("/proc/self/fd/{fd}")).expect("no NUL");
     // SAFETY: a string.
     checked(unsafe {
-        libc::fanotify_mark(events.as_raw_fd(), libc::FAN_MARK_ADD, OPEN, libc::AT_FDCWD, path.as_ptr())
+        libc::fanotify_mark(
+            events.as_raw_fd(),
+            libc::FAN_MARK_ADD,
+            OPEN,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+        )
     })?;
     Ok(Kept::look(move |_| {
         let mut event = [0u8; 24];
         // SAFETY: a valid buffer, of one `struct fanotify_event_metadata`.
-        let count = unsafe { libc::read(events.as_raw_fd(), event.as_mut_ptr().cast(), event.len()) };
+        let count =
+            unsafe { libc::read(events.as_raw_fd(), event.as_mut_ptr().cast(), event.len()) };
         let number = c_int::from_ne_bytes(event[16..20].try_into().expect("four bytes"));
         // SAFETY: the event's own, which is ours now.
         (count == 24 && number >= 0).then(|| content(&unsafe { OwnedFd::from_raw_fd(number) }))
@@ -144,8 +186,12 @@ fn attribute(fd: c_int, name: &'static std::ffi::CStr) -> Result<Kept, Skip> {
     // SAFETY: strings.
     checked(unsafe { libc::fsetxattr(fd, name.as_ptr(), c"clean".as_ptr().cast(), 5, 0) })?;
     Ok(Kept::look(move |fd| {
-        // SAFETY: asks for the length only.
-        assert_eq!(unsafe { libc::fgetxattr(fd, name.as_ptr(), null_mut(), 0) }, -1, "the mark of an earlier scan");
+        assert_eq!(
+            // SAFETY: asks for the length only.
+            unsafe { libc::fgetxattr(fd, name.as_ptr(), null_mut(), 0) },
+            -1,
+            "the mark of an earlier scan"
+        );
         None
     }))
 }
@@ -160,9 +206,12 @@ fn attribute_removed(fd: c_int, size: usize) -> Result<Kept, Skip> {
 }
 
 fn access_list(fd: c_int, _: usize) -> Result<Kept, Skip> {
-    // Version 2; then each a tag, its permissions and whose they are: owner, user 1, group, mask, others.
+    // Version 2; then each a tag, its permissions and whose they are: owner, user 1, group, mask,
+    // others.
     let mut list = 2u32.to_ne_bytes().to_vec();
-    for (tag, permissions, whose) in [(1u16, 4u16, !0u32), (2, 4, 1), (4, 0, !0), (0x10, 4, !0), (0x20, 0, !0)] {
+    for (tag, permissions, whose) in
+        [(1u16, 4u16, !0u32), (2, 4, 1), (4, 0, !0), (0x10, 4, !0), (0x20, 0, !0)]
+    {
         list.extend([tag.to_ne_bytes(), permissions.to_ne_bytes()].concat());
         list.extend(whose.to_ne_bytes());
     }

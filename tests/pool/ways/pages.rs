@@ -66,7 +66,8 @@ fn sent(fd: c_int, size: usize) -> Result<Kept, Skip> {
     let (near, mut far) = UnixStream::pair()?;
     near.set_nonblocking(true)?;
     // SAFETY: no pointers are given.
-    let count = checked(unsafe { libc::sendfile(near.as_raw_fd(), fd, null_mut(), room(size)) })? as usize;
+    let count =
+        checked(unsafe { libc::sendfile(near.as_raw_fd(), fd, null_mut(), room(size)) })? as usize;
     Ok(once(move || {
         let _ = &near;
         let mut seen = vec![0; count];
@@ -99,7 +100,9 @@ fn sent_without_a_copy(fd: c_int, size: usize) -> Result<Kept, Skip> {
     let set = |socket: c_int, name: c_int, value: c_int| {
         let length = size_of::<c_int>() as libc::socklen_t;
         // SAFETY: a number.
-        checked(unsafe { libc::setsockopt(socket, libc::SOL_SOCKET, name, (&raw const value).cast(), length) })
+        checked(unsafe {
+            libc::setsockopt(socket, libc::SOL_SOCKET, name, (&raw const value).cast(), length)
+        })
     };
     set(near.as_raw_fd(), libc::SO_ZEROCOPY, 1)?;
     set(near.as_raw_fd(), libc::SO_SNDBUF, 1 << 20)?;
@@ -110,7 +113,8 @@ fn sent_without_a_copy(fd: c_int, size: usize) -> Result<Kept, Skip> {
     let map = Mapped::new(fd, size, libc::PROT_READ, libc::MAP_SHARED)?;
     let flags = libc::MSG_ZEROCOPY | libc::MSG_DONTWAIT;
     // SAFETY: mapped bytes.
-    let count = checked(unsafe { libc::send(near.as_raw_fd(), map.at.cast(), room(size), flags) })? as usize;
+    let count = checked(unsafe { libc::send(near.as_raw_fd(), map.at.cast(), room(size), flags) })?
+        as usize;
     Ok(once(move || {
         // SAFETY: touches no memory.
         unsafe { libc::shutdown(near.as_raw_fd(), libc::SHUT_WR) };
@@ -121,9 +125,12 @@ fn sent_without_a_copy(fd: c_int, size: usize) -> Result<Kept, Skip> {
 }
 
 fn copied_in_the_kernel(fd: c_int, size: usize) -> Result<Kept, Skip> {
-    let copy = wrap(b"", &WrapOptions { flags: crate::support::abi::WRITABLE, ..WrapOptions::default() });
+    let copy =
+        wrap(b"", &WrapOptions { flags: crate::support::abi::WRITABLE, ..WrapOptions::default() });
     let copy = copy.expect("a memory file");
     // SAFETY: no offsets are given.
-    checked(unsafe { libc::copy_file_range(fd, null_mut(), copy.as_raw_fd(), null_mut(), size, 0) })?;
+    checked(unsafe {
+        libc::copy_file_range(fd, null_mut(), copy.as_raw_fd(), null_mut(), size, 0)
+    })?;
     Ok(Kept::look(move |_| Some(content(&copy))))
 }

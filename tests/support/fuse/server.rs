@@ -85,7 +85,12 @@ type Reply = Result<Vec<u8>, c_int>;
 
 impl Server {
     pub fn new(device: File, shared: &'static Shared) -> Server {
-        let root = Node { mode: libc::S_IFDIR | 0o755, owner: [0, 0], content: Vec::new(), names: Vec::new() };
+        let root = Node {
+            mode: libc::S_IFDIR | 0o755,
+            owner: [0, 0],
+            content: Vec::new(),
+            names: Vec::new(),
+        };
         Server { device, shared, nodes: vec![root] }
     }
 
@@ -133,7 +138,9 @@ impl Server {
             errno => Err(errno),
         };
         let (error, body) = reply.map_or_else(|errno| (-errno, Vec::new()), |body| (0, body));
-        let header = [&(16 + body.len() as u32).to_ne_bytes()[..], &error.to_ne_bytes(), &request.0[8..16]].concat();
+        let header =
+            [&(16 + body.len() as u32).to_ne_bytes()[..], &error.to_ne_bytes(), &request.0[8..16]]
+                .concat();
         // ENOENT if nobody waits for it any more.
         let _ = self.device.write(&[header, body].concat());
     }
@@ -142,11 +149,14 @@ impl Server {
         let node = request.node();
         match request.opcode() {
             // Version 7.31; FUSE_BIG_WRITES.
-            INIT => Ok([&u32s(&[7, 31, 64 << 10, 1 << 5, 0, MAX_WRITE, 1, 0])[..], &[0; 32]].concat()),
+            INIT => {
+                Ok([&u32s(&[7, 31, 64 << 10, 1 << 5, 0, MAX_WRITE, 1, 0])[..], &[0; 32]].concat())
+            }
             LOOKUP => self.find(&request.name(node, 0)).map(|found| self.entry(found)),
             GETATTR => Ok(self.attributes(node)),
             SETATTR => {
-                let (valid, size, mode) = (request.number(0) as u32, request.number(16), request.u32(40 + 68));
+                let (valid, size, mode) =
+                    (request.number(0) as u32, request.number(16), request.u32(40 + 68));
                 let changed = self.node(node);
                 if valid & 1 != 0 {
                     changed.mode = changed.mode & libc::S_IFMT | mode & 0o7777;
@@ -157,11 +167,17 @@ impl Server {
                 Ok(self.attributes(node))
             }
             MKDIR => self.create(request, libc::S_IFDIR, 8).map(|made| self.entry(made)),
-            CREATE => self.create(request, libc::S_IFREG, 16).map(|made| [self.entry(made), self.opened()].concat()),
+            CREATE => self
+                .create(request, libc::S_IFREG, 16)
+                .map(|made| [self.entry(made), self.opened()].concat()),
             UNLINK | RMDIR => {
                 let name = request.name(node, 0);
                 let found = self.find(&name)?;
-                if self.nodes.iter().any(|inner| inner.names.iter().any(|(directory, _)| *directory == found)) {
+                if self
+                    .nodes
+                    .iter()
+                    .any(|inner| inner.names.iter().any(|(directory, _)| *directory == found))
+                {
                     return Err(libc::ENOTEMPTY);
                 }
                 self.node(found).names.retain(|other| *other != name);
@@ -190,7 +206,11 @@ impl Server {
                 let (asked, readable) = (range(request, 8), self.shared.readable.load(SeqCst));
                 let length = self.length(node);
                 let asked = asked.start.min(length)..asked.end.min(length);
-                if asked.end as u64 > readable { Err(libc::EIO) } else { Ok(self.node(node).content[asked].to_vec()) }
+                if asked.end as u64 > readable {
+                    Err(libc::EIO)
+                } else {
+                    Ok(self.node(node).content[asked].to_vec())
+                }
             }
             WRITE => {
                 let written = range(request, 8);
@@ -200,7 +220,8 @@ impl Server {
                 Ok(u32s(&[written.len() as u32, 0]))
             }
             FALLOCATE => {
-                let (end, mode) = (request.number(8) + request.number(16), request.number(24) as u32);
+                let (end, mode) =
+                    (request.number(8) + request.number(16), request.number(24) as u32);
                 let content = &mut self.node(node).content;
                 if mode == 0 {
                     content.resize(content.len().max(end as usize), 0);
@@ -210,7 +231,8 @@ impl Server {
             READDIR => {
                 let mut entries = Vec::new();
                 for (number, inner) in (1u64..).zip(&self.nodes).skip(request.number(8) as usize) {
-                    for (_, name) in inner.names.iter().filter(|(directory, _)| *directory == node) {
+                    for (_, name) in inner.names.iter().filter(|(directory, _)| *directory == node)
+                    {
                         entries.extend([number, number].map(u64::to_ne_bytes).concat());
                         entries.extend(u32s(&[name.len() as u32, inner.mode >> 12]));
                         entries.extend(name);
@@ -239,7 +261,12 @@ impl Server {
         let name = request.name(request.node(), name_at);
         let mode = if kind == libc::S_IFDIR { request.u32(40) } else { request.u32(44) };
         let owner = [request.u32(24), request.u32(28)];
-        self.nodes.push(Node { mode: kind | mode & 0o7777, owner, content: Vec::new(), names: vec![name] });
+        self.nodes.push(Node {
+            mode: kind | mode & 0o7777,
+            owner,
+            content: Vec::new(),
+            names: vec![name],
+        });
         Ok(self.nodes.len() as u64)
     }
 
@@ -251,7 +278,8 @@ impl Server {
     /// struct fuse_attr.
     fn attr(&self, number: u64) -> Vec<u8> {
         let (node, length) = (&self.nodes[number as usize - 1], self.length(number) as u64);
-        let links = if node.mode & libc::S_IFMT == libc::S_IFDIR { 2 } else { node.names.len() as u32 };
+        let links =
+            if node.mode & libc::S_IFMT == libc::S_IFDIR { 2 } else { node.names.len() as u32 };
         let [user, group] = node.owner;
         let head = [number, length, length.div_ceil(512), 0, 0, 0].map(u64::to_ne_bytes).concat();
         [head, u32s(&[0, 0, 0, node.mode, links, user, group, 0, 4096, 0])].concat()
@@ -273,10 +301,12 @@ impl Server {
     }
 }
 
-/// Whether a thread has begun to end, proc_pid_stat(5): PF_EXITING. It closes its files then, and nobody else would let it go on.
+/// Whether a thread has begun to end, proc_pid_stat(5): PF_EXITING. It closes its files then, and
+/// nobody else would let it go on.
 fn is_ending(thread: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{thread}/stat")).unwrap_or_default();
-    let flags = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(6)?.parse::<u32>().ok());
+    let flags =
+        stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(6)?.parse::<u32>().ok());
     flags.is_some_and(|flags| flags & 4 != 0)
 }
 
