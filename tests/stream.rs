@@ -54,6 +54,8 @@ tests![
     alone:
     // buffers
     a_reader_that_fails_anywhere_leaves_nothing,
+    a_file_that_another_has_mapped_is_sealed_all_the_same,
+    a_child_forked_while_a_stream_is_read_has_no_mapping_of_it,
     a_wrong_hint_takes_no_memory,
     // sources
     reading_goes_on_though_signals_interrupt,

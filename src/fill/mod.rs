@@ -20,5 +20,5 @@ mod write;
 pub(crate) use growth::Growth;
 pub(crate) use huge::{Way, way, worth_an_extent};
 pub(crate) use pages::{Extent, Filling};
-pub(crate) use space::{allocate, check_size_limit};
+pub(crate) use space::{allocate, check_size_limit, show_extent};
 pub(crate) use write::{Copier, fill, total_length, write_at};

@@ -66,8 +66,9 @@ impl Known {
     }
 }
 
-/// Extents filled to a quarter, to the half, and whole ones; beside other threads, and alone.
-static KNOWN: [[Known; 2]; 3] = [const { [const { Known::nothing() }; 2] }; 3];
+/// Extents filled to a quarter, to the half, whole ones, and those of streams; beside other threads,
+/// and alone.
+static KNOWN: [[Known; 2]; 4] = [const { [const { Known::nothing() }; 2] }; 4];
 
 /// How many threads are filling a large file. (A child that is forked meanwhile thinks that they
 /// still do.)
@@ -84,9 +85,18 @@ impl Filling {
 
     /// The pages for `length` bytes of an extent of `size`. The clock runs.
     pub fn extent(&self, length: u64, size: u64) -> Extent {
+        self.begin_extent(usize::from(length >= size / 2) + usize::from(length == size), length)
+    }
+
+    /// The pages for an extent of a stream, as [`Filling::extent`]. The stream may be read into a
+    /// huge page while the clock stands.
+    pub fn streamed_extent(&self, length: u64) -> Extent {
+        self.begin_extent(3, length)
+    }
+
+    fn begin_extent(&self, kind: usize, length: u64) -> Extent {
         let is_alone = FILLING.load(Relaxed) == 1;
-        let fullness = usize::from(length >= size / 2) + usize::from(length == size);
-        let known = &KNOWN[fullness][usize::from(is_alone)];
+        let known = &KNOWN[kind][usize::from(is_alone)];
         let together = if is_alone { 1 } else { TOGETHER };
         let is_huge = known.is_huge.load(Relaxed);
         Extent { known, together, length, is_huge, begun: sys::monotonic_time(), paused: 0 }

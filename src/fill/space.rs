@@ -35,6 +35,15 @@ pub(super) fn reserve(file: BorrowedFd<'_>, from: u64, to: u64) -> sys::Result<(
     Ok(())
 }
 
+/// Makes an extent of a memory file, which has nothing there yet, one huge page, and shows it for
+/// storing. False where that is not the way of this host, or where the kernel has no such page.
+pub(crate) fn show_extent(file: BorrowedFd<'_>, from: u64, window: &mut ExtentWindow) -> bool {
+    // A wholly empty extent is EINVAL: there must be a page to collapse.
+    way() == Way::Collapse
+        && reserve(file, from, from + 1).is_ok()
+        && window.collapse(file, from, Access::Write).is_ok()
+}
+
 /// Makes the pages of `from..to` of a memory file exist, which has that size and nothing there yet:
 /// huge ones, but for an end that would leave more than half of one unused.
 pub(crate) fn allocate(file: BorrowedFd<'_>, from: u64, to: u64) -> sys::Result<()> {

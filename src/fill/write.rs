@@ -111,11 +111,11 @@ impl Source<'_> {
                 // A wholly empty extent is EINVAL: there must be a page to collapse.
                 self.write_until(file, start + sys::page_size() as u64)?;
                 match window.collapse(file, start, access) {
-                    Ok(mut page) => {
+                    Ok(()) => {
                         features::note_collapse(true);
                         while access == Access::Write && self.written < end {
                             let bytes = self.next((end - self.written) as usize);
-                            page.store((self.written - start) as usize, bytes);
+                            window.store((self.written - start) as usize, bytes);
                             self.advance(bytes.len());
                         }
                     }

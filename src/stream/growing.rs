@@ -1,11 +1,13 @@
 //! A new file that becomes longer while it is filled.
 
 use std::io::IoSlice;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::backend::{Backend, EmptyFile};
 use crate::error::{Context, Error, Result};
 use crate::fill::{self, Extent, Filling};
+use crate::sys::buffer::Spare;
+use crate::sys::window::ExtentWindow;
 use crate::sys::{self, features, file};
 use crate::wrap::Plan;
 
@@ -21,15 +23,18 @@ pub(super) struct Growing {
     extent: Option<Extent>,
     /// It was given this size ahead of the bytes.
     size: u64,
+    /// Shows the extent that begins there.
+    window: Option<ExtentWindow>,
+    shown: Option<u64>,
 }
 
 impl Growing {
     pub fn new(file: EmptyFile) -> Growing {
-        Growing { file, end: 0, extent: None, size: 0 }
+        Growing { file, end: 0, extent: None, size: 0, window: None, shown: None }
     }
 
-    /// Adds bytes at the end. The file goes on as a file on disk where it gets longer than memory
-    /// may hold.
+    /// Adds bytes at the end, which are private memory of this process. The file goes on as a file
+    /// on disk where it gets longer than memory may hold.
     pub fn append(&mut self, plan: &Plan<'_>, segments: &[IoSlice<'_>], offset: u64) -> Result<()> {
         let end = offset + fill::total_length(segments)?;
         if plan.spills(end) && self.file.backend != Backend::TmpFile {
@@ -37,16 +42,62 @@ impl Growing {
             copy(self.file.fd.as_fd(), disk.fd.as_fd(), offset)?;
             *self = Growing::new(disk);
         }
-        let filling = Filling::begin();
+        let filling = self.resume();
+        self.reserve(&filling, offset, end)?;
+        self.store(segments, offset, end)?;
+        self.pause();
+        Ok(())
+    }
+
+    fn store(&mut self, segments: &[IoSlice<'_>], mut offset: u64, end: u64) -> Result<()> {
+        match (&mut self.window, self.shown) {
+            (Some(window), Some(start)) if start <= offset && end <= self.end => {
+                for segment in segments {
+                    window.store((offset - start) as usize, segment);
+                    offset += segment.len() as u64;
+                }
+                Ok(())
+            }
+            _ => fill::write_at(self.file.fd.as_fd(), segments, offset),
+        }
+    }
+
+    /// The memory of the file's next bytes, if they have a page that is shown. `expected` is what
+    /// the file will probably hold. Only for that many a page is made before they are there.
+    pub fn spare(
+        &mut self,
+        plan: &Plan<'_>,
+        offset: u64,
+        expected: u64,
+    ) -> Result<Option<Spare<'_>>> {
+        let next = offset.saturating_add(features::huge_page_size());
+        if offset == self.end && next <= expected && !plan.spills(next) {
+            let filling = self.resume();
+            if next <= sys::file_size_limit() {
+                self.reserve(&filling, offset, next)?;
+            }
+            self.pause();
+        }
+        let (Some(window), Some(start)) = (&mut self.window, self.shown) else { return Ok(None) };
+        if !(start..self.end).contains(&offset) || plan.spills(self.end) {
+            return Ok(None);
+        }
+        let mut spare = window.spare((offset - start) as usize);
+        spare.limit((self.end - offset) as usize);
+        Ok(Some(spare))
+    }
+
+    fn resume(&mut self) -> Filling {
         if let Some(extent) = &mut self.extent {
             extent.resume();
         }
-        self.reserve(&filling, offset, end)?;
-        fill::write_at(self.file.fd.as_fd(), segments, offset)?;
+        Filling::begin()
+    }
+
+    fn pause(&mut self) {
         if let Some(extent) = &mut self.extent {
             extent.pause();
         }
-        Ok(())
     }
 
     /// Makes a huge page for memory that is longer than what is held in buffers, if that takes less
@@ -59,28 +110,53 @@ impl Growing {
         if let Some(full) = self.extent.take() {
             full.filled();
         }
+        self.shown = None;
         let from = from.max(self.end);
         fill::check_size_limit(to)?;
         self.end = to.next_multiple_of(extent).min(sys::file_size_limit()).max(to);
-        let pages = filling.extent(self.end - from, self.end - from);
+        let pages = filling.streamed_extent(self.end - from);
         if pages.is_huge {
-            file::ftruncate(self.file.fd.as_fd(), self.end)
-                .context("ftruncate", || format!("{} bytes", self.end))?;
-            // If there is no room for all of it, the writes tell.
-            let _ = fill::allocate(self.file.fd.as_fd(), from, self.end);
+            let fd = self.file.fd.as_fd();
+            file::ftruncate(fd, self.end).context("ftruncate", || format!("{} bytes", self.end))?;
             self.size = self.end;
+            if self.end - from == extent && self.show(from, extent) {
+                self.shown = Some(from);
+            } else {
+                // If there is no room for all of it, the writes tell.
+                let _ = fill::allocate(self.file.fd.as_fd(), from, self.end);
+            }
         }
         self.extent = Some(pages);
         Ok(())
     }
 
-    /// The file, with this length.
-    pub fn end(self, length: u64) -> Result<EmptyFile> {
+    /// Shows a whole extent, if it can be one huge page.
+    fn show(&mut self, from: u64, extent: u64) -> bool {
+        if self.window.is_none() {
+            self.window = ExtentWindow::new(extent as usize).ok();
+        }
+        let fd = self.file.fd.as_fd();
+        self.window.as_mut().is_some_and(|window| fill::show_extent(fd, from, window))
+    }
+
+    /// The descriptor of the file with this length.
+    pub fn finish(self, plan: &Plan<'_>, length: u64) -> Result<OwnedFd> {
+        // A mapping for storing keeps a file from being sealed.
+        drop(self.window);
         if self.size > length {
             let fd = self.file.fd.as_fd();
             file::ftruncate(fd, length).context("ftruncate", || format!("{length} bytes"))?;
         }
-        Ok(self.file)
+        match plan.seal(&self.file) {
+            // A child that was forked meanwhile has the mapping, or the kernel has pages in use, to
+            // move them, say. The source cannot be read again.
+            Err(error) if error.errno() == libc::EBUSY => {
+                let other = plan.create(length)?;
+                copy(self.file.fd.as_fd(), other.fd.as_fd(), length)?;
+                plan.finish(other)
+            }
+            sealed => sealed.and_then(|()| plan.complete(self.file)),
+        }
     }
 }
 

@@ -5,10 +5,11 @@ use std::io::IoSlice;
 use super::options::StreamOptions;
 use super::source::Source;
 use crate::error::{Context, Error, Result};
-use crate::sys::{self, buffer::Buffer};
+use crate::sys;
+use crate::sys::buffer::{Buffer, Spare};
 
 /// What a read must have room for: a packet, pipe(2), whose rest would be lost.
-const PACKET: usize = libc::PIPE_BUF;
+pub(super) const PACKET: usize = libc::PIPE_BUF;
 /// The buffers for a stream of unknown length, one after the other, so that no byte is moved when
 /// there are more of them than expected. A buffer takes memory only as far as it is filled.
 const SIZES: [usize; 4] = [16 << 10, 64 << 10, 256 << 10, MOST - (336 << 10)];
@@ -106,7 +107,23 @@ impl<'a> Incoming<'a> {
         // One byte more than is allowed is asked for, to find out that there is none.
         let room = usize::try_from(left).unwrap_or(usize::MAX).saturating_add(1);
         let buffer = self.buffers.last_mut().expect("the first one is never dropped");
-        let count = self.source.read(buffer, room.min(buffer.room()))?;
+        let count = buffer.fill(room, |spare| self.source.read(spare))?;
+        self.count(count, left)
+    }
+
+    /// Reads the next bytes to where they belong.
+    pub fn read_into(&mut self, mut spare: Spare<'_>) -> Result<usize> {
+        self.ask_limit()?;
+        let left = self.limit.saturating_sub(self.length);
+        // As in `read`.
+        spare.limit(usize::try_from(left).unwrap_or(usize::MAX).saturating_add(1));
+        let count = self.source.read(&mut spare)?;
+        let count = self.count(count, left)?;
+        // Reading may have taken any time.
+        self.ask_limit().map(|()| count)
+    }
+
+    fn count(&mut self, count: usize, left: u64) -> Result<usize> {
         if count as u64 > left {
             return Err(self.too_long());
         }

@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::pool::{Lent, Pool, Trial};
 use crate::wrap::WrapOptions;
 use growing::{Growing, copy};
-use incoming::Incoming;
+use incoming::{Incoming, PACKET};
 pub use options::StreamOptions;
 use source::{Descriptor, Reader, Source};
 
@@ -79,12 +79,21 @@ impl WrapOptions {
         }
         let mut file = Growing::new(plan.create(incoming.expected)?);
         file.append(&plan, &incoming.segments(), 0)?;
-        let mut end = incoming.length;
-        while let Some(bytes) = incoming.next()? {
-            file.append(&plan, &[IoSlice::new(bytes)], end)?;
-            end += bytes.len() as u64;
+        loop {
+            let end = incoming.length;
+            let spare = file.spare(&plan, end, incoming.expected)?;
+            let count = match spare.filter(|spare| spare.room() >= PACKET) {
+                Some(spare) => incoming.read_into(spare)?,
+                None => {
+                    let bytes = incoming.next()?.unwrap_or_default();
+                    file.append(&plan, &[IoSlice::new(bytes)], end)?;
+                    bytes.len()
+                }
+            };
+            if count == 0 {
+                return file.finish(&plan, end);
+            }
         }
-        plan.finish(file.end(end)?)
     }
 }
 
@@ -174,7 +183,7 @@ fn collect_into_pool(
         store(&[IoSlice::new(bytes)])?;
     }
     let collected = match target {
-        Target::New(file) => Collected::New(plan.finish(file.end(end)?)?),
+        Target::New(file) => Collected::New(file.finish(&plan, end)?),
         Target::Lent(mut lent) => {
             lent.finish(end)?;
             Collected::Lent(lent)

@@ -5,14 +5,14 @@ use std::os::fd::BorrowedFd;
 
 use super::options::StreamOptions;
 use crate::error::{Context, Errno, Error, Result};
-use crate::sys::buffer::Buffer;
+use crate::sys::buffer::Spare;
 use crate::sys::wait::Wait;
 use crate::sys::{self, file, socket};
 
 /// Bytes that come one after the other.
 pub(super) trait Source {
-    /// Adds at most `room` bytes to the buffer, and says how many. 0 is the end.
-    fn read(&mut self, buffer: &mut Buffer, room: usize) -> Result<usize>;
+    /// Reads bytes, and says how many. 0 is the end.
+    fn read(&mut self, spare: &mut Spare<'_>) -> Result<usize>;
 
     /// How many bytes there probably are; 0 if nobody knows.
     fn expected(&self) -> u64 {
@@ -47,8 +47,8 @@ impl<R: Read> Reader<R> {
 }
 
 impl<R: Read> Source for Reader<R> {
-    fn read(&mut self, buffer: &mut Buffer, room: usize) -> Result<usize> {
-        let spare = buffer.spare(room.min(buffer.room()).min(self.step));
+    fn read(&mut self, spare: &mut Spare<'_>) -> Result<usize> {
+        let spare = spare.cleared(spare.room().min(self.step));
         loop {
             match self.reader.read(spare) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -70,7 +70,6 @@ impl<R: Read> Source for Reader<R> {
                     if count == self.step {
                         self.step = STEPS[1].min(2 * count);
                     }
-                    buffer.advance(count);
                     return Ok(count);
                 }
             }
@@ -131,37 +130,38 @@ impl<'a> Descriptor<'a> {
         })
     }
 
-    fn try_read(&self, buffer: &mut Buffer, room: usize) -> sys::Result<usize> {
+    fn try_read(&self, spare: &mut Spare<'_>) -> sys::Result<usize> {
         if !self.is_limited {
-            return file::read(self.fd, buffer, room);
+            return file::read(self.fd, spare);
         }
         match self.kind {
-            Kind::Socket { .. } => socket::read_now(self.fd, buffer, room),
+            Kind::Socket { .. } => socket::read_now(self.fd, spare),
             // Only where the kernel cannot do better: another reader could take the bytes between
             // poll and read.
-            Kind::Pipe => match file::read_now(self.fd, buffer, room) {
+            Kind::Pipe => match file::read_now(self.fd, spare) {
                 Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL)) => {
-                    self.read_when_ready(buffer, room)
+                    self.read_when_ready(spare)
                 }
                 read => read,
             },
-            Kind::Other => self.read_when_ready(buffer, room),
+            Kind::Other => self.read_when_ready(spare),
         }
     }
 
-    fn read_when_ready(&self, buffer: &mut Buffer, room: usize) -> sys::Result<usize> {
+    fn read_when_ready(&self, spare: &mut Spare<'_>) -> sys::Result<usize> {
         self.wait.until_ready(self.fd, libc::POLLIN)?;
-        file::read(self.fd, buffer, room)
+        file::read(self.fd, spare)
     }
 }
 
 impl Source for Descriptor<'_> {
-    fn read(&mut self, buffer: &mut Buffer, room: usize) -> Result<usize> {
+    fn read(&mut self, spare: &mut Spare<'_>) -> Result<usize> {
+        spare.limit(PIECE);
         loop {
             if self.has_deadline && self.wait.left().is_some_and(|left| left.is_zero()) {
                 return Err(Errno(libc::ETIMEDOUT)).context("read", || "the stream has not ended");
             }
-            match self.try_read(buffer, room.min(PIECE)) {
+            match self.try_read(spare) {
                 Err(Errno(libc::EAGAIN)) => match self.kind {
                     // Its own limit has passed.
                     Kind::Socket { blocks: true } if !self.is_limited => {}

@@ -1,5 +1,7 @@
 //! Memory that is filled from its start, and not cleared before.
 
+use std::mem::MaybeUninit;
+
 use crate::error::Errno;
 use crate::sys::call::Result;
 
@@ -32,43 +34,80 @@ impl Buffer {
         self.filled = 0;
     }
 
-    /// The next `size` bytes, for code that may look at them before it fills them. There must be
-    /// room for them.
-    pub fn spare(&mut self, size: usize) -> &mut [u8] {
-        assert!(size <= self.room());
-        let end = self.filled + size;
-        if self.memory.len() < end {
-            self.memory.resize(end, 0);
+    /// Fills at most `room` bytes more. `fill` returns how many it has filled, as this does.
+    pub fn fill<E>(
+        &mut self,
+        room: usize,
+        fill: impl FnOnce(&mut Spare<'_>) -> std::result::Result<usize, E>,
+    ) -> std::result::Result<usize, E> {
+        let (filled, initialised) = (self.filled, self.memory.len());
+        let room = room.min(self.room());
+        // SAFETY: the range lies within the capacity, and `memory` is not used meanwhile.
+        let memory = unsafe {
+            let start = self.memory.as_mut_ptr().add(filled).cast::<MaybeUninit<u8>>();
+            std::slice::from_raw_parts_mut(start, room)
+        };
+        let mut spare = Spare { memory, initialised: (initialised - filled).min(room) };
+        let count = fill(&mut spare);
+        let end = filled + spare.initialised;
+        if initialised < end {
+            // SAFETY: all before was initialised, and so was what is new.
+            unsafe { self.memory.set_len(end) };
         }
-        &mut self.memory[self.filled..end]
-    }
-
-    /// Counts bytes of [`Buffer::spare`] as filled.
-    pub fn advance(&mut self, count: usize) {
-        assert!(count <= self.memory.len() - self.filled);
+        let count = count?;
+        assert!(count <= end - filled);
         self.filled += count;
+        Ok(count)
+    }
+}
+
+/// Memory that is about to be filled from its start.
+pub(crate) struct Spare<'a> {
+    memory: &'a mut [MaybeUninit<u8>],
+    /// So many bytes, from the start, hold something.
+    initialised: usize,
+}
+
+impl<'a> Spare<'a> {
+    /// All of this memory holds something.
+    pub(super) fn of(memory: &'a mut [MaybeUninit<u8>]) -> Spare<'a> {
+        Spare { initialised: memory.len(), memory }
     }
 
-    /// Lets the kernel fill at most `room` bytes. Returns how many it has filled.
+    pub fn room(&self) -> usize {
+        self.memory.len()
+    }
+
+    /// Leaves no more than the first `room` bytes.
+    pub fn limit(&mut self, room: usize) {
+        let room = room.min(self.room());
+        self.memory = &mut std::mem::take(&mut self.memory)[..room];
+        self.initialised = self.initialised.min(room);
+    }
+
+    /// The first `size` bytes, for code that may look at them before it fills them.
+    pub fn cleared(&mut self, size: usize) -> &mut [u8] {
+        if self.initialised < size {
+            self.memory[self.initialised..size].fill(MaybeUninit::new(0));
+            self.initialised = size;
+        }
+        let memory = &mut self.memory[..size];
+        // SAFETY: all of it is initialised.
+        unsafe { &mut *(std::ptr::from_mut(memory) as *mut [u8]) }
+    }
+
+    /// Lets the kernel fill it. Returns how many bytes it has filled.
     ///
     /// # Safety
     /// `read` is given an address and the number of bytes that may be stored there. It stores as
     /// many as it says, or fails.
     pub(super) unsafe fn fill(
         &mut self,
-        room: usize,
         read: impl FnOnce(*mut libc::c_void, usize) -> Result<libc::ssize_t>,
     ) -> Result<usize> {
-        let room = room.min(self.room());
-        // SAFETY: within the capacity.
-        let at = unsafe { self.memory.as_mut_ptr().add(self.filled) };
-        let count = read(at.cast(), room)? as usize;
-        assert!(count <= room);
-        self.filled += count;
-        if self.memory.len() < self.filled {
-            // SAFETY: within the capacity, and the caller vouches for what is new.
-            unsafe { self.memory.set_len(self.filled) };
-        }
+        let count = read(self.memory.as_mut_ptr().cast(), self.memory.len())? as usize;
+        assert!(count <= self.memory.len());
+        self.initialised = self.initialised.max(count);
         Ok(count)
     }
 }
@@ -81,20 +120,36 @@ mod tests {
     fn what_was_filled_either_way_is_there_and_nothing_else() {
         let mut buffer = Buffer::new(100).expect("memory");
         assert!(buffer.room() >= 100 && buffer.filled().is_empty());
-        // SAFETY: stores what it says.
-        let count = unsafe {
-            buffer.fill(10, |at, room| {
-                at.cast::<u8>().write_bytes(b'x', room - 3);
-                Ok((room - 3) as libc::ssize_t)
-            })
-        };
+        let count = buffer.fill(10, |spare| {
+            // SAFETY: stores what it says.
+            unsafe {
+                spare.fill(|at, room| {
+                    at.cast::<u8>().write_bytes(b'x', room - 3);
+                    Ok((room - 3) as libc::ssize_t)
+                })
+            }
+        });
         assert_eq!(count, Ok(7));
-        buffer.spare(20)[..2].copy_from_slice(b"yz");
-        assert!(buffer.spare(20)[2..].iter().all(|byte| *byte == 0));
-        buffer.advance(2);
+        let filled = buffer.fill(40, |spare| -> Result<usize> {
+            spare.limit(20);
+            assert_eq!(spare.room(), 20);
+            let bytes = spare.cleared(20);
+            assert!(bytes.iter().all(|byte| *byte == 0));
+            bytes.copy_from_slice(b"yz..................");
+            Ok(2)
+        });
+        assert_eq!(filled, Ok(2));
         assert_eq!(buffer.filled(), b"xxxxxxxyz");
+        // What was stored there before is not cleared again.
+        let failed = buffer.fill(30, |spare| -> Result<usize> {
+            let bytes = spare.cleared(30);
+            assert!(bytes[..18].iter().all(|byte| *byte == b'.') && bytes[18..] == [0; 12]);
+            Err(Errno(libc::EIO))
+        });
+        assert_eq!(failed, Err(Errno(libc::EIO)));
         // SAFETY: it stores nothing.
-        assert_eq!(unsafe { buffer.fill(1, |_, _| Err(Errno(libc::EIO))) }, Err(Errno(libc::EIO)));
+        let failed = buffer.fill(1, |spare| unsafe { spare.fill(|_, _| Err(Errno(libc::EIO))) });
+        assert_eq!(failed, Err(Errno(libc::EIO)));
         assert_eq!(buffer.filled(), b"xxxxxxxyz");
         buffer.clear();
         assert!(buffer.filled().is_empty() && buffer.room() >= 100);

@@ -5,7 +5,7 @@ use std::io::IoSlice;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 
-use super::buffer::Buffer;
+use super::buffer::Spare;
 use super::call::{Result, check, retry};
 use crate::error::Errno;
 
@@ -341,18 +341,18 @@ pub(crate) fn is_readable(fd: BorrowedFd<'_>) -> Result<bool> {
     Ok(flags & libc::O_PATH == 0 && flags & libc::O_ACCMODE != libc::O_WRONLY)
 }
 
-/// read(2) of at most `room` bytes, behind those that the buffer has.
-pub(crate) fn read(fd: BorrowedFd<'_>, buffer: &mut Buffer, room: usize) -> Result<usize> {
+/// read(2).
+pub(crate) fn read(fd: BorrowedFd<'_>, spare: &mut Spare<'_>) -> Result<usize> {
     // SAFETY: the kernel stores as many bytes as it says.
-    unsafe { buffer.fill(room, |at, room| retry(|| libc::read(fd.as_raw_fd(), at, room))) }
+    unsafe { spare.fill(|at, room| retry(|| libc::read(fd.as_raw_fd(), at, room))) }
 }
 
 /// Reads what a pipe has now, preadv2(2) with RWF_NOWAIT: EAGAIN instead of waiting. EOPNOTSUPP
 /// where the kernel cannot (before 6.5) and for other files.
-pub(crate) fn read_now(pipe: BorrowedFd<'_>, buffer: &mut Buffer, room: usize) -> Result<usize> {
+pub(crate) fn read_now(pipe: BorrowedFd<'_>, spare: &mut Spare<'_>) -> Result<usize> {
     // SAFETY: as in `read`. An offset of -1 is that of the description, of which a pipe has none.
     unsafe {
-        buffer.fill(room, |at, room| {
+        spare.fill(|at, room| {
             let part = libc::iovec { iov_base: at, iov_len: room };
             // musl has no function for it before 1.2.5. The offset is given in two halves, of which
             // 64 bits need the first.

@@ -382,6 +382,15 @@ impl Mapping {
         check(unsafe { libc::madvise(self.base.as_ptr(), 0, advice) }) != Err(Errno(libc::EINVAL))
     }
 
+    /// Children that are forked from now on do not have what is shown at `at`: MADV_DONTFORK. If
+    /// the kernel refuses, they have.
+    pub fn keep_from_children(&self, at: usize, length: usize) {
+        assert!(at.checked_add(length).is_some_and(|end| end <= self.reserved));
+        let start = self.base.as_ptr().wrapping_byte_add(at);
+        // SAFETY: the pages are ours.
+        unsafe { libc::madvise(start, length, libc::MADV_DONTFORK) };
+    }
+
     /// Makes what is shown of a file at `at` one huge page, now: madvise(2), MADV_COLLAPSE (Linux
     /// 6.1). The length is that of a huge page, the address a multiple of it, and the file has the
     /// first page.

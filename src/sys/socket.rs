@@ -4,7 +4,7 @@ use std::ffi::{c_int, c_uint, c_void};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-use super::buffer::Buffer;
+use super::buffer::Spare;
 use super::call::{Result, check, retry};
 
 /// Descriptors in one message, the kernel's SCM_MAX_FD.
@@ -68,12 +68,11 @@ pub(crate) fn send(
 }
 
 /// Reads what a stream socket has now: EAGAIN instead of waiting.
-pub(crate) fn read_now(socket: BorrowedFd<'_>, buffer: &mut Buffer, room: usize) -> Result<usize> {
+pub(crate) fn read_now(socket: BorrowedFd<'_>, spare: &mut Spare<'_>) -> Result<usize> {
     // SAFETY: the kernel stores as many bytes as it says.
     unsafe {
-        buffer.fill(room, |at, room| {
-            retry(|| libc::recv(socket.as_raw_fd(), at, room, libc::MSG_DONTWAIT))
-        })
+        spare
+            .fill(|at, room| retry(|| libc::recv(socket.as_raw_fd(), at, room, libc::MSG_DONTWAIT)))
     }
 }
 

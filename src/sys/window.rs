@@ -1,9 +1,11 @@
 //! A file shown in memory: as a window to store into, extent by extent, or in the place of memory
 //! that was there.
 
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 
+use super::buffer::Spare;
 use super::call::{Result, last_errno};
 use super::mapping::{Content, Mapping, MmapOptions};
 use super::process::page_size;
@@ -14,7 +16,8 @@ pub(crate) enum Access {
     /// A child that is forked meanwhile does not keep the file from being sealed: the mapping is
     /// private.
     Read,
-    /// A child does, until it executes or ends: the mapping is shared.
+    /// A child that is forked in the moment before it is kept from it does, until it executes or
+    /// ends: the mapping is shared.
     Write,
 }
 
@@ -107,6 +110,8 @@ pub(crate) struct ExtentWindow {
     reservation: Mapping,
     at: usize,
     extent: usize,
+    /// An extent is shown of which every page exists, for this.
+    shown: Option<Access>,
 }
 
 impl ExtentWindow {
@@ -115,46 +120,44 @@ impl ExtentWindow {
         let reservation = Mapping::reservation(2 * extent, page_size(), page_size())?;
         let at = reservation.base().as_ptr().addr().next_multiple_of(extent)
             - reservation.base().as_ptr().addr();
-        Ok(ExtentWindow { reservation, at, extent })
+        Ok(ExtentWindow { reservation, at, extent, shown: None })
     }
 
     /// Makes the extent of the file at `offset` one huge page, and shows it. The file has the first
     /// page of it.
-    pub fn collapse(
-        &mut self,
-        file: BorrowedFd<'_>,
-        offset: u64,
-        access: Access,
-    ) -> Result<Extent<'_>> {
+    pub fn collapse(&mut self, file: BorrowedFd<'_>, offset: u64, access: Access) -> Result<()> {
         let options = match access {
             Access::Read => MmapOptions { protection: libc::PROT_READ, flags: libc::MAP_PRIVATE },
             Access::Write => MmapOptions { protection: READ_WRITE, flags: libc::MAP_SHARED },
         };
+        self.shown = None;
         self.reservation.show(self.at, self.extent, Content::File(file, offset), options)?;
+        if access == Access::Write {
+            self.reservation.keep_from_children(self.at, self.extent);
+        }
         self.reservation.collapse(self.at, self.extent)?;
-        Ok(Extent { window: self, access })
+        self.shown = Some(access);
+        Ok(())
     }
-}
 
-/// One extent, of which every page exists.
-pub(crate) struct Extent<'a> {
-    window: &'a mut ExtentWindow,
-    access: Access,
-}
-
-impl Extent<'_> {
-    /// Copies `bytes` to `at`, if the extent is shown for that.
+    /// Copies `bytes` to `at` of the extent, which is shown for that.
     pub fn store(&mut self, at: usize, bytes: &[u8]) {
-        let ExtentWindow { reservation, at: start, extent } = &*self.window;
-        assert!(self.access == Access::Write && at <= *extent && bytes.len() <= extent - at);
-        // SAFETY: the range is ours and writable, long enough as asserted, and no reference into it
-        // exists.
+        let to = &mut self.bytes(at)[..bytes.len()];
+        // SAFETY: bytes that are initialised may be seen as bytes that perhaps are.
+        to.copy_from_slice(unsafe { &*(std::ptr::from_ref(bytes) as *const [MaybeUninit<u8>]) });
+    }
+
+    /// The bytes from `at` on of the extent, which is shown for storing.
+    pub fn spare(&mut self, at: usize) -> Spare<'_> {
+        Spare::of(self.bytes(at))
+    }
+
+    fn bytes(&mut self, at: usize) -> &mut [MaybeUninit<u8>] {
+        assert!(self.shown == Some(Access::Write) && at <= self.extent);
+        // SAFETY: the range is ours and writable, and no other reference into it exists.
         unsafe {
-            std::ptr::copy_nonoverlapping(
-                bytes.as_ptr(),
-                reservation.base().as_ptr().add(start + at),
-                bytes.len(),
-            )
-        };
+            let start = self.reservation.base().as_ptr().add(self.at + at);
+            std::slice::from_raw_parts_mut(start.cast(), self.extent - at)
+        }
     }
 }

@@ -421,14 +421,29 @@ impl Plan<'_> {
 
     /// Turns a file that has its content into the descriptor that was asked for.
     pub fn finish(&self, file: EmptyFile) -> Result<OwnedFd> {
-        let sealed = file.backend == Backend::Memfd && !self.options.writable;
-        if sealed {
-            let seal = || sys::file::add_seals(file.fd.as_fd(), self.seals);
-            // The kernel has waited for pages that were in use. They may be free by now.
-            let sealed = seal()
-                .or_else(|errno| if errno == Errno(libc::EBUSY) { seal() } else { Err(errno) });
-            sealed.context("seal", || format!("seals {:#x}", self.seals))?;
+        self.seal(&file)?;
+        self.complete(file)
+    }
+
+    fn is_sealed(&self, file: &EmptyFile) -> bool {
+        file.backend == Backend::Memfd && !self.options.writable
+    }
+
+    /// Seals the file, if it is to be sealed. EBUSY leaves it as it was.
+    pub fn seal(&self, file: &EmptyFile) -> Result<()> {
+        if !self.is_sealed(file) {
+            return Ok(());
         }
+        let seal = || sys::file::add_seals(file.fd.as_fd(), self.seals);
+        // The kernel has waited for pages that were in use. They may be free by now.
+        let sealed =
+            seal().or_else(|errno| if errno == Errno(libc::EBUSY) { seal() } else { Err(errno) });
+        sealed.context("seal", || format!("seals {:#x}", self.seals))
+    }
+
+    /// What is left after sealing.
+    pub fn complete(&self, file: EmptyFile) -> Result<OwnedFd> {
+        let sealed = self.is_sealed(&file);
         sys::file::fchmod(file.fd.as_fd(), self.mode)
             .context("fchmod", || format!("mode {:04o}", self.mode))?;
         let fd =

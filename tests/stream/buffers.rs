@@ -3,14 +3,18 @@
 
 use std::fs::File;
 use std::io::{Error, Read, Seek, SeekFrom, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::ptr::null_mut;
 
 use bytefd::{Pool, StreamOptions, WrapOptions};
 
 use super::limits::counted;
 use super::sources::{assert_as_wrapped, pipe};
 use crate::faults::conditions::{leaves_nothing, with_limit};
-use crate::support::fd::pattern;
+use crate::support::fd::{pattern, seals};
+use crate::support::hosts::has_memfd;
 use crate::support::share::plain_write;
 
 const PACKET: usize = 4096;
@@ -18,7 +22,7 @@ const PACKET: usize = 4096;
 /// Where one buffer ends and the next begins, and where the file does, with and without the room
 /// for a packet.
 fn lengths() -> impl Iterator<Item = usize> {
-    let ends = [16 << 10, 80 << 10, 336 << 10, 1 << 20, 2 << 20];
+    let ends = [16 << 10, 80 << 10, 336 << 10, 1 << 20, 2 << 20, 4 << 20];
     let ends =
         ends.into_iter().enumerate().flat_map(|(index, end)| [end, end + PACKET * (index + 1)]);
     ends.flat_map(|end| [end - 1, end, end + 1])
@@ -30,7 +34,8 @@ fn hints(length: usize) -> [u64; 7] {
     [0, 1, length - 1, length, length + 1, 3 * length, u64::MAX]
 }
 
-/// Gives at most so many bytes at once, and then what it ends with.
+/// Gives at most so many bytes at once, and then what it ends with. What it does not count it
+/// leaves in disorder.
 struct Pieces<'a> {
     bytes: &'a [u8],
     piece: usize,
@@ -48,6 +53,7 @@ impl Read for Pieces<'_> {
         let count = room.len().min(self.piece).min(self.bytes.len());
         let (given, rest) = self.bytes.split_at(count);
         room[..count].copy_from_slice(given);
+        room[count..].fill(b'#');
         self.bytes = rest;
         match self.end {
             Some(errno) if count == 0 => Err(Error::from_raw_os_error(errno)),
@@ -61,7 +67,7 @@ fn wrap(reader: impl Read, hint: u64) -> bytefd::Result<OwnedFd> {
 }
 
 pub fn every_length_around_a_buffer_is_exact_whatever_was_expected() {
-    let bytes = pattern((3 << 20) + 5);
+    let bytes = pattern((5 << 20) + 5);
     for length in lengths().chain([bytes.len()]) {
         let bytes = &bytes[..length];
         for hint in hints(length) {
@@ -78,7 +84,7 @@ pub fn every_length_around_a_buffer_is_exact_whatever_was_expected() {
 }
 
 pub fn every_length_of_a_file_is_exact_whatever_was_expected() {
-    let bytes = pattern((3 << 20) + 5);
+    let bytes = pattern((5 << 20) + 5);
     for length in lengths().chain([bytes.len()]) {
         let bytes = &bytes[..length];
         let mut file = tempfile::tempfile().expect("a file");
@@ -126,7 +132,7 @@ pub fn packets_are_never_cut_whatever_was_expected() {
 }
 
 pub fn every_length_around_a_buffer_goes_through_a_pool() {
-    let (pool, bytes) = (Pool::new(64 << 20), pattern((3 << 20) + 5));
+    let (pool, bytes) = (Pool::new(64 << 20), pattern((5 << 20) + 5));
     for length in lengths().chain([bytes.len(), 1, 0]) {
         let bytes = &bytes[..length];
         for hint in [0, 1, length as u64, u64::MAX] {
@@ -144,7 +150,7 @@ pub fn every_length_around_a_buffer_goes_through_a_pool() {
 }
 
 pub fn a_reader_that_fails_anywhere_leaves_nothing() {
-    let (pool, bytes) = (Pool::new(64 << 20), pattern((3 << 20) + 5));
+    let (pool, bytes) = (Pool::new(64 << 20), pattern((5 << 20) + 5));
     for length in lengths().chain([bytes.len(), 1, 0]) {
         let failing =
             || Pieces { end: Some(libc::ENETDOWN), ..Pieces::new(&bytes[..length], 70_001) };
@@ -157,6 +163,90 @@ pub fn a_reader_that_fails_anywhere_leaves_nothing() {
         .scan_begin_reader(&b"hello"[..], &WrapOptions::new(), &StreamOptions::new())
         .expect("a descriptor");
     assert_eq!(std::fs::read(bytefd::path(&lent)).expect("read"), b"hello");
+}
+
+/// Looks at the process whenever it is asked for bytes.
+struct Watched<'a, F>(&'a [u8], F);
+
+impl<F: FnMut()> Read for Watched<'_, F> {
+    fn read(&mut self, room: &mut [u8]) -> Result<usize, Error> {
+        (self.1)();
+        self.0.read(room)
+    }
+}
+
+/// The memory files of this process that are not sealed.
+fn growing() -> Vec<OwnedFd> {
+    let numbers = std::fs::read_dir("/proc/self/fd").expect("descriptors");
+    let paths = numbers.map(|entry| entry.expect("a descriptor").path());
+    let is_memory = |path: &PathBuf| {
+        std::fs::read_link(path).is_ok_and(|to| to.as_os_str().as_bytes().starts_with(b"/memfd:"))
+    };
+    let files = paths.filter(is_memory).filter_map(|path| {
+        File::options().read(true).write(true).open(path).ok().map(OwnedFd::from)
+    });
+    files.filter(|fd| seals(fd) & libc::F_SEAL_WRITE == 0).collect()
+}
+
+/// Another that has the file mapped for storing keeps it from being sealed. The stream cannot be
+/// read again.
+pub fn a_file_that_another_has_mapped_is_sealed_all_the_same() {
+    let bytes = pattern((5 << 20) + 5);
+    for hint in [0, bytes.len() as u64] {
+        let mut foreign = Vec::new();
+        let fd = wrap(
+            Watched(&bytes, || {
+                if foreign.is_empty() {
+                    foreign.extend(growing().into_iter().map(|fd| {
+                        // SAFETY: a new mapping, which nobody looks at.
+                        let at = unsafe {
+                            let access = libc::PROT_READ | libc::PROT_WRITE;
+                            let number = fd.as_raw_fd();
+                            libc::mmap(null_mut(), 4096, access, libc::MAP_SHARED, number, 0)
+                        };
+                        assert_ne!(at, libc::MAP_FAILED);
+                        at
+                    }));
+                }
+            }),
+            hint,
+        );
+        let fd = fd.expect("a descriptor");
+        assert_eq!(foreign.len(), usize::from(has_memfd()), "files that grow");
+        for at in foreign {
+            // SAFETY: mapped above, and two bytes of a page.
+            unsafe {
+                at.cast::<u16>().write(0xffff);
+                libc::munmap(at, 4096);
+            }
+        }
+        assert_as_wrapped(&fd, &bytes);
+    }
+}
+
+/// It would keep the file from being sealed, and see what is read.
+pub fn a_child_forked_while_a_stream_is_read_has_no_mapping_of_it() {
+    let bytes = pattern((5 << 20) + 5);
+    let reading = Watched(&bytes, || {
+        // SAFETY: the child only waits.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            loop {
+                // SAFETY: touches no memory.
+                unsafe { libc::pause() };
+            }
+        }
+        assert!(child > 0);
+        let maps = std::fs::read_to_string(format!("/proc/{child}/maps")).expect("its mappings");
+        // SAFETY: a child of this process, which takes no status.
+        unsafe {
+            libc::kill(child, libc::SIGKILL);
+            libc::waitpid(child, null_mut(), 0);
+        }
+        assert!(!maps.contains("/memfd:bytefd"), "{maps}");
+    });
+    let fd = wrap(reading, bytes.len() as u64).expect("a descriptor");
+    assert_as_wrapped(&fd, &bytes);
 }
 
 pub fn a_wrong_hint_takes_no_memory() {
