@@ -1,6 +1,15 @@
-//! Ownership of names. A process that owns a file or directory holds a shared flock(2) on it. The
-//! lock is taken before others can see the name, and the kernel ends it with the last descriptor or
-//! mapping of the description. A sweep removes what it can lock exclusively.
+//! Ownership of names. A process that owns an object, a temporary file or a hidden name holds a
+//! shared flock(2) on it. The lock is taken before others can see the name. It belongs to the open
+//! file description: duplicates, mappings, children and receivers keep it, and the kernel ends it
+//! with the last of them.
+//!
+//! So a sweep asks the kernel alone: nobody owns what it can lock exclusively. Process numbers,
+//! start times and namespaces play no part, and neither does /proc. A process that has taken a lock
+//! looks whether the name still refers to the file, because a sweep may have been faster.
+//!
+//! An object gets its name when it is ready (`O_TMPFILE`, `linkat`), so nobody opens half of it.
+//! Where the file system knows no `O_TMPFILE`, or there is no /proc, it has a hidden name first,
+//! and `link` gives it its own.
 
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fmt::Display;

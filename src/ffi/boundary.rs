@@ -1,4 +1,9 @@
 //! The one way in and out: panics stop here, errors are written for C.
+//!
+//! A panic becomes -ENOTRECOVERABLE with its text, and prints nothing. The panic hook, set at the
+//! first call from C, is silent on threads that are inside the boundary, and passes everything else
+//! on. The callback of `scan_bytes` is called outside the boundary. So a C++ exception passes
+//! through it and closes the descriptor on its way.
 
 use std::any::Any;
 use std::cell::Cell;

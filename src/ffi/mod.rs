@@ -2,9 +2,11 @@
 //! turns the result into an int and a `bytefd_error`. The comments here are the header's text, so
 //! they speak to C programmers.
 //!
-//! `arguments` (what comes in), `options` (structs that grow, flags, choices), `results` (what goes
-//! out) and `boundary` (panics and errors) are what every function is made of; each imports only
-//! those before it. The other files hold the functions. The usual one is a single expression:
+//! Every function is made of `arguments` (what comes in), `options` (structs that grow, flags,
+//! choices), `results` (what goes out) and `boundary` (panics and errors). Each of these imports
+//! only those before it. The other files hold the functions, one file for each family. Option
+//! structs carry their size and are read as openat2(2) reads its own. The usual function is a
+//! single expression:
 //!
 //! ```text
 //! // SAFETY: the header asks for valid options and a writable pointer.

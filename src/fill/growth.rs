@@ -1,4 +1,8 @@
 //! A file made larger, and as it was again if something fails.
+//!
+//! Growing never shrinks. Space is reserved first, by `fallocate`, or by zeros where the file
+//! system has none. What others may have stored past the end in the last page is cleared. Only then
+//! the file is extended.
 
 use std::fmt::Display;
 use std::os::fd::BorrowedFd;

@@ -1,4 +1,7 @@
 //! A buffer that becomes its own file.
+//!
+//! The kernel's list of mappings says whether the buffer is the caller's own private memory. The
+//! buffer is copied into a memory file, whose mapping takes its place in one step.
 
 use std::fmt::Display;
 use std::io::IoSlice;

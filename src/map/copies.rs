@@ -1,4 +1,5 @@
-//! Copies out of a map and into it, which never raise a signal.
+//! Copies out of a map and into it, which never raise a signal, guarded or not. `sys::copy` has the
+//! ways.
 
 use std::io::IoSlice;
 use std::ops::Range;

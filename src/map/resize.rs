@@ -1,4 +1,7 @@
 //! File and map made larger or smaller together.
+//!
+//! Memory that may grow reserves address space instead of moving. What is kept free is mapped
+//! without access and costs nothing.
 
 use std::os::fd::{AsFd, BorrowedFd};
 

@@ -1,4 +1,8 @@
-//! Memory that becomes a sealed descriptor.
+//! Memory that becomes a sealed descriptor. No byte is copied.
+//!
+//! The kernel seals a file against writing only if nobody has it mapped for writing. So the memory
+//! is shown once more in its own place by a private mapping. A child that is forked meanwhile still
+//! has the memory mapped for writing, so sealing waits for it.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;

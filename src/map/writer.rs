@@ -1,4 +1,7 @@
 //! Bytes written one after the other, into what becomes a descriptor.
+//!
+//! Up to 1 MiB is collected in private memory, and copied into the file at the end. So no child can
+//! be in the way of sealing.
 
 use std::io::{self, IoSlice, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;

@@ -1,4 +1,26 @@
 //! One file that is lent again and again.
+//!
+//! The proof has two halves. The lease says that nobody else has the file open now. It does not say
+//! that nobody had write access and left something that writes later, such as a buffer registered
+//! with io_uring. To get that access, and to hide it, takes a change of the mode or the content.
+//! Each moves the time of change (`st_ctim`), which nobody can set.
+//!
+//! That time is read after the pool's own last change, with the lease still held, and compared
+//! under the next lease. Whoever opens the file in between does so after the time was read. Stores
+//! through the window move no time, so a file that is filled without a system call keeps the time
+//! it had. A store that faults moves it, and the file is dropped for nothing. Since Linux 6.13 each
+//! change after a look gets a time of its own. Before, changes within a tick of the clock have the
+//! same one, which the header says.
+//!
+//! Nobody cuts a file off while it is filled. A store through the window into a page that was cut
+//! off would be a SIGBUS. Cutting it off takes opening the file for writing, or its path. Both wait
+//! for the end of the lease. The kernel takes a lease away after `/proc/sys/fs/lease-break-time`,
+//! 45 seconds. So streams look before each store whether it is still there, and go on without the
+//! window. A trusted callback may have a duplicate of the master, which does not wait; that is its
+//! promise.
+//!
+//! Cached files have no huge pages, because shrinking one splits it, which takes longer than the
+//! rest.
 
 use std::ffi::{CStr, CString};
 use std::hash::{Hash, Hasher};

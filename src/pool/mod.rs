@@ -1,14 +1,23 @@
-//! Lends files for less than a new sealed one costs: cached ones again, or new ones of a file
-//! system of the pool's own (`new_files`).
+//! Lends files for less than a new sealed one costs: cached files again (`cached_file`), or new
+//! ones on a file system of the pool's own (`new_files`). `choice` decides by what `sizes` and
+//! `trial` have measured. `cache` keeps the files, one in each `slot`.
 //!
-//! Cached files are lent again after the kernel has proved that nobody else has them open. Writing
-//! into pages that exist is many times faster than getting new ones. The danger is that somebody
-//! still holds the file. So its **master** description never leaves this room (unless the callback
-//! is trusted); what is lent is a fresh read-only one; and before the file is used again, the
-//! kernel is asked for a write lease on the master, which it grants only if no other description of
-//! the file exists anywhere. Whatever else exists – a duplicate, a mapping, a child that has it –
-//! the file is dropped and never used again, and so it is if anything of it was changed meanwhile.
-//! The lease is held until the new content is complete.
+//! Writing into pages that exist is many times faster than getting new ones. The danger is a
+//! borrower that still holds the file. So its **master** description never leaves this room, unless
+//! the callback is trusted. A scan with a cached file goes like this:
+//!
+//! 1. The new content is written, under a write lease on the master.
+//! 2. The lease ends when the content is complete. A fresh read-only description is lent, and
+//!    closed afterwards.
+//! 3. Before the next use the kernel is asked for a write lease again. It grants the lease only if
+//!    no other open file description of the file exists anywhere.
+//! 4. The file must have the status that it had when it was lent.
+//!
+//! If the lease or the status says otherwise, the file is dropped and never used again. The reason
+//! can be a duplicate, a mapping or a child.
+//!
+//! A scan with a new file makes it on the pool's file system, opens it through the read-only mount,
+//! unlinks it and fills it. It lends the second description, which is read-only.
 
 mod cache;
 mod cached_file;

@@ -1,4 +1,7 @@
-//! Removes what nobody holds any more.
+//! Removes what nobody holds any more; see `ownership`.
+//!
+//! The sweep enters nothing that is mounted (`openat2`, RESOLVE_NO_XDEV). Transient System V
+//! segments need no sweep, because they are marked for removal as soon as they are attached.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd};

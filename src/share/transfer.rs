@@ -1,4 +1,9 @@
 //! Messages with descriptors over Unix sockets.
+//!
+//! Nothing is added to what goes over a socket, so the other end can be anybody's code. The
+//! receiver says how many descriptors fit. A refused message on a stream is read to its end and
+//! discarded; where it does not end, the socket is shut down for receiving. Seals are checked
+//! before anything that asks a file system, and descriptors are closed last.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;

@@ -1,8 +1,22 @@
 //! Bytes that come one after the other – from a pipe, a socket, a file, a reader – into a file.
+//! `options` limits the stream, `source` is where it comes from, `incoming` reads it into buffers,
+//! and `growing` is a file that becomes longer.
 //!
-//! A stream begins in buffers of at most 1 MiB together. One that ends there is wrapped as any
-//! other bytes are, with its length known. A longer one gets a file, to which the buffers go, and
-//! then each piece as soon as it is read.
+//! A stream begins in buffers that nobody clears and nobody moves: 16 KiB, then larger ones, 1 MiB
+//! together, or one of the length that is expected. A stream that ends there is wrapped as any
+//! other bytes are, in one step and with its length known.
+//!
+//! A longer one gets a file: a new one, a pool's, or one on disk above `spill_threshold`. The
+//! buffers go there, and then each piece: read(2) into one buffer, which the processor's cache
+//! holds, and pwrite(2) into the file. The content is never mapped for writing, so a child that is
+//! forked meanwhile cannot keep it from being sealed. A file in memory gets huge pages ahead of the
+//! bytes.
+//!
+//! `Wait` ends the call in time: it polls, and reads only what is there.
+//!
+//! Where the caller's own code reads (`bytefd_wrap_reader`, an `io::Read`), it fills the same
+//! buffers. Go calls it for content of more than 1 MiB only, in a goroutine of its own. So no frame
+//! of C is between the reader, which may panic, and its caller.
 
 mod growing;
 mod incoming;

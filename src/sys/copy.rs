@@ -2,8 +2,18 @@
 //! no space left. A lost page ends the copy and not the process, and every byte before it is
 //! copied.
 //!
-//! In a guarded range that is one instruction, which the handler of [`super::guard`] knows.
-//! Elsewhere the kernel copies, which answers EFAULT where a program gets a signal.
+//! In a guarded range one instruction copies (`rep movsb`), which the handler of [`super::guard`]
+//! knows and can end. First the handler is asked whether it would be called. Elsewhere the kernel
+//! copies, by `process_vm_readv` on ourselves, or through a pipe where that is refused. It answers
+//! EFAULT where a program gets a signal.
+//!
+//! Go copies without C (`go/internal/marked`): the same instruction with the same marks, which the
+//! handler of any copy of the library ends. The marks are part of the interface between the two,
+//! and never change. Where the handler is not in place, a fault is a panic in Go, and C finds out
+//! what is missing. In a guarded map Go asks C only for what it cannot see:
+//! - whether pages were replaced, if the program was ever given the memory;
+//! - how long the file is, if the next page is not there, and in the last page if the bytes that
+//!   tell are zero.
 
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};

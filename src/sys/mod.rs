@@ -1,4 +1,10 @@
-//! System calls as safe functions. Only here, in each file its own kind.
+//! System calls as safe functions, in each file one kind. No other room makes one.
+//!
+//! `features` says what the kernel can do, and `probed` remembers it. `guard` is the handler for
+//! SIGBUS. `copy` survives a lost page, and `source` says which memory cannot be lost. `buffer` is
+//! memory that is filled without being cleared. `kept` has descriptors for the next use, and
+//! `shared` those that threads use together. `private_tmpfs` is a file system of one's own, which a
+//! `child` mounts.
 
 pub(crate) mod buffer;
 mod call;

@@ -2,9 +2,11 @@
 //! for whoever borrows a file. It is mounted nowhere: two descriptors are all there is of it, and
 //! it ends with the last descriptor of its files.
 //!
-//! Mounting needs rights that few processes have, and a user namespace, in which every process has
-//! them, can be entered only by a process with one thread. So a child does it (`child`), which
-//! leaves its descriptors to this process. Its namespaces end with it; the mounts need none.
+//! Mounting needs rights that few processes have. In a user namespace every process has them, but
+//! only a process with one thread can enter one. So a child does it (`child`), which leaves its
+//! descriptors to this process. Its namespaces end with it; the mounts need none. The child notes
+//! each step before it, so this process knows the step at which a filter of system calls killed the
+//! child.
 
 use std::ffi::{CStr, c_int, c_long, c_void};
 use std::io::Write;

@@ -1,5 +1,18 @@
-//! What was done about SIGBUS before the handler, and what is done with faults that are not its
-//! own.
+//! The handlers that stood before ours, and what is done with faults that are not its own.
+//!
+//! The chain goes from the newest of the other handlers to the one before it, and so on down to the
+//! default. A handler that was installed after ours can pass a fault on to ours, which is in front
+//! of it by now. They would call each other without end. So the siginfo_t that is passed on says
+//! which handler comes next when ours is called with it. It says so in the part that the kernel
+//! leaves zero.
+//!
+//! Several copies of the library in one process each know a part of the chain. A copy that has
+//! nothing left to call says so in the siginfo_t, and the copy that called it goes on. They call
+//! each other on one signal stack, for which a program with several copies provides room,
+//! sigaltstack(2).
+//!
+//! A handler that resets the signal and returns, as Rust's own does, wants the default action. Ours
+//! is then installed again, in front of the default.
 
 use std::ffi::{c_int, c_void};
 use std::ptr::{null_mut, without_provenance_mut};

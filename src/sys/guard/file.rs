@@ -1,4 +1,5 @@
-//! How long the file behind a range is, asked in a signal handler.
+//! The length of the file behind a range, asked in a signal handler. Device and inode are compared,
+//! because the number of the descriptor can refer to another file by now.
 
 use std::ffi::c_int;
 use std::os::fd::AsRawFd;

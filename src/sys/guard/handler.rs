@@ -1,4 +1,12 @@
 //! The handler for SIGBUS.
+//!
+//! The kernel tells no library that a program changes the disposition of SIGBUS. So the library
+//! asks for it whenever a guarded map is made, and whenever the handler has called another one:
+//! - SIG_DFL or SIG_IGN: a new guarded map pins the object (`pin`), notes what was there, and
+//!   installs the handler.
+//! - Ours: a new guarded map does nothing.
+//! - Another handler: a new guarded map does the same as for the first. Ours is in front then.
+//! - Not ours after three attempts: the new guarded map fails with EBUSY.
 
 use std::ffi::{c_int, c_void};
 use std::ptr::null;

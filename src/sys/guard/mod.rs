@@ -1,11 +1,30 @@
 //! Ranges that survive the loss of their pages. Access to a page of a file that was made shorter,
-//! or that has no space left, raises SIGBUS, mmap(2); in a guarded range the page becomes zeros
+//! or whose storage fails, raises SIGBUS, mmap(2). In a guarded range the handler maps zeros there
 //! instead, and the access goes on.
 //!
-//! The handler allocates nothing and waits only for another thread that is in the handler or
-//! changes its guard, and everything it reads is whole at any moment. So it does not matter what
-//! other threads are doing, or were doing when this process was forked. ARCHITECTURE.md has the
-//! states.
+//! The handler serves the whole process and can interrupt anything. So it allocates nothing, and
+//! passes on every fault that is not its own. It waits only for another thread that is in the
+//! handler or changes its guard. Everything it reads is whole at any moment. So it does not matter
+//! what other threads are doing, or were doing when this process was forked.
+//!
+//! `handler` puts itself in place, `chain` has the handlers behind it, and `pin` keeps its code
+//! loaded. `slot` is what the handler knows of a guard. `replace` maps zeros, as far as `file` says
+//! that the file has ended. `process` has the lock.
+//!
+//! The slot keeps a byte of notes for each page, which is in one of these states:
+//! - There: access finds the file. The page is lost when the file is cut or its storage fails.
+//! - Lost: access raises SIGBUS, and the page is replaced. A copy by `read_at` or `write_at` ends
+//!   instead and replaces nothing. If the file grows before any access, the page is there again.
+//! - Being replaced (LOST): access waits for the slot's lock. `check` and copies take the page for
+//!   replaced.
+//! - Replaced (LOST, REPLACED): access finds zeros and what was stored since, never the file. The
+//!   page is there again when all of the map is mapped anew.
+//! - Released (RELEASED): faults are passed on. The page is there again with the slot's next guard.
+//!
+//! A page is replaced once, because a second time would lose what was stored in between. A thread
+//! that comes second finds REPLACED and tries again. It may fault there again although no page was
+//! replaced meanwhile. Then the program has mapped something else there, zeros do not help, and the
+//! fault is passed on.
 
 mod chain;
 mod file;

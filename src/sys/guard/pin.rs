@@ -1,4 +1,8 @@
-//! The object that holds the handler stays loaded.
+//! The object that contains the handler stays loaded: dl_iterate_phdr(3) finds its name, and
+//! dlopen(3) with RTLD_NOLOAD and RTLD_NODELETE keeps it.
+//!
+//! Plugins that were linked with the archive need this. The shared library is linked with `-z
+//! nodelete` as well, a program is never unloaded, and musl unloads nothing.
 
 #[cfg(not(target_env = "musl"))]
 use std::ffi::{c_char, c_int, c_void};

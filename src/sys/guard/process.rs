@@ -1,4 +1,8 @@
 //! Which process this is, one thread at a time, and faults that come again.
+//!
+//! The lock of a slot is held, with all signals blocked, while pages are replaced and while the
+//! range or the notes change. It lies in memory that is zeros in a child made by fork, so no child
+//! waits for a thread that it does not have.
 
 use std::ffi::c_int;
 use std::ptr::null_mut;

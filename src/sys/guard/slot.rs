@@ -1,4 +1,10 @@
-//! What the handler knows of the guards.
+//! What the handler knows of the guards. Slots are never freed; each serves one guard after the
+//! other.
+//!
+//! - Free, or suspended while the map moves: the handler passes a fault in the range on.
+//! - Published: the handler replaces the page. A new range is written beside the old one, so one of
+//!   the two is whole at any moment.
+//! - Not in this process, because a child does not have the map: the handler passes the fault on.
 
 use std::ffi::c_int;
 use std::ops;
