@@ -7,10 +7,13 @@
 //! other bytes are, in one step and with its length known.
 //!
 //! A longer one gets a file: a new one, a pool's, or one on disk above `spill_threshold`. The
-//! buffers go there, and then each piece: read(2) into one buffer, which the processor's cache
-//! holds, and pwrite(2) into the file. The content is never mapped for writing, so a child that is
-//! forked meanwhile cannot keep it from being sealed. A file in memory gets huge pages ahead of the
-//! bytes.
+//! buffers go there, and then each piece. Where a new file in memory gets huge pages ahead of the
+//! bytes, and shows one, read(2) stores the piece there. Otherwise read(2) fills one buffer, which
+//! the processor's cache holds, and the buffer is copied into the file.
+//!
+//! A page that is shown is mapped for writing, and kept from children (MADV_DONTFORK). A child that
+//! is forked in the moment before can keep the file from being sealed. Then the content is copied
+//! into a new file, because the stream cannot be read again.
 //!
 //! `Wait` ends the call in time: it polls, and reads only what is there.
 //!
