@@ -39,8 +39,8 @@ static int print_properties(int fd)
         return -1;
     snprintf(text, sizeof text, "%s, %lld bytes, offset %lld, links %lu, mode %04o, seals %#x",
              S_ISREG(st.st_mode) ? "regular file" : "not a regular file", (long long)st.st_size,
-             (long long)lseek(fd, 0, SEEK_CUR), (unsigned long)st.st_nlink, (unsigned)(st.st_mode & 07777),
-             (unsigned)fcntl(fd, F_GET_SEALS));
+             (long long)lseek(fd, 0, SEEK_CUR), (unsigned long)st.st_nlink,
+             (unsigned)(st.st_mode & 07777), (unsigned)fcntl(fd, F_GET_SEALS));
     print_line("C", "fstat", text);
     return 0;
 }
@@ -103,9 +103,10 @@ static int show(int fd, void *context)
     char path[32], *digest = context;
     char text[32 + DIGEST_LENGTH] = "sha256sum says ";
 
-    if (print_properties(fd) < 0 || print_magic(fd) < 0 || bytefd_path(fd, path, sizeof path, NULL) < 0)
+    if (print_properties(fd) < 0 || print_magic(fd) < 0 ||
+        bytefd_path(fd, path, sizeof path, NULL) < 0)
         return 1;
-    /* The path gives the child an offset of its own, so it does not matter where libmagic left this one. */
+    /* The path gives the child a file offset of its own, which libmagic has not moved. */
     if (sha256sum(path, "/dev/null", digest) < 0)
         return 1;
     print_line("", "child", strcat(text, digest));

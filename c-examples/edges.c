@@ -37,7 +37,10 @@ static void fail(const char *what)
     exit(1);
 }
 
-/* Makes the file new, full of dots, and maps it. Behind the map lies nothing, because address space is kept there. */
+/*
+ * Creates the file anew, full of dots, and maps it. Nothing is mapped behind the map, because
+ * address space is reserved there.
+ */
 static bytefd_map *make_and_map(const char *file, size_t size, size_t length)
 {
     bytefd_map_options options = BYTEFD_MAP_OPTIONS_INIT;
@@ -76,8 +79,11 @@ static const char *fate(bytefd_map *map, size_t at)
     if (child < 0 || waitpid(child, &status, 0) < 0)
         fail("a child");
     if (WIFSIGNALED(status))
-        return WTERMSIG(status) == SIGBUS ? "SIGBUS" : WTERMSIG(status) == SIGSEGV ? "SIGSEGV" : "another signal";
-    int is_in_file = pread(bytefd_map_descriptor(map, NULL), &stored, 1, (off_t)at) == 1 && stored == '!';
+        return WTERMSIG(status) == SIGBUS    ? "SIGBUS"
+               : WTERMSIG(status) == SIGSEGV ? "SIGSEGV"
+                                             : "another signal";
+    int fd = bytefd_map_descriptor(map, NULL);
+    int is_in_file = pread(fd, &stored, 1, (off_t)at) == 1 && stored == '!';
     *byte = WEXITSTATUS(status) == 1 ? 0 : '.';
     return is_in_file ? "in the file" : *byte == 0 ? "zero, not in the file" : "something else";
 }
@@ -85,12 +91,13 @@ static const char *fate(bytefd_map *map, size_t at)
 static void walk(const char *file, size_t size, size_t length)
 {
     bytefd_map *map = make_and_map(file, size, length);
-    size_t ends[] = {size, length, whole_pages(size), whole_pages(length), whole_pages(length) + page};
+    size_t ends[] = {size, length, whole_pages(size), whole_pages(length),
+                     whole_pages(length) + page};
     size_t from = 0, at = 0;
 
     printf("a file of %zu bytes, mapped at %zu\n", size, length);
     while (at < ends[4]) {
-        /* From one edge to the next all bytes are alike, so the first and the last are looked at. */
+        /* All bytes between two edges behave alike, so the first and the last one are tried. */
         size_t next = ends[4];
         for (int i = 0; i < 4; i++)
             if (ends[i] > at && ends[i] < next)
@@ -148,7 +155,8 @@ static void protect(const char *file)
         printf("  %-18s", ways[i].name);
         for (int j = 0; j < 4; j++) {
             void *mapped = mmap(NULL, page, protections[j], ways[i].flags, fd, 0);
-            printf(j < 3 ? "%-8s" : "%s\n", mapped != MAP_FAILED ? "ok" : errno == EACCES ? "EACCES" : strerror(errno));
+            const char *reason = errno == EACCES ? "EACCES" : strerror(errno);
+            printf(j < 3 ? "%-8s" : "%s\n", mapped != MAP_FAILED ? "ok" : reason);
             if (mapped != MAP_FAILED)
                 munmap(mapped, page);
         }

@@ -17,7 +17,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/* write(2) may write less than asked, to a pipe for instance, and a signal may interrupt it. Returns 0 or -1. */
+/*
+ * Writes all bytes. A single write(2) may write fewer, for example to a pipe, and a signal may
+ * interrupt it. Returns 0 or -1.
+ */
 static int write_all(int fd, const char *bytes, size_t length)
 {
     while (length > 0) {
@@ -50,7 +53,7 @@ int main(int argc, char **argv)
             status = 1;
             continue;
         }
-        /* An empty file is a map of length 0: there is nothing to write, and nothing special about it. */
+        /* An empty file gives a map of length 0, which needs no special treatment. */
         int written = write_all(STDOUT_FILENO, bytefd_map_data(map), bytefd_map_length(map));
         int reason = errno;
         bytefd_map_close(map);

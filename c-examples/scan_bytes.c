@@ -18,7 +18,10 @@
 
 #include "read_all.h"
 
-/* The harmless string that virus scanners agreed to find. In two parts, so that they do not find it here. */
+/*
+ * The harmless string that virus scanners agreed to find. It is in two parts here, so that they do
+ * not find it in this file.
+ */
 static const char signature[] = "X5O!P%@AP[4\\PZX54(P^)7CC)7}$EICAR-"
                                 "STANDARD-ANTIVIRUS-TEST-FILE!$H+H*";
 enum { SIGNATURE_LENGTH = sizeof signature - 1 };

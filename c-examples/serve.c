@@ -38,7 +38,8 @@ int main(int argc, char **argv)
     bytefd_transfer_options patience = BYTEFD_TRANSFER_OPTIONS_INIT;
     patience.timeout_ns = 5000000000;
     int server = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (server < 0 || bind(server, (struct sockaddr *)&address, sizeof address) < 0 || listen(server, 8) < 0) {
+    if (server < 0 || bind(server, (struct sockaddr *)&address, sizeof address) < 0 ||
+        listen(server, 8) < 0) {
         perror(argv[1]);
         return 1;
     }

@@ -17,7 +17,10 @@
 
 enum { ROUNDS = 3, ROOM = 64 };
 
-/* Speaks in every other turn, from `first` on, and listens in the rest. Returns 1 if the other process is gone. */
+/*
+ * Speaks in every second turn, beginning with turn `first`, and listens in the others. Returns 1 if
+ * the other process is gone.
+ */
 static int talk(const char *who, const char *word, char *text, int first, int socket)
 {
     char turn;

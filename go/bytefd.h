@@ -3,69 +3,78 @@
  *
  * These conventions hold for every function, unless its description says otherwise.
  *
+ * Ownership
+ * - The caller owns each descriptor that a function returns, and closes it. The descriptor is
+ *   close-on-exec unless BYTEFD_INHERIT is given. The library keeps no copy of its number.
+ * - A descriptor that is passed in remains the caller's, and must stay open during the call.
+ * - A buffer that is passed in is used only during the call.
+ * - The caller owns each handle, and ends it. bytefd_scan_end ends a bytefd_scan. Other handles are
+ *   ended by the function whose name ends with _close.
+ * - A function that takes a const handle does not change it.
+ *
  * Results and errors
- * - A function that can fail returns an int: a descriptor, a count or 0 on success, a negative
+ * - A function that can fail returns an int: a descriptor, a count or 0 on success, and a negative
  *   errno on failure. It does not preserve errno.
- * - Its last parameter is a bytefd_error or NULL. A failure fills it, a success leaves it alone.
- *   Functions that end a handle have no such parameter.
+ * - Its last parameter is a bytefd_error or NULL. A failure fills the bytefd_error, and a success
+ *   leaves it unchanged. Functions that end a handle have no such parameter.
  * - Other out-parameters are written on success only. A failure leaves nothing behind.
  * - NULL for a handle, a path or an out-parameter is -EINVAL. Functions that end a handle accept
  *   NULL.
- * - A fault inside the library is -ENOTRECOVERABLE, with its text.
- *
- * Ownership
- * - A descriptor that is returned belongs to the caller, who closes it. It is close-on-exec unless
- *   BYTEFD_INHERIT is given. The library keeps no copy of its number.
- * - A descriptor that is passed in stays the caller's, and must stay open during the call.
- * - A buffer that is passed in is used only during the call.
- * - A handle belongs to the caller, who ends it: a bytefd_scan with bytefd_scan_end, and a
- *   bytefd_map, bytefd_pool or bytefd_tempfile with the function whose name ends with _close.
- * - A function that takes a const handle does not change it.
+ * - A fault inside the library is -ENOTRECOVERABLE, and the error's message describes it.
  *
  * Lengths
  * - Sizes, lengths and offsets are in bytes.
- * - A length of 0 is no bytes: a call on a range checks its arguments, does nothing and returns 0.
- * - A buffer may be NULL only with a length of 0.
- * - BYTEFD_TO_END as a length is everything from the offset to the end of the map or file.
+ * - A length of 0 means no bytes: a function that takes a range checks its arguments, does nothing
+ *   and returns 0.
+ * - A buffer may be NULL only if its length is 0.
+ * - BYTEFD_TO_END as a length means everything from the offset to the end of the map or file.
  * - An offset past the end of a map is -EINVAL.
  *
  * Flags and constants
- * - `flags` is a uint64_t, but an int with MS_* in bytefd_map_flush. A bit that the function does
- *   not know is -EINVAL.
- * - Each flag and each enumerated value is a number of its own: one that is given in the place of
- *   another is -EINVAL.
- * - Constants of the kernel (PROT_*, MADV_*, MS_*, LOCK_*, F_SEAL_*) are passed as they are.
+ * - `flags` is a uint64_t, except in bytefd_map_flush. A bit that the function does not know is
+ *   -EINVAL.
+ * - No two flags or enumerated values are the same number. A constant in the place of another one
+ *   is therefore -EINVAL.
+ * - Constants of the kernel (PROT_*, MADV_*, MS_*, LOCK_*, F_SEAL_*) are passed unchanged.
  *
  * Structs
  * - A struct that begins with `size` is initialized with its _INIT macro, which sets all defaults.
- *   A struct that was filled with zeros instead is -EINVAL. NULL for options means all defaults.
- * - A limit that is BYTEFD_UNLIMITED does not limit. 0 in its place is -EINVAL, and so is 0 for a
- *   length that _INIT sets to BYTEFD_TO_END.
+ *   A struct that is filled with zeros instead is -EINVAL. NULL for options means all defaults.
+ * - BYTEFD_UNLIMITED as a limit means no limit. In a member that _INIT sets to BYTEFD_UNLIMITED or
+ *   BYTEFD_TO_END, 0 is -EINVAL. For other members, the description says what 0 means.
  * - A member that is named `reserved` must be 0.
- * - Structs grow at their end. A library that knows more members takes the default for those that
- *   are missing. A library that knows fewer accepts further members that are 0; others are -E2BIG.
+ * - Structs grow at their end. A library that knows more members than the caller uses their
+ *   defaults. A library that knows fewer requires that the further members are 0; otherwise it
+ *   returns -E2BIG.
+ * - A struct that a function fills is never -E2BIG. The function writes at most `size` bytes, and
+ *   leaves members that the library does not know unchanged.
  *
  * Waiting
  * - A timeout is in nanoseconds and limits the whole call: -1 waits without a limit, 0 does not
- *   wait, other negative numbers are -EINVAL. -ETIMEDOUT says that the time has passed. Where a
- *   call with 0 returns another errno, its list says so.
+ *   wait. Other negative numbers are -EINVAL.
+ * - -ETIMEDOUT means that the time has passed. Some functions return another errno if the timeout
+ *   is 0; their lists name it.
  * - A call on a socket that does not block (O_NONBLOCK) returns -EAGAIN while nothing has been
  *   transferred, whatever the timeout.
- * - A signal handler that runs meanwhile does not end the call, unless BYTEFD_INTERRUPTIBLE is
- *   given.
+ * - A signal handler that runs while a call waits does not end the call, unless
+ *   BYTEFD_INTERRUPTIBLE is given.
  *
  * Threads and signals
- * - Any thread may call any function at any time. The description of each handle says which calls
- *   exclude each other. No function is async-signal-safe, signal-safety(7).
- * - No function is a cancellation point: pthread_cancel(3) takes effect after it. It does take
- *   effect within the callback of a scan, whose descriptor is then closed.
+ * - Any thread may call any function at any time. The description of each handle names the calls
+ *   that exclude each other. No function is async-signal-safe, signal-safety(7).
+ * - No function is a cancellation point: pthread_cancel(3) takes effect after it has returned. The
+ *   callback of a scan can be cancelled, and its descriptor is then closed.
  * - No function prints, exits, or changes the caller's signal mask. Only BYTEFD_MAP_GUARD changes
- *   a disposition: it installs a handler for SIGBUS.
+ *   a signal disposition: it installs a handler for SIGBUS.
+ * - A lost page, a full disk and a file that is too large are errors, and raise neither SIGBUS nor
+ *   SIGXFSZ. The exceptions are described at bytefd_pool, bytefd_map_read and bytefd_map_write.
+ * - A memory cgroup is an exception for every function: if a copy exceeds its limit, the kernel
+ *   kills a process of the cgroup. Set `spill_threshold`, so that large content goes to disk.
  *
  * shm_wrap_buffer, scan_bytes and map_file are short names of bytefd_wrap_buffer,
- * bytefd_scan_bytes and bytefd_map_file; they stand at the end.
+ * bytefd_scan_bytes and bytefd_map_file. They are defined at the end of the header.
  *
- * Everything here is there since 0.1.0, unless it says otherwise.
+ * Everything here exists since 0.1.0, unless it says otherwise.
  *
  * Generated from the Rust sources by `make header`. Do not edit.
  */
@@ -87,18 +96,18 @@
 #include <sys/ipc.h>
 #include <sys/uio.h>
 
-/* The version of this header; bytefd_version() is that of the library. */
+/* The version of this header. bytefd_version() returns the version of the library. */
 #define BYTEFD_VERSION_MAJOR 0
 #define BYTEFD_VERSION_MINOR 1
 #define BYTEFD_VERSION_PATCH 0
 #define BYTEFD_VERSION "0.1.0"
 
-/* A length: to the end of the map or file. */
+/* As a length: to the end of the map or file. */
 #define BYTEFD_TO_END SIZE_MAX
-/* A limit that does not limit. */
+/* As a limit: no limit. */
 #define BYTEFD_UNLIMITED UINT64_MAX
 
-/* The compiler warns if a result is dropped, and checks the sizes of buffers. */
+/* Make the compiler warn if a result is dropped, and check the sizes of buffers. */
 #if defined(__GNUC__)
 #define BYTEFD_MUST_USE __attribute__((warn_unused_result))
 #else
@@ -111,14 +120,14 @@
 #define BYTEFD_READS(pointer, size)
 #define BYTEFD_WRITES(pointer, size)
 #endif
-/* Clang warns of a NULL. GCC's nonnull would delete a program's own checks, so it is not used. */
+/* Makes Clang warn of a NULL. GCC's nonnull is not used, because it deletes a program's checks. */
 #if defined(__clang__)
 #define BYTEFD_NONNULL _Nonnull
 #else
 #define BYTEFD_NONNULL
 #endif
 
-/* All defaults, with the size of the struct as this header knows it. */
+/* Set all defaults, and the size of the struct that this header declares. */
 #define BYTEFD_WRAP_OPTIONS_INIT \
     { sizeof(bytefd_wrap_options), NULL, NULL, BYTEFD_UNLIMITED, 0, 0, 0 }
 #define BYTEFD_STREAM_OPTIONS_INIT { sizeof(bytefd_stream_options), BYTEFD_UNLIMITED, 0, -1, 0 }
@@ -134,89 +143,102 @@
 #define BYTEFD_SYSV_OPTIONS_INIT { sizeof(bytefd_sysv_options), 0, 0, 0, 0 }
 
 /**
- * No close-on-exec: every program that this process executes from now on, from any thread, has the
- * descriptor under the same number. Warning: those programs share one file offset, and each keeps
- * the content alive. To give a descriptor to one child, call posix_spawn_file_actions_adddup2(3)
- * with a descriptor that was made without this flag; to give a child an offset of its own, pass it
- * what bytefd_reopen returns with this flag.
+ * Clears close-on-exec: every program that this process executes from now on, from any thread, has
+ * the descriptor under the same number.
+ *
+ * Warning: a service that starts several children must not use this flag for content of one of
+ * them. Every child gets every such descriptor. In a trial, 159 of 160 children found more than
+ * one upload. All of them share one file offset, and each keeps the content alive.
+ * - To give a descriptor to one child, make it without this flag, and call
+ *   posix_spawn_file_actions_adddup2(3).
+ * - To give each child a file offset of its own, pass it the result of its own bytefd_reopen.
  */
 #define BYTEFD_INHERIT (1ull << 0)
 
 /**
- * A signal handler that runs while the call waits ends it with -EINTR, also one that was set with
- * SA_RESTART. Without this flag the call goes on.
+ * Lets a signal handler end the call: if one runs while the call waits, the call returns -EINTR.
+ * That includes handlers that were set with SA_RESTART. Without this flag the call continues to
+ * wait.
  */
 #define BYTEFD_INTERRUPTIBLE (1ull << 1)
 
 /**
- * The file is open for reading and writing, has no seals, and mode 0600: content and size can be
- * changed, and seals added later. (Where vm.memfd_noexec is 2 the kernel itself adds F_SEAL_EXEC.)
+ * Opens the file for reading and writing, without seals and with mode 0600. Content and size can
+ * be changed, and on a memfd seals can be added later. (Where vm.memfd_noexec is 2 the kernel
+ * itself adds F_SEAL_EXEC.)
  */
 #define BYTEFD_WRITABLE (1ull << 2)
 
 /**
- * The descriptor is open for reading only (O_RDONLY), for code that looks at the access mode. The
- * file is sealed all the same. Needs /proc.
+ * Opens the descriptor for reading only (O_RDONLY), for code that checks the access mode. The file
+ * is sealed nevertheless. Needs /proc.
  */
 #define BYTEFD_READ_ONLY (1ull << 3)
 
 /**
- * The file can be executed; mode 0500. Without this flag execve(2) of the file is refused, for
- * good where the kernel can seal it (F_SEAL_EXEC, Linux 6.3). BYTEFD_WRITABLE and
- * BYTEFD_SEAL_CONTENT leave that seal out. That is all that is refused: a PROT_EXEC mapping of any
- * file still works.
- * - A script needs BYTEFD_INHERIT too: its interpreter opens it after close-on-exec has taken
- *   effect.
- * - dlopen(3) of "/proc/self/fd/N" remembers that name. If the descriptor is closed, and a later
- *   file gets the number N, dlopen of it returns the first object again. Keep the descriptor open
- *   for as long as the object may be loaded: then no other file gets its number.
- * - Where there is no memfd, /dev/shm or /tmp may be mounted noexec: ask for BYTEFD_BACKEND_MEMFD.
+ * Makes the file executable, with mode 0500. Without this flag execve(2) of the file is refused.
+ * Linux 6.3 and later refuse it permanently, by a seal (F_SEAL_EXEC), except with BYTEFD_WRITABLE
+ * and BYTEFD_SEAL_CONTENT. Only execve(2) is refused: a PROT_EXEC mapping of any file works.
+ * - A script needs BYTEFD_INHERIT too, because its interpreter opens it after close-on-exec has
+ *   taken effect.
+ * - Keep the descriptor open for as long as an object that was loaded from it by dlopen(3) may be
+ *   used. The dynamic linker remembers the name "/proc/self/fd/N". If a later file gets the number
+ *   N, dlopen returns the first object again.
+ * - On a host without memfd, /dev/shm or /tmp can be mounted noexec. Set `backend` to
+ *   BYTEFD_BACKEND_MEMFD to get an error there.
  */
 #define BYTEFD_EXECUTABLE (1ull << 4)
 
 /**
- * Exactly F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK (0xe), so that the caller can add further
- * seals. Only a memfd can be sealed: with BYTEFD_BACKEND_AUTO this means BYTEFD_BACKEND_MEMFD. The
- * descriptor is open for reading and writing, because adding seals needs that; with
- * BYTEFD_READ_ONLY it cannot add any. Kernels before 6.7 map it privately only; bytefd_reopen
- * gives one that maps.
+ * Adds exactly the seals F_SEAL_WRITE, F_SEAL_GROW and F_SEAL_SHRINK (0xe), so that the caller can
+ * add further seals. Only a memfd can be sealed, so that BYTEFD_BACKEND_AUTO means
+ * BYTEFD_BACKEND_MEMFD here. The descriptor is open for reading and writing, because adding seals
+ * needs that. With BYTEFD_READ_ONLY no seals can be added through it. Kernels before 6.7 map it
+ * privately only; a descriptor from bytefd_reopen can be mapped shared there too.
  */
 #define BYTEFD_SEAL_CONTENT (1ull << 5)
 
 /**
- * For scans with a pool only: the callback promises to keep nothing and to change nothing, and is
- * lent the cached file itself. See bytefd_pool. For BYTEFD_POOL_REUSE and BYTEFD_POOL_AUTO;
- * -EINVAL with BYTEFD_POOL_NEW_FILES.
+ * Lends the cached file of a pool itself. The callback of the scan promises to keep nothing and to
+ * change nothing. For scans with a pool of BYTEFD_POOL_REUSE or BYTEFD_POOL_AUTO; with
+ * BYTEFD_POOL_NEW_FILES it is -EINVAL. See bytefd_pool.
+ *
+ * Warning: never use this flag for an engine in another process, or for an engine with a deadline.
+ * Such an engine can still read the file when the callback has returned, and then reads the next
+ * upload. In a trial, 12 of 12 late answers belonged to the next upload.
  */
 #define BYTEFD_TRUST_CALLBACK (1ull << 6)
 
 /**
- * The first of the following that this host offers, in their order. 0 means the same. Running out
- * of something (descriptors, memory, space) is an error and does not lead to the next.
+ * Uses the first of BYTEFD_BACKEND_MEMFD, BYTEFD_BACKEND_SHM and BYTEFD_BACKEND_TMPFILE that this
+ * host offers. 0 means the same. If descriptors, memory or space run out, the call fails and does
+ * not try the next one.
  */
 #define BYTEFD_BACKEND_AUTO 2147483664u
 
 /**
- * memfd_create(2), Linux 3.17: no name, no limit but memory, and the only one that can be sealed.
+ * Uses memfd_create(2), Linux 3.17. The file has no name and no limit but memory. Only this
+ * backend can be sealed.
  */
 #define BYTEFD_BACKEND_MEMFD 2147483665u
 
 /**
- * A file without a name on the tmpfs at /dev/shm, where shm_open(3) makes its own, limited by that
- * file system's size. Where that knows no O_TMPFILE the file has an unguessable name until the
- * first byte is written, which bytefd_sweep removes if the process is killed just then.
+ * Uses a file without a name on the tmpfs at /dev/shm, where shm_open(3) creates its objects. The
+ * size of that file system limits it. Where that file system has no O_TMPFILE, the file has an
+ * unguessable name until its first byte is written. If the process is killed in that moment,
+ * bytefd_sweep removes the name.
  */
 #define BYTEFD_BACKEND_SHM 2147483666u
 
 /**
- * open(2) with O_TMPFILE, Linux 3.11: without a name in $TMPDIR, /tmp or /var/tmp, usually on
- * disk.
+ * Uses open(2) with O_TMPFILE, Linux 3.11: a file without a name in $TMPDIR, /tmp or /var/tmp,
+ * usually on disk.
  */
 #define BYTEFD_BACKEND_TMPFILE 2147483667u
 
 /**
- * For each size the cheaper one of the following methods that the host allows. It promises what
- * BYTEFD_POOL_REUSE promises. 0 means the same.
+ * Uses, for each size, the cheaper of BYTEFD_POOL_REUSE and BYTEFD_POOL_NEW_FILES, if the host
+ * allows both. It promises what BYTEFD_POOL_REUSE promises. 0 means the same.
  */
 #define BYTEFD_POOL_AUTO 2147483680u
 
@@ -226,14 +248,14 @@
 #define BYTEFD_POOL_REUSE 2147483681u
 
 /**
- * Makes a new file for each scan, on a file system in memory that belongs to the pool. See
+ * Creates a new file for each scan, on a file system in memory that belongs to the pool. See
  * bytefd_pool.
  */
 #define BYTEFD_POOL_NEW_FILES 2147483682u
 
 /**
- * Maps for reading only, through a private mapping (PROT_READ, MAP_PRIVATE). What others write to
- * the file shows in the map, except on file systems that have no shared mappings, such as FUSE
+ * Maps for reading only, by a private mapping (PROT_READ, MAP_PRIVATE). Changes of the file by
+ * others are visible in the map, except on file systems that have no shared mappings, such as FUSE
  * with direct_io. The file is opened O_RDONLY.
  */
 #define BYTEFD_MAP_READ 2147483649u
@@ -245,88 +267,93 @@
 #define BYTEFD_MAP_WRITE 2147483650u
 
 /**
- * Maps for reading and writing, copy on write: stores stay in this map and never reach the file,
- * which is opened O_RDONLY. Whether later changes of the file show is unspecified, mmap(2).
+ * Maps for reading and writing, copy on write: stores stay in this map and never reach the file.
+ * The file is opened O_RDONLY. Whether later changes of the file are visible is unspecified,
+ * mmap(2).
  */
 #define BYTEFD_MAP_PRIVATE 2147483651u
 
 /**
- * With BYTEFD_MAP_WRITE: makes the file if there is none.
+ * Creates the file if it does not exist. For BYTEFD_MAP_WRITE.
  */
 #define BYTEFD_MAP_CREATE (1ull << 8)
 
 /**
- * The memory may be executed too, PROT_EXEC.
+ * Allows the memory to be executed too, PROT_EXEC.
  */
 #define BYTEFD_MAP_EXECUTE (1ull << 9)
 
 /**
- * Reads the pages in before returning, MAP_POPULATE; what cannot be read in now is read on first
- * use.
+ * Reads the pages in before the call returns, MAP_POPULATE. A page that cannot be read in now is
+ * read on first use.
  */
 #define BYTEFD_MAP_POPULATE (1ull << 10)
 
 /**
- * Keeps the pages in memory, mlock(2): -ENOMEM or -EPERM where RLIMIT_MEMLOCK does not allow it,
- * -ENOMEM where pages are past the end of the file.
+ * Keeps the pages in memory, mlock(2). The call fails with -ENOMEM or -EPERM if RLIMIT_MEMLOCK
+ * does not allow it, and with -ENOMEM if pages are past the end of the file.
  */
 #define BYTEFD_MAP_MLOCK (1ull << 11)
 
 /**
- * For bytefd_map_memory: pages from the huge pages that the administrator has reserved
- * (vm.nr_hugepages), hugetlbfs. The length must be a multiple of their size, and not 0, and grows
- * within `reserve` only; -ENOMEM where not enough are free. (Other huge pages need no asking: with
- * BYTEFD_MAP_POPULATE, memory is made of them where that pays.)
+ * Uses huge pages that the administrator has reserved (vm.nr_hugepages), hugetlbfs. For
+ * bytefd_map_memory. The length must be a multiple of their size, and not 0. It can grow only
+ * within `reserve`. The call fails with -ENOMEM if not enough huge pages are free. (Other huge
+ * pages need no flag: BYTEFD_MAP_POPULATE uses them for memory where they pay.)
  */
 #define BYTEFD_MAP_HUGE_PAGES (1ull << 12)
 
 /**
- * Reserves neither disk space for growing nor swap space for private pages (MAP_NORESERVE): a
- * sparse file of any size, and a store that finds no room is a SIGBUS or the out-of-memory killer.
+ * Reserves no disk space for growing, and no swap space for private pages (MAP_NORESERVE). A file
+ * can then be sparse and of any size. A store that finds no space raises SIGBUS, or wakes the
+ * out-of-memory killer. The flag has nothing to do with the member `reserve`, which keeps address
+ * space.
  */
 #define BYTEFD_MAP_NO_RESERVE (1ull << 13)
 
 /**
- * Allows a range past the end of the file. The rest of the last page reads zero, and what is
- * stored there never reaches the file; pages wholly past the end are SIGBUS until the file grows.
+ * Allows a range past the end of the file. The rest of the file's last page reads zero, and stores
+ * there never reach the file. Access to pages entirely past the end raises SIGBUS until the file
+ * grows.
  */
 #define BYTEFD_MAP_BEYOND_EOF (1ull << 14)
 
 /**
- * Survives the loss of pages. If another process makes the file shorter, or the storage behind it
- * fails, access finds zeros instead of raising SIGBUS, and bytefd_map_check fails from then on. It
- * costs nothing until then. The map keeps a descriptor of the file, for bytefd_map_file_size.
- * - A lost page stays zeros, also when the file grows again. If the page is past the end of the
- *   file, other pages past the end are replaced with it, 1, 2, 4 and so on, so that they need few
- *   mappings. If the storage fails, only the page itself is replaced. Each replacement may need a
- *   mapping of its own (vm.max_map_count). If none is left, SIGBUS is raised.
- * - The handler for SIGBUS serves the whole process. Each new guarded map installs it in front of
- *   what the program has done about SIGBUS, unless it is in front already. The call fails with
- *   -EBUSY if the handler does not stay in place.
- * - Every fault that is not a lost page of a guarded map goes on to the handler that was there
- *   before, which must stay loaded. A handler that the program installs afterwards must pass on
- *   what it does not want. Otherwise maps are not guarded until the next guarded map is made.
- * - The object that has the handler stays loaded from the first guarded map on, also a plugin that
- *   was linked with libbytefd.a: dlclose(3) does not unload it. The call fails with -ELIBACC if
- *   the dynamic linker refuses that.
- * - Threads that block SIGBUS are not saved. System calls that are given lost pages fail with
+ * Survives the loss of pages. A page is lost if another process makes the file shorter, or if the
+ * storage behind the file fails. Access to a lost page then finds zeros instead of raising SIGBUS,
+ * and bytefd_map_check fails from then on. Until a page is lost, the guard costs nothing. The map
+ * keeps a descriptor of the file, for bytefd_map_file_size.
+ * - A lost page stays zero, even if the file grows again. If it is past the end of the file,
+ *   further pages past the end are replaced with it: 1, 2, 4 and so on. If the storage fails, only
+ *   the page itself is replaced. Each replacement may need a mapping of its own
+ *   (vm.max_map_count). If no mapping is left, SIGBUS is raised.
+ * - The handler for SIGBUS serves the whole process. Each new guarded map installs the handler in
+ *   front of the program's own, unless it is in front already. The call fails with -EBUSY if the
+ *   handler does not stay in place.
+ * - Every other fault is passed to the handler that was installed before, which must stay loaded.
+ *   A handler that the program installs later must pass on the faults that are not its own.
+ *   Otherwise maps are not guarded until the next guarded map is made.
+ * - The object that contains the handler stays loaded from the first guarded map on. dlclose(3)
+ *   does not unload it, even if it is a plugin that was linked with libbytefd.a. The call fails
+ *   with -ELIBACC if the dynamic linker refuses that.
+ * - Threads that block SIGBUS are not protected. System calls that are given lost pages fail with
  *   EFAULT, as without a guard, and the pages stay lost.
  */
 #define BYTEFD_MAP_GUARD (1ull << 15)
 
 /**
- * Children made by fork(2) do not have the map, MADV_DONTFORK.
+ * Removes the map from children made by fork(2), MADV_DONTFORK.
  */
 #define BYTEFD_MAP_NO_FORK (1ull << 16)
 
 /**
- * For private memory, bytefd_map_memory with BYTEFD_MAP_PRIVATE: children made by fork(2) find
- * zeros there, MADV_WIPEONFORK (Linux 4.14).
+ * Shows zeros to children made by fork(2), MADV_WIPEONFORK (Linux 4.14). For private memory:
+ * bytefd_map_memory with BYTEFD_MAP_PRIVATE.
  */
 #define BYTEFD_MAP_WIPE_ON_FORK (1ull << 17)
 
 /**
- * For bytefd_map_advise: the content of the pages may be lost.
+ * Allows bytefd_map_advise to lose the content of pages.
  */
 #define BYTEFD_LOSE_CONTENT (1ull << 18)
 
@@ -336,171 +363,193 @@
 #define BYTEFD_REQUIRE_UID (1ull << 20)
 
 /**
- * Accepts a file without seals. Other processes can then change or shorten it at any time.
- * Checking such a descriptor asks its file system, which may never answer (FUSE, NFS).
+ * Requires no seals: a file without seals is accepted, and a file with seals too. Other processes
+ * can then change or shorten the file at any time. Checking such a descriptor asks its file
+ * system, which may never answer (FUSE, NFS).
  */
 #define BYTEFD_REQUIRE_NO_SEALS (1ull << 21)
 
 /**
- * For bytefd_receive on a stream: takes what has arrived, one byte at least, instead of waiting
- * for `*length` bytes. Protocols whose messages say their length inside, such as D-Bus, Wayland
- * and varlink, are read this way.
+ * Receives what has arrived on a stream, at least one byte, instead of waiting for `*length`
+ * bytes. Protocols whose messages contain their length, such as D-Bus, Wayland and varlink, are
+ * read this way. For bytefd_receive. On sockets for datagrams and packets it changes nothing:
+ * there each call receives one datagram or packet.
  */
 #define BYTEFD_TRANSFER_SOME (1ull << 22)
 
 /**
- * Creates the object if there is none.
+ * Creates the object if it does not exist.
  */
 #define BYTEFD_SHM_CREATE (1ull << 24)
 
 /**
- * With BYTEFD_SHM_CREATE: -EEXIST if there is an object of this name.
+ * Fails with -EEXIST if an object of this name exists. For BYTEFD_SHM_CREATE.
  */
 #define BYTEFD_SHM_EXCLUSIVE (1ull << 25)
 
 /**
- * The object is owned by those that open it with this flag: bytefd_sweep removes its name once
- * none of them has it open or mapped. The owners share a lock on the open file description
- * (LOCK_SH, flock(2)). Duplicates, mappings, children and receivers keep it. The kernel ends it
- * with the last of them, also after kill -9. The name begins with "bytefd-owned.", which the
- * library adds. Other processes can open the object by its full name, without this flag; a sweep
- * does not see them. A process that calls flock(2) on this descriptor loses the lock.
+ * Makes the processes that open the object with this flag its owners. bytefd_sweep removes the
+ * object's name once no owner has it open or mapped.
+ * - The owners share a lock on the open file description (LOCK_SH, flock(2)). Duplicates,
+ *   mappings, children and receivers keep the lock. The kernel ends it with the last of them, also
+ *   after kill -9.
+ * - The library adds "bytefd-owned." to the beginning of the name.
+ * - Other processes can open the object by its full name, without this flag. A sweep ignores them.
+ * - A process that calls flock(2) on this descriptor loses the lock.
  */
 #define BYTEFD_SHM_OWNED (1ull << 26)
 
 /**
- * Opens an object that belongs to any user. Without this flag an object is -EPERM unless its owner
- * is the effective user or root: another owner can change it at any time, and can have created it
- * in expectation of this name.
+ * Opens an object that belongs to any user. Without this flag the call fails with -EPERM unless
+ * the object's owner is the effective user or root. Another owner can change the object at any
+ * time, and may have created it because the name could be guessed.
  */
 #define BYTEFD_SHM_ANY_OWNER (1ull << 27)
 
 /**
- * Size of a buffer for any full name, with its slash and final NUL.
+ * Size in bytes of a buffer for any full name, with its slash and final NUL.
  */
 #define BYTEFD_SHM_NAME_SIZE 257u
 
 /**
- * Creates the segment if there is none with this key; with IPC_PRIVATE always.
+ * Creates the segment if none with this key exists. With IPC_PRIVATE it always creates one.
  */
 #define BYTEFD_SYSV_CREATE (1ull << 28)
 
 /**
- * With BYTEFD_SYSV_CREATE: -EEXIST if there is a segment with this key.
+ * Fails with -EEXIST if a segment with this key exists. For BYTEFD_SYSV_CREATE.
  */
 #define BYTEFD_SYSV_EXCLUSIVE (1ull << 29)
 
 /**
- * `key` is a segment's number.
+ * Takes `key` as the number of a segment (its shmid).
  */
 #define BYTEFD_SYSV_BY_ID (1ull << 30)
 
 /**
  * Marks the segment for removal (IPC_RMID) as soon as it is attached. The kernel removes it when
- * its last user detaches it or ends, also by SIGKILL. From then on other processes attach it by
- * its number, which Linux allows, not by its key. A process that is killed within the call,
- * between creating and marking, leaves the segment behind.
+ * its last user detaches it or ends, also by SIGKILL. From then on other processes must attach it
+ * by its number, which Linux allows, because its key no longer finds it. A process that is killed
+ * within the call, between creating and marking, leaves the segment behind.
  */
 #define BYTEFD_SYSV_TRANSIENT (1ull << 32)
 
 /**
- * A mapped range of a file, or memory without a file. Any number of threads may use one map at the
- * same time, with these exceptions: no other thread may use the map during bytefd_map_resize and
- * bytefd_map_unmap, or after bytefd_map_close. During bytefd_map_seal other threads may only read
- * its bytes.
+ * A mapped range of a file, or memory without a file.
  *
- * The functions that take a range accept any bytes of the map, not only whole pages. A `length` of
- * 0 is nothing: they check the range and return 0 (bytefd_map_unmap: -EINVAL). BYTEFD_TO_END is to
- * the end of the map, but bytefd_map_read and bytefd_map_write, which also take a buffer, refuse
- * it (-EINVAL). An `offset` past the end of the map is -EINVAL.
+ * Any number of threads may use one map at the same time, except that no other thread may use it:
+ * - during bytefd_map_resize and bytefd_map_unmap, or after bytefd_map_close;
+ * - during bytefd_map_seal, except to read its bytes.
+ *
+ * The functions that take a range accept any bytes of the map, not only whole pages. If `length`
+ * is 0, they check the range and return 0, but bytefd_map_unmap returns -EINVAL. BYTEFD_TO_END as
+ * `length` means to the end of the map. bytefd_map_read and bytefd_map_write take a buffer too,
+ * and refuse it (-EINVAL). An `offset` past the end of the map is -EINVAL.
  */
 typedef struct bytefd_map bytefd_map;
 
 /**
- * Lends files to scan_bytes and the functions that begin with bytefd_scan_begin (options->pool),
- * for a fraction of what a new sealed file costs. Made by the caller for one trust domain; nothing
- * is shared between pools. Any number of threads may use one pool at the same time, and a scan
- * never waits for another scan's callback.
+ * Lends files to scan_bytes and to the functions whose names begin with bytefd_scan_begin, for a
+ * fraction of the cost of a new sealed file. The pool is set in `options->pool`. A descriptor from
+ * a pool has no seals; the following list says what protects its content instead.
  *
- * Where the file comes from, and what each protects against:
- * - No pool: every scan has a new, sealed file. Nothing of one scan can ever show in another,
- *   whatever the callback keeps, and nobody can change the file.
- * - BYTEFD_POOL_NEW_FILES: every scan has a new file that nothing is left of afterwards. Nothing
- *   of one scan can ever show in another, whatever the callback keeps. The descriptor is not
- *   sealed: F_GET_SEALS is F_SEAL_SEAL. Instead it is open through a read-only mount, so that the
- *   borrower cannot write to the file, change its mode, open it for writing, map it shared for
- *   writing or link it, root included. A receiver that verifies seals refuses it. Sizes for which
- *   a memfd is cheaper, and files that do not fit into `max_bytes`, get a sealed memfd.
+ * The caller makes one pool for each trust domain: code that may read each other's content. Pools
+ * share nothing. Any number of threads may use one pool at the same time, and a scan never waits
+ * for another scan's callback.
+ *
+ * Where the file comes from, and what protects its content:
+ * - No pool: every scan has a new, sealed file. Nothing of one scan can ever be seen in another,
+ *   whatever the callback keeps. Nobody can change the file.
+ * - BYTEFD_POOL_NEW_FILES: every scan has a new file, and nothing of it remains afterwards.
+ *   Nothing of one scan can ever be seen in another, whatever the callback keeps. The descriptor
+ *   is open through a read-only mount, which binds root too. The borrower cannot write to the
+ *   file, change its mode, link it, open it for writing, or map it shared for writing. The
+ *   descriptor is not sealed (F_GET_SEALS returns F_SEAL_SEAL), so that a receiver that verifies
+ *   seals refuses it. Sizes for which a memfd is cheaper, and files that do not fit into
+ *   `max_bytes`, get a sealed memfd.
  * - BYTEFD_POOL_REUSE: the callback is lent a read-only description of a file of mode 0400 that is
- *   not sealed. Before the file is used again the kernel is asked to prove that nobody else has it
- *   open or mapped, and its length, mode, owner, times and attributes must be what they were. If
- *   not, the file is dropped and counted. A callback that keeps a duplicate, a mapping, a child
- *   that has it, or a description of its own keeps that file and sees its content unchanged.
- *   Content of an earlier scan is never visible, also not past the end.
- * - BYTEFD_POOL_AUTO (the default) reuses files, and from 64 KiB on makes new ones for the sizes
- *   for which that costs less on this host. It promises what BYTEFD_POOL_REUSE promises.
- * - BYTEFD_POOL_REUSE or BYTEFD_POOL_AUTO with BYTEFD_TRUST_CALLBACK: the cached file itself is
- *   lent, read-write, and nothing is proved. The callback promises to keep nothing and to change
- *   nothing. If it breaks the promise it sees and changes later scans of trusted callbacks, and if
- *   it cuts the file off during one, that scan can end in a SIGBUS. The pool sets the file offset
- *   and the status flags (O_APPEND) back, but not locks, leases and the close-on-exec flag.
+ *   not sealed. Before the pool lends the file again, the kernel must prove that nobody else has
+ *   it open or mapped. Its length, mode, owner, times and attributes must also be unchanged.
+ *   Otherwise the pool drops the file and counts it. A callback can keep the file by a duplicate,
+ *   a mapping, a child, or a description of its own. It then sees the content unchanged. Content
+ *   of an earlier scan is never visible, not even past the end.
+ * - BYTEFD_POOL_AUTO (the default) reuses files. From 64 KiB on it makes new files for the sizes
+ *   for which they cost less on this host. It promises what BYTEFD_POOL_REUSE promises.
+ * - BYTEFD_POOL_REUSE or BYTEFD_POOL_AUTO with BYTEFD_TRUST_CALLBACK: the callback is lent the
+ *   cached file itself, for reading and writing, and nothing is proved. The callback promises to
+ *   keep nothing and to change nothing. If it breaks the promise, it sees and changes the content
+ *   of later trusted scans. If it truncates the file during a later scan, that scan can end in
+ *   SIGBUS. The pool resets the file offset and the status flags (O_APPEND), but not locks, leases
+ *   and the close-on-exec flag.
  *
- * Warning: the proof does not see what this list names. Its holder can read later scans, and with
- * all but the first item change them. For callbacks that do this use BYTEFD_POOL_NEW_FILES, or no
- * pool:
- * - Pages in flight, to which a pipe, socket or device refers without a descriptor: vmsplice(2)
- *   from a mapping, zero-copy sends (MSG_ZEROCOPY), RDMA, and splice(2) and sendfile(2) from a
- *   descriptor without O_DIRECT. The descriptor that is lent has O_DIRECT, with which both copy
- *   (Linux 6.6), unless the callback clears it or opens one of its own.
+ * Warning: never combine BYTEFD_TRUST_CALLBACK with an engine in another process, or with one that
+ * has a deadline. An answer that arrives after the deadline can belong to the next upload.
+ *
+ * Warning: the proof does not see the items of the following list. Their holder can read the
+ * content of later scans, and with all items but the first change it. For callbacks that use one
+ * of them, use BYTEFD_POOL_NEW_FILES or no pool:
+ * - Pages in flight, to which a pipe, socket or device refers without a descriptor. They come from
+ *   vmsplice(2) of a mapping, zero-copy sends (MSG_ZEROCOPY), RDMA, and splice(2) and sendfile(2)
+ *   from a descriptor without O_DIRECT. The descriptor that is lent has O_DIRECT, with which
+ *   splice and sendfile copy (Linux 6.6). A callback can clear that flag, or open a descriptor
+ *   without it.
  * - What can be opened later: an O_PATH descriptor, and for root a file handle
  *   (open_by_handle_at(2)) or a mark of fanotify(7). While the library copies, such an open waits.
  *   A file that was changed during a scan is dropped after it.
  * - A callback that takes the pool's own descriptors, whose numbers it finds in /proc/self/fd.
- *   (Those of BYTEFD_POOL_NEW_FILES are the directory of its file system, in which a file has a
- *   name for a moment before its first byte, and the description that a file is filled through.)
- * - io_uring's registered buffers, and whatever else pins pages, of a mapping for writing that a
- *   privileged callback made without changing the mode (CAP_DAC_OVERRIDE).
- * - Before Linux 6.13 the kernel's clock for changes stands still for some milliseconds. In that
- *   time after a scan begins, the proof does not see a callback that sets the mode, pins pages for
- *   writing, and sets the mode back.
+ *   (With BYTEFD_POOL_NEW_FILES these are the directory of the file system and the description
+ *   through which a file is filled. A file has a name in that directory for a moment, before its
+ *   first byte.)
+ * - io_uring's registered buffers, and everything else that pins pages, if they belong to a
+ *   mapping for writing. Only a callback with CAP_DAC_OVERRIDE can make such a mapping without
+ *   changing the mode.
+ * - Before Linux 6.13, a short change of the mode: the kernel's clock for changes stands still for
+ *   some milliseconds. Within that time after a scan begins, a callback can set the mode, pin
+ *   pages for writing, and set the mode back without being seen.
  *
- * With a pool only these options may be set: `name`, `spill_threshold`, BYTEFD_BACKEND_MEMFD, and
- * either BYTEFD_INHERIT and BYTEFD_READ_ONLY (which it is anyway) or BYTEFD_TRUST_CALLBACK. Others
- * are -EINVAL. A file keeps its name, so it is cached for scans of the same name.
+ * Only the following options may be set with a pool; others are -EINVAL:
+ * - `name` and `spill_threshold`. A file keeps its name, so that it is cached for scans of the
+ *   same name only.
+ * - BYTEFD_BACKEND_MEMFD.
+ * - Either BYTEFD_INHERIT and BYTEFD_READ_ONLY (which changes nothing), or BYTEFD_TRUST_CALLBACK.
  *
- * The file system of new files is a tmpfs that is mounted nowhere: two descriptors are all there
- * is of it. Making it needs Linux 5.12, and the right to mount (CAP_SYS_ADMIN) or to a user
- * namespace. A child process that shares the memory of the calling thread makes it in a few
- * milliseconds. The child has ended when the function returns; the program sees no child, signal,
- * mount or namespace.
- * - BYTEFD_POOL_NEW_FILES makes it in bytefd_pool_create, which fails with -EOPNOTSUPP where the
- *   host refuses a step of that: seccomp filters of containers, AppArmor, no user namespaces, a
- *   chroot, a process that is not dumpable after setuid(2), Valgrind. Later it is made again after
- *   fork(2), bytefd_pool_trim to 0 and a change of the user; if that is refused, scans get memfds.
- * - BYTEFD_POOL_AUTO makes it once scans of 64 KiB and more have taken 8 ms, and does without
- *   where it is refused. It does not try in a process with a seccomp filter, which may kill
- *   instead of refusing. Then it measures some of the scans, without their callbacks, and tries
- *   the dearer way ever more rarely.
+ * The file system of new files is a tmpfs that is mounted nowhere; two descriptors are the only
+ * references to it. Making it needs Linux 5.12, and the right to mount (CAP_SYS_ADMIN) or to
+ * create a user namespace. A child process makes it in a few milliseconds, in the memory of the
+ * calling thread. The child has ended when the function returns. The program sees no child,
+ * signal, mount or namespace.
+ * - BYTEFD_POOL_NEW_FILES makes it in bytefd_pool_create, which fails with -EOPNOTSUPP if the host
+ *   refuses a step. Reasons are a seccomp filter of a container, AppArmor, a lack of user
+ *   namespaces, a chroot and Valgrind. A process that is not dumpable after setuid(2) is refused
+ *   too. After fork(2), bytefd_pool_trim to 0 or a change of the user, the next scan makes it
+ *   again. If that is refused, scans get memfds.
+ * - BYTEFD_POOL_AUTO makes it after scans of 64 KiB and more have taken 8 ms in total, and does
+ *   without it if the host refuses. It does not try in a process with a seccomp filter, because a
+ *   filter may kill instead of refusing. From then on it measures some scans, without their
+ *   callbacks, and tries the more expensive way ever more rarely.
  *
  * Lost bytes, in a mapping of a file that was truncated, are -EFAULT as without a pool. The
- * library asks the kernel what `buf` is (PROCMAP_QUERY, Linux 6.11): it copies anonymous memory by
- * itself, and lets the kernel copy everything else, which takes longer. Anonymous memory that was
- * made inaccessible without munmap(2) or mprotect(2) raises the signal that any access raises:
- * MADV_GUARD_INSTALL, protection keys, userfaultfd(2).
+ * library asks the kernel what memory `buf` is (PROCMAP_QUERY, Linux 6.11). It copies anonymous
+ * memory by itself, and lets the kernel copy all other memory, which takes longer.
  *
- * A cached file keeps its inode number, and two scans may have the same size and time: a client
- * that remembers files by these (and marks nothing on them) is better given new files.
+ * Warning: a scan with a pool can raise SIGSEGV or SIGBUS if `buf` is anonymous memory that is
+ * mapped but inaccessible. That concerns MADV_GUARD_INSTALL, protection keys and userfaultfd(2),
+ * but not munmap(2) and mprotect(2).
+ *
+ * A cached file keeps its inode number, and two scans may have the same size and time. A client
+ * that recognizes files by these, and puts no mark on them, needs new files.
  *
  * No thread may use a pool during or after bytefd_pool_close. A pool holds at most `max_files`
  * descriptors, two of /proc, and two of its file system. bytefd_pool_trim to 0 closes those that
- * are not lent, and a scan with the pool does so before it fails with -EMFILE or -ENFILE.
+ * are not lent. A scan with the pool does so too, before it fails with -EMFILE or -ENFILE.
  *
  * In a child of fork(2) the pool is empty. The child's first use of the pool closes the files that
- * it kept, and one that is lent to a trusted callback. Until then the child can read and change
- * what the parent scans later; execve(2) ends that. So make pools after forking workers, or call
- * bytefd_pool_trim in the child. What other threads were making or lending at that moment stays
- * open in the child. Where the host has no memfd or no /proc, or refuses leases, every scan has a
- * new file.
+ * were cached, and a file that is lent to a trusted callback. Until then the child can read and
+ * change what the parent scans later, unless it calls execve(2). Create pools after forking
+ * workers, or call bytefd_pool_trim in the child. Files that other threads were creating or
+ * lending at the fork stay open in the child.
+ *
+ * Every scan has a new file on a host that has no memfd or no /proc, or that refuses leases.
  *
  * ```c
  * static int look(int fd, void *context)
@@ -535,12 +584,13 @@ typedef struct bytefd_scan bytefd_scan;
 typedef struct bytefd_tempfile bytefd_tempfile;
 
 /**
- * How a descriptor is made. Start from BYTEFD_WRAP_OPTIONS_INIT, which is all defaults, as is a
- * NULL pointer.
+ * Selects how a descriptor is made. Start from BYTEFD_WRAP_OPTIONS_INIT, which sets all defaults.
+ * A NULL pointer means the same.
  *
- * `size` lets the struct grow at its end: a library that knows more members takes the missing ones
- * as their defaults; one that knows fewer accepts what is 0 and returns -E2BIG otherwise, and also
- * above 4096. A size below the first version's is -EINVAL.
+ * `size` lets the struct grow at its end. If it is smaller than the library's struct, the missing
+ * members have their defaults. If it is larger, the bytes that the library does not know must be
+ * 0, and `size` at most 4096; otherwise -E2BIG. A `size` below that of the first version is
+ * -EINVAL.
  *
  * ```c
  * bytefd_wrap_options options = BYTEFD_WRAP_OPTIONS_INIT;
@@ -555,45 +605,51 @@ typedef struct bytefd_wrap_options {
      */
     size_t size;
     /**
-     * A label that shows in /proc/self/fd and /proc/self/maps: 1 to 200 bytes without '/' and
-     * newline. It need not be unique. Files of BYTEFD_BACKEND_SHM and BYTEFD_BACKEND_TMPFILE do
-     * not show it. NULL is "bytefd".
+     * A label that is shown in /proc/self/fd and /proc/self/maps: 1 to 200 bytes without '/' and
+     * newline. It need not be unique. BYTEFD_BACKEND_SHM and BYTEFD_BACKEND_TMPFILE do not show
+     * it. NULL means "bytefd".
      */
     const char *name;
     /**
-     * For scans: the pool that lends the file, NULL for a new file each time. For functions that
-     * give a file away it must be NULL, or -EINVAL.
+     * For scans: the pool that lends the file. NULL means a new file for each scan. Functions that
+     * give a file away refuse a pool (-EINVAL).
      */
     struct bytefd_pool *pool;
     /**
-     * Above this number of bytes the content goes to an unlinked file on disk, in $TMPDIR, /tmp or
-     * /var/tmp, instead of memory. That holds for buffers, segments, scans and streams. Such a
-     * file cannot be sealed, and it is never a pool's. Its descriptor is open for reading only,
-     * without BYTEFD_WRITABLE. BYTEFD_UNLIMITED (the default) keeps everything in memory. 0 is
-     * -EINVAL. With BYTEFD_BACKEND_MEMFD or BYTEFD_SEAL_CONTENT any other value is -EINVAL, too.
+     * The maximum number of bytes that are stored in memory. Longer content goes to an unlinked
+     * file on disk instead, in $TMPDIR, /tmp or /var/tmp. That holds for buffers, segments, scans
+     * and streams.
+     * - The file on disk has no seals and belongs to no pool. Its descriptor is open for reading
+     *   only, unless BYTEFD_WRITABLE is set.
+     * - BYTEFD_UNLIMITED (the default) keeps all content in memory. 0 is -EINVAL.
+     * - With BYTEFD_BACKEND_MEMFD or BYTEFD_SEAL_CONTENT, any value but BYTEFD_UNLIMITED is
+     *   -EINVAL.
+     * - Set it in a process with a memory cgroup. The kernel kills a process whose copies exceed
+     *   the limit of its cgroup, and no function can turn that into an error.
      */
     uint64_t spill_threshold;
     /**
-     * BYTEFD_INHERIT and the flags from BYTEFD_WRITABLE to BYTEFD_TRUST_CALLBACK, or-ed. An
-     * unknown bit is -EINVAL, and so is BYTEFD_WRITABLE with BYTEFD_READ_ONLY or
-     * BYTEFD_SEAL_CONTENT.
+     * BYTEFD_INHERIT and the flags from BYTEFD_WRITABLE to BYTEFD_TRUST_CALLBACK, or-ed. 0 (the
+     * default) sets none. An unknown bit is -EINVAL, and so is BYTEFD_WRITABLE with
+     * BYTEFD_READ_ONLY or BYTEFD_SEAL_CONTENT.
      */
     uint64_t flags;
     /**
-     * One of the BYTEFD_BACKEND_ constants; 0 is BYTEFD_BACKEND_AUTO.
+     * One of the BYTEFD_BACKEND_ constants. 0 means BYTEFD_BACKEND_AUTO.
      */
     uint32_t backend;
     /**
-     * The permission bits; 0 for the default: 0400, or 0600, 0500 or 0700 as the flags ask. The
-     * owner's read bit must be set, execute bits only with BYTEFD_EXECUTABLE.
+     * The permission bits. 0 means the default: 0400; 0600 with BYTEFD_WRITABLE, 0500 with
+     * BYTEFD_EXECUTABLE, 0700 with both. The owner's read bit must be set. Execute bits need
+     * BYTEFD_EXECUTABLE.
      */
     uint32_t mode;
 } bytefd_wrap_options;
 
 /**
- * What went wrong, filled by a function that fails and left alone by one that succeeds. Belongs to
- * the caller; one object serves any number of calls, one after the other. 256 bytes, on every
- * platform and in every version.
+ * Describes a failure. A function that fails fills it, and a function that succeeds leaves it
+ * unchanged. It belongs to the caller, and can be used for any number of calls, one after the
+ * other. Its size is 256 bytes on every platform and in every version.
  *
  * ```c
  * bytefd_error error;
@@ -604,29 +660,29 @@ typedef struct bytefd_wrap_options {
  */
 typedef struct bytefd_error {
     /**
-     * The function's return value again: a negative errno.
+     * The negative errno that the function returned.
      */
     int code;
     /**
-     * With op "callback": what the callback of a scan returned. Otherwise 0.
+     * The value that the callback of a scan returned, if `op` is "callback". Otherwise 0.
      */
     int callback;
     /**
-     * The step that failed: a system call ("memfd_create"), or the argument that was refused
-     * ("name").
+     * The step that failed: a system call, such as "memfd_create", or the argument that was
+     * refused, such as "name".
      */
     char op[32];
     /**
-     * One line that says what was asked and what was found, with a final NUL. Without the step's
-     * name, without a newline. A long message is shortened in its middle.
+     * One line that says what was asked and what was found, with a final NUL. It has no newline,
+     * and does not repeat `op`. A long message is shortened in its middle.
      */
     char message[216];
 } bytefd_error;
 
 /**
- * How much is read from a stream, and how long that may take. Start from
- * BYTEFD_STREAM_OPTIONS_INIT: all of it, however long it takes, as is a NULL pointer. `size` works
- * as in bytefd_wrap_options.
+ * Limits how much is read from a stream, and how long that may take. Start from
+ * BYTEFD_STREAM_OPTIONS_INIT, which sets no limits. A NULL pointer means the same. `size` works as
+ * in bytefd_wrap_options.
  *
  * ```c
  * bytefd_stream_options options = BYTEFD_STREAM_OPTIONS_INIT;
@@ -647,45 +703,53 @@ typedef struct bytefd_stream_options {
     uint64_t max_bytes;
     /**
      * The expected number of bytes, such as a Content-Length; 0 (the default) if it is not known.
-     * It is the size of the first buffer, up to 1 MiB. Above that it decides where the file is: on
-     * disk if it exceeds `spill_threshold`, and in a pool a cached file of about this size. The
-     * stream may be longer or shorter. A regular file needs no hint, because it has a length.
+     * The stream may be longer or shorter.
+     * - Up to 1 MiB, the hint is the size of the first buffer.
+     * - Above 1 MiB, the hint decides where the file is. If the hint exceeds `spill_threshold`,
+     *   the file is on disk. A pool takes a cached file of about this size.
+     * - A regular file has a length, and needs no hint.
      */
     uint64_t size_hint;
     /**
-     * How many nanoseconds the whole call may take; -ETIMEDOUT afterwards. -1 (the default) is no
-     * limit, 0 does not wait at all; other negative numbers are -EINVAL. With a timeout a limit of
-     * the socket (SO_RCVTIMEO) is not looked at. A regular file always counts as ready, so a file
-     * system that does not answer (FUSE, NFS) holds the call longer.
+     * Maximum time for the whole call in nanoseconds; -ETIMEDOUT afterwards. -1 (the default) sets
+     * no limit, and 0 does not wait. Other negative numbers are -EINVAL.
+     * - With a timeout, a limit of the socket itself (SO_RCVTIMEO) is ignored.
+     * - A regular file always counts as ready. A file system that does not answer (FUSE, NFS) can
+     *   therefore hold the call longer than the timeout.
      */
     int64_t timeout_ns;
     /**
-     * BYTEFD_INTERRUPTIBLE or 0.
+     * BYTEFD_INTERRUPTIBLE or 0 (the default).
      */
     uint64_t flags;
 } bytefd_stream_options;
 
 /**
- * What scan_bytes calls: `fd` is lent for the duration of the call, `context` is the caller's own.
- * Returns 0 to say that all went well.
+ * The callback of scan_bytes. `fd` is lent for the duration of the call, and `context` is the
+ * pointer that the caller gave. A return value of 0 means success.
  *
- * It may dup, map and reopen the descriptor and keep those; it may even close it. In C++ it may
- * throw: the exception passes through scan_bytes, and the descriptor is closed. It must not leave
- * by longjmp(3) or pthread_exit(3). pthread_cancel(3) may end it: the descriptor is closed.
+ * The callback may duplicate, map and reopen the descriptor, and keep the results. It may even
+ * close the descriptor.
+ *
+ * In C++ the callback may throw: the exception passes through scan_bytes, and the descriptor is
+ * closed. The callback must not leave by longjmp(3) or pthread_exit(3). pthread_cancel(3) may end
+ * it; the descriptor is then closed.
  */
 typedef int (*bytefd_scan_fn)(int fd, void *context);
 
 /**
- * What bytefd_wrap_reader calls for the next bytes: it stores at most `size` bytes at `buf` and
- * returns how many, 0 at the end, or a negative errno. After -EINTR it is called again. `context`
- * is the caller's own. It is called by the thread that called the library, and must return: no
- * exception, no longjmp(3), no end of the thread. It must not keep `buf`.
+ * The callback of bytefd_wrap_reader, which delivers the next bytes. It stores at most `size`
+ * bytes at `buf`, and returns how many it stored. 0 means the end, and a negative errno an error.
+ * After -EINTR the library calls it again. `context` is the pointer that the caller gave.
+ *
+ * The thread that called the library calls it. The callback must return: it must not throw, call
+ * longjmp(3) or end the thread. It must not keep `buf`.
  */
 typedef ssize_t (*bytefd_read_fn)(void *context, void *buf, size_t size);
 
 /**
- * How a pool is made. Start from BYTEFD_POOL_OPTIONS_INIT, which is all defaults, as is a NULL
- * pointer. `size` works as in bytefd_wrap_options.
+ * Selects how a pool gets its files, and how many it keeps. Start from BYTEFD_POOL_OPTIONS_INIT,
+ * which sets all defaults. A NULL pointer means the same. `size` works as in bytefd_wrap_options.
  *
  * ```c
  * bytefd_pool_options options = BYTEFD_POOL_OPTIONS_INIT;
@@ -699,15 +763,19 @@ typedef struct bytefd_pool_options {
      */
     size_t size;
     /**
-     * Maximum number of bytes of memory in cached files that are not lent. The default is 64 MiB;
-     * 0 caches nothing. It is also the size of the file system for new files, which holds those
-     * that are lent or that a borrower has kept; what does not fit there is a memfd.
+     * Maximum number of bytes of memory in cached files that are not lent. The default is 64 MiB.
+     * - 0 caches nothing.
+     * - This is also the size of the file system for new files, which is at least one page. It
+     *   holds the files that are lent or that a borrower has kept. A file that does not fit is a
+     *   memfd.
      */
     uint64_t max_bytes;
     /**
-     * After this many nanoseconds without a scan a file is dropped. The pool looks at the time
-     * when it is used; it has no thread of its own. -1 (the default) keeps files until their place
-     * is needed; other negative numbers are -EINVAL.
+     * Time in nanoseconds after which an unused file is dropped. The pool checks the time when it
+     * is used, because it has no thread of its own.
+     * - -1 (the default) keeps files until their place is needed. Other negative numbers are
+     *   -EINVAL.
+     * - 0 drops a file at the next use of the pool, instead of lending it again.
      */
     int64_t idle_ns;
     /**
@@ -715,53 +783,55 @@ typedef struct bytefd_pool_options {
      */
     uint64_t flags;
     /**
-     * Maximum number of files that are used again, cached and lent together: 1 to 64. The pool has
-     * one descriptor for each. The default is 64.
+     * Maximum number of files that are reused, cached and lent together: 1 to 64. The pool has one
+     * descriptor for each. The default is 64; 0 is -EINVAL.
      */
     uint32_t max_files;
     /**
-     * BYTEFD_POOL_AUTO, BYTEFD_POOL_REUSE or BYTEFD_POOL_NEW_FILES; 0 is BYTEFD_POOL_AUTO.
+     * BYTEFD_POOL_AUTO, BYTEFD_POOL_REUSE or BYTEFD_POOL_NEW_FILES. 0 (the default) means
+     * BYTEFD_POOL_AUTO.
      */
     uint32_t method;
 } bytefd_pool_options;
 
 /**
- * What a pool has done since it was made, and what it holds.
+ * Counts what a pool has done since it was created, and what it holds. Start from
+ * BYTEFD_POOL_STATS_INIT.
  */
 typedef struct bytefd_pool_stats {
     /**
-     * sizeof(bytefd_pool_stats), as BYTEFD_POOL_STATS_INIT sets it. The struct may grow at its
-     * end; no more than this is written.
+     * sizeof(bytefd_pool_stats), set by the caller. The struct may grow at its end, and no more
+     * bytes than this are written.
      */
     size_t size;
     /**
-     * Scans that were lent a cached file.
+     * Number of scans that were lent a cached file.
      */
     uint64_t hits;
     /**
-     * Scans that got a new file, whatever its method.
+     * Number of scans that got a new file, with any method.
      */
     uint64_t misses;
     /**
-     * Files that were dropped because another open file description or mapping of them existed, or
-     * because they were changed while they were lent or cached. bytefd_pool_get_stats first drops
-     * those that are held now.
+     * Number of files that were dropped because they were held or changed. A file is held if
+     * another open file description or mapping of it exists. bytefd_pool_get_stats first drops the
+     * files that are held now.
      */
     uint64_t dropped;
     /**
-     * Files of the cache that are lent now. When they are `max_files`, every further scan gets a
-     * new file that is not cached: look for scans that were never ended.
+     * Number of cached files that are lent now. If that is `max_files`, every further scan gets a
+     * new file that is not cached. Look for scans that were never ended.
      */
     uint64_t lent;
     /**
-     * Bytes of memory in cached files that are not lent.
+     * Number of bytes of memory in cached files that are not lent.
      */
     uint64_t cached_bytes;
 } bytefd_pool_stats;
 
 /**
- * Selects what is mapped, and how. Start from BYTEFD_MAP_OPTIONS_INIT: the whole file, for
- * reading. A NULL pointer means the same. `size` works as in bytefd_wrap_options.
+ * Selects what is mapped, and how. Start from BYTEFD_MAP_OPTIONS_INIT, which maps the whole file
+ * for reading. A NULL pointer means the same. `size` works as in bytefd_wrap_options.
  *
  * ```c
  * bytefd_map_options options = BYTEFD_MAP_OPTIONS_INIT;
@@ -778,50 +848,53 @@ typedef struct bytefd_map_options {
      */
     size_t size;
     /**
-     * The first byte of the file that the map shows. Any byte; it need not begin a page.
+     * Offset of the first byte of the file that is mapped. It need not be at the beginning of a
+     * page.
      */
     uint64_t offset;
     /**
-     * The number of bytes to map, at most PTRDIFF_MAX. BYTEFD_TO_END (the default) is from the
-     * offset to the end of the file; the offset must not be past it. 0 is -EINVAL.
+     * Number of bytes to map, at most PTRDIFF_MAX. BYTEFD_TO_END (the default) maps from the
+     * offset to the end of the file; the offset must not be past the end. 0 is -EINVAL.
      */
     size_t length;
     /**
-     * With BYTEFD_MAP_WRITE, a smaller file is first grown to this many bytes, with zeros. The
-     * added space is reserved, so that a store there cannot hit a full disk. BYTEFD_MAP_NO_RESERVE
-     * skips that. Holes that the file had stay holes. A larger file stays as it is. Processes that
-     * grow one file at the same time must agree among themselves.
+     * Minimum size of the file, for BYTEFD_MAP_WRITE. A smaller file is first grown to this many
+     * bytes, with zeros; a larger file keeps its size. 0 (the default) never grows the file.
+     * - Space for the added bytes is reserved, so that a store there cannot hit a full disk.
+     *   BYTEFD_MAP_NO_RESERVE skips that. Holes that the file had before stay holes.
+     * - Processes that grow one file at the same time must coordinate.
      */
     uint64_t file_size;
     /**
-     * Address space that is kept for the map: as long as its length stays within this many bytes,
-     * bytefd_map_resize never moves it. It costs no memory. 0 for none. With BYTEFD_MAP_WRITE, or
-     * for memory.
+     * Number of bytes of address space to keep for the map, for BYTEFD_MAP_WRITE and for memory.
+     * While the length of the map stays within it, bytefd_map_resize never moves the map. It costs
+     * no memory. 0 (the default) keeps none.
      */
     size_t reserve;
     /**
-     * The flags from BYTEFD_MAP_CREATE to BYTEFD_MAP_WIPE_ON_FORK, or-ed. An unknown bit is
-     * -EINVAL.
+     * The flags from BYTEFD_MAP_CREATE to BYTEFD_MAP_WIPE_ON_FORK, or-ed. 0 (the default) sets
+     * none. An unknown bit is -EINVAL.
      */
     uint64_t flags;
     /**
-     * BYTEFD_MAP_READ, BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE. 0 (the default) is BYTEFD_MAP_READ
-     * for files and BYTEFD_MAP_WRITE for bytefd_map_memory, where BYTEFD_MAP_READ is -EINVAL.
+     * BYTEFD_MAP_READ, BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE. 0 (the default) means
+     * BYTEFD_MAP_READ for files, and BYTEFD_MAP_WRITE for bytefd_map_memory. There BYTEFD_MAP_READ
+     * is -EINVAL.
      */
     uint32_t access;
     /**
-     * The permission bits of a file that BYTEFD_MAP_CREATE makes, less the umask; 0 is 0600.
+     * The permission bits of a file that BYTEFD_MAP_CREATE creates, less the umask. 0 means 0600.
      * bytefd_map_file ignores it without BYTEFD_MAP_CREATE. bytefd_map_fd and bytefd_map_memory
-     * refuse it (-EINVAL).
+     * refuse any other value than 0 (-EINVAL).
      */
     uint32_t mode;
 } bytefd_map_options;
 
 /**
- * What is asked of a descriptor that another process has made: a regular file that is open for
- * reading, and the following. Start from BYTEFD_REQUIREMENTS_INIT, which asks for seals against
- * writing and shrinking, as a NULL pointer does for bytefd_verify. `size` works as in
- * bytefd_wrap_options.
+ * Requirements for a descriptor that another process has made. It must always refer to a regular
+ * file that is open for reading. Start from BYTEFD_REQUIREMENTS_INIT, which requires seals against
+ * writing and shrinking. For bytefd_verify a NULL pointer means the same; for bytefd_receive it
+ * means no requirements. `size` works as in bytefd_wrap_options.
  *
  * ```c
  * bytefd_requirements requirements = BYTEFD_REQUIREMENTS_INIT;
@@ -835,32 +908,33 @@ typedef struct bytefd_requirements {
      */
     size_t size;
     /**
-     * Minimum number of bytes. 0 (the default) is any number.
+     * Minimum number of bytes. 0 (the default) accepts any number.
      */
     uint64_t min_length;
     /**
-     * Maximum number of bytes. A sealed file can be far longer than its memory: it may consist of
-     * holes. BYTEFD_UNLIMITED (the default) sets no limit; 0 is -EINVAL.
+     * Maximum number of bytes. A sealed file can be far longer than its memory, because it may
+     * consist of holes. BYTEFD_UNLIMITED (the default) sets no limit; 0 is -EINVAL.
      */
     uint64_t max_length;
     /**
-     * BYTEFD_REQUIRE_UID and BYTEFD_REQUIRE_NO_SEALS, or-ed.
+     * BYTEFD_REQUIRE_UID and BYTEFD_REQUIRE_NO_SEALS, or-ed. 0 (the default) sets none.
      */
     uint64_t flags;
     /**
-     * The seals that must be there, F_SEAL_* of fcntl(2); more are fine. 0 is F_SEAL_WRITE |
-     * F_SEAL_SHRINK.
+     * The seals that the file must have, F_SEAL_* of fcntl(2); it may have more. 0 (the default)
+     * means F_SEAL_WRITE | F_SEAL_SHRINK.
      */
     uint32_t seals;
     /**
-     * With BYTEFD_REQUIRE_UID: the owner of the file. Otherwise it must be 0.
+     * The required owner of the file, with BYTEFD_REQUIRE_UID. Otherwise it must be 0.
      */
     uid_t uid;
 } bytefd_requirements;
 
 /**
- * How bytefd_send and bytefd_receive wait, and where a message on a stream ends. Start from
- * BYTEFD_TRANSFER_OPTIONS_INIT; NULL is the same. `size` works as in bytefd_wrap_options.
+ * Selects how bytefd_send and bytefd_receive wait, and where a message on a stream ends. Start
+ * from BYTEFD_TRANSFER_OPTIONS_INIT. A NULL pointer means the same. `size` works as in
+ * bytefd_wrap_options.
  *
  * ```c
  * bytefd_transfer_options soon = BYTEFD_TRANSFER_OPTIONS_INIT;
@@ -874,20 +948,20 @@ typedef struct bytefd_transfer_options {
      */
     size_t size;
     /**
-     * Time limit for the whole call in nanoseconds; it ends with -ETIMEDOUT. 0 does not wait; -1
-     * (the default) is no limit. The time limits of the socket (SO_RCVTIMEO, SO_SNDTIMEO) have a
-     * meaning only with -1 and without BYTEFD_INTERRUPTIBLE.
+     * Maximum time for the whole call in nanoseconds; -ETIMEDOUT afterwards. -1 (the default) sets
+     * no limit, and 0 does not wait. The time limits of the socket (SO_RCVTIMEO, SO_SNDTIMEO) have
+     * an effect only with -1 and without BYTEFD_INTERRUPTIBLE.
      */
     int64_t timeout_ns;
     /**
-     * BYTEFD_TRANSFER_SOME and BYTEFD_INTERRUPTIBLE, or-ed.
+     * BYTEFD_TRANSFER_SOME and BYTEFD_INTERRUPTIBLE, or-ed. 0 (the default) sets none.
      */
     uint64_t flags;
 } bytefd_transfer_options;
 
 /**
- * The process, user and group at the other end of a connected socket, as the kernel saw them then.
- * Start from BYTEFD_CREDENTIALS_INIT.
+ * Identifies the process, user and group at the other end of a connected socket, as the kernel saw
+ * them when the connection was made. Start from BYTEFD_CREDENTIALS_INIT.
  *
  * ```c
  * bytefd_credentials peer = BYTEFD_CREDENTIALS_INIT;
@@ -901,27 +975,28 @@ typedef struct bytefd_credentials {
      */
     size_t size;
     /**
-     * Its process, as this process sees it; 0 if it cannot. The process may have ended, and its
-     * number be another's by now.
+     * The process ID, as this process sees it; 0 if it cannot see that process. The process may
+     * have ended, and another process may have the number by now.
      */
     pid_t pid;
     /**
-     * Its effective user.
+     * The effective user ID.
      */
     uid_t uid;
     /**
-     * Its effective group.
+     * The effective group ID.
      */
     gid_t gid;
     /**
-     * 0.
+     * Always 0.
      */
     uint32_t reserved;
 } bytefd_credentials;
 
 /**
- * How an object of shared memory is created or opened. Start from BYTEFD_SHM_OPTIONS_INIT, which
- * opens for reading, as a NULL pointer does. `size` works as in bytefd_wrap_options.
+ * Selects how an object of shared memory is created or opened. Start from BYTEFD_SHM_OPTIONS_INIT,
+ * in which every member but `size` is 0. It opens an existing object for reading. A NULL pointer
+ * means the same. `size` works as in bytefd_wrap_options.
  *
  * ```c
  * bytefd_shm_options options = BYTEFD_SHM_OPTIONS_INIT;
@@ -937,28 +1012,31 @@ typedef struct bytefd_shm_options {
      */
     size_t size;
     /**
-     * With BYTEFD_SHM_CREATE: the size of the new object, zero-filled and preallocated. Otherwise,
-     * and if there is an object already: the minimum size; a smaller object is -ENXIO.
+     * With BYTEFD_SHM_CREATE: the size of the new object, zero-filled and preallocated. 0 creates
+     * an empty object. If the object exists: its minimum size; a smaller object is -ENXIO. 0
+     * accepts any size.
      */
     uint64_t length;
     /**
-     * The BYTEFD_SHM_ flags, or-ed. An unknown bit is -EINVAL.
+     * The BYTEFD_SHM_ flags, or-ed. 0 opens an existing object, of which this process does not
+     * become an owner. An unknown bit is -EINVAL.
      */
     uint64_t flags;
     /**
-     * BYTEFD_MAP_READ (also 0), or BYTEFD_MAP_WRITE for reading and writing.
+     * BYTEFD_MAP_READ for reading, or BYTEFD_MAP_WRITE for reading and writing. 0 means
+     * BYTEFD_MAP_READ.
      */
     uint32_t access;
     /**
-     * The permission bits of a new object, whatever the umask says; 0 is 0600. With
-     * BYTEFD_SHM_OWNED its owner must be allowed to read or write it, or a sweep could not open
-     * it.
+     * The permission bits of a new object, whatever the umask is. 0 means 0600. It has no effect
+     * on an object that exists. With BYTEFD_SHM_OWNED the mode must let the owner read or write,
+     * so that a sweep can open the object.
      */
     uint32_t mode;
 } bytefd_shm_options;
 
 /**
- * What bytefd_sweep did. Start from BYTEFD_SWEEP_RESULT_INIT.
+ * Counts what bytefd_sweep did. Start from BYTEFD_SWEEP_RESULT_INIT.
  *
  * ```c
  * bytefd_sweep_result result = BYTEFD_SWEEP_RESULT_INIT;
@@ -972,23 +1050,23 @@ typedef struct bytefd_sweep_result {
      */
     size_t size;
     /**
-     * The number of names that were removed.
+     * Number of names that were removed.
      */
     uint64_t removed;
     /**
-     * The number of names of this user that a process holds.
+     * Number of names of this user that a process still holds.
      */
     uint64_t in_use;
     /**
-     * The number of names that could not be removed, or not entirely, and of directories that
-     * could not be read.
+     * Number of names that could not be removed entirely, and of directories that could not be
+     * read.
      */
     uint64_t failed;
 } bytefd_sweep_result;
 
 /**
- * How a temporary file is created. Start from BYTEFD_TEMPFILE_OPTIONS_INIT, which is all defaults,
- * as is a NULL pointer. `size` works as in bytefd_wrap_options.
+ * Selects how a temporary file is created. Start from BYTEFD_TEMPFILE_OPTIONS_INIT, which sets all
+ * defaults. A NULL pointer means the same. `size` works as in bytefd_wrap_options.
  *
  * ```c
  * bytefd_tempfile_options options = BYTEFD_TEMPFILE_OPTIONS_INIT;
@@ -1001,12 +1079,12 @@ typedef struct bytefd_tempfile_options {
      */
     size_t size;
     /**
-     * The end of the file's name, without a slash, at most 200 bytes. NULL for none.
+     * The end of the file's name, at most 200 bytes without a slash. NULL means no suffix.
      */
     const char *suffix;
     /**
-     * An existing directory for the file. NULL is the tmpfs at /dev/shm, or /tmp where that cannot
-     * be used. bytefd_sweep looks into /dev/shm, $TMPDIR, /tmp and /var/tmp only: in another
+     * An existing directory for the file. NULL means the tmpfs at /dev/shm, or /tmp if that cannot
+     * be used. bytefd_sweep searches only /dev/shm, $TMPDIR, /tmp and /var/tmp. In any other
      * directory, a killed process leaves the file behind.
      */
     const char *directory;
@@ -1015,8 +1093,8 @@ typedef struct bytefd_tempfile_options {
      */
     uint64_t flags;
     /**
-     * The permission bits of the file, whatever the umask says; 0 is 0600. Its directory lets no
-     * other user in.
+     * The permission bits of the file, whatever the umask is. 0 means 0600. The directory around
+     * the file admits no other user.
      */
     uint32_t mode;
     /**
@@ -1026,8 +1104,9 @@ typedef struct bytefd_tempfile_options {
 } bytefd_tempfile_options;
 
 /**
- * How a System V segment is created or attached. Start from BYTEFD_SYSV_OPTIONS_INIT, which
- * attaches for reading, as a NULL pointer does. `size` works as in bytefd_wrap_options.
+ * Selects how a System V segment is created or attached. Start from BYTEFD_SYSV_OPTIONS_INIT, in
+ * which every member but `size` is 0. It attaches an existing segment for reading. A NULL pointer
+ * means the same. `size` works as in bytefd_wrap_options.
  *
  * ```c
  * bytefd_sysv_options options = BYTEFD_SYSV_OPTIONS_INIT;
@@ -1042,21 +1121,24 @@ typedef struct bytefd_sysv_options {
      */
     size_t size;
     /**
-     * With BYTEFD_SYSV_CREATE: the size of the new segment, zero-filled. Otherwise, and if there
-     * is a segment already: the minimum size; a smaller segment is -ENXIO.
+     * With BYTEFD_SYSV_CREATE: the size of the new segment, zero-filled. 0 is -EINVAL if a segment
+     * must be created. If the segment exists: its minimum size; a smaller segment is -ENXIO. 0
+     * accepts any size.
      */
     size_t length;
     /**
-     * The BYTEFD_SYSV_ flags, or-ed. An unknown bit is -EINVAL.
+     * The BYTEFD_SYSV_ flags, or-ed. 0 attaches the existing segment with the key. An unknown bit
+     * is -EINVAL.
      */
     uint64_t flags;
     /**
-     * BYTEFD_MAP_READ (also 0), or BYTEFD_MAP_WRITE for reading and writing. A new segment must be
-     * attached for writing.
+     * BYTEFD_MAP_READ for reading, or BYTEFD_MAP_WRITE for reading and writing. 0 means
+     * BYTEFD_MAP_READ. A new segment must be attached with BYTEFD_MAP_WRITE.
      */
     uint32_t access;
     /**
-     * The permission bits of a new segment; 0 is 0600.
+     * The permission bits of a new segment. 0 means 0600. It has no effect on a segment that
+     * exists.
      */
     uint32_t mode;
 } bytefd_sysv_options;
@@ -1077,25 +1159,27 @@ extern "C" {
  *   descriptor (before 6.7) get one that is open for reading only.
  * - Any PROT_READ mapping works, shared or private, on every kernel.
  *
- * On hosts without memfd_create(2), and with the backends other than BYTEFD_BACKEND_MEMFD, the
- * file cannot be sealed. The descriptor is then open for reading only (O_RDONLY), without
- * BYTEFD_WRITABLE. Set `backend` to BYTEFD_BACKEND_MEMFD to require seals.
+ * The file cannot be sealed on hosts without memfd_create(2), with a backend other than
+ * BYTEFD_BACKEND_MEMFD, and above `spill_threshold`. The descriptor is then open for reading only
+ * (O_RDONLY), unless BYTEFD_WRITABLE is set. Set `backend` to BYTEFD_BACKEND_MEMFD to require
+ * seals.
  *
- * The caller owns the descriptor and closes it. The contents exist until the last duplicate,
+ * The caller owns the descriptor and closes it. The content exists until the last duplicate,
  * mapping or received copy is gone. `buf` is read only during the call. Any thread may call this
  * at any time.
  *
- * Returns the descriptor, which is never 0, 1 or 2. On failure returns one of the following and
+ * Returns the descriptor, which is never 0, 1 or 2. On failure, returns one of the following and
  * leaves nothing behind:
  * - -EINVAL if `buf` is NULL and `len` is not 0, if `len` exceeds PTRDIFF_MAX, or if the options
  *   are unknown or contradict each other.
  * - -E2BIG if the options have members that this version does not know.
- * - -EFAULT if part of `buf` is not readable, or was lost: it is in a mapping of a file that was
- *   truncated. That includes lost pages that BYTEFD_MAP_GUARD has replaced by zeros.
+ * - -EFAULT if part of `buf` is not readable, or was lost, because it is in a mapping of a file
+ *   that was truncated. That includes lost pages that BYTEFD_MAP_GUARD has replaced by zeros.
  * - -EFBIG if `len` exceeds RLIMIT_FSIZE. SIGXFSZ is not raised.
  * - -ENOSPC if the file system behind the backend is full.
- * - -EMFILE, -ENFILE, -ENOMEM if a limit is reached.
- * - -ENOENT if /proc is not mounted and the options or the host need it to open the file
+ * - -EMFILE, -ENFILE, -ENOMEM if a limit is reached. The limit of a memory cgroup is no error; see
+ *   `spill_threshold`.
+ * - -ENOENT if /proc is not mounted, and the options or the host need it to open the file
  *   read-only.
  * - The error of the system call in `error->op`.
  *
@@ -1113,8 +1197,9 @@ int bytefd_wrap_buffer(const void *buf,
 BYTEFD_READS(1, 2);
 
 /**
- * shm_wrap_buffer for content that lies in several places: the file holds the `count` segments in
- * their order. Any count; a segment of length 0 is skipped. `iov` may be NULL only with `count` 0.
+ * Creates a file as bytefd_wrap_buffer does, from content that lies in several places. The file
+ * contains the `count` segments in their order. `count` has no limit, and a segment of length 0 is
+ * skipped. `iov` may be NULL only if `count` is 0.
  *
  * ```c
  * struct iovec parts[2] = {{"head", 4}, {"body", 4}};
@@ -1129,14 +1214,15 @@ int bytefd_wrap_iov(const struct iovec *iov,
 BYTEFD_READS(1, 2);
 
 /**
- * Opens the regular file behind `fd` again and returns a new descriptor, which the caller owns. It
- * is open for reading only, has an offset of its own at 0, and is close-on-exec unless `flags` is
- * BYTEFD_INHERIT. A dup(2) shares its offset with the original; this does not. `fd` stays open.
+ * Opens the regular file behind `fd` again and returns a new descriptor, which the caller owns.
+ * The descriptor is open for reading only, and has a file offset of its own, which is 0. It is
+ * close-on-exec unless `flags` is BYTEFD_INHERIT. (A descriptor from dup(2) would share its offset
+ * with `fd`.) `fd` stays open.
  *
- * This is no protection by itself: code that has the descriptor can open the file for writing
- * through /proc, as far as the file's mode allows. Only seals protect.
+ * This protects nothing by itself. Code that has the descriptor can open the file for writing
+ * through /proc, if the file's mode allows that. Only seals protect the content.
  *
- * Returns the descriptor, or one of:
+ * Returns the descriptor. On failure, returns one of the following:
  * - -EBADF if `fd` is not open.
  * - -EINVAL if `fd` is not a regular file, or `flags` is neither 0 nor BYTEFD_INHERIT.
  * - -ENOENT if /proc is not mounted.
@@ -1151,17 +1237,23 @@ BYTEFD_READS(1, 2);
 BYTEFD_MUST_USE int bytefd_reopen(int fd, uint64_t flags, struct bytefd_error *error);
 
 /**
- * Writes the text "/proc/self/fd/N" for `fd` with its final NUL to `buf`, for code that takes only
+ * Writes the text "/proc/self/fd/N" for `fd`, with a final NUL, to `buf`, for code that takes only
  * a path. 32 bytes are always enough.
  *
- * The path names the descriptor for this process and as long as it is open; opening it gives a
- * description with an offset of its own. A child process finds it under the same path if it
- * inherits the descriptor (BYTEFD_INHERIT). Code that resolves the link first (SQLite does) or
- * opens with O_NOFOLLOW finds nothing there. With a backend other than memfd, do not give it to
- * code that resolves the link and opens the result: another user can create a file of that name.
+ * The path names the descriptor only in this process, and only while the descriptor is open.
+ * Opening the path gives an open file description with an offset of its own. A child process finds
+ * the file under the same path if it inherits the descriptor (BYTEFD_INHERIT).
  *
- * Returns 0, or a negative errno with `buf` untouched: -EBADF, -EINVAL if `buf` is NULL, -ERANGE
- * if `size` is too small.
+ * Code that resolves the link first (SQLite does), or that opens it with O_NOFOLLOW, finds no
+ * file. Use bytefd_tempfile_create for such code.
+ *
+ * Warning: only a memfd is safe with code that resolves the link and opens the result. With
+ * another backend, another user can create a file of that name.
+ *
+ * Returns 0. On failure, returns one of the following and leaves `buf` unchanged:
+ * - -EBADF if `fd` is not open.
+ * - -EINVAL if `buf` is NULL.
+ * - -ERANGE if `size` is too small.
  *
  * ```c
  * char path[32];
@@ -1178,27 +1270,29 @@ int bytefd_path(int fd,
 BYTEFD_WRITES(2, 3);
 
 /**
- * Reads from `fd` into a new file, from the present offset to the end, and returns the new file's
- * descriptor, as bytefd_wrap_buffer does with the same options. `fd` is a pipe, stream socket,
- * file or terminal; it stays the caller's, and its offset moves. At most 1 MiB is held in memory
- * besides the file.
+ * Reads `fd` to its end into a new file, and returns a descriptor for that file. Reading begins at
+ * the present offset. The new descriptor is as bytefd_wrap_buffer makes it with the same options.
+ *
+ * `fd` is a pipe, stream socket, file or terminal. It stays the caller's, and its offset moves. At
+ * most 1 MiB is held in memory besides the new file.
  *
  * The call blocks until the end of the stream, unless `timeout_ns` or BYTEFD_INTERRUPTIBLE ends
- * it. A pipe that does not block (O_NONBLOCK) is waited for too. A terminal whose other side is
+ * it. It also waits for a pipe that does not block (O_NONBLOCK). A terminal whose other side is
  * closed (EIO) is at its end.
  *
- * Returns the descriptor. On failure returns one of the following and keeps nothing; what was read
- * is gone from a pipe or socket:
+ * Returns the descriptor. On failure, returns one of the following and keeps nothing. The bytes
+ * that were read from a pipe or socket are lost.
  * - -EFBIG if the stream is longer than `max_bytes` or RLIMIT_FSIZE.
- * - -ETIMEDOUT if `timeout_ns` has passed, -EINTR if BYTEFD_INTERRUPTIBLE is set and a signal
- *   handler ran.
+ * - -ETIMEDOUT if `timeout_ns` has passed.
+ * - -EINTR if BYTEFD_INTERRUPTIBLE is set and a signal handler ran.
  * - -EAGAIN if the socket does not block and has nothing to read yet, whatever the timeout; or if
  *   the socket's own limit (SO_RCVTIMEO) has passed.
  * - -EPROTOTYPE if `fd` is a socket for datagrams or packets.
- * - -EBADF if `fd` is not open, or not for reading; -EISDIR if it is a directory; other errors of
- *   read(2).
- * - -ENOSPC, -ENOMEM, -EMFILE, -ENFILE if a limit is reached; -EINVAL, -E2BIG if options are
- *   invalid, as shm_wrap_buffer.
+ * - -EBADF if `fd` is not open, or not open for reading.
+ * - -EISDIR if `fd` is a directory.
+ * - -ENOSPC, -ENOMEM, -EMFILE, -ENFILE if a limit is reached.
+ * - -EINVAL, -E2BIG if options are invalid, as for bytefd_wrap_buffer.
+ * - Other errors of read(2).
  *
  * ```c
  * int fd = bytefd_wrap_stream(STDIN_FILENO, NULL, NULL, NULL);
@@ -1213,18 +1307,23 @@ int bytefd_wrap_stream(int fd,
                        struct bytefd_error *error);
 
 /**
- * Lends a descriptor that holds `len` bytes from `buf` to the function `scan`, and closes it
- * afterwards. The descriptor is as shm_wrap_buffer makes it with these options: a new file for
- * every call, so nothing of one scan can ever show in another. With options->pool it is a cached
- * file: faster, with the protection that bytefd_pool describes.
+ * Lends a descriptor that contains the `len` bytes at `buf` to the function `scan`, and closes it
+ * afterwards.
  *
- * The descriptor is closed exactly once, whatever the function does. If `scan` closed the number
- * itself, and another file has it by then, the library leaves that file open. Any thread may call
- * this at any time, also from within `scan`.
+ * The descriptor is as bytefd_wrap_buffer makes it with the same options. Each call uses a new
+ * file, so that nothing of one scan can ever be seen in another. With `options->pool` the
+ * descriptor belongs to a file of the pool. That is faster, but the file has no seals; bytefd_pool
+ * describes what protects it.
  *
- * Returns 0 when `scan` returned 0. When it returned anything else: -ECANCELED, with op "callback"
- * and the value in `error->callback`. When there is no descriptor to lend, `scan` is not called,
- * and the answer is shm_wrap_buffer's; -EINVAL if `scan` is NULL.
+ * The library closes the descriptor exactly once, whatever the callback does. If the callback has
+ * closed the number, and another file has the number by then, the library leaves that file open.
+ * Any thread may call this at any time, also from within a callback.
+ *
+ * Returns 0 if `scan` returned 0. Otherwise returns one of the following:
+ * - -ECANCELED if `scan` returned another value. `error->op` is then "callback", and
+ *   `error->callback` is that value.
+ * - -EINVAL if `scan` is NULL.
+ * - The errors of bytefd_wrap_buffer, if no descriptor can be made. `scan` is not called then.
  *
  * ```c
  * static int print_size(int fd, void *context)
@@ -1253,11 +1352,13 @@ int bytefd_scan_bytes(const void *buf,
 BYTEFD_READS(1, 2);
 
 /**
- * scan_bytes in two steps, for languages whose callbacks do not cross C well.
+ * Begins a scan without a callback, for languages whose callbacks do not cross C well.
+ * bytefd_scan_end ends it.
  *
- * Returns the descriptor, which stays the library's, and writes to `*scan` what bytefd_scan_end
- * takes. On failure a negative errno as scan_bytes, with `*scan` untouched; -EINVAL if `scan` is
- * NULL.
+ * Returns the descriptor, which stays the library's, and writes a handle for bytefd_scan_end to
+ * `*scan`. On failure, returns one of the following and leaves `*scan` unchanged:
+ * - -EINVAL if `scan` is NULL.
+ * - The errors of bytefd_wrap_buffer.
  *
  * ```c
  * bytefd_scan *scan;
@@ -1277,7 +1378,8 @@ int bytefd_scan_begin(const void *buf,
 BYTEFD_READS(1, 2);
 
 /**
- * bytefd_scan_begin for content that lies in several places, as bytefd_wrap_iov takes it.
+ * Begins a scan as bytefd_scan_begin does, of content that lies in several places, as
+ * bytefd_wrap_iov takes it.
  *
  * ```c
  * struct iovec parts[2] = {{"head", 4}, {"body", 4}};
@@ -1295,9 +1397,12 @@ int bytefd_scan_begin_iov(const struct iovec *iov,
 BYTEFD_READS(1, 2);
 
 /**
- * bytefd_scan_begin for the stream behind the descriptor `fd`, which is read to its end as
- * bytefd_wrap_stream does, into a file of options->pool if there is one. `fd` stays the caller's.
- * On failure returns what bytefd_wrap_stream returns, or -EINVAL if `scan` is NULL.
+ * Begins a scan as bytefd_scan_begin does, of the stream behind the descriptor `fd`. It reads the
+ * stream to its end as bytefd_wrap_stream does, into a file of `options->pool` if that is set.
+ * `fd` stays the caller's.
+ *
+ * Returns the descriptor. On failure, returns what bytefd_wrap_stream returns, or -EINVAL if
+ * `scan` is NULL.
  *
  * ```c
  * bytefd_scan *scan;
@@ -1313,8 +1418,8 @@ int bytefd_scan_begin_stream(int fd,
                              struct bytefd_error *error);
 
 /**
- * Ends the loan and frees `scan`: the descriptor is closed, unless the borrower has closed it
- * already. NULL is fine. Always returns 0.
+ * Ends the loan and frees `scan`. It closes the descriptor, unless the borrower has closed it
+ * already. NULL is allowed. Always returns 0.
  *
  * ```c
  * bytefd_scan_end(NULL);
@@ -1323,14 +1428,16 @@ int bytefd_scan_begin_stream(int fd,
 int bytefd_scan_end(struct bytefd_scan *scan);
 
 /**
- * bytefd_wrap_stream for content that the function `read` delivers, which is called until it
- * returns 0. The library holds no lock meanwhile, and `read` may call any of its functions.
+ * Creates a file as bytefd_wrap_stream does, from content that the function `read` delivers. The
+ * library calls `read` until it returns 0. Meanwhile the library holds no lock, and `read` may
+ * call any function of the library.
  *
- * Returns the descriptor. On failure returns what bytefd_wrap_stream returns for `options` and for
- * `stream`, or one of the following; nothing is kept:
- * - The negative errno that `read` returned, with op "read".
- * - -EINVAL if `read` is NULL or returned more than `size`, or if `stream` has a timeout or
- *   BYTEFD_INTERRUPTIBLE: only `read` itself can end what it waits for.
+ * Returns the descriptor. On failure, returns what bytefd_wrap_stream returns with these `options`
+ * and `stream`, or one of the following, and keeps nothing:
+ * - The negative errno that `read` returned, with `error->op` "read".
+ * - -EINVAL if `read` is NULL, or returned more than `size`.
+ * - -EINVAL if `stream` has a timeout or BYTEFD_INTERRUPTIBLE, because only `read` itself can end
+ *   its wait.
  *
  * ```c
  * static ssize_t next(void *file, void *buf, size_t size)
@@ -1353,8 +1460,11 @@ int bytefd_wrap_reader(bytefd_read_fn BYTEFD_NONNULL read,
                        struct bytefd_error *error);
 
 /**
- * bytefd_scan_begin for content that the function `read` delivers, into a file of options->pool if
- * there is one. On failure returns what bytefd_wrap_reader returns, or -EINVAL if `scan` is NULL.
+ * Begins a scan as bytefd_scan_begin does, of content that the function `read` delivers. The
+ * content goes into a file of `options->pool` if that is set.
+ *
+ * Returns the descriptor. On failure, returns what bytefd_wrap_reader returns, or -EINVAL if
+ * `scan` is NULL.
  *
  * ```c
  * static ssize_t nothing(void *context, void *buf, size_t size)
@@ -1380,14 +1490,15 @@ int bytefd_scan_begin_reader(bytefd_read_fn BYTEFD_NONNULL read,
                              struct bytefd_error *error);
 
 /**
- * Makes an empty pool and writes it to `*pool`. The caller ends it with bytefd_pool_close.
+ * Creates an empty pool and writes it to `*pool`. The caller ends it with bytefd_pool_close.
  *
- * Returns 0, or one of:
- * - -EINVAL if `pool` is NULL, or a member of the options has no such value; the message names it.
+ * Returns 0. On failure, returns one of the following:
+ * - -EINVAL if `pool` is NULL, or a member of the options has an unknown value; the message names
+ *   the member.
  * - -E2BIG if the options have members that this version does not know.
  * - -EOPNOTSUPP if `method` is BYTEFD_POOL_NEW_FILES and the host refuses a step. `error->op` is
- *   the step: "clone", "unshare", "write uid_map", "fsopen", "mount_setattr" and so on.
- * - -EMFILE, -ENFILE or -ENOMEM with BYTEFD_POOL_NEW_FILES.
+ *   the step, such as "clone", "unshare", "write uid_map", "fsopen" or "mount_setattr".
+ * - -EMFILE, -ENFILE or -ENOMEM with BYTEFD_POOL_NEW_FILES, if a limit is reached.
  *
  * ```c
  * bytefd_pool *pool;
@@ -1411,9 +1522,9 @@ int bytefd_pool_create(const struct bytefd_pool_options *options,
 int bytefd_pool_close(struct bytefd_pool *pool);
 
 /**
- * Drops cached files, the longest unused first, until at most `bytes` are cached; with 0 all of
- * them, also empty ones, and the file system for new files, which a later scan makes again. For
- * the moment in which memory or descriptors are short.
+ * Drops cached files, the longest unused first, until at most `bytes` bytes are cached. With 0 it
+ * drops all of them, empty ones too, and the file system for new files. A later scan makes that
+ * file system again. Call it when memory or descriptors are short.
  *
  * Returns 0, or -EINVAL if `pool` is NULL.
  *
@@ -1433,7 +1544,7 @@ int bytefd_pool_trim(struct bytefd_pool *BYTEFD_NONNULL pool,
  * Writes what the pool has done so far, and what it holds, to `*stats`. The caller sets
  * `stats->size`.
  *
- * Returns 0, or -EINVAL if `pool` or `stats` is NULL, or `size` is below that of the first
+ * Returns 0, or -EINVAL if `pool` or `stats` is NULL, or `stats->size` is below that of the first
  * version, 48.
  *
  * ```c
@@ -1452,36 +1563,40 @@ int bytefd_pool_get_stats(struct bytefd_pool *BYTEFD_NONNULL pool,
                           struct bytefd_error *error);
 
 /**
- * Maps the file at `path` and writes the map to `*map`; the caller ends it with bytefd_map_close.
- * With BYTEFD_MAP_WRITE the map keeps a descriptor of the file (bytefd_map_descriptor), with
- * BYTEFD_MAP_GUARD too; otherwise none stays open. A file of 0 bytes gives a valid map of length
- * 0. A FIFO, socket or device is refused without being opened, so nothing blocks.
+ * Maps the file at `path` and writes the map to `*map`. The caller ends it with bytefd_map_close.
+ * A file of 0 bytes gives a valid map of length 0. A FIFO, socket or device is refused without
+ * being opened, so that the call does not block.
  *
- * Warning: the call opens the file, and the descriptor is closed at the latest with the map. The
- * kernel then drops all POSIX record locks that this process has on the file, fcntl(2). Use
- * bytefd_map_fd for a file that is locked so.
+ * With BYTEFD_MAP_WRITE or BYTEFD_MAP_GUARD the map keeps a descriptor of the file
+ * (bytefd_map_descriptor, bytefd_map_file_size). Otherwise no descriptor stays open.
  *
- * The bytes are the file's. A process that writes to the file changes them. If the file becomes
- * shorter than the map, access to the lost pages raises SIGBUS; BYTEFD_MAP_GUARD, bytefd_map_read
- * and bytefd_map_write survive that.
+ * Warning: the call opens the file, and closes that descriptor when it returns or when the map is
+ * closed. The kernel then drops all POSIX record locks that this process has on the file,
+ * fcntl(2). Use bytefd_map_fd for a file with such locks.
  *
- * Returns 0, or a negative errno with `*map` untouched. A file that the call created is removed. A
- * file that it was to grow keeps its old size.
- * - -EINVAL: `path` or `map` is NULL, or options that are unknown or contradict each other.
- * - -E2BIG: the options have members that this version does not know.
- * - -EINVAL: `length` is 0 in the options; BYTEFD_MAP_OPTIONS_INIT sets it to BYTEFD_TO_END.
- * - -ENXIO: the range is not all in the file, and BYTEFD_MAP_BEYOND_EOF is not given, or no length
- *   with it.
- * - -ENOENT, -EACCES, ...: open(2)'s own; -ENOENT also for a symbolic link to nothing.
- *   BYTEFD_MAP_WRITE needs permission to read and write.
- * - -EISDIR: a directory. -ENODEV: anything else that is not a regular file, or whose content
- *   cannot be mapped (/proc).
- * - -EFBIG, -ENOSPC: the file cannot be grown to `file_size`: RLIMIT_FSIZE, or no space. (No
- *   SIGXFSZ is raised.)
- * - -EPERM: the file is sealed against writing, or execution was asked for on a file system
- *   mounted noexec.
- * - -ENOMEM, -EMFILE, -ENFILE: no memory, address space or descriptors left.
- * - -EBUSY, -ELIBACC: the handler cannot be in place; see BYTEFD_MAP_GUARD.
+ * The bytes are those of the file: a process that writes to the file changes them. If the file
+ * becomes shorter than the map, access to the lost pages raises SIGBUS. BYTEFD_MAP_GUARD,
+ * bytefd_map_read and bytefd_map_write survive that.
+ *
+ * Returns 0. On failure, returns one of the following and leaves `*map` unchanged. A file that the
+ * call created is removed. A file that the call should grow keeps its old size.
+ * - -EINVAL if `path` or `map` is NULL, or the options are unknown or contradict each other.
+ * - -EINVAL if `length` is 0 in the options; BYTEFD_MAP_OPTIONS_INIT sets it to BYTEFD_TO_END.
+ * - -E2BIG if the options have members that this version does not know.
+ * - -ENXIO if the range is not entirely in the file. BYTEFD_MAP_BEYOND_EOF with a `length` allows
+ *   such a range.
+ * - -ENOENT if there is no such file, or the file is a symbolic link to nothing.
+ * - -EACCES if permission is missing. BYTEFD_MAP_WRITE needs permission to read and write.
+ * - -EISDIR if `path` is a directory.
+ * - -ENODEV if `path` is anything else that is not a regular file, or a file whose content cannot
+ *   be mapped (/proc).
+ * - -EFBIG, -ENOSPC if the file cannot be grown to `file_size`, because of RLIMIT_FSIZE or a lack
+ *   of space. SIGXFSZ is not raised.
+ * - -EPERM if the file is sealed against writing, or BYTEFD_MAP_EXECUTE is set and the file system
+ *   is mounted noexec.
+ * - -ENOMEM, -EMFILE, -ENFILE if memory, address space or descriptors run out.
+ * - -EBUSY, -ELIBACC if the handler cannot be installed; see BYTEFD_MAP_GUARD.
+ * - Other errors of open(2).
  *
  * ```c
  * bytefd_map *map;
@@ -1498,17 +1613,22 @@ int bytefd_map_file(const char *BYTEFD_NONNULL path,
                     struct bytefd_error *error);
 
 /**
- * Maps the regular file behind `fd`, which stays the caller's and may be closed afterwards. The
- * file offset is not used and does not move. BYTEFD_MAP_WRITE needs a descriptor that was opened
- * read-write, the others one that can be read. Otherwise as map_file; BYTEFD_MAP_CREATE and a mode
- * are -EINVAL.
+ * Maps the regular file behind `fd` and writes the map to `*map`. `fd` stays the caller's, and may
+ * be closed afterwards. The file offset is neither used nor changed. BYTEFD_MAP_WRITE needs a
+ * descriptor that is open for reading and writing; other maps need one that is open for reading.
  *
- * With BYTEFD_MAP_WRITE or BYTEFD_MAP_GUARD the map keeps a duplicate. bytefd_map_close closes it,
- * which drops this process's POSIX record locks on the file, fcntl(2).
+ * Options and results are as for bytefd_map_file, except that BYTEFD_MAP_CREATE and `mode` are
+ * -EINVAL.
  *
- * Returns 0, or a negative errno with `*map` untouched: map_file's, and
- * - -EBADF: `fd` is not an open descriptor.
- * - -EACCES: it was not opened for what is asked. -EPERM: the file is sealed against it.
+ * With BYTEFD_MAP_WRITE or BYTEFD_MAP_GUARD the map keeps a duplicate of `fd`. When
+ * bytefd_map_close closes the duplicate, the kernel drops this process's POSIX record locks on the
+ * file, fcntl(2).
+ *
+ * Returns 0. On failure, returns an error of bytefd_map_file or one of the following, and leaves
+ * `*map` unchanged:
+ * - -EBADF if `fd` is not an open descriptor.
+ * - -EACCES if `fd` was not opened for the requested access.
+ * - -EPERM if the file is sealed against the requested access.
  *
  * ```c
  * int fd = shm_wrap_buffer("hello", 5, NULL, NULL);
@@ -1527,27 +1647,33 @@ int bytefd_map_fd(int fd,
                   struct bytefd_error *error);
 
 /**
- * Maps `length` bytes of memory without a file, zeros at first, for reading and writing: what
- * anonymous mappings and /dev/zero give. With BYTEFD_MAP_PRIVATE the memory is private, as
- * malloc's is. Otherwise it is shared: a memory file is behind it, whose descriptor
- * (bytefd_map_descriptor) can be given to other processes, and which bytefd_map_seal seals.
+ * Maps `length` bytes of memory without a file, for reading and writing. The bytes are zero at
+ * first, as with anonymous mappings and /dev/zero. A `length` of 0 gives an empty map, which
+ * bytefd_map_resize can grow.
  *
- * With BYTEFD_MAP_POPULATE all of the memory is there before this returns, in huge pages where
- * that pays; otherwise each page comes when it is first touched. A `length` of 0 is an empty map,
- * to be resized. Of the options only `access` (not BYTEFD_MAP_READ), `reserve` and the flags
- * BYTEFD_MAP_EXECUTE, _POPULATE, _MLOCK, _HUGE_PAGES, _NO_RESERVE, _GUARD, _NO_FORK and
- * _WIPE_ON_FORK may be set; the others must be what BYTEFD_MAP_OPTIONS_INIT sets.
+ * With BYTEFD_MAP_PRIVATE the memory is private, like that of malloc(3). Otherwise it is shared:
+ * it belongs to a memory file, whose descriptor (bytefd_map_descriptor) can be given to other
+ * processes. bytefd_map_seal seals that file.
  *
- * Returns 0, or a negative errno with `*map` untouched:
- * - -EINVAL: `map` is NULL, or options that are unknown, are for files, or contradict each other;
- *   with BYTEFD_MAP_HUGE_PAGES a `length` that is 0 or no multiple of the size of reserved huge
- *   pages.
- * - -E2BIG: the options have members that this version does not know.
- * - -ENOMEM: no memory, address space or reserved huge pages left. -EMFILE, -ENFILE: no
- *   descriptors.
- * - -EFBIG: `length` is above RLIMIT_FSIZE, which counts for shared memory. (No SIGXFSZ is
- *   raised.)
- * - memfd_create(2)'s own where it is refused.
+ * With BYTEFD_MAP_POPULATE the kernel provides all memory before the call returns, in huge pages
+ * where they pay. Otherwise it provides each page on first access.
+ *
+ * Only the following options may be set; the others must be what BYTEFD_MAP_OPTIONS_INIT sets:
+ * - `access`, but not BYTEFD_MAP_READ.
+ * - `reserve`.
+ * - The flags BYTEFD_MAP_EXECUTE, _POPULATE, _MLOCK, _HUGE_PAGES, _NO_RESERVE, _GUARD, _NO_FORK
+ *   and _WIPE_ON_FORK.
+ *
+ * Returns 0. On failure, returns one of the following and leaves `*map` unchanged:
+ * - -EINVAL if `map` is NULL, or the options are unknown, are for files, or contradict each other.
+ * - -EINVAL if BYTEFD_MAP_HUGE_PAGES is set, and `length` is 0 or not a multiple of the size of
+ *   reserved huge pages.
+ * - -E2BIG if the options have members that this version does not know.
+ * - -ENOMEM if memory, address space or reserved huge pages run out.
+ * - -EMFILE, -ENFILE if descriptors run out.
+ * - -EFBIG if `length` exceeds RLIMIT_FSIZE, which counts for shared memory. SIGXFSZ is not
+ *   raised.
+ * - The errors of memfd_create(2), if it is refused.
  *
  * ```c
  * bytefd_map *map;
@@ -1564,9 +1690,10 @@ int bytefd_map_memory(size_t length,
                       struct bytefd_error *error);
 
 /**
- * Returns the address of the first byte, valid until bytefd_map_close or bytefd_map_resize. NULL
- * only for a NULL `map`. The address of an empty map is aligned to a page and must not be
- * dereferenced. Stores need BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE; otherwise they raise SIGSEGV.
+ * Returns the address of the first byte. It is valid until bytefd_map_close or bytefd_map_resize.
+ * The result is NULL only if `map` is NULL. The address of an empty map is aligned to a page and
+ * must not be dereferenced. Stores need BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE; otherwise they
+ * raise SIGSEGV.
  *
  * ```c
  * bytefd_map *map;
@@ -1580,7 +1707,7 @@ int bytefd_map_memory(size_t length,
 void *bytefd_map_data(const struct bytefd_map *map);
 
 /**
- * Returns the number of bytes in the map; 0 for a NULL `map`.
+ * Returns the number of bytes in the map; 0 if `map` is NULL.
  *
  * ```c
  * size_t none = bytefd_map_length(NULL);
@@ -1589,13 +1716,17 @@ void *bytefd_map_data(const struct bytefd_map *map);
 size_t bytefd_map_length(const struct bytefd_map *map);
 
 /**
- * Returns the descriptor of the file behind the map, which is open for reading and writing: with
- * BYTEFD_MAP_WRITE, and for shared memory until it is sealed. It stays the map's: valid until
- * bytefd_map_close or bytefd_map_seal, and not to be closed; dup(2) gives one to keep. A process
- * that is given it, by inheritance or through a socket, has the memory. It is close-on-exec.
+ * Returns the descriptor of the file behind the map, which is open for reading and writing. Maps
+ * with BYTEFD_MAP_WRITE have one, and shared memory has one until it is sealed.
  *
- * Returns it, or a negative errno: -EINVAL if `map` is NULL, -EBADF if there is none to give: the
- * map is for reading, private or of System V, or was sealed.
+ * The descriptor belongs to the map, and must not be closed. It is valid until bytefd_map_close or
+ * bytefd_map_seal; dup(2) gives one that can be kept. It is close-on-exec. A process that inherits
+ * or receives it has the memory.
+ *
+ * Returns the descriptor. On failure, returns one of the following:
+ * - -EINVAL if `map` is NULL.
+ * - -EBADF if the map has no descriptor, because it is for reading, is private, is a System V map,
+ *   or was sealed.
  *
  * ```c
  * bytefd_map *map;
@@ -1610,10 +1741,10 @@ size_t bytefd_map_length(const struct bytefd_map *map);
 int bytefd_map_descriptor(const struct bytefd_map *BYTEFD_NONNULL map, struct bytefd_error *error);
 
 /**
- * Unmaps and frees `map`. NULL is allowed. Does not flush: the kernel writes shared changes back
- * later.
+ * Unmaps and frees `map`. NULL is allowed. It does not flush: the kernel writes shared changes
+ * back later.
  *
- * Returns 0, or the negative errno of munmap(2); `map` is freed in both cases.
+ * Returns 0, or the negative errno of munmap(2). `map` is freed in both cases.
  *
  * ```c
  * bytefd_map_close(NULL);
@@ -1622,18 +1753,21 @@ int bytefd_map_descriptor(const struct bytefd_map *BYTEFD_NONNULL map, struct by
 int bytefd_map_close(struct bytefd_map *map);
 
 /**
- * Writes changed bytes back to the file, msync(2): any range of bytes of the map, not only whole
- * pages. `length` may be BYTEFD_TO_END; 0 writes nothing. `flags` is one of:
+ * Writes the changed bytes of a range back to the file, msync(2). The range is any bytes of the
+ * map, not only whole pages. `length` may be BYTEFD_TO_END; 0 writes nothing.
+ *
+ * `flags` is an int, as in msync(2), because it takes the kernel's MS_ constants and no flag of
+ * this library. It is one of:
  * - MS_SYNC: returns when the bytes are on the storage.
- * - MS_ASYNC: schedules the writing and returns. (On Linux a shared map is written back in time
- *   anyway.)
+ * - MS_ASYNC: schedules the writing and returns. (Linux writes a shared map back in time even
+ *   without this call.)
  *
- * MS_INVALIDATE may be added: other maps of the file are told to look again. (On Linux they see
- * every store anyway.)
+ * MS_INVALIDATE may be added, so that other maps of the file show its new content. (On Linux they
+ * always do.)
  *
- * Returns 0, or a negative errno:
- * - -EINVAL if `map` is NULL, `flags` has other values, the range is not in the map, or the map is
- *   a BYTEFD_MAP_PRIVATE one, whose stores never reach the file.
+ * Returns 0. On failure, returns one of the following:
+ * - -EINVAL if `map` is NULL, `flags` has another value, or the range is not in the map.
+ * - -EINVAL if the map is a BYTEFD_MAP_PRIVATE one, whose stores never reach the file.
  * - -EBUSY if pages are locked, with MS_INVALIDATE.
  * - -EIO if writing failed, or a guarded map has lost pages.
  *
@@ -1657,18 +1791,21 @@ int bytefd_map_flush(struct bytefd_map *BYTEFD_NONNULL map,
                      struct bytefd_error *error);
 
 /**
- * Tells the kernel how the pages of a range will be used, madvise(2). `advice` is a MADV_*
+ * Tells the kernel how the pages of a range will be used, madvise(2). `advice` is a MADV_
  * constant. `length` may be BYTEFD_TO_END; 0 does nothing.
  *
  * `flags` must be BYTEFD_LOSE_CONTENT for advice that loses content, and may be 0 for other
- * advice. MADV_FREE, MADV_REMOVE, MADV_HWPOISON and MADV_GUARD_INSTALL lose content; for maps with
- * BYTEFD_MAP_PRIVATE MADV_DONTNEED and MADV_DONTNEED_LOCKED do. Such advice is given only to pages
- * that lie entirely within the range, other advice to every page that holds bytes of it.
+ * advice. The following advice loses content:
+ * - MADV_FREE, MADV_REMOVE, MADV_HWPOISON and MADV_GUARD_INSTALL.
+ * - MADV_DONTNEED and MADV_DONTNEED_LOCKED in maps with BYTEFD_MAP_PRIVATE.
  *
- * Returns 0, or a negative errno:
- * - -EINVAL if `map` is NULL, `advice` or `flags` is unknown, the range is not in the map, the
- *   advice would lose content and BYTEFD_LOSE_CONTENT is missing, or the kernel does not do this
- *   with this kind of memory.
+ * Such advice is given only to pages that lie entirely within the range. Other advice is given to
+ * every page that contains bytes of the range.
+ *
+ * Returns 0. On failure, returns one of the following:
+ * - -EINVAL if `map` is NULL, `advice` or `flags` is unknown, or the range is not in the map.
+ * - -EINVAL if the advice would lose content and BYTEFD_LOSE_CONTENT is missing.
+ * - -EINVAL if the kernel does not support the advice for this kind of memory.
  * - -EOPNOTSUPP if this kernel does not know the advice.
  * - -EPERM for MADV_REMOVE if the memory was shared (bytefd_map_share).
  * - Other errors of madvise(2).
@@ -1689,13 +1826,13 @@ int bytefd_map_advise(struct bytefd_map *BYTEFD_NONNULL map,
                       struct bytefd_error *error);
 
 /**
- * Keeps the pages of a range in memory, mlock(2). Locks do not add up. `length` may be
- * BYTEFD_TO_END; 0 locks nothing.
+ * Keeps the pages of a range in memory, mlock(2). Locks do not add up: one bytefd_map_munlock ends
+ * all of them. `length` may be BYTEFD_TO_END; 0 locks nothing.
  *
- * Returns 0, or a negative errno:
+ * Returns 0. On failure, returns one of the following:
  * - -EINVAL if `map` is NULL or the range is not in the map.
- * - -ENOMEM or -EPERM if RLIMIT_MEMLOCK does not allow it; -ENOMEM if pages are past the end of
- *   the file.
+ * - -ENOMEM or -EPERM if RLIMIT_MEMLOCK does not allow it.
+ * - -ENOMEM if pages are past the end of the file.
  *
  * ```c
  * bytefd_map *map;
@@ -1713,10 +1850,10 @@ int bytefd_map_mlock(struct bytefd_map *BYTEFD_NONNULL map,
                      struct bytefd_error *error);
 
 /**
- * Undoes bytefd_map_mlock and BYTEFD_MAP_MLOCK for the pages of a range, munlock(2). `length` may
+ * Reverts bytefd_map_mlock and BYTEFD_MAP_MLOCK for the pages of a range, munlock(2). `length` may
  * be BYTEFD_TO_END; 0 unlocks nothing.
  *
- * Returns 0, or a negative errno: -EINVAL if `map` is NULL or the range is not in the map.
+ * Returns 0, or -EINVAL if `map` is NULL or the range is not in the map.
  *
  * ```c
  * bytefd_map_options options = BYTEFD_MAP_OPTIONS_INIT;
@@ -1734,15 +1871,15 @@ int bytefd_map_munlock(struct bytefd_map *BYTEFD_NONNULL map,
                        struct bytefd_error *error);
 
 /**
- * Allows or forbids access to the pages that hold bytes of a range, mprotect(2). `length` may be
- * BYTEFD_TO_END; 0 does nothing. `prot` is PROT_NONE, PROT_READ, or PROT_READ with PROT_WRITE and
- * PROT_EXEC. PROT_WRITE and PROT_EXEC need PROT_READ, because Linux lets nobody write or execute
- * what cannot be read.
+ * Allows or forbids access to the pages that contain bytes of a range, mprotect(2). `length` may
+ * be BYTEFD_TO_END; 0 does nothing. `prot` is PROT_NONE, or PROT_READ with or without PROT_WRITE
+ * and PROT_EXEC. PROT_WRITE and PROT_EXEC need PROT_READ, because Linux does not reliably forbid
+ * reading of memory that can be written or executed.
  *
- * Returns 0, or a negative errno:
+ * Returns 0. On failure, returns one of the following:
  * - -EINVAL if `map` is NULL, `prot` is another value, or the range is not in the map.
- * - -EACCES for what the map was not made for: PROT_WRITE without BYTEFD_MAP_WRITE or
- *   BYTEFD_MAP_PRIVATE, PROT_EXEC without BYTEFD_MAP_EXECUTE.
+ * - -EACCES for PROT_WRITE without BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE.
+ * - -EACCES for PROT_EXEC without BYTEFD_MAP_EXECUTE.
  * - Other errors of mprotect(2).
  *
  * ```c
@@ -1763,10 +1900,10 @@ int bytefd_map_protect(struct bytefd_map *BYTEFD_NONNULL map,
                        struct bytefd_error *error);
 
 /**
- * Reads the pages of a range in before it returns, so that reading them later does not wait.
- * `length` may be BYTEFD_TO_END; 0 reads nothing.
+ * Reads the pages of a range in before it returns, so that later access does not wait. `length`
+ * may be BYTEFD_TO_END; 0 reads nothing.
  *
- * Returns 0, or a negative errno:
+ * Returns 0. On failure, returns one of the following:
  * - -EINVAL if `map` is NULL or the range is not in the map.
  * - -EIO if bytes no longer exist or cannot be read.
  *
@@ -1786,11 +1923,11 @@ int bytefd_map_prefetch(struct bytefd_map *BYTEFD_NONNULL map,
 /**
  * Unmaps every page that lies entirely within a range, munmap(2). `length` may be BYTEFD_TO_END.
  *
- * Access there raises SIGSEGV from now on, or finds other memory of the process. Operations on
- * those bytes are -EINVAL. The map keeps its length, but can no longer be resized or sealed. No
+ * Access to these pages then raises SIGSEGV, or finds other memory of the process. Operations on
+ * their bytes are -EINVAL. The map keeps its length, but can no longer be resized or sealed. No
  * other thread may use the map during the call.
  *
- * Returns 0, or a negative errno:
+ * Returns 0. On failure, returns one of the following:
  * - -EINVAL if `map` is NULL, `length` is 0, or the range is not in the map.
  * - Other errors of munmap(2).
  *
@@ -1809,24 +1946,29 @@ int bytefd_map_unmap(struct bytefd_map *BYTEFD_NONNULL map,
                      struct bytefd_error *error);
 
 /**
- * Copies `length` bytes of the map, from `offset` on, to `buf`, and writes the number of bytes
- * copied to `*copied`.
+ * Copies `length` bytes of the map, beginning at `offset`, to `buf`, and writes the number of
+ * bytes copied to `*copied`. Lost pages of the map never raise a signal, whether the map is
+ * guarded or not.
  *
- * Lost pages of the map never raise a signal, whether the map is guarded or not. The copy ends
- * before a page that is lost, because another process made the file shorter or its storage failed;
- * `*copied` is then less than `length`. In a guarded map it ends exactly where the file ends now
- * (bytefd_map_file_size); in other maps the rest of the file's last page reads zero. The kernel
- * copies, process_vm_readv(2); a guarded map is copied under its handler, for many bytes nearly as
- * fast as memcpy (x86-64).
+ * The copy ends before the first page that cannot be read, and `*copied` is then less than
+ * `length`. Such a page is one of:
+ * - A lost page, because another process made the file shorter or the storage failed. In a guarded
+ *   map the copy ends exactly at the present end of the file (bytefd_map_file_size). In other maps
+ *   the rest of the file's last page reads zero.
+ * - A page that was protected with PROT_NONE (bytefd_map_protect).
  *
- * Returns 0, or a negative errno with `*copied` untouched:
- * - -EIO if not even the first byte exists any more. (So a loop over what is left ends with this.)
- * - -EINVAL if `map` or `copied` is NULL, `buf` is NULL and `length` is not 0, `length` is
- *   BYTEFD_TO_END, or the range is not in the map.
- * - -EFAULT if `buf` cannot be written; part of it may be. With a guarded map a bad `buf` raises
- *   SIGSEGV or SIGBUS, as any other store does.
- * - -EMFILE, -ENFILE if the kernel forbids process_vm_readv, and there are no descriptors for a
- *   pipe instead.
+ * The kernel copies, process_vm_readv(2). A guarded map is copied under its handler instead, which
+ * on x86-64 is nearly as fast as memcpy(3) for many bytes.
+ *
+ * Returns 0. On failure, returns one of the following and leaves `*copied` unchanged:
+ * - -EIO if not even the first byte can be read: it no longer exists, or its page is protected. A
+ *   loop over the remaining bytes ends with this error.
+ * - -EINVAL if `map` or `copied` is NULL, or the range is not in the map.
+ * - -EINVAL if `buf` is NULL and `length` is not 0, or `length` is BYTEFD_TO_END.
+ * - -EFAULT if `buf` cannot be written; a part of it may have been written. With a guarded map a
+ *   bad `buf` raises SIGSEGV or SIGBUS, as any other store does.
+ * - -EMFILE, -ENFILE if the kernel forbids process_vm_readv, and no descriptors are left for a
+ *   pipe, which is used instead.
  *
  * ```c
  * bytefd_map *map;
@@ -1850,19 +1992,21 @@ int bytefd_map_read(const struct bytefd_map *BYTEFD_NONNULL map,
 BYTEFD_WRITES(3, 4);
 
 /**
- * Copies `length` bytes at `buf` into the map, from `offset` on, and writes the number of bytes
- * copied to `*copied`. The copy ends before a page that is lost or finds no room on the storage.
- * In a guarded map it ends at the file's end. Lost pages of the map never raise a signal.
+ * Copies `length` bytes at `buf` into the map, beginning at `offset`, and writes the number of
+ * bytes copied to `*copied`. Lost pages of the map never raise a signal.
  *
- * Returns 0, or a negative errno with `*copied` untouched:
+ * The copy ends before the first page that is lost, that is protected against writing, or for
+ * which the storage has no space. In a guarded map it also ends at the end of the file.
+ *
+ * Returns 0. On failure, returns one of the following and leaves `*copied` unchanged:
  * - -EIO if not even the first byte can be stored.
- * - -EINVAL if `map` or `copied` is NULL, `buf` is NULL and `length` is not 0, `length` is
- *   BYTEFD_TO_END, or the range is not in the map.
+ * - -EINVAL if `map` or `copied` is NULL, or the range is not in the map.
+ * - -EINVAL if `buf` is NULL and `length` is not 0, or `length` is BYTEFD_TO_END.
  * - -EACCES if the map is for reading only.
- * - -EFAULT if `buf` cannot be read; part of it may have been copied. With a guarded map that
- *   holds for lost pages of a mapping. A `buf` that is not mapped for reading raises SIGSEGV
- *   there, as any other load does. Also if a guard has replaced bytes of `buf` by zeros.
- * - -EMFILE, -ENFILE as bytefd_map_read.
+ * - -EFAULT if `buf` cannot be read, or a guard has replaced bytes of `buf` by zeros. A part of
+ *   `buf` may have been copied. With a guarded map, only lost pages in `buf` are -EFAULT. Other
+ *   memory that cannot be read raises SIGSEGV, as any other load does.
+ * - -EMFILE, -ENFILE as for bytefd_map_read.
  *
  * ```c
  * bytefd_map *map;
@@ -1885,13 +2029,15 @@ int bytefd_map_write(struct bytefd_map *BYTEFD_NONNULL map,
 BYTEFD_READS(3, 4);
 
 /**
- * Fails if a page of a guarded map (BYTEFD_MAP_GUARD) was lost and replaced by zeros. Always 0 for
- * other maps.
+ * Fails if a page of a guarded map (BYTEFD_MAP_GUARD) was lost and replaced by zeros. For other
+ * maps it always returns 0.
  *
  * Only whole pages are lost. If the file became shorter within a page, the rest of that page reads
- * zero and is not reported here; bytefd_map_file_size tells.
+ * zero and is not reported here. bytefd_map_file_size shows it.
  *
- * Returns 0, or a negative errno: -EIO if a page was lost; -EINVAL if `map` is NULL.
+ * Returns 0. On failure, returns one of the following:
+ * - -EIO if a page was lost.
+ * - -EINVAL if `map` is NULL.
  *
  * ```c
  * bytefd_map_options options = BYTEFD_MAP_OPTIONS_INIT;
@@ -1912,10 +2058,10 @@ BYTEFD_MUST_USE int bytefd_map_check(const struct bytefd_map *BYTEFD_NONNULL map
                                      struct bytefd_error *error);
 
 /**
- * Writes to `*size` how many bytes the file behind the map has now. Maps that have a descriptor
- * (bytefd_map_descriptor) and guarded maps (BYTEFD_MAP_GUARD) can tell.
+ * Writes the present size of the file behind the map, in bytes, to `*size`. It works for maps with
+ * a descriptor (bytefd_map_descriptor) and for guarded maps (BYTEFD_MAP_GUARD).
  *
- * Returns 0, or a negative errno with `*size` untouched:
+ * Returns 0. On failure, returns one of the following and leaves `*size` unchanged:
  * - -EINVAL if `map` or `size` is NULL.
  * - -EBADF if the map keeps no descriptor.
  *
@@ -1939,26 +2085,26 @@ int bytefd_map_file_size(const struct bytefd_map *BYTEFD_NONNULL map,
 /**
  * Sets the length of the map and of its file to `length` bytes. A file that extends past the end
  * of the map keeps its length.
+ * - Growing reserves the space of the file, as `file_size` does. New bytes read zero, whatever was
+ *   stored past the old end.
+ * - Shrinking truncates the file at the new end. Access past it by other processes and other maps
+ *   then raises SIGBUS.
  *
- * Growing: the space of the file is reserved as for `file_size`. New bytes read zero, whatever was
- * stored past the old end. Shrinking: the file is cut off at the new end; access by other
- * processes and other maps past it raises SIGBUS.
- *
- * The map stays where it is as long as its length has never been above the `reserve` of its
- * options. Otherwise it may move: what bytefd_map_data gave before is invalid. No other thread may
+ * The map keeps its address if its length has never exceeded the `reserve` of its options.
+ * Otherwise it may move, and an earlier result of bytefd_map_data is invalid. No other thread may
  * use the map during the call.
  *
- * Returns 0, or a negative errno with nothing changed:
- * - -EINVAL: `map` is NULL, is not for writing (BYTEFD_MAP_WRITE, or memory), was sealed, or parts
- *   of it were unmapped; or `length` is more than a map or file can have, or not whole reserved
+ * Returns 0. On failure, returns one of the following and changes nothing:
+ * - -EINVAL if `map` is NULL, was sealed, or parts of it were unmapped.
+ * - -EINVAL if the map is for reading, is a private map of a file, or is a System V map.
+ * - -EINVAL if `length` is more than a map or file can have, or does not consist of whole reserved
  *   huge pages.
- * - -EFBIG, -ENOSPC: the file cannot grow. -EPERM: it is sealed against it, as by
- *   bytefd_map_share.
- * - -EIO: a guarded map has lost pages, and is to grow.
- * - -ENOMEM: no memory or address space left, or (also -EAGAIN) more than RLIMIT_MEMLOCK, for a
- *   locked map.
- * - -EFAULT: the map must move, and parts of it have another protection or treatment than the
- *   rest.
+ * - -EFBIG, -ENOSPC if the file cannot grow.
+ * - -EPERM if the file is sealed against it, for example by bytefd_map_share.
+ * - -EIO if a guarded map that has lost pages is to grow.
+ * - -ENOMEM if memory or address space runs out.
+ * - -ENOMEM or -EAGAIN if a locked map would exceed RLIMIT_MEMLOCK.
+ * - -EFAULT if the map must move, and parts of it have another protection or advice than the rest.
  *
  * ```c
  * bytefd_map *map;
@@ -1976,29 +2122,33 @@ int bytefd_map_resize(struct bytefd_map *BYTEFD_NONNULL map,
 
 /**
  * Seals shared memory (bytefd_map_memory) without copying and returns a descriptor as
- * shm_wrap_buffer gives: exactly the map's length, offset 0, mode 0400 (0500 with
- * BYTEFD_MAP_EXECUTE), close-on-exec. The caller closes it. The map stays, at the same address and
- * for reading only; its bytes can never change. Protection of parts (bytefd_map_protect) ends,
- * also on failure. During the call other threads may only read the map's bytes.
+ * bytefd_wrap_buffer does. The file has exactly the map's length, offset 0 and mode 0400 (0500
+ * with BYTEFD_MAP_EXECUTE). The descriptor is close-on-exec, and the caller closes it.
  *
- * A child that another thread forks in this moment has the memory mapped for writing until it
- * calls execve(2) or exits, which takes a few milliseconds. The call waits for it: `timeout_ns` is
- * the limit in nanoseconds, -1 for none, 0 not to wait. Processes that map the memory for reading
- * do not matter.
+ * The map stays at the same address, for reading only, and its bytes can never change. The
+ * protection of parts (bytefd_map_protect) ends, even on failure. During the call other threads
+ * may only read the map's bytes.
  *
- * Returns the descriptor, or a negative errno. The map then keeps its bytes, address and length:
+ * A child that another thread forks at this moment maps the memory for writing until it calls
+ * execve(2) or exits. That takes a few milliseconds, and the call waits for it. `timeout_ns`
+ * limits the wait in nanoseconds: -1 waits without a limit, 0 does not wait. Processes that map
+ * the memory for reading do not delay the call.
+ *
+ * Returns the descriptor. On failure, returns one of the following; the map keeps its bytes,
+ * address and length:
  * - -EINVAL if `map` is NULL, is not shared memory, is sealed already, or parts of it were
- *   unmapped; or `timeout_ns` is less than -1.
- * - -EBUSY with a `timeout_ns` of 0, otherwise -ETIMEDOUT after it, if another process has the
- *   memory mapped for writing, or the kernel uses pages of it (io_uring registered buffers, direct
- *   I/O).
- * - -EPERM if another process has sealed it against seals. -EPERM or -EACCES if this process made
- *   it as another user, and has changed its user since.
- * - -EIO if another process made it shorter. (If during this call, the map is for reading only
- *   from then on.)
+ *   unmapped.
+ * - -EINVAL if `timeout_ns` is less than -1.
+ * - -ETIMEDOUT if the timeout has passed, and another process still maps the memory for writing or
+ *   the kernel uses pages of it. The kernel uses pages for io_uring registered buffers and direct
+ *   I/O. With a `timeout_ns` of 0 the error is -EBUSY instead.
+ * - -EPERM if another process has sealed the memory against seals.
+ * - -EPERM or -EACCES if this process created the memory as another user.
+ * - -EIO if another process made the memory shorter. If that happened during this call, the map is
+ *   for reading only from then on.
  * - -ENOMEM, -EMFILE, -ENFILE if memory or descriptors run out.
  *
- * A map that was shared before (bytefd_map_share) is for reading only after a failure, and can be
+ * If the map was shared before (bytefd_map_share), a failure leaves it for reading only. It can be
  * sealed later.
  *
  * ```c
@@ -2019,20 +2169,21 @@ int bytefd_map_seal(struct bytefd_map *BYTEFD_NONNULL map,
 
 /**
  * Returns a read-only descriptor of shared memory (bytefd_map_memory) for other processes, while
- * this map goes on writing; they see every store. The caller closes it. It is close-on-exec and
- * has an offset of its own. `flags` must be 0.
+ * this map stays writable. The other processes see every store. The caller closes the descriptor.
+ * It is close-on-exec and has an offset of its own. `flags` must be 0.
  *
- * The memory gets mode 0400 (0500 with BYTEFD_MAP_EXECUTE) and the seals F_SEAL_SHRINK,
- * F_SEAL_GROW and F_SEAL_FUTURE_WRITE (Linux 5.1): it can be written only through mappings that
- * exist already. bytefd_map_resize and MADV_REMOVE are -EPERM from then on. bytefd_map_seal still
- * works, but another process of the same user can prevent that.
+ * The memory gets mode 0400 (0500 with BYTEFD_MAP_EXECUTE), and the seals F_SEAL_SHRINK,
+ * F_SEAL_GROW and F_SEAL_FUTURE_WRITE (Linux 5.1). It can then be written only through mappings
+ * that exist already. bytefd_map_resize and MADV_REMOVE are -EPERM from then on. bytefd_map_seal
+ * still works, but another process of the same user can prevent it.
  *
- * Returns the descriptor, or a negative errno:
+ * Returns the descriptor. On failure, returns one of the following:
  * - -EINVAL if `map` is NULL, is not shared memory or is sealed, `flags` is not 0, or the kernel
  *   does not know F_SEAL_FUTURE_WRITE.
  * - -EPERM if another process has sealed the memory against seals.
- * - -EIO if another process made it shorter.
- * - -ENOENT if /proc is not mounted. -EMFILE, -ENFILE if descriptors run out.
+ * - -EIO if another process made the memory shorter.
+ * - -ENOENT if /proc is not mounted.
+ * - -EMFILE, -ENFILE if descriptors run out.
  *
  * ```c
  * bytefd_map *map;
@@ -2051,58 +2202,68 @@ int bytefd_map_share(struct bytefd_map *BYTEFD_NONNULL map,
                      struct bytefd_error *error);
 
 /**
- * Makes the buffer at `address` its own file: copies its `length` bytes into a new memory file,
- * puts the file in the buffer's place, and returns the file's descriptor, which the caller owns
- * and closes. From then on both are the same memory: stores into the buffer are seen through the
- * descriptor, and the other way round. `flags` must be 0.
+ * Turns the buffer at `address` into a file and returns the file's descriptor, which the caller
+ * owns and closes. It copies the `length` bytes once into a new memory file, and maps the file in
+ * the place of the buffer. Buffer and file are then the same memory: a store into one is visible
+ * in the other. `flags` must be 0.
  *
- * The buffer is whole pages that the caller has mapped, mmap(2) with PROT_READ | PROT_WRITE and
- * MAP_PRIVATE | MAP_ANONYMOUS: any part of a mapping, or several that adjoin. It stays the
- * caller's, at the same address, until munmap(2), and the library keeps nothing of it: descriptor
- * and buffer live on without each other.
+ * The buffer consists of whole pages that the caller has mapped by mmap(2), with PROT_READ |
+ * PROT_WRITE and MAP_PRIVATE | MAP_ANONYMOUS. It can be a part of a mapping, or several adjoining
+ * mappings. It stays the caller's, at the same address, until munmap(2). The library keeps nothing
+ * of it: descriptor and buffer exist independently of each other.
  *
- * The file is a memfd of exactly `length` bytes, read-write, offset 0, mode 0600, close-on-exec.
- * Seals can be added; at first it has none but that against execution, where the kernel has one
- * (Linux 6.3). Whoever can make the file shorter makes access to the buffer a SIGBUS, so add
- * F_SEAL_SHRINK before giving it away. F_SEAL_WRITE is EBUSY for as long as the buffer is mapped;
- * F_SEAL_FUTURE_WRITE (Linux 5.1) leaves the buffer as the one way to change the file.
+ * The file is a memfd of exactly `length` bytes, for reading and writing, with offset 0 and mode
+ * 0600, close-on-exec. At first it has no seals, except against execution (Linux 6.3). The caller
+ * can add seals:
+ * - F_SEAL_SHRINK before giving the descriptor away. Without it, every process that can make the
+ *   file shorter can make access to the buffer raise SIGBUS.
+ * - F_SEAL_FUTURE_WRITE (Linux 5.1), after which only the buffer can change the file.
+ * - F_SEAL_WRITE only after the buffer was unmapped; before that it is EBUSY.
  *
- * The replacement is one step: other threads may read the buffer all the time. The rest is the
- * caller's part:
- * - Nobody maps, unmaps or protects a part of the range during the call.
- * - Nobody stores into it during the call: what is stored where the copy has been is lost. That
- *   includes the kernel: a read into the buffer that is under way (io_uring, O_DIRECT), or a
- *   buffer registered for later ones, fills the old memory. Nobody waits in it on a futex that is
- *   shared between processes.
- * - It is no memory of malloc's, unless it is never freed: malloc would give it to somebody else,
- *   whose bytes the file then shows. Some allocators also expect zeros after MADV_DONTNEED, where
- *   a file gives its bytes again.
+ * The replacement is one step, so that other threads may read the buffer all the time. The caller
+ * must ensure the following:
+ * - No thread maps, unmaps or protects a part of the range during the call.
+ * - No thread stores into the range during the call, because a store to bytes that were already
+ *   copied is lost. That includes the kernel. A read into the buffer that is in progress
+ *   (io_uring, O_DIRECT) fills the old memory, and so does a buffer that is registered for later
+ *   reads.
+ * - No thread waits in the range on a futex that is shared between processes.
+ * - The buffer is not memory of malloc(3), unless it is never freed. malloc would reuse it for
+ *   other data, which the file then shows. Some allocators also expect zeros after MADV_DONTNEED,
+ *   but a file gives its bytes again.
  *
- * Children that are forked later share the buffer instead of having a copy; those that were forked
- * before keep theirs. What was set for the old memory is gone: mlock (lock it again), madvise
- * (also MADV_DONTFORK and MADV_WIPEONFORK), mbind, protection keys, userfaultfd, names. All of the
- * buffer takes memory from then on, and twice as much during the call. Large buffers get huge
- * pages as shm_wrap_buffer's files do, whatever they had before.
+ * The call has these effects on the buffer:
+ * - Children that are forked later share the buffer instead of having a copy. Children that were
+ *   forked before keep their copy.
+ * - Settings of the old memory are gone: mlock(2) (lock it again), madvise(2) (also MADV_DONTFORK
+ *   and MADV_WIPEONFORK), mbind(2), protection keys, userfaultfd(2) and names.
+ * - The whole buffer takes memory from then on, and twice as much during the call.
+ * - Large buffers get huge pages as files of bytefd_wrap_buffer do, whatever they had before.
  *
- * Returns the descriptor, or a negative errno, with the buffer as it was and nothing left behind:
- * - -EINVAL: `flags` is not 0, `address` is NULL, `address` or `length` is not a multiple of the
- *   page size, `length` is 0, or the range ends past the last address.
- * - -ENOMEM: the range is not all mapped; or there is no memory left, or no mapping
- *   (vm.max_map_count).
- * - -EACCES: a part of it is not readable and writable, or is executable.
- * - -EOPNOTSUPP: a part of it is something else than private anonymous memory of the caller: a
- *   mapping of a file, shared memory, memory in hugetlb pages, what the kernel maps into every
- *   process, the heap (`[heap]`), memory that the C library or Go says is its own ("[anon: glibc:
- *   ...]", "[anon: Go: ...]"), or a stack.
- * - -ENOENT: /proc is not mounted. The range is looked up in /proc/self/maps.
- * - -EFBIG: `length` is above RLIMIT_FSIZE. (No SIGXFSZ is raised.)
- * - -EMFILE, -ENFILE: no descriptors left.
- * - memfd_create(2)'s own where it is refused; mmap(2)'s own: -EPERM for memory that is sealed,
- *   mseal(2), and -EAGAIN beyond RLIMIT_MEMLOCK after mlockall(2).
+ * Returns the descriptor. On failure, returns one of the following, leaves the buffer unchanged
+ * and nothing behind:
+ * - -EINVAL if `flags` is not 0, `address` is NULL, or `length` is 0.
+ * - -EINVAL if `address` or `length` is not a multiple of the page size, or the range ends past
+ *   the last address.
+ * - -ENOMEM if a part of the range is not mapped; or if memory or mappings (vm.max_map_count) run
+ *   out.
+ * - -EACCES if a part of the range is not readable and writable, or is executable.
+ * - -EOPNOTSUPP if a part of the range is not private anonymous memory of the caller. It is then a
+ *   mapping of a file, shared memory, hugetlb pages, or memory that the kernel maps into every
+ *   process.
+ * - -EOPNOTSUPP if a part of the range is a stack, the heap (`[heap]`), or memory of the C library
+ *   or Go ("[anon: glibc: ...]", "[anon: Go: ...]").
+ * - -ENOENT if /proc is not mounted. The range is looked up in /proc/self/maps.
+ * - -EFBIG if `length` exceeds RLIMIT_FSIZE. SIGXFSZ is not raised.
+ * - -EMFILE, -ENFILE if descriptors run out.
+ * - -EPERM if the memory is sealed, mseal(2).
+ * - -EAGAIN if mlockall(2) is in effect and RLIMIT_MEMLOCK would be exceeded.
+ * - The errors of memfd_create(2), if it is refused; other errors of mmap(2).
  *
- * Stacks are found as far as possible: all of this thread's and of the first thread's, and all
- * that glibc made. Of another stack (another C library's, or one that a program switches to) only
- * the page is found that this thread uses, or a thread that waits in the kernel.
+ * Stacks are recognized as far as possible: the stacks of this thread and of the first thread
+ * entirely, and those that glibc made. Another stack is one of another C library, or one to which
+ * the program switches by itself. Of such a stack only one page is recognized: the one that this
+ * thread, or a thread that waits in the kernel, uses.
  *
  * ```c
  * size_t length = 1 << 20;
@@ -2123,16 +2284,17 @@ int bytefd_adopt(void *BYTEFD_NONNULL address,
                  struct bytefd_error *error);
 
 /**
- * Checks whether a descriptor is what `requirements` ask for; NULL is BYTEFD_REQUIREMENTS_INIT.
- * Seals stay. Without F_SEAL_SHRINK and F_SEAL_GROW the length, and in any case the owner, can
- * change afterwards.
+ * Checks that a descriptor meets `requirements`. NULL means BYTEFD_REQUIREMENTS_INIT.
  *
- * Seals are checked before anything that asks a file system, which may never answer (FUSE, NFS).
+ * The result about seals stays true, because seals cannot be removed. The owner can change
+ * afterwards, and so can the length without F_SEAL_SHRINK and F_SEAL_GROW. Seals are checked
+ * before everything that asks a file system, which may never answer (FUSE, NFS).
  *
- * Returns 0, or one of the following:
- * - -EPERM   if seals are missing, or the file cannot have any.
- * - -EISDIR  if it is a directory, -ENODEV if it is anything else that is not a regular file (both
- *   with BYTEFD_REQUIRE_NO_SEALS; without that, seals are missing).
+ * Returns 0. On failure, returns one of the following:
+ * - -EPERM   if seals are missing, or the file cannot have any. That includes every file that is
+ *   not a regular file, without BYTEFD_REQUIRE_NO_SEALS.
+ * - -EISDIR  if it is a directory, with BYTEFD_REQUIRE_NO_SEALS.
+ * - -ENODEV  if it is another file that is not regular, with BYTEFD_REQUIRE_NO_SEALS.
  * - -ENXIO   if it is shorter than `min_length`.
  * - -EFBIG   if it is longer than `max_length`.
  * - -EACCES  if it belongs to another user, or is not open for reading.
@@ -2153,27 +2315,30 @@ int bytefd_verify(int fd,
 /**
  * Sends a message of `length` bytes and `count` descriptors over a Unix socket, unix(7): a stream,
  * datagrams or sequenced packets. The receiver gets descriptors of the same open file descriptions
- * (SCM_RIGHTS); those here stay the caller's. Nothing is added to the bytes, so the other end can
- * be anybody's code. No SIGPIPE is raised.
+ * (SCM_RIGHTS); the caller keeps those at `fds`. Nothing is added to the bytes, so that the
+ * receiver need not use this library. No SIGPIPE is raised.
  *
- * On a stream the message goes out whole, in parts if need be. A socket that does not block is
- * waited for once something was sent. More than 253 descriptors are sent in parts too, each with
- * one byte at least.
+ * On a stream the whole message is sent, in parts if necessary. When a part has been sent, the
+ * call waits even for a socket that does not block. More than 253 descriptors are also sent in
+ * parts, each with at least one byte.
  *
  * Not a cancellation point.
  *
- * Returns 0, or one of the following. On a stream part of the message may have gone out then; only
- * closing the socket helps.
- * - -EINVAL  if `message` is NULL and `length` is not 0, or `fds` is NULL and `count` is not 0; on
- *   a stream if there are no bytes, or fewer than parts (one for each 253 descriptors); if
- *   BYTEFD_TRANSFER_SOME is set, or the options are invalid.
- * - -E2BIG   if there are more than 253 descriptors in one datagram or packet. -EMSGSIZE if it is
- *   too long.
- * - -EBADF   if one of the descriptors is not open. -ENOTSOCK if `socket` is not a socket,
- *   -EPROTOTYPE if it is not of the Unix family.
- * - -EPIPE, -ECONNRESET, for datagrams -ECONNREFUSED  if the other end is closed.
- * - -EAGAIN  if nothing was sent and the socket does not block, whatever the timeout; or if its
- *   time limit (SO_SNDTIMEO) has passed.
+ * Returns 0. On failure, returns one of the following. On a stream a part of the message may have
+ * been sent; the caller must then close the socket.
+ * - -EINVAL  if `message` is NULL and `length` is not 0, or `fds` is NULL and `count` is not 0.
+ * - -EINVAL  if a stream would get no bytes, or fewer bytes than parts (one part for each 253
+ *   descriptors).
+ * - -EINVAL  if BYTEFD_TRANSFER_SOME is set.
+ * - -EINVAL, -E2BIG  if the options are invalid.
+ * - -E2BIG   if a datagram or packet has more than 253 descriptors.
+ * - -EMSGSIZE  if a datagram or packet is too long.
+ * - -EBADF   if one of the descriptors is not open.
+ * - -ENOTSOCK  if `socket` is not a socket.
+ * - -EPROTOTYPE  if `socket` is not a Unix socket.
+ * - -EPIPE, -ECONNRESET  if the other end is closed; -ECONNREFUSED for datagrams.
+ * - -EAGAIN  if nothing was sent and the socket does not block, whatever the timeout; or if the
+ *   socket's own limit (SO_SNDTIMEO) has passed.
  * - -ETIMEDOUT, -EINTR  as the options say.
  * - -ETOOMANYREFS  if too many descriptors are in flight; see sendmsg(2).
  *
@@ -2184,6 +2349,7 @@ int bytefd_verify(int fd,
  *     && bytefd_send(pair[0], "!", 1, &fd, 1, NULL, NULL) == 0)
  *     puts("sent");
  * ```
+ *
  */
 BYTEFD_MUST_USE
 int bytefd_send(int socket,
@@ -2196,26 +2362,29 @@ int bytefd_send(int socket,
 BYTEFD_READS(2, 3) BYTEFD_READS(4, 5);
 
 /**
- * Receives a message and its descriptors. On call, `*length` is the size of `message` and `*count`
- * is the number of descriptors that fit into `fds`. On success they are how many came. The
- * descriptors belong to the caller and are close-on-exec from the start.
+ * Receives a message and its descriptors. Before the call, `*length` is the capacity of `message`
+ * in bytes, and `*count` the number of descriptors that fit into `fds`. On success the call sets
+ * both to what has arrived. The caller owns the descriptors. They are close-on-exec from the
+ * start.
  *
- * Fewer descriptors than fit are fine; more are -EBADMSG. With `requirements` each of them is
- * checked as by bytefd_verify, and all are refused if one is not what is asked for; NULL asks for
- * nothing.
+ * Fewer descriptors than fit are allowed; more are -EBADMSG. Each descriptor is checked against
+ * `requirements` as bytefd_verify does, and all are refused if one does not meet them. NULL
+ * requires nothing.
  *
- * On a stream the message is exactly `*length` bytes, and the call waits for all of them. Once a
- * byte has arrived, it waits on a socket that does not block, too. With BYTEFD_TRANSFER_SOME the
- * message is what has arrived, one byte at least. Datagrams and packets may be shorter.
+ * What a message is depends on the socket:
+ * - On a stream the message is exactly `*length` bytes, and the call waits for all of them. When
+ *   one byte has arrived, it waits even on a socket that does not block.
+ * - On a stream with BYTEFD_TRANSFER_SOME the message is what has arrived, at least one byte.
+ * - On other sockets the message is one datagram or packet, which may be shorter than `*length`.
  *
- * After a refusal on a stream the rest of that message is read and discarded. Where that cannot
- * be, because the time has passed or the peer has sent nothing for a second, the socket is shut
- * down for receiving, and the error's message says so. The next call never sees a mixture of two
- * messages.
+ * After a refusal on a stream, the call reads and discards the rest of the message. The next call
+ * therefore never sees a mixture of two messages. If the time has passed, or the peer sends
+ * nothing for a second, the call shuts the socket down for receiving instead. `error->message`
+ * says so. With BYTEFD_TRANSFER_SOME there is no rest to discard.
  *
  * With a `*count` of 0 the kernel drops descriptors instead of delivering them. That is -EBADMSG
- * as well, unless SO_PASSCRED, SO_PASSSEC or SO_PASSPIDFD is set on the socket: then the kernel
- * does not say what it has dropped.
+ * too. If SO_PASSCRED, SO_PASSSEC or SO_PASSPIDFD is set on the socket, the kernel does not report
+ * dropped descriptors, and the call succeeds.
  *
  * Warning: a refusal can block, whatever the timeout. Its last step closes the received
  * descriptors, and close(2) of a file on FUSE or NFS waits for the server of that file system. The
@@ -2224,23 +2393,26 @@ BYTEFD_READS(2, 3) BYTEFD_READS(4, 5);
  *
  * Not a cancellation point.
  *
- * Returns 0, or one of the following; `*length`, `*count` and `fds` are unchanged then, and the
- * received descriptors are closed. (`message` may have been written to.)
- * - -EBADMSG  if more descriptors came than fit.
+ * Returns 0. On failure, returns one of the following, closes the received descriptors, and leaves
+ * `*length`, `*count` and `fds` unchanged. (`message` may have been written.)
+ * - -EBADMSG  if more descriptors arrived than fit.
  * - -EMSGSIZE  if the datagram or packet is longer than `*length`.
  * - -EMFILE  if the kernel could not deliver all descriptors, because of RLIMIT_NOFILE or a
  *   security module.
  * - -ENODATA  if the other end is closed, or the socket was shut down for receiving, before a byte
- *   of a message has come. (An empty packet of a peer that has gone looks the same.)
+ *   of a message arrived. (An empty packet of a peer that has gone looks the same.)
  * - -ECONNRESET  if the other end was closed within a message, or before it had read all that was
  *   sent to it.
- * - -EAGAIN  if nothing has arrived and the socket does not block, whatever the timeout; or if its
- *   time limit (SO_RCVTIMEO) has passed.
+ * - -EAGAIN  if nothing has arrived and the socket does not block, whatever the timeout; or if the
+ *   socket's own limit (SO_RCVTIMEO) has passed.
  * - -ETIMEDOUT, -EINTR  as the options say.
- * - Those of bytefd_verify, if a descriptor is not what is asked for.
- * - -EINVAL  if `message`, `length`, `fds` or `count` is NULL where it must not be, if `*length`
- *   is 0 on a stream, or the requirements or options are invalid. -ENOTSOCK if `socket` is not a
- *   socket, -EPROTOTYPE if it is not of the Unix family; see recvmsg(2).
+ * - The errors of bytefd_verify, if a descriptor does not meet the requirements.
+ * - -EINVAL  if `length` or `count` is NULL, or a buffer is NULL and its number is not 0.
+ * - -EINVAL  if `*length` is 0 on a stream.
+ * - -EINVAL, -E2BIG  if the requirements or options are invalid.
+ * - -ENOTSOCK  if `socket` is not a socket.
+ * - -EPROTOTYPE  if `socket` is not a Unix socket.
+ * - Other errors of recvmsg(2).
  *
  * ```c
  * char message[1];
@@ -2264,15 +2436,17 @@ int bytefd_receive(int socket,
                    struct bytefd_error *error);
 
 /**
- * Writes to `*credentials` who called connect(2), listen(2) or socketpair(2) for the other end of
- * a socket: SO_PEERCRED, unix(7). The kernel vouches for it. Another process may have the other
- * end by now, because sockets are inherited and sent.
+ * Writes to `*credentials` which process called connect(2), listen(2) or socketpair(2) for the
+ * other end of a socket: SO_PEERCRED, unix(7). The kernel guarantees the result. By now another
+ * process may have the other end, because sockets are inherited and sent.
  *
- * Returns 0, or one of the following, with `*credentials` unchanged:
- * - -EINVAL    if `credentials` is NULL, or its `size` is too small.
- * - -ENOTCONN  if the socket is not connected, or is one for datagrams that socketpair(2) has not
- *   made.
- * - -EBADF, -ENOTSOCK, -EPROTOTYPE  if `socket` is not open, not a socket, not of the Unix family.
+ * Returns 0. On failure, returns one of the following and leaves `*credentials` unchanged:
+ * - -EINVAL    if `credentials` is NULL, or its `size` is below the first version's.
+ * - -ENOTCONN  if the socket is not connected, or is a datagram socket that was not made by
+ *   socketpair(2).
+ * - -EBADF  if `socket` is not open.
+ * - -ENOTSOCK  if `socket` is not a socket.
+ * - -EPROTOTYPE  if `socket` is not a Unix socket.
  *
  * ```c
  * int pair[2];
@@ -2289,28 +2463,31 @@ int bytefd_peer_credentials(int socket,
 
 /**
  * Opens or creates an object of shared memory, shm_overview(7), for all processes that know its
- * name and have the permission. bytefd_map_fd maps it. Opening changes neither length nor mode nor
- * content. Other processes see a new object when it has its length and mode.
+ * name and have the permission. bytefd_map_fd maps the object. Opening changes neither its length
+ * nor its mode nor its content. Other processes see a new object only when it has its length and
+ * mode.
  *
- * A slash before the name is added if there is none. If `full_name` is not NULL, the full name is
- * written there, with its slash and a final NUL. `size` is its capacity, at least
+ * A name without a slash at its beginning gets one. If `full_name` is not NULL, the full name is
+ * written there, with its slash and a final NUL. `size` is the capacity of `full_name`, at least
  * BYTEFD_SHM_NAME_SIZE.
  *
  * Returns a descriptor, close-on-exec, which the caller owns. On failure, returns one of the
- * following, leaves `full_name` alone and nothing behind:
+ * following, leaves `full_name` unchanged and nothing behind:
  * - -EACCES   if the mode does not allow it.
  * - -E2BIG    if the options have members that this version does not know.
  * - -EBUSY    if another process has locked the object exclusively, with BYTEFD_SHM_OWNED.
- * - -EEXIST   if there is an object of this name, with BYTEFD_SHM_EXCLUSIVE.
+ * - -EEXIST   if an object of this name exists, with BYTEFD_SHM_EXCLUSIVE.
  * - -EFBIG    if `length` exceeds RLIMIT_FSIZE. SIGXFSZ is not raised.
  * - -EINVAL   if `name` is NULL, empty, "." or "..", or has a slash that is not its first byte; or
  *   if the options are invalid.
- * - -ELOOP    if the name is that of a symbolic link; -ENODEV if it is not that of a regular file.
- * - -ENAMETOOLONG  if the name has more than 255 bytes, with "bytefd-owned." if it is owned.
+ * - -ELOOP    if the name is that of a symbolic link.
+ * - -ENODEV   if the name is that of another file that is not regular.
+ * - -ENAMETOOLONG  if the name has more than 255 bytes, including "bytefd-owned." if the object is
+ *   owned.
  * - -ENOENT   if there is no such object, or no /dev/shm.
  * - -ENOSPC   if the file system is full.
  * - -ENXIO    if the object is smaller than `length`.
- * - -EPERM    if the object belongs to another user than the effective one and root, without
+ * - -EPERM    if the object belongs to neither the effective user nor root, without
  *   BYTEFD_SHM_ANY_OWNER.
  * - -ERANGE   if `size` is less than BYTEFD_SHM_NAME_SIZE.
  * - -EMFILE, -ENFILE, -ENOMEM  if a limit is reached; see open(2).
@@ -2332,12 +2509,13 @@ int bytefd_shm_open(const char *BYTEFD_NONNULL name,
 BYTEFD_WRITES(3, 4);
 
 /**
- * Removes a name. The object lives as long as a process has it open or mapped. For an object that
- * was opened with BYTEFD_SHM_OWNED, `name` is the full name that bytefd_shm_open gave.
+ * Removes the name of an object. The object exists as long as a process has it open or mapped. For
+ * an object that was opened with BYTEFD_SHM_OWNED, `name` is the full name that bytefd_shm_open
+ * wrote.
  *
  * Returns 0. On failure, returns one of the following:
  * - -ENOENT  if there is no object of this name.
- * - -EINVAL, -ENAMETOOLONG  as bytefd_shm_open.
+ * - -EINVAL, -ENAMETOOLONG  as for bytefd_shm_open.
  * - -EACCES, -EPERM and other errors of unlink(2).
  *
  * ```c
@@ -2347,15 +2525,18 @@ BYTEFD_WRITES(3, 4);
 int bytefd_shm_unlink(const char *BYTEFD_NONNULL name, struct bytefd_error *error);
 
 /**
- * Removes what killed processes of this user have left: objects with BYTEFD_SHM_OWNED, the files
- * of bytefd_tempfile_create, and the names that some files have for a moment. It looks into
- * /dev/shm, $TMPDIR, /tmp and /var/tmp, goes on after a failure, and counts it. Fills `*result`
- * if that is not NULL.
+ * Removes what killed processes of this user have left behind, and writes counts to `*result` if
+ * that is not NULL. It removes objects with BYTEFD_SHM_OWNED, files of bytefd_tempfile_create, and
+ * the names that some new files have for a moment. It searches /dev/shm, $TMPDIR, /tmp and
+ * /var/tmp. After a failure it continues, and counts the failure.
  *
- * A process holds a shared lock, flock(2), on what it owns; the kernel ends that lock with the
- * process. The sweep removes what it can lock exclusively: names that begin with "bytefd-owned.",
- * belong to this user, and have no process that holds them, in any container. It leaves everything
- * else alone, and enters nothing that is mounted in a directory that it removes.
+ * A process holds a shared lock, flock(2), on each object and file that it owns. The kernel ends
+ * that lock with the process. The sweep removes a name only if all of the following hold:
+ * - It begins with "bytefd-owned.".
+ * - It belongs to this user.
+ * - No process holds it, in any container, so that the sweep can lock it exclusively.
+ *
+ * If a directory that it removes contains a mount, it does not enter the mount.
  *
  * Returns the number of names that were removed. On failure, returns the following and removes
  * nothing:
@@ -2368,23 +2549,26 @@ int bytefd_shm_unlink(const char *BYTEFD_NONNULL name, struct bytefd_error *erro
 int bytefd_sweep(struct bytefd_sweep_result *result, struct bytefd_error *error);
 
 /**
- * Creates a real file that contains the `len` bytes at `buf`, alone in a directory of mode 0700,
- * and writes a handle to `*file`. It is for code that resolves symbolic links (SQLite) or looks at
- * the end of a name (clamscan -d x.ndb). The caller ends the handle, and the file, with
- * bytefd_tempfile_close.
+ * Creates a real file that contains the `len` bytes at `buf`, and writes a handle to `*file`. The
+ * file is alone in a new directory of mode 0700. It is for code that resolves symbolic links
+ * (SQLite), or that checks the suffix of a name (clamscan -d x.ndb). bytefd_tempfile_close ends
+ * the handle and removes the file.
  *
  * Such a file cannot be sealed: any process of the same user can change it. If the code accepts a
- * descriptor, or its path in /proc, pass that instead. The handle holds a descriptor of the
- * directory, locked with flock(2). A killed process leaves the file behind; bytefd_sweep removes
- * it once no process holds the directory, which children of fork(2) inherit.
+ * descriptor, or its path in /proc, pass that instead.
  *
- * Returns 0. On failure, returns one of the following, leaves `*file` alone and nothing behind:
+ * The handle holds a descriptor of the directory, locked with flock(2). If the process is killed,
+ * the file stays. bytefd_sweep removes the file once no process holds the directory, which
+ * children of fork(2) inherit.
+ *
+ * Returns 0. On failure, returns one of the following, leaves `*file` unchanged and nothing
+ * behind:
  * - -E2BIG   if the options have members that this version does not know.
  * - -EFBIG   if `len` exceeds RLIMIT_FSIZE. SIGXFSZ is not raised.
  * - -EINVAL  if `buf` is NULL and `len` is not 0, `file` is NULL, the suffix has a slash, or the
  *   options are invalid.
  * - -ENAMETOOLONG  if the suffix has more than 200 bytes.
- * - -ENOENT  if there is no such directory.
+ * - -ENOENT  if `directory` does not exist.
  * - -ENOSPC  if the file system is full.
  * - Other errors of mkdir(2) and open(2).
  *
@@ -2406,8 +2590,8 @@ int bytefd_tempfile_create(const void *buf,
 BYTEFD_READS(1, 2);
 
 /**
- * Returns the path of the file, absolute and without symbolic links, valid until
- * bytefd_tempfile_close. NULL for a NULL `file`.
+ * Returns the path of the file, which is absolute and has no symbolic links. It is valid until
+ * bytefd_tempfile_close. The result is NULL if `file` is NULL.
  *
  * ```c
  * const char *nowhere = bytefd_tempfile_path(NULL);
@@ -2416,12 +2600,12 @@ BYTEFD_READS(1, 2);
 const char *bytefd_tempfile_path(const struct bytefd_tempfile *file);
 
 /**
- * Removes the file, with its directory and what the client has put beside it, and frees `file`.
- * NULL is allowed. In a child made by fork(2) it removes nothing, because the file is the
- * parent's.
+ * Removes the file, its directory and everything that the client has put beside the file, and
+ * frees `file`. NULL is allowed. In a child made by fork(2) it removes nothing, because the file
+ * belongs to the parent.
  *
- * Returns 0, or the first reason why something could not be removed: -EXDEV if something is
- * mounted in the directory, which stays then. `file` is freed in every case.
+ * Returns 0, or the first error of the removal. -EXDEV means that something is mounted in the
+ * directory, which then stays. `file` is freed in every case.
  *
  * ```c
  * bytefd_tempfile_close(NULL);
@@ -2432,26 +2616,32 @@ int bytefd_tempfile_close(struct bytefd_tempfile *file);
 /**
  * Creates or attaches a System V segment, sysvipc(7), as a map, for programs that still use them.
  * The map is as long as the segment. `key` is IPC_PRIVATE, a key as from ftok(3), or with
- * BYTEFD_SYSV_BY_ID a number. If `shmid` is not NULL, the segment's number is written there.
+ * BYTEFD_SYSV_BY_ID the number of a segment. If `shmid` is not NULL, the segment's number is
+ * written there.
  *
- * bytefd_map_close detaches the segment. It stays until bytefd_sysv_remove, also when all
- * processes are gone, unless it was attached with BYTEFD_SYSV_TRANSIENT. A System V map has no
- * descriptor; bytefd_wrap_buffer copies its bytes into one.
+ * bytefd_map_close detaches the segment. The segment stays until bytefd_sysv_remove, even if no
+ * process uses it, unless it was attached with BYTEFD_SYSV_TRANSIENT.
  *
- * Returns 0. On failure, returns one of the following and leaves `*map` and `*shmid` alone:
+ * The functions that take a map work on System V maps, with the following exceptions:
+ * - bytefd_map_resize, bytefd_map_seal and bytefd_map_share return -EINVAL.
+ * - bytefd_map_descriptor and bytefd_map_file_size return -EBADF. bytefd_wrap_buffer copies the
+ *   bytes of the map into a file with a descriptor.
+ * - bytefd_map_protect with PROT_EXEC returns -EACCES.
+ *
+ * Returns 0. On failure, returns one of the following and leaves `*map` and `*shmid` unchanged:
  * - -EACCES  if the mode of the segment does not allow it.
  * - -E2BIG   if the options have members that this version does not know.
- * - -EEXIST  if there is a segment with this key, with BYTEFD_SYSV_EXCLUSIVE.
+ * - -EEXIST  if a segment with this key exists, with BYTEFD_SYSV_EXCLUSIVE.
  * - -EIDRM   if the segment is being removed.
- * - -EINVAL  if `map` is NULL; the options are invalid; a new segment has length 0 or exceeds
- *   /proc/sys/kernel/shmmax; there is no segment of this number; or `key` is IPC_PRIVATE without
- *   BYTEFD_SYSV_CREATE.
+ * - -EINVAL  if `map` is NULL, the options are invalid, or there is no segment of this number.
+ * - -EINVAL  if a new segment has length 0 or exceeds /proc/sys/kernel/shmmax.
+ * - -EINVAL  if `key` is IPC_PRIVATE without BYTEFD_SYSV_CREATE.
  * - -ENOENT  if there is no segment with this key.
+ * - -ENOMEM  if memory runs out.
  * - -ENOSPC  if there are too many segments.
  * - -ENOSYS  if the kernel has no System V segments.
  * - -ENXIO   if the segment is smaller than `length`.
  * - -EPERM   if the segment belongs to another user, with BYTEFD_SYSV_TRANSIENT.
- * - -ENOMEM.
  *
  * ```c
  * bytefd_sysv_options options = BYTEFD_SYSV_OPTIONS_INIT;
@@ -2474,8 +2664,8 @@ int bytefd_map_sysv(key_t key,
                     struct bytefd_error *error);
 
 /**
- * Marks a segment for removal (IPC_RMID). It is removed when the last process has detached it. Its
- * key finds it no more.
+ * Marks a segment for removal (IPC_RMID). The kernel removes it when the last process has detached
+ * it. Its key no longer finds it.
  *
  * Returns 0. On failure, returns one of the following:
  * - -EINVAL  if there is no segment of this number.
@@ -2489,17 +2679,17 @@ int bytefd_sysv_remove(int shmid, struct bytefd_error *error);
 
 /**
  * Creates a dma-buf of all pages of a memory file, through /dev/udmabuf (Linux 4.20). Drivers of
- * graphics cards, cameras and other devices take dma-bufs. The file and the dma-buf are the same
+ * graphics cards, cameras and other devices accept dma-bufs. The file and the dma-buf are the same
  * memory. The dma-buf outlives `fd`, which stays the caller's.
  *
- * `fd` must be a memfd of whole pages, sealed with F_SEAL_SHRINK and not with F_SEAL_WRITE,
- * because devices write.
+ * `fd` must be a memfd of whole pages, sealed with F_SEAL_SHRINK. It must not be sealed with
+ * F_SEAL_WRITE, because devices write.
  *
  * Returns the descriptor of the dma-buf, close-on-exec, which the caller owns. On failure, returns
  * one of the following:
  * - -EACCES  if this user may not open /dev/udmabuf.
  * - -EBADF   if `fd` is not open.
- * - -EINVAL  if `fd` is no such memfd, or is larger than the driver allows (its parameter
+ * - -EINVAL  if `fd` is not such a memfd, or is larger than the driver allows (its parameter
  *   size_limit_mb).
  * - -ENODEV  if this kernel has no such driver, or has not loaded it.
  * - -EMFILE, -ENFILE  if a limit is reached; and errors of the driver.
@@ -2519,31 +2709,36 @@ int bytefd_sysv_remove(int shmid, struct bytefd_error *error);
 BYTEFD_MUST_USE int bytefd_export_dmabuf(int fd, struct bytefd_error *error);
 
 /**
- * Locks bytes of a file, and waits until no other open file description has a lock that excludes
- * this one. The range may lie past the end of the file. A `length` of BYTEFD_UNLIMITED (not
- * BYTEFD_TO_END) is to the end, wherever that is. Replaces a lock of the same open file
- * description on these bytes.
+ * Locks bytes of a file, and waits until no other open file description has a conflicting lock.
+ * The range may lie past the end of the file. A `length` of BYTEFD_UNLIMITED (not BYTEFD_TO_END)
+ * locks to the end of the file, wherever that is. The new lock replaces a lock of the same open
+ * file description on these bytes.
  *
- * `operation` is LOCK_SH, which admits other shared locks and needs a descriptor that is open for
- * reading, or LOCK_EX, which admits none and needs one that is open for writing; both of
- * <sys/file.h>. With LOCK_NB it does not wait.
+ * `operation` is one of the following, from <sys/file.h>. With LOCK_NB added, the call does not
+ * wait.
+ * - LOCK_SH: a shared lock, which admits other shared locks. The descriptor must be open for
+ *   reading.
+ * - LOCK_EX: an exclusive lock, which admits no other lock. The descriptor must be open for
+ *   writing.
  *
  * `timeout_ns` limits the whole call: -1 waits without a limit, 0 does not wait. `flags` is
- * BYTEFD_INTERRUPTIBLE or 0. While it waits, the lock is polled, at least every 10 ms.
+ * BYTEFD_INTERRUPTIBLE or 0. While the call waits, it polls the lock at least every 10 ms.
  *
- * The lock is advisory: it excludes other locks on these bytes, in any process. It does not stop
- * read(2) or write(2). It belongs to the open file description (F_OFD_SETLK, fcntl(2), Linux
- * 3.15): all duplicates of the descriptor have it, also in other processes. It ends with
- * bytefd_file_unlock, or when the last duplicate is closed, which happens too when the last holder
- * is killed. Two open file descriptions exclude each other even in one process; threads that share
- * one do not. A process that was sent a descriptor or has inherited it needs an open file
- * description of its own, by open(2) of its path in /proc.
+ * The lock is advisory: it conflicts with other locks on these bytes, in any process, but does not
+ * stop read(2) or write(2). It belongs to the open file description (F_OFD_SETLK, fcntl(2), Linux
+ * 3.15):
+ * - All duplicates of the descriptor have it, also in other processes.
+ * - It ends with bytefd_file_unlock, or when the last duplicate is closed, for example because its
+ *   process was killed.
+ * - Two open file descriptions conflict even in one process. Threads that share one do not.
+ * - A process that received or inherited the descriptor needs an open file description of its own,
+ *   by open(2) of its path in /proc.
  *
  * Returns 0. On failure, returns one of the following:
- * - -EAGAIN  if another open file description has a lock that excludes this one, with LOCK_NB or a
+ * - -EAGAIN  if another open file description has a conflicting lock, with LOCK_NB or a
  *   `timeout_ns` of 0.
- * - -EBADF   if `fd` is not open, or not for what the lock needs.
- * - -EINTR   if a signal handler has run, with BYTEFD_INTERRUPTIBLE.
+ * - -EBADF   if `fd` is not open, or not open for what the lock needs.
+ * - -EINTR   if a signal handler ran, with BYTEFD_INTERRUPTIBLE.
  * - -EINVAL  if `length` is 0, the range is more than a file can have, or `operation`,
  *   `timeout_ns` or `flags` is invalid.
  * - -ENOLCK  if there are too many locks.
@@ -2571,8 +2766,8 @@ int bytefd_file_lock(int fd,
                      struct bytefd_error *error);
 
 /**
- * Ends the locks of this open file description on these bytes. A `length` of BYTEFD_UNLIMITED is
- * to the end, wherever that is.
+ * Ends the locks of this open file description on these bytes. A `length` of BYTEFD_UNLIMITED
+ * unlocks to the end of the file, wherever that is.
  *
  * Returns 0. On failure, returns one of the following:
  * - -EBADF   if `fd` is not open.
@@ -2585,20 +2780,21 @@ int bytefd_file_lock(int fd,
 int bytefd_file_unlock(int fd, uint64_t offset, uint64_t length, struct bytefd_error *error);
 
 /**
- * Waits until another thread or process calls bytefd_futex_wake on `word`, futex(2). Returns at
- * once if the word is not `value`, and may return without a reason: read the word, and wait again.
+ * Waits until another thread or process calls bytefd_futex_wake on `word`, futex(2). It returns
+ * immediately if the word is not `value`, and may return without a reason. After each return, read
+ * the word and wait again if necessary.
  *
- * The word, 4 bytes at a multiple of 4, lies in a map that the processes share, at any address, or
- * in memory of this process. It is changed by atomic operations. A writer changes the word first,
- * then calls bytefd_futex_wake. If the writer dies between the two, no waiter wakes: set a
- * timeout, or use bytefd_file_lock, which ends with its holder.
+ * The word is 4 bytes at a multiple of 4. It lies in a map that the processes share, at any
+ * address, or in memory of this process. Change it by atomic operations. A writer changes the word
+ * first, and then calls bytefd_futex_wake. If the writer dies between the two, no waiter wakes.
+ * Set a timeout, or use bytefd_file_lock, whose locks end with their holder.
  *
  * `timeout_ns` limits the whole call: -1 waits without a limit, 0 does not wait. `flags` is
  * BYTEFD_INTERRUPTIBLE or 0.
  *
  * Returns 0. On failure, returns one of the following:
  * - -EFAULT  if the page of the word is lost or not mapped.
- * - -EINTR   if a signal handler has run, with BYTEFD_INTERRUPTIBLE.
+ * - -EINTR   if a signal handler ran, with BYTEFD_INTERRUPTIBLE.
  * - -EINVAL  if `word` is NULL or not at a multiple of 4, or `timeout_ns` or `flags` is invalid.
  * - -ETIMEDOUT  if the timeout has passed.
  *
@@ -2636,11 +2832,12 @@ int bytefd_futex_wake(const volatile void *BYTEFD_NONNULL word,
                       struct bytefd_error *error);
 
 /**
- * Writes one line for each choice that the library makes on this host, what it uses and why, with
- * a final NUL to `buf`: for people and logs. The words may change. `size` is the capacity of
- * `buf`; 1024 is enough in this version. The function tries each choice on this host.
+ * Writes a report to `buf`, with a final NUL: one line for each choice that the library makes on
+ * this host, with the reason. The report is for people and logs, and its words may change. `size`
+ * is the capacity of `buf`; 1024 is enough in this version. The function tries each choice on this
+ * host.
  *
- * Returns 0. On failure, returns one of the following and leaves `buf` alone:
+ * Returns 0. On failure, returns one of the following and leaves `buf` unchanged:
  * - -EINVAL  if `buf` is NULL.
  * - -ERANGE  if `size` is too small.
  * - Errors of bytefd_wrap_buffer.
@@ -2676,14 +2873,16 @@ BYTEFD_MUST_USE const char *bytefd_version(void);
 
 
 /*
- * The three short names. They are inline, so that a program with a function of such a name in
- * another file gets the right one in each. Define BYTEFD_NO_SHORT_NAMES to leave them out.
+ * The three short names are inline functions. A program that has its own function of such a name
+ * in another file gets the right one in each file. Define BYTEFD_NO_SHORT_NAMES to omit them.
  *
- * The shared library also exports the short names, for dlsym(3) and other languages; nothing in it
- * calls them. A library that is loaded after it, and that calls a global function of its own by one
- * of these names, gets the function of libbytefd.so, as with every global name. To prevent that,
- * give that function hidden visibility, link that library with -Bsymbolic, or link libbytefd.a,
- * which has no short names.
+ * The shared library also exports the short names, for dlsym(3) and other languages. Nothing in it
+ * calls them. As with every global name, they also affect a library that is loaded after it. If
+ * that library calls its own global function by one of these names, it gets the function of
+ * libbytefd.so. To prevent that, do one of the following:
+ * - Give that function hidden visibility.
+ * - Link that library with -Bsymbolic.
+ * - Link libbytefd.a, which has no short names.
  */
 #if !defined(BYTEFD_NO_SHORT_NAMES) && !defined(BYTEFD_SHORT_NAMES)
 #define BYTEFD_SHORT_NAMES

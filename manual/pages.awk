@@ -237,7 +237,7 @@ END {
         if (page_of[name] == "" && kind[name] != "macro" || kind[name] != "macro" && comment[name] == "")
             fail(name " has no page in manual/groups, or no comment")
     }
-    if (!match(top, /Everything here is there since[^.]*[0-9.]+[0-9][^.]*\./))
+    if (!match(top, /Everything here exists since[^.]*[0-9.]+[0-9][^.]*\./))
         fail("the header does not say since which version everything is there")
     since = substr(top, RSTART, RLENGTH)
     for (i = 1; i <= page_count; i++)

@@ -4,8 +4,8 @@
  *
  *     curl -s https://example.org/archive.zip | withfd unzip -l {}
  *
- * The manual page, withfd(1), says what it does. This process becomes the command, so memory is
- * never freed, and exit status and signals are the command's own.
+ * The manual page, withfd(1), describes it. This process becomes the command, so that memory is
+ * never freed, and exit status and signals are those of the command.
  */
 #define _GNU_SOURCE
 
@@ -19,26 +19,27 @@
 #include <string.h>
 #include <unistd.h>
 
-/* As env(1) and nohup(1) have them. */
+/* The same as for env(1) and nohup(1). */
 enum { FAILED = 125, CANNOT_RUN = 126, NOT_FOUND = 127 };
 
 static const char help[] =
     "Usage: withfd [OPTION]... COMMAND [ARGUMENT]...\n"
     "Runs COMMAND with the path of a file that contains standard input in place of {}.\n"
     "\n"
-    "  -f, --file=FILE        give FILE instead of standard input, - for it; may be repeated:\n"
+    "  -f, --file=FILE        give FILE instead of standard input, which is -; can be repeated:\n"
     "                           {1} is the first FILE, and each {} the next one\n"
-    "  -i, --stdin            the first file is also the standard input of COMMAND\n"
+    "  -i, --stdin            make the first file the standard input of COMMAND too\n"
     "  -I, --replace=TEXT     replace TEXT instead of {} and {1}\n"
-    "  -n, --name=NAME        name of the files in /proc/self/fd; by default that of FILE\n"
-    "  -m, --mode=MODE        permission bits, octal; by default 400\n"
-    "  -s, --seals=SEALS      all (the default), content (COMMAND may add others), or\n"
-    "                           none (COMMAND may change the files)\n"
-    "  -r, --read-only        descriptors that are open for reading only\n"
-    "  -x, --executable       files that can be executed\n"
+    "  -n, --name=NAME        set the name in /proc/self/fd; the default is the name of FILE\n"
+    "  -m, --mode=MODE        set the permission bits, octal; the default is 400\n"
+    "  -s, --seals=SEALS      all (the default), content (COMMAND can add others), or\n"
+    "                           none (COMMAND can change the files)\n"
+    "  -r, --read-only        open the descriptors for reading only\n"
+    "  -x, --executable       allow the files to be executed\n"
     "  -b, --backend=BACKEND  auto (the default), memfd, shm or tmpfile\n"
-    "  -M, --max-bytes=SIZE   fail if a file has more bytes; SIZE may end in K, M or G\n"
-    "  -S, --spill=SIZE       put a file that has more bytes on disk, in $TMPDIR or /tmp\n"
+    "  -M, --max-bytes=SIZE   fail if a file has more bytes; SIZE can end in K, M or G\n"
+    "  -S, --spill=SIZE       store a file that has more bytes on disk, in $TMPDIR, /tmp or\n"
+    "                           /var/tmp, without seals\n"
     "  -h, --help             show this text\n"
     "  -V, --version          show the version\n";
 
@@ -62,7 +63,7 @@ __attribute__((noreturn, format(printf, 1, 2))) static void fail(const char *for
     exit(FAILED);
 }
 
-/* The exit status after something was printed. */
+/* Flushes standard output, and returns the exit status. */
 static int written(void)
 {
     if (fflush(stdout) == EOF || ferror(stdout))
@@ -77,7 +78,7 @@ static void *checked(void *memory)
     return memory;
 }
 
-/* A number of bytes: 4096, 4K, 16M, 1G. */
+/* Parses a number of bytes, such as 4096, 4K, 16M or 1G. */
 static uint64_t size_of(const char *option, const char *text)
 {
     char *end;
@@ -125,8 +126,8 @@ static uint32_t backend_of(const char *text)
 }
 
 /*
- * The descriptor in "/dev/fd/63", which a shell gives for <(...); otherwise -1. The command has no
- * use for it once it was read.
+ * Returns the number in "/dev/fd/63", which a shell gives for <(...); otherwise -1. The command
+ * does not need that descriptor, because it has been read.
  */
 static int number_in(const char *file)
 {
@@ -143,7 +144,7 @@ static int number_in(const char *file)
     return -1;
 }
 
-/* The last part of a path that is fit for a label: no newline, at most 200 bytes. */
+/* Returns the last part of a path, if it can be a label: no newline, at most 200 bytes. */
 static const char *label_of(const char *file)
 {
     const char *slash = strrchr(file, '/');
@@ -152,7 +153,7 @@ static const char *label_of(const char *file)
     return length == 0 || length > 200 || strchr(name, '\n') != NULL ? "file" : name;
 }
 
-/* A descriptor for the content of `file`, which the command inherits. */
+/* Returns a descriptor for the content of `file`, which the command inherits. */
 static int wrap(const char *file, bytefd_wrap_options options, const bytefd_stream_options *stream)
 {
     int is_stdin = strcmp(file, "-") == 0;
@@ -175,7 +176,7 @@ static int wrap(const char *file, bytefd_wrap_options options, const bytefd_stre
     return fd;
 }
 
-/* The path of a file, as its command finds it. */
+/* Returns the path under which the command finds a file. */
 static const char *path_of(int fd)
 {
     bytefd_error error;
@@ -185,23 +186,23 @@ static const char *path_of(int fd)
     return path;
 }
 
-/* What stands in an argument for a file, and the files that stand there. */
+/* The text in an argument that is replaced by a path, and the paths. */
 struct places {
-    const char *text;     /* of --replace; NULL for {} and {1} */
+    const char *text;     /* from --replace; NULL means {} and {1} */
     const char **paths;
     size_t count;
-    size_t next;          /* how many places for the next file were found */
+    size_t next;          /* number of {} that were found */
     int is_any;
 };
 
-/* The path for the place at `at`, and the length of what it replaces. NULL if there is no place. */
+/* Returns the path for the place at `at`, and the length of the place. NULL if there is none. */
 static const char *place_at(struct places *places, const char *at, size_t *length)
 {
     const char *text = places->text == NULL ? "{}" : places->text;
     size_t number = 0;
     if (strncmp(at, text, strlen(text)) == 0) {
         *length = strlen(text);
-        /* With one file each place is for it. */
+        /* If there is only one file, every place is for it. */
         number = places->count == 1 ? 1 : ++places->next;
         if (number > places->count)
             fail("place %zu for a file, but there are %zu files", number, places->count);
@@ -218,7 +219,7 @@ static const char *place_at(struct places *places, const char *at, size_t *lengt
     return places->paths[number - 1];
 }
 
-/* A copy of an argument with the paths in their places. */
+/* Returns a copy of an argument, with the paths in their places. */
 static char *fill_in(const char *argument, struct places *places)
 {
     char *result;
@@ -238,7 +239,7 @@ static char *fill_in(const char *argument, struct places *places)
     return result;
 }
 
-/* Gives the command the content of `fd` as its standard input, or an empty one for -1. */
+/* Makes the content of `fd` the standard input of the command; for -1 it is empty. */
 static void set_stdin(int fd)
 {
     bytefd_error error;
@@ -262,7 +263,7 @@ int main(int argc, char **argv)
     int is_stdin_wanted = 0, is_stdin_read = 0, option;
 
     options.flags = BYTEFD_INHERIT;
-    /* Options end at the command, which has its own. */
+    /* Options end at the command, which has options of its own. */
     while ((option = getopt_long(argc, argv, "+f:iI:n:m:s:rxb:M:S:hV", long_options, NULL)) != -1) {
         switch (option) {
         case 'f': files[places.count++] = optarg; break;
@@ -300,7 +301,7 @@ int main(int argc, char **argv)
         places.paths[i] = path_of(fd);
     }
 
-    /* The command, in whose name is no place, its arguments, perhaps the paths, and NULL. */
+    /* The name of the command, in which nothing is replaced, its arguments, and any added paths. */
     char **command = checked(calloc((size_t)(argc - optind) + places.count + 1, sizeof *command));
     int length = 0;
     command[length++] = argv[optind];

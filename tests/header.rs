@@ -11,6 +11,7 @@ tests![
     every_struct_member_and_constant_is_pinned,
     every_struct_with_a_size_has_an_init_with_a_value_for_each_member,
     no_line_is_longer_than_100_columns,
+    no_sentence_has_more_than_30_words,
 ];
 
 /// In the order in which a reader wants them.
@@ -176,6 +177,67 @@ fn no_line_is_longer_than_100_columns() {
         std::fs::read_to_string(repository().join("include/bytefd.h")).expect("the header");
     let long: Vec<_> = header.lines().filter(|line| line.chars().count() > 100).collect();
     assert!(long.is_empty(), "{}", long.join("\n"));
+}
+
+/// A paragraph, an item of a list or an example of code, in a comment of the header.
+pub struct Block {
+    pub text: String,
+    pub is_code: bool,
+}
+
+/// The blocks of all comments in the header, except what is said about pragmas.
+pub fn blocks() -> Vec<Block> {
+    let header =
+        std::fs::read_to_string(repository().join("include/bytefd.h")).expect("the header");
+    let mut blocks = Vec::new();
+    for comment in header.split("/*").skip(1) {
+        let (text, after) = comment.split_once("*/").expect("an end");
+        if !after.trim_start().starts_with("#pragma") {
+            blocks_of(text, &mut blocks);
+        }
+    }
+    blocks
+}
+
+fn blocks_of(comment: &str, blocks: &mut Vec<Block>) {
+    let mut open = Block { text: String::new(), is_code: false };
+    for line in comment.trim_start_matches('*').lines().chain([""]) {
+        let line = line.trim_start().trim_start_matches('*').trim();
+        let is_fence = line.starts_with("```");
+        let item = line.strip_prefix("- ").filter(|_| !open.is_code);
+        if is_fence || item.is_some() || line.is_empty() && !open.is_code {
+            let is_code = open.is_code != is_fence;
+            let ended = std::mem::replace(&mut open, Block { text: String::new(), is_code });
+            blocks.extend(Some(ended).filter(|block| !block.text.is_empty()));
+        }
+        if !is_fence && !line.is_empty() {
+            open.text += if open.text.is_empty() { "" } else { "\n" };
+            open.text += item.unwrap_or(line);
+        }
+    }
+}
+
+/// The sentences of a paragraph or of an item, each as its words.
+fn sentences(text: &str) -> Vec<Vec<&str>> {
+    let mut sentences = vec![Vec::new()];
+    for word in text.split_whitespace() {
+        sentences.last_mut().expect("one at least").push(word);
+        if word.trim_end_matches([')', '"']).ends_with(['.', '!', '?']) {
+            sentences.push(Vec::new());
+        }
+    }
+    sentences
+}
+
+fn no_sentence_has_more_than_30_words() {
+    let blocks = blocks();
+    let prose: Vec<_> = blocks.iter().filter(|block| !block.is_code).collect();
+    assert!(prose.len() > 500 && prose.len() < blocks.len(), "{} blocks", prose.len());
+    let all: Vec<_> = prose.iter().flat_map(|block| sentences(&block.text)).collect();
+    let long: Vec<_> = all.iter().filter(|words| words.len() > 30).collect();
+    let shown: Vec<_> =
+        long.iter().map(|words| format!("{} words: {}", words.len(), words.join(" "))).collect();
+    assert!(long.is_empty(), "{}", shown.join("\n"));
 }
 
 /// Whether this pointer must not be NULL. A parameter with a new name must be put here.

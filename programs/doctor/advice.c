@@ -1,4 +1,4 @@
-/* What the library cannot do without, and what to change for more speed. */
+/* Reports the essential features that are missing, and advises what to change. */
 #define _GNU_SOURCE
 
 #include <bytefd.h>
@@ -14,8 +14,8 @@ static void say_what_is_missing(const struct findings *found)
     if (!found->can_wrap)
         missing("bytefd_wrap_buffer fails: no descriptor can be made. See \"files in memory\".");
     else if (!found->has_seals)
-        missing("memfd_create(2) does not work here, so files cannot be sealed and are opened "
-                "read-only instead. Allow it in the filter of system calls (seccomp).");
+        missing("memfd_create(2) does not work here, so files cannot be sealed. They are "
+                "opened read-only instead. Allow it in the filter of system calls (seccomp).");
     if (!found->has_proc)
         missing("/proc/self/fd cannot be read: bytefd_reopen, bytefd_path and pools do not work. "
                 "Mount /proc.");
@@ -34,8 +34,8 @@ static void advise_on_pages(const struct findings *found)
                "and more take 0.2 to 0.7 of the time on many machines.");
     if (!found->has_procmap_query && found->has_proc)
         advise("PROCMAP_QUERY does not work (Linux 6.11 and later have it, and need "
-               "/proc/self/maps). With it large files are filled by memcpy(3), which is up to four "
-               "times as fast as write(2) into memory that is there.");
+               "/proc/self/maps). With it, the library fills large files by memcpy(3), which is up "
+               "to four times as fast as write(2) into memory that exists already.");
     if (!found->has_process_vm_readv)
         advise("process_vm_readv(2) is refused, so bytefd_map_read and bytefd_map_write copy "
                "through a pipe, which takes longer. Allow it in the filter of system calls.");
@@ -44,9 +44,9 @@ static void advise_on_pages(const struct findings *found)
 static void advise_on_pools(const struct findings *found)
 {
     if (!found->has_leases && found->has_memfd && found->has_proc)
-        advise("Write leases are refused, so that a pool cannot use a file again. sysctl "
-               "fs.leases-enable=1, or fcntl F_SETLEASE in the filter of system calls, makes scans "
-               "with a pool 2 to 8 times as fast from 64 KiB on.");
+        advise("Write leases are refused, so that a pool cannot reuse a file. Set sysctl "
+               "fs.leases-enable=1, or allow fcntl F_SETLEASE in the filter of system calls. Scans "
+               "with a pool are then 2 to 8 times as fast from 64 KiB on.");
     if (found->are_new_files_refused && found->has_proc) {
         const char *step = found->new_files_step;
         int is_namespace = strcmp(step, "unshare") == 0 || strncmp(step, "write ", 6) == 0;
@@ -78,12 +78,13 @@ static void advise_on_limits(const struct findings *found)
                "the limit if content is longer.",
                (unsigned long long)found->file_size);
     if (found->address_space != RLIM_INFINITY)
-        advise("The address space is limited to %llu bytes (ulimit -v). Maps count whole, and so "
-               "do large files while they are filled.",
+        advise("The address space is limited to %llu bytes (ulimit -v). Maps count with their "
+               "whole length, and so do large files while they are filled.",
                (unsigned long long)found->address_space);
     if (found->cgroup_bytes != UINT64_MAX)
         advise("A cgroup limits memory to %llu bytes. Files in memory count, and the kernel kills "
-               "whoever exceeds it: set max_bytes, and spill_threshold for large content.",
+               "a process that exceeds the limit. Set max_bytes, and spill_threshold for large "
+               "content.",
                (unsigned long long)found->cgroup_bytes);
     if (found->mappings < 65530)
         advise("A process has at most %llu mappings. A guarded map (BYTEFD_MAP_GUARD) may need one "
@@ -104,11 +105,11 @@ static void advise_on_folders(const struct findings *found)
         advise("No folder for temporary files can be written, so spill_threshold fails. Make /tmp "
                "writable, or set TMPDIR.");
     else if (found->is_temporary_in_memory)
-        advise("%s is in memory too, so content above spill_threshold still is. Set TMPDIR to a "
-               "folder on disk to save memory.", found->temporary_directory);
+        advise("%s is in memory too, so content above spill_threshold takes memory as well. Set "
+               "TMPDIR to a folder on disk to save memory.", found->temporary_directory);
     if (read_number("/proc/sys/vm/memfd_noexec", 0) == 2)
         advise("vm.memfd_noexec is 2, so BYTEFD_EXECUTABLE is refused. sysctl vm.memfd_noexec=1 "
-               "allows it to those who ask.");
+               "allows it for files that are created executable.");
 }
 
 void conclude(const struct findings *found)

@@ -1,6 +1,6 @@
 /*
- * System calls that the library makes and that containers or old kernels refuse. Each is really
- * made, on something small.
+ * System calls that the library makes, and that containers or old kernels refuse. Each call is
+ * made, on a small object.
  */
 #define _GNU_SOURCE
 
@@ -53,7 +53,7 @@ static int statx_(void *unused)
     return answer(syscall(SYS_statx, AT_FDCWD, "/", 0, 0x7ff, status));
 }
 
-/* That there is no such descriptor is the kernel's own answer. */
+/* EBADF comes from the kernel itself, so the call is not filtered. */
 static int renameat2_(void *unused)
 {
     (void)unused;

@@ -1,6 +1,6 @@
 /*
- * What the ways cost here: the median of some rounds, in which each way has its turn, in less than
- * a second.
+ * Measures the ways on this host: the median of several rounds, in each of which every way runs
+ * once. All rounds take less than a second.
  */
 #define _GNU_SOURCE
 
@@ -24,7 +24,7 @@ static const double patience = 0.2; /* seconds for a size */
 static const size_t sizes[SIZES] = {4 << 10, 1 << 20, 16 << 20};
 static const char *const names[WAYS] = {"plain memfd", "wrap", "scan", "scan with a pool"};
 
-/* Microseconds, 0 where nothing was measured. The child that measures shares this memory. */
+/* Microseconds, or 0 if nothing was measured. The child that measures shares this memory. */
 struct costs {
     double medians[WAYS][SIZES];
 };
@@ -36,7 +36,7 @@ static double now(void)
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
-/* What a program would do by hand. */
+/* Creates, writes and seals a memfd without the library. */
 static int plain_memfd(const char *bytes, size_t length)
 {
     int fd = (int)syscall(SYS_memfd_create, "plain", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -60,7 +60,7 @@ static int nothing(int fd, void *context)
     return 0;
 }
 
-/* One turn of a way. */
+/* Runs a way once. */
 static int take(int way, const char *bytes, size_t length, const bytefd_wrap_options *pool)
 {
     if (way == 0)
@@ -84,7 +84,7 @@ static int measure_size(struct costs *costs, int size, const char *bytes,
     static double times[WAYS][ROUNDS];
     double end = now() + patience;
     int rounds = 0;
-    /* The first round finds out what this kernel can do, and fills the pool. */
+    /* The first round probes the kernel and fills the pool. */
     for (int round = -1; round < ROUNDS && (round < LEAST_ROUNDS || now() < end); round++) {
         for (int way = 0; way < WAYS; way++) {
             double start = now();
@@ -123,7 +123,7 @@ void measure(const struct findings *found)
         fact_text("outcome", "not made: there is no plain memfd, or no memory");
         return;
     }
-    /* What was measured before a limit was met is shown. */
+    /* If a limit ends the child, the earlier measurements are shown. */
     struct outcome outcome = try(measure_all, costs);
     fact_text("outcome", "%s", works(outcome) ? "complete" : in_words(outcome));
     for (int way = 0; way < WAYS; way++) {

@@ -1,7 +1,7 @@
 /*
- * bytefd-doctor: what this host offers the library, what that costs, and what to change. The manual
- * page, bytefd-doctor(1), says what it shows. Each file of this folder finds out about one kind of
- * thing, by trying it.
+ * bytefd-doctor: shows what this host offers the library, what that costs, and what to change. The
+ * manual page, bytefd-doctor(1), describes the report. Each file of this folder tries one kind of
+ * feature.
  */
 #define _GNU_SOURCE
 
@@ -18,12 +18,13 @@ static const char help[] =
     "Usage: bytefd-doctor [OPTION]...\n"
     "Shows what this host offers libbytefd, what that costs, and what to change.\n"
     "\n"
-    "  -j, --json     the same as JSON\n"
-    "  -q, --quick    without the measurements\n"
+    "  -j, --json     show the same facts as JSON\n"
+    "  -q, --quick    measure nothing\n"
     "  -h, --help     show this text\n"
     "  -V, --version  show the version\n"
     "\n"
-    "Exit status: 0, 1 if something essential is missing, 2 if the report cannot be made.\n";
+    "Exit status: 0 if no essential feature is missing, 1 if one is, 2 if an option is wrong or\n"
+    "the report cannot be written.\n";
 
 static const struct option long_options[] = {
     {"json", no_argument, NULL, 'j'},

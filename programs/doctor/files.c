@@ -1,4 +1,4 @@
-/* Files in memory: memfd, its seals, and what the library does with such a file. */
+/* Tries files in memory: memfd, its seals, and the operations of the library on such a file. */
 #define _GNU_SOURCE
 
 #include <bytefd.h>
@@ -13,7 +13,7 @@
 #include "report.h"
 #include "try.h"
 
-/* linux/memfd.h and linux/fcntl.h, newer than many C libraries. */
+/* From linux/memfd.h and linux/fcntl.h. Many C libraries do not have them yet. */
 enum { NOEXEC_SEAL = 0x8, SEAL_EXEC = 0x20 };
 
 static int memfd(unsigned flags)
@@ -32,7 +32,7 @@ static int seal(void *which)
     return fd < 0 || fcntl(fd, F_ADD_SEALS, *(int *)which) < 0 ? errno : 0;
 }
 
-/* A memfd of one page, sealed as the library does it, or -1. */
+/* Returns a memfd of one page, sealed as the library seals it, or -1. */
 static int sealed(void)
 {
     int fd = memfd(MFD_ALLOW_SEALING);
@@ -73,7 +73,10 @@ static int reopen(void *flags)
     return fd < 0 || open_again(fd, *(int *)flags) < 0 ? errno : 0;
 }
 
-/* The memfd's own description does not count as a writer. Another one does, and gets the lease. */
+/*
+ * The description of memfd_create(2) does not count as a writer. A second one does, and gets the
+ * lease.
+ */
 static int lease(void *unused)
 {
     int fd = memfd(0), master;
@@ -84,7 +87,7 @@ static int lease(void *unused)
     return fcntl(master, F_SETLEASE, F_WRLCK) < 0 ? errno : 0;
 }
 
-/* The library itself, with its defaults and with seals for certain. */
+/* Calls the library, with its defaults or with a backend that seals. */
 static int wrap(void *backend)
 {
     bytefd_wrap_options options = BYTEFD_WRAP_OPTIONS_INIT;

@@ -1,16 +1,16 @@
-/* The sections of the report. Each adds its facts, and notes here what the advice depends on. */
+/* The sections of the report. Each adds its facts, and records here what the advice needs. */
 #ifndef FINDINGS_H
 #define FINDINGS_H
 
 #include <stdint.h>
 
 struct findings {
-    int is_filtered;        /* by seccomp */
+    int is_filtered;        /* system calls, by seccomp */
     int has_memfd, has_seals, has_proc, can_wrap;
     int has_leases, has_procmap_query, has_process_vm_readv, has_new_files;
     int is_collapse_refused, are_new_files_refused;
-    int gives_huge_pages;   /* by itself, without MADV_COLLAPSE */
-    int has_huge_pages;     /* for files in memory, whatever the settings */
+    int gives_huge_pages;   /* the host does, without MADV_COLLAPSE */
+    int has_huge_pages;     /* the kernel has, for files in memory, whatever the settings */
     char new_files_step[32];
     const char *temporary_directory;
     int is_temporary_in_memory;

@@ -1,4 +1,4 @@
-/* Where files without a memfd go: /dev/shm, the folders for temporary files; and /proc. */
+/* Looks at /dev/shm, at the temporary folders, and at /proc. */
 #define _GNU_SOURCE
 
 #include <bytefd.h>
@@ -15,7 +15,7 @@
 #include "report.h"
 #include "try.h"
 
-/* linux/magic.h, which is not with every C library. */
+/* From linux/magic.h, which some C libraries do not have. */
 enum { TMPFS = 0x01021994, RAMFS = (int)0x858458f6, PROC = 0x9fa0 };
 
 static int unnamed_file(void *folder)
@@ -23,7 +23,7 @@ static int unnamed_file(void *folder)
     return open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) < 0 ? errno : 0;
 }
 
-/* Adds what a folder's file system is. Returns its size in bytes, 0 if it has none. */
+/* Adds facts about a folder's file system. Returns its size in bytes, 0 if it has no limit. */
 static uint64_t file_system(const char *folder, int *is_in_memory)
 {
     struct statfs status;
@@ -48,7 +48,7 @@ static uint64_t file_system(const char *folder, int *is_in_memory)
     return block * status.f_blocks;
 }
 
-/* The folder that large content is spilled to: the first that can be written. */
+/* Returns the folder to which large content is spilled: the first that can be written. */
 static const char *temporary_directory(void)
 {
     const char *folders[] = {getenv("TMPDIR"), "/tmp", "/var/tmp"};
@@ -60,7 +60,7 @@ static const char *temporary_directory(void)
     return NULL;
 }
 
-/* The options of the mount at /proc, or none. */
+/* Writes the options of the mount at /proc to `options`, or an empty string. */
 static void proc_options(char *options, size_t size)
 {
     char line[1024], place[256];

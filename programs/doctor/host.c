@@ -1,4 +1,4 @@
-/* The machine, its kernel, and this process: what a reader of a bug report asks first. */
+/* Shows the machine, its kernel, and this process, which a bug report needs. */
 #define _GNU_SOURCE
 
 #include <bytefd.h>
@@ -46,7 +46,7 @@ void look_at_host(struct findings *found)
     }
 }
 
-/* What the library says about this host. */
+/* Writes the library's report about this host to `text`. */
 static int report(void *text)
 {
     bytefd_error error;

@@ -1,4 +1,4 @@
-/* Limits that end in an error, or with the process. */
+/* Limits beyond which a call fails, or the process is killed. */
 #define _GNU_SOURCE
 
 #include <stdio.h>
@@ -10,7 +10,7 @@
 #include "read.h"
 #include "report.h"
 
-/* Like the kernel's own, UINT64_MAX is no limit. */
+/* As in the kernel, UINT64_MAX means no limit. */
 _Static_assert((uint64_t)RLIM_INFINITY == UINT64_MAX, "64 bits");
 
 static uint64_t limit(int resource)
@@ -19,7 +19,7 @@ static uint64_t limit(int resource)
     return getrlimit(resource, &both) < 0 ? RLIM_INFINITY : both.rlim_cur;
 }
 
-/* The number in a file, or less. */
+/* Lowers `*least` to the number in a file, if that is lower. */
 static void lower(uint64_t *least, const char *folder, const char *file)
 {
     char path[4480];
@@ -30,8 +30,7 @@ static void lower(uint64_t *least, const char *folder, const char *file)
         *least = number;
 }
 
-/* The least limit of memory of this process' cgroup and of those above it, UINT64_MAX for none. */
-/* Whether "memory" is among the controllers, which commas separate, before `end`. */
+/* Returns whether "memory" is among the controllers before `end`, which commas separate. */
 static int names_memory(const char *names, const char *end)
 {
     while (names < end) {
@@ -43,6 +42,10 @@ static int names_memory(const char *names, const char *end)
     return 0;
 }
 
+/*
+ * Returns the lowest memory limit of this process's cgroup and of those above it, or UINT64_MAX if
+ * there is none.
+ */
 static uint64_t cgroup_limit(void)
 {
     char line[4352], folder[4400];

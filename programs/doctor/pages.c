@@ -1,4 +1,4 @@
-/* Huge pages for files in memory, and what a pool can have. */
+/* Tries huge pages for files in memory, and the features of pools. */
 #define _GNU_SOURCE
 
 #include <bytefd.h>
@@ -19,7 +19,7 @@
 
 enum { COLLAPSE = 25 };
 
-/* Collapses a huge page of a memfd, whose first byte is written, as the library does. */
+/* Collapses a huge page of a memfd whose first byte was written, as the library does. */
 static int collapse(void *context)
 {
     size_t size = *(size_t *)context;
@@ -37,7 +37,7 @@ static int collapse(void *context)
     return madvise(place, size, COLLAPSE) < 0 ? errno : 0;
 }
 
-/* Adds a fact. Returns whether that is this host's last word, and not a limit of this process. */
+/* Adds a fact. Returns whether this host refuses, and not only a limit of this process. */
 static int is_refused(const char *label, struct outcome outcome)
 {
     fact_outcome(label, outcome);
@@ -61,14 +61,14 @@ void look_at_huge_pages(struct findings *found)
     found->gives_huge_pages = is_known && (strcmp(policy, "always") == 0 ||
                                            strcmp(policy, "within_size") == 0 ||
                                            strcmp(policy, "force") == 0);
-    /* The larger ones, with 64 KiB pages, are not worth trying. */
+    /* Larger ones, on hosts with pages of 64 KiB, are not tried. */
     if (size != 0 && size <= 32 << 20)
         found->is_collapse_refused = is_refused("MADV_COLLAPSE", try(collapse, &size));
     if (read_value("/proc/meminfo", "HugePages_Free:", value, sizeof value))
         fact_text("free reserved huge pages", "%s", value);
 }
 
-/* What bytefd_pool_create says, with the step that was refused. */
+/* The step that bytefd_pool_create reports as refused. */
 struct step {
     char name[32];
 };

@@ -31,7 +31,7 @@ static struct cell cells[32];
 static char advice[24][512], lacks[8][512];
 static int entry_count, cell_count, advice_count, lack_count;
 
-/* The next place of a table, which is large enough for all that this program can find. */
+/* The next place of a table, which is large enough for everything that this program can find. */
 #define NEXT(table, count) \
     (&(table)[(count) < (int)(sizeof(table) / sizeof *(table)) ? (count)++ : (abort(), 0)])
 
@@ -121,7 +121,7 @@ int count_missing(void)
     return lack_count;
 }
 
-/* "64 MiB" for a whole number of them. */
+/* Returns a number of bytes in a larger unit, such as "64 MiB". */
 static const char *in_units(uint64_t bytes)
 {
     static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB"};
@@ -139,7 +139,7 @@ static const char *in_units(uint64_t bytes)
     return text;
 }
 
-/* A text whose lines after the first are indented, and that begins at column `indent`. */
+/* Shows a text that begins at column `indent`, and indents its further lines. */
 static void show_wrapped(FILE *out, const char *text, int indent)
 {
     int column = indent;

@@ -21,7 +21,7 @@ struct outcome try(int (*call)(void *context), void *context)
     if (child == 0) {
         const struct rlimit none = {0, 0};
         setrlimit(RLIMIT_CORE, &none);
-        /* An exit status has 8 bits, and the kernel leaks a few larger numbers. */
+        /* An exit status has 8 bits, but the kernel can return a few larger numbers. */
         int error = call(context);
         _exit(error < 0 || error > 255 ? EIO : error);
     }

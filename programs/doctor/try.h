@@ -1,5 +1,5 @@
 /*
- * Trying what may be refused, in a child process: a filter of system calls can kill instead of
+ * Tries features in a child process, because a filter of system calls can kill instead of
  * refusing.
  */
 #ifndef TRY_H
@@ -9,13 +9,13 @@
 
 struct outcome {
     int error;  /* an errno, or 0 */
-    int signal; /* what ended the child, or 0 */
+    int signal; /* the signal that ended the child, or 0 */
 };
 
 /* Runs `call` in a child. It returns 0 or an errno. */
 struct outcome try(int (*call)(void *context), void *context);
 
-/* Zeros that a child shares with this process, until this process ends. NULL without memory. */
+/* Returns zeros that a child shares with this process, until this process ends; NULL on failure. */
 void *shared(size_t size);
 
 int works(struct outcome outcome);
@@ -23,7 +23,7 @@ int works(struct outcome outcome);
 /* "works", "refused: Operation not permitted", "missing: Function not implemented". */
 const char *in_words(struct outcome outcome);
 
-/* Adds a fact about it. Returns whether it works. */
+/* Adds a fact about an outcome. Returns whether the attempt worked. */
 int fact_outcome(const char *label, struct outcome outcome);
 
 #endif

@@ -7,58 +7,68 @@ use super::arguments::required;
 use super::boundary::{boundary, bytefd_error};
 use super::options::check_flags;
 
-/// Makes the buffer at `address` its own file: copies its `length` bytes into a new memory file,
-/// puts the file in the buffer's place, and returns the file's descriptor, which the caller owns
-/// and closes. From then on both are the same memory: stores into the buffer are seen through the
-/// descriptor, and the other way round. `flags` must be 0.
+/// Turns the buffer at `address` into a file and returns the file's descriptor, which the caller
+/// owns and closes. It copies the `length` bytes once into a new memory file, and maps the file in
+/// the place of the buffer. Buffer and file are then the same memory: a store into one is visible
+/// in the other. `flags` must be 0.
 ///
-/// The buffer is whole pages that the caller has mapped, mmap(2) with PROT_READ | PROT_WRITE and
-/// MAP_PRIVATE | MAP_ANONYMOUS: any part of a mapping, or several that adjoin. It stays the
-/// caller's, at the same address, until munmap(2), and the library keeps nothing of it: descriptor
-/// and buffer live on without each other.
+/// The buffer consists of whole pages that the caller has mapped by mmap(2), with PROT_READ |
+/// PROT_WRITE and MAP_PRIVATE | MAP_ANONYMOUS. It can be a part of a mapping, or several adjoining
+/// mappings. It stays the caller's, at the same address, until munmap(2). The library keeps nothing
+/// of it: descriptor and buffer exist independently of each other.
 ///
-/// The file is a memfd of exactly `length` bytes, read-write, offset 0, mode 0600, close-on-exec.
-/// Seals can be added; at first it has none but that against execution, where the kernel has one
-/// (Linux 6.3). Whoever can make the file shorter makes access to the buffer a SIGBUS, so add
-/// F_SEAL_SHRINK before giving it away. F_SEAL_WRITE is EBUSY for as long as the buffer is mapped;
-/// F_SEAL_FUTURE_WRITE (Linux 5.1) leaves the buffer as the one way to change the file.
+/// The file is a memfd of exactly `length` bytes, for reading and writing, with offset 0 and mode
+/// 0600, close-on-exec. At first it has no seals, except against execution (Linux 6.3). The caller
+/// can add seals:
+/// - F_SEAL_SHRINK before giving the descriptor away. Without it, every process that can make the
+///   file shorter can make access to the buffer raise SIGBUS.
+/// - F_SEAL_FUTURE_WRITE (Linux 5.1), after which only the buffer can change the file.
+/// - F_SEAL_WRITE only after the buffer was unmapped; before that it is EBUSY.
 ///
-/// The replacement is one step: other threads may read the buffer all the time. The rest is the
-/// caller's part:
-/// - Nobody maps, unmaps or protects a part of the range during the call.
-/// - Nobody stores into it during the call: what is stored where the copy has been is lost. That
-///   includes the kernel: a read into the buffer that is under way (io_uring, O_DIRECT), or a
-///   buffer registered for later ones, fills the old memory. Nobody waits in it on a futex that is
-///   shared between processes.
-/// - It is no memory of malloc's, unless it is never freed: malloc would give it to somebody else,
-///   whose bytes the file then shows. Some allocators also expect zeros after MADV_DONTNEED, where
-///   a file gives its bytes again.
+/// The replacement is one step, so that other threads may read the buffer all the time. The caller
+/// must ensure the following:
+/// - No thread maps, unmaps or protects a part of the range during the call.
+/// - No thread stores into the range during the call, because a store to bytes that were already
+///   copied is lost. That includes the kernel. A read into the buffer that is in progress
+///   (io_uring, O_DIRECT) fills the old memory, and so does a buffer that is registered for later
+///   reads.
+/// - No thread waits in the range on a futex that is shared between processes.
+/// - The buffer is not memory of malloc(3), unless it is never freed. malloc would reuse it for
+///   other data, which the file then shows. Some allocators also expect zeros after MADV_DONTNEED,
+///   but a file gives its bytes again.
 ///
-/// Children that are forked later share the buffer instead of having a copy; those that were forked
-/// before keep theirs. What was set for the old memory is gone: mlock (lock it again), madvise
-/// (also MADV_DONTFORK and MADV_WIPEONFORK), mbind, protection keys, userfaultfd, names. All of the
-/// buffer takes memory from then on, and twice as much during the call. Large buffers get huge
-/// pages as shm_wrap_buffer's files do, whatever they had before.
+/// The call has these effects on the buffer:
+/// - Children that are forked later share the buffer instead of having a copy. Children that were
+///   forked before keep their copy.
+/// - Settings of the old memory are gone: mlock(2) (lock it again), madvise(2) (also MADV_DONTFORK
+///   and MADV_WIPEONFORK), mbind(2), protection keys, userfaultfd(2) and names.
+/// - The whole buffer takes memory from then on, and twice as much during the call.
+/// - Large buffers get huge pages as files of bytefd_wrap_buffer do, whatever they had before.
 ///
-/// Returns the descriptor, or a negative errno, with the buffer as it was and nothing left behind:
-/// - -EINVAL: `flags` is not 0, `address` is NULL, `address` or `length` is not a multiple of the
-///   page size, `length` is 0, or the range ends past the last address.
-/// - -ENOMEM: the range is not all mapped; or there is no memory left, or no mapping
-///   (vm.max_map_count).
-/// - -EACCES: a part of it is not readable and writable, or is executable.
-/// - -EOPNOTSUPP: a part of it is something else than private anonymous memory of the caller: a
-///   mapping of a file, shared memory, memory in hugetlb pages, what the kernel maps into every
-///   process, the heap (`[heap]`), memory that the C library or Go says is its own ("[anon: glibc:
-///   ...]", "[anon: Go: ...]"), or a stack.
-/// - -ENOENT: /proc is not mounted. The range is looked up in /proc/self/maps.
-/// - -EFBIG: `length` is above RLIMIT_FSIZE. (No SIGXFSZ is raised.)
-/// - -EMFILE, -ENFILE: no descriptors left.
-/// - memfd_create(2)'s own where it is refused; mmap(2)'s own: -EPERM for memory that is sealed,
-///   mseal(2), and -EAGAIN beyond RLIMIT_MEMLOCK after mlockall(2).
+/// Returns the descriptor. On failure, returns one of the following, leaves the buffer unchanged
+/// and nothing behind:
+/// - -EINVAL if `flags` is not 0, `address` is NULL, or `length` is 0.
+/// - -EINVAL if `address` or `length` is not a multiple of the page size, or the range ends past
+///   the last address.
+/// - -ENOMEM if a part of the range is not mapped; or if memory or mappings (vm.max_map_count) run
+///   out.
+/// - -EACCES if a part of the range is not readable and writable, or is executable.
+/// - -EOPNOTSUPP if a part of the range is not private anonymous memory of the caller. It is then a
+///   mapping of a file, shared memory, hugetlb pages, or memory that the kernel maps into every
+///   process.
+/// - -EOPNOTSUPP if a part of the range is a stack, the heap (`[heap]`), or memory of the C library
+///   or Go ("[anon: glibc: ...]", "[anon: Go: ...]").
+/// - -ENOENT if /proc is not mounted. The range is looked up in /proc/self/maps.
+/// - -EFBIG if `length` exceeds RLIMIT_FSIZE. SIGXFSZ is not raised.
+/// - -EMFILE, -ENFILE if descriptors run out.
+/// - -EPERM if the memory is sealed, mseal(2).
+/// - -EAGAIN if mlockall(2) is in effect and RLIMIT_MEMLOCK would be exceeded.
+/// - The errors of memfd_create(2), if it is refused; other errors of mmap(2).
 ///
-/// Stacks are found as far as possible: all of this thread's and of the first thread's, and all
-/// that glibc made. Of another stack (another C library's, or one that a program switches to) only
-/// the page is found that this thread uses, or a thread that waits in the kernel.
+/// Stacks are recognized as far as possible: the stacks of this thread and of the first thread
+/// entirely, and those that glibc made. Another stack is one of another C library, or one to which
+/// the program switches by itself. Of such a stack only one page is recognized: the one that this
+/// thread, or a thread that waits in the kernel, uses.
 ///
 /// ```c
 /// size_t length = 1 << 20;

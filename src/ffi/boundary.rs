@@ -15,9 +15,9 @@ use super::cancellation::Postponed;
 use super::results::Answer;
 use crate::{Error, Result};
 
-/// What went wrong, filled by a function that fails and left alone by one that succeeds. Belongs to
-/// the caller; one object serves any number of calls, one after the other. 256 bytes, on every
-/// platform and in every version.
+/// Describes a failure. A function that fails fills it, and a function that succeeds leaves it
+/// unchanged. It belongs to the caller, and can be used for any number of calls, one after the
+/// other. Its size is 256 bytes on every platform and in every version.
 ///
 /// ```c
 /// bytefd_error error;
@@ -27,15 +27,15 @@ use crate::{Error, Result};
 /// ```
 #[repr(C)]
 pub struct bytefd_error {
-    /// The function's return value again: a negative errno.
+    /// The negative errno that the function returned.
     pub code: c_int,
-    /// With op "callback": what the callback of a scan returned. Otherwise 0.
+    /// The value that the callback of a scan returned, if `op` is "callback". Otherwise 0.
     pub callback: c_int,
-    /// The step that failed: a system call ("memfd_create"), or the argument that was refused
-    /// ("name").
+    /// The step that failed: a system call, such as "memfd_create", or the argument that was
+    /// refused, such as "name".
     pub op: [c_char; 32],
-    /// One line that says what was asked and what was found, with a final NUL. Without the step's
-    /// name, without a newline. A long message is shortened in its middle.
+    /// One line that says what was asked and what was found, with a final NUL. It has no newline,
+    /// and does not repeat `op`. A long message is shortened in its middle.
     pub message: [c_char; 216],
 }
 

@@ -11,31 +11,36 @@ use super::options::{check_flags, timeout};
 use crate::share::{self, FileLockOptions, LockKind};
 use crate::{Error, Result};
 
-/// Locks bytes of a file, and waits until no other open file description has a lock that excludes
-/// this one. The range may lie past the end of the file. A `length` of BYTEFD_UNLIMITED (not
-/// BYTEFD_TO_END) is to the end, wherever that is. Replaces a lock of the same open file
-/// description on these bytes.
+/// Locks bytes of a file, and waits until no other open file description has a conflicting lock.
+/// The range may lie past the end of the file. A `length` of BYTEFD_UNLIMITED (not BYTEFD_TO_END)
+/// locks to the end of the file, wherever that is. The new lock replaces a lock of the same open
+/// file description on these bytes.
 ///
-/// `operation` is LOCK_SH, which admits other shared locks and needs a descriptor that is open for
-/// reading, or LOCK_EX, which admits none and needs one that is open for writing; both of
-/// <sys/file.h>. With LOCK_NB it does not wait.
+/// `operation` is one of the following, from <sys/file.h>. With LOCK_NB added, the call does not
+/// wait.
+/// - LOCK_SH: a shared lock, which admits other shared locks. The descriptor must be open for
+///   reading.
+/// - LOCK_EX: an exclusive lock, which admits no other lock. The descriptor must be open for
+///   writing.
 ///
 /// `timeout_ns` limits the whole call: -1 waits without a limit, 0 does not wait. `flags` is
-/// BYTEFD_INTERRUPTIBLE or 0. While it waits, the lock is polled, at least every 10 ms.
+/// BYTEFD_INTERRUPTIBLE or 0. While the call waits, it polls the lock at least every 10 ms.
 ///
-/// The lock is advisory: it excludes other locks on these bytes, in any process. It does not stop
-/// read(2) or write(2). It belongs to the open file description (F_OFD_SETLK, fcntl(2), Linux
-/// 3.15): all duplicates of the descriptor have it, also in other processes. It ends with
-/// bytefd_file_unlock, or when the last duplicate is closed, which happens too when the last holder
-/// is killed. Two open file descriptions exclude each other even in one process; threads that share
-/// one do not. A process that was sent a descriptor or has inherited it needs an open file
-/// description of its own, by open(2) of its path in /proc.
+/// The lock is advisory: it conflicts with other locks on these bytes, in any process, but does not
+/// stop read(2) or write(2). It belongs to the open file description (F_OFD_SETLK, fcntl(2), Linux
+/// 3.15):
+/// - All duplicates of the descriptor have it, also in other processes.
+/// - It ends with bytefd_file_unlock, or when the last duplicate is closed, for example because its
+///   process was killed.
+/// - Two open file descriptions conflict even in one process. Threads that share one do not.
+/// - A process that received or inherited the descriptor needs an open file description of its own,
+///   by open(2) of its path in /proc.
 ///
 /// Returns 0. On failure, returns one of the following:
-/// - -EAGAIN  if another open file description has a lock that excludes this one, with LOCK_NB or a
+/// - -EAGAIN  if another open file description has a conflicting lock, with LOCK_NB or a
 ///   `timeout_ns` of 0.
-/// - -EBADF   if `fd` is not open, or not for what the lock needs.
-/// - -EINTR   if a signal handler has run, with BYTEFD_INTERRUPTIBLE.
+/// - -EBADF   if `fd` is not open, or not open for what the lock needs.
+/// - -EINTR   if a signal handler ran, with BYTEFD_INTERRUPTIBLE.
 /// - -EINVAL  if `length` is 0, the range is more than a file can have, or `operation`,
 ///   `timeout_ns` or `flags` is invalid.
 /// - -ENOLCK  if there are too many locks.
@@ -88,8 +93,8 @@ pub unsafe extern "C" fn bytefd_file_lock(
     })
 }
 
-/// Ends the locks of this open file description on these bytes. A `length` of BYTEFD_UNLIMITED is
-/// to the end, wherever that is.
+/// Ends the locks of this open file description on these bytes. A `length` of BYTEFD_UNLIMITED
+/// unlocks to the end of the file, wherever that is.
 ///
 /// Returns 0. On failure, returns one of the following:
 /// - -EBADF   if `fd` is not open.

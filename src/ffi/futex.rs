@@ -8,20 +8,21 @@ use super::flags::BYTEFD_INTERRUPTIBLE;
 use super::options::{check_flags, timeout};
 use crate::share::{self, FutexWaitOptions};
 
-/// Waits until another thread or process calls bytefd_futex_wake on `word`, futex(2). Returns at
-/// once if the word is not `value`, and may return without a reason: read the word, and wait again.
+/// Waits until another thread or process calls bytefd_futex_wake on `word`, futex(2). It returns
+/// immediately if the word is not `value`, and may return without a reason. After each return, read
+/// the word and wait again if necessary.
 ///
-/// The word, 4 bytes at a multiple of 4, lies in a map that the processes share, at any address, or
-/// in memory of this process. It is changed by atomic operations. A writer changes the word first,
-/// then calls bytefd_futex_wake. If the writer dies between the two, no waiter wakes: set a
-/// timeout, or use bytefd_file_lock, which ends with its holder.
+/// The word is 4 bytes at a multiple of 4. It lies in a map that the processes share, at any
+/// address, or in memory of this process. Change it by atomic operations. A writer changes the word
+/// first, and then calls bytefd_futex_wake. If the writer dies between the two, no waiter wakes.
+/// Set a timeout, or use bytefd_file_lock, whose locks end with their holder.
 ///
 /// `timeout_ns` limits the whole call: -1 waits without a limit, 0 does not wait. `flags` is
 /// BYTEFD_INTERRUPTIBLE or 0.
 ///
 /// Returns 0. On failure, returns one of the following:
 /// - -EFAULT  if the page of the word is lost or not mapped.
-/// - -EINTR   if a signal handler has run, with BYTEFD_INTERRUPTIBLE.
+/// - -EINTR   if a signal handler ran, with BYTEFD_INTERRUPTIBLE.
 /// - -EINVAL  if `word` is NULL or not at a multiple of 4, or `timeout_ns` or `flags` is invalid.
 /// - -ETIMEDOUT  if the timeout has passed.
 ///

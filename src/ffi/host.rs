@@ -5,11 +5,12 @@ use std::ffi::{c_char, c_int};
 use super::boundary::{boundary, bytefd_error};
 use super::results::put_text;
 
-/// Writes one line for each choice that the library makes on this host, what it uses and why, with
-/// a final NUL to `buf`: for people and logs. The words may change. `size` is the capacity of
-/// `buf`; 1024 is enough in this version. The function tries each choice on this host.
+/// Writes a report to `buf`, with a final NUL: one line for each choice that the library makes on
+/// this host, with the reason. The report is for people and logs, and its words may change. `size`
+/// is the capacity of `buf`; 1024 is enough in this version. The function tries each choice on this
+/// host.
 ///
-/// Returns 0. On failure, returns one of the following and leaves `buf` alone:
+/// Returns 0. On failure, returns one of the following and leaves `buf` unchanged:
 /// - -EINVAL  if `buf` is NULL.
 /// - -ERANGE  if `size` is too small.
 /// - Errors of bytefd_wrap_buffer.

@@ -9,47 +9,52 @@ use super::map_options::{bytefd_map_options, map_options};
 use super::results::give;
 use crate::Map;
 
-/// A mapped range of a file, or memory without a file. Any number of threads may use one map at the
-/// same time, with these exceptions: no other thread may use the map during bytefd_map_resize and
-/// bytefd_map_unmap, or after bytefd_map_close. During bytefd_map_seal other threads may only read
-/// its bytes.
+/// A mapped range of a file, or memory without a file.
 ///
-/// The functions that take a range accept any bytes of the map, not only whole pages. A `length` of
-/// 0 is nothing: they check the range and return 0 (bytefd_map_unmap: -EINVAL). BYTEFD_TO_END is to
-/// the end of the map, but bytefd_map_read and bytefd_map_write, which also take a buffer, refuse
-/// it (-EINVAL). An `offset` past the end of the map is -EINVAL.
+/// Any number of threads may use one map at the same time, except that no other thread may use it:
+/// - during bytefd_map_resize and bytefd_map_unmap, or after bytefd_map_close;
+/// - during bytefd_map_seal, except to read its bytes.
+///
+/// The functions that take a range accept any bytes of the map, not only whole pages. If `length`
+/// is 0, they check the range and return 0, but bytefd_map_unmap returns -EINVAL. BYTEFD_TO_END as
+/// `length` means to the end of the map. bytefd_map_read and bytefd_map_write take a buffer too,
+/// and refuse it (-EINVAL). An `offset` past the end of the map is -EINVAL.
 pub struct bytefd_map(pub(super) Map);
 
-/// Maps the file at `path` and writes the map to `*map`; the caller ends it with bytefd_map_close.
-/// With BYTEFD_MAP_WRITE the map keeps a descriptor of the file (bytefd_map_descriptor), with
-/// BYTEFD_MAP_GUARD too; otherwise none stays open. A file of 0 bytes gives a valid map of length
-/// 0. A FIFO, socket or device is refused without being opened, so nothing blocks.
+/// Maps the file at `path` and writes the map to `*map`. The caller ends it with bytefd_map_close.
+/// A file of 0 bytes gives a valid map of length 0. A FIFO, socket or device is refused without
+/// being opened, so that the call does not block.
 ///
-/// Warning: the call opens the file, and the descriptor is closed at the latest with the map. The
-/// kernel then drops all POSIX record locks that this process has on the file, fcntl(2). Use
-/// bytefd_map_fd for a file that is locked so.
+/// With BYTEFD_MAP_WRITE or BYTEFD_MAP_GUARD the map keeps a descriptor of the file
+/// (bytefd_map_descriptor, bytefd_map_file_size). Otherwise no descriptor stays open.
 ///
-/// The bytes are the file's. A process that writes to the file changes them. If the file becomes
-/// shorter than the map, access to the lost pages raises SIGBUS; BYTEFD_MAP_GUARD, bytefd_map_read
-/// and bytefd_map_write survive that.
+/// Warning: the call opens the file, and closes that descriptor when it returns or when the map is
+/// closed. The kernel then drops all POSIX record locks that this process has on the file,
+/// fcntl(2). Use bytefd_map_fd for a file with such locks.
 ///
-/// Returns 0, or a negative errno with `*map` untouched. A file that the call created is removed. A
-/// file that it was to grow keeps its old size.
-/// - -EINVAL: `path` or `map` is NULL, or options that are unknown or contradict each other.
-/// - -E2BIG: the options have members that this version does not know.
-/// - -EINVAL: `length` is 0 in the options; BYTEFD_MAP_OPTIONS_INIT sets it to BYTEFD_TO_END.
-/// - -ENXIO: the range is not all in the file, and BYTEFD_MAP_BEYOND_EOF is not given, or no length
-///   with it.
-/// - -ENOENT, -EACCES, ...: open(2)'s own; -ENOENT also for a symbolic link to nothing.
-///   BYTEFD_MAP_WRITE needs permission to read and write.
-/// - -EISDIR: a directory. -ENODEV: anything else that is not a regular file, or whose content
-///   cannot be mapped (/proc).
-/// - -EFBIG, -ENOSPC: the file cannot be grown to `file_size`: RLIMIT_FSIZE, or no space. (No
-///   SIGXFSZ is raised.)
-/// - -EPERM: the file is sealed against writing, or execution was asked for on a file system
-///   mounted noexec.
-/// - -ENOMEM, -EMFILE, -ENFILE: no memory, address space or descriptors left.
-/// - -EBUSY, -ELIBACC: the handler cannot be in place; see BYTEFD_MAP_GUARD.
+/// The bytes are those of the file: a process that writes to the file changes them. If the file
+/// becomes shorter than the map, access to the lost pages raises SIGBUS. BYTEFD_MAP_GUARD,
+/// bytefd_map_read and bytefd_map_write survive that.
+///
+/// Returns 0. On failure, returns one of the following and leaves `*map` unchanged. A file that the
+/// call created is removed. A file that the call should grow keeps its old size.
+/// - -EINVAL if `path` or `map` is NULL, or the options are unknown or contradict each other.
+/// - -EINVAL if `length` is 0 in the options; BYTEFD_MAP_OPTIONS_INIT sets it to BYTEFD_TO_END.
+/// - -E2BIG if the options have members that this version does not know.
+/// - -ENXIO if the range is not entirely in the file. BYTEFD_MAP_BEYOND_EOF with a `length` allows
+///   such a range.
+/// - -ENOENT if there is no such file, or the file is a symbolic link to nothing.
+/// - -EACCES if permission is missing. BYTEFD_MAP_WRITE needs permission to read and write.
+/// - -EISDIR if `path` is a directory.
+/// - -ENODEV if `path` is anything else that is not a regular file, or a file whose content cannot
+///   be mapped (/proc).
+/// - -EFBIG, -ENOSPC if the file cannot be grown to `file_size`, because of RLIMIT_FSIZE or a lack
+///   of space. SIGXFSZ is not raised.
+/// - -EPERM if the file is sealed against writing, or BYTEFD_MAP_EXECUTE is set and the file system
+///   is mounted noexec.
+/// - -ENOMEM, -EMFILE, -ENFILE if memory, address space or descriptors run out.
+/// - -EBUSY, -ELIBACC if the handler cannot be installed; see BYTEFD_MAP_GUARD.
+/// - Other errors of open(2).
 ///
 /// ```c
 /// bytefd_map *map;
@@ -73,17 +78,22 @@ pub unsafe extern "C" fn bytefd_map_file(
     })
 }
 
-/// Maps the regular file behind `fd`, which stays the caller's and may be closed afterwards. The
-/// file offset is not used and does not move. BYTEFD_MAP_WRITE needs a descriptor that was opened
-/// read-write, the others one that can be read. Otherwise as map_file; BYTEFD_MAP_CREATE and a mode
-/// are -EINVAL.
+/// Maps the regular file behind `fd` and writes the map to `*map`. `fd` stays the caller's, and may
+/// be closed afterwards. The file offset is neither used nor changed. BYTEFD_MAP_WRITE needs a
+/// descriptor that is open for reading and writing; other maps need one that is open for reading.
 ///
-/// With BYTEFD_MAP_WRITE or BYTEFD_MAP_GUARD the map keeps a duplicate. bytefd_map_close closes it,
-/// which drops this process's POSIX record locks on the file, fcntl(2).
+/// Options and results are as for bytefd_map_file, except that BYTEFD_MAP_CREATE and `mode` are
+/// -EINVAL.
 ///
-/// Returns 0, or a negative errno with `*map` untouched: map_file's, and
-/// - -EBADF: `fd` is not an open descriptor.
-/// - -EACCES: it was not opened for what is asked. -EPERM: the file is sealed against it.
+/// With BYTEFD_MAP_WRITE or BYTEFD_MAP_GUARD the map keeps a duplicate of `fd`. When
+/// bytefd_map_close closes the duplicate, the kernel drops this process's POSIX record locks on the
+/// file, fcntl(2).
+///
+/// Returns 0. On failure, returns an error of bytefd_map_file or one of the following, and leaves
+/// `*map` unchanged:
+/// - -EBADF if `fd` is not an open descriptor.
+/// - -EACCES if `fd` was not opened for the requested access.
+/// - -EPERM if the file is sealed against the requested access.
 ///
 /// ```c
 /// int fd = shm_wrap_buffer("hello", 5, NULL, NULL);
@@ -108,27 +118,33 @@ pub unsafe extern "C" fn bytefd_map_fd(
     })
 }
 
-/// Maps `length` bytes of memory without a file, zeros at first, for reading and writing: what
-/// anonymous mappings and /dev/zero give. With BYTEFD_MAP_PRIVATE the memory is private, as
-/// malloc's is. Otherwise it is shared: a memory file is behind it, whose descriptor
-/// (bytefd_map_descriptor) can be given to other processes, and which bytefd_map_seal seals.
+/// Maps `length` bytes of memory without a file, for reading and writing. The bytes are zero at
+/// first, as with anonymous mappings and /dev/zero. A `length` of 0 gives an empty map, which
+/// bytefd_map_resize can grow.
 ///
-/// With BYTEFD_MAP_POPULATE all of the memory is there before this returns, in huge pages where
-/// that pays; otherwise each page comes when it is first touched. A `length` of 0 is an empty map,
-/// to be resized. Of the options only `access` (not BYTEFD_MAP_READ), `reserve` and the flags
-/// BYTEFD_MAP_EXECUTE, _POPULATE, _MLOCK, _HUGE_PAGES, _NO_RESERVE, _GUARD, _NO_FORK and
-/// _WIPE_ON_FORK may be set; the others must be what BYTEFD_MAP_OPTIONS_INIT sets.
+/// With BYTEFD_MAP_PRIVATE the memory is private, like that of malloc(3). Otherwise it is shared:
+/// it belongs to a memory file, whose descriptor (bytefd_map_descriptor) can be given to other
+/// processes. bytefd_map_seal seals that file.
 ///
-/// Returns 0, or a negative errno with `*map` untouched:
-/// - -EINVAL: `map` is NULL, or options that are unknown, are for files, or contradict each other;
-///   with BYTEFD_MAP_HUGE_PAGES a `length` that is 0 or no multiple of the size of reserved huge
-///   pages.
-/// - -E2BIG: the options have members that this version does not know.
-/// - -ENOMEM: no memory, address space or reserved huge pages left. -EMFILE, -ENFILE: no
-///   descriptors.
-/// - -EFBIG: `length` is above RLIMIT_FSIZE, which counts for shared memory. (No SIGXFSZ is
-///   raised.)
-/// - memfd_create(2)'s own where it is refused.
+/// With BYTEFD_MAP_POPULATE the kernel provides all memory before the call returns, in huge pages
+/// where they pay. Otherwise it provides each page on first access.
+///
+/// Only the following options may be set; the others must be what BYTEFD_MAP_OPTIONS_INIT sets:
+/// - `access`, but not BYTEFD_MAP_READ.
+/// - `reserve`.
+/// - The flags BYTEFD_MAP_EXECUTE, _POPULATE, _MLOCK, _HUGE_PAGES, _NO_RESERVE, _GUARD, _NO_FORK
+///   and _WIPE_ON_FORK.
+///
+/// Returns 0. On failure, returns one of the following and leaves `*map` unchanged:
+/// - -EINVAL if `map` is NULL, or the options are unknown, are for files, or contradict each other.
+/// - -EINVAL if BYTEFD_MAP_HUGE_PAGES is set, and `length` is 0 or not a multiple of the size of
+///   reserved huge pages.
+/// - -E2BIG if the options have members that this version does not know.
+/// - -ENOMEM if memory, address space or reserved huge pages run out.
+/// - -EMFILE, -ENFILE if descriptors run out.
+/// - -EFBIG if `length` exceeds RLIMIT_FSIZE, which counts for shared memory. SIGXFSZ is not
+///   raised.
+/// - The errors of memfd_create(2), if it is refused.
 ///
 /// ```c
 /// bytefd_map *map;
@@ -151,9 +167,10 @@ pub unsafe extern "C" fn bytefd_map_memory(
     })
 }
 
-/// Returns the address of the first byte, valid until bytefd_map_close or bytefd_map_resize. NULL
-/// only for a NULL `map`. The address of an empty map is aligned to a page and must not be
-/// dereferenced. Stores need BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE; otherwise they raise SIGSEGV.
+/// Returns the address of the first byte. It is valid until bytefd_map_close or bytefd_map_resize.
+/// The result is NULL only if `map` is NULL. The address of an empty map is aligned to a page and
+/// must not be dereferenced. Stores need BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE; otherwise they
+/// raise SIGSEGV.
 ///
 /// ```c
 /// bytefd_map *map;
@@ -168,7 +185,7 @@ pub extern "C" fn bytefd_map_data(map: Option<&bytefd_map>) -> *mut c_void {
     map.map_or(std::ptr::null_mut(), |map| map.0.as_ptr().cast())
 }
 
-/// Returns the number of bytes in the map; 0 for a NULL `map`.
+/// Returns the number of bytes in the map; 0 if `map` is NULL.
 ///
 /// ```c
 /// size_t none = bytefd_map_length(NULL);
@@ -178,13 +195,17 @@ pub extern "C" fn bytefd_map_length(map: Option<&bytefd_map>) -> usize {
     map.map_or(0, |map| map.0.len())
 }
 
-/// Returns the descriptor of the file behind the map, which is open for reading and writing: with
-/// BYTEFD_MAP_WRITE, and for shared memory until it is sealed. It stays the map's: valid until
-/// bytefd_map_close or bytefd_map_seal, and not to be closed; dup(2) gives one to keep. A process
-/// that is given it, by inheritance or through a socket, has the memory. It is close-on-exec.
+/// Returns the descriptor of the file behind the map, which is open for reading and writing. Maps
+/// with BYTEFD_MAP_WRITE have one, and shared memory has one until it is sealed.
 ///
-/// Returns it, or a negative errno: -EINVAL if `map` is NULL, -EBADF if there is none to give: the
-/// map is for reading, private or of System V, or was sealed.
+/// The descriptor belongs to the map, and must not be closed. It is valid until bytefd_map_close or
+/// bytefd_map_seal; dup(2) gives one that can be kept. It is close-on-exec. A process that inherits
+/// or receives it has the memory.
+///
+/// Returns the descriptor. On failure, returns one of the following:
+/// - -EINVAL if `map` is NULL.
+/// - -EBADF if the map has no descriptor, because it is for reading, is private, is a System V map,
+///   or was sealed.
 ///
 /// ```c
 /// bytefd_map *map;
@@ -203,10 +224,10 @@ pub unsafe extern "C" fn bytefd_map_descriptor(
     boundary(error, || required(map, "map")?.0.descriptor())
 }
 
-/// Unmaps and frees `map`. NULL is allowed. Does not flush: the kernel writes shared changes back
-/// later.
+/// Unmaps and frees `map`. NULL is allowed. It does not flush: the kernel writes shared changes
+/// back later.
 ///
-/// Returns 0, or the negative errno of munmap(2); `map` is freed in both cases.
+/// Returns 0, or the negative errno of munmap(2). `map` is freed in both cases.
 ///
 /// ```c
 /// bytefd_map_close(NULL);

@@ -8,24 +8,29 @@ use super::map::bytefd_map;
 use super::options::{check_flags, timeout};
 use super::results::put;
 
-/// Copies `length` bytes of the map, from `offset` on, to `buf`, and writes the number of bytes
-/// copied to `*copied`.
+/// Copies `length` bytes of the map, beginning at `offset`, to `buf`, and writes the number of
+/// bytes copied to `*copied`. Lost pages of the map never raise a signal, whether the map is
+/// guarded or not.
 ///
-/// Lost pages of the map never raise a signal, whether the map is guarded or not. The copy ends
-/// before a page that is lost, because another process made the file shorter or its storage failed;
-/// `*copied` is then less than `length`. In a guarded map it ends exactly where the file ends now
-/// (bytefd_map_file_size); in other maps the rest of the file's last page reads zero. The kernel
-/// copies, process_vm_readv(2); a guarded map is copied under its handler, for many bytes nearly as
-/// fast as memcpy (x86-64).
+/// The copy ends before the first page that cannot be read, and `*copied` is then less than
+/// `length`. Such a page is one of:
+/// - A lost page, because another process made the file shorter or the storage failed. In a guarded
+///   map the copy ends exactly at the present end of the file (bytefd_map_file_size). In other maps
+///   the rest of the file's last page reads zero.
+/// - A page that was protected with PROT_NONE (bytefd_map_protect).
 ///
-/// Returns 0, or a negative errno with `*copied` untouched:
-/// - -EIO if not even the first byte exists any more. (So a loop over what is left ends with this.)
-/// - -EINVAL if `map` or `copied` is NULL, `buf` is NULL and `length` is not 0, `length` is
-///   BYTEFD_TO_END, or the range is not in the map.
-/// - -EFAULT if `buf` cannot be written; part of it may be. With a guarded map a bad `buf` raises
-///   SIGSEGV or SIGBUS, as any other store does.
-/// - -EMFILE, -ENFILE if the kernel forbids process_vm_readv, and there are no descriptors for a
-///   pipe instead.
+/// The kernel copies, process_vm_readv(2). A guarded map is copied under its handler instead, which
+/// on x86-64 is nearly as fast as memcpy(3) for many bytes.
+///
+/// Returns 0. On failure, returns one of the following and leaves `*copied` unchanged:
+/// - -EIO if not even the first byte can be read: it no longer exists, or its page is protected. A
+///   loop over the remaining bytes ends with this error.
+/// - -EINVAL if `map` or `copied` is NULL, or the range is not in the map.
+/// - -EINVAL if `buf` is NULL and `length` is not 0, or `length` is BYTEFD_TO_END.
+/// - -EFAULT if `buf` cannot be written; a part of it may have been written. With a guarded map a
+///   bad `buf` raises SIGSEGV or SIGBUS, as any other store does.
+/// - -EMFILE, -ENFILE if the kernel forbids process_vm_readv, and no descriptors are left for a
+///   pipe, which is used instead.
 ///
 /// ```c
 /// bytefd_map *map;
@@ -57,19 +62,21 @@ pub unsafe extern "C" fn bytefd_map_read(
     })
 }
 
-/// Copies `length` bytes at `buf` into the map, from `offset` on, and writes the number of bytes
-/// copied to `*copied`. The copy ends before a page that is lost or finds no room on the storage.
-/// In a guarded map it ends at the file's end. Lost pages of the map never raise a signal.
+/// Copies `length` bytes at `buf` into the map, beginning at `offset`, and writes the number of
+/// bytes copied to `*copied`. Lost pages of the map never raise a signal.
 ///
-/// Returns 0, or a negative errno with `*copied` untouched:
+/// The copy ends before the first page that is lost, that is protected against writing, or for
+/// which the storage has no space. In a guarded map it also ends at the end of the file.
+///
+/// Returns 0. On failure, returns one of the following and leaves `*copied` unchanged:
 /// - -EIO if not even the first byte can be stored.
-/// - -EINVAL if `map` or `copied` is NULL, `buf` is NULL and `length` is not 0, `length` is
-///   BYTEFD_TO_END, or the range is not in the map.
+/// - -EINVAL if `map` or `copied` is NULL, or the range is not in the map.
+/// - -EINVAL if `buf` is NULL and `length` is not 0, or `length` is BYTEFD_TO_END.
 /// - -EACCES if the map is for reading only.
-/// - -EFAULT if `buf` cannot be read; part of it may have been copied. With a guarded map that
-///   holds for lost pages of a mapping. A `buf` that is not mapped for reading raises SIGSEGV
-///   there, as any other load does. Also if a guard has replaced bytes of `buf` by zeros.
-/// - -EMFILE, -ENFILE as bytefd_map_read.
+/// - -EFAULT if `buf` cannot be read, or a guard has replaced bytes of `buf` by zeros. A part of
+///   `buf` may have been copied. With a guarded map, only lost pages in `buf` are -EFAULT. Other
+///   memory that cannot be read raises SIGSEGV, as any other load does.
+/// - -EMFILE, -ENFILE as for bytefd_map_read.
 ///
 /// ```c
 /// bytefd_map *map;
@@ -100,13 +107,15 @@ pub unsafe extern "C" fn bytefd_map_write(
     })
 }
 
-/// Fails if a page of a guarded map (BYTEFD_MAP_GUARD) was lost and replaced by zeros. Always 0 for
-/// other maps.
+/// Fails if a page of a guarded map (BYTEFD_MAP_GUARD) was lost and replaced by zeros. For other
+/// maps it always returns 0.
 ///
 /// Only whole pages are lost. If the file became shorter within a page, the rest of that page reads
-/// zero and is not reported here; bytefd_map_file_size tells.
+/// zero and is not reported here. bytefd_map_file_size shows it.
 ///
-/// Returns 0, or a negative errno: -EIO if a page was lost; -EINVAL if `map` is NULL.
+/// Returns 0. On failure, returns one of the following:
+/// - -EIO if a page was lost.
+/// - -EINVAL if `map` is NULL.
 ///
 /// ```c
 /// bytefd_map_options options = BYTEFD_MAP_OPTIONS_INIT;
@@ -131,10 +140,10 @@ pub unsafe extern "C" fn bytefd_map_check(
     boundary(error, || required(map, "map")?.0.check())
 }
 
-/// Writes to `*size` how many bytes the file behind the map has now. Maps that have a descriptor
-/// (bytefd_map_descriptor) and guarded maps (BYTEFD_MAP_GUARD) can tell.
+/// Writes the present size of the file behind the map, in bytes, to `*size`. It works for maps with
+/// a descriptor (bytefd_map_descriptor) and for guarded maps (BYTEFD_MAP_GUARD).
 ///
-/// Returns 0, or a negative errno with `*size` untouched:
+/// Returns 0. On failure, returns one of the following and leaves `*size` unchanged:
 /// - -EINVAL if `map` or `size` is NULL.
 /// - -EBADF if the map keeps no descriptor.
 ///
@@ -165,26 +174,26 @@ pub unsafe extern "C" fn bytefd_map_file_size(
 
 /// Sets the length of the map and of its file to `length` bytes. A file that extends past the end
 /// of the map keeps its length.
+/// - Growing reserves the space of the file, as `file_size` does. New bytes read zero, whatever was
+///   stored past the old end.
+/// - Shrinking truncates the file at the new end. Access past it by other processes and other maps
+///   then raises SIGBUS.
 ///
-/// Growing: the space of the file is reserved as for `file_size`. New bytes read zero, whatever was
-/// stored past the old end. Shrinking: the file is cut off at the new end; access by other
-/// processes and other maps past it raises SIGBUS.
-///
-/// The map stays where it is as long as its length has never been above the `reserve` of its
-/// options. Otherwise it may move: what bytefd_map_data gave before is invalid. No other thread may
+/// The map keeps its address if its length has never exceeded the `reserve` of its options.
+/// Otherwise it may move, and an earlier result of bytefd_map_data is invalid. No other thread may
 /// use the map during the call.
 ///
-/// Returns 0, or a negative errno with nothing changed:
-/// - -EINVAL: `map` is NULL, is not for writing (BYTEFD_MAP_WRITE, or memory), was sealed, or parts
-///   of it were unmapped; or `length` is more than a map or file can have, or not whole reserved
+/// Returns 0. On failure, returns one of the following and changes nothing:
+/// - -EINVAL if `map` is NULL, was sealed, or parts of it were unmapped.
+/// - -EINVAL if the map is for reading, is a private map of a file, or is a System V map.
+/// - -EINVAL if `length` is more than a map or file can have, or does not consist of whole reserved
 ///   huge pages.
-/// - -EFBIG, -ENOSPC: the file cannot grow. -EPERM: it is sealed against it, as by
-///   bytefd_map_share.
-/// - -EIO: a guarded map has lost pages, and is to grow.
-/// - -ENOMEM: no memory or address space left, or (also -EAGAIN) more than RLIMIT_MEMLOCK, for a
-///   locked map.
-/// - -EFAULT: the map must move, and parts of it have another protection or treatment than the
-///   rest.
+/// - -EFBIG, -ENOSPC if the file cannot grow.
+/// - -EPERM if the file is sealed against it, for example by bytefd_map_share.
+/// - -EIO if a guarded map that has lost pages is to grow.
+/// - -ENOMEM if memory or address space runs out.
+/// - -ENOMEM or -EAGAIN if a locked map would exceed RLIMIT_MEMLOCK.
+/// - -EFAULT if the map must move, and parts of it have another protection or advice than the rest.
 ///
 /// ```c
 /// bytefd_map *map;
@@ -205,29 +214,33 @@ pub unsafe extern "C" fn bytefd_map_resize(
 }
 
 /// Seals shared memory (bytefd_map_memory) without copying and returns a descriptor as
-/// shm_wrap_buffer gives: exactly the map's length, offset 0, mode 0400 (0500 with
-/// BYTEFD_MAP_EXECUTE), close-on-exec. The caller closes it. The map stays, at the same address and
-/// for reading only; its bytes can never change. Protection of parts (bytefd_map_protect) ends,
-/// also on failure. During the call other threads may only read the map's bytes.
+/// bytefd_wrap_buffer does. The file has exactly the map's length, offset 0 and mode 0400 (0500
+/// with BYTEFD_MAP_EXECUTE). The descriptor is close-on-exec, and the caller closes it.
 ///
-/// A child that another thread forks in this moment has the memory mapped for writing until it
-/// calls execve(2) or exits, which takes a few milliseconds. The call waits for it: `timeout_ns` is
-/// the limit in nanoseconds, -1 for none, 0 not to wait. Processes that map the memory for reading
-/// do not matter.
+/// The map stays at the same address, for reading only, and its bytes can never change. The
+/// protection of parts (bytefd_map_protect) ends, even on failure. During the call other threads
+/// may only read the map's bytes.
 ///
-/// Returns the descriptor, or a negative errno. The map then keeps its bytes, address and length:
+/// A child that another thread forks at this moment maps the memory for writing until it calls
+/// execve(2) or exits. That takes a few milliseconds, and the call waits for it. `timeout_ns`
+/// limits the wait in nanoseconds: -1 waits without a limit, 0 does not wait. Processes that map
+/// the memory for reading do not delay the call.
+///
+/// Returns the descriptor. On failure, returns one of the following; the map keeps its bytes,
+/// address and length:
 /// - -EINVAL if `map` is NULL, is not shared memory, is sealed already, or parts of it were
-///   unmapped; or `timeout_ns` is less than -1.
-/// - -EBUSY with a `timeout_ns` of 0, otherwise -ETIMEDOUT after it, if another process has the
-///   memory mapped for writing, or the kernel uses pages of it (io_uring registered buffers, direct
-///   I/O).
-/// - -EPERM if another process has sealed it against seals. -EPERM or -EACCES if this process made
-///   it as another user, and has changed its user since.
-/// - -EIO if another process made it shorter. (If during this call, the map is for reading only
-///   from then on.)
+///   unmapped.
+/// - -EINVAL if `timeout_ns` is less than -1.
+/// - -ETIMEDOUT if the timeout has passed, and another process still maps the memory for writing or
+///   the kernel uses pages of it. The kernel uses pages for io_uring registered buffers and direct
+///   I/O. With a `timeout_ns` of 0 the error is -EBUSY instead.
+/// - -EPERM if another process has sealed the memory against seals.
+/// - -EPERM or -EACCES if this process created the memory as another user.
+/// - -EIO if another process made the memory shorter. If that happened during this call, the map is
+///   for reading only from then on.
 /// - -ENOMEM, -EMFILE, -ENFILE if memory or descriptors run out.
 ///
-/// A map that was shared before (bytefd_map_share) is for reading only after a failure, and can be
+/// If the map was shared before (bytefd_map_share), a failure leaves it for reading only. It can be
 /// sealed later.
 ///
 /// ```c
@@ -254,20 +267,21 @@ pub unsafe extern "C" fn bytefd_map_seal(
 }
 
 /// Returns a read-only descriptor of shared memory (bytefd_map_memory) for other processes, while
-/// this map goes on writing; they see every store. The caller closes it. It is close-on-exec and
-/// has an offset of its own. `flags` must be 0.
+/// this map stays writable. The other processes see every store. The caller closes the descriptor.
+/// It is close-on-exec and has an offset of its own. `flags` must be 0.
 ///
-/// The memory gets mode 0400 (0500 with BYTEFD_MAP_EXECUTE) and the seals F_SEAL_SHRINK,
-/// F_SEAL_GROW and F_SEAL_FUTURE_WRITE (Linux 5.1): it can be written only through mappings that
-/// exist already. bytefd_map_resize and MADV_REMOVE are -EPERM from then on. bytefd_map_seal still
-/// works, but another process of the same user can prevent that.
+/// The memory gets mode 0400 (0500 with BYTEFD_MAP_EXECUTE), and the seals F_SEAL_SHRINK,
+/// F_SEAL_GROW and F_SEAL_FUTURE_WRITE (Linux 5.1). It can then be written only through mappings
+/// that exist already. bytefd_map_resize and MADV_REMOVE are -EPERM from then on. bytefd_map_seal
+/// still works, but another process of the same user can prevent it.
 ///
-/// Returns the descriptor, or a negative errno:
+/// Returns the descriptor. On failure, returns one of the following:
 /// - -EINVAL if `map` is NULL, is not shared memory or is sealed, `flags` is not 0, or the kernel
 ///   does not know F_SEAL_FUTURE_WRITE.
 /// - -EPERM if another process has sealed the memory against seals.
-/// - -EIO if another process made it shorter.
-/// - -ENOENT if /proc is not mounted. -EMFILE, -ENFILE if descriptors run out.
+/// - -EIO if another process made the memory shorter.
+/// - -ENOENT if /proc is not mounted.
+/// - -EMFILE, -ENFILE if descriptors run out.
 ///
 /// ```c
 /// bytefd_map *map;

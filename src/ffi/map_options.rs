@@ -5,66 +5,71 @@ use std::ops::Bound;
 use super::options::{Choice, Extensible, Flag, choose, not_zero, read, set_flags};
 use crate::{Access, MapOptions, Result};
 
-/// Maps for reading only, through a private mapping (PROT_READ, MAP_PRIVATE). What others write to
-/// the file shows in the map, except on file systems that have no shared mappings, such as FUSE
+/// Maps for reading only, by a private mapping (PROT_READ, MAP_PRIVATE). Changes of the file by
+/// others are visible in the map, except on file systems that have no shared mappings, such as FUSE
 /// with direct_io. The file is opened O_RDONLY.
 pub const BYTEFD_MAP_READ: u32 = 0x80000001u32;
 /// Maps for reading and writing, shared: stores reach the file and every process that maps it. The
 /// file is opened O_RDWR.
 pub const BYTEFD_MAP_WRITE: u32 = 0x80000002u32;
-/// Maps for reading and writing, copy on write: stores stay in this map and never reach the file,
-/// which is opened O_RDONLY. Whether later changes of the file show is unspecified, mmap(2).
+/// Maps for reading and writing, copy on write: stores stay in this map and never reach the file.
+/// The file is opened O_RDONLY. Whether later changes of the file are visible is unspecified,
+/// mmap(2).
 pub const BYTEFD_MAP_PRIVATE: u32 = 0x80000003u32;
 
-/// With BYTEFD_MAP_WRITE: makes the file if there is none.
+/// Creates the file if it does not exist. For BYTEFD_MAP_WRITE.
 pub const BYTEFD_MAP_CREATE: u64 = 1u64 << 8;
-/// The memory may be executed too, PROT_EXEC.
+/// Allows the memory to be executed too, PROT_EXEC.
 pub const BYTEFD_MAP_EXECUTE: u64 = 1u64 << 9;
-/// Reads the pages in before returning, MAP_POPULATE; what cannot be read in now is read on first
-/// use.
+/// Reads the pages in before the call returns, MAP_POPULATE. A page that cannot be read in now is
+/// read on first use.
 pub const BYTEFD_MAP_POPULATE: u64 = 1u64 << 10;
-/// Keeps the pages in memory, mlock(2): -ENOMEM or -EPERM where RLIMIT_MEMLOCK does not allow it,
-/// -ENOMEM where pages are past the end of the file.
+/// Keeps the pages in memory, mlock(2). The call fails with -ENOMEM or -EPERM if RLIMIT_MEMLOCK
+/// does not allow it, and with -ENOMEM if pages are past the end of the file.
 pub const BYTEFD_MAP_MLOCK: u64 = 1u64 << 11;
-/// For bytefd_map_memory: pages from the huge pages that the administrator has reserved
-/// (vm.nr_hugepages), hugetlbfs. The length must be a multiple of their size, and not 0, and grows
-/// within `reserve` only; -ENOMEM where not enough are free. (Other huge pages need no asking: with
-/// BYTEFD_MAP_POPULATE, memory is made of them where that pays.)
+/// Uses huge pages that the administrator has reserved (vm.nr_hugepages), hugetlbfs. For
+/// bytefd_map_memory. The length must be a multiple of their size, and not 0. It can grow only
+/// within `reserve`. The call fails with -ENOMEM if not enough huge pages are free. (Other huge
+/// pages need no flag: BYTEFD_MAP_POPULATE uses them for memory where they pay.)
 pub const BYTEFD_MAP_HUGE_PAGES: u64 = 1u64 << 12;
-/// Reserves neither disk space for growing nor swap space for private pages (MAP_NORESERVE): a
-/// sparse file of any size, and a store that finds no room is a SIGBUS or the out-of-memory killer.
+/// Reserves no disk space for growing, and no swap space for private pages (MAP_NORESERVE). A file
+/// can then be sparse and of any size. A store that finds no space raises SIGBUS, or wakes the
+/// out-of-memory killer. The flag has nothing to do with the member `reserve`, which keeps address
+/// space.
 pub const BYTEFD_MAP_NO_RESERVE: u64 = 1u64 << 13;
-/// Allows a range past the end of the file. The rest of the last page reads zero, and what is
-/// stored there never reaches the file; pages wholly past the end are SIGBUS until the file grows.
+/// Allows a range past the end of the file. The rest of the file's last page reads zero, and stores
+/// there never reach the file. Access to pages entirely past the end raises SIGBUS until the file
+/// grows.
 pub const BYTEFD_MAP_BEYOND_EOF: u64 = 1u64 << 14;
-/// Survives the loss of pages. If another process makes the file shorter, or the storage behind it
-/// fails, access finds zeros instead of raising SIGBUS, and bytefd_map_check fails from then on. It
-/// costs nothing until then. The map keeps a descriptor of the file, for bytefd_map_file_size.
-/// - A lost page stays zeros, also when the file grows again. If the page is past the end of the
-///   file, other pages past the end are replaced with it, 1, 2, 4 and so on, so that they need few
-///   mappings. If the storage fails, only the page itself is replaced. Each replacement may need a
-///   mapping of its own (vm.max_map_count). If none is left, SIGBUS is raised.
-/// - The handler for SIGBUS serves the whole process. Each new guarded map installs it in front of
-///   what the program has done about SIGBUS, unless it is in front already. The call fails with
-///   -EBUSY if the handler does not stay in place.
-/// - Every fault that is not a lost page of a guarded map goes on to the handler that was there
-///   before, which must stay loaded. A handler that the program installs afterwards must pass on
-///   what it does not want. Otherwise maps are not guarded until the next guarded map is made.
-/// - The object that has the handler stays loaded from the first guarded map on, also a plugin that
-///   was linked with libbytefd.a: dlclose(3) does not unload it. The call fails with -ELIBACC if
-///   the dynamic linker refuses that.
-/// - Threads that block SIGBUS are not saved. System calls that are given lost pages fail with
+/// Survives the loss of pages. A page is lost if another process makes the file shorter, or if the
+/// storage behind the file fails. Access to a lost page then finds zeros instead of raising SIGBUS,
+/// and bytefd_map_check fails from then on. Until a page is lost, the guard costs nothing. The map
+/// keeps a descriptor of the file, for bytefd_map_file_size.
+/// - A lost page stays zero, even if the file grows again. If it is past the end of the file,
+///   further pages past the end are replaced with it: 1, 2, 4 and so on. If the storage fails, only
+///   the page itself is replaced. Each replacement may need a mapping of its own
+///   (vm.max_map_count). If no mapping is left, SIGBUS is raised.
+/// - The handler for SIGBUS serves the whole process. Each new guarded map installs the handler in
+///   front of the program's own, unless it is in front already. The call fails with -EBUSY if the
+///   handler does not stay in place.
+/// - Every other fault is passed to the handler that was installed before, which must stay loaded.
+///   A handler that the program installs later must pass on the faults that are not its own.
+///   Otherwise maps are not guarded until the next guarded map is made.
+/// - The object that contains the handler stays loaded from the first guarded map on. dlclose(3)
+///   does not unload it, even if it is a plugin that was linked with libbytefd.a. The call fails
+///   with -ELIBACC if the dynamic linker refuses that.
+/// - Threads that block SIGBUS are not protected. System calls that are given lost pages fail with
 ///   EFAULT, as without a guard, and the pages stay lost.
 pub const BYTEFD_MAP_GUARD: u64 = 1u64 << 15;
-/// Children made by fork(2) do not have the map, MADV_DONTFORK.
+/// Removes the map from children made by fork(2), MADV_DONTFORK.
 pub const BYTEFD_MAP_NO_FORK: u64 = 1u64 << 16;
 
-/// For private memory, bytefd_map_memory with BYTEFD_MAP_PRIVATE: children made by fork(2) find
-/// zeros there, MADV_WIPEONFORK (Linux 4.14).
+/// Shows zeros to children made by fork(2), MADV_WIPEONFORK (Linux 4.14). For private memory:
+/// bytefd_map_memory with BYTEFD_MAP_PRIVATE.
 pub const BYTEFD_MAP_WIPE_ON_FORK: u64 = 1u64 << 17;
 
-/// Selects what is mapped, and how. Start from BYTEFD_MAP_OPTIONS_INIT: the whole file, for
-/// reading. A NULL pointer means the same. `size` works as in bytefd_wrap_options.
+/// Selects what is mapped, and how. Start from BYTEFD_MAP_OPTIONS_INIT, which maps the whole file
+/// for reading. A NULL pointer means the same. `size` works as in bytefd_wrap_options.
 ///
 /// ```c
 /// bytefd_map_options options = BYTEFD_MAP_OPTIONS_INIT;
@@ -79,29 +84,32 @@ pub const BYTEFD_MAP_WIPE_ON_FORK: u64 = 1u64 << 17;
 pub struct bytefd_map_options {
     /// sizeof(bytefd_map_options).
     pub size: usize,
-    /// The first byte of the file that the map shows. Any byte; it need not begin a page.
+    /// Offset of the first byte of the file that is mapped. It need not be at the beginning of a
+    /// page.
     pub offset: u64,
-    /// The number of bytes to map, at most PTRDIFF_MAX. BYTEFD_TO_END (the default) is from the
-    /// offset to the end of the file; the offset must not be past it. 0 is -EINVAL.
+    /// Number of bytes to map, at most PTRDIFF_MAX. BYTEFD_TO_END (the default) maps from the
+    /// offset to the end of the file; the offset must not be past the end. 0 is -EINVAL.
     pub length: usize,
-    /// With BYTEFD_MAP_WRITE, a smaller file is first grown to this many bytes, with zeros. The
-    /// added space is reserved, so that a store there cannot hit a full disk. BYTEFD_MAP_NO_RESERVE
-    /// skips that. Holes that the file had stay holes. A larger file stays as it is. Processes that
-    /// grow one file at the same time must agree among themselves.
+    /// Minimum size of the file, for BYTEFD_MAP_WRITE. A smaller file is first grown to this many
+    /// bytes, with zeros; a larger file keeps its size. 0 (the default) never grows the file.
+    /// - Space for the added bytes is reserved, so that a store there cannot hit a full disk.
+    ///   BYTEFD_MAP_NO_RESERVE skips that. Holes that the file had before stay holes.
+    /// - Processes that grow one file at the same time must coordinate.
     pub file_size: u64,
-    /// Address space that is kept for the map: as long as its length stays within this many bytes,
-    /// bytefd_map_resize never moves it. It costs no memory. 0 for none. With BYTEFD_MAP_WRITE, or
-    /// for memory.
+    /// Number of bytes of address space to keep for the map, for BYTEFD_MAP_WRITE and for memory.
+    /// While the length of the map stays within it, bytefd_map_resize never moves the map. It costs
+    /// no memory. 0 (the default) keeps none.
     pub reserve: usize,
-    /// The flags from BYTEFD_MAP_CREATE to BYTEFD_MAP_WIPE_ON_FORK, or-ed. An unknown bit is
-    /// -EINVAL.
+    /// The flags from BYTEFD_MAP_CREATE to BYTEFD_MAP_WIPE_ON_FORK, or-ed. 0 (the default) sets
+    /// none. An unknown bit is -EINVAL.
     pub flags: u64,
-    /// BYTEFD_MAP_READ, BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE. 0 (the default) is BYTEFD_MAP_READ
-    /// for files and BYTEFD_MAP_WRITE for bytefd_map_memory, where BYTEFD_MAP_READ is -EINVAL.
+    /// BYTEFD_MAP_READ, BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE. 0 (the default) means
+    /// BYTEFD_MAP_READ for files, and BYTEFD_MAP_WRITE for bytefd_map_memory. There BYTEFD_MAP_READ
+    /// is -EINVAL.
     pub access: u32,
-    /// The permission bits of a file that BYTEFD_MAP_CREATE makes, less the umask; 0 is 0600.
+    /// The permission bits of a file that BYTEFD_MAP_CREATE creates, less the umask. 0 means 0600.
     /// bytefd_map_file ignores it without BYTEFD_MAP_CREATE. bytefd_map_fd and bytefd_map_memory
-    /// refuse it (-EINVAL).
+    /// refuse any other value than 0 (-EINVAL).
     pub mode: u32,
 }
 

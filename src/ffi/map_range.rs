@@ -25,18 +25,21 @@ fn flush(flags: c_int) -> Result<Flush> {
     }
 }
 
-/// Writes changed bytes back to the file, msync(2): any range of bytes of the map, not only whole
-/// pages. `length` may be BYTEFD_TO_END; 0 writes nothing. `flags` is one of:
+/// Writes the changed bytes of a range back to the file, msync(2). The range is any bytes of the
+/// map, not only whole pages. `length` may be BYTEFD_TO_END; 0 writes nothing.
+///
+/// `flags` is an int, as in msync(2), because it takes the kernel's MS_ constants and no flag of
+/// this library. It is one of:
 /// - MS_SYNC: returns when the bytes are on the storage.
-/// - MS_ASYNC: schedules the writing and returns. (On Linux a shared map is written back in time
-///   anyway.)
+/// - MS_ASYNC: schedules the writing and returns. (Linux writes a shared map back in time even
+///   without this call.)
 ///
-/// MS_INVALIDATE may be added: other maps of the file are told to look again. (On Linux they see
-/// every store anyway.)
+/// MS_INVALIDATE may be added, so that other maps of the file show its new content. (On Linux they
+/// always do.)
 ///
-/// Returns 0, or a negative errno:
-/// - -EINVAL if `map` is NULL, `flags` has other values, the range is not in the map, or the map is
-///   a BYTEFD_MAP_PRIVATE one, whose stores never reach the file.
+/// Returns 0. On failure, returns one of the following:
+/// - -EINVAL if `map` is NULL, `flags` has another value, or the range is not in the map.
+/// - -EINVAL if the map is a BYTEFD_MAP_PRIVATE one, whose stores never reach the file.
 /// - -EBUSY if pages are locked, with MS_INVALIDATE.
 /// - -EIO if writing failed, or a guarded map has lost pages.
 ///
@@ -67,21 +70,24 @@ pub unsafe extern "C" fn bytefd_map_flush(
     })
 }
 
-/// For bytefd_map_advise: the content of the pages may be lost.
+/// Allows bytefd_map_advise to lose the content of pages.
 pub const BYTEFD_LOSE_CONTENT: u64 = 1u64 << 18;
 
-/// Tells the kernel how the pages of a range will be used, madvise(2). `advice` is a MADV_*
+/// Tells the kernel how the pages of a range will be used, madvise(2). `advice` is a MADV_
 /// constant. `length` may be BYTEFD_TO_END; 0 does nothing.
 ///
 /// `flags` must be BYTEFD_LOSE_CONTENT for advice that loses content, and may be 0 for other
-/// advice. MADV_FREE, MADV_REMOVE, MADV_HWPOISON and MADV_GUARD_INSTALL lose content; for maps with
-/// BYTEFD_MAP_PRIVATE MADV_DONTNEED and MADV_DONTNEED_LOCKED do. Such advice is given only to pages
-/// that lie entirely within the range, other advice to every page that holds bytes of it.
+/// advice. The following advice loses content:
+/// - MADV_FREE, MADV_REMOVE, MADV_HWPOISON and MADV_GUARD_INSTALL.
+/// - MADV_DONTNEED and MADV_DONTNEED_LOCKED in maps with BYTEFD_MAP_PRIVATE.
 ///
-/// Returns 0, or a negative errno:
-/// - -EINVAL if `map` is NULL, `advice` or `flags` is unknown, the range is not in the map, the
-///   advice would lose content and BYTEFD_LOSE_CONTENT is missing, or the kernel does not do this
-///   with this kind of memory.
+/// Such advice is given only to pages that lie entirely within the range. Other advice is given to
+/// every page that contains bytes of the range.
+///
+/// Returns 0. On failure, returns one of the following:
+/// - -EINVAL if `map` is NULL, `advice` or `flags` is unknown, or the range is not in the map.
+/// - -EINVAL if the advice would lose content and BYTEFD_LOSE_CONTENT is missing.
+/// - -EINVAL if the kernel does not support the advice for this kind of memory.
 /// - -EOPNOTSUPP if this kernel does not know the advice.
 /// - -EPERM for MADV_REMOVE if the memory was shared (bytefd_map_share).
 /// - Other errors of madvise(2).
@@ -110,13 +116,13 @@ pub unsafe extern "C" fn bytefd_map_advise(
     })
 }
 
-/// Keeps the pages of a range in memory, mlock(2). Locks do not add up. `length` may be
-/// BYTEFD_TO_END; 0 locks nothing.
+/// Keeps the pages of a range in memory, mlock(2). Locks do not add up: one bytefd_map_munlock ends
+/// all of them. `length` may be BYTEFD_TO_END; 0 locks nothing.
 ///
-/// Returns 0, or a negative errno:
+/// Returns 0. On failure, returns one of the following:
 /// - -EINVAL if `map` is NULL or the range is not in the map.
-/// - -ENOMEM or -EPERM if RLIMIT_MEMLOCK does not allow it; -ENOMEM if pages are past the end of
-///   the file.
+/// - -ENOMEM or -EPERM if RLIMIT_MEMLOCK does not allow it.
+/// - -ENOMEM if pages are past the end of the file.
 ///
 /// ```c
 /// bytefd_map *map;
@@ -138,10 +144,10 @@ pub unsafe extern "C" fn bytefd_map_mlock(
     boundary(error, || unsafe { shared(map, "map")? }.0.mlock(part(offset, length)))
 }
 
-/// Undoes bytefd_map_mlock and BYTEFD_MAP_MLOCK for the pages of a range, munlock(2). `length` may
+/// Reverts bytefd_map_mlock and BYTEFD_MAP_MLOCK for the pages of a range, munlock(2). `length` may
 /// be BYTEFD_TO_END; 0 unlocks nothing.
 ///
-/// Returns 0, or a negative errno: -EINVAL if `map` is NULL or the range is not in the map.
+/// Returns 0, or -EINVAL if `map` is NULL or the range is not in the map.
 ///
 /// ```c
 /// bytefd_map_options options = BYTEFD_MAP_OPTIONS_INIT;
@@ -178,15 +184,15 @@ fn protection(prot: c_int) -> Result<Protection> {
     }
 }
 
-/// Allows or forbids access to the pages that hold bytes of a range, mprotect(2). `length` may be
-/// BYTEFD_TO_END; 0 does nothing. `prot` is PROT_NONE, PROT_READ, or PROT_READ with PROT_WRITE and
-/// PROT_EXEC. PROT_WRITE and PROT_EXEC need PROT_READ, because Linux lets nobody write or execute
-/// what cannot be read.
+/// Allows or forbids access to the pages that contain bytes of a range, mprotect(2). `length` may
+/// be BYTEFD_TO_END; 0 does nothing. `prot` is PROT_NONE, or PROT_READ with or without PROT_WRITE
+/// and PROT_EXEC. PROT_WRITE and PROT_EXEC need PROT_READ, because Linux does not reliably forbid
+/// reading of memory that can be written or executed.
 ///
-/// Returns 0, or a negative errno:
+/// Returns 0. On failure, returns one of the following:
 /// - -EINVAL if `map` is NULL, `prot` is another value, or the range is not in the map.
-/// - -EACCES for what the map was not made for: PROT_WRITE without BYTEFD_MAP_WRITE or
-///   BYTEFD_MAP_PRIVATE, PROT_EXEC without BYTEFD_MAP_EXECUTE.
+/// - -EACCES for PROT_WRITE without BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE.
+/// - -EACCES for PROT_EXEC without BYTEFD_MAP_EXECUTE.
 /// - Other errors of mprotect(2).
 ///
 /// ```c
@@ -214,10 +220,10 @@ pub unsafe extern "C" fn bytefd_map_protect(
     })
 }
 
-/// Reads the pages of a range in before it returns, so that reading them later does not wait.
-/// `length` may be BYTEFD_TO_END; 0 reads nothing.
+/// Reads the pages of a range in before it returns, so that later access does not wait. `length`
+/// may be BYTEFD_TO_END; 0 reads nothing.
 ///
-/// Returns 0, or a negative errno:
+/// Returns 0. On failure, returns one of the following:
 /// - -EINVAL if `map` is NULL or the range is not in the map.
 /// - -EIO if bytes no longer exist or cannot be read.
 ///
@@ -241,11 +247,11 @@ pub unsafe extern "C" fn bytefd_map_prefetch(
 
 /// Unmaps every page that lies entirely within a range, munmap(2). `length` may be BYTEFD_TO_END.
 ///
-/// Access there raises SIGSEGV from now on, or finds other memory of the process. Operations on
-/// those bytes are -EINVAL. The map keeps its length, but can no longer be resized or sealed. No
+/// Access to these pages then raises SIGSEGV, or finds other memory of the process. Operations on
+/// their bytes are -EINVAL. The map keeps its length, but can no longer be resized or sealed. No
 /// other thread may use the map during the call.
 ///
-/// Returns 0, or a negative errno:
+/// Returns 0. On failure, returns one of the following:
 /// - -EINVAL if `map` is NULL, `length` is 0, or the range is not in the map.
 /// - Other errors of munmap(2).
 ///

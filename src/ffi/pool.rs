@@ -8,99 +8,116 @@ use super::options::{Choice, Extensible, check_flags, choose, read, timeout};
 use super::results::{fill, give};
 use crate::{Error, Pool, PoolMethod, PoolOptions, PoolStats, Result};
 
-/// For each size the cheaper one of the following methods that the host allows. It promises what
-/// BYTEFD_POOL_REUSE promises. 0 means the same.
+/// Uses, for each size, the cheaper of BYTEFD_POOL_REUSE and BYTEFD_POOL_NEW_FILES, if the host
+/// allows both. It promises what BYTEFD_POOL_REUSE promises. 0 means the same.
 pub const BYTEFD_POOL_AUTO: u32 = 0x80000020u32;
 /// Reuses files, after the kernel has proved that nobody else has them open.
 pub const BYTEFD_POOL_REUSE: u32 = 0x80000021u32;
-/// Makes a new file for each scan, on a file system in memory that belongs to the pool. See
+/// Creates a new file for each scan, on a file system in memory that belongs to the pool. See
 /// bytefd_pool.
 pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 
-/// Lends files to scan_bytes and the functions that begin with bytefd_scan_begin (options->pool),
-/// for a fraction of what a new sealed file costs. Made by the caller for one trust domain; nothing
-/// is shared between pools. Any number of threads may use one pool at the same time, and a scan
-/// never waits for another scan's callback.
+/// Lends files to scan_bytes and to the functions whose names begin with bytefd_scan_begin, for a
+/// fraction of the cost of a new sealed file. The pool is set in `options->pool`. A descriptor from
+/// a pool has no seals; the following list says what protects its content instead.
 ///
-/// Where the file comes from, and what each protects against:
-/// - No pool: every scan has a new, sealed file. Nothing of one scan can ever show in another,
-///   whatever the callback keeps, and nobody can change the file.
-/// - BYTEFD_POOL_NEW_FILES: every scan has a new file that nothing is left of afterwards. Nothing
-///   of one scan can ever show in another, whatever the callback keeps. The descriptor is not
-///   sealed: F_GET_SEALS is F_SEAL_SEAL. Instead it is open through a read-only mount, so that the
-///   borrower cannot write to the file, change its mode, open it for writing, map it shared for
-///   writing or link it, root included. A receiver that verifies seals refuses it. Sizes for which
-///   a memfd is cheaper, and files that do not fit into `max_bytes`, get a sealed memfd.
+/// The caller makes one pool for each trust domain: code that may read each other's content. Pools
+/// share nothing. Any number of threads may use one pool at the same time, and a scan never waits
+/// for another scan's callback.
+///
+/// Where the file comes from, and what protects its content:
+/// - No pool: every scan has a new, sealed file. Nothing of one scan can ever be seen in another,
+///   whatever the callback keeps. Nobody can change the file.
+/// - BYTEFD_POOL_NEW_FILES: every scan has a new file, and nothing of it remains afterwards.
+///   Nothing of one scan can ever be seen in another, whatever the callback keeps. The descriptor
+///   is open through a read-only mount, which binds root too. The borrower cannot write to the
+///   file, change its mode, link it, open it for writing, or map it shared for writing. The
+///   descriptor is not sealed (F_GET_SEALS returns F_SEAL_SEAL), so that a receiver that verifies
+///   seals refuses it. Sizes for which a memfd is cheaper, and files that do not fit into
+///   `max_bytes`, get a sealed memfd.
 /// - BYTEFD_POOL_REUSE: the callback is lent a read-only description of a file of mode 0400 that is
-///   not sealed. Before the file is used again the kernel is asked to prove that nobody else has it
-///   open or mapped, and its length, mode, owner, times and attributes must be what they were. If
-///   not, the file is dropped and counted. A callback that keeps a duplicate, a mapping, a child
-///   that has it, or a description of its own keeps that file and sees its content unchanged.
-///   Content of an earlier scan is never visible, also not past the end.
-/// - BYTEFD_POOL_AUTO (the default) reuses files, and from 64 KiB on makes new ones for the sizes
-///   for which that costs less on this host. It promises what BYTEFD_POOL_REUSE promises.
-/// - BYTEFD_POOL_REUSE or BYTEFD_POOL_AUTO with BYTEFD_TRUST_CALLBACK: the cached file itself is
-///   lent, read-write, and nothing is proved. The callback promises to keep nothing and to change
-///   nothing. If it breaks the promise it sees and changes later scans of trusted callbacks, and if
-///   it cuts the file off during one, that scan can end in a SIGBUS. The pool sets the file offset
-///   and the status flags (O_APPEND) back, but not locks, leases and the close-on-exec flag.
+///   not sealed. Before the pool lends the file again, the kernel must prove that nobody else has
+///   it open or mapped. Its length, mode, owner, times and attributes must also be unchanged.
+///   Otherwise the pool drops the file and counts it. A callback can keep the file by a duplicate,
+///   a mapping, a child, or a description of its own. It then sees the content unchanged. Content
+///   of an earlier scan is never visible, not even past the end.
+/// - BYTEFD_POOL_AUTO (the default) reuses files. From 64 KiB on it makes new files for the sizes
+///   for which they cost less on this host. It promises what BYTEFD_POOL_REUSE promises.
+/// - BYTEFD_POOL_REUSE or BYTEFD_POOL_AUTO with BYTEFD_TRUST_CALLBACK: the callback is lent the
+///   cached file itself, for reading and writing, and nothing is proved. The callback promises to
+///   keep nothing and to change nothing. If it breaks the promise, it sees and changes the content
+///   of later trusted scans. If it truncates the file during a later scan, that scan can end in
+///   SIGBUS. The pool resets the file offset and the status flags (O_APPEND), but not locks, leases
+///   and the close-on-exec flag.
 ///
-/// Warning: the proof does not see what this list names. Its holder can read later scans, and with
-/// all but the first item change them. For callbacks that do this use BYTEFD_POOL_NEW_FILES, or no
-/// pool:
-/// - Pages in flight, to which a pipe, socket or device refers without a descriptor: vmsplice(2)
-///   from a mapping, zero-copy sends (MSG_ZEROCOPY), RDMA, and splice(2) and sendfile(2) from a
-///   descriptor without O_DIRECT. The descriptor that is lent has O_DIRECT, with which both copy
-///   (Linux 6.6), unless the callback clears it or opens one of its own.
+/// Warning: never combine BYTEFD_TRUST_CALLBACK with an engine in another process, or with one that
+/// has a deadline. An answer that arrives after the deadline can belong to the next upload.
+///
+/// Warning: the proof does not see the items of the following list. Their holder can read the
+/// content of later scans, and with all items but the first change it. For callbacks that use one
+/// of them, use BYTEFD_POOL_NEW_FILES or no pool:
+/// - Pages in flight, to which a pipe, socket or device refers without a descriptor. They come from
+///   vmsplice(2) of a mapping, zero-copy sends (MSG_ZEROCOPY), RDMA, and splice(2) and sendfile(2)
+///   from a descriptor without O_DIRECT. The descriptor that is lent has O_DIRECT, with which
+///   splice and sendfile copy (Linux 6.6). A callback can clear that flag, or open a descriptor
+///   without it.
 /// - What can be opened later: an O_PATH descriptor, and for root a file handle
 ///   (open_by_handle_at(2)) or a mark of fanotify(7). While the library copies, such an open waits.
 ///   A file that was changed during a scan is dropped after it.
 /// - A callback that takes the pool's own descriptors, whose numbers it finds in /proc/self/fd.
-///   (Those of BYTEFD_POOL_NEW_FILES are the directory of its file system, in which a file has a
-///   name for a moment before its first byte, and the description that a file is filled through.)
-/// - io_uring's registered buffers, and whatever else pins pages, of a mapping for writing that a
-///   privileged callback made without changing the mode (CAP_DAC_OVERRIDE).
-/// - Before Linux 6.13 the kernel's clock for changes stands still for some milliseconds. In that
-///   time after a scan begins, the proof does not see a callback that sets the mode, pins pages for
-///   writing, and sets the mode back.
+///   (With BYTEFD_POOL_NEW_FILES these are the directory of the file system and the description
+///   through which a file is filled. A file has a name in that directory for a moment, before its
+///   first byte.)
+/// - io_uring's registered buffers, and everything else that pins pages, if they belong to a
+///   mapping for writing. Only a callback with CAP_DAC_OVERRIDE can make such a mapping without
+///   changing the mode.
+/// - Before Linux 6.13, a short change of the mode: the kernel's clock for changes stands still for
+///   some milliseconds. Within that time after a scan begins, a callback can set the mode, pin
+///   pages for writing, and set the mode back without being seen.
 ///
-/// With a pool only these options may be set: `name`, `spill_threshold`, BYTEFD_BACKEND_MEMFD, and
-/// either BYTEFD_INHERIT and BYTEFD_READ_ONLY (which it is anyway) or BYTEFD_TRUST_CALLBACK. Others
-/// are -EINVAL. A file keeps its name, so it is cached for scans of the same name.
+/// Only the following options may be set with a pool; others are -EINVAL:
+/// - `name` and `spill_threshold`. A file keeps its name, so that it is cached for scans of the
+///   same name only.
+/// - BYTEFD_BACKEND_MEMFD.
+/// - Either BYTEFD_INHERIT and BYTEFD_READ_ONLY (which changes nothing), or BYTEFD_TRUST_CALLBACK.
 ///
-/// The file system of new files is a tmpfs that is mounted nowhere: two descriptors are all there
-/// is of it. Making it needs Linux 5.12, and the right to mount (CAP_SYS_ADMIN) or to a user
-/// namespace. A child process that shares the memory of the calling thread makes it in a few
-/// milliseconds. The child has ended when the function returns; the program sees no child, signal,
-/// mount or namespace.
-/// - BYTEFD_POOL_NEW_FILES makes it in bytefd_pool_create, which fails with -EOPNOTSUPP where the
-///   host refuses a step of that: seccomp filters of containers, AppArmor, no user namespaces, a
-///   chroot, a process that is not dumpable after setuid(2), Valgrind. Later it is made again after
-///   fork(2), bytefd_pool_trim to 0 and a change of the user; if that is refused, scans get memfds.
-/// - BYTEFD_POOL_AUTO makes it once scans of 64 KiB and more have taken 8 ms, and does without
-///   where it is refused. It does not try in a process with a seccomp filter, which may kill
-///   instead of refusing. Then it measures some of the scans, without their callbacks, and tries
-///   the dearer way ever more rarely.
+/// The file system of new files is a tmpfs that is mounted nowhere; two descriptors are the only
+/// references to it. Making it needs Linux 5.12, and the right to mount (CAP_SYS_ADMIN) or to
+/// create a user namespace. A child process makes it in a few milliseconds, in the memory of the
+/// calling thread. The child has ended when the function returns. The program sees no child,
+/// signal, mount or namespace.
+/// - BYTEFD_POOL_NEW_FILES makes it in bytefd_pool_create, which fails with -EOPNOTSUPP if the host
+///   refuses a step. Reasons are a seccomp filter of a container, AppArmor, a lack of user
+///   namespaces, a chroot and Valgrind. A process that is not dumpable after setuid(2) is refused
+///   too. After fork(2), bytefd_pool_trim to 0 or a change of the user, the next scan makes it
+///   again. If that is refused, scans get memfds.
+/// - BYTEFD_POOL_AUTO makes it after scans of 64 KiB and more have taken 8 ms in total, and does
+///   without it if the host refuses. It does not try in a process with a seccomp filter, because a
+///   filter may kill instead of refusing. From then on it measures some scans, without their
+///   callbacks, and tries the more expensive way ever more rarely.
 ///
 /// Lost bytes, in a mapping of a file that was truncated, are -EFAULT as without a pool. The
-/// library asks the kernel what `buf` is (PROCMAP_QUERY, Linux 6.11): it copies anonymous memory by
-/// itself, and lets the kernel copy everything else, which takes longer. Anonymous memory that was
-/// made inaccessible without munmap(2) or mprotect(2) raises the signal that any access raises:
-/// MADV_GUARD_INSTALL, protection keys, userfaultfd(2).
+/// library asks the kernel what memory `buf` is (PROCMAP_QUERY, Linux 6.11). It copies anonymous
+/// memory by itself, and lets the kernel copy all other memory, which takes longer.
 ///
-/// A cached file keeps its inode number, and two scans may have the same size and time: a client
-/// that remembers files by these (and marks nothing on them) is better given new files.
+/// Warning: a scan with a pool can raise SIGSEGV or SIGBUS if `buf` is anonymous memory that is
+/// mapped but inaccessible. That concerns MADV_GUARD_INSTALL, protection keys and userfaultfd(2),
+/// but not munmap(2) and mprotect(2).
+///
+/// A cached file keeps its inode number, and two scans may have the same size and time. A client
+/// that recognizes files by these, and puts no mark on them, needs new files.
 ///
 /// No thread may use a pool during or after bytefd_pool_close. A pool holds at most `max_files`
 /// descriptors, two of /proc, and two of its file system. bytefd_pool_trim to 0 closes those that
-/// are not lent, and a scan with the pool does so before it fails with -EMFILE or -ENFILE.
+/// are not lent. A scan with the pool does so too, before it fails with -EMFILE or -ENFILE.
 ///
 /// In a child of fork(2) the pool is empty. The child's first use of the pool closes the files that
-/// it kept, and one that is lent to a trusted callback. Until then the child can read and change
-/// what the parent scans later; execve(2) ends that. So make pools after forking workers, or call
-/// bytefd_pool_trim in the child. What other threads were making or lending at that moment stays
-/// open in the child. Where the host has no memfd or no /proc, or refuses leases, every scan has a
-/// new file.
+/// were cached, and a file that is lent to a trusted callback. Until then the child can read and
+/// change what the parent scans later, unless it calls execve(2). Create pools after forking
+/// workers, or call bytefd_pool_trim in the child. Files that other threads were creating or
+/// lending at the fork stay open in the child.
+///
+/// Every scan has a new file on a host that has no memfd or no /proc, or that refuses leases.
 ///
 /// ```c
 /// static int look(int fd, void *context)
@@ -122,8 +139,8 @@ pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 /// ```
 pub struct bytefd_pool(pub(super) Pool);
 
-/// How a pool is made. Start from BYTEFD_POOL_OPTIONS_INIT, which is all defaults, as is a NULL
-/// pointer. `size` works as in bytefd_wrap_options.
+/// Selects how a pool gets its files, and how many it keeps. Start from BYTEFD_POOL_OPTIONS_INIT,
+/// which sets all defaults. A NULL pointer means the same. `size` works as in bytefd_wrap_options.
 ///
 /// ```c
 /// bytefd_pool_options options = BYTEFD_POOL_OPTIONS_INIT;
@@ -135,20 +152,25 @@ pub struct bytefd_pool(pub(super) Pool);
 pub struct bytefd_pool_options {
     /// sizeof(bytefd_pool_options).
     pub size: usize,
-    /// Maximum number of bytes of memory in cached files that are not lent. The default is 64 MiB;
-    /// 0 caches nothing. It is also the size of the file system for new files, which holds those
-    /// that are lent or that a borrower has kept; what does not fit there is a memfd.
+    /// Maximum number of bytes of memory in cached files that are not lent. The default is 64 MiB.
+    /// - 0 caches nothing.
+    /// - This is also the size of the file system for new files, which is at least one page. It
+    ///   holds the files that are lent or that a borrower has kept. A file that does not fit is a
+    ///   memfd.
     pub max_bytes: u64,
-    /// After this many nanoseconds without a scan a file is dropped. The pool looks at the time
-    /// when it is used; it has no thread of its own. -1 (the default) keeps files until their place
-    /// is needed; other negative numbers are -EINVAL.
+    /// Time in nanoseconds after which an unused file is dropped. The pool checks the time when it
+    /// is used, because it has no thread of its own.
+    /// - -1 (the default) keeps files until their place is needed. Other negative numbers are
+    ///   -EINVAL.
+    /// - 0 drops a file at the next use of the pool, instead of lending it again.
     pub idle_ns: i64,
     /// Must be 0.
     pub flags: u64,
-    /// Maximum number of files that are used again, cached and lent together: 1 to 64. The pool has
-    /// one descriptor for each. The default is 64.
+    /// Maximum number of files that are reused, cached and lent together: 1 to 64. The pool has one
+    /// descriptor for each. The default is 64; 0 is -EINVAL.
     pub max_files: u32,
-    /// BYTEFD_POOL_AUTO, BYTEFD_POOL_REUSE or BYTEFD_POOL_NEW_FILES; 0 is BYTEFD_POOL_AUTO.
+    /// BYTEFD_POOL_AUTO, BYTEFD_POOL_REUSE or BYTEFD_POOL_NEW_FILES. 0 (the default) means
+    /// BYTEFD_POOL_AUTO.
     pub method: u32,
 }
 
@@ -193,25 +215,26 @@ unsafe fn pool_options(from: *const bytefd_pool_options) -> Result<PoolOptions> 
     })
 }
 
-/// What a pool has done since it was made, and what it holds.
+/// Counts what a pool has done since it was created, and what it holds. Start from
+/// BYTEFD_POOL_STATS_INIT.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct bytefd_pool_stats {
-    /// sizeof(bytefd_pool_stats), as BYTEFD_POOL_STATS_INIT sets it. The struct may grow at its
-    /// end; no more than this is written.
+    /// sizeof(bytefd_pool_stats), set by the caller. The struct may grow at its end, and no more
+    /// bytes than this are written.
     pub size: usize,
-    /// Scans that were lent a cached file.
+    /// Number of scans that were lent a cached file.
     pub hits: u64,
-    /// Scans that got a new file, whatever its method.
+    /// Number of scans that got a new file, with any method.
     pub misses: u64,
-    /// Files that were dropped because another open file description or mapping of them existed, or
-    /// because they were changed while they were lent or cached. bytefd_pool_get_stats first drops
-    /// those that are held now.
+    /// Number of files that were dropped because they were held or changed. A file is held if
+    /// another open file description or mapping of it exists. bytefd_pool_get_stats first drops the
+    /// files that are held now.
     pub dropped: u64,
-    /// Files of the cache that are lent now. When they are `max_files`, every further scan gets a
-    /// new file that is not cached: look for scans that were never ended.
+    /// Number of cached files that are lent now. If that is `max_files`, every further scan gets a
+    /// new file that is not cached. Look for scans that were never ended.
     pub lent: u64,
-    /// Bytes of memory in cached files that are not lent.
+    /// Number of bytes of memory in cached files that are not lent.
     pub cached_bytes: u64,
 }
 
@@ -229,14 +252,15 @@ unsafe fn required<'a>(pool: *mut bytefd_pool) -> Result<&'a Pool> {
     unsafe { pool.as_ref() }.map(|pool| &pool.0).ok_or_else(|| is_null("pool"))
 }
 
-/// Makes an empty pool and writes it to `*pool`. The caller ends it with bytefd_pool_close.
+/// Creates an empty pool and writes it to `*pool`. The caller ends it with bytefd_pool_close.
 ///
-/// Returns 0, or one of:
-/// - -EINVAL if `pool` is NULL, or a member of the options has no such value; the message names it.
+/// Returns 0. On failure, returns one of the following:
+/// - -EINVAL if `pool` is NULL, or a member of the options has an unknown value; the message names
+///   the member.
 /// - -E2BIG if the options have members that this version does not know.
 /// - -EOPNOTSUPP if `method` is BYTEFD_POOL_NEW_FILES and the host refuses a step. `error->op` is
-///   the step: "clone", "unshare", "write uid_map", "fsopen", "mount_setattr" and so on.
-/// - -EMFILE, -ENFILE or -ENOMEM with BYTEFD_POOL_NEW_FILES.
+///   the step, such as "clone", "unshare", "write uid_map", "fsopen" or "mount_setattr".
+/// - -EMFILE, -ENFILE or -ENOMEM with BYTEFD_POOL_NEW_FILES, if a limit is reached.
 ///
 /// ```c
 /// bytefd_pool *pool;
@@ -267,9 +291,9 @@ pub extern "C" fn bytefd_pool_close(pool: Option<Box<bytefd_pool>>) -> c_int {
     end(pool, |_| Ok(()))
 }
 
-/// Drops cached files, the longest unused first, until at most `bytes` are cached; with 0 all of
-/// them, also empty ones, and the file system for new files, which a later scan makes again. For
-/// the moment in which memory or descriptors are short.
+/// Drops cached files, the longest unused first, until at most `bytes` bytes are cached. With 0 it
+/// drops all of them, empty ones too, and the file system for new files. A later scan makes that
+/// file system again. Call it when memory or descriptors are short.
 ///
 /// Returns 0, or -EINVAL if `pool` is NULL.
 ///
@@ -296,7 +320,7 @@ pub unsafe extern "C" fn bytefd_pool_trim(
 /// Writes what the pool has done so far, and what it holds, to `*stats`. The caller sets
 /// `stats->size`.
 ///
-/// Returns 0, or -EINVAL if `pool` or `stats` is NULL, or `size` is below that of the first
+/// Returns 0, or -EINVAL if `pool` or `stats` is NULL, or `stats->size` is below that of the first
 /// version, 48.
 ///
 /// ```c

@@ -10,10 +10,12 @@ use super::stream::{bytefd_stream_options, stream_options};
 use super::wrap_options::{bytefd_wrap_options, scan_options, wrap_options};
 use crate::{Error, Result};
 
-/// What bytefd_wrap_reader calls for the next bytes: it stores at most `size` bytes at `buf` and
-/// returns how many, 0 at the end, or a negative errno. After -EINTR it is called again. `context`
-/// is the caller's own. It is called by the thread that called the library, and must return: no
-/// exception, no longjmp(3), no end of the thread. It must not keep `buf`.
+/// The callback of bytefd_wrap_reader, which delivers the next bytes. It stores at most `size`
+/// bytes at `buf`, and returns how many it stored. 0 means the end, and a negative errno an error.
+/// After -EINTR the library calls it again. `context` is the pointer that the caller gave.
+///
+/// The thread that called the library calls it. The callback must return: it must not throw, call
+/// longjmp(3) or end the thread. It must not keep `buf`.
 pub type bytefd_read_fn = Option<
     unsafe extern "C" fn(context: *mut c_void, buf: *mut c_void, size: usize) -> libc::ssize_t,
 >;
@@ -60,14 +62,16 @@ impl Read for Reader {
     }
 }
 
-/// bytefd_wrap_stream for content that the function `read` delivers, which is called until it
-/// returns 0. The library holds no lock meanwhile, and `read` may call any of its functions.
+/// Creates a file as bytefd_wrap_stream does, from content that the function `read` delivers. The
+/// library calls `read` until it returns 0. Meanwhile the library holds no lock, and `read` may
+/// call any function of the library.
 ///
-/// Returns the descriptor. On failure returns what bytefd_wrap_stream returns for `options` and for
-/// `stream`, or one of the following; nothing is kept:
-/// - The negative errno that `read` returned, with op "read".
-/// - -EINVAL if `read` is NULL or returned more than `size`, or if `stream` has a timeout or
-///   BYTEFD_INTERRUPTIBLE: only `read` itself can end what it waits for.
+/// Returns the descriptor. On failure, returns what bytefd_wrap_stream returns with these `options`
+/// and `stream`, or one of the following, and keeps nothing:
+/// - The negative errno that `read` returned, with `error->op` "read".
+/// - -EINVAL if `read` is NULL, or returned more than `size`.
+/// - -EINVAL if `stream` has a timeout or BYTEFD_INTERRUPTIBLE, because only `read` itself can end
+///   its wait.
 ///
 /// ```c
 /// static ssize_t next(void *file, void *buf, size_t size)
@@ -99,8 +103,11 @@ pub unsafe extern "C" fn bytefd_wrap_reader(
     })
 }
 
-/// bytefd_scan_begin for content that the function `read` delivers, into a file of options->pool if
-/// there is one. On failure returns what bytefd_wrap_reader returns, or -EINVAL if `scan` is NULL.
+/// Begins a scan as bytefd_scan_begin does, of content that the function `read` delivers. The
+/// content goes into a file of `options->pool` if that is set.
+///
+/// Returns the descriptor. On failure, returns what bytefd_wrap_reader returns, or -EINVAL if
+/// `scan` is NULL.
 ///
 /// ```c
 /// static ssize_t nothing(void *context, void *buf, size_t size)

@@ -10,14 +10,15 @@ use crate::{Error, Result};
 
 /// Requires that the file's owner is `uid`.
 pub const BYTEFD_REQUIRE_UID: u64 = 1u64 << 20;
-/// Accepts a file without seals. Other processes can then change or shorten it at any time.
-/// Checking such a descriptor asks its file system, which may never answer (FUSE, NFS).
+/// Requires no seals: a file without seals is accepted, and a file with seals too. Other processes
+/// can then change or shorten the file at any time. Checking such a descriptor asks its file
+/// system, which may never answer (FUSE, NFS).
 pub const BYTEFD_REQUIRE_NO_SEALS: u64 = 1u64 << 21;
 
-/// What is asked of a descriptor that another process has made: a regular file that is open for
-/// reading, and the following. Start from BYTEFD_REQUIREMENTS_INIT, which asks for seals against
-/// writing and shrinking, as a NULL pointer does for bytefd_verify. `size` works as in
-/// bytefd_wrap_options.
+/// Requirements for a descriptor that another process has made. It must always refer to a regular
+/// file that is open for reading. Start from BYTEFD_REQUIREMENTS_INIT, which requires seals against
+/// writing and shrinking. For bytefd_verify a NULL pointer means the same; for bytefd_receive it
+/// means no requirements. `size` works as in bytefd_wrap_options.
 ///
 /// ```c
 /// bytefd_requirements requirements = BYTEFD_REQUIREMENTS_INIT;
@@ -29,17 +30,17 @@ pub const BYTEFD_REQUIRE_NO_SEALS: u64 = 1u64 << 21;
 pub struct bytefd_requirements {
     /// sizeof(bytefd_requirements).
     pub size: usize,
-    /// Minimum number of bytes. 0 (the default) is any number.
+    /// Minimum number of bytes. 0 (the default) accepts any number.
     pub min_length: u64,
-    /// Maximum number of bytes. A sealed file can be far longer than its memory: it may consist of
-    /// holes. BYTEFD_UNLIMITED (the default) sets no limit; 0 is -EINVAL.
+    /// Maximum number of bytes. A sealed file can be far longer than its memory, because it may
+    /// consist of holes. BYTEFD_UNLIMITED (the default) sets no limit; 0 is -EINVAL.
     pub max_length: u64,
-    /// BYTEFD_REQUIRE_UID and BYTEFD_REQUIRE_NO_SEALS, or-ed.
+    /// BYTEFD_REQUIRE_UID and BYTEFD_REQUIRE_NO_SEALS, or-ed. 0 (the default) sets none.
     pub flags: u64,
-    /// The seals that must be there, F_SEAL_* of fcntl(2); more are fine. 0 is F_SEAL_WRITE |
-    /// F_SEAL_SHRINK.
+    /// The seals that the file must have, F_SEAL_* of fcntl(2); it may have more. 0 (the default)
+    /// means F_SEAL_WRITE | F_SEAL_SHRINK.
     pub seals: u32,
-    /// With BYTEFD_REQUIRE_UID: the owner of the file. Otherwise it must be 0.
+    /// The required owner of the file, with BYTEFD_REQUIRE_UID. Otherwise it must be 0.
     pub uid: libc::uid_t,
 }
 
@@ -91,16 +92,17 @@ pub(super) unsafe fn requirements(
     Ok(wanted)
 }
 
-/// Checks whether a descriptor is what `requirements` ask for; NULL is BYTEFD_REQUIREMENTS_INIT.
-/// Seals stay. Without F_SEAL_SHRINK and F_SEAL_GROW the length, and in any case the owner, can
-/// change afterwards.
+/// Checks that a descriptor meets `requirements`. NULL means BYTEFD_REQUIREMENTS_INIT.
 ///
-/// Seals are checked before anything that asks a file system, which may never answer (FUSE, NFS).
+/// The result about seals stays true, because seals cannot be removed. The owner can change
+/// afterwards, and so can the length without F_SEAL_SHRINK and F_SEAL_GROW. Seals are checked
+/// before everything that asks a file system, which may never answer (FUSE, NFS).
 ///
-/// Returns 0, or one of the following:
-/// - -EPERM   if seals are missing, or the file cannot have any.
-/// - -EISDIR  if it is a directory, -ENODEV if it is anything else that is not a regular file (both
-///   with BYTEFD_REQUIRE_NO_SEALS; without that, seals are missing).
+/// Returns 0. On failure, returns one of the following:
+/// - -EPERM   if seals are missing, or the file cannot have any. That includes every file that is
+///   not a regular file, without BYTEFD_REQUIRE_NO_SEALS.
+/// - -EISDIR  if it is a directory, with BYTEFD_REQUIRE_NO_SEALS.
+/// - -ENODEV  if it is another file that is not regular, with BYTEFD_REQUIRE_NO_SEALS.
 /// - -ENXIO   if it is shorter than `min_length`.
 /// - -EFBIG   if it is longer than `max_length`.
 /// - -EACCES  if it belongs to another user, or is not open for reading.

@@ -11,27 +11,35 @@ use super::stream::{bytefd_stream_options, stream_options};
 use super::wrap_options::{bytefd_wrap_options, scan_options};
 use crate::{Error, Result, Scan};
 
-/// What scan_bytes calls: `fd` is lent for the duration of the call, `context` is the caller's own.
-/// Returns 0 to say that all went well.
+/// The callback of scan_bytes. `fd` is lent for the duration of the call, and `context` is the
+/// pointer that the caller gave. A return value of 0 means success.
 ///
-/// It may dup, map and reopen the descriptor and keep those; it may even close it. In C++ it may
-/// throw: the exception passes through scan_bytes, and the descriptor is closed. It must not leave
-/// by longjmp(3) or pthread_exit(3). pthread_cancel(3) may end it: the descriptor is closed.
+/// The callback may duplicate, map and reopen the descriptor, and keep the results. It may even
+/// close the descriptor.
+///
+/// In C++ the callback may throw: the exception passes through scan_bytes, and the descriptor is
+/// closed. The callback must not leave by longjmp(3) or pthread_exit(3). pthread_cancel(3) may end
+/// it; the descriptor is then closed.
 pub type bytefd_scan_fn =
     Option<unsafe extern "C-unwind" fn(fd: c_int, context: *mut c_void) -> c_int>;
 
-/// Lends a descriptor that holds `len` bytes from `buf` to the function `scan`, and closes it
-/// afterwards. The descriptor is as shm_wrap_buffer makes it with these options: a new file for
-/// every call, so nothing of one scan can ever show in another. With options->pool it is a cached
-/// file: faster, with the protection that bytefd_pool describes.
+/// Lends a descriptor that contains the `len` bytes at `buf` to the function `scan`, and closes it
+/// afterwards.
 ///
-/// The descriptor is closed exactly once, whatever the function does. If `scan` closed the number
-/// itself, and another file has it by then, the library leaves that file open. Any thread may call
-/// this at any time, also from within `scan`.
+/// The descriptor is as bytefd_wrap_buffer makes it with the same options. Each call uses a new
+/// file, so that nothing of one scan can ever be seen in another. With `options->pool` the
+/// descriptor belongs to a file of the pool. That is faster, but the file has no seals; bytefd_pool
+/// describes what protects it.
 ///
-/// Returns 0 when `scan` returned 0. When it returned anything else: -ECANCELED, with op "callback"
-/// and the value in `error->callback`. When there is no descriptor to lend, `scan` is not called,
-/// and the answer is shm_wrap_buffer's; -EINVAL if `scan` is NULL.
+/// The library closes the descriptor exactly once, whatever the callback does. If the callback has
+/// closed the number, and another file has the number by then, the library leaves that file open.
+/// Any thread may call this at any time, also from within a callback.
+///
+/// Returns 0 if `scan` returned 0. Otherwise returns one of the following:
+/// - -ECANCELED if `scan` returned another value. `error->op` is then "callback", and
+///   `error->callback` is that value.
+/// - -EINVAL if `scan` is NULL.
+/// - The errors of bytefd_wrap_buffer, if no descriptor can be made. `scan` is not called then.
 ///
 /// ```c
 /// static int print_size(int fd, void *context)
@@ -129,11 +137,13 @@ pub(super) unsafe fn lend(
 /// use it.
 pub struct bytefd_scan(#[expect(dead_code, reason = "dropping it ends the loan")] Scan);
 
-/// scan_bytes in two steps, for languages whose callbacks do not cross C well.
+/// Begins a scan without a callback, for languages whose callbacks do not cross C well.
+/// bytefd_scan_end ends it.
 ///
-/// Returns the descriptor, which stays the library's, and writes to `*scan` what bytefd_scan_end
-/// takes. On failure a negative errno as scan_bytes, with `*scan` untouched; -EINVAL if `scan` is
-/// NULL.
+/// Returns the descriptor, which stays the library's, and writes a handle for bytefd_scan_end to
+/// `*scan`. On failure, returns one of the following and leaves `*scan` unchanged:
+/// - -EINVAL if `scan` is NULL.
+/// - The errors of bytefd_wrap_buffer.
 ///
 /// ```c
 /// bytefd_scan *scan;
@@ -158,7 +168,8 @@ pub unsafe extern "C" fn bytefd_scan_begin(
     boundary(error, || unsafe { lend(scan, || begin(buf, len, options)) })
 }
 
-/// bytefd_scan_begin for content that lies in several places, as bytefd_wrap_iov takes it.
+/// Begins a scan as bytefd_scan_begin does, of content that lies in several places, as
+/// bytefd_wrap_iov takes it.
 ///
 /// ```c
 /// struct iovec parts[2] = {{"head", 4}, {"body", 4}};
@@ -189,9 +200,12 @@ pub unsafe extern "C" fn bytefd_scan_begin_iov(
     })
 }
 
-/// bytefd_scan_begin for the stream behind the descriptor `fd`, which is read to its end as
-/// bytefd_wrap_stream does, into a file of options->pool if there is one. `fd` stays the caller's.
-/// On failure returns what bytefd_wrap_stream returns, or -EINVAL if `scan` is NULL.
+/// Begins a scan as bytefd_scan_begin does, of the stream behind the descriptor `fd`. It reads the
+/// stream to its end as bytefd_wrap_stream does, into a file of `options->pool` if that is set.
+/// `fd` stays the caller's.
+///
+/// Returns the descriptor. On failure, returns what bytefd_wrap_stream returns, or -EINVAL if
+/// `scan` is NULL.
 ///
 /// ```c
 /// bytefd_scan *scan;
@@ -220,8 +234,8 @@ pub unsafe extern "C" fn bytefd_scan_begin_stream(
     })
 }
 
-/// Ends the loan and frees `scan`: the descriptor is closed, unless the borrower has closed it
-/// already. NULL is fine. Always returns 0.
+/// Ends the loan and frees `scan`. It closes the descriptor, unless the borrower has closed it
+/// already. NULL is allowed. Always returns 0.
 ///
 /// ```c
 /// bytefd_scan_end(NULL);

@@ -12,27 +12,30 @@ use super::results::{fill, put_text};
 use crate::share::{self, ShmOptions};
 use crate::{Error, Result};
 
-/// Creates the object if there is none.
+/// Creates the object if it does not exist.
 pub const BYTEFD_SHM_CREATE: u64 = 1u64 << 24;
-/// With BYTEFD_SHM_CREATE: -EEXIST if there is an object of this name.
+/// Fails with -EEXIST if an object of this name exists. For BYTEFD_SHM_CREATE.
 pub const BYTEFD_SHM_EXCLUSIVE: u64 = 1u64 << 25;
-/// The object is owned by those that open it with this flag: bytefd_sweep removes its name once
-/// none of them has it open or mapped. The owners share a lock on the open file description
-/// (LOCK_SH, flock(2)). Duplicates, mappings, children and receivers keep it. The kernel ends it
-/// with the last of them, also after kill -9. The name begins with "bytefd-owned.", which the
-/// library adds. Other processes can open the object by its full name, without this flag; a sweep
-/// does not see them. A process that calls flock(2) on this descriptor loses the lock.
+/// Makes the processes that open the object with this flag its owners. bytefd_sweep removes the
+/// object's name once no owner has it open or mapped.
+/// - The owners share a lock on the open file description (LOCK_SH, flock(2)). Duplicates,
+///   mappings, children and receivers keep the lock. The kernel ends it with the last of them, also
+///   after kill -9.
+/// - The library adds "bytefd-owned." to the beginning of the name.
+/// - Other processes can open the object by its full name, without this flag. A sweep ignores them.
+/// - A process that calls flock(2) on this descriptor loses the lock.
 pub const BYTEFD_SHM_OWNED: u64 = 1u64 << 26;
-/// Opens an object that belongs to any user. Without this flag an object is -EPERM unless its owner
-/// is the effective user or root: another owner can change it at any time, and can have created it
-/// in expectation of this name.
+/// Opens an object that belongs to any user. Without this flag the call fails with -EPERM unless
+/// the object's owner is the effective user or root. Another owner can change the object at any
+/// time, and may have created it because the name could be guessed.
 pub const BYTEFD_SHM_ANY_OWNER: u64 = 1u64 << 27;
 
-/// Size of a buffer for any full name, with its slash and final NUL.
+/// Size in bytes of a buffer for any full name, with its slash and final NUL.
 pub const BYTEFD_SHM_NAME_SIZE: u32 = 257u32;
 
-/// How an object of shared memory is created or opened. Start from BYTEFD_SHM_OPTIONS_INIT, which
-/// opens for reading, as a NULL pointer does. `size` works as in bytefd_wrap_options.
+/// Selects how an object of shared memory is created or opened. Start from BYTEFD_SHM_OPTIONS_INIT,
+/// in which every member but `size` is 0. It opens an existing object for reading. A NULL pointer
+/// means the same. `size` works as in bytefd_wrap_options.
 ///
 /// ```c
 /// bytefd_shm_options options = BYTEFD_SHM_OPTIONS_INIT;
@@ -46,16 +49,19 @@ pub const BYTEFD_SHM_NAME_SIZE: u32 = 257u32;
 pub struct bytefd_shm_options {
     /// sizeof(bytefd_shm_options).
     pub size: usize,
-    /// With BYTEFD_SHM_CREATE: the size of the new object, zero-filled and preallocated. Otherwise,
-    /// and if there is an object already: the minimum size; a smaller object is -ENXIO.
+    /// With BYTEFD_SHM_CREATE: the size of the new object, zero-filled and preallocated. 0 creates
+    /// an empty object. If the object exists: its minimum size; a smaller object is -ENXIO. 0
+    /// accepts any size.
     pub length: u64,
-    /// The BYTEFD_SHM_ flags, or-ed. An unknown bit is -EINVAL.
+    /// The BYTEFD_SHM_ flags, or-ed. 0 opens an existing object, of which this process does not
+    /// become an owner. An unknown bit is -EINVAL.
     pub flags: u64,
-    /// BYTEFD_MAP_READ (also 0), or BYTEFD_MAP_WRITE for reading and writing.
+    /// BYTEFD_MAP_READ for reading, or BYTEFD_MAP_WRITE for reading and writing. 0 means
+    /// BYTEFD_MAP_READ.
     pub access: u32,
-    /// The permission bits of a new object, whatever the umask says; 0 is 0600. With
-    /// BYTEFD_SHM_OWNED its owner must be allowed to read or write it, or a sweep could not open
-    /// it.
+    /// The permission bits of a new object, whatever the umask is. 0 means 0600. It has no effect
+    /// on an object that exists. With BYTEFD_SHM_OWNED the mode must let the owner read or write,
+    /// so that a sweep can open the object.
     pub mode: u32,
 }
 
@@ -74,28 +80,31 @@ const FLAGS: &[Flag<ShmOptions>] = &[
 ];
 
 /// Opens or creates an object of shared memory, shm_overview(7), for all processes that know its
-/// name and have the permission. bytefd_map_fd maps it. Opening changes neither length nor mode nor
-/// content. Other processes see a new object when it has its length and mode.
+/// name and have the permission. bytefd_map_fd maps the object. Opening changes neither its length
+/// nor its mode nor its content. Other processes see a new object only when it has its length and
+/// mode.
 ///
-/// A slash before the name is added if there is none. If `full_name` is not NULL, the full name is
-/// written there, with its slash and a final NUL. `size` is its capacity, at least
+/// A name without a slash at its beginning gets one. If `full_name` is not NULL, the full name is
+/// written there, with its slash and a final NUL. `size` is the capacity of `full_name`, at least
 /// BYTEFD_SHM_NAME_SIZE.
 ///
 /// Returns a descriptor, close-on-exec, which the caller owns. On failure, returns one of the
-/// following, leaves `full_name` alone and nothing behind:
+/// following, leaves `full_name` unchanged and nothing behind:
 /// - -EACCES   if the mode does not allow it.
 /// - -E2BIG    if the options have members that this version does not know.
 /// - -EBUSY    if another process has locked the object exclusively, with BYTEFD_SHM_OWNED.
-/// - -EEXIST   if there is an object of this name, with BYTEFD_SHM_EXCLUSIVE.
+/// - -EEXIST   if an object of this name exists, with BYTEFD_SHM_EXCLUSIVE.
 /// - -EFBIG    if `length` exceeds RLIMIT_FSIZE. SIGXFSZ is not raised.
 /// - -EINVAL   if `name` is NULL, empty, "." or "..", or has a slash that is not its first byte; or
 ///   if the options are invalid.
-/// - -ELOOP    if the name is that of a symbolic link; -ENODEV if it is not that of a regular file.
-/// - -ENAMETOOLONG  if the name has more than 255 bytes, with "bytefd-owned." if it is owned.
+/// - -ELOOP    if the name is that of a symbolic link.
+/// - -ENODEV   if the name is that of another file that is not regular.
+/// - -ENAMETOOLONG  if the name has more than 255 bytes, including "bytefd-owned." if the object is
+///   owned.
 /// - -ENOENT   if there is no such object, or no /dev/shm.
 /// - -ENOSPC   if the file system is full.
 /// - -ENXIO    if the object is smaller than `length`.
-/// - -EPERM    if the object belongs to another user than the effective one and root, without
+/// - -EPERM    if the object belongs to neither the effective user nor root, without
 ///   BYTEFD_SHM_ANY_OWNER.
 /// - -ERANGE   if `size` is less than BYTEFD_SHM_NAME_SIZE.
 /// - -EMFILE, -ENFILE, -ENOMEM  if a limit is reached; see open(2).
@@ -144,12 +153,13 @@ pub unsafe extern "C" fn bytefd_shm_open(
     })
 }
 
-/// Removes a name. The object lives as long as a process has it open or mapped. For an object that
-/// was opened with BYTEFD_SHM_OWNED, `name` is the full name that bytefd_shm_open gave.
+/// Removes the name of an object. The object exists as long as a process has it open or mapped. For
+/// an object that was opened with BYTEFD_SHM_OWNED, `name` is the full name that bytefd_shm_open
+/// wrote.
 ///
 /// Returns 0. On failure, returns one of the following:
 /// - -ENOENT  if there is no object of this name.
-/// - -EINVAL, -ENAMETOOLONG  as bytefd_shm_open.
+/// - -EINVAL, -ENAMETOOLONG  as for bytefd_shm_open.
 /// - -EACCES, -EPERM and other errors of unlink(2).
 ///
 /// ```c
@@ -168,7 +178,7 @@ unsafe fn name_of<'a>(name: *const c_char) -> Result<&'a OsStr> {
     unsafe { text(name, "name") }.map(|name| OsStr::from_bytes(name.to_bytes()))
 }
 
-/// What bytefd_sweep did. Start from BYTEFD_SWEEP_RESULT_INIT.
+/// Counts what bytefd_sweep did. Start from BYTEFD_SWEEP_RESULT_INIT.
 ///
 /// ```c
 /// bytefd_sweep_result result = BYTEFD_SWEEP_RESULT_INIT;
@@ -180,12 +190,12 @@ unsafe fn name_of<'a>(name: *const c_char) -> Result<&'a OsStr> {
 pub struct bytefd_sweep_result {
     /// sizeof(bytefd_sweep_result).
     pub size: usize,
-    /// The number of names that were removed.
+    /// Number of names that were removed.
     pub removed: u64,
-    /// The number of names of this user that a process holds.
+    /// Number of names of this user that a process still holds.
     pub in_use: u64,
-    /// The number of names that could not be removed, or not entirely, and of directories that
-    /// could not be read.
+    /// Number of names that could not be removed entirely, and of directories that could not be
+    /// read.
     pub failed: u64,
 }
 
@@ -196,15 +206,18 @@ unsafe impl Extensible for bytefd_sweep_result {
     const FIRST_SIZE: usize = 32;
 }
 
-/// Removes what killed processes of this user have left: objects with BYTEFD_SHM_OWNED, the files
-/// of bytefd_tempfile_create, and the names that some files have for a moment. It looks into
-/// /dev/shm, $TMPDIR, /tmp and /var/tmp, goes on after a failure, and counts it. Fills `*result`
-/// if that is not NULL.
+/// Removes what killed processes of this user have left behind, and writes counts to `*result` if
+/// that is not NULL. It removes objects with BYTEFD_SHM_OWNED, files of bytefd_tempfile_create, and
+/// the names that some new files have for a moment. It searches /dev/shm, $TMPDIR, /tmp and
+/// /var/tmp. After a failure it continues, and counts the failure.
 ///
-/// A process holds a shared lock, flock(2), on what it owns; the kernel ends that lock with the
-/// process. The sweep removes what it can lock exclusively: names that begin with "bytefd-owned.",
-/// belong to this user, and have no process that holds them, in any container. It leaves everything
-/// else alone, and enters nothing that is mounted in a directory that it removes.
+/// A process holds a shared lock, flock(2), on each object and file that it owns. The kernel ends
+/// that lock with the process. The sweep removes a name only if all of the following hold:
+/// - It begins with "bytefd-owned.".
+/// - It belongs to this user.
+/// - No process holds it, in any container, so that the sweep can lock it exclusively.
+///
+/// If a directory that it removes contains a mount, it does not enter the mount.
 ///
 /// Returns the number of names that were removed. On failure, returns the following and removes
 /// nothing:

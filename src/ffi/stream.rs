@@ -9,9 +9,9 @@ use super::options::{Extensible, Flag, not_zero, read, set_flags, timeout};
 use super::wrap_options::{bytefd_wrap_options, wrap_options};
 use crate::{Result, StreamOptions};
 
-/// How much is read from a stream, and how long that may take. Start from
-/// BYTEFD_STREAM_OPTIONS_INIT: all of it, however long it takes, as is a NULL pointer. `size` works
-/// as in bytefd_wrap_options.
+/// Limits how much is read from a stream, and how long that may take. Start from
+/// BYTEFD_STREAM_OPTIONS_INIT, which sets no limits. A NULL pointer means the same. `size` works as
+/// in bytefd_wrap_options.
 ///
 /// ```c
 /// bytefd_stream_options options = BYTEFD_STREAM_OPTIONS_INIT;
@@ -28,16 +28,19 @@ pub struct bytefd_stream_options {
     /// default) sets no limit; 0 is -EINVAL.
     pub max_bytes: u64,
     /// The expected number of bytes, such as a Content-Length; 0 (the default) if it is not known.
-    /// It is the size of the first buffer, up to 1 MiB. Above that it decides where the file is: on
-    /// disk if it exceeds `spill_threshold`, and in a pool a cached file of about this size. The
-    /// stream may be longer or shorter. A regular file needs no hint, because it has a length.
+    /// The stream may be longer or shorter.
+    /// - Up to 1 MiB, the hint is the size of the first buffer.
+    /// - Above 1 MiB, the hint decides where the file is. If the hint exceeds `spill_threshold`,
+    ///   the file is on disk. A pool takes a cached file of about this size.
+    /// - A regular file has a length, and needs no hint.
     pub size_hint: u64,
-    /// How many nanoseconds the whole call may take; -ETIMEDOUT afterwards. -1 (the default) is no
-    /// limit, 0 does not wait at all; other negative numbers are -EINVAL. With a timeout a limit of
-    /// the socket (SO_RCVTIMEO) is not looked at. A regular file always counts as ready, so a file
-    /// system that does not answer (FUSE, NFS) holds the call longer.
+    /// Maximum time for the whole call in nanoseconds; -ETIMEDOUT afterwards. -1 (the default) sets
+    /// no limit, and 0 does not wait. Other negative numbers are -EINVAL.
+    /// - With a timeout, a limit of the socket itself (SO_RCVTIMEO) is ignored.
+    /// - A regular file always counts as ready. A file system that does not answer (FUSE, NFS) can
+    ///   therefore hold the call longer than the timeout.
     pub timeout_ns: i64,
-    /// BYTEFD_INTERRUPTIBLE or 0.
+    /// BYTEFD_INTERRUPTIBLE or 0 (the default).
     pub flags: u64,
 }
 
@@ -69,27 +72,29 @@ pub(super) unsafe fn stream_options(from: *const bytefd_stream_options) -> Resul
     })
 }
 
-/// Reads from `fd` into a new file, from the present offset to the end, and returns the new file's
-/// descriptor, as bytefd_wrap_buffer does with the same options. `fd` is a pipe, stream socket,
-/// file or terminal; it stays the caller's, and its offset moves. At most 1 MiB is held in memory
-/// besides the file.
+/// Reads `fd` to its end into a new file, and returns a descriptor for that file. Reading begins at
+/// the present offset. The new descriptor is as bytefd_wrap_buffer makes it with the same options.
+///
+/// `fd` is a pipe, stream socket, file or terminal. It stays the caller's, and its offset moves. At
+/// most 1 MiB is held in memory besides the new file.
 ///
 /// The call blocks until the end of the stream, unless `timeout_ns` or BYTEFD_INTERRUPTIBLE ends
-/// it. A pipe that does not block (O_NONBLOCK) is waited for too. A terminal whose other side is
+/// it. It also waits for a pipe that does not block (O_NONBLOCK). A terminal whose other side is
 /// closed (EIO) is at its end.
 ///
-/// Returns the descriptor. On failure returns one of the following and keeps nothing; what was read
-/// is gone from a pipe or socket:
+/// Returns the descriptor. On failure, returns one of the following and keeps nothing. The bytes
+/// that were read from a pipe or socket are lost.
 /// - -EFBIG if the stream is longer than `max_bytes` or RLIMIT_FSIZE.
-/// - -ETIMEDOUT if `timeout_ns` has passed, -EINTR if BYTEFD_INTERRUPTIBLE is set and a signal
-///   handler ran.
+/// - -ETIMEDOUT if `timeout_ns` has passed.
+/// - -EINTR if BYTEFD_INTERRUPTIBLE is set and a signal handler ran.
 /// - -EAGAIN if the socket does not block and has nothing to read yet, whatever the timeout; or if
 ///   the socket's own limit (SO_RCVTIMEO) has passed.
 /// - -EPROTOTYPE if `fd` is a socket for datagrams or packets.
-/// - -EBADF if `fd` is not open, or not for reading; -EISDIR if it is a directory; other errors of
-///   read(2).
-/// - -ENOSPC, -ENOMEM, -EMFILE, -ENFILE if a limit is reached; -EINVAL, -E2BIG if options are
-///   invalid, as shm_wrap_buffer.
+/// - -EBADF if `fd` is not open, or not open for reading.
+/// - -EISDIR if `fd` is a directory.
+/// - -ENOSPC, -ENOMEM, -EMFILE, -ENFILE if a limit is reached.
+/// - -EINVAL, -E2BIG if options are invalid, as for bytefd_wrap_buffer.
+/// - Other errors of read(2).
 ///
 /// ```c
 /// int fd = bytefd_wrap_stream(STDIN_FILENO, NULL, NULL, NULL);

@@ -10,20 +10,21 @@ use super::results::{give, put_if_wanted};
 use crate::share::{self, SysvOptions};
 use crate::{Error, Map, Result};
 
-/// Creates the segment if there is none with this key; with IPC_PRIVATE always.
+/// Creates the segment if none with this key exists. With IPC_PRIVATE it always creates one.
 pub const BYTEFD_SYSV_CREATE: u64 = 1u64 << 28;
-/// With BYTEFD_SYSV_CREATE: -EEXIST if there is a segment with this key.
+/// Fails with -EEXIST if a segment with this key exists. For BYTEFD_SYSV_CREATE.
 pub const BYTEFD_SYSV_EXCLUSIVE: u64 = 1u64 << 29;
-/// `key` is a segment's number.
+/// Takes `key` as the number of a segment (its shmid).
 pub const BYTEFD_SYSV_BY_ID: u64 = 1u64 << 30;
 /// Marks the segment for removal (IPC_RMID) as soon as it is attached. The kernel removes it when
-/// its last user detaches it or ends, also by SIGKILL. From then on other processes attach it by
-/// its number, which Linux allows, not by its key. A process that is killed within the call,
-/// between creating and marking, leaves the segment behind.
+/// its last user detaches it or ends, also by SIGKILL. From then on other processes must attach it
+/// by its number, which Linux allows, because its key no longer finds it. A process that is killed
+/// within the call, between creating and marking, leaves the segment behind.
 pub const BYTEFD_SYSV_TRANSIENT: u64 = 1u64 << 32;
 
-/// How a System V segment is created or attached. Start from BYTEFD_SYSV_OPTIONS_INIT, which
-/// attaches for reading, as a NULL pointer does. `size` works as in bytefd_wrap_options.
+/// Selects how a System V segment is created or attached. Start from BYTEFD_SYSV_OPTIONS_INIT, in
+/// which every member but `size` is 0. It attaches an existing segment for reading. A NULL pointer
+/// means the same. `size` works as in bytefd_wrap_options.
 ///
 /// ```c
 /// bytefd_sysv_options options = BYTEFD_SYSV_OPTIONS_INIT;
@@ -36,15 +37,18 @@ pub const BYTEFD_SYSV_TRANSIENT: u64 = 1u64 << 32;
 pub struct bytefd_sysv_options {
     /// sizeof(bytefd_sysv_options).
     pub size: usize,
-    /// With BYTEFD_SYSV_CREATE: the size of the new segment, zero-filled. Otherwise, and if there
-    /// is a segment already: the minimum size; a smaller segment is -ENXIO.
+    /// With BYTEFD_SYSV_CREATE: the size of the new segment, zero-filled. 0 is -EINVAL if a segment
+    /// must be created. If the segment exists: its minimum size; a smaller segment is -ENXIO. 0
+    /// accepts any size.
     pub length: usize,
-    /// The BYTEFD_SYSV_ flags, or-ed. An unknown bit is -EINVAL.
+    /// The BYTEFD_SYSV_ flags, or-ed. 0 attaches the existing segment with the key. An unknown bit
+    /// is -EINVAL.
     pub flags: u64,
-    /// BYTEFD_MAP_READ (also 0), or BYTEFD_MAP_WRITE for reading and writing. A new segment must be
-    /// attached for writing.
+    /// BYTEFD_MAP_READ for reading, or BYTEFD_MAP_WRITE for reading and writing. 0 means
+    /// BYTEFD_MAP_READ. A new segment must be attached with BYTEFD_MAP_WRITE.
     pub access: u32,
-    /// The permission bits of a new segment; 0 is 0600.
+    /// The permission bits of a new segment. 0 means 0600. It has no effect on a segment that
+    /// exists.
     pub mode: u32,
 }
 
@@ -83,26 +87,32 @@ fn attach(key: libc::key_t, given: bytefd_sysv_options) -> Result<(Map, c_int)> 
 
 /// Creates or attaches a System V segment, sysvipc(7), as a map, for programs that still use them.
 /// The map is as long as the segment. `key` is IPC_PRIVATE, a key as from ftok(3), or with
-/// BYTEFD_SYSV_BY_ID a number. If `shmid` is not NULL, the segment's number is written there.
+/// BYTEFD_SYSV_BY_ID the number of a segment. If `shmid` is not NULL, the segment's number is
+/// written there.
 ///
-/// bytefd_map_close detaches the segment. It stays until bytefd_sysv_remove, also when all
-/// processes are gone, unless it was attached with BYTEFD_SYSV_TRANSIENT. A System V map has no
-/// descriptor; bytefd_wrap_buffer copies its bytes into one.
+/// bytefd_map_close detaches the segment. The segment stays until bytefd_sysv_remove, even if no
+/// process uses it, unless it was attached with BYTEFD_SYSV_TRANSIENT.
 ///
-/// Returns 0. On failure, returns one of the following and leaves `*map` and `*shmid` alone:
+/// The functions that take a map work on System V maps, with the following exceptions:
+/// - bytefd_map_resize, bytefd_map_seal and bytefd_map_share return -EINVAL.
+/// - bytefd_map_descriptor and bytefd_map_file_size return -EBADF. bytefd_wrap_buffer copies the
+///   bytes of the map into a file with a descriptor.
+/// - bytefd_map_protect with PROT_EXEC returns -EACCES.
+///
+/// Returns 0. On failure, returns one of the following and leaves `*map` and `*shmid` unchanged:
 /// - -EACCES  if the mode of the segment does not allow it.
 /// - -E2BIG   if the options have members that this version does not know.
-/// - -EEXIST  if there is a segment with this key, with BYTEFD_SYSV_EXCLUSIVE.
+/// - -EEXIST  if a segment with this key exists, with BYTEFD_SYSV_EXCLUSIVE.
 /// - -EIDRM   if the segment is being removed.
-/// - -EINVAL  if `map` is NULL; the options are invalid; a new segment has length 0 or exceeds
-///   /proc/sys/kernel/shmmax; there is no segment of this number; or `key` is IPC_PRIVATE without
-///   BYTEFD_SYSV_CREATE.
+/// - -EINVAL  if `map` is NULL, the options are invalid, or there is no segment of this number.
+/// - -EINVAL  if a new segment has length 0 or exceeds /proc/sys/kernel/shmmax.
+/// - -EINVAL  if `key` is IPC_PRIVATE without BYTEFD_SYSV_CREATE.
 /// - -ENOENT  if there is no segment with this key.
+/// - -ENOMEM  if memory runs out.
 /// - -ENOSPC  if there are too many segments.
 /// - -ENOSYS  if the kernel has no System V segments.
 /// - -ENXIO   if the segment is smaller than `length`.
 /// - -EPERM   if the segment belongs to another user, with BYTEFD_SYSV_TRANSIENT.
-/// - -ENOMEM.
 ///
 /// ```c
 /// bytefd_sysv_options options = BYTEFD_SYSV_OPTIONS_INIT;
@@ -135,8 +145,8 @@ pub unsafe extern "C" fn bytefd_map_sysv(
     })
 }
 
-/// Marks a segment for removal (IPC_RMID). It is removed when the last process has detached it. Its
-/// key finds it no more.
+/// Marks a segment for removal (IPC_RMID). The kernel removes it when the last process has detached
+/// it. Its key no longer finds it.
 ///
 /// Returns 0. On failure, returns one of the following:
 /// - -EINVAL  if there is no segment of this number.

@@ -9,8 +9,8 @@ use super::options::{Extensible, check_flags, check_reserved, read};
 use super::results::give;
 use crate::share::{TempFile, TempFileOptions};
 
-/// How a temporary file is created. Start from BYTEFD_TEMPFILE_OPTIONS_INIT, which is all defaults,
-/// as is a NULL pointer. `size` works as in bytefd_wrap_options.
+/// Selects how a temporary file is created. Start from BYTEFD_TEMPFILE_OPTIONS_INIT, which sets all
+/// defaults. A NULL pointer means the same. `size` works as in bytefd_wrap_options.
 ///
 /// ```c
 /// bytefd_tempfile_options options = BYTEFD_TEMPFILE_OPTIONS_INIT;
@@ -21,16 +21,16 @@ use crate::share::{TempFile, TempFileOptions};
 pub struct bytefd_tempfile_options {
     /// sizeof(bytefd_tempfile_options).
     pub size: usize,
-    /// The end of the file's name, without a slash, at most 200 bytes. NULL for none.
+    /// The end of the file's name, at most 200 bytes without a slash. NULL means no suffix.
     pub suffix: *const c_char,
-    /// An existing directory for the file. NULL is the tmpfs at /dev/shm, or /tmp where that cannot
-    /// be used. bytefd_sweep looks into /dev/shm, $TMPDIR, /tmp and /var/tmp only: in another
+    /// An existing directory for the file. NULL means the tmpfs at /dev/shm, or /tmp if that cannot
+    /// be used. bytefd_sweep searches only /dev/shm, $TMPDIR, /tmp and /var/tmp. In any other
     /// directory, a killed process leaves the file behind.
     pub directory: *const c_char,
     /// Must be 0.
     pub flags: u64,
-    /// The permission bits of the file, whatever the umask says; 0 is 0600. Its directory lets no
-    /// other user in.
+    /// The permission bits of the file, whatever the umask is. 0 means 0600. The directory around
+    /// the file admits no other user.
     pub mode: u32,
     /// Must be 0.
     pub reserved: u32,
@@ -57,23 +57,26 @@ impl From<TempFile> for bytefd_tempfile {
     }
 }
 
-/// Creates a real file that contains the `len` bytes at `buf`, alone in a directory of mode 0700,
-/// and writes a handle to `*file`. It is for code that resolves symbolic links (SQLite) or looks at
-/// the end of a name (clamscan -d x.ndb). The caller ends the handle, and the file, with
-/// bytefd_tempfile_close.
+/// Creates a real file that contains the `len` bytes at `buf`, and writes a handle to `*file`. The
+/// file is alone in a new directory of mode 0700. It is for code that resolves symbolic links
+/// (SQLite), or that checks the suffix of a name (clamscan -d x.ndb). bytefd_tempfile_close ends
+/// the handle and removes the file.
 ///
 /// Such a file cannot be sealed: any process of the same user can change it. If the code accepts a
-/// descriptor, or its path in /proc, pass that instead. The handle holds a descriptor of the
-/// directory, locked with flock(2). A killed process leaves the file behind; bytefd_sweep removes
-/// it once no process holds the directory, which children of fork(2) inherit.
+/// descriptor, or its path in /proc, pass that instead.
 ///
-/// Returns 0. On failure, returns one of the following, leaves `*file` alone and nothing behind:
+/// The handle holds a descriptor of the directory, locked with flock(2). If the process is killed,
+/// the file stays. bytefd_sweep removes the file once no process holds the directory, which
+/// children of fork(2) inherit.
+///
+/// Returns 0. On failure, returns one of the following, leaves `*file` unchanged and nothing
+/// behind:
 /// - -E2BIG   if the options have members that this version does not know.
 /// - -EFBIG   if `len` exceeds RLIMIT_FSIZE. SIGXFSZ is not raised.
 /// - -EINVAL  if `buf` is NULL and `len` is not 0, `file` is NULL, the suffix has a slash, or the
 ///   options are invalid.
 /// - -ENAMETOOLONG  if the suffix has more than 200 bytes.
-/// - -ENOENT  if there is no such directory.
+/// - -ENOENT  if `directory` does not exist.
 /// - -ENOSPC  if the file system is full.
 /// - Other errors of mkdir(2) and open(2).
 ///
@@ -114,8 +117,8 @@ pub unsafe extern "C" fn bytefd_tempfile_create(
     })
 }
 
-/// Returns the path of the file, absolute and without symbolic links, valid until
-/// bytefd_tempfile_close. NULL for a NULL `file`.
+/// Returns the path of the file, which is absolute and has no symbolic links. It is valid until
+/// bytefd_tempfile_close. The result is NULL if `file` is NULL.
 ///
 /// ```c
 /// const char *nowhere = bytefd_tempfile_path(NULL);
@@ -125,12 +128,12 @@ pub extern "C" fn bytefd_tempfile_path(file: Option<&bytefd_tempfile>) -> *const
     file.map_or(std::ptr::null(), |file| file.path.as_ptr())
 }
 
-/// Removes the file, with its directory and what the client has put beside it, and frees `file`.
-/// NULL is allowed. In a child made by fork(2) it removes nothing, because the file is the
-/// parent's.
+/// Removes the file, its directory and everything that the client has put beside the file, and
+/// frees `file`. NULL is allowed. In a child made by fork(2) it removes nothing, because the file
+/// belongs to the parent.
 ///
-/// Returns 0, or the first reason why something could not be removed: -EXDEV if something is
-/// mounted in the directory, which stays then. `file` is freed in every case.
+/// Returns 0, or the first error of the removal. -EXDEV means that something is mounted in the
+/// directory, which then stays. `file` is freed in every case.
 ///
 /// ```c
 /// bytefd_tempfile_close(NULL);

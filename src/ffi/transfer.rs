@@ -14,13 +14,15 @@ use super::results::{fill, put, put_descriptors};
 use crate::Result;
 use crate::share::{self, TransferOptions};
 
-/// For bytefd_receive on a stream: takes what has arrived, one byte at least, instead of waiting
-/// for `*length` bytes. Protocols whose messages say their length inside, such as D-Bus, Wayland
-/// and varlink, are read this way.
+/// Receives what has arrived on a stream, at least one byte, instead of waiting for `*length`
+/// bytes. Protocols whose messages contain their length, such as D-Bus, Wayland and varlink, are
+/// read this way. For bytefd_receive. On sockets for datagrams and packets it changes nothing:
+/// there each call receives one datagram or packet.
 pub const BYTEFD_TRANSFER_SOME: u64 = 1u64 << 22;
 
-/// How bytefd_send and bytefd_receive wait, and where a message on a stream ends. Start from
-/// BYTEFD_TRANSFER_OPTIONS_INIT; NULL is the same. `size` works as in bytefd_wrap_options.
+/// Selects how bytefd_send and bytefd_receive wait, and where a message on a stream ends. Start
+/// from BYTEFD_TRANSFER_OPTIONS_INIT. A NULL pointer means the same. `size` works as in
+/// bytefd_wrap_options.
 ///
 /// ```c
 /// bytefd_transfer_options soon = BYTEFD_TRANSFER_OPTIONS_INIT;
@@ -32,11 +34,11 @@ pub const BYTEFD_TRANSFER_SOME: u64 = 1u64 << 22;
 pub struct bytefd_transfer_options {
     /// sizeof(bytefd_transfer_options).
     pub size: usize,
-    /// Time limit for the whole call in nanoseconds; it ends with -ETIMEDOUT. 0 does not wait; -1
-    /// (the default) is no limit. The time limits of the socket (SO_RCVTIMEO, SO_SNDTIMEO) have a
-    /// meaning only with -1 and without BYTEFD_INTERRUPTIBLE.
+    /// Maximum time for the whole call in nanoseconds; -ETIMEDOUT afterwards. -1 (the default) sets
+    /// no limit, and 0 does not wait. The time limits of the socket (SO_RCVTIMEO, SO_SNDTIMEO) have
+    /// an effect only with -1 and without BYTEFD_INTERRUPTIBLE.
     pub timeout_ns: i64,
-    /// BYTEFD_TRANSFER_SOME and BYTEFD_INTERRUPTIBLE, or-ed.
+    /// BYTEFD_TRANSFER_SOME and BYTEFD_INTERRUPTIBLE, or-ed. 0 (the default) sets none.
     pub flags: u64,
 }
 
@@ -63,27 +65,30 @@ unsafe fn transfer_options(from: *const bytefd_transfer_options) -> Result<Trans
 
 /// Sends a message of `length` bytes and `count` descriptors over a Unix socket, unix(7): a stream,
 /// datagrams or sequenced packets. The receiver gets descriptors of the same open file descriptions
-/// (SCM_RIGHTS); those here stay the caller's. Nothing is added to the bytes, so the other end can
-/// be anybody's code. No SIGPIPE is raised.
+/// (SCM_RIGHTS); the caller keeps those at `fds`. Nothing is added to the bytes, so that the
+/// receiver need not use this library. No SIGPIPE is raised.
 ///
-/// On a stream the message goes out whole, in parts if need be. A socket that does not block is
-/// waited for once something was sent. More than 253 descriptors are sent in parts too, each with
-/// one byte at least.
+/// On a stream the whole message is sent, in parts if necessary. When a part has been sent, the
+/// call waits even for a socket that does not block. More than 253 descriptors are also sent in
+/// parts, each with at least one byte.
 ///
 /// Not a cancellation point.
 ///
-/// Returns 0, or one of the following. On a stream part of the message may have gone out then; only
-/// closing the socket helps.
-/// - -EINVAL  if `message` is NULL and `length` is not 0, or `fds` is NULL and `count` is not 0; on
-///   a stream if there are no bytes, or fewer than parts (one for each 253 descriptors); if
-///   BYTEFD_TRANSFER_SOME is set, or the options are invalid.
-/// - -E2BIG   if there are more than 253 descriptors in one datagram or packet. -EMSGSIZE if it is
-///   too long.
-/// - -EBADF   if one of the descriptors is not open. -ENOTSOCK if `socket` is not a socket,
-///   -EPROTOTYPE if it is not of the Unix family.
-/// - -EPIPE, -ECONNRESET, for datagrams -ECONNREFUSED  if the other end is closed.
-/// - -EAGAIN  if nothing was sent and the socket does not block, whatever the timeout; or if its
-///   time limit (SO_SNDTIMEO) has passed.
+/// Returns 0. On failure, returns one of the following. On a stream a part of the message may have
+/// been sent; the caller must then close the socket.
+/// - -EINVAL  if `message` is NULL and `length` is not 0, or `fds` is NULL and `count` is not 0.
+/// - -EINVAL  if a stream would get no bytes, or fewer bytes than parts (one part for each 253
+///   descriptors).
+/// - -EINVAL  if BYTEFD_TRANSFER_SOME is set.
+/// - -EINVAL, -E2BIG  if the options are invalid.
+/// - -E2BIG   if a datagram or packet has more than 253 descriptors.
+/// - -EMSGSIZE  if a datagram or packet is too long.
+/// - -EBADF   if one of the descriptors is not open.
+/// - -ENOTSOCK  if `socket` is not a socket.
+/// - -EPROTOTYPE  if `socket` is not a Unix socket.
+/// - -EPIPE, -ECONNRESET  if the other end is closed; -ECONNREFUSED for datagrams.
+/// - -EAGAIN  if nothing was sent and the socket does not block, whatever the timeout; or if the
+///   socket's own limit (SO_SNDTIMEO) has passed.
 /// - -ETIMEDOUT, -EINTR  as the options say.
 /// - -ETOOMANYREFS  if too many descriptors are in flight; see sendmsg(2).
 ///
@@ -94,6 +99,7 @@ unsafe fn transfer_options(from: *const bytefd_transfer_options) -> Result<Trans
 ///     && bytefd_send(pair[0], "!", 1, &fd, 1, NULL, NULL) == 0)
 ///     puts("sent");
 /// ```
+///
 /// cbindgen:postfix=BYTEFD_READS(2, 3) BYTEFD_READS(4, 5)
 #[unsafe(no_mangle)]
 #[must_use]
@@ -115,26 +121,29 @@ pub unsafe extern "C" fn bytefd_send(
     })
 }
 
-/// Receives a message and its descriptors. On call, `*length` is the size of `message` and `*count`
-/// is the number of descriptors that fit into `fds`. On success they are how many came. The
-/// descriptors belong to the caller and are close-on-exec from the start.
+/// Receives a message and its descriptors. Before the call, `*length` is the capacity of `message`
+/// in bytes, and `*count` the number of descriptors that fit into `fds`. On success the call sets
+/// both to what has arrived. The caller owns the descriptors. They are close-on-exec from the
+/// start.
 ///
-/// Fewer descriptors than fit are fine; more are -EBADMSG. With `requirements` each of them is
-/// checked as by bytefd_verify, and all are refused if one is not what is asked for; NULL asks for
-/// nothing.
+/// Fewer descriptors than fit are allowed; more are -EBADMSG. Each descriptor is checked against
+/// `requirements` as bytefd_verify does, and all are refused if one does not meet them. NULL
+/// requires nothing.
 ///
-/// On a stream the message is exactly `*length` bytes, and the call waits for all of them. Once a
-/// byte has arrived, it waits on a socket that does not block, too. With BYTEFD_TRANSFER_SOME the
-/// message is what has arrived, one byte at least. Datagrams and packets may be shorter.
+/// What a message is depends on the socket:
+/// - On a stream the message is exactly `*length` bytes, and the call waits for all of them. When
+///   one byte has arrived, it waits even on a socket that does not block.
+/// - On a stream with BYTEFD_TRANSFER_SOME the message is what has arrived, at least one byte.
+/// - On other sockets the message is one datagram or packet, which may be shorter than `*length`.
 ///
-/// After a refusal on a stream the rest of that message is read and discarded. Where that cannot
-/// be, because the time has passed or the peer has sent nothing for a second, the socket is shut
-/// down for receiving, and the error's message says so. The next call never sees a mixture of two
-/// messages.
+/// After a refusal on a stream, the call reads and discards the rest of the message. The next call
+/// therefore never sees a mixture of two messages. If the time has passed, or the peer sends
+/// nothing for a second, the call shuts the socket down for receiving instead. `error->message`
+/// says so. With BYTEFD_TRANSFER_SOME there is no rest to discard.
 ///
 /// With a `*count` of 0 the kernel drops descriptors instead of delivering them. That is -EBADMSG
-/// as well, unless SO_PASSCRED, SO_PASSSEC or SO_PASSPIDFD is set on the socket: then the kernel
-/// does not say what it has dropped.
+/// too. If SO_PASSCRED, SO_PASSSEC or SO_PASSPIDFD is set on the socket, the kernel does not report
+/// dropped descriptors, and the call succeeds.
 ///
 /// Warning: a refusal can block, whatever the timeout. Its last step closes the received
 /// descriptors, and close(2) of a file on FUSE or NFS waits for the server of that file system. The
@@ -143,23 +152,26 @@ pub unsafe extern "C" fn bytefd_send(
 ///
 /// Not a cancellation point.
 ///
-/// Returns 0, or one of the following; `*length`, `*count` and `fds` are unchanged then, and the
-/// received descriptors are closed. (`message` may have been written to.)
-/// - -EBADMSG  if more descriptors came than fit.
+/// Returns 0. On failure, returns one of the following, closes the received descriptors, and leaves
+/// `*length`, `*count` and `fds` unchanged. (`message` may have been written.)
+/// - -EBADMSG  if more descriptors arrived than fit.
 /// - -EMSGSIZE  if the datagram or packet is longer than `*length`.
 /// - -EMFILE  if the kernel could not deliver all descriptors, because of RLIMIT_NOFILE or a
 ///   security module.
 /// - -ENODATA  if the other end is closed, or the socket was shut down for receiving, before a byte
-///   of a message has come. (An empty packet of a peer that has gone looks the same.)
+///   of a message arrived. (An empty packet of a peer that has gone looks the same.)
 /// - -ECONNRESET  if the other end was closed within a message, or before it had read all that was
 ///   sent to it.
-/// - -EAGAIN  if nothing has arrived and the socket does not block, whatever the timeout; or if its
-///   time limit (SO_RCVTIMEO) has passed.
+/// - -EAGAIN  if nothing has arrived and the socket does not block, whatever the timeout; or if the
+///   socket's own limit (SO_RCVTIMEO) has passed.
 /// - -ETIMEDOUT, -EINTR  as the options say.
-/// - Those of bytefd_verify, if a descriptor is not what is asked for.
-/// - -EINVAL  if `message`, `length`, `fds` or `count` is NULL where it must not be, if `*length`
-///   is 0 on a stream, or the requirements or options are invalid. -ENOTSOCK if `socket` is not a
-///   socket, -EPROTOTYPE if it is not of the Unix family; see recvmsg(2).
+/// - The errors of bytefd_verify, if a descriptor does not meet the requirements.
+/// - -EINVAL  if `length` or `count` is NULL, or a buffer is NULL and its number is not 0.
+/// - -EINVAL  if `*length` is 0 on a stream.
+/// - -EINVAL, -E2BIG  if the requirements or options are invalid.
+/// - -ENOTSOCK  if `socket` is not a socket.
+/// - -EPROTOTYPE  if `socket` is not a Unix socket.
+/// - Other errors of recvmsg(2).
 ///
 /// ```c
 /// char message[1];
@@ -206,8 +218,8 @@ pub unsafe extern "C" fn bytefd_receive(
     })
 }
 
-/// The process, user and group at the other end of a connected socket, as the kernel saw them then.
-/// Start from BYTEFD_CREDENTIALS_INIT.
+/// Identifies the process, user and group at the other end of a connected socket, as the kernel saw
+/// them when the connection was made. Start from BYTEFD_CREDENTIALS_INIT.
 ///
 /// ```c
 /// bytefd_credentials peer = BYTEFD_CREDENTIALS_INIT;
@@ -219,14 +231,14 @@ pub unsafe extern "C" fn bytefd_receive(
 pub struct bytefd_credentials {
     /// sizeof(bytefd_credentials), set by the caller.
     pub size: usize,
-    /// Its process, as this process sees it; 0 if it cannot. The process may have ended, and its
-    /// number be another's by now.
+    /// The process ID, as this process sees it; 0 if it cannot see that process. The process may
+    /// have ended, and another process may have the number by now.
     pub pid: libc::pid_t,
-    /// Its effective user.
+    /// The effective user ID.
     pub uid: libc::uid_t,
-    /// Its effective group.
+    /// The effective group ID.
     pub gid: libc::gid_t,
-    /// 0.
+    /// Always 0.
     pub reserved: u32,
 }
 
@@ -236,15 +248,17 @@ unsafe impl Extensible for bytefd_credentials {
     const FIRST_SIZE: usize = 24;
 }
 
-/// Writes to `*credentials` who called connect(2), listen(2) or socketpair(2) for the other end of
-/// a socket: SO_PEERCRED, unix(7). The kernel vouches for it. Another process may have the other
-/// end by now, because sockets are inherited and sent.
+/// Writes to `*credentials` which process called connect(2), listen(2) or socketpair(2) for the
+/// other end of a socket: SO_PEERCRED, unix(7). The kernel guarantees the result. By now another
+/// process may have the other end, because sockets are inherited and sent.
 ///
-/// Returns 0, or one of the following, with `*credentials` unchanged:
-/// - -EINVAL    if `credentials` is NULL, or its `size` is too small.
-/// - -ENOTCONN  if the socket is not connected, or is one for datagrams that socketpair(2) has not
-///   made.
-/// - -EBADF, -ENOTSOCK, -EPROTOTYPE  if `socket` is not open, not a socket, not of the Unix family.
+/// Returns 0. On failure, returns one of the following and leaves `*credentials` unchanged:
+/// - -EINVAL    if `credentials` is NULL, or its `size` is below the first version's.
+/// - -ENOTCONN  if the socket is not connected, or is a datagram socket that was not made by
+///   socketpair(2).
+/// - -EBADF  if `socket` is not open.
+/// - -ENOTSOCK  if `socket` is not a socket.
+/// - -EPROTOTYPE  if `socket` is not a Unix socket.
 ///
 /// ```c
 /// int pair[2];

@@ -21,25 +21,27 @@ use super::wrap_options::{bytefd_wrap_options, wrap_options};
 ///   descriptor (before 6.7) get one that is open for reading only.
 /// - Any PROT_READ mapping works, shared or private, on every kernel.
 ///
-/// On hosts without memfd_create(2), and with the backends other than BYTEFD_BACKEND_MEMFD, the
-/// file cannot be sealed. The descriptor is then open for reading only (O_RDONLY), without
-/// BYTEFD_WRITABLE. Set `backend` to BYTEFD_BACKEND_MEMFD to require seals.
+/// The file cannot be sealed on hosts without memfd_create(2), with a backend other than
+/// BYTEFD_BACKEND_MEMFD, and above `spill_threshold`. The descriptor is then open for reading only
+/// (O_RDONLY), unless BYTEFD_WRITABLE is set. Set `backend` to BYTEFD_BACKEND_MEMFD to require
+/// seals.
 ///
-/// The caller owns the descriptor and closes it. The contents exist until the last duplicate,
+/// The caller owns the descriptor and closes it. The content exists until the last duplicate,
 /// mapping or received copy is gone. `buf` is read only during the call. Any thread may call this
 /// at any time.
 ///
-/// Returns the descriptor, which is never 0, 1 or 2. On failure returns one of the following and
+/// Returns the descriptor, which is never 0, 1 or 2. On failure, returns one of the following and
 /// leaves nothing behind:
 /// - -EINVAL if `buf` is NULL and `len` is not 0, if `len` exceeds PTRDIFF_MAX, or if the options
 ///   are unknown or contradict each other.
 /// - -E2BIG if the options have members that this version does not know.
-/// - -EFAULT if part of `buf` is not readable, or was lost: it is in a mapping of a file that was
-///   truncated. That includes lost pages that BYTEFD_MAP_GUARD has replaced by zeros.
+/// - -EFAULT if part of `buf` is not readable, or was lost, because it is in a mapping of a file
+///   that was truncated. That includes lost pages that BYTEFD_MAP_GUARD has replaced by zeros.
 /// - -EFBIG if `len` exceeds RLIMIT_FSIZE. SIGXFSZ is not raised.
 /// - -ENOSPC if the file system behind the backend is full.
-/// - -EMFILE, -ENFILE, -ENOMEM if a limit is reached.
-/// - -ENOENT if /proc is not mounted and the options or the host need it to open the file
+/// - -EMFILE, -ENFILE, -ENOMEM if a limit is reached. The limit of a memory cgroup is no error; see
+///   `spill_threshold`.
+/// - -ENOENT if /proc is not mounted, and the options or the host need it to open the file
 ///   read-only.
 /// - The error of the system call in `error->op`.
 ///
@@ -64,8 +66,9 @@ pub unsafe extern "C" fn bytefd_wrap_buffer(
     })
 }
 
-/// shm_wrap_buffer for content that lies in several places: the file holds the `count` segments in
-/// their order. Any count; a segment of length 0 is skipped. `iov` may be NULL only with `count` 0.
+/// Creates a file as bytefd_wrap_buffer does, from content that lies in several places. The file
+/// contains the `count` segments in their order. `count` has no limit, and a segment of length 0 is
+/// skipped. `iov` may be NULL only if `count` is 0.
 ///
 /// ```c
 /// struct iovec parts[2] = {{"head", 4}, {"body", 4}};
@@ -87,14 +90,15 @@ pub unsafe extern "C" fn bytefd_wrap_iov(
     })
 }
 
-/// Opens the regular file behind `fd` again and returns a new descriptor, which the caller owns. It
-/// is open for reading only, has an offset of its own at 0, and is close-on-exec unless `flags` is
-/// BYTEFD_INHERIT. A dup(2) shares its offset with the original; this does not. `fd` stays open.
+/// Opens the regular file behind `fd` again and returns a new descriptor, which the caller owns.
+/// The descriptor is open for reading only, and has a file offset of its own, which is 0. It is
+/// close-on-exec unless `flags` is BYTEFD_INHERIT. (A descriptor from dup(2) would share its offset
+/// with `fd`.) `fd` stays open.
 ///
-/// This is no protection by itself: code that has the descriptor can open the file for writing
-/// through /proc, as far as the file's mode allows. Only seals protect.
+/// This protects nothing by itself. Code that has the descriptor can open the file for writing
+/// through /proc, if the file's mode allows that. Only seals protect the content.
 ///
-/// Returns the descriptor, or one of:
+/// Returns the descriptor. On failure, returns one of the following:
 /// - -EBADF if `fd` is not open.
 /// - -EINVAL if `fd` is not a regular file, or `flags` is neither 0 nor BYTEFD_INHERIT.
 /// - -ENOENT if /proc is not mounted.
@@ -115,17 +119,23 @@ pub extern "C" fn bytefd_reopen(fd: c_int, flags: u64, error: *mut bytefd_error)
     })
 }
 
-/// Writes the text "/proc/self/fd/N" for `fd` with its final NUL to `buf`, for code that takes only
+/// Writes the text "/proc/self/fd/N" for `fd`, with a final NUL, to `buf`, for code that takes only
 /// a path. 32 bytes are always enough.
 ///
-/// The path names the descriptor for this process and as long as it is open; opening it gives a
-/// description with an offset of its own. A child process finds it under the same path if it
-/// inherits the descriptor (BYTEFD_INHERIT). Code that resolves the link first (SQLite does) or
-/// opens with O_NOFOLLOW finds nothing there. With a backend other than memfd, do not give it to
-/// code that resolves the link and opens the result: another user can create a file of that name.
+/// The path names the descriptor only in this process, and only while the descriptor is open.
+/// Opening the path gives an open file description with an offset of its own. A child process finds
+/// the file under the same path if it inherits the descriptor (BYTEFD_INHERIT).
 ///
-/// Returns 0, or a negative errno with `buf` untouched: -EBADF, -EINVAL if `buf` is NULL, -ERANGE
-/// if `size` is too small.
+/// Code that resolves the link first (SQLite does), or that opens it with O_NOFOLLOW, finds no
+/// file. Use bytefd_tempfile_create for such code.
+///
+/// Warning: only a memfd is safe with code that resolves the link and opens the result. With
+/// another backend, another user can create a file of that name.
+///
+/// Returns 0. On failure, returns one of the following and leaves `buf` unchanged:
+/// - -EBADF if `fd` is not open.
+/// - -EINVAL if `buf` is NULL.
+/// - -ERANGE if `size` is too small.
 ///
 /// ```c
 /// char path[32];

@@ -9,53 +9,62 @@ use super::options::{Choice, Extensible, Flag, choose, not_zero, read, set_flags
 use super::pool::bytefd_pool;
 use crate::{Backend, Error, Result, WrapOptions};
 
-/// The file is open for reading and writing, has no seals, and mode 0600: content and size can be
-/// changed, and seals added later. (Where vm.memfd_noexec is 2 the kernel itself adds F_SEAL_EXEC.)
+/// Opens the file for reading and writing, without seals and with mode 0600. Content and size can
+/// be changed, and on a memfd seals can be added later. (Where vm.memfd_noexec is 2 the kernel
+/// itself adds F_SEAL_EXEC.)
 pub const BYTEFD_WRITABLE: u64 = 1u64 << 2;
-/// The descriptor is open for reading only (O_RDONLY), for code that looks at the access mode. The
-/// file is sealed all the same. Needs /proc.
+/// Opens the descriptor for reading only (O_RDONLY), for code that checks the access mode. The file
+/// is sealed nevertheless. Needs /proc.
 pub const BYTEFD_READ_ONLY: u64 = 1u64 << 3;
-/// The file can be executed; mode 0500. Without this flag execve(2) of the file is refused, for
-/// good where the kernel can seal it (F_SEAL_EXEC, Linux 6.3). BYTEFD_WRITABLE and
-/// BYTEFD_SEAL_CONTENT leave that seal out. That is all that is refused: a PROT_EXEC mapping of any
-/// file still works.
-/// - A script needs BYTEFD_INHERIT too: its interpreter opens it after close-on-exec has taken
-///   effect.
-/// - dlopen(3) of "/proc/self/fd/N" remembers that name. If the descriptor is closed, and a later
-///   file gets the number N, dlopen of it returns the first object again. Keep the descriptor open
-///   for as long as the object may be loaded: then no other file gets its number.
-/// - Where there is no memfd, /dev/shm or /tmp may be mounted noexec: ask for BYTEFD_BACKEND_MEMFD.
+/// Makes the file executable, with mode 0500. Without this flag execve(2) of the file is refused.
+/// Linux 6.3 and later refuse it permanently, by a seal (F_SEAL_EXEC), except with BYTEFD_WRITABLE
+/// and BYTEFD_SEAL_CONTENT. Only execve(2) is refused: a PROT_EXEC mapping of any file works.
+/// - A script needs BYTEFD_INHERIT too, because its interpreter opens it after close-on-exec has
+///   taken effect.
+/// - Keep the descriptor open for as long as an object that was loaded from it by dlopen(3) may be
+///   used. The dynamic linker remembers the name "/proc/self/fd/N". If a later file gets the number
+///   N, dlopen returns the first object again.
+/// - On a host without memfd, /dev/shm or /tmp can be mounted noexec. Set `backend` to
+///   BYTEFD_BACKEND_MEMFD to get an error there.
 pub const BYTEFD_EXECUTABLE: u64 = 1u64 << 4;
-/// Exactly F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK (0xe), so that the caller can add further
-/// seals. Only a memfd can be sealed: with BYTEFD_BACKEND_AUTO this means BYTEFD_BACKEND_MEMFD. The
-/// descriptor is open for reading and writing, because adding seals needs that; with
-/// BYTEFD_READ_ONLY it cannot add any. Kernels before 6.7 map it privately only; bytefd_reopen
-/// gives one that maps.
+/// Adds exactly the seals F_SEAL_WRITE, F_SEAL_GROW and F_SEAL_SHRINK (0xe), so that the caller can
+/// add further seals. Only a memfd can be sealed, so that BYTEFD_BACKEND_AUTO means
+/// BYTEFD_BACKEND_MEMFD here. The descriptor is open for reading and writing, because adding seals
+/// needs that. With BYTEFD_READ_ONLY no seals can be added through it. Kernels before 6.7 map it
+/// privately only; a descriptor from bytefd_reopen can be mapped shared there too.
 pub const BYTEFD_SEAL_CONTENT: u64 = 1u64 << 5;
-/// For scans with a pool only: the callback promises to keep nothing and to change nothing, and is
-/// lent the cached file itself. See bytefd_pool. For BYTEFD_POOL_REUSE and BYTEFD_POOL_AUTO;
-/// -EINVAL with BYTEFD_POOL_NEW_FILES.
+/// Lends the cached file of a pool itself. The callback of the scan promises to keep nothing and to
+/// change nothing. For scans with a pool of BYTEFD_POOL_REUSE or BYTEFD_POOL_AUTO; with
+/// BYTEFD_POOL_NEW_FILES it is -EINVAL. See bytefd_pool.
+///
+/// Warning: never use this flag for an engine in another process, or for an engine with a deadline.
+/// Such an engine can still read the file when the callback has returned, and then reads the next
+/// upload. In a trial, 12 of 12 late answers belonged to the next upload.
 pub const BYTEFD_TRUST_CALLBACK: u64 = 1u64 << 6;
 
-/// The first of the following that this host offers, in their order. 0 means the same. Running out
-/// of something (descriptors, memory, space) is an error and does not lead to the next.
+/// Uses the first of BYTEFD_BACKEND_MEMFD, BYTEFD_BACKEND_SHM and BYTEFD_BACKEND_TMPFILE that this
+/// host offers. 0 means the same. If descriptors, memory or space run out, the call fails and does
+/// not try the next one.
 pub const BYTEFD_BACKEND_AUTO: u32 = 0x80000010u32;
-/// memfd_create(2), Linux 3.17: no name, no limit but memory, and the only one that can be sealed.
+/// Uses memfd_create(2), Linux 3.17. The file has no name and no limit but memory. Only this
+/// backend can be sealed.
 pub const BYTEFD_BACKEND_MEMFD: u32 = 0x80000011u32;
-/// A file without a name on the tmpfs at /dev/shm, where shm_open(3) makes its own, limited by that
-/// file system's size. Where that knows no O_TMPFILE the file has an unguessable name until the
-/// first byte is written, which bytefd_sweep removes if the process is killed just then.
+/// Uses a file without a name on the tmpfs at /dev/shm, where shm_open(3) creates its objects. The
+/// size of that file system limits it. Where that file system has no O_TMPFILE, the file has an
+/// unguessable name until its first byte is written. If the process is killed in that moment,
+/// bytefd_sweep removes the name.
 pub const BYTEFD_BACKEND_SHM: u32 = 0x80000012u32;
-/// open(2) with O_TMPFILE, Linux 3.11: without a name in $TMPDIR, /tmp or /var/tmp, usually on
-/// disk.
+/// Uses open(2) with O_TMPFILE, Linux 3.11: a file without a name in $TMPDIR, /tmp or /var/tmp,
+/// usually on disk.
 pub const BYTEFD_BACKEND_TMPFILE: u32 = 0x80000013u32;
 
-/// How a descriptor is made. Start from BYTEFD_WRAP_OPTIONS_INIT, which is all defaults, as is a
-/// NULL pointer.
+/// Selects how a descriptor is made. Start from BYTEFD_WRAP_OPTIONS_INIT, which sets all defaults.
+/// A NULL pointer means the same.
 ///
-/// `size` lets the struct grow at its end: a library that knows more members takes the missing ones
-/// as their defaults; one that knows fewer accepts what is 0 and returns -E2BIG otherwise, and also
-/// above 4096. A size below the first version's is -EINVAL.
+/// `size` lets the struct grow at its end. If it is smaller than the library's struct, the missing
+/// members have their defaults. If it is larger, the bytes that the library does not know must be
+/// 0, and `size` at most 4096; otherwise -E2BIG. A `size` below that of the first version is
+/// -EINVAL.
 ///
 /// ```c
 /// bytefd_wrap_options options = BYTEFD_WRAP_OPTIONS_INIT;
@@ -68,27 +77,33 @@ pub const BYTEFD_BACKEND_TMPFILE: u32 = 0x80000013u32;
 pub struct bytefd_wrap_options {
     /// sizeof(bytefd_wrap_options).
     pub size: usize,
-    /// A label that shows in /proc/self/fd and /proc/self/maps: 1 to 200 bytes without '/' and
-    /// newline. It need not be unique. Files of BYTEFD_BACKEND_SHM and BYTEFD_BACKEND_TMPFILE do
-    /// not show it. NULL is "bytefd".
+    /// A label that is shown in /proc/self/fd and /proc/self/maps: 1 to 200 bytes without '/' and
+    /// newline. It need not be unique. BYTEFD_BACKEND_SHM and BYTEFD_BACKEND_TMPFILE do not show
+    /// it. NULL means "bytefd".
     pub name: *const c_char,
-    /// For scans: the pool that lends the file, NULL for a new file each time. For functions that
-    /// give a file away it must be NULL, or -EINVAL.
+    /// For scans: the pool that lends the file. NULL means a new file for each scan. Functions that
+    /// give a file away refuse a pool (-EINVAL).
     pub pool: *mut bytefd_pool,
-    /// Above this number of bytes the content goes to an unlinked file on disk, in $TMPDIR, /tmp or
-    /// /var/tmp, instead of memory. That holds for buffers, segments, scans and streams. Such a
-    /// file cannot be sealed, and it is never a pool's. Its descriptor is open for reading only,
-    /// without BYTEFD_WRITABLE. BYTEFD_UNLIMITED (the default) keeps everything in memory. 0 is
-    /// -EINVAL. With BYTEFD_BACKEND_MEMFD or BYTEFD_SEAL_CONTENT any other value is -EINVAL, too.
+    /// The maximum number of bytes that are stored in memory. Longer content goes to an unlinked
+    /// file on disk instead, in $TMPDIR, /tmp or /var/tmp. That holds for buffers, segments, scans
+    /// and streams.
+    /// - The file on disk has no seals and belongs to no pool. Its descriptor is open for reading
+    ///   only, unless BYTEFD_WRITABLE is set.
+    /// - BYTEFD_UNLIMITED (the default) keeps all content in memory. 0 is -EINVAL.
+    /// - With BYTEFD_BACKEND_MEMFD or BYTEFD_SEAL_CONTENT, any value but BYTEFD_UNLIMITED is
+    ///   -EINVAL.
+    /// - Set it in a process with a memory cgroup. The kernel kills a process whose copies exceed
+    ///   the limit of its cgroup, and no function can turn that into an error.
     pub spill_threshold: u64,
-    /// BYTEFD_INHERIT and the flags from BYTEFD_WRITABLE to BYTEFD_TRUST_CALLBACK, or-ed. An
-    /// unknown bit is -EINVAL, and so is BYTEFD_WRITABLE with BYTEFD_READ_ONLY or
-    /// BYTEFD_SEAL_CONTENT.
+    /// BYTEFD_INHERIT and the flags from BYTEFD_WRITABLE to BYTEFD_TRUST_CALLBACK, or-ed. 0 (the
+    /// default) sets none. An unknown bit is -EINVAL, and so is BYTEFD_WRITABLE with
+    /// BYTEFD_READ_ONLY or BYTEFD_SEAL_CONTENT.
     pub flags: u64,
-    /// One of the BYTEFD_BACKEND_ constants; 0 is BYTEFD_BACKEND_AUTO.
+    /// One of the BYTEFD_BACKEND_ constants. 0 means BYTEFD_BACKEND_AUTO.
     pub backend: u32,
-    /// The permission bits; 0 for the default: 0400, or 0600, 0500 or 0700 as the flags ask. The
-    /// owner's read bit must be set, execute bits only with BYTEFD_EXECUTABLE.
+    /// The permission bits. 0 means the default: 0400; 0600 with BYTEFD_WRITABLE, 0500 with
+    /// BYTEFD_EXECUTABLE, 0700 with both. The owner's read bit must be set. Execute bits need
+    /// BYTEFD_EXECUTABLE.
     pub mode: u32,
 }
 

@@ -53,7 +53,7 @@ static int last_line;
         answer_; \
     })
 
-/* Allocated, as the options are, so that a byte too many that is read or written there is noticed. */
+/* Allocated, like the options, so that an access past their end is detected. */
 static bytefd_error *error;
 
 /* The call must succeed, with a value that is not negative, and leave the error alone. */
@@ -72,11 +72,14 @@ static int works(int result, const char *call, int line)
 }
 
 /* The call must fail with this errno, in this step (NULL: in any), and say so on one line. */
-#define FAILS(call, errno_value, op) (memset(error, 0x5a, sizeof *error), fails(CALL(call), errno_value, op, #call, __LINE__))
+#define FAILS(call, errno_value, op) \
+    (memset(error, 0x5a, sizeof *error), fails(CALL(call), errno_value, op, #call, __LINE__))
 static void fails(int result, int errno_value, const char *op, const char *call, int line)
 {
-    bool told = result == -errno_value && error->code == result && memchr(error->op, 0, sizeof error->op) &&
-                memchr(error->message, 0, sizeof error->message) && error->message[0] && !strchr(error->message, '\n');
+    bool told = result == -errno_value && error->code == result &&
+                memchr(error->op, 0, sizeof error->op) &&
+                memchr(error->message, 0, sizeof error->message) && error->message[0] &&
+                !strchr(error->message, '\n');
     check(told && (op == NULL || strcmp(error->op, op) == 0), call, line);
 }
 
@@ -151,7 +154,8 @@ static void streaming(void)
     WORKS(bytefd_scan_begin_reader(read_letters, &left, NULL, options, &scan, error));
     CHECK(CALL(bytefd_scan_end(scan)) == 0);
     left = SIZE_MAX;
-    FAILS(bytefd_scan_begin_reader(read_letters, &left, NULL, options, &scan, error), ENETDOWN, "read");
+    FAILS(bytefd_scan_begin_reader(read_letters, &left, NULL, options, &scan, error), ENETDOWN,
+          "read");
     FAILS(bytefd_wrap_reader(read_letters, &left, NULL, options, error), ENETDOWN, "read");
     options->max_bytes = 0;
     FAILS(bytefd_wrap_stream(pipes[0], NULL, options, error), EINVAL, "max_bytes");
@@ -231,7 +235,8 @@ static void using_a_map(bytefd_map *map)
     FAILS(bytefd_map_write(map, 0, "hello", 5, nothing, error), EINVAL, "copied");
     WORKS(bytefd_map_read(map, 0, buffer, 5, &copied, error));
     FAILS(bytefd_map_read(map, 0, buffer, 6, &copied, error), EINVAL, "range");
-    CHECK(copied == 5 && memcmp(buffer, "hello", 5) == 0 && memcmp(CALL(bytefd_map_data(map)), "hello", 5) == 0);
+    CHECK(copied == 5 && memcmp(buffer, "hello", 5) == 0);
+    CHECK(memcmp(CALL(bytefd_map_data(map)), "hello", 5) == 0);
     WORKS(bytefd_map_flush(map, 0, BYTEFD_TO_END, MS_SYNC, error));
     FAILS(bytefd_map_flush(map, 0, 5, 8, error), EINVAL, "flags");
     WORKS(bytefd_map_advise(map, 0, 5, MADV_SEQUENTIAL, 0, error));
@@ -307,7 +312,9 @@ static void mapping(void)
 static void adopting(void)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    char *buffer = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), seen[6] = "";
+    char seen[6] = "";
+    char *buffer =
+        mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     int fd = WORKS(bytefd_adopt(buffer, page, 0, error));
     FAILS(bytefd_adopt(buffer, page + 1, 0, error), EINVAL, "length");
     FAILS(bytefd_adopt(buffer, page, 1, error), EINVAL, "flags");
@@ -328,12 +335,15 @@ static void sending(void)
     transfer->timeout_ns = 0;
     WORKS(bytefd_send(ends[0], "four", 4, &fd, 1, transfer, error));
     FAILS(bytefd_send(ends[0], nothing, 4, &fd, 1, transfer, error), EINVAL, "message");
-    FAILS(bytefd_receive(ends[1], message, nothing, &got, &count, sealed, transfer, error), EINVAL, "length");
+    FAILS(bytefd_receive(ends[1], message, nothing, &got, &count, sealed, transfer, error), EINVAL,
+          "length");
     WORKS(bytefd_receive(ends[1], message, &length, &got, &count, sealed, transfer, error));
     CHECK(length == 4 && count == 1 && memcmp(message, "four", 4) == 0 && has(got, "hello"));
-    FAILS(bytefd_receive(ends[1], message, &length, &got, &count, sealed, transfer, error), ETIMEDOUT, "recvmsg");
+    FAILS(bytefd_receive(ends[1], message, &length, &got, &count, sealed, transfer, error),
+          ETIMEDOUT, "recvmsg");
     WORKS(bytefd_peer_credentials(ends[0], peer, error));
-    CHECK(peer->pid == getpid() && peer->uid == geteuid() && peer->gid == getegid() && peer->reserved == 0);
+    CHECK(peer->pid == getpid() && peer->reserved == 0);
+    CHECK(peer->uid == geteuid() && peer->gid == getegid());
     FAILS(bytefd_peer_credentials(ends[0], nothing, error), EINVAL, "credentials");
     CHECK(close(fd) == 0 && close(ends[0]) == 0 && close(ends[1]) == 0);
     free(sealed);

@@ -59,7 +59,10 @@ static bool sleeps(int thread)
     return strstr(line, ") S ") != NULL;
 }
 
-/* Cancels a thread that sleeps in `wait`, and then ends what it waits for. Without an `end` the cancel must end it. */
+/*
+ * Cancels a thread that sleeps in `wait`, and then ends the wait by `end`. Without an `end` the
+ * cancellation must end the wait.
+ */
 static void cancel(void (*wait)(void), void (*end)(void))
 {
     struct waiter waiter = {wait, 0, false};
@@ -88,7 +91,7 @@ static void check_answer(void)
 /* Of a pipe or a connection; the first is the waiter's. */
 static int ends[2];
 
-/* Streams ---------------------------------------------------------------------------------------------------------- */
+/* Streams -------------------------------------------------------------------------------------- */
 
 static bytefd_wrap_options options = BYTEFD_WRAP_OPTIONS_INIT;
 
@@ -123,7 +126,7 @@ static void cancel_stream(void (*wait)(void))
     CHECK(close(ends[0]) == 0);
 }
 
-/* Messages --------------------------------------------------------------------------------------------------------- */
+/* Messages ------------------------------------------------------------------------------------- */
 
 static char sent[1 << 20], received[1 << 20];
 
@@ -166,7 +169,7 @@ static void cancel_messages(void)
     CHECK(close(ends[0]) == 0 && close(ends[1]) == 0);
 }
 
-/* Maps ------------------------------------------------------------------------------------------------------------- */
+/* Maps ----------------------------------------------------------------------------------------- */
 
 static bytefd_map *map;
 static pid_t child;
@@ -196,7 +199,7 @@ static void cancel_seal(void)
     CHECK(bytefd_map_close(map) == 0 && close(ends[0]) == 0);
 }
 
-/* Locks and words -------------------------------------------------------------------------------------------------- */
+/* Locks and words ------------------------------------------------------------------------------ */
 
 static int locked;
 
@@ -241,7 +244,7 @@ static void cancel_futex(void)
     cancel(wait_for_word, wake);
 }
 
-/* Callbacks -------------------------------------------------------------------------------------------------------- */
+/* Callbacks ------------------------------------------------------------------------------------ */
 
 static int read_end(int fd, void *unused)
 {

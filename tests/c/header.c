@@ -1,8 +1,14 @@
-/* The header needs nothing before it and may be included twice; valid C99 to C17 and C++11 to C++20. Compiled, not run. */
+/*
+ * The header needs no other header before it, and may be included twice. It is valid C99 to C17
+ * and C++11 to C++20. This file is compiled, not run.
+ */
 #include <bytefd.h>
 #include <bytefd.h>
 
-/* The macros give every member a value, so that no compiler warns; and they initialise static objects too. */
+/*
+ * The macros give every member a value, so that no compiler warns. They also initialize static
+ * objects.
+ */
 static const bytefd_wrap_options wrap_defaults = BYTEFD_WRAP_OPTIONS_INIT;
 static const bytefd_stream_options stream_defaults = BYTEFD_STREAM_OPTIONS_INIT;
 static const bytefd_pool_options pool_defaults = BYTEFD_POOL_OPTIONS_INIT;

@@ -1,9 +1,13 @@
-/* What a program compiled with this header relies on in every later library: sizes, offsets, numbers. It only compiles. */
+/*
+ * The sizes, offsets and numbers that a program compiled with this header expects of every later
+ * library. This file is compiled, not run.
+ */
 #include <bytefd.h>
 #include <stddef.h>
 
 #define SIZE(type, bytes) _Static_assert(sizeof(type) == (bytes), "size of " #type)
-#define AT(type, member, offset) _Static_assert(offsetof(type, member) == (offset), #type "." #member)
+#define AT(type, member, offset) \
+    _Static_assert(offsetof(type, member) == (offset), #type "." #member)
 #define NUMBER(name, value) _Static_assert((name) == (value), #name)
 
 SIZE(bytefd_error, 256);

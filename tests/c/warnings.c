@@ -32,7 +32,7 @@ static int path_is_checked(const char *path)
 int main(void)
 {
     void *volatile nothing = NULL;
-    int all_are_there = map_is_checked(nothing) && target_is_checked(nothing) && buffer_is_checked(nothing) &&
-                        path_is_checked(nothing);
+    int all_are_there = map_is_checked(nothing) && target_is_checked(nothing) &&
+                        buffer_is_checked(nothing) && path_is_checked(nothing);
     return all_are_there ? 0 : 1;
 }

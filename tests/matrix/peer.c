@@ -40,7 +40,8 @@ static void announce(const char *address)
         return;
 }
 
-static int compare(const unsigned char *got, size_t length, const unsigned char *want, size_t wanted)
+static int compare(const unsigned char *got, size_t length, const unsigned char *want,
+                   size_t wanted)
 {
     if (length != wanted || memcmp(got, want, length) != 0) {
         printf("%zu bytes, and not the %zu of the content\n", length, wanted);
@@ -79,12 +80,16 @@ static int unix_socket(const char *path, struct sockaddr_un *address)
 static int make_sent(const char *path, const unsigned char *content, size_t length)
 {
     struct sockaddr_un address;
-    int server = unix_socket(path, &address), fd = must(shm_wrap_buffer(content, length, NULL, &error));
+    int server = unix_socket(path, &address);
+    int fd = must(shm_wrap_buffer(content, length, NULL, &error));
     must_call(bind(server, (struct sockaddr *)&address, sizeof address), path);
     must_call(listen(server, 1), path);
     printf("%s\n", path);
     fflush(stdout);
-    struct pollfd either[2] = { { .fd = server, .events = POLLIN }, { .fd = STDIN_FILENO, .events = POLLIN } };
+    struct pollfd either[2] = {
+        { .fd = server, .events = POLLIN },
+        { .fd = STDIN_FILENO, .events = POLLIN },
+    };
     must_call(poll(either, 2, -1), "poll");
     if (either[0].revents != 0) {
         int client = accept4(server, NULL, NULL, SOCK_CLOEXEC);
@@ -279,10 +284,15 @@ int main(int argc, char **argv)
 {
     static const struct {
         const char *name;
-        int (*make)(const char *, const unsigned char *, size_t), (*use)(const char *, const unsigned char *, size_t);
+        int (*make)(const char *, const unsigned char *, size_t);
+        int (*use)(const char *, const unsigned char *, size_t);
     } ways[] = {
-        { "sent", make_sent, use_sent }, { "named", make_named, use_named }, { "file", make_file, use_file },
-        { "sysv", make_sysv, use_sysv }, { "tempfile", make_tempfile, use_file },    { "inherited", NULL, use_inherited },
+        { "sent", make_sent, use_sent },
+        { "named", make_named, use_named },
+        { "file", make_file, use_file },
+        { "sysv", make_sysv, use_sysv },
+        { "tempfile", make_tempfile, use_file },
+        { "inherited", NULL, use_inherited },
     };
     if (argc == 4 && strcmp(argv[1], "defaults") == 0)
         return defaults(argv[2], argv[3]);

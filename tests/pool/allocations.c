@@ -65,8 +65,10 @@ static int look(int fd, void *context)
 
 static int nested(int fd, void *context);
 
-static int (*scan_bytes_)(const void *, size_t, bytefd_scan_fn, void *, const bytefd_wrap_options *, bytefd_error *);
-static int (*scan_begin_)(const void *, size_t, const bytefd_wrap_options *, bytefd_scan **, bytefd_error *);
+static int (*scan_bytes_)(const void *, size_t, bytefd_scan_fn, void *, const bytefd_wrap_options *,
+                          bytefd_error *);
+static int (*scan_begin_)(const void *, size_t, const bytefd_wrap_options *, bytefd_scan **,
+                          bytefd_error *);
 static int (*scan_end_)(bytefd_scan *);
 static int (*pool_create_)(const bytefd_pool_options *, bytefd_pool **, bytefd_error *);
 static int (*pool_close_)(bytefd_pool *);
@@ -79,7 +81,8 @@ struct both {
 static int nested(int fd, void *context)
 {
     struct both *both = context;
-    return look(fd, both->bytes) || scan_bytes_(both->bytes, 100, look, both->bytes, both->options, NULL);
+    return look(fd, both->bytes) ||
+           scan_bytes_(both->bytes, 100, look, both->bytes, both->options, NULL);
 }
 
 static int failed;
@@ -126,7 +129,8 @@ int main(int count, char **arguments)
             before = taken;
             for (int round = 0; round < 1000; round++)
                 failed |= scan_bytes_(bytes, sizes[s], look, bytes, &options, NULL);
-            snprintf(what, sizeof what, "1000 times scan_bytes, %zu bytes, flags %u", sizes[s], (unsigned)flags[f]);
+            snprintf(what, sizeof what, "1000 times scan_bytes, %zu bytes, flags %u", sizes[s],
+                     (unsigned)flags[f]);
             expect(what, taken - before, 0);
 
             before = taken;
@@ -136,7 +140,8 @@ int main(int count, char **arguments)
                 int fd = scan_begin_(bytes, sizes[s], &options, &scan, NULL);
                 failed |= fd < 0 || look(fd, bytes) || scan_end_(scan);
             }
-            snprintf(what, sizeof what, "1000 times begin and end, %zu bytes, flags %u", sizes[s], (unsigned)flags[f]);
+            snprintf(what, sizeof what, "1000 times begin and end, %zu bytes, flags %u", sizes[s],
+                     (unsigned)flags[f]);
             expect(what, taken - before, 1000);
             if (taken - before != given_back - before_given_back) {
                 printf("%s: %ld given back\n", what, given_back - before_given_back);

@@ -20,7 +20,7 @@ tests![
     a_function_without_a_group_fails,
     the_date_is_that_of_the_release,
     the_options_are_those_that_the_programs_show,
-    the_example_of_the_overview_runs,
+    the_examples_of_the_overview_run,
     references_lead_to_pages_that_are_there,
 ];
 
@@ -153,39 +153,18 @@ fn words(text: &str) -> String {
 
 /// The paragraphs, items of lists and lines of code of all comments in the header.
 fn sentences() -> Vec<String> {
-    let header =
-        std::fs::read_to_string(repository().join("include/bytefd.h")).expect("the header");
-    let mut sentences = Vec::new();
-    for comment in header.split("/*").skip(1) {
-        let (text, after) = comment.split_once("*/").expect("an end");
-        // What is said to a reader of the header alone.
-        if after.trim_start().starts_with("#pragma") {
-            continue;
+    let mut sentences: Vec<String> = Vec::new();
+    for block in header::blocks() {
+        if block.is_code {
+            sentences.extend(block.text.lines().map(String::from));
+        } else {
+            sentences.push(block.text);
         }
-        let mut block = String::new();
-        let mut is_code = false;
-        let lines = text
-            .trim_start_matches('*')
-            .lines()
-            .map(|line| line.trim_start().trim_start_matches('*'));
-        for line in lines.chain([""]) {
-            let line = line.strip_prefix(' ').unwrap_or(line).trim_end();
-            let is_fence = line.trim_start().starts_with("```");
-            if line.is_empty() || line.starts_with("- ") || is_fence || is_code {
-                sentences.push(std::mem::take(&mut block));
-            }
-            is_code ^= is_fence;
-            if !is_fence {
-                block += " ";
-                block += line;
-            }
-        }
-        sentences.push(block);
     }
     // The title has the name of the platform, and the end that of the include guard.
-    sentences[1] = sentences[1].replace(". Linux.", "");
+    sentences[0] = sentences[0].replace(". Linux.", "");
     let is_said = |text: &String| {
-        !words(text).is_empty() && !text.contains("Generated from the Rust") && *text != " BYTEFD_H"
+        !words(text).is_empty() && !text.contains("Generated from the Rust") && *text != "BYTEFD_H"
     };
     sentences.retain(is_said);
     sentences
@@ -285,13 +264,17 @@ fn the_options_are_those_that_the_programs_show() {
     }
 }
 
-fn the_example_of_the_overview_runs() {
+fn the_examples_of_the_overview_run() {
     let page = read(&folder().join("man7/bytefd.7"));
-    let code = page.split(".EX\n").nth(1).expect("an example").split(".EE").next().expect("an end");
-    let workshop = Workshop::new();
-    let source = workshop.write("example.c", code.replace("\\e", "\\").as_bytes());
-    compile(&["-std=c11"], &[source], &workshop.path("example"));
-    assert_eq!(answer(&mut Command::new(workshop.path("example")), b""), "hello\n");
+    let examples: Vec<_> = page.split(".EX\n").skip(1).collect();
+    assert_eq!(examples.len(), 2);
+    for example in examples {
+        let code = example.split(".EE").next().expect("an end");
+        let workshop = Workshop::new();
+        let source = workshop.write("example.c", code.replace("\\e", "\\").as_bytes());
+        compile(&["-std=c11"], &[source], &workshop.path("example"));
+        assert_eq!(answer(&mut Command::new(workshop.path("example")), b""), "hello\n");
+    }
 }
 
 /// "bytefd_map(3)": pages of ours that are referred to.

@@ -1,4 +1,7 @@
-/* main [other]: one program with two Rust libraries, bytefd and other.rs, called in turns; `other` is then the first. */
+/*
+ * main [other]: one program with two Rust libraries, bytefd and other.rs, which are called in turn.
+ * With the argument, other.rs is called first.
+ */
 #include <bytefd.h>
 #include <stdio.h>
 #include <string.h>

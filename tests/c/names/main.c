@@ -1,4 +1,7 @@
-/* One file of the program uses the library by its short name; another file, and a third library, have a function of that name. */
+/*
+ * One file of the program calls the library by a short name. Another file, and a third library,
+ * have a function of that name.
+ */
 #include <bytefd.h>
 #include <stddef.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* A program, or a library of its own, with a function of a name that the library has as its short one. */
+/* A file of a program or library, with its own function of one of the short names. */
 #include <stddef.h>
 
 int map_file(int answer);
