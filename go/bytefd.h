@@ -43,9 +43,9 @@
  * - BYTEFD_UNLIMITED as a limit means no limit. In a member that _INIT sets to BYTEFD_UNLIMITED or
  *   BYTEFD_TO_END, 0 is -EINVAL. For other members, the description says what 0 means.
  * - A member that is named `reserved` must be 0.
- * - Structs grow at their end. A library that knows more members than the caller uses their
- *   defaults. A library that knows fewer requires that the further members are 0; otherwise it
- *   returns -E2BIG.
+ * - Later versions add members at the end of structs. If the caller's struct is shorter than the
+ *   library's, the missing members have their defaults. If it is longer, the further members must
+ *   be 0; otherwise -E2BIG.
  * - A struct that a function fills is never -E2BIG. The function writes at most `size` bytes, and
  *   leaves members that the library does not know unchanged.
  *
@@ -66,8 +66,8 @@
  *   callback of a scan can be cancelled, and its descriptor is then closed.
  * - No function prints, exits, or changes the caller's signal mask. Only BYTEFD_MAP_GUARD changes
  *   a signal disposition: it installs a handler for SIGBUS.
- * - A lost page, a full disk and a file that is too large are errors, and raise neither SIGBUS nor
- *   SIGXFSZ. The exceptions are described at bytefd_pool, bytefd_map_read and bytefd_map_write.
+ * - Inside a function, a lost page, a full disk or a file that is too large is an error, and raises
+ *   neither SIGBUS nor SIGXFSZ. bytefd_pool, bytefd_map_read and bytefd_map_write list exceptions.
  * - A memory cgroup is an exception for every function: if a copy exceeds its limit, the kernel
  *   kills a process of the cgroup. Set `spill_threshold`, so that large content goes to disk.
  *
@@ -146,12 +146,12 @@
  * Clears close-on-exec: every program that this process executes from now on, from any thread, has
  * the descriptor under the same number.
  *
- * Warning: a service that starts several children must not use this flag for content of one of
- * them. Every child gets every such descriptor. In a trial, 159 of 160 children found more than
- * one upload. All of them share one file offset, and each keeps the content alive.
- * - To give a descriptor to one child, make it without this flag, and call
+ * Warning: do not use this flag in a service that gives each upload to a child of its own. Every
+ * child gets every such descriptor: in a trial, 159 of 160 children found more than one upload.
+ * All children share one file offset, and each keeps the content alive.
+ * - To give a descriptor to one child only, create it without this flag, and call
  *   posix_spawn_file_actions_adddup2(3).
- * - To give each child a file offset of its own, pass it the result of its own bytefd_reopen.
+ * - To give a child a file offset of its own, call bytefd_reopen for it, and pass the result.
  */
 #define BYTEFD_INHERIT (1ull << 0)
 
@@ -181,9 +181,9 @@
  * and BYTEFD_SEAL_CONTENT. Only execve(2) is refused: a PROT_EXEC mapping of any file works.
  * - A script needs BYTEFD_INHERIT too, because its interpreter opens it after close-on-exec has
  *   taken effect.
- * - Keep the descriptor open for as long as an object that was loaded from it by dlopen(3) may be
- *   used. The dynamic linker remembers the name "/proc/self/fd/N". If a later file gets the number
- *   N, dlopen returns the first object again.
+ * - After dlopen(3) of "/proc/self/fd/N", keep the descriptor open for as long as the object may
+ *   be loaded. The dynamic linker remembers the name. If a later file gets the number N, dlopen
+ *   returns the first object again.
  * - On a host without memfd, /dev/shm or /tmp can be mounted noexec. Set `backend` to
  *   BYTEFD_BACKEND_MEMFD to get an error there.
  */
@@ -199,9 +199,9 @@
 #define BYTEFD_SEAL_CONTENT (1ull << 5)
 
 /**
- * Lends the cached file of a pool itself. The callback of the scan promises to keep nothing and to
- * change nothing. For scans with a pool of BYTEFD_POOL_REUSE or BYTEFD_POOL_AUTO; with
- * BYTEFD_POOL_NEW_FILES it is -EINVAL. See bytefd_pool.
+ * Lends the cached file of a pool itself, for reading and writing. The callback of the scan
+ * promises to keep nothing and to change nothing. It is for scans with a pool of BYTEFD_POOL_REUSE
+ * or BYTEFD_POOL_AUTO; with BYTEFD_POOL_NEW_FILES it is -EINVAL. See bytefd_pool.
  *
  * Warning: never use this flag for an engine in another process, or for an engine with a deadline.
  * Such an engine can still read the file when the callback has returned, and then reads the next
@@ -370,10 +370,10 @@
 #define BYTEFD_REQUIRE_NO_SEALS (1ull << 21)
 
 /**
- * Receives what has arrived on a stream, at least one byte, instead of waiting for `*length`
- * bytes. Protocols whose messages contain their length, such as D-Bus, Wayland and varlink, are
- * read this way. For bytefd_receive. On sockets for datagrams and packets it changes nothing:
- * there each call receives one datagram or packet.
+ * Makes bytefd_receive return what has arrived on a stream, at least one byte, instead of waiting
+ * for `*length` bytes. Protocols whose messages contain their length, such as D-Bus, Wayland and
+ * varlink, are read this way. On sockets for datagrams and packets the flag changes nothing: each
+ * call receives one datagram or packet.
  */
 #define BYTEFD_TRANSFER_SOME (1ull << 22)
 
@@ -450,8 +450,8 @@ typedef struct bytefd_map bytefd_map;
 
 /**
  * Lends files to scan_bytes and to the functions whose names begin with bytefd_scan_begin, for a
- * fraction of the cost of a new sealed file. The pool is set in `options->pool`. A descriptor from
- * a pool has no seals; the following list says what protects its content instead.
+ * fraction of the cost of a new sealed file. The caller sets `options->pool`. Do not expect seals
+ * on a descriptor from a pool; the following list says what protects its content instead.
  *
  * The caller makes one pool for each trust domain: code that may read each other's content. Pools
  * share nothing. Any number of threads may use one pool at the same time, and a scan never waits
@@ -485,9 +485,9 @@ typedef struct bytefd_map bytefd_map;
  * Warning: never combine BYTEFD_TRUST_CALLBACK with an engine in another process, or with one that
  * has a deadline. An answer that arrives after the deadline can belong to the next upload.
  *
- * Warning: the proof does not see the items of the following list. Their holder can read the
- * content of later scans, and with all items but the first change it. For callbacks that use one
- * of them, use BYTEFD_POOL_NEW_FILES or no pool:
+ * Warning: the proof does not detect the following uses of a file. Each lets its holder read the
+ * content of later scans, and each but the first lets it change that content. For callbacks that
+ * use one of them, use BYTEFD_POOL_NEW_FILES or no pool:
  * - Pages in flight, to which a pipe, socket or device refers without a descriptor. They come from
  *   vmsplice(2) of a mapping, zero-copy sends (MSG_ZEROCOPY), RDMA, and splice(2) and sendfile(2)
  *   from a descriptor without O_DIRECT. The descriptor that is lent has O_DIRECT, with which
@@ -528,16 +528,16 @@ typedef struct bytefd_map bytefd_map;
  *   filter may kill instead of refusing. From then on it measures some scans, without their
  *   callbacks, and tries the more expensive way ever more rarely.
  *
- * Lost bytes, in a mapping of a file that was truncated, are -EFAULT as without a pool. The
- * library asks the kernel what memory `buf` is (PROCMAP_QUERY, Linux 6.11). It copies anonymous
- * memory by itself, and lets the kernel copy all other memory, which takes longer.
+ * Lost bytes of `buf`, in a mapping of a file that was truncated, are -EFAULT as without a pool.
+ * The library asks the kernel what memory `buf` is (PROCMAP_QUERY, Linux 6.11). It copies
+ * anonymous memory by itself, and lets the kernel copy all other memory, which takes longer.
  *
  * Warning: a scan with a pool can raise SIGSEGV or SIGBUS if `buf` is anonymous memory that is
  * mapped but inaccessible. That concerns MADV_GUARD_INSTALL, protection keys and userfaultfd(2),
  * but not munmap(2) and mprotect(2).
  *
  * A cached file keeps its inode number, and two scans may have the same size and time. A client
- * that recognizes files by these, and puts no mark on them, needs new files.
+ * that recognizes files by these, without a mark on the file, needs new files.
  *
  * No thread may use a pool during or after bytefd_pool_close. A pool holds at most `max_files`
  * descriptors, two of /proc, and two of its file system. bytefd_pool_trim to 0 closes those that
@@ -587,10 +587,10 @@ typedef struct bytefd_tempfile bytefd_tempfile;
  * Selects how a descriptor is made. Start from BYTEFD_WRAP_OPTIONS_INIT, which sets all defaults.
  * A NULL pointer means the same.
  *
- * `size` lets the struct grow at its end. If it is smaller than the library's struct, the missing
- * members have their defaults. If it is larger, the bytes that the library does not know must be
- * 0, and `size` at most 4096; otherwise -E2BIG. A `size` below that of the first version is
- * -EINVAL.
+ * `size` tells the library how many bytes the caller's struct has, because later versions add
+ * members at its end. If the caller's struct is shorter than the library's, the missing members
+ * have their defaults. If it is longer, the further bytes must be 0, and `size` at most 4096;
+ * otherwise -E2BIG. A `size` below that of the first version is -EINVAL.
  *
  * ```c
  * bytefd_wrap_options options = BYTEFD_WRAP_OPTIONS_INIT;
@@ -2225,7 +2225,7 @@ int bytefd_map_share(struct bytefd_map *BYTEFD_NONNULL map,
  * - No thread maps, unmaps or protects a part of the range during the call.
  * - No thread stores into the range during the call, because a store to bytes that were already
  *   copied is lost. That includes the kernel. A read into the buffer that is in progress
- *   (io_uring, O_DIRECT) fills the old memory, and so does a buffer that is registered for later
+ *   (io_uring, O_DIRECT) fills the old memory. So does a buffer that is registered for later
  *   reads.
  * - No thread waits in the range on a futex that is shared between processes.
  * - The buffer is not memory of malloc(3), unless it is never freed. malloc would reuse it for
@@ -2251,8 +2251,9 @@ int bytefd_map_share(struct bytefd_map *BYTEFD_NONNULL map,
  * - -EOPNOTSUPP if a part of the range is not private anonymous memory of the caller. It is then a
  *   mapping of a file, shared memory, hugetlb pages, or memory that the kernel maps into every
  *   process.
- * - -EOPNOTSUPP if a part of the range is a stack, the heap (`[heap]`), or memory of the C library
- *   or Go ("[anon: glibc: ...]", "[anon: Go: ...]").
+ * - -EOPNOTSUPP if a part of the range is a stack or the heap (`[heap]`).
+ * - -EOPNOTSUPP if glibc or Go has named a part of the range as its own ("[anon: glibc: ...]",
+ *   "[anon: Go: ...]").
  * - -ENOENT if /proc is not mounted. The range is looked up in /proc/self/maps.
  * - -EFBIG if `length` exceeds RLIMIT_FSIZE. SIGXFSZ is not raised.
  * - -EMFILE, -ENFILE if descriptors run out.

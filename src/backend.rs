@@ -10,7 +10,7 @@ use crate::error::{Context, Errno, Error, Result};
 use crate::ownership;
 use crate::sys::{self, features};
 
-/// What kind of file lies behind a descriptor.
+/// Selects the kind of file behind a descriptor.
 ///
 /// ```
 /// use bytefd::{Backend, WrapOptions};
@@ -20,20 +20,20 @@ use crate::sys::{self, features};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Backend {
-    /// The first of the others that this host offers, in their order. Running out of something
-    /// (descriptors, memory, space) is an error and does not lead to the next.
+    /// Uses the first of `Memfd`, `Shm` and `TmpFile` that this host offers. If descriptors, memory
+    /// or space run out, the call fails and does not try the next one.
     #[default]
     Auto,
-    /// memfd_create(2), Linux 3.17: no name, no size limit but memory, and the only one that can be
-    /// sealed.
+    /// Uses memfd_create(2), Linux 3.17. The file has no name and no limit but memory. Only this
+    /// backend can be sealed.
     Memfd,
-    /// A file without a name on the tmpfs at /dev/shm, where shm_open(3) makes its own, limited by
-    /// that file system's size. Where that knows no `O_TMPFILE` the file has an unguessable name
-    /// until the first byte is written, which [`sweep`](crate::share::sweep()) removes if the
-    /// process is killed just then.
+    /// Uses a file without a name on the tmpfs at /dev/shm, where shm_open(3) creates its objects.
+    /// The size of that file system limits it. Where that file system has no `O_TMPFILE`, the file
+    /// has an unguessable name until its first byte is written. If the process is killed in that
+    /// moment, [`sweep`](crate::share::sweep()) removes the name.
     Shm,
-    /// open(2) with `O_TMPFILE`, Linux 3.11: a file without a name in `$TMPDIR`, /tmp or /var/tmp,
-    /// usually on disk.
+    /// Uses open(2) with `O_TMPFILE`, Linux 3.11: a file without a name in `$TMPDIR`, /tmp or
+    /// /var/tmp, usually on disk.
     TmpFile,
 }
 

@@ -33,11 +33,11 @@ use crate::sys;
 ///
 /// For `tokio::process::Command`, call this on its `as_std_mut()`.
 pub trait PassFd {
-    /// Gives `fd` to the child, under this number. The command owns it, and gives it to every child
-    /// that it starts. Those share its file offset.
+    /// Gives `fd` to the child, under this number. The command owns the descriptor, and gives it to
+    /// every child that it starts. These children share its file offset.
     ///
-    /// An error shows when the command is started: `EMFILE` without a free descriptor, `EBADF` if
-    /// `number` is negative or above RLIMIT_NOFILE. The command then uses fork(2) instead of
+    /// Errors are reported when the command is started: `EMFILE` without a free descriptor, `EBADF`
+    /// if `number` is negative or above RLIMIT_NOFILE. The command then uses fork(2) instead of
     /// posix_spawn(3).
     fn pass_fd(&mut self, fd: OwnedFd, number: RawFd) -> &mut Self;
 }

@@ -13,8 +13,8 @@ use std::io;
 /// ```
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// A failed call: which step failed, with which errno, and one line that says what was asked and
-/// what was found.
+/// Describes a failed call: the step that failed, its errno, and one line that says what was asked
+/// and what was found.
 ///
 /// ```
 /// let error = bytefd::MapOptions::new().open("/no/such/file").unwrap_err();
@@ -46,8 +46,8 @@ impl Error {
         Error { op, errno, message: message.to_string().into() }
     }
 
-    /// The step that failed: a system call (`"memfd_create"`), or the argument that was refused
-    /// (`"name"`). At most 31 bytes.
+    /// Returns the step that failed: a system call (`"memfd_create"`), or the argument that was
+    /// refused (`"name"`). It has at most 31 bytes.
     ///
     /// ```
     /// assert_eq!(bytefd::WrapOptions::new().name("a/b").wrap(b"").unwrap_err().op(), "name");
@@ -56,7 +56,7 @@ impl Error {
         self.op
     }
 
-    /// The errno value, always positive.
+    /// Returns the errno, which is always positive.
     ///
     /// ```
     /// assert_eq!(bytefd::WrapOptions::new().name("a/b").wrap(b"").unwrap_err().errno(), libc::EINVAL);
@@ -65,7 +65,7 @@ impl Error {
         self.errno
     }
 
-    /// The kind that std gives to this errno.
+    /// Returns the kind that std gives to this errno.
     ///
     /// ```
     /// let error = bytefd::WrapOptions::new().name("a/b").wrap(b"").unwrap_err();
@@ -75,7 +75,7 @@ impl Error {
         io::Error::from_raw_os_error(self.errno).kind()
     }
 
-    /// The explanation without the step's name.
+    /// Returns the explanation, without the name of the step.
     ///
     /// ```
     /// let error = bytefd::WrapOptions::new().mode(0o200).wrap(b"").unwrap_err();

@@ -10,10 +10,11 @@ use crate::pool::{Pool, PoolMethod, PoolOptions};
 use crate::sys::{self, features};
 use crate::wrap::WrapOptions;
 
-/// One line for each choice the library makes on this host: what it uses, and why. For people; the
-/// words may change.
+/// Returns one line for each choice that the library makes on this host, with the reason. The
+/// report is for people, and its words may change.
 ///
-/// It finds out by doing: a small file, one that is worth a huge page, one that is kept.
+/// The function tries each choice: a small file, a file that is worth a huge page, and a cached
+/// file.
 ///
 /// ```
 /// let report = bytefd::host::report()?;

@@ -61,7 +61,7 @@ impl WrapOptions {
         self.scan_begin_vectored(&[IoSlice::new(bytes)])
     }
 
-    /// [`WrapOptions::scan_begin`] for content that lies in several places.
+    /// Begins a scan as [`WrapOptions::scan_begin`] does, of content that lies in several places.
     ///
     /// ```
     /// use std::io::IoSlice;
@@ -77,7 +77,7 @@ impl WrapOptions {
         Scan::of_new(self.wrap_vectored(segments)?)
     }
 
-    /// [`WrapOptions::scan_begin`] for a stream: lends the descriptor that
+    /// Begins a scan as [`WrapOptions::scan_begin`] does, of a stream: lends the descriptor that
     /// [`WrapOptions::wrap_stream`] makes.
     ///
     /// ```
@@ -94,8 +94,8 @@ impl WrapOptions {
         Scan::of_new(self.wrap_stream(source, options)?)
     }
 
-    /// [`WrapOptions::scan_begin`] for anything that can be read: lends the descriptor that
-    /// [`WrapOptions::wrap_reader`] makes.
+    /// Begins a scan as [`WrapOptions::scan_begin`] does, of everything that can be read: lends the
+    /// descriptor that [`WrapOptions::wrap_reader`] makes.
     ///
     /// ```
     /// use bytefd::{StreamOptions, WrapOptions};
@@ -112,49 +112,52 @@ impl WrapOptions {
 }
 
 impl Pool {
-    /// [`scan`] with a file of the pool: many times faster, for callbacks that belong to one trust
-    /// domain.
+    /// Scans as [`scan`] does, with a file of the pool. That is many times faster, for callbacks
+    /// that belong to one trust domain. Do not expect seals on the descriptor; the following list
+    /// says what protects its content instead.
     ///
-    /// Where the file comes from, and what each protects against:
-    /// - A new, sealed file ([`scan`]): nothing of one scan can ever show in another, whatever the
-    ///   callback keeps.
-    /// - [`PoolMethod::NewFiles`](crate::PoolMethod::NewFiles): a new file, of which the same
-    ///   holds. It is not sealed, but open through a read-only mount: the borrower cannot write to
-    ///   it, change its mode, open it for writing or link it.
+    /// Where the file comes from, and what protects its content:
+    /// - A new, sealed file ([`scan`]): nothing of one scan can ever be seen in another, whatever
+    ///   the callback keeps.
+    /// - [`PoolMethod::NewFiles`](crate::PoolMethod::NewFiles): a new file, for which the same
+    ///   holds. It is not sealed, but opened through a read-only mount. The borrower cannot write
+    ///   to it, change its mode, open it for writing or link it.
     /// - [`PoolMethod::Reuse`](crate::PoolMethod::Reuse): the callback is lent a read-only
-    ///   description of a file of mode 0400 that is not sealed. A callback that keeps a duplicate,
-    ///   a mapping, a child or a description of its own makes the kernel refuse the proof; one that
-    ///   changes the file, its mode or its times is found out by them. The file is dropped in both
-    ///   cases.
-    /// - [`PoolMethod::Auto`](crate::PoolMethod::Auto), the default, reuses files, and from 64 KiB
-    ///   on makes new ones for the sizes for which that costs less on this host. It promises what
+    ///   description of a file of mode 0400 that is not sealed. Before the pool lends the file
+    ///   again, the kernel must prove that nobody else has it open or mapped. Its length, mode,
+    ///   owner, times and attributes must also be unchanged. Otherwise the pool drops the file.
+    /// - [`PoolMethod::Auto`](crate::PoolMethod::Auto), the default, reuses files. From 64 KiB on
+    ///   it makes new files for the sizes for which they cost less on this host. It promises what
     ///   `Reuse` promises.
-    /// - `Reuse` or `Auto` with [`WrapOptions::trust_callback`]: the cached file itself is lent,
-    ///   read-write, without proof. A callback that breaks its promise sees, and changes, later
-    ///   scans of trusted callbacks; if it cuts the file off during one, that scan can end in a
-    ///   SIGBUS. The pool sets the file offset and the status flags back, but not locks, leases and
-    ///   close-on-exec.
+    /// - `Reuse` or `Auto` with [`WrapOptions::trust_callback`]: the callback is lent the cached
+    ///   file itself, for reading and writing, and nothing is proved. If the callback breaks its
+    ///   promise, it sees and changes the content of later trusted scans. If it truncates the file
+    ///   during a later scan, that scan can end in SIGBUS. The pool resets the file offset and the
+    ///   status flags, but not locks, leases and the close-on-exec flag.
     ///
-    /// The proof does not see the following. Whoever keeps it can read later scans, and with those
-    /// after the first change them. For callbacks that do this use `NewFiles`, or no pool:
-    /// - Pages in flight, to which a pipe, socket or device refers: vmsplice(2) from a mapping,
-    ///   zero-copy sends, RDMA, and splice(2) and sendfile(2) from a descriptor without `O_DIRECT`.
-    ///   The one that is lent has it, where the kernel takes it (6.6), unless the callback clears
-    ///   it.
+    /// Warning: the proof does not detect the following uses of a file. Each lets its holder read
+    /// the content of later scans, and each but the first lets it change that content. For
+    /// callbacks that use one of them, use `NewFiles` or no pool:
+    /// - Pages in flight, to which a pipe, socket or device refers without a descriptor. They come
+    ///   from vmsplice(2) of a mapping, zero-copy sends, RDMA, and splice(2) and sendfile(2) from a
+    ///   descriptor without `O_DIRECT`. The descriptor that is lent has `O_DIRECT` (Linux 6.6),
+    ///   unless the callback clears that flag.
     /// - What can be opened later: an `O_PATH` descriptor, and for root a file handle or a mark of
     ///   fanotify(7).
-    /// - The pool's own descriptors, whose numbers are in /proc/self/fd.
-    /// - io_uring's registered buffers, and whatever else pins pages, of a mapping for writing that
-    ///   a privileged callback made without changing the mode.
-    /// - Before Linux 6.13, for some milliseconds after a scan began: a callback that set the mode,
-    ///   pinned pages for writing, and set the mode back.
+    /// - The pool's own descriptors, whose numbers a callback finds in /proc/self/fd.
+    /// - io_uring's registered buffers, and everything else that pins pages, if they belong to a
+    ///   mapping for writing. Only a privileged callback can make such a mapping without changing
+    ///   the mode.
+    /// - Before Linux 6.13, a short change of the mode. Within some milliseconds after a scan
+    ///   begins, a callback can set the mode, pin pages for writing, and set the mode back without
+    ///   being seen.
     ///
-    /// Lost bytes, in a mapping of a file that was truncated, are `EFAULT`. Only anonymous memory
-    /// is copied by this process, and the kernel copies everything else.
+    /// Lost bytes, in a mapping of a file that was truncated, are `EFAULT`. The library copies
+    /// anonymous memory by itself, and lets the kernel copy all other memory.
     ///
-    /// A child made by fork(2) has an empty pool: it closes the files it inherited at its first
-    /// use. Until then it can read and change what the parent scans later: make pools after forking
-    /// workers, or call [`Pool::trim`] in the child.
+    /// In a child made by fork(2) the pool is empty. The child's first use of the pool closes the
+    /// files that it inherited. Until then the child can read and change what the parent scans
+    /// later. Create pools after forking workers, or call [`Pool::trim`] in the child.
     ///
     /// ```
     /// let pool = bytefd::Pool::new(64 << 20);
@@ -226,8 +229,8 @@ impl Pool {
         Ok(scan)
     }
 
-    /// [`Pool::scan_begin`] for a stream, which is read into a cached file. See
-    /// [`WrapOptions::wrap_stream`].
+    /// Begins a scan as [`Pool::scan_begin`] does, of a stream, which is read into a file of the
+    /// pool. See [`WrapOptions::wrap_stream`].
     ///
     /// ```
     /// use bytefd::{Pool, StreamOptions, WrapOptions};
@@ -252,7 +255,8 @@ impl Pool {
         )
     }
 
-    /// [`Pool::scan_begin`] for anything that can be read. See [`WrapOptions::wrap_reader`].
+    /// Begins a scan as [`Pool::scan_begin`] does, of everything that can be read. See
+    /// [`WrapOptions::wrap_reader`].
     ///
     /// ```
     /// use bytefd::{Pool, StreamOptions, WrapOptions};
@@ -275,8 +279,8 @@ impl Pool {
 }
 
 /// A descriptor on loan. Dropping it closes the descriptor exactly once, unless the borrower has
-/// closed it already: a number that stands for another file by then is left alone. A pool's file
-/// goes back to the pool.
+/// closed it already. If the number belongs to another file by then, that file stays open. A pool's
+/// file goes back to the pool.
 ///
 /// ```
 /// use std::os::fd::AsFd;

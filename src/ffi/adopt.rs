@@ -1,4 +1,4 @@
-//! A buffer that becomes its own file.
+//! Turns a buffer into a file.
 
 use std::ffi::{c_int, c_void};
 use std::ptr::NonNull;
@@ -30,7 +30,7 @@ use super::options::check_flags;
 /// - No thread maps, unmaps or protects a part of the range during the call.
 /// - No thread stores into the range during the call, because a store to bytes that were already
 ///   copied is lost. That includes the kernel. A read into the buffer that is in progress
-///   (io_uring, O_DIRECT) fills the old memory, and so does a buffer that is registered for later
+///   (io_uring, O_DIRECT) fills the old memory. So does a buffer that is registered for later
 ///   reads.
 /// - No thread waits in the range on a futex that is shared between processes.
 /// - The buffer is not memory of malloc(3), unless it is never freed. malloc would reuse it for
@@ -56,8 +56,9 @@ use super::options::check_flags;
 /// - -EOPNOTSUPP if a part of the range is not private anonymous memory of the caller. It is then a
 ///   mapping of a file, shared memory, hugetlb pages, or memory that the kernel maps into every
 ///   process.
-/// - -EOPNOTSUPP if a part of the range is a stack, the heap (`[heap]`), or memory of the C library
-///   or Go ("[anon: glibc: ...]", "[anon: Go: ...]").
+/// - -EOPNOTSUPP if a part of the range is a stack or the heap (`[heap]`).
+/// - -EOPNOTSUPP if glibc or Go has named a part of the range as its own ("[anon: glibc: ...]",
+///   "[anon: Go: ...]").
 /// - -ENOENT if /proc is not mounted. The range is looked up in /proc/self/maps.
 /// - -EFBIG if `length` exceeds RLIMIT_FSIZE. SIGXFSZ is not raised.
 /// - -EMFILE, -ENFILE if descriptors run out.

@@ -1,4 +1,4 @@
-//! What comes in: numbers and pointers of C, turned into descriptors, bytes, texts and ranges.
+//! Turns the numbers and pointers of C into descriptors, bytes, texts and ranges.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::io::IoSlice;
@@ -13,19 +13,19 @@ pub(super) fn is_null(what: &'static str) -> Error {
     Error::new(what, libc::EINVAL, format_args!("{what} is NULL"))
 }
 
-/// A handle that must be given.
+/// Returns a handle, or an error if it is NULL.
 pub(super) fn required<T>(handle: Option<T>, what: &'static str) -> Result<T> {
     handle.ok_or_else(|| is_null(what))
 }
 
-/// A caller's descriptor, which is open.
+/// Returns a caller's descriptor, after a check that it is open.
 pub(super) fn open_descriptor<'a>(fd: c_int) -> Result<BorrowedFd<'a>> {
     crate::wrap::check_open(fd)?;
     descriptor(fd)
 }
 
-/// A caller's descriptor. If its number is not open the first system call refuses it; a negative
-/// number is refused here.
+/// Returns a caller's descriptor, and refuses a negative number. If the number is not open, the
+/// first system call refuses it.
 pub(super) fn descriptor<'a>(fd: c_int) -> Result<BorrowedFd<'a>> {
     if fd < 0 {
         crate::wrap::check_open(fd)?;
@@ -54,19 +54,16 @@ pub(super) unsafe fn descriptors<'a>(
     Ok(unsafe { std::slice::from_raw_parts(fds.cast(), count) })
 }
 
-/// Refuses a number of descriptors that no array has.
+/// Refuses a number of descriptors that no array can have.
 pub(super) fn check_count(count: usize) -> Result<()> {
-    if count <= isize::MAX as usize / size_of::<c_int>() {
+    let most = isize::MAX as usize / size_of::<c_int>();
+    if count <= most {
         return Ok(());
     }
-    Err(Error::new(
-        "count",
-        libc::EINVAL,
-        format_args!("{count} descriptors are more than there can be"),
-    ))
+    Err(Error::new("count", libc::EINVAL, format_args!("count {count} exceeds the maximum {most}")))
 }
 
-/// Reads a parameter that goes in and out.
+/// Reads a parameter that is both input and output.
 ///
 /// # Safety
 /// `from` is NULL or readable.
@@ -111,7 +108,7 @@ fn check_length(what: &'static str, len: usize) -> Result<()> {
     ))
 }
 
-/// A buffer may be NULL only with a length of 0.
+/// Refuses a buffer that is NULL, unless its length is 0.
 pub(super) fn check_buffer(what: &'static str, buf: *const c_void, len: usize) -> Result<()> {
     if !buf.is_null() || len == 0 {
         return Ok(());
@@ -132,7 +129,7 @@ pub(super) unsafe fn segments<'a>(
         return Err(Error::new(
             "iov",
             libc::EINVAL,
-            format_args!("iov is {iov:p} with {count} segments"),
+            format_args!("iov is {iov:p}, but count is {count}"),
         ));
     }
     let mut segments = Vec::new();
@@ -188,8 +185,8 @@ pub(super) unsafe fn shared_word<'a>(word: *const volatile_void) -> Result<&'a A
     Ok(unsafe { AtomicU32::from_ptr(word.cast_mut()) })
 }
 
-/// A handle of which nothing but the C type says that it changes: any number of threads may use it
-/// at the same time.
+/// Returns a handle that C passes without `const`, although any number of threads may use it at the
+/// same time.
 ///
 /// # Safety
 /// NULL, or a handle that outlives the reference.
@@ -198,8 +195,8 @@ pub(super) unsafe fn shared<'a, T>(handle: *mut T, what: &'static str) -> Result
     required(unsafe { handle.as_ref() }, what)
 }
 
-/// C's way to say a range of a map: a length of 0 is nothing, BYTEFD_TO_END is to the end. An end
-/// beyond all numbers is refused as one that is past the end.
+/// Turns C's offset and length into a range of a map. A length of 0 is an empty range, and
+/// BYTEFD_TO_END is to the end. An end that overflows is refused later, as one past the end.
 pub(super) fn part(offset: usize, length: usize) -> (Bound<usize>, Bound<usize>) {
     let end = if length == usize::MAX {
         Bound::Unbounded

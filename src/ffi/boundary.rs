@@ -1,4 +1,4 @@
-//! The one way in and out: panics stop here, errors are written for C.
+//! Runs the body of every exported function: stops panics, and writes errors for C.
 //!
 //! A panic becomes -ENOTRECOVERABLE with its text, and prints nothing. The panic hook, set at the
 //! first call from C, is silent on threads that are inside the boundary, and passes everything else
@@ -69,8 +69,8 @@ pub(super) fn fail(error: *mut bytefd_error, failure: &Error, callback: c_int) -
     -failure.errno()
 }
 
-/// Runs the body of a handle's last function: NULL is fine, and there is nowhere to explain an
-/// error.
+/// Runs the body of a function that ends a handle. NULL is allowed, and there is no `bytefd_error`
+/// to fill.
 pub(super) fn end<T>(handle: Option<Box<T>>, body: impl FnOnce(T) -> Result<()>) -> c_int {
     boundary(std::ptr::null_mut(), || handle.map_or(Ok(()), |handle| body(*handle)))
 }
@@ -99,8 +99,8 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
     text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a text")
 }
 
-/// Copies `text` with a final NUL. What does not fit is left out of the middle, because both ends
-/// matter: what was asked stands first, what the kernel said last.
+/// Copies `text` with a final NUL. A long text is shortened in its middle, because it begins with
+/// what was asked and ends with the kernel's answer.
 fn copy_text<const N: usize>(target: &mut [c_char; N], text: &str) {
     const GAP: &str = "...";
     let room = N - 1;
@@ -117,7 +117,7 @@ fn copy_text<const N: usize>(target: &mut [c_char; N], text: &str) {
     target.fill(0);
     let bytes = head.bytes().chain(gap.bytes()).chain(tail.bytes());
     for (slot, byte) in target.iter_mut().zip(bytes) {
-        // Messages are one line, whatever a path holds; and a NUL would end them.
+        // A path can contain a newline, but a message is one line. A NUL would end the message.
         *slot = if byte.is_ascii_control() { b'?' } else { byte } as c_char;
     }
 }

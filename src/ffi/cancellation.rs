@@ -1,5 +1,5 @@
-//! pthread_cancel(3) takes effect outside of the library only: a thread that is cancelled unwinds
-//! (glibc) or ends on the spot (musl), and neither can pass through a boundary that stops panics.
+//! Postpones pthread_cancel(3) until the library has returned. A cancelled thread unwinds (glibc) or
+//! ends immediately (musl), and neither can pass through a boundary that stops panics.
 
 use std::ffi::{c_int, c_void};
 use std::marker::PhantomPinned;
@@ -39,7 +39,7 @@ impl Drop for Postponed {
     }
 }
 
-/// What the C library notes in the caller's frame: four words in glibc, three in musl.
+/// The record of the C library in the caller's frame: four words in glibc, three in musl.
 #[repr(C, align(16))]
 struct Buffer([usize; 8]);
 
@@ -50,16 +50,16 @@ struct Cleanup<T> {
     _pinned: PhantomPinned,
 }
 
-/// Calls `body`, in which the thread may be cancelled, with `value`, and returns both. If the
-/// thread ends in there, a cleanup handler drops the value: musl does not unwind. An exception
-/// drops it as well.
+/// Calls `body`, in which the thread may be cancelled, with `value`, and returns both. If the thread
+/// ends in `body`, a cleanup handler drops the value, because musl does not unwind. An exception
+/// drops it too.
 pub(super) fn with_cleanup<T, R>(value: T, body: impl FnOnce(&T) -> R) -> (T, R) {
     extern "C" fn clean<T>(value: *mut c_void) {
         // SAFETY: `with_cleanup` gave this pointer, whose frame is still there, and does nothing
         // meanwhile.
         unsafe { (*value.cast::<Option<T>>()).take() };
     }
-    /// Takes the note back, also when an exception passes.
+    /// Removes the record, also when an exception passes.
     struct Pop(*mut Buffer);
     impl Drop for Pop {
         fn drop(&mut self) {

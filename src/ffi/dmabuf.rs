@@ -1,4 +1,4 @@
-//! Memory for devices.
+//! Exports memory to devices.
 
 use std::ffi::c_int;
 

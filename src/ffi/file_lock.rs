@@ -1,4 +1,4 @@
-//! Locks on bytes of files.
+//! Locks bytes of files.
 
 use std::ffi::c_int;
 use std::ops::Bound;
@@ -117,7 +117,7 @@ fn range(offset: u64, length: u64) -> Result<(Bound<u64>, Bound<u64>)> {
     let end = match length {
         0 => return Err(Error::new("length", libc::EINVAL, "length is 0, must be at least 1")),
         u64::MAX => Bound::Unbounded,
-        // An end beyond all numbers is refused as one that is past the largest file.
+        // An end that overflows is refused like one past the end of the largest file.
         length => Bound::Excluded(offset.saturating_add(length)),
     };
     Ok((Bound::Included(offset), end))

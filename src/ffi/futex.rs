@@ -1,4 +1,4 @@
-//! Waits on words in shared memory.
+//! Waits for words in shared memory, and wakes the waiters.
 
 use std::ffi::c_int;
 

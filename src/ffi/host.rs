@@ -1,4 +1,4 @@
-//! What this host offers.
+//! Reports what the library uses on this host.
 
 use std::ffi::{c_char, c_int};
 

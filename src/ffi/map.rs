@@ -1,4 +1,4 @@
-//! A file or memory as bytes: where a map comes from, and where it ends.
+//! Creates and closes maps.
 
 use std::ffi::{OsStr, c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt;

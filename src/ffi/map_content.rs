@@ -1,4 +1,4 @@
-//! The content of a map: copied without a signal, looked after, made longer or shorter, sealed.
+//! Copies, checks, resizes, seals and shares the content of a map.
 
 use std::ffi::{c_int, c_void};
 

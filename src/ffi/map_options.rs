@@ -1,4 +1,4 @@
-//! How something is mapped.
+//! Reads the options of maps.
 
 use std::ops::Bound;
 
@@ -156,7 +156,7 @@ pub(super) unsafe fn map_options(from: *const bytefd_map_options) -> Result<MapO
     let start = Bound::Included(given.offset);
     let range = match not_zero(given.length, "length", "BYTEFD_MAP_OPTIONS_INIT")? {
         usize::MAX => (start, Bound::Unbounded),
-        // An end beyond all numbers is past what a file can have.
+        // An end that overflows is past the maximum size of a file.
         length => (start, Bound::Excluded(given.offset.saturating_add(length as u64))),
     };
     let options = set_flags(given.flags, FLAGS, MapOptions::new())?
@@ -168,7 +168,7 @@ pub(super) unsafe fn map_options(from: *const bytefd_map_options) -> Result<MapO
     Ok(access.into_iter().fold(options, MapOptions::access))
 }
 
-/// Whether memory that only knows reading and writing is for writing.
+/// Returns whether the access is for writing, for memory that cannot be private.
 pub(super) fn is_for_writing(access: u32) -> Result<bool> {
     choose(access, &[(0, false), (BYTEFD_MAP_READ, false), (BYTEFD_MAP_WRITE, true)], "access")
 }

@@ -1,4 +1,4 @@
-//! What can be done with part of a map.
+//! Works on a range of a map.
 
 use std::ffi::c_int;
 

@@ -1,11 +1,11 @@
-//! The C functions of `include/bytefd.h`: each checks its arguments, calls the public Rust API, and
-//! turns the result into an int and a `bytefd_error`. The comments here are the header's text, so
-//! they speak to C programmers.
+//! The C functions of `include/bytefd.h`. Each checks its arguments, calls the public Rust API, and
+//! turns the result into an int and a `bytefd_error`. The doc comments are the header's text, so
+//! they address C programmers.
 //!
-//! Every function is made of `arguments` (what comes in), `options` (structs that grow, flags,
-//! choices), `results` (what goes out) and `boundary` (panics and errors). Each of these imports
-//! only those before it. The other files hold the functions, one file for each family. Option
-//! structs carry their size and are read as openat2(2) reads its own. The usual function is a
+//! Every function consists of `arguments` (numbers and pointers of C), `options` (structs that grow,
+//! flags, choices), `results` (values for C) and `boundary` (panics and errors). Each of these files
+//! imports only those before it. The other files contain the functions, one file for each family.
+//! Option structs carry their size, and are read as openat2(2) reads its own. Most functions are a
 //! single expression:
 //!
 //! ```text

@@ -1,5 +1,5 @@
-//! Option structs that can grow, whose first member says how much of the struct the caller knows;
-//! flags and choices.
+//! Reads option structs that can grow, flags and choices. The first member of such a struct is its
+//! size in the caller's version.
 
 use std::time::Duration;
 
@@ -10,20 +10,19 @@ use crate::{Error, Result};
 /// # Safety
 /// It begins with a `usize`, has no padding, and all-zero bytes are a valid value.
 pub(super) unsafe trait Extensible: Copy {
-    /// What its `_INIT` sets, but for the size; a NULL pointer means the same.
+    /// The values of its `_INIT`, except the size. A NULL pointer means the same.
     const INIT: Self;
     /// The size of the first version that was released. It never changes.
     const FIRST_SIZE: usize;
 }
 
-/// Copies the caller's struct, as openat2(2) does: what the caller does not know is 0, what we do
-/// not know must be. NULL is all defaults.
+/// Copies the caller's struct, as openat2(2) does. Members that the caller does not know become 0.
+/// Members that this version does not know must be 0. NULL means all defaults.
 ///
 /// # Safety
 /// `from` is NULL or points to as many readable bytes as its first member says.
 pub(super) unsafe fn read<T: Extensible>(from: *const T) -> Result<T> {
-    /// No version will ever be larger: a size above it is rubbish, and the bytes must not be looked
-    /// at.
+    /// No version will ever be larger. A larger size is garbage, and the bytes must not be read.
     const LARGEST: usize = 4096;
     if from.is_null() {
         return Ok(T::INIT);
@@ -38,7 +37,7 @@ pub(super) unsafe fn read<T: Extensible>(from: *const T) -> Result<T> {
     let beyond = |at| unsafe { from.cast::<u8>().add(at).read() };
     if size > LARGEST || (known..size).any(|at| beyond(at) != 0) {
         let message = format!(
-            "the struct's size is {size}; only {known} bytes are known, and the rest is not all 0"
+            "the struct's size is {size}, this version knows {known} bytes, and the rest is not 0"
         );
         return Err(Error::new("options", libc::E2BIG, message));
     }
@@ -53,12 +52,11 @@ pub(super) fn check_size<T: Extensible>(what: &'static str, size: usize) -> Resu
     if size >= T::FIRST_SIZE {
         return Ok(());
     }
-    let message =
-        format!("the struct's size is {size}, the smallest there ever was is {}", T::FIRST_SIZE);
+    let message = format!("the struct's size is {size}, must be at least {}", T::FIRST_SIZE);
     Err(Error::new(what, libc::EINVAL, message))
 }
 
-/// A flag, and what it sets in a builder of the Rust API.
+/// A flag, and the method of the Rust builder that it calls.
 pub(super) type Flag<B> = (u64, fn(B, bool) -> B);
 
 /// Sets all flags of a table, and refuses others.
@@ -78,8 +76,7 @@ pub(super) fn check_flags(flags: u64, known: u64) -> Result<()> {
     }
 }
 
-/// Refuses a flag that only makes sense with another one, as open(2) should refuse O_EXCL without
-/// O_CREAT.
+/// Refuses EXCLUSIVE without CREATE. (open(2) leaves O_EXCL without O_CREAT undefined.)
 pub(super) fn check_exclusive(flags: u64, create: u64, exclusive: u64) -> Result<()> {
     if flags & exclusive == 0 || flags & create != 0 {
         return Ok(());
@@ -99,7 +96,7 @@ pub(super) fn check_reserved(value: u32) -> Result<()> {
     }
 }
 
-/// A member that is not 0, unless the struct was zeroed instead of initialised, or a length was
+/// Refuses a member that is 0, because the struct was zeroed instead of initialized, or a length was
 /// computed as 0.
 pub(super) fn not_zero<N: Copy + Default + PartialEq>(
     value: N,
@@ -113,19 +110,19 @@ pub(super) fn not_zero<N: Copy + Default + PartialEq>(
     Err(Error::new(member, libc::EINVAL, message))
 }
 
-/// A timeout in nanoseconds: -1 is no limit, 0 does not wait.
+/// Converts a timeout in nanoseconds: -1 sets no limit, 0 does not wait.
 pub(super) fn timeout(nanoseconds: i64, member: &'static str) -> Result<Option<Duration>> {
     match u64::try_from(nanoseconds) {
         Ok(nanoseconds) => Ok(Some(Duration::from_nanos(nanoseconds))),
         Err(_) if nanoseconds == -1 => Ok(None),
         Err(_) => {
-            let message = format!("{member} is {nanoseconds}, must be -1 or not negative");
+            let message = format!("{member} is {nanoseconds}, must be -1, 0 or positive");
             Err(Error::new(member, libc::EINVAL, message))
         }
     }
 }
 
-/// One of several values, and what it means.
+/// One of several values, and its meaning.
 pub(super) type Choice<T> = (u32, T);
 
 /// Finds a value in a table.
@@ -134,7 +131,7 @@ pub(super) fn choose<T: Copy>(value: u32, table: &[Choice<T>], what: &'static st
     found.map(|(_, meaning)| *meaning).ok_or_else(|| unknown(what, value))
 }
 
-/// Refuses a value that is none of those that a member or argument can have.
+/// Returns the error for a value that a member or argument cannot have.
 pub(super) fn unknown(what: &'static str, value: u32) -> Error {
     Error::new(what, libc::EINVAL, format_args!("unknown {what} {value:#x}"))
 }

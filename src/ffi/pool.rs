@@ -1,4 +1,4 @@
-//! Files that are lent to scans.
+//! Creates pools, which lend files to scans.
 
 use std::ffi::c_int;
 
@@ -18,8 +18,8 @@ pub const BYTEFD_POOL_REUSE: u32 = 0x80000021u32;
 pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 
 /// Lends files to scan_bytes and to the functions whose names begin with bytefd_scan_begin, for a
-/// fraction of the cost of a new sealed file. The pool is set in `options->pool`. A descriptor from
-/// a pool has no seals; the following list says what protects its content instead.
+/// fraction of the cost of a new sealed file. The caller sets `options->pool`. Do not expect seals
+/// on a descriptor from a pool; the following list says what protects its content instead.
 ///
 /// The caller makes one pool for each trust domain: code that may read each other's content. Pools
 /// share nothing. Any number of threads may use one pool at the same time, and a scan never waits
@@ -53,9 +53,9 @@ pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 /// Warning: never combine BYTEFD_TRUST_CALLBACK with an engine in another process, or with one that
 /// has a deadline. An answer that arrives after the deadline can belong to the next upload.
 ///
-/// Warning: the proof does not see the items of the following list. Their holder can read the
-/// content of later scans, and with all items but the first change it. For callbacks that use one
-/// of them, use BYTEFD_POOL_NEW_FILES or no pool:
+/// Warning: the proof does not detect the following uses of a file. Each lets its holder read the
+/// content of later scans, and each but the first lets it change that content. For callbacks that
+/// use one of them, use BYTEFD_POOL_NEW_FILES or no pool:
 /// - Pages in flight, to which a pipe, socket or device refers without a descriptor. They come from
 ///   vmsplice(2) of a mapping, zero-copy sends (MSG_ZEROCOPY), RDMA, and splice(2) and sendfile(2)
 ///   from a descriptor without O_DIRECT. The descriptor that is lent has O_DIRECT, with which
@@ -96,16 +96,16 @@ pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 ///   filter may kill instead of refusing. From then on it measures some scans, without their
 ///   callbacks, and tries the more expensive way ever more rarely.
 ///
-/// Lost bytes, in a mapping of a file that was truncated, are -EFAULT as without a pool. The
-/// library asks the kernel what memory `buf` is (PROCMAP_QUERY, Linux 6.11). It copies anonymous
-/// memory by itself, and lets the kernel copy all other memory, which takes longer.
+/// Lost bytes of `buf`, in a mapping of a file that was truncated, are -EFAULT as without a pool.
+/// The library asks the kernel what memory `buf` is (PROCMAP_QUERY, Linux 6.11). It copies
+/// anonymous memory by itself, and lets the kernel copy all other memory, which takes longer.
 ///
 /// Warning: a scan with a pool can raise SIGSEGV or SIGBUS if `buf` is anonymous memory that is
 /// mapped but inaccessible. That concerns MADV_GUARD_INSTALL, protection keys and userfaultfd(2),
 /// but not munmap(2) and mprotect(2).
 ///
 /// A cached file keeps its inode number, and two scans may have the same size and time. A client
-/// that recognizes files by these, and puts no mark on them, needs new files.
+/// that recognizes files by these, without a mark on the file, needs new files.
 ///
 /// No thread may use a pool during or after bytefd_pool_close. A pool holds at most `max_files`
 /// descriptors, two of /proc, and two of its file system. bytefd_pool_trim to 0 closes those that

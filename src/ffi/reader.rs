@@ -1,4 +1,4 @@
-//! What code of the caller's reads, into descriptors.
+//! Wraps content that a function of the caller reads.
 
 use std::ffi::{c_int, c_void};
 use std::io::{self, Read};

@@ -1,4 +1,4 @@
-//! What to ask of a descriptor that another process has made.
+//! Verifies descriptors that another process has made.
 
 use std::ffi::c_int;
 

@@ -1,4 +1,4 @@
-//! What goes out: the value that a function returns, and what it writes for the caller.
+//! Returns values to C, and writes out-parameters.
 
 use std::ffi::{c_char, c_int};
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
@@ -7,7 +7,7 @@ use super::arguments::is_null;
 use super::options::{Extensible, check_size};
 use crate::{Error, Result};
 
-/// What an exported function can return when all went well.
+/// A value that an exported function can return on success.
 pub(super) trait Answer {
     fn into_int(self) -> c_int;
 }
@@ -33,7 +33,7 @@ impl Answer for BorrowedFd<'_> {
     }
 }
 
-/// A number that the function has made of its own.
+/// A number that the function has computed itself.
 impl Answer for c_int {
     fn into_int(self) -> c_int {
         self
@@ -47,7 +47,7 @@ impl Answer for usize {
     }
 }
 
-/// Makes a value and writes it to `to`. Nothing is made if there is nowhere to write it.
+/// Makes a value and writes it to `to`. If `to` is NULL, it makes nothing.
 ///
 /// # Safety
 /// `to` is NULL or writable.
@@ -65,7 +65,7 @@ pub(super) unsafe fn put<T>(
     Ok(())
 }
 
-/// Writes a value that the caller need not want: NULL is fine.
+/// Writes an optional value; NULL is allowed.
 ///
 /// # Safety
 /// As [`put`].
@@ -76,7 +76,7 @@ pub(super) unsafe fn put_if_wanted<T>(to: *mut T, value: T) {
     }
 }
 
-/// Makes what is behind a handle, and gives the handle to the caller.
+/// Makes an object, and gives the caller a handle for it.
 ///
 /// # Safety
 /// As [`put`].
@@ -100,8 +100,8 @@ pub(super) unsafe fn put_descriptors(to: *mut c_int, descriptors: Vec<OwnedFd>) 
     }
 }
 
-/// Fills a struct whose `size` the caller has set, and writes no more than that. The size stays as
-/// it is.
+/// Fills a struct, and writes at most the `size` bytes that the caller has set. `size` is not
+/// changed.
 ///
 /// # Safety
 /// `to` is NULL or points to as many writable bytes as its first member says.

@@ -1,4 +1,4 @@
-//! Lend a descriptor to C code.
+//! Lends a descriptor to C code.
 
 use std::ffi::{c_int, c_void};
 use std::os::fd::{AsFd, AsRawFd};
@@ -76,8 +76,9 @@ pub unsafe extern "C-unwind" fn bytefd_scan_bytes(
         Ok(())
     });
     let Some((scan, lent)) = ready else { return status };
-    // Outside the boundary: a C++ exception or a cancel may leave the callback, and drops `lent` on
-    // its way. SAFETY: the caller gave the function for this purpose.
+    // Outside the boundary, because a C++ exception or a cancellation can leave the callback. Either
+    // drops `lent`.
+    // SAFETY: the caller gave the function for this purpose.
     let (lent, answer) =
         with_cleanup(lent, |lent| unsafe { scan(lent.as_fd().as_raw_fd(), context) });
     boundary(error, || {

@@ -1,4 +1,4 @@
-//! Objects of shared memory, and the sweep.
+//! Opens objects of shared memory, and sweeps.
 
 use std::ffi::{OsStr, c_char, c_int};
 use std::os::fd::OwnedFd;

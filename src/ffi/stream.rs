@@ -1,4 +1,4 @@
-//! Streams into descriptors.
+//! Wraps streams.
 
 use std::ffi::c_int;
 

@@ -1,4 +1,4 @@
-//! System V segments.
+//! Maps and removes System V segments.
 
 use std::ffi::c_int;
 
@@ -75,9 +75,11 @@ fn attach(key: libc::key_t, given: bytefd_sysv_options) -> Result<(Map, c_int)> 
     check_exclusive(given.flags, BYTEFD_SYSV_CREATE, BYTEFD_SYSV_EXCLUSIVE)?;
     let has = |flag| given.flags & flag != 0;
     match (has(BYTEFD_SYSV_BY_ID), has(BYTEFD_SYSV_CREATE), has(BYTEFD_SYSV_EXCLUSIVE)) {
-        (true, true, _) => {
-            Err(Error::new("flags", libc::EINVAL, "a new segment has no number to be created by"))
-        }
+        (true, true, _) => Err(Error::new(
+            "flags",
+            libc::EINVAL,
+            "CREATE with BY_ID, but the kernel gives a new segment its number",
+        )),
         (true, ..) => Ok((wanted.open_by_id(key)?, key)),
         (_, _, true) => wanted.create(key),
         (_, true, _) => wanted.open_or_create(key),

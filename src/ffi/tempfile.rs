@@ -1,4 +1,4 @@
-//! Real files with a path.
+//! Creates real files with a path.
 
 use std::ffi::{CString, OsStr, c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt;

@@ -1,4 +1,4 @@
-//! Messages with descriptors over Unix sockets, and who is at the other end.
+//! Sends and receives messages with descriptors over Unix sockets, and identifies the peer.
 
 use std::ffi::{c_int, c_void};
 
@@ -14,10 +14,10 @@ use super::results::{fill, put, put_descriptors};
 use crate::Result;
 use crate::share::{self, TransferOptions};
 
-/// Receives what has arrived on a stream, at least one byte, instead of waiting for `*length`
-/// bytes. Protocols whose messages contain their length, such as D-Bus, Wayland and varlink, are
-/// read this way. For bytefd_receive. On sockets for datagrams and packets it changes nothing:
-/// there each call receives one datagram or packet.
+/// Makes bytefd_receive return what has arrived on a stream, at least one byte, instead of waiting
+/// for `*length` bytes. Protocols whose messages contain their length, such as D-Bus, Wayland and
+/// varlink, are read this way. On sockets for datagrams and packets the flag changes nothing: each
+/// call receives one datagram or packet.
 pub const BYTEFD_TRANSFER_SOME: u64 = 1u64 << 22;
 
 /// Selects how bytefd_send and bytefd_receive wait, and where a message on a stream ends. Start

@@ -1,4 +1,4 @@
-//! Bytes in, descriptor out.
+//! Wraps bytes, and opens or names the file behind a descriptor.
 
 use std::ffi::{c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt;

@@ -1,4 +1,4 @@
-//! How a descriptor is made, as C says it.
+//! Reads the options of wraps and scans.
 
 use std::ffi::{OsStr, c_char};
 use std::os::unix::ffi::OsStrExt;
@@ -21,9 +21,9 @@ pub const BYTEFD_READ_ONLY: u64 = 1u64 << 3;
 /// and BYTEFD_SEAL_CONTENT. Only execve(2) is refused: a PROT_EXEC mapping of any file works.
 /// - A script needs BYTEFD_INHERIT too, because its interpreter opens it after close-on-exec has
 ///   taken effect.
-/// - Keep the descriptor open for as long as an object that was loaded from it by dlopen(3) may be
-///   used. The dynamic linker remembers the name "/proc/self/fd/N". If a later file gets the number
-///   N, dlopen returns the first object again.
+/// - After dlopen(3) of "/proc/self/fd/N", keep the descriptor open for as long as the object may
+///   be loaded. The dynamic linker remembers the name. If a later file gets the number N, dlopen
+///   returns the first object again.
 /// - On a host without memfd, /dev/shm or /tmp can be mounted noexec. Set `backend` to
 ///   BYTEFD_BACKEND_MEMFD to get an error there.
 pub const BYTEFD_EXECUTABLE: u64 = 1u64 << 4;
@@ -33,9 +33,9 @@ pub const BYTEFD_EXECUTABLE: u64 = 1u64 << 4;
 /// needs that. With BYTEFD_READ_ONLY no seals can be added through it. Kernels before 6.7 map it
 /// privately only; a descriptor from bytefd_reopen can be mapped shared there too.
 pub const BYTEFD_SEAL_CONTENT: u64 = 1u64 << 5;
-/// Lends the cached file of a pool itself. The callback of the scan promises to keep nothing and to
-/// change nothing. For scans with a pool of BYTEFD_POOL_REUSE or BYTEFD_POOL_AUTO; with
-/// BYTEFD_POOL_NEW_FILES it is -EINVAL. See bytefd_pool.
+/// Lends the cached file of a pool itself, for reading and writing. The callback of the scan
+/// promises to keep nothing and to change nothing. It is for scans with a pool of BYTEFD_POOL_REUSE
+/// or BYTEFD_POOL_AUTO; with BYTEFD_POOL_NEW_FILES it is -EINVAL. See bytefd_pool.
 ///
 /// Warning: never use this flag for an engine in another process, or for an engine with a deadline.
 /// Such an engine can still read the file when the callback has returned, and then reads the next
@@ -61,10 +61,10 @@ pub const BYTEFD_BACKEND_TMPFILE: u32 = 0x80000013u32;
 /// Selects how a descriptor is made. Start from BYTEFD_WRAP_OPTIONS_INIT, which sets all defaults.
 /// A NULL pointer means the same.
 ///
-/// `size` lets the struct grow at its end. If it is smaller than the library's struct, the missing
-/// members have their defaults. If it is larger, the bytes that the library does not know must be
-/// 0, and `size` at most 4096; otherwise -E2BIG. A `size` below that of the first version is
-/// -EINVAL.
+/// `size` tells the library how many bytes the caller's struct has, because later versions add
+/// members at its end. If the caller's struct is shorter than the library's, the missing members
+/// have their defaults. If it is longer, the further bytes must be 0, and `size` at most 4096;
+/// otherwise -E2BIG. A `size` below that of the first version is -EINVAL.
 ///
 /// ```c
 /// bytefd_wrap_options options = BYTEFD_WRAP_OPTIONS_INIT;
@@ -169,6 +169,6 @@ pub(super) unsafe fn wrap_options(from: *const bytefd_wrap_options) -> Result<Wr
     // SAFETY: the caller vouches for it.
     match unsafe { scan_options(from)? } {
         (options, None) => Ok(options),
-        _ => Err(Error::new("pool", libc::EINVAL, "a pool is for scans; this file is given away")),
+        _ => Err(Error::new("pool", libc::EINVAL, "pool is not NULL, but only scans use a pool")),
     }
 }

@@ -15,24 +15,31 @@ use crate::fill::Copier;
 use crate::sys::maps::{self, Region};
 use crate::{fill, sys};
 
-/// Makes a buffer its own file: copies it into a new memory file, puts the file in the buffer's
-/// place, and returns the file's descriptor. From then on both are the same memory: stores into the
-/// buffer are seen through the descriptor, and the other way round.
+/// Turns a buffer into a file and returns the file's descriptor. It copies the buffer once into a
+/// new memory file, and maps the file in the place of the buffer. Buffer and file are then the same
+/// memory: a store into one is visible in the other.
 ///
-/// The buffer is whole pages of private anonymous memory, readable and writable, that the caller
-/// has mapped: any part of a mapping, or several that adjoin. It stays the caller's, at the same
-/// address, and nothing of it is kept here: descriptor and buffer live on without each other. The
-/// file has exactly `length` bytes, offset 0, mode 0600, and is close-on-exec. Seals can be added;
-/// at first it has none but that against execution, where the kernel has one (Linux 6.3).
-/// `F_SEAL_SHRINK` keeps others from making it shorter, which makes access to the buffer a SIGBUS;
-/// `F_SEAL_WRITE` is EBUSY for as long as the buffer is mapped, and `F_SEAL_FUTURE_WRITE` (Linux
-/// 5.1) leaves the buffer as the one way to change the file.
+/// The buffer consists of whole pages of private anonymous memory, readable and writable, that the
+/// caller has mapped. It can be a part of a mapping, or several adjoining mappings. It stays the
+/// caller's, at the same address. The library keeps nothing of it: descriptor and buffer exist
+/// independently of each other.
 ///
-/// The replacement is one step: other threads may read the buffer all the time. All of it takes
-/// memory from then on, and twice as much during the call. Large buffers get huge pages as wrapped
-/// files do, whatever they had before. What was set for the old memory is gone: mlock(2),
-/// madvise(2), mbind(2), protection keys, userfaultfd(2), names. Children that are forked later
-/// share the buffer instead of having a copy; those that were forked before keep theirs.
+/// The file has exactly `length` bytes, offset 0 and mode 0600, and the descriptor is
+/// close-on-exec. At first the file has no seals, except against execution (Linux 6.3). The caller
+/// can add seals:
+/// - `F_SEAL_SHRINK` before giving the descriptor away. Without it, every process that can make the
+///   file shorter can make access to the buffer raise SIGBUS.
+/// - `F_SEAL_FUTURE_WRITE` (Linux 5.1), after which only the buffer can change the file.
+/// - `F_SEAL_WRITE` only after the buffer was unmapped; before that it is `EBUSY`.
+///
+/// The replacement is one step, so that other threads may read the buffer all the time. The call
+/// has these effects:
+/// - The whole buffer takes memory from then on, and twice as much during the call.
+/// - Large buffers get huge pages as wrapped files do, whatever they had before.
+/// - Settings of the old memory are gone: mlock(2), madvise(2), mbind(2), protection keys,
+///   userfaultfd(2) and names.
+/// - Children that are forked later share the buffer instead of having a copy. Children that were
+///   forked before keep their copy.
 ///
 /// ```
 /// use std::os::unix::fs::FileExt;
@@ -53,36 +60,44 @@ use crate::{fill, sys};
 /// ```
 ///
 /// # Errors
-/// The buffer is as it was, and nothing is left.
-/// - `EINVAL`: `address` or `length` is not a multiple of the page size, `length` is 0, or the
+/// The buffer is unchanged, and nothing is left behind.
+/// - `EINVAL` if `address` or `length` is not a multiple of the page size, `length` is 0, or the
 ///   range ends past the last address.
-/// - `ENOMEM`: the range is not all mapped; or there is no memory left, or no mapping (the kernel
-///   has a limit on their number).
-/// - `EACCES`: a part of it is not readable and writable, or is executable.
-/// - `EFAULT`: a part of it was lost in a map with a guard, and is the guard's zeros.
-/// - `EOPNOTSUPP`: a part of it is something else than the caller's private anonymous memory: a
-///   mapping of a file, shared memory, memory in hugetlb pages, what the kernel maps into every
-///   process, the heap (`[heap]`), memory that the C library or Go says is its own ("[anon: glibc:
-///   ...]", "[anon: Go: ...]"), or a stack.
-/// - `ENOENT` where /proc is not mounted, `EFBIG` beyond RLIMIT_FSIZE, `EMFILE` and `ENFILE`
-///   without free descriptors, memfd_create(2)'s own where it is refused, mmap(2)'s own (`EPERM`
-///   for memory that is sealed, mseal(2), and `EAGAIN` beyond RLIMIT_MEMLOCK after mlockall(2)).
+/// - `ENOMEM` if a part of the range is not mapped; or if memory or mappings (vm.max_map_count) run
+///   out.
+/// - `EACCES` if a part of the range is not readable and writable, or is executable.
+/// - `EFAULT` if a part of the range was lost in a guarded map, and is the guard's zeros.
+/// - `EOPNOTSUPP` if a part of the range is not private anonymous memory of the caller. It is then
+///   a mapping of a file, shared memory, hugetlb pages, or memory that the kernel maps into every
+///   process.
+/// - `EOPNOTSUPP` if a part of the range is a stack or the heap (`[heap]`).
+/// - `EOPNOTSUPP` if glibc or Go has named a part of the range as its own ("[anon: glibc: ...]",
+///   "[anon: Go: ...]").
+/// - `ENOENT` if /proc is not mounted.
+/// - `EFBIG` if `length` exceeds RLIMIT_FSIZE.
+/// - `EMFILE`, `ENFILE` if descriptors run out.
+/// - `EPERM` if the memory is sealed, mseal(2).
+/// - `EAGAIN` if mlockall(2) is in effect and RLIMIT_MEMLOCK would be exceeded.
+/// - The errors of memfd_create(2), if it is refused; other errors of mmap(2).
 ///
-/// Stacks are found as far as that can be: all of this thread's and of the first one's, and all of
-/// those that glibc gave a thread. Of any other (a thread's of another C library, one that a
-/// program switches to) the page that is in use, by this thread or one that waits in the kernel.
+/// Stacks are recognized as far as possible: the stacks of this thread and of the first thread
+/// entirely, and those that glibc made. Another stack is one of another C library, or one to which
+/// the program switches by itself. Of such a stack only one page is recognized: the one that this
+/// thread, or a thread that waits in the kernel, uses.
 ///
 /// # Safety
-/// - The range is the caller's, and nobody maps, unmaps or protects a part of it during the call.
-/// - Nobody stores into it during the call: what is stored where the copy has been is lost. That
-///   includes the kernel: a read into the buffer that is under way (io_uring(7), O_DIRECT), or a
-///   buffer registered for later ones, fills the old memory. Nobody waits in it on a futex that is
-///   shared between processes, futex(2).
-/// - It does not belong to an allocator, not even when that has lent it (`malloc`, [`Vec`],
-///   [`Box`]), unless it is never freed. An allocator would give it to somebody else, whose bytes
-///   the file then shows, and would take it for zeros after `MADV_DONTNEED`.
-/// - No Rust reference into it lives on, for others can now change the bytes: whoever has the
-///   descriptor.
+/// - The range is the caller's, and no thread maps, unmaps or protects a part of it during the
+///   call.
+/// - No thread stores into the range during the call, because a store to bytes that were already
+///   copied is lost. That includes the kernel. A read into the buffer that is in progress
+///   (io_uring(7), O_DIRECT) fills the old memory. So does a buffer that is registered for later
+///   reads.
+/// - No thread waits in the range on a futex that is shared between processes, futex(2).
+/// - The range is not memory of an allocator (`malloc`, [`Vec`], [`Box`]), unless it is never
+///   freed. An allocator would reuse it for other data, which the file then shows. It would also
+///   expect zeros after `MADV_DONTNEED`.
+/// - No Rust reference into the range lives on, because every holder of the descriptor can now
+///   change the bytes.
 pub unsafe fn adopt(address: NonNull<u8>, length: usize) -> Result<OwnedFd> {
     let range = checked(address.as_ptr().addr(), length)?;
     let regions = maps::regions(&range)

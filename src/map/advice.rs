@@ -154,8 +154,8 @@ impl Map {
     /// ```
     ///
     /// # Errors
-    /// - `EINVAL` if the range is not in the map, the advice would lose content, or the kernel does
-    ///   not do this with this kind of memory.
+    /// - `EINVAL` if the range is not in the map, or the advice would lose content.
+    /// - `EINVAL` if the kernel does not support the advice for this kind of memory.
     /// - `EOPNOTSUPP` if this kernel does not know the advice.
     /// - Other errors of madvise(2).
     pub fn advise(&self, range: impl RangeBounds<usize>, advice: Advice) -> Result<()> {
@@ -188,14 +188,14 @@ impl Map {
     /// ```
     ///
     /// # Errors
-    /// - `EINVAL` if the range is not in the map, or the kernel does not do this with this kind of
-    ///   memory.
+    /// - `EINVAL` if the range is not in the map, or the kernel does not support the advice for
+    ///   this kind of memory.
     /// - `EOPNOTSUPP` if this kernel does not know the advice.
     /// - Other errors of madvise(2).
     ///
     /// # Safety
-    /// The content is nobody's that must keep it: with [`Discard::Remove`] every other map of the
-    /// same file, also one behind a slice, loses it too. After [`Discard::GuardInstall`] and
+    /// No code relies on the content. With [`Discard::Remove`] every other map of the same file
+    /// loses it too, also a map behind a slice. After [`Discard::GuardInstall`] and
     /// [`Discard::HardwarePoison`] nothing accesses the pages.
     pub unsafe fn discard(&mut self, range: impl RangeBounds<usize>, how: Discard) -> Result<()> {
         self.give_advice(range, how as c_int, true)

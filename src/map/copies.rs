@@ -11,13 +11,13 @@ use crate::sys::guard::Guard;
 use crate::sys::{self, copy, source};
 
 impl Map {
-    /// Copies bytes from `offset` on into `buf` and returns how many: all that fit, fewer at the
-    /// end of the map, 0 behind it.
+    /// Copies bytes from `offset` on into `buf` and returns their number. It copies as many as fit,
+    /// fewer at the end of the map, and none past the end.
     ///
     /// Never raises a signal. The copy ends before a page that is lost, because the file became
-    /// shorter or its storage failed. In a guarded map
-    /// ([`MapOptions::guard`](crate::MapOptions::guard)) it ends exactly where the file ends now;
-    /// in other maps the rest of the file's last page reads zero.
+    /// shorter or its storage failed. It also ends before a page that is protected against reading.
+    /// In a guarded map ([`MapOptions::guard`](crate::MapOptions::guard)) it ends exactly where the
+    /// file ends now; in other maps the rest of the file's last page reads zero.
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().range(..10).open("/etc/passwd")?;
@@ -28,7 +28,8 @@ impl Map {
     /// ```
     ///
     /// # Errors
-    /// - `EIO` if not even the first byte exists any more.
+    /// - `EIO` if not even the first byte can be read: it no longer exists, or its page is
+    ///   protected.
     /// - `EINVAL` if the bytes were unmapped.
     pub fn read_at(&self, buf: &mut [u8], offset: usize) -> Result<usize> {
         let offset = offset.min(self.length);
@@ -77,9 +78,11 @@ impl Map {
         self.count_of("read", bytes, copied)
     }
 
-    /// Copies `buf` into the map from `offset` on and returns how many bytes: all, or those before
-    /// a page that is lost or finds no room on the storage; in a guarded map those before the
-    /// file's end. Never raises a signal.
+    /// Copies `buf` into the map from `offset` on and returns the number of bytes copied. Never
+    /// raises a signal.
+    ///
+    /// The copy ends before the first page that is lost, that is protected against writing, or for
+    /// which the storage has no space. In a guarded map it also ends at the end of the file.
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().memory(5)?;

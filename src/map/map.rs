@@ -15,8 +15,8 @@ use crate::sys::mapping::Mapping;
 /// Bytes of a file, or memory without one; unmapped on drop. May be used from several threads at
 /// once.
 ///
-/// The bytes are not handed out as a safe slice, because whoever can write the file can change
-/// them, and whoever can truncate it makes access to them a SIGBUS.
+/// There is no safe slice of the bytes. Every process that can write the file can change them, and
+/// a process that truncates it makes access to them raise SIGBUS.
 ///
 /// ```
 /// # let dir = tempfile::tempdir().unwrap();
@@ -106,7 +106,7 @@ impl Map {
         self.data.as_ptr()
     }
 
-    /// Bytes in the map.
+    /// Returns the number of bytes in the map.
     ///
     /// ```
     /// assert!(bytefd::MapOptions::new().open("/etc/passwd")?.len() > 0);
@@ -116,7 +116,7 @@ impl Map {
         self.length
     }
 
-    /// Whether the map has no bytes.
+    /// Returns whether the map has no bytes.
     ///
     /// ```
     /// assert!(!bytefd::MapOptions::new().open("/etc/passwd")?.is_empty());
@@ -126,7 +126,7 @@ impl Map {
         self.length == 0
     }
 
-    /// What the memory may be used for.
+    /// Returns the access that the map allows.
     ///
     /// ```
     /// use bytefd::{Access, MapOptions};
@@ -272,9 +272,9 @@ impl Map {
         mapping.unmap().context("munmap", || format!("{length} bytes"))
     }
 
-    /// Returns the descriptor of the file behind the map, which is open for reading and writing:
-    /// with [`Access::Write`], and for shared memory until it is sealed. `None` for every other
-    /// map.
+    /// Returns the descriptor of the file behind the map, which is open for reading and writing.
+    /// Maps with [`Access::Write`] have one, and shared memory has one until it is sealed. `None`
+    /// for every other map.
     ///
     /// A process that is given the descriptor, by inheritance or through a socket, has the memory.
     ///
@@ -290,8 +290,8 @@ impl Map {
         }
     }
 
-    /// Returns how many bytes the file behind the map has now. Maps that have a descriptor
-    /// ([`Map::file`]) and guarded maps ([`MapOptions::guard`]) can tell.
+    /// Returns the present size of the file behind the map. It works for maps with a descriptor
+    /// ([`Map::file`]) and for guarded maps ([`MapOptions::guard`]).
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().guard(true).open("/etc/passwd")?;

@@ -97,10 +97,12 @@ impl MapOptions {
         self
     }
 
-    /// With [`Access::Write`]: a smaller file is grown to this size first, with zeros, and the
-    /// space for what is added is reserved, so that a store there cannot hit a full disk (unless
-    /// [`MapOptions::no_reserve`]). Holes that the file had stay holes. A larger file stays as it
-    /// is. Processes that grow one file at the same time must agree among themselves.
+    /// Sets the minimum size of the file, for [`Access::Write`]. A smaller file is first grown to
+    /// this size, with zeros; a larger file keeps its size.
+    ///
+    /// Space for the added bytes is reserved, so that a store there cannot hit a full disk.
+    /// [`MapOptions::no_reserve`] skips that. Holes that the file had before stay holes. Processes
+    /// that grow one file at the same time must coordinate.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
@@ -128,7 +130,7 @@ impl MapOptions {
         self
     }
 
-    /// The mode of a file that [`MapOptions::create`] makes, less the umask; 0 is 0600.
+    /// Sets the mode of a file that [`MapOptions::create`] creates, less the umask; 0 means 0600.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
@@ -142,7 +144,7 @@ impl MapOptions {
         self
     }
 
-    /// With [`Access::Write`]: makes the file if there is none.
+    /// Creates the file if it does not exist. For [`Access::Write`].
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
@@ -157,7 +159,7 @@ impl MapOptions {
         self
     }
 
-    /// The memory may be executed too, PROT_EXEC.
+    /// Allows the memory to be executed too, PROT_EXEC.
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().execute(true).open("/bin/true")?;
@@ -168,8 +170,8 @@ impl MapOptions {
         self
     }
 
-    /// Reads the pages in before returning, MAP_POPULATE; what cannot be read in now is read on
-    /// first use.
+    /// Reads the pages in before the call returns, MAP_POPULATE. A page that cannot be read in now
+    /// is read on first use.
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().populate(true).open("/etc/passwd")?;
@@ -180,7 +182,7 @@ impl MapOptions {
         self
     }
 
-    /// Keeps the pages in memory, mlock(2); an error if RLIMIT_MEMLOCK does not allow it.
+    /// Keeps the pages in memory, mlock(2). The call fails if RLIMIT_MEMLOCK does not allow it.
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().range(..10).mlock(true).open("/etc/passwd")?;
@@ -191,9 +193,10 @@ impl MapOptions {
         self
     }
 
-    /// Reserves neither disk space for growing nor swap space for private pages (MAP_NORESERVE): a
-    /// sparse file of any size, and a store that finds no room is a SIGBUS or the out-of-memory
-    /// killer.
+    /// Reserves no disk space for growing, and no swap space for private pages (MAP_NORESERVE). A
+    /// file can then be sparse and of any size. A store that finds no space raises SIGBUS, or wakes
+    /// the out-of-memory killer. This has nothing to do with [`MapOptions::reserve`], which keeps
+    /// address space.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
@@ -208,9 +211,9 @@ impl MapOptions {
         self
     }
 
-    /// Allows a range past the end of the file. The rest of the last page reads zero, and what is
-    /// stored there never reaches the file; pages wholly past the end are SIGBUS until the file
-    /// grows.
+    /// Allows a range past the end of the file. The rest of the file's last page reads zero, and
+    /// stores there never reach the file. Access to pages entirely past the end raises SIGBUS until
+    /// the file grows.
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().beyond_eof(true).range(..1 << 20).open("/etc/passwd")?;
@@ -222,7 +225,7 @@ impl MapOptions {
         self
     }
 
-    /// Children made by fork(2) do not have the map, MADV_DONTFORK.
+    /// Removes the map from children made by fork(2), MADV_DONTFORK.
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().no_fork(true).open("/etc/passwd")?;
@@ -233,7 +236,7 @@ impl MapOptions {
         self
     }
 
-    /// For private memory: children made by fork(2) find zeros there, MADV_WIPEONFORK (Linux 4.14).
+    /// Shows zeros to children made by fork(2), MADV_WIPEONFORK (Linux 4.14). For private memory.
     ///
     /// ```
     /// use bytefd::{Access, MapOptions};
@@ -245,9 +248,9 @@ impl MapOptions {
         self
     }
 
-    /// For memory: pages from the huge pages that the administrator has reserved (vm.nr_hugepages),
-    /// hugetlbfs. The length must be a multiple of their size. `ENOMEM` where not enough are free.
-    /// (Other huge pages need no asking: see [`MapOptions::populate`].)
+    /// Uses huge pages that the administrator has reserved (vm.nr_hugepages), hugetlbfs. For
+    /// memory. The length must be a multiple of their size. The call fails with `ENOMEM` if not
+    /// enough of them are free. (Other huge pages need no option: see [`MapOptions::populate`].)
     ///
     /// ```
     /// let error = bytefd::MapOptions::new().huge_pages(true).memory(1000).unwrap_err();
@@ -258,25 +261,25 @@ impl MapOptions {
         self
     }
 
-    /// Survives the loss of pages. If another process makes the file shorter, or the storage behind
-    /// it fails, access finds zeros instead of raising SIGBUS, and
-    /// [`Map::check`](crate::Map::check) fails from then on.
+    /// Survives the loss of pages. A page is lost if another process makes the file shorter, or if
+    /// the storage behind the file fails. Access to a lost page then finds zeros instead of raising
+    /// SIGBUS, and [`Map::check`](crate::Map::check) fails from then on.
     ///
-    /// - A lost page stays zeros, also when the file grows again. With a page past the end of the
-    ///   file others that are past the end at that moment are replaced: 1, 2, 4 and so on, so that
-    ///   they need few mappings. Where the storage fails, only the page itself is replaced. It may
-    ///   need a mapping of its own (vm.max_map_count); where none is left, SIGBUS is raised.
-    /// - The handler for SIGBUS serves the whole process. Each new guarded map installs it in front
-    ///   of what the program has done about SIGBUS, unless it is in front already: `EBUSY` if it
-    ///   does not stay in place.
-    /// - Every fault that is not a lost page of a guarded map goes on to the handler that was there
-    ///   before, which must stay loaded. A handler that the program installs afterwards must pass
-    ///   on what it does not want. Otherwise maps are not guarded until the next guarded map is
-    ///   made.
-    /// - The object that has the handler stays loaded from the first guarded map on, also a plugin:
-    ///   dlclose(3) does not unload it. `ELIBACC` if the dynamic linker refuses that.
-    /// - Threads that block SIGBUS are not saved. System calls that are given lost pages fail with
-    ///   `EFAULT`, and the pages stay lost.
+    /// - A lost page stays zero, even if the file grows again. If it is past the end of the file,
+    ///   further pages past the end are replaced with it: 1, 2, 4 and so on. If the storage fails,
+    ///   only the page itself is replaced. Each replacement may need a mapping of its own
+    ///   (vm.max_map_count). If no mapping is left, SIGBUS is raised.
+    /// - The handler for SIGBUS serves the whole process. Each new guarded map installs the handler
+    ///   in front of the program's own, unless it is in front already. The call fails with `EBUSY`
+    ///   if the handler does not stay in place.
+    /// - Every other fault is passed to the handler that was installed before, which must stay
+    ///   loaded. A handler that the program installs later must pass on the faults that are not its
+    ///   own. Otherwise maps are not guarded until the next guarded map is made.
+    /// - The object that contains the handler stays loaded from the first guarded map on.
+    ///   dlclose(3) does not unload it, even if it is a plugin. The call fails with `ELIBACC` if
+    ///   the dynamic linker refuses that.
+    /// - Threads that block SIGBUS are not protected. System calls that are given lost pages fail
+    ///   with `EFAULT`, and the pages stay lost.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
@@ -294,9 +297,9 @@ impl MapOptions {
         self
     }
 
-    /// Address space, in bytes, that is kept for the map: as long as its length stays within,
-    /// [`Map::resize`](crate::Map::resize) never moves it. It costs no memory. With
-    /// [`Access::Write`], or for memory.
+    /// Keeps address space for the map, in bytes, for [`Access::Write`] and for memory. While the
+    /// length of the map stays within it, [`Map::resize`](crate::Map::resize) never moves the map.
+    /// It costs no memory.
     ///
     /// ```
     /// use bytefd::MapOptions;

@@ -55,11 +55,12 @@ pub enum Protection {
     ReadWriteExecute,
 }
 
-/// Pages are the kernel's unit. What keeps content is done to every page that holds some of the
-/// bytes; what loses it only to pages of which all bytes are meant.
+/// The kernel works on pages. An operation that keeps content applies to every page that contains
+/// bytes of the range. An operation that loses content applies only to pages that lie entirely
+/// within the range.
 impl Map {
-    /// Writes changed bytes of the range (any bytes, not only whole pages) back to the file,
-    /// msync(2).
+    /// Writes the changed bytes of a range back to the file, msync(2). The range is any bytes of
+    /// the map, not only whole pages.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
@@ -72,9 +73,10 @@ impl Map {
     /// ```
     ///
     /// # Errors
-    /// `EINVAL` for a range outside the map, and for a private map, whose stores never reach the
-    /// file; `EIO` when writing failed, or pages of a guarded map were lost; `EBUSY` when locked
-    /// pages are to be invalidated.
+    /// - `EINVAL` if the range is not in the map, or the map is private: its stores never reach the
+    ///   file.
+    /// - `EIO` if writing failed, or a guarded map has lost pages.
+    /// - `EBUSY` if locked pages are to be invalidated.
     pub fn flush(&self, range: impl RangeBounds<usize>, how: Flush) -> Result<()> {
         let part = self.part(range)?;
         if self.access() == Access::Private {
@@ -98,7 +100,8 @@ impl Map {
         self.check()
     }
 
-    /// Keeps the pages of the range in memory, mlock(2). Locks do not add up.
+    /// Keeps the pages of the range in memory, mlock(2). Locks do not add up: one [`Map::munlock`]
+    /// ends all of them.
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().memory(4096)?;
@@ -108,8 +111,9 @@ impl Map {
     /// ```
     ///
     /// # Errors
-    /// `EINVAL` for a range outside the map; `ENOMEM` or `EPERM` where RLIMIT_MEMLOCK does not
-    /// allow it; `ENOMEM` where pages are past the end of the file.
+    /// - `EINVAL` if the range is not in the map.
+    /// - `ENOMEM` or `EPERM` if RLIMIT_MEMLOCK does not allow it.
+    /// - `ENOMEM` if pages are past the end of the file.
     pub fn mlock(&self, range: impl RangeBounds<usize>) -> Result<()> {
         let Some((mapping, bytes)) = self.part(range)? else { return Ok(()) };
         mapping
@@ -117,7 +121,7 @@ impl Map {
             .context("mlock", || format!("bytes {}..{}", bytes.start, bytes.end))
     }
 
-    /// Undoes [`Map::mlock`] for the pages of the range, munlock(2).
+    /// Reverts [`Map::mlock`] for the pages of the range, munlock(2).
     ///
     /// ```
     /// bytefd::MapOptions::new().memory(4096)?.munlock(..)?;
@@ -125,7 +129,7 @@ impl Map {
     /// ```
     ///
     /// # Errors
-    /// `EINVAL` for a range outside the map; munlock(2)'s own.
+    /// `EINVAL` if the range is not in the map; other errors of munlock(2).
     pub fn munlock(&self, range: impl RangeBounds<usize>) -> Result<()> {
         let Some((mapping, bytes)) = self.part(range)? else { return Ok(()) };
         mapping

@@ -14,16 +14,18 @@ use crate::sys::mapping::{Content, Mapping};
 use crate::sys::{self, copy};
 
 impl Map {
-    /// Makes the map, and what is behind it, `length` bytes long.
+    /// Sets the length of the map and of its file to `length` bytes. A file that extends past the
+    /// end of the map keeps its length.
     ///
-    /// Growing: the file grows too, unless it goes on behind the map, and its space is reserved as
-    /// with [`MapOptions::file_size`](crate::MapOptions::file_size). What is new reads zero,
-    /// whatever was stored behind the old end before. Shrinking: the file is cut off at the new
-    /// end, unless it goes on behind the map.
+    /// - Growing reserves the space of the file, as
+    ///   [`MapOptions::file_size`](crate::MapOptions::file_size) does. New bytes read zero,
+    ///   whatever was stored past the old end.
+    /// - Shrinking truncates the file at the new end. Access past it by other processes and other
+    ///   maps then raises SIGBUS.
     ///
-    /// With [`MapOptions::reserve`](crate::MapOptions::reserve) the map stays where it is up to
-    /// that length. Otherwise it may move: pointers from before are invalid. Other processes and
-    /// other maps of the file see its new length; what was cut off is SIGBUS for them.
+    /// The map keeps its address if its length has never exceeded
+    /// [`MapOptions::reserve`](crate::MapOptions::reserve). Otherwise it may move, and earlier
+    /// pointers are invalid.
     ///
     /// ```
     /// let mut map = bytefd::MapOptions::new().memory(5)?;
@@ -34,10 +36,14 @@ impl Map {
     /// ```
     ///
     /// # Errors
-    /// Nothing has changed then. `EINVAL` for a map that is not for writing, one of which parts
-    /// were unmapped, or more than a map or file can have; `EFBIG` and `ENOSPC` when the file
-    /// cannot grow; `EPERM` if it is sealed against it; `ENOMEM` without memory or address space;
-    /// `EFAULT` if the map must move and parts have another protection or treatment than the rest.
+    /// A failure changes nothing.
+    /// - `EINVAL` if the map is not for writing, or parts of it were unmapped.
+    /// - `EINVAL` if `length` is more than a map or file can have.
+    /// - `EFBIG`, `ENOSPC` if the file cannot grow.
+    /// - `EPERM` if the file is sealed against it.
+    /// - `ENOMEM` if memory or address space runs out.
+    /// - `EFAULT` if the map must move, and parts of it have another protection or advice than the
+    ///   rest.
     pub fn resize(&mut self, length: usize) -> Result<()> {
         let problem = if matches!(self.backing, Backing::None | Backing::Watched(_)) {
             "its file is not the map's to change, because it was not mapped for writing, or was \

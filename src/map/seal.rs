@@ -22,13 +22,13 @@ use crate::wrap::{before_sealing, reopen};
 pub(super) const PATIENCE: Duration = Duration::from_millis(100);
 
 impl Map {
-    /// Seals shared memory ([`MapOptions::memory`](crate::MapOptions::memory)) without copying: the
-    /// descriptor is as [`wrap`](crate::wrap()) gives, of exactly the map's length, at offset 0,
+    /// Seals shared memory ([`MapOptions::memory`](crate::MapOptions::memory)) without copying. The
+    /// descriptor is as [`wrap`](crate::wrap()) returns it: exactly the map's length, offset 0,
     /// mode 0400, close-on-exec. The bytes stay at the same address, for reading only, and can
     /// never change.
     ///
-    /// A child that another thread forks in this moment has the memory mapped for writing until it
-    /// calls execve(2) or exits, which takes a few milliseconds. This waits for it, at most 100 ms;
+    /// A child that another thread forks at this moment maps the memory for writing until it calls
+    /// execve(2) or exits. That takes a few milliseconds. The call waits for it, at most 100 ms;
     /// see [`Map::seal_timeout`].
     ///
     /// ```
@@ -42,12 +42,13 @@ impl Map {
     /// # Errors
     /// The error has the map, as it was: [`SealError::into_inner`].
     /// - `EINVAL` if the map is not shared memory, or parts of it were unmapped.
-    /// - `ETIMEDOUT` if another process still has the memory mapped for writing after the time, or
-    ///   its pages are in use by the kernel (io_uring registered buffers, direct I/O).
-    /// - `EPERM` if another process has sealed it against seals, or (also `EACCES`) another user
-    ///   made it, which this process was.
-    /// - `EIO` if another process made it shorter. If that happened during this call the map is for
-    ///   reading only.
+    /// - `ETIMEDOUT` if the time has passed, and another process still maps the memory for writing
+    ///   or the kernel uses pages of it. The kernel uses pages for io_uring registered buffers and
+    ///   direct I/O.
+    /// - `EPERM` if another process has sealed the memory against seals.
+    /// - `EPERM` or `EACCES` if this process created the memory as another user.
+    /// - `EIO` if another process made the memory shorter. If that happened during this call, the
+    ///   map is for reading only.
     pub fn seal(self) -> std::result::Result<Sealed, SealError<Map>> {
         self.seal_timeout(Some(PATIENCE))
     }
@@ -121,10 +122,10 @@ impl Map {
     /// ([`MapOptions::memory`](crate::MapOptions::memory)) for others, while this map goes on
     /// writing. They see every store.
     ///
-    /// The memory gets mode 0400 and the seals F_SEAL_SHRINK, F_SEAL_GROW and F_SEAL_FUTURE_WRITE
-    /// (Linux 5.1): nobody can write to it but through maps that exist already. [`Map::resize`] and
-    /// [`Discard::Remove`](crate::Discard::Remove) fail with `EPERM` afterwards. The map can still
-    /// be sealed, but other processes of the same user can prevent that, and a seal that fails
+    /// The memory gets mode 0400, and the seals F_SEAL_SHRINK, F_SEAL_GROW and F_SEAL_FUTURE_WRITE
+    /// (Linux 5.1). It can then be written only through maps that exist already. [`Map::resize`]
+    /// and [`Discard::Remove`](crate::Discard::Remove) fail with `EPERM` from then on. The map can
+    /// still be sealed, but another process of the same user can prevent it. A seal that fails
     /// leaves the map for reading only.
     ///
     /// ```

@@ -22,9 +22,9 @@ impl MapOptions {
     /// With [`MapOptions::guard`] it keeps one too, for [`Map::file_size`]. Otherwise none stays
     /// open.
     ///
-    /// Warning: the file is opened, and closed at the latest with the map. The kernel then drops
-    /// all POSIX record locks of this process on the file, fcntl(2). Use [`MapOptions::map_fd`] for
-    /// a file that is locked so.
+    /// Warning: the call opens the file, and closes that descriptor when it returns or when the map
+    /// is closed. The kernel then drops all POSIX record locks of this process on the file,
+    /// fcntl(2). Use [`MapOptions::map_fd`] for a file with such locks.
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().open("/etc/passwd")?;
@@ -32,22 +32,26 @@ impl MapOptions {
     /// ```
     ///
     /// # Errors
-    /// `ENXIO` for a range that is not all in the file; `EISDIR` for a directory and `ENODEV` for
-    /// anything else that is not a regular file, or whose content cannot be mapped (/proc, /sys);
-    /// `EFBIG` and `ENOSPC` when it cannot grow; `EINVAL` for options that contradict each other;
-    /// open(2)'s and mmap(2)'s own. On failure a file that was created is gone again, and one that
-    /// was to grow has its old size.
+    /// On failure a file that the call created is removed, and a file that it should grow keeps its
+    /// old size.
+    /// - `ENXIO` if the range is not entirely in the file.
+    /// - `EISDIR` if the path is that of a directory.
+    /// - `ENODEV` if it is anything else that is not a regular file, or a file whose content cannot
+    ///   be mapped (/proc, /sys).
+    /// - `EFBIG`, `ENOSPC` if the file cannot grow.
+    /// - `EINVAL` if options contradict each other.
+    /// - Other errors of open(2) and mmap(2).
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Map> {
         self.check()?;
         self.map_file(File::open(path.as_ref(), self)?)
     }
 
     /// Maps the regular file behind a descriptor, which may be closed afterwards. [`Access::Write`]
-    /// needs a descriptor that was opened read-write, the others one that can be read. The file
-    /// offset is not used and does not move.
+    /// needs a descriptor that is open for reading and writing; other maps need one that is open
+    /// for reading. The file offset is neither used nor changed.
     ///
-    /// With [`Access::Write`] or [`MapOptions::guard`] the map keeps a duplicate. Closing the map
-    /// closes it, which drops this process's POSIX record locks on the file, fcntl(2).
+    /// With [`Access::Write`] or [`MapOptions::guard`] the map keeps a duplicate. When the map is
+    /// closed, the kernel drops this process's POSIX record locks on the file, fcntl(2).
     ///
     /// ```
     /// let fd = bytefd::wrap(b"hello")?;
@@ -58,8 +62,10 @@ impl MapOptions {
     /// ```
     ///
     /// # Errors
-    /// As [`MapOptions::open`]; `EACCES` if the descriptor was not opened for what is asked,
-    /// `EPERM` if the file is sealed against it, `EINVAL` for [`MapOptions::create`] and a mode.
+    /// As [`MapOptions::open`], and:
+    /// - `EACCES` if the descriptor was not opened for the requested access.
+    /// - `EPERM` if the file is sealed against the requested access.
+    /// - `EINVAL` for [`MapOptions::create`] and a mode.
     pub fn map_fd(&self, fd: impl AsFd) -> Result<Map> {
         self.check_open()?;
         self.map_file(File::behind(fd.as_fd(), self)?)
@@ -67,12 +73,12 @@ impl MapOptions {
 
     /// Maps `length` bytes of memory without a file, zeros at first, for reading and writing.
     ///
-    /// By default the memory is shared ([`Access::Write`]): a memory file is behind it, whose
-    /// descriptor ([`Map::file`]) can be given to other processes, and which [`Map::seal`] seals.
-    /// With [`Access::Private`] the memory is private, as malloc's is.
+    /// By default the memory is shared ([`Access::Write`]): it belongs to a memory file, whose
+    /// descriptor ([`Map::file`]) can be given to other processes. [`Map::seal`] seals that file.
+    /// With [`Access::Private`] the memory is private, like that of malloc(3).
     ///
-    /// With [`MapOptions::populate`] the memory is there before this returns, in huge pages where
-    /// that pays; otherwise each page comes when it is first touched.
+    /// With [`MapOptions::populate`] the kernel provides all memory before the call returns, in
+    /// huge pages where they pay. Otherwise it provides each page on first access.
     ///
     /// ```
     /// let mut map = bytefd::MapOptions::new().memory(5)?;

@@ -46,9 +46,9 @@ use sizes::Way;
 pub use stats::PoolStats;
 pub(crate) use trial::Trial;
 
-/// Files for one trust domain, cached and lent again. See [`Pool::scan`] for what it protects
-/// against and what it cannot see. May be used from any thread; a scan never waits for another
-/// scan's callback.
+/// Files for one trust domain, cached and lent again. [`Pool::scan`] describes what protects the
+/// content, and what the pool does not detect. Any thread may use it, and a scan never waits for
+/// another scan's callback.
 ///
 /// ```
 /// let pool = bytefd::Pool::new(64 << 20);
@@ -73,8 +73,9 @@ impl Pool {
         PoolOptions::new().max_bytes(max_bytes).create().expect("the other defaults are valid")
     }
 
-    /// Drops cached files, the longest unused first, until at most `bytes` are cached; at 0 all of
-    /// them, also empty ones, and the file system for new files, which a later scan makes again.
+    /// Drops cached files, the longest unused first, until at most `bytes` bytes are cached. With 0
+    /// it drops all of them, empty ones too, and the file system for new files. A later scan makes
+    /// that file system again.
     ///
     /// ```
     /// let pool = bytefd::Pool::new(64 << 20);
@@ -87,8 +88,8 @@ impl Pool {
         self.0.trim(bytes);
     }
 
-    /// What the pool has done so far, and what it holds. In a child made by fork(2) what it holds
-    /// begins at nothing.
+    /// Returns what the pool has done so far, and what it holds. In a child made by fork(2) it
+    /// holds nothing at first.
     ///
     /// ```
     /// let pool = bytefd::Pool::new(64 << 20);

@@ -6,18 +6,18 @@ use std::time::Duration;
 /// the 1024 that most processes may have. A scan beyond them gets a file that is not kept.
 pub(super) const MAX_FILES: usize = 64;
 
-/// How a pool comes by the file that it lends. [`Pool::scan`](crate::Pool::scan) says what each
-/// protects against.
+/// Selects how a pool gets the files that it lends. [`Pool::scan`](crate::Pool::scan) says what
+/// each protects against.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PoolMethod {
-    /// For each size the cheaper one of the methods that this host allows. It promises what `Reuse`
-    /// promises.
+    /// Uses, for each size, the cheaper of `Reuse` and `NewFiles`, if this host allows both. It
+    /// promises what `Reuse` promises.
     #[default]
     Auto,
     /// Reuses files, after the kernel has proved that nobody else has them open.
     Reuse,
-    /// Makes a new file for each scan, on a file system in memory that belongs to the pool. Sizes
+    /// Creates a new file for each scan, on a file system in memory that belongs to the pool. Sizes
     /// for which a memfd is cheaper, and files that do not fit into [`PoolOptions::max_bytes`], get
     /// a sealed memfd.
     NewFiles,
@@ -62,7 +62,7 @@ impl PoolOptions {
     }
 
     /// Maximum number of bytes of memory in cached files that are not lent. 0 caches nothing. It is
-    /// also the size of the file system for new files, which holds those that are lent or that a
+    /// also the size of the file system for new files. That holds the files that are lent or that a
     /// borrower has kept.
     ///
     /// ```
@@ -86,8 +86,9 @@ impl PoolOptions {
         self
     }
 
-    /// Drops a file that was not lent for this time. The pool looks at the time when it is used; it
-    /// has no thread of its own.
+    /// Drops a file that was not used for this time. The pool checks the time when it is used,
+    /// because it has no thread of its own. Zero drops a file at the next use of the pool, instead
+    /// of lending it again.
     ///
     /// ```
     /// let pool = bytefd::PoolOptions::new().idle(std::time::Duration::from_secs(60)).create()?;
@@ -98,7 +99,7 @@ impl PoolOptions {
         self
     }
 
-    /// How the pool comes by its files. See [`PoolMethod`].
+    /// Selects how the pool gets its files. See [`PoolMethod`].
     ///
     /// ```
     /// use bytefd::{PoolMethod, PoolOptions};

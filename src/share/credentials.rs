@@ -6,7 +6,8 @@ use super::connection::check_family;
 use crate::error::{Context, Error, Result};
 use crate::sys::socket;
 
-/// The process, user and group at the other end of a connected socket, as the kernel saw them then.
+/// Identifies the process, user and group at the other end of a connected socket, as the kernel saw
+/// them when the connection was made.
 ///
 /// ```
 /// use std::os::unix::net::UnixStream;
@@ -16,22 +17,22 @@ use crate::sys::socket;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Credentials {
-    /// Its process, as this process sees it; 0 if it cannot. The process may have ended, and its
-    /// number be another's by now.
+    /// The process ID, as this process sees it; 0 if it cannot see that process. The process may
+    /// have ended, and another process may have the number by now.
     pub pid: i32,
-    /// Its effective user.
+    /// The effective user ID.
     pub uid: u32,
-    /// Its effective group.
+    /// The effective group ID.
     pub gid: u32,
 }
 
-/// Returns who called connect(2), listen(2) or socketpair(2) for the other end, at that time:
-/// `SO_PEERCRED`, unix(7). The kernel vouches for it. Another process may have the other end by
-/// now, because sockets are inherited and sent.
+/// Returns which process called connect(2), listen(2) or socketpair(2) for the other end of a
+/// socket: `SO_PEERCRED`, unix(7). The kernel guarantees the result. By now another process may
+/// have the other end, because sockets are inherited and sent.
 ///
 /// # Errors
-/// - `ENOTCONN` if the socket is not connected, or is one for datagrams that socketpair(2) has not
-///   made.
+/// - `ENOTCONN` if the socket is not connected, or is a datagram socket that was not made by
+///   socketpair(2).
 /// - `ENOTSOCK` if it is not a socket; `EPROTOTYPE` if its family is not `AF_UNIX`.
 pub fn peer_credentials(socket: impl AsFd) -> Result<Credentials> {
     let socket = socket.as_fd();

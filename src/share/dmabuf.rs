@@ -5,9 +5,9 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use crate::error::{Context, Errno, Error, Result};
 use crate::sys::{self, file, udmabuf};
 
-/// Makes a dma-buf, which drivers of graphics cards, cameras and the like take, of all pages of a
-/// memory file: /dev/udmabuf, Linux 4.20. Both show the same memory, and the dma-buf lives on
-/// without the file's descriptor. It is close-on-exec.
+/// Creates a dma-buf of all pages of a memory file, through /dev/udmabuf (Linux 4.20). Drivers of
+/// graphics cards, cameras and other devices accept dma-bufs. The file and the dma-buf are the same
+/// memory, and the dma-buf outlives the file's descriptor. It is close-on-exec.
 ///
 /// The file must be a memfd of whole pages, sealed against shrinking and not against writing,
 /// because devices write:
@@ -26,11 +26,12 @@ use crate::sys::{self, file, udmabuf};
 /// ```
 ///
 /// # Errors
-/// - `ENODEV`: this kernel has no such driver, or it is not loaded.
-/// - `EACCES`: this user may not open it.
-/// - `EINVAL`: not a memfd, not whole pages or none, not sealed against shrinking, or sealed
-///   against writing; or more than the driver allows (its parameter `size_limit_mb`).
-/// - The driver's own.
+/// - `ENODEV` if this kernel has no such driver, or has not loaded it.
+/// - `EACCES` if this user may not open /dev/udmabuf.
+/// - `EINVAL` if the file is not a memfd of whole pages, is not sealed against shrinking, or is
+///   sealed against writing.
+/// - `EINVAL` if the file is larger than the driver allows (its parameter `size_limit_mb`).
+/// - Other errors of the driver.
 pub fn export_dmabuf(memory: impl AsFd) -> Result<OwnedFd> {
     let memory = memory.as_fd();
     let shown = || format!("descriptor {}", memory.as_raw_fd());

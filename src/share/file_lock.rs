@@ -8,7 +8,7 @@ use crate::error::{Context, Errno, Error, Result};
 use crate::sys::file_lock;
 use crate::sys::wait::Wait;
 
-/// Which other locks a lock admits.
+/// Selects which other locks a lock admits.
 ///
 /// ```
 /// use bytefd::share::{LockKind, file_lock};
@@ -24,7 +24,8 @@ pub enum LockKind {
     Exclusive,
 }
 
-/// How long [`file_lock`] waits, and what ends it. The default waits until the lock is free.
+/// Selects how long [`file_lock`] waits, and what ends the wait. The default waits until the lock
+/// is free.
 ///
 /// ```
 /// use std::time::Duration;
@@ -88,8 +89,7 @@ impl FileLockOptions {
     ///
     /// # Errors
     /// As [`file_lock`], and
-    /// - `EAGAIN` if the timeout is zero and another open file description has a lock that excludes
-    ///   this one.
+    /// - `EAGAIN` if the timeout is zero and another open file description has a conflicting lock.
     /// - `ETIMEDOUT` if the timeout has passed.
     /// - `EINTR` if a signal handler has run and the wait is interruptible.
     pub fn lock<F: AsFd>(
@@ -128,19 +128,21 @@ impl FileLockOptions {
     }
 }
 
-/// Locks bytes of a file, and waits until no other open file description has a lock that excludes
-/// this one. The range may lie past the end of the file. Replaces a lock of the same open file
+/// Locks bytes of a file, and waits until no other open file description has a conflicting lock.
+/// The range may lie past the end of the file. The new lock replaces a lock of the same open file
 /// description on these bytes.
 ///
-/// The lock is advisory: it excludes those who lock the bytes too, in any process, and neither
-/// reads nor writes. It belongs to the open file description (`F_OFD_SETLK`, fcntl(2), Linux 3.15):
-/// all duplicates of the descriptor have it, also in other processes. It ends when the [`FileLock`]
-/// is dropped, or when the last duplicate is closed, which happens too when the last holder is
-/// killed. Two open file descriptions exclude each other even in one process; threads that share
-/// one do not. A process that was sent a descriptor or has inherited it needs an open file
-/// description of its own, from [`reopen`](crate::reopen) (for reading) or open(2).
+/// The lock is advisory: it conflicts with other locks on these bytes, in any process, but does not
+/// stop reads or writes. It belongs to the open file description (`F_OFD_SETLK`, fcntl(2), Linux
+/// 3.15):
+/// - All duplicates of the descriptor have it, also in other processes.
+/// - It ends when the [`FileLock`] is dropped, or when the last duplicate is closed, for example
+///   because its process was killed.
+/// - Two open file descriptions conflict even in one process. Threads that share one do not.
+/// - A process that received or inherited the descriptor needs an open file description of its own,
+///   from [`reopen`](crate::reopen) (for reading) or open(2).
 ///
-/// The lock is polled, at least every 10 ms.
+/// While the call waits, it polls the lock at least every 10 ms.
 ///
 /// ```
 /// use bytefd::share::{LockKind, file_lock};

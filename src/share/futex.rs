@@ -7,7 +7,8 @@ use crate::error::{Context, Errno, Error, Result};
 use crate::sys::futex;
 use crate::sys::wait::Wait;
 
-/// How long [`futex_wait`] waits, and what ends it. The default waits until it is woken.
+/// Selects how long [`futex_wait`] waits, and what ends the wait. The default waits until it is
+/// woken.
 ///
 /// ```
 /// use std::sync::atomic::AtomicU32;
@@ -81,12 +82,13 @@ impl FutexWaitOptions {
     }
 }
 
-/// Waits until another thread or process calls [`futex_wake`] on `word`. Returns at once if the
-/// word does not have this value, and may return without a reason: read the word, and wait again.
+/// Waits until another thread or process calls [`futex_wake`] on `word`. It returns immediately if
+/// the word does not have this value, and may return without a reason. After each return, read the
+/// word and wait again if necessary.
 ///
 /// The word lies in a map that the processes share, at any address, or in memory of this process. A
 /// writer changes the word first, then calls [`futex_wake`]. If the writer dies between the two, no
-/// waiter wakes: set a [timeout](FutexWaitOptions::timeout), or use a
+/// waiter wakes. Set a [timeout](FutexWaitOptions::timeout), or use a
 /// [`file_lock`](super::file_lock()), which ends with its holder.
 ///
 /// ```

@@ -72,15 +72,15 @@ impl ShmOptions {
         self
     }
 
-    /// The object is owned by those that open it with this option: [`sweep`](super::sweep())
-    /// removes its name once none of them has it open or mapped. They share it with a lock on the
-    /// open file description (`LOCK_SH`, flock(2)), which duplicates, mappings, children and
-    /// receivers keep, and which the kernel ends when the last of them is gone, also after `kill
-    /// -9`.
+    /// Makes the processes that open the object with this option its owners.
+    /// [`sweep`](super::sweep()) removes the object's name once no owner has it open or mapped. The
+    /// owners share a lock on the open file description (`LOCK_SH`, flock(2)). Duplicates,
+    /// mappings, children and receivers keep the lock. The kernel ends it with the last of them,
+    /// also after `kill -9`.
     ///
-    /// The name begins with `bytefd-owned.`. Other processes can open the object by its whole name,
-    /// which [`Shm::name`] returns, without this option; a sweep does not see them. Who calls
-    /// flock(2) on the descriptor itself gives the lock up.
+    /// The name begins with `bytefd-owned.`. Other processes can open the object by its full name,
+    /// which [`Shm::name`] returns, without this option. A sweep ignores them. A process that calls
+    /// flock(2) on the descriptor loses the lock.
     ///
     /// ```
     /// use bytefd::share::ShmOptions;
@@ -93,9 +93,9 @@ impl ShmOptions {
         self
     }
 
-    /// Opens an object that belongs to any user. Otherwise an object of a user other than the
-    /// effective one and root is `EPERM`: its owner can change it at any time, and can have created
-    /// it in expectation of this name.
+    /// Opens an object that belongs to any user. Otherwise the call fails with `EPERM` unless the
+    /// object's owner is the effective user or root. Another owner can change the object at any
+    /// time, and may have created it because the name could be guessed.
     ///
     /// ```
     /// let options = bytefd::share::ShmOptions::new().any_owner(true);
@@ -130,8 +130,9 @@ impl ShmOptions {
     /// # Errors
     /// - `EEXIST` if there is an object of this name.
     /// - `EINVAL` if the name is empty, is `.` or `..`, or has a NUL byte or a slash that is not
-    ///   its first byte; or if the mode has bits other than the nine permission bits,
-    ///   or if it is owned and lets its owner neither read nor write.
+    ///   its first byte.
+    /// - `EINVAL` if the mode has bits other than the nine permission bits.
+    /// - `EINVAL` if the object is owned and the mode lets its owner neither read nor write.
     /// - `ENAMETOOLONG` if the name has more than 255 bytes, with `bytefd-owned.` if it is owned.
     /// - `ENOSPC` if the file system is full, `EFBIG` above RLIMIT_FSIZE.
     /// - `ENOENT` where there is no /dev/shm.

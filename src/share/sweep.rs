@@ -11,7 +11,7 @@ use crate::error::Errno;
 use crate::sys::{Result, directory, file, process};
 use crate::{backend, ownership};
 
-/// What a [`sweep`] did.
+/// Counts what a [`sweep`] did.
 ///
 /// ```
 /// let result = bytefd::share::sweep();
@@ -20,25 +20,29 @@ use crate::{backend, ownership};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SweepResult {
-    /// The number of names that were removed.
+    /// Number of names that were removed.
     pub removed: u64,
-    /// The number of names of this user that a process holds.
+    /// Number of names of this user that a process still holds.
     pub in_use: u64,
-    /// The number of names that could not be removed, or not entirely, and of directories that
-    /// could not be read.
+    /// Number of names that could not be removed entirely, and of directories that could not be
+    /// read.
     pub failed: u64,
 }
 
-/// Removes what killed processes of this user have left: objects of [`ShmOptions::owned`], the
-/// files of [`TempFileOptions`], and the names that some files have for a moment. It looks into
-/// /dev/shm, `$TMPDIR`, /tmp and /var/tmp, goes on after a failure, and counts it.
+/// Removes what killed processes of this user have left behind. That is objects of
+/// [`ShmOptions::owned`], files of [`TempFileOptions`], and the names that some new files have for
+/// a moment. It searches /dev/shm, `$TMPDIR`, /tmp and /var/tmp. After a failure it continues, and
+/// counts the failure.
 ///
-/// What a process owns it holds with a shared lock, flock(2), which the kernel ends with the
-/// process. The sweep removes what it can lock exclusively: names that begin with `bytefd-owned.`,
-/// belong to this user, and have no process that holds them, in any container. It leaves everything
-/// else alone, and enters nothing that is mounted in a directory that it removes.
+/// A process holds a shared lock, flock(2), on each object and file that it owns. The kernel ends
+/// that lock with the process. The sweep removes a name only if all of the following hold:
+/// - It begins with `bytefd-owned.`.
+/// - It belongs to this user.
+/// - No process holds it, in any container, so that the sweep can lock it exclusively.
 ///
-/// A killed process cannot clean up. Let the next one do it, or a timer.
+/// If a directory that it removes contains a mount, it does not enter the mount.
+///
+/// A killed process cannot clean up. Call this in the next process, or from a timer.
 ///
 /// [`ShmOptions::owned`]: super::ShmOptions::owned
 /// [`TempFileOptions`]: super::TempFileOptions

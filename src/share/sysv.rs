@@ -7,8 +7,8 @@ use crate::ownership;
 use crate::sys::mapping::Mapping;
 use crate::sys::sysv;
 
-/// How a System V segment is created or attached, sysvipc(7). The default attaches for reading, and
-/// creates with mode 0600.
+/// Selects how a System V segment is created or attached, sysvipc(7). The default attaches for
+/// reading, and creates with mode 0600.
 ///
 /// ```
 /// use bytefd::share::SysvOptions;
@@ -52,7 +52,7 @@ impl SysvOptions {
         self
     }
 
-    /// The permission bits of a new segment; 0 is 0600.
+    /// Sets the permission bits of a new segment; 0 means 0600.
     ///
     /// ```
     /// let options = bytefd::share::SysvOptions::new().mode(0o640);
@@ -73,9 +73,9 @@ impl SysvOptions {
     }
 
     /// Marks the segment for removal (IPC_RMID) as soon as it is attached. The kernel removes it
-    /// when its last user detaches it or ends, also by SIGKILL. From then on other processes attach
-    /// it by its number, which Linux allows, not by its key. A process that is killed within the
-    /// call, between creating and marking, leaves the segment behind.
+    /// when its last user detaches it or ends, also by SIGKILL. From then on other processes must
+    /// attach it by its number, which Linux allows, because its key no longer finds it. A process
+    /// that is killed within the call, between creating and marking, leaves the segment behind.
     ///
     /// ```
     /// use bytefd::share::SysvOptions;
@@ -104,8 +104,9 @@ impl SysvOptions {
     ///
     /// # Errors
     /// - `EEXIST` if there is a segment with this key.
-    /// - `EINVAL` if the length is 0 or above /proc/sys/kernel/shmmax, the mode has bits other than
-    ///   the nine permission bits, or the segment would not be attached for writing.
+    /// - `EINVAL` if the length is 0 or exceeds /proc/sys/kernel/shmmax.
+    /// - `EINVAL` if the mode has bits other than the nine permission bits, or the segment would
+    ///   not be attached for writing.
     /// - `EACCES` if the mode does not let this user attach it; `ENOSPC` if there are too many
     ///   segments; `ENOMEM`.
     /// - `ENOSYS` if the kernel has no System V segments.
@@ -227,8 +228,8 @@ impl SysvOptions {
     }
 }
 
-/// Marks a segment for removal (IPC_RMID). It is removed when the last process has detached it. Its
-/// key finds it no more.
+/// Marks a segment for removal (IPC_RMID). The kernel removes it when the last process has detached
+/// it. Its key no longer finds it.
 ///
 /// ```
 /// use bytefd::share::SysvOptions;

@@ -19,7 +19,7 @@ const ELSEWHERE: &str = "/tmp";
 
 const LONGEST_SUFFIX: usize = 200;
 
-/// How a temporary file is created. The default: no suffix, in /dev/shm, mode 0600.
+/// Selects how a temporary file is created. The default: no suffix, in /dev/shm, mode 0600.
 ///
 /// ```
 /// let file = bytefd::share::TempFileOptions::new().suffix(".txt").create(b"hello")?;
@@ -44,7 +44,7 @@ impl TempFileOptions {
         TempFileOptions::default()
     }
 
-    /// The end of the file's name, for code that looks at it.
+    /// Sets the end of the file's name, for code that checks it.
     ///
     /// ```
     /// let file = bytefd::share::TempFileOptions::new().suffix(".ndb").create(b"EICAR:0:*:6869")?;
@@ -56,9 +56,9 @@ impl TempFileOptions {
         self
     }
 
-    /// An existing directory for the file. The default is the tmpfs at /dev/shm, or /tmp where that
-    /// cannot be used. [`sweep`](super::sweep()) looks into /dev/shm, `$TMPDIR`, /tmp and /var/tmp
-    /// only: in another directory, a killed process leaves the file behind.
+    /// Sets an existing directory for the file. The default is the tmpfs at /dev/shm, or /tmp if
+    /// that cannot be used. [`sweep`](super::sweep()) searches only /dev/shm, `$TMPDIR`, /tmp and
+    /// /var/tmp. In any other directory, a killed process leaves the file behind.
     ///
     /// ```
     /// let file = bytefd::share::TempFileOptions::new().directory("/var/tmp").create(b"on disk")?;
@@ -70,8 +70,8 @@ impl TempFileOptions {
         self
     }
 
-    /// The permission bits of the file, whatever the umask says; 0 is 0600. Its directory lets no
-    /// other user in.
+    /// Sets the permission bits of the file, whatever the umask is; 0 means 0600. The directory
+    /// around the file admits no other user.
     ///
     /// ```
     /// let file = bytefd::share::TempFileOptions::new().mode(0o400).create(b"hello")?;
@@ -85,13 +85,13 @@ impl TempFileOptions {
     /// Creates a real file with these bytes, alone in a directory of mode 0700. Its path is
     /// absolute and has no symbolic links.
     ///
-    /// Such a file cannot be sealed: any process of the same user can change it. Give code that can
-    /// take a descriptor or `/proc/self/fd/N` that instead ([`wrap`](crate::wrap()),
-    /// [`path`](crate::path)).
+    /// Such a file cannot be sealed: any process of the same user can change it. If the code
+    /// accepts a descriptor ([`wrap`](crate::wrap())), or its path in /proc
+    /// ([`path`](crate::path)), pass that instead.
     ///
-    /// The value holds a descriptor of the directory, locked with flock(2). A killed process leaves
-    /// the file behind; [`sweep`](super::sweep()) removes it once no process holds the directory,
-    /// which children of fork(2) inherit.
+    /// The value holds a descriptor of the directory, locked with flock(2). If the process is
+    /// killed, the file stays. [`sweep`](super::sweep()) removes the file once no process holds the
+    /// directory, which children of fork(2) inherit.
     ///
     /// ```
     /// let file = bytefd::share::TempFileOptions::new().create(b"hello")?;
@@ -192,8 +192,9 @@ fn made_in(parent: &Path) -> sys::Result<(PathBuf, OwnedFd)> {
     made.ok_or(Errno(libc::EBUSY))
 }
 
-/// A real file with a path. Removed when it is dropped, with its directory and what the client has
-/// put beside it; but not by a child that fork(2) has made, because it is the parent's.
+/// A real file with a path. Dropping the value removes the file, its directory and everything that
+/// the client has put beside the file. In a child made by fork(2) it removes nothing, because the
+/// file belongs to the parent.
 ///
 /// ```
 /// let file = bytefd::share::TempFileOptions::new().create(b"hello")?;
@@ -221,7 +222,7 @@ impl TempFile {
         &self.path
     }
 
-    /// Removes the file, as dropping it does, and says what could not be removed.
+    /// Removes the file, as dropping does, and returns the first error of the removal.
     ///
     /// ```
     /// bytefd::share::TempFileOptions::new().create(b"hello")?.close()?;

@@ -169,20 +169,21 @@ pub fn send(socket: impl AsFd, message: &[u8], descriptors: &[BorrowedFd<'_>]) -
 /// Receives a message with at most `capacity` descriptors, which are the caller's, and
 /// close-on-exec from the start. Returns the length of the message.
 ///
-/// On a stream the message is exactly as long as the buffer, and is waited for, also on a socket
-/// that does not block once something has arrived. Datagrams and packets may be shorter.
+/// On a stream the message is exactly as long as the buffer, and the call waits for all of it. When
+/// one byte has arrived, it waits even on a socket that does not block. Datagrams and packets may
+/// be shorter.
 ///
-/// After a refusal on a stream the rest of that message is read and discarded. Where that cannot
-/// be, because the time has passed or the peer has sent nothing for a second, the socket is shut
-/// down for receiving. The next call never sees a mixture of two messages.
+/// After a refusal on a stream, the call reads and discards the rest of the message. The next call
+/// therefore never sees a mixture of two messages. If the time has passed, or the peer sends
+/// nothing for a second, the call shuts the socket down for receiving instead.
 ///
-/// A `capacity` of 0 makes the kernel drop descriptors instead of delivering them. That is
-/// `EBADMSG` as well, unless `SO_PASSCRED`, `SO_PASSSEC` or `SO_PASSPIDFD` is set on the socket:
-/// then the kernel does not say what it has dropped.
+/// With a `capacity` of 0 the kernel drops descriptors instead of delivering them. That is
+/// `EBADMSG` too. If `SO_PASSCRED`, `SO_PASSSEC` or `SO_PASSPIDFD` is set on the socket, the kernel
+/// does not report dropped descriptors, and the call succeeds.
 ///
-/// Warning: a refusal can block, whatever the timeout. It closes the descriptors that came as its
-/// last step, and close(2) of a file on FUSE or NFS waits for the server of that file system. So
-/// does dropping a descriptor that was received.
+/// Warning: a refusal can block, whatever the timeout. Its last step closes the received
+/// descriptors, and close(2) of a file on FUSE or NFS waits for the server of that file system. So
+/// does dropping a received descriptor.
 ///
 /// See [`Requirements`](super::Requirements) for what to ask of a descriptor before it is trusted.
 ///

@@ -7,8 +7,8 @@ use crate::error::{Context, Errno, Error, Result};
 use crate::map::Sealed;
 use crate::sys::file;
 
-/// What is asked of a descriptor that another process has made. The default: a regular file that
-/// was opened for reading, is sealed against writing and shrinking, and has any length and owner.
+/// Requirements for a descriptor that another process has made. The default: a regular file that is
+/// open for reading, sealed against writing and shrinking, with any length and owner.
 ///
 /// ```
 /// use bytefd::share::Requirements;
@@ -117,8 +117,8 @@ impl<A> Requirements<A> {
         self
     }
 
-    /// Requires at most this many bytes. A sealed file can be far longer than its memory: it may
-    /// consist of holes.
+    /// Requires at most this many bytes. A sealed file can be far longer than its memory, because
+    /// it may consist of holes.
     ///
     /// ```
     /// use bytefd::share::Requirements;

@@ -38,13 +38,16 @@ pub use options::StreamOptions;
 use source::{Descriptor, Reader, Source};
 
 impl WrapOptions {
-    /// Reads the stream behind a descriptor – a pipe, stream socket, file or terminal – from its
-    /// present offset to its end into a new file, and returns that file's descriptor as
-    /// [`WrapOptions::wrap`] does. At most 1 MiB of it is held in memory besides that file.
+    /// Reads the stream behind a descriptor to its end into a new file, and returns a descriptor
+    /// for that file. Reading begins at the present offset. The new descriptor is as
+    /// [`WrapOptions::wrap`] makes it.
+    ///
+    /// The stream is a pipe, stream socket, file or terminal. At most 1 MiB is held in memory
+    /// besides the new file.
     ///
     /// The call blocks until the end of the stream, unless [`StreamOptions::timeout`] or
-    /// [`StreamOptions::interruptible`] ends it. A pipe that does not block (O_NONBLOCK) is waited
-    /// for too. A terminal whose other side is closed (EIO) is at its end.
+    /// [`StreamOptions::interruptible`] ends it. It also waits for a pipe that does not block
+    /// (O_NONBLOCK). A terminal whose other side is closed (EIO) is at its end.
     ///
     /// ```
     /// use bytefd::{StreamOptions, WrapOptions};
@@ -57,7 +60,7 @@ impl WrapOptions {
     /// ```
     ///
     /// # Errors
-    /// Nothing is kept; what was read is gone from a pipe or socket.
+    /// Nothing is kept. The bytes that were read from a pipe or socket are lost.
     /// - `EFBIG` if the stream is longer than [`StreamOptions::max_bytes`] or RLIMIT_FSIZE.
     /// - `ETIMEDOUT` after [`StreamOptions::timeout`]; `EINTR` with
     ///   [`StreamOptions::interruptible`].
@@ -82,8 +85,9 @@ impl WrapOptions {
     /// # Errors
     /// As [`WrapOptions::wrap_stream`], and:
     /// - The reader's own errors: their errno, or `EIO` with their text.
-    /// - `EINVAL` if the reader says that it read more bytes than it had room for, or if the
-    ///   options have a timeout or are interruptible: only the reader itself can end its reads.
+    /// - `EINVAL` if the reader claims that it read more bytes than the buffer has.
+    /// - `EINVAL` if the options have a timeout or are interruptible, because only the reader
+    ///   itself can end its wait.
     pub fn wrap_reader(&self, reader: impl Read, options: &StreamOptions) -> Result<OwnedFd> {
         self.collect(options, &mut Reader::new(reader, options)?)
     }

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-/// How much is read from a stream, and how long that may take. The default: all of it, however long
-/// it takes.
+/// Limits how much is read from a stream, and how long that may take. The default sets no limits.
 ///
 /// ```
 /// use std::time::Duration;
@@ -41,12 +40,13 @@ impl StreamOptions {
         self
     }
 
-    /// The expected number of bytes, such as a Content-Length; 0 if it is not known. It is the size
-    /// of the buffer to begin with, up to 1 MiB. For content that is longer than that it chooses
-    /// the file: on disk if it is above
-    /// [`WrapOptions::spill_threshold`](crate::WrapOptions::spill_threshold), and one of about this
-    /// size in a pool. The stream may be longer or shorter. A regular file needs no hint, because
-    /// it has a length.
+    /// Sets the expected number of bytes, such as a Content-Length; 0 if it is not known. The
+    /// stream may be longer or shorter.
+    /// - Up to 1 MiB, the hint is the size of the first buffer.
+    /// - Above 1 MiB, the hint decides where the file is. If the hint exceeds
+    ///   [`WrapOptions::spill_threshold`](crate::WrapOptions::spill_threshold), the file is on
+    ///   disk. A pool takes a cached file of about this size.
+    /// - A regular file has a length, and needs no hint.
     ///
     /// ```
     /// use bytefd::{StreamOptions, WrapOptions};
@@ -58,11 +58,12 @@ impl StreamOptions {
         self
     }
 
-    /// How long the whole call may take; `ETIMEDOUT` afterwards. Zero does not wait at all. The
-    /// default is no limit. For [`WrapOptions::wrap_stream`](crate::WrapOptions::wrap_stream) and
-    /// the other functions that read a descriptor; with a reader it is `EINVAL`. With a timeout a
-    /// limit of the socket (SO_RCVTIMEO) is not looked at. A regular file always counts as ready,
-    /// so a file system that does not answer (FUSE, NFS) holds the call longer.
+    /// Limits the time of the whole call; `ETIMEDOUT` afterwards. Zero does not wait. The default
+    /// is no limit. For [`WrapOptions::wrap_stream`](crate::WrapOptions::wrap_stream) and the other
+    /// functions that read a descriptor; with a reader it is `EINVAL`.
+    /// - With a timeout, a limit of the socket itself (SO_RCVTIMEO) is ignored.
+    /// - A regular file always counts as ready. A file system that does not answer (FUSE, NFS) can
+    ///   therefore hold the call longer than the timeout.
     ///
     /// ```
     /// use bytefd::{StreamOptions, WrapOptions};
@@ -78,7 +79,7 @@ impl StreamOptions {
     }
 
     /// Lets a signal handler that runs while the call waits end it with `EINTR`, also one that was
-    /// set with SA_RESTART. By default the call goes on. With a reader it is `EINVAL`.
+    /// set with SA_RESTART. By default the call continues to wait. With a reader it is `EINVAL`.
     ///
     /// ```
     /// let options = bytefd::StreamOptions::new().interruptible(true);

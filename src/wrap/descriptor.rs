@@ -7,11 +7,11 @@ use crate::error::{Context, Error, Result};
 use crate::sys::{self, features};
 
 /// Opens the regular file behind `fd` again and returns a read-only descriptor with an offset of
-/// its own, at 0, that is close-on-exec. A `dup` shares its offset with the original; this does
-/// not.
+/// its own, at 0, that is close-on-exec. (A descriptor from `dup` would share its offset with
+/// `fd`.)
 ///
-/// This is no protection by itself: code that has the descriptor can open the file for writing
-/// through /proc, as far as the file's mode allows. Only seals protect.
+/// This protects nothing by itself. Code that has the descriptor can open the file for writing
+/// through /proc, if the file's mode allows that. Only seals protect the content.
 ///
 /// ```
 /// let fd = bytefd::wrap(b"hello")?;
@@ -38,9 +38,9 @@ pub fn reopen(fd: impl AsFd) -> Result<OwnedFd> {
         .context("reopen", || format!("{}{}", proc_path(fd), sys::process::no_proc()))
 }
 
-/// [`reopen`], but every program that this process executes from now on has the descriptor, under
-/// the same number. Each such child shares its offset; [`PassFd`](crate::PassFd) gives a descriptor
-/// to one child only.
+/// Opens a file again as [`reopen`] does, but every program that this process executes from now on
+/// has the descriptor, under the same number. All such children share its offset.
+/// [`PassFd`](crate::PassFd) gives a descriptor to one child only.
 ///
 /// ```
 /// let fd = bytefd::reopen_inherited(&bytefd::wrap(b"hello")?)?;
@@ -62,12 +62,14 @@ pub(crate) fn inherit(fd: BorrowedFd<'_>) -> Result<()> {
     sys::file::clear_close_on_exec(fd).context("fcntl F_SETFD", || "descriptor for inheritance")
 }
 
-/// The text `/proc/self/fd/N`, for code that takes only a path. It names the descriptor for this
-/// process and as long as it is open; opening it gives a description with an offset of its own. A
-/// child process finds it under the same path if it inherits the descriptor
-/// ([`WrapOptions::inherit`](crate::WrapOptions::inherit), [`PassFd`](crate::PassFd)).
+/// Returns the path `/proc/self/fd/N`, for code that takes only a path. The path names the
+/// descriptor only in this process, and only while the descriptor is open. Opening the path gives
+/// an open file description with an offset of its own. A child process finds the file under the
+/// same path if it inherits the descriptor ([`WrapOptions::inherit`](crate::WrapOptions::inherit),
+/// [`PassFd`](crate::PassFd)).
 ///
-/// Code that resolves the link first (SQLite does) or opens with `O_NOFOLLOW` finds nothing there.
+/// Code that resolves the link first (SQLite does), or that opens it with `O_NOFOLLOW`, finds no
+/// file.
 ///
 /// ```
 /// let fd = bytefd::wrap(b"hello")?;

@@ -20,8 +20,8 @@ const NAME_MAX: usize = 200;
 /// Copies `bytes` into a new sealed file and returns its descriptor, with all defaults of
 /// [`WrapOptions`].
 ///
-/// The descriptor is the caller's alone: a regular file of exactly this length, offset 0, mode
-/// 0400, close-on-exec, whose content and size nobody can change any more.
+/// The descriptor refers to a regular file of exactly this length, at offset 0, with mode 0400, and
+/// is close-on-exec. Nobody can change the file's content or size.
 ///
 /// ```
 /// use std::io::Read;
@@ -38,8 +38,8 @@ pub fn wrap(bytes: &[u8]) -> Result<OwnedFd> {
     WrapOptions::new().wrap(bytes)
 }
 
-/// How a descriptor is made from bytes. The default: sealed, read-only in effect, mode 0400,
-/// close-on-exec.
+/// Selects how a descriptor is made from bytes. The default: sealed, so that nobody can write; mode
+/// 0400; close-on-exec.
 ///
 /// ```
 /// use bytefd::WrapOptions;
@@ -73,9 +73,8 @@ impl WrapOptions {
         WrapOptions::default()
     }
 
-    /// A label that shows in /proc/self/fd and /proc/self/maps: 1 to 200 bytes without `/`, newline
-    /// and NUL. It need not be unique. Without it the label is `bytefd`. Memory files alone show
-    /// it.
+    /// Sets a label that is shown in /proc/self/fd and /proc/self/maps: 1 to 200 bytes without `/`,
+    /// newline and NUL. It need not be unique. The default is `bytefd`. Only memory files show it.
     ///
     /// ```
     /// let fd = bytefd::WrapOptions::new().name("upload").wrap(b"x")?;
@@ -88,10 +87,15 @@ impl WrapOptions {
         self
     }
 
-    /// Above this number of bytes the content goes to an unlinked file on disk, in `$TMPDIR`, /tmp
-    /// or /var/tmp, instead of memory. Such a file cannot be sealed: its descriptor is open for
-    /// reading only, and it is never one of a pool. This holds for buffers, segments, scans and
-    /// streams alike. The default is no limit. `EINVAL` with [`Backend::Memfd`] and with
+    /// Sets the maximum number of bytes that are stored in memory. Longer content goes to an
+    /// unlinked file on disk instead, in `$TMPDIR`, /tmp or /var/tmp. That holds for buffers,
+    /// segments, scans and streams. Such a file has no seals and belongs to no pool. Its descriptor
+    /// is open for reading only. The default is no limit.
+    ///
+    /// Set it in a process with a memory cgroup. The kernel kills a process whose copies exceed the
+    /// limit of its cgroup, and no function can turn that into an error.
+    ///
+    ///  `EINVAL` with [`Backend::Memfd`] and with
     /// [`WrapOptions::seal_content`].
     ///
     /// ```
@@ -104,8 +108,8 @@ impl WrapOptions {
         self
     }
 
-    /// What kind of file; see [`Backend`]. The ones that cannot be sealed give a read-only
-    /// description of a file of mode 0400 instead. Who must have seals asks for [`Backend::Memfd`].
+    /// Selects the kind of file; see [`Backend`]. Files that cannot be sealed are opened read-only
+    /// instead, with mode 0400. Use [`Backend::Memfd`] to require seals.
     ///
     /// ```
     /// use bytefd::{Backend, WrapOptions};
@@ -117,9 +121,9 @@ impl WrapOptions {
         self
     }
 
-    /// The permission bits instead of the default ones (0400, 0600 when writable, with execution
-    /// 0500 and 0700). The owner's read bit must be set, execute bits only with
-    /// [`WrapOptions::executable`]. 0 is the default.
+    /// Sets the permission bits. 0 means the default: 0400; 0600 if writable, 0500 if executable,
+    /// 0700 if both. The owner's read bit must be set. Execute bits need
+    /// [`WrapOptions::executable`].
     ///
     /// ```
     /// let fd = bytefd::WrapOptions::new().mode(0o444).wrap(b"x")?;
@@ -130,9 +134,9 @@ impl WrapOptions {
         self
     }
 
-    /// A read-write descriptor of an unsealed file, mode 0600: content and size can be changed, and
-    /// seals added later on a memfd. (Where `vm.memfd_noexec` is 2 the kernel itself adds the seal
-    /// against execution.)
+    /// Opens the file for reading and writing, without seals and with mode 0600. Content and size
+    /// can be changed, and on a memfd seals can be added later. (Where `vm.memfd_noexec` is 2 the
+    /// kernel itself adds the seal against execution.)
     ///
     /// ```
     /// use std::io::Write;
@@ -145,8 +149,8 @@ impl WrapOptions {
         self
     }
 
-    /// A description opened `O_RDONLY`, for code that looks at the access mode. Needs /proc. Sealed
-    /// all the same.
+    /// Opens the descriptor for reading only (`O_RDONLY`), for code that checks the access mode.
+    /// The file is sealed nevertheless. Needs /proc.
     ///
     /// ```
     /// let fd = bytefd::WrapOptions::new().read_only(true).wrap(b"hello")?;
@@ -157,16 +161,16 @@ impl WrapOptions {
         self
     }
 
-    /// A file that can be executed, mode 0500. Without this execve(2) of the file is refused, for
-    /// good where the kernel can seal it (Linux 6.3 and newer). That is all that is refused: a
-    /// `PROT_EXEC` mapping of any file still works.
+    /// Makes the file executable, with mode 0500. Without this option execve(2) of the file is
+    /// refused; Linux 6.3 and later refuse it permanently, by a seal. Only execve(2) is refused: a
+    /// `PROT_EXEC` mapping of any file works.
     ///
-    /// A script needs [`WrapOptions::inherit`] too: its interpreter opens it after close-on-exec
-    /// has taken effect.
+    /// A script needs [`WrapOptions::inherit`] too, because its interpreter opens it after
+    /// close-on-exec has taken effect.
     ///
-    /// dlopen(3) of `/proc/self/fd/N` remembers that name. If the descriptor is closed, and a later
-    /// file gets the number N, dlopen of it returns the first object again. Keep the descriptor
-    /// open for as long as the object may be loaded.
+    /// After dlopen(3) of `/proc/self/fd/N`, keep the descriptor open for as long as the object may
+    /// be loaded. The dynamic linker remembers the name. If a later file gets the number N, dlopen
+    /// returns the first object again.
     ///
     /// ```
     /// let program = std::fs::read("/bin/true")?;
@@ -179,9 +183,10 @@ impl WrapOptions {
         self
     }
 
-    /// No close-on-exec: every program that this process executes from now on, from any thread, has
-    /// the descriptor under the same number. Those programs share one file offset.
-    /// [`PassFd`](crate::PassFd) gives a descriptor to one child only.
+    /// Clears close-on-exec: every program that this process executes from now on, from any thread,
+    /// has the descriptor under the same number. All of them share one file offset. Do not use this
+    /// option for content that some of the children must not see. [`PassFd`](crate::PassFd) gives a
+    /// descriptor to one child only.
     ///
     /// ```
     /// let fd = bytefd::WrapOptions::new().inherit(true).wrap(b"hello")?;
@@ -194,10 +199,10 @@ impl WrapOptions {
         self
     }
 
-    /// Exactly the seals on write, growing and shrinking (0xe): the set stays open for the caller's
-    /// own, so the descriptor is read-write, and kernels before 6.7 map it privately only. Implies
-    /// [`Backend::Memfd`]. (Where `vm.memfd_noexec` is 2 the kernel adds the seal against
-    /// execution.)
+    /// Adds exactly the seals against writing, growing and shrinking (0xe), so that the caller can
+    /// add further seals. The descriptor is open for reading and writing, because adding seals
+    /// needs that. Kernels before 6.7 map it privately only. Implies [`Backend::Memfd`]. (Where
+    /// `vm.memfd_noexec` is 2 the kernel adds the seal against execution.)
     ///
     /// ```
     /// let fd = bytefd::WrapOptions::new().seal_content(true).wrap(b"hello")?;
@@ -208,9 +213,13 @@ impl WrapOptions {
         self
     }
 
-    /// For a scan with a pool: the callback promises to keep nothing, and so it is lent the kept
-    /// file itself, read-write. See [`crate::Pool::scan`]. `EINVAL` with a pool of
-    /// [`PoolMethod::NewFiles`](crate::PoolMethod::NewFiles).
+    /// Lends the cached file of a pool itself, for reading and writing. The callback of the scan
+    /// promises to keep nothing and to change nothing. See [`crate::Pool::scan`]. `EINVAL` with a
+    /// pool of [`PoolMethod::NewFiles`](crate::PoolMethod::NewFiles).
+    ///
+    /// Warning: never use this option for an engine in another process, or for an engine with a
+    /// deadline. Such an engine can still read the file when the callback has returned, and then
+    /// reads the next upload.
     ///
     /// ```
     /// use bytefd::{Pool, WrapOptions};
@@ -232,10 +241,12 @@ impl WrapOptions {
     /// ```
     ///
     /// # Errors
-    /// `EINVAL` for options that contradict each other, `EFAULT` if bytes of a map were lost, also
-    /// those that a guard has replaced, `EFBIG` beyond RLIMIT_FSIZE, `ENOSPC` when the file system
-    /// behind the backend is full, `EMFILE` and `ENFILE` without free descriptors, and the
-    /// backend's own. Nothing is left behind.
+    /// - `EINVAL` if options contradict each other.
+    /// - `EFAULT` if bytes of a map were lost, also those that a guard has replaced.
+    /// - `EFBIG` if the length exceeds RLIMIT_FSIZE.
+    /// - `ENOSPC` if the file system behind the backend is full.
+    /// - `EMFILE`, `ENFILE` if descriptors run out.
+    /// - Other errors of the backend. Nothing is left behind.
     pub fn wrap(&self, bytes: &[u8]) -> Result<OwnedFd> {
         self.wrap_vectored(&[IoSlice::new(bytes)])
     }
