@@ -52,8 +52,8 @@
  * Waiting
  * - A timeout is in nanoseconds and limits the whole call: -1 waits without a limit, 0 does not
  *   wait. Other negative numbers are -EINVAL.
- * - -ETIMEDOUT means that the time has passed. Some functions return another errno if the timeout
- *   is 0; their lists name it.
+ * - A call that takes longer fails with -ETIMEDOUT. Some functions return another errno if the
+ *   timeout is 0; their lists name it.
  * - A call on a socket that does not block (O_NONBLOCK) returns -EAGAIN while nothing has been
  *   transferred, whatever the timeout.
  * - A signal handler that runs while a call waits does not end the call, unless
@@ -107,7 +107,7 @@
 /* As a limit: no limit. */
 #define BYTEFD_UNLIMITED UINT64_MAX
 
-/* Make the compiler warn if a result is dropped, and check the sizes of buffers. */
+/* The compiler warns if a result is dropped, and checks the sizes of buffers. */
 #if defined(__GNUC__)
 #define BYTEFD_MUST_USE __attribute__((warn_unused_result))
 #else
@@ -120,14 +120,14 @@
 #define BYTEFD_READS(pointer, size)
 #define BYTEFD_WRITES(pointer, size)
 #endif
-/* Makes Clang warn of a NULL. GCC's nonnull is not used, because it deletes a program's checks. */
+/* Clang warns of a NULL. GCC's nonnull is not used, because it deletes a program's checks. */
 #if defined(__clang__)
 #define BYTEFD_NONNULL _Nonnull
 #else
 #define BYTEFD_NONNULL
 #endif
 
-/* Set all defaults, and the size of the struct that this header declares. */
+/* Each sets all defaults, and the size of the struct that this header declares. */
 #define BYTEFD_WRAP_OPTIONS_INIT \
     { sizeof(bytefd_wrap_options), NULL, NULL, BYTEFD_UNLIMITED, 0, 0, 0 }
 #define BYTEFD_STREAM_OPTIONS_INIT { sizeof(bytefd_stream_options), BYTEFD_UNLIMITED, 0, -1, 0 }
@@ -726,7 +726,8 @@ typedef struct bytefd_stream_options {
 
 /**
  * The callback of scan_bytes. `fd` is lent for the duration of the call, and `context` is the
- * pointer that the caller gave. A return value of 0 means success.
+ * pointer that the caller gave. A return value of 0 means success; any other value makes
+ * scan_bytes return -ECANCELED.
  *
  * The callback may duplicate, map and reopen the descriptor, and keep the results. It may even
  * close the descriptor.
@@ -1046,7 +1047,7 @@ typedef struct bytefd_shm_options {
  */
 typedef struct bytefd_sweep_result {
     /**
-     * sizeof(bytefd_sweep_result).
+     * sizeof(bytefd_sweep_result), set by the caller.
      */
     size_t size;
     /**
@@ -1177,8 +1178,8 @@ extern "C" {
  *   that was truncated. That includes lost pages that BYTEFD_MAP_GUARD has replaced by zeros.
  * - -EFBIG if `len` exceeds RLIMIT_FSIZE. SIGXFSZ is not raised.
  * - -ENOSPC if the file system behind the backend is full.
- * - -EMFILE, -ENFILE, -ENOMEM if a limit is reached. The limit of a memory cgroup is no error; see
- *   `spill_threshold`.
+ * - -EMFILE, -ENFILE, -ENOMEM if a limit is reached. A copy that exceeds the limit of a memory
+ *   cgroup is no error, but kills a process; see `spill_threshold`.
  * - -ENOENT if /proc is not mounted, and the options or the host need it to open the file
  *   read-only.
  * - The error of the system call in `error->op`.
@@ -1215,9 +1216,9 @@ BYTEFD_READS(1, 2);
 
 /**
  * Opens the regular file behind `fd` again and returns a new descriptor, which the caller owns.
- * The descriptor is open for reading only, and has a file offset of its own, which is 0. It is
- * close-on-exec unless `flags` is BYTEFD_INHERIT. (A descriptor from dup(2) would share its offset
- * with `fd`.) `fd` stays open.
+ * Use it to give each reader or each child a file offset of its own. The descriptor is open for
+ * reading only, and has a file offset of its own, which is 0. It is close-on-exec unless `flags`
+ * is BYTEFD_INHERIT. (A descriptor from dup(2) would share its offset with `fd`.) `fd` stays open.
  *
  * This protects nothing by itself. Code that has the descriptor can open the file for writing
  * through /proc, if the file's mode allows that. Only seals protect the content.
@@ -2298,7 +2299,7 @@ int bytefd_adopt(void *BYTEFD_NONNULL address,
  * - -ENODEV  if it is another file that is not regular, with BYTEFD_REQUIRE_NO_SEALS.
  * - -ENXIO   if it is shorter than `min_length`.
  * - -EFBIG   if it is longer than `max_length`.
- * - -EACCES  if it belongs to another user, or is not open for reading.
+ * - -EACCES  if its owner is not `uid`, with BYTEFD_REQUIRE_UID; or if it is not open for reading.
  * - -EBADF   if `fd` is not an open descriptor.
  * - -EINVAL, -E2BIG  if a requirement is unknown, or requirements contradict each other.
  *
@@ -2628,6 +2629,7 @@ int bytefd_tempfile_close(struct bytefd_tempfile *file);
  * - bytefd_map_descriptor and bytefd_map_file_size return -EBADF. bytefd_wrap_buffer copies the
  *   bytes of the map into a file with a descriptor.
  * - bytefd_map_protect with PROT_EXEC returns -EACCES.
+ * - bytefd_map_check always returns 0, because a System V map cannot be guarded.
  *
  * Returns 0. On failure, returns one of the following and leaves `*map` and `*shmid` unchanged:
  * - -EACCES  if the mode of the segment does not allow it.

@@ -105,7 +105,7 @@ pub(super) unsafe fn requirements(
 /// - -ENODEV  if it is another file that is not regular, with BYTEFD_REQUIRE_NO_SEALS.
 /// - -ENXIO   if it is shorter than `min_length`.
 /// - -EFBIG   if it is longer than `max_length`.
-/// - -EACCES  if it belongs to another user, or is not open for reading.
+/// - -EACCES  if its owner is not `uid`, with BYTEFD_REQUIRE_UID; or if it is not open for reading.
 /// - -EBADF   if `fd` is not an open descriptor.
 /// - -EINVAL, -E2BIG  if a requirement is unknown, or requirements contradict each other.
 ///

@@ -12,7 +12,8 @@ use super::wrap_options::{bytefd_wrap_options, scan_options};
 use crate::{Error, Result, Scan};
 
 /// The callback of scan_bytes. `fd` is lent for the duration of the call, and `context` is the
-/// pointer that the caller gave. A return value of 0 means success.
+/// pointer that the caller gave. A return value of 0 means success; any other value makes
+/// scan_bytes return -ECANCELED.
 ///
 /// The callback may duplicate, map and reopen the descriptor, and keep the results. It may even
 /// close the descriptor.
@@ -76,9 +77,8 @@ pub unsafe extern "C-unwind" fn bytefd_scan_bytes(
         Ok(())
     });
     let Some((scan, lent)) = ready else { return status };
-    // Outside the boundary, because a C++ exception or a cancellation can leave the callback. Either
-    // drops `lent`.
-    // SAFETY: the caller gave the function for this purpose.
+    // Outside the boundary, because a C++ exception or a cancellation can leave the callback.
+    // Either drops `lent`. SAFETY: the caller gave the function for this purpose.
     let (lent, answer) =
         with_cleanup(lent, |lent| unsafe { scan(lent.as_fd().as_raw_fd(), context) });
     boundary(error, || {

@@ -188,7 +188,7 @@ unsafe fn name_of<'a>(name: *const c_char) -> Result<&'a OsStr> {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct bytefd_sweep_result {
-    /// sizeof(bytefd_sweep_result).
+    /// sizeof(bytefd_sweep_result), set by the caller.
     pub size: usize,
     /// Number of names that were removed.
     pub removed: u64,

@@ -100,6 +100,7 @@ fn attach(key: libc::key_t, given: bytefd_sysv_options) -> Result<(Map, c_int)> 
 /// - bytefd_map_descriptor and bytefd_map_file_size return -EBADF. bytefd_wrap_buffer copies the
 ///   bytes of the map into a file with a descriptor.
 /// - bytefd_map_protect with PROT_EXEC returns -EACCES.
+/// - bytefd_map_check always returns 0, because a System V map cannot be guarded.
 ///
 /// Returns 0. On failure, returns one of the following and leaves `*map` and `*shmid` unchanged:
 /// - -EACCES  if the mode of the segment does not allow it.

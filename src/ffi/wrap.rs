@@ -39,8 +39,8 @@ use super::wrap_options::{bytefd_wrap_options, wrap_options};
 ///   that was truncated. That includes lost pages that BYTEFD_MAP_GUARD has replaced by zeros.
 /// - -EFBIG if `len` exceeds RLIMIT_FSIZE. SIGXFSZ is not raised.
 /// - -ENOSPC if the file system behind the backend is full.
-/// - -EMFILE, -ENFILE, -ENOMEM if a limit is reached. The limit of a memory cgroup is no error; see
-///   `spill_threshold`.
+/// - -EMFILE, -ENFILE, -ENOMEM if a limit is reached. A copy that exceeds the limit of a memory
+///   cgroup is no error, but kills a process; see `spill_threshold`.
 /// - -ENOENT if /proc is not mounted, and the options or the host need it to open the file
 ///   read-only.
 /// - The error of the system call in `error->op`.
@@ -91,9 +91,9 @@ pub unsafe extern "C" fn bytefd_wrap_iov(
 }
 
 /// Opens the regular file behind `fd` again and returns a new descriptor, which the caller owns.
-/// The descriptor is open for reading only, and has a file offset of its own, which is 0. It is
-/// close-on-exec unless `flags` is BYTEFD_INHERIT. (A descriptor from dup(2) would share its offset
-/// with `fd`.) `fd` stays open.
+/// Use it to give each reader or each child a file offset of its own. The descriptor is open for
+/// reading only, and has a file offset of its own, which is 0. It is close-on-exec unless `flags`
+/// is BYTEFD_INHERIT. (A descriptor from dup(2) would share its offset with `fd`.) `fd` stays open.
 ///
 /// This protects nothing by itself. Code that has the descriptor can open the file for writing
 /// through /proc, if the file's mode allows that. Only seals protect the content.
