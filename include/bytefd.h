@@ -2249,6 +2249,7 @@ int bytefd_map_share(struct bytefd_map *BYTEFD_NONNULL map,
  * - -ENOMEM if a part of the range is not mapped; or if memory or mappings (vm.max_map_count) run
  *   out.
  * - -EACCES if a part of the range is not readable and writable, or is executable.
+ * - -EFAULT if a part of the range was lost in a guarded map, and is the guard's zeros.
  * - -EOPNOTSUPP if a part of the range is not private anonymous memory of the caller. It is then a
  *   mapping of a file, shared memory, hugetlb pages, or memory that the kernel maps into every
  *   process.

@@ -95,7 +95,7 @@ impl WrapOptions {
     /// Set it in a process with a memory cgroup. The kernel kills a process whose copies exceed the
     /// limit of its cgroup, and no function can turn that into an error.
     ///
-    ///  `EINVAL` with [`Backend::Memfd`] and with
+    /// `EINVAL` with [`Backend::Memfd`] and with
     /// [`WrapOptions::seal_content`].
     ///
     /// ```
@@ -184,9 +184,9 @@ impl WrapOptions {
     }
 
     /// Clears close-on-exec: every program that this process executes from now on, from any thread,
-    /// has the descriptor under the same number. All of them share one file offset. Do not use this
-    /// option for content that some of the children must not see. [`PassFd`](crate::PassFd) gives a
-    /// descriptor to one child only.
+    /// has the descriptor under the same number. All children share one file offset. Do not use
+    /// this option for content that some of the children must not see. [`PassFd`](crate::PassFd)
+    /// gives a descriptor to one child only.
     ///
     /// ```
     /// let fd = bytefd::WrapOptions::new().inherit(true).wrap(b"hello")?;
@@ -241,12 +241,13 @@ impl WrapOptions {
     /// ```
     ///
     /// # Errors
+    /// Nothing is left behind.
     /// - `EINVAL` if options contradict each other.
     /// - `EFAULT` if bytes of a map were lost, also those that a guard has replaced.
     /// - `EFBIG` if the length exceeds RLIMIT_FSIZE.
     /// - `ENOSPC` if the file system behind the backend is full.
     /// - `EMFILE`, `ENFILE` if descriptors run out.
-    /// - Other errors of the backend. Nothing is left behind.
+    /// - Other errors of the backend.
     pub fn wrap(&self, bytes: &[u8]) -> Result<OwnedFd> {
         self.wrap_vectored(&[IoSlice::new(bytes)])
     }

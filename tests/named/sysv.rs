@@ -297,7 +297,9 @@ pub fn every_operation_of_a_map_holds_for_a_segment() {
         assert_eq!(map.resize(length).map_err(errno), Err(libc::EINVAL));
     }
     assert_eq!(map.seal().map_err(errno).map(drop), Err(libc::EINVAL));
+    assert_eq!(map.share(0).map_err(errno).map(drop), Err(libc::EINVAL));
     assert_eq!(map.descriptor().map_err(errno).map(drop), Err(libc::EBADF));
+    assert_eq!(map.file_size().map_err(errno), Err(libc::EBADF));
     assert_eq!(map.read(LENGTH, &mut [0]).map_err(errno), Err(libc::EINVAL));
     assert_eq!(map.flush(0, LENGTH + 1, libc::MS_SYNC).map_err(errno), Err(libc::EINVAL));
     map.advise(0, page_size(), libc::MADV_REMOVE, LOSE_CONTENT).expect("a hole");
