@@ -321,7 +321,7 @@ fn what_is_broken_is_noticed_in_every_language() {
         for text in [without(whole, "hello\""), without(fragment, "hello\"")] {
             language.run(&text).expect_err("it compiles");
         }
-        let failure = language.run(&whole.replace("5", "6")).expect_err("it does not fail");
+        let failure = language.run(&whole.replace("= 5", "= 6")).expect_err("it does not fail");
         assert!(!failure.contains("error:"), "{language:?}: it did not compile: {failure}");
     }
     let shell = command::Shell::new();
