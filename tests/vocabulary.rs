@@ -89,10 +89,14 @@ fn words(names: &str) -> Vec<String> {
 fn declared_in_c() -> BTreeSet<String> {
     let header =
         std::fs::read_to_string(repository().join("include/bytefd.h")).expect("the header");
-    let defines = header.lines().filter_map(|line| line.strip_prefix("#define "));
-    let macros: BTreeSet<String> = defines.map(|rest| identifier(rest).to_string()).collect();
-    let seen = header::macros().into_keys().find(|name| !macros.contains(name));
-    assert_eq!(seen, None, "a macro that only the other list has");
+    // Also those that a program may define.
+    let directives = header.lines().filter(|line| line.starts_with('#'));
+    let macros: BTreeSet<String> = directives
+        .flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_'))
+        .filter(|word| word.starts_with("BYTEFD_"))
+        .map(String::from)
+        .collect();
+    assert!(header::macros().keys().all(|name| macros.contains(name)), "macros without a prefix");
     let names = declared_functions().into_iter().chain(header::types()).chain(macros);
     names.filter(|name| name != "BYTEFD_H").collect()
 }
