@@ -13,7 +13,8 @@ use crate::support::tools::{repository, said, staged};
 pub const CHEAP: &[(&str, &str)] = &[
     ("cc prog.c $(pkg-config --cflags --libs bytefd)", "folder"),
     (
-        "cc prog.c $(pkg-config --cflags --libs --static bytefd | sed 's/-lbytefd/-l:libbytefd.a/')",
+        "cc prog.c $(pkg-config --cflags --libs --static bytefd \
+         | sed 's/-lbytefd/-l:libbytefd.a/')",
         "folder",
     ),
     ("man withfd", "folder"),
@@ -52,6 +53,7 @@ pub const NOT_RUN: &[(&str, &str)] = &[
     ("go get", "needs a release"),
     ("go get github.com/bytefd/bytefd/go", "needs a release; go_module does it without one"),
     ("cargo test --test suite wrap::", "the suite runs this group"),
+    ("BYTEFD_TEST_GROUPS=wrap,scan cargo test --test suite", "the suite runs these groups"),
     ("BYTEFD_TEST_HOST=no-memfd cargo test --test suite wrap::", "the group hosts does"),
     (
         "make lib && BYTEFD_TEST_LIBRARY=dist/lib/libbytefd.so cargo test --test suite wrap::",

@@ -166,7 +166,8 @@ fn compile_go(folder: &TempDir, source: &str) -> Result<PathBuf, String> {
     let of_package = std::fs::read_to_string(package.join("go.mod")).expect("go.mod");
     let (_, requirements) = of_package.split_once("\ngo ").expect("a version");
     let module = format!(
-        "module example.com/block\n\ngo {requirements}\nrequire github.com/bytefd/bytefd/go v0.0.0\n\
+        "module example.com/block\n\ngo {requirements}\n\
+         require github.com/bytefd/bytefd/go v0.0.0\n\
          replace github.com/bytefd/bytefd/go => {}\n",
         package.display()
     );
