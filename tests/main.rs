@@ -25,6 +25,7 @@ mod adopt;
 mod budget;
 mod c;
 mod clients;
+mod code_blocks;
 mod documents;
 mod execution;
 mod faults;
@@ -112,6 +113,7 @@ const GROUPS: &[(&str, &[support::Test])] = &[
     ("inject", inject::TESTS),
     ("header", header::TESTS),
     ("documents", documents::TESTS),
+    ("code_blocks", code_blocks::TESTS),
     ("library", library::TESTS),
     ("abi", abi::TESTS),
     ("install", install::TESTS),

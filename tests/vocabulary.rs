@@ -16,6 +16,7 @@ tests![
     words_that_differ_have_a_reason,
     no_word_is_listed_twice,
     helper_words_are_used,
+    names_of_c_begin_with_the_prefix_of_the_library,
 ];
 
 /// One row of the table.
@@ -84,18 +85,39 @@ fn words(names: &str) -> Vec<String> {
     words
 }
 
-/// The names that the header has for programs: functions, types, members, macros. All share a
-/// prefix, which is no word.
+/// The names that the header declares: functions, types, macros with and without arguments.
+fn declared_in_c() -> BTreeSet<String> {
+    let header =
+        std::fs::read_to_string(repository().join("include/bytefd.h")).expect("the header");
+    // Also those that a program may define.
+    let directives = header.lines().filter(|line| line.starts_with('#'));
+    let macros: BTreeSet<String> = directives
+        .flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_'))
+        .filter(|word| word.starts_with("BYTEFD_"))
+        .map(String::from)
+        .collect();
+    assert!(header::macros().keys().all(|name| macros.contains(name)), "macros without a prefix");
+    let names = declared_functions().into_iter().chain(header::types()).chain(macros);
+    names.filter(|name| name != "BYTEFD_H").collect()
+}
+
+/// The name without the prefix that all share, which is no word.
+fn without_prefix(name: &str) -> Option<&str> {
+    name.strip_prefix("bytefd_").or_else(|| name.strip_prefix("BYTEFD_"))
+}
+
+/// The words of what the header declares, and of the members of its structs.
 fn names_of_c() -> BTreeSet<String> {
-    let names =
-        declared_functions().into_iter().chain(header::types()).chain(header::macros().into_keys());
-    let names = names.filter(|name| name != "BYTEFD_H");
     let members = header::structs().into_values().flatten();
-    let without_prefix = |name: String| {
-        let bare = name.strip_prefix("bytefd_").or_else(|| name.strip_prefix("BYTEFD_"));
-        bare.map_or(name.clone(), String::from)
-    };
-    names.map(without_prefix).chain(members).collect()
+    let declared = declared_in_c();
+    let bare = declared.iter().map(|name| without_prefix(name).unwrap_or(name).to_string());
+    bare.chain(members).collect()
+}
+
+fn names_of_c_begin_with_the_prefix_of_the_library() {
+    let declared = declared_in_c();
+    let short: Vec<_> = declared.iter().filter(|name| without_prefix(name).is_none()).collect();
+    assert_eq!(short, ["map_file", "scan_bytes", "shm_wrap_buffer"]);
 }
 
 /// The sources of a folder, with those of the folders below it unless they are named.
@@ -119,6 +141,7 @@ fn exports(door: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for rest in door.split("\npub use ").skip(1) {
         let (path, _) = rest.split_once(';').expect("an end");
+        assert!(!path.contains('*'), "{path} hides what it exports");
         let list = path.split_once('{').map_or(path, |(_, list)| list.trim_end_matches('}'));
         names.extend(
             list.split(',')
@@ -160,6 +183,11 @@ fn names_of_rust() -> BTreeSet<String> {
         for line in text.lines().filter(|line| !line.is_empty()) {
             let Some(member) = line.strip_prefix("    ") else {
                 inside = None;
+                let has_members = ["impl", "pub struct", "pub enum", "pub trait"];
+                let is_seen = line.ends_with(['{', ';']);
+                let begins = has_members.iter().any(|start| line.starts_with(start));
+                assert!(!begins || is_seen, "the list of names does not see what follows: {line}");
+                assert!(!line.contains("macro_export"), "the list of names has no macros");
                 let begins = line.ends_with('{').then_some(line);
                 let of_type = begins.and_then(public).or_else(|| implemented(begins?));
                 if of_type.is_some_and(|name| exported.contains(name)) {
@@ -213,9 +241,10 @@ fn names_of_go() -> BTreeSet<String> {
                 Some(("type" | "const" | "var", rest)) => identifier(rest),
                 _ => "",
             };
-            let is_struct =
-                line.starts_with("type ") && line.ends_with("struct {") && is_exported(name);
-            inside = is_struct || line == "const (" || line == "var (";
+            let has_members = line.ends_with(" struct {") || line.ends_with(" interface {");
+            let is_type = line.starts_with("type ") && has_members && is_exported(name);
+            assert!(line != "type (", "the list of names does not see types in a group");
+            inside = is_type || line == "const (" || line == "var (";
             names.extend(is_exported(name).then(|| name.to_string()));
         }
     }

@@ -13,6 +13,7 @@ use crate::support::{fd, tools};
 clients![
     LIBMAGIC, YARA, GLIB_MAPPED_FILE, ELF_READ, ELF_MMAP;
     libmagic_recognises_a_descriptor_lent_by_scan_bytes ["libmagic.so.1"],
+    libmagic_says_less_of_an_elf_file_in_memory_than_behind_a_descriptor ["libmagic.so.1"],
 ];
 
 // libmagic
@@ -35,18 +36,24 @@ functions! { "libmagic.so.1";
     fn magic_open(flags: c_int) -> *mut c_void;
     fn magic_load(cookie: *mut c_void, files: *const c_char) -> c_int;
     fn magic_descriptor(cookie: *mut c_void, fd: c_int) -> *const c_char;
+    fn magic_buffer(cookie: *mut c_void, buffer: *const c_void, length: usize) -> *const c_char;
     fn magic_close(cookie: *mut c_void);
 }
 
-/// What libmagic says about a descriptor.
+/// What libmagic says about a descriptor: its type.
 pub fn magic(fd: c_int) -> String {
     const MAGIC_MIME_TYPE: c_int = 0x10;
+    // SAFETY: libmagic takes any number for a descriptor.
+    ask_magic(MAGIC_MIME_TYPE, |cookie| unsafe { magic_descriptor(cookie, fd) })
+}
+
+fn ask_magic(flags: c_int, ask: impl Fn(*mut c_void) -> *const c_char) -> String {
     // SAFETY: the order of calls is that of libmagic(3).
     unsafe {
-        let cookie = magic_open(MAGIC_MIME_TYPE);
+        let cookie = magic_open(flags);
         assert_eq!(magic_load(cookie, null()), 0, "magic_load");
-        let said = magic_descriptor(cookie, fd);
-        assert!(!said.is_null(), "magic_descriptor");
+        let said = ask(cookie);
+        assert!(!said.is_null(), "libmagic");
         let said = CStr::from_ptr(said).to_str().expect("ASCII").to_string();
         magic_close(cookie);
         said
@@ -82,6 +89,28 @@ fn libmagic_recognises_a_descriptor_lent_by_scan_bytes() {
     assert_eq!(fd::read_through(&fd), PNG);
     assert_eq!(magic(fd.as_raw_fd()), "application/x-empty");
     assert_eq!(magic(reopen(&fd).as_raw_fd()), "image/png");
+}
+
+/// The verdict on a descriptor is that on the file.
+fn libmagic_says_less_of_an_elf_file_in_memory_than_behind_a_descriptor() {
+    const PROGRAM: &str = "/bin/true";
+    let content = std::fs::read(PROGRAM).expect(PROGRAM);
+    let file = std::fs::File::open(PROGRAM).expect(PROGRAM);
+    let fd = fd::wrap_with(&content, 0, AUTO).expect("a descriptor");
+    // SAFETY: open descriptors, and a buffer of this length.
+    let (of_file, of_fd, of_memory) = unsafe {
+        (
+            ask_magic(0, |cookie| magic_descriptor(cookie, file.as_raw_fd())),
+            ask_magic(0, |cookie| magic_descriptor(cookie, fd.as_raw_fd())),
+            ask_magic(0, |cookie| magic_buffer(cookie, content.as_ptr().cast(), content.len())),
+        )
+    };
+    assert_eq!(of_fd, of_file);
+    for detail in ["dynamically linked", "interpreter "] {
+        assert!(of_fd.contains(detail), "{of_fd}");
+        assert!(!of_memory.contains(detail), "{of_memory}");
+    }
+    assert!(of_memory.starts_with("ELF 64-bit LSB "), "{of_memory}");
 }
 
 // YARA

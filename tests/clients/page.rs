@@ -113,10 +113,10 @@ impl Way {
 impl Pipe {
     pub fn words(self) -> &'static str {
         match self {
-            Pipe::Reads => "the same",
+            Pipe::Reads => "works",
             Pipe::Fails => "error",
-            Pipe::Silent => "wrong, silently",
-            Pipe::Untried => "–",
+            Pipe::Silent => "wrong, no error",
+            Pipe::Untried => "not tried",
         }
     }
 }
@@ -129,12 +129,12 @@ impl Client {
             From::Offset => "offset",
         };
         let closes = match self.closes {
-            Closes::Caller => "you",
+            Closes::Caller => "caller",
             Closes::Client => "client",
             Closes::ClientOnSuccess => "client, on success",
         };
         let leaves = match self.leaves {
-            Leaves::Start => "as it was",
+            Leaves::Start => "unchanged",
             Leaves::End => "end",
             Leaves::Anywhere => "anywhere",
         };
