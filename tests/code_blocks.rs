@@ -138,7 +138,7 @@ fn blocks() -> Vec<Block> {
 }
 
 /// What a whole program is to print: the `text` block that comes next on its page.
-fn output_below<'a>(blocks: &'a [Block], at: usize) -> Option<&'a Block> {
+fn output_below(blocks: &[Block], at: usize) -> Option<&Block> {
     let page_of = |block: &Block| block.place.split(':').next().map(String::from);
     let next = blocks.get(at + 1).filter(|next| page_of(next) == page_of(&blocks[at]));
     next.filter(|next| next.language == "text" && is_whole(&blocks[at]))
@@ -252,8 +252,7 @@ fn misfits(change: &str, has_line: impl Fn(&str) -> bool) -> Vec<&str> {
     if added.iter().all(|line| has_line(&line[1..])) {
         return change.lines().collect();
     }
-    let is_there =
-        |line: &&str| line.strip_prefix([' ', '-']).is_some_and(|source| has_line(source));
+    let is_there = |line: &&str| line.strip_prefix([' ', '-']).is_some_and(&has_line);
     around.into_iter().filter(|line| !is_there(line)).collect()
 }
 
