@@ -19,7 +19,8 @@ import (
 // nil.
 
 func TestArgumentsThatCCannotHoldAreEINVAL(t *testing.T) {
-	m, f, path := memory(t, 5), wrapped(t, []byte("hello"), bytefd.WrapWritable()), fileOf(t, []byte("hello"))
+	m, path := memory(t, 5), fileOf(t, []byte("hello"))
+	f := wrapped(t, []byte("hello"), bytefd.WrapWritable())
 	never := func(int) error { t.Error("called"); return nil }
 	pool := newPool(t, 1<<20)
 	var words [2]uint32
@@ -62,16 +63,20 @@ func TestArgumentsThatCCannotHoldAreEINVAL(t *testing.T) {
 		}
 	}
 	for name, opt := range map[string]bytefd.MapOption{
-		"offset below 0": bytefd.MapOffset(-1), "length below 0": bytefd.MapLength(-2), "length 0": bytefd.MapLength(0),
+		"offset below 0":    bytefd.MapOffset(-1),
+		"length below 0":    bytefd.MapLength(-2),
+		"length 0":          bytefd.MapLength(0),
 		"file size below 0": bytefd.MapFileSize(-1), "reserve below 0": bytefd.MapReserve(-1),
 		"mode with a type": bytefd.MapMode(fs.ModeSymlink | 0o600),
 	} {
-		cases["MapFile: "+name] = second(bytefd.MapFile(path, bytefd.MapWrite(), bytefd.MapCreate(), opt))
+		cases["MapFile: "+name] = second(
+			bytefd.MapFile(path, bytefd.MapWrite(), bytefd.MapCreate(), opt))
 		cases["MapFD: "+name] = second(bytefd.MapFD(int(f.Fd()), bytefd.MapWrite(), opt))
 		cases["NewMap: "+name] = second(bytefd.NewMap(5, opt))
 	}
 	for name, opt := range map[string]bytefd.ShmOption{
-		"length below 0": bytefd.ShmLength(-1), "mode with a type": bytefd.ShmMode(fs.ModeSetuid | 0o600),
+		"length below 0":   bytefd.ShmLength(-1),
+		"mode with a type": bytefd.ShmMode(fs.ModeSetuid | 0o600),
 	} {
 		cases["CreateShm: "+name] = second(bytefd.CreateShm(sharedName(t), opt))
 		cases["OpenOrCreateShm: "+name] = second(bytefd.OpenOrCreateShm(sharedName(t), opt))
@@ -88,29 +93,35 @@ func TestArgumentsThatCCannotHoldAreEINVAL(t *testing.T) {
 		key int
 		opt bytefd.SysvOption
 	}{
-		"key of 33 bits": {1 << 32, bytefd.SysvLength(5)}, "key far below 0": {math.MinInt, bytefd.SysvLength(5)},
-		"length below 0": {0, bytefd.SysvLength(-1)},
+		"key of 33 bits":  {1 << 32, bytefd.SysvLength(5)},
+		"key far below 0": {math.MinInt, bytefd.SysvLength(5)},
+		"length below 0":  {0, bytefd.SysvLength(-1)},
 	} {
 		_, _, err := bytefd.MapSysv(c.key, append(create, c.opt)...)
 		cases["MapSysv: "+name] = err
 	}
-	_, _, err := bytefd.MapSysv(0, append(create, bytefd.SysvLength(5), bytefd.SysvMode(fs.ModeDir|0o600))...)
+	_, _, err := bytefd.MapSysv(0,
+		append(create, bytefd.SysvLength(5), bytefd.SysvMode(fs.ModeDir|0o600))...)
 	cases["MapSysv: mode with a type"] = err
 	cases["MapFile: path with NUL"] = second(bytefd.MapFile("/etc/passwd\x00/tmp"))
 	cases["NewMap: length below 0"] = second(bytefd.NewMap(-1))
 	cases["NewPool: below 0"] = second(bytefd.NewPool(-1))
 	cases["CreateShm: name with NUL"] = second(bytefd.CreateShm("a\x00b"))
 	for name, opt := range map[string]bytefd.TempFileOption{
-		"suffix with NUL": bytefd.TempFileSuffix("a\x00b"), "suffix with slash": bytefd.TempFileSuffix("a/b"),
-		"directory with NUL": bytefd.TempFileDirectory("/tmp\x00"), "mode with a type": bytefd.TempFileMode(fs.ModeDir),
+		"suffix with NUL":    bytefd.TempFileSuffix("a\x00b"),
+		"suffix with slash":  bytefd.TempFileSuffix("a/b"),
+		"directory with NUL": bytefd.TempFileDirectory("/tmp\x00"),
+		"mode with a type":   bytefd.TempFileMode(fs.ModeDir),
 	} {
 		cases["NewTempFile: "+name] = second(bytefd.NewTempFile(nil, opt))
 	}
 	cases["FutexWake: nil"] = second(bytefd.FutexWake(nil, 1))
 	cases["FutexWake: below 0"] = second(bytefd.FutexWake(&words[0], -1))
 	cases["ExportDMABuf: nil"] = second(bytefd.ExportDMABuf(nil))
-	cases["WrapReader: limit below 0"] = second(bytefd.WrapReader(strings.NewReader("hello"), bytefd.WrapMaxBytes(-1)))
-	cases["WrapReader: threshold below 0"] = second(bytefd.WrapReader(strings.NewReader("hello"), bytefd.WrapSpillThreshold(-1)))
+	cases["WrapReader: limit below 0"] = second(
+		bytefd.WrapReader(strings.NewReader("hello"), bytefd.WrapMaxBytes(-1)))
+	cases["WrapReader: threshold below 0"] = second(
+		bytefd.WrapReader(strings.NewReader("hello"), bytefd.WrapSpillThreshold(-1)))
 	cases["PeerCredentials: nil"] = second(bytefd.PeerCredentials(nil))
 	cases["SendFD: nil"] = bytefd.SendFD(nil, []byte("!"), 0)
 	for name, err := range cases {
@@ -130,7 +141,8 @@ func TestClosedFilesAreErrClosed(t *testing.T) {
 	f.Close()
 	_, bufferErr := bytefd.ExportDMABuf(f)
 	for _, err := range []error{
-		bytefd.Verify(f), bytefd.FileLock(f, 0, 1, syscall.LOCK_SH), bytefd.FileUnlock(f, 0, 1), bufferErr,
+		bytefd.Verify(f), bytefd.FileLock(f, 0, 1, syscall.LOCK_SH), bytefd.FileUnlock(f, 0, 1),
+		bufferErr,
 	} {
 		isError(t, err, syscall.EBADF)
 		if !errors.Is(err, os.ErrClosed) {

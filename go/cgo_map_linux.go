@@ -97,7 +97,8 @@ func mapped(m *C.bytefd_map, err error) (unsafe.Pointer, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return unsafe.Pointer(m), unsafe.Slice((*byte)(C.bytefd_map_data(m)), C.bytefd_map_length(m)), nil
+	first, length := (*byte)(C.bytefd_map_data(m)), C.bytefd_map_length(m)
+	return unsafe.Pointer(m), unsafe.Slice(first, length), nil
 }
 
 // mapRead fills p from the map, up to a lost page, and returns how many bytes that were.
@@ -145,7 +146,8 @@ func mapMlockRange(handle unsafe.Pointer, offset, length int) error {
 func mapMunlockRange(handle unsafe.Pointer, offset, length int) error {
 	var failure C.bytefd_error
 	m := (*C.bytefd_map)(handle)
-	_, err := result(C.bytefd_map_munlock(m, C.size_t(offset), C.size_t(length), &failure), &failure)
+	status := C.bytefd_map_munlock(m, C.size_t(offset), C.size_t(length), &failure)
+	_, err := result(status, &failure)
 	return err
 }
 
@@ -159,7 +161,8 @@ func mapProtect(handle unsafe.Pointer, offset, length, prot int) error {
 func mapPrefetch(handle unsafe.Pointer, offset, length int) error {
 	var failure C.bytefd_error
 	m := (*C.bytefd_map)(handle)
-	_, err := result(C.bytefd_map_prefetch(m, C.size_t(offset), C.size_t(length), &failure), &failure)
+	status := C.bytefd_map_prefetch(m, C.size_t(offset), C.size_t(length), &failure)
+	_, err := result(status, &failure)
 	return err
 }
 

@@ -27,7 +27,8 @@ func poolCreate(o *poolOptions) (unsafe.Pointer, error) {
 
 func poolTrim(pool unsafe.Pointer, bytes int) error {
 	var failure C.bytefd_error
-	_, err := result(C.bytefd_pool_trim((*C.bytefd_pool)(pool), C.uint64_t(bytes), &failure), &failure)
+	status := C.bytefd_pool_trim((*C.bytefd_pool)(pool), C.uint64_t(bytes), &failure)
+	_, err := result(status, &failure)
 	return err
 }
 

@@ -11,7 +11,8 @@ static int tempfile_bytes(const char *bytes, size_t len, const bytefd_tempfile_o
 	return bytefd_tempfile_create(bytes, len, options, file, error);
 }
 
-static int wait_word(const uint32_t *word, uint32_t value, int64_t timeout_ns, bytefd_error *error) {
+static int wait_word(const uint32_t *word, uint32_t value, int64_t timeout_ns,
+                     bytefd_error *error) {
 	return bytefd_futex_wait(word, value, timeout_ns, 0, error);
 }
 
@@ -62,7 +63,8 @@ func verify(fd int, r *requirements) error {
 func peer(socket int) (Credentials, error) {
 	found := C.bytefd_credentials{size: C.sizeof_bytefd_credentials}
 	var failure C.bytefd_error
-	if _, err := result(C.bytefd_peer_credentials(C.int(socket), &found, &failure), &failure); err != nil {
+	status := C.bytefd_peer_credentials(C.int(socket), &found, &failure)
+	if _, err := result(status, &failure); err != nil {
 		return Credentials{}, err
 	}
 	return Credentials{int(found.pid), uint32(found.uid), uint32(found.gid)}, nil
@@ -93,8 +95,8 @@ func shmFile(name string, create bool, o *shmOptions) (fd int, whole string, err
 	}
 	var full [C.BYTEFD_SHM_NAME_SIZE]C.char
 	var failure C.bytefd_error
-	fd, err = result(C.bytefd_shm_open(cName, &c, &full[0], C.size_t(len(full)), &failure), &failure)
-	if err != nil {
+	status := C.bytefd_shm_open(cName, &c, &full[0], C.size_t(len(full)), &failure)
+	if fd, err = result(status, &failure); err != nil {
 		return 0, "", err
 	}
 	return fd, C.GoString(&full[0]), nil
@@ -134,7 +136,8 @@ func tempFileCreate(b []byte, o *tempFileOptions) (handle unsafe.Pointer, path s
 	}
 	var file *C.bytefd_tempfile
 	var failure C.bytefd_error
-	if _, err := result(C.tempfile_bytes(chars(b), C.size_t(len(b)), &c, &file, &failure), &failure); err != nil {
+	status := C.tempfile_bytes(chars(b), C.size_t(len(b)), &c, &file, &failure)
+	if _, err := result(status, &failure); err != nil {
 		return nil, "", err
 	}
 	return unsafe.Pointer(file), C.GoString(C.bytefd_tempfile_path(file)), nil
@@ -160,10 +163,12 @@ func mapSysv(key int32, o *sysvOptions) (handle unsafe.Pointer, data []byte, shm
 	var m *C.bytefd_map
 	var found C.int
 	var failure C.bytefd_error
-	if _, err := result(C.bytefd_map_sysv(C.key_t(key), &c, &m, &found, &failure), &failure); err != nil {
+	status := C.bytefd_map_sysv(C.key_t(key), &c, &m, &found, &failure)
+	if _, err := result(status, &failure); err != nil {
 		return nil, nil, 0, err
 	}
-	return unsafe.Pointer(m), unsafe.Slice((*byte)(C.bytefd_map_data(m)), C.bytefd_map_length(m)), int(found), nil
+	handle, data, err = mapped(m, nil)
+	return handle, data, int(found), err
 }
 
 func sysvRemove(shmid int32) error {
@@ -180,14 +185,16 @@ func exportDMABuf(fd int) (int, error) {
 // fileLock does not wait, which keeps no thread.
 func fileLock(fd int, offset, length int64, operation int) error {
 	var failure C.bytefd_error
-	status := C.bytefd_file_lock(C.int(fd), C.uint64_t(offset), lockedBytes(length), C.int(operation), 0, 0, &failure)
+	status := C.bytefd_file_lock(C.int(fd), C.uint64_t(offset), lockedBytes(length),
+		C.int(operation), 0, 0, &failure)
 	_, err := result(status, &failure)
 	return err
 }
 
 func fileUnlock(fd int, offset, length int64) error {
 	var failure C.bytefd_error
-	_, err := result(C.bytefd_file_unlock(C.int(fd), C.uint64_t(offset), lockedBytes(length), &failure), &failure)
+	status := C.bytefd_file_unlock(C.int(fd), C.uint64_t(offset), lockedBytes(length), &failure)
+	_, err := result(status, &failure)
 	return err
 }
 
@@ -208,5 +215,6 @@ func futexWait(word *uint32, value uint32, timeout time.Duration) error {
 
 func futexWake(word *uint32, count uint32) (int, error) {
 	var failure C.bytefd_error
-	return result(C.wake_word((*C.uint32_t)(unsafe.Pointer(word)), C.uint32_t(count), &failure), &failure)
+	c := (*C.uint32_t)(unsafe.Pointer(word))
+	return result(C.wake_word(c, C.uint32_t(count), &failure), &failure)
 }

@@ -59,7 +59,8 @@ func TestAttachedBytesAreTheChildsAtItsPath(t *testing.T) {
 		}
 		prefix := []byte(strconv.Itoa(size) + " ")
 		if !bytes.HasPrefix(said.Bytes(), prefix) || !bytes.Equal(content.Bytes(), want) {
-			t.Errorf("%d bytes: the child says %q and has read %d", size, said.String(), content.Len())
+			t.Errorf("%d bytes: the child says %q and has read %d",
+				size, said.String(), content.Len())
 		}
 		for _, f := range cmd.ExtraFiles {
 			if offset := must[int64](t)(f.Seek(0, 1)); offset != 0 {

@@ -23,7 +23,8 @@ func closeNumber(fd int) { syscall.Close(fd) }
 
 // duplicate returns another number of a description, which is none of the standard streams.
 func duplicate(fd int) (int, error) {
-	duplicate, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_DUPFD_CLOEXEC, 3)
+	const command = syscall.F_DUPFD_CLOEXEC
+	duplicate, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), command, 3)
 	if errno == syscall.EINVAL {
 		errno = syscall.EMFILE // RLIMIT_NOFILE allows no number that high
 	}

@@ -31,7 +31,8 @@ func (e *Error) Unwrap() error { return e.Errno }
 // Is reports that ETIMEDOUT is os.ErrDeadlineExceeded and context.DeadlineExceeded. The package
 // errors does the rest by Unwrap.
 func (e *Error) Is(target error) bool {
-	return e.Errno == syscall.ETIMEDOUT && (target == os.ErrDeadlineExceeded || target == context.DeadlineExceeded)
+	return e.Errno == syscall.ETIMEDOUT &&
+		(target == os.ErrDeadlineExceeded || target == context.DeadlineExceeded)
 }
 
 // closed is what the methods of a closed value return. It is os.ErrClosed and EBADF; an EBADF of
@@ -48,7 +49,9 @@ func (c *closed) Unwrap() []error { return []error{&c.err, fs.ErrClosed} }
 // nilReceiver is what a method of a nil pointer returns. It is os.ErrInvalid and EINVAL.
 type nilReceiver struct{ err Error }
 
-func isNil(op string) error { return &nilReceiver{Error{op, syscall.EINVAL, "the " + op + " is nil"}} }
+func isNil(op string) error {
+	return &nilReceiver{Error{op, syscall.EINVAL, "the " + op + " is nil"}}
+}
 
 func (n *nilReceiver) Error() string { return n.err.Error() }
 

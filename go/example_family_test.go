@@ -57,7 +57,8 @@ func ExamplePool_ScanReader() {
 		fmt.Println(info.Size())
 		return err
 	}
-	if err := pool.ScanReader(strings.NewReader("hello"), size, bytefd.WrapSizeHint(5)); err != nil {
+	err = pool.ScanReader(strings.NewReader("hello"), size, bytefd.WrapSizeHint(5))
+	if err != nil {
 		log.Fatal(err)
 	}
 	if err := pool.ScanBuffers([][]byte{[]byte("hello"), []byte(", world")}, size); err != nil {

@@ -102,7 +102,8 @@ func ExampleMapMode() {
 func ExampleMapNoReserve() {
 	path, remove := exampleFile("")
 	defer remove()
-	m, err := bytefd.MapFile(path, bytefd.MapWrite(), bytefd.MapCreate(), bytefd.MapFileSize(1<<30), bytefd.MapNoReserve())
+	m, err := bytefd.MapFile(path, bytefd.MapWrite(), bytefd.MapCreate(),
+		bytefd.MapFileSize(1<<30), bytefd.MapNoReserve())
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -184,7 +184,8 @@ func ExampleOpenShm() {
 
 func ExampleOpenOrCreateShm() {
 	for i := 0; i < 2; i++ {
-		table, err := bytefd.OpenOrCreateShm(exampleName(), bytefd.ShmLength(4096), bytefd.ShmUnlinkOnClose())
+		table, err := bytefd.OpenOrCreateShm(exampleName(), bytefd.ShmLength(4096),
+			bytefd.ShmUnlinkOnClose())
 		if err != nil {
 			log.Fatal(err)
 		}

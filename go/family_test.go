@@ -22,7 +22,8 @@ func TestScanFileLendsAFileThatIsClosedAfterwards(t *testing.T) {
 }
 
 func filesAreLentAndClosedAfterwards(
-	t *testing.T, name string, scan func(b []byte, scan func(f *os.File) error, opts ...bytefd.WrapOption) error,
+	t *testing.T, name string,
+	scan func(b []byte, scan func(f *os.File) error, opts ...bytefd.WrapOption) error,
 ) {
 	want := pattern(5000)
 	var kept *os.File

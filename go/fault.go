@@ -78,8 +78,8 @@ func callGuarded(b []byte, f func([]byte) error) (err error) {
 		switch fault := recover(); {
 		case fault == nil:
 		case faultedIn(fault, b):
-			const reasons = "the file is shorter by now, its storage fails, or the page is protected"
-			err = &Error{"guarded", syscall.EIO, "a byte of the map does not exist: " + reasons}
+			err = &Error{"guarded", syscall.EIO, "a byte of the map does not exist: " +
+				"the file is shorter by now, its storage fails, or the page is protected"}
 		default:
 			panic(fault)
 		}

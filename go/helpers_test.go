@@ -55,7 +55,8 @@ func label(t *testing.T) bytefd.WrapOption {
 // wrapped is WrapBuffer with the test's label; the file is closed when the test ends.
 func wrapped(t *testing.T, b []byte, opts ...bytefd.WrapOption) *os.File {
 	t.Helper()
-	return closedLater(t, must[*os.File](t)(bytefd.WrapBuffer(b, append([]bytefd.WrapOption{label(t)}, opts...)...)))
+	return closedLater(t,
+		must[*os.File](t)(bytefd.WrapBuffer(b, append([]bytefd.WrapOption{label(t)}, opts...)...)))
 }
 
 // mapped is MapFile; the map is closed when the test ends.
@@ -78,7 +79,8 @@ func inAChild(t *testing.T, f func()) {
 		f()
 		return
 	}
-	if out, err := childOf(t).CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
+	if out, err := childOf(t).CombinedOutput(); err != nil ||
+		!strings.Contains(string(out), "--- PASS: "+t.Name()) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
@@ -148,7 +150,8 @@ func isOpen(fd int) bool {
 func isPromised(t *testing.T, fd int, want []byte) {
 	t.Helper()
 	stat := fstat(t, fd)
-	if stat.Mode&syscall.S_IFMT != syscall.S_IFREG || stat.Size != int64(len(want)) || stat.Nlink != 0 {
+	if stat.Mode&syscall.S_IFMT != syscall.S_IFREG || stat.Size != int64(len(want)) ||
+		stat.Nlink != 0 {
 		t.Errorf("file type %o, %d bytes, %d links; want a regular file of %d bytes without links",
 			stat.Mode&syscall.S_IFMT, stat.Size, stat.Nlink, len(want))
 	}
@@ -181,7 +184,9 @@ func isError(t *testing.T, err error, want syscall.Errno) {
 	if !errors.Is(err, want) {
 		t.Errorf("got %v (errno %d), want errno %d, %v", err, e.Errno, want, want)
 	}
-	if line := err.Error(); line != fmt.Sprintf("bytefd: %s: %s", e.Op, e.Message) || e.Op == "" || e.Message == "" || strings.Contains(line, "\n") {
+	line := err.Error()
+	isWhole := line == fmt.Sprintf("bytefd: %s: %s", e.Op, e.Message)
+	if !isWhole || e.Op == "" || e.Message == "" || strings.Contains(line, "\n") {
 		t.Errorf("%q is not one line with step and message", line)
 	}
 }

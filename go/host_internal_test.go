@@ -18,8 +18,10 @@ func TestAReportOfAnyLengthIsWhole(t *testing.T) {
 	}
 	for _, bytes := range []int{1, 2, 100, len(whole) - 1, len(whole), len(whole) + 1, 10_000} {
 		report, err := hostReport(bytes)
-		if err != nil || strings.Count(report, "\n") != strings.Count(whole, "\n") || !strings.HasSuffix(report, "\n") {
-			t.Errorf("asked with %d bytes first: %q, %v; want as many lines as in %q", bytes, report, err, whole)
+		if err != nil || strings.Count(report, "\n") != strings.Count(whole, "\n") ||
+			!strings.HasSuffix(report, "\n") {
+			t.Errorf("asked with %d bytes first: %q, %v; want as many lines as in %q",
+				bytes, report, err, whole)
 		}
 	}
 }

@@ -27,7 +27,8 @@ func fallsBack(t *testing.T, place string) {
 					isPromised(t, fd, pattern(size))
 					link := must[string](t)(os.Readlink(bytefd.Path(fd)))
 					mode := fstat(t, fd).Mode & 0o7777
-					if !strings.HasPrefix(link, place) || mode != 0o400 || accessMode(t, fd) != syscall.O_RDONLY ||
+					if !strings.HasPrefix(link, place) || mode != 0o400 ||
+						accessMode(t, fd) != syscall.O_RDONLY ||
 						!closeOnExec(t, fd) {
 						t.Errorf("%s: %s, mode %o, access %d", way, link, mode, accessMode(t, fd))
 					}
@@ -39,7 +40,10 @@ func fallsBack(t *testing.T, place string) {
 		}
 	}
 	// A caller that requires seals gets them or an error.
-	for _, opt := range []bytefd.WrapOption{bytefd.WrapBackend(bytefd.BackendMemfd), bytefd.WrapSealContent()} {
+	needsMemfd := []bytefd.WrapOption{
+		bytefd.WrapBackend(bytefd.BackendMemfd), bytefd.WrapSealContent(),
+	}
+	for _, opt := range needsMemfd {
 		_, err := bytefd.WrapBuffer([]byte("hello"), opt)
 		if err == nil || !strings.HasPrefix(err.Error(), "bytefd: memfd_create: a memory file: ") {
 			t.Error(err)
@@ -90,11 +94,14 @@ func TestWhereNothingWorksTheErrorNamesWhatWasTried(t *testing.T) {
 			_, err := bytefd.WrapBuffer([]byte("hello"))
 			isError(t, err, syscall.EPERM)
 			// The library's messages have at most 215 bytes, without what is in the middle.
-			const begin = "bytefd: backend: no backend works: memfd_create: a memory file: Operation not permitted; " +
+			const begin = "bytefd: backend: no backend works: " +
+				"memfd_create: a memory file: Operation not permitted; " +
 				"open O_TMPFILE: in /dev/shm: Permi"
-			const end = "O_TMPFILE: in none of /nowhere (Permission denied), /tmp (Permission denied), " +
+			const end = "O_TMPFILE: in none of /nowhere (Permission denied), " +
+				"/tmp (Permission denied), " +
 				"/var/tmp (Permission denied)"
-			if text := err.Error(); !strings.HasPrefix(text, begin) || !strings.HasSuffix(text, end) {
+			if text := err.Error(); !strings.HasPrefix(text, begin) ||
+				!strings.HasSuffix(text, end) {
 				t.Error(text)
 			}
 		})
@@ -107,7 +114,8 @@ func TestAShortageDoesNotLeadToTheNextBackend(t *testing.T) {
 		refuse(t, unix.SYS_MEMFD_CREATE, syscall.ENFILE)
 		for way, wrap := range wraps {
 			err := wrap([]byte("hello"), func(int) { t.Error("called") })
-			if isError(t, err, syscall.ENFILE); err.Error() != "bytefd: memfd_create: a memory file: Too many open files in system" {
+			const want = "bytefd: memfd_create: a memory file: Too many open files in system"
+			if isError(t, err, syscall.ENFILE); err.Error() != want {
 				t.Errorf("%s: %v", way, err)
 			}
 		}
@@ -140,10 +148,13 @@ func TestWhereMemoryFilesMustNotBeExecutableThatIsObeyed(t *testing.T) {
 	inAChild(t, func() {
 		refuse(t, unix.SYS_MEMFD_CREATE, syscall.EACCES, given{1, unix.MFD_EXEC, unix.MFD_EXEC})
 		sealsAre(t, map[int][]bytefd.WrapOption{
-			0xf | sealExec: nil, 0xe | sealExec: {bytefd.WrapSealContent()}, sealExec: {bytefd.WrapWritable()},
+			0xf | sealExec: nil,
+			0xe | sealExec: {bytefd.WrapSealContent()},
+			sealExec:       {bytefd.WrapWritable()},
 		})
 		_, err := bytefd.WrapBuffer([]byte("hello"), bytefd.WrapExecutable())
-		if isError(t, err, syscall.EACCES); err.Error() != "bytefd: memfd_create: a memory file: Permission denied" {
+		const want = "bytefd: memfd_create: a memory file: Permission denied"
+		if isError(t, err, syscall.EACCES); err.Error() != want {
 			t.Error(err)
 		}
 	})
@@ -171,7 +182,8 @@ func sealsAre(t *testing.T, wanted map[int][]bytefd.WrapOption) {
 func TestKernelsThatCannotMapSealedFilesGiveAReadOnlyDescriptor(t *testing.T) {
 	inAChild(t, func() {
 		all := ^uint32(0)
-		refuse(t, unix.SYS_MMAP, syscall.EPERM, given{2, all, unix.PROT_READ}, given{3, all, unix.MAP_SHARED})
+		refuse(t, unix.SYS_MMAP, syscall.EPERM, given{2, all, unix.PROT_READ},
+			given{3, all, unix.MAP_SHARED})
 		for _, size := range sizes {
 			for way, wrap := range wraps {
 				for access, opts := range map[int][]bytefd.WrapOption{
@@ -180,7 +192,8 @@ func TestKernelsThatCannotMapSealedFilesGiveAReadOnlyDescriptor(t *testing.T) {
 					err := wrap(pattern(size), func(fd int) {
 						isPromised(t, fd, pattern(size))
 						if got := accessMode(t, fd); got != access || seals(t, fd)&0xe != 0xe {
-							t.Errorf("%s: access %d, want %d; seals %#x", way, got, access, seals(t, fd))
+							t.Errorf("%s: access %d, want %d; seals %#x",
+								way, got, access, seals(t, fd))
 						}
 					}, opts...)
 					if err != nil {
@@ -202,7 +215,8 @@ func TestAFileThatCannotBeSealedIsEBUSYAndNothingIsLeft(t *testing.T) {
 		leavesNothing(t, func() {
 			for way, wrap := range wraps {
 				err := wrap([]byte("hello"), func(int) { t.Error("called") })
-				if isError(t, err, syscall.EBUSY); err.Error() != "bytefd: seal: seals 0xf: Device or resource busy" {
+				const want = "bytefd: seal: seals 0xf: Device or resource busy"
+				if isError(t, err, syscall.EBUSY); err.Error() != want {
 					t.Errorf("%s: %v", way, err)
 				}
 			}
@@ -219,7 +233,8 @@ func TestWithoutProcTheErrorSaysSo(t *testing.T) {
 		}
 		var errs []error
 		for _, wrap := range wraps {
-			errs = append(errs, wrap([]byte("hello"), func(int) { t.Error("called") }, bytefd.WrapReadOnly()))
+			errs = append(errs,
+				wrap([]byte("hello"), func(int) { t.Error("called") }, bytefd.WrapReadOnly()))
 		}
 		_, err := bytefd.Reopen(f)
 		errs = append(errs, err)
@@ -230,7 +245,8 @@ func TestWithoutProcTheErrorSaysSo(t *testing.T) {
 		for _, err := range errs {
 			isError(t, err, syscall.ENOENT)
 			const want = " (/proc is not mounted): No such file or directory"
-			if text := err.Error(); !strings.HasPrefix(text, "bytefd: reopen: /proc/self/fd/") || !strings.HasSuffix(text, want) {
+			if text := err.Error(); !strings.HasPrefix(text, "bytefd: reopen: /proc/self/fd/") ||
+				!strings.HasSuffix(text, want) {
 				t.Error(text)
 			}
 		}

@@ -26,7 +26,8 @@ func (before inventory) leftovers() (found []string) {
 	for number, link := range openDescriptors() {
 		if before.descriptors[number] != link {
 			info, _ := os.ReadFile("/proc/self/fdinfo/" + number)
-			found = append(found, fmt.Sprintf("descriptor %s, %s (%s)", number, link, strings.Join(strings.Fields(string(info)), " ")))
+			flags := strings.Join(strings.Fields(string(info)), " ")
+			found = append(found, fmt.Sprintf("descriptor %s, %s (%s)", number, link, flags))
 		}
 	}
 	for path := range mappedFiles() {

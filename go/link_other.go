@@ -2,5 +2,5 @@
 
 package bytefd
 
-// #error "there is no libbytefd.a for this processor and C library: install one and use -tags bytefd_system"
+// #error "no libbytefd.a for this processor and C library: install one, use -tags bytefd_system"
 import "C"

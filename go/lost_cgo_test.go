@@ -18,7 +18,9 @@ func TestLostBytesAreEFAULTInEveryPool(t *testing.T) {
 	pools := map[string]*bytefd.Pool{"a new pool": newPool(t, 1<<20), "a pool": newPool(t, 1<<20)}
 	for range 3 {
 		for _, opts := range [][]bytefd.WrapOption{nil, {bytefd.WrapTrustCallback()}} {
-			if err := pools["a pool"].ScanBytes(pattern(2*page), func(int) error { return nil }, opts...); err != nil {
+			ignore := func(int) error { return nil }
+			err := pools["a pool"].ScanBytes(pattern(2*page), ignore, opts...)
+			if err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -28,12 +30,15 @@ func TestLostBytesAreEFAULTInEveryPool(t *testing.T) {
 			b := m.Bytes()
 			for _, p := range pools {
 				isError(t, p.ScanBytes(b, called), syscall.EFAULT)
-				isError(t, p.ScanBytes(b[page/2:], called, bytefd.WrapTrustCallback()), syscall.EFAULT)
-				isError(t, p.ScanBuffers([][]byte{pattern(page), b, pattern(page)}, called), syscall.EFAULT)
+				isError(t, p.ScanBytes(b[page/2:], called, bytefd.WrapTrustCallback()),
+					syscall.EFAULT)
+				isError(t, p.ScanBuffers([][]byte{pattern(page), b, pattern(page)}, called),
+					syscall.EFAULT)
 				lendsExactly(t, p, pattern(2 * page)[:page])
 				err := p.ScanBytes(b[:page], func(fd int) error {
 					got := make([]byte, page)
-					if n, err := syscall.Pread(fd, got, 0); n != page || !bytes.Equal(got, pattern(2 * page)[:page]) {
+					if n, err := syscall.Pread(fd, got, 0); n != page ||
+						!bytes.Equal(got, pattern(2 * page)[:page]) {
 						return fmt.Errorf("%d bytes, %v", n, err)
 					}
 					return nil
@@ -50,7 +55,9 @@ func TestLostBytesAreNotWritten(t *testing.T) {
 	for name, m := range lostMaps(t) {
 		t.Run(name, func(t *testing.T) {
 			b := m.Bytes()[page/2:]
-			for _, opts := range [][]bytefd.MapOption{{bytefd.MapWrite()}, {bytefd.MapWrite(), bytefd.MapGuard()}} {
+			plain := []bytefd.MapOption{bytefd.MapWrite()}
+			guarded := []bytefd.MapOption{bytefd.MapWrite(), bytefd.MapGuard()}
+			for _, opts := range [][]bytefd.MapOption{plain, guarded} {
 				to := mapped(t, fileOf(t, make([]byte, 2*page)), opts...)
 				_, err := to.WriteAt(b, 0)
 				isError(t, err, syscall.EFAULT)

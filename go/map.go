@@ -227,7 +227,8 @@ func (m *Map) Word(off int) (*atomic.Uint32, error) {
 		return nil, err
 	}
 	if off > len(m.data)-4 {
-		message := fmt.Sprintf("asked for 4 bytes at offset %d of a map of %d bytes", off, len(m.data))
+		message := fmt.Sprintf("asked for 4 bytes at offset %d of a map of %d bytes", off,
+			len(m.data))
 		return nil, &Error{"word", syscall.EINVAL, message}
 	}
 	word := unsafe.Pointer(&m.data[off])

@@ -60,10 +60,14 @@ func TestClosingWhileOthersChangeTheMapIsSafe(t *testing.T) {
 			func(p []byte) error { _, err := m.WriteAt(p, 0); return err },
 			func(p []byte) error { return m.Resize(4 * page) },
 			func(p []byte) error { return m.Resize(8 * page) },
-			func(p []byte) error { return m.Guarded(func(b []byte) error { b[len(p)-1]++; return m.Check() }) },
+			func(p []byte) error {
+				return m.Guarded(func(b []byte) error { b[len(p)-1]++; return m.Check() })
+			},
 			func(p []byte) error { return m.Flush(0, len(p), syscall.MS_ASYNC) },
 			func(p []byte) error { return m.Advise(1, 0, syscall.MADV_NORMAL) },
-			func(p []byte) error { return m.Protect(0, len(p), syscall.PROT_READ|syscall.PROT_WRITE) },
+			func(p []byte) error {
+				return m.Protect(0, len(p), syscall.PROT_READ|syscall.PROT_WRITE)
+			},
 			func(p []byte) error { return m.Prefetch(1, 0) },
 			func(p []byte) error {
 				f, err := m.File()

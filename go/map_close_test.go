@@ -47,7 +47,9 @@ func TestUseAfterCloseIsErrClosed(t *testing.T) {
 		for _, err := range []error{
 			readErr, writeErr, sealErr, fileErr, guardedErr, m.Check(),
 			m.Resize(1), m.Resize(-1), m.Unmap(0, 0), m.Unmap(-1, -1),
-			m.Flush(0, bytefd.ToEnd, syscall.MS_SYNC), m.Advise(0, bytefd.ToEnd, syscall.MADV_NORMAL), m.Mlock(0, bytefd.ToEnd), m.Munlock(0, bytefd.ToEnd),
+			m.Flush(0, bytefd.ToEnd, syscall.MS_SYNC),
+			m.Advise(0, bytefd.ToEnd, syscall.MADV_NORMAL), m.Mlock(0, bytefd.ToEnd),
+			m.Munlock(0, bytefd.ToEnd),
 			m.Protect(0, bytefd.ToEnd, syscall.PROT_READ), m.Prefetch(0, bytefd.ToEnd),
 		} {
 			isError(t, err, syscall.EBADF)

@@ -39,7 +39,8 @@ func (m *Map) ReadAt(p []byte, off int64) (n int, err error) {
 	case allCopied:
 		n = len(there)
 	case notTheCallers:
-		return 0, &Error{"read", syscall.EFAULT, "the memory to read into is of a map, and was lost"}
+		return 0, &Error{"read", syscall.EFAULT,
+			"the memory to read into is of a map, and was lost"}
 	default:
 		n, err = mapRead(m.handle, int(off), there)
 	}
@@ -88,7 +89,8 @@ func (m *Map) WriteAt(p []byte, off int64) (n int, err error) {
 		case allCopied:
 			return len(p), nil
 		case notTheCallers:
-			return 0, &Error{"write", syscall.EFAULT, "the memory to write is of a map, and was lost"}
+			return 0, &Error{"write", syscall.EFAULT,
+				"the memory to write is of a map, and was lost"}
 		}
 	}
 	n, err = mapWrite(m.handle, int(off), p)

@@ -46,11 +46,13 @@ func TestCopiesAllocateNothing(t *testing.T) {
 				} {
 					n := testing.AllocsPerRun(100, func() {
 						if n, err := f(p, off); n != size || err != nil {
-							t.Fatalf("%s: %s of %d bytes at %d: %d, %v", name, what, size, off, n, err)
+							t.Fatalf("%s: %s of %d bytes at %d: %d, %v",
+								name, what, size, off, n, err)
 						}
 					})
 					if n != 0 {
-						t.Errorf("%s: %s of %d bytes at %d allocates %v times", name, what, size, off, n)
+						t.Errorf("%s: %s of %d bytes at %d allocates %v times",
+							name, what, size, off, n)
 					}
 				}
 			}
@@ -107,7 +109,8 @@ func TestCopiesEndWhereTheFileEnds(t *testing.T) {
 			for range 3 {
 				from, to := place(random, all), place(random, all)
 				off, length := min(from, to), max(from, to)-min(from, to)
-				what := fmt.Sprintf("%s, shown %v, %d bytes at %d of %d", name, isShown, length, off, size)
+				what := fmt.Sprintf("%s, shown %v, %d bytes at %d of %d",
+					name, isShown, length, off, size)
 				want := model.count(off, length)
 
 				news := make([]byte, length)

@@ -80,7 +80,8 @@ func TestGosOwnFaultsAreAsBeforeBesideAGuard(t *testing.T) {
 	guard.Bytes()
 	func() {
 		defer func() {
-			if err, ok := recover().(runtime.Error); !ok || !strings.Contains(err.Error(), "nil pointer dereference") {
+			if err, ok := recover().(runtime.Error); !ok ||
+				!strings.Contains(err.Error(), "nil pointer dereference") {
 				t.Errorf("recovered %v", err)
 			}
 		}()
@@ -134,7 +135,8 @@ func TestASIGBUSElsewhereEndsTheProcessAsGoDoesIt(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.ExitCode() != 2 ||
-		!strings.Contains(string(out), "unexpected fault address") || !strings.Contains(string(out), "signal SIGBUS") {
+		!strings.Contains(string(out), "unexpected fault address") ||
+		!strings.Contains(string(out), "signal SIGBUS") {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

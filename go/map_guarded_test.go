@@ -83,7 +83,8 @@ func TestManyGoroutinesFaultAtOnce(t *testing.T) {
 						sum := 0
 						err := m.Guarded(func(b []byte) error {
 							for i := range pages {
-								sum += int(b[(i+g/2)%pages*page]) // two at a time touch the same page
+								// Two goroutines at a time touch the same page.
+								sum += int(b[(i+g/2)%pages*page])
 							}
 							return nil
 						})
@@ -155,11 +156,13 @@ func TestWhatFReturnsOrPanicsWithPassesThrough(t *testing.T) {
 				t.Errorf("recovered %v", value)
 			}
 			var none *int
-			if _, ok := recovered(func([]byte) error { *none = 1; return nil }).(runtime.Error); !ok {
+			ofNil := recovered(func([]byte) error { *none = 1; return nil })
+			if _, ok := ofNil.(runtime.Error); !ok {
 				t.Error("a nil pointer was dereferenced and nothing was said")
 			}
 			other := mapped(t, path, bytefd.MapLength(1), bytefd.MapBeyondEOF())
-			if _, ok := recovered(func([]byte) error { _ = string(other.Bytes()); return nil }).(runtime.Error); !ok {
+			elsewhere := recovered(func([]byte) error { _ = string(other.Bytes()); return nil })
+			if _, ok := elsewhere.(runtime.Error); !ok {
 				t.Error("a fault elsewhere was lost")
 			}
 			// And the map is free again.

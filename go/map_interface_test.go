@@ -21,7 +21,8 @@ func TestANilMapIsInvalid(t *testing.T) {
 	_, sizeErr := m.FileSize()
 	_, wordErr := m.Word(0)
 	for _, err := range []error{
-		readErr, writeErr, sealErr, shareErr, fileErr, sizeErr, wordErr, m.Check(), m.Close(), m.Resize(1),
+		readErr, writeErr, sealErr, shareErr, fileErr, sizeErr, wordErr, m.Check(), m.Close(),
+		m.Resize(1),
 		m.Guarded(func([]byte) error { return nil }),
 	} {
 		if !errors.Is(err, os.ErrInvalid) || errors.Is(err, os.ErrClosed) {

@@ -41,7 +41,8 @@ func TestReadAtReturnsEOFAtTheEnd(t *testing.T) {
 		p := make([]byte, c.length)
 		n, err := m.ReadAt(p, c.off)
 		if string(p[:n]) != c.want || err != c.err {
-			t.Errorf("ReadAt of %d bytes at %d: %q, %v; want %q, %v", c.length, c.off, p[:n], err, c.want, c.err)
+			t.Errorf("ReadAt of %d bytes at %d: %q, %v; want %q, %v",
+				c.length, c.off, p[:n], err, c.want, c.err)
 		}
 	}
 }

@@ -25,8 +25,10 @@ func TestAResizedMapHasItsNewBytes(t *testing.T) {
 	} {
 		copy(m.Bytes(), "hello")
 		for _, length := range []int{100 * page, 5, 0, page + 1} {
-			want := append(bytes.Clone(m.Bytes()[:min(m.Len(), length)]), make([]byte, max(0, length-m.Len()))...)
-			if err := m.Resize(length); err != nil || !bytes.Equal(m.Bytes(), want) || cap(m.Bytes()) != length {
+			want := append(bytes.Clone(m.Bytes()[:min(m.Len(), length)]),
+				make([]byte, max(0, length-m.Len()))...)
+			if err := m.Resize(length); err != nil || !bytes.Equal(m.Bytes(), want) ||
+				cap(m.Bytes()) != length {
 				t.Errorf("%s of %d bytes: %v, or the bytes differ", name, length, err)
 			}
 		}
@@ -78,8 +80,11 @@ func TestALengthOf0IsNothing(t *testing.T) {
 	copy(m.Bytes()[page:], pattern(page))
 	for _, off := range []int{0, 1, page, 2 * page} {
 		for name, err := range map[string]error{
-			"Discard": m.Discard(off, 0, syscall.MADV_REMOVE), "Flush": m.Flush(off, 0, syscall.MS_SYNC),
-			"Protect": m.Protect(off, 0, syscall.PROT_NONE), "Mlock": m.Mlock(off, 0), "Munlock": m.Munlock(off, 0),
+			"Discard":  m.Discard(off, 0, syscall.MADV_REMOVE),
+			"Flush":    m.Flush(off, 0, syscall.MS_SYNC),
+			"Protect":  m.Protect(off, 0, syscall.PROT_NONE),
+			"Mlock":    m.Mlock(off, 0),
+			"Munlock":  m.Munlock(off, 0),
 			"Prefetch": m.Prefetch(off, 0), "Advise": m.Advise(off, 0, syscall.MADV_NORMAL),
 		} {
 			if err != nil {

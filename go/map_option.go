@@ -33,7 +33,8 @@ func newMapOptions(opts []MapOption) (*mapOptions, error) {
 		return nil, &Error{"options", syscall.EINVAL, message}
 	}
 	if o.length == 0 {
-		return nil, &Error{"length", syscall.EINVAL, "length is 0, must be more; ToEnd is to the end of the file"}
+		return nil, &Error{"length", syscall.EINVAL,
+			"length is 0, must be more; ToEnd is to the end of the file"}
 	}
 	return o, nil
 }

@@ -24,7 +24,8 @@ func TestTheRaceDetectorSeesCopies(t *testing.T) {
 		group.Wait()
 		return
 	}
-	if out, err := childOf(t).CombinedOutput(); err == nil || !strings.Contains(string(out), "DATA RACE") {
+	if out, err := childOf(t).CombinedOutput(); err == nil ||
+		!strings.Contains(string(out), "DATA RACE") {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

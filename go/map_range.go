@@ -14,9 +14,10 @@ import (
 // never reach the file; EIO if writing failed, or a map with [MapGuard] has lost pages; EBUSY if
 // locked pages are to be invalidated. After Close the error is os.ErrClosed.
 func (m *Map) Flush(offset, length, flags int) error {
-	return m.onRange("flush", offset, length, func(handle unsafe.Pointer, offset, length int) error {
+	flush := func(handle unsafe.Pointer, offset, length int) error {
 		return mapFlush(handle, offset, length, flags)
-	})
+	}
+	return m.onRange("flush", offset, length, flush)
 }
 
 // Advise tells the kernel how the pages that hold bytes of a range will be used, madvise(2). advice
@@ -27,9 +28,10 @@ func (m *Map) Flush(offset, length, flags int) error {
 // does not do this with this kind of memory; EOPNOTSUPP (which is errors.ErrUnsupported) if this
 // kernel does not know the advice; madvise(2)'s own. After Close the error is os.ErrClosed.
 func (m *Map) Advise(offset, length, advice int) error {
-	return m.onRange("advise", offset, length, func(handle unsafe.Pointer, offset, length int) error {
+	advise := func(handle unsafe.Pointer, offset, length int) error {
 		return mapAdvise(handle, offset, length, advice, 0)
-	})
+	}
+	return m.onRange("advise", offset, length, advise)
 }
 
 // Discard is [Map.Advise] for advice that loses content: MADV_FREE, MADV_REMOVE, MADV_HWPOISON,
@@ -38,9 +40,10 @@ func (m *Map) Advise(offset, length, advice int) error {
 //
 // Errors are those of Advise, and EPERM for MADV_REMOVE after [Map.Share].
 func (m *Map) Discard(offset, length, advice int) error {
-	return m.onRange("discard", offset, length, func(handle unsafe.Pointer, offset, length int) error {
+	discard := func(handle unsafe.Pointer, offset, length int) error {
 		return mapAdvise(handle, offset, length, advice, loseContent)
-	})
+	}
+	return m.onRange("discard", offset, length, discard)
 }
 
 // The flag of include/bytefd.h; one that differs there does not compile.
@@ -69,9 +72,10 @@ func (m *Map) Munlock(offset, length int) error {
 // Errors: EINVAL for the range, or if prot is something else; EACCES for what the map was not made
 // for; mprotect(2)'s own. After Close the error is os.ErrClosed.
 func (m *Map) Protect(offset, length, prot int) error {
-	return m.onRange("protect", offset, length, func(handle unsafe.Pointer, offset, length int) error {
+	protect := func(handle unsafe.Pointer, offset, length int) error {
 		return mapProtect(handle, offset, length, prot)
-	})
+	}
+	return m.onRange("protect", offset, length, protect)
 }
 
 // Prefetch reads the pages of a range in before it returns, so that reading them later waits for

@@ -11,7 +11,8 @@ import (
 )
 
 func TestWhatIsProtectedIsAnErrorAndNoCrash(t *testing.T) {
-	for name, opts := range map[string][]bytefd.MapOption{"plain": nil, "guarded": {bytefd.MapGuard()}} {
+	kinds := map[string][]bytefd.MapOption{"plain": nil, "guarded": {bytefd.MapGuard()}}
+	for name, opts := range kinds {
 		t.Run(name, func(t *testing.T) {
 			m := memory(t, 2*page, opts...)
 			p := make([]byte, 2*page)
@@ -62,8 +63,14 @@ func TestEveryOperationOnARangeArrives(t *testing.T) {
 		{"Lock", func() error { return m.Mlock(0, 1) }, " lo ", true},
 		{"Unlock", func() error { return m.Munlock(0, 1) }, " lo ", false},
 		{"Protect", func() error { return m.Protect(0, 1, syscall.PROT_READ) }, "r--s", true},
-		{"Prefetch", func() error { return m.Prefetch(0, 1) }, "Rss:                   0 kB", false},
-		{"Flush", func() error { return m.Flush(0, 1, syscall.MS_SYNC|syscall.MS_INVALIDATE) }, "r--s", true},
+		{
+			"Prefetch", func() error { return m.Prefetch(0, 1) },
+			"Rss:                   0 kB", false,
+		},
+		{
+			"Flush", func() error { return m.Flush(0, 1, syscall.MS_SYNC|syscall.MS_INVALIDATE) },
+			"r--s", true,
+		},
 	} {
 		if err := c.do(); err != nil || strings.Contains(smaps(t, m), c.shown) != c.is {
 			t.Errorf("%s: %v, or the kernel shows\n%s", c.name, err, smaps(t, m))

@@ -11,7 +11,9 @@ import (
 	bytefd "github.com/bytefd/bytefd/go"
 )
 
-func addressOf(m *bytefd.Map) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(m.Bytes()))) }
+func addressOf(m *bytefd.Map) uintptr {
+	return uintptr(unsafe.Pointer(unsafe.SliceData(m.Bytes())))
+}
 
 func TestAMapHasTheBytesOfTheFile(t *testing.T) {
 	for _, size := range sizes {

@@ -88,7 +88,8 @@ func TestTruncationWhileReadingAndWritingIsNeverACrash(t *testing.T) {
 				return
 			default:
 			}
-			if n, err := what(p, 0); err != nil && !errors.Is(err, syscall.EIO) || err == nil && n != len(p) {
+			if n, err := what(p, 0); err != nil && !errors.Is(err, syscall.EIO) ||
+				err == nil && n != len(p) {
 				t.Errorf("%d, %v", n, err)
 				return
 			}

@@ -175,7 +175,8 @@ func (w *MapWriter) readOnce(r io.Reader) (n int, err error) {
 		return 0, errWriterClosed
 	}
 	if w.written != written {
-		return 0, &Error{"read", syscall.EBUSY, "the reader has written to the writer that it is read into"}
+		return 0, &Error{"read", syscall.EBUSY,
+			"the reader has written to the writer that it is read into"}
 	}
 	if isSmall && n > 0 {
 		to, failure := w.spare(n)
@@ -270,7 +271,8 @@ func (w *MapWriter) spare(room int) ([]byte, error) {
 			return w.small[w.written:needed], nil
 		}
 		if needed <= writerSmall {
-			grown := make([]byte, w.written, min(max(writerFirst, 2*cap(w.small), needed), writerSmall))
+			grown := make([]byte, w.written,
+				min(max(writerFirst, 2*cap(w.small), needed), writerSmall))
 			copy(grown, w.small)
 			w.small = grown
 			return w.small[w.written:needed], nil

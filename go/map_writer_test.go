@@ -36,7 +36,8 @@ func becomes(t *testing.T, w *bytefd.MapWriter, want []byte) {
 	defer f.Close()
 	defer m.Close()
 	isPromised(t, int(f.Fd()), want)
-	if mode := fstat(t, int(f.Fd())).Mode & 0o7777; mode != 0o400 || seals(t, int(f.Fd()))&0xf != 0xf {
+	if mode := fstat(t, int(f.Fd())).Mode & 0o7777; mode != 0o400 ||
+		seals(t, int(f.Fd()))&0xf != 0xf {
 		t.Errorf("mode %04o, seals %#x", mode, seals(t, int(f.Fd())))
 	}
 	if !bytes.Equal(m.Bytes(), want) {
@@ -73,7 +74,9 @@ func TestAMapWriterHoldsWhatABufferHolds(t *testing.T) {
 					err = to.WriteByte(piece[0])
 					n = int64(to.Len() - before)
 				default:
-					n, err = to.ReadFrom(iotest.DataErrReader(&inPieces{bytes.NewReader(piece), rand.New(rand.NewSource(seed))}))
+					random := rand.New(rand.NewSource(seed))
+					r := &inPieces{bytes.NewReader(piece), random}
+					n, err = to.ReadFrom(iotest.DataErrReader(r))
 				}
 				if err != nil || n != int64(len(piece)) && (len(piece)%4 != 2 || n != 1) {
 					t.Fatalf("seed %d: wrote %d of %d bytes, %v", seed, n, len(piece), err)
@@ -96,10 +99,19 @@ type inPieces struct {
 func (p *inPieces) Read(b []byte) (int, error) { return p.r.Read(b[:p.random.Intn(len(b)+1)]) }
 
 func TestAMapWriterMovesWhateverItHasGrownTo(t *testing.T) {
-	for _, length := range []int{0, 1, 4095, 4096, 4097, 1<<20 - 513, 1<<20 - 1, 1 << 20, 1<<20 + 1, 3 << 20} {
+	lengths := []int{
+		0, 1, 4095, 4096, 4097, 1<<20 - 513, 1<<20 - 1, 1 << 20, 1<<20 + 1, 3 << 20,
+	}
+	for _, length := range lengths {
 		for name, write := range map[string]func(w *bytefd.MapWriter, b []byte) error{
-			"at once":   func(w *bytefd.MapWriter, b []byte) error { _, err := w.Write(b); return err },
-			"read from": func(w *bytefd.MapWriter, b []byte) error { _, err := w.ReadFrom(bytes.NewReader(b)); return err },
+			"at once": func(w *bytefd.MapWriter, b []byte) error {
+				_, err := w.Write(b)
+				return err
+			},
+			"read from": func(w *bytefd.MapWriter, b []byte) error {
+				_, err := w.ReadFrom(bytes.NewReader(b))
+				return err
+			},
 			"in pieces": func(w *bytefd.MapWriter, b []byte) (err error) {
 				for ; len(b) > 0 && err == nil; b = b[min(len(b), 1021):] {
 					_, err = w.Write(b[:min(len(b), 1021)])
@@ -130,12 +142,14 @@ func TestAReaderThatFailsIsToldOfWithWhatItRead(t *testing.T) {
 	for _, length := range []int{0, 5, 200_000} {
 		w := newWriter(t)
 		fmt.Fprint(w, "head ")
-		n, err := w.ReadFrom(io.MultiReader(bytes.NewReader(pattern(length)), iotest.ErrReader(mine)))
+		content := bytes.NewReader(pattern(length))
+		n, err := w.ReadFrom(io.MultiReader(content, iotest.ErrReader(mine)))
 		if n != int64(length) || err != mine {
 			t.Errorf("read %d of %d bytes, %v", n, length, err)
 		}
 		fmt.Fprint(w, " tail")
-		becomes(t, w, bytes.Join([][]byte{[]byte("head"), pattern(length), []byte("tail")}, []byte(" ")))
+		becomes(t, w,
+			bytes.Join([][]byte{[]byte("head"), pattern(length), []byte("tail")}, []byte(" ")))
 	}
 }
 
@@ -173,7 +187,8 @@ func TestAClosedOrSealedWriterIsErrClosed(t *testing.T) {
 	}
 	becomes(t, sealed, nil)
 	never := new(bytefd.MapWriter)
-	for name, w := range map[string]*bytefd.MapWriter{"closed": closed, "sealed": sealed, "never made": never} {
+	ended := map[string]*bytefd.MapWriter{"closed": closed, "sealed": sealed, "never made": never}
+	for name, w := range ended {
 		_, writeErr := w.Write([]byte("x"))
 		_, nothingErr := w.Write(nil)
 		_, stringErr := w.WriteString("x")
@@ -227,7 +242,8 @@ func TestAWriterWithoutRoomSaysSoAndKeepsWhatItHas(t *testing.T) {
 				t.Errorf("wrote %d, read %d", n, read)
 			}
 			becomes(t, w, want)
-			if err := syscall.Setrlimit(rlimitFsize, &syscall.Rlimit{Cur: 1 << 40, Max: 1 << 40}); err != nil {
+			most := &syscall.Rlimit{Cur: 1 << 40, Max: 1 << 40}
+			if err := syscall.Setrlimit(rlimitFsize, most); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -241,7 +257,8 @@ const (
 
 func TestAWriterNeedsNoAddressSpaceToSpare(t *testing.T) {
 	inAChild(t, func() {
-		if err := syscall.Setrlimit(rlimitAS, &syscall.Rlimit{Cur: 8 << 30, Max: 8 << 30}); err != nil {
+		most := &syscall.Rlimit{Cur: 8 << 30, Max: 8 << 30}
+		if err := syscall.Setrlimit(rlimitAS, most); err != nil {
 			t.Fatal(err)
 		}
 		_, err := bytefd.NewMap(0, bytefd.MapReserve(64<<30))
@@ -261,8 +278,10 @@ func TestTheMapOfASmallFileIsAMap(t *testing.T) {
 	for _, size := range []int{0, 1, 5000, 64 << 10} {
 		want := pattern(size)
 		for name, use := range map[string]func(m *bytefd.Map) error{
-			"Check":    (*bytefd.Map).Check,
-			"Guarded":  func(m *bytefd.Map) error { return m.Guarded(func([]byte) error { return nil }) },
+			"Check": (*bytefd.Map).Check,
+			"Guarded": func(m *bytefd.Map) error {
+				return m.Guarded(func([]byte) error { return nil })
+			},
 			"Mlock":    func(m *bytefd.Map) error { return m.Mlock(0, bytefd.ToEnd) },
 			"Prefetch": func(m *bytefd.Map) error { return m.Prefetch(0, bytefd.ToEnd) },
 			"Flush":    func(m *bytefd.Map) error { return m.Flush(0, 0, syscall.MS_ASYNC) },

@@ -21,8 +21,10 @@ func TestAMapThatWasNeverOpenedIsClosed(t *testing.T) {
 	guardedErr := m.Guarded(func([]byte) error { t.Error("called"); return nil })
 	for _, err := range []error{
 		readErr, writeErr, sealErr, fileErr, guardedErr, m.Check(), m.Resize(1), m.Unmap(0, 0),
-		m.Flush(0, bytefd.ToEnd, syscall.MS_SYNC|syscall.MS_INVALIDATE), m.Advise(0, bytefd.ToEnd, syscall.MADV_NORMAL),
-		m.Mlock(0, bytefd.ToEnd), m.Munlock(0, bytefd.ToEnd), m.Protect(0, bytefd.ToEnd, syscall.PROT_READ), m.Prefetch(0, bytefd.ToEnd),
+		m.Flush(0, bytefd.ToEnd, syscall.MS_SYNC|syscall.MS_INVALIDATE),
+		m.Advise(0, bytefd.ToEnd, syscall.MADV_NORMAL),
+		m.Mlock(0, bytefd.ToEnd), m.Munlock(0, bytefd.ToEnd),
+		m.Protect(0, bytefd.ToEnd, syscall.PROT_READ), m.Prefetch(0, bytefd.ToEnd),
 	} {
 		if !errors.Is(err, os.ErrClosed) || !errors.Is(err, syscall.EBADF) {
 			t.Errorf("%v is not os.ErrClosed", err)
@@ -74,7 +76,8 @@ func TestAPathIsJustText(t *testing.T) {
 func TestWhatWasNeverMadeIsClosed(t *testing.T) {
 	var n bytefd.Shm
 	var l bytefd.TempFile
-	if n.Close() != nil || l.Close() != nil || l.Path() != "" || n.Name() != "" || n.Created() || n.File() != nil {
+	if n.Close() != nil || l.Close() != nil || l.Path() != "" || n.Name() != "" || n.Created() ||
+		n.File() != nil {
 		t.Error("there is something")
 	}
 }

@@ -47,7 +47,8 @@ func (o wrapOptions) check() error {
 }
 
 func isNotPositive(option string, value int64) error {
-	return &Error{option, syscall.EINVAL, fmt.Sprintf("%s is %d, must be more than 0", option, value)}
+	return &Error{option, syscall.EINVAL,
+		fmt.Sprintf("%s is %d, must be more than 0", option, value)}
 }
 
 // fileName is what File.Name answers for a descriptor made with these options.

@@ -16,21 +16,24 @@ import (
 func TestEveryOptionOfSharedThingsArrives(t *testing.T) {
 	n := shmFor(t, bytefd.ShmWrite(), bytefd.ShmLength(5), bytefd.ShmMode(0o640), bytefd.ShmOwned())
 	stat := fstat(t, int(n.File().Fd()))
-	if stat.Size != 5 || stat.Mode&0o7777 != 0o640 || accessMode(t, int(n.File().Fd())) != syscall.O_RDWR {
+	if stat.Size != 5 || stat.Mode&0o7777 != 0o640 ||
+		accessMode(t, int(n.File().Fd())) != syscall.O_RDWR {
 		t.Errorf("%d bytes, mode %o", stat.Size, stat.Mode)
 	}
 	if n.Name() == "/"+sharedName(t) || !strings.HasSuffix(n.Name(), sharedName(t)) {
 		t.Errorf("%s does not say whose it is", n.Name())
 	}
 	same := closedLater(t, must[*bytefd.Shm](t)(bytefd.OpenShm(n.Name())))
-	if accessMode(t, int(same.File().Fd())) != syscall.O_RDONLY || !sameFile(t, n.File(), same.File()) {
+	if accessMode(t, int(same.File().Fd())) != syscall.O_RDONLY ||
+		!sameFile(t, n.File(), same.File()) {
 		t.Error("it is not found by its name, for reading")
 	}
 
 	key := -0x10000000 - os.Getpid() // as keys with the highest bit are, as int
 	m, number := segment(t, key, 5, bytefd.SysvMode(0o640))
 	copy(m.Bytes(), "hello")
-	if list := string(must[[]byte](t)(os.ReadFile("/proc/sysvipc/shm"))); !strings.Contains(list, fmt.Sprintf("%d   640 ", number)) {
+	list := string(must[[]byte](t)(os.ReadFile("/proc/sysvipc/shm")))
+	if !strings.Contains(list, fmt.Sprintf("%d   640 ", number)) {
 		t.Errorf("no segment %d of mode 640 in\n%s", number, list)
 	}
 	for _, c := range []struct {
@@ -54,7 +57,8 @@ func TestEveryOptionOfSharedThingsArrives(t *testing.T) {
 			t.Error("it is still attached")
 		}
 	}
-	_, _, err := bytefd.MapSysv(key, bytefd.SysvCreate(), bytefd.SysvExclusive(), bytefd.SysvWrite(), bytefd.SysvLength(5))
+	_, _, err := bytefd.MapSysv(key, bytefd.SysvCreate(), bytefd.SysvExclusive(),
+		bytefd.SysvWrite(), bytefd.SysvLength(5))
 	isError(t, err, syscall.EEXIST)
 	_, _, err = bytefd.MapSysv(key, bytefd.SysvExclusive())
 	isError(t, err, syscall.EINVAL)
@@ -80,7 +84,12 @@ func TestATransientSegmentGoesWithItsLastUser(t *testing.T) {
 func TestEveryRequirementArrives(t *testing.T) {
 	f, us := wrapped(t, []byte("hello")), uint32(os.Geteuid())
 	for _, met := range [][]bytefd.Requirement{
-		nil, {bytefd.RequireSealed(), bytefd.RequireMinLength(5), bytefd.RequireMaxLength(5), bytefd.RequireUID(us)}, {bytefd.RequireSeals(0xf)},
+		nil,
+		{
+			bytefd.RequireSealed(), bytefd.RequireMinLength(5), bytefd.RequireMaxLength(5),
+			bytefd.RequireUID(us),
+		},
+		{bytefd.RequireSeals(0xf)},
 		{bytefd.RequireMinLength(6), bytefd.RequireMinLength(5)}, // the last one counts
 		{bytefd.RequireSeals(1), bytefd.RequireNoSeals()},
 	} {
@@ -90,7 +99,8 @@ func TestEveryRequirementArrives(t *testing.T) {
 	}
 	isError(t, bytefd.Verify(f, bytefd.RequireMinLength(6)), syscall.ENXIO)
 	isError(t, bytefd.Verify(f, bytefd.RequireMaxLength(4)), syscall.EFBIG)
-	isError(t, bytefd.Verify(f, bytefd.RequireMinLength(2), bytefd.RequireMaxLength(1)), syscall.EINVAL)
+	isError(t, bytefd.Verify(f, bytefd.RequireMinLength(2), bytefd.RequireMaxLength(1)),
+		syscall.EINVAL)
 	isError(t, bytefd.Verify(f, bytefd.RequireUID(us+1)), syscall.EACCES)
 	isError(t, bytefd.Verify(f, bytefd.RequireSeals(1<<30)), syscall.EINVAL)
 	isError(t, bytefd.Verify(f, bytefd.RequireSeals(0)), syscall.EINVAL)
@@ -104,14 +114,17 @@ func TestEveryRequirementArrives(t *testing.T) {
 func TestEveryOptionOfAMapArrives(t *testing.T) {
 	defer syscall.Umask(syscall.Umask(0))
 	optionsArrive(t, map[string]arrival{
-		"write":     {[]bytefd.MapOption{bytefd.MapWrite()}, hasFlag(t, "rw-s")},
-		"private":   {[]bytefd.MapOption{bytefd.MapPrivate()}, hasFlag(t, "rw-p")},
-		"file size": {[]bytefd.MapOption{bytefd.MapWrite(), bytefd.MapFileSize(6)}, hasContent("hello\x00")},
+		"write":   {[]bytefd.MapOption{bytefd.MapWrite()}, hasFlag(t, "rw-s")},
+		"private": {[]bytefd.MapOption{bytefd.MapPrivate()}, hasFlag(t, "rw-p")},
+		"file size": {
+			[]bytefd.MapOption{bytefd.MapWrite(), bytefd.MapFileSize(6)}, hasContent("hello\x00"),
+		},
 		"no swap reserved": {
 			[]bytefd.MapOption{bytefd.MapPrivate(), bytefd.MapNoReserve()}, hasFlag(t, "nr"),
 		},
 		"reserve": {
-			[]bytefd.MapOption{bytefd.MapWrite(), bytefd.MapReserve(1 << 30)}, func(m *bytefd.Map) bool {
+			[]bytefd.MapOption{bytefd.MapWrite(), bytefd.MapReserve(1 << 30)},
+			func(m *bytefd.Map) bool {
 				before := addressOf(m)
 				return m.Resize(1<<20) == nil && addressOf(m) == before && m.Len() == 1<<20
 			},

@@ -21,16 +21,34 @@ func TestEveryOptionOfADescriptorArrives(t *testing.T) {
 		option  bytefd.WrapOption
 		arrived func(fd int) bool
 	}{
-		"name":         {bytefd.WrapName("ünïcode %s"), func(fd int) bool { return link(fd) == "/memfd:ünïcode %s (deleted)" }},
-		"mode":         {bytefd.WrapMode(0o444), func(fd int) bool { return mode(fd) == 0o444 }},
-		"memfd":        {bytefd.WrapBackend(bytefd.BackendMemfd), func(fd int) bool { return strings.HasPrefix(link(fd), "/memfd:") }},
-		"shm":          {bytefd.WrapBackend(bytefd.BackendShm), func(fd int) bool { return strings.HasPrefix(link(fd), shm) }},
-		"tmpfile":      {bytefd.WrapBackend(bytefd.BackendTmpFile), func(fd int) bool { return strings.HasPrefix(link(fd), os.TempDir()) }},
-		"writable":     {bytefd.WrapWritable(), func(fd int) bool { return mode(fd) == 0o600 }},
-		"read-only":    {bytefd.WrapReadOnly(), func(fd int) bool { return accessMode(t, fd) == syscall.O_RDONLY }},
-		"executable":   {bytefd.WrapExecutable(), func(fd int) bool { return mode(fd) == 0o500 }},
-		"inherit":      {bytefd.WrapInherit(), func(fd int) bool { return !closeOnExec(t, fd) }},
-		"seal content": {bytefd.WrapSealContent(), func(fd int) bool { return seals(t, fd) == 0xe }},
+		"name": {
+			bytefd.WrapName("ünïcode %s"),
+			func(fd int) bool { return link(fd) == "/memfd:ünïcode %s (deleted)" },
+		},
+		"mode": {bytefd.WrapMode(0o444), func(fd int) bool { return mode(fd) == 0o444 }},
+		"memfd": {
+			bytefd.WrapBackend(bytefd.BackendMemfd),
+			func(fd int) bool { return strings.HasPrefix(link(fd), "/memfd:") },
+		},
+		"shm": {
+			bytefd.WrapBackend(bytefd.BackendShm),
+			func(fd int) bool { return strings.HasPrefix(link(fd), shm) },
+		},
+		"tmpfile": {
+			bytefd.WrapBackend(bytefd.BackendTmpFile),
+			func(fd int) bool { return strings.HasPrefix(link(fd), os.TempDir()) },
+		},
+		"writable": {bytefd.WrapWritable(), func(fd int) bool { return mode(fd) == 0o600 }},
+		"read-only": {
+			bytefd.WrapReadOnly(),
+			func(fd int) bool { return accessMode(t, fd) == syscall.O_RDONLY },
+		},
+		"executable": {bytefd.WrapExecutable(), func(fd int) bool { return mode(fd) == 0o500 }},
+		"inherit":    {bytefd.WrapInherit(), func(fd int) bool { return !closeOnExec(t, fd) }},
+		"seal content": {
+			bytefd.WrapSealContent(),
+			func(fd int) bool { return seals(t, fd) == 0xe },
+		},
 	} {
 		for way, wrap := range wraps {
 			err := wrap([]byte("hello"), func(fd int) {
@@ -52,7 +70,8 @@ func TestEveryOptionOfADescriptorArrives(t *testing.T) {
 func smaps(t *testing.T, m *bytefd.Map) string {
 	t.Helper()
 	start := fmt.Sprintf("\n%x-", addressOf(m)&^uintptr(page-1))
-	_, found, isThere := strings.Cut("\n"+string(must[[]byte](t)(os.ReadFile("/proc/self/smaps"))), start)
+	all := "\n" + string(must[[]byte](t)(os.ReadFile("/proc/self/smaps")))
+	_, found, isThere := strings.Cut(all, start)
 	if !isThere {
 		t.Fatal("the map is not there")
 	}
@@ -77,11 +96,13 @@ func hasContent(want string) func(m *bytefd.Map) bool {
 
 func TestEveryOptionOfAMapForReadingArrives(t *testing.T) {
 	optionsArrive(t, map[string]arrival{
-		"read":       {[]bytefd.MapOption{bytefd.MapRead()}, hasFlag(t, "r--p")},
-		"offset":     {[]bytefd.MapOption{bytefd.MapOffset(2)}, hasContent("llo")},
-		"length":     {[]bytefd.MapOption{bytefd.MapLength(2)}, hasContent("he")},
-		"beyond EOF": {[]bytefd.MapOption{bytefd.MapLength(6), bytefd.MapBeyondEOF()}, hasContent("hello\x00")},
-		"execute":    {[]bytefd.MapOption{bytefd.MapExecute()}, hasFlag(t, "r-xp")},
+		"read":   {[]bytefd.MapOption{bytefd.MapRead()}, hasFlag(t, "r--p")},
+		"offset": {[]bytefd.MapOption{bytefd.MapOffset(2)}, hasContent("llo")},
+		"length": {[]bytefd.MapOption{bytefd.MapLength(2)}, hasContent("he")},
+		"beyond EOF": {
+			[]bytefd.MapOption{bytefd.MapLength(6), bytefd.MapBeyondEOF()}, hasContent("hello\x00"),
+		},
+		"execute": {[]bytefd.MapOption{bytefd.MapExecute()}, hasFlag(t, "r-xp")},
 		"populate": {[]bytefd.MapOption{bytefd.MapPopulate()}, func(m *bytefd.Map) bool {
 			return !strings.Contains(smaps(t, m), "Rss:                   0 kB")
 		}},
@@ -100,7 +121,8 @@ func optionsArrive(t *testing.T, arrivals map[string]arrival) {
 		f := closedLater(t, must[*os.File](t)(os.OpenFile(path, os.O_RDWR, 0)))
 		for way, m := range map[string]*bytefd.Map{
 			"MapFile": mapped(t, path, c.options...),
-			"MapFD":   closedLater(t, must[*bytefd.Map](t)(bytefd.MapFD(int(f.Fd()), c.options...))),
+			"MapFD": closedLater(t,
+				must[*bytefd.Map](t)(bytefd.MapFD(int(f.Fd()), c.options...))),
 		} {
 			if !c.arrived(m) {
 				t.Errorf("%s: %s has not arrived: %q", way, name, m.Bytes())

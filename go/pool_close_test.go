@@ -44,7 +44,9 @@ func TestUseOfAClosedPoolIsErrClosed(t *testing.T) {
 		called := func(int) error { t.Error("called"); return nil }
 		stats, statsErr := p.Stats()
 		for _, err := range []error{
-			p.ScanBytes([]byte("hello"), called), p.ScanBytes(nil, called, bytefd.WrapTrustCallback()), p.Trim(0), p.Trim(-1), statsErr,
+			p.ScanBytes([]byte("hello"), called),
+			p.ScanBytes(nil, called, bytefd.WrapTrustCallback()), p.Trim(0), p.Trim(-1),
+			statsErr,
 		} {
 			isError(t, err, syscall.EBADF)
 			if !errors.Is(err, os.ErrClosed) {
@@ -61,7 +63,8 @@ func TestUseOfAClosedPoolIsErrClosed(t *testing.T) {
 }
 
 func TestACallbackMayCloseThePool(t *testing.T) {
-	for name, opts := range map[string][]bytefd.WrapOption{"pool": nil, "trusted": {bytefd.WrapTrustCallback()}} {
+	ways := map[string][]bytefd.WrapOption{"pool": nil, "trusted": {bytefd.WrapTrustCallback()}}
+	for name, opts := range ways {
 		t.Run(name, func(t *testing.T) {
 			before := takeInventory()
 			p := newPool(t, 1<<20)
@@ -75,7 +78,8 @@ func TestACallbackMayCloseThePool(t *testing.T) {
 						if err := p.Close(); err != nil {
 							t.Error(err)
 						}
-						if err := p.ScanBytes(want, func(int) error { return nil }); !errors.Is(err, os.ErrClosed) {
+						err := p.ScanBytes(want, func(int) error { return nil })
+						if !errors.Is(err, os.ErrClosed) {
 							t.Error(err)
 						}
 						isPromised(t, fd, want)

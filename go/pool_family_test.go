@@ -30,8 +30,10 @@ func TestPoolsTakeSlicesAndReaders(t *testing.T) {
 			for name, err := range map[string]error{
 				"slices": p.ScanBuffers(parts, see),
 				"reader": p.ScanReader(iotest.HalfReader(bytes.NewReader(want)), see),
-				"hint":   p.ScanReader(bytes.NewReader(want), see, bytefd.WrapSizeHint(int64(size))),
-				"disk":   p.ScanReader(bytes.NewReader(want), see, bytefd.WrapSpillThreshold(100<<10)),
+				"hint": p.ScanReader(bytes.NewReader(want), see,
+					bytefd.WrapSizeHint(int64(size))),
+				"disk": p.ScanReader(bytes.NewReader(want), see,
+					bytefd.WrapSpillThreshold(100<<10)),
 			} {
 				if err != nil {
 					t.Errorf("round %d, %d bytes, %s: %v", round, size, name, err)
@@ -39,24 +41,28 @@ func TestPoolsTakeSlicesAndReaders(t *testing.T) {
 			}
 		}
 	}
-	if stats := poolStats(t, p); stats.Hits+stats.Misses != 3*6*4 || stats.Hits < 20 || stats.Lent != 0 {
+	if stats := poolStats(t, p); stats.Hits+stats.Misses != 3*6*4 || stats.Hits < 20 ||
+		stats.Lent != 0 {
 		t.Errorf("%+v", stats)
 	}
 	broken := errors.New("the reader broke")
 	for _, before := range []int{0, 200_000} {
 		r := io.MultiReader(bytes.NewReader(pattern(before)), iotest.ErrReader(broken))
-		if err := p.ScanReader(r, func(int) error { t.Error("called"); return nil }); err != broken {
+		err := p.ScanReader(r, func(int) error { t.Error("called"); return nil })
+		if err != broken {
 			t.Error(err)
 		}
 	}
-	isError(t, p.ScanReader(bytes.NewReader(pattern(200_000)), func(int) error { return nil }, bytefd.WrapMaxBytes(199_999)),
-		syscall.EFBIG)
+	err := p.ScanReader(bytes.NewReader(pattern(200_000)), func(int) error { return nil },
+		bytefd.WrapMaxBytes(199_999))
+	isError(t, err, syscall.EFBIG)
 	isError(t, p.ScanBuffers(nil, nil), syscall.EINVAL)
 	isError(t, p.ScanReader(strings.NewReader(""), nil), syscall.EINVAL)
 }
 
 func TestPoolOptionsAreKept(t *testing.T) {
-	p := must[*bytefd.Pool](t)(bytefd.NewPool(1<<20, bytefd.PoolMaxFiles(1), bytefd.PoolMethod(bytefd.PoolReuse)))
+	p := must[*bytefd.Pool](t)(
+		bytefd.NewPool(1<<20, bytefd.PoolMaxFiles(1), bytefd.PoolMethod(bytefd.PoolReuse)))
 	defer p.Close()
 	err := p.ScanBytes([]byte("outer"), func(int) error {
 		return p.ScanBytes([]byte("inner"), func(int) error {
@@ -78,7 +84,8 @@ func TestPoolOptionsAreKept(t *testing.T) {
 		t.Errorf("%+v", stats)
 	}
 	for _, option := range []bytefd.PoolOption{
-		bytefd.PoolMaxFiles(0), bytefd.PoolMaxFiles(65), bytefd.PoolMaxFiles(-1), bytefd.PoolMaxFiles(math.MaxInt),
+		bytefd.PoolMaxFiles(0), bytefd.PoolMaxFiles(65), bytefd.PoolMaxFiles(-1),
+		bytefd.PoolMaxFiles(math.MaxInt),
 		bytefd.PoolIdle(-time.Second), bytefd.PoolIdle(-1), bytefd.PoolMethod(1),
 	} {
 		_, err := bytefd.NewPool(1<<20, option)
@@ -91,7 +98,8 @@ func TestANilPoolIsErrInvalid(t *testing.T) {
 	_, statsErr := p.Stats()
 	called := func(int) error { t.Error("called"); return nil }
 	for _, err := range []error{
-		p.ScanBytes(nil, called), p.ScanBuffers(nil, called), p.ScanReader(strings.NewReader(""), called),
+		p.ScanBytes(nil, called), p.ScanBuffers(nil, called),
+		p.ScanReader(strings.NewReader(""), called),
 		p.Trim(0), statsErr, p.Close(),
 	} {
 		isError(t, err, syscall.EINVAL)

@@ -66,7 +66,8 @@ func TestNewFilesComeFromABusyProgram(t *testing.T) {
 				}
 				for i := range 5 {
 					want := filled(byte(worker+round), 50_000+i)
-					err := p.ScanBytes(want, func(fd int) error { isPromised(t, fd, want); return nil })
+					err := p.ScanBytes(want,
+						func(fd int) error { isPromised(t, fd, want); return nil })
 					if err != nil {
 						t.Error(err)
 					}
@@ -78,7 +79,8 @@ func TestNewFilesComeFromABusyProgram(t *testing.T) {
 	workers.Wait()
 	close(stop)
 	busy.Wait()
-	if pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG|syscall.WALL, nil); err != syscall.ECHILD {
+	pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG|syscall.WALL, nil)
+	if err != syscall.ECHILD {
 		t.Errorf("there is a child: %d, %v", pid, err)
 	}
 }

@@ -19,7 +19,8 @@ import (
 // newPool makes a pool that reuses files, and is closed when the test ends.
 func newPool(t *testing.T, maxBytes int) *bytefd.Pool {
 	t.Helper()
-	return closedLater(t, must[*bytefd.Pool](t)(bytefd.NewPool(maxBytes, bytefd.PoolMethod(bytefd.PoolReuse))))
+	return closedLater(t,
+		must[*bytefd.Pool](t)(bytefd.NewPool(maxBytes, bytefd.PoolMethod(bytefd.PoolReuse))))
 }
 
 func poolStats(t *testing.T, p *bytefd.Pool) bytefd.PoolStats {
@@ -28,7 +29,9 @@ func poolStats(t *testing.T, p *bytefd.Pool) bytefd.PoolStats {
 }
 
 // lendsExactly scans some bytes and checks what the callback is lent. It returns the file's number.
-func lendsExactly(t *testing.T, p *bytefd.Pool, want []byte, opts ...bytefd.WrapOption) (inode uint64) {
+func lendsExactly(
+	t *testing.T, p *bytefd.Pool, want []byte, opts ...bytefd.WrapOption,
+) (inode uint64) {
 	t.Helper()
 	lent := -1
 	err := p.ScanBytes(want, func(fd int) error {
@@ -58,7 +61,8 @@ func TestOneFileIsLentAgainAndAgain(t *testing.T) {
 			t.Error("another file was lent")
 		}
 	}
-	if stats := poolStats(t, p); stats != (bytefd.PoolStats{Hits: 10, Misses: 1, CachedBytes: uint64(page)}) {
+	want := bytefd.PoolStats{Hits: 10, Misses: 1, CachedBytes: uint64(page)}
+	if stats := poolStats(t, p); stats != want {
 		t.Errorf("%+v", stats)
 	}
 }
@@ -101,14 +105,16 @@ func TestContentsNeverMix(t *testing.T) {
 	}
 	group.Wait()
 	stats := poolStats(t, p)
-	if stats.Dropped != 0 || stats.Hits+stats.Misses != goroutines*scans || stats.Hits == 0 || stats.CachedBytes > 1<<20 {
+	if stats.Dropped != 0 || stats.Hits+stats.Misses != goroutines*scans || stats.Hits == 0 ||
+		stats.CachedBytes > 1<<20 {
 		t.Errorf("%+v", stats)
 	}
 }
 
 func TestThePooledFileComesBackHoweverACallbackEnds(t *testing.T) {
 	found := errors.New("a virus")
-	for name, opts := range map[string][]bytefd.WrapOption{"pool": nil, "trusted": {bytefd.WrapTrustCallback()}} {
+	ways := map[string][]bytefd.WrapOption{"pool": nil, "trusted": {bytefd.WrapTrustCallback()}}
+	for name, opts := range ways {
 		for ending, end := range map[string]func() error{
 			"error":  func() error { return found },
 			"panic":  func() error { panic("from the callback") },
@@ -123,17 +129,20 @@ func TestThePooledFileComesBackHoweverACallbackEnds(t *testing.T) {
 				go func() {
 					defer close(done)
 					defer func() { recovered = recover() }()
-					err = p.ScanBytes([]byte("hello"), func(fd int) error { lent = fd; return end() }, opts...)
+					err = p.ScanBytes([]byte("hello"),
+						func(fd int) error { lent = fd; return end() }, opts...)
 				}()
 				<-done
-				if (ending == "error") != (err == found) || (ending == "panic") != (recovered == "from the callback") {
+				if (ending == "error") != (err == found) ||
+					(ending == "panic") != (recovered == "from the callback") {
 					t.Errorf("got %v, recovered %v", err, recovered)
 				}
 				if opts == nil && isOpen(lent) {
 					t.Error("the descriptor is still open")
 				}
 				lendsExactly(t, p, []byte("again"), opts...)
-				if stats := poolStats(t, p); stats.Hits != 1 || stats.Misses != 1 || stats.Dropped != 0 {
+				if stats := poolStats(t, p); stats.Hits != 1 || stats.Misses != 1 ||
+					stats.Dropped != 0 {
 					t.Errorf("%+v", stats)
 				}
 			})

@@ -47,39 +47,73 @@ func TestEveryCombinationOfOptionsGivesThePromisedDescriptor(t *testing.T) {
 		options options
 		want    promise
 	}{
-		"default":                 {nil, inMemory(0o400, sealed, all|against)},
-		"mode":                    {options{bytefd.WrapMode(0o644)}, inMemory(0o644, sealed, all|against)},
-		"memfd":                   {options{bytefd.WrapBackend(bytefd.BackendMemfd)}, inMemory(0o400, sealed, all|against)},
-		"read-only":               {options{bytefd.WrapReadOnly()}, inMemory(0o400, readOnly, all|against)},
-		"executable":              {options{bytefd.WrapExecutable()}, inMemory(0o500, sealed, all)},
-		"executable, mode":        {options{bytefd.WrapExecutable(), bytefd.WrapMode(0o755)}, inMemory(0o755, sealed, all)},
-		"writable":                {options{bytefd.WrapWritable()}, inMemory(0o600, readWrite, 0)},
-		"writable, executable":    {options{bytefd.WrapWritable(), bytefd.WrapExecutable()}, inMemory(0o700, readWrite, 0)},
-		"seal content":            {options{bytefd.WrapSealContent()}, inMemory(0o400, readWrite, content)},
-		"seal content, read-only": {options{bytefd.WrapSealContent(), bytefd.WrapReadOnly()}, inMemory(0o400, readOnly, content)},
+		"default": {nil, inMemory(0o400, sealed, all|against)},
+		"mode": {
+			options{bytefd.WrapMode(0o644)}, inMemory(0o644, sealed, all|against),
+		},
+		"memfd": {
+			options{bytefd.WrapBackend(bytefd.BackendMemfd)}, inMemory(0o400, sealed, all|against),
+		},
+		"read-only": {
+			options{bytefd.WrapReadOnly()}, inMemory(0o400, readOnly, all|against),
+		},
+		"executable": {options{bytefd.WrapExecutable()}, inMemory(0o500, sealed, all)},
+		"executable, mode": {
+			options{bytefd.WrapExecutable(), bytefd.WrapMode(0o755)}, inMemory(0o755, sealed, all),
+		},
+		"writable": {options{bytefd.WrapWritable()}, inMemory(0o600, readWrite, 0)},
+		"writable, executable": {
+			options{bytefd.WrapWritable(), bytefd.WrapExecutable()}, inMemory(0o700, readWrite, 0),
+		},
+		"seal content": {
+			options{bytefd.WrapSealContent()}, inMemory(0o400, readWrite, content),
+		},
+		"seal content, read-only": {
+			options{bytefd.WrapSealContent(), bytefd.WrapReadOnly()},
+			inMemory(0o400, readOnly, content),
+		},
 		"name": {
 			options{bytefd.WrapName(strings.Repeat("n", 200))},
-			promise{0o400, sealed, all | against, "/memfd:" + strings.Repeat("n", 200) + " (deleted)"},
+			promise{
+				0o400, sealed, all | against, "/memfd:" + strings.Repeat("n", 200) + " (deleted)",
+			},
 		},
-		"shm":               {options{bytefd.WrapBackend(bytefd.BackendShm)}, promise{0o400, readOnly, -1, shm}},
-		"shm, writable":     {options{bytefd.WrapBackend(bytefd.BackendShm), bytefd.WrapWritable()}, promise{0o600, readWrite, -1, shm}},
-		"tmpfile":           {options{bytefd.WrapBackend(bytefd.BackendTmpFile)}, promise{0o400, readOnly, -1, os.TempDir()}},
-		"spilled":           {options{bytefd.WrapSpillThreshold(4)}, promise{0o400, readOnly, -1, os.TempDir()}},
-		"spilled, writable": {options{bytefd.WrapSpillThreshold(4), bytefd.WrapWritable()}, promise{0o600, readWrite, -1, os.TempDir()}},
-		"not spilled":       {options{bytefd.WrapSpillThreshold(5)}, inMemory(0o400, sealed, all|against)},
+		"shm": {
+			options{bytefd.WrapBackend(bytefd.BackendShm)}, promise{0o400, readOnly, -1, shm},
+		},
+		"shm, writable": {
+			options{bytefd.WrapBackend(bytefd.BackendShm), bytefd.WrapWritable()},
+			promise{0o600, readWrite, -1, shm},
+		},
+		"tmpfile": {
+			options{bytefd.WrapBackend(bytefd.BackendTmpFile)},
+			promise{0o400, readOnly, -1, os.TempDir()},
+		},
+		"spilled": {
+			options{bytefd.WrapSpillThreshold(4)}, promise{0o400, readOnly, -1, os.TempDir()},
+		},
+		"spilled, writable": {
+			options{bytefd.WrapSpillThreshold(4), bytefd.WrapWritable()},
+			promise{0o600, readWrite, -1, os.TempDir()},
+		},
+		"not spilled": {
+			options{bytefd.WrapSpillThreshold(5)}, inMemory(0o400, sealed, all|against),
+		},
 	} {
 		for way, wrap := range wraps {
 			err := wrap([]byte("hello"), func(fd int) {
 				what := way + ": " + name
 				isPromised(t, fd, []byte("hello"))
-				got := promise{fstat(t, fd).Mode & 0o7777, accessMode(t, fd), -1, must[string](t)(os.Readlink(bytefd.Path(fd)))}
+				got := promise{fstat(t, fd).Mode & 0o7777, accessMode(t, fd), -1,
+					must[string](t)(os.Readlink(bytefd.Path(fd)))}
 				if c.want.seals >= 0 {
 					got.seals = seals(t, fd)
 				} else if strings.HasPrefix(got.link, c.want.link+"/") {
 					got.link = c.want.link
 				}
 				if got != c.want || !closeOnExec(t, fd) || fd <= 2 {
-					t.Errorf("%s: %+v, want %+v; number %d, close-on-exec %v", what, got, c.want, fd, closeOnExec(t, fd))
+					t.Errorf("%s: %+v, want %+v; number %d, close-on-exec %v", what, got, c.want,
+						fd, closeOnExec(t, fd))
 				}
 				isMappedForReading(t, fd, name != "seal content" || sealed == readWrite)
 			}, c.options...)
@@ -145,14 +179,20 @@ func TestAFileOfTooManyBytesIsEFBIGAndNoSignal(t *testing.T) {
 		}
 		leavesNothing(t, func() {
 			raisesNot(t, syscall.SIGXFSZ, func() {
-				for _, backend := range []bytefd.Backend{bytefd.BackendAuto, bytefd.BackendShm, bytefd.BackendTmpFile} {
+				for _, backend := range []bytefd.Backend{
+					bytefd.BackendAuto, bytefd.BackendShm, bytefd.BackendTmpFile,
+				} {
 					for way, wrap := range wraps {
-						err := wrap(pattern(10_001), func(fd int) { t.Error("called") }, bytefd.WrapBackend(backend))
-						const want = "bytefd: file size: asked for a file of 10001 bytes, the limit RLIMIT_FSIZE is 10000 bytes"
+						err := wrap(pattern(10_001), func(fd int) { t.Error("called") },
+							bytefd.WrapBackend(backend))
+						const want = "bytefd: file size: asked for a file of 10001 bytes, " +
+							"the limit RLIMIT_FSIZE is 10000 bytes"
 						if !errors.Is(err, syscall.EFBIG) || err.Error() != want {
 							t.Errorf("%s: %v", way, err)
 						}
-						err = wrap(pattern(10_000), func(fd int) { isPromised(t, fd, pattern(10_000)) }, bytefd.WrapBackend(backend))
+						err = wrap(pattern(10_000),
+							func(fd int) { isPromised(t, fd, pattern(10_000)) },
+							bytefd.WrapBackend(backend))
 						if err != nil {
 							t.Errorf("%s: %v", way, err)
 						}
@@ -199,9 +239,12 @@ func TestADescriptorIsNeverAStandardStream(t *testing.T) {
 	inAChild(t, func() {
 		path := fileOf(t, []byte("hello"))
 		kept := must[int](t)(fcntl(0, unix.F_DUPFD_CLOEXEC, 10))
-		for _, backend := range []bytefd.Backend{bytefd.BackendMemfd, bytefd.BackendShm, bytefd.BackendTmpFile} {
+		for _, backend := range []bytefd.Backend{
+			bytefd.BackendMemfd, bytefd.BackendShm, bytefd.BackendTmpFile,
+		} {
 			for way, wrap := range wraps {
-				for _, opt := range []bytefd.WrapOption{bytefd.WrapInherit(), bytefd.WrapReadOnly()} {
+				opts := []bytefd.WrapOption{bytefd.WrapInherit(), bytefd.WrapReadOnly()}
+				for _, opt := range opts {
 					unix.Close(0)
 					err := wrap([]byte("hello"), func(fd int) {
 						isPromised(t, fd, []byte("hello"))
@@ -240,7 +283,8 @@ func TestAThousandSegmentsAreWrittenInTheirOrder(t *testing.T) {
 		t.Fatal(len(segments))
 	}
 	for _, backend := range []bytefd.Backend{bytefd.BackendMemfd, bytefd.BackendTmpFile} {
-		f := closedLater(t, must[*os.File](t)(bytefd.WrapBuffers(segments, bytefd.WrapBackend(backend))))
+		f := closedLater(t,
+			must[*os.File](t)(bytefd.WrapBuffers(segments, bytefd.WrapBackend(backend))))
 		isPromised(t, int(f.Fd()), want)
 	}
 }
@@ -266,7 +310,8 @@ func TestANumberThatStandsForAnotherFileAfterAScanIsLeftAlone(t *testing.T) {
 func TestEveryRangeOfAFileIsMapped(t *testing.T) {
 	want := pattern(2*page + 100)
 	path := fileOf(t, want)
-	for _, offset := range []int{0, 1, page - 1, page, page + 1, 2 * page, len(want) - 1, len(want)} {
+	offsets := []int{0, 1, page - 1, page, page + 1, 2 * page, len(want) - 1, len(want)}
+	for _, offset := range offsets {
 		for _, length := range []int{1, 99, page, len(want)} {
 			opts := []bytefd.MapOption{bytefd.MapOffset(int64(offset)), bytefd.MapLength(length)}
 			if offset+length > len(want) {
@@ -278,7 +323,8 @@ func TestEveryRangeOfAFileIsMapped(t *testing.T) {
 				t.Errorf("%d bytes at %d are others", length, offset)
 			}
 		}
-		if m := mapped(t, path, bytefd.MapOffset(int64(offset))); !bytes.Equal(m.Bytes(), want[offset:]) {
+		m := mapped(t, path, bytefd.MapOffset(int64(offset)))
+		if !bytes.Equal(m.Bytes(), want[offset:]) {
 			t.Errorf("the bytes from %d on are others", offset)
 		}
 	}

@@ -33,7 +33,8 @@ func createFile(backend Backend, name string, e execution) (emptyFile, error) {
 		}
 		refusal := err.(*Error)
 		// An administrator who forbids executable memory files is obeyed, not worked around.
-		isForbidden := backend == BackendMemfd && e == executionWanted && refusal.Errno == syscall.EACCES
+		isForbidden := backend == BackendMemfd && e == executionWanted &&
+			refusal.Errno == syscall.EACCES
 		if isForbidden || isShortage(refusal.Errno) {
 			return file, err
 		}
@@ -42,7 +43,8 @@ func createFile(backend Backend, name string, e execution) (emptyFile, error) {
 		}
 		refusals = append(refusals, refusal.Op+": "+refusal.Message)
 	}
-	return emptyFile{}, &Error{"backend", first.Errno, "no backend works: " + strings.Join(refusals, "; ")}
+	return emptyFile{}, &Error{"backend", first.Errno,
+		"no backend works: " + strings.Join(refusals, "; ")}
 }
 
 func createWith(backend Backend, name string, e execution) (emptyFile, error) {

@@ -97,7 +97,8 @@ func reopenForReading(fd int) (int, error) {
 		return 0, because("fstat", err, "descriptor "+strconv.Itoa(fd))
 	}
 	if !isRegular(&stat) {
-		message := "descriptor " + strconv.Itoa(fd) + " is " + kindOf(&stat) + ", not a regular file"
+		message := "descriptor " + strconv.Itoa(fd) + " is " + kindOf(&stat) +
+			", not a regular file"
 		return 0, &Error{"reopen", syscall.EINVAL, message}
 	}
 	reopened, err := openFile(procPath(fd), unix.O_RDONLY, 0)

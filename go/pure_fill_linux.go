@@ -35,7 +35,8 @@ func writeAt(fd int, bs [][]byte, offset, total int64) error {
 			return because("write", err, fmt.Sprintf("%d of %d bytes written", written, total))
 		}
 		if n == 0 {
-			return &Error{"write", syscall.EIO, fmt.Sprintf("stuck at %d of %d bytes", written, total)}
+			return &Error{"write", syscall.EIO,
+				fmt.Sprintf("stuck at %d of %d bytes", written, total)}
 		}
 		rest.advance(n)
 		written += int64(n)

@@ -17,7 +17,8 @@ import (
 
 // unsupported is the error of what only the library can do.
 func unsupported(what string) error {
-	return &Error{"cgo", syscall.ENOTSUP, what + " needs cgo, and this program was built without it"}
+	message := what + " needs cgo, and this program was built without it"
+	return &Error{"cgo", syscall.ENOTSUP, message}
 }
 
 func wrap(b []byte, o wrapOptions) (int, error) { return wrapSegments([][]byte{b}, o) }

@@ -200,7 +200,8 @@ func (f mappedFile) mapRange(o *mapOptions) (handle unsafe.Pointer, data []byte,
 		end = o.offset + int64(o.length)
 	}
 	if o.offset > end || end > f.size && o.flags&mapBeyondEOF == 0 {
-		message := fmt.Sprintf("asked for bytes %s of a file of %d bytes: %s", o.rangeAsked(), f.size, f.name)
+		message := fmt.Sprintf("asked for bytes %s of a file of %d bytes: %s", o.rangeAsked(),
+			f.size, f.name)
 		return nil, nil, &Error{"range", syscall.ENXIO, message}
 	}
 	if end-o.offset > math.MaxInt {

@@ -68,7 +68,8 @@ func (p *plan) checkBackend() error {
 		p.backend = BackendAuto
 	case BackendAuto, BackendMemfd, BackendShm, BackendTmpFile:
 	default:
-		return &Error{"backend", syscall.EINVAL, fmt.Sprintf("unknown backend %#x", uint32(p.backend))}
+		return &Error{"backend", syscall.EINVAL,
+			fmt.Sprintf("unknown backend %#x", uint32(p.backend))}
 	}
 	return nil
 }
@@ -91,9 +92,11 @@ func (p *plan) checkSealing() error {
 	}
 	switch p.backend {
 	case BackendShm:
-		return &Error{"options", syscall.EINVAL, "asked for seals on a Shm file; only a memfd can be sealed"}
+		return &Error{"options", syscall.EINVAL,
+			"asked for seals on a Shm file; only a memfd can be sealed"}
 	case BackendTmpFile:
-		return &Error{"options", syscall.EINVAL, "asked for seals on a TmpFile file; only a memfd can be sealed"}
+		return &Error{"options", syscall.EINVAL,
+			"asked for seals on a TmpFile file; only a memfd can be sealed"}
 	}
 	p.backend = BackendMemfd
 	return nil
@@ -103,7 +106,8 @@ func (p *plan) checkSpilling() error {
 	if p.spillThreshold == math.MaxInt64 || p.backend != BackendMemfd {
 		return nil
 	}
-	const message = "spill_threshold puts content on disk; the memfd backend and seals keep it in memory"
+	const message = "spill_threshold puts content on disk; " +
+		"the memfd backend and seals keep it in memory"
 	return &Error{"spill_threshold", syscall.EINVAL, message}
 }
 

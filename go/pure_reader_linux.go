@@ -111,7 +111,8 @@ func copyFile(from, to int, length int64) error {
 			return because("pread", err, "content that goes to disk")
 		}
 		if n == 0 {
-			return &Error{"pread", syscall.EIO, fmt.Sprintf("%d of %d bytes are there", copied, length)}
+			return &Error{"pread", syscall.EIO,
+				fmt.Sprintf("%d of %d bytes are there", copied, length)}
 		}
 		if err := writeAt(to, [][]byte{piece[:n]}, copied, copied+int64(n)); err != nil {
 			return err

@@ -29,7 +29,8 @@ func refuse(t *testing.T, number int, errno syscall.Errno, arguments ...given) {
 	// Each comparison that fails goes on at the last instruction.
 	compare := func(value uint32, left int) {
 		skipped := uint8(3*left + 1)
-		filter = append(filter, unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: value, Jf: skipped})
+		filter = append(filter,
+			unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: value, Jf: skipped})
 	}
 	if other, isOther := numbersOf386[number]; isOther && runtime.GOARCH == "386" {
 		number = other
@@ -51,8 +52,8 @@ func refuse(t *testing.T, number int, errno syscall.Errno, arguments ...given) {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		t.Fatal(err)
 	}
-	_, _, failure := syscall.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC,
-		uintptr(unsafe.Pointer(&program)))
+	_, _, failure := syscall.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER,
+		unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&program)))
 	if failure != 0 {
 		t.Fatal(failure)
 	}

@@ -81,7 +81,8 @@ func onDescriptor(from any, use func(fd int) error) error {
 	case syscall.Conn:
 		conn, err := from.SyscallConn()
 		if err != nil {
-			return &Error{"fd", syscall.EINVAL, fmt.Sprintf("a %T without a descriptor: %v", from, err)}
+			return &Error{"fd", syscall.EINVAL,
+				fmt.Sprintf("a %T without a descriptor: %v", from, err)}
 		}
 		var failure error
 		if err := conn.Control(func(fd uintptr) { failure = use(int(fd)) }); err != nil {

@@ -16,7 +16,8 @@ import (
 func TestTheErrorOfACallbackIsReturnedAsItIs(t *testing.T) {
 	found := errors.New("a virus")
 	lent := -1
-	if err := bytefd.ScanBytes([]byte("hello"), func(fd int) error { lent = fd; return found }, label(t)); err != found {
+	keep := func(fd int) error { lent = fd; return found }
+	if err := bytefd.ScanBytes([]byte("hello"), keep, label(t)); err != found {
 		t.Errorf("got %v, want %v", err, found)
 	}
 	if isOpen(lent) {
@@ -32,7 +33,8 @@ func TestAPanicCleansUpAndGoesOn(t *testing.T) {
 				t.Errorf("recovered %v", recovered)
 			}
 		}()
-		bytefd.ScanBytes([]byte("hello"), func(fd int) error { lent = fd; panic("from the callback") }, label(t))
+		bytefd.ScanBytes([]byte("hello"),
+			func(fd int) error { lent = fd; panic("from the callback") }, label(t))
 	}()
 	if isOpen(lent) {
 		t.Error("the descriptor is still open")
@@ -44,7 +46,8 @@ func TestGoexitCleansUpAndGoesOn(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		bytefd.ScanBytes([]byte("hello"), func(fd int) error { lent = fd; runtime.Goexit(); return nil }, label(t))
+		bytefd.ScanBytes([]byte("hello"),
+			func(fd int) error { lent = fd; runtime.Goexit(); return nil }, label(t))
 		returned = true
 	}()
 	<-done

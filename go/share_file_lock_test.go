@@ -49,7 +49,9 @@ func TestAContextOrCloseEndsTheWaitForALock(t *testing.T) {
 	if err := bytefd.FileLock(ours, 0, bytefd.ToEnd, syscall.LOCK_EX); err != nil {
 		t.Fatal(err)
 	}
-	lock := func(ctx context.Context) error { return bytefd.FileLockContext(ctx, theirs, 0, 1, syscall.LOCK_SH) }
+	lock := func(ctx context.Context) error {
+		return bytefd.FileLockContext(ctx, theirs, 0, 1, syscall.LOCK_SH)
+	}
 	isEndedByItsContext(t, lock)
 
 	failed := make(chan error, 1)
@@ -109,7 +111,8 @@ func TestAGoroutineWakesAnotherThatWaits(t *testing.T) {
 
 func TestAContextEndsTheWaitForAWord(t *testing.T) {
 	var word uint32
-	isEndedByItsContext(t, func(ctx context.Context) error { return bytefd.FutexWaitContext(ctx, &word, 0) })
+	isEndedByItsContext(t,
+		func(ctx context.Context) error { return bytefd.FutexWaitContext(ctx, &word, 0) })
 	if err := bytefd.FutexWaitContext(context.Background(), &word, 1); err != nil {
 		t.Error("another value is waited for:", err)
 	}

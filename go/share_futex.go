@@ -46,7 +46,8 @@ func FutexWaitContext(ctx context.Context, word *uint32, value uint32) error {
 			return err
 		}
 		if ctx.Err() != nil {
-			return ended(ctx, "futex_wait", fmt.Sprintf("the word was %d until the deadline", value))
+			return ended(ctx, "futex_wait",
+				fmt.Sprintf("the word was %d until the deadline", value))
 		}
 	}
 }

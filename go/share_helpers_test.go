@@ -43,7 +43,9 @@ var kinds = map[string]int{
 }
 
 // received is Receive; the files are closed when the test ends.
-func received(t *testing.T, conn *net.UnixConn, message []byte, n int, wanted ...bytefd.Requirement) []*os.File {
+func received(
+	t *testing.T, conn *net.UnixConn, message []byte, n int, wanted ...bytefd.Requirement,
+) []*os.File {
 	t.Helper()
 	length, files, err := bytefd.Receive(conn, message, n, wanted...)
 	if err != nil {
@@ -145,7 +147,8 @@ func inNamespaces(t *testing.T, f func()) {
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
 	}
 	out, err := cmd.CombinedOutput()
-	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EINVAL) {
+	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSPC) ||
+		errors.Is(err, syscall.EINVAL) {
 		t.Skip("this host allows no user namespaces, in which a test can mount a file system:", err)
 	}
 	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
@@ -156,7 +159,10 @@ func inNamespaces(t *testing.T, f func()) {
 // segment makes a segment without a key, which is gone when the test ends.
 func segment(t *testing.T, key, length int, opts ...bytefd.SysvOption) (*bytefd.Map, int) {
 	t.Helper()
-	opts = append([]bytefd.SysvOption{bytefd.SysvCreate(), bytefd.SysvWrite(), bytefd.SysvLength(length)}, opts...)
+	always := []bytefd.SysvOption{
+		bytefd.SysvCreate(), bytefd.SysvWrite(), bytefd.SysvLength(length),
+	}
+	opts = append(always, opts...)
 	m, number, err := bytefd.MapSysv(key, opts...)
 	if err != nil {
 		t.Fatal(err)
@@ -186,15 +192,20 @@ var endings = map[string]struct {
 	end  func(conn *net.UnixConn)
 	want error
 }{
-	"deadline": {func(conn *net.UnixConn) { conn.SetDeadline(time.Unix(1, 0)) }, os.ErrDeadlineExceeded},
-	"close":    {func(conn *net.UnixConn) { conn.Close() }, net.ErrClosed},
+	"deadline": {
+		func(conn *net.UnixConn) { conn.SetDeadline(time.Unix(1, 0)) },
+		os.ErrDeadlineExceeded,
+	},
+	"close": {func(conn *net.UnixConn) { conn.Close() }, net.ErrClosed},
 }
 
 // unreadBytes returns how much of what was sent the other end has not received, SIOCOUTQ.
 func unreadBytes(t *testing.T, conn *net.UnixConn) (bytes int) {
 	raw := must[syscall.RawConn](t)(conn.SyscallConn())
 	var failure error
-	err := raw.Control(func(fd uintptr) { bytes, failure = unix.IoctlGetInt(int(fd), unix.TIOCOUTQ) })
+	err := raw.Control(func(fd uintptr) {
+		bytes, failure = unix.IoctlGetInt(int(fd), unix.TIOCOUTQ)
+	})
 	if err != nil || failure != nil {
 		t.Fatal(err, failure)
 	}

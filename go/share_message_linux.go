@@ -94,9 +94,11 @@ func receive(
 		return 0, nil, err
 	}
 	if kind == unix.SOCK_STREAM && len(message) == 0 {
-		return 0, nil, &Error{"message", syscall.EINVAL, "the length is 0, must be more on a stream"}
+		return 0, nil, &Error{"message", syscall.EINVAL,
+			"the length is 0, must be more on a stream"}
 	}
-	in := &incoming{message: message, capacity: capacity, some: some, isStream: kind == unix.SOCK_STREAM}
+	in := &incoming{message: message, capacity: capacity, some: some,
+		isStream: kind == unix.SOCK_STREAM}
 	if capacity > 0 {
 		in.control = make([]byte, controlBytes)
 	}
@@ -114,7 +116,8 @@ func receive(
 	if err != nil && (isLate || in.hasRest()) {
 		shutDown(conn, raw, message)
 		if refusal, is := err.(*Error); is {
-			err = &Error{refusal.Op, refusal.Errno, refusal.Message + "; the socket is shut down for receiving"}
+			message := refusal.Message + "; the socket is shut down for receiving"
+			err = &Error{refusal.Op, refusal.Errno, message}
 		}
 	}
 	for _, fd := range in.fds {
@@ -155,7 +158,9 @@ func (in *incoming) hasRest() bool {
 	return in.isStream && !in.some && !in.hasEnded && in.length > 0 && in.length < len(in.message)
 }
 
-func (in *incoming) refuse(op string, errno syscall.Errno, format string, values ...any) (done bool) {
+func (in *incoming) refuse(
+	op string, errno syscall.Errno, format string, values ...any,
+) (done bool) {
 	in.refusal = &Error{op, errno, fmt.Sprintf(format, values...)}
 	return true
 }
@@ -173,7 +178,8 @@ func (in *incoming) take(socket int) (done bool) {
 			return false
 		case nil:
 		default:
-			in.refusal = failed("recvmsg", err, fmt.Sprintf("received %d of %d bytes", in.length, len(in.message)))
+			in.refusal = failed("recvmsg", err,
+				fmt.Sprintf("received %d of %d bytes", in.length, len(in.message)))
 			return true
 		}
 		in.fds = append(in.fds, descriptors(in.control[:controlled])...)
@@ -182,15 +188,18 @@ func (in *incoming) take(socket int) (done bool) {
 		in.length += min(n, len(rest))
 		switch {
 		case found&unix.MSG_CTRUNC != 0 && in.capacity > 0:
-			const format = "the kernel delivered %d descriptors and lost others: no number was free, " +
-				"a security module refused them, or the socket brings too much other control data"
+			const format = "the kernel delivered %d descriptors and lost others: " +
+				"no number was free, a security module refused them, " +
+				"or the socket brings too much other control data"
 			return in.refuse("recvmsg", syscall.EMFILE, format, len(in.fds))
 		case found&unix.MSG_CTRUNC != 0 && !wantsControl(socket):
 			return in.refuse("n", syscall.EBADMSG, "descriptors came, 0 fit")
 		case isCut:
-			return in.refuse("message", syscall.EMSGSIZE, "the message is longer than %d bytes", len(in.message))
+			return in.refuse("message", syscall.EMSGSIZE, "the message is longer than %d bytes",
+				len(in.message))
 		case len(in.fds) > in.capacity:
-			return in.refuse("n", syscall.EBADMSG, "%d descriptors came, %d fit", len(in.fds), in.capacity)
+			return in.refuse("n", syscall.EBADMSG, "%d descriptors came, %d fit", len(in.fds),
+				in.capacity)
 		case n == 0 && (in.isStream || len(in.fds) == 0 && isHungUp(socket)):
 			in.hasEnded = true
 			if in.length == 0 {
@@ -246,7 +255,8 @@ func shutDown(conn *net.UnixConn, raw syscall.RawConn, buffer []byte) {
 func wantsControl(socket int) bool {
 	const passPIDFD = 76 // SO_PASSPIDFD
 	for _, option := range []int{unix.SO_PASSCRED, unix.SO_PASSSEC, passPIDFD} {
-		if value, err := unix.GetsockoptInt(socket, unix.SOL_SOCKET, option); err == nil && value != 0 {
+		value, err := unix.GetsockoptInt(socket, unix.SOL_SOCKET, option)
+		if err == nil && value != 0 {
 			return true
 		}
 	}
@@ -261,7 +271,8 @@ func descriptors(control []byte) (fds []int) {
 			break
 		}
 		control = rest
-		if header.Level != unix.SOL_SOCKET || header.Type != unix.SCM_RIGHTS && header.Type != scmPIDFD {
+		if header.Level != unix.SOL_SOCKET ||
+			header.Type != unix.SCM_RIGHTS && header.Type != scmPIDFD {
 			continue
 		}
 		rights := unix.SocketControlMessage{Header: header, Data: data}

@@ -214,7 +214,8 @@ func newShmOptions(opts []ShmOption) (*shmOptions, error) {
 		set(o)
 	}
 	if o.length < 0 {
-		return nil, &Error{"options", syscall.EINVAL, fmt.Sprintf("length %d is negative", o.length)}
+		return nil, &Error{"options", syscall.EINVAL,
+			fmt.Sprintf("length %d is negative", o.length)}
 	}
 	return o, nil
 }

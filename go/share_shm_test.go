@@ -42,7 +42,8 @@ func TestOneOfManyMakesIt(t *testing.T) {
 		group.Add(1)
 		go func() {
 			defer group.Done()
-			n, err := bytefd.OpenOrCreateShm(sharedName(t), bytefd.ShmLength(1000), bytefd.ShmUnlinkOnClose())
+			n, err := bytefd.OpenOrCreateShm(sharedName(t), bytefd.ShmLength(1000),
+				bytefd.ShmUnlinkOnClose())
 			mutex.Lock()
 			defer mutex.Unlock()
 			if err != nil {
@@ -86,7 +87,8 @@ func TestClosingRemovesTheNameOnlyIfAskedAndOnlyItsOwn(t *testing.T) {
 		t.Errorf("%v is not os.ErrClosed", err)
 	}
 
-	ours := closedLater(t, must[*bytefd.Shm](t)(bytefd.OpenShm(sharedName(t), bytefd.ShmUnlinkOnClose())))
+	ours := closedLater(t,
+		must[*bytefd.Shm](t)(bytefd.OpenShm(sharedName(t), bytefd.ShmUnlinkOnClose())))
 	if err := bytefd.UnlinkShm(sharedName(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -118,9 +120,11 @@ func TestATempFileThatIsDroppedIsRemoved(t *testing.T) {
 }
 
 func TestATempFileIsThereUntilItIsClosed(t *testing.T) {
-	l := closedLater(t, must[*bytefd.TempFile](t)(bytefd.NewTempFile([]byte("hello"), bytefd.TempFileSuffix(".ndb"))))
+	l := closedLater(t, must[*bytefd.TempFile](t)(
+		bytefd.NewTempFile([]byte("hello"), bytefd.TempFileSuffix(".ndb"))))
 	path := l.Path()
-	if got := must[[]byte](t)(os.ReadFile(path)); string(got) != "hello" || !strings.HasSuffix(path, ".ndb") {
+	if got := must[[]byte](t)(os.ReadFile(path)); string(got) != "hello" ||
+		!strings.HasSuffix(path, ".ndb") {
 		t.Errorf("%s holds %q", path, got)
 	}
 	for i := 0; i < 3; i++ {
@@ -139,7 +143,8 @@ func TestATempFileIsThereUntilItIsClosed(t *testing.T) {
 func TestOpenOrCreateSaysWhatItDid(t *testing.T) {
 	opts := []bytefd.ShmOption{bytefd.ShmLength(5), bytefd.ShmUnlinkOnClose()}
 	first := closedLater(t, must[*bytefd.Shm](t)(bytefd.OpenOrCreateShm(sharedName(t), opts...)))
-	second := closedLater(t, must[*bytefd.Shm](t)(bytefd.OpenOrCreateShm(sharedName(t), opts[:1]...)))
+	second := closedLater(t,
+		must[*bytefd.Shm](t)(bytefd.OpenOrCreateShm(sharedName(t), opts[:1]...)))
 	if !first.Created() || second.Created() || !sameFile(t, first.File(), second.File()) {
 		t.Error("the second was made, or the first not")
 	}
@@ -157,10 +162,12 @@ func TestOpenOrCreateSaysWhatItDid(t *testing.T) {
 
 func TestATempFileIsWhereAndAsItsOptionsSay(t *testing.T) {
 	folder := must[string](t)(filepath.EvalSymlinks(t.TempDir()))
-	opts := []bytefd.TempFileOption{bytefd.TempFileDirectory(folder), bytefd.TempFileMode(0o440), bytefd.TempFileSuffix(".x")}
+	opts := []bytefd.TempFileOption{bytefd.TempFileDirectory(folder), bytefd.TempFileMode(0o440),
+		bytefd.TempFileSuffix(".x")}
 	f := closedLater(t, must[*bytefd.TempFile](t)(bytefd.NewTempFile([]byte("hello"), opts...)))
 	info := must[fs.FileInfo](t)(os.Stat(f.Path()))
-	if !strings.HasPrefix(f.Path(), folder+"/") || !strings.HasSuffix(f.Path(), ".x") || info.Mode() != 0o440 {
+	if !strings.HasPrefix(f.Path(), folder+"/") || !strings.HasSuffix(f.Path(), ".x") ||
+		info.Mode() != 0o440 {
 		t.Errorf("%s of mode %v", f.Path(), info.Mode())
 	}
 }
@@ -168,7 +175,8 @@ func TestATempFileIsWhereAndAsItsOptionsSay(t *testing.T) {
 func TestANilValueIsErrInvalid(t *testing.T) {
 	var n *bytefd.Shm
 	var f *bytefd.TempFile
-	if n.Close() != os.ErrInvalid || f.Close() != os.ErrInvalid || n.File() != nil || n.Name() != "" || n.Created() || f.Path() != "" {
+	if n.Close() != os.ErrInvalid || f.Close() != os.ErrInvalid || n.File() != nil ||
+		n.Name() != "" || n.Created() || f.Path() != "" {
 		t.Error("nil is something")
 	}
 }

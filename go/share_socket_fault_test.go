@@ -29,7 +29,8 @@ func TestMoreFilesThanFitAreEBADMSGAndClosedAndFewerAreFine(t *testing.T) {
 				n, got, err := bytefd.Receive(theirs, make([]byte, 7), capacity)
 				if count <= capacity {
 					if n != 7 || len(got) != count || err != nil {
-						t.Errorf("%s, %d of %d: got %d bytes, %d files, %v", name, count, capacity, n, len(got), err)
+						t.Errorf("%s, %d of %d: got %d bytes, %d files, %v",
+							name, count, capacity, n, len(got), err)
 					}
 				} else if isError(t, err, syscall.EBADMSG); n != 0 || got != nil {
 					t.Errorf("%s, %d of %d: got %d bytes, %v", name, count, capacity, n, got)
@@ -105,7 +106,8 @@ func TestADeadlineWithinAMessageShutsTheSocketDownAndBeforeItDoesNot(t *testing.
 	late := func() {
 		t.Helper()
 		theirs.SetReadDeadline(time.Now().Add(time.Millisecond))
-		if _, _, err := bytefd.Receive(theirs, make([]byte, 5), 1); !errors.Is(err, os.ErrDeadlineExceeded) {
+		_, _, err := bytefd.Receive(theirs, make([]byte, 5), 1)
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("%v is not os.ErrDeadlineExceeded", err)
 		}
 	}
@@ -273,10 +275,18 @@ func TestWhatIsReceivedIsRefusedUnlessItIsWhatWasAskedFor(t *testing.T) {
 		{[]*os.File{open}, []bytefd.Requirement{bytefd.RequireSealed()}, syscall.EPERM},
 		{[]*os.File{open}, []bytefd.Requirement{bytefd.RequireMinLength(0)}, syscall.EPERM},
 		{[]*os.File{open}, []bytefd.Requirement{bytefd.RequireNoSeals()}, 0},
-		{[]*os.File{sealed, sealed, open}, []bytefd.Requirement{bytefd.RequireSealed()}, syscall.EPERM},
+		{
+			[]*os.File{sealed, sealed, open},
+			[]bytefd.Requirement{bytefd.RequireSealed()},
+			syscall.EPERM,
+		},
 		{[]*os.File{sealed}, []bytefd.Requirement{bytefd.RequireMinLength(5)}, 0},
 		{[]*os.File{sealed}, []bytefd.Requirement{bytefd.RequireMinLength(6)}, syscall.ENXIO},
-		{[]*os.File{sealed}, []bytefd.Requirement{bytefd.RequireUID(uint32(os.Geteuid()) + 1)}, syscall.EACCES},
+		{
+			[]*os.File{sealed},
+			[]bytefd.Requirement{bytefd.RequireUID(uint32(os.Geteuid()) + 1)},
+			syscall.EACCES,
+		},
 	} {
 		before := holders(t)
 		sent(t, ours, []byte("!"), c.files...)
@@ -307,7 +317,8 @@ func TestNoDescriptorsLeftToReceiveIsEMFILEAndNothingStaysOpen(t *testing.T) {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &old); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 3, Max: old.Max}); err != nil {
+	few := &syscall.Rlimit{Cur: 3, Max: old.Max}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, few); err != nil {
 		t.Fatal(err)
 	}
 	_, _, err := bytefd.Receive(theirs, make([]byte, 1), 3)

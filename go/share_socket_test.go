@@ -102,7 +102,8 @@ func TestPacketsMayBeShorterAndNotLonger(t *testing.T) {
 		for _, length := range []int{0, 1, 5} {
 			sent(t, ours, []byte("hello")[:length])
 			message := make([]byte, 5)
-			if n, files, err := bytefd.Receive(theirs, message, 0); n != length || len(files) != 0 || err != nil {
+			if n, files, err := bytefd.Receive(theirs, message, 0); n != length ||
+				len(files) != 0 || err != nil {
 				t.Errorf("%s of %d bytes: %d, %v, %v", name, length, n, files, err)
 			}
 		}
@@ -154,14 +155,16 @@ func TestWhatElseTheKernelPutsBesideTheDescriptorsDoesNotHide(t *testing.T) {
 	const passPIDFD = 76
 	raw.Control(func(fd uintptr) {
 		for _, option := range []int{unix.SO_PASSCRED, unix.SO_TIMESTAMP, passPIDFD} {
-			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, option, 1) // as far as this kernel knows it
+			// As far as this kernel knows the option.
+			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, option, 1)
 		}
 	})
 	before := len(openDescriptors())
 	sent(t, ours, []byte("!"), wrapped(t, []byte("hello")))
 	isPromised(t, int(received(t, theirs, make([]byte, 1), 1)[0].Fd()), []byte("hello"))
 	if opened := len(openDescriptors()) - before; opened != 2 {
-		t.Errorf("%d more descriptors are open, want that of the file here and that received", opened)
+		t.Errorf("%d more descriptors are open, want that of the file here and that received",
+			opened)
 	}
 }
 

@@ -139,7 +139,8 @@ func TestALargeStreamGoesToDisk(t *testing.T) {
 	for _, size := range []int{100, 101, 1 << 20, 5<<20 + 1} {
 		for _, above := range []int64{1, 100, 1 << 20} {
 			want := pattern(size)
-			f := streamed(t, iotest.HalfReader(bytes.NewReader(want)), bytefd.WrapSpillThreshold(above))
+			f := streamed(t, iotest.HalfReader(bytes.NewReader(want)),
+				bytefd.WrapSpillThreshold(above))
 			fd := int(f.Fd())
 			isPromised(t, fd, want)
 			link := must[string](t)(os.Readlink(bytefd.Path(fd)))
@@ -165,7 +166,8 @@ func TestAFullDiskIsENOSPCAndNothingIsKept(t *testing.T) {
 		defer syscall.Unmount(directory, 0)
 		t.Setenv("TMPDIR", directory)
 		leavesNothing(t, func() {
-			_, err := bytefd.WrapReader(bytes.NewReader(pattern(1<<20)), bytefd.WrapSpillThreshold(10))
+			_, err := bytefd.WrapReader(bytes.NewReader(pattern(1<<20)),
+				bytefd.WrapSpillThreshold(10))
 			isError(t, err, syscall.ENOSPC)
 		})
 	})
@@ -180,13 +182,15 @@ func TestTheFileSizeLimitHoldsForStreams(t *testing.T) {
 	// One that the buffers hold, and one that is reached while the file is written.
 	for _, limit := range []int{1 << 20, 3 << 20} {
 		leavesNothing(t, func() {
-			if err := syscall.Setrlimit(fileSize, &syscall.Rlimit{Cur: uint64(limit), Max: old.Max}); err != nil {
+			lower := &syscall.Rlimit{Cur: uint64(limit), Max: old.Max}
+			if err := syscall.Setrlimit(fileSize, lower); err != nil {
 				t.Fatal(err)
 			}
 			var memoryErr, diskErr error
 			raisesNot(t, syscall.SIGXFSZ, func() {
 				_, memoryErr = bytefd.WrapReader(bytes.NewReader(make([]byte, limit+1)))
-				_, diskErr = bytefd.WrapReader(bytes.NewReader(make([]byte, limit+1)), bytefd.WrapSpillThreshold(1))
+				_, diskErr = bytefd.WrapReader(bytes.NewReader(make([]byte, limit+1)),
+					bytefd.WrapSpillThreshold(1))
 			})
 			if err := syscall.Setrlimit(fileSize, &old); err != nil {
 				t.Fatal(err)
@@ -263,7 +267,8 @@ func readersThatFailOrLieLeaveNothing(
 
 func TestLimitsThatAreNotPositiveAreEINVAL(t *testing.T) {
 	for _, option := range []bytefd.WrapOption{
-		bytefd.WrapMaxBytes(-1), bytefd.WrapMaxBytes(0), bytefd.WrapSpillThreshold(-1), bytefd.WrapSpillThreshold(0),
+		bytefd.WrapMaxBytes(-1), bytefd.WrapMaxBytes(0), bytefd.WrapSpillThreshold(-1),
+		bytefd.WrapSpillThreshold(0),
 		bytefd.WrapSizeHint(-1),
 	} {
 		_, err := bytefd.WrapReader(strings.NewReader("hello"), option)
@@ -294,7 +299,8 @@ func TestStreamsOnHostsThatRefuseWhatIsTriedFirst(t *testing.T) {
 	case "little address space":
 		var pages uint64
 		fmt.Sscan(string(must[[]byte](t)(os.ReadFile("/proc/self/statm"))), &pages)
-		most := pages*uint64(page) + 16<<30 // more than this test needs, less than is reserved for growing
+		// More than this test needs, less than is reserved for growing.
+		most := pages*uint64(page) + 16<<30
 		limit := syscall.Rlimit{Cur: most, Max: most}
 		if err := syscall.Setrlimit(unix.RLIMIT_AS, &limit); err != nil {
 			t.Fatal(err)
@@ -330,13 +336,14 @@ func TestAReaderFindsNothingOfTheOneBefore(t *testing.T) {
 			closedLater(t, must[*os.File](t)(bytefd.WrapReader(bytes.NewReader(pattern(length)))))
 			// It says that it has filled what it has not.
 			left := length
-			f := closedLater(t, must[*os.File](t)(bytefd.WrapReader(readerFunc(func(p []byte) (int, error) {
+			r := readerFunc(func(p []byte) (int, error) {
 				n := min(left, len(p))
 				if left -= n; n == 0 {
 					return 0, io.EOF
 				}
 				return n, nil
-			}))))
+			})
+			f := closedLater(t, must[*os.File](t)(bytefd.WrapReader(r)))
 			isPromised(t, int(f.Fd()), make([]byte, length))
 		}
 	}

@@ -31,11 +31,14 @@ func newRequirements(wanted []Requirement) (*requirements, error) {
 	}
 	switch {
 	case r.minLength < 0:
-		return nil, &Error{"min_length", syscall.EINVAL, fmt.Sprintf("min_length is %d, must not be negative", r.minLength)}
+		return nil, &Error{"min_length", syscall.EINVAL,
+			fmt.Sprintf("min_length is %d, must not be negative", r.minLength)}
 	case r.maxLength <= 0:
-		return nil, &Error{"max_length", syscall.EINVAL, fmt.Sprintf("max_length is %d, must be more than 0", r.maxLength)}
+		return nil, &Error{"max_length", syscall.EINVAL,
+			fmt.Sprintf("max_length is %d, must be more than 0", r.maxLength)}
 	case !r.noSeals && (r.seals <= 0 || int(uint32(r.seals)) != r.seals):
-		message := fmt.Sprintf("seals are %#x, must be F_SEAL_*; RequireNoSeals asks for none", r.seals)
+		message := fmt.Sprintf("seals are %#x, must be F_SEAL_*; RequireNoSeals asks for none",
+			r.seals)
 		return nil, &Error{"seals", syscall.EINVAL, message}
 	}
 	return r, nil
@@ -57,11 +60,15 @@ func RequireSeals(seals int) Requirement {
 func RequireNoSeals() Requirement { return func(r *requirements) { r.noSeals = true } }
 
 // RequireMinLength requires at least this many bytes. EINVAL if negative.
-func RequireMinLength(bytes int64) Requirement { return func(r *requirements) { r.minLength = bytes } }
+func RequireMinLength(bytes int64) Requirement {
+	return func(r *requirements) { r.minLength = bytes }
+}
 
 // RequireMaxLength requires at most this many bytes. A sealed file can be far longer than its
 // memory: it may consist of holes. EINVAL if 0 or negative.
-func RequireMaxLength(bytes int64) Requirement { return func(r *requirements) { r.maxLength = bytes } }
+func RequireMaxLength(bytes int64) Requirement {
+	return func(r *requirements) { r.maxLength = bytes }
+}
 
 // RequireUID requires that the file's owner is this user.
 func RequireUID(uid uint32) Requirement { return func(r *requirements) { r.uid = &uid } }

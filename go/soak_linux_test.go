@@ -35,8 +35,8 @@ func TestThousandsOfGoroutinesHoldNoMoreInTheEnd(t *testing.T) {
 		t.Logf("%+v, then %+v", before, after)
 		// Go's runtime keeps threads, and memory for each, and the race detector several times as
 		// much. What the goroutines hold would be 140 MB more if it stayed.
-		if after.descriptors > before.descriptors || after.names != before.names || after.files > before.files ||
-			after.memory > 4*before.memory+64<<20 {
+		if after.descriptors > before.descriptors || after.names != before.names ||
+			after.files > before.files || after.memory > 4*before.memory+64<<20 {
 			t.Errorf("%+v, then %+v", before, after)
 		}
 	})
@@ -66,9 +66,11 @@ func holdings(t *testing.T, p *bytefd.Pool) held {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := strings.Count(string(maps), "/memfd:") + strings.Count(string(maps), os.TempDir()+"/Test")
+	files := strings.Count(string(maps), "/memfd:") +
+		strings.Count(string(maps), os.TempDir()+"/Test")
 	own, _ := filepath.Glob("/dev/shm/*" + soakName())
-	return held{len(openDescriptors()), files, status(t, "Threads:"), status(t, "VmRSS:") << 10, len(own)}
+	threads, memory := status(t, "Threads:"), status(t, "VmRSS:")<<10
+	return held{len(openDescriptors()), files, threads, memory, len(own)}
 }
 
 // status is a number of /proc/self/status.

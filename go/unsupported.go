@@ -19,8 +19,10 @@ func scanBeginReader(*passing, unsafe.Pointer, wrapOptions) (int, unsafe.Pointer
 }
 func poolCreate(*poolOptions) (unsafe.Pointer, error) { return nil, unsupported("NewPool") }
 func poolTrim(unsafe.Pointer, int) error              { return unsupported("Pool.Trim") }
-func poolStats(unsafe.Pointer) (PoolStats, error)     { return PoolStats{}, unsupported("Pool.Stats") }
-func poolClose(unsafe.Pointer)                        {}
+func poolStats(unsafe.Pointer) (PoolStats, error) {
+	return PoolStats{}, unsupported("Pool.Stats")
+}
+func poolClose(unsafe.Pointer) {}
 
 func mapMemory(int, *mapOptions) (unsafe.Pointer, []byte, error) {
 	return nil, nil, unsupported("NewMap or NewMapWriter")

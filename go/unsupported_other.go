@@ -29,11 +29,17 @@ func reopen(int) (int, error)         { return 0, unsupported("Reopen") }
 func mapFile(string, *mapOptions) (unsafe.Pointer, []byte, error) {
 	return nil, nil, unsupported("MapFile")
 }
-func mapFD(int, *mapOptions) (unsafe.Pointer, []byte, error) { return nil, nil, unsupported("MapFD") }
-func mapRead(unsafe.Pointer, int, []byte) (int, error)       { return 0, unsupported("Map.ReadAt") }
-func mapWrite(unsafe.Pointer, int, []byte) (int, error)      { return 0, unsupported("Map.WriteAt") }
-func mapCheck(unsafe.Pointer) error                          { return unsupported("Map.Check") }
-func isLost(unsafe.Pointer) bool                             { return false }
-func mapFileSize(unsafe.Pointer) (int64, error)              { return 0, unsupported("Map.FileSize") }
-func mapDescriptor(unsafe.Pointer) (int, error)              { return 0, unsupported("Map.File") }
-func mapClose(unsafe.Pointer) error                          { return unsupported("Map.Close") }
+func mapFD(int, *mapOptions) (unsafe.Pointer, []byte, error) {
+	return nil, nil, unsupported("MapFD")
+}
+func mapRead(unsafe.Pointer, int, []byte) (int, error) { return 0, unsupported("Map.ReadAt") }
+func mapWrite(unsafe.Pointer, int, []byte) (int, error) {
+	return 0, unsupported("Map.WriteAt")
+}
+func mapCheck(unsafe.Pointer) error { return unsupported("Map.Check") }
+func isLost(unsafe.Pointer) bool    { return false }
+func mapFileSize(unsafe.Pointer) (int64, error) {
+	return 0, unsupported("Map.FileSize")
+}
+func mapDescriptor(unsafe.Pointer) (int, error) { return 0, unsupported("Map.File") }
+func mapClose(unsafe.Pointer) error             { return unsupported("Map.Close") }

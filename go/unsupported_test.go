@@ -20,8 +20,10 @@ import (
 
 // worksWithoutCgo are the functions, and methods of a map, that need no cgo.
 var worksWithoutCgo = []string{
-	"Attach", "MapFD", "MapFile", "Path", "Reopen", "ScanBytes", "ScanFile", "WrapBuffer", "WrapBuffers", "WrapReader",
-	"Map.Bytes", "Map.Check", "Map.Close", "Map.File", "Map.FileSize", "Map.Guarded", "Map.Len", "Map.ReadAt", "Map.Word",
+	"Attach", "MapFD", "MapFile", "Path", "Reopen", "ScanBytes", "ScanFile", "WrapBuffer",
+	"WrapBuffers", "WrapReader",
+	"Map.Bytes", "Map.Check", "Map.Close", "Map.File", "Map.FileSize", "Map.Guarded", "Map.Len",
+	"Map.ReadAt", "Map.Word",
 	"Map.WriteAt",
 }
 
@@ -131,7 +133,8 @@ func TestWhatNeedsCgoTouchesNothing(t *testing.T) {
 	path := fileOf(t, []byte("hello"))
 	leavesNothing(t, func() {
 		for _, opts := range [][]bytefd.MapOption{
-			{bytefd.MapWrite(), bytefd.MapFileSize(100)}, {bytefd.MapPrivate()}, {bytefd.MapGuard()},
+			{bytefd.MapWrite(), bytefd.MapFileSize(100)}, {bytefd.MapPrivate()},
+			{bytefd.MapGuard()},
 		} {
 			_, err := bytefd.MapFile(path, opts...)
 			isError(t, err, syscall.ENOTSUP)

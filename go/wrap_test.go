@@ -114,7 +114,8 @@ func TestAReaderOfAnyLengthIsReadToItsEnd(t *testing.T) {
 		}
 		isPromised(t, int(f.Fd()), want)
 		f.Close()
-		f, err = bytefd.WrapReader(bytes.NewReader(want), bytefd.WrapSizeHint(hint), bytefd.WrapMaxBytes(length-1))
+		f, err = bytefd.WrapReader(bytes.NewReader(want), bytefd.WrapSizeHint(hint),
+			bytefd.WrapMaxBytes(length-1))
 		isError(t, err, syscall.EFBIG)
 		if f != nil {
 			t.Errorf("%d bytes: a file of too many", length)
@@ -128,7 +129,8 @@ func contentsOfAnyLength(f func(content []byte, hint int64)) {
 	for _, end := range []int{4 << 10, 20 << 10, 84 << 10, 340 << 10, 1 << 20, 3 << 20} {
 		for _, length := range []int{end - 1, end, end + 1} {
 			content := pattern(length)
-			for _, hint := range []int64{0, 1, int64(length) - 1, int64(length), int64(length) + 1, math.MaxInt64} {
+			exact := int64(length)
+			for _, hint := range []int64{0, 1, exact - 1, exact, exact + 1, math.MaxInt64} {
 				f(content, hint)
 			}
 		}

@@ -41,7 +41,8 @@ func copyRows() []row {
 		add("guarded", false, 0, guard)
 		add("guarded, the program has the memory", true, 0, guard)
 		add("guarded, private, the last bytes", false, last, guard, private)
-		rows = append(rows, row{sizeName(size) + " copied out of a map", max(50, min(500, 1<<20/size)), ways})
+		rows = append(rows,
+			row{sizeName(size) + " copied out of a map", max(50, min(500, 1<<20/size)), ways})
 	}
 	return rows
 }
@@ -139,7 +140,8 @@ func readerRows() []row {
 		repeats := max(1, (256<<10)/size)
 		rows = append(rows, row{sizeName(size) + " of known length read, wrapped", repeats, []way{
 			prepared("a buffer of that length, WrapBuffer", sized),
-			prepared("WrapReader, hint", func() error { return closed(bytefd.WrapReader(reader(), hint)) }),
+			prepared("WrapReader, hint",
+				func() error { return closed(bytefd.WrapReader(reader(), hint)) }),
 			prepared("WrapReader", func() error { return closed(bytefd.WrapReader(reader())) }),
 			prepared("MapWriter", build),
 			prepared("io.ReadAll, WrapBuffer", buffered(func(b []byte) error {
@@ -150,7 +152,8 @@ func readerRows() []row {
 				return pool.ScanBytes(b, look)
 			})),
 			prepared("Pool.ScanReader", func() error { return pool.ScanReader(reader(), look) }),
-			prepared("Pool.ScanReader, hint", func() error { return pool.ScanReader(reader(), look, hint) }),
+			prepared("Pool.ScanReader, hint",
+				func() error { return pool.ScanReader(reader(), look, hint) }),
 		}})
 	}
 	return rows

@@ -79,7 +79,8 @@ func compare(rows []row) error {
 	}
 	times := make([][][]float64, len(rows)) // of a row, a process and a way
 	for process := range processes {
-		fmt.Fprintf(os.Stderr, "process %d of %d for each of %d rows\n", process+1, processes, len(rows))
+		fmt.Fprintf(os.Stderr, "process %d of %d for each of %d rows\n",
+			process+1, processes, len(rows))
 		for number := range rows {
 			medians, err := inFreshProcess(number, file.Name())
 			if err != nil {
@@ -151,7 +152,8 @@ func measure(runs []func() error, repeats int) ([][]float64, error) {
 				}
 			}
 			if round >= 0 {
-				nanos[i] = append(nanos[i], float64(time.Since(start).Nanoseconds())/float64(repeats))
+				nanos[i] = append(nanos[i],
+					float64(time.Since(start).Nanoseconds())/float64(repeats))
 			}
 		}
 	}
@@ -160,8 +162,9 @@ func measure(runs []func() error, repeats int) ([][]float64, error) {
 
 func table(rows []row, times [][][]float64) string {
 	var table strings.Builder
-	fmt.Fprintf(&table, "%s\n\nMicroseconds (median), and how many times as long as the first: minimum, median and maximum "+
-		"over %d processes\nof the ratio of the medians of each.\n", host(), processes)
+	fmt.Fprintf(&table, "%s\n\nMicroseconds (median), and how many times as long as the first: "+
+		"minimum, median and maximum over %d processes\nof the ratio of the medians of each.\n",
+		host(), processes)
 	for number, row := range rows {
 		fmt.Fprintf(&table, "\n%s\n", row.title)
 		for i, way := range row.ways {
@@ -197,7 +200,8 @@ func host() string {
 	if !found {
 		chosen = "unknown"
 	}
-	return fmt.Sprintf("Linux %s, %d processors, shmem_enabled=%s, %s. Absolute times are this machine's; compare within one run only.",
+	return fmt.Sprintf("Linux %s, %d processors, shmem_enabled=%s, %s. "+
+		"Absolute times are this machine's; compare within one run only.",
 		unix.ByteSliceToString(name.Release[:]), runtime.NumCPU(), chosen, runtime.Version())
 }
 
@@ -224,7 +228,8 @@ func sizeName(size int) string {
 func keep(folder, name, table string) error {
 	fmt.Print(table)
 	path := filepath.Join(folder, name+".txt")
-	if err := os.Rename(path, filepath.Join(folder, name+".previous.txt")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	err := os.Rename(path, filepath.Join(folder, name+".previous.txt"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return os.WriteFile(path, []byte(table), 0o644)

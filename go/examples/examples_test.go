@@ -34,7 +34,8 @@ func run(m *testing.M) int {
 		panic(err)
 	}
 	defer os.RemoveAll(programs)
-	if out, err := exec.Command("go", "build", "-o", programs+"/", "./...").CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-o", programs+"/", "./...")
+	if out, err := build.CombinedOutput(); err != nil {
 		os.Stderr.Write(out)
 		return 1
 	}
@@ -126,7 +127,8 @@ func TestAskAndAnswerSeeWhatTheOtherWrites(t *testing.T) {
 		t.Fatalf("%q, %v", line, err)
 	}
 	prints(t, "answered \"IS ANYBODY THERE?\"\n", "ask", path, "is anybody there?")
-	if rest, err := io.ReadAll(lines); err != nil || string(rest) != "asked \"is anybody there?\"\n" {
+	const asked = "asked \"is anybody there?\"\n"
+	if rest, err := io.ReadAll(lines); err != nil || string(rest) != asked {
 		t.Errorf("%q, %v", rest, err)
 	}
 }

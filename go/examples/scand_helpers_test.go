@@ -58,7 +58,8 @@ func startScand(t *testing.T, args ...string) *scand {
 		before, args = args[0], args[1:]
 	}
 	s := &scand{T: t, folder: t.TempDir(), log: &log{}}
-	program := []string{"-c", before + `; exec "$0" "$@"`, filepath.Join(programs, "scand"), "-listen", "127.0.0.1:0"}
+	program := []string{"-c", before + `; exec "$0" "$@"`, filepath.Join(programs, "scand"),
+		"-listen", "127.0.0.1:0"}
 	s.cmd = exec.Command("sh", append(program, args...)...)
 	s.cmd.Env = append(os.Environ(), "TMPDIR="+s.folder)
 	s.cmd.Stderr = s.log
@@ -71,7 +72,8 @@ func startScand(t *testing.T, args ...string) *scand {
 	})
 	until(func() bool { return strings.Contains(s.log.String(), "\n") })
 	isListening := false
-	if _, s.address, isListening = strings.Cut(strings.TrimSpace(s.log.String()), "listening on "); !isListening {
+	said := strings.TrimSpace(s.log.String())
+	if _, s.address, isListening = strings.Cut(said, "listening on "); !isListening {
 		t.Fatal(s.log)
 	}
 	s.before = s.held()
@@ -95,8 +97,10 @@ func (s *scand) held() map[string]bool {
 		if err != nil || info == nil {
 			continue
 		}
-		isUpload := info.Mode().IsRegular() && !strings.HasPrefix(link, "/proc/") && s.isForReading(filepath.Base(path))
-		if isUpload || strings.HasPrefix(link, "socket:") || strings.HasPrefix(link, "pipe:") || link == "anon_inode:[pidfd]" {
+		isUpload := info.Mode().IsRegular() && !strings.HasPrefix(link, "/proc/") &&
+			s.isForReading(filepath.Base(path))
+		if isUpload || strings.HasPrefix(link, "socket:") || strings.HasPrefix(link, "pipe:") ||
+			link == "anon_inode:[pidfd]" {
 			held[filepath.Base(path)+" "+link] = true
 		}
 	}

@@ -26,11 +26,13 @@ func TestScandAnswersWithTheVerdictsOfBothEngines(t *testing.T) {
 	s := startScand(t, "-spill", "1000000")
 	for _, length := range []int{0, 1, 5000, 999_999, 5<<20 + 1} {
 		content := bytes.Repeat([]byte("0123456789abc"), length/13+1)[:length]
-		for _, body := range []io.Reader{bytes.NewReader(content), ofAnyLength{bytes.NewReader(content)}} {
+		known, unknown := bytes.NewReader(content), ofAnyLength{bytes.NewReader(content)}
+		for _, body := range []io.Reader{known, unknown} {
 			v := s.scan(body)
 			digest := fmt.Sprintf("%x  -", sha256.Sum256(content))
-			if v.code != http.StatusOK || v.Verdict != "clean" || v.Bytes != length || len(v.Engines) != 2 ||
-				v.Engines[0].Verdict != "clean" || v.Engines[1].Verdict != "clean" || v.Engines[1].Detail != digest {
+			if v.code != http.StatusOK || v.Verdict != "clean" || v.Bytes != length ||
+				len(v.Engines) != 2 || v.Engines[0].Verdict != "clean" ||
+				v.Engines[1].Verdict != "clean" || v.Engines[1].Detail != digest {
 				t.Errorf("%d bytes: %+v", length, v)
 			}
 		}
@@ -38,7 +40,8 @@ func TestScandAnswersWithTheVerdictsOfBothEngines(t *testing.T) {
 	// At the start, and across the engine's window of 64 KiB, in memory and on disk.
 	for _, offset := range []int{0, 1, 65_500, 65_536, 2_000_000} {
 		v := s.scan(strings.NewReader(strings.Repeat(".", offset) + harmless + "."))
-		if v.code != http.StatusOK || v.Verdict != "found" || v.Engines[0].Detail != fmt.Sprint("at byte ", offset) {
+		if v.code != http.StatusOK || v.Verdict != "found" ||
+			v.Engines[0].Detail != fmt.Sprint("at byte ", offset) {
 			t.Errorf("at %d: %+v", offset, v)
 		}
 	}
@@ -54,7 +57,10 @@ func TestScandTakesTheExitStatusForTheVerdict(t *testing.T) {
 	}{
 		{"echo good; exit 0", "x", http.StatusOK, "clean", "good"},
 		{"echo bad; exit 1", "x", http.StatusOK, "found", "bad"},
-		{"echo cannot; exit 2", "x", http.StatusInternalServerError, "error", "exit status 2: cannot"},
+		{
+			"echo cannot; exit 2", "x", http.StatusInternalServerError, "error",
+			"exit status 2: cannot",
+		},
 		// The other engine's is certain.
 		{"echo cannot; exit 2", harmless, http.StatusOK, "found", "exit status 2: cannot"},
 		{"yes | head -c 100000", "x", http.StatusOK, "clean", strings.Repeat("y\n", 511) + "y"},
@@ -62,7 +68,8 @@ func TestScandTakesTheExitStatusForTheVerdict(t *testing.T) {
 	} {
 		s := startScand(t, "sh", "-c", status.command)
 		v := s.scan(strings.NewReader(status.content))
-		if v.code != status.code || v.Verdict != status.verdict || v.Engines[1].Detail != status.detail {
+		if v.code != status.code || v.Verdict != status.verdict ||
+			v.Engines[1].Detail != status.detail {
 			t.Errorf("%s: %+v", status.command, v)
 		}
 		s.isQuiet()
@@ -82,7 +89,8 @@ func TestScandRefusesUploadsThatAreTooLong(t *testing.T) {
 	for range 3 {
 		for _, more := range []int{0, 1, 1_000_000} {
 			content := make([]byte, 3_000_000+more)
-			for _, body := range []io.Reader{bytes.NewReader(content), ofAnyLength{bytes.NewReader(content)}} {
+			known, unknown := bytes.NewReader(content), ofAnyLength{bytes.NewReader(content)}
+			for _, body := range []io.Reader{known, unknown} {
 				v := s.scan(body)
 				want := http.StatusOK
 				if more > 0 {
@@ -169,7 +177,8 @@ func TestScandRefusesMoreUploadsThanItHasRoomFor(t *testing.T) {
 	s := startScand(t, "-uploads", "2", "cat", command.fifo)
 	slow := []net.Conn{s.begin(4 << 20), s.begin(4 << 20)}
 	command.isRunning(2)
-	if v := s.scan(strings.NewReader("x")); v.code != http.StatusServiceUnavailable || v.header.Get("Retry-After") == "" {
+	if v := s.scan(strings.NewReader("x")); v.code != http.StatusServiceUnavailable ||
+		v.header.Get("Retry-After") == "" {
 		t.Errorf("%+v", v)
 	}
 	slow[0].Close()
@@ -177,7 +186,8 @@ func TestScandRefusesMoreUploadsThanItHasRoomFor(t *testing.T) {
 	slow[1].Close()
 	s.isQuiet()
 	go command.release("released")
-	if v := s.scan(strings.NewReader("x")); v.code != http.StatusOK || v.Engines[1].Detail != "released" {
+	if v := s.scan(strings.NewReader("x")); v.code != http.StatusOK ||
+		v.Engines[1].Detail != "released" {
 		t.Errorf("%+v", v)
 	}
 	s.ends()
@@ -193,7 +203,8 @@ func TestScandScansManyUploadsAtOnce(t *testing.T) {
 			content := strings.Repeat(string(rune('a'+i%26)), 1+i*40_000)
 			v, err := s.try(strings.NewReader(content))
 			digest := fmt.Sprintf("%x  -", sha256.Sum256([]byte(content)))
-			if err != nil || v.code != http.StatusOK || v.Bytes != len(content) || v.Engines[1].Detail != digest {
+			if err != nil || v.code != http.StatusOK || v.Bytes != len(content) ||
+				v.Engines[1].Detail != digest {
 				t.Errorf("%d bytes: %+v, %v", len(content), v, err)
 			}
 		}()
@@ -251,7 +262,8 @@ func TestScandSaysWhenTheCommandWasKilled(t *testing.T) {
 	}()
 	syscall.Kill(command.isRunning(1)[0], syscall.SIGKILL)
 	v := <-answered
-	if v.code != http.StatusInternalServerError || v.Verdict != "error" || !strings.Contains(v.Error, "killed") {
+	if v.code != http.StatusInternalServerError || v.Verdict != "error" ||
+		!strings.Contains(v.Error, "killed") {
 		t.Errorf("%+v", v)
 	}
 	go command.release("released")
@@ -271,11 +283,13 @@ func TestScandKillsACommandThatIsLateWithAllItHasStarted(t *testing.T) {
 		answered <- v
 	}()
 	v := s.scan(strings.NewReader("x"))
-	if v.code != http.StatusGatewayTimeout || v.Verdict != "error" || v.Engines[0].Verdict != "clean" {
+	if v.code != http.StatusGatewayTimeout || v.Verdict != "error" ||
+		v.Engines[0].Verdict != "clean" {
 		t.Errorf("%+v", v)
 	}
 	// What the other engine has found is found.
-	if v := <-answered; v.code != http.StatusOK || v.Verdict != "found" || v.Engines[1].Verdict != "error" {
+	if v := <-answered; v.code != http.StatusOK || v.Verdict != "found" ||
+		v.Engines[1].Verdict != "error" {
 		t.Errorf("%+v", v)
 	}
 	command.isRunning(0)
@@ -292,7 +306,8 @@ func TestScandAnswersWhenEveryScanIsLate(t *testing.T) {
 		go func() {
 			defer all.Done()
 			v, err := s.try(bytes.NewReader(make([]byte, i*50_000)))
-			if err != nil || v.code != http.StatusGatewayTimeout && v.code != http.StatusServiceUnavailable {
+			if err != nil ||
+				v.code != http.StatusGatewayTimeout && v.code != http.StatusServiceUnavailable {
 				t.Errorf("%+v, %v", v, err)
 			}
 		}()

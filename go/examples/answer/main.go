@@ -31,7 +31,8 @@ func main() {
 	if len(os.Args) != 2 {
 		log.Fatal("usage: answer FILE")
 	}
-	m, err := bytefd.MapFile(os.Args[1], bytefd.MapWrite(), bytefd.MapCreate(), bytefd.MapFileSize(4096))
+	m, err := bytefd.MapFile(os.Args[1], bytefd.MapWrite(), bytefd.MapCreate(),
+		bytefd.MapFileSize(4096))
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -79,7 +79,8 @@ func grow(path string, pages int) {
 	fmt.Printf("an empty file, mapped at %d pages\n", pages)
 	check(os.WriteFile(path, nil, 0o600))
 	m := open(path, pages*page)
-	for _, size := range []int{0, 1, page, page + 1, pages / 2 * page, pages * page, (pages + 1) * page} {
+	sizes := []int{0, 1, page, page + 1, pages / 2 * page, pages * page, (pages + 1) * page}
+	for _, size := range sizes {
 		check(os.Truncate(path, int64(size)))
 		// ReadAt stops where others get the signal. It is asked of the map that was made in the
 		// beginning.
@@ -110,7 +111,8 @@ func table(path string) {
 	for _, protection := range []int{none, read, write, read | write} {
 		cells := []any{names[protection]}
 		for _, way := range []struct{ open, sharing int }{
-			{os.O_RDONLY, syscall.MAP_SHARED}, {os.O_WRONLY, syscall.MAP_SHARED}, {os.O_RDWR, syscall.MAP_SHARED},
+			{os.O_RDONLY, syscall.MAP_SHARED}, {os.O_WRONLY, syscall.MAP_SHARED},
+			{os.O_RDWR, syscall.MAP_SHARED},
 			{os.O_RDONLY, syscall.MAP_PRIVATE},
 		} {
 			f, err := os.OpenFile(path, way.open, 0)
@@ -155,7 +157,8 @@ func answer(err error) string {
 	case errors.Is(err, syscall.EACCES):
 		return "EACCES"
 	case errors.Is(err, syscall.EINVAL):
-		return "EINVAL" // writing without reading: a processor that can write can read, so it must be said
+		// Writing without reading: a processor that can write can read, so it must be said.
+		return "EINVAL"
 	}
 	return err.Error()
 }
@@ -163,7 +166,8 @@ func answer(err error) string {
 // edges finds the first bytes that raise SIGBUS or worse, and SIGSEGV.
 func edges(path string, length int) (bus, segv int) {
 	first := func(isThere func(outcome string) bool) int {
-		return page * sort.Search(length/page+2, func(at int) bool { return !isThere(send(path, length, at*page)) })
+		return page * sort.Search(length/page+2,
+			func(at int) bool { return !isThere(send(path, length, at*page)) })
 	}
 	bus = first(func(outcome string) bool { return outcome == "" })
 	segv = first(func(outcome string) bool { return outcome != "SIGSEGV" })
@@ -172,7 +176,8 @@ func edges(path string, length int) (bus, segv int) {
 
 // send has a child touch a byte, and returns the signal that ended it.
 func send(path string, length, at int) string {
-	out, err := exec.Command("/proc/self/exe", "touch", path, strconv.Itoa(length), strconv.Itoa(at)).CombinedOutput()
+	touch := []string{"touch", path, strconv.Itoa(length), strconv.Itoa(at)}
+	out, err := exec.Command("/proc/self/exe", touch...).CombinedOutput()
 	for _, name := range []string{"SIGBUS", "SIGSEGV"} {
 		if err != nil && bytes.Contains(out, []byte("signal "+name)) {
 			return name
@@ -193,7 +198,8 @@ func touch(path string, length, at int) {
 // there.
 func open(path string, length int) *bytefd.Map {
 	reserve := bytefd.MapReserve(length + 2*page)
-	m, err := bytefd.MapFile(path, bytefd.MapWrite(), bytefd.MapLength(length), bytefd.MapBeyondEOF(), reserve)
+	m, err := bytefd.MapFile(path, bytefd.MapWrite(), bytefd.MapLength(length),
+		bytefd.MapBeyondEOF(), reserve)
 	check(err)
 	return m
 }

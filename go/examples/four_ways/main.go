@@ -50,8 +50,8 @@ func child(way, address string, files ...*os.File) error {
 }
 
 func systemV() error {
-	m, shmid, err := bytefd.MapSysv(0, bytefd.SysvCreate(), bytefd.SysvTransient(), bytefd.SysvWrite(),
-		bytefd.SysvLength(len(text)))
+	m, shmid, err := bytefd.MapSysv(0, bytefd.SysvCreate(), bytefd.SysvTransient(),
+		bytefd.SysvWrite(), bytefd.SysvLength(len(text)))
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,8 @@ func mappedFile() error {
 	}
 	defer os.RemoveAll(folder)
 	path := filepath.Join(folder, "file")
-	m, err := bytefd.MapFile(path, bytefd.MapWrite(), bytefd.MapCreate(), bytefd.MapFileSize(int64(len(text))))
+	m, err := bytefd.MapFile(path, bytefd.MapWrite(), bytefd.MapCreate(),
+		bytefd.MapFileSize(int64(len(text))))
 	if err != nil {
 		return err
 	}
@@ -148,7 +149,8 @@ func open(way, address string) (*bytefd.Map, error) {
 			return nil, err
 		}
 		defer conn.Close()
-		_, files, err := bytefd.Receive(conn.(*net.UnixConn), make([]byte, 1), 1, bytefd.RequireSealed())
+		_, files, err := bytefd.Receive(conn.(*net.UnixConn), make([]byte, 1), 1,
+			bytefd.RequireSealed())
 		if err != nil {
 			return nil, err
 		}

@@ -32,12 +32,13 @@ func TestALateEngineSeesItsOwnUploadAndKeepsItsPlace(t *testing.T) {
 	defer pool.Close()
 	hung := make(chan struct{})
 	seen := make(chan string, 100)
-	s := newService(pool, engine{"hung", func(ctx context.Context, f *os.File) (bool, string, error) {
+	scan := func(ctx context.Context, f *os.File) (bool, string, error) {
 		<-hung
 		content, err := io.ReadAll(f)
 		seen <- string(content)
 		return false, "", err
-	}})
+	}
+	s := newService(pool, engine{"hung", scan})
 	upload := func(content string) int {
 		response := httptest.NewRecorder()
 		s.ServeHTTP(response, httptest.NewRequest("POST", "/scan", strings.NewReader(content)))

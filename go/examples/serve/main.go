@@ -57,7 +57,8 @@ func main() {
 
 func serve(client *net.UnixConn, content *os.File) error {
 	defer client.Close()
-	client.SetDeadline(time.Now().Add(5 * time.Second)) // one that takes nothing does not keep the others waiting
+	// A client that takes nothing does not keep the others waiting.
+	client.SetDeadline(time.Now().Add(5 * time.Second))
 	peer, err := bytefd.PeerCredentials(client)
 	if err != nil {
 		return err

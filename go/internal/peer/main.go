@@ -14,8 +14,10 @@
 // end, on its standard input, removes what it has made, and ends with status 0.
 //
 //	WAY        make: ADDRESS                       prints          use: ADDRESS
-//	sent       path of a socket, a stream, to      the path        the path: connects, and receives one message of one
-//	           listen on until one has come        byte, "!", with a sealed descriptor of the content
+//	sent       path of a socket, a stream, to      the path        the path: connects, and
+//	           listen on until one has come                        receives a message of one byte,
+//	                                                               "!", with a sealed descriptor
+//	                                                               of the content
 //	named      name of shared memory, shm_open(3)  the whole name  the whole name
 //	file       path of a file that there is not    the path        the path
 //	sysv       key of a new segment, 0 for none    its number      its number
@@ -209,7 +211,8 @@ func useSent(path string, content []byte) error {
 }
 
 func makeNamed(name string, content []byte, _ []string) error {
-	opts := []bytefd.ShmOption{bytefd.ShmWrite(), bytefd.ShmLength(int64(len(content))), bytefd.ShmUnlinkOnClose()}
+	opts := []bytefd.ShmOption{bytefd.ShmWrite(), bytefd.ShmLength(int64(len(content))),
+		bytefd.ShmUnlinkOnClose()}
 	n, err := bytefd.CreateShm(name, opts...)
 	if err != nil {
 		return err
@@ -235,7 +238,8 @@ func makeFile(path string, content []byte, _ []string) error {
 	if _, err := os.Lstat(path); err == nil {
 		return fmt.Errorf("%s is there already", path)
 	}
-	m, err := bytefd.MapFile(path, bytefd.MapWrite(), bytefd.MapCreate(), bytefd.MapFileSize(int64(len(content))))
+	m, err := bytefd.MapFile(path, bytefd.MapWrite(), bytefd.MapCreate(),
+		bytefd.MapFileSize(int64(len(content))))
 	if err != nil {
 		return err
 	}
@@ -260,7 +264,8 @@ func makeSysv(key string, content []byte, _ []string) error {
 	if err != nil {
 		return err
 	}
-	m, number, err := bytefd.MapSysv(number, bytefd.SysvCreate(), bytefd.SysvWrite(), bytefd.SysvLength(len(content)))
+	m, number, err := bytefd.MapSysv(number, bytefd.SysvCreate(), bytefd.SysvWrite(),
+		bytefd.SysvLength(len(content)))
 	if err != nil {
 		return err
 	}
@@ -355,7 +360,8 @@ func defaults(path, name string) error {
 	}
 	defer opened.Close()
 	sayOf("shm opened", opened.File())
-	segment := []bytefd.SysvOption{bytefd.SysvCreate(), bytefd.SysvTransient(), bytefd.SysvLength(4096)}
+	segment := []bytefd.SysvOption{bytefd.SysvCreate(), bytefd.SysvTransient(),
+		bytefd.SysvLength(4096)}
 	_, _, err = bytefd.MapSysv(0, segment...)
 	say("sysv created", err)
 	m, number, err := bytefd.MapSysv(0, append(segment, bytefd.SysvWrite())...)
