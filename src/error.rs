@@ -59,7 +59,8 @@ impl Error {
     /// Returns the errno, which is always positive.
     ///
     /// ```
-    /// assert_eq!(bytefd::WrapOptions::new().name("a/b").wrap(b"").unwrap_err().errno(), libc::EINVAL);
+    /// let error = bytefd::WrapOptions::new().name("a/b").wrap(b"").unwrap_err();
+    /// assert_eq!(error.errno(), libc::EINVAL);
     /// ```
     pub fn errno(&self) -> i32 {
         self.errno

@@ -14,8 +14,8 @@ use crate::wrap::{WrapOptions, inherit};
 ///
 /// ```
 /// use std::os::fd::AsRawFd;
-/// let length = bytefd::scan(b"hello", |fd| std::fs::metadata(bytefd::path(fd)).map(|m| m.len()))??;
-/// assert_eq!(length, 5);
+/// let status = bytefd::scan(b"hello", |fd| std::fs::metadata(bytefd::path(fd)))??;
+/// assert_eq!(status.len(), 5);
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
@@ -261,7 +261,8 @@ impl Pool {
     /// ```
     /// use bytefd::{Pool, StreamOptions, WrapOptions};
     /// let pool = Pool::new(64 << 20);
-    /// let lent = pool.scan_begin_reader(&b"hello"[..], &WrapOptions::new(), &StreamOptions::new())?;
+    /// let (options, stream) = (WrapOptions::new(), StreamOptions::new());
+    /// let lent = pool.scan_begin_reader(&b"hello"[..], &options, &stream)?;
     /// assert_eq!(std::fs::read(bytefd::path(&lent))?, b"hello");
     /// # Ok::<(), std::io::Error>(())
     /// ```

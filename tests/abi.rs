@@ -72,7 +72,8 @@ fn describe(header: &str, folder: &Path) -> PathBuf {
     compiler
         .args(["-g", "-fPIC", "-shared", "-o", "interface.so"])
         .arg(format!("-Wl,-soname,{SONAME}"));
-    run(compiler.arg(format!("-Wl,--version-script={}", repository().join("bytefd.map").display())));
+    let script = repository().join("bytefd.map");
+    run(compiler.arg(format!("-Wl,--version-script={}", script.display())));
     described(&at("interface.so"), folder.join("interface.abi"))
 }
 

@@ -1,10 +1,11 @@
 //! ARCHITECTURE.md says what the sources are: the order of the rooms, where `unsafe` stands, what
-//! is global, who owns what.
+//! is global, who owns what. And no line of code is too long to read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::process::Command;
 
-use crate::support::tools::repository;
+use crate::support::tools::{repository, run};
 use crate::tests;
 
 tests![
@@ -13,6 +14,7 @@ tests![
     unsafe_stands_only_where_the_page_says,
     globals_are_those_that_the_page_lists,
     owners_are_the_types_that_end_something,
+    no_line_of_code_is_longer_than_100_columns,
 ];
 
 /// A source file below src/, without its comments, its texts and the tests at its end.
@@ -274,4 +276,28 @@ fn owners_are_the_types_that_end_something() {
         }
     }
     assert_eq!(found, listed, "types that implement Drop, and those on the page");
+}
+
+/// Of every file of C, Go or Rust that git tracks, generated ones too. A tab counts as 4 columns.
+fn no_line_of_code_is_longer_than_100_columns() {
+    let listing = run(Command::new("git")
+        .current_dir(repository())
+        .args(["ls-files", "-z", "*.c", "*.h", "*.go", "*.rs"]));
+    let listing = String::from_utf8(listing.stdout).expect("UTF-8");
+    // A file that was removed is listed until that is staged.
+    let paths = listing.split_terminator('\0').filter(|path| repository().join(path).exists());
+    let mut count = 0;
+    let mut long = Vec::new();
+    for path in paths {
+        let text = std::fs::read_to_string(repository().join(path)).expect(path);
+        let lines = (1..).zip(text.lines()).filter(|(_, line)| columns(line) > 100);
+        long.extend(lines.map(|(at, line)| format!("{path}:{at}: {} columns", columns(line))));
+        count += 1;
+    }
+    assert!(count > 300, "git lists {count} files of code");
+    assert!(long.is_empty(), "{} lines are too long:\n{}", long.len(), long.join("\n"));
+}
+
+fn columns(line: &str) -> usize {
+    line.chars().map(|c| if c == '\t' { 4 } else { 1 }).sum()
 }

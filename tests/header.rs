@@ -10,7 +10,6 @@ tests![
     the_headers_are_generated_from_the_sources,
     every_struct_member_and_constant_is_pinned,
     every_struct_with_a_size_has_an_init_with_a_value_for_each_member,
-    no_line_is_longer_than_100_columns,
     no_sentence_has_more_than_30_words,
 ];
 
@@ -170,13 +169,6 @@ fn every_struct_with_a_size_has_an_init_with_a_value_for_each_member() {
         );
     }
     assert!(!macros.keys().any(|name| name.ends_with("_INIT")), "an _INIT of nothing: {macros:?}");
-}
-
-fn no_line_is_longer_than_100_columns() {
-    let header =
-        std::fs::read_to_string(repository().join("include/bytefd.h")).expect("the header");
-    let long: Vec<_> = header.lines().filter(|line| line.chars().count() > 100).collect();
-    assert!(long.is_empty(), "{}", long.join("\n"));
 }
 
 /// A paragraph, an item of a list or an example of code, in a comment of the header.

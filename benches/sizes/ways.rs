@@ -66,7 +66,8 @@ fn write_all(fd: c_int, bytes: &[u8]) {
 
 thread_local! {
     // SAFETY: touches no memory.
-    static NAME: CString = CString::new(format!("/bytefd-bench-{}", unsafe { libc::gettid() })).expect("no NUL");
+    static NAME: CString =
+        CString::new(format!("/bytefd-bench-{}", unsafe { libc::gettid() })).expect("no NUL");
 }
 
 /// What most programs do.

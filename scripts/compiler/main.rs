@@ -4,6 +4,11 @@
 fn main() {
     let target = std::env::args().nth(1).expect("usage: compiler TARGET");
     let host = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-    let compiler = cc::Build::new().target(&target).host(&host).opt_level(2).cargo_metadata(false).get_compiler();
+    let compiler = cc::Build::new()
+        .target(&target)
+        .host(&host)
+        .opt_level(2)
+        .cargo_metadata(false)
+        .get_compiler();
     println!("{}", compiler.path().display());
 }

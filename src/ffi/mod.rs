@@ -10,7 +10,9 @@
 //!
 //! ```text
 //! // SAFETY: the header asks for valid options and a writable pointer.
-//! boundary(error, || unsafe { give(map, "map", || map_options(options)?.memory(length).map(bytefd_map)) })
+//! boundary(error, || unsafe {
+//!     give(map, "map", || map_options(options)?.memory(length).map(bytefd_map))
+//! })
 //! ```
 
 // The safety contract of each function is the header's text itself.

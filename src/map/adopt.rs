@@ -44,7 +44,8 @@ use crate::{fill, sys};
 /// ```
 /// use std::os::unix::fs::FileExt;
 /// use std::ptr::{NonNull, null_mut};
-/// let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+/// let access = libc::PROT_READ | libc::PROT_WRITE;
+/// let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
 /// // SAFETY: a new mapping.
 /// let buffer = unsafe { libc::mmap(null_mut(), 1 << 20, access, kind, -1, 0) };
 /// assert_ne!(buffer, libc::MAP_FAILED);

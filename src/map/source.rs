@@ -268,6 +268,7 @@ impl MapOptions {
                 Ok(mapping)
             })
         };
+        let is_on_proc = || matches!(content, Content::File(fd, _) if sys::file::is_on_proc(fd));
         let mapping = match placed {
             Err(Errno(libc::ENODEV)) => {
                 let message = format!(
@@ -275,8 +276,7 @@ impl MapOptions {
                 );
                 return Err(Error::new("mmap", libc::ENODEV, message));
             }
-            Err(Errno(libc::EIO)) if matches!(content, Content::File(fd, _) if sys::file::is_on_proc(fd)) =>
-            {
+            Err(Errno(libc::EIO)) if is_on_proc() => {
                 let message = format!("{name} cannot be mapped: it is a file of /proc");
                 return Err(Error::new("mmap", libc::ENODEV, message));
             }

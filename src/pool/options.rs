@@ -27,7 +27,8 @@ pub enum PoolMethod {
 ///
 /// ```
 /// use std::time::Duration;
-/// let pool = bytefd::PoolOptions::new().max_bytes(16 << 20).idle(Duration::from_secs(60)).create()?;
+/// let minute = Duration::from_secs(60);
+/// let pool = bytefd::PoolOptions::new().max_bytes(16 << 20).idle(minute).create()?;
 /// # Ok::<(), bytefd::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -103,9 +104,11 @@ impl PoolOptions {
     ///
     /// ```
     /// use bytefd::{PoolMethod, PoolOptions};
-    /// // A new file for each scan where the host allows it, and elsewhere files that are used again.
+    /// // A new file for each scan where the host allows it. Elsewhere, files that are used again.
     /// let pool = match PoolOptions::new().method(PoolMethod::NewFiles).create() {
-    ///     Err(error) if error.errno() == libc::EOPNOTSUPP => PoolOptions::new().method(PoolMethod::Reuse).create(),
+    ///     Err(error) if error.errno() == libc::EOPNOTSUPP => {
+    ///         PoolOptions::new().method(PoolMethod::Reuse).create()
+    ///     }
     ///     pool => pool,
     /// }?;
     /// # Ok::<(), bytefd::Error>(())

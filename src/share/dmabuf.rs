@@ -14,10 +14,11 @@ use crate::sys::{self, file, udmabuf};
 ///
 /// ```
 /// use bytefd::{MapOptions, share};
+/// use std::os::fd::AsRawFd;
 /// let map = MapOptions::new().memory(4096)?;
 /// let fd = map.file().unwrap();
 /// // SAFETY: touches no memory.
-/// unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&fd), libc::F_ADD_SEALS, libc::F_SEAL_SHRINK) };
+/// unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, libc::F_SEAL_SHRINK) };
 /// match share::export_dmabuf(fd) {
 ///     Ok(buffer) => println!("for devices: {buffer:?}"),
 ///     Err(error) => assert!([libc::ENODEV, libc::EACCES].contains(&error.errno())),

@@ -60,7 +60,8 @@ impl FileLockOptions {
     /// `EAGAIN`.
     ///
     /// ```
-    /// let options = bytefd::share::FileLockOptions::new().timeout(std::time::Duration::from_secs(1));
+    /// use std::time::Duration;
+    /// let options = bytefd::share::FileLockOptions::new().timeout(Duration::from_secs(1));
     /// ```
     pub fn timeout(mut self, timeout: Duration) -> FileLockOptions {
         self.timeout = Some(timeout);

@@ -15,7 +15,8 @@ use crate::sys::wait::Wait;
 /// use std::time::Duration;
 /// use bytefd::share::FutexWaitOptions;
 /// let word = AtomicU32::new(0);
-/// let error = FutexWaitOptions::new().timeout(Duration::from_millis(1)).wait(&word, 0).unwrap_err();
+/// let soon = FutexWaitOptions::new().timeout(Duration::from_millis(1));
+/// let error = soon.wait(&word, 0).unwrap_err();
 /// assert_eq!(error.errno(), libc::ETIMEDOUT);
 /// ```
 #[derive(Clone, Debug, Default)]
@@ -38,7 +39,8 @@ impl FutexWaitOptions {
     /// Ends the wait with `ETIMEDOUT` after this time. Zero does not wait.
     ///
     /// ```
-    /// let options = bytefd::share::FutexWaitOptions::new().timeout(std::time::Duration::from_secs(1));
+    /// use std::time::Duration;
+    /// let options = bytefd::share::FutexWaitOptions::new().timeout(Duration::from_secs(1));
     /// ```
     pub fn timeout(mut self, timeout: Duration) -> FutexWaitOptions {
         self.timeout = Some(timeout);

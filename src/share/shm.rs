@@ -182,7 +182,8 @@ impl ShmOptions {
     /// Opens the object of this name. Its length, mode and content stay as they are.
     ///
     /// ```
-    /// assert_eq!(bytefd::share::ShmOptions::new().open("no-such-object").unwrap_err().errno(), libc::ENOENT);
+    /// let error = bytefd::share::ShmOptions::new().open("no-such-object").unwrap_err();
+    /// assert_eq!(error.errno(), libc::ENOENT);
     /// ```
     ///
     /// # Errors

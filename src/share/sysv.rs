@@ -79,7 +79,8 @@ impl SysvOptions {
     ///
     /// ```
     /// use bytefd::share::SysvOptions;
-    /// let (map, shmid) = SysvOptions::new().length(10).write(true).transient(true).create(libc::IPC_PRIVATE)?;
+    /// let options = SysvOptions::new().length(10).write(true).transient(true);
+    /// let (map, shmid) = options.create(libc::IPC_PRIVATE)?;
     /// drop(map);
     /// assert!(SysvOptions::new().open_by_id(shmid).is_err());
     /// # Ok::<(), bytefd::Error>(())
@@ -141,7 +142,8 @@ impl SysvOptions {
     /// Attaches the segment with this key. Returns its number too.
     ///
     /// ```
-    /// assert_eq!(bytefd::share::SysvOptions::new().open(0x5eed_5eed).unwrap_err().errno(), libc::ENOENT);
+    /// let error = bytefd::share::SysvOptions::new().open(0x5eed_5eed).unwrap_err();
+    /// assert_eq!(error.errno(), libc::ENOENT);
     /// ```
     ///
     /// # Errors
@@ -196,7 +198,8 @@ impl SysvOptions {
     /// Attaches the segment of this number, shmat(2). It is detached when the map is dropped.
     ///
     /// ```
-    /// assert_eq!(bytefd::share::SysvOptions::new().open_by_id(-1).unwrap_err().errno(), libc::EINVAL);
+    /// let error = bytefd::share::SysvOptions::new().open_by_id(-1).unwrap_err();
+    /// assert_eq!(error.errno(), libc::EINVAL);
     /// ```
     ///
     /// # Errors

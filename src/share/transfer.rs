@@ -46,7 +46,8 @@ impl TransferOptions {
     /// of the socket have no meaning then.
     ///
     /// ```
-    /// let options = bytefd::share::TransferOptions::new().timeout(std::time::Duration::from_secs(5));
+    /// use std::time::Duration;
+    /// let options = bytefd::share::TransferOptions::new().timeout(Duration::from_secs(5));
     /// ```
     pub fn timeout(mut self, timeout: Duration) -> TransferOptions {
         self.timeout = Some(timeout);

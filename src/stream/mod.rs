@@ -77,7 +77,8 @@ impl WrapOptions {
     /// ```
     /// use bytefd::{StreamOptions, WrapOptions};
     /// use std::io::Read;
-    /// let fd = WrapOptions::new().wrap_reader(std::io::repeat(b'!').take(10), &StreamOptions::new())?;
+    /// let ten = std::io::repeat(b'!').take(10);
+    /// let fd = WrapOptions::new().wrap_reader(ten, &StreamOptions::new())?;
     /// assert_eq!(std::fs::metadata(bytefd::path(&fd))?.len(), 10);
     /// # Ok::<(), std::io::Error>(())
     /// ```

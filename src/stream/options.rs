@@ -32,7 +32,8 @@ impl StreamOptions {
     ///
     /// ```
     /// use bytefd::{StreamOptions, WrapOptions};
-    /// let error = WrapOptions::new().wrap_reader(&b"hello"[..], &StreamOptions::new().max_bytes(4)).unwrap_err();
+    /// let few = StreamOptions::new().max_bytes(4);
+    /// let error = WrapOptions::new().wrap_reader(&b"hello"[..], &few).unwrap_err();
     /// assert_eq!(error.errno(), libc::EFBIG);
     /// ```
     pub fn max_bytes(mut self, bytes: u64) -> StreamOptions {

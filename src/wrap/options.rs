@@ -257,7 +257,8 @@ impl WrapOptions {
     ///
     /// ```
     /// use std::io::IoSlice;
-    /// let fd = bytefd::WrapOptions::new().wrap_vectored(&[IoSlice::new(b"head"), IoSlice::new(b"body")])?;
+    /// let content = [IoSlice::new(b"head"), IoSlice::new(b"body")];
+    /// let fd = bytefd::WrapOptions::new().wrap_vectored(&content)?;
     /// assert_eq!(std::fs::read(bytefd::path(&fd))?, b"headbody");
     /// # Ok::<(), std::io::Error>(())
     /// ```

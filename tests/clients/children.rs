@@ -68,7 +68,10 @@ assert len(content) == status.st_size, status
 for flags in (mmap.MAP_SHARED, mmap.MAP_PRIVATE):
     with mmap.mmap(fd, 0, flags=flags, prot=mmap.PROT_READ) as view:
         assert view[:] == content
-for change in (lambda: os.pwrite(fd, b"x", 0), lambda: os.ftruncate(fd, 0), lambda: mmap.mmap(fd, 0)):
+changes = (
+    lambda: os.pwrite(fd, b"x", 0), lambda: os.ftruncate(fd, 0), lambda: mmap.mmap(fd, 0)
+)
+for change in changes:
     try:
         change()
     except OSError as error:
@@ -93,7 +96,9 @@ wrap.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_voi
 for content in (b"", b"odd" * 4115, b"large" * (1 << 20)):
     fd = wrap(content, len(content), None, None)
     assert fd > 2 and not os.get_inheritable(fd), fd
-    child = subprocess.run(["cat", f"/proc/self/fd/{fd}"], pass_fds=[fd], stdout=subprocess.PIPE, check=True)
+    child = subprocess.run(
+        ["cat", f"/proc/self/fd/{fd}"], pass_fds=[fd], stdout=subprocess.PIPE, check=True
+    )
     assert child.stdout == content, len(child.stdout)
     assert os.lseek(fd, 0, os.SEEK_CUR) == 0 and not os.get_inheritable(fd)
     os.close(fd)
@@ -186,7 +191,8 @@ fn backed_up(fd: i32, copy: &Path) -> Result<(), String> {
     let mut child = qemu.spawn().expect("QEMU");
     let mut asks = child.stdin.take().expect("piped");
     let commands = format!(
-        "{{\"execute\":\"qmp_capabilities\"}}\n{{\"execute\":\"drive-backup\",\"arguments\":{{\"device\":\"disk\",\
+        "{{\"execute\":\"qmp_capabilities\"}}\n\
+         {{\"execute\":\"drive-backup\",\"arguments\":{{\"device\":\"disk\",\
          \"job-id\":\"copy\",\"sync\":\"full\",\"format\":\"raw\",\"target\":\"{}\"}}}}\n",
         copy.display(),
     );

@@ -368,8 +368,18 @@ macro_rules! clients {
                 alone: $row.alone,
                 needs: $row.needs,
             },)*
-            $($($crate::support::Test { name: stringify!($test), run: $test, alone: false, needs: &[$($($need),*)?] },)*)?
-            $($($crate::support::Test { name: stringify!($alone), run: $alone, alone: true, needs: &[$($($needed),*)?] },)*)?
+            $($($crate::support::Test {
+                name: stringify!($test),
+                run: $test,
+                alone: false,
+                needs: &[$($($need),*)?],
+            },)*)?
+            $($($crate::support::Test {
+                name: stringify!($alone),
+                run: $alone,
+                alone: true,
+                needs: &[$($($needed),*)?],
+            },)*)?
         ];
     };
 }

@@ -40,7 +40,12 @@ const TIFF: Client = Client {
 functions! { "libtiff.so.6|libtiff.so.5";
     fn TIFFFdOpen(fd: c_int, name: *const c_char, mode: *const c_char) -> *mut c_void;
     fn TIFFStripSize(picture: *mut c_void) -> isize;
-    fn TIFFReadEncodedStrip(picture: *mut c_void, strip: u32, buffer: *mut u8, size: isize) -> isize;
+    fn TIFFReadEncodedStrip(
+        picture: *mut c_void,
+        strip: u32,
+        buffer: *mut u8,
+        size: isize,
+    ) -> isize;
     fn TIFFClose(picture: *mut c_void);
     fn TIFFSetErrorHandler(handler: *const c_void) -> *const c_void;
     fn TIFFSetWarningHandler(handler: *const c_void) -> *const c_void;

@@ -48,8 +48,16 @@ functions! { "libgio-2.0.so.0";
         serial: *mut u32,
         error: *mut *mut c_void,
     ) -> c_int;
-    fn g_dbus_connection_flush_sync(connection: *mut c_void, cancel: *mut c_void, error: *mut *mut c_void) -> c_int;
-    fn g_dbus_message_new_signal(path: *const c_char, interface: *const c_char, name: *const c_char) -> *mut c_void;
+    fn g_dbus_connection_flush_sync(
+        connection: *mut c_void,
+        cancel: *mut c_void,
+        error: *mut *mut c_void,
+    ) -> c_int;
+    fn g_dbus_message_new_signal(
+        path: *const c_char,
+        interface: *const c_char,
+        name: *const c_char,
+    ) -> *mut c_void;
     fn g_dbus_message_set_body(message: *mut c_void, body: *mut c_void);
     fn g_dbus_message_set_unix_fd_list(message: *mut c_void, list: *mut c_void);
     fn g_dbus_message_get_unix_fd_list(message: *mut c_void) -> *mut c_void;

@@ -129,7 +129,11 @@ functions! { "libyara.so.9|libyara.so.10";
     fn yr_initialize() -> c_int;
     fn yr_finalize() -> c_int;
     fn yr_compiler_create(compiler: *mut *mut c_void) -> c_int;
-    fn yr_compiler_add_string(compiler: *mut c_void, rules: *const c_char, namespace: *const c_char) -> c_int;
+    fn yr_compiler_add_string(
+        compiler: *mut c_void,
+        rules: *const c_char,
+        namespace: *const c_char,
+    ) -> c_int;
     fn yr_compiler_get_rules(compiler: *mut c_void, rules: *mut *mut c_void) -> c_int;
     fn yr_compiler_destroy(compiler: *mut c_void);
     fn yr_rules_scan_fd(
@@ -186,7 +190,11 @@ const GLIB_MAPPED_FILE: Client = Client {
 };
 
 functions! { "libglib-2.0.so.0";
-    fn g_mapped_file_new_from_fd(fd: c_int, writable: c_int, error: *mut *mut c_void) -> *mut c_void;
+    fn g_mapped_file_new_from_fd(
+        fd: c_int,
+        writable: c_int,
+        error: *mut *mut c_void,
+    ) -> *mut c_void;
     fn g_mapped_file_get_contents(file: *mut c_void) -> *const u8;
     fn g_mapped_file_get_length(file: *mut c_void) -> usize;
     fn g_mapped_file_unref(file: *mut c_void);

@@ -8,13 +8,18 @@ use libloading::Library;
 /// `functions! { "libz.so.1"; fn gzclose(file: *mut c_void) -> c_int; }` declares functions of a
 /// library that is loaded when one is called.
 macro_rules! functions {
-    ($library:expr; $(fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)?;)*) => {
+    ($library:expr; $(
+        fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)?;
+    )*) => {
         $(#[allow(non_snake_case)]
         unsafe fn $name($($argument: $type),*) $(-> $result)? {
             type Function = unsafe extern "C" fn($($type),*) $(-> $result)?;
             // SAFETY: the type is that of the library's manual; what it is called with the caller
             // answers for.
-            unsafe { $crate::clients::load::symbol::<Function>($library, stringify!($name))($($argument),*) }
+            unsafe {
+                let called: Function = $crate::clients::load::symbol($library, stringify!($name));
+                called($($argument),*)
+            }
         })*
     };
 }

@@ -39,7 +39,12 @@ fn existing(offset: usize, length: usize, end: usize) -> Option<usize> {
 fn copies_end_where_pages_are_lost(flags: u64) {
     let all = PAGES * page_size();
     let file = file(0);
-    proptest!(config(), |(size in places(), from in places(), to in places(), access in prop::sample::select(vec![READ, WRITE, PRIVATE]))| {
+    proptest!(config(), |(
+        size in places(),
+        from in places(),
+        to in places(),
+        access in prop::sample::select(vec![READ, WRITE, PRIVATE]),
+    )| {
         let (offset, length) = (from.min(to), from.abs_diff(to));
         let original = pattern(all);
         std::fs::write(&file, &original).expect("written");

@@ -28,7 +28,8 @@ type Run = (&'static str, &'static str);
 pub const RUNS: [Run; 5] = [
     (
         "never",
-        "wrap,reopen,scan,pool,new_files,fill,huge,collapse,map,adopt,guard,stream,share,named,faults,execution,kernel",
+        "wrap,reopen,scan,pool,new_files,fill,huge,collapse,map,adopt,guard,stream,share,named,\
+         faults,execution,kernel",
     ),
     ("within_size", "wrap,reopen,scan,fill,huge,kernel"),
     ("always", "wrap,reopen,scan,fill,huge,kernel"),

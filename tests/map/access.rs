@@ -40,12 +40,18 @@ pub fn any_store_does_what_the_access_promises() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     let config = random(200);
     let stores = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20);
-    proptest!(config, |(size in 1..3 * page, first in any::<prop::sample::Index>(), write in any::<bool>(), stores in stores)| {
+    proptest!(config, |(
+        size in 1..3 * page,
+        first in any::<prop::sample::Index>(),
+        write in any::<bool>(),
+        stores in stores,
+    )| {
         let mut model = pattern(size);
         std::fs::write(&file, &model).expect("written");
         let offset = first.index(size);
         let access = if write { WRITE } else { PRIVATE };
-        let map = map(&file, &MapOptions { offset: offset as u64, access, ..MapOptions::default() }).expect("mapped");
+        let options = MapOptions { offset: offset as u64, access, ..MapOptions::default() };
+        let map = map(&file, &options).expect("mapped");
         for (at, byte) in &stores {
             let at = at.index(map.length());
             map.store(at, &[*byte]);

@@ -14,19 +14,34 @@ pub fn any_range_of_bytes_flushes() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(&file, pattern(size)).expect("written");
     let config = random(100);
-    proptest!(config, |(offset in 0..size, start in 0..size, length in 0..size, how in prop_oneof![Just(libc::MS_SYNC), Just(libc::MS_ASYNC)])| {
-        let map = map(&file, &MapOptions { offset: offset as u64, access: WRITE, ..MapOptions::default() }).expect("mapped");
+    proptest!(config, |(
+        offset in 0..size,
+        start in 0..size,
+        length in 0..size,
+        how in prop_oneof![Just(libc::MS_SYNC), Just(libc::MS_ASYNC)],
+    )| {
+        let options = MapOptions { offset: offset as u64, access: WRITE, ..MapOptions::default() };
+        let map = map(&file, &options).expect("mapped");
         let inside = start + length <= map.length();
         if inside && length > 0 {
             map.store(start, &vec![start as u8; length]);
         }
         let flushed = map.flush(start, length, how);
-        prop_assert_eq!(flushed.is_ok(), inside, "{}..+{} of {}: {:?}", start, length, map.length(), flushed);
+        prop_assert_eq!(
+            flushed.is_ok(),
+            inside,
+            "{}..+{} of {}: {:?}",
+            start,
+            length,
+            map.length(),
+            flushed
+        );
         if let Err(failure) = flushed {
             prop_assert_eq!(failure.errno, libc::EINVAL);
         } else if length > 0 {
             let content = std::fs::read(&file).expect("read");
-            prop_assert!(content[offset + start..][..length].iter().all(|byte| *byte == start as u8));
+            let written = &content[offset + start..][..length];
+            prop_assert!(written.iter().all(|byte| *byte == start as u8));
         }
     });
 }

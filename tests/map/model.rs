@@ -50,7 +50,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (range(), any::<u8>()).prop_map(|((at, length), byte)| Step::Write(at, length, byte)),
         4 => (range(), any::<u8>()).prop_map(|((at, length), byte)| Step::Store(at, length, byte)),
         3 => range().prop_map(|(at, length)| Step::Read(at, length)),
-        1 => (range(), prop::sample::select(FLUSHES)).prop_map(|((at, length), how)| Step::Flush(at, length, how)),
+        1 => (range(), prop::sample::select(FLUSHES))
+            .prop_map(|((at, length), how)| Step::Flush(at, length, how)),
         2 => (range(), advice).prop_map(|((at, length), advice)| Step::Advise(at, length, advice)),
         1 => range().prop_map(|(at, length)| Step::Lose(at, length)),
         1 => range().prop_map(|(at, length)| Step::Lock(at, length)),
@@ -189,9 +190,14 @@ impl Run {
 
 pub fn any_operations_leave_the_bytes_that_they_should() {
     let config = random(80);
-    proptest!(config, |(steps in steps(), length in 0..MOST, reserve in prop::sample::select(vec![0, 4096, MOST]))| {
+    proptest!(config, |(
+        steps in steps(),
+        length in 0..MOST,
+        reserve in prop::sample::select(vec![0, 4096, MOST]),
+    )| {
         for kind in kinds() {
-            let mut run = Run { kind, made: kind.with(length, 0, reserve), model: pattern(length), is_uneven: false };
+            let made = kind.with(length, 0, reserve);
+            let mut run = Run { kind, made, model: pattern(length), is_uneven: false };
             run.made.map.store(0, &run.model);
             for step in &steps {
                 run.take(step);

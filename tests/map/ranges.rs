@@ -32,7 +32,12 @@ fn sizes() -> impl Strategy<Value = usize> {
 pub fn every_range_shows_the_bytes_of_the_file_or_says_what_is_wrong() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("file");
-    proptest!(config(), |(size in sizes(), offset in sizes(), length in prop_oneof![Just(TO_END), sizes().prop_map(|size| size.max(1))], access in accesses())| {
+    proptest!(config(), |(
+        size in sizes(),
+        offset in sizes(),
+        length in prop_oneof![Just(TO_END), sizes().prop_map(|size| size.max(1))],
+        access in accesses(),
+    )| {
         let model = pattern(size);
         std::fs::write(&path, &model).expect("written");
         let options = MapOptions { offset: offset as u64, length, access, ..MapOptions::default() };
@@ -46,9 +51,14 @@ pub fn every_range_shows_the_bytes_of_the_file_or_says_what_is_wrong() {
             Err(failure) => {
                 prop_assert!(offset > end || end > size, "{:?}", failure);
                 prop_assert_eq!((failure.errno, failure.op.as_str()), (libc::ENXIO, "range"));
-                let asked = if length == TO_END { format!("bytes {offset}..") } else { format!("bytes {offset}..{end} ") };
+                let asked = if length == TO_END {
+                    format!("bytes {offset}..")
+                } else {
+                    format!("bytes {offset}..{end} ")
+                };
                 prop_assert!(failure.message.contains(&asked), "{}", failure.message);
-                prop_assert!(failure.message.contains(&format!("of a file of {size} bytes")), "{}", failure.message);
+                let found = format!("of a file of {size} bytes");
+                prop_assert!(failure.message.contains(&found), "{}", failure.message);
             }
         }
     });
@@ -57,12 +67,17 @@ pub fn every_range_shows_the_bytes_of_the_file_or_says_what_is_wrong() {
 pub fn a_range_beyond_the_end_shows_zeros_in_the_last_page() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("file");
-    proptest!(config(), |(size in sizes(), offset in sizes(), length in 1..5 * page_size(), access in accesses())| {
+    proptest!(config(), |(
+        size in sizes(),
+        offset in sizes(),
+        length in 1..5 * page_size(),
+        access in accesses(),
+    )| {
         let mut model = pattern(size);
         std::fs::write(&path, &model).expect("written");
-        let flags = BEYOND_EOF;
-        let map = map(&path, &MapOptions { offset: offset as u64, length, access, flags, ..MapOptions::default() });
-        let map = map.expect("any range");
+        let mut options = MapOptions { length, access, ..MapOptions::default() };
+        (options.offset, options.flags) = (offset as u64, BEYOND_EOF);
+        let map = map(&path, &options).expect("any range");
         prop_assert_eq!(map.length(), length);
         prop_assert!(!map.data().is_null());
         model.resize(size.next_multiple_of(page_size()), 0);

@@ -7,7 +7,8 @@ use bytefd::{MapWriter, Sealed};
 use serde_json::{Value, json};
 
 fn document(rows: usize) -> Value {
-    json!({ "rows": (0..rows).map(|n| json!({ "id": n, "name": format!("row {n}") })).collect::<Vec<_>>() })
+    let row = |n| json!({ "id": n, "name": format!("row {n}") });
+    json!({ "rows": (0..rows).map(row).collect::<Vec<_>>() })
 }
 
 /// The document behind a header that says how long it is.

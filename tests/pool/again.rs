@@ -157,7 +157,10 @@ pub fn any_sequence_of_scans_shows_each_its_own_bytes() {
         1 => (0..300_000usize).prop_map(Step::Trim),
     ];
     let config = random(60);
-    proptest!(config, |(steps in prop::collection::vec(step, 1..60), max_bytes in prop_oneof![Just(0), 1..MIB, Just(PLENTY)])| {
+    proptest!(config, |(
+        steps in prop::collection::vec(step, 1..60),
+        max_bytes in prop_oneof![Just(0), 1..MIB, Just(PLENTY)],
+    )| {
         let pool = Pool::new(max_bytes);
         let mut open: Vec<(Vec<u8>, Lent)> = Vec::new();
         let mut scans = 0;

@@ -81,7 +81,8 @@ fn the_file_is_complete_sealed_and_at_its_beginning() {
 fd = int(sys.argv[1].split('/')[-1])
 s = os.fstat(fd)
 seals = fcntl.fcntl(fd, 1034) & 15
-print(stat.S_ISREG(s.st_mode), oct(s.st_mode & 0o7777), s.st_size, s.st_nlink, os.lseek(fd, 0, 1), seals)";
+offset = os.lseek(fd, 0, 1)
+print(stat.S_ISREG(s.st_mode), oct(s.st_mode & 0o7777), s.st_size, s.st_nlink, offset, seals)";
     for length in [0, 4097, 5 << 20] {
         let shown = python(&[], SHOW, &pattern(length));
         assert_eq!(shown, format!("True 0o400 {length} 0 0 15"));

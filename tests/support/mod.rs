@@ -32,8 +32,18 @@ pub struct Test {
 macro_rules! tests {
     ($($shared:ident),* $(,)? $(; alone: $($alone:ident),* $(,)?)?) => {
         pub const TESTS: &[$crate::support::Test] = &[
-            $($crate::support::Test { name: stringify!($shared), run: $shared, alone: false, needs: &[] },)*
-            $($($crate::support::Test { name: stringify!($alone), run: $alone, alone: true, needs: &[] },)*)?
+            $($crate::support::Test {
+                name: stringify!($shared),
+                run: $shared,
+                alone: false,
+                needs: &[],
+            },)*
+            $($($crate::support::Test {
+                name: stringify!($alone),
+                run: $alone,
+                alone: true,
+                needs: &[],
+            },)*)?
         ];
     };
 }

@@ -27,7 +27,12 @@ scenarios![
     },
     "bytefd_map_file: grown": |stage| {
         let file = OnDisk::new();
-        let options = MapOptions { access: WRITE, flags: CREATE, file_size: GROWN as u64, ..MapOptions::default() };
+        let options = MapOptions {
+            access: WRITE,
+            flags: CREATE,
+            file_size: GROWN as u64,
+            ..MapOptions::default()
+        };
         let map = stage.call(|| map::map(&file.path, &options));
         check_grown(map, &file.path);
     },
@@ -53,9 +58,14 @@ scenarios![
     "bytefd_map_memory: shared, guarded": |stage| {
         new_memory(stage, MapOptions { flags: GUARD, ..MapOptions::default() });
     },
-    "bytefd_map_memory: private": |stage| new_memory(stage, MapOptions { access: PRIVATE, ..MapOptions::default() }),
+    "bytefd_map_memory: private": |stage| {
+        new_memory(stage, MapOptions { access: PRIVATE, ..MapOptions::default() })
+    },
     "bytefd_map_memory: private, wiped in children": |stage| {
-        new_memory(stage, MapOptions { access: PRIVATE, flags: WIPE_ON_FORK, ..MapOptions::default() });
+        new_memory(
+            stage,
+            MapOptions { access: PRIVATE, flags: WIPE_ON_FORK, ..MapOptions::default() },
+        );
     },
     "bytefd_map_memory: larger than a huge page": |stage| {
         if let Some(map) = stage.call(|| memory(4 << 20, &MapOptions::default())) {
@@ -84,17 +94,20 @@ scenarios![
     "bytefd_map_resize: memory shrunk": |stage| resize(stage, filled(0), 100),
     "bytefd_map_resize: guarded memory grown": |stage| resize(stage, filled(GUARD), GROWN),
     "bytefd_map_resize: reserved memory grown": |stage| {
-        let map = memory(LENGTH, &MapOptions { reserve: 1 << 20, ..MapOptions::default() }).expect("memory");
+        let map = memory(LENGTH, &MapOptions { reserve: 1 << 20, ..MapOptions::default() })
+            .expect("memory");
         map.store(0, &small());
         resize(stage, map, GROWN);
     },
     "bytefd_map_resize: reserved memory shrunk": |stage| {
-        let map = memory(LENGTH, &MapOptions { reserve: 1 << 20, ..MapOptions::default() }).expect("memory");
+        let map = memory(LENGTH, &MapOptions { reserve: 1 << 20, ..MapOptions::default() })
+            .expect("memory");
         map.store(0, &small());
         resize(stage, map, 100);
     },
     "bytefd_map_resize: private memory grown": |stage| {
-        let map = memory(LENGTH, &MapOptions { access: PRIVATE, ..MapOptions::default() }).expect("memory");
+        let map = memory(LENGTH, &MapOptions { access: PRIVATE, ..MapOptions::default() })
+            .expect("memory");
         map.store(0, &small());
         resize(stage, map, GROWN);
     },
@@ -108,22 +121,29 @@ scenarios![
     "bytefd_map_seal: memory": |stage| seal(stage, filled(0)),
     "bytefd_map_seal: guarded memory": |stage| seal(stage, filled(GUARD)),
     "bytefd_map_seal: reserved memory": |stage| {
-        let map = memory(LENGTH, &MapOptions { reserve: 1 << 20, ..MapOptions::default() }).expect("memory");
+        let map = memory(LENGTH, &MapOptions { reserve: 1 << 20, ..MapOptions::default() })
+            .expect("memory");
         map.store(0, &small());
         seal(stage, map);
     },
-    "bytefd_map_seal: memory that is locked and populated": |stage| seal(stage, filled(MLOCK | POPULATE | NO_FORK)),
+    "bytefd_map_seal: memory that is locked and populated": |stage| {
+        seal(stage, filled(MLOCK | POPULATE | NO_FORK))
+    },
     "bytefd_map_share: memory": |stage| {
         let map = filled(0);
-        let file = map.descriptor().expect("a descriptor").try_clone_to_owned().expect("a duplicate");
+        let file =
+            map.descriptor().expect("a descriptor").try_clone_to_owned().expect("a duplicate");
         let (before, shared) = (mode(&file), stage.call(|| map.share(0)));
         map.store(3, b"written");
         if let Some(fd) = &shared {
             assert_eq!((mode(fd), access_mode(fd)), (0o400, libc::O_RDONLY));
             assert_eq!(content(fd)[3..10], *b"written");
         } else {
-            assert_eq!((seals(&file) & !0x20, mode(&file)), (0, before), "a map that is not shared \
-                                        is as it was");
+            assert_eq!(
+                (seals(&file) & !0x20, mode(&file)),
+                (0, before),
+                "a map that is not shared is as it was"
+            );
         }
     },
 ];

@@ -36,7 +36,10 @@ scenarios![
     "bytefd_sweep: what a killed process left": |stage| {
         let mut child = Child::new(|to| {
             end_with_parent();
-            std::mem::forget(named::shm_open("left", &ShmOptions { flags: SHM_NEW | SHM_OWNED, ..ShmOptions::default() }));
+            std::mem::forget(named::shm_open(
+                "left",
+                &ShmOptions { flags: SHM_NEW | SHM_OWNED, ..ShmOptions::default() },
+            ));
             std::mem::forget(named::tempfile(&small(), None));
             named::say(to, 1);
             named::sleep_for_ever()
@@ -107,7 +110,10 @@ scenarios![
         }
         let fd = wrap_with(&vec![1; 8192], WRITABLE, MEMFD).expect("a memory file");
         // SAFETY: touches no memory.
-        assert_eq!(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, libc::F_SEAL_SHRINK) }, 0);
+        assert_eq!(
+            unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, libc::F_SEAL_SHRINK) },
+            0
+        );
         stage.call(|| named::export_dmabuf(fd.as_raw_fd()));
     },
     "bytefd_file_lock: at once": |stage| lock(stage, libc::LOCK_EX | libc::LOCK_NB, -1, 0),
@@ -119,7 +125,8 @@ scenarios![
     },
     "bytefd_file_unlock: a lock": |stage| {
         let file = OnDisk::new();
-        let file = std::fs::File::options().read(true).write(true).open(&file.path).expect("a file");
+        let file =
+            std::fs::File::options().read(true).write(true).open(&file.path).expect("a file");
         named::lock(&file, 0, UNLIMITED, libc::LOCK_EX).expect("locked");
         stage.call(|| named::unlock(&file, 0, UNLIMITED));
     },

@@ -34,9 +34,9 @@ scenarios![
         assert!(map.bytes()[kept..] == pattern(2 * page_size())[kept..]);
     },
     "bytefd_map_mlock: all of it": |stage| on_all(stage, Map::mlock),
-    "bytefd_map_munlock: all of it": |stage| on_all(stage, |map, offset, length| {
-        map.munlock(offset, length)
-    }),
+    "bytefd_map_munlock: all of it": |stage| {
+        on_all(stage, |map, offset, length| map.munlock(offset, length))
+    },
     "bytefd_map_prefetch: memory": |stage| on_all(stage, Map::prefetch),
     "bytefd_map_prefetch: a file": |stage| {
         let file = OnDisk::new();
@@ -44,9 +44,9 @@ scenarios![
         stage.call(|| map.prefetch(0, TO_END));
         assert!(map.bytes() == small());
     },
-    "bytefd_map_protect: for reading": |stage| on_all(stage, |map, offset, length| {
-        map.protect(offset, length, libc::PROT_READ)
-    }),
+    "bytefd_map_protect: for reading": |stage| {
+        on_all(stage, |map, offset, length| map.protect(offset, length, libc::PROT_READ))
+    },
     "bytefd_map_unmap: a page in the middle": |stage| unmap(stage, 0),
     "bytefd_map_unmap: a page of guarded memory": |stage| unmap(stage, GUARD),
     "bytefd_map_read: memory": |stage| read(stage, filled(0)),

@@ -14,7 +14,9 @@ use crate::support::fd::*;
 use crate::support::share::Pieces;
 
 scenarios![
-    "bytefd_scan_bytes: a file of its own": |stage| scan_with(stage, &WrapOptions::default(), &small()),
+    "bytefd_scan_bytes: a file of its own": |stage| {
+        scan_with(stage, &WrapOptions::default(), &small())
+    },
     "bytefd_scan_bytes: the first file of a pool": |stage| {
         let pool = Pool::new(1 << 30);
         scan_with(stage, &pool.options(0), &small());
@@ -37,14 +39,17 @@ scenarios![
         pool.scan(&small(), |fd| check(fd, &small()));
     },
     "bytefd_scan_bytes: a kept file, trusted": |stage| {
-        let pool = Pool::with(&PoolOptions { method: POOL_REUSE, ..PoolOptions::default() }).expect("a pool");
+        let pool = Pool::with(&PoolOptions { method: POOL_REUSE, ..PoolOptions::default() })
+            .expect("a pool");
         let options = pool.options(TRUST_CALLBACK);
         let _ = scan::scan(&pattern(9000), Some(&options), |_| 0).expect("a scan");
         let mut seen = None;
-        let scanned = stage.call(|| scan::scan(&small(), Some(&options), |fd| {
-            seen = Some(stage.aside(|| content(&scan::duplicate(fd))));
-            0
-        }));
+        let scanned = stage.call(|| {
+            scan::scan(&small(), Some(&options), |fd| {
+                seen = Some(stage.aside(|| content(&scan::duplicate(fd))));
+                0
+            })
+        });
         assert!(scanned.is_none() || seen == Some(small()));
     },
     "scan_bytes: a file of its own": |stage| scan_with(stage, &WrapOptions::default(), &small()),
@@ -58,7 +63,9 @@ scenarios![
         let pool = used();
         begin_iov(stage, &pool.options(0));
     },
-    "bytefd_scan_begin_stream: a file of its own": |stage| begin_stream(stage, &WrapOptions::default()),
+    "bytefd_scan_begin_stream: a file of its own": |stage| {
+        begin_stream(stage, &WrapOptions::default())
+    },
     "bytefd_scan_begin_stream: a kept file": |stage| {
         let pool = used();
         begin_stream(stage, &pool.options(0));
@@ -67,7 +74,9 @@ scenarios![
         let pool = used();
         begin_stream(stage, &WrapOptions { spill_threshold: 3000, ..pool.options(0) });
     },
-    "bytefd_scan_begin_reader: a file of its own": |stage| begin_reader(stage, &WrapOptions::default()),
+    "bytefd_scan_begin_reader: a file of its own": |stage| {
+        begin_reader(stage, &WrapOptions::default())
+    },
     "bytefd_scan_begin_reader: a kept file": |stage| {
         let pool = used();
         begin_reader(stage, &pool.options(0));
@@ -95,32 +104,49 @@ scenarios![
             pool.scan(&small(), |fd| check(fd, &small()));
         }
     },
-    "bytefd_scan_bytes: a new file of a pool": |stage| with_new_files(stage, |pool| {
-        // The second one of a size.
-        pool.scan(&pattern(9000), |fd| check(fd, &pattern(9000)));
-        scan_with(stage, &pool.options(0), &pattern(9000));
-        pool.scan(&pattern(9000), |fd| check(fd, &pattern(9000)));
-    }),
-    "bytefd_scan_begin_stream: a new file of a pool": |stage| with_new_files(stage, |pool| {
-        begin_stream(stage, &pool.options(0));
-    }),
-    "bytefd_scan_begin_stream: a new file of a pool that spills": |stage| with_new_files(stage, |pool| {
-        begin_stream(stage, &WrapOptions { spill_threshold: 3000, ..pool.options(0) });
-    }),
-    "bytefd_scan_begin_stream: a new file of a pool, after trimming": |stage| with_new_files(stage, |pool| {
-        pool.trim(0);
-        begin_stream(stage, &pool.options(0));
-    }),
-    "bytefd_pool_trim: a pool of new files": |stage| with_new_files(stage, |pool| {
-        let mut error = Error::untouched();
-        // SAFETY: a live pool and a writable error.
-        stage.call(|| result(unsafe { (abi::load().pool_trim)(pool.options(0).pool, 0, &mut error) }, &error));
-    }),
-    "bytefd_pool_close: a pool of new files": |stage| with_new_files(stage, |pool| {
-        let pool = std::mem::ManuallyDrop::new(pool);
-        // SAFETY: the pool is not used again.
-        stage.call(|| bare(unsafe { (abi::load().pool_close)(pool.options(0).pool) }));
-    }),
+    "bytefd_scan_bytes: a new file of a pool": |stage| {
+        with_new_files(stage, |pool| {
+            // The second one of a size.
+            pool.scan(&pattern(9000), |fd| check(fd, &pattern(9000)));
+            scan_with(stage, &pool.options(0), &pattern(9000));
+            pool.scan(&pattern(9000), |fd| check(fd, &pattern(9000)));
+        })
+    },
+    "bytefd_scan_begin_stream: a new file of a pool": |stage| {
+        with_new_files(stage, |pool| {
+            begin_stream(stage, &pool.options(0));
+        })
+    },
+    "bytefd_scan_begin_stream: a new file of a pool that spills": |stage| {
+        with_new_files(stage, |pool| {
+            begin_stream(stage, &WrapOptions { spill_threshold: 3000, ..pool.options(0) });
+        })
+    },
+    "bytefd_scan_begin_stream: a new file of a pool, after trimming": |stage| {
+        with_new_files(stage, |pool| {
+            pool.trim(0);
+            begin_stream(stage, &pool.options(0));
+        })
+    },
+    "bytefd_pool_trim: a pool of new files": |stage| {
+        with_new_files(stage, |pool| {
+            let mut error = Error::untouched();
+            // SAFETY: a live pool and a writable error.
+            stage.call(|| {
+                result(
+                    unsafe { (abi::load().pool_trim)(pool.options(0).pool, 0, &mut error) },
+                    &error,
+                )
+            });
+        })
+    },
+    "bytefd_pool_close: a pool of new files": |stage| {
+        with_new_files(stage, |pool| {
+            let pool = std::mem::ManuallyDrop::new(pool);
+            // SAFETY: the pool is not used again.
+            stage.call(|| bare(unsafe { (abi::load().pool_close)(pool.options(0).pool) }));
+        })
+    },
     "bytefd_pool_close: with a kept file": |stage| {
         let pool = std::mem::ManuallyDrop::new(used());
         // SAFETY: the pool is not used again.
@@ -130,7 +156,9 @@ scenarios![
         let pool = used();
         let mut error = Error::untouched();
         // SAFETY: a live pool and a writable error.
-        stage.call(|| result(unsafe { (abi::load().pool_trim)(pool.options(0).pool, 0, &mut error) }, &error));
+        stage.call(|| {
+            result(unsafe { (abi::load().pool_trim)(pool.options(0).pool, 0, &mut error) }, &error)
+        });
         pool.scan(&small(), |fd| check(fd, &small()));
     },
     "bytefd_pool_get_stats: of a used pool": |stage| {

@@ -22,7 +22,9 @@ scenarios![
         // SAFETY: no preconditions.
         let uid = unsafe { libc::geteuid() };
         let flags = REQUIRE_UID | REQUIRE_NO_SEALS;
-        stage.call(|| verify(file.as_raw_fd(), &Requirements { flags, uid, ..Requirements::default() }));
+        stage.call(|| {
+            verify(file.as_raw_fd(), &Requirements { flags, uid, ..Requirements::default() })
+        });
     },
     "bytefd_send: on a stream": |stage| send(stage, KINDS[0], TransferOptions::default()),
     "bytefd_send: a datagram": |stage| send(stage, KINDS[1], TransferOptions::default()),
@@ -35,14 +37,26 @@ scenarios![
     "bytefd_receive: from a stream": |stage| receive(stage, KINDS[0], TransferOptions::default()),
     "bytefd_receive: a datagram": |stage| receive(stage, KINDS[1], TransferOptions::default()),
     "bytefd_receive: a packet, in time": |stage| {
-        receive(stage, KINDS[2], TransferOptions { timeout_ns: MINUTE, ..TransferOptions::default() });
+        receive(
+            stage,
+            KINDS[2],
+            TransferOptions { timeout_ns: MINUTE, ..TransferOptions::default() },
+        );
     },
     "bytefd_receive: from a stream, in time": |stage| {
-        receive(stage, KINDS[0], TransferOptions { timeout_ns: MINUTE, ..TransferOptions::default() });
+        receive(
+            stage,
+            KINDS[0],
+            TransferOptions { timeout_ns: MINUTE, ..TransferOptions::default() },
+        );
     },
     "bytefd_receive: what a stream has, interruptible": |stage| {
         stage.may_be_interrupted.set(true);
-        receive(stage, KINDS[0], TransferOptions { flags: TRANSFER_SOME | INTERRUPTIBLE, ..TransferOptions::default() });
+        receive(
+            stage,
+            KINDS[0],
+            TransferOptions { flags: TRANSFER_SOME | INTERRUPTIBLE, ..TransferOptions::default() },
+        );
     },
     "bytefd_peer_credentials: of a pair": |stage| {
         let (one, _other) = pair(KINDS[0]);

@@ -13,14 +13,22 @@ use crate::support::share::{Pieces, pair, plain_write, wrap_reader, wrap_stream_
 const MINUTE: i64 = 60_000_000_000;
 
 scenarios![
-    "bytefd_wrap_buffer: a memory file": |stage| check_sealed(stage.call(|| wrap(&small(), &options(0, MEMFD)))),
-    "bytefd_wrap_buffer: a file in /dev/shm": |stage| check_private(stage.call(|| wrap(&small(), &options(0, SHM)))),
-    "bytefd_wrap_buffer: a file on disk": |stage| check_private(stage.call(|| wrap(&small(), &options(0, TMPFILE)))),
+    "bytefd_wrap_buffer: a memory file": |stage| {
+        check_sealed(stage.call(|| wrap(&small(), &options(0, MEMFD))))
+    },
+    "bytefd_wrap_buffer: a file in /dev/shm": |stage| {
+        check_private(stage.call(|| wrap(&small(), &options(0, SHM))))
+    },
+    "bytefd_wrap_buffer: a file on disk": |stage| {
+        check_private(stage.call(|| wrap(&small(), &options(0, TMPFILE))))
+    },
     "bytefd_wrap_buffer: a file on a disk without O_TMPFILE": |stage| {
         no_unnamed_files();
         check_private(stage.call(|| wrap(&small(), &options(0, TMPFILE))));
     },
-    "bytefd_wrap_buffer: whatever there is": |stage| check_any(stage.call(|| wrap(&small(), &options(0, AUTO)))),
+    "bytefd_wrap_buffer: whatever there is": |stage| {
+        check_any(stage.call(|| wrap(&small(), &options(0, AUTO))))
+    },
     "bytefd_wrap_buffer: whatever there is where memfd is not": |stage| {
         refuse(libc::SYS_memfd_create, libc::EPERM);
         check_private(stage.call(|| wrap(&small(), &options(0, AUTO))));
@@ -49,31 +57,47 @@ scenarios![
         let options = WrapOptions { spill_threshold: 1000, ..WrapOptions::default() };
         check_private(stage.call(|| wrap(&small(), &options)));
     },
-    "shm_wrap_buffer: the defaults": |stage| check_any(stage.call(|| wrap(&small(), &WrapOptions::default()))),
+    "shm_wrap_buffer: the defaults": |stage| {
+        check_any(stage.call(|| wrap(&small(), &WrapOptions::default())))
+    },
     "bytefd_wrap_iov: three segments": |stage| {
         let (bytes, cuts) = (small(), [0, 1, 3000, LENGTH]);
-        let segments: Vec<libc::iovec> = cuts.windows(2).map(|cut| segment(&bytes[cut[0]..cut[1]])).collect();
+        let segments: Vec<libc::iovec> =
+            cuts.windows(2).map(|cut| segment(&bytes[cut[0]..cut[1]])).collect();
         let mut error = Error::untouched();
         let fd = stage.call(|| {
             // SAFETY: valid segments, and a writable error.
-            let fd = unsafe { (abi::load().wrap_iov)(segments.as_ptr(), 3, &WrapOptions::default(), &mut error) };
+            let fd = unsafe {
+                (abi::load().wrap_iov)(segments.as_ptr(), 3, &WrapOptions::default(), &mut error)
+            };
             // SAFETY: the caller owns what is returned.
             result(fd, &error).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
         });
         check_any(fd);
     },
     "bytefd_wrap_stream: a pipe": |stage| stream(stage, Source::Pipe, -1, &WrapOptions::default()),
-    "bytefd_wrap_stream: a pipe, in time": |stage| stream(stage, Source::Pipe, MINUTE, &WrapOptions::default()),
-    "bytefd_wrap_stream: a socket, in time": |stage| stream(stage, Source::Socket, MINUTE, &WrapOptions::default()),
+    "bytefd_wrap_stream: a pipe, in time": |stage| {
+        stream(stage, Source::Pipe, MINUTE, &WrapOptions::default())
+    },
+    "bytefd_wrap_stream: a socket, in time": |stage| {
+        stream(stage, Source::Socket, MINUTE, &WrapOptions::default())
+    },
     "bytefd_wrap_stream: a file that spills": |stage| {
-        stream(stage, Source::File, -1, &WrapOptions { spill_threshold: 3000, ..WrapOptions::default() });
+        stream(
+            stage,
+            Source::File,
+            -1,
+            &WrapOptions { spill_threshold: 3000, ..WrapOptions::default() },
+        );
     },
     "bytefd_wrap_reader: in pieces": |stage| {
         let bytes = small();
         let mut pieces = Pieces { bytes: &bytes, at_once: 1000 };
         let (context, stream) = (pieces.context(), StreamOptions::default());
         // SAFETY: the function reads from the pieces.
-        check_content(stage.call(|| unsafe { wrap_reader(Some(Pieces::read), context, &WrapOptions::default(), &stream) }));
+        check_content(stage.call(|| unsafe {
+            wrap_reader(Some(Pieces::read), context, &WrapOptions::default(), &stream)
+        }));
     },
     "bytefd_reopen: a memory file": |stage| {
         let fd = wrap(&small(), &WrapOptions::default()).expect("wrapped");
@@ -89,7 +113,12 @@ scenarios![
         let mut error = Error::untouched();
         let asked = stage.call(|| {
             // SAFETY: a writable buffer of that size, and a writable error.
-            result(unsafe { (abi::load().path)(fd.as_raw_fd(), path.as_mut_ptr(), path.len(), &mut error) }, &error)
+            result(
+                unsafe {
+                    (abi::load().path)(fd.as_raw_fd(), path.as_mut_ptr(), path.len(), &mut error)
+                },
+                &error,
+            )
         });
         if asked.is_some() {
             // SAFETY: a successful call leaves a text.
@@ -103,11 +132,17 @@ scenarios![
         let (mut text, mut error) = ([0 as c_char; 2048], Error::untouched());
         let asked = stage.call(|| {
             // SAFETY: a writable buffer of that size, and a writable error.
-            result(unsafe { (abi::load().host_report)(text.as_mut_ptr(), text.len(), &mut error) }, &error)
+            result(
+                unsafe { (abi::load().host_report)(text.as_mut_ptr(), text.len(), &mut error) },
+                &error,
+            )
         });
         if asked.is_some() {
             // SAFETY: a successful call leaves a text.
-            assert_eq!(unsafe { CStr::from_ptr(text.as_ptr()) }.to_str().expect("UTF-8").lines().count(), 4);
+            assert_eq!(
+                unsafe { CStr::from_ptr(text.as_ptr()) }.to_str().expect("UTF-8").lines().count(),
+                4
+            );
         }
     },
     "bytefd_version: a text": |stage| {
