@@ -231,8 +231,7 @@ func mapDescriptor(handle unsafe.Pointer) (int, error) {
 
 func mapClose(handle unsafe.Pointer) error {
 	if code := C.bytefd_map_close((*C.bytefd_map)(handle)); code < 0 {
-		errno := syscall.Errno(-code)
-		return &Error{"munmap", errno, errno.Error()}
+		return because("munmap", syscall.Errno(-code), "the map")
 	}
 	return nil
 }

@@ -145,7 +145,8 @@ func tempFileCreate(b []byte, o *tempFileOptions) (handle unsafe.Pointer, path s
 
 func tempFileClose(handle unsafe.Pointer) error {
 	if status := C.bytefd_tempfile_close((*C.bytefd_tempfile)(handle)); status != 0 {
-		return failed("remove", syscall.Errno(-status), "a temporary file was not removed entirely")
+		const what = "a temporary file was not removed entirely"
+		return because("remove", syscall.Errno(-status), what)
 	}
 	return nil
 }

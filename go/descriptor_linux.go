@@ -29,7 +29,7 @@ func duplicate(fd int) (int, error) {
 		errno = syscall.EMFILE // RLIMIT_NOFILE allows no number that high
 	}
 	if errno != 0 {
-		return 0, &Error{"fcntl", errno, errno.Error()}
+		return 0, because("fcntl F_DUPFD_CLOEXEC", errno, "a descriptor above 2")
 	}
 	return int(duplicate), nil
 }

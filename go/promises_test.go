@@ -5,6 +5,7 @@ package bytefd_test
 import (
 	"bytes"
 	"errors"
+	"math"
 	"os"
 	"os/exec"
 	"strings"
@@ -286,6 +287,37 @@ func TestAThousandSegmentsAreWrittenInTheirOrder(t *testing.T) {
 		f := closedLater(t,
 			must[*os.File](t)(bytefd.WrapBuffers(segments, bytefd.WrapBackend(backend))))
 		isPromised(t, int(f.Fd()), want)
+	}
+}
+
+// Where an int has 32 bits, the last page of such a map ends past what a slice can have.
+func TestAMapMayHaveTwoGiBLessOneByte(t *testing.T) {
+	const most = math.MaxInt32
+	path := t.TempDir() + "/holes"
+	f := closedLater(t, must[*os.File](t)(os.Create(path)))
+	if err := f.Truncate(most + 1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte("end"), most-2); err != nil {
+		t.Fatal(err)
+	}
+	for _, offset := range []int64{0, 1} {
+		m, err := bytefd.MapFile(path, bytefd.MapOffset(offset), bytefd.MapLength(most),
+			bytefd.MapNoFork())
+		if errors.Is(err, syscall.ENOMEM) {
+			t.Skip("this process has no room for it:", err)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := make([]byte, 3)
+		at := most - 2 - offset
+		if n, err := m.ReadAt(last, at); n != min(3, int(most-at)) || string(last[:2]) != "en" {
+			t.Errorf("from %d on: %q, %d, %v", offset, last, n, err)
+		}
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

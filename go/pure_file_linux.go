@@ -3,27 +3,12 @@
 package bytefd
 
 import (
-	"errors"
 	"math"
 	"strconv"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
-
-// because is the error of a system call, and what was asked of it, in the library's words.
-func because(op string, err error, what string) error {
-	errno := syscall.EIO
-	errors.As(err, &errno)
-	return &Error{op, errno, what + ": " + inWords(errno)}
-}
-
-// inWords is what strerror(3) says. Go has the same words, but for the first letter.
-func inWords(errno syscall.Errno) string {
-	text := errno.Error()
-	return strings.ToUpper(text[:1]) + text[1:]
-}
 
 // again calls until no signal interrupts.
 func again(call func() error) error {

@@ -295,15 +295,17 @@ func (m *pureMap) treat(o *mapOptions, bytes int64) error {
 	if len(m.data) == 0 {
 		return nil
 	}
-	pages := unsafe.Slice((*byte)(m.base), m.length)
+	// Not as a slice: with an int of 32 bits, whole pages can be more bytes than a slice can have.
+	base := uintptr(m.base)
 	if o.flags&mapMlock != 0 {
-		if err := unix.Mlock(pages); err != nil {
-			return because("mlock", err, fmt.Sprintf("bytes 0..%d", bytes))
+		if _, _, errno := unix.Syscall(unix.SYS_MLOCK, base, m.length, 0); errno != 0 {
+			return because("mlock", errno, fmt.Sprintf("bytes 0..%d", bytes))
 		}
 	}
 	if o.flags&mapNoFork != 0 {
-		if err := unix.Madvise(pages, unix.MADV_DONTFORK); err != nil {
-			return because("madvise", err, fmt.Sprintf("bytes 0..%d", bytes))
+		const advice = unix.MADV_DONTFORK
+		if _, _, errno := unix.Syscall(unix.SYS_MADVISE, base, m.length, advice); errno != 0 {
+			return because("madvise", errno, fmt.Sprintf("bytes 0..%d", bytes))
 		}
 	}
 	return nil
@@ -317,7 +319,7 @@ func mapRead(handle unsafe.Pointer, offset int, p []byte) (n int, err error) {
 		at := offset + n
 		// The rest of the page, which is lost as a whole.
 		rest := page - uintptr(unsafe.Pointer(&data[at]))%page
-		end := min(len(p), n+int(rest))
+		end := n + min(len(p)-n, int(rest))
 		switch copyPage(p[n:end], data[at:]) {
 		case allCopied:
 			n = end
@@ -351,8 +353,7 @@ func copyPage(to, from []byte) (o outcome) {
 func mapClose(handle unsafe.Pointer) error {
 	m := (*pureMap)(handle)
 	if err := unix.MunmapPtr(m.base, m.length); err != nil {
-		errno, _ := err.(syscall.Errno)
-		return &Error{"munmap", errno, errno.Error()}
+		return because("munmap", err, fmt.Sprintf("%d bytes", m.length))
 	}
 	return nil
 }

@@ -65,7 +65,7 @@ func send(conn syscall.RawConn, message []byte, fds []int) error {
 			case nil:
 				message, fds = message[sent:], later
 			default:
-				failure = failed("sendmsg", err, described)
+				failure = because("sendmsg", err, described)
 			}
 			if failure != nil || !isStream || len(message) == 0 {
 				return true
@@ -178,7 +178,7 @@ func (in *incoming) take(socket int) (done bool) {
 			return false
 		case nil:
 		default:
-			in.refusal = failed("recvmsg", err,
+			in.refusal = because("recvmsg", err,
 				fmt.Sprintf("received %d of %d bytes", in.length, len(in.message)))
 			return true
 		}
@@ -297,7 +297,7 @@ func aboveStandardStreams(fd *int) error {
 	}
 	above, err := unix.FcntlInt(uintptr(*fd), unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {
-		return failed("fcntl F_DUPFD_CLOEXEC", err, "a descriptor above 2")
+		return because("fcntl F_DUPFD_CLOEXEC", err, "a descriptor above 2")
 	}
 	unix.Close(*fd)
 	*fd = above
@@ -311,7 +311,7 @@ func socketKind(conn syscall.RawConn) (kind int, err error) {
 		kind, failure = unix.GetsockoptInt(int(socket), unix.SOL_SOCKET, unix.SO_TYPE)
 	})
 	if err == nil && failure != nil {
-		err = failed("getsockopt", failure, "SO_TYPE")
+		err = because("getsockopt", failure, "SO_TYPE")
 	}
 	return kind, err
 }

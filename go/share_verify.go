@@ -1,7 +1,6 @@
 package bytefd
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -105,11 +104,4 @@ func lent(f *os.File, use func(fd int) error) error {
 		return isClosed("file", fmt.Sprintf("the file %q is closed", f.Name()))
 	}
 	return failure
-}
-
-// failed is the error of a system call.
-func failed(op string, err error, asked string) error {
-	errno := syscall.EIO
-	errors.As(err, &errno)
-	return &Error{op, errno, asked + ": " + errno.Error()}
 }
