@@ -19,7 +19,7 @@ func reopen(fd int) (int, error) {
 	return result(C.bytefd_reopen(C.int(fd), 0, &failure), &failure)
 }
 
-// hostReport asks with a buffer of so many bytes first, and with larger ones until the text fits.
+// hostReport asks with a buffer of this size, and with larger ones until the text fits.
 func hostReport(bytes int) (string, error) {
 	for {
 		buf := make([]byte, bytes)
@@ -35,7 +35,7 @@ func hostReport(bytes int) (string, error) {
 	}
 }
 
-// result turns what a C function returned into what a Go function returns.
+// result converts what a C function returned into what a Go function returns.
 func result(value C.int, failure *C.bytefd_error) (int, error) {
 	if value < 0 {
 		op, message := C.GoString(&failure.op[0]), C.GoString(&failure.message[0])
@@ -44,7 +44,7 @@ func result(value C.int, failure *C.bytefd_error) (int, error) {
 	return int(value), nil
 }
 
-// inC refuses a descriptor that C would take for another one, because its int is shorter.
+// inC refuses a descriptor that C would take for another one, because a C int is shorter.
 func inC(fd int) error {
 	if int(C.int(fd)) != fd {
 		return &Error{"fd", syscall.EBADF, fmt.Sprintf("%d is not an open descriptor", fd)}
@@ -60,7 +60,8 @@ func cString(op, text string) (*C.char, error) {
 	return C.CString(text), nil
 }
 
-// chars returns the memory of a slice; it need not exist if the slice is empty.
+// chars returns the address of the first element of a slice. It is not valid memory if the slice is
+// empty.
 func chars[T any](s []T) *C.char {
 	return (*C.char)(unsafe.Pointer(unsafe.SliceData(s)))
 }

@@ -4,7 +4,7 @@ package bytefd
 #include <stdlib.h>
 #include "bytefd.h"
 
-// As in cgo_wrap_linux.go: bytes as char pointers, and results as values.
+// Bytes are char pointers, and results are values; cgo_wrap_linux.go says why.
 
 typedef struct {
 	int status;
@@ -43,7 +43,7 @@ import (
 	"unsafe"
 )
 
-// Does not compile if one of the constants is not the header's.
+// Does not compile if a constant differs from the header's.
 var _ = [1]struct{}{}[0|
 	accessRead^C.BYTEFD_MAP_READ|
 	accessWrite^C.BYTEFD_MAP_WRITE|
@@ -92,7 +92,7 @@ func mapMemory(length int, o *mapOptions) (handle unsafe.Pointer, data []byte, e
 	return mapped(m, err)
 }
 
-// mapped returns a map and its memory, unless there was an error.
+// mapped returns the handle and the memory of a map, unless there was an error.
 func mapped(m *C.bytefd_map, err error) (unsafe.Pointer, []byte, error) {
 	if err != nil {
 		return nil, nil, err
@@ -101,13 +101,13 @@ func mapped(m *C.bytefd_map, err error) (unsafe.Pointer, []byte, error) {
 	return unsafe.Pointer(m), unsafe.Slice(first, length), nil
 }
 
-// mapRead fills p from the map, up to a lost page, and returns how many bytes that were.
+// mapRead fills p from the map, up to a lost page, and returns the number of bytes.
 func mapRead(handle unsafe.Pointer, offset int, p []byte) (int, error) {
 	m := (*C.bytefd_map)(handle)
 	return counted(C.map_read(m, C.size_t(offset), chars(p), C.size_t(len(p))))
 }
 
-// mapWrite is mapRead the other way.
+// mapWrite writes p to the map, up to a lost page, and returns the number of bytes.
 func mapWrite(handle unsafe.Pointer, offset int, p []byte) (int, error) {
 	m := (*C.bytefd_map)(handle)
 	return counted(C.map_write(m, C.size_t(offset), chars(p), C.size_t(len(p))))
@@ -179,7 +179,7 @@ func mapCheck(handle unsafe.Pointer) error {
 	return err
 }
 
-// isLost is mapCheck without a message.
+// isLost is mapCheck without an error message.
 func isLost(handle unsafe.Pointer) bool {
 	return C.bytefd_map_check((*C.bytefd_map)(handle), nil) < 0
 }
@@ -211,7 +211,8 @@ func mapFileSize(handle unsafe.Pointer) (int64, error) {
 	return int64(size), err
 }
 
-// inInt is a number as a C int; one that does not fit becomes one that nothing knows.
+// inInt converts a number to a C int. A number that does not fit becomes one that every function
+// refuses.
 func inInt(number int) C.int {
 	if int(C.int(number)) != number {
 		return math.MinInt32
@@ -219,7 +220,7 @@ func inInt(number int) C.int {
 	return C.int(number)
 }
 
-// mapDescriptor returns a duplicate of the map's descriptor, which is none of the standard streams.
+// mapDescriptor returns a duplicate of the map's descriptor, with a number above 2.
 func mapDescriptor(handle unsafe.Pointer) (int, error) {
 	var failure C.bytefd_error
 	fd, err := result(C.bytefd_map_descriptor((*C.bytefd_map)(handle), &failure), &failure)

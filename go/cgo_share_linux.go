@@ -4,8 +4,7 @@ package bytefd
 #include <stdlib.h>
 #include "bytefd.h"
 
-// As in cgo_wrap_linux.go: for a void pointer cgo would look at all the memory that the bytes lie
-// in.
+// Bytes are char pointers; cgo_wrap_linux.go says why.
 static int tempfile_bytes(const char *bytes, size_t len, const bytefd_tempfile_options *options,
                           bytefd_tempfile **file, bytefd_error *error) {
 	return bytefd_tempfile_create(bytes, len, options, file, error);
@@ -31,7 +30,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Does not compile if one of the constants is not the header's.
+// Does not compile if a constant differs from the header's.
 var _ = [1]struct{}{}[0|
 	lockNB^syscall.LOCK_NB|
 	sysvCreate^C.BYTEFD_SYSV_CREATE|
@@ -183,7 +182,7 @@ func exportDMABuf(fd int) (int, error) {
 	return result(C.bytefd_export_dmabuf(C.int(fd), &failure), &failure)
 }
 
-// fileLock does not wait, which keeps no thread.
+// fileLock does not wait, because a wait in C keeps a thread.
 func fileLock(fd int, offset, length int64, operation int) error {
 	var failure C.bytefd_error
 	status := C.bytefd_file_lock(C.int(fd), C.uint64_t(offset), lockedBytes(length),

@@ -4,11 +4,10 @@ package bytefd
 #include <stdlib.h>
 #include "bytefd.h"
 
-// The bytes as char pointers, of which cgo checks nothing. For void pointers and iovecs it looks at
-// all the memory that the bytes lie in, and would refuse those of a struct that has Go pointers
-// too.
+// Bytes are char pointers, which cgo does not check. For void pointers and iovecs cgo checks the
+// whole allocation, and refuses bytes of a struct that also has Go pointers.
 //
-// Options and results are values, because what Go passes a pointer to goes to the heap.
+// Options and results are values, because Go moves a value to the heap if C gets a pointer to it.
 
 typedef struct {
 	int fd;
@@ -30,7 +29,7 @@ static made wrap_iov(const char *iov, size_t count, bytefd_wrap_options options)
 	return m;
 }
 
-// A function of Go's.
+// Exported by cgo_reader_linux.go.
 ssize_t bytefd_go_read(uintptr_t context, void *buf, size_t size);
 
 static ssize_t go_read(void *context, void *buf, size_t size) {
@@ -76,7 +75,7 @@ import (
 	"unsafe"
 )
 
-// Does not compile if one of the constants is not the header's.
+// Does not compile if a constant differs from the header's.
 var _ = [1]struct{}{}[0|
 	flagWritable^C.BYTEFD_WRITABLE|
 	flagReadOnly^C.BYTEFD_READ_ONLY|
@@ -112,8 +111,7 @@ func wrapSegments(bs [][]byte, o wrapOptions) (int, error) {
 	return fd, err
 }
 
-// segments returns the slices for C, which may follow Go pointers in Go memory only if they are
-// pinned.
+// segments returns the slices for C. C may follow Go pointers in Go memory only if they are pinned.
 func segments(bs [][]byte, pinner *runtime.Pinner) []C.struct_iovec {
 	iov := make([]C.struct_iovec, len(bs))
 	for i, b := range bs {

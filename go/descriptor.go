@@ -7,7 +7,8 @@ import (
 	"syscall"
 )
 
-// withNumber calls f with the number of a descriptor, which stays open meanwhile.
+// withNumber calls f with the number of a descriptor, which stays open meanwhile. fd is an int, or
+// a value with a SyscallConn method.
 func withNumber(fd any, f func(number int) error) error {
 	switch fd := fd.(type) {
 	case int:
@@ -18,15 +19,16 @@ func withNumber(fd any, f func(number int) error) error {
 		}
 		conn, err := fd.SyscallConn()
 		if err != nil {
-			return err
+			message := fmt.Sprintf("a %T has no descriptor: %v", fd, err)
+			return &Error{"fd", syscall.EINVAL, message}
 		}
 		var failure error
 		if err := conn.Control(func(number uintptr) { failure = f(int(number)) }); err != nil {
-			return isClosed("fd", "it is closed: "+err.Error())
+			return isClosed("fd", fmt.Sprintf("the %T is closed", fd))
 		}
 		return failure
 	}
-	message := fmt.Sprintf("%T is neither a number nor has it a SyscallConn", fd)
+	message := fmt.Sprintf("a %T is neither an int nor a syscall.Conn", fd)
 	return &Error{"fd", syscall.EINVAL, message}
 }
 
@@ -35,7 +37,7 @@ func isNilPointer(value any) bool {
 	return v.Kind() == reflect.Pointer && v.IsNil()
 }
 
-// checkText refuses a NUL, which the kernel would take for the end of the text.
+// checkText refuses a NUL, at which the kernel would end the text.
 func checkText(op, text string) error {
 	if strings.IndexByte(text, 0) >= 0 {
 		return &Error{op, syscall.EINVAL, fmt.Sprintf("%q holds a NUL byte", text)}

@@ -8,7 +8,7 @@ import (
 
 // isTerminalMaster reports whether r reads the master of a pseudoterminal, ioctl_tty(2).
 func isTerminalMaster(r io.Reader) (yes bool) {
-	onDescriptor(r, func(fd int) error {
+	withNumber(r, func(fd int) error {
 		var number uint32
 		at := uintptr(unsafe.Pointer(&number))
 		_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, uintptr(fd), syscall.TIOCGPTN, at)
@@ -18,10 +18,10 @@ func isTerminalMaster(r io.Reader) (yes bool) {
 	return yes
 }
 
-// closeNumber closes a descriptor that is nobody else's.
+// closeNumber closes a descriptor that no os.File owns.
 func closeNumber(fd int) { syscall.Close(fd) }
 
-// duplicate returns another number of a description, which is none of the standard streams.
+// duplicate returns another number, above 2, for the same open file description.
 func duplicate(fd int) (int, error) {
 	const command = syscall.F_DUPFD_CLOEXEC
 	duplicate, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), command, 3)

@@ -1,59 +1,85 @@
-// Package bytefd puts bytes behind a file descriptor, and files into memory. Linux.
+// Package bytefd puts bytes behind a file descriptor, and maps files into memory. It is for Linux.
 //
 // Much code takes a descriptor or a path and calls fstat, mmap, read or lseek on it: scanners,
-// parsers, loaders, child processes. For a []byte, [ScanBytes] lends such a descriptor to a
-// function and closes it afterwards; a [Pool] lends files that are used again, which is faster from
-// some kilobytes on. [WrapBuffer], [WrapBuffers] and [WrapReader] give a descriptor away. [MapFile]
-// and [MapFD] are the other direction: a [Map] is a file as memory, whose ReadAt, WriteAt and
-// Guarded return an error, instead of crashing, when somebody truncates the file. [NewMap] gives
-// memory that is shared with other processes, or becomes a sealed file without being copied; a
-// [MapWriter] is such memory for an encoder to write to.
+// parsers, loaders, child processes. This package serves such code from a []byte or an io.Reader:
 //
-// Between processes, [Send] and [Receive] pass files over Unix sockets, and [Verify] says whether
-// one can be trusted. [CreateShm] creates memory with a name, [NewTempFile] a real file with a
-// path, and [Sweep] removes what killed processes have left of both. [FileLock] and [FutexWait]
-// wait for others.
+//   - [ScanBytes] lends a descriptor to a function and closes it afterwards.
+//   - A [Pool] does the same with files that it reuses, which is faster from some kilobytes on.
+//   - [WrapBuffer], [WrapBuffers] and [WrapReader] return a file that the caller owns.
+//   - [Attach] gives bytes to one child process.
+//
+// The other direction maps files and memory as bytes:
+//
+//   - [MapFile] and [MapFD] map a file. If another process truncates it, [Map.ReadAt],
+//     [Map.WriteAt] and [Map.Guarded] return an error instead of crashing.
+//   - [NewMap] maps memory that other processes can share, and that [Map.Seal] makes a sealed file
+//     without a copy.
+//   - A [MapWriter] is such memory for an encoder to write to.
+//
+// Processes share content in these ways:
+//
+//   - [Send] and [Receive] pass files over Unix sockets. [Verify] checks whether a received file
+//     can be trusted.
+//   - [CreateShm] creates shared memory with a name, and [NewTempFile] a real file with a path.
+//     [Sweep] removes what killed processes have left of both.
+//   - [FileLock] and [FutexWait] wait for other processes.
 //
 // # What a descriptor promises
 //
-// It stands for a regular file of exactly the bytes given (none is fine), at offset 0, without a
-// name, with mode 0400 and close-on-exec. It is a sealed memfd, whose content and size nobody can
-// change any more; on hosts that have no memfd it is a read-only description of an unnamed file.
-// Every [WrapOption] changes one of these things, and a [Pool] says what it promises instead. The
-// content lives as long as any duplicate or mapping of the descriptor. When a call fails, nothing
-// is left behind.
+// A descriptor from this package refers to a regular file that contains exactly the given bytes; no
+// bytes at all are allowed. The file offset is 0, the file has no name, and its mode is 0400. The
+// descriptor is close-on-exec.
+//
+// The file is a sealed memfd: nobody can change its content or its size any more. On a host without
+// memfd_create(2) the file cannot be sealed. The descriptor is then open for reading only. A
+// [WrapOption] changes one of these promises. A [Pool] makes other promises; its descriptors
+// are not sealed.
+//
+// The content exists until the last duplicate, mapping or received copy of the descriptor is gone.
+// A call that fails leaves nothing behind.
+//
+// # Memory limits and signals
+//
+// Content stays in memory, and the memory counts for the cgroup of the process. If a memory cgroup
+// is full, the kernel kills a process of that cgroup with SIGKILL: no call can return an error for
+// that. [WrapSpillThreshold] puts larger content on disk instead. No other limit raises a signal:
+// beyond RLIMIT_FSIZE a call returns EFBIG without a SIGXFSZ.
 //
 // # Hosts
 //
-// What a kernel or host lacks is probed and worked around. [HostReport] says what is in use, and
-// why.
+// The package probes what a kernel or host lacks, and works around it. [HostReport] returns what is
+// in use on this host, and why.
 //
 // # Lengths
 //
-// Offsets and lengths are in bytes. A length of 0 is no bytes: the call checks the range and does
-// nothing; [Map.Unmap], [FileLock] and [FileUnlock], where that makes no sense, return EINVAL.
-// [ToEnd] as a length is everything from the offset on. Any other negative length is EINVAL.
+// Offsets and lengths are in bytes. A length of 0 means no bytes: the call checks the range and
+// does nothing. [Map.Unmap], [FileLock] and [FileUnlock] return EINVAL for a length of 0. [ToEnd]
+// as a length means everything from the offset on. Any other negative length is EINVAL.
 //
 // # Errors
 //
 // Errors of this package are of type [*Error]: the step that failed, the errno, and one line that
-// says what was asked and what was found. A wait that ends in time is [os.ErrDeadlineExceeded], a
-// closed value [os.ErrClosed], a nil receiver [os.ErrInvalid]; errors.Is finds each.
+// says what was asked and what was found. Documentation names them by errno, as in "EINVAL if n is
+// negative". errors.Is finds the errno (syscall.EINVAL), and also:
+//
+//   - [os.ErrDeadlineExceeded] if the time of a wait has passed.
+//   - [os.ErrClosed] if a value or a file is closed.
+//   - [os.ErrInvalid] if the receiver is nil.
 //
 // # Goroutines
 //
-// All functions may be called from any goroutine at any time, but for those of a MapWriter. Byte
-// slices that are passed in are only used during the call and must not be changed by others
-// meanwhile.
+// Any goroutine may call any function at any time, except the methods of a [MapWriter]. A byte
+// slice that is passed in is used only during the call. No goroutine may change it meanwhile.
 //
 // # Without cgo
 //
-// Where a program is built without cgo (CGO_ENABLED=0, no C compiler, cross-compiled) for Linux, on
-// any processor, [WrapBuffer], [WrapBuffers], [WrapReader], [ScanBytes], [ScanFile], [Attach],
-// [Reopen] and [Path] work, and [MapFile] and [MapFD] for reading. They are written in Go then.
-// They promise the same, and their errors have the same words.
+// A program for Linux can be built without cgo (CGO_ENABLED=0, no C compiler, cross-compiled), for
+// any processor. Then [WrapBuffer], [WrapBuffers], [WrapReader], [ScanBytes], [ScanFile], [Attach],
+// [Reopen] and [Path] work, and [MapFile] and [MapFD] for reading. They are then written in Go.
+// They make the same promises, and their errors have the same words.
 //
-// cgo adds:
+// The following need cgo:
+//
 //   - huge pages for large content, which take less time to fill, and [Pool];
 //   - [MapWrite], [MapPrivate] and [MapGuard], the methods of [Map] that take a range or change the
 //     map, [NewMap] and [MapWriter];
@@ -62,19 +88,19 @@
 //     with the functions that belong to them;
 //   - [HostReport].
 //
-// Without cgo each of these returns an [*Error] that is [errors.ErrUnsupported], and names the
+// Without cgo each of these returns an [*Error] that is [errors.ErrUnsupported] and that names the
 // function or option and cgo. Options that contradict each other are EINVAL, as with cgo. On other
-// systems than Linux, but for Plan 9, the package compiles, and every call returns such an error.
+// systems than Linux the package compiles, except on Plan 9, and every call returns such an error.
 //
 // # Building
 //
-// With cgo the work is done by libbytefd. The module carries it for x86_64 and arm64, so a program
+// With cgo, libbytefd does the work. The module contains it for x86_64 and arm64, so a program
 // needs
 //
 //	go get github.com/bytefd/bytefd/go
 //
-// and a C compiler. For musl, build with the tag musl and a compiler for musl: on Alpine
-// "go build -tags musl", on Debian "CC=musl-gcc go build -tags musl". The tag bytefd_system links
-// an installed library instead, found by pkg-config. A clone of the repository has no archives;
+// and a C compiler. For musl, build with the tag musl and a compiler for musl: on Alpine "go build
+// -tags musl", on Debian "CC=musl-gcc go build -tags musl". The tag bytefd_system links an
+// installed library instead, which pkg-config finds. A clone of the repository has no archives;
 // there "make lib" builds one.
 package bytefd

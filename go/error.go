@@ -7,46 +7,47 @@ import (
 	"syscall"
 )
 
-// Error says what went wrong. All errors of this package are of this type, or wrap one (errors.As);
-// errors that a callback or a reader returns are passed on as they are.
+// Error describes a failure. Every error of this package is an *Error or wraps one, for errors.As.
+// The exceptions are errors of a callback, a reader, a context or package net, which are returned
+// as they are.
 //
-// errors.Is knows the errno (syscall.ENOSPC) and what it stands for (fs.ErrNotExist,
+// errors.Is finds the errno (syscall.ENOSPC) and what package syscall maps it to (fs.ErrNotExist,
 // errors.ErrUnsupported).
 type Error struct {
-	// Op is the step that failed: a system call ("memfd_create") or the argument that was refused
+	// Op is the step that failed: a system call ("memfd_create"), or the argument that was refused
 	// ("name").
 	Op string
-	// Errno is the kind of failure; it is never 0.
+	// Errno is the reason. It is never 0.
 	Errno syscall.Errno
 	// Message says in one line what was asked and what was found, without Op.
 	Message string
 }
 
-// Error returns Op and Message in one line.
+// Error returns "bytefd: ", Op and Message in one line.
 func (e *Error) Error() string { return "bytefd: " + e.Op + ": " + e.Message }
 
 // Unwrap returns Errno.
 func (e *Error) Unwrap() error { return e.Errno }
 
-// Is reports that ETIMEDOUT is os.ErrDeadlineExceeded and context.DeadlineExceeded. The package
-// errors does the rest by Unwrap.
+// Is reports whether target is os.ErrDeadlineExceeded or context.DeadlineExceeded and Errno is
+// ETIMEDOUT. Errnos themselves are found through [Error.Unwrap].
 func (e *Error) Is(target error) bool {
 	return e.Errno == syscall.ETIMEDOUT &&
 		(target == os.ErrDeadlineExceeded || target == context.DeadlineExceeded)
 }
 
-// closed is what the methods of a closed value return. It is os.ErrClosed and EBADF; an EBADF of
-// the kernel is not os.ErrClosed.
+// closed is the error of a closed value. It is os.ErrClosed and EBADF. An EBADF of the kernel is
+// not os.ErrClosed.
 type closed struct{ err Error }
 
 func isClosed(op, message string) error { return &closed{Error{op, syscall.EBADF, message}} }
 
 func (c *closed) Error() string { return c.err.Error() }
 
-// Unwrap returns the *Error, and os.ErrClosed.
+// Unwrap returns the *Error and os.ErrClosed.
 func (c *closed) Unwrap() []error { return []error{&c.err, fs.ErrClosed} }
 
-// nilReceiver is what a method of a nil pointer returns. It is os.ErrInvalid and EINVAL.
+// nilReceiver is the error of a method whose receiver is nil. It is os.ErrInvalid and EINVAL.
 type nilReceiver struct{ err Error }
 
 func isNil(op string) error {
@@ -55,5 +56,5 @@ func isNil(op string) error {
 
 func (n *nilReceiver) Error() string { return n.err.Error() }
 
-// Unwrap returns the *Error, and os.ErrInvalid.
+// Unwrap returns the *Error and os.ErrInvalid.
 func (n *nilReceiver) Unwrap() []error { return []error{&n.err, fs.ErrInvalid} }

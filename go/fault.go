@@ -9,21 +9,24 @@ import (
 	"github.com/bytefd/bytefd/go/internal/marked"
 )
 
-// Guarded calls f with the mapped memory itself, as [Map.Bytes] returns it, and lives with the loss
-// of pages: somebody has made the file shorter, or its storage fails. In a map that was made with
-// [MapGuard] lost pages read zero, f goes on to its end, and Guarded returns the EIO of [Map.Check]
-// if f returned nil. In any other map f ends at the lost page, as by a panic, and Guarded returns
-// EIO. So does it in both where f touches what [Map.Protect] forbids, what [Map.Unmap] let go, or
-// stores into a map for reading.
+// Guarded calls f with the mapped memory itself, which [Map.Bytes] also returns, and returns an
+// error if pages are lost meanwhile: another process truncates the file, or its storage fails.
 //
-// Only the goroutine that calls f is protected so, and only in Go; with MapGuard every goroutine
-// is, and C code, from lost pages. System calls that are given lost pages answer EFAULT in any map,
-// and the pages stay lost. What f panics with passes through, and faults elsewhere are such a
+//   - In a map with [MapGuard] lost pages read zero, and f goes on. Guarded then returns the EIO of
+//     [Map.Check] if f returned nil.
+//   - In any other map f ends at the lost page, as by a panic, and Guarded returns EIO.
+//   - In every map f also ends so at memory that [Map.Protect] forbids or [Map.Unmap] has unmapped,
+//     and at a store into a map for reading.
+//
+// Only Go code of the goroutine that calls f is protected. With MapGuard every goroutine and C code
+// are protected from lost pages too. System calls that are given lost pages return EFAULT in any
+// map, and the pages stay lost. A panic of f passes through, and a fault in other memory is such a
 // panic.
 //
-// b is valid until f returns, whoever closes the map meanwhile, and must not be kept. f may call
-// all methods of the map, but Resize, Unmap and Seal are EBUSY until it has returned. EINVAL if f
-// is nil. After Close the error is os.ErrClosed.
+// b is valid until f returns, even if the map is closed meanwhile. f must not keep it. f may call
+// all methods of the map, but Resize, Unmap and Seal return EBUSY until f has returned.
+//
+// EINVAL if f is nil. After Close the error is os.ErrClosed.
 func (m *Map) Guarded(f func(b []byte) error) error {
 	if m == nil {
 		return isNil("map")
@@ -57,7 +60,7 @@ func (m *Map) lend(op string) (handle unsafe.Pointer, b []byte, err error) {
 	return m.handle, m.data, nil
 }
 
-// isCopied copies src, and reports whether it could be read. dst is memory of Go's.
+// isCopied copies src to dst, and reports whether src could be read. dst is memory of Go.
 func isCopied(dst, src []byte) (ok bool) {
 	if len(src) == 0 {
 		return true
@@ -87,7 +90,7 @@ func callGuarded(b []byte, f func([]byte) error) (err error) {
 	return f(b)
 }
 
-// faultedIn reports whether what was recovered is a memory fault in a page of b.
+// faultedIn reports whether a recovered value is a memory fault in a page of b.
 func faultedIn(recovered any, b []byte) bool {
 	fault, ok := recovered.(interface{ Addr() uintptr })
 	page := uintptr(os.Getpagesize())

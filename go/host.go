@@ -1,14 +1,14 @@
 package bytefd
 
-// HostReport returns one line for each choice the library makes on this host: what it uses, and
-// why. Each line begins with its subject ("files: ") and ends with a newline. It is for people and
-// logs; the words may change.
+// HostReport returns a text with one line for each choice that the library makes on this host: what
+// it uses, and why. Each line begins with its subject ("files: ") and ends with a newline. The text
+// is for people and logs. Its words may change.
 //
-// It finds out by doing: a small file, one that is worth a huge page, one that is kept. Nothing of
-// that is left.
+// HostReport tries each way once: it makes a small file, a file that is large enough for a huge
+// page, and a file of a pool. It removes all of them.
 //
 // Errors are those of [WrapBuffer].
 func HostReport() (string, error) {
-	// As many bytes as are enough in this version; one that says more is asked again.
+	// Enough for this version. A longer text is asked for again.
 	return hostReport(1024)
 }

@@ -1,7 +1,7 @@
 package bytefd
 
-// Lengths that are no number of bytes.
+// Special lengths.
 const (
-	// ToEnd as a length is everything from the offset on, wherever that ends.
+	// ToEnd as a length means everything from the offset on, wherever that ends.
 	ToEnd = -1
 )

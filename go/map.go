@@ -11,46 +11,47 @@ import (
 	"unsafe"
 )
 
-// Map is a range of a file, or memory without a file, as bytes. Its methods may be called from any
-// goroutine at any time, also while another closes the map; only the slice that [Map.Bytes] returns
-// wants care. Reads and writes of the same bytes at the same time are not ordered, as with a file.
+// Map is a range of a file, or memory without a file, as bytes. Any goroutine may call the methods
+// at any time, also while another goroutine closes the map. Only the slice that [Map.Bytes] returns
+// needs care. Concurrent reads and writes of the same bytes are not ordered, as with a file.
 //
-// Where a method takes a range, it is any bytes of the map, not only whole pages. A length of
-// [ToEnd] is from offset to the end of the map; a length of 0 is nothing, for which only the range
-// is checked. A range that is not all in the map, or another negative number, is EINVAL, and so are
-// bytes that were unmapped by [Map.Unmap]. After Close every error is os.ErrClosed. The methods of
-// a nil *Map return os.ErrInvalid.
+// Methods that take a range accept any bytes of the map, not only whole pages. A length of [ToEnd]
+// means from the offset to the end of the map. With a length of 0 only the range is checked. A
+// range that is not entirely in the map is EINVAL. So are another negative number, and bytes that
+// [Map.Unmap] has unmapped. After Close every error is os.ErrClosed. The methods of a nil *Map
+// return os.ErrInvalid.
 //
-// A Map that nothing refers to any more is unmapped by the garbage collector some time later,
-// unless [Map.Bytes] or [Map.Word] was called: then it stays mapped for good. Call Close. A Map
+// The garbage collector unmaps a Map that nothing refers to any more, but late: call Close. After a
+// call of [Map.Bytes] or [Map.Word] it does not: without Close the memory then stays mapped. A Map
 // must not be copied.
 type Map struct {
-	// Held for reading by whoever touches handle or data, for writing by what needs the map alone.
-	// The deferred unlock also keeps the Map from being collected meanwhile.
+	// Held for reading by every user of handle or data, for writing by a user that needs the map
+	// alone. The deferred unlock also keeps the Map from being collected meanwhile.
 	mu     sync.RWMutex
 	handle unsafe.Pointer // nil when closed
 	data   []byte
-	// Where data begins in the file.
+	// The offset in the file at which data begins.
 	offset int64
-	// True if ReadAt and WriteAt go through C, which knows the parts that were unmapped.
+	// True if ReadAt and WriteAt must go through C, which knows the parts that were unmapped.
 	asksC bool
 	// True with MapGuard.
 	isGuarded bool
-	// True if the map is guarded, and somebody can make the file behind it shorter.
+	// True if the map is guarded, and another process can make the file shorter.
 	canShrink bool
-	// True if stores do not reach the file, and what was stored stays when that becomes shorter.
+	// True if stores do not reach the file. What was stored then stays when the file becomes
+	// shorter.
 	isPrivate bool
 	// True if a store raises SIGSEGV.
 	isForReading bool
-	// True if the map is guarded, and the program has been given its memory.
+	// True if the map is guarded, and the program has its memory.
 	isShown atomic.Bool
-	// True as long as data is memory of Go's, and there is no handle.
+	// True while data is memory of Go and there is no handle.
 	isHeld atomic.Bool
-	// True if that memory was given to the program.
+	// True if the program has that memory.
 	isGiven atomic.Bool
 	// True after Share: its seal keeps a failed Seal from making the map writable again.
 	isShared bool
-	// How many need the mapping: an open Map, and each function that is being called by Guarded,
+	// The number of users of the mapping: an open Map, and each function that Guarded is calling,
 	// for which no lock is held.
 	users atomic.Int32
 }
@@ -61,22 +62,29 @@ var (
 	_ io.Closer   = (*Map)(nil)
 )
 
-// MapFile maps the file at path. With [MapWrite] the map keeps a descriptor of the file
-// ([Map.File]), with [MapGuard] too; otherwise none stays open. A file of 0 bytes gives a Map of
-// length 0. A FIFO, socket or device is refused without being opened, so nothing blocks.
+// MapFile maps the file at path, by default all of it for reading. An empty file gives a Map of
+// length 0. The bytes are those of the file: a process that writes to the file changes them.
 //
-// The bytes are the file's: a process that writes to it changes them.
+// With [MapWrite] or [MapGuard] the map keeps a descriptor of the file, for [Map.File] or
+// [Map.FileSize]. Otherwise no descriptor stays open. MapFile does not open a FIFO, socket or
+// device, so it never blocks on one.
 //
-// Warning: MapFile opens the file, and the descriptor is closed at the latest with the map. The
-// kernel then drops all POSIX record locks that this process has on the file, fcntl(2). Use [MapFD]
-// for a file that is locked so.
+// Warning: MapFile opens the file, and the descriptor is closed with the map or earlier. The kernel
+// then drops all POSIX record locks of this process on the file, fcntl(2). If the process holds
+// such locks, use [MapFD] without MapWrite and MapGuard.
 //
-// Errors: EINVAL for options that are wrong or contradict each other; ENXIO if the range is not all
-// in the file and [MapBeyondEOF] is not given; ENOENT, EACCES and others of open(2); EISDIR for a
-// directory; ENODEV for anything else that is not a regular file, or whose content cannot be mapped
-// (/proc); EFBIG and ENOSPC if the file cannot be grown; EPERM if the file is sealed against
-// writing, or execution was asked for on a file system mounted noexec; ENOMEM, EMFILE and ENFILE.
-// After a failure a file that was created is gone again, and one that was to grow has its old size.
+// Errors:
+//   - EFBIG or ENOSPC if the file cannot grow.
+//   - EINVAL if options are invalid or contradict each other.
+//   - EISDIR if path is a directory; ENODEV if it is a FIFO, socket or device.
+//   - ENODEV if the content of the file cannot be mapped, as in /proc.
+//   - ENXIO if the range is not entirely in the file, without [MapBeyondEOF].
+//   - EPERM with [MapWrite] if the file is sealed against writing, and with [MapExecute] if its
+//     file system is mounted noexec.
+//   - EMFILE, ENFILE or ENOMEM if a limit is reached.
+//   - ENOENT, EACCES and others of open(2).
+//
+// After an error a file that MapFile created is removed, and a file that it grew has its old size.
 func MapFile(path string, opts ...MapOption) (*Map, error) {
 	return newMap(opts, func(o *mapOptions) (unsafe.Pointer, []byte, error) {
 		if o.access == 0 {
@@ -86,17 +94,19 @@ func MapFile(path string, opts ...MapOption) (*Map, error) {
 	})
 }
 
-// MapFD maps the regular file behind fd: a number (int), or a value with a SyscallConn method, such
-// as an *os.File. It stays the caller's and may be closed afterwards. The file offset is not used
-// and does not move. [MapWrite] needs a descriptor that was opened read-write, the others one that
-// can be read.
+// MapFD maps the regular file behind fd. fd is an int, or a value with a SyscallConn method, such
+// as an *os.File. MapFD does not close it, and the caller may close it afterwards. The file offset
+// is not used and does not move. With [MapWrite] fd must be open for reading and writing, otherwise
+// for reading.
 //
-// With [MapWrite] or [MapGuard] the map keeps a duplicate. Closing the map closes it, which drops
-// this process's POSIX record locks on the file, fcntl(2).
+// Warning: with MapWrite or [MapGuard] the map keeps a duplicate of fd. Closing the map closes the
+// duplicate. The kernel then drops the POSIX record locks of this process on the file, fcntl(2).
 //
-// Errors are those of [MapFile], and EBADF if fd is not an open descriptor; EACCES if it was not
-// opened for what is asked; EINVAL for [MapCreate] and [MapMode], and if fd is something else. For
-// a closed file the error is os.ErrClosed.
+// Errors are those of [MapFile], and:
+//   - EACCES if fd is not open for what is asked.
+//   - EBADF if fd is not an open descriptor.
+//   - EINVAL with [MapCreate] or [MapMode], or if fd is of another type.
+//   - os.ErrClosed if the value is closed.
 func MapFD(fd any, opts ...MapOption) (*Map, error) {
 	return newMap(opts, func(o *mapOptions) (handle unsafe.Pointer, data []byte, err error) {
 		if o.access == 0 {
@@ -110,26 +120,26 @@ func MapFD(fd any, opts ...MapOption) (*Map, error) {
 	})
 }
 
-// NewMap maps length bytes of memory without a file, zeros at first, that can be written. A length
-// of 0 is an empty map, to be resized.
+// NewMap maps length bytes of memory that is zero at first and can be written. A length of 0 gives
+// an empty map, for [Map.Resize].
 //
-// The memory is shared, with a memory file behind it: [Map.File] gives its descriptor, which gives
-// the memory to other processes, and [Map.Seal] makes it a sealed file as [WrapBuffer] does,
-// without copying. With [MapPrivate] it is this process's own, and none of that.
+// The memory is shared, and a memory file is behind it. [Map.File] returns a file through which
+// other processes can map the memory. [Map.Seal] makes the memory a sealed file, as [WrapBuffer]
+// makes one, without a copy. With [MapPrivate] the memory has no file.
 //
-// Memory of Go's cannot become a file: the garbage collector must be free to do with it what it
-// likes. So where C adopts a buffer of the caller's, a Go program makes the buffer here from the
-// start, and uses [Map.Bytes].
+// Go's own memory cannot become a file, because the garbage collector must control it. To fill a
+// buffer and seal it without a copy, make the buffer with NewMap and write to [Map.Bytes].
 //
-// With [MapPopulate] all of the memory is there before NewMap returns, in huge pages where that
-// pays; otherwise each page comes when it is first touched. Besides, only [MapWrite] (the default),
-// [MapReserve], [MapExecute], [MapMlock], [MapHugePages], [MapNoReserve], [MapGuard], [MapNoFork]
-// and [MapWipeOnFork] make sense.
+// With [MapPopulate] all pages exist before NewMap returns, as huge pages where that is faster.
+// Otherwise each page comes on first access. The other allowed options are [MapWrite] (the
+// default), [MapReserve], [MapExecute], [MapMlock], [MapHugePages], [MapNoReserve], [MapGuard],
+// [MapNoFork] and [MapWipeOnFork].
 //
-// Errors: EINVAL for a negative length, and for options that are for files or contradict each
-// other; ENOMEM without memory, address space or reserved huge pages; EMFILE, ENFILE; EFBIG beyond
-// RLIMIT_FSIZE, which counts for shared memory (without a SIGXFSZ); and memfd_create(2)'s own where
-// it is refused.
+// Errors:
+//   - EFBIG if shared memory exceeds RLIMIT_FSIZE. SIGXFSZ is not raised.
+//   - EINVAL if length is negative, an option is for files, or options contradict each other.
+//   - EMFILE, ENFILE or ENOMEM if a limit is reached, or too few huge pages are reserved.
+//   - Others of memfd_create(2), if the host refuses it.
 func NewMap(length int, opts ...MapOption) (*Map, error) {
 	if length < 0 {
 		return nil, isNegative("length", length)
@@ -163,7 +173,7 @@ func newMap(
 	return m, nil
 }
 
-// ownMap is the Map of a new handle.
+// ownMap makes the Map of a new handle.
 func ownMap(handle unsafe.Pointer, data []byte) *Map {
 	m := &Map{handle: handle, data: data}
 	m.users.Store(1)
@@ -171,7 +181,7 @@ func ownMap(handle unsafe.Pointer, data []byte) *Map {
 	return m
 }
 
-// Len returns the number of bytes in the map, 0 after Close.
+// Len returns the number of bytes in the map. It returns 0 after Close.
 func (m *Map) Len() int {
 	if m == nil {
 		return 0
@@ -181,22 +191,22 @@ func (m *Map) Len() int {
 	return len(m.data)
 }
 
-// Bytes returns the mapped memory itself, nil after Close. Stores need [MapWrite], [MapPrivate] or
-// memory.
+// Bytes returns the mapped memory itself. It returns nil after Close. Stores need [MapWrite],
+// [MapPrivate] or [NewMap].
 //
-// From then on the garbage collector does not unmap the Map: without Close the memory stays mapped,
-// and the slice valid.
+// After a call of Bytes the garbage collector does not unmap the Map: without Close the memory
+// stays mapped, and the slice stays valid.
 //
-// The garbage collector does not know this memory. Each of the following ends the process, or is
-// worse:
-//   - use of the slice after Close;
-//   - use of the slice after [Map.Resize], unless the map was made with [MapReserve] and has not
-//     outgrown that: then the slice stays where it is, and shows what it showed, less what was cut
-//     off;
-//   - use of bytes that are no longer in the file, because somebody made it shorter (SIGBUS),
-//     unless the map was made with [MapGuard]; and of those that [Map.Unmap] let go or
-//     [Map.Protect] forbids (SIGSEGV);
-//   - a store into a map for reading, or one that was sealed (SIGSEGV).
+// Warning: the garbage collector does not know this memory. Each of the following raises the signal
+// in brackets, which ends the process, or accesses other memory:
+//   - use of the slice after Close (SIGSEGV or other memory);
+//   - use of the slice after [Map.Resize] (SIGSEGV or other memory). A map with [MapReserve] that
+//     stays within the reserve does not move: the slice then stays valid, except for bytes that
+//     were cut off;
+//   - use of bytes that are no longer in the file because another process truncated it (SIGBUS),
+//     without [MapGuard];
+//   - use of bytes that [Map.Unmap] has unmapped or that [Map.Protect] forbids (SIGSEGV);
+//   - a store into a map for reading, or into a sealed map (SIGSEGV).
 //
 // [Map.ReadAt], [Map.WriteAt] and [Map.Guarded] have none of these dangers.
 func (m *Map) Bytes() []byte {
@@ -211,12 +221,12 @@ func (m *Map) Bytes() []byte {
 	return m.data
 }
 
-// Word returns the word of 4 bytes at offset off, which other goroutines and processes can change
-// at the same time. As for the slice of [Map.Bytes], the collector does not unmap the Map from then
-// on, and the word must not be used after Close, or after a Resize that moves the map.
+// Word returns the 4 bytes at offset off as a word that goroutines and processes can change at the
+// same time. As with [Map.Bytes], the garbage collector does not unmap the Map from then on. The
+// word must not be used after Close, or after a Resize that moves the map.
 //
-// Errors: EACCES if the map is for reading; EINVAL if the word is not entirely in the map, or is
-// not at a multiple of 4. After Close the error is os.ErrClosed.
+// Errors: EACCES if the map is for reading. EINVAL if the word is not entirely in the map, or its
+// address is not a multiple of 4. After Close the error is os.ErrClosed.
 func (m *Map) Word(off int) (*atomic.Uint32, error) {
 	if m == nil {
 		return nil, isNil("map")
@@ -233,20 +243,19 @@ func (m *Map) Word(off int) (*atomic.Uint32, error) {
 	}
 	word := unsafe.Pointer(&m.data[off])
 	if uintptr(word)%4 != 0 {
-		message := fmt.Sprintf("the word at offset %d is not at a multiple of 4", off)
+		message := fmt.Sprintf("the word at offset %d is not at a multiple of 4 bytes", off)
 		return nil, &Error{"word", syscall.EINVAL, message}
 	}
 	if m.isForReading {
-		return nil, &Error{"word", syscall.EACCES, "the map is for reading"}
+		return nil, &Error{"word", syscall.EACCES, "the map is for reading only"}
 	}
 	runtime.SetFinalizer(m, nil)
 	m.show()
 	return (*atomic.Uint32)(word), nil
 }
 
-// Check says whether all pages of a map with [MapGuard] are what they were: EIO from the moment on
-// in which a lost page was replaced by zeros. It is nil for other maps. After Close the error is
-// os.ErrClosed.
+// Check returns EIO if a lost page of a map with [MapGuard] has been replaced by zeros. Otherwise,
+// and for other maps, it returns nil. After Close the error is os.ErrClosed.
 func (m *Map) Check() error {
 	if m == nil {
 		return isNil("map")
@@ -262,8 +271,9 @@ func (m *Map) Check() error {
 	return mapCheck(m.handle)
 }
 
-// FileSize returns how many bytes the file behind the map has now. Maps that have a descriptor
-// ([Map.File]) and those with [MapGuard] can tell.
+// FileSize returns the present size of the file behind the map. Only maps that keep a descriptor
+// can tell: those with [MapWrite] or [MapGuard], and the shared memory of [NewMap] until it is
+// sealed.
 //
 // Errors: EBADF if the map keeps no descriptor. After Close the error is os.ErrClosed.
 func (m *Map) FileSize() (int64, error) {
@@ -281,23 +291,29 @@ func (m *Map) FileSize() (int64, error) {
 	return mapFileSize(m.handle)
 }
 
-// Resize makes the map, and what is behind it, length bytes long.
+// Resize makes the map, and the file or memory behind it, length bytes long. EINVAL if the map is
+// not for writing.
 //
-// Growing: the file grows too, unless it goes on behind the map, and its space is reserved as with
-// [MapFileSize]. What is new reads zero, whatever was stored behind the old end before. Shrinking:
-// the file is cut off at the new end, unless it goes on behind the map; other processes and other
-// maps find SIGBUS there.
+// A longer map: the file grows with it, unless it already goes on behind the map. The space is
+// reserved as with [MapFileSize]. The new bytes are zero, whatever was stored behind the old end
+// before. A shorter map: the file is cut off at the new end, unless it goes on behind the map.
+// Access to the lost bytes in other processes and other maps then raises SIGBUS.
 //
-// The map stays where it is as long as its length is within the bytes of [MapReserve]. Otherwise it
-// may move: what [Map.Bytes] gave before is invalid.
+// The map does not move while its length is within [MapReserve]. Otherwise it may move, and a slice
+// of [Map.Bytes] from before is then invalid.
 //
-// Errors, with nothing changed: EINVAL if length is negative or more than a map or file can have,
-// or no whole number of huge pages with [MapHugePages], or the map is not for writing, was sealed,
-// or parts of it were unmapped; EFBIG and ENOSPC if the file cannot grow; EPERM if it is sealed
-// against it; EIO if a map with [MapGuard] has lost pages, and is to grow; ENOMEM; EAGAIN beyond
-// RLIMIT_MEMLOCK, for a locked map; EFAULT if it must move, and parts of it have another protection
-// or treatment than the rest; EBUSY while a function that [Map.Guarded] calls has its bytes. After
-// Close the error is os.ErrClosed.
+// Errors, with nothing changed:
+//   - EAGAIN if a locked map exceeds RLIMIT_MEMLOCK.
+//   - EBUSY while a function that [Map.Guarded] called has the bytes.
+//   - EFAULT if the map must move, and parts of it have another protection or advice than the rest.
+//   - EFBIG or ENOSPC if the file cannot grow; EPERM if it is sealed against that.
+//   - EINVAL if length is negative, exceeds what a map or file can have, or is not a multiple of
+//     the huge page size with [MapHugePages].
+//   - EINVAL if the map is sealed, or parts of it were unmapped.
+//   - EIO if a map with [MapGuard] has lost pages and is to grow.
+//   - ENOMEM if there is no memory or address space.
+//
+// After Close the error is os.ErrClosed.
 func (m *Map) Resize(length int) error {
 	return m.alone("resize", func() (err error) {
 		if length < 0 {
@@ -311,12 +327,13 @@ func (m *Map) Resize(length int) error {
 	})
 }
 
-// File returns a duplicate of the descriptor behind the map, read-write and close-on-exec, which
-// the caller owns and closes: of the file that was mapped with [MapWrite], or of shared memory
-// ([NewMap]) until it is sealed. Another process that is given it (exec.Cmd.ExtraFiles, or a Unix
-// socket) has the memory too, with [MapFD].
+// File returns a duplicate of the descriptor behind the map: that of the file that was mapped with
+// [MapWrite], or of the memory of [NewMap] until it is sealed. It is open for reading and writing
+// and close-on-exec. The caller owns and closes it. Another process that gets it
+// (exec.Cmd.ExtraFiles, [Send]) can map the same bytes with [MapFD].
 //
-// Errors: EBADF if the map has no descriptor; EMFILE. After Close the error is os.ErrClosed.
+// Errors: EBADF if the map keeps no descriptor. EMFILE if RLIMIT_NOFILE is reached. After Close the
+// error is os.ErrClosed.
 func (m *Map) File() (*os.File, error) {
 	if m == nil {
 		return nil, isNil("map")
@@ -333,9 +350,10 @@ func (m *Map) File() (*os.File, error) {
 	return newFile(fd, "bytefd", err)
 }
 
-// Close unmaps. It waits for calls of other methods that have begun, but not for functions that
-// [Map.Guarded] calls: they keep their bytes, and the last of them unmaps. It does not flush: the
-// kernel writes shared changes back in its time. Closing again does nothing and returns nil.
+// Close unmaps the map. It waits for calls of other methods that have begun. It does not wait for
+// functions that [Map.Guarded] called: they keep the bytes, and the end of the last one unmaps.
+// Close does not flush; the kernel writes shared changes back later. A second Close does nothing
+// and returns nil.
 func (m *Map) Close() error {
 	if m == nil {
 		return isNil("map")
@@ -352,7 +370,7 @@ func (m *Map) Close() error {
 	return m.release(handle)
 }
 
-// release ends a use of the mapping. The last one unmaps.
+// release ends one use of the mapping. The end of the last use unmaps.
 func (m *Map) release(handle unsafe.Pointer) error {
 	if m.users.Add(-1) > 0 {
 		return nil
@@ -377,7 +395,7 @@ func (m *Map) alone(op string, change func() error) error {
 		return err
 	}
 	if m.users.Load() > 1 {
-		return &Error{op, syscall.EBUSY, "a function that Guarded calls has the bytes"}
+		return &Error{op, syscall.EBUSY, "a function that Guarded called has the bytes"}
 	}
 	return change()
 }

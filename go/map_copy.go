@@ -11,19 +11,24 @@ import (
 	"github.com/bytefd/bytefd/go/internal/marked"
 )
 
-// ReadAt copies bytes from offset off of the map to p, as io.ReaderAt says: io.EOF if there are
-// fewer than len(p). It allocates nothing, and makes no system call unless bytes are missing.
+// ReadAt copies bytes from offset off of the map to p, as io.ReaderAt specifies. It returns io.EOF
+// if the map has fewer than len(p) bytes there. It allocates nothing, and makes no system call
+// unless bytes are missing.
 //
-// A map with [MapGuard] ends where its file ends now, and asks the file where it cannot tell
-// otherwise. It does not ask in the last page if a byte of the map there, from the last one that is
-// read on, is not zero: the kernel clears what it cuts off, so the file has that byte, or somebody
-// has stored it through another map since. In maps without a guard the rest of the file's last page
-// reads zero.
+// In a map with [MapGuard] the end of the file is the end of the map. ReadAt asks the kernel for
+// the size of the file if it cannot tell from memory. In the last page it does not ask if a byte
+// there, at or after the last one that is read, is not zero. The kernel clears bytes that it cuts
+// off, so a byte that is not zero is in the file, or was stored later through another map. In a map
+// without a guard, bytes of the last page after the end of the file are zero.
 //
-// Errors: EINVAL if off is negative. EIO if the bytes are in the map but not in the file, because
-// another process made it shorter, or if they could not be read from storage, or [Map.Protect]
-// forbids it: then the bytes before are in p, and n counts them. EFAULT if p is the memory of a map
-// and lost itself. After Close the error is os.ErrClosed.
+// Errors:
+//   - EFAULT if p is memory of a map, and a page of it is lost.
+//   - EINVAL if off is negative.
+//   - EIO if a byte is in the map but not in the file, because another process truncated the file.
+//     Also if storage fails, or if [Map.Protect] forbids reading. The bytes before it are in p, and
+//     n counts them.
+//
+// After Close the error is os.ErrClosed.
 func (m *Map) ReadAt(p []byte, off int64) (n int, err error) {
 	if m == nil {
 		return 0, isNil("map")
@@ -40,7 +45,7 @@ func (m *Map) ReadAt(p []byte, off int64) (n int, err error) {
 		n = len(there)
 	case notTheCallers:
 		return 0, &Error{"read", syscall.EFAULT,
-			"the memory to read into is of a map, and was lost"}
+			"the buffer is memory of a map whose page is lost"}
 	default:
 		n, err = mapRead(m.handle, int(off), there)
 	}
@@ -48,8 +53,8 @@ func (m *Map) ReadAt(p []byte, off int64) (n int, err error) {
 	case err != nil:
 		return n, err
 	case n < len(there):
-		message := fmt.Sprintf("byte %d of the map cannot be read: "+
-			"the file is shorter now, its storage fails, or the page is protected", off+int64(n))
+		message := fmt.Sprintf("byte %d does not exist: "+
+			"the file is shorter by now, its storage fails, or the page is protected", off+int64(n))
 		return n, &Error{"read", syscall.EIO, message}
 	case n < len(p):
 		return n, io.EOF
@@ -57,16 +62,21 @@ func (m *Map) ReadAt(p []byte, off int64) (n int, err error) {
 	return n, nil
 }
 
-// WriteAt copies p to offset off of the map, as io.WriterAt says. It allocates nothing, and makes
-// no system call unless bytes are missing. It does not make the file larger, as [Map.Resize] does:
-// unless all of p lies in the map the error is ENXIO, and nothing is written. Where a map with
-// [MapGuard] ends stands at [Map.ReadAt].
+// WriteAt copies p to offset off of the map, as io.WriterAt specifies. It allocates nothing, and
+// makes no system call unless bytes are missing. It does not make the map longer; [Map.Resize]
+// does. [Map.ReadAt] says where a map with [MapGuard] ends.
 //
-// Errors: EINVAL if off is negative. EACCES if the map is for reading. EIO if the bytes are in the
-// map but not in the file, because another process made it shorter, or if there is no room for them
-// on storage ([MapNoReserve]), or [Map.Protect] forbids it: then the bytes before are written, and
-// n counts them. EFAULT if p is the memory of a map and lost itself, also where [MapGuard] has
-// replaced it. After Close the error is os.ErrClosed.
+// Errors:
+//   - EACCES if the map is for reading.
+//   - EFAULT if p is memory of a map, and a page of it is lost, also if [MapGuard] has replaced the
+//     page.
+//   - EINVAL if off is negative.
+//   - EIO if a byte is in the map but not in the file, because another process truncated the file.
+//     Also if the storage has no room ([MapNoReserve]) or fails, or if [Map.Protect] forbids
+//     writing. The bytes before it are written, and n counts them.
+//   - ENXIO if p does not fit entirely into the map. Nothing is written.
+//
+// After Close the error is os.ErrClosed.
 func (m *Map) WriteAt(p []byte, off int64) (n int, err error) {
 	if m == nil {
 		return 0, isNil("map")
@@ -90,32 +100,33 @@ func (m *Map) WriteAt(p []byte, off int64) (n int, err error) {
 			return len(p), nil
 		case notTheCallers:
 			return 0, &Error{"write", syscall.EFAULT,
-				"the memory to write is of a map, and was lost"}
+				"the buffer is memory of a map whose page is lost"}
 		}
 	}
 	n, err = mapWrite(m.handle, int(off), p)
 	if err == nil && n < len(p) {
-		const format = "byte %d of the map cannot be written: " +
-			"the file is shorter now, its storage is full or fails, or the page is protected"
+		const format = "byte %d does not exist: " +
+			"the file is shorter by now, its storage is full or fails, or the page is protected"
 		return n, &Error{"write", syscall.EIO, fmt.Sprintf(format, off+int64(n))}
 	}
 	return n, err
 }
 
-// outcome is what became of a copy.
+// outcome is the result of a copy.
 type outcome int
 
 const (
-	// All bytes were copied, and they are the file's.
+	// All bytes were copied, and they are those of the file.
 	allCopied outcome = iota
-	// C must find out how many there are.
+	// C must find out how many bytes were copied.
 	notAll
-	// There was a fault, and it was not in the map.
+	// The copy faulted in memory that is not the map's.
 	notTheCallers
 )
 
-// copied copies between p and as many bytes of the map from offset off on, which are in the map. It
-// does not leave Go unless a page may have been replaced, or the file must be asked how long it is.
+// copied copies between p and as many bytes of the map at offset off, which are in the map. It
+// stays in Go unless a page may have been replaced, or the kernel must be asked for the size of the
+// file.
 //
 // A fault is a panic here. In a guarded map the handler ends the copy instead of replacing a page.
 func (m *Map) copied(p []byte, off int, isWrite bool) (o outcome) {
@@ -153,18 +164,18 @@ func (m *Map) copied(p []byte, off int, isWrite bool) (o outcome) {
 	return allCopied
 }
 
-// has reports whether bytes of p are bytes of the map.
+// has reports whether p begins in the map.
 func (m *Map) has(p []byte) bool {
 	first, data := unsafe.Pointer(unsafe.SliceData(p)), unsafe.Pointer(unsafe.SliceData(m.data))
 	return uintptr(first)-uintptr(data) < uintptr(len(m.data))
 }
 
-// overlap reports whether length bytes at a, and as many at b, have bytes in common.
+// overlap reports whether length bytes at a and length bytes at b have bytes in common.
 func overlap(a, b unsafe.Pointer, length int) bool {
 	return uintptr(a)-uintptr(b)+uintptr(length)-1 < 2*uintptr(length)-1
 }
 
-// outcomeOf is what a fault in a copy means. Any other panic goes on.
+// outcomeOf returns what a fault in a copy means. It passes other panics on.
 func outcomeOf(fault any, data, p []byte) outcome {
 	switch {
 	case faultedIn(fault, data):
@@ -175,15 +186,15 @@ func outcomeOf(fault any, data, p []byte) outcome {
 	panic(fault)
 }
 
-// isReplaced reports whether pages of a guarded map were replaced: its copies do not do that, but
-// whoever has been given its memory may.
+// isReplaced reports whether pages of a guarded map were replaced. Copies replace none, but an
+// access of the program through Bytes may.
 func (m *Map) isReplaced() bool { return m.isShown.Load() && isLost(m.handle) }
 
 // hasBytes reports whether the file behind a guarded map has the bytes before end, if the page of
-// the last of them is there. If the next page is there too, the file does not end before it. Behind
-// the map's last page is none: there a byte that is not zero tells, because the kernel clears what
-// it cuts off. But it does not clear what a private map has stored, and the program may have stored
-// something since.
+// the last of them is there. If the next page is there too, the file does not end before it. After
+// the last page of the map there is no next page; there a byte that is not zero tells, because the
+// kernel clears what it cuts off. But the kernel does not clear what was stored through a private
+// map, and the program may have stored the byte later.
 func (m *Map) hasBytes(end int) bool {
 	if !m.canShrink {
 		return true
@@ -203,13 +214,13 @@ func (m *Map) hasBytes(end int) bool {
 	return err == nil && size-m.offset >= int64(end)
 }
 
-// nextPage returns the offset of the first page that begins at end or behind it.
+// nextPage returns the offset of the first page that begins at or after end.
 func (m *Map) nextPage(end int) int {
 	address := uintptr(unsafe.Pointer(unsafe.SliceData(m.data))) + uintptr(end)
 	return end + int(-address&uintptr(os.Getpagesize()-1))
 }
 
-// peek returns a byte of the map, and whether it is not lost.
+// peek returns a byte of the map, and whether its page is there.
 func (m *Map) peek(at int) (b byte, isThere bool) {
 	return marked.Peek(unsafe.Pointer(&m.data[at]))
 }

@@ -2,8 +2,8 @@ package bytefd
 
 import "runtime"
 
-// holdMap is a map, for reading, of bytes that are memory of Go's. A mapping takes longer to make
-// than a small file.
+// holdMap makes a map for reading of bytes that are memory of Go. Making a mapping takes longer
+// than making a small file.
 func holdMap(b []byte) *Map {
 	if b == nil {
 		b = []byte{}
@@ -14,7 +14,8 @@ func holdMap(b []byte) *Map {
 	return m
 }
 
-// needMapping maps a file of the bytes that a map holds: whoever needs a mapping calls it first.
+// needMapping maps a file of the bytes that such a map holds. Methods that need a mapping call it
+// first.
 func (m *Map) needMapping() error {
 	if m == nil || !m.isHeld.Load() {
 		return nil

@@ -6,9 +6,9 @@ import (
 	"syscall"
 )
 
-// MapOption changes which part of a file is mapped, and how. The default is all of the file, for
-// reading; for memory it is memory that is shared. Options may be given in any order and used
-// again; of two that set the same thing the last one counts. Options that contradict each other are
+// MapOption changes which part of a file is mapped, and how. The default is the whole file, for
+// reading; for [NewMap] it is shared memory. Options may be given in any order and used again. If
+// two options set the same thing, the last one counts. Options that contradict each other are
 // EINVAL.
 type MapOption func(*mapOptions)
 
@@ -28,7 +28,7 @@ func newMapOptions(opts []MapOption) (*mapOptions, error) {
 		set(o)
 	}
 	if o.offset < 0 || o.length < ToEnd || o.fileSize < 0 || o.reserve < 0 {
-		const format = "offset %d, length %d, file size %d, reserve %d: none may be negative"
+		const format = "offset %d, length %d, file size %d, reserve %d: must not be negative"
 		message := fmt.Sprintf(format, o.offset, o.length, o.fileSize, o.reserve)
 		return nil, &Error{"options", syscall.EINVAL, message}
 	}
@@ -60,91 +60,95 @@ const (
 func withAccess(access uint32) MapOption { return func(o *mapOptions) { o.access = access } }
 func withMapFlag(flag uint64) MapOption  { return func(o *mapOptions) { o.flags |= flag } }
 
-// MapRead maps for reading only, through a private mapping: the default for files. What others
-// write to the file shows in the map, except on file systems that have no shared mappings, such as
-// FUSE with direct_io. EINVAL for memory.
+// MapRead maps for reading only, through a private mapping. It is the default for files. What
+// others write to the file shows in the map, except on file systems without shared mappings, such
+// as FUSE with direct_io. EINVAL for [NewMap].
 func MapRead() MapOption { return withAccess(accessRead) }
 
-// MapWrite maps for reading and writing, shared: stores reach the file and everybody who maps it.
+// MapWrite maps for reading and writing, shared: stores reach the file and every process that maps
+// it. It is the default for [NewMap].
 func MapWrite() MapOption { return withAccess(accessWrite) }
 
 // MapPrivate maps for reading and writing, copy on write: stores stay in this map and never reach
-// the file, for which permission to read is enough. Whether later changes of the file show is
-// unspecified, mmap(2).
+// the file. Permission to read the file is enough. Whether later changes of the file show is
+// unspecified, mmap(2). For [NewMap] it gives memory without a file.
 func MapPrivate() MapOption { return withAccess(accessPrivate) }
 
-// MapOffset sets the first byte of the file that the map shows: any byte, not only the first of a
-// page. EINVAL if negative. The default is 0.
+// MapOffset sets the first byte of the file that is mapped. It need not begin a page. The default
+// is 0. EINVAL if offset is negative.
 func MapOffset(offset int64) MapOption { return func(o *mapOptions) { o.offset = offset } }
 
-// MapLength sets how many bytes are mapped. The default, [ToEnd], is from the offset to the end of
-// the file. EINVAL if 0 or another negative number.
+// MapLength sets the number of bytes to map. The default, [ToEnd], means from the offset to the end
+// of the file. EINVAL if length is 0 or another negative number.
 func MapLength(length int) MapOption { return func(o *mapOptions) { o.length = length } }
 
-// MapFileSize grows a smaller file to this many bytes first, with zeros, and reserves its space so
-// that a store cannot hit a full disk (unless [MapNoReserve] is given). A larger file stays as it
-// is. Needs [MapWrite]. Processes that grow one file at the same time must agree among themselves.
+// MapFileSize first grows a smaller file to size bytes, with zeros. It reserves the added space, so
+// that a store there cannot meet a full disk; [MapNoReserve] skips that. A larger file stays as it
+// is. Needs [MapWrite]. EINVAL if size is negative. Processes that grow one file at the same time
+// must agree among themselves.
 func MapFileSize(size int64) MapOption { return func(o *mapOptions) { o.fileSize = size } }
 
-// MapMode sets the permission bits of a file that [MapCreate] makes, less the umask. The default,
+// MapMode sets the permission bits of a file that [MapCreate] creates, less the umask. The default,
 // and the meaning of 0, is 0600. Other bits of fs.FileMode are EINVAL.
 func MapMode(mode fs.FileMode) MapOption { return func(o *mapOptions) { o.mode = mode } }
 
-// MapCreate makes the file if there is none. Needs [MapWrite].
+// MapCreate creates the file if it does not exist. Needs [MapWrite].
 func MapCreate() MapOption { return withMapFlag(mapCreate) }
 
-// MapExecute allows the memory to be executed too, PROT_EXEC.
+// MapExecute also allows the memory to be executed, PROT_EXEC.
 func MapExecute() MapOption { return withMapFlag(mapExecute) }
 
-// MapPopulate reads the pages in before the map is returned; what cannot be read in then is read on
-// first use. Memory is all there then.
+// MapPopulate reads the pages in before the map is returned. Pages of a file that cannot be read
+// then are read on first access. Memory of [NewMap] is all there then.
 func MapPopulate() MapOption { return withMapFlag(mapPopulate) }
 
-// MapMlock keeps the pages in memory, mlock(2): ENOMEM or EPERM where RLIMIT_MEMLOCK does not allow
-// it.
+// MapMlock keeps the pages in memory, mlock(2). ENOMEM or EPERM if RLIMIT_MEMLOCK does not allow
+// it. ENOMEM if pages are past the end of the file.
 func MapMlock() MapOption { return withMapFlag(mapMlock) }
 
-// MapNoReserve reserves neither disk space for growing nor swap space for private pages: a sparse
-// file of any size, where a [Map.WriteAt] that finds no room is EIO.
+// MapNoReserve reserves neither disk space for growing nor swap space for private pages. It allows
+// a sparse file of any size. If there is no room for a store, [Map.WriteAt] returns EIO, and a
+// store through [Map.Bytes] raises SIGBUS or ends in the out-of-memory killer.
 func MapNoReserve() MapOption { return withMapFlag(mapNoReserve) }
 
 // MapBeyondEOF allows a range past the end of the file. The rest of the last page reads zero, and
-// what is stored there never reaches the file. Pages wholly past the end are not there until the
-// file grows: ReadAt and WriteAt answer EIO.
+// stores there never reach the file. Pages entirely past the end do not exist until the file grows:
+// [Map.ReadAt] and [Map.WriteAt] return EIO there, and access through [Map.Bytes] raises SIGBUS.
 func MapBeyondEOF() MapOption { return withMapFlag(mapBeyondEOF) }
 
-// MapNoFork keeps the map out of children made by fork(2), MADV_DONTFORK.
+// MapNoFork keeps the map out of children of fork(2), MADV_DONTFORK.
 func MapNoFork() MapOption { return withMapFlag(mapNoFork) }
 
-// MapWipeOnFork lets children made by fork(2) find zeros in private memory, [NewMap] with
-// [MapPrivate]: MADV_WIPEONFORK (Linux 4.14).
+// MapWipeOnFork gives children of fork(2) zeros instead of the content, MADV_WIPEONFORK (Linux
+// 4.14). It is for private memory: [NewMap] with [MapPrivate].
 func MapWipeOnFork() MapOption { return withMapFlag(mapWipeOnFork) }
 
-// MapHugePages makes memory ([NewMap]) of the huge pages that the administrator has reserved
-// (vm.nr_hugepages), hugetlbfs. The length must be a multiple of their size, and not 0; ENOMEM
-// where not enough are free. (Other huge pages need no asking: with [MapPopulate], memory is made
-// of them where that pays.)
+// MapHugePages makes the memory of [NewMap] from the huge pages that the administrator has reserved
+// (vm.nr_hugepages). The length must be a multiple of their size, and not 0. It can grow within
+// [MapReserve] only. ENOMEM if too few are free. Other huge pages need no option: [MapPopulate]
+// uses them where they are faster.
 func MapHugePages() MapOption { return withMapFlag(mapHugePages) }
 
-// MapGuard survives the loss of pages. If another process makes the file shorter, or the storage
-// behind it fails, access finds zeros instead of raising SIGBUS, and [Map.Check] fails from then
-// on. It costs nothing until then. The map keeps a descriptor of the file, for [Map.FileSize].
+// MapGuard makes a map survive the loss of pages. If another process truncates the file, or the
+// storage fails, access finds zeros instead of raising SIGBUS. [Map.Check] returns EIO from then
+// on. The guard costs nothing until then. The map keeps a descriptor of the file, for
+// [Map.FileSize].
 //
-//   - A lost page stays zeros, also when the file grows again. With a page past the end of the file
-//     others that are past the end at that moment are replaced: 1, 2, 4 and so on, so that they
-//     need few mappings. Where the storage fails, only the page itself is replaced. It may need a
-//     mapping of its own (vm.max_map_count); where none is left, the fault is what Go makes of it.
+//   - A lost page stays zeros, even if the file grows again. If the page is past the end of the
+//     file, other pages past the end are replaced with it: 1, 2, 4 and so on, so that they need few
+//     mappings. If the storage fails, only the page itself is replaced. Each replacement may need a
+//     mapping of its own (vm.max_map_count). If none is left, Go handles the fault.
 //   - The handler for SIGBUS serves the whole process. Each new guarded map installs it in front of
-//     the Go runtime's, or of what C code has installed, unless it is in front already: EBUSY if it
-//     does not stay in place.
-//   - Every fault that is not a lost page of a guarded map is what Go makes of it, as before: a
-//     panic under debug.SetPanicOnFault, otherwise the end of the process. signal.Notify sees
-//     signals that are sent.
-//   - C code in the program that blocks SIGBUS is not saved. System calls that are given lost pages
-//     fail with EFAULT, and the pages stay lost.
+//     the handler of the Go runtime or of C code, unless it is in front already. EBUSY if the
+//     handler does not stay in place.
+//   - Go handles every fault that is not a lost page of a guarded map, as without a guard: it
+//     panics under debug.SetPanicOnFault, and otherwise ends the process. signal.Notify receives
+//     signals that processes send.
+//   - C code that blocks SIGBUS is not protected. System calls that are given lost pages return
+//     EFAULT, and the pages stay lost.
 func MapGuard() MapOption { return withMapFlag(mapGuard) }
 
-// MapReserve keeps address space for the map: as long as its length stays within this many bytes,
-// [Map.Resize] never moves it, and slices of it stay valid. It costs no memory. Needs [MapWrite],
-// or memory ([NewMap]). EINVAL if negative; the default is 0, for none.
+// MapReserve keeps address space for the map, which costs no memory. While the length of the map is
+// within this many bytes, [Map.Resize] does not move it, and slices of it stay valid. Needs
+// [MapWrite] or [NewMap]. The default is 0. EINVAL if bytes is negative.
 func MapReserve(bytes int) MapOption { return func(o *mapOptions) { o.reserve = bytes } }

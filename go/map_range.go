@@ -6,13 +6,17 @@ import (
 	"unsafe"
 )
 
-// Flush writes changed bytes of a range back to the file, msync(2). flags is MS_SYNC (returns when
-// the bytes are on the storage) or MS_ASYNC (schedules the writing and returns), of the package
-// syscall or golang.org/x/sys/unix; MS_INVALIDATE may be added.
+// Flush writes changed bytes of a range back to the file, msync(2). flags is MS_SYNC, which waits
+// until the bytes are on storage, or MS_ASYNC, which schedules the writing and returns.
+// MS_INVALIDATE may be added. The constants are in package syscall and golang.org/x/sys/unix.
 //
-// Errors: EINVAL for the range, if flags is something else, or if the map is private, whose stores
-// never reach the file; EIO if writing failed, or a map with [MapGuard] has lost pages; EBUSY if
-// locked pages are to be invalidated. After Close the error is os.ErrClosed.
+// Errors:
+//   - EBUSY if locked pages are to be invalidated.
+//   - EINVAL if the range or flags are invalid, or the map is private, whose stores never reach the
+//     file.
+//   - EIO if writing fails, or a map with [MapGuard] has lost pages.
+//
+// After Close the error is os.ErrClosed.
 func (m *Map) Flush(offset, length, flags int) error {
 	flush := func(handle unsafe.Pointer, offset, length int) error {
 		return mapFlush(handle, offset, length, flags)
@@ -20,13 +24,17 @@ func (m *Map) Flush(offset, length, flags int) error {
 	return m.onRange("flush", offset, length, flush)
 }
 
-// Advise tells the kernel how the pages that hold bytes of a range will be used, madvise(2). advice
-// is a MADV_* constant of the package syscall or golang.org/x/sys/unix. Advice that would lose
-// content is refused; see [Map.Discard].
+// Advise tells the kernel how a range will be used, madvise(2). It applies to every page that
+// contains bytes of the range. advice is a MADV_ constant of package syscall or
+// golang.org/x/sys/unix. Advise refuses advice that loses content; [Map.Discard] accepts it.
 //
-// Errors: EINVAL for the range, if there is no such advice, it would lose content, or the kernel
-// does not do this with this kind of memory; EOPNOTSUPP (which is errors.ErrUnsupported) if this
-// kernel does not know the advice; madvise(2)'s own. After Close the error is os.ErrClosed.
+// Errors:
+//   - EINVAL if the range is invalid, the advice is unknown or loses content, or the kernel does
+//     not support the advice for this kind of memory.
+//   - EOPNOTSUPP, which is errors.ErrUnsupported, if this kernel does not know the advice.
+//   - Others of madvise(2).
+//
+// After Close the error is os.ErrClosed.
 func (m *Map) Advise(offset, length, advice int) error {
 	advise := func(handle unsafe.Pointer, offset, length int) error {
 		return mapAdvise(handle, offset, length, advice, 0)
@@ -35,7 +43,7 @@ func (m *Map) Advise(offset, length, advice int) error {
 }
 
 // Discard is [Map.Advise] for advice that loses content: MADV_FREE, MADV_REMOVE, MADV_HWPOISON,
-// MADV_GUARD_INSTALL, and for private maps MADV_DONTNEED and MADV_DONTNEED_LOCKED. It is given only
+// MADV_GUARD_INSTALL, and for private maps MADV_DONTNEED and MADV_DONTNEED_LOCKED. It applies only
 // to pages that lie entirely within the range.
 //
 // Errors are those of Advise, and EPERM for MADV_REMOVE after [Map.Share].
@@ -49,28 +57,30 @@ func (m *Map) Discard(offset, length, advice int) error {
 // The flag of include/bytefd.h; one that differs there does not compile.
 const loseContent = 1 << 18
 
-// Mlock keeps the pages that hold bytes of a range in memory, mlock(2). Locks do not add up.
+// Mlock keeps every page that contains bytes of a range in memory, mlock(2). Locks do not add up:
+// one [Map.Munlock] undoes any number of them.
 //
-// Errors: EINVAL for the range; ENOMEM or EPERM where RLIMIT_MEMLOCK does not allow it; ENOMEM
-// where pages are past the end of the file. After Close the error is os.ErrClosed.
+// Errors: EINVAL if the range is invalid. ENOMEM or EPERM if RLIMIT_MEMLOCK does not allow it.
+// ENOMEM if pages are past the end of the file. After Close the error is os.ErrClosed.
 func (m *Map) Mlock(offset, length int) error {
 	return m.onRange("mlock", offset, length, mapMlockRange)
 }
 
-// Munlock undoes [Map.Mlock] and [MapMlock] for the pages that hold bytes of a range, munlock(2).
+// Munlock undoes [Map.Mlock] and [MapMlock] for every page that contains bytes of a range,
+// munlock(2).
 //
-// Errors: EINVAL for the range. After Close the error is os.ErrClosed.
+// Errors: EINVAL if the range is invalid. After Close the error is os.ErrClosed.
 func (m *Map) Munlock(offset, length int) error {
 	return m.onRange("munlock", offset, length, mapMunlockRange)
 }
 
-// Protect allows or forbids access to the pages that hold bytes of a range, mprotect(2). prot is
-// PROT_NONE, PROT_READ, or PROT_READ with PROT_WRITE and PROT_EXEC, of the package syscall or
-// golang.org/x/sys/unix. What is forbidden is EIO for [Map.ReadAt], [Map.WriteAt] and
-// [Map.Guarded], and a SIGSEGV elsewhere.
+// Protect allows or forbids access to every page that contains bytes of a range, mprotect(2). prot
+// is PROT_NONE, or PROT_READ, to which PROT_WRITE and PROT_EXEC may be added. The constants are in
+// package syscall and golang.org/x/sys/unix. Forbidden access is EIO from [Map.ReadAt],
+// [Map.WriteAt] and [Map.Guarded], and raises SIGSEGV elsewhere.
 //
-// Errors: EINVAL for the range, or if prot is something else; EACCES for what the map was not made
-// for; mprotect(2)'s own. After Close the error is os.ErrClosed.
+// Errors: EINVAL if the range or prot is invalid. EACCES if the map was not made for that access.
+// Others of mprotect(2). After Close the error is os.ErrClosed.
 func (m *Map) Protect(offset, length, prot int) error {
 	protect := func(handle unsafe.Pointer, offset, length int) error {
 		return mapProtect(handle, offset, length, prot)
@@ -78,21 +88,21 @@ func (m *Map) Protect(offset, length, prot int) error {
 	return m.onRange("protect", offset, length, protect)
 }
 
-// Prefetch reads the pages of a range in before it returns, so that reading them later waits for
-// nothing.
+// Prefetch reads the pages of a range in before it returns, so that later reads do not wait for
+// storage.
 //
-// Errors: EINVAL for the range; EIO if bytes do not exist any more or cannot be read. After Close
-// the error is os.ErrClosed.
+// Errors: EINVAL if the range is invalid. EIO if bytes no longer exist or cannot be read. After
+// Close the error is os.ErrClosed.
 func (m *Map) Prefetch(offset, length int) error {
 	return m.onRange("prefetch", offset, length, mapPrefetch)
 }
 
 // Unmap unmaps every page that lies entirely within a range, munmap(2). Access there through a
-// slice raises SIGSEGV from now on, or finds other memory of the process; the methods of Map answer
-// EINVAL. The map keeps its length, but can no longer be resized or sealed.
+// slice raises SIGSEGV from then on, or finds other memory of the process. The methods of Map
+// return EINVAL there. The map keeps its length, and can no longer be resized or sealed.
 //
-// Errors: EINVAL for the range, and for a length of 0; munmap(2)'s own; EBUSY while a function that
-// [Map.Guarded] calls has the bytes. After Close the error is os.ErrClosed.
+// Errors: EBUSY while a function that [Map.Guarded] called has the bytes. EINVAL if the range is
+// invalid, or length is 0. Others of munmap(2). After Close the error is os.ErrClosed.
 func (m *Map) Unmap(offset, length int) error {
 	return m.alone("unmap", func() error {
 		m.asksC = true
@@ -102,7 +112,7 @@ func (m *Map) Unmap(offset, length int) error {
 
 type doToRange = func(handle unsafe.Pointer, offset, length int) error
 
-// onRange does something to a range while the map stays open.
+// onRange applies do to a range while the map stays open.
 func (m *Map) onRange(op string, offset, length int, do doToRange) error {
 	if m == nil {
 		return isNil("map")
@@ -115,7 +125,7 @@ func (m *Map) onRange(op string, offset, length int, do doToRange) error {
 	return m.inRange(op, offset, length, do)
 }
 
-// inRange refuses negative numbers, which C does not have, and leaves the rest to it.
+// inRange refuses negative numbers, which C does not have. C checks the rest.
 func (m *Map) inRange(op string, offset, length int, do doToRange) error {
 	if err := m.check(op, int64(offset)); err != nil {
 		return err

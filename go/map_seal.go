@@ -13,28 +13,33 @@ type SealOption func(*sealOptions)
 
 type sealOptions struct{ timeout time.Duration }
 
-// sealPatience is how long sealing waits by default.
+// sealPatience is the default of SealTimeout.
 const sealPatience = 100 * time.Millisecond
 
-// SealTimeout sets how long Seal waits for a process that has the memory mapped for writing: 0 does
-// not wait, a negative duration sets no limit. The default is 100 ms.
+// SealTimeout limits how long Seal waits for a process that has the memory mapped for writing. 0
+// does not wait; a negative timeout waits without a limit. The default is 100 ms.
 func SealTimeout(timeout time.Duration) SealOption {
 	return func(o *sealOptions) { o.timeout = timeout }
 }
 
-// Seal seals shared memory ([NewMap]) without copying and returns a file as [WrapBuffer] does: of
-// exactly the map's length, at offset 0, mode 0400 (0500 with [MapExecute]), close-on-exec. The
-// caller owns the file and closes it. The map stays, at the same address and for reading only; its
-// bytes can never change.
+// Seal seals the shared memory of [NewMap] without copying it, and returns its file: sealed, of the
+// length of the map, at offset 0, close-on-exec, of mode 0400 (0500 with [MapExecute]). The caller
+// owns and closes the file. The map stays at its address, for reading only. Its bytes can never
+// change.
 //
-// A child that this process is just starting has the memory mapped for writing for a moment. Seal
-// waits for it; see [SealTimeout].
+// A child that this process is starting has the memory mapped for writing for a moment. Seal waits
+// for it; see [SealTimeout].
 //
-// Errors, with the map as it was: EINVAL if it is not shared memory, is sealed already, or parts of
-// it were unmapped; ETIMEDOUT, which is os.ErrDeadlineExceeded, if another process still has it
-// mapped for writing, or the kernel uses pages of it (io_uring, direct I/O): EBUSY with a timeout
-// of 0; EBUSY while a function that [Map.Guarded] calls has the bytes; EPERM if another process has
-// sealed it against seals; EIO if a map with [MapGuard] has lost pages; ENOMEM, EMFILE and ENFILE.
+// Errors, with the map unchanged:
+//   - EBUSY while a function that [Map.Guarded] called has the bytes. Also if the timeout is 0 and
+//     Seal would have to wait.
+//   - EINVAL if the map is not shared memory, is sealed already, or parts of it were unmapped.
+//   - EIO if a map with [MapGuard] has lost pages.
+//   - EPERM if another process has added F_SEAL_SEAL.
+//   - ETIMEDOUT, which is os.ErrDeadlineExceeded, if another process still has the memory mapped
+//     for writing, or the kernel uses its pages (io_uring, direct I/O).
+//   - EMFILE, ENFILE or ENOMEM if a limit is reached.
+//
 // After Close the error is os.ErrClosed.
 func (m *Map) Seal(opts ...SealOption) (*os.File, error) {
 	o := sealOptions{sealPatience}
@@ -59,19 +64,24 @@ func asTimeout(err error) error {
 	return err
 }
 
-// Share returns a read-only file of shared memory ([NewMap]) for other processes, while this map
-// goes on writing; they see every store. The caller owns the file and closes it. It is
-// close-on-exec and has an offset of its own.
+// Share returns a read-only file of the shared memory of [NewMap], for other processes. This map
+// goes on writing, and they see every store. The caller owns and closes the file. It is
+// close-on-exec and has its own offset.
 //
 // The memory gets mode 0400 and the seals F_SEAL_SHRINK, F_SEAL_GROW and F_SEAL_FUTURE_WRITE (Linux
-// 5.1): it can be written only through maps that exist already. [Map.Resize], and [Map.Discard]
-// with MADV_REMOVE, are EPERM from then on. [Map.Seal] still works, but another process of the same
-// user can prevent that, and a failure leaves the map for reading only.
+// 5.1). Only maps that exist already can then write to it. From then on [Map.Resize], and
+// [Map.Discard] with MADV_REMOVE, return EPERM. [Map.Seal] still works, but another process of the
+// same user can prevent it. If that Seal fails, the map is for reading only.
 //
-// Errors: EINVAL if the map is not shared memory or is sealed, or the kernel does not know
-// F_SEAL_FUTURE_WRITE; EPERM if another process has sealed it against seals; EIO if another process
-// made it shorter; ENOENT where /proc is not mounted; EMFILE, ENFILE. After Close the error is
-// os.ErrClosed.
+// Errors:
+//   - EINVAL if the map is not shared memory or is sealed, or if the kernel does not know
+//     F_SEAL_FUTURE_WRITE.
+//   - EIO if another process made the memory shorter.
+//   - ENOENT if /proc is not mounted.
+//   - EPERM if another process has added F_SEAL_SEAL.
+//   - EMFILE or ENFILE if a limit is reached.
+//
+// After Close the error is os.ErrClosed.
 func (m *Map) Share() (*os.File, error) {
 	fd := 0
 	err := m.alone("share", func() (err error) {

@@ -9,16 +9,16 @@ import (
 	"syscall"
 )
 
-// MapWriter is memory that grows as it is written, and becomes a sealed file: for encoders, bodies
-// of requests, whatever writes to an io.Writer. Content of up to 1 MiB is collected in memory of
-// Go, and sealing copies it into a file. Larger content moves into a memory file once, which
-// becomes the sealed file without being copied.
+// MapWriter is memory that grows as it is written and becomes a sealed file. It is for encoders,
+// bodies of requests, and whatever else writes to an io.Writer. Content of up to 1 MiB is collected
+// in Go's memory, and Seal copies it into a file. Larger content moves once into a memory file,
+// which Seal seals without a copy.
 //
-// End it with [MapWriter.Seal], or with [MapWriter.Close] to drop what was written; after either,
-// every method's error is os.ErrClosed.
+// Call [MapWriter.Seal] at the end, or [MapWriter.Close] to drop what was written. After either,
+// the methods return os.ErrClosed.
 //
-// One goroutine at a time may use it, as a bytes.Buffer. A MapWriter that nothing refers to any
-// more is freed by the garbage collector some time later. It must not be copied.
+// Only one goroutine at a time may use a MapWriter, as with a bytes.Buffer. The garbage collector
+// frees a MapWriter that nothing refers to any more, but late. A MapWriter must not be copied.
 type MapWriter struct {
 	isOpen  bool
 	small   []byte // all that was written, unless there is a map
@@ -35,22 +35,21 @@ var (
 )
 
 const (
-	// Up to so many bytes copying costs less than pages that are made ahead.
+	// Up to this many bytes, copying costs less than making pages ahead.
 	writerSmall = 1 << 20
-	// Up to so many bytes stay in memory of Go, and are mapped when something needs a mapping.
+	// Up to this many bytes stay in Go's memory, and are mapped when a method needs a mapping.
 	writerHeld = 64 << 10
-	// What the first byte gets, in memory of Go and in a map.
+	// The size for the first byte, in Go's memory and in a map.
 	writerFirst, writerFirstMapped = 4 << 10, 64 << 10
-	// Address space that is kept, so that growing moves nothing: more than most will ever write. It
-	// costs no memory.
+	// The address space that is kept, so that growing moves nothing. It costs no memory.
 	writerReserve = min(64<<30, math.MaxInt/4)
 	// A huge page.
 	writerExtent = 2 << 20
-	// Room for each call of a reader.
+	// The least room for each call of a reader.
 	writerMinRead = 512
 )
 
-// hasMemfd says that a memory file was made once.
+// hasMemfd is true once a memory file was made.
 var hasMemfd atomic.Bool
 
 // NewMapWriter returns an empty MapWriter. Errors are those of [NewMap].
@@ -66,7 +65,7 @@ func NewMapWriter() (*MapWriter, error) {
 	return &MapWriter{isOpen: true}, nil
 }
 
-// Len returns how many bytes have been written, 0 after Seal and Close.
+// Len returns the number of bytes that have been written. It returns 0 after Seal and Close.
 func (w *MapWriter) Len() int {
 	if w == nil {
 		return 0
@@ -74,10 +73,10 @@ func (w *MapWriter) Len() int {
 	return w.written
 }
 
-// Write writes all of p, or nothing.
+// Write writes all of p, or nothing and returns an error.
 //
-// Errors are those of [Map.Resize]: EFBIG, ENOSPC and ENOMEM when there is no more room. EFAULT if
-// p is the memory of a map and lost, also where [MapGuard] has replaced it.
+// Errors: EFBIG, ENOSPC or ENOMEM if there is no room, as for [Map.Resize]. EFAULT if p is memory
+// of a map and a page of it is lost, also if [MapGuard] has replaced the page.
 func (w *MapWriter) Write(p []byte) (n int, err error) {
 	spare, err := w.spare(len(p))
 	if err != nil {
@@ -88,7 +87,7 @@ func (w *MapWriter) Write(p []byte) (n int, err error) {
 			w.count(len(p))
 			return len(p), nil
 		}
-		// Bytes that may be lost are for C to copy.
+		// Only C can copy bytes that may be lost.
 		if err := w.move(len(p)); err != nil {
 			return 0, err
 		}
@@ -122,11 +121,11 @@ func (w *MapWriter) WriteByte(c byte) error {
 	return nil
 }
 
-// ReadFrom writes what r delivers until io.EOF, and returns how many bytes that were. An error of r
-// is returned as it is, and what was read before stays written.
+// ReadFrom writes everything that r delivers until io.EOF, and returns the number of bytes. After
+// an error of r, which is returned unchanged, what was read before stays written.
 //
-// Other errors are those of [MapWriter.Write], and EINVAL if r says that it has read what cannot
-// be; EBUSY if r writes to w.
+// Other errors are those of [MapWriter.Write]. EBUSY if r writes to w. EINVAL if r says that it has
+// read more bytes than it was asked for.
 func (w *MapWriter) ReadFrom(r io.Reader) (n int64, err error) {
 	if _, err := w.spare(0); err != nil {
 		return 0, err
@@ -151,7 +150,7 @@ func (w *MapWriter) readOnce(r io.Reader) (n int, err error) {
 		if cap(w.small) == 0 {
 			w.small = make([]byte, 0, writerFirst)
 		}
-		// What is full may be complete: memory grows only for a byte that is there.
+		// A full buffer may be complete: it grows only when one more byte was read.
 		if spare = w.small[written:cap(w.small)]; len(spare) < writerMinRead {
 			spare = make([]byte, writerMinRead)
 		}
@@ -168,7 +167,8 @@ func (w *MapWriter) readOnce(r io.Reader) (n int, err error) {
 	}
 	n, err = r.Read(spare)
 	if n < 0 || n > len(spare) {
-		message := fmt.Sprintf("the reader says that it has read %d bytes into %d", n, len(spare))
+		const format = "the reader says that it read %d bytes into a buffer of %d"
+		message := fmt.Sprintf(format, n, len(spare))
 		return 0, &Error{"read", syscall.EINVAL, message}
 	}
 	if !w.isOpen {
@@ -176,7 +176,7 @@ func (w *MapWriter) readOnce(r io.Reader) (n int, err error) {
 	}
 	if w.written != written {
 		return 0, &Error{"read", syscall.EBUSY,
-			"the reader has written to the writer that it is read into"}
+			"the reader wrote to the MapWriter that reads from it"}
 	}
 	if isSmall && n > 0 {
 		to, failure := w.spare(n)
@@ -192,12 +192,13 @@ func (w *MapWriter) readOnce(r io.Reader) (n int, err error) {
 }
 
 // Seal returns a sealed file of what has been written, as [Map.Seal] or [WrapBuffer] makes it, and
-// the map of it, for reading. The caller owns and closes both. The MapWriter is closed then. The
-// map of a small file is memory of Go's until something needs a mapping; a store into its
-// [Map.Bytes], which is forbidden, is no SIGSEGV then.
+// a map of it for reading. The caller owns and closes both. The MapWriter is then closed. A second
+// call returns os.ErrClosed.
 //
-// Errors are those of [Map.Seal], with everything as it was; EBUSY while ReadFrom reads. A second
-// call is os.ErrClosed.
+// The map of up to 64 KiB is Go's memory until a method needs a mapping. A store into its
+// [Map.Bytes] is forbidden, but does not raise SIGSEGV then.
+//
+// Errors are those of [Map.Seal], with everything unchanged. EBUSY while ReadFrom reads.
 func (w *MapWriter) Seal(opts ...SealOption) (*os.File, *Map, error) {
 	if w == nil {
 		return nil, nil, isNil("writer")
@@ -222,7 +223,7 @@ func (w *MapWriter) seal(opts []SealOption) (*os.File, *Map, error) {
 		return f, w.m, err
 	}
 	if w.readers > 0 {
-		return nil, nil, &Error{"seal", syscall.EBUSY, "a reader has the memory of the writer"}
+		return nil, nil, &Error{"seal", syscall.EBUSY, "ReadFrom is reading into the MapWriter"}
 	}
 	o := newWrapOptions(nil)
 	o.backend = BackendMemfd
@@ -241,7 +242,7 @@ func (w *MapWriter) seal(opts []SealOption) (*os.File, *Map, error) {
 	return os.NewFile(uintptr(fd), o.fileName()), m, nil
 }
 
-// Close drops what has been written. After Seal, and a second time, it does nothing and returns
+// Close drops what has been written. After Seal, and when called again, it does nothing and returns
 // nil.
 func (w *MapWriter) Close() error {
 	if w == nil {
@@ -255,9 +256,9 @@ func (w *MapWriter) Close() error {
 	return m.Close()
 }
 
-var errWriterClosed = isClosed("writer", "the writer is sealed or closed")
+var errWriterClosed = isClosed("writer", "the MapWriter is sealed or closed")
 
-// spare returns the memory behind what has been written, of at least so many bytes.
+// spare returns the memory behind what has been written, at least room bytes.
 func (w *MapWriter) spare(room int) ([]byte, error) {
 	if w == nil {
 		return nil, isNil("writer")
@@ -288,7 +289,7 @@ func (w *MapWriter) spare(room int) ([]byte, error) {
 	return w.m.data[w.written:], nil
 }
 
-// count counts bytes behind what has been written as written.
+// count adds n bytes behind what has been written to it.
 func (w *MapWriter) count(n int) {
 	w.written += n
 	if w.m == nil {
@@ -315,8 +316,8 @@ func (w *MapWriter) move(room int) error {
 	return nil
 }
 
-// sizeFor is how large the memory is made for so many bytes: twice as large each time, then whole
-// huge pages.
+// sizeFor returns how large the memory is made for so many bytes: twice as large each time, then
+// whole huge pages.
 func sizeFor(bytes int) int {
 	size := writerFirstMapped
 	for size < bytes && size < writerExtent {

@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// WrapOption changes how a descriptor is made, whatever its bytes come from and whether it is given
-// away or lent. Options may be given in any order and used again; of two that set the same thing
-// the last one counts. Options that contradict each other are EINVAL.
+// WrapOption changes how a file is made. The same options serve slices and readers, and files that
+// are given away and files that are lent. Options may be given in any order and used again. If two
+// options set the same thing, the last one counts. Options that contradict each other are EINVAL.
 type WrapOption func(wrapOptions) wrapOptions
 
 type wrapOptions struct {
@@ -23,7 +23,8 @@ type wrapOptions struct {
 	sizeHint       int64
 }
 
-// newWrapOptions takes and returns values: what an option had a pointer to would go to the heap.
+// newWrapOptions takes and returns values: a pointer that is passed to an option would move the
+// options to the heap.
 func newWrapOptions(opts []WrapOption) wrapOptions {
 	o := wrapOptions{spillThreshold: math.MaxInt64, maxBytes: math.MaxInt64}
 	for _, set := range opts {
@@ -32,7 +33,7 @@ func newWrapOptions(opts []WrapOption) wrapOptions {
 	return o
 }
 
-// check refuses what C has no number for.
+// check refuses values that C has no number for.
 func (o wrapOptions) check() error {
 	switch {
 	case o.spillThreshold <= 0:
@@ -51,7 +52,7 @@ func isNotPositive(option string, value int64) error {
 		fmt.Sprintf("%s is %d, must be more than 0", option, value)}
 }
 
-// fileName is what File.Name answers for a descriptor made with these options.
+// fileName returns what File.Name returns for a file that is made with these options.
 func (o wrapOptions) fileName() string {
 	if !o.hasName {
 		return "bytefd"
@@ -76,10 +77,11 @@ func withFlag(flag uint64) WrapOption {
 	}
 }
 
-// WrapName sets the label that shows in /proc/self/fd, /proc/self/maps and os.File.Name: 1 to 200
-// bytes without slash, newline and NUL, otherwise EINVAL. It need not be unique. A [Pool] keeps a
-// file's name, and lends it for that name again. Memory files alone show it. The default is
-// "bytefd".
+// WrapName sets the label that /proc/self/fd, /proc/self/maps and os.File.Name show. The default is
+// "bytefd". The label need not be unique. Only memory files show it in /proc.
+//
+// A name has 1 to 200 bytes without slash, newline and NUL; anything else is EINVAL. A cached file
+// of a [Pool] keeps its name, so the pool lends it again only for the same name.
 func WrapName(name string) WrapOption {
 	return func(o wrapOptions) wrapOptions {
 		o.name, o.hasName = name, true
@@ -87,9 +89,11 @@ func WrapName(name string) WrapOption {
 	}
 }
 
-// WrapMode sets the permission bits of the file. The owner's read bit must be set, execute bits are
-// allowed with [WrapExecutable] only, and no other bits of fs.FileMode; otherwise EINVAL. 0 stands
-// for the default: 0400, with [WrapWritable] 0600, with [WrapExecutable] 0500, with both 0700.
+// WrapMode sets the permission bits of the file. The default, and the meaning of 0, is 0400. With
+// [WrapWritable] the default is 0600, with [WrapExecutable] 0500, with both 0700.
+//
+// EINVAL if the owner's read bit is missing, if an execute bit is set without [WrapExecutable], or
+// if other bits of fs.FileMode are set.
 func WrapMode(mode fs.FileMode) WrapOption {
 	return func(o wrapOptions) wrapOptions {
 		o.mode = mode
@@ -97,7 +101,7 @@ func WrapMode(mode fs.FileMode) WrapOption {
 	}
 }
 
-// WrapBackend chooses what kind of file lies behind the descriptor. The default is [BackendAuto].
+// WrapBackend chooses the kind of file behind the descriptor. The default is [BackendAuto].
 func WrapBackend(backend Backend) WrapOption {
 	return func(o wrapOptions) wrapOptions {
 		o.backend = backend
@@ -105,29 +109,35 @@ func WrapBackend(backend Backend) WrapOption {
 	}
 }
 
-// WrapWritable makes a read-write descriptor of a file without seals, mode 0600: content and size
-// can be changed, and seals added later. (Where vm.memfd_noexec is 2 the kernel itself adds
-// F_SEAL_EXEC.) Not with [WrapReadOnly] or [WrapSealContent].
+// WrapWritable makes a file without seals, of mode 0600, whose descriptor is open for reading and
+// writing. Content and size can be changed, and seals added later. If vm.memfd_noexec is 2, the
+// kernel itself adds F_SEAL_EXEC. EINVAL with [WrapReadOnly] or [WrapSealContent].
 func WrapWritable() WrapOption { return withFlag(flagWritable) }
 
-// WrapReadOnly opens the descriptor O_RDONLY, for code that looks at the access mode. It is sealed
-// all the same. Needs /proc.
+// WrapReadOnly opens the descriptor for reading only (O_RDONLY), for code that looks at the access
+// mode. The file is sealed all the same. Needs /proc.
 func WrapReadOnly() WrapOption { return withFlag(flagReadOnly) }
 
-// WrapExecutable makes a file that can be executed, mode 0500. Without it execve(2) of the file is
-// refused, for good where the kernel can seal it (Linux 6.3). That is all that is refused: a
-// PROT_EXEC mapping of any file still works. A script needs [WrapInherit] too: its interpreter
-// opens it after close-on-exec has taken effect.
+// WrapExecutable makes a file that can be executed, of mode 0500. Without this option execve(2) of
+// the file is refused. Linux 6.3 and later seal the file so; the refusal is then permanent. Only
+// execve(2) is refused: a PROT_EXEC mapping of any file still works.
 //
-// dlopen(3) of "/proc/self/fd/N", through cgo, remembers that name. If the descriptor is closed,
-// and a later file gets the number N, dlopen of it returns the first object again. Keep the file
-// open for as long as the object may be loaded.
+// A script needs [WrapInherit] too: its interpreter opens the script after close-on-exec has taken
+// effect.
+//
+// dlopen(3) of "/proc/self/fd/N", called through cgo, remembers that name. If the descriptor is
+// closed and a later file gets the number N, dlopen of that file returns the first object again.
+// Keep the file open as long as the object may be loaded.
 func WrapExecutable() WrapOption { return withFlag(flagExecutable) }
 
-// WrapSpillThreshold puts content of more than n bytes into an unlinked file on disk, in $TMPDIR,
-// /tmp or /var/tmp, instead of memory. Such a file cannot be sealed: its descriptor is open for
-// reading only, and it is never a [Pool]'s. EINVAL if n is not positive, and with [BackendMemfd]
-// and [WrapSealContent].
+// WrapSpillThreshold puts content of more than n bytes into an unlinked file on disk instead of
+// memory. The file is in $TMPDIR, /tmp or /var/tmp. It cannot be sealed: its descriptor is open for
+// reading only. It is never a file of a [Pool].
+//
+// Set it where a memory cgroup limits the process. Content in memory counts for the cgroup, and the
+// kernel kills a process that copies beyond the limit; no error is returned.
+//
+// EINVAL if n is not positive, and with [BackendMemfd] or [WrapSealContent].
 func WrapSpillThreshold(n int64) WrapOption {
 	return func(o wrapOptions) wrapOptions {
 		o.spillThreshold = n
@@ -135,8 +145,9 @@ func WrapSpillThreshold(n int64) WrapOption {
 	}
 }
 
-// WrapMaxBytes limits what is read from a reader: more bytes are EFBIG. EINVAL if n is not
-// positive. Slices have no limit.
+// WrapMaxBytes sets the maximum number of bytes to read from a reader. A reader that delivers more
+// is EFBIG. By default there is no limit. The option does not limit slices. EINVAL if n is not
+// positive.
 func WrapMaxBytes(n int64) WrapOption {
 	return func(o wrapOptions) wrapOptions {
 		o.maxBytes = n
@@ -144,9 +155,9 @@ func WrapMaxBytes(n int64) WrapOption {
 	}
 }
 
-// WrapSizeHint tells how many bytes a reader is expected to deliver, such as a Content-Length: the
-// choice of a buffer to begin with, and of a file for more than 1 MiB. The reader may deliver more
-// or less. EINVAL if n is negative.
+// WrapSizeHint sets the number of bytes that a reader is expected to deliver, such as a
+// Content-Length. The library chooses the first buffer by it and, for more than 1 MiB, the file.
+// The reader may deliver more or less. EINVAL if n is negative.
 func WrapSizeHint(n int64) WrapOption {
 	return func(o wrapOptions) wrapOptions {
 		o.sizeHint = n
@@ -154,38 +165,48 @@ func WrapSizeHint(n int64) WrapOption {
 	}
 }
 
-// WrapInherit leaves out close-on-exec: every program that this process starts from now on, by any
-// goroutine, has the descriptor under the same number. They share one offset. [Attach] gives bytes
-// to one child only.
+// WrapInherit makes a descriptor that is not close-on-exec. Every program that this process starts
+// from now on, from any goroutine, has the descriptor under the same number. All of them share one
+// file offset, and each keeps the content alive.
+//
+// Warning: do not use WrapInherit to give content to one child. In a program that starts several
+// children at once, children also get the content that is meant for others. [Attach] gives each
+// child its own file.
 func WrapInherit() WrapOption { return withFlag(flagInherit) }
 
-// WrapSealContent seals exactly writing, growing and shrinking
-// (F_SEAL_WRITE|F_SEAL_GROW|F_SEAL_SHRINK, 0xe), so that further seals can be added. Only a memfd
-// can be sealed: [BackendAuto] means [BackendMemfd] here, others are EINVAL.
+// WrapSealContent sets exactly the seals F_SEAL_WRITE, F_SEAL_GROW and F_SEAL_SHRINK (0xe), so that
+// further seals can be added. Only a memfd can be sealed: [BackendAuto] then means [BackendMemfd],
+// and other backends are EINVAL.
 func WrapSealContent() WrapOption { return withFlag(flagSealContent) }
 
-// WrapTrustCallback lends the kept file of a [Pool] itself: the callback promises to keep nothing
-// and to change nothing. For [Pool.ScanBytes] only; what it means for protection stands at [Pool].
-// EINVAL with a pool of [PoolNewFiles].
+// WrapTrustCallback makes a [Pool] lend its cached file itself. The callback promises to keep
+// nothing and to change nothing. See "What protects one scan from another" at [Pool].
+//
+// Warning: never use it for an engine in another process, or for an engine with a deadline. An
+// engine that is late reads the file after the callback has returned. The file then contains the
+// next upload, and the late answer belongs to that upload.
+//
+// For scans with a pool only. EINVAL without a pool, and with a pool of [PoolNewFiles].
 func WrapTrustCallback() WrapOption { return withFlag(flagTrustCallback) }
 
-// Backend is what kind of file lies behind a descriptor.
+// Backend is the kind of file behind a descriptor.
 type Backend uint32
 
 // The backends, with the values of include/bytefd.h.
 const (
-	// BackendAuto is the first of the following that this host offers, in their order. Running out
-	// of something (descriptors, memory, space) is an error and does not lead to the next.
+	// BackendAuto is the first of the following backends that the host offers, in their order.
+	// Running out of descriptors, memory or space is an error and does not lead to the next
+	// backend.
 	BackendAuto Backend = iota + 0x80000010
-	// BackendMemfd is memfd_create(2), Linux 3.17: no name, no limit but memory, and the only one
-	// that can be sealed.
+	// BackendMemfd is memfd_create(2), Linux 3.17: a file in memory without a name. Only its files
+	// can be sealed. Memory alone limits its size.
 	BackendMemfd
 	// BackendShm is a file without a name on the tmpfs at /dev/shm, where shm_open(3) makes its
-	// own, limited by that file system's size. Where that knows no O_TMPFILE the file has an
-	// unguessable name until the first byte is written, which [Sweep] removes if the process is
-	// killed just then.
+	// files. The size of that file system limits it. If the file system does not know O_TMPFILE,
+	// the file has an unguessable name until its first byte is written. If the process is killed in
+	// that moment, [Sweep] removes the name.
 	BackendShm
-	// BackendTmpFile is open(2) with O_TMPFILE, Linux 3.11: without a name in $TMPDIR, /tmp or
-	// /var/tmp, usually on disk.
+	// BackendTmpFile is open(2) with O_TMPFILE, Linux 3.11: a file without a name in $TMPDIR, /tmp
+	// or /var/tmp, usually on disk.
 	BackendTmpFile
 )

@@ -12,65 +12,70 @@ import (
 	"unsafe"
 )
 
-// Pool lends files for a fraction of what a new sealed file costs. Make one for each trust domain;
-// nothing is shared between pools. Its methods may be called from any goroutine at any time, also
-// from within a callback and while another closes the pool, and a scan never waits for another
-// scan's callback.
+// Pool lends files to scans for a fraction of the cost of a new sealed file. Make one pool for each
+// trust domain: for code that may see all content that is scanned with the pool. Pools share
+// nothing. The descriptors that a pool lends are not sealed.
+//
+// Any goroutine may call the methods at any time, also from within a callback and while another
+// goroutine closes the pool. A scan never waits for the callback of another scan.
 //
 // # What protects one scan from another
 //
-// Where the file comes from, and what that protects against:
+// Each way to get a file gives its own protection:
 //
-//   - A new, sealed file, [ScanBytes]: nothing of one scan can ever show in another, whatever the
-//     callback keeps, and nobody can change what is scanned.
-//   - [PoolNewFiles]: a new file on a file system in memory that belongs to the pool. Nothing of
-//     one scan can ever show in another, whatever the callback keeps. The descriptor is not sealed,
-//     but open through a read-only mount: the borrower cannot write to the file, change its mode,
-//     open it for writing, map it shared for writing or link it.
-//   - [PoolReuse]: the callback is lent a read-only description of a kept file, which has mode 0400
-//     but is not sealed. Before the file is used again, the kernel is asked to prove that nobody
-//     has it open or mapped, and its length, mode, owner, times and attributes must be what they
-//     were. Otherwise the file is dropped, and counted. A callback that keeps a duplicate, a
-//     mapping or a description of its own, or a child that has it, keeps that file and sees its
-//     content unchanged. No scan sees content of an earlier one, also not past the end.
-//   - [PoolAuto], the default, reuses files, and from 64 KiB on makes new ones for the sizes for
-//     which that costs less on this host. It promises what PoolReuse promises.
-//   - PoolReuse or PoolAuto with [WrapTrustCallback]: the kept file itself is lent, read-write, and
-//     nothing is proved. This protects against nothing: a callback that breaks its promise sees and
-//     changes later scans of trusted callbacks, and if it cuts the file off during one, that scan
-//     can end in a SIGBUS. The pool sets the file offset and the status flags back, but not locks,
-//     leases and the close-on-exec flag. Callbacks that are not trusted are never lent a file that
-//     a trusted one had.
+//   - No pool, [ScanBytes]: a new, sealed file. No content of one scan can show in another,
+//     whatever the callback keeps. Nobody can change the file.
+//   - [PoolNewFiles]: a new file on a file system in memory that belongs to the pool. No content of
+//     one scan can show in another, whatever the callback keeps. The descriptor is not sealed, but
+//     open through a read-only mount. So the borrower cannot write to the file, change its mode,
+//     open it for writing, map it shared for writing, or link it.
+//   - [PoolReuse]: a cached file of mode 0400. The callback gets a descriptor of it that is open
+//     for reading only. Before the pool lends the file again, the kernel must prove that nobody
+//     else has it open or mapped. Its length, mode, owner, times and attributes must also be as
+//     before. Otherwise the pool drops the file and counts it. Who keeps a duplicate, a mapping, a
+//     reopened descriptor or a child that has the file keeps the file with its content unchanged. A
+//     scan never sees content of an earlier one, not even past the end.
+//   - [PoolAuto], the default: a cached file, or from 64 KiB on a new file for sizes where that
+//     costs less on this host. It promises what PoolReuse promises.
+//   - PoolReuse or PoolAuto with [WrapTrustCallback]: the cached file itself, open for reading and
+//     writing, without a proof. This protects against nothing. A callback that breaks its promise
+//     sees and changes later scans of trusted callbacks. If it truncates the file during one, that
+//     scan can end in a SIGBUS. The pool resets the file offset and the status flags, but not
+//     locks, leases and the close-on-exec flag. It never lends such a file to a callback that is
+//     not trusted.
 //
-// The proof does not see the following. Whoever keeps it can read later scans, and with those after
-// the first change them. Callbacks that do this need a new file each time, [PoolNewFiles] or no
-// pool:
+// Warning: never trust an engine in another process, or an engine with a deadline. See
+// [WrapTrustCallback].
+//
+// Warning: the proof does not see what the following list names. Who holds it can read later scans
+// and, except for the first item, change them. Callbacks that do such things need [PoolNewFiles] or
+// no pool:
 //
 //   - Pages in flight, to which a pipe, socket or device refers without a descriptor: vmsplice(2)
 //     from a mapping, zero-copy sends (MSG_ZEROCOPY), and splice(2) and sendfile(2) from a
-//     descriptor without O_DIRECT. The one that is lent has it from Linux 6.6 on, unless the
-//     callback clears it. io.Copy from an *os.File to a socket or pipe is such a splice or
+//     descriptor without O_DIRECT. On Linux 6.6 and later the lent descriptor has O_DIRECT, unless
+//     the callback clears it. io.Copy from an *os.File to a socket or pipe is such a splice or
 //     sendfile.
 //   - What can be opened later: an O_PATH descriptor, and for root a file handle
 //     (open_by_handle_at(2)) or a mark of fanotify(7).
 //   - The pool's own descriptors, whose numbers are in /proc/self/fd.
-//   - io_uring's registered buffers, and whatever else pins pages, of a mapping for writing that a
-//     privileged callback made without changing the mode.
-//   - Before Linux 6.13, for some milliseconds after a scan began: a callback that set the mode,
+//   - Pinned pages, such as registered buffers of io_uring, of a mapping for writing. A privileged
+//     callback can make that mapping without changing the mode.
+//   - Before Linux 6.13, for some milliseconds after a scan begins: a callback that set the mode,
 //     pinned pages for writing, and set the mode back.
 //
 // # Hosts and memory
 //
-// Where the host has no memfd or no /proc, or refuses leases, every scan has a new file, and all of
-// this holds the more.
+// If the host has no memfd or no /proc, or refuses leases, every scan has a new file, as without a
+// pool.
 //
-// The file system of new files needs Linux 5.12, and the right to mount or to a user namespace,
-// which containers often refuse. PoolAuto does without then. A child process makes it in a few
-// milliseconds, and has ended when the call returns; the program sees nothing of it. PoolAuto makes
-// it once scans of 64 KiB and more have taken 8 ms.
+// The file system for new files needs Linux 5.12, and the right to mount or to a user namespace.
+// Containers often refuse that; PoolAuto then does without it. A child process makes the file
+// system in a few milliseconds and has ended when the call returns. The program sees nothing of
+// that child. PoolAuto makes the file system once scans of 64 KiB and more have taken 8 ms.
 //
-// A Pool that nothing refers to any more is freed by the garbage collector some time later. That is
-// for accidents, which keep memory for longer than needed: call Close. A Pool must not be copied.
+// The garbage collector frees a Pool that nothing refers to any more, but late, and its memory is
+// used until then: call Close. A Pool must not be copied.
 type Pool struct {
 	// Held for reading by whoever touches handle, for writing by Close, and by nobody during a
 	// callback.
@@ -78,7 +83,8 @@ type Pool struct {
 	handle unsafe.Pointer // nil when closed
 }
 
-// PoolOption changes how a pool is made.
+// PoolOption changes how a pool is made. Options may be given in any order. If two options set the
+// same thing, the last one counts.
 type PoolOption func(*poolOptions)
 
 type poolOptions struct {
@@ -88,12 +94,12 @@ type poolOptions struct {
 	method   Method
 }
 
-// PoolMaxFiles limits the number of files, cached and lent together; the pool has one descriptor
-// for each. EINVAL if n is not 1 to 64. The default is 64.
+// PoolMaxFiles limits the number of files, cached and lent together. The pool has one descriptor
+// for each. The default is 64. EINVAL if n is not 1 to 64.
 func PoolMaxFiles(n int) PoolOption { return func(o *poolOptions) { o.maxFiles = n } }
 
-// PoolIdle drops a file that was not lent for this time. The pool looks at the time when it is
-// used. EINVAL if it is negative. By default files are kept until their place is needed.
+// PoolIdle drops a cached file that was not lent for this time. The pool looks at the time when it
+// is used. By default it keeps files until their place is needed. EINVAL if idle is negative.
 func PoolIdle(idle time.Duration) PoolOption {
 	return func(o *poolOptions) {
 		if o.idle = int64(idle); idle < 0 {
@@ -102,30 +108,32 @@ func PoolIdle(idle time.Duration) PoolOption {
 	}
 }
 
-// PoolMethod chooses how the pool comes by its files. The default is [PoolAuto].
+// PoolMethod chooses how the pool provides files. The default is [PoolAuto].
 func PoolMethod(method Method) PoolOption { return func(o *poolOptions) { o.method = method } }
 
-// Method is how a pool comes by the file that it lends.
+// Method is how a pool provides the file that it lends.
 type Method uint32
 
 // The methods, with the values of include/bytefd.h.
 const (
-	// PoolAuto is, for each size, the cheaper one of the methods that this host allows. It promises
-	// what PoolReuse promises.
+	// PoolAuto uses for each size the cheaper method that the host allows. It promises what
+	// PoolReuse promises.
 	PoolAuto Method = iota + 0x80000020
-	// PoolReuse reuses files, after the kernel has proved that nobody else has them open.
+	// PoolReuse reuses a file after the kernel has proved that nobody else has it open or mapped.
 	PoolReuse
 	// PoolNewFiles makes a new file for each scan, on a file system in memory that belongs to the
 	// pool.
 	PoolNewFiles
 )
 
-// NewPool makes an empty pool that caches at most maxBytes of memory in files that are not lent.
-// The caller closes it. maxBytes is also the size of the file system for new files; what does not
-// fit there is a memfd.
+// NewPool makes an empty pool. The caller closes it. maxBytes limits the memory of cached files
+// that are not lent; 0 caches nothing. maxBytes is also the size of the file system for new files.
+// Content that does not fit there gets a memfd.
 //
-// Errors: EINVAL if maxBytes is negative, or an option has no such value; 0 is fine, and caches
-// nothing. EOPNOTSUPP with [PoolNewFiles] where the host refuses a step, which the error names.
+// Errors:
+//   - EINVAL if maxBytes is negative, or an option has an invalid value.
+//   - EOPNOTSUPP with [PoolNewFiles] if the host refuses a step of making the file system. The
+//     error names the step.
 func NewPool(maxBytes int, opts ...PoolOption) (*Pool, error) {
 	o := &poolOptions{maxBytes: int64(maxBytes), idle: -1, maxFiles: 64}
 	for _, set := range opts {
@@ -146,24 +154,25 @@ func NewPool(maxBytes int, opts ...PoolOption) (*Pool, error) {
 	return p, nil
 }
 
-// ScanBytes is the function [ScanBytes] with a file of the pool: it lends a descriptor that holds b
-// to scan, takes it back, and returns what scan returned. What it protects against, and what not,
-// stands at [Pool].
+// ScanBytes calls scan with a descriptor that contains b, as the function [ScanBytes] does, but
+// with a file of the pool. It returns the error of scan. [Pool] says what protects one scan from
+// another.
 //
-// The descriptor stands for a regular file of exactly the bytes given, at offset 0, without a link,
-// with mode 0400 and close-on-exec. It is read-only, without seals. The file goes back to the pool
-// whether scan returns, panics or calls runtime.Goexit. Calls may be nested, and each has a file of
-// its own. A child process that is being started at the moment in which scan returns has the file
-// too, so that it is dropped.
+// The descriptor refers to a regular file that contains exactly b, at offset 0, without a link,
+// with mode 0400 and close-on-exec. It is open for reading only, and it has no seals: [Verify]
+// refuses it. The pool takes the file back when scan returns, panics or calls runtime.Goexit. Calls
+// may be nested; each has its own file. If a child process is being started when scan returns, the
+// child also has the file, and the pool drops it.
 //
-// Bytes of a [Map] whose file was truncated are EFAULT, also where [MapGuard] has replaced them.
-// The kernel copies what is not anonymous memory, which takes longer.
+// The kernel copies bytes that are not anonymous memory, such as those of a [Map] of a file. That
+// takes longer.
 //
-// The options are [WrapName], [WrapSpillThreshold], and [WrapInherit] and [WrapReadOnly], which it
-// is anyway, or [WrapTrustCallback] instead of these two. Others are EINVAL, but [BackendMemfd] is
-// fine. EINVAL also if scan is nil. Other errors are those of [WrapBuffer]; then scan is not
-// called. The pool's cached files are closed before the error is EMFILE. After Close the error is
-// os.ErrClosed.
+// Allowed options are [WrapName], [WrapSpillThreshold], [WrapBackend] with [BackendMemfd], and
+// either [WrapInherit] and [WrapReadOnly] or [WrapTrustCallback]. WrapReadOnly changes nothing
+// here. Others are EINVAL.
+//
+// Errors are those of [WrapBuffer]; scan is then not called. EINVAL if scan is nil. The pool closes
+// its cached files before it returns EMFILE or ENFILE. After Close the error is os.ErrClosed.
 func (p *Pool) ScanBytes(b []byte, scan func(fd int) error, opts ...WrapOption) error {
 	if scan == nil {
 		return errNoCallback
@@ -174,7 +183,7 @@ func (p *Pool) ScanBytes(b []byte, scan func(fd int) error, opts ...WrapOption) 
 	})
 }
 
-// ScanFile is [Pool.ScanBytes] with an *os.File, as the function [ScanFile] lends it.
+// ScanFile is [Pool.ScanBytes] with an *os.File, which the function [ScanFile] describes.
 func (p *Pool) ScanFile(b []byte, scan func(f *os.File) error, opts ...WrapOption) error {
 	if scan == nil {
 		return errNoCallback
@@ -182,8 +191,8 @@ func (p *Pool) ScanFile(b []byte, scan func(f *os.File) error, opts ...WrapOptio
 	return p.ScanBytes(b, lendFile(scan, newWrapOptions(opts)), opts...)
 }
 
-// ScanBuffers is [Pool.ScanBytes] for content that lies in several slices: the file holds them in
-// their order.
+// ScanBuffers is [Pool.ScanBytes] for content in several slices. The file contains them in their
+// order.
 func (p *Pool) ScanBuffers(bs [][]byte, scan func(fd int) error, opts ...WrapOption) error {
 	if scan == nil {
 		return errNoCallback
@@ -194,8 +203,11 @@ func (p *Pool) ScanBuffers(bs [][]byte, scan func(fd int) error, opts ...WrapOpt
 	})
 }
 
-// ScanReader is [Pool.ScanBytes] for what r delivers until io.EOF: it goes from the buffer that r
-// fills into a cached file. Its own errors, and what r must not do, are those of [WrapReader].
+// ScanReader is [Pool.ScanBytes] for everything that r delivers until io.EOF. [WrapMaxBytes] and
+// [WrapSizeHint] are allowed too.
+//
+// Errors are those of [Pool.ScanBytes] and [WrapReader]. As there, r must not keep the slices that
+// it is given to fill.
 func (p *Pool) ScanReader(r io.Reader, scan func(fd int) error, opts ...WrapOption) error {
 	if scan == nil {
 		return errNoCallback
@@ -254,7 +266,7 @@ func (p *Pool) begin(
 	return fd, loan, err
 }
 
-// use calls f with the pool, which is neither closed nor collected meanwhile.
+// use calls f with the pool, which stays open and is not collected meanwhile.
 func (p *Pool) use(f func(pool unsafe.Pointer) error) error {
 	if p == nil {
 		return isNil("pool")
@@ -267,9 +279,9 @@ func (p *Pool) use(f func(pool unsafe.Pointer) error) error {
 	return f(p.handle)
 }
 
-// Trim drops kept files, the longest unused first, until at most this many bytes are kept; at 0
-// also the file system for new files, which a later scan makes again. For the moment in which
-// memory is short. Files that are lent are not touched.
+// Trim drops cached files, the longest unused first, until they have at most this many bytes. With
+// 0 it also drops the file system for new files; a later scan makes that again. Call it when memory
+// is short. Files that are lent are not touched.
 //
 // Errors: EINVAL if bytes is negative. After Close the error is os.ErrClosed.
 func (p *Pool) Trim(bytes int) error {
@@ -281,24 +293,23 @@ func (p *Pool) Trim(bytes int) error {
 	})
 }
 
-// PoolStats is what a pool has done since it was made, and what it holds.
+// PoolStats counts what a pool has done since it was made, and says what it holds.
 type PoolStats struct {
 	// Hits counts scans that were lent a cached file.
 	Hits uint64
-	// Misses counts scans that got a new file, whatever its method.
+	// Misses counts scans that got a new file, from any method.
 	Misses uint64
-	// Dropped counts files that were dropped because another open file description or mapping of
-	// them existed, or because they were changed while they were lent or cached.
+	// Dropped counts files that the pool dropped because somebody else still had them open or
+	// mapped, or because they were changed while they were lent or cached.
 	Dropped uint64
-	// Lent is the number of the cache's files that are lent now. When they are as many as
-	// [PoolMaxFiles] allows, every further scan gets a new file that is not cached.
+	// Lent is the number of cached files that are lent now. If it is the number that [PoolMaxFiles]
+	// allows, further scans get new files that are not cached.
 	Lent uint64
 	// CachedBytes is the memory, in bytes, of cached files that are not lent.
 	CachedBytes uint64
 }
 
-// Stats returns what the pool has done so far, and what it holds. After Close the error is
-// os.ErrClosed.
+// Stats returns the counters of the pool. After Close the error is os.ErrClosed.
 func (p *Pool) Stats() (stats PoolStats, err error) {
 	err = p.use(func(pool unsafe.Pointer) (err error) {
 		stats, err = poolStats(pool)
@@ -307,9 +318,8 @@ func (p *Pool) Stats() (stats PoolStats, err error) {
 	return stats, err
 }
 
-// Close frees the pool and the files it keeps. Scans whose callback has begun go on, and what they
-// were lent is closed when they end. Closing again does nothing and returns nil. For a nil pool the
-// error is os.ErrInvalid.
+// Close frees the pool and its cached files. Scans whose callback has begun go on; their files are
+// closed when they end. A second Close does nothing and returns nil.
 func (p *Pool) Close() error {
 	if p == nil {
 		return isNil("pool")

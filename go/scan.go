@@ -5,19 +5,19 @@ import (
 	"syscall"
 )
 
-// ScanBytes calls scan with a descriptor that contains b, and closes it when scan returns, panics
-// or calls runtime.Goexit. It returns the error of scan. Calls may be nested.
+// ScanBytes calls scan with a descriptor that contains b, and closes the descriptor when scan
+// returns, panics or calls runtime.Goexit. It returns the error of scan. Calls may be nested.
 //
-// Every call makes a new file, so nothing of one scan can ever show in another; [Pool.ScanBytes] is
-// many times faster for callbacks that belong together.
+// Each call makes a new file, so no content of one scan can show in another. [Pool.ScanBytes]
+// reuses files, which is faster from some kilobytes on.
 //
-// The number is only lent. scan may duplicate, map and reopen the descriptor and keep those; if it
-// closes the number itself, and the number stands for another file by then, that file is left
-// alone. Do not pass it to os.NewFile, whose finalizer would close it again later: use [ScanFile]
-// to get an *os.File.
+// The descriptor is only lent. scan may duplicate, map and reopen it, and may keep those. scan may
+// also close the descriptor: if its number then stands for another file, ScanBytes leaves that file
+// alone. Do not pass the number to os.NewFile, whose finalizer would close it again later.
+// [ScanFile] lends an *os.File.
 //
-// When there is no descriptor to lend, scan is not called, and the error is that of [WrapBuffer].
-// EINVAL if scan is nil.
+// If no file can be made, scan is not called, and the error is that of [WrapBuffer]. EINVAL if scan
+// is nil.
 func ScanBytes(b []byte, scan func(fd int) error, opts ...WrapOption) error {
 	if scan == nil {
 		return errNoCallback
@@ -30,9 +30,9 @@ func ScanBytes(b []byte, scan func(fd int) error, opts ...WrapOption) error {
 	return scan(fd)
 }
 
-// ScanFile is [ScanBytes] with an *os.File. It is a duplicate of the descriptor that is lent,
-// close-on-exec whatever the options are, and is closed when scan returns, panics or calls
-// runtime.Goexit; scan may close it before.
+// ScanFile is [ScanBytes] with an *os.File. The file is a duplicate of the lent descriptor and is
+// close-on-exec, whatever the options are. It is closed when scan returns, panics or calls
+// runtime.Goexit; scan may close it earlier.
 func ScanFile(b []byte, scan func(f *os.File) error, opts ...WrapOption) error {
 	if scan == nil {
 		return errNoCallback
@@ -40,7 +40,7 @@ func ScanFile(b []byte, scan func(f *os.File) error, opts ...WrapOption) error {
 	return ScanBytes(b, lendFile(scan, newWrapOptions(opts)), opts...)
 }
 
-// lendFile makes a callback that takes a file one that takes a number.
+// lendFile makes a callback that takes a number out of one that takes a file.
 func lendFile(scan func(f *os.File) error, o wrapOptions) func(fd int) error {
 	return func(fd int) error {
 		duplicate, err := duplicate(fd)

@@ -11,40 +11,44 @@ import (
 // lockNB is syscall.LOCK_NB, which not every system has.
 const lockNB = 4
 
-// FileLock locks bytes of a file, and waits until no other open file description has a lock that
-// excludes this one. The range may lie past the end of the file. A length of [ToEnd] is to the end,
-// wherever that is. FileLock replaces a lock of the same open file description on these bytes.
+// FileLock locks bytes of a file. It waits until no other open file description has a lock that
+// excludes this one. The range may lie past the end of the file. A length of [ToEnd] means to the
+// end of the file, wherever that is. A lock that the same open file description has on these bytes
+// is replaced.
 //
-// The operation is syscall.LOCK_SH, which admits other shared locks and needs a file that is open
-// for reading, or syscall.LOCK_EX, which admits none and needs one that is open for writing. With
-// syscall.LOCK_NB it does not wait.
+// operation is syscall.LOCK_SH or syscall.LOCK_EX. LOCK_SH admits other shared locks and needs a
+// file that is open for reading. LOCK_EX admits no other lock and needs a file that is open for
+// writing. Add syscall.LOCK_NB to not wait.
 //
-// The lock is advisory: it excludes those who lock the bytes too, in any process, and neither reads
-// nor writes. It belongs to the open file description (F_OFD_SETLK of fcntl(2), Linux 3.15): all
-// duplicates of the descriptor have it, also in other processes. It ends with [FileUnlock], or when
-// the last duplicate is closed, which happens too when the last holder is killed. Two open file
-// descriptions exclude each other even in one process; goroutines that share an os.File do not. A
-// process that was sent a descriptor or has inherited it needs an open file description of its own,
-// by os.OpenFile of its [Path].
+// The lock is advisory: it excludes other locks on the bytes, in any process, but neither reads nor
+// writes. It belongs to the open file description (F_OFD_SETLK of fcntl(2), Linux 3.15):
+//   - All duplicates of the descriptor have the lock, also in other processes.
+//   - The lock ends with [FileUnlock], or when the last duplicate is closed. The kernel closes the
+//     duplicates of a process that is killed.
+//   - Two open file descriptions exclude each other, even in one process. Goroutines that share an
+//     os.File do not exclude each other.
+//   - A process that inherited a descriptor or was sent one shares the lock. To get its own, it
+//     opens the [Path] of the descriptor with os.OpenFile.
 //
-// While it waits, FileLock polls the lock, at least every 10 ms, and keeps no thread. A deadlock is
-// not detected.
+// While FileLock waits, it tries again, at least every 10 ms, and keeps no thread. It does not
+// detect a deadlock.
 //
 // Errors:
-//   - EAGAIN with LOCK_NB, if another open file description has a lock that excludes this one.
+//   - EAGAIN with LOCK_NB if another open file description has a lock that excludes this one.
 //   - EBADF if the file is not open for what the lock needs.
-//   - EINVAL for a length of 0, a negative number, more bytes than a file can have, or an unknown
-//     operation.
+//   - EINVAL if length is 0, a number is negative, the range exceeds the largest file, or the
+//     operation is unknown.
 //   - ENOLCK if there are too many locks.
 //   - os.ErrClosed if the file is closed, also while FileLock waits.
 func FileLock(f *os.File, offset, length int64, operation int) error {
 	return FileLockContext(context.Background(), f, offset, length, operation)
 }
 
-// FileLockContext is [FileLock] that waits until ctx is done at the latest.
+// FileLockContext is [FileLock], but stops waiting when ctx is done.
 //
-// Errors are those of [FileLock]. When the deadline of ctx has passed, the error is
-// os.ErrDeadlineExceeded and context.DeadlineExceeded. When ctx is cancelled, it is the cause.
+// Errors are those of [FileLock]. If the deadline of ctx has passed, the error is
+// os.ErrDeadlineExceeded and context.DeadlineExceeded. If ctx is cancelled, it is the cause,
+// context.Cause.
 func FileLockContext(ctx context.Context, f *os.File, offset, length int64, operation int) error {
 	if err := checkLockedRange(offset, length); err != nil {
 		return err
@@ -70,11 +74,11 @@ func FileLockContext(ctx context.Context, f *os.File, offset, length int64, oper
 	}
 }
 
-// FileUnlock ends the locks of this file's open file description on these bytes. A length of
-// [ToEnd] is to the end, wherever that is.
+// FileUnlock ends the locks that the open file description of f has on these bytes. A length of
+// [ToEnd] means to the end of the file, wherever that is.
 //
 // Errors:
-//   - EINVAL for a length of 0, a negative number, or more bytes than a file can have.
+//   - EINVAL if length is 0, a number is negative, or the range exceeds the largest file.
 //   - os.ErrClosed if the file is closed.
 func FileUnlock(f *os.File, offset, length int64) error {
 	if err := checkLockedRange(offset, length); err != nil {
@@ -85,13 +89,13 @@ func FileUnlock(f *os.File, offset, length int64) error {
 
 func checkLockedRange(offset, length int64) error {
 	if offset < 0 || length < ToEnd {
-		message := fmt.Sprintf("offset %d, length %d: none may be negative", offset, length)
+		message := fmt.Sprintf("offset %d, length %d: must not be negative", offset, length)
 		return &Error{"range", syscall.EINVAL, message}
 	}
 	return nil
 }
 
-// ended is the error of a wait that its context has ended.
+// ended returns the error of a wait that its context has ended.
 func ended(ctx context.Context, op, message string) error {
 	if ctx.Err() == context.DeadlineExceeded {
 		return &Error{op, syscall.ETIMEDOUT, message}

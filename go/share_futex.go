@@ -10,29 +10,31 @@ import (
 )
 
 // FutexWait waits until another goroutine, thread or process calls [FutexWake] on word, futex(2).
-// It returns at once if the word does not have this value, and may return without a reason: read
-// the word, and wait again. A timeout below 0 is no limit, 0 does not wait.
+// It returns nil at once if the word does not have this value. It may also return nil without a
+// reason: read the word, and wait again if need be. A negative timeout is no limit, 0 does not
+// wait.
 //
-// The word lies in a map that the processes share, at any address, which must not be closed
-// meanwhile, or in memory of this process. Read and change it with package sync/atomic. A writer
-// changes the word first, then calls FutexWake. If the writer dies between the two, no waiter
-// wakes: set a timeout, or use a [FileLock], which ends with its holder.
+// The word lies in a map that the processes share, at any address, or in memory of this process.
+// The map must not be closed meanwhile. Read and change the word with package sync/atomic. To wake
+// waiters, first change the word, then call FutexWake. If a process dies between the two, no waiter
+// wakes: set a timeout, or use a [FileLock], which ends with its process.
 //
-// A goroutine that waits keeps a thread. Within one process a channel does the same without.
+// A goroutine that waits keeps a thread. Within one process, a channel does not.
 //
 // Errors:
 //   - EFAULT if the page of the word is lost.
 //   - EINVAL if word is nil or not at a multiple of 4.
-//   - ETIMEDOUT if the timeout has passed; it is os.ErrDeadlineExceeded.
+//   - ETIMEDOUT, which is os.ErrDeadlineExceeded, if the timeout has passed.
 func FutexWait(word *uint32, value uint32, timeout time.Duration) error {
 	return futexWait(word, value, max(timeout, -1))
 }
 
-// FutexWaitContext is [FutexWait] that waits until ctx is done at the latest. It looks at ctx at
-// least every 10 ms.
+// FutexWaitContext is [FutexWait], but stops waiting when ctx is done. It looks at ctx at least
+// every 10 ms.
 //
-// Errors are those of [FutexWait]. When the deadline of ctx has passed, the error is
-// os.ErrDeadlineExceeded and context.DeadlineExceeded. When ctx is cancelled, it is the cause.
+// Errors are those of [FutexWait]. If the deadline of ctx has passed, the error is
+// os.ErrDeadlineExceeded and context.DeadlineExceeded. If ctx is cancelled, it is the cause,
+// context.Cause.
 func FutexWaitContext(ctx context.Context, word *uint32, value uint32) error {
 	for {
 		slice := 10 * time.Millisecond
@@ -52,8 +54,8 @@ func FutexWaitContext(ctx context.Context, word *uint32, value uint32) error {
 	}
 }
 
-// FutexWake wakes at most count waiters of word, in any process; math.MaxInt for all. It returns
-// the number of waiters woken.
+// FutexWake wakes at most count waiters of word, in any process, and returns the number of waiters
+// woken. A count of math.MaxInt wakes all.
 //
 // Errors:
 //   - EFAULT if the page of the word is lost or not mapped.

@@ -12,17 +12,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The messages go through Go's poller, not through C, which would wait where neither a deadline nor
-// Close reaches it.
+// Messages go through Go's poller, not through C: a deadline and Close could not end a wait in C.
 
 const (
-	// Descriptors in one message, the kernel's SCM_MAX_FD.
+	// The most descriptors in one message, the kernel's SCM_MAX_FD.
 	mostDescriptors = 253
-	// Room for control data: all descriptors that one message can bring, and what else a program
-	// may have asked for on its socket (credentials, a time stamp, a label).
+	// Room for the control data of one message: all its descriptors, and what else a program may
+	// have asked for on its socket (credentials, a time stamp, a label).
 	controlBytes = 8192
-	// A descriptor of the sender's process, where the program has asked for one (SO_PASSPIDFD,
-	// Linux 6.5).
+	// A descriptor of the sender's process, if the program has asked for one (SO_PASSPIDFD, Linux
+	// 6.5).
 	scmPIDFD = 4
 )
 
@@ -33,7 +32,7 @@ func send(conn syscall.RawConn, message []byte, fds []int) error {
 	}
 	isStream := kind == unix.SOCK_STREAM
 	parts := max(1, (len(fds)+mostDescriptors-1)/mostDescriptors)
-	// An empty packet with descriptors would get a byte, unix.Sendmsg.
+	// unix.SendmsgN would add a byte to an empty packet with descriptors.
 	if len(message) < parts && (isStream || kind == unix.SOCK_SEQPACKET && len(fds) > 0) {
 		const format = "%d descriptors need a message of %d bytes or more, it has %d"
 		return &Error{"message", syscall.EINVAL, fmt.Sprintf(format, len(fds), parts, len(message))}
@@ -49,7 +48,7 @@ func send(conn syscall.RawConn, message []byte, fds []int) error {
 			now, later := fds[:min(len(fds), mostDescriptors)], fds[min(len(fds), mostDescriptors):]
 			part := message
 			if len(later) > 0 {
-				part = message[:1] // what comes later needs a byte for each part
+				part = message[:1] // later parts need a byte each
 			}
 			var control []byte
 			if len(now) > 0 {
@@ -78,10 +77,10 @@ func send(conn syscall.RawConn, message []byte, fds []int) error {
 	return failure
 }
 
-// How long the rest of a refused message may pause before the socket is given up.
+// patience is how long the rest of a refused message may pause before the socket is shut down.
 const patience = time.Second
 
-// receive calls check for each descriptor that has come, before it closes anything.
+// receive calls check for each descriptor that came, before it closes any.
 func receive(
 	conn *net.UnixConn, message []byte, capacity int, some bool, check func(fd int) error,
 ) (length int, fds []int, err error) {
@@ -102,14 +101,14 @@ func receive(
 	if capacity > 0 {
 		in.control = make([]byte, controlBytes)
 	}
-	// One call, so that nothing that another goroutine receives lies in between.
+	// One call, so that no other goroutine receives a part of the message.
 	err = raw.Read(func(socket uintptr) (done bool) {
 		if in.refusal == nil && !in.take(int(socket)) {
 			return false
 		}
 		return !in.hasRest() || in.skip(conn, int(socket))
 	})
-	isLate := in.timer != nil && !in.timer.Stop() // then the deadline is no longer the caller's
+	isLate := in.timer != nil && !in.timer.Stop() // the timer has replaced the caller's deadline
 	if in.refusal != nil {
 		err = in.refusal
 	}
@@ -131,7 +130,7 @@ func receive(
 		}
 	}
 	if err != nil {
-		// Last: on some file systems that takes long, or forever.
+		// Last, because on some file systems close(2) takes long, or forever.
 		for _, fd := range in.fds {
 			unix.Close(fd)
 		}
@@ -140,7 +139,7 @@ func receive(
 	return in.length, in.fds, nil
 }
 
-// incoming is a message that comes in, whole or not at all.
+// incoming is a message that is received entirely or refused.
 type incoming struct {
 	message        []byte
 	length         int
@@ -149,11 +148,11 @@ type incoming struct {
 	control        []byte
 	some, isStream bool
 	refusal        error
-	hasEnded       bool // no more comes
+	hasEnded       bool // the other end was closed
 	timer          *time.Timer
 }
 
-// hasRest reports whether the stream goes on within the message.
+// hasRest reports whether the stream ends later than what was received of the message.
 func (in *incoming) hasRest() bool {
 	return in.isStream && !in.some && !in.hasEnded && in.length > 0 && in.length < len(in.message)
 }
@@ -165,7 +164,8 @@ func (in *incoming) refuse(
 	return true
 }
 
-// take receives until the message is whole or refused, or the socket has nothing.
+// take receives until the message is complete or refused. It returns false if the socket has no
+// more yet.
 func (in *incoming) take(socket int) (done bool) {
 	for {
 		const flags = unix.MSG_CMSG_CLOEXEC | unix.MSG_DONTWAIT
@@ -183,7 +183,7 @@ func (in *incoming) take(socket int) (done bool) {
 			return true
 		}
 		in.fds = append(in.fds, descriptors(in.control[:controlled])...)
-		// Without room for a byte, Recvmsg takes one of a packet all the same.
+		// unix.Recvmsg takes one byte of a packet even without room for it.
 		isCut := found&unix.MSG_TRUNC != 0 || n > len(rest)
 		in.length += min(n, len(rest))
 		switch {
@@ -237,7 +237,8 @@ func (in *incoming) skip(conn *net.UnixConn, socket int) (done bool) {
 	return true
 }
 
-// shutDown ends receiving. What is there already would otherwise be taken for the next message.
+// shutDown ends receiving. It discards what has arrived, which would otherwise be taken for the
+// next message.
 func shutDown(conn *net.UnixConn, raw syscall.RawConn, buffer []byte) {
 	conn.CloseRead()
 	raw.Control(func(socket uintptr) {
@@ -251,7 +252,7 @@ func shutDown(conn *net.UnixConn, raw syscall.RawConn, buffer []byte) {
 	conn.SetReadDeadline(time.Time{})
 }
 
-// wantsControl reports whether the program has asked for control data beside descriptors.
+// wantsControl reports whether the program has asked for control data besides descriptors.
 func wantsControl(socket int) bool {
 	const passPIDFD = 76 // SO_PASSPIDFD
 	for _, option := range []int{unix.SO_PASSCRED, unix.SO_PASSSEC, passPIDFD} {
@@ -263,7 +264,7 @@ func wantsControl(socket int) bool {
 	return false
 }
 
-// descriptors returns what a message has brought. The kernel's control data is well-formed.
+// descriptors returns the descriptors in control data. The kernel's control data is well-formed.
 func descriptors(control []byte) (fds []int) {
 	for len(control) > 0 {
 		header, data, rest, err := unix.ParseOneSocketControlMessage(control)
@@ -289,8 +290,8 @@ func descriptors(control []byte) (fds []int) {
 	return fds
 }
 
-// aboveStandardStreams gives a descriptor below 3, of which others think that it is a standard
-// stream, another number.
+// aboveStandardStreams gives a descriptor below 3 another number, because code takes 0, 1 and 2 for
+// the standard streams.
 func aboveStandardStreams(fd *int) error {
 	if *fd > 2 {
 		return nil
@@ -304,7 +305,7 @@ func aboveStandardStreams(fd *int) error {
 	return nil
 }
 
-// socketKind returns SOCK_STREAM and the like.
+// socketKind returns the type of a socket, such as SOCK_STREAM.
 func socketKind(conn syscall.RawConn) (kind int, err error) {
 	var failure error
 	err = conn.Control(func(socket uintptr) {
@@ -316,7 +317,8 @@ func socketKind(conn syscall.RawConn) (kind int, err error) {
 	return kind, err
 }
 
-// isHungUp reports whether a packet without bytes means that there will be no more.
+// isHungUp reports whether the other end of a packet socket was closed. A packet without bytes can
+// mean that.
 func isHungUp(socket int) bool {
 	poll := []unix.PollFd{{Fd: int32(socket), Events: unix.POLLRDHUP}}
 	_, err := unix.Poll(poll, 0)

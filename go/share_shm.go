@@ -9,9 +9,9 @@ import (
 	"syscall"
 )
 
-// ShmOption changes how an object of shared memory is created or opened. The default opens for
-// reading, and creates with mode 0600. Options may be given in any order and used again; of two
-// that set the same thing the last one counts.
+// ShmOption changes how an object of shared memory is created or opened. By default an object is
+// opened for reading, and created with mode 0600. Options may be given in any order and used again.
+// If two options set the same thing, the last one counts.
 type ShmOption func(*shmOptions)
 
 type shmOptions struct {
@@ -23,40 +23,41 @@ type shmOptions struct {
 	unlink   bool
 }
 
-// ShmLength sets the size of a new object, zero-filled and preallocated; and the minimum size of
-// one that is opened. EINVAL if negative.
+// ShmLength sets the size of a new object, which is zero-filled and preallocated. For an object
+// that exists it is the minimum size. EINVAL if bytes is negative.
 func ShmLength(bytes int64) ShmOption { return func(o *shmOptions) { o.length = bytes } }
 
-// ShmMode sets the permission bits of a new object, whatever the umask says. The default, and the
+// ShmMode sets the permission bits of a new object, independent of the umask. The default, and the
 // meaning of 0, is 0600. Other bits of fs.FileMode are EINVAL.
 func ShmMode(mode fs.FileMode) ShmOption { return func(o *shmOptions) { o.mode = mode } }
 
-// ShmWrite opens for reading and writing, not for reading only.
+// ShmWrite opens the object for reading and writing instead of reading only.
 func ShmWrite() ShmOption { return func(o *shmOptions) { o.write = true } }
 
-// ShmOwned makes the object owned by those that open it with this option: [Sweep] removes its name
-// once none of them has it open or mapped. They share it with a lock on the open file description
-// (LOCK_SH, flock(2)), which duplicates, mappings, children and receivers keep, and which the
-// kernel ends when the last of them is gone, also after kill -9. A [Shm] that the collector has
-// taken is not open any more.
+// ShmOwned makes the object owned by those that open it with this option. [Sweep] removes its name
+// once none of them has it open or mapped.
 //
-// The name begins with "bytefd-owned.". Other processes can open the object by its whole name,
-// which [Shm.Name] returns, without this option; a sweep does not see them. A process that calls
-// flock(2) on the descriptor itself loses the lock.
+// The owners share a lock on the open file description (LOCK_SH, flock(2)). Duplicates, mappings,
+// children and receivers keep the lock. The kernel ends it with the last of them, also after kill
+// -9. An owner loses the lock if it calls flock(2) on the descriptor, and when the garbage
+// collector takes its [Shm].
+//
+// The name begins with "bytefd-owned.", which the library adds. Other processes can open the object
+// by its full name ([Shm.Name]), without this option. A sweep does not see them.
 func ShmOwned() ShmOption { return func(o *shmOptions) { o.owned = true } }
 
-// ShmAnyOwner opens an object that belongs to any user. Otherwise an object of a user other than
-// the effective one and root is EPERM: its owner can change it at any time, and can have created it
-// in expectation of this name.
+// ShmAnyOwner opens an object that belongs to any user. Without it an object is EPERM unless its
+// owner is the effective user or root. Another owner can change the object at any time, and can
+// have created it in expectation of this name.
 func ShmAnyOwner() ShmOption { return func(o *shmOptions) { o.anyOwner = true } }
 
-// ShmUnlinkOnClose removes the name when [Shm.Close] is called, if it still stands for this object,
-// which lives as long as a process has it open or mapped.
+// ShmUnlinkOnClose makes [Shm.Close] remove the name, if the name still refers to this object. The
+// object exists as long as a process has it open or mapped.
 func ShmUnlinkOnClose() ShmOption { return func(o *shmOptions) { o.unlink = true } }
 
-// Shm is an open object of shared memory, shm_overview(7). Its methods may be called from any
-// goroutine at any time. A Shm must not be copied. Call Close: no garbage collector removes the
-// name.
+// Shm is an open object of shared memory, shm_overview(7). To map it, pass [Shm.File] to [MapFD].
+// Any goroutine may call the methods at any time. Call Close: the garbage collector does not remove
+// the name. A Shm must not be copied.
 type Shm struct {
 	file    *os.File
 	name    string
@@ -65,16 +66,17 @@ type Shm struct {
 	once    sync.Once
 }
 
-// CreateShm creates an object of this name. There must be none yet. Other processes see the name
-// when the object has its length and mode. A slash before the name is added if there is none.
+// CreateShm creates an object with this name. Other processes see the name when the object has its
+// length and mode. A missing slash before the name is added.
 //
 // Errors:
-//   - EEXIST if there is an object of this name.
-//   - EINVAL for a name that is empty, is "." or "..", or has a NUL or a slash that is not its
-//     first byte, and for options that are invalid.
+//   - EEXIST if an object with this name exists.
+//   - EFBIG if the length exceeds RLIMIT_FSIZE.
+//   - EINVAL if the name is empty, "." or "..", or has a NUL or a slash after the first byte, or if
+//     options are invalid.
 //   - ENAMETOOLONG if the name has more than 255 bytes, with "bytefd-owned." if it is owned.
-//   - ENOENT where there is no /dev/shm.
-//   - ENOSPC if the file system is full, EFBIG above RLIMIT_FSIZE.
+//   - ENOENT if there is no /dev/shm.
+//   - ENOSPC if the file system is full.
 //   - Others of open(2).
 func CreateShm(name string, opts ...ShmOption) (*Shm, error) {
 	o, err := newShmOptions(opts)
@@ -84,14 +86,14 @@ func CreateShm(name string, opts ...ShmOption) (*Shm, error) {
 	return openShm(name, true, o)
 }
 
-// OpenShm opens the object of this name. Its length, mode and content stay as they are.
+// OpenShm opens the object with this name. Its length, mode and content do not change.
 //
 // Errors:
-//   - ENOENT if there is none.
-//   - EINVAL and ENAMETOOLONG as [CreateShm].
-//   - ENXIO if it is smaller than [ShmLength].
-//   - EPERM if it belongs to another user; see [ShmAnyOwner].
+//   - EINVAL and ENAMETOOLONG as for [CreateShm].
 //   - ENODEV if the name is not that of a regular file.
+//   - ENOENT if the object does not exist.
+//   - ENXIO if the object is smaller than [ShmLength].
+//   - EPERM if the object belongs to another user; see [ShmAnyOwner].
 //   - EACCES, ELOOP and others of open(2).
 func OpenShm(name string, opts ...ShmOption) (*Shm, error) {
 	o, err := newShmOptions(opts)
@@ -101,8 +103,8 @@ func OpenShm(name string, opts ...ShmOption) (*Shm, error) {
 	return openShm(name, false, o)
 }
 
-// OpenOrCreateShm opens the object of this name, or creates it if there is none; [Shm.Created]
-// reports which.
+// OpenOrCreateShm opens the object with this name, or creates it if it does not exist.
+// [Shm.Created] reports which.
 //
 // Errors are those of [OpenShm] and [CreateShm].
 func OpenOrCreateShm(name string, opts ...ShmOption) (*Shm, error) {
@@ -110,8 +112,8 @@ func OpenOrCreateShm(name string, opts ...ShmOption) (*Shm, error) {
 	if err != nil {
 		return nil, err
 	}
-	// C does the same in one call, but does not say whether it was created. Another process may
-	// create or remove it in between, each time again.
+	// C does both in one call, but does not say which. Another process can create or remove the
+	// object between the two attempts, each time again.
 	for {
 		n, err := openShm(name, false, o)
 		if !errors.Is(err, fs.ErrNotExist) {
@@ -124,17 +126,17 @@ func OpenOrCreateShm(name string, opts ...ShmOption) (*Shm, error) {
 	}
 }
 
-// UnlinkShm removes a name. The object lives as long as a process has it open or mapped.
+// UnlinkShm removes a name. The object exists as long as a process has it open or mapped.
 //
-// Errors: ENOENT if there is none; EINVAL and ENAMETOOLONG as [CreateShm]; EACCES, EPERM and others
-// of unlink(2).
+// Errors: EINVAL and ENAMETOOLONG as for [CreateShm]. ENOENT if the name does not exist. EACCES,
+// EPERM and others of unlink(2).
 func UnlinkShm(name string) error { return shmUnlink(name) }
 
-// SweepResult says what [Sweep] did.
+// SweepResult counts what [Sweep] did.
 type SweepResult struct {
 	// Removed is the number of names that were removed.
 	Removed int
-	// InUse is the number of names of this user that a process holds.
+	// InUse is the number of names of this user that a process still holds.
 	InUse int
 	// Failed is the number of names that could not be removed, or not entirely, and of directories
 	// that could not be read.
@@ -143,17 +145,17 @@ type SweepResult struct {
 
 // Sweep removes what killed processes of this user have left: objects with [ShmOwned], the files of
 // [NewTempFile], and the names that some files have for a moment. It looks into /dev/shm, $TMPDIR,
-// /tmp and /var/tmp, goes on after a failure, and counts it.
+// /tmp and /var/tmp. After a failure it goes on and counts the failure.
 //
-// What a process owns it holds with a shared lock, flock(2), which the kernel ends with the
-// process. The sweep removes what it can lock exclusively: names that begin with "bytefd-owned.",
-// belong to this user, and have no process that holds them, in any container. It leaves everything
-// else alone, and enters nothing that is mounted in a directory that it removes.
+// A process holds what it owns with a shared lock, flock(2), which the kernel ends with the
+// process. Sweep removes names that begin with "bytefd-owned.", belong to this user, and can be
+// locked exclusively: no process holds them, in any container. It leaves everything else alone. It
+// does not enter a file system that is mounted in a directory that it removes.
 //
-// The error is nil on Linux.
+// The error is nil with cgo on Linux.
 func Sweep() (SweepResult, error) { return sweep() }
 
-// Name returns the whole name, with its slash, as shm_open(3) takes it.
+// Name returns the full name with its slash, as shm_open(3) takes it.
 func (n *Shm) Name() string {
 	if n == nil {
 		return ""
@@ -161,7 +163,7 @@ func (n *Shm) Name() string {
 	return n.name
 }
 
-// Created reports whether the object was created, not found.
+// Created reports whether this call created the object, as opposed to opening it.
 func (n *Shm) Created() bool { return n != nil && n.created }
 
 // File returns the open file, which Close closes.
@@ -172,14 +174,13 @@ func (n *Shm) File() *os.File {
 	return n.file
 }
 
-// Close closes the file and, with [ShmUnlinkOnClose], removes the name, unless it stands for
-// something else by now. Closing again does nothing and returns nil. For a nil Shm it returns
-// os.ErrInvalid.
+// Close closes the file. With [ShmUnlinkOnClose] it removes the name, unless that refers to another
+// object by now. A second Close does nothing and returns nil.
 //
 // Errors: those of unlink(2).
 func (n *Shm) Close() (err error) {
 	if n == nil {
-		return os.ErrInvalid
+		return isNil("shm")
 	}
 	n.once.Do(func() {
 		if n.file == nil {
@@ -188,7 +189,7 @@ func (n *Shm) Close() (err error) {
 		if n.unlink {
 			err = n.removeName()
 		}
-		n.file.Close() // fails if the caller has closed it, which is as well
+		n.file.Close() // fails if the caller has closed the file already
 	})
 	return err
 }
@@ -196,7 +197,7 @@ func (n *Shm) Close() (err error) {
 func (n *Shm) removeName() error {
 	ours, err := n.file.Stat()
 	if err != nil {
-		return nil // the caller has closed the file; nobody knows any more what the name stands for
+		return nil // the caller has closed the file, so the name cannot be compared with it
 	}
 	theirs, err := os.Lstat("/dev/shm" + n.name)
 	if err != nil || !os.SameFile(ours, theirs) {

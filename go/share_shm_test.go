@@ -175,7 +175,8 @@ func TestATempFileIsWhereAndAsItsOptionsSay(t *testing.T) {
 func TestANilValueIsErrInvalid(t *testing.T) {
 	var n *bytefd.Shm
 	var f *bytefd.TempFile
-	if n.Close() != os.ErrInvalid || f.Close() != os.ErrInvalid || n.File() != nil ||
+	if !errors.Is(n.Close(), os.ErrInvalid) || !errors.Is(f.Close(), os.ErrInvalid) ||
+		n.File() != nil ||
 		n.Name() != "" || n.Created() || f.Path() != "" {
 		t.Error("nil is something")
 	}

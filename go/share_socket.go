@@ -8,24 +8,26 @@ import (
 )
 
 // Send sends bytes and descriptors over a Unix socket, unix(7): a stream, datagrams or packets. The
-// receiver gets descriptors of the same open file descriptions (SCM_RIGHTS), with the same offset.
-// The files stay the caller's, and may be closed when Send has returned. Nothing is added to the
-// bytes, so the other end can be anybody's code.
+// receiver gets descriptors of the same open file descriptions (SCM_RIGHTS), so they share the file
+// offset. Send does not close the files. The caller may close them when Send has returned. Nothing
+// is added to the bytes, so the other end can be any code.
 //
-// On a stream the message goes out whole, in parts if need be, and does not mix with those of other
-// goroutines. More than 253 files are sent in parts too, each with one byte at least.
+// On a stream the whole message is sent, in parts if need be. It does not mix with messages of
+// other goroutines. More than 253 files are sent in several parts, each with one byte at least.
 //
-// Deadlines of conn hold for all of it, and Close ends it. The error is package net's then:
-// os.ErrDeadlineExceeded or net.ErrClosed. Part of a message on a stream may have gone out after
-// any error; only closing conn helps.
+// A write deadline of conn limits the whole call, and Close of conn ends it. The error is then that
+// of package net: os.ErrDeadlineExceeded or net.ErrClosed. Warning: after any error on a stream,
+// part of the message may have been sent. Close conn then.
 //
 // Errors:
-//   - EINVAL on a stream for no bytes, or fewer than parts; for an empty packet with files; for a
-//     nil conn or file.
-//   - E2BIG for more than 253 files in one datagram or packet; EMSGSIZE if it is too long.
-//   - EPIPE, ECONNRESET if the other end is closed; ENOTCONN if there is none.
+//   - E2BIG for more than 253 files in one datagram or packet.
+//   - EINVAL on a stream if the message has no bytes, or fewer than parts; if a packet with files
+//     has no bytes; if conn or a file is nil.
+//   - EMSGSIZE if a datagram or packet is too long.
+//   - ENOTCONN if the socket is not connected.
+//   - EPIPE or ECONNRESET if the other end is closed.
 //   - ETOOMANYREFS if too many descriptors are in flight.
-//   - os.ErrClosed for a closed file.
+//   - os.ErrClosed if a file is closed.
 func Send(conn *net.UnixConn, message []byte, files ...*os.File) error {
 	raw, err := rawConn(conn)
 	if err != nil {
@@ -34,9 +36,8 @@ func Send(conn *net.UnixConn, message []byte, files ...*os.File) error {
 	return lentAll(files, func(fds []int) error { return send(raw, message, fds) })
 }
 
-// SendFD is [Send] for descriptors that are not files of package os, such as the one that
-// [ScanBytes] lends. They must stay open until SendFD returns. The error is EBADF if one is not
-// open.
+// SendFD is [Send] for descriptors that have no *os.File, such as the one that [ScanBytes] lends.
+// They must stay open until SendFD returns. EBADF if one is not open.
 func SendFD(conn *net.UnixConn, message []byte, fds ...int) error {
 	raw, err := rawConn(conn)
 	if err != nil {
@@ -50,39 +51,39 @@ func SendFD(conn *net.UnixConn, message []byte, fds ...int) error {
 	return send(raw, message, fds)
 }
 
-// Receive receives a message with at most n descriptors, and puts its bytes into message. The files
-// are the caller's to close, and close-on-exec from the start. If anything is required, each of
-// them is checked as by [Verify], and all are refused if one is not what is asked for; with no
-// requirement nothing is asked.
+// Receive receives a message with at most n descriptors. It copies the bytes into message and
+// returns the descriptors as files, which the caller owns and closes. The files are close-on-exec
+// from the start. They are checked only if a [Requirement] is given: each of them as by [Verify].
+// If one fails, all are refused. [RequireSealed] is the usual requirement.
 //
-// On a stream the message is as long as the slice, and is waited for; what other goroutines receive
-// does not mix with it. Datagrams and packets may be shorter: length says how long it is. For
-// messages that say their length inside use [ReceiveSome].
+// On a stream Receive waits until message is full. The bytes do not mix with what other goroutines
+// receive. A datagram or packet may be shorter; length says how long it is. For messages that
+// contain their own length, use [ReceiveSome].
 //
-// Deadlines of conn hold for all of it, and Close ends it. The error is package net's then:
-// os.ErrDeadlineExceeded or net.ErrClosed.
+// A read deadline of conn limits the whole call, and Close of conn ends it. The error is then that
+// of package net: os.ErrDeadlineExceeded or net.ErrClosed.
 //
-// After a refusal on a stream the rest of that message is read and discarded. Where that cannot be,
-// because the deadline has passed or the peer has sent nothing for a second, conn is shut down for
-// receiving, as by CloseRead. The next call never sees a mixture of two messages.
+// After a refusal on a stream the rest of the message is read and discarded, so the next call never
+// sees a mixture of two messages. If the deadline passes meanwhile, or the peer sends nothing for a
+// second, conn is shut down for receiving, as by CloseRead.
 //
-// For n of 0 the kernel drops descriptors instead of delivering them. That is EBADMSG as well,
-// unless SO_PASSCRED, SO_PASSSEC or SO_PASSPIDFD is set on the socket: then the kernel does not say
-// what it has dropped.
+// If n is 0, the kernel drops descriptors instead of delivering them. That is EBADMSG too, unless
+// SO_PASSCRED, SO_PASSSEC or SO_PASSPIDFD is set on the socket: then the kernel does not say that
+// it dropped them.
 //
-// Warning: a refusal can block, whatever the deadline. It closes the descriptors that came as its
-// last step, and close(2) of a file on FUSE or NFS waits for the server of that file system. So
-// does Close of a file that was received.
+// Warning: a refusal can block, whatever the deadline. As its last step it closes the descriptors
+// that came. close(2) of a file on FUSE or NFS waits for the server of that file system. Close of a
+// received file can block in the same way.
 //
 // Errors, after which the descriptors that came are closed:
-//   - io.EOF, as it is, if the other end is closed, or conn was shut down, before a byte of a
-//     message has come.
+//   - io.EOF, unchanged, if the other end was closed, or conn was shut down, before a byte of a
+//     message came.
 //   - EBADMSG if more than n descriptors came.
-//   - EMSGSIZE if the datagram or packet is longer than the slice.
-//   - EMFILE if the kernel could not deliver all descriptors, because of RLIMIT_NOFILE or a
-//     security module.
 //   - ECONNRESET if the other end was closed within a message.
 //   - EINVAL if n is negative, conn is nil, or message is empty on a stream.
+//   - EMFILE if the kernel could not deliver all descriptors, because of RLIMIT_NOFILE or a
+//     security module.
+//   - EMSGSIZE if the datagram or packet is longer than message.
 //   - Those of [Verify].
 func Receive(
 	conn *net.UnixConn, message []byte, n int, wanted ...Requirement,
@@ -90,9 +91,9 @@ func Receive(
 	return receiveFiles(conn, message, n, false, wanted)
 }
 
-// ReceiveSome is [Receive] for a stream whose messages say their length inside, as those of D-Bus,
-// Wayland and varlink: it takes what has arrived, one byte at least, instead of waiting until the
-// slice is full. A refusal discards what was taken and nothing else.
+// ReceiveSome is [Receive] for a stream whose messages contain their own length, such as those of
+// D-Bus, Wayland and varlink. It takes what has arrived, at least one byte, instead of waiting
+// until message is full. A refusal discards only what this call took.
 func ReceiveSome(
 	conn *net.UnixConn, message []byte, n int, wanted ...Requirement,
 ) (length int, files []*os.File, err error) {
@@ -125,22 +126,22 @@ func receiveFiles(
 }
 
 // Credentials are the process, user and group at the other end of a connected socket, as the kernel
-// saw them then.
+// saw them when the sockets were connected.
 type Credentials struct {
-	// PID is its process, as this process sees it; 0 if it cannot. The process may have ended, and
-	// its number be another's by now.
+	// PID is the process, as this process sees it, or 0 if it cannot see it. The process may have
+	// ended, and another one may have its number by now.
 	PID int
-	// UID is its effective user.
+	// UID is the effective user.
 	UID uint32
-	// GID is its effective group.
+	// GID is the effective group.
 	GID uint32
 }
 
-// PeerCredentials returns who called connect(2), listen(2) or socketpair(2) for the other end of a
-// socket, SO_PEERCRED of unix(7). The kernel vouches for it. Another process may have the other end
-// by now, because sockets are inherited and sent.
+// PeerCredentials returns the credentials of the process that called connect(2), listen(2) or
+// socketpair(2) for the other end of a socket, SO_PEERCRED of unix(7). The kernel vouches for them.
+// Another process may have the other end by now, because sockets can be inherited and sent.
 //
-// Errors: ENOTCONN if it has no other end; EINVAL if conn is nil. After Close the error is
+// Errors: ENOTCONN if the socket has no other end. EINVAL if conn is nil. After Close the error is
 // net.ErrClosed.
 func PeerCredentials(conn *net.UnixConn) (Credentials, error) {
 	raw, err := rawConn(conn)

@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// SysvOption changes how a System V segment is created or attached. The default attaches the
-// segment with the key, for reading. Options may be given in any order and used again; of two that
-// set the same thing the last one counts.
+// SysvOption changes how a System V segment is created or attached. By default the segment with the
+// key is attached, for reading. Options may be given in any order and used again. If two options
+// set the same thing, the last one counts.
 type SysvOption func(*sysvOptions)
 
 type sysvOptions struct {
@@ -27,14 +27,15 @@ const (
 	sysvTransient = 1 << 32
 )
 
-// SysvCreate creates a segment of the length that [SysvLength] sets, if there is none with the key;
-// with the key 0, IPC_PRIVATE, always, and others attach it by its number. Needs [SysvWrite].
+// SysvCreate creates a segment of the length that [SysvLength] sets, if none has the key. With key
+// 0 (IPC_PRIVATE) it always creates a segment, which others attach by its number. Needs
+// [SysvWrite].
 func SysvCreate() SysvOption { return func(o *sysvOptions) { o.flags |= sysvCreate } }
 
-// SysvExclusive, with [SysvCreate], is EEXIST if there is a segment with the key.
+// SysvExclusive makes [SysvCreate] return EEXIST if a segment with the key exists.
 func SysvExclusive() SysvOption { return func(o *sysvOptions) { o.flags |= sysvExclusive } }
 
-// SysvByID takes the key for a segment's number.
+// SysvByID makes MapSysv take its key for the number of a segment.
 func SysvByID() SysvOption { return func(o *sysvOptions) { o.flags |= sysvByID } }
 
 // SysvTransient marks the segment for removal (IPC_RMID) as soon as it is attached. The kernel
@@ -43,34 +44,38 @@ func SysvByID() SysvOption { return func(o *sysvOptions) { o.flags |= sysvByID }
 // call, between creating and marking, leaves the segment behind.
 func SysvTransient() SysvOption { return func(o *sysvOptions) { o.flags |= sysvTransient } }
 
-// SysvWrite attaches for reading and writing, not for reading only.
+// SysvWrite attaches the segment for reading and writing instead of reading only.
 func SysvWrite() SysvOption { return func(o *sysvOptions) { o.write = true } }
 
-// SysvLength sets the size of a new segment, zero-filled; and the minimum size of one that is
-// attached. EINVAL if negative.
+// SysvLength sets the size of a new segment, which is zero-filled. For a segment that exists it is
+// the minimum size. EINVAL if bytes is negative.
 func SysvLength(bytes int) SysvOption { return func(o *sysvOptions) { o.length = bytes } }
 
 // SysvMode sets the permission bits of a new segment. The default, and the meaning of 0, is 0600.
 // Other bits of fs.FileMode are EINVAL.
 func SysvMode(mode fs.FileMode) SysvOption { return func(o *sysvOptions) { o.mode = mode } }
 
-// MapSysv creates or attaches a System V segment, sysvipc(7), as a map, for programs that still use
-// them, and returns its number too. The key is 0, one of ftok(3) or the like, or with [SysvByID] a
-// number. The map is as long as the segment and has no file: [WrapBuffer] copies its bytes into
-// one. [Map.Close] detaches the segment. It stays until [RemoveSysv], also when all processes are
-// gone, unless it was attached with [SysvTransient].
+// MapSysv creates or attaches a System V segment, sysvipc(7), for programs that still use them. It
+// returns a map of the segment and the number of the segment. key is 0, a key of ftok(3) or a
+// similar one, or with [SysvByID] a number.
+//
+// The map is as long as the segment and has no file. [WrapBuffer] copies its bytes into a file.
+// [Map.Close] detaches the segment. The segment exists until [RemoveSysv], even after all processes
+// have ended, unless [SysvTransient] was given.
 //
 // Errors:
-//   - EACCES if the mode of the segment does not allow it.
-//   - EEXIST if there is a segment with this key, with [SysvExclusive].
+//   - EACCES if the mode of the segment does not allow the access.
+//   - EEXIST with [SysvExclusive] if a segment with this key exists.
 //   - EIDRM if the segment is being removed.
-//   - EINVAL for options that are invalid, a new segment of length 0 or above
-//     /proc/sys/kernel/shmmax, no segment of this number, a key of more than 32 bits, or the key 0
-//     without [SysvCreate].
-//   - ENOENT if there is no segment with this key.
-//   - ENOSPC if there are too many segments, ENOMEM, ENOSYS if the kernel has none.
+//   - EINVAL if options are invalid, the key has more than 32 bits, or the key is 0 without
+//     [SysvCreate].
+//   - EINVAL if a new segment has length 0 or exceeds /proc/sys/kernel/shmmax, or no segment has
+//     this number.
+//   - ENOENT if no segment has this key.
+//   - ENOMEM, or ENOSPC if there are too many segments.
+//   - ENOSYS if the kernel has no System V segments.
 //   - ENXIO if the segment is smaller than [SysvLength].
-//   - EPERM if the segment belongs to another user, with [SysvTransient].
+//   - EPERM with [SysvTransient] if the segment belongs to another user.
 func MapSysv(key int, opts ...SysvOption) (*Map, int, error) {
 	o := &sysvOptions{}
 	for _, set := range opts {
@@ -92,26 +97,32 @@ func MapSysv(key int, opts ...SysvOption) (*Map, int, error) {
 	return m, shmid, nil
 }
 
-// RemoveSysv marks a segment for removal (IPC_RMID). It is removed when the last process has
-// detached it. Its key finds it no more.
+// RemoveSysv marks a segment for removal (IPC_RMID). The kernel removes it when the last process
+// has detached it. Its key no longer finds it.
 //
-// Errors: EINVAL if there is no segment of this number; EPERM if it belongs to another user.
+// Errors: EINVAL if no segment has this number. EPERM if the segment belongs to another user.
 func RemoveSysv(shmid int) error {
 	if int(int32(shmid)) != shmid {
-		return &Error{"shmid", syscall.EINVAL, fmt.Sprintf("there is no segment %d", shmid)}
+		return &Error{"shmid", syscall.EINVAL, fmt.Sprintf("%#x has more than 32 bits", shmid)}
 	}
 	return sysvRemove(int32(shmid))
 }
 
-// ExportDMABuf makes a dma-buf, which drivers of graphics cards, cameras and the like take, of all
-// pages of a memory file: /dev/udmabuf, Linux 4.20. Both show the same memory, and the dma-buf
-// lives on without f, which stays the caller's. It must be a memfd of whole pages, sealed against
-// shrinking (F_SEAL_SHRINK) and not against writing, because devices write. The result is
-// close-on-exec.
+// ExportDMABuf makes a dma-buf of all pages of a memory file (/dev/udmabuf, Linux 4.20). Drivers of
+// graphics cards, cameras and similar devices take a dma-buf. The file and the dma-buf show the
+// same memory. The dma-buf exists independently of f, which ExportDMABuf does not close. The result
+// is close-on-exec, and the caller owns and closes it.
 //
-// Errors: ENODEV if this kernel has no such driver, or it is not loaded; EACCES if this user may
-// not open it; EINVAL for a file that is not as said, or of more than the driver allows; EMFILE,
-// ENFILE; and the driver's own. For a closed file the error is os.ErrClosed.
+// f must be a memfd of whole pages. It must have F_SEAL_SHRINK, and must not be sealed against
+// writing, because devices write.
+//
+// Errors:
+//   - EACCES if this user may not open the driver.
+//   - EINVAL if f is not as described, or is larger than the driver allows.
+//   - ENODEV if the kernel has no such driver, or it is not loaded.
+//   - EMFILE or ENFILE if a limit is reached.
+//   - Others of the driver.
+//   - os.ErrClosed if f is closed.
 func ExportDMABuf(f *os.File) (*os.File, error) {
 	var buffer int
 	err := lent(f, func(fd int) (err error) {

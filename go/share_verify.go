@@ -7,10 +7,11 @@ import (
 	"syscall"
 )
 
-// Requirement is what is asked of a descriptor that another process has made. Requirements may be
-// given in any order and used again; of two that set the same thing the last one counts. In any
-// case it must be a regular file that is open for reading, and sealed as [RequireSealed] says,
-// unless [RequireSeals] or [RequireNoSeals] says otherwise.
+// Requirement says what a file that another process has made must be. Requirements may be given in
+// any order and used again. If two set the same thing, the last one counts.
+//
+// Every file must be a regular file that is open for reading. It must also be sealed as
+// [RequireSealed] says, unless [RequireSeals] or [RequireNoSeals] is given.
 type Requirement func(*requirements)
 
 type requirements struct {
@@ -20,7 +21,8 @@ type requirements struct {
 	uid                  *uint32
 }
 
-// Without these seals content can change or go while it is read: F_SEAL_WRITE|F_SEAL_SHRINK.
+// sealedForReading is F_SEAL_WRITE|F_SEAL_SHRINK. Without these seals content can change or
+// disappear while it is read.
 const sealedForReading = 0x8 | 0x2
 
 func newRequirements(wanted []Requirement) (*requirements, error) {
@@ -43,46 +45,47 @@ func newRequirements(wanted []Requirement) (*requirements, error) {
 	return r, nil
 }
 
-// RequireSealed requires seals against writing and shrinking, the default: content that can neither
-// change nor go. [Receive] asks for nothing unless it is told to, so this is the shortest way to
-// tell it.
+// RequireSealed requires seals against writing and shrinking, F_SEAL_WRITE and F_SEAL_SHRINK: the
+// content can neither change nor disappear. This is the default of [Verify]. [Receive] checks
+// nothing unless a requirement is given, and this is the shortest one.
 func RequireSealed() Requirement { return RequireSeals(sealedForReading) }
 
-// RequireSeals requires these seals, F_SEAL_* of fcntl(2), instead of the default ones. More are
-// fine. EINVAL for 0 and for unknown seals.
+// RequireSeals requires these seals, F_SEAL_ constants of fcntl(2), instead of the default ones.
+// More seals are allowed. EINVAL if seals is 0 or has unknown seals.
 func RequireSeals(seals int) Requirement {
 	return func(r *requirements) { r.seals, r.noSeals = seals, false }
 }
 
-// RequireNoSeals requires no seals. The content can then change, and the file can become shorter,
-// at any time. Checking such a descriptor asks its file system, which may never answer (FUSE, NFS).
+// RequireNoSeals accepts a file without seals. Other processes can then change or shorten it at any
+// time. Checking such a descriptor asks its file system, which may never answer (FUSE, NFS).
 func RequireNoSeals() Requirement { return func(r *requirements) { r.noSeals = true } }
 
-// RequireMinLength requires at least this many bytes. EINVAL if negative.
+// RequireMinLength requires at least this many bytes. EINVAL if bytes is negative.
 func RequireMinLength(bytes int64) Requirement {
 	return func(r *requirements) { r.minLength = bytes }
 }
 
 // RequireMaxLength requires at most this many bytes. A sealed file can be far longer than its
-// memory: it may consist of holes. EINVAL if 0 or negative.
+// memory, because it can consist of holes. EINVAL if bytes is not positive.
 func RequireMaxLength(bytes int64) Requirement {
 	return func(r *requirements) { r.maxLength = bytes }
 }
 
-// RequireUID requires that the file's owner is this user.
+// RequireUID requires that the owner of the file is this user.
 func RequireUID(uid uint32) Requirement { return func(r *requirements) { r.uid = &uid } }
 
-// Verify returns nil if a file that another process has made is what is asked for. Seals stay.
-// Without F_SEAL_SHRINK and F_SEAL_GROW the length, and in any case the owner, can change
-// afterwards. Seals are checked before anything that asks a file system, which may never answer.
+// Verify checks a file that another process has made, and returns nil if it meets the requirements.
+// Seals can never be removed. Without F_SEAL_SHRINK and F_SEAL_GROW the length can change later,
+// and the owner always can. Verify checks seals before it asks the file system, which may never
+// answer.
 //
 // Errors:
-//   - EPERM if seals are missing, or the file cannot have any. With [RequireNoSeals]: EISDIR for a
-//     directory, ENODEV for anything else that is not a regular file.
-//   - ENXIO if it is shorter than asked, EFBIG if it is longer.
-//   - EACCES if it belongs to another user, or is not open for reading.
-//   - EINVAL for requirements that are unknown or contradict each other, or a nil file.
-//   - os.ErrClosed for a closed file.
+//   - EACCES if the file belongs to another user, or is not open for reading.
+//   - EFBIG if it is longer than required; ENXIO if it is shorter.
+//   - EINVAL if requirements are invalid or contradict each other, or f is nil.
+//   - EPERM if seals are missing, or the file cannot have seals.
+//   - With [RequireNoSeals]: EISDIR if it is a directory, ENODEV if it is a FIFO, socket or device.
+//   - os.ErrClosed if f is closed.
 func Verify(f *os.File, wanted ...Requirement) error {
 	r, err := newRequirements(wanted)
 	if err != nil {
@@ -91,9 +94,8 @@ func Verify(f *os.File, wanted ...Requirement) error {
 	return lent(f, func(fd int) error { return verify(fd, r) })
 }
 
-// lent calls use with a file's number, which stands for that file until use returns, also if
-// another closes the file. Unlike File.Fd it leaves the file as it is: with its deadlines, if it
-// has any.
+// lent calls use with the number of f. The number refers to that file until use returns, even if
+// another goroutine closes f. Unlike File.Fd, lent keeps the deadlines of f.
 func lent(f *os.File, use func(fd int) error) error {
 	conn, err := f.SyscallConn()
 	if err != nil {

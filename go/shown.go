@@ -8,10 +8,10 @@ import (
 	"unsafe"
 )
 
-// shown are the guarded maps whose memory the program has been given. What it copies from there may
-// be zeros that have replaced lost bytes, which only C knows.
+// shown has the guarded maps whose memory the program has. A copy from there may copy zeros that
+// have replaced lost bytes. Only C knows whether it did.
 var shown struct {
-	sync.Mutex                              // held by whoever changes ranges
+	sync.Mutex                              // held while ranges is changed
 	ranges     atomic.Pointer[[]shownRange] // replaced as a whole
 }
 
@@ -20,7 +20,7 @@ type shownRange struct {
 	start, end uintptr
 }
 
-// show notes that the program has been given the memory of a guarded map.
+// show notes that the program has the memory of a guarded map.
 func (m *Map) show() {
 	if !m.isGuarded || m.handle == nil || m.isShown.Load() {
 		return
@@ -29,7 +29,7 @@ func (m *Map) show() {
 	m.isShown.Store(true)
 }
 
-// changeShown notes where the memory of a map is now, or with nil that it is gone.
+// changeShown notes where the memory of a map is now. data is nil if it is gone.
 func changeShown(handle unsafe.Pointer, data []byte) {
 	shown.Lock()
 	defer shown.Unlock()
@@ -47,14 +47,14 @@ func changeShown(handle unsafe.Pointer, data []byte) {
 	shown.ranges.Store(&ranges)
 }
 
-// isShown reports whether bytes of p are memory of a guarded map.
+// isShown reports whether p contains memory of a guarded map.
 func isShown(p []byte) bool {
 	ranges := shown.ranges.Load()
 	if ranges == nil || len(*ranges) == 0 || len(p) == 0 {
 		return false
 	}
 	start := uintptr(unsafe.Pointer(unsafe.SliceData(p)))
-	// They do not overlap, so they end in the same order.
+	// Ranges do not overlap, so they end in the order in which they begin.
 	at, _ := slices.BinarySearchFunc(*ranges, start+1, endsAt)
 	return at < len(*ranges) && (*ranges)[at].start < start+uintptr(len(p))
 }

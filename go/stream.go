@@ -9,34 +9,35 @@ import (
 )
 
 const (
-	// What a read has room for behind what is expected, so that the end is found there too.
+	// Room behind the expected bytes, so that the same read finds the end.
 	streamEnd = 4 << 10
-	// What is read before it is known whether there is more.
+	// The size of the first buffer.
 	streamFirst = 64<<10 + streamEnd
-	// The most that is read at once.
+	// The size of the second buffer, and the most that is read at once.
 	streamPiece = 1<<20 + streamEnd
 )
 
-// Buffers for the next reader. Nothing of what the one before has read is in them.
+// Buffers for the next reader. They contain no bytes of the reader before.
 var (
 	firstBuffers = sync.Pool{New: func() any { return new([streamFirst]byte) }}
 	pieceBuffers = sync.Pool{New: func() any { return new([streamPiece]byte) }}
 )
 
-// streamed is what a reader delivers.
+// streamed is the content that a reader delivers.
 type streamed struct {
 	r io.Reader
-	// How many bytes may still be asked for: one more than is allowed, to find out that there is
-	// one.
+	// The number of bytes that may still be asked for: one more than is allowed, to detect a reader
+	// that has more.
 	left int64
-	// What was read, in two buffers of which each may be nil.
+	// What was read, in two buffers. Each may be nil.
 	first   *[streamFirst]byte
 	piece   *[streamPiece]byte
 	parts   [2][]byte
 	isAtEnd bool
 }
 
-// begin reads until the buffers are full. isAll: to the end. The caller releases the buffers.
+// begin reads until the buffers are full. isAll reports that r has ended. The caller releases the
+// buffers.
 func (in *streamed) begin(r io.Reader, o wrapOptions) (isAll bool, err error) {
 	if err := o.check(); err != nil {
 		return false, err
@@ -65,14 +66,15 @@ func (in *streamed) begin(r io.Reader, o wrapOptions) (isAll bool, err error) {
 	return true, nil
 }
 
-// fill reads as much as b holds, and may be asked for. The error is io.EOF if r ends before that.
+// fill reads until b is full, or as many bytes as may be asked for. The error is io.EOF if r ends
+// before that.
 func (in *streamed) fill(b []byte) ([]byte, error) {
 	n, err := readFull(in.r, b[:min(int64(len(b)), in.left)])
 	in.left -= int64(n)
 	return b[:n], err
 }
 
-// whole returns all that was read, if it is in one buffer.
+// whole returns all that was read, if one buffer contains it.
 func (in *streamed) whole() (b []byte, isWhole bool) {
 	switch {
 	case len(in.parts[1]) == 0:
@@ -83,7 +85,7 @@ func (in *streamed) whole() (b []byte, isWhole bool) {
 	return nil, false
 }
 
-// release gives the buffers back.
+// release clears the buffers and gives them back.
 func (in *streamed) release() {
 	if in.first != nil {
 		clear(in.parts[0])
@@ -95,11 +97,11 @@ func (in *streamed) release() {
 	}
 }
 
-// passing gives what is read to C, which asks for it in a goroutine of its own: between r and the
-// caller there must be no frame of C's, because r may panic or call runtime.Goexit.
+// passing gives what is read to C, which asks for it in a goroutine of its own. No frame of C may
+// be between r and its caller, because r may panic or call runtime.Goexit.
 type passing struct {
-	requests chan []byte // memory of C's to fill
-	counts   chan int    // how much of it was filled; 0 at the end, -1 to give up
+	requests chan []byte // C's memory to fill
+	counts   chan int    // the number of bytes filled; 0 at the end, -1 to give up
 }
 
 // pass gives what was read, and what else r delivers, to store, which calls C.
@@ -114,7 +116,7 @@ func (in *streamed) pass(store func(p *passing) error) error {
 	isComplete := false
 	defer func() {
 		if !isComplete {
-			// r has failed, panicked or called runtime.Goexit. Nothing is made then.
+			// r has failed, panicked or called runtime.Goexit. No file is made then.
 			p.counts <- -1
 			<-done
 		}
@@ -131,7 +133,8 @@ func (in *streamed) pass(store func(p *passing) error) error {
 	return <-done
 }
 
-// serve fills b with the rest of what was read, and then from r, and returns how much that was.
+// serve fills b with the rest of what was read, and then from r. It returns the number of bytes
+// filled.
 func (in *streamed) serve(b []byte, rest *[2][]byte) (n int, err error) {
 	for i := range rest {
 		copied := copy(b[n:], rest[i])
@@ -148,7 +151,7 @@ func (in *streamed) serve(b []byte, rest *[2][]byte) (n int, err error) {
 	return len(filled), err
 }
 
-// readFull fills b. The error is io.EOF if r ends before that.
+// readFull reads until b is full. The error is io.EOF if r ends before that.
 func readFull(r io.Reader, b []byte) (n int, err error) {
 	for idle := 0; n < len(b) && err == nil; {
 		var count int
@@ -160,7 +163,7 @@ func readFull(r io.Reader, b []byte) (n int, err error) {
 		}
 		n += count
 		if errors.Is(err, syscall.EIO) && isTerminalMaster(r) {
-			err = io.EOF // its other side is closed
+			err = io.EOF // the other side of the terminal is closed
 		}
 		if idle++; count > 0 {
 			idle = 0

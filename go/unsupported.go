@@ -9,7 +9,7 @@ import (
 	"unsafe"
 )
 
-// What only the library can do, and what a program says that was built without it.
+// Without cgo, the functions that only the library can do return an error.
 
 func scanBeginSegments([][]byte, unsafe.Pointer, wrapOptions) (int, unsafe.Pointer, error) {
 	return 0, nil, unsupported("Pool")

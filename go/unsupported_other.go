@@ -9,7 +9,7 @@ import (
 	"unsafe"
 )
 
-// unsupported is the error of every call: files in memory and their seals are Linux's.
+// unsupported is the error of every call: only Linux has files in memory with seals.
 func unsupported(what string) error {
 	message := what + " works on Linux only, and this program was built for " + runtime.GOOS
 	return &Error{"build", syscall.ENOTSUP, message}

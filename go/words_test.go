@@ -122,7 +122,7 @@ func TestErrorsHaveTheSameWordsWithAndWithoutCgo(t *testing.T) {
 		{"descriptor: the map keeps no descriptor; maps for writing and guarded maps do, " +
 			"and shared memory until it is sealed", second(closedMap.FileSize())},
 		{"write: the map is for reading only", second(closedMap.WriteAt([]byte("h"), 0))},
-		{"word: the map is for reading", second(closedMap.Word(0))},
+		{"word: the map is for reading only", second(closedMap.Word(0))},
 	} {
 		if c.err == nil {
 			t.Errorf("no error, want %q", c.want)

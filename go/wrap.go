@@ -5,40 +5,51 @@ import (
 	"os"
 )
 
-// WrapBuffer copies b into a new file and returns it. The caller owns the file and closes it.
+// WrapBuffer copies b into a new file and returns the file. The caller owns the file and closes it.
+// The package documentation says what the file is: sealed, unnamed, at offset 0.
 //
-// An *os.File that nothing refers to any more is closed by the garbage collector, even if its
-// number (File.Fd) is still in use somewhere: keep the file, or call runtime.KeepAlive, as long as
-// the number is needed.
+// The garbage collector closes an *os.File that nothing refers to any more, even if its number
+// (File.Fd) is still in use. Keep the file, or call runtime.KeepAlive, as long as the number is
+// needed.
 //
-// Errors: EINVAL for options that are wrong or contradict each other; EFBIG beyond RLIMIT_FSIZE
-// (without a SIGXFSZ); ENOSPC when the file system behind the backend is full; EMFILE, ENFILE and
-// ENOMEM; EFAULT if b is the memory of a map whose file has been truncated, also where [MapGuard]
-// has replaced what was lost; ENOENT where /proc is needed and not mounted; and what the system
-// call in [Error.Op] answered.
+// Errors:
+//   - EFAULT if b is memory of a [Map] whose file has been truncated, also if [MapGuard] has
+//     replaced the lost pages with zeros.
+//   - EFBIG if b is longer than RLIMIT_FSIZE. SIGXFSZ is not raised.
+//   - EINVAL if options are invalid or contradict each other.
+//   - EMFILE, ENFILE or ENOMEM if a limit is reached.
+//   - ENOENT if the file must be opened again through /proc, and /proc is not mounted.
+//   - ENOSPC if the file system behind the backend is full.
+//   - Other errors of the system call that [Error.Op] names.
+//
+// A full memory cgroup is no error: the kernel kills a process of the cgroup. See
+// [WrapSpillThreshold].
 func WrapBuffer(b []byte, opts ...WrapOption) (*os.File, error) {
 	o := newWrapOptions(opts)
 	fd, err := wrap(b, o)
 	return newFile(fd, o.fileName(), err)
 }
 
-// WrapBuffers is [WrapBuffer] for content that lies in several slices: the file holds them in their
-// order. Empty slices, and no slices at all, are fine.
+// WrapBuffers is [WrapBuffer] for content in several slices. The file contains them in their order.
+// Empty slices are allowed, and so are no slices.
 func WrapBuffers(bs [][]byte, opts ...WrapOption) (*os.File, error) {
 	o := newWrapOptions(opts)
 	fd, err := wrapSegments(bs, o)
 	return newFile(fd, o.fileName(), err)
 }
 
-// WrapReader is [WrapBuffer] for what r delivers until io.EOF, however much that is: it is never
-// all held in memory of Go. Up to 1 MiB of it is read into a buffer, and the rest straight into
-// memory of the library; so r must not keep what it is given to fill. Another error of r is
-// returned as it is, also those of its deadlines and Close (of an os.File or net.Conn); then
-// nothing is kept, and what was read is gone from r. io.ErrNoProgress if r goes on returning
-// nothing.
+// WrapReader is [WrapBuffer] for everything that r delivers until io.EOF, of any length. Go never
+// holds all of it in memory. Up to 1 MiB goes into a buffer; the rest goes straight into memory of
+// the library. So r must not keep the slices that it is given to fill.
 //
-// Other errors are those of [WrapBuffer], EFBIG for more than [WrapMaxBytes], and EINVAL if r says
-// that it has read more than it was asked for.
+// Errors are those of [WrapBuffer], and:
+//   - EFBIG if r delivers more than [WrapMaxBytes].
+//   - EINVAL if r says that it has read more bytes than it was asked for.
+//   - io.ErrNoProgress if r goes on returning no bytes and no error.
+//   - Another error of r, unchanged, such as those of the deadline or Close of an os.File or
+//     net.Conn.
+//
+// After an error no file remains. What was read is gone from r.
 func WrapReader(r io.Reader, opts ...WrapOption) (*os.File, error) {
 	o := newWrapOptions(opts)
 	var in streamed
@@ -61,7 +72,7 @@ func WrapReader(r io.Reader, opts ...WrapOption) (*os.File, error) {
 	return newFile(fd, o.fileName(), err)
 }
 
-// newFile gives a new descriptor to an os.File, unless there was an error.
+// newFile makes an os.File of a new descriptor, unless there was an error.
 func newFile(fd int, name string, err error) (*os.File, error) {
 	if err != nil {
 		return nil, err
