@@ -10,8 +10,8 @@ import (
 	"unsafe"
 )
 
-// bytefd_go_read gives C the next bytes; see passing. Its name begins as those of C do, because it is
-// a symbol of every program that uses the package.
+// bytefd_go_read gives C the next bytes; see passing. Its name begins as those of C do, because it
+// is a symbol of every program that uses the package.
 //
 //export bytefd_go_read
 func bytefd_go_read(context C.uintptr_t, buf unsafe.Pointer, size C.size_t) C.ssize_t {

@@ -12,8 +12,8 @@
 //
 //   - [MapFile] and [MapFD] map a file. If another process truncates it, [Map.ReadAt],
 //     [Map.WriteAt] and [Map.Guarded] return an error instead of crashing.
-//   - [NewMap] maps memory that other processes can share, and that [Map.Seal] makes a sealed file
-//     without a copy.
+//   - [NewMap] maps memory that other processes can share. [Map.Seal] makes it a sealed file
+//     without copying.
 //   - A [MapWriter] is such memory for an encoder to write to.
 //
 // Processes share content in these ways:
@@ -26,14 +26,14 @@
 //
 // # What a descriptor promises
 //
-// A descriptor from this package refers to a regular file that contains exactly the given bytes; no
-// bytes at all are allowed. The file offset is 0, the file has no name, and its mode is 0400. The
+// A descriptor from this package refers to a regular file that contains exactly the given bytes.
+// The file may be empty. The file offset is 0, the file has no name, and its mode is 0400. The
 // descriptor is close-on-exec.
 //
 // The file is a sealed memfd: nobody can change its content or its size any more. On a host without
-// memfd_create(2) the file cannot be sealed. The descriptor is then open for reading only. A
-// [WrapOption] changes one of these promises. A [Pool] makes other promises; its descriptors
-// are not sealed.
+// memfd_create(2) the file cannot be sealed. The descriptor is then open for reading only. Options
+// of type [WrapOption] change these promises. A [Pool] makes other promises; its descriptors are
+// not sealed.
 //
 // The content exists until the last duplicate, mapping or received copy of the descriptor is gone.
 // A call that fails leaves nothing behind.

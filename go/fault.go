@@ -15,13 +15,12 @@ import (
 //   - In a map with [MapGuard] lost pages read zero, and f goes on. Guarded then returns the EIO of
 //     [Map.Check] if f returned nil.
 //   - In any other map f ends at the lost page, as by a panic, and Guarded returns EIO.
-//   - In every map f also ends so at memory that [Map.Protect] forbids or [Map.Unmap] has unmapped,
-//     and at a store into a map for reading.
+//   - In every map f ends in the same way at memory that [Map.Protect] forbids or [Map.Unmap] has
+//     unmapped, and at a store into a map for reading.
 //
 // Only Go code of the goroutine that calls f is protected. With MapGuard every goroutine and C code
 // are protected from lost pages too. System calls that are given lost pages return EFAULT in any
-// map, and the pages stay lost. A panic of f passes through, and a fault in other memory is such a
-// panic.
+// map, and the pages stay lost. Panics of f pass through. A fault in other memory is such a panic.
 //
 // b is valid until f returns, even if the map is closed meanwhile. f must not keep it. f may call
 // all methods of the map, but Resize, Unmap and Seal return EBUSY until f has returned.

@@ -17,9 +17,9 @@ import (
 //
 // Methods that take a range accept any bytes of the map, not only whole pages. A length of [ToEnd]
 // means from the offset to the end of the map. With a length of 0 only the range is checked. A
-// range that is not entirely in the map is EINVAL. So are another negative number, and bytes that
-// [Map.Unmap] has unmapped. After Close every error is os.ErrClosed. The methods of a nil *Map
-// return os.ErrInvalid.
+// range that is not entirely in the map is EINVAL, and so is one with bytes that [Map.Unmap] has
+// unmapped. Negative numbers other than ToEnd are EINVAL. After Close every error is os.ErrClosed.
+// The methods of a nil *Map return os.ErrInvalid.
 //
 // The garbage collector unmaps a Map that nothing refers to any more, but late: call Close. After a
 // call of [Map.Bytes] or [Map.Word] it does not: without Close the memory then stays mapped. A Map
@@ -223,7 +223,8 @@ func (m *Map) Bytes() []byte {
 
 // Word returns the 4 bytes at offset off as a word that goroutines and processes can change at the
 // same time. As with [Map.Bytes], the garbage collector does not unmap the Map from then on. The
-// word must not be used after Close, or after a Resize that moves the map.
+// word must not be used after Close, or after a Resize that moves the map. [FutexWait] takes it as
+// (*uint32)(unsafe.Pointer(word)).
 //
 // Errors: EACCES if the map is for reading. EINVAL if the word is not entirely in the map, or its
 // address is not a multiple of 4. After Close the error is os.ErrClosed.
@@ -291,13 +292,14 @@ func (m *Map) FileSize() (int64, error) {
 	return mapFileSize(m.handle)
 }
 
-// Resize makes the map, and the file or memory behind it, length bytes long. EINVAL if the map is
-// not for writing.
+// Resize makes the map, and the file or memory behind it, length bytes long.
 //
-// A longer map: the file grows with it, unless it already goes on behind the map. The space is
-// reserved as with [MapFileSize]. The new bytes are zero, whatever was stored behind the old end
-// before. A shorter map: the file is cut off at the new end, unless it goes on behind the map.
-// Access to the lost bytes in other processes and other maps then raises SIGBUS.
+// To make the map longer, Resize grows the file, unless the file already continues past the end of
+// the map. It reserves the space as [MapFileSize] does. The new bytes are zero, whatever was stored
+// past the old end before.
+//
+// To make the map shorter, Resize cuts the file off at the new end, unless the file continues past
+// the end of the map. Other maps of the file then raise SIGBUS at the lost bytes.
 //
 // The map does not move while its length is within [MapReserve]. Otherwise it may move, and a slice
 // of [Map.Bytes] from before is then invalid.
@@ -309,7 +311,7 @@ func (m *Map) FileSize() (int64, error) {
 //   - EFBIG or ENOSPC if the file cannot grow; EPERM if it is sealed against that.
 //   - EINVAL if length is negative, exceeds what a map or file can have, or is not a multiple of
 //     the huge page size with [MapHugePages].
-//   - EINVAL if the map is sealed, or parts of it were unmapped.
+//   - EINVAL if the map is for reading or sealed, or parts of it were unmapped.
 //   - EIO if a map with [MapGuard] has lost pages and is to grow.
 //   - ENOMEM if there is no memory or address space.
 //
@@ -351,7 +353,7 @@ func (m *Map) File() (*os.File, error) {
 }
 
 // Close unmaps the map. It waits for calls of other methods that have begun. It does not wait for
-// functions that [Map.Guarded] called: they keep the bytes, and the end of the last one unmaps.
+// functions that [Map.Guarded] called: they keep the bytes, and the last one to return unmaps.
 // Close does not flush; the kernel writes shared changes back later. A second Close does nothing
 // and returns nil.
 func (m *Map) Close() error {

@@ -99,7 +99,7 @@ func MapCreate() MapOption { return withMapFlag(mapCreate) }
 func MapExecute() MapOption { return withMapFlag(mapExecute) }
 
 // MapPopulate reads the pages in before the map is returned. Pages of a file that cannot be read
-// then are read on first access. Memory of [NewMap] is all there then.
+// then are read on first access. For [NewMap] all pages exist then.
 func MapPopulate() MapOption { return withMapFlag(mapPopulate) }
 
 // MapMlock keeps the pages in memory, mlock(2). ENOMEM or EPERM if RLIMIT_MEMLOCK does not allow
@@ -124,9 +124,9 @@ func MapNoFork() MapOption { return withMapFlag(mapNoFork) }
 func MapWipeOnFork() MapOption { return withMapFlag(mapWipeOnFork) }
 
 // MapHugePages makes the memory of [NewMap] from the huge pages that the administrator has reserved
-// (vm.nr_hugepages). The length must be a multiple of their size, and not 0. It can grow within
-// [MapReserve] only. ENOMEM if too few are free. Other huge pages need no option: [MapPopulate]
-// uses them where they are faster.
+// (vm.nr_hugepages). The length must be a multiple of their size, and not 0. The map can grow
+// within [MapReserve] only. ENOMEM if too few are free. Other huge pages need no option:
+// [MapPopulate] uses them where they are faster.
 func MapHugePages() MapOption { return withMapFlag(mapHugePages) }
 
 // MapGuard makes a map survive the loss of pages. If another process truncates the file, or the

@@ -119,8 +119,8 @@ func WrapWritable() WrapOption { return withFlag(flagWritable) }
 func WrapReadOnly() WrapOption { return withFlag(flagReadOnly) }
 
 // WrapExecutable makes a file that can be executed, of mode 0500. Without this option execve(2) of
-// the file is refused. Linux 6.3 and later seal the file so; the refusal is then permanent. Only
-// execve(2) is refused: a PROT_EXEC mapping of any file still works.
+// the file is refused. On Linux 6.3 and later a seal makes that permanent. Only execve(2) is
+// refused: a PROT_EXEC mapping of any file still works.
 //
 // A script needs [WrapInherit] too: its interpreter opens the script after close-on-exec has taken
 // effect.
@@ -156,8 +156,9 @@ func WrapMaxBytes(n int64) WrapOption {
 }
 
 // WrapSizeHint sets the number of bytes that a reader is expected to deliver, such as a
-// Content-Length. The library chooses the first buffer by it and, for more than 1 MiB, the file.
-// The reader may deliver more or less. EINVAL if n is negative.
+// Content-Length. The library chooses the size of the first buffer by it. Above 1 MiB it also
+// chooses the file by it: on disk or in memory, and in a pool a cached file of about this size. The
+// reader may deliver more or less. EINVAL if n is negative.
 func WrapSizeHint(n int64) WrapOption {
 	return func(o wrapOptions) wrapOptions {
 		o.sizeHint = n

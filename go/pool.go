@@ -32,9 +32,9 @@ import (
 //   - [PoolReuse]: a cached file of mode 0400. The callback gets a descriptor of it that is open
 //     for reading only. Before the pool lends the file again, the kernel must prove that nobody
 //     else has it open or mapped. Its length, mode, owner, times and attributes must also be as
-//     before. Otherwise the pool drops the file and counts it. Who keeps a duplicate, a mapping, a
-//     reopened descriptor or a child that has the file keeps the file with its content unchanged. A
-//     scan never sees content of an earlier one, not even past the end.
+//     before. Otherwise the pool drops the file and counts it. A callback can keep a duplicate, a
+//     mapping, a reopened descriptor, or a child that has the file. It then keeps that file, whose
+//     content does not change. A scan never sees content of an earlier one, not even past the end.
 //   - [PoolAuto], the default: a cached file, or from 64 KiB on a new file for sizes where that
 //     costs less on this host. It promises what PoolReuse promises.
 //   - PoolReuse or PoolAuto with [WrapTrustCallback]: the cached file itself, open for reading and
@@ -47,7 +47,7 @@ import (
 // Warning: never trust an engine in another process, or an engine with a deadline. See
 // [WrapTrustCallback].
 //
-// Warning: the proof does not see what the following list names. Who holds it can read later scans
+// Warning: the proof does not detect the following. Code that has one of them can read later scans
 // and, except for the first item, change them. Callbacks that do such things need [PoolNewFiles] or
 // no pool:
 //
@@ -74,8 +74,8 @@ import (
 // system in a few milliseconds and has ended when the call returns. The program sees nothing of
 // that child. PoolAuto makes the file system once scans of 64 KiB and more have taken 8 ms.
 //
-// The garbage collector frees a Pool that nothing refers to any more, but late, and its memory is
-// used until then: call Close. A Pool must not be copied.
+// The garbage collector frees a Pool that nothing refers to any more, but late: call Close. A Pool
+// must not be copied.
 type Pool struct {
 	// Held for reading by whoever touches handle, for writing by Close, and by nobody during a
 	// callback.

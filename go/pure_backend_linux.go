@@ -32,7 +32,7 @@ func createFile(backend Backend, name string, e execution) (emptyFile, error) {
 			return file, nil
 		}
 		refusal := err.(*Error)
-		// An administrator who forbids executable memory files is obeyed, not worked around.
+		// If the administrator forbids executable memory files, no other backend replaces them.
 		isForbidden := backend == BackendMemfd && e == executionWanted &&
 			refusal.Errno == syscall.EACCES
 		if isForbidden || isShortage(refusal.Errno) {
@@ -58,7 +58,7 @@ func createWith(backend Backend, name string, e execution) (emptyFile, error) {
 		fd, err = temporaryFile()
 	default:
 		if fd, err = memoryFile(name, e); err != nil {
-			// Without the name, which the caller knows and which can be longer than the rest.
+			// Without the name, which the caller knows and which can be long.
 			err = because("memfd_create", err, "a memory file")
 		}
 	}
@@ -71,7 +71,7 @@ func createWith(backend Backend, name string, e execution) (emptyFile, error) {
 	return emptyFile{fd, backend}, nil
 }
 
-// isShortage reports running out of something, as opposed to a backend that is not there.
+// isShortage reports whether something has run out, as opposed to a backend that the host lacks.
 func isShortage(errno syscall.Errno) bool {
 	switch errno {
 	case syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOSPC, syscall.EDQUOT:
@@ -80,7 +80,7 @@ func isShortage(errno syscall.Errno) bool {
 	return false
 }
 
-// lacksExecutionFlags remembers that the kernel knows neither MFD_EXEC nor MFD_NOEXEC_SEAL: before
+// lacksExecutionFlags is true if the kernel knows neither MFD_EXEC nor MFD_NOEXEC_SEAL: before
 // Linux 6.3.
 var lacksExecutionFlags atomic.Bool
 
@@ -124,7 +124,7 @@ func temporaryFile() (int, error) {
 			return 0, because("open O_TMPFILE", err, directory)
 		}
 		if first == nil {
-			first = err // of the directory that was chosen
+			first = err // of the preferred directory
 		}
 		refusals = append(refusals, directory+" ("+inWords(errno)+")")
 	}
@@ -132,8 +132,8 @@ func temporaryFile() (int, error) {
 	return 0, &Error{"open O_TMPFILE", errno, "in none of " + strings.Join(refusals, ", ")}
 }
 
-// temporaryDirectories are where files without a name are made outside of memory: in the first of
-// these that can be written.
+// temporaryDirectories returns the directories for files on disk. The first one that can be written
+// is used.
 func temporaryDirectories() []string {
 	directories := []string{"/tmp", "/var/tmp"}
 	if chosen := os.Getenv("TMPDIR"); chosen != "" && !isPrivilegedExec() {
@@ -142,8 +142,8 @@ func temporaryDirectories() []string {
 	return directories
 }
 
-// isPrivilegedExec reports whether the program has more rights than its caller (set-user-ID and the
-// like), so that the environment must not be trusted; see getauxval(3), AT_SECURE.
+// isPrivilegedExec reports whether the program has more rights than its caller, as with
+// set-user-ID. Then the environment must not be trusted; see getauxval(3), AT_SECURE.
 func isPrivilegedExec() bool {
 	const secure = 23 // AT_SECURE
 	vector, _ := unix.Auxv()
@@ -155,15 +155,15 @@ func isPrivilegedExec() bool {
 	return unix.Getuid() != unix.Geteuid() || unix.Getgid() != unix.Getegid()
 }
 
-// unnamedFile makes a file that has no name. It has one for a moment where the file system knows no
-// O_TMPFILE. Its errors are bare errnos.
+// unnamedFile makes a file that has no name. If the file system does not know O_TMPFILE, the file
+// has a name for a moment. The errors are bare errnos.
 func unnamedFile(directory string) (fd int, err error) {
 	// O_EXCL: no later linkat(2) can give it a name, open(2).
 	fd, err = openFile(directory, unix.O_TMPFILE|unix.O_RDWR|unix.O_EXCL, 0o600)
 	if err != syscall.EOPNOTSUPP && err != syscall.EISDIR {
 		return fd, err
 	}
-	// EISDIR: a kernel or file system that sees O_DIRECTORY only.
+	// EISDIR: the kernel or file system knows only the O_DIRECTORY in O_TMPFILE.
 	for range hiddenTries {
 		name, err := hiddenName(directory)
 		if err != nil {
@@ -177,15 +177,17 @@ func unnamedFile(directory string) (fd int, err error) {
 }
 
 const (
-	// What the names begin with that a sweep looks at.
+	// The start of the names that a sweep looks at.
 	ownedPrefix = "bytefd-owned."
-	// How often something is tried that others may be faster with, and how long the pauses are.
+	// How often a step is tried that another process can interfere with, and how long the pauses
+	// are.
 	hiddenTries = 100
 	hiddenPause = time.Millisecond
 )
 
-// hiddenFile makes a file with a name that nobody looks for, and removes the name before the first
-// byte, so that a crash from then on leaves nothing. EEXIST if a sweep was faster, too.
+// hiddenFile makes a file with an unguessable name and removes the name before the first byte, so
+// that a later crash leaves nothing. The error is EEXIST if the name exists, and also if a sweep
+// was faster.
 func hiddenFile(name string) (fd int, err error) {
 	fd, err = openFile(name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
@@ -205,8 +207,8 @@ func hiddenFile(name string) (fd int, err error) {
 	return fd, nil
 }
 
-// hold takes the lock that keeps a sweep from removing the name. EEXIST if the name does not stand
-// for the file any more.
+// hold takes the lock that keeps a sweep from removing the name. The error is EEXIST if the name no
+// longer refers to the file.
 func hold(fd int, name string) error {
 	for range hiddenTries {
 		err := again(func() error { return unix.Flock(fd, unix.LOCK_SH|unix.LOCK_NB) })

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// again calls until no signal interrupts.
+// again repeats a call while a signal interrupts it.
 func again(call func() error) error {
 	for {
 		if err := call(); err != syscall.EINTR {
@@ -19,7 +19,7 @@ func again(call func() error) error {
 	}
 }
 
-// openFile is open(2). No child inherits what it opens.
+// openFile calls open(2) with O_CLOEXEC, so no child inherits the descriptor.
 func openFile(path string, flags int, mode uint32) (fd int, err error) {
 	err = again(func() (err error) {
 		fd, err = unix.Open(path, flags|unix.O_CLOEXEC|unix.O_NOCTTY, mode)
@@ -33,14 +33,14 @@ func fstat(fd int) (stat unix.Stat_t, err error) {
 	return stat, err
 }
 
-// identity is what tells one file from all others that exist at the same time.
+// identity differs between any two files that exist at the same time.
 type identity struct{ device, inode uint64 }
 
 func identityOf(stat *unix.Stat_t) identity { return identity{uint64(stat.Dev), uint64(stat.Ino)} }
 
 func isRegular(stat *unix.Stat_t) bool { return stat.Mode&unix.S_IFMT == unix.S_IFREG }
 
-// kindOf is the kind of a file in words, with its article.
+// kindOf returns the kind of a file in words, with its article.
 func kindOf(stat *unix.Stat_t) string {
 	switch stat.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
@@ -59,8 +59,8 @@ func kindOf(stat *unix.Stat_t) string {
 	return "not a file"
 }
 
-// aboveStreams moves a new descriptor: a program that runs with standard streams closed gets
-// 0, 1 or 2, and would print into the file.
+// aboveStreams gives a new descriptor a number above 2. A program that runs with closed standard
+// streams would otherwise print into the file.
 func aboveStreams(fd int) (int, error) {
 	if fd > 2 {
 		return fd, nil
@@ -75,7 +75,8 @@ func aboveStreams(fd int) (int, error) {
 
 func procPath(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
 
-// reopenForReading opens a regular file again: a description with an offset of its own.
+// reopenForReading opens a regular file again, which gives an open file description with its own
+// offset.
 func reopenForReading(fd int) (int, error) {
 	stat, err := fstat(fd)
 	if err != nil {
@@ -96,7 +97,7 @@ func reopenForReading(fd int) (int, error) {
 	return reopened, nil
 }
 
-// noProc is what an error about a file of /proc adds where that is the reason.
+// noProc returns the reason that an error about a file of /proc adds, if /proc is not mounted.
 func noProc() string {
 	var stat unix.Stat_t
 	if unix.Stat("/proc/self/fd", &stat) != nil {
@@ -105,8 +106,8 @@ func noProc() string {
 	return ""
 }
 
-// fileSizeLimit is the largest size that this process may give a file. Beyond it the kernel sends
-// SIGXFSZ, so it is asked first.
+// fileSizeLimit returns the largest size that this process may give a file. It is asked first,
+// because the kernel sends SIGXFSZ beyond it.
 func fileSizeLimit() int64 {
 	var limit unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_FSIZE, &limit) != nil || limit.Cur > math.MaxInt64 {

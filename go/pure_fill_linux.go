@@ -9,11 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// segmentsAtOnce is how many segments go to the kernel in one call.
+// segmentsAtOnce is the most segments that one system call gets.
 const segmentsAtOnce = 64
 
-// fill writes the segments, which have total bytes, to the start of an empty file. The offset of
-// the descriptor stays 0.
+// fill writes the segments, which have total bytes, to the start of an empty file. The file offset
+// stays 0.
 func fill(fd int, bs [][]byte, total int64) error {
 	if total == 0 {
 		return nil
@@ -25,8 +25,8 @@ func fill(fd int, bs [][]byte, total int64) error {
 	return writeAt(fd, bs, 0, total)
 }
 
-// writeAt writes the segments from offset on, until the file has total bytes. The kernel reads
-// them, so what cannot be read is EFAULT and not a signal.
+// writeAt writes the segments from offset on, until the file has total bytes. The kernel reads the
+// segments, so bytes that cannot be read are EFAULT and raise no signal.
 func writeAt(fd int, bs [][]byte, offset, total int64) error {
 	rest := segmentsLeft{bs, 0}
 	for written := offset; written < total; {
@@ -44,13 +44,13 @@ func writeAt(fd int, bs [][]byte, offset, total int64) error {
 	return nil
 }
 
-// segmentsLeft are segments, but for the first skip bytes.
+// segmentsLeft are segments without their first skip bytes.
 type segmentsLeft struct {
 	bs   [][]byte
 	skip int
 }
 
-// write writes as much as one system call does.
+// write writes as many bytes as one system call does.
 func (s *segmentsLeft) write(fd int, offset int64) (n int, err error) {
 	var batch [segmentsAtOnce][]byte
 	filled, skip := 0, s.skip

@@ -11,11 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The files whose names begin with pure_ do in Go what the files that begin with cgo_ leave to the
-// library: the part of it that programs without cgo have. What they promise, and the words of their
-// errors, are the library's; the same tests prove both.
+// Files whose names begin with pure_ do in Go, for programs without cgo, what files that begin with
+// cgo_ leave to the library. They make the library's promises, with the library's words in errors.
+// The same tests prove both.
 
-// unsupported is the error of what only the library can do.
+// unsupported returns the error of a call that only the library can serve.
 func unsupported(what string) error {
 	message := what + " needs cgo, and this program was built without it"
 	return &Error{"cgo", syscall.ENOTSUP, message}
@@ -30,7 +30,7 @@ func wrapSegments(bs [][]byte, o wrapOptions) (int, error) {
 	}
 	fd, err := p.wrap(bs)
 	if e, ok := err.(*Error); ok && e.Errno == syscall.EBUSY {
-		// The kernel has pages in use, to move them, say: once more, with other pages.
+		// The kernel uses the pages, for example to move them. Another file has other pages.
 		fd, err = p.wrap(bs)
 	}
 	return fd, err
@@ -52,7 +52,7 @@ func (p *plan) wrap(bs [][]byte) (int, error) {
 	return p.finish(file)
 }
 
-// scanLoan is a descriptor that is lent, and the file that it stands for.
+// scanLoan is a lent descriptor, and the file that it refers to.
 type scanLoan struct {
 	fd   int
 	file identity
@@ -71,7 +71,8 @@ func scanBegin(b []byte, _ unsafe.Pointer, o wrapOptions) (fd int, loan unsafe.P
 	return fd, unsafe.Pointer(&scanLoan{fd, identityOf(&stat)}), nil
 }
 
-// scanEnd closes the descriptor, unless the borrower has: the number may be another file's by now.
+// scanEnd closes the descriptor, unless the borrower closed it and the number refers to another
+// file.
 func scanEnd(loan unsafe.Pointer) {
 	lent := (*scanLoan)(loan)
 	if stat, err := fstat(lent.fd); err == nil && identityOf(&stat) == lent.file {
@@ -86,8 +87,8 @@ func reopen(fd int) (int, error) {
 	return reopenForReading(fd)
 }
 
-// checkOpen returns EBADF if fd is not an open descriptor, or has more than 32 bits: the kernel
-// would read its lower half.
+// checkOpen returns EBADF if fd is not an open descriptor or has more than 32 bits, of which the
+// kernel would read the lower half.
 func checkOpen(fd int) error {
 	if fd == int(int32(fd)) {
 		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil {
@@ -97,7 +98,7 @@ func checkOpen(fd int) error {
 	return &Error{"fd", syscall.EBADF, fmt.Sprintf("%d is not an open descriptor", fd)}
 }
 
-// totalLength is the length of all segments together, if a file can have it.
+// totalLength returns the length of all segments together, if a file can have it.
 func totalLength(bs [][]byte) (total int64, err error) {
 	for _, b := range bs {
 		if int64(len(b)) > math.MaxInt-total {

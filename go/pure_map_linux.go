@@ -27,7 +27,7 @@ type mappedFile struct {
 	fd   int
 	name string // for errors
 	size int64
-	page int64 // more than elsewhere on hugetlbfs
+	page int64 // the size of a huge page on hugetlbfs
 }
 
 func mapFile(path string, o *mapOptions) (handle unsafe.Pointer, data []byte, err error) {
@@ -42,7 +42,7 @@ func mapFile(path string, o *mapOptions) (handle unsafe.Pointer, data []byte, er
 	if err != nil {
 		return nil, nil, err
 	}
-	// The number may change.
+	// fd may change.
 	defer func() { unix.Close(fd) }()
 	file, err := fileToMap(fd, name)
 	if err != nil {
@@ -68,7 +68,8 @@ func mapFD(fd int, o *mapOptions) (handle unsafe.Pointer, data []byte, err error
 	return file.mapRange(o)
 }
 
-// checkReading refuses what contradicts itself, and then what only the library can do.
+// checkReading refuses options that contradict each other, and then those that only the library
+// supports.
 func (o *mapOptions) checkReading() error {
 	isForWriting := o.access == accessWrite
 	problem := ""
@@ -105,7 +106,7 @@ func (o *mapOptions) refused(problem string) error {
 	return &Error{"options", syscall.EINVAL, message}
 }
 
-// rangeAsked is the range in words, "5..15" or "5..the end".
+// rangeAsked returns the range in words, "5..15" or "5..the end".
 func (o *mapOptions) rangeAsked() string {
 	end := "the end"
 	if o.length != ToEnd {
@@ -116,7 +117,7 @@ func (o *mapOptions) rangeAsked() string {
 
 // openToMap opens a regular file.
 func openToMap(path, name string) (int, error) {
-	// Opening a FIFO would wake its writers and opening a device may move it: look before.
+	// Opening a FIFO would wake its writers, and opening a device may act on it: check first.
 	var stat unix.Stat_t
 	if err := again(func() error { return unix.Stat(path, &stat) }); err != nil {
 		return 0, because("stat", err, name)
@@ -124,10 +125,10 @@ func openToMap(path, name string) (int, error) {
 	if err := checkKind(&stat, name); err != nil {
 		return 0, err
 	}
-	// A FIFO does not block, whatever happens between stat and open.
+	// With O_NONBLOCK a FIFO that replaced the file since stat does not block.
 	fd, err := openFile(path, unix.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err == syscall.EAGAIN {
-		// Another process has a lease on the file, and not to block means not to wait for it.
+		// Another process has a lease on the file, for which O_NONBLOCK does not wait.
 		fd, err = openAndWait(path, name)
 	}
 	if _, isOurs := err.(*Error); isOurs {
@@ -142,7 +143,7 @@ func openToMap(path, name string) (int, error) {
 	return fd, nil
 }
 
-// openAndWait opens what surely is no FIFO.
+// openAndWait opens a file that is certainly not a FIFO.
 func openAndWait(path, name string) (int, error) {
 	place, err := openFile(path, unix.O_PATH, 0)
 	if err != nil {
@@ -171,7 +172,8 @@ func checkKind(stat *unix.Stat_t, name string) error {
 	return &Error{"file type", errno, message}
 }
 
-// fileToMap looks at what was really opened.
+// fileToMap checks the file that was opened, which may differ from the one that was checked by
+// path.
 func fileToMap(fd int, name string) (mappedFile, error) {
 	stat, err := fstat(fd)
 	if err != nil {
@@ -181,14 +183,14 @@ func fileToMap(fd int, name string) (mappedFile, error) {
 		return mappedFile{}, err
 	}
 	page := int64(os.Getpagesize())
-	// Other file systems, whose blocks are mostly pages, are not asked.
+	// On most file systems a block is a page, and no system call is needed.
 	if int64(stat.Blksize) > page && isOn(fd, unix.HUGETLBFS_MAGIC) {
 		page = int64(stat.Blksize)
 	}
 	return mappedFile{fd, name, stat.Size, page}, nil
 }
 
-// isOn reports whether a file is on this file system.
+// isOn reports whether a file is on a file system of this kind.
 func isOn(fd int, magic uint32) bool {
 	var stat unix.Statfs_t
 	return unix.Fstatfs(fd, &stat) == nil && uint32(stat.Type) == magic
@@ -246,7 +248,7 @@ func (f mappedFile) mmap(o *mapOptions, offset, length, head int64) (*pureMap, e
 }
 
 // mapPages maps the given number of bytes of the file. For 0 bytes it reserves the address space of
-// one page, so that an empty map has the address of a page.
+// one page, so that an empty map begins at a page.
 func (f mappedFile) mapPages(o *mapOptions, offset, bytes int64) (m *pureMap, err error) {
 	m = &pureMap{length: uintptr((max(bytes, 1) + f.page - 1) / f.page * f.page)}
 	if bytes == 0 {
@@ -265,20 +267,20 @@ func (f mappedFile) mapPages(o *mapOptions, offset, bytes int64) (m *pureMap, er
 		flags |= unix.MAP_NORESERVE
 	}
 	if f.page > int64(os.Getpagesize()) {
-		// A hole there that is read privately once stays 0, whatever is stored later.
+		// On hugetlbfs a hole that was read through a private mapping stays 0, whatever is stored.
 		m.base, err = unix.MmapPtr(f.fd, offset, nil, m.length, protection, flags|unix.MAP_SHARED)
 		if err == nil {
 			return m, nil
 		}
-		// Sealed, on a kernel before 6.7. Without MAP_NORESERVE pages would be set aside for
-		// copies, which nobody makes.
+		// The file is sealed, and the kernel is older than 6.7. Without MAP_NORESERVE it would
+		// reserve huge pages for copies that are never made.
 		flags |= unix.MAP_NORESERVE
 	}
 	m.base, err = unix.MmapPtr(f.fd, offset, nil, m.length, protection, flags|unix.MAP_PRIVATE)
 	return m, err
 }
 
-// mmapError is the error of mmap(2), in the library's words.
+// mmapError returns the error of mmap(2) in the library's words.
 func (f mappedFile) mmapError(err error, offset, bytes int64) error {
 	switch {
 	case err == syscall.ENODEV:
@@ -290,7 +292,7 @@ func (f mappedFile) mmapError(err error, offset, bytes int64) error {
 	return because("mmap", err, fmt.Sprintf("bytes %d..%d of %s", offset, offset+bytes, f.name))
 }
 
-// treat does to the pages what the options ask for.
+// treat applies the options that concern the pages.
 func (m *pureMap) treat(o *mapOptions, bytes int64) error {
 	if len(m.data) == 0 {
 		return nil
@@ -311,13 +313,13 @@ func (m *pureMap) treat(o *mapOptions, bytes int64) error {
 	return nil
 }
 
-// mapRead fills p from the map, up to a lost page, and returns how many bytes that were.
+// mapRead fills p from the map, up to a lost page, and returns the number of bytes.
 func mapRead(handle unsafe.Pointer, offset int, p []byte) (n int, err error) {
 	data := (*pureMap)(handle).data
 	page := uintptr(os.Getpagesize())
 	for n < len(p) {
 		at := offset + n
-		// The rest of the page, which is lost as a whole.
+		// The rest of the page: a page is lost as a whole.
 		rest := page - uintptr(unsafe.Pointer(&data[at]))%page
 		end := n + min(len(p)-n, int(rest))
 		switch copyPage(p[n:end], data[at:]) {
@@ -358,7 +360,7 @@ func mapClose(handle unsafe.Pointer) error {
 	return nil
 }
 
-// mapCheck finds nothing: only a map with MapGuard can tell.
+// mapCheck always returns nil: only a map with MapGuard can tell.
 func mapCheck(unsafe.Pointer) error { return nil }
 
 func isLost(unsafe.Pointer) bool { return false }
@@ -370,7 +372,7 @@ func mapDescriptor(unsafe.Pointer) (int, error) { return 0, errNoDescriptor }
 var errNoDescriptor = &Error{"descriptor", syscall.EBADF, "the map keeps no descriptor; " +
 	"maps for writing and guarded maps do, and shared memory until it is sealed"}
 
-// mapWrite is called for a map for reading only.
+// mapWrite returns the error of a map for reading, because every map is one here.
 func mapWrite(unsafe.Pointer, int, []byte) (int, error) {
 	return 0, &Error{"write", syscall.EACCES, "the map is for reading only"}
 }

@@ -13,22 +13,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mostInName is how many bytes the name of a file has at most.
+// mostInName is the most bytes in the name of a file.
 const mostInName = 200
 
-// execution is whether a new file may be made executable.
+// execution says whether a new file may be made executable.
 type execution int
 
 const (
-	// Never: where the kernel can, it refuses from now on (F_SEAL_EXEC, Linux 6.3).
+	// Never. A kernel that can (F_SEAL_EXEC, Linux 6.3) refuses it for good.
 	executionForbidden execution = iota
-	// No caller wants to execute it, but the set of seals must stay as the caller chose it.
+	// No caller wants to execute the file, but the set of seals must be the one that the caller
+	// chose.
 	executionUndecided
-	// It will be executed: a host that forbids that is an error.
+	// The file will be executed. If the host forbids that, it is an error.
 	executionWanted
 )
 
-// plan is what options ask for, checked and complete.
+// plan is what options ask for, checked and with all defaults.
 type plan struct {
 	wrapOptions
 	execution execution
@@ -36,7 +37,7 @@ type plan struct {
 	seals     int
 }
 
-// newPlan returns a value: what a pointer is returned to would go to the heap.
+// newPlan returns a value: a pointer would move the plan to the heap.
 func newPlan(o wrapOptions) (plan, error) {
 	if !o.hasName {
 		o.name = "bytefd"
@@ -51,7 +52,7 @@ func newPlan(o wrapOptions) (plan, error) {
 	case p.has(flagWritable | flagSealContent):
 		p.execution = executionUndecided
 	}
-	// Some of the checks decide what is left to the library.
+	// Some checks also fill in defaults.
 	err := cmp.Or(
 		o.check(), checkText("name", p.name), p.checkBackend(), p.checkTogether(),
 		p.checkSealing(), p.checkSpilling(), p.checkName(), p.checkMode(),
@@ -160,7 +161,7 @@ func (p *plan) create(length int64) (emptyFile, error) {
 	return createFile(p.backend, p.name, p.execution)
 }
 
-// finish turns a file that has its content into the descriptor that was asked for. After an error
+// finish makes the descriptor that was asked for from a file that has its content. After an error
 // the file is closed.
 func (p *plan) finish(file emptyFile) (fd int, err error) {
 	fd = file.fd
@@ -188,7 +189,7 @@ func (p *plan) finish(file emptyFile) (fd int, err error) {
 		fd = reopened
 	}
 	if p.has(flagInherit) {
-		// Last, so that no child can have seen a file that failed half-way.
+		// Last, so that no child has the descriptor of a file that failed halfway.
 		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0); err != nil {
 			return fd, because("fcntl F_SETFD", err, "descriptor for inheritance")
 		}
@@ -199,14 +200,14 @@ func (p *plan) finish(file emptyFile) (fd int, err error) {
 func addSeals(fd, seals int) error {
 	_, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals)
 	if err == syscall.EBUSY {
-		// The kernel has waited for pages that were in use. They may be free by now.
+		// The kernel has waited for pages that were in use. They may be free now.
 		_, err = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals)
 	}
 	return err
 }
 
-// needsReopening reports whether the caller must get a read-only description. One to which seals
-// can be added cannot be.
+// needsReopening reports whether the caller must get a read-only descriptor. A descriptor through
+// which seals can be added is not reopened, because adding needs write access.
 func (p *plan) needsReopening(isSealed bool, fd int) bool {
 	switch {
 	case p.has(flagReadOnly):
@@ -217,8 +218,8 @@ func (p *plan) needsReopening(isSealed bool, fd int) bool {
 	return !isSealed || !mapsSealedShared(fd)
 }
 
-// sealedMapping remembers whether the kernel maps a write-sealed file shared, for reading, through
-// a descriptor for reading and writing: Linux 6.7.
+// sealedMapping remembers whether the kernel can map a write-sealed file shared, for reading,
+// through a descriptor that is open for reading and writing: Linux 6.7.
 var sealedMapping atomic.Pointer[bool]
 
 func mapsSealedShared(sealed int) bool {
@@ -230,7 +231,7 @@ func mapsSealedShared(sealed int) bool {
 	if isMapped {
 		unix.MunmapPtr(page, 1)
 	} else if err != syscall.EPERM {
-		return false // which proves nothing
+		return false // the reason is another one, so the answer is still unknown
 	}
 	sealedMapping.Store(&isMapped)
 	return isMapped

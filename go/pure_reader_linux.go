@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// readerPiece is the most that a reader is asked for at once: what the processor's cache holds
-// until it is in the file.
+// readerPiece is the most bytes that a reader is asked for at once. They stay in the processor's
+// cache until they are in the file.
 const readerPiece = 256 << 10
 
 var errReaderGaveUp = errors.New("the reader has failed")
@@ -38,13 +38,13 @@ func wrapReader(p *passing, o wrapOptions) (int, error) {
 func (p *plan) collect(from *passing, file emptyFile) (emptyFile, error) {
 	buffer := make([]byte, readerPiece)
 	for length := int64(0); ; {
-		// RLIMIT_FSIZE may change meanwhile, and writing more would be a signal.
+		// RLIMIT_FSIZE may change meanwhile. Writing beyond it raises SIGXFSZ.
 		limit := min(p.maxBytes, fileSizeLimit())
 		left := limit - length
 		if left < 0 {
 			return file, p.tooLong(limit)
 		}
-		// One byte more than is allowed is asked for, to find out that there is none.
+		// Asks for one byte more than is allowed, to detect content that is too long.
 		from.requests <- buffer[:min(left, readerPiece-1)+1]
 		count := int64(<-from.counts)
 		switch {
@@ -55,7 +55,7 @@ func (p *plan) collect(from *passing, file emptyFile) (emptyFile, error) {
 		case count > left:
 			return file, p.tooLong(limit)
 		}
-		// Reading may have taken any time.
+		// Reading may have taken any time, so the limit is read again.
 		if limit = min(p.maxBytes, fileSizeLimit()); length+count > limit {
 			return file, p.tooLong(limit)
 		}
@@ -79,8 +79,8 @@ func (p *plan) tooLong(limit int64) error {
 	return &Error{"stream", syscall.EFBIG, message}
 }
 
-// spill replaces a file by one on disk, with the bytes that it has so far, if it gets longer than
-// memory may hold.
+// spill replaces a file in memory by a file on disk with the same bytes, if content up to end does
+// not fit in memory.
 func (p *plan) spill(file emptyFile, length, end int64) (emptyFile, error) {
 	if !p.spills(end) || file.backend == BackendTmpFile {
 		return file, nil
@@ -97,7 +97,7 @@ func (p *plan) spill(file emptyFile, length, end int64) (emptyFile, error) {
 	return disk, nil
 }
 
-// copyFile copies the first bytes of one file to the other.
+// copyFile copies the first length bytes of one file to the other.
 func copyFile(from, to int, length int64) error {
 	buffer := make([]byte, readerPiece)
 	for copied := int64(0); copied < length; {

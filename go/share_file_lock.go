@@ -18,10 +18,10 @@ const lockNB = 4
 //
 // operation is syscall.LOCK_SH or syscall.LOCK_EX. LOCK_SH admits other shared locks and needs a
 // file that is open for reading. LOCK_EX admits no other lock and needs a file that is open for
-// writing. Add syscall.LOCK_NB to not wait.
+// writing. With syscall.LOCK_NB added, FileLock does not wait.
 //
-// The lock is advisory: it excludes other locks on the bytes, in any process, but neither reads nor
-// writes. It belongs to the open file description (F_OFD_SETLK of fcntl(2), Linux 3.15):
+// The lock is advisory: it excludes other locks on the bytes, in any process. It does not prevent
+// reads and writes. It belongs to the open file description (F_OFD_SETLK of fcntl(2), Linux 3.15):
 //   - All duplicates of the descriptor have the lock, also in other processes.
 //   - The lock ends with [FileUnlock], or when the last duplicate is closed. The kernel closes the
 //     duplicates of a process that is killed.
@@ -30,7 +30,7 @@ const lockNB = 4
 //   - A process that inherited a descriptor or was sent one shares the lock. To get its own, it
 //     opens the [Path] of the descriptor with os.OpenFile.
 //
-// While FileLock waits, it tries again, at least every 10 ms, and keeps no thread. It does not
+// While FileLock waits, it tries again at least every 10 ms. It blocks no thread. It does not
 // detect a deadlock.
 //
 // Errors:

@@ -40,7 +40,7 @@ func ShmWrite() ShmOption { return func(o *shmOptions) { o.write = true } }
 // The owners share a lock on the open file description (LOCK_SH, flock(2)). Duplicates, mappings,
 // children and receivers keep the lock. The kernel ends it with the last of them, also after kill
 // -9. An owner loses the lock if it calls flock(2) on the descriptor, and when the garbage
-// collector takes its [Shm].
+// collector frees its [Shm].
 //
 // The name begins with "bytefd-owned.", which the library adds. Other processes can open the object
 // by its full name ([Shm.Name]), without this option. A sweep does not see them.
@@ -72,8 +72,8 @@ type Shm struct {
 // Errors:
 //   - EEXIST if an object with this name exists.
 //   - EFBIG if the length exceeds RLIMIT_FSIZE.
-//   - EINVAL if the name is empty, "." or "..", or has a NUL or a slash after the first byte, or if
-//     options are invalid.
+//   - EINVAL if the name is empty, "." or "..", or has a NUL or a slash that is not its first byte,
+//     or if options are invalid.
 //   - ENAMETOOLONG if the name has more than 255 bytes, with "bytefd-owned." if it is owned.
 //   - ENOENT if there is no /dev/shm.
 //   - ENOSPC if the file system is full.
@@ -163,7 +163,7 @@ func (n *Shm) Name() string {
 	return n.name
 }
 
-// Created reports whether this call created the object, as opposed to opening it.
+// Created reports whether the object was created, as opposed to opened.
 func (n *Shm) Created() bool { return n != nil && n.created }
 
 // File returns the open file, which Close closes.

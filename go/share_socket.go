@@ -21,8 +21,8 @@ import (
 //
 // Errors:
 //   - E2BIG for more than 253 files in one datagram or packet.
-//   - EINVAL on a stream if the message has no bytes, or fewer than parts; if a packet with files
-//     has no bytes; if conn or a file is nil.
+//   - EINVAL if a message on a stream has no bytes, or fewer bytes than parts.
+//   - EINVAL if a packet with files has no bytes, or if conn or a file is nil.
 //   - EMSGSIZE if a datagram or packet is too long.
 //   - ENOTCONN if the socket is not connected.
 //   - EPIPE or ECONNRESET if the other end is closed.

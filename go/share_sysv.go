@@ -35,7 +35,7 @@ func SysvCreate() SysvOption { return func(o *sysvOptions) { o.flags |= sysvCrea
 // SysvExclusive makes [SysvCreate] return EEXIST if a segment with the key exists.
 func SysvExclusive() SysvOption { return func(o *sysvOptions) { o.flags |= sysvExclusive } }
 
-// SysvByID makes MapSysv take its key for the number of a segment.
+// SysvByID makes [MapSysv] use its key as the number of a segment.
 func SysvByID() SysvOption { return func(o *sysvOptions) { o.flags |= sysvByID } }
 
 // SysvTransient marks the segment for removal (IPC_RMID) as soon as it is attached. The kernel

@@ -75,9 +75,9 @@ func RequireMaxLength(bytes int64) Requirement {
 func RequireUID(uid uint32) Requirement { return func(r *requirements) { r.uid = &uid } }
 
 // Verify checks a file that another process has made, and returns nil if it meets the requirements.
-// Seals can never be removed. Without F_SEAL_SHRINK and F_SEAL_GROW the length can change later,
-// and the owner always can. Verify checks seals before it asks the file system, which may never
-// answer.
+// Seals can never be removed. Without F_SEAL_SHRINK and F_SEAL_GROW the length can change later.
+// The owner can change in any case. Verify checks seals before it asks the file system, which may
+// never answer.
 //
 // Errors:
 //   - EACCES if the file belongs to another user, or is not open for reading.

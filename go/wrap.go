@@ -38,9 +38,9 @@ func WrapBuffers(bs [][]byte, opts ...WrapOption) (*os.File, error) {
 	return newFile(fd, o.fileName(), err)
 }
 
-// WrapReader is [WrapBuffer] for everything that r delivers until io.EOF, of any length. Go never
-// holds all of it in memory. Up to 1 MiB goes into a buffer; the rest goes straight into memory of
-// the library. So r must not keep the slices that it is given to fill.
+// WrapReader is [WrapBuffer] for everything that r delivers until io.EOF, of any length. About 1
+// MiB of it is read into buffers. The rest is read straight into memory of the library, so r must
+// not keep the slices that it is given to fill.
 //
 // Errors are those of [WrapBuffer], and:
 //   - EFBIG if r delivers more than [WrapMaxBytes].
