@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sealedFile is what programs write with golang.org/x/sys/unix for what WrapBuffer promises.
+// sealedFile does with golang.org/x/sys/unix what WrapBuffer does.
 func sealedFile(b []byte) (*os.File, error) {
 	fd, err := unix.MemfdCreate("sealed", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
@@ -35,7 +35,7 @@ func TestWrapBufferAllocatesNoMoreThanUnixDoes(t *testing.T) {
 	}
 	for _, size := range []int{0, 64, page, 1 << 20} {
 		b := pattern(size)
-		// What the runtime allocates beside them, once in a while, is counted too.
+		// The count includes allocations that the runtime makes from time to time.
 		allocations := func(wrap func(b []byte) (*os.File, error)) float64 {
 			least := math.Inf(1)
 			for range 3 {

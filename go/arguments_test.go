@@ -15,8 +15,8 @@ import (
 	bytefd "github.com/bytefd/bytefd/go"
 )
 
-// What C's types cannot hold, and Go's can: numbers below 0 or of too many bits, texts with a NUL,
-// nil.
+// Values that Go's types can have and C's cannot: numbers that are negative or have too many bits,
+// texts with a NUL, nil.
 
 func TestArgumentsThatCCannotHoldAreEINVAL(t *testing.T) {
 	m, path := memory(t, 5), fileOf(t, []byte("hello"))

@@ -12,7 +12,7 @@ import (
 	bytefd "github.com/bytefd/bytefd/go"
 )
 
-// sizes of what clients are given, as in the tests of the exported functions.
+// sizes are the lengths of the content for clients, as in the tests of the exported functions.
 var clientSizes = []int{0, 12345, 5 << 20}
 
 // TestExtraFilesAreTheChilds is a row of CLIENTS.md: os/exec gives a child duplicates, from number

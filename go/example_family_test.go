@@ -33,7 +33,7 @@ func ExamplePoolOption() {
 }
 
 func ExampleMethod() {
-	// A new file for each scan where the host allows it, and elsewhere files that are used again.
+	// A new file for each scan if the host allows it. Otherwise files that are used again.
 	var method bytefd.Method = bytefd.PoolNewFiles
 	pool, err := bytefd.NewPool(64<<20, bytefd.PoolMethod(method))
 	if errors.Is(err, syscall.EOPNOTSUPP) {

@@ -14,7 +14,7 @@ import (
 	bytefd "github.com/bytefd/bytefd/go"
 )
 
-// exampleFile makes a file for an example and returns what removes it.
+// exampleFile makes a file for an example and returns a function that removes it.
 func exampleFile(text string) (path string, remove func()) {
 	dir, err := os.MkdirTemp("", "bytefd-example-")
 	if err != nil {

@@ -24,7 +24,7 @@ func exampleMemory(length int, opts ...bytefd.MapOption) *bytefd.Map {
 	return m
 }
 
-// Memory that another process can have too.
+// Memory that another process can map too.
 func ExampleNewMap() {
 	m, err := bytefd.NewMap(5)
 	if err != nil {
@@ -112,8 +112,8 @@ func ExampleMap_Unmap() {
 	// <nil>
 }
 
-// With MapGuard lost pages read zero, and the error comes afterwards. Without, f ends at the lost
-// page.
+// With MapGuard lost pages read zero, and Guarded returns the error afterwards. Without it, f ends
+// at the lost page.
 func ExampleMap_Guarded() {
 	for _, opts := range [][]bytefd.MapOption{nil, {bytefd.MapGuard()}} {
 		path, remove := exampleFile("hello")
@@ -329,7 +329,7 @@ func ExampleMap_Flush_invalidate() {
 	// Output: <nil>
 }
 
-// An encoder writes straight into what becomes the file.
+// An encoder writes straight into the memory that becomes the file.
 func ExampleMapWriter() {
 	w, err := bytefd.NewMapWriter()
 	if err != nil {
@@ -392,7 +392,7 @@ func ExampleMapWriter_WriteByte() {
 	// Output: <nil> 1
 }
 
-// io.Copy finds it by itself: the reader reads straight into the memory.
+// io.Copy calls ReadFrom by itself, which reads straight into the memory.
 func ExampleMapWriter_ReadFrom() {
 	w := exampleWriter()
 	defer w.Close()
@@ -441,7 +441,7 @@ func ExampleHostReport() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	// What it says about each differs from host to host.
+	// The text after each subject differs from host to host.
 	for _, line := range strings.Split(strings.TrimSpace(report), "\n") {
 		subject, _, _ := strings.Cut(line, ": ")
 		fmt.Println(subject)

@@ -82,7 +82,7 @@ func ExampleWrapTrustCallback() {
 		log.Fatal(err)
 	}
 	defer pool.Close()
-	// Reads, and keeps nothing.
+	// The callback reads, and keeps nothing.
 	length := func(fd int) error {
 		info, err := os.Stat(bytefd.Path(fd))
 		fmt.Println(info.Size())

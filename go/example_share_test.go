@@ -20,7 +20,7 @@ import (
 	bytefd "github.com/bytefd/bytefd/go"
 )
 
-// connected returns two connected sockets for an example, and what closes them.
+// connected returns two connected sockets for an example, and a function that closes them.
 func connected() (ours, theirs *net.UnixConn, end func()) {
 	dir, err := os.MkdirTemp("", "bytefd-example-")
 	if err != nil {
@@ -45,7 +45,7 @@ func connected() (ours, theirs *net.UnixConn, end func()) {
 	}
 }
 
-// exampleName is a name for shared memory that no other process uses.
+// exampleName returns a name for shared memory that no other process uses.
 func exampleName() string { return fmt.Sprintf("bytefd-example-%d", os.Getpid()) }
 
 func ExampleSend() {
@@ -71,7 +71,7 @@ func ExampleSend() {
 	// hello <nil>
 }
 
-// A server that trusts nobody.
+// A server that trusts no client.
 func ExampleReceive() {
 	ours, theirs, end := connected()
 	defer end()
@@ -89,7 +89,7 @@ func ExampleReceive() {
 	// Output: true
 }
 
-// A descriptor that is only lent goes out as it is.
+// A lent descriptor is sent as it is.
 func ExampleSendFD() {
 	ours, theirs, end := connected()
 	defer end()
@@ -110,7 +110,7 @@ func ExampleSendFD() {
 	// hello <nil>
 }
 
-// Lines end with a newline, wherever the pieces end that they arrive in.
+// A message is a line. It ends with a newline, however the bytes arrive.
 func ExampleReceiveSome() {
 	ours, theirs, end := connected()
 	defer end()
@@ -146,7 +146,7 @@ func ExampleVerify() {
 	fmt.Println(bytefd.Verify(f, wanted...))
 	fmt.Println(errors.Is(bytefd.Verify(f, bytefd.RequireMinLength(6)), syscall.ENXIO))
 
-	// What can change afterwards is refused, unless no seals are asked for.
+	// A file that can still change is refused, unless no seals are required.
 	changing, err := bytefd.WrapBuffer([]byte("hello"), bytefd.WrapWritable())
 	if err != nil {
 		log.Fatal(err)
@@ -203,7 +203,7 @@ func ExampleUnlinkShm() {
 	// Output: true
 }
 
-// What is owned does not outlive its owner for long.
+// An owned object does not outlive its owner for long.
 func ExampleSweep() {
 	table, err := bytefd.CreateShm("table", bytefd.ShmOwned(), bytefd.ShmUnlinkOnClose())
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// parsedPackage is what the package go/doc needs of this one.
+// parsedPackage is this package as package go/doc needs it.
 func parsedPackage(t *testing.T) (files *token.FileSet, parsed []*ast.File, path string) {
 	t.Helper()
 	files = token.NewFileSet()

@@ -2,5 +2,5 @@
 
 package bytefd_test
 
-// hasCgo is whether the library does the work, and not Go alone.
+// hasCgo is true if the library does the work, and false if Go alone does.
 const hasCgo = true

@@ -17,7 +17,7 @@ import (
 	bytefd "github.com/bytefd/bytefd/go"
 )
 
-// What fcntl(2) has and package syscall does not.
+// Constants of fcntl(2) that package syscall lacks.
 const (
 	fGetSeals = 1034
 	sealExec  = 0x20
@@ -25,7 +25,7 @@ const (
 
 const shm = "/dev/shm"
 
-// pattern returns n bytes of which no two pages are equal.
+// pattern returns n bytes. No two of their pages are equal.
 func pattern(n int) []byte {
 	b := make([]byte, n)
 	for i := range b {
@@ -47,7 +47,7 @@ func must[T any](t *testing.T) func(value T, err error) T {
 	}
 }
 
-// label names a descriptor after its test, so that a leak tells where it comes from.
+// label names a descriptor after its test, so that a leak shows its origin.
 func label(t *testing.T) bytefd.WrapOption {
 	return bytefd.WrapName(strings.ReplaceAll(t.Name(), "/", "."))
 }
@@ -71,8 +71,7 @@ func memory(t *testing.T, length int, opts ...bytefd.MapOption) *bytefd.Map {
 	return closedLater(t, must[*bytefd.Map](t)(bytefd.NewMap(length, opts...)))
 }
 
-// inAChild runs the test again in a child process and calls f there, which is expected to leave all
-// in order.
+// inAChild runs the test again in a child process and calls f there. f must leave nothing behind.
 func inAChild(t *testing.T, f func()) {
 	t.Helper()
 	if os.Getenv(isAChild) != "" {
@@ -87,7 +86,7 @@ func inAChild(t *testing.T, f func()) {
 
 const isAChild = "BYTEFD_TEST_CHILD"
 
-// childOf is the command that runs the test again, with isAChild set.
+// childOf returns the command that runs the test again, with isAChild set.
 func childOf(t *testing.T) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")
 	cmd.Env = append(os.Environ(), isAChild+"=1")

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// A later version may have more to say than fits into the buffer that is tried first.
+// The text of a later version may exceed the first buffer.
 func TestAReportOfAnyLengthIsWhole(t *testing.T) {
 	whole, err := HostReport()
 	if err != nil {

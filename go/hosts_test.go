@@ -14,10 +14,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Hosts that lack something: the calls are really refused, in a child. The library and the package
-// without cgo do the same there.
+// Hosts that lack a feature: a child refuses the system calls to itself. The library and the
+// package without cgo behave alike.
 
-// fallsBack checks what every way gives without memfd, and where the file lies.
+// fallsBack checks the result of every way without memfd, and where the file is.
 func fallsBack(t *testing.T, place string) {
 	t.Helper()
 	for _, size := range sizes {
@@ -61,7 +61,7 @@ func TestWithoutMemfdAFileInShmIsMade(t *testing.T) {
 	})
 }
 
-// Linux before 3.17, which brought both, on a file system that knows no O_TMPFILE.
+// A kernel before 3.17 has neither, and this file system does not know O_TMPFILE.
 func TestWithoutMemfdAndUnnamedFilesAHiddenNameIsRemovedAtOnce(t *testing.T) {
 	inAChild(t, func() {
 		refuse(t, unix.SYS_MEMFD_CREATE, syscall.ENOSYS)
@@ -93,7 +93,7 @@ func TestWhereNothingWorksTheErrorNamesWhatWasTried(t *testing.T) {
 		leavesNothing(t, func() {
 			_, err := bytefd.WrapBuffer([]byte("hello"))
 			isError(t, err, syscall.EPERM)
-			// The library's messages have at most 215 bytes, without what is in the middle.
+			// A message of the library has at most 215 bytes; a longer one lacks its middle.
 			const begin = "bytefd: backend: no backend works: " +
 				"memfd_create: a memory file: Operation not permitted; " +
 				"open O_TMPFILE: in /dev/shm: Permi"
@@ -108,7 +108,7 @@ func TestWhereNothingWorksTheErrorNamesWhatWasTried(t *testing.T) {
 	})
 }
 
-// A shortage is none of the host's habits.
+// A shortage is no property of the host, and must not be remembered.
 func TestAShortageDoesNotLeadToTheNextBackend(t *testing.T) {
 	inAChild(t, func() {
 		refuse(t, unix.SYS_MEMFD_CREATE, syscall.ENFILE)
@@ -122,7 +122,7 @@ func TestAShortageDoesNotLeadToTheNextBackend(t *testing.T) {
 	})
 }
 
-// Linux before 6.3 answers EINVAL to the flags about execution.
+// Linux before 6.3 returns EINVAL for the flags about execution.
 func TestKernelsWithoutTheFlagsAboutExecutionGetNone(t *testing.T) {
 	inAChild(t, func() {
 		for _, flag := range []uint32{unix.MFD_EXEC, unix.MFD_NOEXEC_SEAL} {
@@ -138,7 +138,7 @@ func TestKernelsWithoutTheFlagsAboutExecutionGetNone(t *testing.T) {
 	})
 }
 
-// What vm.memfd_noexec=2 answers is obeyed, and not worked around.
+// vm.memfd_noexec=2 is respected, and not worked around.
 func TestWhereMemoryFilesMustNotBeExecutableThatIsObeyed(t *testing.T) {
 	if fd, err := unix.MemfdCreate("probe", unix.MFD_CLOEXEC|unix.MFD_NOEXEC_SEAL); err != nil {
 		t.Skip("this kernel knows no such rule: ", err)

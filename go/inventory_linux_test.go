@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// inventory is what a process can leave behind: descriptors, file mappings, names in /dev/shm.
+// inventory is what a process can leave behind: descriptors, file mappings, and names in /dev/shm.
 type inventory struct {
 	descriptors map[string]string // number: what it stands for
 	mappings    map[string]bool   // paths
@@ -20,8 +20,8 @@ func takeInventory() inventory {
 	return inventory{openDescriptors(), mappedFiles(), sharedNames()}
 }
 
-// leftovers compares with the present. Nothing is collected before, so what only the garbage
-// collector would clean up counts too.
+// leftovers returns what was added since. It does not run the garbage collector first, so values
+// that only the collector would close count too.
 func (before inventory) leftovers() (found []string) {
 	for number, link := range openDescriptors() {
 		if before.descriptors[number] != link {
@@ -51,7 +51,8 @@ func openDescriptors() map[string]string {
 	}
 	for _, entry := range entries {
 		link, err := os.Readlink("/proc/self/fd/" + entry.Name())
-		// The one that listed the directory is gone; the poller's two belong to Go's runtime.
+		// The descriptor that listed the directory is closed by now. The two of the poller belong
+		// to the runtime.
 		if err != nil || link == "anon_inode:[eventpoll]" || link == "anon_inode:[eventfd]" {
 			continue
 		}
@@ -79,15 +80,15 @@ func mappedFiles() map[string]bool {
 	return mapped
 }
 
-// sharedNames returns the names that this process has made up, or one that is gone, and owned ones
-// that nobody holds. Other processes that live, such as another run of the tests, still remove
-// theirs.
+// sharedNames returns the names that this process, or one that has ended, has made up, and owned
+// names that no process holds. Other running processes, such as another run of the tests, remove
+// their own.
 func sharedNames() map[string]bool {
 	names := map[string]bool{}
 	found, _ := filepath.Glob("/dev/shm/bytefd*")
 	for _, name := range found {
 		if isLeft(name) {
-			// The test that made it may have removed it by now.
+			// The test that made the name may have removed it meanwhile.
 			if _, err := os.Lstat(name); err == nil {
 				names[name] = true
 			}

@@ -12,7 +12,7 @@ import (
 	bytefd "github.com/bytefd/bytefd/go"
 )
 
-// Never zeros, which a scanner would find clean.
+// Lost bytes must never be read as zeros, which a scanner would find clean.
 func TestLostBytesAreEFAULTInEveryPool(t *testing.T) {
 	called := func(int) error { t.Error("called back"); return nil }
 	pools := map[string]*bytefd.Pool{"a new pool": newPool(t, 1<<20), "a pool": newPool(t, 1<<20)}

@@ -11,7 +11,7 @@ import (
 	bytefd "github.com/bytefd/bytefd/go"
 )
 
-// lostMaps are maps of two pages of which the second is lost, by name.
+// lostMaps are maps of two pages, by name. The second page is lost.
 func lostMaps(t *testing.T) map[string]*bytefd.Map {
 	t.Helper()
 	maps := map[string]*bytefd.Map{}
@@ -38,7 +38,7 @@ func lostMaps(t *testing.T) map[string]*bytefd.Map {
 	return maps
 }
 
-// Never zeros, which a scanner would find clean.
+// Lost bytes must never be read as zeros, which a scanner would find clean.
 func TestLostBytesAreEFAULT(t *testing.T) {
 	called := func(int) error { t.Error("called back"); return nil }
 	for name, m := range lostMaps(t) {

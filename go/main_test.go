@@ -8,8 +8,8 @@ import (
 	"github.com/bytefd/bytefd/go/internal/alarm"
 )
 
-// TestMain fails the suite when something is left over after the tests, and prints what. Labels and
-// temporary directories carry the test's name, so what is printed names its maker too.
+// TestMain fails the suite if the tests leave something behind, and prints it. Labels and temporary
+// folders have the name of their test, so the output shows which test it was.
 func TestMain(m *testing.M) {
 	alarm.Set()
 	before := takeInventory()

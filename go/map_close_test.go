@@ -71,8 +71,7 @@ func TestAMapOf0BytesClosesToo(t *testing.T) {
 	if n, err := m.ReadAt(make([]byte, 1), 0); n != 0 || err != io.EOF {
 		t.Errorf("read %d, %v", n, err)
 	}
-	// Go's runtime ends the process when it meets such an address in a pointer while it moves a
-	// stack.
+	// The runtime ends the process if it finds such an address in a pointer while it moves a stack.
 	if address := uintptr(unsafe.Pointer(unsafe.SliceData(m.Bytes()))); address < 4096 {
 		t.Errorf("the bytes are at %#x, which is no pointer", address)
 	}

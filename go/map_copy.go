@@ -93,7 +93,7 @@ func (m *Map) WriteAt(p []byte, off int64) (n int, err error) {
 		const format = "asked to write %d bytes at offset %d of a map of %d bytes"
 		return 0, &Error{"write", syscall.ENXIO, fmt.Sprintf(format, len(p), off, len(m.data))}
 	}
-	// What the guard of another map has replaced only C knows.
+	// Only C knows which pages the guard of another map has replaced.
 	if !m.isForReading && (!isShown(p) || m.has(p)) {
 		switch m.copied(p, int(off), true) {
 		case allCopied:
@@ -144,7 +144,7 @@ func (m *Map) copied(p []byte, off int, isWrite bool) (o outcome) {
 	}()
 	there, theirs := unsafe.Pointer(&m.data[off]), unsafe.Pointer(unsafe.SliceData(p))
 	left, end := 0, off+len(p)
-	// What is stored past the end of the file would look like bytes of it.
+	// Bytes that were stored past the end of the file would look like bytes of the file.
 	if isWrite && !m.hasBytes(end) {
 		return notAll
 	}

@@ -15,7 +15,7 @@ import (
 	bytefd "github.com/bytefd/bytefd/go"
 )
 
-// mapKinds are the options of maps that can be written, by name.
+// mapKinds are the options of maps for writing, by name.
 var mapKinds = map[string][]bytefd.MapOption{
 	"plain":            {bytefd.MapWrite()},
 	"private":          {bytefd.MapPrivate()},
@@ -60,7 +60,7 @@ func TestCopiesAllocateNothing(t *testing.T) {
 	}
 }
 
-// model is what a map of a file shows, and how many bytes of it there are.
+// model is the content that a map of a file shows, and how many of its bytes the file has.
 type model struct {
 	content []byte
 	end     int
@@ -76,8 +76,8 @@ func place(random *rand.Rand, end int) int {
 	return min(end, max(0, random.Intn(end/page+1)*page+random.Intn(3)-1))
 }
 
-// Files are cut off anywhere, and read and written anywhere, also where they had zeros. A copy
-// counts the bytes that the file has, and replaces nothing.
+// Files are truncated, read and written at any offset, also where they have zeros. A copy counts
+// the bytes that the file has, and replaces no page.
 func TestCopiesEndWhereTheFileEnds(t *testing.T) {
 	const pages, rounds = 4, 400
 	all := pages * page
@@ -148,7 +148,7 @@ func isEIO(t *testing.T, what string, err error, want bool) {
 	}
 }
 
-// What the guard has replaced are no bytes of the file, also when that is as long again.
+// Zeros of the guard are not bytes of the file, even if the file has the length again.
 func TestReplacedPagesAreNotCopied(t *testing.T) {
 	for name, opts := range mapKinds {
 		if len(opts) != 2 {
@@ -182,7 +182,7 @@ func TestReplacedPagesAreNotCopied(t *testing.T) {
 	}
 }
 
-// What was stored past the end is not the file's.
+// Bytes that were stored past the end are not bytes of the file.
 func TestWhatTheProgramStoresPastTheEndIsNotRead(t *testing.T) {
 	for name, opts := range mapKinds {
 		path := fileOf(t, pattern(page))
@@ -223,7 +223,7 @@ func TestWhatAProtectedPageHoldsIsNotCopied(t *testing.T) {
 	}
 }
 
-// The memory that is read into or written from may be a map's, and lost.
+// The buffer of a copy may be lost memory of a map.
 func TestACopyFromOrToLostMemoryIsEFAULT(t *testing.T) {
 	path := fileOf(t, pattern(page))
 	lost := mapped(t, path, bytefd.MapWrite())
@@ -284,7 +284,7 @@ func TestACopyLeavesTheSettingForFaults(t *testing.T) {
 	}
 }
 
-// Whoever is given the memory of a map can replace pages of it, also after a resize.
+// A program that has the memory of a map can cause the guard to replace pages, also after a resize.
 func TestWhatAGuardHasReplacedIsNotWrittenElsewhere(t *testing.T) {
 	path := fileOf(t, pattern(page))
 	from := mapped(t, path, bytefd.MapGuard(), bytefd.MapWrite())

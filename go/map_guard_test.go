@@ -141,7 +141,7 @@ func TestASIGBUSElsewhereEndsTheProcessAsGoDoesIt(t *testing.T) {
 	}
 }
 
-// sigaction is the kernel's, for SIGBUS. It returns what was.
+// sigaction sets the disposition of SIGBUS and returns the one before.
 func sigaction(t *testing.T, action *[4]uint64) (old [4]uint64) {
 	t.Helper()
 	const setSize = 8
@@ -153,8 +153,8 @@ func sigaction(t *testing.T, action *[4]uint64) (old [4]uint64) {
 	return old
 }
 
-// C code in the program can reset the signal, or give it back to Go, which has its handler in place
-// when it starts.
+// C code in the program can reset the signal, or restore the handler that Go installed at its
+// start.
 func TestAGuardIsBackInPlaceAtTheNextMap(t *testing.T) {
 	if os.Getenv(isAChild) == "" {
 		cmd := childOf(t)
@@ -180,7 +180,8 @@ func TestAGuardIsBackInPlaceAtTheNextMap(t *testing.T) {
 		}
 		older = mapped(t, path, bytefd.MapGuard())
 	}
-	// Go's handler is behind ours: its faults are panics, and it sees what is sent.
+	// Go's handler is behind the guard's: its faults are panics, and it receives signals that are
+	// sent.
 	gone := mapped(t, path)
 	cut(t, path, "0")
 	isError(t, gone.Guarded(func(b []byte) error { t.Error(b[0]); return nil }), syscall.EIO)

@@ -24,7 +24,7 @@ func init() {
 	}
 }
 
-// cut has another process make a file shorter.
+// cut makes another process truncate a file.
 func cut(t *testing.T, path, size string) {
 	t.Helper()
 	if out, err := exec.Command("truncate", "-s", size, path).CombinedOutput(); err != nil {
@@ -165,7 +165,7 @@ func TestWhatFReturnsOrPanicsWithPassesThrough(t *testing.T) {
 			if _, ok := elsewhere.(runtime.Error); !ok {
 				t.Error("a fault elsewhere was lost")
 			}
-			// And the map is free again.
+			// The map can be changed again.
 			if err := m.Unmap(0, bytefd.ToEnd); hasCgo && err != nil {
 				t.Error(err)
 			}

@@ -63,7 +63,7 @@ func TestMapFDTakesFilesAndNumbers(t *testing.T) {
 	}
 }
 
-// What takes a range, with arguments that are right for memory.
+// Methods that take a range, with arguments that are valid for memory.
 var onRange = map[string]func(m *bytefd.Map, offset, length int) error{
 	"Flush": func(m *bytefd.Map, offset, length int) error {
 		return m.Flush(offset, length, syscall.MS_SYNC|syscall.MS_INVALIDATE)

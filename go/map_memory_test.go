@@ -16,7 +16,7 @@ import (
 	bytefd "github.com/bytefd/bytefd/go"
 )
 
-// Bytes is another slice afterwards.
+// Bytes returns another slice afterwards.
 func TestAResizedMapHasItsNewBytes(t *testing.T) {
 	for name, m := range map[string]*bytefd.Map{
 		"memory":  memory(t, 5),
@@ -47,7 +47,7 @@ func TestSharedMemoryHasADescriptorAndPrivateHasNone(t *testing.T) {
 	if string(m.Bytes()) != "hello" {
 		t.Errorf("the map holds %q", m.Bytes())
 	}
-	// The caller's own: it outlives the map.
+	// The file belongs to the caller and outlives the map.
 	if err := m.Close(); err != nil {
 		t.Error(err)
 	}
@@ -74,7 +74,7 @@ func TestASealedMapStaysForReadingBesideItsFile(t *testing.T) {
 	isError(t, err, syscall.EINVAL)
 }
 
-// A computed length of 0 destroys nothing.
+// A length that was computed as 0 must destroy nothing.
 func TestALengthOf0IsNothing(t *testing.T) {
 	m := memory(t, 2*page)
 	copy(m.Bytes()[page:], pattern(page))
@@ -108,7 +108,7 @@ func TestALengthOf0IsNothing(t *testing.T) {
 	}
 }
 
-// Whoever forgets Close must not see the bytes of another file.
+// A program that forgets Close must not see the bytes of another file.
 func TestWhatBytesAndWordShowIsNotUnmappedByTheCollector(t *testing.T) {
 	for name, show := range map[string]func(m *bytefd.Map) *byte{
 		"Bytes": func(m *bytefd.Map) *byte { return &m.Bytes()[0] },
@@ -121,7 +121,7 @@ func TestWhatBytesAndWordShowIsNotUnmappedByTheCollector(t *testing.T) {
 			return (*byte)(unsafe.Pointer(word))
 		},
 	} {
-		// It is left behind, so it is memory that the inventory does not see.
+		// The memory stays mapped. It has no file, so the inventory does not see it.
 		m, err := bytefd.NewMap(page, bytefd.MapPrivate())
 		if err != nil {
 			t.Fatal(err)

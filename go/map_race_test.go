@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// The copies are assembly, of which the race detector is told.
+// The copies are in assembly, and tell the race detector about their accesses.
 func TestTheRaceDetectorSeesCopies(t *testing.T) {
 	if os.Getenv(isAChild) != "" {
 		m, p := memory(t, page), make([]byte, page)

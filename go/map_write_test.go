@@ -109,7 +109,7 @@ func TestTruncationWhileReadingAndWritingIsNeverACrash(t *testing.T) {
 	group.Wait()
 }
 
-// A fault in the caller's own slice is the caller's, and no error of the map.
+// A fault in the caller's slice is a panic, and no error of the map.
 func TestAFaultElsewhereIsNotTheMaps(t *testing.T) {
 	path := fileOf(t, make([]byte, page))
 	gone := mapped(t, path, bytefd.MapWrite())

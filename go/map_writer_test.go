@@ -23,7 +23,7 @@ func newWriter(t *testing.T) *bytefd.MapWriter {
 	return closedLater(t, must[*bytefd.MapWriter](t)(bytefd.NewMapWriter()))
 }
 
-// becomes checks that a writer becomes a sealed file, and a map, of these bytes.
+// becomes checks that a writer gives a sealed file and a map of these bytes.
 func becomes(t *testing.T, w *bytefd.MapWriter, want []byte) {
 	t.Helper()
 	if w.Len() != len(want) {
@@ -90,7 +90,7 @@ func TestAMapWriterHoldsWhatABufferHolds(t *testing.T) {
 	}
 }
 
-// inPieces reads fewer bytes than it could, also none.
+// inPieces reads fewer bytes than it could, sometimes none.
 type inPieces struct {
 	r      io.Reader
 	random *rand.Rand
@@ -226,7 +226,7 @@ func TestAClosedWriterLeavesNothing(t *testing.T) {
 
 func TestAWriterWithoutRoomSaysSoAndKeepsWhatItHas(t *testing.T) {
 	inAChild(t, func() {
-		// One of 1 MiB at most has no file yet, the other has.
+		// A writer with at most 1 MiB has no file yet, the other one has.
 		for _, length := range []int{1 << 20, 2 << 20} {
 			w, want := newWriter(t), pattern(length)
 			w.Write(want)
@@ -273,7 +273,7 @@ func TestAWriterNeedsNoAddressSpaceToSpare(t *testing.T) {
 	})
 }
 
-// Content that fits a small file is not mapped before something needs that.
+// Small content is not mapped until a method needs a mapping.
 func TestTheMapOfASmallFileIsAMap(t *testing.T) {
 	for _, size := range []int{0, 1, 5000, 64 << 10} {
 		want := pattern(size)

@@ -12,7 +12,8 @@ import (
 	bytefd "github.com/bytefd/bytefd/go"
 )
 
-// What the options mean is proven in the core. Here: each arrives there.
+// The tests of the library prove what the options mean. These tests prove that each option arrives
+// there.
 
 func TestEveryOptionOfADescriptorArrives(t *testing.T) {
 	link := func(fd int) string { return must[string](t)(os.Readlink(bytefd.Path(fd))) }
@@ -66,7 +67,7 @@ func TestEveryOptionOfADescriptorArrives(t *testing.T) {
 	}
 }
 
-// smaps returns what the kernel says about the mapping that a map begins in, proc(5).
+// smaps returns what /proc/self/smaps says about the first mapping of a map.
 func smaps(t *testing.T, m *bytefd.Map) string {
 	t.Helper()
 	start := fmt.Sprintf("\n%x-", addressOf(m)&^uintptr(page-1))
@@ -79,13 +80,13 @@ func smaps(t *testing.T, m *bytefd.Map) string {
 	return found[:end+1+strings.Index(found[end+1:], "\n")] + " "
 }
 
-// arrival is how the options of a map show in it.
+// arrival is a set of options, and how they show in a map.
 type arrival struct {
 	options []bytefd.MapOption
 	arrived func(m *bytefd.Map) bool
 }
 
-// hasFlag looks for a word in what the kernel says.
+// hasFlag reports whether smaps has a word.
 func hasFlag(t *testing.T, name string) func(m *bytefd.Map) bool {
 	return func(m *bytefd.Map) bool { return strings.Contains(smaps(t, m), " "+name+" ") }
 }

@@ -173,7 +173,7 @@ func TestAPoolInUseIsNotCollected(t *testing.T) {
 	for i := 0; i < 20; i++ {
 		p := must[*bytefd.Pool](t)(bytefd.NewPool(1 << 20))
 		lendsExactly(t, p, []byte("hello"))
-		// The callback holds no pool, and nobody else does any more.
+		// No callback and no other code refers to the pool any more.
 		want := pattern(page)
 		if err := p.ScanBytes(want, func(fd int) error {
 			runtime.GC()

@@ -13,7 +13,7 @@ import (
 	bytefd "github.com/bytefd/bytefd/go"
 )
 
-// newFilesPool makes a pool of new files, or skips the test where the host refuses it.
+// newFilesPool makes a pool of new files, or skips the test if the host refuses it.
 func newFilesPool(t *testing.T) *bytefd.Pool {
 	t.Helper()
 	p, err := bytefd.NewPool(64<<20, bytefd.PoolMethod(bytefd.PoolNewFiles))
@@ -26,7 +26,7 @@ func newFilesPool(t *testing.T) *bytefd.Pool {
 	return p
 }
 
-// A Go program has many threads, whose runtime sends signals to them, and starts other programs
+// A Go program has many threads, to which the runtime sends signals, and starts other programs
 // meanwhile.
 func TestNewFilesComeFromABusyProgram(t *testing.T) {
 	newFilesPool(t).Close()

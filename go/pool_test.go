@@ -16,7 +16,7 @@ import (
 	bytefd "github.com/bytefd/bytefd/go"
 )
 
-// newPool makes a pool that reuses files, and is closed when the test ends.
+// newPool makes a pool that reuses files. It is closed when the test ends.
 func newPool(t *testing.T, maxBytes int) *bytefd.Pool {
 	t.Helper()
 	return closedLater(t,
@@ -28,7 +28,8 @@ func poolStats(t *testing.T, p *bytefd.Pool) bytefd.PoolStats {
 	return must[bytefd.PoolStats](t)(p.Stats())
 }
 
-// lendsExactly scans some bytes and checks what the callback is lent. It returns the file's number.
+// lendsExactly scans bytes and checks the descriptor that the callback gets. It returns the inode
+// number of the file.
 func lendsExactly(
 	t *testing.T, p *bytefd.Pool, want []byte, opts ...bytefd.WrapOption,
 ) (inode uint64) {

@@ -16,10 +16,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What is promised holds with the library and without cgo. One table serves both: whatever gives
-// another descriptor, or another word in an error, fails here.
+// The promises hold with the library and without cgo. One table serves both: another descriptor, or
+// another word in an error, fails here.
 
-// promise is what a descriptor is.
+// promise describes a descriptor.
 type promise struct {
 	mode   uint32
 	access int
@@ -125,7 +125,7 @@ func TestEveryCombinationOfOptionsGivesThePromisedDescriptor(t *testing.T) {
 	}
 }
 
-// isMappedForReading maps 5 bytes, privately and, if that is promised, shared.
+// isMappedForReading maps 5 bytes privately and, if that is promised, shared.
 func isMappedForReading(t *testing.T, fd int, isShared bool) {
 	t.Helper()
 	for _, sharing := range []int{unix.MAP_PRIVATE, unix.MAP_SHARED} {
@@ -377,7 +377,7 @@ func TestChangesOfAFileShowInAMapForReading(t *testing.T) {
 	}
 }
 
-// A lease is broken by whoever opens the file, and open(2) with O_NONBLOCK does not wait for that.
+// Opening the file breaks the lease. open(2) with O_NONBLOCK does not wait for that.
 func TestAFileWithALeaseIsWaitedFor(t *testing.T) {
 	path := fileOf(t, []byte("hello"))
 	holder := must[*os.File](t)(os.OpenFile(path, os.O_RDWR, 0))
@@ -396,7 +396,7 @@ func TestAFileWithALeaseIsWaitedFor(t *testing.T) {
 		}
 		done <- err
 	}()
-	// The lease is asked back once somebody waits.
+	// The kernel asks for the lease once a process waits.
 	eventually(func() bool {
 		kind, err := fcntl(int(holder.Fd()), unix.F_GETLEASE, 0)
 		return err != nil || kind != unix.F_WRLCK

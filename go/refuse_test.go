@@ -11,22 +11,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// given is what an argument of a system call must be, as far as the mask goes.
+// given says what an argument of a system call must be, in the bits of the mask.
 type given struct {
 	index       int
 	mask, value uint32
 }
 
-// numbersOf386 are the calls that package unix uses there instead: fcntl64 and mmap2.
+// numbersOf386 are the system calls that package unix uses on 386 instead: fcntl64 and mmap2.
 var numbersOf386 = map[int]int{unix.SYS_FCNTL: 221, unix.SYS_MMAP: 192}
 
-// refuse lets a system call fail in this process from now on, if its arguments are such,
+// refuse makes a system call fail in this process from now on, if it has these arguments,
 // seccomp(2).
 func refuse(t *testing.T, number int, errno syscall.Errno, arguments ...given) {
 	t.Helper()
 	const numberAt, argumentsAt = 0, 16 // in struct seccomp_data
 	filter := []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: numberAt}}
-	// Each comparison that fails goes on at the last instruction.
+	// A comparison that fails continues at the last instruction.
 	compare := func(value uint32, left int) {
 		skipped := uint8(3*left + 1)
 		filter = append(filter,
@@ -59,13 +59,13 @@ func refuse(t *testing.T, number int, errno syscall.Errno, arguments ...given) {
 	}
 }
 
-// refuseMemfd lets memfd_create fail in this process from now on.
+// refuseMemfd makes memfd_create fail in this process from now on.
 func refuseMemfd(t *testing.T) {
 	t.Helper()
 	refuse(t, unix.SYS_MEMFD_CREATE, syscall.EPERM)
 }
 
-// refuseUnnamed lets open(2) fail with O_TMPFILE.
+// refuseUnnamed makes open(2) with O_TMPFILE fail in this process from now on.
 func refuseUnnamed(t *testing.T, errno syscall.Errno) {
 	t.Helper()
 	const flag = unix.O_TMPFILE &^ unix.O_DIRECTORY

@@ -14,7 +14,7 @@ import (
 	bytefd "github.com/bytefd/bytefd/go"
 )
 
-// opened returns another description of a file.
+// opened returns another open file description of a file.
 func opened(t *testing.T, f *os.File, flags int) *os.File {
 	t.Helper()
 	return closedLater(t, must[*os.File](t)(os.OpenFile(bytefd.Path(int(f.Fd())), flags, 0)))
@@ -63,8 +63,8 @@ func TestAContextOrCloseEndsTheWaitForALock(t *testing.T) {
 	}
 }
 
-// isEndedByItsContext calls what nothing else ends, with a deadline, and a cancel before and
-// meanwhile.
+// isEndedByItsContext calls wait, which only a context ends: with a deadline, and with a
+// cancellation before and during the call.
 func isEndedByItsContext(t *testing.T, wait func(context.Context) error) {
 	t.Helper()
 	limited, stop := context.WithTimeout(context.Background(), 5*time.Millisecond)

@@ -30,7 +30,7 @@ func socketPair(t *testing.T, kind int) (ours, theirs *net.UnixConn) {
 	return asConn(t, fds[0]), asConn(t, fds[1])
 }
 
-// asConn gives a socket to package net, until the test ends.
+// asConn makes a connection of package net from a socket. It is closed when the test ends.
 func asConn(t *testing.T, fd int) *net.UnixConn {
 	t.Helper()
 	f := os.NewFile(uintptr(fd), "socket")
@@ -42,7 +42,7 @@ var kinds = map[string]int{
 	"stream": syscall.SOCK_STREAM, "datagram": syscall.SOCK_DGRAM, "packet": syscall.SOCK_SEQPACKET,
 }
 
-// received is Receive; the files are closed when the test ends.
+// received calls Receive. The files are closed when the test ends.
 func received(
 	t *testing.T, conn *net.UnixConn, message []byte, n int, wanted ...bytefd.Requirement,
 ) []*os.File {
@@ -67,8 +67,8 @@ func sent(t *testing.T, conn *net.UnixConn, message []byte, files ...*os.File) {
 	}
 }
 
-// holders counts the descriptors and mappings of this process that stand for files of a test's
-// label.
+// holders counts the descriptors and mappings of this process that refer to files with the label of
+// a test.
 func holders(t *testing.T) (count int) {
 	name := strings.ReplaceAll(t.Name(), "/", ".")
 	for _, link := range openDescriptors() {
@@ -84,22 +84,22 @@ func holders(t *testing.T) (count int) {
 	return count
 }
 
-// eventually waits for a state that nothing reports.
+// eventually waits for a state that is not reported.
 func eventually(is func() bool) {
 	for !is() {
 		time.Sleep(time.Millisecond)
 	}
 }
 
-// sharedName is a name for shared memory that is this test's alone, and that a leak shows.
+// sharedName returns a name for shared memory that only this test uses and that identifies a leak.
 func sharedName(t *testing.T) string {
 	return fmt.Sprintf("bytefd-test-%s-%d", strings.ReplaceAll(t.Name(), "/", "."), os.Getpid())
 }
 
 const roleOfChild = "BYTEFD_TEST_ROLE"
 
-// asChild runs the same test in another process, which finds what it has to know in its
-// environment. It has been killed when the test ends.
+// asChild runs the same test in another process, which reads what it needs from its environment.
+// The process is killed when the test ends.
 func asChild(t *testing.T, role string) (child *exec.Cmd, lines *bufio.Scanner) {
 	t.Helper()
 	child = exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$")
@@ -119,7 +119,7 @@ func asChild(t *testing.T, role string) (child *exec.Cmd, lines *bufio.Scanner) 
 	return child, bufio.NewScanner(out)
 }
 
-// nextLine is what a child says next.
+// nextLine returns the next line of a child.
 func nextLine(t *testing.T, lines *bufio.Scanner) string {
 	t.Helper()
 	if !lines.Scan() {
@@ -128,7 +128,7 @@ func nextLine(t *testing.T, lines *bufio.Scanner) string {
 	return lines.Text()
 }
 
-// inNamespaces runs the test again in a child that may mount what it likes, and calls f there.
+// inNamespaces runs the test again in a child that may mount file systems, and calls f there.
 func inNamespaces(t *testing.T, f func()) {
 	t.Helper()
 	const inside = "BYTEFD_TEST_IN_NAMESPACES"
@@ -156,7 +156,7 @@ func inNamespaces(t *testing.T, f func()) {
 	}
 }
 
-// segment makes a segment without a key, which is gone when the test ends.
+// segment makes a segment without a key. It is removed when the test ends.
 func segment(t *testing.T, key, length int, opts ...bytefd.SysvOption) (*bytefd.Map, int) {
 	t.Helper()
 	always := []bytefd.SysvOption{
@@ -171,8 +171,8 @@ func segment(t *testing.T, key, length int, opts ...bytefd.SysvOption) (*bytefd.
 	return closedLater(t, m), number
 }
 
-// raisesNot calls f and sees whether this signal comes before a later one with a higher number, as
-// it would.
+// raisesNot calls f and checks that this signal does not come before a later one with a higher
+// number.
 func raisesNot(t *testing.T, unwanted syscall.Signal, f func()) {
 	t.Helper()
 	signals := make(chan os.Signal, 2)
@@ -187,7 +187,7 @@ func raisesNot(t *testing.T, unwanted syscall.Signal, f func()) {
 	}
 }
 
-// What ends a call that waits in the middle of a message, and what the call says then.
+// The ways to end a call that waits in the middle of a message, and the error of the call.
 var endings = map[string]struct {
 	end  func(conn *net.UnixConn)
 	want error
@@ -199,7 +199,7 @@ var endings = map[string]struct {
 	"close": {func(conn *net.UnixConn) { conn.Close() }, net.ErrClosed},
 }
 
-// unreadBytes returns how much of what was sent the other end has not received, SIOCOUTQ.
+// unreadBytes returns how many bytes that were sent the other end has not received, SIOCOUTQ.
 func unreadBytes(t *testing.T, conn *net.UnixConn) (bytes int) {
 	raw := must[syscall.RawConn](t)(conn.SyscallConn())
 	var failure error

@@ -16,7 +16,7 @@ import (
 	bytefd "github.com/bytefd/bytefd/go"
 )
 
-// shmFor is CreateShm with a name of this test's own, which is gone when the test ends.
+// shmFor calls CreateShm with a name of this test. The name is removed when the test ends.
 func shmFor(t *testing.T, opts ...bytefd.ShmOption) *bytefd.Shm {
 	t.Helper()
 	opts = append([]bytefd.ShmOption{bytefd.ShmUnlinkOnClose()}, opts...)
@@ -138,8 +138,7 @@ func TestATempFileIsThereUntilItIsClosed(t *testing.T) {
 	}
 }
 
-// Of one that may be there or not, either two calls must agree that it is the other's, or one has
-// made it.
+// Each goroutine either created the object or opened the one that another goroutine created.
 func TestOpenOrCreateSaysWhatItDid(t *testing.T) {
 	opts := []bytefd.ShmOption{bytefd.ShmLength(5), bytefd.ShmUnlinkOnClose()}
 	first := closedLater(t, must[*bytefd.Shm](t)(bytefd.OpenOrCreateShm(sharedName(t), opts...)))

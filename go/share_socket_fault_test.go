@@ -87,8 +87,8 @@ func TestARefusedMessageThatDoesNotEndShutsTheSocketDown(t *testing.T) {
 	}
 }
 
-// isShutDown sees that nothing more is received, also without a deadline, and that the other
-// direction goes on.
+// isShutDown checks that nothing more is received, also without a deadline, and that the other
+// direction works.
 func isShutDown(t *testing.T, ours, theirs *net.UnixConn) {
 	t.Helper()
 	isError(t, bytefd.Send(ours, []byte("AABBBB")), syscall.EPIPE)
@@ -356,7 +356,7 @@ func TestWhatCannotBeSentOrReceivedIsRefused(t *testing.T) {
 	} {
 		isError(t, receive(), syscall.EINVAL)
 	}
-	// None of these has sent anything.
+	// None of these calls has sent anything.
 	sent(t, ours, []byte("hello"))
 	received(t, theirs, make([]byte, 5), 0)
 

@@ -21,7 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unnamedFiles counts what this process has of the library's files: descriptors and mappings.
+// unnamedFiles counts the descriptors and mappings of the library's files in this process.
 func unnamedFiles() (count int) {
 	for _, link := range openDescriptors() {
 		if strings.HasSuffix(link, "(deleted)") {
@@ -31,7 +31,7 @@ func unnamedFiles() (count int) {
 	return count + len(mappedFiles())
 }
 
-// leavesNothing calls f and compares what is open and mapped.
+// leavesNothing calls f and compares the open and mapped files before and after.
 func leavesNothing(t *testing.T, f func()) {
 	t.Helper()
 	before := unnamedFiles()
@@ -179,7 +179,7 @@ func TestTheFileSizeLimitHoldsForStreams(t *testing.T) {
 	if err := syscall.Getrlimit(fileSize, &old); err != nil {
 		t.Fatal(err)
 	}
-	// One that the buffers hold, and one that is reached while the file is written.
+	// One limit that the buffers reach, and one that is reached while the file is written.
 	for _, limit := range []int{1 << 20, 3 << 20} {
 		leavesNothing(t, func() {
 			lower := &syscall.Rlimit{Cur: uint64(limit), Max: old.Max}
@@ -201,7 +201,7 @@ func TestTheFileSizeLimitHoldsForStreams(t *testing.T) {
 	}
 }
 
-// lyingReader says that it has read so many bytes, and no more.
+// lyingReader returns this number of bytes without reading.
 type lyingReader int
 
 func (n lyingReader) Read(p []byte) (int, error) {
@@ -329,12 +329,12 @@ func TestStreamsOnHostsThatRefuseWhatIsTriedFirst(t *testing.T) {
 	})
 }
 
-// The buffers are used again, but not what was in them.
+// The buffers are reused, but their content is not.
 func TestAReaderFindsNothingOfTheOneBefore(t *testing.T) {
 	for _, length := range []int{100, 64 << 10, 1 << 20} {
 		for range 3 {
 			closedLater(t, must[*os.File](t)(bytefd.WrapReader(bytes.NewReader(pattern(length)))))
-			// It says that it has filled what it has not.
+			// The reader says that it has filled bytes that it has not.
 			left := length
 			r := readerFunc(func(p []byte) (int, error) {
 				n := min(left, len(p))

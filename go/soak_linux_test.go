@@ -18,8 +18,8 @@ import (
 	bytefd "github.com/bytefd/bytefd/go"
 )
 
-// Thousands of goroutines beside collections, forks and kills: what the process holds does not
-// grow.
+// Thousands of goroutines run beside collections, forks and kills. The process must not hold more
+// afterwards.
 func TestThousandsOfGoroutinesHoldNoMoreInTheEnd(t *testing.T) {
 	inAChild(t, func() {
 		path := filepath.Join(t.TempDir(), "file")
@@ -33,8 +33,8 @@ func TestThousandsOfGoroutinesHoldNoMoreInTheEnd(t *testing.T) {
 		everything(t, p, path)
 		after := holdings(t, p)
 		t.Logf("%+v, then %+v", before, after)
-		// Go's runtime keeps threads, and memory for each, and the race detector several times as
-		// much. What the goroutines hold would be 140 MB more if it stayed.
+		// The runtime keeps threads and memory for each, and the race detector several times as
+		// much. If the memory of the goroutines stayed, it would be 140 MB more.
 		if after.descriptors > before.descriptors || after.names != before.names ||
 			after.files > before.files || after.memory > 4*before.memory+64<<20 {
 			t.Errorf("%+v, then %+v", before, after)
@@ -44,14 +44,15 @@ func TestThousandsOfGoroutinesHoldNoMoreInTheEnd(t *testing.T) {
 
 type held struct{ descriptors, files, threads, memory, names int }
 
-// holdings is what the process has when all that nobody refers to has been collected.
+// holdings returns what the process has after the collector has freed everything without a
+// reference.
 func holdings(t *testing.T, p *bytefd.Pool) held {
 	t.Helper()
 	if err := p.Trim(0); err != nil {
 		t.Error(err)
 	}
-	// Finalizers run on a goroutine of their own, and what one refers to is collected the next
-	// time.
+	// Finalizers run on a goroutine of their own. The next collection frees what their values refer
+	// to.
 	for i := 0; i < 5; i++ {
 		runtime.GC()
 		done := make(chan bool)
@@ -73,7 +74,7 @@ func holdings(t *testing.T, p *bytefd.Pool) held {
 	return held{len(openDescriptors()), files, threads, memory, len(own)}
 }
 
-// status is a number of /proc/self/status.
+// status returns a number of /proc/self/status.
 func status(t *testing.T, field string) int {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/status")

@@ -18,7 +18,7 @@ import (
 	bytefd "github.com/bytefd/bytefd/go"
 )
 
-// worksWithoutCgo are the functions, and methods of a map, that need no cgo.
+// worksWithoutCgo are the functions, and the methods of a Map, that need no cgo.
 var worksWithoutCgo = []string{
 	"Attach", "MapFD", "MapFile", "Path", "Reopen", "ScanBytes", "ScanFile", "WrapBuffer",
 	"WrapBuffers", "WrapReader",
@@ -27,7 +27,7 @@ var worksWithoutCgo = []string{
 	"Map.WriteAt",
 }
 
-// needsCgo calls all others, with arguments that are right.
+// needsCgo calls all other functions with valid arguments.
 func needsCgo(t *testing.T) map[string]error {
 	ours, theirs := socketPair(t, syscall.SOCK_STREAM)
 	must[int](t)(ours.Write([]byte("!")))
@@ -98,7 +98,7 @@ func TestWhatNeedsCgoSaysSo(t *testing.T) {
 	}
 }
 
-// What is neither would be forgotten.
+// A function in neither list would be forgotten.
 func TestEveryFunctionWorksOrNeedsCgo(t *testing.T) {
 	needing := needsCgo(t)
 	check := func(name string) {
@@ -148,7 +148,7 @@ func TestWhatNeedsCgoTouchesNothing(t *testing.T) {
 	if _, err := os.Stat(path + "-new"); !errors.Is(err, os.ErrNotExist) {
 		t.Error("a file was created")
 	}
-	// Arguments are refused as everywhere.
+	// Arguments are checked as everywhere.
 	_, err := bytefd.MapFile(path, bytefd.MapCreate())
 	isError(t, err, syscall.EINVAL)
 	_, err = bytefd.NewMap(-1)

@@ -138,7 +138,7 @@ func TestErrorsHaveTheSameWordsWithAndWithoutCgo(t *testing.T) {
 	}
 }
 
-// The kernel would see the lower half of them, which is the number of an open descriptor.
+// The kernel would read the lower half of the number, which is an open descriptor.
 func TestNumbersOfTooManyBitsAreEBADF(t *testing.T) {
 	f := wrapped(t, []byte("hello"))
 	shift := 32

@@ -69,8 +69,8 @@ func TestEveryWayGivesADescriptorOfTheBytes(t *testing.T) {
 }
 
 func TestBytesInsideAStructWithPointersCanBeWrapped(t *testing.T) {
-	// cgo refuses pointers to memory that holds Go pointers; the bytes are such memory only by
-	// their neighbours.
+	// cgo refuses pointers to memory that has Go pointers. These bytes are in such memory only
+	// because of their neighbours.
 	s := &struct {
 		neighbour *int
 		buffer    [64]byte
@@ -103,7 +103,8 @@ func TestTheErrorOfAReaderIsReturnedAsItIs(t *testing.T) {
 	}
 }
 
-// A reader is read into slices of 4 KiB and more, 1 MiB together, and then through a pipe.
+// A reader is read into slices of 4 KiB and more, up to 1 MiB together, and then straight into the
+// library.
 func TestAReaderOfAnyLengthIsReadToItsEnd(t *testing.T) {
 	contentsOfAnyLength(func(want []byte, hint int64) {
 		length := int64(len(want))
@@ -123,8 +124,8 @@ func TestAReaderOfAnyLengthIsReadToItsEnd(t *testing.T) {
 	})
 }
 
-// contentsOfAnyLength calls f with contents around the sizes of buffers, and with right and wrong
-// expectations of their length.
+// contentsOfAnyLength calls f with content around the sizes of buffers, and with right and wrong
+// hints of its length.
 func contentsOfAnyLength(f func(content []byte, hint int64)) {
 	for _, end := range []int{4 << 10, 20 << 10, 84 << 10, 340 << 10, 1 << 20, 3 << 20} {
 		for _, length := range []int{end - 1, end, end + 1} {

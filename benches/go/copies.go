@@ -14,7 +14,7 @@ import (
 	bytefd "github.com/bytefd/bytefd/go"
 )
 
-// Copies of maps are compared with read(2) from the same file.
+// Compares copies from maps with read(2) from the same file.
 func copyRows() []row {
 	var rows []row
 	for _, size := range []int{64, 4 << 10, 64 << 10} {
@@ -47,7 +47,7 @@ func copyRows() []row {
 	return rows
 }
 
-// sealedFile is what programs write with golang.org/x/sys/unix for what WrapBuffer promises.
+// sealedFile does with golang.org/x/sys/unix what WrapBuffer does.
 func sealedFile(b []byte) (*os.File, error) {
 	fd, err := unix.MemfdCreate("bench", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
@@ -76,12 +76,12 @@ func closed(f *os.File, err error) error {
 	return f.Close()
 }
 
-// prepared is a way of which nothing is to be prepared.
+// prepared is a way without preparation.
 func prepared(name string, run func() error) way {
 	return way{name, func(string) (func() error, error) { return run, nil }}
 }
 
-// WrapBuffer is compared with the same through golang.org/x/sys/unix.
+// Compares WrapBuffer with the same steps through golang.org/x/sys/unix.
 func wrapRows() []row {
 	var rows []row
 	for _, size := range []int{64, 4 << 10} {
@@ -94,10 +94,10 @@ func wrapRows() []row {
 	return rows
 }
 
-// source is a reader of bytes and nothing else.
+// source is a reader of bytes without any other method.
 type source struct{ io.Reader }
 
-// Content that is read is compared with reading into a buffer and wrapping that.
+// Compares WrapReader with reading into a buffer and wrapping that.
 func readerRows() []row {
 	pool, err := bytefd.NewPool(256 << 20)
 	if err != nil {

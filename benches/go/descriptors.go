@@ -11,7 +11,7 @@ import (
 	bytefd "github.com/bytefd/bytefd/go"
 )
 
-// Each way puts bytes behind a descriptor, looks at its size, and cleans up.
+// Each way puts bytes behind a descriptor, reads its size, and cleans up.
 func descriptorRows() []row {
 	var rows []row
 	for _, size := range []int{64, 4 << 10, 64 << 10, 512 << 10, 1 << 20, 4 << 20, 64 << 20} {
@@ -47,7 +47,7 @@ func look(fd int) error {
 	return unix.Fstat(fd, &stat)
 }
 
-// plainMemfd is what programs do with golang.org/x/sys/unix.
+// plainMemfd does with golang.org/x/sys/unix what programs do by hand.
 func plainMemfd(bytes []byte) (err error) {
 	fd, err := unix.MemfdCreate("bench", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {

@@ -1,10 +1,10 @@
 //go:build linux && cgo
 
-// The program measures the Go package side by side with what people do today: make bench.
+// This program compares the Go package with what programs do without it: make bench.
 //
-// It executes itself for every row, [processes] times; each of these processes measures the row
-// alone and prints the median time of each way. What is fast in one process and slow in another
-// shows as a range.
+// It executes itself [processes] times for every row. Each process measures the row alone and
+// prints the median time of each way. A way that is fast in one process and slow in another shows
+// as a range.
 package main
 
 import (
@@ -27,20 +27,21 @@ import (
 
 const (
 	processes = 6
-	// warmUp rounds fill caches and pools, and at least rounds are measured, for at least duration.
+	// warmUp rounds fill caches and pools. At least rounds rounds are then measured, for at least
+	// duration.
 	warmUp, rounds = 2, 3
 	duration       = 300 * time.Millisecond
 )
 
-// A row is done by each of its ways; the first is what the others are compared with.
+// A row is one task and the ways to do it. The others are compared with the first way.
 type row struct {
 	title   string
 	repeats int // within a measurement, because reading the clock would show
 	ways    []way
 }
 
-// A way prepares what is not to be measured, and returns what is. The path is that of a file of 256
-// MiB.
+// A way makes its preparations, which are not measured, and returns the function that is measured.
+// path is that of a file of 256 MiB.
 type way struct {
 	name string
 	make func(path string) (func() error, error)
@@ -64,7 +65,7 @@ func main() {
 	}
 }
 
-// compare measures all rows, which take turns, so that a disturbance hits one process of each.
+// compare measures all rows in turns, so that a disturbance affects only one process of each.
 func compare(rows []row) error {
 	file, err := os.CreateTemp("", "bytefd-bench-")
 	if err != nil {
@@ -135,8 +136,8 @@ func answer(row row, path string) error {
 	return nil
 }
 
-// measure runs every way once in every round. What ran right before changes how long a way takes,
-// so the order is another one in every round.
+// measure runs every way once in every round. The way that ran before affects how long a way takes,
+// so every round has another order.
 func measure(runs []func() error, repeats int) ([][]float64, error) {
 	nanos := make([][]float64, len(runs))
 	begun := time.Now()
@@ -190,7 +191,7 @@ func median(values []float64) float64 {
 	return values[middle]
 }
 
-// host tells kernel and settings, without which no figure means anything.
+// host returns kernel and settings, without which no figure has a meaning.
 func host() string {
 	var name unix.Utsname
 	unix.Uname(&name)
@@ -205,7 +206,7 @@ func host() string {
 		unix.ByteSliceToString(name.Release[:]), runtime.NumCPU(), chosen, runtime.Version())
 }
 
-// pattern returns n bytes of which no two pages are equal.
+// pattern returns n bytes. No two of their pages are equal.
 func pattern(n int) []byte {
 	b := make([]byte, n)
 	for i := range b {
@@ -224,7 +225,7 @@ func sizeName(size int) string {
 	return fmt.Sprintf("%d MiB", size>>20)
 }
 
-// keep prints the result and writes it, and keeps the one before, so that a change can be compared.
+// keep prints the result and writes it, and keeps the previous one for comparison.
 func keep(folder, name, table string) error {
 	fmt.Print(table)
 	path := filepath.Join(folder, name+".txt")

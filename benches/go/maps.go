@@ -14,7 +14,7 @@ import (
 
 const mapped, built = 256 << 20, 64 << 20
 
-// Maps are compared with those of mmap-go, and building in place with building on the heap.
+// Compares maps with those of mmap-go, and building in place with building on the heap.
 func mapRows() []row {
 	whole := func(title string, repeats int, read func(b []byte) error) row {
 		return row{title, repeats, []way{
@@ -68,7 +68,7 @@ func withMap(path string, read func(b []byte) error, opts ...bytefd.MapOption) e
 	return read(m.Bytes())
 }
 
-// What is read goes here, so that it must be read.
+// The sum of the bytes read, so that the compiler does not remove the reads.
 var sink uint64
 
 func sequentially(b []byte) error {

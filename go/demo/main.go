@@ -1,12 +1,12 @@
 //go:build linux && cgo
 
-// Demo shows what a lent descriptor is good for: it reads FILE into memory, lends the bytes, and
-// lets three strangers look at the descriptor: fstat and fcntl, libmagic, and sha256sum in a child
-// process.
+// Demo shows the use of a lent descriptor. It reads FILE into memory and lends the bytes. Then it
+// passes the descriptor to code that knows nothing of this package: fstat and fcntl, libmagic, and
+// sha256sum in a child process.
 //
 //	demo FILE
 //
-// It exits with 1 if the child's digest is not that of the bytes.
+// It exits with 1 if the digest of the child is not that of the bytes.
 package main
 
 import (
@@ -71,7 +71,7 @@ func show(fd int, want string) error {
 	return nil
 }
 
-// describe says what a stranger learns about the descriptor from the kernel.
+// describe returns what the kernel tells other code about the descriptor.
 func describe(fd int) (string, error) {
 	var stat syscall.Stat_t
 	if err := syscall.Fstat(fd, &stat); err != nil {

@@ -1,4 +1,4 @@
-// Package examples is the place of programs to learn from, each a command of its own, and of their
-// test, which builds and runs them: the textbook's programs on mmap(2), with this module in its
-// place, and scand, a service that scans uploads.
+// Package examples contains programs to learn from, each in a folder of its own, and the test that
+// builds and runs them. They are the textbook programs on mmap(2), written with this module, and
+// scand, a service that scans uploads.
 package examples

@@ -22,7 +22,7 @@ import (
 	"github.com/bytefd/bytefd/go/internal/alarm"
 )
 
-// programs is where the commands are.
+// programs is the folder with the built commands.
 var programs string
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -42,14 +42,15 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// command is one of the programs, with a place of the test's own for temporary files.
+// command returns a command for one of the programs, with a folder for temporary files in the
+// folder of the test.
 func command(t *testing.T, name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(filepath.Join(programs, name), args...)
 	cmd.Env = append(os.Environ(), "TMPDIR="+t.TempDir())
 	return cmd
 }
 
-// prints runs a program and checks what it prints, on success.
+// prints runs a program and checks that it succeeds and prints this.
 func prints(t *testing.T, want, name string, args ...string) {
 	t.Helper()
 	out, err := command(t, name, args...).CombinedOutput()
@@ -58,8 +59,8 @@ func prints(t *testing.T, want, name string, args ...string) {
 	}
 }
 
-// fails runs a program and checks that it ends with 1 and names the trouble, after printing what it
-// can.
+// fails runs a program and checks that it ends with 1 and names the failure, after it has printed
+// what it can.
 func fails(t *testing.T, want, trouble, name string, args ...string) {
 	t.Helper()
 	cmd := command(t, name, args...)
@@ -134,7 +135,7 @@ func TestAskAndAnswerSeeWhatTheOtherWrites(t *testing.T) {
 }
 
 func TestRecvfileReadsASocketIntoAFile(t *testing.T) {
-	// The name of a socket is short.
+	// The path of a socket must be short.
 	dir, err := os.MkdirTemp("", "")
 	if err != nil {
 		t.Fatal(err)
@@ -228,7 +229,7 @@ func TestFourWaysFindTheSameBytes(t *testing.T) {
 	prints(t, want, "four_ways")
 }
 
-// What a client in another language gets is tested with fetch of c-examples.
+// fetch of c-examples tests what a client in another language gets.
 func TestServeGivesEveryClientTheContent(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "socket")
 	server := command(t, "serve", path, "2")
@@ -261,7 +262,7 @@ func TestServeGivesEveryClientTheContent(t *testing.T) {
 	}
 }
 
-// dial waits until somebody listens.
+// dial waits until a server listens.
 func dial(t *testing.T, path string) *net.UnixConn {
 	t.Helper()
 	for {

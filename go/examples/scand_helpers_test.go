@@ -20,7 +20,7 @@ import (
 	"time"
 )
 
-// scand is a service that runs.
+// scand is a running service.
 type scand struct {
 	*testing.T
 	cmd     *exec.Cmd
@@ -31,7 +31,7 @@ type scand struct {
 	before map[string]bool
 }
 
-// log is what a service says.
+// log collects what a service prints.
 type log struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -49,8 +49,8 @@ func (l *log) String() string {
 	return l.text.String()
 }
 
-// startScand starts the service with these arguments. A first argument such as "ulimit -n 30" is
-// what a shell does before.
+// startScand starts the service with these arguments. A shell first runs the first argument if it
+// is a command such as "ulimit -n 30".
 func startScand(t *testing.T, args ...string) *scand {
 	t.Helper()
 	before := "true"
@@ -80,15 +80,15 @@ func startScand(t *testing.T, args ...string) *scand {
 	return s
 }
 
-// until waits for a condition. A test that waits in vain is ended by the alarm.
+// until waits for a condition. The alarm ends a test that waits in vain.
 func until(isTrue func() bool) {
 	for !isTrue() {
 		time.Sleep(time.Millisecond)
 	}
 }
 
-// held returns what the service has open, by number and name, but for the files that its pool keeps
-// to use them again.
+// held returns the descriptors that the service has open, by number and name, without the cached
+// files of its pool.
 func (s *scand) held() map[string]bool {
 	held := map[string]bool{}
 	for _, path := range glob("/proc/%d/fd/*", s.cmd.Process.Pid) {
@@ -107,8 +107,8 @@ func (s *scand) held() map[string]bool {
 	return held
 }
 
-// isForReading is true for what is lent, or was opened again for an engine. Those that the pool
-// keeps are open for writing.
+// isForReading reports whether a descriptor is open for reading only, as those that are lent or
+// were opened again for an engine. The descriptors that the pool keeps are open for writing.
 func (s *scand) isForReading(number string) bool {
 	info, _ := os.ReadFile(fmt.Sprintf("/proc/%d/fdinfo/%s", s.cmd.Process.Pid, number))
 	_, flags, _ := strings.Cut(string(info), "flags:\t")
@@ -116,7 +116,7 @@ func (s *scand) isForReading(number string) bool {
 	return err == nil && value&syscall.O_ACCMODE == syscall.O_RDONLY
 }
 
-// isQuiet waits until nothing is left of any upload: no descriptor, no process, no file.
+// isQuiet waits until no descriptor, process or file of any upload is left.
 func (s *scand) isQuiet() {
 	s.Helper()
 	until(func() bool {
@@ -146,7 +146,7 @@ func (s *scand) ends() {
 	s.hasEnded()
 }
 
-// hasEnded waits for the end of the service, which must be a good one.
+// hasEnded waits for the end of the service, and fails unless it succeeds.
 func (s *scand) hasEnded() {
 	s.Helper()
 	if err := s.cmd.Wait(); err != nil {
@@ -176,7 +176,7 @@ func childrenOf(parent int) (children []int) {
 	return children
 }
 
-// verdicts is what the service answers.
+// verdicts is the answer of the service.
 type verdicts struct {
 	code    int
 	header  http.Header
@@ -209,7 +209,7 @@ func (s *scand) try(content io.Reader) (v verdicts, err error) {
 	return v, json.NewDecoder(response.Body).Decode(&v)
 }
 
-// begin sends an upload of 4 MiB but for what is behind the first bytes, and returns the
+// begin sends an upload of 4 MiB, except for what follows the first bytes, and returns the
 // connection.
 func (s *scand) begin(bytes int) net.Conn {
 	s.Helper()
@@ -225,7 +225,7 @@ func (s *scand) begin(bytes int) net.Conn {
 	return conn
 }
 
-// blocking is a command that waits until release is called, and can be recognized in a list of
+// blocking is a command that waits until release is called. The test recognizes it in a list of
 // processes.
 type blocking struct {
 	t    *testing.T
@@ -241,7 +241,7 @@ func newBlocking(t *testing.T) blocking {
 	return b
 }
 
-// release lets one command that waits, or is going to, print this and end.
+// release lets one command, which waits or is about to, print this and end.
 func (b blocking) release(text string) {
 	b.t.Helper()
 	if err := os.WriteFile(b.fifo, []byte(text), 0); err != nil {
@@ -249,7 +249,7 @@ func (b blocking) release(text string) {
 	}
 }
 
-// processes returns those that have the command's argument.
+// processes returns the processes that have the argument of the command.
 func (b blocking) processes() (found []int) {
 	for _, path := range glob("/proc/[0-9]*/cmdline") {
 		line, _ := os.ReadFile(path)

@@ -15,10 +15,10 @@ import (
 	"testing"
 )
 
-// What virus scanners agreed to find, in two parts so that they do not find it here.
+// The string that virus scanners agreed to find, in two parts so that they do not find it here.
 const harmless = `X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-` + `STANDARD-ANTIVIRUS-TEST-FILE!$H+H*`
 
-// ofAnyLength hides how long the content is, which is then sent in chunks.
+// ofAnyLength hides the length of the content, so that the client sends it in chunks.
 type ofAnyLength struct{ io.Reader }
 
 func TestScandAnswersWithTheVerdictsOfBothEngines(t *testing.T) {
@@ -61,7 +61,7 @@ func TestScandTakesTheExitStatusForTheVerdict(t *testing.T) {
 			"echo cannot; exit 2", "x", http.StatusInternalServerError, "error",
 			"exit status 2: cannot",
 		},
-		// The other engine's is certain.
+		// The verdict of the other engine is certain.
 		{"echo cannot; exit 2", harmless, http.StatusOK, "found", "exit status 2: cannot"},
 		{"yes | head -c 100000", "x", http.StatusOK, "clean", strings.Repeat("y\n", 511) + "y"},
 		{"stat -L -c '%F %s' /dev/stdin", "x", http.StatusOK, "clean", "regular file 1"},
@@ -109,7 +109,7 @@ func TestScandRefusesUploadsThatAreTooLong(t *testing.T) {
 func TestScandForgetsUploadsWhoseClientHangsUp(t *testing.T) {
 	s := startScand(t, "-spill", "1000000")
 	for range 5 {
-		// None of it, less than a first buffer, in memory, on disk.
+		// No byte of it, less than the first buffer, in memory, on disk.
 		for _, bytes := range []int{0, 1, 500_000, 3_000_000} {
 			s.begin(bytes).Close()
 		}
@@ -162,7 +162,7 @@ func TestScandGivesUpWhatIsTooSlow(t *testing.T) {
 	s.ends()
 }
 
-// The time for the upload ends the upload and not the scan.
+// The time limit for the upload ends the upload, not the scan.
 func TestScandLetsAScanTakeLongerThanAnUpload(t *testing.T) {
 	s := startScand(t, "-upload-time", "2s", "sleep", "3")
 	if v := s.scan(strings.NewReader("x")); v.code != http.StatusOK {
@@ -235,7 +235,7 @@ func TestScandSaysWhenItHasTooFewDescriptors(t *testing.T) {
 		}()
 	}
 	all.Wait()
-	// Nobody else can have descriptors while these are held.
+	// While these are held, no other code can get descriptors.
 	var slow []net.Conn
 	for range 40 {
 		slow = append(slow, s.begin(100_000))
@@ -287,7 +287,7 @@ func TestScandKillsACommandThatIsLateWithAllItHasStarted(t *testing.T) {
 		v.Engines[0].Verdict != "clean" {
 		t.Errorf("%+v", v)
 	}
-	// What the other engine has found is found.
+	// The finding of the other engine counts.
 	if v := <-answered; v.code != http.StatusOK || v.Verdict != "found" ||
 		v.Engines[1].Verdict != "error" {
 		t.Errorf("%+v", v)
@@ -297,7 +297,7 @@ func TestScandKillsACommandThatIsLateWithAllItHasStarted(t *testing.T) {
 	s.ends()
 }
 
-// No engine has a chance here.
+// The time is too short for any engine.
 func TestScandAnswersWhenEveryScanIsLate(t *testing.T) {
 	s := startScand(t, "-scan-time", "1ns", "-uploads", "64")
 	var all sync.WaitGroup
@@ -320,7 +320,7 @@ func TestScandAnswersWhenEveryScanIsLate(t *testing.T) {
 func TestScandLeavesNothingWhenItIsKilled(t *testing.T) {
 	command := newBlocking(t)
 	s := startScand(t, "-spill", "1000000", "cat", command.fifo)
-	// In the middle of uploads, and of scans, in memory and on disk.
+	// During uploads and during scans, in memory and on disk.
 	for _, bytes := range []int{1, 500_000, 3_000_000, 4 << 20} {
 		s.begin(bytes)
 	}

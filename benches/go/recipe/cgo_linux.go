@@ -8,7 +8,7 @@ package recipe
 #include <sys/stat.h>
 #include <unistd.h>
 
-// shm_open takes a mode_t, whose name cgo would have to know.
+// A wrapper, because cgo does not know mode_t.
 static int create(const char *name) {
 	return shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
 }
@@ -24,8 +24,8 @@ import (
 // name is made once, so that a run pays for the steps only.
 var name = C.CString(fmt.Sprintf("/bytefd-bench-%d", os.Getpid()))
 
-// Run puts b into a shared memory object, looks at its size, and removes it. Not for several
-// goroutines at once.
+// Run puts b into a shared memory object, reads its size, and removes it. Only one goroutine at a
+// time may call it.
 func Run(b []byte) error {
 	fd, err := C.create(name)
 	if fd < 0 {

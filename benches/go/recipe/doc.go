@@ -1,3 +1,3 @@
-// Package recipe is what programs do without this module: the usual steps, one by one, through cgo.
-// The benchmark compares with it; it is here because test files cannot use cgo.
+// Package recipe has the usual steps of programs without this module, one by one, through cgo. The
+// benchmark compares with it. It is a package because test files cannot use cgo.
 package recipe

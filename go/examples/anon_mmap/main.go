@@ -1,7 +1,8 @@
 //go:build linux && cgo
 
-// Anon_mmap shares a counter in memory with a child process. The child is given the descriptor of
-// the memory, because it executes a program (this one) and so has nothing else of its parent's.
+// Anon_mmap shares a counter in memory with a child process. The parent gives the child the
+// descriptor of the memory. The child executes a program, this one again, so it has nothing else of
+// its parent.
 package main
 
 import (
@@ -61,7 +62,7 @@ func child() error {
 	return nil
 }
 
-// counter is the memory as a number. It is at the start of a page, so it is aligned.
+// counter returns the memory as a number. It is at the start of a page, so it is aligned.
 func counter(m *bytefd.Map) *atomic.Int64 {
 	return (*atomic.Int64)(unsafe.Pointer(unsafe.SliceData(m.Bytes())))
 }

@@ -1,6 +1,6 @@
 //go:build linux && cgo
 
-// Answer waits for a question from the program ask in a file that both have mapped, and answers it
+// Answer waits for a question from the program ask in a file that both have mapped. It answers
 // there, in capitals. It makes the file.
 //
 //	answer FILE
@@ -18,7 +18,7 @@ import (
 	bytefd "github.com/bytefd/bytefd/go"
 )
 
-// What the first four bytes of the file say. The text is behind them, up to a zero.
+// The meaning of the first four bytes of the file. The text follows, up to a zero.
 const (
 	nothing = iota
 	question

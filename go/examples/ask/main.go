@@ -17,7 +17,7 @@ import (
 	bytefd "github.com/bytefd/bytefd/go"
 )
 
-// What the first four bytes of the file say. The text is behind them, up to a zero.
+// The meaning of the first four bytes of the file. The text follows, up to a zero.
 const (
 	nothing = iota
 	question

@@ -1,10 +1,10 @@
 //go:build linux && cgo
 
-// Edges walks along the edges of maps and says what it finds there: where the file ends, where the
-// map ends, where the last page ends; and which protection goes with which way of opening a file.
+// Edges touches bytes around the end of the file, the end of the map and the end of the last page,
+// and prints what happens. It also prints which protection each way of opening a file allows.
 //
-// Whoever touches what is not there gets a signal and ends, so it sends a child, which is this
-// program again.
+// A byte that does not exist raises a signal that ends the process. So the program sends a child,
+// which is this program again.
 package main
 
 import (
@@ -44,7 +44,7 @@ func main() {
 	check(os.RemoveAll(dir))
 }
 
-// walk maps the first bytes of a file, and looks at what is behind the end of the file and of the
+// walk maps the first bytes of a file, and checks what is behind the end of the file and of the
 // map.
 func walk(path string, size, length int) {
 	fmt.Printf("a file of %d bytes, mapped at %d\n", size, length)
@@ -55,7 +55,7 @@ func walk(path string, size, length int) {
 	fmt.Printf("  from %d on: SIGSEGV\n", segv)
 
 	m := open(path, length)
-	// All that is there, also behind the end of the map.
+	// All bytes that exist, also behind the end of the map.
 	b := unsafe.Slice(unsafe.SliceData(m.Bytes()), bus)
 	end := min(size, bus)
 	if bytes.Count(b[end:], []byte{0}) == len(b[end:]) {
@@ -74,7 +74,7 @@ func walk(path string, size, length int) {
 	fmt.Printf("  the file has %d bytes\n", len(file))
 }
 
-// grow maps an empty file at so many pages, and makes it longer while it is mapped.
+// grow maps this many pages of an empty file, and makes the file longer while it is mapped.
 func grow(path string, pages int) {
 	fmt.Printf("an empty file, mapped at %d pages\n", pages)
 	check(os.WriteFile(path, nil, 0o600))
@@ -82,8 +82,8 @@ func grow(path string, pages int) {
 	sizes := []int{0, 1, page, page + 1, pages / 2 * page, pages * page, (pages + 1) * page}
 	for _, size := range sizes {
 		check(os.Truncate(path, int64(size)))
-		// ReadAt stops where others get the signal. It is asked of the map that was made in the
-		// beginning.
+		// ReadAt stops where other accesses raise the signal. It reads from the map that was made
+		// in the beginning.
 		there, err := m.ReadAt(make([]byte, m.Len()), 0)
 		if err != nil && !errors.Is(err, syscall.EIO) {
 			log.Fatal(err)
@@ -98,10 +98,10 @@ func grow(path string, pages int) {
 	check(m.Close())
 }
 
-// table tries four protections on files opened in three ways and shared, and on one opened for
-// reading that is mapped privately: what the kernel says, and what this module says. (Privately the
-// other two ways add nothing: who cannot read gets no map, and writing to the file does not
-// matter.)
+// table tries four protections on shared maps of files that are opened in three ways, and on a
+// private map of a file that is opened for reading. It prints what the kernel returns, and what
+// this module returns. The other two ways add nothing to a private map: a file that cannot be read
+// gives no map, and writing to the file does not matter.
 func table(path string) {
 	fmt.Println("protection and open mode, kernel/bytefd")
 	const row = "  %-12s%-17s%-17s%-17s%s\n"
@@ -126,7 +126,7 @@ func table(path string) {
 	}
 }
 
-// The protections have the kernel's numbers.
+// These are the numbers of the kernel.
 func byKernel(fd int, protection int, sharing int) error {
 	b, err := syscall.Mmap(fd, 0, page, int(protection), sharing)
 	if err != nil {
@@ -157,13 +157,13 @@ func answer(err error) string {
 	case errors.Is(err, syscall.EACCES):
 		return "EACCES"
 	case errors.Is(err, syscall.EINVAL):
-		// Writing without reading: a processor that can write can read, so it must be said.
+		// A processor that can write can read, so writing without reading must be checked here.
 		return "EINVAL"
 	}
 	return err.Error()
 }
 
-// edges finds the first bytes that raise SIGBUS or worse, and SIGSEGV.
+// edges returns the first bytes that raise SIGBUS, and SIGSEGV.
 func edges(path string, length int) (bus, segv int) {
 	first := func(isThere func(outcome string) bool) int {
 		return page * sort.Search(length/page+2,
@@ -174,7 +174,7 @@ func edges(path string, length int) (bus, segv int) {
 	return bus, segv
 }
 
-// send has a child touch a byte, and returns the signal that ended it.
+// send makes a child touch a byte, and returns the signal that ended it.
 func send(path string, length, at int) string {
 	touch := []string{"touch", path, strconv.Itoa(length), strconv.Itoa(at)}
 	out, err := exec.Command("/proc/self/exe", touch...).CombinedOutput()
@@ -194,8 +194,8 @@ func touch(path string, length, at int) {
 	check(m.Close())
 }
 
-// open maps a file, with nothing behind the map's last page: else it would be chance what lies
-// there.
+// open maps a file and leaves the address space behind its last page unused. Otherwise chance
+// decides what is there.
 func open(path string, length int) *bytefd.Map {
 	reserve := bytefd.MapReserve(length + 2*page)
 	m, err := bytefd.MapFile(path, bytefd.MapWrite(), bytefd.MapLength(length),

@@ -4,7 +4,7 @@
 //
 // The child, this program again, knows nothing of its parent's memory but an address: the number of
 // a segment, a name, a socket, a path. It prints what it found there. Only the sent memfd is
-// sealed: nobody can change it under the reader's hands.
+// sealed: nobody can change it while the child reads it.
 package main
 
 import (
@@ -42,7 +42,7 @@ func must(err error) {
 	}
 }
 
-// child runs this program again, to use what is at an address.
+// child runs this program again to use what is at an address.
 func child(way, address string, files ...*os.File) error {
 	again := exec.Command("/proc/self/exe", way, address)
 	again.Stdout, again.Stderr, again.ExtraFiles = os.Stdout, os.Stderr, files
@@ -114,7 +114,7 @@ func mappedFile() error {
 	return child("mapped file", path)
 }
 
-// use prints what is at an address.
+// use prints the content at an address.
 func use(way, address string) error {
 	m, err := open(way, address)
 	if err != nil {

@@ -4,9 +4,8 @@
 //
 //	mmcat FILE...
 //
-// A file that cannot be mapped is named on standard error, the others are written all the same, and
-// the exit status is
-// 1. So it is with one that somebody truncates meanwhile.
+// It names a file that cannot be mapped, or that is truncated meanwhile, on standard error. It
+// still writes the other files, and exits with 1.
 package main
 
 import (

@@ -1,11 +1,11 @@
 //go:build linux && cgo
 
-// Recvfile reads bytes from a Unix socket straight into a file: the socket writes into the file's
-// map, and no buffer is in between.
+// Recvfile reads bytes from a Unix socket straight into a file: the socket writes into the map of
+// the file, without a buffer in between.
 //
 //	recvfile SOCKET FILE LENGTH
 //
-// The file has exactly so many bytes then, and they are on the storage.
+// The file then has exactly LENGTH bytes, and they are on storage.
 package main
 
 import (
@@ -47,8 +47,8 @@ func receive(socket, path string, length int) error {
 		return err
 	}
 	defer m.Close()
-	// Makes the file so long, and reserves its space: a full disk is an error here and no signal
-	// later.
+	// Makes the file this long and reserves its space, so that a full disk is an error here and no
+	// signal later.
 	if err := m.Resize(length); err != nil {
 		return err
 	}

@@ -44,8 +44,8 @@ func (e engine) verdict(ctx context.Context, f *os.File) verdict {
 	return verdict{e.name, "clean", detail, nil}
 }
 
-// scan gives the upload behind fd to each engine, and waits for them until ctx ends. The error is
-// that of an engine, unless another one has found something.
+// scan gives the upload behind fd to each engine, and waits for them until ctx ends. It returns the
+// error of an engine only if no other engine has found something.
 func (s *service) scan(ctx context.Context, fd int) (answer, error) {
 	select {
 	case s.scans <- struct{}{}:
@@ -53,7 +53,7 @@ func (s *service) scan(ctx context.Context, fd int) (answer, error) {
 		return answer{}, errBusy
 	}
 	var running sync.WaitGroup
-	// Engines that are late keep their place among the scans, or there could be any number of them.
+	// A late engine keeps its place among the scans, which limits the number of late engines.
 	defer func() {
 		go func() {
 			running.Wait()
@@ -67,9 +67,9 @@ func (s *service) scan(ctx context.Context, fd int) (answer, error) {
 	a := answer{Verdict: "clean", Bytes: info.Size, Engines: make([]verdict, len(s.engines))}
 	verdicts := make([]chan verdict, len(s.engines))
 	for i, e := range s.engines {
-		// An open file description for each: with its own offset, and open for as long as the
-		// engine needs it. The pool sees that a late engine still has the file, and does not use it
-		// again. The number fd stands for another upload by then.
+		// Each engine gets an open file description, with its own offset, that is open as long as
+		// the engine needs it. The pool sees that a late engine still has the file, and does not
+		// lend it again. By then the number fd refers to another upload.
 		f, err := bytefd.Reopen(fd)
 		if err != nil {
 			return answer{}, err
@@ -106,11 +106,11 @@ func (s *service) scan(ctx context.Context, fd int) (answer, error) {
 // here.
 var signature = []byte(`X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-` + `STANDARD-ANTIVIRUS-TEST-FILE!$H+H*`)
 
-// search is the engine in this process. It stands for a library that takes a descriptor and reads
+// search is the engine in this process, in the place of a library that takes a descriptor and reads
 // at offsets.
 func search(ctx context.Context, f *os.File) (found bool, detail string, err error) {
 	window := make([]byte, 64<<10)
-	// Windows overlap, so that a signature across two of them is found.
+	// Windows overlap, so that a signature across two windows is found.
 	for at := int64(0); ctx.Err() == nil; at += int64(len(window) - len(signature) + 1) {
 		n, err := f.ReadAt(window, at)
 		if i := bytes.Index(window[:n], signature); i >= 0 {
@@ -126,9 +126,9 @@ func search(ctx context.Context, f *os.File) (found bool, detail string, err err
 	return false, "", ctx.Err()
 }
 
-// command is the engine that is a process of its own for each upload. It is killed when ctx ends,
-// and when this process does. If it starts others, they are killed with it in the first case; in
-// the second they must end by themselves.
+// command is the engine that runs a process for each upload. The process is killed when ctx ends,
+// and when this process ends. Processes that it started are killed with it in the first case. In
+// the second case they must end by themselves.
 func command(args []string) scanFunc {
 	return func(ctx context.Context, f *os.File) (found bool, detail string, err error) {
 		// Pdeathsig is sent when the thread ends that started the child.
@@ -137,7 +137,7 @@ func command(args []string) scanFunc {
 		var printed beginning
 		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = f, &printed, &printed
-		// A group of its own can be killed as a whole, and a terminal's Ctrl-C does not reach it.
+		// A process group can be killed as a whole, and does not get the Ctrl-C of a terminal.
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 		cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 		cmd.WaitDelay = time.Second // for whoever else has its output

@@ -16,8 +16,8 @@ import (
 	"github.com/bytefd/bytefd/go/internal/alarm"
 )
 
-// The whole service is tested one folder above, as a program. An engine in the process that hangs
-// is needed here.
+// The tests one folder above run the whole service as a program. This test needs an engine that
+// hangs in the process itself.
 func TestMain(m *testing.M) {
 	alarm.Set()
 	os.Exit(m.Run())
@@ -47,7 +47,7 @@ func TestALateEngineSeesItsOwnUploadAndKeepsItsPlace(t *testing.T) {
 
 	want := map[string]bool{}
 	for i := range *maxScans {
-		// The last one lies on disk.
+		// The last upload is on disk.
 		content := strings.Repeat(string(rune('a'+i)), 500_000<<(i/3*2))
 		want[content] = true
 		if code := upload(content); code != http.StatusGatewayTimeout {

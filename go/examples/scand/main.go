@@ -7,8 +7,8 @@
 //	curl --data-binary @FILE http://127.0.0.1:8080/scan
 //
 // The command finds the upload on its standard input, which is a regular file, and exits with 0 for
-// clean, 1 for found: "clamdscan -", for example. The default is sha256sum. The answer is JSON.
-// What one engine finds is found, also if the other one fails; "clean" needs both. SIGTERM ends the
+// clean, 1 for found: "clamdscan -", for example. The default is sha256sum. The answer is JSON. A
+// finding of one engine counts even if the other engine fails; "clean" needs both. SIGTERM ends the
 // service once the uploads that have begun are answered, and a second signal ends it at once.
 package main
 
@@ -32,8 +32,8 @@ import (
 
 // Uploads take at most (uploads + scans) times spill of memory, and the pool caches 64 MiB. A
 // memory cgroup must allow that: beyond its limit the kernel kills the service instead of refusing
-// memory. What is longer lies in $TMPDIR, /tmp or /var/tmp, which helps only if that is a disk and
-// no tmpfs.
+// memory. Longer uploads are in $TMPDIR, /tmp or /var/tmp. That helps only if the folder is on a
+// disk, not on a tmpfs.
 var (
 	listen     = flag.String("listen", "127.0.0.1:8080", "address, with port 0 for any")
 	maxBytes   = flag.Int64("max-bytes", 256<<20, "length of the longest upload; more is 413")
@@ -124,7 +124,8 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	hint := bytefd.WrapSizeHint(max(0, r.ContentLength)) // -1 if it is not known
 	var a answer
 	err := s.pool.ScanReader(body, func(fd int) (err error) {
-		// The request's context ends when the client hangs up: nobody waits for the verdict then.
+		// The context of the request ends when the client hangs up and no longer waits for the
+		// verdict.
 		ctx, cancel := context.WithTimeout(r.Context(), *scanTime)
 		defer cancel()
 		a, err = s.scan(ctx, fd)
@@ -133,7 +134,7 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	reply(w, a, err)
 }
 
-// upload is what the client sends. Its errors are the client's.
+// upload is the body of a request. Its errors are those of the client.
 type upload struct{ io.Reader }
 
 type uploadError struct{ error }
@@ -164,7 +165,7 @@ func reply(w http.ResponseWriter, a answer, err error) {
 	json.NewEncoder(w).Encode(a)
 }
 
-// What may be there again in a moment: places, descriptors, memory, space on the disk, processes.
+// Shortages that may end in a moment: places, descriptors, memory, disk space, processes.
 var shortages = []error{
 	errBusy, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOSPC, syscall.EAGAIN,
 }

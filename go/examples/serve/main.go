@@ -5,7 +5,7 @@
 //
 //	serve SOCKET CLIENTS < FILE
 //
-// The client gets a message of one byte with one descriptor. It can be anybody's code: fetch in
+// The client gets a message of one byte with one descriptor. It can be any program: fetch in
 // c-examples, or
 //
 //	python3 -c 'import os, socket; s = socket.socket(socket.AF_UNIX); s.connect("SOCKET")
@@ -48,7 +48,7 @@ func main() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		// One that hangs up before it has its descriptor is no reason to leave the others alone.
+		// A client that hangs up before it has its descriptor does not affect the others.
 		if err := serve(client, content); err != nil {
 			log.Print(err)
 		}

@@ -1,5 +1,6 @@
-// Package alarm ends tests that hang. It counts what they do, not seconds since the start, so that
-// a machine that is loaded with other work never sets it off. Tests run with "-timeout 0" under it.
+// Package alarm ends tests that hang. It counts the processor time that they use, not the seconds
+// since their start, so a machine that is loaded with other work never sets it off. Tests run with
+// "-timeout 0" under it.
 package alarm
 
 import (
@@ -16,12 +17,11 @@ import (
 const (
 	tick = 5 * time.Second
 
-	// patience is how long this process may be idle before its descendants are looked at; and how
-	// long these may be, too, from then on.
+	// patience is how long this process may be idle before its descendants are checked. From then
+	// on it is also how long these may be idle.
 	patience = 5 * time.Minute
 
-	// idle is the share of a processor below which a process is: it waits, or asks again and again
-	// whether it may go on.
+	// idle is the share of a processor below which a process counts as idle: it waits, or polls.
 	idle = 0.1
 
 	// most is the processor time that the tests of a package may use. They need a small part of it.
@@ -89,7 +89,7 @@ func usedByFamily() time.Duration {
 			continue // It has ended.
 		}
 		number, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-		// What precedes is the program's name, which may contain anything.
+		// The fields before are the program's name, which may contain anything.
 		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
 		var found process
 		found.parent, _ = strconv.Atoi(fields[1])
@@ -101,7 +101,7 @@ func usedByFamily() time.Duration {
 	}
 	var ticks int64
 	for number, found := range all {
-		// Numbers may be used again while they are read: no chain is longer than there are
+		// Process numbers may be reused while they are read. No chain is longer than the number of
 		// processes.
 		for range all {
 			if number == os.Getpid() {

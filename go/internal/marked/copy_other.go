@@ -7,10 +7,10 @@ import "unsafe"
 // IsKnown reports whether the handler knows the copies of this processor.
 const IsKnown = false
 
-// Read copies length bytes of a map to memory of the caller's.
+// Read copies length bytes of a map to the caller's memory.
 func Read(to, mapped unsafe.Pointer, length int) (left int) { return move(to, mapped, length) }
 
-// Write copies length bytes from memory of the caller's to a map.
+// Write copies length bytes of the caller's memory to a map.
 func Write(mapped, from unsafe.Pointer, length int) (left int) { return move(mapped, from, length) }
 
 // Peek returns a byte of a map.

@@ -115,13 +115,13 @@ var ways = map[string]struct {
 	"inherited": {makeInherited, useInherited},
 }
 
-// announce says where it is, and waits until it is not needed any more.
+// announce prints the address, and waits for a line or the end of the standard input.
 func announce(address any) {
 	fmt.Println(address)
 	bufio.NewReader(os.Stdin).ReadString('\n')
 }
 
-// compare says whether these bytes are the content.
+// compare checks that these bytes are the content.
 func compare(got, want []byte) error {
 	if len(got) != len(want) {
 		return differs("there are %d bytes, and not %d", len(got), len(want))
@@ -140,7 +140,7 @@ func differs(format string, args ...any) error {
 	return errors.New("that is not the content")
 }
 
-// compareFile compares what is behind a descriptor, whatever its offset.
+// compareFile checks the content behind a descriptor, whatever its offset.
 func compareFile(f *os.File, want []byte) error {
 	info, err := f.Stat()
 	if err != nil {
