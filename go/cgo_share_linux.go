@@ -22,6 +22,7 @@ static int wake_word(const uint32_t *word, uint32_t count, bytefd_error *error) 
 import "C"
 
 import (
+	"path/filepath"
 	"runtime"
 	"syscall"
 	"time"
@@ -143,9 +144,10 @@ func tempFileCreate(b []byte, o *tempFileOptions) (handle unsafe.Pointer, path s
 }
 
 func tempFileClose(handle unsafe.Pointer) error {
-	if status := C.bytefd_tempfile_close((*C.bytefd_tempfile)(handle)); status != 0 {
-		const what = "a temporary file was not removed entirely"
-		return because("remove", syscall.Errno(-status), what)
+	file := (*C.bytefd_tempfile)(handle)
+	folder := filepath.Dir(C.GoString(C.bytefd_tempfile_path(file)))
+	if status := C.bytefd_tempfile_close(file); status != 0 {
+		return because("remove", syscall.Errno(-status), folder+" was not removed entirely")
 	}
 	return nil
 }

@@ -41,7 +41,7 @@ func send(conn syscall.RawConn, message []byte, fds []int) error {
 		const format = "%d descriptors exceed the %d of one message"
 		return &Error{"files", syscall.E2BIG, fmt.Sprintf(format, len(fds), mostDescriptors)}
 	}
-	described := fmt.Sprintf("a message of %d bytes and %d descriptors", len(message), len(fds))
+	bytes, count := len(message), len(fds)
 	var failure error
 	err = conn.Write(func(socket uintptr) (done bool) {
 		for {
@@ -64,7 +64,9 @@ func send(conn syscall.RawConn, message []byte, fds []int) error {
 			case nil:
 				message, fds = message[sent:], later
 			default:
-				failure = because("sendmsg", err, described)
+				const format = "sent %d of %d bytes, with %d descriptors"
+				sent := bytes - len(message)
+				failure = because("sendmsg", err, fmt.Sprintf(format, sent, bytes, count))
 			}
 			if failure != nil || !isStream || len(message) == 0 {
 				return true
@@ -94,7 +96,7 @@ func receive(
 	}
 	if kind == unix.SOCK_STREAM && len(message) == 0 {
 		return 0, nil, &Error{"message", syscall.EINVAL,
-			"the length is 0, must be more on a stream"}
+			"length is 0, must be more on a stream"}
 	}
 	in := &incoming{message: message, capacity: capacity, some: some,
 		isStream: kind == unix.SOCK_STREAM}
