@@ -58,9 +58,9 @@
 //
 // # Errors
 //
-// Errors of this package are of type [*Error]: the step that failed, the errno, and one line that
-// says what was asked and what was found. Documentation names them by errno, as in "EINVAL if n is
-// negative". errors.Is finds the errno (syscall.EINVAL), and also:
+// Errors of this package are of type [*Error]. It has the step that failed, the errno, and one line
+// that says what was asked and what was found. Documentation names them by errno, as in "EINVAL if
+// n is negative". errors.Is finds the errno (syscall.EINVAL), and also:
 //
 //   - [os.ErrDeadlineExceeded] if the time of a wait has passed.
 //   - [os.ErrClosed] if a value or a file is closed.

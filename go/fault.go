@@ -9,14 +9,14 @@ import (
 	"github.com/bytefd/bytefd/go/internal/marked"
 )
 
-// Guarded calls f with the mapped memory itself, which [Map.Bytes] also returns, and returns an
-// error if pages are lost meanwhile: another process truncates the file, or its storage fails.
+// Guarded calls f with the mapped memory itself, as [Map.Bytes] returns it. It returns an error if
+// pages are lost meanwhile, because another process truncates the file or storage fails.
 //
 //   - In a map with [MapGuard] lost pages read zero, and f goes on. Guarded then returns the EIO of
 //     [Map.Check] if f returned nil.
 //   - In any other map f ends at the lost page, as by a panic, and Guarded returns EIO.
 //   - In every map f ends in the same way at memory that [Map.Protect] forbids or [Map.Unmap] has
-//     unmapped, and at a store into a map for reading.
+//     unmapped. So it does at a store into a map for reading.
 //
 // Only Go code of the goroutine that calls f is protected. With MapGuard every goroutine and C code
 // are protected from lost pages too. System calls that are given lost pages return EFAULT in any

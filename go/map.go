@@ -329,10 +329,10 @@ func (m *Map) Resize(length int) error {
 	})
 }
 
-// File returns a duplicate of the descriptor behind the map: that of the file that was mapped with
-// [MapWrite], or of the memory of [NewMap] until it is sealed. It is open for reading and writing
-// and close-on-exec. The caller owns and closes it. Another process that gets it
-// (exec.Cmd.ExtraFiles, [Send]) can map the same bytes with [MapFD].
+// File returns a duplicate of the descriptor behind the map. Maps with [MapWrite] have one, and the
+// shared memory of [NewMap] until it is sealed. The file is open for reading and writing, and
+// close-on-exec. The caller owns and closes it. Another process that gets it (exec.Cmd.ExtraFiles,
+// [Send]) can map the same bytes with [MapFD].
 //
 // Errors: EBADF if the map keeps no descriptor. EMFILE if RLIMIT_NOFILE is reached. After Close the
 // error is os.ErrClosed.

@@ -16,10 +16,10 @@ import (
 // unless bytes are missing.
 //
 // In a map with [MapGuard] the end of the file is the end of the map. ReadAt asks the kernel for
-// the size of the file if the memory does not tell. In the last page a byte that is not zero tells,
-// at or after the last byte read: the kernel clears the bytes that it cuts off. Such a byte can
-// also have been stored later, through another map. In a map without a guard, bytes of the last
-// page after the end of the file are zero.
+// the size of the file if the memory does not tell. In the last page a nonzero byte at or after the
+// last byte read tells, because the kernel clears the bytes that it cuts off. Such a byte can also
+// have been stored later, through another map. In a map without a guard, bytes of the last page
+// after the end of the file are zero.
 //
 // Errors:
 //   - EFAULT if p is memory of a map, and a page of it is lost.

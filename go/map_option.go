@@ -141,9 +141,8 @@ func MapHugePages() MapOption { return withMapFlag(mapHugePages) }
 //   - The handler for SIGBUS serves the whole process. Each new guarded map installs it in front of
 //     the handler of the Go runtime or of C code, unless it is in front already. EBUSY if the
 //     handler does not stay in place.
-//   - Go handles every fault that is not a lost page of a guarded map, as without a guard: it
-//     panics under debug.SetPanicOnFault, and otherwise ends the process. signal.Notify receives
-//     signals that processes send.
+//   - Go handles every other fault as without a guard. It panics under debug.SetPanicOnFault, and
+//     otherwise ends the process. signal.Notify receives signals that processes send.
 //   - C code that blocks SIGBUS is not protected. System calls that are given lost pages return
 //     EFAULT, and the pages stay lost.
 func MapGuard() MapOption { return withMapFlag(mapGuard) }

@@ -22,10 +22,10 @@ func SealTimeout(timeout time.Duration) SealOption {
 	return func(o *sealOptions) { o.timeout = timeout }
 }
 
-// Seal seals the shared memory of [NewMap] without copying it, and returns its file: sealed, of the
-// length of the map, at offset 0, close-on-exec, of mode 0400 (0500 with [MapExecute]). The caller
-// owns and closes the file. The map stays at its address, for reading only. Its bytes can never
-// change.
+// Seal seals the shared memory of [NewMap] without copying it, and returns its file. The file is
+// sealed and close-on-exec. It has the length of the map, offset 0, and mode 0400 (0500 with
+// [MapExecute]). The caller owns and closes the file. The map stays at its address, for reading
+// only. Its bytes can never change.
 //
 // A child that this process is starting has the memory mapped for writing for a moment. Seal waits
 // for it; see [SealTimeout].

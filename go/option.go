@@ -115,7 +115,7 @@ func WrapBackend(backend Backend) WrapOption {
 func WrapWritable() WrapOption { return withFlag(flagWritable) }
 
 // WrapReadOnly opens the descriptor for reading only (O_RDONLY), for code that looks at the access
-// mode. The file is sealed all the same. Needs /proc.
+// mode. The file is sealed as well. Needs /proc.
 func WrapReadOnly() WrapOption { return withFlag(flagReadOnly) }
 
 // WrapExecutable makes a file that can be executed, of mode 0500. Without this option execve(2) of
@@ -157,8 +157,8 @@ func WrapMaxBytes(n int64) WrapOption {
 
 // WrapSizeHint sets the number of bytes that a reader is expected to deliver, such as a
 // Content-Length. The library chooses the size of the first buffer by it. Above 1 MiB it also
-// chooses the file by it: on disk or in memory, and in a pool a cached file of about this size. The
-// reader may deliver more or less. EINVAL if n is negative.
+// chooses by it whether the file is on disk. A pool then chooses a cached file of about this size.
+// The reader may deliver more or less. EINVAL if n is negative.
 func WrapSizeHint(n int64) WrapOption {
 	return func(o wrapOptions) wrapOptions {
 		o.sizeHint = n

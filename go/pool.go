@@ -51,11 +51,11 @@ import (
 // and, except for the first item, change them. Callbacks that do such things need [PoolNewFiles] or
 // no pool:
 //
-//   - Pages in flight, to which a pipe, socket or device refers without a descriptor: vmsplice(2)
-//     from a mapping, zero-copy sends (MSG_ZEROCOPY), and splice(2) and sendfile(2) from a
-//     descriptor without O_DIRECT. On Linux 6.6 and later the lent descriptor has O_DIRECT, unless
-//     the callback clears it. io.Copy from an *os.File to a socket or pipe is such a splice or
-//     sendfile.
+//   - Pages in flight, to which a pipe, socket or device refers without a descriptor. They come
+//     from vmsplice(2) of a mapping and from zero-copy sends (MSG_ZEROCOPY). They also come from
+//     splice(2) and sendfile(2) of a descriptor without O_DIRECT. On Linux 6.6 and later the lent
+//     descriptor has O_DIRECT, unless the callback clears it. io.Copy from an *os.File to a socket
+//     or pipe is such a splice or sendfile.
 //   - What can be opened later: an O_PATH descriptor, and for root a file handle
 //     (open_by_handle_at(2)) or a mark of fanotify(7).
 //   - The pool's own descriptors, whose numbers are in /proc/self/fd.
@@ -299,8 +299,8 @@ type PoolStats struct {
 	Hits uint64
 	// Misses counts scans that got a new file, from any method.
 	Misses uint64
-	// Dropped counts files that the pool dropped because somebody else still had them open or
-	// mapped, or because they were changed while they were lent or cached.
+	// Dropped counts files that the pool dropped. Another open file description or mapping of the
+	// file existed, or the file was changed while it was lent or cached.
 	Dropped uint64
 	// Lent is the number of cached files that are lent now. If it is the number that [PoolMaxFiles]
 	// allows, further scans get new files that are not cached.

@@ -43,7 +43,7 @@ func Reopen(fd any) (f *os.File, err error) {
 //
 // Code that resolves the link first, such as SQLite, or that opens with O_NOFOLLOW finds nothing
 // there; use [NewTempFile]. Warning: with another backend than [BackendMemfd], pass the path to no
-// code that resolves the link and opens the result. Somebody else can create a file of that name.
+// code that resolves the link and opens the result. Another user can create a file of that name.
 func Path(fd any) string {
 	number := -1
 	withNumber(fd, func(fd int) error {

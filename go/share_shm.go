@@ -72,8 +72,8 @@ type Shm struct {
 // Errors:
 //   - EEXIST if an object with this name exists.
 //   - EFBIG if the length exceeds RLIMIT_FSIZE.
-//   - EINVAL if the name is empty, "." or "..", or has a NUL or a slash that is not its first byte,
-//     or if options are invalid.
+//   - EINVAL if options are invalid, or the name is empty, "." or "..".
+//   - EINVAL if the name has a NUL, or a slash that is not its first byte.
 //   - ENAMETOOLONG if the name has more than 255 bytes, with "bytefd-owned." if it is owned.
 //   - ENOENT if there is no /dev/shm.
 //   - ENOSPC if the file system is full.
@@ -143,9 +143,9 @@ type SweepResult struct {
 	Failed int
 }
 
-// Sweep removes what killed processes of this user have left: objects with [ShmOwned], the files of
-// [NewTempFile], and the names that some files have for a moment. It looks into /dev/shm, $TMPDIR,
-// /tmp and /var/tmp. After a failure it goes on and counts the failure.
+// Sweep removes what killed processes of this user have left. These are objects with [ShmOwned],
+// files of [NewTempFile], and names that some files have for a moment. It looks into /dev/shm,
+// $TMPDIR, /tmp and /var/tmp. After a failure it goes on and counts the failure.
 //
 // A process holds what it owns with a shared lock, flock(2), which the kernel ends with the
 // process. Sweep removes names that begin with "bytefd-owned.", belong to this user, and can be

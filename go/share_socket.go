@@ -63,7 +63,7 @@ func SendFD(conn *net.UnixConn, message []byte, fds ...int) error {
 // A read deadline of conn limits the whole call, and Close of conn ends it. The error is then that
 // of package net: os.ErrDeadlineExceeded or net.ErrClosed.
 //
-// After a refusal on a stream the rest of the message is read and discarded, so the next call never
+// After a refusal on a stream the rest of the message is read and discarded. The next call never
 // sees a mixture of two messages. If the deadline passes meanwhile, or the peer sends nothing for a
 // second, conn is shut down for receiving, as by CloseRead.
 //

@@ -56,8 +56,8 @@ func SysvLength(bytes int) SysvOption { return func(o *sysvOptions) { o.length =
 func SysvMode(mode fs.FileMode) SysvOption { return func(o *sysvOptions) { o.mode = mode } }
 
 // MapSysv creates or attaches a System V segment, sysvipc(7), for programs that still use them. It
-// returns a map of the segment and the number of the segment. key is 0, a key of ftok(3) or a
-// similar one, or with [SysvByID] a number.
+// returns a map of the segment and the number of the segment. key is 0, or a key such as ftok(3)
+// returns. With [SysvByID] it is the number of a segment.
 //
 // The map is as long as the segment and has no file. [WrapBuffer] copies its bytes into a file.
 // [Map.Close] detaches the segment. The segment exists until [RemoveSysv], even after all processes
