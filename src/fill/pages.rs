@@ -66,8 +66,8 @@ impl Known {
     }
 }
 
-/// Extents filled to a quarter, to the half, whole ones, and those of streams; beside other threads,
-/// and alone.
+/// Extents filled to a quarter, to the half, whole ones, and those of streams; beside other
+/// threads, and alone.
 static KNOWN: [[Known; 2]; 4] = [const { [const { Known::nothing() }; 2] }; 4];
 
 /// How many threads are filling a large file. (A child that is forked meanwhile thinks that they
