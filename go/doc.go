@@ -42,8 +42,8 @@
 //
 // Content stays in memory, and the memory counts for the cgroup of the process. If a memory cgroup
 // is full, the kernel kills a process of that cgroup with SIGKILL: no call can return an error for
-// that. [WrapSpillThreshold] puts larger content on disk instead. No other limit raises a signal:
-// beyond RLIMIT_FSIZE a call returns EFBIG without a SIGXFSZ.
+// that. [WrapSpillThreshold] puts larger content on disk instead. Beyond RLIMIT_FSIZE a call
+// returns EFBIG, and SIGXFSZ is not raised.
 //
 // # Hosts
 //
