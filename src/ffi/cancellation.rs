@@ -1,5 +1,5 @@
-//! Postpones pthread_cancel(3) until the library has returned. A cancelled thread unwinds (glibc) or
-//! ends immediately (musl), and neither can pass through a boundary that stops panics.
+//! Postpones pthread_cancel(3) until the library has returned. A cancelled thread unwinds (glibc)
+//! or ends immediately (musl), and neither can pass through a boundary that stops panics.
 
 use std::ffi::{c_int, c_void};
 use std::marker::PhantomPinned;
@@ -50,9 +50,9 @@ struct Cleanup<T> {
     _pinned: PhantomPinned,
 }
 
-/// Calls `body`, in which the thread may be cancelled, with `value`, and returns both. If the thread
-/// ends in `body`, a cleanup handler drops the value, because musl does not unwind. An exception
-/// drops it too.
+/// Calls `body`, in which the thread may be cancelled, with `value`, and returns both. If the
+/// thread ends in `body`, a cleanup handler drops the value, because musl does not unwind. An
+/// exception drops it too.
 pub(super) fn with_cleanup<T, R>(value: T, body: impl FnOnce(&T) -> R) -> (T, R) {
     extern "C" fn clean<T>(value: *mut c_void) {
         // SAFETY: `with_cleanup` gave this pointer, whose frame is still there, and does nothing

@@ -2,11 +2,11 @@
 //! turns the result into an int and a `bytefd_error`. The doc comments are the header's text, so
 //! they address C programmers.
 //!
-//! Every function consists of `arguments` (numbers and pointers of C), `options` (structs that grow,
-//! flags, choices), `results` (values for C) and `boundary` (panics and errors). Each of these files
-//! imports only those before it. The other files contain the functions, one file for each family.
-//! Option structs carry their size, and are read as openat2(2) reads its own. Most functions are a
-//! single expression:
+//! Every function consists of `arguments` (numbers and pointers of C), `options` (structs that
+//! grow, flags, choices), `results` (values for C) and `boundary` (panics and errors). Each of
+//! these files imports only those before it. The other files contain the functions, one file for
+//! each family. Option structs carry their size, and are read as openat2(2) reads its own. Most
+//! functions are a single expression:
 //!
 //! ```text
 //! // SAFETY: the header asks for valid options and a writable pointer.

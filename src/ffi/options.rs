@@ -96,8 +96,8 @@ pub(super) fn check_reserved(value: u32) -> Result<()> {
     }
 }
 
-/// Refuses a member that is 0, because the struct was zeroed instead of initialized, or a length was
-/// computed as 0.
+/// Refuses a member that is 0, because the struct was zeroed instead of initialized, or a length
+/// was computed as 0.
 pub(super) fn not_zero<N: Copy + Default + PartialEq>(
     value: N,
     member: &'static str,

@@ -1,5 +1,6 @@
-//! The three short names, for dlsym(3) and other languages. The header has them as inline functions,
-//! so that a program with its own `map_file` gets its own. Nothing in the library calls them.
+//! The three short names, for dlsym(3) and other languages. The header has them as inline
+//! functions, so that a program with its own `map_file` gets its own. Nothing in the library calls
+//! them.
 
 use std::ffi::{c_char, c_int, c_void};
 
