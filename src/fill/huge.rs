@@ -5,9 +5,9 @@ use crate::sys::features;
 
 /// Returns the smallest number of bytes for which a huge page can pay. Zeroing an extent takes the
 /// same time for any number of bytes to fill. With slow page faults a huge page is 1.8 times as
-/// fast at a quarter of an extent (512 KiB), and 3.4 times at a half. Where they are quick, it
-/// breaks even at a half. From here on the measured time decides. The limit also bounds the unused
-/// memory: at most three times what is used.
+/// fast at a quarter of an extent (512 KiB), 3.4 times at a half. With quick page faults it breaks
+/// even at a half. From here on the measured time decides. The limit also bounds the unused memory:
+/// at most three times what is used.
 pub(crate) fn worth_an_extent(extent: u64) -> u64 {
     extent / 4
 }
