@@ -19,10 +19,10 @@ const KEPT: usize = 5;
 /// How often each way is taken before the times decide. A first time may be an outlier; a second
 /// one is not.
 const FIRST: usize = 2;
-/// Number of tries in a row, a majority of [`KEPT`]. At the first one, memory may be cold that the
-/// way leaves warm for the next one.
+/// Number of tries in a row, a majority of [`KEPT`]. The first one may find cold memory, which it
+/// leaves warm for the next one.
 const RUN: u32 = 3;
-/// One part in this many of the time goes into tries at first, and how often that share is halved.
+/// Tries take one part in `SHARE` of the time at first. `HALVED` is how often that share is halved.
 const SHARE: u64 = 16;
 const HALVED: u32 = 2;
 /// After the choice has turned, the way before is tried again after this many choices.

@@ -1,8 +1,8 @@
 //! Makes a file larger, and gives it its old size again if something fails.
 //!
 //! Growing never shrinks. Space is reserved first, by `fallocate`, or by zeros where the file
-//! system has none. Bytes that another process may have stored past the end in the last page are
-//! cleared. Only then the file is extended.
+//! system has none. Bytes that a process may have stored past the end in the last page are cleared.
+//! Only then the file is extended.
 
 use std::fmt::Display;
 use std::os::fd::BorrowedFd;
@@ -51,8 +51,8 @@ impl<'a> Growth<'a> {
                 Err(errno) => return Err(errno).context("fallocate", asked),
             }
         }
-        // Bytes that another process stored past the end in the last page would become content.
-        // Writing zeros there grows the file and clears them in one step.
+        // Bytes that a process stored past the end in the last page would become content. Writing
+        // zeros there grows the file and clears them in one step.
         let page_end = to.min(from.next_multiple_of(sys::page_size() as u64));
         growth.write_zeros(from, page_end).context("write", asked)?;
         growth.extend(to, no_reserve).context("extend", asked)?;

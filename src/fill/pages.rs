@@ -1,7 +1,7 @@
-//! Chooses huge or small pages for the next extent: those that took less time lately.
+//! Chooses huge or small pages for the next extent, by the times that both took lately.
 //!
-//! On one host a huge page makes an extent four times as fast. On another one it makes it twice as
-//! slow, with eight threads or where free memory was given back. So every extent is timed, and
+//! On one host a huge page makes an extent four times as fast. On another one the extent is twice
+//! as slow, with eight threads or where free memory was given back. So every extent is timed, and
 //! [`TwoWays`] decides:
 //!
 //! - Extents with different costs are kept apart: whole, half and quarter ones, each alone and

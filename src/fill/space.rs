@@ -43,7 +43,7 @@ pub(crate) fn show_extent(file: BorrowedFd<'_>, from: u64, window: &mut ExtentWi
         && window.collapse(file, from, Access::Write).is_ok()
 }
 
-/// Makes the pages of `from..to` of a memory file exist, which has that size and nothing there yet.
+/// Allocates the pages of `from..to` of a memory file, which has that size and no pages there yet.
 /// The pages are huge, except at an end that would leave more than half of one unused.
 pub(crate) fn allocate(file: BorrowedFd<'_>, from: u64, to: u64) -> sys::Result<()> {
     let extent = features::huge_page_size();

@@ -1,14 +1,14 @@
 //! Keeps and lends the cached files of a pool, and closes them in a child.
 //!
 //! There is no lock, so no scan waits for another, and no fork leaves a locked lock behind. A scan
-//! swaps a file out of its slot and puts it back afterwards. The other members of a slot are hints
-//! meanwhile. The masters are noted in atomics of the slots. So a child can close them at any
-//! moment at which its parent forked. A child learns that it is one from a page that the kernel
-//! wipes on fork, because process IDs repeat across namespaces.
+//! swaps a file out of its slot and puts it back afterwards. Meanwhile the other members of the
+//! slot are only hints. The masters are noted in atomics of the slots. So a child can close them,
+//! whatever the parent's threads did when it was forked. A child learns that it is one from a page
+//! that the kernel wipes on fork, because process IDs repeat across namespaces.
 //!
-//! No scan does the work of another one. A small scan that makes room, or finds idle files, takes
-//! from a cached file about as much memory as it needs itself: after the proof, it cuts off the end
-//! of the file. Dropping 64 MiB takes milliseconds, for which a scan of 1 KiB does not wait.
+//! No scan does the work of another one. A small scan that needs room, or finds idle files, frees
+//! about as much memory as it needs itself: it cuts off the end of a cached file, after the proof.
+//! Dropping 64 MiB takes milliseconds, for which a scan of 1 KiB does not wait.
 
 use std::cell::Cell;
 use std::os::fd::AsRawFd;
@@ -32,12 +32,13 @@ use crate::sys::source::Sources;
 /// its pages, or gain little from them.
 const NEAR: u64 = 4;
 
-/// Memory that any scan may give up, although it needs less itself; that takes a microsecond or
-/// two. With more, a small scan after a large one would wait for milliseconds.
+/// Number of bytes of cached memory that any scan may free, even if it needs less. That takes a
+/// microsecond or two. A small scan after a large one would wait milliseconds if it had to free
+/// more.
 const LITTLE: u64 = 64 << 10;
 
 /// The files and counts of a pool, without a lock. A scan takes a file out of its slot and puts it
-/// back. What threads share they only read.
+/// back. All other members that change are atomic.
 #[derive(Debug)]
 pub(super) struct Cache {
     pub method: PoolMethod,
@@ -276,7 +277,7 @@ impl Cache {
         matches!(proof, Proof::Granted)
     }
 
-    /// Drops the cached files that another process has open or has changed.
+    /// Drops the cached files that are open elsewhere or were changed.
     fn drop_held(&self) {
         for mut file in self.used_slots().iter().filter_map(|slot| self.claim(slot)) {
             if self.is_free(&mut file) {
@@ -301,8 +302,8 @@ impl Cache {
                 self.keep(file);
             }
         }
-        // If half of the files are cached, a smaller one of any size is taken. So some stay for
-        // scans at the same time.
+        // With half of the files cached, a smaller one of any size is taken. So some stay for scans
+        // at the same time.
         let kept = self.used_slots().iter().filter(|slot| slot.used().is_some()).count();
         let crowded = kept >= self.max_files / 2;
         let is_near = |present: u64, wanted: u64| {
@@ -448,7 +449,8 @@ impl Cache {
                 file = rest;
                 continue;
             }
-            // Without such a file, other threads are about to cache as much.
+            // If no file is cached, the counted bytes are those that other threads are about to
+            // cache.
             let Some(oldest) = self.take_oldest() else { return self.discard(file) };
             if let Some(rest) = self.give_up(oldest, file.allocated) {
                 if has_room(rest.allocated + file.allocated) {
@@ -473,7 +475,7 @@ impl Cache {
         slot.clear();
     }
 
-    /// Closes, in a child, what was inherited. Every function calls this first.
+    /// Closes, in a child, what was inherited. It is called before any other use of the pool.
     pub fn after_fork(&self) {
         const CHILD: u32 = 0;
         const READY: u32 = 1;

@@ -1,19 +1,20 @@
 //! One file that is lent again and again.
 //!
-//! The proof has two halves. The lease proves that no other process has the file open now. It does
-//! not prove that none had write access and left something that writes later, such as a buffer
-//! registered with io_uring. To get that access, and to hide it, a process has to change the mode
-//! or the content. Each such change moves the time of change (`st_ctim`), which no process can set.
+//! The proof has two halves. The lease proves that no other open file description of the file
+//! exists now. It does not prove that no borrower had write access and left something that writes
+//! later, such as a buffer registered with io_uring. To get that access, and to hide it, a borrower
+//! has to change the mode or the content. Each such change moves the time of change (`st_ctim`),
+//! which no program can set.
 //!
 //! That time is read after the pool's own last change, with the lease still held, and compared
-//! under the next lease. A process that opens the file in between does so after the time was read.
-//! Stores through the window move no time, so a file that is filled without a system call keeps its
-//! time. A store that faults moves it, and the file is dropped although no borrower changed it.
-//! Since Linux 6.13 each change after a look gets a time of its own. On older kernels changes
-//! within a tick of the clock have the same time, which the header says.
+//! under the next lease. So a borrower opens the file after the time was read. Stores through the
+//! window move no time, so a file that is filled without a system call keeps its time. A store that
+//! faults moves it, and the file is dropped although no borrower changed it. Since Linux 6.13 each
+//! change after a look gets a time of its own. On older kernels changes within a tick of the clock
+//! have the same time, which the header says.
 //!
-//! No process cuts a file off while it is filled. A store through the window into a page that was
-//! cut off would be a SIGBUS. To cut it off, a process opens the file for writing, or uses its
+//! No borrower cuts a file off while the pool fills it. A store through the window into a page that
+//! was cut off would be a SIGBUS. To cut the file off, a borrower opens it for writing, or uses its
 //! path. Both wait for the end of the lease. The kernel takes a lease away after
 //! `/proc/sys/fs/lease-break-time`, 45 seconds. So streams check the lease before each store, and
 //! go on without the window if it has ended. A trusted callback may have a duplicate of the master,
@@ -71,10 +72,10 @@ pub(super) struct CachedFile {
     attributes: usize,
     /// The file status flags of the master.
     status_flags: libc::c_int,
-    /// Whether the kernel keeps all other processes out. Stores through the window happen only
-    /// meanwhile, because a process that cuts the file off makes them a SIGBUS.
+    /// Whether the pool holds the lease. Stores through the window need it, because they would be a
+    /// SIGBUS after other code has cut the file off.
     is_leased: bool,
-    /// Whether another process got in while the file was filled.
+    /// Whether the lease was lost while the file was filled, or the mode was changed.
     is_spoiled: bool,
     /// The pages in memory, mapped when the file is lent for the second time.
     window: Option<Window>,
@@ -82,10 +83,10 @@ pub(super) struct CachedFile {
 
 /// The answer to whether a cached file can be lent again.
 pub(super) enum Proof {
-    /// No other description of the file exists, and it was not changed. The lease keeps others out
-    /// until the content is complete.
+    /// No other open file description of the file exists, and it was not changed. The lease keeps
+    /// others out until the content is complete.
     Granted,
-    /// Another description of the file exists, or it was changed.
+    /// Another open file description of the file exists, or the file was changed.
     Refused,
     /// The kernel does not tell.
     Unknown,
@@ -122,7 +123,7 @@ impl<'a> Kind<'a> {
 pub(super) enum MakeError {
     /// This host refuses leases, or has no memfd or no /proc.
     Unsupported,
-    /// Another process opened the file in that moment.
+    /// The file was opened elsewhere in that moment.
     Busy,
     /// Something ran out, or the bytes cannot be read.
     Failed(Error),
@@ -235,7 +236,7 @@ impl CachedFile {
         if end > self.size {
             fill::check_size_limit(end)?;
         }
-        // A stream may take longer than the lease lasts.
+        // A stream may take longer than the kernel lets an open(2) of the file wait.
         if self.is_leased && !file::is_leased(self.master.as_fd()) {
             self.end_lease();
             self.is_spoiled = true;
@@ -316,8 +317,8 @@ impl CachedFile {
         Ok(())
     }
 
-    /// Returns the existing pages, mapped, for stores before `end`. `None` if another process could
-    /// cut them off, or they cannot be mapped.
+    /// Returns the existing pages, mapped, for stores before `end`. `None` if other code could cut
+    /// them off, or they cannot be mapped.
     fn window(&mut self, end: u64) -> Option<&mut Window> {
         if !self.is_leased && !self.is_exposed {
             return None;
@@ -336,8 +337,8 @@ impl CachedFile {
         Some(window)
     }
 
-    /// Lets other processes in again. If the kernel has done that before, the file is not used
-    /// again.
+    /// Ends the lease, so that the file can be opened. If the kernel has ended it before, the file
+    /// is spoiled.
     pub fn end_lease(&mut self) {
         if self.try_end_lease().is_err() {
             self.is_spoiled = true;

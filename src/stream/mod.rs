@@ -19,8 +19,8 @@
 //! `Wait` ends the call in time: it polls, and reads only what is there.
 //!
 //! If the caller's own code reads (`bytefd_wrap_reader`, an `io::Read`), it fills the same buffers.
-//! Go uses `bytefd_wrap_reader` for content of more than 1 MiB only, in a goroutine of its own. So
-//! no frame of C is between the reader, which may panic, and its caller.
+//! Go calls such a function for content of more than 1 MiB only, in a goroutine of its own. So no
+//! frame of C is between the reader, which may panic, and its caller.
 
 mod growing;
 mod incoming;

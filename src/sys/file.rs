@@ -406,15 +406,15 @@ pub(crate) fn seals(fd: BorrowedFd<'_>) -> Result<libc::c_int> {
 /// holds another one or a mapping. Only then does the kernel grant a write lease, fcntl(2). The
 /// lease does not reveal a duplicate of `master`.
 ///
-/// The lease lasts until [`end_lease`]. Meanwhile a process that opens the file, or truncates it by
-/// its path, waits. After /proc/sys/fs/lease-break-time, usually 45 seconds, the kernel takes the
-/// lease away from a process that does not end it.
+/// The lease lasts until [`end_lease`]. Meanwhile every open(2) of the file, and every truncate(2)
+/// of its path, waits. After /proc/sys/fs/lease-break-time, usually 45 seconds, the kernel takes
+/// the lease away from a process that does not end it.
 pub(crate) fn lease(master: BorrowedFd<'_>) -> Result<bool> {
     // From fcntl.h; the libc crate does not have it for every C library.
     const F_SETSIG: libc::c_int = 10;
-    // A process that waits makes the kernel send a signal to this one. By default that is SIGIO,
-    // which ends the process. SIGURG is ignored unless the program handles it. Ending the lease
-    // sets the default again.
+    // When an open(2) waits, the kernel sends a signal to this process. By default that is SIGIO,
+    // which ends it. SIGURG is ignored unless the program handles it. Ending the lease sets the
+    // default again.
     fcntl(master, F_SETSIG, libc::SIGURG)?;
     or_again(fcntl(master, libc::F_SETLEASE, libc::F_WRLCK))
 }
@@ -424,7 +424,7 @@ pub(crate) fn end_lease(master: BorrowedFd<'_>) -> Result<bool> {
     or_again(fcntl(master, libc::F_SETLEASE, libc::F_UNLCK))
 }
 
-/// Returns whether the lease is there and no process waits for its end.
+/// Returns whether the lease is there and no open(2) waits for its end.
 pub(crate) fn is_leased(master: BorrowedFd<'_>) -> bool {
     fcntl(master, libc::F_GETLEASE, 0) == Ok(libc::F_WRLCK)
 }

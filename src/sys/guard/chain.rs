@@ -123,8 +123,8 @@ pub(super) unsafe fn pass_on(
     info: *mut libc::siginfo_t,
     context: *mut c_void,
 ) -> bool {
-    // SAFETY: the kernel, or the handler that passes on, gives a whole one, and no other code uses
-    // it.
+    // SAFETY: the kernel, or the handler that passes on, gives a complete siginfo_t. No other code
+    // uses it.
     let info = unsafe { &mut *info };
     let mut next = next_after(info).unwrap_or_else(|| PREVIOUS.load(SeqCst));
     let mut is_called = false;

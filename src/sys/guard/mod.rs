@@ -94,9 +94,9 @@ impl Guard {
         Ok(guard)
     }
 
-    /// Runs `body` while no handler replaces pages of the range. Every change of what the handler
-    /// knows of pages uses this. It comes before the pages are unmapped, because other code may map
-    /// something there at once.
+    /// Runs `body` while no handler replaces pages of the range. Every change of the range or its
+    /// notes uses this. It happens before pages are unmapped, because other code may map something
+    /// there at once.
     fn alone<R>(&self, body: impl FnOnce() -> R) -> R {
         self.slot.alone(|_| body()).expect("there is a guard")
     }
@@ -155,9 +155,9 @@ impl Guard {
         self.is_restricted.store(true, SeqCst);
     }
 
-    /// Returns whether a lost page would do no more than end a copy that this thread makes now. It
-    /// would do more where access may raise SIGSEGV: some pages are protected, or this is a child
-    /// without the range.
+    /// Returns whether a lost page would only end a copy that this thread makes now. It does not if
+    /// access may raise SIGSEGV: some pages are protected, or this is a child that does not have
+    /// the range.
     pub fn ends_copies(&self) -> bool {
         !self.is_restricted.load(SeqCst) && self.slot.is_here() && is_in_place()
     }

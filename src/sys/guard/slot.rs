@@ -45,8 +45,8 @@ pub(super) struct Slot {
     pub(super) taken: AtomicBool,
     /// How often a range was published. The last bit is the index of the latest one.
     version: AtomicUsize,
-    /// The next range is written beside the latest, which stays whole. If a thread forks while
-    /// another one writes a range, the child never sees that half-written range.
+    /// The next range is written beside the latest, which stays whole. If another thread forks
+    /// while a range is being written, the child still finds a whole one.
     ranges: [SharedRange; 2],
     /// The file behind the range. Like the notes, it is read and changed under the slot's lock.
     pub(super) file: File,
@@ -59,8 +59,8 @@ pub(super) struct Slot {
     noted: AtomicBool,
     /// A byte for each page: [`DENIED`], [`REPLACED`], [`RELEASED`], [`LOST`]. Each level has room
     /// for twice as many pages as the one before, so that more room needs no moving. Levels are
-    /// never unmapped. While the guard ends, the handler may read the notes of a released page,
-    /// where other code has its memory.
+    /// never unmapped, because the handler may still read them for a fault in a released page while
+    /// the guard ends.
     pub(super) notes: [AtomicPtr<AtomicU8>; LEVELS],
 }
 
@@ -152,8 +152,8 @@ impl Slot {
                 && self
                     .noted_on(range.page(address))
                     .is_some_and(|note| note.load(SeqCst) & RELEASED == 0);
-            // Two publications later another range is written over this one, and the notes begin
-            // anew after a publication only. So an unchanged version proves that all values belong
+            // A publication changes the version before this range can be overwritten, and before
+            // the notes are cleared. So an unchanged version proves that all values belong
             // together.
             if self.version.load(SeqCst) == version {
                 return is_guarded.then_some(range);
