@@ -449,8 +449,7 @@ impl Cache {
                 file = rest;
                 continue;
             }
-            // If no file is cached, the counted bytes are those that other threads are about to
-            // cache.
+            // If no file is cached, other threads are about to cache the counted bytes.
             let Some(oldest) = self.take_oldest() else { return self.discard(file) };
             if let Some(rest) = self.give_up(oldest, file.allocated) {
                 if has_room(rest.allocated + file.allocated) {

@@ -1,6 +1,6 @@
-//! Runs a few system calls that this process must not make itself in a child, which shares memory
-//! and descriptors with it. The child is gone when [`run`] returns, and the program does not see
-//! it:
+//! Runs a child that shares memory and descriptors with this process, for a few system calls that
+//! this process must not make itself. The child is gone when [`run`] returns, and the program does
+//! not see it:
 //! - All signals are blocked meanwhile. Otherwise a signal for the process group would run the
 //!   program's handler in the child, in shared memory. The child sends no signal when it ends, and
 //!   wait(2) without `__WALL` does not find it.

@@ -32,8 +32,8 @@ struct Placed {
 impl Placed {
     /// Moves the descriptor to its number in this process already, if the number is free. Otherwise
     /// std could get that number for its pipe, which reports a failed execve(2), and the child
-    /// would overwrite the pipe. If the number is in use, the descriptor goes to a number far above
-    /// the usual ones, where no other call passes one.
+    /// would overwrite the pipe. If the number is in use, the descriptor goes far above the numbers
+    /// that programs pass, so that it is in the way of none of them.
     fn new(fd: &OwnedFd, number: RawFd) -> Result<Placed> {
         if number < 0 {
             return Err(Errno(libc::EBADF));

@@ -12,8 +12,8 @@
 //! and never change. Where the handler is not in place, a fault is a panic in Go, and C finds out
 //! what is missing. In a guarded map Go asks C only for what Go cannot see:
 //! - whether pages were replaced, if the program was ever given the memory;
-//! - the length of the file, if the next page is not there; in the last page also if the bytes that
-//!   show it are zero.
+//! - the length of the file, if the next page is not there. In the map's last page Go asks only if
+//!   all bytes from the last one read on are zero, because the kernel clears what it cuts off.
 
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};

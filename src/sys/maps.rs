@@ -15,12 +15,12 @@ pub(crate) struct Region {
     pub addresses: Range<usize>,
     /// Text like "rw-p".
     pub permissions: String,
-    /// The path of a file, or a name of the kernel's such as "[heap]". Empty if there is neither.
+    /// The path of a file, or a name of the kernel's such as `[heap]`. Empty if there is neither.
     pub name: String,
 }
 
 impl Region {
-    /// Parses a line like "7f0000000000-7f0000001000 rw-p 00000000 00:00 0 [heap]".
+    /// Parses a line like `7f0000000000-7f0000001000 rw-p 00000000 00:00 0      [heap]`.
     pub fn parse(line: &str) -> Option<Region> {
         let mut fields = line.splitn(6, ' ');
         let (start, end) = fields.next()?.split_once('-')?;

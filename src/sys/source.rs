@@ -112,7 +112,7 @@ const WRITABLE: u64 = 2;
 const SHARED: u64 = 8;
 
 /// Returns the mapping that an address is in, if it is anonymous memory for reading and writing.
-/// The kernel's own mappings in every process ([vvar] and the like) have no file either, but are
+/// The kernel's own mappings in every process (`[vvar]` and the like) have no file either, but are
 /// never for writing.
 fn anonymous_mapping(maps: BorrowedFd<'_>, address: usize) -> Result<Option<Range<usize>>> {
     let mut query =

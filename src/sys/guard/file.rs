@@ -8,9 +8,8 @@ use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::SeqCst};
 use crate::sys::call::{Result, check};
 use crate::sys::mapping::Content;
 
-/// The file behind a range. The program, or a child, may have closed the descriptor although it is
-/// not theirs. Its number may then refer to another file, so device and inode are compared. They
-/// identify the file while it is mapped.
+/// The file behind a range. Its device and inode identify it while it is mapped. The number of its
+/// descriptor does not: the program or a child may have closed the descriptor, which is not theirs.
 #[derive(Debug)]
 pub(super) struct File {
     /// The descriptor. -1 without a file, or where statx(2) failed.
