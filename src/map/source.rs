@@ -137,9 +137,9 @@ impl MapOptions {
         let size = file.size.max(self.file_size);
         let length = self.length_in(size, file.name)?;
         if length == 0 || size > file.size {
-            // A trial mapping comes before the file is changed, and replaces a mapping of no bytes.
-            // Files of /proc and /sys report 0 bytes although they have content. An empty map of
-            // them would be wrong.
+            // Before the file is changed, and if there is nothing to map, one byte is mapped on
+            // trial. Files of /proc and /sys report 0 bytes although they have content. An empty
+            // map of them would be wrong.
             let (access, execute, reads_shared) =
                 (self.access, self.execute, file.is_of_huge_pages());
             let no_reserve = reads_shared;

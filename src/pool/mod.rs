@@ -114,7 +114,7 @@ impl Pool {
 
     /// Returns a file that holds these segments, and a measurement of the scan if one is needed.
     /// Returns no file in three cases, and the caller then makes a new one:
-    /// - this host cannot prove that no other process has a file open;
+    /// - this host cannot prove that a file is not open elsewhere;
     /// - too many files are in use;
     /// - there are no descriptors for one.
     pub(crate) fn lend(

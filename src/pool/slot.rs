@@ -11,8 +11,8 @@ use crate::sys::file::{self, Identity};
 #[derive(Debug)]
 #[repr(align(128))]
 pub(super) struct Slot {
-    // The open master. It is noted here, so that a child finds it at any moment at which its parent
-    // forked.
+    // The open master. It is noted here, so that a child finds it, whatever the parent's threads
+    // did when it was forked.
     fd: AtomicI32,
     device: AtomicU64,
     inode: AtomicU64,
@@ -81,7 +81,8 @@ impl Slot {
         self.name_hash.store(file.name.0, Relaxed);
         self.used.store(file.used, Relaxed);
         self.present.store(file.present | if file.is_exposed { EXPOSED } else { 0 }, Release);
-        // The pointer is stored last. A thread that takes it resets `present` afterwards.
+        // The pointer is stored last. A thread that takes it resets `present`, which must not be set
+        // again after that.
         self.kept.store(Box::into_raw(file), SeqCst);
     }
 
