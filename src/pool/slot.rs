@@ -81,8 +81,8 @@ impl Slot {
         self.name_hash.store(file.name.0, Relaxed);
         self.used.store(file.used, Relaxed);
         self.present.store(file.present | if file.is_exposed { EXPOSED } else { 0 }, Release);
-        // The pointer is stored last. A thread that takes it resets `present`, which must not be set
-        // again after that.
+        // The pointer is stored last. A thread that takes it resets `present`, which must not be
+        // set again after that.
         self.kept.store(Box::into_raw(file), SeqCst);
     }
 

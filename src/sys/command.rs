@@ -33,7 +33,7 @@ impl Placed {
     /// Moves the descriptor to its number in this process already, if the number is free. Otherwise
     /// std could get that number for its pipe, which reports a failed execve(2), and the child
     /// would overwrite the pipe. If the number is in use, the descriptor goes far above the numbers
-    /// that programs pass, so that it is in the way of none of them.
+    /// that programs pass, where it is in the way of none.
     fn new(fd: &OwnedFd, number: RawFd) -> Result<Placed> {
         if number < 0 {
             return Err(Errno(libc::EBADF));

@@ -13,7 +13,7 @@
 //! what is missing. In a guarded map Go asks C only for what Go cannot see:
 //! - whether pages were replaced, if the program was ever given the memory;
 //! - the length of the file, if the next page is not there. In the map's last page Go asks only if
-//!   all bytes from the last one read on are zero, because the kernel clears what it cuts off.
+//!   all bytes from the last one read on are zero. The kernel clears what it cuts off.
 
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
