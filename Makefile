@@ -1,22 +1,22 @@
-# Each of these is the one way to do it:
-#   make demo [FILE=path]   the main job on real input, from C, Go and Rust
-#   make check              format, lints and the fast tests, after every edit
-#   make test               the tests of all languages for this machine
-#   make test-kernels       the portable groups of the suite on Linux 5.10, 6.1 and 6.12
-#   make test-msrv          the library with the oldest compiler that it is for, Debian 13's
-#   make test-arm64         the same groups on arm64, with pages of 4 KiB and of 16 KiB (an hour or more)
-#   make test-musl          every function from C, linked statically with musl, on x86_64 and arm64
-#   make test-targets       the same with glibc on s390x, which stores the highest byte first; 32 bits are refused
-#   make inject             every fault at every system call of every exported function (minutes)
-#   make soak [ROUNDS=20]   what is random or waits for a coincidence, so many times as often
+# The targets. Each one is the only way to do its work:
+#   make demo [FILE=path]   runs the main job on real input, from C, Go and Rust
+#   make check              runs format, lints and the fast tests, after every edit
+#   make test               runs the tests of all languages for this machine
+#   make test-kernels       runs the portable groups of the suite on Linux 5.10, 6.1 and 6.12
+#   make test-msrv          builds the library with the oldest supported compiler, Debian 13's
+#   make test-arm64         runs the portable groups on arm64, with pages of 4 KiB and of 16 KiB (an hour or more)
+#   make test-musl          calls every function from C, linked statically with musl, on x86_64 and arm64
+#   make test-targets       calls them with glibc on s390x, which stores the highest byte first; checks that 32 bits fail
+#   make inject             causes every fault at every system call of every exported function (minutes)
+#   make soak [ROUNDS=20]   repeats tests that are random or wait for a coincidence, ROUNDS times as often
 #   make mutants            counts the faults in the core that the fast tests notice (an hour)
-#   make lib                the release build with programs and manual pages, staged in dist/ and for Go in go/lib/
-#   make install            what is in dist/, under $(DESTDIR); PREFIX, BINDIR, LIBDIR, INCLUDEDIR, MANDIR say where
-#   make uninstall          removes what make install of the same dist/ and directories has put there
-#   make go-module          the Go module as it is published, in build/go-module/, and served by build/go-proxy/
-#   make header             include/bytefd.h from the Rust sources, and its copy in go/
-#   make abi                abi/bytefd.abi, the binary interface that the tests compare with
-#   make bench              the speed of everything, side by side, in less than ten minutes; results in benches/results/
+#   make lib                stages the release build with programs and manual pages in dist/ and for Go in go/lib/
+#   make install            installs dist/ below $(DESTDIR) in PREFIX, or in BINDIR, LIBDIR, INCLUDEDIR and MANDIR
+#   make uninstall          removes what make install of the same dist/ and directories has installed
+#   make go-module          makes the Go module of a release in build/go-module/, and serves it in build/go-proxy/
+#   make header             generates include/bytefd.h from the Rust sources, and its copy in go/
+#   make abi                generates abi/bytefd.abi, the binary interface that the tests compare with
+#   make bench              measures the speed of everything, side by side, in less than ten minutes; results in benches/results/
 PREFIX  ?= /usr/local
 DESTDIR ?=
 BINDIR     = $(PREFIX)/bin
@@ -42,7 +42,7 @@ lib:
 	scripts/stage $(or $(CARGO_TARGET_DIR),target)/release/libbytefd.a
 	scripts/programs
 
-# Compiles only if nothing is staged, so that root needs no cargo.
+# The library is compiled only if nothing is staged, so that root needs no cargo.
 install: $(if $(wildcard dist/lib),,lib)
 	$(directories) scripts/install install
 

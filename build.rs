@@ -1,7 +1,8 @@
-//! Gives the shared library that cargo builds the soname of the one that `make lib` stages, so that
-//! programs record the ABI and not a file name, and keeps it in memory after dlclose(3), because
-//! the handler of SIGBUS is in it. Nothing is written into the source tree: the header is made by
-//! `make header`.
+//! Sets linker options of the shared library that cargo builds.
+//!
+//! It gets the soname of the library that `make lib` stages, so that programs record the ABI and
+//! not a file name. It stays in memory after dlclose(3), because it contains the handler for
+//! SIGBUS. The script writes nothing into the source tree: `make header` makes the header.
 
 fn main() {
     let [major, minor] = ["MAJOR", "MINOR"].map(|part| {

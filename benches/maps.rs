@@ -1,4 +1,4 @@
-//! What a map costs, side by side with what people do today: `make bench`.
+//! Measures maps side by side with what programs do today: `make bench`.
 
 #[path = "common/mod.rs"]
 mod common;
@@ -19,11 +19,11 @@ use common::{Nanos, Task};
 
 const MAPPED: usize = 256 << 20;
 const BUILT: usize = 64 << 20;
-/// Bytes of one copy, and of what an encoder writes at a time.
+/// Number of bytes in one copy, and in one write of an encoder.
 const PIECE: usize = 64 << 10;
 const PIECES: usize = MAPPED / PIECE;
 
-/// What a process takes for its rounds, if they take no longer.
+/// Time for the rounds of a process, unless they take longer.
 const TIME: Duration = Duration::from_millis(300);
 
 const OPENED: &[&str] =
@@ -64,7 +64,7 @@ const TASKS: [Task; 9] = [
     Task {
         title: "the same in no order",
         names: COPIED,
-        // An odd factor makes each number once of each.
+        // The odd factor gives each number once.
         measure: |path| {
             copies(
                 path,
@@ -100,13 +100,13 @@ trait Bytes: Sized {
     fn bytes(&self) -> &[u8];
 }
 
-/// What a C program writes.
+/// The map that a C program writes by hand.
 struct Plain(*mut c_void, usize);
 
 impl Bytes for Plain {
     fn open(path: &Path) -> Plain {
         let path = CString::new(path.as_os_str().as_bytes()).expect("no NUL");
-        // SAFETY: a string, a writable struct, and a mapping of its own.
+        // SAFETY: a string, a writable struct, and a new mapping.
         unsafe {
             let fd = libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
             assert!(fd >= 0);
@@ -121,21 +121,21 @@ impl Bytes for Plain {
     }
 
     fn bytes(&self) -> &[u8] {
-        // SAFETY: mapped, and nobody changes the file.
+        // SAFETY: the bytes are mapped, and no process changes the file.
         unsafe { std::slice::from_raw_parts(self.0.cast(), self.1) }
     }
 }
 
 impl Drop for Plain {
     fn drop(&mut self) {
-        // SAFETY: made in `open`.
+        // SAFETY: `open` made the mapping, and nothing uses it any more.
         unsafe { libc::munmap(self.0, self.1) };
     }
 }
 
 impl Bytes for memmap2::Mmap {
     fn open(path: &Path) -> memmap2::Mmap {
-        // SAFETY: nobody changes the file.
+        // SAFETY: no process changes the file.
         unsafe { memmap2::Mmap::map(&File::open(path).expect("opened")) }.expect("mapped")
     }
 
@@ -144,7 +144,7 @@ impl Bytes for memmap2::Mmap {
     }
 }
 
-/// map_file, as C programs call it.
+/// map_file, called as a C program does.
 struct Ours<const FLAGS: u64>(*mut bytefd_map);
 
 impl<const FLAGS: u64> Bytes for Ours<FLAGS> {
@@ -157,7 +157,7 @@ impl<const FLAGS: u64> Bytes for Ours<FLAGS> {
     }
 
     fn bytes(&self) -> &[u8] {
-        // SAFETY: the map lives, and nobody changes the file.
+        // SAFETY: the map lives, and no process changes the file.
         unsafe {
             let map = self.0.as_ref();
             std::slice::from_raw_parts(bytefd_map_data(map).cast(), bytefd_map_length(map))
@@ -167,7 +167,7 @@ impl<const FLAGS: u64> Bytes for Ours<FLAGS> {
 
 impl<const FLAGS: u64> Drop for Ours<FLAGS> {
     fn drop(&mut self) {
-        // SAFETY: made by bytefd, and used no more.
+        // SAFETY: bytefd made the map, and nothing uses it any more.
         bytefd_map_close(Some(unsafe { Box::from_raw(self.0) }));
     }
 }
@@ -186,7 +186,7 @@ fn options(access: u32, flags: u64) -> bytefd_map_options {
     }
 }
 
-/// Looks at the bytes of a map.
+/// Reads the bytes of a map.
 type Read = fn(&[u8]) -> u64;
 
 fn sequentially(bytes: &[u8]) -> u64 {
@@ -203,7 +203,7 @@ fn at_random(bytes: &[u8]) -> u64 {
     })
 }
 
-/// Opens, reads and closes.
+/// Opens a map, reads it and closes it.
 fn life<'a, M: Bytes>(path: &'a Path, read: Read) -> Box<dyn FnMut() + 'a> {
     Box::new(move || {
         black_box(read(M::open(path).bytes()));
@@ -220,7 +220,7 @@ fn lives(path: &Path, read: Read, repeats: u32) -> Nanos {
     common::measure(&mut ways, repeats, TIME)
 }
 
-/// Without what opening costs.
+/// Reads maps that are open already.
 fn open_already(path: &Path) -> Nanos {
     let (plain, guarded) = (Plain::open(path), Ours::<BYTEFD_MAP_GUARD>::open(path));
     let mut ways: [Box<dyn FnMut()>; 2] = [
@@ -230,14 +230,14 @@ fn open_already(path: &Path) -> Nanos {
     common::measure(&mut ways, 1, TIME)
 }
 
-/// The pieces of these numbers, one after the other.
+/// Copies the pieces of these numbers, one after the other.
 fn copies(path: &Path, pieces: &[usize], repeats: u32) -> Nanos {
     let (plain, guarded) = (Ours::<0>::open(path), Ours::<BYTEFD_MAP_GUARD>::open(path));
     let mut target = vec![1u8; PIECE];
     let target: *mut u8 = target.as_mut_ptr();
     let read = |map: &bytefd_map, offset| {
         let mut copied = 0;
-        // SAFETY: room for a piece, which the map has.
+        // SAFETY: the target has room for a piece, and the map has the piece.
         let status = unsafe {
             bytefd_map_read(Some(map), offset, target.cast(), PIECE, &mut copied, null_mut())
         };
@@ -248,13 +248,13 @@ fn copies(path: &Path, pieces: &[usize], repeats: u32) -> Nanos {
         Box::new(|| {
             for offset in offsets() {
                 let from = black_box(plain.bytes())[offset..].as_ptr();
-                // SAFETY: as above.
+                // SAFETY: the same as above.
                 unsafe { std::ptr::copy_nonoverlapping(from, black_box(target), PIECE) }
             }
         }),
         // SAFETY: the map lives.
         Box::new(|| offsets().for_each(|offset| read(unsafe { &*plain.0 }, offset))),
-        // SAFETY: the same.
+        // SAFETY: the map lives.
         Box::new(|| offsets().for_each(|offset| read(unsafe { &*guarded.0 }, offset))),
     ];
     common::measure(&mut ways, repeats, TIME)
@@ -264,11 +264,11 @@ fn wrapped(bytes: &[u8]) {
     // SAFETY: a valid buffer.
     let fd = unsafe { shm_wrap_buffer(bytes.as_ptr().cast(), bytes.len(), null(), null_mut()) };
     assert!(fd >= 0);
-    // SAFETY: ours.
+    // SAFETY: the descriptor is ours.
     drop(unsafe { OwnedFd::from_raw_fd(fd) });
 }
 
-/// As an encoder does it.
+/// Builds the content piece by piece, like an encoder.
 fn built_in_pieces(_: &Path) -> Nanos {
     let piece = &common::pattern(PIECE)[..];
     let mut ways: [Box<dyn FnMut() + '_>; 2] = [
@@ -297,8 +297,8 @@ fn built_of_known_length(_: &Path) -> Nanos {
         }),
         Box::new(|| {
             let mut map = null_mut();
-            // SAFETY: options and a writable pointer; the map has room for all pieces; it is closed
-            // once.
+            // SAFETY: options and a writable pointer. The map has room for all pieces, and is
+            // closed once.
             unsafe {
                 assert_eq!(
                     bytefd_map_memory(

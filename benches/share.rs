@@ -1,5 +1,5 @@
-//! What it costs to give another process bytes: a descriptor over a socket beside the bytes
-//! themselves. `make bench`.
+//! Measures what it costs to give bytes to another process: a descriptor over a socket beside the
+//! bytes themselves. `make bench`.
 
 #[path = "common/mod.rs"]
 mod common;
@@ -17,7 +17,7 @@ use bytefd::ffi::*;
 
 use common::{Nanos, Task};
 
-/// What a process takes for its rounds, if they take no longer.
+/// Time for the rounds of a process, unless they take longer.
 const TIME: Duration = Duration::from_millis(300);
 
 const WAYS: &[&str] = &["through the socket", "in a new descriptor", "in one that is there"];
@@ -113,7 +113,7 @@ impl Consumer {
         let (ours, mut theirs) = UnixStream::pair().expect("a socket");
         let serve = move || {
             let mut buffer = vec![0; size];
-            // Until the other end is closed.
+            // The loop runs until the other end is closed.
             while theirs.read_exact(&mut [0]).is_ok() {
                 let sum = take(&mut theirs, &mut buffer);
                 theirs.write_all(&sum.to_le_bytes()).expect("answered");
@@ -142,7 +142,7 @@ fn copied(socket: &mut UnixStream, buffer: &mut [u8]) -> u64 {
     sum(buffer)
 }
 
-/// Verified, mapped and read in place.
+/// Receives a descriptor, checks it, maps it and reads it in place.
 fn received(socket: &mut UnixStream, _: &mut [u8]) -> u64 {
     let size = size_of::<bytefd_requirements>();
     let fd = receive(
@@ -157,7 +157,7 @@ fn received(socket: &mut UnixStream, _: &mut [u8]) -> u64 {
         },
     );
     let mut map = null_mut();
-    // SAFETY: a descriptor that nobody can change any more; the map is closed once.
+    // SAFETY: the seals prevent every change of the file; the map is closed once.
     unsafe {
         assert_eq!(bytefd_map_fd(fd.as_raw_fd(), null(), &mut map, null_mut()), 0);
         let bytes = std::slice::from_raw_parts(
@@ -170,7 +170,7 @@ fn received(socket: &mut UnixStream, _: &mut [u8]) -> u64 {
     }
 }
 
-/// One descriptor sent, received and closed, by one thread.
+/// Sends, receives and closes one descriptor, in one thread.
 fn round_trip(_: &Path) -> Nanos {
     let (ours, theirs) = UnixStream::pair().expect("a socket");
     let fd = wrapped(b"hello");
@@ -187,7 +187,7 @@ fn round_trip(_: &Path) -> Nanos {
     common::measure(&mut ways, 50, TIME)
 }
 
-/// What a C program writes.
+/// The steps that a C program writes by hand.
 mod by_hand {
     use super::*;
 
@@ -197,7 +197,7 @@ mod by_hand {
     pub fn send(socket: c_int, fd: c_int) {
         let mut control = Control([0; 24]);
         let mut part = libc::iovec { iov_base: c"!".as_ptr().cast_mut().cast(), iov_len: 1 };
-        // SAFETY: as cmsg(3) shows it.
+        // SAFETY: the steps are those of cmsg(3).
         unsafe {
             let mut message: libc::msghdr = std::mem::zeroed();
             (message.msg_iov, message.msg_iovlen) = (&mut part, 1);
@@ -214,7 +214,7 @@ mod by_hand {
     pub fn receive(socket: c_int) -> OwnedFd {
         let (mut control, mut byte) = (Control([0; 24]), 0u8);
         let mut part = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
-        // SAFETY: as cmsg(3) shows it; the descriptor is ours.
+        // SAFETY: the steps are those of cmsg(3); the descriptor is ours.
         unsafe {
             let mut message: libc::msghdr = std::mem::zeroed();
             (message.msg_iov, message.msg_iovlen) = (&mut part, 1);

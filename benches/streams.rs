@@ -1,6 +1,6 @@
-//! What it costs to make a descriptor of what is read or written piece by piece, beside a `Vec`
-//! that is wrapped: `make bench`.
-// The oldest compiler builds the library alone.
+//! Measures what it costs to make a descriptor of bytes that are read or written piece by piece,
+//! beside a `Vec` that is wrapped: `make bench`.
+// The oldest supported compiler builds the library alone.
 #![allow(clippy::incompatible_msrv)]
 
 #[path = "common/mod.rs"]
@@ -16,7 +16,7 @@ use bytefd::{MapWriter, Pool, StreamOptions, WrapOptions, wrap};
 
 use common::{Nanos, Task};
 
-/// What a process takes for its rounds, if they take no longer.
+/// Time for the rounds of a process, unless they take longer.
 const TIME: Duration = Duration::from_millis(200);
 
 const READ: &[&str] = &[
@@ -40,10 +40,10 @@ const fn tasks<const SIZE: usize>(titles: [&'static str; 5]) -> [Task; 5] {
     ]
 }
 
-/// What a pipe holds at most, so that whoever writes it does not play a part up to here.
+/// Capacity of a pipe. Up to this size the writer does not take part in the time.
 const PIPE: usize = 1 << 20;
 
-/// A reader that knows nothing but to read.
+/// A reader that can do nothing but read.
 struct Reader<'a>(&'a [u8]);
 
 impl Read for Reader<'_> {
@@ -92,7 +92,7 @@ fn whole(mut reader: impl Read) -> Vec<u8> {
     whole
 }
 
-/// What is known of the stream, and a pool for either way.
+/// Returns what is known of the stream, and a pool for either way.
 fn prepared(size: usize) -> (WrapOptions, StreamOptions, StreamOptions, [Pool; 2]) {
     let hint = StreamOptions::new().size_hint(size as u64);
     (WrapOptions::new(), StreamOptions::new(), hint, [Pool::new(256 << 20), Pool::new(256 << 20)])
@@ -157,7 +157,7 @@ fn written<W: std::io::Write>(mut to: W, bytes: &[u8], piece: usize) -> W {
     to
 }
 
-/// Writing to it is a part of all ways.
+/// Passes bytes through a pipe. All ways include the writing.
 fn through_a_pipe(bytes: &[u8], read: impl FnOnce(PipeReader)) {
     let (reader, mut writer) = std::io::pipe().expect("a pipe");
     // SAFETY: touches no memory.

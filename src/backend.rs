@@ -1,5 +1,5 @@
-//! Where an empty file comes from: memfd, POSIX shared memory or `O_TMPFILE`. Whichever it is, the
-//! file is empty, read-write for us, has no name by the time it leaves this room, and no child
+//! Makes an empty file: memfd, POSIX shared memory or `O_TMPFILE`. For each of them the file is
+//! empty and open for reading and writing. It has no name when it leaves this room, and no child
 //! inherits it.
 
 use std::ffi::{CStr, CString};
@@ -40,21 +40,21 @@ pub enum Backend {
 /// Whether the new file may be made executable.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Execution {
-    /// Never: where the kernel can (6.3 and newer) it refuses from now on, F_SEAL_EXEC.
+    /// Never: kernels that support F_SEAL_EXEC (6.3 and newer) refuse it from now on.
     Forbidden,
-    /// Nobody wants to execute it, but the set of seals must stay as the caller chose it.
+    /// No execution is wanted, but the set of seals must stay as the caller chose it.
     Undecided,
-    /// It will be executed: a host that forbids that is an error.
+    /// The file will be executed. If the host forbids that, the call fails.
     Wanted,
 }
 
-/// An empty file and which backend made it. `backend` is never `Auto`.
+/// An empty file, and the backend that made it. `backend` is never `Auto`.
 pub(crate) struct EmptyFile {
     pub fd: OwnedFd,
     pub backend: Backend,
 }
 
-/// `name` is a checked label: no `/`, newline or NUL, at most 200 bytes.
+/// Makes an empty file. `name` is a checked label: no `/`, newline or NUL, at most 200 bytes.
 pub(crate) fn create(backend: Backend, name: &CStr, execution: Execution) -> Result<EmptyFile> {
     let make = |backend| {
         let fd = match backend {
@@ -86,12 +86,12 @@ fn is_forbidden(error: &Error, backend: Backend, execution: Execution) -> bool {
     backend == Backend::Memfd && execution == Execution::Wanted && error.errno() == libc::EACCES
 }
 
-/// Running out of something, as opposed to a backend that is not there.
+/// Returns whether something ran out, unlike a backend that does not exist.
 pub(crate) fn is_shortage(errno: Errno) -> bool {
     [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOSPC, libc::EDQUOT].contains(&errno.0)
 }
 
-// linux/memfd.h, Linux 6.3. Not in every C library this builds with.
+// From linux/memfd.h, Linux 6.3, which not every C library has.
 const MFD_NOEXEC_SEAL: libc::c_uint = 0x0008;
 const MFD_EXEC: libc::c_uint = 0x0010;
 
@@ -112,7 +112,8 @@ fn memfd(name: &CStr, execution: Execution) -> Result<OwnedFd> {
         Err(Errno(libc::EACCES)) if execution == Execution::Undecided => create(MFD_NOEXEC_SEAL),
         result => result,
     };
-    // Without the label, which the caller knows and which can be longer than the rest.
+    // The message leaves out the label, which the caller knows and which can be longer than the
+    // rest.
     fd.context("memfd_create", || "a memory file")
 }
 
@@ -128,7 +129,7 @@ fn tmpfile() -> Result<OwnedFd> {
             made => return made.context("open O_TMPFILE", || directory.to_string_lossy()),
         }
     }
-    // The directory that was chosen comes first.
+    // The chosen directory comes first.
     let all: Vec<_> = refusals
         .iter()
         .map(|(path, errno)| format!("{} ({errno})", path.to_string_lossy()))
@@ -140,8 +141,8 @@ fn tmpfile() -> Result<OwnedFd> {
     ))
 }
 
-/// Where files without a name are made outside of memory: in the first of these that can be
-/// written.
+/// Returns the directories for files without a name on disk. The first one that can be written is
+/// used.
 pub(crate) fn temporary_directories() -> impl Iterator<Item = CString> {
     let chosen =
         std::env::var_os("TMPDIR").filter(|dir| !dir.is_empty() && !sys::is_privileged_exec());

@@ -1,47 +1,48 @@
-//! Which of two ways takes less time, learnt from what both took: where that depends on the host,
-//! the size and the moment, and no question to the kernel tells.
+//! Learns which of two ways takes less time from the times that both took. The answer depends on
+//! the host, the size and the moment, and no question to the kernel tells it.
 //!
-//! 1. The last five times of each way are known. A way costs their median, so one time of a hundred
-//!    times as much changes nothing.
-//! 2. Each way is taken twice first. From then on the cheaper one is.
-//! 3. The dearer one is tried again, three times in a row, which is a majority of five: what
-//!    changes is found out. The more often it was tried in vain, the longer that waits, in the end
-//!    so that it takes 1/64 of the time.
-//! 4. When a choice turns, what was the cheaper way until then is tried again soon: something may
-//!    just have disturbed it.
+//! 1. The last five times of each way are kept. The cost of a way is their median, so one time of a
+//!    hundred times as much changes nothing.
+//! 2. Each way is taken twice first. From then on the cheaper way is taken.
+//! 3. To notice changes, the dearer way is tried again, three times in a row, which is a majority
+//!    of five. After each such try that changes nothing the next one waits longer, until the tries
+//!    take 1/64 of the time.
+//! 4. When the choice turns, the way that was cheaper until then is tried again soon, because a
+//!    disturbance may be the reason.
 
 use std::sync::atomic::{
     AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed,
 };
 
-/// Times that are kept of each way.
+/// Number of times that are kept of each way.
 const KEPT: usize = 5;
-/// Each way is taken so many times before the times decide: a first time may be an outlier, a
-/// second one is not.
+/// How often each way is taken before the times decide. A first time may be an outlier; a second
+/// one is not.
 const FIRST: usize = 2;
-/// A majority of [`KEPT`]. The first time memory may be cold that a way leaves warm for the next
-/// time.
+/// Number of tries in a row, a majority of [`KEPT`]. The first one may find cold memory, which it
+/// leaves warm for the next one.
 const RUN: u32 = 3;
-/// One part in so many of the time goes into trying: at first, and how often that is halved.
+/// Tries take one part in `SHARE` of the time at first. `HALVED` is how often that share is halved.
 const SHARE: u64 = 16;
 const HALVED: u32 = 2;
-/// After a choice has turned, the way before is tried again after so many times.
+/// After the choice has turned, the way before is tried again after this many choices.
 const SOON: u32 = 8;
 
-/// Two ways, the one and the other, and what they took. Where threads meet, a time may be lost,
-/// which does no harm.
+/// Two ways, called the one and the other, and their times. A time may be lost when two threads
+/// note one at once, which does no harm.
 #[derive(Debug)]
 pub(crate) struct TwoWays {
     one: Times,
     other: Times,
     is_one_cheaper: AtomicBool,
-    /// What trying may cost now.
+    /// The time that may be spent on tries now.
     credit: AtomicI64,
-    /// How often the dearer way is still to be tried in a row.
+    /// How many tries of the dearer way are left in this row.
     tries: AtomicU32,
-    /// How often it was, in vain.
+    /// How many rows of tries have changed nothing.
     runs: AtomicU32,
-    /// Until it is tried because the choice has turned; 0 if that does not wait.
+    /// Number of choices until the way before is tried again; 0 if the choice has not turned
+    /// lately.
     soon: AtomicU32,
 }
 
@@ -66,7 +67,7 @@ impl Times {
         self.count.load(Relaxed) < FIRST
     }
 
-    /// The median, of an even number the lower one: what disturbs only takes longer.
+    /// Returns the median, of an even number the lower one: a disturbance only makes times longer.
     fn typical(&self) -> u64 {
         let mut last: [u64; KEPT] = std::array::from_fn(|index| self.last[index].load(Relaxed));
         let known = &mut last[..self.count.load(Relaxed).clamp(1, KEPT)];
@@ -75,11 +76,11 @@ impl Times {
     }
 }
 
-/// A way, and why it is taken.
+/// A way, and whether it is a try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Choice {
     pub is_one: bool,
-    /// Something is to be learnt from it.
+    /// Whether a time of this way is needed.
     pub is_tried: bool,
 }
 
@@ -96,22 +97,22 @@ impl TwoWays {
         }
     }
 
-    /// Whether both were taken often enough.
+    /// Returns whether both ways were taken often enough.
     pub fn are_known(&self) -> bool {
         !self.one.are_few() && !self.other.are_few()
     }
 
-    /// Whether the other way was ever taken.
+    /// Returns whether the other way was ever taken.
     pub fn is_other_known(&self) -> bool {
         self.other.count.load(Relaxed) > 0
     }
 
-    /// Whether the one way is the cheaper one; so it is thought at first.
+    /// Returns whether the one way is the cheaper one, which is assumed at first.
     pub fn is_one_cheaper(&self) -> bool {
         self.is_one_cheaper.load(Relaxed)
     }
 
-    /// The way to take next.
+    /// Returns the way to take next.
     pub fn choose(&self) -> Choice {
         if !self.are_known() {
             let is_one = self.one.count.load(Relaxed) <= self.other.count.load(Relaxed);
@@ -127,7 +128,7 @@ impl TwoWays {
         Choice { is_one: self.is_one_cheaper() != is_tried, is_tried: is_tried || is_soon.is_ok() }
     }
 
-    /// Saves for a run, and whether it begins.
+    /// Saves time for tries. Returns whether a row of tries begins now.
     fn can_afford_a_run(&self) -> bool {
         let (one, other) = (self.one.typical(), self.other.typical());
         let cheaper = one.min(other);
@@ -145,7 +146,7 @@ impl TwoWays {
         begins
     }
 
-    /// Notes what a way took.
+    /// Notes the time that a way took.
     pub fn note(&self, is_one: bool, time: u64) {
         if is_one { &self.one } else { &self.other }.add(time);
         if !self.are_known() {
@@ -164,10 +165,10 @@ impl TwoWays {
 mod tests {
     use super::*;
 
-    /// A host where the one way and the other take a known time.
+    /// A host where the time of each way is given.
     type Host = fn(u64) -> [u64; 2];
 
-    /// Goes by the rules. Returns how often the one way was taken, and what all took.
+    /// Takes ways by the rules. Returns how often the one way was taken, and the sum of all times.
     fn go(ways: &TwoWays, count: u64, host: Host) -> (u64, u64) {
         let (mut ones, mut time) = (0, 0);
         for round in 0..count {
@@ -205,7 +206,7 @@ mod tests {
 
     #[test]
     fn one_time_of_a_hundred_times_as_much_changes_nothing() {
-        // Wherever it comes, also as the first time of all, or the first of either way.
+        // The outlier may be anywhere, also the first time of all, or the first of either way.
         for outlier in 0..40 {
             let ways = TwoWays::new();
             let mut wrong = 0;
@@ -227,7 +228,7 @@ mod tests {
         go(&ways, 1_000, faster);
         assert!(go(&ways, 1_000, faster).0 > 940, "then faster");
         assert!(go(&ways, 1_000, slower).0 < 60, "then slower again, which shows at once");
-        // A hundred times as slow at first.
+        // The one way is a hundred times as slow at first.
         let ways = TwoWays::new();
         go(&ways, 20, |_| [11_000, 340]);
         go(&ways, 2_000, faster);

@@ -1,4 +1,4 @@
-//! A descriptor for one child process.
+//! Gives a descriptor to one child process.
 
 use std::os::fd::{OwnedFd, RawFd};
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! What went wrong: the step, the errno, one readable line.
+//! Errors: the step, the errno, one readable line.
 
 use std::fmt;
 use std::io;
@@ -41,7 +41,8 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error this crate found itself; `message` says what was asked and what is possible.
+    /// Makes an error that this crate found itself. `message` says what was asked and what is
+    /// possible.
     pub(crate) fn new(op: &'static str, errno: i32, message: impl fmt::Display) -> Error {
         Error { op, errno, message: message.to_string().into() }
     }
@@ -95,8 +96,8 @@ impl From<Error> for io::Error {
     }
 }
 
-/// A bare errno, as `sys` returns it. It becomes an [`Error`] where it is known what was being
-/// done.
+/// A bare errno, which `sys` returns. It becomes an [`Error`] where the purpose of the call is
+/// known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Errno(pub i32);
 
@@ -108,15 +109,15 @@ impl From<io::Error> for Errno {
 
 impl fmt::Display for Errno {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // std adds the number, which stands in the error already.
+        // std adds the number, which the error has already.
         let text = io::Error::from_raw_os_error(self.0).to_string();
         f.write_str(text.strip_suffix(&format!(" (os error {})", self.0)).unwrap_or(&text))
     }
 }
 
-/// Turns a bare errno into an [`Error`] by adding the step and what it was done to.
+/// Turns a bare errno into an [`Error`] by adding the step and its object.
 pub(crate) trait Context<T> {
-    /// `what` is only evaluated on failure.
+    /// Adds the step and its object. `what` is only called on failure.
     fn context<M: fmt::Display>(self, op: &'static str, what: impl FnOnce() -> M) -> Result<T>;
 }
 

@@ -1,4 +1,4 @@
-//! What this kernel and host offer, in words.
+//! Reports what this kernel and host offer, in words.
 
 use std::fmt::Write;
 use std::os::fd::AsFd;
@@ -27,12 +27,12 @@ use crate::wrap::WrapOptions;
 pub fn report() -> Result<String> {
     let file = backend::create(Backend::Auto, c"bytefd", backend::Execution::Forbidden)?;
     if file.backend == Backend::Memfd {
-        // What a sealed file can do is looked at below.
+        // The properties of a sealed file are found out below.
         sys::file::add_seals(file.fd.as_fd(), libc::F_SEAL_WRITE)
             .context("seal", || "a new file")?;
     }
-    // What these find out is remembered. A limit may forbid one or the other; then what was known
-    // before is told.
+    // The answers of these calls are remembered. If a limit forbids one of them, the report says
+    // what was known before.
     let large = vec![0; fill::worth_an_extent(features::huge_page_size()) as usize];
     for _ in 0..features::COLLAPSE_REFUSALS_BELIEVED {
         let _ = WrapOptions::new().wrap(&large);

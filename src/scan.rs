@@ -1,4 +1,4 @@
-//! Lend a descriptor to a closure, clean up whatever happens.
+//! Lends a descriptor to a closure, and cleans up even after an error or panic.
 
 use std::io::{IoSlice, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -293,7 +293,8 @@ impl Pool {
 #[must_use = "dropping it ends the loan"]
 pub struct Scan {
     lent: Lent,
-    /// After `lent`, so that it is dropped last: giving back is a part of what is measured.
+    /// This member stands after `lent`, so that it is dropped last: the measurement includes giving
+    /// back.
     trial: Option<Trial>,
 }
 
@@ -330,7 +331,7 @@ impl Scan {
         Ok(scan)
     }
 
-    /// The descriptor is ready for the borrower.
+    /// Marks the descriptor as ready for the borrower.
     fn begin(&mut self, trial: Option<Trial>) {
         self.trial = trial;
         self.trial.iter_mut().for_each(Trial::pause);
@@ -340,7 +341,7 @@ impl Scan {
 #[derive(Debug)]
 enum Lent {
     New {
-        /// `None` only while dropping.
+        /// `None` only while the scan is dropped.
         fd: Option<OwnedFd>,
         identity: sys::file::Identity,
     },
@@ -365,7 +366,7 @@ impl AsRawFd for Scan {
 impl Drop for Scan {
     fn drop(&mut self) {
         self.trial.iter_mut().for_each(Trial::resume);
-        // A cached file gives itself back.
+        // A cached file goes back to its pool by its own drop.
         if let Lent::New { fd, identity } = &mut self.lent {
             fd.take().map(|fd| sys::file::close_if(fd, *identity));
         }

@@ -1,25 +1,26 @@
-//! What the benches share: fresh processes, rounds in which every way runs once, and what is made
-//! of their times.
+//! The common part of the benches: new processes, rounds in which every way runs once, and figures
+//! from their times.
 //!
 //! A bench is a list of rows. Its program executes itself for every row, [`PROCESSES`] times; each
-//! of these processes measures the row alone and prints one line of numbers. What is fast in one
-//! process and slow in another shows as a range.
+//! of these processes measures the row alone and prints one line of numbers. A way that is fast in
+//! one process and slow in another shows as a range.
 #![allow(dead_code, reason = "no bench uses all of it")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Fresh processes for each row.
+/// Number of new processes for each row.
 pub const PROCESSES: usize = 6;
 
-/// The first rounds fill caches and pools. If one of them takes all the time, it is the only one.
+/// Number of first rounds, which fill caches and pools. If one of them takes all the time, it is
+/// the only one.
 const WARM_UP: usize = 2;
-/// Rounds that are measured at least, whatever they take.
+/// Smallest number of rounds that are measured, even if they take longer than the time.
 const ROUNDS: usize = 3;
 
-/// What this process is to measure, if it was started by [`in_fresh_processes`]: the number of a
-/// row, and the path that its parent has given.
+/// Returns what this process has to measure, if [`in_fresh_processes`] started it: the number of a
+/// row, and its parent's path.
 pub fn told() -> Option<(usize, PathBuf)> {
     let mut arguments = std::env::args_os().skip(1);
     let is_told = arguments.next()? == "row";
@@ -27,7 +28,7 @@ pub fn told() -> Option<(usize, PathBuf)> {
     Some((row, arguments.next()?.into()))
 }
 
-/// Ends such a process with its numbers.
+/// Prints the numbers of such a process.
 pub fn answer(numbers: impl IntoIterator<Item = f64>) -> std::io::Result<()> {
     let numbers: Vec<String> = numbers.into_iter().map(|number| number.to_string()).collect();
     println!("{}", numbers.join(" "));
@@ -58,15 +59,15 @@ pub fn in_fresh_processes(rows: usize, given: &Path) -> std::io::Result<Vec<Vec<
     Ok(numbers)
 }
 
-/// Ways of doing the same, of which the first is what the others are compared with.
+/// Several ways to do the same. The others are compared with the first.
 pub struct Task {
     pub title: &'static str,
     pub names: &'static [&'static str],
-    /// Measures them. The path is what [`compare`] has made.
+    /// Measures the ways. The path is that of the file that [`compare`] has made.
     pub measure: fn(&Path) -> Nanos,
 }
 
-/// A bench of tasks, all of it.
+/// Runs a whole bench of tasks.
 pub fn compare<G: AsRef<Path>>(
     name: &str,
     tasks: &[Task],
@@ -130,19 +131,19 @@ pub fn measure(ways: &mut [Box<dyn FnMut() + '_>], repeats: u32, time: Duration)
     nanos
 }
 
-/// A middle, and how far the others are from it.
+/// A middle value, and the values around it.
 pub struct Spread {
     pub low: f64,
     pub median: f64,
     pub high: f64,
 }
 
-/// Minimum, median and maximum.
+/// Returns minimum, median and maximum.
 pub fn range(values: impl IntoIterator<Item = f64>) -> Spread {
     spread(values, 0.0, 1.0)
 }
 
-/// First quartile, median and third quartile.
+/// Returns first quartile, median and third quartile.
 pub fn quartiles(values: impl IntoIterator<Item = f64>) -> Spread {
     spread(values, 0.25, 0.75)
 }
@@ -150,7 +151,7 @@ pub fn quartiles(values: impl IntoIterator<Item = f64>) -> Spread {
 fn spread(values: impl IntoIterator<Item = f64>, low: f64, high: f64) -> Spread {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);
-    // Between two values in proportion.
+    // Between two values the result is in proportion.
     let at = |part: f64| {
         let place = part * (values.len() - 1) as f64;
         let (below, above) = (values[place.floor() as usize], values[place.ceil() as usize]);
@@ -170,7 +171,7 @@ impl std::fmt::Display for Spread {
     }
 }
 
-/// Three digits that say something.
+/// Returns a number with three significant digits.
 pub fn figure(value: f64) -> String {
     match value {
         _ if !value.is_finite() => "-".into(),
@@ -180,8 +181,7 @@ pub fn figure(value: f64) -> String {
     }
 }
 
-/// Prints the result and writes it to benches/results; the one before is kept, so that a change can
-/// be compared.
+/// Prints the result and writes it to benches/results. The previous result is kept, for comparison.
 pub fn keep(name: &str, text: &str) -> std::io::Result<()> {
     print!("{text}");
     let path = results().join(format!("{name}.txt"));
@@ -195,7 +195,7 @@ pub fn results() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/results"))
 }
 
-/// Kernel and settings, without which no figure means anything.
+/// Returns kernel and settings, without which no figure means anything.
 pub fn host() -> String {
     let read = |path| {
         std::fs::read_to_string(path)
@@ -228,7 +228,7 @@ pub fn size_name(size: usize) -> String {
     }
 }
 
-/// Bytes of which no two pages are equal.
+/// Returns bytes of which no two pages are equal.
 pub fn pattern(length: usize) -> Vec<u8> {
     (0..length as u64 / 8)
         .flat_map(|word| word.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes())

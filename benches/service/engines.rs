@@ -1,4 +1,4 @@
-//! What looks at uploads: libmagic and YARA in this process, clamd beside it. Each takes a
+//! The engines that scan uploads: libmagic and YARA in this process, clamd beside it. Each takes a
 //! descriptor or bytes.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -12,22 +12,22 @@ use std::time::Duration;
 
 use libloading::{Library, Symbol};
 
-/// What YARA and clamd look for.
+/// The bytes that YARA and clamd search for.
 pub const MARK: &[u8] = b"bytefd!";
 
 pub trait Engine {
-    /// Says what it found. The descriptor is at offset 0.
+    /// Scans a descriptor, which is at offset 0, and returns what the engine found.
     fn scan_descriptor(&self, fd: BorrowedFd<'_>) -> String;
     fn scan_memory(&self, bytes: &[u8]) -> String;
 }
 
-/// Why there is no engine: one line.
+/// An engine, or one line that says why there is none.
 pub type Opened = Result<Box<dyn Engine>, String>;
 
 /// Opens an engine. The path is the socket of clamd.
 pub type Open = fn(&Path) -> Opened;
 
-/// The engines, and their ways of taking a descriptor and bytes.
+/// The engines, and their functions for a descriptor and for bytes.
 pub const ENGINES: [(&str, &str, Open); 3] = [
     ("libmagic", "magic_descriptor, magic_buffer", Magic::open),
     ("YARA", "yr_rules_scan_fd, yr_rules_scan_mem", Yara::open),
@@ -35,7 +35,7 @@ pub const ENGINES: [(&str, &str, Open); 3] = [
 ];
 
 fn load(name: &str, package: &str) -> Result<Library, String> {
-    // SAFETY: libraries without initialisers that mind.
+    // SAFETY: the initialisers of these libraries have no requirements.
     unsafe { Library::new(name) }.map_err(|error| format!("{error} (Debian: {package})"))
 }
 
@@ -64,7 +64,7 @@ impl Magic {
             function(&library, c"magic_load")?;
         let (descriptor, buffer) =
             (function(&library, c"magic_descriptor")?, function(&library, c"magic_buffer")?);
-        // SAFETY: as libmagic(3) says. It lives as long as the process.
+        // SAFETY: the arguments are those of libmagic(3). The cookie is never freed.
         let cookie = unsafe { open(0) };
         // SAFETY: the same; NULL is the default database.
         if cookie.is_null() || unsafe { read(cookie, std::ptr::null()) } != 0 {
@@ -76,7 +76,7 @@ impl Magic {
 
 fn text(text: *const c_char) -> String {
     assert!(!text.is_null(), "libmagic failed");
-    // SAFETY: libmagic's own text, until its next call.
+    // SAFETY: the text is libmagic's own, and lives until its next call.
     unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }
 
@@ -125,7 +125,7 @@ impl Yara {
         let (descriptor, memory) =
             (function(&library, c"yr_rules_scan_fd")?, function(&library, c"yr_rules_scan_mem")?);
         let (mut compiler, mut rules) = (null_mut(), null_mut());
-        // SAFETY: as YARA's C API documents it; they live as long as the process.
+        // SAFETY: the arguments are those of YARA's C API. The rules are never freed.
         let failed = unsafe {
             initialize() != 0
                 || create(&mut compiler) != 0
@@ -145,8 +145,8 @@ impl Yara {
     }
 }
 
-/// One that finds the mark, and twenty as people write them: words, bytes with gaps, what the file
-/// begins with.
+/// Returns a rule that finds the mark, and twenty like usual ones: words, bytes with gaps, the
+/// beginning of the file.
 fn own_rules() -> CString {
     let rule = |number: u32| {
         format!(
@@ -167,7 +167,7 @@ const RULE_MATCHES: c_int = 1;
 
 extern "C" fn count(_: *mut c_void, message: c_int, _: *mut c_void, matches: *mut c_void) -> c_int {
     if message == RULE_MATCHES {
-        // SAFETY: what `scan` has given, which nobody else uses meanwhile.
+        // SAFETY: `scan` passes this counter, and nothing else uses it meanwhile.
         unsafe { *matches.cast::<i32>() += 1 };
     }
     0
@@ -189,14 +189,14 @@ impl Engine for Yara {
     }
 }
 
-/// clamd with one signature of our own, which ends with this.
+/// A clamd with one signature of our own. It ends when this is dropped.
 pub struct Daemon {
     folder: tempfile::TempDir,
     process: Option<Child>,
 }
 
 impl Daemon {
-    /// Without clamd nobody serves the socket.
+    /// Starts clamd. Without clamd nothing serves the socket.
     pub fn start() -> std::io::Result<Daemon> {
         let folder = tempfile::tempdir()?;
         let mut daemon = Daemon { folder, process: None };
@@ -204,7 +204,7 @@ impl Daemon {
         std::fs::create_dir(at("signatures"))?;
         let mark: String = MARK.iter().map(|byte| format!("{byte:02x}")).collect();
         std::fs::write(at("signatures/mark.ndb"), format!("Bytefd.Mark:0:*:{mark}\n"))?;
-        // Uploads differ, so verdicts that it remembers would say nothing.
+        // Uploads differ, so verdicts that clamd remembers would not be used in practice.
         let settings = format!(
             "LocalSocket {}\nDatabaseDirectory {}\nTemporaryDirectory {}\nForeground \
              yes\nConcurrentDatabaseReload no\n\
@@ -254,7 +254,7 @@ impl Clamd {
         question(&mut clamd).expect("asked");
         let mut answer = String::new();
         clamd.read_to_string(&mut answer).expect("answered");
-        // What it calls the content differs.
+        // The name of the content differs, so only the verdict is returned.
         answer.split_once(": ").map_or(answer.clone(), |(_, verdict)| verdict.to_string())
     }
 }

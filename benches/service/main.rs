@@ -1,4 +1,4 @@
-//! What a service sees that has uploads in memory and hands them to an engine: hand-over and engine
+//! Measures a service that has uploads in memory and hands them to an engine: hand-over and engine
 //! together. `make bench`.
 //!
 //! A row is an engine and a size. Each of its processes runs all ways on the same upload, one after
@@ -20,7 +20,7 @@ use engines::{ENGINES, Engine};
 const SIZES: [usize; 3] = [4 << 10, 256 << 10, 16 << 20];
 const TIME: Duration = Duration::from_millis(500);
 
-/// Hands an upload to an engine and says what that found.
+/// Hands an upload to an engine and returns what the engine found.
 type Way<'a> = Box<dyn Fn(&dyn Engine, &[u8]) -> String + 'a>;
 
 const NAMES: [&str; 5] = ["disk file", "plain memfd", "bytefd::scan", "pool", "memory"];
@@ -63,7 +63,7 @@ fn plain_memfd(engine: &dyn Engine, upload: &[u8]) -> String {
     engine.scan_descriptor(file.as_fd())
 }
 
-/// What begins like a picture, and is one that nobody has seen before.
+/// Returns an upload that begins like a picture, and that no engine has scanned before.
 fn upload(size: usize) -> Vec<u8> {
     let mut upload = common::pattern(size);
     let header = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x10\0\0\0\x10\x08\x06\0\0\0";
@@ -116,7 +116,8 @@ fn main() -> std::io::Result<()> {
     common::keep("service", &text)
 }
 
-/// All times: of one round after the other, those of each way. None, if there is no such engine.
+/// Returns the times of all rounds, one round after the other, with a time for each way. Empty if
+/// there is no such engine.
 fn measure(open: engines::Open, size: usize, socket: &Path) -> Vec<f64> {
     let Ok(engine) = open(socket) else { return Vec::new() };
     let engine = &*engine;
@@ -131,7 +132,7 @@ fn measure(open: engines::Open, size: usize, socket: &Path) -> Vec<f64> {
     (0..nanos[0].len()).flat_map(|round| nanos.iter().map(move |way| way[round])).collect()
 }
 
-/// All ways say the same, and see what the engine looks for.
+/// Checks that all ways give the same answer, and that the engine finds the mark.
 fn check(engine: &dyn Engine, ways: &[Way<'_>], clean: &[u8]) {
     let mut marked = clean.to_vec();
     marked[..engines::MARK.len()].copy_from_slice(engines::MARK);

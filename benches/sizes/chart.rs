@@ -1,4 +1,4 @@
-//! The plot that the README shows.
+//! Draws the plot that the README shows.
 
 use std::ops::Range;
 use std::path::Path;
@@ -13,8 +13,8 @@ use crate::{Row, best, of};
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// What is drawn of the rows: the line of a way, or of the best way of the host; and perhaps the
-/// range over the processes.
+/// A line of the plot: a way, or the best of the host's ways; perhaps with the range over the
+/// processes.
 struct Series {
     name: &'static str,
     way: Option<usize>,
@@ -42,13 +42,13 @@ fn all() -> Vec<Series> {
     lines.into_iter().chain(ways).collect()
 }
 
-/// Sizes on one axis, times as fast as a plain memfd on the other; one panel for each number of
-/// threads.
+/// Draws sizes on one axis, and speed relative to a plain memfd on the other. Each number of
+/// threads has a panel.
 pub fn draw(rows: &[Row], host: &str, path: &Path) -> std::io::Result<()> {
     plot(rows, host, path).map_err(std::io::Error::other)
 }
 
-/// The plotter's errors may not go to another thread; their text may.
+/// Returns the text of an error. The plotter's errors may not go to another thread.
 fn said<E: std::error::Error>(error: E) -> String {
     error.to_string()
 }
@@ -83,7 +83,7 @@ fn plot(rows: &[Row], host: &str, path: &Path) -> Result<()> {
 fn panel(area: &Area<'_>, threads: usize, rows: &[&Row], times: Range<f64>) -> Result<()> {
     let caption =
         if threads == 1 { "One thread".into() } else { format!("{threads} threads at once") };
-    // Each size is one further to the right, which the plotter does with doubled numbers.
+    // Each size is one step further to the right. The plotter does that with doubled numbers.
     let places = (0..crate::SIZES.len()).map(|place| at(place as f64)).collect();
     let across =
         (at(-0.5)..at(crate::SIZES.len() as f64 - 0.5)).log_scale().with_key_points(places);
@@ -106,13 +106,13 @@ fn panel(area: &Area<'_>, threads: usize, rows: &[&Row], times: Range<f64>) -> R
         .draw()
         .map_err(said)?;
     for (number, series) in all().into_iter().enumerate() {
-        // Side by side, so that each range can be seen.
+        // The ranges are drawn side by side, so that each can be seen.
         let beside = if series.has_range { 0.08 * (number as f64 - 5.0) } else { 0.0 };
         let spreads = rows
             .iter()
             .enumerate()
             .map(|(place, row)| (at(place as f64 + beside), series.speedup(row)));
-        // One memcpy of a few bytes is far above everything.
+        // One memcpy of a few bytes would be far above everything.
         let spreads: Vec<_> = spreads.filter(|(_, spread)| spread.high <= times.end).collect();
         let line = spreads.iter().map(|(at, spread)| (*at, spread.median));
         chart.draw_series(LineSeries::new(line, series.style)).map_err(said)?;

@@ -1,4 +1,4 @@
-//! What a descriptor costs, side by side with what people do today: `make bench`.
+//! Measures what a descriptor costs, side by side with what programs do today: `make bench`.
 //!
 //! A row is a size and a number of threads. Each of its processes runs all ways on the same bytes,
 //! one after the other, in rounds, and prints the median time of each way.
@@ -17,13 +17,13 @@ use ways::WAYS;
 
 const SIZES: [usize; 8] = [64, 4 << 10, 64 << 10, 512 << 10, 1 << 20, 4 << 20, 64 << 20, 512 << 20];
 const THREADS: [usize; 2] = [1, 8];
-/// What all threads scan at once. They keep up to six times as much: a file in each pool, one that
-/// is being made, and what memcpy copies to.
+/// Largest number of bytes that all threads scan at once. They hold up to six times as much memory:
+/// a file in each pool, one that is being made, and the target of memcpy.
 const LARGEST: usize = 512 << 20;
-/// What a process takes for its rounds, if they take no longer.
+/// Time for the rounds of a process, unless they take longer.
 const TIME: Duration = Duration::from_millis(600);
 
-/// What one row's processes said: `[process][way]`, nanoseconds.
+/// The answers of one row's processes: `[process][way]`, nanoseconds.
 pub struct Row {
     threads: usize,
     size: usize,
@@ -46,16 +46,16 @@ fn main() -> std::io::Result<()> {
     chart::draw(&rows, &common::host(), &common::results().join("sizes.svg"))
 }
 
-/// Bytes.
+/// Returns the bytes of physical memory.
 fn memory() -> usize {
     // SAFETY: touches no memory.
     unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES) * libc::sysconf(libc::_SC_PAGESIZE)) as usize }
 }
 
-/// The median time of each way. Those that are not for this size take for ever.
+/// Returns the median time of each way. A way that is not for this size has an infinite time.
 fn measure(threads: usize, size: usize) -> Vec<f64> {
     let bytes = &common::pattern(size)[..];
-    // Reading the clock, and starting threads, would show in a short time.
+    // A short time would include reading the clock and starting threads.
     let repeats = (if threads == 1 { 1 << 20 } else { 16 << 20 } / size).clamp(1, 100);
     let ways = WAYS.iter().enumerate().filter(|(way, _)| ways::is_for(*way, size));
     let (numbers, runs): (Vec<_>, Vec<_>) =
@@ -77,18 +77,18 @@ fn measure(threads: usize, size: usize) -> Vec<f64> {
 }
 
 impl Row {
-    /// How many times as fast as `other`: over the processes.
+    /// Returns how many times as fast as `other` a way is, over the processes.
     fn speedup(&self, way: impl Fn(&[f64]) -> f64, other: impl Fn(&[f64]) -> f64) -> Spread {
         range(self.times.iter().map(|times| other(times) / way(times)))
     }
 }
 
-/// The time of one way in one process.
+/// Returns the time of one way in one process.
 fn of(way: usize) -> impl Fn(&[f64]) -> f64 {
     move |times| times[way]
 }
 
-/// The time of the best way of the host, in one process.
+/// Returns the time of the best of the host's ways, in one process.
 fn best(times: &[f64]) -> f64 {
     ways::BY_HAND.into_iter().map(|way| times[way]).fold(f64::INFINITY, f64::min)
 }

@@ -6,24 +6,23 @@ use std::sync::Mutex;
 
 use bytefd::ffi::*;
 
-/// Does it once. Several threads may at the same time.
+/// Runs the way once. Several threads may call it at the same time.
 pub type Run = Box<dyn Fn(&[u8]) + Sync>;
 
-/// Prepares what is not to be measured, for a size and a number of threads.
+/// Prepares a size and a number of threads, which is not measured.
 type Make = fn(usize, usize) -> Run;
 
 /// Red, green, blue.
 type Colour = (u8, u8, u8);
 
 pub const MEMFD: usize = 0;
-/// What the best way of the host is chosen from: whoever knows the host would take the fastest of
-/// these.
+/// The host's ways. A programmer with knowledge of the host would take the fastest of these.
 pub const BY_HAND: [usize; 3] = [MEMFD, 1, 2];
 pub const WRAP: usize = 5;
 pub const SCAN: usize = 6;
 pub const MEMCPY: usize = WAYS.len() - 1;
 
-/// Names, and with what colour each is drawn, if it is drawn with its range.
+/// Names, and the colour of each way that is drawn with its range.
 pub const WAYS: &[(&str, Option<Colour>, Make)] = &[
     ("plain memfd", None, |_, _| Box::new(plain_memfd)),
     ("collapsed + pwrite", None, |_, _| Box::new(|bytes| in_huge_pages(bytes, false))),
@@ -43,8 +42,8 @@ pub fn is_pool(way: usize) -> bool {
     WAYS[way].0.starts_with("pool")
 }
 
-/// Small files do not go into huge pages: these would be mostly zeros, which take longer than all
-/// the rest.
+/// Returns whether a way is for this size. Small files are not put into huge pages, which would be
+/// mostly zeros; these take longer than all the rest.
 pub fn is_for(way: usize, size: usize) -> bool {
     way == MEMFD || !BY_HAND.contains(&way) || size >= 512 << 10
 }
@@ -70,7 +69,7 @@ thread_local! {
         CString::new(format!("/bytefd-bench-{}", unsafe { libc::gettid() })).expect("no NUL");
 }
 
-/// What most programs do.
+/// Does what most programs do.
 fn usual_recipe(bytes: &[u8]) {
     // SAFETY: valid names and buffers; the descriptor is ours.
     NAME.with(|name| unsafe {
@@ -88,7 +87,7 @@ fn usual_recipe(bytes: &[u8]) {
     });
 }
 
-/// A memfd, filled and then sealed and closed.
+/// Makes a memfd, fills it, seals it and closes it.
 fn memfd(fill: impl FnOnce(c_int)) {
     // SAFETY: a valid name; the descriptor is ours.
     unsafe {
@@ -97,7 +96,7 @@ fn memfd(fill: impl FnOnce(c_int)) {
             libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING,
         )) as c_int;
         fill(fd);
-        // The kernel may have pages in use for a moment, to move them.
+        // The kernel may use pages for a moment, to move them.
         while libc::fcntl(fd, libc::F_ADD_SEALS, 0xf) != 0 {
             let error = std::io::Error::last_os_error();
             assert_eq!(error.raw_os_error(), Some(libc::EBUSY), "{error}");
@@ -111,7 +110,7 @@ fn plain_memfd(bytes: &[u8]) {
 }
 
 fn mmap_and_memcpy(bytes: &[u8]) {
-    // SAFETY: a mapping of the file's size, written once and removed.
+    // SAFETY: the mapping has the file's size, is written once and removed.
     memfd(|fd| unsafe {
         check(libc::ftruncate(fd, bytes.len() as i64));
         let protection = libc::PROT_READ | libc::PROT_WRITE;
@@ -122,13 +121,13 @@ fn mmap_and_memcpy(bytes: &[u8]) {
     });
 }
 
-/// Every extent collapsed into a huge page, and then filled through its mapping or by the kernel.
-/// Where the kernel gives no huge page the extent has small ones.
+/// Collapses every extent into a huge page, and then fills it through its mapping or by the kernel.
+/// If the kernel gives no huge page, the extent has small ones.
 fn in_huge_pages(bytes: &[u8], is_memcpy: bool) {
     const EXTENT: usize = 2 << 20;
     const MADV_COLLAPSE: c_int = 25;
-    // SAFETY: two extents of address space, in which one that is aligned is mapped again and again;
-    // what is copied is as long as what is left of the file.
+    // SAFETY: the address space has two extents, in which an aligned one is mapped again and again.
+    // A copy is no longer than the rest of the file.
     memfd(|fd| unsafe {
         check(libc::ftruncate(fd, bytes.len() as i64));
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
@@ -142,7 +141,7 @@ fn in_huge_pages(bytes: &[u8], is_memcpy: bool) {
                 libc::mmap(at, EXTENT, protection, libc::MAP_SHARED | libc::MAP_FIXED, fd, offset),
                 at
             );
-            // Of an extent without a page there is nothing to collapse.
+            // An extent without a page cannot be collapsed.
             at.cast::<u8>().write_volatile(part[0]);
             libc::madvise(at, EXTENT, MADV_COLLAPSE);
             if is_memcpy {
@@ -167,7 +166,7 @@ fn wrap(bytes: &[u8]) {
     }
 }
 
-/// The others look at nothing, either.
+/// Does nothing, because the other ways do not read the content either.
 unsafe extern "C-unwind" fn nothing(_: c_int, _: *mut c_void) -> c_int {
     0
 }
@@ -189,7 +188,7 @@ fn scan(bytes: &[u8], options: *const bytefd_wrap_options) {
 /// Options with a pool.
 struct Pooled(bytefd_wrap_options);
 
-// SAFETY: the header allows a pool to any number of threads at the same time.
+// SAFETY: the header allows any number of threads to use a pool at the same time.
 unsafe impl Sync for Pooled {}
 
 fn pooled(method: u32, flags: u64) -> Run {
@@ -225,7 +224,7 @@ impl Pooled {
     }
 }
 
-/// The limit: the copy alone, between buffers that are warm.
+/// Measures the limit: the copy alone, between buffers that are in the cache.
 fn memcpy(size: usize, threads: usize) -> Run {
     let targets: Vec<_> = (0..threads).map(|_| Mutex::new(vec![1u8; size])).collect();
     Box::new(move |bytes| {

@@ -1,5 +1,5 @@
-//! compiler TARGET: prints the path of the C compiler for that target. Which it is, the `cc` crate
-//! knows; CC, or CC_aarch64_unknown_linux_gnu and the like, name another.
+//! compiler TARGET: prints the path of the C compiler for that target. The `cc` crate chooses it;
+//! CC, or CC_aarch64_unknown_linux_gnu and the like, name another one.
 
 fn main() {
     let target = std::env::args().nth(1).expect("usage: compiler TARGET");

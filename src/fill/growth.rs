@@ -1,8 +1,8 @@
-//! A file made larger, and as it was again if something fails.
+//! Makes a file larger, and gives it its old size again if something fails.
 //!
 //! Growing never shrinks. Space is reserved first, by `fallocate`, or by zeros where the file
-//! system has none. What others may have stored past the end in the last page is cleared. Only then
-//! the file is extended.
+//! system has none. Bytes that a process may have stored past the end in the last page are cleared.
+//! Only then the file is extended.
 
 use std::fmt::Display;
 use std::os::fd::BorrowedFd;
@@ -11,17 +11,17 @@ use super::space::{check_size_limit, reserve};
 use crate::error::{Context, Errno, Result};
 use crate::sys::{self, file};
 
-/// A growing file. Dropped without [`Growth::keep`] it gives the file its old size again.
+/// A growing file. On drop without [`Growth::keep`] the file gets its old size again.
 pub(crate) struct Growth<'a> {
     fd: BorrowedFd<'a>,
     from: u64,
-    /// The size that it has given the file so far.
+    /// The size that the file has reached so far.
     reached: u64,
 }
 
 impl<'a> Growth<'a> {
-    /// Makes a file of `from` bytes larger, with zeros, and reserves the space unless told
-    /// otherwise.
+    /// Makes a file of `from` bytes larger, with zeros. Reserves the space unless `no_reserve` is
+    /// set.
     pub fn of(
         fd: BorrowedFd<'a>,
         from: u64,
@@ -35,7 +35,7 @@ impl<'a> Growth<'a> {
         if !no_reserve {
             match reserve(fd, from, to) {
                 Ok(()) => {}
-                // File systems that do not know it say so in several words.
+                // File systems without fallocate report that by several errnos.
                 Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL | libc::EPERM)) => {
                     match growth.write_zeros(from, to) {
                         // Files of huge pages take no writes. Their pages are reserved when they
@@ -51,25 +51,25 @@ impl<'a> Growth<'a> {
                 Err(errno) => return Err(errno).context("fallocate", asked),
             }
         }
-        // What somebody stored past the end in the last page would become content by growing.
-        // Writing zeros there grows and clears in one step.
+        // Bytes that a process stored past the end in the last page would become content. Writing
+        // zeros there grows the file and clears them in one step.
         let page_end = to.min(from.next_multiple_of(sys::page_size() as u64));
         growth.write_zeros(from, page_end).context("write", asked)?;
         growth.extend(to, no_reserve).context("extend", asked)?;
         Ok(growth)
     }
 
-    /// The size before.
+    /// Returns the size before.
     pub fn from(&self) -> u64 {
         self.from
     }
 
-    /// All went well: what was done stays.
+    /// Keeps the new size: everything went well.
     pub fn keep(growth: Option<Growth<'_>>) {
         std::mem::forget(growth);
     }
 
-    /// Sets the size to at least `size`. ftruncate could cut off what somebody else has added by
+    /// Sets the size to at least `size`. ftruncate could cut off what another process has added by
     /// now; fallocate and pwrite never shrink.
     fn extend(&mut self, size: u64, no_reserve: bool) -> sys::Result<()> {
         let grown = loop {
@@ -84,11 +84,10 @@ impl<'a> Growth<'a> {
                 if !no_reserve =>
             {
                 self.write_zeros(size - 1, size)?;
-                // Through a descriptor that appends, pwrite(2) has written elsewhere.
+                // Through a descriptor with O_APPEND, pwrite(2) has written elsewhere.
                 self.lengthen(size)?;
             }
-            // Where nothing was to be reserved, no block is needed: for a file of huge pages there
-            // may be none.
+            // Without a reservation no block is needed. A file of huge pages may have none left.
             Err(_) if no_reserve => self.lengthen(size)?,
             Err(errno) => return Err(errno),
         }
@@ -96,8 +95,8 @@ impl<'a> Growth<'a> {
         Ok(())
     }
 
-    /// ftruncate(2), unless the file is that long by now. What somebody else has added is theirs,
-    /// and stays.
+    /// Sets the size, ftruncate(2), unless the file has that size by now. Bytes that another
+    /// process has added stay.
     fn lengthen(&mut self, size: u64) -> sys::Result<()> {
         let found = file::fstat(self.fd)?.size;
         if found > self.reached {
@@ -120,8 +119,8 @@ impl<'a> Growth<'a> {
 
 impl Drop for Growth<'_> {
     fn drop(&mut self) {
-        // Also gives back what was reserved past the end; a full disk would stay full otherwise. A
-        // file whose size somebody else has changed meanwhile is theirs.
+        // This also returns what was reserved past the end; otherwise a full disk would stay full.
+        // If another process has changed the size meanwhile, the file stays as it is.
         if file::fstat(self.fd).is_ok_and(|stat| stat.size == self.reached) {
             let _ = file::ftruncate(self.fd, self.from);
         }

@@ -1,13 +1,13 @@
-//! Huge pages for files in memory: whether the host gives them by itself, and from how many bytes
-//! on they can pay.
+//! Huge pages for files in memory: whether the host gives them by itself, and from which size they
+//! can pay.
 
 use crate::sys::features;
 
-/// The fewest bytes for which a huge page can pay. An extent takes as long to zero however little
-/// of it is to be filled. Where page faults are slow, a huge page is 1.8 times as fast at a quarter
-/// of an extent (512 KiB), and 3.4 times at a half; where they are quick, it breaks even at a half.
-/// From here on the measured time decides. It also bounds the memory that is allocated in vain:
-/// three times what is used.
+/// Returns the smallest number of bytes for which a huge page can pay. Zeroing an extent takes the
+/// same time for any number of bytes to fill. With slow page faults a huge page is 1.8 times as
+/// fast at a quarter of an extent (512 KiB), 3.4 times at a half. With quick page faults it breaks
+/// even at a half. From here on the measured time decides. The limit also bounds the unused memory:
+/// at most three times what is used.
 pub(crate) fn worth_an_extent(extent: u64) -> u64 {
     extent / 4
 }
@@ -23,7 +23,7 @@ pub(crate) enum Way {
     Collapse,
 }
 
-/// The way in use on this host.
+/// Returns the way in use on this host.
 pub(crate) fn way() -> Way {
     match features::shmem_enabled() {
         _ if features::huge_page_size() == 0 => Way::Write,

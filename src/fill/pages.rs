@@ -1,37 +1,38 @@
-//! Huge or small pages for the next extent: those that took less time lately.
+//! Chooses huge or small pages for the next extent, by the times that both took lately.
 //!
-//! On one host a huge page makes an extent four times as fast, on another twice as slow, with eight
-//! threads or where free memory was given back. So every extent is timed, and [`TwoWays`] decides:
+//! On one host a huge page makes an extent four times as fast. On another one the extent is twice
+//! as slow, with eight threads or where free memory was given back. So every extent is timed, and
+//! [`TwoWays`] decides:
 //!
-//! - Extents that differ in what they cost are kept apart: whole ones, those filled to the half and
-//!   those filled to a quarter, alone and beside other threads.
-//! - An extent takes the time since it was begun, or since the one before was filled if that was
+//! - Extents with different costs are kept apart: whole, half and quarter ones, each alone and
+//!   beside other threads.
+//! - The time of an extent starts when it is begun, or when the one before was filled if that was
 //!   later. So threads that wait for a processor or for each other are not counted twice, and what
-//!   threads do to each other is counted once. Beside others the mean of [`TOGETHER`] extents in a
-//!   row is one time, for which all threads take the same pages.
+//!   threads do to each other is counted once. Beside other threads the mean of [`TOGETHER`]
+//!   extents in a row is one time, for which all threads take the same pages.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crate::cheaper::TwoWays;
 use crate::sys;
 
-/// What an extent in small pages takes later, when they are given back, is one part in so many of
-/// what it took to fill: 2.5 of 20 and 41 of 141 µs for each MiB, where giving back a huge page
-/// takes 6.
+/// Giving back the small pages of an extent is counted as this part of the time of filling it.
+/// Measured for each MiB: 2.5 of 20 µs and 41 of 141 µs, where giving back a huge page takes 6 µs.
 const GIVING_BACK: u64 = 8;
-/// Extents of all threads that make one time beside others: two for each of eight threads.
+/// Number of extents in a row, of all threads, whose mean is one time: two for each of eight
+/// threads.
 const TOGETHER: u32 = 16;
 
-/// What is known of one kind of extents. Where threads meet, a time may be lost, which does no
-/// harm.
+/// The measurements of one kind of extents. A time may be lost when two threads note one at once,
+/// which does no harm.
 struct Known {
-    /// Huge pages are the one way.
+    /// The two ways; huge pages are the one way.
     ways: TwoWays,
-    /// What is taken now.
+    /// Whether the next extent gets huge pages.
     is_huge: AtomicBool,
     /// When the last extent was filled.
     last: AtomicU64,
-    /// Extents since the last time was noted, and what they took, in nanoseconds for each MiB.
+    /// Number of extents since the last time was noted, and their sum in nanoseconds for each MiB.
     count: AtomicU32,
     sum: AtomicU64,
 }
@@ -47,11 +48,11 @@ impl Known {
         }
     }
 
-    /// Notes an extent of this length. `together` of them make a time.
+    /// Notes an extent of this length. The mean of `together` of them is one time.
     fn learn(&self, is_huge: bool, length: u64, begun: u64, filled: u64, together: u32) {
         let since = self.last.swap(filled, Relaxed).max(begun);
         if is_huge != self.is_huge.load(Relaxed) {
-            // It was begun when the other pages were taken.
+            // The extent was begun before the choice turned.
             return;
         }
         let time = (filled.saturating_sub(since) << 10) / (length >> 10).max(1);
@@ -70,11 +71,11 @@ impl Known {
 /// threads, and alone.
 static KNOWN: [[Known; 2]; 4] = [const { [const { Known::nothing() }; 2] }; 4];
 
-/// How many threads are filling a large file. (A child that is forked meanwhile thinks that they
-/// still do.)
+/// Number of threads that are filling a large file. (A child that is forked meanwhile keeps
+/// counting threads that it does not have.)
 static FILLING: AtomicU32 = AtomicU32::new(0);
 
-/// That this thread is one of them.
+/// One count in [`FILLING`], for this thread.
 pub(crate) struct Filling(());
 
 impl Filling {
@@ -83,13 +84,13 @@ impl Filling {
         Filling(())
     }
 
-    /// The pages for `length` bytes of an extent of `size`. The clock runs.
+    /// Chooses the pages for `length` bytes of an extent of `size`, and starts the clock.
     pub fn extent(&self, length: u64, size: u64) -> Extent {
         self.begin_extent(usize::from(length >= size / 2) + usize::from(length == size), length)
     }
 
-    /// The pages for an extent of a stream, as [`Filling::extent`]. The stream may be read into a
-    /// huge page while the clock stands.
+    /// Chooses the pages for an extent of a stream, like [`Filling::extent`]. The stream may be
+    /// read into a huge page while the clock is stopped.
     pub fn streamed_extent(&self, length: u64) -> Extent {
         self.begin_extent(3, length)
     }
@@ -114,7 +115,7 @@ pub(crate) struct Extent {
     known: &'static Known,
     together: u32,
     length: u64,
-    /// Whether it is to be a huge page. If the kernel gives none, that is what trying takes.
+    /// Whether it is to be a huge page. If the kernel gives none, the time includes the attempt.
     pub is_huge: bool,
     begun: u64,
     /// When the clock was stopped.
@@ -127,12 +128,12 @@ impl Extent {
         self.paused = sys::monotonic_time();
     }
 
-    /// The clock runs on.
+    /// Starts the clock again.
     pub fn resume(&mut self) {
         self.begun += sys::monotonic_time() - self.paused;
     }
 
-    /// To be called when all bytes are in.
+    /// Notes the time. Called when all bytes are in the extent.
     pub fn filled(self) {
         self.known.learn(
             self.is_huge,
@@ -150,10 +151,10 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
-    /// What a MiB takes, in huge pages and in small ones.
+    /// The time for a MiB, in huge pages and in small ones.
     type Host = [u64; 2];
 
-    /// Fills extents one after the other. Returns how many were huge.
+    /// Fills extents one after the other. Returns the number of huge ones.
     fn fill(known: &Known, count: u64, length: u64, [huge, small]: Host) -> u64 {
         let mut clock = known.last.load(Relaxed);
         let mut extent = || {
@@ -194,9 +195,9 @@ mod tests {
         assert!(fill(&known, 1_000, MIB, [120_000, 100_000]) < 100);
     }
 
-    /// Eight threads at once. On one processor, so that seven wait: each extent seems to take eight
-    /// times as long. `huge` pages also interrupt the seven others, for which nobody but the clock
-    /// of all speaks.
+    /// Simulates eight threads on one processor. Seven of them wait, so each extent seems to take
+    /// eight times as long. Huge pages also interrupt the seven others, which only the common clock
+    /// shows. Returns the number of huge pages.
     fn beside_others(small: u64, huge: u64, interrupting: u64) -> u64 {
         let known = Known::nothing();
         let (mut clock, mut count) = (0, 0);
@@ -224,7 +225,7 @@ mod tests {
     #[test]
     fn what_others_do_between_is_not_counted() {
         let known = Known::nothing();
-        // The last one was begun before the one before was filled.
+        // The last extent was begun before the one before it was filled.
         for (begun, filled) in [(100, 300), (1_000_000, 1_000_200), (1_000_100, 1_000_350)] {
             known.learn(true, MIB, begun, filled, 4);
         }

@@ -1,5 +1,4 @@
-//! Space in a file: how much of it the process may have, and pages that exist before they are
-//! written.
+//! Space in a file: the limit on its size, and pages that exist before they are written.
 
 use std::os::fd::BorrowedFd;
 
@@ -19,15 +18,15 @@ pub(crate) fn check_size_limit(size: u64) -> Result<()> {
     Ok(())
 }
 
-/// Makes sure that `from..to` of a file has space, fallocate(2); its size stays as it is.
+/// Reserves space for `from..to` of a file, fallocate(2). Its size does not change.
 pub(super) fn reserve(file: BorrowedFd<'_>, from: u64, to: u64) -> sys::Result<()> {
     let mut step = to - from;
     let mut offset = from;
     while offset < to {
         match sys::file::fallocate(file, libc::FALLOC_FL_KEEP_SIZE, offset, step.min(to - offset)) {
             Ok(()) => offset += step.min(to - offset),
-            // On tmpfs a signal interrupts the call and undoes its work: less at a time, until it
-            // comes through.
+            // On tmpfs a signal interrupts the call and undoes its work, so the next call asks for
+            // less.
             Err(Errno(libc::EINTR)) => step = (step / 2).max(sys::page_size() as u64),
             Err(errno) => return Err(errno),
         }
@@ -35,17 +34,17 @@ pub(super) fn reserve(file: BorrowedFd<'_>, from: u64, to: u64) -> sys::Result<(
     Ok(())
 }
 
-/// Makes an extent of a memory file, which has nothing there yet, one huge page, and shows it for
-/// storing. False where that is not the way of this host, or where the kernel has no such page.
+/// Makes an empty extent of a memory file one huge page, and shows it for stores. Returns false if
+/// this host does not collapse extents, or the kernel has no such page.
 pub(crate) fn show_extent(file: BorrowedFd<'_>, from: u64, window: &mut ExtentWindow) -> bool {
-    // A wholly empty extent is EINVAL: there must be a page to collapse.
+    // MADV_COLLAPSE fails with EINVAL unless the extent has a page.
     way() == Way::Collapse
         && reserve(file, from, from + 1).is_ok()
         && window.collapse(file, from, Access::Write).is_ok()
 }
 
-/// Makes the pages of `from..to` of a memory file exist, which has that size and nothing there yet:
-/// huge ones, but for an end that would leave more than half of one unused.
+/// Allocates the pages of `from..to` of a memory file, which has that size and no pages there yet.
+/// The pages are huge, except at an end that would leave more than half of one unused.
 pub(crate) fn allocate(file: BorrowedFd<'_>, from: u64, to: u64) -> sys::Result<()> {
     let extent = features::huge_page_size();
     let mut at = from;
@@ -54,7 +53,7 @@ pub(crate) fn allocate(file: BorrowedFd<'_>, from: u64, to: u64) -> sys::Result<
         at = to.min(from.next_multiple_of(extent));
         reserve(file, from, at)?;
         while to - at >= extent / 2 {
-            // A wholly empty extent is EINVAL: there must be a page to collapse.
+            // MADV_COLLAPSE fails with EINVAL unless the extent has a page.
             reserve(file, at, at + 1)?;
             let end = to.min(at + extent);
             if window.collapse(file, at, Access::Read).is_err() {

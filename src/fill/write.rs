@@ -1,4 +1,4 @@
-//! The content of a new file, or of what is added at its end.
+//! Writes the content of a new file, or what is added at its end.
 
 use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
@@ -11,11 +11,11 @@ use crate::sys::source::{self, Sources};
 use crate::sys::window::{Access, ExtentWindow};
 use crate::sys::{self, features};
 
-/// Segments that go to the kernel in one call. Few enough to be copied on the stack, many enough
-/// that the call's own cost is lost in the work.
+/// Number of segments that go to the kernel in one call. They are few enough to be copied on the
+/// stack, and enough to make the cost of the call itself small.
 const BATCH: usize = 64;
 
-/// The length of all segments together, if a file can have it.
+/// Returns the length of all segments together. EINVAL if no file can have that length.
 pub(crate) fn total_length(segments: &[IoSlice<'_>]) -> Result<u64> {
     let total = segments.iter().try_fold(0usize, |sum, segment| sum.checked_add(segment.len()));
     match total {
@@ -31,7 +31,7 @@ pub(crate) fn total_length(segments: &[IoSlice<'_>]) -> Result<u64> {
     }
 }
 
-/// Who copies the content of a large file in memory.
+/// What copies the content of a large file in memory.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Copier {
     /// This process, through a mapping, if the bytes are anonymous memory; the kernel, if they can
@@ -42,7 +42,7 @@ pub(crate) enum Copier {
 }
 
 /// Writes all segments, in order, to the start of an empty file. The descriptor's offset stays 0.
-/// `huge` allows huge pages, which only files in memory have, and says who copies into them.
+/// `huge` allows huge pages, which only files in memory have, and names the copier for them.
 pub(crate) fn fill(
     file: BorrowedFd<'_>,
     segments: &[IoSlice<'_>],
@@ -56,8 +56,7 @@ pub(crate) fn fill(
     let mut source = Source { segments, skip: 0, written: 0, total };
     let extent = features::huge_page_size();
     if let Some(copier) = huge.filter(|_| extent > 0 && total >= worth_an_extent(extent)) {
-        // First the size, then the content: that lets a host with `within_size` choose huge pages
-        // by itself.
+        // With the size set first, a host with `within_size` chooses huge pages by itself.
         sys::file::ftruncate(file, total).context("ftruncate", || format!("{total} bytes"))?;
         if way() == Way::Collapse {
             source.write_extents(file, extent, copier)?;
@@ -76,7 +75,7 @@ pub(crate) fn write_at(file: BorrowedFd<'_>, segments: &[IoSlice<'_>], offset: u
 
 /// Bytes on their way into a file.
 struct Source<'a> {
-    /// What is left, but for the first `skip` bytes.
+    /// The segments that are left, without their first `skip` bytes.
     segments: &'a [IoSlice<'a>],
     skip: usize,
     written: u64,
@@ -84,8 +83,8 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// Writes for as long as a huge page can pay, each extent into the pages that take less time, a
-    /// huge one if the kernel gives it.
+    /// Writes extents while a huge page can pay. Each extent gets the pages that take less time: a
+    /// huge one, if the kernel gives it, or small ones.
     fn write_extents(&mut self, file: BorrowedFd<'_>, extent: u64, copier: Copier) -> Result<()> {
         let filling = Filling::begin();
         let (mut window, mut access) = (None, Access::Read);
@@ -103,12 +102,13 @@ impl Source<'_> {
                         }
                         match ExtentWindow::new(extent as usize) {
                             Ok(new) => none.insert(new),
-                            // Without address space, or with a limit on it, plain writes do.
+                            // Without address space, or with a limit on it, plain writes are
+                            // enough.
                             Err(_) => return Ok(()),
                         }
                     }
                 };
-                // A wholly empty extent is EINVAL: there must be a page to collapse.
+                // MADV_COLLAPSE fails with EINVAL unless the extent has a page.
                 self.write_until(file, start + sys::page_size() as u64)?;
                 match window.collapse(file, start, access) {
                     Ok(()) => {
@@ -123,7 +123,7 @@ impl Source<'_> {
                         features::note_collapse(false);
                         return Ok(());
                     }
-                    // No huge page to be had just now: this extent gets small ones.
+                    // The kernel has no huge page at the moment. This extent gets small ones.
                     Err(_) => {}
                 }
             }
@@ -133,7 +133,7 @@ impl Source<'_> {
         Ok(())
     }
 
-    /// The next bytes that lie together, at most `room`.
+    /// Returns the next bytes that lie together, at most `room`.
     fn next(&self, room: usize) -> &[u8] {
         clip(&self.segments[0][self.skip..], room)
     }
@@ -161,7 +161,8 @@ impl Source<'_> {
         Ok(())
     }
 
-    /// The next segments, at most `room` bytes of them and none empty. Returns how many.
+    /// Collects the next segments, at most `room` bytes and none of them empty. Returns their
+    /// number.
     fn batch<'b>(&'b self, batch: &mut [IoSlice<'b>; BATCH], mut room: usize) -> usize {
         let mut skip = self.skip;
         let mut filled = 0;
@@ -191,7 +192,7 @@ impl Source<'_> {
     }
 }
 
-/// At most the first `length` bytes.
+/// Returns at most the first `length` bytes.
 fn clip(bytes: &[u8], length: usize) -> &[u8] {
     &bytes[..bytes.len().min(length)]
 }

@@ -1,7 +1,7 @@
-//! A buffer that becomes its own file.
+//! Makes a buffer its own file.
 //!
-//! The kernel's list of mappings says whether the buffer is the caller's own private memory. The
-//! buffer is copied into a memory file, whose mapping takes its place in one step.
+//! The kernel's list of mappings tells whether the buffer is the caller's own private memory. The
+//! buffer is copied into a memory file, whose mapping takes the buffer's place in one step.
 
 use std::fmt::Display;
 use std::io::IoSlice;
@@ -106,13 +106,14 @@ pub unsafe fn adopt(address: NonNull<u8>, length: usize) -> Result<OwnedFd> {
     check_regions(&range, &regions)?;
     check_stacks(&range, &regions)?;
 
-    // SAFETY: found readable, and no longer than a slice can be. Only the kernel reads it.
+    // SAFETY: the memory was found readable, and a slice can have this length. Only the kernel
+    // reads it.
     let bytes = unsafe { std::slice::from_raw_parts(address.as_ptr(), length) };
     let file = backend::create(Backend::Memfd, c"bytefd", Execution::Forbidden)?;
     fill::fill(file.fd.as_fd(), &[IoSlice::new(bytes)], Some(Copier::Kernel))?;
     sys::file::fchmod(file.fd.as_fd(), MODE).context("fchmod", || format!("mode {MODE:04o}"))?;
-    // SAFETY: private memory of the caller, who vouches for all other uses; the file has its bytes,
-    // and every page.
+    // SAFETY: the memory is private, and the caller guarantees all other uses of it. The file has
+    // its bytes, and every page.
     unsafe { sys::window::replace(address, length, file.fd.as_fd()) }
         .context("mmap", || shown(&range))?;
     Ok(file.fd)
@@ -120,7 +121,7 @@ pub unsafe fn adopt(address: NonNull<u8>, length: usize) -> Result<OwnedFd> {
 
 const MODE: u32 = 0o600;
 
-/// The range, if it is whole pages.
+/// Returns the range, if it consists of whole pages.
 fn checked(address: usize, length: usize) -> Result<Range<usize>> {
     let page = sys::page_size();
     let refuse = |op, message: &dyn Display| Err(Error::new(op, libc::EINVAL, message));
@@ -145,11 +146,11 @@ fn checked(address: usize, length: usize) -> Result<Range<usize>> {
     }
 }
 
-/// Whether these regions are the whole range, and all of them what can be replaced.
+/// Fails unless these regions are the whole range, and all of them can be replaced.
 fn check_regions(range: &Range<usize>, regions: &[Region]) -> Result<()> {
     let mut end = range.start;
     for region in regions {
-        // They can overlap: the kernel has joined two, or grown one, while it was read.
+        // Regions can overlap: the kernel has joined two, or grown one, while the list was read.
         if region.addresses.start > end {
             break;
         }
@@ -167,13 +168,14 @@ fn check_regions(range: &Range<usize>, regions: &[Region]) -> Result<()> {
     Ok(())
 }
 
-/// Why a region cannot be replaced.
+/// Returns why a region cannot be replaced.
 fn obstacle(region: &Region) -> Option<(i32, &'static str)> {
     let other = |why| Some((libc::EOPNOTSUPP, why));
     match region.name.as_str() {
         "[stack]" => other("the stack of the first thread"),
         "[heap]" => other("the heap, which is malloc's"),
-        // As these two name theirs; a caller's own name is no obstacle.
+        // glibc and Go name their memory like this. A name that the caller has chosen is no
+        // obstacle.
         name if name.starts_with("[anon: glibc:") => other("memory of the C library"),
         name if name.starts_with("[anon: Go:") => other("memory of Go"),
         name if !name.is_empty() && !name.starts_with("[anon:") => {
@@ -187,17 +189,17 @@ fn obstacle(region: &Region) -> Option<(i32, &'static str)> {
     }
 }
 
-/// Whether a thread has its stack there.
+/// Fails if a thread has its stack in the range.
 fn check_stacks(range: &Range<usize>, regions: &[Region]) -> Result<()> {
     let here = 0u8;
     let (own, here) = (maps::own_stack(), (&raw const here).addr());
-    // Code can run on another stack than its thread was started with.
+    // Code can run on another stack than the one that its thread was started with.
     if own.start < range.end && range.start < own.end || range.contains(&here) {
         return refuse(range, libc::EOPNOTSUPP, "the stack of this thread");
     }
     for thread in maps::other_threads().context("threads", || "/proc/self/task")? {
-        // Down from the record all that is mapped with it: below are guard pages. Up it can be
-        // joined with anything.
+        // The stack is taken to be everything mapped below the record, down to the guard pages.
+        // Above the record, the kernel may have joined the region with any other.
         let stack = thread.record.filter(|_| !thread.is_first()).and_then(|record| {
             let region = regions.iter().find(|region| region.addresses.contains(&record))?;
             Some(region.addresses.start..record)

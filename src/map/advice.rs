@@ -1,4 +1,4 @@
-//! How the pages of a map will be used, madvise(2).
+//! Advice on the use of a map's pages, madvise(2).
 
 use std::ffi::c_int;
 use std::ops::RangeBounds;
@@ -129,7 +129,7 @@ const KNOWN: [(c_int, &str); 27] = [
     (103, "MADV_GUARD_REMOVE"),
 ];
 
-/// Whether content is lost, in a map with this access.
+/// Returns whether advice loses content, in a map with this access.
 fn loses(advice: c_int, access: Access) -> bool {
     const DONT_NEED: [c_int; 2] = [Discard::DontNeed as c_int, Discard::DontNeedLocked as c_int];
     const ALWAYS: [c_int; 4] = [
@@ -201,7 +201,7 @@ impl Map {
         self.give_advice(range, how as c_int, true)
     }
 
-    /// Gives any advice of the kernel's. `may_lose`: content may be lost by it.
+    /// Gives any advice that the kernel knows. `may_lose` allows advice that loses content.
     pub(crate) fn give_advice(
         &self,
         range: impl RangeBounds<usize>,

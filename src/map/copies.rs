@@ -1,5 +1,5 @@
-//! Copies out of a map and into it, which never raise a signal, guarded or not. `sys::copy` has the
-//! ways.
+//! Copies out of a map and into it. The copies never raise a signal, with or without a guard.
+//! `sys::copy` does the work.
 
 use std::io::IoSlice;
 use std::ops::Range;
@@ -56,12 +56,12 @@ impl Map {
         if count < buf.len() { Err(lost("read", offset + count)) } else { Ok(()) }
     }
 
-    /// Copies `length` bytes from `offset` on, all of them in the map, to memory that may turn out
-    /// not to be valid: `EFAULT` then.
+    /// Copies `length` bytes from `offset` on, all of them in the map, to memory that need not be
+    /// valid. `EFAULT` if it is not.
     ///
     /// # Safety
-    /// What is valid of the `length` bytes at `to` is nobody else's. With a guarded map all of it
-    /// must be mapped.
+    /// No other code uses the valid part of the `length` bytes at `to`. With a guarded map all of
+    /// it must be mapped.
     pub(crate) unsafe fn read_to(
         &self,
         to: *mut u8,
@@ -73,7 +73,7 @@ impl Map {
             return Ok(0);
         }
         let from = self.data.as_ptr().wrapping_add(bytes.start);
-        // SAFETY: the range is in the map, and the caller vouches for `to`.
+        // SAFETY: the range lies in the map, and the caller guarantees `to`.
         let copied = unsafe { copy::read(from, to, self.kept(&bytes), self.is_copy_guarded()) };
         self.count_of("read", bytes, copied)
     }
@@ -100,12 +100,12 @@ impl Map {
         unsafe { self.write_from(buf.as_ptr(), buf.len(), offset) }
     }
 
-    /// [`Map::write_at`] from memory that may turn out not to be valid: `EFAULT` then, and part of
-    /// it may have been copied.
+    /// Copies like [`Map::write_at`], from memory that need not be valid. `EFAULT` if it is not;
+    /// part of it may have been copied then.
     ///
     /// # Safety
-    /// Nobody changes what is valid of the `length` bytes at `from`. With a guarded map all of it
-    /// must be mapped.
+    /// No other code changes the valid part of the `length` bytes at `from`. With a guarded map all
+    /// of it must be mapped.
     pub(crate) unsafe fn write_from(
         &self,
         from: *const u8,
@@ -120,23 +120,23 @@ impl Map {
             return Ok(0);
         }
         let to = self.data.as_ptr().wrapping_add(bytes.start);
-        // SAFETY: the range is in the map, and the caller vouches for `from`.
+        // SAFETY: the range lies in the map, and the caller guarantees `from`.
         let copied = unsafe { copy::write(to, from, self.kept(&bytes), self.is_copy_guarded()) };
         let kept = copied.and_then(|count| {
-            // SAFETY: only its address is looked at.
+            // SAFETY: the slice is not read; only its address is used.
             let given = unsafe { std::slice::from_raw_parts(from, count) };
             source::check_kept(&[IoSlice::new(given)]).map(|()| count)
         });
         self.count_of("write", bytes, kept)
     }
 
-    /// Whether a copy without the kernel raises no signal.
+    /// Returns whether a copy without the kernel raises no signal.
     pub(super) fn is_copy_guarded(&self) -> bool {
         self.guard.as_ref().is_some_and(Guard::ends_copies)
     }
 
-    /// How many of these bytes the file has, before a page that the guard has replaced. Without a
-    /// guard nobody knows.
+    /// Returns the number of these bytes before the first page that the guard has replaced. Without
+    /// a guard the number is unknown, so it is all of them.
     fn kept(&self, bytes: &Range<usize>) -> usize {
         let Some(guard) = &self.guard else { return bytes.len() };
         let in_mapping = self.head + bytes.start..self.head + bytes.end;

@@ -1,4 +1,5 @@
-//! From a path or descriptor to an open file that can be mapped: the right kind, created if asked.
+//! Opens a file that can be mapped, from a path or descriptor. Checks its kind, and creates it if
+//! the options say so.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -15,19 +16,19 @@ use crate::sys::file::{self, Identity, Stat};
 pub(super) struct File<'a> {
     pub name: Name<'a>,
     pub fd: Descriptor<'a>,
-    /// Bytes in the file.
+    /// Number of bytes in the file.
     pub size: u64,
-    /// Bytes in each of its pages: more than elsewhere on hugetlbfs.
+    /// Number of bytes in each of its pages, which are larger than usual on hugetlbfs.
     pub page: usize,
-    /// `None` if it was there before.
+    /// `None` if the file existed before.
     pub created: Option<Created>,
 }
 
-/// Where it is known from.
+/// The descriptor, by its owner.
 pub(super) enum Descriptor<'a> {
     Own(OwnedFd),
-    /// Only read through, so it needs no duplicate, whose closing would end the record locks of
-    /// this process, fcntl(2).
+    /// The caller's descriptor. It is only read through, so no duplicate is made. Closing one would
+    /// end the record locks of this process, fcntl(2).
     Lent(BorrowedFd<'a>),
 }
 
@@ -40,16 +41,16 @@ impl AsFd for Descriptor<'_> {
     }
 }
 
-/// A file that was created here. Dropped without [`Created::keep`] it is removed again.
+/// A file that was created here. Removed on drop without [`Created::keep`].
 pub(super) struct Created {
-    /// `None` if it is to stay.
+    /// `None` if the file is to stay.
     path: Option<CString>,
-    /// `None` until the kernel has said it. The name was this file's a moment ago.
+    /// `None` until fstat(2) has answered. The name referred to this file a moment ago.
     identity: Option<Identity>,
 }
 
 impl<'a> File<'a> {
-    /// Opens, or creates if the options say so, a regular file.
+    /// Opens a regular file, or creates it if the options say so.
     pub fn open(path: &'a Path, options: &MapOptions) -> Result<File<'a>> {
         let c_path = CString::new(path.as_os_str().as_bytes()).map_err(|_| {
             Error::new("path", libc::EINVAL, format_args!("{path:?} holds a NUL byte"))
@@ -57,7 +58,7 @@ impl<'a> File<'a> {
         let (fd, is_new) = open(&c_path, path, options)?;
         let mut created = is_new.then(|| Created { path: Some(c_path), identity: None });
         let name = Name::Path(path);
-        // Again, now on what was really opened.
+        // The check is repeated on the file that was really opened.
         let stat = file::fstat(fd.as_fd()).context("fstat", || name)?;
         check_kind(&stat, name)?;
         if let Some(created) = &mut created {
@@ -68,7 +69,7 @@ impl<'a> File<'a> {
         Ok(File { name, fd: Descriptor::Own(fd), size: stat.size, page, created })
     }
 
-    /// The file behind a descriptor, which stays the caller's.
+    /// Takes the file behind a descriptor, which stays the caller's.
     pub fn behind(fd: BorrowedFd<'a>, options: &MapOptions) -> Result<File<'a>> {
         let name = Name::Descriptor(fd.as_raw_fd());
         let stat = file::fstat(fd).context("fstat", || name)?;
@@ -89,7 +90,7 @@ impl<'a> File<'a> {
 }
 
 impl Created {
-    /// All went well: it stays.
+    /// Keeps the file: everything went well.
     pub fn keep(mut self) {
         self.path = None;
     }
@@ -98,7 +99,7 @@ impl Created {
 impl Drop for Created {
     fn drop(&mut self) {
         let Some(path) = &self.path else { return };
-        // Only if the name still stands for the file that was created here.
+        // The name may refer to another file by now, which must stay.
         if self
             .identity
             .is_none_or(|identity| file::stat(path).is_ok_and(|stat| stat.identity == identity))
@@ -108,10 +109,10 @@ impl Drop for Created {
     }
 }
 
-/// The descriptor, and whether the file is new.
+/// Opens the file. Returns its descriptor, and whether the file is new.
 fn open(c_path: &CString, path: &Path, options: &MapOptions) -> Result<(OwnedFd, bool)> {
     let access = if options.access == Some(Access::Write) { libc::O_RDWR } else { libc::O_RDONLY };
-    // A FIFO does not block, whatever happens between stat and open.
+    // With O_NONBLOCK a FIFO does not block, even if it takes the name between stat and open.
     let flags = access | libc::O_NONBLOCK;
     let mode = if options.mode == 0 { 0o600 } else { options.mode };
     let mut tries = 0;
@@ -125,19 +126,20 @@ fn open(c_path: &CString, path: &Path, options: &MapOptions) -> Result<(OwnedFd,
                 }
             }
         }
-        // Another process has removed it since. (A symbolic link that leads nowhere stays.)
+        // Another process has removed the file since. (A symbolic link that leads nowhere stays.)
         let is_gone = || {
             options.create && tries < 100 && matches!(file::lstat(c_path), Err(Errno(libc::ENOENT)))
         };
-        // Opening a FIFO would wake its writers and opening a device may move it: look before.
+        // Opening a FIFO would wake its writers, and opening a device may have effects. So the kind
+        // is checked first.
         match file::stat(c_path) {
             Err(Errno(libc::ENOENT)) if is_gone() => continue,
             stat => check_kind(&stat.context("stat", || path.display())?, Name::Path(path))?,
         }
         let opened = match file::open(c_path, flags, 0) {
             Err(Errno(libc::ENOENT)) if is_gone() => continue,
-            // Somebody has a lease on the file, and not to block means not to wait for it: wait, on
-            // what surely is no FIFO.
+            // Another process has a lease on the file, and O_NONBLOCK does not wait for its end.
+            // The file is certainly no FIFO, so it is opened again without that flag.
             Err(Errno(libc::EAGAIN)) => open_and_wait(c_path, access, path)?,
             opened => opened.context("open", || path.display())?,
         };
@@ -152,7 +154,7 @@ fn open_and_wait(c_path: &CString, access: libc::c_int, path: &Path) -> Result<O
 }
 
 fn page_of(stat: &Stat, fd: BorrowedFd<'_>) -> usize {
-    // Other file systems, whose blocks are mostly pages, are not asked.
+    // On other file systems the block size is usually that of a page, so they are not asked.
     let is_of_huge_pages = stat.block > sys::page_size() as u64 && file::is_on_hugetlbfs(fd);
     if is_of_huge_pages { stat.block as usize } else { sys::page_size() }
 }

@@ -1,4 +1,4 @@
-//! The map: its bytes, copies out of it and into it, and its end.
+//! The map: its bytes and its end.
 
 use std::ops::{Bound, Range, RangeBounds};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -31,26 +31,26 @@ use crate::sys::mapping::Mapping;
 /// ```
 #[derive(Debug)]
 pub struct Map {
-    /// First, so that it ends before what it guards.
+    /// The guard is the first member, so that it is dropped before the mapping that it guards.
     pub(super) guard: Option<Guard>,
     pub(super) data: NonNull<u8>,
     pub(super) length: usize,
-    /// Bytes in the mapping before `data`, because mappings start at page boundaries.
+    /// Number of bytes in the mapping before `data`, because mappings start at page boundaries.
     pub(super) head: usize,
     pub(super) mapping: Mapping,
     pub(super) backing: Backing,
-    /// As it was asked for; what grows is treated the same.
+    /// The options of the caller; pages that are added get the same treatment.
     pub(super) options: MapOptions,
 }
 
-/// What lies behind a map, as far as it is kept.
+/// What lies behind a map, if it is kept.
 #[derive(Debug)]
 pub(super) enum Backing {
-    /// A file that the map does not change, or memory that was sealed.
+    /// A file that the map does not change, or memory that was sealed. Its descriptor is not kept.
     None,
     /// A file.
     File(OwnedFd),
-    /// A file that the map does not change, and only asks how long it is.
+    /// A file that the map does not change. Its descriptor serves to read the length.
     Watched(OwnedFd),
     /// A memory file without a name.
     Shared(OwnedFd),
@@ -59,13 +59,13 @@ pub(super) enum Backing {
 }
 
 // SAFETY: a map is an address range of the process and belongs to no thread. Its methods that give
-// access to bytes give raw pointers or are unsafe.
+// access to bytes return raw pointers or are unsafe.
 unsafe impl Send for Map {}
-// SAFETY: as above.
+// SAFETY: the same as for Send.
 unsafe impl Sync for Map {}
 
 impl Map {
-    /// An attached System V segment.
+    /// Makes a map of an attached System V segment.
     pub(crate) fn of_segment(mapping: Mapping, length: usize, access: Access) -> Map {
         let options = MapOptions::new().access(access);
         Map {
@@ -79,11 +79,11 @@ impl Map {
         }
     }
 
-    /// What has moved, or is of another length, and whoever must know it.
+    /// Updates the address and the guard after the mapping was moved or resized.
     pub(super) fn settle(&mut self) {
         let base = self.mapping.base();
-        // Less than a page, which a mapping has at least. What is empty begins with a page, unless
-        // its address is promised to stay.
+        // The head is less than a page, and a mapping has at least one page. An empty map begins
+        // with a page, unless its address must stay.
         let head = if self.length == 0 && self.options.reserve == 0 { 0 } else { self.head };
         self.data = base.map_addr(|base| base.saturating_add(head));
         if let Some(guard) = &mut self.guard {
@@ -169,7 +169,8 @@ impl Map {
     ///
     /// [`MapOptions::guard`] does not help: a lost page becomes zeros, which changes the bytes.
     pub unsafe fn as_slice(&self) -> &[u8] {
-        // SAFETY: the range is mapped readable; the caller vouches for the rest.
+        // SAFETY: the range is mapped readable; the caller guarantees that the bytes do not change
+        // or go.
         unsafe { std::slice::from_raw_parts(self.data.as_ptr(), self.length) }
     }
 
@@ -190,7 +191,8 @@ impl Map {
         if self.access() == Access::Read {
             return None;
         }
-        // SAFETY: the range is mapped readable and writable; the caller vouches for the rest.
+        // SAFETY: the range is mapped readable and writable; the caller guarantees that nothing
+        // else uses it.
         Some(unsafe { std::slice::from_raw_parts_mut(self.data.as_ptr(), self.length) })
     }
 
@@ -216,8 +218,8 @@ impl Map {
         if self.access() == Access::Read {
             return Err(Error::new("word", libc::EACCES, "the map is for reading only"));
         }
-        // SAFETY: mapped for as long as the map is borrowed, aligned, and writable. Slices of the
-        // map promise that nothing writes.
+        // SAFETY: the word is mapped while the map is borrowed, aligned, and writable. Slices of
+        // the map promise that no code writes.
         Ok(unsafe { AtomicU32::from_ptr(word.as_ptr()) })
     }
 
@@ -235,8 +237,8 @@ impl Map {
     /// # Errors
     /// `EINVAL` if the word is not entirely in the map, is not at a multiple of 4, or was unmapped.
     pub fn load_u32(&self, offset: usize) -> Result<u32> {
-        // SAFETY: mapped and aligned. A relaxed load is the one that memory for reading only
-        // allows.
+        // SAFETY: the word is mapped and aligned. A relaxed load is the one atomic access that is
+        // allowed for read-only memory.
         let value =
             unsafe { AtomicU32::from_ptr(self.word(offset)?.as_ptr()) }.load(Ordering::Relaxed);
         fence(Ordering::Acquire);
@@ -309,7 +311,7 @@ impl Map {
         file::fstat(fd.as_fd()).map(|stat| stat.size).context("fstat", || Name::Kept)
     }
 
-    /// [`Map::file`], or why there is none.
+    /// Returns [`Map::file`], or an error if there is none.
     #[cfg(feature = "capi")]
     pub(crate) fn descriptor(&self) -> Result<BorrowedFd<'_>> {
         self.file().ok_or_else(no_descriptor)
@@ -337,7 +339,7 @@ impl Map {
         }
     }
 
-    /// Where a range lies in the mapping; `None` if it has no bytes.
+    /// Returns where a range lies in the mapping; `None` if it has no bytes.
     pub(super) fn part(
         &self,
         range: impl RangeBounds<usize>,
@@ -354,7 +356,7 @@ impl Map {
         Ok(Some((&self.mapping, bytes)))
     }
 
-    /// A range that lies in the map and is all there.
+    /// Returns a range that lies in the map and has no unmapped bytes.
     pub(super) fn checked_span(&self, offset: usize, length: usize) -> Result<Range<usize>> {
         let Some(end) = offset.checked_add(length) else {
             let message =
@@ -365,9 +367,9 @@ impl Map {
         Ok(offset..end)
     }
 
-    /// A range that lies in the map.
+    /// Returns a range that lies in the map.
     pub(super) fn checked(&self, range: impl RangeBounds<usize>) -> Result<Range<usize>> {
-        // A bound that overflows lies outside in any case.
+        // A bound that overflows lies outside the map in any case.
         let start = match range.start_bound() {
             Bound::Included(start) => *start,
             Bound::Excluded(before) => before.saturating_add(1),

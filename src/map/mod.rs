@@ -1,20 +1,21 @@
-//! A file or memory as bytes.
+//! Shows a file or memory as bytes.
 //!
-//! `options`, `source` and `file` make a map. The path is looked at before it is opened, so that a
-//! FIFO or device is never touched. The file is created or grown as asked, then mapped. Maps for
-//! writing keep the descriptor, because resizing needs it. Guarded maps keep it to ask how long the
-//! file is. The others close it. Memory has a memory file behind it, or nothing if it is private.
+//! `options`, `source` and `file` make a map. The path is examined before it is opened, so that a
+//! FIFO or device is never touched. The file is created or grown if the options say so, then
+//! mapped. Maps for writing keep the descriptor, because resizing needs it. Guarded maps keep it to
+//! read the file's length. The others close it. Memory has a memory file behind it, or nothing if
+//! it is private.
 //!
 //! Maps for reading are private mappings. Nothing can be stored, changes of the file show, and no
-//! reading peer keeps a file from being sealed.
+//! reading peer prevents a file from being sealed.
 //!
-//! `map` is the map itself. `copies`, `range`, `advice`, `resize` and `seal` are what is done with
-//! it. Every operation takes a range of bytes, checks it, and widens it to the pages that hold it.
-//! Where content is lost, it narrows the range to the pages that lie entirely within it.
+//! `map` is the map itself. `copies`, `range`, `advice`, `resize` and `seal` have its operations.
+//! Every operation takes a range of bytes, checks it, and widens it to the pages that hold it. An
+//! operation that loses content narrows the range to the pages that lie entirely within it.
 //!
-//! `sealed` is bytes that nobody can change. It is a slice because nothing can change or shrink its
-//! file. `writer` is an `io::Write` into what becomes a descriptor, and `adopt` a buffer that
-//! becomes its own file.
+//! `sealed` is bytes that no process can change. It is a slice because nothing can change or shrink
+//! its file. `writer` is an `io::Write` whose content becomes a descriptor, and `adopt` makes a
+//! buffer its own file.
 
 mod adopt;
 mod advice;

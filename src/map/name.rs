@@ -1,10 +1,10 @@
-//! What errors call a file.
+//! The name of a file in errors.
 
 use std::ffi::c_int;
 use std::fmt::{Display, Formatter};
 use std::path::Path;
 
-/// What errors call a file.
+/// The name of a file in errors.
 #[derive(Clone, Copy)]
 pub(super) enum Name<'a> {
     Path(&'a Path),

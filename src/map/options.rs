@@ -1,4 +1,4 @@
-//! Which part of a file is mapped, and how.
+//! Options of a map: which part of a file is mapped, and how.
 
 use std::ops::{Bound, RangeBounds};
 
@@ -39,12 +39,12 @@ pub enum Access {
 #[derive(Clone, Debug, Default)]
 #[must_use = "options do nothing until something is mapped with them"]
 pub struct MapOptions {
-    /// The first byte of the file.
+    /// Offset of the first byte in the file.
     pub(super) offset: u64,
-    /// Behind the last byte; `None` for the end of the file.
+    /// Offset behind the last byte; `None` for the end of the file.
     pub(super) end: Option<u64>,
     pub(super) file_size: u64,
-    /// `None` for the default: reading, for memory writing.
+    /// `None` for the default: reading for a file, writing for memory.
     pub(super) access: Option<Access>,
     pub(super) mode: u32,
     pub(super) create: bool,
@@ -58,7 +58,7 @@ pub struct MapOptions {
     pub(super) huge_pages: bool,
     pub(super) guard: bool,
     pub(super) reserve: usize,
-    /// Not chosen: whether reading takes a shared mapping.
+    /// Whether reading uses a shared mapping. This is no option of the caller.
     pub(super) reads_shared: bool,
 }
 
@@ -83,7 +83,7 @@ impl MapOptions {
     /// # Ok::<(), bytefd::Error>(())
     /// ```
     pub fn range(mut self, range: impl RangeBounds<u64>) -> MapOptions {
-        // A bound that overflows is refused with every other that no file reaches.
+        // A bound that overflows becomes one that no file reaches, and is refused later.
         self.offset = match range.start_bound() {
             Bound::Included(start) => *start,
             Bound::Excluded(before) => before.saturating_add(1),
@@ -314,7 +314,7 @@ impl MapOptions {
         self
     }
 
-    /// What the memory may be used for, once it is known whether there is a file.
+    /// Returns the access, once it is known whether there is a file.
     pub(super) fn access_or_default(&self) -> Access {
         self.access.unwrap_or_default()
     }
@@ -351,7 +351,7 @@ impl MapOptions {
         Err(self.refused(problem))
     }
 
-    /// For a file that is open already.
+    /// Checks the options for a file that is open already.
     pub(super) fn check_open(&self) -> Result<()> {
         if self.create || self.mode != 0 {
             return Err(self.refused("create and mode are for a file that is opened by its path"));
@@ -359,7 +359,7 @@ impl MapOptions {
         self.check()
     }
 
-    /// For memory.
+    /// Checks the options for memory.
     pub(super) fn check_memory(&self, length: usize) -> Result<()> {
         let problem = if self.access == Some(Access::Read) {
             "access is for reading only, so that the memory would stay zeros"
@@ -387,13 +387,13 @@ impl MapOptions {
         Error::new("options", libc::EINVAL, message)
     }
 
-    /// The range in words, "5..15" or "5..the end".
+    /// Returns the range in words, "5..15" or "5..the end".
     fn range_asked(&self) -> String {
         let end = self.end.map_or("the end".into(), |end| end.to_string());
         format!("{}..{end}", self.offset)
     }
 
-    /// How many bytes to map of a file of `size` bytes.
+    /// Returns the number of bytes to map of a file of `size` bytes.
     pub(super) fn length_in(&self, size: u64, name: Name<'_>) -> Result<usize> {
         let end = self.end.unwrap_or(size);
         if self.offset > end || (end > size && !self.beyond_eof) {
@@ -417,9 +417,9 @@ impl MapOptions {
         let protection = libc::PROT_READ
             | if self.access_or_default() == Access::Read { 0 } else { libc::PROT_WRITE }
             | if self.execute { libc::PROT_EXEC } else { 0 };
-        // Reading needs no shared mapping, and a private one has three faults less: some file
-        // systems have no shared ones (FUSE with direct_io, /sys/kernel/btf), kernels before 6.7
-        // refuse them for sealed files, and they keep a file from being sealed.
+        // Reading uses a private mapping, because a shared one has three disadvantages. Some file
+        // systems do not support it (FUSE with direct_io, /sys/kernel/btf). Kernels before 6.7
+        // refuse it for sealed files. It prevents a file from being sealed.
         let is_shared = match self.access_or_default() {
             Access::Read => self.reads_shared,
             Access::Write => true,

@@ -1,4 +1,4 @@
-//! What can be done with part of a map: any bytes, whatever pages they lie in.
+//! Operations on part of a map. They take any bytes, not only whole pages.
 
 use std::ops::RangeBounds;
 
@@ -213,8 +213,8 @@ impl Map {
             return Err(Errno(libc::EIO)).context("prefetch", asked);
         }
         match mapping.advise(bytes.clone(), libc::MADV_POPULATE_READ) {
-            // Before Linux 5.14, or refused by a filter: begun for all, then looked at page by
-            // page.
+            // Kernels before 5.14, and filters, refuse the advice. Then reading is started for all
+            // pages, and each page is examined.
             Err(Errno(libc::EINVAL | libc::EPERM | libc::ENOSYS)) => {}
             Err(Errno(libc::EFAULT | libc::EHWPOISON)) => {
                 return Err(Errno(libc::EIO)).context("madvise", asked);
@@ -253,7 +253,7 @@ impl Map {
             return Ok(());
         }
         let mapping = &mut self.mapping;
-        // The rest of the last page is nobody else's.
+        // The rest of the last page belongs to this map too.
         let end = if range.end == self.length { mapping.length() } else { self.head + range.end };
         let start = if range.start == 0 { 0 } else { self.head + range.start };
         if let Some(guard) = &self.guard {

@@ -1,7 +1,7 @@
-//! File and map made larger or smaller together.
+//! Makes the file and its map larger or smaller together.
 //!
-//! Memory that may grow reserves address space instead of moving. What is kept free is mapped
-//! without access and costs nothing.
+//! Memory that may grow reserves address space instead of moving. The reserved space is mapped
+//! without access and costs no memory.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -84,7 +84,7 @@ impl Map {
         if let Some(guard) = &mut self.guard {
             guard.suspend();
         }
-        // If these pages cannot go they stay, which does no harm.
+        // If the kernel refuses to unmap these pages, they stay, which does no harm.
         if length > 0 || self.options.reserve > 0 {
             let bytes = if length == 0 { 0 } else { self.head + length };
             let _ = self.mapping.shrink(bytes, self.options.reserve > 0);
@@ -97,7 +97,7 @@ impl Map {
     }
 
     fn grow(&mut self, length: usize) -> Result<()> {
-        // What replaced lost pages belongs to no file, so it cannot grow with the rest.
+        // Pages that replaced lost ones belong to no file, so they cannot grow with the rest.
         self.check()?;
         let bytes = self.head + length;
         if let Some(guard) = &mut self.guard {
@@ -133,7 +133,7 @@ impl Map {
             }
             grown?;
         } else {
-            // Where nothing is mapped there is nothing to move.
+            // If nothing is mapped, there is nothing to move.
             let name = if file.is_some() { Name::Kept } else { Name::Memory };
             let mapping = self.options.mapping(content(0), self.mapping.page(), bytes, &name)?;
             if let Some(guard) = &mut self.guard {
@@ -178,7 +178,7 @@ impl Map {
 }
 
 impl MapOptions {
-    /// Makes the mapped pages more; as they were if that fails.
+    /// Adds mapped pages. If that fails, the mapping is unchanged.
     fn grow_mapping(
         &self,
         mapping: &mut Mapping,
@@ -188,7 +188,7 @@ impl MapOptions {
         let old = mapping.length();
         let asked = || format!("from {old} to {bytes} bytes");
         if bytes > mapping.reserved() {
-            // What was asked for the old pages goes for the new ones too.
+            // The kernel applies the treatment of the old pages to the new ones too.
             return mapping.grow(bytes).context("mremap", asked);
         }
         mapping.extend(bytes, content, self.mmap_options_for(content)).context("mmap", asked)?;
@@ -202,8 +202,8 @@ impl MapOptions {
     }
 }
 
-/// Zeros behind the end of memory, in its last page: what was stored there becomes content by
-/// growing, and shows in mappings.
+/// Clears the last page behind the end of memory. Bytes that were stored there show in mappings,
+/// and would become content by growing.
 pub(super) fn clear_end(mapping: &Mapping, length: usize) -> Result<()> {
     copy::write_zeros(mapping, length..mapping.length())
         .context("write", || "zeros behind the end, in its last page")

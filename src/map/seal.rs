@@ -1,8 +1,8 @@
-//! Memory that becomes a sealed descriptor. No byte is copied.
+//! Turns memory into a sealed descriptor. No byte is copied.
 //!
-//! The kernel seals a file against writing only if nobody has it mapped for writing. So the memory
-//! is shown once more in its own place by a private mapping. A child that is forked meanwhile still
-//! has the memory mapped for writing, so sealing waits for it.
+//! The kernel seals a file against writing only if no process has it mapped for writing. So a
+//! private mapping of the memory takes the place of the shared one. A child that is forked
+//! meanwhile still has the memory mapped for writing, so sealing waits for it.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::sys::mapping::{Content, MmapOptions};
 use crate::sys::wait::Wait;
 use crate::wrap::{before_sealing, reopen};
 
-/// How long [`Map::seal`] waits for others to let go of the memory.
+/// How long [`Map::seal`] waits until other processes have unmapped the memory.
 pub(super) const PATIENCE: Duration = Duration::from_millis(100);
 
 impl Map {
@@ -73,10 +73,10 @@ impl Map {
         }
     }
 
-    /// [`Map::seal_timeout`] of a map that goes on, for reading only.
+    /// Seals like [`Map::seal_timeout`], and keeps the map for reading.
     ///
-    /// Who reads the map meanwhile sees the same bytes throughout; who stores into it gets SIGSEGV.
-    /// What parts were protected against ([`Map::protect`]) ends, also on failure.
+    /// Another thread that reads the map meanwhile sees the same bytes throughout; one that stores
+    /// into it gets SIGSEGV. Protection of parts ([`Map::protect`]) ends, also on failure.
     pub(crate) fn seal_in_place(&mut self, timeout: Option<Duration>) -> Result<OwnedFd> {
         let Backing::Shared(fd) = &self.backing else {
             return Err(Error::new(
@@ -89,22 +89,22 @@ impl Map {
             return Err(Error::new("seal", libc::EINVAL, "parts of the map were unmapped"));
         }
         self.cut(fd)?;
-        // Seals stay, so all else that can fail comes before.
+        // Seals stay, so everything else that can fail comes before.
         let own = before_sealing(fd.as_fd())?;
-        // It may have been given to a program that was executed.
+        // The descriptor may have been passed to programs that this process executes.
         sys::file::set_close_on_exec(fd.as_fd()).context("fcntl F_SETFD", || "the map's memory")?;
         let mode = self.prepare(fd)?;
-        // The kernel refuses the seal while the file is mapped for writing. A private mapping shows
-        // the same bytes and does not count, and once it is sealed nobody changes them any more. No
-        // pages are set aside for copies, which nobody makes.
+        // The kernel refuses the seal while the file is mapped for writing. A private mapping does
+        // not count, and shows the same bytes, which do not change any more after sealing. With
+        // MAP_NORESERVE the kernel sets aside no memory for copies, which are never made.
         let before = self.options.mmap_options();
         let reading = MmapOptions {
             protection: before.protection & !libc::PROT_WRITE,
             flags: libc::MAP_PRIVATE | libc::MAP_NORESERVE,
         };
         let sealed = self.show(fd, reading).and_then(|()| self.seal_file(fd, timeout));
-        // If that fails it is as before. Where seals forbid that the kernel may unmap the pages
-        // before it refuses.
+        // On failure the old mapping is restored. If a seal forbids that mapping, it is not tried,
+        // because the kernel may unmap the pages before it refuses.
         let forbidding = libc::F_SEAL_WRITE | libc::F_SEAL_FUTURE_WRITE;
         let is_allowed = sealed.is_err()
             && sys::file::seals(fd.as_fd()).is_ok_and(|seals| seals & forbidding == 0);
@@ -151,7 +151,7 @@ impl Map {
             ));
         };
         self.cut(fd)?;
-        // Seals stay, so all else that can fail comes before.
+        // Seals stay, so everything else that can fail comes before.
         let shared = reopen(fd)?;
         let before = self.stat(fd)?.mode & 0o7777;
         let mode = self.sealed_mode();
@@ -168,7 +168,7 @@ impl Map {
         if self.options.execute { 0o500 } else { 0o400 }
     }
 
-    /// Shows all of the file in place of what is mapped.
+    /// Maps the whole file in place of what is mapped.
     fn show(&self, fd: &OwnedFd, options: MmapOptions) -> Result<()> {
         let mapping = &self.mapping;
         if mapping.length() == 0 {
@@ -181,14 +181,14 @@ impl Map {
         self.options.treat(mapping, 0..self.length)
     }
 
-    /// All but the seals. Returns the mode that it had.
+    /// Does everything except the seals. Returns the mode from before.
     fn prepare(&self, fd: &OwnedFd) -> Result<u32> {
         let stat = self.stat(fd)?;
         sys::file::rewind(fd.as_fd()).context("lseek", || "the map's memory")?;
         let mode = self.sealed_mode();
         sys::file::fchmod(fd.as_fd(), mode).context("fchmod", || format!("mode {mode:04o}"))?;
-        // What was stored behind the end shows in mappings. (It stays where neither way is allowed:
-        // in a protected page.)
+        // Bytes that were stored behind the end show in mappings. (They stay in a protected page,
+        // where neither way of clearing is allowed.)
         let length = self.length as u64;
         let rest = length.next_multiple_of(sys::page_size() as u64) - length;
         let punch = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
@@ -220,8 +220,8 @@ impl Map {
         self.check_sealed_size(fd)
     }
 
-    /// Until it was sealed others could change its length. An answer of the kernel that does not
-    /// come is no reason to fail now.
+    /// Checks the length after sealing, because another process could change it until then. If the
+    /// kernel does not tell the length, that is no reason to fail now.
     fn check_sealed_size(&self, fd: &OwnedFd) -> Result<()> {
         let size = match sys::file::fstat(fd.as_fd()) {
             Ok(stat) => stat.size,
@@ -231,7 +231,7 @@ impl Map {
         if size == self.length as u64 { Ok(()) } else { Err(self.wrong(size)) }
     }
 
-    /// Makes the file as long as the map, if somebody who has it made it longer.
+    /// Cuts the file to the length of the map, if another process has made it longer.
     fn cut(&self, fd: &OwnedFd) -> Result<()> {
         let length = self.length as u64;
         match self.size_of(fd)? {
@@ -242,7 +242,7 @@ impl Map {
         }
     }
 
-    /// Bytes in the file, if the map has lost none.
+    /// Returns the number of bytes in the file, if the map has lost none.
     fn size_of(&self, fd: &OwnedFd) -> Result<u64> {
         self.check()?;
         self.stat(fd).map(|stat| stat.size)

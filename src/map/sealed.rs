@@ -1,4 +1,4 @@
-//! Bytes that nobody can change, and the error of making them.
+//! Bytes that no process can change, and the error of making them.
 
 use std::fmt;
 use std::io;
@@ -44,19 +44,19 @@ pub struct Sealed {
 
 enum Bytes {
     Map(Map),
-    /// Private memory that the file was made of. Nobody can change either.
+    /// Private memory that the file was made of. No code can change either.
     Copied(Vec<u8>),
 }
 
-/// Up to so many bytes it costs less to keep the memory that a file was made of than to map the
+/// Largest content that is kept in private memory. Up to this size that costs less than to map the
 /// file.
 const MOST_COPIED: usize = 16 << 10;
 
-/// Without these the bytes can change or go.
+/// The seals that are required: without them the bytes can change or go.
 const SEALS: i32 = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK;
 
 impl Sealed {
-    /// Maps all of a file that is sealed against writing and shrinking.
+    /// Maps the whole of a file that is sealed against writing and shrinking.
     ///
     /// # Errors
     /// `EPERM` if one of the two seals is missing; the errors of [`MapOptions::map_fd`].
@@ -69,7 +69,7 @@ impl Sealed {
         Ok(Sealed { bytes: Bytes::Map(MapOptions::new().map_fd(&fd)?), fd })
     }
 
-    /// A file that was made of these bytes and sealed. Takes the bytes only if it keeps them.
+    /// Takes a sealed file that was made of these bytes. Takes the bytes only if it keeps them.
     pub(super) fn copied(bytes: &mut Vec<u8>, fd: OwnedFd) -> Result<Sealed> {
         if bytes.len() > MOST_COPIED {
             return Sealed::map(fd);
@@ -77,8 +77,8 @@ impl Sealed {
         Ok(Sealed { bytes: Bytes::Copied(std::mem::take(bytes)), fd })
     }
 
-    /// What sealing gave: the map, which is for reading by now, and the descriptor of the file
-    /// behind it.
+    /// Takes the result of sealing: the map, which is read-only by now, and the descriptor of its
+    /// file.
     pub(super) fn of(map: Map, fd: OwnedFd) -> Sealed {
         Sealed { bytes: Bytes::Map(map), fd }
     }
@@ -115,7 +115,7 @@ fn check_seals(fd: &OwnedFd) -> Result<()> {
 pub struct SealError<T: fmt::Debug> {
     #[source]
     error: Error,
-    // Boxed, because a result carries it.
+    // In a box, because a result carries it.
     inner: Box<T>,
 }
 
@@ -168,9 +168,9 @@ impl Deref for Sealed {
             Bytes::Copied(bytes) => return bytes,
             Bytes::Map(map) => map,
         };
-        // SAFETY: the file was seen to be sealed against writing and shrinking before it was
-        // mapped, seals are never taken off, and the map is given to nobody who could unmap or
-        // protect a part of it.
+        // SAFETY: the file was found sealed against writing and shrinking before it was mapped, and
+        // seals are never removed. No other code has the map, so none can unmap or protect a part
+        // of it.
         unsafe { map.as_slice() }
     }
 }

@@ -1,4 +1,4 @@
-//! Where a map comes from: a path, a descriptor, or nothing.
+//! Makes a map from a path, from a descriptor, or of new memory.
 
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -137,9 +137,9 @@ impl MapOptions {
         let size = file.size.max(self.file_size);
         let length = self.length_in(size, file.name)?;
         if length == 0 || size > file.size {
-            // Before a file is changed, and where there is nothing to map: files of /proc and /sys
-            // say they have 0 bytes, and have content all the same; as an empty map they would be a
-            // lie.
+            // Before the file is changed, and if there is nothing to map, one byte is mapped on
+            // trial. Files of /proc and /sys report 0 bytes although they have content. An empty
+            // map of them would be wrong.
             let (access, execute, reads_shared) =
                 (self.access, self.execute, file.is_of_huge_pages());
             let no_reserve = reads_shared;
@@ -163,12 +163,13 @@ impl MapOptions {
         let content = Content::File(file.fd.as_fd(), self.offset - head as u64);
         let bytes = if length == 0 { 0 } else { head + length };
         let mut options = self.clone();
-        // A hole there that is read privately once stays 0, whatever is stored later.
+        // On hugetlbfs a hole that a private mapping has read stays 0, even if bytes are stored
+        // there later.
         options.reads_shared = file.is_of_huge_pages();
         let mapping = match options.mapping(content, file.page, bytes, &file.name) {
             Err(_) if file.is_of_huge_pages() && self.access_or_default() == Access::Read => {
-                // Sealed, on a kernel before 6.7. Without MAP_NORESERVE pages would be set aside
-                // for copies, which nobody makes.
+                // The file is sealed, on a kernel before 6.7. Without MAP_NORESERVE the kernel
+                // would set aside pages for copies, which are never made.
                 options.reads_shared = false;
                 options.no_reserve = true;
                 options.mapping(content, file.page, bytes, &file.name)?
@@ -209,8 +210,8 @@ impl MapOptions {
         map
     }
 
-    /// The guard of a mapping, if it is to have one. `content` is what its first page shows, and
-    /// the rest behind it.
+    /// Returns the guard of a mapping, if the options ask for one. `content` is that of its first
+    /// page, and what follows it.
     pub(super) fn guard_of(
         &self,
         mapping: &Mapping,
@@ -237,9 +238,8 @@ impl MapOptions {
         }
     }
 
-    /// `bytes` of content in memory, in the address space and with the treatment that is asked for.
-    /// An empty map has the address space of a page, so that its address is one that a page can
-    /// have.
+    /// Maps `bytes` of content, with the address space and the treatment that the options ask for.
+    /// An empty map has the address space of a page, so that its address is valid for a page.
     pub(super) fn mapping(
         &self,
         content: Content<'_>,
@@ -256,7 +256,7 @@ impl MapOptions {
             }
             Content::Anonymous => format!("{bytes} bytes of {name}"),
         };
-        // Where a huge page can be.
+        // The size of a huge page, if one is possible here.
         let extent = if let Name::Memory = name { features::huge_page_size() as usize } else { 0 };
         let is_huge = extent > 0 && space >= extent;
         let placed = if bytes > 0 && self.reserve == 0 && !is_huge && page == sys::page_size() {
@@ -286,8 +286,8 @@ impl MapOptions {
         Ok(mapping)
     }
 
-    /// How new content is mapped. Private memory is populated later, when the pages may be huge
-    /// ones.
+    /// Returns how new content is mapped. Private memory is populated later, when its pages may be
+    /// huge ones.
     pub(super) fn mmap_options_for(&self, content: Content<'_>) -> MmapOptions {
         let options = self.mmap_options();
         match content {
@@ -298,7 +298,7 @@ impl MapOptions {
         }
     }
 
-    /// What the options ask for pages, done to those that are new.
+    /// Applies the options for pages to new pages.
     pub(super) fn treat(&self, mapping: &Mapping, bytes: Range<usize>) -> Result<()> {
         if bytes.is_empty() {
             return Ok(());
@@ -316,7 +316,8 @@ impl MapOptions {
         Ok(())
     }
 
-    /// Private memory, if it is to be there at once. What cannot be made now comes on first use.
+    /// Populates private memory, if the options ask for it. Pages that cannot be made now are made
+    /// on first use.
     pub(super) fn populate_private(&self, mapping: &Mapping, bytes: Range<usize>) {
         if self.populate && !bytes.is_empty() {
             let _ = mapping.advise(bytes.clone(), libc::MADV_HUGEPAGE);
@@ -324,26 +325,26 @@ impl MapOptions {
         }
     }
 
-    /// The pages of a memory file, if they are to be there at once.
+    /// Makes the pages of a memory file, if the options ask for it.
     pub(super) fn allocate(&self, fd: BorrowedFd<'_>, from: u64, to: u64) -> Result<()> {
         if !self.populate || self.huge_pages || from >= to {
             return Ok(());
         }
         let asked = || format!("bytes {from}..{to} of {}", Name::Memory);
-        // fallocate(2) would take all there is, until the out-of-memory killer comes; mmap(2) first
-        // looks at how much that is.
+        // fallocate(2) would take all memory, until the out-of-memory killer comes. mmap(2) first
+        // checks how much there is.
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         let options = MmapOptions { protection, flags: libc::MAP_PRIVATE };
         Mapping::new((to - from) as usize, Content::Anonymous, options).context("mmap", asked)?;
         match fill::allocate(fd, from, to) {
-            // Then they come as they are mapped or touched.
+            // Then the pages are made when they are mapped or touched.
             Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS)) => Ok(()),
             allocated => allocated.context("fallocate", asked),
         }
     }
 }
 
-/// A memory file of reserved huge pages. There may be none: then it cannot be mapped.
+/// Makes a memory file of reserved huge pages. If none are free, mapping it fails.
 fn huge_file() -> Result<OwnedFd> {
     let flags = libc::MFD_HUGETLB | libc::MFD_ALLOW_SEALING;
     sys::file::memfd_create(c"bytefd", flags)

@@ -1,7 +1,7 @@
-//! Bytes written one after the other, into what becomes a descriptor.
+//! Collects bytes that are written one after the other, for a descriptor.
 //!
 //! Up to 1 MiB is collected in private memory, and copied into the file at the end. So no child can
-//! be in the way of sealing.
+//! prevent sealing.
 
 use std::io::{self, IoSlice, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
@@ -41,30 +41,30 @@ pub struct MapWriter {
     memory: Memory,
     /// Where the next byte goes.
     position: usize,
-    /// Bytes of content.
+    /// Number of bytes of content.
     written: usize,
-    /// Up to here bytes can be appended at once. At least `written`, and more only if the position
-    /// is there.
+    /// End of the memory into which the fast path appends. It is at least `written`, and larger
+    /// only if the position is at the end of the content.
     limit: usize,
 }
 
-/// Where the content is; more of it than has been written.
+/// The memory of the content, usually more than has been written.
 #[derive(Debug)]
 enum Memory {
-    /// A child that another thread forks has private memory too, but not of the file that is
-    /// sealed. What is stored lies in the vector's capacity; its length follows later. So no page
-    /// is touched that is not written.
+    /// Private memory, which is not that of the sealed file, so a child forked by another thread
+    /// does not prevent sealing. Bytes are stored in the vector's capacity; its length follows
+    /// later. So only pages that are written are touched.
     Private(Vec<u8>),
     File(Map),
 }
 
-/// Up to so many bytes copying costs less than pages that are made ahead, and than waiting for a
-/// forked child may.
+/// Largest size of private memory. Up to it, copying costs less than making pages ahead, and less
+/// than a wait for a forked child may take.
 const MOST_PRIVATE: usize = 1 << 20;
-/// What the first byte gets.
+/// Number of bytes that the first write reserves.
 const FIRST: usize = 16 << 10;
-/// Address space that is kept, so that growing moves nothing: more than most will ever write. It
-/// costs no memory.
+/// Address space that is reserved, so that growing moves nothing: more than most programs will
+/// write. It costs no memory.
 const RESERVE: usize = 64 << 30;
 
 impl Default for Memory {
@@ -90,17 +90,18 @@ impl Memory {
         }
     }
 
-    /// Tells the vector how much has been stored.
+    /// Sets the length of the vector to the bytes that have been stored.
     fn settle(&mut self, written: usize) {
         if let Memory::Private(bytes) = self {
             if bytes.len() < written {
-                // SAFETY: so many bytes were stored, and there was room for them.
+                // SAFETY: the vector has capacity for `written` bytes, and that number has been
+                // stored.
                 unsafe { bytes.set_len(written) };
             }
         }
     }
 
-    /// How many bytes can be seen, written or not.
+    /// Returns the number of bytes that are initialised, written or not.
     fn length(&self) -> usize {
         match self {
             Memory::Private(bytes) => bytes.len(),
@@ -108,7 +109,7 @@ impl Memory {
         }
     }
 
-    /// How many bytes there is memory for.
+    /// Returns the number of bytes that there is memory for.
     fn size(&self) -> usize {
         match self {
             Memory::Private(bytes) => bytes.capacity(),
@@ -116,7 +117,7 @@ impl Memory {
         }
     }
 
-    /// Its bytes, at least `end` of them.
+    /// Returns the bytes, at least `end` of them.
     fn bytes_mut(&mut self, end: usize) -> Result<&mut [u8]> {
         match self {
             Memory::Private(bytes) => {
@@ -125,8 +126,8 @@ impl Memory {
                 }
                 Ok(bytes)
             }
-            // SAFETY: the map is this object's alone, its descriptor is given to nobody, and
-            // nothing writes while it is borrowed.
+            // SAFETY: this object alone has the map, no other code has its descriptor, and nothing
+            // writes while it is borrowed.
             Memory::File(map) => unsafe { writable(map) },
         }
     }
@@ -141,7 +142,7 @@ impl Memory {
             Memory::Private(bytes) => {
                 let mut map = empty_map()?;
                 grow_map(&mut map, needed)?;
-                // SAFETY: as in `bytes_mut`.
+                // SAFETY: the same as in `bytes_mut`.
                 let moved = unsafe { writable(&mut map)? };
                 moved[..content].copy_from_slice(&bytes[..content]);
                 *self = Memory::File(map);
@@ -152,10 +153,12 @@ impl Memory {
     }
 }
 
+/// Returns the bytes of a map for writing.
+///
 /// # Safety
-/// As [`Map::as_mut_slice`].
+/// The same as for [`Map::as_mut_slice`].
 unsafe fn writable(map: &mut Map) -> Result<&mut [u8]> {
-    // SAFETY: the caller vouches for it.
+    // SAFETY: the caller guarantees what `as_mut_slice` requires.
     let bytes = unsafe { map.as_mut_slice() };
     bytes.ok_or_else(|| {
         Error::new(
@@ -172,17 +175,18 @@ fn no_memory(bytes: usize) -> Error {
 
 fn empty_map() -> Result<Map> {
     let options = MapOptions::new().populate(true);
-    // RLIMIT_AS may forbid so much; then it moves when it must.
+    // RLIMIT_AS may forbid that much address space. Then the memory moves when it must.
     options.clone().reserve(RESERVE).memory(0).or_else(|_| options.memory(0))
 }
 
 fn grow_map(map: &mut Map, needed: usize) -> Result<()> {
-    // What is only room to grow must not be what RLIMIT_FSIZE refuses.
+    // RLIMIT_FSIZE must not make a write fail because of the extra room to grow.
     let limit = usize::try_from(sys::file_size_limit()).unwrap_or(usize::MAX);
     map.resize(size_for(needed).min(limit).max(needed))
 }
 
-/// How large the memory is made for so many bytes: twice as large each time, then whole huge pages.
+/// Returns the size of the memory for this number of bytes: the next power of two, then whole huge
+/// pages.
 fn size_for(bytes: usize) -> usize {
     let extent = sys::features::huge_page_size() as usize;
     if extent == 0 || bytes <= extent {
@@ -233,7 +237,7 @@ impl MapWriter {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn as_slice(&self) -> &[u8] {
-        // SAFETY: so many bytes were stored there, the memory is this object's alone, and nothing
+        // SAFETY: `written` bytes were stored there. This object alone has the memory, and nothing
         // writes while it is borrowed.
         unsafe { std::slice::from_raw_parts(self.memory.start(), self.written) }
     }
@@ -259,15 +263,15 @@ impl MapWriter {
             self.memory.grow(needed, self.written)?;
         }
         let bytes = self.memory.bytes_mut(needed)?;
-        // A gap that seeking left.
+        // The gap was left by a seek.
         if self.written < self.position {
             bytes[self.written..self.position].fill(0);
         }
         Ok(&mut bytes[self.position..])
     }
 
-    /// What was appended is known everywhere, and no more is until [`MapWriter::advance`] allows
-    /// it.
+    /// Tells the vector the length of the content, and stops the fast path until
+    /// [`MapWriter::advance`] allows it.
     fn settle(&mut self) {
         self.memory.settle(self.written);
         self.limit = self.written;
@@ -365,21 +369,22 @@ impl AsRef<[u8]> for MapWriter {
 }
 
 impl MapWriter {
-    /// A write that needs more memory, or does not begin where the content ends.
+    /// Writes where the fast path cannot: more memory is needed, or the position is not the end of
+    /// the content.
     #[cold]
     fn write_anywhere(&mut self, bytes: &[u8]) -> Result<()> {
         self.spare(bytes.len())?[..bytes.len()].copy_from_slice(bytes);
         check_kept(bytes)?;
         self.advance(bytes.len());
         if self.position == self.written {
-            // It was written to just now, so it is not for reading only.
+            // The memory was written to just now, so it is not read-only.
             self.limit = self.memory.size();
         }
         Ok(())
     }
 }
 
-/// The guard of another map may have replaced the bytes by zeros.
+/// Fails if the guard of another map has replaced the bytes by zeros.
 fn check_kept(bytes: &[u8]) -> Result<()> {
     source::check_kept(&[IoSlice::new(bytes)])
         .context("write", || "the bytes are of a map with a guard, and were lost")
@@ -394,7 +399,7 @@ impl Write for MapWriter {
             self.write_anywhere(bytes)?;
             return Ok(bytes.len());
         }
-        // SAFETY: from `end` to `limit` the memory is there and for writing, and no reference to it
+        // SAFETY: the memory from `end` to `limit` exists and is writable, and no reference to it
         // exists.
         unsafe {
             std::ptr::copy_nonoverlapping(

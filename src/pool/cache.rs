@@ -1,14 +1,14 @@
-//! The cached files of a pool: kept, lent, and what becomes of them in a child.
+//! Keeps and lends the cached files of a pool, and closes them in a child.
 //!
-//! There is no lock, so no scan waits for another, and no fork leaves a locked lock behind. A file
-//! is swapped out of its slot to be used and put back afterwards. What a slot shows meanwhile is a
-//! hint. The masters are noted in atomics of the slots, so that a child can close them whatever its
-//! parent was doing. A child learns that it is one from a page that the kernel wipes on fork,
-//! because process numbers repeat across namespaces.
+//! There is no lock, so no scan waits for another, and no fork leaves a locked lock behind. A scan
+//! swaps a file out of its slot and puts it back afterwards. Meanwhile the other members of the
+//! slot are only hints. The masters are noted in atomics of the slots. So a child can close them,
+//! whatever the parent's threads did when it was forked. A child learns that it is one from a page
+//! that the kernel wipes on fork, because process IDs repeat across namespaces.
 //!
-//! No scan does the work of another. A small scan that makes room, or finds what is idle, takes
-//! from a kept file about as much as it needs itself: after the proof, the end of the file is cut
-//! off. Dropping 64 MiB takes milliseconds, for which a scan of 1 KiB does not wait.
+//! No scan does the work of another one. A small scan that needs room, or finds idle files, frees
+//! about as much memory as it needs itself: it cuts off the end of a cached file, after the proof.
+//! Dropping 64 MiB takes milliseconds, for which a scan of 1 KiB does not wait.
 
 use std::cell::Cell;
 use std::os::fd::AsRawFd;
@@ -28,36 +28,37 @@ use crate::sys::fork::ForkMark;
 use crate::sys::kept::Kept;
 use crate::sys::source::Sources;
 
-/// A kept file this many times larger or smaller than wanted is not taken: it would lose its pages,
-/// or gain little from them.
+/// A cached file that is this many times larger or smaller than needed is not taken. It would lose
+/// its pages, or gain little from them.
 const NEAR: u64 = 4;
 
-/// No scan gives up more memory than it needs itself, or than this, which takes a microsecond or
-/// two: a small scan that follows a large one would wait for milliseconds.
+/// Number of bytes of cached memory that any scan may free, even if it needs less. That takes a
+/// microsecond or two. A small scan after a large one would wait milliseconds if it had to free
+/// more.
 const LITTLE: u64 = 64 << 10;
 
-/// There is no lock: a scan takes a file out of its slot and puts it back, and what threads share
-/// they only read.
+/// The files and counts of a pool, without a lock. A scan takes a file out of its slot and puts it
+/// back. All other members that change are atomic.
 #[derive(Debug)]
 pub(super) struct Cache {
     pub method: PoolMethod,
-    /// 0 once the pool is gone.
+    /// The limit of cached memory; 0 once the pool is gone.
     max_bytes: AtomicU64,
-    /// `None` where the kernel cannot mark memory for children: nothing is kept.
+    /// `None` where the kernel cannot mark memory for children. Then no file is cached.
     pub mark: Option<ForkMark>,
-    /// Counts forks: a file of another generation is the parent's.
+    /// Number of forks. A file of another generation is the parent's.
     generation: AtomicU32,
-    /// This host cannot prove who holds a file: nothing is kept.
+    /// Whether this host cannot prove that a file is free. Then no file is cached.
     is_unusable: AtomicBool,
     slots: [Slot; MAX_FILES],
-    /// So many of the slots are used.
+    /// Number of slots that may be used.
     max_files: usize,
-    /// How long a file is kept that nobody uses, in nanoseconds.
+    /// How long an unused file is kept, in nanoseconds.
     idle: Option<u64>,
-    /// No slot from here on was ever used.
+    /// No slot from this index on was ever used.
     slots_used: AtomicUsize,
-    /// Bytes of memory in kept files. Counted before they are kept and until they have been taken,
-    /// so never less than there are.
+    /// Number of bytes of memory in cached files. A file is counted before it is cached and until
+    /// it has been taken, so the number is never too small.
     cached_bytes: AtomicU64,
     /// When the pool was made.
     epoch: Instant,
@@ -68,20 +69,21 @@ pub(super) struct Cache {
     /// Keeps /proc/self/fd open, for opening files of the pool again.
     pub directory: Kept,
     pub new_files: NewFiles,
-    /// When a new file is cheaper than what else the pool has.
+    /// Learns when a new file is cheaper than the pool's other ways.
     pub sizes: Sizes,
 }
 
-/// From here on a new file may be cheaper than a cached one.
+/// From this size on a new file may be cheaper than a cached one.
 const SMALLEST_OF_AUTO: u64 = 64 << 10;
-/// And than a memfd.
+/// From this size on a new file may be cheaper than a memfd.
 const SMALLEST_OF_NEW_FILES: u64 = 4 << 10;
-/// To make a file system takes a few milliseconds: only for a pool that has used more already.
+/// To make a file system takes a few milliseconds, so only a pool that has used more time makes
+/// one.
 const PATIENCE_OF_AUTO: Duration = Duration::from_millis(8);
 
 thread_local! {
-    /// The slot of the file that this thread had last: most likely it has the right size, and no
-    /// other thread looks for it.
+    /// The slot of the file that this thread had last. It probably has the right size, and no other
+    /// thread looks for it.
     static LAST_SLOT: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -127,8 +129,8 @@ impl Cache {
         }
     }
 
-    /// Drops the longest unused files until at most `bytes` are kept; at 0 also those that have
-    /// none.
+    /// Drops the longest unused files until at most `bytes` are cached; at 0 also files without
+    /// bytes.
     pub fn trim(&self, bytes: u64) {
         self.after_fork();
         self.drop_idle(u64::MAX);
@@ -141,7 +143,8 @@ impl Cache {
         }
     }
 
-    /// The pool is gone: nothing is kept any more, also not what is lent at the moment.
+    /// Stops caching, because the pool is gone. A file that is lent now is dropped when it comes
+    /// back.
     pub fn close(&self) {
         self.max_bytes.store(0, SeqCst);
         self.after_fork();
@@ -149,7 +152,7 @@ impl Cache {
         self.drop_all();
     }
 
-    /// Drops all files that are not lent, and what else takes descriptors.
+    /// Drops all files that are not lent, and closes the other descriptors.
     pub fn drop_all(&self) {
         self.sources.maps.close();
         self.directory.close();
@@ -160,8 +163,8 @@ impl Cache {
             .for_each(|file| self.discard(file));
     }
 
-    /// Gives up `bytes` of the files that nobody has used for as long as the pool keeps them, or a
-    /// little more.
+    /// Gives up `bytes` of the files that were idle longer than the pool keeps them, or a little
+    /// more.
     fn drop_idle(&self, mut bytes: u64) {
         let Some(idle) = self.idle else { return };
         let now = self.now();
@@ -185,8 +188,8 @@ impl Cache {
         }
     }
 
-    /// Drops a file that is not lent, if it has about so many bytes; a larger one only loses as
-    /// many.
+    /// Drops a file that is not lent, if it has about this number of bytes. A much larger one loses
+    /// only its end, and is returned.
     fn give_up(&self, mut file: Box<CachedFile>, bytes: u64) -> Option<Box<CachedFile>> {
         let enough = bytes.max(LITTLE);
         if file.allocated / 2 > enough && self.is_free(&mut file) && file.shrink(enough).is_ok() {
@@ -196,13 +199,13 @@ impl Cache {
         None
     }
 
-    /// Nanoseconds since the pool was made.
+    /// Returns nanoseconds since the pool was made.
     fn now(&self) -> u64 {
         self.epoch.elapsed().as_nanos() as u64
     }
 
-    /// A file of this kind, cached or new, for about `size` bytes if that is known, which `prepare`
-    /// has accepted. `None`: the caller makes one that is not kept.
+    /// Returns a cached or new file of this kind that `prepare` has accepted, for about `size`
+    /// bytes if that is known. `None` if the caller has to make a file that is not cached.
     pub fn lend(
         &self,
         size: Option<u64>,
@@ -221,13 +224,13 @@ impl Cache {
             if self.is_free(&mut file) {
                 match prepare(&mut file) {
                     Ok(()) => return Ok(Some(file)),
-                    // No file can be so long, and nothing was changed.
+                    // No file can have this length, and nothing was changed.
                     Err(error) if error.errno() == libc::EFBIG => {
                         file.end_lease();
                         self.keep(file);
                         return Err(error);
                     }
-                    // The bytes are not there for any file.
+                    // The bytes are lost, so another file would not help.
                     Err(error) if error.errno() == libc::EFAULT => {
                         self.discard(file);
                         return Err(error);
@@ -235,7 +238,7 @@ impl Cache {
                     Err(_) => {}
                 }
             }
-            // Held, changed, or not to be written: another one works.
+            // The file is open elsewhere, was changed or cannot be written. Another one is tried.
             self.discard(file);
         }
         let Some(mut file) = self.make(size, kind)? else { return Ok(None) };
@@ -264,8 +267,8 @@ impl Cache {
         self.misses.fetch_add(1, Relaxed);
     }
 
-    /// The proof, right before the file is used again. One that somebody holds or has changed is
-    /// never used again.
+    /// Proves that a file is free, right before it is used again. The caller drops a file that is
+    /// not.
     fn is_free(&self, file: &mut CachedFile) -> bool {
         let proof = file.prove();
         if matches!(proof, Proof::Refused) {
@@ -274,7 +277,7 @@ impl Cache {
         matches!(proof, Proof::Granted)
     }
 
-    /// Drops the kept files that somebody holds or has changed.
+    /// Drops the cached files that are open elsewhere or were changed.
     fn drop_held(&self) {
         for mut file in self.used_slots().iter().filter_map(|slot| self.claim(slot)) {
             if self.is_free(&mut file) {
@@ -286,8 +289,8 @@ impl Cache {
         }
     }
 
-    /// The cached file of this kind that is nearest in size; the one that was used last if the size
-    /// is not known.
+    /// Takes the cached file of this kind that is nearest in size. If the size is unknown, takes
+    /// the one that was used last.
     fn take(&self, size: Option<u64>, kind: Kind<'_>) -> Option<Box<CachedFile>> {
         let wanted = size.map(pages);
         let last = &self.slots[LAST_SLOT.get()];
@@ -299,8 +302,8 @@ impl Cache {
                 self.keep(file);
             }
         }
-        // Where so many are kept a smaller one is taken, however small it is, so that some stay for
-        // scans at the same time.
+        // With half of the files cached, a smaller one of any size is taken. So some stay for scans
+        // at the same time.
         let kept = self.used_slots().iter().filter(|slot| slot.used().is_some()).count();
         let crowded = kept >= self.max_files / 2;
         let is_near = |present: u64, wanted: u64| {
@@ -326,8 +329,8 @@ impl Cache {
         self.take_least(|slot| slot.used())
     }
 
-    /// The kept file with the smallest key. Those without a key are left alone, and those that
-    /// somebody else takes meanwhile.
+    /// Takes the cached file with the smallest key. Leaves alone files without a key, and files
+    /// that another thread takes meanwhile.
     fn take_least<K: Ord>(&self, key: impl Fn(&Slot) -> Option<K>) -> Option<Box<CachedFile>> {
         let mut gone = 0u64;
         loop {
@@ -369,8 +372,8 @@ impl Cache {
         }
     }
 
-    /// Where a new master can be noted. A kept file gives way, if it is not much larger than the
-    /// new one will be.
+    /// Reserves a slot for a new master. If none is free, drops a cached file that is not much
+    /// larger than the new one will be.
     fn reserve_slot(&self, size: u64) -> Option<usize> {
         loop {
             if let Some(index) = self.slots[..self.max_files].iter().position(Slot::reserve) {
@@ -387,22 +390,22 @@ impl Cache {
         &self.slots[..self.slots_used.load(Relaxed)]
     }
 
-    /// The file that is kept in a slot, if nobody else is faster.
+    /// Takes the file that is cached in a slot, unless another thread is faster.
     fn claim(&self, slot: &Slot) -> Option<Box<CachedFile>> {
         let file = slot.take()?;
         self.cached_bytes.fetch_sub(file.allocated, Relaxed);
         Some(file)
     }
 
-    /// A file that could not be lent after all: only running out is an error, otherwise one that is
-    /// not kept will do.
+    /// Drops a file that could not be lent after all. Fails only if something ran out; otherwise
+    /// the caller makes a file that is not cached.
     pub fn without(&self, file: Box<CachedFile>, refusal: Error) -> Result<()> {
         self.discard(file);
         if backend::is_shortage(Errno(refusal.errno())) { Err(refusal) } else { Ok(()) }
     }
 
-    /// Keeps a file that comes back. `stat` is how its lent description was, if there still was
-    /// one.
+    /// Caches a file that comes back. `stat` is the status of its lent description, if that was
+    /// still open.
     pub fn give_back(&self, mut file: Box<CachedFile>, stat: Option<Stat>) {
         self.after_fork();
         if file.generation != self.generation.load(Relaxed) {
@@ -410,8 +413,8 @@ impl Cache {
         }
         let Some(stat) = stat.or_else(|| file::stat_if(file.master.as_raw_fd(), file.identity))
         else {
-            // Trusted with the master, the borrower closed it, and the number may stand for another
-            // file by now.
+            // A trusted borrower has closed the master, and the number may refer to another file by
+            // now.
             let slot = &self.slots[file.slot];
             file.unmap();
             return slot.clear();
@@ -426,9 +429,9 @@ impl Cache {
         self.discard(file);
     }
 
-    /// Keeps a file that nobody uses, if the bound allows it. A large one that nearly fits gives up
-    /// its end, so that all the small ones stay; otherwise the longest unused ones give up as much
-    /// as it needs.
+    /// Caches an unused file, if the limit allows it. If a large file nearly fits, it gives up its
+    /// end, so that all small ones stay. Otherwise the longest unused ones give up the memory that
+    /// it needs.
     fn keep(&self, mut file: Box<CachedFile>) {
         let max_bytes = self.max_bytes.load(Relaxed);
         if file.allocated > max_bytes || max_bytes == 0 {
@@ -446,19 +449,20 @@ impl Cache {
                 file = rest;
                 continue;
             }
-            // If there is none, others are about to keep as much.
+            // If no file is cached, other threads are about to cache the counted bytes.
             let Some(oldest) = self.take_oldest() else { return self.discard(file) };
             if let Some(rest) = self.give_up(oldest, file.allocated) {
                 if has_room(rest.allocated + file.allocated) {
                     self.slots[rest.slot].keep(rest);
                     break;
                 }
-                // Others were faster.
+                // Other threads were faster.
                 self.discard(rest);
             }
         }
         self.slots[file.slot].keep(file);
-        // Only now, so that who closes the pool meanwhile finds the file, or is noticed here.
+        // This check comes last. A thread that closes the pool meanwhile either finds the file or
+        // has set the limit to 0 before this check.
         if self.max_bytes.load(SeqCst) == 0 {
             self.drop_all();
         }
@@ -470,7 +474,7 @@ impl Cache {
         slot.clear();
     }
 
-    /// In a child, before anything else: what was inherited is closed.
+    /// Closes, in a child, what was inherited. It is called before any other use of the pool.
     pub fn after_fork(&self) {
         const CHILD: u32 = 0;
         const READY: u32 = 1;
@@ -492,7 +496,8 @@ impl Cache {
     }
 }
 
-/// The largest file that is cut off to hold so many bytes, or gives way to one that does.
+/// Returns the size of the largest file that may be cut off to hold `size` bytes, or dropped for a
+/// new one.
 fn most_for(size: u64) -> u64 {
     size.saturating_mul(NEAR).max(LITTLE)
 }

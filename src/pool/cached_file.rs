@@ -1,26 +1,26 @@
 //! One file that is lent again and again.
 //!
-//! The proof has two halves. The lease says that nobody else has the file open now. It does not say
-//! that nobody had write access and left something that writes later, such as a buffer registered
-//! with io_uring. To get that access, and to hide it, takes a change of the mode or the content.
-//! Each moves the time of change (`st_ctim`), which nobody can set.
+//! The proof has two halves. The lease proves that no other open file description of the file
+//! exists now. It does not prove that no borrower had write access and left something that writes
+//! later, such as a buffer registered with io_uring. To get that access, and to hide it, a borrower
+//! has to change the mode or the content. Each such change moves the time of change (`st_ctim`),
+//! which no program can set.
 //!
 //! That time is read after the pool's own last change, with the lease still held, and compared
-//! under the next lease. Whoever opens the file in between does so after the time was read. Stores
-//! through the window move no time, so a file that is filled without a system call keeps the time
-//! it had. A store that faults moves it, and the file is dropped for nothing. Since Linux 6.13 each
-//! change after a look gets a time of its own. Before, changes within a tick of the clock have the
-//! same one, which the header says.
+//! under the next lease. So a borrower opens the file after the time was read. Stores through the
+//! window move no time, so a file that is filled without a system call keeps its time. A store that
+//! faults moves it, and the file is dropped although no borrower changed it. Since Linux 6.13 each
+//! change after a look gets a time of its own. On older kernels changes within a tick of the clock
+//! have the same time, which the header says.
 //!
-//! Nobody cuts a file off while it is filled. A store through the window into a page that was cut
-//! off would be a SIGBUS. Cutting it off takes opening the file for writing, or its path. Both wait
-//! for the end of the lease. The kernel takes a lease away after `/proc/sys/fs/lease-break-time`,
-//! 45 seconds. So streams look before each store whether it is still there, and go on without the
-//! window. A trusted callback may have a duplicate of the master, which does not wait; that is its
-//! promise.
+//! No borrower cuts a file off while the pool fills it. A store through the window into a page that
+//! was cut off would be a SIGBUS. To cut the file off, a borrower opens it for writing, or uses its
+//! path. Both wait for the end of the lease. The kernel takes a lease away after
+//! `/proc/sys/fs/lease-break-time`, 45 seconds. So streams check the lease before each store, and
+//! go on without the window if it has ended. A trusted callback may have a duplicate of the master,
+//! which does not wait; the callback has promised to use none.
 //!
-//! Cached files have no huge pages, because shrinking one splits it, which takes longer than the
-//! rest.
+//! Cached files have no huge pages. Shrinking one would split it, which takes longer than the rest.
 
 use std::ffi::{CStr, CString};
 use std::hash::{Hash, Hasher};
@@ -36,66 +36,66 @@ use crate::sys::source::{self, Sources};
 use crate::sys::window::Window;
 use crate::{fill, sys};
 
-/// The mode of kept files.
+/// The mode of cached files.
 const MODE: u32 = 0o400;
 
-/// A cached file. Its master is noted in a slot of the cache, which whoever drops the file clears
-/// afterwards.
+/// A cached file. Its master is noted in a slot of the cache. The code that drops the file clears
+/// the slot afterwards.
 #[derive(Debug)]
 pub(super) struct CachedFile {
     pub master: OwnedFd,
     pub identity: Identity,
-    /// Number of the slot where the master is noted.
+    /// Index of the slot where the master is noted.
     pub slot: usize,
-    /// Bytes of the pages that were filled, and so exist.
+    /// Number of bytes in pages that were filled, and so exist.
     pub present: u64,
-    /// Bytes of memory that it had when it was last given back.
+    /// Number of bytes of memory that the file had when it was last given back.
     pub allocated: u64,
-    /// The master itself was lent: who kept a duplicate of it would not be seen, so it is not lent
-    /// to others.
+    /// Whether the master itself was lent. The proof does not see a duplicate of it, so the file is
+    /// lent to trusted callbacks only.
     pub is_exposed: bool,
-    /// The name that the kernel shows, and its hash.
+    /// The hash of the name that the kernel shows, and the name.
     pub name: (u64, CString),
-    /// It was never lent before.
+    /// Whether the file was never lent before.
     pub is_new: bool,
-    /// How many forks ago it was made: one of another generation is the parent's.
+    /// Number of forks before the file was made. A file of another generation is the parent's.
     pub generation: u32,
-    /// When it was last given back, in nanoseconds since the pool was made.
+    /// When the file was last given back, in nanoseconds since the pool was made.
     pub used: u64,
-    /// Its length now.
+    /// The present length.
     size: u64,
-    /// How it was when it was lent, and so has to be when it is lent again.
+    /// The status when the file was lent. It must be the same when the file is lent again.
     as_lent: Stat,
-    /// What was done to it since may show in its times.
+    /// Whether a change of the pool's own since then may show in the file's times.
     is_touched: bool,
-    /// Bytes of the names of extended attributes: security modules give some to every file.
+    /// Number of bytes in names of extended attributes. Security modules give some to every file.
     attributes: usize,
-    /// Of the master.
+    /// The file status flags of the master.
     status_flags: libc::c_int,
-    /// The kernel keeps everybody else out. All that is stored through the window is stored
-    /// meanwhile, because whoever can cut the file off makes that a SIGBUS.
+    /// Whether the pool holds the lease. Stores through the window need it, because they would be a
+    /// SIGBUS after other code has cut the file off.
     is_leased: bool,
-    /// Somebody got in while it was filled.
+    /// Whether the lease was lost while the file was filled, or the mode was changed.
     is_spoiled: bool,
-    /// Mapped when it is lent for the second time.
+    /// The pages in memory, mapped when the file is lent for the second time.
     window: Option<Window>,
 }
 
 /// The answer to whether a cached file can be lent again.
 pub(super) enum Proof {
-    /// No other description of it exists, and it was not changed. The lease keeps others out until
-    /// the content is complete.
+    /// No other open file description of the file exists, and it was not changed. The lease keeps
+    /// others out until the content is complete.
     Granted,
-    /// Another description of it exists, or it was changed.
+    /// Another open file description of the file exists, or the file was changed.
     Refused,
-    /// The kernel does not say.
+    /// The kernel does not tell.
     Unknown,
 }
 
-/// What a scan needs of a file, whatever is in it.
+/// What a scan requires of a file, apart from its content.
 #[derive(Clone, Copy)]
 pub(super) struct Kind<'a> {
-    /// The master itself is lent.
+    /// Whether the master itself is lent.
     pub is_trusted: bool,
     pub name: &'a CStr,
     pub name_hash: u64,
@@ -119,18 +119,18 @@ impl<'a> Kind<'a> {
     }
 }
 
-/// Why there is no file that can be kept.
+/// Why no file can be made for the cache.
 pub(super) enum MakeError {
     /// This host refuses leases, or has no memfd or no /proc.
     Unsupported,
-    /// Another process opened it in that moment.
+    /// The file was opened elsewhere in that moment.
     Busy,
     /// Something ran out, or the bytes cannot be read.
     Failed(Error),
 }
 
 impl From<Error> for MakeError {
-    /// What is refused, this host does not have; anything else is an error.
+    /// Treats a refusal as a missing feature of this host, and anything else as an error.
     fn from(error: Error) -> MakeError {
         match error.errno() {
             libc::ENOSYS
@@ -145,7 +145,7 @@ impl From<Error> for MakeError {
 }
 
 impl CachedFile {
-    /// A new, empty file for this slot. `note` is told its master as soon as it exists.
+    /// Makes an empty file for this slot. Passes each master to `note` as soon as it exists.
     pub fn make(
         slot: usize,
         note: impl Fn(RawFd, Identity),
@@ -170,7 +170,7 @@ impl CachedFile {
         match file::lease(master.as_fd()) {
             Ok(true) => {}
             Ok(false) => return Err(MakeError::Busy),
-            // File systems and filters refuse leases in many words.
+            // File systems and filters refuse leases with several errnos.
             Err(_) => return Err(MakeError::Unsupported),
         }
         let mut file = CachedFile {
@@ -199,12 +199,12 @@ impl CachedFile {
         Ok(file)
     }
 
-    /// Gives it new content, of which nothing of the old is left: not in it, and not past its end.
-    /// EFAULT if some of the bytes do not exist any more.
+    /// Gives the file new content. Nothing of the old content is left, not even past the end.
+    /// EFAULT if some of the bytes are lost.
     pub fn refill(&mut self, segments: &[IoSlice<'_>], sources: &Sources) -> Result<()> {
         let total = fill::total_length(segments)?;
         let is_copied_here = total > 0 && self.present > 0 && sources.are_anonymous(segments);
-        // The kernel minds the limit also where the file does not grow.
+        // The kernel enforces the limit even if the file does not grow.
         if total > self.size || !is_copied_here {
             fill::check_size_limit(total)?;
         }
@@ -223,20 +223,20 @@ impl CachedFile {
         self.finish(total)
     }
 
-    /// Before the first [`CachedFile::store`].
+    /// Prepares the file for the first [`CachedFile::store`].
     pub fn begin(&mut self) -> Result<()> {
-        // Who is trusted may have added something.
+        // A trusted borrower may have added bytes.
         if pages(self.size) != self.present { self.truncate(self.present) } else { Ok(()) }
     }
 
-    /// Writes bytes of the new content at `offset`, which is where the bytes before end. They are
-    /// in memory of ours.
+    /// Writes bytes of the new content at `offset`, which is the end of the bytes before. They are
+    /// in private memory of this process.
     pub fn store(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
         let end = offset + bytes.len() as u64;
         if end > self.size {
             fill::check_size_limit(end)?;
         }
-        // Streams take their time, and nobody waits for that long.
+        // A stream may take longer than the kernel lets an open(2) of the file wait.
         if self.is_leased && !file::is_leased(self.master.as_fd()) {
             self.end_lease();
             self.is_spoiled = true;
@@ -261,7 +261,7 @@ impl CachedFile {
         if added.is_empty() { Ok(()) } else { self.write(&[IoSlice::new(added)], middle, end) }
     }
 
-    /// Lets the kernel copy what begins at `offset` and ends at `end`.
+    /// Lets the kernel copy the bytes from `offset` to `end`.
     fn write(&mut self, segments: &[IoSlice<'_>], offset: u64, end: u64) -> Result<()> {
         self.is_touched = true;
         fill::write_at(self.master.as_fd(), segments, offset)?;
@@ -269,15 +269,16 @@ impl CachedFile {
         Ok(())
     }
 
-    /// After the last [`CachedFile::store`]: the file ends at `length`, and is ready to be lent.
+    /// Ends the file at `length` after the last [`CachedFile::store`]. The file is then ready to be
+    /// lent.
     pub fn finish(&mut self, length: u64) -> Result<()> {
         let was_longer = length < self.size;
         if length != self.size {
             self.truncate(length)?;
         }
         let end = pages(length);
-        // The rest of the last page: content never reaches there, but a borrower's stores may have.
-        // What is cut off is cleared.
+        // Clears the rest of the last page. Content never reaches there, but a borrower's stores
+        // may have. If the file was longer, truncation has cleared it.
         if length < end && end <= self.present && !was_longer {
             self.clear(length, end)?;
         }
@@ -285,13 +286,13 @@ impl CachedFile {
         if self.is_exposed {
             return Ok(());
         }
-        // After all that is done to it here, and before anybody is let in.
+        // The status is read after the pool's own last change, and before any borrower has access.
         if std::mem::take(&mut self.is_touched) {
             self.as_lent = file::fstat(self.master.as_fd()).context("fstat", || "a kept file")?;
             self.is_spoiled |= self.as_lent.mode & 0o7777 != MODE;
         }
-        // What is still leased cannot be opened: who tries waits until the kernel takes the lease
-        // away.
+        // A file that is still leased cannot be opened: the call waits until the kernel takes the
+        // lease away.
         self.try_end_lease().context("fcntl F_SETLEASE", || "a kept file")
     }
 
@@ -316,8 +317,8 @@ impl CachedFile {
         Ok(())
     }
 
-    /// The pages that exist, mapped, to store there before `end`; `None` while somebody could cut
-    /// them off, and where they cannot be mapped.
+    /// Returns the existing pages, mapped, for stores before `end`. `None` if other code could cut
+    /// them off, or they cannot be mapped.
     fn window(&mut self, end: u64) -> Option<&mut Window> {
         if !self.is_leased && !self.is_exposed {
             return None;
@@ -325,8 +326,8 @@ impl CachedFile {
         let present = self.present as usize;
         if self.window.as_ref().is_none_or(|window| window.length() < present) {
             self.window = None;
-            // With room to grow, so that a file that grows a little each time is not mapped each
-            // time.
+            // The window has room to grow, so that a file that grows a little each time is not
+            // mapped each time.
             self.window =
                 Window::new(self.master.as_fd(), present.next_power_of_two(), present).ok();
             self.is_touched = true;
@@ -336,7 +337,8 @@ impl CachedFile {
         Some(window)
     }
 
-    /// Lets others in again. If the kernel has done that before, the file is not used again.
+    /// Ends the lease, so that the file can be opened. If the kernel has ended it before, the file
+    /// is spoiled.
     pub fn end_lease(&mut self) {
         if self.try_end_lease().is_err() {
             self.is_spoiled = true;
@@ -350,8 +352,8 @@ impl CachedFile {
         Ok(())
     }
 
-    /// Keeps a descriptor free for [`CachedFile::open`]: another one of the master, which the
-    /// kernel does not count.
+    /// Keeps a number free for [`CachedFile::open`]: a duplicate of the master, which a lease
+    /// permits.
     pub fn reserve(&self) -> Result<Option<OwnedFd>> {
         if self.is_exposed {
             return Ok(None);
@@ -359,8 +361,8 @@ impl CachedFile {
         file::duplicate(self.master.as_fd()).map(Some).context("dup", || "a kept file")
     }
 
-    /// What is lent: a read-only description of its own, or `None` for the master itself, at its
-    /// start. `directory` keeps a descriptor of /proc/self/fd.
+    /// Opens the read-only description to lend. `None` means the master itself, at its start.
+    /// `directory` keeps a descriptor of /proc/self/fd.
     pub fn open(&self, directory: &Kept) -> Result<Option<OwnedFd>> {
         let master = self.master.as_fd();
         if self.is_exposed {
@@ -378,13 +380,13 @@ impl CachedFile {
         opened.and_then(file::above_standard_streams).map(Some).context("reopen", || "a kept file")
     }
 
-    /// Whether its content is complete: it can be lent.
+    /// Returns whether the content is complete, so that the file can be lent.
     pub fn is_finished(&self) -> bool {
         self.is_exposed || !(self.is_leased || self.is_touched)
     }
 
-    /// Notes how it came back, and when. False: it was changed meanwhile, and must not be used
-    /// again.
+    /// Notes the status and the time when the file came back. Returns false if it was changed
+    /// meanwhile, and must not be used again.
     pub fn came_back(&mut self, stat: Stat, now: u64) -> bool {
         self.allocated = stat.allocated;
         self.used = now;
@@ -392,14 +394,14 @@ impl CachedFile {
         if !self.is_exposed {
             return !self.is_spoiled && stat == self.as_lent;
         }
-        // Who is trusted may have cut off something, or added.
+        // A trusted borrower may have cut off bytes, or added some.
         self.size = stat.size;
         self.present = self.present.min(pages(stat.size));
         self.set_back().is_ok()
     }
 
-    /// What a trusted borrower may have set at the master: O_APPEND would put the next content
-    /// elsewhere.
+    /// Restores the master's flags, which a trusted borrower may have set. With O_APPEND the next
+    /// content would be written elsewhere.
     fn set_back(&self) -> sys::Result<()> {
         let master = self.master.as_fd();
         if file::status_flags(master)? == self.status_flags {
@@ -408,14 +410,11 @@ impl CachedFile {
         file::set_status_flags(master, self.status_flags)
     }
 
-    /// Whether it can be lent again: the kernel grants that nobody else has a description of it,
-    /// and then it is as it was when it was lent. That nobody has it now does not say that nobody
-    /// had: who had it for writing may have left something that writes later, such as a buffer that
-    /// is registered with io_uring. But to get and to hide such access takes changes of the mode or
-    /// the content, and each of them moves the time of change, which nobody can set.
+    /// Proves that the file can be lent again: the kernel grants a lease, and the status is the one
+    /// from when it was lent. The top of this file says why both are needed.
     pub fn prove(&mut self) -> Proof {
         if self.is_exposed {
-            // Who is trusted promised to keep nothing and to change nothing.
+            // A trusted borrower has promised to keep nothing and to change nothing.
             return Proof::Granted;
         }
         match file::lease(self.master.as_fd()) {
@@ -431,15 +430,15 @@ impl CachedFile {
         }
     }
 
-    /// A scanner that marks files as clean must not find its mark on other content. Older kernels
-    /// do not count that as a change.
+    /// Returns whether the file has no other attributes. A scanner that marks files as clean must
+    /// not find its mark on other content. Older kernels do not count a new attribute as a change.
     fn has_its_attributes(&self) -> bool {
         shows_each_change() || file::attributes_length(self.master.as_fd()) == self.attributes
     }
 
-    /// Gives up so many bytes of its memory, or a few more, while it is kept and proved.
+    /// Gives up this number of bytes of memory, or a few more. The file is cached and proved.
     pub fn shrink(&mut self, bytes: u64) -> Result<()> {
-        // A huge page that is cut takes longer than all others.
+        // Cutting a huge page takes longer than everything else.
         let unit =
             if fill::way() == fill::Way::SizeThenWrite { features::huge_page_size() } else { 0 };
         let rest = self.present.saturating_sub(bytes);
@@ -451,34 +450,35 @@ impl CachedFile {
         Ok(())
     }
 
-    /// Lets go of a file that is the parent's: its number is closed already, and its mapping never
-    /// was in this process.
+    /// Forgets a file that is the parent's. Its number is closed already, and this process never
+    /// had its mapping.
     pub fn forget(self) {
         let _ = self.master.into_raw_fd();
         std::mem::forget(self.window);
     }
 
-    /// Lets go of a file whose number a trusted borrower closed.
+    /// Unmaps a file whose number a trusted borrower has closed.
     pub fn unmap(self) {
         let _ = self.master.into_raw_fd();
     }
 }
 
-/// With O_DIRECT, where the kernel takes it on memory files (6.6): then splice(2) and sendfile(2)
-/// copy, and no page that is written again later is left in a pipe or socket.
+/// Opens a file read-only, with O_DIRECT where the kernel supports it on memory files (6.6). With
+/// it, splice(2) and sendfile(2) copy. So no pipe or socket keeps a page that is written again
+/// later.
 fn reopen_read_only(reopen: impl Fn(libc::c_int) -> sys::Result<OwnedFd>) -> sys::Result<OwnedFd> {
     if !O_DIRECT_OF_MEMFD.is_missing() {
         match reopen(libc::O_RDONLY | libc::O_DIRECT) {
             Ok(fd) => return Ok(fd),
             Err(Errno(libc::EINVAL)) => _ = O_DIRECT_OF_MEMFD.remember(false),
-            // Some filters refuse it in other words: without, then.
+            // Some filters refuse the flag with another errno, so it is left out.
             Err(_) => {}
         }
     }
     reopen(libc::O_RDONLY)
 }
 
-/// Bytes of the whole pages that hold `size` bytes.
+/// Returns the number of bytes in the whole pages that hold `size` bytes.
 pub(super) fn pages(size: u64) -> u64 {
     size.next_multiple_of(sys::page_size() as u64)
 }

@@ -1,4 +1,4 @@
-//! Whether a scan gets a new file of the pool's own file system.
+//! Decides whether a scan gets a new file on the pool's own file system.
 
 use super::cache::Cache;
 use super::options::PoolMethod;
@@ -6,7 +6,7 @@ use super::sizes::Way;
 use crate::error::{Errno, Error, Result};
 
 impl Cache {
-    /// Makes what new files need, or says what is refused.
+    /// Makes what new files need. Fails with the step that the host refuses.
     pub fn prepare_new_files(&self) -> Result<()> {
         let refused = |errno: Errno| match errno.0 {
             shortage @ (libc::EMFILE | libc::ENFILE | libc::ENOMEM) => shortage,
@@ -14,7 +14,7 @@ impl Cache {
         };
         let refusal = match &self.mark {
             Some(_) => self.new_files.prepare().err().map(|refusal| (refusal.step, refusal.errno)),
-            // A child would go on with its parent's.
+            // Without the mark a child would use its parent's file system.
             None => Some(("madvise MADV_WIPEONFORK", Errno(libc::EINVAL))),
         };
         match refusal {
@@ -26,20 +26,20 @@ impl Cache {
         }
     }
 
-    /// The way to a file for a scan of this size, and whether it is measured.
+    /// Returns how a scan of this size gets its file, and whether it is measured.
     pub fn choose(&self, size: u64, is_trusted: bool) -> (Way, bool) {
         if !self.may_make_new(is_trusted) {
             return (Way::Other, false);
         }
         let choice = self.sizes.choose(size);
         if choice == (Way::NewFile, true) {
-            // What this takes it takes once.
+            // The file system is made before the measurement, because that cost arises only once.
             let _ = self.new_files.prepare();
         }
         choice
     }
 
-    /// The way to a file for a stream of about this size, if that is known.
+    /// Returns how a stream gets its file, for about this size if it is known.
     pub fn choose_unmeasured(&self, size: Option<u64>, is_trusted: bool) -> Way {
         if !self.may_make_new(is_trusted) {
             return Way::Other;

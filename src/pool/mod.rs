@@ -1,20 +1,20 @@
-//! Lends files for less than a new sealed one costs: cached files again (`cached_file`), or new
-//! ones on a file system of the pool's own (`new_files`). `choice` decides by what `sizes` and
-//! `trial` have measured. `cache` keeps the files, one in each `slot`.
+//! Lends files at a lower cost than a new sealed file. They are cached files that are used again
+//! (`cached_file`), or new files on a file system of the pool's own (`new_files`). `choice` decides
+//! by the measurements of `sizes` and `trial`. `cache` keeps the files, one in each `slot`.
 //!
-//! Writing into pages that exist is many times faster than getting new ones. The danger is a
-//! borrower that still holds the file. So its **master** description never leaves this room, unless
-//! the callback is trusted. A scan with a cached file goes like this:
+//! Writing into existing pages is many times faster than getting new ones. The danger is a borrower
+//! that still has the file open. So its **master** description never leaves this room, unless the
+//! callback is trusted. A scan with a cached file has these steps:
 //!
 //! 1. The new content is written, under a write lease on the master.
-//! 2. The lease ends when the content is complete. A fresh read-only description is lent, and
-//!    closed afterwards.
-//! 3. Before the next use the kernel is asked for a write lease again. It grants the lease only if
-//!    no other open file description of the file exists anywhere.
+//! 2. The lease ends when the content is complete. A new read-only description is lent, and closed
+//!    afterwards.
+//! 3. Before the next use the pool asks the kernel for a write lease again. The kernel grants it
+//!    only if no other open file description of the file exists anywhere.
 //! 4. The file must have the status that it had when it was lent.
 //!
-//! If the lease or the status says otherwise, the file is dropped and never used again. The reason
-//! can be a duplicate, a mapping or a child.
+//! If the lease is refused or the status differs, the file is dropped and never used again. The
+//! reason can be a duplicate, a mapping or a child.
 //!
 //! A scan with a new file makes it on the pool's file system, opens it through the read-only mount,
 //! unlinks it and fills it. It lends the second description, which is read-only.
@@ -101,7 +101,7 @@ impl Pool {
         self.0.stats()
     }
 
-    /// Checks that this pool can do what the options ask.
+    /// Checks that this pool supports the options.
     pub(crate) fn loan<'a>(&self, options: &'a WrapOptions) -> Result<LoanOptions<'a>> {
         let loan = options.loan()?;
         if loan.is_trusted && self.0.method == PoolMethod::NewFiles {
@@ -112,9 +112,11 @@ impl Pool {
         Ok(loan)
     }
 
-    /// A file that holds these segments, and what measures the scan if something is to be learnt
-    /// from it. `None` where this host cannot prove who has a file open, where too many files are
-    /// in use, or where there are no descriptors for one: the caller makes a new file.
+    /// Returns a file that holds these segments, and a measurement of the scan if one is needed.
+    /// Returns no file in three cases, and the caller then makes a new one:
+    /// - this host cannot prove that a file is not open elsewhere;
+    /// - too many files are in use;
+    /// - there are no descriptors for one.
     pub(crate) fn lend(
         &self,
         segments: &[IoSlice<'_>],
@@ -130,7 +132,7 @@ impl Pool {
             self.0.count_miss();
             return Ok((Some(Lent::New(file)), trial));
         }
-        // What this takes says nothing about either way.
+        // A time of this scan would say nothing about either way.
         Ok((self.lend_cached(segments, length, options)?, None))
     }
 
@@ -150,8 +152,8 @@ impl Pool {
         })
     }
 
-    /// A file that is going to be filled by its `store`, with about this length if that is known.
-    /// `None` as for [`Pool::lend`].
+    /// Returns a file that its `store` is going to fill, with about this length if it is known.
+    /// `None` in the cases of [`Pool::lend`].
     pub(crate) fn lend_unfilled(
         &self,
         length: Option<u64>,
@@ -184,7 +186,7 @@ impl Pool {
         let is_out_of_descriptors =
             |error: &Error| [libc::EMFILE, libc::ENFILE].contains(&error.errno());
         let loan = match outcome {
-            // A file of the pool needs more of them than a new one.
+            // A file of the pool needs more descriptors than a new one.
             Err(error) if is_out_of_descriptors(&error) => None,
             outcome => outcome?,
         };
@@ -199,8 +201,8 @@ impl Pool {
         self.0.count_miss();
     }
 
-    /// Makes a file that is not the pool's. If there is no descriptor or no memory for it, the
-    /// cached files give way.
+    /// Makes a file that is not the pool's. If descriptors or memory run out, drops the cached
+    /// files and tries again.
     pub(crate) fn make_way<T>(&self, make: impl FnMut() -> Result<T>) -> Result<T> {
         make_way(&self.0, make)
     }
@@ -263,7 +265,7 @@ impl Lent {
         }
     }
 
-    /// The content is complete, and has this length: the file can be lent.
+    /// Completes the content, which has this length. The file can be lent.
     pub fn finish(&mut self, length: u64) -> Result<()> {
         match self {
             Lent::Cached(loan) => loan.finish(length),
@@ -281,14 +283,14 @@ impl AsFd for Lent {
     }
 }
 
-/// A kept file on loan. It goes back to the pool when this is dropped.
+/// A cached file on loan. It goes back to the pool when the loan is dropped.
 #[derive(Debug)]
 pub(crate) struct Loan {
     cache: Arc<Cache>,
-    /// `None` only while dropping.
+    /// `None` only while the loan is dropped.
     file: Option<Box<CachedFile>>,
-    /// The read-only description, or until the content is complete what keeps a number for it.
-    /// `None` if the master itself is lent.
+    /// The read-only description. Until the content is complete, it is a descriptor that keeps a
+    /// number free. `None` if the master itself is lent.
     fd: Option<OwnedFd>,
 }
 
@@ -310,7 +312,7 @@ impl Loan {
         Ok(())
     }
 
-    /// The content is complete, and has this length: the file can be lent.
+    /// Completes the content, which has this length. The file can be lent.
     pub fn finish(&mut self, length: u64) -> Result<()> {
         self.file_mut().finish(length)?;
         self.fd = None;
@@ -328,7 +330,8 @@ impl AsFd for Loan {
 impl Drop for Loan {
     fn drop(&mut self) {
         let file = self.file.take().expect("dropped once");
-        // How the borrower left it. Through the master, if the lent number is not ours any more.
+        // The status after the borrower's use. If the lent number is not ours any more, the cache
+        // asks the master.
         let stat = self.fd.take().and_then(|fd| close_if(fd, file.identity));
         self.cache.give_back(file, stat);
     }

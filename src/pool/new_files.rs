@@ -1,14 +1,14 @@
-//! New files on a file system that belongs to the pool. Every scan has one of its own, and nothing
-//! of it is left afterwards.
+//! Makes new files on a file system that belongs to the pool. Every scan has a file of its own, and
+//! nothing of it is left afterwards.
 //!
 //! The kernel writes there into pages of any size, and does not clear a page that is written whole.
-//! So a large new file costs about as much as one memcpy. What is lent is opened through a mount
-//! that is read-only, which protects the file better than a mode. The name of a file exists for
-//! three system calls, before its first byte.
+//! So a large new file costs about as much as one memcpy. The lent description is opened through a
+//! read-only mount, which protects the file better than a mode. The name of a file exists for three
+//! system calls, before its first byte.
 //!
 //! With `PoolMethod::Auto` the file system is not tried where there is a filter of system calls,
-//! which may kill. It is never tried under Valgrind, which ends programs that call clone(2) like
-//! this. A first file is written before any scan relies on the file system.
+//! which may kill the process. It is never tried under Valgrind, which ends programs that call
+//! clone(2) like this. A first file is written before any scan relies on the file system.
 
 use std::ffi::CStr;
 use std::io::{IoSlice, Write};
@@ -27,35 +27,38 @@ use crate::{fill, sys};
 /// The mode of new files.
 const MODE: u32 = 0o400;
 
-/// More than any machine has, and fewer than any kernel takes for a mistake.
+/// Largest size of the file system: more than any machine has, and small enough that every kernel
+/// accepts it.
 const MAX_SIZE: u64 = 1 << 60;
 
-/// From here on the question for space costs nothing beside the copy, which would be in vain.
+/// From this size on, asking for free space costs nothing beside the copy, which a full file system
+/// would waste.
 const LARGE: u64 = 1 << 20;
 
-/// After the file system could not be used, or made, so many scans go without: they take longer
-/// than to make another one.
+/// Number of scans without new files, after the file system could not be made or used. They take
+/// longer than it takes to make another one.
 const PAUSE: u32 = 1000;
 
-/// The files of a pool that are not lent again, and where they come from.
+/// Makes the files of a pool that are not lent again.
 #[derive(Debug)]
 pub(super) struct NewFiles {
-    /// Bytes of the file system.
+    /// The size of the file system in bytes.
     size: u64,
-    /// The pool makes no other files, so that it may cost something to find out what the host
-    /// refuses.
+    /// Whether the pool makes no other files. Then a filter may be tried, at the risk that it kills
+    /// the child.
     is_asked_for: bool,
-    /// Its directory, for writing and read-only. Opened when it is needed.
+    /// The root directory, for writing and read-only. Opened when it is needed.
     directories: Shared,
-    /// The host does not allow it.
+    /// Whether the host refuses the file system, or the pool is closed.
     is_refused: AtomicBool,
-    /// So many scans go without before the next one makes a file system.
+    /// Number of scans without new files until the next one makes a file system.
     pause: AtomicU32,
-    /// Which of 64 names are taken, for a moment each. The same few again cost less than new ones.
+    /// Bits of the 64 names that are in use, each for a moment. The same few names again cost less
+    /// than new ones.
     names: AtomicU64,
 }
 
-/// A new file, which is filled through one description and lent through another one.
+/// A new file. It is filled through one description, and another one is lent.
 #[derive(Debug)]
 pub(crate) struct NewFile {
     writer: OwnedFd,
@@ -64,7 +67,7 @@ pub(crate) struct NewFile {
 }
 
 impl NewFiles {
-    /// None yet. At most `max_bytes` of memory at the same time.
+    /// Sets the limits: at most `max_bytes` of memory at the same time. Makes nothing yet.
     pub fn new(max_bytes: u64, is_asked_for: bool) -> NewFiles {
         let page = sys::page_size() as u64;
         NewFiles {
@@ -78,47 +81,48 @@ impl NewFiles {
         }
     }
 
-    /// Whether there are none in this process.
+    /// Returns whether this process makes no new files.
     pub fn are_refused(&self) -> bool {
         self.is_refused.load(Relaxed)
     }
 
-    /// Whether a scan goes without because there were none for another one; counts it.
+    /// Returns whether a scan does without a new file, because an earlier one got none. Counts the
+    /// scan.
     pub fn are_paused(&self) -> bool {
         let one_less = |pause: u32| pause.checked_sub(1);
         self.pause.load(Relaxed) > 0 && self.pause.fetch_update(Relaxed, Relaxed, one_less).is_ok()
     }
 
-    /// There are none any more.
+    /// Makes no new files any more.
     pub fn refuse(&self) {
         self.is_refused.store(true, Relaxed);
     }
 
-    /// Makes the file system, if there is none, or says what the host refuses.
+    /// Makes the file system, if there is none. Fails with the step that the host refuses.
     pub fn prepare(&self) -> std::result::Result<(), Refusal> {
         self.try_enter().map(drop)
     }
 
-    /// Gives up the descriptors of the file system. The next scan makes another one.
+    /// Closes the descriptors of the file system. The next scan makes another one.
     pub fn close(&self) {
         self.directories.close();
     }
 
-    /// After something was refused or ran out.
+    /// Closes the file system and pauses, after something was refused or ran out.
     fn lose(&self) {
         self.pause.store(PAUSE, Relaxed);
         self.close();
     }
 
-    /// In a child made by fork: it makes its own file system.
+    /// Closes, in a child made by fork, the parent's file system. The child makes its own.
     pub fn drop_inherited(&self) {
         self.directories.drop_inherited();
-        // Of threads that this process does not have.
+        // The names are in use by threads that this process does not have.
         self.names.store(0, Relaxed);
     }
 
-    /// The file system, which is made if there is none. `None` if it is refused, or not to be had
-    /// now.
+    /// Returns the file system, and makes it if there is none. `None` if it is refused, or
+    /// unavailable now.
     fn enter(&self) -> Option<User<'_>> {
         if self.are_refused() {
             return None;
@@ -147,14 +151,14 @@ impl NewFiles {
         let fstat =
             |fd: &OwnedFd| file::fstat(fd.as_fd()).map_err(|errno| Refusal::new("fstat", errno));
         let identity = fstat(&made.writable)?.identity;
-        // What a process that may not map its user has mounted takes no files, and nothing said so
-        // yet.
+        // In a user namespace without a mapping of the user, mounting succeeds, but the file system
+        // takes no files.
         try_out(&made)?;
         Ok([(made.writable, identity), (made.read_only, identity)])
     }
 
-    /// A new, empty file. `None` where there is no file system, or one that takes no files of this
-    /// process any more: after setuid(2), say.
+    /// Creates an empty file. `None` where there is no file system, or where it takes no files of
+    /// this process any more, for example after setuid(2).
     pub fn create(&self, name: &CStr) -> Option<NewFile> {
         self.enter().and_then(|user| self.create_for(&user, name))
     }
@@ -170,8 +174,8 @@ impl NewFiles {
         created.ok()
     }
 
-    /// A new file that holds these segments. `None` as [`NewFiles::create`], and where there is no
-    /// space for it.
+    /// Creates a file that holds these segments. `None` in the cases of [`NewFiles::create`], and
+    /// where there is no space for it.
     pub fn create_filled(&self, name: &CStr, segments: &[IoSlice<'_>]) -> Result<Option<NewFile>> {
         let total = fill::total_length(segments)?;
         fill::check_size_limit(total)?;
@@ -184,20 +188,20 @@ impl NewFiles {
         let Some(file) = self.create_for(&user, name) else { return Ok(None) };
         match file.fill(segments, total) {
             Ok(()) => Ok(Some(file)),
-            // Files that are lent, or that somebody has kept.
+            // Files that are lent, or that a borrower has kept, take the space.
             Err(error) if error.errno() == libc::ENOSPC => Ok(None),
             Err(error) => Err(error),
         }
     }
 }
 
-/// Makes a first file, and looks whether it can be written and its second mount not.
+/// Makes a first file. Checks that it can be written, and that the second mount is read-only.
 fn try_out(made: &private_tmpfs::Directories) -> std::result::Result<(), Refusal> {
     let (step, writable, read_only) =
         ("a first file", made.writable.as_fd(), made.read_only.as_fd());
     let file = create_in(writable, read_only, c"bytefd", 0);
     let is_read_only = directory::file_system(read_only).is_ok_and(|system| system.is_read_only);
-    // Beyond the limit it would be a signal.
+    // A write beyond the limit would raise a signal.
     let content = if fill::check_size_limit(1).is_ok() { &b"x"[..] } else { b"" };
     match file.and_then(|file| file::pwrite(file.writer.as_fd(), content, 0)) {
         Ok(count) if count == content.len() && is_read_only => Ok(()),
@@ -206,7 +210,7 @@ fn try_out(made: &private_tmpfs::Directories) -> std::result::Result<(), Refusal
     }
 }
 
-/// A file that has this name and number until it is open through both mounts.
+/// Creates a file that has this name and number until it is open through both mounts.
 fn create_in(
     writable: BorrowedFd<'_>,
     read_only: BorrowedFd<'_>,
@@ -223,7 +227,7 @@ fn create_in(
     let read = |writer: &OwnedFd| {
         let stat = file::fstat(writer.as_fd())?;
         if stat.mode & 0o7777 != MODE {
-            // The umask took it away.
+            // The umask has cleared bits of the mode.
             file::fchmod(writer.as_fd(), MODE)?;
         }
         directory::read_in(read_only, name).map(|reader| (reader, stat.identity))
@@ -240,7 +244,7 @@ impl NewFile {
     fn fill(&self, segments: &[IoSlice<'_>], total: u64) -> Result<()> {
         let writer = self.writer.as_fd();
         if total >= LARGE {
-            // Before Linux 6.14 a file gets huge pages only within the size that it has.
+            // Before Linux 6.14 a file gets huge pages only within its size.
             file::ftruncate(writer, total).context("ftruncate", || format!("{total} bytes"))?;
         }
         fill::write_at(writer, segments, 0)?;
@@ -253,7 +257,8 @@ impl NewFile {
         fill::write_at(self.writer.as_fd(), segments, offset)
     }
 
-    /// What is lent, and which file it is. Nobody can write to the file any more.
+    /// Returns the description to lend, and the identity of its file. No code can write to the file
+    /// any more.
     pub fn finish(self) -> (OwnedFd, Identity) {
         (self.reader, self.identity)
     }

@@ -1,9 +1,9 @@
-//! How a pool is made.
+//! Options of a pool.
 
 use std::time::Duration;
 
-/// The most files that a pool can have, cached or lent, and so the most descriptors: a sixteenth of
-/// the 1024 that most processes may have. A scan beyond them gets a file that is not kept.
+/// Largest number of files in a pool, cached or lent, and so of its descriptors. It is a sixteenth
+/// of the 1024 that most processes may have. A scan beyond that gets a file that is not cached.
 pub(super) const MAX_FILES: usize = 64;
 
 /// Selects how a pool gets the files that it lends. [`Pool::scan`](crate::Pool::scan) says what

@@ -1,4 +1,4 @@
-//! Whether a new file or another one costs a scan less, learnt for each power of two of sizes.
+//! Learns whether a new file or another one costs a scan less, for each power of two of sizes.
 //!
 //! That depends on the size, the processor, the kernel and what the callbacks keep. So scans are
 //! timed, and [`TwoWays`] decides.
@@ -11,37 +11,37 @@ use crate::cheaper::TwoWays;
 /// How a scan gets its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
-    /// A new one on the pool's own file system.
+    /// A new file on the pool's own file system.
     NewFile,
-    /// A cached one, or a memfd.
+    /// A cached file, or a memfd.
     Other,
 }
 
-/// Sizes below are not measured: for them the other way is always cheaper.
+/// Binary logarithm of the smallest size that is measured. Below, the other way is always cheaper.
 const SMALLEST: u32 = 12;
-/// This and all larger ones are one class.
+/// Binary logarithm of the sizes in the last class, which also has all larger ones.
 const LARGEST: u32 = 32;
 const CLASSES: usize = (LARGEST - SMALLEST + 1) as usize;
 
-/// Of the scans that go the cheaper way one in so many is measured.
+/// Of the scans that go the cheaper way, one in this many is measured.
 const MEASURED: u32 = 8;
 
 #[derive(Debug)]
 pub(super) struct Sizes {
-    /// Sizes below always go the other way.
+    /// Sizes below this always go the other way.
     smallest: u64,
-    /// New files are not tried before scans took so long: it takes time to make a file system. In
-    /// nanoseconds.
+    /// Time of scans, in nanoseconds, before new files are tried, because it takes time to make a
+    /// file system.
     patience: u64,
-    /// What scans took so far, while that matters.
+    /// Time that scans took until now, counted up to `patience`.
     spent: AtomicU64,
     classes: [Class; CLASSES],
 }
 
-/// Sizes from a power of two to the next.
+/// The measurements for sizes from a power of two to the next.
 #[derive(Debug)]
 struct Class {
-    /// New files are the one way.
+    /// The two ways; new files are the one way.
     ways: TwoWays,
     scans: AtomicU32,
 }
@@ -63,7 +63,7 @@ impl Sizes {
         Some(&self.classes[(size.ilog2().min(LARGEST) - SMALLEST) as usize])
     }
 
-    /// How a scan of this size gets its file, and whether it is going to be measured.
+    /// Returns how a scan of this size gets its file, and whether it is measured.
     pub fn choose(&self, size: u64) -> (Way, bool) {
         let Some(class) = self.class(size) else { return (Way::Other, false) };
         if !class.ways.is_other_known() || self.spent.load(Relaxed) < self.patience {
@@ -74,13 +74,13 @@ impl Sizes {
         (Way::new(choice.is_one), is_measured)
     }
 
-    /// The cheaper way, for a scan that cannot be measured. `None` if that is not known.
+    /// Returns the cheaper way, for a scan that cannot be measured. `None` if it is not known.
     pub fn cheaper(&self, size: u64) -> Option<Way> {
         let Some(class) = self.class(size) else { return Some(Way::Other) };
         class.ways.are_known().then(|| Way::new(class.ways.is_one_cheaper()))
     }
 
-    /// Notes what a scan took.
+    /// Notes the time of a scan.
     pub fn note(&self, size: u64, way: Way, took: Duration) {
         let Some(class) = self.class(size) else { return };
         let nanoseconds = took.as_nanos() as u64;
@@ -108,7 +108,7 @@ mod tests {
         Duration::from_micros(count)
     }
 
-    /// Scans by a clock that is made up: how many of them got a new file.
+    /// Runs scans with invented times. Returns the number of those with a new file.
     fn scans(
         sizes: &Sizes,
         size: u64,
@@ -140,12 +140,12 @@ mod tests {
         let (fast, slow) = (micros(40), micros(200));
         scans(&sizes, SIZE, 1000, |way, _| if way == Way::NewFile { fast } else { slow });
         assert_eq!(sizes.cheaper(SIZE), Some(Way::NewFile));
-        // New files become dearer than the other way was, which is seen soon.
+        // New files become dearer than the other way was, which is noticed soon.
         scans(&sizes, SIZE, 60, |way, _| if way == Way::NewFile { slow * 2 } else { slow });
         assert_eq!(sizes.cheaper(SIZE), Some(Way::Other));
         scans(&sizes, SIZE, 1000, |way, _| if way == Way::NewFile { fast } else { slow });
         assert_eq!(sizes.cheaper(SIZE), Some(Way::NewFile));
-        // The other way becomes cheaper, which is seen when it is tried.
+        // The other way becomes cheaper, which is noticed when it is tried.
         scans(&sizes, SIZE, 3000, |way, _| if way == Way::NewFile { slow } else { fast });
         assert_eq!(sizes.cheaper(SIZE), Some(Way::Other));
     }
@@ -160,9 +160,9 @@ mod tests {
         assert_eq!(sizes.cheaper(1), Some(Way::Other));
         assert_eq!(sizes.cheaper((128 << 10) - 1), Some(Way::Other));
         assert_eq!(sizes.cheaper((8 << 20) - 1), Some(Way::NewFile));
-        // Nothing is known of these.
+        // These sizes have not been measured.
         assert_eq!(sizes.cheaper(1 << 20), None);
-        // All of these are one.
+        // All of these sizes are one class.
         scans(&sizes, 1 << 33, 50, |way, _| micros(if way == Way::NewFile { 1 } else { 2 }));
         assert_eq!(sizes.cheaper(u64::MAX), Some(Way::NewFile));
     }

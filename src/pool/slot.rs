@@ -1,4 +1,4 @@
-//! A place for one file of a pool, which nobody ever waits for.
+//! A place for one file of a pool. No thread ever waits for it.
 
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering::*};
@@ -6,36 +6,36 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering::*
 use super::cached_file::{CachedFile, Kind};
 use crate::sys::file::{self, Identity};
 
-/// On cache lines of its own, so that threads which use different files do not slow each other
-/// down.
+/// A place for one file. It has cache lines of its own, so that threads with different files do not
+/// slow each other down.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(super) struct Slot {
-    // The master that is open, noted where a child finds it whatever its parent was doing during
-    // fork.
+    // The open master. It is noted here, so that a child finds it, whatever the parent's threads
+    // did when it was forked.
     fd: AtomicI32,
     device: AtomicU64,
     inode: AtomicU64,
-    /// The file, while it is kept: a `Box` that whoever swaps the pointer out owns. NULL while it
-    /// is lent or there is none.
+    /// The file while it is cached: a `Box`. The thread that swaps the pointer out owns it. NULL
+    /// while the file is lent, and if there is none.
     kept: AtomicPtr<CachedFile>,
-    // What can be seen of the kept file without taking it. A hint: somebody else may take it at any
-    // time.
+    // Properties of the cached file, readable without taking it. They are hints: another thread may
+    // take the file at any time.
     present: AtomicU64,
     used: AtomicU64,
     name_hash: AtomicU64,
     /// How often a file from here was lent again.
     pub hits: AtomicU64,
-    /// The file from here is lent now.
+    /// Whether the file from here is lent now.
     pub is_lent: AtomicBool,
 }
 
-/// No descriptor: nobody uses the slot, or somebody is about to.
+/// Values without a descriptor: the slot is free, or a thread has reserved it.
 const NONE: i32 = -1;
 const RESERVED: i32 = -2;
-/// Instead of `present`: nothing is kept here.
+/// Value of `present` if no file is cached here.
 const NOTHING: u64 = u64::MAX;
-/// In `present`, which counts whole pages: the master has been lent.
+/// Bit in `present`, which counts whole pages: the master has been lent.
 const EXPOSED: u64 = 1;
 
 impl Slot {
@@ -53,13 +53,14 @@ impl Slot {
         }
     }
 
-    /// Makes it the caller's, who notes a master in it.
+    /// Reserves the slot for the caller, which then notes a master in it. Returns false if it is
+    /// not free.
     pub fn reserve(&self) -> bool {
         self.fd.load(Relaxed) == NONE
             && self.fd.compare_exchange(NONE, RESERVED, AcqRel, Relaxed).is_ok()
     }
 
-    /// Only for who reserved it.
+    /// Notes a master. Only the thread that reserved the slot calls this.
     pub fn note(&self, fd: i32, identity: Identity) {
         let (device, inode) = identity.into_parts();
         self.device.store(device, Relaxed);
@@ -67,52 +68,54 @@ impl Slot {
         self.fd.store(fd, Release);
     }
 
-    /// After the number is closed: a child that is forked in between looks whose it is.
+    /// Frees the slot, after the number is closed. A child that is forked in between compares the
+    /// file before it closes the number.
     pub fn clear(&self) {
         self.is_lent.store(false, Relaxed);
         self.fd.store(NONE, Release);
     }
 
-    /// Keeps the file that was noted here. Only for who has it.
+    /// Caches the file that was noted here. Only the thread that has the file calls this.
     pub fn keep(&self, file: Box<CachedFile>) {
         self.is_lent.store(false, Relaxed);
         self.name_hash.store(file.name.0, Relaxed);
         self.used.store(file.used, Relaxed);
         self.present.store(file.present | if file.is_exposed { EXPOSED } else { 0 }, Release);
-        // Last, because who takes it says that nothing is kept any more.
+        // The pointer is stored last. A thread that takes it resets `present`, which must not be
+        // set again after that.
         self.kept.store(Box::into_raw(file), SeqCst);
     }
 
-    /// The file that is kept here, if nobody else is faster.
+    /// Takes the cached file, unless another thread is faster.
     pub fn take(&self) -> Option<Box<CachedFile>> {
         let file = self.kept.swap(null_mut(), SeqCst);
         if file.is_null() {
             return None;
         }
         self.present.store(NOTHING, Relaxed);
-        // SAFETY: it came from `Box::into_raw`, and swapping it out made it ours.
+        // SAFETY: `keep` stored the pointer from `Box::into_raw`, and the swap made it ours.
         Some(unsafe { Box::from_raw(file) })
     }
 
-    /// The bytes of the pages of the file that is kept here, if it is probably of this kind.
+    /// Returns the bytes in the pages of the cached file, if it is probably of this kind.
     pub fn offers(&self, kind: Kind<'_>) -> Option<u64> {
         let is_exposed = self.present.load(Acquire) & EXPOSED != 0;
         let suits = is_exposed == kind.is_trusted && self.name_hash.load(Relaxed) == kind.name_hash;
         self.present().filter(|_| suits)
     }
 
-    /// The bytes of the pages of the file that is kept here.
+    /// Returns the bytes in the pages of the cached file.
     pub fn present(&self) -> Option<u64> {
         let present = self.present.load(Acquire);
         (present != NOTHING).then_some(present & !EXPOSED)
     }
 
-    /// When the file that is kept here was given back.
+    /// Returns when the cached file was given back.
     pub fn used(&self) -> Option<u64> {
         self.present().map(|_| self.used.load(Relaxed))
     }
 
-    /// In a child: closes the parent's master, if it is still open here, and forgets its file.
+    /// Closes, in a child, the parent's master, if it is still open here, and forgets its file.
     pub fn drop_inherited(&self) {
         let fd = self.fd.swap(NONE, Acquire);
         if fd >= 0 {
@@ -124,7 +127,7 @@ impl Slot {
             file.forget();
         }
         self.is_lent.store(false, Relaxed);
-        // A thread of the parent may have been about to.
+        // A thread of the parent may have stopped just before this store.
         self.present.store(NOTHING, Relaxed);
     }
 }

@@ -1,4 +1,4 @@
-//! What a pool has done.
+//! Counts of what a pool has done.
 
 /// Counts what a pool has done since it was created, and what it holds.
 ///

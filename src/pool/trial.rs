@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::cache::Cache;
 use super::sizes::Way;
 
-/// Measures what a scan takes without its callback. The pool learns from it when the file has been
+/// Measures the time of a scan without its callback. The pool learns it when the file has been
 /// given back.
 #[derive(Debug)]
 pub(crate) struct Trial {
@@ -15,7 +15,7 @@ pub(crate) struct Trial {
     way: Way,
     since: Instant,
     took: Duration,
-    /// The scan has begun, in the way that was chosen.
+    /// Whether the scan has begun, in the way that was chosen.
     has_begun: bool,
 }
 
@@ -24,13 +24,13 @@ impl Trial {
         Trial { cache, size, way, since: Instant::now(), took: Duration::ZERO, has_begun: false }
     }
 
-    /// The descriptor is ready. What the borrower does with it is not measured.
+    /// Stops the clock: the descriptor is ready. The borrower's time is not measured.
     pub fn pause(&mut self) {
         self.took += self.since.elapsed();
         self.has_begun = true;
     }
 
-    /// The descriptor comes back.
+    /// Starts the clock again: the descriptor comes back.
     pub fn resume(&mut self) {
         self.since = Instant::now();
     }

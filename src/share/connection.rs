@@ -10,7 +10,8 @@ use crate::sys::{self, socket, wait::Wait};
 pub(super) struct Connection<'a> {
     pub socket: BorrowedFd<'a>,
     pub wait: Wait,
-    /// Without a limit of the call the kernel waits, up to the socket's own time limit.
+    /// Whether the call has a limit of its own. Otherwise the kernel waits, up to the socket's time
+    /// limit.
     is_limited: bool,
 }
 
@@ -25,12 +26,12 @@ impl<'a> Connection<'a> {
         Ok(Connection { socket, wait, is_limited: timeout.is_some() || is_interruptible })
     }
 
-    /// `MSG_DONTWAIT` if the call waits by itself.
+    /// Returns `MSG_DONTWAIT` if the call waits by itself.
     pub fn flags(&self) -> i32 {
         if self.is_limited { libc::MSG_DONTWAIT } else { 0 }
     }
 
-    /// Waits after an EAGAIN. An error if the caller shall see that instead.
+    /// Waits after an EAGAIN. Fails if the caller is to see the EAGAIN instead.
     pub fn wait(&self, events: i16, has_begun: bool) -> sys::Result<()> {
         let blocks = socket::is_blocking(self.socket)?;
         if !blocks && !has_begun || blocks && !self.is_limited {
@@ -39,7 +40,7 @@ impl<'a> Connection<'a> {
         self.wait.until_ready(self.socket, events)
     }
 
-    /// And not one for datagrams or packets.
+    /// Returns whether this is a stream socket, not one for datagrams or packets.
     pub fn is_stream(&self) -> Result<bool> {
         socket::kind(self.socket)
             .map(|kind| kind == libc::SOCK_STREAM)
@@ -47,8 +48,8 @@ impl<'a> Connection<'a> {
     }
 }
 
-/// Other families lose descriptors and report success. The socket is asked each time: its number
-/// may stand for another one since the last call.
+/// Fails for other families, which lose descriptors and report success. The socket is asked each
+/// time, because its number may refer to another one since the last call.
 pub(super) fn check_family(socket: BorrowedFd<'_>) -> Result<()> {
     let number = socket.as_raw_fd();
     let family = socket::family(socket).context("socket", || format!("descriptor {number}"))?;

@@ -1,4 +1,4 @@
-//! Who is at the other end of a Unix socket.
+//! Identifies the process at the other end of a Unix socket.
 
 use std::os::fd::AsFd;
 
@@ -38,7 +38,7 @@ pub fn peer_credentials(socket: impl AsFd) -> Result<Credentials> {
     let socket = socket.as_fd();
     check_family(socket)?;
     let found = socket::credentials(socket).context("SO_PEERCRED", || "the socket's other end")?;
-    // A socket that listens answers with its own.
+    // A listening socket answers with its own credentials.
     let listens = socket::is_listening(socket).context("SO_ACCEPTCONN", || "the socket")?;
     if listens || found.pid == 0 && found.uid == u32::MAX {
         return Err(Error::new("SO_PEERCRED", libc::ENOTCONN, "the kernel knows of no other end"));

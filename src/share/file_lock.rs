@@ -105,7 +105,7 @@ impl FileLockOptions {
             LockKind::Exclusive => libc::F_WRLCK,
         };
         let set = || match range.set(fd.as_fd(), kernel_kind) {
-            // POSIX allows either.
+            // POSIX allows either errno.
             Err(Errno(libc::EACCES)) => Err(Errno(libc::EAGAIN)),
             result => result,
         };
@@ -234,11 +234,11 @@ impl<F: AsFd> Drop for FileLock<F> {
     }
 }
 
-/// Bytes that a file can have, at least one.
+/// A range of bytes in a file, at least one byte.
 #[derive(Clone, Copy, Debug)]
 struct Range {
     start: u64,
-    /// `None` is to the end, wherever that is.
+    /// `None` is the end of the file, even if it grows.
     end: Option<u64>,
 }
 
@@ -270,7 +270,7 @@ impl Range {
     }
 
     fn set(&self, fd: BorrowedFd<'_>, kind: libc::c_int) -> std::result::Result<(), Errno> {
-        // To the kernel a length of 0 is to the end.
+        // For the kernel a length of 0 means up to the end.
         file_lock::set(fd, kind, self.start, self.end.map_or(0, |end| end - self.start))
     }
 

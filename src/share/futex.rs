@@ -71,7 +71,7 @@ impl FutexWaitOptions {
     /// - `EINTR` if a signal handler has run and the wait is interruptible.
     /// - `EFAULT` if the page of the word is lost.
     pub fn wait(&self, word: &AtomicU32, value: u32) -> Result<()> {
-        // The kernel reads the word: a lost page is an error to it, and no signal.
+        // The kernel reads the word, so a lost page is an error and not a signal.
         match futex::wait(word, value, &Wait::new(self.timeout, self.interruptible)) {
             Err(Errno(libc::EAGAIN)) | Ok(()) => Ok(()),
             Err(Errno(libc::ETIMEDOUT)) => {
@@ -122,7 +122,7 @@ pub fn futex_wait(word: &AtomicU32, value: u32) -> Result<()> {
 /// # Errors
 /// `EFAULT` if the page of the word is lost.
 pub fn futex_wake(word: &AtomicU32, count: u32) -> Result<usize> {
-    // The kernel takes 0 for 1.
+    // The kernel treats 0 like 1.
     if count == 0 {
         return Ok(0);
     }

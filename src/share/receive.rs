@@ -1,4 +1,4 @@
-//! A message with descriptors that comes in, whole or not at all.
+//! Receives a message with descriptors, completely or not at all.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
@@ -8,18 +8,18 @@ use crate::error::{Context, Errno, Error, Result};
 use crate::sys::socket::{self, MOST_DESCRIPTORS, Received};
 use crate::sys::{self, file};
 
-/// How long the rest of a refused message may pause before the socket is given up.
+/// How long the rest of a refused message may pause before the socket is shut down.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 pub(super) struct Incoming<'a> {
     connection: Connection<'a>,
     message: &'a mut [u8],
-    /// Bytes that have come.
+    /// Number of bytes received.
     done: usize,
-    /// Descriptors that have come, and how many fit.
+    /// The descriptors received, and the largest number that the caller takes.
     found: Vec<OwnedFd>,
     capacity: usize,
-    /// The message ends where the first transfer ends.
+    /// Whether the message ends where the first transfer ends.
     takes_some: bool,
 }
 
@@ -34,7 +34,7 @@ impl<'a> Incoming<'a> {
         Incoming { connection, message, done: 0, found, capacity, takes_some }
     }
 
-    /// `check` looks at each descriptor that has come before anything is closed.
+    /// Receives the message. `check` examines each descriptor before any is closed.
     pub fn receive(
         mut self,
         check: impl Fn(&OwnedFd) -> Result<()>,
@@ -47,7 +47,8 @@ impl<'a> Incoming<'a> {
             ));
         }
         if let Err(refusal) = self.take() {
-            // Descriptors are closed last: on some file systems that takes long, or forever.
+            // Descriptors are closed last, because on some file systems that takes long, or never
+            // ends.
             return Err(if self.skip_rest(refusal.errno()) {
                 refusal
             } else {
@@ -64,14 +65,13 @@ impl<'a> Incoming<'a> {
         Ok((self.done, found))
     }
 
-    /// Takes transfers until the message is whole.
+    /// Takes transfers until the message is complete.
     fn take(&mut self) -> Result<()> {
         let Connection { socket, .. } = self.connection;
         let wanted = self.message.len();
         loop {
             let to = &mut self.message[self.done..];
-            // Without a place for descriptors the kernel drops them, and nothing has to be closed
-            // here.
+            // Without a place for descriptors the kernel drops them, so none has to be closed here.
             let place = if self.capacity > 0 { Some(&mut self.found) } else { None };
             let part = match socket::receive(socket, to, place, self.connection.flags()) {
                 Err(Errno(libc::EAGAIN)) => match self.connection.wait(libc::POLLIN, self.done > 0)
@@ -112,8 +112,8 @@ impl<'a> Incoming<'a> {
         }
     }
 
-    /// The kernel has dropped control data: descriptors, unless none can come and the program has
-    /// asked for other data.
+    /// Handles lost control data. Descriptors were lost, unless the caller takes none and the
+    /// program has asked for other data on this socket.
     fn lost_control(&self) -> Result<()> {
         if self.capacity > 0 {
             let message = format!(
@@ -130,7 +130,7 @@ impl<'a> Incoming<'a> {
         Err(Error::new("count", libc::EBADMSG, "descriptors came, 0 fit"))
     }
 
-    /// Reads and discards what is left of a refused message. False if the socket had to be shut
+    /// Reads and discards the rest of a refused message. Returns false if the socket had to be shut
     /// down for receiving instead.
     fn skip_rest(&mut self, errno: i32) -> bool {
         let has_rest = (1..self.message.len()).contains(&self.done) && !self.takes_some;
@@ -161,8 +161,8 @@ impl<'a> Incoming<'a> {
         true
     }
 
-    /// Nothing comes in any more. What is there already would otherwise be taken for the next
-    /// message.
+    /// Shuts the socket down for receiving. The rest that has arrived would otherwise be taken for
+    /// the next message.
     fn shut_down(&mut self) {
         let Connection { socket, .. } = self.connection;
         socket::shut_down_receiving(socket);

@@ -1,4 +1,4 @@
-//! A message with descriptors that goes out.
+//! Sends a message with descriptors.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -21,10 +21,10 @@ impl Outgoing<'_> {
         }
         let Connection { socket, .. } = self.connection;
         let (mut bytes, mut rest) = (self.message, self.descriptors);
-        // A datagram goes at once, and may be empty.
+        // A datagram goes in one call, and may be empty.
         loop {
             let (now, later) = rest.split_at(rest.len().min(MOST_DESCRIPTORS));
-            // What comes later needs a byte for each part.
+            // Each further part of the descriptors needs a byte of its own.
             let most = if later.is_empty() { bytes.len() } else { 1 };
             match socket::send(socket, &bytes[..most], now, self.connection.flags()) {
                 Ok(sent) => (bytes, rest) = (&bytes[sent..], later),
@@ -42,7 +42,7 @@ impl Outgoing<'_> {
         }
     }
 
-    /// Refuses more descriptors than the bytes can carry.
+    /// Fails if there are more descriptors than the bytes can carry.
     fn check_parts(&self, parts: usize) -> Result<()> {
         let (bytes, count) = (self.message.len(), self.descriptors.len());
         let is_stream = self.connection.is_stream()?;
@@ -51,7 +51,7 @@ impl Outgoing<'_> {
                 format!("{count} descriptors exceed the {MOST_DESCRIPTORS} of one message");
             return Err(Error::new("count", libc::E2BIG, message));
         }
-        // Datagrams can be empty, whatever they carry.
+        // Datagrams can be empty, with or without descriptors.
         let least = if is_stream { parts.max(1) } else { 0 };
         if bytes < least {
             let message = format!(

@@ -153,27 +153,28 @@ impl ShmOptions {
             return Err(Error::new("length", libc::EFBIG, message));
         }
         if file::lstat(&path(&name)).is_ok() {
-            // Before space is reserved in vain.
+            // The check comes before space is reserved.
             return Err(Errno(libc::EEXIST)).context("lstat", || shown(&name));
         }
 
-        // Without the name until it is ready, so that no process opens half of it, and a crash
+        // The object gets its name when it is ready. So no process opens half of it, and a crash
         // leaves nothing.
         let new = New::create()?;
         if self.length > 0 {
-            // Its space is reserved, or taken by zeros where that is unknown.
+            // The space is reserved, or filled with zeros where the file system cannot reserve it.
             Growth::keep(Some(Growth::of(new.fd.as_fd(), 0, self.length, false, shown(&name))?));
         }
         file::fchmod(new.fd.as_fd(), mode).context("fchmod", || format!("mode {mode:04o}"))?;
         let for_reading = if self.write { None } else { Some(new.open_for_reading()?) };
         let fd = for_reading.as_ref().unwrap_or(&new.fd);
         if self.owned {
-            // Before a sweep can see the name. Nobody else can have locked it yet.
+            // The lock is taken before a sweep can see the name, so no other process can hold one
+            // yet.
             file_lock::lock_whole(fd.as_fd(), libc::LOCK_SH).context("flock", || shown(&name))?;
         }
         new.give(&path(&name)).context("linkat", || shown(&name))?;
         if new.hidden.is_some() && !self.owned {
-            // The name is there: a lock that stays is no reason to fail now.
+            // The object has its name now. If the lock stays, that is no reason to fail.
             let _ = file_lock::unlock_whole(new.fd.as_fd());
         }
         Ok(self.named(for_reading.unwrap_or(new.fd), &name))
@@ -200,7 +201,7 @@ impl ShmOptions {
         checked_mode(self.mode)?;
         let opened = ownership::race(|| -> Result<_> {
             let fd = self.open_once(&name)?;
-            // If a sweep has removed it meanwhile, there may be another one.
+            // If a sweep has removed the object meanwhile, another one may have its name.
             let is_held = !self.owned
                 || ownership::hold(fd.as_fd(), &path(&name)).context("flock", || shown(&name))?;
             Ok(is_held.then(|| self.named(fd, &name)))
@@ -210,10 +211,11 @@ impl ShmOptions {
 
     fn open_once(&self, name: &OsStr) -> Result<OwnedFd> {
         let check = |stat: &file::Stat| self.check(stat, name);
-        // Before it is opened: that alone does something to a FIFO or device.
+        // The check comes first, because opening alone has effects on a FIFO or device.
         file::lstat(&path(name)).context("lstat", || shown(name)).and_then(|stat| check(&stat))?;
         let access = if self.write { libc::O_RDWR } else { libc::O_RDONLY };
-        // Nor is one waited for, or a link followed, that has taken the name just now.
+        // If a FIFO or link has taken the name just now, the call neither waits for it nor follows
+        // it.
         let flags = access | libc::O_NOFOLLOW | libc::O_NONBLOCK;
         let fd = file::open(&path(name), flags, 0).and_then(file::above_standard_streams);
         let fd = fd.context("open", || shown(name))?;
@@ -256,7 +258,7 @@ impl ShmOptions {
         made.ok_or_else(|| ownership::lost("open", shown(name)))
     }
 
-    /// A name without its slash, and with its owner.
+    /// Returns a name without its slash, and with the prefix of owned objects.
     fn whole_name(&self, name: &OsStr) -> Result<OsString> {
         let name = checked(name)?;
         if self.owned { ownership::name(name) } else { Ok(name.into()) }
@@ -268,7 +270,7 @@ impl ShmOptions {
         Shm { fd: Some(fd), name: whole, unlink: self.unlink }
     }
 
-    /// Whether a file can be an object, and one that the caller wants.
+    /// Fails unless a file can be an object, and meets the caller's options.
     fn check(&self, stat: &file::Stat, name: &OsStr) -> Result<()> {
         let (errno, found) = match stat.mode & libc::S_IFMT {
             libc::S_IFREG => {
@@ -353,7 +355,7 @@ impl Drop for Shm {
         }
         let path = path(&self.name);
         let Ok(ours) = file::fstat(self.as_fd()) else { return };
-        // Only if the name still stands for this object.
+        // The name may refer to another object by now, which must stay.
         if file::lstat(&path).is_ok_and(|stat| stat.identity == ours.identity) {
             let _ = file::unlink(&path);
         }
@@ -375,7 +377,7 @@ pub fn unlink_shm(name: impl AsRef<OsStr>) -> Result<()> {
     file::unlink(&path(name)).context("unlink", || shown(name))
 }
 
-/// The permission bits; 0 is 0600.
+/// Returns the permission bits; 0 becomes 0600.
 pub(super) fn checked_mode(mode: u32) -> Result<u32> {
     match mode {
         0 => Ok(0o600),
@@ -387,7 +389,7 @@ pub(super) fn checked_mode(mode: u32) -> Result<u32> {
     }
 }
 
-/// A name without its slash.
+/// Returns a name without its slash.
 fn checked(name: &OsStr) -> Result<&OsStr> {
     let bytes = name.as_bytes();
     let bare = bytes.strip_prefix(b"/").unwrap_or(bytes);
@@ -408,7 +410,7 @@ fn checked(name: &OsStr) -> Result<&OsStr> {
     Err(Error::new("name", libc::EINVAL, format_args!("{name:?} {problem}")))
 }
 
-/// Of a name with or without its slash.
+/// Returns the path of a name with or without its slash.
 fn path(name: &OsStr) -> CString {
     let bare = name.as_bytes().strip_prefix(b"/").unwrap_or(name.as_bytes());
     CString::new([SHM.to_bytes(), b"/", bare].concat()).expect("a checked name has no NUL")
@@ -421,13 +423,14 @@ fn shown(name: &OsStr) -> String {
 /// A new object that does not have its name yet.
 struct New {
     fd: OwnedFd,
-    /// The one that it has meanwhile.
+    /// The name that it has until then.
     hidden: Option<HiddenName>,
 }
 
 impl New {
-    /// Without a name, or with a hidden one: where the file system knows no O_TMPFILE, or there is
-    /// no /proc, through which alone such a file gets a name.
+    /// Makes an object without a name. It has a hidden name where the file system knows no
+    /// O_TMPFILE. It also has one if /proc is not mounted, because only /proc can give a file
+    /// without a name one.
     fn create() -> Result<New> {
         let unnamed = match file::stat(c"/proc/self/fd") {
             Ok(_) => ownership::tmpfile(SHM, 0).context("open O_TMPFILE", || "in /dev/shm")?,

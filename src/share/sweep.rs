@@ -1,4 +1,4 @@
-//! Removes what nobody holds any more; see `ownership`.
+//! Removes what no process holds any more; see `ownership`.
 //!
 //! The sweep enters nothing that is mounted (`openat2`, RESOLVE_NO_XDEV). Transient System V
 //! segments need no sweep, because they are marked for removal as soon as they are attached.
@@ -57,7 +57,7 @@ pub fn sweep() -> SweepResult {
         std::iter::once(CString::from(ownership::SHM)).chain(backend::temporary_directories())
     {
         match sweep_directory(&path, &mut swept, &mut result) {
-            // There is none; or it is one of the others.
+            // The directory does not exist, or it is one of the others.
             Ok(()) | Err(Errno(libc::ENOENT | libc::ENOTDIR)) => {}
             Err(_) => result.failed += 1,
         }
@@ -98,7 +98,7 @@ enum Found {
 
 fn sweep_name(parent: BorrowedFd<'_>, name: &CStr) -> Result<Found> {
     let stat = directory::stat_in(parent, name)?;
-    // Others' are left alone even by root: they could be exchanged for a trap meanwhile.
+    // Even root leaves files of other users alone: they could be exchanged for a trap meanwhile.
     if stat.owner != process::user() || !(stat.is_regular() || stat.is_directory()) {
         return Ok(Found::NotOurs);
     }
@@ -110,7 +110,8 @@ fn sweep_name(parent: BorrowedFd<'_>, name: &CStr) -> Result<Found> {
     if !ownership::claim(opened.as_fd())? {
         return Ok(Found::InUse);
     }
-    // Another sweep may have removed it before it was locked, and somebody taken the name.
+    // Another sweep may have removed it before the lock, and another process may have taken the
+    // name.
     let identity = file::fstat(opened.as_fd())?.identity;
     if directory::stat_in(parent, name)?.identity != identity {
         return Ok(Found::NotOurs);

@@ -1,4 +1,4 @@
-//! System V segments as maps, for programs that still speak it.
+//! System V segments as maps, for programs that still use them.
 
 use super::shm::checked_mode;
 use crate::error::{Context, Error, Result};
@@ -213,11 +213,12 @@ impl SysvOptions {
         let segment = || format!("segment {shmid}");
         let flags = if self.write { 0 } else { libc::SHM_RDONLY };
         let base = sysv::attach(shmid, flags).context("shmat", segment)?;
-        // Only from now on is it certain that the number stays that of this segment.
+        // Only from now on the number certainly stays that of this segment.
         let length = sysv::stat(shmid).map(|segment| segment.length);
         let length =
             length.inspect_err(|_| sysv::detach(base)).context("shmctl IPC_STAT", segment)?;
-        // SAFETY: attached just now, all of it in whole pages.
+        // SAFETY: the segment was attached just now, completely and in whole pages, and only the
+        // mapping detaches it.
         let mapping = unsafe { Mapping::of_segment(base, length) };
         if length < self.length {
             let message = format!("asked for {} bytes, segment {shmid} has {length}", self.length);

@@ -14,7 +14,7 @@ use crate::sys::fork::MadeHere;
 use crate::sys::{self, directory, file};
 use crate::{fill, ownership};
 
-/// Where files are created that cannot be in memory.
+/// The directory for files that cannot be in memory.
 const ELSEWHERE: &str = "/tmp";
 
 const LONGEST_SUFFIX: usize = 200;
@@ -161,10 +161,10 @@ impl TempFileOptions {
     }
 }
 
-/// A new directory that this process holds. A sweep may remove it before it is held: then another
-/// one.
+/// Makes a directory that this process holds. If a sweep removes it before it is held, makes
+/// another one.
 fn made_in(parent: &Path) -> sys::Result<(PathBuf, OwnedFd)> {
-    // It may be a symbolic link, as /dev/shm was on Debian.
+    // The path may be a symbolic link, like /dev/shm on older Debian.
     let parent = std::fs::canonicalize(parent)?;
     let made = ownership::race(|| -> sys::Result<_> {
         let directory = parent.join(ownership::unguessable_name()?);
@@ -174,7 +174,7 @@ fn made_in(parent: &Path) -> sys::Result<(PathBuf, OwnedFd)> {
             made => made?,
         }
         let held = || {
-            // Whatever the umask says.
+            // The umask may have taken bits away.
             std::fs::set_permissions(&directory, Permissions::from_mode(0o700))?;
             let opened = directory::open(&path).and_then(file::above_standard_streams)?;
             Ok(ownership::hold(opened.as_fd(), &path)?.then_some(opened))
@@ -203,10 +203,10 @@ fn made_in(parent: &Path) -> sys::Result<(PathBuf, OwnedFd)> {
 /// ```
 #[derive(Debug)]
 pub struct TempFile {
-    /// Empty once it has been removed.
+    /// Empty once the directory has been removed.
     directory: PathBuf,
     path: PathBuf,
-    /// The directory: locked, so that no sweep removes it.
+    /// The directory, locked so that no sweep removes it.
     _held: OwnedFd,
     made: MadeHere,
 }
@@ -243,7 +243,7 @@ impl TempFile {
         if directory.as_os_str().is_empty() || !self.made.is_here() {
             return Ok(());
         }
-        // To look for more a descriptor is needed, and there may be none.
+        // Looking for more files takes a descriptor, and none may be free.
         let _ = file::unlink(&c_path(&self.path));
         match file::rmdir(&c_path(&directory)) {
             Ok(()) | Err(Errno(libc::ENOENT)) => Ok(()),

@@ -1,8 +1,8 @@
 //! Messages with descriptors over Unix sockets.
 //!
-//! Nothing is added to what goes over a socket, so the other end can be anybody's code. The
-//! receiver says how many descriptors fit. A refused message on a stream is read to its end and
-//! discarded; where it does not end, the socket is shut down for receiving. Seals are checked
+//! The library adds nothing to what goes over a socket, so the other end can be any code. The
+//! receiver sets the largest number of descriptors. A refused message on a stream is read to its
+//! end and discarded. If it does not end, the socket is shut down for receiving. Seals are checked
 //! before anything that asks a file system, and descriptors are closed last.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -115,8 +115,8 @@ impl TransferOptions {
         self.receive_checked(socket, message, capacity, |_| Ok(()))
     }
 
-    /// [`receive`](Self::receive) of descriptors that all pass a check. To move one away from a
-    /// standard stream's number closes that, which comes last.
+    /// Receives like [`receive`](Self::receive), if all descriptors pass a check. Moving a
+    /// descriptor away from a standard stream's number closes that number, which comes last.
     pub(crate) fn receive_checked(
         &self,
         socket: impl AsFd,

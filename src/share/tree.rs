@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::error::Errno;
 use crate::sys::{Result, directory, file};
 
-/// So deep that no client's files are, and no thread's stack ends.
+/// Deepest level. It is deeper than any client's files, and no thread's stack overflows there.
 const DEEPEST: u32 = 256;
 
 /// Removes a directory with what it contains.
@@ -16,14 +16,14 @@ pub(super) fn remove(directory: &Path) -> Result<()> {
     let (Some(parent), Some(name)) = (directory.parent(), directory.file_name()) else {
         return Err(Errno(libc::EINVAL));
     };
-    // The parent need not be readable.
+    // The parent directory need not be readable.
     let parent =
         file::open(&c_string(parent.as_os_str().as_bytes())?, libc::O_PATH | libc::O_DIRECTORY, 0)?;
     remove_in(parent.as_fd(), &c_string(name.as_bytes())?)
 }
 
-/// Removes a directory that another one contains, with what it contains. Follows no symbolic link,
-/// and enters nothing that is mounted in it. What cannot be removed stays, and the first reason is
+/// Removes a directory in another one, with what it contains. Follows no symbolic link, and enters
+/// nothing that is mounted in it. If something cannot be removed it stays, and the first reason is
 /// the error: EXDEV for a mount.
 pub(super) fn remove_in(parent: BorrowedFd<'_>, name: &CStr) -> Result<()> {
     remove_at(parent, name, 0)
@@ -42,22 +42,22 @@ fn empty(parent: BorrowedFd<'_>, name: &CStr, depth: u32) -> Result<()> {
         return Err(Errno(libc::ELOOP));
     }
     let opened = match directory::open_in(parent, name) {
-        // Its mode does not let it be read. It is a directory, and nothing is mounted there: that
-        // is looked at first.
+        // The directory's mode forbids reading. The kernel has checked before that it is a
+        // directory and that nothing is mounted there.
         Err(Errno(libc::EACCES)) => {
             directory::chmod_in(parent, name, 0o700)?;
             directory::open_in(parent, name)?
         }
         opened => opened?,
     };
-    // What cannot be written cannot be emptied.
+    // A directory that cannot be written cannot be emptied.
     let _ = file::fchmod(opened.as_fd(), 0o700);
     let mut result = Ok(());
     for name in directory::names(opened.as_fd())? {
         let removed = match directory::unlink_in(opened.as_fd(), &name) {
             Err(Errno(libc::EISDIR | libc::EPERM)) => remove_at(opened.as_fd(), &name, depth + 1),
             Err(Errno(libc::ENOENT)) => Ok(()),
-            // Another file is mounted on it.
+            // Another file is mounted on this one.
             Err(Errno(libc::EBUSY)) => Err(Errno(libc::EXDEV)),
             removed => removed,
         };

@@ -1,4 +1,4 @@
-//! What must be known of another process's descriptor before it is trusted.
+//! Checks another process's descriptor before it is trusted.
 
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -32,11 +32,11 @@ pub struct Requirements<A = Sealed> {
     accepts: PhantomData<fn() -> A>,
 }
 
-/// Without them content can change or go while it is read.
+/// Seals for reading. Without them content can change or go while it is read.
 pub(crate) const FOR_READING: i32 = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK;
 
-/// The seals of fcntl(2) and their names. F_SEAL_FUTURE_WRITE and F_SEAL_EXEC are not in the libc
-/// crate for every C library.
+/// The seals of fcntl(2) and their names. The libc crate does not have F_SEAL_FUTURE_WRITE and
+/// F_SEAL_EXEC for every C library.
 const SEALS: [(i32, &str); 6] = [
     (libc::F_SEAL_SEAL, "F_SEAL_SEAL"),
     (libc::F_SEAL_SHRINK, "F_SEAL_SHRINK"),
@@ -183,10 +183,10 @@ impl<A> Requirements<A> {
             let message = format!("descriptor {number} is not open for reading");
             return Err(Error::new("fd", libc::EACCES, message));
         }
-        // First: what others do to the length until it is sealed shows in what is looked at
-        // afterwards.
+        // The seals are read first. Changes of the length before sealing then show in the checks
+        // that follow.
         let seals = match file::seals(fd) {
-            // A file that cannot have seals.
+            // The file cannot have seals.
             Err(Errno(libc::EINVAL)) => 0,
             _ if self.seals == 0 => 0,
             seals => seals.context("fcntl F_GET_SEALS", || format!("descriptor {number}"))?,
@@ -227,7 +227,7 @@ impl<A> Requirements<A> {
         }
     }
 
-    /// Refuses what no descriptor can meet.
+    /// Fails if no descriptor can meet the requirements.
     pub(crate) fn check_self(&self) -> Result<()> {
         let unknown = SEALS.iter().fold(self.seals, |rest, (seal, _)| rest & !seal);
         if unknown != 0 {

@@ -11,19 +11,19 @@ use crate::sys::window::ExtentWindow;
 use crate::sys::{self, features, file};
 use crate::wrap::Plan;
 
-/// How much is copied to disk at once.
+/// Number of bytes that are copied to disk at once.
 const COPIED: usize = 256 << 10;
 
 /// A new file that becomes longer.
 pub(super) struct Growing {
     file: EmptyFile,
-    /// The extent that is being filled, which ends here. 0 and none if every write makes its own
+    /// The extent that is being filled, and its end. 0 and `None` if every write makes its own
     /// pages.
     end: u64,
     extent: Option<Extent>,
-    /// It was given this size ahead of the bytes.
+    /// The size that the file was given ahead of the bytes.
     size: u64,
-    /// Shows the extent that begins there.
+    /// Maps one extent of the file. `shown` is where that extent begins.
     window: Option<ExtentWindow>,
     shown: Option<u64>,
 }
@@ -33,8 +33,8 @@ impl Growing {
         Growing { file, end: 0, extent: None, size: 0, window: None, shown: None }
     }
 
-    /// Adds bytes at the end, which are private memory of this process. The file goes on as a file
-    /// on disk where it gets longer than memory may hold.
+    /// Adds bytes at the end. They are private memory of this process. When the content gets longer
+    /// than memory may hold, it moves to a file on disk.
     pub fn append(&mut self, plan: &Plan<'_>, segments: &[IoSlice<'_>], offset: u64) -> Result<()> {
         let end = offset + fill::total_length(segments)?;
         if plan.spills(end) && self.file.backend != Backend::TmpFile {
@@ -62,8 +62,9 @@ impl Growing {
         }
     }
 
-    /// The memory of the file's next bytes, if they have a page that is shown. `expected` is what
-    /// the file will probably hold. Only for that many a page is made before they are there.
+    /// Returns the memory of the file's next bytes, if their page is mapped. `expected` is the
+    /// probable length of the content. Up to that length only, pages are made before their bytes
+    /// are there.
     pub fn spare(
         &mut self,
         plan: &Plan<'_>,
@@ -100,8 +101,8 @@ impl Growing {
         }
     }
 
-    /// Makes a huge page for memory that is longer than what is held in buffers, if that takes less
-    /// time.
+    /// Makes a huge page for the bytes up to `to`, if that takes less time. The content is longer
+    /// than what the buffers hold.
     fn reserve(&mut self, filling: &Filling, from: u64, to: u64) -> Result<()> {
         let extent = features::huge_page_size();
         if self.file.backend != Backend::Memfd || extent == 0 || to <= self.end {
@@ -122,7 +123,7 @@ impl Growing {
             if self.end - from == extent && self.show(from, extent) {
                 self.shown = Some(from);
             } else {
-                // If there is no room for all of it, the writes tell.
+                // If there is no room for all of it, the writes report that.
                 let _ = fill::allocate(self.file.fd.as_fd(), from, self.end);
             }
         }
@@ -130,7 +131,7 @@ impl Growing {
         Ok(())
     }
 
-    /// Shows a whole extent, if it can be one huge page.
+    /// Maps a whole extent, if it can be one huge page.
     fn show(&mut self, from: u64, extent: u64) -> bool {
         if self.window.is_none() {
             self.window = ExtentWindow::new(extent as usize).ok();
@@ -139,17 +140,17 @@ impl Growing {
         self.window.as_mut().is_some_and(|window| fill::show_extent(fd, from, window))
     }
 
-    /// The descriptor of the file with this length.
+    /// Returns the descriptor of the file, cut to this length.
     pub fn finish(self, plan: &Plan<'_>, length: u64) -> Result<OwnedFd> {
-        // A mapping for storing keeps a file from being sealed.
+        // A mapping for stores prevents sealing.
         drop(self.window);
         if self.size > length {
             let fd = self.file.fd.as_fd();
             file::ftruncate(fd, length).context("ftruncate", || format!("{length} bytes"))?;
         }
         match plan.seal(&self.file) {
-            // A child that was forked meanwhile has the mapping, or the kernel has pages in use, to
-            // move them, say. The source cannot be read again.
+            // A child that was forked meanwhile has the mapping, or the kernel uses pages, to move
+            // them for example. The source cannot be read again, so the content is copied.
             Err(error) if error.errno() == libc::EBUSY => {
                 let other = plan.create(length)?;
                 copy(self.file.fd.as_fd(), other.fd.as_fd(), length)?;
@@ -160,7 +161,7 @@ impl Growing {
     }
 }
 
-/// Copies the first `length` bytes of one file to the other.
+/// Copies the first `length` bytes of one file to another.
 pub(super) fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>, length: u64) -> Result<()> {
     let mut buffer = vec![0; COPIED.min(length as usize)];
     let mut copied = 0;

@@ -1,4 +1,4 @@
-//! Reads a stream into buffers, as far as it may go.
+//! Reads a stream into buffers, up to its limits.
 
 use std::io::IoSlice;
 
@@ -8,12 +8,14 @@ use crate::error::{Context, Error, Result};
 use crate::sys;
 use crate::sys::buffer::{Buffer, Spare};
 
-/// What a read must have room for: a packet, pipe(2), whose rest would be lost.
+/// Number of bytes that a read must have room for: a packet, pipe(2). The rest of one that does not
+/// fit would be lost.
 pub(super) const PACKET: usize = libc::PIPE_BUF;
-/// The buffers for a stream of unknown length, one after the other, so that no byte is moved when
-/// there are more of them than expected. A buffer takes memory only as far as it is filled.
+/// Sizes of the buffers for a stream of unknown length. They are filled one after the other, so
+/// that no byte is moved when the stream is longer. A buffer takes memory only as far as it is
+/// filled.
 const SIZES: [usize; 4] = [16 << 10, 64 << 10, 256 << 10, MOST - (336 << 10)];
-/// The most that is held in buffers, but for a packet.
+/// Largest number of bytes in buffers, without the room for packets.
 const MOST: usize = 1 << 20;
 
 /// A stream that is being read.
@@ -21,17 +23,17 @@ pub(super) struct Incoming<'a> {
     options: &'a StreamOptions,
     source: &'a mut dyn Source,
     buffers: Vec<Buffer>,
-    /// The most that the stream may have.
+    /// Maximum length of the stream.
     limit: u64,
-    /// Bytes that were read.
+    /// Number of bytes read.
     pub length: u64,
-    /// Bytes that there probably are; 0 if nobody knows.
+    /// Probable length of the stream; 0 if it is unknown.
     pub expected: u64,
 }
 
 impl<'a> Incoming<'a> {
     pub fn new(options: &'a StreamOptions, source: &'a mut dyn Source) -> Incoming<'a> {
-        // No file can have more.
+        // No file can be longer than this.
         let expected = if options.size_hint > 0 { options.size_hint } else { source.expected() }
             .min(i64::MAX as u64);
         Incoming {
@@ -44,10 +46,10 @@ impl<'a> Incoming<'a> {
         }
     }
 
-    /// Reads into buffers until they are full. True: to the end of the stream.
+    /// Reads into buffers until they are full. Returns true if the stream has ended.
     pub fn begin(&mut self) -> Result<bool> {
         let mut sizes = SIZES.iter();
-        // The packet is what the end needs, too: it is found by reading once more.
+        // A buffer has room for a packet more. The read that finds the end needs that room, too.
         let expected = usize::try_from(self.expected).unwrap_or(MOST).min(MOST);
         let mut total = if expected > 0 { expected } else { SIZES[0] };
         self.add_buffer(total)?;
@@ -82,12 +84,12 @@ impl<'a> Incoming<'a> {
         self.buffers.last().expect("the first one is never dropped")
     }
 
-    /// What the buffers hold.
+    /// Returns the content of the buffers.
     pub fn segments(&self) -> Vec<IoSlice<'_>> {
         self.buffers.iter().map(|buffer| IoSlice::new(buffer.filled())).collect()
     }
 
-    /// Reads the next bytes, which take the place of those before. None at the end.
+    /// Reads the next bytes in place of those before. Returns `None` at the end.
     pub fn next(&mut self) -> Result<Option<&[u8]>> {
         if self.buffers.len() > 1 {
             self.buffers.sort_by_key(|buffer| buffer.filled().len());
@@ -96,30 +98,30 @@ impl<'a> Incoming<'a> {
         self.buffers[0].clear();
         self.ask_limit()?;
         let count = self.read()?;
-        // Reading may have taken any time.
+        // The read may have taken long, so the limit is checked again.
         self.ask_limit()?;
         Ok(if count > 0 { Some(self.last().filled()) } else { None })
     }
 
-    /// Adds to the last buffer.
+    /// Reads into the last buffer.
     fn read(&mut self) -> Result<usize> {
         let left = self.limit.saturating_sub(self.length);
-        // One byte more than is allowed is asked for, to find out that there is none.
+        // One byte more than the limit is requested, to find out that there is none.
         let room = usize::try_from(left).unwrap_or(usize::MAX).saturating_add(1);
         let buffer = self.buffers.last_mut().expect("the first one is never dropped");
         let count = buffer.fill(room, |spare| self.source.read(spare))?;
         self.count(count, left)
     }
 
-    /// Reads the next bytes to where they belong.
+    /// Reads the next bytes into the memory of the file.
     pub fn read_into(&mut self, mut spare: Spare<'_>) -> Result<usize> {
         self.ask_limit()?;
         let left = self.limit.saturating_sub(self.length);
-        // As in `read`.
+        // One byte more than the limit is requested, as in `read`.
         spare.limit(usize::try_from(left).unwrap_or(usize::MAX).saturating_add(1));
         let count = self.source.read(&mut spare)?;
         let count = self.count(count, left)?;
-        // Reading may have taken any time.
+        // The read may have taken long, so the limit is checked again.
         self.ask_limit().map(|()| count)
     }
 
@@ -145,8 +147,8 @@ impl<'a> Incoming<'a> {
         )
     }
 
-    /// RLIMIT_FSIZE may change while a stream is read, so it is asked before each piece goes into a
-    /// file. Writing more would be a signal.
+    /// Checks the limit again. RLIMIT_FSIZE may change while a stream is read, so it is read before
+    /// each piece goes into a file. Writing beyond it would raise a signal.
     fn ask_limit(&mut self) -> Result<()> {
         self.limit = self.options.max_bytes.unwrap_or(u64::MAX).min(sys::file_size_limit());
         if self.length > self.limit { Err(self.too_long()) } else { Ok(()) }

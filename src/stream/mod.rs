@@ -1,25 +1,26 @@
-//! Bytes that come one after the other – from a pipe, a socket, a file, a reader – into a file.
-//! `options` limits the stream, `source` is where it comes from, `incoming` reads it into buffers,
-//! and `growing` is a file that becomes longer.
+//! Puts bytes that come one after the other – from a pipe, a socket, a file, a reader – into a
+//! file. `options` limits the stream, `source` is where it comes from, `incoming` reads it into
+//! buffers, and `growing` is a file that becomes longer.
 //!
-//! A stream begins in buffers that nobody clears and nobody moves: 16 KiB, then larger ones, 1 MiB
-//! together, or one of the length that is expected. A stream that ends there is wrapped as any
-//! other bytes are, in one step and with its length known.
+//! A stream begins in buffers, which are neither cleared nor moved. They have 16 KiB, then more, up
+//! to 1 MiB together. If the length is expected, there is one buffer of that length. A stream that
+//! ends in the buffers is wrapped like any other bytes, in one step and with its length known.
 //!
 //! A longer one gets a file: a new one, a pool's, or one on disk above `spill_threshold`. The
-//! buffers go there, and then each piece. Where a new file in memory gets huge pages ahead of the
-//! bytes, and shows one, read(2) stores the piece there. Otherwise read(2) fills one buffer, which
-//! the processor's cache holds, and the buffer is copied into the file.
+//! content of the buffers goes there, and then each further piece. A new file in memory may get
+//! huge pages ahead of the bytes. Where such a page is mapped, read(2) stores the piece there.
+//! Otherwise read(2) fills one buffer, which the processor's cache holds, and the buffer is copied
+//! into the file.
 //!
-//! A page that is shown is mapped for writing, and kept from children (MADV_DONTFORK). A child that
-//! is forked in the moment before can keep the file from being sealed. Then the content is copied
-//! into a new file, because the stream cannot be read again.
+//! Such a page is mapped for writing, and kept from children (MADV_DONTFORK). A child that is
+//! forked in the moment before can keep the file from being sealed. Then the content is copied into
+//! a new file, because the stream cannot be read again.
 //!
 //! `Wait` ends the call in time: it polls, and reads only what is there.
 //!
-//! Where the caller's own code reads (`bytefd_wrap_reader`, an `io::Read`), it fills the same
-//! buffers. Go calls it for content of more than 1 MiB only, in a goroutine of its own. So no frame
-//! of C is between the reader, which may panic, and its caller.
+//! If the caller's own code reads (`bytefd_wrap_reader`, an `io::Read`), it fills the same buffers.
+//! Go calls such a function for content of more than 1 MiB only, in a goroutine of its own. So no
+//! frame of C is between the reader, which may panic, and its caller.
 
 mod growing;
 mod incoming;
@@ -125,7 +126,7 @@ pub(crate) enum Collected {
     Lent(Lent),
 }
 
-/// [`WrapOptions::wrap_stream`] into a file of a pool.
+/// Reads a stream like [`WrapOptions::wrap_stream`], into a file of a pool.
 pub(crate) fn collect_from_descriptor(
     source: BorrowedFd<'_>,
     pool: &Pool,
@@ -135,7 +136,7 @@ pub(crate) fn collect_from_descriptor(
     collect_into_pool(pool, wrap, options, &mut Descriptor::new(source, options)?)
 }
 
-/// [`WrapOptions::wrap_reader`] into a file of a pool.
+/// Reads a stream like [`WrapOptions::wrap_reader`], into a file of a pool.
 pub(crate) fn collect_from_reader(
     reader: impl Read,
     pool: &Pool,
@@ -186,7 +187,7 @@ fn collect_into_pool(
         if let Target::Lent(lent) = &mut target {
             let stored = if plan.spills(end) { None } else { Some(lent.store(segments, offset)) };
             match stored {
-                // Goes on as a file of its own, on disk or where there is space.
+                // The content goes on in a file of its own, on disk or where there is space.
                 None => {}
                 Some(Err(error)) if error.errno() == libc::ENOSPC => {}
                 Some(stored) => return stored,
@@ -211,7 +212,7 @@ fn collect_into_pool(
             Collected::Lent(lent)
         }
     };
-    // Nobody can tell what took the time, the source or the file.
+    // A time would not tell whether the source took it or the file.
     Ok((collected, None))
 }
 

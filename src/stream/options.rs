@@ -1,4 +1,4 @@
-//! How much is read from a stream, and for how long.
+//! Limits for reading a stream: how many bytes, and how much time.
 
 use std::time::Duration;
 

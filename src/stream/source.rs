@@ -9,29 +9,29 @@ use crate::sys::buffer::Spare;
 use crate::sys::wait::Wait;
 use crate::sys::{self, file, socket};
 
-/// Bytes that come one after the other.
+/// A source of bytes that come one after the other.
 pub(super) trait Source {
-    /// Reads bytes, and says how many. 0 is the end.
+    /// Reads bytes, and returns their number. 0 is the end.
     fn read(&mut self, spare: &mut Spare<'_>) -> Result<usize>;
 
-    /// How many bytes there probably are; 0 if nobody knows.
+    /// Returns the probable number of bytes; 0 if it is unknown.
     fn expected(&self) -> u64 {
         0
     }
 }
 
-/// The most that is read from a descriptor at once: what the processor's cache holds until it is in
-/// the file.
+/// Largest number of bytes in one read from a descriptor. The processor's cache holds them until
+/// they are in the file.
 const PIECE: usize = 256 << 10;
-/// What a reader is given at first, and at most. It may look at it, so it is cleared, for nothing
-/// if the reader has less. A reader in Go is in another thread, which has to be woken for each
-/// piece (70 µs).
+/// Number of bytes that a reader is given at first, and at most. They are cleared, because a reader
+/// may look at them; that work is lost if it has fewer. A reader in Go is in another thread, which
+/// has to be woken for each piece (70 µs).
 const STEPS: [usize; 2] = [8 << 10, 1 << 20];
 
-/// A reader that is not believed.
+/// A reader whose answers are checked.
 pub(super) struct Reader<R> {
     reader: R,
-    /// How much it is given at once.
+    /// Number of bytes that the reader is given at once.
     step: usize,
 }
 
@@ -83,9 +83,9 @@ pub(super) struct Descriptor<'a> {
     kind: Kind,
     expected: u64,
     wait: Wait,
-    /// A read must not wait longer than the caller wants.
+    /// Whether a read must not wait longer than the caller wants.
     is_limited: bool,
-    /// The time is limited, and the call may wait.
+    /// Whether the time is limited and the call may wait.
     has_deadline: bool,
     has_begun: bool,
 }
@@ -115,7 +115,7 @@ impl<'a> Descriptor<'a> {
                         "the descriptor is a socket for datagrams or packets, not a stream";
                     return Err(Error::new("stream", libc::EPROTOTYPE, message));
                 }
-                // Reading says what is wrong with other descriptors.
+                // For other descriptors the read reports the error.
                 Err(_) => Kind::Other,
             },
         };
@@ -136,8 +136,8 @@ impl<'a> Descriptor<'a> {
         }
         match self.kind {
             Kind::Socket { .. } => socket::read_now(self.fd, spare),
-            // Only where the kernel cannot do better: another reader could take the bytes between
-            // poll and read.
+            // This is only for kernels that have nothing better: another reader could take the
+            // bytes between poll and read.
             Kind::Pipe => match file::read_now(self.fd, spare) {
                 Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL)) => {
                     self.read_when_ready(spare)
@@ -163,7 +163,7 @@ impl Source for Descriptor<'_> {
             }
             match self.try_read(spare) {
                 Err(Errno(libc::EAGAIN)) => match self.kind {
-                    // Its own limit has passed.
+                    // The socket's own limit has passed.
                     Kind::Socket { blocks: true } if !self.is_limited => {}
                     Kind::Socket { blocks: false } if !self.has_begun => {}
                     _ => {
@@ -172,8 +172,9 @@ impl Source for Descriptor<'_> {
                         continue;
                     }
                 },
-                // All programs on the other side of a pseudoterminal have closed it. Other
-                // terminals say EIO of a background process that may not read.
+                // EIO means here that all programs on the other side of a pseudoterminal have
+                // closed it. On other terminals it is the error of a background process that may
+                // not read.
                 Err(Errno(libc::EIO)) if file::is_terminal_master(self.fd) => return Ok(0),
                 read => {
                     self.has_begun |= read.is_ok_and(|count| count > 0);

@@ -1,20 +1,19 @@
-//! Memory that is filled from its start, and not cleared before.
+//! Memory that is filled from its start and not cleared before.
 
 use std::mem::MaybeUninit;
 
 use crate::error::Errno;
 use crate::sys::call::Result;
 
-/// A buffer of a fixed size. What has not been filled yet costs address space only, until somebody
-/// writes there.
+/// A buffer of a fixed size. The part that was never written costs address space only.
 pub(crate) struct Buffer {
-    /// Its length is what has been initialised so far.
+    /// Its length is the number of bytes initialised until now.
     memory: Vec<u8>,
     filled: usize,
 }
 
 impl Buffer {
-    /// ENOMEM if there is no memory for `size` bytes.
+    /// Makes an empty buffer. ENOMEM if there is no memory for `size` bytes.
     pub fn new(size: usize) -> Result<Buffer> {
         let mut memory = Vec::new();
         memory.try_reserve_exact(size).map_err(|_| Errno(libc::ENOMEM))?;
@@ -25,7 +24,7 @@ impl Buffer {
         &self.memory[..self.filled]
     }
 
-    /// How many bytes more it takes.
+    /// Returns how many bytes can still be filled.
     pub fn room(&self) -> usize {
         self.memory.capacity() - self.filled
     }
@@ -34,7 +33,8 @@ impl Buffer {
         self.filled = 0;
     }
 
-    /// Fills at most `room` bytes more. `fill` returns how many it has filled, as this does.
+    /// Fills at most `room` more bytes. `fill` returns the number of bytes filled, and so does
+    /// this.
     pub fn fill<E>(
         &mut self,
         room: usize,
@@ -42,7 +42,8 @@ impl Buffer {
     ) -> std::result::Result<usize, E> {
         let (filled, initialised) = (self.filled, self.memory.len());
         let room = room.min(self.room());
-        // SAFETY: the range lies within the capacity, and `memory` is not used meanwhile.
+        // SAFETY: the range lies within the capacity, and `memory` is not used until `fill` has
+        // returned.
         let memory = unsafe {
             let start = self.memory.as_mut_ptr().add(filled).cast::<MaybeUninit<u8>>();
             std::slice::from_raw_parts_mut(start, room)
@@ -51,7 +52,7 @@ impl Buffer {
         let count = fill(&mut spare);
         let end = filled + spare.initialised;
         if initialised < end {
-            // SAFETY: all before was initialised, and so was what is new.
+            // SAFETY: all bytes before were initialised, and `fill` has initialised the new ones.
             unsafe { self.memory.set_len(end) };
         }
         let count = count?;
@@ -64,12 +65,12 @@ impl Buffer {
 /// Memory that is about to be filled from its start.
 pub(crate) struct Spare<'a> {
     memory: &'a mut [MaybeUninit<u8>],
-    /// So many bytes, from the start, hold something.
+    /// Number of bytes, from the start, that are initialised.
     initialised: usize,
 }
 
 impl<'a> Spare<'a> {
-    /// All of this memory holds something.
+    /// Makes a spare of memory that is initialised, all of it.
     pub(super) fn of(memory: &'a mut [MaybeUninit<u8>]) -> Spare<'a> {
         Spare { initialised: memory.len(), memory }
     }
@@ -78,29 +79,29 @@ impl<'a> Spare<'a> {
         self.memory.len()
     }
 
-    /// Leaves no more than the first `room` bytes.
+    /// Limits the memory to its first `room` bytes.
     pub fn limit(&mut self, room: usize) {
         let room = room.min(self.room());
         self.memory = &mut std::mem::take(&mut self.memory)[..room];
         self.initialised = self.initialised.min(room);
     }
 
-    /// The first `size` bytes, for code that may look at them before it fills them.
+    /// Returns the first `size` bytes, for code that may read them before it fills them.
     pub fn cleared(&mut self, size: usize) -> &mut [u8] {
         if self.initialised < size {
             self.memory[self.initialised..size].fill(MaybeUninit::new(0));
             self.initialised = size;
         }
         let memory = &mut self.memory[..size];
-        // SAFETY: all of it is initialised.
+        // SAFETY: all of these bytes are initialised, as done above.
         unsafe { &mut *(std::ptr::from_mut(memory) as *mut [u8]) }
     }
 
-    /// Lets the kernel fill it. Returns how many bytes it has filled.
+    /// Lets `read` fill the memory. Returns the number of bytes filled.
     ///
     /// # Safety
     /// `read` is given an address and the number of bytes that may be stored there. It stores as
-    /// many as it says, or fails.
+    /// many bytes as it returns, or fails.
     pub(super) unsafe fn fill(
         &mut self,
         read: impl FnOnce(*mut libc::c_void, usize) -> Result<libc::ssize_t>,
@@ -121,7 +122,7 @@ mod tests {
         let mut buffer = Buffer::new(100).expect("memory");
         assert!(buffer.room() >= 100 && buffer.filled().is_empty());
         let count = buffer.fill(10, |spare| {
-            // SAFETY: stores what it says.
+            // SAFETY: the closure stores as many bytes as it returns.
             unsafe {
                 spare.fill(|at, room| {
                     at.cast::<u8>().write_bytes(b'x', room - 3);
@@ -140,14 +141,14 @@ mod tests {
         });
         assert_eq!(filled, Ok(2));
         assert_eq!(buffer.filled(), b"xxxxxxxyz");
-        // What was stored there before is not cleared again.
+        // Bytes that were stored there before are not cleared again.
         let failed = buffer.fill(30, |spare| -> Result<usize> {
             let bytes = spare.cleared(30);
             assert!(bytes[..18].iter().all(|byte| *byte == b'.') && bytes[18..] == [0; 12]);
             Err(Errno(libc::EIO))
         });
         assert_eq!(failed, Err(Errno(libc::EIO)));
-        // SAFETY: it stores nothing.
+        // SAFETY: the closure stores nothing.
         let failed = buffer.fill(1, |spare| unsafe { spare.fill(|_, _| Err(Errno(libc::EIO))) });
         assert_eq!(failed, Err(Errno(libc::EIO)));
         assert_eq!(buffer.filled(), b"xxxxxxxyz");

@@ -1,11 +1,12 @@
-//! A child that shares memory and descriptors with this process, for a few system calls that this
-//! process must not make itself. It is gone when [`run`] returns, and the program does not see it:
-//! - All signals are blocked meanwhile, or one for the process group would run the program's
-//!   handler in the child, in shared memory. The child sends no signal when it ends, and wait(2)
-//!   without `__WALL` does not find it.
+//! Runs a child that shares memory and descriptors with this process, for a few system calls that
+//! this process must not make itself. The child is gone when [`run`] returns, and the program does
+//! not see it:
+//! - All signals are blocked meanwhile. Otherwise a signal for the process group would run the
+//!   program's handler in the child, in shared memory. The child sends no signal when it ends, and
+//!   wait(2) without `__WALL` does not find it.
 //! - This thread waits until the child has ended (CLONE_VFORK). The child has a stack of its own,
-//!   and makes system calls by itself: errno and everything else that belongs to a thread of the C
-//!   library is this thread's.
+//!   and calls no function of the C library. So errno and everything else of the C library that
+//!   belongs to a thread stays this thread's.
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use std::arch::asm;
@@ -16,22 +17,22 @@ use super::file;
 use super::mapping::Mapping;
 use crate::error::Errno;
 
-/// What the child does. It runs in the memory of a thread that stands still, so it calls nothing
-/// that uses errno, thread-local variables, locks or the heap, and does not panic.
+/// The work of the child. It runs in the memory of a thread that stands still. So it uses no errno,
+/// thread-local variable, lock or heap, and does not panic.
 pub(super) type Entry = unsafe extern "C" fn(*mut c_void);
 
-/// The step that failed, and how.
+/// The step that failed, and its errno.
 pub(super) type Failure = (&'static str, Errno);
 
-/// More than enough for the child, with optimizations and without.
+/// Bytes of the child's stack: more than enough, with optimizations and without.
 const STACK: usize = 64 << 10;
 
-/// Runs `entry` in a child, and waits for its end.
+/// Runs `entry` in a child, and waits until the child has ended.
 ///
 /// # Safety
-/// `entry` may be called with this argument, and is fit for a child.
+/// `entry` may be called with this argument, and does only what [`Entry`] allows.
 pub(super) unsafe fn run(entry: Entry, argument: *mut c_void) -> std::result::Result<(), Failure> {
-    // It ends a program that calls clone(2) in this way.
+    // Valgrind ends a program that calls clone(2) in this way.
     if is_on_valgrind() {
         return Err(("clone", Errno(libc::ENOSYS)));
     }
@@ -39,16 +40,16 @@ pub(super) unsafe fn run(entry: Entry, argument: *mut c_void) -> std::result::Re
     let stack = Mapping::zeros(STACK).map_err(|errno| ("mmap", errno))?;
     let end = stack.base().as_ptr().wrapping_byte_add(STACK);
     without_signals(|| {
-        // SAFETY: the stack is ours and stays until the child has ended. The caller vouches for the
+        // SAFETY: the stack is ours and stays until the child has ended. The caller guarantees the
         // rest.
         let child = unsafe { clone(end, entry, argument) };
         if child < 0 {
             return Err(("clone", Errno(-child as c_int)));
         }
-        // If the program has waited for all of its children (__WALL) meanwhile, there is nothing to
-        // wait for any more.
+        // Another thread may have waited for all children (__WALL) meanwhile. Then wait4 fails, and
+        // there is nothing left to wait for.
         let nothing = std::ptr::null::<c_int>();
-        // SAFETY: a child of ours; NULL where it may be.
+        // SAFETY: `child` is a child of ours; wait4 allows NULL for both pointers.
         let _ = retry(|| unsafe {
             libc::syscall(libc::SYS_wait4, child, nothing, libc::__WALL, nothing)
         });
@@ -56,8 +57,8 @@ pub(super) unsafe fn run(entry: Entry, argument: *mut c_void) -> std::result::Re
     })
 }
 
-/// Refuses where children get another process namespace than this thread has, after unshare(2) or
-/// setns(2): the next child would be its first process, and the namespace would end with it.
+/// Fails if children get another process namespace than this thread has, after unshare(2) or
+/// setns(2). The next child would be the first process of that namespace, which would end with it.
 fn check_namespace() -> std::result::Result<(), Failure> {
     let (own, of_children) =
         (c"/proc/thread-self/ns/pid", c"/proc/thread-self/ns/pid_for_children");
@@ -69,7 +70,8 @@ fn check_namespace() -> std::result::Result<(), Failure> {
     }
 }
 
-/// Also without those that the C library keeps for itself, so not by its own functions.
+/// Runs `work` with all signals blocked. The C library's functions would leave out the signals that
+/// it keeps for itself, so this makes the system call.
 fn without_signals(
     work: impl FnOnce() -> std::result::Result<(), Failure>,
 ) -> std::result::Result<(), Failure> {
@@ -77,31 +79,31 @@ fn without_signals(
     let (all, mut before) = (u64::MAX, 0u64);
     let nothing = std::ptr::null_mut::<u64>();
     let set = |new: *const u64, old: *mut u64| {
-        // SAFETY: two sets of signals of this size, or NULL.
+        // SAFETY: each pointer is NULL or a set of signals of this size.
         check(unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, new, old, SIZE) })
     };
     set(&all, &mut before).map_err(|errno| ("rt_sigprocmask", errno))?;
     let result = work();
-    // The kernel does not refuse what it has given.
+    // The kernel does not refuse a mask that it has returned.
     let _ = set(&before, nothing);
     result
 }
 
-/// Memory, descriptors, and this thread waits. No signal at the end.
+/// Memory and descriptors are shared, and this thread waits. No signal is sent at the end.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 const CLONE_FLAGS: usize = (libc::CLONE_VM | libc::CLONE_FILES | libc::CLONE_VFORK) as usize;
 
-/// clone(2): calls `entry` in a new process, which ends when that returns. The number of the
-/// process, or a negative errno.
+/// Calls `entry` in a new process, clone(2). The process ends when `entry` returns. Returns the
+/// number of the process, or a negative errno.
 ///
 /// # Safety
-/// `stack` is the end of memory for the child's stack, and a multiple of 16. Nobody else uses it
-/// until the child has ended. `entry` may be called with this argument.
+/// `stack` is the end of memory for the child's stack, and a multiple of 16. Only the child uses
+/// that memory until it has ended. `entry` may be called with this argument.
 #[cfg(target_arch = "x86_64")]
 unsafe fn clone(stack: *mut u8, entry: Entry, argument: *mut c_void) -> isize {
     let answer;
-    // SAFETY: the parent goes on behind the label with all registers as they were. The child has a
-    // stack of its own, and does not come there.
+    // SAFETY: the parent goes on behind the label with all registers unchanged. The child has a
+    // stack of its own, and does not reach the label.
     unsafe {
         asm!(
             "syscall",
@@ -131,14 +133,14 @@ unsafe fn clone(stack: *mut u8, entry: Entry, argument: *mut c_void) -> isize {
     answer
 }
 
-/// As for x86_64.
+/// Calls `entry` in a new process, like the function for x86_64.
 ///
 /// # Safety
-/// As for x86_64.
+/// The same as for x86_64.
 #[cfg(target_arch = "aarch64")]
 unsafe fn clone(stack: *mut u8, entry: Entry, argument: *mut c_void) -> isize {
     let answer;
-    // SAFETY: as for x86_64.
+    // SAFETY: the same as for x86_64.
     unsafe {
         asm!(
             "svc #0",
@@ -165,14 +167,15 @@ unsafe fn clone(stack: *mut u8, entry: Entry, argument: *mut c_void) -> isize {
     answer
 }
 
-/// A system call, without errno: a negative one is the result of a call that fails.
+/// Makes a system call without errno. Returns its result, or a negative errno.
 ///
 /// # Safety
-/// As the call.
+/// The arguments are valid for the call.
 #[cfg(target_arch = "x86_64")]
 pub(super) unsafe fn raw(number: c_long, [a, b, c, d, e]: [usize; 5]) -> isize {
     let answer;
-    // SAFETY: the caller vouches for the call; the kernel changes no other registers.
+    // SAFETY: the caller guarantees that the call is allowed; the kernel changes no other
+    // registers.
     unsafe {
         asm!(
             "syscall",
@@ -190,14 +193,14 @@ pub(super) unsafe fn raw(number: c_long, [a, b, c, d, e]: [usize; 5]) -> isize {
     answer
 }
 
-/// As for x86_64.
+/// Makes a system call, like the function for x86_64.
 ///
 /// # Safety
-/// As the call.
+/// The arguments are valid for the call.
 #[cfg(target_arch = "aarch64")]
 pub(super) unsafe fn raw(number: c_long, [a, b, c, d, e]: [usize; 5]) -> isize {
     let answer;
-    // SAFETY: as for x86_64.
+    // SAFETY: the same as for x86_64.
     unsafe {
         asm!(
             "svc #0",
@@ -213,12 +216,13 @@ pub(super) unsafe fn raw(number: c_long, [a, b, c, d, e]: [usize; 5]) -> isize {
     answer
 }
 
-/// Whether Valgrind executes this program: valgrind.h, RUNNING_ON_VALGRIND. It knows these
-/// instructions, which change nothing.
+/// Returns whether Valgrind executes this program; see RUNNING_ON_VALGRIND in valgrind.h. Valgrind
+/// recognizes these instructions, which change nothing.
 #[cfg(target_arch = "x86_64")]
 fn is_on_valgrind() -> bool {
     let mut answer = 0usize;
-    // SAFETY: a processor rotates by 128 bits altogether; Valgrind reads the request.
+    // SAFETY: a processor rotates by 128 bits in all, which changes nothing. Valgrind reads the
+    // request.
     unsafe {
         asm!(
             "rol rdi, 3",
@@ -235,11 +239,11 @@ fn is_on_valgrind() -> bool {
     answer != 0
 }
 
-/// As for x86_64.
+/// Returns whether Valgrind executes this program, like the function for x86_64.
 #[cfg(target_arch = "aarch64")]
 fn is_on_valgrind() -> bool {
     let mut answer = 0usize;
-    // SAFETY: as for x86_64.
+    // SAFETY: the same as for x86_64.
     unsafe {
         asm!(
             "ror x12, x12, #3",
@@ -256,7 +260,7 @@ fn is_on_valgrind() -> bool {
     answer != 0
 }
 
-/// The request, and its five arguments.
+/// The request and its five arguments.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 static VALGRIND_REQUEST: [usize; 6] = [0x1001, 0, 0, 0, 0, 0];
 
@@ -265,19 +269,19 @@ fn is_on_valgrind() -> bool {
     false
 }
 
-/// Other architectures do without.
+/// Fails with ENOSYS on other processors.
 ///
 /// # Safety
-/// None is needed.
+/// Nothing is required.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 unsafe fn clone(_: *mut u8, _: Entry, _: *mut c_void) -> isize {
     -(libc::ENOSYS as isize)
 }
 
-/// As [`clone`].
+/// Fails like [`clone`].
 ///
 /// # Safety
-/// None is needed.
+/// Nothing is required.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub(super) unsafe fn raw(_: c_long, _: [usize; 5]) -> isize {
     -(libc::ENOSYS as isize)

@@ -1,4 +1,4 @@
-//! What a child process does between fork(2) and execve(2).
+//! The work of a child process between fork(2) and execve(2).
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -17,12 +17,12 @@ pub(crate) fn pass(command: &mut Command, fd: OwnedFd, number: RawFd) {
         let given = placed.as_ref().map_err(|errno| *errno).and_then(Placed::give);
         given.map_err(|errno| io::Error::from_raw_os_error(errno.0))
     };
-    // SAFETY: it calls fstat(2), dup2(2) and fcntl(2), which a child may call, allocates nothing,
-    // and holds no lock.
+    // SAFETY: the closure calls fstat(2), dup2(2) and fcntl(2), which a child may call. It
+    // allocates nothing and holds no lock.
     unsafe { command.pre_exec(give) };
 }
 
-/// A descriptor that waits for children.
+/// A descriptor that is kept for children, and the number that they get.
 struct Placed {
     fd: OwnedFd,
     identity: Identity,
@@ -30,10 +30,10 @@ struct Placed {
 }
 
 impl Placed {
-    /// Moves the descriptor to its number already here, if that is free. Otherwise the number could
-    /// become that of a pipe through which std hears of a failed execve(2), and the child would
-    /// overwrite it. If the number is in use, the descriptor goes where it is in the way of no
-    /// other number that is passed.
+    /// Moves the descriptor to its number in this process already, if the number is free. Otherwise
+    /// std could get that number for its pipe, which reports a failed execve(2), and the child
+    /// would overwrite the pipe. If the number is in use, the descriptor goes far above the numbers
+    /// that programs pass, where it is in the way of none.
     fn new(fd: &OwnedFd, number: RawFd) -> Result<Placed> {
         if number < 0 {
             return Err(Errno(libc::EBADF));
@@ -47,23 +47,23 @@ impl Placed {
         Ok(Placed { fd, identity, number })
     }
 
-    /// In the child.
+    /// Gives the descriptor its number. Runs in the child.
     fn give(&self) -> Result<()> {
         if self.fd.as_raw_fd() == self.number {
             return file::clear_close_on_exec(self.fd.as_fd());
         }
-        // Another descriptor that was passed may have taken the place after all.
+        // Another descriptor that was passed may have taken the place nevertheless.
         file::stat_if(self.fd.as_raw_fd(), self.identity).ok_or(Errno(libc::EBADF))?;
-        // SAFETY: touches no memory. The number is open in the parent too, and so none that std has
-        // opened since.
+        // SAFETY: touches no memory. The number is in use in the parent too, so std has not opened
+        // it since.
         check(unsafe { libc::dup2(self.fd.as_raw_fd(), self.number) }).map(drop)
     }
 }
 
-/// Far above the numbers that programs ask for.
+/// Distance that is far above the numbers that programs ask for.
 const ASIDE: RawFd = 200;
 
-/// A duplicate with the lowest free number from this one on.
+/// Duplicates a descriptor to the lowest free number that is not below `from`.
 fn duplicate(fd: &OwnedFd, from: RawFd) -> Result<OwnedFd> {
     // SAFETY: makes a new descriptor and touches no memory.
     match check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, from) }) {

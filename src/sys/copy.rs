@@ -3,17 +3,17 @@
 //! copied.
 //!
 //! In a guarded range one instruction copies (`rep movsb`), which the handler of [`super::guard`]
-//! knows and can end. First the handler is asked whether it would be called. Elsewhere the kernel
-//! copies, by `process_vm_readv` on ourselves, or through a pipe where that is refused. It answers
-//! EFAULT where a program gets a signal.
+//! knows and can end. The caller first checks that the handler would be called. Elsewhere the
+//! kernel copies, by `process_vm_readv` on this process, or through a pipe where that call is
+//! refused. The kernel answers EFAULT where a program gets a signal.
 //!
 //! Go copies without C (`go/internal/marked`): the same instruction with the same marks, which the
 //! handler of any copy of the library ends. The marks are part of the interface between the two,
 //! and never change. Where the handler is not in place, a fault is a panic in Go, and C finds out
-//! what is missing. In a guarded map Go asks C only for what it cannot see:
+//! what is missing. In a guarded map Go asks C only for what Go cannot see:
 //! - whether pages were replaced, if the program was ever given the memory;
-//! - how long the file is, if the next page is not there, and in the last page if the bytes that
-//!   tell are zero.
+//! - the length of the file, if the next page is not there. In the map's last page Go asks only if
+//!   all bytes from the last one read on are zero. The kernel clears what it cuts off.
 
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
@@ -27,15 +27,15 @@ use crate::error::Errno;
 
 pub(in crate::sys) use instruction::stop;
 
-/// Copies the bytes at `mapped` to `to`, up to the first that is lost, and returns how many there
-/// were. `guarded`: all of them are in the range of a [`Guard`](super::guard::Guard), which
-/// replaces none of its pages for this.
+/// Copies the bytes at `mapped` to `to`, up to the first lost byte, and returns the number of bytes
+/// copied. `guarded` means that all of them are in the range of a [`Guard`](super::guard::Guard),
+/// which replaces none of its pages for this copy.
 ///
-/// EFAULT if `to` cannot be written; in a guarded copy that is a signal, as for any other store.
+/// EFAULT if `to` cannot be written; in a guarded copy that raises a signal, like any other store.
 ///
 /// # Safety
-/// `mapped` is mapped and `to` is the caller's, `length` bytes each, and they do not overlap. What
-/// others store meanwhile is copied or not.
+/// `mapped` is mapped and `to` is the caller's, `length` bytes each, and they do not overlap. Bytes
+/// that others store meanwhile are copied or not.
 pub(crate) unsafe fn read(
     mapped: *const u8,
     to: *mut u8,
@@ -44,15 +44,16 @@ pub(crate) unsafe fn read(
 ) -> Result<usize> {
     if guarded && instruction::IS_KNOWN {
         return count(mapped, length, |at, length| {
-            // SAFETY: the caller vouches for both.
+            // SAFETY: the caller guarantees both ranges.
             Ok(unsafe { instruction::read(mapped.add(at), to.add(at), length) })
         });
     }
     let moved = by_kernel(mapped, length, |at, length| {
-        // SAFETY: the caller vouches for both.
+        // SAFETY: the caller guarantees both ranges.
         match unsafe { move_bytes(mapped.add(at), to.add(at), length) } {
-            // Asked of the caller's side, which does not change meanwhile. A lost page may be back.
-            // SAFETY: as above.
+            // The question is about the caller's side, which does not change. A lost page may be
+            // back by now.
+            // SAFETY: the caller guarantees that `to` is its own.
             Err(Errno(libc::EFAULT)) if unsafe { is_writable(to.add(at)) }? => Ok(0),
             result => result,
         }
@@ -60,12 +61,12 @@ pub(crate) unsafe fn read(
     moved.unwrap_or_else(|| {
         let pipe = Pipe::new()?;
         count(mapped, length, |at, length| {
-            // SAFETY: the caller vouches for both.
+            // SAFETY: the caller guarantees both ranges.
             let (mapped, to) = unsafe { (mapped.add(at), to.add(at)) };
             let put = or_lost(pipe.put(mapped, length))?;
             let mut got = 0;
             while got < put {
-                // SAFETY: no more than was put, which is no more than `length`.
+                // SAFETY: the pipe holds no more than was put, which is no more than `length`.
                 got += unsafe { pipe.get(to.add(got), put - got) }?;
             }
             Ok(put)
@@ -73,11 +74,12 @@ pub(crate) unsafe fn read(
     })
 }
 
-/// Copies `from` to the bytes at `mapped`, as [`read`]. EFAULT if `from` cannot be read; in a
-/// guarded copy that is so for lost pages, and otherwise a signal, as for any other load.
+/// Copies `from` to the bytes at `mapped`, up to the first lost byte, like [`read`]. EFAULT if
+/// `from` cannot be read. In a guarded copy only a lost page of `from` is EFAULT; anything else
+/// raises a signal, like any other load.
 ///
 /// # Safety
-/// As [`read`].
+/// The same as for [`read`].
 pub(crate) unsafe fn write(
     mapped: *mut u8,
     from: *const u8,
@@ -86,14 +88,14 @@ pub(crate) unsafe fn write(
 ) -> Result<usize> {
     if guarded && instruction::IS_KNOWN {
         return count(mapped, length, |at, length| {
-            // SAFETY: the caller vouches for both.
+            // SAFETY: the caller guarantees both ranges.
             unsafe { instruction::write(mapped.add(at), from.add(at), length) }
         });
     }
     let moved = by_kernel(mapped, length, |at, length| {
-        // SAFETY: the caller vouches for both.
+        // SAFETY: the caller guarantees both ranges.
         match unsafe { move_bytes(from.add(at), mapped.add(at), length) } {
-            // SAFETY: as above.
+            // SAFETY: `at` lies within the caller's `length` bytes.
             Err(Errno(libc::EFAULT)) if is_readable(unsafe { from.add(at) })? => Ok(0),
             result => result,
         }
@@ -101,12 +103,13 @@ pub(crate) unsafe fn write(
     moved.unwrap_or_else(|| {
         let mut pipe = Pipe::new()?;
         count(mapped, length, |at, length| {
-            // SAFETY: the caller vouches for both.
+            // SAFETY: `at` lies within the caller's `length` bytes.
             let put = pipe.put(unsafe { from.add(at) }, length)?;
-            // SAFETY: the same.
+            // SAFETY: the caller guarantees `length` bytes at `mapped`, and `put` is no more than
+            // is left.
             let got = or_lost(unsafe { pipe.get(mapped.add(at), put) })?;
             if got < put {
-                // What is left in it is not wanted again.
+                // The bytes that are left in the old pipe must not come out of it later.
                 pipe = Pipe::new()?;
             }
             Ok(got)
@@ -114,11 +117,12 @@ pub(crate) unsafe fn write(
     })
 }
 
-/// Whether the byte at `at` in a mapping is there. `guarded`: as for [`read`].
+/// Returns whether the byte at `at` in a mapping is there. `guarded` has the meaning it has in
+/// [`read`].
 pub(crate) fn is_present(mapping: &Mapping, at: usize, guarded: bool) -> Result<bool> {
     assert!(at < mapping.length());
     let mut byte = 0u8;
-    // SAFETY: the byte is in the mapping, and `byte` is ours.
+    // SAFETY: the byte lies in the mapping, as asserted, and `byte` is ours.
     let copied = unsafe { read(mapping.base().as_ptr().wrapping_add(at), &mut byte, 1, guarded) };
     copied.map(|count| count == 1)
 }
@@ -129,7 +133,7 @@ pub(crate) fn write_zeros(mapping: &Mapping, bytes: Range<usize>) -> Result<()> 
     let mut at = bytes.start;
     while at < bytes.end {
         let count = (bytes.end - at).min(ZEROS.len());
-        // SAFETY: the bytes are in the mapping, whose owner wants them to be zeros.
+        // SAFETY: the bytes lie in the mapping, as asserted, and its owner wants them to be zeros.
         match unsafe {
             write(mapping.base().as_ptr().wrapping_add(at), ZEROS.as_ptr(), count, false)
         }? {
@@ -140,9 +144,9 @@ pub(crate) fn write_zeros(mapping: &Mapping, bytes: Range<usize>) -> Result<()> 
     Ok(())
 }
 
-/// Calls `copy` with an offset and a length until all is copied or the next byte is lost. It
-/// returns how many bytes it copied for sure: fewer where a page is lost anywhere in what it was
-/// asked for, perhaps 0.
+/// Calls `copy` with an offset and a length until all is copied or the next byte is lost. `copy`
+/// returns a number of bytes that it has certainly copied. If any page that it was asked for is
+/// lost, that can be fewer than it did copy, even 0.
 fn count(
     mapped: *const u8,
     length: usize,
@@ -152,7 +156,7 @@ fn count(
     while done < length {
         let mut copied = copy(done, length - done)?;
         if copied == 0 {
-            // A page is there or not, so that leaves no doubt.
+            // One page is there or not, so a copy within it gives a certain answer.
             let page = page_size();
             copied = copy(done, (page - (mapped.addr() + done) % page).min(length - done))?;
         }
@@ -171,9 +175,9 @@ fn or_lost(result: Result<usize>) -> Result<usize> {
     }
 }
 
-/// [`count`] with [`move_bytes`]; `None` where that is refused: by a kernel without
-/// CONFIG_CROSS_MEMORY_ATTACH, or by a filter of system calls. (The rules on tracing others do not
-/// concern a process's own memory.)
+/// Calls [`count`] for a `copy` that uses [`move_bytes`]. `None` where that call is refused: by a
+/// kernel without CONFIG_CROSS_MEMORY_ATTACH, or by a filter of system calls. (The rules on tracing
+/// other processes do not concern a process's own memory.)
 fn by_kernel(
     mapped: *const u8,
     length: usize,
@@ -192,33 +196,34 @@ fn by_kernel(
     }
 }
 
-/// process_vm_readv(2) (Linux 3.2) in this process. The kernel stores into `to` as a program does,
-/// and the file there learns of it. Of what process_vm_writev stores it may not: the pages are
-/// written behind its back.
+/// Copies bytes in this process, process_vm_readv(2) (Linux 3.2). The kernel stores into `to` like
+/// a program, and a file that is mapped there learns of it. The file may not learn of what
+/// process_vm_writev stores, because that call writes pages without a store of the program.
 ///
 /// # Safety
-/// `to` is `length` bytes that may be written, or not there.
+/// `to` is `length` bytes that may be written, or that are not there.
 unsafe fn move_bytes(from: *const u8, to: *mut u8, length: usize) -> Result<usize> {
     let to = libc::iovec { iov_base: to.cast(), iov_len: length };
     let from = libc::iovec { iov_base: from.cast_mut().cast(), iov_len: length };
-    // SAFETY: one segment each; the caller vouches for `to`, and what is not there is EFAULT.
+    // SAFETY: one segment each. The caller guarantees `to`, and bytes that are not there are
+    // EFAULT.
     retry(|| unsafe { libc::process_vm_readv(libc::getpid(), &to, 1, &from, 1, 0) })
         .map(|moved| moved as usize)
 }
 
-/// Whether the byte is there.
+/// Returns whether the byte can be read.
 fn is_readable(byte: *const u8) -> Result<bool> {
     // SAFETY: the variable is one byte.
     is_moved(unsafe { move_bytes(byte, &mut 0, 1) })
 }
 
-/// Whether the byte can be stored to, which is done with what it holds.
+/// Returns whether the byte can be stored to. Stores the value that the byte has.
 ///
 /// # Safety
-/// As [`move_bytes`].
+/// The same as for [`move_bytes`].
 unsafe fn is_writable(byte: *mut u8) -> Result<bool> {
     let mut held = 0;
-    // SAFETY: the variable is one byte; the caller vouches for the other.
+    // SAFETY: the variable is one byte; the caller guarantees the other one.
     unsafe {
         Ok(is_moved(move_bytes(byte, &mut held, 1))? && is_moved(move_bytes(&held, byte, 1))?)
     }
@@ -228,8 +233,8 @@ fn is_moved(result: Result<usize>) -> Result<bool> {
     or_lost(result).map(|moved| moved > 0)
 }
 
-/// What takes the bytes in between where they cannot be moved at once. A file would have to obey
-/// RLIMIT_FSIZE.
+/// Holds the bytes in between where they cannot be moved at once. A temporary file would have to
+/// obey RLIMIT_FSIZE.
 struct Pipe {
     reader: OwnedFd,
     writer: OwnedFd,
@@ -238,9 +243,9 @@ struct Pipe {
 impl Pipe {
     fn new() -> Result<Pipe> {
         let mut ends = [-1; 2];
-        // SAFETY: two numbers can be written.
+        // SAFETY: `ends` has room for two numbers.
         check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) })?;
-        // SAFETY: the kernel just returned them to us, so nobody else owns them.
+        // SAFETY: the kernel has just returned these descriptors, so nothing else owns them.
         let [reader, writer] = ends.map(|end| unsafe { OwnedFd::from_raw_fd(end) });
         Ok(Pipe {
             reader: file::above_standard_streams(reader)?,
@@ -248,20 +253,20 @@ impl Pipe {
         })
     }
 
-    /// Fills the pipe, which is empty, with some of the bytes. Those that are not there are EFAULT.
+    /// Fills the empty pipe with some of the bytes. EFAULT if the first of them are not there.
     fn put(&self, from: *const u8, length: usize) -> Result<usize> {
         let fd = self.writer.as_fd().as_raw_fd();
-        // SAFETY: the kernel reads, and stops where nothing is.
+        // SAFETY: the kernel reads, and stops at the first byte that is not there.
         retry(|| unsafe { libc::write(fd, from.cast(), length) }).map(|put| put as usize)
     }
 
-    /// Takes some bytes out.
+    /// Takes some bytes out of the pipe.
     ///
     /// # Safety
-    /// As [`move_bytes`].
+    /// The same as for [`move_bytes`].
     unsafe fn get(&self, to: *mut u8, length: usize) -> Result<usize> {
         let fd = self.reader.as_fd().as_raw_fd();
-        // SAFETY: the caller vouches for `to`.
+        // SAFETY: the caller guarantees `to`.
         retry(|| unsafe { libc::read(fd, to.cast(), length) }).map(|got| got as usize)
     }
 }
@@ -277,31 +282,32 @@ mod instruction {
 
     pub const IS_KNOWN: bool = true;
 
-    /// One of these numbers is in a register while bytes are copied. No other code has it there.
+    /// One of these numbers is in a register while bytes are copied. No other code has one there.
     /// The Go package has the same numbers and the same instruction in `go/internal/marked`, so
     /// neither may ever change.
     const READ: u64 = u64::from_be_bytes(*b"bytefdRD");
     const WRITE: u64 = u64::from_be_bytes(*b"bytefdWR");
 
-    /// Returns how many bytes were copied before a page of `mapped` was lost.
+    /// Returns the number of bytes copied before a lost page of `mapped`.
     pub unsafe fn read(mapped: *const u8, to: *mut u8, length: usize) -> usize {
-        // SAFETY: the caller's.
+        // SAFETY: the caller guarantees both ranges.
         unsafe { copy(READ, mapped, to, length).0 }
     }
 
-    /// As [`read`]. EFAULT if a page of `from` was lost.
+    /// Copies like [`read`]. EFAULT if a page of `from` was lost.
     pub unsafe fn write(mapped: *mut u8, from: *const u8, length: usize) -> Result<usize> {
-        // SAFETY: the caller's.
+        // SAFETY: the caller guarantees both ranges.
         let (count, has_lost_source) = unsafe { copy(WRITE, from, mapped, length) };
         if has_lost_source { Err(Errno(libc::EFAULT)) } else { Ok(count) }
     }
 
-    /// Returns how many bytes were copied, and whether `stop` found the source of a write lost.
+    /// Returns the number of bytes copied, and whether `stop` found the source of a write lost.
     unsafe fn copy(mark: u64, from: *const u8, to: *mut u8, length: usize) -> (usize, bool) {
         let (end, after): (*const u8, u64);
-        // SAFETY: the caller vouches for both ranges. The direction is forwards wherever assembly
-        // begins. At a fault the registers say how far it came, also when `stop` goes on behind the
-        // instruction. (In rcx an emulator may have counted the byte that is lost.)
+        // SAFETY: the caller guarantees both ranges. The direction flag is clear wherever assembly
+        // begins. At a fault the registers say how far the copy came, even when `stop` continues
+        // behind the instruction. (An emulator may have counted the lost byte in rcx, so the end in
+        // rsi is used.)
         unsafe {
             asm!(
                 "lea r8, [rip + 2f]",
@@ -318,20 +324,20 @@ mod instruction {
         (end.addr() - from.addr(), after == SOURCE_IS_LOST)
     }
 
-    /// In the register of the mark, after a write whose source was lost.
+    /// In the register of the mark after a write whose source was lost.
     const SOURCE_IS_LOST: u64 = 0;
 
-    /// If a copy was interrupted at its side that is mapped, or at the source of a write, lets it
-    /// go on behind the instruction, and says so.
+    /// Ends a copy that a fault interrupted, if the fault was on its mapped side or on the source
+    /// of a write. The thread then continues behind the instruction. Returns whether it did so.
     ///
     /// # Safety
     /// `context` is the ucontext_t of a fault.
     pub unsafe fn stop(context: *mut c_void) -> bool {
-        /// Bytes of `rep movsb`.
+        /// Length of `rep movsb` in bytes.
         const LENGTH: i64 = 2;
-        /// Set in the error code of a page fault by a store.
+        /// Bit in the error code of a page fault that was caused by a store.
         const STORE: i64 = 2;
-        // SAFETY: the caller vouches for it.
+        // SAFETY: the caller guarantees that `context` is a ucontext_t.
         let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
         let [r8, r9, rip, error] = [libc::REG_R8, libc::REG_R9, libc::REG_RIP, libc::REG_ERR]
             .map(|name| registers[name as usize]);
@@ -350,8 +356,8 @@ mod instruction {
     }
 }
 
-/// Other processors do without: the kernel copies in guarded ranges too, and raises no signal
-/// there.
+/// The stand-in for other processors: there the kernel copies in guarded ranges too, and raises no
+/// signal.
 #[cfg(not(target_arch = "x86_64"))]
 mod instruction {
     use std::ffi::c_void;

@@ -8,15 +8,15 @@ use super::call::{Result, check, last_errno, retry};
 use super::file::{self, Stat, own};
 use crate::error::Errno;
 
-/// Opens a directory that another one contains. EXDEV if something is mounted there; ELOOP or
-/// ENOTDIR for a symbolic link.
+/// Opens a directory in another one. EXDEV if something is mounted there; ELOOP or ENOTDIR for a
+/// symbolic link.
 pub(crate) fn open_in(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
     let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
     // SAFETY: all-zero is a valid open_how.
     let mut how: libc::open_how = unsafe { std::mem::zeroed() };
     (how.flags, how.resolve) = (flags as u64, libc::RESOLVE_NO_XDEV);
     let size = size_of::<libc::open_how>();
-    // SAFETY: a NUL-terminated name and a struct of this size.
+    // SAFETY: a NUL-terminated name, and a struct of this size.
     match retry(|| unsafe {
         libc::syscall(libc::SYS_openat2, parent.as_raw_fd(), name.as_ptr(), &how, size)
     }) {
@@ -27,7 +27,7 @@ pub(crate) fn open_in(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
     // SAFETY: a NUL-terminated name.
     let directory =
         own(retry(|| unsafe { libc::openat(parent.as_raw_fd(), name.as_ptr(), flags) })?);
-    // A bind mount of a directory of the same file system is not seen here.
+    // This does not detect a bind mount of a directory of the same file system.
     let (inner, outer) = (file::fstat(directory.as_fd())?, file::fstat(parent)?);
     if inner.identity.is_on_device_of(outer.identity) {
         Ok(directory)
@@ -41,8 +41,8 @@ pub(crate) fn open(path: &CStr) -> Result<OwnedFd> {
     file::open(path, libc::O_RDONLY | libc::O_DIRECTORY, 0)
 }
 
-/// Opens a file that a directory contains, for a lock. Waits for no other end of a FIFO, and
-/// follows no symbolic link.
+/// Opens a file in a directory, for a lock. Does not wait for the other end of a FIFO, and follows
+/// no symbolic link.
 pub(crate) fn open_file_in(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
     let open = |access| {
         let flags = access | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY;
@@ -55,14 +55,14 @@ pub(crate) fn open_file_in(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedF
     }
 }
 
-/// Makes a file in a directory, for writing. EEXIST if the name is taken.
+/// Creates a file in a directory, for writing. EEXIST if the name is taken.
 pub(crate) fn create_in(parent: BorrowedFd<'_>, name: &CStr, mode: u32) -> Result<OwnedFd> {
     let flags = libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY | libc::O_CLOEXEC;
-    // SAFETY: a NUL-terminated name; the mode is passed as openat's variadic argument wants it.
+    // SAFETY: a NUL-terminated name; openat takes the mode as a variadic argument of this type.
     retry(|| unsafe { libc::openat(parent.as_raw_fd(), name.as_ptr(), flags, mode) }).map(own)
 }
 
-/// Opens a file that a directory contains, for reading.
+/// Opens a file in a directory, for reading.
 pub(crate) fn read_in(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
     // SAFETY: a NUL-terminated name.
     retry(|| unsafe {
@@ -71,10 +71,10 @@ pub(crate) fn read_in(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
     .map(own)
 }
 
-/// What is to know of a file system, fstatvfs(3).
+/// Properties of a file system, fstatvfs(3).
 pub(crate) struct FileSystem {
     pub is_read_only: bool,
-    /// Bytes that are free.
+    /// Number of free bytes.
     pub free: u64,
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn file_system(directory: BorrowedFd<'_>) -> Result<FileSystem> {
     Ok(FileSystem { is_read_only: raw.f_flag & libc::ST_RDONLY != 0, free })
 }
 
-/// fstatat(2): of a symbolic link, not of what it leads to.
+/// Returns the status of a file in a directory, fstatat(2). Does not follow a symbolic link.
 pub(crate) fn stat_in(parent: BorrowedFd<'_>, name: &CStr) -> Result<Stat> {
     // SAFETY: all-zero is a valid `struct stat`.
     let mut raw: libc::stat = unsafe { std::mem::zeroed() };
@@ -98,12 +98,12 @@ pub(crate) fn stat_in(parent: BorrowedFd<'_>, name: &CStr) -> Result<Stat> {
     Ok(Stat::from_raw(&raw))
 }
 
-/// The names in a directory that stays open, but for "." and "..".
+/// Returns the names in a directory that stays open, without "." and "..".
 pub(crate) fn names(directory: BorrowedFd<'_>) -> Result<Vec<CString>> {
     all_names(file::duplicate(directory)?)
 }
 
-/// The names in a directory that is read once.
+/// Returns the names in a directory that is read once, without "." and "..".
 pub(crate) fn all_names(directory: OwnedFd) -> Result<Vec<CString>> {
     // SAFETY: an open descriptor, which belongs to the stream from here on if there is one.
     let stream =
@@ -126,24 +126,24 @@ pub(crate) fn all_names(directory: OwnedFd) -> Result<Vec<CString>> {
             names.push(name.to_owned());
         }
     };
-    // SAFETY: opened above, and not used again.
+    // SAFETY: the stream was opened above, and is not used again.
     unsafe { libc::closedir(stream.as_ptr()) };
     result
 }
 
-/// fchmodat(2). Follows a symbolic link.
+/// Changes the mode of a file in a directory, fchmodat(2). Follows a symbolic link.
 pub(crate) fn chmod_in(parent: BorrowedFd<'_>, name: &CStr, mode: u32) -> Result<()> {
     // SAFETY: a NUL-terminated name.
     check(unsafe { libc::fchmodat(parent.as_raw_fd(), name.as_ptr(), mode, 0) }).map(drop)
 }
 
-/// unlinkat(2).
+/// Removes a name from a directory, unlinkat(2).
 pub(crate) fn unlink_in(parent: BorrowedFd<'_>, name: &CStr) -> Result<()> {
     // SAFETY: a NUL-terminated name.
     check(unsafe { libc::unlinkat(parent.as_raw_fd(), name.as_ptr(), 0) }).map(drop)
 }
 
-/// unlinkat(2) with AT_REMOVEDIR.
+/// Removes a directory from another one, unlinkat(2) with AT_REMOVEDIR.
 pub(crate) fn rmdir_in(parent: BorrowedFd<'_>, name: &CStr) -> Result<()> {
     // SAFETY: a NUL-terminated name.
     check(unsafe { libc::unlinkat(parent.as_raw_fd(), name.as_ptr(), libc::AT_REMOVEDIR) })

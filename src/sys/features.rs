@@ -1,6 +1,6 @@
-//! What this kernel and host can do. Each answer is found out once, by trying, and then remembered;
-//! what proves nothing (there was no free descriptor, say) is not remembered. These are all;
-//! whoever uses a feature asks here.
+//! Detects what this kernel and host can do. Each feature is probed by trying it once, and the
+//! answer is remembered. A try that proves nothing (no descriptor was free, for example) is not
+//! remembered. All features are in this file, and the other rooms ask here.
 
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -12,7 +12,7 @@ use super::mapping::{Content, Mapping, MmapOptions};
 use super::probed::Probed;
 use crate::error::Errno;
 
-/// memfd_create(2) itself, Linux 3.17. That it is missing is not remembered.
+/// memfd_create(2) itself, Linux 3.17. Only a success is remembered, not that the call is missing.
 pub(crate) static MEMFD: Probed = Probed::new();
 
 /// MFD_EXEC and MFD_NOEXEC_SEAL of memfd_create(2), Linux 6.3.
@@ -35,19 +35,19 @@ pub(crate) static PROCESS_VM_READV: Probed = Probed::new();
 /// PROCMAP_QUERY of /proc/self/maps, Linux 6.11.
 pub(crate) static PROCMAP_QUERY: Probed = Probed::new();
 
-/// Whether each change of a file in memory shows in its time of change, Linux 6.13.
+/// Whether each change of a file in memory changes its `st_ctim`, Linux 6.13.
 static FINE_TIME_OF_CHANGE: Probed = Probed::new();
 
-/// Bytes in a huge page; 0 where the kernel has none.
+/// Number of bytes in a huge page; 0 where the kernel has none.
 static HUGE_PAGE_SIZE: Probed = Probed::new();
 
 /// The host's policy on huge pages for files in memory, `shmem_enabled`: an index of [`POLICIES`],
-/// or behind them.
+/// or their number for an unknown word.
 static SHMEM_ENABLED: Probed = Probed::new();
 const POLICIES: [&str; 6] = ["always", "within_size", "advise", "never", "deny", "force"];
 
-/// Whether the kernel maps this write-sealed file shared and for reading, through this descriptor
-/// for reading and writing.
+/// Returns whether the kernel maps this write-sealed file shared and for reading, through this
+/// descriptor for reading and writing.
 pub(crate) fn maps_sealed_file_shared(sealed: BorrowedFd<'_>) -> bool {
     let probe = || {
         let shared = MmapOptions { protection: libc::PROT_READ, flags: libc::MAP_SHARED };
@@ -60,7 +60,7 @@ pub(crate) fn maps_sealed_file_shared(sealed: BorrowedFd<'_>) -> bool {
     SHARED_MAPPING_OF_SEALED_FILE.get(probe) == Some(1)
 }
 
-/// [`maps_sealed_file_shared`], before there is such a file.
+/// Answers like [`maps_sealed_file_shared`], before there is such a file.
 pub(crate) fn maps_sealed_files_shared() -> Result<bool> {
     if let Some(answer) = SHARED_MAPPING_OF_SEALED_FILE.known() {
         return Ok(answer == 1);
@@ -70,15 +70,15 @@ pub(crate) fn maps_sealed_files_shared() -> Result<bool> {
     Ok(maps_sealed_file_shared(sealed.as_fd()))
 }
 
-/// Whether each change of a file in memory shows in its time of change (`st_ctim`), if the time was
-/// looked at before. Otherwise the clock for it stands still for some milliseconds, and what is
-/// changed meanwhile does not show.
+/// Returns whether each change of a file in memory changes its `st_ctim`, if the time was read
+/// before. Otherwise the clock behind that time stands still for some milliseconds, and a change in
+/// between does not show.
 pub(crate) fn shows_each_change() -> bool {
     let probe = || {
         let fd = file::memfd_create(c"bytefd", 0).ok()?;
         let mut times =
             (0..4).map(|_| file::fchmod(fd.as_fd(), 0o600).and_then(|()| file::fstat(fd.as_fd())));
-        // A clock that stands still may move once meanwhile.
+        // A clock that stands still may move once while this runs.
         let first = times.next()?.ok()?.changed;
         times.try_fold((first, true), |(before, fine), stat| {
             let now = stat.ok()?.changed;
@@ -88,17 +88,17 @@ pub(crate) fn shows_each_change() -> bool {
     FINE_TIME_OF_CHANGE.get(|| probe().map(|(_, fine)| fine)) == Some(1)
 }
 
-/// How often in a row MADV_COLLAPSE was EINVAL. The kernel says so if it does not know the advice,
-/// or is told to deny it; but also if something stood in the way that once.
+/// Number of MADV_COLLAPSE in a row that failed with EINVAL. The kernel says so if it does not know
+/// the advice or is told to deny it. It also says so if something stood in the way once.
 static COLLAPSE_REFUSALS: AtomicU32 = AtomicU32::new(0);
 pub(crate) const COLLAPSE_REFUSALS_BELIEVED: u32 = 3;
 
-/// Whether MADV_COLLAPSE is worth trying.
+/// Returns whether MADV_COLLAPSE is worth trying.
 pub(crate) fn may_collapse() -> bool {
     !MADV_COLLAPSE.is_missing()
 }
 
-/// Notes whether MADV_COLLAPSE worked, or was EINVAL.
+/// Notes whether MADV_COLLAPSE worked or failed with EINVAL.
 pub(crate) fn note_collapse(worked: bool) {
     if worked {
         COLLAPSE_REFUSALS.store(0, Relaxed);
@@ -107,11 +107,11 @@ pub(crate) fn note_collapse(worked: bool) {
     }
 }
 
-/// Above this, huge pages are left alone: where pages have 16 KiB or 64 KiB a huge one has 32 MiB
-/// or 512 MiB, more than most files.
+/// Huge pages above this size are not used. Where pages have 16 KiB or 64 KiB, a huge one has 32
+/// MiB or 512 MiB, more than most files.
 const MAX_HUGE_PAGE: u64 = 4 << 20;
 
-/// Bytes in a huge page; 0 where the kernel has none, or they are too large.
+/// Returns the size of a huge page in bytes; 0 where the kernel has none, or they are too large.
 pub(crate) fn huge_page_size() -> u64 {
     let size =
         |text: String| text.trim().parse().ok().filter(|size| *size <= MAX_HUGE_PAGE).unwrap_or(0);
@@ -119,7 +119,7 @@ pub(crate) fn huge_page_size() -> u64 {
     HUGE_PAGE_SIZE.get(probe).unwrap_or(0)
 }
 
-/// The host's policy on huge pages for files in memory, `shmem_enabled`: the word that is chosen.
+/// Returns the host's policy on huge pages for files in memory: the chosen word of `shmem_enabled`.
 pub(crate) fn shmem_enabled() -> Option<&'static str> {
     let probe = || {
         let words = huge_page_setting("shmem_enabled")?;
@@ -130,8 +130,8 @@ pub(crate) fn shmem_enabled() -> Option<&'static str> {
     POLICIES.get(SHMEM_ENABLED.get(probe)? as usize).copied()
 }
 
-/// What /sys says about huge pages: empty if there is no such file, `None` if it cannot be read
-/// just now.
+/// Returns what /sys says about huge pages: empty if there is no such file, `None` if it cannot be
+/// read at the moment.
 fn huge_page_setting(name: &str) -> Option<String> {
     match std::fs::read_to_string(format!("/sys/kernel/mm/transparent_hugepage/{name}")) {
         Ok(text) => Some(text),

@@ -9,15 +9,14 @@ use super::buffer::Spare;
 use super::call::{Result, check, retry};
 use crate::error::Errno;
 
-/// Takes over a descriptor the kernel just gave.
+/// Takes over a descriptor that the kernel has just returned.
 pub(super) fn own(fd: libc::c_int) -> OwnedFd {
-    // SAFETY: the kernel just returned `fd` to us, so nobody else owns it.
+    // SAFETY: the kernel has just returned `fd`, so nothing else owns it.
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
-/// A program that runs with standard streams closed gets 0, 1 or 2 for a new descriptor, and its
-/// next `printf` would write into the file: such a descriptor is moved up before it is given to
-/// anybody.
+/// Moves a descriptor above 2. In a program without standard streams a new descriptor gets the
+/// number 0, 1 or 2, and the next `printf` would write into the file.
 pub(crate) fn above_standard_streams(fd: OwnedFd) -> Result<OwnedFd> {
     if fd.as_raw_fd() > libc::STDERR_FILENO {
         return Ok(fd);
@@ -25,7 +24,7 @@ pub(crate) fn above_standard_streams(fd: OwnedFd) -> Result<OwnedFd> {
     duplicate(fd.as_fd())
 }
 
-/// Another descriptor of the same description, above the standard streams.
+/// Makes another descriptor of the same open file description, above the standard streams.
 pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
     // SAFETY: F_DUPFD_CLOEXEC makes a new descriptor and touches no memory.
     match check(unsafe {
@@ -37,21 +36,21 @@ pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
     }
 }
 
-/// memfd_create(2); MFD_CLOEXEC is added.
+/// Makes a memory file, memfd_create(2). MFD_CLOEXEC is added.
 pub(crate) fn memfd_create(name: &CStr, flags: libc::c_uint) -> Result<OwnedFd> {
     // SAFETY: `name` is NUL-terminated.
     retry(|| unsafe { libc::memfd_create(name.as_ptr(), flags | libc::MFD_CLOEXEC) }).map(own)
 }
 
-/// open(2); O_CLOEXEC and O_NOCTTY are added.
+/// Opens a file, open(2). O_CLOEXEC and O_NOCTTY are added.
 pub(crate) fn open(path: &CStr, flags: libc::c_int, mode: u32) -> Result<OwnedFd> {
     let flags = flags | libc::O_CLOEXEC | libc::O_NOCTTY;
-    // SAFETY: `path` is NUL-terminated; the mode is passed as open's variadic argument wants it.
+    // SAFETY: `path` is NUL-terminated; open takes the mode as a variadic argument of this type.
     retry(|| unsafe { libc::open(path.as_ptr(), flags, mode) }).map(own)
 }
 
-/// Opens the file behind `fd` again through /proc/self/fd: a new description with an offset of its
-/// own.
+/// Opens the file behind `fd` again through /proc/self/fd. The new open file description has an
+/// offset of its own.
 pub(crate) fn reopen(fd: BorrowedFd<'_>, flags: libc::c_int) -> Result<OwnedFd> {
     use std::io::Write;
     let mut path = [0; 32];
@@ -59,7 +58,8 @@ pub(crate) fn reopen(fd: BorrowedFd<'_>, flags: libc::c_int) -> Result<OwnedFd> 
     open(CStr::from_bytes_until_nul(&path).expect("written above"), flags, 0)
 }
 
-/// [`reopen`] with a descriptor of /proc/self/fd, which takes a quarter less time.
+/// Opens a file again like [`reopen`], through a descriptor of /proc/self/fd. That takes a quarter
+/// less time.
 pub(crate) fn reopen_in(
     directory: BorrowedFd<'_>,
     fd: BorrowedFd<'_>,
@@ -73,13 +73,13 @@ pub(crate) fn reopen_in(
     retry(|| unsafe { libc::openat(directory.as_raw_fd(), name.as_ptr().cast(), flags) }).map(own)
 }
 
-/// A descriptor for [`reopen_in`], by this process only.
+/// Opens a descriptor for [`reopen_in`]. It serves this process only, not a child.
 pub(crate) fn own_descriptors() -> Result<OwnedFd> {
     open(c"/proc/self/fd", libc::O_PATH | libc::O_DIRECTORY, 0)
 }
 
-/// Gives a name to a file that has none (O_TMPFILE) and that name to no other: linkat(2) of
-/// /proc/self/fd.
+/// Gives a name to a file that has none (O_TMPFILE), linkat(2) of /proc/self/fd. Fails if the name
+/// is taken.
 pub(crate) fn link(fd: BorrowedFd<'_>, path: &CStr) -> Result<()> {
     let own = std::ffi::CString::new(format!("/proc/self/fd/{}", fd.as_raw_fd())).expect("no NUL");
     let here = libc::AT_FDCWD;
@@ -88,60 +88,61 @@ pub(crate) fn link(fd: BorrowedFd<'_>, path: &CStr) -> Result<()> {
         .map(drop)
 }
 
-/// link(2).
+/// Makes another name for a file, link(2).
 pub(crate) fn link_path(from: &CStr, to: &CStr) -> Result<()> {
     // SAFETY: both paths are NUL-terminated.
     check(unsafe { libc::link(from.as_ptr(), to.as_ptr()) }).map(drop)
 }
 
-/// renameat2(2) with RENAME_NOREPLACE, Linux 3.15.
+/// Renames a file to a name that is free, renameat2(2) with RENAME_NOREPLACE, Linux 3.15.
 pub(crate) fn rename_new(from: &CStr, to: &CStr) -> Result<()> {
     const RENAME_NOREPLACE: libc::c_uint = 1;
     let here = libc::AT_FDCWD;
-    // SAFETY: both paths are NUL-terminated. By number, because not every C library has the call.
+    // SAFETY: both paths are NUL-terminated. Not every C library has the function, so the call is
+    // made by its number.
     check(unsafe {
         libc::syscall(libc::SYS_renameat2, here, from.as_ptr(), here, to.as_ptr(), RENAME_NOREPLACE)
     })
     .map(drop)
 }
 
-/// mkdir(2). Less the umask.
+/// Makes a directory, mkdir(2). The umask takes bits from `mode`.
 pub(crate) fn mkdir(path: &CStr, mode: u32) -> Result<()> {
     // SAFETY: `path` is NUL-terminated.
     check(unsafe { libc::mkdir(path.as_ptr(), mode) }).map(drop)
 }
 
-/// rmdir(2).
+/// Removes a directory, rmdir(2).
 pub(crate) fn rmdir(path: &CStr) -> Result<()> {
     // SAFETY: `path` is NUL-terminated.
     check(unsafe { libc::rmdir(path.as_ptr()) }).map(drop)
 }
 
-/// unlink(2).
+/// Removes a name, unlink(2).
 pub(crate) fn unlink(path: &CStr) -> Result<()> {
     // SAFETY: `path` is NUL-terminated.
     check(unsafe { libc::unlink(path.as_ptr()) }).map(drop)
 }
 
-/// The part of `struct stat` this crate looks at.
+/// The part of `struct stat` that this crate reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stat {
     pub mode: u32,
     pub size: u64,
-    /// Bytes that the file takes in memory or on disk.
+    /// Number of bytes that the file takes in memory or on disk.
     pub allocated: u64,
     pub owner: u32,
     pub group: u32,
-    /// When the content was changed last, in seconds and nanoseconds.
+    /// Time of the last change of the content, in seconds and nanoseconds.
     pub modified: (i64, i64),
-    /// When anything was changed last. Nobody can set it.
+    /// Time of the last change of anything. No process can set it.
     pub changed: (i64, i64),
-    /// What is best read at once; on hugetlbfs the size of a page.
+    /// The preferred number of bytes for one read; on hugetlbfs the size of a page.
     pub block: u64,
     pub identity: Identity,
 }
 
-/// What tells one file from all others that exist at the same time.
+/// Distinguishes a file from all others that exist at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     device: u64,
@@ -149,12 +150,12 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// As two numbers, and back.
+    /// Returns the device and the inode, for [`Identity::from_parts`].
     pub fn into_parts(self) -> (u64, u64) {
         (self.device, self.inode)
     }
 
-    /// Whether both files are on one file system.
+    /// Returns whether both files are on one file system.
     pub fn is_on_device_of(self, other: Identity) -> bool {
         self.device == other.device
     }
@@ -191,7 +192,7 @@ impl Stat {
         self.mode & libc::S_IFMT == libc::S_IFDIR
     }
 
-    /// The kind of file in words, with its article.
+    /// Returns the kind of file in words, with its article.
     pub fn kind(&self) -> &'static str {
         match self.mode & libc::S_IFMT {
             libc::S_IFREG => "a regular file",
@@ -205,18 +206,18 @@ impl Stat {
     }
 }
 
-/// fstat(2).
+/// Returns the status of a file, fstat(2).
 pub(crate) fn fstat(fd: BorrowedFd<'_>) -> Result<Stat> {
     fstat_raw(fd.as_raw_fd())
 }
 
-/// Whether a number is an open descriptor. Asks no file system.
+/// Returns whether a number is an open descriptor. Asks no file system.
 pub(crate) fn is_open(fd: libc::c_int) -> bool {
     // SAFETY: touches no memory.
     unsafe { libc::fcntl(fd, libc::F_GETFD) != -1 }
 }
 
-/// fstat(2) on a number that may not be open at all.
+/// Returns the status of a file by a number that may not be open at all, fstat(2).
 pub(crate) fn fstat_raw(fd: libc::c_int) -> Result<Stat> {
     // SAFETY: all-zero is a valid `struct stat`.
     let mut raw: libc::stat = unsafe { std::mem::zeroed() };
@@ -225,17 +226,17 @@ pub(crate) fn fstat_raw(fd: libc::c_int) -> Result<Stat> {
     Ok(Stat::from_raw(&raw))
 }
 
-/// Whether a file is of huge pages that were reserved.
+/// Returns whether a file consists of reserved huge pages.
 pub(crate) fn is_on_hugetlbfs(fd: BorrowedFd<'_>) -> bool {
     is_on(fd, libc::HUGETLBFS_MAGIC as u64)
 }
 
-/// Whether a file is one of /proc.
+/// Returns whether a file is one of /proc.
 pub(crate) fn is_on_proc(fd: BorrowedFd<'_>) -> bool {
     is_on(fd, libc::PROC_SUPER_MAGIC as u64)
 }
 
-/// fstatfs(2).
+/// Returns whether a file is on a file system of this kind, fstatfs(2).
 fn is_on(fd: BorrowedFd<'_>, file_system: u64) -> bool {
     // SAFETY: all-zero is a valid `struct statfs`.
     let mut raw: libc::statfs = unsafe { std::mem::zeroed() };
@@ -244,7 +245,7 @@ fn is_on(fd: BorrowedFd<'_>, file_system: u64) -> bool {
     answer.is_ok() && raw.f_type as u64 == file_system
 }
 
-/// stat(2), following symbolic links.
+/// Returns the status of the file at `path`, stat(2). Follows symbolic links.
 pub(crate) fn stat(path: &CStr) -> Result<Stat> {
     // SAFETY: all-zero is a valid `struct stat`.
     let mut raw: libc::stat = unsafe { std::mem::zeroed() };
@@ -253,7 +254,7 @@ pub(crate) fn stat(path: &CStr) -> Result<Stat> {
     Ok(Stat::from_raw(&raw))
 }
 
-/// lstat(2): of a symbolic link, not of what it leads to.
+/// Returns the status of the file at `path`, lstat(2). Does not follow a symbolic link.
 pub(crate) fn lstat(path: &CStr) -> Result<Stat> {
     // SAFETY: all-zero is a valid `struct stat`.
     let mut raw: libc::stat = unsafe { std::mem::zeroed() };
@@ -262,7 +263,7 @@ pub(crate) fn lstat(path: &CStr) -> Result<Stat> {
     Ok(Stat::from_raw(&raw))
 }
 
-/// How many bytes a file has, by another way than fstat(2): lseek(2) to its end and back.
+/// Returns the size of a file by another way than fstat(2): lseek(2) to its end and back.
 pub(crate) fn end(fd: BorrowedFd<'_>) -> Result<u64> {
     // SAFETY: touches no memory.
     let end = check(unsafe { libc::lseek(fd.as_raw_fd(), 0, libc::SEEK_END) })?;
@@ -270,20 +271,21 @@ pub(crate) fn end(fd: BorrowedFd<'_>) -> Result<u64> {
     Ok(end as u64)
 }
 
-/// fchmod(2).
+/// Changes the mode of a file, fchmod(2).
 pub(crate) fn fchmod(fd: BorrowedFd<'_>, mode: u32) -> Result<()> {
     // SAFETY: touches no memory.
     retry(|| unsafe { libc::fchmod(fd.as_raw_fd(), mode) }).map(drop)
 }
 
-/// ftruncate(2). The caller has compared `size` with [`super::file_size_limit`].
+/// Changes the size of a file, ftruncate(2). The caller has compared `size` with
+/// [`super::file_size_limit`].
 pub(crate) fn ftruncate(fd: BorrowedFd<'_>, size: u64) -> Result<()> {
     // SAFETY: touches no memory.
     retry(|| unsafe { libc::ftruncate(fd.as_raw_fd(), size as libc::off_t) }).map(drop)
 }
 
-/// fallocate(2). EINTR is the caller's: on tmpfs it undoes the work, so the same again might never
-/// end.
+/// Changes the space of a file, fallocate(2). EINTR is returned: on tmpfs it undoes the work, so
+/// repeating the same call might never end.
 pub(crate) fn fallocate(
     fd: BorrowedFd<'_>,
     mode: libc::c_int,
@@ -295,7 +297,7 @@ pub(crate) fn fallocate(
     check(unsafe { libc::fallocate(fd.as_raw_fd(), mode, offset, length) }).map(drop)
 }
 
-/// pwrite(2), as [`pwritev`].
+/// Writes bytes at an offset, pwrite(2). May write less than asked, like [`pwritev`].
 pub(crate) fn pwrite(fd: BorrowedFd<'_>, bytes: &[u8], offset: u64) -> Result<usize> {
     // SAFETY: the pointer and length are those of `bytes`.
     let written = retry(|| unsafe {
@@ -304,8 +306,8 @@ pub(crate) fn pwrite(fd: BorrowedFd<'_>, bytes: &[u8], offset: u64) -> Result<us
     Ok(written as usize)
 }
 
-/// pwritev(2): at most IOV_MAX segments; may write less than asked. The kernel reads the bytes, so
-/// memory that has gone is EFAULT here and not a signal.
+/// Writes at most IOV_MAX segments at an offset, pwritev(2). May write less than asked. The kernel
+/// reads the bytes, so lost memory is EFAULT here and not a signal.
 pub(crate) fn pwritev(fd: BorrowedFd<'_>, segments: &[IoSlice<'_>], offset: u64) -> Result<usize> {
     let count = segments.len().min(libc::UIO_MAXIOV as usize) as libc::c_int;
     // SAFETY: `IoSlice` has the layout of `struct iovec`, and each points to readable bytes.
@@ -315,7 +317,7 @@ pub(crate) fn pwritev(fd: BorrowedFd<'_>, segments: &[IoSlice<'_>], offset: u64)
     Ok(written as usize)
 }
 
-/// What zeros are written from.
+/// The source of zeros that are written.
 pub(super) static ZEROS: [u8; 4096] = [0; 4096];
 
 /// Writes at most `length` zeros, pwritev(2).
@@ -329,33 +331,34 @@ pub(crate) fn write_zeros(fd: BorrowedFd<'_>, offset: u64, length: u64) -> Resul
     pwritev(fd, &segments[..1], offset)
 }
 
-/// fcntl(2), F_ADD_SEALS.
+/// Adds seals, fcntl(2), F_ADD_SEALS.
 pub(crate) fn add_seals(fd: BorrowedFd<'_>, seals: libc::c_int) -> Result<()> {
     // SAFETY: touches no memory.
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, seals) }).map(drop)
 }
 
-/// Whether a descriptor was opened for reading.
+/// Returns whether a descriptor was opened for reading.
 pub(crate) fn is_readable(fd: BorrowedFd<'_>) -> Result<bool> {
     let flags = status_flags(fd)?;
     Ok(flags & libc::O_PATH == 0 && flags & libc::O_ACCMODE != libc::O_WRONLY)
 }
 
-/// read(2).
+/// Reads into `spare`, read(2).
 pub(crate) fn read(fd: BorrowedFd<'_>, spare: &mut Spare<'_>) -> Result<usize> {
-    // SAFETY: the kernel stores as many bytes as it says.
+    // SAFETY: the kernel stores as many bytes as it returns.
     unsafe { spare.fill(|at, room| retry(|| libc::read(fd.as_raw_fd(), at, room))) }
 }
 
-/// Reads what a pipe has now, preadv2(2) with RWF_NOWAIT: EAGAIN instead of waiting. EOPNOTSUPP
-/// where the kernel cannot (before 6.5) and for other files.
+/// Reads what a pipe has now, preadv2(2) with RWF_NOWAIT. EAGAIN instead of waiting. EOPNOTSUPP
+/// where the kernel does not support it (before 6.5) and for other files.
 pub(crate) fn read_now(pipe: BorrowedFd<'_>, spare: &mut Spare<'_>) -> Result<usize> {
-    // SAFETY: as in `read`. An offset of -1 is that of the description, of which a pipe has none.
+    // SAFETY: the kernel stores as many bytes as it returns. The offset -1 means that of the open
+    // file description, and a pipe has none.
     unsafe {
         spare.fill(|at, room| {
             let part = libc::iovec { iov_base: at, iov_len: room };
-            // musl has no function for it before 1.2.5. The offset is given in two halves, of which
-            // 64 bits need the first.
+            // musl has no function for this call before 1.2.5. The offset is passed in two halves;
+            // on 64-bit the first has all of it.
             let (number, offset) = (libc::SYS_preadv2, [-1i64, 0]);
             let read = || {
                 libc::syscall(
@@ -373,7 +376,7 @@ pub(crate) fn read_now(pipe: BorrowedFd<'_>, spare: &mut Spare<'_>) -> Result<us
     }
 }
 
-/// pread(2).
+/// Reads bytes from an offset, pread(2).
 pub(crate) fn pread(fd: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> Result<usize> {
     let (at, room) = (buffer.as_mut_ptr().cast(), buffer.len());
     // SAFETY: the buffer is writable.
@@ -381,46 +384,47 @@ pub(crate) fn pread(fd: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> Resul
         .map(|read| read as usize)
 }
 
-/// isatty(3).
+/// Returns whether a descriptor is the master of a pseudoterminal: only that answers TIOCGPTN.
 pub(crate) fn is_terminal_master(fd: BorrowedFd<'_>) -> bool {
     let mut number: libc::c_uint = 0;
     // SAFETY: the call writes one unsigned number.
     unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGPTN, &raw mut number) == 0 }
 }
 
-/// Whether a read waits, O_NONBLOCK.
+/// Returns whether a read waits: O_NONBLOCK is not set.
 pub(crate) fn blocks(fd: BorrowedFd<'_>) -> Result<bool> {
     status_flags(fd).map(|flags| flags & libc::O_NONBLOCK == 0)
 }
 
-/// fcntl(2), F_GET_SEALS.
+/// Returns the seals of a file, fcntl(2), F_GET_SEALS.
 pub(crate) fn seals(fd: BorrowedFd<'_>) -> Result<libc::c_int> {
     // SAFETY: touches no memory.
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GET_SEALS) })
 }
 
-/// Whether `master` is the only open file description of its file anywhere: no duplicate of another
-/// one, no mapping, no process holds it. The kernel grants a write lease in that case only,
-/// fcntl(2). A duplicate of `master` is not seen.
+/// Returns whether `master` is the only open file description of its file anywhere: no process
+/// holds another one or a mapping. Only then does the kernel grant a write lease, fcntl(2). The
+/// lease does not reveal a duplicate of `master`.
 ///
-/// So it stays until [`end_lease`]: who opens the file meanwhile, or cuts it off by its path,
-/// waits. After /proc/sys/fs/lease-break-time, usually 45 seconds, the kernel takes the lease away
-/// from a process that does not end it.
+/// The lease lasts until [`end_lease`]. Meanwhile every open(2) of the file, and every truncate(2)
+/// of its path, waits. After /proc/sys/fs/lease-break-time, usually 45 seconds, the kernel takes
+/// the lease away from a process that does not end it.
 pub(crate) fn lease(master: BorrowedFd<'_>) -> Result<bool> {
-    // fcntl.h; not in the libc crate for every C library.
+    // From fcntl.h; the libc crate does not have it for every C library.
     const F_SETSIG: libc::c_int = 10;
-    // Who waits makes the kernel send a signal. By default that is SIGIO, which ends the process;
-    // SIGURG is ignored unless somebody waits for it. Ending the lease sets the default again.
+    // When an open(2) waits, the kernel sends a signal to this process. By default that is SIGIO,
+    // which ends it. SIGURG is ignored unless the program handles it. Ending the lease sets the
+    // default again.
     fcntl(master, F_SETSIG, libc::SIGURG)?;
     or_again(fcntl(master, libc::F_SETLEASE, libc::F_WRLCK))
 }
 
-/// Ends the lease, and says whether it had lasted until now.
+/// Ends the lease, and returns whether it had lasted until now.
 pub(crate) fn end_lease(master: BorrowedFd<'_>) -> Result<bool> {
     or_again(fcntl(master, libc::F_SETLEASE, libc::F_UNLCK))
 }
 
-/// Whether the lease is there and nobody waits for its end.
+/// Returns whether the lease is there and no open(2) waits for its end.
 pub(crate) fn is_leased(master: BorrowedFd<'_>) -> bool {
     fcntl(master, libc::F_GETLEASE, 0) == Ok(libc::F_WRLCK)
 }
@@ -433,13 +437,13 @@ fn or_again(result: Result<libc::c_int>) -> Result<bool> {
     }
 }
 
-/// fcntl(2) with a command that takes a number.
+/// Calls fcntl(2) with a command that takes a number.
 fn fcntl(fd: BorrowedFd<'_>, command: libc::c_int, argument: libc::c_int) -> Result<libc::c_int> {
     // SAFETY: touches no memory.
     check(unsafe { libc::fcntl(fd.as_raw_fd(), command, argument) })
 }
 
-/// The access mode and the file status flags, F_GETFL in fcntl(2).
+/// Returns the access mode and the file status flags, F_GETFL in fcntl(2).
 pub(crate) fn status_flags(fd: BorrowedFd<'_>) -> Result<libc::c_int> {
     fcntl(fd, libc::F_GETFL, 0)
 }
@@ -449,26 +453,27 @@ pub(crate) fn set_status_flags(fd: BorrowedFd<'_>, flags: libc::c_int) -> Result
     fcntl(fd, libc::F_SETFL, flags).map(drop)
 }
 
-/// Makes bytes zeros, also past the end of the file, FALLOC_FL_PUNCH_HOLE in fallocate(2).
+/// Makes bytes zeros, even past the end of the file, FALLOC_FL_PUNCH_HOLE in fallocate(2).
 pub(crate) fn punch(fd: BorrowedFd<'_>, bytes: Range<u64>) -> Result<()> {
     let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
     fallocate(fd, mode, bytes.start, bytes.end - bytes.start)
 }
 
-/// Bytes of the names of extended attributes, flistxattr(2); 0 where the file cannot have any.
+/// Returns the number of bytes of the names of extended attributes, flistxattr(2). Returns 0 where
+/// the file cannot have any.
 pub(crate) fn attributes_length(fd: BorrowedFd<'_>) -> usize {
     // SAFETY: a length of 0 asks for the length only.
     check(unsafe { libc::flistxattr(fd.as_raw_fd(), std::ptr::null_mut(), 0) })
         .map_or(0, |length| length as usize)
 }
 
-/// The offset of a description, lseek(2).
+/// Returns the offset of the open file description, lseek(2).
 pub(crate) fn position(fd: BorrowedFd<'_>) -> Result<u64> {
     // SAFETY: touches no memory.
     check(unsafe { libc::lseek(fd.as_raw_fd(), 0, libc::SEEK_CUR) }).map(|offset| offset as u64)
 }
 
-/// lseek(2) to the start.
+/// Sets the offset to 0, lseek(2).
 pub(crate) fn rewind(fd: BorrowedFd<'_>) -> Result<()> {
     // SAFETY: touches no memory.
     check(unsafe { libc::lseek(fd.as_raw_fd(), 0, libc::SEEK_SET) }).map(drop)
@@ -482,32 +487,31 @@ pub(crate) fn set_close_on_exec(fd: BorrowedFd<'_>) -> Result<()> {
 
 /// Lets the descriptor pass through execve(2).
 pub(crate) fn clear_close_on_exec(fd: BorrowedFd<'_>) -> Result<()> {
-    // SAFETY: touches no memory. FD_CLOEXEC is the only descriptor flag there is, F_SETFD in
-    // fcntl(2).
+    // SAFETY: touches no memory. FD_CLOEXEC is the only descriptor flag, F_SETFD in fcntl(2).
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, 0) }).map(drop)
 }
 
-/// Closes `fd` if the number still stands for the file it stood for, and tells how that was before.
-/// Code that was lent the descriptor may have closed it, and the number may belong to somebody else
-/// by now.
+/// Closes `fd` if the number still refers to this file, and returns the status before. Otherwise
+/// the code that was lent the descriptor has closed it, and the number may belong to other code by
+/// now.
 pub(crate) fn close_if(fd: OwnedFd, identity: Identity) -> Option<Stat> {
     let stat = stat_if(fd.as_raw_fd(), identity);
     if stat.is_none() {
-        // Not ours any more.
+        // The number does not belong to us any more.
         let _ = fd.into_raw_fd();
     }
     stat
 }
 
-/// [`close_if`] for a number that is noted somewhere.
+/// Closes a number that was noted somewhere, like [`close_if`].
 pub(crate) fn close_raw_if(fd: libc::c_int, identity: Identity) {
     if stat_if(fd, identity).is_some() {
-        // SAFETY: it was noted as ours, and still stands for our file.
+        // SAFETY: the number was noted as ours, and still refers to our file.
         drop(unsafe { OwnedFd::from_raw_fd(fd) });
     }
 }
 
-/// fstat(2), if the number stands for this file.
+/// Returns the status of the file, fstat(2), if the number refers to this file.
 pub(crate) fn stat_if(fd: libc::c_int, identity: Identity) -> Option<Stat> {
     fstat_raw(fd).ok().filter(|stat| stat.identity == identity)
 }

@@ -1,4 +1,5 @@
-//! What a child made by fork(2) must not take for its own: marks that tell parent from child.
+//! Marks that distinguish a process from a child made by fork(2), which must not take over what the
+//! parent owns.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -6,9 +7,9 @@ use super::call::Result;
 use super::mapping::Mapping;
 use super::process::page_size;
 
-/// Tells whether this process was forked from the one that made it: a page that is zeros in
-/// children, MADV_WIPEONFORK (Linux 4.14). Numbers of processes would not do, a child in another
-/// namespace can have the same.
+/// Tells whether this process was forked from the one that made the mark. The mark is a page that
+/// is zeros in children, MADV_WIPEONFORK (Linux 4.14). The process ID would not do, because a child
+/// in another namespace can have the same.
 #[derive(Debug)]
 pub(crate) struct ForkMark {
     page: Mapping,
@@ -24,25 +25,26 @@ impl ForkMark {
         Ok(mark)
     }
 
-    /// Whether this is a child that has not stored anything here.
+    /// Returns whether this is a child that has not stored anything into the mark.
     pub fn is_in_child(&self) -> bool {
         self.value().load(Ordering::Acquire) == 0
     }
 
-    /// 0 in a child that has not stored anything here, 1 in the process that made it.
+    /// Returns the mark: 1 in the process that made it, 0 in a child that has not stored anything
+    /// there.
     pub fn value(&self) -> &AtomicU32 {
-        // SAFETY: the page is mapped for as long as `self` lives, aligned, and only used through
-        // this reference.
+        // SAFETY: the page is mapped while `self` lives. It is aligned, and used only through this
+        // reference.
         unsafe { self.page.base().cast::<AtomicU32>().as_ref() }
     }
 }
 
-/// Tells whether this is the process that made it, and none that was forked from it.
+/// Tells whether this is the process that made the value, and not a child forked from it.
 #[derive(Debug)]
 pub(crate) struct MadeHere {
     process: u32,
-    /// The number alone can be the same in another namespace, and the memory alone is a child's,
-    /// too, after vfork(2). `None` before Linux 4.14, or without memory.
+    /// `None` before Linux 4.14, or without memory. Both members are needed. A process in another
+    /// namespace can have the same ID, and after vfork(2) the child has the same memory.
     mark: Option<ForkMark>,
 }
 

@@ -1,4 +1,4 @@
-//! Waiting on a word in shared memory, futex(2).
+//! Waits on a word in shared memory, futex(2).
 
 use std::ptr::null;
 use std::sync::atomic::AtomicU32;
@@ -8,12 +8,13 @@ use super::call::{Result, check};
 use super::wait::{Wait, timespec};
 use crate::error::Errno;
 
-/// FUTEX_WAIT without a timeout is restarted after a handler with SA_RESTART; with one it is not.
+/// Longest single wait. FUTEX_WAIT without a timeout is restarted after a handler with SA_RESTART;
+/// with a timeout it is not.
 const SLICE: Duration = Duration::from_secs(3600);
 
 /// Waits until another thread or process wakes the waiters of this word, if it still has this
-/// value. EAGAIN if it has another one, ETIMEDOUT when the time has passed, EINTR after a signal
-/// handler has run, if that was asked for.
+/// value. EAGAIN if the word has another value, ETIMEDOUT when the time has passed. EINTR after a
+/// signal handler has run, if the caller asked for that.
 pub(crate) fn wait(word: &AtomicU32, value: u32, wait: &Wait) -> Result<()> {
     loop {
         let left = wait.left();

@@ -1,4 +1,4 @@
-//! Descriptors that are kept between uses, for a question or a path that is needed again and again.
+//! Keeps descriptors between uses, for a question or a path that is needed again and again.
 
 use std::os::fd::{AsFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::*};
@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::*};
 use super::call::Result;
 use super::file::{self, Identity};
 
-/// A descriptor that one thread at a time takes, and puts back. Another one opens its own
+/// A descriptor that one thread at a time takes and puts back. Another thread opens its own
 /// meanwhile.
 #[derive(Debug)]
 pub(crate) struct Kept {
     fd: AtomicI32,
-    // Which file it is, for a child.
+    // Device and inode of the file, for the check in a child.
     device: AtomicU64,
     inode: AtomicU64,
 }
@@ -23,7 +23,7 @@ impl Kept {
         Kept { fd: AtomicI32::new(NONE), device: AtomicU64::new(0), inode: AtomicU64::new(0) }
     }
 
-    /// The descriptor that is kept, or what `open` opens.
+    /// Returns the kept descriptor, or the one that `open` opens.
     pub fn take_or(&self, open: impl FnOnce() -> Result<OwnedFd>) -> Result<OwnedFd> {
         if let Some(kept) = self.take() {
             return Ok(kept);
@@ -38,23 +38,23 @@ impl Kept {
     pub fn put_back(&self, fd: OwnedFd) {
         let other = self.fd.swap(fd.into_raw_fd(), AcqRel);
         if other != NONE {
-            // SAFETY: as in `take`.
+            // SAFETY: its owner put it here, and the swap made it ours.
             drop(unsafe { OwnedFd::from_raw_fd(other) });
         }
     }
 
     fn take(&self) -> Option<OwnedFd> {
         let fd = self.fd.swap(NONE, Acquire);
-        // SAFETY: it was put here by who owned it, and swapping it out made it ours.
+        // SAFETY: its owner put it here, and the swap made it ours.
         (fd != NONE).then(|| unsafe { OwnedFd::from_raw_fd(fd) })
     }
 
-    /// Closes it until the next use.
+    /// Closes the descriptor. The next use opens another one.
     pub fn close(&self) {
         self.take();
     }
 
-    /// In a child made by fork: what belongs to the parent is closed, if it is still open here.
+    /// Closes, in a child made by fork, the parent's descriptor, if it is still open here.
     pub fn drop_inherited(&self) {
         let fd = self.fd.swap(NONE, Acquire);
         if fd != NONE {
@@ -91,7 +91,7 @@ mod tests {
             numbers.0
         );
         kept.put_back(second);
-        // SAFETY: taken above.
+        // SAFETY: the number was taken out of its owner above.
         kept.put_back(unsafe { OwnedFd::from_raw_fd(numbers.0) });
         assert!(file::is_open(numbers.0));
         drop(kept);

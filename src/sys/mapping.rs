@@ -1,4 +1,4 @@
-//! A range of address space: mmap(2) and what is done to mapped pages.
+//! A range of address space: mmap(2), and the calls on mapped pages.
 
 use std::ffi::{c_int, c_void};
 use std::ops::Range;
@@ -9,27 +9,29 @@ use super::call::{Result, check, last_errno, retry};
 use super::process::page_size;
 use crate::error::Errno;
 
-/// Address space that is ours: mapped pages, behind them perhaps some that are kept free for more.
-/// Unmapped on drop.
+/// Address space that is ours: mapped pages, and perhaps address space behind them that is kept
+/// free for more. Unmapped on drop.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     base: NonNull<c_void>,
-    /// Bytes in mapped pages.
+    /// Number of bytes in mapped pages.
     length: usize,
-    /// Bytes of address space, mapped or kept free.
+    /// Number of bytes of address space, mapped or kept free.
     reserved: usize,
-    /// Bytes in a page.
+    /// Number of bytes in a page.
     page: usize,
-    /// Whether it was moved, and what may be kept free behind it is no reservation of the owner's
-    /// any more.
+    /// Whether the range was moved. Address space that is kept free behind it then is not what the
+    /// owner reserved.
     has_moved: bool,
-    /// A System V segment, whose pages may be of any size; only the kernel knows.
+    /// Whether this is a System V segment. Its pages may be of any size, which only the kernel
+    /// knows.
     is_segment: bool,
-    /// Parts that were unmapped, and may be somebody else's by now. In order, and not adjacent.
+    /// Parts that were unmapped, so that other code may have mapped something there. In order, and
+    /// not adjacent.
     holes: Vec<Range<usize>>,
 }
 
-/// What a mapping shows.
+/// The content of a mapping.
 #[derive(Clone, Copy)]
 pub(crate) enum Content<'a> {
     /// A file, from an offset that is a multiple of the page size.
@@ -38,7 +40,7 @@ pub(crate) enum Content<'a> {
     Anonymous,
 }
 
-/// Protection and flags, as mmap(2) has them. MAP_ANONYMOUS is added where there is no file.
+/// Protection and flags of mmap(2). MAP_ANONYMOUS is added where there is no file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MmapOptions {
     pub protection: c_int,
@@ -54,8 +56,10 @@ unsafe impl Send for Mapping {}
 // SAFETY: the methods make system calls on the range and never touch the bytes.
 unsafe impl Sync for Mapping {}
 
+/// Maps `content`, mmap(2).
+///
 /// # Safety
-/// With MAP_FIXED in `flags` the range is ours, and what is there may go.
+/// With MAP_FIXED in `flags` the range is ours, and its content may be replaced.
 unsafe fn mmap(
     at: *mut c_void,
     length: usize,
@@ -66,8 +70,8 @@ unsafe fn mmap(
         Content::File(fd, offset) => (fd.as_raw_fd(), offset, options.flags),
         Content::Anonymous => (-1, 0, options.flags | libc::MAP_ANONYMOUS),
     };
-    // SAFETY: the caller vouches for MAP_FIXED; without it the kernel takes an unused range, so no
-    // existing memory changes.
+    // SAFETY: with MAP_FIXED the caller guarantees the range. Without it the kernel takes an unused
+    // range, so no existing memory changes.
     let base =
         unsafe { libc::mmap(at, length, options.protection, flags, fd, offset as libc::off_t) };
     if base == libc::MAP_FAILED {
@@ -78,7 +82,7 @@ unsafe fn mmap(
 }
 
 impl Mapping {
-    /// Maps `length` bytes (not 0) where the kernel likes.
+    /// Maps `length` bytes (not 0) at an address that the kernel chooses.
     pub fn new(length: usize, content: Content<'_>, options: MmapOptions) -> Result<Mapping> {
         // SAFETY: the flags have no MAP_FIXED.
         let base = unsafe { mmap(null_mut(), length, content, options)? };
@@ -94,10 +98,10 @@ impl Mapping {
         })
     }
 
-    /// An attached System V segment, to be detached by this.
+    /// Takes over an attached System V segment. The mapping detaches it on drop.
     ///
     /// # Safety
-    /// It is attached there, and nobody else detaches it.
+    /// The segment is attached there, and no other code detaches it.
     pub unsafe fn of_segment(base: NonNull<u8>, length: usize) -> Mapping {
         let length = length.next_multiple_of(page_size());
         Mapping {
@@ -111,8 +115,8 @@ impl Mapping {
         }
     }
 
-    /// Address space of `length` bytes (not 0) in which nothing is mapped, at a multiple of
-    /// `align`, which is that of a page or more. `page` is the size of the pages that will be
+    /// Reserves address space of `length` bytes (not 0) in which nothing is mapped. It begins at a
+    /// multiple of `align`, which is a page or more. `page` is the size of the pages that will be
     /// mapped.
     pub fn reservation(length: usize, align: usize, page: usize) -> Result<Mapping> {
         let too_much = Errno(libc::ENOMEM);
@@ -129,7 +133,7 @@ impl Mapping {
         };
         let head = first.addr().get().next_multiple_of(align) - first.addr().get();
         let base = first.as_ptr().wrapping_byte_add(head);
-        // What is too much at both ends goes back.
+        // The surplus at both ends is unmapped again.
         for (start, length) in
             [(first.as_ptr(), head), (base.wrapping_byte_add(length), surplus - head)]
         {
@@ -150,7 +154,7 @@ impl Mapping {
         })
     }
 
-    /// Memory of this process, zeros at first.
+    /// Maps private memory, zeros at first.
     pub fn zeros(length: usize) -> Result<Mapping> {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         Mapping::new(
@@ -160,28 +164,28 @@ impl Mapping {
         )
     }
 
-    /// The first byte of the range.
+    /// Returns the address of the first byte.
     pub fn base(&self) -> NonNull<u8> {
         self.base.cast()
     }
 
-    /// Bytes in mapped pages.
+    /// Returns the number of bytes in mapped pages.
     pub fn length(&self) -> usize {
         self.length
     }
 
-    /// Bytes in a page.
+    /// Returns the number of bytes in a page.
     pub fn page(&self) -> usize {
         self.page
     }
 
-    /// Bytes of address space, mapped or kept free.
+    /// Returns the number of bytes of address space, mapped or kept free.
     pub fn reserved(&self) -> usize {
         self.reserved
     }
 
-    /// Maps `content` behind the mapped pages, so that `length` bytes are mapped. All of it lies in
-    /// the reserved range.
+    /// Maps `content` behind the mapped pages, so that `length` bytes are mapped. All of them lie
+    /// in the reserved range.
     pub fn extend(
         &mut self,
         length: usize,
@@ -197,8 +201,8 @@ impl Mapping {
         Ok(())
     }
 
-    /// Shows `content` in place of what is mapped in whole pages from `at`, in one step: who reads
-    /// there sees one or the other.
+    /// Maps `content` in place of the whole pages from `at`, in one step. A reader sees the old
+    /// content or the new one.
     pub fn show(
         &self,
         at: usize,
@@ -210,14 +214,14 @@ impl Mapping {
             at % self.page == 0 && at.checked_add(length).is_some_and(|end| end <= self.reserved)
         );
         let options = MmapOptions { flags: options.flags | libc::MAP_FIXED, ..options };
-        // SAFETY: the range is ours, as asserted; whoever calls this wants what is there to go.
+        // SAFETY: the range is ours, as asserted; the caller gives up its content.
         unsafe {
             mmap(self.base.as_ptr().wrapping_byte_add(at), length, content, options).map(drop)
         }
     }
 
-    /// Lets pages at the end go, so that `length` bytes are mapped. The address space stays ours if
-    /// `keep` says so, unless it was moved: what is mapped there later could not be moved along
+    /// Unmaps pages at the end, so that `length` bytes are mapped. With `keep` the address space
+    /// stays ours, unless the range was moved: pages mapped there later could not be moved together
     /// with the rest.
     pub fn shrink(&mut self, length: usize, keep: bool) -> Result<()> {
         let end = length.next_multiple_of(self.page);
@@ -227,7 +231,7 @@ impl Mapping {
         if keep && !self.has_moved {
             self.show(end, self.length - end, Content::Anonymous, FREE)?;
         } else {
-            // SAFETY: the range is ours, and whoever calls this wants what is there to go.
+            // SAFETY: the range is ours; the caller gives up its content.
             check(unsafe {
                 libc::munmap(self.base.as_ptr().wrapping_byte_add(end), self.reserved - end)
             })?;
@@ -237,11 +241,12 @@ impl Mapping {
         Ok(())
     }
 
-    /// Lets all pages go but the address space of one. If the kernel refuses, pages stay mapped.
+    /// Unmaps all pages, and keeps the address space of one. If the kernel refuses, pages stay
+    /// mapped.
     pub fn clear(&mut self) {
         let rest = self.page..self.reserved;
         let start = self.base.as_ptr().wrapping_byte_add(rest.start);
-        // SAFETY: the range is ours, and the caller wants what is there to go.
+        // SAFETY: the range is ours; the caller gives up its content.
         let unmap = || check(unsafe { libc::munmap(start, rest.len()) });
         if rest.is_empty() || unmap().is_ok() {
             self.reserved = self.page;
@@ -252,11 +257,11 @@ impl Mapping {
         }
     }
 
-    /// Makes the mapped pages, of which there is one at least, more than there is room for, at
-    /// another address if need be: mremap(2). No address space is kept free afterwards.
+    /// Maps more pages than there is room for, at another address if necessary, mremap(2). At least
+    /// one page is mapped before. No address space is kept free afterwards.
     pub fn grow(&mut self, length: usize) -> Result<()> {
         let end = length.checked_next_multiple_of(self.page).ok_or(Errno(libc::ENOMEM))?;
-        // SAFETY: the range is ours. Its owner hands out addresses anew afterwards.
+        // SAFETY: the range is ours. Its owner hands out new addresses afterwards.
         let moved =
             unsafe { libc::mremap(self.base.as_ptr(), self.length, end, libc::MREMAP_MAYMOVE) };
         if moved == libc::MAP_FAILED {
@@ -264,8 +269,8 @@ impl Mapping {
         }
         if self.reserved > self.length {
             let rest = self.base.as_ptr().wrapping_byte_add(self.length);
-            // SAFETY: the range is ours, nothing is mapped there, and it was in the way: what was
-            // before it has moved.
+            // SAFETY: the range is ours, and nothing is mapped there. The pages before it have
+            // moved away, because it was in their way.
             unsafe { libc::munmap(rest, self.reserved - self.length) };
         }
         self.base = NonNull::new(moved).expect("never at 0 without MREMAP_FIXED");
@@ -273,7 +278,8 @@ impl Mapping {
         Ok(())
     }
 
-    /// The part of the mapped pages that holds all of these bytes, which lie within them.
+    /// Returns the smallest range of mapped pages that holds all of these bytes, which lie in
+    /// mapped pages.
     fn around(&self, bytes: Range<usize>) -> (*mut c_void, usize) {
         let (start, end) =
             (bytes.start - bytes.start % self.page, bytes.end.next_multiple_of(self.page));
@@ -281,13 +287,13 @@ impl Mapping {
         (self.base.as_ptr().wrapping_byte_add(start), end - start)
     }
 
-    /// The whole pages among these bytes.
+    /// Returns the whole pages among these bytes.
     fn within(&self, bytes: Range<usize>) -> Range<usize> {
         let start = bytes.start.next_multiple_of(self.page);
         start..(bytes.end - bytes.end % self.page).max(start)
     }
 
-    /// Whether some of these bytes were unmapped.
+    /// Returns whether some of these bytes were unmapped.
     pub fn is_missing(&self, bytes: &Range<usize>) -> bool {
         self.holes.iter().any(|hole| hole.start < bytes.end && bytes.start < hole.end)
     }
@@ -296,11 +302,12 @@ impl Mapping {
         !self.holes.is_empty()
     }
 
-    /// munmap(2) of the whole pages among these bytes. From then on they can be anybody's.
+    /// Unmaps the whole pages among these bytes, munmap(2). From then on other code may map
+    /// something there.
     pub fn unmap_within(&mut self, bytes: Range<usize>) -> Result<()> {
         let pages = self.within(bytes);
         let mut at = pages.start;
-        // Only what is still ours.
+        // Only parts that are still ours are unmapped.
         let holes: Vec<_> = self
             .holes
             .iter()
@@ -310,7 +317,7 @@ impl Mapping {
         for part in holes.iter().map(|hole| (hole.start, hole.end)).chain([(pages.end, pages.end)])
         {
             if at < part.0 {
-                // SAFETY: the range is ours, and whoever calls this wants what is there to go.
+                // SAFETY: the range is ours; the caller gives up its content.
                 check(unsafe {
                     libc::munmap(self.base.as_ptr().wrapping_byte_add(at), part.0 - at)
                 })?;
@@ -332,58 +339,60 @@ impl Mapping {
         self.holes.sort_by_key(|hole| hole.start);
     }
 
-    /// msync(2) of the pages that hold these bytes.
+    /// Flushes the pages that hold these bytes, msync(2).
     pub fn sync(&self, bytes: Range<usize>, flags: c_int) -> Result<()> {
         let (start, length) = self.around(bytes);
         // SAFETY: the pages are ours; msync changes none of their bytes.
         retry(|| unsafe { libc::msync(start, length, flags) }).map(drop)
     }
 
-    /// mlock(2) of the pages that hold these bytes.
+    /// Locks the pages that hold these bytes into memory, mlock(2).
     pub fn lock(&self, bytes: Range<usize>) -> Result<()> {
         let (start, length) = self.around(bytes);
         // SAFETY: the pages are ours; mlock changes none of their bytes.
         check(unsafe { libc::mlock(start, length) }).map(drop)
     }
 
-    /// munlock(2) of the pages that hold these bytes.
+    /// Unlocks the pages that hold these bytes, munlock(2).
     pub fn unlock(&self, bytes: Range<usize>) -> Result<()> {
         let (start, length) = self.around(bytes);
         // SAFETY: the pages are ours; munlock changes none of their bytes.
         check(unsafe { libc::munlock(start, length) }).map(drop)
     }
 
-    /// mprotect(2) of the pages that hold these bytes.
+    /// Changes the protection of the pages that hold these bytes, mprotect(2).
     pub fn protect(&self, bytes: Range<usize>, protection: c_int) -> Result<()> {
         let (start, length) = self.around(bytes);
-        // SAFETY: the pages are ours; their bytes stay.
+        // SAFETY: the pages are ours; mprotect changes none of their bytes.
         check(unsafe { libc::mprotect(start, length, protection) }).map(drop)
     }
 
-    /// madvise(2) of the pages that hold these bytes. For advice that keeps them.
+    /// Gives advice on the pages that hold these bytes, madvise(2). The advice must keep their
+    /// content.
     pub fn advise(&self, bytes: Range<usize>, advice: c_int) -> Result<()> {
         let (start, length) = self.around(bytes);
-        // SAFETY: the pages are ours.
+        // SAFETY: the pages are ours; the caller gives only advice that keeps their content.
         retry(|| unsafe { libc::madvise(start, length, advice) }).map(drop)
     }
 
-    /// madvise(2) of the whole pages among these bytes. For advice that loses them.
+    /// Gives advice on the whole pages among these bytes, madvise(2). The advice may lose their
+    /// content.
     pub fn advise_within(&self, bytes: Range<usize>, advice: c_int) -> Result<()> {
         let pages = self.within(bytes);
         let start = self.base.as_ptr().wrapping_byte_add(pages.start);
-        // SAFETY: the pages are ours, and whoever calls this wants what is there to go.
+        // SAFETY: the pages are ours; the caller gives up their content.
         retry(|| unsafe { libc::madvise(start, pages.len(), advice) }).map(drop)
     }
 
-    /// Whether the kernel knows this advice at all: it looks at that before it looks at the range,
-    /// madvise(2).
+    /// Returns whether the kernel knows this advice. It checks the advice before it checks the
+    /// range, madvise(2).
     pub fn knows_advice(&self, advice: c_int) -> bool {
-        // SAFETY: no pages are given.
+        // SAFETY: the length is 0, so no page is affected.
         check(unsafe { libc::madvise(self.base.as_ptr(), 0, advice) }) != Err(Errno(libc::EINVAL))
     }
 
-    /// Children that are forked from now on do not have what is shown at `at`: MADV_DONTFORK. If
-    /// the kernel refuses, they have.
+    /// Hides the pages at `at` from children that are forked from now on, MADV_DONTFORK. If the
+    /// kernel refuses, children have the pages.
     pub fn keep_from_children(&self, at: usize, length: usize) {
         assert!(at.checked_add(length).is_some_and(|end| end <= self.reserved));
         let start = self.base.as_ptr().wrapping_byte_add(at);
@@ -391,21 +400,22 @@ impl Mapping {
         unsafe { libc::madvise(start, length, libc::MADV_DONTFORK) };
     }
 
-    /// Makes what is shown of a file at `at` one huge page, now: madvise(2), MADV_COLLAPSE (Linux
-    /// 6.1). The length is that of a huge page, the address a multiple of it, and the file has the
-    /// first page.
+    /// Makes `length` bytes of a mapped file at `at` one huge page now: madvise(2), MADV_COLLAPSE
+    /// (Linux 6.1). The length is that of a huge page, the address a multiple of it, and the file
+    /// has the first page.
     pub fn collapse(&self, at: usize, length: usize) -> Result<()> {
-        /// The same on every processor; libc has it for glibc only.
+        /// The same number on every processor; the libc crate has it for glibc only.
         const MADV_COLLAPSE: c_int = 25;
         assert!(at.checked_add(length).is_some_and(|end| end <= self.reserved));
         let start = self.base.as_ptr().wrapping_byte_add(at);
         // SAFETY: the pages are ours; collapsing changes none of their bytes.
         let collapse = || check(unsafe { libc::madvise(start, length, MADV_COLLAPSE) }).map(drop);
         match collapse() {
-            // Linux 6.1 answers so where no page was looked at. Elsewhere a look is a page table,
-            // which the other processors would have to hear of when the huge page replaces it.
+            // Linux 6.1 fails with EINVAL if no page of the range was ever read. Other kernels do
+            // not need the read, which would make a page table. The other processors would then
+            // have to be told when the huge page replaces that table.
             Err(Errno(libc::EINVAL)) => {
-                // SAFETY: mapped just now, and the file has the page.
+                // SAFETY: the page was mapped just now, and the file has it.
                 unsafe { start.cast::<u8>().read_volatile() };
                 collapse()
             }
@@ -413,11 +423,11 @@ impl Mapping {
         }
     }
 
-    /// munmap(2), with its answer.
+    /// Unmaps the range, munmap(2), and returns the result.
     pub fn unmap(mut self) -> Result<()> {
         let result = self.unmap_rest();
-        // Nothing is left for the drop: what comes to lie there next, also a segment, is somebody
-        // else's.
+        // The drop must do nothing: other code may map something, even a segment, at these
+        // addresses next.
         self.is_segment = false;
         self.holes = Vec::new();
         self.reserved = 0;
@@ -426,7 +436,7 @@ impl Mapping {
 
     fn unmap_rest(&self) -> Result<()> {
         if self.is_segment && self.holes.is_empty() {
-            // SAFETY: attached, and nothing refers to it any more.
+            // SAFETY: the segment is attached here, and nothing refers to it any more.
             return check(unsafe { libc::shmdt(self.base.as_ptr()) }).map(drop);
         }
         let mut result = Ok(());

@@ -1,5 +1,5 @@
-//! Who has which addresses of this process: /proc/self/maps, and what can be found out about
-//! stacks.
+//! Finds the owners of addresses of this process: /proc/self/maps, and what the kernel and the C
+//! library say about stacks.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -13,27 +13,27 @@ use crate::error::Errno;
 /// A line of /proc/self/maps, proc(5).
 pub(crate) struct Region {
     pub addresses: Range<usize>,
-    /// "rw-p" and the like.
+    /// Text like "rw-p".
     pub permissions: String,
-    /// The path of a file, or a name of the kernel's such as "[heap]"; empty where neither is.
+    /// The path of a file, or a name of the kernel's such as `[heap]`. Empty if there is neither.
     pub name: String,
 }
 
 impl Region {
-    /// "7f0000000000-7f0000001000 rw-p 00000000 00:00 0      [heap]".
+    /// Parses a line like `7f0000000000-7f0000001000 rw-p 00000000 00:00 0      [heap]`.
     pub fn parse(line: &str) -> Option<Region> {
         let mut fields = line.splitn(6, ' ');
         let (start, end) = fields.next()?.split_once('-')?;
         let address = |text| usize::from_str_radix(text, 16).ok();
         let permissions = fields.next()?.to_string();
-        // Offset, device and inode; the name is padded.
+        // Skips offset, device and inode. The name is padded.
         let name = fields.nth(3).unwrap_or_default().trim_start().to_string();
         Some(Region { addresses: address(start)?..address(end)?, permissions, name })
     }
 }
 
-/// The regions that have addresses of `range`, in their order. What other threads map elsewhere
-/// meanwhile changes nothing about these.
+/// Returns the regions that have addresses of `range`, in their order. Mappings that other threads
+/// make elsewhere meanwhile do not change these.
 pub(crate) fn regions(range: &Range<usize>) -> Result<Vec<Region>> {
     let mut regions = Vec::new();
     for line in BufReader::new(File::open("/proc/self/maps")?).split(b'\n') {
@@ -48,9 +48,9 @@ pub(crate) fn regions(range: &Range<usize>) -> Result<Vec<Region>> {
     Ok(regions)
 }
 
-/// The stack of this thread, as the C library knows it; empty where it does not.
+/// Returns the stack of this thread, as the C library knows it. Empty if it does not know.
 pub(crate) fn own_stack() -> Range<usize> {
-    // SAFETY: all-zero is a valid object for pthread_getattr_np to fill.
+    // SAFETY: all-zero is a valid object, which pthread_getattr_np fills.
     let mut attributes: libc::pthread_attr_t = unsafe { std::mem::zeroed() };
     // SAFETY: this thread exists, and the attributes are writable.
     if unsafe { libc::pthread_getattr_np(libc::pthread_self(), &mut attributes) } != 0 {
@@ -65,24 +65,25 @@ pub(crate) fn own_stack() -> Range<usize> {
     start.addr()..start.addr().saturating_add(length)
 }
 
-/// What the kernel says about another thread.
+/// The kernel's information about another thread.
 pub(crate) struct Thread {
     pub id: libc::pid_t,
-    /// An address in the C library's record of the thread: glibc tells it to the kernel, with its
-    /// list of robust mutexes, and keeps it at the top of the stack.
+    /// An address in the C library's record of the thread. glibc tells it to the kernel together
+    /// with its list of robust mutexes, and keeps it at the top of the stack.
     pub record: Option<usize>,
-    /// Known for as long as the thread waits in the kernel.
+    /// The stack pointer, known while the thread waits in the kernel.
     pub stack_pointer: Option<usize>,
 }
 
 impl Thread {
-    /// The first thread's stack is the one that the kernel made, and its record lies elsewhere.
+    /// Returns whether this is the first thread. The kernel made its stack, and its record lies
+    /// elsewhere.
     pub fn is_first(&self) -> bool {
         self.id as u32 == std::process::id()
     }
 }
 
-/// All threads but this one. Of one that ends meanwhile nothing is known.
+/// Returns all threads except this one. A thread that ends meanwhile has no known addresses.
 pub(crate) fn other_threads() -> Result<Vec<Thread>> {
     // SAFETY: no preconditions.
     let own = unsafe { libc::gettid() };
@@ -104,8 +105,8 @@ fn record(id: libc::pid_t) -> Option<usize> {
     Some(head).filter(|head| *head != 0)
 }
 
-/// From /proc/self/task/TID/syscall: "running", or numbers of which the last two are stack pointer
-/// and program counter.
+/// Reads the stack pointer from /proc/self/task/TID/syscall. The line is "running", or numbers that
+/// end with stack pointer and program counter.
 fn stack_pointer(id: libc::pid_t) -> Option<usize> {
     let line = std::fs::read_to_string(format!("/proc/self/task/{id}/syscall")).ok()?;
     let pointer = line.split_ascii_whitespace().rev().nth(1)?;

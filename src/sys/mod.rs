@@ -1,10 +1,10 @@
-//! System calls as safe functions, in each file one kind. No other room makes one.
+//! System calls as safe functions, one file for each kind. No other room makes a system call.
 //!
-//! `features` says what the kernel can do, and `probed` remembers it. `guard` is the handler for
-//! SIGBUS. `copy` survives a lost page, and `source` says which memory cannot be lost. `buffer` is
-//! memory that is filled without being cleared. `kept` has descriptors for the next use, and
-//! `shared` those that threads use together. `private_tmpfs` is a file system of one's own, which a
-//! `child` mounts.
+//! `features` says what the kernel can do, and `probed` remembers the answers. `guard` is the
+//! handler for SIGBUS. `copy` survives a lost page, and `source` tells which memory cannot be lost.
+//! `buffer` is memory that is filled without being cleared. `kept` keeps descriptors for the next
+//! use, and `shared` holds descriptors that several threads use. `private_tmpfs` is a file system
+//! of this process alone, which a `child` mounts.
 
 pub(crate) mod buffer;
 mod call;

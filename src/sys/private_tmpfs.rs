@@ -1,9 +1,9 @@
-//! A file system in memory that belongs to this process, mounted twice: for writing, and read-only
-//! for whoever borrows a file. It is mounted nowhere: two descriptors are all there is of it, and
-//! it ends with the last descriptor of its files.
+//! A file system in memory that belongs to this process alone. It is mounted twice: for writing,
+//! and read-only for the code that borrows a file. Neither mount has a path: each is a descriptor.
+//! The file system ends with the last descriptor of its files.
 //!
-//! Mounting needs rights that few processes have. In a user namespace every process has them, but
-//! only a process with one thread can enter one. So a child does it (`child`), which leaves its
+//! Mounting needs privileges that few processes have. In a user namespace every process has them,
+//! but only a process with one thread can enter one. So a child does it (`child`), which leaves its
 //! descriptors to this process. Its namespaces end with it; the mounts need none. The child notes
 //! each step before it, so this process knows the step at which a filter of system calls killed the
 //! child.
@@ -16,7 +16,7 @@ use super::child::{self, raw};
 use super::file;
 use crate::error::Errno;
 
-/// The two directories of a new file system, which are the same one.
+/// The two descriptors of a new file system's root directory.
 pub(crate) struct Directories {
     pub writable: OwnedFd,
     pub read_only: OwnedFd,
@@ -34,8 +34,8 @@ impl Refusal {
         Refusal { step, errno }
     }
 
-    /// Something ran out, and may be there later. (What unshare(2) says of too many namespaces is a
-    /// setting of the host.)
+    /// Returns whether something ran out that may be there later. (If unshare(2) reports too many
+    /// namespaces, a setting of the host is the reason, not a shortage.)
     pub fn is_shortage(&self) -> bool {
         [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EAGAIN].contains(&self.errno.0)
     }
@@ -43,16 +43,16 @@ impl Refusal {
 
 type Outcome<T> = std::result::Result<T, Refusal>;
 
-/// What the child needs, made before it exists, and what it leaves behind.
+/// What the child needs, made before the child exists, and what the child leaves behind.
 struct Work {
     /// "0 UID 1" and "0 GID 1", for uid_map and gid_map.
     users: Text,
     groups: Text,
     /// The size of the file system in bytes.
     size: Text,
-    /// What it is doing. So this is known of a child that a filter of system calls has killed, too.
+    /// The current step. It remains here if a filter of system calls kills the child.
     step: &'static str,
-    /// How that ended.
+    /// The errno of that step; 0 after a success.
     errno: c_int,
     // Descriptors, or -1.
     writable: c_int,
@@ -83,10 +83,11 @@ pub(crate) fn mount(bytes: u64) -> Outcome<Directories> {
         read_only: -1,
         other: -1,
     };
-    // SAFETY: `work` stays until the child has ended. What the child does is fit for it.
+    // SAFETY: `work` stays until the child has ended, and `mount_in_child` does only what `Entry`
+    // allows.
     let ran = unsafe { child::run(mount_in_child, (&raw mut work).cast()) };
     let [writable, read_only, other] = [work.writable, work.read_only, work.other].map(|fd| {
-        // SAFETY: the child opened it, and left it to us.
+        // SAFETY: the child opened the descriptor, and left it to this process.
         (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd) })
     });
     drop(other);
@@ -99,7 +100,7 @@ pub(crate) fn mount(bytes: u64) -> Outcome<Directories> {
     Ok(Directories { writable: raised(writable)?, read_only: raised(read_only)? })
 }
 
-// linux/mount.h, not in every C library this builds with.
+// From linux/mount.h, which not every C library has.
 const FSOPEN_CLOEXEC: usize = 1;
 const FSCONFIG_SET_STRING: usize = 1;
 const FSCONFIG_CMD_CREATE: usize = 6;
@@ -119,18 +120,18 @@ struct MountAttributes {
     user_namespace: u64,
 }
 
-/// Something was refused: `step` and `errno` say what.
+/// A step was refused; `step` and `errno` say which and why.
 struct Refused;
 
 type Done<T> = std::result::Result<T, Refused>;
 
-/// The child, which may do no more than [`child::Entry`] says: only functions of this file, and
-/// system calls.
+/// Mounts the file system, in the child. It may do no more than [`child::Entry`] allows: it calls
+/// functions of this file and makes system calls.
 ///
 /// # Safety
-/// A `Work` that nobody else uses meanwhile.
+/// `work` is a `Work` that no other code uses meanwhile.
 unsafe extern "C" fn mount_in_child(work: *mut c_void) {
-    // SAFETY: the caller vouches for it.
+    // SAFETY: the caller guarantees that this is a `Work` without another user.
     let work = unsafe { &mut *work.cast::<Work>() };
     let _ = work.mount();
 }
@@ -145,7 +146,7 @@ impl Work {
             libc::SYS_fsopen,
             [c"tmpfs".as_ptr() as usize, FSOPEN_CLOEXEC, 0, 0, 0],
         )?;
-        // Kernels without huge pages refuse this; it works without.
+        // Kernels without huge pages refuse this option. The mount works without it.
         let _ = self.call(
             "fsconfig",
             libc::SYS_fsconfig,
@@ -174,21 +175,21 @@ impl Work {
         Ok(())
     }
 
-    /// Enters a mount namespace of its own, and one of users where that takes rights that this
-    /// process does not have.
+    /// Enters a mount namespace of its own. If this process lacks the privileges for that, enters a
+    /// user namespace as well.
     fn enter(&mut self) -> Done<()> {
         if self.unshare(libc::CLONE_NEWNS).is_ok() {
             return Ok(());
         }
         self.unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS)?;
-        // Without it an unprivileged process may not write gid_map.
+        // Without "deny" an unprivileged process may not write gid_map.
         self.write("write setgroups", c"/proc/self/setgroups", *b"deny\0")?;
         self.write("write uid_map", c"/proc/self/uid_map", self.users)?;
         self.write("write gid_map", c"/proc/self/gid_map", self.groups)
     }
 
-    /// Another mount of the same file system. Up to Linux 6.14 the kernel clones no mount that is
-    /// mounted nowhere: it is mounted in the child's own namespace first.
+    /// Clones the mount. Up to Linux 6.14 the kernel clones only a mount that has a path, so the
+    /// mount is first moved into the child's own namespace.
     fn clone_mount(&mut self, mount: usize) -> Done<usize> {
         let flags = OPEN_TREE_CLONE | AT_EMPTY_PATH | libc::O_CLOEXEC as usize;
         let arguments = [mount, EMPTY.as_ptr() as usize, flags, 0, 0];
@@ -199,7 +200,8 @@ impl Work {
             return Err(Refused);
         }
         let root = c"/".as_ptr() as usize;
-        // Or it would be seen in the namespace that this one was made from.
+        // A mount that is not private would also appear in the namespace that this one was copied
+        // from.
         self.call(
             "mount MS_PRIVATE",
             libc::SYS_mount,
@@ -216,7 +218,7 @@ impl Work {
         Ok(())
     }
 
-    /// Writes a text up to its NUL to a file.
+    /// Writes a text, up to its NUL, to a file.
     fn write<const N: usize>(
         &mut self,
         step: &'static str,
@@ -235,7 +237,8 @@ impl Work {
         Ok(())
     }
 
-    /// A call that opens a descriptor, which [`Work::close`] closes. There is one at a time.
+    /// Makes a call that opens a descriptor. [`Work::close`] closes it. At most one is open at a
+    /// time.
     fn open(&mut self, step: &'static str, number: c_long, arguments: [usize; 5]) -> Done<usize> {
         let fd = self.call(step, number, arguments)?;
         self.other = fd as c_int;
@@ -243,13 +246,13 @@ impl Work {
     }
 
     fn close(&mut self) {
-        // SAFETY: opened by the child, and not used again.
+        // SAFETY: the child opened the descriptor, and does not use it again.
         unsafe { raw(libc::SYS_close, [self.other as usize, 0, 0, 0, 0]) };
         self.other = -1;
     }
 
     fn call(&mut self, step: &'static str, number: c_long, arguments: [usize; 5]) -> Done<usize> {
-        // What stays if a filter kills the child.
+        // These values remain if a filter kills the child.
         (self.step, self.errno) = (step, libc::EPERM);
         // SAFETY: each call of this file has valid arguments.
         let answer = unsafe { raw(number, arguments) };

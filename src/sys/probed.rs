@@ -1,10 +1,10 @@
-//! What is asked of the kernel once, and then remembered.
+//! Remembers what the kernel was asked once.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// An answer that is remembered: a number, or 1 and 0 for a feature that is there or missing. There
-/// is no lock that a child could inherit from a thread that it does not have: several threads may
-/// ask at the same time.
+/// A remembered answer: a number, or 1 and 0 for a feature that is there or missing. Several
+/// threads may ask at the same time. A lock would be a hazard in a child: it could be held by a
+/// thread that the child does not have.
 pub(crate) struct Probed(AtomicU64);
 
 impl Probed {
@@ -18,7 +18,8 @@ impl Probed {
         Some(self.0.load(Relaxed)).filter(|answer| *answer != Probed::UNKNOWN)
     }
 
-    /// The remembered answer, or that of `probe`, which is `None` if it proves nothing.
+    /// Returns the remembered answer, or that of `probe`. A `probe` that proves nothing returns
+    /// `None`.
     pub(super) fn get<A: Into<u64>>(&self, probe: impl FnOnce() -> Option<A>) -> Option<u64> {
         self.known().or_else(|| probe().map(|answer| self.remember(answer)))
     }
@@ -29,12 +30,12 @@ impl Probed {
         answer
     }
 
-    /// Whether the feature was tried and is there.
+    /// Returns whether the feature was tried and is there.
     pub fn is_there(&self) -> bool {
         self.known() == Some(1)
     }
 
-    /// Whether the feature was tried and is not there.
+    /// Returns whether the feature was tried and is missing.
     pub fn is_missing(&self) -> bool {
         self.known() == Some(0)
     }

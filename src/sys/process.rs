@@ -1,4 +1,4 @@
-//! What the kernel says about this process: page size, limits, randomness.
+//! What the kernel says about this process: page size, limits, random bytes.
 
 use std::io::Read;
 
@@ -7,7 +7,7 @@ use super::file;
 use super::probed::Probed;
 use crate::error::Errno;
 
-/// Bytes in a page; a power of two.
+/// Returns the number of bytes in a page, a power of two.
 pub(crate) fn page_size() -> usize {
     static PAGE_SIZE: Probed = Probed::new();
     // SAFETY: sysconf has no preconditions. It cannot fail for _SC_PAGESIZE.
@@ -15,31 +15,32 @@ pub(crate) fn page_size() -> usize {
     PAGE_SIZE.get(probe).expect("the probe always answers") as usize
 }
 
-/// Nanoseconds that pass for all threads alike, from a moment before this process on.
+/// Returns nanoseconds since a moment before this process began, on one clock for all threads.
 pub(crate) fn monotonic_time() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is writable. The clock is there since Linux 2.6; without it no time passes.
+    // SAFETY: `time` is writable. Every kernel since Linux 2.6 has the clock; without it the time
+    // is 0.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// The largest size a file may be given by this process. Beyond it the kernel sends SIGXFSZ, so ask
-/// first.
+/// Returns the largest size that this process may give a file. Beyond it the kernel sends SIGXFSZ,
+/// so callers ask first.
 pub(crate) fn file_size_limit() -> u64 {
     let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
-    // SAFETY: `limit` is a valid rlimit. Where the call is refused, no limit is assumed.
+    // SAFETY: `limit` is a valid rlimit. If the call is refused, no limit is assumed.
     unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit) };
     limit.rlim_cur
 }
 
-/// Whether this program runs with more rights than its caller (set-user-ID and the like), so that
-/// the environment must not be trusted; see getauxval(3), AT_SECURE.
+/// Returns whether this program has more privileges than its caller (set-user-ID and the like).
+/// Then it must not trust the environment; see AT_SECURE in getauxval(3).
 pub(crate) fn is_privileged_exec() -> bool {
     // SAFETY: getauxval has no preconditions.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
-/// 128 unguessable bits.
+/// Returns 128 unguessable bits.
 pub(crate) fn random() -> Result<u128> {
     let mut bytes = [0u8; 16];
     // SAFETY: the pointer and length are those of `bytes`. Up to 256 bytes are never delivered
@@ -55,18 +56,18 @@ pub(crate) fn random() -> Result<u128> {
     Ok(u128::from_ne_bytes(bytes))
 }
 
-/// What an error about a file of /proc adds where that is the reason.
+/// Returns what an error about a file of /proc adds if /proc is not mounted.
 pub(crate) fn no_proc() -> &'static str {
     if file::stat(c"/proc/self/fd").is_err() { " (/proc is not mounted)" } else { "" }
 }
 
-/// Whether the system calls of this process are filtered, or may be: seccomp(2).
+/// Returns whether a filter restricts the system calls of this process, or may do so: seccomp(2).
 pub(crate) fn is_filtered() -> bool {
     // SAFETY: no preconditions.
     unsafe { libc::prctl(libc::PR_GET_SECCOMP) != 0 }
 }
 
-/// The effective user.
+/// Returns the effective user ID.
 pub(crate) fn user() -> u32 {
     // SAFETY: no preconditions.
     unsafe { libc::geteuid() }

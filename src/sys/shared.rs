@@ -5,12 +5,11 @@ use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::*};
 
 use super::file::{self, Identity};
 
-/// Two descriptors, or none. Nobody waits: what is closed while it is used is closed by the last
-/// user.
+/// Two descriptors, or none. No thread waits: if they are closed while they are used, the last user
+/// closes them.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    /// [`OPEN`] or not, and how many use them. Or [`BUSY`]: somebody is about to open or close
-    /// them.
+    /// [`OPEN`] or not, plus the number of users. Or [`BUSY`] while a thread opens or closes them.
     state: AtomicU32,
     noted: [Noted; 2],
 }
@@ -18,7 +17,7 @@ pub(crate) struct Shared {
 const OPEN: u32 = 1 << 31;
 const BUSY: u32 = 1 << 30;
 
-/// A descriptor, and which file it is, for a child.
+/// A descriptor, and the device and inode of its file, for the check in a child.
 #[derive(Debug)]
 struct Noted {
     fd: AtomicI32,
@@ -28,7 +27,7 @@ struct Noted {
 
 const NONE: i32 = -1;
 
-/// Keeps the descriptors open.
+/// A use of the descriptors, which keeps them open.
 pub(crate) struct User<'a>(&'a Shared);
 
 impl Shared {
@@ -36,13 +35,14 @@ impl Shared {
         Shared { state: AtomicU32::new(0), noted: [Noted::new(), Noted::new()] }
     }
 
-    /// The descriptors, if they are open.
+    /// Returns the descriptors, if they are open.
     pub fn enter(&self) -> Option<User<'_>> {
         let one_more = |state: u32| (state & OPEN != 0).then_some(state + 1);
         self.state.fetch_update(Acquire, Relaxed, one_more).ok().map(|_| User(self))
     }
 
-    /// Opens them, if nobody has them, opens them or closes them. `None` if `open` was not called.
+    /// Opens the descriptors, if no thread uses, opens or closes them. `None` if `open` was not
+    /// called.
     pub fn open_with<E>(
         &self,
         open: impl FnOnce() -> std::result::Result<[(OwnedFd, Identity); 2], E>,
@@ -60,7 +60,7 @@ impl Shared {
         Some(opened)
     }
 
-    /// Closes them, at once or after the last use.
+    /// Closes the descriptors, at once or after the last use.
     pub fn close(&self) {
         let closed = |state: u32| match state {
             OPEN => Some(BUSY),
@@ -72,10 +72,11 @@ impl Shared {
         }
     }
 
-    /// Only for who has set [`BUSY`].
+    /// Closes the descriptors. Only the thread that has set [`BUSY`] calls this.
     fn close_now(&self) {
         for noted in &self.noted {
-            // SAFETY: it was noted by who owned it, and nobody uses it any more.
+            // SAFETY: its owner noted the descriptor here, and [`BUSY`] says that no thread uses it
+            // any more.
             noted.take(|fd| drop(unsafe { OwnedFd::from_raw_fd(fd) }));
         }
         self.state.store(0, Release);
@@ -88,8 +89,8 @@ impl Shared {
         }
     }
 
-    /// In a child made by fork, which has no other thread: what belongs to the parent is closed, if
-    /// it is still open here.
+    /// Closes, in a child made by fork, the parent's descriptors, if they are still open here. The
+    /// child has no other thread.
     pub fn drop_inherited(&self) {
         self.noted
             .iter()
@@ -133,7 +134,7 @@ impl Noted {
     }
 
     fn borrow(&self) -> BorrowedFd<'_> {
-        // SAFETY: it was noted as open, and stays so while there is a `User`.
+        // SAFETY: the descriptor was noted as open, and stays open while there is a `User`.
         unsafe { BorrowedFd::borrow_raw(self.fd.load(Relaxed)) }
     }
 
@@ -141,7 +142,8 @@ impl Noted {
         Identity::from_parts((self.device.load(Relaxed), self.inode.load(Relaxed)))
     }
 
-    /// Forgets it afterwards only: a child that is forked in between looks whose number it is.
+    /// Closes the descriptor, then forgets it. A child that is forked in between compares the file
+    /// before it closes the number.
     fn take(&self, close: impl FnOnce(i32)) {
         let fd = self.fd.load(Acquire);
         if fd != NONE {

@@ -7,11 +7,11 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use super::buffer::Spare;
 use super::call::{Result, check, retry};
 
-/// Descriptors in one message, the kernel's SCM_MAX_FD.
+/// Largest number of descriptors in one message, the kernel's SCM_MAX_FD.
 pub(crate) const MOST_DESCRIPTORS: usize = 253;
 
-/// Room for control data, aligned for its headers: all descriptors that one message can bring, and
-/// what else a program may have asked for on its socket (credentials, a time stamp, a label).
+/// Room for control data, aligned for its headers: all descriptors of one message, and what else a
+/// program may have asked for on its socket (credentials, a time stamp, a label).
 #[repr(C, align(8))]
 struct Control(MaybeUninit<[u8; 8192]>);
 
@@ -21,17 +21,17 @@ impl Control {
     }
 }
 
-/// What one message has brought, but for its descriptors.
+/// The result of one message, without its descriptors.
 pub(crate) struct Received {
     pub bytes: usize,
-    /// The message was longer than the buffer.
+    /// Whether the message was longer than the buffer.
     pub is_cut: bool,
-    /// Descriptors, or other control data, were lost.
+    /// Whether descriptors, or other control data, were lost.
     pub has_lost_control: bool,
 }
 
-/// Sends some of these bytes, one at least, and all of these descriptors, [`MOST_DESCRIPTORS`] at
-/// most. No SIGPIPE.
+/// Sends at least one of these bytes and all of these descriptors, at most [`MOST_DESCRIPTORS`]. No
+/// SIGPIPE is raised.
 pub(crate) fn send(
     socket: BorrowedFd<'_>,
     bytes: &[u8],
@@ -46,11 +46,11 @@ pub(crate) fn send(
     (message.msg_iov, message.msg_iovlen) = (&mut part, 1);
     if !descriptors.is_empty() {
         let length = size_of_val(descriptors) as c_uint;
-        // SAFETY: there is room for a header and for all descriptors, as asserted; it is aligned;
-        // CMSG_DATA is not, for which the bytes are copied. A BorrowedFd has the representation of
-        // its number.
+        // SAFETY: there is room for a header and for all descriptors, as asserted, and it is
+        // aligned. CMSG_DATA is not aligned, so bytes are copied. A BorrowedFd has the
+        // representation of its number.
         unsafe {
-            // Also what is padding.
+            // This also clears the padding.
             (&raw mut control).cast::<u8>().write_bytes(0, libc::CMSG_SPACE(length) as usize);
             message.msg_control = (&raw mut control).cast();
             message.msg_controllen = libc::CMSG_SPACE(length) as _;
@@ -67,17 +67,17 @@ pub(crate) fn send(
         .map(|sent| sent as usize)
 }
 
-/// Reads what a stream socket has now: EAGAIN instead of waiting.
+/// Reads what a stream socket has now. EAGAIN instead of waiting.
 pub(crate) fn read_now(socket: BorrowedFd<'_>, spare: &mut Spare<'_>) -> Result<usize> {
-    // SAFETY: the kernel stores as many bytes as it says.
+    // SAFETY: the kernel stores as many bytes as it returns.
     unsafe {
         spare
             .fill(|at, room| retry(|| libc::recv(socket.as_raw_fd(), at, room, libc::MSG_DONTWAIT)))
     }
 }
 
-/// Receives a message, or as much of a stream as is there. Descriptors are close-on-exec from the
-/// start, and are put behind those that were found before. With `None` the kernel drops them.
+/// Receives a message, or the bytes that a stream has now. Descriptors are close-on-exec from the
+/// start, and are appended to `found`. With `None` the kernel drops them.
 pub(crate) fn receive(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
@@ -98,7 +98,7 @@ pub(crate) fn receive(
         libc::recvmsg(socket.as_raw_fd(), &mut message, flags | libc::MSG_CMSG_CLOEXEC)
     })?;
     if let Some(found) = found {
-        // SAFETY: as the kernel has filled it just now.
+        // SAFETY: the kernel has filled the message just now.
         unsafe { take_descriptors(&message, found) };
     }
     Ok(Received {
@@ -108,14 +108,15 @@ pub(crate) fn receive(
     })
 }
 
+/// Takes the descriptors of a message out of its control data.
+///
 /// # Safety
-/// The message is as recvmsg(2) has left it, and nobody has taken its descriptors yet.
+/// The message is as recvmsg(2) left it, and its descriptors have not been taken yet.
 unsafe fn take_descriptors(message: &libc::msghdr, found: &mut Vec<OwnedFd>) {
-    /// A descriptor of the sender's process, where the program has asked for one (SO_PASSPIDFD,
-    /// Linux 6.5).
+    /// A pidfd of the sender's process, if the program has asked for one (SO_PASSPIDFD, Linux 6.5).
     const SCM_PIDFD: c_int = 4;
-    // SAFETY: the headers and data are where the kernel and the macros put them; the descriptors
-    // are new and nobody else's.
+    // SAFETY: the headers and data are where the kernel and the macros put them. The descriptors
+    // are new, so nothing else owns them.
     unsafe {
         let mut header = libc::CMSG_FIRSTHDR(message);
         while let Some(part) = header.as_ref() {
@@ -123,12 +124,12 @@ unsafe fn take_descriptors(message: &libc::msghdr, found: &mut Vec<OwnedFd>) {
                 && matches!(part.cmsg_type, libc::SCM_RIGHTS | SCM_PIDFD)
             {
                 let data = libc::CMSG_DATA(header);
-                // 32 bits with musl.
+                // The member has 32 bits with musl.
                 #[allow(clippy::unnecessary_cast)]
                 let length = part.cmsg_len as usize - (data.addr() - header.addr());
                 for at in (0..length).step_by(size_of::<RawFd>()) {
                     let number = data.add(at).cast::<RawFd>().read_unaligned();
-                    // A process's, where none could be made, is an errno.
+                    // The kernel stores a negative errno where it could not make a pidfd.
                     if number >= 0 {
                         let own = OwnedFd::from_raw_fd(number);
                         if part.cmsg_type == libc::SCM_RIGHTS {
@@ -142,12 +143,12 @@ unsafe fn take_descriptors(message: &libc::msghdr, found: &mut Vec<OwnedFd>) {
     }
 }
 
-/// getsockopt(2) of a struct or number.
+/// Returns a socket option that is a struct or number, getsockopt(2).
 ///
 /// # Safety
-/// Any bytes are a valid `T`, and the option gives one.
+/// Any bytes are a valid `T`, and the option has that type.
 unsafe fn option<T>(socket: BorrowedFd<'_>, name: c_int) -> Result<T> {
-    // SAFETY: the caller vouches for it.
+    // SAFETY: the caller guarantees that all-zero is a valid `T`.
     let mut value: T = unsafe { std::mem::zeroed() };
     let mut length = size_of::<T>() as libc::socklen_t;
     let to: *mut c_void = (&raw mut value).cast();
@@ -158,56 +159,56 @@ unsafe fn option<T>(socket: BorrowedFd<'_>, name: c_int) -> Result<T> {
     Ok(value)
 }
 
-/// SOCK_STREAM and the like.
+/// Returns SOCK_STREAM or another type.
 pub(crate) fn kind(socket: BorrowedFd<'_>) -> Result<c_int> {
-    // SAFETY: a number.
+    // SAFETY: the option is a number.
     unsafe { option(socket, libc::SO_TYPE) }
 }
 
-/// AF_UNIX and the like.
+/// Returns AF_UNIX or another family.
 pub(crate) fn family(socket: BorrowedFd<'_>) -> Result<c_int> {
-    // SAFETY: a number.
+    // SAFETY: the option is a number.
     unsafe { option(socket, libc::SO_DOMAIN) }
 }
 
-/// Who made the other end of a connected socket.
+/// Returns the credentials of the process that made the other end of a connected socket.
 pub(crate) fn credentials(socket: BorrowedFd<'_>) -> Result<libc::ucred> {
-    // SAFETY: three numbers.
+    // SAFETY: the option is three numbers.
     unsafe { option(socket, libc::SO_PEERCRED) }
 }
 
-/// Whether it waits for others to connect, listen(2).
+/// Returns whether the socket waits for others to connect, listen(2).
 pub(crate) fn is_listening(socket: BorrowedFd<'_>) -> Result<bool> {
-    // SAFETY: a number.
+    // SAFETY: the option is a number.
     unsafe { option::<c_int>(socket, libc::SO_ACCEPTCONN) }.map(|listens| listens != 0)
 }
 
-/// Whether the program wants control data beside descriptors: credentials, a security label, a
-/// process descriptor.
+/// Returns whether the program wants control data besides descriptors: credentials, a security
+/// label, a pidfd.
 pub(crate) fn wants_control(socket: BorrowedFd<'_>) -> bool {
-    // asm-generic/socket.h; not in the libc crate for every C library.
+    // From asm-generic/socket.h; the libc crate does not have it for every C library.
     const SO_PASSPIDFD: c_int = 76;
-    // SAFETY: numbers.
+    // SAFETY: the options are numbers.
     let is_set =
         |name: &c_int| unsafe { option::<c_int>(socket, *name) }.is_ok_and(|value| value != 0);
     [libc::SO_PASSCRED, libc::SO_PASSSEC, SO_PASSPIDFD].iter().any(is_set)
 }
 
-/// Whether O_NONBLOCK is not set.
+/// Returns whether O_NONBLOCK is not set.
 pub(crate) fn is_blocking(socket: BorrowedFd<'_>) -> Result<bool> {
     // SAFETY: touches no memory.
     let flags = check(unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_GETFL) })?;
     Ok(flags & libc::O_NONBLOCK == 0)
 }
 
-/// shutdown(2), SHUT_RD: the peer cannot send any more. Without a peer there is nothing to shut
-/// down.
+/// Stops receiving, shutdown(2) with SHUT_RD: the peer cannot send any more. Does nothing if there
+/// is no peer.
 pub(crate) fn shut_down_receiving(socket: BorrowedFd<'_>) {
     // SAFETY: touches no memory.
     unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RD) };
 }
 
-/// Whether the other end of a connected socket is closed, or will send no more.
+/// Returns whether the other end of a connected socket is closed, or will send no more.
 pub(crate) fn is_hung_up(socket: BorrowedFd<'_>) -> bool {
     let mut poll = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
     // SAFETY: one writable pollfd.

@@ -1,6 +1,7 @@
-//! What lies under bytes that somebody else gave to be copied. A copy by this program ends in a
-//! signal where a page is lost, so it is made only from anonymous memory, which cannot be lost.
-//! From everything else, and where nobody knows, the kernel copies: a lost page is EFAULT then.
+//! Finds out what memory lies under bytes that a caller gave to be copied. If this program copied a
+//! lost page, it would get a signal. So it copies only from anonymous memory, which cannot be lost.
+//! The kernel copies from all other memory, and from memory of unknown kind: a lost page is EFAULT
+//! then.
 
 use std::io::IoSlice;
 use std::ops::Range;
@@ -15,7 +16,7 @@ use crate::error::Errno;
 /// Asks the kernel, through a descriptor that is kept for the next question.
 #[derive(Debug)]
 pub(crate) struct Sources {
-    /// An open /proc/self/maps. In a child made by fork it answers for the parent.
+    /// A descriptor of /proc/self/maps. In a child made by fork it answers for the parent.
     pub maps: Kept,
 }
 
@@ -24,7 +25,7 @@ impl Sources {
         Sources { maps: Kept::new() }
     }
 
-    /// Whether all of these bytes are known to be anonymous memory of this process.
+    /// Returns whether all of these bytes are known to be anonymous memory of this process.
     pub fn are_anonymous(&self, segments: &[IoSlice<'_>]) -> bool {
         if PROCMAP_QUERY.is_missing() {
             return false;
@@ -38,7 +39,7 @@ impl Sources {
                 self.maps.put_back(maps);
                 answer
             }
-            // Older kernels, and filters of system calls.
+            // Older kernels and filters of system calls answer so.
             Err(Errno(libc::ENOTTY | libc::ENOSYS | libc::EPERM | libc::EACCES)) => {
                 PROCMAP_QUERY.remember(false);
                 false
@@ -48,14 +49,14 @@ impl Sources {
     }
 }
 
-/// EFAULT if some of these bytes were lost in a guarded map and are the guard's zeros. Asked after
-/// they were copied, so that no page can be replaced unnoticed.
+/// EFAULT if some of these bytes were lost in a guarded map and are the guard's zeros. The caller
+/// copies first and asks then, so that no page can be replaced unnoticed.
 pub(crate) fn check_kept(segments: &[IoSlice<'_>]) -> Result<()> {
     let is_lost = segments.iter().any(|segment| guard::lost_among(addresses(segment)));
     if is_lost { Err(Errno(libc::EFAULT)) } else { Ok(()) }
 }
 
-/// Whether [`check_kept`] needs to be asked: there is or was a guard.
+/// Returns whether [`check_kept`] is necessary: there is or was a guard.
 #[inline]
 pub(crate) fn is_any_guarded() -> bool {
     guard::is_any()
@@ -67,7 +68,7 @@ fn addresses(bytes: &[u8]) -> Range<usize> {
 }
 
 fn are_anonymous(maps: BorrowedFd<'_>, segments: &[IoSlice<'_>]) -> Result<bool> {
-    // Most segments lie in the same mapping.
+    // The last answer is kept, because most segments lie in the same mapping.
     let mut known = 0..0;
     for segment in segments {
         let Range { start: mut at, end } = addresses(segment);
@@ -110,13 +111,13 @@ const READABLE: u64 = 1;
 const WRITABLE: u64 = 2;
 const SHARED: u64 = 8;
 
-/// The mapping that an address is in, if it is anonymous memory for reading and writing. What the
-/// kernel maps into every process ([vvar] and the like) has no file either, but is never for
-/// writing.
+/// Returns the mapping that an address is in, if it is anonymous memory for reading and writing.
+/// The kernel's own mappings in every process (`[vvar]` and the like) have no file either, but are
+/// never for writing.
 fn anonymous_mapping(maps: BorrowedFd<'_>, address: usize) -> Result<Option<Range<usize>>> {
     let mut query =
         Query { size: size_of::<Query>() as u64, address: address as u64, ..Query::default() };
-    // SAFETY: the struct is what this request reads and writes.
+    // SAFETY: the request reads and writes this struct.
     match retry(|| unsafe { libc::ioctl(maps.as_raw_fd(), QUERY as _, &raw mut query) }) {
         Ok(_) => {}
         // Nothing is mapped there.
@@ -135,7 +136,7 @@ mod tests {
     use super::*;
     use crate::sys::process::page_size;
 
-    /// Whether the kernel answers at all, Linux 6.11.
+    /// Returns whether the kernel answers at all, Linux 6.11.
     fn answers() -> bool {
         Sources::new().are_anonymous(&[IoSlice::new(&std::hint::black_box(vec![1; 100_000]))])
     }
@@ -146,10 +147,10 @@ mod tests {
         let page = page_size();
         let ask = |bytes: &[u8]| sources.are_anonymous(&[IoSlice::new(bytes)]);
         let mapped = |flags, fd, protection| {
-            // SAFETY: a new mapping.
+            // SAFETY: a new mapping, at an address that the kernel chooses.
             let at = unsafe { libc::mmap(null_mut(), 3 * page, protection, flags, fd, 0) };
             assert_ne!(at, libc::MAP_FAILED);
-            // SAFETY: readable pages that nobody changes, or that are not looked at.
+            // SAFETY: readable pages that do not change, or pages that are not accessed.
             unsafe { std::slice::from_raw_parts_mut(at.cast::<u8>(), 3 * page) }
         };
         let (read, write) = (libc::PROT_READ, libc::PROT_READ | libc::PROT_WRITE);
@@ -169,10 +170,10 @@ mod tests {
             ("not readable", mapped(private | libc::MAP_ANONYMOUS, -1, libc::PROT_NONE)),
         ] {
             assert!(!ask(bytes), "{what}");
-            // SAFETY: mapped above, and not used again.
+            // SAFETY: the pages were mapped above, and are not used again.
             assert_eq!(unsafe { libc::munmap(bytes.as_mut_ptr().cast(), bytes.len()) }, 0);
         }
-        // SAFETY: all of it is ours.
+        // SAFETY: all of this memory is ours.
         unsafe {
             let middle = anonymous.as_mut_ptr().add(page).cast();
             let placed = libc::mmap(middle, page, read, private | libc::MAP_FIXED, fd, 0);
@@ -182,9 +183,9 @@ mod tests {
         assert_eq!(ask(&anonymous[..page]), answers());
         let around = [&anonymous[..page], &[], &anonymous[2 * page..]].map(IoSlice::new);
         assert_eq!(sources.are_anonymous(&around), answers());
-        // SAFETY: mapped above, and not used again.
+        // SAFETY: the pages were mapped above, and are not used again.
         assert_eq!(unsafe { libc::munmap(anonymous.as_mut_ptr().cast(), 3 * page) }, 0);
-        // SAFETY: only asked about; nothing is there.
+        // SAFETY: the slice is not read. Nothing is mapped there.
         assert!(!ask(unsafe { std::slice::from_raw_parts(anonymous.as_ptr(), 1) }));
     }
 
@@ -199,7 +200,7 @@ mod tests {
             {
                 let start = usize::from_str_radix(range.split('-').next().expect("a start"), 16)
                     .expect("a number");
-                // SAFETY: only asked about, and not read.
+                // SAFETY: the slice is not read.
                 let bytes = unsafe { std::slice::from_raw_parts(start as *const u8, 1) };
                 assert!(!sources.are_anonymous(&[IoSlice::new(bytes)]), "{line}");
             }

@@ -5,27 +5,27 @@ use std::ptr::{NonNull, null};
 use super::call::{Result, check, last_errno};
 use crate::error::Errno;
 
-/// What the kernel knows of a segment, of `struct shmid_ds`.
+/// Properties of a segment, from `struct shmid_ds`.
 pub(crate) struct Segment {
     pub length: usize,
 }
 
-/// shmget(2): the number of a segment.
+/// Returns the number of a segment, shmget(2).
 pub(crate) fn get(key: i32, length: usize, flags: libc::c_int) -> Result<i32> {
     // SAFETY: touches no memory.
     check(unsafe { libc::shmget(key, length, flags) })
 }
 
-/// shmctl(2), IPC_STAT.
+/// Returns the properties of a segment, shmctl(2), IPC_STAT.
 pub(crate) fn stat(segment: i32) -> Result<Segment> {
     // SAFETY: all-zero is a valid shmid_ds.
     let mut found: libc::shmid_ds = unsafe { std::mem::zeroed() };
-    // SAFETY: a writable shmid_ds.
+    // SAFETY: `found` is a writable shmid_ds.
     check(unsafe { libc::shmctl(segment, libc::IPC_STAT, &mut found) })?;
     Ok(Segment { length: found.shm_segsz })
 }
 
-/// shmat(2), where the kernel likes.
+/// Attaches a segment at an address that the kernel chooses, shmat(2).
 pub(crate) fn attach(segment: i32, flags: libc::c_int) -> Result<NonNull<u8>> {
     // SAFETY: without an address no existing memory changes.
     let address = unsafe { libc::shmat(segment, null(), flags) };
@@ -35,13 +35,13 @@ pub(crate) fn attach(segment: i32, flags: libc::c_int) -> Result<NonNull<u8>> {
     NonNull::new(address.cast()).ok_or(Errno(libc::ENOMEM))
 }
 
-/// shmdt(2) of what was attached at this address, and is not used.
+/// Detaches the segment that was attached at this address and is not used any more, shmdt(2).
 pub(crate) fn detach(address: NonNull<u8>) {
-    // SAFETY: the caller has attached it, and nothing refers to it.
+    // SAFETY: the caller has attached the segment, and nothing refers to it.
     unsafe { libc::shmdt(address.as_ptr().cast()) };
 }
 
-/// shmctl(2), IPC_RMID.
+/// Removes a segment, shmctl(2), IPC_RMID.
 pub(crate) fn remove(segment: i32) -> Result<()> {
     // SAFETY: without a shmid_ds no memory is touched.
     check(unsafe { libc::shmctl(segment, libc::IPC_RMID, std::ptr::null_mut()) }).map(drop)

@@ -24,7 +24,7 @@ pub(crate) fn open() -> Result<OwnedFd> {
     file::open(c"/dev/udmabuf", libc::O_RDWR, 0)
 }
 
-/// A dma-buf of whole pages of a memory file.
+/// Makes a dma-buf of whole pages of a memory file.
 pub(crate) fn create(
     driver: BorrowedFd<'_>,
     memory: BorrowedFd<'_>,
@@ -32,7 +32,7 @@ pub(crate) fn create(
     size: u64,
 ) -> Result<OwnedFd> {
     let create = Create { memfd: memory.as_raw_fd() as u32, flags: CLOSE_ON_EXEC, offset, size };
-    // SAFETY: the struct is what this request reads.
+    // SAFETY: the request reads this struct.
     retry(|| unsafe { libc::ioctl(driver.as_raw_fd(), UDMABUF_CREATE as _, &create) })
         .map(file::own)
 }

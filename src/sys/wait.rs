@@ -1,5 +1,5 @@
-//! Waits that end when the caller asked: after a timeout for the whole call, or when a signal
-//! handler has run.
+//! Waits that end when the caller asked for it: after a timeout for the whole call, or after a
+//! signal handler has run.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::null;
@@ -8,40 +8,40 @@ use std::time::{Duration, Instant};
 use super::call::{Result, check};
 use crate::error::Errno;
 
-/// How long a call may wait. Made when the call begins.
+/// How long a call may wait. It is made when the call begins.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wait {
-    /// `None` for as long as it takes.
+    /// `None` without a limit.
     end: Option<Instant>,
     is_interruptible: bool,
 }
 
 impl Wait {
-    /// `timeout`: `None` is no limit, zero does not wait. `is_interruptible`: a signal handler that
-    /// runs while this waits ends it, whatever SA_RESTART says.
+    /// Sets the limits. A `timeout` of `None` is no limit; zero does not wait. With
+    /// `is_interruptible` a signal handler that runs during the wait ends it, even with SA_RESTART.
     pub fn new(timeout: Option<Duration>, is_interruptible: bool) -> Wait {
-        // A time too long to be counted is no limit.
+        // A time that is too long for the clock is no limit.
         let end = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         Wait { end, is_interruptible }
     }
 
-    /// The time that is left; `None` without a limit.
+    /// Returns the time that is left; `None` without a limit.
     pub fn left(&self) -> Option<Duration> {
         self.end.map(|end| end.saturating_duration_since(Instant::now()))
     }
 
-    /// The same, and not longer than this from now on.
+    /// Returns the same limits, but at most `time` from now on.
     pub fn at_most(&self, time: Duration) -> Wait {
         Wait::new(Some(self.left().map_or(time, |left| left.min(time))), self.is_interruptible)
     }
 
-    /// What to do about EINTR: an error if the caller asked for it, otherwise the wait goes on.
+    /// Handles EINTR: an error if the caller asked for it. Otherwise the wait goes on.
     pub fn interrupted(&self) -> Result<()> {
         if self.is_interruptible { Err(Errno(libc::EINTR)) } else { Ok(()) }
     }
 
-    /// Waits until poll(2) reports one of `events`, an error or a hang-up: ETIMEDOUT, or EINTR if
-    /// that was asked for.
+    /// Waits until poll(2) reports one of `events`, an error or a hang-up. ETIMEDOUT after the
+    /// time, or EINTR if the caller asked for it.
     pub fn until_ready(&self, fd: BorrowedFd<'_>, events: libc::c_short) -> Result<()> {
         let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
         loop {
@@ -57,9 +57,9 @@ impl Wait {
         }
     }
 
-    /// Calls `attempt` until it answers something else than `busy`, and sleeps in between, longer
-    /// each time up to 10 ms. For what the kernel has no wait for. `busy` itself if the time is 0
-    /// from the start, ETIMEDOUT later.
+    /// Calls `attempt` until it answers something other than `busy`, for what the kernel has no
+    /// wait for. Sleeps in between, longer each time, up to 10 ms. Fails with `busy` if the time is
+    /// 0 from the start, with ETIMEDOUT later.
     pub fn until_free<T>(&self, busy: i32, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
         let mut pause = Duration::from_micros(20);
         let mut is_first = true;

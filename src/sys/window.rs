@@ -1,5 +1,4 @@
-//! A file shown in memory: as a window to store into, extent by extent, or in the place of memory
-//! that was there.
+//! Shows a file in memory: as a window for stores, extent by extent, or in place of other memory.
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -10,54 +9,52 @@ use super::call::{Result, last_errno};
 use super::mapping::{Content, Mapping, MmapOptions};
 use super::process::page_size;
 
-/// Whether what is shown of a file is also stored into.
+/// Whether the mapped part of a file is also stored into.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// A child that is forked meanwhile does not keep the file from being sealed: the mapping is
-    /// private.
+    /// The mapping is private, so a child that is forked meanwhile does not prevent the file from
+    /// being sealed.
     Read,
-    /// A child that is forked in the moment before it is kept from it does, until it executes or
-    /// ends: the mapping is shared.
+    /// The mapping is shared. A child that is forked before MADV_DONTFORK prevents the file from
+    /// being sealed, until it executes or ends.
     Write,
 }
 
 const READ_WRITE: libc::c_int = libc::PROT_READ | libc::PROT_WRITE;
 
-/// Puts the start of a file in the place of private memory, in one step: who uses the range
-/// meanwhile finds either the one or the other. `address` and `length` are whole pages, all of them
-/// mapped, and the file has them. If the kernel refuses, nothing has changed.
+/// Maps the start of a file in place of private memory, in one step. Another thread that uses the
+/// range meanwhile finds the old memory or the new. `address` and `length` are whole pages, all of
+/// them mapped, and the file has them. If the kernel refuses, nothing has changed.
 ///
 /// # Safety
-/// Nobody counts on what the range has been until now, but for its bytes, which are those of the
-/// file.
+/// No code relies on a property of the old memory except its bytes, which are those of the file.
 pub(crate) unsafe fn replace(
     address: NonNull<u8>,
     length: usize,
     fd: BorrowedFd<'_>,
 ) -> Result<()> {
-    // Read in, as it has been: storing into each page of 64 MiB takes 25 ms less afterwards, and
-    // this 5 ms more.
+    // With MAP_POPULATE, storing into each page of 64 MiB afterwards takes 25 ms less. This call
+    // takes 5 ms more.
     let flags = libc::MAP_SHARED | libc::MAP_FIXED | libc::MAP_POPULATE;
     let protection = libc::PROT_READ | libc::PROT_WRITE;
-    // SAFETY: the caller vouches for the range.
+    // SAFETY: the caller guarantees that the range may be replaced.
     let placed = unsafe {
         libc::mmap(address.as_ptr().cast(), length, protection, flags, fd.as_raw_fd(), 0)
     };
     if placed == libc::MAP_FAILED { Err(last_errno()) } else { Ok(()) }
 }
 
-/// The start of a file, mapped for storing into it. Children that are forked from then on do not
-/// have it.
+/// The start of a file, mapped for stores. Children that are forked from then on do not have it.
 #[derive(Debug)]
 pub(crate) struct Window {
     mapping: Mapping,
-    /// Stores before this find their page entered, and the file does not learn of them.
+    /// End of the bytes that are in the page table. The file does not learn of stores before it.
     entered: usize,
 }
 
 impl Window {
-    /// Maps the first `length` bytes, which may reach past the pages that the file has, `present`
-    /// bytes.
+    /// Maps the first `length` bytes. `present` is the end of the pages that the file has; `length`
+    /// may be larger.
     pub fn new(fd: BorrowedFd<'_>, length: usize, present: usize) -> Result<Window> {
         let options =
             MmapOptions { protection: READ_WRITE, flags: libc::MAP_SHARED | libc::MAP_POPULATE };
@@ -70,19 +67,19 @@ impl Window {
         self.mapping.length()
     }
 
-    /// The pages from `end` on are gone.
+    /// Notes that the file lost its pages from `end` on.
     pub fn cut(&mut self, end: usize) {
         self.entered = self.entered.min(end);
     }
 
-    /// There will be stores before `end`. Whether the first of them moves the file's times.
+    /// Announces stores before `end`. Returns whether the first of them changes the file's times.
     pub fn reach(&mut self, end: usize) -> bool {
         let is_new = end > self.entered;
         self.entered = self.entered.max(end);
         is_new
     }
 
-    /// Copies `bytes` to `at`. All of it must lie in the window and in pages that the file has.
+    /// Copies `bytes` to `at`. All of them must lie in the window and in pages that the file has.
     pub fn store(&mut self, at: usize, bytes: &[u8]) {
         assert!(at <= self.mapping.length() && bytes.len() <= self.mapping.length() - at);
         // SAFETY: the range is ours and writable, long enough as asserted, and no reference into it
@@ -96,26 +93,25 @@ impl Window {
         };
     }
 
-    /// Stores zeros from `at` to `end`, as [`Window::store`].
+    /// Stores zeros from `at` to `end`, with the conditions of [`Window::store`].
     pub fn clear(&mut self, at: usize, end: usize) {
         assert!(at <= end && end <= self.mapping.length());
-        // SAFETY: as above.
+        // SAFETY: the same as for `store`.
         unsafe { std::ptr::write_bytes(self.mapping.base().as_ptr().add(at), 0, end - at) };
     }
 }
 
-/// A stretch of address space that begins where a huge page can, through which a file is shown one
-/// extent at a time.
+/// Address space that begins where a huge page can, and shows a file one extent at a time.
 pub(crate) struct ExtentWindow {
     reservation: Mapping,
     at: usize,
     extent: usize,
-    /// An extent is shown of which every page exists, for this.
+    /// The access of the extent that is shown now. Every page of it exists.
     shown: Option<Access>,
 }
 
 impl ExtentWindow {
-    /// `extent` bytes, a huge page, are shown at a time.
+    /// Makes a window that shows `extent` bytes, a huge page, at a time.
     pub fn new(extent: usize) -> Result<ExtentWindow> {
         let reservation = Mapping::reservation(2 * extent, page_size(), page_size())?;
         let at = reservation.base().as_ptr().addr().next_multiple_of(extent)
@@ -124,7 +120,7 @@ impl ExtentWindow {
     }
 
     /// Makes the extent of the file at `offset` one huge page, and shows it. The file has the first
-    /// page of it.
+    /// page of the extent.
     pub fn collapse(&mut self, file: BorrowedFd<'_>, offset: u64, access: Access) -> Result<()> {
         let options = match access {
             Access::Read => MmapOptions { protection: libc::PROT_READ, flags: libc::MAP_PRIVATE },
@@ -140,14 +136,14 @@ impl ExtentWindow {
         Ok(())
     }
 
-    /// Copies `bytes` to `at` of the extent, which is shown for that.
+    /// Copies `bytes` to `at` in the extent, which is shown for stores.
     pub fn store(&mut self, at: usize, bytes: &[u8]) {
         let to = &mut self.bytes(at)[..bytes.len()];
-        // SAFETY: bytes that are initialised may be seen as bytes that perhaps are.
+        // SAFETY: initialised bytes are valid as bytes that may be uninitialised.
         to.copy_from_slice(unsafe { &*(std::ptr::from_ref(bytes) as *const [MaybeUninit<u8>]) });
     }
 
-    /// The bytes from `at` on of the extent, which is shown for storing.
+    /// Returns the bytes from `at` on in the extent, which is shown for stores.
     pub fn spare(&mut self, at: usize) -> Spare<'_> {
         Spare::of(self.bytes(at))
     }

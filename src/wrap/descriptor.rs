@@ -93,16 +93,16 @@ fn proc_path(fd: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
-/// The description of a file that is going to be sealed, where the kernel maps a sealed file only
-/// through one that was opened read-only. It is made before, because a file that is sealed cannot
-/// go back to what it was.
+/// Opens a read-only description of a file that is about to be sealed. `None` on kernels that map a
+/// sealed file through the original one. It is opened before the seals, because a sealed file
+/// cannot go back to its old state.
 pub(crate) fn before_sealing(file: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
     let needs_none = features::maps_sealed_files_shared();
     let needs_none = needs_none.context("probe", || "how the kernel maps a sealed memory file")?;
     if needs_none { Ok(None) } else { reopen(file).map(Some) }
 }
 
-/// Refuses a number that is not an open descriptor.
+/// Fails if a number is not an open descriptor.
 #[cfg(feature = "capi")]
 pub(crate) fn check_open(fd: std::os::fd::RawFd) -> Result<()> {
     if !sys::file::is_open(fd) {

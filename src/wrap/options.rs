@@ -1,4 +1,4 @@
-//! Options, then backend -> fill -> seal -> descriptor.
+//! Options of a wrap, and the steps that they lead to: backend -> fill -> seal -> descriptor.
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString, OsStr, OsString};
@@ -13,7 +13,7 @@ use crate::fill::Copier;
 use crate::sys::features;
 use crate::{fill, sys};
 
-/// Most bytes in a file's name. The kernel would take 249 for a memfd; the rest is for our
+/// Largest number of bytes in a file's name. The kernel would take 249 for a memfd; the rest is for
 /// additions elsewhere.
 const NAME_MAX: usize = 200;
 
@@ -50,7 +50,7 @@ pub fn wrap(bytes: &[u8]) -> Result<OwnedFd> {
 #[must_use = "options do nothing until bytes are wrapped with them"]
 pub struct WrapOptions {
     name: Option<OsString>,
-    /// `None` for no limit.
+    /// The limit of memory; `None` for no limit.
     spill_threshold: Option<u64>,
     backend: Backend,
     mode: u32,
@@ -275,8 +275,8 @@ impl WrapOptions {
             plan.finish(file)
         };
         match make(Copier::Fastest) {
-            // A child that was forked meanwhile has the mapping, or the kernel has pages in use, to
-            // move them, say: once more, with other pages and without a mapping.
+            // A child that was forked meanwhile has the mapping, or the kernel uses pages, to move
+            // them for example. The second attempt uses other pages and no mapping.
             Err(error) if error.errno() == libc::EBUSY => make(Copier::Kernel),
             finished => finished,
         }
@@ -286,7 +286,7 @@ impl WrapOptions {
         self.inherit
     }
 
-    /// Whether content of this length goes to a file on disk.
+    /// Returns whether content of this length goes to a file on disk.
     pub(crate) fn spills(&self, length: u64) -> bool {
         self.spill_threshold.is_some_and(|threshold| length > threshold)
     }
@@ -344,7 +344,7 @@ impl WrapOptions {
         Err(Error::new("spill_threshold", libc::EINVAL, message))
     }
 
-    /// Checks that a pool can do what the options ask.
+    /// Checks that a pool supports these options.
     pub(crate) fn loan(&self) -> Result<LoanOptions<'_>> {
         let problem = if self.mode != 0 {
             "a mode"
@@ -421,18 +421,18 @@ pub(crate) struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// Makes an empty file for content of this length, or of about this length.
+    /// Makes an empty file for content of about this length.
     pub fn create(&self, length: u64) -> Result<EmptyFile> {
         let backend = if self.options.spills(length) { Backend::TmpFile } else { self.backend };
         backend::create(backend, &self.name, self.execution)
     }
 
-    /// Whether content of this length goes to a file on disk.
+    /// Returns whether content of this length goes to a file on disk.
     pub fn spills(&self, length: u64) -> bool {
         self.options.spills(length)
     }
 
-    /// Turns a file that has its content into the descriptor that was asked for.
+    /// Turns a file that has its content into the descriptor for the caller.
     pub fn finish(&self, file: EmptyFile) -> Result<OwnedFd> {
         self.seal(&file)?;
         self.complete(file)
@@ -442,19 +442,19 @@ impl Plan<'_> {
         file.backend == Backend::Memfd && !self.options.writable
     }
 
-    /// Seals the file, if it is to be sealed. EBUSY leaves it as it was.
+    /// Seals the file, if the options say so. After EBUSY the file is unchanged.
     pub fn seal(&self, file: &EmptyFile) -> Result<()> {
         if !self.is_sealed(file) {
             return Ok(());
         }
         let seal = || sys::file::add_seals(file.fd.as_fd(), self.seals);
-        // The kernel has waited for pages that were in use. They may be free by now.
+        // The kernel has waited for pages that were in use, and they may be free by now.
         let sealed =
             seal().or_else(|errno| if errno == Errno(libc::EBUSY) { seal() } else { Err(errno) });
         sealed.context("seal", || format!("seals {:#x}", self.seals))
     }
 
-    /// What is left after sealing.
+    /// Does the steps after sealing.
     pub fn complete(&self, file: EmptyFile) -> Result<OwnedFd> {
         let sealed = self.is_sealed(&file);
         sys::file::fchmod(file.fd.as_fd(), self.mode)
@@ -462,14 +462,14 @@ impl Plan<'_> {
         let fd =
             if self.needs_reopening(sealed, file.fd.as_fd()) { reopen(&file.fd)? } else { file.fd };
         if self.options.inherit {
-            // Last, so that no child can have seen a file that failed half-way.
+            // This is the last step, so that no child can have seen a file that failed half-way.
             inherit(fd.as_fd())?;
         }
         Ok(fd)
     }
 
-    /// Whether what the caller gets must be a read-only description. One to which seals can be
-    /// added cannot be.
+    /// Returns whether the caller gets a read-only description. A file to which seals can be added
+    /// needs a writable one.
     fn needs_reopening(&self, sealed: bool, file: BorrowedFd<'_>) -> bool {
         match sealed {
             _ if self.options.read_only => true,

@@ -1,8 +1,9 @@
-//! The handlers that stood before ours, and what is done with faults that are not its own.
+//! The handlers that were in place before ours, and what happens to faults that ours does not
+//! handle.
 //!
 //! The chain goes from the newest of the other handlers to the one before it, and so on down to the
 //! default. A handler that was installed after ours can pass a fault on to ours, which is in front
-//! of it by now. They would call each other without end. So the siginfo_t that is passed on says
+//! of it by now. The two would call each other without end. So the siginfo_t that is passed on says
 //! which handler comes next when ours is called with it. It says so in the part that the kernel
 //! leaves zero.
 //!
@@ -20,13 +21,13 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering::SeqCst};
 
 use crate::sys::call::{Result, check};
 
-/// A handler of the program's that ours was put in front of. Never freed: another thread may be in
-/// it.
+/// A handler of the program that ours was put in front of. It is never freed, because another
+/// thread may be running it.
 struct Link {
     action: libc::sigaction,
-    /// What ours was in front of until then.
+    /// The handler that ours was in front of until then.
     before: *mut Link,
-    /// SA_RESETHAND, and it has been called.
+    /// Whether the handler has been called and has SA_RESETHAND.
     is_spent: AtomicBool,
 }
 
@@ -36,14 +37,15 @@ static PREVIOUS: AtomicPtr<Link> = AtomicPtr::new(END);
 
 const DEFAULT: *mut Link = without_provenance_mut(libc::SIG_DFL);
 const IGNORED: *mut Link = without_provenance_mut(libc::SIG_IGN);
-/// Behind the handler that was there first. That handler knows what was there before it.
+/// The end of the chain, behind its oldest handler. That handler itself knows what was before it.
 const END: *mut Link = without_provenance_mut(2);
 
-/// sigaction(2) for SIGBUS: sets, unless null, and returns what was.
+/// Sets the action for SIGBUS unless `new` is null, and returns the one before, sigaction(2).
 pub(super) fn action(new: *const libc::sigaction) -> Result<libc::sigaction> {
     // SAFETY: all-zero is a valid struct.
     let mut old: libc::sigaction = unsafe { std::mem::zeroed() };
-    // SAFETY: null or valid, and writable; the handler does only what handlers may.
+    // SAFETY: `new` is null or valid, and `old` is writable. Our handler does only what handlers
+    // may.
     check(unsafe { libc::sigaction(libc::SIGBUS, new, &mut old) })?;
     Ok(old)
 }
@@ -52,8 +54,8 @@ pub(super) fn is_none(action: &libc::sigaction) -> bool {
     matches!(action.sa_sigaction, libc::SIG_DFL | libc::SIG_IGN)
 }
 
-/// Notes what ours is about to be put in front of, which is not ours. Allocates nothing if
-/// `is_none`.
+/// Notes the action that ours is about to be put in front of, which is not ours. Allocates nothing
+/// if `is_none` is true for it.
 pub(super) fn remember(current: &libc::sigaction) {
     let newest = PREVIOUS.load(SeqCst);
     let link = match current.sa_sigaction {
@@ -79,7 +81,7 @@ impl Link {
     }
 }
 
-/// The chain without this handler, which is installed anew.
+/// Returns the chain without this handler, which is about to be installed anew.
 fn without(chain: *mut Link, handler: libc::sighandler_t) -> *mut Link {
     let mut newer = Vec::new();
     let mut at = chain;
@@ -97,7 +99,7 @@ fn without(chain: *mut Link, handler: libc::sighandler_t) -> *mut Link {
 }
 
 fn link(link: *mut Link) -> Option<&'static Link> {
-    // SAFETY: leaked by `remember`.
+    // SAFETY: `remember` or `without` leaked the link, so it is never freed.
     if [DEFAULT, IGNORED, END].contains(&link) { None } else { Some(unsafe { &*link }) }
 }
 
@@ -107,12 +109,12 @@ fn is_same(one: &libc::sigaction, other: &libc::sigaction) -> bool {
     (one.sa_sigaction, one.sa_flags, masks[0]) == (other.sa_sigaction, other.sa_flags, masks[1])
 }
 
-/// Does what would have happened without us. Returns whether other handlers were called.
+/// Does what would have happened without our handler. Returns whether other handlers were called.
 ///
-/// A handler that was installed after ours passes on to ours what it does not want. Since ours is
-/// in front of it, that is ours calling itself: the second time the next one of the chain is
-/// called. So a siginfo_t that is passed on says what comes next. Where nothing does, the one that
-/// called goes on with its own chain, if it is another copy of this library.
+/// A handler that was installed after ours may call ours with what it does not handle. Then ours
+/// calls the next handler of the chain, which it finds in the siginfo_t that it has passed on. If
+/// there is none, and another copy of this library has called, that copy goes on with its own
+/// chain.
 ///
 /// # Safety
 /// The arguments are those of the handler.
@@ -121,7 +123,8 @@ pub(super) unsafe fn pass_on(
     info: *mut libc::siginfo_t,
     context: *mut c_void,
 ) -> bool {
-    // SAFETY: the kernel, or the handler that passes on, gives a whole one, and nobody else has it.
+    // SAFETY: the kernel, or the handler that passes on, gives a complete siginfo_t. No other code
+    // uses it.
     let info = unsafe { &mut *info };
     let mut next = next_after(info).unwrap_or_else(|| PREVIOUS.load(SeqCst));
     let mut is_called = false;
@@ -132,7 +135,7 @@ pub(super) unsafe fn pass_on(
             next = DEFAULT;
             break;
         }
-        // SAFETY: the caller's; the action was installed for this signal.
+        // SAFETY: the caller guarantees the arguments; the action was installed for this signal.
         unsafe { call(action, signal, &mut passed, context) };
         is_called = true;
         if !is_at_end(&passed) {
@@ -143,16 +146,16 @@ pub(super) unsafe fn pass_on(
     if next == END && is_passed_on(info) {
         set_at_end(info);
     } else if next != IGNORED || !is_sent(info.si_code) {
-        // SAFETY: the caller's.
+        // SAFETY: the caller guarantees that `info` is that of the signal.
         unsafe { die(info) };
     }
     is_called
 }
 
-/// Calls a handler as the kernel would.
+/// Calls a handler in the way that the kernel does.
 ///
 /// # Safety
-/// The arguments are those of the handler, whose action was installed for this signal, so it is a
+/// The arguments are those of the handler. Its action was installed for this signal, so it is a
 /// function of one of two kinds.
 unsafe fn call(
     action: &libc::sigaction,
@@ -160,8 +163,8 @@ unsafe fn call(
     info: &mut libc::siginfo_t,
     context: *mut c_void,
 ) {
-    // SAFETY: the caller's. The signals are blocked that the action asks for; those that are
-    // blocked now come back when the kernel takes over again.
+    // SAFETY: the caller guarantees the arguments. The mask is what the action asks for; the kernel
+    // restores the mask from before when the handler returns.
     unsafe {
         let own = if action.sa_flags & libc::SA_NODEFER == 0 { 1 << (signal - 1) } else { 0 };
         let interrupted = &raw const (*context.cast::<libc::ucontext_t>()).uc_sigmask;
@@ -175,39 +178,40 @@ unsafe fn call(
     }
 }
 
-/// What the kernel fills of a siginfo_t, in words. It clears the rest (Linux 4.20), which takes
-/// whether a chain is at its end, then pairs: whose this is, and what comes next. Another copy of
-/// this library in the process has a pair of its own.
+/// Number of words of a siginfo_t that the kernel fills. It clears the rest (Linux 4.20), where
+/// this library stores its own: first whether a chain is at its end, then pairs. A pair is the mark
+/// of a copy of this library, and what comes next for that copy.
 const FILLED: usize = 48 / size_of::<usize>();
 
-/// The same in every copy of this library.
+/// The value is the same in every copy of this library.
 const AT_END: usize = u64::from_ne_bytes(*b"bytefd.$") as usize;
 
 type Words = [usize; size_of::<libc::siginfo_t>() / size_of::<usize>()];
 
 fn words(info: &mut libc::siginfo_t) -> &mut [usize] {
-    // SAFETY: of the same size, aligned as much, and any bytes are words.
+    // SAFETY: both types have the same size and alignment, and any bytes are valid words.
     let all = unsafe { &mut *(&raw mut *info).cast::<Words>() };
     &mut all[FILLED..]
 }
 
-/// Whose a pair is.
+/// Returns the mark of this copy of the library.
 fn mark() -> usize {
     (&raw const PREVIOUS).addr()
 }
 
-/// What comes next, if this siginfo_t has come from `pass_on`.
+/// Returns what comes next, if this siginfo_t has come from `pass_on`.
 fn next_after(info: &mut libc::siginfo_t) -> Option<*mut Link> {
     let pair = words(info)[1..].chunks_exact(2).find(|pair| pair[0] == mark())?;
     Some(std::ptr::with_exposed_provenance_mut(pair[1]))
 }
 
-/// Whether this siginfo_t has come from `pass_on` of any copy of this library.
+/// Returns whether this siginfo_t has come from `pass_on` of any copy of this library.
 fn is_passed_on(info: &mut libc::siginfo_t) -> bool {
     words(info)[1] != 0
 }
 
-/// False if there is no room for it, after four copies of this library.
+/// Stores what comes next. Returns false if there is no room for it, after four copies of this
+/// library.
 fn set_next(info: &mut libc::siginfo_t, next: *mut Link) -> bool {
     let pair = words(info)[1..].chunks_exact_mut(2).find(|pair| [0, mark()].contains(&pair[0]));
     pair.map(|pair| pair.copy_from_slice(&[mark(), next.expose_provenance()])).is_some()
@@ -221,13 +225,13 @@ fn set_at_end(info: &mut libc::siginfo_t) {
     words(info)[0] = AT_END;
 }
 
-/// All that the kernel knows of a set: in a ucontext_t it has no more, whatever the C library
-/// declares.
+/// Returns the signals of a set. The kernel knows the first word only, and a ucontext_t holds no
+/// more, even if the C library declares a larger set.
 ///
 /// # Safety
-/// `set` can be read that far.
+/// A word can be read at `set`.
 unsafe fn first_word(set: *const libc::sigset_t) -> u64 {
-    // SAFETY: the caller vouches for it.
+    // SAFETY: the caller guarantees that the word can be read.
     unsafe { set.cast::<u64>().read_unaligned() }
 }
 
@@ -241,20 +245,20 @@ fn set_mask(signals: u64) {
     }
 }
 
-/// Lets the default happen, as soon as the handler has returned: a fault happens again, and a
-/// signal that was sent is sent again.
+/// Makes the default action happen as soon as the handler has returned. A fault then happens again.
+/// A signal that was sent is sent again here.
 ///
 /// # Safety
 /// `info` is that of the signal.
 unsafe fn die(info: *mut libc::siginfo_t) {
-    // SAFETY: all-zero is a valid struct, SIG_DFL with no flags; the caller vouches for `info`; the
+    // SAFETY: all-zero is a valid struct, SIG_DFL with no flags. The caller guarantees `info`. The
     // calls may be made in a handler.
     unsafe {
         let default: libc::sigaction = std::mem::zeroed();
         libc::sigaction(libc::SIGBUS, &default, null_mut());
         if is_sent((*info).si_code) {
             let (process, thread) = (libc::getpid(), libc::syscall(libc::SYS_gettid));
-            // With all that was known about it, if that is allowed.
+            // Sends it with all of its information, if that is allowed.
             if libc::syscall(libc::SYS_rt_tgsigqueueinfo, process, thread, libc::SIGBUS, info) != 0
             {
                 libc::raise(libc::SIGBUS);
@@ -263,11 +267,11 @@ unsafe fn die(info: *mut libc::siginfo_t) {
     }
 }
 
-// Of BUS_*, sigaction(2); not in the libc crate for every C library.
+// From BUS_*, sigaction(2); the libc crate does not have it for every C library.
 const BUS_MCEERR_AO: c_int = 5;
 
-/// Whether it was sent, by a process or by the kernel, and is no fault of this thread. Faults
-/// cannot be ignored.
+/// Returns whether a process or the kernel sent the signal, so that it is no fault of this thread.
+/// Faults cannot be ignored.
 fn is_sent(code: c_int) -> bool {
     code <= 0 || code == BUS_MCEERR_AO
 }

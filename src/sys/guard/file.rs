@@ -1,4 +1,4 @@
-//! The length of the file behind a range, asked in a signal handler. Device and inode are compared,
+//! Reads the length of the file behind a range, in a signal handler. Device and inode are compared,
 //! because the number of the descriptor can refer to another file by now.
 
 use std::ffi::c_int;
@@ -8,16 +8,15 @@ use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::SeqCst};
 use crate::sys::call::{Result, check};
 use crate::sys::mapping::Content;
 
-/// The file behind a range. The number of its descriptor may stand for another file by now, because
-/// the program has closed what is not its own, or a child has; so device and inode are compared.
-/// They stay the file's for as long as it is mapped.
+/// The file behind a range. Its device and inode identify it while it is mapped. The number of its
+/// descriptor does not: the program or a child may have closed the descriptor, which is not theirs.
 #[derive(Debug)]
 pub(super) struct File {
-    /// -1 without a file, or where the kernel cannot be asked so.
+    /// The descriptor. -1 without a file, or where statx(2) failed.
     descriptor: AtomicI32,
     device: AtomicU64,
     inode: AtomicU64,
-    /// Where in the file the range begins.
+    /// Offset in the file where the range begins.
     offset: AtomicU64,
 }
 
@@ -27,7 +26,7 @@ impl File {
         File { descriptor: AtomicI32::new(-1), device, inode, offset }
     }
 
-    /// Not while a handler may look.
+    /// Sets the file. No handler may look meanwhile.
     pub(super) fn set(&self, content: Content<'_>) {
         self.descriptor.store(-1, SeqCst);
         let Content::File(fd, offset) = content else { return };
@@ -38,8 +37,8 @@ impl File {
         self.descriptor.store(fd.as_raw_fd(), SeqCst);
     }
 
-    /// How many bytes the file has from the beginning of the range on. `None` if the kernel does
-    /// not tell.
+    /// Returns the number of bytes that the file has from the beginning of the range on. `None` if
+    /// the kernel does not tell.
     pub(super) fn rest(&self) -> Option<u64> {
         let status = status(self.descriptor.load(SeqCst)).ok()?;
         let is_same = (device(&status), status.stx_ino)
@@ -48,15 +47,15 @@ impl File {
     }
 }
 
-/// statx(2), without asking a file system that is elsewhere or a program: the kernel, too, raises
-/// the signal by what it knows.
+/// Returns the status of a file, statx(2). Asks no remote file system and no file system program:
+/// the kernel, too, raises the signal by what it knows itself.
 fn status(descriptor: c_int) -> Result<libc::statx> {
     // SAFETY: all-zero is a valid struct.
     let mut status: libc::statx = unsafe { std::mem::zeroed() };
     let flags = libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC;
     let wanted = libc::STATX_SIZE | libc::STATX_INO;
-    // SAFETY: an empty path and a struct that can be written. Not the C library's statx, which may
-    // do more.
+    // SAFETY: an empty path and a struct that can be written. The C library's statx may do more, so
+    // it is not used here.
     check(unsafe {
         libc::syscall(libc::SYS_statx, descriptor, c"".as_ptr(), flags, wanted, &mut status)
     })?;

@@ -1,7 +1,7 @@
 //! The handler for SIGBUS.
 //!
 //! The kernel tells no library that a program changes the disposition of SIGBUS. So the library
-//! asks for it whenever a guarded map is made, and whenever the handler has called another one:
+//! reads it whenever a guarded map is made, and whenever the handler has called another one:
 //! - SIG_DFL or SIG_IGN: a new guarded map pins the object (`pin`), notes what was there, and
 //!   installs the handler.
 //! - Ours: a new guarded map does nothing.
@@ -18,10 +18,10 @@ use crate::error::Errno;
 use crate::sys::call::Result;
 use crate::sys::copy;
 
-/// Puts the handler in front of whatever is done about SIGBUS, unless it is. EBUSY if it does not
-/// stay there, ELIBACC if the code might be unloaded.
+/// Puts the handler in front of the present action for SIGBUS, unless it is there already. EBUSY if
+/// it does not stay there, ELIBACC if the code might be unloaded.
 pub(super) fn handle() -> Result<()> {
-    // Another thread may install one of its own meanwhile.
+    // Another thread may install a handler of its own meanwhile.
     for _ in 0..3 {
         let current = action(null())?;
         if is_ours(&current) {
@@ -37,15 +37,16 @@ pub(super) fn handle() -> Result<()> {
 fn install(current: &libc::sigaction) -> Result<()> {
     let mut ours = *current;
     ours.sa_sigaction = address();
-    // System calls that the signal interrupts go on if they would without us.
+    // System calls that the signal interrupts are restarted if they would be without our handler.
     let restarts =
         current.sa_sigaction == libc::SIG_IGN || current.sa_flags & libc::SA_RESTART != 0;
     ours.sa_flags =
         libc::SA_SIGINFO | libc::SA_ONSTACK | if restarts { libc::SA_RESTART } else { 0 };
-    // SAFETY: a writable set.
+    // SAFETY: the set is writable.
     unsafe { libc::sigfillset(&mut ours.sa_mask) };
 
-    // Before the handler can run, and again if somebody has changed it meanwhile.
+    // The action must be noted before the handler can run, and again if another thread has changed
+    // it.
     remember(current);
     let replaced = action(&ours)?;
     if replaced.sa_sigaction != current.sa_sigaction && !is_ours(&replaced) {
@@ -54,8 +55,8 @@ fn install(current: &libc::sigaction) -> Result<()> {
     Ok(())
 }
 
-/// Whether a SIGBUS of this thread would come to the handler now: the program has put no other in
-/// its place, and the thread does not block it.
+/// Returns whether a SIGBUS of this thread would reach the handler now: the program has put no
+/// other in its place, and the thread does not block it.
 pub(super) fn is_in_place() -> bool {
     // SAFETY: all-zero is a valid set, and writable.
     let is_blocked = unsafe {
@@ -74,12 +75,12 @@ fn address() -> usize {
     on_fault as *const () as usize
 }
 
-// Of BUS_*, sigaction(2); not in the libc crate for every C library.
+// From BUS_*, sigaction(2); the libc crate does not have them for every C library.
 const BUS_ADRERR: c_int = 2;
 const BUS_OBJERR: c_int = 3;
 
 unsafe extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
-    // SAFETY: the kernel gives a siginfo_t and a ucontext_t; errno is this thread's.
+    // SAFETY: the kernel passes a siginfo_t and a ucontext_t; errno is this thread's.
     unsafe {
         let errno = *libc::__errno_location();
         if !is_survived(&*info, context) && pass_on(signal, info, context) {
@@ -89,24 +90,26 @@ unsafe extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context
     }
 }
 
-/// A handler that we have called may have reset the signal, as Rust's own does: the fault is to
-/// happen again and end the process. So it does with ours in front of the default; and where it was
-/// no fault, guarded maps are still guarded.
+/// Installs the handler again after another handler has reset the signal, as Rust's own does. That
+/// handler wants the fault to happen again and end the process, which it does with ours in front of
+/// the default. If the signal was no fault, guarded maps are still guarded.
 fn put_back() {
     if let Some(current) = action(null()).ok().filter(is_none) {
         let _ = install(&current);
     }
 }
 
+/// Returns whether the access can go on: the page was replaced, or the copy was ended.
+///
 /// # Safety
 /// `context` is the ucontext_t of the signal.
 unsafe fn is_survived(info: &libc::siginfo_t, context: *mut c_void) -> bool {
-    // Broken hardware (BUS_MCEERR_*) is not for us to hide.
+    // Broken hardware (BUS_MCEERR_*) must not be hidden.
     if !matches!(info.si_code, BUS_ADRERR | BUS_OBJERR) {
         return false;
     }
-    // What is copied into a guarded range may be lost itself, wherever it lies.
-    // SAFETY: the caller vouches for it.
+    // A copy into a guarded range may have lost its source, wherever that lies.
+    // SAFETY: the caller guarantees that `context` is that of the signal.
     if unsafe { copy::stop(context) } {
         return true;
     }

@@ -1,29 +1,29 @@
-//! Ranges that survive the loss of their pages. Access to a page of a file that was made shorter,
-//! or whose storage fails, raises SIGBUS, mmap(2). In a guarded range the handler maps zeros there
-//! instead, and the access goes on.
+//! Guards ranges, so that they survive the loss of their pages. Access to a page of a file that was
+//! made shorter, or whose storage fails, raises SIGBUS, mmap(2). In a guarded range the handler
+//! maps zeros there instead, and the access goes on.
 //!
 //! The handler serves the whole process and can interrupt anything. So it allocates nothing, and
-//! passes on every fault that is not its own. It waits only for another thread that is in the
-//! handler or changes its guard. Everything it reads is whole at any moment. So it does not matter
-//! what other threads are doing, or were doing when this process was forked.
+//! passes on every fault outside guarded pages. It waits only for another thread that is in the
+//! handler or changes its guard. Everything that it reads is whole at any moment. So it does not
+//! matter what other threads are doing, or were doing when this process was forked.
 //!
-//! `handler` puts itself in place, `chain` has the handlers behind it, and `pin` keeps its code
-//! loaded. `slot` is what the handler knows of a guard. `replace` maps zeros, as far as `file` says
-//! that the file has ended. `process` has the lock.
+//! `handler` installs the handler, `chain` has the handlers behind it, and `pin` keeps its code
+//! loaded. `slot` is what the handler knows of a guard. `replace` maps zeros, and `file` tells
+//! where the file ends. `process` has the lock.
 //!
 //! The slot keeps a byte of notes for each page, which is in one of these states:
 //! - There: access finds the file. The page is lost when the file is cut or its storage fails.
 //! - Lost: access raises SIGBUS, and the page is replaced. A copy by `read_at` or `write_at` ends
 //!   instead and replaces nothing. If the file grows before any access, the page is there again.
-//! - Being replaced (LOST): access waits for the slot's lock. `check` and copies take the page for
+//! - Being replaced (LOST): access waits for the slot's lock. `check` and copies treat the page as
 //!   replaced.
 //! - Replaced (LOST, REPLACED): access finds zeros and what was stored since, never the file. The
-//!   page is there again when all of the map is mapped anew.
+//!   page is there again when the whole map is mapped anew.
 //! - Released (RELEASED): faults are passed on. The page is there again with the slot's next guard.
 //!
 //! A page is replaced once, because a second time would lose what was stored in between. A thread
-//! that comes second finds REPLACED and tries again. It may fault there again although no page was
-//! replaced meanwhile. Then the program has mapped something else there, zeros do not help, and the
+//! that comes second finds REPLACED and tries again. If it faults there again although no page was
+//! replaced meanwhile, the program has mapped something else there. Zeros do not help then, and the
 //! fault is passed on.
 
 mod chain;
@@ -47,25 +47,25 @@ use crate::sys::call::Result;
 use crate::sys::mapping::{Content, Mapping};
 use crate::sys::process::page_size;
 
-/// A range in which lost pages become zeros instead of a signal, for as long as this lives. Drop it
-/// before the range is unmapped: what is mapped there next is somebody else's. A child made by fork
-/// has its parent's guards.
+/// A range in which lost pages become zeros and raise no signal, while the guard lives. Drop the
+/// guard before the range is unmapped, because other code may map something there next. A child
+/// made by fork has its parent's guards.
 ///
-/// A thread that blocks SIGBUS is not saved, and nobody is while the program has another handler in
-/// place that does not call ours. System calls raise no signal: given lost pages they answer
-/// EFAULT, and the pages stay lost.
+/// The guard does not help a thread that blocks SIGBUS. It helps no thread while the program has
+/// another handler in place that does not call ours. System calls raise no signal: given lost pages
+/// they fail with EFAULT, and the pages stay lost.
 #[derive(Debug)]
 pub(crate) struct Guard {
     slot: &'static Slot,
     range: Range,
-    /// Whether access to some pages was forbidden at some time.
+    /// Whether access to some pages was ever forbidden.
     is_restricted: AtomicBool,
 }
 
 impl Guard {
-    /// Guards the pages of a mapping, which shows this content. What replaces a page gets this
-    /// protection. `is_inherited`: children have the range. Each guard puts the handler in place if
-    /// it is not; errors are those of `handle`.
+    /// Guards the pages of a mapping, which has this content. A page that replaces a lost one gets
+    /// this protection. `is_inherited` means that children have the range. Each call installs the
+    /// handler if it is not in place; the errors are those of `handle`.
     pub fn new(
         mapping: &Mapping,
         content: Content<'_>,
@@ -94,22 +94,21 @@ impl Guard {
         Ok(guard)
     }
 
-    /// Runs `body` while no handler replaces pages of the range. Whoever changes what the handler
-    /// knows of pages does it so, and before it lets go of pages, which may be somebody else's at
-    /// once.
+    /// Runs `body` while no handler replaces pages of the range. Every change of the range or its
+    /// notes uses this. It happens before pages are unmapped, because other code may map something
+    /// there at once.
     fn alone<R>(&self, body: impl FnOnce() -> R) -> R {
         self.slot.alone(|_| body()).expect("there is a guard")
     }
 
-    /// Guards nothing until [`Guard::moved`]: what is unmapped meanwhile can be somebody else's at
-    /// once.
+    /// Guards nothing until [`Guard::moved`]. The range may be unmapped meanwhile, and other code
+    /// may map something there at once.
     pub fn suspend(&mut self) {
         self.alone(|| self.slot.publish(Range::NONE));
     }
 
-    /// The range is elsewhere or of another length now, for which [`Guard::make_room`] has made
-    /// room. Pages that were replaced are thought to have moved along, and those past a new end to
-    /// be gone.
+    /// Sets the new place or length of the range, for which [`Guard::make_room`] has made room.
+    /// Replaced pages are assumed to have moved along, and pages past a new end to be gone.
     pub fn moved(&mut self, start: NonNull<u8>, length: usize) {
         let old = self.range;
         let new = Range { start: start.addr().get(), length, ..old };
@@ -119,13 +118,14 @@ impl Guard {
         self.range = new;
         self.alone(|| {
             self.slot.publish(new);
-            // What will be mapped there later is no replacement, and protected as the rest.
+            // A page that is mapped past the new end later is no replacement, and has the
+            // protection of the range.
             self.slot.note(new.pages()..old.pages(), !0, 0);
         });
     }
 
-    /// Maps all of the range anew. Nothing in it is a replacement any more, whether that succeeds
-    /// or not.
+    /// Maps the whole range anew with `map`. No page is a replacement afterwards, even if `map`
+    /// fails.
     pub fn renew<R>(&self, map: impl FnOnce() -> R) -> R {
         self.alone(|| {
             let mapped = map();
@@ -134,14 +134,13 @@ impl Guard {
         })
     }
 
-    /// The whole pages among these bytes are to be unmapped: what comes to lie there is not
-    /// guarded.
+    /// Stops guarding the whole pages among these bytes, which are about to be unmapped.
     pub fn release(&self, bytes: ops::Range<usize>) {
         let pages = bytes.start.div_ceil(1 << self.range.shift)..bytes.end >> self.range.shift;
         self.alone(|| self.slot.note(pages, 0, RELEASED));
     }
 
-    /// The pages that hold these bytes are to have another protection, and so what replaces them.
+    /// Notes another protection for the pages that hold these bytes. Their replacements get it too.
     pub fn protect(&self, bytes: ops::Range<usize>, protection: c_int) {
         let denied = (self.range.protection & !protection) as u8 & DENIED;
         if denied != 0 {
@@ -151,31 +150,31 @@ impl Guard {
         self.alone(|| self.slot.note(pages, DENIED, denied));
     }
 
-    /// Access to some pages will be a SIGSEGV, against which this is no help.
+    /// Notes that access to some pages will raise SIGSEGV, which the guard does not prevent.
     pub fn restrict(&self) {
         self.is_restricted.store(true, SeqCst);
     }
 
-    /// Whether this thread can copy from and to the range now, and a page that is lost ends the
-    /// copy and nothing else. Not so where access may be a SIGSEGV: some pages are protected, or
-    /// this is a child that does not have the range.
+    /// Returns whether a lost page would only end a copy that this thread makes now. It does not if
+    /// access may raise SIGSEGV: some pages are protected, or this is a child that does not have
+    /// the range.
     pub fn ends_copies(&self) -> bool {
         !self.is_restricted.load(SeqCst) && self.slot.is_here() && is_in_place()
     }
 
-    /// Children that are forked from now on do not have all of the range, and may have something
-    /// else there: it is not guarded in them. (Before Linux 4.14 they cannot be told from this
-    /// process.)
+    /// Stops guarding the range in children that are forked from now on. They do not have all of
+    /// it, and may have something else there. (Before Linux 4.14 the handler cannot distinguish
+    /// them from this process.)
     pub fn leave_children(&self) {
         self.slot.process.store(Process::number(), SeqCst);
     }
 
-    /// Whether pages have been replaced.
+    /// Returns whether pages have been replaced.
     pub fn is_lost(&self) -> bool {
         self.slot.lost.load(SeqCst)
     }
 
-    /// How many of these bytes there are before a page that has been replaced.
+    /// Returns the number of these bytes before the first page that has been replaced.
     pub fn kept(&self, bytes: ops::Range<usize>) -> usize {
         if !self.is_lost() {
             return bytes.len();
@@ -185,7 +184,7 @@ impl Guard {
         replaced.map_or(bytes.len(), |page| (page << self.range.shift).saturating_sub(bytes.start))
     }
 
-    /// Makes room for notes on as many pages as hold these bytes.
+    /// Makes room for notes on the pages that hold this number of bytes.
     pub fn make_room(&mut self, length: usize) -> Result<()> {
         let pages = length.div_ceil(1 << self.range.shift);
         for level in (0..LEVELS).take_while(|level| first_page(*level) < pages) {
@@ -199,14 +198,14 @@ impl Guard {
     }
 }
 
-/// Whether there is or was a guard in this process.
+/// Returns whether there is or was a guard in this process.
 #[inline]
 pub(crate) fn is_any() -> bool {
     Process::is_made()
 }
 
-/// Whether a page among the bytes at these addresses was lost and has been replaced, in any guarded
-/// range.
+/// Returns whether a page among the bytes at these addresses was lost and has been replaced, in any
+/// guarded range.
 pub(crate) fn lost_among(addresses: ops::Range<usize>) -> bool {
     if Process::number() == 0 {
         return false;
@@ -246,7 +245,7 @@ mod tests {
     use crate::sys::file;
     use crate::sys::mapping::MmapOptions;
 
-    /// A file of some pages that hold ones, and its guarded map. The guard goes first.
+    /// Returns the guarded map of a file whose pages hold ones. The guard is dropped first.
     fn mapped(pages: usize) -> (Guard, Mapping, OwnedFd) {
         let (length, protection) = (pages * page_size(), libc::PROT_READ | libc::PROT_WRITE);
         let fd = file::memfd_create(c"guarded", 0).expect("a file");
@@ -266,9 +265,9 @@ mod tests {
         file::ftruncate(fd.as_fd(), (pages * page_size()) as u64).expect("another length");
     }
 
-    /// The first byte of a page.
+    /// Returns the first byte of a page.
     fn byte(mapping: &Mapping, page: usize) -> u8 {
-        // SAFETY: within the map, and guarded.
+        // SAFETY: the page lies within the map, and is guarded.
         unsafe { mapping.base().add(page * page_size()).read_volatile() }
     }
 
@@ -285,7 +284,7 @@ mod tests {
         let (protection, flags) = (libc::PROT_READ, libc::MAP_SHARED | libc::MAP_FIXED);
         let rest = mapping.base().as_ptr().wrapping_add(page_size()).cast();
         let offset = page_size() as libc::off_t;
-        // SAFETY: the rest of the map, to which nothing refers.
+        // SAFETY: the rest of the map is ours, and nothing refers to it.
         let placed = unsafe {
             libc::mmap(rest, length - page_size(), protection, flags, fd.as_raw_fd(), offset)
         };
@@ -362,12 +361,12 @@ mod tests {
         cut(&fd, 0);
         let mut status = -1;
         let is_child = guard.alone(|| {
-            // SAFETY: the child reads a guarded byte, which allocates nothing, and ends, also if it
-            // waits for ever.
+            // SAFETY: the child reads a guarded byte, which allocates nothing, and ends. If it
+            // waits without end, the alarm ends it.
             unsafe {
                 let child = libc::fork();
                 if child == 0 {
-                    // The thread that forks has all signals blocked here; others would not.
+                    // The forking thread has all signals blocked here; other threads would not.
                     let mut none = std::mem::zeroed();
                     libc::sigemptyset(&mut none);
                     libc::pthread_sigmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());

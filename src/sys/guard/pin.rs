@@ -1,4 +1,4 @@
-//! The object that contains the handler stays loaded: dl_iterate_phdr(3) finds its name, and
+//! Keeps the object that contains the handler loaded. dl_iterate_phdr(3) finds its name, and
 //! dlopen(3) with RTLD_NOLOAD and RTLD_NODELETE keeps it.
 //!
 //! Plugins that were linked with the archive need this. The shared library is linked with `-z
@@ -9,8 +9,9 @@ use std::ffi::{c_char, c_int, c_void};
 
 use crate::sys::call::Result;
 
-/// Keeps the object that a function is in loaded for good, whoever calls dlclose(3): a program, the
-/// shared library, or a plugin that was linked with the archive. ELIBACC if the loader refuses.
+/// Keeps the object that contains a function loaded, even if all users call dlclose(3). The object
+/// is a program, the shared library, or a plugin that was linked with the archive. ELIBACC if the
+/// loader refuses.
 #[cfg(not(target_env = "musl"))]
 pub(super) fn pin(function: usize) -> Result<()> {
     use std::ptr::null;
@@ -27,9 +28,9 @@ pub(super) fn pin(function: usize) -> Result<()> {
         _: usize,
         search: *mut c_void,
     ) -> c_int {
-        // SAFETY: the loader gives an object, and the search is that of `pin`.
+        // SAFETY: the loader passes an object, and `pin` passes the search.
         let (object, search) = unsafe { (&*object, &mut *search.cast::<Search>()) };
-        // SAFETY: it has so many segments.
+        // SAFETY: the loader guarantees that the object has `dlpi_phnum` segments.
         let segments =
             unsafe { std::slice::from_raw_parts(object.dlpi_phdr, object.dlpi_phnum.into()) };
         let is_here =
@@ -45,30 +46,30 @@ pub(super) fn pin(function: usize) -> Result<()> {
 
     let Some(dlopen) = dlopen() else { return Ok(()) };
     let mut search = Search { function, name: null() };
-    // SAFETY: the function does as the loader expects, and the search outlives the call.
+    // SAFETY: `look` is a callback of this type, and the search outlives the call.
     unsafe { libc::dl_iterate_phdr(Some(look), (&raw mut search).cast()) };
     if search.name.is_null() {
         return Err(Errno(libc::ELIBACC));
     }
-    // SAFETY: a string of the object that this code is in.
+    // SAFETY: the name is a string of the object that contains this code.
     if unsafe { *search.name } == 0 {
-        // The program itself.
+        // The name is empty: the function is in the program itself.
         return Ok(());
     }
     let flags = libc::RTLD_LAZY | libc::RTLD_NOLOAD | libc::RTLD_NODELETE;
-    // SAFETY: as above. Nothing is loaded, so nothing is run.
+    // SAFETY: the name is a string, as above. RTLD_NOLOAD loads nothing, so no constructor runs.
     if unsafe { dlopen(search.name, flags) }.is_null() { Err(Errno(libc::ELIBACC)) } else { Ok(()) }
 }
 
-/// dlopen(3), if the program has it: where nobody can call dlclose(3) nothing is unloaded. Asked
-/// for by name, because the linker warns of it in programs that are linked statically.
+/// Returns dlopen(3), if the program has it. Without dlopen(3) there is no dlclose(3), and nothing
+/// is unloaded. It is looked up by name, because the linker warns of it in static programs.
 #[cfg(not(target_env = "musl"))]
 fn dlopen() -> Option<unsafe extern "C" fn(*const c_char, c_int) -> *mut c_void> {
-    // SAFETY: a string; null or the function, which has this type.
+    // SAFETY: the name is a string. The result is null or the function, which has this type.
     unsafe { std::mem::transmute(libc::dlsym(libc::RTLD_DEFAULT, c"dlopen".as_ptr())) }
 }
 
-/// musl's dlclose(3) unloads nothing.
+/// Does nothing, because musl's dlclose(3) unloads nothing.
 #[cfg(target_env = "musl")]
 pub(super) fn pin(_: usize) -> Result<()> {
     Ok(())

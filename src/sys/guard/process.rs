@@ -1,4 +1,4 @@
-//! Which process this is, one thread at a time, and faults that come again.
+//! Identifies this process, lets one thread work at a time, and detects faults that come again.
 //!
 //! The lock of a slot is held, with all signals blocked, while pages are replaced and while the
 //! range or the notes change. It lies in memory that is zeros in a child made by fork, so no child
@@ -13,49 +13,51 @@ use crate::sys::call::Result;
 use crate::sys::mapping::Mapping;
 use crate::sys::process::page_size;
 
-/// What a child made by fork has not inherited from its parent: memory that is zeros there at
-/// first, MADV_WIPEONFORK (Linux 4.14; before, it is inherited).
+/// State that a child made by fork does not inherit. Its memory is zeros in the child at first,
+/// MADV_WIPEONFORK (Linux 4.14). Older kernels let the child inherit it.
 pub(super) struct Process {
-    /// Different from that of all processes that this one was forked from.
+    /// Differs from the numbers of all processes that this one was forked from.
     number: AtomicU32,
-    /// Each serves some of the slots. A child must not wait for a thread that it does not have.
+    /// Locks. Each one serves some of the slots. A child must not wait for a thread that it does
+    /// not have.
     locks: [AtomicBool; 512],
     /// How often pages were replaced.
     replacements: AtomicUsize,
-    /// What threads faulted on last although it had been replaced; the lowest bits of a thread's
-    /// number choose the place.
+    /// The last faults of threads on pages that had been replaced already. The lowest bits of a
+    /// thread's number choose the place.
     retried: [AtomicUsize; 64],
 }
 
-/// Mapped by the first guard, for good.
+/// The first guard maps it, and it is never unmapped.
 static PROCESS: AtomicPtr<Process> = AtomicPtr::new(null_mut());
 
 impl Process {
     fn this() -> Option<&'static Process> {
-        // SAFETY: null, or mapped for good, and all zeros is a valid state.
+        // SAFETY: the pointer is null, or memory that is never unmapped and in which all zeros is
+        // valid.
         unsafe { PROCESS.load(SeqCst).as_ref() }
     }
 
-    /// Whether a guard was ever made.
+    /// Returns whether a guard was ever made.
     #[inline]
     pub(super) fn is_made() -> bool {
         !PROCESS.load(SeqCst).is_null()
     }
 
-    /// This process's number, given to it when it is first asked for; 0 before there is a guard.
+    /// Returns this process's number, which the first call chooses; 0 before there is a guard.
     pub(super) fn number() -> u32 {
-        /// Inherited, so that a child goes on counting where its parent was.
+        /// A child inherits it, and so continues to count from its parent's number.
         static LAST: AtomicU32 = AtomicU32::new(0);
         let Some(process) = Process::this() else { return 0 };
         if process.number.load(SeqCst) == 0 {
-            // Of several threads one is first.
+            // If several threads are here, one of them is first.
             let _ =
                 process.number.compare_exchange(0, LAST.fetch_add(1, SeqCst) + 1, SeqCst, SeqCst);
         }
         process.number.load(SeqCst)
     }
 
-    /// Maps the memory unless that is done.
+    /// Maps the memory, unless that has been done.
     pub(super) fn make() -> Result<()> {
         if Process::this().is_some() {
             return Ok(());
@@ -83,11 +85,11 @@ impl Process {
         let mask = set_mask(libc::SIG_BLOCK, !0);
         let mut round = 0;
         while lock.swap(true, SeqCst) {
-            // The other thread may be of lower priority, so only sleeping lets it run for sure.
+            // The other thread may have a lower priority, so only sleep certainly lets it run.
             let moment =
                 libc::timespec { tv_sec: 0, tv_nsec: if round < 10 { 0 } else { 1_000_000 } };
-            // SAFETY: a valid struct. Not the C library's nanosleep, where a thread can be
-            // cancelled.
+            // SAFETY: a valid struct. The C library's nanosleep is a cancellation point, so it is
+            // not used here.
             unsafe { libc::syscall(libc::SYS_nanosleep, &moment, null_mut::<libc::timespec>()) };
             round += 1;
         }
@@ -97,14 +99,15 @@ impl Process {
         Some(result)
     }
 
-    /// Pages have been replaced.
+    /// Notes that pages have been replaced.
     pub(super) fn count_replacement(&self) {
         self.replacements.fetch_add(1, SeqCst);
     }
 
-    /// Whether this is the first fault of this thread on this page since pages were last replaced.
+    /// Returns whether this is the first fault of this thread on this page since pages were last
+    /// replaced.
     pub(super) fn is_first_fault(&self, page: usize) -> bool {
-        // SAFETY: no preconditions. (The C library's gettid is younger than some systems.)
+        // SAFETY: no preconditions. (Some systems are older than the C library's gettid.)
         let thread = unsafe { libc::syscall(libc::SYS_gettid) } as usize;
         let odd = 0x9e37_79b9_7f4a_7c15_u64 as usize;
         let mixed = [thread, page, self.replacements.load(SeqCst)];
@@ -114,11 +117,11 @@ impl Process {
     }
 }
 
-/// rt_sigprocmask(2), with the signals too that the C library keeps to itself. Returns the mask
-/// from before.
+/// Changes the signal mask, rt_sigprocmask(2), including the signals that the C library keeps to
+/// itself. Returns the mask from before.
 fn set_mask(how: c_int, signals: u64) -> u64 {
     let mut before = 0u64;
-    // SAFETY: both are sets of the size that the kernel knows.
+    // SAFETY: both pointers refer to sets of the size that the kernel knows.
     unsafe {
         libc::syscall(libc::SYS_rt_sigprocmask, how, &signals, &mut before, size_of::<u64>())
     };

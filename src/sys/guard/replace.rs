@@ -1,4 +1,4 @@
-//! Lost pages become zeros.
+//! Replaces lost pages with zeros.
 //!
 //! One mapping for each lost page would exceed vm.max_map_count. All pages past the end of the file
 //! are lost, and statx(2) tells where it ends. So the first fault past the end replaces 1 page. The
@@ -7,8 +7,8 @@
 //! at most 19 faults, in any order, and about as many mappings. The price: pages that are past the
 //! end at that moment become zeros, and stay so, although no thread has touched them.
 //!
-//! Where the storage fails, or statx(2) is refused, only the fault itself tells, and the page is
-//! replaced alone. The kernel joins neighbours; scattered pages take a mapping each.
+//! Where the storage fails, or statx(2) is refused, only the fault itself shows the loss, and the
+//! page is replaced alone. The kernel joins neighbours; scattered pages take a mapping each.
 //!
 //! A fault that replaces one page costs about ten times the first touch of anonymous memory. Over
 //! 64 MiB a lost page costs no more than that touch, in order, every second page, or at random.
@@ -21,27 +21,24 @@ use std::sync::atomic::Ordering::SeqCst;
 use super::slot::{DENIED, LOST, RELEASED, REPLACED, Range, Slot};
 
 impl Slot {
-    /// Makes the page at `address` zeros, unless another thread has. False: that is no help, or the
-    /// kernel refuses.
-    ///
-    /// A mapping for each page would be more mappings than a process can have, so with every page
-    /// past the end of the file others are replaced that are past it, too: 1, 2, 4 and so on. The
-    /// kernel joins neighbours.
+    /// Replaces the page at `address` with zeros, unless another thread has done so. Returns false
+    /// if that does not help, or the kernel refuses. May replace other lost pages too; see the top
+    /// of this file.
     pub(super) fn replace(&self, address: usize) -> bool {
         let is_replaced = self.alone(|process| {
-            // What it was when the handler began may have changed before this.
+            // The range may have changed between the handler's look and this lock.
             let Some(range) = self.range_at(address) else { return false };
             let page = range.page(address);
             if self.noted(page) & REPLACED != 0 {
-                // Replaced twice, the page would lose what was stored into it in between. Access
-                // will do, unless the program has mapped something else there.
+                // A second replacement would lose what was stored in between. Repeating the access
+                // is enough, unless the program has mapped something else there.
                 return process.is_first_fault(address >> range.shift);
             }
             let mut is_replaced = false;
             let run = self.run(&range, page);
             let mut start = run.start;
             while start < run.end {
-                // All have the same notes.
+                // Finds the pages from `start` on that have the same notes.
                 let noted = self.noted(start);
                 let end =
                     (start..run.end).find(|page| self.noted(*page) != noted).unwrap_or(run.end);
@@ -61,8 +58,8 @@ impl Slot {
         is_replaced == Some(true)
     }
 
-    /// The pages that are replaced with this one. Any of them is lost at this moment; where nothing
-    /// but the fault says so, it is this one.
+    /// Returns the pages that are replaced together with this one. All of them are lost at this
+    /// moment. If only the fault shows a loss, it is this page alone.
     fn run(&self, range: &Range, page: usize) -> ops::Range<usize> {
         let rest = self.file.rest().unwrap_or(u64::MAX);
         let end_of_file = usize::try_from(rest.div_ceil(1 << range.shift)).unwrap_or(usize::MAX);
@@ -75,7 +72,7 @@ impl Slot {
     }
 
     fn make_zeros(&self, range: &Range, pages: ops::Range<usize>) -> bool {
-        // Before the zeros can be seen.
+        // This must be set before any thread can see the zeros.
         self.lost.store(true, SeqCst);
         let noted = self.noted(pages.start);
         self.note(pages.clone(), 0, LOST);
@@ -83,13 +80,13 @@ impl Slot {
         let length = pages.len() << range.shift;
         let protection = range.protection & !c_int::from(noted & DENIED);
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED | libc::MAP_NORESERVE;
-        // SAFETY: the pages lie in a range whose owner asked for this, and nothing is in them.
+        // SAFETY: the pages lie in a range whose owner asked for this, and their content is lost.
         if unsafe { libc::mmap(start, length, protection, flags, -1, 0) } == libc::MAP_FAILED {
             self.note(pages, LOST, 0);
             return false;
         }
         if self.process.load(SeqCst) != 0 {
-            // SAFETY: mapped just now.
+            // SAFETY: the pages were mapped just now.
             unsafe { libc::madvise(start, length, libc::MADV_DONTFORK) };
         }
         self.note(pages, 0, REPLACED);

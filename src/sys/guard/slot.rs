@@ -1,10 +1,10 @@
 //! What the handler knows of the guards. Slots are never freed; each serves one guard after the
 //! other.
 //!
-//! - Free, or suspended while the map moves: the handler passes a fault in the range on.
+//! - Free, or suspended while the map moves: the handler passes on a fault in the range.
 //! - Published: the handler replaces the page. A new range is written beside the old one, so one of
 //!   the two is whole at any moment.
-//! - Not in this process, because a child does not have the map: the handler passes the fault on.
+//! - Not in this process, because a child does not have the map: the handler passes on the fault.
 
 use std::ffi::c_int;
 use std::ops;
@@ -26,30 +26,29 @@ pub(super) struct Range {
 }
 
 impl Range {
-    /// In which no address lies.
+    /// A range that contains no address.
     pub(super) const NONE: Range = Range { start: 0, length: 0, protection: 0, shift: 0 };
 
     pub(super) fn pages(&self) -> usize {
         self.length >> self.shift
     }
 
-    /// Which page an address is in.
+    /// Returns the index of the page that an address is in.
     pub(super) fn page(&self, address: usize) -> usize {
         address.wrapping_sub(self.start) >> self.shift
     }
 }
 
-/// Where a guard is noted for the handler. A slot lives for ever and serves one guard after the
-/// other.
+/// The handler's record of one guard. A slot is never freed and serves one guard after the other.
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) taken: AtomicBool,
-    /// How often a range was published. The last bit says where the latest is.
+    /// How often a range was published. The last bit is the index of the latest one.
     version: AtomicUsize,
-    /// The next one is written beside the latest, which stays whole. So one that is never finished,
-    /// because another thread of this process forked meanwhile, does no harm in the child.
+    /// The next range is written beside the latest, which stays whole. If another thread forks
+    /// while a range is being written, the child still finds a whole one.
     ranges: [SharedRange; 2],
-    /// What the range shows. Like the notes, it is looked at and changed under the slot's lock.
+    /// The file behind the range. Like the notes, it is read and changed under the slot's lock.
     pub(super) file: File,
     /// The only process that has the range, [`Process::number`]; 0 if children have it too.
     pub(super) process: AtomicU32,
@@ -59,8 +58,9 @@ pub(super) struct Slot {
     /// Whether there may be a note.
     noted: AtomicBool,
     /// A byte for each page: [`DENIED`], [`REPLACED`], [`RELEASED`], [`LOST`]. Each level has room
-    /// for twice as many pages as the one before, so that more room needs no moving. Never
-    /// unmapped: the handler may look here for what lies in released pages while the guard ends.
+    /// for twice as many pages as the one before, so that more room needs no moving. Levels are
+    /// never unmapped, because the handler may still read them for a fault in a released page while
+    /// the guard ends.
     pub(super) notes: [AtomicPtr<AtomicU8>; LEVELS],
 }
 
@@ -88,12 +88,12 @@ pub(super) const RELEASED: u8 = 16;
 /// The page is being replaced, or has been.
 pub(super) const LOST: u8 = 32;
 
-/// A byte each.
+/// Number of pages in the first level, with a byte for each.
 pub(super) const PAGES_IN_FIRST_LEVEL: usize = 4096;
-/// More pages than an address space has.
+/// Enough levels for more pages than an address space has.
 pub(super) const LEVELS: usize = 40;
 
-/// The first page that is noted in this level.
+/// Returns the first page that is noted in this level.
 pub(super) fn first_page(level: usize) -> usize {
     ((1 << level) - 1) * PAGES_IN_FIRST_LEVEL
 }
@@ -113,7 +113,7 @@ impl Slot {
         }
     }
 
-    /// A slot that nobody has.
+    /// Takes a slot that has no guard.
     pub(super) fn take() -> &'static Slot {
         let mut table = &TABLE;
         loop {
@@ -136,7 +136,7 @@ impl Slot {
         self.version.store(next, SeqCst);
     }
 
-    /// The range that was published last, if it is guarded at this address in this process.
+    /// Returns the range that was published last, if it is guarded at this address in this process.
     pub(super) fn range_at(&self, address: usize) -> Option<Range> {
         loop {
             let version = self.version.load(SeqCst);
@@ -152,25 +152,27 @@ impl Slot {
                 && self
                     .noted_on(range.page(address))
                     .is_some_and(|note| note.load(SeqCst) & RELEASED == 0);
-            // Only what follows the next version is written over this one, and only then notes
-            // begin anew.
+            // A publication changes the version before this range can be overwritten, and before
+            // the notes are cleared. So an unchanged version proves that all values belong
+            // together.
             if self.version.load(SeqCst) == version {
                 return is_guarded.then_some(range);
             }
         }
     }
 
-    /// Whether this process has the range: it is inherited, or this is the process that made it.
+    /// Returns whether this process has the range: it is inherited, or this is the process that
+    /// made it.
     pub(super) fn is_here(&self) -> bool {
         let process = self.process.load(SeqCst);
         process == 0 || process == Process::number()
     }
 
-    /// The notes on a page.
+    /// Returns the notes on a page, if there is room for them.
     pub(super) fn noted_on(&self, page: usize) -> Option<&AtomicU8> {
         let level = (page / PAGES_IN_FIRST_LEVEL + 1).ilog2() as usize;
         let notes = self.notes.get(level)?.load(SeqCst);
-        // SAFETY: a level has room for all of its pages, and stays.
+        // SAFETY: a level has room for all of its pages, and is never unmapped.
         (!notes.is_null()).then(|| unsafe { &*notes.add(page - first_page(level)) })
     }
 
@@ -179,7 +181,7 @@ impl Slot {
         Process::alone_with(self.number(), body)
     }
 
-    /// Different from that of its neighbours.
+    /// Returns a number that differs from those of the neighbours.
     fn number(&self) -> usize {
         (&raw const *self).addr() / size_of::<Slot>()
     }
@@ -200,7 +202,7 @@ impl Slot {
             return;
         }
         for notes in pages.filter_map(|page| self.noted_on(page)) {
-            // Only looked at where there is nothing to do, notes take no memory.
+            // A page whose bits are right is only read, so that its notes take no memory.
             if notes.load(SeqCst) & removed != 0 {
                 notes.fetch_and(!removed, SeqCst);
             }
@@ -218,11 +220,11 @@ impl Slot {
             self.notes.iter().map(|level| level.load(SeqCst)).take_while(|notes| !notes.is_null());
         for (level, notes) in levels.enumerate() {
             let length = PAGES_IN_FIRST_LEVEL << level;
-            // SAFETY: private memory of this slot becomes zeros, and what looks at it meanwhile
-            // sees one or the other.
+            // SAFETY: private memory of this slot becomes zeros. A thread that reads it meanwhile
+            // sees the old notes or zeros.
             unsafe {
                 if libc::madvise(notes.cast(), length, libc::MADV_DONTNEED) != 0 {
-                    // It is locked.
+                    // The memory is locked, so madvise(2) refuses.
                     (0..length).for_each(|page| (*notes.add(page)).store(0, SeqCst));
                 }
             }
@@ -230,7 +232,7 @@ impl Slot {
     }
 }
 
-/// All slots: more are made when these are taken, and never freed.
+/// All slots. When all of them are taken, another table is made. Tables are never freed.
 pub(super) static TABLE: Table = Table::new();
 
 pub(super) struct Table {
@@ -244,7 +246,7 @@ impl Table {
     }
 
     pub(super) fn next(&self) -> Option<&'static Table> {
-        // SAFETY: null, or leaked below.
+        // SAFETY: the pointer is null, or a table that `next_or_new` leaked.
         unsafe { self.next.load(SeqCst).as_ref() }
     }
 
@@ -254,11 +256,11 @@ impl Table {
         }
         let new = Box::into_raw(Box::new(Table::new()));
         match self.next.compare_exchange(null_mut(), new, SeqCst, SeqCst) {
-            // SAFETY: leaked just now.
+            // SAFETY: the table was leaked just now.
             Ok(_) => unsafe { &*new },
             Err(other) => {
-                // SAFETY: nobody else has seen `new`; `other` was leaked by the thread that was
-                // faster.
+                // SAFETY: no other thread has seen `new`. The thread that was faster has leaked
+                // `other`.
                 unsafe {
                     drop(Box::from_raw(new));
                     &*other
@@ -268,7 +270,7 @@ impl Table {
     }
 }
 
-/// The slot of the guard that has this address in its range.
+/// Returns the slot of the guard that has this address in its range.
 pub(super) fn find(address: usize) -> Option<&'static Slot> {
     let tables = std::iter::successors(Some(&TABLE), |table| table.next());
     { tables }.flat_map(|table| &table.slots).find(|slot| slot.range_at(address).is_some())
