@@ -64,9 +64,11 @@ fn write_all(fd: c_int, bytes: &[u8]) {
 }
 
 thread_local! {
-    // SAFETY: touches no memory.
-    static NAME: CString =
-        CString::new(format!("/bytefd-bench-{}", unsafe { libc::gettid() })).expect("no NUL");
+    static NAME: CString = {
+        // SAFETY: touches no memory.
+        let thread = unsafe { libc::gettid() };
+        CString::new(format!("/bytefd-bench-{thread}")).expect("no NUL")
+    };
 }
 
 /// Does what most programs do.
