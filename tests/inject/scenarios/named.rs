@@ -109,8 +109,8 @@ scenarios![
             stage.skip("this host has no /dev/udmabuf");
         }
         let fd = wrap_with(&vec![1; 8192], WRITABLE, MEMFD).expect("a memory file");
-        // SAFETY: touches no memory.
         assert_eq!(
+            // SAFETY: touches no memory.
             unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, libc::F_SEAL_SHRINK) },
             0
         );

@@ -131,9 +131,9 @@ scenarios![
     "bytefd_pool_trim: a pool of new files": |stage| {
         with_new_files(stage, |pool| {
             let mut error = Error::untouched();
-            // SAFETY: a live pool and a writable error.
             stage.call(|| {
                 result(
+                    // SAFETY: a live pool and a writable error.
                     unsafe { (abi::load().pool_trim)(pool.options(0).pool, 0, &mut error) },
                     &error,
                 )
@@ -155,8 +155,8 @@ scenarios![
     "bytefd_pool_trim: a kept file": |stage| {
         let pool = used();
         let mut error = Error::untouched();
-        // SAFETY: a live pool and a writable error.
         stage.call(|| {
+            // SAFETY: a live pool and a writable error.
             result(unsafe { (abi::load().pool_trim)(pool.options(0).pool, 0, &mut error) }, &error)
         });
         pool.scan(&small(), |fd| check(fd, &small()));

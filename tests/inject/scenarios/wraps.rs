@@ -138,8 +138,8 @@ scenarios![
             )
         });
         if asked.is_some() {
-            // SAFETY: a successful call leaves a text.
             assert_eq!(
+                // SAFETY: a successful call leaves a text.
                 unsafe { CStr::from_ptr(text.as_ptr()) }.to_str().expect("UTF-8").lines().count(),
                 4
             );
