@@ -1,7 +1,7 @@
 //! Bytes in, file descriptor out; and files as bytes.
 //!
-//! - [`wrap`] copies bytes into a sealed file and gives its descriptor away.
-//! - [`scan`] lends such a descriptor to a closure and cleans up whatever happens; a [`Pool`] lends
+//! - [`wrap()`] copies bytes into a sealed file and gives its descriptor away.
+//! - [`scan()`] lends such a descriptor to a closure and cleans up whatever happens; a [`Pool`] lends
 //!   cached files.
 //! - [`MapOptions::open`] maps a file as bytes.
 //! - [`MapOptions::memory`] is memory to be filled in place, which becomes a sealed descriptor; a

@@ -20,8 +20,8 @@ pub enum Access {
     /// with direct_io. The file is opened `O_RDONLY`.
     #[default]
     Read,
-    /// Reading and writing, shared: stores reach the file and everybody who maps it. The file is
-    /// opened `O_RDWR`.
+    /// Reading and writing, shared: stores reach the file and every other mapping of it. The file
+    /// is opened `O_RDWR`.
     Write,
     /// Reading and writing, copy on write: stores stay in this map and never reach the file, which
     /// is opened `O_RDONLY`. Whether later changes of the file show is unspecified, mmap(2).

@@ -32,7 +32,7 @@ pub enum Flush {
     AsyncInvalidate,
 }
 
-/// What [`Map::protect`] allows. Linux lets nobody write or execute what cannot be read.
+/// What [`Map::protect`] allows. On Linux, memory that cannot be read cannot be written or executed.
 ///
 /// ```
 /// use bytefd::{MapOptions, Protection};

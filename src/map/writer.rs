@@ -25,7 +25,7 @@ use crate::wrap::WrapOptions;
 /// are wrapped by [`wrap`](crate::wrap()).
 ///
 /// Each write begins at the position, which [`Seek`] moves. [`MapWriter::written`] is the length of
-/// the content: the end of whatever was written, wherever the position is. [`MapWriter::seal`]
+/// the content up to the last byte that was written, wherever the position is. [`MapWriter::seal`]
 /// seals all of the content. A gap that seeking leaves reads zero.
 ///
 /// ```
@@ -214,7 +214,7 @@ impl MapWriter {
         Ok(MapWriter::default())
     }
 
-    /// Returns the number of bytes of content: the end of whatever was written.
+    /// Returns the length of the content: up to the last byte that was written.
     ///
     /// ```
     /// use std::io::Write;

@@ -24,7 +24,7 @@ pub enum LockKind {
     Exclusive,
 }
 
-/// Selects how long [`file_lock`] waits, and what ends the wait. The default waits until the lock
+/// Selects how long [`file_lock()`] waits, and what ends the wait. The default waits until the lock
 /// is free.
 ///
 /// ```
@@ -79,7 +79,7 @@ impl FileLockOptions {
         self
     }
 
-    /// Locks as [`file_lock`] does, within these limits.
+    /// Locks as [`file_lock()`] does, within these limits.
     ///
     /// ```
     /// use bytefd::share::{FileLockOptions, LockKind};
@@ -89,7 +89,7 @@ impl FileLockOptions {
     /// ```
     ///
     /// # Errors
-    /// As [`file_lock`], and
+    /// As [`file_lock()`], and
     /// - `EAGAIN` if the timeout is zero and another open file description has a conflicting lock.
     /// - `ETIMEDOUT` if the timeout has passed.
     /// - `EINTR` if a signal handler has run and the wait is interruptible.

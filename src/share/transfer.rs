@@ -134,7 +134,7 @@ impl TransferOptions {
 
 /// Sends bytes and descriptors over a Unix socket, unix(7): a stream, datagrams or sequenced
 /// packets. The receiver gets descriptors of the same open file descriptions (`SCM_RIGHTS`).
-/// Nothing is added to the bytes, so the other end can be anybody's code.
+/// Nothing is added to the bytes, so the peer can be code without bytefd.
 ///
 /// A message on a stream goes out whole, in parts if need be. A socket that does not block is
 /// waited for once something was sent. More than 253 descriptors are sent in parts too, each with
