@@ -32,7 +32,8 @@ pub enum Flush {
     AsyncInvalidate,
 }
 
-/// What [`Map::protect`] allows. On Linux, memory that cannot be read cannot be written or executed.
+/// What [`Map::protect`] allows. On Linux, memory that cannot be read cannot be written or executed
+/// either.
 ///
 /// ```
 /// use bytefd::{MapOptions, Protection};
