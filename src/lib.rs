@@ -1,8 +1,8 @@
 //! Bytes in, file descriptor out; and files as bytes.
 //!
 //! - [`wrap()`] copies bytes into a sealed file and gives its descriptor away.
-//! - [`scan()`] lends such a descriptor to a closure and cleans up whatever happens; a [`Pool`] lends
-//!   cached files.
+//! - [`scan()`] lends such a descriptor to a closure, and closes it also after a panic; a [`Pool`]
+//!   lends cached files.
 //! - [`MapOptions::open`] maps a file as bytes.
 //! - [`MapOptions::memory`] is memory to be filled in place, which becomes a sealed descriptor; a
 //!   [`MapWriter`] grows it as it is written.
