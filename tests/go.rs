@@ -77,8 +77,8 @@ const MISSING: &str =
     "libbytefd.a is missing: run make lib in a clone, or install it and use -tags bytefd_system";
 const NOT_GLIBC: &str = "the C library is not glibc: build with -tags musl";
 const GLIBC: &str = "the C library is glibc: build with CC=musl-gcc, or without -tags musl";
-const NO_ARCHIVE: &str = "there is no libbytefd.a for this processor and C library: install one \
-                          and use -tags bytefd_system";
+const NO_ARCHIVE: &str = "no libbytefd.a for this processor and C library: install one, \
+     use -tags bytefd_system";
 
 /// In a clone before `make lib`, and after an archive was removed by hand.
 fn without_an_archive_the_build_says_what_to_do() {

@@ -40,7 +40,7 @@ pub(crate) fn show_extent(file: BorrowedFd<'_>, from: u64, window: &mut ExtentWi
     // MADV_COLLAPSE fails with EINVAL unless the extent has a page.
     way() == Way::Collapse
         && reserve(file, from, from + 1).is_ok()
-        && window.collapse(file, from, Access::Write).is_ok()
+        && window.collapse(file, from, Access::WriteWithoutChildren).is_ok()
 }
 
 /// Allocates the pages of `from..to` of a memory file, which has that size and no pages there yet.

@@ -15,9 +15,12 @@ pub(crate) enum Access {
     /// The mapping is private, so a child that is forked meanwhile does not prevent the file from
     /// being sealed.
     Read,
-    /// The mapping is shared. A child that is forked before MADV_DONTFORK prevents the file from
-    /// being sealed, until it executes or ends.
+    /// The mapping is shared. A child that is forked meanwhile prevents the file from being sealed,
+    /// until it executes or ends.
     Write,
+    /// The mapping is shared, but later children do not have it: MADV_DONTFORK. For mappings that
+    /// stay for as long as a stream is read.
+    WriteWithoutChildren,
 }
 
 const READ_WRITE: libc::c_int = libc::PROT_READ | libc::PROT_WRITE;
@@ -124,11 +127,13 @@ impl ExtentWindow {
     pub fn collapse(&mut self, file: BorrowedFd<'_>, offset: u64, access: Access) -> Result<()> {
         let options = match access {
             Access::Read => MmapOptions { protection: libc::PROT_READ, flags: libc::MAP_PRIVATE },
-            Access::Write => MmapOptions { protection: READ_WRITE, flags: libc::MAP_SHARED },
+            Access::Write | Access::WriteWithoutChildren => {
+                MmapOptions { protection: READ_WRITE, flags: libc::MAP_SHARED }
+            }
         };
         self.shown = None;
         self.reservation.show(self.at, self.extent, Content::File(file, offset), options)?;
-        if access == Access::Write {
+        if access == Access::WriteWithoutChildren {
             self.reservation.keep_from_children(self.at, self.extent);
         }
         self.reservation.collapse(self.at, self.extent)?;
@@ -149,7 +154,7 @@ impl ExtentWindow {
     }
 
     fn bytes(&mut self, at: usize) -> &mut [MaybeUninit<u8>] {
-        assert!(self.shown == Some(Access::Write) && at <= self.extent);
+        assert!(!matches!(self.shown, None | Some(Access::Read)) && at <= self.extent);
         // SAFETY: the range is ours and writable, and no other reference into it exists.
         unsafe {
             let start = self.reservation.base().as_ptr().add(self.at + at);
