@@ -1,7 +1,20 @@
 /*
  * bytefd: bytes in, file descriptor out; and files as bytes. Linux.
  *
- * These conventions hold for every function, unless its description says otherwise.
+ * These conventions hold for every function, unless its comment says otherwise.
+ *
+ * Words
+ * - A scan is a loan of a descriptor. It lasts while the callback of scan_bytes runs, or from
+ *   bytefd_scan_begin (or a variant of it) to bytefd_scan_end. The library itself does not examine
+ *   the content.
+ * - A callback is a function of the program that the library calls.
+ * - The borrower is the code that gets the descriptor of a scan: the callback, or the caller of
+ *   bytefd_scan_begin. Code to which they pass the descriptor is part of it, also in other
+ *   processes.
+ * - An open file description is what open(2) creates. Duplicates of a descriptor share it, with its
+ *   file offset and status flags.
+ * - A lost page is a page of a map whose content no longer exists in the file. A guarded map
+ *   (BYTEFD_MAP_GUARD) survives lost pages.
  *
  * Ownership
  * - The caller owns each descriptor that a function returns, and closes it. The descriptor is
@@ -27,7 +40,9 @@
  * - A length of 0 means no bytes: a function that takes a range checks its arguments, does nothing
  *   and returns 0.
  * - A buffer may be NULL only if its length is 0.
- * - BYTEFD_TO_END as a length means everything from the offset to the end of the map or file.
+ * - BYTEFD_TO_END as a length means everything from the offset to the end of the map or file. For
+ *   bytefd_file_lock and bytefd_file_unlock it is BYTEFD_UNLIMITED instead, because their lengths
+ *   are uint64_t.
  * - An offset past the end of a map is -EINVAL.
  *
  * Flags and constants
@@ -41,7 +56,7 @@
  * - A struct that begins with `size` is initialized with its _INIT macro, which sets all defaults.
  *   A struct that is filled with zeros instead is -EINVAL. NULL for options means all defaults.
  * - BYTEFD_UNLIMITED as a limit means no limit. In a member that _INIT sets to BYTEFD_UNLIMITED or
- *   BYTEFD_TO_END, 0 is -EINVAL. For other members, the description says what 0 means.
+ *   BYTEFD_TO_END, 0 is -EINVAL. For other members, the comment says what 0 means.
  * - A member that is named `reserved` must be 0.
  * - Later versions add members at the end of structs. If the caller's struct is shorter than the
  *   library's, the missing members have their defaults. If it is longer, the further members must
@@ -60,10 +75,10 @@
  *   BYTEFD_INTERRUPTIBLE is given.
  *
  * Threads and signals
- * - Any thread may call any function at any time. The description of each handle names the calls
+ * - Any thread may call any function at any time. The comment on each handle type names the calls
  *   that exclude each other. No function is async-signal-safe, signal-safety(7).
- * - No function is a cancellation point: pthread_cancel(3) takes effect after it has returned. The
- *   callback of a scan can be cancelled, and its descriptor is then closed.
+ * - No function is a cancellation point: pthread_cancel(3) takes effect after it has returned. It
+ *   can end the callback of scan_bytes, and the descriptor is then closed.
  * - No function prints, exits, or changes the caller's signal mask. Only BYTEFD_MAP_GUARD changes
  *   a signal disposition: it installs a handler for SIGBUS.
  * - Inside a function, a lost page, a full disk or a file that is too large is an error, and raises
@@ -71,8 +86,12 @@
  * - A memory cgroup is an exception for every function: if a copy exceeds its limit, the kernel
  *   kills a process of the cgroup. Set `spill_threshold`, so that large content goes to disk.
  *
- * shm_wrap_buffer, scan_bytes and map_file are short names of bytefd_wrap_buffer,
- * bytefd_scan_bytes and bytefd_map_file. They are defined at the end of the header.
+ * shm_wrap_buffer, scan_bytes and map_file are short names of bytefd_wrap_buffer, bytefd_scan_bytes
+ * and bytefd_map_file. They are defined at the end of the header. shm_wrap_buffer creates no named
+ * object of shared memory; bytefd_shm_open does.
+ *
+ * The library is for 64-bit Linux and is tested on Linux 5.10 and later. A version of Linux behind
+ * a feature is the first one that has it.
  *
  * Everything here exists since 0.1.0, unless it says otherwise.
  *
@@ -104,7 +123,7 @@
 
 /* As a length: to the end of the map or file. */
 #define BYTEFD_TO_END SIZE_MAX
-/* As a limit: no limit. */
+/* As a limit: no limit. As a length of bytefd_file_lock: to the end of the file. */
 #define BYTEFD_UNLIMITED UINT64_MAX
 
 /* The compiler warns if a result is dropped, and checks the sizes of buffers. */
@@ -171,14 +190,14 @@
 
 /**
  * Opens the descriptor for reading only (O_RDONLY), for code that checks the access mode. The file
- * is sealed nevertheless. Needs /proc.
+ * has the same seals as without this flag. Needs /proc.
  */
 #define BYTEFD_READ_ONLY (1ull << 3)
 
 /**
  * Makes the file executable, with mode 0500. Without this flag execve(2) of the file is refused.
- * Linux 6.3 and later refuse it permanently, by a seal (F_SEAL_EXEC), except with BYTEFD_WRITABLE
- * and BYTEFD_SEAL_CONTENT. Only execve(2) is refused: a PROT_EXEC mapping of any file works.
+ * Linux 6.3 and later refuse it permanently, by a seal (F_SEAL_EXEC), unless BYTEFD_WRITABLE or
+ * BYTEFD_SEAL_CONTENT is set. Only execve(2) is refused: a PROT_EXEC mapping of any file works.
  * - A script needs BYTEFD_INHERIT too, because its interpreter opens it after close-on-exec has
  *   taken effect.
  * - After dlopen(3) of "/proc/self/fd/N", keep the descriptor open for as long as the object may
@@ -190,22 +209,30 @@
 #define BYTEFD_EXECUTABLE (1ull << 4)
 
 /**
- * Adds exactly the seals F_SEAL_WRITE, F_SEAL_GROW and F_SEAL_SHRINK (0xe), so that the caller can
- * add further seals. Only a memfd can be sealed, so that BYTEFD_BACKEND_AUTO means
- * BYTEFD_BACKEND_MEMFD here. The descriptor is open for reading and writing, because adding seals
- * needs that. With BYTEFD_READ_ONLY no seals can be added through it. Kernels before 6.7 map it
- * privately only; a descriptor from bytefd_reopen can be mapped shared there too.
+ * Leaves out the seal F_SEAL_SEAL, so that the caller can add further seals. The file has exactly
+ * F_SEAL_WRITE, F_SEAL_GROW and F_SEAL_SHRINK (0xe). (Where vm.memfd_noexec is 2 the kernel itself
+ * adds F_SEAL_EXEC.)
+ * - Only a memfd can be sealed. BYTEFD_BACKEND_AUTO therefore means BYTEFD_BACKEND_MEMFD here, and
+ *   other backends are -EINVAL.
+ * - The descriptor is open for reading and writing, because adding seals needs that. With
+ *   BYTEFD_READ_ONLY no seals can be added through it.
+ * - Kernels before 6.7 map the file only privately through a descriptor that is open for writing.
+ *   A descriptor from bytefd_reopen can be mapped shared there too.
  */
 #define BYTEFD_SEAL_CONTENT (1ull << 5)
 
 /**
- * Lends the cached file of a pool itself, for reading and writing. The callback of the scan
- * promises to keep nothing and to change nothing. It is for scans with a pool of BYTEFD_POOL_REUSE
- * or BYTEFD_POOL_AUTO; with BYTEFD_POOL_NEW_FILES it is -EINVAL. See bytefd_pool.
+ * Lends a cached file of a pool for reading and writing, without the kernel's proof that nobody
+ * else has it open. The caller promises that the borrower keeps nothing and changes nothing. See
+ * bytefd_pool.
  *
- * Warning: never use this flag for an engine in another process, or for an engine with a deadline.
- * Such an engine can still read the file when the callback has returned, and then reads the next
- * upload. In a trial, 12 of 12 late answers belonged to the next upload.
+ * The flag is for scans with a pool of BYTEFD_POOL_REUSE or BYTEFD_POOL_AUTO. With
+ * BYTEFD_POOL_NEW_FILES, without a pool, and in the functions whose names begin with bytefd_wrap_,
+ * it is -EINVAL.
+ *
+ * Warning: never use this flag for a borrower in another process, or for one that may outlast the
+ * scan because of a deadline. Such a borrower can still read the file when the scan has ended, and
+ * then reads the next upload. In a trial, 12 of 12 late answers belonged to the next upload.
  */
 #define BYTEFD_TRUST_CALLBACK (1ull << 6)
 
@@ -238,7 +265,7 @@
 
 /**
  * Uses, for each size, the cheaper of BYTEFD_POOL_REUSE and BYTEFD_POOL_NEW_FILES, if the host
- * allows both. It promises what BYTEFD_POOL_REUSE promises. 0 means the same.
+ * allows both. It protects content as BYTEFD_POOL_REUSE does. 0 means the same.
  */
 #define BYTEFD_POOL_AUTO 2147483680u
 
@@ -255,8 +282,8 @@
 
 /**
  * Maps for reading only, by a private mapping (PROT_READ, MAP_PRIVATE). Changes of the file by
- * others are visible in the map, except on file systems that have no shared mappings, such as FUSE
- * with direct_io. The file is opened O_RDONLY.
+ * others are visible in the map, because without stores no page is copied. Exceptions are file
+ * systems that have no shared mappings, such as FUSE with direct_io. The file is opened O_RDONLY.
  */
 #define BYTEFD_MAP_READ 2147483649u
 
@@ -268,8 +295,9 @@
 
 /**
  * Maps for reading and writing, copy on write: stores stay in this map and never reach the file.
- * The file is opened O_RDONLY. Whether later changes of the file are visible is unspecified,
- * mmap(2).
+ * The file is opened O_RDONLY. A page shows changes of the file by others until it is copied: at
+ * the first store, or at once with BYTEFD_MAP_POPULATE or BYTEFD_MAP_MLOCK. Linux does so; mmap(2)
+ * leaves it unspecified.
  */
 #define BYTEFD_MAP_PRIVATE 2147483651u
 
@@ -298,8 +326,9 @@
 /**
  * Uses huge pages that the administrator has reserved (vm.nr_hugepages), hugetlbfs. For
  * bytefd_map_memory. The length must be a multiple of their size, and not 0. It can grow only
- * within `reserve`. The call fails with -ENOMEM if not enough huge pages are free. (Other huge
- * pages need no flag: BYTEFD_MAP_POPULATE uses them for memory where they pay.)
+ * within `reserve`. The call fails with -ENOMEM if not enough huge pages are free. (Huge pages
+ * that are not reserved do not need this flag: with BYTEFD_MAP_POPULATE, bytefd_map_memory uses
+ * them where they pay.)
  */
 #define BYTEFD_MAP_HUGE_PAGES (1ull << 12)
 
@@ -314,7 +343,7 @@
 /**
  * Allows a range past the end of the file. The rest of the file's last page reads zero, and stores
  * there never reach the file. Access to pages entirely past the end raises SIGBUS until the file
- * grows.
+ * grows. With BYTEFD_MAP_GUARD such an access makes the page a lost page instead.
  */
 #define BYTEFD_MAP_BEYOND_EOF (1ull << 14)
 
@@ -323,10 +352,10 @@
  * storage behind the file fails. Access to a lost page then finds zeros instead of raising SIGBUS,
  * and bytefd_map_check fails from then on. Until a page is lost, the guard costs nothing. The map
  * keeps a descriptor of the file, for bytefd_map_file_size.
- * - A lost page stays zero, even if the file grows again. If it is past the end of the file,
- *   further pages past the end are replaced with it: 1, 2, 4 and so on. If the storage fails, only
- *   the page itself is replaced. Each replacement may need a mapping of its own
- *   (vm.max_map_count). If no mapping is left, SIGBUS is raised.
+ * - A lost page is replaced by zeros, and stays zero even if the file grows again. The first
+ *   access past the end of the file replaces 1 page, the next one an aligned run of 2 pages, then
+ *   4, and so on. If the storage fails, only the page itself is replaced. Each replacement may
+ *   need a mapping of its own (vm.max_map_count). If no mapping is left, SIGBUS is raised.
  * - The handler for SIGBUS serves the whole process. Each new guarded map installs the handler in
  *   front of the program's own, unless it is in front already. The call fails with -EBUSY if the
  *   handler does not stay in place.
@@ -363,9 +392,9 @@
 #define BYTEFD_REQUIRE_UID (1ull << 20)
 
 /**
- * Requires no seals: a file without seals is accepted, and a file with seals too. Other processes
- * can then change or shorten the file at any time. Checking such a descriptor asks its file
- * system, which may never answer (FUSE, NFS).
+ * Does not require seals: a file is accepted with and without them. The member `seals` must be 0.
+ * Other processes can then change or shorten the file at any time. Checking such a descriptor asks
+ * its file system, which may never answer (FUSE, NFS).
  */
 #define BYTEFD_REQUIRE_NO_SEALS (1ull << 21)
 
@@ -388,21 +417,23 @@
 #define BYTEFD_SHM_EXCLUSIVE (1ull << 25)
 
 /**
- * Makes the processes that open the object with this flag its owners. bytefd_sweep removes the
- * object's name once no owner has it open or mapped.
- * - The owners share a lock on the open file description (LOCK_SH, flock(2)). Duplicates,
- *   mappings, children and receivers keep the lock. The kernel ends it with the last of them, also
- *   after kill -9.
- * - The library adds "bytefd-owned." to the beginning of the name.
+ * Ties the object's name to the processes that open the object with this flag, its owning
+ * processes. bytefd_sweep removes the name once no owning process has the object open or mapped.
+ * (The user who owns the object is something else: BYTEFD_SHM_ANY_OWNER is about that.)
+ * - Each owning process has a shared lock on its open file description (LOCK_SH, flock(2)).
+ *   Duplicates, mappings, children and receivers keep the lock. The kernel ends it with the last
+ *   of them, also after kill -9.
+ * - The library adds "bytefd-owned." to the beginning of the name, even if the name begins so
+ *   already. With this flag, always pass the name without it.
  * - Other processes can open the object by its full name, without this flag. A sweep ignores them.
  * - A process that calls flock(2) on this descriptor loses the lock.
  */
 #define BYTEFD_SHM_OWNED (1ull << 26)
 
 /**
- * Opens an object that belongs to any user. Without this flag the call fails with -EPERM unless
- * the object's owner is the effective user or root. Another owner can change the object at any
- * time, and may have created it because the name could be guessed.
+ * Opens an object whatever user ID owns it. Without this flag the call fails with -EPERM unless
+ * the object belongs to the effective user or root. Any other user who owns it can change it at
+ * any time, and may have created it because the name could be guessed.
  */
 #define BYTEFD_SHM_ANY_OWNER (1ull << 27)
 
@@ -427,10 +458,10 @@
 #define BYTEFD_SYSV_BY_ID (1ull << 30)
 
 /**
- * Marks the segment for removal (IPC_RMID) as soon as it is attached. The kernel removes it when
- * its last user detaches it or ends, also by SIGKILL. From then on other processes must attach it
- * by its number, which Linux allows, because its key no longer finds it. A process that is killed
- * within the call, between creating and marking, leaves the segment behind.
+ * Marks the segment for removal (IPC_RMID) as soon as it is attached. The key no longer finds a
+ * marked segment; Linux allows other processes to attach it by its number (BYTEFD_SYSV_BY_ID). The
+ * kernel removes the segment when its last user detaches it or ends, also by SIGKILL. A process
+ * that is killed within the call, between creating and marking, leaves the segment behind.
  */
 #define BYTEFD_SYSV_TRANSIENT (1ull << 32)
 
@@ -438,13 +469,15 @@
  * A mapped range of a file, or memory without a file.
  *
  * Any number of threads may use one map at the same time, except that no other thread may use it:
- * - during bytefd_map_resize and bytefd_map_unmap, or after bytefd_map_close;
+ * - during bytefd_map_resize and bytefd_map_unmap;
+ * - during and after bytefd_map_close;
  * - during bytefd_map_seal, except to read its bytes.
  *
  * The functions that take a range accept any bytes of the map, not only whole pages. If `length`
  * is 0, they check the range and return 0, but bytefd_map_unmap returns -EINVAL. BYTEFD_TO_END as
- * `length` means to the end of the map. bytefd_map_read and bytefd_map_write take a buffer too,
- * and refuse it (-EINVAL). An `offset` past the end of the map is -EINVAL.
+ * `length` means to the end of the map. bytefd_map_read and bytefd_map_write return -EINVAL for
+ * it, because their `length` also counts the bytes of `buf`. An `offset` past the end of the map
+ * is -EINVAL.
  */
 typedef struct bytefd_map bytefd_map;
 
@@ -453,71 +486,75 @@ typedef struct bytefd_map bytefd_map;
  * fraction of the cost of a new sealed file. The caller sets `options->pool`. Do not expect seals
  * on a descriptor from a pool; the following list says what protects its content instead.
  *
- * The caller makes one pool for each trust domain: code that may read each other's content. Pools
+ * Make one pool for each group of code that may read each other's content (a trust domain). Pools
  * share nothing. Any number of threads may use one pool at the same time, and a scan never waits
- * for another scan's callback.
+ * for the end of another scan.
  *
  * Where the file comes from, and what protects its content:
- * - No pool: every scan has a new, sealed file. Nothing of one scan can ever be seen in another,
- *   whatever the callback keeps. Nobody can change the file.
+ * - No pool: every scan has a new file. Nothing of one scan can ever be seen in another, whatever
+ *   the borrower keeps. With default options the file is sealed, and nobody can change it;
+ *   bytefd_wrap_buffer lists the exceptions.
  * - BYTEFD_POOL_NEW_FILES: every scan has a new file, and nothing of it remains afterwards.
- *   Nothing of one scan can ever be seen in another, whatever the callback keeps. The descriptor
- *   is open through a read-only mount, which binds root too. The borrower cannot write to the
- *   file, change its mode, link it, open it for writing, or map it shared for writing. The
- *   descriptor is not sealed (F_GET_SEALS returns F_SEAL_SEAL), so that a receiver that verifies
- *   seals refuses it. Sizes for which a memfd is cheaper, and files that do not fit into
- *   `max_bytes`, get a sealed memfd.
- * - BYTEFD_POOL_REUSE: the callback is lent a read-only description of a file of mode 0400 that is
- *   not sealed. Before the pool lends the file again, the kernel must prove that nobody else has
- *   it open or mapped. Its length, mode, owner, times and attributes must also be unchanged.
- *   Otherwise the pool drops the file and counts it. A callback can keep the file by a duplicate,
- *   a mapping, a child, or a description of its own. It then sees the content unchanged. Content
- *   of an earlier scan is never visible, not even past the end.
+ *   Nothing of one scan can ever be seen in another, whatever the borrower keeps. The descriptor
+ *   is opened through a read-only mount. Through it the borrower, even as root, cannot write to
+ *   the file or change its mode. Linking it, opening it for writing, and mapping it shared for
+ *   writing fail too. The descriptor is not sealed (F_GET_SEALS returns F_SEAL_SEAL), so that a
+ *   receiver that verifies seals refuses it. A scan gets a sealed memfd instead if a memfd is
+ *   cheaper for its size, or if the file does not fit into `max_bytes`.
+ * - BYTEFD_POOL_REUSE: the borrower gets a new read-only open file description of a file of mode
+ *   0400 that is not sealed. Before the pool lends the file again, the kernel must prove that
+ *   nobody else has it open or mapped. Its length, mode, owner, times and attributes must also be
+ *   unchanged. Otherwise the pool drops the file and counts it. A borrower can keep the file by a
+ *   duplicate, a mapping, a child, or an open file description of its own. It then sees the
+ *   content unchanged. Content of an earlier scan is never visible, not even past the end.
  * - BYTEFD_POOL_AUTO (the default) reuses files. From 64 KiB on it makes new files for the sizes
- *   for which they cost less on this host. It promises what BYTEFD_POOL_REUSE promises.
- * - BYTEFD_POOL_REUSE or BYTEFD_POOL_AUTO with BYTEFD_TRUST_CALLBACK: the callback is lent the
- *   cached file itself, for reading and writing, and nothing is proved. The callback promises to
- *   keep nothing and to change nothing. If it breaks the promise, it sees and changes the content
- *   of later trusted scans. If it truncates the file during a later scan, that scan can end in
- *   SIGBUS. The pool resets the file offset and the status flags (O_APPEND), but not locks, leases
- *   and the close-on-exec flag.
+ *   for which they cost less on this host. It protects content as BYTEFD_POOL_REUSE does.
+ * - BYTEFD_POOL_REUSE or BYTEFD_POOL_AUTO with BYTEFD_TRUST_CALLBACK: the borrower gets the cached
+ *   file for reading and writing, and nothing is proved. The caller promises that the borrower
+ *   keeps nothing and changes nothing. A borrower that breaks the promise sees and changes the
+ *   content of later trusted scans. If it truncates the file during a later scan, that scan can
+ *   raise SIGBUS. The pool resets the file offset and the status flags (O_APPEND), but not locks,
+ *   leases and the close-on-exec flag.
  *
- * Warning: never combine BYTEFD_TRUST_CALLBACK with an engine in another process, or with one that
- * has a deadline. An answer that arrives after the deadline can belong to the next upload.
+ * Warning: never combine BYTEFD_TRUST_CALLBACK with a borrower in another process, or with one
+ * that may outlast the scan because of a deadline. An answer that arrives after the deadline can
+ * belong to the next upload.
  *
- * Warning: the proof does not detect the following uses of a file. Each lets its holder read the
- * content of later scans, and each but the first lets it change that content. For callbacks that
- * use one of them, use BYTEFD_POOL_NEW_FILES or no pool:
+ * Warning: the kernel's proof of BYTEFD_POOL_REUSE does not detect the following uses of a file.
+ * Each lets its holder read the content of later scans, and each but the first lets it change that
+ * content. If a borrower may use one of them, use BYTEFD_POOL_NEW_FILES or no pool:
  * - Pages in flight, to which a pipe, socket or device refers without a descriptor. They come from
  *   vmsplice(2) of a mapping, zero-copy sends (MSG_ZEROCOPY), RDMA, and splice(2) and sendfile(2)
  *   from a descriptor without O_DIRECT. The descriptor that is lent has O_DIRECT, with which
- *   splice and sendfile copy (Linux 6.6). A callback can clear that flag, or open a descriptor
+ *   splice and sendfile copy (Linux 6.6). A borrower can clear that flag, or open a descriptor
  *   without it.
  * - What can be opened later: an O_PATH descriptor, and for root a file handle
  *   (open_by_handle_at(2)) or a mark of fanotify(7). While the library copies, such an open waits.
  *   A file that was changed during a scan is dropped after it.
- * - A callback that takes the pool's own descriptors, whose numbers it finds in /proc/self/fd.
- *   (With BYTEFD_POOL_NEW_FILES these are the directory of the file system and the description
+ * - A borrower that takes the pool's own descriptors, whose numbers it finds in /proc/self/fd.
+ *   (With BYTEFD_POOL_NEW_FILES these are descriptors of the file system's directory, and one
  *   through which a file is filled. A file has a name in that directory for a moment, before its
  *   first byte.)
  * - io_uring's registered buffers, and everything else that pins pages, if they belong to a
- *   mapping for writing. Only a callback with CAP_DAC_OVERRIDE can make such a mapping without
+ *   mapping for writing. Only a borrower with CAP_DAC_OVERRIDE can make such a mapping without
  *   changing the mode.
  * - Before Linux 6.13, a short change of the mode: the kernel's clock for changes stands still for
- *   some milliseconds. Within that time after a scan begins, a callback can set the mode, pin
+ *   some milliseconds. Within that time after a scan begins, a borrower can set the mode, pin
  *   pages for writing, and set the mode back without being seen.
  *
  * Only the following options may be set with a pool; others are -EINVAL:
  * - `name` and `spill_threshold`. A file keeps its name, so that it is cached for scans of the
  *   same name only.
- * - BYTEFD_BACKEND_MEMFD.
- * - Either BYTEFD_INHERIT and BYTEFD_READ_ONLY (which changes nothing), or BYTEFD_TRUST_CALLBACK.
+ * - BYTEFD_BACKEND_MEMFD. It matters only for a scan that gets no file of the pool: that scan gets
+ *   a sealed memfd or fails.
+ * - BYTEFD_INHERIT, and BYTEFD_READ_ONLY, which has no effect on a file of the pool.
+ * - BYTEFD_TRUST_CALLBACK, but not together with BYTEFD_INHERIT or BYTEFD_READ_ONLY.
  *
  * The file system of new files is a tmpfs that is mounted nowhere; two descriptors are the only
  * references to it. Making it needs Linux 5.12, and the right to mount (CAP_SYS_ADMIN) or to
- * create a user namespace. A child process makes it in a few milliseconds, in the memory of the
- * calling thread. The child has ended when the function returns. The program sees no child,
- * signal, mount or namespace.
+ * create a user namespace. A child process makes it in a few milliseconds. The child shares the
+ * memory of this process, and the calling thread waits for it, as with vfork(2). The child has
+ * ended when the function returns. The program sees no child, signal, mount or namespace.
  * - BYTEFD_POOL_NEW_FILES makes it in bytefd_pool_create, which fails with -EOPNOTSUPP if the host
  *   refuses a step. Reasons are a seccomp filter of a container, AppArmor, a lack of user
  *   namespaces, a chroot and Valgrind. A process that is not dumpable after setuid(2) is refused
@@ -525,8 +562,8 @@ typedef struct bytefd_map bytefd_map;
  *   again. If that is refused, scans get memfds.
  * - BYTEFD_POOL_AUTO makes it after scans of 64 KiB and more have taken 8 ms in total, and does
  *   without it if the host refuses. It does not try in a process with a seccomp filter, because a
- *   filter may kill instead of refusing. From then on it measures some scans, without their
- *   callbacks, and tries the more expensive way ever more rarely.
+ *   filter may kill instead of refusing. From then on it measures some scans, without the time of
+ *   their borrowers, and tries the more expensive way ever more rarely.
  *
  * Lost bytes of `buf`, in a mapping of a file that was truncated, are -EFAULT as without a pool.
  * The library asks the kernel what memory `buf` is (PROCMAP_QUERY, Linux 6.11). It copies
@@ -536,16 +573,18 @@ typedef struct bytefd_map bytefd_map;
  * mapped but inaccessible. That concerns MADV_GUARD_INSTALL, protection keys and userfaultfd(2),
  * but not munmap(2) and mprotect(2).
  *
- * A cached file keeps its inode number, and two scans may have the same size and time. A client
- * that recognizes files by these, without a mark on the file, needs new files.
+ * A cached file keeps its inode number, and two scans may have the same size and time. Use
+ * BYTEFD_POOL_NEW_FILES or no pool for a borrower that remembers results by these. A borrower that
+ * marks a cached file instead, by an extended attribute, needs no new files: the pool drops the
+ * marked file.
  *
  * No thread may use a pool during or after bytefd_pool_close. A pool holds at most `max_files`
  * descriptors, two of /proc, and two of its file system. bytefd_pool_trim to 0 closes those that
  * are not lent. A scan with the pool does so too, before it fails with -EMFILE or -ENFILE.
  *
  * In a child of fork(2) the pool is empty. The child's first use of the pool closes the files that
- * were cached, and a file that is lent to a trusted callback. Until then the child can read and
- * change what the parent scans later, unless it calls execve(2). Create pools after forking
+ * were cached, and a file that is lent with BYTEFD_TRUST_CALLBACK. Until then the child can read
+ * and change what the parent scans later, unless it calls execve(2). Create pools after forking
  * workers, or call bytefd_pool_trim in the child. Files that other threads were creating or
  * lending at the fork stay open in the child.
  *
@@ -579,7 +618,9 @@ typedef struct bytefd_pool bytefd_pool;
 typedef struct bytefd_scan bytefd_scan;
 
 /**
- * A real file with a path, from bytefd_tempfile_create.
+ * A real file with a path, from bytefd_tempfile_create. Any number of threads may call
+ * bytefd_tempfile_path at the same time. No thread may use the handle during or after
+ * bytefd_tempfile_close.
  */
 typedef struct bytefd_tempfile bytefd_tempfile;
 
@@ -611,8 +652,8 @@ typedef struct bytefd_wrap_options {
      */
     const char *name;
     /**
-     * For scans: the pool that lends the file. NULL means a new file for each scan. Functions that
-     * give a file away refuse a pool (-EINVAL).
+     * For scans: the pool that lends the file. NULL means a new file for each scan. The functions
+     * whose names begin with bytefd_wrap_ refuse a pool (-EINVAL).
      */
     struct bytefd_pool *pool;
     /**
@@ -729,8 +770,8 @@ typedef struct bytefd_stream_options {
  * pointer that the caller gave. A return value of 0 means success; any other value makes
  * scan_bytes return -ECANCELED.
  *
- * The callback may duplicate, map and reopen the descriptor, and keep the results. It may even
- * close the descriptor.
+ * The callback may duplicate, map and reopen the descriptor, and keep the results. With
+ * BYTEFD_TRUST_CALLBACK it must keep nothing. It may even close the descriptor.
  *
  * In C++ the callback may throw: the exception passes through scan_bytes, and the descriptor is
  * closed. The callback must not leave by longjmp(3) or pthread_exit(3). pthread_cancel(3) may end
@@ -743,7 +784,7 @@ typedef int (*bytefd_scan_fn)(int fd, void *context);
  * bytes at `buf`, and returns how many it stored. 0 means the end, and a negative errno an error.
  * After -EINTR the library calls it again. `context` is the pointer that the caller gave.
  *
- * The thread that called the library calls it. The callback must return: it must not throw, call
+ * The callback runs in the thread that called the library. It must return: it must not throw, call
  * longjmp(3) or end the thread. It must not keep `buf`.
  */
 typedef ssize_t (*bytefd_read_fn)(void *context, void *buf, size_t size);
@@ -784,8 +825,8 @@ typedef struct bytefd_pool_options {
      */
     uint64_t flags;
     /**
-     * Maximum number of files that are reused, cached and lent together: 1 to 64. The pool has one
-     * descriptor for each. The default is 64; 0 is -EINVAL.
+     * Maximum number of files for reuse, cached plus lent: 1 to 64. The pool has one descriptor
+     * for each. The default is 64; 0 is -EINVAL.
      */
     uint32_t max_files;
     /**
@@ -879,8 +920,8 @@ typedef struct bytefd_map_options {
     uint64_t flags;
     /**
      * BYTEFD_MAP_READ, BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE. 0 (the default) means
-     * BYTEFD_MAP_READ for files, and BYTEFD_MAP_WRITE for bytefd_map_memory. There BYTEFD_MAP_READ
-     * is -EINVAL.
+     * BYTEFD_MAP_READ for files, and BYTEFD_MAP_WRITE for bytefd_map_memory, which refuses
+     * BYTEFD_MAP_READ (-EINVAL).
      */
     uint32_t access;
     /**
@@ -1019,8 +1060,8 @@ typedef struct bytefd_shm_options {
      */
     uint64_t length;
     /**
-     * The BYTEFD_SHM_ flags, or-ed. 0 opens an existing object, of which this process does not
-     * become an owner. An unknown bit is -EINVAL.
+     * The BYTEFD_SHM_ flags, or-ed. 0 opens an existing object, and this process does not become
+     * an owning process. An unknown bit is -EINVAL.
      */
     uint64_t flags;
     /**
@@ -1030,8 +1071,8 @@ typedef struct bytefd_shm_options {
     uint32_t access;
     /**
      * The permission bits of a new object, whatever the umask is. 0 means 0600. It has no effect
-     * on an object that exists. With BYTEFD_SHM_OWNED the mode must let the owner read or write,
-     * so that a sweep can open the object.
+     * on an object that exists. With BYTEFD_SHM_OWNED it must have the read or the write bit of
+     * the user (0400, 0200), so that a sweep can open the object.
      */
     uint32_t mode;
 } bytefd_shm_options;
@@ -1159,6 +1200,7 @@ extern "C" {
  *   make every write fail with EPERM. Kernels that cannot map a sealed file through such a
  *   descriptor (before 6.7) get one that is open for reading only.
  * - Any PROT_READ mapping works, shared or private, on every kernel.
+ * - A large file gets huge pages where the host provides them and they take less time to fill.
  *
  * The file cannot be sealed on hosts without memfd_create(2), with a backend other than
  * BYTEFD_BACKEND_MEMFD, and above `spill_threshold`. The descriptor is then open for reading only
@@ -1277,6 +1319,13 @@ BYTEFD_WRITES(2, 3);
  * `fd` is a pipe, stream socket, file or terminal. It stays the caller's, and its offset moves. At
  * most 1 MiB is held in memory besides the new file.
  *
+ * Of a longer stream, the bytes after the first MiB are read straight into a huge page of the
+ * file, where the host provides one. In two cases the content is copied once more, and two files
+ * exist for a moment:
+ * - The kernel refuses to seal the file, because a child that another thread has forked maps it,
+ *   or the kernel still uses its pages.
+ * - The stream exceeds `spill_threshold`, and the file was in memory until then.
+ *
  * The call blocks until the end of the stream, unless `timeout_ns` or BYTEFD_INTERRUPTIBLE ends
  * it. It also waits for a pipe that does not block (O_NONBLOCK). A terminal whose other side is
  * closed (EIO) is at its end.
@@ -1308,8 +1357,8 @@ int bytefd_wrap_stream(int fd,
                        struct bytefd_error *error);
 
 /**
- * Lends a descriptor that contains the `len` bytes at `buf` to the function `scan`, and closes it
- * afterwards.
+ * Lends a descriptor of a file that contains the `len` bytes at `buf` to the callback `scan`, and
+ * closes the descriptor afterwards.
  *
  * The descriptor is as bytefd_wrap_buffer makes it with the same options. Each call uses a new
  * file, so that nothing of one scan can ever be seen in another. With `options->pool` the
@@ -1419,7 +1468,7 @@ int bytefd_scan_begin_stream(int fd,
                              struct bytefd_error *error);
 
 /**
- * Ends the loan and frees `scan`. It closes the descriptor, unless the borrower has closed it
+ * Ends the scan and frees `scan`. It closes the descriptor, unless the borrower has closed it
  * already. NULL is allowed. Always returns 0.
  *
  * ```c
@@ -1429,7 +1478,7 @@ int bytefd_scan_begin_stream(int fd,
 int bytefd_scan_end(struct bytefd_scan *scan);
 
 /**
- * Creates a file as bytefd_wrap_stream does, from content that the function `read` delivers. The
+ * Creates a file as bytefd_wrap_stream does, from content that the callback `read` delivers. The
  * library calls `read` until it returns 0. Meanwhile the library holds no lock, and `read` may
  * call any function of the library.
  *
@@ -1461,7 +1510,7 @@ int bytefd_wrap_reader(bytefd_read_fn BYTEFD_NONNULL read,
                        struct bytefd_error *error);
 
 /**
- * Begins a scan as bytefd_scan_begin does, of content that the function `read` delivers. The
+ * Begins a scan as bytefd_scan_begin does, of content that the callback `read` delivers. The
  * content goes into a file of `options->pool` if that is set.
  *
  * Returns the descriptor. On failure, returns what bytefd_wrap_reader returns, or -EINVAL if
@@ -1568,8 +1617,9 @@ int bytefd_pool_get_stats(struct bytefd_pool *BYTEFD_NONNULL pool,
  * A file of 0 bytes gives a valid map of length 0. A FIFO, socket or device is refused without
  * being opened, so that the call does not block.
  *
- * With BYTEFD_MAP_WRITE or BYTEFD_MAP_GUARD the map keeps a descriptor of the file
- * (bytefd_map_descriptor, bytefd_map_file_size). Otherwise no descriptor stays open.
+ * With BYTEFD_MAP_WRITE the map keeps a descriptor of the file, which bytefd_map_descriptor
+ * returns. With BYTEFD_MAP_GUARD alone it keeps one for bytefd_map_file_size only. Otherwise no
+ * descriptor stays open.
  *
  * Warning: the call opens the file, and closes that descriptor when it returns or when the map is
  * closed. The kernel then drops all POSIX record locks that this process has on the file,
@@ -1593,8 +1643,8 @@ int bytefd_pool_get_stats(struct bytefd_pool *BYTEFD_NONNULL pool,
  *   be mapped (/proc).
  * - -EFBIG, -ENOSPC if the file cannot be grown to `file_size`, because of RLIMIT_FSIZE or a lack
  *   of space. SIGXFSZ is not raised.
- * - -EPERM if the file is sealed against writing, or BYTEFD_MAP_EXECUTE is set and the file system
- *   is mounted noexec.
+ * - -EPERM if BYTEFD_MAP_WRITE is set and the file is sealed against writing, or
+ *   BYTEFD_MAP_EXECUTE is set and the file system is mounted noexec.
  * - -ENOMEM, -EMFILE, -ENFILE if memory, address space or descriptors run out.
  * - -EBUSY, -ELIBACC if the handler cannot be installed; see BYTEFD_MAP_GUARD.
  * - Other errors of open(2).
@@ -1629,7 +1679,6 @@ int bytefd_map_file(const char *BYTEFD_NONNULL path,
  * `*map` unchanged:
  * - -EBADF if `fd` is not an open descriptor.
  * - -EACCES if `fd` was not opened for the requested access.
- * - -EPERM if the file is sealed against the requested access.
  *
  * ```c
  * int fd = shm_wrap_buffer("hello", 5, NULL, NULL);
@@ -1691,10 +1740,10 @@ int bytefd_map_memory(size_t length,
                       struct bytefd_error *error);
 
 /**
- * Returns the address of the first byte. It is valid until bytefd_map_close or bytefd_map_resize.
- * The result is NULL only if `map` is NULL. The address of an empty map is aligned to a page and
- * must not be dereferenced. Stores need BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE; otherwise they
- * raise SIGSEGV.
+ * Returns the address of the first byte. It is valid until bytefd_map_close, or until
+ * bytefd_map_resize moves the map; see `reserve`. The result is NULL only if `map` is NULL. The
+ * address of an empty map is aligned to a page and must not be dereferenced. Stores need
+ * BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE; otherwise they raise SIGSEGV.
  *
  * ```c
  * bytefd_map *map;
@@ -2084,16 +2133,17 @@ int bytefd_map_file_size(const struct bytefd_map *BYTEFD_NONNULL map,
                          struct bytefd_error *error);
 
 /**
- * Sets the length of the map and of its file to `length` bytes. A file that extends past the end
- * of the map keeps its length.
- * - Growing reserves the space of the file, as `file_size` does. New bytes read zero, whatever was
- *   stored past the old end.
- * - Shrinking truncates the file at the new end. Access past it by other processes and other maps
- *   then raises SIGBUS.
+ * Sets the length of the map to `length` bytes. Its `offset` in the file stays the same.
+ * - Growing also grows a file that ends before the new end of the map, and reserves the space, as
+ *   `file_size` does. The bytes that the file gains read zero, whatever was stored past the old
+ *   end.
+ * - Shrinking truncates the file at the new end of the map, unless the file extends past the old
+ *   end. Access past the new end by other processes and other maps then raises SIGBUS.
+ * - A file that extends past the end of the map keeps its bytes, and growing the map shows them.
  *
  * The map keeps its address if its length has never exceeded the `reserve` of its options.
- * Otherwise it may move, and an earlier result of bytefd_map_data is invalid. No other thread may
- * use the map during the call.
+ * Otherwise it may move, and an earlier result of bytefd_map_data is then invalid. No other thread
+ * may use the map during the call.
  *
  * Returns 0. On failure, returns one of the following and changes nothing:
  * - -EINVAL if `map` is NULL, was sealed, or parts of it were unmapped.
@@ -2130,19 +2180,21 @@ int bytefd_map_resize(struct bytefd_map *BYTEFD_NONNULL map,
  * protection of parts (bytefd_map_protect) ends, even on failure. During the call other threads
  * may only read the map's bytes.
  *
- * A child that another thread forks at this moment maps the memory for writing until it calls
- * execve(2) or exits. That takes a few milliseconds, and the call waits for it. `timeout_ns`
- * limits the wait in nanoseconds: -1 waits without a limit, 0 does not wait. Processes that map
- * the memory for reading do not delay the call.
+ * The call waits while another process maps the memory for writing, or while the kernel uses pages
+ * of it (io_uring registered buffers, direct I/O). A child that another thread forks at this
+ * moment maps the memory until it calls execve(2) or exits. That usually takes a few milliseconds.
+ * Processes that map the memory for reading do not delay the call.
+ *
+ * `timeout_ns` limits the wait in nanoseconds: -1 waits without a limit, and 0 does not wait. With
+ * -1 the call never returns if the other process never unmaps the memory.
  *
  * Returns the descriptor. On failure, returns one of the following; the map keeps its bytes,
  * address and length:
  * - -EINVAL if `map` is NULL, is not shared memory, is sealed already, or parts of it were
  *   unmapped.
  * - -EINVAL if `timeout_ns` is less than -1.
- * - -ETIMEDOUT if the timeout has passed, and another process still maps the memory for writing or
- *   the kernel uses pages of it. The kernel uses pages for io_uring registered buffers and direct
- *   I/O. With a `timeout_ns` of 0 the error is -EBUSY instead.
+ * - -ETIMEDOUT if the timeout has passed before the wait has ended. With a `timeout_ns` of 0 the
+ *   error is -EBUSY instead.
  * - -EPERM if another process has sealed the memory against seals.
  * - -EPERM or -EACCES if this process created the memory as another user.
  * - -EIO if another process made the memory shorter. If that happened during this call, the map is
@@ -2203,15 +2255,15 @@ int bytefd_map_share(struct bytefd_map *BYTEFD_NONNULL map,
                      struct bytefd_error *error);
 
 /**
- * Turns the buffer at `address` into a file and returns the file's descriptor, which the caller
- * owns and closes. It copies the `length` bytes once into a new memory file, and maps the file in
- * the place of the buffer. Buffer and file are then the same memory: a store into one is visible
- * in the other. `flags` must be 0.
+ * Turns the buffer at `address` into a file and returns a descriptor of the file. The caller keeps
+ * the buffer, and owns and closes the descriptor. The call copies the `length` bytes once into a
+ * new memory file, and maps the file in the place of the buffer. Buffer and file are then the same
+ * memory: a store into one is visible in the other. `flags` must be 0.
  *
  * The buffer consists of whole pages that the caller has mapped by mmap(2), with PROT_READ |
  * PROT_WRITE and MAP_PRIVATE | MAP_ANONYMOUS. It can be a part of a mapping, or several adjoining
- * mappings. It stays the caller's, at the same address, until munmap(2). The library keeps nothing
- * of it: descriptor and buffer exist independently of each other.
+ * mappings. It stays at the same address until the caller calls munmap(2). The library keeps
+ * nothing of it: descriptor and buffer exist independently of each other.
  *
  * The file is a memfd of exactly `length` bytes, for reading and writing, with offset 0 and mode
  * 0600, close-on-exec. At first it has no seals, except against execution (Linux 6.3). The caller
@@ -2239,7 +2291,8 @@ int bytefd_map_share(struct bytefd_map *BYTEFD_NONNULL map,
  * - Settings of the old memory are gone: mlock(2) (lock it again), madvise(2) (also MADV_DONTFORK
  *   and MADV_WIPEONFORK), mbind(2), protection keys, userfaultfd(2) and names.
  * - The whole buffer takes memory from then on, and twice as much during the call.
- * - Large buffers get huge pages as files of bytefd_wrap_buffer do, whatever they had before.
+ * - A large buffer gets huge pages where a file of bytefd_wrap_buffer would get them, whatever
+ *   pages it had before.
  *
  * Returns the descriptor. On failure, returns one of the following, leaves the buffer unchanged
  * and nothing behind:
@@ -2263,10 +2316,10 @@ int bytefd_map_share(struct bytefd_map *BYTEFD_NONNULL map,
  * - -EAGAIN if mlockall(2) is in effect and RLIMIT_MEMLOCK would be exceeded.
  * - The errors of memfd_create(2), if it is refused; other errors of mmap(2).
  *
- * Stacks are recognized as far as possible: the stacks of this thread and of the first thread
- * entirely, and those that glibc made. Another stack is one of another C library, or one to which
- * the program switches by itself. Of such a stack only one page is recognized: the one that this
- * thread, or a thread that waits in the kernel, uses.
+ * The call detects the stack of this thread, the stack of the first thread, and every stack that
+ * glibc made. Of any other stack it detects only the page that this thread, or a thread that waits
+ * in the kernel, uses now. Other stacks are those of another C library, and those to which the
+ * program switches by itself.
  *
  * ```c
  * size_t length = 1 << 20;
@@ -2287,7 +2340,9 @@ int bytefd_adopt(void *BYTEFD_NONNULL address,
                  struct bytefd_error *error);
 
 /**
- * Checks that a descriptor meets `requirements`. NULL means BYTEFD_REQUIREMENTS_INIT.
+ * Checks that a descriptor meets `requirements`. NULL means BYTEFD_REQUIREMENTS_INIT, which
+ * requires F_SEAL_WRITE and F_SEAL_SHRINK. The bytes that the file has can then never change or
+ * go, but without F_SEAL_GROW the file can become longer.
  *
  * The result about seals stays true, because seals cannot be removed. The owner can change
  * afterwards, and so can the length without F_SEAL_SHRINK and F_SEAL_GROW. Seals are checked
@@ -2307,7 +2362,7 @@ int bytefd_adopt(void *BYTEFD_NONNULL address,
  * ```c
  * int fd = shm_wrap_buffer("hello", 5, NULL, NULL);
  * if (bytefd_verify(fd, NULL, NULL) == 0)
- *     puts("nobody can change it");
+ *     puts("nobody can change or remove its bytes");
  * ```
  */
 BYTEFD_MUST_USE
@@ -2324,8 +2379,6 @@ int bytefd_verify(int fd,
  * On a stream the whole message is sent, in parts if necessary. When a part has been sent, the
  * call waits even for a socket that does not block. More than 253 descriptors are also sent in
  * parts, each with at least one byte.
- *
- * Not a cancellation point.
  *
  * Returns 0. On failure, returns one of the following. On a stream a part of the message may have
  * been sent; the caller must then close the socket.
@@ -2371,7 +2424,7 @@ BYTEFD_READS(2, 3) BYTEFD_READS(4, 5);
  * start.
  *
  * Fewer descriptors than fit are allowed; more are -EBADMSG. Each descriptor is checked against
- * `requirements` as bytefd_verify does, and all are refused if one does not meet them. NULL
+ * `requirements` as bytefd_verify does, and the call fails if one does not meet them. NULL
  * requires nothing.
  *
  * What a message is depends on the socket:
@@ -2380,21 +2433,25 @@ BYTEFD_READS(2, 3) BYTEFD_READS(4, 5);
  * - On a stream with BYTEFD_TRANSFER_SOME the message is what has arrived, at least one byte.
  * - On other sockets the message is one datagram or packet, which may be shorter than `*length`.
  *
- * After a refusal on a stream, the call reads and discards the rest of the message. The next call
- * therefore never sees a mixture of two messages. If the time has passed, or the peer sends
- * nothing for a second, the call shuts the socket down for receiving instead. `error->message`
- * says so. With BYTEFD_TRANSFER_SOME there is no rest to discard.
+ * On a stream, every failure after the first byte of a message loses the message:
+ * - The call reads and discards the rest, so that the next call never sees a mixture of two
+ *   messages. With BYTEFD_TRANSFER_SOME there is no rest.
+ * - After -ETIMEDOUT, -EINTR or -EAGAIN the call does not wait for the rest. After other failures
+ *   it waits within the timeout, until the peer sends nothing for a second.
+ * - If the rest has not arrived then, and the other end is open, the call shuts the socket down
+ *   for receiving instead. `error->message` says so.
+ *
+ * A failure before the first byte, such as -ETIMEDOUT or -EAGAIN, loses nothing, and the socket
+ * stays usable.
  *
  * With a `*count` of 0 the kernel drops descriptors instead of delivering them. That is -EBADMSG
  * too. If SO_PASSCRED, SO_PASSSEC or SO_PASSPIDFD is set on the socket, the kernel does not report
  * dropped descriptors, and the call succeeds.
  *
- * Warning: a refusal can block, whatever the timeout. Its last step closes the received
- * descriptors, and close(2) of a file on FUSE or NFS waits for the server of that file system. The
- * caller's own close(2) of a received descriptor does so too. With a `*count` of 0 there is
- * nothing to close.
- *
- * Not a cancellation point.
+ * Warning: a failure can block, whatever the timeout. The last step of a failed call closes the
+ * received descriptors. On FUSE and NFS, close(2) of a file waits for the server of the file
+ * system. The caller's own close(2) of a received descriptor does so too. With a `*count` of 0
+ * there is nothing to close.
  *
  * Returns 0. On failure, returns one of the following, closes the received descriptors, and leaves
  * `*length`, `*count` and `fds` unchanged. (`message` may have been written.)
@@ -2492,7 +2549,7 @@ int bytefd_peer_credentials(int socket,
  * - -ENXIO    if the object is smaller than `length`.
  * - -EPERM    if the object belongs to neither the effective user nor root, without
  *   BYTEFD_SHM_ANY_OWNER.
- * - -ERANGE   if `size` is less than BYTEFD_SHM_NAME_SIZE.
+ * - -ERANGE   if `full_name` is not NULL and `size` is less than BYTEFD_SHM_NAME_SIZE.
  * - -EMFILE, -ENFILE, -ENOMEM  if a limit is reached; see open(2).
  *
  * ```c
@@ -2603,7 +2660,7 @@ BYTEFD_READS(1, 2);
 const char *bytefd_tempfile_path(const struct bytefd_tempfile *file);
 
 /**
- * Removes the file, its directory and everything that the client has put beside the file, and
+ * Removes the file, its directory and everything that other code has put beside the file, and
  * frees `file`. NULL is allowed. In a child made by fork(2) it removes nothing, because the file
  * belongs to the parent.
  *
@@ -2627,8 +2684,8 @@ int bytefd_tempfile_close(struct bytefd_tempfile *file);
  *
  * The functions that take a map work on System V maps, with the following exceptions:
  * - bytefd_map_resize, bytefd_map_seal and bytefd_map_share return -EINVAL.
- * - bytefd_map_descriptor and bytefd_map_file_size return -EBADF. bytefd_wrap_buffer copies the
- *   bytes of the map into a file with a descriptor.
+ * - bytefd_map_descriptor and bytefd_map_file_size return -EBADF. To get a descriptor, call
+ *   bytefd_wrap_buffer on the bytes of the map; it copies them.
  * - bytefd_map_protect with PROT_EXEC returns -EACCES.
  * - bytefd_map_check always returns 0, because a System V map cannot be guarded.
  *
@@ -2714,9 +2771,9 @@ BYTEFD_MUST_USE int bytefd_export_dmabuf(int fd, struct bytefd_error *error);
 
 /**
  * Locks bytes of a file, and waits until no other open file description has a conflicting lock.
- * The range may lie past the end of the file. A `length` of BYTEFD_UNLIMITED (not BYTEFD_TO_END)
- * locks to the end of the file, wherever that is. The new lock replaces a lock of the same open
- * file description on these bytes.
+ * The range may lie past the end of the file. A `length` of BYTEFD_UNLIMITED locks to the end of
+ * the file, wherever that is. The new lock replaces a lock of the same open file description on
+ * these bytes.
  *
  * `operation` is one of the following, from <sys/file.h>. With LOCK_NB added, the call does not
  * wait.
@@ -2735,8 +2792,10 @@ BYTEFD_MUST_USE int bytefd_export_dmabuf(int fd, struct bytefd_error *error);
  * - It ends with bytefd_file_unlock, or when the last duplicate is closed, for example because its
  *   process was killed.
  * - Two open file descriptions conflict even in one process. Threads that share one do not.
- * - A process that received or inherited the descriptor needs an open file description of its own,
- *   by open(2) of its path in /proc.
+ * - A process that received or inherited the descriptor shares the open file description, and its
+ *   locks do not conflict with the sender's. To get one of its own, it calls open(2) on the
+ *   descriptor's path (bytefd_path). bytefd_reopen is enough for LOCK_SH, because it opens for
+ *   reading only.
  *
  * Returns 0. On failure, returns one of the following:
  * - -EAGAIN  if another open file description has a conflicting lock, with LOCK_NB or a
@@ -2877,8 +2936,8 @@ BYTEFD_MUST_USE const char *bytefd_version(void);
 
 
 /*
- * The three short names are inline functions. A program that has its own function of such a name
- * in another file gets the right one in each file. Define BYTEFD_NO_SHORT_NAMES to omit them.
+ * Defines the short names as static inline functions. A function of the same name in another source
+ * file of the program does not conflict with them. Define BYTEFD_NO_SHORT_NAMES to omit them.
  *
  * The shared library also exports the short names, for dlsym(3) and other languages. Nothing in it
  * calls them. As with every global name, they also affect a library that is loaded after it. If

@@ -112,44 +112,46 @@ impl WrapOptions {
 }
 
 impl Pool {
-    /// Scans as [`scan`] does, with a file of the pool. That is many times faster, for callbacks
-    /// that belong to one trust domain. Do not expect seals on the descriptor; the following list
-    /// says what protects its content instead.
+    /// Scans as [`scan`] does, with a file of the pool. That is many times faster, for code that
+    /// may read each other's content (a trust domain). The borrower is the code that gets the
+    /// descriptor: the callback, and all code to which it passes the descriptor. Do not expect
+    /// seals on the descriptor; the following list says what protects its content instead.
     ///
     /// Where the file comes from, and what protects its content:
-    /// - A new, sealed file ([`scan`]): nothing of one scan can ever be seen in another, whatever
-    ///   the callback keeps.
+    /// - No pool ([`scan`]): every scan has a new file. Nothing of one scan can ever be seen in
+    ///   another, whatever the borrower keeps. With default options the file is sealed; see
+    ///   [`WrapOptions::backend`] for the exceptions.
     /// - [`PoolMethod::NewFiles`](crate::PoolMethod::NewFiles): a new file, for which the same
-    ///   holds. It is not sealed, but opened through a read-only mount. The borrower cannot write
-    ///   to it, change its mode, open it for writing or link it.
-    /// - [`PoolMethod::Reuse`](crate::PoolMethod::Reuse): the callback is lent a read-only
-    ///   description of a file of mode 0400 that is not sealed. Before the pool lends the file
+    ///   holds. It is not sealed, but opened through a read-only mount. Through it the borrower,
+    ///   even as root, cannot write to the file, change its mode, open it for writing or link it.
+    /// - [`PoolMethod::Reuse`](crate::PoolMethod::Reuse): the borrower gets a new read-only open
+    ///   file description of a file of mode 0400 that is not sealed. Before the pool lends the file
     ///   again, the kernel must prove that nobody else has it open or mapped. Its length, mode,
     ///   owner, times and attributes must also be unchanged. Otherwise the pool drops the file.
     /// - [`PoolMethod::Auto`](crate::PoolMethod::Auto), the default, reuses files. From 64 KiB on
-    ///   it makes new files for the sizes for which they cost less on this host. It promises what
-    ///   `Reuse` promises.
-    /// - `Reuse` or `Auto` with [`WrapOptions::trust_callback`]: the callback is lent the cached
-    ///   file itself, for reading and writing, and nothing is proved. If the callback breaks its
-    ///   promise, it sees and changes the content of later trusted scans. If it truncates the file
-    ///   during a later scan, that scan can end in SIGBUS. The pool resets the file offset and the
-    ///   status flags, but not locks, leases and the close-on-exec flag.
+    ///   it makes new files for the sizes for which they cost less on this host. It protects
+    ///   content as `Reuse` does.
+    /// - `Reuse` or `Auto` with [`WrapOptions::trust_callback`]: the borrower gets the cached file
+    ///   for reading and writing, and nothing is proved. A borrower that keeps or changes the file
+    ///   sees and changes the content of later trusted scans. If it truncates the file during a
+    ///   later scan, that scan can raise SIGBUS. The pool resets the file offset and the status
+    ///   flags, but not locks, leases and the close-on-exec flag.
     ///
-    /// Warning: the proof does not detect the following uses of a file. Each lets its holder read
-    /// the content of later scans, and each but the first lets it change that content. For
-    /// callbacks that use one of them, use `NewFiles` or no pool:
+    /// Warning: the kernel's proof of `Reuse` does not detect the following uses of a file. Each
+    /// lets its holder read the content of later scans, and each but the first lets it change that
+    /// content. If a borrower may use one of them, use `NewFiles` or no pool:
     /// - Pages in flight, to which a pipe, socket or device refers without a descriptor. They come
     ///   from vmsplice(2) of a mapping, zero-copy sends, RDMA, and splice(2) and sendfile(2) from a
     ///   descriptor without `O_DIRECT`. The descriptor that is lent has `O_DIRECT` (Linux 6.6),
-    ///   unless the callback clears that flag.
+    ///   unless the borrower clears that flag.
     /// - What can be opened later: an `O_PATH` descriptor, and for root a file handle or a mark of
     ///   fanotify(7).
-    /// - The pool's own descriptors, whose numbers a callback finds in /proc/self/fd.
+    /// - The pool's own descriptors, whose numbers a borrower finds in /proc/self/fd.
     /// - io_uring's registered buffers, and everything else that pins pages, if they belong to a
-    ///   mapping for writing. Only a privileged callback can make such a mapping without changing
+    ///   mapping for writing. Only a privileged borrower can make such a mapping without changing
     ///   the mode.
     /// - Before Linux 6.13, a short change of the mode. Within some milliseconds after a scan
-    ///   begins, a callback can set the mode, pin pages for writing, and set the mode back without
+    ///   begins, a borrower can set the mode, pin pages for writing, and set the mode back without
     ///   being seen.
     ///
     /// Lost bytes, in a mapping of a file that was truncated, are `EFAULT`. The library copies

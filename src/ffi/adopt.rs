@@ -7,15 +7,15 @@ use super::arguments::required;
 use super::boundary::{boundary, bytefd_error};
 use super::options::check_flags;
 
-/// Turns the buffer at `address` into a file and returns the file's descriptor, which the caller
-/// owns and closes. It copies the `length` bytes once into a new memory file, and maps the file in
-/// the place of the buffer. Buffer and file are then the same memory: a store into one is visible
-/// in the other. `flags` must be 0.
+/// Turns the buffer at `address` into a file and returns a descriptor of the file. The caller keeps
+/// the buffer, and owns and closes the descriptor. The call copies the `length` bytes once into a
+/// new memory file, and maps the file in the place of the buffer. Buffer and file are then the same
+/// memory: a store into one is visible in the other. `flags` must be 0.
 ///
 /// The buffer consists of whole pages that the caller has mapped by mmap(2), with PROT_READ |
 /// PROT_WRITE and MAP_PRIVATE | MAP_ANONYMOUS. It can be a part of a mapping, or several adjoining
-/// mappings. It stays the caller's, at the same address, until munmap(2). The library keeps nothing
-/// of it: descriptor and buffer exist independently of each other.
+/// mappings. It stays at the same address until the caller calls munmap(2). The library keeps
+/// nothing of it: descriptor and buffer exist independently of each other.
 ///
 /// The file is a memfd of exactly `length` bytes, for reading and writing, with offset 0 and mode
 /// 0600, close-on-exec. At first it has no seals, except against execution (Linux 6.3). The caller
@@ -43,7 +43,8 @@ use super::options::check_flags;
 /// - Settings of the old memory are gone: mlock(2) (lock it again), madvise(2) (also MADV_DONTFORK
 ///   and MADV_WIPEONFORK), mbind(2), protection keys, userfaultfd(2) and names.
 /// - The whole buffer takes memory from then on, and twice as much during the call.
-/// - Large buffers get huge pages as files of bytefd_wrap_buffer do, whatever they had before.
+/// - A large buffer gets huge pages where a file of bytefd_wrap_buffer would get them, whatever
+///   pages it had before.
 ///
 /// Returns the descriptor. On failure, returns one of the following, leaves the buffer unchanged
 /// and nothing behind:
@@ -67,10 +68,10 @@ use super::options::check_flags;
 /// - -EAGAIN if mlockall(2) is in effect and RLIMIT_MEMLOCK would be exceeded.
 /// - The errors of memfd_create(2), if it is refused; other errors of mmap(2).
 ///
-/// Stacks are recognized as far as possible: the stacks of this thread and of the first thread
-/// entirely, and those that glibc made. Another stack is one of another C library, or one to which
-/// the program switches by itself. Of such a stack only one page is recognized: the one that this
-/// thread, or a thread that waits in the kernel, uses.
+/// The call detects the stack of this thread, the stack of the first thread, and every stack that
+/// glibc made. Of any other stack it detects only the page that this thread, or a thread that waits
+/// in the kernel, uses now. Other stacks are those of another C library, and those to which the
+/// program switches by itself.
 ///
 /// ```c
 /// size_t length = 1 << 20;

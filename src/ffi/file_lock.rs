@@ -12,9 +12,9 @@ use crate::share::{self, FileLockOptions, LockKind};
 use crate::{Error, Result};
 
 /// Locks bytes of a file, and waits until no other open file description has a conflicting lock.
-/// The range may lie past the end of the file. A `length` of BYTEFD_UNLIMITED (not BYTEFD_TO_END)
-/// locks to the end of the file, wherever that is. The new lock replaces a lock of the same open
-/// file description on these bytes.
+/// The range may lie past the end of the file. A `length` of BYTEFD_UNLIMITED locks to the end of
+/// the file, wherever that is. The new lock replaces a lock of the same open file description on
+/// these bytes.
 ///
 /// `operation` is one of the following, from <sys/file.h>. With LOCK_NB added, the call does not
 /// wait.
@@ -33,8 +33,10 @@ use crate::{Error, Result};
 /// - It ends with bytefd_file_unlock, or when the last duplicate is closed, for example because its
 ///   process was killed.
 /// - Two open file descriptions conflict even in one process. Threads that share one do not.
-/// - A process that received or inherited the descriptor needs an open file description of its own,
-///   by open(2) of its path in /proc.
+/// - A process that received or inherited the descriptor shares the open file description, and its
+///   locks do not conflict with the sender's. To get one of its own, it calls open(2) on the
+///   descriptor's path (bytefd_path). bytefd_reopen is enough for LOCK_SH, because it opens for
+///   reading only.
 ///
 /// Returns 0. On failure, returns one of the following:
 /// - -EAGAIN  if another open file description has a conflicting lock, with LOCK_NB or a

@@ -12,21 +12,24 @@ use crate::Map;
 /// A mapped range of a file, or memory without a file.
 ///
 /// Any number of threads may use one map at the same time, except that no other thread may use it:
-/// - during bytefd_map_resize and bytefd_map_unmap, or after bytefd_map_close;
+/// - during bytefd_map_resize and bytefd_map_unmap;
+/// - during and after bytefd_map_close;
 /// - during bytefd_map_seal, except to read its bytes.
 ///
 /// The functions that take a range accept any bytes of the map, not only whole pages. If `length`
 /// is 0, they check the range and return 0, but bytefd_map_unmap returns -EINVAL. BYTEFD_TO_END as
-/// `length` means to the end of the map. bytefd_map_read and bytefd_map_write take a buffer too,
-/// and refuse it (-EINVAL). An `offset` past the end of the map is -EINVAL.
+/// `length` means to the end of the map. bytefd_map_read and bytefd_map_write return -EINVAL for
+/// it, because their `length` also counts the bytes of `buf`. An `offset` past the end of the map
+/// is -EINVAL.
 pub struct bytefd_map(pub(super) Map);
 
 /// Maps the file at `path` and writes the map to `*map`. The caller ends it with bytefd_map_close.
 /// A file of 0 bytes gives a valid map of length 0. A FIFO, socket or device is refused without
 /// being opened, so that the call does not block.
 ///
-/// With BYTEFD_MAP_WRITE or BYTEFD_MAP_GUARD the map keeps a descriptor of the file
-/// (bytefd_map_descriptor, bytefd_map_file_size). Otherwise no descriptor stays open.
+/// With BYTEFD_MAP_WRITE the map keeps a descriptor of the file, which bytefd_map_descriptor
+/// returns. With BYTEFD_MAP_GUARD alone it keeps one for bytefd_map_file_size only. Otherwise no
+/// descriptor stays open.
 ///
 /// Warning: the call opens the file, and closes that descriptor when it returns or when the map is
 /// closed. The kernel then drops all POSIX record locks that this process has on the file,
@@ -50,8 +53,8 @@ pub struct bytefd_map(pub(super) Map);
 ///   be mapped (/proc).
 /// - -EFBIG, -ENOSPC if the file cannot be grown to `file_size`, because of RLIMIT_FSIZE or a lack
 ///   of space. SIGXFSZ is not raised.
-/// - -EPERM if the file is sealed against writing, or BYTEFD_MAP_EXECUTE is set and the file system
-///   is mounted noexec.
+/// - -EPERM if BYTEFD_MAP_WRITE is set and the file is sealed against writing, or
+///   BYTEFD_MAP_EXECUTE is set and the file system is mounted noexec.
 /// - -ENOMEM, -EMFILE, -ENFILE if memory, address space or descriptors run out.
 /// - -EBUSY, -ELIBACC if the handler cannot be installed; see BYTEFD_MAP_GUARD.
 /// - Other errors of open(2).
@@ -93,7 +96,6 @@ pub unsafe extern "C" fn bytefd_map_file(
 /// `*map` unchanged:
 /// - -EBADF if `fd` is not an open descriptor.
 /// - -EACCES if `fd` was not opened for the requested access.
-/// - -EPERM if the file is sealed against the requested access.
 ///
 /// ```c
 /// int fd = shm_wrap_buffer("hello", 5, NULL, NULL);
@@ -167,10 +169,10 @@ pub unsafe extern "C" fn bytefd_map_memory(
     })
 }
 
-/// Returns the address of the first byte. It is valid until bytefd_map_close or bytefd_map_resize.
-/// The result is NULL only if `map` is NULL. The address of an empty map is aligned to a page and
-/// must not be dereferenced. Stores need BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE; otherwise they
-/// raise SIGSEGV.
+/// Returns the address of the first byte. It is valid until bytefd_map_close, or until
+/// bytefd_map_resize moves the map; see `reserve`. The result is NULL only if `map` is NULL. The
+/// address of an empty map is aligned to a page and must not be dereferenced. Stores need
+/// BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE; otherwise they raise SIGSEGV.
 ///
 /// ```c
 /// bytefd_map *map;

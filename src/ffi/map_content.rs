@@ -172,16 +172,17 @@ pub unsafe extern "C" fn bytefd_map_file_size(
     })
 }
 
-/// Sets the length of the map and of its file to `length` bytes. A file that extends past the end
-/// of the map keeps its length.
-/// - Growing reserves the space of the file, as `file_size` does. New bytes read zero, whatever was
-///   stored past the old end.
-/// - Shrinking truncates the file at the new end. Access past it by other processes and other maps
-///   then raises SIGBUS.
+/// Sets the length of the map to `length` bytes. Its `offset` in the file stays the same.
+/// - Growing also grows a file that ends before the new end of the map, and reserves the space, as
+///   `file_size` does. The bytes that the file gains read zero, whatever was stored past the old
+///   end.
+/// - Shrinking truncates the file at the new end of the map, unless the file extends past the old
+///   end. Access past the new end by other processes and other maps then raises SIGBUS.
+/// - A file that extends past the end of the map keeps its bytes, and growing the map shows them.
 ///
 /// The map keeps its address if its length has never exceeded the `reserve` of its options.
-/// Otherwise it may move, and an earlier result of bytefd_map_data is invalid. No other thread may
-/// use the map during the call.
+/// Otherwise it may move, and an earlier result of bytefd_map_data is then invalid. No other thread
+/// may use the map during the call.
 ///
 /// Returns 0. On failure, returns one of the following and changes nothing:
 /// - -EINVAL if `map` is NULL, was sealed, or parts of it were unmapped.
@@ -221,19 +222,21 @@ pub unsafe extern "C" fn bytefd_map_resize(
 /// protection of parts (bytefd_map_protect) ends, even on failure. During the call other threads
 /// may only read the map's bytes.
 ///
-/// A child that another thread forks at this moment maps the memory for writing until it calls
-/// execve(2) or exits. That takes a few milliseconds, and the call waits for it. `timeout_ns`
-/// limits the wait in nanoseconds: -1 waits without a limit, 0 does not wait. Processes that map
-/// the memory for reading do not delay the call.
+/// The call waits while another process maps the memory for writing, or while the kernel uses pages
+/// of it (io_uring registered buffers, direct I/O). A child that another thread forks at this
+/// moment maps the memory until it calls execve(2) or exits. That usually takes a few milliseconds.
+/// Processes that map the memory for reading do not delay the call.
+///
+/// `timeout_ns` limits the wait in nanoseconds: -1 waits without a limit, and 0 does not wait. With
+/// -1 the call never returns if the other process never unmaps the memory.
 ///
 /// Returns the descriptor. On failure, returns one of the following; the map keeps its bytes,
 /// address and length:
 /// - -EINVAL if `map` is NULL, is not shared memory, is sealed already, or parts of it were
 ///   unmapped.
 /// - -EINVAL if `timeout_ns` is less than -1.
-/// - -ETIMEDOUT if the timeout has passed, and another process still maps the memory for writing or
-///   the kernel uses pages of it. The kernel uses pages for io_uring registered buffers and direct
-///   I/O. With a `timeout_ns` of 0 the error is -EBUSY instead.
+/// - -ETIMEDOUT if the timeout has passed before the wait has ended. With a `timeout_ns` of 0 the
+///   error is -EBUSY instead.
 /// - -EPERM if another process has sealed the memory against seals.
 /// - -EPERM or -EACCES if this process created the memory as another user.
 /// - -EIO if another process made the memory shorter. If that happened during this call, the map is

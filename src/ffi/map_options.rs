@@ -6,15 +6,16 @@ use super::options::{Choice, Extensible, Flag, choose, not_zero, read, set_flags
 use crate::{Access, MapOptions, Result};
 
 /// Maps for reading only, by a private mapping (PROT_READ, MAP_PRIVATE). Changes of the file by
-/// others are visible in the map, except on file systems that have no shared mappings, such as FUSE
-/// with direct_io. The file is opened O_RDONLY.
+/// others are visible in the map, because without stores no page is copied. Exceptions are file
+/// systems that have no shared mappings, such as FUSE with direct_io. The file is opened O_RDONLY.
 pub const BYTEFD_MAP_READ: u32 = 0x80000001u32;
 /// Maps for reading and writing, shared: stores reach the file and every process that maps it. The
 /// file is opened O_RDWR.
 pub const BYTEFD_MAP_WRITE: u32 = 0x80000002u32;
 /// Maps for reading and writing, copy on write: stores stay in this map and never reach the file.
-/// The file is opened O_RDONLY. Whether later changes of the file are visible is unspecified,
-/// mmap(2).
+/// The file is opened O_RDONLY. A page shows changes of the file by others until it is copied: at
+/// the first store, or at once with BYTEFD_MAP_POPULATE or BYTEFD_MAP_MLOCK. Linux does so; mmap(2)
+/// leaves it unspecified.
 pub const BYTEFD_MAP_PRIVATE: u32 = 0x80000003u32;
 
 /// Creates the file if it does not exist. For BYTEFD_MAP_WRITE.
@@ -29,8 +30,9 @@ pub const BYTEFD_MAP_POPULATE: u64 = 1u64 << 10;
 pub const BYTEFD_MAP_MLOCK: u64 = 1u64 << 11;
 /// Uses huge pages that the administrator has reserved (vm.nr_hugepages), hugetlbfs. For
 /// bytefd_map_memory. The length must be a multiple of their size, and not 0. It can grow only
-/// within `reserve`. The call fails with -ENOMEM if not enough huge pages are free. (Other huge
-/// pages need no flag: BYTEFD_MAP_POPULATE uses them for memory where they pay.)
+/// within `reserve`. The call fails with -ENOMEM if not enough huge pages are free. (Huge pages
+/// that are not reserved do not need this flag: with BYTEFD_MAP_POPULATE, bytefd_map_memory uses
+/// them where they pay.)
 pub const BYTEFD_MAP_HUGE_PAGES: u64 = 1u64 << 12;
 /// Reserves no disk space for growing, and no swap space for private pages (MAP_NORESERVE). A file
 /// can then be sparse and of any size. A store that finds no space raises SIGBUS, or wakes the
@@ -39,16 +41,16 @@ pub const BYTEFD_MAP_HUGE_PAGES: u64 = 1u64 << 12;
 pub const BYTEFD_MAP_NO_RESERVE: u64 = 1u64 << 13;
 /// Allows a range past the end of the file. The rest of the file's last page reads zero, and stores
 /// there never reach the file. Access to pages entirely past the end raises SIGBUS until the file
-/// grows.
+/// grows. With BYTEFD_MAP_GUARD such an access makes the page a lost page instead.
 pub const BYTEFD_MAP_BEYOND_EOF: u64 = 1u64 << 14;
 /// Survives the loss of pages. A page is lost if another process makes the file shorter, or if the
 /// storage behind the file fails. Access to a lost page then finds zeros instead of raising SIGBUS,
 /// and bytefd_map_check fails from then on. Until a page is lost, the guard costs nothing. The map
 /// keeps a descriptor of the file, for bytefd_map_file_size.
-/// - A lost page stays zero, even if the file grows again. If it is past the end of the file,
-///   further pages past the end are replaced with it: 1, 2, 4 and so on. If the storage fails, only
-///   the page itself is replaced. Each replacement may need a mapping of its own
-///   (vm.max_map_count). If no mapping is left, SIGBUS is raised.
+/// - A lost page is replaced by zeros, and stays zero even if the file grows again. The first
+///   access past the end of the file replaces 1 page, the next one an aligned run of 2 pages, then
+///   4, and so on. If the storage fails, only the page itself is replaced. Each replacement may
+///   need a mapping of its own (vm.max_map_count). If no mapping is left, SIGBUS is raised.
 /// - The handler for SIGBUS serves the whole process. Each new guarded map installs the handler in
 ///   front of the program's own, unless it is in front already. The call fails with -EBUSY if the
 ///   handler does not stay in place.
@@ -104,8 +106,8 @@ pub struct bytefd_map_options {
     /// none. An unknown bit is -EINVAL.
     pub flags: u64,
     /// BYTEFD_MAP_READ, BYTEFD_MAP_WRITE or BYTEFD_MAP_PRIVATE. 0 (the default) means
-    /// BYTEFD_MAP_READ for files, and BYTEFD_MAP_WRITE for bytefd_map_memory. There BYTEFD_MAP_READ
-    /// is -EINVAL.
+    /// BYTEFD_MAP_READ for files, and BYTEFD_MAP_WRITE for bytefd_map_memory, which refuses
+    /// BYTEFD_MAP_READ (-EINVAL).
     pub access: u32,
     /// The permission bits of a file that BYTEFD_MAP_CREATE creates, less the umask. 0 means 0600.
     /// bytefd_map_file ignores it without BYTEFD_MAP_CREATE. bytefd_map_fd and bytefd_map_memory

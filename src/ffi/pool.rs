@@ -9,7 +9,7 @@ use super::results::{fill, give};
 use crate::{Error, Pool, PoolMethod, PoolOptions, PoolStats, Result};
 
 /// Uses, for each size, the cheaper of BYTEFD_POOL_REUSE and BYTEFD_POOL_NEW_FILES, if the host
-/// allows both. It promises what BYTEFD_POOL_REUSE promises. 0 means the same.
+/// allows both. It protects content as BYTEFD_POOL_REUSE does. 0 means the same.
 pub const BYTEFD_POOL_AUTO: u32 = 0x80000020u32;
 /// Reuses files, after the kernel has proved that nobody else has them open.
 pub const BYTEFD_POOL_REUSE: u32 = 0x80000021u32;
@@ -21,71 +21,75 @@ pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 /// fraction of the cost of a new sealed file. The caller sets `options->pool`. Do not expect seals
 /// on a descriptor from a pool; the following list says what protects its content instead.
 ///
-/// The caller makes one pool for each trust domain: code that may read each other's content. Pools
+/// Make one pool for each group of code that may read each other's content (a trust domain). Pools
 /// share nothing. Any number of threads may use one pool at the same time, and a scan never waits
-/// for another scan's callback.
+/// for the end of another scan.
 ///
 /// Where the file comes from, and what protects its content:
-/// - No pool: every scan has a new, sealed file. Nothing of one scan can ever be seen in another,
-///   whatever the callback keeps. Nobody can change the file.
+/// - No pool: every scan has a new file. Nothing of one scan can ever be seen in another, whatever
+///   the borrower keeps. With default options the file is sealed, and nobody can change it;
+///   bytefd_wrap_buffer lists the exceptions.
 /// - BYTEFD_POOL_NEW_FILES: every scan has a new file, and nothing of it remains afterwards.
-///   Nothing of one scan can ever be seen in another, whatever the callback keeps. The descriptor
-///   is open through a read-only mount, which binds root too. The borrower cannot write to the
-///   file, change its mode, link it, open it for writing, or map it shared for writing. The
-///   descriptor is not sealed (F_GET_SEALS returns F_SEAL_SEAL), so that a receiver that verifies
-///   seals refuses it. Sizes for which a memfd is cheaper, and files that do not fit into
-///   `max_bytes`, get a sealed memfd.
-/// - BYTEFD_POOL_REUSE: the callback is lent a read-only description of a file of mode 0400 that is
-///   not sealed. Before the pool lends the file again, the kernel must prove that nobody else has
-///   it open or mapped. Its length, mode, owner, times and attributes must also be unchanged.
-///   Otherwise the pool drops the file and counts it. A callback can keep the file by a duplicate,
-///   a mapping, a child, or a description of its own. It then sees the content unchanged. Content
-///   of an earlier scan is never visible, not even past the end.
+///   Nothing of one scan can ever be seen in another, whatever the borrower keeps. The descriptor
+///   is opened through a read-only mount. Through it the borrower, even as root, cannot write to
+///   the file or change its mode. Linking it, opening it for writing, and mapping it shared for
+///   writing fail too. The descriptor is not sealed (F_GET_SEALS returns F_SEAL_SEAL), so that a
+///   receiver that verifies seals refuses it. A scan gets a sealed memfd instead if a memfd is
+///   cheaper for its size, or if the file does not fit into `max_bytes`.
+/// - BYTEFD_POOL_REUSE: the borrower gets a new read-only open file description of a file of mode
+///   0400 that is not sealed. Before the pool lends the file again, the kernel must prove that
+///   nobody else has it open or mapped. Its length, mode, owner, times and attributes must also be
+///   unchanged. Otherwise the pool drops the file and counts it. A borrower can keep the file by a
+///   duplicate, a mapping, a child, or an open file description of its own. It then sees the
+///   content unchanged. Content of an earlier scan is never visible, not even past the end.
 /// - BYTEFD_POOL_AUTO (the default) reuses files. From 64 KiB on it makes new files for the sizes
-///   for which they cost less on this host. It promises what BYTEFD_POOL_REUSE promises.
-/// - BYTEFD_POOL_REUSE or BYTEFD_POOL_AUTO with BYTEFD_TRUST_CALLBACK: the callback is lent the
-///   cached file itself, for reading and writing, and nothing is proved. The callback promises to
-///   keep nothing and to change nothing. If it breaks the promise, it sees and changes the content
-///   of later trusted scans. If it truncates the file during a later scan, that scan can end in
-///   SIGBUS. The pool resets the file offset and the status flags (O_APPEND), but not locks, leases
-///   and the close-on-exec flag.
+///   for which they cost less on this host. It protects content as BYTEFD_POOL_REUSE does.
+/// - BYTEFD_POOL_REUSE or BYTEFD_POOL_AUTO with BYTEFD_TRUST_CALLBACK: the borrower gets the cached
+///   file for reading and writing, and nothing is proved. The caller promises that the borrower
+///   keeps nothing and changes nothing. A borrower that breaks the promise sees and changes the
+///   content of later trusted scans. If it truncates the file during a later scan, that scan can
+///   raise SIGBUS. The pool resets the file offset and the status flags (O_APPEND), but not locks,
+///   leases and the close-on-exec flag.
 ///
-/// Warning: never combine BYTEFD_TRUST_CALLBACK with an engine in another process, or with one that
-/// has a deadline. An answer that arrives after the deadline can belong to the next upload.
+/// Warning: never combine BYTEFD_TRUST_CALLBACK with a borrower in another process, or with one
+/// that may outlast the scan because of a deadline. An answer that arrives after the deadline can
+/// belong to the next upload.
 ///
-/// Warning: the proof does not detect the following uses of a file. Each lets its holder read the
-/// content of later scans, and each but the first lets it change that content. For callbacks that
-/// use one of them, use BYTEFD_POOL_NEW_FILES or no pool:
+/// Warning: the kernel's proof of BYTEFD_POOL_REUSE does not detect the following uses of a file.
+/// Each lets its holder read the content of later scans, and each but the first lets it change that
+/// content. If a borrower may use one of them, use BYTEFD_POOL_NEW_FILES or no pool:
 /// - Pages in flight, to which a pipe, socket or device refers without a descriptor. They come from
 ///   vmsplice(2) of a mapping, zero-copy sends (MSG_ZEROCOPY), RDMA, and splice(2) and sendfile(2)
 ///   from a descriptor without O_DIRECT. The descriptor that is lent has O_DIRECT, with which
-///   splice and sendfile copy (Linux 6.6). A callback can clear that flag, or open a descriptor
+///   splice and sendfile copy (Linux 6.6). A borrower can clear that flag, or open a descriptor
 ///   without it.
 /// - What can be opened later: an O_PATH descriptor, and for root a file handle
 ///   (open_by_handle_at(2)) or a mark of fanotify(7). While the library copies, such an open waits.
 ///   A file that was changed during a scan is dropped after it.
-/// - A callback that takes the pool's own descriptors, whose numbers it finds in /proc/self/fd.
-///   (With BYTEFD_POOL_NEW_FILES these are the directory of the file system and the description
+/// - A borrower that takes the pool's own descriptors, whose numbers it finds in /proc/self/fd.
+///   (With BYTEFD_POOL_NEW_FILES these are descriptors of the file system's directory, and one
 ///   through which a file is filled. A file has a name in that directory for a moment, before its
 ///   first byte.)
 /// - io_uring's registered buffers, and everything else that pins pages, if they belong to a
-///   mapping for writing. Only a callback with CAP_DAC_OVERRIDE can make such a mapping without
+///   mapping for writing. Only a borrower with CAP_DAC_OVERRIDE can make such a mapping without
 ///   changing the mode.
 /// - Before Linux 6.13, a short change of the mode: the kernel's clock for changes stands still for
-///   some milliseconds. Within that time after a scan begins, a callback can set the mode, pin
+///   some milliseconds. Within that time after a scan begins, a borrower can set the mode, pin
 ///   pages for writing, and set the mode back without being seen.
 ///
 /// Only the following options may be set with a pool; others are -EINVAL:
 /// - `name` and `spill_threshold`. A file keeps its name, so that it is cached for scans of the
 ///   same name only.
-/// - BYTEFD_BACKEND_MEMFD.
-/// - Either BYTEFD_INHERIT and BYTEFD_READ_ONLY (which changes nothing), or BYTEFD_TRUST_CALLBACK.
+/// - BYTEFD_BACKEND_MEMFD. It matters only for a scan that gets no file of the pool: that scan gets
+///   a sealed memfd or fails.
+/// - BYTEFD_INHERIT, and BYTEFD_READ_ONLY, which has no effect on a file of the pool.
+/// - BYTEFD_TRUST_CALLBACK, but not together with BYTEFD_INHERIT or BYTEFD_READ_ONLY.
 ///
 /// The file system of new files is a tmpfs that is mounted nowhere; two descriptors are the only
 /// references to it. Making it needs Linux 5.12, and the right to mount (CAP_SYS_ADMIN) or to
-/// create a user namespace. A child process makes it in a few milliseconds, in the memory of the
-/// calling thread. The child has ended when the function returns. The program sees no child,
-/// signal, mount or namespace.
+/// create a user namespace. A child process makes it in a few milliseconds. The child shares the
+/// memory of this process, and the calling thread waits for it, as with vfork(2). The child has
+/// ended when the function returns. The program sees no child, signal, mount or namespace.
 /// - BYTEFD_POOL_NEW_FILES makes it in bytefd_pool_create, which fails with -EOPNOTSUPP if the host
 ///   refuses a step. Reasons are a seccomp filter of a container, AppArmor, a lack of user
 ///   namespaces, a chroot and Valgrind. A process that is not dumpable after setuid(2) is refused
@@ -93,8 +97,8 @@ pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 ///   again. If that is refused, scans get memfds.
 /// - BYTEFD_POOL_AUTO makes it after scans of 64 KiB and more have taken 8 ms in total, and does
 ///   without it if the host refuses. It does not try in a process with a seccomp filter, because a
-///   filter may kill instead of refusing. From then on it measures some scans, without their
-///   callbacks, and tries the more expensive way ever more rarely.
+///   filter may kill instead of refusing. From then on it measures some scans, without the time of
+///   their borrowers, and tries the more expensive way ever more rarely.
 ///
 /// Lost bytes of `buf`, in a mapping of a file that was truncated, are -EFAULT as without a pool.
 /// The library asks the kernel what memory `buf` is (PROCMAP_QUERY, Linux 6.11). It copies
@@ -104,16 +108,18 @@ pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 /// mapped but inaccessible. That concerns MADV_GUARD_INSTALL, protection keys and userfaultfd(2),
 /// but not munmap(2) and mprotect(2).
 ///
-/// A cached file keeps its inode number, and two scans may have the same size and time. A client
-/// that recognizes files by these, without a mark on the file, needs new files.
+/// A cached file keeps its inode number, and two scans may have the same size and time. Use
+/// BYTEFD_POOL_NEW_FILES or no pool for a borrower that remembers results by these. A borrower that
+/// marks a cached file instead, by an extended attribute, needs no new files: the pool drops the
+/// marked file.
 ///
 /// No thread may use a pool during or after bytefd_pool_close. A pool holds at most `max_files`
 /// descriptors, two of /proc, and two of its file system. bytefd_pool_trim to 0 closes those that
 /// are not lent. A scan with the pool does so too, before it fails with -EMFILE or -ENFILE.
 ///
 /// In a child of fork(2) the pool is empty. The child's first use of the pool closes the files that
-/// were cached, and a file that is lent to a trusted callback. Until then the child can read and
-/// change what the parent scans later, unless it calls execve(2). Create pools after forking
+/// were cached, and a file that is lent with BYTEFD_TRUST_CALLBACK. Until then the child can read
+/// and change what the parent scans later, unless it calls execve(2). Create pools after forking
 /// workers, or call bytefd_pool_trim in the child. Files that other threads were creating or
 /// lending at the fork stay open in the child.
 ///
@@ -166,8 +172,8 @@ pub struct bytefd_pool_options {
     pub idle_ns: i64,
     /// Must be 0.
     pub flags: u64,
-    /// Maximum number of files that are reused, cached and lent together: 1 to 64. The pool has one
-    /// descriptor for each. The default is 64; 0 is -EINVAL.
+    /// Maximum number of files for reuse, cached plus lent: 1 to 64. The pool has one descriptor
+    /// for each. The default is 64; 0 is -EINVAL.
     pub max_files: u32,
     /// BYTEFD_POOL_AUTO, BYTEFD_POOL_REUSE or BYTEFD_POOL_NEW_FILES. 0 (the default) means
     /// BYTEFD_POOL_AUTO.

@@ -14,7 +14,7 @@ use crate::{Error, Result};
 /// bytes at `buf`, and returns how many it stored. 0 means the end, and a negative errno an error.
 /// After -EINTR the library calls it again. `context` is the pointer that the caller gave.
 ///
-/// The thread that called the library calls it. The callback must return: it must not throw, call
+/// The callback runs in the thread that called the library. It must return: it must not throw, call
 /// longjmp(3) or end the thread. It must not keep `buf`.
 pub type bytefd_read_fn = Option<
     unsafe extern "C" fn(context: *mut c_void, buf: *mut c_void, size: usize) -> libc::ssize_t,
@@ -62,7 +62,7 @@ impl Read for Reader {
     }
 }
 
-/// Creates a file as bytefd_wrap_stream does, from content that the function `read` delivers. The
+/// Creates a file as bytefd_wrap_stream does, from content that the callback `read` delivers. The
 /// library calls `read` until it returns 0. Meanwhile the library holds no lock, and `read` may
 /// call any function of the library.
 ///
@@ -103,7 +103,7 @@ pub unsafe extern "C" fn bytefd_wrap_reader(
     })
 }
 
-/// Begins a scan as bytefd_scan_begin does, of content that the function `read` delivers. The
+/// Begins a scan as bytefd_scan_begin does, of content that the callback `read` delivers. The
 /// content goes into a file of `options->pool` if that is set.
 ///
 /// Returns the descriptor. On failure, returns what bytefd_wrap_reader returns, or -EINVAL if

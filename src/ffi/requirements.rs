@@ -10,9 +10,9 @@ use crate::{Error, Result};
 
 /// Requires that the file's owner is `uid`.
 pub const BYTEFD_REQUIRE_UID: u64 = 1u64 << 20;
-/// Requires no seals: a file without seals is accepted, and a file with seals too. Other processes
-/// can then change or shorten the file at any time. Checking such a descriptor asks its file
-/// system, which may never answer (FUSE, NFS).
+/// Does not require seals: a file is accepted with and without them. The member `seals` must be 0.
+/// Other processes can then change or shorten the file at any time. Checking such a descriptor asks
+/// its file system, which may never answer (FUSE, NFS).
 pub const BYTEFD_REQUIRE_NO_SEALS: u64 = 1u64 << 21;
 
 /// Requirements for a descriptor that another process has made. It must always refer to a regular
@@ -92,7 +92,9 @@ pub(super) unsafe fn requirements(
     Ok(wanted)
 }
 
-/// Checks that a descriptor meets `requirements`. NULL means BYTEFD_REQUIREMENTS_INIT.
+/// Checks that a descriptor meets `requirements`. NULL means BYTEFD_REQUIREMENTS_INIT, which
+/// requires F_SEAL_WRITE and F_SEAL_SHRINK. The bytes that the file has can then never change or
+/// go, but without F_SEAL_GROW the file can become longer.
 ///
 /// The result about seals stays true, because seals cannot be removed. The owner can change
 /// afterwards, and so can the length without F_SEAL_SHRINK and F_SEAL_GROW. Seals are checked
@@ -112,7 +114,7 @@ pub(super) unsafe fn requirements(
 /// ```c
 /// int fd = shm_wrap_buffer("hello", 5, NULL, NULL);
 /// if (bytefd_verify(fd, NULL, NULL) == 0)
-///     puts("nobody can change it");
+///     puts("nobody can change or remove its bytes");
 /// ```
 #[unsafe(no_mangle)]
 #[must_use]

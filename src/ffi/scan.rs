@@ -15,8 +15,8 @@ use crate::{Error, Result, Scan};
 /// pointer that the caller gave. A return value of 0 means success; any other value makes
 /// scan_bytes return -ECANCELED.
 ///
-/// The callback may duplicate, map and reopen the descriptor, and keep the results. It may even
-/// close the descriptor.
+/// The callback may duplicate, map and reopen the descriptor, and keep the results. With
+/// BYTEFD_TRUST_CALLBACK it must keep nothing. It may even close the descriptor.
 ///
 /// In C++ the callback may throw: the exception passes through scan_bytes, and the descriptor is
 /// closed. The callback must not leave by longjmp(3) or pthread_exit(3). pthread_cancel(3) may end
@@ -24,8 +24,8 @@ use crate::{Error, Result, Scan};
 pub type bytefd_scan_fn =
     Option<unsafe extern "C-unwind" fn(fd: c_int, context: *mut c_void) -> c_int>;
 
-/// Lends a descriptor that contains the `len` bytes at `buf` to the function `scan`, and closes it
-/// afterwards.
+/// Lends a descriptor of a file that contains the `len` bytes at `buf` to the callback `scan`, and
+/// closes the descriptor afterwards.
 ///
 /// The descriptor is as bytefd_wrap_buffer makes it with the same options. Each call uses a new
 /// file, so that nothing of one scan can ever be seen in another. With `options->pool` the
@@ -235,7 +235,7 @@ pub unsafe extern "C" fn bytefd_scan_begin_stream(
     })
 }
 
-/// Ends the loan and frees `scan`. It closes the descriptor, unless the borrower has closed it
+/// Ends the scan and frees `scan`. It closes the descriptor, unless the borrower has closed it
 /// already. NULL is allowed. Always returns 0.
 ///
 /// ```c

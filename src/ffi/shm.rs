@@ -16,18 +16,20 @@ use crate::{Error, Result};
 pub const BYTEFD_SHM_CREATE: u64 = 1u64 << 24;
 /// Fails with -EEXIST if an object of this name exists. For BYTEFD_SHM_CREATE.
 pub const BYTEFD_SHM_EXCLUSIVE: u64 = 1u64 << 25;
-/// Makes the processes that open the object with this flag its owners. bytefd_sweep removes the
-/// object's name once no owner has it open or mapped.
-/// - The owners share a lock on the open file description (LOCK_SH, flock(2)). Duplicates,
-///   mappings, children and receivers keep the lock. The kernel ends it with the last of them, also
-///   after kill -9.
-/// - The library adds "bytefd-owned." to the beginning of the name.
+/// Ties the object's name to the processes that open the object with this flag, its owning
+/// processes. bytefd_sweep removes the name once no owning process has the object open or mapped.
+/// (The user who owns the object is something else: BYTEFD_SHM_ANY_OWNER is about that.)
+/// - Each owning process has a shared lock on its open file description (LOCK_SH, flock(2)).
+///   Duplicates, mappings, children and receivers keep the lock. The kernel ends it with the last
+///   of them, also after kill -9.
+/// - The library adds "bytefd-owned." to the beginning of the name, even if the name begins so
+///   already. With this flag, always pass the name without it.
 /// - Other processes can open the object by its full name, without this flag. A sweep ignores them.
 /// - A process that calls flock(2) on this descriptor loses the lock.
 pub const BYTEFD_SHM_OWNED: u64 = 1u64 << 26;
-/// Opens an object that belongs to any user. Without this flag the call fails with -EPERM unless
-/// the object's owner is the effective user or root. Another owner can change the object at any
-/// time, and may have created it because the name could be guessed.
+/// Opens an object whatever user ID owns it. Without this flag the call fails with -EPERM unless
+/// the object belongs to the effective user or root. Any other user who owns it can change it at
+/// any time, and may have created it because the name could be guessed.
 pub const BYTEFD_SHM_ANY_OWNER: u64 = 1u64 << 27;
 
 /// Size in bytes of a buffer for any full name, with its slash and final NUL.
@@ -53,15 +55,15 @@ pub struct bytefd_shm_options {
     /// an empty object. If the object exists: its minimum size; a smaller object is -ENXIO. 0
     /// accepts any size.
     pub length: u64,
-    /// The BYTEFD_SHM_ flags, or-ed. 0 opens an existing object, of which this process does not
-    /// become an owner. An unknown bit is -EINVAL.
+    /// The BYTEFD_SHM_ flags, or-ed. 0 opens an existing object, and this process does not become
+    /// an owning process. An unknown bit is -EINVAL.
     pub flags: u64,
     /// BYTEFD_MAP_READ for reading, or BYTEFD_MAP_WRITE for reading and writing. 0 means
     /// BYTEFD_MAP_READ.
     pub access: u32,
     /// The permission bits of a new object, whatever the umask is. 0 means 0600. It has no effect
-    /// on an object that exists. With BYTEFD_SHM_OWNED the mode must let the owner read or write,
-    /// so that a sweep can open the object.
+    /// on an object that exists. With BYTEFD_SHM_OWNED it must have the read or the write bit of
+    /// the user (0400, 0200), so that a sweep can open the object.
     pub mode: u32,
 }
 
@@ -106,7 +108,7 @@ const FLAGS: &[Flag<ShmOptions>] = &[
 /// - -ENXIO    if the object is smaller than `length`.
 /// - -EPERM    if the object belongs to neither the effective user nor root, without
 ///   BYTEFD_SHM_ANY_OWNER.
-/// - -ERANGE   if `size` is less than BYTEFD_SHM_NAME_SIZE.
+/// - -ERANGE   if `full_name` is not NULL and `size` is less than BYTEFD_SHM_NAME_SIZE.
 /// - -EMFILE, -ENFILE, -ENOMEM  if a limit is reached; see open(2).
 ///
 /// ```c

@@ -16,10 +16,10 @@ pub const BYTEFD_SYSV_CREATE: u64 = 1u64 << 28;
 pub const BYTEFD_SYSV_EXCLUSIVE: u64 = 1u64 << 29;
 /// Takes `key` as the number of a segment (its shmid).
 pub const BYTEFD_SYSV_BY_ID: u64 = 1u64 << 30;
-/// Marks the segment for removal (IPC_RMID) as soon as it is attached. The kernel removes it when
-/// its last user detaches it or ends, also by SIGKILL. From then on other processes must attach it
-/// by its number, which Linux allows, because its key no longer finds it. A process that is killed
-/// within the call, between creating and marking, leaves the segment behind.
+/// Marks the segment for removal (IPC_RMID) as soon as it is attached. The key no longer finds a
+/// marked segment; Linux allows other processes to attach it by its number (BYTEFD_SYSV_BY_ID). The
+/// kernel removes the segment when its last user detaches it or ends, also by SIGKILL. A process
+/// that is killed within the call, between creating and marking, leaves the segment behind.
 pub const BYTEFD_SYSV_TRANSIENT: u64 = 1u64 << 32;
 
 /// Selects how a System V segment is created or attached. Start from BYTEFD_SYSV_OPTIONS_INIT, in
@@ -97,8 +97,8 @@ fn attach(key: libc::key_t, given: bytefd_sysv_options) -> Result<(Map, c_int)> 
 ///
 /// The functions that take a map work on System V maps, with the following exceptions:
 /// - bytefd_map_resize, bytefd_map_seal and bytefd_map_share return -EINVAL.
-/// - bytefd_map_descriptor and bytefd_map_file_size return -EBADF. bytefd_wrap_buffer copies the
-///   bytes of the map into a file with a descriptor.
+/// - bytefd_map_descriptor and bytefd_map_file_size return -EBADF. To get a descriptor, call
+///   bytefd_wrap_buffer on the bytes of the map; it copies them.
 /// - bytefd_map_protect with PROT_EXEC returns -EACCES.
 /// - bytefd_map_check always returns 0, because a System V map cannot be guarded.
 ///

@@ -43,7 +43,9 @@ unsafe impl Extensible for bytefd_tempfile_options {
     const FIRST_SIZE: usize = 40;
 }
 
-/// A real file with a path, from bytefd_tempfile_create.
+/// A real file with a path, from bytefd_tempfile_create. Any number of threads may call
+/// bytefd_tempfile_path at the same time. No thread may use the handle during or after
+/// bytefd_tempfile_close.
 pub struct bytefd_tempfile {
     path: CString,
     file: TempFile,
@@ -128,7 +130,7 @@ pub extern "C" fn bytefd_tempfile_path(file: Option<&bytefd_tempfile>) -> *const
     file.map_or(std::ptr::null(), |file| file.path.as_ptr())
 }
 
-/// Removes the file, its directory and everything that the client has put beside the file, and
+/// Removes the file, its directory and everything that other code has put beside the file, and
 /// frees `file`. NULL is allowed. In a child made by fork(2) it removes nothing, because the file
 /// belongs to the parent.
 ///

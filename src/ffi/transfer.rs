@@ -72,8 +72,6 @@ unsafe fn transfer_options(from: *const bytefd_transfer_options) -> Result<Trans
 /// call waits even for a socket that does not block. More than 253 descriptors are also sent in
 /// parts, each with at least one byte.
 ///
-/// Not a cancellation point.
-///
 /// Returns 0. On failure, returns one of the following. On a stream a part of the message may have
 /// been sent; the caller must then close the socket.
 /// - -EINVAL  if `message` is NULL and `length` is not 0, or `fds` is NULL and `count` is not 0.
@@ -127,7 +125,7 @@ pub unsafe extern "C" fn bytefd_send(
 /// start.
 ///
 /// Fewer descriptors than fit are allowed; more are -EBADMSG. Each descriptor is checked against
-/// `requirements` as bytefd_verify does, and all are refused if one does not meet them. NULL
+/// `requirements` as bytefd_verify does, and the call fails if one does not meet them. NULL
 /// requires nothing.
 ///
 /// What a message is depends on the socket:
@@ -136,21 +134,25 @@ pub unsafe extern "C" fn bytefd_send(
 /// - On a stream with BYTEFD_TRANSFER_SOME the message is what has arrived, at least one byte.
 /// - On other sockets the message is one datagram or packet, which may be shorter than `*length`.
 ///
-/// After a refusal on a stream, the call reads and discards the rest of the message. The next call
-/// therefore never sees a mixture of two messages. If the time has passed, or the peer sends
-/// nothing for a second, the call shuts the socket down for receiving instead. `error->message`
-/// says so. With BYTEFD_TRANSFER_SOME there is no rest to discard.
+/// On a stream, every failure after the first byte of a message loses the message:
+/// - The call reads and discards the rest, so that the next call never sees a mixture of two
+///   messages. With BYTEFD_TRANSFER_SOME there is no rest.
+/// - After -ETIMEDOUT, -EINTR or -EAGAIN the call does not wait for the rest. After other failures
+///   it waits within the timeout, until the peer sends nothing for a second.
+/// - If the rest has not arrived then, and the other end is open, the call shuts the socket down
+///   for receiving instead. `error->message` says so.
+///
+/// A failure before the first byte, such as -ETIMEDOUT or -EAGAIN, loses nothing, and the socket
+/// stays usable.
 ///
 /// With a `*count` of 0 the kernel drops descriptors instead of delivering them. That is -EBADMSG
 /// too. If SO_PASSCRED, SO_PASSSEC or SO_PASSPIDFD is set on the socket, the kernel does not report
 /// dropped descriptors, and the call succeeds.
 ///
-/// Warning: a refusal can block, whatever the timeout. Its last step closes the received
-/// descriptors, and close(2) of a file on FUSE or NFS waits for the server of that file system. The
-/// caller's own close(2) of a received descriptor does so too. With a `*count` of 0 there is
-/// nothing to close.
-///
-/// Not a cancellation point.
+/// Warning: a failure can block, whatever the timeout. The last step of a failed call closes the
+/// received descriptors. On FUSE and NFS, close(2) of a file waits for the server of the file
+/// system. The caller's own close(2) of a received descriptor does so too. With a `*count` of 0
+/// there is nothing to close.
 ///
 /// Returns 0. On failure, returns one of the following, closes the received descriptors, and leaves
 /// `*length`, `*count` and `fds` unchanged. (`message` may have been written.)

@@ -20,6 +20,7 @@ use super::wrap_options::{bytefd_wrap_options, wrap_options};
 ///   make every write fail with EPERM. Kernels that cannot map a sealed file through such a
 ///   descriptor (before 6.7) get one that is open for reading only.
 /// - Any PROT_READ mapping works, shared or private, on every kernel.
+/// - A large file gets huge pages where the host provides them and they take less time to fill.
 ///
 /// The file cannot be sealed on hosts without memfd_create(2), with a backend other than
 /// BYTEFD_BACKEND_MEMFD, and above `spill_threshold`. The descriptor is then open for reading only

@@ -14,11 +14,11 @@ use crate::{Backend, Error, Result, WrapOptions};
 /// itself adds F_SEAL_EXEC.)
 pub const BYTEFD_WRITABLE: u64 = 1u64 << 2;
 /// Opens the descriptor for reading only (O_RDONLY), for code that checks the access mode. The file
-/// is sealed nevertheless. Needs /proc.
+/// has the same seals as without this flag. Needs /proc.
 pub const BYTEFD_READ_ONLY: u64 = 1u64 << 3;
 /// Makes the file executable, with mode 0500. Without this flag execve(2) of the file is refused.
-/// Linux 6.3 and later refuse it permanently, by a seal (F_SEAL_EXEC), except with BYTEFD_WRITABLE
-/// and BYTEFD_SEAL_CONTENT. Only execve(2) is refused: a PROT_EXEC mapping of any file works.
+/// Linux 6.3 and later refuse it permanently, by a seal (F_SEAL_EXEC), unless BYTEFD_WRITABLE or
+/// BYTEFD_SEAL_CONTENT is set. Only execve(2) is refused: a PROT_EXEC mapping of any file works.
 /// - A script needs BYTEFD_INHERIT too, because its interpreter opens it after close-on-exec has
 ///   taken effect.
 /// - After dlopen(3) of "/proc/self/fd/N", keep the descriptor open for as long as the object may
@@ -27,19 +27,27 @@ pub const BYTEFD_READ_ONLY: u64 = 1u64 << 3;
 /// - On a host without memfd, /dev/shm or /tmp can be mounted noexec. Set `backend` to
 ///   BYTEFD_BACKEND_MEMFD to get an error there.
 pub const BYTEFD_EXECUTABLE: u64 = 1u64 << 4;
-/// Adds exactly the seals F_SEAL_WRITE, F_SEAL_GROW and F_SEAL_SHRINK (0xe), so that the caller can
-/// add further seals. Only a memfd can be sealed, so that BYTEFD_BACKEND_AUTO means
-/// BYTEFD_BACKEND_MEMFD here. The descriptor is open for reading and writing, because adding seals
-/// needs that. With BYTEFD_READ_ONLY no seals can be added through it. Kernels before 6.7 map it
-/// privately only; a descriptor from bytefd_reopen can be mapped shared there too.
+/// Leaves out the seal F_SEAL_SEAL, so that the caller can add further seals. The file has exactly
+/// F_SEAL_WRITE, F_SEAL_GROW and F_SEAL_SHRINK (0xe). (Where vm.memfd_noexec is 2 the kernel itself
+/// adds F_SEAL_EXEC.)
+/// - Only a memfd can be sealed. BYTEFD_BACKEND_AUTO therefore means BYTEFD_BACKEND_MEMFD here, and
+///   other backends are -EINVAL.
+/// - The descriptor is open for reading and writing, because adding seals needs that. With
+///   BYTEFD_READ_ONLY no seals can be added through it.
+/// - Kernels before 6.7 map the file only privately through a descriptor that is open for writing.
+///   A descriptor from bytefd_reopen can be mapped shared there too.
 pub const BYTEFD_SEAL_CONTENT: u64 = 1u64 << 5;
-/// Lends the cached file of a pool itself, for reading and writing. The callback of the scan
-/// promises to keep nothing and to change nothing. It is for scans with a pool of BYTEFD_POOL_REUSE
-/// or BYTEFD_POOL_AUTO; with BYTEFD_POOL_NEW_FILES it is -EINVAL. See bytefd_pool.
+/// Lends a cached file of a pool for reading and writing, without the kernel's proof that nobody
+/// else has it open. The caller promises that the borrower keeps nothing and changes nothing. See
+/// bytefd_pool.
 ///
-/// Warning: never use this flag for an engine in another process, or for an engine with a deadline.
-/// Such an engine can still read the file when the callback has returned, and then reads the next
-/// upload. In a trial, 12 of 12 late answers belonged to the next upload.
+/// The flag is for scans with a pool of BYTEFD_POOL_REUSE or BYTEFD_POOL_AUTO. With
+/// BYTEFD_POOL_NEW_FILES, without a pool, and in the functions whose names begin with bytefd_wrap_,
+/// it is -EINVAL.
+///
+/// Warning: never use this flag for a borrower in another process, or for one that may outlast the
+/// scan because of a deadline. Such a borrower can still read the file when the scan has ended, and
+/// then reads the next upload. In a trial, 12 of 12 late answers belonged to the next upload.
 pub const BYTEFD_TRUST_CALLBACK: u64 = 1u64 << 6;
 
 /// Uses the first of BYTEFD_BACKEND_MEMFD, BYTEFD_BACKEND_SHM and BYTEFD_BACKEND_TMPFILE that this
@@ -81,8 +89,8 @@ pub struct bytefd_wrap_options {
     /// newline. It need not be unique. BYTEFD_BACKEND_SHM and BYTEFD_BACKEND_TMPFILE do not show
     /// it. NULL means "bytefd".
     pub name: *const c_char,
-    /// For scans: the pool that lends the file. NULL means a new file for each scan. Functions that
-    /// give a file away refuse a pool (-EINVAL).
+    /// For scans: the pool that lends the file. NULL means a new file for each scan. The functions
+    /// whose names begin with bytefd_wrap_ refuse a pool (-EINVAL).
     pub pool: *mut bytefd_pool,
     /// The maximum number of bytes that are stored in memory. Longer content goes to an unlinked
     /// file on disk instead, in $TMPDIR, /tmp or /var/tmp. That holds for buffers, segments, scans

@@ -35,7 +35,8 @@ use crate::{fill, sys};
 /// The replacement is one step, so that other threads may read the buffer all the time. The call
 /// has these effects:
 /// - The whole buffer takes memory from then on, and twice as much during the call.
-/// - Large buffers get huge pages as wrapped files do, whatever they had before.
+/// - A large buffer gets huge pages where a wrapped file would get them, whatever pages it had
+///   before.
 /// - Settings of the old memory are gone: mlock(2), madvise(2), mbind(2), protection keys,
 ///   userfaultfd(2) and names.
 /// - Children that are forked later share the buffer instead of having a copy. Children that were
@@ -81,10 +82,10 @@ use crate::{fill, sys};
 /// - `EAGAIN` if mlockall(2) is in effect and RLIMIT_MEMLOCK would be exceeded.
 /// - The errors of memfd_create(2), if it is refused; other errors of mmap(2).
 ///
-/// Stacks are recognized as far as possible: the stacks of this thread and of the first thread
-/// entirely, and those that glibc made. Another stack is one of another C library, or one to which
-/// the program switches by itself. Of such a stack only one page is recognized: the one that this
-/// thread, or a thread that waits in the kernel, uses.
+/// The call detects the stack of this thread, the stack of the first thread, and every stack that
+/// glibc made. Of any other stack it detects only the page that this thread, or a thread that waits
+/// in the kernel, uses now. Other stacks are those of another C library, and those to which the
+/// program switches by itself.
 ///
 /// # Safety
 /// - The range is the caller's, and no thread maps, unmaps or protects a part of it during the

@@ -24,7 +24,9 @@ pub enum Access {
     /// is opened `O_RDWR`.
     Write,
     /// Reading and writing, copy on write: stores stay in this map and never reach the file, which
-    /// is opened `O_RDONLY`. Whether later changes of the file show is unspecified, mmap(2).
+    /// is opened `O_RDONLY`. A page shows changes of the file by others until it is copied: at the
+    /// first store, or at once with [`MapOptions::populate`] or [`MapOptions::mlock`]. Linux does
+    /// so; mmap(2) leaves it unspecified.
     Private,
 }
 
@@ -213,7 +215,8 @@ impl MapOptions {
 
     /// Allows a range past the end of the file. The rest of the file's last page reads zero, and
     /// stores there never reach the file. Access to pages entirely past the end raises SIGBUS until
-    /// the file grows.
+    /// the file grows. With [`MapOptions::guard`] such an access makes the page a lost page
+    /// instead.
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().beyond_eof(true).range(..1 << 20).open("/etc/passwd")?;
@@ -250,7 +253,8 @@ impl MapOptions {
 
     /// Uses huge pages that the administrator has reserved (vm.nr_hugepages), hugetlbfs. For
     /// memory. The length must be a multiple of their size. The call fails with `ENOMEM` if not
-    /// enough of them are free. (Other huge pages need no option: see [`MapOptions::populate`].)
+    /// enough of them are free. (Huge pages that are not reserved do not need this option: with
+    /// [`MapOptions::populate`], memory gets them where they pay.)
     ///
     /// ```
     /// let error = bytefd::MapOptions::new().huge_pages(true).memory(1000).unwrap_err();
@@ -265,10 +269,11 @@ impl MapOptions {
     /// the storage behind the file fails. Access to a lost page then finds zeros instead of raising
     /// SIGBUS, and [`Map::check`](crate::Map::check) fails from then on.
     ///
-    /// - A lost page stays zero, even if the file grows again. If it is past the end of the file,
-    ///   further pages past the end are replaced with it: 1, 2, 4 and so on. If the storage fails,
-    ///   only the page itself is replaced. Each replacement may need a mapping of its own
-    ///   (vm.max_map_count). If no mapping is left, SIGBUS is raised.
+    /// - A lost page is replaced by zeros, and stays zero even if the file grows again. The first
+    ///   access past the end of the file replaces 1 page, the next one an aligned run of 2 pages,
+    ///   then 4, and so on. If the storage fails, only the page itself is replaced. Each
+    ///   replacement may need a mapping of its own (vm.max_map_count). If no mapping is left,
+    ///   SIGBUS is raised.
     /// - The handler for SIGBUS serves the whole process. Each new guarded map installs the handler
     ///   in front of the program's own, unless it is in front already. The call fails with `EBUSY`
     ///   if the handler does not stay in place.

@@ -14,14 +14,15 @@ use crate::sys::mapping::{Content, Mapping};
 use crate::sys::{self, copy};
 
 impl Map {
-    /// Sets the length of the map and of its file to `length` bytes. A file that extends past the
-    /// end of the map keeps its length.
+    /// Sets the length of the map to `length` bytes. Its offset in the file stays the same.
     ///
-    /// - Growing reserves the space of the file, as
-    ///   [`MapOptions::file_size`](crate::MapOptions::file_size) does. New bytes read zero,
-    ///   whatever was stored past the old end.
-    /// - Shrinking truncates the file at the new end. Access past it by other processes and other
-    ///   maps then raises SIGBUS.
+    /// - Growing also grows a file that ends before the new end of the map, and reserves the space,
+    ///   as [`MapOptions::file_size`](crate::MapOptions::file_size) does. The bytes that the file
+    ///   gains read zero, whatever was stored past the old end.
+    /// - Shrinking truncates the file at the new end of the map, unless the file extends past the
+    ///   old end. Access past the new end by other processes and other maps then raises SIGBUS.
+    /// - A file that extends past the end of the map keeps its bytes, and growing the map shows
+    ///   them.
     ///
     /// The map keeps its address if its length has never exceeded
     /// [`MapOptions::reserve`](crate::MapOptions::reserve). Otherwise it may move, and earlier

@@ -27,9 +27,10 @@ impl Map {
     /// mode 0400, close-on-exec. The bytes stay at the same address, for reading only, and can
     /// never change.
     ///
-    /// A child that another thread forks at this moment maps the memory for writing until it calls
-    /// execve(2) or exits. That takes a few milliseconds. The call waits for it, at most 100 ms;
-    /// see [`Map::seal_timeout`].
+    /// The call waits while another process maps the memory for writing, or while the kernel uses
+    /// pages of it (io_uring registered buffers, direct I/O). A child that another thread forks at
+    /// this moment maps the memory until it calls execve(2) or exits. The call waits at most 100
+    /// ms; see [`Map::seal_timeout`].
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().memory(5)?;
@@ -42,9 +43,7 @@ impl Map {
     /// # Errors
     /// The error has the map, as it was: [`SealError::into_inner`].
     /// - `EINVAL` if the map is not shared memory, or parts of it were unmapped.
-    /// - `ETIMEDOUT` if the time has passed, and another process still maps the memory for writing
-    ///   or the kernel uses pages of it. The kernel uses pages for io_uring registered buffers and
-    ///   direct I/O.
+    /// - `ETIMEDOUT` if the time has passed before the wait has ended.
     /// - `EPERM` if another process has sealed the memory against seals.
     /// - `EPERM` or `EACCES` if this process created the memory as another user.
     /// - `EIO` if another process made the memory shorter. If that happened during this call, the
@@ -53,7 +52,8 @@ impl Map {
         self.seal_timeout(Some(PATIENCE))
     }
 
-    /// [`Map::seal`] that waits at most `timeout`; `None` sets no limit, zero does not wait.
+    /// [`Map::seal`] that waits at most `timeout`; `None` sets no limit, zero does not wait. With
+    /// `None` the call never returns if another process never unmaps the memory.
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().memory(5)?;

@@ -48,7 +48,7 @@ pub(crate) use trial::Trial;
 
 /// Files for one trust domain, cached and lent again. [`Pool::scan`] describes what protects the
 /// content, and what the pool does not detect. Any thread may use it, and a scan never waits for
-/// another scan's callback.
+/// the end of another scan.
 ///
 /// ```
 /// let pool = bytefd::Pool::new(64 << 20);

@@ -12,7 +12,7 @@ pub(super) const MAX_FILES: usize = 64;
 #[non_exhaustive]
 pub enum PoolMethod {
     /// Uses, for each size, the cheaper of `Reuse` and `NewFiles`, if this host allows both. It
-    /// promises what `Reuse` promises.
+    /// protects content as `Reuse` does.
     #[default]
     Auto,
     /// Reuses files, after the kernel has proved that nobody else has them open.
@@ -75,8 +75,8 @@ impl PoolOptions {
         self
     }
 
-    /// Maximum number of files that are used again, cached and lent together: 1 to 64, otherwise
-    /// `EINVAL`. The pool has one descriptor for each.
+    /// Maximum number of files for reuse, cached plus lent: 1 to 64, otherwise `EINVAL`. The pool
+    /// has one descriptor for each.
     ///
     /// ```
     /// let pool = bytefd::PoolOptions::new().max_files(8).create()?;

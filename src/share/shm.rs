@@ -72,15 +72,16 @@ impl ShmOptions {
         self
     }
 
-    /// Makes the processes that open the object with this option its owners.
-    /// [`sweep`](super::sweep()) removes the object's name once no owner has it open or mapped. The
-    /// owners share a lock on the open file description (`LOCK_SH`, flock(2)). Duplicates,
-    /// mappings, children and receivers keep the lock. The kernel ends it with the last of them,
-    /// also after `kill -9`.
+    /// Ties the object's name to the processes that open the object with this option, its owning
+    /// processes. [`sweep`](super::sweep()) removes the name once no owning process has the object
+    /// open or mapped. Each owning process has a shared lock on its open file description
+    /// (`LOCK_SH`, flock(2)). Duplicates, mappings, children and receivers keep the lock. The
+    /// kernel ends it with the last of them, also after `kill -9`.
     ///
-    /// The name begins with `bytefd-owned.`. Other processes can open the object by its full name,
-    /// which [`Shm::name`] returns, without this option. A sweep ignores them. A process that calls
-    /// flock(2) on the descriptor loses the lock.
+    /// `bytefd-owned.` is added to the beginning of the name, even if the name begins so already.
+    /// Other processes can open the object by its full name, which [`Shm::name`] returns, without
+    /// this option. A sweep ignores them. A process that calls flock(2) on the descriptor loses the
+    /// lock.
     ///
     /// ```
     /// use bytefd::share::ShmOptions;
@@ -93,9 +94,9 @@ impl ShmOptions {
         self
     }
 
-    /// Opens an object that belongs to any user. Otherwise the call fails with `EPERM` unless the
-    /// object's owner is the effective user or root. Another owner can change the object at any
-    /// time, and may have created it because the name could be guessed.
+    /// Opens an object whatever user ID owns it. Otherwise the call fails with `EPERM` unless the
+    /// object belongs to the effective user or root. Any other user who owns it can change it at
+    /// any time, and may have created it because the name could be guessed.
     ///
     /// ```
     /// let options = bytefd::share::ShmOptions::new().any_owner(true);

@@ -72,10 +72,11 @@ impl SysvOptions {
         self
     }
 
-    /// Marks the segment for removal (IPC_RMID) as soon as it is attached. The kernel removes it
-    /// when its last user detaches it or ends, also by SIGKILL. From then on other processes must
-    /// attach it by its number, which Linux allows, because its key no longer finds it. A process
-    /// that is killed within the call, between creating and marking, leaves the segment behind.
+    /// Marks the segment for removal (IPC_RMID) as soon as it is attached. The key no longer finds
+    /// a marked segment; Linux allows other processes to attach it by its number
+    /// ([`SysvOptions::open_by_id`]). The kernel removes the segment when its last user detaches it
+    /// or ends, also by SIGKILL. A process that is killed within the call, between creating and
+    /// marking, leaves the segment behind.
     ///
     /// ```
     /// use bytefd::share::SysvOptions;

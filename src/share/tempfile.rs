@@ -193,7 +193,7 @@ fn made_in(parent: &Path) -> sys::Result<(PathBuf, OwnedFd)> {
 }
 
 /// A real file with a path. Dropping the value removes the file, its directory and everything that
-/// the client has put beside the file. In a child made by fork(2) it removes nothing, because the
+/// other code has put beside the file. In a child made by fork(2) it removes nothing, because the
 /// file belongs to the parent.
 ///
 /// ```

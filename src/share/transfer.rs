@@ -174,17 +174,24 @@ pub fn send(socket: impl AsFd, message: &[u8], descriptors: &[BorrowedFd<'_>]) -
 /// one byte has arrived, it waits even on a socket that does not block. Datagrams and packets may
 /// be shorter.
 ///
-/// After a refusal on a stream, the call reads and discards the rest of the message. The next call
-/// therefore never sees a mixture of two messages. If the time has passed, or the peer sends
-/// nothing for a second, the call shuts the socket down for receiving instead.
+/// On a stream, every failure after the first byte of a message loses the message:
+/// - The call reads and discards the rest, so that the next call never sees a mixture of two
+///   messages. With [`TransferOptions::some`] there is no rest.
+/// - After `ETIMEDOUT`, `EINTR` or `EAGAIN` the call does not wait for the rest. After other
+///   failures it waits within the timeout, until the peer sends nothing for a second.
+/// - If the rest has not arrived then, and the other end is open, the call shuts the socket down
+///   for receiving instead.
+///
+/// A failure before the first byte, such as `ETIMEDOUT` or `EAGAIN`, loses nothing, and the socket
+/// stays usable.
 ///
 /// With a `capacity` of 0 the kernel drops descriptors instead of delivering them. That is
 /// `EBADMSG` too. If `SO_PASSCRED`, `SO_PASSSEC` or `SO_PASSPIDFD` is set on the socket, the kernel
 /// does not report dropped descriptors, and the call succeeds.
 ///
-/// Warning: a refusal can block, whatever the timeout. Its last step closes the received
-/// descriptors, and close(2) of a file on FUSE or NFS waits for the server of that file system. So
-/// does dropping a received descriptor.
+/// Warning: a failure can block, whatever the timeout. The last step of a failed call closes the
+/// received descriptors. On FUSE and NFS, close(2) of a file waits for the server of the file
+/// system. Dropping a received descriptor does so too.
 ///
 /// See [`Requirements`](super::Requirements) for what to ask of a descriptor before it is trusted.
 ///

@@ -44,7 +44,9 @@ impl WrapOptions {
     /// [`WrapOptions::wrap`] makes it.
     ///
     /// The stream is a pipe, stream socket, file or terminal. At most 1 MiB is held in memory
-    /// besides the new file.
+    /// besides the new file. Content is copied once more, and two files exist for a moment, in two
+    /// cases: a child that another thread has forked, or the kernel, keeps a longer file from being
+    /// sealed; or a stream exceeds [`WrapOptions::spill_threshold`].
     ///
     /// The call blocks until the end of the stream, unless [`StreamOptions::timeout`] or
     /// [`StreamOptions::interruptible`] ends it. It also waits for a pipe that does not block

@@ -150,7 +150,7 @@ impl WrapOptions {
     }
 
     /// Opens the descriptor for reading only (`O_RDONLY`), for code that checks the access mode.
-    /// The file is sealed nevertheless. Needs /proc.
+    /// The file has the same seals as without this option. Needs /proc.
     ///
     /// ```
     /// let fd = bytefd::WrapOptions::new().read_only(true).wrap(b"hello")?;
@@ -162,8 +162,9 @@ impl WrapOptions {
     }
 
     /// Makes the file executable, with mode 0500. Without this option execve(2) of the file is
-    /// refused; Linux 6.3 and later refuse it permanently, by a seal. Only execve(2) is refused: a
-    /// `PROT_EXEC` mapping of any file works.
+    /// refused. Linux 6.3 and later refuse it permanently, by a seal, unless
+    /// [`WrapOptions::writable`] or [`WrapOptions::seal_content`] is set. Only execve(2) is
+    /// refused: a `PROT_EXEC` mapping of any file works.
     ///
     /// A script needs [`WrapOptions::inherit`] too, because its interpreter opens it after
     /// close-on-exec has taken effect.
@@ -199,10 +200,11 @@ impl WrapOptions {
         self
     }
 
-    /// Adds exactly the seals against writing, growing and shrinking (0xe), so that the caller can
-    /// add further seals. The descriptor is open for reading and writing, because adding seals
-    /// needs that. Kernels before 6.7 map it privately only. Implies [`Backend::Memfd`]. (Where
-    /// `vm.memfd_noexec` is 2 the kernel adds the seal against execution.)
+    /// Leaves out the seal against further seals, so that the caller can add some. The file has
+    /// exactly the seals against writing, growing and shrinking (0xe). The descriptor is open for
+    /// reading and writing, because adding seals needs that. Kernels before 6.7 map it privately
+    /// only. Implies [`Backend::Memfd`]; another backend is `EINVAL`. (Where `vm.memfd_noexec` is 2
+    /// the kernel adds the seal against execution.)
     ///
     /// ```
     /// let fd = bytefd::WrapOptions::new().seal_content(true).wrap(b"hello")?;
@@ -213,13 +215,14 @@ impl WrapOptions {
         self
     }
 
-    /// Lends the cached file of a pool itself, for reading and writing. The callback of the scan
-    /// promises to keep nothing and to change nothing. See [`crate::Pool::scan`]. `EINVAL` with a
-    /// pool of [`PoolMethod::NewFiles`](crate::PoolMethod::NewFiles).
+    /// Lends a cached file of a pool for reading and writing, without the kernel's proof that
+    /// nobody else has it open. The caller promises that the borrower keeps nothing and changes
+    /// nothing. See [`crate::Pool::scan`]. `EINVAL` without a pool, and with a pool of
+    /// [`PoolMethod::NewFiles`](crate::PoolMethod::NewFiles).
     ///
-    /// Warning: never use this option for an engine in another process, or for an engine with a
-    /// deadline. Such an engine can still read the file when the callback has returned, and then
-    /// reads the next upload.
+    /// Warning: never use this option for a borrower in another process, or for one that may
+    /// outlast the scan because of a deadline. Such a borrower can still read the file when the
+    /// scan has ended, and then reads the next upload.
     ///
     /// ```
     /// use bytefd::{Pool, WrapOptions};
