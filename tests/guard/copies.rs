@@ -84,9 +84,9 @@ fn copies_end_where_pages_are_lost(flags: u64) {
 /// What is copied into a guarded map may be lost itself.
 pub fn the_source_of_a_guarded_copy_may_be_lost() {
     let page = page_size();
-    let own = file(page);
+    let own = file(1);
     for (flags, is_replaced) in [(0, false), (GUARD, false), (GUARD, true)] {
-        let (whole, other) = (map_with(&own, WRITE, GUARD).expect("mapped"), file(2 * page));
+        let (whole, other) = (map_with(&own, WRITE, GUARD).expect("mapped"), file(2));
         let lost = map_with(&other, WRITE, flags).expect("mapped");
         let half = page / 2;
         other.as_file().set_len(page as u64).expect("cut");

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize, Ordering:
 use super::memory::*;
 use crate::faults::conditions::*;
 use crate::support::abi::*;
+use crate::support::hosts;
 use crate::support::map::{Map, map_with, page_size};
 
 /// What a handler ends the process with, to show that it ran.
@@ -420,10 +421,14 @@ pub fn a_handler_that_resets_the_signal_ends_no_guard() {
 /// Also where sigaction(2) does nothing and says so to nobody, as under a sanitizer that keeps the
 /// signal to itself.
 pub fn a_guard_that_cannot_be_in_place_is_refused() {
-    for (answer, errno) in [(0, libc::EBUSY), (libc::EPERM, libc::EPERM)] {
+    // The handler that is there can still be asked for. Without an answer glibc would return what
+    // happens to be on the stack.
+    let pretend: fn() = || hosts::refuse_other_values(libc::SYS_rt_sigaction, 1, 0, 0);
+    let refuse: fn() = || hosts::refuse(libc::SYS_rt_sigaction, libc::EPERM);
+    for (change, errno) in [(pretend, libc::EBUSY), (refuse, libc::EPERM)] {
         let end = in_child(|| {
             let file = file(1);
-            crate::support::hosts::refuse(libc::SYS_rt_sigaction, answer);
+            change();
             let failure = map_with(&file, WRITE, GUARD).expect_err("no guard");
             assert_eq!((failure.errno, failure.op.as_str()), (errno, "guard"));
             assert_eq!(

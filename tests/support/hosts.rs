@@ -104,6 +104,11 @@ pub fn refuse_value(number: libc::c_long, index: u8, value: u64, errno: i32) {
     install(number, vec![rule(index, SeccompCmpOp::Eq, value)], errno);
 }
 
+/// Calls fail in which argument `index` is anything else.
+pub fn refuse_other_values(number: libc::c_long, index: u8, value: u64, errno: i32) {
+    install(number, vec![rule(index, SeccompCmpOp::Ne, value)], errno);
+}
+
 fn rule(index: u8, operator: SeccompCmpOp, value: u64) -> SeccompRule {
     let condition = SeccompCondition::new(index, SeccompCmpArgLen::Dword, operator, value)
         .expect("a condition");
