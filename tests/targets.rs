@@ -131,6 +131,9 @@ pub mod musl {
 
 /// Tests of other processors.
 pub mod others {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use crate::support::tools::said;
     use crate::tests;
@@ -138,6 +141,7 @@ pub mod others {
     tests![
         every_call_does_what_it_should_where_the_highest_byte_comes_first,
         thirty_two_bits_are_refused,
+        a_library_of_another_rust_than_the_compiler_is_refused,
     ];
 
     /// qemu-user 7.2 swaps the halves of a fault's address (`si_addr`).
@@ -166,6 +170,58 @@ pub mod others {
             !output.status.success() && first == Some("error: bytefd is for 64-bit Linux"),
             "{said}"
         );
+    }
+
+    /// Debian may have got a newer Rust between two downloads.
+    fn a_library_of_another_rust_than_the_compiler_is_refused() {
+        for (target, library) in
+            [(S390X.name, "libstd-rust-dev"), ("s390x-unknown-linux-musl", "rust-src")]
+        {
+            assert_eq!(with_versions(target, "1.2.3", "1.2.3"), (true, String::new()));
+            let complaint = format!(
+                "target: build/rust has the compiler of Rust 1.2.3 and {library} of Rust 1.2.4; \
+                 remove build/rust to get both anew\n"
+            );
+            assert_eq!(with_versions(target, "1.2.3", "1.2.4"), (false, complaint));
+        }
+    }
+
+    /// Whether scripts/target runs a command, and what it says, if Debian has these versions of the
+    /// compiler and of the libraries.
+    fn with_versions(target: &str, compiler: &str, library: &str) -> (bool, String) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let scripts = folder.path().join("scripts");
+        std::fs::create_dir(&scripts).expect("a folder");
+        let target_script = scripts.join("target");
+        std::os::unix::fs::symlink(repository().join("scripts/target"), &target_script)
+            .expect("a link");
+        // In place of scripts/debian: makes of each package what scripts/target looks at.
+        let debian = format!(
+            r#"#!/bin/sh
+            set -eu
+            while [ "$1" = -d ]; do shift 2; done
+            into=$3 package=$4 version={library}
+            [ "$package" != rustc ] || version={compiler}
+            mkdir -p "$into/usr/lib/rustlib" "$into/usr/lib/a" "$into/usr/share/doc/$package"
+            touch "$into/usr/lib/a/musl-gcc.specs"
+            echo "rustc ($version+dfsg1-1) unstable" |
+                gzip > "$into/usr/share/doc/$package/changelog.Debian.gz"
+            "#
+        );
+        let write = |name: &str, code: &str| {
+            let path = scripts.join(name);
+            std::fs::write(&path, code).expect("written");
+            std::fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("its mode");
+            path
+        };
+        write("debian", &debian);
+        // A compiler that has no standard library for the target, and what finds a C compiler.
+        let rustc = write("rustc", "#!/bin/sh\necho /nonexistent\n");
+        let cargo = write("cargo", "#!/bin/sh\necho cc\n");
+        let mut command = Command::new(target_script);
+        command.args([target, "true"]).env("RUSTC", rustc).env("CARGO", cargo);
+        let output = command.output().expect("scripts/target");
+        (output.status.success(), said(&output))
     }
 }
 

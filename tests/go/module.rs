@@ -17,6 +17,7 @@ tests![
     a_static_program_has_the_archive,
     a_program_for_musl_has_the_archive,
     a_program_for_another_processor_has_the_archive,
+    a_program_for_musl_on_another_processor_has_the_archive,
     the_tag_bytefd_system_links_what_is_installed,
     the_module_holds_what_is_committed_licences_and_archives,
     the_proxy_serves_the_version_of_the_package,
@@ -98,8 +99,7 @@ fn a_program_for_musl_has_the_archive() {
 /// Without the packages of its C compiler and emulator, or without `make go-module` before, there
 /// is nothing to see.
 fn a_program_for_another_processor_has_the_archive() {
-    let (arch, processor) =
-        if go_arch() == "amd64" { ("arm64", "aarch64") } else { ("amd64", "x86_64") };
+    let (arch, processor) = other_processor();
     let compiler = format!("{processor}-linux-gnu-gcc");
     if Command::new(&compiler).arg("--version").output().is_err() {
         return println!("SKIPPED: a program for {arch}: there is no {compiler}");
@@ -109,8 +109,34 @@ fn a_program_for_another_processor_has_the_archive() {
     }
     let stranger = Stranger::with_the_module();
     let arguments = ["-ldflags", "-extldflags -static", "-tags", "netgo,osusergo"];
-    let program =
-        stranger.build(&arguments, &[("GOARCH", arch), ("CGO_ENABLED", "1"), ("CC", &compiler)]);
+    check_on_another_processor(&stranger, &arguments, &compiler);
+}
+
+/// As above. The C compiler is the one that the archive was built with.
+fn a_program_for_musl_on_another_processor_has_the_archive() {
+    let (arch, processor) = other_processor();
+    if !has_archive(&format!("linux_{arch}_musl")) {
+        return println!("SKIPPED: musl on {arch}: make go-module has built nothing for it");
+    }
+    let mut target = Command::new(repository().join("scripts/target"));
+    target.arg(format!("{processor}-unknown-linux-musl")).args(["sh", "-c", "command -v \"$CC\""]);
+    let compiler = said(&run(target.current_dir(repository())));
+    let stranger = Stranger::with_the_module();
+    let arguments = ["-ldflags", "-extldflags -static", "-tags", "musl"];
+    check_on_another_processor(&stranger, &arguments, compiler.trim());
+}
+
+/// What Go calls another processor, and what C compilers and qemu call it.
+fn other_processor() -> (&'static str, &'static str) {
+    if go_arch() == "amd64" { ("arm64", "aarch64") } else { ("amd64", "x86_64") }
+}
+
+/// Builds a static program for that, and runs it.
+fn check_on_another_processor(stranger: &Stranger, arguments: &[&str], compiler: &str) {
+    let (arch, processor) = other_processor();
+    let variables = [("GOARCH", arch), ("CGO_ENABLED", "1"), ("CC", compiler)];
+    let program = stranger.build(arguments, &variables);
+    assert_eq!(interpreter(&program), None);
     let emulator = format!("qemu-{processor}");
     match stranger.command(&emulator).arg(&program).output() {
         Ok(output) => assert_eq!(said(&output), PRINTED),
