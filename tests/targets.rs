@@ -1,5 +1,5 @@
 //! The C contract on other targets: what `scripts/build` stages for them, and the calls of tests/c,
-//! linked statically. A program for another processor is run by qemu-user, which emulates the
+//! linked statically, and once with the shared library. A program for another processor is run by qemu-user, which emulates the
 //! processor and not the kernel.
 
 use std::path::{Path, PathBuf};
@@ -91,6 +91,7 @@ pub mod musl {
 
     tests![
         every_call_does_what_it_should,
+        every_call_does_what_it_should_in_the_shared_library,
         every_call_does_what_it_should_on_arm64,
         a_static_program_is_small,
     ];
@@ -104,11 +105,15 @@ pub mod musl {
     };
 
     fn every_call_does_what_it_should() {
-        check_calls(&X86_64);
+        check_calls(&X86_64, true);
+    }
+
+    fn every_call_does_what_it_should_in_the_shared_library() {
+        check_calls(&X86_64, false);
     }
 
     fn every_call_does_what_it_should_on_arm64() {
-        check_calls(&ARM64);
+        check_calls(&ARM64, true);
     }
 
     /// All of the C library included.
@@ -152,7 +157,7 @@ pub mod others {
     };
 
     fn every_call_does_what_it_should_where_the_highest_byte_comes_first() {
-        check_calls(&S390X);
+        check_calls(&S390X, true);
     }
 
     fn thirty_two_bits_are_refused() {
@@ -226,11 +231,13 @@ pub mod others {
 }
 
 /// Makes every call, as it is and with a cancel pending.
-fn check_calls(target: &Target) {
+fn check_calls(target: &Target, is_static: bool) {
     let folder = tempfile::tempdir().expect("a folder");
-    let program = contract(target, true, folder.path());
+    let program = contract(target, is_static, folder.path());
     for arguments in [&[][..], &["cancelled"]] {
-        let output = target.command(&program).args(arguments).stdin(Stdio::null()).output();
+        let mut command = target.command(&program);
+        command.env("LD_LIBRARY_PATH", target.staged().join("lib"));
+        let output = command.args(arguments).stdin(Stdio::null()).output();
         crate::c::check_calls(&output.expect("the program, or qemu-user"));
     }
 }
