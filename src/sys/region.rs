@@ -19,7 +19,7 @@ impl Region {
         let address = |text| usize::from_str_radix(text, 16).ok();
         let permissions = fields.next()?.to_string();
         // Skips offset, device and inode. The name is padded.
-        let name = fields.nth(3).unwrap_or_default().trim_start().to_string();
+        let name = fields.nth(3).unwrap_or_default().trim_start_matches(' ').to_string();
         Some(Region { addresses: address(start)?..address(end)?, permissions, name })
     }
 }

@@ -17,6 +17,9 @@ use crate::support::share::{KINDS, MOST, pair, receive_with, set_option};
 const SO_PASSPIDFD: i32 = 76;
 const OPTIONS: [i32; 4] = [libc::SO_PASSCRED, libc::SO_PASSSEC, libc::SO_TIMESTAMP, SO_PASSPIDFD];
 
+/// The size of a control message without its payload.
+const HEADER: usize = size_of::<libc::cmsghdr>();
+
 type Identity = (u64, u64);
 
 fn identity(fd: &OwnedFd) -> Identity {
@@ -58,36 +61,47 @@ struct Message {
 
 /// Control data under construction.
 #[derive(Default)]
-struct Control(Vec<u64>);
+struct Control(Vec<u8>);
 
 impl Control {
     /// A header that says `claimed` bytes, and a payload.
     fn add(&mut self, level: i32, kind: i32, claimed: usize, payload: &[u8]) {
-        let header = [(claimed as u64).to_ne_bytes(), {
-            let mut both = [0; 8];
-            both[..4].copy_from_slice(&level.to_ne_bytes());
-            both[4..].copy_from_slice(&kind.to_ne_bytes());
-            both
-        }];
-        let bytes = [header.concat(), payload.to_vec()].concat();
-        let words = bytes.chunks(8).map(|part| {
-            let mut word = [0; 8];
-            word[..part.len()].copy_from_slice(part);
-            u64::from_ne_bytes(word)
-        });
-        self.0.extend(words);
+        self.0.extend(claimed.to_ne_bytes());
+        self.0.extend(level.to_ne_bytes());
+        self.0.extend(kind.to_ne_bytes());
+        self.0.extend(payload);
+        self.0.resize(self.0.len().next_multiple_of(8), 0);
     }
 
     fn add_whole(&mut self, kind: i32, payload: &[u8]) {
-        self.add(libc::SOL_SOCKET, kind, 16 + payload.len(), payload);
+        self.add(libc::SOL_SOCKET, kind, HEADER + payload.len(), payload);
+    }
+
+    /// The numbers of the descriptors in it, as the kernel finds them: by the length that each
+    /// header claims.
+    fn descriptors(&self) -> Vec<i32> {
+        let number = |at: usize| i32::from_ne_bytes(self.0[at..at + 4].try_into().expect("4"));
+        let (mut found, mut at) = (Vec::new(), 0);
+        while at + HEADER <= self.0.len() {
+            let claimed = number(at) as usize;
+            let end = at + claimed;
+            if claimed < HEADER || end > self.0.len() {
+                break;
+            }
+            if (number(at + 8), number(at + 12)) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
+                found.extend((at + HEADER..end - 3).step_by(4).map(number));
+            }
+            at = end.next_multiple_of(8);
+        }
+        found
     }
 }
 
 /// Decodes a message and sends it. `None` if the kernel refuses it.
 fn send(bytes: &mut Bytes<'_>, socket: &OwnedFd, files: &Files) -> Option<Message> {
     let length = usize::from(bytes.byte() % 16);
-    let message = Message { bytes: vec![bytes.byte(); length], files: Vec::new() };
-    let (mut control, mut sent) = (Control::default(), Vec::new());
+    let message = vec![bytes.byte(); length];
+    let mut control = Control::default();
     for _ in 0..bytes.byte() % 4 {
         match bytes.byte() % 4 {
             0 | 1 => {
@@ -97,7 +111,6 @@ fn send(bytes: &mut Bytes<'_>, socket: &OwnedFd, files: &Files) -> Option<Messag
                 for _ in 0..count {
                     let file = usize::from(which % 4);
                     which = which.rotate_right(2);
-                    sent.push(file);
                     numbers.extend(files.0[file].0.as_raw_fd().to_ne_bytes());
                 }
                 control.add_whole(libc::SCM_RIGHTS, &numbers);
@@ -116,16 +129,21 @@ fn send(bytes: &mut Bytes<'_>, socket: &OwnedFd, files: &Files) -> Option<Messag
             }
         }
     }
-    let mut part = IoSlice::new(&message.bytes);
+    let mut part = IoSlice::new(&message);
     // SAFETY: all-zero is a valid msghdr; what it points to is readable, and the call only reads.
     let status = unsafe {
         let mut header: libc::msghdr = std::mem::zeroed();
         (header.msg_iov, header.msg_iovlen) = ((&raw mut part).cast(), 1);
         (header.msg_control, header.msg_controllen) =
-            (control.0.as_mut_ptr().cast(), 8 * control.0.len());
+            (control.0.as_mut_ptr().cast(), control.0.len());
         libc::sendmsg(socket.as_raw_fd(), &header, libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT)
     };
-    (status >= 0).then_some(Message { files: sent, ..message })
+    let number_of = |file: &(OwnedFd, Identity)| file.0.as_raw_fd();
+    let file = |number: i32| files.0.iter().position(|file| number_of(file) == number);
+    (status >= 0).then(|| Message {
+        bytes: message,
+        files: control.descriptors().into_iter().map(|fd| file(fd).expect("ours")).collect(),
+    })
 }
 
 /// What is received, with which requirements.

@@ -10,6 +10,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -197,16 +198,24 @@ pub fn fuzz(target: &str, check: impl Fn(&[u8]) -> &'static str) {
             resume_unwind(panic);
         }
     }
+    // Of the many failures on the way to the shortest input, the last one is told.
+    let told = Arc::new(Mutex::new(String::new()));
+    let teller = told.clone();
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        *teller.lock().expect("no panic in here") = panic.to_string();
+    }));
     let outcome = TestRunner::new(random(CASES)).run(&inputs(corpus.clone()), |input| {
         tried.set(tried.get() + 1);
         run(&input.0);
         Ok(())
     });
+    std::panic::set_hook(hook);
     match outcome {
         Ok(()) => {}
-        Err(TestError::Fail(reason, input)) => {
-            let path = path(target);
-            panic!("{reason}\nAdd this line to {}:\n{input:?}", path.display());
+        Err(TestError::Fail(_, input)) => {
+            let (path, told) = (path(target), told.lock().expect("no panic"));
+            panic!("{told}\nAdd this line to {}:\n{input:?}", path.display());
         }
         Err(TestError::Abort(reason)) => panic!("{reason}"),
     }
