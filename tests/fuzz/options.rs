@@ -582,7 +582,10 @@ fn check(ground: &Ground, input: &[u8]) -> &'static str {
     };
     let mut members = [0; ROOM];
     let known = bytes.len().min(kind.size);
-    members[..known].copy_from_slice(&bytes[..known]);
+    // Of a struct that is too short nothing counts, least of all a part of a pointer.
+    if size >= kind.size && bytes.len() >= kind.size {
+        members[..known].copy_from_slice(&bytes[..known]);
+    }
     let has_more = bytes.iter().skip(kind.size).any(|byte| *byte != 0);
     let of_size = match size {
         _ if size < kind.size => Some(libc::EINVAL),
