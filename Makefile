@@ -9,7 +9,10 @@
 #   make test-targets       calls them with glibc on s390x, which stores the highest byte first; checks that 32 bits fail
 #   make inject             causes every fault at every system call of every exported function (minutes)
 #   make soak [ROUNDS=20]   repeats tests that are random or wait for a coincidence, ROUNDS times as often
-#   make mutants            counts the faults in the core that the fast tests notice (an hour)
+#   make fuzz [ROUNDS=20]   tries random options, map operations, control messages, names and lines of /proc/self/maps
+#   make sanitize           runs AddressSanitizer and ThreadSanitizer over the core, with the nightly compiler
+#   make miri               runs unit tests without system calls in Miri, with the nightly compiler
+#   make mutants            counts the faults in the core that the fast tests notice (hours; it can be interrupted)
 #   make lib                stages the release build with programs and manual pages in dist/ and for Go in go/lib/
 #   make install            installs dist/ below $(DESTDIR) in PREFIX, or in BINDIR, LIBDIR, INCLUDEDIR and MANDIR
 #   make uninstall          removes what make install of the same dist/ and directories has installed
@@ -33,7 +36,7 @@ CC    ?= cc
 directories = PREFIX='$(PREFIX)' BINDIR='$(BINDIR)' LIBDIR='$(LIBDIR)' INCLUDEDIR='$(INCLUDEDIR)' MANDIR='$(MANDIR)' \
 	DESTDIR='$(DESTDIR)'
 
-.PHONY: all demo check test test-kernels inject soak mutants lib go-module header abi install uninstall bench clean test-msrv test-arm64 test-musl test-targets
+.PHONY: all demo check test test-kernels inject soak fuzz sanitize miri mutants lib go-module header abi install uninstall bench clean test-msrv test-arm64 test-musl test-targets
 
 all: lib
 
@@ -85,16 +88,16 @@ test-arm64 test-musl test-targets: test-%:
 	scripts/packages $*
 	scripts/test $*
 
-inject:
+inject fuzz sanitize:
 	scripts/packages test
-	scripts/test inject
+	ROUNDS=$(ROUNDS) scripts/checks $@
 
 soak:
 	scripts/packages test
 	ROUNDS=$(ROUNDS) scripts/test soak
 
-mutants:
-	scripts/mutants
+miri mutants:
+	scripts/checks $@
 
 bench: lib
 	scripts/packages bench || echo 'Rows of engines that are missing will say so.'

@@ -9,7 +9,10 @@ fn main() {
         std::env::var(format!("CARGO_PKG_VERSION_{part}")).expect("cargo sets the version")
     });
     println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,libbytefd.so.{major}.{minor}");
-    println!("cargo:rustc-cdylib-link-arg=-Wl,-z,defs");
+    // A sanitizer's functions are in the program that loads the library.
+    if std::env::var_os("CARGO_CFG_SANITIZE").is_none() {
+        println!("cargo:rustc-cdylib-link-arg=-Wl,-z,defs");
+    }
     println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
     println!("cargo:rerun-if-changed=build.rs");
 }

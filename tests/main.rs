@@ -30,6 +30,7 @@ mod documents;
 mod execution;
 mod faults;
 mod fill;
+mod fuzz;
 mod go;
 mod guard;
 mod header;
@@ -90,6 +91,7 @@ const FAST: &[&str] = &[
     "stream",
     "mistakes",
     "vocabulary",
+    "fuzz",
 ];
 
 static SUITE: Suite = Suite { groups: GROUPS, fast: FAST };
@@ -159,6 +161,7 @@ const GROUPS: &[(&str, &[support::Test])] = &[
     ("mistakes", mistakes::TESTS),
     ("vocabulary", vocabulary::TESTS),
     ("package", package::TESTS),
+    ("fuzz", fuzz::TESTS),
 ];
 
 fn main() -> ExitCode {

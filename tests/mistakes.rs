@@ -3,7 +3,7 @@
 //! constant, function or struct is tested, or missed, at once.
 
 mod header;
-mod places;
+pub mod places;
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
 //! shm_wrap_buffer and its relatives: what a descriptor promises, for every backend and flag.
 
 mod boundary;
-mod promises;
+pub mod promises;
 
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::ptr::{null, null_mut};

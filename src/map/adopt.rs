@@ -12,7 +12,8 @@ use std::ptr::NonNull;
 use crate::backend::{self, Backend, Execution};
 use crate::error::{Context, Error, Result};
 use crate::fill::Copier;
-use crate::sys::maps::{self, Region};
+use crate::sys::maps;
+use crate::sys::region::Region;
 use crate::{fill, sys};
 
 /// Turns a buffer into a file and returns the file's descriptor. It copies the buffer once into a

@@ -24,6 +24,7 @@ pub(crate) mod maps;
 pub(crate) mod private_tmpfs;
 mod probed;
 pub(crate) mod process;
+pub(crate) mod region;
 pub(crate) mod shared;
 pub(crate) mod socket;
 pub(crate) mod source;

@@ -184,14 +184,15 @@ pub(crate) fn is_listening(socket: BorrowedFd<'_>) -> Result<bool> {
 }
 
 /// Returns whether the program wants control data besides descriptors: credentials, a security
-/// label, a pidfd.
+/// label, a pidfd, a time.
 pub(crate) fn wants_control(socket: BorrowedFd<'_>) -> bool {
     // From asm-generic/socket.h; the libc crate does not have it for every C library.
     const SO_PASSPIDFD: c_int = 76;
     // SAFETY: the options are numbers.
     let is_set =
         |name: &c_int| unsafe { option::<c_int>(socket, *name) }.is_ok_and(|value| value != 0);
-    [libc::SO_PASSCRED, libc::SO_PASSSEC, SO_PASSPIDFD].iter().any(is_set)
+    let times = [libc::SO_TIMESTAMP, libc::SO_TIMESTAMPNS, libc::SO_TIMESTAMPING];
+    [libc::SO_PASSCRED, libc::SO_PASSSEC, SO_PASSPIDFD].iter().chain(&times).any(is_set)
 }
 
 /// Returns whether O_NONBLOCK is not set.

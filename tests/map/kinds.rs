@@ -54,6 +54,16 @@ impl Kind {
         Made { map, file: Some(file) }
     }
 
+    /// What a test says of it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::File => "a whole file",
+            Kind::Part => "a part of a file",
+            Kind::Shared => "shared memory",
+            Kind::Private => "private memory",
+        }
+    }
+
     /// Filled with the pattern.
     pub fn filled(self, length: usize) -> Made {
         let made = self.with(length, 0, 0);

@@ -12,11 +12,11 @@ use crate::support::map::page_size;
 use crate::support::random;
 
 /// The most that a map is resized to.
-const MOST: usize = 6 * 4096;
+pub const MOST: usize = 6 * 4096;
 
 /// What is done. Ranges are any, also such as lie outside.
 #[derive(Clone, Debug)]
-enum Step {
+pub enum Step {
     Write(usize, usize, u8),
     Store(usize, usize, u8),
     Read(usize, usize),
@@ -31,12 +31,14 @@ enum Step {
     Scribble,
 }
 
-const FLUSHES: &[c_int] = &[
+pub const FLUSHES: &[c_int] = &[
     libc::MS_SYNC,
     libc::MS_ASYNC,
     libc::MS_SYNC | libc::MS_INVALIDATE,
     libc::MS_ASYNC | libc::MS_INVALIDATE,
 ];
+
+pub const ADVICES: &[c_int] = &[0, 1, 2, 3, 10, 11, 12, 13, 14, 15, 16, 17, 20, 21, 22, 23];
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     // Around the page boundaries, where mistakes live, and any others.
@@ -44,8 +46,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         || (0..7usize, 0..3usize).prop_map(|(pages, more)| (4096 * pages + more).saturating_sub(1));
     let at = || prop_oneof![6 => 0..MOST, 2 => near(), 1 => Just(0), 1 => Just(TO_END)];
     let range = move || (at(), at());
-    let advice =
-        prop::sample::select(vec![0, 1, 2, 3, 10, 11, 12, 13, 14, 15, 16, 17, 20, 21, 22, 23]);
+    let advice = prop::sample::select(ADVICES);
     let step = prop_oneof![
         4 => (range(), any::<u8>()).prop_map(|((at, length), byte)| Step::Write(at, length, byte)),
         4 => (range(), any::<u8>()).prop_map(|((at, length), byte)| Step::Store(at, length, byte)),
@@ -188,6 +189,17 @@ impl Run {
     }
 }
 
+/// Takes the steps on a map of this kind, and compares it with the model after each.
+pub fn play(kind: Kind, length: usize, reserve: usize, steps: &[Step]) {
+    let made = kind.with(length, 0, reserve);
+    let mut run = Run { kind, made, model: pattern(length), is_uneven: false };
+    run.made.map.store(0, &run.model);
+    for step in steps {
+        run.take(step);
+        run.check(step);
+    }
+}
+
 pub fn any_operations_leave_the_bytes_that_they_should() {
     let config = random(80);
     proptest!(config, |(
@@ -195,14 +207,6 @@ pub fn any_operations_leave_the_bytes_that_they_should() {
         length in 0..MOST,
         reserve in prop::sample::select(vec![0, 4096, MOST]),
     )| {
-        for kind in kinds() {
-            let made = kind.with(length, 0, reserve);
-            let mut run = Run { kind, made, model: pattern(length), is_uneven: false };
-            run.made.map.store(0, &run.model);
-            for step in &steps {
-                run.take(step);
-                run.check(step);
-            }
-        }
+        kinds().for_each(|kind| play(kind, length, reserve, &steps));
     });
 }

@@ -13,13 +13,13 @@ use crate::support::fd::*;
 use crate::support::{hosts, random};
 
 #[derive(Debug)]
-struct Wish {
-    flags: u64,
-    backend: u32,
-    mode: u32,
-    spill_threshold: u64,
-    name: Option<Vec<u8>>,
-    bytes: Vec<u8>,
+pub struct Wish {
+    pub flags: u64,
+    pub backend: u32,
+    pub mode: u32,
+    pub spill_threshold: u64,
+    pub name: Option<Vec<u8>>,
+    pub bytes: Vec<u8>,
 }
 
 impl Wish {
@@ -29,7 +29,7 @@ impl Wish {
 
     /// What the header refuses of it, as errors name it: what is unknown, out of range, or
     /// contradicts something else.
-    fn refused(&self) -> Vec<&'static str> {
+    pub fn refused(&self) -> Vec<&'static str> {
         let known = WRITABLE | READ_ONLY | EXECUTABLE | INHERIT | SEAL_CONTENT;
         let name = self.name.as_ref().is_some_and(|name| {
             name.is_empty()
@@ -64,7 +64,7 @@ impl Wish {
     }
 
     /// What the host answers to a wish that is sound.
-    fn is_possible(&self) -> bool {
+    pub fn is_possible(&self) -> bool {
         match self.kind() {
             MEMFD => hosts::has_memfd(),
             SHM => hosts::has_shm(),
@@ -72,7 +72,7 @@ impl Wish {
         }
     }
 
-    fn check(&self, fd: &OwnedFd, maps_sealed: bool) -> Result<(), TestCaseError> {
+    pub fn check(&self, fd: &OwnedFd, maps_sealed: bool) -> Result<(), TestCaseError> {
         let is_memfd = hosts::has_memfd() && [0, AUTO, MEMFD].contains(&self.kind());
         let stat = metadata(fd);
         prop_assert!(stat.is_file() && fd.as_raw_fd() > 2);
