@@ -57,7 +57,7 @@ go-module: lib
 	scripts/go-module build $(foreach libc,gnu musl,$(addsuffix -unknown-linux-$(libc),x86_64 aarch64))
 
 header:
-	BYTEFD_WRITE_HEADER=1 $(CARGO) test --locked --test suite header::
+	BYTEFD_WRITE_HEADER=1 $(CARGO) test --locked --test suite header::the_headers
 
 abi:
 	scripts/packages test

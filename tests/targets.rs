@@ -1,6 +1,6 @@
 //! The C contract on other targets: what `scripts/build` stages for them, and the calls of tests/c,
-//! linked statically, and once with the shared library. A program for another processor is run by qemu-user, which emulates the
-//! processor and not the kernel.
+//! linked statically, and once with the shared library. A program for another processor is run by
+//! qemu-user, which emulates the processor and not the kernel.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

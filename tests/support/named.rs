@@ -130,7 +130,8 @@ pub fn tempfile(bytes: &[u8], suffix: Option<&CStr>) -> Result<Tempfile, Failure
     tempfile_with(bytes, &TempfileOptions { suffix, ..TempfileOptions::default() })
 }
 
-/// bytefd_tempfile_create with what stands at `options`. A failure must leave the out-pointer alone.
+/// bytefd_tempfile_create with what stands at `options`. A failure must leave the out-pointer
+/// alone.
 pub fn tempfile_with(bytes: &[u8], options: *const TempfileOptions) -> Result<Tempfile, Failure> {
     let untouched: *mut c_void = without_provenance_mut(0x5555);
     let (mut out, mut error) = (untouched, Error::untouched());
@@ -179,7 +180,8 @@ impl Drop for Tempfile {
 // System V, dma-bufs
 // -------------------------------------------------------------------------------------------------
 
-/// bytefd_map_sysv with what stands at `options`, and the segment's number. A failure must leave both out-pointers alone.
+/// bytefd_map_sysv with what stands at `options`, and the segment's number. A failure must leave
+/// both out-pointers alone.
 pub fn map_sysv(key: c_int, options: *const SysvOptions) -> Result<(Map, c_int), Failure> {
     const UNTOUCHED: c_int = 0x5555;
     let mut number = UNTOUCHED;
