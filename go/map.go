@@ -105,7 +105,7 @@ func MapFile(path string, opts ...MapOption) (*Map, error) {
 // Errors are those of [MapFile], and:
 //   - EACCES if fd is not open for what is asked.
 //   - EBADF if fd is not an open descriptor.
-//   - EINVAL with [MapCreate] or [MapMode], or if fd is of another type.
+//   - EINVAL with [MapCreate] or [MapMode], or if the Go type of fd is none of these.
 //   - os.ErrClosed if the value is closed.
 func MapFD(fd any, opts ...MapOption) (*Map, error) {
 	return newMap(opts, func(o *mapOptions) (handle unsafe.Pointer, data []byte, err error) {
@@ -292,11 +292,12 @@ func (m *Map) FileSize() (int64, error) {
 	return mapFileSize(m.handle)
 }
 
-// Resize makes the map, and the file or memory behind it, length bytes long.
+// Resize changes the length of the map, and of the file or memory behind it if that ends where the
+// map ends.
 //
-// To make the map longer, Resize grows the file, unless the file already continues past the end of
-// the map. It reserves the space as [MapFileSize] does. The new bytes are zero, whatever was stored
-// past the old end before.
+// To make the map longer, Resize grows the file, and reserves the space as [MapFileSize] does. The
+// new bytes are zero, also where something was stored past the old end. If the file already
+// continues past the end of the map, the longer map shows its bytes.
 //
 // To make the map shorter, Resize cuts the file off at the new end, unless the file continues past
 // the end of the map. Other maps of the file then raise SIGBUS at the lost bytes.
@@ -329,10 +330,10 @@ func (m *Map) Resize(length int) error {
 	})
 }
 
-// File returns a duplicate of the descriptor behind the map. Maps with [MapWrite] have one, and the
-// shared memory of [NewMap] until it is sealed. The file is open for reading and writing, and
-// close-on-exec. The caller owns and closes it. Another process that gets it (exec.Cmd.ExtraFiles,
-// [Send]) can map the same bytes with [MapFD].
+// File returns a duplicate of the descriptor behind the map. Maps of files with [MapWrite] have
+// one, and the shared memory of [NewMap] until it is sealed. The file is open for reading and
+// writing, and close-on-exec. The caller owns and closes it. Another process that gets it
+// (exec.Cmd.ExtraFiles, [Send]) can map the same bytes with [MapFD].
 //
 // Errors: EBADF if the map keeps no descriptor. EMFILE if RLIMIT_NOFILE is reached. After Close the
 // error is os.ErrClosed.

@@ -12,14 +12,14 @@ import (
 )
 
 // ReadAt copies bytes from offset off of the map to p, as io.ReaderAt specifies. It returns io.EOF
-// if the map has fewer than len(p) bytes there. It allocates nothing, and makes no system call
-// unless bytes are missing.
+// if the map has fewer than len(p) bytes there. It allocates nothing. It makes no system call
+// unless bytes are missing, or the end of a guarded map must be found.
 //
-// In a map with [MapGuard] the end of the file is the end of the map. ReadAt asks the kernel for
-// the size of the file if the memory does not tell. In the last page a nonzero byte at or after the
-// last byte read tells, because the kernel clears the bytes that it cuts off. Such a byte can also
-// have been stored later, through another map. In a map without a guard, bytes of the last page
-// after the end of the file are zero.
+// In a map with [MapGuard] ReadAt returns no bytes past the end of the file, not even in the last
+// page; they are EIO. A nonzero byte at or after the last byte read shows that the file reaches
+// this far, because the kernel clears what it cuts off. (Such a byte can also have been stored
+// later, through another map.) Without one, ReadAt asks the kernel for the size of the file. In a
+// map without a guard, bytes of the last page after the end of the file are zero.
 //
 // Errors:
 //   - EFAULT if p is memory of a map, and a page of it is lost.

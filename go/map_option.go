@@ -125,8 +125,8 @@ func MapWipeOnFork() MapOption { return withMapFlag(mapWipeOnFork) }
 
 // MapHugePages makes the memory of [NewMap] from the huge pages that the administrator has reserved
 // (vm.nr_hugepages). The length must be a multiple of their size, and not 0. The map can grow
-// within [MapReserve] only. ENOMEM if too few are free. Other huge pages need no option:
-// [MapPopulate] uses them where they are faster.
+// within [MapReserve] only. ENOMEM if too few are free. Transparent huge pages do not need this
+// option: [MapPopulate] uses them where they are faster.
 func MapHugePages() MapOption { return withMapFlag(mapHugePages) }
 
 // MapGuard makes a map survive the loss of pages. If another process truncates the file, or the
@@ -135,16 +135,17 @@ func MapHugePages() MapOption { return withMapFlag(mapHugePages) }
 // [Map.FileSize].
 //
 //   - A lost page stays zeros, even if the file grows again. If the page is past the end of the
-//     file, other pages past the end are replaced with it: 1, 2, 4 and so on, so that they need few
-//     mappings. If the storage fails, only the page itself is replaced. Each replacement may need a
-//     mapping of its own (vm.max_map_count). If none is left, Go handles the fault.
+//     file, each fault past the end also replaces pages behind it, twice as many each time, so that
+//     they need few mappings. If the storage fails, only the page itself is replaced. Each
+//     replacement may need a mapping of its own (vm.max_map_count). If none is left, Go handles the
+//     fault.
 //   - The handler for SIGBUS serves the whole process. Each new guarded map installs it in front of
 //     the handler of the Go runtime or of C code, unless it is in front already. EBUSY if the
 //     handler does not stay in place.
 //   - Go handles every other fault as without a guard. It panics under debug.SetPanicOnFault, and
 //     otherwise ends the process. signal.Notify receives signals that processes send.
-//   - C code that blocks SIGBUS is not protected. System calls that are given lost pages return
-//     EFAULT, and the pages stay lost.
+//   - C code that blocks SIGBUS is not protected. A system call on a lost page that is not replaced
+//     yet returns EFAULT, and does not replace the page.
 func MapGuard() MapOption { return withMapFlag(mapGuard) }
 
 // MapReserve keeps address space for the map, which costs no memory. While the length of the map is

@@ -30,7 +30,7 @@ func SealTimeout(timeout time.Duration) SealOption {
 // A child that this process is starting has the memory mapped for writing for a moment. Seal waits
 // for it; see [SealTimeout].
 //
-// Errors, with the map unchanged:
+// Errors leave the map unchanged, except after [Map.Share], which says so:
 //   - EBUSY while a function that [Map.Guarded] called has the bytes. Also if the timeout is 0 and
 //     Seal would have to wait.
 //   - EINVAL if the map is not shared memory, is sealed already, or parts of it were unmapped.

@@ -15,7 +15,7 @@ import (
 // which Seal seals without a copy.
 //
 // Call [MapWriter.Seal] at the end, or [MapWriter.Close] to drop what was written. After either,
-// the methods return os.ErrClosed.
+// the methods that write and Seal return os.ErrClosed.
 //
 // Only one goroutine at a time may use a MapWriter, as with a bytes.Buffer. The garbage collector
 // frees a MapWriter that nothing refers to any more, but late. A MapWriter must not be copied.
@@ -195,8 +195,8 @@ func (w *MapWriter) readOnce(r io.Reader) (n int, err error) {
 // a map of it for reading. The caller owns and closes both. The MapWriter is then closed. A second
 // call returns os.ErrClosed.
 //
-// The map of up to 64 KiB is Go's memory until a method needs a mapping. A store into its
-// [Map.Bytes] is forbidden, but does not raise SIGSEGV then.
+// If at most 64 KiB were written, the bytes of the map are in Go's memory until a method needs a
+// mapping. A store into its [Map.Bytes] is forbidden, but does not raise SIGSEGV then.
 //
 // Errors are those of [Map.Seal], with everything unchanged. EBUSY while ReadFrom reads.
 func (w *MapWriter) Seal(opts ...SealOption) (*os.File, *Map, error) {

@@ -132,7 +132,7 @@ func WrapExecutable() WrapOption { return withFlag(flagExecutable) }
 
 // WrapSpillThreshold puts content of more than n bytes into an unlinked file on disk instead of
 // memory. The file is in $TMPDIR, /tmp or /var/tmp. It cannot be sealed: its descriptor is open for
-// reading only. It is never a file of a [Pool].
+// reading only. A [Pool] does not keep it.
 //
 // Set it where a memory cgroup limits the process. Content in memory counts for the cgroup, and the
 // kernel kills a process that copies beyond the limit; no error is returned.

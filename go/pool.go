@@ -72,7 +72,8 @@ import (
 // The file system for new files needs Linux 5.12, and the right to mount or to a user namespace.
 // Containers often refuse that; PoolAuto then does without it. A child process makes the file
 // system in a few milliseconds and has ended when the call returns. The program sees nothing of
-// that child. PoolAuto makes the file system once scans of 64 KiB and more have taken 8 ms.
+// that child. PoolAuto makes the file system once scans of 64 KiB and more have taken 8 ms in
+// total.
 //
 // The garbage collector frees a Pool that nothing refers to any more, but late: call Close. A Pool
 // must not be copied.
@@ -94,12 +95,13 @@ type poolOptions struct {
 	method   Method
 }
 
-// PoolMaxFiles limits the number of files, cached and lent together. The pool has one descriptor
-// for each. The default is 64. EINVAL if n is not 1 to 64.
+// PoolMaxFiles limits the number of files for reuse, lent or not. The pool has one descriptor for
+// each. The default is 64. EINVAL if n is not 1 to 64.
 func PoolMaxFiles(n int) PoolOption { return func(o *poolOptions) { o.maxFiles = n } }
 
-// PoolIdle drops a cached file that was not lent for this time. The pool looks at the time when it
-// is used. By default it keeps files until their place is needed. EINVAL if idle is negative.
+// PoolIdle drops a cached file that was not lent for this time. The pool checks this only when one
+// of its methods is called. By default it keeps files until their place is needed. EINVAL if idle
+// is negative.
 func PoolIdle(idle time.Duration) PoolOption {
 	return func(o *poolOptions) {
 		if o.idle = int64(idle); idle < 0 {
@@ -159,10 +161,10 @@ func NewPool(maxBytes int, opts ...PoolOption) (*Pool, error) {
 // another.
 //
 // The descriptor refers to a regular file that contains exactly b, at offset 0, without a link,
-// with mode 0400 and close-on-exec. It is open for reading only, and it has no seals: [Verify]
-// refuses it. The pool takes the file back when scan returns, panics or calls runtime.Goexit. Calls
-// may be nested; each has its own file. If a child process is being started when scan returns, the
-// child also has the file, and the pool drops it.
+// with mode 0400 and close-on-exec. It is open for reading only, and it usually has no seals:
+// [Verify] refuses it. The pool takes the file back when scan returns, panics or calls
+// runtime.Goexit. Calls may be nested; each has its own file. If a child process is being started
+// when scan returns, the child also has the file, and the pool drops it.
 //
 // The kernel copies bytes that are not anonymous memory, such as those of a [Map] of a file. That
 // takes longer.
@@ -299,8 +301,9 @@ type PoolStats struct {
 	Hits uint64
 	// Misses counts scans that got a new file, from any method.
 	Misses uint64
-	// Dropped counts files that the pool dropped. Another open file description or mapping of the
-	// file existed, or the file was changed while it was lent or cached.
+	// Dropped counts files that the pool gave up for one of these reasons. Another open file
+	// description or mapping of the file existed, or the file was changed while it was lent or
+	// cached.
 	Dropped uint64
 	// Lent is the number of cached files that are lent now. If it is the number that [PoolMaxFiles]
 	// allows, further scans get new files that are not cached.

@@ -20,7 +20,7 @@ import (
 // Errors:
 //   - EACCES if the mode of the file forbids reading.
 //   - EBADF if fd is not open.
-//   - EINVAL if fd is not a regular file, or is of another type.
+//   - EINVAL if fd is not a regular file, or its Go type is none of these.
 //   - ENOENT if /proc is not mounted.
 //   - Others of open(2).
 func Reopen(fd any) (f *os.File, err error) {

@@ -76,8 +76,8 @@ func RequireUID(uid uint32) Requirement { return func(r *requirements) { r.uid =
 
 // Verify checks a file that another process has made, and returns nil if it meets the requirements.
 // Seals can never be removed. Without F_SEAL_SHRINK and F_SEAL_GROW the length can change later.
-// The owner can change in any case. Verify checks seals before it asks the file system, which may
-// never answer.
+// The file's user ID can change later, whatever the seals. Verify checks seals before it asks the
+// file system, which may never answer.
 //
 // Errors:
 //   - EACCES if the file belongs to another user, or is not open for reading.

@@ -90,8 +90,8 @@
  * and bytefd_map_file. They are defined at the end of the header. shm_wrap_buffer creates no named
  * object of shared memory; bytefd_shm_open does.
  *
- * The library is for 64-bit Linux and is tested on Linux 5.10 and later. A version of Linux behind
- * a feature is the first one that has it.
+ * The library is for 64-bit Linux and is tested on Linux 5.10 and later. A Linux version that
+ * follows a feature, such as (Linux 6.3), is the first one that has it.
  *
  * Everything here exists since 0.1.0, unless it says otherwise.
  *
@@ -209,9 +209,9 @@
 #define BYTEFD_EXECUTABLE (1ull << 4)
 
 /**
- * Leaves out the seal F_SEAL_SEAL, so that the caller can add further seals. The file has exactly
- * F_SEAL_WRITE, F_SEAL_GROW and F_SEAL_SHRINK (0xe). (Where vm.memfd_noexec is 2 the kernel itself
- * adds F_SEAL_EXEC.)
+ * Seals content and size as usual, but leaves out the seal F_SEAL_SEAL, so that the caller can add
+ * further seals. The file has exactly F_SEAL_WRITE, F_SEAL_GROW and F_SEAL_SHRINK (0xe). (Where
+ * vm.memfd_noexec is 2 the kernel itself adds F_SEAL_EXEC.)
  * - Only a memfd can be sealed. BYTEFD_BACKEND_AUTO therefore means BYTEFD_BACKEND_MEMFD here, and
  *   other backends are -EINVAL.
  * - The descriptor is open for reading and writing, because adding seals needs that. With
@@ -365,8 +365,8 @@
  * - The object that contains the handler stays loaded from the first guarded map on. dlclose(3)
  *   does not unload it, even if it is a plugin that was linked with libbytefd.a. The call fails
  *   with -ELIBACC if the dynamic linker refuses that.
- * - Threads that block SIGBUS are not protected. System calls that are given lost pages fail with
- *   EFAULT, as without a guard, and the pages stay lost.
+ * - Threads that block SIGBUS are not protected. A system call on a lost page that is not replaced
+ *   yet fails with EFAULT, as without a guard, and does not replace the page.
  */
 #define BYTEFD_MAP_GUARD (1ull << 15)
 
@@ -418,8 +418,9 @@
 
 /**
  * Ties the object's name to the processes that open the object with this flag, its owning
- * processes. bytefd_sweep removes the name once no owning process has the object open or mapped.
- * (The user who owns the object is something else: BYTEFD_SHM_ANY_OWNER is about that.)
+ * processes. bytefd_sweep removes the name once nobody holds a descriptor or mapping that comes
+ * from such an open. (The user who owns the object is something else: BYTEFD_SHM_ANY_OWNER is
+ * about that.)
  * - Each owning process has a shared lock on its open file description (LOCK_SH, flock(2)).
  *   Duplicates, mappings, children and receivers keep the lock. The kernel ends it with the last
  *   of them, also after kill -9.
@@ -491,9 +492,9 @@ typedef struct bytefd_map bytefd_map;
  * for the end of another scan.
  *
  * Where the file comes from, and what protects its content:
- * - No pool: every scan has a new file. Nothing of one scan can ever be seen in another, whatever
- *   the borrower keeps. With default options the file is sealed, and nobody can change it;
- *   bytefd_wrap_buffer lists the exceptions.
+ * - No pool: every scan has a new file. Nothing of one scan can be seen in another, unless the
+ *   borrower takes the pool's own descriptors. With default options the file is sealed, and nobody
+ *   can change it; bytefd_wrap_buffer lists the exceptions.
  * - BYTEFD_POOL_NEW_FILES: every scan has a new file, and nothing of it remains afterwards.
  *   Nothing of one scan can ever be seen in another, whatever the borrower keeps. The descriptor
  *   is opened through a read-only mount. Through it the borrower, even as root, cannot write to
@@ -532,15 +533,15 @@ typedef struct bytefd_map bytefd_map;
  *   (open_by_handle_at(2)) or a mark of fanotify(7). While the library copies, such an open waits.
  *   A file that was changed during a scan is dropped after it.
  * - A borrower that takes the pool's own descriptors, whose numbers it finds in /proc/self/fd.
- *   (With BYTEFD_POOL_NEW_FILES these are descriptors of the file system's directory, and one
- *   through which a file is filled. A file has a name in that directory for a moment, before its
- *   first byte.)
+ *   BYTEFD_POOL_NEW_FILES does not prevent this, so use no pool for such a borrower. That method
+ *   has descriptors of its file system's directory, and one through which a file is filled. A file
+ *   has a name in that directory for a moment, before its first byte.
  * - io_uring's registered buffers, and everything else that pins pages, if they belong to a
  *   mapping for writing. Only a borrower with CAP_DAC_OVERRIDE can make such a mapping without
  *   changing the mode.
- * - Before Linux 6.13, a short change of the mode: the kernel's clock for changes stands still for
- *   some milliseconds. Within that time after a scan begins, a borrower can set the mode, pin
- *   pages for writing, and set the mode back without being seen.
+ * - Before Linux 6.13, a short change of the mode: the kernel updates the time of the last change
+ *   only every few milliseconds. Within that time after a scan begins, a borrower can set the
+ *   mode, pin pages for writing, and set the mode back without being seen.
  *
  * Only the following options may be set with a pool; others are -EINVAL:
  * - `name` and `spill_threshold`. A file keeps its name, so that it is cached for scans of the
@@ -579,14 +580,15 @@ typedef struct bytefd_map bytefd_map;
  * marked file.
  *
  * No thread may use a pool during or after bytefd_pool_close. A pool holds at most `max_files`
- * descriptors, two of /proc, and two of its file system. bytefd_pool_trim to 0 closes those that
- * are not lent. A scan with the pool does so too, before it fails with -EMFILE or -ENFILE.
+ * descriptors of files, plus two of /proc and two of its file system. bytefd_pool_trim to 0 closes
+ * those that are not lent. A scan with the pool does so too, before it fails with -EMFILE or
+ * -ENFILE.
  *
  * In a child of fork(2) the pool is empty. The child's first use of the pool closes the files that
  * were cached, and a file that is lent with BYTEFD_TRUST_CALLBACK. Until then the child can read
  * and change what the parent scans later, unless it calls execve(2). Create pools after forking
- * workers, or call bytefd_pool_trim in the child. Files that other threads were creating or
- * lending at the fork stay open in the child.
+ * workers, or call bytefd_pool_trim in the child. Files that another thread is creating or handing
+ * out at the moment of the fork stay open in the child.
  *
  * Every scan has a new file on a host that has no memfd or no /proc, or that refuses leases.
  *
@@ -770,8 +772,8 @@ typedef struct bytefd_stream_options {
  * pointer that the caller gave. A return value of 0 means success; any other value makes
  * scan_bytes return -ECANCELED.
  *
- * The callback may duplicate, map and reopen the descriptor, and keep the results. With
- * BYTEFD_TRUST_CALLBACK it must keep nothing. It may even close the descriptor.
+ * The callback may close the descriptor. It may duplicate, map and reopen it, and keep the
+ * results; with BYTEFD_TRUST_CALLBACK it must keep nothing.
  *
  * In C++ the callback may throw: the exception passes through scan_bytes, and the descriptor is
  * closed. The callback must not leave by longjmp(3) or pthread_exit(3). pthread_cancel(3) may end
@@ -825,8 +827,8 @@ typedef struct bytefd_pool_options {
      */
     uint64_t flags;
     /**
-     * Maximum number of files for reuse, cached plus lent: 1 to 64. The pool has one descriptor
-     * for each. The default is 64; 0 is -EINVAL.
+     * Maximum number of files for reuse, lent or not: 1 to 64. The pool has one descriptor for
+     * each. The default is 64; 0 is -EINVAL.
      */
     uint32_t max_files;
     /**
@@ -1003,7 +1005,7 @@ typedef struct bytefd_transfer_options {
 
 /**
  * Identifies the process, user and group at the other end of a connected socket, as the kernel saw
- * them when the connection was made. Start from BYTEFD_CREDENTIALS_INIT.
+ * them at connect(2), listen(2) or socketpair(2). Start from BYTEFD_CREDENTIALS_INIT.
  *
  * ```c
  * bytefd_credentials peer = BYTEFD_CREDENTIALS_INIT;
@@ -1360,10 +1362,10 @@ int bytefd_wrap_stream(int fd,
  * Lends a descriptor of a file that contains the `len` bytes at `buf` to the callback `scan`, and
  * closes the descriptor afterwards.
  *
- * The descriptor is as bytefd_wrap_buffer makes it with the same options. Each call uses a new
- * file, so that nothing of one scan can ever be seen in another. With `options->pool` the
- * descriptor belongs to a file of the pool. That is faster, but the file has no seals; bytefd_pool
- * describes what protects it.
+ * The descriptor is as bytefd_wrap_buffer makes it with the same options. Without a pool, each
+ * call uses a new file, so that nothing of one scan can ever be seen in another. With
+ * `options->pool` the descriptor belongs to a file of the pool. That is faster, but the file
+ * usually has no seals; bytefd_pool describes what protects it.
  *
  * The library closes the descriptor exactly once, whatever the callback does. If the callback has
  * closed the number, and another file has the number by then, the library leaves that file open.
@@ -1767,7 +1769,7 @@ size_t bytefd_map_length(const struct bytefd_map *map);
 
 /**
  * Returns the descriptor of the file behind the map, which is open for reading and writing. Maps
- * with BYTEFD_MAP_WRITE have one, and shared memory has one until it is sealed.
+ * of files with BYTEFD_MAP_WRITE have one, and shared memory has one until it is sealed.
  *
  * The descriptor belongs to the map, and must not be closed. It is valid until bytefd_map_close or
  * bytefd_map_seal; dup(2) gives one that can be kept. It is close-on-exec. A process that inherits
@@ -2195,7 +2197,7 @@ int bytefd_map_resize(struct bytefd_map *BYTEFD_NONNULL map,
  * - -EINVAL if `timeout_ns` is less than -1.
  * - -ETIMEDOUT if the timeout has passed before the wait has ended. With a `timeout_ns` of 0 the
  *   error is -EBUSY instead.
- * - -EPERM if another process has sealed the memory against seals.
+ * - -EPERM if another process has set F_SEAL_SEAL on the memory.
  * - -EPERM or -EACCES if this process created the memory as another user.
  * - -EIO if another process made the memory shorter. If that happened during this call, the map is
  *   for reading only from then on.
@@ -2233,7 +2235,7 @@ int bytefd_map_seal(struct bytefd_map *BYTEFD_NONNULL map,
  * Returns the descriptor. On failure, returns one of the following:
  * - -EINVAL if `map` is NULL, is not shared memory or is sealed, `flags` is not 0, or the kernel
  *   does not know F_SEAL_FUTURE_WRITE.
- * - -EPERM if another process has sealed the memory against seals.
+ * - -EPERM if another process has set F_SEAL_SEAL on the memory.
  * - -EIO if another process made the memory shorter.
  * - -ENOENT if /proc is not mounted.
  * - -EMFILE, -ENFILE if descriptors run out.
@@ -2263,7 +2265,7 @@ int bytefd_map_share(struct bytefd_map *BYTEFD_NONNULL map,
  * The buffer consists of whole pages that the caller has mapped by mmap(2), with PROT_READ |
  * PROT_WRITE and MAP_PRIVATE | MAP_ANONYMOUS. It can be a part of a mapping, or several adjoining
  * mappings. It stays at the same address until the caller calls munmap(2). The library keeps
- * nothing of it: descriptor and buffer exist independently of each other.
+ * nothing of it: closing the descriptor and unmapping the buffer do not affect each other.
  *
  * The file is a memfd of exactly `length` bytes, for reading and writing, with offset 0 and mode
  * 0600, close-on-exec. At first it has no seals, except against execution (Linux 6.3). The caller
@@ -2278,8 +2280,8 @@ int bytefd_map_share(struct bytefd_map *BYTEFD_NONNULL map,
  * - No thread maps, unmaps or protects a part of the range during the call.
  * - No thread stores into the range during the call, because a store to bytes that were already
  *   copied is lost. That includes the kernel. A read into the buffer that is in progress
- *   (io_uring, O_DIRECT) fills the old memory. So does a buffer that is registered for later
- *   reads.
+ *   (io_uring, O_DIRECT) fills the old memory. Later reads into a buffer that was registered
+ *   before the call fill the old memory too.
  * - No thread waits in the range on a futex that is shared between processes.
  * - The buffer is not memory of malloc(3), unless it is never freed. malloc would reuse it for
  *   other data, which the file then shows. Some allocators also expect zeros after MADV_DONTNEED,
@@ -2302,7 +2304,7 @@ int bytefd_map_share(struct bytefd_map *BYTEFD_NONNULL map,
  * - -ENOMEM if a part of the range is not mapped; or if memory or mappings (vm.max_map_count) run
  *   out.
  * - -EACCES if a part of the range is not readable and writable, or is executable.
- * - -EFAULT if a part of the range was lost in a guarded map, and is the guard's zeros.
+ * - -EFAULT if a part of the range is a lost page that BYTEFD_MAP_GUARD has replaced by zeros.
  * - -EOPNOTSUPP if a part of the range is not private anonymous memory of the caller. It is then a
  *   mapping of a file, shared memory, hugetlb pages, or memory that the kernel maps into every
  *   process.
@@ -2437,7 +2439,7 @@ BYTEFD_READS(2, 3) BYTEFD_READS(4, 5);
  * - The call reads and discards the rest, so that the next call never sees a mixture of two
  *   messages. With BYTEFD_TRANSFER_SOME there is no rest.
  * - After -ETIMEDOUT, -EINTR or -EAGAIN the call does not wait for the rest. After other failures
- *   it waits within the timeout, until the peer sends nothing for a second.
+ *   it waits for the rest until the timeout has passed, or until nothing has arrived for a second.
  * - If the rest has not arrived then, and the other end is open, the call shuts the socket down
  *   for receiving instead. `error->message` says so.
  *
@@ -2591,7 +2593,8 @@ int bytefd_shm_unlink(const char *BYTEFD_NONNULL name, struct bytefd_error *erro
  * /var/tmp. After a failure it continues, and counts the failure.
  *
  * A process holds a shared lock, flock(2), on each object and file that it owns. The kernel ends
- * that lock with the process. The sweep removes a name only if all of the following hold:
+ * that lock with the last duplicate, mapping, child or receiver. The sweep removes a name only if
+ * all of the following hold:
  * - It begins with "bytefd-owned.".
  * - It belongs to this user.
  * - No process holds it, in any container, so that the sweep can lock it exclusively.

@@ -15,7 +15,7 @@ use super::options::check_flags;
 /// The buffer consists of whole pages that the caller has mapped by mmap(2), with PROT_READ |
 /// PROT_WRITE and MAP_PRIVATE | MAP_ANONYMOUS. It can be a part of a mapping, or several adjoining
 /// mappings. It stays at the same address until the caller calls munmap(2). The library keeps
-/// nothing of it: descriptor and buffer exist independently of each other.
+/// nothing of it: closing the descriptor and unmapping the buffer do not affect each other.
 ///
 /// The file is a memfd of exactly `length` bytes, for reading and writing, with offset 0 and mode
 /// 0600, close-on-exec. At first it has no seals, except against execution (Linux 6.3). The caller
@@ -30,8 +30,8 @@ use super::options::check_flags;
 /// - No thread maps, unmaps or protects a part of the range during the call.
 /// - No thread stores into the range during the call, because a store to bytes that were already
 ///   copied is lost. That includes the kernel. A read into the buffer that is in progress
-///   (io_uring, O_DIRECT) fills the old memory. So does a buffer that is registered for later
-///   reads.
+///   (io_uring, O_DIRECT) fills the old memory. Later reads into a buffer that was registered
+///   before the call fill the old memory too.
 /// - No thread waits in the range on a futex that is shared between processes.
 /// - The buffer is not memory of malloc(3), unless it is never freed. malloc would reuse it for
 ///   other data, which the file then shows. Some allocators also expect zeros after MADV_DONTNEED,
@@ -54,7 +54,7 @@ use super::options::check_flags;
 /// - -ENOMEM if a part of the range is not mapped; or if memory or mappings (vm.max_map_count) run
 ///   out.
 /// - -EACCES if a part of the range is not readable and writable, or is executable.
-/// - -EFAULT if a part of the range was lost in a guarded map, and is the guard's zeros.
+/// - -EFAULT if a part of the range is a lost page that BYTEFD_MAP_GUARD has replaced by zeros.
 /// - -EOPNOTSUPP if a part of the range is not private anonymous memory of the caller. It is then a
 ///   mapping of a file, shared memory, hugetlb pages, or memory that the kernel maps into every
 ///   process.

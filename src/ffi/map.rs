@@ -198,7 +198,7 @@ pub extern "C" fn bytefd_map_length(map: Option<&bytefd_map>) -> usize {
 }
 
 /// Returns the descriptor of the file behind the map, which is open for reading and writing. Maps
-/// with BYTEFD_MAP_WRITE have one, and shared memory has one until it is sealed.
+/// of files with BYTEFD_MAP_WRITE have one, and shared memory has one until it is sealed.
 ///
 /// The descriptor belongs to the map, and must not be closed. It is valid until bytefd_map_close or
 /// bytefd_map_seal; dup(2) gives one that can be kept. It is close-on-exec. A process that inherits

@@ -237,7 +237,7 @@ pub unsafe extern "C" fn bytefd_map_resize(
 /// - -EINVAL if `timeout_ns` is less than -1.
 /// - -ETIMEDOUT if the timeout has passed before the wait has ended. With a `timeout_ns` of 0 the
 ///   error is -EBUSY instead.
-/// - -EPERM if another process has sealed the memory against seals.
+/// - -EPERM if another process has set F_SEAL_SEAL on the memory.
 /// - -EPERM or -EACCES if this process created the memory as another user.
 /// - -EIO if another process made the memory shorter. If that happened during this call, the map is
 ///   for reading only from then on.
@@ -281,7 +281,7 @@ pub unsafe extern "C" fn bytefd_map_seal(
 /// Returns the descriptor. On failure, returns one of the following:
 /// - -EINVAL if `map` is NULL, is not shared memory or is sealed, `flags` is not 0, or the kernel
 ///   does not know F_SEAL_FUTURE_WRITE.
-/// - -EPERM if another process has sealed the memory against seals.
+/// - -EPERM if another process has set F_SEAL_SEAL on the memory.
 /// - -EIO if another process made the memory shorter.
 /// - -ENOENT if /proc is not mounted.
 /// - -EMFILE, -ENFILE if descriptors run out.

@@ -60,8 +60,8 @@ pub const BYTEFD_MAP_BEYOND_EOF: u64 = 1u64 << 14;
 /// - The object that contains the handler stays loaded from the first guarded map on. dlclose(3)
 ///   does not unload it, even if it is a plugin that was linked with libbytefd.a. The call fails
 ///   with -ELIBACC if the dynamic linker refuses that.
-/// - Threads that block SIGBUS are not protected. System calls that are given lost pages fail with
-///   EFAULT, as without a guard, and the pages stay lost.
+/// - Threads that block SIGBUS are not protected. A system call on a lost page that is not replaced
+///   yet fails with EFAULT, as without a guard, and does not replace the page.
 pub const BYTEFD_MAP_GUARD: u64 = 1u64 << 15;
 /// Removes the map from children made by fork(2), MADV_DONTFORK.
 pub const BYTEFD_MAP_NO_FORK: u64 = 1u64 << 16;

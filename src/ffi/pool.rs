@@ -26,9 +26,9 @@ pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 /// for the end of another scan.
 ///
 /// Where the file comes from, and what protects its content:
-/// - No pool: every scan has a new file. Nothing of one scan can ever be seen in another, whatever
-///   the borrower keeps. With default options the file is sealed, and nobody can change it;
-///   bytefd_wrap_buffer lists the exceptions.
+/// - No pool: every scan has a new file. Nothing of one scan can be seen in another, unless the
+///   borrower takes the pool's own descriptors. With default options the file is sealed, and nobody
+///   can change it; bytefd_wrap_buffer lists the exceptions.
 /// - BYTEFD_POOL_NEW_FILES: every scan has a new file, and nothing of it remains afterwards.
 ///   Nothing of one scan can ever be seen in another, whatever the borrower keeps. The descriptor
 ///   is opened through a read-only mount. Through it the borrower, even as root, cannot write to
@@ -67,15 +67,15 @@ pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 ///   (open_by_handle_at(2)) or a mark of fanotify(7). While the library copies, such an open waits.
 ///   A file that was changed during a scan is dropped after it.
 /// - A borrower that takes the pool's own descriptors, whose numbers it finds in /proc/self/fd.
-///   (With BYTEFD_POOL_NEW_FILES these are descriptors of the file system's directory, and one
-///   through which a file is filled. A file has a name in that directory for a moment, before its
-///   first byte.)
+///   BYTEFD_POOL_NEW_FILES does not prevent this, so use no pool for such a borrower. That method
+///   has descriptors of its file system's directory, and one through which a file is filled. A file
+///   has a name in that directory for a moment, before its first byte.
 /// - io_uring's registered buffers, and everything else that pins pages, if they belong to a
 ///   mapping for writing. Only a borrower with CAP_DAC_OVERRIDE can make such a mapping without
 ///   changing the mode.
-/// - Before Linux 6.13, a short change of the mode: the kernel's clock for changes stands still for
-///   some milliseconds. Within that time after a scan begins, a borrower can set the mode, pin
-///   pages for writing, and set the mode back without being seen.
+/// - Before Linux 6.13, a short change of the mode: the kernel updates the time of the last change
+///   only every few milliseconds. Within that time after a scan begins, a borrower can set the
+///   mode, pin pages for writing, and set the mode back without being seen.
 ///
 /// Only the following options may be set with a pool; others are -EINVAL:
 /// - `name` and `spill_threshold`. A file keeps its name, so that it is cached for scans of the
@@ -114,14 +114,15 @@ pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 /// marked file.
 ///
 /// No thread may use a pool during or after bytefd_pool_close. A pool holds at most `max_files`
-/// descriptors, two of /proc, and two of its file system. bytefd_pool_trim to 0 closes those that
-/// are not lent. A scan with the pool does so too, before it fails with -EMFILE or -ENFILE.
+/// descriptors of files, plus two of /proc and two of its file system. bytefd_pool_trim to 0 closes
+/// those that are not lent. A scan with the pool does so too, before it fails with -EMFILE or
+/// -ENFILE.
 ///
 /// In a child of fork(2) the pool is empty. The child's first use of the pool closes the files that
 /// were cached, and a file that is lent with BYTEFD_TRUST_CALLBACK. Until then the child can read
 /// and change what the parent scans later, unless it calls execve(2). Create pools after forking
-/// workers, or call bytefd_pool_trim in the child. Files that other threads were creating or
-/// lending at the fork stay open in the child.
+/// workers, or call bytefd_pool_trim in the child. Files that another thread is creating or handing
+/// out at the moment of the fork stay open in the child.
 ///
 /// Every scan has a new file on a host that has no memfd or no /proc, or that refuses leases.
 ///
@@ -172,8 +173,8 @@ pub struct bytefd_pool_options {
     pub idle_ns: i64,
     /// Must be 0.
     pub flags: u64,
-    /// Maximum number of files for reuse, cached plus lent: 1 to 64. The pool has one descriptor
-    /// for each. The default is 64; 0 is -EINVAL.
+    /// Maximum number of files for reuse, lent or not: 1 to 64. The pool has one descriptor for
+    /// each. The default is 64; 0 is -EINVAL.
     pub max_files: u32,
     /// BYTEFD_POOL_AUTO, BYTEFD_POOL_REUSE or BYTEFD_POOL_NEW_FILES. 0 (the default) means
     /// BYTEFD_POOL_AUTO.

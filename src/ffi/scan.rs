@@ -15,8 +15,8 @@ use crate::{Error, Result, Scan};
 /// pointer that the caller gave. A return value of 0 means success; any other value makes
 /// scan_bytes return -ECANCELED.
 ///
-/// The callback may duplicate, map and reopen the descriptor, and keep the results. With
-/// BYTEFD_TRUST_CALLBACK it must keep nothing. It may even close the descriptor.
+/// The callback may close the descriptor. It may duplicate, map and reopen it, and keep the
+/// results; with BYTEFD_TRUST_CALLBACK it must keep nothing.
 ///
 /// In C++ the callback may throw: the exception passes through scan_bytes, and the descriptor is
 /// closed. The callback must not leave by longjmp(3) or pthread_exit(3). pthread_cancel(3) may end
@@ -27,10 +27,10 @@ pub type bytefd_scan_fn =
 /// Lends a descriptor of a file that contains the `len` bytes at `buf` to the callback `scan`, and
 /// closes the descriptor afterwards.
 ///
-/// The descriptor is as bytefd_wrap_buffer makes it with the same options. Each call uses a new
-/// file, so that nothing of one scan can ever be seen in another. With `options->pool` the
-/// descriptor belongs to a file of the pool. That is faster, but the file has no seals; bytefd_pool
-/// describes what protects it.
+/// The descriptor is as bytefd_wrap_buffer makes it with the same options. Without a pool, each
+/// call uses a new file, so that nothing of one scan can ever be seen in another. With
+/// `options->pool` the descriptor belongs to a file of the pool. That is faster, but the file
+/// usually has no seals; bytefd_pool describes what protects it.
 ///
 /// The library closes the descriptor exactly once, whatever the callback does. If the callback has
 /// closed the number, and another file has the number by then, the library leaves that file open.

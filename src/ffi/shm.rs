@@ -17,8 +17,9 @@ pub const BYTEFD_SHM_CREATE: u64 = 1u64 << 24;
 /// Fails with -EEXIST if an object of this name exists. For BYTEFD_SHM_CREATE.
 pub const BYTEFD_SHM_EXCLUSIVE: u64 = 1u64 << 25;
 /// Ties the object's name to the processes that open the object with this flag, its owning
-/// processes. bytefd_sweep removes the name once no owning process has the object open or mapped.
-/// (The user who owns the object is something else: BYTEFD_SHM_ANY_OWNER is about that.)
+/// processes. bytefd_sweep removes the name once nobody holds a descriptor or mapping that comes
+/// from such an open. (The user who owns the object is something else: BYTEFD_SHM_ANY_OWNER is
+/// about that.)
 /// - Each owning process has a shared lock on its open file description (LOCK_SH, flock(2)).
 ///   Duplicates, mappings, children and receivers keep the lock. The kernel ends it with the last
 ///   of them, also after kill -9.
@@ -214,7 +215,8 @@ unsafe impl Extensible for bytefd_sweep_result {
 /// /var/tmp. After a failure it continues, and counts the failure.
 ///
 /// A process holds a shared lock, flock(2), on each object and file that it owns. The kernel ends
-/// that lock with the process. The sweep removes a name only if all of the following hold:
+/// that lock with the last duplicate, mapping, child or receiver. The sweep removes a name only if
+/// all of the following hold:
 /// - It begins with "bytefd-owned.".
 /// - It belongs to this user.
 /// - No process holds it, in any container, so that the sweep can lock it exclusively.

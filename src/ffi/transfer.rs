@@ -138,7 +138,7 @@ pub unsafe extern "C" fn bytefd_send(
 /// - The call reads and discards the rest, so that the next call never sees a mixture of two
 ///   messages. With BYTEFD_TRANSFER_SOME there is no rest.
 /// - After -ETIMEDOUT, -EINTR or -EAGAIN the call does not wait for the rest. After other failures
-///   it waits within the timeout, until the peer sends nothing for a second.
+///   it waits for the rest until the timeout has passed, or until nothing has arrived for a second.
 /// - If the rest has not arrived then, and the other end is open, the call shuts the socket down
 ///   for receiving instead. `error->message` says so.
 ///
@@ -221,7 +221,7 @@ pub unsafe extern "C" fn bytefd_receive(
 }
 
 /// Identifies the process, user and group at the other end of a connected socket, as the kernel saw
-/// them when the connection was made. Start from BYTEFD_CREDENTIALS_INIT.
+/// them at connect(2), listen(2) or socketpair(2). Start from BYTEFD_CREDENTIALS_INIT.
 ///
 /// ```c
 /// bytefd_credentials peer = BYTEFD_CREDENTIALS_INIT;

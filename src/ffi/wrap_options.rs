@@ -27,9 +27,9 @@ pub const BYTEFD_READ_ONLY: u64 = 1u64 << 3;
 /// - On a host without memfd, /dev/shm or /tmp can be mounted noexec. Set `backend` to
 ///   BYTEFD_BACKEND_MEMFD to get an error there.
 pub const BYTEFD_EXECUTABLE: u64 = 1u64 << 4;
-/// Leaves out the seal F_SEAL_SEAL, so that the caller can add further seals. The file has exactly
-/// F_SEAL_WRITE, F_SEAL_GROW and F_SEAL_SHRINK (0xe). (Where vm.memfd_noexec is 2 the kernel itself
-/// adds F_SEAL_EXEC.)
+/// Seals content and size as usual, but leaves out the seal F_SEAL_SEAL, so that the caller can add
+/// further seals. The file has exactly F_SEAL_WRITE, F_SEAL_GROW and F_SEAL_SHRINK (0xe). (Where
+/// vm.memfd_noexec is 2 the kernel itself adds F_SEAL_EXEC.)
 /// - Only a memfd can be sealed. BYTEFD_BACKEND_AUTO therefore means BYTEFD_BACKEND_MEMFD here, and
 ///   other backends are -EINVAL.
 /// - The descriptor is open for reading and writing, because adding seals needs that. With

@@ -22,8 +22,8 @@ use crate::{fill, sys};
 ///
 /// The buffer consists of whole pages of private anonymous memory, readable and writable, that the
 /// caller has mapped. It can be a part of a mapping, or several adjoining mappings. It stays the
-/// caller's, at the same address. The library keeps nothing of it: descriptor and buffer exist
-/// independently of each other.
+/// caller's, at the same address. The library keeps nothing of it: closing the descriptor and
+/// unmapping the buffer do not affect each other.
 ///
 /// The file has exactly `length` bytes, offset 0 and mode 0600, and the descriptor is
 /// close-on-exec. At first the file has no seals, except against execution (Linux 6.3). The caller
@@ -93,8 +93,8 @@ use crate::{fill, sys};
 ///   call.
 /// - No thread stores into the range during the call, because a store to bytes that were already
 ///   copied is lost. That includes the kernel. A read into the buffer that is in progress
-///   (io_uring(7), O_DIRECT) fills the old memory. So does a buffer that is registered for later
-///   reads.
+///   (io_uring(7), O_DIRECT) fills the old memory. Later reads into a buffer that was registered
+///   before the call fill the old memory too.
 /// - No thread waits in the range on a futex that is shared between processes, futex(2).
 /// - The range is not memory of an allocator (`malloc`, [`Vec`], [`Box`]), unless it is never
 ///   freed. An allocator would reuse it for other data, which the file then shows. It would also

@@ -7,7 +7,7 @@ use crate::error::{Context, Error, Result};
 use crate::sys::socket;
 
 /// Identifies the process, user and group at the other end of a connected socket, as the kernel saw
-/// them when the connection was made.
+/// them at connect(2), listen(2) or socketpair(2).
 ///
 /// ```
 /// use std::os::unix::net::UnixStream;

@@ -35,7 +35,8 @@ pub struct SweepResult {
 /// counts the failure.
 ///
 /// A process holds a shared lock, flock(2), on each object and file that it owns. The kernel ends
-/// that lock with the process. The sweep removes a name only if all of the following hold:
+/// that lock with the last duplicate, mapping, child or receiver. The sweep removes a name only if
+/// all of the following hold:
 /// - It begins with `bytefd-owned.`.
 /// - It belongs to this user.
 /// - No process holds it, in any container, so that the sweep can lock it exclusively.

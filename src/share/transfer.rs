@@ -178,7 +178,8 @@ pub fn send(socket: impl AsFd, message: &[u8], descriptors: &[BorrowedFd<'_>]) -
 /// - The call reads and discards the rest, so that the next call never sees a mixture of two
 ///   messages. With [`TransferOptions::some`] there is no rest.
 /// - After `ETIMEDOUT`, `EINTR` or `EAGAIN` the call does not wait for the rest. After other
-///   failures it waits within the timeout, until the peer sends nothing for a second.
+///   failures it waits for the rest until the timeout has passed, or until nothing has arrived for
+///   a second.
 /// - If the rest has not arrived then, and the other end is open, the call shuts the socket down
 ///   for receiving instead.
 ///
