@@ -186,5 +186,11 @@ func status(err error) int {
 			return http.StatusServiceUnavailable
 		}
 	}
+	// A child's descriptors get numbers above those that are open. If RLIMIT_NOFILE leaves none,
+	// the kernel says EBADF.
+	if start := new(os.PathError); errors.As(err, &start) && start.Op == "fork/exec" &&
+		errors.Is(err, syscall.EBADF) {
+		return http.StatusServiceUnavailable
+	}
 	return http.StatusInternalServerError
 }

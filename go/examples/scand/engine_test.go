@@ -4,11 +4,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -16,8 +19,8 @@ import (
 	"github.com/bytefd/bytefd/go/internal/alarm"
 )
 
-// The tests one folder above run the whole service as a program. This test needs an engine that
-// hangs in the process itself.
+// The tests one folder above run the whole service as a program. These tests need an engine that
+// hangs in the process itself, and one that cannot start a child.
 func TestMain(m *testing.M) {
 	alarm.Set()
 	os.Exit(m.Run())
@@ -73,5 +76,37 @@ func TestALateEngineSeesItsOwnUploadAndKeepsItsPlace(t *testing.T) {
 	*scanTime = time.Hour
 	if code := upload("as ever"); code != http.StatusOK {
 		t.Error(code)
+	}
+}
+
+func TestNoNumberForADescriptorOfAChildIsAShortage(t *testing.T) {
+	const number = 200
+	var before syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	if err := syscall.Dup3(int(null.Fd()), number, syscall.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	last := os.NewFile(number, "the last descriptor")
+	defer last.Close()
+	defer syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before)
+	limit := syscall.Rlimit{Cur: number + 1, Max: before.Max}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("true")
+	cmd.Stdin = last
+	err = cmd.Run()
+	if !errors.Is(err, syscall.EBADF) || status(err) != http.StatusServiceUnavailable {
+		t.Errorf("%v is %d", err, status(err))
+	}
+	if code := status(syscall.EBADF); code != http.StatusInternalServerError {
+		t.Errorf("any other EBADF is %d", code)
 	}
 }
