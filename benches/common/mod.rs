@@ -228,7 +228,7 @@ pub fn size_name(size: usize) -> String {
     }
 }
 
-/// Returns bytes of which no two pages are equal.
+/// Returns bytes in which no two pages are equal.
 pub fn pattern(length: usize) -> Vec<u8> {
     (0..length as u64 / 8)
         .flat_map(|word| word.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes())

@@ -69,7 +69,10 @@ impl Known {
 
 /// Extents filled to a quarter, to the half, whole ones, and those of streams; beside other
 /// threads, and alone.
-static KNOWN: [[Known; 2]; 4] = [const { [const { Known::nothing() }; 2] }; 4];
+static KNOWN: [[Known; 2]; STREAMED + 1] =
+    [const { [const { Known::nothing() }; 2] }; STREAMED + 1];
+/// Index of the extents of streams, after those that differ in how full they are.
+const STREAMED: usize = 3;
 
 /// Number of threads that are filling a large file. (A child that is forked meanwhile keeps
 /// counting threads that it does not have.)
@@ -92,7 +95,7 @@ impl Filling {
     /// Chooses the pages for an extent of a stream, like [`Filling::extent`]. The stream may be
     /// read into a huge page while the clock is stopped.
     pub fn streamed_extent(&self, length: u64) -> Extent {
-        self.begin_extent(3, length)
+        self.begin_extent(STREAMED, length)
     }
 
     fn begin_extent(&self, kind: usize, length: u64) -> Extent {
