@@ -41,6 +41,8 @@ type Map struct {
 	// True if stores do not reach the file. What was stored then stays when the file becomes
 	// shorter.
 	isPrivate bool
+	// True if WriteAt has stored in a private map.
+	isStored atomic.Bool
 	// True if a store raises SIGSEGV.
 	isForReading bool
 	// True if the map is guarded, and the program has its memory.

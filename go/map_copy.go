@@ -93,6 +93,9 @@ func (m *Map) WriteAt(p []byte, off int64) (n int, err error) {
 		const format = "asked to write %d bytes at offset %d of a map of %d bytes"
 		return 0, &Error{"write", syscall.ENXIO, fmt.Sprintf(format, len(p), off, len(m.data))}
 	}
+	if m.isPrivate {
+		m.isStored.Store(true)
+	}
 	// Only C knows which pages the guard of another map has replaced.
 	if !m.isForReading && (!isShown(p) || m.has(p)) {
 		switch m.copied(p, int(off), true) {
@@ -193,8 +196,8 @@ func (m *Map) isReplaced() bool { return m.isShown.Load() && isLost(m.handle) }
 // hasBytes reports whether the file behind a guarded map has the bytes before end, if the page of
 // the last of them is there. If the next page is there too, the file does not end before it. After
 // the last page of the map there is no next page; there a byte that is not zero tells, because the
-// kernel clears what it cuts off. But the kernel does not clear what was stored through a private
-// map, and the program may have stored the byte later.
+// kernel clears what it cuts off. But the kernel does not clear what was stored in a private map,
+// and a program that has the memory may have stored the byte later.
 func (m *Map) hasBytes(end int) bool {
 	if !m.canShrink {
 		return true
@@ -203,7 +206,7 @@ func (m *Map) hasBytes(end int) bool {
 		if _, isThere := m.peek(next); isThere {
 			return true
 		}
-	} else if !m.isPrivate && (m.isForReading || !m.isShown.Load()) {
+	} else if m.isForReading || !m.isShown.Load() && !m.isStored.Load() {
 		for _, at := range [...]int{end - 1, len(m.data) - 1} {
 			if b, _ := m.peek(at); b != 0 {
 				return true

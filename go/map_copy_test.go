@@ -132,6 +132,19 @@ func TestCopiesEndWhereTheFileEnds(t *testing.T) {
 					t.Fatalf("%s: a copy replaces nothing: %v", what, err)
 				}
 			}
+			// What was stored in a private map stays in the map, but is past the end now.
+			if isGuarded && size > 0 {
+				size = size - 1 - random.Intn(min(size, 100))
+				if err := os.Truncate(path, int64(size)); err != nil {
+					t.Fatal(err)
+				}
+				p := make([]byte, all)
+				n, err := m.ReadAt(p, 0)
+				if n != size || !bytes.Equal(p[:n], model.content[:n]) {
+					t.Fatalf("%s, shown %v: read %d of %d bytes, or others", name, isShown, n, size)
+				}
+				isEIO(t, name, err, true)
+			}
 			if err := m.Close(); err != nil {
 				t.Fatal(err)
 			}
