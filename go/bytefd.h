@@ -357,8 +357,8 @@
  *   4, and so on. If the storage fails, only the page itself is replaced. Each replacement may
  *   need a mapping of its own (vm.max_map_count). If no mapping is left, SIGBUS is raised.
  * - The handler for SIGBUS serves the whole process. Each new guarded map installs the handler in
- *   front of the program's own, unless it is in front already. The call fails with -EBUSY if the
- *   handler does not stay in place.
+ *   front of the program's own, unless it is in front already. The call fails with -EBUSY if
+ *   other threads replace the handler again each time.
  * - Every other fault is passed to the handler that was installed before, which must stay loaded.
  *   A handler that the program installs later must pass on the faults that are not its own.
  *   Otherwise maps are not guarded until the next guarded map is made.
@@ -492,16 +492,17 @@ typedef struct bytefd_map bytefd_map;
  * for the end of another scan.
  *
  * Where the file comes from, and what protects its content:
- * - No pool: every scan has a new file. Nothing of one scan can be seen in another, unless the
- *   borrower takes the pool's own descriptors. With default options the file is sealed, and nobody
- *   can change it; bytefd_wrap_buffer lists the exceptions.
+ * - No pool: every scan has a new file. Nothing of one scan can ever be seen in another. With
+ *   default options the file is sealed, and nobody can change it; bytefd_wrap_buffer lists the
+ *   exceptions.
  * - BYTEFD_POOL_NEW_FILES: every scan has a new file, and nothing of it remains afterwards.
- *   Nothing of one scan can ever be seen in another, whatever the borrower keeps. The descriptor
- *   is opened through a read-only mount. Through it the borrower, even as root, cannot write to
- *   the file or change its mode. Linking it, opening it for writing, and mapping it shared for
- *   writing fail too. The descriptor is not sealed (F_GET_SEALS returns F_SEAL_SEAL), so that a
- *   receiver that verifies seals refuses it. A scan gets a sealed memfd instead if a memfd is
- *   cheaper for its size, or if the file does not fit into `max_bytes`.
+ *   Nothing of one scan can be seen in another, whatever the borrower keeps, unless it takes the
+ *   pool's own descriptors. The descriptor is opened through a read-only mount. Through it the
+ *   borrower, even as root, cannot write to the file or change its mode. Linking it, opening it
+ *   for writing, and mapping it shared for writing fail too. The descriptor is not sealed
+ *   (F_GET_SEALS returns F_SEAL_SEAL), so that a receiver that verifies seals refuses it. A scan
+ *   gets a sealed memfd instead if a memfd is cheaper for its size, or if the file does not fit
+ *   into `max_bytes`.
  * - BYTEFD_POOL_REUSE: the borrower gets a new read-only open file description of a file of mode
  *   0400 that is not sealed. Before the pool lends the file again, the kernel must prove that
  *   nobody else has it open or mapped. Its length, mode, owner, times and attributes must also be
@@ -527,11 +528,12 @@ typedef struct bytefd_map bytefd_map;
  * - Pages in flight, to which a pipe, socket or device refers without a descriptor. They come from
  *   vmsplice(2) of a mapping, zero-copy sends (MSG_ZEROCOPY), RDMA, and splice(2) and sendfile(2)
  *   from a descriptor without O_DIRECT. The descriptor that is lent has O_DIRECT, with which
- *   splice and sendfile copy (Linux 6.6). A borrower can clear that flag, or open a descriptor
- *   without it.
+ *   splice and sendfile copy (Linux 6.6); read(2) needs no alignment. A borrower can clear that
+ *   flag, or open a descriptor without it.
  * - What can be opened later: an O_PATH descriptor, and for root a file handle
- *   (open_by_handle_at(2)) or a mark of fanotify(7). While the library copies, such an open waits.
- *   A file that was changed during a scan is dropped after it.
+ *   (open_by_handle_at(2)) or a mark of fanotify(7). While the library copies, such an open waits,
+ *   and then succeeds. Reading is never detected. A change is detected after the scan in which it
+ *   was made, and the pool drops the file.
  * - A borrower that takes the pool's own descriptors, whose numbers it finds in /proc/self/fd.
  *   BYTEFD_POOL_NEW_FILES does not prevent this, so use no pool for such a borrower. That method
  *   has descriptors of its file system's directory, and one through which a file is filled. A file
@@ -563,8 +565,8 @@ typedef struct bytefd_map bytefd_map;
  *   again. If that is refused, scans get memfds.
  * - BYTEFD_POOL_AUTO makes it after scans of 64 KiB and more have taken 8 ms in total, and does
  *   without it if the host refuses. It does not try in a process with a seccomp filter, because a
- *   filter may kill instead of refusing. From then on it measures some scans, without the time of
- *   their borrowers, and tries the more expensive way ever more rarely.
+ *   filter may kill instead of refusing. Once it is made, the pool measures some scans, without
+ *   the time of their borrowers, and tries the more expensive way ever more rarely.
  *
  * Lost bytes of `buf`, in a mapping of a file that was truncated, are -EFAULT as without a pool.
  * The library asks the kernel what memory `buf` is (PROCMAP_QUERY, Linux 6.11). It copies
@@ -584,11 +586,11 @@ typedef struct bytefd_map bytefd_map;
  * those that are not lent. A scan with the pool does so too, before it fails with -EMFILE or
  * -ENFILE.
  *
- * In a child of fork(2) the pool is empty. The child's first use of the pool closes the files that
- * were cached, and a file that is lent with BYTEFD_TRUST_CALLBACK. Until then the child can read
- * and change what the parent scans later, unless it calls execve(2). Create pools after forking
- * workers, or call bytefd_pool_trim in the child. Files that another thread is creating or handing
- * out at the moment of the fork stay open in the child.
+ * A child of fork(2) inherits the descriptors of cached files, but lends none of them. Its first
+ * use of the pool closes them, and a file that is lent with BYTEFD_TRUST_CALLBACK. Until then the
+ * child can read and change what the parent scans later, unless it calls execve(2). Create pools
+ * after forking workers, or call bytefd_pool_trim in the child. Files that another thread is
+ * creating or handing out at the moment of the fork stay open in the child.
  *
  * Every scan has a new file on a host that has no memfd or no /proc, or that refuses leases.
  *
@@ -660,8 +662,8 @@ typedef struct bytefd_wrap_options {
     struct bytefd_pool *pool;
     /**
      * The maximum number of bytes that are stored in memory. Longer content goes to an unlinked
-     * file on disk instead, in $TMPDIR, /tmp or /var/tmp. That holds for buffers, segments, scans
-     * and streams.
+     * file on disk instead, in $TMPDIR, /tmp or /var/tmp. That holds for every function that takes
+     * these options.
      * - The file on disk has no seals and belongs to no pool. Its descriptor is open for reading
      *   only, unless BYTEFD_WRITABLE is set.
      * - BYTEFD_UNLIMITED (the default) keeps all content in memory. 0 is -EINVAL.
@@ -756,7 +758,8 @@ typedef struct bytefd_stream_options {
     /**
      * Maximum time for the whole call in nanoseconds; -ETIMEDOUT afterwards. -1 (the default) sets
      * no limit, and 0 does not wait. Other negative numbers are -EINVAL.
-     * - With a timeout, a limit of the socket itself (SO_RCVTIMEO) is ignored.
+     * - The limit of a socket itself (SO_RCVTIMEO) has an effect only with -1 and without
+     *   BYTEFD_INTERRUPTIBLE.
      * - A regular file always counts as ready. A file system that does not answer (FUSE, NFS) can
      *   therefore hold the call longer than the timeout.
      */
@@ -1204,9 +1207,9 @@ extern "C" {
  * - Any PROT_READ mapping works, shared or private, on every kernel.
  * - A large file gets huge pages where the host provides them and they take less time to fill.
  *
- * The file cannot be sealed on hosts without memfd_create(2), with a backend other than
- * BYTEFD_BACKEND_MEMFD, and above `spill_threshold`. The descriptor is then open for reading only
- * (O_RDONLY), unless BYTEFD_WRITABLE is set. Set `backend` to BYTEFD_BACKEND_MEMFD to require
+ * The file cannot be sealed on hosts without memfd_create(2), with BYTEFD_BACKEND_SHM or
+ * BYTEFD_BACKEND_TMPFILE, and above `spill_threshold`. The descriptor is then open for reading
+ * only (O_RDONLY), unless BYTEFD_WRITABLE is set. Set `backend` to BYTEFD_BACKEND_MEMFD to require
  * seals.
  *
  * The caller owns the descriptor and closes it. The content exists until the last duplicate,
@@ -2319,9 +2322,9 @@ int bytefd_map_share(struct bytefd_map *BYTEFD_NONNULL map,
  * - The errors of memfd_create(2), if it is refused; other errors of mmap(2).
  *
  * The call detects the stack of this thread, the stack of the first thread, and every stack that
- * glibc made. Of any other stack it detects only the page that this thread, or a thread that waits
- * in the kernel, uses now. Other stacks are those of another C library, and those to which the
- * program switches by itself.
+ * glibc made. Of a stack of another C library, or one to which the program switches by itself, it
+ * detects only the page that this thread, or a thread that waits in the kernel, uses now. The rest
+ * of such a stack must not be passed.
  *
  * ```c
  * size_t length = 1 << 20;
@@ -2850,10 +2853,10 @@ int bytefd_file_unlock(int fd, uint64_t offset, uint64_t length, struct bytefd_e
  * immediately if the word is not `value`, and may return without a reason. After each return, read
  * the word and wait again if necessary.
  *
- * The word is 4 bytes at a multiple of 4. It lies in a map that the processes share, at any
- * address, or in memory of this process. Change it by atomic operations. A writer changes the word
- * first, and then calls bytefd_futex_wake. If the writer dies between the two, no waiter wakes.
- * Set a timeout, or use bytefd_file_lock, whose locks end with their holder.
+ * The word is 4 bytes at a multiple of 4. It lies in a map that the processes share, which each
+ * may have at another address, or in memory of this process. Change it by atomic operations. A
+ * writer changes the word first, and then calls bytefd_futex_wake. If the writer dies between the
+ * two, no waiter wakes. Set a timeout, or use bytefd_file_lock, whose locks end with their holder.
  *
  * `timeout_ns` limits the whole call: -1 waits without a limit, 0 does not wait. `flags` is
  * BYTEFD_INTERRUPTIBLE or 0.

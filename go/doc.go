@@ -53,14 +53,15 @@
 // # Lengths
 //
 // Offsets and lengths are in bytes. A length of 0 means no bytes: the call checks the range and
-// does nothing. [Map.Unmap], [FileLock] and [FileUnlock] return EINVAL for a length of 0. [ToEnd]
-// as a length means everything from the offset on. Any other negative length is EINVAL.
+// does nothing. [MapLength], [Map.Unmap], [FileLock] and [FileUnlock] are the exceptions: there a
+// length of 0 is EINVAL. [ToEnd] as a length means everything from the offset on. Any other
+// negative length is EINVAL.
 //
 // # Errors
 //
-// Errors of this package are of type [*Error]. It has the step that failed, the errno, and one line
-// that says what was asked and what was found. Documentation names them by errno, as in "EINVAL if
-// n is negative". errors.Is finds the errno (syscall.EINVAL), and also:
+// errors.As finds an [*Error] in the errors of this package. It has the step that failed, the
+// errno, and one line that says what was asked and what was found. Documentation names errors by
+// errno, as in "EINVAL if n is negative". errors.Is finds the errno (syscall.EINVAL), and also:
 //
 //   - [os.ErrDeadlineExceeded] if the time of a wait has passed.
 //   - [os.ErrClosed] if a value or a file is closed.
@@ -81,8 +82,9 @@
 // The following need cgo:
 //
 //   - huge pages for large content, which take less time to fill, and [Pool];
-//   - [MapWrite], [MapPrivate] and [MapGuard], the methods of [Map] that take a range or change the
-//     map, [NewMap] and [MapWriter];
+//   - [MapWrite], [MapPrivate] and [MapGuard], [NewMap] and [MapWriter]. A Map has [Map.Bytes],
+//     [Map.Len], [Map.ReadAt], [Map.Guarded], [Map.Check] and [Map.Close]; the other methods of
+//     Map;
 //   - what processes share: [Send] and [Receive], [Verify], [PeerCredentials], [CreateShm] and
 //     [OpenShm], [NewTempFile], [Sweep], [MapSysv], [FileLock], [FutexWait] and [ExportDMABuf],
 //     with the functions that belong to them;

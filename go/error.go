@@ -9,7 +9,7 @@ import (
 
 // Error describes a failure. Every error of this package is an *Error or wraps one, for errors.As.
 // The exceptions are errors of a callback, a reader, a context or package net, which are returned
-// as they are.
+// as they are; and io.EOF and io.ErrNoProgress, where a method's documentation names them.
 //
 // errors.Is finds the errno (syscall.ENOSPC) and what package syscall maps it to (fs.ErrNotExist,
 // errors.ErrUnsupported).
@@ -29,8 +29,8 @@ func (e *Error) Error() string { return "bytefd: " + e.Op + ": " + e.Message }
 // Unwrap returns Errno.
 func (e *Error) Unwrap() error { return e.Errno }
 
-// Is reports whether target is os.ErrDeadlineExceeded or context.DeadlineExceeded and Errno is
-// ETIMEDOUT. Errnos themselves are found through [Error.Unwrap].
+// Is lets errors.Is find os.ErrDeadlineExceeded and context.DeadlineExceeded in an error whose
+// Errno is ETIMEDOUT. Errnos are found through [Error.Unwrap].
 func (e *Error) Is(target error) bool {
 	return e.Errno == syscall.ETIMEDOUT &&
 		(target == os.ErrDeadlineExceeded || target == context.DeadlineExceeded)

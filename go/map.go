@@ -67,9 +67,9 @@ var (
 // MapFile maps the file at path, by default all of it for reading. An empty file gives a Map of
 // length 0. The bytes are those of the file: a process that writes to the file changes them.
 //
-// With [MapWrite] or [MapGuard] the map keeps a descriptor of the file, for [Map.File] or
-// [Map.FileSize]. Otherwise no descriptor stays open. MapFile does not open a FIFO, socket or
-// device, so it never blocks on one.
+// With [MapWrite] the map keeps a descriptor of the file, for [Map.File] and [Map.FileSize]; with
+// [MapGuard] it keeps one for Map.FileSize. Otherwise no descriptor stays open. MapFile does not
+// open a FIFO, socket or device, so it never blocks on one.
 //
 // Warning: MapFile opens the file, and the descriptor is closed with the map or earlier. The kernel
 // then drops all POSIX record locks of this process on the file, fcntl(2). If the process holds
@@ -207,10 +207,12 @@ func (m *Map) Len() int {
 //     were cut off;
 //   - use of bytes that are no longer in the file because another process truncated it (SIGBUS),
 //     without [MapGuard];
-//   - use of bytes that [Map.Unmap] has unmapped or that [Map.Protect] forbids (SIGSEGV);
+//   - use of bytes that [Map.Unmap] has unmapped (SIGSEGV or other memory);
+//   - use of bytes that [Map.Protect] forbids (SIGSEGV);
 //   - a store into a map for reading, or into a sealed map (SIGSEGV).
 //
-// [Map.ReadAt], [Map.WriteAt] and [Map.Guarded] have none of these dangers.
+// [Map.ReadAt] and [Map.WriteAt] have none of these dangers. [Map.Guarded] has one: bytes that were
+// unmapped can be other memory.
 func (m *Map) Bytes() []byte {
 	if m == nil {
 		return nil
@@ -302,7 +304,7 @@ func (m *Map) FileSize() (int64, error) {
 // continues past the end of the map, the longer map shows its bytes.
 //
 // To make the map shorter, Resize cuts the file off at the new end, unless the file continues past
-// the end of the map. Other maps of the file then raise SIGBUS at the lost bytes.
+// the old end of the map. Other maps of the file then raise SIGBUS at the lost bytes.
 //
 // The map does not move while its length is within [MapReserve]. Otherwise it may move, and a slice
 // of [Map.Bytes] from before is then invalid.

@@ -16,10 +16,9 @@ import (
 // unless bytes are missing, or the end of a guarded map must be found.
 //
 // In a map with [MapGuard] ReadAt returns no bytes past the end of the file, not even in the last
-// page; they are EIO. A nonzero byte at or after the last byte read shows that the file reaches
-// this far, because the kernel clears what it cuts off. (Such a byte can also have been stored
-// later, through another map.) Without one, ReadAt asks the kernel for the size of the file. In a
-// map without a guard, bytes of the last page after the end of the file are zero.
+// page; they are EIO. It can miss the end within the last page if another map has stored bytes
+// there after the file was cut. In a map without a guard, bytes of the last page after the end of
+// the file are zero.
 //
 // Errors:
 //   - EFAULT if p is memory of a map, and a page of it is lost.

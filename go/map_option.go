@@ -60,9 +60,9 @@ const (
 func withAccess(access uint32) MapOption { return func(o *mapOptions) { o.access = access } }
 func withMapFlag(flag uint64) MapOption  { return func(o *mapOptions) { o.flags |= flag } }
 
-// MapRead maps for reading only, through a private mapping. It is the default for files. What
-// others write to the file shows in the map, except on file systems without shared mappings, such
-// as FUSE with direct_io. EINVAL for [NewMap].
+// MapRead maps for reading only, through a private mapping to which nothing can be stored. It is
+// the default for files. What others write to the file shows in the map, except on file systems
+// without shared mappings, such as FUSE with direct_io. EINVAL for [NewMap].
 func MapRead() MapOption { return withAccess(accessRead) }
 
 // MapWrite maps for reading and writing, shared: stores reach the file and every process that maps
@@ -79,7 +79,7 @@ func MapPrivate() MapOption { return withAccess(accessPrivate) }
 func MapOffset(offset int64) MapOption { return func(o *mapOptions) { o.offset = offset } }
 
 // MapLength sets the number of bytes to map. The default, [ToEnd], means from the offset to the end
-// of the file. EINVAL if length is 0 or another negative number.
+// of the file. EINVAL if length is 0, or negative and not [ToEnd].
 func MapLength(length int) MapOption { return func(o *mapOptions) { o.length = length } }
 
 // MapFileSize first grows a smaller file to size bytes, with zeros. It reserves the added space, so
@@ -98,8 +98,8 @@ func MapCreate() MapOption { return withMapFlag(mapCreate) }
 // MapExecute also allows the memory to be executed, PROT_EXEC.
 func MapExecute() MapOption { return withMapFlag(mapExecute) }
 
-// MapPopulate reads the pages in before the map is returned. Pages of a file that cannot be read
-// then are read on first access. For [NewMap] all pages exist then.
+// MapPopulate reads the pages in before the map is returned. A page of a file that cannot be
+// read at that time is read on first access. For [NewMap] all pages exist then.
 func MapPopulate() MapOption { return withMapFlag(mapPopulate) }
 
 // MapMlock keeps the pages in memory, mlock(2). ENOMEM or EPERM if RLIMIT_MEMLOCK does not allow
@@ -135,13 +135,13 @@ func MapHugePages() MapOption { return withMapFlag(mapHugePages) }
 // [Map.FileSize].
 //
 //   - A lost page stays zeros, even if the file grows again. If the page is past the end of the
-//     file, each fault past the end also replaces pages behind it, twice as many each time, so that
-//     they need few mappings. If the storage fails, only the page itself is replaced. Each
+//     file, each fault past the end also replaces the pages that follow, twice as many each time,
+//     so that they need few mappings. If the storage fails, only the page itself is replaced. Each
 //     replacement may need a mapping of its own (vm.max_map_count). If none is left, Go handles the
 //     fault.
 //   - The handler for SIGBUS serves the whole process. Each new guarded map installs it in front of
-//     the handler of the Go runtime or of C code, unless it is in front already. EBUSY if the
-//     handler does not stay in place.
+//     the handler of the Go runtime or of C code, unless it is in front already. The call that
+//     makes the map returns EBUSY if other threads replace the handler again each time.
 //   - Go handles every other fault as without a guard. It panics under debug.SetPanicOnFault, and
 //     otherwise ends the process. signal.Notify receives signals that processes send.
 //   - C code that blocks SIGBUS is not protected. A system call on a lost page that is not replaced

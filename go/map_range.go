@@ -99,8 +99,8 @@ func (m *Map) Prefetch(offset, length int) error {
 
 // Unmap unmaps every page that lies entirely within a range, munmap(2). Access there through a
 // slice raises SIGSEGV from then on, or finds other memory of the process. Methods that take an
-// offset or a range return EINVAL there; [Map.Guarded] returns EIO. The map keeps its length, and
-// can no longer be resized or sealed.
+// offset or a range return EINVAL there. [Map.Guarded] returns EIO, unless its function finds other
+// memory there. The map keeps its length, and can no longer be resized or sealed.
 //
 // Errors: EBUSY while a function that [Map.Guarded] called has the bytes. EINVAL if the range is
 // invalid, or length is 0. Others of munmap(2). After Close the error is os.ErrClosed.

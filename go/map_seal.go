@@ -30,7 +30,8 @@ func SealTimeout(timeout time.Duration) SealOption {
 // A child that this process is starting has the memory mapped for writing for a moment. Seal waits
 // for it; see [SealTimeout].
 //
-// Errors leave the map unchanged, except after [Map.Share], which says so:
+// An error leaves the map unchanged, unless [Map.Share] was called before: then the map can be for
+// reading only afterwards. Seal may be called again. Errors:
 //   - EBUSY while a function that [Map.Guarded] called has the bytes. Also if the timeout is 0 and
 //     Seal would have to wait.
 //   - EINVAL if the map is not shared memory, is sealed already, or parts of it were unmapped.
@@ -71,7 +72,8 @@ func asTimeout(err error) error {
 // The memory gets mode 0400 and the seals F_SEAL_SHRINK, F_SEAL_GROW and F_SEAL_FUTURE_WRITE (Linux
 // 5.1). Only maps that exist already can then write to it. From then on [Map.Resize], and
 // [Map.Discard] with MADV_REMOVE, return EPERM. [Map.Seal] still works, but another process of the
-// same user can prevent it. If that Seal fails, the map is for reading only.
+// same user can prevent it. If that Seal fails, the map is for reading only, and Seal may be called
+// again.
 //
 // Errors:
 //   - EINVAL if the map is not shared memory or is sealed, or if the kernel does not know

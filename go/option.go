@@ -156,9 +156,9 @@ func WrapMaxBytes(n int64) WrapOption {
 }
 
 // WrapSizeHint sets the number of bytes that a reader is expected to deliver, such as a
-// Content-Length. The library chooses the size of the first buffer by it. Above 1 MiB it also
-// chooses by it whether the file is on disk. A pool then chooses a cached file of about this size.
-// The reader may deliver more or less. EINVAL if n is negative.
+// Content-Length. The library chooses the size of the first buffer by it. A hint above 1 MiB and
+// [WrapSpillThreshold] puts the file on disk; with a pool, a hint above 1 MiB chooses a cached file
+// of about this size. The reader may deliver more or less. EINVAL if n is negative.
 func WrapSizeHint(n int64) WrapOption {
 	return func(o wrapOptions) wrapOptions {
 		o.sizeHint = n
@@ -184,8 +184,8 @@ func WrapSealContent() WrapOption { return withFlag(flagSealContent) }
 // nothing and to change nothing. See "What protects one scan from another" at [Pool].
 //
 // Warning: never use it for an engine in another process, or for an engine with a deadline. An
-// engine that is late reads the file after the callback has returned. The file then contains the
-// next upload, and the late answer belongs to that upload.
+// engine that is late reads the file after the callback has returned. The file can then contain
+// what the next scan is for, and the late answer belongs to that.
 //
 // For scans with a pool only. EINVAL without a pool, and with a pool of [PoolNewFiles].
 func WrapTrustCallback() WrapOption { return withFlag(flagTrustCallback) }

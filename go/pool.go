@@ -44,8 +44,8 @@ import (
 //     locks, leases and the close-on-exec flag. It never lends such a file to a callback that is
 //     not trusted.
 //
-// Warning: never trust an engine in another process, or an engine with a deadline. See
-// [WrapTrustCallback].
+// Warning: do not use [WrapTrustCallback] for a scanner in another process, or for one that is
+// abandoned at a deadline.
 //
 // Warning: the proof does not detect the following. Code that has one of them can read later scans
 // and, except for the first item, change them. Callbacks that do such things need [PoolNewFiles] or
@@ -57,12 +57,15 @@ import (
 //     descriptor has O_DIRECT, unless the callback clears it. io.Copy from an *os.File to a socket
 //     or pipe is such a splice or sendfile.
 //   - What can be opened later: an O_PATH descriptor, and for root a file handle
-//     (open_by_handle_at(2)) or a mark of fanotify(7).
+//     (open_by_handle_at(2)) or a mark of fanotify(7). Reading is never detected. A change is
+//     detected after the scan in which it was made, and the pool drops the file.
 //   - The pool's own descriptors, whose numbers are in /proc/self/fd.
-//   - Pinned pages, such as registered buffers of io_uring, of a mapping for writing. A privileged
-//     callback can make that mapping without changing the mode.
-//   - Before Linux 6.13, for some milliseconds after a scan begins: a callback that set the mode,
-//     pinned pages for writing, and set the mode back.
+//   - Pinned pages, such as registered buffers of io_uring, of a mapping for writing. Only a
+//     privileged callback can make one unseen. Others must change the mode for it, which the pool
+//     sees.
+//   - Before Linux 6.13, a change of the mode in the first milliseconds of a scan, if the callback
+//     sets the mode back: the kernel updates the time of the last change only so often. Meanwhile
+//     the callback can pin pages for writing.
 //
 // # Hosts and memory
 //
@@ -166,12 +169,11 @@ func NewPool(maxBytes int, opts ...PoolOption) (*Pool, error) {
 // runtime.Goexit. Calls may be nested; each has its own file. If a child process is being started
 // when scan returns, the child also has the file, and the pool drops it.
 //
-// The kernel copies bytes that are not anonymous memory, such as those of a [Map] of a file. That
-// takes longer.
+// Copying takes longer if b is not anonymous memory, such as the bytes of a [Map] of a file.
 //
 // Allowed options are [WrapName], [WrapSpillThreshold], [WrapBackend] with [BackendMemfd], and
-// either [WrapInherit] and [WrapReadOnly] or [WrapTrustCallback]. WrapReadOnly changes nothing
-// here. Others are EINVAL.
+// [WrapInherit] and [WrapReadOnly]; or, instead of the last two, [WrapTrustCallback]. WrapReadOnly
+// changes nothing here. Others are EINVAL.
 //
 // Errors are those of [WrapBuffer]; scan is then not called. EINVAL if scan is nil. The pool closes
 // its cached files before it returns EMFILE or ENFILE. After Close the error is os.ErrClosed.

@@ -34,13 +34,13 @@ func ShmMode(mode fs.FileMode) ShmOption { return func(o *shmOptions) { o.mode =
 // ShmWrite opens the object for reading and writing instead of reading only.
 func ShmWrite() ShmOption { return func(o *shmOptions) { o.write = true } }
 
-// ShmOwned makes the object owned by those that open it with this option. [Sweep] removes its name
-// once none of them has it open or mapped.
+// ShmOwned lets [Sweep] remove the name of the object once no process that opened it with this
+// option has it open or mapped.
 //
-// The owners share a lock on the open file description (LOCK_SH, flock(2)). Duplicates, mappings,
-// children and receivers keep the lock. The kernel ends it with the last of them, also after kill
-// -9. An owner loses the lock if it calls flock(2) on the descriptor, and when the garbage
-// collector frees its [Shm].
+// Each such process has a shared lock on its open file description (LOCK_SH, flock(2)). Duplicates,
+// mappings, children and receivers keep the lock. The kernel ends it with the last of them, also
+// after kill -9. A process loses the lock if it calls flock(2) on the descriptor, and when the
+// garbage collector frees its [Shm].
 //
 // The name begins with "bytefd-owned.", which the library adds. Other processes can open the object
 // by its full name ([Shm.Name]), without this option. A sweep does not see them.
@@ -93,7 +93,7 @@ func CreateShm(name string, opts ...ShmOption) (*Shm, error) {
 //   - ENODEV if the name is not that of a regular file.
 //   - ENOENT if the object does not exist.
 //   - ENXIO if the object is smaller than [ShmLength].
-//   - EPERM if the object belongs to another user; see [ShmAnyOwner].
+//   - EPERM if the object belongs to another user than this one or root; see [ShmAnyOwner].
 //   - EACCES, ELOOP and others of open(2).
 func OpenShm(name string, opts ...ShmOption) (*Shm, error) {
 	o, err := newShmOptions(opts)

@@ -67,9 +67,9 @@ func SendFD(conn *net.UnixConn, message []byte, fds ...int) error {
 // sees a mixture of two messages. If the deadline passes meanwhile, or the peer sends nothing for a
 // second, conn is shut down for receiving, as by CloseRead.
 //
-// If n is 0, the kernel drops descriptors instead of delivering them. Receive then returns EBADMSG,
-// as for more than n descriptors, unless SO_PASSCRED, SO_PASSSEC or SO_PASSPIDFD is set on the
-// socket: then the kernel does not say that it dropped them.
+// If n is 0 and descriptors come, the kernel drops them instead of delivering them. Receive then
+// returns EBADMSG, as for more than n descriptors, unless SO_PASSCRED, SO_PASSSEC or SO_PASSPIDFD
+// is set on the socket: then the kernel does not say that it dropped them.
 //
 // Warning: a refusal can block, whatever the deadline. As its last step it closes the descriptors
 // that came. close(2) of a file on FUSE or NFS waits for the server of that file system. Close of a

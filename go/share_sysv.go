@@ -68,7 +68,7 @@ func SysvMode(mode fs.FileMode) SysvOption { return func(o *sysvOptions) { o.mod
 //   - EEXIST with [SysvExclusive] if a segment with this key exists.
 //   - EIDRM if the segment is being removed.
 //   - EINVAL if options are invalid, the key has more than 32 bits, or the key is 0 without
-//     [SysvCreate].
+//     [SysvCreate] and [SysvByID].
 //   - EINVAL if a new segment has length 0 or exceeds /proc/sys/kernel/shmmax, or no segment has
 //     this number.
 //   - ENOENT if no segment has this key.

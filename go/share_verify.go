@@ -46,8 +46,9 @@ func newRequirements(wanted []Requirement) (*requirements, error) {
 }
 
 // RequireSealed requires seals against writing and shrinking, F_SEAL_WRITE and F_SEAL_SHRINK: the
-// content can neither change nor disappear. This is the default of [Verify]. [Receive] checks
-// nothing unless a requirement is given, and this is the shortest one.
+// content can neither change nor disappear. The file can still grow, unless F_SEAL_GROW is required
+// too. This is the default of [Verify]. [Receive] checks nothing unless a requirement is given, and
+// this is the shortest one.
 func RequireSealed() Requirement { return RequireSeals(sealedForReading) }
 
 // RequireSeals requires these seals, F_SEAL_ constants of fcntl(2), instead of the default ones.
@@ -80,7 +81,7 @@ func RequireUID(uid uint32) Requirement { return func(r *requirements) { r.uid =
 // file system, which may never answer.
 //
 // Errors:
-//   - EACCES if the file belongs to another user, or is not open for reading.
+//   - EACCES if the file does not belong to the user of [RequireUID], or is not open for reading.
 //   - EFBIG if it is longer than required; ENXIO if it is shorter.
 //   - EINVAL if requirements are invalid or contradict each other, or f is nil.
 //   - EPERM if seals are missing, or the file cannot have seals.

@@ -118,12 +118,13 @@ impl Pool {
     /// seals on the descriptor; the following list says what protects its content instead.
     ///
     /// Where the file comes from, and what protects its content:
-    /// - No pool ([`scan`]): every scan has a new file. Nothing of one scan can be seen in another,
-    ///   unless the borrower takes the pool's own descriptors. With default options the file is
-    ///   sealed; see [`WrapOptions::backend`] for the exceptions.
+    /// - No pool ([`scan`]): every scan has a new file. Nothing of one scan can ever be seen in
+    ///   another. With default options the file is sealed; see [`WrapOptions::backend`] for the
+    ///   exceptions.
     /// - [`PoolMethod::NewFiles`](crate::PoolMethod::NewFiles): a new file, for which the same
-    ///   holds. It is not sealed, but opened through a read-only mount. Through it the borrower,
-    ///   even as root, cannot write to the file, change its mode, open it for writing or link it.
+    ///   holds, unless the borrower takes the pool's own descriptors. It is not sealed, but opened
+    ///   through a read-only mount. Through it the borrower, even as root, cannot write to the
+    ///   file, change its mode, open it for writing or link it.
     /// - [`PoolMethod::Reuse`](crate::PoolMethod::Reuse): the borrower gets a new read-only open
     ///   file description of a file of mode 0400 that is not sealed. Before the pool lends the file
     ///   again, the kernel must prove that nobody else has it open or mapped. Its length, mode,

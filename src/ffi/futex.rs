@@ -12,10 +12,10 @@ use crate::share::{self, FutexWaitOptions};
 /// immediately if the word is not `value`, and may return without a reason. After each return, read
 /// the word and wait again if necessary.
 ///
-/// The word is 4 bytes at a multiple of 4. It lies in a map that the processes share, at any
-/// address, or in memory of this process. Change it by atomic operations. A writer changes the word
-/// first, and then calls bytefd_futex_wake. If the writer dies between the two, no waiter wakes.
-/// Set a timeout, or use bytefd_file_lock, whose locks end with their holder.
+/// The word is 4 bytes at a multiple of 4. It lies in a map that the processes share, which each
+/// may have at another address, or in memory of this process. Change it by atomic operations. A
+/// writer changes the word first, and then calls bytefd_futex_wake. If the writer dies between the
+/// two, no waiter wakes. Set a timeout, or use bytefd_file_lock, whose locks end with their holder.
 ///
 /// `timeout_ns` limits the whole call: -1 waits without a limit, 0 does not wait. `flags` is
 /// BYTEFD_INTERRUPTIBLE or 0.

@@ -52,8 +52,8 @@ pub const BYTEFD_MAP_BEYOND_EOF: u64 = 1u64 << 14;
 ///   4, and so on. If the storage fails, only the page itself is replaced. Each replacement may
 ///   need a mapping of its own (vm.max_map_count). If no mapping is left, SIGBUS is raised.
 /// - The handler for SIGBUS serves the whole process. Each new guarded map installs the handler in
-///   front of the program's own, unless it is in front already. The call fails with -EBUSY if the
-///   handler does not stay in place.
+///   front of the program's own, unless it is in front already. The call fails with -EBUSY if
+///   other threads replace the handler again each time.
 /// - Every other fault is passed to the handler that was installed before, which must stay loaded.
 ///   A handler that the program installs later must pass on the faults that are not its own.
 ///   Otherwise maps are not guarded until the next guarded map is made.

@@ -26,16 +26,17 @@ pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 /// for the end of another scan.
 ///
 /// Where the file comes from, and what protects its content:
-/// - No pool: every scan has a new file. Nothing of one scan can be seen in another, unless the
-///   borrower takes the pool's own descriptors. With default options the file is sealed, and nobody
-///   can change it; bytefd_wrap_buffer lists the exceptions.
+/// - No pool: every scan has a new file. Nothing of one scan can ever be seen in another. With
+///   default options the file is sealed, and nobody can change it; bytefd_wrap_buffer lists the
+///   exceptions.
 /// - BYTEFD_POOL_NEW_FILES: every scan has a new file, and nothing of it remains afterwards.
-///   Nothing of one scan can ever be seen in another, whatever the borrower keeps. The descriptor
-///   is opened through a read-only mount. Through it the borrower, even as root, cannot write to
-///   the file or change its mode. Linking it, opening it for writing, and mapping it shared for
-///   writing fail too. The descriptor is not sealed (F_GET_SEALS returns F_SEAL_SEAL), so that a
-///   receiver that verifies seals refuses it. A scan gets a sealed memfd instead if a memfd is
-///   cheaper for its size, or if the file does not fit into `max_bytes`.
+///   Nothing of one scan can be seen in another, whatever the borrower keeps, unless it takes the
+///   pool's own descriptors. The descriptor is opened through a read-only mount. Through it the
+///   borrower, even as root, cannot write to the file or change its mode. Linking it, opening it
+///   for writing, and mapping it shared for writing fail too. The descriptor is not sealed
+///   (F_GET_SEALS returns F_SEAL_SEAL), so that a receiver that verifies seals refuses it. A scan
+///   gets a sealed memfd instead if a memfd is cheaper for its size, or if the file does not fit
+///   into `max_bytes`.
 /// - BYTEFD_POOL_REUSE: the borrower gets a new read-only open file description of a file of mode
 ///   0400 that is not sealed. Before the pool lends the file again, the kernel must prove that
 ///   nobody else has it open or mapped. Its length, mode, owner, times and attributes must also be
@@ -61,11 +62,12 @@ pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 /// - Pages in flight, to which a pipe, socket or device refers without a descriptor. They come from
 ///   vmsplice(2) of a mapping, zero-copy sends (MSG_ZEROCOPY), RDMA, and splice(2) and sendfile(2)
 ///   from a descriptor without O_DIRECT. The descriptor that is lent has O_DIRECT, with which
-///   splice and sendfile copy (Linux 6.6). A borrower can clear that flag, or open a descriptor
-///   without it.
+///   splice and sendfile copy (Linux 6.6); read(2) needs no alignment. A borrower can clear that
+///   flag, or open a descriptor without it.
 /// - What can be opened later: an O_PATH descriptor, and for root a file handle
-///   (open_by_handle_at(2)) or a mark of fanotify(7). While the library copies, such an open waits.
-///   A file that was changed during a scan is dropped after it.
+///   (open_by_handle_at(2)) or a mark of fanotify(7). While the library copies, such an open waits,
+///   and then succeeds. Reading is never detected. A change is detected after the scan in which it
+///   was made, and the pool drops the file.
 /// - A borrower that takes the pool's own descriptors, whose numbers it finds in /proc/self/fd.
 ///   BYTEFD_POOL_NEW_FILES does not prevent this, so use no pool for such a borrower. That method
 ///   has descriptors of its file system's directory, and one through which a file is filled. A file
@@ -97,8 +99,8 @@ pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 ///   again. If that is refused, scans get memfds.
 /// - BYTEFD_POOL_AUTO makes it after scans of 64 KiB and more have taken 8 ms in total, and does
 ///   without it if the host refuses. It does not try in a process with a seccomp filter, because a
-///   filter may kill instead of refusing. From then on it measures some scans, without the time of
-///   their borrowers, and tries the more expensive way ever more rarely.
+///   filter may kill instead of refusing. Once it is made, the pool measures some scans, without
+///   the time of their borrowers, and tries the more expensive way ever more rarely.
 ///
 /// Lost bytes of `buf`, in a mapping of a file that was truncated, are -EFAULT as without a pool.
 /// The library asks the kernel what memory `buf` is (PROCMAP_QUERY, Linux 6.11). It copies
@@ -118,11 +120,11 @@ pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 /// those that are not lent. A scan with the pool does so too, before it fails with -EMFILE or
 /// -ENFILE.
 ///
-/// In a child of fork(2) the pool is empty. The child's first use of the pool closes the files that
-/// were cached, and a file that is lent with BYTEFD_TRUST_CALLBACK. Until then the child can read
-/// and change what the parent scans later, unless it calls execve(2). Create pools after forking
-/// workers, or call bytefd_pool_trim in the child. Files that another thread is creating or handing
-/// out at the moment of the fork stay open in the child.
+/// A child of fork(2) inherits the descriptors of cached files, but lends none of them. Its first
+/// use of the pool closes them, and a file that is lent with BYTEFD_TRUST_CALLBACK. Until then the
+/// child can read and change what the parent scans later, unless it calls execve(2). Create pools
+/// after forking workers, or call bytefd_pool_trim in the child. Files that another thread is
+/// creating or handing out at the moment of the fork stay open in the child.
 ///
 /// Every scan has a new file on a host that has no memfd or no /proc, or that refuses leases.
 ///

@@ -36,7 +36,8 @@ pub struct bytefd_stream_options {
     pub size_hint: u64,
     /// Maximum time for the whole call in nanoseconds; -ETIMEDOUT afterwards. -1 (the default) sets
     /// no limit, and 0 does not wait. Other negative numbers are -EINVAL.
-    /// - With a timeout, a limit of the socket itself (SO_RCVTIMEO) is ignored.
+    /// - The limit of a socket itself (SO_RCVTIMEO) has an effect only with -1 and without
+    ///   BYTEFD_INTERRUPTIBLE.
     /// - A regular file always counts as ready. A file system that does not answer (FUSE, NFS) can
     ///   therefore hold the call longer than the timeout.
     pub timeout_ns: i64,

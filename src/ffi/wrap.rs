@@ -22,9 +22,9 @@ use super::wrap_options::{bytefd_wrap_options, wrap_options};
 /// - Any PROT_READ mapping works, shared or private, on every kernel.
 /// - A large file gets huge pages where the host provides them and they take less time to fill.
 ///
-/// The file cannot be sealed on hosts without memfd_create(2), with a backend other than
-/// BYTEFD_BACKEND_MEMFD, and above `spill_threshold`. The descriptor is then open for reading only
-/// (O_RDONLY), unless BYTEFD_WRITABLE is set. Set `backend` to BYTEFD_BACKEND_MEMFD to require
+/// The file cannot be sealed on hosts without memfd_create(2), with BYTEFD_BACKEND_SHM or
+/// BYTEFD_BACKEND_TMPFILE, and above `spill_threshold`. The descriptor is then open for reading
+/// only (O_RDONLY), unless BYTEFD_WRITABLE is set. Set `backend` to BYTEFD_BACKEND_MEMFD to require
 /// seals.
 ///
 /// The caller owns the descriptor and closes it. The content exists until the last duplicate,

@@ -93,8 +93,8 @@ pub struct bytefd_wrap_options {
     /// whose names begin with bytefd_wrap_ refuse a pool (-EINVAL).
     pub pool: *mut bytefd_pool,
     /// The maximum number of bytes that are stored in memory. Longer content goes to an unlinked
-    /// file on disk instead, in $TMPDIR, /tmp or /var/tmp. That holds for buffers, segments, scans
-    /// and streams.
+    /// file on disk instead, in $TMPDIR, /tmp or /var/tmp. That holds for every function that takes
+    /// these options.
     /// - The file on disk has no seals and belongs to no pool. Its descriptor is open for reading
     ///   only, unless BYTEFD_WRITABLE is set.
     /// - BYTEFD_UNLIMITED (the default) keeps all content in memory. 0 is -EINVAL.

@@ -276,7 +276,7 @@ impl MapOptions {
     ///   SIGBUS is raised.
     /// - The handler for SIGBUS serves the whole process. Each new guarded map installs the handler
     ///   in front of the program's own, unless it is in front already. The call fails with `EBUSY`
-    ///   if the handler does not stay in place.
+    ///   if other threads replace the handler again each time.
     /// - Every other fault is passed to the handler that was installed before, which must stay
     ///   loaded. A handler that the program installs later must pass on the faults that are not its
     ///   own. Otherwise maps are not guarded until the next guarded map is made.

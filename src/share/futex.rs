@@ -88,10 +88,10 @@ impl FutexWaitOptions {
 /// the word does not have this value, and may return without a reason. After each return, read the
 /// word and wait again if necessary.
 ///
-/// The word lies in a map that the processes share, at any address, or in memory of this process. A
-/// writer changes the word first, then calls [`futex_wake`]. If the writer dies between the two, no
-/// waiter wakes. Set a [timeout](FutexWaitOptions::timeout), or use a
-/// [`file_lock`](super::file_lock()), which ends with its holder.
+/// The word lies in a map that the processes share, which each may have at another address, or in
+/// memory of this process. A writer changes the word first, then calls [`futex_wake`]. If the
+/// writer dies between the two, no waiter wakes. Set a [timeout](FutexWaitOptions::timeout), or use
+/// a [`file_lock`](super::file_lock()), which ends with its holder.
 ///
 /// ```
 /// use std::sync::atomic::Ordering::SeqCst;

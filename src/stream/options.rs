@@ -62,7 +62,8 @@ impl StreamOptions {
     /// Limits the time of the whole call; `ETIMEDOUT` afterwards. Zero does not wait. The default
     /// is no limit. For [`WrapOptions::wrap_stream`](crate::WrapOptions::wrap_stream) and the other
     /// functions that read a descriptor; with a reader it is `EINVAL`.
-    /// - With a timeout, a limit of the socket itself (SO_RCVTIMEO) is ignored.
+    /// - The limit of a socket itself (SO_RCVTIMEO) has an effect only without a timeout and
+    ///   without [`interruptible`](Self::interruptible).
     /// - A regular file always counts as ready. A file system that does not answer (FUSE, NFS) can
     ///   therefore hold the call longer than the timeout.
     ///

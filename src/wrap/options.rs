@@ -88,9 +88,9 @@ impl WrapOptions {
     }
 
     /// Sets the maximum number of bytes that are stored in memory. Longer content goes to an
-    /// unlinked file on disk instead, in `$TMPDIR`, /tmp or /var/tmp. That holds for buffers,
-    /// segments, scans and streams. Such a file has no seals and belongs to no pool. Its descriptor
-    /// is open for reading only. The default is no limit.
+    /// unlinked file on disk instead, in `$TMPDIR`, /tmp or /var/tmp. That holds for every function
+    /// that takes these options. Such a file has no seals and belongs to no pool. Its descriptor is
+    /// open for reading only. The default is no limit.
     ///
     /// Set it in a process with a memory cgroup. The kernel kills a process whose copies exceed the
     /// limit of its cgroup, and no function can turn that into an error.
