@@ -36,7 +36,7 @@ pub const WAYS: &[Way] = &[
     Way {
         name: "the pool's own, inherited",
         keep: master_inherited,
-        rule: Named("In a child of fork(2)"),
+        rule: Named("A child of fork(2) inherits"),
     },
     Way { name: "a bind mount", keep: bind_mount, rule: Harmless },
     Way { name: "a link", keep: link, rule: Harmless },
