@@ -77,14 +77,14 @@
 // A program for Linux can be built without cgo (CGO_ENABLED=0, no C compiler, cross-compiled), for
 // any processor. Then [WrapBuffer], [WrapBuffers], [WrapReader], [ScanBytes], [ScanFile], [Attach],
 // [Reopen] and [Path] work, and [MapFile] and [MapFD] for reading. They are then written in Go.
-// They make the same promises, and their errors have the same words.
+// They make the same promises, and their errors have the same words. Large content gets no huge
+// pages then, and takes longer to fill.
 //
 // The following need cgo:
 //
-//   - huge pages for large content, which take less time to fill, and [Pool];
-//   - [MapWrite], [MapPrivate] and [MapGuard], [NewMap] and [MapWriter]. A Map has [Map.Bytes],
-//     [Map.Len], [Map.ReadAt], [Map.Guarded], [Map.Check] and [Map.Close]; the other methods of
-//     Map;
+//   - [Pool];
+//   - [MapWrite], [MapPrivate], [MapGuard], [NewMap] and [MapWriter], and all methods of Map except
+//     Bytes, Len, ReadAt, Guarded, Check and Close;
 //   - what processes share: [Send] and [Receive], [Verify], [PeerCredentials], [CreateShm] and
 //     [OpenShm], [NewTempFile], [Sweep], [MapSysv], [FileLock], [FutexWait] and [ExportDMABuf],
 //     with the functions that belong to them;

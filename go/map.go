@@ -316,7 +316,8 @@ func (m *Map) FileSize() (int64, error) {
 //   - EFBIG or ENOSPC if the file cannot grow; EPERM if it is sealed against that.
 //   - EINVAL if length is negative, exceeds what a map or file can have, or is not a multiple of
 //     the huge page size with [MapHugePages].
-//   - EINVAL if the map is for reading or sealed, or parts of it were unmapped.
+//   - EINVAL if the map is for reading, sealed, private and of a file, or a System V segment; or if
+//     parts of it were unmapped.
 //   - EIO if a map with [MapGuard] has lost pages and is to grow.
 //   - ENOMEM if there is no memory or address space.
 //

@@ -17,15 +17,15 @@ import (
 //
 // In a map with [MapGuard] ReadAt returns no bytes past the end of the file, not even in the last
 // page; they are EIO. It can miss the end within the last page if another map has stored bytes
-// there after the file was cut. In a map without a guard, bytes of the last page after the end of
-// the file are zero.
+// there after the file was cut. Without a guard, ReadAt returns what the last page has after the
+// end of the file, usually zeros, and no error.
 //
 // Errors:
 //   - EFAULT if p is memory of a map, and a page of it is lost.
 //   - EINVAL if off is negative.
-//   - EIO if a byte is in the map but not in the file, because another process truncated the file.
-//     Also if storage fails, or if [Map.Protect] forbids reading. The bytes before it are in p, and
-//     n counts them.
+//   - EIO if a byte is in the map but not in the file, because another process truncated the file;
+//     without a guard, if its whole page is not in the file. Also if storage fails, or if
+//     [Map.Protect] forbids reading. The bytes before it are in p, and n counts them.
 //
 // After Close the error is os.ErrClosed.
 func (m *Map) ReadAt(p []byte, off int64) (n int, err error) {
@@ -63,7 +63,7 @@ func (m *Map) ReadAt(p []byte, off int64) (n int, err error) {
 
 // WriteAt copies p to offset off of the map, as io.WriterAt specifies. It allocates nothing, and
 // makes no system call unless bytes are missing. It does not make the map longer; [Map.Resize]
-// does. [Map.ReadAt] says where a map with [MapGuard] ends.
+// does. For where a map with [MapGuard] ends, see [Map.ReadAt].
 //
 // Errors:
 //   - EACCES if the map is for reading.

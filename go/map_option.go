@@ -10,6 +10,8 @@ import (
 // reading; for [NewMap] it is shared memory. Options may be given in any order and used again. If
 // two options set the same thing, the last one counts. Options that contradict each other are
 // EINVAL.
+//
+// [MapRead], [MapWrite] and [MapPrivate] set the same thing.
 type MapOption func(*mapOptions)
 
 type mapOptions struct {

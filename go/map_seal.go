@@ -72,8 +72,8 @@ func asTimeout(err error) error {
 // The memory gets mode 0400 and the seals F_SEAL_SHRINK, F_SEAL_GROW and F_SEAL_FUTURE_WRITE (Linux
 // 5.1). Only maps that exist already can then write to it. From then on [Map.Resize], and
 // [Map.Discard] with MADV_REMOVE, return EPERM. [Map.Seal] still works, but another process of the
-// same user can prevent it. If that Seal fails, the map is for reading only, and Seal may be called
-// again.
+// same user can prevent it. If that Seal fails, the map can be for reading only afterwards, and
+// Seal may be called again.
 //
 // Errors:
 //   - EINVAL if the map is not shared memory or is sealed, or if the kernel does not know

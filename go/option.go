@@ -156,9 +156,10 @@ func WrapMaxBytes(n int64) WrapOption {
 }
 
 // WrapSizeHint sets the number of bytes that a reader is expected to deliver, such as a
-// Content-Length. The library chooses the size of the first buffer by it. A hint above 1 MiB and
-// [WrapSpillThreshold] puts the file on disk; with a pool, a hint above 1 MiB chooses a cached file
-// of about this size. The reader may deliver more or less. EINVAL if n is negative.
+// Content-Length. The library chooses the size of the first buffer by it. A hint above both 1 MiB
+// and the threshold of [WrapSpillThreshold] puts the file on disk; with a pool, a hint above 1 MiB
+// chooses a cached file of about this size. The reader may deliver more or less. EINVAL if n is
+// negative.
 func WrapSizeHint(n int64) WrapOption {
 	return func(o wrapOptions) wrapOptions {
 		o.sizeHint = n

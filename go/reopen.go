@@ -55,7 +55,8 @@ func Path(fd any) string {
 
 // Attach gives b to the child that cmd will start, and to no other process. It makes a file as
 // [WrapBuffer] does, adds it to cmd.ExtraFiles, and returns the path under which the child finds
-// it. Call Attach once for each child, before cmd is started.
+// it. Call Attach before cmd is started, and for each child anew. Several calls give the child
+// several files.
 //
 // Opening the path in the child gives a descriptor with its own offset. The file belongs to
 // cmd.ExtraFiles. It is closed when cmd is garbage collected; the caller may close it as soon as

@@ -40,7 +40,7 @@ func ShmWrite() ShmOption { return func(o *shmOptions) { o.write = true } }
 // Each such process has a shared lock on its open file description (LOCK_SH, flock(2)). Duplicates,
 // mappings, children and receivers keep the lock. The kernel ends it with the last of them, also
 // after kill -9. A process loses the lock if it calls flock(2) on the descriptor, and when the
-// garbage collector frees its [Shm].
+// garbage collector frees its [Shm], unless a duplicate or a mapping is left.
 //
 // The name begins with "bytefd-owned.", which the library adds. Other processes can open the object
 // by its full name ([Shm.Name]), without this option. A sweep does not see them.

@@ -8,7 +8,8 @@ import (
 )
 
 // Requirement says what a file that another process has made must be. Requirements may be given in
-// any order and used again. If two set the same thing, the last one counts.
+// any order and used again. If two set the same thing, the last one counts. [RequireSealed],
+// [RequireSeals] and [RequireNoSeals] set the same thing.
 //
 // Every file must be a regular file that is open for reading. It must also be sealed as
 // [RequireSealed] says, unless [RequireSeals] or [RequireNoSeals] is given.

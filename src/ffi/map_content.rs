@@ -180,9 +180,9 @@ pub unsafe extern "C" fn bytefd_map_file_size(
 ///   end. Access past the new end by other processes and other maps then raises SIGBUS.
 /// - A file that extends past the end of the map keeps its bytes, and growing the map shows them.
 ///
-/// The map keeps its address if its length has never exceeded the `reserve` of its options.
-/// Otherwise it may move, and an earlier result of bytefd_map_data is then invalid. No other thread
-/// may use the map during the call.
+/// The map keeps its address if neither `length` nor any earlier length exceeds the `reserve` of
+/// its options. Otherwise it may move, and an earlier result of bytefd_map_data is then invalid. No
+/// other thread may use the map during the call.
 ///
 /// Returns 0. On failure, returns one of the following and changes nothing:
 /// - -EINVAL if `map` is NULL, was sealed, or parts of it were unmapped.

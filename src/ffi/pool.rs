@@ -238,7 +238,7 @@ pub struct bytefd_pool_stats {
     pub misses: u64,
     /// Number of files that were dropped because they were held or changed. A file is held if
     /// another open file description or mapping of it exists. bytefd_pool_get_stats first drops the
-    /// files that are held now.
+    /// files that are held now and are not lent.
     pub dropped: u64,
     /// Number of cached files that are lent now. If that is `max_files`, every further scan gets a
     /// new file that is not cached. Look for scans that were never ended.

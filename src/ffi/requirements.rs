@@ -96,9 +96,9 @@ pub(super) unsafe fn requirements(
 /// requires F_SEAL_WRITE and F_SEAL_SHRINK. The bytes that the file has can then never change or
 /// go, but without F_SEAL_GROW the file can become longer.
 ///
-/// The result about seals stays true, because seals cannot be removed. The owner can change
-/// afterwards, and so can the length without F_SEAL_SHRINK and F_SEAL_GROW. Seals are checked
-/// before everything that asks a file system, which may never answer (FUSE, NFS).
+/// The result about seals stays true, because seals cannot be removed. The file can get another
+/// owner afterwards, and another length unless it has both F_SEAL_SHRINK and F_SEAL_GROW. Seals are
+/// checked before everything that asks a file system, which may never answer (FUSE, NFS).
 ///
 /// Returns 0. On failure, returns one of the following:
 /// - -EPERM   if seals are missing, or the file cannot have any. That includes every file that is

@@ -95,7 +95,7 @@ const FLAGS: &[Flag<ShmOptions>] = &[
 /// following, leaves `full_name` unchanged and nothing behind:
 /// - -EACCES   if the mode does not allow it.
 /// - -E2BIG    if the options have members that this version does not know.
-/// - -EBUSY    if another process has locked the object exclusively, with BYTEFD_SHM_OWNED.
+/// - -EBUSY    with BYTEFD_SHM_OWNED, if another process has locked the object exclusively.
 /// - -EEXIST   if an object of this name exists, with BYTEFD_SHM_EXCLUSIVE.
 /// - -EFBIG    if `length` exceeds RLIMIT_FSIZE. SIGXFSZ is not raised.
 /// - -EINVAL   if `name` is NULL, empty, "." or "..", or has a slash that is not its first byte; or

@@ -84,9 +84,9 @@ use crate::{fill, sys};
 /// - The errors of memfd_create(2), if it is refused; other errors of mmap(2).
 ///
 /// The call detects the stack of this thread, the stack of the first thread, and every stack that
-/// glibc made. Another stack is that of another C library, or one to which the program switches by
-/// itself. Of such a stack the call detects only the page that this thread, or a thread that waits
-/// in the kernel, uses now. The rest of such a stack must not be passed.
+/// glibc made. Never pass any part of another stack, which another C library has made or to which
+/// the program switches by itself. Of such a stack the call detects only the page that this thread,
+/// or a thread that waits in the kernel, uses now.
 ///
 /// # Safety
 /// - The range is the caller's, and no thread maps, unmaps or protects a part of it during the

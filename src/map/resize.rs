@@ -24,7 +24,7 @@ impl Map {
     /// - A file that extends past the end of the map keeps its bytes, and growing the map shows
     ///   them.
     ///
-    /// The map keeps its address if its length has never exceeded
+    /// The map keeps its address if neither the new nor any earlier length exceeds
     /// [`MapOptions::reserve`](crate::MapOptions::reserve). Otherwise it may move, and earlier
     /// pointers are invalid.
     ///

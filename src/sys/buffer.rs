@@ -122,10 +122,10 @@ mod tests {
         let mut buffer = Buffer::new(100).expect("memory");
         assert!(buffer.room() >= 100 && buffer.filled().is_empty());
         let count = buffer.fill(10, |spare| {
-            // SAFETY: the closure stores as many bytes as it returns.
+            // SAFETY: the closure stores as many bytes as it returns, and more.
             unsafe {
                 spare.fill(|at, room| {
-                    at.cast::<u8>().write_bytes(b'x', room - 3);
+                    at.cast::<u8>().write_bytes(b'x', room);
                     Ok((room - 3) as libc::ssize_t)
                 })
             }
