@@ -862,7 +862,7 @@ typedef struct bytefd_pool_stats {
     /**
      * Number of files that were dropped because they were held or changed. A file is held if
      * another open file description or mapping of it exists. bytefd_pool_get_stats first drops the
-     * files that are held now.
+     * files that are held now and are not lent.
      */
     uint64_t dropped;
     /**
@@ -2146,9 +2146,9 @@ int bytefd_map_file_size(const struct bytefd_map *BYTEFD_NONNULL map,
  *   end. Access past the new end by other processes and other maps then raises SIGBUS.
  * - A file that extends past the end of the map keeps its bytes, and growing the map shows them.
  *
- * The map keeps its address if its length has never exceeded the `reserve` of its options.
- * Otherwise it may move, and an earlier result of bytefd_map_data is then invalid. No other thread
- * may use the map during the call.
+ * The map keeps its address if neither `length` nor any earlier length exceeds the `reserve` of
+ * its options. Otherwise it may move, and an earlier result of bytefd_map_data is then invalid. No
+ * other thread may use the map during the call.
  *
  * Returns 0. On failure, returns one of the following and changes nothing:
  * - -EINVAL if `map` is NULL, was sealed, or parts of it were unmapped.
@@ -2322,9 +2322,9 @@ int bytefd_map_share(struct bytefd_map *BYTEFD_NONNULL map,
  * - The errors of memfd_create(2), if it is refused; other errors of mmap(2).
  *
  * The call detects the stack of this thread, the stack of the first thread, and every stack that
- * glibc made. Another stack is that of another C library, or one to which the program switches by
- * itself. Of such a stack the call detects only the page that this thread, or a thread that waits
- * in the kernel, uses now. The rest of such a stack must not be passed.
+ * glibc made. Never pass any part of another stack, which another C library has made or to which
+ * the program switches by itself. Of such a stack the call detects only the page that this thread,
+ * or a thread that waits in the kernel, uses now.
  *
  * ```c
  * size_t length = 1 << 20;
@@ -2349,9 +2349,9 @@ int bytefd_adopt(void *BYTEFD_NONNULL address,
  * requires F_SEAL_WRITE and F_SEAL_SHRINK. The bytes that the file has can then never change or
  * go, but without F_SEAL_GROW the file can become longer.
  *
- * The result about seals stays true, because seals cannot be removed. The owner can change
- * afterwards, and so can the length without F_SEAL_SHRINK and F_SEAL_GROW. Seals are checked
- * before everything that asks a file system, which may never answer (FUSE, NFS).
+ * The result about seals stays true, because seals cannot be removed. The file can get another
+ * owner afterwards, and another length unless it has both F_SEAL_SHRINK and F_SEAL_GROW. Seals are
+ * checked before everything that asks a file system, which may never answer (FUSE, NFS).
  *
  * Returns 0. On failure, returns one of the following:
  * - -EPERM   if seals are missing, or the file cannot have any. That includes every file that is
@@ -2540,7 +2540,7 @@ int bytefd_peer_credentials(int socket,
  * following, leaves `full_name` unchanged and nothing behind:
  * - -EACCES   if the mode does not allow it.
  * - -E2BIG    if the options have members that this version does not know.
- * - -EBUSY    if another process has locked the object exclusively, with BYTEFD_SHM_OWNED.
+ * - -EBUSY    with BYTEFD_SHM_OWNED, if another process has locked the object exclusively.
  * - -EEXIST   if an object of this name exists, with BYTEFD_SHM_EXCLUSIVE.
  * - -EFBIG    if `length` exceeds RLIMIT_FSIZE. SIGXFSZ is not raised.
  * - -EINVAL   if `name` is NULL, empty, "." or "..", or has a slash that is not its first byte; or
