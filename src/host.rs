@@ -72,7 +72,7 @@ pub fn report() -> Result<String> {
             )
         }
         Way::Write => format!(
-            "plain writes: this kernel has no huge pages for files in memory, or refuses \
+            "plain writes: this kernel has no huge pages of up to 4 MiB for files in memory, or refuses \
              MADV_COLLAPSE (shmem_enabled={policy})"
         ),
     };

@@ -12,7 +12,7 @@ pub use huge::kernel_collapses;
 use crate::support::abi::{self, *};
 use crate::support::fd::*;
 use crate::support::hosts::{can_forbid_execution, has_memfd, has_shm};
-use crate::support::map::page_size;
+use crate::support::map::{huge_page_size, page_size};
 use crate::tests;
 
 tests![

@@ -28,7 +28,6 @@ use stage::FOLDERS;
 
 use crate::faults::conditions::hide;
 use crate::support::abi;
-use crate::support::tools::repository;
 use crate::tests;
 
 tests![
@@ -49,8 +48,7 @@ fn is_full() -> bool {
 }
 
 fn every_exported_function_has_a_scenario() {
-    let map = std::fs::read_to_string(repository().join("bytefd.map")).expect("the symbol map");
-    let exported: BTreeSet<&str> = map
+    let exported: BTreeSet<&str> = include_str!("../bytefd.map")
         .lines()
         .filter_map(|line| line.trim().strip_suffix(';'))
         .filter(|name| name.contains('_'))

@@ -51,7 +51,7 @@ fn the_suite_holds_on(name: &str) {
     for program in ["static", "shared"] {
         assert!(said.contains(&guest::succeeded(program)), "{said}");
     }
-    match guest::passed(&guest::RUNS, &said) {
+    match guest::passed(&guest::runs(), &said) {
         Ok(count) => println!("Linux {name}: {count} tests passed, and the C contract"),
         Err(problem) => panic!("{problem}\n{said}"),
     }

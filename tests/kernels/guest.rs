@@ -20,12 +20,15 @@ const HUGE_PAGES: &str = "BYTEFD_TEST_HUGE_PAGES";
 /// The host's policy on huge pages for files in memory.
 pub const SHMEM_ENABLED: &str = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
 
+/// Set to groups: guests run these instead of `RUNS`. Their kernels hand it on.
+const GROUPS: &str = "BYTEFD_TEST_GUEST_GROUPS";
+
 /// A policy, and the groups that run with it.
 type Run = (&'static str, &'static str);
 
 /// Groups that need neither compilers nor clients nor the repository. All of them with the policy
 /// that kernels come with; with those that a host may choose instead, the groups that fill files.
-pub const RUNS: [Run; 5] = [
+const RUNS: [Run; 5] = [
     (
         "never",
         "wrap,reopen,scan,pool,new_files,fill,huge,collapse,map,adopt,guard,stream,share,named,\
@@ -36,6 +39,14 @@ pub const RUNS: [Run; 5] = [
     ("force", "huge,kernel"),
     ("deny", "huge,kernel"),
 ];
+
+/// What guests run.
+pub fn runs() -> Vec<Run> {
+    match std::env::var(GROUPS) {
+        Ok(groups) => vec![("never", groups.leak())],
+        Err(_) => RUNS.to_vec(),
+    }
+}
 
 /// The folder of C programs, each of which a guest runs before the suite.
 pub const PROGRAMS: &str = "/programs";
@@ -62,7 +73,11 @@ pub fn huge_pages() -> Option<String> {
 
 /// 5.10 waits for entropy, of which an idle machine has little, unless it trusts the processor.
 pub fn command_line(release: &str, console: &str) -> String {
-    format!("console={console} quiet loglevel=1 panic=-1 random.trust_cpu=on {RELEASE}={release}")
+    let groups =
+        std::env::var(GROUPS).map_or(String::new(), |groups| format!(" {GROUPS}={groups}"));
+    format!(
+        "console={console} quiet loglevel=1 panic=-1 random.trust_cpu=on {RELEASE}={release}{groups}"
+    )
 }
 
 /// How many tests passed in all runs, or what is wrong with what came over the serial line.
@@ -116,7 +131,7 @@ pub fn init() -> ! {
             other => println!("BYTEFD GUEST: {name:?} failed: {other:?}"),
         }
     }
-    for (policy, groups) in RUNS {
+    for (policy, groups) in runs() {
         std::fs::write(SHMEM_ENABLED, policy).expect("a kernel with huge pages");
         match run(policy, groups).map(|status| status.code()) {
             Ok(Some(code)) => println!("{} {code}", closing(policy)),
@@ -138,7 +153,9 @@ fn run(policy: &str, groups: &str) -> std::io::Result<ExitStatus> {
     suite.args(["--color", "never"]).env(support::GROUPS, groups).env(HUGE_PAGES, policy);
     // An emulated processor takes ten times as long. It is there for the kernel; what is random is
     // tried on a real one.
-    suite.env(support::ROUNDS, "0.25").env(support::STARTS, "1").env(alarm::PATIENCE, alarm::HALF);
+    // A group that was asked for may be one long test.
+    let patience = if std::env::var_os(GROUPS).is_some() { "3600" } else { alarm::HALF };
+    suite.env(support::ROUNDS, "0.25").env(support::STARTS, "1").env(alarm::PATIENCE, patience);
     suite.env("PATH", "/bin").env("RUST_BACKTRACE", "0").status()
 }
 

@@ -9,7 +9,7 @@ use crate::fill::huge::kernel_collapses;
 use crate::support::abi::*;
 use crate::support::fd::{Failure, file, pattern, seals};
 use crate::support::hosts;
-use crate::support::map::{Map, memory, page_size};
+use crate::support::map::{Map, huge_page_size, memory, page_size};
 
 fn with(access: u32, flags: u64) -> MapOptions {
     MapOptions { access, flags, ..MapOptions::default() }
@@ -85,7 +85,9 @@ pub fn large_shared_memory_is_of_huge_pages_where_the_kernel_makes_them() {
 
 pub fn large_private_memory_is_of_huge_pages_where_the_host_allows_them() {
     let policy = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
-    if policy.as_ref().is_ok_and(|policy| !policy.contains("[never]")) {
+    if LARGE < huge_page_size() {
+        skip(format_args!("a huge page has {} bytes, and the memory {LARGE}", huge_page_size()));
+    } else if policy.as_ref().is_ok_and(|policy| !policy.contains("[never]")) {
         assert!(is_ever_huge(PRIVATE, "AnonHugePages"));
     } else {
         skip(format_args!("no huge pages for private memory: {policy:?}"));

@@ -315,3 +315,10 @@ pub fn page_size() -> usize {
     // SAFETY: no preconditions.
     unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
 }
+
+/// Bytes in a huge page: 2 MiB where pages have 4 KiB, 32 MiB where they have 16 KiB. The library
+/// uses huge pages up to 4 MiB. 2 MiB if the kernel has none.
+pub fn huge_page_size() -> usize {
+    let size = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size");
+    size.map_or(2 << 20, |size| size.trim().parse().expect("a number"))
+}
