@@ -12,8 +12,8 @@ import (
 // Guarded calls f with the mapped memory itself, as [Map.Bytes] returns it. It returns an error if
 // pages are lost meanwhile, because another process truncates the file or storage fails.
 //
-//   - In a map with [MapGuard] lost pages read zero, and f goes on. Guarded then returns the EIO of
-//     [Map.Check] if f returned nil.
+//   - In a map with [MapGuard] lost pages read zero, and f goes on. If f returns nil, Guarded
+//     returns what [Map.Check] returns, also for pages lost earlier.
 //   - In any other map f ends at the lost page, as by a panic, and Guarded returns EIO.
 //   - In every map f ends in the same way at memory that [Map.Protect] forbids or [Map.Unmap] has
 //     unmapped. So it does at a store into a map for reading.

@@ -13,12 +13,12 @@ import (
 
 // ReadAt copies bytes from offset off of the map to p, as io.ReaderAt specifies. It returns io.EOF
 // if the map has fewer than len(p) bytes there. It allocates nothing. It makes no system call
-// unless bytes are missing, or the end of a guarded map must be found.
+// unless bytes are missing or, with [MapGuard], the end of the file must be found.
 //
 // In a map with [MapGuard] ReadAt returns no bytes past the end of the file, not even in the last
-// page; they are EIO. It can miss the end within the last page if another map has stored bytes
-// there after the file was cut. Without a guard, ReadAt returns what the last page has after the
-// end of the file, usually zeros, and no error.
+// page; they are EIO. If another map has stored bytes in the last page after the file was cut,
+// ReadAt can return those past the end, without an error. Without a guard, ReadAt returns what the
+// last page has after the end of the file, usually zeros, and no error.
 //
 // Errors:
 //   - EFAULT if p is memory of a map, and a page of it is lost.
@@ -62,8 +62,9 @@ func (m *Map) ReadAt(p []byte, off int64) (n int, err error) {
 }
 
 // WriteAt copies p to offset off of the map, as io.WriterAt specifies. It allocates nothing, and
-// makes no system call unless bytes are missing. It does not make the map longer; [Map.Resize]
-// does. For where a map with [MapGuard] ends, see [Map.ReadAt].
+// makes no system call unless bytes are missing or, with [MapGuard], the end of the file must be
+// found. It does not make the map longer; [Map.Resize] does. With MapGuard, bytes past the end of
+// the file are as for [Map.ReadAt].
 //
 // Errors:
 //   - EACCES if the map is for reading.

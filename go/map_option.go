@@ -62,9 +62,9 @@ const (
 func withAccess(access uint32) MapOption { return func(o *mapOptions) { o.access = access } }
 func withMapFlag(flag uint64) MapOption  { return func(o *mapOptions) { o.flags |= flag } }
 
-// MapRead maps for reading only, through a private mapping to which nothing can be stored. It is
-// the default for files. What others write to the file shows in the map, except on file systems
-// without shared mappings, such as FUSE with direct_io. EINVAL for [NewMap].
+// MapRead maps for reading only. It is the default for files. What others write to the file shows
+// in the map, except on file systems without shared mappings, such as FUSE with direct_io. EINVAL
+// for [NewMap].
 func MapRead() MapOption { return withAccess(accessRead) }
 
 // MapWrite maps for reading and writing, shared: stores reach the file and every process that maps
@@ -136,11 +136,10 @@ func MapHugePages() MapOption { return withMapFlag(mapHugePages) }
 // on. The guard costs nothing until then. The map keeps a descriptor of the file, for
 // [Map.FileSize].
 //
-//   - A lost page stays zeros, even if the file grows again. If the page is past the end of the
-//     file, each fault past the end also replaces the pages that follow, twice as many each time,
-//     so that they need few mappings. If the storage fails, only the page itself is replaced. Each
-//     replacement may need a mapping of its own (vm.max_map_count). If none is left, Go handles the
-//     fault.
+//   - A lost page stays zeros, even if the file grows again. A fault past the end of the file also
+//     replaces pages that follow, twice as many at each fault, to save mappings; they too stay
+//     zeros. If the storage fails, only the page itself is replaced. Each replacement may need a
+//     mapping of its own (vm.max_map_count). If none is left, Go handles the fault.
 //   - The handler for SIGBUS serves the whole process. Each new guarded map installs it in front of
 //     the handler of the Go runtime or of C code, unless it is in front already. The call that
 //     makes the map returns EBUSY if other threads replace the handler again each time.

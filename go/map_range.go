@@ -12,8 +12,8 @@ import (
 //
 // Errors:
 //   - EBUSY if locked pages are to be invalidated.
-//   - EINVAL if the range or flags are invalid, or the map is private, whose stores never reach the
-//     file.
+//   - EINVAL if the range or flags are invalid, or the map is one with [MapPrivate], whose stores
+//     never reach the file.
 //   - EIO if writing fails, or a map with [MapGuard] has lost pages.
 //
 // After Close the error is os.ErrClosed.
@@ -43,7 +43,7 @@ func (m *Map) Advise(offset, length, advice int) error {
 }
 
 // Discard is [Map.Advise] for advice that loses content: MADV_FREE, MADV_REMOVE, MADV_HWPOISON,
-// MADV_GUARD_INSTALL, and for private maps MADV_DONTNEED and MADV_DONTNEED_LOCKED. It applies only
+// MADV_GUARD_INSTALL, and with [MapPrivate] MADV_DONTNEED and MADV_DONTNEED_LOCKED. It applies only
 // to pages that lie entirely within the range.
 //
 // Errors are those of Advise, and EPERM for MADV_REMOVE after [Map.Share].

@@ -185,8 +185,8 @@ func WrapSealContent() WrapOption { return withFlag(flagSealContent) }
 // nothing and to change nothing. See "What protects one scan from another" at [Pool].
 //
 // Warning: never use it for an engine in another process, or for an engine with a deadline. An
-// engine that is late reads the file after the callback has returned. The file can then contain
-// what the next scan is for, and the late answer belongs to that.
+// engine that is late reads the file after the callback has returned. The file can then have the
+// content of the next scan, and the late answer is about that content.
 //
 // For scans with a pool only. EINVAL without a pool, and with a pool of [PoolNewFiles].
 func WrapTrustCallback() WrapOption { return withFlag(flagTrustCallback) }

@@ -53,16 +53,16 @@ import (
 //
 //   - Pages in flight, to which a pipe, socket or device refers without a descriptor. They come
 //     from vmsplice(2) of a mapping and from zero-copy sends (MSG_ZEROCOPY). They also come from
-//     splice(2) and sendfile(2) of a descriptor without O_DIRECT. On Linux 6.6 and later the lent
-//     descriptor has O_DIRECT, unless the callback clears it. io.Copy from an *os.File to a socket
-//     or pipe is such a splice or sendfile.
+//     splice(2) and sendfile(2) of a descriptor without O_DIRECT. io.Copy from the lent
+//     *os.File to a socket or pipe is one of these. From Linux 6.6 on the lent descriptor has
+//     O_DIRECT, with which they copy, unless the callback clears it. Reads need no alignment.
 //   - What can be opened later: an O_PATH descriptor, and for root a file handle
 //     (open_by_handle_at(2)) or a mark of fanotify(7). Reading is never detected. A change is
 //     detected after the scan in which it was made, and the pool drops the file.
 //   - The pool's own descriptors, whose numbers are in /proc/self/fd.
 //   - Pinned pages, such as registered buffers of io_uring, of a mapping for writing. Only a
-//     privileged callback can make one unseen. Others must change the mode for it, which the pool
-//     sees.
+//     privileged callback can map the file for writing unseen. Others must change its mode first,
+//     which the pool sees.
 //   - Before Linux 6.13, a change of the mode in the first milliseconds of a scan, if the callback
 //     sets the mode back: the kernel updates the time of the last change only so often. Meanwhile
 //     the callback can pin pages for writing.

@@ -48,8 +48,8 @@ func newRequirements(wanted []Requirement) (*requirements, error) {
 
 // RequireSealed requires seals against writing and shrinking, F_SEAL_WRITE and F_SEAL_SHRINK: the
 // content can neither change nor disappear. The file can still grow, unless F_SEAL_GROW is required
-// too. This is the default of [Verify]. [Receive] checks nothing unless a requirement is given, and
-// this is the shortest one.
+// too. This is the default of [Verify]. [Receive] checks nothing unless a requirement is given:
+// give it this one.
 func RequireSealed() Requirement { return RequireSeals(sealedForReading) }
 
 // RequireSeals requires these seals, F_SEAL_ constants of fcntl(2), instead of the default ones.

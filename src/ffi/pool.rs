@@ -31,12 +31,12 @@ pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 ///   exceptions.
 /// - BYTEFD_POOL_NEW_FILES: every scan has a new file, and nothing of it remains afterwards.
 ///   Nothing of one scan can be seen in another, whatever the borrower keeps, unless it takes the
-///   pool's own descriptors. The descriptor is opened through a read-only mount. Through it the
-///   borrower, even as root, cannot write to the file or change its mode. Linking it, opening it
-///   for writing, and mapping it shared for writing fail too. The descriptor is not sealed
-///   (F_GET_SEALS returns F_SEAL_SEAL), so that a receiver that verifies seals refuses it. A scan
-///   gets a sealed memfd instead if a memfd is cheaper for its size, or if the file does not fit
-///   into `max_bytes`.
+///   pool's own descriptors from /proc/self/fd, as a warning below says. The descriptor is opened
+///   through a read-only mount. Through it the borrower, even as root, cannot write to the file or
+///   change its mode. Linking it, opening it for writing, and mapping it shared for writing fail
+///   too. The descriptor is not sealed (F_GET_SEALS returns F_SEAL_SEAL), so that a receiver that
+///   verifies seals refuses it. A scan gets a sealed memfd instead if a memfd is cheaper for its
+///   size, or if the file does not fit into `max_bytes`.
 /// - BYTEFD_POOL_REUSE: the borrower gets a new read-only open file description of a file of mode
 ///   0400 that is not sealed. Before the pool lends the file again, the kernel must prove that
 ///   nobody else has it open or mapped. Its length, mode, owner, times and attributes must also be

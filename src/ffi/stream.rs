@@ -95,7 +95,7 @@ pub(super) unsafe fn stream_options(from: *const bytefd_stream_options) -> Resul
 /// - -EFBIG if the stream is longer than `max_bytes` or RLIMIT_FSIZE.
 /// - -ETIMEDOUT if `timeout_ns` has passed.
 /// - -EINTR if BYTEFD_INTERRUPTIBLE is set and a signal handler ran.
-/// - -EAGAIN if the socket does not block and has nothing to read yet, whatever the timeout; or if
+/// - -EAGAIN if the socket does not block and nothing has been read, whatever the timeout; or if
 ///   the socket's own limit (SO_RCVTIMEO) has passed.
 /// - -EPROTOTYPE if `fd` is a socket for datagrams or packets.
 /// - -EBADF if `fd` is not open, or not open for reading.

@@ -109,7 +109,7 @@ fn attach(key: libc::key_t, given: bytefd_sysv_options) -> Result<(Map, c_int)> 
 /// - -EIDRM   if the segment is being removed.
 /// - -EINVAL  if `map` is NULL, the options are invalid, or there is no segment of this number.
 /// - -EINVAL  if a new segment has length 0 or exceeds /proc/sys/kernel/shmmax.
-/// - -EINVAL  if `key` is IPC_PRIVATE without BYTEFD_SYSV_CREATE.
+/// - -EINVAL  if `key` is IPC_PRIVATE with neither BYTEFD_SYSV_CREATE nor BYTEFD_SYSV_BY_ID.
 /// - -ENOENT  if there is no segment with this key.
 /// - -ENOMEM  if memory runs out.
 /// - -ENOSPC  if there are too many segments.

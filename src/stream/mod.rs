@@ -67,7 +67,7 @@ impl WrapOptions {
     /// - `EFBIG` if the stream is longer than [`StreamOptions::max_bytes`] or RLIMIT_FSIZE.
     /// - `ETIMEDOUT` after [`StreamOptions::timeout`]; `EINTR` with
     ///   [`StreamOptions::interruptible`].
-    /// - `EAGAIN` if the socket does not block and has nothing to read yet, or if its own limit
+    /// - `EAGAIN` if the socket does not block and nothing has been read, or if its own limit
     ///   (SO_RCVTIMEO) has passed.
     /// - `EPROTOTYPE` if the descriptor is a socket for datagrams or packets.
     /// - The errors of [`WrapOptions::wrap`] and of read(2).
