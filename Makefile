@@ -4,7 +4,7 @@
 #   make test               runs the tests of all languages for this machine
 #   make test-kernels       runs the portable groups of the suite on Linux 5.10, 6.1 and 6.12
 #   make test-msrv          builds the library with the oldest supported compiler, Debian 13's
-#   make test-arm64         runs the portable groups on arm64, with pages of 4 KiB and of 16 KiB (an hour or more)
+#   make test-arm64         runs the portable groups on arm64, with pages of 4 KiB and of 16 KiB (half an hour or more)
 #   make test-musl          calls every function from C, linked statically with musl, on x86_64 and arm64
 #   make test-targets       calls them with glibc on s390x, which stores the highest byte first; checks that 32 bits fail
 #   make inject             causes every fault at every system call of every exported function (minutes)

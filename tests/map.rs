@@ -95,6 +95,7 @@ tests![
     many_threads_use_one_map,
     // create
     a_created_file_is_empty,
+    a_file_that_another_process_creates_and_removes_is_there_for_each_map,
     an_existing_file_is_kept,
     a_smaller_file_grows_with_zeros,
     a_larger_file_keeps_its_size,

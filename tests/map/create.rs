@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use crate::faults::conditions::{free_space, small_file_system};
 use crate::support::abi::*;
@@ -35,6 +36,26 @@ pub fn a_created_file_is_empty() {
     };
     assert_eq!(crate::support::map::map(&path, &options).expect("mapped").length(), 100);
     assert_eq!(path.metadata().expect("stat").len(), 0, "a map past the end makes no content");
+}
+
+/// Between finding the file and opening it, it may be gone again.
+pub fn a_file_that_another_process_creates_and_removes_is_there_for_each_map() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("file");
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(SeqCst) {
+                // Either may be there already, or not any more.
+                let _ = std::fs::File::options().write(true).create_new(true).open(&path);
+                let _ = std::fs::remove_file(&path);
+            }
+        });
+        let maps = (0..crate::support::rounds(4000)).map(|_| map_with(&path, WRITE, CREATE));
+        let failures: Vec<_> = maps.filter_map(Result::err).take(1).collect();
+        is_over.store(true, SeqCst);
+        assert!(failures.is_empty(), "{failures:?}");
+    });
 }
 
 pub fn a_created_file_has_the_mode_asked_for_less_the_umask() {

@@ -132,8 +132,14 @@ pub fn what_is_no_regular_file_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("socket");
     let _listener = std::os::unix::net::UnixListener::bind(&path).expect("bound");
-    for path in [&path, Path::new("/dev/zero"), Path::new("/dev/null")] {
+    for (path, kind) in [
+        (&*path, "a socket"),
+        (Path::new("/dev/zero"), "a character device"),
+        (Path::new("/dev/null"), "a character device"),
+    ] {
         assert_refused(path, libc::ENODEV);
+        let failure = map_with(path, READ, 0).expect_err("refused");
+        assert!(failure.message.contains(kind), "{failure:?}");
     }
     for path in [folder.path(), Path::new("/proc/self")] {
         assert_refused(path, libc::EISDIR);
