@@ -162,6 +162,22 @@ mod tests {
         );
     }
 
+    /// In a process of its own: other tests call the boundary, which keeps the hook it finds first.
+    #[test]
+    fn panics_inside_are_silent_and_others_are_not() {
+        const INSIDE: &str = "BYTEFD_TEST_PANICS";
+        const NAME: &str = "ffi::boundary::tests::panics_inside_are_silent_and_others_are_not";
+        if std::env::var_os(INSIDE).is_some() {
+            boundary::<()>(std::ptr::null_mut(), || panic!("ours"));
+            std::panic::catch_unwind(|| panic!("theirs")).expect_err("a panic");
+            return;
+        }
+        let mut child = std::process::Command::new(std::env::current_exe().expect("a path"));
+        let said = child.args(["--exact", "--nocapture", NAME]).env(INSIDE, "1").output();
+        let said = String::from_utf8(said.expect("a process").stderr).expect("UTF-8");
+        assert!(said.contains("theirs") && !said.contains("ours"), "{said}");
+    }
+
     #[test]
     fn success_leaves_the_error_alone() {
         let mut error = empty();

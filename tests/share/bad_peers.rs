@@ -74,6 +74,13 @@ pub fn after_a_refusal_the_next_message_is_whole() {
         assert_same(&received, &repeated(&files, 1));
         assert_eq!(receive(&ours, 4, 1).expect("and the next").0, b"CCCC");
     }
+    // The kernel delivers what has descriptors of its own in one piece each.
+    let (ours, theirs) = pair(libc::SOCK_STREAM);
+    for (bytes, count) in [("AA", 2), ("A", 1), ("A", 1), ("A", 1), ("BBBBB", 1)] {
+        send(&theirs, bytes.as_bytes(), &repeated(&files, count)).expect("sent");
+    }
+    assert_eq!(receive(&ours, 5, 1).expect_err("refused").errno, libc::EBADMSG);
+    assert_eq!(receive(&ours, 5, 1).expect("the next message").0, b"BBBBB");
     // A requirement that is not met is found when the message is whole.
     let (ours, theirs) = pair(libc::SOCK_STREAM);
     let (reader, _writer) = std::io::pipe().expect("a pipe");
