@@ -95,18 +95,18 @@ fn vmspliced(fd: c_int, size: usize) -> Result<Kept, Skip> {
 /// The receiver reads nothing, so that some of it stays with the sender.
 fn sent_without_a_copy(fd: c_int, size: usize) -> Result<Kept, Skip> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
-    let near = TcpStream::connect(listener.local_addr()?)?;
-    let (mut far, _) = listener.accept()?;
-    let set = |socket: c_int, name: c_int, value: c_int| {
+    let set = |socket: c_int, level: c_int, name: c_int, value: c_int| {
         let length = size_of::<c_int>() as libc::socklen_t;
         // SAFETY: a number.
-        checked(unsafe {
-            libc::setsockopt(socket, libc::SOL_SOCKET, name, (&raw const value).cast(), length)
-        })
+        checked(unsafe { libc::setsockopt(socket, level, name, (&raw const value).cast(), length) })
     };
-    set(near.as_raw_fd(), libc::SO_ZEROCOPY, 1)?;
-    set(near.as_raw_fd(), libc::SO_SNDBUF, 1 << 20)?;
-    set(far.as_raw_fd(), libc::SO_RCVBUF, 4096)?;
+    // TCP waits 200 ms with each segment that is larger than the receiver's buffer.
+    set(listener.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_MAXSEG, 1000)?;
+    let near = TcpStream::connect(listener.local_addr()?)?;
+    let (mut far, _) = listener.accept()?;
+    set(near.as_raw_fd(), libc::SOL_SOCKET, libc::SO_ZEROCOPY, 1)?;
+    set(near.as_raw_fd(), libc::SOL_SOCKET, libc::SO_SNDBUF, 1 << 20)?;
+    set(far.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF, 4096)?;
     near.set_nonblocking(true)?;
     // First what fills the receiver's buffer.
     (&near).write_all(&[b'-'; 100_000])?;
