@@ -497,12 +497,12 @@ typedef struct bytefd_map bytefd_map;
  *   exceptions.
  * - BYTEFD_POOL_NEW_FILES: every scan has a new file, and nothing of it remains afterwards.
  *   Nothing of one scan can be seen in another, whatever the borrower keeps, unless it takes the
- *   pool's own descriptors. The descriptor is opened through a read-only mount. Through it the
- *   borrower, even as root, cannot write to the file or change its mode. Linking it, opening it
- *   for writing, and mapping it shared for writing fail too. The descriptor is not sealed
- *   (F_GET_SEALS returns F_SEAL_SEAL), so that a receiver that verifies seals refuses it. A scan
- *   gets a sealed memfd instead if a memfd is cheaper for its size, or if the file does not fit
- *   into `max_bytes`.
+ *   pool's own descriptors from /proc/self/fd, as a warning below says. The descriptor is opened
+ *   through a read-only mount. Through it the borrower, even as root, cannot write to the file or
+ *   change its mode. Linking it, opening it for writing, and mapping it shared for writing fail
+ *   too. The descriptor is not sealed (F_GET_SEALS returns F_SEAL_SEAL), so that a receiver that
+ *   verifies seals refuses it. A scan gets a sealed memfd instead if a memfd is cheaper for its
+ *   size, or if the file does not fit into `max_bytes`.
  * - BYTEFD_POOL_REUSE: the borrower gets a new read-only open file description of a file of mode
  *   0400 that is not sealed. Before the pool lends the file again, the kernel must prove that
  *   nobody else has it open or mapped. Its length, mode, owner, times and attributes must also be
@@ -1340,7 +1340,7 @@ BYTEFD_WRITES(2, 3);
  * - -EFBIG if the stream is longer than `max_bytes` or RLIMIT_FSIZE.
  * - -ETIMEDOUT if `timeout_ns` has passed.
  * - -EINTR if BYTEFD_INTERRUPTIBLE is set and a signal handler ran.
- * - -EAGAIN if the socket does not block and has nothing to read yet, whatever the timeout; or if
+ * - -EAGAIN if the socket does not block and nothing has been read, whatever the timeout; or if
  *   the socket's own limit (SO_RCVTIMEO) has passed.
  * - -EPROTOTYPE if `fd` is a socket for datagrams or packets.
  * - -EBADF if `fd` is not open, or not open for reading.
@@ -2702,7 +2702,7 @@ int bytefd_tempfile_close(struct bytefd_tempfile *file);
  * - -EIDRM   if the segment is being removed.
  * - -EINVAL  if `map` is NULL, the options are invalid, or there is no segment of this number.
  * - -EINVAL  if a new segment has length 0 or exceeds /proc/sys/kernel/shmmax.
- * - -EINVAL  if `key` is IPC_PRIVATE without BYTEFD_SYSV_CREATE.
+ * - -EINVAL  if `key` is IPC_PRIVATE with neither BYTEFD_SYSV_CREATE nor BYTEFD_SYSV_BY_ID.
  * - -ENOENT  if there is no segment with this key.
  * - -ENOMEM  if memory runs out.
  * - -ENOSPC  if there are too many segments.
