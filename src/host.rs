@@ -72,8 +72,8 @@ pub fn report() -> Result<String> {
             )
         }
         Way::Write => format!(
-            "plain writes: this kernel has no huge pages of up to 4 MiB for files in memory, or refuses \
-             MADV_COLLAPSE (shmem_enabled={policy})"
+            "plain writes: this kernel has no huge pages of up to 4 MiB for files in memory, or \
+             refuses MADV_COLLAPSE (shmem_enabled={policy})"
         ),
     };
     let pools = match (is_kept, !features::O_DIRECT_OF_MEMFD.is_missing()) {

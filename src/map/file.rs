@@ -126,9 +126,11 @@ fn open(c_path: &CString, path: &Path, options: &MapOptions) -> Result<(OwnedFd,
                 }
             }
         }
-        // Another process has removed the file since. (A symbolic link that leads nowhere stays.)
+        // Another process has removed the file since, and may have made it again. A symbolic link
+        // that leads nowhere stays.
         let is_gone = || {
-            options.create && tries < 100 && matches!(file::lstat(c_path), Err(Errno(libc::ENOENT)))
+            let is_link = || file::lstat(c_path).is_ok_and(|stat| stat.is_symbolic_link());
+            options.create && tries < 100 && !is_link()
         };
         // Opening a FIFO would wake its writers, and opening a device may have effects. So the kind
         // is checked first.

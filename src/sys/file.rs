@@ -188,6 +188,10 @@ impl Stat {
         self.mode & libc::S_IFMT == libc::S_IFREG
     }
 
+    pub fn is_symbolic_link(&self) -> bool {
+        self.mode & libc::S_IFMT == libc::S_IFLNK
+    }
+
     pub fn is_directory(&self) -> bool {
         self.mode & libc::S_IFMT == libc::S_IFDIR
     }

@@ -75,9 +75,8 @@ pub fn huge_pages() -> Option<String> {
 pub fn command_line(release: &str, console: &str) -> String {
     let groups =
         std::env::var(GROUPS).map_or(String::new(), |groups| format!(" {GROUPS}={groups}"));
-    format!(
-        "console={console} quiet loglevel=1 panic=-1 random.trust_cpu=on {RELEASE}={release}{groups}"
-    )
+    let quiet = "quiet loglevel=1 panic=-1";
+    format!("console={console} {quiet} random.trust_cpu=on {RELEASE}={release}{groups}")
 }
 
 /// How many tests passed in all runs, or what is wrong with what came over the serial line.
