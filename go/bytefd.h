@@ -2699,7 +2699,7 @@ int bytefd_tempfile_close(struct bytefd_tempfile *file);
  * - -EACCES  if the mode of the segment does not allow it.
  * - -E2BIG   if the options have members that this version does not know.
  * - -EEXIST  if a segment with this key exists, with BYTEFD_SYSV_EXCLUSIVE.
- * - -EIDRM   if the segment is being removed.
+ * - -EIDRM   if the segment is removed during the call.
  * - -EINVAL  if `map` is NULL, the options are invalid, or there is no segment of this number.
  * - -EINVAL  if a new segment has length 0 or exceeds /proc/sys/kernel/shmmax.
  * - -EINVAL  if `key` is IPC_PRIVATE with neither BYTEFD_SYSV_CREATE nor BYTEFD_SYSV_BY_ID.

@@ -316,8 +316,8 @@ func (m *Map) FileSize() (int64, error) {
 //   - EFBIG or ENOSPC if the file cannot grow; EPERM if it is sealed against that.
 //   - EINVAL if length is negative, exceeds what a map or file can have, or is not a multiple of
 //     the huge page size with [MapHugePages].
-//   - EINVAL if the map is for reading, sealed, private and of a file, or a System V segment; or if
-//     parts of it were unmapped.
+//   - EINVAL if the map is for reading, is sealed, is a private map of a file, or is a System V
+//     segment; or if parts of it were unmapped.
 //   - EIO if a map with [MapGuard] has lost pages and is to grow.
 //   - ENOMEM if there is no memory or address space.
 //
@@ -340,8 +340,8 @@ func (m *Map) Resize(length int) error {
 // writing, and close-on-exec. The caller owns and closes it. Another process that gets it
 // (exec.Cmd.ExtraFiles, [Send]) can map the same bytes with [MapFD].
 //
-// Errors: EBADF if the map keeps no descriptor. EMFILE if RLIMIT_NOFILE is reached. After Close the
-// error is os.ErrClosed.
+// Errors: EBADF for any other map. EMFILE if RLIMIT_NOFILE is reached. After Close the error is
+// os.ErrClosed.
 func (m *Map) File() (*os.File, error) {
 	if m == nil {
 		return nil, isNil("map")

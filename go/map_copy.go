@@ -16,9 +16,9 @@ import (
 // unless bytes are missing or, with [MapGuard], the end of the file must be found.
 //
 // In a map with [MapGuard] ReadAt returns no bytes past the end of the file, not even in the last
-// page; they are EIO. If another map has stored bytes in the last page after the file was cut,
-// ReadAt can return those past the end, without an error. Without a guard, ReadAt returns what the
-// last page has after the end of the file, usually zeros, and no error.
+// page; they are EIO. Exception: if another map has stored bytes in the last page after the file
+// was cut, ReadAt can return those past the end, without an error. Without a guard, ReadAt returns
+// what the last page has after the end of the file, usually zeros, and no error.
 //
 // Errors:
 //   - EFAULT if p is memory of a map, and a page of it is lost.

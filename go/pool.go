@@ -35,8 +35,8 @@ import (
 //     before. Otherwise the pool drops the file and counts it. A callback can keep a duplicate, a
 //     mapping, a reopened descriptor, or a child that has the file. It then keeps that file, whose
 //     content does not change. A scan never sees content of an earlier one, not even past the end.
-//   - [PoolAuto], the default: a cached file, or from 64 KiB on a new file for sizes where that
-//     costs less on this host. It promises what PoolReuse promises.
+//   - [PoolAuto], the default: a cached file or, from 64 KiB on, a new file where that costs less
+//     on this host. It promises what PoolReuse promises.
 //   - PoolReuse or PoolAuto with [WrapTrustCallback]: the cached file itself, open for reading and
 //     writing, without a proof. This protects against nothing. A callback that breaks its promise
 //     sees and changes later scans of trusted callbacks. If it truncates the file during one, that
@@ -53,9 +53,9 @@ import (
 //
 //   - Pages in flight, to which a pipe, socket or device refers without a descriptor. They come
 //     from vmsplice(2) of a mapping and from zero-copy sends (MSG_ZEROCOPY). They also come from
-//     splice(2) and sendfile(2) of a descriptor without O_DIRECT. io.Copy from the lent
-//     *os.File to a socket or pipe is one of these. From Linux 6.6 on the lent descriptor has
-//     O_DIRECT, with which they copy, unless the callback clears it. Reads need no alignment.
+//     splice(2) and sendfile(2) of a descriptor without O_DIRECT. io.Copy from the lent *os.File to
+//     a socket or pipe is one of these. From Linux 6.6 on the lent descriptor has O_DIRECT, with
+//     which splice and sendfile copy, unless the callback clears it. Reads need no alignment.
 //   - What can be opened later: an O_PATH descriptor, and for root a file handle
 //     (open_by_handle_at(2)) or a mark of fanotify(7). Reading is never detected. A change is
 //     detected after the scan in which it was made, and the pool drops the file.

@@ -13,8 +13,8 @@ const lockNB = 4
 
 // FileLock locks bytes of a file. It waits until no other open file description has a lock that
 // excludes this one. The range may lie past the end of the file. A length of [ToEnd] means to the
-// end of the file, wherever that is. A lock that the same open file description has on these bytes
-// is replaced.
+// end of the file, also of what is appended later. A lock that the same open file description has
+// on these bytes is replaced.
 //
 // operation is syscall.LOCK_SH or syscall.LOCK_EX. LOCK_SH admits other shared locks and needs a
 // file that is open for reading. LOCK_EX admits no other lock and needs a file that is open for
@@ -75,7 +75,7 @@ func FileLockContext(ctx context.Context, f *os.File, offset, length int64, oper
 }
 
 // FileUnlock ends the locks that the open file description of f has on these bytes. A length of
-// [ToEnd] means to the end of the file, wherever that is.
+// [ToEnd] means to the end of the file, also of what is appended later.
 //
 // Errors:
 //   - EINVAL if length is 0, a number is negative, or the range exceeds the largest file.

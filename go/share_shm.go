@@ -9,9 +9,9 @@ import (
 	"syscall"
 )
 
-// ShmOption changes how an object of shared memory is created or opened. By default an object is
-// opened for reading, and created with mode 0600. Options may be given in any order and used again.
-// If two options set the same thing, the last one counts.
+// ShmOption changes how an object of shared memory is created or opened. By default an object, also
+// a new one, is opened for reading; a new one has mode 0600. Options may be given in any order and
+// used again. If two options set the same thing, the last one counts.
 type ShmOption func(*shmOptions)
 
 type shmOptions struct {

@@ -15,6 +15,7 @@
 //!   many times as often.
 //! - `BYTEFD_TEST_INJECT=all`: every fault at every system call, and not a part;
 //!   `BYTEFD_TEST_INJECT_ONLY=map_seal`: in the scenarios whose name has this.
+//! - `BYTEFD_TEST_GUEST_GROUPS=wrap`: guests of `kernels` and `arm64` run these groups alone.
 //! - `BYTEFD_TEST_FAIL_FAST=1`: ends at the first failure.
 //! - `BYTEFD_TEST_STARTS=1`: says which test starts.
 // The oldest compiler builds the library alone.
