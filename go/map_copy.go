@@ -64,16 +64,18 @@ func (m *Map) ReadAt(p []byte, off int64) (n int, err error) {
 // WriteAt copies p to offset off of the map, as io.WriterAt specifies. It allocates nothing, and
 // makes no system call unless bytes are missing or, with [MapGuard], the end of the file must be
 // found. It does not make the map longer; [Map.Resize] does. With MapGuard, bytes past the end of
-// the file are as for [Map.ReadAt].
+// the file are as for [Map.ReadAt]. Without it, what is stored in the last page after the end of
+// the file is lost, without an error.
 //
 // Errors:
 //   - EACCES if the map is for reading.
 //   - EFAULT if p is memory of a map, and a page of it is lost, also if [MapGuard] has replaced the
 //     page.
 //   - EINVAL if off is negative.
-//   - EIO if a byte is in the map but not in the file, because another process truncated the file.
-//     Also if the storage has no room ([MapNoReserve]) or fails, or if [Map.Protect] forbids
-//     writing. The bytes before it are written, and n counts them.
+//   - EIO if a byte is in the map but not in the file, because another process truncated the file;
+//     without a guard, if its whole page is not in the file. Also if the storage has no room
+//     ([MapNoReserve]) or fails, or if [Map.Protect] forbids writing. The bytes before it are
+//     written, and n counts them.
 //   - ENXIO if p does not fit entirely into the map. Nothing is written.
 //
 // After Close the error is os.ErrClosed.
