@@ -90,6 +90,7 @@ const FAST: &[&str] = &[
     "named",
     "share",
     "stream",
+    "trust",
     "mistakes",
     "vocabulary",
     "fuzz",

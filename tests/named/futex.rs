@@ -38,6 +38,8 @@ pub fn a_word_whose_page_is_gone_is_efault() {
         assert_eq!(wait(word(&map, 0).as_ptr(), 0, time).expect_err("gone").errno, libc::EFAULT);
     }
     assert_eq!(wake(word(&map, 0).as_ptr(), 1).expect_err("gone").errno, libc::EFAULT);
+    let of_crate = bytefd::share::futex_wait(word(&map, 0), 0);
+    assert_eq!(of_crate.expect_err("gone").errno(), libc::EFAULT);
 }
 
 pub fn a_wait_ends_with_its_time() {
