@@ -128,7 +128,7 @@ pub fn what_a_trusted_callback_changes_does_not_reach_untrusted_scans() {
         pool.scan(&bytes, |fd| {
             for own in &kept {
                 // SAFETY: a valid buffer; what is not the kept file may refuse.
-                unsafe { libc::pwrite(own.as_raw_fd(), b"XXXX".as_ptr().cast(), 4, 100) };
+                unsafe { libc::pwrite(own.as_raw_fd(), b"lies".as_ptr().cast(), 4, 100) };
             }
             check(fd, &bytes);
         });
