@@ -493,7 +493,7 @@ typedef struct bytefd_map bytefd_map;
  *
  * Where the file comes from, and what protects its content:
  * - No pool: every scan has a new file. Nothing of one scan can ever be seen in another. With
- *   default options the file is sealed, and nobody can change it; bytefd_wrap_buffer lists the
+ *   default options the file is sealed, and no process can change it; bytefd_wrap_buffer lists the
  *   exceptions.
  * - BYTEFD_POOL_NEW_FILES: every scan has a new file, and nothing of it remains afterwards.
  *   Nothing of one scan can be seen in another, whatever the borrower keeps, unless it takes the
