@@ -7,12 +7,14 @@ import (
 	"syscall"
 )
 
-// withNumber calls f with the number of a descriptor, which stays open meanwhile. fd is an int, or
-// a value with a SyscallConn method.
+// withNumber calls f with the number of a descriptor. fd is that number, or a value with a
+// SyscallConn method, which stays open meanwhile.
 func withNumber(fd any, f func(number int) error) error {
 	switch fd := fd.(type) {
 	case int:
 		return f(fd)
+	case uintptr:
+		return f(int(fd))
 	case syscall.Conn:
 		if isNilPointer(fd) {
 			return isNil("fd")
@@ -28,7 +30,7 @@ func withNumber(fd any, f func(number int) error) error {
 		}
 		return failure
 	}
-	message := fmt.Sprintf("a %T is neither an int nor a syscall.Conn", fd)
+	message := fmt.Sprintf("a %T is neither an int, a uintptr nor a syscall.Conn", fd)
 	return &Error{"fd", syscall.EINVAL, message}
 }
 

@@ -4,7 +4,8 @@
 // parsers, loaders, child processes. This package serves such code from a []byte or an io.Reader:
 //
 //   - [ScanBytes] lends a descriptor to a function and closes it afterwards.
-//   - A [Pool] does the same with files that it reuses, which is faster from some kilobytes on.
+//   - A [Pool] does the same at a lower cost from some kilobytes on: it reuses files, or makes
+//     cheaper ones.
 //   - [WrapBuffer], [WrapBuffers] and [WrapReader] return a file that the caller owns.
 //   - [Attach] gives bytes to one child process.
 //
@@ -26,17 +27,21 @@
 //
 // # What a descriptor promises
 //
-// A descriptor from this package refers to a regular file that contains exactly the given bytes.
-// The file may be empty. The file offset is 0, the file has no name, and its mode is 0400. The
-// descriptor is close-on-exec.
+// A descriptor of [ScanBytes], [Attach] or a Wrap function refers to a regular file that contains
+// exactly the given bytes. The file may be empty. The file offset is 0, the file has no name, and
+// its mode is 0400. The descriptor is close-on-exec.
 //
-// The file is a sealed memfd: nobody can change its content or its size any more. On a host without
-// memfd_create(2) the file cannot be sealed. The descriptor is then open for reading only. Options
-// of type [WrapOption] change these promises. A [Pool] makes other promises; its descriptors are
-// not sealed.
+// The file is a memfd with the seals F_SEAL_WRITE, F_SEAL_GROW, F_SEAL_SHRINK and F_SEAL_SEAL:
+// nobody can change its content or its size any more. Linux 6.3 and later also seal it against
+// execve(2). The descriptor is open for reading and writing (O_RDWR), but every write fails with
+// EPERM. Before Linux 6.7 it is open for reading only.
+//
+// On a host without memfd_create(2) the file cannot be sealed. The descriptor is then open for
+// reading only. Options of type [WrapOption] change these promises. A [Pool] makes other promises;
+// most of its descriptors have no seals.
 //
 // The content exists until the last duplicate, mapping or received copy of the descriptor is gone.
-// A call that fails leaves nothing behind.
+// A call that fails leaves no file and no descriptor behind.
 //
 // # Memory limits and signals
 //
@@ -55,7 +60,8 @@
 // Offsets and lengths are in bytes. A length of 0 means no bytes: the call checks the range and
 // does nothing. [MapLength], [Map.Unmap], [FileLock] and [FileUnlock] are the exceptions: there a
 // length of 0 is EINVAL. [ToEnd] as a length means everything from the offset on. Any other
-// negative length is EINVAL.
+// negative length is EINVAL. A length that is not that of a range, as for [NewMap] and
+// [Map.Resize], may be 0 but not ToEnd.
 //
 // # Errors
 //
@@ -83,8 +89,9 @@
 // The following need cgo:
 //
 //   - [Pool];
-//   - [MapWrite], [MapPrivate], [MapGuard], [NewMap] and [MapWriter], and all methods of Map except
-//     Bytes, Len, ReadAt, Guarded, Check and Close;
+//   - [MapWrite], [MapPrivate], [MapGuard], [NewMap] and [MapWriter], and the methods of Map that
+//     change it or tell the kernel about it: Advise, Discard, Flush, Mlock, Munlock, Prefetch,
+//     Protect, Resize, Seal, Share and Unmap;
 //   - what processes share: [Send] and [Receive], [Verify], [PeerCredentials], [CreateShm] and
 //     [OpenShm], [NewTempFile], [Sweep], [MapSysv], [FileLock], [FutexWait] and [ExportDMABuf],
 //     with the functions that belong to them;
@@ -92,7 +99,8 @@
 //
 // Without cgo each of these returns an [*Error] that is [errors.ErrUnsupported] and that names the
 // function or option and cgo. Options that contradict each other are EINVAL, as with cgo. On other
-// systems than Linux the package compiles, except on Plan 9, and every call returns such an error.
+// systems than Linux the package compiles, except on Plan 9, and every call that can fail returns
+// such an error.
 //
 // # Building
 //
@@ -104,5 +112,6 @@
 // and a C compiler. For musl, build with the tag musl and a compiler for musl: on Alpine "go build
 // -tags musl", on Debian "CC=musl-gcc go build -tags musl". The tag bytefd_system links an
 // installed library instead, which pkg-config finds. A clone of the repository has no archives;
-// there "make lib" builds one.
+// there "make lib" builds one. For other processors and for Android, build without cgo or with
+// bytefd_system; otherwise the build stops and says so.
 package bytefd

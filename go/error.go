@@ -14,8 +14,8 @@ import (
 // errors.Is finds the errno (syscall.ENOSPC) and what package syscall maps it to (fs.ErrNotExist,
 // errors.ErrUnsupported).
 type Error struct {
-	// Op is the step that failed: a system call ("memfd_create"), or the argument that was refused
-	// ("name").
+	// Op is the step that failed: a system call ("memfd_create"), a step of this package ("seal"),
+	// or the argument that was refused ("name").
 	Op string
 	// Errno is the reason. It is never 0.
 	Errno syscall.Errno

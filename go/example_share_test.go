@@ -3,6 +3,7 @@
 package bytefd_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -110,16 +110,25 @@ func ExampleSendFD() {
 	// hello <nil>
 }
 
-// A message is a line. It ends with a newline, however the bytes arrive.
+// Messages that end with a newline. What has arrived may be less than a message, or more than one.
 func ExampleReceiveSome() {
 	ours, theirs, end := connected()
 	defer end()
 	if err := bytefd.Send(ours, []byte("first\nsecond\n")); err != nil {
 		log.Fatal(err)
 	}
-	length, _, err := bytefd.ReceiveSome(theirs, make([]byte, 1000), 1)
-	fmt.Println(length, err)
-	// Output: 13 <nil>
+	var arrived []byte
+	for bytes.Count(arrived, []byte("\n")) < 2 {
+		buffer := make([]byte, 1000)
+		length, _, err := bytefd.ReceiveSome(theirs, buffer, 1)
+		if err != nil {
+			log.Fatal(err)
+		}
+		arrived = append(arrived, buffer[:length]...)
+	}
+	first, second, _ := strings.Cut(string(arrived), "\n")
+	fmt.Printf("%q %q\n", first, second)
+	// Output: "first" "second\n"
 }
 
 func ExamplePeerCredentials() {
@@ -146,7 +155,7 @@ func ExampleVerify() {
 	fmt.Println(bytefd.Verify(f, wanted...))
 	fmt.Println(errors.Is(bytefd.Verify(f, bytefd.RequireMinLength(6)), syscall.ENXIO))
 
-	// A file that can still change is refused, unless no seals are required.
+	// A file that can still change is refused, unless no seal is required.
 	changing, err := bytefd.WrapBuffer([]byte("hello"), bytefd.WrapWritable())
 	if err != nil {
 		log.Fatal(err)
@@ -282,7 +291,7 @@ func ExampleFileLock() {
 		log.Fatal(err)
 	}
 	defer ours.Close()
-	theirs, err := os.Open(bytefd.Path(int(ours.Fd())))
+	theirs, err := os.Open(bytefd.Path(ours))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -305,7 +314,7 @@ func ExampleFileLockContext() {
 		log.Fatal(err)
 	}
 	defer ours.Close()
-	theirs, err := os.Open(bytefd.Path(int(ours.Fd())))
+	theirs, err := os.Open(bytefd.Path(ours))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -321,27 +330,28 @@ func ExampleFileLockContext() {
 }
 
 func ExampleFutexWait() {
-	opts := []bytefd.SysvOption{
-		bytefd.SysvCreate(), bytefd.SysvTransient(), bytefd.SysvWrite(), bytefd.SysvLength(4096),
-	}
-	m, _, err := bytefd.MapSysv(0, opts...)
+	m, err := bytefd.NewMap(4096)
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer m.Close() // after the other has woken us, and will not touch it any more
-	word := (*uint32)(unsafe.Pointer(&m.Bytes()[0]))
+	word, err := m.Word(0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	futex := (*uint32)(unsafe.Pointer(word))
 	woke := make(chan error)
-	go func() { // usually another process
-		atomic.StoreUint32(word, 1)
-		_, err := bytefd.FutexWake(word, 1)
+	go func() { // usually another process, which has m.File
+		word.Store(1)
+		_, err := bytefd.FutexWake(futex, 1)
 		woke <- err
 	}()
-	for atomic.LoadUint32(word) == 0 {
-		if err := bytefd.FutexWait(word, 0, -1); err != nil {
+	for word.Load() == 0 {
+		if err := bytefd.FutexWait(futex, 0, -1); err != nil {
 			log.Fatal(err)
 		}
 	}
-	fmt.Println(atomic.LoadUint32(word), <-woke)
+	fmt.Println(word.Load(), <-woke)
 	// Output: 1 <nil>
 }
 

@@ -19,15 +19,15 @@ import (
 // Output of a child process that is given a path instead of bytes.
 func ExampleScanBytes() {
 	err := bytefd.ScanBytes([]byte("hello"), func(fd int) error {
-		out, err := exec.Command("sha256sum", bytefd.Path(fd)).Output()
-		digest, _, _ := strings.Cut(string(out), " ")
-		fmt.Println(digest)
+		// Here a library would look at fd, or at its path.
+		read, err := os.ReadFile(bytefd.Path(fd))
+		fmt.Printf("%s\n", read)
 		return err
-	}, bytefd.WrapInherit())
+	})
 	if err != nil {
 		log.Fatal(err)
 	}
-	// Output: 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
+	// Output: hello
 }
 
 func ExampleWrapBuffer() {
@@ -90,7 +90,7 @@ func ExamplePath() {
 		log.Fatal(err)
 	}
 	defer f.Close()
-	text, err := os.ReadFile(bytefd.Path(int(f.Fd())))
+	text, err := os.ReadFile(bytefd.Path(f))
 	fmt.Printf("%s %v", text, err)
 	// Output: hello <nil>
 }
@@ -117,7 +117,7 @@ func ExampleWrapName() {
 		log.Fatal(err)
 	}
 	defer f.Close()
-	shown, err := os.Readlink(bytefd.Path(int(f.Fd())))
+	shown, err := os.Readlink(bytefd.Path(f))
 	fmt.Println(shown, err)
 	// Output: /memfd:config.json (deleted) <nil>
 }
@@ -185,7 +185,7 @@ func ExampleWrapExecutable() {
 		log.Fatal(err)
 	}
 	defer f.Close()
-	cmd := exec.Command(bytefd.Path(int(f.Fd())), "from memory")
+	cmd := exec.Command(bytefd.Path(f), "from memory")
 	cmd.Args[0] = "echo"
 	out, err := cmd.Output()
 	fmt.Printf("%s%v", out, err)
@@ -194,13 +194,14 @@ func ExampleWrapExecutable() {
 	// <nil>
 }
 
+// Every child that is started while the file is open gets it, at the same path.
 func ExampleWrapInherit() {
 	f, err := bytefd.WrapBuffer([]byte("hello"), bytefd.WrapInherit())
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer f.Close()
-	out, err := exec.Command("cat", bytefd.Path(int(f.Fd()))).Output()
+	out, err := exec.Command("cat", bytefd.Path(f)).Output()
 	fmt.Printf("%s %v", out, err)
 	// Output: hello <nil>
 }
@@ -244,8 +245,12 @@ func ExampleError_Unwrap() {
 }
 
 func ExampleError_closed() {
-	var m bytefd.Map // never opened, which is like closed
-	_, err := m.ReadAt(make([]byte, 1), 0)
+	m, err := bytefd.MapFile("/proc/self/exe")
+	if err != nil {
+		log.Fatal(err)
+	}
+	m.Close()
+	_, err = m.ReadAt(make([]byte, 1), 0)
 	fmt.Println(errors.Is(err, os.ErrClosed))
 	// Output: true
 }

@@ -74,8 +74,11 @@ func TestReopenAndPathTakeWhatHasADescriptor(t *testing.T) {
 	if text := must[[]byte](t)(io.ReadAll(other)); string(text) != "hello" {
 		t.Errorf("%q", text)
 	}
-	if path := bytefd.Path(f); path != bytefd.Path(int(f.Fd())) {
-		t.Error(path)
+	for _, number := range []any{f.Fd(), int(f.Fd())} {
+		if bytefd.Path(number) != bytefd.Path(f) {
+			t.Error(bytefd.Path(number), bytefd.Path(f))
+		}
+		closedLater(t, must[*os.File](t)(bytefd.Reopen(number)))
 	}
 	for _, wrong := range []any{nil, "text", uint8(3), (*os.File)(nil)} {
 		_, err := bytefd.Reopen(wrong)

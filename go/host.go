@@ -4,8 +4,8 @@ package bytefd
 // it uses, and why. Each line begins with its subject ("files: ") and ends with a newline. The text
 // is for people and logs. Its words may change.
 //
-// HostReport tries each way once. It makes a small file, one that is large enough for a huge page,
-// and one of a pool, and removes all of them.
+// HostReport tries each choice once. It makes a small file, one that is large enough for a huge
+// page, and one of a pool, and removes all of them.
 //
 // Errors are those of [WrapBuffer].
 func HostReport() (string, error) {

@@ -76,6 +76,7 @@ var (
 // such locks, use [MapFD] without MapWrite and MapGuard.
 //
 // Errors:
+//   - EBUSY with [MapGuard] if other threads go on replacing the handler for SIGBUS.
 //   - EFBIG or ENOSPC if the file cannot grow.
 //   - EINVAL if options are invalid or contradict each other.
 //   - EISDIR if path is a directory; ENODEV if it is a FIFO, socket or device.
@@ -96,10 +97,9 @@ func MapFile(path string, opts ...MapOption) (*Map, error) {
 	})
 }
 
-// MapFD maps the regular file behind fd. fd is an int, or a value with a SyscallConn method, such
-// as an *os.File. MapFD does not close it, and the caller may close it afterwards. The file offset
-// is not used and does not move. With [MapWrite] fd must be open for reading and writing, otherwise
-// for reading.
+// MapFD maps the regular file behind fd, which is as for [Reopen]. MapFD does not close it, and the
+// caller may close it afterwards. The file offset is not used and does not move. With [MapWrite] fd
+// must be open for reading and writing, otherwise for reading.
 //
 // Warning: with MapWrite or [MapGuard] the map keeps a duplicate of fd. Closing the map closes the
 // duplicate. The kernel then drops the POSIX record locks of this process on the file, fcntl(2).
@@ -138,6 +138,7 @@ func MapFD(fd any, opts ...MapOption) (*Map, error) {
 // [MapNoFork] and [MapWipeOnFork].
 //
 // Errors:
+//   - EBUSY with [MapGuard], as for [MapFile].
 //   - EFBIG if shared memory exceeds RLIMIT_FSIZE. SIGXFSZ is not raised.
 //   - EINVAL if length is negative, an option is for files, or options contradict each other.
 //   - EMFILE, ENFILE or ENOMEM if a limit is reached, or too few huge pages are reserved.
@@ -194,7 +195,7 @@ func (m *Map) Len() int {
 }
 
 // Bytes returns the mapped memory itself. It returns nil after Close. Stores need [MapWrite],
-// [MapPrivate] or [NewMap].
+// [MapPrivate], [NewMap] or [SysvWrite].
 //
 // After a call of Bytes the garbage collector does not unmap the Map: without Close the memory
 // stays mapped, and the slice stays valid.
@@ -296,15 +297,15 @@ func (m *Map) FileSize() (int64, error) {
 	return mapFileSize(m.handle)
 }
 
-// Resize changes the length of the map, and of the file or memory behind it if that ends where the
-// map ends.
+// Resize changes the length of the map, and if need be of the file or memory behind it.
 //
-// To make the map longer, Resize grows the file, and reserves the space as [MapFileSize] does. The
-// new bytes are zero, also where something was stored past the old end. If the file already
-// continues past the end of the map, the longer map shows its bytes.
+// To make the map longer, Resize also grows a file that ends before the new end, and reserves the
+// space as [MapFileSize] does. The bytes that the file gains are zero, also where something was
+// stored past its old end. A file that continues past the end of the map keeps its bytes, and the
+// longer map shows them.
 //
-// To make the map shorter, Resize cuts the file off at the new end, unless the file continues past
-// the old end of the map. Other maps of the file then raise SIGBUS at the lost bytes.
+// To make the map shorter, Resize also cuts the file off at the new end, unless the file continues
+// past the old end of the map. Other maps of the file then raise SIGBUS at the lost bytes.
 //
 // The map does not move while its length is within [MapReserve]. Otherwise it may move, and a slice
 // of [Map.Bytes] from before is then invalid.

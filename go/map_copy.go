@@ -12,13 +12,15 @@ import (
 )
 
 // ReadAt copies bytes from offset off of the map to p, as io.ReaderAt specifies. It returns io.EOF
-// if the map has fewer than len(p) bytes there. It allocates nothing. It makes no system call
-// unless bytes are missing or, with [MapGuard], the end of the file must be found.
+// if the map has fewer than len(p) bytes there. It allocates nothing. It makes no system call,
+// except where bytes of the file are lost and, with [MapGuard], near the end of the file, whose
+// size it may have to ask for.
 //
-// In a map with [MapGuard] ReadAt returns no bytes past the end of the file, not even in the last
-// page; they are EIO. Exception: if another map has stored bytes in the last page after the file
-// was cut, ReadAt can return those past the end, without an error. Without a guard, ReadAt returns
-// what the last page has after the end of the file, usually zeros, and no error.
+// In a map with [MapGuard], bytes past the end of the file are EIO, also those in its last page.
+// Exception: the kernel clears the rest of a page when it cuts a file, so a byte there that is not
+// zero counts as one of the file. If another map stores there after the cut, ReadAt can return that
+// byte without an error. Without a guard, ReadAt returns what the last page has after the end of
+// the file, usually zeros, and no error.
 //
 // Errors:
 //   - EFAULT if p is memory of a map, and a page of it is lost.
@@ -61,11 +63,10 @@ func (m *Map) ReadAt(p []byte, off int64) (n int, err error) {
 	return n, nil
 }
 
-// WriteAt copies p to offset off of the map, as io.WriterAt specifies. It allocates nothing, and
-// makes no system call unless bytes are missing or, with [MapGuard], the end of the file must be
-// found. It does not make the map longer; [Map.Resize] does. With MapGuard, bytes past the end of
-// the file are as for [Map.ReadAt]. Without it, what is stored in the last page after the end of
-// the file is lost, without an error.
+// WriteAt copies p to offset off of the map, as io.WriterAt specifies. It allocates nothing. It
+// makes system calls where [Map.ReadAt] does. It does not make the map longer; [Map.Resize] does.
+// With MapGuard, bytes past the end of the file are as for [Map.ReadAt]. Without it, what is stored
+// in the last page after the end of the file is lost, without an error.
 //
 // Errors:
 //   - EACCES if the map is for reading.

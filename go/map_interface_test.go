@@ -45,8 +45,9 @@ func TestMapFDTakesFilesAndNumbers(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := closedLater(t, must[*bytefd.Map](t)(bytefd.MapFD(f)))
-	if string(m.Bytes()) != "hello" {
-		t.Errorf("%q", m.Bytes())
+	byNumber := closedLater(t, must[*bytefd.Map](t)(bytefd.MapFD(f.Fd())))
+	if string(m.Bytes()) != "hello" || string(byNumber.Bytes()) != "hello" {
+		t.Errorf("%q, %q", m.Bytes(), byNumber.Bytes())
 	}
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
@@ -54,10 +55,12 @@ func TestMapFDTakesFilesAndNumbers(t *testing.T) {
 	if _, err := bytefd.MapFD(f); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("%v is not os.ErrClosed", err)
 	}
+	_, err = bytefd.MapFD(f.Fd()) // -1 as a uintptr
+	isError(t, err, syscall.EBADF)
 	if _, err := bytefd.MapFD((*os.File)(nil)); !errors.Is(err, os.ErrInvalid) {
 		t.Errorf("%v is not os.ErrInvalid", err)
 	}
-	for _, wrong := range []any{nil, "hello", uintptr(3)} {
+	for _, wrong := range []any{nil, "hello", int32(3)} {
 		_, err := bytefd.MapFD(wrong)
 		isError(t, err, syscall.EINVAL)
 	}

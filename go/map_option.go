@@ -100,17 +100,18 @@ func MapCreate() MapOption { return withMapFlag(mapCreate) }
 // MapExecute also allows the memory to be executed, PROT_EXEC.
 func MapExecute() MapOption { return withMapFlag(mapExecute) }
 
-// MapPopulate reads the pages in before the map is returned. A page of a file that cannot be
-// read at that time is read on first access. For [NewMap] all pages exist then.
+// MapPopulate reads all pages of the map before the map is returned. A page of a file that cannot
+// be read at that time is read on first access. For [NewMap] all pages exist then.
 func MapPopulate() MapOption { return withMapFlag(mapPopulate) }
 
 // MapMlock keeps the pages in memory, mlock(2). ENOMEM or EPERM if RLIMIT_MEMLOCK does not allow
 // it. ENOMEM if pages are past the end of the file.
 func MapMlock() MapOption { return withMapFlag(mapMlock) }
 
-// MapNoReserve reserves neither disk space for growing nor swap space for private pages. It allows
-// a sparse file of any size. If there is no room for a store, [Map.WriteAt] returns EIO, and a
-// store through [Map.Bytes] raises SIGBUS or ends in the out-of-memory killer.
+// MapNoReserve reserves neither disk space for growing nor swap space for private pages. It has
+// nothing to do with [MapReserve]. It allows a sparse file of any size. If there is no room for a
+// store, [Map.WriteAt] returns EIO, and a store through [Map.Bytes] raises SIGBUS or ends in the
+// out-of-memory killer.
 func MapNoReserve() MapOption { return withMapFlag(mapNoReserve) }
 
 // MapBeyondEOF allows a range past the end of the file. The rest of the last page reads zero, and
@@ -143,13 +144,15 @@ func MapHugePages() MapOption { return withMapFlag(mapHugePages) }
 //   - The handler for SIGBUS serves the whole process. Each new guarded map installs it in front of
 //     the handler of the Go runtime or of C code, unless it is in front already. The call that
 //     makes the map returns EBUSY if other threads replace the handler again each time.
-//   - Go handles every other fault as without a guard. It panics under debug.SetPanicOnFault, and
-//     otherwise ends the process. signal.Notify receives signals that processes send.
+//   - Every other fault is handled by the Go runtime, as without a guard: it panics under
+//     debug.SetPanicOnFault, and otherwise ends the process. signal.Notify still receives a SIGBUS
+//     that a process sends.
 //   - C code that blocks SIGBUS is not protected. A system call on a lost page that is not replaced
 //     yet returns EFAULT, and does not replace the page.
 func MapGuard() MapOption { return withMapFlag(mapGuard) }
 
-// MapReserve keeps address space for the map, which costs no memory. While the length of the map is
-// within this many bytes, [Map.Resize] does not move it, and slices of it stay valid. Needs
-// [MapWrite] or [NewMap]. The default is 0. EINVAL if bytes is negative.
+// MapReserve keeps address space for the map, which costs no memory. It has nothing to do with
+// [MapNoReserve]. While the length of the map is within this many bytes, [Map.Resize] does not move
+// it, and slices of it stay valid. Needs [MapWrite] or [NewMap]. The default is 0. EINVAL if bytes
+// is negative.
 func MapReserve(bytes int) MapOption { return func(o *mapOptions) { o.reserve = bytes } }

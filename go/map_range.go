@@ -29,9 +29,10 @@ func (m *Map) Flush(offset, length, flags int) error {
 // golang.org/x/sys/unix. Advise refuses advice that loses content; [Map.Discard] accepts it.
 //
 // Errors:
-//   - EINVAL if the range is invalid, the advice is unknown or loses content, or the kernel does
-//     not support the advice for this kind of memory.
-//   - EOPNOTSUPP, which is errors.ErrUnsupported, if this kernel does not know the advice.
+//   - EINVAL if the range is invalid, this package does not know the advice, the advice loses
+//     content, or the kernel does not support it for this kind of memory.
+//   - EOPNOTSUPP, which is errors.ErrUnsupported, if this package knows the advice, and this kernel
+//     does not.
 //   - Others of madvise(2).
 //
 // After Close the error is os.ErrClosed.
@@ -43,8 +44,9 @@ func (m *Map) Advise(offset, length, advice int) error {
 }
 
 // Discard is [Map.Advise] for advice that loses content: MADV_FREE, MADV_REMOVE, MADV_HWPOISON,
-// MADV_GUARD_INSTALL, and with [MapPrivate] MADV_DONTNEED and MADV_DONTNEED_LOCKED. It applies only
-// to pages that lie entirely within the range.
+// MADV_GUARD_INSTALL, and with [MapPrivate] MADV_DONTNEED and MADV_DONTNEED_LOCKED. Such advice
+// applies only to pages that lie entirely within the range. If the map ends within a page, that
+// page is left alone. Discard gives other advice as Advise does.
 //
 // Errors are those of Advise, and EPERM for MADV_REMOVE after [Map.Share].
 func (m *Map) Discard(offset, length, advice int) error {
@@ -88,8 +90,8 @@ func (m *Map) Protect(offset, length, prot int) error {
 	return m.onRange("protect", offset, length, protect)
 }
 
-// Prefetch reads the pages of a range in before it returns, so that later reads do not wait for
-// storage.
+// Prefetch reads every page that contains bytes of a range, and then returns. Later reads do not
+// wait for storage.
 //
 // Errors: EINVAL if the range is invalid. EIO if bytes no longer exist or cannot be read. After
 // Close the error is os.ErrClosed.
@@ -97,10 +99,11 @@ func (m *Map) Prefetch(offset, length int) error {
 	return m.onRange("prefetch", offset, length, mapPrefetch)
 }
 
-// Unmap unmaps every page that lies entirely within a range, munmap(2). Access there through a
-// slice raises SIGSEGV from then on, or finds other memory of the process. Methods that take an
-// offset or a range return EINVAL there. [Map.Guarded] returns EIO, unless its function finds other
-// memory there. The map keeps its length, and can no longer be resized or sealed.
+// Unmap unmaps every page that lies entirely within a range, munmap(2). A range that begins or ends
+// with the map includes the whole page there. Access there through a slice raises SIGSEGV from then
+// on, or finds other memory of the process. Methods that take an offset or a range return EINVAL
+// there. [Map.Guarded] returns EIO, unless its function finds other memory there. The map keeps its
+// length, and can no longer be resized or sealed.
 //
 // Errors: EBUSY while a function that [Map.Guarded] called has the bytes. EINVAL if the range is
 // invalid, or length is 0. Others of munmap(2). After Close the error is os.ErrClosed.

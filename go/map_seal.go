@@ -30,12 +30,14 @@ func SealTimeout(timeout time.Duration) SealOption {
 // A child that this process is starting has the memory mapped for writing for a moment. Seal waits
 // for it; see [SealTimeout].
 //
-// An error leaves the map unchanged, unless [Map.Share] was called before: then the map can be for
-// reading only afterwards. Seal may be called again. Errors:
+// Protection that [Map.Protect] has set ends, also after an error. An error leaves the map
+// unchanged otherwise, and Seal may be called again. Exception: after [Map.Share], and if another
+// process makes the memory shorter during the call, an error may leave the map for reading only.
+// Errors:
 //   - EBUSY while a function that [Map.Guarded] called has the bytes. Also if the timeout is 0 and
 //     Seal would have to wait.
 //   - EINVAL if the map is not shared memory, is sealed already, or parts of it were unmapped.
-//   - EIO if a map with [MapGuard] has lost pages.
+//   - EIO if another process made the memory shorter, or a map with [MapGuard] has lost pages.
 //   - EPERM if another process has added F_SEAL_SEAL.
 //   - ETIMEDOUT, which is os.ErrDeadlineExceeded, if another process still has the memory mapped
 //     for writing, or the kernel uses its pages (io_uring, direct I/O).
@@ -69,11 +71,11 @@ func asTimeout(err error) error {
 // goes on writing, and they see every store. The caller owns and closes the file. It is
 // close-on-exec and has its own offset.
 //
-// The memory gets mode 0400 and the seals F_SEAL_SHRINK, F_SEAL_GROW and F_SEAL_FUTURE_WRITE (Linux
-// 5.1). Only maps that exist already can then write to it. From then on [Map.Resize], and
-// [Map.Discard] with MADV_REMOVE, return EPERM. [Map.Seal] still works, but another process of the
-// same user can prevent it. If that Seal fails, the map can be for reading only afterwards, and
-// Seal may be called again.
+// The memory gets mode 0400 (0500 with [MapExecute]), and the seals F_SEAL_SHRINK, F_SEAL_GROW and
+// F_SEAL_FUTURE_WRITE (Linux 5.1). Only maps that exist already can then write to it. From then on
+// [Map.Resize], and [Map.Discard] with MADV_REMOVE, return EPERM. [Map.Seal] still works, but
+// another process of the same user can prevent it. If that Seal fails, it may leave the map for
+// reading only, and Seal may be called again.
 //
 // Errors:
 //   - EINVAL if the map is not shared memory or is sealed, or if the kernel does not know

@@ -15,7 +15,7 @@ import (
 // which Seal seals without a copy.
 //
 // Call [MapWriter.Seal] at the end, or [MapWriter.Close] to drop what was written. After either,
-// the methods that write and Seal return os.ErrClosed.
+// Seal and the methods that write return os.ErrClosed.
 //
 // Only one goroutine at a time may use a MapWriter, as with a bytes.Buffer. The garbage collector
 // frees a MapWriter that nothing refers to any more, but late. A MapWriter must not be copied.
@@ -196,7 +196,8 @@ func (w *MapWriter) readOnce(r io.Reader) (n int, err error) {
 // call returns os.ErrClosed.
 //
 // If at most 64 KiB were written, the bytes of the map are in Go's memory until a method needs a
-// mapping. A store into its [Map.Bytes] is forbidden, but does not raise SIGSEGV then.
+// mapping. A slice that [Map.Bytes] has returned stays valid then. A store into it is forbidden,
+// but does not raise SIGSEGV.
 //
 // Errors are those of [Map.Seal], with everything unchanged. EBUSY while ReadFrom reads.
 func (w *MapWriter) Seal(opts ...SealOption) (*os.File, *Map, error) {

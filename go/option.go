@@ -119,8 +119,8 @@ func WrapWritable() WrapOption { return withFlag(flagWritable) }
 func WrapReadOnly() WrapOption { return withFlag(flagReadOnly) }
 
 // WrapExecutable makes a file that can be executed, of mode 0500. Without this option execve(2) of
-// the file is refused. On Linux 6.3 and later a seal makes that permanent. Only execve(2) is
-// refused: a PROT_EXEC mapping of any file still works.
+// the file is refused; a PROT_EXEC mapping still works. On Linux 6.3 and later a seal
+// (F_SEAL_EXEC) makes the refusal permanent, except with [WrapWritable] or [WrapSealContent].
 //
 // A script needs [WrapInherit] too: its interpreter opens the script after close-on-exec has taken
 // effect.
@@ -132,7 +132,7 @@ func WrapExecutable() WrapOption { return withFlag(flagExecutable) }
 
 // WrapSpillThreshold puts content of more than n bytes into an unlinked file on disk instead of
 // memory. The file is in $TMPDIR, /tmp or /var/tmp. It cannot be sealed: its descriptor is open for
-// reading only. A [Pool] does not keep it.
+// reading only, unless [WrapWritable] is given. A [Pool] does not keep it.
 //
 // Set it where a memory cgroup limits the process. Content in memory counts for the cgroup, and the
 // kernel kills a process that copies beyond the limit; no error is returned.
@@ -176,9 +176,10 @@ func WrapSizeHint(n int64) WrapOption {
 // child its own file.
 func WrapInherit() WrapOption { return withFlag(flagInherit) }
 
-// WrapSealContent sets exactly the seals F_SEAL_WRITE, F_SEAL_GROW and F_SEAL_SHRINK (0xe), so that
-// further seals can be added. Only a memfd can be sealed: [BackendAuto] then means [BackendMemfd],
-// and other backends are EINVAL.
+// WrapSealContent leaves out F_SEAL_SEAL, so that further seals can be added. The file has exactly
+// the seals F_SEAL_WRITE, F_SEAL_GROW and F_SEAL_SHRINK (0xe). If vm.memfd_noexec is 2, the kernel
+// itself adds F_SEAL_EXEC. Only a memfd can be sealed: [BackendAuto] then means [BackendMemfd], and
+// other backends are EINVAL.
 func WrapSealContent() WrapOption { return withFlag(flagSealContent) }
 
 // WrapTrustCallback makes a [Pool] lend its cached file itself. The callback promises to keep
@@ -204,11 +205,11 @@ const (
 	// can be sealed. Memory alone limits its size.
 	BackendMemfd
 	// BackendShm is a file without a name on the tmpfs at /dev/shm, where shm_open(3) makes its
-	// files. The size of that file system limits it. If the file system does not know O_TMPFILE,
-	// the file has an unguessable name until its first byte is written. If the process is killed in
-	// that moment, [Sweep] removes the name.
+	// files. [CreateShm] makes an object with a name instead. The size of that file system limits
+	// it. If the file system does not know O_TMPFILE, the file has an unguessable name until its
+	// first byte is written. If the process is killed in that moment, [Sweep] removes the name.
 	BackendShm
 	// BackendTmpFile is open(2) with O_TMPFILE, Linux 3.11: a file without a name in $TMPDIR, /tmp
-	// or /var/tmp, usually on disk.
+	// or /var/tmp, usually on disk. [NewTempFile] makes a file with a name instead.
 	BackendTmpFile
 )

@@ -12,9 +12,11 @@ import (
 	"unsafe"
 )
 
-// Pool lends files to scans for a fraction of the cost of a new sealed file. Make one pool for each
-// trust domain: for code that may see all content that is scanned with the pool. Pools share
-// nothing. The descriptors that a pool lends are not sealed.
+// Pool lends files to scans. From some kilobytes on that costs less than a new sealed file. Most
+// descriptors that a pool lends have no seals, so do not rely on seals.
+//
+// A trust domain is code whose parts are allowed to see each other's content. Make one pool for
+// each trust domain. Pools share nothing.
 //
 // Any goroutine may call the methods at any time, also from within a callback and while another
 // goroutine closes the pool. A scan never waits for the callback of another scan.
@@ -25,37 +27,40 @@ import (
 //
 //   - No pool, [ScanBytes]: a new, sealed file. No content of one scan can show in another,
 //     whatever the callback keeps. Nobody can change the file.
-//   - [PoolNewFiles]: a new file on a file system in memory that belongs to the pool. No content of
-//     one scan can show in another, whatever the callback keeps. The descriptor is not sealed, but
-//     open through a read-only mount. So the borrower cannot write to the file, change its mode,
-//     open it for writing, map it shared for writing, or link it.
+//   - [PoolNewFiles]: a new file on a file system in memory that belongs to the pool, or a sealed
+//     memfd where that costs less or the content does not fit. No content of one scan can show in
+//     another, whatever the callback keeps. A file of that file system is not sealed, but its
+//     descriptor is open through a read-only mount. So the borrower cannot write to the file,
+//     change its mode, open it for writing, map it shared for writing, or link it.
 //   - [PoolReuse]: a cached file of mode 0400. The callback gets a descriptor of it that is open
 //     for reading only. Before the pool lends the file again, the kernel must prove that nobody
-//     else has it open or mapped. Its length, mode, owner, times and attributes must also be as
-//     before. Otherwise the pool drops the file and counts it. A callback can keep a duplicate, a
-//     mapping, a reopened descriptor, or a child that has the file. It then keeps that file, whose
-//     content does not change. A scan never sees content of an earlier one, not even past the end.
+//     else has it open or mapped, by a write lease (fcntl(2)). Its length, mode, owner, times and
+//     attributes must also be as before. Otherwise the pool drops the file and counts it. A
+//     callback can keep a duplicate, a mapping, a reopened descriptor, or a child that has the
+//     file. It then keeps that file, whose content does not change. A scan does not see content of
+//     an earlier one, not even past the end. The warning below lists what the proof does not
+//     detect.
 //   - [PoolAuto], the default: a cached file or, from 64 KiB on, a new file where that costs less
 //     on this host. It promises what PoolReuse promises.
 //   - PoolReuse or PoolAuto with [WrapTrustCallback]: the cached file itself, open for reading and
 //     writing, without a proof. This protects against nothing. A callback that breaks its promise
-//     sees and changes later scans of trusted callbacks. If it truncates the file during one, that
-//     scan can end in a SIGBUS. The pool resets the file offset and the status flags, but not
-//     locks, leases and the close-on-exec flag. It never lends such a file to a callback that is
-//     not trusted.
+//     sees and changes later scans of trusted callbacks. If it truncates the file during a later
+//     scan, that scan can end in a SIGBUS. The pool resets the file offset and the status flags,
+//     but not locks, leases and the close-on-exec flag. It never lends such a file to a callback
+//     that is not trusted.
 //
 // Warning: do not use [WrapTrustCallback] for a scanner in another process, or for one that is
 // abandoned at a deadline.
 //
-// Warning: the proof does not detect the following. Code that has one of them can read later scans
-// and, except for the first item, change them. Callbacks that do such things need [PoolNewFiles] or
-// no pool:
+// Warning: the proof does not detect the following. Code that keeps or does one of these can read
+// later scans and, except for the first item, change them. Callbacks that do such things need
+// [PoolNewFiles] or no pool:
 //
 //   - Pages in flight, to which a pipe, socket or device refers without a descriptor. They come
-//     from vmsplice(2) of a mapping and from zero-copy sends (MSG_ZEROCOPY). They also come from
-//     splice(2) and sendfile(2) of a descriptor without O_DIRECT. io.Copy from the lent *os.File to
-//     a socket or pipe is one of these. From Linux 6.6 on the lent descriptor has O_DIRECT, with
-//     which splice and sendfile copy, unless the callback clears it. Reads need no alignment.
+//     from vmsplice(2) of a mapping and from zero-copy sends (MSG_ZEROCOPY). Before Linux 6.6 they
+//     also come from splice(2) and sendfile(2) of the descriptor, which io.Copy from the lent
+//     *os.File to a socket or pipe calls. From Linux 6.6 on these copy the bytes, because the lent
+//     descriptor has O_DIRECT, unless the callback clears it. Reads need no alignment.
 //   - What can be opened later: an O_PATH descriptor, and for root a file handle
 //     (open_by_handle_at(2)) or a mark of fanotify(7). Reading is never detected. A change is
 //     detected after the scan in which it was made, and the pool drops the file.
@@ -113,10 +118,11 @@ func PoolIdle(idle time.Duration) PoolOption {
 	}
 }
 
-// PoolMethod chooses how the pool provides files. The default is [PoolAuto].
+// PoolMethod chooses how the pool provides files, by a constant of type [Method]. The default is
+// [PoolAuto].
 func PoolMethod(method Method) PoolOption { return func(o *poolOptions) { o.method = method } }
 
-// Method is how a pool provides the file that it lends.
+// Method is how a [Pool] provides the file that it lends, for [PoolMethod].
 type Method uint32
 
 // The methods, with the values of include/bytefd.h.
@@ -127,7 +133,7 @@ const (
 	// PoolReuse reuses a file after the kernel has proved that nobody else has it open or mapped.
 	PoolReuse
 	// PoolNewFiles makes a new file for each scan, on a file system in memory that belongs to the
-	// pool.
+	// pool. Where a sealed memfd costs less, as for a few bytes, the file is a memfd.
 	PoolNewFiles
 )
 
@@ -164,7 +170,7 @@ func NewPool(maxBytes int, opts ...PoolOption) (*Pool, error) {
 // another.
 //
 // The descriptor refers to a regular file that contains exactly b, at offset 0, without a link,
-// with mode 0400 and close-on-exec. It is open for reading only, and it usually has no seals:
+// with mode 0400 and close-on-exec. It is open for reading only. It usually has no seals, so
 // [Verify] refuses it. The pool takes the file back when scan returns, panics or calls
 // runtime.Goexit. Calls may be nested; each has its own file. If a child process is being started
 // when scan returns, the child also has the file, and the pool drops it.

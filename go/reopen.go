@@ -11,8 +11,8 @@ import (
 // close-on-exec, and has its own offset, which is 0. A duplicate shares its offset with the
 // original; this file does not. The caller owns and closes it.
 //
-// fd is an int, or a value with a SyscallConn method, such as an *os.File. Reopen does not close
-// it.
+// fd is an int, a uintptr as File.Fd returns it, or a value with a SyscallConn method, such as an
+// *os.File. Reopen does not close it.
 //
 // Warning: Reopen does not protect the content. Code that has the descriptor can open the file for
 // writing through /proc, if the mode of the file allows it. Only seals protect.
@@ -32,9 +32,9 @@ func Reopen(fd any) (f *os.File, err error) {
 	return f, err
 }
 
-// Path returns "/proc/self/fd/N" for fd, for code that takes a path only. fd is an int, or a value
-// with a SyscallConn method, such as an *os.File. N is -1 if such a value is closed. Path does not
-// check whether an int is an open descriptor.
+// Path returns "/proc/self/fd/N" for fd, for code that takes a path only. fd is as for [Reopen]. N
+// is -1 if fd is a value that is closed or nil, or if it has another type. Path does not check
+// whether a number is an open descriptor.
 //
 // The path is valid in this process while the descriptor is open: keep an *os.File from being
 // collected (runtime.KeepAlive). Opening the path gives a descriptor with its own offset. A child
@@ -42,8 +42,8 @@ func Reopen(fd any) (f *os.File, err error) {
 // one child.
 //
 // Code that resolves the link first, such as SQLite, or that opens with O_NOFOLLOW finds nothing
-// there; use [NewTempFile]. Warning: with another backend than [BackendMemfd], pass the path to no
-// code that resolves the link and opens the result. Another user can create a file of that name.
+// there; use [NewTempFile]. Warning: with other backends than [BackendMemfd], do not pass the path
+// to code that resolves the link and opens the result. Another user can create a file of that name.
 func Path(fd any) string {
 	number := -1
 	withNumber(fd, func(fd int) error {
@@ -53,10 +53,10 @@ func Path(fd any) string {
 	return "/proc/self/fd/" + strconv.Itoa(number)
 }
 
-// Attach gives b to the child that cmd will start, and to no other process. It makes a file as
-// [WrapBuffer] does, adds it to cmd.ExtraFiles, and returns the path under which the child finds
-// it. Call Attach before cmd is started, and for each child anew. Several calls give the child
-// several files.
+// Attach gives b to the child that cmd will start, and to no other process, unless [WrapInherit] is
+// given. It makes a file as [WrapBuffer] does, adds it to cmd.ExtraFiles, and returns the path
+// under which the child finds it. Call Attach before cmd is started, and for each child anew.
+// Several calls give the child several files.
 //
 // Opening the path in the child gives a descriptor with its own offset. The file belongs to
 // cmd.ExtraFiles. It is closed when cmd is garbage collected; the caller may close it as soon as

@@ -12,7 +12,7 @@ import (
 // reuses files, which is faster from some kilobytes on.
 //
 // The descriptor is only lent. scan may duplicate, map and reopen it, and may keep those. scan may
-// also close the descriptor: if its number then stands for another file, ScanBytes leaves that file
+// also close the descriptor: if its number then refers to another file, ScanBytes leaves that file
 // alone. Do not pass the number to os.NewFile, whose finalizer would close it again later.
 // [ScanFile] lends an *os.File.
 //
@@ -31,8 +31,9 @@ func ScanBytes(b []byte, scan func(fd int) error, opts ...WrapOption) error {
 }
 
 // ScanFile is [ScanBytes] with an *os.File. The file is a duplicate of the lent descriptor and is
-// close-on-exec, whatever the options are. It is closed when scan returns, panics or calls
-// runtime.Goexit; scan may close it earlier.
+// close-on-exec, also with [WrapInherit]: that option concerns the lent descriptor, whose number
+// scan does not see. To give the file to a child, use exec.Cmd.ExtraFiles. The file is closed when
+// scan returns, panics or calls runtime.Goexit; scan may close it earlier.
 func ScanFile(b []byte, scan func(f *os.File) error, opts ...WrapOption) error {
 	if scan == nil {
 		return errNoCallback

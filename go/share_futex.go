@@ -13,10 +13,11 @@ import (
 // It returns nil at once if word does not contain value. It may also return nil without a reason:
 // read the word, and wait again if need be. A negative timeout is no limit, 0 does not wait.
 //
-// The word lies in memory of this process, or in a map that the processes share, at any address in
-// each. The map must not be closed meanwhile. Read and change the word with package sync/atomic. To
-// wake waiters, first change the word, then call FutexWake. If a process dies between the two, no
-// waiter wakes: set a timeout, or use a [FileLock], which ends with its process.
+// The word lies in memory of this process, or in a map that the processes share, which may have
+// another address in each. The map must not be closed meanwhile. Read and change the word with
+// package sync/atomic. To wake waiters, first change the word, then call FutexWake. If a process
+// dies between the two, no waiter wakes: set a timeout, or use a [FileLock], which ends with its
+// process.
 //
 // A waiting goroutine blocks a thread of the operating system. A channel, within one process,
 // blocks none.

@@ -42,8 +42,9 @@ func ShmWrite() ShmOption { return func(o *shmOptions) { o.write = true } }
 // after kill -9. A process loses the lock if it calls flock(2) on the descriptor, and when the
 // garbage collector frees its [Shm], unless a duplicate or a mapping is left.
 //
-// The name begins with "bytefd-owned.", which the library adds. Other processes can open the object
-// by its full name ([Shm.Name]), without this option. A sweep does not see them.
+// The full name begins with "bytefd-owned.", which the library adds to every name that is given
+// with this option. Other processes can open the object by its full name ([Shm.Name]), without this
+// option. A sweep does not see them.
 func ShmOwned() ShmOption { return func(o *shmOptions) { o.owned = true } }
 
 // ShmAnyOwner opens an object that belongs to any user. Without it an object is EPERM unless its

@@ -63,10 +63,10 @@ func SendFD(conn *net.UnixConn, message []byte, fds ...int) error {
 // A read deadline of conn limits the whole call, and Close of conn ends it. The error is then that
 // of package net: os.ErrDeadlineExceeded or net.ErrClosed.
 //
-// An error within a message of a stream, also a refusal, loses the message. Its rest is read and
-// discarded, so that the next call never sees a mixture of two messages. If the deadline passes
-// before the rest has come, or the peer sends nothing for a second, conn is shut down for
-// receiving, as by CloseRead.
+// On a stream, an error after the first byte of a message, or a file that is refused, loses the
+// message. Its rest is read and discarded, so that the next call never sees a mixture of two
+// messages. If the deadline passes before the rest has come, or the peer sends nothing for a
+// second, conn is shut down for receiving, as by CloseRead.
 //
 // If n is 0 and descriptors come, the kernel drops them instead of delivering them. Receive then
 // returns EBADMSG, as for more than n descriptors, unless SO_PASSCRED, SO_PASSSEC or SO_PASSPIDFD
@@ -127,7 +127,7 @@ func receiveFiles(
 }
 
 // Credentials are the process, user and group at the other end of a connected socket, as the kernel
-// saw them when the sockets were connected.
+// saw them at the call that [PeerCredentials] names.
 type Credentials struct {
 	// PID is the process, as this process sees it, or 0 if it cannot see it. The process may have
 	// ended, and another one may have its number by now.

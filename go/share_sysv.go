@@ -66,7 +66,7 @@ func SysvMode(mode fs.FileMode) SysvOption { return func(o *sysvOptions) { o.mod
 // Errors:
 //   - EACCES if the mode of the segment does not allow the access.
 //   - EEXIST with [SysvExclusive] if a segment with this key exists.
-//   - EIDRM if the segment is being removed.
+//   - EIDRM if the segment is removed during the call.
 //   - EINVAL if options are invalid, the key has more than 32 bits, or the key is 0 without
 //     [SysvCreate] and [SysvByID].
 //   - EINVAL if a new segment has length 0 or exceeds /proc/sys/kernel/shmmax, or no segment has

@@ -47,19 +47,21 @@ func newRequirements(wanted []Requirement) (*requirements, error) {
 }
 
 // RequireSealed requires seals against writing and shrinking, F_SEAL_WRITE and F_SEAL_SHRINK: the
-// content can neither change nor disappear. The file can still grow, unless F_SEAL_GROW is required
-// too. This is the default of [Verify]. [Receive] checks nothing unless a requirement is given:
-// give it this one.
+// content can neither change nor disappear. The file can still grow. To forbid that as well, give
+// [RequireSeals] all three seals instead. This is the default of [Verify]. [Receive] checks nothing
+// unless a requirement is given: give it this one.
 func RequireSealed() Requirement { return RequireSeals(sealedForReading) }
 
-// RequireSeals requires these seals, F_SEAL_ constants of fcntl(2), instead of the default ones.
-// More seals are allowed. EINVAL if seals is 0 or has unknown seals.
+// RequireSeals requires these seals, F_SEAL_ constants of fcntl(2). The file may have more. They
+// replace those of [RequireSealed] and are not added to them: with F_SEAL_GROW alone, content can
+// change. EINVAL if seals is 0 or has unknown seals.
 func RequireSeals(seals int) Requirement {
 	return func(r *requirements) { r.seals, r.noSeals = seals, false }
 }
 
-// RequireNoSeals accepts a file without seals. Other processes can then change or shorten it at any
-// time. Checking such a descriptor asks its file system, which may never answer (FUSE, NFS).
+// RequireNoSeals requires no seal: it accepts files with and without seals. Other processes can
+// then change or shorten it at any time. Checking such a descriptor asks its file system, which may
+// never answer (FUSE, NFS).
 func RequireNoSeals() Requirement { return func(r *requirements) { r.noSeals = true } }
 
 // RequireMinLength requires at least this many bytes. EINVAL if bytes is negative.
@@ -68,7 +70,8 @@ func RequireMinLength(bytes int64) Requirement {
 }
 
 // RequireMaxLength requires at most this many bytes. A sealed file can be far longer than its
-// memory, because it can consist of holes. EINVAL if bytes is not positive.
+// memory, because it can consist of holes. A file without F_SEAL_GROW can become longer after the
+// check. EINVAL if bytes is not positive.
 func RequireMaxLength(bytes int64) Requirement {
 	return func(r *requirements) { r.maxLength = bytes }
 }
@@ -77,13 +80,14 @@ func RequireMaxLength(bytes int64) Requirement {
 func RequireUID(uid uint32) Requirement { return func(r *requirements) { r.uid = &uid } }
 
 // Verify checks a file that another process has made, and returns nil if it meets the requirements.
-// Seals can never be removed. Without F_SEAL_SHRINK and F_SEAL_GROW the length can change later.
-// The file's user ID can change later, whatever the seals. Verify checks seals before it asks the
-// file system, which may never answer.
+// Seals can never be removed. Unless the file has both F_SEAL_SHRINK and F_SEAL_GROW, its length
+// can change later. The file's user ID can change later, whatever the seals. Verify checks seals
+// before it asks the file system, which may never answer.
 //
 // Errors:
 //   - EACCES if the file does not belong to the user of [RequireUID], or is not open for reading.
-//   - EFBIG if it is longer than required; ENXIO if it is shorter.
+//   - EFBIG if it is longer than [RequireMaxLength] allows; ENXIO if it is shorter than
+//     [RequireMinLength] allows.
 //   - EINVAL if requirements are invalid or contradict each other, or f is nil.
 //   - EPERM if seals are missing, or the file cannot have seals.
 //   - With [RequireNoSeals]: EISDIR if it is a directory, ENODEV if it is a FIFO, socket or device.

@@ -1854,8 +1854,9 @@ int bytefd_map_flush(struct bytefd_map *BYTEFD_NONNULL map,
  * - MADV_FREE, MADV_REMOVE, MADV_HWPOISON and MADV_GUARD_INSTALL.
  * - MADV_DONTNEED and MADV_DONTNEED_LOCKED in maps with BYTEFD_MAP_PRIVATE.
  *
- * Such advice is given only to pages that lie entirely within the range. Other advice is given to
- * every page that contains bytes of the range.
+ * Such advice is given only to pages that lie entirely within the range; a last page that the map
+ * does not fill is left alone. Other advice is given to every page that contains bytes of the
+ * range.
  *
  * Returns 0. On failure, returns one of the following:
  * - -EINVAL if `map` is NULL, `advice` or `flags` is unknown, or the range is not in the map.
@@ -1977,6 +1978,7 @@ int bytefd_map_prefetch(struct bytefd_map *BYTEFD_NONNULL map,
 
 /**
  * Unmaps every page that lies entirely within a range, munmap(2). `length` may be BYTEFD_TO_END.
+ * A range that begins or ends with the map includes the whole page there.
  *
  * Access to these pages then raises SIGSEGV, or finds other memory of the process. Operations on
  * their bytes are -EINVAL. The map keeps its length, but can no longer be resized or sealed. No

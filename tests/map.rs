@@ -263,6 +263,7 @@ tests![
     a_kernel_that_does_not_populate_prefetches_all_the_same,
     // unmapped
     whole_pages_go_and_what_is_around_stays,
+    the_pages_at_both_ends_go_as_a_whole,
     operations_on_bytes_that_are_gone_are_einval,
     front_middle_and_back_go_in_any_order_and_more_than_once,
     closing_leaves_alone_what_others_mapped_into_a_hole,

@@ -162,7 +162,8 @@ impl Map {
         self.give_advice(range, advice as c_int, false)
     }
 
-    /// Loses the content of every page that lies entirely within the range, madvise(2).
+    /// Loses the content of every page that lies entirely within the range, madvise(2). A last page
+    /// that the map does not fill is left alone.
     ///
     /// ```
     /// use bytefd::{Discard, MapOptions};

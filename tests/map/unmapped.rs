@@ -1,10 +1,12 @@
 //! bytefd_map_unmap: parts of a map that go before the rest.
 
+use std::os::fd::AsRawFd;
+
 use super::kinds::{Kind, Made, kinds};
 use crate::faults::conditions::*;
 use crate::support::abi::*;
-use crate::support::fd::{Failure, pattern};
-use crate::support::map::{Map, page_size};
+use crate::support::fd::{self, Failure, pattern};
+use crate::support::map::{Map, map_fd, page_size};
 
 const PAGES: usize = 8;
 
@@ -82,6 +84,20 @@ pub fn whole_pages_go_and_what_is_around_stays() {
         let file = made.content(kind);
         assert!(file.is_none_or(|content| content == all_bytes), "the file has all of it");
     }
+}
+
+/// What is beside the map's bytes in its first and its last page is nobody else's.
+pub fn the_pages_at_both_ends_go_as_a_whole() {
+    let page = page_size();
+    let file = fd::wrap_with(&pattern(3 * page), 0, AUTO).expect("a descriptor");
+    let part = MapOptions { offset: 5, length: 2 * page, ..MapOptions::default() };
+    let mut map = map_fd(file.as_raw_fd(), &part).expect("mapped");
+    let last = 2 * page - 1;
+    map.unmap(0, page - 5).expect("unmapped");
+    assert!(!is_mapped(&map, 0) && is_mapped(&map, page - 5) && is_mapped(&map, last));
+    map.unmap(2 * page - 5, TO_END).expect("unmapped");
+    assert!(!is_mapped(&map, last));
+    assert_eq!(map.part(page - 5, page), pattern(3 * page)[page..2 * page]);
 }
 
 pub fn operations_on_bytes_that_are_gone_are_einval() {
