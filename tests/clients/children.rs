@@ -36,7 +36,7 @@ const PYTHON_MMAP: Client = Client {
 };
 
 const PYTHON_PASS_FDS: Client = Client {
-    needs: &["python3", "cat"],
+    needs: &["python3"],
     way: Way::Inherit,
     reads_from: From::Offset,
     leaves: Leaves::End,
@@ -44,7 +44,8 @@ const PYTHON_PASS_FDS: Client = Client {
         python(
             "import subprocess, sys\n\
              fd = int(sys.argv[1])\n\
-             subprocess.run(['/bin/sh', '-c', f'cat <&{fd}'], pass_fds=[fd], check=True)",
+             copy = f'import sys; sys.stdout.buffer.write(open({fd}, \"rb\").read())'\n\
+             subprocess.run([sys.executable, '-c', copy], pass_fds=[fd], check=True)",
             lent,
         )
     })
