@@ -12,22 +12,24 @@ import (
 )
 
 // ReadAt copies bytes from offset off of the map to p, as io.ReaderAt specifies. It returns io.EOF
-// if the map has fewer than len(p) bytes there. It allocates nothing. It makes no system call,
-// except where bytes of the file are lost and, with [MapGuard], near the end of the file, whose
-// size it may have to ask for.
+// if the map has fewer than len(p) bytes there. It allocates nothing. It makes no system call, with
+// two exceptions: where bytes of the file are lost; and with [MapGuard] near the end of the file,
+// because it may have to ask for the size.
 //
 // In a map with [MapGuard], bytes past the end of the file are EIO, also those in its last page.
-// Exception: the kernel clears the rest of a page when it cuts a file, so a byte there that is not
-// zero counts as one of the file. If another map stores there after the cut, ReadAt can return that
-// byte without an error. Without a guard, ReadAt returns what the last page has after the end of
-// the file, usually zeros, and no error.
+// Exception: the kernel sets the rest of a page to zero when it cuts a file off within the page. So
+// ReadAt takes a byte there that is not zero for a byte of the file, without asking for the size.
+// If another map stored the byte after the cut, ReadAt can return it without an error. Without a
+// guard, ReadAt returns what the last page has after the end of the file, usually zeros, and no
+// error.
 //
 // Errors:
 //   - EFAULT if p is memory of a map, and a page of it is lost.
 //   - EINVAL if off is negative.
-//   - EIO if a byte is in the map but not in the file, because another process truncated the file;
-//     without a guard, if its whole page is not in the file. Also if storage fails, or if
-//     [Map.Protect] forbids reading. The bytes before it are in p, and n counts them.
+//   - EIO if a byte is in the map but not in the file, because another process truncated the file.
+//     Without a guard this is detected only if the byte's page lies entirely past the end of the
+//     file. Also if storage fails, or if [Map.Protect] forbids reading. The bytes before it are in
+//     p, and n counts them.
 //
 // After Close the error is os.ErrClosed.
 func (m *Map) ReadAt(p []byte, off int64) (n int, err error) {
@@ -73,10 +75,10 @@ func (m *Map) ReadAt(p []byte, off int64) (n int, err error) {
 //   - EFAULT if p is memory of a map, and a page of it is lost, also if [MapGuard] has replaced the
 //     page.
 //   - EINVAL if off is negative.
-//   - EIO if a byte is in the map but not in the file, because another process truncated the file;
-//     without a guard, if its whole page is not in the file. Also if the storage has no room
-//     ([MapNoReserve]) or fails, or if [Map.Protect] forbids writing. The bytes before it are
-//     written, and n counts them.
+//   - EIO if a byte is in the map but not in the file, because another process truncated the file.
+//     Without a guard this is detected only if the byte's page lies entirely past the end of the
+//     file. Also if the storage has no room ([MapNoReserve]) or fails, or if [Map.Protect] forbids
+//     writing. The bytes before it are written, and n counts them.
 //   - ENXIO if p does not fit entirely into the map. Nothing is written.
 //
 // After Close the error is os.ErrClosed.

@@ -31,8 +31,8 @@ func SealTimeout(timeout time.Duration) SealOption {
 // for it; see [SealTimeout].
 //
 // Protection that [Map.Protect] has set ends, also after an error. An error leaves the map
-// unchanged otherwise, and Seal may be called again. Exception: after [Map.Share], and if another
-// process makes the memory shorter during the call, an error may leave the map for reading only.
+// unchanged otherwise, and Seal may be called again. In two cases an error may leave the map for
+// reading only: after [Map.Share], or if another process makes the memory shorter during the call.
 // Errors:
 //   - EBUSY while a function that [Map.Guarded] called has the bytes. Also if the timeout is 0 and
 //     Seal would have to wait.

@@ -196,10 +196,11 @@ func (w *MapWriter) readOnce(r io.Reader) (n int, err error) {
 // call returns os.ErrClosed.
 //
 // If at most 64 KiB were written, the bytes of the map are in Go's memory until a method needs a
-// mapping. A slice that [Map.Bytes] has returned stays valid then. A store into it is forbidden,
-// but does not raise SIGSEGV.
+// mapping. A slice that [Map.Bytes] returned before that stays valid. A store into such a slice is
+// forbidden, but does not raise SIGSEGV.
 //
-// Errors are those of [Map.Seal], with everything unchanged. EBUSY while ReadFrom reads.
+// Errors are those of [Map.Seal]. After an error the content is unchanged, and Seal may be called
+// again. EBUSY while ReadFrom reads.
 func (w *MapWriter) Seal(opts ...SealOption) (*os.File, *Map, error) {
 	if w == nil {
 		return nil, nil, isNil("writer")

@@ -65,9 +65,9 @@ import (
 //     (open_by_handle_at(2)) or a mark of fanotify(7). Reading is never detected. A change is
 //     detected after the scan in which it was made, and the pool drops the file.
 //   - The pool's own descriptors, whose numbers are in /proc/self/fd.
-//   - Pinned pages, such as registered buffers of io_uring, of a mapping for writing. Only a
-//     privileged callback can map the file for writing unseen. Others must change its mode first,
-//     which the pool sees.
+//   - Pages of a mapping for writing that the callback has pinned, for example as registered
+//     buffers of io_uring. Only a privileged callback can map the file for writing unseen. Others
+//     must change its mode first, which the pool sees.
 //   - Before Linux 6.13, a change of the mode in the first milliseconds of a scan, if the callback
 //     sets the mode back: the kernel updates the time of the last change only so often. Meanwhile
 //     the callback can pin pages for writing.
@@ -104,7 +104,8 @@ type poolOptions struct {
 }
 
 // PoolMaxFiles limits the number of files for reuse, lent or not. The pool has one descriptor for
-// each. The default is 64. EINVAL if n is not 1 to 64.
+// each. The default is 64. Set fewer where RLIMIT_NOFILE is small: the pool closes cached files for
+// its own scans, not for a callback that opens files. EINVAL if n is not 1 to 64.
 func PoolMaxFiles(n int) PoolOption { return func(o *poolOptions) { o.maxFiles = n } }
 
 // PoolIdle drops a cached file that was not lent for this time. The pool checks this only when one
@@ -169,17 +170,18 @@ func NewPool(maxBytes int, opts ...PoolOption) (*Pool, error) {
 // with a file of the pool. It returns the error of scan. [Pool] says what protects one scan from
 // another.
 //
-// The descriptor refers to a regular file that contains exactly b, at offset 0, without a link,
-// with mode 0400 and close-on-exec. It is open for reading only. It usually has no seals, so
+// The descriptor refers to a regular file that contains exactly b and has no name. It is at offset
+// 0, has mode 0400 and is close-on-exec. It is open for reading only. It usually has no seals, so
 // [Verify] refuses it. The pool takes the file back when scan returns, panics or calls
 // runtime.Goexit. Calls may be nested; each has its own file. If a child process is being started
 // when scan returns, the child also has the file, and the pool drops it.
 //
-// Copying takes longer if b is not anonymous memory, such as the bytes of a [Map] of a file.
+// Copying takes longer if b is not anonymous memory, for example if b is the bytes of a [Map] of a
+// file.
 //
-// Allowed options are [WrapName], [WrapSpillThreshold], [WrapBackend] with [BackendMemfd], and
-// [WrapInherit] and [WrapReadOnly]; or, instead of the last two, [WrapTrustCallback]. WrapReadOnly
-// changes nothing here. Others are EINVAL.
+// Allowed options are [WrapName], [WrapSpillThreshold], [WrapInherit], [WrapReadOnly],
+// [WrapTrustCallback], and [WrapBackend] with [BackendMemfd]. WrapReadOnly changes nothing here.
+// Other options are EINVAL, and so is WrapTrustCallback together with WrapInherit or WrapReadOnly.
 //
 // Errors are those of [WrapBuffer]; scan is then not called. EINVAL if scan is nil. The pool closes
 // its cached files before it returns EMFILE or ENFILE. After Close the error is os.ErrClosed.

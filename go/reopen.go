@@ -43,7 +43,8 @@ func Reopen(fd any) (f *os.File, err error) {
 //
 // Code that resolves the link first, such as SQLite, or that opens with O_NOFOLLOW finds nothing
 // there; use [NewTempFile]. Warning: with other backends than [BackendMemfd], do not pass the path
-// to code that resolves the link and opens the result. Another user can create a file of that name.
+// to code that resolves the link and opens the result. Another user can create a file with the name
+// that the link resolves to.
 func Path(fd any) string {
 	number := -1
 	withNumber(fd, func(fd int) error {

@@ -23,7 +23,7 @@ import (
 // blocks none.
 //
 // Errors:
-//   - EFAULT if the page of the word is lost.
+//   - EFAULT if the page of the word no longer exists, because its file was truncated.
 //   - EINVAL if word is nil or not at a multiple of 4.
 //   - ETIMEDOUT, which is os.ErrDeadlineExceeded, if the timeout has passed.
 func FutexWait(word *uint32, value uint32, timeout time.Duration) error {
@@ -34,8 +34,8 @@ func FutexWait(word *uint32, value uint32, timeout time.Duration) error {
 // every 10 ms.
 //
 // Errors are those of [FutexWait]. If the deadline of ctx has passed, the error is
-// os.ErrDeadlineExceeded and context.DeadlineExceeded. If ctx is cancelled, it is the cause,
-// context.Cause.
+// os.ErrDeadlineExceeded and context.DeadlineExceeded. If ctx is cancelled, the error is what
+// context.Cause returns.
 func FutexWaitContext(ctx context.Context, word *uint32, value uint32) error {
 	for {
 		slice := 10 * time.Millisecond
@@ -59,7 +59,8 @@ func FutexWaitContext(ctx context.Context, word *uint32, value uint32) error {
 // woken. A count of math.MaxInt wakes all.
 //
 // Errors:
-//   - EFAULT if the page of the word is lost or not mapped.
+//   - EFAULT if the page of the word is not mapped, or no longer exists because its file was
+//     truncated.
 //   - EINVAL if word is nil or not at a multiple of 4, or count is negative.
 func FutexWake(word *uint32, count int) (int, error) {
 	if count < 0 {

@@ -67,15 +67,16 @@ type Shm struct {
 	once    sync.Once
 }
 
-// CreateShm creates an object with this name. Other processes see the name when the object has its
-// length and mode. A missing slash before the name is added.
+// CreateShm creates an object with this name. Other processes see the name only after the object
+// has its length and mode. A missing slash before the name is added.
 //
 // Errors:
 //   - EEXIST if an object with this name exists.
 //   - EFBIG if the length exceeds RLIMIT_FSIZE.
 //   - EINVAL if options are invalid, or the name is empty, "." or "..".
 //   - EINVAL if the name has a NUL, or a slash that is not its first byte.
-//   - ENAMETOOLONG if the name has more than 255 bytes, with "bytefd-owned." if it is owned.
+//   - ENAMETOOLONG if the name has more than 255 bytes, including the "bytefd-owned." that
+//     [ShmOwned] adds.
 //   - ENOENT if there is no /dev/shm.
 //   - ENOSPC if the file system is full.
 //   - Others of open(2).

@@ -54,7 +54,7 @@ type TempFile struct {
 // The file cannot be sealed: any process of the same user can change it. Code that can take a
 // descriptor or its [Path] is better given that. The TempFile holds a descriptor of the directory,
 // locked with flock(2). A killed process leaves the file behind. [Sweep] removes it once no process
-// holds the directory, which children of fork(2) inherit.
+// has the locked descriptor, which children of fork(2) inherit.
 //
 // Errors:
 //   - EFBIG if b is longer than RLIMIT_FSIZE.

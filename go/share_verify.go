@@ -59,9 +59,9 @@ func RequireSeals(seals int) Requirement {
 	return func(r *requirements) { r.seals, r.noSeals = seals, false }
 }
 
-// RequireNoSeals requires no seal: it accepts files with and without seals. Other processes can
-// then change or shorten it at any time. Checking such a descriptor asks its file system, which may
-// never answer (FUSE, NFS).
+// RequireNoSeals drops the requirement of seals: it accepts files with and without seals. Other
+// processes can then change or shorten it at any time. Checking such a descriptor asks its file
+// system, which may never answer (FUSE, NFS).
 func RequireNoSeals() Requirement { return func(r *requirements) { r.noSeals = true } }
 
 // RequireMinLength requires at least this many bytes. EINVAL if bytes is negative.

@@ -247,7 +247,8 @@ pub unsafe extern "C" fn bytefd_map_prefetch(
 }
 
 /// Unmaps every page that lies entirely within a range, munmap(2). `length` may be BYTEFD_TO_END.
-/// A range that begins or ends with the map includes the whole page there.
+/// If the range begins where the map begins, the whole first page is unmapped too; if it ends where
+/// the map ends, the whole last page.
 ///
 /// Access to these pages then raises SIGSEGV, or finds other memory of the process. Operations on
 /// their bytes are -EINVAL. The map keeps its length, but can no longer be resized or sealed. No

@@ -232,10 +232,11 @@ impl Map {
         Ok(())
     }
 
-    /// Unmaps every page that lies entirely within the range, munmap(2). A range that begins or
-    /// ends with the map includes the whole page there. Access there raises SIGSEGV from now on,
-    /// or finds other memory of the process; operations on those bytes are errors. The map keeps
-    /// its length, but can no longer be resized or sealed.
+    /// Unmaps every page that lies entirely within the range, munmap(2). If the range begins where
+    /// the map begins, the whole first page is unmapped too; if it ends where the map ends, the
+    /// whole last page. Access to unmapped bytes raises SIGSEGV from now on, or finds other memory
+    /// of the process; operations on those bytes are errors. The map keeps its length, but can no
+    /// longer be resized or sealed.
     ///
     /// ```
     /// // A multiple of every page size.

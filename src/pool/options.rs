@@ -76,7 +76,8 @@ impl PoolOptions {
     }
 
     /// Maximum number of files for reuse, cached plus lent: 1 to 64, otherwise `EINVAL`. The pool
-    /// has one descriptor for each.
+    /// has one descriptor for each. Set fewer where RLIMIT_NOFILE is small: the pool closes cached
+    /// files for its own scans, not for a callback that opens files.
     ///
     /// ```
     /// let pool = bytefd::PoolOptions::new().max_files(8).create()?;

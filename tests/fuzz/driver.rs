@@ -182,7 +182,9 @@ fn inputs(corpus: Vec<Vec<u8>>) -> impl Strategy<Value = Input> {
 pub fn fuzz(target: &str, check: impl Fn(&[u8]) -> &'static str) {
     let corpus = corpus(target);
     // Where a crash of this process leaves its input.
-    let last = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("fuzz-{target}"));
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    std::fs::create_dir_all(&folder).expect("a folder"); // a guest has none
+    let last = folder.join(format!("fuzz-{target}"));
     let file = File::create(&last).expect("a file for the last input");
     println!("fuzz {target}: the last input is in {}", last.display());
     let (answers, tried) = (RefCell::new(BTreeMap::<_, usize>::new()), Cell::new(0));

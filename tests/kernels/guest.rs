@@ -31,8 +31,8 @@ type Run = (&'static str, &'static str);
 const RUNS: [Run; 5] = [
     (
         "never",
-        "wrap,reopen,scan,pool,new_files,fill,huge,collapse,map,adopt,guard,stream,share,named,\
-         faults,execution,kernel",
+        "wrap,reopen,scan,pool,pool_native,new_files,fill,huge,collapse,budget,map,adopt,guard,\
+         faults,rust,named,share,stream,trust,mistakes,fuzz,execution,kernel",
     ),
     ("within_size", "wrap,reopen,scan,fill,huge,kernel"),
     ("always", "wrap,reopen,scan,fill,huge,kernel"),

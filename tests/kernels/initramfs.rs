@@ -12,6 +12,9 @@ use crate::support::{abi, tools};
 const TOOLS: [(&str, &str); 3] =
     [("/bin/sh", "/bin/dash"), ("/bin/cat", "/bin/cat"), ("/bin/true", "/bin/true")];
 
+/// What tests read of the repository: files, and folders of files.
+const PAGES: [&str; 3] = ["SECURITY.md", "include", "tests/fuzz/corpus"];
+
 /// The kernel runs /init. The library under test lies beside it, where the program looks for it.
 pub fn with_this_program() -> Vec<u8> {
     let program = std::env::current_exe().expect("this program's path");
@@ -27,6 +30,7 @@ pub fn with_this_program() -> Vec<u8> {
             archive.add_file(&library, &library);
         }
     }
+    archive.add_pages();
     archive.finish()
 }
 
@@ -45,6 +49,7 @@ pub fn of_another_machine(programs: &[(String, PathBuf)], debian: &Path, objcopy
     for folder in ["lib", "usr/lib"] {
         archive.add_libraries(&debian.join(folder), &Path::new("/").join(folder));
     }
+    archive.add_pages();
     archive.finish()
 }
 
@@ -88,6 +93,19 @@ impl Archive {
                 }
             } else if is_library(&name) && found.is_file() {
                 self.add_file(&path.join(name), &found);
+            }
+        }
+    }
+
+    /// Where this program looks for them.
+    fn add_pages(&mut self) {
+        for page in PAGES.map(|page| tools::repository().join(page)) {
+            if page.is_dir() {
+                for entry in std::fs::read_dir(&page).expect("a folder").flatten() {
+                    self.add_file(&entry.path(), &entry.path());
+                }
+            } else {
+                self.add_file(&page, &page);
             }
         }
     }

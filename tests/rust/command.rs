@@ -36,14 +36,13 @@ pub fn passed_descriptors_may_have_any_numbers() {
     let numbers: Vec<i32> = made.iter().map(|fd| fd.as_raw_fd()).collect();
     // Each gets the number of the next, and one that of a pipe here.
     let script = format!(
-        "cat <&{}; cat <&{}; cat <&{}; cat <&{}",
+        "cd /proc/self/fd; cat {} {} {} {}",
         numbers[1],
         numbers[2],
         numbers[0],
         busy.as_raw_fd()
     );
-    let mut command = Command::new("/bin/bash");
-    command.args(["-c", &script]);
+    let mut command = shell(&script);
     for (index, fd) in made.into_iter().enumerate() {
         command.pass_fd(fd, numbers[(index + 1) % 3]);
     }

@@ -1,7 +1,7 @@
 //go:build linux && cgo
 
-// Scand is a service that scans uploads with two engines: a function of this process, and a
-// command, which is a new process for each upload.
+// Scand is a service that scans uploads with two engines, one after the other: a function of this
+// process, and a command, which is a new process for each upload.
 //
 //	scand [-listen ADDRESS] [FLAG]... [COMMAND [ARGUMENT]...]
 //	curl --data-binary @FILE http://127.0.0.1:8080/scan
@@ -13,15 +13,18 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"os/signal"
 	"runtime"
 	"syscall"
@@ -30,131 +33,102 @@ import (
 	bytefd "github.com/bytefd/bytefd/go"
 )
 
-// Uploads take at most (uploads + scans) times spill of memory, and the pool caches 64 MiB. A
-// memory cgroup must allow that: beyond its limit the kernel kills the service instead of refusing
-// memory. Longer uploads are in $TMPDIR, /tmp or /var/tmp. That helps only if the folder is on a
-// disk, not on a tmpfs.
+// Uploads take at most uploads times spill of memory, and the pool caches 64 MiB. A memory cgroup
+// must allow that: beyond its limit the kernel kills the service instead of refusing memory. Longer
+// uploads are in $TMPDIR, /tmp or /var/tmp, which helps only on a disk, not on a tmpfs.
 var (
 	listen     = flag.String("listen", "127.0.0.1:8080", "address, with port 0 for any")
 	maxBytes   = flag.Int64("max-bytes", 256<<20, "length of the longest upload; more is 413")
 	spill      = flag.Int64("spill", 8<<20, "length above which an upload lies on disk")
 	maxUploads = flag.Int("uploads", 32, "uploads at a time; more is 503")
-	maxScans   = flag.Int("scans", 2*runtime.NumCPU(), "scans at a time; more wait")
-	uploadTime = flag.Duration("upload-time", time.Minute, "time for one upload; more is 408")
-	scanTime   = flag.Duration("scan-time", 30*time.Second, "time for one scan; more is 504")
+	uploadTime = flag.Duration("upload-time", time.Minute, "time for an upload; more is 408")
+	scanTime   = flag.Duration("scan-time", 30*time.Second, "time to scan an upload; more is 504")
 )
 
 func main() {
-	log.SetFlags(0)
-	log.SetPrefix("scand: ")
 	flag.Parse()
 	args := flag.Args()
 	if len(args) == 0 {
 		args = []string{"sha256sum"}
 	}
-	// Never with WrapTrustCallback: a child, and an engine that is late, still have the file when
-	// the callback returns.
-	pool, err := bytefd.NewPool(64 << 20)
+	pool, err := bytefd.NewPool(64<<20, bytefd.PoolMaxFiles(8)) // each has a descriptor
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer pool.Close()
-	handler := http.NewServeMux()
-	engines := []engine{{"signature", search}, {args[0], command(args)}}
-	handler.Handle("POST /scan", newService(pool, engines...))
-	server := &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       *uploadTime,
-		WriteTimeout:      *uploadTime + *scanTime + 10*time.Second, // counted from the header on
-		IdleTimeout:       30 * time.Second,
-		MaxHeaderBytes:    16 << 10,
-	}
+	engines := []engine{{"signature", search}, {args[0], command(args).scan}}
+	http.Handle("POST /scan", &service{pool, engines, make(chan struct{}, *maxUploads)})
+	server := &http.Server{ReadTimeout: *uploadTime, MaxHeaderBytes: 16 << 10}
+	server.WriteTimeout = 2 * (*uploadTime + *scanTime) // counted from the header on
 	listener, err := net.Listen("tcp", *listen)
 	if err != nil {
 		log.Fatal(err)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	go func() {
+		if err := server.Serve(listener); err != http.ErrServerClosed {
+			log.Fatal(err)
+		}
+	}()
 	log.Print("listening on ", listener.Addr())
-	select {
-	case err := <-served:
-		log.Fatal(err)
-	case <-ctx.Done():
-	}
+	<-ctx.Done()
 	stop() // from now on a signal ends the process
 	log.Print("finishing")
-	if err := server.Shutdown(context.Background()); err != nil { // each request has its limits
-		log.Fatal(err)
-	}
+	server.Shutdown(context.Background()) // each request has its limits
 }
 
-// service answers an upload with the verdicts on it.
+// service answers an upload with the verdicts of its engines.
 type service struct {
-	pool           *bytefd.Pool
-	engines        []engine
-	uploads, scans chan struct{} // as many as there are now
+	pool    *bytefd.Pool
+	engines []engine
+	uploads chan struct{} // as many as there are now
 }
 
-func newService(pool *bytefd.Pool, engines ...engine) *service {
-	return &service{pool, engines, make(chan struct{}, *maxUploads), make(chan struct{}, *maxScans)}
+// engine scans a file. It should return when ctx ends, but need not.
+type engine struct {
+	name string
+	scan func(ctx context.Context, f *os.File) (verdict, detail string, err error)
 }
 
 type answer struct {
-	Verdict string    `json:"verdict"`
+	Verdict string    `json:"verdict"` // clean, found or error
 	Bytes   int64     `json:"bytes"`
 	Error   string    `json:"error,omitempty"`
 	Engines []verdict `json:"engines,omitempty"`
+	err     error
+}
+
+type verdict struct {
+	Engine  string `json:"engine"`
+	Verdict string `json:"verdict"`
+	Detail  string `json:"detail"`
+}
+
+// The status codes of errors, if not 500. A shortage, 503, may end in a moment.
+var codes = map[error]int{
+	io.ErrUnexpectedEOF: 400, os.ErrDeadlineExceeded: 408, syscall.EFBIG: 413,
+	syscall.EAGAIN: 503, syscall.EMFILE: 503, syscall.ENFILE: 503, syscall.ENOMEM: 503,
+	syscall.ENOSPC: 503, context.DeadlineExceeded: 504,
 }
 
 func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	select {
-	case s.uploads <- struct{}{}:
-		defer func() { <-s.uploads }()
-	default:
-		reply(w, answer{}, errBusy)
-		return
-	}
-	if r.ContentLength > *maxBytes {
-		reply(w, answer{}, &http.MaxBytesError{Limit: *maxBytes}) // before a byte of it is read
-		return
-	}
-	body := upload{http.MaxBytesReader(w, r.Body, *maxBytes)}
-	hint := bytefd.WrapSizeHint(max(0, r.ContentLength)) // -1 if it is not known
+	limit, cancel := context.WithTimeout(context.Background(), *uploadTime+2*(*scanTime))
+	defer cancel()
+	answers := make(chan answer, 1)
+	go func() { answers <- s.scan(r) }()
 	var a answer
-	err := s.pool.ScanReader(body, func(fd int) (err error) {
-		// The context of the request ends when the client hangs up and no longer waits for the
-		// verdict.
-		ctx, cancel := context.WithTimeout(r.Context(), *scanTime)
-		defer cancel()
-		a, err = s.scan(ctx, fd)
-		return err
-	}, bytefd.WrapName("upload"), bytefd.WrapSpillThreshold(*spill), hint)
-	reply(w, a, err)
-}
-
-// upload is the body of a request. Its errors are those of the client.
-type upload struct{ io.Reader }
-
-type uploadError struct{ error }
-
-func (e uploadError) Unwrap() error { return e.error }
-
-func (u upload) Read(b []byte) (int, error) {
-	n, err := u.Reader.Read(b)
-	if err != nil && err != io.EOF {
-		err = uploadError{err}
+	select {
+	case a = <-answers:
+	case <-limit.Done(): // an engine in this process is late, and cannot be killed
+		a.err = limit.Err()
 	}
-	return n, err
-}
-
-var errBusy = errors.New("there are too many uploads or scans now")
-
-func reply(w http.ResponseWriter, a answer, err error) {
 	code := http.StatusOK
-	if err != nil {
-		a.Verdict, a.Error, code = "error", err.Error(), status(err)
+	if a.err != nil {
+		a.Verdict, a.Error, code = "error", a.err.Error(), http.StatusInternalServerError
+		for cause, its := range codes {
+			if errors.Is(a.err, cause) {
+				code = its
+			}
+		}
 		w.Header().Set("Connection", "close") // perhaps there is more, and it holds a descriptor
 	}
 	if code == http.StatusServiceUnavailable {
@@ -165,32 +139,98 @@ func reply(w http.ResponseWriter, a answer, err error) {
 	json.NewEncoder(w).Encode(a)
 }
 
-// Shortages that may end in a moment: places, descriptors, memory, disk space, processes.
-var shortages = []error{
-	errBusy, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOSPC, syscall.EAGAIN,
+// scan reads an upload, and asks one engine after the other.
+func (s *service) scan(r *http.Request) (a answer) {
+	if r.ContentLength > *maxBytes {
+		return answer{err: syscall.EFBIG} // before a byte of it is read
+	}
+	select {
+	case s.uploads <- struct{}{}:
+		defer func() { <-s.uploads }() // a late engine keeps the place, so few can be late
+	default:
+		return answer{err: fmt.Errorf("too many uploads: %w", syscall.EAGAIN)}
+	}
+	// Never with WrapTrustCallback: a command can leave a process behind that has the file.
+	a.err = s.pool.ScanReader(r.Body, func(fd int) (err error) {
+		ctx, cancel := context.WithTimeout(r.Context(), *scanTime) // or until the client hangs up
+		defer cancel()
+		a.Verdict = "clean"
+		a.Bytes, err = syscall.Seek(fd, 0, io.SeekEnd)
+		for _, e := range s.engines {
+			var v, detail string
+			f, failure := bytefd.Reopen(fd) // for an offset of its own
+			if failure == nil {
+				v, detail, failure = e.scan(ctx, f)
+				f.Close()
+			}
+			if failure != nil {
+				v, detail = "error", failure.Error()
+			}
+			a.Engines = append(a.Engines, verdict{e.name, v, detail})
+			if a.Verdict != "found" && v != "clean" {
+				a.Verdict, err = v, failure
+			}
+		}
+		return err
+	}, bytefd.WrapName("upload"), bytefd.WrapMaxBytes(*maxBytes),
+		bytefd.WrapSpillThreshold(*spill), bytefd.WrapSizeHint(max(0, r.ContentLength)))
+	return a
 }
 
-func status(err error) int {
-	switch {
-	case errors.As(err, new(*http.MaxBytesError)):
-		return http.StatusRequestEntityTooLarge
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return http.StatusRequestTimeout
-	case errors.As(err, new(uploadError)):
-		return http.StatusBadRequest
-	case errors.Is(err, context.DeadlineExceeded):
-		return http.StatusGatewayTimeout
-	}
-	for _, short := range shortages {
-		if errors.Is(err, short) {
-			return http.StatusServiceUnavailable
+// The string that virus scanners agreed to find, in two parts so that they do not find it here.
+var signature = []byte(`X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-` + `STANDARD-ANTIVIRUS-TEST-FILE!$H+H*`)
+
+// search is the engine in this process, in the place of a library that reads a descriptor.
+func search(ctx context.Context, f *os.File) (verdict, detail string, err error) {
+	window := make([]byte, 64<<10)
+	// Windows overlap, so that a signature across two windows is found.
+	for at := int64(0); ctx.Err() == nil; at += int64(len(window) - len(signature) + 1) {
+		n, err := f.ReadAt(window, at)
+		switch i := bytes.Index(window[:n], signature); {
+		case i >= 0:
+			return "found", fmt.Sprint("at byte ", at+int64(i)), nil
+		case err == io.EOF:
+			return "clean", "", nil
+		case err != nil:
+			return "", "", err
 		}
 	}
-	// A child's descriptors get numbers above those that are open. If RLIMIT_NOFILE leaves none,
-	// the kernel says EBADF.
-	if start := new(os.PathError); errors.As(err, &start) && start.Op == "fork/exec" &&
-		errors.Is(err, syscall.EBADF) {
-		return http.StatusServiceUnavailable
+	return "", "", ctx.Err()
+}
+
+// command is the engine that runs a process for each upload. The process is killed when ctx ends,
+// with those that it has started, and alone when this process ends.
+type command []string
+
+func (c command) scan(ctx context.Context, f *os.File) (verdict, detail string, err error) {
+	runtime.LockOSThread() // Pdeathsig is sent when the thread ends that started the child
+	defer runtime.UnlockOSThread()
+	var printed beginning
+	cmd := exec.CommandContext(ctx, c[0], c[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = f, &printed, &printed
+	// A process group can be killed as a whole, and does not get the Ctrl-C of a terminal.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second // for whoever else has its output
+	err = cmd.Run()
+	detail = string(bytes.TrimSpace(printed))
+	switch {
+	case err == nil:
+		return "clean", detail, nil
+	case cmd.ProcessState.ExitCode() == 1:
+		return "found", detail, nil
+	case ctx.Err() != nil:
+		return "", "", ctx.Err()
+	case errors.Is(err, syscall.EBADF):
+		return "", "", syscall.EMFILE // no number is left for a descriptor of the child
 	}
-	return http.StatusInternalServerError
+	return "", "", fmt.Errorf("%w: %s", err, detail)
+}
+
+// beginning keeps the first kilobyte of what is written to it.
+type beginning []byte
+
+func (b *beginning) Write(p []byte) (int, error) {
+	*b = append(*b, p[:min(len(p), 1<<10-len(*b))]...)
+	return len(p), nil
 }

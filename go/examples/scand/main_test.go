@@ -4,12 +4,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -26,55 +24,59 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+func upload(s *service, content string) (code int) {
+	response := httptest.NewRecorder()
+	s.ServeHTTP(response, httptest.NewRequest("POST", "/scan", strings.NewReader(content)))
+	return response.Code
+}
+
 func TestALateEngineSeesItsOwnUploadAndKeepsItsPlace(t *testing.T) {
-	*scanTime, *maxScans, *spill = time.Millisecond, 4, 1_000_000
+	const places = 4
+	*uploadTime, *scanTime, *spill = time.Millisecond, time.Millisecond, 1_000_000
 	pool, err := bytefd.NewPool(64<<20, bytefd.PoolMethod(bytefd.PoolReuse))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	hung := make(chan struct{})
+	began, hung := make(chan struct{}, 100), make(chan struct{})
 	seen := make(chan string, 100)
-	scan := func(ctx context.Context, f *os.File) (bool, string, error) {
+	scan := func(ctx context.Context, f *os.File) (string, string, error) {
+		began <- struct{}{}
 		<-hung
 		content, err := io.ReadAll(f)
 		seen <- string(content)
-		return false, "", err
+		return "clean", "", err
 	}
-	s := newService(pool, engine{"hung", scan})
-	upload := func(content string) int {
-		response := httptest.NewRecorder()
-		s.ServeHTTP(response, httptest.NewRequest("POST", "/scan", strings.NewReader(content)))
-		return response.Code
-	}
+	s := &service{pool, []engine{{"hung", scan}}, make(chan struct{}, places)}
 
 	want := map[string]bool{}
-	for i := range *maxScans {
+	for i := range places {
 		// The last upload is on disk.
 		content := strings.Repeat(string(rune('a'+i)), 500_000<<(i/3*2))
 		want[content] = true
-		if code := upload(content); code != http.StatusGatewayTimeout {
+		if code := upload(s, content); code != http.StatusGatewayTimeout {
 			t.Error("upload ", i, ": ", code)
 		}
+		<-began
 	}
+	*scanTime = time.Hour
 	for range 3 {
-		if code := upload("one more"); code != http.StatusServiceUnavailable {
+		if code := upload(s, "one more"); code != http.StatusServiceUnavailable {
 			t.Error(code)
 		}
 	}
 	close(hung)
-	for range *maxScans {
+	for range places {
 		content := <-seen
 		if !want[content] {
 			t.Errorf("an engine saw %d bytes, of %.1q", len(content), content)
 		}
 		delete(want, content)
 	}
-	for len(s.scans) > 0 {
+	for len(s.uploads) > 0 {
 		time.Sleep(time.Millisecond)
 	}
-	*scanTime = time.Hour
-	if code := upload("as ever"); code != http.StatusOK {
+	if code := upload(s, "as ever"); code != http.StatusOK {
 		t.Error(code)
 	}
 }
@@ -100,13 +102,22 @@ func TestNoNumberForADescriptorOfAChildIsAShortage(t *testing.T) {
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("true")
-	cmd.Stdin = last
-	err = cmd.Run()
-	if !errors.Is(err, syscall.EBADF) || status(err) != http.StatusServiceUnavailable {
-		t.Errorf("%v is %d", err, status(err))
+	pool, err := bytefd.NewPool(0)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if code := status(syscall.EBADF); code != http.StatusInternalServerError {
+	defer pool.Close()
+	start := func(ctx context.Context, f *os.File) (string, string, error) {
+		return command{"true"}.scan(ctx, last)
+	}
+	s := &service{pool, []engine{{"true", start}}, make(chan struct{}, 1)}
+	if code := upload(s, "x"); code != http.StatusServiceUnavailable {
+		t.Error(code)
+	}
+	s.engines[0].scan = func(ctx context.Context, f *os.File) (string, string, error) {
+		return "", "", syscall.EBADF
+	}
+	if code := upload(s, "x"); code != http.StatusInternalServerError {
 		t.Errorf("any other EBADF is %d", code)
 	}
 }
