@@ -831,8 +831,9 @@ typedef struct bytefd_pool_options {
     uint64_t flags;
     /**
      * Maximum number of files for reuse, lent or not: 1 to 64. The pool has one descriptor for
-     * each. The default is 64; 0 is -EINVAL. Set fewer where RLIMIT_NOFILE is small: the pool
-     * closes cached files for its own scans, not for a callback that opens files.
+     * each. The default is 64; 0 is -EINVAL. Set fewer where RLIMIT_NOFILE is small: when
+     * descriptors run out, the pool closes cached files to begin a scan, but not when a callback
+     * fails to open a file.
      */
     uint32_t max_files;
     /**
@@ -1979,8 +1980,8 @@ int bytefd_map_prefetch(struct bytefd_map *BYTEFD_NONNULL map,
 
 /**
  * Unmaps every page that lies entirely within a range, munmap(2). `length` may be BYTEFD_TO_END.
- * If the range begins where the map begins, the whole first page is unmapped too; if it ends where
- * the map ends, the whole last page.
+ * A map can begin or end within a page. That page is unmapped too if the range reaches that end of
+ * the map.
  *
  * Access to these pages then raises SIGSEGV, or finds other memory of the process. Operations on
  * their bytes are -EINVAL. The map keeps its length, but can no longer be resized or sealed. No

@@ -60,8 +60,8 @@
 // Offsets and lengths are in bytes. A length of 0 means no bytes: the call checks the range and
 // does nothing. [MapLength], [Map.Unmap], [FileLock] and [FileUnlock] are the exceptions: there a
 // length of 0 is EINVAL. [ToEnd] as a length means everything from the offset on. Any other
-// negative length is EINVAL. The length of a whole map ([NewMap], [Map.Resize]) or object may be 0,
-// but not ToEnd.
+// negative length is EINVAL. The length of a whole map ([NewMap], [Map.Resize]) or of an object of
+// shared memory ([ShmLength]) may be 0, but not ToEnd.
 //
 // # Errors
 //

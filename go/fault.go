@@ -20,8 +20,8 @@ import (
 //
 // Only Go code of the goroutine that calls f is protected. With MapGuard every goroutine and C code
 // are protected from lost pages too. A system call that is given a lost page returns EFAULT in any
-// map, unless zeros have replaced the page already. Panics of f pass through. A fault in other
-// memory is such a panic.
+// map, unless zeros have replaced the page already. Panics of f pass through. That includes panics
+// that a fault in other memory causes.
 //
 // b is valid until f returns, even if the map is closed meanwhile. f must not keep it. f may call
 // all methods of the map, but Resize, Unmap and Seal return EBUSY until f has returned.

@@ -18,10 +18,10 @@ import (
 //
 // In a map with [MapGuard], bytes past the end of the file are EIO, also those in its last page.
 // Exception: the kernel sets the rest of a page to zero when it cuts a file off within the page. So
-// ReadAt takes a byte there that is not zero for a byte of the file, without asking for the size.
-// If another map stored the byte after the cut, ReadAt can return it without an error. Without a
-// guard, ReadAt returns what the last page has after the end of the file, usually zeros, and no
-// error.
+// if a byte in the last page is not zero, ReadAt assumes that it belongs to the file, and does not
+// ask for the size. If another map stored the byte after the cut, ReadAt can return it without an
+// error. Without a guard, ReadAt returns what the last page has after the end of the file, usually
+// zeros, and no error.
 //
 // Errors:
 //   - EFAULT if p is memory of a map, and a page of it is lost.

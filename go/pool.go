@@ -58,8 +58,8 @@ import (
 //
 //   - Pages in flight, to which a pipe, socket or device refers without a descriptor. They come
 //     from vmsplice(2) of a mapping and from zero-copy sends (MSG_ZEROCOPY). Before Linux 6.6 they
-//     also come from splice(2) and sendfile(2) of the descriptor, which io.Copy from the lent
-//     *os.File to a socket or pipe calls. From Linux 6.6 on these copy the bytes, because the lent
+//     also come from splice(2) and sendfile(2) of the descriptor. io.Copy from the lent *os.File to
+//     a socket or pipe calls these. From Linux 6.6 on these copy the bytes, because the lent
 //     descriptor has O_DIRECT, unless the callback clears it. Reads need no alignment.
 //   - What can be opened later: an O_PATH descriptor, and for root a file handle
 //     (open_by_handle_at(2)) or a mark of fanotify(7). Reading is never detected. A change is
@@ -68,19 +68,19 @@ import (
 //   - Pages of a mapping for writing that the callback has pinned, for example as registered
 //     buffers of io_uring. Only a privileged callback can map the file for writing unseen. Others
 //     must change its mode first, which the pool sees.
-//   - Before Linux 6.13, a change of the mode in the first milliseconds of a scan, if the callback
-//     sets the mode back: the kernel updates the time of the last change only so often. Meanwhile
-//     the callback can pin pages for writing.
+//   - Before Linux 6.13, a change of the mode that the callback makes in the first milliseconds of
+//     a scan and takes back: the time of the last change is too coarse to show it. While the mode
+//     is changed, the callback can map the file for writing and pin pages.
 //
 // # Hosts and memory
 //
 // If the host has no memfd or no /proc, or refuses leases, every scan has a new file, as without a
 // pool.
 //
-// The file system for new files needs Linux 5.12, and the right to mount or to a user namespace.
-// Containers often refuse that; PoolAuto then does without it. A child process makes the file
-// system in a few milliseconds and has ended when the call returns. The program sees nothing of
-// that child. PoolAuto makes the file system once scans of 64 KiB and more have taken 8 ms in
+// The file system for new files needs Linux 5.12, and the right either to mount or to create a user
+// namespace. Containers often refuse that; PoolAuto then does without it. A child process makes the
+// file system in a few milliseconds and has ended when the call returns. The program sees nothing
+// of that child. PoolAuto makes the file system once scans of 64 KiB and more have taken 8 ms in
 // total.
 //
 // The garbage collector frees a Pool that nothing refers to any more, but late: call Close. A Pool
@@ -104,8 +104,9 @@ type poolOptions struct {
 }
 
 // PoolMaxFiles limits the number of files for reuse, lent or not. The pool has one descriptor for
-// each. The default is 64. Set fewer where RLIMIT_NOFILE is small: the pool closes cached files for
-// its own scans, not for a callback that opens files. EINVAL if n is not 1 to 64.
+// each. The default is 64. Set fewer where RLIMIT_NOFILE is small: when descriptors run out, the
+// pool closes cached files to begin a scan, but not when a callback fails to open a file. EINVAL if
+// n is not 1 to 64.
 func PoolMaxFiles(n int) PoolOption { return func(o *poolOptions) { o.maxFiles = n } }
 
 // PoolIdle drops a cached file that was not lent for this time. The pool checks this only when one

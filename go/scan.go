@@ -30,10 +30,10 @@ func ScanBytes(b []byte, scan func(fd int) error, opts ...WrapOption) error {
 	return scan(fd)
 }
 
-// ScanFile is [ScanBytes] with an *os.File. The file is a duplicate of the lent descriptor and is
-// close-on-exec, also with [WrapInherit]: that option concerns the lent descriptor, whose number
-// scan does not see. To give the file to a child, use exec.Cmd.ExtraFiles. The file is closed when
-// scan returns, panics or calls runtime.Goexit; scan may close it earlier.
+// ScanFile is [ScanBytes] with an *os.File. The *os.File is a duplicate of the descriptor that
+// ScanBytes would lend, and is always close-on-exec. [WrapInherit] affects only the original, whose
+// number scan does not see. To give the file to a child, use exec.Cmd.ExtraFiles. The file is
+// closed when scan returns, panics or calls runtime.Goexit; scan may close it earlier.
 func ScanFile(b []byte, scan func(f *os.File) error, opts ...WrapOption) error {
 	if scan == nil {
 		return errNoCallback

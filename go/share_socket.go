@@ -69,8 +69,9 @@ func SendFD(conn *net.UnixConn, message []byte, fds ...int) error {
 // second, conn is shut down for receiving, as by CloseRead.
 //
 // If n is 0 and descriptors come, the kernel drops them instead of delivering them. Receive then
-// returns EBADMSG, as for more than n descriptors, unless SO_PASSCRED, SO_PASSSEC or SO_PASSPIDFD
-// is set on the socket: then the kernel does not say that it dropped them.
+// returns EBADMSG, as it does whenever more than n descriptors come. Exception: if SO_PASSCRED,
+// SO_PASSSEC or SO_PASSPIDFD is set on the socket, the kernel does not say that it dropped them,
+// and Receive returns no error.
 //
 // Warning: a refusal can block, whatever the deadline. As its last step it closes the descriptors
 // that came. close(2) of a file on FUSE or NFS waits for the server of that file system. Close of a
@@ -127,7 +128,7 @@ func receiveFiles(
 }
 
 // Credentials are the process, user and group at the other end of a connected socket, as the kernel
-// saw them at the call that [PeerCredentials] names.
+// saw them when that process called connect(2), listen(2) or socketpair(2).
 type Credentials struct {
 	// PID is the process, as this process sees it, or 0 if it cannot see it. The process may have
 	// ended, and another one may have its number by now.

@@ -39,9 +39,9 @@ func SysvExclusive() SysvOption { return func(o *sysvOptions) { o.flags |= sysvE
 func SysvByID() SysvOption { return func(o *sysvOptions) { o.flags |= sysvByID } }
 
 // SysvTransient marks the segment for removal (IPC_RMID) as soon as it is attached. The kernel
-// removes it when its last user detaches it or ends, also by SIGKILL. Once it is marked, other
-// processes attach it by its number, which Linux allows, not by its key. A process that is killed
-// within the call, between creating and marking, leaves the segment behind.
+// removes it when its last user detaches it or ends, also by SIGKILL. Once it is marked, its key no
+// longer finds it. On Linux, other processes can still attach it by its number. A process that is
+// killed within the call, between creating and marking, leaves the segment behind.
 func SysvTransient() SysvOption { return func(o *sysvOptions) { o.flags |= sysvTransient } }
 
 // SysvWrite attaches the segment for reading and writing instead of reading only.

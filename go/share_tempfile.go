@@ -51,8 +51,8 @@ type TempFile struct {
 // NewTempFile creates a real file that contains b, alone in a new directory of mode 0700. It is for
 // code that resolves symbolic links (SQLite) or looks at the end of a name (clamscan -d x.ndb).
 //
-// The file cannot be sealed: any process of the same user can change it. Code that can take a
-// descriptor or its [Path] is better given that. The TempFile holds a descriptor of the directory,
+// The file cannot be sealed: any process of the same user can change it. If the code can take a
+// descriptor or its [Path], give it that instead. The TempFile holds a descriptor of the directory,
 // locked with flock(2). A killed process leaves the file behind. [Sweep] removes it once no process
 // has the locked descriptor, which children of fork(2) inherit.
 //

@@ -247,8 +247,8 @@ pub unsafe extern "C" fn bytefd_map_prefetch(
 }
 
 /// Unmaps every page that lies entirely within a range, munmap(2). `length` may be BYTEFD_TO_END.
-/// If the range begins where the map begins, the whole first page is unmapped too; if it ends where
-/// the map ends, the whole last page.
+/// A map can begin or end within a page. That page is unmapped too if the range reaches that end of
+/// the map.
 ///
 /// Access to these pages then raises SIGSEGV, or finds other memory of the process. Operations on
 /// their bytes are -EINVAL. The map keeps its length, but can no longer be resized or sealed. No

@@ -232,11 +232,10 @@ impl Map {
         Ok(())
     }
 
-    /// Unmaps every page that lies entirely within the range, munmap(2). If the range begins where
-    /// the map begins, the whole first page is unmapped too; if it ends where the map ends, the
-    /// whole last page. Access to unmapped bytes raises SIGSEGV from now on, or finds other memory
-    /// of the process; operations on those bytes are errors. The map keeps its length, but can no
-    /// longer be resized or sealed.
+    /// Unmaps every page that lies entirely within the range, munmap(2). A map can begin or end
+    /// within a page. That page is unmapped too if the range reaches that end of the map. Access to
+    /// unmapped bytes raises SIGSEGV from now on, or finds other memory of the process; operations
+    /// on those bytes are errors. The map keeps its length, but can no longer be resized or sealed.
     ///
     /// ```
     /// // A multiple of every page size.

@@ -76,8 +76,9 @@ impl PoolOptions {
     }
 
     /// Maximum number of files for reuse, cached plus lent: 1 to 64, otherwise `EINVAL`. The pool
-    /// has one descriptor for each. Set fewer where RLIMIT_NOFILE is small: the pool closes cached
-    /// files for its own scans, not for a callback that opens files.
+    /// has one descriptor for each. Set fewer where RLIMIT_NOFILE is small: when descriptors run
+    /// out, the pool closes cached files to begin a scan, but not when a callback fails to open a
+    /// file.
     ///
     /// ```
     /// let pool = bytefd::PoolOptions::new().max_files(8).create()?;
