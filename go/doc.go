@@ -111,7 +111,7 @@
 //
 // and a C compiler. For musl, build with the tag musl and a compiler for musl: on Alpine "go build
 // -tags musl", on Debian "CC=musl-gcc go build -tags musl". The tag bytefd_system links an
-// installed library instead, which pkg-config finds. A clone of the repository has no archives;
-// there "make lib" builds one. For other processors and for Android, build without cgo or with
-// bytefd_system; otherwise the build stops and says so.
+// installed library instead, which pkg-config finds. A clone of the repository does not contain the
+// compiled library; there "make lib" builds it. For other processors and for Android, build without
+// cgo or with bytefd_system; otherwise the build stops and says so.
 package bytefd

@@ -182,8 +182,9 @@ func WrapInherit() WrapOption { return withFlag(flagInherit) }
 // other backends are EINVAL.
 func WrapSealContent() WrapOption { return withFlag(flagSealContent) }
 
-// WrapTrustCallback makes a [Pool] lend its cached file itself. The callback promises to keep
-// nothing and to change nothing. See "What protects one scan from another" at [Pool].
+// WrapTrustCallback makes a [Pool] lend its own descriptor of a cached file, open for reading and
+// writing, and skip the proof that nobody else has the file. The callback promises to keep nothing
+// and to change nothing. See "What protects one scan from another" at [Pool].
 //
 // Warning: never use it for an engine in another process, or for an engine with a deadline. An
 // engine that is late reads the file after the callback has returned. The file can then have the

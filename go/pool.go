@@ -42,12 +42,13 @@ import (
 //     detect.
 //   - [PoolAuto], the default: a cached file or, from 64 KiB on, a new file where that costs less
 //     on this host. It promises what PoolReuse promises.
-//   - PoolReuse or PoolAuto with [WrapTrustCallback]: the cached file itself, open for reading and
-//     writing, without a proof. This protects against nothing. A callback that breaks its promise
-//     sees and changes later scans of trusted callbacks. If it truncates the file during a later
-//     scan, that scan can end in a SIGBUS. The pool resets the file offset and the status flags,
-//     but not locks, leases and the close-on-exec flag. It never lends such a file to a callback
-//     that is not trusted.
+//   - PoolReuse or PoolAuto with [WrapTrustCallback]: the pool's own descriptor of a cached file,
+//     open for reading and writing, without a proof. The callback promises to keep nothing and to
+//     change nothing. This protects against nothing: a callback that breaks the promise sees and
+//     changes later scans of trusted callbacks. If it truncates the file during a later scan, that
+//     scan can end in a SIGBUS. The pool resets the file offset and the status flags, but not
+//     locks, leases and the close-on-exec flag. It never lends such a file to a callback that is
+//     not trusted.
 //
 // Warning: do not use [WrapTrustCallback] for a scanner in another process, or for one that is
 // abandoned at a deadline.
@@ -59,8 +60,9 @@ import (
 //   - Pages in flight, to which a pipe, socket or device refers without a descriptor. They come
 //     from vmsplice(2) of a mapping and from zero-copy sends (MSG_ZEROCOPY). Before Linux 6.6 they
 //     also come from splice(2) and sendfile(2) of the descriptor. io.Copy from the lent *os.File to
-//     a socket or pipe calls these. From Linux 6.6 on these copy the bytes, because the lent
-//     descriptor has O_DIRECT, unless the callback clears it. Reads need no alignment.
+//     a socket or pipe calls one of these. From Linux 6.6 on, splice and sendfile copy the bytes,
+//     because the lent descriptor has O_DIRECT, unless the callback clears that flag. In spite of
+//     O_DIRECT, reads need no alignment.
 //   - What can be opened later: an O_PATH descriptor, and for root a file handle
 //     (open_by_handle_at(2)) or a mark of fanotify(7). Reading is never detected. A change is
 //     detected after the scan in which it was made, and the pool drops the file.

@@ -34,11 +34,15 @@ use crate::sys;
 /// For `tokio::process::Command`, call this on its `as_std_mut()`.
 pub trait PassFd {
     /// Gives `fd` to the child, under this number. The command owns the descriptor, and gives it to
-    /// every child that it starts. These children share its file offset.
+    /// every child that it starts. These children share its file offset. The command then uses
+    /// fork(2) instead of posix_spawn(3).
     ///
-    /// Errors are reported when the command is started: `EMFILE` without a free descriptor, `EBADF`
-    /// if `number` is negative or above RLIMIT_NOFILE. The command then uses fork(2) instead of
-    /// posix_spawn(3).
+    /// Errors are reported when the command is started:
+    /// - `EMFILE` without a free descriptor.
+    /// - `EBADF` if `number` is negative or not below RLIMIT_NOFILE.
+    /// - `EBADF` if this process used the number, closed it after this call, and has a pipe or
+    ///   socket there now. It may be the one by which std learns that the program could not be
+    ///   executed.
     fn pass_fd(&mut self, fd: OwnedFd, number: RawFd) -> &mut Self;
 }
 

@@ -38,6 +38,7 @@ tests![
     a_passed_descriptor_has_its_number_in_the_child_and_in_no_other,
     passed_descriptors_may_have_any_numbers,
     a_command_that_cannot_start_says_so_whatever_was_passed,
+    a_command_that_cannot_start_says_so_whatever_was_closed,
     standard_input_can_be_passed,
     // ranges
     a_sealed_map_is_for_reading_only,

@@ -6,15 +6,14 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use super::call::{Result, check};
-use super::file::{self, Identity};
+use super::file::{self, Identity, Stat};
 use crate::error::Errno;
 
 /// Makes `fd` the descriptor `number` of every child that the command starts.
 pub(crate) fn pass(command: &mut Command, fd: OwnedFd, number: RawFd) {
-    let placed = Placed::new(&fd, number);
-    drop(fd);
+    let passed = Passed::new(fd, number);
     let give = move || {
-        let given = placed.as_ref().map_err(|errno| *errno).and_then(Placed::give);
+        let given = passed.as_ref().map_err(|errno| *errno).and_then(Passed::give);
         given.map_err(|errno| io::Error::from_raw_os_error(errno.0))
     };
     // SAFETY: the closure calls fstat(2), dup2(2) and fcntl(2), which a child may call. It
@@ -23,40 +22,64 @@ pub(crate) fn pass(command: &mut Command, fd: OwnedFd, number: RawFd) {
 }
 
 /// A descriptor that is kept for children, and the number that they get.
-struct Placed {
-    fd: OwnedFd,
+struct Passed {
+    /// The caller's. It keeps its number in use, because another descriptor may have been passed
+    /// under that number before.
+    own: OwnedFd,
+    /// The one that gets the number, if the caller's has another number.
+    placed: Option<OwnedFd>,
     identity: Identity,
     number: RawFd,
+    /// The file that has the number in this process now.
+    replaced: Identity,
 }
 
-impl Placed {
-    /// Moves the descriptor to its number in this process already, if the number is free. Otherwise
+impl Passed {
+    /// Moves a duplicate to the number in this process already, if the number is free. Otherwise
     /// std could get that number for its pipe, which reports a failed execve(2), and the child
-    /// would overwrite the pipe. If the number is in use, the descriptor goes far above the numbers
+    /// would overwrite the pipe. If the number is in use, the duplicate goes far above the numbers
     /// that programs pass, where it is in the way of none.
-    fn new(fd: &OwnedFd, number: RawFd) -> Result<Placed> {
+    fn new(own: OwnedFd, number: RawFd) -> Result<Passed> {
         if number < 0 {
             return Err(Errno(libc::EBADF));
         }
-        let identity = file::fstat(fd.as_fd())?.identity;
-        let placed = duplicate(fd, number)?;
-        let fd = match placed.as_raw_fd() {
-            taken if taken == number => placed,
-            _ => duplicate(fd, number.saturating_add(ASIDE)).unwrap_or(placed),
-        };
-        Ok(Placed { fd, identity, number })
+        let identity = file::fstat(own.as_fd())?.identity;
+        file::set_close_on_exec(own.as_fd())?;
+        let mut placed = None;
+        if own.as_raw_fd() != number {
+            let first = duplicate(&own, number)?;
+            placed = Some(match first.as_raw_fd() {
+                taken if taken == number => first,
+                _ => duplicate(&own, number.saturating_add(ASIDE)).unwrap_or(first),
+            });
+        }
+        let replaced = file::fstat_raw(number)?.identity;
+        Ok(Passed { own, placed, identity, number, replaced })
     }
 
     /// Gives the descriptor its number. Runs in the child.
     fn give(&self) -> Result<()> {
-        if self.fd.as_raw_fd() == self.number {
-            return file::clear_close_on_exec(self.fd.as_fd());
-        }
+        let fd = self.placed.as_ref().unwrap_or(&self.own);
         // Another descriptor that was passed may have taken the place nevertheless.
-        file::stat_if(self.fd.as_raw_fd(), self.identity).ok_or(Errno(libc::EBADF))?;
-        // SAFETY: touches no memory. The number is in use in the parent too, so std has not opened
-        // it since.
-        check(unsafe { libc::dup2(self.fd.as_raw_fd(), self.number) }).map(drop)
+        file::stat_if(fd.as_raw_fd(), self.identity).ok_or(Errno(libc::EBADF))?;
+        if fd.as_raw_fd() == self.number {
+            return file::clear_close_on_exec(fd.as_fd());
+        }
+        if self.is_taken_by_std() {
+            return Err(Errno(libc::EBADF));
+        }
+        // SAFETY: touches no memory. Nothing in the child needs what has the number.
+        check(unsafe { libc::dup2(fd.as_raw_fd(), self.number) }).map(drop)
+    }
+
+    /// Returns whether std may have opened its pipe under the number (a socket in newer versions):
+    /// the program has closed what had the number, and what has it now ends with execve(2).
+    fn is_taken_by_std(&self) -> bool {
+        // SAFETY: touches no memory.
+        let flags = unsafe { libc::fcntl(self.number, libc::F_GETFD) };
+        let is_new_pipe =
+            |stat: Stat| (stat.is_pipe() || stat.is_socket()) && stat.identity != self.replaced;
+        flags == libc::FD_CLOEXEC && file::fstat_raw(self.number).is_ok_and(is_new_pipe)
     }
 }
 

@@ -184,6 +184,10 @@ impl Stat {
         self.mode & libc::S_IFMT == libc::S_IFIFO
     }
 
+    pub fn is_socket(&self) -> bool {
+        self.mode & libc::S_IFMT == libc::S_IFSOCK
+    }
+
     pub fn is_regular(&self) -> bool {
         self.mode & libc::S_IFMT == libc::S_IFREG
     }

@@ -26,13 +26,15 @@ const GROUPS: &str = "BYTEFD_TEST_GUEST_GROUPS";
 /// A policy, and the groups that run with it.
 type Run = (&'static str, &'static str);
 
-/// Groups that need neither compilers nor clients nor the repository. All of them with the policy
-/// that kernels come with; with those that a host may choose instead, the groups that fill files.
+/// Groups that need neither compilers nor clients, and of the repository a few pages. Older kernels
+/// need more system calls than `budget` allows, and more of /proc than `pool_native` leaves. All
+/// groups run with the policy that kernels come with; with those that a host may choose instead,
+/// the groups that fill files.
 const RUNS: [Run; 5] = [
     (
         "never",
-        "wrap,reopen,scan,pool,pool_native,new_files,fill,huge,collapse,budget,map,adopt,guard,\
-         faults,rust,named,share,stream,trust,mistakes,fuzz,execution,kernel",
+        "wrap,reopen,scan,pool,new_files,fill,huge,collapse,map,adopt,guard,faults,rust,named,\
+         share,stream,trust,mistakes,fuzz,execution,kernel",
     ),
     ("within_size", "wrap,reopen,scan,fill,huge,kernel"),
     ("always", "wrap,reopen,scan,fill,huge,kernel"),

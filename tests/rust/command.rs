@@ -1,7 +1,7 @@
 //! Descriptors for one child.
 
 use std::io::Read;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::Command;
 
 use bytefd::PassFd;
@@ -62,6 +62,53 @@ pub fn a_command_that_cannot_start_says_so_whatever_was_passed() {
         let mut command = shell("true");
         command.pass_fd(bytefd::wrap(b"hello").unwrap(), number);
         assert_eq!(command.spawn().unwrap_err().raw_os_error(), Some(libc::EBADF), "{number}");
+    }
+}
+
+/// A descriptor of this content with this number, which is free.
+fn wrapped_at(number: i32, content: &[u8]) -> OwnedFd {
+    let fd = bytefd::wrap(content).unwrap();
+    if fd.as_raw_fd() == number {
+        return fd;
+    }
+    // SAFETY: touches no memory, and what it returns is new.
+    unsafe {
+        assert_eq!(libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, number), number);
+        OwnedFd::from_raw_fd(number)
+    }
+}
+
+/// std gets free numbers for the pipe by which it learns that a program could not be executed.
+pub fn a_command_that_cannot_start_says_so_whatever_was_closed() {
+    let errno = |mut command: Command| command.spawn().unwrap_err().raw_os_error().unwrap();
+    let without_program = || Command::new("/no/such/program");
+    let made: Vec<_> = (0..10).map(|_| bytefd::wrap(b"").unwrap()).collect();
+    let free: Vec<i32> = made.iter().map(|fd| fd.as_raw_fd()).collect();
+    drop(made);
+    for number in free {
+        // The number is that of the passed descriptor itself.
+        let mut command = without_program();
+        command.pass_fd(wrapped_at(number, b"hello"), number);
+        assert_eq!(errno(command), libc::ENOENT, "{number}");
+
+        // It is that of one that is passed later, under another number.
+        let mut command = without_program();
+        let (later, first) = (wrapped_at(number, b"later"), wrapped_at(100, b"first"));
+        command.pass_fd(first, number).pass_fd(later, 90);
+        assert_eq!(errno(command), libc::ENOENT, "{number}");
+
+        // Something else had it, which is closed now.
+        let closed = |mut command: Command| {
+            let (other, hello) = (wrapped_at(number, b"other"), wrapped_at(100, b"hello"));
+            command.pass_fd(hello, number);
+            drop(other);
+            command
+        };
+        let said = errno(closed(without_program()));
+        assert!([libc::ENOENT, libc::EBADF].contains(&said), "{number}: {said}");
+        let mut command = closed(shell(&format!("cat /proc/self/fd/{number}")));
+        let _no_pipe = wrapped_at(number, b"no pipe");
+        assert_eq!(output(&mut command), "hello");
     }
 }
 
