@@ -17,11 +17,11 @@ import (
 // because it may have to ask for the size.
 //
 // In a map with [MapGuard], bytes past the end of the file are EIO, also those in its last page.
-// Exception: a byte past the end that is not zero can be returned without an error, if it lies in
-// the last page and another map stored it there after the file was truncated. ReadAt assumes that
-// such a byte belongs to the file, and does not ask for the size, because the kernel sets the rest
-// of the last page to zero when it truncates a file. Without a guard, ReadAt returns what the last
-// page has after the end of the file, usually zeros, and no error.
+// Exception: if another map stores a byte other than zero in the last page after the truncation,
+// ReadAt can return it without an error. The kernel sets the rest of the last page to zero when it
+// truncates a file. So ReadAt takes a byte that is not zero as part of the file, and does not ask
+// for the size. Without a guard, ReadAt returns what the last page has after the end of the file,
+// usually zeros, and no error.
 //
 // Errors:
 //   - EFAULT if p is memory of a map, and a page of it is lost.

@@ -46,7 +46,7 @@ func (m *Map) Advise(offset, length, advice int) error {
 // Discard is [Map.Advise] for advice that loses content: MADV_FREE, MADV_REMOVE, MADV_HWPOISON,
 // MADV_GUARD_INSTALL, and with [MapPrivate] MADV_DONTNEED and MADV_DONTNEED_LOCKED. Such advice
 // applies only to pages that lie entirely within the range. If the map ends within a page, that
-// page is left alone. Discard gives other advice as Advise does.
+// page is left alone. With any other advice, Discard does the same as Advise.
 //
 // Errors are those of Advise, and EPERM for MADV_REMOVE after [Map.Share].
 func (m *Map) Discard(offset, length, advice int) error {

@@ -106,9 +106,9 @@ type poolOptions struct {
 }
 
 // PoolMaxFiles limits the number of files for reuse, lent or not. The pool has one descriptor for
-// each. The default is 64. Set fewer where RLIMIT_NOFILE is small: when descriptors run out, the
-// pool closes cached files to begin a scan, but not when a callback fails to open a file. EINVAL if
-// n is not 1 to 64.
+// each. The default is 64. Set fewer where RLIMIT_NOFILE is small, so that callbacks can open
+// files. If descriptors run out, the pool closes cached files to begin a scan, but cannot do that
+// for a callback. EINVAL if n is not 1 to 64.
 func PoolMaxFiles(n int) PoolOption { return func(o *poolOptions) { o.maxFiles = n } }
 
 // PoolIdle drops a cached file that was not lent for this time. The pool checks this only when one

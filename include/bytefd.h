@@ -831,9 +831,9 @@ typedef struct bytefd_pool_options {
     uint64_t flags;
     /**
      * Maximum number of files for reuse, lent or not: 1 to 64. The pool has one descriptor for
-     * each. The default is 64; 0 is -EINVAL. Set fewer where RLIMIT_NOFILE is small: when
-     * descriptors run out, the pool closes cached files to begin a scan, but not when a callback
-     * fails to open a file.
+     * each. The default is 64; 0 is -EINVAL. Set fewer where RLIMIT_NOFILE is small, so that
+     * callbacks can open files. If descriptors run out, the pool closes cached files to begin a
+     * scan, but cannot do that for a callback.
      */
     uint32_t max_files;
     /**

@@ -176,9 +176,9 @@ pub struct bytefd_pool_options {
     /// Must be 0.
     pub flags: u64,
     /// Maximum number of files for reuse, lent or not: 1 to 64. The pool has one descriptor for
-    /// each. The default is 64; 0 is -EINVAL. Set fewer where RLIMIT_NOFILE is small: when
-    /// descriptors run out, the pool closes cached files to begin a scan, but not when a callback
-    /// fails to open a file.
+    /// each. The default is 64; 0 is -EINVAL. Set fewer where RLIMIT_NOFILE is small, so that
+    /// callbacks can open files. If descriptors run out, the pool closes cached files to begin a
+    /// scan, but cannot do that for a callback.
     pub max_files: u32,
     /// BYTEFD_POOL_AUTO, BYTEFD_POOL_REUSE or BYTEFD_POOL_NEW_FILES. 0 (the default) means
     /// BYTEFD_POOL_AUTO.

@@ -76,9 +76,9 @@ impl PoolOptions {
     }
 
     /// Maximum number of files for reuse, cached plus lent: 1 to 64, otherwise `EINVAL`. The pool
-    /// has one descriptor for each. Set fewer where RLIMIT_NOFILE is small: when descriptors run
-    /// out, the pool closes cached files to begin a scan, but not when a callback fails to open a
-    /// file.
+    /// has one descriptor for each. Set fewer where RLIMIT_NOFILE is small, so that callbacks can
+    /// open files. If descriptors run out, the pool closes cached files to begin a scan, but cannot
+    /// do that for a callback.
     ///
     /// ```
     /// let pool = bytefd::PoolOptions::new().max_files(8).create()?;
