@@ -176,10 +176,11 @@ func WrapSizeHint(n int64) WrapOption {
 // child its own file.
 func WrapInherit() WrapOption { return withFlag(flagInherit) }
 
-// WrapSealContent leaves out F_SEAL_SEAL, so that further seals can be added. The file has exactly
-// the seals F_SEAL_WRITE, F_SEAL_GROW and F_SEAL_SHRINK (0xe). If vm.memfd_noexec is 2, the kernel
-// itself adds F_SEAL_EXEC. Only a memfd can be sealed: [BackendAuto] then means [BackendMemfd], and
-// other backends are EINVAL.
+// WrapSealContent seals content and size, as always, but not the set of seals: it leaves out
+// F_SEAL_SEAL, so that further seals can be added. The file has exactly the seals F_SEAL_WRITE,
+// F_SEAL_GROW and F_SEAL_SHRINK (0xe). If vm.memfd_noexec is 2, the kernel itself adds F_SEAL_EXEC.
+// Only a memfd can be sealed: [BackendAuto] then means [BackendMemfd], and other backends are
+// EINVAL.
 func WrapSealContent() WrapOption { return withFlag(flagSealContent) }
 
 // WrapTrustCallback makes a [Pool] lend its own descriptor of a cached file, open for reading and
