@@ -17,11 +17,9 @@ import (
 // because it may have to ask for the size.
 //
 // In a map with [MapGuard], bytes past the end of the file are EIO, also those in its last page.
-// The kernel sets the rest of the last page to zero when it truncates a file. So ReadAt takes a
-// byte there that is not zero as part of the file, and does not ask for the size. If another map
-// has stored that byte since the truncation, ReadAt therefore returns it without an error. Without
-// a guard, ReadAt returns what the last page has after the end of the file, usually zeros, and no
-// error.
+// One case is not noticed: a byte of the last page that another map has stored since the file was
+// truncated is returned without an error, unless it is zero. Without a guard, ReadAt returns what
+// the last page has after the end of the file, usually zeros, and no error.
 //
 // Errors:
 //   - EFAULT if p is memory of a map, and a page of it is lost.

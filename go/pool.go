@@ -63,10 +63,10 @@ import (
 //     a socket or pipe calls one of these. From Linux 6.6 on, splice and sendfile copy the bytes,
 //     because the lent descriptor has O_DIRECT, unless the callback clears that flag. In spite of
 //     O_DIRECT, reads need no alignment.
-//   - What gives an open file later: an O_PATH descriptor, and for root a file handle
-//     (open_by_handle_at(2)) or a mark of fanotify(7), whose events bring descriptors. Reads
-//     through such a file are never detected. A change through it is detected only after the scan
-//     in which it was made; the pool then drops the file.
+//   - Things that are not an open file, but from which one can be had later: an O_PATH descriptor,
+//     and for root a file handle (open_by_handle_at(2)) or a mark of fanotify(7), whose events
+//     bring descriptors. Reads through such a file are never detected. A change through it is
+//     detected only after the scan in which it was made; the pool then drops the file.
 //   - The pool's own descriptors, whose numbers are in /proc/self/fd.
 //   - Pages of a mapping for writing that the callback has pinned, for example as registered
 //     buffers of io_uring. Only a privileged callback can map the file for writing unseen. Others

@@ -88,8 +88,8 @@ func (f *TempFile) Path() string {
 	return f.path
 }
 
-// Close removes the file, its directory, and what the client has put beside it. A second Close does
-// nothing and returns nil.
+// Close removes the file and its directory, with everything that other code has put there. A second
+// Close does nothing and returns nil.
 //
 // Errors: EXDEV if a file system is mounted in the directory, which then stays. Others of unlink(2)
 // and rmdir(2).
