@@ -17,9 +17,9 @@ import (
 // because it may have to ask for the size.
 //
 // In a map with [MapGuard], bytes past the end of the file are EIO, also those in its last page.
-// One case is not noticed: a byte of the last page that another map has stored since the file was
-// truncated is returned without an error, unless it is zero. Without a guard, ReadAt returns what
-// the last page has after the end of the file, usually zeros, and no error.
+// There is one exception: if something has stored a byte other than zero there through another map
+// since the file was truncated, ReadAt returns that byte and no error. Without a guard, ReadAt
+// returns what the last page has after the end of the file, usually zeros, and no error.
 //
 // Errors:
 //   - EFAULT if p is memory of a map, and a page of it is lost.

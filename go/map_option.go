@@ -140,8 +140,8 @@ func MapHugePages() MapOption { return withMapFlag(mapHugePages) }
 //   - A lost page stays zeros, even if the file grows again. Each replacement may need a mapping of
 //     its own (vm.max_map_count). To need fewer, a fault past the end of the file also replaces
 //     pages that follow, and their number doubles at each fault; they too stay zeros. If the
-//     storage fails, only the page itself is replaced. If no mapping is left, the Go runtime
-//     handles the fault.
+//     storage fails, only the page itself is replaced. If the process has reached vm.max_map_count,
+//     the page cannot be replaced, and the Go runtime handles the fault.
 //   - The handler for SIGBUS serves the whole process. Each new guarded map installs it in front of
 //     the handler of the Go runtime or of C code, unless it is in front already. The call that
 //     makes the map returns EBUSY if other threads replace the handler again each time.

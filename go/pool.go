@@ -35,11 +35,11 @@ import (
 //   - [PoolReuse]: a cached file of mode 0400. The callback gets a descriptor of it that is open
 //     for reading only. Before the pool lends the file again, the kernel must prove that nobody
 //     else has it open or mapped, by a write lease (fcntl(2)). Its length, mode, owner, times and
-//     attributes must also be as before. Otherwise the pool drops the file and counts it. A
-//     callback can keep a duplicate, a mapping, a reopened descriptor, or a child that has the
-//     file. It then keeps that file, whose content does not change. A scan does not see content of
-//     an earlier one, not even past the end. The warning below lists what the proof does not
-//     detect.
+//     attributes must also be as before. Otherwise the pool drops the file and counts it. If a
+//     callback keeps a duplicate, a mapping or a reopened descriptor, or leaves a child that has
+//     the file, the pool does not use that file again. What was kept goes on showing the content of
+//     that scan. A scan does not see content of an earlier one, not even past the end. The warning
+//     below lists what the proof does not detect.
 //   - [PoolAuto], the default: a cached file or, from 64 KiB on, a new file where that costs less
 //     on this host. It promises what PoolReuse promises.
 //   - PoolReuse or PoolAuto with [WrapTrustCallback]: the pool's own descriptor of a cached file,

@@ -43,8 +43,9 @@ func ShmWrite() ShmOption { return func(o *shmOptions) { o.write = true } }
 // garbage collector frees its [Shm], unless a duplicate or a mapping is left.
 //
 // The full name begins with "bytefd-owned.", which the library adds to every name that is given
-// with this option. Other processes can open the object by its full name ([Shm.Name]), without this
-// option. A sweep does not see them.
+// with this option. Other processes can open the object without this option, by its full name
+// ([Shm.Name]). Sweep does not count such a process: it can remove the name while the process has
+// the object open.
 func ShmOwned() ShmOption { return func(o *shmOptions) { o.owned = true } }
 
 // ShmAnyOwner opens an object that belongs to any user. Without it an object is EPERM unless its

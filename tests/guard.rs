@@ -87,6 +87,7 @@ tests![
     where_nothing_was_done_a_fault_kills,
     a_map_that_is_not_guarded_kills_as_ever,
     a_handler_from_before_gets_what_is_not_guarded,
+    interrupted_calls_are_restarted_if_they_were_without_a_guard,
     a_handler_from_before_is_told_where_and_why,
     a_handler_that_is_reset_runs_once,
     a_handler_from_before_has_the_signals_blocked_that_it_asked_for,

@@ -185,6 +185,7 @@ pub mod native {
         // vandals
         callbacks_that_change_the_file_through_a_description_of_their_own_disturb_nobody,
         a_mode_that_a_callback_sets_does_not_stay,
+    a_mode_that_is_set_between_scans_does_not_stay,
         seals_cannot_be_added,
         a_callback_may_close_the_number,
         a_number_the_callback_gave_to_another_file_stays_that_file,

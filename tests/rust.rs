@@ -49,6 +49,7 @@ tests![
     spare_room_is_written_in_place,
     counting_more_than_was_spare_panics_and_counts_nothing,
     more_than_there_can_be_is_an_error_and_the_writer_goes_on,
+    bytes_that_a_guard_has_replaced_are_not_written,
     a_writer_works_where_so_much_address_space_cannot_be_kept,
     a_writer_past_the_file_size_limit_says_so_and_keeps_what_it_has,
     sealing_beside_forks_neither_fails_nor_loses,

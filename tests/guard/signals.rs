@@ -3,6 +3,7 @@
 //! nothing.
 
 use std::ffi::{CString, c_char, c_int, c_void};
+use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::ptr::{null, null_mut};
@@ -121,6 +122,51 @@ pub fn a_handler_from_before_gets_what_is_not_guarded() {
         assert_eq!(after(prepare, || {}), End::Exited(0), "not for a guarded page");
         assert_eq!(after(prepare, lose_a_page_that_is_not_guarded), End::Exited(HANDLED));
     }
+}
+
+/// The write end of a pipe.
+static PIPE: AtomicI32 = AtomicI32::new(-1);
+
+/// Ends a read that signals do not interrupt.
+extern "C" fn write_at_the_third(_: c_int) {
+    if CALLS.fetch_add(1, SeqCst) == 2 {
+        // SAFETY: one byte, which exists.
+        unsafe { libc::write(PIPE.load(SeqCst), c"x".as_ptr().cast(), 1) };
+    }
+}
+
+/// Reads from a pipe while signals come, after this was done about them. What read(2) answers.
+fn read_among_signals(handler: usize, flags: c_int) -> End {
+    after(doing(handler, flags, &[]), || {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        PIPE.store(writer.as_raw_fd(), SeqCst);
+        if handler == libc::SIG_IGN {
+            std::thread::spawn(move || {
+                std::thread::sleep(std::time::Duration::from_millis(100));
+                (&writer).write_all(b"x").expect("written");
+            });
+        }
+        let every = libc::timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+        // SAFETY: zeros are a valid sigevent; the timer ends with this process. A byte for the read.
+        unsafe {
+            let mut event: libc::sigevent = std::mem::zeroed();
+            (event.sigev_notify, event.sigev_signo) = (libc::SIGEV_SIGNAL, libc::SIGBUS);
+            let mut timer = std::mem::zeroed();
+            assert_eq!(libc::timer_create(libc::CLOCK_MONOTONIC, &mut event, &mut timer), 0);
+            let times = libc::itimerspec { it_interval: every, it_value: every };
+            assert_eq!(libc::timer_settime(timer, 0, &times, null_mut()), 0);
+            let read = libc::read(reader.as_raw_fd(), (&mut 0u8 as *mut u8).cast(), 1);
+            let errno = std::io::Error::last_os_error().raw_os_error().expect("an errno");
+            libc::_exit(if read == -1 { errno } else { HANDLED });
+        }
+    })
+}
+
+pub fn interrupted_calls_are_restarted_if_they_were_without_a_guard() {
+    let handler = write_at_the_third as *const () as usize;
+    assert_eq!(read_among_signals(handler, 0), End::Exited(libc::EINTR));
+    assert_eq!(read_among_signals(handler, libc::SA_RESTART), End::Exited(HANDLED));
+    assert_eq!(read_among_signals(libc::SIG_IGN, 0), End::Exited(HANDLED));
 }
 
 static CODE: AtomicI32 = AtomicI32::new(0);

@@ -1,7 +1,8 @@
 //! Callbacks that change what they were lent, through a description of their own or by its number.
 //! Later scans are right.
 
-use std::os::fd::{FromRawFd, IntoRawFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
+use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 
@@ -110,6 +111,25 @@ pub fn a_mode_that_a_callback_sets_does_not_stay() {
         // SAFETY: touches no memory.
         assert_eq!(unsafe { libc::fchmod(fd, 0) }, 0);
     });
+}
+
+/// Who keeps the path alone can change the mode of a cached file, which then is not lent again.
+pub fn a_mode_that_is_set_between_scans_does_not_stay() {
+    if !has_memfd() {
+        return;
+    }
+    let pool = Pool::new(PLENTY);
+    for round in 1..5 {
+        let mut path = None;
+        pool.scan(b"hello", |fd| {
+            check(fd, b"hello");
+            path = Some(open_again(fd, libc::O_PATH));
+        });
+        let path = format!("/proc/self/fd/{}", path.as_ref().expect("opened").as_raw_fd());
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666)).expect("another");
+        pool.scan(b"hello", |fd| check(fd, b"hello"));
+        assert_eq!(pool.counts().dropped, round, "the file of mode 0666");
+    }
 }
 
 pub fn an_owner_that_a_callback_sets_does_not_stay() {

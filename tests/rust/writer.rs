@@ -133,6 +133,26 @@ pub fn more_than_there_can_be_is_an_error_and_the_writer_goes_on() {
     check(writer, b"hello world");
 }
 
+/// Lost bytes are not zeros, even if a guard shows them so.
+pub fn bytes_that_a_guard_has_replaced_are_not_written() {
+    let Some(mut writer) = writer() else { return };
+    let file = tempfile::tempfile().unwrap();
+    file.set_len(10_000).unwrap();
+    let map = bytefd::MapOptions::new().guard(true).map_fd(&file).unwrap();
+    file.set_len(0).unwrap();
+    // SAFETY: lost pages read zero in a guarded map.
+    let lost = unsafe { map.as_slice() };
+    assert_eq!(lost[0], 0);
+    // The second write finds room that the first has left.
+    for before in [0, 5] {
+        writer.write_all(&b"hello"[..before]).unwrap();
+        let error = writer.write(&lost[..10]).unwrap_err();
+        let error = error.get_ref().and_then(|error| error.downcast_ref::<bytefd::Error>());
+        assert_eq!(error.map(bytefd::Error::errno), Some(libc::EFAULT));
+        assert_eq!(writer.as_slice(), &b"hello"[..before]);
+    }
+}
+
 pub fn a_writer_works_where_so_much_address_space_cannot_be_kept() {
     let bytes = pattern((9 << 20) + 1);
     let Some(unlimited) = writer() else { return };
