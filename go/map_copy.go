@@ -24,10 +24,10 @@ import (
 // Errors:
 //   - EFAULT if p is memory of a map, and a page of it is lost.
 //   - EINVAL if off is negative.
-//   - EIO if a byte is in the map but not in the file, because another process truncated the file.
-//     Without a guard this is detected only if the byte's page lies entirely past the end of the
-//     file. Also if storage fails, or if [Map.Protect] forbids reading. The bytes before it are in
-//     p, and n counts them.
+//   - EIO if a byte cannot be read: another process truncated the file before that byte, storage
+//     fails, or [Map.Protect] forbids reading. The bytes before that byte are in p, and n counts
+//     them. Without a guard, truncation is detected only if the byte's page lies entirely past the
+//     end of the file.
 //
 // After Close the error is os.ErrClosed.
 func (m *Map) ReadAt(p []byte, off int64) (n int, err error) {
@@ -73,10 +73,10 @@ func (m *Map) ReadAt(p []byte, off int64) (n int, err error) {
 //   - EFAULT if p is memory of a map, and a page of it is lost, also if [MapGuard] has replaced the
 //     page.
 //   - EINVAL if off is negative.
-//   - EIO if a byte is in the map but not in the file, because another process truncated the file.
-//     Without a guard this is detected only if the byte's page lies entirely past the end of the
-//     file. Also if the storage has no room ([MapNoReserve]) or fails, or if [Map.Protect] forbids
-//     writing. The bytes before it are written, and n counts them.
+//   - EIO if a byte cannot be written: another process truncated the file before that byte, the
+//     storage has no room ([MapNoReserve]) or fails, or [Map.Protect] forbids writing. The bytes
+//     before that byte are written, and n counts them. Without a guard, truncation is detected only
+//     if the byte's page lies entirely past the end of the file.
 //   - ENXIO if p does not fit entirely into the map. Nothing is written.
 //
 // After Close the error is os.ErrClosed.

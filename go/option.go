@@ -119,8 +119,8 @@ func WrapWritable() WrapOption { return withFlag(flagWritable) }
 func WrapReadOnly() WrapOption { return withFlag(flagReadOnly) }
 
 // WrapExecutable makes a file that can be executed, of mode 0500. Without this option execve(2) of
-// the file is refused; a PROT_EXEC mapping still works. On Linux 6.3 and later a seal
-// (F_SEAL_EXEC) makes the refusal permanent, except with [WrapWritable] or [WrapSealContent].
+// the file is refused; a PROT_EXEC mapping still works. On Linux 6.3 and later a seal (F_SEAL_EXEC)
+// makes the refusal permanent. [WrapWritable] and [WrapSealContent] leave that seal out.
 //
 // A script needs [WrapInherit] too: its interpreter opens the script after close-on-exec has taken
 // effect.
