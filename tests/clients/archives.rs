@@ -19,7 +19,7 @@ const GZDOPEN: Client = Client {
     reads_from: From::Offset,
     closes: Closes::Client,
     leaves: Leaves::End,
-    ..Client::new("zlib_gzdopen", "gzdopen", gunzip)
+    ..Client::of_a_library("zlib_gzdopen", "gzdopen", gunzip)
 };
 
 functions! { "libz.so.1";
@@ -70,7 +70,7 @@ const LIBARCHIVE: Client = Client {
     file: tar,
     reads_from: From::Offset,
     leaves: Leaves::Anywhere,
-    ..Client::new("libarchive", "archive_read_open_fd", first_entry)
+    ..Client::of_a_library("libarchive", "archive_read_open_fd", first_entry)
 };
 
 functions! { "libarchive.so.13";

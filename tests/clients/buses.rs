@@ -16,7 +16,8 @@ use super::load::functions;
 use crate::support::hosts;
 
 clients![
-    SD_BUS, CLAMD;
+    SD_BUS, CLAMD; ;
+    alone:
     libsystemd_refuses_a_file_whose_set_of_seals_is_closed ["libsystemd.so.0"],
 ];
 
@@ -59,7 +60,7 @@ const SD_BUS: Client = Client {
     way: Way::Writable,
     adds: 0xf,
     pipe: Pipe::Fails,
-    ..Client::new("sd_bus", "sd_bus_message_append_array_memfd", array_of_a_message)
+    ..Client::of_a_library("sd_bus", "sd_bus_message_append_array_memfd", array_of_a_message)
 };
 
 /// What an array has that is the file. No bus is needed: the message is never sent.

@@ -120,6 +120,17 @@ impl Client {
         }
     }
 
+    /// The same for a function of a library that is loaded for it. In a process of its own, because
+    /// libraries have threads that stay, handlers of signals (YARA's also gets SIGBUS of a guarded
+    /// map in another thread), and what they do when the process ends.
+    pub const fn of_a_library(
+        name: &'static str,
+        call: &'static str,
+        answer: fn(&Lent) -> Answer,
+    ) -> Client {
+        Client { alone: true, ..Client::new(name, call, answer) }
+    }
+
     pub fn check(&self) {
         if !hosts::has_memfd()
             && matches!(self.way, Way::Executable | Way::Writable | Way::FourSeals)

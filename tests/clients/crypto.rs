@@ -23,7 +23,7 @@ const OPENSSL_KEY: Client = Client {
     file: key_below_comments,
     expected: |_| PEM.1.clone(),
     of_nothing: Err("no key"),
-    ..Client::new("openssl_key", "SSL_CTX_use_PrivateKey_file(PATH)", ssl_key)
+    ..Client::of_a_library("openssl_key", "SSL_CTX_use_PrivateKey_file(PATH)", ssl_key)
 };
 
 const OPENSSL_PKEY: Client = Client {

@@ -34,7 +34,7 @@ const TIFF: Client = Client {
     pipe: Pipe::Fails,
     closes: Closes::ClientOnSuccess,
     leaves: Leaves::Anywhere,
-    ..Client::new("libtiff", "TIFFFdOpen", pixels)
+    ..Client::of_a_library("libtiff", "TIFFFdOpen", pixels)
 };
 
 functions! { "libtiff.so.6|libtiff.so.5";
@@ -199,8 +199,7 @@ const DLOPEN: Client = Client {
     expected: |_| b"42".to_vec(),
     of_nothing: Err("file too short"),
     pipe: Pipe::Untried,
-    alone: true,
-    ..Client::new("dlopen", "dlopen(PATH)", |lent| {
+    ..Client::of_a_library("dlopen", "dlopen(PATH)", |lent| {
         load(&lent.path()).map(|(_, answer)| answer.to_string().into_bytes())
     })
 };

@@ -14,12 +14,10 @@ use crate::support::fd;
 
 clients![GDBUS];
 
-/// Its threads stay, so it runs in processes of its own.
 const GDBUS: Client = Client {
     needs: &["libgio-2.0.so.0"],
     pipe: Pipe::Untried,
-    alone: true,
-    ..Client::new("gdbus", "g_unix_fd_list_append", sent)
+    ..Client::of_a_library("gdbus", "g_unix_fd_list_append", sent)
 };
 
 functions! { "libgio-2.0.so.0";

@@ -11,7 +11,8 @@ use crate::support::abi::{self, AUTO, Error};
 use crate::support::{fd, tools};
 
 clients![
-    LIBMAGIC, YARA, GLIB_MAPPED_FILE, ELF_READ, ELF_MMAP;
+    LIBMAGIC, YARA, GLIB_MAPPED_FILE, ELF_READ, ELF_MMAP; ;
+    alone:
     libmagic_recognises_a_descriptor_lent_by_scan_bytes ["libmagic.so.1"],
     libmagic_says_less_of_an_elf_file_in_memory_than_behind_a_descriptor ["libmagic.so.1"],
 ];
@@ -26,7 +27,9 @@ const LIBMAGIC: Client = Client {
     of_nothing: Ok("application/x-empty"),
     reads_from: From::Offset,
     leaves: Leaves::Anywhere,
-    ..Client::new("libmagic", "magic_descriptor", |lent| Ok(magic(lent.number()).into_bytes()))
+    ..Client::of_a_library("libmagic", "magic_descriptor", |lent| {
+        Ok(magic(lent.number()).into_bytes())
+    })
 };
 
 /// The header of a picture of 16 by 16 points; enough to be recognised.
@@ -122,7 +125,7 @@ const YARA: Client = Client {
     file: |payload| [payload, b"bytefd!"].concat(),
     expected: |_| b"found".to_vec(),
     pipe: Pipe::Silent,
-    ..Client::new("yara", "yr_rules_scan_fd", yara)
+    ..Client::of_a_library("yara", "yr_rules_scan_fd", yara)
 };
 
 functions! { "libyara.so.9|libyara.so.10";
@@ -186,7 +189,7 @@ fn yara(lent: &Lent) -> Answer {
 const GLIB_MAPPED_FILE: Client = Client {
     needs: &["libglib-2.0.so.0"],
     pipe: Pipe::Fails,
-    ..Client::new("glib_mapped_file", "g_mapped_file_new_from_fd", mapped_file)
+    ..Client::of_a_library("glib_mapped_file", "g_mapped_file_new_from_fd", mapped_file)
 };
 
 functions! { "libglib-2.0.so.0";
@@ -223,7 +226,7 @@ const ELF_READ: Client = Client {
     file: object,
     of_nothing: Err("not an object"),
     pipe: Pipe::Fails,
-    ..Client::new("elf_begin_read", "elf_begin(ELF_C_READ)", |lent| data_section(lent, 1))
+    ..Client::of_a_library("elf_begin_read", "elf_begin(ELF_C_READ)", |lent| data_section(lent, 1))
 };
 
 const ELF_MMAP: Client = Client {
