@@ -8,6 +8,7 @@
 #   make test-musl          calls every function from C, linked statically with musl, on x86_64 and arm64
 #   make test-targets       calls them with glibc on s390x, which stores the highest byte first; checks that 32 bits fail
 #   make inject             causes every fault at every system call of every exported function (minutes)
+#   make inject-kernels     causes a part of these faults on Linux 5.10, 6.1 and 6.12 (an hour)
 #   make soak [ROUNDS=20]   repeats tests that are random or wait for a coincidence, ROUNDS times as often
 #   make fuzz [ROUNDS=20]   tries random options, map operations, control messages, names and lines of /proc/self/maps
 #   make sanitize           runs AddressSanitizer and ThreadSanitizer over the core, with the nightly compiler
@@ -36,7 +37,7 @@ CC    ?= cc
 directories = PREFIX='$(PREFIX)' BINDIR='$(BINDIR)' LIBDIR='$(LIBDIR)' INCLUDEDIR='$(INCLUDEDIR)' MANDIR='$(MANDIR)' \
 	DESTDIR='$(DESTDIR)'
 
-.PHONY: all demo check test test-kernels inject soak fuzz sanitize miri mutants lib go-module header abi install uninstall bench clean test-msrv test-arm64 test-musl test-targets
+.PHONY: all demo check test test-kernels inject inject-kernels soak fuzz sanitize miri mutants lib go-module header abi install uninstall bench clean test-msrv test-arm64 test-musl test-targets
 
 all: lib
 
@@ -91,6 +92,10 @@ test-arm64 test-musl test-targets: test-%:
 inject fuzz sanitize:
 	scripts/packages test
 	ROUNDS=$(ROUNDS) scripts/checks $@
+
+inject-kernels:
+	scripts/packages kernels
+	scripts/checks $@
 
 soak:
 	scripts/packages test

@@ -39,7 +39,12 @@ fn the_suite_holds_on(release: &str) {
     };
     let said = machine.boot(&initramfs::with_this_program());
     match guest::passed(&guest::runs(), &said) {
-        Ok(count) => println!("Linux {release}: {count} tests passed"),
+        Ok(count) => {
+            println!("Linux {release}: {count} tests passed");
+            // Figures for the page of checks.
+            let figures = said.lines().filter(|line| line.starts_with("inject: "));
+            figures.for_each(|line| println!("Linux {release}: {line}"));
+        }
         Err(problem) => panic!("{problem}\n{said}"),
     }
 }

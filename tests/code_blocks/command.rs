@@ -36,6 +36,7 @@ pub const NOT_RUN: &[(&str, &str)] = &[
     ("make test-musl", "the group musl is what it runs"),
     ("make test-targets", "the group targets is what it runs"),
     ("make inject", "minutes"),
+    ("make inject-kernels", "an hour"),
     ("make soak", "hours"),
     ("make soak ROUNDS=20", "hours"),
     ("make fuzz", "minutes; the group fuzz tries fewer inputs"),
