@@ -147,7 +147,7 @@ fn read_among_signals(handler: usize, flags: c_int) -> End {
             });
         }
         let every = libc::timespec { tv_sec: 0, tv_nsec: 10_000_000 };
-        // SAFETY: zeros are a valid sigevent; the timer ends with this process. A byte for the read.
+        // SAFETY: zeros are a valid sigevent, the timer ends with this process, a byte is read.
         unsafe {
             let mut event: libc::sigevent = std::mem::zeroed();
             (event.sigev_notify, event.sigev_signo) = (libc::SIGEV_SIGNAL, libc::SIGBUS);
