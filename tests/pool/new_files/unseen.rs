@@ -52,7 +52,11 @@ fn state() -> Vec<String> {
             "Gid",
             "Groups",
             "Threads",
-            "Sig",
+            // Not SigQ, which counts signals of all processes of this user.
+            "SigPnd",
+            "SigBlk",
+            "SigIgn",
+            "SigCgt",
             "Shd",
             "Cap",
             "NoNewPrivs",
