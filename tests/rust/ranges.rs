@@ -3,7 +3,7 @@
 
 use std::io::Write;
 use std::ops::{Bound, RangeBounds};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::Ordering::SeqCst;
 
 use bytefd::{Access, Advice, Discard, Flush, Map, MapOptions, MapWriter, Protection};
@@ -151,7 +151,10 @@ pub fn sealed_bytes_are_owned_shared_and_become_a_descriptor() {
         scope.spawn(|| assert_eq!(&sealed[..], b"hello"));
         scope.spawn(|| assert_eq!(std::fs::read(bytefd::path(sealed.as_fd())).unwrap(), b"hello"));
     });
+    let number = sealed.as_raw_fd();
+    assert_eq!(number, sealed.as_fd().as_raw_fd());
     let fd: OwnedFd = sealed.into();
+    assert_eq!(fd.as_raw_fd(), number);
     assert_eq!(std::fs::read(bytefd::path(&fd)).unwrap(), b"hello");
     let mut writer = MapWriter::default();
     writer.write_all(b"hello").unwrap();
