@@ -32,7 +32,7 @@
 // its mode is 0400. The descriptor is close-on-exec.
 //
 // The file is a memfd with the seals F_SEAL_WRITE, F_SEAL_GROW, F_SEAL_SHRINK and F_SEAL_SEAL:
-// nobody can change its content or its size any more. Linux 6.3 and later also seal it against
+// no process can change its content or its size any more. Linux 6.3 and later also seal it against
 // execve(2). The descriptor is open for reading and writing (O_RDWR), but every write fails with
 // EPERM. Before Linux 6.7 it is open for reading only.
 //

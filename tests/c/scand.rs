@@ -224,7 +224,7 @@ fn state(process: i32) -> Option<char> {
     stat(&process.to_string())?[0].chars().next()
 }
 
-/// Whether processes have ended; somebody else may still have to wait for them.
+/// Whether processes have ended. Their parent may still have to wait for them.
 fn have_ended(processes: &[i32]) -> bool {
     processes.iter().all(|process| state(*process).is_none_or(|state| state == 'Z'))
 }

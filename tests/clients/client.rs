@@ -120,9 +120,9 @@ impl Client {
         }
     }
 
-    /// The same for a function of a library that is loaded for it. In a process of its own, because
-    /// libraries have threads that stay, handlers of signals (YARA's also gets SIGBUS of a guarded
-    /// map in another thread), and what they do when the process ends.
+    /// A function of a library that the test loads. It runs in a process of its own, because
+    /// libraries start threads that stay, run destructors when the process ends, and handle signals
+    /// of all threads: YARA handles SIGBUS while it scans.
     pub const fn of_a_library(
         name: &'static str,
         call: &'static str,

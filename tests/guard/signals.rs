@@ -135,7 +135,8 @@ extern "C" fn write_at_the_third(_: c_int) {
     }
 }
 
-/// Reads from a pipe while signals come, after this was done about them. What read(2) answers.
+/// Reads from a pipe while signals come, after this was done about them. The child exits with the
+/// errno of read(2), or with HANDLED if it read.
 fn read_among_signals(handler: usize, flags: c_int) -> End {
     after(doing(handler, flags, &[]), || {
         let (reader, writer) = std::io::pipe().expect("a pipe");

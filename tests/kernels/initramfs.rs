@@ -30,7 +30,6 @@ pub fn with_this_program() -> Vec<u8> {
             archive.add_file(&library, &library);
         }
     }
-    archive.add_pages();
     archive.finish()
 }
 
@@ -49,7 +48,6 @@ pub fn of_another_machine(programs: &[(String, PathBuf)], debian: &Path, objcopy
     for folder in ["lib", "usr/lib"] {
         archive.add_libraries(&debian.join(folder), &Path::new("/").join(folder));
     }
-    archive.add_pages();
     archive.finish()
 }
 
@@ -97,7 +95,7 @@ impl Archive {
         }
     }
 
-    /// Where this program looks for them.
+    /// Adds the pages where this program looks for them.
     fn add_pages(&mut self) {
         for page in PAGES.map(|page| tools::repository().join(page)) {
             if page.is_dir() {
@@ -152,6 +150,7 @@ impl Archive {
     }
 
     fn finish(mut self) -> Vec<u8> {
+        self.add_pages();
         self.add(Path::new("TRAILER!!!"), 0, &[]);
         self.bytes
     }

@@ -86,7 +86,7 @@ pub fn whole_pages_go_and_what_is_around_stays() {
     }
 }
 
-/// What is beside the map's bytes in its first and its last page is nobody else's.
+/// The first and the last page belong to the map, also where the map does not fill them.
 pub fn the_pages_at_both_ends_go_as_a_whole() {
     let page = page_size();
     let file = fd::wrap_with(&pattern(3 * page), 0, AUTO).expect("a descriptor");

@@ -113,7 +113,8 @@ pub fn a_mode_that_a_callback_sets_does_not_stay() {
     });
 }
 
-/// Who keeps the path alone can change the mode of a cached file, which then is not lent again.
+/// A callback that keeps an O_PATH descriptor can change the mode of a cached file. The pool then
+/// drops the file.
 pub fn a_mode_that_is_set_between_scans_does_not_stay() {
     if !has_memfd() {
         return;
