@@ -3,7 +3,10 @@
 
 mod changes;
 mod copies;
+mod disposition;
 mod forks;
+mod handlers_afterwards;
+mod handlers_before;
 mod lost;
 mod memory;
 mod runs;
@@ -13,6 +16,8 @@ mod threads;
 use changes::*;
 use copies::*;
 use forks::*;
+use handlers_afterwards::*;
+use handlers_before::*;
 use lost::*;
 use runs::*;
 use signals::*;
@@ -83,23 +88,25 @@ tests![
     a_bad_buffer_is_efault_or_a_signal_if_the_map_is_guarded,
     a_copy_by_a_thread_that_blocks_the_signal_is_no_signal,
     a_copy_after_the_program_has_put_another_handler_in_place_is_no_signal,
-    // signals: what is done about them concerns the whole process
+    // handlers_before: what is done about SIGBUS concerns the whole process
     where_nothing_was_done_a_fault_kills,
     a_map_that_is_not_guarded_kills_as_ever,
     a_handler_from_before_gets_what_is_not_guarded,
-    interrupted_calls_are_restarted_if_they_were_without_a_guard,
     a_handler_from_before_is_told_where_and_why,
     a_handler_that_is_reset_runs_once,
     a_handler_from_before_has_the_signals_blocked_that_it_asked_for,
+    a_handler_that_reports_and_dies_does_so_only_for_what_is_not_guarded,
+    rusts_own_handlers_see_what_is_theirs,
+    // handlers_afterwards
     a_handler_from_afterwards_that_passes_on_changes_nothing,
     the_guard_is_back_in_place_at_the_next_map,
     handlers_that_pass_on_to_each_other_come_to_an_end,
     copies_of_the_library_pass_on_to_each_other_and_come_to_an_end,
     a_handler_that_resets_the_signal_ends_no_guard,
     a_guard_that_cannot_be_in_place_is_refused,
+    // signals
+    interrupted_calls_are_restarted_if_they_were_without_a_guard,
     a_fault_that_zeros_do_not_mend_goes_on,
-    a_handler_that_reports_and_dies_does_so_only_for_what_is_not_guarded,
-    rusts_own_handlers_see_what_is_theirs,
     a_thread_that_blocks_the_signal_is_not_saved,
     the_handler_runs_on_an_alternate_stack_and_keeps_errno,
 ];
