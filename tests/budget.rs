@@ -1,4 +1,4 @@
-//! System calls of one call, counted by ptrace(2): speed cannot rot unseen.
+//! Counts the system calls of one call with ptrace(2), so that a slowdown is noticed.
 
 use std::ffi::{c_int, c_long, c_void};
 use std::os::fd::AsRawFd;
@@ -19,13 +19,14 @@ tests![;
     trusted_scans_stay_within_their_budget,
     large_files_cost_a_few_calls_for_each_huge_page,
     messages_stay_within_their_budget,
+    copies_out_of_and_into_maps_stay_within_their_budget,
 ];
 
-/// Stands before and after what is counted.
+/// Marks the beginning and the end of what is counted.
 const MARK: c_long = libc::SYS_getppid;
 
-/// The system calls of `call`, in a child in which it has run often enough to have asked the kernel
-/// all it wants to know. `prepare` runs in the child first.
+/// Returns the system calls of `call`, in a child that has run it often enough to finish all probes
+/// of the kernel. `prepare` runs in the child first.
 fn calls<T>(prepare: impl FnOnce() -> T, call: impl Fn(&T)) -> Vec<c_long> {
     // SAFETY: this process has one thread, so the child may do what it likes; it leaves by _exit.
     let child = unsafe { libc::fork() };
@@ -117,12 +118,15 @@ fn name(number: c_long) -> String {
         (libc::SYS_getsockopt, "getsockopt"),
         (libc::SYS_sendmsg, "sendmsg"),
         (libc::SYS_recvmsg, "recvmsg"),
+        (libc::SYS_process_vm_readv, "process_vm_readv"),
+        (libc::SYS_rt_sigaction, "rt_sigaction"),
+        (libc::SYS_rt_sigprocmask, "rt_sigprocmask"),
     ];
     let known = NAMES.iter().find(|(known, _)| *known == number);
     known.map_or_else(|| format!("number {number}"), |(_, name)| (*name).into())
 }
 
-/// At most `budget` calls, or a message that names them all.
+/// Asserts that there are at most `budget` calls. A failure names them all.
 fn hold(what: &str, budget: usize, calls: &[c_long]) {
     let names = calls.iter().map(|number| name(*number)).collect::<Vec<_>>().join(", ");
     assert!(
@@ -152,7 +156,7 @@ fn scan(bytes: &[u8], options: &WrapOptions) {
     assert_eq!(status, 0);
 }
 
-/// The close that follows is not the library's.
+/// Returns the system calls of the library, without the close(2) of the test.
 fn wrap(bytes: &[u8], flags: u64) -> Vec<c_long> {
     let options = WrapOptions { flags, ..WrapOptions::default() };
     let mut seen = calls(
@@ -174,7 +178,7 @@ fn wrap(bytes: &[u8], flags: u64) -> Vec<c_long> {
     seen
 }
 
-/// Budgets are those of hosts that have everything.
+/// Returns whether this host lacks something. Budgets are for hosts that have everything.
 fn is_poor() -> bool {
     !has_memfd()
 }
@@ -220,7 +224,7 @@ fn scanning_stays_within_its_budget() {
     if is_poor() {
         return;
     }
-    // What a wrap needs, fstat before and after the callback, close.
+    // The calls of a wrap, fstat before and after the callback, close.
     for size in [64, 4096, 65_536] {
         let bytes = vec![1; size];
         let seen = calls(WrapOptions::default, |options| scan(&bytes, options));
@@ -233,9 +237,9 @@ fn scanning_with_a_pool_stays_within_its_budget() {
         return;
     }
     // Three fcntl for the proof, fstat; ioctl, which says that the bytes are anonymous memory;
-    // openat; fstat and close. No more for larger ones: nothing is written, mapped or allocated any
-    // more. Kernels that say nothing (before 6.11) write, after the limit, and fstat again; before
-    // 6.13 flistxattr.
+    // openat; fstat and close. Larger files need no more: nothing is written, mapped or allocated
+    // any more. Kernels whose ioctl says nothing (before 6.11) write, after the limit, and fstat
+    // again. Kernels before 6.13 also need flistxattr.
     let more = if tells_anonymous_memory() { 0 } else { 2 } + usize::from(!shows_each_change());
     for size in [1, 64, 4096, 65_536, 1 << 20, 4 << 20] {
         let bytes = vec![1; size];
@@ -267,8 +271,8 @@ fn trusted_scans_stay_within_their_budget() {
     hold("trusted scan_bytes, a byte more than before", 6 + more, &seen);
 }
 
-/// The size, a reservation and its end; then for each huge page: its first bytes, a mapping, the
-/// advice, and the rest.
+/// The library sets the size, and reserves and frees address space. For each huge page it writes
+/// the first bytes, maps the page, gives the advice, and writes the rest.
 fn large_files_cost_a_few_calls_for_each_huge_page() {
     if is_poor() {
         return;
@@ -287,8 +291,9 @@ fn large_files_cost_a_few_calls_for_each_huge_page() {
     }
 }
 
-/// The family of the socket and the message; for each descriptor that is checked its access mode,
-/// its seals and its length. A timeout costs nothing unless the call waits.
+/// The library asks for the family of the socket, and transfers the message. For each descriptor
+/// that it checks, it asks for the access mode, the seals and the length. A timeout costs nothing
+/// unless the call waits.
 fn messages_stay_within_their_budget() {
     use crate::support::share::{KINDS, pair, receive_with, send_with};
     let file = &crate::support::fd::wrap_with(b"hello", 0, AUTO).expect("a descriptor");
@@ -303,7 +308,7 @@ fn messages_stay_within_their_budget() {
                 || (),
                 |()| {
                     send();
-                    // What is not received fills the socket.
+                    // Bytes that are not received fill the socket.
                     crate::support::share::plain_receive(&ends.1, 1);
                 },
             );
@@ -326,5 +331,26 @@ fn messages_stay_within_their_budget() {
                 );
             }
         }
+    }
+}
+
+/// The kernel copies in one call, which takes the number of this process. For a guarded map the
+/// library asks for the length of the file before and after it copies, for the handler, and for the
+/// signals that are blocked.
+fn copies_out_of_and_into_maps_stay_within_their_budget() {
+    use crate::support::map::{map_with, page_size};
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let length = 16 * page_size();
+    file.as_file().set_len(length as u64).expect("longer");
+    for (flags, budget) in [(0, 2), (GUARD, 4)] {
+        let open = || map_with(&file, WRITE, flags).expect("a map");
+        let read = |map: &crate::support::map::Map| {
+            assert_eq!(map.read(0, &mut vec![1; length]).expect("read"), length);
+        };
+        hold(&format!("bytefd_map_read, flags {flags:#x}"), budget, &calls(open, read));
+        let write = |map: &crate::support::map::Map| {
+            assert_eq!(map.write(0, &vec![1; length]).expect("written"), length);
+        };
+        hold(&format!("bytefd_map_write, flags {flags:#x}"), budget, &calls(open, write));
     }
 }

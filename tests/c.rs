@@ -1,4 +1,4 @@
-//! C and C++ programs: the tests under tests/c, what the header shows, and the examples.
+//! Tests C and C++ programs: those in tests/c, the examples in the header, and c-examples.
 
 pub mod examples;
 pub mod scand;
@@ -9,13 +9,13 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+use crate::faults::conditions::hide;
 use crate::library::{archive_flags, declared_functions, usual_name};
 use crate::support::tools::{compile, compiler, pkg_config, repository, run, said, staged};
 use crate::tests;
 
 tests![
     the_header_compiles_alone_and_twice_in_every_language,
-    every_example_in_the_header_compiles,
     compilers_warn_of_dropped_results_wrong_sizes_and_null,
     no_check_of_a_program_is_optimised_away,
     every_function_is_called_with_success_and_with_an_error,
@@ -28,7 +28,10 @@ tests![
     programs_and_libraries_may_have_functions_of_the_short_names,
     the_version_is_that_of_the_package,
     the_archive_lives_beside_another_rust_library,
-    a_plugin_with_a_guard_stays_loaded,
+    a_plugin_with_a_guard_stays_loaded;
+    alone:
+    // It mounts.
+    every_example_in_the_header_runs,
 ];
 
 /// Programs and files of one test.
@@ -36,9 +39,12 @@ pub struct Workshop {
     folder: TempDir,
 }
 
+/// The options for the sanitizers of the compiler.
+const SANITIZED: [&str; 2] = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
+
 const C11: [&str; 2] = ["-std=c11", "-Wstrict-prototypes"];
 
-/// What a program can be linked with.
+/// The libraries that a program can be linked with.
 #[derive(Clone, Copy, Debug)]
 enum Linked {
     SharedLibrary,
@@ -65,7 +71,7 @@ impl Workshop {
         self.path(name)
     }
 
-    /// A program of these sources, which can be run.
+    /// Builds a program from these sources. Returns its path.
     fn program(&self, linked: Linked, arguments: &[&str], sources: &[PathBuf]) -> PathBuf {
         let program = self.path("program");
         if let Linked::SharedLibrary = linked {
@@ -104,7 +110,7 @@ impl Workshop {
     }
 }
 
-/// What `--track-fds` lists, but for what the program was given.
+/// Returns what `--track-fds` lists, without the descriptors that the program was given.
 fn open_descriptors(log: &str) -> Vec<&str> {
     let lines: Vec<&str> = log.lines().collect();
     let opened = lines
@@ -133,7 +139,7 @@ fn fed_with_id(command: &mut Command, input: &[u8]) -> (u32, Output) {
     (id, output)
 }
 
-/// Standard output of a program that must succeed.
+/// Returns the standard output of a program, which must succeed.
 pub fn answer(command: &mut Command, input: &[u8]) -> String {
     let output = fed(command, input);
     assert!(output.status.success(), "{command:?}: {}\n{}", output.status, said(&output));
@@ -241,7 +247,7 @@ fn no_check_of_a_program_is_optimised_away() {
     }
 }
 
-/// The `c` blocks of the header's comments.
+/// Returns the `c` blocks of the header's comments.
 fn blocks() -> Vec<String> {
     let header =
         std::fs::read_to_string(repository().join("include/bytefd.h")).expect("the header");
@@ -256,36 +262,43 @@ fn blocks() -> Vec<String> {
     blocks
 }
 
-fn every_example_in_the_header_compiles() {
-    const INCLUDES: [&str; 10] = [
-        "bytefd.h",
-        "errno.h",
-        "fcntl.h",
-        "stdio.h",
-        "string.h",
-        "sys/file.h",
-        "sys/mman.h",
-        "sys/socket.h",
-        "sys/stat.h",
-        "unistd.h",
-    ];
-    let includes: String = INCLUDES.iter().map(|name| format!("#include <{name}>\n")).collect();
+/// Each example is a function of one program, which runs each in a child. The program is built with
+/// the sanitizers of the compiler.
+fn every_example_in_the_header_runs() {
+    const PROGRAM: &str = "tests/c/examples_of_header.c";
     let workshop = Workshop::new();
     let blocks = blocks();
-    let functions = declared_functions();
-    for block in &blocks {
-        let defines_functions = block.lines().any(|line| line == "{");
-        let body = if defines_functions {
-            block.clone()
-        } else {
-            format!("void example(void)\n{{\n{block}}}\n")
+    let mut program = std::fs::read_to_string(repository().join(PROGRAM)).expect(PROGRAM);
+    for (number, block) in blocks.iter().enumerate() {
+        let example = format!("int example_{number}(void)");
+        let is_whole = block.lines().any(|line| line == "{");
+        let named = block.replace("int example(void)", &format!("static {example}"));
+        let function = match is_whole {
+            true => named,
+            false => format!("static {example}\n{{\n{block}return 0;\n}}\n"),
         };
-        let source =
-            workshop.write("block.c", format!("#define _GNU_SOURCE\n{includes}{body}").as_bytes());
-        let unused = ["-std=c11", "-Wno-unused-variable", "-Wno-unused-but-set-variable"];
-        compile_only(None, &unused, &source, &workshop);
+        program += &format!("#line 1 \"example {number}\"\n{function}");
     }
-    for function in functions {
+    let runs = (0..blocks.len()).map(|n| format!("failed |= run(\"example {n}\", example_{n});\n"));
+    let runs: String = runs.collect();
+    program += &format!("int main(void)\n{{\nint failed = 0;\n{runs}return failed;\n}}\n");
+    let source = workshop.write("examples.c", program.as_bytes());
+    let unused = ["-std=c11", "-Wno-unused-variable", "-Wno-unused-but-set-variable"];
+    compile(&[&unused[..], &SANITIZED].concat(), &[source], &workshop.path("examples"));
+
+    // Names and segments that the examples leave are those of this process.
+    let _hidden = hide("/dev/shm", "");
+    // SAFETY: concerns this process only.
+    assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWIPC) }, 0);
+    let input = std::fs::File::open("/bin/ls").expect("/bin/ls");
+    let output = Command::new(workshop.path("examples"))
+        .current_dir(workshop.folder())
+        .env("ASAN_OPTIONS", "detect_leaks=0")
+        .stdin(input)
+        .output()
+        .expect("the program");
+    assert!(output.status.success(), "{}\n{}", output.status, said(&output));
+    for function in declared_functions() {
         let called = format!("{}(", usual_name(&function));
         assert!(blocks.iter().any(|block| block.contains(&called)), "no example shows {function}");
     }
@@ -294,7 +307,7 @@ fn every_example_in_the_header_compiles() {
 // The calls
 // -------------------------------------------------------------------------------------------------
 
-/// Runs the calls, which say nothing but what this host cannot answer.
+/// Asserts that the calls print nothing, except what this host cannot answer.
 pub fn check_calls(output: &Output) {
     assert!(
         output.status.success() && output.stderr.is_empty(),
@@ -320,7 +333,7 @@ fn every_function_is_called_with_success_and_with_an_error() {
             _ => called("FAILS(") || source.contains(&format!("{function}(NULL)")),
         };
         assert!(called("") && fails, "{function}");
-        // Where no cancel can take effect, none would be noticed.
+        // If no cancellation can take effect, the test would notice none.
         for (at, _) in source.match_indices(&format!("{name}(")) {
             let before = &source[..at];
             let is_its_end = before.ends_with(|c: char| c == '_' || c.is_alphanumeric());
@@ -342,12 +355,11 @@ fn every_call_does_what_it_should() {
     }
 }
 
-/// Neither in the caller's structs nor in what the library allocates, which must be freed too.
+/// Checks the caller's structs and what the library allocates, which must also be freed.
 fn no_call_touches_memory_that_is_not_its_own() {
     let workshop = Workshop::new();
-    let sanitized = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
     for linked in EACH_LIBRARY {
-        check_calls(&fed(&mut Command::new(calls(&workshop, linked, &sanitized)), b""));
+        check_calls(&fed(&mut Command::new(calls(&workshop, linked, &SANITIZED)), b""));
     }
 }
 

@@ -1,18 +1,20 @@
-//! Faults played at every system call of every exported function: each errno of its manual page,
-//! EINTR, and short counts, at its first, second, third and last occurrence and always; in a
-//! process that calls the function for the first time, and in one that has called it before. The
-//! system calls are those that a trace has shown.
+//! Plays faults at every system call of every exported function: each errno of its manual page,
+//! EINTR, and short counts. Each fault is played at the first, second, third and last occurrence of
+//! the system call, and at all of them. It is played in a process that calls the function for the
+//! first time, and in a process that has called it before. A trace shows which system calls the
+//! function makes.
 //!
-//! After each the process lives; the call has failed with that errno, or worked with the right
-//! result; nothing is left, no descriptor, mapping, name, segment or child; and the same call works
-//! again. What comes out otherwise stands in `exceptions`, with its reason.
+//! After each fault the process lives. The call has failed with that errno, or worked with the
+//! right result. No descriptor, mapping, name, segment or child is left, and the same call works
+//! again. `exceptions` lists all other results, with their reasons.
 //!
 //! `make test` plays every errno at the first occurrence in a new process, and a quarter of the
-//! rest; `make inject` (BYTEFD_TEST_INJECT=all) plays all of it, and many more signals.
+//! rest. `make inject` (BYTEFD_TEST_INJECT=all) plays all of it, and many more signals.
 
 mod combinations;
 mod exceptions;
 mod manual;
+mod planted;
 mod scenarios;
 mod stage;
 mod tracer;
@@ -23,24 +25,26 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use combinations::{Ground, Tally};
 use exceptions::EXCEPTIONS;
+use planted::PLANTED;
 use scenarios::{FAMILIES, Scenario};
 use stage::FOLDERS;
 
-use crate::faults::conditions::hide;
+use crate::faults::conditions::{be_silent, hide};
 use crate::support::abi;
 use crate::tests;
 
 tests![
     every_exported_function_has_a_scenario;
     alone:
+    what_is_planted_is_found,
     every_fault_is_survived_and_told,
     no_signal_in_a_storm_changes_a_result,
 ];
 
-/// Set to `all`: every combination.
+/// Set to `all` for every combination.
 const WHICH: &str = "BYTEFD_TEST_INJECT";
 
-/// Set to a part of a scenario's name: only those.
+/// Set to a part of a scenario's name to run only scenarios with that part.
 const ONLY: &str = "BYTEFD_TEST_INJECT_ONLY";
 
 fn is_full() -> bool {
@@ -58,8 +62,9 @@ fn every_exported_function_has_a_scenario() {
     assert_eq!(played, exported, "functions with a scenario, and those that are exported");
 }
 
-/// A file system and a table of segments of its own, so that whatever is left shows; and a heap
-/// that has enough memory for every call, so that the C library asks for none in between.
+/// Gives this process a file system and a table of segments of its own, so that whatever is left
+/// shows. Gives the heap enough memory for every call, so that the C library asks for none in
+/// between.
 fn prepare() -> Vec<crate::faults::conditions::Mounted> {
     let mounted = FOLDERS.map(|folder| hide(folder, "")).into();
     assert_eq!(
@@ -85,14 +90,7 @@ fn prepare() -> Vec<crate::faults::conditions::Mounted> {
     mounted
 }
 
-/// Children that are killed on purpose say so, and this process says what came of it.
-fn be_silent() {
-    let nowhere = std::fs::File::options().write(true).open("/dev/null").expect("/dev/null");
-    // SAFETY: touches no memory.
-    assert_eq!(unsafe { libc::dup2(std::os::fd::AsRawFd::as_raw_fd(&nowhere), 2) }, 2);
-}
-
-/// All scenarios, or those that are asked for.
+/// Returns all scenarios, or those that are asked for.
 fn chosen() -> Vec<&'static Scenario> {
     let only = std::env::var(ONLY).unwrap_or_default();
     let all = FAMILIES.iter().flat_map(|scenarios| *scenarios);
@@ -162,10 +160,10 @@ fn divide(count: usize, work: impl Fn(&Ground, usize) -> String) -> Vec<String> 
     lines
 }
 
-/// A tally in lines: "count", "exception" or "failure", and more.
+/// Writes a tally in lines: "count", "exception" or "failure", and more.
 fn write_out(function: &str, tally: &Tally) -> String {
-    let Tally { tried, passed, exceptions, failures, skipped } = tally;
-    let mut text = format!("count {function} {tried} {passed}\n");
+    let Tally { tried, told, overcome, exceptions, failures, skipped } = tally;
+    let mut text = format!("count {function} {tried} {told} {overcome}\n");
     exceptions.iter().for_each(|number| text += &format!("exception {number}\n"));
     failures
         .iter()
@@ -176,25 +174,25 @@ fn write_out(function: &str, tally: &Tally) -> String {
 
 /// Says what was tried, and panics with what failed.
 fn report(lines: Vec<String>) {
-    let (mut counts, mut failures) = (BTreeMap::<String, (usize, usize)>::new(), Vec::new());
+    let (mut counts, mut failures) = (BTreeMap::<String, [usize; 3]>::new(), Vec::new());
     let mut found = vec![0; EXCEPTIONS.len()];
     for line in lines {
         let (kind, rest) = line.split_once(' ').expect("a kind");
         match kind {
             "count" => {
                 let fields: Vec<_> = rest.split(' ').collect();
-                let number = |index: usize| fields[index].parse::<usize>().expect("a number");
-                let count = counts.entry(fields[0].into()).or_default();
-                *count = (count.0 + number(1), count.1 + number(2));
+                let sums = counts.entry(fields[0].into()).or_default();
+                for (sum, field) in sums.iter_mut().zip(&fields[1..]) {
+                    *sum += field.parse::<usize>().expect("a number");
+                }
             }
             "exception" => found[rest.parse::<usize>().expect("a number")] += 1,
             "skipped" => println!("SKIPPED: {rest}"),
             _ => failures.push(rest.to_string()),
         }
     }
-    let sum = |which: fn(&(usize, usize)) -> usize| counts.values().map(which).sum::<usize>();
-    for (function, (tried, passed)) in counts.iter().filter(|_| is_full()) {
-        println!("inject: {function}: {tried} combinations, {passed} passed");
+    for (function, [tried, told, overcome]) in counts.iter().filter(|_| is_full()) {
+        println!("inject: {function}: {tried} combinations, {told} told, {overcome} overcome");
     }
     for (exception, count) in
         EXCEPTIONS.iter().zip(&found).filter(|(_, count)| is_full() && **count > 0)
@@ -217,12 +215,32 @@ fn report(lines: Vec<String>) {
     {
         failures.push(format!("an exception that no longer occurs: {}", exception.why));
     }
+    let sum = |index: usize| counts.values().map(|sums| sums[index]).sum::<usize>();
+    let [tried, told, overcome] = [0, 1, 2].map(sum);
     println!(
-        "inject: {} combinations, {} passed, {exceptions} exceptions",
-        sum(|count| count.0),
-        sum(|count| count.1)
+        "inject: {tried} combinations, {told} told, {overcome} overcome, {exceptions} exceptions, \
+         {} failures",
+        failures.len()
     );
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// Calls that are written wrong on purpose, each in another way.
+fn what_is_planted_is_found() {
+    let lines = divide(PLANTED.len(), |ground, index| {
+        let (scenario, _) = &PLANTED[index];
+        let Tally { tried, failures, .. } = ground.tally(scenario);
+        assert!(tried > 10, "{}: {tried} combinations", scenario.name);
+        let failures = failures.join(" | ").replace('\n', " ");
+        format!("{index} {failures}")
+    });
+    assert_eq!(lines.len(), PLANTED.len(), "{lines:#?}");
+    for line in lines {
+        let (index, failures) = line.split_once(' ').expect("an index");
+        let (scenario, found) = &PLANTED[index.parse::<usize>().expect("an index")];
+        let is_right = found.map_or(failures.is_empty(), |found| failures.contains(found));
+        assert!(is_right, "{}: expected {found:?}, found {failures:?}", scenario.name);
+    }
 }
 
 fn no_signal_in_a_storm_changes_a_result() {

@@ -1,4 +1,4 @@
-//! Files, descriptors and memory as maps, and what is done with a map.
+//! Tests files, descriptors and memory as maps, and what can be done with a map.
 
 mod access;
 mod advice;
@@ -154,6 +154,7 @@ tests![
     // resize
     maps_grow_with_zeros_and_shrink,
     within_the_reserve_the_address_stays,
+    the_reserve_is_not_for_other_mappings,
     the_rest_of_a_file_stays_as_it_is,
     other_maps_of_the_file_see_it,
     growing_reserves_the_space_unless_told_not_to,
@@ -255,6 +256,7 @@ tests![
     sealing_waits_for_a_child_as_long_as_it_is_told,
     a_peer_that_maps_the_descriptor_for_reading_does_not_matter,
     a_seal_that_fails_leaves_the_map_as_it_was,
+    memory_that_becomes_shorter_while_it_is_sealed_is_eio,
     shared_memory_is_read_by_others_while_it_is_written,
     a_shared_map_that_is_not_sealed_is_for_reading_and_can_be_sealed_later,
     without_descriptors_it_is_sealed_or_emfile_and_as_it_was,
@@ -268,4 +270,5 @@ tests![
     front_middle_and_back_go_in_any_order_and_more_than_once,
     closing_leaves_alone_what_others_mapped_into_a_hole,
     closing_gives_all_address_space_back,
+    closing_reports_that_the_kernel_unmapped_nothing,
 ];

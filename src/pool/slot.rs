@@ -144,10 +144,10 @@ mod tests {
 
     use super::*;
 
-    /// Threads that take the file in turns change it without a lock, which `make sanitize` runs
+    /// Threads take the file in turns and change it without a lock. `make sanitize` runs this test
     /// under ThreadSanitizer.
     #[test]
-    fn a_kept_file_has_one_owner_at_a_time() {
+    fn threads_that_take_a_cached_file_in_turns_own_it_alone() {
         const THREADS: u64 = 4;
         const TURNS: u64 = 500;
         let slot = Arc::new(Slot::new());

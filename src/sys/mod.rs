@@ -1,4 +1,5 @@
-//! System calls as safe functions, one file for each kind. No other room makes a system call.
+//! Wraps system calls in safe functions, one file for each kind. No other room calls functions of
+//! libc.
 //!
 //! `features` says what the kernel can do, and `probed` remembers the answers. `guard` is the
 //! handler for SIGBUS. `copy` survives a lost page, and `source` tells which memory cannot be lost.
@@ -21,6 +22,8 @@ pub(crate) mod guard;
 pub(crate) mod kept;
 pub(crate) mod mapping;
 pub(crate) mod maps;
+#[cfg(test)]
+mod planted;
 pub(crate) mod private_tmpfs;
 mod probed;
 pub(crate) mod process;

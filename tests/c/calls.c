@@ -1,10 +1,10 @@
 /*
- * Every function of bytefd.h, called once with success and once with an error, as a C program does
- * it: plain, and under what watches memory (the sanitizers, valgrind). What the functions promise
- * beyond that is proven elsewhere.
+ * Calls every function of bytefd.h, once with success and once with an error, as a C program does:
+ * plain, and under tools that watch memory (the sanitizers, valgrind). Other tests check what else
+ * the functions promise.
  *
- * With the argument "cancelled" all of it runs in a thread that is cancelled before the first call.
- * None may end it.
+ * With the argument "cancelled" all calls are made in a thread that is cancelled before the first
+ * call. No call may end the thread.
  *
  * Exit status 0 if all calls did what they should and no descriptor is left open. Standard output
  * has a line for each call that this host cannot answer.
@@ -41,8 +41,8 @@ static void check(bool holds, const char *text, int line)
 static int last_line;
 
 /*
- * A call of the library. Every one is in here or in the next two, because nothing else may be
- * cancelled. A cancel that is pending takes effect at the first cancellation point that it meets.
+ * Makes a call of the library. Every call is in this macro or in the next two, because nothing else
+ * may be cancelled. A pending cancellation takes effect at the first cancellation point.
  */
 #define CALL(call) \
     __extension__({ \
@@ -83,7 +83,7 @@ static void fails(int result, int errno_value, const char *op, const char *call,
     check(told && (op == NULL || strcmp(error->op, op) == 0), call, line);
 }
 
-/* A struct with all defaults, allocated: NEW(bytefd_map_options, BYTEFD_MAP_OPTIONS_INIT). */
+/* Allocates a struct with all defaults: NEW(bytefd_map_options, BYTEFD_MAP_OPTIONS_INIT). */
 #define NEW(type, ...) ((type *)copied(&(type)__VA_ARGS__, sizeof(type)))
 static void *copied(const void *value, size_t size)
 {
@@ -91,7 +91,7 @@ static void *copied(const void *value, size_t size)
     return copy == NULL ? NULL : memcpy(copy, value, size);
 }
 
-/* Whether a descriptor has these bytes; closes it. */
+/* Returns whether a descriptor has these bytes, and closes it. */
 static bool has(int fd, const char *text)
 {
     char content[64] = "";
@@ -99,7 +99,7 @@ static bool has(int fd, const char *text)
     return close(fd) == 0 && count == (ssize_t)strlen(text) && strcmp(content, text) == 0;
 }
 
-/* NULL, without the compiler's knowing: it warns where a call could not work. */
+/* NULL, which the compiler must not know, because it warns of calls that cannot work. */
 static void *volatile nothing;
 
 static void wrapping(void)
@@ -126,7 +126,7 @@ static void wrapping(void)
     free(options);
 }
 
-/* As many as are left; SIZE_MAX is a failure. */
+/* Reads the letters that are left. Fails if their number is SIZE_MAX. */
 static ssize_t read_letters(void *left, void *buf, size_t size)
 {
     size_t *letters = left, count = *letters < size ? *letters : size;
@@ -179,7 +179,7 @@ static int length_is(int fd, void *length)
     return lseek(fd, 0, SEEK_END) == *(off_t *)length ? 0 : 1;
 }
 
-/* Refused by many hosts, and under valgrind, which ends programs that make a child in this way. */
+/* Many hosts refuse this. So does valgrind, which ends programs that make a child in this way. */
 static void new_files(bytefd_wrap_options *options, bytefd_pool_options *pool)
 {
     off_t length = 100000;
@@ -224,7 +224,7 @@ static void scanning(void)
     free(stats);
 }
 
-/* What all maps have, and what a map for writing of 5 bytes can do. */
+/* Checks what all maps have, and what a map for writing of 5 bytes can do. */
 static void using_a_map(bytefd_map *map)
 {
     char buffer[6];

@@ -1,6 +1,7 @@
 /*
- * A cancel never takes effect in a function of the library that waits, and always in the callback
- * of a scan, where the descriptor is closed. (calls.c has a cancel pending before each call.)
+ * Tests cancellation. It never takes effect in a function of the library that waits. In the
+ * callback of a scan it always does, and the descriptor is closed. (In calls.c it is pending before
+ * each call.)
  */
 #define _GNU_SOURCE
 #include <bytefd.h>
@@ -80,7 +81,7 @@ static void cancel(void (*wait)(void), void (*end)(void))
 
 /* The time limit of all waits. */
 static int64_t timeout_ns;
-/* What a wait returns. */
+/* The result of a wait. */
 static int answer;
 
 static void check_answer(void)
@@ -88,7 +89,7 @@ static void check_answer(void)
     CHECK(lseek(answer, 0, SEEK_END) == 3 && close(answer) == 0);
 }
 
-/* Of a pipe or a connection; the first is the waiter's. */
+/* The ends of a pipe or a connection. The first is the waiter's. */
 static int ends[2];
 
 /* Streams -------------------------------------------------------------------------------------- */

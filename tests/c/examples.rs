@@ -1,4 +1,4 @@
-//! The programs in c-examples: built as they say, run as they say.
+//! Builds and runs the programs in c-examples as their comments say.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -35,7 +35,7 @@ tests![
 ];
 
 impl Workshop {
-    /// An example, as its first comment says it is built.
+    /// Builds an example as its first comment says.
     fn example(&self, name: &str) -> PathBuf {
         let mut sources = vec![repository().join(format!("c-examples/{name}.c"))];
         if name == "demo" {
@@ -51,7 +51,7 @@ fn sha256sum(bytes: &[u8]) -> String {
     answer(&mut Command::new("sha256sum"), bytes)[..64].to_string()
 }
 
-/// What virus scanners agreed to find, in two parts so that they do not find it here.
+/// Returns the EICAR test string, in two parts, so that virus scanners do not report this file.
 pub fn signature() -> Vec<u8> {
     [&b"X5O!P%@AP[4\\PZX54(P^)7CC)7}$EICAR-"[..], b"STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"].concat()
 }
@@ -248,7 +248,7 @@ fn shared_writes_are_seen_by_both_processes() {
     assert!(said(&output).contains("is a directory"), "{}", said(&output));
 }
 
-/// What a sender of these bytes sends first.
+/// Returns the header that a sender of these bytes sends first.
 pub fn header(length: usize) -> [u8; 8] {
     (length as u64).to_be_bytes()
 }
@@ -274,7 +274,7 @@ fn recvfile_stores_what_comes_through_a_socket() {
     let workshop = Workshop::new();
     let program = workshop.example("recvfile");
     let file = workshop.path("file");
-    // The longer ones first, so that a longer file is replaced too.
+    // The longer ones come first, so that a longer file is replaced too.
     for length in [3_000_000, 5000, 1, 0, 4096, 4097] {
         let bytes = pattern(length);
         let output = received(&program, &file, &[&header(length)[..], &bytes].concat());
@@ -292,16 +292,16 @@ fn recvfile_notices_what_does_not_come() {
         assert_eq!(output.status.code(), Some(1));
         assert!(said(&output).contains(complaint), "{}", said(&output));
     };
-    check(b"", "no length came");
-    check(&header(5)[..7], "no length came");
+    check(b"", "no length received");
+    check(&header(5)[..7], "no length received");
     // More than any file has.
     check(&[0xff; 8], "file size");
     assert!(!file.exists());
-    check(&[&header(10_000)[..], &pattern(6000)].concat(), "only 6000 of 10000 bytes came");
+    check(&[&header(10_000)[..], &pattern(6000)].concat(), "only 6000 of 10000 bytes received");
     assert!(std::fs::read(&file).expect("the file") == pattern(6000));
 }
 
-/// Where pages have 4096 bytes.
+/// The output where pages have 4096 bytes.
 const EDGES: &str = "\
 a file of 5000 bytes, mapped at 5000
       0 to  4999:  in the file
@@ -337,7 +337,8 @@ mmap(2) answers     none    read    write   read+write
   private O_RDONLY  ok      ok      ok      ok
 ";
 
-/// Larger pages have their edges elsewhere, but no byte is unlike its neighbours there either.
+/// Checks the output. Larger pages have other edges, but all bytes between two edges are alike
+/// there too.
 fn check_edges(shown: &str) {
     let edges = shown.strip_suffix(PROTECTIONS).unwrap_or_else(|| panic!("{shown}"));
     if page_size() == 4096 {
@@ -374,7 +375,7 @@ fn four_ways_find_the_same_bytes() {
     assert_eq!(answer(&mut Command::new(workshop.example("four_ways")), b""), FOUR_WAYS);
 }
 
-/// A client that knows nothing of this library.
+/// A client that does not use this library.
 const IN_PYTHON: &str = "import os, socket, sys
 s = socket.socket(socket.AF_UNIX)
 s.connect(sys.argv[1])
@@ -418,7 +419,7 @@ fn served_by_c_or_go_a_file_comes_to_clients_in_c_and_python() {
     }
 }
 
-/// Without connecting, which the server would count.
+/// Returns whether the server listens, without connecting, which the server would count.
 fn is_listening(socket: &Path) -> bool {
     const LISTENING: &str = "00010000 0001 01";
     let sockets = std::fs::read_to_string("/proc/net/unix").expect("/proc is mounted");

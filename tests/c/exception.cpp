@@ -1,5 +1,6 @@
 /*
- * A C++ exception that a callback throws passes through scan_bytes, and the descriptor is closed. Exit status 0 if so.
+ * Checks that a C++ exception that a callback throws passes through scan_bytes, and that the
+ * descriptor is closed. Exit status 0 if so.
  */
 #include <bytefd.h>
 
@@ -24,8 +25,9 @@ int failures = 0;
     } while (0)
 
 /* The call must not return. */
-#define THROWS(call) \
-    (std::fprintf(stderr, "%s:%d: returned %d: %s\n", __FILE__, __LINE__, (call), #call), failures++)
+#define THROWS(call)                                                                      \
+    (std::fprintf(stderr, "%s:%d: returned %d: %s\n", __FILE__, __LINE__, (call), #call), \
+     failures++)
 
 bool is_open(int fd)
 {
@@ -65,7 +67,7 @@ int throw_a_number(int, void *)
     throw 7;
 }
 
-/* An exception through two scans, one within the other. */
+/* Throws an exception through two scans, one within the other. */
 int scan_within(int fd, void *context)
 {
     *static_cast<int *>(context) = fd;

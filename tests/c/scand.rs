@@ -1,4 +1,4 @@
-//! scand of c-examples: a service under clients that hang up, under limits, and whose processes are
+//! Tests scand of c-examples: with clients that hang up, under limits, and with processes that are
 //! killed.
 
 use std::collections::BTreeSet;
@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::examples::signature;
-use super::{C11, Workshop};
+use super::{C11, SANITIZED, Workshop};
 use crate::support::fd::pattern;
 use crate::support::tools::{compile, repository};
 use crate::tests;
@@ -48,8 +48,8 @@ impl Scand {
     fn start(arguments: &[&str]) -> Scand {
         let workshop = Workshop::new();
         let mut command = Command::new(build(&workshop));
-        // A process that finds an error of memory ends with a report, and one that ends well looks
-        // for leaks.
+        // A process that finds an error of memory ends with a report. A process that ends well
+        // looks for leaks.
         let log = std::fs::File::create(workshop.path("log")).expect("a file");
         command.args(arguments).env("TMPDIR", workshop.folder.path()).stdin(Stdio::null());
         let mut parent = command.stdout(Stdio::piped()).stderr(log).spawn().expect("scand");
@@ -64,7 +64,7 @@ impl Scand {
         scand
     }
 
-    /// A client that has sent these bytes.
+    /// Connects a client, which sends these bytes.
     fn begin(&self, bytes: &[u8]) -> TcpStream {
         let mut client = TcpStream::connect(("127.0.0.1", self.port)).expect("connected");
         // It may be refused before it has sent all.
@@ -72,7 +72,7 @@ impl Scand {
         client
     }
 
-    /// A client that has sent an upload, and waits for the answer.
+    /// Connects a client, which sends an upload and waits for the answer.
     fn upload(&self, bytes: &[u8]) -> TcpStream {
         let client = self.begin(bytes);
         // The connection may be at its end already.
@@ -80,17 +80,17 @@ impl Scand {
         client
     }
 
-    /// What the service answers to an upload.
+    /// Returns the answer of the service to an upload.
     fn scan(&self, bytes: &[u8]) -> String {
         finish(self.begin(bytes))
     }
 
-    /// All processes but the parent.
+    /// Returns all processes but the parent.
     fn descendants(&self) -> Vec<i32> {
         descendants_of(self.parent.id() as i32)
     }
 
-    /// The processes of this kind.
+    /// Returns the processes of this kind.
     fn processes(&self, name: &str) -> Vec<i32> {
         let is_one = |process: &i32| {
             std::fs::read_to_string(format!("/proc/{process}/comm"))
@@ -99,19 +99,19 @@ impl Scand {
         self.descendants().into_iter().filter(is_one).collect()
     }
 
-    /// The sockets of a process that are not the parent's too.
+    /// Returns the number of sockets of a process that the parent does not have too.
     fn own_sockets(&self, process: i32) -> usize {
         let shared: BTreeSet<_> = links(self.parent.id() as i32).collect();
         links(process).filter(|link| link.starts_with("socket:") && !shared.contains(link)).count()
     }
 
-    /// Receivers that have a client, besides their worker.
+    /// Returns the receivers that have a client, besides their worker.
     fn serving(&self) -> Vec<i32> {
         let receivers = self.processes("scand receiver").into_iter();
         receivers.filter(|receiver| self.own_sockets(*receiver) > 1).collect()
     }
 
-    /// Waits until all processes are there, and none has anything of an upload.
+    /// Waits until all processes have started, and none has a part of an upload.
     fn is_quiet(&self) {
         until(|| {
             let (receivers, workers) =
@@ -124,7 +124,7 @@ impl Scand {
         self.has_left_nothing();
     }
 
-    /// No file, and no report of a sanitizer.
+    /// Asserts that there is no new file, and no report of a sanitizer.
     fn has_left_nothing(&self) {
         let folder = std::fs::read_dir(self.workshop.folder.path()).expect("the folder");
         let mut names: Vec<_> = folder.map(|entry| entry.expect("an entry").file_name()).collect();
@@ -138,8 +138,8 @@ impl Scand {
         std::fs::read_to_string(self.workshop.path("log")).expect("the log")
     }
 
-    /// Uploads until a worker is seen that has the upload, and stops it. Returns it, and the client
-    /// that waits.
+    /// Uploads until a worker has the upload, and stops that worker. Returns the worker and the
+    /// waiting client.
     fn stop_a_worker_in_the_middle(&self) -> (i32, TcpStream) {
         let upload = pattern(32 << 20);
         loop {
@@ -161,7 +161,7 @@ impl Scand {
         }
     }
 
-    /// Asks the service to end, and checks that all of it does.
+    /// Ends the service, and checks that all its processes end.
     fn end(mut self) {
         kill(self.parent.id() as i32, libc::SIGTERM);
         self.has_ended(Some(0));
@@ -186,13 +186,12 @@ impl Drop for Scand {
 }
 
 fn build(workshop: &Workshop) -> PathBuf {
-    let sanitized = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
     let source = repository().join("c-examples/scand.c");
-    compile(&[&C11[..], &sanitized].concat(), &[source], &workshop.path("scand"));
+    compile(&[&C11[..], &SANITIZED].concat(), &[source], &workshop.path("scand"));
     workshop.path("scand")
 }
 
-/// Waits for a condition. A test that waits in vain is ended by the alarm.
+/// Waits for a condition. The alarm ends a test whose condition is never met.
 fn until(mut is_true: impl FnMut() -> bool) {
     while !is_true() {
         std::thread::sleep(Duration::from_millis(1));
@@ -213,7 +212,7 @@ fn kill(process: i32, signal: i32) {
     assert_eq!(unsafe { libc::kill(process, signal) }, 0, "process {process}");
 }
 
-/// The fields of proc_pid_stat(5) from the third one on.
+/// Returns the fields of proc_pid_stat(5) from the third one on.
 fn stat(process: &str) -> Option<Vec<String>> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     let (_, fields) = stat.rsplit_once(')')?;
@@ -224,12 +223,13 @@ fn state(process: i32) -> Option<char> {
     stat(&process.to_string())?[0].chars().next()
 }
 
-/// Whether processes have ended. Their parent may still have to wait for them.
+/// Returns whether processes have ended. Their parent may still have to wait for them.
 fn have_ended(processes: &[i32]) -> bool {
     processes.iter().all(|process| state(*process).is_none_or(|state| state == 'Z'))
 }
 
-/// All children, their children and so on, with those that have ended and were not waited for.
+/// Returns all children, their children and so on, including those that have ended and were not
+/// waited for.
 fn descendants_of(process: i32) -> Vec<i32> {
     let entries =
         std::fs::read_dir("/proc").expect("/proc is mounted").map(|entry| entry.expect("an entry"));
@@ -249,14 +249,14 @@ fn descendants_of(process: i32) -> Vec<i32> {
     family.split_off(1)
 }
 
-/// The numbers of what a process has open.
+/// Returns the numbers of the descriptors that a process has open.
 fn numbers(process: i32) -> impl Iterator<Item = u64> {
     let folder = std::fs::read_dir(format!("/proc/{process}/fd"));
     let names = folder.into_iter().flatten().flatten().map(|entry| entry.file_name());
     names.filter_map(|name| name.to_str()?.parse().ok())
 }
 
-/// What a process has open.
+/// Returns the names of the files that a process has open.
 fn links(process: i32) -> impl Iterator<Item = String> {
     let links = numbers(process)
         .filter_map(move |number| std::fs::read_link(format!("/proc/{process}/fd/{number}")).ok());
@@ -296,7 +296,7 @@ fn an_upload_that_is_too_long_is_refused() {
     scand.end();
 }
 
-/// Ends a connection by a reset.
+/// Resets a connection.
 fn reset(client: TcpStream) {
     let at_once = libc::linger { l_onoff: 1, l_linger: 0 };
     // SAFETY: the option takes a linger.
@@ -376,7 +376,7 @@ fn many_uploads_at_once_get_their_own_verdicts() {
     scand.end();
 }
 
-/// Sets how many descriptors a process may have, and returns the limit of before.
+/// Sets how many descriptors a process may have, and returns the previous limit.
 fn limit_descriptors(process: i32, limit: u64) -> u64 {
     let new = libc::rlimit { rlim_cur: limit, rlim_max: libc::RLIM_INFINITY };
     let mut old = new;

@@ -1,7 +1,7 @@
 /*
- * What compilers make of the header's attributes: with -DWRONG=... they must warn of that
- * statement, without it of nothing. When the program runs, every check for NULL behind a call must
- * still be there, whatever the compiler knows of the call.
+ * Tests the header's attributes. With -DWRONG=... compilers must warn of that statement, and
+ * without it of nothing. When the program runs, every check for NULL after a call must still be
+ * there, whatever the compiler knows of the call.
  */
 #include <bytefd.h>
 

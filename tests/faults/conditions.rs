@@ -1,5 +1,5 @@
-//! What a host can do to a program: limits, mounts, another user, a signal. Most of it concerns the
-//! whole process, so all but `in_child` is for tests that run alone.
+//! Plays what a host can do to a program: limits, mounts, another user, a signal. Most of it
+//! affects the whole process, so all but `in_child` is for tests that run alone.
 
 use std::ffi::{CStr, CString, c_int};
 use std::os::unix::ffi::OsStrExt;
@@ -38,15 +38,22 @@ pub fn in_child(body: impl FnOnce() -> c_int) -> End {
     }
 }
 
-/// Makes the pages of the stack that a child uses first its own. The emulator of the guests
-/// (qemu 7.2) says that a product overflows if the instruction that stores this (`seto` after
-/// `mul`) faults, and a child's first store to a page does.
+/// Discards what this process writes to standard error: panics that are expected.
+pub fn be_silent() {
+    let nowhere = std::fs::File::options().write(true).open("/dev/null").expect("/dev/null");
+    // SAFETY: touches no memory.
+    assert_eq!(unsafe { libc::dup2(std::os::fd::AsRawFd::as_raw_fd(&nowhere), 2) }, 2);
+}
+
+/// Touches the pages of the stack that a child uses first, which makes them its own. The emulator
+/// of the guests (qemu 7.2) reports a wrong overflow of a product if the instruction that stores
+/// the flag (`seto` after `mul`) faults, and a child's first store to a page faults.
 #[inline(never)]
 fn touch_stack() {
     std::hint::black_box([1u8; 64 << 10]);
 }
 
-/// Reads one byte in a child: `Exited` with its value, or the signal.
+/// Reads one byte in a child. Returns `Exited` with its value, or the signal.
 pub fn read_in_child(address: *const u8) -> End {
     // SAFETY: what this finds out; it happens in the child only.
     in_child(|| unsafe { address.read_volatile() }.into())
@@ -79,7 +86,7 @@ pub fn with_limit<R>(
     result
 }
 
-/// Runs `body` with no more than `free` descriptors to be had: the lowest that are closed now.
+/// Runs `body` with at most `free` free descriptors: the lowest that are closed now.
 pub fn with_free_descriptors<R>(free: usize, body: impl FnOnce() -> R) -> R {
     let last_open = *open_descriptors().last().expect("a descriptor is open");
     let closed: Vec<c_int> = (0..4096).filter(|fd| !is_open(*fd)).collect();
@@ -111,34 +118,34 @@ pub fn without_standard_input<R>(body: impl FnOnce() -> R) -> R {
     result
 }
 
-/// SIGXFSZ ends this process, whatever disposition was inherited.
+/// Makes SIGXFSZ end this process, whatever disposition was inherited.
 pub fn file_size_signal_kills() {
     // SAFETY: the default disposition.
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_DFL) };
 }
 
-/// Ends a test that runs alone where the host does not let it play its conditions.
+/// Ends a test that runs alone if the host does not let it play its conditions.
 pub fn skip(reason: impl std::fmt::Display) -> ! {
     println!("SKIPPED: {}: {reason}", std::env::var("BYTEFD_TEST_ALONE").unwrap_or_default());
     std::process::exit(0)
 }
 
-/// A file system that goes away when it is dropped.
+/// A file system that is unmounted when this is dropped.
 pub struct Mounted(PathBuf);
 
-/// An empty tmpfs that hides what is at this path, for this process only.
+/// Mounts an empty tmpfs that hides the content of this path, for this process only.
 pub fn hide(at: impl AsRef<Path>, options: &str) -> Mounted {
     mounted(c"tmpfs", c"tmpfs", at.as_ref(), options).expect("a tmpfs")
 }
 
-/// A file system of this kind, as [`hide`].
+/// Mounts a file system of this kind, as [`hide`] does.
 pub fn mounted(kind: &CStr, source: &CStr, at: &Path, options: &str) -> std::io::Result<Mounted> {
     private_mounts();
     mount(kind, source, at, 0, options)?;
     Ok(Mounted(at.into()))
 }
 
-/// A tmpfs of this many KiB in a folder of its own, to be dropped in reverse order.
+/// Mounts a tmpfs of this many KiB in a folder of its own. Drop them in reverse order.
 pub fn small_file_system(kib: usize) -> (tempfile::TempDir, Mounted) {
     private_mounts();
     let folder = tempfile::tempdir().expect("a folder");
@@ -162,8 +169,8 @@ impl Drop for Mounted {
     }
 }
 
-/// From now on this process has mounts and System V segments of its own, where no other test finds
-/// what is left behind. Without root it becomes root of a user namespace.
+/// Gives this process mounts and System V segments of its own from now on, where no other test
+/// finds what is left. Without root it becomes root of a user namespace.
 pub fn private_mounts() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
@@ -202,8 +209,8 @@ fn mount(
     if status == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
-/// Shows a directory at another place too. After [`hide`], of which this process has mounts of its
-/// own.
+/// Shows a directory at another place too. Needs [`hide`] first, so that this process has mounts of
+/// its own.
 pub fn bind(from: &Path, at: &Path) {
     let from = CString::new(from.as_os_str().as_bytes()).expect("no NUL");
     let at = CString::new(at.as_os_str().as_bytes()).expect("no NUL");
@@ -219,7 +226,7 @@ pub fn unmount(at: &Path) {
     drop(Mounted(at.into()));
 }
 
-/// Bytes free on the file system.
+/// Returns the number of free bytes on the file system.
 pub fn free_space(at: impl AsRef<Path>) -> u64 {
     let at = CString::new(at.as_ref().to_str().expect("a UTF-8 path")).expect("no NUL");
     // SAFETY: all-zero is a valid struct; a string and a writable struct.
@@ -255,12 +262,12 @@ fn is_open(fd: c_int) -> bool {
     unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
 }
 
-/// The descriptors of this process, found without /proc and without a free descriptor for looking.
+/// Returns the descriptors of this process, without /proc and without a free descriptor.
 pub fn open_descriptors() -> Vec<c_int> {
     (0..4096).filter(|fd| is_open(*fd)).collect()
 }
 
-/// Runs `body`, after which there must be no more descriptors and no more names in /dev/shm than
+/// Runs `body`. Afterwards there must be no more descriptors and no more names in /dev/shm than
 /// before.
 pub fn leaves_nothing<R>(body: impl FnOnce() -> R) -> R {
     let (open, names) = (open_descriptors(), names_left());

@@ -1,5 +1,6 @@
-//! Control messages: a peer sends any with plain sendmsg(2), and bytefd_receive returns exactly the
-//! bytes and descriptors that came, or refuses them all. Nothing stays open.
+//! Tests control messages. A peer sends any of them with plain sendmsg(2), and bytefd_receive
+//! returns exactly the bytes and descriptors that have arrived, or refuses them all. Nothing stays
+//! open.
 
 use std::io::IoSlice;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -27,7 +28,7 @@ fn identity(fd: &OwnedFd) -> Identity {
     (stat.dev(), stat.ino())
 }
 
-/// What a peer sends: a sealed file, one that can be written, a pipe, a directory.
+/// The files that a peer sends: a sealed file, a writable file, a pipe, a directory.
 struct Files(Vec<(OwnedFd, Identity)>);
 
 impl Files {
@@ -42,7 +43,7 @@ impl Files {
         Files(all.into_iter().map(|fd| (identity(&fd), fd)).map(|(id, fd)| (fd, id)).collect())
     }
 
-    /// How many of the files, from the first on, these requirements accept.
+    /// Returns how many of the files, from the first on, these requirements accept.
     fn accepted(asked: Option<&Requirements>) -> usize {
         match asked {
             None => 4,
@@ -52,10 +53,10 @@ impl Files {
     }
 }
 
-/// What was sent in one call.
+/// A message that was sent in one call.
 struct Message {
     bytes: Vec<u8>,
-    /// Which files.
+    /// The numbers of the files in it.
     files: Vec<usize>,
 }
 
@@ -64,7 +65,7 @@ struct Message {
 struct Control(Vec<u8>);
 
 impl Control {
-    /// A header that says `claimed` bytes, and a payload.
+    /// Adds a header that claims `claimed` bytes, and a payload.
     fn add(&mut self, level: i32, kind: i32, claimed: usize, payload: &[u8]) {
         self.0.extend(claimed.to_ne_bytes());
         self.0.extend(level.to_ne_bytes());
@@ -77,8 +78,8 @@ impl Control {
         self.add(libc::SOL_SOCKET, kind, HEADER + payload.len(), payload);
     }
 
-    /// The numbers of the descriptors in it, as the kernel finds them: by the length that each
-    /// header claims.
+    /// Returns the numbers of the descriptors in it, as the kernel finds them: by the length that
+    /// each header claims.
     fn descriptors(&self) -> Vec<i32> {
         let number = |at: usize| i32::from_ne_bytes(self.0[at..at + 4].try_into().expect("4"));
         let (mut found, mut at) = (Vec::new(), 0);
@@ -122,7 +123,8 @@ fn send(bytes: &mut Bytes<'_>, socket: &OwnedFd, files: &Files) -> Option<Messag
             }
             _ => {
                 let (level, kind) = (bytes.byte(), bytes.byte());
-                // Descriptors that nobody has, lengths that are none, and what is for others.
+                // These are descriptors that no process has, invalid lengths, and types for other
+                // protocols.
                 let (claimed, length) = (bytes.byte(), usize::from(bytes.byte() % 32));
                 let payload = vec![0xee; length];
                 control.add(level.into(), kind.into(), claimed.into(), &payload);
@@ -146,7 +148,7 @@ fn send(bytes: &mut Bytes<'_>, socket: &OwnedFd, files: &Files) -> Option<Messag
     })
 }
 
-/// What is received, with which requirements.
+/// The arguments of the call that receives.
 struct Receiver {
     socket: OwnedFd,
     is_stream: bool,
@@ -154,7 +156,7 @@ struct Receiver {
     capacity: usize,
     takes_some: bool,
     asked: Option<Requirements>,
-    /// The socket brings more than descriptors.
+    /// The socket brings other control messages too.
     has_other_control: bool,
 }
 

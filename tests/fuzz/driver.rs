@@ -26,15 +26,15 @@ fn path(target: &str) -> PathBuf {
     repository().join(format!("tests/fuzz/corpus/{target}.txt"))
 }
 
-/// The committed inputs of a target.
+/// Returns the committed inputs of a target.
 pub fn corpus(target: &str) -> Vec<Vec<u8>> {
     let text = std::fs::read_to_string(path(target)).expect("a corpus");
     let lines = text.lines().filter(|line| !line.starts_with("# "));
     lines.map(|line| unescape(line).unwrap_or_else(|| panic!("{target}: {line}"))).collect()
 }
 
-/// An input as a line of the corpus. A space at its end would be invisible, and a `#` at its start
-/// a comment.
+/// Writes an input as a line of the corpus. A space at its end would be invisible, and a `#` at its
+/// start a comment.
 fn line(bytes: &[u8]) -> String {
     let line = bytes.escape_ascii().to_string();
     let line = line.strip_prefix('#').map_or(line.clone(), |rest| format!("\\x23{rest}"));
@@ -87,7 +87,7 @@ enum Change {
 
 impl Change {
     fn apply(&self, bytes: &mut Vec<u8>, corpus: &[Vec<u8>]) {
-        // A place in the input, or just behind it.
+        // A place in the input, or just after it.
         let place = |index: &Index, bytes: &Vec<u8>| index.index(bytes.len() + 1);
         match self {
             Change::Flip(_, _) | Change::Set(_, _) if bytes.is_empty() => {}
@@ -177,11 +177,11 @@ fn inputs(corpus: Vec<Vec<u8>>) -> impl Strategy<Value = Input> {
     prop_oneof![9 => changed, 1 => noise]
 }
 
-/// Runs `check`, which panics if something does not hold, and returns a word for what came of the
+/// Runs `check`, which panics if something does not hold, and returns a word for the result of the
 /// input.
 pub fn fuzz(target: &str, check: impl Fn(&[u8]) -> &'static str) {
     let corpus = corpus(target);
-    // Where a crash of this process leaves its input.
+    // A crash of this process leaves its input there.
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     std::fs::create_dir_all(&folder).expect("a folder"); // a guest has none
     let last = folder.join(format!("fuzz-{target}"));
@@ -235,7 +235,7 @@ impl Bytes<'_> {
         self.number(1) as u8
     }
 
-    /// A number of so many bytes, lowest byte first.
+    /// Takes a number of `width` bytes, lowest byte first.
     pub fn number(&mut self, width: usize) -> u64 {
         let (bytes, rest) = self.0.split_at(width.min(self.0.len()));
         self.0 = rest;

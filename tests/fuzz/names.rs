@@ -1,5 +1,5 @@
-//! Names of objects, suffixes of temporary files, and labels of wrapped files: an input is refused
-//! as the header says, or it is the name, byte by byte.
+//! Tests names of objects, suffixes of temporary files, and labels of wrapped files. An input is
+//! refused as the header says, or it is the name, byte by byte.
 
 use std::ffi::{CStr, CString, OsStr, c_char};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -23,7 +23,8 @@ enum Answer {
 
 use Answer::{Accepted, Refused};
 
-/// What the header says of the name of an object. `prefix`: what the library puts before it.
+/// Returns the header's answer to the name of an object. `prefix` is the length of what the library
+/// puts before the name.
 fn of_object(name: &[u8], prefix: usize) -> Answer {
     let bare = name.strip_prefix(b"/").unwrap_or(name);
     if bare.is_empty() || bare == b"." || bare == b".." || bare.contains(&b'/') {
@@ -48,7 +49,7 @@ fn of_label(label: &[u8]) -> Answer {
     if is_none || label.contains(&b'\n') { Refused(libc::EINVAL) } else { Accepted }
 }
 
-/// Whether the call has done what was expected. A refusal names the argument.
+/// Checks that the call has done what was expected. A refusal names the argument.
 fn agrees<T>(outcome: Result<T, Failure>, expected: &Answer, op: &str) -> Option<T> {
     match outcome {
         Ok(made) => {

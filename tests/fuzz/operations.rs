@@ -1,12 +1,12 @@
-//! Operations on a map, against the model that random operations of `tests/map/model.rs` are
-//! compared with.
+//! Runs operations on a map, and compares it with the model that `tests/map/model.rs` also uses for
+//! random operations.
 
 use super::driver::{Bytes, fuzz};
 use crate::map::kinds::kinds;
 use crate::map::model::{ADVICES, FLUSHES, MOST, Step, play};
 use crate::support::abi::TO_END;
 
-/// An offset or a length: anything up to the largest map, or a number that no map has.
+/// Takes an offset or a length: anything up to the largest map, or a number that no map has.
 fn place(bytes: &mut Bytes<'_>) -> usize {
     match bytes.number(2) as usize {
         0xffff => TO_END,
@@ -31,7 +31,7 @@ fn step(bytes: &mut Bytes<'_>) -> Step {
         6 => Step::Lock(at, length),
         7 => Step::Protect(at, length),
         8 => Step::Prefetch(at, length),
-        // Except for the one that is refused, what is longer than memory is not tried.
+        // Lengths greater than memory are not tried, except one that is refused.
         9 => Step::Resize(if at > MOST + 2 { usize::MAX } else { at }),
         _ => Step::Scribble,
     }

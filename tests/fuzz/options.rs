@@ -1,6 +1,6 @@
-//! Every struct of the header that begins with its size, with any bytes in it. It is refused as the
-//! header says, or the call does what it asks; nothing is left behind. The struct ends where memory
-//! ends, so that a byte read behind its size is a crash.
+//! Fills every struct of the header that begins with its size with any bytes. The call refuses it
+//! as the header says, or does what it asks; nothing is left behind. The struct ends where memory
+//! ends, so that reading a byte past its size is a crash.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -21,25 +21,25 @@ use crate::support::share::{pair, send};
 use crate::support::{hosts, named};
 use crate::wrap::promises::Wish;
 
-/// A struct can be this long; a larger size is refused without a look at it.
+/// The longest struct. A larger size is refused without a look at the struct.
 const LARGEST: usize = 4096;
-/// The members of every struct fit in.
+/// Enough bytes for the members of every struct.
 const ROOM: usize = 64;
-/// Large numbers cannot fill the machine.
+/// Keeps large numbers from filling the machine.
 const FILE_SIZE_LIMIT: u64 = 1 << 20;
 
-/// What a call came to, and what may come of such members.
+/// The result of a call, and the results that such members may have.
 struct Outcome {
     /// A value, or an errno.
     result: Result<(), c_int>,
-    /// The header says -EINVAL.
+    /// Whether the header says -EINVAL.
     is_wrong: bool,
-    /// Otherwise it fails with one of these, or not at all.
+    /// If not, the call fails with one of these errors, or succeeds.
     errnos: &'static [c_int],
 }
 
-/// `at` is where the struct is, `members` what it is if its size is right: as many bytes as are
-/// known, then zeros.
+/// Makes the call. `at` is the address of the struct. `members` is its content if its size is
+/// right: as many bytes as are known, then zeros.
 type Call = fn(&Ground, at: *mut u8, members: &[u8; ROOM]) -> Outcome;
 
 #[derive(Clone, Copy)]
@@ -52,7 +52,7 @@ enum Pointer {
 struct Kind {
     name: &'static str,
     size: usize,
-    /// The library fills it: a size larger than it knows is right.
+    /// Whether the library fills the struct. If so, a size larger than it knows is right.
     is_filled: bool,
     pointers: &'static [(usize, Pointer)],
     call: Call,
@@ -66,7 +66,7 @@ const fn filled<T>(name: &'static str, call: Call) -> Kind {
     Kind { is_filled: true, ..kind::<T>(name, call) }
 }
 
-/// In the order of the first bytes of inputs, so that new ones go to the end.
+/// The order is that of the first bytes of inputs, so that new kinds go to the end.
 const KINDS: [Kind; 14] = [
     Kind {
         pointers: &[(8, Pointer::Text), (16, Pointer::Pool)],
@@ -90,7 +90,7 @@ const KINDS: [Kind; 14] = [
     filled::<SweepResult>("sweep_result", sweep),
 ];
 
-/// What calls need, and where structs lie.
+/// The objects that calls need, and the memory for structs.
 struct Ground {
     /// A page that ends where memory ends.
     page: *mut u8,
@@ -120,7 +120,7 @@ impl Ground {
             .into_iter()
             .chain([vec![b'x'; 200], vec![b'x'; 201], b"..".into(), b"\xff\xfe".into()]);
         let mut pool = null_mut();
-        // SAFETY: a new mapping, of which the second page is taken away; a writable pointer; shmget
+        // SAFETY: a new mapping, whose second page is taken away; a writable pointer; shmget
         // touches no memory.
         let (page, segment) = unsafe {
             let (both, kind) = (2 * page_size(), libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
@@ -146,7 +146,7 @@ impl Ground {
         }
     }
 
-    /// The pointer that a number in an input stands for; 0 is NULL.
+    /// Returns the pointer that a number in an input stands for; 0 is NULL.
     fn pointer(&self, kind: Pointer, number: u64) -> usize {
         let of = |all: &[CString]| all[number as usize % all.len()].as_ptr().expose_provenance();
         match kind {
@@ -157,7 +157,7 @@ impl Ground {
         }
     }
 
-    /// The file as it was.
+    /// Restores the file.
     fn restore(&self) {
         let path = self.folder.path().join("file");
         if std::fs::metadata(&path).expect("the file").len() != 2 * page_size() as u64 {
@@ -183,7 +183,7 @@ fn read<T: Copy>(members: &[u8; ROOM]) -> T {
     unsafe { members.as_ptr().cast::<T>().read_unaligned() }
 }
 
-/// Calls, and checks that status and error agree.
+/// Makes a call, and checks that status and error agree.
 fn answer(call: impl FnOnce(*mut Error) -> c_int) -> Result<c_int, c_int> {
     let mut error = Error::untouched();
     let status = call(&mut error);
@@ -264,7 +264,7 @@ unsafe extern "C" fn is_hello(fd: c_int, context: *mut c_void) -> c_int {
     0
 }
 
-/// What the pool lends shows the bytes.
+/// Checks that what the pool lends shows the bytes.
 fn lends(pool: *mut c_void) -> Result<(), c_int> {
     let mut seen = false;
     let options = WrapOptions { pool, ..WrapOptions::default() };
@@ -543,8 +543,8 @@ fn sweep(_: &Ground, at: *mut u8, _: &[u8; ROOM]) -> Outcome {
 // All of them
 // -------------------------------------------------------------------------------------------------
 
-/// The bytes of the struct: as many as its size says and the contract asks for, the input's first,
-/// then zeros, with pointers that lead somewhere.
+/// Returns the size and the bytes of a struct: as many bytes as its size says and the contract asks
+/// for. Those of the input come first, then zeros; pointers lead somewhere.
 fn bytes_of(ground: &Ground, kind: &Kind, input: &[u8]) -> (usize, Vec<u8>) {
     let mut size = [0; 8];
     let given = input.len().min(8);

@@ -1,5 +1,5 @@
-//! All combinations of a scenario with what its system calls may answer, each in a process of its
-//! own.
+//! Runs all combinations of a scenario with the possible answers to its system calls, each in a
+//! process of its own.
 
 use std::collections::BTreeMap;
 use std::ffi::c_int;
@@ -18,22 +18,25 @@ pub enum Start {
     Warm,
 }
 
-/// What came of the combinations of one scenario.
+/// The results of the combinations of one scenario.
 #[derive(Default)]
 pub struct Tally {
     pub tried: usize,
-    pub passed: usize,
-    /// Which of the exceptions, by number.
+    /// The number of faults that the call reported to its caller.
+    pub told: usize,
+    /// The number of faults in spite of which the call worked.
+    pub overcome: usize,
+    /// The exceptions that occurred, by number.
     pub exceptions: Vec<usize>,
     pub failures: Vec<String>,
     pub skipped: Option<String>,
 }
 
-/// What each process starts with.
+/// The state that each process starts with.
 pub struct Ground {
     pub told: &'static Told,
     before: BTreeMap<String, usize>,
-    /// All, not the first and last of each only.
+    /// Whether all combinations are tried, and not only the first and last of each.
     pub is_full: bool,
 }
 
@@ -69,13 +72,16 @@ impl Ground {
         let memory = self.told.memory();
         for fault in self.faults(&plain, start) {
             let followed = self.play(scenario, start, Some(&fault));
-            // What the system calls are can depend on chance.
+            // The system calls can depend on chance.
             if followed.hits == 0 {
                 continue;
             }
             tally.tried += 1;
             let Err(problem) = self.judge(scenario, &fault, &followed, memory) else {
-                tally.passed += 1;
+                match self.told.outcome() {
+                    Outcome::Success => tally.overcome += 1,
+                    _ => tally.told += 1,
+                }
                 continue;
             };
             stage::clean();
@@ -138,8 +144,8 @@ impl Ground {
             (Outcome::Error(errno), _) => return Err(format!("errno {errno}: {text}")),
             (other, _) => return Err(format!("{other:?} {text}")),
         }
-        // What a process finds out once takes a page, and a fault may be the reason for finding it
-        // out.
+        // Features that a process detects once take a page, and the fault may be the reason for the
+        // detection.
         let more = self.told.memory().saturating_sub(memory);
         if more > page_size() as u64 {
             Err(format!("left behind: {more} bytes of address space"))
@@ -148,7 +154,7 @@ impl Ground {
         }
     }
 
-    /// All faults, or the most telling ones, for the system calls that a call has made.
+    /// Returns all faults, or the most telling ones, for the system calls that a call has made.
     fn faults(&self, plain: &Followed, start: Start) -> Vec<Fault> {
         let mut faults = Vec::new();
         for (at, made) in plain.calls.iter().enumerate() {
@@ -160,7 +166,7 @@ impl Ground {
             let count = plain.calls.iter().filter(is_it).count();
             for (index, errno) in page.errnos.iter().enumerate() {
                 let fault = Fault { page, which: Which::Only(1), answer: Answer::Errno(*errno) };
-                // What passes when the same is asked again, and is waited for.
+                // These errors pass when the call is made again after a wait.
                 let is_held = page.number == libc::SYS_fcntl
                     && [libc::EBUSY, libc::EACCES].contains(&errno.1);
                 let is_passing = is_held
@@ -195,8 +201,8 @@ impl Ground {
         faults
     }
 
-    /// The scenario in a storm of signals: every interval, with system calls restarted and not.
-    /// Returns how many came.
+    /// Runs the scenario in a storm of signals, at every interval, with system calls restarted and
+    /// not. Returns the number of signals.
     pub fn storm(&self, scenario: &Scenario, rounds: usize) -> Result<u64, String> {
         let mut signals = 0;
         for interval in [50, 100, 300, 1000] {
@@ -248,7 +254,8 @@ fn add(faults: &mut Vec<Fault>, fault: Fault, which: &[Which], count: usize) {
     }
 }
 
-/// /proc is there. Where a message ends with the words for an errno, they are the right ones.
+/// Checks a message, while /proc is mounted. If it ends with the text of an errno, the errno must
+/// be the right one.
 fn check_message(errno: c_int, text: &str) -> Result<(), String> {
     if text.contains("mounted") {
         return Err(format!("the message names a reason that is none: {text}"));

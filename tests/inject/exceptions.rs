@@ -1,5 +1,5 @@
-//! What a combination may come to besides success and the errno that the kernel gave, and why. Each
-//! must still occur.
+//! Lists the results of combinations that are neither success nor the errno that the kernel gave,
+//! and the reasons. Each must still occur.
 
 use super::tracer::{Answer, Fault};
 
@@ -8,12 +8,12 @@ pub struct Exception {
     pub scenario: &'static str,
     pub call: &'static str,
     pub fault: &'static str,
-    /// A part of what is found instead.
+    /// A part of the result that is found instead.
     pub found: &'static str,
     pub why: &'static str,
 }
 
-/// The number of the exception that this is.
+/// Returns the number of the exception that this is.
 pub fn find(scenario: &str, fault: &Fault, problem: &str) -> Option<usize> {
     let answer = match fault.answer {
         Answer::Errno((name, _)) => name,

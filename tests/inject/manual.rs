@@ -1,4 +1,4 @@
-//! What the manual page of each system call says that it may answer.
+//! Lists what the manual page of each system call says that it may answer.
 
 use std::ffi::{c_int, c_long};
 
@@ -16,7 +16,7 @@ pub struct Page {
     pub short: Short,
 }
 
-/// Whether a call may do less than it was asked, and where it says how much that was.
+/// The place where a call says how much it does, if it may do less than it was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Short {
     Never,
@@ -28,7 +28,7 @@ pub enum Short {
     Message(usize),
 }
 
-/// The argument that tells apart what one number stands for.
+/// Returns the argument that distinguishes the commands of one system call.
 pub fn command(number: c_long, arguments: &[u64; 6]) -> u64 {
     match number {
         libc::SYS_fcntl | libc::SYS_ioctl | libc::SYS_shmctl => arguments[1],
@@ -60,8 +60,8 @@ macro_rules! pages {
 
 use Short::{Count, Message, Never, Segments};
 
-/// EFAULT and EBADF stand where a caller can cause them. Calls that cannot fail stand here without
-/// an errno.
+/// EFAULT and EBADF are listed where a caller can cause them. Calls that cannot fail are listed
+/// without an errno.
 const PAGES: &[Page] = pages![
     // Files and names.
     "openat" SYS_openat, Never, [EACCES EAGAIN EBUSY EDQUOT EEXIST EFBIG EINTR EINVAL EISDIR ELOOP
@@ -216,6 +216,6 @@ const PAGES: &[Page] = pages![
     "getegid" SYS_getegid, Never, [];
     "umask" SYS_umask, Never, [];
     "sched_yield" SYS_sched_yield, Never, [];
-    // The C library's heap, of which these tests keep enough for every call.
+    // The C library's heap. These tests keep enough of it for every call.
     "brk" SYS_brk, Never, [];
 ];

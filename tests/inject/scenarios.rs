@@ -1,5 +1,5 @@
-//! A small use of each exported function: what it needs, the call, what must hold after it and
-//! after its failure.
+//! Uses each exported function in small scenarios. Each prepares what it needs, makes the call, and
+//! checks what must hold after the call and after its failure.
 
 mod maps;
 mod named;
@@ -14,7 +14,7 @@ use super::stage::Stage;
 use crate::support::fd::Failure;
 
 pub struct Scenario {
-    /// The exported function, a colon, and what is done with it.
+    /// The exported function, a colon, and a description of the use.
     pub name: &'static str,
     pub run: fn(&Stage),
 }
@@ -43,7 +43,7 @@ macro_rules! scenarios {
 }
 use scenarios;
 
-/// The result of a function that has no error to write to.
+/// Returns the result of a function that has no error to write to.
 fn bare(status: c_int) -> Result<c_int, Failure> {
     if status >= 0 {
         Ok(status)

@@ -1,5 +1,4 @@
-//! One call on its stage: a child process in which it is prepared, made, looked at and cleaned up
-//! after.
+//! Runs one call in a child process, which prepares it, makes it, looks at it and cleans up.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -10,23 +9,23 @@ use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use crate::support::fd::Failure;
 use crate::support::leaks;
 
-/// What a child says by a system call that the library never makes: its parent sees the second
-/// number.
+/// The system call by which a child tells its parent something. The library never makes it. The
+/// parent sees the second number.
 pub const SAYS: c_long = libc::SYS_getpgid;
 /// The call has returned.
 pub const END: u64 = 0x7ead_be00;
-/// What follows is the scenario's own, within the call.
+/// The following system calls are the scenario's own, within the call.
 pub const ASIDE: u64 = 0x7ead_be01;
 pub const BACK: u64 = 0x7ead_be02;
 
-/// What a child has to say, in memory that its parent sees.
+/// The results of a child, in memory that its parent sees.
 pub struct Told {
     /// 0: nothing yet; 1: success; 2: an error; 3: the scenario cannot be played on this host.
     outcome: AtomicI32,
     errno: AtomicI32,
     /// Bytes of anonymous memory that are mapped at the end.
     memory: AtomicU64,
-    /// In a storm.
+    /// The number of signals in a storm.
     signals: AtomicU64,
     length: AtomicUsize,
     text: [std::cell::UnsafeCell<u8>; 3000],
@@ -44,7 +43,7 @@ pub enum Outcome {
 }
 
 impl Told {
-    /// One for this process and its children, for good.
+    /// Makes the one for this process and its children, which is never freed.
     pub fn new() -> &'static Told {
         let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
         // SAFETY: a new mapping of zeros, which are a valid Told.
@@ -104,10 +103,10 @@ impl Told {
     }
 }
 
-/// How the call is made.
+/// The way in which the call is made.
 #[derive(Clone, Copy)]
 pub enum Manner {
-    /// It works, and must.
+    /// The call must work.
     Plain,
     /// The parent looks at each of its system calls, and may change what they answer.
     Traced,
@@ -131,8 +130,8 @@ impl Stage {
         self.manner.set(manner);
     }
 
-    /// The call that the scenario is about. `None` if it failed: what must hold then is the
-    /// scenario's to find out.
+    /// Makes the call that the scenario is about. Returns `None` if it failed; the scenario then
+    /// checks what must hold.
     pub fn call<R>(&self, call: impl FnOnce() -> Result<R, Failure>) -> Option<R> {
         match self.manner.get() {
             Manner::Plain => {
@@ -163,7 +162,7 @@ impl Stage {
         }
     }
 
-    /// Within the call, in a callback: nothing that happens here is the library's.
+    /// Runs `body` in a callback within the call. Nothing that happens there is the library's.
     pub fn aside<R>(&self, body: impl FnOnce() -> R) -> R {
         let is_traced = matches!(self.manner.get(), Manner::Traced);
         if is_traced {
@@ -191,7 +190,7 @@ impl Stage {
         }
     }
 
-    /// For scenarios that need what this host does not have.
+    /// Skips a scenario that needs what this host does not have.
     pub fn skip(&self, reason: &str) -> ! {
         self.told.outcome.store(3, SeqCst);
         self.told.say(reason);
@@ -205,7 +204,7 @@ fn say(number: u64) {
     unsafe { libc::syscall(SAYS, number) };
 }
 
-/// Signals that have come.
+/// The number of signals that have come.
 static SIGNALS: AtomicU64 = AtomicU64::new(0);
 
 fn alarms(interval: i64, flags: c_int) {
@@ -227,10 +226,10 @@ fn alarms(interval: i64, flags: c_int) {
     }
 }
 
-/// Where names are made.
+/// The folders in which names are made.
 pub const FOLDERS: [&str; 3] = ["/dev/shm", "/tmp", "/var/tmp"];
 
-/// Removes what a child has left, so that the next one finds what it found.
+/// Removes what a child has left, so that the next child starts with the same state.
 pub fn clean() {
     for entry in FOLDERS
         .into_iter()
@@ -248,7 +247,8 @@ pub fn clean() {
     }
 }
 
-/// What this process holds: descriptors, mapped files, names of files, segments, blocked signals.
+/// Returns what this process holds: descriptors, mapped files, names of files, segments, blocked
+/// signals.
 pub fn held() -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     let names = FOLDERS.into_iter().flat_map(|folder| {
@@ -281,7 +281,7 @@ fn blocked() -> String {
     status.lines().find(|line| line.starts_with("SigBlk")).expect("a mask").to_string()
 }
 
-/// Bytes of address space without a file, but for the heap and the stack.
+/// Returns the bytes of address space without a file, except the heap and the stack.
 pub fn anonymous_memory() -> u64 {
     let maps = std::fs::read_to_string("/proc/self/maps").expect("/proc is mounted");
     let lines = maps.lines().filter(|line| {
@@ -296,7 +296,7 @@ pub fn anonymous_memory() -> u64 {
     sizes.sum()
 }
 
-/// Says what there is that was not there before, and whether children are left.
+/// Says what there is now that was not there before, and whether children are left.
 pub fn compare(before: &BTreeMap<String, usize>, told: &Told) {
     let after = held();
     let mut differences = Vec::new();

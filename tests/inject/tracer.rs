@@ -9,10 +9,10 @@ use super::manual::{self, Named, Page, Short};
 use super::stage::{ASIDE, BACK, END, SAYS};
 use crate::faults::traced::{Call, Stop, look, request, wait};
 
-/// More stops than any call here makes: it asks the same again and again.
+/// More stops than any call here makes. A call with more repeats the same system call without end.
 const ENDLESS: usize = 10_000;
 
-/// Which of the calls that a page is about.
+/// Selects some of the calls that a page is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
     /// This one, counted from 1.
@@ -26,9 +26,9 @@ pub enum Which {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     Errno(Named),
-    /// As if it had been asked for one byte.
+    /// The call is asked for one byte.
     OneByte,
-    /// For half of what there is.
+    /// The call is asked for half of its bytes.
     Half,
 }
 
@@ -69,7 +69,7 @@ impl Fault {
 /// A system call that the child made.
 pub struct Made {
     pub page: &'static Page,
-    /// Bytes that it was asked to move, for one that may move fewer.
+    /// Bytes that the call was asked to move, if it may move fewer.
     pub bytes: u64,
 }
 
@@ -78,17 +78,17 @@ pub struct Followed {
     pub calls: Vec<Made>,
     /// How often the fault was played.
     pub hits: usize,
-    /// As waitpid(2) has it.
+    /// The status from waitpid(2).
     pub status: c_int,
-    /// What cannot be judged.
+    /// The reason why the call cannot be judged.
     pub problem: Option<String>,
 }
 
-/// What is to be done when the kernel has answered.
+/// A change to make after the kernel has answered.
 struct Change {
     registers: Registers,
     answer: Option<c_int>,
-    /// A length in the child's memory, and what it was.
+    /// The address of a length in the child's memory, and the old value.
     poked: Option<(u64, u64)>,
 }
 
@@ -172,7 +172,7 @@ fn before(
     let less = match fault.answer {
         Answer::Errno((_, errno)) => {
             followed.hits += 1;
-            // What close(2) reports, the descriptor is gone.
+            // The descriptor is gone, whatever close(2) reports.
             if call.number != libc::SYS_close {
                 registers.forget_call(child);
             }
@@ -190,7 +190,7 @@ fn before(
         Length::None => return None,
         Length::Argument(index) => registers.with_argument(index, less).set(child),
         Length::Memory { at, count } => {
-            // The segments behind it would still be moved.
+            // Otherwise the segments after it would still be moved.
             if let Some((index, count)) = count {
                 registers.with_argument(index, count).set(child);
             }
@@ -202,7 +202,7 @@ fn before(
 }
 
 impl Change {
-    /// The arguments are as they were, for code that still has them in their registers.
+    /// Restores the arguments, for code that still has them in its registers.
     fn finish(self, child: c_int) {
         let after = Registers::of(child);
         let answer = self.answer.map_or(after.answer(), |errno| -i64::from(errno));
@@ -213,12 +213,12 @@ impl Change {
     }
 }
 
-/// Where a call says how many bytes it moves.
+/// The place where a call says how many bytes it moves.
 enum Length {
     None,
     Argument(usize),
-    /// The length of the first segment that has any bytes, and the argument that says how many
-    /// segments there are: with it.
+    /// The length of the first segment that has any bytes. `count` is the argument with the number
+    /// of segments, and the number up to that segment.
     Memory {
         at: u64,
         count: Option<(usize, u64)>,
@@ -271,7 +271,7 @@ fn poke(child: c_int, at: u64, mut word: u64) {
     );
 }
 
-/// The child's registers.
+/// The registers of the child.
 #[derive(Clone, Copy)]
 struct Registers(libc::user_regs_struct);
 
@@ -298,7 +298,7 @@ fn transfer<T>(direction: libc::c_uint, child: c_int, what: c_int, registers: &m
 
 #[cfg(target_arch = "x86_64")]
 impl Registers {
-    /// The kernel does nothing, whatever it was asked.
+    /// Makes the kernel do nothing, whatever it was asked.
     fn forget_call(mut self, child: c_int) {
         self.0.orig_rax = u64::MAX;
         self.set(child);
@@ -323,7 +323,7 @@ impl Registers {
 
 #[cfg(target_arch = "aarch64")]
 impl Registers {
-    /// As above. The number is a set of its own, NT_ARM_SYSTEM_CALL.
+    /// Does the same. The number is in a register set of its own, NT_ARM_SYSTEM_CALL.
     fn forget_call(self, child: c_int) {
         transfer(libc::PTRACE_SETREGSET, child, 0x404, &mut -1);
     }

@@ -1,4 +1,4 @@
-//! Reading, shared writing, private writing, and others who use the same file.
+//! Tests reading, shared writing, private writing, and other users of the same file.
 
 use std::os::unix::fs::FileExt;
 use std::sync::Barrier;
@@ -11,7 +11,7 @@ use crate::support::fd::pattern;
 use crate::support::map::{is_mapped, map, map_with, page_size};
 use crate::support::random;
 
-/// The content as pread(2) shows it.
+/// Returns the content as pread(2) shows it.
 fn content(file: &tempfile::NamedTempFile) -> Vec<u8> {
     let mut bytes = vec![0; file.as_file().metadata().expect("fstat").len() as usize];
     file.as_file().read_exact_at(&mut bytes, 0).expect("read");

@@ -1,4 +1,4 @@
-//! bytefd_map_advise: every advice the kernel has, for any bytes, and what is lost.
+//! Tests bytefd_map_advise: every advice the kernel has, for any bytes, and what is lost.
 
 use std::ffi::c_int;
 
@@ -9,7 +9,7 @@ use crate::support::fd::pattern;
 use crate::support::hosts;
 use crate::support::map::{Map, map_with, page_size};
 
-/// All that the header lists, by their numbers.
+/// All advice that the header lists, by number.
 const ALL: [c_int; 27] = [
     0, 1, 2, 3, 4, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 100, 101,
     102, 103,
@@ -31,7 +31,7 @@ fn loses(advice: c_int, is_private: bool) -> bool {
     }
 }
 
-/// What madvise(2) says about the pages that hold these bytes.
+/// Calls madvise(2) for the pages that hold these bytes. Returns the errno, if there is one.
 fn kernel(map: &Map, start: usize, length: usize, advice: c_int) -> Option<c_int> {
     let address = map.data().addr() + start;
     let head = address % page_size();
@@ -43,7 +43,7 @@ fn kernel(map: &Map, start: usize, length: usize, advice: c_int) -> Option<c_int
     }
 }
 
-/// Whether it knows the advice: it looks at that first, also when there are no pages.
+/// Returns whether the kernel knows the advice, which it checks first, even without pages.
 fn is_known(map: &Map, advice: c_int) -> bool {
     let at = map.data().wrapping_sub(map.data().addr() % page_size());
     // SAFETY: no pages are given.
@@ -60,7 +60,7 @@ pub fn every_advice_that_keeps_the_bytes_is_answered_as_by_the_kernel() {
                 for (start, count) in [(0, length), (1, 1), (page_size() - 1, 2), (4000, 9000)] {
                     let outcome =
                         made.map.advise(start, count, advice, 0).map_err(|failure| failure.errno);
-                    // Whether huge pages can be had changes from one moment to the next.
+                    // Whether huge pages are available changes from one moment to the next.
                     let expected = match kernel(&made.map, start, count, advice) {
                         _ if advice == COLLAPSE && is_known(&made.map, advice) => outcome.err(),
                         Some(libc::EINVAL) if !is_known(&made.map, advice) => {
@@ -159,7 +159,7 @@ pub fn only_whole_pages_are_lost() {
             }
         }
     }
-    // What must work wherever this runs.
+    // These must work wherever this runs.
     assert!(lose(&private(page), 0, TO_END, DONT_NEED));
     let Some(map) = shared(2 * page, &MapOptions::default()) else { return };
     map.store(0, &pattern(2 * page));
@@ -248,7 +248,7 @@ pub fn there_is_no_other_advice() {
     }
 }
 
-/// A kernel that has none.
+/// Plays a kernel that has no advice.
 pub fn advice_that_the_kernel_does_not_know_is_eopnotsupp() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(&file, pattern(3 * page_size())).expect("written");

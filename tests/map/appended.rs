@@ -1,10 +1,12 @@
-//! Growth that is refused while another process appends to the same file: what it appends is never
-//! cut off. And what it puts in the place of a file that was created is never removed.
+//! Tests growth that is refused while another process appends to the same file: the appended bytes
+//! are never cut off. If the other process puts something in the place of a created file, that is
+//! never removed.
 //!
 //! The other process acts before the first system call of map_file, in the next run before the
-//! second, and so on. Not promised is what lies where the library goes on growing afterwards,
-//! because processes that grow one file at the same time must agree among themselves; and what is
-//! appended between its last look at the size and setting it back.
+//! second, and so on. Two things are not promised. Appended bytes may be lost in a range that the
+//! library grows into afterwards, because processes that grow one file at the same time must
+//! coordinate. So may bytes that are appended after its last look at the size and before it sets
+//! the size back.
 
 use std::ffi::c_long;
 use std::fs::{self, OpenOptions};
@@ -21,36 +23,36 @@ use crate::support::map::{map, page_size};
 /// One attempt to grow a file, which must be refused.
 struct Attempt<'a> {
     path: &'a Path,
-    /// Bytes that the file has before.
+    /// The length of the file before.
     old: usize,
     options: MapOptions,
     errno: i32,
-    /// RLIMIT_FSIZE of the one that grows it.
+    /// RLIMIT_FSIZE of the process that grows the file.
     limit: Option<u64>,
-    /// A file that the other process removes before it appends, so that it has room to.
+    /// A file that the other process removes before it appends, to have room.
     ballast: Option<&'a Path>,
 }
 
 /// The other process's part of one run.
 struct Append {
-    /// The file right after, and where in it the appended bytes begin.
+    /// The file right after the append, and the offset in it at which the appended bytes begin.
     file: Vec<u8>,
     start: usize,
     /// Whether the library has looked at the size since.
     is_known: bool,
-    /// How far it has grown the file since, before it looked.
+    /// The length to which it has grown the file since, before it looked.
     covered: u64,
     /// Whether it has done nothing since.
     is_last: bool,
 }
 
-/// In how many runs the library looked at the size after the append, and had to leave the file as
-/// it was then.
+/// Counts the runs in which the library looked at the size after the append, and had to leave the
+/// file as it was then.
 #[derive(Default)]
 struct Kept {
-    /// The appended bytes began where the file ended before.
+    /// The appended bytes began at the old end of the file.
     before_growth: usize,
-    /// They began where the library had grown the file to.
+    /// The appended bytes began at the end to which the library had grown the file.
     beyond_growth: usize,
 }
 
@@ -68,7 +70,7 @@ impl Append {
         }
     }
 
-    /// What the library does afterwards.
+    /// Notes a system call of the library after the append.
     fn note(&mut self, call: Call, answer: i64) {
         let [_, second, third, fourth, ..] = call.arguments;
         let is_next = std::mem::replace(&mut self.is_last, false);
@@ -86,7 +88,7 @@ impl Append {
             [libc::SYS_fstat, libc::SYS_newfstatat, libc::SYS_statx].contains(&call.number);
     }
 
-    /// What must be in the file in the end.
+    /// Checks what is in the file at the end.
     fn check(&self, end: &[u8], old: usize, kept: &mut Kept, when: &str) {
         assert!(end.starts_with(&pattern(old)), "the old bytes, {when}");
         if self.covered == 0 {
@@ -102,7 +104,7 @@ impl Append {
 }
 
 impl Attempt<'_> {
-    /// Makes it once for each moment in which another process can append these bytes.
+    /// Makes the attempt once for each moment in which another process can append these bytes.
     fn at_each_moment(&self, bytes: &[u8]) -> Kept {
         let mut kept = Kept::default();
         for moment in 0.. {
@@ -150,7 +152,8 @@ impl Attempt<'_> {
     }
 }
 
-/// An attempt with a file that ends within a page, and with one that ends with a page.
+/// Returns an attempt with a file that ends within a page, and an attempt with a file that ends
+/// with a page.
 fn attempts<'a>(
     path: &'a Path,
     file_size: u64,
@@ -184,7 +187,7 @@ pub fn bytes_appended_during_growth_on_a_full_file_system_stay() {
     }
 }
 
-/// Where the file has grown by what had room when it ends.
+/// The file system is full, so the file has grown by as much as had room when the growth ends.
 pub fn bytes_appended_during_growth_by_zeros_on_a_full_file_system_stay() {
     hosts::refuse(libc::SYS_fallocate, libc::EOPNOTSUPP);
     let (folder, _mounted) = small_file_system(1024);
@@ -198,7 +201,7 @@ pub fn bytes_appended_during_growth_by_zeros_on_a_full_file_system_stay() {
     }
 }
 
-/// A few bytes, and more than the growth.
+/// Appends a few bytes, and more bytes than the growth.
 fn stay_where_the_lock_is_refused() {
     hosts::refuse(libc::SYS_mlock, libc::ENOMEM);
     let folder = tempfile::tempdir().expect("a folder");
@@ -221,13 +224,13 @@ pub fn bytes_appended_during_growth_without_fallocate_whose_map_is_refused_stay(
     stay_where_the_lock_is_refused();
 }
 
-/// What unlink(3) asks the kernel.
+/// The system call that unlink(3) makes.
 #[cfg(target_arch = "x86_64")]
 const UNLINK: c_long = libc::SYS_unlink;
 #[cfg(not(target_arch = "x86_64"))]
 const UNLINK: c_long = libc::SYS_unlinkat;
 
-/// What has the name by then is not what was created.
+/// By then, the name is that of another file than the created one.
 pub fn a_name_that_another_process_takes_is_not_removed() {
     hosts::refuse(libc::SYS_mlock, libc::ENOMEM);
     let folder = tempfile::tempdir().expect("a folder");

@@ -1,11 +1,11 @@
-//! What is asked: NULLs, options that are unknown, too large or contradict each other.
+//! Tests arguments: NULLs, and options that are unknown, too large or contradict each other.
 
 use std::ptr::null;
 
 use crate::support::abi::*;
 use crate::support::map::{map, map_raw, memory};
 
-/// A file of 5 bytes, in a folder that goes when it is dropped.
+/// Makes a file of 5 bytes, in a folder that is removed when it is dropped.
 fn hello() -> (tempfile::TempDir, std::path::PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("hello");

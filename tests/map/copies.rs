@@ -1,4 +1,5 @@
-//! bytefd_map_read and bytefd_map_write: copies without a signal, as far as there are bytes.
+//! Tests bytefd_map_read and bytefd_map_write: they copy without a signal, as far as there are
+//! bytes.
 
 use std::ffi::c_int;
 use std::ptr::null_mut;
@@ -51,7 +52,7 @@ pub fn nothing_is_written_to_a_map_for_reading() {
     assert_eq!(std::fs::read(&file).expect("read"), b"hello");
 }
 
-/// Two pages of the caller's, of which the second cannot be used at all.
+/// Two pages of the caller. The second cannot be used at all.
 struct HalfReadable(Map);
 
 impl HalfReadable {
@@ -62,14 +63,14 @@ impl HalfReadable {
         HalfReadable(map)
     }
 
-    /// The last byte that can be used, or those around it.
+    /// Returns the address `back` bytes before the end of the usable page.
     fn at(&self, back: usize) -> *mut u8 {
         self.0.data().wrapping_add(page_size() - back)
     }
 }
 
-/// bytefd_map_read and bytefd_map_write with a buffer that may be bad: what both answer, and how
-/// many bytes they count.
+/// Calls bytefd_map_read and bytefd_map_write with a buffer that may be bad. Returns both answers,
+/// and the numbers of bytes that both count.
 fn both(map: &Map, buffer: *mut u8, length: usize) -> [(c_int, usize); 2] {
     let (abi, map) = (abi::load(), map.raw());
     let (mut read, mut written) = (0, 0);
@@ -122,7 +123,7 @@ pub fn a_file_made_shorter_ends_a_copy_and_not_the_process() {
             let options = MapOptions { offset: offset as u64, access, ..MapOptions::default() };
             let map = map(&file, &options).expect("mapped");
             file.as_file().set_len(cut as u64).expect("cut");
-            // What is behind the end in its last page reads zero.
+            // The bytes after the end, in its last page, read zero.
             let there = 3 * page - offset;
             let mut expected = pattern(cut)[offset..].to_vec();
             expected.resize(there, 0);
@@ -187,7 +188,7 @@ pub fn a_full_file_system_ends_a_copy_and_not_the_process() {
     assert_eq!(free_space(folder.path()), 0);
 }
 
-/// A sandbox in which the kernel copies nothing between addresses.
+/// Plays a sandbox in which the kernel copies nothing between addresses.
 pub fn without_process_vm_readv_copies_are_the_same() {
     hosts::refuse(libc::SYS_process_vm_readv, libc::EPERM);
     leaves_nothing(|| {

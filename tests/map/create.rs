@@ -1,4 +1,4 @@
-//! Files that are made, and files that grow.
+//! Tests files that are created, and files that grow.
 
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
@@ -15,7 +15,7 @@ fn grow_with(path: &Path, file_size: u64, flags: u64) -> Map {
     map(path, &options).expect("mapped")
 }
 
-/// Bytes of the disk that the file has.
+/// Returns the bytes of the disk that the file has.
 fn allocated(path: &Path) -> u64 {
     path.metadata().expect("stat").blocks() * 512
 }
@@ -38,7 +38,7 @@ pub fn a_created_file_is_empty() {
     assert_eq!(path.metadata().expect("stat").len(), 0, "a map past the end makes no content");
 }
 
-/// Between finding the file and opening it, it may be gone again.
+/// The file may be removed again after it was found and before it is opened.
 pub fn a_file_that_another_process_creates_and_removes_is_there_for_each_map() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("file");
@@ -78,7 +78,7 @@ pub fn a_created_file_has_the_mode_asked_for_less_the_umask() {
             file_size: 10,
             ..MapOptions::default()
         };
-        // Even a mode that lets nobody write: the one who makes the file may write to it this once.
+        // The mode may allow no writing. The process that makes the file may write to it this once.
         let map = map(&path, &options).expect("mapped");
         map.store(0, b"x");
         assert_eq!(
@@ -166,7 +166,8 @@ pub fn without_reserve_the_file_is_sparse() {
     assert!(allocated(file.path()) < 1 << 20, "{} bytes", allocated(file.path()));
 }
 
-/// Stores past the end stay in the page cache, where growing would find them.
+/// Stores past the end of a file, and grows it. The stores stay in the page cache, where growing
+/// would find them.
 fn scribble_and_grow() {
     let page = page_size();
     for flags in [0, NO_RESERVE] {

@@ -1,4 +1,4 @@
-//! bytefd_map_fd: what is behind a descriptor, and what happens to the descriptor.
+//! Tests bytefd_map_fd: which files descriptors may have, and what happens to the descriptor.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
@@ -159,7 +159,7 @@ pub fn a_sealed_file_maps_for_all_but_writing() {
         assert_eq!(map.bytes(), b"hello");
     }
     let failure = map_fd(sealed.as_raw_fd(), &with(WRITE)).expect_err("refused");
-    // Where it is opened read-only as well, the kernel looks at that first.
+    // If the file is opened read-only as well, the kernel checks that first.
     assert!([libc::EPERM, libc::EACCES].contains(&failure.errno), "{failure:?}");
 
     if !hosts::has_memfd() {
@@ -175,7 +175,7 @@ pub fn a_sealed_file_maps_for_all_but_writing() {
     assert_eq!(map_fd(fixed.as_raw_fd(), &with(WRITE)).expect("mapped").bytes(), b"hello");
 }
 
-/// Closing any descriptor of a file ends them, fcntl(2).
+/// Record locks end when any descriptor of the file is closed, fcntl(2).
 pub fn maps_that_keep_no_descriptor_leave_record_locks_alone() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(&file, "hello").expect("written");
@@ -202,7 +202,7 @@ pub fn maps_that_keep_no_descriptor_leave_record_locks_alone() {
     assert_eq!(is_locked(), End::Exited(libc::F_UNLCK), "what this test would see");
 }
 
-/// pwrite(2) writes at the end there, whatever offset it is given.
+/// On such a file pwrite(2) writes at the end, whatever offset it is given.
 pub fn a_file_opened_for_appending_grows_to_its_size_without_fallocate() {
     hosts::refuse(libc::SYS_fallocate, libc::EOPNOTSUPP);
     for flags in [0, NO_RESERVE] {

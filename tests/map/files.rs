@@ -1,4 +1,4 @@
-//! Which files can be mapped, and what path leads to them.
+//! Tests which files can be mapped, and which paths lead to them.
 
 use std::ffi::{CString, OsStr, c_int};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -36,7 +36,7 @@ fn fifo(folder: &Path) -> std::path::PathBuf {
     path
 }
 
-/// With a lease somebody asks to be told before others open the file: they wait until it is given
+/// A process with a lease is told before others open the file. They wait until it gives the lease
 /// back.
 pub fn a_leased_file_is_waited_for() {
     let file = tempfile::NamedTempFile::new().expect("a file");
@@ -51,7 +51,7 @@ pub fn a_leased_file_is_waited_for() {
     }
     std::thread::scope(|scope| {
         let mapped = scope.spawn(|| map_with(&file, READ, 0));
-        // F_GETLEASE tells what is left to it once somebody opens the file.
+        // F_GETLEASE tells what is left of the lease once another process opens the file.
         // SAFETY: as above.
         while unsafe { libc::fcntl(file.as_file().as_raw_fd(), libc::F_GETLEASE) } == libc::F_WRLCK
         {
@@ -69,7 +69,8 @@ pub fn a_leased_file_is_waited_for() {
     });
 }
 
-/// inotify reports every open, however short. Opening would wake whoever waits at the other end.
+/// inotify reports every open, however short. Opening would wake a process that waits at the other
+/// end.
 pub fn a_fifo_is_refused_without_being_opened() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = fifo(folder.path());
@@ -122,7 +123,7 @@ pub fn a_writer_that_waits_for_a_fifo_is_not_woken() {
             std::thread::yield_now();
         }
         assert_refused(&path, libc::ENODEV);
-        // A writer that had been woken would have found nobody to read: EPIPE.
+        // If a writer had been woken, it would have found no reader: EPIPE.
         assert_eq!(std::fs::read(&path).expect("read"), b"for a real reader");
         written.join().expect("no panic").expect("written");
     });
@@ -172,7 +173,8 @@ pub fn a_part_of_a_file_of_proc_is_enodev_too() {
     }
 }
 
-/// A file that cannot be mapped must not be changed on the way to finding that out.
+/// Asserts that growing changes nothing. A file that cannot be mapped must not be changed on the
+/// way to finding that out.
 fn assert_growing_changes_nothing(path: &str, content: &str) {
     // Without root there may be no permission to write.
     if std::fs::File::options().write(true).open(path).is_err() {
@@ -198,7 +200,7 @@ pub fn growing_a_file_of_sys_writes_nothing_to_it() {
     assert_growing_changes_nothing(SYS_FILE, &content);
 }
 
-/// It says it is empty and cannot be read at its beginning, where no memory is.
+/// The file says that it is empty, and cannot be read at its beginning, where no memory is.
 pub fn growing_the_memory_of_a_process_is_enodev() {
     assert_growing_changes_nothing("/proc/self/mem", "");
 }
@@ -334,7 +336,7 @@ pub fn only_maps_for_writing_keep_a_descriptor() {
     assert_eq!(open(), 0);
 }
 
-/// It refuses shared mappings.
+/// The file refuses shared mappings.
 pub fn what_has_no_shared_mappings_is_mapped_for_reading() {
     const BTF: &str = "/sys/kernel/btf/vmlinux";
     let Ok(content) = std::fs::read(BTF) else { return println!("SKIPPED: {BTF}: there is none") };

@@ -1,4 +1,4 @@
-//! Writing back.
+//! Tests writing back.
 
 use std::ffi::c_int;
 
@@ -78,7 +78,8 @@ pub fn a_private_map_cannot_be_flushed() {
     }
 }
 
-/// A program that flushes whatever map it is given is not stopped by one that has nothing to write.
+/// A program may flush any map that it is given. A map without anything to write must not be an
+/// error.
 pub fn a_read_map_flushes() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(&file, "hello").expect("written");

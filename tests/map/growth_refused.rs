@@ -1,5 +1,5 @@
-//! Files that cannot be made or grown: a file that was created is gone again, one that was to grow
-//! has its old size.
+//! Tests files that cannot be created or grown. A file that was created is removed again; a file
+//! that was to grow has its old size.
 
 use std::os::fd::AsRawFd;
 use std::path::Path;
@@ -15,7 +15,8 @@ fn growing(file_size: u64) -> MapOptions {
     MapOptions { access: WRITE, file_size, ..MapOptions::default() }
 }
 
-/// Tries with a file that exists and one that does not, and returns what both attempts answered.
+/// Tries with a file that exists, and with a file that does not exist. Returns the failure of both
+/// attempts.
 fn refused(folder: &Path, options: &MapOptions) -> Failure {
     let (old, new) = (folder.join("old"), folder.join("new"));
     std::fs::write(&old, pattern(5000)).expect("written");
@@ -120,7 +121,7 @@ pub fn no_descriptor_is_emfile_and_leaves_no_created_file() {
     assert_eq!(outcome.expect_err("refused").errno, libc::EMFILE);
 }
 
-/// The one free number is 0, which the library must move away from and cannot.
+/// The only free number is 0, which the library must move away from and cannot.
 pub fn no_descriptor_above_the_standard_streams_leaves_no_created_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("new");

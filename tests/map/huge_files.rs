@@ -1,4 +1,4 @@
-//! Files whose pages are larger than others: on hugetlbfs, or memory files of reserved huge pages.
+//! Tests files with larger pages than others: on hugetlbfs, or memory files of reserved huge pages.
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
@@ -8,7 +8,7 @@ use crate::support::abi::*;
 use crate::support::fd::{file, pattern};
 use crate::support::map::{map, map_fd, page_size};
 
-/// A memory file of so many huge pages, of which none is reserved, and their size.
+/// Makes a memory file of `pages` huge pages, none of them reserved. Returns it and its size.
 fn huge_file(pages: usize) -> (OwnedFd, usize) {
     let Some(page) = meminfo("Hugepagesize").map(|kib| kib << 10) else {
         skip("no huge pages on this kernel")
@@ -63,7 +63,7 @@ pub fn a_part_of_a_huge_page_is_mapped_and_unmapped() {
     assert!(mappings() <= before + 1, "{} mappings instead of {before}", mappings());
 }
 
-/// There is no page for it: a copy says so, and a guarded map gives zeros.
+/// The file has no page there. A copy says so, and a guarded map gives zeros.
 pub fn a_huge_page_that_is_not_there_is_no_signal() {
     let _reserved = Reserved::none();
     let (fd, page) = huge_file(2);
@@ -102,7 +102,8 @@ pub fn a_file_of_huge_pages_grows_by_whole_ones() {
     assert_eq!(file(&fd).metadata().expect("fstat").len(), 3 * page as u64);
 }
 
-/// Where there are some: content, any offset, changes of others, and the loss of the file.
+/// Tests content, any offset, changes of others, and the loss of the file, where there are huge
+/// pages.
 pub fn files_of_huge_pages_are_maps_as_others() {
     let _reserved = Reserved::new(4);
     let (fd, page) = huge_file(2);
@@ -146,7 +147,7 @@ pub fn files_of_huge_pages_are_maps_as_others() {
     map.resize(page).expect("shrunk");
 }
 
-/// A mount of hugetlbfs, where files have names.
+/// Uses a mount of hugetlbfs, where files have names.
 pub fn a_file_on_hugetlbfs_is_mapped_by_its_path() {
     let folder = tempfile::tempdir().expect("a folder");
     let at = std::ffi::CString::new(folder.path().to_str().expect("UTF-8")).expect("no NUL");

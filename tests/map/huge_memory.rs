@@ -1,4 +1,4 @@
-//! Memory that is there at once, and the huge pages that it is made of.
+//! Tests memory that is there at once, and the huge pages that it is made of.
 
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
@@ -15,7 +15,7 @@ fn with(access: u32, flags: u64) -> MapOptions {
     MapOptions { access, flags, ..MapOptions::default() }
 }
 
-/// How many pages of the map are in memory, mincore(2).
+/// Returns how many pages of the map are in memory, mincore(2).
 pub fn present(map: &Map) -> usize {
     let head = map.data().addr() % page_size();
     let mut pages = vec![0u8; (head + map.length()).div_ceil(page_size())];
@@ -25,7 +25,7 @@ pub fn present(map: &Map) -> usize {
     pages.iter().filter(|page| **page & 1 == 1).count()
 }
 
-/// Whether madvise(2) knows MADV_POPULATE_WRITE, Linux 5.14.
+/// Returns whether madvise(2) knows MADV_POPULATE_WRITE, Linux 5.14.
 fn kernel_populates() -> bool {
     let map = private(1);
     // SAFETY: populating changes no bytes.
@@ -62,10 +62,11 @@ pub fn populated_memory_is_all_there() {
     }
 }
 
-/// Memory so large that huge pages pay.
+/// The size of memory for which huge pages pay.
 const LARGE: usize = 8 << 20;
 
-/// A huge page may be slow to come, or not to be had, that once.
+/// Returns whether any of several maps has huge pages. For a single one, huge pages may come too
+/// late or not be available.
 fn is_ever_huge(access: u32, field: &str) -> bool {
     (0..400).any(|_| {
         let map = memory(LARGE, &with(access, POPULATE)).expect("memory");
@@ -94,7 +95,7 @@ pub fn large_private_memory_is_of_huge_pages_where_the_host_allows_them() {
     }
 }
 
-/// fallocate(2), by which memory files get whole pages of any size.
+/// Skips the test where fallocate(2) does not work. By it memory files get whole pages of any size.
 fn need_allocation() {
     if !hosts::has_memfd() {
         skip("no memory files on this host");
@@ -109,18 +110,18 @@ fn need_allocation() {
 
 const RESERVED: &str = "/proc/sys/vm/nr_hugepages";
 
-/// "HugePages_Free" and the like of /proc/meminfo.
+/// Returns a field of /proc/meminfo, such as "HugePages_Free".
 pub fn meminfo(field: &str) -> Option<usize> {
     let text = std::fs::read_to_string("/proc/meminfo").expect("/proc is mounted");
     let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
     value.split_whitespace().next()?.parse().ok()
 }
 
-/// Huge pages that are reserved until it is dropped. Nobody else reserves or takes any meanwhile.
+/// Reserves huge pages until this is dropped. No other test reserves or takes any meanwhile.
 pub struct Reserved(usize, std::fs::File);
 
 impl Reserved {
-    /// Those that there are.
+    /// Reserves no further pages.
     pub fn none() -> Reserved {
         let file = match std::fs::File::open(RESERVED) {
             Ok(file) => file,
@@ -192,7 +193,7 @@ pub fn reserved_huge_pages_make_memory_that_is_resized_and_sealed() {
     need_allocation();
     let _reserved = Reserved::new(4);
     let page = meminfo("Hugepagesize").expect("there are some") << 10;
-    // Where small pages have 16 KiB, huge ones have 32 MiB, which an emulated processor takes long
+    // Where small pages have 16 KiB, huge pages have 32 MiB, which an emulated processor takes long
     // to compare.
     let ways = [(0, 16 * page), (0, 0), (POPULATE, 0), (MLOCK | NO_FORK, 0)];
     let ways = if page > 4 << 20 { &ways[..1] } else { &ways };

@@ -1,4 +1,4 @@
-//! Maps of each kind that can be written, for what must hold for all of them.
+//! Makes maps of each kind that can be written, for what must hold for all of them.
 
 use std::os::unix::fs::FileExt;
 
@@ -11,29 +11,29 @@ use crate::support::map::{Map, map, memory, page_size};
 pub enum Kind {
     /// A whole file.
     File,
-    /// A file from a byte on that begins no page, with bytes before it.
+    /// A file from an offset within a page, with bytes before it.
     Part,
     Shared,
     Private,
 }
 
-/// Where in its file a [`Kind::Part`] begins.
+/// The offset in its file at which a [`Kind::Part`] begins.
 pub const OFFSET: usize = 4999;
 
-/// The file goes when it is dropped.
+/// A map, and its file, which is removed when this is dropped.
 pub struct Made {
     pub map: Map,
     pub file: Option<tempfile::NamedTempFile>,
 }
 
-/// Those that this host has.
+/// Returns the kinds that this host has.
 pub fn kinds() -> impl Iterator<Item = Kind> {
     let all = [Kind::File, Kind::Part, Kind::Shared, Kind::Private].into_iter();
     all.filter(|kind| *kind != Kind::Shared || hosts::has_memfd())
 }
 
 impl Kind {
-    /// `length` zeros with these flags and this much address space.
+    /// Makes a map of `length` zeros with these flags and this much address space.
     pub fn with(self, length: usize, flags: u64, reserve: usize) -> Made {
         let options = MapOptions { access: WRITE, flags, reserve, ..MapOptions::default() };
         let offset = match self {
@@ -54,7 +54,7 @@ impl Kind {
         Made { map, file: Some(file) }
     }
 
-    /// What a test says of it.
+    /// Returns the word for it in messages of a test.
     pub fn word(self) -> &'static str {
         match self {
             Kind::File => "a whole file",
@@ -64,19 +64,19 @@ impl Kind {
         }
     }
 
-    /// Filled with the pattern.
+    /// Makes a map that is filled with the pattern.
     pub fn filled(self, length: usize) -> Made {
         let made = self.with(length, 0, 0);
         made.map.store(0, &pattern(length));
         made
     }
 
-    /// Where in its first page the map begins.
+    /// Returns the offset in its first page at which the map begins.
     pub fn head(self) -> usize {
         if self == Kind::Part { OFFSET % page_size() } else { 0 }
     }
 
-    /// The first byte of the map's second page.
+    /// Returns the first byte of the map's second page.
     pub fn second_page(self) -> usize {
         page_size() - self.head()
     }
@@ -89,7 +89,7 @@ impl From<Map> for Made {
 }
 
 impl Made {
-    /// What the file holds behind `offset`; `None` without one.
+    /// Returns what the file holds after `offset`; `None` without a file.
     pub fn content(&self, kind: Kind) -> Option<Vec<u8>> {
         let file = self.file.as_ref()?.as_file();
         let mut bytes = vec![0; file.metadata().expect("fstat").len() as usize];
@@ -100,7 +100,8 @@ impl Made {
     }
 }
 
-/// Shared memory, where this host has memory files; a test ends otherwise.
+/// Maps shared memory. On hosts without memory files it says so and returns `None`, and the test
+/// ends.
 pub fn shared(length: usize, options: &MapOptions) -> Option<Map> {
     if !hosts::has_memfd() {
         println!("SKIPPED: shared memory: there are no memory files on this host");
@@ -109,7 +110,7 @@ pub fn shared(length: usize, options: &MapOptions) -> Option<Map> {
     Some(memory(length, options).expect("memory"))
 }
 
-/// Private memory.
+/// Maps private memory.
 pub fn private(length: usize) -> Map {
     memory(length, &MapOptions { access: PRIVATE, ..MapOptions::default() }).expect("memory")
 }

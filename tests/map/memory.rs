@@ -1,4 +1,4 @@
-//! What the memory is like: executable, read in, locked, hidden from children.
+//! Tests properties of the memory: executable, read in, locked, hidden from children.
 
 use crate::faults::conditions::{End, read_in_child};
 use crate::support::abi::*;
@@ -40,7 +40,7 @@ pub fn populate_reads_the_pages_in() {
         );
         assert!(resident.iter().all(|page| page & 1 == 1));
     }
-    // What cannot be read in is no reason to fail.
+    // Pages that cannot be read in are no reason to fail.
     let options =
         MapOptions { length: 4 << 20, flags: POPULATE | BEYOND_EOF, ..MapOptions::default() };
     assert!(

@@ -1,5 +1,4 @@
-//! Random operations on maps of each kind, against a vector of bytes that says what must be in
-//! them.
+//! Runs random operations on maps of each kind, and compares them with a vector of bytes.
 
 use std::ffi::c_int;
 
@@ -11,10 +10,10 @@ use crate::support::fd::{Failure, pattern};
 use crate::support::map::page_size;
 use crate::support::random;
 
-/// The most that a map is resized to.
+/// The greatest length that a map is resized to.
 pub const MOST: usize = 6 * 4096;
 
-/// What is done. Ranges are any, also such as lie outside.
+/// An operation. Its range may be any, even outside of the map.
 #[derive(Clone, Debug)]
 pub enum Step {
     Write(usize, usize, u8),
@@ -27,7 +26,7 @@ pub enum Step {
     Protect(usize, usize),
     Prefetch(usize, usize),
     Resize(usize),
-    /// Stores behind the end in the last page, which are nobody's bytes.
+    /// Stores past the end in the last page, in bytes that belong to no map.
     Scribble,
 }
 
@@ -64,7 +63,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..25)
 }
 
-/// The bytes that a range is of, if they are in the map.
+/// Returns the bytes of a range, if they are in the map.
 fn part(length: usize, at: usize, count: usize) -> Option<std::ops::Range<usize>> {
     let end = if count == TO_END { length } else { at.checked_add(count)? };
     (at <= end && end <= length).then_some(at..end)
@@ -75,7 +74,7 @@ fn copied(length: usize, at: usize, count: usize) -> Option<std::ops::Range<usiz
     (end <= length).then_some(at..end)
 }
 
-/// The call succeeds exactly if the range is in the map, and is EINVAL otherwise.
+/// Asserts that the call succeeds exactly if the range is in the map, and is EINVAL otherwise.
 fn agrees<T: std::fmt::Debug>(outcome: &Result<T, Failure>, is_inside: bool) {
     match outcome {
         Ok(_) => assert!(is_inside, "a range outside of the map"),
@@ -87,7 +86,7 @@ struct Run {
     kind: Kind,
     made: Made,
     model: Vec<u8>,
-    /// Whether the kernel may have it in parts, because advice was given for one.
+    /// Whether the kernel may have split the mapping, because advice was given for a part.
     is_uneven: bool,
 }
 

@@ -1,4 +1,4 @@
-//! bytefd_map_memory: zeros without a file, one process's own or everybody's who is given them.
+//! Tests bytefd_map_memory: zeros without a file, private to one process or shared with others.
 
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
@@ -15,7 +15,7 @@ fn with(access: u32, flags: u64) -> MapOptions {
     MapOptions { access, flags, ..MapOptions::default() }
 }
 
-/// Those that this host has.
+/// Returns the kinds of access that this host has.
 fn accesses() -> &'static [u32] {
     if hosts::has_memfd() { &[0, WRITE, PRIVATE] } else { &[PRIVATE] }
 }
@@ -248,7 +248,7 @@ pub fn a_locked_memory_beyond_the_limit_is_refused() {
     }
 }
 
-/// A library that takes all there is would end in the out-of-memory killer, which had better take
+/// A library that takes all memory would cause the out-of-memory killer to run, which should choose
 /// this process.
 pub fn more_populated_memory_than_there_can_be_is_enomem() {
     std::fs::write("/proc/self/oom_score_adj", "1000").expect("written");

@@ -1,4 +1,4 @@
-//! What a user may do to a file.
+//! Tests what a user may do to a file.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Which bytes a map shows.
+//! Tests which bytes a map shows.
 
 use std::os::unix::fs::FileExt;
 
@@ -14,12 +14,12 @@ fn config() -> ProptestConfig {
     random(400)
 }
 
-/// 0 is the default.
+/// Chooses the access; 0 is the default.
 fn accesses() -> impl Strategy<Value = u32> {
     prop::sample::select(vec![0, READ, WRITE, PRIVATE])
 }
 
-/// Sizes around the page boundaries, where mistakes live, and any others.
+/// Chooses sizes around the page boundaries, where mistakes live, and any others.
 fn sizes() -> impl Strategy<Value = usize> {
     let page = page_size();
     prop_oneof![
@@ -180,7 +180,7 @@ pub fn pages_past_the_end_are_sigbus_until_the_file_grows() {
     }
 }
 
-/// A sparse file with a mark at the end, unless the file system has no room for such sizes.
+/// Makes a sparse file with a mark at the end, unless the file system has no room for such sizes.
 fn sparse(size: u64, mark: &[u8]) -> Option<tempfile::NamedTempFile> {
     let file = tempfile::NamedTempFile::new().expect("a file");
     let grown = file

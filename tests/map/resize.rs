@@ -1,15 +1,15 @@
-//! bytefd_map_resize: maps and what is behind them, larger and smaller.
+//! Tests bytefd_map_resize: it makes maps and their files larger and smaller.
 
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use super::kinds::{Kind, Made, OFFSET, kinds, shared};
 use super::unmapped::address_space;
-use crate::faults::conditions::{End, read_in_child};
+use crate::faults::conditions::{End, in_child, read_in_child};
 use crate::support::abi::*;
 use crate::support::fd::{file, pattern};
 use crate::support::map::{Map, map, page_size};
 
-/// Around the page boundaries, up and down.
+/// Returns lengths around the page boundaries, up and down.
 fn lengths() -> Vec<usize> {
     let page = page_size();
     let offset = OFFSET % page;
@@ -62,7 +62,7 @@ pub fn maps_grow_with_zeros_and_shrink() {
                     }
                     model = pattern(length);
                     made.map.store(0, &model);
-                    // What does not belong to it, which must not be seen again.
+                    // These bytes do not belong to the map, and must not be seen again.
                     let rest = (page_size() - (kind.head() + length) % page_size()) % page_size();
                     if length > 0 && rest > 0 {
                         // SAFETY: the rest of the map's last page.
@@ -97,6 +97,25 @@ pub fn within_the_reserve_the_address_stays() {
     }
 }
 
+/// In a child, whose other threads cannot map anything there.
+pub fn the_reserve_is_not_for_other_mappings() {
+    let page = page_size();
+    let is_reserved = |map: &Map| {
+        let end = map.data().addr() + map.length();
+        let end = std::ptr::without_provenance_mut(end.next_multiple_of(page));
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
+        // SAFETY: replaces no mapping.
+        let placed = unsafe { libc::mmap(end, page, libc::PROT_NONE, flags, -1, 0) };
+        placed == libc::MAP_FAILED
+            && std::io::Error::last_os_error().raw_os_error() == Some(libc::EEXIST)
+    };
+    let end = in_child(|| {
+        let made: Vec<_> = kinds().map(|kind| kind.with(100, 0, 1 << 20)).collect();
+        i32::from(!made.iter().all(|made| is_reserved(&made.map)))
+    });
+    assert_eq!(end, End::Exited(0));
+}
+
 pub fn the_rest_of_a_file_stays_as_it_is() {
     let page = page_size();
     for reserve in [0, 1 << 20] {
@@ -113,7 +132,7 @@ pub fn the_rest_of_a_file_stays_as_it_is() {
         };
         let mut map = map(&file, &options).expect("mapped");
         for length in [1, 0, 2 * page, 7 * page + 5, 100, 10 * page - 1001, 10 * page - 1002, 3] {
-            // The file goes on behind the map, unless it was at its end.
+            // The file goes on after the map, unless the map was at its end.
             if map.length() == 10 * page - 1001 {
                 break;
             }
@@ -194,7 +213,7 @@ pub fn an_empty_map_grows() {
     }
 }
 
-/// What the options asked for goes for new pages too.
+/// The options of the map apply to new pages too.
 pub fn new_pages_are_treated_as_the_old_ones() {
     for kind in kinds() {
         for reserve in [0, 1 << 20] {
@@ -239,7 +258,7 @@ pub fn what_cannot_be_resized_is_einval() {
     }
 }
 
-/// Alone, as other threads map and unmap too.
+/// Runs alone, because other threads map and unmap too.
 pub fn maps_that_moved_leave_no_address_space_behind() {
     let before = address_space();
     for kind in kinds() {

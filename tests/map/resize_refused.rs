@@ -1,4 +1,4 @@
-//! Growth that fails: map and file are as they were, and go on.
+//! Tests growth that fails: map and file are as they were, and can still be used.
 
 use std::os::fd::AsRawFd;
 
@@ -11,15 +11,15 @@ use crate::support::map::{map, page_size};
 
 const LENGTH: usize = 10_000;
 
-/// A map of the pattern.
+/// Makes a map that is filled with the pattern.
 fn filled(kind: Kind, flags: u64, reserve: usize) -> Made {
     let made = kind.with(LENGTH, flags, reserve);
     made.map.store(0, &pattern(LENGTH));
     made
 }
 
-/// Resizes under conditions that refuse it, and checks that nothing has changed and that all can go
-/// on.
+/// Resizes under conditions that refuse it. Checks that nothing has changed, and that the map can
+/// still be used.
 fn refused(
     made: &mut Made,
     kind: Kind,
@@ -40,7 +40,7 @@ fn refused(
     failure
 }
 
-/// Afterwards, without the conditions.
+/// Checks that the map can still be used, without the conditions.
 fn goes_on(mut made: Made, kind: Kind) {
     made.map.resize(LENGTH + 5000).expect("grown");
     let mut expected = pattern(LENGTH);
@@ -70,7 +70,7 @@ pub fn growing_past_the_file_size_limit_is_efbig_and_no_signal() {
 pub fn more_than_there_can_be_is_refused() {
     for kind in kinds() {
         for reserve in [0, 1 << 20] {
-            // Where space is reserved by writing zeros, all of the disk's would be, first.
+            // If space is reserved by writing zeros, all space of the disk would be reserved first.
             let mut made = filled(kind, NO_RESERVE, reserve);
             for length in [1 << 62, isize::MAX as usize, isize::MAX as usize - page_size()] {
                 let failure = refused(&mut made, kind, length, |made| made.map.resize(length));
@@ -165,7 +165,7 @@ pub fn without_address_space_growing_is_enomem() {
     }
 }
 
-/// The kernel does not let the map be moved, made longer or placed: whatever step it is that fails.
+/// The kernel refuses to move, extend or place the map, at each of the steps.
 pub fn a_mapping_that_the_kernel_refuses_takes_growth_back() {
     let mut all: Vec<(Kind, usize, Made)> = Vec::new();
     for kind in kinds() {

@@ -1,11 +1,13 @@
-//! bytefd_map_seal: memory that becomes a descriptor whose content nobody can change. Each test
-//! runs alone, because a child that another test forks meanwhile has the memory mapped for writing.
+//! Tests bytefd_map_seal: memory becomes a descriptor with content that no process can change. Each
+//! test runs alone, because a child that another test forks meanwhile has the memory mapped for
+//! writing.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
 use super::kinds::{Kind, kinds, private, shared};
 use crate::faults::conditions::*;
+use crate::faults::traced::{Call, Stop, in_traced_child};
 use crate::support::abi::*;
 use crate::support::fd::{
     content, file, is_close_on_exec, mapped, metadata, mode, offset, pattern, seals,
@@ -23,7 +25,7 @@ fn duplicate(map: &Map) -> OwnedFd {
     map.descriptor().expect("kept").try_clone_to_owned().expect("dup")
 }
 
-/// A descriptor as shm_wrap_buffer gives.
+/// Checks a descriptor that must be as shm_wrap_buffer gives it.
 fn check(fd: &OwnedFd, length: usize, expected_mode: u32) {
     let exec_seal = if hosts::can_forbid_execution() && expected_mode == 0o400 { 0x20 } else { 0 };
     // Memory that was shared keeps F_SEAL_FUTURE_WRITE.
@@ -113,7 +115,7 @@ pub fn only_shared_memory_can_be_sealed() {
     }
 }
 
-/// Somebody who was given the descriptor did what they could with it.
+/// A process that was given the descriptor has done what it could with it.
 pub fn what_others_did_with_the_descriptor_does_not_show() {
     type Deed = fn(&OwnedFd);
     let deeds: [(&str, Deed); 4] = [
@@ -145,7 +147,7 @@ pub fn a_descriptor_that_is_inherited_is_close_on_exec_once_sealed() {
     check(&map.seal().expect("sealed"), 5000, 0o400);
 }
 
-/// All that the map is, as far as it can be seen.
+/// Asserts that everything that can be seen of the map is as it was.
 fn is_as_it_was(map: &Map, flags: u64) {
     assert!(map.bytes() == pattern(map.length()));
     assert_eq!(map.region().permissions(), if flags & EXECUTE == 0 { "rw-s" } else { "rwxs" });
@@ -199,8 +201,8 @@ pub fn maps_of_the_descriptor_for_reading_do_not_matter() {
     assert!(reader.bytes() == pattern(5000));
 }
 
-/// A kernel on which a sealed file must be opened again, to be mapped (Linux before 6.7), and
-/// cannot be. Who has become another user cannot give the file its mode any more.
+/// Plays a kernel on which a sealed file must be opened again to be mapped (Linux before 6.7), and
+/// where that fails. A process that has become another user cannot give the file its mode any more.
 pub fn memory_of_another_user_is_eperm_and_as_it_was() {
     // SAFETY: no preconditions.
     if unsafe { libc::geteuid() } != 0 {
@@ -360,7 +362,7 @@ pub fn shared_memory_is_read_by_others_while_it_is_written() {
             );
         }
         map.resize(5000).expect("as long as it is");
-        // It removes whole pages. Where pages are larger there is none.
+        // MADV_REMOVE removes whole pages. Larger pages are not whole in this map.
         let removed = map.advise(0, TO_END, libc::MADV_REMOVE, LOSE_CONTENT);
         let is_refused = removed.is_err_and(|error| error.errno == libc::EPERM);
         assert_eq!(is_refused, page_size() <= 5000);
@@ -380,7 +382,7 @@ pub fn shared_memory_is_read_by_others_while_it_is_written() {
     }
 }
 
-/// It cannot be mapped for writing again.
+/// The map cannot be made writable again.
 pub fn a_shared_map_that_is_not_sealed_is_for_reading_and_can_be_sealed_later() {
     let Some(mut map) = memory_of(5000, 0, 0) else { return };
     let fd = map.share(0).expect("shared");
@@ -391,4 +393,34 @@ pub fn a_shared_map_that_is_not_sealed_is_for_reading_and_can_be_sealed_later() 
     holder.end();
     check(&map.seal().expect("sealed"), 5000, 0o400);
     assert!(content(&fd) == pattern(5000));
+}
+
+/// Another process shortens the memory between the last check of the length and the seal.
+pub fn memory_that_becomes_shorter_while_it_is_sealed_is_eio() {
+    let page = page_size();
+    let Some(mut map) = memory_of(2 * page, 0, 0) else { return };
+    let (file, ours) = (duplicate(&map), map.data());
+    let sealing = || {
+        let failure = map.seal().expect_err("shorter");
+        assert_eq!(failure.errno, libc::EIO, "{failure:?}");
+        assert!(failure.message.contains(&page.to_string()), "{failure:?}");
+        assert!(map.part(0, page) == pattern(2 * page)[..page]);
+    };
+    let is_seal = |call: &Call| {
+        call.number == libc::SYS_fcntl && call.arguments[1] == libc::F_ADD_SEALS as u64
+    };
+    let mut cuts = 0;
+    in_traced_child(sealing, |stop| match stop {
+        Stop::Before(call) if is_seal(&call) => {
+            // The map of this process would keep the child from sealing.
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
+            // SAFETY: replaces this map, which is only closed afterwards.
+            unsafe { libc::mmap(ours.cast(), 2 * page, libc::PROT_READ, flags, -1, 0) };
+            // SAFETY: touches no memory.
+            assert_eq!(unsafe { libc::ftruncate(file.as_raw_fd(), page as libc::off_t) }, 0);
+            cuts += 1;
+        }
+        _ => {}
+    });
+    assert!(cuts > 0);
 }

@@ -1,4 +1,4 @@
-//! Any bytes of a map locked, protected, read in, flushed.
+//! Locks, protects, reads in and flushes any bytes of a map.
 
 use std::ffi::c_int;
 
@@ -16,7 +16,7 @@ fn all() -> impl Iterator<Item = (Kind, Made)> {
     kinds().map(|kind| (kind, kind.filled(PAGES * page_size())))
 }
 
-/// What the kernel says about the page of this byte.
+/// Returns what the kernel says about the page of this byte.
 fn at(map: &Map, byte: usize) -> Region {
     region_at(map.data().addr() + byte)
 }
@@ -163,7 +163,7 @@ pub fn prefetching_what_does_not_exist_is_eio() {
     }
 }
 
-/// Linux before 5.14.
+/// Plays Linux before 5.14.
 pub fn a_kernel_that_does_not_populate_prefetches_all_the_same() {
     hosts::refuse_value(libc::SYS_madvise, 2, 22, libc::EINVAL);
     prefetched_pages_are_there();

@@ -1,4 +1,4 @@
-//! bytefd_map_unmap: parts of a map that go before the rest.
+//! Tests bytefd_map_unmap, which unmaps parts of a map before the rest.
 
 use std::os::fd::AsRawFd;
 
@@ -6,11 +6,12 @@ use super::kinds::{Kind, Made, kinds};
 use crate::faults::conditions::*;
 use crate::support::abi::*;
 use crate::support::fd::{self, Failure, pattern};
-use crate::support::map::{Map, map_fd, page_size};
+use crate::support::hosts;
+use crate::support::map::{Map, map_fd, memory, page_size};
 
 const PAGES: usize = 8;
 
-/// Of each kind, and with address space behind it.
+/// Makes a map of each kind, with address space after it.
 fn all() -> impl Iterator<Item = (Kind, Made)> {
     kinds().flat_map(|kind| {
         [0, 1 << 30].map(|reserve| {
@@ -21,7 +22,8 @@ fn all() -> impl Iterator<Item = (Kind, Made)> {
     })
 }
 
-/// Whether anything is mapped at this byte, asked of the kernel: mincore(2) answers ENOMEM.
+/// Returns whether anything is mapped at this byte. Asks the kernel: mincore(2) answers ENOMEM if
+/// not.
 fn is_mapped(map: &Map, at: usize) -> bool {
     let address = map.data().wrapping_add(at);
     let start = address.wrapping_sub(address.addr() % page_size());
@@ -34,7 +36,7 @@ fn is_einval<T: std::fmt::Debug>(outcome: Result<T, Failure>) {
     assert_eq!(failure.errno, libc::EINVAL, "{failure:?}");
 }
 
-/// Something of somebody else's in the place of a page, which is not unmapped by the map any more.
+/// A foreign mapping in the place of a page. The map must no longer unmap that page.
 struct Stranger(*mut u8);
 
 impl Stranger {
@@ -49,7 +51,7 @@ impl Stranger {
         Stranger(address)
     }
 
-    /// Whether it is still what it was, at its end.
+    /// Ends it. Returns whether it was still the same.
     fn end(self) -> bool {
         // SAFETY: a page for the answer; the page itself is this test's.
         unsafe {
@@ -86,7 +88,7 @@ pub fn whole_pages_go_and_what_is_around_stays() {
     }
 }
 
-/// The first and the last page belong to the map, also where the map does not fill them.
+/// The first and the last page belong to the map, even if the map does not fill them.
 pub fn the_pages_at_both_ends_go_as_a_whole() {
     let page = page_size();
     let file = fd::wrap_with(&pattern(3 * page), 0, AUTO).expect("a descriptor");
@@ -153,8 +155,8 @@ pub fn front_middle_and_back_go_in_any_order_and_more_than_once() {
             let mut is_there = vec![true; length];
             for (start, count) in &parts {
                 made.map.unmap(*start, *count).expect("unmapped");
-                // Bytes at an end of the map are at an end of their page, as nobody else's are
-                // there.
+                // An end of the map is also unmapped to the end of its page, because no other bytes
+                // are there.
                 let head = kind.head();
                 let end = if *count == TO_END { length } else { start + count };
                 let first = if *start == 0 {
@@ -181,7 +183,7 @@ pub fn front_middle_and_back_go_in_any_order_and_more_than_once() {
     }
 }
 
-/// Alone, because the address must still be free when the test maps something there.
+/// Runs alone, because the address must still be free when the test maps something there.
 pub fn closing_leaves_alone_what_others_mapped_into_a_hole() {
     let page = page_size();
     for (kind, mut made) in all() {
@@ -192,7 +194,7 @@ pub fn closing_leaves_alone_what_others_mapped_into_a_hole() {
         let (first, last) = (at(0), at(length - 1));
         made.map.unmap(second, page).expect("unmapped");
         let one = Stranger::at(addresses[0]);
-        // A hole beside another, and one that covers both and the stranger.
+        // The next hole is beside another. The last one covers both holes and the stranger.
         made.map.unmap(second + 2 * page, page).expect("unmapped");
         let two = Stranger::at(addresses[1]);
         made.map.unmap(second + 3 * page, page).expect("unmapped");
@@ -211,7 +213,7 @@ pub fn closing_leaves_alone_what_others_mapped_into_a_hole() {
     }
 }
 
-/// Bytes of address space that this process has.
+/// Returns the bytes of address space that this process has.
 pub fn address_space() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").expect("/proc is mounted");
     statm.split(' ').next().expect("a number").parse::<usize>().expect("a number") * page_size()
@@ -232,4 +234,14 @@ pub fn closing_gives_all_address_space_back() {
             );
         }
     }
+}
+
+pub fn closing_reports_that_the_kernel_unmapped_nothing() {
+    let options = MapOptions { access: PRIVATE, ..MapOptions::default() };
+    let map = memory(page_size(), &options).expect("memory");
+    let raw = map.raw();
+    std::mem::forget(map);
+    hosts::refuse(libc::SYS_munmap, libc::ENOMEM);
+    // SAFETY: the map is closed once.
+    assert_eq!(unsafe { (load().map_close)(raw) }, -libc::ENOMEM);
 }

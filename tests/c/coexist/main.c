@@ -1,6 +1,6 @@
 /*
- * main [other]: one program with two Rust libraries, bytefd and other.rs, which are called in turn.
- * With the argument, other.rs is called first.
+ * main [other]: calls two Rust libraries, bytefd and other.rs, in turn. With the argument, other.rs
+ * is called first.
  */
 #include <bytefd.h>
 #include <stdio.h>

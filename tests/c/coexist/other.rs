@@ -1,10 +1,10 @@
-//! Another Rust library in the same C program: a static archive as rustc makes it, with the
-//! standard library inside.
+//! Provides another Rust library for the same C program: a static archive as rustc makes it, with
+//! the standard library inside.
 
 use std::collections::HashMap;
 use std::ffi::c_int;
 
-/// Panics, catches that, and returns how many letters the panic's text has.
+/// Panics, catches the panic, and returns the number of letters in its text.
 #[unsafe(no_mangle)]
 pub extern "C" fn other_catches_its_panic() -> c_int {
     std::panic::set_hook(Box::new(|_| {}));

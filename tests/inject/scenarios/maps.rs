@@ -1,4 +1,4 @@
-//! Maps made, resized, sealed, shared, closed.
+//! Makes, resizes, seals, shares and closes maps.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -151,7 +151,7 @@ scenarios![
 pub const LENGTH: usize = 5000;
 const GROWN: usize = 30_000;
 
-/// A file of its own folder, gone afterwards.
+/// A file in a folder of its own, removed when this is dropped.
 pub struct OnDisk {
     _folder: tempfile::TempDir,
     pub path: PathBuf,
@@ -170,7 +170,7 @@ impl OnDisk {
     }
 }
 
-/// Memory with content.
+/// Makes memory with content.
 pub fn filled(flags: u64) -> Map {
     let map = memory(LENGTH, &MapOptions { flags, ..MapOptions::default() }).expect("memory");
     map.store(0, &small());
@@ -235,7 +235,7 @@ fn close(stage: &Stage, map: Map) {
     stage.call(|| bare(unsafe { (abi::load().map_close)(map.raw()) }));
 }
 
-/// Grows or shrinks a map of the content. After a failure it is as it was, and takes stores.
+/// Grows or shrinks a map of the content. After a failure the map is as it was, and takes stores.
 fn resize(stage: &Stage, mut map: Map, length: usize) {
     let resized = stage.call(|| map.resize(length));
     let now = if resized.is_some() { length } else { LENGTH };
@@ -264,7 +264,7 @@ fn resize_file(stage: &Stage, flags: u64, length: usize) {
     assert_eq!(std::fs::read(&file.path).expect("a file")[..5], *b"store");
 }
 
-/// After a failure the map can be written, and its file is not sealed.
+/// Seals a map. After a failure the map can be written, and its file is not sealed.
 fn seal(stage: &Stage, mut map: Map) {
     let file = map.descriptor().expect("a descriptor").try_clone_to_owned().expect("a duplicate");
     let before = (seals(&file), mode(&file));

@@ -1,4 +1,4 @@
-//! Objects with names, segments, locks and words.
+//! Uses objects with names, segments, locks and words.
 
 use std::ffi::{CString, c_int};
 use std::os::fd::AsRawFd;
@@ -47,7 +47,7 @@ scenarios![
         child.hear();
         child.kill();
         let swept = stage.call(named::sweep);
-        // What was not removed, the next sweep does.
+        // The next sweep removes what was not removed.
         let rest = named::sweep().expect("swept");
         assert!(swept.is_none_or(|count| count + rest == 2), "{swept:?} and {rest} removed");
     },
@@ -80,7 +80,7 @@ scenarios![
         let path = file.path();
         let closed = stage.call(|| bare(file.close()));
         if closed.is_none() {
-            // What it could not remove, it leaves.
+            // The call leaves what it could not remove.
             let folder = path.parent().expect("a folder");
             let _ = std::fs::remove_dir_all(folder);
         }
@@ -200,13 +200,13 @@ fn lock(stage: &Stage, operation: c_int, timeout: i64, flags: u64) {
     assert_eq!(found, is_locked, "whether it is locked");
 }
 
-/// Also when a fault kills that.
+/// Ends this child with its parent, even if a fault kills the parent.
 fn end_with_parent() {
     // SAFETY: touches no memory.
     assert_eq!(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) }, 0);
 }
 
-/// A child wakes, again and again.
+/// Waits for a word, which a child wakes again and again.
 fn wait(stage: &Stage, timeout: i64, flags: u64) {
     let map = memory(4096, &MapOptions::default()).expect("memory");
     let word = named::word(&map, 0).as_ptr();

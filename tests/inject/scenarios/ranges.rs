@@ -1,4 +1,4 @@
-//! What is done with a map's bytes and pages.
+//! Uses the bytes and pages of a map.
 
 use super::maps::{LENGTH, OnDisk, filled};
 use super::wraps::small;
@@ -80,7 +80,7 @@ scenarios![
     },
 ];
 
-/// Whole pages of shared memory, filled.
+/// Makes shared memory of whole pages, filled.
 fn pages(count: usize, flags: u64) -> Map {
     filled_with(count, MapOptions { flags, ..MapOptions::default() })
 }
@@ -95,7 +95,7 @@ fn filled_with(count: usize, options: MapOptions) -> Map {
     map
 }
 
-/// A call about pages that leaves the bytes alone.
+/// Makes a call about pages that leaves the bytes alone.
 fn on_all(
     stage: &Stage,
     call: impl Fn(&Map, usize, usize) -> Result<(), crate::support::fd::Failure>,

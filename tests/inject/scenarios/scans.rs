@@ -1,4 +1,4 @@
-//! Descriptors that are lent, and pools.
+//! Lends descriptors, with and without pools.
 
 use std::ffi::{c_int, c_void};
 use std::os::fd::AsRawFd;
@@ -187,7 +187,7 @@ fn with_new_files(stage: &Stage, play: impl FnOnce(Pool)) {
     }
 }
 
-/// A pool that keeps a file, if this host lets it.
+/// Makes a pool that keeps a file, if this host lets it.
 fn used() -> Pool {
     let pool =
         Pool::with(&PoolOptions { method: POOL_REUSE, ..PoolOptions::default() }).expect("a pool");

@@ -1,4 +1,4 @@
-//! Descriptors that go from one process to another.
+//! Sends descriptors from one process to another.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 

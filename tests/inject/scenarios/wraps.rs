@@ -1,4 +1,4 @@
-//! Bytes that become descriptors.
+//! Makes descriptors from bytes.
 
 use std::ffi::{CStr, c_char};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -154,7 +154,7 @@ scenarios![
 
 const LENGTH: usize = 5000;
 
-/// More than a huge page.
+/// More bytes than a huge page has.
 const LARGE: usize = (3 << 20) + 77;
 
 pub fn small() -> Vec<u8> {
@@ -169,7 +169,7 @@ pub fn segment(bytes: &[u8]) -> libc::iovec {
     libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() }
 }
 
-/// File systems of which none knows O_TMPFILE.
+/// Plays file systems without O_TMPFILE.
 pub fn no_unnamed_files() {
     refuse_flags(
         libc::SYS_openat,
@@ -187,7 +187,7 @@ fn reopen(fd: &OwnedFd, flags: u64) -> Result<OwnedFd, Failure> {
     result(fd, &error).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// The bytes, from offset 0.
+/// Checks the bytes, from offset 0.
 fn check_content(fd: Option<OwnedFd>) {
     if let Some(fd) = fd {
         assert_eq!((offset(&fd), metadata(&fd).len()), (0, LENGTH as u64));
@@ -195,7 +195,7 @@ fn check_content(fd: Option<OwnedFd>) {
     }
 }
 
-/// And the seals of the default.
+/// Checks the bytes, and the default seals.
 fn check_sealed(fd: Option<OwnedFd>) {
     if let Some(fd) = &fd {
         assert_eq!((seals(fd) & 0xf, mode(fd)), (0xf, 0o400));
@@ -204,7 +204,7 @@ fn check_sealed(fd: Option<OwnedFd>) {
     check_content(fd);
 }
 
-/// As of the other backends.
+/// Checks a descriptor of the backends without seals.
 fn check_private(fd: Option<OwnedFd>) {
     if let Some(fd) = &fd {
         assert_eq!((access_mode(fd), mode(fd)), (libc::O_RDONLY, 0o400));
