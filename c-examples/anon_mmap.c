@@ -1,11 +1,11 @@
 /*
- * anon_mmap: a number in memory without a file, and what a child's change of it is to its parent.
+ * anon_mmap: changes a number in anonymous memory in a child, and shows what the parent sees.
  *
  *     cc -std=c11 anon_mmap.c -o anon_mmap $(pkg-config --cflags --libs bytefd)
  *     ./anon_mmap
  *
- * Shared memory is one memory for both, as MAP_SHARED | MAP_ANONYMOUS or a shared map of /dev/zero.
- * Of private memory the child has a copy. Exit status: 0, or 1 if that cannot be shown.
+ * Parent and child use the same shared memory, as with MAP_SHARED | MAP_ANONYMOUS or a shared
+ * mapping of /dev/zero. Of private memory the child has a copy. Exit status: 0, or 1 on failure.
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -28,7 +28,7 @@ static int show(const char *kind, uint32_t access)
     int *number = bytefd_map_data(map);
     *number = 1;
     printf("%s memory\n", kind);
-    /* What is in the buffer would be written by the child too. */
+    /* The child would write buffered text a second time. */
     fflush(stdout);
     pid_t child = fork();
     if (child == 0) {

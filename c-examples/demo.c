@@ -1,12 +1,12 @@
 /*
- * demo: what becomes of a file's bytes when they are lent as a descriptor. Part of `make demo`,
+ * demo: lends a file's bytes, as a descriptor, to a library and to a program. Part of `make demo`,
  * where programs in C, Go and Rust print the same.
  *
  *     cc -std=c11 demo.c -o demo $(pkg-config --cflags --libs bytefd) -lmagic
  *     ./demo /bin/ls
  *
  * Two clients get the descriptor: libmagic, in this process, and sha256sum, in another. The digest
- * it finds must be that of FILE; the exit status says so: 0 equal, 1 different or failed.
+ * that sha256sum prints must be that of FILE. Exit status: 0 if equal, 1 otherwise.
  */
 #define _GNU_SOURCE /* F_GET_SEALS, pipe2 */
 
@@ -51,7 +51,7 @@ static int print_magic(int fd)
 
     if (magic == NULL)
         return -1;
-    /* This moves the offset, which everybody shares who has this descriptor or a dup(2) of it. */
+    /* This moves the file offset, which all duplicates of this descriptor share. */
     const char *type = magic_load(magic, NULL) == 0 ? magic_descriptor(magic, fd) : NULL;
     if (type != NULL)
         print_line("", "magic", type);
@@ -62,8 +62,8 @@ static int print_magic(int fd)
 }
 
 /*
- * Runs sha256sum, on the file `path` or, if that is NULL, on standard input, which is the file
- * `input`. The child has all descriptors of this process that are not close-on-exec.
+ * Runs sha256sum on the file `path`, or on standard input if `path` is NULL. Standard input is the
+ * file `input`. The child inherits all descriptors of this process that are not close-on-exec.
  */
 static int sha256sum(char *path, const char *input, char digest[DIGEST_LENGTH + 1])
 {
@@ -97,7 +97,7 @@ static int sha256sum(char *path, const char *input, char digest[DIGEST_LENGTH + 
     return done ? 0 : -1;
 }
 
-/* What bytefd calls with the descriptor on loan. `context` is where the child's digest goes. */
+/* Called by bytefd with the lent descriptor. Writes the child's digest to `context`. */
 static int show(int fd, void *context)
 {
     char path[32], *digest = context;

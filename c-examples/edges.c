@@ -1,14 +1,16 @@
 /*
- * edges: what happens at the edges of a map, and which protection goes with which way of opening a
- * file.
+ * edges: shows what happens at the edges of a map, and which protections each mode of open(2)
+ * allows.
  *
  *     cc -std=c11 edges.c -o edges $(pkg-config --cflags --libs bytefd)
  *     ./edges FILE
  *
- * FILE must not be there: it is made, and removed in the end. A file is mapped in whole pages.
- * Bytes of a page behind the end of the map are there all the same; behind the end of the file they
- * read zero and go nowhere; a page wholly behind the end of the file is SIGBUS, and what is not
- * mapped SIGSEGV. Exit status: 0, or 1 if that cannot be shown.
+ * FILE must not exist; it is created, and removed at the end. A file is mapped in whole pages.
+ * Bytes after the end of the map, in its last page, can still be accessed. Bytes after the end of
+ * the file, in its last page, read zero, and stores to them do not reach the file. A page entirely
+ * after the end of the file raises SIGBUS; an address that is not mapped raises SIGSEGV.
+ *
+ * Exit status: 0, or 1 on failure.
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -38,8 +40,8 @@ static void fail(const char *what)
 }
 
 /*
- * Creates the file anew, full of dots, and maps it. Nothing is mapped behind the map, because
- * address space is reserved there.
+ * Creates the file again, full of dots, and maps it. Reserves the address space after the map, so
+ * that nothing else is mapped there.
  */
 static bytefd_map *make_and_map(const char *file, size_t size, size_t length)
 {
@@ -61,7 +63,7 @@ static bytefd_map *make_and_map(const char *file, size_t size, size_t length)
     return map;
 }
 
-/* What becomes of a byte that a child stores: it may die of it. */
+/* Returns what happens to a byte that a child stores; the child may be killed. */
 static const char *fate(bytefd_map *map, size_t at)
 {
     volatile char *byte = (volatile char *)bytefd_map_data(map) + at;
@@ -97,7 +99,7 @@ static void walk(const char *file, size_t size, size_t length)
 
     printf("a file of %zu bytes, mapped at %zu\n", size, length);
     while (at < ends[4]) {
-        /* All bytes between two edges behave alike, so the first and the last one are tried. */
+        /* All bytes between two edges behave alike, so only the first and the last are tried. */
         size_t next = ends[4];
         for (int i = 0; i < 4; i++)
             if (ends[i] > at && ends[i] < next)
@@ -169,7 +171,7 @@ int main(int argc, char **argv)
     page = (size_t)sysconf(_SC_PAGESIZE);
     int fd = argc == 2 ? open(argv[1], O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
     if (fd < 0) {
-        fprintf(stderr, "usage: %s FILE, which is not there yet\n", argv[0]);
+        fprintf(stderr, "usage: %s FILE (must not exist)\n", argv[0]);
         return 2;
     }
     close(fd);

@@ -1,11 +1,11 @@
 /*
- * fetch: connects to a Unix socket, is given a descriptor, and writes what is behind it to standard
- * output – if nobody can change it any more.
+ * fetch: connects to a Unix socket, receives a descriptor, and writes its file to standard output.
+ * Refuses a file that can still be changed.
  *
  *     cc -std=c11 fetch.c -o fetch $(pkg-config --cflags --libs bytefd)
  *     ./fetch SOCKET
  *
- * The other end, serve.c for instance or a Go program, sends one byte with one descriptor.
+ * The server, for example serve.c or a Go program, sends one byte with one descriptor.
  */
 #define _GNU_SOURCE
 
@@ -35,7 +35,7 @@ int main(int argc, char **argv)
         perror(argv[1]);
         return 1;
     }
-    /* Sealed against writing and shrinking, and of a size that can be read, or it is refused. */
+    /* The default requires seals against writing and shrinking. The length is limited too. */
     bytefd_requirements sealed = BYTEFD_REQUIREMENTS_INIT;
     bytefd_transfer_options patience = BYTEFD_TRANSFER_OPTIONS_INIT;
     sealed.max_length = UINT64_C(1) << 30;

@@ -1,12 +1,12 @@
 /*
- * four_ways: two processes share the same buffer in four ways, side by side.
+ * four_ways: shares the same bytes between two processes in four ways.
  *
  *     cc -std=c11 four_ways.c -o four_ways $(pkg-config --cflags --libs bytefd)
  *     ./four_ways
  *
- * The child knows nothing of the parent's memory but an address: the number of a segment, a name, a
- * socket, a path. It writes what it found there. Only the sent memfd is sealed: nobody can change
- * it under the reader's hands.
+ * The child uses only an address from the parent: the number of a segment, a name, a socket, a
+ * path. It prints the text that it finds there. Only the sent memfd is sealed, so that no process
+ * can change it while the child reads it.
  */
 #define _GNU_SOURCE
 
@@ -21,7 +21,7 @@
 static const char text[] = "the same bytes";
 static bytefd_error error;
 
-/* Ends the program, if a call has failed. */
+/* Returns the status of a call. Ends the program if the call has failed. */
 static int must(int status)
 {
     if (status < 0) {

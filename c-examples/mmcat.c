@@ -4,10 +4,10 @@
  *     cc -std=c11 mmcat.c -o mmcat $(pkg-config --cflags --libs bytefd)
  *     ./mmcat FILE...
  *
- * A file that cannot be mapped is named on standard error, the others are written all the same, and
- * the exit status is 1. So it is with one that loses pages while it is written, because somebody
- * makes it shorter: what is SIGBUS for a program that reads such bytes (zeros, with
- * BYTEFD_MAP_GUARD) is EFAULT for one that only hands them to the kernel.
+ * If a file cannot be mapped, or another process truncates it during the write, mmcat names it on
+ * standard error, writes the other files, and exits with 1. A program that reads lost bytes gets
+ * SIGBUS (or zeros, with BYTEFD_MAP_GUARD). mmcat only passes them to write(2), which fails with
+ * EFAULT.
  */
 #define _POSIX_C_SOURCE 200809L
 

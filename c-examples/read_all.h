@@ -1,4 +1,4 @@
-/* Shared by the examples: a whole input in memory. */
+/* Reads a whole input into memory, for several examples. */
 #ifndef READ_ALL_H
 #define READ_ALL_H
 
@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 /*
- * Reads from `fd` to its end, whatever it is: file, pipe, terminal. Returns the bytes, which the
- * caller frees, and their number in `*length`; NULL with errno set if that fails.
+ * Reads from `fd` to its end. `fd` can be a file, a pipe or a terminal. Returns the bytes, which
+ * the caller frees, and their number in `*length`. Returns NULL with errno set on failure.
  */
 static char *read_all(int fd, size_t *length)
 {

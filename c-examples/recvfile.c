@@ -1,12 +1,12 @@
 /*
- * recvfile: receives a file from a socket straight into the file's map, with no buffer in between.
+ * recvfile: receives a file from a socket into a map of the file, without a buffer in between.
  *
  *     cc -std=c11 recvfile.c -o recvfile $(pkg-config --cflags --libs bytefd)
  *     ./recvfile FILE
  *
- * Standard input is the socket, as inetd and systemd give it. First comes the file's length, 8
- * bytes with the highest first, then its bytes. FILE is made, or replaced. Exit status: 0; 1 if not
- * all came, or it cannot be stored.
+ * Standard input is the socket, as inetd and systemd pass it. The sender sends the file's length,
+ * as 8 bytes with the highest first, and then its bytes. FILE is created, or overwritten. Exit
+ * status: 0, or 1 if bytes are missing or cannot be stored.
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -17,7 +17,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* How many bytes came, up to `length`: fewer where the sender ends, or reading fails. */
+/* Receives up to `length` bytes: fewer if the stream ends or a read fails. Returns their number. */
 static size_t receive(int fd, void *to, size_t length)
 {
     size_t received = 0;
@@ -43,13 +43,13 @@ int main(int argc, char **argv)
         return 2;
     }
     if (receive(STDIN_FILENO, header, sizeof header) < sizeof header) {
-        fprintf(stderr, "%s: no length came\n", argv[0]);
+        fprintf(stderr, "%s: no length received\n", argv[0]);
         return 1;
     }
     for (size_t i = 0; i < sizeof header; i++)
         options.file_size = options.file_size << 8 | header[i];
 
-    /* Its space is reserved: a full disk is an error here, and no signal later. */
+    /* This reserves space for new bytes, so that a full disk is an error here and not a signal. */
     size_t length = (size_t)options.file_size;
     options.access = BYTEFD_MAP_WRITE;
     options.flags = BYTEFD_MAP_CREATE;
@@ -59,8 +59,8 @@ int main(int argc, char **argv)
     }
     size_t received = receive(STDIN_FILENO, bytefd_map_data(map), length);
     if (received < length)
-        fprintf(stderr, "%s: only %zu of %zu bytes came\n", argv[0], received, length);
-    /* What did not come is cut off, and so is the rest of a longer file that was there. */
+        fprintf(stderr, "%s: only %zu of %zu bytes received\n", argv[0], received, length);
+    /* This cuts off the bytes that were not received, and the rest of a longer file. */
     int status = bytefd_map_resize(map, received, &error);
     if (status == 0)
         status = bytefd_map_flush(map, 0, BYTEFD_TO_END, MS_SYNC, &error);

@@ -1,6 +1,6 @@
 /*
- * scan_bytes: looks for a signature in bytes that are in memory, with a scanner that takes only a
- * file descriptor.
+ * scan_bytes: looks for a signature in bytes in memory, with a scanner that takes only a file
+ * descriptor.
  *
  *     cc -std=c11 scan_bytes.c -o scan_bytes $(pkg-config --cflags --libs bytefd)
  *     curl -s https://example.org/upload | ./scan_bytes
@@ -19,8 +19,8 @@
 #include "read_all.h"
 
 /*
- * The harmless string that virus scanners agreed to find. It is in two parts here, so that they do
- * not find it in this file.
+ * The harmless EICAR test string, which virus scanners report. It is in two parts here, so that
+ * they do not report this file.
  */
 static const char signature[] = "X5O!P%@AP[4\\PZX54(P^)7CC)7}$EICAR-"
                                 "STANDARD-ANTIVIRUS-TEST-FILE!$H+H*";
@@ -32,8 +32,8 @@ struct verdict {
 };
 
 /*
- * The scanner. It stands for code that you cannot change: it wants a regular file, asks for the
- * size and reads at offsets, which a pipe cannot do. Returns 0, or an errno.
+ * Scans a file. It stands for code that you cannot change: it requires a regular file, asks for
+ * its size, and reads at offsets. A pipe supports none of these. Returns 0 or an errno.
  */
 static int scan_descriptor(int fd, struct verdict *verdict)
 {
@@ -63,7 +63,7 @@ static int scan_descriptor(int fd, struct verdict *verdict)
     return 0;
 }
 
-/* What bytefd calls with the descriptor on loan. */
+/* Called by bytefd with the lent descriptor. */
 static int scan(int fd, void *context)
 {
     return scan_descriptor(fd, context);

@@ -1,22 +1,23 @@
 /*
- * scand: a service that scans what it is sent over TCP, in worker processes that may crash or hang.
+ * scand: scans uploads that clients send over TCP, in worker processes that may crash or hang.
  *
  *     cc -std=c11 scand.c -o scand $(pkg-config --cflags --libs bytefd)
  *     ./scand [-p PORT] [-m MAX_BYTES] [-u SECONDS_FOR_AN_UPLOAD] [-s SECONDS_FOR_A_SCAN]
  *
  * A client sends its upload and shuts down its side, as `nc -N 127.0.0.1 PORT < FILE` does. It gets
- * one line: "clean", "FOUND at byte N", or "error: WHY". SIGTERM ends the service when what has
- * begun is done, and a second one at once.
+ * one line: "clean", "FOUND at byte N", or "error: WHY". SIGTERM ends the service after the uploads
+ * that have begun. A second SIGTERM ends it at once.
  *
- * - The parent keeps PAIRS of a receiver and its worker running, and touches no upload.
- * - A receiver serves one client after the other. It reads the upload into a sealed file, sends
- *   that to its worker, and gives the client the verdict.
- * - A worker scans. It has no client and no other upload. If it dies or is late, its receiver tells
- *   the client, kills it and ends. The parent then starts a new pair, because a second worker of
- *   the same receiver would have a copy of its memory, and in it parts of other uploads.
+ * - The parent keeps PAIRS pairs of a receiver and a worker running. It touches no upload.
+ * - A receiver serves one client at a time. It reads the upload into a sealed file, sends that file
+ *   to its worker, and sends the client the verdict.
+ * - A worker scans. It has neither the client's connection nor another upload. If it dies or is
+ *   late, its receiver tells the client, kills the worker and ends. The parent then starts a new
+ *   pair. A second worker of the same receiver would have a copy of the receiver's memory, which
+ *   contains parts of other uploads.
  *
- * Uploads are in memory. A memory cgroup must allow PAIRS times MAX_BYTES: beyond its limit the
- * kernel kills a process instead of refusing memory. Uploads cannot be on disk (spill_threshold),
+ * Uploads are in memory. A memory cgroup must allow PAIRS times MAX_BYTES, because the kernel kills
+ * a process at the limit instead of refusing memory. Uploads cannot be on disk (spill_threshold),
  * because a file on disk cannot be sealed.
  */
 #define _GNU_SOURCE
@@ -36,31 +37,31 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PAIRS = 16 /* clients that are served at a time */, LINE = 256 };
+enum { PAIRS = 16 /* number of clients that are served at a time */, LINE = 256 };
 
 static bytefd_stream_options upload_limits = BYTEFD_STREAM_OPTIONS_INIT;
 static bytefd_transfer_options scan_limits = BYTEFD_TRANSFER_OPTIONS_INIT;
 static const struct timespec moment = { .tv_nsec = 100000000 };
 static int listener;
 
-/* Starts a process, as fork(2) does. It ends with this one, even if this one is killed. */
+/* Starts a process, as fork(2) does. The kernel kills it when this process ends. */
 static pid_t start(const char *name)
 {
     pid_t parent = getpid(), child = fork();
     if (child == 0) {
         prctl(PR_SET_NAME, name);
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (getppid() != parent) /* it ended before that */
+        if (getppid() != parent) /* the parent ended before prctl(2) */
             _exit(1);
     }
     return child;
 }
 
-/* What virus scanners agreed to find, in two parts so that they do not find it here. */
+/* The EICAR test string, in two parts, so that virus scanners do not report this file. */
 static const char signature[] = "X5O!P%@AP[4\\PZX54(P^)7CC)7}$EICAR-"
                                 "STANDARD-ANTIVIRUS-TEST-FILE!$H+H*";
 
-/* The engine. Returns 0 with its verdict in `line`, or a negative errno. */
+/* Scans an upload. Writes the verdict to `line` and returns 0, or returns a negative errno. */
 static int scan(int upload, char *line, bytefd_error *error)
 {
     bytefd_map *map;
@@ -76,10 +77,10 @@ static int scan(int upload, char *line, bytefd_error *error)
     return bytefd_map_close(map);
 }
 
-/* The worker: scans until its receiver ends. Returns the exit status. */
+/* Runs a worker, which scans until its receiver ends. Returns the exit status. */
 static int work(int receiver)
 {
-    /* Unsealed, or of any length, a map could raise SIGBUS or fill the address space. */
+    /* A map of an unsealed file could raise SIGBUS; a map of any length, fill the address space. */
     bytefd_requirements sealed = BYTEFD_REQUIREMENTS_INIT;
     sealed.max_length = upload_limits.max_bytes;
     for (;;) {
@@ -123,7 +124,7 @@ static bool serve(int client, int worker)
     return status == 0;
 }
 
-/* Closes a connection. Bytes that were not read would reset it, and the answer would be lost. */
+/* Closes a connection after it reads the rest. Unread bytes would reset it and lose the answer. */
 static void hang_up(int client)
 {
     struct timeval second = { .tv_sec = 1 };
@@ -136,7 +137,7 @@ static void hang_up(int client)
     close(client);
 }
 
-/* The receiver: serves clients until the listener is shut down, or the worker fails. */
+/* Runs a receiver, which serves clients until the listener is shut down or the worker fails. */
 static int receive(void)
 {
     int pair[2], client;
@@ -151,18 +152,18 @@ static int receive(void)
         close(pair[0]);
         return work(pair[1]);
     }
-    close(pair[1]); /* only the worker has it now, so that its death shows at the other end */
+    close(pair[1]); /* now only the worker has it, so that pair[0] shows when the worker dies */
     while (works) {
         struct pollfd events[] = { { listener, POLLIN, 0 }, { pair[0], POLLIN, 0 } };
         poll(events, 2, -1);
         if (events[1].revents != 0) {
-            works = false; /* it says nothing unasked, so it has died */
+            works = false; /* a worker sends nothing unasked, so it has died */
         } else if ((client = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
             works = serve(client, pair[0]);
             hang_up(client);
         } else if (errno == EINVAL) { /* the listener is shut down */
             break;
-        } else if (errno != EAGAIN) { /* no other receiver was faster: something is short */
+        } else if (errno != EAGAIN) { /* EAGAIN: another receiver was faster */
             nanosleep(&moment, NULL);
         }
     }
@@ -194,11 +195,11 @@ int main(int argc, char **argv)
     }
     if (upload_limits.max_bytes == 0 || upload_limits.timeout_ns <= 0
         || scan_limits.timeout_ns <= 0) {
-        fprintf(stderr, "%s: MAX_BYTES and times are more than 0\n", argv[0]);
+        fprintf(stderr, "%s: MAX_BYTES and the times must be more than 0\n", argv[0]);
         return 2;
     }
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    /* accept4(2) must not block: many receivers see a client come, and one gets it. */
+    /* accept4(2) must not block: a client wakes all idle receivers, and only one gets it. */
     listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
     if (bind(listener, (struct sockaddr *)&address, sizeof address) < 0
@@ -211,13 +212,13 @@ int main(int argc, char **argv)
     fflush(stdout);
 
     signal(SIGPIPE, SIG_IGN); /* clients hang up */
-    signal(SIGCHLD, SIG_DFL); /* exec(3) may leave it ignored: waitpid(2) would fail */
-    /* Blocked in all processes: a terminal's Ctrl-C, which all get, is for the parent. */
+    signal(SIGCHLD, SIG_DFL); /* if it is inherited as ignored, waitpid(2) fails */
+    /* Blocked in all processes: all get a terminal's Ctrl-C, but only the parent handles it. */
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
     sigprocmask(SIG_BLOCK, &signals, NULL);
-    /* A pair that has ended is replaced after a moment: some would end at once, again and again. */
+    /* Replaces a pair that has ended only after a moment, because the new pair may end at once. */
     while (sigtimedwait(&signals, NULL, &moment) < 0)
         for (int i = 0; i < PAIRS; i++)
             if (receivers[i] <= 0 || waitpid(receivers[i], NULL, WNOHANG) != 0)

@@ -1,10 +1,10 @@
 /*
- * serve: gives a file, as a sealed descriptor, to every client that connects to a Unix socket.
+ * serve: sends a file, as a sealed descriptor, to every client that connects to a Unix socket.
  *
  *     cc -std=c11 serve.c -o serve $(pkg-config --cflags --libs bytefd)
  *     ./serve SOCKET CLIENTS < FILE
  *
- * The client gets a message of one byte with one descriptor. It can be anybody's code:
+ * The client gets a message of one byte with one descriptor. The client can be any program:
  *
  *     python3 -c 'import os, socket; s = socket.socket(socket.AF_UNIX); s.connect("SOCKET")
  *     print(os.pread(socket.recv_fds(s, 1, 1)[1][0], 100, 0))'
@@ -34,7 +34,7 @@ int main(int argc, char **argv)
         return 1;
     }
     strcpy(address.sun_path, argv[1]);
-    /* A client that takes nothing does not keep the others waiting. */
+    /* A client that does not receive delays the others by at most 5 seconds. */
     bytefd_transfer_options patience = BYTEFD_TRANSFER_OPTIONS_INIT;
     patience.timeout_ns = 5000000000;
     int server = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -50,7 +50,7 @@ int main(int argc, char **argv)
             perror("accept");
             return 1;
         }
-        /* One that hangs up before it has its descriptor is no reason to leave the others alone. */
+        /* A client that hangs up early does not affect the others. */
         if (bytefd_peer_credentials(client, &peer, &error) < 0
             || bytefd_send(client, "!", 1, &content, 1, &patience, &error) < 0)
             fprintf(stderr, "%s: %s: %s\n", argv[0], error.op, error.message);

@@ -1,11 +1,11 @@
 /*
- * shared_writes: two processes map one file, each for itself, and see each other's stores at once.
+ * shared_writes: maps one file in two processes, which see each other's stores at once.
  *
  *     cc -std=c11 shared_writes.c -o shared_writes $(pkg-config --cflags --libs bytefd)
  *     ./shared_writes FILE
  *
- * FILE is made if there is none. The words go through the file; the socket between the two says
- * only whose turn it is. Exit status: 0, or 1 if that cannot be shown.
+ * FILE is created if it does not exist. The words go through the file; the socket between the
+ * processes only says whose turn it is. Exit status: 0, or 1 on failure.
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -19,7 +19,7 @@ enum { ROUNDS = 3, ROOM = 64 };
 
 /*
  * Speaks in every second turn, beginning with turn `first`, and listens in the others. Returns 1 if
- * the other process is gone.
+ * the other process has ended.
  */
 static int talk(const char *who, const char *word, char *text, int first, int socket)
 {
@@ -71,7 +71,7 @@ int main(int argc, char **argv)
     }
     pid_t child = fork();
     if (child == 0) {
-        /* Who keeps only one end notices when the other process is gone. */
+        /* A process that keeps only its own end notices when the other process has ended. */
         close(ends[0]);
         return play("child", "pong", argv[1], 1, ends[1]);
     }

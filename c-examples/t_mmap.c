@@ -1,12 +1,11 @@
 /*
- * t_mmap: shows the string at the beginning of a file, and puts another in its place, without read
- * and write.
+ * t_mmap: shows the string at the beginning of a file, and replaces it, without read(2) and
+ * write(2).
  *
  *     cc -std=c11 t_mmap.c -o t_mmap $(pkg-config --cflags --libs bytefd)
  *     ./t_mmap FILE [STRING]
  *
- * FILE has 10 bytes or more, and STRING is shorter than that. Exit status: 0, or 1 if that cannot
- * be done.
+ * FILE must have at least 10 bytes, and STRING at most 9. Exit status: 0, or 1 on failure.
  */
 #include <bytefd.h>
 #include <stdio.h>
@@ -38,7 +37,10 @@ int main(int argc, char **argv)
     if (argc == 3) {
         memset(string, 0, ROOM);
         strcpy(string, argv[2]);
-        /* Everybody who reads the file sees the string already; now it is on the disk too. */
+        /*
+         * Other readers of the file see the string already. bytefd_map_flush returns when it is on
+         * the disk.
+         */
         status = bytefd_map_flush(map, 0, BYTEFD_TO_END, MS_SYNC, &error);
         if (status < 0)
             fprintf(stderr, "%s: %s: %s\n", argv[0], error.op, error.message);

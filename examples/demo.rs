@@ -1,8 +1,8 @@
-//! The main job from Rust: bytes in memory go, as a descriptor, to code that nobody here wrote.
+//! Shows the main use from Rust: lends bytes in memory, as a descriptor, to third-party code.
 //!
-//! `cargo run --example demo FILE` shows what fstat(2) says of the descriptor, what libmagic says
-//! its bytes are, and what a child process reads from its path. `make demo` runs the same from C,
-//! Go and Rust.
+//! `cargo run --example demo FILE` shows the properties that fstat(2) returns, the type that
+//! libmagic finds, and the digest of the bytes that a child process reads from the path.
+//! `make demo` runs the same from C, Go and Rust.
 
 use std::error::Error;
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn describe(fd: BorrowedFd<'_>) -> Result<String, Box<dyn Error>> {
     let stat = std::fs::metadata(bytefd::path(fd))?;
-    let kind = if stat.is_file() { "regular file" } else { "no regular file" };
+    let kind = if stat.is_file() { "regular file" } else { "not a regular file" };
     // SAFETY: neither call touches memory.
     let (offset, seals) = unsafe {
         (
@@ -52,7 +52,8 @@ fn describe(fd: BorrowedFd<'_>) -> Result<String, Box<dyn Error>> {
     ))
 }
 
-/// What libmagic's magic_descriptor says. Loaded when run, so that building needs no libmagic.
+/// Returns the type that libmagic finds. Loads libmagic at run time, so that building does not need
+/// it.
 fn magic(fd: BorrowedFd<'_>) -> Result<String, Box<dyn Error>> {
     // SAFETY: the types are those of magic.h; the text lives until the cookie is closed.
     unsafe {
@@ -76,11 +77,11 @@ fn magic(fd: BorrowedFd<'_>) -> Result<String, Box<dyn Error>> {
     }
 }
 
-/// The digest that `command` prints when it is given `input`.
+/// Returns the digest that `command` prints for `input`.
 fn sha256sum(command: &mut Command, input: &[u8]) -> Result<String, Box<dyn Error>> {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-    // The child that reads a path hangs up unread; sha256sum says nothing before its input ends, so
-    // no pipe fills up.
+    // A child that reads a path may end without reading `input`, which is no failure. sha256sum
+    // prints nothing before its input ends, so that no pipe fills up.
     let _ = child.stdin.take().expect("piped").write_all(input);
     let output = child.wait_with_output()?;
     let text = String::from_utf8(output.stdout)?;

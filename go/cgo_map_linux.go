@@ -9,7 +9,7 @@ package bytefd
 typedef struct {
 	int status;
 	uint64_t count;
-	bytefd_error error; // unset, unless status is negative
+	bytefd_error error; // set only if status is negative
 } counted;
 
 static counted map_read(const bytefd_map *map, size_t from, char *bytes, size_t len) {
@@ -43,7 +43,7 @@ import (
 	"unsafe"
 )
 
-// Does not compile if a constant differs from the header's.
+// This does not compile if a constant differs from the header.
 var _ = [1]struct{}{}[0|
 	accessRead^C.BYTEFD_MAP_READ|
 	accessWrite^C.BYTEFD_MAP_WRITE|

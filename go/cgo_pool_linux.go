@@ -5,7 +5,7 @@ import "C"
 
 import "unsafe"
 
-// Does not compile if a constant differs from the header's.
+// This does not compile if a constant differs from the header.
 var _ = [1]struct{}{}[0|
 	PoolAuto^C.BYTEFD_POOL_AUTO|
 	PoolReuse^C.BYTEFD_POOL_REUSE|

@@ -31,7 +31,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Does not compile if a constant differs from the header's.
+// This does not compile if a constant differs from the header.
 var _ = [1]struct{}{}[0|
 	lockNB^syscall.LOCK_NB|
 	sysvCreate^C.BYTEFD_SYSV_CREATE|
@@ -145,9 +145,9 @@ func tempFileCreate(b []byte, o *tempFileOptions) (handle unsafe.Pointer, path s
 
 func tempFileClose(handle unsafe.Pointer) error {
 	file := (*C.bytefd_tempfile)(handle)
-	folder := filepath.Dir(C.GoString(C.bytefd_tempfile_path(file)))
+	directory := filepath.Dir(C.GoString(C.bytefd_tempfile_path(file)))
 	if status := C.bytefd_tempfile_close(file); status != 0 {
-		return because("remove", syscall.Errno(-status), folder+" was not removed entirely")
+		return because("remove", syscall.Errno(-status), directory+" was not removed entirely")
 	}
 	return nil
 }

@@ -12,7 +12,7 @@ package bytefd
 typedef struct {
 	int fd;
 	bytefd_scan *scan; // NULL if the descriptor is given away
-	bytefd_error error; // unset, unless fd is negative
+	bytefd_error error; // set only if fd is negative
 } made;
 
 static made wrap_bytes(const char *bytes, size_t len, bytefd_wrap_options options) {
@@ -75,7 +75,7 @@ import (
 	"unsafe"
 )
 
-// Does not compile if a constant differs from the header's.
+// This does not compile if a constant differs from the header.
 var _ = [1]struct{}{}[0|
 	flagWritable^C.BYTEFD_WRITABLE|
 	flagReadOnly^C.BYTEFD_READ_ONLY|

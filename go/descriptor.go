@@ -42,7 +42,7 @@ func isNilPointer(value any) bool {
 // checkText refuses a NUL, at which the kernel would end the text.
 func checkText(op, text string) error {
 	if strings.IndexByte(text, 0) >= 0 {
-		return &Error{op, syscall.EINVAL, fmt.Sprintf("%q holds a NUL byte", text)}
+		return &Error{op, syscall.EINVAL, fmt.Sprintf("%q has a NUL byte", text)}
 	}
 	return nil
 }

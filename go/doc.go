@@ -9,6 +9,8 @@
 //   - [WrapBuffer], [WrapBuffers] and [WrapReader] return a file that the caller owns.
 //   - [Attach] gives bytes to one child process.
 //
+// A scanner gives the same verdict as for a file on disk, because it finds a regular file.
+//
 // The other direction maps files and memory as bytes:
 //
 //   - [MapFile] and [MapFD] map a file. If another process truncates it, [Map.ReadAt],
@@ -41,7 +43,9 @@
 // most of its descriptors have no seals.
 //
 // The content exists until the last duplicate, mapping or received copy of the descriptor is gone.
-// A call that fails leaves no file and no descriptor behind.
+// A call that fails leaves no file and no descriptor behind. Nothing is left after kill -9, because
+// the file has no name. Where a file system does not support O_TMPFILE, a file that is not a memfd
+// has a name for a moment; [Sweep] removes names that killed processes have left.
 //
 // # Memory limits and signals
 //
@@ -89,9 +93,9 @@
 // The following need cgo:
 //
 //   - [Pool];
-//   - [MapWrite], [MapPrivate], [MapGuard], [NewMap] and [MapWriter], and the methods of Map that
-//     change it or tell the kernel about it: Advise, Discard, Flush, Mlock, Munlock, Prefetch,
-//     Protect, Resize, Seal, Share and Unmap;
+//   - [MapWrite], [MapPrivate], [MapGuard], [NewMap] and [MapWriter];
+//   - the methods of Map that change it or tell the kernel about it: Advise, Discard, Flush, Mlock,
+//     Munlock, Prefetch, Protect, Resize, Seal, Share and Unmap;
 //   - what processes share: [Send] and [Receive], [Verify], [PeerCredentials], [CreateShm] and
 //     [OpenShm], [NewTempFile], [Sweep], [MapSysv], [FileLock], [FutexWait] and [ExportDMABuf],
 //     with the functions that belong to them;

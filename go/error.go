@@ -8,8 +8,8 @@ import (
 )
 
 // Error describes a failure. Every error of this package is an *Error or wraps one, for errors.As.
-// The exceptions are errors of a callback, a reader, a context or package net, which are returned
-// as they are; and io.EOF and io.ErrNoProgress, where a method's documentation names them.
+// There are two exceptions: errors of a callback, a reader, a context or package net are returned
+// as they are. So are io.EOF and io.ErrNoProgress, where a method's documentation names them.
 //
 // errors.Is finds the errno (syscall.ENOSPC) and what package syscall maps it to (fs.ErrNotExist,
 // errors.ErrUnsupported).
@@ -51,7 +51,7 @@ func (c *closed) Unwrap() []error { return []error{&c.err, fs.ErrClosed} }
 type nilReceiver struct{ err Error }
 
 func isNil(op string) error {
-	return &nilReceiver{Error{op, syscall.EINVAL, "the " + op + " is nil"}}
+	return &nilReceiver{Error{op, syscall.EINVAL, op + " is nil"}}
 }
 
 func (n *nilReceiver) Error() string { return n.err.Error() }

@@ -27,7 +27,7 @@ func ExampleMap_WriteAt() {
 	fmt.Printf("%s %v", text, err)
 	// Output:
 	// 1 <nil>
-	// bytefd: write: asked to write 1 bytes at offset 5 of a map of 5 bytes
+	// bytefd: write: asked for bytes 5..6 of a map of 5 bytes
 	// Jello <nil>
 }
 

@@ -74,7 +74,7 @@ func ExampleMap_Resize() {
 	// "hello\x00\x00" <nil>
 	// "he" <nil>
 	// "he\x00\x00" <nil>
-	// "he\x00\x00" bytefd: length: -1 is negative
+	// "he\x00\x00" bytefd: length: length is -1, must not be negative
 }
 
 func ExampleMap_Seal() {
@@ -218,7 +218,7 @@ func ExampleMap_Discard() {
 	fmt.Println(m.Discard(0, bytefd.ToEnd, syscall.MADV_DONTNEED))
 	fmt.Printf("%q", m.Bytes()[:5])
 	// Output:
-	// bytefd: madvise: MADV_DONTNEED loses content, which must be asked for
+	// bytefd: madvise: MADV_DONTNEED loses content; use discard, or BYTEFD_LOSE_CONTENT in C
 	// <nil>
 	// "\x00\x00\x00\x00\x00"
 }
@@ -263,7 +263,7 @@ func ExampleMap_Protect_refused() {
 	// Output:
 	// <nil>
 	// <nil>
-	// bytefd: protection: asked for executing, and the map was not made for that
+	// bytefd: protection: asked for execute access, but the map was made without execute
 }
 
 func ExampleMap_Prefetch() {

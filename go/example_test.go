@@ -235,7 +235,7 @@ func ExampleError() {
 func ExampleError_Error() {
 	_, err := bytefd.WrapBuffer([]byte("hello"), bytefd.WrapMode(0o044))
 	fmt.Println(err.Error())
-	// Output: bytefd: mode: 0044 does not let the owner read
+	// Output: bytefd: mode: mode 0044 does not let the owner read
 }
 
 func ExampleError_Unwrap() {

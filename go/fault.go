@@ -16,7 +16,7 @@ import (
 //     returns what [Map.Check] returns, also for pages lost earlier.
 //   - In any other map f ends at the lost page, as by a panic, and Guarded returns EIO.
 //   - In every map f ends in the same way at memory that [Map.Protect] forbids or [Map.Unmap] has
-//     unmapped, and at a store into a map for reading.
+//     unmapped. It also ends at a store into a map for reading.
 //
 // Only Go code of the goroutine that calls f is protected. With MapGuard every goroutine and C code
 // are protected from lost pages too. A system call that is given a lost page returns EFAULT in any
@@ -24,7 +24,7 @@ import (
 // that a fault in other memory causes.
 //
 // b is valid until f returns, even if the map is closed meanwhile. f must not keep it. f may call
-// all methods of the map, but Resize, Unmap and Seal return EBUSY until f has returned.
+// all methods of the map, but Resize, Unmap, Seal and Share return EBUSY until f has returned.
 //
 // EINVAL if f is nil. After Close the error is os.ErrClosed.
 func (m *Map) Guarded(f func(b []byte) error) error {
@@ -81,8 +81,8 @@ func callGuarded(b []byte, f func([]byte) error) (err error) {
 		switch fault := recover(); {
 		case fault == nil:
 		case faultedIn(fault, b):
-			err = &Error{"guarded", syscall.EIO, "a byte of the map does not exist: " +
-				"the file is shorter by now, its storage fails, or the page is protected"}
+			err = &Error{"guarded", syscall.EIO, "a byte of the map is not accessible: " +
+				"the file is shorter now, its storage is full or fails, or the page is protected"}
 		default:
 			panic(fault)
 		}

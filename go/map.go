@@ -25,8 +25,8 @@ import (
 // call of [Map.Bytes] or [Map.Word] it does not: without Close the memory then stays mapped. A Map
 // must not be copied.
 type Map struct {
-	// Held for reading by every user of handle or data, for writing by a user that needs the map
-	// alone. The deferred unlock also keeps the Map from being collected meanwhile.
+	// Held for reading by every call that uses handle or data, and for writing by a call that must
+	// be the only one. The deferred unlock also keeps the Map from being collected meanwhile.
 	mu     sync.RWMutex
 	handle unsafe.Pointer // nil when closed
 	data   []byte
@@ -53,8 +53,8 @@ type Map struct {
 	isGiven atomic.Bool
 	// True after Share: its seal keeps a failed Seal from making the map writable again.
 	isShared bool
-	// The number of users of the mapping: an open Map, and each function that Guarded is calling,
-	// for which no lock is held.
+	// The number of users of the mapping: an open Map, and each call of Guarded, or of ReadFrom of
+	// a MapWriter, which holds no lock.
 	users atomic.Int32
 }
 
@@ -243,13 +243,11 @@ func (m *Map) Word(off int) (*atomic.Uint32, error) {
 		return nil, err
 	}
 	if off > len(m.data)-4 {
-		message := fmt.Sprintf("asked for 4 bytes at offset %d of a map of %d bytes", off,
-			len(m.data))
-		return nil, &Error{"word", syscall.EINVAL, message}
+		return nil, &Error{"word", syscall.EINVAL, outside(int64(off), 4, len(m.data))}
 	}
 	word := unsafe.Pointer(&m.data[off])
 	if uintptr(word)%4 != 0 {
-		message := fmt.Sprintf("the word at offset %d is not at a multiple of 4 bytes", off)
+		message := fmt.Sprintf("the address of offset %d is not a multiple of 4", off)
 		return nil, &Error{"word", syscall.EINVAL, message}
 	}
 	if m.isForReading {
@@ -304,8 +302,9 @@ func (m *Map) FileSize() (int64, error) {
 // stored past its old end. A file that continues past the end of the map keeps its bytes, and the
 // longer map shows them.
 //
-// To make the map shorter, Resize also cuts the file off at the new end, unless the file continues
-// past the old end of the map. Other maps of the file then raise SIGBUS at the lost bytes.
+// To make the map shorter, Resize also cuts the file off at the new end. It does not cut a file
+// that continues past the old end of the map. Other maps of a file that was cut raise SIGBUS at the
+// lost bytes.
 //
 // The map does not move while its length is within [MapReserve]. Otherwise it may move, and a slice
 // of [Map.Bytes] from before is then invalid.
@@ -318,7 +317,8 @@ func (m *Map) FileSize() (int64, error) {
 //   - EINVAL if length is negative, exceeds what a map or file can have, or is not a multiple of
 //     the huge page size with [MapHugePages].
 //   - EINVAL if the map is for reading, is sealed, is a private map of a file, or is a System V
-//     segment; or if parts of it were unmapped.
+//     segment.
+//   - EINVAL if parts of the map were unmapped.
 //   - EIO if a map with [MapGuard] has lost pages and is to grow.
 //   - ENOMEM if there is no memory or address space.
 //
@@ -390,7 +390,7 @@ func (m *Map) release(handle unsafe.Pointer) error {
 	return mapClose(handle)
 }
 
-// alone calls change while nobody else uses the map.
+// alone calls change while no other call uses the map.
 func (m *Map) alone(op string, change func() error) error {
 	if m == nil {
 		return isNil("map")
@@ -404,7 +404,8 @@ func (m *Map) alone(op string, change func() error) error {
 		return err
 	}
 	if m.users.Load() > 1 {
-		return &Error{op, syscall.EBUSY, "a function that Guarded called has the bytes"}
+		return &Error{op, syscall.EBUSY,
+			"the bytes are in use by Guarded, or by ReadFrom of a MapWriter"}
 	}
 	return change()
 }
@@ -415,7 +416,13 @@ func (m *Map) check(op string, offset int64) error {
 		return isClosed(op, "the map is closed")
 	}
 	if offset < 0 {
-		return &Error{op, syscall.EINVAL, fmt.Sprintf("offset %d is negative", offset)}
+		return &Error{op, syscall.EINVAL, fmt.Sprintf("offset is %d, must not be negative", offset)}
 	}
 	return nil
+}
+
+// outside returns the message about a range that is not entirely in a map of size bytes.
+func outside(offset int64, length, size int) string {
+	const format = "asked for bytes %d..%d of a map of %d bytes"
+	return fmt.Sprintf(format, offset, uint64(offset)+uint64(length), size)
 }

@@ -12,14 +12,14 @@ import (
 )
 
 // ReadAt copies bytes from offset off of the map to p, as io.ReaderAt specifies. It returns io.EOF
-// if the map has fewer than len(p) bytes there. It allocates nothing. It makes no system call, with
-// two exceptions: where bytes of the file are lost; and with [MapGuard] near the end of the file,
-// because it may have to ask for the size.
+// if the map has fewer than len(p) bytes there. It allocates nothing. It makes system calls only
+// where bytes of the file are lost and, with [MapGuard], near the end of the file. There it may
+// have to ask for the size.
 //
 // In a map with [MapGuard], bytes past the end of the file are EIO, also those in its last page.
-// There is one exception: if something has stored a byte other than zero there through another map
-// since the file was truncated, ReadAt returns that byte and no error. Without a guard, ReadAt
-// returns what the last page has after the end of the file, usually zeros, and no error.
+// There is one exception. If a byte other than zero was stored there through another map since the
+// file was truncated, ReadAt returns that byte and no error. Without a guard, ReadAt returns what
+// the last page has after the end of the file, usually zeros, and no error.
 //
 // Errors:
 //   - EFAULT if p is memory of a map, and a page of it is lost.
@@ -45,8 +45,7 @@ func (m *Map) ReadAt(p []byte, off int64) (n int, err error) {
 	case allCopied:
 		n = len(there)
 	case notTheCallers:
-		return 0, &Error{"read", syscall.EFAULT,
-			"the buffer is memory of a map whose page is lost"}
+		return 0, inaccessible("read", int(off), len(there))
 	default:
 		n, err = mapRead(m.handle, int(off), there)
 	}
@@ -54,9 +53,7 @@ func (m *Map) ReadAt(p []byte, off int64) (n int, err error) {
 	case err != nil:
 		return n, err
 	case n < len(there):
-		message := fmt.Sprintf("byte %d does not exist: "+
-			"the file is shorter by now, its storage fails, or the page is protected", off+int64(n))
-		return n, &Error{"read", syscall.EIO, message}
+		return n, notReadable(int(off) + n)
 	case n < len(p):
 		return n, io.EOF
 	}
@@ -73,10 +70,10 @@ func (m *Map) ReadAt(p []byte, off int64) (n int, err error) {
 //   - EFAULT if p is memory of a map, and a page of it is lost, also if [MapGuard] has replaced the
 //     page.
 //   - EINVAL if off is negative.
-//   - EIO if a byte cannot be written: another process truncated the file before that byte, the
-//     storage has no room ([MapNoReserve]) or fails, or [Map.Protect] forbids writing. The bytes
-//     before that byte are written, and n counts them. Without a guard, truncation is detected only
-//     if the byte's page lies entirely past the end of the file.
+//   - EIO if a byte cannot be written: another process truncated the file before it, storage has
+//     no room ([MapNoReserve]) or fails, or [Map.Protect] forbids writing. The bytes before that
+//     byte are written, and n counts them. Without a guard, truncation is detected only if the
+//     byte's page lies entirely past the end of the file.
 //   - ENXIO if p does not fit entirely into the map. Nothing is written.
 //
 // After Close the error is os.ErrClosed.
@@ -93,8 +90,7 @@ func (m *Map) WriteAt(p []byte, off int64) (n int, err error) {
 		return 0, err
 	}
 	if off > int64(len(m.data)-len(p)) {
-		const format = "asked to write %d bytes at offset %d of a map of %d bytes"
-		return 0, &Error{"write", syscall.ENXIO, fmt.Sprintf(format, len(p), off, len(m.data))}
+		return 0, &Error{"write", syscall.ENXIO, outside(off, len(p), len(m.data))}
 	}
 	if m.isPrivate {
 		m.isStored.Store(true)
@@ -105,17 +101,29 @@ func (m *Map) WriteAt(p []byte, off int64) (n int, err error) {
 		case allCopied:
 			return len(p), nil
 		case notTheCallers:
-			return 0, &Error{"write", syscall.EFAULT,
-				"the buffer is memory of a map whose page is lost"}
+			return 0, inaccessible("write", int(off), len(p))
 		}
 	}
 	n, err = mapWrite(m.handle, int(off), p)
 	if err == nil && n < len(p) {
-		const format = "byte %d does not exist: " +
-			"the file is shorter by now, its storage is full or fails, or the page is protected"
+		const format = "byte %d is not accessible: " +
+			"the file is shorter now, its storage is full or fails, or the page is protected"
 		return n, &Error{"write", syscall.EIO, fmt.Sprintf(format, off+int64(n))}
 	}
 	return n, err
+}
+
+// inaccessible returns the error of a copy whose buffer is not accessible, in the library's words.
+func inaccessible(op string, offset, length int) error {
+	const format = "bytes %d..%d: the caller's buffer is not accessible: Bad address"
+	return &Error{op, syscall.EFAULT, fmt.Sprintf(format, offset, offset+length)}
+}
+
+// notReadable returns the error of a read that ends before this byte.
+func notReadable(at int) error {
+	const format = "byte %d is not accessible: " +
+		"the file is shorter now, its storage fails, or the page is protected"
+	return &Error{"read", syscall.EIO, fmt.Sprintf(format, at)}
 }
 
 // outcome is the result of a copy.
@@ -130,11 +138,11 @@ const (
 	notTheCallers
 )
 
-// copied copies between p and as many bytes of the map at offset off, which are in the map. It
-// stays in Go unless a page may have been replaced, or the kernel must be asked for the size of the
-// file.
+// copied copies all of p to or from offset off of the map. These bytes are in the map. C must copy
+// instead if a page may have been replaced. The size of the file is asked for only if it is needed.
 //
-// A fault is a panic here. In a guarded map the handler ends the copy instead of replacing a page.
+// A fault in a map without a guard is a panic. In a guarded map the handler ends the copy, and
+// replaces no page.
 func (m *Map) copied(p []byte, off int, isWrite bool) (o outcome) {
 	if m.asksC || m.isGuarded && !marked.IsKnown {
 		return notAll
@@ -196,11 +204,13 @@ func outcomeOf(fault any, data, p []byte) outcome {
 // access of the program through Bytes may.
 func (m *Map) isReplaced() bool { return m.isShown.Load() && isLost(m.handle) }
 
-// hasBytes reports whether the file behind a guarded map has the bytes before end, if the page of
-// the last of them is there. If the next page is there too, the file does not end before it. After
-// the last page of the map there is no next page; there a byte that is not zero tells, because the
-// kernel clears what it cuts off. But the kernel does not clear what was stored in a private map,
-// and a program that has the memory may have stored the byte later.
+// hasBytes reports whether the file behind a guarded map has the bytes before end. The page of the
+// last of these bytes must exist. If the next page exists too, the file does not end before it.
+//
+// The last page of the map has no next page. There the byte before end and the last byte of the map
+// are examined. If one of them is not zero, the file has the bytes, because the kernel clears what
+// it cuts off. It does not clear what was stored in a private map, and Bytes allows stores past the
+// end. In these cases, and if both bytes are zero, the size of the file decides.
 func (m *Map) hasBytes(end int) bool {
 	if !m.canShrink {
 		return true
@@ -226,7 +236,7 @@ func (m *Map) nextPage(end int) int {
 	return end + int(-address&uintptr(os.Getpagesize()-1))
 }
 
-// peek returns a byte of the map, and whether its page is there.
+// peek returns a byte of the map, and whether its page exists.
 func (m *Map) peek(at int) (b byte, isThere bool) {
 	return marked.Peek(unsafe.Pointer(&m.data[at]))
 }

@@ -1,7 +1,6 @@
 package bytefd
 
 import (
-	"fmt"
 	"io/fs"
 	"syscall"
 )
@@ -29,19 +28,23 @@ func newMapOptions(opts []MapOption) (*mapOptions, error) {
 	for _, set := range opts {
 		set(o)
 	}
-	if o.offset < 0 || o.length < ToEnd || o.fileSize < 0 || o.reserve < 0 {
-		const format = "offset %d, length %d, file size %d, reserve %d: must not be negative"
-		message := fmt.Sprintf(format, o.offset, o.length, o.fileSize, o.reserve)
-		return nil, &Error{"options", syscall.EINVAL, message}
-	}
-	if o.length == 0 {
+	switch {
+	case o.offset < 0:
+		return nil, isNegative("offset", o.offset)
+	case o.length < ToEnd:
+		return nil, isNegative("length", o.length)
+	case o.fileSize < 0:
+		return nil, isNegative("file_size", o.fileSize)
+	case o.reserve < 0:
+		return nil, isNegative("reserve", o.reserve)
+	case o.length == 0:
 		return nil, &Error{"length", syscall.EINVAL,
-			"length is 0, must be more; ToEnd is to the end of the file"}
+			"length is 0, must be at least 1; ToEnd selects everything up to the end"}
 	}
 	return o, nil
 }
 
-// The values of include/bytefd.h; one that differs there does not compile.
+// The values of include/bytefd.h. The package does not compile if a value differs there.
 const (
 	accessRead    = 0x80000001
 	accessWrite   = 0x80000002
@@ -139,7 +142,7 @@ func MapHugePages() MapOption { return withMapFlag(mapHugePages) }
 //
 //   - A lost page stays zeros, even if the file grows again. Each replacement may need a mapping of
 //     its own (vm.max_map_count). To need fewer, a fault past the end of the file also replaces
-//     pages that follow, and their number doubles at each fault; they too stay zeros. If the
+//     pages that follow. Their number doubles at each fault, and they too stay zeros. If the
 //     storage fails, only the page itself is replaced. If the process has reached vm.max_map_count,
 //     the page cannot be replaced, and the Go runtime handles the fault.
 //   - The handler for SIGBUS serves the whole process. Each new guarded map installs it in front of

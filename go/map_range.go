@@ -29,8 +29,9 @@ func (m *Map) Flush(offset, length, flags int) error {
 // golang.org/x/sys/unix. Advise refuses advice that loses content; [Map.Discard] accepts it.
 //
 // Errors:
-//   - EINVAL if the range is invalid, this package does not know the advice, the advice loses
-//     content, or the kernel does not support it for this kind of memory.
+//   - EINVAL if the range is invalid, this package does not know the advice, or the advice loses
+//     content.
+//   - EINVAL if the kernel does not support the advice for this kind of memory.
 //   - EOPNOTSUPP, which is errors.ErrUnsupported, if this package knows the advice, and this kernel
 //     does not.
 //   - Others of madvise(2).
@@ -56,7 +57,7 @@ func (m *Map) Discard(offset, length, advice int) error {
 	return m.onRange("discard", offset, length, discard)
 }
 
-// The flag of include/bytefd.h; one that differs there does not compile.
+// The flag of include/bytefd.h. The package does not compile if its value differs there.
 const loseContent = 1 << 18
 
 // Mlock keeps every page that contains bytes of a range in memory, mlock(2). Locks do not add up:
@@ -136,7 +137,7 @@ func (m *Map) inRange(op string, offset, length int, do doToRange) error {
 		return err
 	}
 	if length < ToEnd {
-		return &Error{op, syscall.EINVAL, fmt.Sprintf("length %d is negative", length)}
+		return &Error{op, syscall.EINVAL, fmt.Sprintf("length is %d, must not be negative", length)}
 	}
 	return do(m.handle, offset, length)
 }

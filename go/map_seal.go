@@ -16,8 +16,8 @@ type sealOptions struct{ timeout time.Duration }
 // sealPatience is the default of SealTimeout.
 const sealPatience = 100 * time.Millisecond
 
-// SealTimeout limits how long Seal waits for a process that has the memory mapped for writing. 0
-// does not wait; a negative timeout waits without a limit. The default is 100 ms.
+// SealTimeout limits how long Seal waits for a process that has the memory mapped for writing. With
+// 0 Seal does not wait. With a negative timeout it waits without a limit. The default is 100 ms.
 func SealTimeout(timeout time.Duration) SealOption {
 	return func(o *sealOptions) { o.timeout = timeout }
 }
@@ -59,7 +59,7 @@ func (m *Map) Seal(opts ...SealOption) (*os.File, error) {
 	return newFile(fd, "bytefd", asTimeout(err))
 }
 
-// asTimeout makes an ETIMEDOUT os.ErrDeadlineExceeded too.
+// asTimeout makes errors.Is find os.ErrDeadlineExceeded in an ETIMEDOUT.
 func asTimeout(err error) error {
 	if errors.Is(err, syscall.ETIMEDOUT) {
 		return fmt.Errorf("%w (%w)", err, os.ErrDeadlineExceeded)
@@ -78,6 +78,7 @@ func asTimeout(err error) error {
 // reading only, and Seal may be called again.
 //
 // Errors:
+//   - EBUSY while a function that [Map.Guarded] called has the bytes.
 //   - EINVAL if the map is not shared memory or is sealed, or if the kernel does not know
 //     F_SEAL_FUTURE_WRITE.
 //   - EIO if another process made the memory shorter.

@@ -22,7 +22,7 @@ import (
 type MapWriter struct {
 	isOpen  bool
 	small   []byte // all that was written, unless there is a map
-	m       *Map   // nil as long as the content is small
+	m       *Map   // nil while the content is small
 	written int
 	readers int // calls of ReadFrom that have lent small to a reader
 }
@@ -35,13 +35,13 @@ var (
 )
 
 const (
-	// Up to this many bytes, copying costs less than making pages ahead.
+	// Up to this many bytes, copying takes less time than making pages ahead.
 	writerSmall = 1 << 20
 	// Up to this many bytes stay in Go's memory, and are mapped when a method needs a mapping.
 	writerHeld = 64 << 10
 	// The size for the first byte, in Go's memory and in a map.
 	writerFirst, writerFirstMapped = 4 << 10, 64 << 10
-	// The address space that is kept, so that growing moves nothing. It costs no memory.
+	// The address space that is reserved, so that growing moves nothing. It costs no memory.
 	writerReserve = min(64<<30, math.MaxInt/4)
 	// A huge page.
 	writerExtent = 2 << 20
@@ -150,7 +150,8 @@ func (w *MapWriter) readOnce(r io.Reader) (n int, err error) {
 		if cap(w.small) == 0 {
 			w.small = make([]byte, 0, writerFirst)
 		}
-		// A full buffer may be complete: it grows only when one more byte was read.
+		// The content may end where the buffer is full, so the buffer grows only after one more
+		// byte was read.
 		if spare = w.small[written:cap(w.small)]; len(spare) < writerMinRead {
 			spare = make([]byte, writerMinRead)
 		}
@@ -260,7 +261,7 @@ func (w *MapWriter) Close() error {
 
 var errWriterClosed = isClosed("writer", "the MapWriter is sealed or closed")
 
-// spare returns the memory behind what has been written, at least room bytes.
+// spare returns the memory after the content, at least room bytes.
 func (w *MapWriter) spare(room int) ([]byte, error) {
 	if w == nil {
 		return nil, isNil("writer")
@@ -291,7 +292,7 @@ func (w *MapWriter) spare(room int) ([]byte, error) {
 	return w.m.data[w.written:], nil
 }
 
-// count adds n bytes behind what has been written to it.
+// count makes n bytes, which were stored after the content, part of the content.
 func (w *MapWriter) count(n int) {
 	w.written += n
 	if w.m == nil {
@@ -303,7 +304,7 @@ func (w *MapWriter) count(n int) {
 func (w *MapWriter) move(room int) error {
 	m, err := NewMap(0, MapPopulate(), MapReserve(writerReserve))
 	if err != nil {
-		// RLIMIT_AS may forbid so much; then it moves when it must.
+		// RLIMIT_AS may forbid this much address space. Then the memory moves when it grows.
 		m, err = NewMap(0, MapPopulate())
 	}
 	if err != nil {
@@ -318,8 +319,8 @@ func (w *MapWriter) move(room int) error {
 	return nil
 }
 
-// sizeFor returns how large the memory is made for so many bytes: twice as large each time, then
-// whole huge pages.
+// sizeFor returns the size of the memory for this number of bytes. The sizes double up to a huge
+// page; larger sizes are whole huge pages.
 func sizeFor(bytes int) int {
 	size := writerFirstMapped
 	for size < bytes && size < writerExtent {

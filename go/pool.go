@@ -27,19 +27,20 @@ import (
 //
 //   - No pool, [ScanBytes]: a new, sealed file. No content of one scan can show in another,
 //     whatever the callback keeps. Nobody can change the file.
-//   - [PoolNewFiles]: a new file on a file system in memory that belongs to the pool, or a sealed
-//     memfd where that costs less or the content does not fit. No content of one scan can show in
-//     another, whatever the callback keeps. A file of that file system is not sealed, but its
-//     descriptor is open through a read-only mount. So the borrower cannot write to the file,
-//     change its mode, open it for writing, map it shared for writing, or link it.
+//   - [PoolNewFiles]: a new file on a file system in memory that belongs to the pool. It is a
+//     sealed memfd instead where that costs less or the content does not fit. No content of one
+//     scan can show in another, whatever the callback keeps, unless it takes the pool's own
+//     descriptors (see below). A file of that file system is not sealed, but its descriptor is open
+//     through a read-only mount. So the borrower cannot write to the file, change its mode, open it
+//     for writing, map it shared for writing, or link it.
 //   - [PoolReuse]: a cached file of mode 0400. The callback gets a descriptor of it that is open
 //     for reading only. Before the pool lends the file again, the kernel must prove that nobody
 //     else has it open or mapped, by a write lease (fcntl(2)). Its length, mode, owner, times and
-//     attributes must also be as before. Otherwise the pool drops the file and counts it. If a
-//     callback keeps a duplicate, a mapping or a reopened descriptor, or leaves a child that has
-//     the file, the pool does not use that file again. What was kept goes on showing the content of
-//     that scan. A scan does not see content of an earlier one, not even past the end. The warning
-//     below lists what the proof does not detect.
+//     attributes must also be as before. Otherwise the pool drops the file and counts it. A
+//     callback can keep a duplicate, a mapping or a reopened descriptor, or leave a child that has
+//     the file. The pool then does not use that file again. What was kept goes on showing the
+//     content of that scan. A scan does not see content of an earlier one, not even past the end.
+//     The warning below lists what the proof does not detect.
 //   - [PoolAuto], the default: a cached file or, from 64 KiB on, a new file where that costs less
 //     on this host. It promises what PoolReuse promises.
 //   - PoolReuse or PoolAuto with [WrapTrustCallback]: the pool's own descriptor of a cached file,
@@ -63,16 +64,17 @@ import (
 //     a socket or pipe calls one of these. From Linux 6.6 on, splice and sendfile copy the bytes,
 //     because the lent descriptor has O_DIRECT, unless the callback clears that flag. In spite of
 //     O_DIRECT, reads need no alignment.
-//   - Things that are not an open file, but from which one can be had later: an O_PATH descriptor,
-//     and for root a file handle (open_by_handle_at(2)) or a mark of fanotify(7), whose events
-//     bring descriptors. Reads through such a file are never detected. A change through it is
-//     detected only after the scan in which it was made; the pool then drops the file.
-//   - The pool's own descriptors, whose numbers are in /proc/self/fd.
+//   - Things through which the file can be opened later: an O_PATH descriptor, and for root a file
+//     handle (open_by_handle_at(2)) or a mark of fanotify(7). Events of such a mark bring
+//     descriptors. Reads through such a file are never detected. A change through it is detected
+//     only after the scan in which it was made; the pool then drops the file.
+//   - The pool's own descriptors, whose numbers are in /proc/self/fd. PoolNewFiles does not prevent
+//     that: use no pool.
 //   - Pages of a mapping for writing that the callback has pinned, for example as registered
 //     buffers of io_uring. Only a privileged callback can map the file for writing unseen. Others
 //     must change its mode first, which the pool sees.
 //   - Before Linux 6.13, a change of the mode that the callback makes in the first milliseconds of
-//     a scan and takes back: the time of the last change is too coarse to show it. While the mode
+//     a scan and takes back. The time of the last change is too coarse to show it. While the mode
 //     is changed, the callback can map the file for writing and pin pages.
 //
 // # Hosts and memory
@@ -89,7 +91,7 @@ import (
 // The garbage collector frees a Pool that nothing refers to any more, but late: call Close. A Pool
 // must not be copied.
 type Pool struct {
-	// Held for reading by whoever touches handle, for writing by Close, and by nobody during a
+	// Held for reading by every call that uses handle, and for writing by Close. Not held during a
 	// callback.
 	mu     sync.RWMutex
 	handle unsafe.Pointer // nil when closed
@@ -118,7 +120,7 @@ func PoolMaxFiles(n int) PoolOption { return func(o *poolOptions) { o.maxFiles =
 func PoolIdle(idle time.Duration) PoolOption {
 	return func(o *poolOptions) {
 		if o.idle = int64(idle); idle < 0 {
-			o.idle = math.MinInt64 // not the -1 that means something in C
+			o.idle = math.MinInt64 // which C refuses; it accepts -1
 		}
 	}
 }
@@ -353,6 +355,7 @@ func (p *Pool) Close() error {
 
 var errPoolClosed = isClosed("pool", "the pool is closed")
 
-func isNegative(op string, value int) error {
-	return &Error{op, syscall.EINVAL, fmt.Sprintf("%d is negative", value)}
+// isNegative returns the error for a parameter or option with a negative value.
+func isNegative[N int | int64](name string, value N) error {
+	return &Error{name, syscall.EINVAL, fmt.Sprintf("%s is %d, must not be negative", name, value)}
 }

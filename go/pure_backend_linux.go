@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// emptyFile is an empty file that has no name and that no child inherits. Its backend is never
-// BackendAuto.
+// emptyFile is an empty file that is in no directory. Its descriptor is close-on-exec, and its
+// backend is never BackendAuto.
 type emptyFile struct {
 	fd      int
 	backend Backend
@@ -66,12 +66,13 @@ func createWith(backend Backend, name string, e execution) (emptyFile, error) {
 		return emptyFile{}, err
 	}
 	if fd, err = aboveStreams(fd); err != nil {
-		return emptyFile{}, because("fcntl F_DUPFD", err, "a descriptor above 2")
+		return emptyFile{}, because("fcntl F_DUPFD_CLOEXEC", err, "a descriptor above 2")
 	}
 	return emptyFile{fd, backend}, nil
 }
 
-// isShortage reports whether something has run out, as opposed to a backend that the host lacks.
+// isShortage reports whether the errno means that a resource has run out, not that the host lacks
+// the backend.
 func isShortage(errno syscall.Errno) bool {
 	switch errno {
 	case syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOSPC, syscall.EDQUOT:
@@ -105,7 +106,7 @@ func memoryFile(name string, e execution) (fd int, err error) {
 			lacksExecutionFlags.Store(true)
 		}
 	case err == syscall.EACCES && e == executionUndecided:
-		// vm.memfd_noexec=2 allows no other kind.
+		// If vm.memfd_noexec is 2, the kernel makes memfds only with this flag.
 		err = create(unix.MFD_NOEXEC_SEAL)
 	}
 	return fd, err
@@ -129,7 +130,8 @@ func temporaryFile() (int, error) {
 		refusals = append(refusals, directory+" ("+inWords(errno)+")")
 	}
 	errno, _ := first.(syscall.Errno)
-	return 0, &Error{"open O_TMPFILE", errno, "in none of " + strings.Join(refusals, ", ")}
+	return 0, &Error{"open O_TMPFILE", errno,
+		"no directory can be used: " + strings.Join(refusals, ", ")}
 }
 
 // temporaryDirectories returns the directories for files on disk. The first one that can be written
@@ -163,7 +165,8 @@ func unnamedFile(directory string) (fd int, err error) {
 	if err != syscall.EOPNOTSUPP && err != syscall.EISDIR {
 		return fd, err
 	}
-	// EISDIR: the kernel or file system knows only the O_DIRECTORY in O_TMPFILE.
+	// EOPNOTSUPP: the file system does not support O_TMPFILE. EISDIR: the kernel does not (before
+	// 3.11), and sees only O_DIRECTORY.
 	for range hiddenTries {
 		name, err := hiddenName(directory)
 		if err != nil {

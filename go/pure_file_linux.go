@@ -55,8 +55,10 @@ func kindOf(stat *unix.Stat_t) string {
 		return "a character device"
 	case unix.S_IFBLK:
 		return "a block device"
+	case unix.S_IFLNK:
+		return "a symbolic link"
 	}
-	return "not a file"
+	return "an object without a file type"
 }
 
 // aboveStreams gives a new descriptor a number above 2. A program that runs with closed standard

@@ -36,7 +36,7 @@ func writeAt(fd int, bs [][]byte, offset, total int64) error {
 		}
 		if n == 0 {
 			return &Error{"write", syscall.EIO,
-				fmt.Sprintf("stuck at %d of %d bytes", written, total)}
+				fmt.Sprintf("the kernel wrote 0 bytes after %d of %d bytes", written, total)}
 		}
 		rest.advance(n)
 		written += int64(n)

@@ -102,7 +102,7 @@ func checkOpen(fd int) error {
 func totalLength(bs [][]byte) (total int64, err error) {
 	for _, b := range bs {
 		if int64(len(b)) > math.MaxInt-total {
-			const format = "%d segments are longer together than %d bytes"
+			const format = "the length of %d segments exceeds %d bytes"
 			return 0, &Error{"length", syscall.EINVAL, fmt.Sprintf(format, len(bs), math.MaxInt)}
 		}
 		total += int64(len(b))

@@ -77,17 +77,18 @@ func (o *mapOptions) checkReading() error {
 	case !isForWriting && o.flags&mapCreate != 0:
 		problem = "create needs write access"
 	case !isForWriting && o.fileSize > 0:
-		problem = "growing a file needs write access"
+		problem = "file_size needs write access"
 	case !isForWriting && o.reserve > 0:
-		problem = "keeping address space for growing needs write access"
+		problem = "reserve needs write access"
 	case o.flags&mapWipeOnFork != 0:
 		problem = "wipe_on_fork is for private memory"
 	case o.flags&mapHugePages != 0:
 		problem = "huge_pages is for memory"
 	case uint32(o.mode)&^0o777 != 0:
-		problem = "the mode has bits other than the nine permission bits"
+		const format = "mode %04o has bits other than the nine permission bits"
+		problem = fmt.Sprintf(format, uint32(o.mode))
 	case o.length != ToEnd && o.offset > math.MaxInt64-int64(o.length):
-		problem = "the range is past what a file can have"
+		problem = fmt.Sprint("the range ends past the maximum file size ", int64(math.MaxInt64))
 	case isForWriting:
 		return unsupported("MapWrite")
 	case o.access == accessPrivate:
@@ -138,7 +139,7 @@ func openToMap(path, name string) (int, error) {
 		return 0, because("open", err, name)
 	}
 	if fd, err = aboveStreams(fd); err != nil {
-		return 0, because("fcntl F_DUPFD", err, name)
+		return 0, because("fcntl F_DUPFD_CLOEXEC", err, name)
 	}
 	return fd, nil
 }
@@ -168,7 +169,7 @@ func checkKind(stat *unix.Stat_t, name string) error {
 	if stat.Mode&unix.S_IFMT == unix.S_IFDIR {
 		errno = syscall.EISDIR
 	}
-	message := name + " is " + kindOf(stat) + "; only regular files can be mapped"
+	message := name + " is " + kindOf(stat) + ", not a regular file"
 	return &Error{"file type", errno, message}
 }
 
@@ -207,7 +208,7 @@ func (f mappedFile) mapRange(o *mapOptions) (handle unsafe.Pointer, data []byte,
 		return nil, nil, &Error{"range", syscall.ENXIO, message}
 	}
 	if end-o.offset > math.MaxInt {
-		message := fmt.Sprintf("%d bytes are more than one map can have", f.size)
+		message := fmt.Sprintf("length %d exceeds the maximum %d", end-o.offset, math.MaxInt)
 		return nil, nil, &Error{"range", syscall.EFBIG, message}
 	}
 	head := o.offset % f.page
@@ -226,8 +227,8 @@ func (f mappedFile) mapRange(o *mapOptions) (handle unsafe.Pointer, data []byte,
 func (f mappedFile) mmap(o *mapOptions, offset, length, head int64) (*pureMap, error) {
 	bytes := head + length
 	if length == 0 {
-		// Files of /proc and /sys say that they have 0 bytes, and have content all the same; as an
-		// empty map they would be a lie. So one byte is tried.
+		// Files of /proc and /sys report 0 bytes although they have content, so an empty map of
+		// them would be wrong. One byte is mapped on trial.
 		tried, err := f.mapPages(&mapOptions{flags: o.flags & mapExecute}, 0, 1)
 		if err != nil {
 			return nil, f.mmapError(err, 0, 1)
@@ -319,7 +320,7 @@ func mapRead(handle unsafe.Pointer, offset int, p []byte) (n int, err error) {
 	page := uintptr(os.Getpagesize())
 	for n < len(p) {
 		at := offset + n
-		// The rest of the page: a page is lost as a whole.
+		// To the end of the page, because a page is lost as a whole.
 		rest := page - uintptr(unsafe.Pointer(&data[at]))%page
 		end := n + min(len(p)-n, int(rest))
 		switch copyPage(p[n:end], data[at:]) {
@@ -327,13 +328,10 @@ func mapRead(handle unsafe.Pointer, offset int, p []byte) (n int, err error) {
 			n = end
 			continue
 		case notTheCallers:
-			what := fmt.Sprintf("bytes %d..%d, and the caller's buffer", offset, offset+len(p))
-			return 0, because("read", syscall.EFAULT, what)
+			return 0, inaccessible("read", offset, len(p))
 		}
 		if n == 0 {
-			const format = "byte %d does not exist: " +
-				"the file is shorter by now, its storage fails, or the page is protected"
-			return 0, &Error{"read", syscall.EIO, fmt.Sprintf(format, offset)}
+			return 0, notReadable(offset)
 		}
 		return n, nil
 	}
@@ -355,7 +353,7 @@ func copyPage(to, from []byte) (o outcome) {
 func mapClose(handle unsafe.Pointer) error {
 	m := (*pureMap)(handle)
 	if err := unix.MunmapPtr(m.base, m.length); err != nil {
-		return because("munmap", err, fmt.Sprintf("%d bytes", m.length))
+		return because("munmap", err, fmt.Sprintf("%d bytes", len(m.data)))
 	}
 	return nil
 }
@@ -365,12 +363,17 @@ func mapCheck(unsafe.Pointer) error { return nil }
 
 func isLost(unsafe.Pointer) bool { return false }
 
-func mapFileSize(unsafe.Pointer) (int64, error) { return 0, errNoDescriptor }
+func mapFileSize(unsafe.Pointer) (int64, error) {
+	return 0, &Error{"descriptor", syscall.EBADF,
+		"the map has no descriptor to read the file size from; only maps of files for writing, " +
+			"guarded maps of files, and shared memory that is not sealed have one"}
+}
 
-func mapDescriptor(unsafe.Pointer) (int, error) { return 0, errNoDescriptor }
-
-var errNoDescriptor = &Error{"descriptor", syscall.EBADF, "the map keeps no descriptor; " +
-	"maps for writing and guarded maps do, and shared memory until it is sealed"}
+func mapDescriptor(unsafe.Pointer) (int, error) {
+	return 0, &Error{"descriptor", syscall.EBADF,
+		"the map lends no descriptor; only maps of files for writing, and shared memory that is " +
+			"not sealed, lend one"}
+}
 
 // mapWrite returns the error of a map for reading, because every map is one here.
 func mapWrite(unsafe.Pointer, int, []byte) (int, error) {

@@ -20,7 +20,7 @@ const mostInName = 200
 type execution int
 
 const (
-	// Never. A kernel that can (F_SEAL_EXEC, Linux 6.3) refuses it for good.
+	// Never. Linux 6.3 and later refuse execution permanently (F_SEAL_EXEC).
 	executionForbidden execution = iota
 	// No caller wants to execute the file, but the set of seals must be the one that the caller
 	// chose.
@@ -143,11 +143,11 @@ func (p *plan) checkMode() error {
 	case p.bits&0o400 == 0:
 		problem = "does not let the owner read"
 	case p.bits&0o111 != 0 && !p.has(flagExecutable):
-		problem = "has execute bits, but the file was not asked to be executable"
+		problem = "has execute bits, but executable is not set"
 	default:
 		return nil
 	}
-	return &Error{"mode", syscall.EINVAL, fmt.Sprintf("%04o %s", p.bits, problem)}
+	return &Error{"mode", syscall.EINVAL, fmt.Sprintf("mode %04o %s", p.bits, problem)}
 }
 
 // spills reports whether content of this length goes to a file on disk.
@@ -161,8 +161,8 @@ func (p *plan) create(length int64) (emptyFile, error) {
 	return createFile(p.backend, p.name, p.execution)
 }
 
-// finish makes the descriptor that was asked for from a file that has its content. After an error
-// the file is closed.
+// finish turns a file that has its content into the descriptor that the options ask for. It closes
+// the file if it returns an error.
 func (p *plan) finish(file emptyFile) (fd int, err error) {
 	fd = file.fd
 	defer func() {

@@ -108,11 +108,11 @@ func copyFile(from, to int, length int64) error {
 			return err
 		})
 		if err != nil {
-			return because("pread", err, "content that goes to disk")
+			return because("pread", err, "content that moves to another file")
 		}
 		if n == 0 {
 			return &Error{"pread", syscall.EIO,
-				fmt.Sprintf("%d of %d bytes are there", copied, length)}
+				fmt.Sprintf("the file has only %d of %d bytes", copied, length)}
 		}
 		if err := writeAt(to, [][]byte{piece[:n]}, copied, copied+int64(n)); err != nil {
 			return err

@@ -42,9 +42,11 @@ func Reopen(fd any) (f *os.File, err error) {
 // one child.
 //
 // Code that resolves the link first, such as SQLite, or that opens with O_NOFOLLOW finds nothing
-// there; use [NewTempFile]. Warning: if this package made the file and it is not a memfd (see
-// [Backend]), do not pass the path to code that resolves the link and opens the result. Another
-// user can create a file with the name that the link resolves to.
+// there; use [NewTempFile].
+//
+// Warning: only the path of a memfd is safe with code that resolves the link and opens the result.
+// If this package made the file with another [Backend], another user can create a file with the
+// name that the link resolves to.
 func Path(fd any) string {
 	number := -1
 	withNumber(fd, func(fd int) error {

@@ -54,7 +54,8 @@ func FileLockContext(ctx context.Context, f *os.File, offset, length int64, oper
 		return err
 	}
 	if int(int32(operation)) != operation {
-		return &Error{"operation", syscall.EINVAL, fmt.Sprintf("unknown operation %#x", operation)}
+		const format = "operation %#x is not LOCK_SH or LOCK_EX, with or without LOCK_NB"
+		return &Error{"operation", syscall.EINVAL, fmt.Sprintf(format, operation)}
 	}
 	pause := 20 * time.Microsecond
 	for {

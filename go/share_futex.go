@@ -49,8 +49,8 @@ func FutexWaitContext(ctx context.Context, word *uint32, value uint32) error {
 			return err
 		}
 		if ctx.Err() != nil {
-			return ended(ctx, "futex_wait",
-				fmt.Sprintf("the word was %d until the deadline", value))
+			const format = "no wake came before the timeout ended; the word was %d at first"
+			return ended(ctx, "futex_wait", fmt.Sprintf(format, value))
 		}
 	}
 }

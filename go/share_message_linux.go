@@ -34,8 +34,8 @@ func send(conn syscall.RawConn, message []byte, fds []int) error {
 	parts := max(1, (len(fds)+mostDescriptors-1)/mostDescriptors)
 	// unix.SendmsgN would add a byte to an empty packet with descriptors.
 	if len(message) < parts && (isStream || kind == unix.SOCK_SEQPACKET && len(fds) > 0) {
-		const format = "%d descriptors need a message of %d bytes or more, it has %d"
-		return &Error{"message", syscall.EINVAL, fmt.Sprintf(format, len(fds), parts, len(message))}
+		const format = "the message has %d bytes, must have at least %d for %d descriptors"
+		return &Error{"message", syscall.EINVAL, fmt.Sprintf(format, len(message), parts, len(fds))}
 	}
 	if !isStream && parts > 1 {
 		const format = "%d descriptors exceed the %d of one message"
@@ -96,7 +96,7 @@ func receive(
 	}
 	if kind == unix.SOCK_STREAM && len(message) == 0 {
 		return 0, nil, &Error{"message", syscall.EINVAL,
-			"length is 0, must be more on a stream"}
+			"length is 0, must be at least 1 on a stream"}
 	}
 	in := &incoming{message: message, capacity: capacity, some: some,
 		isStream: kind == unix.SOCK_STREAM}
@@ -191,24 +191,25 @@ func (in *incoming) take(socket int) (done bool) {
 		switch {
 		case found&unix.MSG_CTRUNC != 0 && in.capacity > 0:
 			const format = "the kernel delivered %d descriptors and lost others: " +
-				"no number was free, a security module refused them, " +
+				"no descriptor number was free (RLIMIT_NOFILE), " +
+				"a security module refused them, " +
 				"or the socket brings too much other control data"
 			return in.refuse("recvmsg", syscall.EMFILE, format, len(in.fds))
 		case found&unix.MSG_CTRUNC != 0 && !wantsControl(socket):
-			return in.refuse("n", syscall.EBADMSG, "descriptors came, 0 fit")
+			return in.refuse("n", syscall.EBADMSG, "received descriptors, capacity is 0")
 		case isCut:
 			return in.refuse("message", syscall.EMSGSIZE, "the message is longer than %d bytes",
 				len(in.message))
 		case len(in.fds) > in.capacity:
-			return in.refuse("n", syscall.EBADMSG, "%d descriptors came, %d fit", len(in.fds),
-				in.capacity)
+			return in.refuse("n", syscall.EBADMSG, "received %d descriptors, capacity is %d",
+				len(in.fds), in.capacity)
 		case n == 0 && (in.isStream || len(in.fds) == 0 && isHungUp(socket)):
 			in.hasEnded = true
 			if in.length == 0 {
 				in.refusal = io.EOF
 				return true
 			}
-			const format = "no more comes after %d of %d bytes"
+			const format = "the connection ended after %d of %d bytes"
 			return in.refuse("message", syscall.ECONNRESET, format, in.length, len(in.message))
 		case !in.isStream || in.some || in.length == len(in.message):
 			return true

@@ -2,11 +2,9 @@ package bytefd
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"sync"
-	"syscall"
 )
 
 // ShmOption changes how an object of shared memory is created or opened. By default an object, also
@@ -39,8 +37,8 @@ func ShmWrite() ShmOption { return func(o *shmOptions) { o.write = true } }
 //
 // Each such process has a shared lock on its open file description (LOCK_SH, flock(2)). Duplicates,
 // mappings, children and receivers keep the lock. The kernel ends it with the last of them, also
-// after kill -9. A process loses the lock if it calls flock(2) on the descriptor, and when the
-// garbage collector frees its [Shm], unless a duplicate or a mapping is left.
+// after kill -9. A process loses the lock if it calls flock(2) on the descriptor. It also loses the
+// lock when the garbage collector frees its [Shm], unless a duplicate or a mapping is left.
 //
 // The full name begins with "bytefd-owned.", which the library adds to every name that is given
 // with this option. Other processes can open the object without this option, by its full name
@@ -218,8 +216,7 @@ func newShmOptions(opts []ShmOption) (*shmOptions, error) {
 		set(o)
 	}
 	if o.length < 0 {
-		return nil, &Error{"options", syscall.EINVAL,
-			fmt.Sprintf("length %d is negative", o.length)}
+		return nil, isNegative("length", o.length)
 	}
 	return o, nil
 }

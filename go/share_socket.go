@@ -65,8 +65,8 @@ func SendFD(conn *net.UnixConn, message []byte, fds ...int) error {
 //
 // On a stream, an error after the first byte of a message, or a file that is refused, loses the
 // message. Its rest is read and discarded, so that the next call never sees a mixture of two
-// messages. If the deadline passes before the rest has come, or the peer sends nothing for a
-// second, conn is shut down for receiving, as by CloseRead.
+// messages. If the rest does not come, conn is shut down for receiving, as by CloseRead. That
+// happens when the deadline passes, or when the peer sends nothing for a second.
 //
 // If n is 0 and descriptors come, the kernel drops them instead of delivering them. Receive then
 // returns EBADMSG, as it does whenever more than n descriptors come. Exception: if SO_PASSCRED,
@@ -127,8 +127,8 @@ func receiveFiles(
 	return length, files, nil
 }
 
-// Credentials are the process, user and group at the other end of a connected socket, as the kernel
-// saw them when that process called connect(2), listen(2) or socketpair(2).
+// Credentials are the process, user and group at the other end of a connected socket. The kernel
+// recorded them when that process called connect(2), listen(2) or socketpair(2).
 type Credentials struct {
 	// PID is the process, as this process sees it, or 0 if it cannot see it. The process may have
 	// ended, and another one may have its number by now.

@@ -19,7 +19,7 @@ type sysvOptions struct {
 	write  bool
 }
 
-// The values of include/bytefd.h; one that differs there does not compile.
+// The values of include/bytefd.h. The package does not compile if a value differs there.
 const (
 	sysvCreate    = 1 << 28
 	sysvExclusive = 1 << 29

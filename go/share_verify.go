@@ -33,15 +33,13 @@ func newRequirements(wanted []Requirement) (*requirements, error) {
 	}
 	switch {
 	case r.minLength < 0:
-		return nil, &Error{"min_length", syscall.EINVAL,
-			fmt.Sprintf("min_length is %d, must not be negative", r.minLength)}
+		return nil, isNegative("min_length", r.minLength)
 	case r.maxLength <= 0:
-		return nil, &Error{"max_length", syscall.EINVAL,
-			fmt.Sprintf("max_length is %d, must be more than 0", r.maxLength)}
+		return nil, isNotPositive("max_length", r.maxLength)
 	case !r.noSeals && (r.seals <= 0 || int(uint32(r.seals)) != r.seals):
-		message := fmt.Sprintf("seals are %#x, must be F_SEAL_*; RequireNoSeals asks for none",
-			r.seals)
-		return nil, &Error{"seals", syscall.EINVAL, message}
+		const format = "seals is %#x, must be one or more of F_SEAL_*; " +
+			"use RequireNoSeals to require none"
+		return nil, &Error{"seals", syscall.EINVAL, fmt.Sprintf(format, r.seals)}
 	}
 	return r, nil
 }
@@ -105,7 +103,7 @@ func Verify(f *os.File, wanted ...Requirement) error {
 func lent(f *os.File, use func(fd int) error) error {
 	conn, err := f.SyscallConn()
 	if err != nil {
-		return &Error{"file", syscall.EINVAL, "the file is nil"}
+		return &Error{"file", syscall.EINVAL, "file is nil"}
 	}
 	var failure error
 	if err := conn.Control(func(fd uintptr) { failure = use(int(fd)) }); err != nil {

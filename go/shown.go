@@ -8,8 +8,8 @@ import (
 	"unsafe"
 )
 
-// shown has the guarded maps whose memory the program has. A copy from there may copy zeros that
-// have replaced lost bytes. Only C knows whether it did.
+// shown lists the guarded maps whose memory the program has. A copy from that memory may copy zeros
+// that have replaced lost bytes. Only C can tell whether it did.
 var shown struct {
 	sync.Mutex                              // held while ranges is changed
 	ranges     atomic.Pointer[[]shownRange] // replaced as a whole

@@ -14,12 +14,12 @@ import (
 //
 // Errors:
 //   - EFAULT if b contains bytes of a [Map] that no longer exist, because its file was truncated or
-//     its storage fails; also if [MapGuard] has put zeros in their place.
+//     its storage fails. That includes bytes that [MapGuard] has replaced by zeros.
 //   - EFBIG if b is longer than RLIMIT_FSIZE. SIGXFSZ is not raised.
 //   - EINVAL if options are invalid or contradict each other.
 //   - EMFILE, ENFILE or ENOMEM if a limit is reached.
-//   - ENOENT if /proc is not mounted and the descriptor must be for reading only, because of
-//     [WrapReadOnly], because the file is not a memfd, or because Linux is older than 6.7.
+//   - ENOENT if /proc is not mounted and the descriptor must be for reading only. That is the case
+//     with [WrapReadOnly], if the file is not a memfd, and before Linux 6.7.
 //   - ENOSPC if the file system behind the backend is full.
 //   - Other errors of the system call that [Error.Op] names.
 //

@@ -348,14 +348,16 @@
 #define BYTEFD_MAP_BEYOND_EOF (1ull << 14)
 
 /**
- * Survives the loss of pages. A page is lost if another process makes the file shorter, or if the
- * storage behind the file fails. Access to a lost page then finds zeros instead of raising SIGBUS,
- * and bytefd_map_check fails from then on. Until a page is lost, the guard costs nothing. The map
- * keeps a descriptor of the file, for bytefd_map_file_size.
+ * Keeps the process alive when pages of the map are lost. A page is lost if any process makes the
+ * file shorter, or if the storage behind the file fails. Access to a lost page then finds zeros
+ * instead of raising SIGBUS, and bytefd_map_check fails from then on. Until a page is lost, access
+ * costs nothing more. Opening a guarded map takes longer. The map keeps a descriptor of the file,
+ * for bytefd_map_file_size.
  * - A lost page is replaced by zeros, and stays zero even if the file grows again. The first
- *   access past the end of the file replaces 1 page, the next one an aligned run of 2 pages, then
- *   4, and so on. If the storage fails, only the page itself is replaced. Each replacement may
- *   need a mapping of its own (vm.max_map_count). If no mapping is left, SIGBUS is raised.
+ *   access past the end of the file replaces 1 page. The next one replaces an aligned run of 2
+ *   pages, then 4, and so on. If the storage fails, only the page itself is replaced. Each
+ *   replacement may need a mapping of its own (vm.max_map_count). If no mapping is left, SIGBUS is
+ *   raised.
  * - The handler for SIGBUS serves the whole process. Each new guarded map installs the handler in
  *   front of the program's own, unless it is in front already. The call fails with -EBUSY if
  *   other threads replace the handler again each time.
@@ -467,7 +469,7 @@
 #define BYTEFD_SYSV_TRANSIENT (1ull << 32)
 
 /**
- * A mapped range of a file, or memory without a file.
+ * A mapped range of a file, of a memory file without a name, or of anonymous memory.
  *
  * Any number of threads may use one map at the same time, except that no other thread may use it:
  * - during bytefd_map_resize and bytefd_map_unmap;
@@ -1704,13 +1706,13 @@ int bytefd_map_fd(int fd,
                   struct bytefd_error *error);
 
 /**
- * Maps `length` bytes of memory without a file, for reading and writing. The bytes are zero at
- * first, as with anonymous mappings and /dev/zero. A `length` of 0 gives an empty map, which
- * bytefd_map_resize can grow.
+ * Maps `length` bytes of new memory, for reading and writing. The bytes are zero at first, as with
+ * anonymous mappings and /dev/zero. A `length` of 0 gives an empty map, which bytefd_map_resize
+ * can grow.
  *
- * With BYTEFD_MAP_PRIVATE the memory is private, like that of malloc(3). Otherwise it is shared:
- * it belongs to a memory file, whose descriptor (bytefd_map_descriptor) can be given to other
- * processes. bytefd_map_seal seals that file.
+ * With BYTEFD_MAP_PRIVATE it is anonymous memory, like that of malloc(3). Otherwise it is shared:
+ * it belongs to a memory file without a name, whose descriptor (bytefd_map_descriptor) can be
+ * given to other processes. bytefd_map_seal seals that file.
  *
  * With BYTEFD_MAP_POPULATE the kernel provides all memory before the call returns, in huge pages
  * where they pay. Otherwise it provides each page on first access.
@@ -2017,8 +2019,9 @@ int bytefd_map_unmap(struct bytefd_map *BYTEFD_NONNULL map,
  *   the rest of the file's last page reads zero.
  * - A page that was protected with PROT_NONE (bytefd_map_protect).
  *
- * The kernel copies, process_vm_readv(2). A guarded map is copied under its handler instead, which
- * on x86-64 is nearly as fast as memcpy(3) for many bytes.
+ * The kernel copies, process_vm_readv(2). A guarded map is copied under its handler instead. On
+ * x86-64, content larger than the caches took 1.1 to 1.4 times as long as with memcpy(3) where
+ * this was measured.
  *
  * Returns 0. On failure, returns one of the following and leaves `*copied` unchanged:
  * - -EIO if not even the first byte can be read: it no longer exists, or its page is protected. A

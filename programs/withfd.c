@@ -4,8 +4,8 @@
  *
  *     curl -s https://example.org/archive.zip | withfd unzip -l {}
  *
- * The manual page, withfd(1), describes it. This process becomes the command, so that memory is
- * never freed, and exit status and signals are those of the command.
+ * The manual page, withfd(1), describes the options. This process executes the command itself, so
+ * that exit status and signals are those of the command. For the same reason it frees no memory.
  */
 #define _GNU_SOURCE
 
@@ -205,7 +205,7 @@ static const char *place_at(struct places *places, const char *at, size_t *lengt
         /* If there is only one file, every place is for it. */
         number = places->count == 1 ? 1 : ++places->next;
         if (number > places->count)
-            fail("place %zu for a file, but there are %zu files", number, places->count);
+            fail("%s number %zu has no file: %zu files are given", text, number, places->count);
     } else if (places->text == NULL && at[0] == '{' && at[1] >= '1' && at[1] <= '9') {
         char *end;
         number = strtoul(at + 1, &end, 10);

@@ -1,6 +1,5 @@
-//! Makes an empty file: memfd, POSIX shared memory or `O_TMPFILE`. For each of them the file is
-//! empty and open for reading and writing. It has no name when it leaves this room, and no child
-//! inherits it.
+//! Makes an empty file: a memfd, POSIX shared memory or `O_TMPFILE`. When [`create`] returns, the
+//! file is in no directory. Its descriptor is open for reading and writing, and close-on-exec.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
@@ -24,8 +23,8 @@ pub enum Backend {
     /// or space run out, the call fails and does not try the next one.
     #[default]
     Auto,
-    /// Uses memfd_create(2), Linux 3.17. The file has no name and no limit but memory. Only this
-    /// backend can be sealed.
+    /// Uses memfd_create(2), Linux 3.17. The file is in no directory. Its size is limited by memory
+    /// and RLIMIT_FSIZE. Only its files can be sealed.
     Memfd,
     /// Uses a file without a name on the tmpfs at /dev/shm, where shm_open(3) creates its objects.
     /// The size of that file system limits it. Where that file system has no `O_TMPFILE`, the file
@@ -40,9 +39,10 @@ pub enum Backend {
 /// Whether the new file may be made executable.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Execution {
-    /// Never: kernels that support F_SEAL_EXEC (6.3 and newer) refuse it from now on.
+    /// Never. Kernels that support F_SEAL_EXEC (6.3 and later) refuse execution from now on.
     Forbidden,
-    /// No execution is wanted, but the set of seals must stay as the caller chose it.
+    /// The caller does not want to execute the file, but has chosen the set of seals, to which no
+    /// seal may be added.
     Undecided,
     /// The file will be executed. If the host forbids that, the call fails.
     Wanted,
@@ -63,7 +63,7 @@ pub(crate) fn create(backend: Backend, name: &CStr, execution: Execution) -> Res
             _ => memfd(name, execution),
         }?;
         let fd = sys::file::above_standard_streams(fd)
-            .context("fcntl F_DUPFD", || "a descriptor above 2")?;
+            .context("fcntl F_DUPFD_CLOEXEC", || "a descriptor above 2")?;
         Ok(EmptyFile { fd, backend })
     };
     if backend != Backend::Auto {
@@ -72,7 +72,7 @@ pub(crate) fn create(backend: Backend, name: &CStr, execution: Execution) -> Res
     let mut refusals: Vec<Error> = Vec::new();
     for backend in [Backend::Memfd, Backend::Shm, Backend::TmpFile] {
         match make(backend) {
-            // An administrator who forbids executable memory files is obeyed, not worked around.
+            // If the administrator forbids executable memory files, no other backend replaces them.
             Err(error) if is_forbidden(&error, backend, execution) => return Err(error),
             Err(error) if !is_shortage(Errno(error.errno())) => refusals.push(error),
             result => return result,
@@ -86,7 +86,8 @@ fn is_forbidden(error: &Error, backend: Backend, execution: Execution) -> bool {
     backend == Backend::Memfd && execution == Execution::Wanted && error.errno() == libc::EACCES
 }
 
-/// Returns whether something ran out, unlike a backend that does not exist.
+/// Returns whether the errno means that a resource has run out. Other errnos mean that the host
+/// does not offer the backend.
 pub(crate) fn is_shortage(errno: Errno) -> bool {
     [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOSPC, libc::EDQUOT].contains(&errno.0)
 }
@@ -108,7 +109,7 @@ fn memfd(name: &CStr, execution: Execution) -> Result<OwnedFd> {
         Err(Errno(libc::EINVAL)) => {
             create(0).inspect(|_| _ = features::MFD_NOEXEC_SEAL.remember(false))
         }
-        // vm.memfd_noexec=2 allows no other kind.
+        // If vm.memfd_noexec is 2, the kernel makes memfds only with this flag.
         Err(Errno(libc::EACCES)) if execution == Execution::Undecided => create(MFD_NOEXEC_SEAL),
         result => result,
     };
@@ -129,7 +130,7 @@ fn tmpfile() -> Result<OwnedFd> {
             made => return made.context("open O_TMPFILE", || directory.to_string_lossy()),
         }
     }
-    // The chosen directory comes first.
+    // The errno is that of the first directory, which is $TMPDIR if it is set.
     let all: Vec<_> = refusals
         .iter()
         .map(|(path, errno)| format!("{} ({errno})", path.to_string_lossy()))
@@ -137,12 +138,12 @@ fn tmpfile() -> Result<OwnedFd> {
     Err(Error::new(
         "open O_TMPFILE",
         refusals[0].1.0,
-        format_args!("in none of {}", all.join(", ")),
+        format_args!("no directory can be used: {}", all.join(", ")),
     ))
 }
 
-/// Returns the directories for files without a name on disk. The first one that can be written is
-/// used.
+/// Returns the directories for files without a name on disk. The first directory in which a file
+/// can be made is used.
 pub(crate) fn temporary_directories() -> impl Iterator<Item = CString> {
     let chosen =
         std::env::var_os("TMPDIR").filter(|dir| !dir.is_empty() && !sys::is_privileged_exec());

@@ -1,14 +1,14 @@
-//! Learns which of two ways takes less time from the times that both took. The answer depends on
-//! the host, the size and the moment, and no question to the kernel tells it.
+//! Learns which of two ways takes less time, from the times that both have taken. The answer
+//! depends on the host, the size and the moment, and the kernel cannot be asked for it.
 //!
-//! 1. The last five times of each way are kept. The cost of a way is their median, so one time of a
-//!    hundred times as much changes nothing.
-//! 2. Each way is taken twice first. From then on the cheaper way is taken.
-//! 3. To notice changes, the dearer way is tried again, three times in a row, which is a majority
-//!    of five. After each such try that changes nothing the next one waits longer, until the tries
-//!    take 1/64 of the time.
-//! 4. When the choice turns, the way that was cheaper until then is tried again soon, because a
-//!    disturbance may be the reason.
+//! 1. The last five times of each way are kept. The cost of a way is the median of its times. So a
+//!    single time that is a hundred times as long changes nothing.
+//! 2. At first each way is taken twice. From then on the cheaper way is taken.
+//! 3. To notice changes, the dearer way is tried again, three times in a row. Three times are a
+//!    majority of five. After each row that changes nothing the next row comes later, until the
+//!    rows take 1/64 of the time.
+//! 4. When the choice changes, the way that was cheaper before is tried again soon, because a
+//!    disturbance may have caused the change.
 
 use std::sync::atomic::{
     AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed,
@@ -16,8 +16,8 @@ use std::sync::atomic::{
 
 /// Number of times that are kept of each way.
 const KEPT: usize = 5;
-/// How often each way is taken before the times decide. A first time may be an outlier; a second
-/// one is not.
+/// How often each way is taken before the times decide. The first time may be an outlier, so one
+/// time is not enough.
 const FIRST: usize = 2;
 /// Number of tries in a row, a majority of [`KEPT`]. The first one may find cold memory, which it
 /// leaves warm for the next one.
@@ -25,11 +25,11 @@ const RUN: u32 = 3;
 /// Tries take one part in `SHARE` of the time at first. `HALVED` is how often that share is halved.
 const SHARE: u64 = 16;
 const HALVED: u32 = 2;
-/// After the choice has turned, the way before is tried again after this many choices.
+/// Number of choices after a change of the choice until the former way is tried again.
 const SOON: u32 = 8;
 
-/// Two ways, called the one and the other, and their times. A time may be lost when two threads
-/// note one at once, which does no harm.
+/// Two ways, `one` and `other`, and their times. If two threads note a time at once, one of the
+/// times may be lost, which does no harm.
 #[derive(Debug)]
 pub(crate) struct TwoWays {
     one: Times,
@@ -41,8 +41,8 @@ pub(crate) struct TwoWays {
     tries: AtomicU32,
     /// How many rows of tries have changed nothing.
     runs: AtomicU32,
-    /// Number of choices until the way before is tried again; 0 if the choice has not turned
-    /// lately.
+    /// Number of choices until the former way is tried again; 0 if the choice has not changed
+    /// recently.
     soon: AtomicU32,
 }
 
@@ -67,7 +67,8 @@ impl Times {
         self.count.load(Relaxed) < FIRST
     }
 
-    /// Returns the median, of an even number the lower one: a disturbance only makes times longer.
+    /// Returns the median. Of an even number of times it returns the lower of the two in the
+    /// middle, because a disturbance only makes times longer.
     fn typical(&self) -> u64 {
         let mut last: [u64; KEPT] = std::array::from_fn(|index| self.last[index].load(Relaxed));
         let known = &mut last[..self.count.load(Relaxed).clamp(1, KEPT)];
@@ -133,8 +134,8 @@ impl TwoWays {
         let (one, other) = (self.one.typical(), self.other.typical());
         let cheaper = one.min(other);
         let runs = self.runs.load(Relaxed);
-        // Ways that cost about the same are not tried all the time, because each change finds cold
-        // caches.
+        // If both ways cost about the same, tries stay rare, because each change of the way finds
+        // cold caches.
         let cost = i64::from(RUN) * one.abs_diff(other).max(cheaper) as i64;
         let begins =
             self.credit.fetch_add((cheaper / (SHARE << runs.min(HALVED))) as i64, Relaxed) >= cost;

@@ -5,11 +5,11 @@ use std::process::Command;
 
 use crate::sys;
 
-/// Gives descriptors to a child process, and to no other.
+/// Gives descriptors to the children that one [`Command`] starts, and to no other process.
 ///
 /// [`WrapOptions::inherit`](crate::WrapOptions::inherit) gives a descriptor to every program that
-/// the process executes, from any thread. This gives it to the program that one [`Command`] starts.
-/// A program that wants a path gets `/proc/self/fd/` and the number.
+/// the process executes, from any thread. This trait gives it only to the programs that the command
+/// executes. A program that wants a path gets `/proc/self/fd/` and the number.
 ///
 /// ```
 /// use bytefd::PassFd;
@@ -34,15 +34,16 @@ use crate::sys;
 /// For `tokio::process::Command`, call this on its `as_std_mut()`.
 pub trait PassFd {
     /// Gives `fd` to the child, under this number. The command owns the descriptor, and gives it to
-    /// every child that it starts. These children share its file offset. The command then uses
-    /// fork(2) instead of posix_spawn(3).
+    /// every child that it starts. These children share its file offset; pass what
+    /// [`reopen`](crate::reopen()) returns, and start one child with each command, if each must
+    /// have its own. The command then uses fork(2) instead of posix_spawn(3).
     ///
     /// Errors are reported when the command is started:
     /// - `EMFILE` without a free descriptor.
     /// - `EBADF` if `number` is negative or not below RLIMIT_NOFILE.
-    /// - `EBADF` if this process used the number, closed it after this call, and has a pipe or
-    ///   socket there now. It may be the one by which std learns that the program could not be
-    ///   executed.
+    /// - `EBADF` if, after this call, a pipe or socket that is close-on-exec took the number
+    ///   `number` in this process. std may use it to report that execve(2) failed, so it is not
+    ///   overwritten.
     fn pass_fd(&mut self, fd: OwnedFd, number: RawFd) -> &mut Self;
 }
 

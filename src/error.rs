@@ -3,7 +3,8 @@
 use std::fmt;
 use std::io;
 
-/// The result of every fallible function of this crate.
+/// The result of most functions of this crate. Functions that seal return a
+/// [`SealError`](crate::SealError) instead, which keeps what was to be sealed.
 ///
 /// ```
 /// fn wrapped() -> bytefd::Result<std::os::fd::OwnedFd> {
@@ -24,8 +25,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// assert_eq!(error.to_string(), "stat: /no/such/file: No such file or directory");
 /// ```
 ///
-/// It converts to [`io::Error`], which keeps the whole error as its source but has no
-/// `raw_os_error`. To get the errno:
+/// It converts to [`io::Error`], which contains the whole error ([`io::Error::get_ref`]). Its
+/// `raw_os_error` and `source` return `None`. To get the errno:
 ///
 /// ```
 /// let error = std::io::Error::from(bytefd::WrapOptions::new().name("a/b").wrap(b"").unwrap_err());
@@ -41,8 +42,8 @@ pub struct Error {
 }
 
 impl Error {
-    /// Makes an error that this crate found itself. `message` says what was asked and what is
-    /// possible.
+    /// Makes an error that this crate has detected itself. `message` says what was asked and what
+    /// was found.
     pub(crate) fn new(op: &'static str, errno: i32, message: impl fmt::Display) -> Error {
         Error { op, errno, message: message.to_string().into() }
     }
@@ -81,7 +82,7 @@ impl Error {
     ///
     /// ```
     /// let error = bytefd::WrapOptions::new().mode(0o200).wrap(b"").unwrap_err();
-    /// assert_eq!(error.message(), "0200 does not let the owner read");
+    /// assert_eq!(error.message(), "mode 0200 does not let the owner read");
     /// ```
     pub fn message(&self) -> &str {
         &self.message
@@ -89,8 +90,8 @@ impl Error {
 }
 
 impl From<Error> for io::Error {
-    /// Keeps the whole error as the source; the kind is that of the errno. [`Error`] shows how to
-    /// get the errno.
+    /// Returns an error of the errno's kind that contains this error. [`Error`] shows how to get
+    /// the errno.
     fn from(error: Error) -> io::Error {
         io::Error::new(error.kind(), error)
     }

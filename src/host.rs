@@ -13,8 +13,8 @@ use crate::wrap::WrapOptions;
 /// Returns one line for each choice that the library makes on this host, with the reason. The
 /// report is for people, and its words may change.
 ///
-/// The function tries each choice: a small file, a file that is worth a huge page, and a cached
-/// file.
+/// The function tries each choice: a small file, a file that is large enough for a huge page, and a
+/// cached file.
 ///
 /// ```
 /// let report = bytefd::host::report()?;
@@ -27,12 +27,12 @@ use crate::wrap::WrapOptions;
 pub fn report() -> Result<String> {
     let file = backend::create(Backend::Auto, c"bytefd", backend::Execution::Forbidden)?;
     if file.backend == Backend::Memfd {
-        // The properties of a sealed file are found out below.
+        // Below, the properties of a sealed file are probed.
         sys::file::add_seals(file.fd.as_fd(), libc::F_SEAL_WRITE)
             .context("seal", || "a new file")?;
     }
-    // The answers of these calls are remembered. If a limit forbids one of them, the report says
-    // what was known before.
+    // The library remembers the results of these calls. If a limit makes a call fail, the report
+    // says what was known before.
     let large = vec![0; fill::worth_an_extent(features::huge_page_size()) as usize];
     for _ in 0..features::COLLAPSE_REFUSALS_BELIEVED {
         let _ = WrapOptions::new().wrap(&large);
@@ -53,9 +53,10 @@ pub fn report() -> Result<String> {
             "as they are made: sealed files can be mapped shared"
         }
         Backend::Memfd => {
-            "opened again read-only: this kernel maps sealed files shared only so (before 6.7)"
+            "opened again for reading only: before 6.7 the kernel maps a sealed file shared only \
+             through such a descriptor"
         }
-        _ => "opened again read-only, because the file cannot be sealed",
+        _ => "opened again for reading only, because the file cannot be sealed",
     };
     let policy = features::shmem_enabled().unwrap_or("unknown");
     let filling = match fill::way() {
@@ -78,15 +79,16 @@ pub fn report() -> Result<String> {
     };
     let pools = match (is_kept, !features::O_DIRECT_OF_MEMFD.is_missing()) {
         (true, true) => {
-            "files are kept: the kernel proves by leases who holds one; lent with O_DIRECT, so \
-             that splice copies"
+            "files are reused: a lease proves that nobody else has the file open; lent with \
+             O_DIRECT, so that splice(2) copies"
         }
         (true, false) => {
-            "files are kept: the kernel proves by leases who holds one; without O_DIRECT (before \
-             6.6), so splice refers to their pages"
+            "files are reused: a lease proves that nobody else has the file open; lent without \
+             O_DIRECT (before Linux 6.6), so that splice(2) refers to the file's pages"
         }
         (false, _) => {
-            "nothing is kept: no memfd, no /proc, leases are refused, or a limit forbade trying"
+            "files are not reused: no memfd, no /proc, leases are refused, or a limit prevented \
+             the probe"
         }
     };
     let new_files = if sys::process::is_filtered() {

@@ -1,18 +1,34 @@
-//! Bytes in, file descriptor out; and files as bytes.
+//! Turns bytes into file descriptors, and maps files as bytes.
 //!
-//! - [`wrap()`] copies bytes into a sealed file and gives its descriptor away.
-//! - [`scan()`] lends such a descriptor to a closure, and closes it also after a panic; a [`Pool`]
+//! ```
+//! use std::io::{Seek, SeekFrom};
+//! // A function that needs a descriptor gets one of a file in memory.
+//! let length = bytefd::scan(b"hello", |fd| {
+//!     std::fs::File::open(bytefd::path(fd))?.seek(SeekFrom::End(0))
+//! })??;
+//! assert_eq!(length, 5);
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! - [`wrap()`] copies bytes into a sealed file and returns its descriptor.
+//! - [`scan()`] lends such a descriptor to a callback, and closes it also after a panic. A [`Pool`]
 //!   lends cached files.
 //! - [`MapOptions::open`] maps a file as bytes.
-//! - [`MapOptions::memory`] is memory to be filled in place, which becomes a sealed descriptor; a
-//!   [`MapWriter`] grows it as it is written.
-//! - [`Sealed`] is a slice of bytes that nobody can change: memory that was sealed, or a descriptor
-//!   that [`share::Requirements`] accepted.
-//! - [`adopt`] makes a buffer its own file, without a second copy.
+//! - [`MapOptions::memory`] maps new memory to fill in place. [`Map::seal`] turns it into a sealed
+//!   descriptor.
+//! - [`MapWriter`] is an [`io::Write`](std::io::Write) whose content becomes a sealed descriptor.
+//! - [`Sealed`] is a slice of bytes that no process can change: memory that was sealed, or a
+//!   descriptor that [`share::Requirements`] accepted.
+//! - [`adopt`] turns an existing buffer into a file. Buffer and file are then the same memory.
 //! - [`WrapOptions::wrap_stream`] turns a pipe or socket into a descriptor,
 //!   [`WrapOptions::wrap_reader`] a reader.
 //! - [`PassFd`] gives a descriptor to one child process.
 //! - [`share`] gives descriptors and memory to other processes.
+//!
+//! Code that reads the descriptor gives the same verdict as for a file on disk. By default the file
+//! has no name, so nothing is left after `kill -9`. Two limits concern services: files from a pool
+//! have no seals, and a full memory cgroup means SIGKILL instead of an error
+//! ([`WrapOptions::spill_threshold`]).
 //!
 //! Linux only. The C functions (feature `capi`, on by default) are described in `include/bytefd.h`.
 

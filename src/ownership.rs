@@ -1,15 +1,17 @@
 //! Ownership of names. A process that owns an object, a temporary file or a hidden name holds a
-//! shared flock(2) on it. The lock is taken before other processes can see the name. It belongs to
-//! the open file description: duplicates, mappings, children and receivers keep it, and the kernel
-//! ends it with the last of them.
+//! shared flock(2) on it. The lock belongs to the open file description: duplicates, mappings,
+//! children and receivers keep it, and the kernel ends it with the last of them.
 //!
-//! So a sweep asks the kernel alone: what it can lock exclusively has no owner. Process IDs, start
-//! times and namespaces play no part, and neither does /proc. A process that has taken a lock
-//! checks that the name still refers to the file, because a sweep may have been faster.
+//! So a sweep asks only the kernel: a file that the sweep can lock exclusively has no owner.
+//! Process IDs, start times and namespaces play no part, and neither does /proc.
 //!
-//! An object gets its name when it is ready (`O_TMPFILE`, `linkat`), so no process opens half of
-//! it. Where the file system knows no `O_TMPFILE`, or there is no /proc, it first has a hidden
-//! name, and `link` gives it its own.
+//! An object is locked before it gets its name. A hidden file or a temporary directory is locked
+//! just after it is created. So a process that has taken a lock checks that the name still refers
+//! to the file, because a sweep may have removed it.
+//!
+//! An object gets its name when it is ready (`O_TMPFILE`, `linkat`), so no process opens an object
+//! that is incomplete. If the file system does not support `O_TMPFILE`, or /proc is not mounted,
+//! the object first has a hidden name, and `link` gives it its final name.
 
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fmt::Display;
@@ -28,13 +30,13 @@ pub(crate) const PREFIX: &str = "bytefd-owned.";
 /// Largest number of bytes in a file name, NAME_MAX.
 pub(crate) const MAX_NAME: usize = 255;
 
-/// How often a name or a lock is tried, because other processes may be faster. A sweep has the lock
-/// while it removes the name. [`PAUSE`] is the time before a lock is tried again.
+/// Number of attempts to take a name or a lock, with which other processes can interfere. A sweep
+/// holds the lock while it removes the name. [`PAUSE`] is the time before a lock is tried again.
 const TRIES: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// Tries again while other processes are faster, at most [`TRIES`] times. `None` if they always
-/// were.
+/// Calls `attempt` until it returns a value, at most [`TRIES`] times. Returns `None` if other
+/// processes interfered with every attempt.
 pub(crate) fn race<T, E>(
     mut attempt: impl FnMut() -> std::result::Result<Option<T>, E>,
 ) -> std::result::Result<Option<T>, E> {
@@ -48,11 +50,12 @@ pub(crate) fn race<T, E>(
 
 /// Returns the error of a lost [`race`].
 pub(crate) fn lost(op: &'static str, name: impl Display) -> Error {
-    let message = format!("others have created or removed {name} meanwhile, each of {TRIES} times");
+    let message =
+        format!("other processes created or removed {name} during each of {TRIES} attempts");
     Error::new(op, libc::EBUSY, message)
 }
 
-/// Returns the name of something that is owned.
+/// Returns the full name of an owned object, temporary directory or hidden file.
 pub(crate) fn name(rest: &OsStr) -> Result<OsString> {
     let mut name = OsString::from(PREFIX);
     name.push(rest);
@@ -67,14 +70,14 @@ pub(crate) fn name(rest: &OsStr) -> Result<OsString> {
     Ok(name)
 }
 
-/// Returns an unguessable name for something that is owned.
+/// Returns an unguessable name for an owned file or directory.
 pub(crate) fn unguessable_name() -> sys::Result<String> {
     Ok(format!("{PREFIX}{:032x}", sys::random()?))
 }
 
-/// Holds a file or directory until its open file description is closed everywhere. Returns false if
-/// the name does not refer to it any more, because a sweep was faster. EBUSY if another process has
-/// locked it exclusively, and keeps the lock.
+/// Locks a file or directory shared, until every copy of this open file description is closed.
+/// Returns false if the name no longer refers to the file, because a sweep has removed it. EBUSY if
+/// another process has locked the file exclusively, and keeps the lock.
 pub(crate) fn hold(fd: BorrowedFd<'_>, path: &CStr) -> sys::Result<bool> {
     for _ in 0..TRIES {
         if file_lock::lock_whole(fd, libc::LOCK_SH)? {
@@ -90,13 +93,13 @@ pub(crate) fn hold(fd: BorrowedFd<'_>, path: &CStr) -> sys::Result<bool> {
 }
 
 /// Locks a file or directory exclusively, until this open file description is closed. Returns false
-/// if another one holds it.
+/// if another open file description has a lock on it.
 pub(crate) fn claim(fd: BorrowedFd<'_>) -> sys::Result<bool> {
     file_lock::lock_whole(fd, libc::LOCK_EX)
 }
 
-/// Creates a file that has no name. It has one for a moment where the file system knows no
-/// O_TMPFILE.
+/// Creates a file without a name. If the file system does not support O_TMPFILE, the file has a
+/// name for a moment.
 pub(crate) fn unnamed_file(directory: &CStr) -> sys::Result<OwnedFd> {
     // With O_EXCL no later linkat(2) can give it a name, open(2).
     if let Some(fd) = tmpfile(directory, libc::O_EXCL)? {
@@ -109,16 +112,17 @@ pub(crate) fn unnamed_file(directory: &CStr) -> sys::Result<OwnedFd> {
     Ok(fd)
 }
 
-/// Opens a file without a name, open(2) with O_TMPFILE. `None` if the file system does not know it.
+/// Creates a file without a name, open(2) with O_TMPFILE. `None` if O_TMPFILE is not supported.
 pub(crate) fn tmpfile(directory: &CStr, flags: libc::c_int) -> sys::Result<Option<OwnedFd>> {
     match file::open(directory, libc::O_TMPFILE | libc::O_RDWR | flags, 0o600) {
-        // A kernel or file system without O_TMPFILE sees O_DIRECTORY only, and says EISDIR.
+        // EOPNOTSUPP: the file system does not support O_TMPFILE. EISDIR: the kernel does not
+        // (before 3.11), and sees only O_DIRECTORY.
         Err(Errno(libc::EOPNOTSUPP | libc::EISDIR)) => Ok(None),
         opened => opened.map(Some),
     }
 }
 
-/// A new file that this process holds, under a name that no other process looks for.
+/// A new file that this process has locked, with an unguessable name.
 pub(crate) struct HiddenFile {
     pub fd: OwnedFd,
     pub name: HiddenName,

@@ -1,4 +1,4 @@
-//! Lends a descriptor to a closure, and cleans up even after an error or panic.
+//! Lends a descriptor to a closure, and closes it even after an error or panic.
 
 use std::io::{IoSlice, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -9,8 +9,9 @@ use crate::stream::{self, Collected, StreamOptions};
 use crate::sys;
 use crate::wrap::{WrapOptions, inherit};
 
-/// Lends a descriptor that holds `bytes` to `scan` and returns what it returns, with all defaults
-/// of [`WrapOptions`]. The descriptor is closed when `scan` returns or panics.
+/// Calls `callback` with a descriptor of a file that contains `bytes`, and returns the callback's
+/// result. Uses the defaults of [`WrapOptions`]. The descriptor is closed when the callback returns
+/// or panics.
 ///
 /// ```
 /// use std::os::fd::AsRawFd;
@@ -26,7 +27,7 @@ pub fn scan<R>(bytes: &[u8], scan: impl FnOnce(BorrowedFd<'_>) -> R) -> Result<R
 }
 
 impl WrapOptions {
-    /// [`scan`] with options.
+    /// Scans as [`scan`] does, with these options.
     ///
     /// ```
     /// use bytefd::WrapOptions;
@@ -45,7 +46,8 @@ impl WrapOptions {
         Ok(scan(lent.as_fd()))
     }
 
-    /// The same in two steps: the descriptor is lent until the [`Scan`] is dropped.
+    /// Begins a scan: returns a [`Scan`], which lends the descriptor of a file that contains
+    /// `bytes` until the `Scan` is dropped.
     ///
     /// ```
     /// use std::os::fd::AsFd;
@@ -112,26 +114,27 @@ impl WrapOptions {
 }
 
 impl Pool {
-    /// Scans as [`scan`] does, with a file of the pool. That is many times faster, for code that
-    /// may read each other's content (a trust domain). The borrower is the code that gets the
-    /// descriptor: the callback, and all code to which it passes the descriptor. Do not expect
-    /// seals on the descriptor; the following list says what protects its content instead.
+    /// Scans as [`scan`] does, with a file of the pool, which is many times faster than a new file.
+    /// The borrower is the code that gets the descriptor: the callback, and all code to which it
+    /// passes the descriptor. Use one pool only for borrowers that may read each other's content (a
+    /// trust domain). Do not expect seals on the descriptor.
     ///
     /// Where the file comes from, and what protects its content:
     /// - No pool ([`scan`]): every scan has a new file. Nothing of one scan can ever be seen in
     ///   another. With default options the file is sealed; see [`WrapOptions::backend`] for the
     ///   exceptions.
-    /// - [`PoolMethod::NewFiles`](crate::PoolMethod::NewFiles): a new file, for which the same
-    ///   holds, unless the borrower takes the pool's own descriptors. It is not sealed, but opened
-    ///   through a read-only mount. Through it the borrower, even as root, cannot write to the
-    ///   file, change its mode, open it for writing or link it.
+    /// - [`PoolMethod::NewFiles`](crate::PoolMethod::NewFiles): every scan has a new file. Nothing
+    ///   of one scan can be seen in another, unless the borrower takes the pool's own descriptors.
+    ///   A file on the pool's file system is not sealed, but opened through a read-only mount.
+    ///   Through that mount the borrower, even as root, cannot write to the file, change its mode,
+    ///   open it for writing or link it. Other files are sealed memfds.
     /// - [`PoolMethod::Reuse`](crate::PoolMethod::Reuse): the borrower gets a new read-only open
     ///   file description of a file of mode 0400 that is not sealed. Before the pool lends the file
     ///   again, the kernel must prove that nobody else has it open or mapped. Its length, mode,
     ///   owner, times and attributes must also be unchanged. Otherwise the pool drops the file.
     /// - [`PoolMethod::Auto`](crate::PoolMethod::Auto), the default, reuses files. From 64 KiB on
-    ///   it makes new files for the sizes for which they cost less on this host. It protects
-    ///   content as `Reuse` does.
+    ///   it makes new files where they cost less than reuse on this host. It protects content as
+    ///   `Reuse` does.
     /// - `Reuse` or `Auto` with [`WrapOptions::trust_callback`]: the borrower gets the cached file
     ///   for reading and writing, and nothing is proved. A borrower that keeps or changes the file
     ///   sees and changes the content of later trusted scans. If it truncates the file during a
@@ -140,7 +143,8 @@ impl Pool {
     ///
     /// Warning: the kernel's proof of `Reuse` does not detect the following uses of a file. Each
     /// lets its holder read the content of later scans, and each but the first lets it change that
-    /// content. If a borrower may use one of them, use `NewFiles` or no pool:
+    /// content. If a borrower may use one of them, use `NewFiles` or no pool. Only the latter helps
+    /// against the use of the pool's own descriptors.
     /// - Pages in flight, to which a pipe, socket or device refers without a descriptor. They come
     ///   from vmsplice(2) of a mapping, zero-copy sends, RDMA, and splice(2) and sendfile(2) from a
     ///   descriptor without `O_DIRECT`. The descriptor that is lent has `O_DIRECT` (Linux 6.6),
@@ -176,12 +180,16 @@ impl Pool {
         Ok(scan(lent.as_fd()))
     }
 
-    /// The same in two steps and with options: the descriptor is lent until the [`Scan`] is
-    /// dropped, which may be after the pool. Of the options a pool takes [`WrapOptions::name`],
-    /// [`WrapOptions::spill_threshold`], [`Backend::Memfd`](crate::Backend::Memfd), and
-    /// [`WrapOptions::inherit`] and [`WrapOptions::read_only`] (it always is), or
-    /// [`WrapOptions::trust_callback`] instead of these two. A file keeps its name, so it is cached
-    /// for scans of the same name.
+    /// Begins a scan with a file of the pool: returns a [`Scan`], which lends the descriptor until
+    /// it is dropped. The `Scan` may outlive the pool.
+    ///
+    /// A pool accepts these options; any other is `EINVAL`:
+    /// - [`WrapOptions::name`]. A cached file is reused only for scans with the same name.
+    /// - [`WrapOptions::spill_threshold`].
+    /// - [`Backend::Auto`](crate::Backend::Auto) and [`Backend::Memfd`](crate::Backend::Memfd).
+    /// - [`WrapOptions::inherit`] and [`WrapOptions::read_only`]. The latter changes nothing,
+    ///   because the descriptor is read-only in any case.
+    /// - [`WrapOptions::trust_callback`], but not together with `inherit` or `read_only`.
     ///
     /// ```
     /// use bytefd::{Pool, WrapOptions};
@@ -282,9 +290,9 @@ impl Pool {
     }
 }
 
-/// A descriptor on loan. Dropping it closes the descriptor exactly once, unless the borrower has
-/// closed it already. If the number belongs to another file by then, that file stays open. A pool's
-/// file goes back to the pool.
+/// Lends a descriptor until it is dropped. Dropping it closes the descriptor exactly once, unless
+/// the borrower has closed it already. If the number belongs to another file by then, that file
+/// stays open. A pool's file goes back to the pool.
 ///
 /// ```
 /// use std::os::fd::AsFd;
@@ -296,8 +304,8 @@ impl Pool {
 #[must_use = "dropping it ends the loan"]
 pub struct Scan {
     lent: Lent,
-    /// This member stands after `lent`, so that it is dropped last: the measurement includes giving
-    /// back.
+    /// This member stands after `lent`, so that it is dropped last: the measurement includes the
+    /// return of the file to the pool.
     trial: Option<Trial>,
 }
 
@@ -334,7 +342,8 @@ impl Scan {
         Ok(scan)
     }
 
-    /// Marks the descriptor as ready for the borrower.
+    /// Stores the measurement and pauses it: the time in which the borrower has the descriptor does
+    /// not count.
     fn begin(&mut self, trial: Option<Trial>) {
         self.trial = trial;
         self.trial.iter_mut().for_each(Trial::pause);

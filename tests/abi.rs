@@ -1,11 +1,11 @@
-//! The binary interface: what abi/bytefd.abi says of each function, argument and struct, compared
-//! by libabigail.
+//! Compares the binary interface with abi/bytefd.abi, by libabigail: each function, argument and
+//! struct.
 //!
-//! The description comes from debug information. That of Rust describes Rust's types, and another
-//! compiler describes them in another way. What programs are compiled against is the header. So
-//! each function that it declares is defined, empty, in a library that a C compiler makes with
-//! debug information: that describes the interface, and is the same for each compiler and each
-//! 64-bit processor. The library that is staged has no debug information; its symbols are compared.
+//! Debug information describes an interface. That of Rust describes Rust's types, and another
+//! compiler describes them in another way. But programs are compiled against the header. So a C
+//! compiler builds, with debug information, a library that defines each function of the header with
+//! an empty body. Its description is the interface, and is the same for each compiler and each
+//! 64-bit processor. The staged library has no debug information; its symbols are compared.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -31,7 +31,7 @@ fn header() -> String {
     std::fs::read_to_string(repository().join("include/bytefd.h")).expect("the header")
 }
 
-/// A C source that defines every function of the header, with a body that nobody runs.
+/// Returns a C source that defines every function of the header. The bodies never run.
 fn definitions(header: &str) -> String {
     let code = without_comments(header).replace("\\\n", " ");
     let code: String = code
@@ -77,7 +77,7 @@ fn describe(header: &str, folder: &Path) -> PathBuf {
     described(&at("interface.so"), folder.join("interface.abi"))
 }
 
-/// Describes a library, without what differs from one machine to the other.
+/// Describes a library, without the parts that differ between machines.
 fn described(library: &Path, to: PathBuf) -> PathBuf {
     let mut abidw = Command::new("abidw");
     abidw.args([
@@ -92,8 +92,8 @@ fn described(library: &Path, to: PathBuf) -> PathBuf {
     to
 }
 
-/// Compares a description with the committed one. The status has bit 2 (4) if they differ, bits 0
-/// and 1 for errors.
+/// Compares a description with the committed one. The status has bit 2 (4) if they differ, and bits
+/// 0 and 1 for errors.
 fn abidiff(new: &Path) -> Output {
     let mut abidiff = Command::new("abidiff");
     let output = abidiff
@@ -123,7 +123,7 @@ fn the_staged_library_has_every_symbol_of_the_interface() {
     assert!(output.status.success(), "{}", said(&output));
 }
 
-/// What is changed in the header, its text before and after, and a word of the report.
+/// Changes to the header: what changes, the text before and after, and a word of the report.
 const CHANGES: [(&str, &str, &str, &str); 7] = [
     ("a member's type", "    pid_t pid;", "    int64_t pid;", "bytefd_credentials"),
     (

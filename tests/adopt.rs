@@ -1,5 +1,5 @@
-//! bytefd_adopt: a buffer and a descriptor that are the same memory, or a refusal after which
-//! nothing has changed.
+//! Tests bytefd_adopt: it returns a descriptor for the memory of the buffer, or refuses and changes
+//! nothing.
 
 pub mod memory;
 mod neighbours;

@@ -1,5 +1,5 @@
-//! Programs and libraries that nobody here wrote read what is handed out as they read any file.
-//! Each row of CLIENTS.md is a test here.
+//! Third-party programs and libraries read wrapped descriptors as they read any file. Each row of
+//! CLIENTS.md is a test here.
 
 pub mod archives;
 pub mod buses;

@@ -1,13 +1,14 @@
-//! What the documents show is so: each program in a block is compiled and run, and prints what the
-//! block below it says; each command is run, or names only what there is.
+//! Checks what the documents show. Each program in a block is compiled and run, and must print what
+//! the block below it says. Each command is run, or must name only what exists.
 //!
 //! - `c`, `go`, `rust`: a whole program, or statements, which are put into a fixture that declares
 //!   the usual variables.
-//! - `text` right after a whole program: what it prints. Any other `text` is a picture, see
+//! - `text` right after a whole program: its output. Any other `text` is a picture, see
 //!   [`PICTURES`].
 //! - `console`: commands after `$ `, each with its output below it.
 //! - `diff`: a change that the page describes. The lines around it are lines of the sources.
-//! - `sh`: commands. So is what stands between backticks and begins with a name in [`PROGRAMS`].
+//! - `sh`: commands. A text between backticks that begins with a name in [`PROGRAMS`] is a command
+//!   too.
 
 mod command;
 mod program;
@@ -33,7 +34,7 @@ tests![
     what_is_broken_is_noticed_in_every_language,
 ];
 
-/// `text` blocks that are no output: the page, and the test that compares it with something.
+/// `text` blocks that are not an output: the page, and the test that compares it with something.
 const PICTURES: [(&str, &str); 1] =
     [("ARCHITECTURE.md", "documents::rooms_import_only_what_lies_below_them")];
 
@@ -72,7 +73,7 @@ fn pages() -> Vec<Page> {
     pages
 }
 
-/// Files that git tracks or, because they are new, will track.
+/// Returns the files that git tracks, or will track because they are new.
 fn tracked(patterns: &[&str]) -> Vec<Page> {
     let mut git = Command::new("git");
     git.args(["ls-files", "--cached", "--others", "--exclude-standard"]).args(patterns);
@@ -84,7 +85,7 @@ fn tracked(patterns: &[&str]) -> Vec<Page> {
 }
 
 impl Page {
-    /// The fenced blocks, and the text without them.
+    /// Returns the fenced blocks, and the text without them.
     fn split(&self) -> (Vec<Block>, String) {
         let is_fence = |line: &str| ["```", "~~~"].iter().any(|f| line.trim_start().starts_with(f));
         let (mut blocks, mut prose) = (Vec::new(), String::new());
@@ -111,7 +112,7 @@ impl Page {
         (blocks, prose)
     }
 
-    /// What stands between backticks outside blocks, as one writes it in a shell.
+    /// Returns the commands between backticks outside blocks, as a user writes them in a shell.
     fn commands_in_prose(&self) -> Vec<String> {
         let (_, prose) = self.split();
         let spans = prose.split('`').skip(1).step_by(2);
@@ -120,7 +121,8 @@ impl Page {
     }
 }
 
-/// A program of [`PROGRAMS`] or a script, with arguments, after variables.
+/// Returns whether the text is a program of [`PROGRAMS`] or a script, with arguments, after
+/// variables.
 fn is_command(span: &str) -> bool {
     let is_variable = |word: &&str| word.split_once('=').is_some_and(|(name, _)| is_name(name));
     let mut words = span.split_whitespace().skip_while(is_variable);
@@ -137,7 +139,7 @@ fn blocks() -> Vec<Block> {
     pages().iter().flat_map(|page| page.split().0).collect()
 }
 
-/// What a whole program is to print: the `text` block that comes next on its page.
+/// Returns the expected output of a whole program: the `text` block that comes next on its page.
 fn output_below(blocks: &[Block], at: usize) -> Option<&Block> {
     let page_of = |block: &Block| block.place.split(':').next().map(String::from);
     let next = blocks.get(at + 1).filter(|next| page_of(next) == page_of(&blocks[at]));
@@ -185,7 +187,8 @@ fn check(language: Language, least: usize) {
     assert!(count >= least, "only {count} blocks");
 }
 
-/// README says that its programs print the length of their standard input, if they print anything.
+/// Checks an output of README.md, which says that its programs print the length of their standard
+/// input, if they print anything.
 fn is_wrong_about_input(place: &str, printed: &str) -> Option<String> {
     let length = std::fs::metadata(INPUT).expect(INPUT).len();
     let is_wrong = !printed.is_empty() && printed != format!("{length} bytes\n");
@@ -215,7 +218,7 @@ fn programs_in_rust_print_what_the_pages_say() {
     check(Language::Rust, 1);
 }
 
-/// The commands of a session, each with the output that follows it.
+/// Returns the commands of a session, each with the output that follows it.
 fn session(text: &str) -> Vec<(&str, String)> {
     let mut commands: Vec<(&str, String)> = Vec::new();
     for line in text.lines() {
@@ -245,7 +248,8 @@ fn sessions_print_what_the_pages_say() {
     assert!(count > 0, "no sessions");
 }
 
-/// The lines around a change that the sources do not have; all of it if it has been made already.
+/// Returns the lines around a change that the sources do not have; all lines if the change has been
+/// made already.
 fn misfits(change: &str, has_line: impl Fn(&str) -> bool) -> Vec<&str> {
     let (added, around): (Vec<&str>, Vec<&str>) =
         change.lines().partition(|line| line.starts_with('+'));
@@ -272,7 +276,7 @@ fn changes_fit_the_sources() {
     assert!(count > 0, "no changes");
 }
 
-/// Every command of the pages, and where it stands.
+/// Returns every command of the pages, and its place.
 fn commands() -> Vec<(String, String)> {
     let mut found = Vec::new();
     for page in pages() {
@@ -328,7 +332,7 @@ fn no_exception_is_left_that_no_page_needs() {
     }
 }
 
-/// A block that does not compile, one that fails and one that prints something else.
+/// Tries a block that does not compile, a block that fails, and a block that prints something else.
 fn what_is_broken_is_noticed_in_every_language() {
     for (language, whole, fragment) in program::SAMPLES {
         let printed = language.run(whole).expect("a whole program");

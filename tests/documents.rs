@@ -1,5 +1,5 @@
-//! ARCHITECTURE.md says what the sources are: the order of the rooms, where `unsafe` stands, what
-//! is global, who owns what. And no line of code is too long to read.
+//! Checks that ARCHITECTURE.md matches the sources: the order of the rooms, where `unsafe` stands,
+//! what is global, and who owns what. Checks that no line of code is too long to read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -25,12 +25,12 @@ struct Source {
 }
 
 impl Source {
-    /// "map", "scan.rs"
+    /// Returns the room, such as "map" or "scan.rs".
     fn room(&self) -> &str {
         self.path.split('/').next().expect("a path")
     }
 
-    /// "map::range", "sys::guard" for sys/guard/mod.rs
+    /// Returns the module, such as "map::range", or "sys::guard" for sys/guard/mod.rs.
     fn module(&self) -> String {
         self.path.trim_end_matches(".rs").trim_end_matches("/mod").replace('/', "::")
     }
@@ -57,7 +57,7 @@ fn collect(folder: &Path, prefix: &str, found: &mut Vec<Source>) {
     }
 }
 
-/// Without comments, and with texts emptied.
+/// Returns the code without comments, and with empty texts.
 fn code_of(text: &str) -> String {
     let lines = text.lines().map(|line| {
         let code = line.split("//").next().expect("a first part");
@@ -70,14 +70,14 @@ fn words(code: &str) -> impl Iterator<Item = &str> {
     code.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty())
 }
 
-/// The part of the page below a heading.
+/// Returns the part of the page below a heading.
 fn section(heading: &str) -> String {
     let page = std::fs::read_to_string(repository().join("ARCHITECTURE.md")).expect("the page");
     let (_, rest) = page.split_once(&format!("\n## {heading}\n")).expect(heading);
     rest.split("\n## ").next().expect("a first part").to_string()
 }
 
-/// What stands between backticks in a column of the section's table.
+/// Returns the texts between backticks in a column of the section's table.
 fn column(heading: &str, number: usize) -> Vec<Vec<String>> {
     let text = section(heading);
     let rows = text.lines().filter(|line| line.starts_with('|')).skip(2);
@@ -85,7 +85,7 @@ fn column(heading: &str, number: usize) -> Vec<Vec<String>> {
     cells.map(|cell| cell.split('`').skip(1).step_by(2).map(String::from).collect()).collect()
 }
 
-/// The rooms, in lines from top to bottom.
+/// Returns the rooms, in lines from top to bottom.
 fn rooms() -> Vec<Vec<String>> {
     let text = section("Rooms");
     let picture = text.split("```").nth(1).expect("a picture");
@@ -97,8 +97,8 @@ fn rooms() -> Vec<Vec<String>> {
     lines.filter(|line| !line.is_empty()).collect()
 }
 
-/// The files that a file names by a path: `use` lines and paths in code, through doors and
-/// re-exports to where they lead.
+/// Returns the files that a file names by a path: `use` lines and paths in code, through doors and
+/// re-exports to their targets.
 fn imports(source: &Source, all: &BTreeMap<String, String>) -> BTreeSet<String> {
     let module = source.module();
     // Groups are written out: `use a::{b, c::d}` names a::b and a::c::d.
@@ -180,7 +180,7 @@ fn write_out(before: String, rest: &str, paths: &mut BTreeSet<String>) {
     paths.insert(whole.trim_end_matches("::").to_string());
 }
 
-/// Each file, and the files that it imports.
+/// Returns each file, and the files that it imports.
 fn graph(sources: &[Source]) -> BTreeMap<&str, BTreeSet<String>> {
     let all: BTreeMap<String, String> =
         sources.iter().map(|s| (s.module(), s.path.clone())).collect();
@@ -216,7 +216,7 @@ fn rooms_import_only_what_lies_below_them() {
 fn no_two_files_import_each_other() {
     let sources = sources();
     let mut left = graph(&sources);
-    // What imports nothing that is left cannot be in a circle.
+    // A file whose imports have all been removed cannot be in a circle.
     loop {
         let files: BTreeSet<&str> = left.keys().copied().collect();
         let before = left.len();
@@ -278,11 +278,12 @@ fn owners_are_the_types_that_end_something() {
     assert_eq!(found, listed, "types that implement Drop, and those on the page");
 }
 
-/// Of every file of C, Go or Rust that git tracks, generated ones too. A tab counts as 4 columns.
+/// Checks every file of C, C++, Go, Rust or assembler that git tracks, including generated files. A
+/// tab counts as 4 columns.
 fn no_line_of_code_is_longer_than_100_columns() {
     let listing = run(Command::new("git")
         .current_dir(repository())
-        .args(["ls-files", "-z", "*.c", "*.h", "*.go", "*.rs"]));
+        .args(["ls-files", "-z", "*.c", "*.cpp", "*.h", "*.go", "*.rs", "*.s"]));
     let listing = String::from_utf8(listing.stdout).expect("UTF-8");
     // A file that was removed is listed until that is staged.
     let paths = listing.split_terminator('\0').filter(|path| repository().join(path).exists());

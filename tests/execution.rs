@@ -1,4 +1,4 @@
-//! What is wrapped as executable runs; what is not is refused.
+//! Tests that files that are wrapped as executable run, and that others are refused.
 
 use std::ffi::{CStr, c_int};
 use std::io::Read;
@@ -22,7 +22,8 @@ tests![;
     an_executable_script_runs_if_its_interpreter_inherits_it,
 ];
 
-/// /dev/shm and /tmp are often mounted noexec, which is no matter of ours; a memfd is not.
+/// Makes an executable file, in a memfd only: /dev/shm and /tmp are often mounted noexec, which the
+/// library cannot change.
 fn executable(content: &[u8], flags: u64) -> Option<OwnedFd> {
     if !hosts::has_memfd() {
         println!("SKIPPED: whether a file can be executed on this host is not ours to say");
@@ -46,7 +47,7 @@ fn an_executable_binary_runs_by_its_path() {
     assert_eq!(status.code(), Some(42));
 }
 
-/// fexecve(3) in a child. Its exit code; the errno if the kernel refuses.
+/// Calls fexecve(3) in a child. Returns its exit code, or the errno if the kernel refuses.
 fn fexecve(fd: &OwnedFd, arguments: [&CStr; 3]) -> Result<c_int, c_int> {
     let arguments = [arguments[0].as_ptr(), arguments[1].as_ptr(), arguments[2].as_ptr(), null()];
     let environment = [null()];
@@ -86,8 +87,8 @@ fn a_binary_that_is_not_executable_is_refused() {
     assert_eq!(refusal.raw_os_error(), Some(libc::EACCES));
 }
 
-/// The interpreter opens the script after close-on-exec has taken effect. The kernel knows that
-/// when it was given the descriptor; when it was given the path, the interpreter finds out.
+/// The interpreter opens the script after close-on-exec has taken effect. If the kernel was given
+/// the descriptor, it knows that. If it was given the path, the interpreter finds out.
 fn an_executable_script_runs_if_its_interpreter_inherits_it() {
     const SCRIPT: &[u8] = b"#!/bin/sh\necho a script says \"$1\"; exit 42\n";
     let run = |fd| Command::new(path(fd)).arg("hello").output().expect("the interpreter runs");

@@ -1,4 +1,4 @@
-//! Failures made for real around every function that makes a descriptor: what it answers, and that
+//! Plays real failures around every function that makes a descriptor. Checks the answer, and that
 //! nothing is left.
 
 mod buffers;
@@ -25,7 +25,7 @@ use report::*;
 
 use crate::tests;
 
-/// What takes gibibytes of memory, and the time to fill them.
+/// Tests that take gibibytes of memory, and the time to fill them.
 pub mod large {
     use super::*;
 

@@ -1,4 +1,5 @@
-//! Bytes into new files: right whatever pages the kernel gives, and nothing left behind on the way.
+//! Fills new files with bytes. The bytes are right whatever pages the kernel gives, and nothing is
+//! left behind.
 
 pub mod collapse;
 pub mod huge;
@@ -32,7 +33,7 @@ const MIB: usize = 1 << 20;
 /// A huge page of x86_64, and of aarch64 with small pages of 4 KiB.
 const HUGE: usize = 2 * MIB;
 
-/// Everything that is promised of a large descriptor.
+/// Checks everything that is promised of a large descriptor.
 fn check(fd: &OwnedFd, bytes: &[u8]) {
     let stat = metadata(fd);
     assert_eq!((stat.len() as usize, offset(fd), mode(fd)), (bytes.len(), 0, 0o400));
@@ -54,7 +55,7 @@ fn check(fd: &OwnedFd, bytes: &[u8]) {
             bytes.len()
         );
     }
-    // What lies behind cannot be reached.
+    // The bytes after the end cannot be reached.
     let mut byte = 0u8;
     assert_eq!(
         // SAFETY: a valid buffer of one byte.
@@ -104,7 +105,7 @@ fn every_backend_and_flag_takes_large_contents() {
     }
 }
 
-/// bytefd_wrap_iov.
+/// Calls bytefd_wrap_iov.
 fn wrap_segments(segments: &[libc::iovec]) -> Result<OwnedFd, Failure> {
     let mut error = Error::untouched();
     // SAFETY: valid segments, or such as are to be refused.
@@ -204,7 +205,7 @@ fn threads_fill_at_the_same_time() {
     });
 }
 
-/// Sizes that take every path through a file of huge pages.
+/// Tests sizes that take every path through a file of huge pages.
 fn large_contents_are_right() {
     let all = pattern(3 * HUGE + 12_345);
     for size in [
@@ -224,7 +225,7 @@ fn large_contents_are_right() {
     }
 }
 
-/// 4 MiB of memory and more, of which any page can be made unreadable.
+/// At least 4 MiB of memory. Any page can be made unreadable.
 struct Memory(*mut u8, usize);
 
 fn unreadable_at(length: usize) -> Memory {
@@ -237,7 +238,7 @@ fn unreadable_at(length: usize) -> Memory {
 }
 
 impl Memory {
-    /// The page at `offset` gets this protection.
+    /// Gives the page at `offset` this protection.
     fn protect(&self, offset: usize, protection: c_int) {
         assert_eq!(
             // SAFETY: pages of our own, into which nothing refers.
@@ -254,7 +255,7 @@ impl Drop for Memory {
     }
 }
 
-/// Wraps 4 MiB of which the page at `offset` cannot be read.
+/// Wraps 4 MiB, in which the page at `offset` cannot be read.
 fn fail_at(memory: &Memory, offset: usize) {
     memory.protect(offset, libc::PROT_NONE);
     let mut error = Error::untouched();

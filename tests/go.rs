@@ -1,4 +1,4 @@
-//! The Go package in a clone, where it links the archive that `make lib` has staged.
+//! Tests the Go package in a clone, where it links the archive that `make lib` has staged.
 
 pub mod module;
 mod stranger;
@@ -18,7 +18,7 @@ tests![
     every_archive_is_linked_with_what_pkg_config_says,
 ];
 
-/// The go command as somebody runs it who has nothing but the module.
+/// Runs the go command in an environment that has nothing but the module.
 fn go(folder: &Path, arguments: &[&str]) -> String {
     said(&run(Command::new("go").args(arguments).env("GOWORK", "off").current_dir(folder)))
 }
@@ -28,8 +28,8 @@ fn the_module_needs_golang_org_x_sys_and_nothing_else() {
     assert_eq!(said, "github.com/bytefd/bytefd/go\ngolang.org/x/sys\n");
 }
 
-/// The go command keeps what it has built and what tests have said, and does not see that an
-/// archive has changed.
+/// The go command caches its builds and the output of tests, and does not see that an archive has
+/// changed.
 fn an_archive_that_is_staged_anew_is_linked_anew() {
     const TEST: &str = "package bytefd
 
@@ -80,7 +80,7 @@ const GLIBC: &str = "the C library is glibc: build with CC=musl-gcc, or without 
 const NO_ARCHIVE: &str = "no libbytefd.a for this processor and C library: install one, \
      use -tags bytefd_system";
 
-/// In a clone before `make lib`, and after an archive was removed by hand.
+/// Builds in a clone before `make lib`, and after an archive was removed by hand.
 fn without_an_archive_the_build_says_what_to_do() {
     let folder = tempfile::tempdir().expect("a folder");
     copy_what_staging_needs(folder.path());
@@ -124,7 +124,8 @@ fn build(package: &Path, variables: &[(&str, &str)]) -> Output {
     go.envs(variables.iter().copied()).output().expect("go")
 }
 
-/// The build fails with this sentence alone. A C compiler shows the line again, and underlines it.
+/// Asserts that the build fails with this sentence alone. A C compiler shows the line again, and
+/// underlines it.
 fn refuses(package: &Path, variables: &[(&str, &str)], sentence: &str) {
     let output = build(package, variables);
     let said = said(&output);
@@ -135,7 +136,7 @@ fn refuses(package: &Path, variables: &[(&str, &str)], sentence: &str) {
     assert!(line.ends_with(&format!("error: #error \"{sentence}\"")), "{variables:?}: {said}");
 }
 
-/// Each package says it for itself, because Go has no way to say it once.
+/// Each package has the flags itself, because Go cannot share them.
 fn every_archive_is_linked_with_what_pkg_config_says() {
     let flags = pkg_config(&["--libs-only-l", "--static"]);
     let flags: Vec<_> =
@@ -153,8 +154,8 @@ fn every_archive_is_linked_with_what_pkg_config_says() {
     }
 }
 
-/// The part of the repository that `scripts/stage` reads and the Go package is built from, without
-/// its tests.
+/// Copies the part of the repository that `scripts/stage` reads and the Go package is built from,
+/// without its tests.
 fn copy_what_staging_needs(folder: &Path) {
     let is_source = |name: &str| !name.ends_with("_test.go") && !name.ends_with(".a");
     let package = files_below(&repository().join("go"));

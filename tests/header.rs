@@ -1,5 +1,5 @@
-//! The committed headers are what the sources say, and layout.c pins all that compiled programs
-//! rely on.
+//! Checks that the committed headers match the sources, and that layout.c pins all that compiled
+//! programs rely on.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ tests![
     no_sentence_has_more_than_30_words,
 ];
 
-/// In the order in which a reader wants them.
+/// The sources, in the order in which a reader wants them.
 const SOURCES: [&str; 27] = [
     "boundary",
     "arguments",
@@ -76,7 +76,7 @@ fn the_headers_are_generated_from_the_sources() {
     }
 }
 
-/// include/bytefd.h without its comments, each macro in one line.
+/// Returns include/bytefd.h without its comments, each macro in one line.
 fn code() -> String {
     let header =
         std::fs::read_to_string(repository().join("include/bytefd.h")).expect("the header");
@@ -84,7 +84,7 @@ fn code() -> String {
     header.split("/*").map(|part| part.split_once("*/").map_or(part, |(_, code)| code)).collect()
 }
 
-/// The structs whose members the header shows, and their members in order.
+/// Returns the structs whose members the header shows, and their members in order.
 pub fn structs() -> BTreeMap<String, Vec<String>> {
     let code = code();
     let bodies = code.split("typedef struct ").skip(1).filter_map(|rest| {
@@ -101,7 +101,7 @@ pub fn structs() -> BTreeMap<String, Vec<String>> {
     bodies.collect()
 }
 
-/// The names of all types: structs, handles, callbacks.
+/// Returns the names of all types: structs, handles, callbacks.
 pub fn types() -> BTreeSet<String> {
     let code = code();
     let declarations =
@@ -113,7 +113,7 @@ pub fn types() -> BTreeSet<String> {
     names.collect()
 }
 
-/// The macros without arguments, and what each stands for.
+/// Returns the macros without arguments, and their values.
 pub fn macros() -> BTreeMap<String, String> {
     let code = code();
     let defines = code.lines().filter_map(|line| line.strip_prefix("#define "));
@@ -122,7 +122,7 @@ pub fn macros() -> BTreeMap<String, String> {
     pairs.map(|(name, value)| (name.to_string(), value.trim().to_string())).collect()
 }
 
-/// The macros that are numbers, without the version, which changes.
+/// Returns the macros that are numbers, without the version, which changes.
 fn constants() -> BTreeSet<String> {
     let is_number = |value: &str| {
         value.starts_with(|c: char| c.is_ascii_digit() || c == '(') || value.ends_with("_MAX")
@@ -177,7 +177,7 @@ pub struct Block {
     pub is_code: bool,
 }
 
-/// The blocks of all comments in the header, except what is said about pragmas.
+/// Returns the blocks of all comments in the header, except comments about pragmas.
 pub fn blocks() -> Vec<Block> {
     let header =
         std::fs::read_to_string(repository().join("include/bytefd.h")).expect("the header");
@@ -209,7 +209,7 @@ fn blocks_of(comment: &str, blocks: &mut Vec<Block>) {
     }
 }
 
-/// The sentences of a paragraph or of an item, each as its words.
+/// Returns the sentences of a paragraph or of an item, each as its words.
 fn sentences(text: &str) -> Vec<Vec<&str>> {
     let mut sentences = vec![Vec::new()];
     for word in text.split_whitespace() {
@@ -232,7 +232,7 @@ fn no_sentence_has_more_than_30_words() {
     assert!(long.is_empty(), "{}", shown.join("\n"));
 }
 
-/// Whether this pointer must not be NULL. A parameter with a new name must be put here.
+/// Returns whether this pointer must not be NULL. A parameter with a new name must be added here.
 fn must_not_be_null(function: &str, parameter: &str) -> bool {
     const TAKE_NULL: [&str; 3] = ["bytefd_map_data", "bytefd_map_length", "bytefd_tempfile_path"];
     match parameter {
@@ -251,7 +251,8 @@ fn must_not_be_null(function: &str, parameter: &str) -> bool {
     }
 }
 
-/// cbindgen has nothing between a pointer and a reference, which Rust would take for valid.
+/// Adds BYTEFD_NONNULL to pointers. cbindgen can add it only to references, which Rust requires to
+/// be valid.
 fn with_nonnull(header: &str) -> String {
     let mut function = "";
     let mut text = String::new();
@@ -280,7 +281,7 @@ fn with_nonnull(header: &str) -> String {
     text.split_inclusive('\n').map(broken).collect()
 }
 
-/// A declaration that has become too long, with a line for each parameter as cbindgen breaks them.
+/// Breaks a declaration that has become too long into a line for each parameter, as cbindgen does.
 fn broken(line: &str) -> String {
     if line.chars().count() <= 101 || line.trim_start().starts_with('*') {
         return line.to_string();

@@ -1,5 +1,5 @@
-//! The portable groups again, on hosts that lack something. (`kernels` runs them on what really is
-//! old.)
+//! Runs the portable groups again on hosts that lack something. (`kernels` runs them on kernels
+//! that are really old.)
 
 use std::collections::BTreeMap;
 use std::ffi::c_int;
@@ -18,13 +18,13 @@ tests![
 /// Groups whose tests ask the host what it has, through `support::hosts`.
 const GROUPS: &str = "wrap,reopen,scan,fill,map,execution,kernel";
 
-/// Those of what processes share, where something is missing that they stand on. The other hosts
-/// differ in a flag or an errno of memfd_create, which these groups see nothing of, or lack only a
-/// part of what Linux 3.16 does.
+/// The groups about sharing, and the hosts that lack something that these groups need. The other
+/// hosts differ in a flag or an errno of memfd_create, which does not affect these groups, or lack
+/// only a part of what Linux 3.16 lacks.
 const SHARING: [(&str, &str); 3] = [
     ("linux-3.16", "share,stream,named"),
     ("only-files", "share,stream,named"),
-    // What goes through a socket needs no space.
+    // Bytes that go through a socket need no space.
     ("no-fallocate", "stream,named"),
 ];
 
@@ -52,8 +52,8 @@ fn the_suite_holds_on_every_poorer_host() {
     assert!(sharing.is_empty(), "no such hosts: {sharing:?}");
 }
 
-/// vm.memfd_noexec=2. Of a process ID namespace, so that this machine keeps its own; Linux 6.6 and
-/// rights are needed.
+/// Sets vm.memfd_noexec=2 in a process ID namespace, so that this machine keeps its own setting.
+/// Needs Linux 6.6 and privileges.
 fn where_memory_files_must_not_be_executable_that_is_obeyed_and_not_worked_around() {
     const F_SEAL_EXEC: c_int = 0x20;
     if !hosts::has_memfd() {
@@ -82,7 +82,7 @@ fn where_memory_files_must_not_be_executable_that_is_obeyed_and_not_worked_aroun
     }
 }
 
-/// The exit code of a child in which `test` runs, in a process ID namespace of its own.
+/// Runs `test` in a child, in a process ID namespace of its own. Returns the exit code.
 fn in_process_namespace(test: fn() -> c_int) -> std::io::Result<c_int> {
     // SAFETY: touches no memory.
     if unsafe { libc::unshare(libc::CLONE_NEWPID) } != 0 {

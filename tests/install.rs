@@ -1,4 +1,5 @@
-//! `make install` and `make uninstall`: which files, where, and what they say about each other.
+//! Tests `make install` and `make uninstall`: which files they install, where, and what these say
+//! about each other.
 
 pub mod users;
 
@@ -20,7 +21,7 @@ tests![
     nothing_is_installed_where_the_paths_would_be_read_in_another_way,
 ];
 
-/// Where things are installed.
+/// The directories in which things are installed.
 #[derive(Clone, Debug)]
 pub struct Places {
     pub destdir: PathBuf,
@@ -30,7 +31,7 @@ pub struct Places {
 }
 
 impl Places {
-    /// Everything below `prefix`, in the directories that are the default.
+    /// Returns the default directories, all below `prefix`.
     pub fn below(prefix: &Path) -> Places {
         let prefix = prefix.to_path_buf();
         Places {
@@ -41,7 +42,7 @@ impl Places {
         }
     }
 
-    /// The same with the library directory of Debian.
+    /// Returns the same directories, with the library directory of Debian.
     pub fn multiarch(prefix: &Path) -> Places {
         Places {
             lib: prefix.join(format!("lib/{}-linux-gnu", std::env::consts::ARCH)),
@@ -49,7 +50,7 @@ impl Places {
         }
     }
 
-    /// Libraries and header outside of the prefix.
+    /// Returns directories for libraries and header outside of the prefix.
     pub fn scattered(folder: &Path) -> Places {
         Places {
             lib: folder.join("libraries"),
@@ -58,7 +59,7 @@ impl Places {
         }
     }
 
-    /// `make ACTION` in a repository, or in what it takes of one.
+    /// Makes the command `make ACTION`, in a repository or in the part of one that it needs.
     pub fn make(&self, action: &str, folder: &Path) -> Command {
         let mut make = Command::new("make");
         make.arg(action).current_dir(folder);
@@ -77,12 +78,12 @@ impl Places {
         run(&mut self.make("install", repository()));
     }
 
-    /// A file of the library directory, as it is seen without DESTDIR.
+    /// Returns the path of a file in the library directory, as it is seen without DESTDIR.
     pub fn in_lib(&self, name: &str) -> PathBuf {
         in_destdir(&self.destdir, &self.lib).join(name)
     }
 
-    /// pkg-config, which finds this installation and no other.
+    /// Runs pkg-config, which finds this installation and no other.
     pub fn pkg_config(&self, arguments: &[&str]) -> Vec<String> {
         let mut command = Command::new("pkg-config");
         command.env("PKG_CONFIG_LIBDIR", self.in_lib("pkgconfig")).args(arguments).arg("bytefd");
@@ -97,7 +98,7 @@ fn in_destdir(destdir: &Path, path: &Path) -> PathBuf {
     destdir.join(path.strip_prefix("/").expect("an absolute path"))
 }
 
-/// All that is not a directory below a folder, by its path from there.
+/// Returns all that is not a directory below a folder, by its path from there.
 fn files_below(folder: &Path) -> BTreeSet<PathBuf> {
     fn visit(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(folder).expect("a folder") {
@@ -155,14 +156,14 @@ fn the_installed_files_are_where_they_belong() {
     assert_eq!(places.pkg_config(&["--modversion"]), [env!("CARGO_PKG_VERSION")]);
 }
 
-/// What `make install` needs of the repository, as a packager finds it in an archive: no sources,
-/// and no cargo.
+/// The files that `make install` needs, as a packager finds them in an archive: no sources, and no
+/// cargo.
 struct Release {
     folder: tempfile::TempDir,
 }
 
 impl Release {
-    /// With a program and a manual page, whether some are staged or not.
+    /// Makes one with a program and a manual page, whether some are staged or not.
     fn new() -> Release {
         let folder = tempfile::tempdir().expect("a folder");
         let to = folder.path();
@@ -177,7 +178,7 @@ impl Release {
             std::fs::write(file, "#!/bin/sh\n").expect("written");
         }
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("a mode");
-        // What is found first by the name of cargo fails.
+        // The program that is found first by the name of cargo fails.
         std::fs::create_dir(to.join("path")).expect("a folder");
         std::os::unix::fs::symlink("/bin/false", to.join("path/cargo")).expect("a link");
         Release { folder }
@@ -209,7 +210,7 @@ fn what_is_staged_is_installed_without_cargo() {
     assert!(output.status.success(), "{}", said(&output));
     assert!(said(&output).contains("src/lib.rs is newer than dist/"), "{}", said(&output));
 
-    // Where nothing is staged, it is built first; and cargo fails here.
+    // If nothing is staged, it is built first, and cargo fails here.
     std::fs::remove_dir_all(release.folder.path().join("dist")).expect("removed");
     let output = release.make("install", &places);
     assert!(

@@ -1,8 +1,8 @@
-//! The suite on real old kernels: Debian's, in a virtual machine that qemu emulates and that has
-//! nothing but this program, its libraries and a few tools. The machine is ours, so the suite also
-//! sees what settings of the whole host do: all that huge pages for files in memory can be set to.
-//! `scripts/kernels` fetches the kernels. Where that, or qemu, cannot be had, the test says SKIPPED
-//! and why.
+//! Runs the suite on old kernels of Debian, in a virtual machine that qemu emulates. It has nothing
+//! but this program, its libraries and a few tools. The suite can change settings of the whole
+//! machine, so it also runs with every policy on huge pages for files in memory. `scripts/kernels`
+//! fetches the kernels. If a kernel or qemu is not available, the test prints SKIPPED and the
+//! reason.
 
 pub mod arm64;
 pub mod facts;
@@ -51,12 +51,12 @@ fn the_suite_holds_on(release: &str) {
 
 const X86_64: &[&str] = &["qemu-system-x86_64", "-cpu", "max", "-m", "2048"];
 
-/// How often a machine is started that does not come to its first test.
+/// The most starts of a machine that does not come to its first test.
 const BOOTS: usize = 3;
 
 /// A virtual machine.
 struct Machine<'a> {
-    /// What emulates it, with the arguments for the processor and memory.
+    /// The emulator, with the arguments for the processor and memory.
     emulator: &'a [&'a str],
     kernel: PathBuf,
     /// The kernel's name for the serial line.
@@ -65,7 +65,7 @@ struct Machine<'a> {
 }
 
 impl Machine<'_> {
-    /// Runs the machine until it turns itself off. What came over the serial line.
+    /// Runs the machine until it turns itself off. Returns the output of the serial line.
     fn boot(&self, file_system: &[u8]) -> String {
         // A client like any other: qemu reads the file system of the guest from a descriptor.
         let file_system = fd::wrap_with(file_system, INHERIT, AUTO).expect("a descriptor");
@@ -99,7 +99,7 @@ impl Machine<'_> {
     }
 }
 
-/// The path of a kernel image, or why there is none.
+/// Returns the path of a kernel image, or the reason why there is none.
 fn kernel(release: &str) -> Result<PathBuf, String> {
     if std::env::consts::ARCH != "x86_64" {
         return Err("the kernels are for x86_64".into());
@@ -107,7 +107,7 @@ fn kernel(release: &str) -> Result<PathBuf, String> {
     kernel_for(X86_64[0], release)
 }
 
-/// The same, for what this emulates.
+/// Returns the same for what this emulator emulates.
 fn kernel_for(emulator: &str, release: &str) -> Result<PathBuf, String> {
     if let Err(error) = Command::new(emulator).arg("--version").output() {
         return Err(format!("{emulator}: {error}"));

@@ -1,4 +1,4 @@
-//! The staged libraries: what they export, what they are called, and what is in them.
+//! Checks the staged libraries: what they export, their names, and what they contain.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -22,19 +22,19 @@ tests![
     the_shared_library_has_few_relocations,
 ];
 
-/// The functions that have a short name too, which calls the long one.
+/// The functions that also have a short name. The short function calls the long one.
 const SHORT_NAMES: [(&str, &str); 3] = [
     ("bytefd_wrap_buffer", "shm_wrap_buffer"),
     ("bytefd_scan_bytes", "scan_bytes"),
     ("bytefd_map_file", "map_file"),
 ];
 
-/// The name that sources use for a function.
+/// Returns the name that sources use for a function.
 pub fn usual_name(function: &str) -> &str {
     SHORT_NAMES.iter().find(|(long, _)| *long == function).map_or(function, |(_, short)| short)
 }
 
-/// The names of the functions that include/bytefd.h declares.
+/// Returns the names of the functions that include/bytefd.h declares.
 pub fn declared_functions() -> BTreeSet<String> {
     let header =
         std::fs::read_to_string(repository().join("include/bytefd.h")).expect("the header");
@@ -42,8 +42,8 @@ pub fn declared_functions() -> BTreeSet<String> {
     let code = without_comments(&header).replace("\\\n", " ");
     let code: String = code.lines().filter(|line| !line.starts_with('#')).collect();
     let names: BTreeSet<String> = code
-        // What a brace opens or closes (a struct, extern "C") is no part of the declaration that
-        // follows it.
+        // A text that a brace opens or closes (a struct, extern "C") is no part of the declaration
+        // that follows it.
         .split([';', '{', '}'])
         .map(str::trim)
         .filter(|declaration| !declaration.starts_with("typedef"))
@@ -61,7 +61,7 @@ pub fn without_comments(text: &str) -> String {
     text.split("/*").map(|part| part.split_once("*/").map_or(part, |(_, code)| code)).collect()
 }
 
-/// The names of global symbols that `nm` lists with these arguments.
+/// Returns the names of global symbols that `nm` lists with these arguments.
 fn symbols(arguments: &[&str], file: &Path) -> BTreeSet<String> {
     let output = run(Command::new("nm").args(arguments).arg("--format=posix").arg(file));
     let listing = String::from_utf8(output.stdout).expect("UTF-8");
@@ -109,7 +109,7 @@ fn the_archive_exports_the_long_names_that_the_header_declares() {
     assert_eq!(exported, long.collect());
 }
 
-/// A symbol that is missing here and used weakly by another object would become an error of the
+/// A symbol that is missing here, and that another object uses weakly, would become an error of the
 /// whole program.
 fn the_archive_asks_for_nothing_it_does_not_use() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -157,7 +157,7 @@ fn the_shared_library_stays_loaded_and_nothing_in_it_is_both_written_and_execute
     let section = dynamic_section(&file);
     let flags = section.lines().find_map(|line| line.split_once("(FLAGS_1)")).expect("flags").1;
     assert!(flags.split_whitespace().any(|flag| flag == "NODELETE"), "{section}");
-    // With both of these, addresses of functions are looked up at once, and nobody can change them
+    // With both of these, addresses of functions are looked up at once, and cannot be changed
     // afterwards.
     assert!(flags.split_whitespace().any(|flag| flag == "NOW"), "{section}");
     let segments =
@@ -183,7 +183,8 @@ fn a_linked_program_asks_for_the_soname() {
     assert!(section.contains(&format!("Shared library: [{SONAME}]")), "{section}");
 }
 
-/// What pkg-config says about linking with the staged archive instead of the shared library.
+/// Returns what pkg-config says about linking with the staged archive instead of the shared
+/// library.
 pub fn archive_flags() -> Vec<String> {
     let flags = pkg_config(&["--cflags", "--libs", "--static"]);
     flags
@@ -192,15 +193,15 @@ pub fn archive_flags() -> Vec<String> {
         .collect()
 }
 
-/// The size of a copy without symbols.
+/// Returns the size of a copy without symbols.
 fn stripped(file: &Path) -> u64 {
     let copy = tempfile::NamedTempFile::new().expect("a file");
     run(Command::new("strip").arg("-o").arg(copy.path()).arg(file));
     std::fs::metadata(copy.path()).expect("the copy").len()
 }
 
-/// What prints backtraces would be a third more. If this fails after an update of Rust,
-/// scripts/stage no longer finds it.
+/// Code that prints backtraces would add a third. If this fails after an update of Rust,
+/// scripts/stage no longer finds that code.
 fn what_is_installed_is_small() {
     let library = stripped(&library("libbytefd.so"));
     assert!(library <= 620 << 10, "{library} bytes of libbytefd.so");
@@ -208,7 +209,7 @@ fn what_is_installed_is_small() {
     assert!(archive <= (11 << 20) / 10, "{archive} bytes of libbytefd.a");
 }
 
-/// A C program that wraps one buffer, and what it is without that.
+/// A C program that wraps one buffer, and the same program without that.
 const HELLO: [&str; 2] = [
     "#include <bytefd.h>\nint main(void) { return shm_wrap_buffer(\"hello\", 5, NULL, NULL) < 0; \
      }\n",
@@ -244,7 +245,7 @@ fn a_program_has_only_the_part_of_the_archive_that_it_needs() {
     );
 }
 
-/// Each is a store by the loader into a page of its own copy, in every process.
+/// Each relocation is a store by the loader into a private copy of a page, in every process.
 fn the_shared_library_has_few_relocations() {
     let listing = said(&run(Command::new("readelf")
         .args(["--relocs", "--wide"])

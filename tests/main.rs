@@ -1,7 +1,7 @@
-//! The exported functions as a stranger uses them: the freshly built shared library, the real
-//! kernel, real clients.
+//! Tests the exported functions as a program uses them: with the freshly built shared library, the
+//! real kernel and real clients.
 //!
-//! `cargo test --test suite [NAME]` runs the tests; afterwards the process must hold no descriptor,
+//! `cargo test --test suite [NAME]` runs the tests. Afterwards the process must hold no descriptor,
 //! mapping or name in /dev/shm that it did not hold before. A test marked `alone` runs in a process
 //! of its own, because it changes limits, system call filters or mounts for good.
 //!
@@ -11,11 +11,11 @@
 //! - `BYTEFD_TEST_HOST=no-memfd` (or another name in `support::hosts`): on a host that lacks
 //!   something.
 //! - `BYTEFD_TEST_LIBRARY=dist/lib/libbytefd.so`: with another build of the library.
-//! - `BYTEFD_TEST_ROUNDS=20` (or 0.25): what is random, or waits for a coincidence, is tried so
-//!   many times as often.
+//! - `BYTEFD_TEST_ROUNDS=20` (or 0.25): multiplies the attempts of tests that are random or wait
+//!   for a coincidence.
 //! - `BYTEFD_TEST_INJECT=all`: every fault at every system call, and not a part;
-//!   `BYTEFD_TEST_INJECT_ONLY=map_seal`: in the scenarios whose name has this.
-//! - `BYTEFD_TEST_GUEST_GROUPS=wrap`: guests of `kernels` and `arm64` run these groups alone.
+//!   `BYTEFD_TEST_INJECT_ONLY=map_seal`: only scenarios with this in their name.
+//! - `BYTEFD_TEST_GUEST_GROUPS=wrap`: guests of `kernels` and `arm64` run only these groups.
 //! - `BYTEFD_TEST_FAIL_FAST=1`: ends at the first failure.
 //! - `BYTEFD_TEST_STARTS=1`: says which test starts.
 // The oldest compiler builds the library alone.

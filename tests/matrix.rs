@@ -1,4 +1,4 @@
-//! C, Go and Rust, each as maker and each as user, over every way of sharing.
+//! Tests C, Go and Rust, each as maker and each as user, over every way of sharing.
 
 pub mod peer;
 
@@ -32,7 +32,7 @@ impl Peer {
         command
     }
 
-    /// As a command for one of another language to run.
+    /// Returns the peer as a command that a peer in another language runs.
     fn in_words(&self, arguments: &[String]) -> Vec<String> {
         let mut words = vec!["env".to_string()];
         words.extend((self.language == "Rust").then(|| format!("{}=1", peer::PEER)));
@@ -55,7 +55,7 @@ fn peers(folder: &tempfile::TempDir) -> [Peer; 3] {
         .map(|(language, program)| Peer { language, program })
 }
 
-/// Where the maker is to make it.
+/// Returns the place where the maker makes it.
 fn place(way: &str, folder: &tempfile::TempDir, round: usize) -> String {
     match way {
         "sent" | "file" => folder.path().join(format!("{way}-{round}")).display().to_string(),
@@ -88,7 +88,7 @@ fn what_each_language_makes_each_can_use() {
     }
 }
 
-/// What the user says about what the maker has made.
+/// Returns what the user says about the maker's object.
 fn shared(way: &str, maker: &Peer, user: &Peer, place: &str, numbers: &[String; 2]) -> String {
     let arguments = |job: &str, address: &str| {
         let words = [job, way, address, &numbers[0], &numbers[1]];
@@ -112,7 +112,7 @@ fn shared(way: &str, maker: &Peer, user: &Peer, place: &str, numbers: &[String; 
     String::from_utf8(using.stdout).expect("UTF-8")
 }
 
-/// Or the matrix would prove nothing.
+/// Otherwise the matrix would prove nothing.
 fn a_peer_notices_what_differs() {
     let folder = tempfile::tempdir().expect("a folder");
     for user in peers(&folder) {
@@ -131,8 +131,8 @@ fn a_peer_notices_what_differs() {
     }
 }
 
-/// What is there is opened for reading, new memory is for writing, and what others can change is
-/// not accepted.
+/// Existing objects are opened for reading, new memory is for writing, and files that others can
+/// change are not accepted.
 fn calls_without_options_mean_the_same_in_each_language() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("content");

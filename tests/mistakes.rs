@@ -1,6 +1,6 @@
-//! A constant in the wrong place, a member that was forgotten, a number that means nothing:
-//! -EINVAL, with an error that names the place. What there is comes from the header, so that a new
-//! constant, function or struct is tested, or missed, at once.
+//! Tests a constant in the wrong place, a member that was forgotten, and a number that means
+//! nothing: -EINVAL, with an error that names the place. The header gives the places, so that a new
+//! constant, function or struct is tested, or reported as missing.
 
 mod header;
 pub mod places;
@@ -40,7 +40,7 @@ fn flag_bits_differ_and_enumerated_values_have_bit_31() {
     assert!(bits.count_ones() > 20 && values.len() > 8, "the constants were found");
 }
 
-/// Each member lies at a multiple of its size, and nothing is left behind the last one.
+/// Each member lies at a multiple of its size, and the struct has no byte after the last member.
 fn no_struct_has_a_hole() {
     let header = Header::read();
     assert!(header.structs.len() > 12, "the structs were found");
@@ -61,7 +61,7 @@ fn every_place_of_the_header_is_in_the_table() {
     assert_eq!(table, header.places(), "the table, and the header");
 }
 
-/// The answer to a value: the status, and the error where there is one.
+/// Returns the answer to a value: the status, and the error if there is one.
 fn answer(place: &Place<'_>, value: u64) -> (i32, Error) {
     let mut error = Error::untouched();
     let status = (place.call)(value, &mut error);
@@ -76,14 +76,14 @@ fn assert_refused(place: &Place<'_>, value: u64) -> Error {
     error
 }
 
-/// Whatever else may be wrong with it, the value has a meaning in this place.
+/// Asserts that the value has a meaning in this place, whatever else may be wrong with it.
 fn assert_known(place: &Place<'_>, value: u64) {
     let (status, error) = answer(place, value);
     let is_refused = status == -libc::EINVAL && error.op() == place.member();
     assert!(!is_refused, "{} {value:#x}: {}", place.name, error.message());
 }
 
-/// Tries each place of the table, after which nothing must be there that was not there before.
+/// Tries each place of the table. Afterwards there must be nothing that was not there before.
 fn in_each_place(mut attempt: impl FnMut(&Place<'_>)) {
     let fixture = Fixture::new();
     let places = fixture.places();
@@ -127,7 +127,7 @@ fn a_constant_is_refused_everywhere_but_in_its_place() {
                 assert_known(place, value);
             } else if !is_flags || value & !known != 0 {
                 assert_refused(place, value);
-                // The right ones beside it do not hide it.
+                // Valid flags beside it do not hide it.
                 right
                     .iter()
                     .filter(|_| is_flags)

@@ -1,4 +1,4 @@
-//! What processes share by name, path, key, lock and word.
+//! Tests what processes share by name, path, key, lock and word.
 
 pub mod clients;
 mod dmabuf;

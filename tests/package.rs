@@ -1,5 +1,5 @@
-//! The package as `cargo publish` would upload it: what is in it, that it is enough, and what it
-//! brings into a program.
+//! Checks the package that `cargo publish` would upload: what is in it, that it is enough, and what
+//! it brings into a program.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -10,18 +10,19 @@ use crate::tests;
 
 tests![
     the_package_holds_what_a_program_is_built_from_and_nothing_of_the_tests,
-    everything_that_the_readme_shows_is_in_the_package,
+    the_readme_shows_pictures_of_the_package_and_leads_to_files_that_exist,
     a_program_builds_against_the_unpacked_package_alone,
     a_program_gets_no_packages_but_libc_and_thiserror,
     every_licence_is_one_that_is_allowed,
 ];
 
-/// The one that builds the tests.
+/// Returns the cargo that builds the tests.
 fn program_of_cargo() -> OsString {
     std::env::var_os("CARGO").unwrap_or("cargo".into())
 }
 
-/// Cargo in this repository, with the locked versions, which the build of the tests has downloaded.
+/// Returns cargo in this repository, with the locked versions, which the build of the tests has
+/// downloaded.
 fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(program_of_cargo());
     command.current_dir(repository()).args(arguments).args(["--locked", "--offline"]);
@@ -37,7 +38,7 @@ fn packaged() -> BTreeSet<String> {
     lines(&mut cargo(&["package", "--list", "--allow-dirty"]))
 }
 
-/// What there is in a folder of the repository, at any depth.
+/// Returns the files in a folder of the repository, at any depth.
 fn files(folder: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(repository().join(folder)).expect("a folder") {
@@ -66,18 +67,24 @@ fn the_package_holds_what_a_program_is_built_from_and_nothing_of_the_tests() {
     assert!(differing.is_empty(), "not both in the package and needed there: {differing:?}");
 }
 
-fn everything_that_the_readme_shows_is_in_the_package() {
+/// Pictures are in the package. Links lead to files of the repository: a page that shows the package
+/// resolves them there.
+fn the_readme_shows_pictures_of_the_package_and_leads_to_files_that_exist() {
     let readme = std::fs::read_to_string(repository().join("README.md")).expect("README.md");
     let packaged = packaged();
-    let targets: Vec<&str> =
-        readme.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()).collect();
-    assert!(!targets.is_empty(), "README shows a plot");
-    for target in targets {
-        assert!(
-            target.contains("://") || packaged.contains(target),
-            "{target} is not in the package"
-        );
+    let (mut pictures, mut links) = (0, 0);
+    for (at, _) in readme.match_indices("](") {
+        let target = readme[at + 2..].split([')', '#']).next().expect("a target");
+        let text = readme[..at].rfind('[').expect("a text");
+        if readme[..text].ends_with('!') {
+            assert!(packaged.contains(target), "{target} is not in the package");
+            pictures += 1;
+        } else if !target.contains("://") {
+            assert!(repository().join(target).exists(), "there is no {target}");
+            links += 1;
+        }
     }
+    assert!(pictures > 0 && links > 5, "{pictures} pictures, {links} links");
 }
 
 fn a_program_builds_against_the_unpacked_package_alone() {
@@ -112,7 +119,8 @@ fn a_program_builds_against_the_unpacked_package_alone() {
     }
 }
 
-/// The names of what cargo would build here for these kinds of dependencies, each with its licence.
+/// Returns the names of what cargo would build here for these kinds of dependencies, each with its
+/// licence.
 fn dependencies(kinds: &str) -> BTreeSet<(String, String)> {
     let tree = ["tree", "--edges", kinds, "--prefix", "none", "--no-dedupe", "--format", "{p}|{l}"];
     let entry = |line: &String| {
@@ -162,8 +170,8 @@ fn every_licence_is_one_that_is_allowed() {
     }
 }
 
-/// Whether each part of an AND offers an allowed licence: "(MIT OR Apache-2.0) AND Unicode-3.0".
-/// "/" is an old way to write OR.
+/// Returns whether each part of an AND offers an allowed licence: "(MIT OR Apache-2.0) AND
+/// Unicode-3.0". "/" is an old way to write OR.
 fn is_allowed(licence: &str, allowed: &BTreeSet<String>) -> bool {
     let has_choice =
         |part: &str| part.trim_matches(['(', ')']).split(" OR ").any(|one| allowed.contains(one));

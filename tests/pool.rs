@@ -1,7 +1,7 @@
-//! Pools: files that are lent again and again, and all that must never come of it.
+//! Tests pools: files that are lent again and again, and everything that must never come of it.
 //!
-//! All but a few run alone. A process that another test starts in the wrong moment holds what is
-//! lent until it executes its program, and the pool rightly drops the file: what is counted here
+//! All but a few tests run alone. A process that another test starts in the wrong moment holds the
+//! lent file until it executes its program. The pool then rightly drops the file, so the counts
 //! would be different each time.
 
 mod again;
@@ -169,8 +169,8 @@ tests![
     scans_in_great_number_hold_no_more_than_one,
 ];
 
-/// What takes long where the processor is emulated, and what needs a compiler, or a kernel on which
-/// no scan needs /proc (6.7).
+/// Tests that take long where the processor is emulated, or that need a compiler or a kernel on
+/// which no scan needs /proc (6.7).
 pub mod native {
     use super::*;
 
@@ -227,12 +227,12 @@ unsafe impl Send for Pool {}
 // SAFETY: as above.
 unsafe impl Sync for Pool {}
 
-/// More than any test keeps.
+/// More bytes than any test keeps.
 const PLENTY: usize = 1 << 30;
 
 impl Pool {
-    /// bytefd_pool_create, of a pool that reuses files. What BYTEFD_POOL_AUTO does besides is
-    /// `new_files`.
+    /// Calls bytefd_pool_create for a pool that reuses files. `new_files` tests what else
+    /// BYTEFD_POOL_AUTO does.
     pub fn new(max_bytes: usize) -> Pool {
         let method = abi::POOL_REUSE;
         Pool::with(&PoolOptions { max_bytes: max_bytes as u64, method, ..PoolOptions::default() })
@@ -251,7 +251,7 @@ impl Pool {
         WrapOptions { flags, pool: self.0, ..WrapOptions::default() }
     }
 
-    /// scan_bytes with this pool.
+    /// Calls scan_bytes with this pool.
     pub fn scan(&self, bytes: &[u8], callback: impl FnMut(c_int)) {
         self.scan_with(0, bytes, callback);
     }
@@ -276,13 +276,13 @@ impl Pool {
         outcome.map(|value| assert_eq!(value, 0))
     }
 
-    /// bytefd_scan_begin with this pool.
+    /// Calls bytefd_scan_begin with this pool.
     pub fn begin(&self, flags: u64, bytes: &[u8]) -> Lent {
         let (fd, handle) = scan::begin(bytes, &self.options(flags));
         Lent { fd: fd.expect("the scan begins"), handle }
     }
 
-    /// bytefd_pool_trim.
+    /// Calls bytefd_pool_trim.
     pub fn trim(&self, bytes: usize) {
         let mut error = Error::untouched();
         // SAFETY: a live pool and a writable error.
@@ -290,7 +290,7 @@ impl Pool {
         assert_eq!(result(status, &error).unwrap(), 0);
     }
 
-    /// bytefd_pool_get_stats.
+    /// Calls bytefd_pool_get_stats.
     pub fn counts(&self) -> PoolStats {
         let mut error = Error::untouched();
         let mut counts = PoolStats {
@@ -307,7 +307,7 @@ impl Pool {
         counts
     }
 
-    /// Scans until a file has been lent again, and says whether that ever happened.
+    /// Scans several times. Returns whether a file was lent again.
     pub fn lends_again(&self) -> bool {
         let before = self.counts().hits;
         for _ in 0..4 {
@@ -339,7 +339,7 @@ impl Drop for Lent {
     }
 }
 
-/// Everything that is promised of a descriptor on loan that is not trusted. Moves its offset.
+/// Checks everything that is promised of an untrusted descriptor on loan. Moves its offset.
 pub fn check(fd: c_int, bytes: &[u8]) {
     let fd = duplicate(fd);
     let stat = metadata(&fd);
@@ -365,12 +365,12 @@ pub fn check(fd: c_int, bytes: &[u8]) {
     }
 }
 
-/// The content alone.
+/// Checks the content alone.
 pub fn check_content(fd: c_int, bytes: &[u8]) {
     assert!(content(&duplicate(fd)) == bytes, "{} bytes", bytes.len());
 }
 
-/// Opens what is behind a number again.
+/// Opens the file of a number again.
 pub fn open_again(fd: c_int, flags: c_int) -> OwnedFd {
     try_open_again(fd, flags).expect("opened again")
 }
@@ -395,7 +395,7 @@ pub fn whole_pages(bytes: usize) -> u64 {
     bytes.next_multiple_of(page_size()) as u64
 }
 
-/// The memory files this process has open: number, inode, and how.
+/// Returns the memory files that this process has open: number, inode, and access mode.
 pub fn memory_files() -> Vec<(c_int, u64, c_int)> {
     let entries = std::fs::read_dir("/proc/self/fd").expect("/proc is mounted");
     let numbers: Vec<c_int> = entries
@@ -410,8 +410,9 @@ pub fn memory_files() -> Vec<(c_int, u64, c_int)> {
     numbers.into_iter().filter(is_ours).map(|fd| (fd, inode(fd), access(fd))).collect()
 }
 
-/// Whether each change of a memory file shows in its time of change, Linux 6.13: asked of the
-/// kernel and not of the library. Before, what happens within a few milliseconds has one time.
+/// Returns whether each change of a memory file shows in its time of change, Linux 6.13. Asks the
+/// kernel and not the library. Older kernels give all changes within a few milliseconds the same
+/// time.
 pub fn shows_each_change() -> bool {
     let changed = |fd: &OwnedFd| {
         // SAFETY: touches no memory.
@@ -424,19 +425,19 @@ pub fn shows_each_change() -> bool {
     times.windows(2).all(|pair| pair[0] != pair[1])
 }
 
-/// Bytes of memory in a file.
+/// Returns the bytes of memory in a file.
 pub fn memory_of(fd: c_int) -> u64 {
     metadata(&duplicate(fd)).blocks() * 512
 }
 
-/// Runs `work` in a child made by fork, where nothing of this process can be disturbed, and panics
-/// if it does, or dies of a signal.
+/// Runs `work` in a forked child, where it cannot disturb this process. Panics if the child does,
+/// or dies of a signal.
 pub fn in_fork(work: impl FnOnce()) {
     let child = fork(work);
     wait_for(child);
 }
 
-/// The number of a child that runs `work`, and ends.
+/// Forks a child that runs `work` and ends. Returns its number.
 pub fn fork(work: impl FnOnce()) -> c_int {
     // SAFETY: the child has this thread only, and leaves by _exit.
     match unsafe { libc::fork() } {

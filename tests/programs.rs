@@ -1,4 +1,4 @@
-//! The installed programs, as `make lib` stages them, and their manual pages.
+//! Tests the installed programs, as `make lib` stages them, and their manual pages.
 
 pub mod doctor;
 pub mod manual;
@@ -19,7 +19,7 @@ tests![
     they_say_the_version_of_the_package,
 ];
 
-/// The program of this name.
+/// Returns the program with this name.
 fn program(name: &str) -> PathBuf {
     staged().join("bin").join(name)
 }
@@ -62,7 +62,7 @@ fn every_compiler_takes_them_without_a_warning() {
     }
 }
 
-/// What building the programs needs, in another folder.
+/// Copies to another folder what building the programs needs.
 fn copied(workshop: &Workshop, name: &str) -> PathBuf {
     let folder = workshop.path(name);
     std::fs::create_dir_all(folder.join("dist")).expect("a folder");
@@ -76,7 +76,7 @@ fn copied(workshop: &Workshop, name: &str) -> PathBuf {
     folder
 }
 
-/// All files of a folder, and their content.
+/// Returns all files of a folder, and their content.
 fn tree(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let found = run(Command::new("find").args([".", "-type", "f"]).current_dir(folder));
     let mut names: Vec<String> = said(&found).lines().map(String::from).collect();

@@ -1,5 +1,5 @@
-//! bytefd_reopen and bytefd_path: a descriptor for clients that need an offset of their own, or a
-//! path.
+//! Tests bytefd_reopen and bytefd_path: a descriptor for clients that need an offset of their own,
+//! or a path.
 
 use std::ffi::c_char;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -75,7 +75,7 @@ fn reopen_takes_the_flag_inherit_and_no_other() {
     }
 }
 
-/// Of the file, and not of the descriptor.
+/// The permission is that of the file, and not that of the descriptor.
 fn reopen_needs_the_permission_to_read() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&file, "hello").unwrap();

@@ -1,4 +1,4 @@
-//! Whoever builds the same sources gets the same bytes, wherever they are.
+//! Checks that the same sources give the same bytes, wherever they are built.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +14,7 @@ fn cargo_home() -> PathBuf {
     std::env::var_os("CARGO_HOME").map_or_else(home, PathBuf::from)
 }
 
-/// A copy of what is committed, or would be.
+/// Copies everything that is committed, or would be.
 fn clone_into(folder: &Path) {
     for entry in std::fs::read_dir(repository()).expect("the repository") {
         let entry = entry.expect("an entry");
@@ -24,7 +24,7 @@ fn clone_into(folder: &Path) {
     }
 }
 
-/// The repository is one of the two. The other is built by somebody who keeps the crates elsewhere.
+/// One of the two builds is this repository. The other is built with the crates in another folder.
 fn another_clone_gives_the_same_bytes() {
     let first = staged();
     let folder = tempfile::tempdir().expect("a folder");

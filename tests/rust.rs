@@ -1,4 +1,4 @@
-//! What Rust programs see beyond the C functions: closures, slices, ranges, errors.
+//! Tests what Rust programs have beyond the C functions: closures, slices, ranges, errors.
 
 mod command;
 mod ranges;
@@ -58,7 +58,7 @@ tests![
     a_writer_that_is_not_sealed_comes_back_with_its_content,
 ];
 
-/// Device and inode, which tell whether a number still stands for the same file.
+/// Returns device and inode, which tell whether a number still stands for the same file.
 fn identity(fd: i32) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt;
     let metadata = std::fs::metadata(format!("/proc/self/fd/{fd}")).ok()?;

@@ -1,4 +1,4 @@
-//! scan_bytes and its two-step form: a descriptor on loan, closed exactly once.
+//! Tests scan_bytes and its two-step form: a descriptor on loan, closed exactly once.
 
 use std::ffi::{c_int, c_void};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -25,7 +25,7 @@ tests![
     bad_arguments_are_refused_without_calling_back,
 ];
 
-/// scan_bytes with a closure. (A panic must not cross C: it comes out afterwards.)
+/// Calls scan_bytes with a closure. A panic must not cross C, so it is resumed after the call.
 pub fn scan(
     bytes: &[u8],
     options: Option<&WrapOptions>,
@@ -79,11 +79,10 @@ fn is_open(fd: c_int) -> bool {
     unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
 }
 
-/// Runs where no other test's descriptors come and go, so that a number that was closed stays
-/// closed.
+/// Keeps tests apart in which a closed number must stay closed.
 static NUMBERS: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
-/// High enough that no other test gets it by chance.
+/// Moves a descriptor so high that no other test gets its number by chance.
 fn move_high(fd: OwnedFd) -> OwnedFd {
     // SAFETY: touches no memory; the result is ours.
     unsafe { OwnedFd::from_raw_fd(libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 700)) }
@@ -104,7 +103,7 @@ fn the_callback_sees_what_a_wrapped_descriptor_promises() {
     assert_eq!(scan(b"", None, |fd| metadata(&duplicate(fd)).len() as c_int).unwrap(), 0);
 }
 
-/// The inode behind a number, if it is open.
+/// Returns the inode of a number, if it is open.
 pub fn inode(fd: c_int) -> Option<u64> {
     let metadata = std::fs::metadata(format!("/proc/self/fd/{fd}")).ok()?;
     Some(std::os::unix::fs::MetadataExt::ino(&metadata))

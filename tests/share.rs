@@ -1,5 +1,5 @@
-//! bytefd_send, bytefd_receive, bytefd_peer_credentials and bytefd_verify: descriptors between
-//! processes, also those of strangers.
+//! Tests bytefd_send, bytefd_receive, bytefd_peer_credentials and bytefd_verify: descriptors
+//! between processes, including untrusted ones.
 
 mod arguments;
 mod bad_peers;

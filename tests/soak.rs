@@ -1,4 +1,4 @@
-//! Everything at once, for as long as the rounds say: what a process holds must not grow.
+//! Does everything at once, for as many rounds as are set. What a process holds must not grow.
 
 use std::collections::BTreeMap;
 use std::os::unix::net::UnixStream;
@@ -20,7 +20,7 @@ tests![; alone: eight_threads_beside_forks_and_kills_hold_no_more_in_the_end];
 
 const THREADS: usize = 8;
 
-/// What a process can hold more and more of.
+/// The things of which a process can hold more and more.
 #[derive(Debug)]
 struct Held {
     descriptors: BTreeMap<String, usize>,
@@ -52,7 +52,7 @@ impl Held {
     }
 }
 
-/// One of everything, with content that tells this thread and round from all others.
+/// Makes one of everything, with content that distinguishes this thread and round from all others.
 fn work(pool: &Pool, path: &Path, thread: usize, round: usize) {
     let bytes = vec![(thread * 31 + round) as u8 | 1; 1 + (round * 641 + thread * 977) % 70_000];
     let fd = wrap(&bytes, &WrapOptions::default()).expect("wrapped");
@@ -85,8 +85,8 @@ fn work(pool: &Pool, path: &Path, thread: usize, round: usize) {
     }
 }
 
-/// A child of a process with many threads. It scans with what it inherited, and is killed at some
-/// moment or ends.
+/// Forks a child of a process with many threads. The child scans with what it inherited, and ends
+/// or is killed at some moment.
 fn fork_and_kill(pool: &Pool, path: &Path, round: usize) {
     // SAFETY: the C library keeps its allocator whole in a child, and nothing else that others may
     // have locked is used.
@@ -94,7 +94,7 @@ fn fork_and_kill(pool: &Pool, path: &Path, round: usize) {
     assert!(child >= 0, "fork: {}", std::io::Error::last_os_error());
     let is_killed = !round.is_multiple_of(2);
     if child == 0 {
-        // One that is killed never comes to an end by itself.
+        // A child that is killed never comes to an end by itself.
         let rounds = if is_killed { usize::MAX } else { 2 };
         (0..rounds).for_each(|round| work(pool, path, THREADS, round));
         // SAFETY: nothing of the parent's is run at its end.
@@ -134,7 +134,7 @@ fn everything(pool: &Pool, path: &Path, count: usize) {
         forks.join().expect("it works");
     });
     pool.trim(0);
-    // What the killed children have left, and the names that nobody has open.
+    // This removes what the killed children have left, and the names that no process has open.
     sweep().expect("swept");
 }
 
@@ -151,8 +151,8 @@ pub fn eight_threads_beside_forks_and_kills_hold_no_more_in_the_end() {
     let after = Held::now();
     println!("{THREADS} threads, {} rounds: {before:?}, then {after:?}", 3 * count);
     assert_eq!((&after.descriptors, &after.names), (&before.descriptors, &before.names));
-    // The C library keeps some memory of threads for the next ones: for each a mapping or two, and
-    // no more with more rounds.
+    // The C library keeps some memory of threads for the next threads: a mapping or two for each,
+    // and no more with more rounds.
     assert!(
         after.mappings <= before.mappings + 2 * THREADS,
         "{} after {}",

@@ -1,4 +1,4 @@
-//! bytefd_wrap_stream: all that comes, and nothing more, as a descriptor.
+//! Tests bytefd_wrap_stream: it puts all bytes of a stream, and nothing more, into a descriptor.
 
 mod buffers;
 mod limits;

@@ -1,6 +1,6 @@
-//! The C contract on other targets: what `scripts/build` stages for them, and the calls of tests/c,
-//! linked statically, and once with the shared library. A program for another processor is run by
-//! qemu-user, which emulates the processor and not the kernel.
+//! Tests the C contract on other targets: what `scripts/build` stages for them, and the calls of
+//! tests/c, linked statically, and once with the shared library. qemu-user runs the programs for
+//! another processor. It emulates the processor and not the kernel.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,18 +9,18 @@ use std::sync::Mutex;
 use crate::support::alarm;
 use crate::support::tools::{repository, run};
 
-/// What programs are built for.
+/// A target that programs are built for.
 pub struct Target {
-    /// Rust's name of it.
+    /// Rust's name of the target.
     pub name: &'static str,
-    /// What runs its programs.
+    /// The emulator that runs its programs, if they need one.
     pub emulator: Option<&'static str>,
-    /// What the C compiler is told about that.
+    /// The arguments that select the target in the C compiler.
     pub arguments: &'static [&'static str],
 }
 
 impl Target {
-    /// The folder that the release build is staged in.
+    /// Returns the folder in which the release build is staged.
     pub fn staged(&self) -> PathBuf {
         repository().join("build").join(self.name)
     }
@@ -35,8 +35,8 @@ impl Target {
         assert!(status.success(), "{status}\n{said}");
     }
 
-    /// A C program of these sources in `folder`, linked with the archive and all of its libraries,
-    /// or with the shared library.
+    /// Builds a C program from these sources in `folder`, linked with the archive and all of its
+    /// libraries, or with the shared library.
     fn program(
         &self,
         is_static: bool,
@@ -68,7 +68,7 @@ impl Target {
         program
     }
 
-    /// A command that runs this program.
+    /// Returns a command that runs this program.
     fn command(&self, program: &Path) -> Command {
         let mut command = match self.emulator {
             Some(emulator) => Command::new(emulator),
@@ -79,7 +79,7 @@ impl Target {
     }
 }
 
-/// The program that calls every function, and checks the layout of all that is in the header.
+/// Builds the program that calls every function, and checks the layout of everything in the header.
 pub fn contract(target: &Target, is_static: bool, folder: &Path) -> PathBuf {
     target.program(is_static, &["tests/c/calls.c", "tests/c/layout.c"], target.arguments, folder)
 }
@@ -116,7 +116,7 @@ pub mod musl {
         check_calls(&ARM64, true);
     }
 
-    /// All of the C library included.
+    /// The size includes all of the C library.
     fn a_static_program_is_small() {
         const MOST: u64 = 400 << 10;
         let folder = tempfile::tempdir().expect("a folder");
@@ -191,8 +191,8 @@ pub mod others {
         }
     }
 
-    /// Whether scripts/target runs a command, and what it says, if Debian has these versions of the
-    /// compiler and of the libraries.
+    /// Returns whether scripts/target runs a command, and what it prints, if Debian has these
+    /// versions of the compiler and of the libraries.
     fn with_versions(target: &str, compiler: &str, library: &str) -> (bool, String) {
         let folder = tempfile::tempdir().expect("a folder");
         let scripts = folder.path().join("scripts");
@@ -230,7 +230,7 @@ pub mod others {
     }
 }
 
-/// Makes every call, as it is and with a cancel pending.
+/// Makes every call, with and without a pending cancellation.
 fn check_calls(target: &Target, is_static: bool) {
     let folder = tempfile::tempdir().expect("a folder");
     let program = contract(target, is_static, folder.path());

@@ -1,5 +1,5 @@
-//! SECURITY.md says who can do what to which object: each cell of its table is tried, and each test
-//! that it names exists.
+//! Checks that SECURITY.md says which user can do what to which object. Each cell of its table is
+//! tried, and each test that it names must exist.
 
 use std::ffi::{CString, c_int, c_void};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -22,18 +22,18 @@ tests![every_test_that_the_page_names_exists; alone: who_can_do_what_is_what_the
 
 const SECRET: &[u8] = b"secret";
 
-/// The users that play: the maker of an object with all who are the same user, and another one.
+/// The users: the maker of an object and all with the same user, and another user.
 const OWN: u32 = 65533;
 const OTHER: u32 = 65534;
 
 /// An object, made by a process that keeps it.
 struct Object {
     fd: OwnedFd,
-    /// Where others find it by name.
+    /// The path by which others find it.
     path: Option<PathBuf>,
-    /// Where it is mapped.
+    /// The address at which it is mapped.
     data: Option<*mut u8>,
-    /// Whatever must not end before.
+    /// What must not be dropped earlier.
     _kept: Box<dyn std::any::Any>,
 }
 
@@ -45,14 +45,14 @@ const OBJECTS: &[(&str, Make)] = &[
     ("a descriptor with `BYTEFD_WRITABLE`", || plain(WRITABLE)),
     ("a file that a pool lends", || {
         let pool = Pool::new(1 << 20);
-        // The second time it is one that was kept.
+        // The second scan is lent a kept file.
         pool.scan(SECRET, |_| ());
         let lent = pool.begin(0, SECRET);
         Object { fd: duplicate(lent.fd), path: None, data: None, _kept: Box::new((lent, pool)) }
     }),
     ("a new file that a pool lends", || {
         let pool = pool_of_new_files().expect("asked before");
-        // Shorter ones are memfds.
+        // Shorter contents are in memfds.
         let lent = begin_new(&pool, &[SECRET, &[0; 4096]].concat());
         Object { fd: duplicate(lent.fd), path: None, data: None, _kept: Box::new((lent, pool)) }
     }),
@@ -97,7 +97,7 @@ fn plain(flags: u64) -> Object {
     Object { fd, path: None, data: None, _kept: Box::new(()) }
 }
 
-/// The columns: who tries, and by which way.
+/// The columns: the process that tries, and its way of access.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Actor {
     Maker,
@@ -139,11 +139,11 @@ fn open(path: &CString, flags: c_int) -> Option<OwnedFd> {
     }
 }
 
-/// Tries all there is. What works is undone by nobody.
+/// Tries everything. Does not undo what works.
 fn attempt(given: Option<c_int>, paths: &[CString], data: Option<*mut u8>) -> c_int {
     let mut found = 0;
     let mut opened: Vec<OwnedFd> = given.map(duplicate).into_iter().collect();
-    // As whoever has a descriptor can open what is behind it once more.
+    // A process that has a descriptor can also open its file once more.
     let own = given.map(|fd| CString::new(format!("/proc/self/fd/{fd}")).expect("no NUL"));
     for path in paths.iter().chain(&own) {
         opened.extend([libc::O_RDONLY, libc::O_RDWR].iter().filter_map(|flags| open(path, *flags)));
@@ -192,7 +192,7 @@ fn become_user(user: u32) {
     unsafe {
         assert_eq!(libc::setgroups(0, std::ptr::null()), 0);
         assert_eq!(libc::setresgid(user, user, user) | libc::setresuid(user, user, user), 0);
-        // As a program that was started by that user.
+        // The process is like a program that was started by that user.
         assert_eq!(libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0), 0);
     }
 }
@@ -204,7 +204,7 @@ fn exit_code(end: End) -> c_int {
     }
 }
 
-/// What an actor can do to an object that another process has just made.
+/// Returns what an actor can do to an object that another process has just made.
 fn outcome(make: Make, actor: Actor) -> c_int {
     let (ours, theirs) = UnixStream::pair().expect("a pair");
     // Both ends of the pair are the maker's, so that its death is seen.
@@ -254,7 +254,7 @@ fn outcome(make: Make, actor: Actor) -> c_int {
         "{actor:?}: what it says, and what is there: {bytes:?}"
     );
     drop(received);
-    // What the maker has left, who may have been killed.
+    // This removes what the maker has left, which may have been killed.
     let swept = Child::new(|_| {
         become_user(OWN);
         i32::from(sweep_result().failed > 0)

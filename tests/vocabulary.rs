@@ -1,5 +1,5 @@
-//! VOCABULARY.md says which word each language has for a concept, and the exported names use no
-//! other.
+//! Checks that VOCABULARY.md lists the word that each language has for a concept, and that the
+//! exported names use no other words.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -48,12 +48,12 @@ fn rows() -> Vec<Row> {
     rows.collect()
 }
 
-/// The words of a language's column.
+/// Returns the words of a language's column.
 fn column(language: usize) -> BTreeSet<String> {
     rows().iter().flat_map(|row| words(&row.words[language])).collect()
 }
 
-/// The words that stand below the table, for all languages: plain English, and names of the kernel.
+/// Returns the words below the table, for all languages: plain English, and names of the kernel.
 fn common() -> BTreeSet<String> {
     let page = page();
     let sections = page.split("\n## ").skip(1).filter(|section| !section.contains("\n| "));
@@ -64,8 +64,8 @@ fn common() -> BTreeSet<String> {
         .collect()
 }
 
-/// The words of names in snake_case, CamelCase and SCREAMING_CASE: "MapBeyondEOF" has map, beyond
-/// and eof.
+/// Returns the words of names in snake_case, CamelCase and SCREAMING_CASE: "MapBeyondEOF" has map,
+/// beyond and eof.
 fn words(names: &str) -> Vec<String> {
     let mut words = Vec::new();
     for part in names.split(|c: char| !c.is_ascii_alphanumeric()) {
@@ -85,11 +85,11 @@ fn words(names: &str) -> Vec<String> {
     words
 }
 
-/// The names that the header declares: functions, types, macros with and without arguments.
+/// Returns the names that the header declares: functions, types, macros with and without arguments.
 fn declared_in_c() -> BTreeSet<String> {
     let header =
         std::fs::read_to_string(repository().join("include/bytefd.h")).expect("the header");
-    // Also those that a program may define.
+    // This includes macros that a program may define.
     let directives = header.lines().filter(|line| line.starts_with('#'));
     let macros: BTreeSet<String> = directives
         .flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_'))
@@ -101,12 +101,12 @@ fn declared_in_c() -> BTreeSet<String> {
     names.filter(|name| name != "BYTEFD_H").collect()
 }
 
-/// The name without the prefix that all share, which is no word.
+/// Returns the name without the prefix that all share, which is no word.
 fn without_prefix(name: &str) -> Option<&str> {
     name.strip_prefix("bytefd_").or_else(|| name.strip_prefix("BYTEFD_"))
 }
 
-/// The words of what the header declares, and of the members of its structs.
+/// Returns the words of what the header declares, and of the members of its structs.
 fn names_of_c() -> BTreeSet<String> {
     let members = header::structs().into_values().flatten();
     let declared = declared_in_c();
@@ -120,7 +120,7 @@ fn names_of_c_begin_with_the_prefix_of_the_library() {
     assert_eq!(short, ["map_file", "scan_bytes", "shm_wrap_buffer"]);
 }
 
-/// The sources of a folder, with those of the folders below it unless they are named.
+/// Returns the sources of a folder, with those of the folders below it unless they are named.
 fn sources(folder: &Path, without: &[&str]) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).expect("a folder") {
@@ -136,7 +136,7 @@ fn sources(folder: &Path, without: &[&str]) -> Vec<(PathBuf, String)> {
     found
 }
 
-/// What a door exports: the last parts of `pub use a::{b, c};`, and its modules.
+/// Returns what a door exports: the last parts of `pub use a::{b, c};`, and its modules.
 fn exports(door: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for rest in door.split("\npub use ").skip(1) {
@@ -157,7 +157,7 @@ fn identifier(text: &str) -> &str {
     text.split(|c: char| !c.is_alphanumeric() && c != '_').next().expect("a first part")
 }
 
-/// The name in a line such as `pub const fn name(`, whatever it names.
+/// Returns the name in a line such as `pub const fn name(`, whatever it names.
 fn public(line: &str) -> Option<&str> {
     let mut rest = line.strip_prefix("pub ")?;
     for keyword in ["const ", "unsafe ", "fn ", "struct ", "enum ", "trait ", "type "] {
@@ -166,7 +166,8 @@ fn public(line: &str) -> Option<&str> {
     Some(identifier(rest))
 }
 
-/// The public names of the crate without those for C: types, members, variants, functions, methods.
+/// Returns the public names of the crate without those for C: types, members, variants, functions,
+/// methods.
 fn names_of_rust() -> BTreeSet<String> {
     let folder = repository().join("src");
     let read = |path: &str| std::fs::read_to_string(folder.join(path)).expect(path);
@@ -206,14 +207,14 @@ fn names_of_rust() -> BTreeSet<String> {
     names
 }
 
-/// The type in `impl<T> Name<T> {`; traits are others' names.
+/// Returns the type in `impl<T> Name<T> {`; traits are others' names.
 fn implemented(line: &str) -> Option<&str> {
     let rest = line.strip_prefix("impl").filter(|rest| !rest.contains(" for "))?;
     let rest = if rest.starts_with('<') { rest.split_once("> ")?.1 } else { rest };
     Some(identifier(rest.trim_start()))
 }
 
-/// The exported names of the package: types, fields, functions, methods, constants.
+/// Returns the exported names of the package: types, fields, functions, methods, constants.
 fn names_of_go() -> BTreeSet<String> {
     let is_exported = |name: &str| name.starts_with(|c: char| c.is_ascii_uppercase());
     let mut names = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! shm_wrap_buffer and its relatives: what a descriptor promises, for every backend and flag.
+//! Tests shm_wrap_buffer and its relatives: what a descriptor promises, for every backend and flag.
 
 mod boundary;
 pub mod promises;
@@ -36,7 +36,7 @@ tests![
 
 const BACKENDS: [u32; 4] = [AUTO, MEMFD, SHM, TMPFILE];
 
-/// The backends that exist on this host.
+/// Returns the backends that exist on this host.
 pub fn backends() -> impl Iterator<Item = u32> {
     BACKENDS.into_iter().filter(|backend| match *backend {
         MEMFD => has_memfd(),
@@ -107,7 +107,7 @@ fn nobody_can_change_or_unseal_it() {
             let again = std::fs::OpenOptions::new()
                 .write(true)
                 .open(format!("/proc/self/fd/{}", fd.as_raw_fd()));
-            // Root may open it, whatever the mode; nobody can use that.
+            // Root may open it, whatever the mode, but cannot write.
             for raw in [Some(fd.as_raw_fd()), again.as_ref().ok().map(AsRawFd::as_raw_fd)]
                 .into_iter()
                 .flatten()

@@ -51,8 +51,8 @@ static void advise_on_pools(const struct findings *found)
         const char *step = found->new_files_step;
         int is_namespace = strcmp(step, "unshare") == 0 || strncmp(step, "write ", 6) == 0;
         advise("A pool cannot have new files on a file system of its own, because the step \"%s\" "
-               "is refused. With them, scans with a pool are 1.6 to 9 times as fast as new memfds "
-               "from 64 KiB on. They need %s.",
+               "is refused. With new files, scans with a pool are 1.6 to 9 times as fast as new "
+               "memfds from 64 KiB on. New files need %s.",
                step,
                is_namespace ? "the right to a user namespace: sysctl user.max_user_namespaces, "
                               "kernel.unprivileged_userns_clone, "
@@ -62,8 +62,8 @@ static void advise_on_pools(const struct findings *found)
                               "seccomp and AppArmor can refuse");
     } else if (found->has_new_files && found->is_filtered) {
         advise("System calls are filtered, so BYTEFD_POOL_AUTO does not try new files on a file "
-               "system of its own. It works here: choose BYTEFD_POOL_NEW_FILES, which is 1.6 to 9 "
-               "times as fast as a memfd from 64 KiB on.");
+               "system of its own. New files work here: choose BYTEFD_POOL_NEW_FILES, which is 1.6 "
+               "to 9 times as fast as a memfd from 64 KiB on.");
     }
 }
 
@@ -96,17 +96,17 @@ static void advise_on_folders(const struct findings *found)
 {
     if (!found->can_use_shm)
         advise("No file can be made in /dev/shm, so bytefd_shm_open fails, and "
-               "bytefd_tempfile_create makes its files in /tmp. Mount a tmpfs there.");
+               "bytefd_tempfile_create makes its files in /tmp. Mount a tmpfs at /dev/shm.");
     else if (found->shm_bytes != 0 && found->shm_bytes <= 64 << 20)
         advise("/dev/shm has %llu bytes, for bytefd_shm_open and bytefd_tempfile_create. Mount it "
                "with a larger size (docker run --shm-size) if more is needed; memfds do not count.",
                (unsigned long long)found->shm_bytes);
     if (found->temporary_directory == NULL)
-        advise("No folder for temporary files can be written, so spill_threshold fails. Make /tmp "
-               "writable, or set TMPDIR.");
+        advise("No directory for temporary files can be written, so spill_threshold fails. Make "
+               "/tmp writable, or set TMPDIR.");
     else if (found->is_temporary_in_memory)
         advise("%s is in memory too, so content above spill_threshold takes memory as well. Set "
-               "TMPDIR to a folder on disk to save memory.", found->temporary_directory);
+               "TMPDIR to a directory on disk to save memory.", found->temporary_directory);
     if (read_number("/proc/sys/vm/memfd_noexec", 0) == 2)
         advise("vm.memfd_noexec is 2, so BYTEFD_EXECUTABLE is refused. sysctl vm.memfd_noexec=1 "
                "allows it for files that are created executable.");

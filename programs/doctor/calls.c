@@ -1,6 +1,6 @@
 /*
- * System calls that the library makes, and that containers or old kernels refuse. Each call is
- * made, on a small object.
+ * Tries the system calls that the library makes and that containers or old kernels refuse. Each
+ * call is made on a small object.
  */
 #define _GNU_SOURCE
 

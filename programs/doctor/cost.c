@@ -1,6 +1,6 @@
 /*
- * Measures the ways on this host: the median of several rounds, in each of which every way runs
- * once. All rounds take less than a second.
+ * Measures how long each way of making a descriptor takes on this host. A round runs every way
+ * once. The result is the median of several rounds, which take less than a second together.
  */
 #define _GNU_SOURCE
 
@@ -120,7 +120,8 @@ void measure(const struct findings *found)
     struct costs *costs = shared(sizeof *costs);
     section("measurement");
     if (!found->has_memfd || !found->can_wrap || costs == NULL) {
-        fact_text("outcome", "not made: there is no plain memfd, or no memory");
+        fact_text("outcome",
+                  "not made: memfd_create or bytefd_wrap_buffer fails, or there is no memory");
         return;
     }
     /* If a limit ends the child, the earlier measurements are shown. */

@@ -1,7 +1,7 @@
 /*
- * bytefd-doctor: shows what this host offers the library, what that costs, and what to change. The
- * manual page, bytefd-doctor(1), describes the report. Each file of this folder tries one kind of
- * feature.
+ * bytefd-doctor: shows which features of this host the library can use, how long its calls take,
+ * and what to change. The manual page, bytefd-doctor(1), describes the report. Each file in this
+ * directory tries one kind of feature.
  */
 #define _GNU_SOURCE
 
@@ -16,7 +16,8 @@ enum { COMPLETE = 0, INCOMPLETE = 1, FAILED = 2 };
 
 static const char help[] =
     "Usage: bytefd-doctor [OPTION]...\n"
-    "Shows what this host offers libbytefd, what that costs, and what to change.\n"
+    "Shows which features of this host libbytefd can use, how long its calls take,\n"
+    "and what to change.\n"
     "\n"
     "  -j, --json     show the same facts as JSON\n"
     "  -q, --quick    measure nothing\n"

@@ -74,8 +74,8 @@ static int reopen(void *flags)
 }
 
 /*
- * The description of memfd_create(2) does not count as a writer. A second one does, and gets the
- * lease.
+ * Tries a write lease. The open file description of memfd_create(2) does not count as a writer. A
+ * second one does, and gets the lease.
  */
 static int lease(void *unused)
 {

@@ -5,18 +5,18 @@
 #include <stdint.h>
 
 struct findings {
-    int is_filtered;        /* system calls, by seccomp */
+    int is_filtered;        /* seccomp filters system calls */
     int has_memfd, has_seals, has_proc, can_wrap;
     int has_leases, has_procmap_query, has_process_vm_readv, has_new_files;
     int is_collapse_refused, are_new_files_refused;
-    int gives_huge_pages;   /* the host does, without MADV_COLLAPSE */
-    int has_huge_pages;     /* the kernel has, for files in memory, whatever the settings */
+    int gives_huge_pages;   /* the host gives huge pages without MADV_COLLAPSE */
+    int has_huge_pages;     /* the kernel has them for files in memory; settings do not count */
     char new_files_step[32];
     const char *temporary_directory;
     int is_temporary_in_memory;
     int can_use_shm;        /* files can be made in /dev/shm */
-    uint64_t shm_bytes;     /* its size; 0 without a limit */
-    uint64_t cgroup_bytes;  /* limit of memory, or UINT64_MAX */
+    uint64_t shm_bytes;     /* the size of /dev/shm; 0 if it has no limit */
+    uint64_t cgroup_bytes;  /* the memory limit; UINT64_MAX if there is none */
     uint64_t open_files, file_size, address_space, mappings;
 };
 

@@ -1,4 +1,4 @@
-/* Looks at /dev/shm, at the temporary folders, and at /proc. */
+/* Looks at /dev/shm, at the directories for temporary files, and at /proc. */
 #define _GNU_SOURCE
 
 #include <bytefd.h>
@@ -23,7 +23,7 @@ static int unnamed_file(void *folder)
     return open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) < 0 ? errno : 0;
 }
 
-/* Adds facts about a folder's file system. Returns its size in bytes, 0 if it has no limit. */
+/* Adds facts about a directory's file system. Returns its size in bytes, 0 if it has no limit. */
 static uint64_t file_system(const char *folder, int *is_in_memory)
 {
     struct statfs status;
@@ -48,7 +48,7 @@ static uint64_t file_system(const char *folder, int *is_in_memory)
     return block * status.f_blocks;
 }
 
-/* Returns the folder to which large content is spilled: the first that can be written. */
+/* Returns the directory for content above spill_threshold: the first that can be written. */
 static const char *temporary_directory(void)
 {
     const char *folders[] = {getenv("TMPDIR"), "/tmp", "/var/tmp"};
@@ -103,9 +103,9 @@ void look_at_folders(struct findings *found)
     section("temporary files");
     found->temporary_directory = temporary_directory();
     if (found->temporary_directory == NULL) {
-        fact_text("folder", "none: neither $TMPDIR, /tmp nor /var/tmp can be written");
+        fact_text("directory", "none: neither $TMPDIR, /tmp nor /var/tmp can be written");
     } else {
-        fact_text("folder", "%s", found->temporary_directory);
+        fact_text("directory", "%s", found->temporary_directory);
         file_system(found->temporary_directory, &found->is_temporary_in_memory);
     }
     look_at_proc(found);

@@ -1,4 +1,4 @@
-/* Limits beyond which a call fails, or the process is killed. */
+/* Shows the limits beyond which a call fails, or the process is killed. */
 #define _GNU_SOURCE
 
 #include <stdio.h>
@@ -43,8 +43,8 @@ static int names_memory(const char *names, const char *end)
 }
 
 /*
- * Returns the lowest memory limit of this process's cgroup and of those above it, or UINT64_MAX if
- * there is none.
+ * Returns the lowest memory limit of this process's cgroup and of the cgroups above it, or
+ * UINT64_MAX if there is none.
  */
 static uint64_t cgroup_limit(void)
 {

@@ -37,7 +37,7 @@ static int collapse(void *context)
     return madvise(place, size, COLLAPSE) < 0 ? errno : 0;
 }
 
-/* Adds a fact. Returns whether this host refuses, and not only a limit of this process. */
+/* Adds a fact. Returns whether this host refuses the call, rather than a limit of this process. */
 static int is_refused(const char *label, struct outcome outcome)
 {
     fact_outcome(label, outcome);
@@ -61,7 +61,7 @@ void look_at_huge_pages(struct findings *found)
     found->gives_huge_pages = is_known && (strcmp(policy, "always") == 0 ||
                                            strcmp(policy, "within_size") == 0 ||
                                            strcmp(policy, "force") == 0);
-    /* Larger ones, on hosts with pages of 64 KiB, are not tried. */
+    /* Larger huge pages, on hosts with pages of 64 KiB, are not tried. */
     if (size != 0 && size <= 32 << 20)
         found->is_collapse_refused = is_refused("MADV_COLLAPSE", try(collapse, &size));
     if (read_value("/proc/meminfo", "HugePages_Free:", value, sizeof value))
@@ -92,20 +92,20 @@ void look_at_pool(struct findings *found)
     struct step *step = shared(sizeof *step);
     section("pools");
     if (step == NULL) {
-        fact_text("new files of its own", "not known: no memory");
+        fact_text("new files, own file system", "not known: no memory");
     } else {
         struct outcome outcome = try(create_pool, step);
         found->has_new_files = works(outcome);
         found->are_new_files_refused = outcome.error == EOPNOTSUPP;
         memcpy(found->new_files_step, step->name, sizeof found->new_files_step);
         if (step->name[0] == '\0')
-            fact_text("new files of its own", "%s", in_words(outcome));
+            fact_text("new files, own file system", "%s", in_words(outcome));
         else
-            fact_text("new files of its own", "%s, at the step \"%s\"", in_words(outcome),
+            fact_text("new files, own file system", "%s, at the step \"%s\"", in_words(outcome),
                       step->name);
     }
     fact_yes("new files are tried by AUTO", found->has_new_files && !found->is_filtered);
-    fact_yes("files are used again", found->has_memfd && found->has_leases);
+    fact_yes("files are reused", found->has_memfd && found->has_leases);
     fact_file("user.max_user_namespaces", "/proc/sys/user/max_user_namespaces");
     fact_file("kernel.unprivileged_userns_clone",
               "/proc/sys/kernel/unprivileged_userns_clone");

@@ -31,7 +31,7 @@ static struct cell cells[32];
 static char advice[24][512], lacks[8][512];
 static int entry_count, cell_count, advice_count, lack_count;
 
-/* The next place of a table, which is large enough for everything that this program can find. */
+/* Returns the next place in a table, which has enough places for all that this program can find. */
 #define NEXT(table, count) \
     (&(table)[(count) < (int)(sizeof(table) / sizeof *(table)) ? (count)++ : (abort(), 0)])
 
@@ -205,7 +205,7 @@ void show_words(FILE *out)
     show_list(out, "what to change", advice, advice_count);
 }
 
-/* A string of JSON. Bytes above ASCII, which the kernel may show, become question marks. */
+/* Shows a JSON string. Bytes above ASCII, which the kernel may show, become question marks. */
 static void show_string(FILE *out, const char *text)
 {
     fputc('"', out);
@@ -219,7 +219,7 @@ static void show_string(FILE *out, const char *text)
     fputc('"', out);
 }
 
-/* "/dev/shm" is dev_shm. */
+/* Shows a label as a JSON key: "/dev/shm" becomes dev_shm. */
 static void show_key(FILE *out, const char *label)
 {
     char key[LABEL];

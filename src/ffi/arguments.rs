@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU32;
 
 use crate::{Error, Result};
 
-/// Refuses a pointer argument that is NULL.
+/// Returns the error for a pointer argument that is NULL.
 pub(super) fn is_null(what: &'static str) -> Error {
     Error::new(what, libc::EINVAL, format_args!("{what} is NULL"))
 }
@@ -35,7 +35,8 @@ pub(super) fn descriptor<'a>(fd: c_int) -> Result<BorrowedFd<'a>> {
 }
 
 /// # Safety
-/// `fds` points to `count` numbers, or is NULL; those that are open stay open during the call.
+/// `fds` points to `count` numbers, or is NULL. The descriptors among them that are open stay open
+/// during the call.
 pub(super) unsafe fn descriptors<'a>(
     fds: *const c_int,
     count: usize,
@@ -54,7 +55,7 @@ pub(super) unsafe fn descriptors<'a>(
     Ok(unsafe { std::slice::from_raw_parts(fds.cast(), count) })
 }
 
-/// Refuses a number of descriptors that no array can have.
+/// Refuses a number of descriptors that exceeds the largest array.
 pub(super) fn check_count(count: usize) -> Result<()> {
     let most = isize::MAX as usize / size_of::<c_int>();
     if count <= most {
@@ -125,12 +126,14 @@ pub(super) unsafe fn segments<'a>(
     if count == 0 {
         return Ok(Vec::new());
     }
-    if iov.is_null() || count > isize::MAX as usize / size_of::<libc::iovec>() {
-        return Err(Error::new(
-            "iov",
-            libc::EINVAL,
-            format_args!("iov is {iov:p}, but count is {count}"),
-        ));
+    let most = isize::MAX as usize / size_of::<libc::iovec>();
+    if iov.is_null() {
+        let message = format!("iov is NULL, but count is {count}");
+        return Err(Error::new("iov", libc::EINVAL, message));
+    }
+    if count > most {
+        let message = format!("count {count} exceeds the maximum {most}");
+        return Err(Error::new("iov", libc::EINVAL, message));
     }
     let mut segments = Vec::new();
     segments.try_reserve_exact(count).map_err(|_| {
@@ -167,8 +170,8 @@ pub(super) unsafe fn optional_text<'a>(from: *const c_char) -> Option<&'a CStr> 
 pub struct volatile_void([u8; 0]);
 
 /// # Safety
-/// NULL, or a word that lives for as long as the reference, and is only changed by atomic
-/// operations.
+/// `word` is NULL, or points to a word that exists as long as the reference, and that only atomic
+/// operations change.
 pub(super) unsafe fn shared_word<'a>(word: *const volatile_void) -> Result<&'a AtomicU32> {
     let word = word.cast::<u32>();
     if word.is_null() {
@@ -178,7 +181,7 @@ pub(super) unsafe fn shared_word<'a>(word: *const volatile_void) -> Result<&'a A
         return Err(Error::new(
             "word",
             libc::EINVAL,
-            format_args!("{word:p} is not at a multiple of 4"),
+            format_args!("address {word:p} is not a multiple of 4"),
         ));
     }
     // SAFETY: the caller vouches for it, and it is aligned.
@@ -189,14 +192,15 @@ pub(super) unsafe fn shared_word<'a>(word: *const volatile_void) -> Result<&'a A
 /// same time.
 ///
 /// # Safety
-/// NULL, or a handle that outlives the reference.
+/// `handle` is NULL, or a handle that outlives the reference.
 pub(super) unsafe fn shared<'a, T>(handle: *mut T, what: &'static str) -> Result<&'a T> {
     // SAFETY: the caller vouches for it.
     required(unsafe { handle.as_ref() }, what)
 }
 
-/// Turns C's offset and length into a range of a map. A length of 0 is an empty range, and
-/// BYTEFD_TO_END is to the end. An end that overflows is refused later, as one past the end.
+/// Turns C's offset and length into a range of a map. A length of 0 gives an empty range, and
+/// BYTEFD_TO_END everything up to the end. If the end overflows, the result ends past every map,
+/// and is refused later.
 pub(super) fn part(offset: usize, length: usize) -> (Bound<usize>, Bound<usize>) {
     let end = if length == usize::MAX {
         Bound::Unbounded

@@ -39,9 +39,9 @@ pub struct bytefd_error {
     pub message: [c_char; 216],
 }
 
-/// Runs the body of an exported function, whose last parameter is `error`. Its result becomes the
-/// return value; an error also fills `error`, if that is not NULL. A panic becomes -ENOTRECOVERABLE
-/// with its text, and nothing is printed.
+/// Runs the body of an exported function, whose last parameter is `error`. The result of the body
+/// becomes the return value. A failure also fills `error`, unless it is NULL. A panic becomes
+/// -ENOTRECOVERABLE with the panic's text, and prints nothing.
 pub(super) fn boundary<A: Answer>(
     error: *mut bytefd_error,
     body: impl FnOnce() -> Result<A>,
@@ -56,8 +56,8 @@ pub(super) fn boundary<A: Answer>(
     }
 }
 
-/// Fills `error`, unless it is NULL, and returns its code. `callback`: what the callback of a scan
-/// returned.
+/// Fills `error`, unless it is NULL. Returns the negative errno. `callback` is the value that the
+/// callback of a scan returned, or 0.
 pub(super) fn fail(error: *mut bytefd_error, failure: &Error, callback: c_int) -> c_int {
     // SAFETY: the header asks for NULL or a writable bytefd_error.
     if let Some(error) = unsafe { error.as_mut() } {
@@ -75,8 +75,7 @@ pub(super) fn end<T>(handle: Option<Box<T>>, body: impl FnOnce(T) -> Result<()>)
     boundary(std::ptr::null_mut(), || handle.map_or(Ok(()), |handle| body(*handle)))
 }
 
-/// Runs `body` with the message that a panic prints on standard error switched off, for this thread
-/// only.
+/// Runs `body`. If `body` panics in this thread, the panic prints no message on standard error.
 fn silently<R>(body: impl FnOnce() -> R) -> R {
     thread_local!(static SILENT: Cell<bool> = const { Cell::new(false) });
     static HOOK: Once = Once::new();

@@ -18,7 +18,7 @@ unsafe extern "C" {
 /// The same number in glibc and musl.
 const PTHREAD_CANCEL_DISABLE: c_int = 1;
 
-/// While this lives, a cancel of this thread stays pending.
+/// While this value exists, a request to cancel this thread stays pending.
 pub(super) struct Postponed {
     before: c_int,
 }
@@ -50,9 +50,9 @@ struct Cleanup<T> {
     _pinned: PhantomPinned,
 }
 
-/// Calls `body`, in which the thread may be cancelled, with `value`, and returns both. If the
-/// thread ends in `body`, a cleanup handler drops the value, because musl does not unwind. An
-/// exception drops it too.
+/// Calls `body` with `value`. Returns the value, and the result of `body`. The thread may be
+/// cancelled in `body`. If the thread ends there, a cleanup handler drops the value, because musl
+/// does not unwind. A C++ exception drops the value too.
 pub(super) fn with_cleanup<T, R>(value: T, body: impl FnOnce(&T) -> R) -> (T, R) {
     extern "C" fn clean<T>(value: *mut c_void) {
         // SAFETY: `with_cleanup` gave this pointer, whose frame is still there, and does nothing

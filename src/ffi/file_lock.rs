@@ -117,9 +117,13 @@ pub unsafe extern "C" fn bytefd_file_unlock(
 
 fn range(offset: u64, length: u64) -> Result<(Bound<u64>, Bound<u64>)> {
     let end = match length {
-        0 => return Err(Error::new("length", libc::EINVAL, "length is 0, must be at least 1")),
+        0 => {
+            let message = "length is 0, must be at least 1; BYTEFD_UNLIMITED selects everything up \
+                           to the end";
+            return Err(Error::new("length", libc::EINVAL, message));
+        }
         u64::MAX => Bound::Unbounded,
-        // An end that overflows is refused like one past the end of the largest file.
+        // If the end overflows, the range exceeds the largest file, and is refused later.
         length => Bound::Excluded(offset.saturating_add(length)),
     };
     Ok((Bound::Included(offset), end))

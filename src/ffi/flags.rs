@@ -2,8 +2,8 @@
 //!
 //! `flags` is a `uint64_t`, and each bit has one meaning, so that a flag of another family is
 //! -EINVAL. Bits 0–1 are common, 2–6 wrap, 8–18 map, 20–21 verify, 22 transfer, 24–27 shm, 28–32
-//! System V. Bit 31 is no flag, because all enumerated values have it. No two of these are the
-//! same, so that none can be mistaken for a flag or for another value.
+//! System V. Bit 31 is no flag: it is set in all enumerated values, and no two of these values are
+//! equal. So a value cannot be mistaken for a flag, or for a value of another enumeration.
 
 /// Clears close-on-exec: every program that this process executes from now on, from any thread, has
 /// the descriptor under the same number.

@@ -9,7 +9,7 @@ use super::map_options::{bytefd_map_options, map_options};
 use super::results::give;
 use crate::Map;
 
-/// A mapped range of a file, or memory without a file.
+/// A mapped range of a file, of a memory file without a name, or of anonymous memory.
 ///
 /// Any number of threads may use one map at the same time, except that no other thread may use it:
 /// - during bytefd_map_resize and bytefd_map_unmap;
@@ -120,13 +120,13 @@ pub unsafe extern "C" fn bytefd_map_fd(
     })
 }
 
-/// Maps `length` bytes of memory without a file, for reading and writing. The bytes are zero at
-/// first, as with anonymous mappings and /dev/zero. A `length` of 0 gives an empty map, which
-/// bytefd_map_resize can grow.
+/// Maps `length` bytes of new memory, for reading and writing. The bytes are zero at first, as with
+/// anonymous mappings and /dev/zero. A `length` of 0 gives an empty map, which bytefd_map_resize
+/// can grow.
 ///
-/// With BYTEFD_MAP_PRIVATE the memory is private, like that of malloc(3). Otherwise it is shared:
-/// it belongs to a memory file, whose descriptor (bytefd_map_descriptor) can be given to other
-/// processes. bytefd_map_seal seals that file.
+/// With BYTEFD_MAP_PRIVATE it is anonymous memory, like that of malloc(3). Otherwise it is shared:
+/// it belongs to a memory file without a name, whose descriptor (bytefd_map_descriptor) can be
+/// given to other processes. bytefd_map_seal seals that file.
 ///
 /// With BYTEFD_MAP_POPULATE the kernel provides all memory before the call returns, in huge pages
 /// where they pay. Otherwise it provides each page on first access.

@@ -19,8 +19,9 @@ use super::results::put;
 ///   the rest of the file's last page reads zero.
 /// - A page that was protected with PROT_NONE (bytefd_map_protect).
 ///
-/// The kernel copies, process_vm_readv(2). A guarded map is copied under its handler instead, which
-/// on x86-64 is nearly as fast as memcpy(3) for many bytes.
+/// The kernel copies, process_vm_readv(2). A guarded map is copied under its handler instead. On
+/// x86-64, content larger than the caches took 1.1 to 1.4 times as long as with memcpy(3) where
+/// this was measured.
 ///
 /// Returns 0. On failure, returns one of the following and leaves `*copied` unchanged:
 /// - -EIO if not even the first byte can be read: it no longer exists, or its page is protected. A

@@ -43,14 +43,16 @@ pub const BYTEFD_MAP_NO_RESERVE: u64 = 1u64 << 13;
 /// there never reach the file. Access to pages entirely past the end raises SIGBUS until the file
 /// grows. With BYTEFD_MAP_GUARD such an access makes the page a lost page instead.
 pub const BYTEFD_MAP_BEYOND_EOF: u64 = 1u64 << 14;
-/// Survives the loss of pages. A page is lost if another process makes the file shorter, or if the
-/// storage behind the file fails. Access to a lost page then finds zeros instead of raising SIGBUS,
-/// and bytefd_map_check fails from then on. Until a page is lost, the guard costs nothing. The map
-/// keeps a descriptor of the file, for bytefd_map_file_size.
+/// Keeps the process alive when pages of the map are lost. A page is lost if any process makes the
+/// file shorter, or if the storage behind the file fails. Access to a lost page then finds zeros
+/// instead of raising SIGBUS, and bytefd_map_check fails from then on. Until a page is lost, access
+/// costs nothing more. Opening a guarded map takes longer. The map keeps a descriptor of the file,
+/// for bytefd_map_file_size.
 /// - A lost page is replaced by zeros, and stays zero even if the file grows again. The first
-///   access past the end of the file replaces 1 page, the next one an aligned run of 2 pages, then
-///   4, and so on. If the storage fails, only the page itself is replaced. Each replacement may
-///   need a mapping of its own (vm.max_map_count). If no mapping is left, SIGBUS is raised.
+///   access past the end of the file replaces 1 page. The next one replaces an aligned run of 2
+///   pages, then 4, and so on. If the storage fails, only the page itself is replaced. Each
+///   replacement may need a mapping of its own (vm.max_map_count). If no mapping is left, SIGBUS is
+///   raised.
 /// - The handler for SIGBUS serves the whole process. Each new guarded map installs the handler in
 ///   front of the program's own, unless it is in front already. The call fails with -EBUSY if
 ///   other threads replace the handler again each time.

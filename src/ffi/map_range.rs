@@ -8,7 +8,7 @@ use super::map::bytefd_map;
 use super::options::check_flags;
 use crate::{Error, Flush, Protection, Result};
 
-/// Refuses a value of the kernel's that is none of those a function knows.
+/// Returns the error for a number of the kernel that the function does not know.
 fn unknown(what: &'static str, value: c_int, kind: &str) -> Error {
     Error::new(what, libc::EINVAL, format_args!("unknown {kind} {value:#x}"))
 }
@@ -279,7 +279,7 @@ pub unsafe extern "C" fn bytefd_map_unmap(
             return Err(Error::new(
                 "length",
                 libc::EINVAL,
-                "length is 0, must be more; BYTEFD_TO_END is to the end",
+                "length is 0, must be at least 1; BYTEFD_TO_END selects everything up to the end",
             ));
         }
         map.0.unmap(part(offset, length))

@@ -1,12 +1,14 @@
-//! The C functions of `include/bytefd.h`. Each checks its arguments, calls the public Rust API, and
-//! turns the result into an int and a `bytefd_error`. The doc comments are the header's text, so
-//! they address C programmers.
+//! The C functions of `include/bytefd.h`. A Rust program does not need this module.
 //!
-//! Every function consists of `arguments` (numbers and pointers of C), `options` (structs that
-//! grow, flags, choices), `results` (values for C) and `boundary` (panics and errors). Each of
-//! these files imports only those before it. The other files contain the functions, one file for
-//! each family. Option structs carry their size, and are read as openat2(2) reads its own. Most
-//! functions are a single expression:
+//! Each function checks its arguments, calls the public Rust API, and turns the result into an int
+//! and a `bytefd_error`. The doc comments are the header's text, so they address C programmers.
+//!
+//! Every function uses `arguments` (numbers and pointers of C), `options` (structs that grow,
+//! flags, choices), `results` (values for C), `cancellation` (threads that are cancelled) and
+//! `boundary` (panics and errors). Each of these files imports only files that this list names
+//! before it. The other files contain the functions, one file for each family. An option struct
+//! contains its size, and is read as openat2(2) reads struct open_how. Most functions are a single
+//! expression:
 //!
 //! ```text
 //! // SAFETY: the header asks for valid options and a writable pointer.

@@ -22,7 +22,8 @@ pub(super) unsafe trait Extensible: Copy {
 /// # Safety
 /// `from` is NULL or points to as many readable bytes as its first member says.
 pub(super) unsafe fn read<T: Extensible>(from: *const T) -> Result<T> {
-    /// No version will ever be larger. A larger size is garbage, and the bytes must not be read.
+    /// The maximum size of a struct in any version. A larger size is an error of the caller, and
+    /// the bytes must not be read.
     const LARGEST: usize = 4096;
     if from.is_null() {
         return Ok(T::INIT);
@@ -35,10 +36,15 @@ pub(super) unsafe fn read<T: Extensible>(from: *const T) -> Result<T> {
     check_size::<T>("options", size)?;
     // SAFETY: the caller vouches for `size` bytes.
     let beyond = |at| unsafe { from.cast::<u8>().add(at).read() };
-    if size > LARGEST || (known..size).any(|at| beyond(at) != 0) {
-        let message = format!(
-            "the struct's size is {size}, this version knows {known} bytes, and the rest is not 0"
-        );
+    let problem = if size > LARGEST {
+        format!("must be at most {LARGEST}")
+    } else if (known..size).any(|at| beyond(at) != 0) {
+        format!("this version knows {known} bytes, and a byte after them is not 0")
+    } else {
+        String::new()
+    };
+    if !problem.is_empty() {
+        let message = format!("the struct's size is {size}, {problem}");
         return Err(Error::new("options", libc::E2BIG, message));
     }
     // SAFETY: the caller vouches for `size` bytes, and no more than `value` has are copied.
@@ -96,8 +102,8 @@ pub(super) fn check_reserved(value: u32) -> Result<()> {
     }
 }
 
-/// Refuses a member that is 0, because the struct was zeroed instead of initialized, or a length
-/// was computed as 0.
+/// Refuses a member that is 0. The struct was then zeroed instead of initialised, or the caller
+/// computed a length of 0.
 pub(super) fn not_zero<N: Copy + Default + PartialEq>(
     value: N,
     member: &'static str,
@@ -106,7 +112,7 @@ pub(super) fn not_zero<N: Copy + Default + PartialEq>(
     if value != N::default() {
         return Ok(value);
     }
-    let message = format!("{member} is 0, must be more; {init} sets it to its default");
+    let message = format!("{member} is 0, must be at least 1; {init} sets the default");
     Err(Error::new(member, libc::EINVAL, message))
 }
 
@@ -116,7 +122,7 @@ pub(super) fn timeout(nanoseconds: i64, member: &'static str) -> Result<Option<D
         Ok(nanoseconds) => Ok(Some(Duration::from_nanos(nanoseconds))),
         Err(_) if nanoseconds == -1 => Ok(None),
         Err(_) => {
-            let message = format!("{member} is {nanoseconds}, must be -1, 0 or positive");
+            let message = format!("{member} is {nanoseconds}, must be -1 or at least 0");
             Err(Error::new(member, libc::EINVAL, message))
         }
     }

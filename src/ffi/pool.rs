@@ -212,8 +212,7 @@ unsafe fn pool_options(from: *const bytefd_pool_options) -> Result<PoolOptions> 
     let given = unsafe { read(from)? };
     check_flags(given.flags, 0)?;
     if given.max_files == 0 {
-        let message =
-            "max_files is 0, must be 1 to 64; BYTEFD_POOL_OPTIONS_INIT sets it to its default";
+        let message = "max_files is 0, must be 1 to 64; BYTEFD_POOL_OPTIONS_INIT sets the default";
         return Err(Error::new("max_files", libc::EINVAL, message));
     }
     let options = PoolOptions::new()
@@ -257,7 +256,7 @@ unsafe impl Extensible for bytefd_pool_stats {
 }
 
 /// # Safety
-/// NULL, or a pool that stays during the call.
+/// `pool` is NULL, or a pool that exists until the call returns.
 unsafe fn required<'a>(pool: *mut bytefd_pool) -> Result<&'a Pool> {
     // SAFETY: the caller vouches for it.
     unsafe { pool.as_ref() }.map(|pool| &pool.0).ok_or_else(|| is_null("pool"))

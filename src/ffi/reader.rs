@@ -20,11 +20,11 @@ pub type bytefd_read_fn = Option<
     unsafe extern "C" fn(context: *mut c_void, buf: *mut c_void, size: usize) -> libc::ssize_t,
 >;
 
-/// What the caller's function delivers.
+/// Reads by calling the caller's function.
 struct Reader {
     read: unsafe extern "C" fn(*mut c_void, *mut c_void, usize) -> libc::ssize_t,
     context: *mut c_void,
-    /// What it has failed with.
+    /// The errno with which the function has failed.
     errno: Option<c_int>,
 }
 
@@ -33,11 +33,12 @@ impl Reader {
         Ok(Reader { read: required(read, "read")?, context, errno: None })
     }
 
-    /// The caller's errno, if it was the caller's function that failed.
+    /// Returns `result`. If it is an error and the caller's function has failed, the error gets the
+    /// errno of the function.
     fn blame<T>(&self, result: Result<T>) -> Result<T> {
         match self.errno {
             Some(errno) if result.is_err() => {
-                Err(Error::new("read", errno, "the function that reads has failed"))
+                Err(Error::new("read", errno, "the caller's read function has failed"))
             }
             _ => result,
         }

@@ -19,14 +19,14 @@ impl Answer for () {
     }
 }
 
-/// A descriptor that becomes the caller's.
+/// A descriptor that the caller then owns.
 impl Answer for OwnedFd {
     fn into_int(self) -> c_int {
         self.into_raw_fd()
     }
 }
 
-/// A descriptor that stays the library's.
+/// A descriptor that the library still owns.
 impl Answer for BorrowedFd<'_> {
     fn into_int(self) -> c_int {
         self.as_raw_fd()
@@ -117,7 +117,8 @@ pub(super) unsafe fn fill<T: Extensible>(
     let size = unsafe { to.cast::<usize>().read_unaligned() };
     check_size::<T>(what, size)?;
     let value = make()?;
-    // SAFETY: the caller vouches for `size` bytes, and as many as are copied are in `value` too.
+    // SAFETY: the caller vouches for `size` bytes at `to`. No more bytes are copied than `value`
+    // has.
     unsafe {
         std::ptr::copy_nonoverlapping(
             (&raw const value).cast::<u8>(),

@@ -114,7 +114,7 @@ unsafe fn begin(
     }
 }
 
-/// Gives a scan to the caller, and its descriptor.
+/// Begins a scan, and gives the caller its handle and its descriptor.
 ///
 /// # Safety
 /// `to` is NULL or writable.

@@ -245,7 +245,7 @@ pub unsafe extern "C" fn bytefd_sweep(
             removed = count(names);
             Ok(bytefd_sweep_result { size: 0, removed: names, in_use, failed })
         };
-        // SAFETY: the header asks for a writable struct that says its size.
+        // SAFETY: the header asks for a writable struct whose size is set.
         unsafe { fill(result, "result", sweep)? };
         Ok(removed)
     })

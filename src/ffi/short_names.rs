@@ -1,6 +1,6 @@
-//! The three short names, for dlsym(3) and other languages. The header has them as inline
-//! functions, so that a program with its own `map_file` gets its own. Nothing in the library calls
-//! them.
+//! Exports the three short names, for dlsym(3) and other languages. The header defines them as
+//! inline functions, so that a program with its own `map_file` calls its own. The library does not
+//! call them.
 
 use std::ffi::{c_char, c_int, c_void};
 

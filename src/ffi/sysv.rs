@@ -66,7 +66,7 @@ const FLAGS: &[Flag<SysvOptions>] = &[
     (BYTEFD_SYSV_TRANSIENT, SysvOptions::transient),
 ];
 
-/// The segment and its number.
+/// Attaches a segment. Returns its map and its number.
 fn attach(key: libc::key_t, given: bytefd_sysv_options) -> Result<(Map, c_int)> {
     let wanted = set_flags(given.flags, FLAGS, SysvOptions::new())?
         .length(given.length)
@@ -78,7 +78,7 @@ fn attach(key: libc::key_t, given: bytefd_sysv_options) -> Result<(Map, c_int)> 
         (true, true, _) => Err(Error::new(
             "flags",
             libc::EINVAL,
-            "CREATE with BY_ID, but the kernel gives a new segment its number",
+            "CREATE and BY_ID exclude each other: the kernel chooses the number of a new segment",
         )),
         (true, ..) => Ok((wanted.open_by_id(key)?, key)),
         (_, _, true) => wanted.create(key),

@@ -146,7 +146,7 @@ const BACKENDS: &[Choice<Backend>] = &[
     (BYTEFD_BACKEND_TMPFILE, Backend::TmpFile),
 ];
 
-/// The options of a file that is lent, and the pool that lends it.
+/// Returns the options of a file that is lent, and the pool that lends the file.
 ///
 /// # Safety
 /// As [`read`]; and its `name` is NULL or a string, its `pool` NULL or a pool that stays during the
@@ -169,7 +169,7 @@ pub(super) unsafe fn scan_options<'a>(
     Ok((options, unsafe { given.pool.as_ref() }))
 }
 
-/// The options of a file that is given away.
+/// Returns the options of a file that is given away, and refuses a pool.
 ///
 /// # Safety
 /// As [`scan_options`].

@@ -3,11 +3,11 @@
 
 use crate::sys::features;
 
-/// Returns the smallest number of bytes for which a huge page can pay. Zeroing an extent takes the
-/// same time for any number of bytes to fill. With slow page faults a huge page is 1.8 times as
-/// fast at a quarter of an extent (512 KiB), 3.4 times at a half. With quick page faults it breaks
-/// even at a half. From here on the measured time decides. The limit also bounds the unused memory:
-/// at most three times what is used.
+/// Returns the smallest number of bytes for which a huge page can pay off. The kernel zeroes the
+/// whole extent, however few bytes fill it. With slow page faults a huge page is 1.8 times as fast
+/// as small ones at a quarter of an extent (512 KiB). At a half it is 3.4 times as fast. With quick
+/// page faults it breaks even at a half. From a quarter on, the measured time decides. This also
+/// bounds the unused memory: at most three times what is used.
 pub(crate) fn worth_an_extent(extent: u64) -> u64 {
     extent / 4
 }
@@ -15,7 +15,8 @@ pub(crate) fn worth_an_extent(extent: u64) -> u64 {
 /// How large files get their pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// The kernel has no huge pages for shared memory.
+    /// Plain writes: the kernel has no huge pages, they exceed `MAX_HUGE_PAGE`, or it refuses
+    /// MADV_COLLAPSE.
     Write,
     /// The host gives huge pages by itself, once the size is set.
     SizeThenWrite,

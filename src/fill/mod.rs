@@ -1,5 +1,6 @@
 //! Copies bytes into a file by the fastest way that this kernel has. `write` copies the content,
-//! `huge` and `pages` choose huge or small pages, `space` and `growth` make files longer.
+//! and `huge` and `pages` choose huge or small pages. `space` checks the size limit and reserves
+//! space, and `growth` makes files longer.
 //!
 //! There are two ways of copying:
 //! - `pwrite` at a given offset. The file's own offset never moves, so no code has to rewind it.

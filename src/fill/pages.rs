@@ -4,28 +4,31 @@
 //! as slow, with eight threads or where free memory was given back. So every extent is timed, and
 //! [`TwoWays`] decides:
 //!
-//! - Extents with different costs are kept apart: whole, half and quarter ones, each alone and
+//! - Extents with different costs have measurements of their own. The kinds are: filled to less
+//!   than a half, filled to a half or more, whole, and of a stream. Each kind is measured alone and
 //!   beside other threads.
-//! - The time of an extent starts when it is begun, or when the one before was filled if that was
-//!   later. So threads that wait for a processor or for each other are not counted twice, and what
-//!   threads do to each other is counted once. Beside other threads the mean of [`TOGETHER`]
-//!   extents in a row is one time, for which all threads take the same pages.
+//! - The time of an extent starts when the extent is begun, or when the one before was filled if
+//!   that was later. So threads that wait for a processor or for each other are not counted twice.
+//!   The delay that threads cause each other is counted once.
+//! - Beside other threads, the mean of [`TOGETHER`] extents in a row counts as one time. During
+//!   these extents all threads take the same pages.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crate::cheaper::TwoWays;
 use crate::sys;
 
-/// Giving back the small pages of an extent is counted as this part of the time of filling it.
-/// Measured for each MiB: 2.5 of 20 µs and 41 of 141 µs, where giving back a huge page takes 6 µs.
+/// Freeing the small pages of an extent later is counted as one part in this many of the time of
+/// filling it. Measured for each MiB: 2.5 of 20 µs, and 41 of 141 µs. Freeing a huge page takes 6
+/// µs.
 const GIVING_BACK: u64 = 8;
-/// Number of extents in a row, of all threads, whose mean is one time: two for each of eight
+/// Number of extents in a row, of all threads, whose mean counts as one time: two for each of eight
 /// threads.
 const TOGETHER: u32 = 16;
 
 /// The measurements of one kind of extents. A time may be lost when two threads note one at once,
 /// which does no harm.
-struct Known {
+struct Measurements {
     /// The two ways; huge pages are the one way.
     ways: TwoWays,
     /// Whether the next extent gets huge pages.
@@ -37,9 +40,9 @@ struct Known {
     sum: AtomicU64,
 }
 
-impl Known {
-    const fn nothing() -> Known {
-        Known {
+impl Measurements {
+    const fn nothing() -> Measurements {
+        Measurements {
             ways: TwoWays::new(),
             is_huge: AtomicBool::new(true),
             last: AtomicU64::new(0),
@@ -67,10 +70,10 @@ impl Known {
     }
 }
 
-/// Extents filled to a quarter, to the half, whole ones, and those of streams; beside other
-/// threads, and alone.
-static KNOWN: [[Known; 2]; STREAMED + 1] =
-    [const { [const { Known::nothing() }; 2] }; STREAMED + 1];
+/// The measurements of each kind of extents: filled to less than a half, to a half or more, whole,
+/// and of a stream. Index 0 is for those beside other threads, index 1 for those of a thread alone.
+static MEASUREMENTS: [[Measurements; 2]; STREAMED + 1] =
+    [const { [const { Measurements::nothing() }; 2] }; STREAMED + 1];
 /// Index of the extents of streams, after those that differ in how full they are.
 const STREAMED: usize = 3;
 
@@ -100,7 +103,7 @@ impl Filling {
 
     fn begin_extent(&self, kind: usize, length: u64) -> Extent {
         let is_alone = FILLING.load(Relaxed) == 1;
-        let known = &KNOWN[kind][usize::from(is_alone)];
+        let known = &MEASUREMENTS[kind][usize::from(is_alone)];
         let together = if is_alone { 1 } else { TOGETHER };
         let is_huge = known.is_huge.load(Relaxed);
         Extent { known, together, length, is_huge, begun: sys::monotonic_time(), paused: 0 }
@@ -115,7 +118,7 @@ impl Drop for Filling {
 
 /// An extent that is being filled.
 pub(crate) struct Extent {
-    known: &'static Known,
+    known: &'static Measurements,
     together: u32,
     length: u64,
     /// Whether it is to be a huge page. If the kernel gives none, the time includes the attempt.
@@ -158,7 +161,7 @@ mod tests {
     type Host = [u64; 2];
 
     /// Fills extents one after the other. Returns the number of huge ones.
-    fn fill(known: &Known, count: u64, length: u64, [huge, small]: Host) -> u64 {
+    fn fill(known: &Measurements, count: u64, length: u64, [huge, small]: Host) -> u64 {
         let mut clock = known.last.load(Relaxed);
         let mut extent = || {
             let is_huge = known.is_huge.load(Relaxed);
@@ -172,11 +175,11 @@ mod tests {
 
     #[test]
     fn threads_and_sizes_that_take_turns_do_not_mix() {
-        let kinds: [(Known, u64, Host); 4] = [
-            (Known::nothing(), 2 * MIB, [110_000, 340_000]),
-            (Known::nothing(), MIB + 4096, [900_000, 340_000]),
-            (Known::nothing(), 2 * MIB, [5_000_000, 100_000]),
-            (Known::nothing(), 3 * MIB / 2, [100_000, 2_000_000]),
+        let kinds: [(Measurements, u64, Host); 4] = [
+            (Measurements::nothing(), 2 * MIB, [110_000, 340_000]),
+            (Measurements::nothing(), MIB + 4096, [900_000, 340_000]),
+            (Measurements::nothing(), 2 * MIB, [5_000_000, 100_000]),
+            (Measurements::nothing(), 3 * MIB / 2, [100_000, 2_000_000]),
         ];
         for _ in 0..1_000 {
             for (known, length, host) in &kinds {
@@ -192,9 +195,9 @@ mod tests {
 
     #[test]
     fn what_small_pages_take_later_counts() {
-        let known = Known::nothing();
+        let known = Measurements::nothing();
         assert!(fill(&known, 1_000, MIB, [105_000, 100_000]) > 900);
-        let known = Known::nothing();
+        let known = Measurements::nothing();
         assert!(fill(&known, 1_000, MIB, [120_000, 100_000]) < 100);
     }
 
@@ -202,7 +205,7 @@ mod tests {
     /// eight times as long. Huge pages also interrupt the seven others, which only the common clock
     /// shows. Returns the number of huge pages.
     fn beside_others(small: u64, huge: u64, interrupting: u64) -> u64 {
-        let known = Known::nothing();
+        let known = Measurements::nothing();
         let (mut clock, mut count) = (0, 0);
         let mut begun = [(0, true); 8];
         for extent in 0..10_000 {
@@ -227,7 +230,7 @@ mod tests {
 
     #[test]
     fn what_others_do_between_is_not_counted() {
-        let known = Known::nothing();
+        let known = Measurements::nothing();
         // The last extent was begun before the one before it was filled.
         for (begun, filled) in [(100, 300), (1_000_000, 1_000_200), (1_000_100, 1_000_350)] {
             known.learn(true, MIB, begun, filled, 4);

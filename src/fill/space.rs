@@ -1,4 +1,4 @@
-//! Space in a file: the limit on its size, and pages that exist before they are written.
+//! Checks the limit on a file's size, and allocates pages before they are written.
 
 use std::os::fd::BorrowedFd;
 
@@ -44,7 +44,9 @@ pub(crate) fn show_extent(file: BorrowedFd<'_>, from: u64, window: &mut ExtentWi
 }
 
 /// Allocates the pages of `from..to` of a memory file, which has that size and no pages there yet.
-/// The pages are huge, except at an end that would leave more than half of one unused.
+/// Where this host collapses extents, each extent from the first boundary on becomes a huge page,
+/// unless less than half of it would be used. Everywhere else, and where collapsing fails,
+/// fallocate(2) chooses the pages.
 pub(crate) fn allocate(file: BorrowedFd<'_>, from: u64, to: u64) -> sys::Result<()> {
     let extent = features::huge_page_size();
     let mut at = from;

@@ -1,4 +1,4 @@
-//! Writes the content of a new file, or what is added at its end.
+//! Writes the content of a file.
 
 use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
@@ -21,11 +21,8 @@ pub(crate) fn total_length(segments: &[IoSlice<'_>]) -> Result<u64> {
     match total {
         Some(total) if total <= isize::MAX as usize => Ok(total as u64),
         _ => {
-            let message = format!(
-                "{} segments are longer together than {} bytes",
-                segments.len(),
-                isize::MAX
-            );
+            let message =
+                format!("the length of {} segments exceeds {} bytes", segments.len(), isize::MAX);
             Err(Error::new("length", libc::EINVAL, message))
         }
     }
@@ -37,7 +34,8 @@ pub(crate) enum Copier {
     /// This process, through a mapping, if the bytes are anonymous memory; the kernel, if they can
     /// be lost.
     Fastest,
-    /// The kernel, without a mapping that a child could inherit.
+    /// The kernel. Extents are mapped only privately and for reading, so a child that is forked
+    /// meanwhile does not prevent sealing.
     Kernel,
 }
 
@@ -64,10 +62,11 @@ pub(crate) fn fill(
     }
     source.write_until(file, total)?;
     source::check_kept(segments)
-        .context("write", || "the bytes are of a map with a guard, and were lost")
+        .context("write", || "the bytes are in a guarded map, and their pages were lost")
 }
 
-/// Writes all segments, in order, at `offset`, in small pages where the file has none yet.
+/// Writes all segments, in order, at `offset`. Does not ask for huge pages; the kernel chooses the
+/// pages where the file has none yet.
 pub(crate) fn write_at(file: BorrowedFd<'_>, segments: &[IoSlice<'_>], offset: u64) -> Result<()> {
     let total = offset + total_length(segments)?;
     Source { segments, skip: 0, written: offset, total }.write_until(file, total)
@@ -83,8 +82,8 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// Writes extents while a huge page can pay. Each extent gets the pages that take less time: a
-    /// huge one, if the kernel gives it, or small ones.
+    /// Writes extents while a huge page can pay off. Each extent gets the pages that take less
+    /// time: a huge one, if the kernel gives it, or small ones.
     fn write_extents(&mut self, file: BorrowedFd<'_>, extent: u64, copier: Copier) -> Result<()> {
         let filling = Filling::begin();
         let (mut window, mut access) = (None, Access::Read);
@@ -153,7 +152,10 @@ impl Source<'_> {
             let count = count
                 .context("write", || format!("{} of {} bytes written", self.written, self.total))?;
             if count == 0 {
-                let message = format!("stuck at {} of {} bytes", self.written, self.total);
+                let message = format!(
+                    "the kernel wrote 0 bytes after {} of {} bytes",
+                    self.written, self.total
+                );
                 return Err(Error::new("write", libc::EIO, message));
             }
             self.advance(count);

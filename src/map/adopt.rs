@@ -1,4 +1,4 @@
-//! Makes a buffer its own file.
+//! Turns a buffer into a file.
 //!
 //! The kernel's list of mappings tells whether the buffer is the caller's own private memory. The
 //! buffer is copied into a memory file, whose mapping takes the buffer's place in one step.
@@ -69,7 +69,7 @@ use crate::{fill, sys};
 /// - `ENOMEM` if a part of the range is not mapped; or if memory or mappings (vm.max_map_count) run
 ///   out.
 /// - `EACCES` if a part of the range is not readable and writable, or is executable.
-/// - `EFAULT` if a part of the range was lost in a guarded map, and is the guard's zeros.
+/// - `EFAULT` if a part of the range is zeros that replaced a lost page of a guarded map.
 /// - `EOPNOTSUPP` if a part of the range is not private anonymous memory of the caller. It is then
 ///   a mapping of a file, shared memory, hugetlb pages, or memory that the kernel maps into every
 ///   process.
@@ -83,10 +83,10 @@ use crate::{fill, sys};
 /// - `EAGAIN` if mlockall(2) is in effect and RLIMIT_MEMLOCK would be exceeded.
 /// - The errors of memfd_create(2), if it is refused; other errors of mmap(2).
 ///
-/// The call detects the stack of this thread, the stack of the first thread, and every stack that
-/// glibc made. Never pass any part of another stack, which another C library has made or to which
-/// the program switches by itself. Of such a stack the call detects only the page that this thread,
-/// or a thread that waits in the kernel, uses now.
+/// The call detects these stacks: that of this thread, that of the first thread, and every stack
+/// that glibc made. Never pass a part of any other stack, such as one of another C library, or one
+/// to which the program switches by itself. Of such a stack the call detects only the page that
+/// this thread, or a thread that waits in the kernel, uses now.
 ///
 /// # Safety
 /// - The range is the caller's, and no thread maps, unmaps or protects a part of it during the
@@ -114,8 +114,8 @@ pub unsafe fn adopt(address: NonNull<u8>, length: usize) -> Result<OwnedFd> {
     let file = backend::create(Backend::Memfd, c"bytefd", Execution::Forbidden)?;
     fill::fill(file.fd.as_fd(), &[IoSlice::new(bytes)], Some(Copier::Kernel))?;
     sys::file::fchmod(file.fd.as_fd(), MODE).context("fchmod", || format!("mode {MODE:04o}"))?;
-    // SAFETY: the memory is private, and the caller guarantees all other uses of it. The file has
-    // its bytes, and every page.
+    // SAFETY: the memory is private, and the caller vouches for every other use of it. The file has
+    // the memory's bytes, and all pages of the file exist.
     unsafe { sys::window::replace(address, length, file.fd.as_fd()) }
         .context("mmap", || shown(&range))?;
     Ok(file.fd)
@@ -130,13 +130,13 @@ fn checked(address: usize, length: usize) -> Result<Range<usize>> {
     if address % page != 0 {
         return refuse(
             "address",
-            &format_args!("{address:#x} is not the start of a page of {page} bytes"),
+            &format_args!("address {address:#x} is not a multiple of the page size {page}"),
         );
     }
     if length == 0 || length % page != 0 {
         return refuse(
             "length",
-            &format_args!("{length} bytes are not whole pages of {page} bytes, one or more"),
+            &format_args!("length {length} is 0 or not a multiple of the page size {page}"),
         );
     }
     match address.checked_add(length) {
@@ -148,7 +148,7 @@ fn checked(address: usize, length: usize) -> Result<Range<usize>> {
     }
 }
 
-/// Fails unless these regions are the whole range, and all of them can be replaced.
+/// Fails unless these regions cover the whole range, and all of them can be replaced.
 fn check_regions(range: &Range<usize>, regions: &[Region]) -> Result<()> {
     let mut end = range.start;
     for region in regions {
@@ -175,8 +175,8 @@ fn obstacle(region: &Region) -> Option<(i32, &'static str)> {
     let other = |why| Some((libc::EOPNOTSUPP, why));
     match region.name.as_str() {
         "[stack]" => other("the stack of the first thread"),
-        "[heap]" => other("the heap, which is malloc's"),
-        // glibc and Go name their memory like this. A name that the caller has chosen is no
+        "[heap]" => other("the heap, which belongs to malloc"),
+        // glibc and Go give their memory such names. A name that the caller has chosen is no
         // obstacle.
         name if name.starts_with("[anon: glibc:") => other("memory of the C library"),
         name if name.starts_with("[anon: Go:") => other("memory of Go"),
@@ -185,7 +185,7 @@ fn obstacle(region: &Region) -> Option<(i32, &'static str)> {
         }
         _ if region.permissions.ends_with('s') => other("not private anonymous memory"),
         _ if region.permissions != "rw-p" => {
-            Some((libc::EACCES, "not readable and writable and nothing else"))
+            Some((libc::EACCES, "its permissions are not exactly reading and writing (rw-p)"))
         }
         _ => None,
     }
@@ -195,7 +195,7 @@ fn obstacle(region: &Region) -> Option<(i32, &'static str)> {
 fn check_stacks(range: &Range<usize>, regions: &[Region]) -> Result<()> {
     let here = 0u8;
     let (own, here) = (maps::own_stack(), (&raw const here).addr());
-    // Code can run on another stack than the one that its thread was started with.
+    // Code can run on another stack than the one with which its thread was started.
     if own.start < range.end && range.start < own.end || range.contains(&here) {
         return refuse(range, libc::EOPNOTSUPP, "the stack of this thread");
     }

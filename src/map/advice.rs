@@ -7,8 +7,8 @@ use super::map::Map;
 use super::options::Access;
 use crate::error::{Context, Errno, Error, Result};
 
-/// What [`Map::advise`] tells the kernel about pages, madvise(2). The numbers are the kernel's. No
-/// advice changes a byte.
+/// Tells the kernel in [`Map::advise`] how pages will be used, madvise(2). The numbers are the
+/// kernel's. No advice changes a byte.
 ///
 /// ```
 /// use bytefd::{Advice, MapOptions};
@@ -27,8 +27,9 @@ pub enum Advice {
     Sequential = 2,
     /// Pages will be used soon: the kernel begins to read them in.
     WillNeed = 3,
-    /// Pages will not be used soon and may leave this process; they come back when they are used.
-    /// Refused for private maps, whose stores would be lost: see [`Discard::DontNeed`].
+    /// Pages will not be used soon and may be unmapped from this process; they come back when they
+    /// are used. Refused for maps with `Access::Private`, whose stores would be lost: see
+    /// [`Discard::DontNeed`].
     DontNeed = 4,
     /// Children made by fork(2) do not have the pages.
     DontFork = 10,
@@ -38,9 +39,9 @@ pub enum Advice {
     Mergeable = 12,
     /// Undoes `Mergeable`.
     Unmergeable = 13,
-    /// Huge pages are welcome here.
+    /// The kernel may use huge pages.
     HugePage = 14,
-    /// No huge pages here.
+    /// The kernel uses no huge pages.
     NoHugePage = 15,
     /// Left out of core dumps (Linux 3.4).
     DontDump = 16,
@@ -58,7 +59,7 @@ pub enum Advice {
     PopulateRead = 22,
     /// Pages are made ready for writing, now (Linux 5.14).
     PopulateWrite = 23,
-    /// `DontNeed`, also for locked pages (Linux 5.18). Refused for private maps.
+    /// `DontNeed`, also for locked pages (Linux 5.18). Refused for maps with `Access::Private`.
     DontNeedLocked = 24,
     /// Pages are made huge ones, now (Linux 6.1).
     Collapse = 25,
@@ -68,7 +69,8 @@ pub enum Advice {
     GuardRemove = 103,
 }
 
-/// How [`Map::discard`] loses the content of pages, madvise(2). The numbers are the kernel's.
+/// Selects how [`Map::discard`] discards the content of pages, madvise(2). The numbers are the
+/// kernel's.
 ///
 /// ```
 /// use bytefd::{Discard, MapOptions};
@@ -81,8 +83,8 @@ pub enum Advice {
 #[non_exhaustive]
 #[repr(i32)]
 pub enum Discard {
-    /// Stores into a private map are lost: private memory reads zero, a private map of a file what
-    /// the file has. Other maps keep their content.
+    /// Stores into a map with `Access::Private` are lost: anonymous memory then reads zero, and a
+    /// map of a file reads the file's content. Other maps keep their content.
     DontNeed = 4,
     /// Content may be lost at any time from now on, when memory is short (Linux 4.5). Private
     /// memory only.
@@ -94,11 +96,11 @@ pub enum Discard {
     /// The pages are treated as broken memory. Administrators only, for tests.
     HardwarePoison = 100,
     /// Content is lost, and access raises SIGSEGV from now on (Linux 6.13). [`Advice::GuardRemove`]
-    /// undoes it.
+    /// undoes it. Not related to [`MapOptions::guard`](crate::MapOptions::guard).
     GuardInstall = 102,
 }
 
-/// All advice that is passed on: the kernel's number and name.
+/// All advice that is passed on to the kernel: its number and its name.
 const KNOWN: [(c_int, &str); 27] = [
     (0, "MADV_NORMAL"),
     (1, "MADV_RANDOM"),
@@ -129,7 +131,7 @@ const KNOWN: [(c_int, &str); 27] = [
     (103, "MADV_GUARD_REMOVE"),
 ];
 
-/// Returns whether advice loses content, in a map with this access.
+/// Returns whether the advice loses content of a map with this access.
 fn loses(advice: c_int, access: Access) -> bool {
     const DONT_NEED: [c_int; 2] = [Discard::DontNeed as c_int, Discard::DontNeedLocked as c_int];
     const ALWAYS: [c_int; 4] = [
@@ -162,8 +164,8 @@ impl Map {
         self.give_advice(range, advice as c_int, false)
     }
 
-    /// Loses the content of every page that lies entirely within the range, madvise(2). A last page
-    /// that the map does not fill is left alone.
+    /// Discards the content of every page that lies entirely within the range, madvise(2). A last
+    /// page that the map does not fill is left alone.
     ///
     /// ```
     /// use bytefd::{Discard, MapOptions};
@@ -196,13 +198,13 @@ impl Map {
     ///
     /// # Safety
     /// No code relies on the content. With [`Discard::Remove`] every other map of the same file
-    /// loses it too, also a map behind a slice. After [`Discard::GuardInstall`] and
-    /// [`Discard::HardwarePoison`] nothing accesses the pages.
+    /// loses it too, including maps from which a slice was taken. After [`Discard::GuardInstall`]
+    /// and [`Discard::HardwarePoison`] nothing accesses the pages.
     pub unsafe fn discard(&mut self, range: impl RangeBounds<usize>, how: Discard) -> Result<()> {
         self.give_advice(range, how as c_int, true)
     }
 
-    /// Gives any advice that the kernel knows. `may_lose` allows advice that loses content.
+    /// Gives advice that [`KNOWN`] lists. `may_lose` allows advice that loses content.
     pub(crate) fn give_advice(
         &self,
         range: impl RangeBounds<usize>,
@@ -218,7 +220,7 @@ impl Map {
         };
         let loses = loses(advice, self.access());
         if loses && !may_lose {
-            let message = format!("{name} loses content, which must be asked for");
+            let message = format!("{name} loses content; use discard, or BYTEFD_LOSE_CONTENT in C");
             return Err(Error::new("madvise", libc::EINVAL, message));
         }
         let Some((mapping, bytes)) = self.part(range)? else { return Ok(()) };

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::map::Map;
 use super::options::Access;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Errno, Error, Result};
 use crate::sys::guard::Guard;
 use crate::sys::{self, copy, source};
 
@@ -56,12 +56,12 @@ impl Map {
         if count < buf.len() { Err(lost("read", offset + count)) } else { Ok(()) }
     }
 
-    /// Copies `length` bytes from `offset` on, all of them in the map, to memory that need not be
-    /// valid. `EFAULT` if it is not.
+    /// Copies `length` bytes from `offset` on to `to`, which need not be valid memory; `EFAULT` if
+    /// it is not. All of the bytes must be in the map.
     ///
     /// # Safety
     /// No other code uses the valid part of the `length` bytes at `to`. With a guarded map all of
-    /// it must be mapped.
+    /// these bytes must be mapped.
     pub(crate) unsafe fn read_to(
         &self,
         to: *mut u8,
@@ -100,12 +100,12 @@ impl Map {
         unsafe { self.write_from(buf.as_ptr(), buf.len(), offset) }
     }
 
-    /// Copies like [`Map::write_at`], from memory that need not be valid. `EFAULT` if it is not;
-    /// part of it may have been copied then.
+    /// Copies like [`Map::write_at`], from memory that need not be valid. If it is not, the error
+    /// is `EFAULT`, and some of the bytes may have been copied.
     ///
     /// # Safety
     /// No other code changes the valid part of the `length` bytes at `from`. With a guarded map all
-    /// of it must be mapped.
+    /// of these bytes must be mapped.
     pub(crate) unsafe fn write_from(
         &self,
         from: *const u8,
@@ -130,13 +130,14 @@ impl Map {
         self.count_of("write", bytes, kept)
     }
 
-    /// Returns whether a copy without the kernel raises no signal.
+    /// Returns whether the guard ends copies that the process makes itself. They then raise no
+    /// signal. Otherwise the kernel must copy.
     pub(super) fn is_copy_guarded(&self) -> bool {
         self.guard.as_ref().is_some_and(Guard::ends_copies)
     }
 
-    /// Returns the number of these bytes before the first page that the guard has replaced. Without
-    /// a guard the number is unknown, so it is all of them.
+    /// Returns how many of these bytes lie before the first page that the guard has replaced and
+    /// before the end of the file. Without a guard the number is unknown, and all of them count.
     fn kept(&self, bytes: &Range<usize>) -> usize {
         let Some(guard) = &self.guard else { return bytes.len() };
         let in_mapping = self.head + bytes.start..self.head + bytes.end;
@@ -152,9 +153,10 @@ impl Map {
         bytes: Range<usize>,
         copied: sys::Result<usize>,
     ) -> Result<usize> {
-        let copied = copied.context(op, || {
-            format!("bytes {}..{}, and the caller's buffer", bytes.start, bytes.end)
-        })?;
+        let is_buffer = copied == Err(Errno(libc::EFAULT));
+        let problem = if is_buffer { ": the caller's buffer is not accessible" } else { "" };
+        let copied =
+            copied.context(op, || format!("bytes {}..{}{problem}", bytes.start, bytes.end))?;
         // The file may have become shorter meanwhile.
         match self.kept(&(bytes.start..bytes.start + copied)) {
             0 => Err(lost(op, bytes.start)),
@@ -164,9 +166,10 @@ impl Map {
 }
 
 fn lost(op: &'static str, at: usize) -> Error {
+    let storage = if op == "write" { "is full or fails" } else { "fails" };
     let message = format!(
-        "byte {at} does not exist: the file is shorter by now, its storage fails, or the page is \
-         protected"
+        "byte {at} is not accessible: the file is shorter now, its storage {storage}, or the page \
+         is protected"
     );
     Error::new(op, libc::EIO, message)
 }

@@ -24,11 +24,11 @@ pub(super) struct File<'a> {
     pub created: Option<Created>,
 }
 
-/// The descriptor, by its owner.
+/// The descriptor of a file, and whether the map owns it.
 pub(super) enum Descriptor<'a> {
     Own(OwnedFd),
-    /// The caller's descriptor. It is only read through, so no duplicate is made. Closing one would
-    /// end the record locks of this process, fcntl(2).
+    /// The caller's descriptor. It is used only during the call, so no duplicate is made. Closing a
+    /// duplicate would end the record locks of this process, fcntl(2).
     Lent(BorrowedFd<'a>),
 }
 
@@ -45,7 +45,7 @@ impl AsFd for Descriptor<'_> {
 pub(super) struct Created {
     /// `None` if the file is to stay.
     path: Option<CString>,
-    /// `None` until fstat(2) has answered. The name referred to this file a moment ago.
+    /// `None` until fstat(2) has returned it. Until then the path is taken to lead to this file.
     identity: Option<Identity>,
 }
 
@@ -53,7 +53,7 @@ impl<'a> File<'a> {
     /// Opens a regular file, or creates it if the options say so.
     pub fn open(path: &'a Path, options: &MapOptions) -> Result<File<'a>> {
         let c_path = CString::new(path.as_os_str().as_bytes()).map_err(|_| {
-            Error::new("path", libc::EINVAL, format_args!("{path:?} holds a NUL byte"))
+            Error::new("path", libc::EINVAL, format_args!("{path:?} has a NUL byte"))
         })?;
         let (fd, is_new) = open(&c_path, path, options)?;
         let mut created = is_new.then(|| Created { path: Some(c_path), identity: None });
@@ -64,12 +64,12 @@ impl<'a> File<'a> {
         if let Some(created) = &mut created {
             created.identity = Some(stat.identity);
         }
-        let fd = file::above_standard_streams(fd).context("fcntl F_DUPFD", || name)?;
+        let fd = file::above_standard_streams(fd).context("fcntl F_DUPFD_CLOEXEC", || name)?;
         let page = page_of(&stat, fd.as_fd());
         Ok(File { name, fd: Descriptor::Own(fd), size: stat.size, page, created })
     }
 
-    /// Takes the file behind a descriptor, which stays the caller's.
+    /// Takes the file behind a descriptor, which the caller keeps.
     pub fn behind(fd: BorrowedFd<'a>, options: &MapOptions) -> Result<File<'a>> {
         let name = Name::Descriptor(fd.as_raw_fd());
         let stat = file::fstat(fd).context("fstat", || name)?;
@@ -77,7 +77,7 @@ impl<'a> File<'a> {
         let page = page_of(&stat, fd);
         let is_kept = options.access == Some(Access::Write) || options.guard;
         let fd = if is_kept {
-            Descriptor::Own(file::duplicate(fd).context("fcntl F_DUPFD", || name)?)
+            Descriptor::Own(file::duplicate(fd).context("fcntl F_DUPFD_CLOEXEC", || name)?)
         } else {
             Descriptor::Lent(fd)
         };
@@ -90,7 +90,7 @@ impl<'a> File<'a> {
 }
 
 impl Created {
-    /// Keeps the file: everything went well.
+    /// Keeps the file.
     pub fn keep(mut self) {
         self.path = None;
     }
@@ -99,7 +99,7 @@ impl Created {
 impl Drop for Created {
     fn drop(&mut self) {
         let Some(path) = &self.path else { return };
-        // The name may refer to another file by now, which must stay.
+        // The name may refer to another file now, which must not be removed.
         if self
             .identity
             .is_none_or(|identity| file::stat(path).is_ok_and(|stat| stat.identity == identity))
@@ -126,8 +126,8 @@ fn open(c_path: &CString, path: &Path, options: &MapOptions) -> Result<(OwnedFd,
                 }
             }
         }
-        // Another process has removed the file since, and may have made it again. A symbolic link
-        // that leads nowhere stays.
+        // If the file existed and is missing now, another process has removed it, and the next try
+        // can create it. A dangling symbolic link exists and is missing in every try.
         let is_gone = || {
             let is_link = || file::lstat(c_path).is_ok_and(|stat| stat.is_symbolic_link());
             options.create && tries < 100 && !is_link()
@@ -156,7 +156,7 @@ fn open_and_wait(c_path: &CString, access: libc::c_int, path: &Path) -> Result<O
 }
 
 fn page_of(stat: &Stat, fd: BorrowedFd<'_>) -> usize {
-    // On other file systems the block size is usually that of a page, so they are not asked.
+    // On other file systems the block size is usually the page size, which saves fstatfs(2).
     let is_of_huge_pages = stat.block > sys::page_size() as u64 && file::is_on_hugetlbfs(fd);
     if is_of_huge_pages { stat.block as usize } else { sys::page_size() }
 }
@@ -166,6 +166,6 @@ fn check_kind(stat: &Stat, name: Name<'_>) -> Result<()> {
         return Ok(());
     }
     let errno = if stat.mode & libc::S_IFMT == libc::S_IFDIR { libc::EISDIR } else { libc::ENODEV };
-    let message = format!("{name} is {}; only regular files can be mapped", stat.kind());
+    let message = format!("{name} is {}, not a regular file", stat.kind());
     Err(Error::new("file type", errno, message))
 }

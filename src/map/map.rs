@@ -12,8 +12,8 @@ use crate::sys::file;
 use crate::sys::guard::Guard;
 use crate::sys::mapping::Mapping;
 
-/// Bytes of a file, or memory without one; unmapped on drop. May be used from several threads at
-/// once.
+/// Maps a file, a memory file without a name, anonymous memory or a System V segment. The map is
+/// unmapped on drop. Several threads may use it at once.
 ///
 /// There is no safe slice of the bytes. Every process that can write the file can change them, and
 /// a process that truncates it makes access to them raise SIGBUS.
@@ -39,18 +39,19 @@ pub struct Map {
     pub(super) head: usize,
     pub(super) mapping: Mapping,
     pub(super) backing: Backing,
-    /// The options of the caller; pages that are added get the same treatment.
+    /// The options of the caller. They apply to pages that are added later, too.
     pub(super) options: MapOptions,
 }
 
-/// What lies behind a map, if it is kept.
+/// The file or memory behind a map, with its descriptor if the map keeps one.
 #[derive(Debug)]
 pub(super) enum Backing {
-    /// A file that the map does not change, or memory that was sealed. Its descriptor is not kept.
+    /// A file that the map does not change, memory that was sealed, or a System V segment. No
+    /// descriptor is kept.
     None,
     /// A file.
     File(OwnedFd),
-    /// A file that the map does not change. Its descriptor serves to read the length.
+    /// A file that the map does not change. The descriptor is kept to read the file's length.
     Watched(OwnedFd),
     /// A memory file without a name.
     Shared(OwnedFd),
@@ -169,8 +170,8 @@ impl Map {
     ///
     /// [`MapOptions::guard`] does not help: a lost page becomes zeros, which changes the bytes.
     pub unsafe fn as_slice(&self) -> &[u8] {
-        // SAFETY: the range is mapped readable; the caller guarantees that the bytes do not change
-        // or go.
+        // SAFETY: the range is mapped readable; the caller guarantees that the bytes neither change
+        // nor disappear.
         unsafe { std::slice::from_raw_parts(self.data.as_ptr(), self.length) }
     }
 
@@ -196,8 +197,8 @@ impl Map {
         Some(unsafe { std::slice::from_raw_parts_mut(self.data.as_ptr(), self.length) })
     }
 
-    /// Returns a word of the map that processes and threads can change at the same time, also for
-    /// [`share::futex_wait`](crate::share::futex_wait()).
+    /// Returns the 32-bit word at `offset` as an atomic, which processes and threads can change at
+    /// the same time. [`share::futex_wait`](crate::share::futex_wait()) waits for such a word.
     ///
     /// Access to the word raises SIGBUS if its page is lost, and SIGSEGV if the page is protected.
     ///
@@ -223,8 +224,8 @@ impl Map {
         Ok(unsafe { AtomicU32::from_ptr(word.as_ptr()) })
     }
 
-    /// Loads a word that others may change at the same time, with the ordering
-    /// [`Acquire`](std::sync::atomic::Ordering::Acquire). Works for every map.
+    /// Loads the 32-bit word at `offset`, which others may change at the same time, with the
+    /// ordering [`Acquire`](std::sync::atomic::Ordering::Acquire). Works for every map.
     ///
     /// Raises SIGBUS if the page of the word is lost, and SIGSEGV if the page is protected.
     ///
@@ -254,7 +255,7 @@ impl Map {
         Err(Error::new(
             "word",
             libc::EINVAL,
-            format_args!("the word at offset {offset} is not at a multiple of 4 bytes"),
+            format_args!("the address of offset {offset} is not a multiple of 4"),
         ))
     }
 
@@ -275,10 +276,10 @@ impl Map {
     }
 
     /// Returns the descriptor of the file behind the map, which is open for reading and writing.
-    /// Maps with [`Access::Write`] have one, and shared memory has one until it is sealed. `None`
-    /// for every other map.
+    /// Maps of files with [`Access::Write`] have one, and shared memory has one until it is sealed.
+    /// `None` for every other map, also of a System V segment.
     ///
-    /// A process that is given the descriptor, by inheritance or through a socket, has the memory.
+    /// A process that gets the descriptor, by inheritance or through a socket, can map the memory.
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().memory(5)?;
@@ -306,7 +307,10 @@ impl Map {
     /// - The errors of fstat(2).
     pub fn file_size(&self) -> Result<u64> {
         let (Backing::File(fd) | Backing::Shared(fd) | Backing::Watched(fd)) = &self.backing else {
-            return Err(no_descriptor());
+            let message = "the map has no descriptor to read the file size from; only maps of \
+                           files for writing, guarded maps of files, and shared memory that is \
+                           not sealed have one";
+            return Err(Error::new("descriptor", libc::EBADF, message));
         };
         file::fstat(fd.as_fd()).map(|stat| stat.size).context("fstat", || Name::Kept)
     }
@@ -314,7 +318,11 @@ impl Map {
     /// Returns [`Map::file`], or an error if there is none.
     #[cfg(feature = "capi")]
     pub(crate) fn descriptor(&self) -> Result<BorrowedFd<'_>> {
-        self.file().ok_or_else(no_descriptor)
+        self.file().ok_or_else(|| {
+            let message = "the map lends no descriptor; only maps of files for writing, and \
+                           shared memory that is not sealed, lend one";
+            Error::new("descriptor", libc::EBADF, message)
+        })
     }
 
     /// Fails if a page of a guarded map was lost and replaced by zeros. Always `Ok` without
@@ -359,8 +367,8 @@ impl Map {
     /// Returns a range that lies in the map and has no unmapped bytes.
     pub(super) fn checked_span(&self, offset: usize, length: usize) -> Result<Range<usize>> {
         let Some(end) = offset.checked_add(length) else {
-            let message =
-                format!("asked for {length} bytes from {offset} of a map of {} bytes", self.length);
+            let (end, size) = (offset as u128 + length as u128, self.length);
+            let message = format!("asked for bytes {offset}..{end} of a map of {size} bytes");
             return Err(Error::new("range", libc::EINVAL, message));
         };
         self.part(offset..end)?;
@@ -387,10 +395,4 @@ impl Map {
         }
         Ok(start..end)
     }
-}
-
-fn no_descriptor() -> Error {
-    let message = "the map keeps no descriptor; maps for writing and guarded maps do, and shared \
-                   memory until it is sealed";
-    Error::new("descriptor", libc::EBADF, message)
 }

@@ -1,4 +1,4 @@
-//! Shows a file or memory as bytes.
+//! Maps files and memory as bytes.
 //!
 //! `options`, `source` and `file` make a map. The path is examined before it is opened, so that a
 //! FIFO or device is never touched. The file is created or grown if the options say so, then
@@ -6,16 +6,16 @@
 //! read the file's length. The others close it. Memory has a memory file behind it, or nothing if
 //! it is private.
 //!
-//! Maps for reading are private mappings. Nothing can be stored, changes of the file show, and no
-//! reading peer prevents a file from being sealed.
+//! Maps for reading are private mappings. They forbid stores and show changes of the file. A
+//! process that maps a file for reading does not prevent the file from being sealed.
 //!
 //! `map` is the map itself. `copies`, `range`, `advice`, `resize` and `seal` have its operations.
 //! Every operation takes a range of bytes, checks it, and widens it to the pages that hold it. An
 //! operation that loses content narrows the range to the pages that lie entirely within it.
 //!
-//! `sealed` is bytes that no process can change. It is a slice because nothing can change or shrink
-//! its file. `writer` is an `io::Write` whose content becomes a descriptor, and `adopt` makes a
-//! buffer its own file.
+//! A `Sealed` contains bytes that no process can change. It dereferences to a slice, because its
+//! file can neither change nor shrink. A `MapWriter` is an `io::Write` whose content becomes a
+//! sealed file, and `adopt` turns a buffer into a file.
 
 mod adopt;
 mod advice;

@@ -60,7 +60,7 @@ pub struct MapOptions {
     pub(super) huge_pages: bool,
     pub(super) guard: bool,
     pub(super) reserve: usize,
-    /// Whether reading uses a shared mapping. This is no option of the caller.
+    /// Whether reading uses a shared mapping. The caller cannot set this.
     pub(super) reads_shared: bool,
 }
 
@@ -119,8 +119,8 @@ impl MapOptions {
         self
     }
 
-    /// Reading, shared writing or private writing. The default is reading; for memory, which is
-    /// always written, shared writing.
+    /// Selects the access. The default is [`Access::Read`] for a file and [`Access::Write`] for
+    /// memory.
     ///
     /// ```
     /// use bytefd::{Access, MapOptions};
@@ -146,7 +146,7 @@ impl MapOptions {
         self
     }
 
-    /// Creates the file if it does not exist. For [`Access::Write`].
+    /// Creates the file if it does not exist. Only for [`Access::Write`]; otherwise `EINVAL`.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
@@ -239,7 +239,8 @@ impl MapOptions {
         self
     }
 
-    /// Shows zeros to children made by fork(2), MADV_WIPEONFORK (Linux 4.14). For private memory.
+    /// Shows zeros to children made by fork(2), MADV_WIPEONFORK (Linux 4.14). Only for anonymous
+    /// memory; otherwise `EINVAL`.
     ///
     /// ```
     /// use bytefd::{Access, MapOptions};
@@ -251,10 +252,10 @@ impl MapOptions {
         self
     }
 
-    /// Uses huge pages that the administrator has reserved (vm.nr_hugepages), hugetlbfs. For
-    /// memory. The length must be a multiple of their size. The call fails with `ENOMEM` if not
-    /// enough of them are free. (Huge pages that are not reserved do not need this option: with
-    /// [`MapOptions::populate`], memory gets them where they pay.)
+    /// Uses huge pages that the administrator has reserved (vm.nr_hugepages), hugetlbfs. Only for
+    /// memory; otherwise `EINVAL`. The length must be a multiple of their size. The call fails with
+    /// `ENOMEM` if not enough of them are free. (Huge pages that are not reserved do not need this
+    /// option: with [`MapOptions::populate`], memory gets them where they pay.)
     ///
     /// ```
     /// let error = bytefd::MapOptions::new().huge_pages(true).memory(1000).unwrap_err();
@@ -265,9 +266,9 @@ impl MapOptions {
         self
     }
 
-    /// Survives the loss of pages. A page is lost if another process makes the file shorter, or if
-    /// the storage behind the file fails. Access to a lost page then finds zeros instead of raising
-    /// SIGBUS, and [`Map::check`](crate::Map::check) fails from then on.
+    /// Keeps the process alive when pages of the map are lost. A page is lost if any process makes
+    /// the file shorter, or if the storage behind the file fails. Access to a lost page then finds
+    /// zeros instead of raising SIGBUS, and [`Map::check`](crate::Map::check) fails from then on.
     ///
     /// - A lost page is replaced by zeros, and stays zero even if the file grows again. The first
     ///   access past the end of the file replaces 1 page, the next one an aligned run of 2 pages,
@@ -275,14 +276,14 @@ impl MapOptions {
     ///   replacement may need a mapping of its own (vm.max_map_count). If no mapping is left,
     ///   SIGBUS is raised.
     /// - The handler for SIGBUS serves the whole process. Each new guarded map installs the handler
-    ///   in front of the program's own, unless it is in front already. The call fails with `EBUSY`
-    ///   if other threads replace the handler again each time.
+    ///   in front of the program's own, unless it is in front already. Opening the map fails with
+    ///   `EBUSY` if other threads replace the handler again each time.
     /// - Every other fault is passed to the handler that was installed before, which must stay
     ///   loaded. A handler that the program installs later must pass on the faults that are not its
     ///   own. Otherwise maps are not guarded until the next guarded map is made.
-    /// - The object that contains the handler stays loaded from the first guarded map on.
-    ///   dlclose(3) does not unload it, even if it is a plugin. The call fails with `ELIBACC` if
-    ///   the dynamic linker refuses that.
+    /// - The program or shared library that contains the handler stays loaded from the first
+    ///   guarded map on. dlclose(3) does not unload it, even if it is a plugin. Opening the map
+    ///   fails with `ELIBACC` if the dynamic linker refuses that.
     /// - Threads that block SIGBUS are not protected. System calls that are given lost pages fail
     ///   with `EFAULT`, and the pages stay lost.
     ///
@@ -330,33 +331,33 @@ impl MapOptions {
 
     pub(super) fn check(&self) -> Result<()> {
         let (offset, file_size) = (self.offset, self.file_size);
-        let problem = if !self.is_for_writing() && self.create {
-            "create needs write access"
+        let problem: String = if !self.is_for_writing() && self.create {
+            "create needs write access".into()
         } else if !self.is_for_writing() && self.file_size > 0 {
-            "growing a file needs write access"
+            "file_size needs write access".into()
         } else if !self.is_for_writing() && self.reserve > 0 {
-            "keeping address space for growing needs write access"
+            "reserve needs write access".into()
         } else if self.wipe_on_fork {
-            "wipe_on_fork is for private memory"
+            "wipe_on_fork is for private memory".into()
         } else if self.huge_pages {
-            "huge_pages is for memory"
+            "huge_pages is for memory".into()
         } else if self.mode & !0o777 != 0 {
-            "the mode has bits other than the nine permission bits"
+            format!("mode {:04o} has bits other than the nine permission bits", self.mode)
         } else if self.reserve > isize::MAX as usize {
-            "the address space to keep is above what there is"
+            format!("reserve {} exceeds the maximum {}", self.reserve, isize::MAX)
         } else if self.end.is_some_and(|end| end < offset) {
-            "the range ends before it begins"
+            "the range ends before it begins".into()
         } else if self.end.unwrap_or(offset) > i64::MAX as u64 {
-            "the range is past what a file can have"
+            format!("the range ends past the maximum file size {}", i64::MAX)
         } else if file_size > i64::MAX as u64 {
-            "the file size is above what a file can have"
+            format!("file_size {file_size} exceeds the maximum {}", i64::MAX)
         } else {
             return Ok(());
         };
-        Err(self.refused(problem))
+        Err(self.refused(&problem))
     }
 
-    /// Checks the options for a file that is open already.
+    /// Checks the options for a file that the caller has opened.
     pub(super) fn check_open(&self) -> Result<()> {
         if self.create || self.mode != 0 {
             return Err(self.refused("create and mode are for a file that is opened by its path"));
@@ -366,16 +367,18 @@ impl MapOptions {
 
     /// Checks the options for memory.
     pub(super) fn check_memory(&self, length: usize) -> Result<()> {
-        let problem = if self.access == Some(Access::Read) {
-            "access is for reading only, so that the memory would stay zeros"
+        let problem: String = if self.access == Some(Access::Read) {
+            "access is for reading only, but new memory contains only zeros".into()
         } else if self.offset != 0 || self.end.is_some() || self.file_size != 0 {
-            "memory has its length, and neither a range nor a file's size"
+            "range and file_size are for files".into()
         } else if self.create || self.mode != 0 || self.beyond_eof {
-            "create, mode and beyond_eof are for files"
+            "create, mode and beyond_eof are for files".into()
         } else if self.wipe_on_fork && self.access != Some(Access::Private) {
-            "wipe_on_fork is for private memory"
-        } else if length > isize::MAX as usize || self.reserve > isize::MAX as usize {
-            "more than one map can have"
+            "wipe_on_fork is for private memory".into()
+        } else if length > isize::MAX as usize {
+            format!("length {length} exceeds the maximum {}", isize::MAX)
+        } else if self.reserve > isize::MAX as usize {
+            format!("reserve {} exceeds the maximum {}", self.reserve, isize::MAX)
         } else {
             return Ok(());
         };
@@ -406,16 +409,13 @@ impl MapOptions {
                 format!("asked for bytes {} of a file of {size} bytes: {name}", self.range_asked());
             return Err(Error::new("range", libc::ENXIO, message));
         }
-        usize::try_from(end - self.offset)
-            .ok()
-            .filter(|length| *length <= isize::MAX as usize)
-            .ok_or_else(|| {
-                Error::new(
-                    "range",
-                    libc::EFBIG,
-                    format_args!("{size} bytes are more than one map can have"),
-                )
-            })
+        let length = end - self.offset;
+        usize::try_from(length).ok().filter(|length| *length <= isize::MAX as usize).ok_or_else(
+            || {
+                let message = format!("length {length} exceeds the maximum {}", isize::MAX);
+                Error::new("range", libc::EFBIG, message)
+            },
+        )
     }
 
     pub(super) fn mmap_options(&self) -> MmapOptions {

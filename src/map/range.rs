@@ -74,8 +74,8 @@ impl Map {
     /// ```
     ///
     /// # Errors
-    /// - `EINVAL` if the range is not in the map, or the map is private: its stores never reach the
-    ///   file.
+    /// - `EINVAL` if the range is not in the map, or the map has [`Access::Private`]: its stores
+    ///   never reach the file.
     /// - `EIO` if writing failed, or a guarded map has lost pages.
     /// - `EBUSY` if locked pages are to be invalidated.
     pub fn flush(&self, range: impl RangeBounds<usize>, how: Flush) -> Result<()> {
@@ -182,9 +182,9 @@ impl Map {
             Protection::ReadWriteExecute => read | write | execute,
         };
         let problem = if wanted & write != 0 && self.access() == Access::Read {
-            "writing, and the map is for reading only"
+            "asked for write access, but the map is for reading only"
         } else if wanted & execute != 0 && !self.options.execute {
-            "executing, and the map was not made for that"
+            "asked for execute access, but the map was made without execute"
         } else {
             let Some((mapping, bytes)) = part else { return Ok(()) };
             let asked = || format!("{protection:?} for bytes {}..{}", bytes.start, bytes.end);
@@ -193,7 +193,7 @@ impl Map {
             }
             return mapping.protect(bytes.clone(), wanted).context("mprotect", asked);
         };
-        Err(Error::new("protection", libc::EACCES, format_args!("asked for {problem}")))
+        Err(Error::new("protection", libc::EACCES, problem))
     }
 
     /// Reads the pages of the range in before it returns, so that reading them later waits for
@@ -214,8 +214,8 @@ impl Map {
             return Err(Errno(libc::EIO)).context("prefetch", asked);
         }
         match mapping.advise(bytes.clone(), libc::MADV_POPULATE_READ) {
-            // Kernels before 5.14, and filters, refuse the advice. Then reading is started for all
-            // pages, and each page is examined.
+            // Kernels before 5.14, and seccomp filters, refuse the advice. Then the kernel is asked
+            // to start reading all pages, and each page is examined.
             Err(Errno(libc::EINVAL | libc::EPERM | libc::ENOSYS)) => {}
             Err(Errno(libc::EFAULT | libc::EHWPOISON)) => {
                 return Err(Errno(libc::EIO)).context("madvise", asked);
@@ -248,7 +248,7 @@ impl Map {
     /// ```
     ///
     /// # Errors
-    /// `EINVAL` for a range outside the map; munmap(2)'s own.
+    /// `EINVAL` for a range outside the map; other errors of munmap(2).
     pub fn unmap(&mut self, range: impl RangeBounds<usize>) -> Result<()> {
         let range = self.checked(range)?;
         if range.is_empty() {

@@ -38,7 +38,12 @@ impl Map {
     ///
     /// # Errors
     /// A failure changes nothing.
-    /// - `EINVAL` if the map is not for writing, or parts of it were unmapped.
+    /// - `EINVAL` if the map is of a file without [`Access::Write`](crate::Access::Write), or of a
+    ///   System V segment, or was sealed.
+    /// - `EINVAL` if parts of it were unmapped.
+    /// - `EINVAL` if `length` is not one or more whole reserved huge pages, or they would have to
+    ///   move.
+    /// - `EIO` if a guarded map has lost pages and must grow.
     /// - `EINVAL` if `length` is more than a map or file can have.
     /// - `EFBIG`, `ENOSPC` if the file cannot grow.
     /// - `EPERM` if the file is sealed against it.
@@ -46,20 +51,22 @@ impl Map {
     /// - `EFAULT` if the map must move, and parts of it have another protection or advice than the
     ///   rest.
     pub fn resize(&mut self, length: usize) -> Result<()> {
-        let problem = if matches!(self.backing, Backing::None | Backing::Watched(_)) {
-            "its file is not the map's to change, because it was not mapped for writing, or was \
-             sealed"
+        let problem: String = if matches!(self.backing, Backing::None | Backing::Watched(_)) {
+            "the length of this map cannot change: it is a System V map, a map of a file for \
+             reading or private writing, or sealed memory"
+                .into()
         } else if self.mapping.has_holes() {
-            "parts of it were unmapped"
+            "parts of the map were unmapped".into()
         } else if length > isize::MAX as usize
             || self.options.offset.checked_add(length as u64).is_none()
         {
-            "that is more than one map can have"
+            format!("the length exceeds the maximum {}", isize::MAX)
         } else if self.is_of_huge_pages() && (length == 0 || !self.is_whole_pages(length)) {
-            "that is not one or more of its huge pages"
+            let page = self.mapping.page();
+            format!("the length is 0, or the end is not a multiple of the huge page size {page}")
         } else if self.is_of_huge_pages() && self.head + length > self.mapping.reserved() {
-            "huge pages cannot move, so they grow only within the address space that is kept for \
-             them"
+            let space = self.mapping.reserved();
+            format!("huge pages cannot move, and the map's address space has {space} bytes")
         } else if length < self.length {
             return self.shrink(length);
         } else if length > self.length {
@@ -98,11 +105,11 @@ impl Map {
     }
 
     fn grow(&mut self, length: usize) -> Result<()> {
-        // Pages that replaced lost ones belong to no file, so they cannot grow with the rest.
+        // Pages that have replaced lost pages belong to no file, so they cannot grow with the rest.
         self.check()?;
         let bytes = self.head + length;
         if let Some(guard) = &mut self.guard {
-            guard.make_room(bytes).context("mmap", || "notes on the pages of a guarded map")?;
+            guard.make_room(bytes).context("mmap", || "memory for the guard's page states")?;
         }
         let start = self.options.offset - self.head as u64;
         let end = self.options.offset + length as u64;
@@ -189,7 +196,7 @@ impl MapOptions {
         let old = mapping.length();
         let asked = || format!("from {old} to {bytes} bytes");
         if bytes > mapping.reserved() {
-            // The kernel applies the treatment of the old pages to the new ones too.
+            // The kernel applies the settings of the old pages (mlock, madvise) to the new ones.
             return mapping.grow(bytes).context("mremap", asked);
         }
         mapping.extend(bytes, content, self.mmap_options_for(content)).context("mmap", asked)?;
@@ -203,9 +210,9 @@ impl MapOptions {
     }
 }
 
-/// Clears the last page behind the end of memory. Bytes that were stored there show in mappings,
-/// and would become content by growing.
+/// Clears the last page after the end of the memory. Bytes that were stored there show in mappings,
+/// and would become content when the memory grows.
 pub(super) fn clear_end(mapping: &Mapping, length: usize) -> Result<()> {
     copy::write_zeros(mapping, length..mapping.length())
-        .context("write", || "zeros behind the end, in its last page")
+        .context("write", || "zeros after the end of the memory, in its last page")
 }

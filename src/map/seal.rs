@@ -2,7 +2,7 @@
 //!
 //! The kernel seals a file against writing only if no process has it mapped for writing. So a
 //! private mapping of the memory takes the place of the shared one. A child that is forked
-//! meanwhile still has the memory mapped for writing, so sealing waits for it.
+//! meanwhile still has the memory mapped for writing, and sealing waits for the child.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
@@ -22,10 +22,10 @@ use crate::wrap::{before_sealing, reopen};
 pub(super) const PATIENCE: Duration = Duration::from_millis(100);
 
 impl Map {
-    /// Seals shared memory ([`MapOptions::memory`](crate::MapOptions::memory)) without copying. The
-    /// descriptor is as [`wrap`](crate::wrap()) returns it: exactly the map's length, offset 0,
-    /// mode 0400, close-on-exec. The bytes stay at the same address, for reading only, and can
-    /// never change.
+    /// Seals shared memory ([`MapOptions::memory`](crate::MapOptions::memory)) without copying.
+    /// Returns a [`Sealed`], whose descriptor is like that of [`wrap`](crate::wrap()): exactly the
+    /// map's length, offset 0, mode 0400, close-on-exec. The bytes stay at the same address, for
+    /// reading only, and can never change.
     ///
     /// The call waits while another process maps the memory for writing, or while the kernel uses
     /// pages of it (io_uring registered buffers, direct I/O). A child that another thread forks at
@@ -41,19 +41,20 @@ impl Map {
     /// ```
     ///
     /// # Errors
-    /// The error has the map, as it was: [`SealError::into_inner`].
+    /// The error returns the map with its bytes ([`SealError::into_inner`]), without the
+    /// protections of [`Map::protect`]. The map is read-only then if [`Map::share`] was called
+    /// before, and after `EIO` if the memory became shorter during this call.
     /// - `EINVAL` if the map is not shared memory, or parts of it were unmapped.
-    /// - `ETIMEDOUT` if the time has passed before the wait has ended.
-    /// - `EPERM` if another process has sealed the memory against seals.
+    /// - `ETIMEDOUT` if the memory is still in use after 100 ms.
+    /// - `EPERM` if another process has added F_SEAL_SEAL to the memory.
     /// - `EPERM` or `EACCES` if this process created the memory as another user.
-    /// - `EIO` if another process made the memory shorter. If that happened during this call, the
-    ///   map is for reading only.
+    /// - `EIO` if another process made the memory shorter.
     pub fn seal(self) -> std::result::Result<Sealed, SealError<Map>> {
         self.seal_timeout(Some(PATIENCE))
     }
 
-    /// [`Map::seal`] that waits at most `timeout`; `None` sets no limit, zero does not wait. With
-    /// `None` the call never returns if another process never unmaps the memory.
+    /// Seals as [`Map::seal`] does, but waits at most `timeout`; `None` sets no limit, zero does
+    /// not wait. With `None` the call never returns if another process never unmaps the memory.
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().memory(5)?;
@@ -75,8 +76,8 @@ impl Map {
 
     /// Seals like [`Map::seal_timeout`], and keeps the map for reading.
     ///
-    /// Another thread that reads the map meanwhile sees the same bytes throughout; one that stores
-    /// into it gets SIGSEGV. Protection of parts ([`Map::protect`]) ends, also on failure.
+    /// A thread that reads the map meanwhile sees the same bytes all the time. A thread that stores
+    /// into the map gets SIGSEGV. Protection that [`Map::protect`] has set ends, also on failure.
     pub(crate) fn seal_in_place(&mut self, timeout: Option<Duration>) -> Result<OwnedFd> {
         let Backing::Shared(fd) = &self.backing else {
             return Err(Error::new(
@@ -89,9 +90,9 @@ impl Map {
             return Err(Error::new("seal", libc::EINVAL, "parts of the map were unmapped"));
         }
         self.cut(fd)?;
-        // Seals stay, so everything else that can fail comes before.
+        // Seals cannot be removed, so every other step that can fail comes first.
         let own = before_sealing(fd.as_fd())?;
-        // The descriptor may have been passed to programs that this process executes.
+        // The caller may have cleared close-on-exec, to give the descriptor to other programs.
         sys::file::set_close_on_exec(fd.as_fd()).context("fcntl F_SETFD", || "the map's memory")?;
         let mode = self.prepare(fd)?;
         // The kernel refuses the seal while the file is mapped for writing. A private mapping does
@@ -119,8 +120,8 @@ impl Map {
     }
 
     /// Returns a read-only descriptor of shared memory
-    /// ([`MapOptions::memory`](crate::MapOptions::memory)) for others, while this map goes on
-    /// writing. They see every store.
+    /// ([`MapOptions::memory`](crate::MapOptions::memory)) for other processes. This map stays
+    /// writable, and they see every store.
     ///
     /// The memory gets mode 0400, and the seals F_SEAL_SHRINK, F_SEAL_GROW and F_SEAL_FUTURE_WRITE
     /// (Linux 5.1). It can then be written only through maps that exist already. [`Map::resize`]
@@ -139,7 +140,7 @@ impl Map {
     /// # Errors
     /// - `EINVAL` if the map is not shared memory, was sealed, or the kernel does not know
     ///   F_SEAL_FUTURE_WRITE.
-    /// - `EPERM` if another process has sealed it against seals.
+    /// - `EPERM` if another process has added F_SEAL_SEAL to it.
     /// - `EIO` if another process made it shorter.
     /// - `ENOENT` if /proc is not mounted; `EMFILE`, `ENFILE` without descriptors.
     pub fn share(&self) -> Result<OwnedFd> {
@@ -151,7 +152,7 @@ impl Map {
             ));
         };
         self.cut(fd)?;
-        // Seals stay, so everything else that can fail comes before.
+        // Seals cannot be removed, so every other step that can fail comes first.
         let shared = reopen(fd)?;
         let before = self.stat(fd)?.mode & 0o7777;
         let mode = self.sealed_mode();
@@ -175,20 +176,22 @@ impl Map {
             return Ok(());
         }
         let show = || mapping.show(0, mapping.length(), Content::File(fd.as_fd(), 0), options);
-        // Pages that were lost during this call may be lost again.
+        // A page that was lost during this call shows the file again, and can be lost again.
         let shown = if let Some(guard) = &self.guard { guard.renew(show) } else { show() };
         shown.context("mmap", || format!("{} bytes in place", self.length))?;
         self.options.treat(mapping, 0..self.length)
     }
 
-    /// Does everything except the seals. Returns the mode from before.
+    /// Prepares the file for sealing: resets its offset, sets its mode, and clears the bytes after
+    /// its end. Returns the mode that the file had before.
     fn prepare(&self, fd: &OwnedFd) -> Result<u32> {
         let stat = self.stat(fd)?;
         sys::file::rewind(fd.as_fd()).context("lseek", || "the map's memory")?;
         let mode = self.sealed_mode();
         sys::file::fchmod(fd.as_fd(), mode).context("fchmod", || format!("mode {mode:04o}"))?;
-        // Bytes that were stored behind the end show in mappings. (They stay in a protected page,
-        // where neither way of clearing is allowed.)
+        // Bytes that were stored after the end show in mappings. F_SEAL_FUTURE_WRITE, which `share`
+        // adds, forbids the hole; then zeros are written to the mapping. They fail if the last page
+        // is protected against writing, and the bytes stay.
         let length = self.length as u64;
         let rest = length.next_multiple_of(sys::page_size() as u64) - length;
         let punch = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
@@ -220,8 +223,8 @@ impl Map {
         self.check_sealed_size(fd)
     }
 
-    /// Checks the length after sealing, because another process could change it until then. If the
-    /// kernel does not tell the length, that is no reason to fail now.
+    /// Checks the length after sealing, because it could be changed until then. If the kernel does
+    /// not tell the length, the check passes, because the seals stay.
     fn check_sealed_size(&self, fd: &OwnedFd) -> Result<()> {
         let size = match sys::file::fstat(fd.as_fd()) {
             Ok(stat) => stat.size,
@@ -231,7 +234,7 @@ impl Map {
         if size == self.length as u64 { Ok(()) } else { Err(self.wrong(size)) }
     }
 
-    /// Cuts the file to the length of the map, if another process has made it longer.
+    /// Cuts the file to the length of the map, if the file is longer.
     fn cut(&self, fd: &OwnedFd) -> Result<()> {
         let length = self.length as u64;
         match self.size_of(fd)? {
@@ -253,8 +256,10 @@ impl Map {
     }
 
     fn wrong(&self, size: u64) -> Error {
-        let message =
-            format!("somebody has made the memory {size} bytes long, instead of {}", self.length);
+        let message = format!(
+            "the length of the memory was changed outside this map, from {} to {size} bytes",
+            self.length
+        );
         Error::new("seal", libc::EIO, message)
     }
 }

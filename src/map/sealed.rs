@@ -1,4 +1,4 @@
-//! Bytes that no process can change, and the error of making them.
+//! Bytes that no process can change, and the error of a seal that failed.
 
 use std::fmt;
 use std::io;
@@ -29,8 +29,8 @@ use crate::sys::file;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// It can own the bytes of whatever takes an `AsRef<[u8]> + Send + 'static`, such as
-/// `bytes::Bytes::from_owner`. Nothing writes to it:
+/// Code that takes an owner of bytes (`AsRef<[u8]> + Send + 'static`), such as
+/// `bytes::Bytes::from_owner`, accepts a `Sealed`. No code can write to it:
 ///
 /// ```compile_fail,E0594
 /// let mut sealed = bytefd::MapWriter::new()?.seal()?;
@@ -44,15 +44,15 @@ pub struct Sealed {
 
 enum Bytes {
     Map(Map),
-    /// Private memory that the file was made of. No code can change either.
+    /// The private memory of which the file was made. No code can change the memory or the file.
     Copied(Vec<u8>),
 }
 
-/// Largest content that is kept in private memory. Up to this size that costs less than to map the
-/// file.
+/// Maximum size of content that is kept in private memory. Up to this size that takes less time
+/// than mapping the file.
 const MOST_COPIED: usize = 16 << 10;
 
-/// The seals that are required: without them the bytes can change or go.
+/// The seals that are required: without them the bytes can change or disappear.
 const SEALS: i32 = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK;
 
 impl Sealed {
@@ -69,7 +69,8 @@ impl Sealed {
         Ok(Sealed { bytes: Bytes::Map(MapOptions::new().map_fd(&fd)?), fd })
     }
 
-    /// Takes a sealed file that was made of these bytes. Takes the bytes only if it keeps them.
+    /// Makes a `Sealed` of a sealed file that has these bytes. Takes `bytes` if they are few;
+    /// otherwise maps the file, and leaves `bytes` unchanged.
     pub(super) fn copied(bytes: &mut Vec<u8>, fd: OwnedFd) -> Result<Sealed> {
         if bytes.len() > MOST_COPIED {
             return Sealed::map(fd);
@@ -77,8 +78,8 @@ impl Sealed {
         Ok(Sealed { bytes: Bytes::Copied(std::mem::take(bytes)), fd })
     }
 
-    /// Takes the result of sealing: the map, which is read-only by now, and the descriptor of its
-    /// file.
+    /// Makes a `Sealed` of a map that was sealed, which is read-only now, and of the descriptor of
+    /// its file.
     pub(super) fn of(map: Map, fd: OwnedFd) -> Sealed {
         Sealed { bytes: Bytes::Map(map), fd }
     }
@@ -88,19 +89,18 @@ fn check_seals(fd: &OwnedFd) -> Result<()> {
     let number = fd.as_raw_fd();
     let found =
         file::seals(fd.as_fd()).context("fcntl F_GET_SEALS", || format!("descriptor {number}"))?;
-    if found & SEALS == SEALS {
-        return Ok(());
-    }
-    let message = format!(
-        "descriptor {number} has seals {found:#x}, not F_SEAL_WRITE ({:#x}) and F_SEAL_SHRINK \
-         ({:#x})",
-        libc::F_SEAL_WRITE,
-        libc::F_SEAL_SHRINK
-    );
+    let missing = match SEALS & !found {
+        0 => return Ok(()),
+        libc::F_SEAL_SHRINK => "F_SEAL_SHRINK",
+        libc::F_SEAL_WRITE => "F_SEAL_WRITE",
+        _ => "F_SEAL_SHRINK, F_SEAL_WRITE",
+    };
+    let has = if found == 0 { "not sealed".into() } else { format!("sealed with {found:#x} only") };
+    let message = format!("descriptor {number} is {has} (missing {missing})");
     Err(Error::new("seals", libc::EPERM, message))
 }
 
-/// Sealing failed: the error, and what was to be sealed, with its bytes.
+/// Describes a failed seal: the error, and what was to be sealed, with its bytes.
 ///
 /// ```
 /// let map = bytefd::MapOptions::new().open("/etc/passwd")?;
@@ -115,7 +115,7 @@ fn check_seals(fd: &OwnedFd) -> Result<()> {
 pub struct SealError<T: fmt::Debug> {
     #[source]
     error: Error,
-    // In a box, because a result carries it.
+    // In a box, so that a `Result` with this error stays small.
     inner: Box<T>,
 }
 
@@ -124,17 +124,39 @@ impl<T: fmt::Debug> SealError<T> {
         SealError { error, inner: Box::new(inner) }
     }
 
-    /// Why it failed.
+    /// Returns the error with which sealing failed.
+    ///
+    /// ```
+    /// let map = bytefd::MapOptions::new().map_fd(&bytefd::wrap(b"hello")?)?;
+    /// let failure = map.seal().unwrap_err();
+    /// assert_eq!(failure.error().errno(), libc::EINVAL);
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
     pub fn error(&self) -> &Error {
         &self.error
     }
 
-    /// What was to be sealed.
+    /// Returns what was to be sealed, with its content.
+    ///
+    /// ```
+    /// let map = bytefd::MapOptions::new().map_fd(&bytefd::wrap(b"hello")?)?;
+    /// let failure = map.seal().unwrap_err();
+    /// assert_eq!(failure.into_inner().len(), 5);
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
     pub fn into_inner(self) -> T {
         *self.inner
     }
 
-    /// Both.
+    /// Returns the error, and what was to be sealed.
+    ///
+    /// ```
+    /// let map = bytefd::MapOptions::new().map_fd(&bytefd::wrap(b"hello")?)?;
+    /// let failure = map.seal().unwrap_err();
+    /// let (error, map) = failure.into_parts();
+    /// assert_eq!((error.errno(), map.len()), (libc::EINVAL, 5));
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
     pub fn into_parts(self) -> (Error, T) {
         (self.error, *self.inner)
     }

@@ -24,7 +24,8 @@ impl MapOptions {
     ///
     /// Warning: the call opens the file, and closes that descriptor when it returns or when the map
     /// is closed. The kernel then drops all POSIX record locks of this process on the file,
-    /// fcntl(2). Use [`MapOptions::map_fd`] for a file with such locks.
+    /// fcntl(2). For a file with such locks, use [`MapOptions::map_fd`] without [`Access::Write`]
+    /// and without [`MapOptions::guard`].
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().open("/etc/passwd")?;
@@ -38,7 +39,7 @@ impl MapOptions {
     /// - `EISDIR` if the path is that of a directory.
     /// - `ENODEV` if it is anything else that is not a regular file, or a file whose content cannot
     ///   be mapped (/proc, /sys).
-    /// - `EFBIG`, `ENOSPC` if the file cannot grow.
+    /// - `EFBIG`, `ENOSPC` if the file cannot grow; `EFBIG` also if it is larger than a map can be.
     /// - `EINVAL` if options contradict each other.
     /// - Other errors of open(2) and mmap(2).
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Map> {
@@ -71,11 +72,11 @@ impl MapOptions {
         self.map_file(File::behind(fd.as_fd(), self)?)
     }
 
-    /// Maps `length` bytes of memory without a file, zeros at first, for reading and writing.
+    /// Maps `length` bytes of new memory, zero-filled, for reading and writing.
     ///
-    /// By default the memory is shared ([`Access::Write`]): it belongs to a memory file, whose
-    /// descriptor ([`Map::file`]) can be given to other processes. [`Map::seal`] seals that file.
-    /// With [`Access::Private`] the memory is private, like that of malloc(3).
+    /// By default the memory is shared ([`Access::Write`]): it belongs to a memory file without a
+    /// name, whose descriptor ([`Map::file`]) can be given to other processes. [`Map::seal`] seals
+    /// that file. With [`Access::Private`] it is anonymous memory, like that of malloc(3).
     ///
     /// With [`MapOptions::populate`] the kernel provides all memory before the call returns, in
     /// huge pages where they pay. Otherwise it provides each page on first access.
@@ -88,8 +89,9 @@ impl MapOptions {
     /// ```
     ///
     /// # Errors
-    /// - `EINVAL` for [`Access::Read`], options that are for files, or a length that is not a
-    ///   multiple of a reserved huge page's.
+    /// - `EINVAL` for [`Access::Read`], and for options that are for files.
+    /// - `EINVAL` if `length` is 0 or not a multiple of the huge page size, with
+    ///   [`MapOptions::huge_pages`].
     /// - `ENOMEM` if memory, address space or reserved huge pages run out.
     /// - `EFBIG` if shared memory exceeds RLIMIT_FSIZE.
     /// - The errors of memfd_create(2).
@@ -103,9 +105,8 @@ impl MapOptions {
             page = sys::file::fstat(huge.as_fd()).context("fstat", || "a file of huge pages")?.block
                 as usize;
             if length == 0 || length % page != 0 {
-                let message = format!(
-                    "asked for {length} bytes in huge pages of {page} bytes each, one or more"
-                );
+                let message =
+                    format!("length {length} is 0 or not a multiple of the huge page size {page}");
                 return Err(Error::new("length", libc::EINVAL, message));
             }
         }
@@ -137,8 +138,8 @@ impl MapOptions {
         let size = file.size.max(self.file_size);
         let length = self.length_in(size, file.name)?;
         if length == 0 || size > file.size {
-            // Before the file is changed, and if there is nothing to map, one byte is mapped on
-            // trial. Files of /proc and /sys report 0 bytes although they have content. An empty
+            // One byte is mapped on trial before the file is changed, and if there is nothing to
+            // map. Files of /proc and /sys report 0 bytes although they have content, so an empty
             // map of them would be wrong.
             let (access, execute, reads_shared) =
                 (self.access, self.execute, file.is_of_huge_pages());
@@ -149,8 +150,8 @@ impl MapOptions {
         }
         if size > file.size && size % file.page as u64 != 0 && file.is_of_huge_pages() {
             let message = format!(
-                "asked for a file of {size} bytes; {} has pages of {} bytes each",
-                file.name, file.page
+                "file_size {size} is not a multiple of the huge page size {}: {}",
+                file.page, file.name
             );
             return Err(Error::new("file_size", libc::EINVAL, message));
         }
@@ -210,8 +211,8 @@ impl MapOptions {
         map
     }
 
-    /// Returns the guard of a mapping, if the options ask for one. `content` is that of its first
-    /// page, and what follows it.
+    /// Returns the guard of a mapping, if the options ask for one. `content` is the content of the
+    /// mapping's first page; that of the other pages follows it.
     pub(super) fn guard_of(
         &self,
         mapping: &Mapping,
@@ -222,14 +223,13 @@ impl MapOptions {
         }
         match Guard::new(mapping, content, self.mmap_options().protection, !self.no_fork) {
             Err(errno @ Errno(libc::EBUSY)) => {
-                let message = "the handler for SIGBUS does not stay in place: another is installed \
-                               again and again, or \
-                               something in the process intercepts sigaction(2)";
+                let message = "the handler for SIGBUS does not stay in place: another handler is \
+                               installed again and again, or code in the process intercepts \
+                               sigaction(2)";
                 Err(Error::new("guard", errno.0, message))
             }
             Err(errno @ Errno(libc::ELIBACC)) => {
-                let message =
-                    "dlopen(3) refuses to keep the object loaded that has the handler for SIGBUS";
+                let message = "dlopen(3) cannot keep the library with the SIGBUS handler loaded";
                 Err(Error::new("guard", errno.0, message))
             }
             guard => guard
@@ -238,8 +238,8 @@ impl MapOptions {
         }
     }
 
-    /// Maps `bytes` of content, with the address space and the treatment that the options ask for.
-    /// An empty map has the address space of a page, so that its address is valid for a page.
+    /// Maps `bytes` of content, with the address space and the settings that the options ask for.
+    /// An empty map has the address space of one page, so that no other mapping gets its address.
     pub(super) fn mapping(
         &self,
         content: Content<'_>,
@@ -286,8 +286,8 @@ impl MapOptions {
         Ok(mapping)
     }
 
-    /// Returns how new content is mapped. Private memory is populated later, when its pages may be
-    /// huge ones.
+    /// Returns the mmap(2) options for new content. Private memory is populated later, when its
+    /// pages may be huge.
     pub(super) fn mmap_options_for(&self, content: Content<'_>) -> MmapOptions {
         let options = self.mmap_options();
         match content {
@@ -331,13 +331,13 @@ impl MapOptions {
             return Ok(());
         }
         let asked = || format!("bytes {from}..{to} of {}", Name::Memory);
-        // fallocate(2) would take all memory, until the out-of-memory killer comes. mmap(2) first
-        // checks how much there is.
+        // fallocate(2) takes memory until the out-of-memory killer ends a process. So as much
+        // memory is mapped first, because mmap(2) fails if there is too little.
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         let options = MmapOptions { protection, flags: libc::MAP_PRIVATE };
         Mapping::new((to - from) as usize, Content::Anonymous, options).context("mmap", asked)?;
         match fill::allocate(fd, from, to) {
-            // Then the pages are made when they are mapped or touched.
+            // The pages are then made when they are mapped or accessed.
             Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS)) => Ok(()),
             allocated => allocated.context("fallocate", asked),
         }

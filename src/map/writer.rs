@@ -1,7 +1,8 @@
 //! Collects bytes that are written one after the other, for a descriptor.
 //!
-//! Up to 1 MiB is collected in private memory, and copied into the file at the end. So no child can
-//! prevent sealing.
+//! Content of up to 1 MiB is collected in private memory, and sealing copies it into a file. So a
+//! child cannot prevent the sealing of such content. Larger content moves into a memory file, which
+//! a child can have mapped.
 
 use std::io::{self, IoSlice, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
@@ -16,13 +17,13 @@ use crate::error::{Context, Error, Result};
 use crate::sys::{self, source};
 use crate::wrap::WrapOptions;
 
-/// Memory that grows as it is written, and becomes a sealed file: for encoders, bodies of requests,
-/// whatever writes to an [`io::Write`].
+/// Collects what is written to it, and turns it into a sealed file: for encoders, bodies of
+/// requests, and all code that writes to an [`io::Write`].
 ///
 /// Content of up to 1 MiB is collected in private memory, and sealing copies it into a file. Larger
-/// content moves into a memory file once, which becomes the sealed file without a copy. So a
-/// `MapWriter` pays for content that is produced piece by piece; bytes that are in memory already
-/// are wrapped by [`wrap`](crate::wrap()).
+/// content moves into a memory file once, which becomes the sealed file without a copy. Use a
+/// `MapWriter` for content that is produced piece by piece. For bytes that are already in memory,
+/// [`wrap`](crate::wrap()) costs less.
 ///
 /// Each write begins at the position, which [`Seek`] moves. [`MapWriter::written`] is the length of
 /// the content up to the last byte that was written, wherever the position is. [`MapWriter::seal`]
@@ -58,13 +59,13 @@ enum Memory {
     File(Map),
 }
 
-/// Largest size of private memory. Up to it, copying costs less than making pages ahead, and less
-/// than a wait for a forked child may take.
+/// Maximum size of private memory. Up to this size, copying takes less time than making pages
+/// ahead, and less time than waiting for a forked child can take.
 const MOST_PRIVATE: usize = 1 << 20;
 /// Number of bytes that the first write reserves.
 const FIRST: usize = 16 << 10;
-/// Address space that is reserved, so that growing moves nothing: more than most programs will
-/// write. It costs no memory.
+/// Size of the address space that is reserved, so that growing does not move the memory. It is more
+/// than most programs write, and costs no memory.
 const RESERVE: usize = 64 << 30;
 
 impl Default for Memory {
@@ -109,7 +110,7 @@ impl Memory {
         }
     }
 
-    /// Returns the number of bytes that there is memory for.
+    /// Returns the number of bytes for which there is memory.
     fn size(&self) -> usize {
         match self {
             Memory::Private(bytes) => bytes.capacity(),
@@ -164,7 +165,7 @@ unsafe fn writable(map: &mut Map) -> Result<&mut [u8]> {
         Error::new(
             "write",
             libc::EACCES,
-            "sealing has failed too late: the content is for reading only",
+            "the content is for reading only, because a failed seal could not restore write access",
         )
     })
 }
@@ -175,7 +176,7 @@ fn no_memory(bytes: usize) -> Error {
 
 fn empty_map() -> Result<Map> {
     let options = MapOptions::new().populate(true);
-    // RLIMIT_AS may forbid that much address space. Then the memory moves when it must.
+    // RLIMIT_AS may forbid that much address space. Then the memory moves when it grows.
     options.clone().reserve(RESERVE).memory(0).or_else(|_| options.memory(0))
 }
 
@@ -196,8 +197,9 @@ fn size_for(bytes: usize) -> usize {
 }
 
 impl MapWriter {
-    /// Returns an empty writer. The first of them makes a memory file to see that the host has
-    /// them. [`MapWriter::default`] leaves that to sealing, and to content that exceeds 1 MiB.
+    /// Returns an empty writer. The first call in a process creates a memory file, to check that
+    /// the host supports them. [`MapWriter::default`] does not check: sealing, or a write past 1
+    /// MiB, then reports the error.
     ///
     /// ```
     /// assert_eq!(bytefd::MapWriter::new()?.written(), 0);
@@ -242,9 +244,9 @@ impl MapWriter {
         unsafe { std::slice::from_raw_parts(self.memory.start(), self.written) }
     }
 
-    /// Returns at least `size` bytes of memory from the position on, to be filled in place;
-    /// [`MapWriter::advance`] says how many were. What was not written yet may hold anything that
-    /// was stored there.
+    /// Returns at least `size` bytes of memory from the position on, to be filled in place. Then
+    /// call [`MapWriter::advance`] with the number of bytes that were filled. Bytes that were not
+    /// written before have any value.
     ///
     /// ```
     /// let mut writer = bytefd::MapWriter::new()?;
@@ -263,7 +265,7 @@ impl MapWriter {
             self.memory.grow(needed, self.written)?;
         }
         let bytes = self.memory.bytes_mut(needed)?;
-        // The gap was left by a seek.
+        // Clears the gap that a seek has left.
         if self.written < self.position {
             bytes[self.written..self.position].fill(0);
         }
@@ -294,7 +296,7 @@ impl MapWriter {
         let spare = self.memory.length().saturating_sub(self.position);
         assert!(
             count <= spare,
-            "{count} bytes at {} exceed the {spare} that were spare",
+            "advance by {count} bytes at position {} exceeds the {spare} spare bytes",
             self.position
         );
         if count > 0 {
@@ -303,8 +305,8 @@ impl MapWriter {
         }
     }
 
-    /// Seals the content. A large one may wait up to 100 ms for a child that another thread has
-    /// just forked, see [`Map::seal`].
+    /// Seals the content. Content of more than 1 MiB may wait up to 100 ms for a child that another
+    /// thread has just forked; see [`Map::seal`].
     ///
     /// ```
     /// let sealed = bytefd::MapWriter::new()?.seal()?;
@@ -313,8 +315,8 @@ impl MapWriter {
     /// ```
     ///
     /// # Errors
-    /// The error has the writer with all of its content: [`SealError::into_inner`]. As
-    /// [`Map::seal`] and [`wrap`](crate::wrap()).
+    /// As [`Map::seal`] and [`wrap`](crate::wrap()). The error returns the writer with all of its
+    /// content: [`SealError::into_inner`].
     pub fn seal(self) -> std::result::Result<Sealed, SealError<MapWriter>> {
         self.seal_timeout(Some(PATIENCE))
     }
@@ -387,9 +389,14 @@ impl MapWriter {
 /// Fails if the guard of another map has replaced the bytes by zeros.
 fn check_kept(bytes: &[u8]) -> Result<()> {
     source::check_kept(&[IoSlice::new(bytes)])
-        .context("write", || "the bytes are of a map with a guard, and were lost")
+        .context("write", || "the bytes are in a guarded map, and their pages were lost")
 }
 
+/// Writes at the position. Writes every byte, or fails and writes none:
+/// - `ENOMEM` if memory or address space runs out.
+/// - `EFBIG` if the content exceeds RLIMIT_FSIZE, from 1 MiB on.
+/// - `EFAULT` if part of the bytes lies in a lost page of a guarded map.
+/// - `EACCES` after a failed seal that could not restore write access.
 impl Write for MapWriter {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -426,8 +433,8 @@ impl Write for MapWriter {
     }
 }
 
-/// Moves the position, also past the end of the content, which becomes longer only when something
-/// is written there.
+/// Moves the position, also past the end of the content. The content becomes longer only when bytes
+/// are written there. Fails with `EINVAL` if the position is negative or too large.
 impl Seek for MapWriter {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let position = match to {
@@ -441,11 +448,14 @@ impl Seek for MapWriter {
         };
         let position =
             position.filter(|position| *position <= isize::MAX as usize).ok_or_else(|| {
-                Error::new(
-                    "seek",
-                    libc::EINVAL,
-                    format_args!("{to:?} is no position in content of {} bytes", self.written),
-                )
+                let message = format!(
+                    "{to:?} does not lead to a position of 0 to {}; the position is {}, and the \
+                     content has {} bytes",
+                    isize::MAX,
+                    self.position,
+                    self.written
+                );
+                Error::new("seek", libc::EINVAL, message)
             })?;
         self.settle();
         self.position = position;

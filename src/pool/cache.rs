@@ -7,8 +7,8 @@
 //! that the kernel wipes on fork, because process IDs repeat across namespaces.
 //!
 //! No scan does the work of another one. A small scan that needs room, or finds idle files, frees
-//! about as much memory as it needs itself: it cuts off the end of a cached file, after the proof.
-//! Dropping 64 MiB takes milliseconds, for which a scan of 1 KiB does not wait.
+//! about as much memory as it needs itself. It cuts off the end of a cached file, after the proof.
+//! Dropping 64 MiB takes milliseconds, and a scan of 1 KiB must not wait for that.
 
 use std::cell::Cell;
 use std::os::fd::AsRawFd;
@@ -28,8 +28,9 @@ use crate::sys::fork::ForkMark;
 use crate::sys::kept::Kept;
 use crate::sys::source::Sources;
 
-/// A cached file that is this many times larger or smaller than needed is not taken. It would lose
-/// its pages, or gain little from them.
+/// A cached file that is more than this many times larger or smaller than needed is not taken. It
+/// would lose its pages, or gain little from them. There are two exceptions: a file of at most
+/// [`LITTLE`] bytes is never too large. If half of the files are cached, no file is too small.
 const NEAR: u64 = 4;
 
 /// Number of bytes of cached memory that any scan may free, even if it needs less. That takes a
@@ -77,8 +78,8 @@ pub(super) struct Cache {
 const SMALLEST_OF_AUTO: u64 = 64 << 10;
 /// From this size on a new file may be cheaper than a memfd.
 const SMALLEST_OF_NEW_FILES: u64 = 4 << 10;
-/// To make a file system takes a few milliseconds, so only a pool that has used more time makes
-/// one.
+/// Making a file system takes a few milliseconds. So a pool makes one only after its measured scans
+/// have taken this time.
 const PATIENCE_OF_AUTO: Duration = Duration::from_millis(8);
 
 thread_local! {
@@ -163,8 +164,8 @@ impl Cache {
             .for_each(|file| self.discard(file));
     }
 
-    /// Gives up `bytes` of the files that were idle longer than the pool keeps them, or a little
-    /// more.
+    /// Frees about `bytes` bytes of the files that have been idle for longer than the pool keeps
+    /// them. Drops such files, or cuts off the end of one.
     fn drop_idle(&self, mut bytes: u64) {
         let Some(idle) = self.idle else { return };
         let now = self.now();
@@ -302,8 +303,8 @@ impl Cache {
                 self.keep(file);
             }
         }
-        // With half of the files cached, a smaller one of any size is taken. So some stay for scans
-        // at the same time.
+        // If half of the files are cached, no file is too small. So the other slots stay free for
+        // scans at the same time.
         let kept = self.used_slots().iter().filter(|slot| slot.used().is_some()).count();
         let crowded = kept >= self.max_files / 2;
         let is_near = |present: u64, wanted: u64| {

@@ -1,26 +1,29 @@
-//! One file that is lent again and again.
+//! Lends one file again and again.
 //!
-//! The proof has two halves. The lease proves that no other open file description of the file
-//! exists now. It does not prove that no borrower had write access and left something that writes
-//! later, such as a buffer registered with io_uring. To get that access, and to hide it, a borrower
-//! has to change the mode or the content. Each such change moves the time of change (`st_ctim`),
-//! which no program can set.
+//! A file is lent again only after a proof that no borrower can change it:
+//! - First, the lease proves that no other open file description of the file exists now.
+//! - Second, the unchanged time of change (`st_ctim`) proves that no borrower had write access
+//!   before. With that access, a borrower could have left something that writes later, such as a
+//!   buffer registered with io_uring. To get it, and to hide it, a borrower has to change the mode
+//!   or the content. Each such change moves the time, which no program can set.
 //!
-//! That time is read after the pool's own last change, with the lease still held, and compared
-//! under the next lease. So a borrower opens the file after the time was read. Stores through the
-//! window move no time, so a file that is filled without a system call keeps its time. A store that
-//! faults moves it, and the file is dropped although no borrower changed it. Since Linux 6.13 each
-//! change after a look gets a time of its own. On older kernels changes within a tick of the clock
-//! have the same time, which the header says.
+//! The pool reads the time after its own last change, while it still holds the lease. So no
+//! borrower can open the file before. It compares the time under the next lease. Stores through the
+//! window do not move the time, so a file that is filled without a system call keeps it. A store
+//! that faults moves it, and the file is dropped although no borrower changed it. Since Linux 6.13
+//! each change after the time was read gets a time of its own. On older kernels changes within a
+//! tick of the clock have the same time, which the header says.
 //!
-//! No borrower cuts a file off while the pool fills it. A store through the window into a page that
-//! was cut off would be a SIGBUS. To cut the file off, a borrower opens it for writing, or uses its
-//! path. Both wait for the end of the lease. The kernel takes a lease away after
-//! `/proc/sys/fs/lease-break-time`, 45 seconds. So streams check the lease before each store, and
-//! go on without the window if it has ended. A trusted callback may have a duplicate of the master,
-//! which does not wait; the callback has promised to use none.
+//! No borrower can truncate a file while the pool fills it. Otherwise a store through the window
+//! into a page that is gone would be a SIGBUS. To truncate the file, a borrower opens it for
+//! writing, or uses its path. Both wait for the end of the lease. The kernel takes a lease away
+//! after `/proc/sys/fs/lease-break-time`, usually 45 seconds. So streams check the lease before
+//! each store. If it has ended, they go on without the window. A trusted callback may have a
+//! duplicate of the master, which does not wait. It has promised to use none.
 //!
-//! Cached files have no huge pages. Shrinking one would split it, which takes longer than the rest.
+//! The pool asks for no huge pages for cached files, because splitting one takes longer than the
+//! rest of shrinking a file. Where the host gives huge pages by itself, `shrink` cuts only at their
+//! boundaries.
 
 use std::ffi::{CStr, CString};
 use std::hash::{Hash, Hasher};
@@ -84,7 +87,8 @@ pub(super) struct CachedFile {
 /// The answer to whether a cached file can be lent again.
 pub(super) enum Proof {
     /// No other open file description of the file exists, and it was not changed. The lease keeps
-    /// others out until the content is complete.
+    /// others out until the content is complete. A file whose master was lent is granted without a
+    /// lease, because a trusted borrower has promised this.
     Granted,
     /// Another open file description of the file exists, or the file was changed.
     Refused,
@@ -145,7 +149,8 @@ impl From<Error> for MakeError {
 }
 
 impl CachedFile {
-    /// Makes an empty file for this slot. Passes each master to `note` as soon as it exists.
+    /// Makes an empty file for this slot. Calls `note` with its first descriptor, and again with
+    /// the one that becomes its master, as soon as each exists.
     pub fn make(
         slot: usize,
         note: impl Fn(RawFd, Identity),
@@ -163,7 +168,7 @@ impl CachedFile {
         note(master.as_raw_fd(), stat.identity);
         drop(first);
         file::add_seals(master.as_fd(), libc::F_SEAL_SEAL)
-            .context("seal", || "against seals of others")?;
+            .context("seal", || "F_SEAL_SEAL on a new file")?;
         file::fchmod(master.as_fd(), MODE).context("fchmod", || "a new file")?;
         let attributes = file::attributes_length(master.as_fd());
         let status_flags = file::status_flags(master.as_fd()).context("fcntl", || "a new file")?;
@@ -204,7 +209,8 @@ impl CachedFile {
     pub fn refill(&mut self, segments: &[IoSlice<'_>], sources: &Sources) -> Result<()> {
         let total = fill::total_length(segments)?;
         let is_copied_here = total > 0 && self.present > 0 && sources.are_anonymous(segments);
-        // The kernel enforces the limit even if the file does not grow.
+        // write(2) enforces the limit even if the file does not grow; a copy by this process does
+        // not.
         if total > self.size || !is_copied_here {
             fill::check_size_limit(total)?;
         }
@@ -219,7 +225,7 @@ impl CachedFile {
             self.write(segments, 0, total)?;
         }
         source::check_kept(segments)
-            .context("write", || "the bytes are of a map with a guard, and were lost")?;
+            .context("write", || "the bytes are in a guarded map, and their pages were lost")?;
         self.finish(total)
     }
 
@@ -229,8 +235,8 @@ impl CachedFile {
         if pages(self.size) != self.present { self.truncate(self.present) } else { Ok(()) }
     }
 
-    /// Writes bytes of the new content at `offset`, which is the end of the bytes before. They are
-    /// in private memory of this process.
+    /// Writes the next bytes of the new content at `offset`, which is the end of the bytes written
+    /// before. The bytes are in private memory of this process, so they cannot be lost.
     pub fn store(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
         let end = offset + bytes.len() as u64;
         if end > self.size {
@@ -288,12 +294,12 @@ impl CachedFile {
         }
         // The status is read after the pool's own last change, and before any borrower has access.
         if std::mem::take(&mut self.is_touched) {
-            self.as_lent = file::fstat(self.master.as_fd()).context("fstat", || "a kept file")?;
+            self.as_lent = file::fstat(self.master.as_fd()).context("fstat", || "a cached file")?;
             self.is_spoiled |= self.as_lent.mode & 0o7777 != MODE;
         }
         // A file that is still leased cannot be opened: the call waits until the kernel takes the
         // lease away.
-        self.try_end_lease().context("fcntl F_SETLEASE", || "a kept file")
+        self.try_end_lease().context("fcntl F_SETLEASE", || "a cached file")
     }
 
     fn clear(&mut self, from: u64, to: u64) -> Result<()> {
@@ -358,7 +364,9 @@ impl CachedFile {
         if self.is_exposed {
             return Ok(None);
         }
-        file::duplicate(self.master.as_fd()).map(Some).context("dup", || "a kept file")
+        file::duplicate(self.master.as_fd())
+            .map(Some)
+            .context("fcntl F_DUPFD_CLOEXEC", || "a cached file")
     }
 
     /// Opens the read-only description to lend. `None` means the master itself, at its start.
@@ -366,7 +374,7 @@ impl CachedFile {
     pub fn open(&self, directory: &Kept) -> Result<Option<OwnedFd>> {
         let master = self.master.as_fd();
         if self.is_exposed {
-            return file::rewind(master).map(|()| None).context("lseek", || "a kept file");
+            return file::rewind(master).map(|()| None).context("lseek", || "a cached file");
         }
         let opened = match directory.take_or(file::own_descriptors) {
             Ok(descriptors) => {
@@ -377,7 +385,10 @@ impl CachedFile {
             }
             Err(_) => reopen_read_only(|flags| file::reopen(master, flags)),
         };
-        opened.and_then(file::above_standard_streams).map(Some).context("reopen", || "a kept file")
+        opened
+            .and_then(file::above_standard_streams)
+            .map(Some)
+            .context("reopen", || "a cached file")
     }
 
     /// Returns whether the content is complete, so that the file can be lent.
@@ -436,9 +447,10 @@ impl CachedFile {
         shows_each_change() || file::attributes_length(self.master.as_fd()) == self.attributes
     }
 
-    /// Gives up this number of bytes of memory, or a few more. The file is cached and proved.
+    /// Frees this number of bytes of memory, or a few more, at the end of the file. The caller has
+    /// proved that the file is free.
     pub fn shrink(&mut self, bytes: u64) -> Result<()> {
-        // Cutting a huge page takes longer than everything else.
+        // Splitting a huge page takes longer than everything else.
         let unit =
             if fill::way() == fill::Way::SizeThenWrite { features::huge_page_size() } else { 0 };
         let rest = self.present.saturating_sub(bytes);
@@ -446,7 +458,7 @@ impl CachedFile {
         self.truncate(rest)?;
         self.finish(rest)?;
         self.allocated =
-            file::fstat(self.master.as_fd()).context("fstat", || "a kept file")?.allocated;
+            file::fstat(self.master.as_fd()).context("fstat", || "a cached file")?.allocated;
         Ok(())
     }
 

@@ -6,7 +6,8 @@ use super::sizes::Way;
 use crate::error::{Errno, Error, Result};
 
 impl Cache {
-    /// Makes what new files need. Fails with the step that the host refuses.
+    /// Makes the file system for new files, if there is none. Fails with the step that the host
+    /// refuses.
     pub fn prepare_new_files(&self) -> Result<()> {
         let refused = |errno: Errno| match errno.0 {
             shortage @ (libc::EMFILE | libc::ENFILE | libc::ENOMEM) => shortage,
@@ -20,7 +21,8 @@ impl Cache {
         match refusal {
             None => Ok(()),
             Some((step, errno)) => {
-                let message = format!("a file system of the pool's own, for new files: {errno}");
+                let message =
+                    format!("cannot make the pool's own file system for new files: {errno}");
                 Err(Error::new(step, refused(errno), message))
             }
         }

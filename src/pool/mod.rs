@@ -46,9 +46,9 @@ use sizes::Way;
 pub use stats::PoolStats;
 pub(crate) use trial::Trial;
 
-/// Files for one trust domain, cached and lent again. [`Pool::scan`] describes what protects the
-/// content, and what the pool does not detect. Any thread may use it, and a scan never waits for
-/// the end of another scan.
+/// Caches files and lends them again, to borrowers that may read each other's content (a trust
+/// domain). [`Pool::scan`] describes what protects the content, and what the pool does not detect.
+/// Any thread may use it, and a scan never waits for the end of another scan.
 ///
 /// ```
 /// let pool = bytefd::Pool::new(64 << 20);
@@ -63,8 +63,8 @@ pub(crate) use trial::Trial;
 pub struct Pool(Arc<Cache>);
 
 impl Pool {
-    /// An empty pool with the defaults of [`PoolOptions`] that caches at most `max_bytes` of memory
-    /// in files that are not lent.
+    /// Returns an empty pool that caches at most `max_bytes` bytes in files that are not lent. The
+    /// other options have the defaults of [`PoolOptions`].
     ///
     /// ```
     /// let pool = bytefd::Pool::new(64 << 20);
@@ -113,10 +113,14 @@ impl Pool {
     }
 
     /// Returns a file that holds these segments, and a measurement of the scan if one is needed.
-    /// Returns no file in three cases, and the caller then makes a new one:
-    /// - this host cannot prove that a file is not open elsewhere;
-    /// - too many files are in use;
-    /// - there are no descriptors for one.
+    /// Returns no file in these cases, and the caller then makes one that is not the pool's:
+    /// - this host cannot prove that a file is not open elsewhere, or cannot tell a forked child
+    ///   from its parent;
+    /// - the method is `PoolMethod::NewFiles`, and there is no new file of the pool;
+    /// - too many cached files are in use;
+    /// - descriptors ran out, even after the pool closed its cached files;
+    /// - other code opened the new cached file before it was leased, or a cached file cannot be
+    ///   opened again.
     pub(crate) fn lend(
         &self,
         segments: &[IoSlice<'_>],
@@ -152,8 +156,8 @@ impl Pool {
         })
     }
 
-    /// Returns a file that its `store` is going to fill, with about this length if it is known.
-    /// `None` in the cases of [`Pool::lend`].
+    /// Returns a file whose content is written by [`Lent::store`], with about this length if it is
+    /// known. Returns `None` in the cases of [`Pool::lend`].
     pub(crate) fn lend_unfilled(
         &self,
         length: Option<u64>,
@@ -230,7 +234,7 @@ impl PoolOptions {
     /// - `EINVAL` if [`PoolOptions::max_files`] is not 1 to 64.
     /// - `EOPNOTSUPP` if the method is [`PoolMethod::NewFiles`] and the host refuses a step;
     ///   [`Error::op`] names it.
-    /// - `EMFILE`, `ENFILE` or `ENOMEM` with that method.
+    /// - `EMFILE`, `ENFILE` or `ENOMEM` if descriptors or memory run out, with that method.
     pub fn create(&self) -> Result<Pool> {
         if self.max_files == 0 || self.max_files > MAX_FILES {
             let message = format!("max_files is {}, must be 1 to {MAX_FILES}", self.max_files);

@@ -6,9 +6,9 @@
 //! read-only mount, which protects the file better than a mode. The name of a file exists for three
 //! system calls, before its first byte.
 //!
-//! With `PoolMethod::Auto` the file system is not tried where there is a filter of system calls,
-//! which may kill the process. It is never tried under Valgrind, which ends programs that call
-//! clone(2) like this. A first file is written before any scan relies on the file system.
+//! With `PoolMethod::Auto` the file system is not tried under a filter of system calls, because the
+//! filter may kill the child that mounts it. It is never tried under Valgrind, which ends programs
+//! that call clone(2) like this. A first file is written before any scan relies on the file system.
 
 use std::ffi::CStr;
 use std::io::{IoSlice, Write};
@@ -31,8 +31,9 @@ const MODE: u32 = 0o400;
 /// accepts it.
 const MAX_SIZE: u64 = 1 << 60;
 
-/// From this size on, asking for free space costs nothing beside the copy, which a full file system
-/// would waste.
+/// From this size on, two more calls cost nothing beside the copy. One asks for the free space,
+/// because a full file system would waste the copy. The other sets the size before the copy, so
+/// that the file gets huge pages.
 const LARGE: u64 = 1 << 20;
 
 /// Number of scans without new files, after the file system could not be made or used. They take
@@ -44,8 +45,8 @@ const PAUSE: u32 = 1000;
 pub(super) struct NewFiles {
     /// The size of the file system in bytes.
     size: u64,
-    /// Whether the pool makes no other files. Then a filter may be tried, at the risk that it kills
-    /// the child.
+    /// Whether the caller chose `PoolMethod::NewFiles`. The file system is then tried even under a
+    /// filter of system calls, which may kill the child.
     is_asked_for: bool,
     /// The root directory, for writing and read-only. Opened when it is needed.
     directories: Shared,
@@ -157,8 +158,11 @@ impl NewFiles {
         Ok([(made.writable, identity), (made.read_only, identity)])
     }
 
-    /// Creates an empty file. `None` where there is no file system, or where it takes no files of
-    /// this process any more, for example after setuid(2).
+    /// Creates an empty file. Returns `None` in these cases:
+    /// - there is no file system;
+    /// - it takes no files of this process any more, for example after setuid(2);
+    /// - it is full;
+    /// - all 64 names are in use.
     pub fn create(&self, name: &CStr) -> Option<NewFile> {
         self.enter().and_then(|user| self.create_for(&user, name))
     }
@@ -249,7 +253,7 @@ impl NewFile {
         }
         fill::write_at(writer, segments, 0)?;
         source::check_kept(segments)
-            .context("write", || "the bytes are of a map with a guard, and were lost")
+            .context("write", || "the bytes are in a guarded map, and their pages were lost")
     }
 
     /// Writes the next bytes of the content, at `offset`.

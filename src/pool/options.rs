@@ -2,12 +2,19 @@
 
 use std::time::Duration;
 
-/// Largest number of files in a pool, cached or lent, and so of its descriptors. It is a sixteenth
-/// of the 1024 that most processes may have. A scan beyond that gets a file that is not cached.
+/// Largest number of cached files in a pool, lent or not. Each has one descriptor, its master. That
+/// is a sixteenth of the 1024 descriptors that most processes may have. A scan beyond that gets a
+/// file that is not cached.
 pub(super) const MAX_FILES: usize = 64;
 
 /// Selects how a pool gets the files that it lends. [`Pool::scan`](crate::Pool::scan) says what
 /// each protects against.
+///
+/// ```
+/// use bytefd::{PoolMethod, PoolOptions};
+/// let pool = PoolOptions::new().method(PoolMethod::Reuse).create()?;
+/// # Ok::<(), bytefd::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PoolMethod {
@@ -23,7 +30,7 @@ pub enum PoolMethod {
     NewFiles,
 }
 
-/// How a [`Pool`](crate::Pool) is made: how much it caches, and for how long.
+/// Selects how much a [`Pool`](crate::Pool) caches, for how long, and how it gets its files.
 ///
 /// ```
 /// use std::time::Duration;
@@ -52,7 +59,7 @@ impl Default for PoolOptions {
 }
 
 impl PoolOptions {
-    /// The defaults: 64 MiB in 64 files, which are kept until their place is needed.
+    /// Returns the default options: 64 MiB in 64 files, which are kept until their place is needed.
     ///
     /// ```
     /// let pool = bytefd::PoolOptions::new().create()?;
@@ -62,9 +69,9 @@ impl PoolOptions {
         PoolOptions::default()
     }
 
-    /// Maximum number of bytes of memory in cached files that are not lent. 0 caches nothing. It is
-    /// also the size of the file system for new files. That holds the files that are lent or that a
-    /// borrower has kept.
+    /// Sets the maximum number of bytes of memory in cached files that are not lent. 0 caches
+    /// nothing. It is also the size of the file system on which the pool creates new files. New
+    /// files use its space while they are lent, and as long as a borrower keeps them.
     ///
     /// ```
     /// let pool = bytefd::PoolOptions::new().max_bytes(16 << 20).create()?;
@@ -75,10 +82,10 @@ impl PoolOptions {
         self
     }
 
-    /// Maximum number of files for reuse, cached plus lent: 1 to 64, otherwise `EINVAL`. The pool
-    /// has one descriptor for each. Set fewer where RLIMIT_NOFILE is small, so that callbacks can
-    /// open files. If descriptors run out, the pool closes cached files to begin a scan, but cannot
-    /// do that for a callback.
+    /// Sets the maximum number of files for reuse, cached plus lent: 1 to 64, otherwise `EINVAL`.
+    /// The pool has one descriptor for each. Set fewer where RLIMIT_NOFILE is small, so that
+    /// callbacks can open files. If descriptors run out, the pool closes cached files to begin a
+    /// scan, but cannot do that for a callback.
     ///
     /// ```
     /// let pool = bytefd::PoolOptions::new().max_files(8).create()?;

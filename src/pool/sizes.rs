@@ -1,7 +1,8 @@
-//! Learns whether a new file or another one costs a scan less, for each power of two of sizes.
+//! Learns, for each power of two of sizes, whether scans are cheaper with new files or with other
+//! ones.
 //!
-//! That depends on the size, the processor, the kernel and what the callbacks keep. So scans are
-//! timed, and [`TwoWays`] decides.
+//! The answer depends on the size, the processor, the kernel and what the callbacks keep. So scans
+//! are timed, and [`TwoWays`] decides.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -23,7 +24,7 @@ const SMALLEST: u32 = 12;
 const LARGEST: u32 = 32;
 const CLASSES: usize = (LARGEST - SMALLEST + 1) as usize;
 
-/// Of the scans that go the cheaper way, one in this many is measured.
+/// One in this many of the scans that go the cheaper way is measured.
 const MEASURED: u32 = 8;
 
 #[derive(Debug)]

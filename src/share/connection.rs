@@ -48,8 +48,8 @@ impl<'a> Connection<'a> {
     }
 }
 
-/// Fails for other families, which lose descriptors and report success. The socket is asked each
-/// time, because its number may refer to another one since the last call.
+/// Fails unless the socket's family is AF_UNIX. Sockets of other families lose descriptors and
+/// report success. Every call asks the socket, because its number may refer to another one by now.
 pub(super) fn check_family(socket: BorrowedFd<'_>) -> Result<()> {
     let number = socket.as_raw_fd();
     let family = socket::family(socket).context("socket", || format!("descriptor {number}"))?;

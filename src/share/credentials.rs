@@ -30,6 +30,15 @@ pub struct Credentials {
 /// socket: `SO_PEERCRED`, unix(7). The kernel guarantees the result. By now another process may
 /// have the other end, because sockets are inherited and sent.
 ///
+/// ```
+/// use std::os::unix::net::UnixStream;
+/// let (ours, theirs) = UnixStream::pair().unwrap();
+/// let peer = bytefd::share::peer_credentials(&ours)?;
+/// // SAFETY: touches no memory.
+/// assert_eq!(peer.uid, unsafe { libc::geteuid() });
+/// # Ok::<(), bytefd::Error>(())
+/// ```
+///
 /// # Errors
 /// - `ENOTCONN` if the socket is not connected, or is a datagram socket that was not made by
 ///   socketpair(2).
@@ -41,7 +50,9 @@ pub fn peer_credentials(socket: impl AsFd) -> Result<Credentials> {
     // A listening socket answers with its own credentials.
     let listens = socket::is_listening(socket).context("SO_ACCEPTCONN", || "the socket")?;
     if listens || found.pid == 0 && found.uid == u32::MAX {
-        return Err(Error::new("SO_PEERCRED", libc::ENOTCONN, "the kernel knows of no other end"));
+        let message = "the socket is not connected, or is a datagram socket that socketpair(2) did \
+                       not make";
+        return Err(Error::new("SO_PEERCRED", libc::ENOTCONN, message));
     }
     Ok(Credentials { pid: found.pid, uid: found.uid, gid: found.gid })
 }

@@ -1,4 +1,4 @@
-//! Memory for devices.
+//! Makes dma-bufs, memory for devices.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
@@ -40,7 +40,7 @@ pub fn export_dmabuf(memory: impl AsFd) -> Result<OwnedFd> {
         |what: &str| Err(Error::new("memory", libc::EINVAL, format_args!("{} {what}", shown())));
     let size = file::fstat(memory).context("fstat", shown)?.size;
     let seals = match file::seals(memory) {
-        Err(Errno(libc::EINVAL)) => return refuse("is no memory file that can be sealed"),
+        Err(Errno(libc::EINVAL)) => return refuse("is not a memory file that can be sealed"),
         seals => seals.context("fcntl F_GET_SEALS", shown)?,
     };
     if seals & libc::F_SEAL_SHRINK == 0 {
@@ -51,7 +51,7 @@ pub fn export_dmabuf(memory: impl AsFd) -> Result<OwnedFd> {
     }
     if size == 0 || size % sys::page_size() as u64 != 0 {
         return refuse(&format!(
-            "has {size} bytes, and whole pages of {} are needed",
+            "has {size} bytes, must be a positive multiple of the page size {}",
             sys::page_size()
         ));
     }

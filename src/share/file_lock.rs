@@ -47,7 +47,7 @@ pub struct FileLockOptions {
 }
 
 impl FileLockOptions {
-    /// The defaults.
+    /// Returns the default options.
     ///
     /// ```
     /// let options = bytefd::share::FileLockOptions::new();
@@ -140,8 +140,8 @@ impl FileLockOptions {
 /// - It ends when the [`FileLock`] is dropped, or when the last duplicate is closed, for example
 ///   because its process was killed.
 /// - Two open file descriptions conflict even in one process. Threads that share one do not.
-/// - A process that received or inherited the descriptor needs an open file description of its own,
-///   from [`reopen`](crate::reopen) (for reading) or open(2).
+/// - A process that received or inherited the descriptor needs an open file description of its own
+///   to hold a lock that conflicts: from [`reopen`](crate::reopen) (for reading) or open(2).
 ///
 /// While the call waits, it polls the lock at least every 10 ms.
 ///
@@ -158,7 +158,8 @@ impl FileLockOptions {
 /// - `EBADF` if the descriptor is not open for what the lock needs.
 /// - `ENOLCK` if there are too many locks.
 ///
-/// A deadlock is not detected: two processes that wait for each other wait until a timeout.
+/// A deadlock is not detected: two processes that wait for each other wait until one of them
+/// reaches a timeout ([`FileLockOptions::timeout`]), or without end.
 pub fn file_lock<F: AsFd>(
     fd: F,
     range: impl RangeBounds<u64>,
@@ -257,13 +258,17 @@ impl Range {
         let longest = i64::MAX as u64;
         let range = Range { start, end };
         if end.is_some_and(|end| end <= start) {
-            return Err(Error::new("length", libc::EINVAL, format_args!("{range} has no bytes")));
+            return Err(Error::new(
+                "length",
+                libc::EINVAL,
+                format_args!("the range of {range} is empty"),
+            ));
         }
         if start > longest || end.is_some_and(|end| end > longest) {
             return Err(Error::new(
                 "range",
                 libc::EINVAL,
-                format_args!("{range} exceeds the largest file, {longest} bytes"),
+                format_args!("the range of {range} exceeds the largest file size, {longest} bytes"),
             ));
         }
         Ok(range)

@@ -27,7 +27,7 @@ pub struct FutexWaitOptions {
 }
 
 impl FutexWaitOptions {
-    /// The defaults.
+    /// Returns the default options.
     ///
     /// ```
     /// let options = bytefd::share::FutexWaitOptions::new();
@@ -76,7 +76,7 @@ impl FutexWaitOptions {
             Err(Errno(libc::EAGAIN)) | Ok(()) => Ok(()),
             Err(Errno(libc::ETIMEDOUT)) => {
                 let message =
-                    format!("the word was {value} for {:?}", self.timeout.unwrap_or_default());
+                    format!("no wake came before the timeout ended; the word was {value} at first");
                 Err(Error::new("futex_wait", libc::ETIMEDOUT, message))
             }
             failed => failed.context("futex", || "FUTEX_WAIT"),
@@ -85,13 +85,13 @@ impl FutexWaitOptions {
 }
 
 /// Waits until another thread or process calls [`futex_wake`] on `word`. It returns immediately if
-/// the word does not have this value, and may return without a reason. After each return, read the
-/// word and wait again if necessary.
+/// the word is not `value`. It can also return without a reason. After each return, read the word
+/// and wait again if necessary.
 ///
-/// The word lies in a map that the processes share, which each may have at another address, or in
-/// memory of this process. A writer changes the word first, then calls [`futex_wake`]. If the
-/// writer dies between the two, no waiter wakes. Set a [timeout](FutexWaitOptions::timeout), or use
-/// a [`file_lock`](super::file_lock()), which ends with its holder.
+/// The word lies in a map that the processes share, or in memory of this process. Each process can
+/// map it at a different address. A writer changes the word first, then calls [`futex_wake`]. If
+/// the writer dies between the two, no waiter wakes. Set a [timeout](FutexWaitOptions::timeout), or
+/// use a [`file_lock`](super::file_lock()), which ends with its holder.
 ///
 /// ```
 /// use std::sync::atomic::Ordering::SeqCst;
@@ -118,6 +118,15 @@ pub fn futex_wait(word: &AtomicU32, value: u32) -> Result<()> {
 }
 
 /// Wakes at most `count` waiters of `word`, in any process. Returns the number of waiters woken.
+///
+/// ```
+/// use std::sync::atomic::Ordering::SeqCst;
+/// let map = bytefd::MapOptions::new().memory(4096)?;
+/// let word = map.atomic_u32(0)?;
+/// word.store(1, SeqCst);
+/// assert_eq!(bytefd::share::futex_wake(word, u32::MAX)?, 0);
+/// # Ok::<(), bytefd::Error>(())
+/// ```
 ///
 /// # Errors
 /// `EFAULT` if the page of the word is lost.

@@ -43,7 +43,7 @@ impl<'a> Incoming<'a> {
             return Err(Error::new(
                 "length",
                 libc::EINVAL,
-                "length is 0, must be more on a stream",
+                "length is 0, must be at least 1 on a stream",
             ));
         }
         if let Err(refusal) = self.take() {
@@ -93,7 +93,8 @@ impl<'a> Incoming<'a> {
             }
             let count = self.found.len();
             if count > self.capacity {
-                let message = format!("{count} descriptors came, {} fit", self.capacity);
+                let message =
+                    format!("received {count} descriptors, capacity is {}", self.capacity);
                 return Err(Error::new("count", libc::EBADMSG, message));
             }
             if bytes > 0 && (self.done == wanted || self.takes_some) {
@@ -103,7 +104,7 @@ impl<'a> Incoming<'a> {
             // A packet can be empty.
             if bytes == 0 && (is_stream || count == 0 && socket::is_hung_up(socket)) {
                 let errno = if self.done == 0 { libc::ENODATA } else { libc::ECONNRESET };
-                let message = format!("no more comes after {} of {wanted} bytes", self.done);
+                let message = format!("the connection ended after {} of {wanted} bytes", self.done);
                 return Err(Error::new("message", errno, message));
             }
             if !is_stream {
@@ -117,9 +118,9 @@ impl<'a> Incoming<'a> {
     fn lost_control(&self) -> Result<()> {
         if self.capacity > 0 {
             let message = format!(
-                "the kernel delivered {} descriptors and lost others: no number was free, a \
-                 security module refused \
-                 them, or the socket brings too much other control data",
+                "the kernel delivered {} descriptors and lost others: no descriptor number was \
+                 free (RLIMIT_NOFILE), a security module refused them, or the socket brings too \
+                 much other control data",
                 self.found.len()
             );
             return Err(Error::new("recvmsg", libc::EMFILE, message));
@@ -127,7 +128,7 @@ impl<'a> Incoming<'a> {
         if socket::wants_control(self.connection.socket) {
             return Ok(());
         }
-        Err(Error::new("count", libc::EBADMSG, "descriptors came, 0 fit"))
+        Err(Error::new("count", libc::EBADMSG, "received descriptors, capacity is 0"))
     }
 
     /// Reads and discards the rest of a refused message. Returns false if the socket had to be shut

@@ -55,7 +55,7 @@ impl Outgoing<'_> {
         let least = if is_stream { parts.max(1) } else { 0 };
         if bytes < least {
             let message = format!(
-                "{count} descriptors need a message of {least} bytes or more, it has {bytes}"
+                "the message has {bytes} bytes, must have at least {least} for {count} descriptors"
             );
             return Err(Error::new("length", libc::EINVAL, message));
         }

@@ -41,8 +41,8 @@ impl ShmOptions {
         ShmOptions::default()
     }
 
-    /// When creating: the size of the new object, zero-filled and preallocated. When opening: the
-    /// minimum size.
+    /// Sets the size of a new object, which is zero-filled and preallocated. For an existing object
+    /// it is the minimum size.
     ///
     /// ```
     /// let options = bytefd::share::ShmOptions::new().length(4096);
@@ -52,7 +52,7 @@ impl ShmOptions {
         self
     }
 
-    /// The permission bits of a new object, whatever the umask says; 0 is 0600.
+    /// Sets the permission bits of a new object, whatever the umask says; 0 means 0600.
     ///
     /// ```
     /// let options = bytefd::share::ShmOptions::new().mode(0o640);
@@ -133,7 +133,8 @@ impl ShmOptions {
     /// - `EINVAL` if the name is empty, is `.` or `..`, or has a NUL byte or a slash that is not
     ///   its first byte.
     /// - `EINVAL` if the mode has bits other than the nine permission bits.
-    /// - `EINVAL` if the object is owned and the mode lets its owner neither read nor write.
+    /// - `EINVAL` with [`owned`](ShmOptions::owned), if the mode lets the user of the file neither
+    ///   read nor write.
     /// - `ENAMETOOLONG` if the name has more than 255 bytes, with `bytefd-owned.` if it is owned.
     /// - `ENOSPC` if the file system is full, `EFBIG` above RLIMIT_FSIZE.
     /// - `ENOENT` where there is no /dev/shm.
@@ -158,8 +159,8 @@ impl ShmOptions {
             return Err(Errno(libc::EEXIST)).context("lstat", || shown(&name));
         }
 
-        // The object gets its name when it is ready. So no process opens half of it, and a crash
-        // leaves nothing.
+        // The object gets its name when it is ready. So no process opens an incomplete object. A
+        // crash leaves at most a hidden name, which a sweep removes.
         let new = New::create()?;
         if self.length > 0 {
             // The space is reserved, or filled with zeros where the file system cannot reserve it.
@@ -195,7 +196,8 @@ impl ShmOptions {
     /// - `EPERM` if it belongs to another user; see [`any_owner`](ShmOptions::any_owner).
     /// - `ENODEV` if the name is not that of a regular file, `ELOOP` if it is that of a symbolic
     ///   link.
-    /// - `EBUSY` if it is owned, and another process has locked it exclusively.
+    /// - `EBUSY` if it is owned and another process has locked it exclusively, or if other
+    ///   processes removed it during each of 100 attempts.
     /// - `EACCES` and other errors of open(2).
     pub fn open(&self, name: impl AsRef<OsStr>) -> Result<Shm> {
         let name = self.whole_name(name.as_ref())?;
@@ -286,7 +288,7 @@ impl ShmOptions {
                 );
                 return Err(Error::new("owner", libc::EPERM, message));
             }
-            libc::S_IFLNK => (libc::ELOOP, "a symbolic link, which is not followed"),
+            libc::S_IFLNK => (libc::ELOOP, "a symbolic link"),
             _ => (libc::ENODEV, stat.kind()),
         };
         Err(Error::new(
@@ -363,7 +365,8 @@ impl Drop for Shm {
     }
 }
 
-/// Removes a name. The object lives as long as a process has it open or mapped.
+/// Removes the name of a shared memory object. The object lives as long as a process has it open or
+/// mapped.
 ///
 /// ```
 /// assert_eq!(bytefd::share::unlink_shm("no-such-object").unwrap_err().errno(), libc::ENOENT);
@@ -424,14 +427,14 @@ fn shown(name: &OsStr) -> String {
 /// A new object that does not have its name yet.
 struct New {
     fd: OwnedFd,
-    /// The name that it has until then.
+    /// The hidden name that the object has until then, if it has any.
     hidden: Option<HiddenName>,
 }
 
 impl New {
-    /// Makes an object without a name. It has a hidden name where the file system knows no
-    /// O_TMPFILE. It also has one if /proc is not mounted, because only /proc can give a file
-    /// without a name one.
+    /// Makes an object that does not have its own name yet. It has a hidden name if the file system
+    /// has no O_TMPFILE. It also has one if /proc is not mounted, because [`file::link`] names an
+    /// unnamed file through its path in /proc.
     fn create() -> Result<New> {
         let unnamed = match file::stat(c"/proc/self/fd") {
             Ok(_) => ownership::tmpfile(SHM, 0).context("open O_TMPFILE", || "in /dev/shm")?,
@@ -445,8 +448,8 @@ impl New {
                 (fd, Some(name))
             }
         };
-        let fd =
-            file::above_standard_streams(fd).context("fcntl F_DUPFD", || "a descriptor above 2")?;
+        let fd = file::above_standard_streams(fd)
+            .context("fcntl F_DUPFD_CLOEXEC", || "a descriptor above 2")?;
         Ok(New { fd, hidden })
     }
 

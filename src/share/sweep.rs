@@ -1,4 +1,4 @@
-//! Removes what no process holds any more; see `ownership`.
+//! Removes names that no process holds any more; see `ownership`.
 //!
 //! The sweep enters nothing that is mounted (`openat2`, RESOLVE_NO_XDEV). Transient System V
 //! segments need no sweep, because they are marked for removal as soon as they are attached.
@@ -58,7 +58,7 @@ pub fn sweep() -> SweepResult {
         std::iter::once(CString::from(ownership::SHM)).chain(backend::temporary_directories())
     {
         match sweep_directory(&path, &mut swept, &mut result) {
-            // The directory does not exist, or it is one of the others.
+            // If the directory does not exist, there is nothing to sweep.
             Ok(()) | Err(Errno(libc::ENOENT | libc::ENOTDIR)) => {}
             Err(_) => result.failed += 1,
         }
@@ -99,7 +99,7 @@ enum Found {
 
 fn sweep_name(parent: BorrowedFd<'_>, name: &CStr) -> Result<Found> {
     let stat = directory::stat_in(parent, name)?;
-    // Even root leaves files of other users alone: they could be exchanged for a trap meanwhile.
+    // Even root leaves files of other users alone, who could exchange them for a trap meanwhile.
     if stat.owner != process::user() || !(stat.is_regular() || stat.is_directory()) {
         return Ok(Found::NotOurs);
     }

@@ -8,7 +8,7 @@ use crate::sys::mapping::Mapping;
 use crate::sys::sysv;
 
 /// Selects how a System V segment is created or attached, sysvipc(7). The default attaches for
-/// reading, and creates with mode 0600.
+/// reading. Creating needs [`SysvOptions::length`] and [`SysvOptions::write`].
 ///
 /// ```
 /// use bytefd::share::SysvOptions;
@@ -32,7 +32,7 @@ pub struct SysvOptions {
 }
 
 impl SysvOptions {
-    /// The defaults.
+    /// Returns the default options.
     ///
     /// ```
     /// let options = bytefd::share::SysvOptions::new();
@@ -41,8 +41,8 @@ impl SysvOptions {
         SysvOptions::default()
     }
 
-    /// When creating: the size of the new segment, zero-filled. When attaching: the minimum size.
-    /// The map is as long as the segment.
+    /// Sets the size of a new segment, which is zero-filled. For an existing segment it is the
+    /// minimum size. The map is as long as the segment.
     ///
     /// ```
     /// let options = bytefd::share::SysvOptions::new().length(4096);
@@ -92,9 +92,9 @@ impl SysvOptions {
     }
 
     /// Creates a segment with this key, or without one (`IPC_PRIVATE`, 0), and attaches it. There
-    /// must be none with the key yet. Returns its number too. Unless it is
-    /// [transient](SysvOptions::transient), the segment stays until [`remove_sysv`], also when all
-    /// processes are gone.
+    /// must be none with the key yet. Returns the map and the segment's identifier (shmid). Unless
+    /// it is [transient](SysvOptions::transient), the segment stays until [`remove_sysv`], also
+    /// when all processes are gone.
     ///
     /// ```
     /// use bytefd::share::SysvOptions;
@@ -109,17 +109,13 @@ impl SysvOptions {
     /// - `EINVAL` if the length is 0 or exceeds /proc/sys/kernel/shmmax.
     /// - `EINVAL` if the mode has bits other than the nine permission bits, or the segment would
     ///   not be attached for writing.
-    /// - `EACCES` if the mode does not let this user attach it; `ENOSPC` if there are too many
-    ///   segments; `ENOMEM`.
+    /// - `EACCES` if the mode does not let this user attach it.
+    /// - `ENOSPC` if there are too many segments; `ENOMEM` if memory runs out.
     /// - `ENOSYS` if the kernel has no System V segments.
     pub fn create(&self, key: libc::key_t) -> Result<(Map, i32)> {
         let mode = checked_mode(self.mode)? as i32;
         if self.length == 0 {
-            return Err(Error::new(
-                "length",
-                libc::EINVAL,
-                "length is 0, a new segment has at least 1 byte",
-            ));
+            return Err(Error::new("length", libc::EINVAL, "length is 0, must be at least 1"));
         }
         if !self.write {
             return Err(Error::new(
@@ -140,7 +136,7 @@ impl SysvOptions {
         }
     }
 
-    /// Attaches the segment with this key. Returns its number too.
+    /// Attaches the segment with this key. Returns the map and the segment's identifier (shmid).
     ///
     /// ```
     /// let error = bytefd::share::SysvOptions::new().open(0x5eed_5eed).unwrap_err();
@@ -157,7 +153,7 @@ impl SysvOptions {
             return Err(Error::new(
                 "key",
                 libc::EINVAL,
-                "key is IPC_PRIVATE, which no segment is found by",
+                "key is IPC_PRIVATE, which finds no segment",
             ));
         }
         let shmid =
@@ -165,7 +161,8 @@ impl SysvOptions {
         Ok((self.open_by_id(shmid)?, shmid))
     }
 
-    /// Attaches the segment with this key, or creates it if there is none. Returns its number too.
+    /// Attaches the segment with this key, or creates it if there is none. Returns the map and the
+    /// segment's identifier (shmid).
     ///
     /// ```
     /// use bytefd::share::SysvOptions;
@@ -196,7 +193,7 @@ impl SysvOptions {
         made.ok_or_else(|| ownership::lost("shmget", format_args!("the segment of key {key:#x}")))
     }
 
-    /// Attaches the segment of this number, shmat(2). It is detached when the map is dropped.
+    /// Attaches the segment with this identifier, shmat(2). It is detached when the map is dropped.
     ///
     /// ```
     /// let error = bytefd::share::SysvOptions::new().open_by_id(-1).unwrap_err();
@@ -204,11 +201,11 @@ impl SysvOptions {
     /// ```
     ///
     /// # Errors
-    /// - `EINVAL` if there is no segment of this number, `EIDRM` if it is being removed.
+    /// - `EINVAL` if there is no segment with this identifier, `EIDRM` if it is being removed.
     /// - `ENXIO` if it is smaller than [`length`](SysvOptions::length).
     /// - `EACCES` if its mode does not allow it.
     /// - `EPERM` if it belongs to another user and is to be [transient](SysvOptions::transient).
-    /// - `ENOMEM`.
+    /// - `ENOMEM` if memory or address space runs out.
     pub fn open_by_id(&self, shmid: i32) -> Result<Map> {
         checked_mode(self.mode)?;
         let segment = || format!("segment {shmid}");

@@ -243,7 +243,8 @@ impl TempFile {
         if directory.as_os_str().is_empty() || !self.made.is_here() {
             return Ok(());
         }
-        // Looking for more files takes a descriptor, and none may be free.
+        // The file is removed by its path first, because the search for other files needs a
+        // descriptor, and none may be free.
         let _ = file::unlink(&c_path(&self.path));
         match file::rmdir(&c_path(&directory)) {
             Ok(()) | Err(Errno(libc::ENOENT)) => Ok(()),
@@ -265,5 +266,5 @@ impl Drop for TempFile {
 }
 
 fn c_path(path: &Path) -> CString {
-    CString::new(path.as_os_str().as_bytes()).expect("no NUL, as looked at")
+    CString::new(path.as_os_str().as_bytes()).expect("no NUL, as checked")
 }

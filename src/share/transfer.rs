@@ -32,8 +32,8 @@ pub struct TransferOptions {
 }
 
 impl TransferOptions {
-    /// Waits for as long as it takes, or until the time limit of the socket (`SO_RCVTIMEO`,
-    /// `SO_SNDTIMEO`) has passed.
+    /// Returns the default options: a call waits without a limit, or until the time limit of the
+    /// socket (`SO_RCVTIMEO`, `SO_SNDTIMEO`) has passed.
     ///
     /// ```
     /// let options = bytefd::share::TransferOptions::new();
@@ -54,8 +54,8 @@ impl TransferOptions {
         self
     }
 
-    /// Makes a signal handler that runs while the call waits end it with `EINTR`, also one that was
-    /// installed with `SA_RESTART`. The time limits of the socket have no meaning then.
+    /// Makes the call fail with `EINTR` if a signal handler runs while the call waits, even if the
+    /// handler was installed with `SA_RESTART`. The time limits of the socket have no meaning then.
     ///
     /// ```
     /// let options = bytefd::share::TransferOptions::new().interruptible(true);
@@ -84,11 +84,19 @@ impl TransferOptions {
         self
     }
 
-    /// As [`send`], with these options.
+    /// Sends as [`send`] does, with these options.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use bytefd::share::TransferOptions;
+    /// let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    /// TransferOptions::new().timeout(Duration::from_secs(5)).send(&ours, b"hello", &[])?;
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// Those of [`send`], and `ETIMEDOUT`, `EINTR` as above. `EINVAL` if [`some`](Self::some) is
-    /// set.
+    /// Those of [`send`]; `ETIMEDOUT` after [`timeout`](Self::timeout); `EINTR` with
+    /// [`interruptible`](Self::interruptible). `EINVAL` if [`some`](Self::some) is set.
     pub fn send(
         &self,
         socket: impl AsFd,
@@ -102,10 +110,22 @@ impl TransferOptions {
         Outgoing { connection: self.connection(socket.as_fd())?, message, descriptors }.send()
     }
 
-    /// As [`receive`], with these options.
+    /// Receives as [`receive`] does, with these options.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use bytefd::share::{TransferOptions, send};
+    /// let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    /// send(&ours, b"hello", &[])?;
+    /// let mut text = [0; 5];
+    /// TransferOptions::new().timeout(Duration::from_secs(5)).receive(&theirs, &mut text, 0)?;
+    /// assert_eq!(&text, b"hello");
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// Those of [`receive`], and `ETIMEDOUT`, `EINTR` as above.
+    /// Those of [`receive`]; `ETIMEDOUT` after [`timeout`](Self::timeout); `EINTR` with
+    /// [`interruptible`](Self::interruptible).
     pub fn receive(
         &self,
         socket: impl AsFd,
@@ -136,9 +156,10 @@ impl TransferOptions {
 /// packets. The receiver gets descriptors of the same open file descriptions (`SCM_RIGHTS`).
 /// Nothing is added to the bytes, so the peer can be code without bytefd.
 ///
-/// A message on a stream goes out whole, in parts if need be. A socket that does not block is
-/// waited for once something was sent. More than 253 descriptors are sent in parts too, each with
-/// one byte at least.
+/// On a stream the call sends the whole message, with several sendmsg(2) calls if necessary. On a
+/// socket that does not block, the call can fail with `EAGAIN` only before the first byte is sent;
+/// after that it waits. More than 253 descriptors need several sendmsg(2) calls, each with at least
+/// one byte.
 ///
 /// ```
 /// use std::os::{fd::AsFd, unix::net::UnixStream};
@@ -186,9 +207,9 @@ pub fn send(socket: impl AsFd, message: &[u8], descriptors: &[BorrowedFd<'_>]) -
 /// A failure before the first byte, such as `ETIMEDOUT` or `EAGAIN`, loses nothing, and the socket
 /// stays usable.
 ///
-/// With a `capacity` of 0 the kernel drops descriptors instead of delivering them. That is
-/// `EBADMSG` too. If `SO_PASSCRED`, `SO_PASSSEC` or `SO_PASSPIDFD` is set on the socket, the kernel
-/// does not report dropped descriptors, and the call succeeds.
+/// With a `capacity` of 0 the kernel drops descriptors instead of delivering them. The call then
+/// fails with `EBADMSG`. If `SO_PASSCRED`, `SO_PASSSEC` or `SO_PASSPIDFD` is set on the socket, the
+/// kernel does not report dropped descriptors, and the call succeeds.
 ///
 /// Warning: a failure can block, whatever the timeout. The last step of a failed call closes the
 /// received descriptors. On FUSE and NFS, close(2) of a file waits for the server of the file

@@ -43,7 +43,9 @@ fn empty(parent: BorrowedFd<'_>, name: &CStr, depth: u32) -> Result<()> {
     }
     let opened = match directory::open_in(parent, name) {
         // The directory's mode forbids reading. The kernel has checked before that it is a
-        // directory and that nothing is mounted there.
+        // directory. Since Linux 5.6 it has also checked that nothing is mounted there. On older
+        // kernels the mode of a mounted directory changes, too, before the second call detects the
+        // mount.
         Err(Errno(libc::EACCES)) => {
             directory::chmod_in(parent, name, 0o700)?;
             directory::open_in(parent, name)?

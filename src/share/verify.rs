@@ -32,7 +32,7 @@ pub struct Requirements<A = Sealed> {
     accepts: PhantomData<fn() -> A>,
 }
 
-/// Seals for reading. Without them content can change or go while it is read.
+/// Seals for reading. Without them content can change or disappear while it is read.
 pub(crate) const FOR_READING: i32 = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK;
 
 /// The seals of fcntl(2) and their names. The libc crate does not have F_SEAL_FUTURE_WRITE and
@@ -84,7 +84,14 @@ impl Requirements {
         Requirements { min_length, max_length, seals: 0, uid, accepts: PhantomData }
     }
 
-    /// Checks a descriptor and maps its bytes, which nothing can change.
+    /// Checks `fd`, and maps its bytes, which no process can change.
+    ///
+    /// ```
+    /// use bytefd::share::Requirements;
+    /// let text = Requirements::new().max_length(100).accept(bytefd::wrap(b"hello")?)?;
+    /// assert_eq!(&text[..], b"hello");
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`check`](Self::check) and [`MapOptions::map_fd`](crate::MapOptions::map_fd). The
@@ -96,7 +103,15 @@ impl Requirements {
 }
 
 impl Requirements<Unsealed> {
-    /// Checks a descriptor.
+    /// Checks `fd` and returns it as [`Unsealed`].
+    ///
+    /// ```
+    /// use bytefd::share::Requirements;
+    /// let file = bytefd::WrapOptions::new().writable(true).wrap(b"hello")?;
+    /// let unsealed = Requirements::new().no_seals().max_length(100).accept(file)?;
+    /// # drop(unsealed);
+    /// # Ok::<(), bytefd::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`check`](Self::check). The descriptor is closed.
@@ -156,8 +171,8 @@ impl<A> Requirements<A> {
         self
     }
 
-    /// Checks a descriptor. Seals stay; without `F_SEAL_SHRINK` and `F_SEAL_GROW` the length, and
-    /// in any case the owner, can change afterwards.
+    /// Checks a descriptor. Seals that were found are never removed. The owner can change after the
+    /// check. The length can change too, unless the file has `F_SEAL_SHRINK` and `F_SEAL_GROW`.
     ///
     /// Seals are checked before anything that asks a file system, which may never answer (FUSE,
     /// NFS).
@@ -170,8 +185,8 @@ impl<A> Requirements<A> {
     /// ```
     ///
     /// # Errors
-    /// - `EPERM` if seals are missing, or the file cannot have any. Without seals: `EISDIR` if it
-    ///   is a directory, `ENODEV` if it is anything else that is not a regular file.
+    /// - `EPERM` if seals are missing, or the file cannot have any. If no seals are required:
+    ///   `EISDIR` if it is a directory, `ENODEV` if it is anything else that is not a regular file.
     /// - `ENXIO` if it is shorter than [`min_length`](Self::min_length); `EFBIG` if it is longer
     ///   than [`max_length`](Self::max_length).
     /// - `EACCES` if it belongs to another user, or was not opened for reading.

@@ -1,4 +1,4 @@
-//! A new file that becomes longer while it is filled.
+//! A new file that grows while it is filled.
 
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -11,14 +11,14 @@ use crate::sys::window::ExtentWindow;
 use crate::sys::{self, features, file};
 use crate::wrap::Plan;
 
-/// Number of bytes that are copied to disk at once.
+/// Number of bytes that are copied to another file at once.
 const COPIED: usize = 256 << 10;
 
-/// A new file that becomes longer.
+/// A new file that grows while it is filled.
 pub(super) struct Growing {
     file: EmptyFile,
-    /// The extent that is being filled, and its end. 0 and `None` if every write makes its own
-    /// pages.
+    /// The end of the extent that is being filled, and the extent. They are 0 and `None` if every
+    /// write makes its own pages.
     end: u64,
     extent: Option<Extent>,
     /// The size that the file was given ahead of the bytes.
@@ -33,8 +33,8 @@ impl Growing {
         Growing { file, end: 0, extent: None, size: 0, window: None, shown: None }
     }
 
-    /// Adds bytes at the end. They are private memory of this process. When the content gets longer
-    /// than memory may hold, it moves to a file on disk.
+    /// Adds bytes at the end. The bytes are private memory of this process. When the content
+    /// exceeds the limit of memory, it moves to a file on disk.
     pub fn append(&mut self, plan: &Plan<'_>, segments: &[IoSlice<'_>], offset: u64) -> Result<()> {
         let end = offset + fill::total_length(segments)?;
         if plan.spills(end) && self.file.backend != Backend::TmpFile {
@@ -101,8 +101,7 @@ impl Growing {
         }
     }
 
-    /// Makes a huge page for the bytes up to `to`, if that takes less time. The content is longer
-    /// than what the buffers hold.
+    /// Makes a huge page for the bytes up to `to`, if that takes less time than other pages.
     fn reserve(&mut self, filling: &Filling, from: u64, to: u64) -> Result<()> {
         let extent = features::huge_page_size();
         if self.file.backend != Backend::Memfd || extent == 0 || to <= self.end {
@@ -123,7 +122,7 @@ impl Growing {
             if self.end - from == extent && self.show(from, extent) {
                 self.shown = Some(from);
             } else {
-                // If there is no room for all of it, the writes report that.
+                // If there is no space for the whole extent, the writes report that.
                 let _ = fill::allocate(self.file.fd.as_fd(), from, self.end);
             }
         }
@@ -149,8 +148,8 @@ impl Growing {
             file::ftruncate(fd, length).context("ftruncate", || format!("{length} bytes"))?;
         }
         match plan.seal(&self.file) {
-            // A child that was forked meanwhile has the mapping, or the kernel uses pages, to move
-            // them for example. The source cannot be read again, so the content is copied.
+            // A child that was forked meanwhile maps the file, or the kernel uses its pages, for
+            // example to move them. The source cannot be read again, so the content is copied.
             Err(error) if error.errno() == libc::EBUSY => {
                 let other = plan.create(length)?;
                 copy(self.file.fd.as_fd(), other.fd.as_fd(), length)?;
@@ -168,12 +167,12 @@ pub(super) fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>, length: u64) -> Res
     while copied < length {
         let room = buffer.len().min((length - copied) as usize);
         let count = file::pread(from, &mut buffer[..room], copied)
-            .context("pread", || "content that goes to disk")?;
+            .context("pread", || "content that moves to another file")?;
         if count == 0 {
             return Err(Error::new(
                 "pread",
                 libc::EIO,
-                format_args!("{copied} of {length} bytes are there"),
+                format_args!("the file has only {copied} of {length} bytes"),
             ));
         }
         fill::write_at(to, &[IoSlice::new(&buffer[..count])], copied)?;

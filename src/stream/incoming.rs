@@ -8,14 +8,13 @@ use crate::error::{Context, Error, Result};
 use crate::sys;
 use crate::sys::buffer::{Buffer, Spare};
 
-/// Number of bytes that a read must have room for: a packet, pipe(2). The rest of one that does not
-/// fit would be lost.
+/// Minimum room for a read: the size of a packet, pipe(2). If a packet does not fit, the kernel
+/// discards its rest.
 pub(super) const PACKET: usize = libc::PIPE_BUF;
 /// Sizes of the buffers for a stream of unknown length. They are filled one after the other, so
-/// that no byte is moved when the stream is longer. A buffer takes memory only as far as it is
-/// filled.
+/// that no byte moves when the stream is longer. A buffer takes memory only as far as it is filled.
 const SIZES: [usize; 4] = [16 << 10, 64 << 10, 256 << 10, MOST - (336 << 10)];
-/// Largest number of bytes in buffers, without the room for packets.
+/// Maximum number of bytes in all buffers together, without the room for packets.
 const MOST: usize = 1 << 20;
 
 /// A stream that is being read.
@@ -49,7 +48,7 @@ impl<'a> Incoming<'a> {
     /// Reads into buffers until they are full. Returns true if the stream has ended.
     pub fn begin(&mut self) -> Result<bool> {
         let mut sizes = SIZES.iter();
-        // A buffer has room for a packet more. The read that finds the end needs that room, too.
+        // A buffer has room for one more packet. The read that finds the end needs that room, too.
         let expected = usize::try_from(self.expected).unwrap_or(MOST).min(MOST);
         let mut total = if expected > 0 { expected } else { SIZES[0] };
         self.add_buffer(total)?;
@@ -89,7 +88,8 @@ impl<'a> Incoming<'a> {
         self.buffers.iter().map(|buffer| IoSlice::new(buffer.filled())).collect()
     }
 
-    /// Reads the next bytes in place of those before. Returns `None` at the end.
+    /// Reads the next bytes into the fullest buffer, whose bytes they replace. Returns `None` at
+    /// the end of the stream.
     pub fn next(&mut self) -> Result<Option<&[u8]>> {
         if self.buffers.len() > 1 {
             self.buffers.sort_by_key(|buffer| buffer.filled().len());
@@ -106,7 +106,7 @@ impl<'a> Incoming<'a> {
     /// Reads into the last buffer.
     fn read(&mut self) -> Result<usize> {
         let left = self.limit.saturating_sub(self.length);
-        // One byte more than the limit is requested, to find out that there is none.
+        // One byte more than the limit is requested, to detect a stream that exceeds the limit.
         let room = usize::try_from(left).unwrap_or(usize::MAX).saturating_add(1);
         let buffer = self.buffers.last_mut().expect("the first one is never dropped");
         let count = buffer.fill(room, |spare| self.source.read(spare))?;

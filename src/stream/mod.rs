@@ -1,26 +1,28 @@
-//! Puts bytes that come one after the other – from a pipe, a socket, a file, a reader – into a
-//! file. `options` limits the stream, `source` is where it comes from, `incoming` reads it into
-//! buffers, and `growing` is a file that becomes longer.
+//! Puts the bytes of a stream – a pipe, a socket, a file, a reader – into a file. `options` limits
+//! the stream, `source` reads it, `incoming` collects it in buffers, and `growing` is a file that
+//! grows.
 //!
-//! A stream begins in buffers, which are neither cleared nor moved. They have 16 KiB, then more, up
-//! to 1 MiB together. If the length is expected, there is one buffer of that length. A stream that
-//! ends in the buffers is wrapped like any other bytes, in one step and with its length known.
+//! A stream begins in buffers, which are never moved. They are cleared only for a reader, which may
+//! look at them. They have 16 KiB, then more, up to 1 MiB together. If a length is expected, there
+//! is one buffer of that length, at most 1 MiB. A stream that ends in the buffers is wrapped like
+//! any other bytes, in one step and with a known length.
 //!
-//! A longer one gets a file: a new one, a pool's, or one on disk above `spill_threshold`. The
-//! content of the buffers goes there, and then each further piece. A new file in memory may get
-//! huge pages ahead of the bytes. Where such a page is mapped, read(2) stores the piece there.
-//! Otherwise read(2) fills one buffer, which the processor's cache holds, and the buffer is copied
-//! into the file.
+//! A longer stream gets a file: a new file, a file of a pool, or above `spill_threshold` a file on
+//! disk. The content of the buffers goes there, and then each further piece. A new file in memory
+//! may get huge pages ahead of the bytes. If such a page is mapped, read(2) stores the piece there.
+//! Otherwise read(2) fills one buffer, which fits into the processor's cache, and the buffer is
+//! copied into the file.
 //!
-//! Such a page is mapped for writing, and kept from children (MADV_DONTFORK). A child that is
-//! forked in the moment before can keep the file from being sealed. Then the content is copied into
+//! Such a page is mapped for writing, and hidden from children (MADV_DONTFORK). A child that is
+//! forked just before that can prevent the file from being sealed. Then the content is copied into
 //! a new file, because the stream cannot be read again.
 //!
-//! `Wait` ends the call in time: it polls, and reads only what is there.
+//! With a timeout, and for interruptible calls, `sys::wait::Wait` polls, and only bytes that have
+//! arrived are read.
 //!
-//! If the caller's own code reads (`bytefd_wrap_reader`, an `io::Read`), it fills the same buffers.
-//! Go calls such a function for content of more than 1 MiB only, in a goroutine of its own. So no
-//! frame of C is between the reader, which may panic, and its caller.
+//! A read function of the caller (`bytefd_wrap_reader`, an `io::Read`) fills the same buffers. Go
+//! calls bytefd_wrap_reader only for content of more than about 1 MiB, in a second goroutine. So no
+//! frame of C is between the Go reader, which may panic, and the code that called it.
 
 mod growing;
 mod incoming;
@@ -44,9 +46,10 @@ impl WrapOptions {
     /// [`WrapOptions::wrap`] makes it.
     ///
     /// The stream is a pipe, stream socket, file or terminal. At most 1 MiB is held in memory
-    /// besides the new file. Content is copied once more, and two files exist for a moment, in two
-    /// cases: a child that another thread has forked, or the kernel, keeps a longer file from being
-    /// sealed; or a stream exceeds [`WrapOptions::spill_threshold`].
+    /// besides the new file. Content is copied once more, and two files exist for a moment, if:
+    /// - a stream exceeds [`WrapOptions::spill_threshold`] after reading has begun;
+    /// - a file of more than 1 MiB cannot be sealed, because a forked child maps it or the kernel
+    ///   uses its pages.
     ///
     /// The call blocks until the end of the stream, unless [`StreamOptions::timeout`] or
     /// [`StreamOptions::interruptible`] ends it. It also waits for a pipe that does not block
@@ -189,7 +192,8 @@ fn collect_into_pool(
         if let Target::Lent(lent) = &mut target {
             let stored = if plan.spills(end) { None } else { Some(lent.store(segments, offset)) };
             match stored {
-                // The content goes on in a file of its own, on disk or where there is space.
+                // Above the threshold, or if the file system of the pool is full, the content moves
+                // to a new file.
                 None => {}
                 Some(Err(error)) if error.errno() == libc::ENOSPC => {}
                 Some(stored) => return stored,
@@ -214,7 +218,7 @@ fn collect_into_pool(
             Collected::Lent(lent)
         }
     };
-    // A time would not tell whether the source took it or the file.
+    // No time is measured, because it would include the waits for the source.
     Ok((collected, None))
 }
 

@@ -19,7 +19,7 @@ pub struct StreamOptions {
 }
 
 impl StreamOptions {
-    /// The defaults.
+    /// Returns the default options.
     ///
     /// ```
     /// let options = bytefd::StreamOptions::new();
@@ -80,8 +80,9 @@ impl StreamOptions {
         self
     }
 
-    /// Lets a signal handler that runs while the call waits end it with `EINTR`, also one that was
-    /// set with SA_RESTART. By default the call continues to wait. With a reader it is `EINVAL`.
+    /// Makes the call fail with `EINTR` if a signal handler runs while the call waits, even if the
+    /// handler was installed with `SA_RESTART`. By default the call continues to wait. With a
+    /// reader it is `EINVAL`.
     ///
     /// ```
     /// let options = bytefd::StreamOptions::new().interruptible(true);

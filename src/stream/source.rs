@@ -1,4 +1,4 @@
-//! Where the bytes come from: a descriptor or a reader.
+//! The sources of a stream: a descriptor or a reader.
 
 use std::io::{ErrorKind, Read};
 use std::os::fd::BorrowedFd;
@@ -11,7 +11,7 @@ use crate::sys::{self, file, socket};
 
 /// A source of bytes that come one after the other.
 pub(super) trait Source {
-    /// Reads bytes, and returns their number. 0 is the end.
+    /// Reads bytes, and returns their number; 0 at the end.
     fn read(&mut self, spare: &mut Spare<'_>) -> Result<usize>;
 
     /// Returns the probable number of bytes; 0 if it is unknown.
@@ -20,15 +20,15 @@ pub(super) trait Source {
     }
 }
 
-/// Largest number of bytes in one read from a descriptor. The processor's cache holds them until
+/// Maximum number of bytes in one read from a descriptor. They fit into the processor's cache until
 /// they are in the file.
 const PIECE: usize = 256 << 10;
-/// Number of bytes that a reader is given at first, and at most. They are cleared, because a reader
-/// may look at them; that work is lost if it has fewer. A reader in Go is in another thread, which
-/// has to be woken for each piece (70 µs).
+/// Size of the buffer that a reader is given, at first and at most. The buffer is cleared, because
+/// a reader may look at it. If the reader has fewer bytes, that work is lost. A reader in Go runs
+/// in another thread, which must be woken for each buffer (70 µs).
 const STEPS: [usize; 2] = [8 << 10, 1 << 20];
 
-/// A reader whose answers are checked.
+/// A reader whose results are checked.
 pub(super) struct Reader<R> {
     reader: R,
     /// Number of bytes that the reader is given at once.
@@ -136,9 +136,9 @@ impl<'a> Descriptor<'a> {
         }
         match self.kind {
             Kind::Socket { .. } => socket::read_now(self.fd, spare),
-            // This is only for kernels that have nothing better: another reader could take the
-            // bytes between poll and read.
             Kind::Pipe => match file::read_now(self.fd, spare) {
+                // Kernels before 6.5 cannot read a pipe without waiting, so the pipe is polled
+                // first. Another reader can then take the bytes between poll and read.
                 Err(Errno(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL)) => {
                     self.read_when_ready(spare)
                 }
@@ -163,7 +163,7 @@ impl Source for Descriptor<'_> {
             }
             match self.try_read(spare) {
                 Err(Errno(libc::EAGAIN)) => match self.kind {
-                    // The socket's own limit has passed.
+                    // The limit of the socket itself (SO_RCVTIMEO) has passed.
                     Kind::Socket { blocks: true } if !self.is_limited => {}
                     Kind::Socket { blocks: false } if !self.has_begun => {}
                     _ => {
@@ -172,9 +172,9 @@ impl Source for Descriptor<'_> {
                         continue;
                     }
                 },
-                // EIO means here that all programs on the other side of a pseudoterminal have
-                // closed it. On other terminals it is the error of a background process that may
-                // not read.
+                // On the master of a pseudoterminal, EIO means that every program on the other side
+                // has closed it. On other terminals, EIO is the error of a background process,
+                // which must not read.
                 Err(Errno(libc::EIO)) if file::is_terminal_master(self.fd) => return Ok(0),
                 read => {
                     self.has_begun |= read.is_ok_and(|count| count > 0);

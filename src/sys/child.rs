@@ -57,8 +57,9 @@ pub(super) unsafe fn run(entry: Entry, argument: *mut c_void) -> std::result::Re
     })
 }
 
-/// Fails if children get another process namespace than this thread has, after unshare(2) or
-/// setns(2). The next child would be the first process of that namespace, which would end with it.
+/// Fails if children would be in another PID namespace than this thread, after unshare(2) or
+/// setns(2). The child could then be the first process of that namespace, and the namespace would
+/// end with the child.
 fn check_namespace() -> std::result::Result<(), Failure> {
     let (own, of_children) =
         (c"/proc/thread-self/ns/pid", c"/proc/thread-self/ns/pid_for_children");

@@ -1,4 +1,4 @@
-//! The work of a child process between fork(2) and execve(2).
+//! Passes descriptors to the children of a command, between fork(2) and execve(2).
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -21,24 +21,25 @@ pub(crate) fn pass(command: &mut Command, fd: OwnedFd, number: RawFd) {
     unsafe { command.pre_exec(give) };
 }
 
-/// A descriptor that is kept for children, and the number that they get.
+/// A descriptor that is kept for children, and the number that it gets in them.
 struct Passed {
-    /// The caller's. It keeps its number in use, because another descriptor may have been passed
-    /// under that number before.
+    /// The caller's descriptor. It stays open, because an earlier call of [`pass`] may want its
+    /// number. If the number became free, std could get it for its pipe.
     own: OwnedFd,
-    /// The one that gets the number, if the caller's has another number.
+    /// A duplicate, if the caller's descriptor does not have the number. It has the number already,
+    /// or is moved to it in the child.
     placed: Option<OwnedFd>,
     identity: Identity,
     number: RawFd,
-    /// The file that has the number in this process now.
+    /// The file that had the number when [`Passed::new`] returned.
     replaced: Identity,
 }
 
 impl Passed {
-    /// Moves a duplicate to the number in this process already, if the number is free. Otherwise
-    /// std could get that number for its pipe, which reports a failed execve(2), and the child
-    /// would overwrite the pipe. If the number is in use, the duplicate goes far above the numbers
-    /// that programs pass, where it is in the way of none.
+    /// Keeps `own` for children. If the number is free in this process, a duplicate takes it now.
+    /// If the number stayed free, std could get it for the pipe that reports a failed execve(2),
+    /// and the child would overwrite that pipe. If the number is in use, the duplicate gets a
+    /// number far above those that programs pass.
     fn new(own: OwnedFd, number: RawFd) -> Result<Passed> {
         if number < 0 {
             return Err(Errno(libc::EBADF));
@@ -60,7 +61,7 @@ impl Passed {
     /// Gives the descriptor its number. Runs in the child.
     fn give(&self) -> Result<()> {
         let fd = self.placed.as_ref().unwrap_or(&self.own);
-        // Another descriptor that was passed may have taken the place nevertheless.
+        // The dup2(2) of another `Passed` may have replaced this descriptor.
         file::stat_if(fd.as_raw_fd(), self.identity).ok_or(Errno(libc::EBADF))?;
         if fd.as_raw_fd() == self.number {
             return file::clear_close_on_exec(fd.as_fd());
@@ -68,12 +69,13 @@ impl Passed {
         if self.is_taken_by_std() {
             return Err(Errno(libc::EBADF));
         }
-        // SAFETY: touches no memory. Nothing in the child needs what has the number.
+        // SAFETY: touches no memory. The child does not need the descriptor that dup2(2) closes.
         check(unsafe { libc::dup2(fd.as_raw_fd(), self.number) }).map(drop)
     }
 
-    /// Returns whether std may have opened its pipe under the number (a socket in newer versions):
-    /// the program has closed what had the number, and what has it now ends with execve(2).
+    /// Returns whether std may have opened its pipe (a socket in newer versions) under the number.
+    /// In that case the program has closed what had the number, and the number refers to another
+    /// pipe or socket, which is close-on-exec.
     fn is_taken_by_std(&self) -> bool {
         // SAFETY: touches no memory.
         let flags = unsafe { libc::fcntl(self.number, libc::F_GETFD) };
@@ -83,7 +85,7 @@ impl Passed {
     }
 }
 
-/// Distance that is far above the numbers that programs ask for.
+/// Added to a number, it gives one far above those that programs pass.
 const ASIDE: RawFd = 200;
 
 /// Duplicates a descriptor to the lowest free number that is not below `from`.

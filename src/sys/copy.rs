@@ -7,13 +7,17 @@
 //! kernel copies, by `process_vm_readv` on this process, or through a pipe where that call is
 //! refused. The kernel answers EFAULT where a program gets a signal.
 //!
-//! Go copies without C (`go/internal/marked`): the same instruction with the same marks, which the
-//! handler of any copy of the library ends. The marks are part of the interface between the two,
-//! and never change. Where the handler is not in place, a fault is a panic in Go, and C finds out
-//! what is missing. In a guarded map Go asks C only for what Go cannot see:
-//! - whether pages were replaced, if the program was ever given the memory;
-//! - the length of the file, if the next page is not there. In the map's last page Go asks only if
-//!   all bytes from the last one read on are zero. The kernel clears what it cuts off.
+//! Go copies without C (`go/internal/marked`), by the same instruction with the same marks. The
+//! handler of every copy of the library in the process can end such a copy. So the marks are an
+//! interface between the two languages, and never change. If the handler is not in place, a fault
+//! becomes a panic in Go, and Go lets C copy the bytes. In a guarded map Go asks C only for what Go
+//! cannot see:
+//! - whether pages were replaced, if the program was ever given the map's memory;
+//! - the length of the file, if the next page is not there. In the map's last page Go first reads
+//!   two bytes: the last byte of the copy and the last byte of the map. If one of them is not zero,
+//!   Go does not ask, because the kernel clears what it cuts off. In a map for writing, Go does
+//!   this only if the program was never given the memory. If that map is private, the program must
+//!   also have stored nothing in it.
 
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
@@ -51,8 +55,8 @@ pub(crate) unsafe fn read(
     let moved = by_kernel(mapped, length, |at, length| {
         // SAFETY: the caller guarantees both ranges.
         match unsafe { move_bytes(mapped.add(at), to.add(at), length) } {
-            // The question is about the caller's side, which does not change. A lost page may be
-            // back by now.
+            // EFAULT does not say which side failed. So the caller's side is probed: it does not
+            // change, while a lost page may be back by now.
             // SAFETY: the caller guarantees that `to` is its own.
             Err(Errno(libc::EFAULT)) if unsafe { is_writable(to.add(at)) }? => Ok(0),
             result => result,
@@ -145,8 +149,8 @@ pub(crate) fn write_zeros(mapping: &Mapping, bytes: Range<usize>) -> Result<()> 
 }
 
 /// Calls `copy` with an offset and a length until all is copied or the next byte is lost. `copy`
-/// returns a number of bytes that it has certainly copied. If any page that it was asked for is
-/// lost, that can be fewer than it did copy, even 0.
+/// returns a number of bytes that it has certainly copied. If any page of its range is lost, that
+/// number can be smaller than what it copied, even 0.
 fn count(
     mapped: *const u8,
     length: usize,
@@ -175,9 +179,9 @@ fn or_lost(result: Result<usize>) -> Result<usize> {
     }
 }
 
-/// Calls [`count`] for a `copy` that uses [`move_bytes`]. `None` where that call is refused: by a
-/// kernel without CONFIG_CROSS_MEMORY_ATTACH, or by a filter of system calls. (The rules on tracing
-/// other processes do not concern a process's own memory.)
+/// Calls [`count`] for a `copy` that uses [`move_bytes`]. Returns `None` if the kernel lacks
+/// CONFIG_CROSS_MEMORY_ATTACH, if a filter refuses the call, or if memory ran out. The first two
+/// are remembered. (The rules on tracing other processes do not concern a process's own memory.)
 fn by_kernel(
     mapped: *const u8,
     length: usize,
@@ -196,9 +200,9 @@ fn by_kernel(
     }
 }
 
-/// Copies bytes in this process, process_vm_readv(2) (Linux 3.2). The kernel stores into `to` like
-/// a program, and a file that is mapped there learns of it. The file may not learn of what
-/// process_vm_writev stores, because that call writes pages without a store of the program.
+/// Copies bytes within this process, process_vm_readv(2) (Linux 3.2). The kernel stores into `to`
+/// as the program would, so a file that is mapped there notices the change. With
+/// process_vm_writev(2) the kernel writes to the pages themselves, which the file may not notice.
 ///
 /// # Safety
 /// `to` is `length` bytes that may be written, or that are not there.
@@ -233,8 +237,8 @@ fn is_moved(result: Result<usize>) -> Result<bool> {
     or_lost(result).map(|moved| moved > 0)
 }
 
-/// Holds the bytes in between where they cannot be moved at once. A temporary file would have to
-/// obey RLIMIT_FSIZE.
+/// Holds bytes between their source and `to`, where process_vm_readv(2) cannot be used. A temporary
+/// file would be subject to RLIMIT_FSIZE.
 struct Pipe {
     reader: OwnedFd,
     writer: OwnedFd,

@@ -38,7 +38,8 @@ pub(crate) static PROCMAP_QUERY: Probed = Probed::new();
 /// Whether each change of a file in memory changes its `st_ctim`, Linux 6.13.
 static FINE_TIME_OF_CHANGE: Probed = Probed::new();
 
-/// Number of bytes in a huge page; 0 where the kernel has none.
+/// Number of bytes in a huge page; 0 where the kernel has none, or where it exceeds
+/// [`MAX_HUGE_PAGE`].
 static HUGE_PAGE_SIZE: Probed = Probed::new();
 
 /// The host's policy on huge pages for files in memory, `shmem_enabled`: an index of [`POLICIES`],
@@ -60,7 +61,8 @@ pub(crate) fn maps_sealed_file_shared(sealed: BorrowedFd<'_>) -> bool {
     SHARED_MAPPING_OF_SEALED_FILE.get(probe) == Some(1)
 }
 
-/// Answers like [`maps_sealed_file_shared`], before there is such a file.
+/// Returns the same as [`maps_sealed_file_shared`], for a caller that has no sealed file yet. Makes
+/// one if the answer is not known.
 pub(crate) fn maps_sealed_files_shared() -> Result<bool> {
     if let Some(answer) = SHARED_MAPPING_OF_SEALED_FILE.known() {
         return Ok(answer == 1);
@@ -88,8 +90,9 @@ pub(crate) fn shows_each_change() -> bool {
     FINE_TIME_OF_CHANGE.get(|| probe().map(|(_, fine)| fine)) == Some(1)
 }
 
-/// Number of MADV_COLLAPSE in a row that failed with EINVAL. The kernel says so if it does not know
-/// the advice or is told to deny it. It also says so if something stood in the way once.
+/// Number of MADV_COLLAPSE in a row that failed with EINVAL. The kernel fails so if it does not
+/// know the advice, or if the host's settings deny it. An obstacle of the moment has the same
+/// errno, so one failure proves nothing.
 static COLLAPSE_REFUSALS: AtomicU32 = AtomicU32::new(0);
 pub(crate) const COLLAPSE_REFUSALS_BELIEVED: u32 = 3;
 

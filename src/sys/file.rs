@@ -209,7 +209,8 @@ impl Stat {
             libc::S_IFSOCK => "a socket",
             libc::S_IFCHR => "a character device",
             libc::S_IFBLK => "a block device",
-            _ => "not a file",
+            libc::S_IFLNK => "a symbolic link",
+            _ => "an object without a file type",
         }
     }
 }
@@ -271,7 +272,8 @@ pub(crate) fn lstat(path: &CStr) -> Result<Stat> {
     Ok(Stat::from_raw(&raw))
 }
 
-/// Returns the size of a file by another way than fstat(2): lseek(2) to its end and back.
+/// Returns the size of a file, lseek(2) with SEEK_END, for when fstat(2) fails. Sets the offset to
+/// 0.
 pub(crate) fn end(fd: BorrowedFd<'_>) -> Result<u64> {
     // SAFETY: touches no memory.
     let end = check(unsafe { libc::lseek(fd.as_raw_fd(), 0, libc::SEEK_END) })?;
@@ -292,8 +294,8 @@ pub(crate) fn ftruncate(fd: BorrowedFd<'_>, size: u64) -> Result<()> {
     retry(|| unsafe { libc::ftruncate(fd.as_raw_fd(), size as libc::off_t) }).map(drop)
 }
 
-/// Changes the space of a file, fallocate(2). EINTR is returned: on tmpfs it undoes the work, so
-/// repeating the same call might never end.
+/// Allocates or frees space of a file, fallocate(2). Returns EINTR to the caller. On tmpfs the
+/// interrupted call has undone its work, so repeating it might never end.
 pub(crate) fn fallocate(
     fd: BorrowedFd<'_>,
     mode: libc::c_int,
@@ -392,7 +394,7 @@ pub(crate) fn pread(fd: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> Resul
         .map(|read| read as usize)
 }
 
-/// Returns whether a descriptor is the master of a pseudoterminal: only that answers TIOCGPTN.
+/// Returns whether a descriptor is the master of a pseudoterminal: only a master answers TIOCGPTN.
 pub(crate) fn is_terminal_master(fd: BorrowedFd<'_>) -> bool {
     let mut number: libc::c_uint = 0;
     // SAFETY: the call writes one unsigned number.

@@ -1,5 +1,5 @@
-//! Marks that distinguish a process from a child made by fork(2), which must not take over what the
-//! parent owns.
+//! Distinguishes a process from a child made by fork(2), which must not take over what the parent
+//! owns.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -1,4 +1,4 @@
-//! A range of address space: mmap(2), and the calls on mapped pages.
+//! Maps ranges of address space, mmap(2), and makes the calls on mapped pages.
 
 use std::ffi::{c_int, c_void};
 use std::ops::Range;
@@ -20,8 +20,8 @@ pub(crate) struct Mapping {
     reserved: usize,
     /// Number of bytes in a page.
     page: usize,
-    /// Whether the range was moved. Address space that is kept free behind it then is not what the
-    /// owner reserved.
+    /// Whether mremap(2) has grown the range, perhaps at another address. The owner's reservation
+    /// is gone then, so `shrink` keeps no address space.
     has_moved: bool,
     /// Whether this is a System V segment. Its pages may be of any size, which only the kernel
     /// knows.
@@ -53,7 +53,8 @@ const FREE: MmapOptions =
 
 // SAFETY: a mapping is an address range of the process; it belongs to no thread.
 unsafe impl Send for Mapping {}
-// SAFETY: the methods make system calls on the range and never touch the bytes.
+// SAFETY: the methods make system calls on the range. Only `collapse` reads a byte itself, and none
+// stores.
 unsafe impl Sync for Mapping {}
 
 /// Maps `content`, mmap(2).
@@ -221,8 +222,8 @@ impl Mapping {
     }
 
     /// Unmaps pages at the end, so that `length` bytes are mapped. With `keep` the address space
-    /// stays ours, unless the range was moved: pages mapped there later could not be moved together
-    /// with the rest.
+    /// stays ours, unless mremap(2) has grown the range. Pages mapped there later could not be
+    /// moved together with the rest.
     pub fn shrink(&mut self, length: usize, keep: bool) -> Result<()> {
         let end = length.next_multiple_of(self.page);
         if end >= self.length {
@@ -412,8 +413,8 @@ impl Mapping {
         let collapse = || check(unsafe { libc::madvise(start, length, MADV_COLLAPSE) }).map(drop);
         match collapse() {
             // Linux 6.1 fails with EINVAL if no page of the range was ever read. Other kernels do
-            // not need the read, which would make a page table. The other processors would then
-            // have to be told when the huge page replaces that table.
+            // not need the read, and it has a price, because it makes a page table. The kernel must
+            // notify the other processors when the huge page replaces that table.
             Err(Errno(libc::EINVAL)) => {
                 // SAFETY: the page was mapped just now, and the file has it.
                 unsafe { start.cast::<u8>().read_volatile() };

@@ -47,8 +47,8 @@ pub(crate) fn own_stack() -> Range<usize> {
 /// The kernel's information about another thread.
 pub(crate) struct Thread {
     pub id: libc::pid_t,
-    /// An address in the C library's record of the thread. glibc tells it to the kernel together
-    /// with its list of robust mutexes, and keeps it at the top of the stack.
+    /// An address in the C library's record of the thread: the head of the list of robust mutexes,
+    /// which the kernel knows. glibc keeps the record at the top of the stack.
     pub record: Option<usize>,
     /// The stack pointer, known while the thread waits in the kernel.
     pub stack_pointer: Option<usize>,

@@ -1,12 +1,12 @@
-//! A file system in memory that belongs to this process alone. It is mounted twice: for writing,
-//! and read-only for the code that borrows a file. Neither mount has a path: each is a descriptor.
-//! The file system ends with the last descriptor of its files.
+//! Mounts a file system in memory for this process alone. It is mounted twice: for writing, and
+//! read-only for the code that borrows a file. Neither mount has a path: each is a descriptor. The
+//! file system ends with the last descriptor of its files.
 //!
-//! Mounting needs privileges that few processes have. In a user namespace every process has them,
-//! but only a process with one thread can enter one. So a child does it (`child`), which leaves its
-//! descriptors to this process. Its namespaces end with it; the mounts need none. The child notes
-//! each step before it, so this process knows the step at which a filter of system calls killed the
-//! child.
+//! Mounting needs privileges that few processes have. A user namespace gives them to any process,
+//! but only a process with one thread can enter one. So a child mounts the file system (`child`),
+//! in namespaces of its own, and leaves the descriptors to this process. The namespaces end with
+//! the child, and the mounts stay without them. The child notes each step before it takes the step.
+//! So this process knows the step at which a filter of system calls killed the child.
 
 use std::ffi::{CStr, c_int, c_long, c_void};
 use std::io::Write;
@@ -22,7 +22,7 @@ pub(crate) struct Directories {
     pub read_only: OwnedFd,
 }
 
-/// What the host does not allow, or what ran out.
+/// The step that failed, and its errno. The host does not allow the step, or something ran out.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Refusal {
     pub step: &'static str,
@@ -43,7 +43,8 @@ impl Refusal {
 
 type Outcome<T> = std::result::Result<T, Refusal>;
 
-/// What the child needs, made before the child exists, and what the child leaves behind.
+/// The arguments of the child, and its results. The arguments are made before the child exists,
+/// because the child uses no heap.
 struct Work {
     /// "0 UID 1" and "0 GID 1", for uid_map and gid_map.
     users: Text,
@@ -60,7 +61,7 @@ struct Work {
     other: c_int,
 }
 
-/// Room for two numbers, and a NUL at the end.
+/// Room for three numbers with spaces between them, and a NUL at the end.
 type Text = [u8; 48];
 
 fn text(content: std::fmt::Arguments<'_>) -> Text {
@@ -95,8 +96,10 @@ pub(crate) fn mount(bytes: u64) -> Outcome<Directories> {
     let (Some(writable), Some(read_only), 0) = (writable, read_only, work.errno) else {
         return Err(Refusal::new(work.step, Errno(work.errno)));
     };
-    let raised =
-        |fd| file::above_standard_streams(fd).map_err(|errno| Refusal::new("fcntl F_DUPFD", errno));
+    let raised = |fd| {
+        file::above_standard_streams(fd)
+            .map_err(|errno| Refusal::new("fcntl F_DUPFD_CLOEXEC", errno))
+    };
     Ok(Directories { writable: raised(writable)?, read_only: raised(read_only)? })
 }
 

@@ -1,4 +1,4 @@
-//! Remembers what the kernel was asked once.
+//! Remembers answers of the kernel.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

@@ -1,4 +1,4 @@
-//! What the kernel says about this process: page size, limits, random bytes.
+//! Asks the kernel about this process, for the time, and for random bytes.
 
 use std::io::Read;
 
@@ -56,12 +56,13 @@ pub(crate) fn random() -> Result<u128> {
     Ok(u128::from_ne_bytes(bytes))
 }
 
-/// Returns what an error about a file of /proc adds if /proc is not mounted.
+/// Returns the end of an error message about a file of /proc: a note if /proc is not mounted,
+/// otherwise nothing.
 pub(crate) fn no_proc() -> &'static str {
     if file::stat(c"/proc/self/fd").is_err() { " (/proc is not mounted)" } else { "" }
 }
 
-/// Returns whether a filter restricts the system calls of this process, or may do so: seccomp(2).
+/// Returns whether a filter restricts the system calls of this thread, or may do so: seccomp(2).
 pub(crate) fn is_filtered() -> bool {
     // SAFETY: no preconditions.
     unsafe { libc::prctl(libc::PR_GET_SECCOMP) != 0 }

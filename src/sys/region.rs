@@ -1,4 +1,4 @@
-//! What a line of /proc/self/maps says.
+//! Parses lines of /proc/self/maps.
 
 use std::ops::Range;
 

@@ -1,12 +1,12 @@
-//! Descriptors that several threads use at the same time, and that can be closed meanwhile.
+//! Holds descriptors that several threads use at the same time, and that can be closed meanwhile.
 
 use std::os::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::*};
 
 use super::file::{self, Identity};
 
-/// Two descriptors, or none. No thread waits: if they are closed while they are used, the last user
-/// closes them.
+/// Holds two descriptors, or none. No thread waits. If the descriptors are closed while threads use
+/// them, the last of these threads closes them.
 #[derive(Debug)]
 pub(crate) struct Shared {
     /// [`OPEN`] or not, plus the number of users. Or [`BUSY`] while a thread opens or closes them.
@@ -41,8 +41,8 @@ impl Shared {
         self.state.fetch_update(Acquire, Relaxed, one_more).ok().map(|_| User(self))
     }
 
-    /// Opens the descriptors, if no thread uses, opens or closes them. `None` if `open` was not
-    /// called.
+    /// Calls `open` and notes its descriptors, if there are none yet. Returns `None`, without
+    /// calling `open`, if the descriptors are open, or a thread uses, opens or closes them.
     pub fn open_with<E>(
         &self,
         open: impl FnOnce() -> std::result::Result<[(OwnedFd, Identity); 2], E>,

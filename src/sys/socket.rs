@@ -1,4 +1,5 @@
-//! Messages on Unix sockets, with descriptors: sendmsg(2), recvmsg(2), cmsg(3), unix(7).
+//! Sends and receives messages with descriptors on Unix sockets: sendmsg(2), recvmsg(2), cmsg(3),
+//! unix(7).
 
 use std::ffi::{c_int, c_uint, c_void};
 use std::mem::MaybeUninit;
@@ -10,8 +11,8 @@ use super::call::{Result, check, retry};
 /// Largest number of descriptors in one message, the kernel's SCM_MAX_FD.
 pub(crate) const MOST_DESCRIPTORS: usize = 253;
 
-/// Room for control data, aligned for its headers: all descriptors of one message, and what else a
-/// program may have asked for on its socket (credentials, a time stamp, a label).
+/// Room for control data, aligned for its headers. It holds all descriptors of one message. It also
+/// holds what else a program may have asked for on its socket: credentials, a time stamp, a label.
 #[repr(C, align(8))]
 struct Control(MaybeUninit<[u8; 8192]>);
 
@@ -30,8 +31,8 @@ pub(crate) struct Received {
     pub has_lost_control: bool,
 }
 
-/// Sends at least one of these bytes and all of these descriptors, at most [`MOST_DESCRIPTORS`]. No
-/// SIGPIPE is raised.
+/// Sends at least one of these bytes, if there are any, and all of these descriptors, at most
+/// [`MOST_DESCRIPTORS`]. Datagrams and packets can be empty. No SIGPIPE is raised.
 pub(crate) fn send(
     socket: BorrowedFd<'_>,
     bytes: &[u8],

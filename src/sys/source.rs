@@ -39,7 +39,7 @@ impl Sources {
                 self.maps.put_back(maps);
                 answer
             }
-            // Older kernels and filters of system calls answer so.
+            // Older kernels and filters of system calls refuse the request with these.
             Err(Errno(libc::ENOTTY | libc::ENOSYS | libc::EPERM | libc::EACCES)) => {
                 PROCMAP_QUERY.remember(false);
                 false
@@ -49,8 +49,8 @@ impl Sources {
     }
 }
 
-/// EFAULT if some of these bytes were lost in a guarded map and are the guard's zeros. The caller
-/// copies first and asks then, so that no page can be replaced unnoticed.
+/// Fails with EFAULT if some of these bytes were lost in a guarded map and are the guard's zeros.
+/// The caller copies first and checks afterwards, so that no page is replaced unnoticed.
 pub(crate) fn check_kept(segments: &[IoSlice<'_>]) -> Result<()> {
     let is_lost = segments.iter().any(|segment| guard::lost_among(addresses(segment)));
     if is_lost { Err(Errno(libc::EFAULT)) } else { Ok(()) }
@@ -111,9 +111,9 @@ const READABLE: u64 = 1;
 const WRITABLE: u64 = 2;
 const SHARED: u64 = 8;
 
-/// Returns the mapping that an address is in, if it is anonymous memory for reading and writing.
-/// The kernel's own mappings in every process (`[vvar]` and the like) have no file either, but are
-/// never for writing.
+/// Returns the mapping that an address is in, if it is private anonymous memory for reading and
+/// writing. The kernel's own mappings in every process (`[vvar]` and the like) have no file either,
+/// but are never for writing.
 fn anonymous_mapping(maps: BorrowedFd<'_>, address: usize) -> Result<Option<Range<usize>>> {
     let mut query =
         Query { size: size_of::<Query>() as u64, address: address as u64, ..Query::default() };

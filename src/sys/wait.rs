@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use super::call::{Result, check};
 use crate::error::Errno;
 
-/// How long a call may wait. It is made when the call begins.
+/// The limits of a call's wait. They are made when the call begins, because the timeout is for the
+/// whole call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wait {
     /// `None` without a limit.
@@ -57,9 +58,10 @@ impl Wait {
         }
     }
 
-    /// Calls `attempt` until it answers something other than `busy`, for what the kernel has no
-    /// wait for. Sleeps in between, longer each time, up to 10 ms. Fails with `busy` if the time is
-    /// 0 from the start, with ETIMEDOUT later.
+    /// Calls `attempt` until it returns something other than `busy`, for operations that the kernel
+    /// cannot wait for with a timeout. Sleeps in between, longer each time, up to 10 ms. If no time
+    /// is left, fails with `busy` after the first attempt, and with ETIMEDOUT after a later one.
+    /// EINTR if the caller asked for it.
     pub fn until_free<T>(&self, busy: i32, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
         let mut pause = Duration::from_micros(20);
         let mut is_first = true;

@@ -51,7 +51,8 @@ pub(crate) unsafe fn replace(
 #[derive(Debug)]
 pub(crate) struct Window {
     mapping: Mapping,
-    /// End of the bytes that are in the page table. The file does not learn of stores before it.
+    /// End of the bytes whose pages are in the page table. A store before it does not fault, so it
+    /// does not change the file's times.
     entered: usize,
 }
 

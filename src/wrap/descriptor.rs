@@ -1,4 +1,4 @@
-//! More ways to the file behind a descriptor: opened again, and as a path.
+//! Opens the file behind a descriptor again, and returns its path.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -63,10 +63,10 @@ pub(crate) fn inherit(fd: BorrowedFd<'_>) -> Result<()> {
 }
 
 /// Returns the path `/proc/self/fd/N`, for code that takes only a path. The path names the
-/// descriptor only in this process, and only while the descriptor is open. Opening the path gives
-/// an open file description with an offset of its own. A child process finds the file under the
-/// same path if it inherits the descriptor ([`WrapOptions::inherit`](crate::WrapOptions::inherit),
-/// [`PassFd`](crate::PassFd)).
+/// descriptor only in this process or in a child that inherits the descriptor, and only while it is
+/// open. Opening the path gives an open file description with an offset of its own. A child process
+/// finds the file under the same path if it inherits the descriptor
+/// ([`WrapOptions::inherit`](crate::WrapOptions::inherit), [`PassFd`](crate::PassFd)).
 ///
 /// Code that resolves the link first (SQLite does), or that opens it with `O_NOFOLLOW`, finds no
 /// file.
@@ -77,8 +77,8 @@ pub(crate) fn inherit(fd: BorrowedFd<'_>) -> Result<()> {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// It takes a reference or a [`BorrowedFd`], because a descriptor that is given away is closed
-/// before its path is used:
+/// The argument is a reference or a [`BorrowedFd`]. An [`OwnedFd`] would be closed when `path`
+/// returns:
 ///
 /// ```compile_fail,E0277
 /// let fd = bytefd::wrap(b"hello")?;
@@ -93,9 +93,9 @@ fn proc_path(fd: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
-/// Opens a read-only description of a file that is about to be sealed. `None` on kernels that map a
-/// sealed file through the original one. It is opened before the seals, because a sealed file
-/// cannot go back to its old state.
+/// Opens a read-only description of a file that is about to be sealed. Returns `None` on kernels
+/// that can map a sealed file through the original description. The file is opened before it is
+/// sealed, because seals cannot be removed if opening fails.
 pub(crate) fn before_sealing(file: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
     let needs_none = features::maps_sealed_files_shared();
     let needs_none = needs_none.context("probe", || "how the kernel maps a sealed memory file")?;

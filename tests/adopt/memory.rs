@@ -1,5 +1,5 @@
-//! Buffers for adopting: mapped by the test, with a page on each side that nobody may touch, so
-//! that no other mapping joins.
+//! Maps buffers to adopt. Each has an inaccessible page on each side, so that no other mapping
+//! joins it.
 
 use std::ffi::{c_int, c_void};
 use std::ops::Range;
@@ -19,13 +19,13 @@ pub struct Memory {
     pub length: usize,
 }
 
-// SAFETY: an address range belongs to no thread; the tests say who uses which bytes.
+// SAFETY: an address range belongs to no thread; the tests decide which bytes they use.
 unsafe impl Send for Memory {}
 // SAFETY: as above.
 unsafe impl Sync for Memory {}
 
 impl Memory {
-    /// Zeros that no page has been allocated for.
+    /// Maps zeros for which no page has been allocated.
     pub fn untouched(length: usize) -> Memory {
         let page = page_size();
         let memory = Memory {
@@ -36,7 +36,7 @@ impl Memory {
         memory
     }
 
-    /// Filled with the pattern.
+    /// Maps a buffer and fills it with the pattern.
     pub fn new(length: usize) -> Memory {
         let memory = Memory::untouched(length);
         memory.store(0, &pattern(length));
@@ -77,7 +77,7 @@ impl Memory {
         );
     }
 
-    /// Something else in the place of a part.
+    /// Maps something else in the place of a part.
     pub fn replace(&self, part: Range<usize>, protection: c_int, flags: c_int, fd: c_int) {
         assert!(part.end <= self.length);
         let at = self.at.wrapping_add(part.start);
@@ -102,7 +102,7 @@ impl Memory {
         adopt(self.address() + part.start, part.len())
     }
 
-    /// What /proc/self/maps has here.
+    /// Returns the lines of /proc/self/maps for this memory.
     pub fn lines(&self) -> Vec<String> {
         lines(self.address()..self.address() + self.length)
     }
@@ -119,7 +119,7 @@ impl Drop for Memory {
     }
 }
 
-/// mmap of memory, at a place the kernel chooses or is asked for.
+/// Calls mmap(2) for memory, at a place that the kernel chooses or is asked for.
 pub fn map(at: *mut c_void, length: usize, protection: c_int, flags: c_int) -> *mut u8 {
     // SAFETY: where it is asked for, the tests own the place.
     let placed = unsafe { libc::mmap(at, length, protection, flags, -1, 0) };
@@ -127,7 +127,7 @@ pub fn map(at: *mut c_void, length: usize, protection: c_int, flags: c_int) -> *
     placed.cast()
 }
 
-/// bytefd_adopt.
+/// Calls bytefd_adopt.
 pub fn adopt(address: usize, length: usize) -> Result<OwnedFd, Failure> {
     let mut error = Error::untouched();
     // SAFETY: memory of the test, or what is to be refused.
@@ -138,7 +138,8 @@ pub fn adopt(address: usize, length: usize) -> Result<OwnedFd, Failure> {
     result(fd, &error).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// A refusal, after which the range is what it was, if it is mapped at all. Returns what was said.
+/// Asserts that the range is refused and is what it was, if it is mapped at all. Returns the
+/// failure.
 pub fn refused(range: Range<usize>) -> Failure {
     let before = lines(range.clone());
     let failure = adopt(range.start, range.len()).expect_err("refused");
@@ -151,7 +152,7 @@ pub fn refused(range: Range<usize>) -> Failure {
     failure
 }
 
-/// The lines of /proc/self/maps that have addresses of the range.
+/// Returns the lines of /proc/self/maps that have addresses of the range.
 pub fn lines(range: Range<usize>) -> Vec<String> {
     let maps = std::fs::read("/proc/self/maps").expect("/proc is mounted");
     let maps = String::from_utf8_lossy(&maps);
@@ -160,7 +161,7 @@ pub fn lines(range: Range<usize>) -> Vec<String> {
     maps.lines().filter(is_there).map(String::from).collect()
 }
 
-/// The addresses that a line begins with.
+/// Returns the addresses at the beginning of a line.
 pub fn addresses(line: &str) -> Range<usize> {
     let (start, rest) = line.split_once('-').expect("a line of maps");
     let end = rest.split(' ').next().expect("an address");
@@ -168,12 +169,12 @@ pub fn addresses(line: &str) -> Range<usize> {
     number(start)..number(end)
 }
 
-/// The mapping with this name, if there is one.
+/// Returns the mapping with this name, if there is one.
 pub fn named(name: &str) -> Option<Range<usize>> {
     lines(0..usize::MAX).iter().find(|line| line.ends_with(name)).map(|line| addresses(line))
 }
 
-/// The page that an address is in.
+/// Returns the page that contains an address.
 pub fn page_of(address: usize) -> Range<usize> {
     let start = address - address % page_size();
     start..start + page_size()

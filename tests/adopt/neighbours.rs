@@ -1,12 +1,12 @@
-//! What adopting does to an allocator in whose memory the buffer is.
+//! Tests an allocator whose memory contains an adopted buffer.
 
 use super::memory::*;
 use crate::faults::conditions::leaves_nothing;
 use crate::support::fd::{content, pattern};
 use crate::support::map::page_size;
 
-/// A buffer lent by malloc, in a mapping of its own and never given back while the file is used. In
-/// a process of its own: what malloc does must not depend on other tests.
+/// Adopts a buffer of malloc, which has a mapping of its own and is never freed while the file is
+/// in use. Runs in a process of its own, because what malloc does must not depend on other tests.
 pub fn an_allocator_goes_on_beside_an_adopted_buffer() {
     let (page, length) = (page_size(), 4 << 20);
     leaves_nothing(|| {

@@ -1,4 +1,4 @@
-//! What is refused, and what fails: the buffer is what it was, and nothing is left.
+//! Tests what is refused and what fails: the buffer is what it was, and nothing is left.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr::null_mut;
@@ -10,7 +10,7 @@ use crate::support::fd::{Failure, content, pattern};
 use crate::support::hosts;
 use crate::support::map::page_size;
 
-/// A refusal of the range, which is this memory's: no byte of it has changed.
+/// Asserts that the range of this memory is refused, and that none of its bytes changes.
 fn refused_memory(memory: &Memory, errno: i32) -> Failure {
     let failure = refused(memory.address()..memory.address() + memory.length);
     assert_eq!((failure.errno, failure.op.as_str()), (errno, "range"), "{failure:?}");
@@ -50,11 +50,11 @@ pub fn what_is_not_all_mapped_is_enomem() {
         let failure = refused_memory(&memory, libc::ENOMEM);
         let missing = format!("nothing mapped at {:#x}", memory.address() + hole.start);
         assert!(failure.message.contains(&missing), "{missing}: {}", failure.message);
-        // What is beside the hole goes.
+        // The buffer without the hole can be adopted.
         memory.replace(hole, READ_WRITE, OURS, -1);
         memory.adopt().expect("adopted");
     }
-    // Where no program has memory.
+    // No program has memory at these addresses.
     for address in [page, 1 << 60] {
         assert_eq!(refused(address..address + page).errno, libc::ENOMEM);
     }
@@ -106,7 +106,7 @@ pub fn other_memory_than_private_and_anonymous_is_eopnotsupp() {
         }
     }
 
-    // Not reserved, so that none need to be there; nobody touches it.
+    // These pages are not reserved, so that none need to exist. Nothing touches them.
     let (length, flags) =
         (2 << 20, OURS | libc::MAP_HUGETLB | libc::MAP_HUGE_2MB | libc::MAP_NORESERVE);
     // SAFETY: a new mapping, unmapped below.
@@ -157,7 +157,7 @@ pub fn what_is_adopted_cannot_be_adopted_again() {
     refused_memory(&memory, libc::EOPNOTSUPP);
 }
 
-/// In a process of its own, which is on its first thread.
+/// Runs in a process of its own, on the first thread.
 pub fn the_stack_of_the_first_thread_is_eopnotsupp() {
     let check = |from: &str| {
         let stack = named("[stack]").expect("a stack");
@@ -174,7 +174,7 @@ pub fn the_stack_of_the_first_thread_is_eopnotsupp() {
 // A host, or its limits
 // -------------------------------------------------------------------------------------------------
 
-/// Buffers without and with huge pages; `body` asks for each, and must be refused without a trace.
+/// Runs `body` for buffers without and with huge pages. It must be refused and leave no trace.
 fn fails(
     body: impl Fn(&dyn Fn() -> Result<OwnedFd, Failure>) -> Result<OwnedFd, Failure>,
 ) -> Failure {
@@ -267,7 +267,7 @@ pub fn without_a_free_mapping_the_buffer_is_as_it_was() {
     memory.adopt_part(page..2 * page).expect("adopted");
 }
 
-/// `leaves_nothing` for a moment without mappings to be had.
+/// Replaces `leaves_nothing` while no mapping can be made.
 fn leaves_nothing_but_proc<R>(body: impl FnOnce() -> R) -> R {
     let before = open_descriptors();
     let result = body();
@@ -275,7 +275,7 @@ fn leaves_nothing_but_proc<R>(body: impl FnOnce() -> R) -> R {
     result
 }
 
-/// mseal(2), Linux 6.10. The mapping is there until the process ends.
+/// Tests mseal(2), Linux 6.10. The mapping exists until the process ends.
 pub fn memory_that_is_sealed_is_eperm() {
     const SYS_MSEAL: libc::c_long = 462;
     let memory = std::mem::ManuallyDrop::new(Memory::pages(3));
@@ -292,8 +292,8 @@ pub fn memory_that_is_sealed_is_eperm() {
 
 /// After mlockall(2) a new mapping is locked, and the old one counts until it is gone.
 pub fn memory_that_would_have_to_be_locked_is_eagain() {
-    // What anybody may have on old kernels, less than the buffer, and enough for what the allocator
-    // takes meanwhile.
+    // Every process may lock this much on old kernels. It is less than the buffer, and enough for
+    // what the allocator takes meanwhile.
     let (limit, memory) = (64 << 10, Memory::pages(64));
     as_nobody(|| {
         with_limit(libc::RLIMIT_MEMLOCK, limit, || {

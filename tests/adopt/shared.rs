@@ -1,4 +1,4 @@
-//! What is adopted: one memory, seen through a buffer and a descriptor.
+//! Tests adopted buffers: buffer and descriptor show the same memory.
 
 use std::io::Read;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -33,7 +33,7 @@ fn assert_same(memory: &Memory, fd: &OwnedFd, offset: usize, places: &[usize]) {
     }
 }
 
-/// The first byte, the last, and those around pages.
+/// Returns the first byte, the last, and those around pages.
 fn places(length: usize) -> Vec<usize> {
     let page = page_size();
     let mut places = vec![0, 1, page - 1, page, length / 2, length - page, length - 1];
@@ -71,7 +71,7 @@ pub fn buffer_and_descriptor_are_the_same_memory() {
     }
 }
 
-/// Each store would be a fault otherwise, and a SIGBUS where there is no memory left.
+/// Otherwise each store would be a page fault, and SIGBUS when no memory is left.
 pub fn every_page_is_there() {
     for length in [page_size(), 8 * HUGE + page_size()] {
         for memory in [Memory::new(length), Memory::untouched(length)] {
@@ -143,7 +143,7 @@ pub fn a_name_of_the_callers_own_is_no_obstacle() {
     assert_same(&memory, &fd, 0, &places(memory.length));
 }
 
-/// PR_SET_VMA_ANON_NAME, Linux 5.17, if it is built in.
+/// Names a mapping by PR_SET_VMA_ANON_NAME, Linux 5.17. Returns whether the kernel has it.
 pub fn name(memory: &Memory, name: &std::ffi::CStr) -> bool {
     const PR_SET_VMA: libc::c_int = 0x5356_4d41;
     // SAFETY: the test's own pages and a string.
@@ -249,7 +249,7 @@ pub fn children_share_from_then_on_and_had_a_copy_before() {
     };
     assert!(earlier > 0, "{}", std::io::Error::last_os_error());
 
-    // Neither of these is carried over.
+    // The new mapping does not keep this advice.
     for advice in [libc::MADV_DONTFORK, libc::MADV_WIPEONFORK] {
         // SAFETY: the test's own pages.
         assert_eq!(unsafe { libc::madvise(memory.at.cast(), memory.length, advice) }, 0);
@@ -296,7 +296,7 @@ pub fn rust_gets_the_same() {
     assert_eq!((error.errno(), error.op()), (libc::EOPNOTSUPP, "range"));
 }
 
-/// In a process of its own, because a reader that notices is killed.
+/// Runs in a process of its own, because a reader that notices is killed.
 pub fn readers_never_notice() {
     const ROUNDS: usize = 20;
     let length = HUGE + page_size();

@@ -1,4 +1,4 @@
-//! Stacks are refused, what lies beside them is not.
+//! Tests that stacks are refused, and that memory beside a stack is not.
 
 use std::ffi::c_void;
 use std::os::fd::AsRawFd;
@@ -13,21 +13,21 @@ use crate::support::map::page_size;
 
 const STACK: usize = 1 << 20;
 
-/// The page must be refused as part of a stack.
+/// Asserts that the page is refused as part of a stack.
 fn is_refused(address: usize, what: &str) {
     let failure = refused(page_of(address));
     assert_eq!(failure.errno, libc::EOPNOTSUPP, "{what}: {failure:?}");
     assert!(failure.message.contains("the stack of th"), "{what}: {}", failure.message);
 }
 
-/// Where this thread has its stack pointer, about.
+/// Returns an address close to the stack pointer of this thread.
 fn here() -> usize {
     let local = 0u8;
     (&raw const local).addr()
 }
 
 pub fn the_stack_of_this_thread_is_eopnotsupp() {
-    /// Some pages down, so that not all that is in use is where the stack pointer is.
+    /// Runs some pages further down, so that the stack is also in use above the stack pointer.
     #[inline(never)]
     fn deeper(top: usize) {
         let frame = std::hint::black_box([0u8; 40_000]);
@@ -47,8 +47,8 @@ pub fn the_stack_of_this_thread_is_eopnotsupp() {
     thread.expect("a thread").join().expect("refused");
 }
 
-/// Both that of a thread that waits, whose stack pointer the kernel tells, and that of one that
-/// runs.
+/// Tests the stack of a thread that waits, whose stack pointer the kernel tells, and that of a
+/// thread that runs.
 pub fn the_stacks_of_other_threads_are_eopnotsupp() {
     let end = AtomicBool::new(false);
     let (own, told) = mpsc::channel();
@@ -81,7 +81,7 @@ pub fn the_stacks_of_other_threads_are_eopnotsupp() {
     });
 }
 
-/// A stack of the program's own, right below a buffer: the kernel makes one mapping of both.
+/// Uses a stack of the program's own, right below a buffer: the kernel makes one mapping of both.
 pub fn a_buffer_beside_a_stack_is_adopted() {
     extern "C" fn run(context: *mut c_void) -> *mut c_void {
         // SAFETY: the test keeps it until the thread has ended.
@@ -129,9 +129,9 @@ pub fn a_buffer_beside_a_stack_is_adopted() {
     checked.expect("both parts are told apart");
 }
 
-/// The first thread's record is no part of its stack, but in memory that the kernel likes to join
-/// with the next mapping below. Here the test plays the C library, which tells the kernel where the
-/// list is that begins in the record.
+/// The first thread's record is not part of its stack. It is in memory that the kernel may join
+/// with the next mapping below. Here the test plays the C library, which tells the kernel the
+/// address of the list in the record.
 pub fn a_buffer_beside_the_first_threads_record_is_adopted() {
     let memory = Memory::pages(8);
     let record = memory.address() + 7 * page_size() + 512;
@@ -192,7 +192,7 @@ pub fn a_stack_of_its_own_making_is_seen_by_the_thread_on_it() {
     stack.adopt().expect("nobody's stack any more");
 }
 
-/// The same of another thread, which waits for the test.
+/// Tests the same with another thread, which waits for the test.
 pub fn a_stack_of_its_own_making_is_seen_while_its_thread_waits() {
     static WAITS_FOR: AtomicI32 = AtomicI32::new(-1);
     static STARTED: AtomicBool = AtomicBool::new(false);

@@ -1,4 +1,4 @@
-//! What unpacks.
+//! Tests programs that unpack archives.
 
 use std::ffi::{c_char, c_int, c_void};
 use std::process::Command;
@@ -54,7 +54,7 @@ fn gzipped(payload: &[u8]) -> Vec<u8> {
     made("payload", payload, &["gzip", "-1", "payload"], "payload.gz")
 }
 
-/// What a program makes of a file of this name.
+/// Runs a program in a folder with a file of this name. Returns the file that the program made.
 pub fn made(name: &str, payload: &[u8], program: &[&str], result: &str) -> Vec<u8> {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join(name), payload).expect("written");
@@ -83,7 +83,7 @@ functions! { "libarchive.so.13";
     fn archive_read_free(archive: *mut c_void) -> c_int;
 }
 
-/// The content of the first entry; nothing if there is none.
+/// Returns the content of the first entry; nothing if there is none.
 fn first_entry(lent: &Lent) -> Answer {
     const ARCHIVE_EOF: c_int = 1;
     let (mut bytes, mut entry) = (Vec::new(), std::ptr::null_mut());

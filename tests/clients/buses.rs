@@ -1,4 +1,4 @@
-//! Daemons and buses, which are sent descriptors and send them.
+//! Tests daemons and buses that receive and send descriptors.
 
 use std::ffi::{c_char, c_int, c_void};
 use std::io::{Read, Write};
@@ -54,7 +54,7 @@ functions! { "libsystemd.so.0";
 // sd-bus
 // -------------------------------------------------------------------------------------------------
 
-/// It seals the file itself.
+/// The client seals the file itself.
 const SD_BUS: Client = Client {
     needs: &["libsystemd.so.0"],
     way: Way::Writable,
@@ -63,7 +63,8 @@ const SD_BUS: Client = Client {
     ..Client::of_a_library("sd_bus", "sd_bus_message_append_array_memfd", array_of_a_message)
 };
 
-/// What an array has that is the file. No bus is needed: the message is never sent.
+/// Returns the content of an array that is the file. Needs no bus, because the message is never
+/// sent.
 fn array_of_a_message(lent: &Lent) -> Answer {
     let (ours, _theirs) = std::os::unix::net::UnixStream::pair().expect("a pair of sockets");
     let socket = OwnedFd::from(ours);
@@ -117,7 +118,7 @@ const CLAMD: Client = Client {
     ..Client::new("clamd", "clamd FILDES", |lent| Clamd::start().scan(lent))
 };
 
-/// clamd, with one signature of our own.
+/// Runs clamd with a signature of this test.
 struct Clamd {
     _folder: tempfile::TempDir,
     socket: std::path::PathBuf,
@@ -129,7 +130,7 @@ impl Clamd {
         let folder = tempfile::tempdir().expect("a folder");
         let at = |name: &str| folder.path().join(name);
         std::fs::create_dir(at("db")).expect("made");
-        // What virus scanners agreed to find is in every database; here it is "bytefd!".
+        // Every database has the EICAR test string. Here the signature is "bytefd!".
         std::fs::write(at("db/test.ndb"), "Bytefd.Test:0:*:62797465666421\n").expect("written");
         let socket = at("socket");
         let settings = format!(
@@ -149,7 +150,8 @@ impl Clamd {
         Clamd { _folder: folder, socket, process }
     }
 
-    /// What it says about a descriptor: the command FILDES, then one byte with it.
+    /// Returns clamd's answer to a descriptor. Sends the command FILDES, then one byte with the
+    /// descriptor.
     fn scan(&self, lent: &Lent) -> Answer {
         let mut clamd = UnixStream::connect(&self.socket).expect("connected");
         clamd.write_all(b"zFILDES\0").expect("asked");

@@ -1,4 +1,4 @@
-//! Child processes that are given a descriptor, and programs that give theirs on.
+//! Tests child processes that are given a descriptor, and programs that pass theirs on.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsRawFd;
@@ -88,7 +88,7 @@ sys.stdout.buffer.write(content)
     assert!(python.stdout == content);
 }
 
-/// subprocess makes what it passes inheritable in the child itself: the default options do.
+/// subprocess itself makes descriptors inheritable in the child, so the default options suffice.
 fn python_gives_what_it_wraps_itself_to_a_child() {
     const SCRIPT: &str = r#"
 import ctypes, os, subprocess, sys
@@ -134,7 +134,7 @@ const NODE_STDIO: Client = Client {
     })
 };
 
-/// Standard output is a file, to which one call writes everything.
+/// Runs a script in Node.js. Standard output is a file, because one call then writes everything.
 fn node(script: &str, lent: &Lent) -> Answer {
     let written = tempfile::NamedTempFile::new().expect("a file");
     let output = std::fs::File::create(written.path()).expect("created");
@@ -153,7 +153,8 @@ const QEMU_ADD_FD: Client = Client {
     ..Client::new("qemu_add_fd", "qemu -add-fd fd=N,set=1", qemu)
 };
 
-/// What a disk holds that is the descriptor: QEMU copies it to a file. Disks have whole sectors.
+/// Returns the content of a disk that is the descriptor. QEMU copies the disk to a file. Disks have
+/// whole sectors.
 fn qemu(lent: &Lent) -> Answer {
     let folder = tempfile::tempdir().expect("a folder");
     let copy = folder.path().join("copy");

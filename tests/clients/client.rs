@@ -1,5 +1,5 @@
-//! What a row of CLIENTS.md says of a client, and the check of it: with 0 bytes, an odd number, 5
-//! MiB, an offset at the end and a pipe.
+//! Describes a client as a row of CLIENTS.md does, and checks it with 0 bytes, an odd number, 5
+//! MiB, an offset at the end, and a pipe.
 
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::io::Write;
@@ -17,30 +17,30 @@ use crate::support::{fd, hosts};
 const ODD: usize = 12_345;
 const LARGE: usize = 5 << 20;
 
-/// What a client makes of a file: bytes, or why it does not.
+/// The result of a client for a file: bytes, or the reason why it has none.
 pub type Answer = Result<Vec<u8>, String>;
 
 pub struct Client {
-    /// That of its test, too.
+    /// The name of the client and of its test.
     pub name: &'static str,
-    /// How it is called.
+    /// How the client is called.
     pub call: &'static str,
-    /// Programs, and libraries by their names, without which the test is skipped; `a|b` is one of
+    /// Programs, and libraries by their names. Without them the test is skipped; `a|b` is one of
     /// them.
     pub needs: &'static [&'static str],
     pub way: Way,
-    /// A file that holds a payload, in a format that the client knows.
+    /// Makes a file that holds a payload, in a format that the client knows.
     pub file: fn(payload: &[u8]) -> Vec<u8>,
     pub answer: fn(&Lent) -> Answer,
-    /// What the client answers to a file that holds a payload.
+    /// Returns the client's answer to a file that holds a payload.
     pub expected: fn(payload: &[u8]) -> Vec<u8>,
-    /// What it answers to a file of 0 bytes; of an error a part.
+    /// The client's answer to a file of 0 bytes. Of an error it is a part.
     pub of_nothing: Result<&'static str, &'static str>,
     pub reads_from: From,
     pub pipe: Pipe,
     pub closes: Closes,
     pub leaves: Leaves,
-    /// Seals that it adds.
+    /// The seals that the client adds.
     pub adds: c_int,
     pub alone: bool,
 }
@@ -52,28 +52,28 @@ pub enum Way {
     Inherit,
     InheritReadOnly,
     Writable,
-    /// Sealed against all but execution, and the set of seals closed by the caller.
+    /// Sealed against all but execution. The caller closes the set of seals.
     FourSeals,
     Executable,
     /// A file that has a name.
     Tempfile,
 }
 
-/// Where a client begins to read.
+/// The place where a client begins to read.
 #[derive(Clone, Copy, PartialEq)]
 pub enum From {
     Start,
-    /// At the file offset. At the end of the file it answers as to 0 bytes.
+    /// At the file offset. At the end of the file, the answer is that for 0 bytes.
     Offset,
 }
 
-/// What a client does with a pipe in place of a regular file.
+/// The behaviour of a client for a pipe in place of a regular file.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Pipe {
-    /// The same.
+    /// The client answers the same.
     Reads,
     Fails,
-    /// Something else, without an error.
+    /// The client answers something else, without an error.
     Silent,
     Untried,
 }
@@ -86,17 +86,17 @@ pub enum Closes {
     ClientOnSuccess,
 }
 
-/// Where a client leaves the file offset.
+/// The place where a client leaves the file offset.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Leaves {
     Start,
     End,
-    /// Wherever it has stopped to read.
+    /// At the place where the client has stopped to read.
     Anywhere,
 }
 
 impl Client {
-    /// A program or function that reads a file of any content, without touching the offset.
+    /// Describes a program or function that reads a file of any content, without moving the offset.
     pub const fn new(
         name: &'static str,
         call: &'static str,
@@ -120,9 +120,9 @@ impl Client {
         }
     }
 
-    /// A function of a library that the test loads. It runs in a process of its own, because
-    /// libraries start threads that stay, run destructors when the process ends, and handle signals
-    /// of all threads: YARA handles SIGBUS while it scans.
+    /// Describes a function of a library that the test loads. Its test runs in a process of its
+    /// own, because libraries start threads that stay, run destructors when the process ends, and
+    /// handle signals of all threads: YARA handles SIGBUS while it scans.
     pub const fn of_a_library(
         name: &'static str,
         call: &'static str,
@@ -261,12 +261,12 @@ impl Lent {
         Lent::of(fd, None)
     }
 
-    /// A descriptor with these flags, for no row.
+    /// Makes a descriptor with these flags, for no row.
     pub fn with(flags: u64, content: &[u8]) -> Lent {
         Lent::of(fd::wrap_with(content, flags, AUTO).expect("a descriptor"), None)
     }
 
-    /// The same bytes in a pipe, whose other end is closed.
+    /// Makes a pipe with the same bytes. Its other end is closed.
     fn pipe(content: &[u8]) -> Lent {
         let (reader, mut writer) = std::io::pipe().expect("a pipe");
         assert!(content.len() < 1 << 16, "{} bytes do not fit into a pipe", content.len());
@@ -290,12 +290,12 @@ impl Lent {
         self.fd.as_fd()
     }
 
-    /// A duplicate, for a child's standard input.
+    /// Makes a duplicate, for a child's standard input.
     pub fn duplicate(&self) -> OwnedFd {
         self.fd.try_clone().expect("dup")
     }
 
-    /// What the library gives as its path, or the real one.
+    /// Returns the path that the library gives, or the real one.
     pub fn path(&self) -> String {
         match &self.file {
             Some(file) => file.path().to_str().expect("UTF-8").to_string(),
@@ -303,13 +303,13 @@ impl Lent {
         }
     }
 
-    /// The same as a C string.
+    /// Returns the path as a C string.
     pub fn c_path(&self) -> CString {
         CString::new(self.path()).expect("no NUL")
     }
 
-    /// Whether the number stands for the file still. Another thread may have got it after it was
-    /// closed.
+    /// Returns whether the number still stands for the file. After it was closed, another thread
+    /// may have got the number.
     fn is_open(&self) -> bool {
         // SAFETY: a writable struct.
         let found = unsafe {
@@ -330,7 +330,7 @@ impl Drop for Lent {
     }
 }
 
-/// bytefd_path.
+/// Calls bytefd_path.
 pub fn path(fd: &OwnedFd) -> String {
     let (mut buffer, mut error) = ([0 as c_char; 32], Error::untouched());
     // SAFETY: a buffer of the length given.
@@ -342,7 +342,7 @@ pub fn path(fd: &OwnedFd) -> String {
     unsafe { CStr::from_ptr(buffer.as_ptr()) }.to_str().expect("ASCII").to_string()
 }
 
-/// bytefd_reopen.
+/// Calls bytefd_reopen.
 pub fn reopen(fd: &OwnedFd) -> OwnedFd {
     let mut error = Error::untouched();
     // SAFETY: an open descriptor.

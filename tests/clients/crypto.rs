@@ -1,4 +1,4 @@
-//! Keys and digests.
+//! Tests programs and libraries that read keys or compute digests.
 
 use std::ffi::{c_char, c_int, c_void};
 use std::process::Command;
@@ -57,7 +57,7 @@ functions! { "libcrypto.so.3";
     fn ERR_clear_error();
 }
 
-/// The public half of the key that it has read.
+/// Returns the public half of the key that was read.
 fn ssl_key(lent: &Lent) -> Answer {
     const SSL_FILETYPE_PEM: c_int = 1;
     // SAFETY: the order of calls is that of OpenSSL's manual; the key is as long as it says.
@@ -95,7 +95,7 @@ static PEM: LazyLock<(Vec<u8>, Vec<u8>)> = LazyLock::new(|| {
     (std::fs::read(file).expect("a key"), public.stdout)
 });
 
-/// As many lines before the key as the payload is long.
+/// Returns a key below comments of as many bytes as the payload.
 fn key_below_comments(payload: &[u8]) -> Vec<u8> {
     let mut file = b"a comment\n".repeat(payload.len() / 10);
     file.resize(payload.len(), b'\n');
@@ -106,7 +106,7 @@ fn key_below_comments(payload: &[u8]) -> Vec<u8> {
 // ssh-keygen
 // -------------------------------------------------------------------------------------------------
 
-/// It looks for the end of the key, and takes files of at most 1 MiB.
+/// ssh-keygen looks for the end of the key, and takes files of at most 1 MiB.
 const SSH_KEYGEN: Client = Client {
     needs: &["ssh-keygen"],
     way: Way::Inherit,
@@ -131,7 +131,7 @@ static SSH: LazyLock<(Vec<u8>, Vec<u8>)> = LazyLock::new(|| {
     (std::fs::read(&file).expect("the private key"), public)
 });
 
-/// So the row above holds only for a mode that is as it should be.
+/// The row above therefore holds only if the mode is right.
 fn ssh_keygen_refuses_a_private_key_that_others_may_read() {
     for (mode, is_accepted) in [(0o400, true), (0o600, true), (0o444, false), (0o640, false)] {
         let options = WrapOptions { flags: INHERIT, mode, ..WrapOptions::default() };

@@ -1,4 +1,4 @@
-//! Pictures, databases, and files that are recognised or loaded.
+//! Tests clients that read pictures or databases, and that recognise or load files.
 
 use std::ffi::{c_char, c_int, c_void};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -51,7 +51,7 @@ functions! { "libtiff.so.6|libtiff.so.5";
     fn TIFFSetWarningHandler(handler: *const c_void) -> *const c_void;
 }
 
-/// A grey picture, one point high, without compression.
+/// Returns a grey picture, one point high, without compression.
 fn picture(payload: &[u8]) -> Vec<u8> {
     const SHORT: u16 = 3;
     const LONG: u16 = 4;
@@ -101,7 +101,7 @@ fn pixels(lent: &Lent) -> Answer {
 // file(1)
 // -------------------------------------------------------------------------------------------------
 
-/// Without -L it describes the link in /proc.
+/// Without -L, file(1) describes the link in /proc.
 const FILE: Client = Client {
     needs: &["file"],
     way: Way::Inherit,
@@ -149,7 +149,7 @@ fn database(payload: &[u8]) -> Vec<u8> {
     made("payload", payload, &["sqlite3", "database", STATEMENTS], "database")
 }
 
-/// A limit of every file without a name, documented at bytefd_path.
+/// Every file without a name has this limit, which is documented at bytefd_path.
 fn sqlite_cannot_open_the_path_because_it_resolves_the_link() {
     let read = |path: &Path| {
         Command::new("sqlite3").arg("-readonly").arg(path).arg("select x from t").output()
@@ -192,7 +192,7 @@ fn a_client_that_follows_no_links_gets_eloop() {
 // dlopen
 // -------------------------------------------------------------------------------------------------
 
-/// What follows the sections of a library is not looked at.
+/// The loader ignores what follows the sections of a library.
 const DLOPEN: Client = Client {
     way: Way::Executable,
     file: |payload| [library(42), payload.to_vec()].concat(),
@@ -204,7 +204,7 @@ const DLOPEN: Client = Client {
     })
 };
 
-/// A shared library with one function, `answer`.
+/// Builds a shared library with one function, `answer`.
 fn library(answer: c_int) -> Vec<u8> {
     let folder = tempfile::tempdir().expect("a folder");
     let (source, object) = (folder.path().join("answer.c"), folder.path().join("answer.so"));
@@ -231,7 +231,8 @@ fn load(path: &str) -> Result<(LoadedLibrary, c_int), String> {
     }
 }
 
-/// /dev/shm and /tmp are often mounted noexec, which is no matter of ours; a memfd is not.
+/// Makes an executable file, in a memfd only: /dev/shm and /tmp are often mounted noexec, which the
+/// library cannot change.
 fn executable(content: &[u8]) -> Option<OwnedFd> {
     if !hosts::has_memfd() {
         println!("SKIPPED: whether a file can be executed on this host is not ours to say");
@@ -240,7 +241,7 @@ fn executable(content: &[u8]) -> Option<OwnedFd> {
     Some(fd::wrap_with(content, EXECUTABLE, AUTO).expect("a descriptor"))
 }
 
-/// So that whoever loads libraries one after the other keeps their descriptors open meanwhile.
+/// Programs that load several libraries must therefore keep all of their descriptors open.
 fn dlopen_gives_the_library_it_has_for_a_path_whatever_the_path_names_now() {
     let Some(first) = executable(&library(1)) else { return };
     let Some(second) = executable(&library(2)) else { return };

@@ -1,4 +1,4 @@
-//! GDBus sends a descriptor in a message, from one process to another.
+//! Sends a descriptor in a message of GDBus, from one process to another.
 
 use std::ffi::{c_char, c_int, c_void};
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
@@ -66,7 +66,7 @@ functions! { "libgio-2.0.so.0";
     fn g_variant_new_tuple(children: *const *mut c_void, count: usize) -> *mut c_void;
 }
 
-/// What the other process finds.
+/// Returns what the other process reads.
 fn sent(lent: &Lent) -> Answer {
     let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
     let found = tempfile::tempfile().expect("a file");
@@ -82,7 +82,7 @@ fn sent(lent: &Lent) -> Answer {
     Ok(fd::content(&found.into()))
 }
 
-/// The connection at one end of a pair of sockets, which it takes over.
+/// Makes a connection of one end of a pair of sockets, which it takes over.
 fn connection(socket: OwnedFd, flags: c_int) -> *mut c_void {
     // SAFETY: the order of calls is that of GIO's manual.
     unsafe {
@@ -119,7 +119,7 @@ fn send(socket: OwnedFd, fd: c_int) {
             1
         );
         assert_eq!(g_dbus_connection_flush_sync(connection, null_mut(), null_mut()), 1);
-        // What the message has is a duplicate.
+        // The message has a duplicate.
         assert!(libc::fcntl(fd, libc::F_GETFD) >= 0, "the descriptor is the caller's");
     }
 }

@@ -1,5 +1,5 @@
-//! systemd-journald takes a long entry as a descriptor: of any kind from root, and with exactly
-//! four seals from others.
+//! Sends systemd-journald long entries as descriptors. It takes any kind from root, and only files
+//! with exactly four seals from others.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -40,12 +40,12 @@ const JOURNALD: Client = Client {
     })
 };
 
-/// What journald takes for text.
+/// Returns the payload as letters, which journald takes for text.
 fn letters(payload: &[u8]) -> Vec<u8> {
     payload.iter().map(|byte| b'a' + byte % 16).collect()
 }
 
-/// The daemon, in a /run of its own.
+/// Runs the daemon, in a /run of its own.
 struct Journald {
     process: Child,
     _run: Mounted,
@@ -69,8 +69,8 @@ impl Journald {
         std::thread::sleep(Duration::from_millis(10));
     }
 
-    /// What it has of an entry that a user sends. One that follows on the same socket tells when it
-    /// has been seen.
+    /// Returns the daemon's copy of an entry that a user sends. A later entry on the same socket
+    /// shows when the daemon has processed it.
     fn entry(&mut self, entry: BorrowedFd<'_>) -> Answer {
         in_fork(|| {
             // SAFETY: in a child of its own.
@@ -120,7 +120,7 @@ fn journald_takes_exactly_four_seals_from_others_than_root() {
             0
         );
         let entry = Journald::start().entry(fd.as_fd()).expect("read");
-        // Linux before 6.3 has no seal against execution, and the default ones are these four.
+        // Linux before 6.3 has no seal against execution. The default seals are then these four.
         let is_exact = fd::seals(&fd) == 0xf;
         assert_eq!(
             entry == b"hello\n",

@@ -1,4 +1,4 @@
-//! io_uring, whose requests name registered files and buffers in place of descriptors and
+//! Tests io_uring. Its requests name registered files and buffers in place of descriptors and
 //! addresses.
 
 use std::ffi::{c_int, c_void};
@@ -59,7 +59,7 @@ fn fixed_file(lent: &Lent) -> Answer {
     Ok(bytes)
 }
 
-/// More than any row is long.
+/// A length greater than that of any row.
 const LENGTH: usize = 6 << 20;
 
 /// Maps the file, registers the mapping, and writes it from there to another file.
@@ -139,7 +139,7 @@ struct Request {
     reserved: [u64; 2],
 }
 
-/// struct io_sqring_offsets and struct io_cqring_offsets are alike as far as they are used.
+/// The parts of struct io_sqring_offsets and struct io_cqring_offsets that are used here are alike.
 #[repr(C)]
 #[derive(Default)]
 struct Offsets {
@@ -165,7 +165,7 @@ struct Parameters {
     completion: Offsets,
 }
 
-/// One request at a time.
+/// A ring for one request at a time.
 struct Ring {
     requests: Mapping,
     submission: Mapping,
@@ -196,7 +196,7 @@ impl Ring {
         }
     }
 
-    /// Waits for the answer to a request: a count.
+    /// Submits a request, waits for its answer, and returns the count.
     fn submit(&self, request: Request) -> Result<usize, String> {
         let sq = &self.parameters.submission;
         let cq = &self.parameters.completion;
@@ -255,7 +255,7 @@ struct Mapping {
 }
 
 impl Mapping {
-    /// All of a file.
+    /// Maps a whole file.
     fn new(fd: c_int, protection: c_int, flags: c_int) -> Result<Mapping, String> {
         // SAFETY: a writable struct.
         let length = unsafe {

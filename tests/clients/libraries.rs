@@ -1,4 +1,4 @@
-//! Libraries that look at a file through a descriptor.
+//! Tests libraries that look at a file through a descriptor.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::os::fd::AsRawFd;
@@ -43,7 +43,7 @@ functions! { "libmagic.so.1";
     fn magic_close(cookie: *mut c_void);
 }
 
-/// What libmagic says about a descriptor: its type.
+/// Returns the type that libmagic finds for a descriptor.
 pub fn magic(fd: c_int) -> String {
     const MAGIC_MIME_TYPE: c_int = 0x10;
     // SAFETY: libmagic takes any number for a descriptor.
@@ -94,7 +94,7 @@ fn libmagic_recognises_a_descriptor_lent_by_scan_bytes() {
     assert_eq!(magic(reopen(&fd).as_raw_fd()), "image/png");
 }
 
-/// The verdict on a descriptor is that on the file.
+/// The verdict on a descriptor is the same as on the file.
 fn libmagic_says_less_of_an_elf_file_in_memory_than_behind_a_descriptor() {
     const PROGRAM: &str = "/bin/true";
     let content = std::fs::read(PROGRAM).expect(PROGRAM);
@@ -236,7 +236,7 @@ const ELF_MMAP: Client = Client {
     ..ELF_READ
 };
 
-/// An object file whose section .data holds the payload.
+/// Returns an object file whose section .data holds the payload.
 fn object(payload: &[u8]) -> Vec<u8> {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("payload"), payload).expect("written");

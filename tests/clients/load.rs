@@ -1,4 +1,4 @@
-//! Functions of clients' libraries, which are loaded by their names.
+//! Loads functions of clients' libraries by their names.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -35,7 +35,7 @@ pub unsafe fn symbol<T: Copy>(library: &'static str, name: &str) -> T {
     *unsafe { library.get::<T>(name.as_bytes()) }.unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// The first of these that is here.
+/// Loads the first of these libraries that is installed.
 fn load(names: &str) -> Library {
     // SAFETY: libraries of the system, which any program loads.
     let found = names.split('|').find_map(|name| unsafe { Library::new(name) }.ok());

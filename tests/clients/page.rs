@@ -1,4 +1,4 @@
-//! CLIENTS.md says what the tests show.
+//! Checks that CLIENTS.md says what the tests show.
 
 use std::collections::BTreeSet;
 
@@ -39,7 +39,7 @@ const ALL_TESTS: &[&[Test]] = &[
     kernel::TESTS,
 ];
 
-/// The cells of the page's table that has this many columns.
+/// Returns the cells of the page's table with this many columns.
 fn rows(columns: usize) -> Vec<Vec<String>> {
     let page = page();
     let lines = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| --- "));
@@ -63,7 +63,7 @@ fn the_rows_of_the_page_are_those_of_the_tests() {
     assert!(missing.is_empty(), "rows that CLIENTS.md lacks:\n{}", missing.join("\n"));
     assert_eq!(shown.len(), ROWS.concat().len(), "rows of the page and rows of the tests");
 
-    // What it demands stands in a second table, in the same order.
+    // A second table, in the same order, has the demands of the clients.
     let names = |rows: &[Vec<String>], column: usize| {
         rows.iter().map(|row| row[column].clone()).collect::<Vec<_>>()
     };
@@ -73,7 +73,7 @@ fn the_rows_of_the_page_are_those_of_the_tests() {
     assert!(is_whole, "an empty cell");
 }
 
-/// Also those of Go.
+/// Checks tests of Go too.
 fn tests_that_the_page_names_exist() {
     let named: BTreeSet<&str> = ALL_TESTS.iter().copied().flatten().map(|test| test.name).collect();
     let go = std::fs::read_to_string(repository().join("go/clients_test.go"))
@@ -122,7 +122,7 @@ impl Pipe {
 }
 
 impl Client {
-    /// The cells of its row in CLIENTS.md.
+    /// Returns the cells of this client's row in CLIENTS.md.
     pub fn cells(&self) -> Vec<String> {
         let reads_from = match self.reads_from {
             From::Start => "start",

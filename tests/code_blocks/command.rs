@@ -1,4 +1,4 @@
-//! Commands in blocks and between backticks.
+//! Runs the commands in blocks and between backticks.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -23,7 +23,7 @@ pub const CHEAP: &[(&str, &str)] = &[
     ("git diff", "repository"),
 ];
 
-/// Commands of which only the names are looked at, and why.
+/// Commands that are not run, and the reasons. Only the names in them are checked.
 pub const NOT_RUN: &[(&str, &str)] = &[
     ("make lib", "every test of the staged library has run it"),
     ("make demo", "compiles three programs; c_examples and go tests run them"),
@@ -50,11 +50,20 @@ pub const NOT_RUN: &[(&str, &str)] = &[
     ("make install", "writes below /usr/local; the group install runs it elsewhere"),
     ("make uninstall", "removes below /usr/local; the group install runs it elsewhere"),
     ("make go-module", "the group go_module is what runs it"),
+    ("make go-module && PROXY=file://$PWD/build/go-proxy", "the group go_module is what runs it"),
     (
-        "make go-module && GOPROXY=file://$PWD/build/go-proxy,$(go env GOPROXY) \
-         GONOSUMDB=github.com/bytefd go get github.com/bytefd/bytefd/go",
+        "GOPROXY=$PROXY,$(go env GOPROXY) GONOSUMDB=github.com/bytefd \
+         go get github.com/bytefd/bytefd/go",
         "the group go_module does this as a stranger",
     ),
+    (
+        "go mod edit -replace github.com/bytefd/bytefd/go=/path/to/the/clone/go",
+        "a path of the reader's; go_module replaces the proxy instead",
+    ),
+    ("go mod edit -require github.com/bytefd/bytefd/go@v0.1.0", "as before"),
+    ("go mod tidy", "as before"),
+    ("go doc", "is for the reader of the page"),
+    ("cargo doc", "make test does"),
     ("go get", "needs a release"),
     ("go get github.com/bytefd/bytefd/go", "needs a release; go_module does it without one"),
     ("cargo fmt", "changes the sources; make check looks whether it would"),
@@ -89,7 +98,7 @@ pub const NOT_RUN: &[(&str, &str)] = &[
     ("git switch main && make lib", "is for a release"),
 ];
 
-/// A shell whose user has a home of their own, and the staged library installed.
+/// A shell whose user has a home directory of their own, and where the staged library is installed.
 pub struct Shell {
     folder: TempDir,
 }
@@ -104,7 +113,7 @@ impl Shell {
         Shell { folder }
     }
 
-    /// What a command that must succeed says.
+    /// Returns the output of a command, which must succeed.
     pub fn run(&self, command: &str) -> Result<String, String> {
         let dist = staged();
         let in_repository = CHEAP.iter().any(|(c, place)| *c == command && *place == "repository");
@@ -124,7 +133,7 @@ impl Shell {
     }
 }
 
-/// What a command names that does not exist.
+/// Returns the name in a command that does not exist, if there is one.
 pub fn names_nothing(command: &str) -> Option<String> {
     command.split("&&").flat_map(|part| part.split(" | ")).find_map(|part| {
         let is_variable = |word: &&str| word.starts_with(|c: char| c.is_ascii_uppercase());
@@ -145,7 +154,7 @@ fn text_of(file: &str) -> String {
     std::fs::read_to_string(repository().join(file)).expect(file)
 }
 
-/// The first word that should stand for something of this repository or host, and does not.
+/// Returns the first word that should name something of this repository or host, and does not.
 fn missing_of(words: &[&str]) -> Option<String> {
     let missing = |word: &str, is_there: bool| (!is_there).then(|| word.to_string());
     let after = |option: &str| {

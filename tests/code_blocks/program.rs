@@ -1,4 +1,4 @@
-//! Programs in blocks, compiled as a reader of the page compiles them.
+//! Compiles and runs the programs in blocks as a reader of the page compiles them.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ impl Language {
         }
     }
 
-    /// What a program, or a program of these statements, prints. It runs in an empty folder.
+    /// Runs a program, or a program of these statements, in an empty folder. Returns its output.
     pub fn run(self, text: &str) -> Result<String, String> {
         let folder = tempfile::tempdir().expect("a folder");
         let source = match self.is_whole(text) {
@@ -55,7 +55,7 @@ impl Language {
         Ok(String::from_utf8(output.stdout).expect("UTF-8"))
     }
 
-    /// Statements in a program that declares the usual variables.
+    /// Returns a program that declares the usual variables and contains the statements.
     fn fixture(self, statements: &str) -> String {
         match self {
             Language::C => C_FIXTURE.replace("STATEMENTS", statements),
@@ -134,7 +134,7 @@ STATEMENTS
 }
 "#;
 
-/// The output of a command that succeeds, or all that it said.
+/// Returns the output of a command that succeeds, or everything that it printed.
 pub fn done(command: &mut Command) -> Result<Output, String> {
     let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
     match output.status.success() {
@@ -148,7 +148,7 @@ fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
     folder.join(name)
 }
 
-/// With all warnings, against the staged header and library.
+/// Compiles with all warnings, against the staged header and library.
 fn compile_c(folder: &TempDir, source: &str) -> Result<PathBuf, String> {
     let (source, program) = (write(folder.path(), "prog.c", source), folder.path().join("prog"));
     let mut command = compiler(None, &source);
@@ -159,7 +159,7 @@ fn compile_c(folder: &TempDir, source: &str) -> Result<PathBuf, String> {
     Ok(program)
 }
 
-/// In a module that requires the package of this repository, with the archive that is staged.
+/// Compiles in a module that requires the package of this repository, with the staged archive.
 fn compile_go(folder: &TempDir, source: &str) -> Result<PathBuf, String> {
     staged();
     let package = repository().join("go");
@@ -181,7 +181,7 @@ fn compile_go(folder: &TempDir, source: &str) -> Result<PathBuf, String> {
     Ok(program)
 }
 
-/// Against the crate that cargo has built for these tests.
+/// Compiles against the crate that cargo has built for these tests.
 fn compile_rust(folder: &TempDir, source: &str) -> Result<PathBuf, String> {
     let (source, program) = (write(folder.path(), "main.rs", source), folder.path().join("prog"));
     let built = std::env::current_exe().expect("this program's path");
@@ -194,7 +194,7 @@ fn compile_rust(folder: &TempDir, source: &str) -> Result<PathBuf, String> {
     Ok(program)
 }
 
-/// A whole program that prints 5 or fails, and statements.
+/// For each language a whole program that prints 5 or fails, and statements.
 pub const SAMPLES: [(Language, &str, &str); 3] = [
     (
         Language::C,

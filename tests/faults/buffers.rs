@@ -1,4 +1,4 @@
-//! Bytes that cannot be read, or that are very many.
+//! Tests bytes that cannot be read, and very many bytes.
 
 use std::ffi::c_int;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -10,7 +10,7 @@ use crate::support::abi::{self, *};
 use crate::support::fd::{file, metadata, result};
 use crate::support::map::page_size;
 
-/// Memory of its own.
+/// A mapping of the test's own.
 struct Memory {
     start: *mut u8,
     length: usize,
@@ -35,7 +35,7 @@ impl Memory {
         unsafe { self.start.add(at).write(byte) };
     }
 
-    /// One page that nobody can read from now on.
+    /// Makes one page unreadable from now on.
     fn close_page(&self, page: usize) {
         let start = self.start.wrapping_add(page * page_size());
         // SAFETY: a page of the mapping, to which nothing refers.
@@ -80,7 +80,7 @@ pub fn a_source_whose_file_was_made_shorter_is_efault() {
     }
 }
 
-/// One call of the kernel moves at most 2 147 479 552 bytes.
+/// A single system call moves at most 2 147 479 552 bytes.
 pub fn more_than_two_gibibytes_arrive_whole() {
     const LENGTH: usize = 5 << 29;
     const NEEDED: u64 = 7 << 30;

@@ -1,4 +1,4 @@
-//! The four functions that make a descriptor from bytes, asked for the same.
+//! Calls the four functions that make a descriptor from bytes with the same arguments.
 
 use std::ffi::{c_int, c_void};
 use std::ptr::without_provenance_mut;
@@ -8,14 +8,15 @@ use crate::support::abi::{self, *};
 use crate::support::fd::{Failure, access_mode, mapped, result, wrap_with};
 use crate::support::hosts;
 
-/// The backends of this host, by name.
+/// Returns the backends that this host has, without AUTO.
 pub fn backends() -> Vec<u32> {
     let there = [(MEMFD, hosts::has_memfd()), (SHM, hosts::has_shm()), (TMPFILE, true)];
     there.into_iter().filter(|(_, there)| *there).map(|(backend, _)| backend).collect()
 }
 
-/// Whether the kernel maps a sealed file shared through a read-write description: not before Linux
-/// 6.7 and its backports. The library must not promise more, and works around it where it can.
+/// Returns whether the kernel maps a sealed file shared through a read-write description: not
+/// before Linux 6.7 and its backports. The library must not promise more, and works around it where
+/// it can.
 pub fn maps_sealed_files() -> bool {
     let sealed = wrap_with(b"hello", SEAL_CONTENT, MEMFD)
         .expect("a read-write description of a sealed file");
@@ -27,13 +28,13 @@ pub fn options(flags: u64, backend: u32) -> WrapOptions {
     WrapOptions { flags, backend, ..WrapOptions::default() }
 }
 
-/// Asks all functions, which must refuse, all for the same reason, call nobody and leave nothing.
-/// Returns what they say.
+/// Asserts that all functions refuse for the same reason, call no callback and leave nothing.
+/// Returns the failure.
 pub fn refused(bytes: &[u8], options: &WrapOptions) -> Failure {
     refused_memory(bytes.as_ptr(), bytes.len(), options)
 }
 
-/// The same for memory that may be gone.
+/// Does the same for memory that may be gone.
 pub fn refused_memory(buffer: *const u8, length: usize, options: &WrapOptions) -> Failure {
     let mut failures = leaves_nothing(|| {
         [wrap, wrap_iov, scan_begin, scan_bytes]

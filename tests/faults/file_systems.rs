@@ -1,4 +1,4 @@
-//! File systems that are full, read-only or not there.
+//! Tests file systems that are full, read-only or missing.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use crate::support::abi::{self, *};
 use crate::support::fd::{content, pattern, result, wrap, wrap_with};
 use crate::support::hosts;
 
-/// The file behind a descriptor, as the kernel names it.
+/// Returns the kernel's name of the file of a descriptor.
 pub fn link(fd: &OwnedFd) -> String {
     let link =
         std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).expect("/proc is mounted");
@@ -89,7 +89,7 @@ pub fn temporary_files_go_where_tmpdir_says_if_that_can_be() {
     }
 }
 
-/// SHM by name fails, and AUTO goes on to a temporary file.
+/// Asserts that SHM by name fails, and that AUTO goes on to a temporary file.
 fn shm_is_passed_over(errno: i32) {
     let failure = refused(b"hello", &options(0, SHM));
     assert_eq!((failure.errno, failure.op.as_str()), (errno, "open O_TMPFILE"), "{failure:?}");
@@ -138,7 +138,7 @@ pub fn no_backend_at_all_names_all_three() {
     no_backend_at_all(None);
 }
 
-/// The label is the caller's; it must not push out of the message what the caller does not know.
+/// The caller knows the label. It must not push out of the message what the caller does not know.
 pub fn no_backend_at_all_names_all_three_whatever_the_label() {
     let longest = std::ffi::CString::new("n".repeat(200)).expect("no NUL");
     no_backend_at_all(Some(&longest));

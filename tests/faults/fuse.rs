@@ -1,4 +1,4 @@
-//! File systems that a process serves: they do not answer, know less than others, or fail.
+//! Tests file systems that a process serves: they do not answer, support less than others, or fail.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,9 +20,9 @@ fn open(path: &Path) -> OwnedFd {
     File::options().read(true).write(true).open(path).expect("opened").into()
 }
 
-/// Runs a call while the file system answers neither GETATTR nor FLUSH, until it ends or waits for
-/// one of them. Returns what it has asked for until then; and what it answers once the file system
-/// does.
+/// Runs a call while the file system answers neither GETATTR nor FLUSH, until the call ends or
+/// waits for one of them. Returns the requests of the call until then, and its result once the file
+/// system answers.
 fn unanswered<R: Send>(fuse: &Fuse, call: impl FnOnce() -> R + Send) -> (BTreeMap<u32, u32>, R) {
     let before = fuse.requests();
     let held = fuse.hold(&[GETATTR, FLUSH]);
@@ -92,7 +92,7 @@ pub fn descriptors_are_refused_for_their_seals_before_their_file_system_is_asked
     }
 }
 
-/// Moving it closes a descriptor too, and would be in vain.
+/// Moving the descriptor also closes one, and would be useless before the refusal.
 pub fn a_descriptor_with_the_number_of_a_standard_stream_is_refused_before_it_is_moved() {
     let fuse = Fuse::new();
     let file = open(&fuse.file("file", b"hello"));
@@ -244,8 +244,8 @@ pub fn a_file_system_that_takes_no_more_is_enospc_and_has_what_it_had() {
             let options =
                 MapOptions { access: WRITE, file_size: 100_000, flags, ..MapOptions::default() };
             let refused = map(fuse.path().join(name), &options).map(drop);
-            // Where space is reserved otherwise or not at all, and there is no page to clear,
-            // nothing is written.
+            // Nothing is written if space is reserved in another way or not at all, and there is no
+            // page to clear.
             match refused {
                 Ok(()) => assert!(
                     name == "new" && (reserving == 0 || flags & NO_RESERVE != 0),
@@ -281,7 +281,7 @@ pub fn named_memory_is_made_where_there_is_neither_o_tmpfile_nor_link() {
     }
 }
 
-/// As a file that is served, so that its end is known in no other way than by reading.
+/// Reads from a served file, whose end can be found only by reading.
 pub fn a_stream_is_read_from_any_file_system() {
     let fuse = Fuse::new();
     let bytes = pattern(3_000_000);

@@ -1,4 +1,4 @@
-//! Kernels and administrators that refuse a system call, or a flag of it.
+//! Tests kernels and administrators that refuse a system call, or a flag of it.
 
 use std::os::fd::AsRawFd;
 
@@ -88,8 +88,7 @@ pub fn a_kernel_without_memfd_gives_shm() {
     without_memfd_it_is_shm(libc::ENOSYS);
 }
 
-/// vm.memfd_noexec=2 answers EACCES, and adds the seal against execution to what names neither
-/// flag.
+/// vm.memfd_noexec=2 answers EACCES, and adds the seal against execution if neither flag is given.
 pub fn a_host_that_forbids_executable_memory_files_is_obeyed() {
     if !hosts::can_forbid_execution() {
         skip("this kernel cannot forbid execution");

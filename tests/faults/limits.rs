@@ -1,4 +1,4 @@
-//! RLIMIT_FSIZE and RLIMIT_NOFILE.
+//! Tests RLIMIT_FSIZE and RLIMIT_NOFILE.
 
 use std::ffi::c_int;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -101,7 +101,7 @@ pub fn without_descriptors_reopen_is_emfile() {
     }
 }
 
-/// A list of segments that there is no memory to go through. The process must go on.
+/// There is no memory to go through the list of segments. The process must go on.
 pub fn a_list_of_segments_without_memory_is_enomem() {
     let nothing = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
     let segments = vec![nothing; 8 << 20];
@@ -124,12 +124,12 @@ pub fn a_list_of_segments_without_memory_is_enomem() {
     assert_eq!(status, -libc::ENOMEM);
 }
 
-/// Descriptor 0 is closed, and `limited` leaves no number above 2: the library must move away from
-/// 0 and cannot. By then a name may exist.
+/// Asserts EMFILE while descriptor 0 is closed and `limited` leaves no number above 2: the library
+/// must move away from 0 and cannot. By then a name may exist.
 fn assert_no_number_above_two_is_emfile(limited: impl Fn(&mut dyn FnMut())) {
     let exec_seal = if hosts::can_forbid_execution() { 0x20 } else { 0 };
     let there = backends();
-    // What is left there by mistake goes away with it.
+    // Anything that is left there by mistake goes away with it.
     let _shm = there.contains(&SHM).then(|| hide("/dev/shm", ""));
     for backend in there.into_iter().chain([AUTO]) {
         for flags in [0, WRITABLE] {
@@ -157,7 +157,7 @@ pub fn no_descriptor_above_the_standard_streams_leaves_no_name() {
     assert_no_number_above_two_is_emfile(|body| with_free_descriptors(1, body));
 }
 
-/// fcntl(2), F_DUPFD, answers EINVAL then, which is no fault of the caller's arguments.
+/// F_DUPFD of fcntl(2) answers EINVAL then, although the caller's arguments are right.
 pub fn a_limit_of_three_descriptors_is_emfile_and_leaves_no_name() {
     assert_no_number_above_two_is_emfile(|body| with_limit(libc::RLIMIT_NOFILE, 3, body));
 }

@@ -1,4 +1,5 @@
-//! What needs a file on a file system, on all kinds of them that this host lets a test mount.
+//! Tests everything that needs a file on a file system, on all kinds of file systems that this host
+//! lets a test mount.
 
 use std::ffi::{CStr, CString, OsString, c_int};
 use std::fs::File;
@@ -16,7 +17,7 @@ use crate::support::map::{map, map_fd, map_with, page_size};
 use crate::support::named::{Child, file_lock, say, sleep_for_ever, sweep_result, tempfile_with};
 use crate::support::share::{wrap_stream, wrap_stream_with};
 
-/// The folders that a sweep looks into, each empty and this process's own.
+/// Hides the folders that a sweep looks into. Each is then empty and this process's own.
 fn hidden() -> [Mounted; 3] {
     ["/dev/shm", "/var/tmp", "/tmp"].map(|folder| hide(folder, "mode=1777"))
 }
@@ -31,7 +32,7 @@ fn names(at: &Path) -> Vec<OsString> {
     names
 }
 
-/// Everything, in this folder. `shares`: files can be mapped for writing.
+/// Checks everything in this folder. `shares` says that files can be mapped for shared writing.
 fn all_works(at: &Path, shares: bool) {
     set_tmpdir(at.to_str().expect("UTF-8"));
     let other = at.join("other");
@@ -206,7 +207,7 @@ fn all_works_on_an_image(program: &str, arguments: &[&str], kind: &CStr) {
     drop(mounted);
 }
 
-/// A file as a block device, loop(4). It is free again once it is neither open nor mounted.
+/// A file as a block device, loop(4). The device is free again once it is neither open nor mounted.
 struct LoopDevice {
     path: PathBuf,
     _device: File,
@@ -263,7 +264,7 @@ pub fn all_works_on_an_overlay() {
     let merged = merged.unwrap_or_else(|error| skip(format_args!("overlay: {error}")));
     all_works(&at, true);
 
-    // What is opened for writing first is another file, above.
+    // The first file that is opened for writing is another file, above.
     let below = at.join("below");
     files_are_read(&below);
     let mut map = map_with(&below, WRITE, 0).expect("mapped");

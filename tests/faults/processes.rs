@@ -1,4 +1,5 @@
-//! Programs without standard streams, programs that start others, programs that are killed.
+//! Tests programs without standard streams, programs that start others, and programs that are
+//! killed.
 
 use std::ffi::{c_int, c_void};
 use std::os::fd::{AsRawFd, IntoRawFd};
@@ -13,7 +14,8 @@ use crate::support::fd::{pattern, wrap, wrap_with};
 use crate::support::map::memory;
 use crate::support::{hosts, rounds};
 
-/// What is returned, or lent, while 0, 1 and 2 are free; and whether those are free afterwards.
+/// Returns the numbers that are returned, or lent, while 0, 1 and 2 are free, and whether those are
+/// free afterwards.
 fn numbers_without_streams(flags: u64, backend: u32) -> (Vec<c_int>, bool) {
     let abi = abi::load();
     let options = options(flags, backend);
@@ -56,7 +58,7 @@ pub fn standard_streams_that_are_closed_stay_closed() {
     }
 }
 
-/// Which signals this thread blocks, and which the process ignores and handles.
+/// Returns the signals that this thread blocks, and that the process ignores and handles.
 fn signals() -> Vec<String> {
     let status = std::fs::read_to_string("/proc/thread-self/status").expect("/proc is mounted");
     status
@@ -118,7 +120,7 @@ pub fn scans_nested_ten_deep_close_all_they_opened() {
     assert_eq!((level.open.len(), numbers.len()), (10, 10), "ten descriptors at the same time");
 }
 
-/// With BYTEFD_INHERIT it has, which shows that the looking works.
+/// With BYTEFD_INHERIT the program has it, which shows that the test looks at the right place.
 pub fn a_program_started_in_a_scan_does_not_have_the_descriptor() {
     unsafe extern "C" fn start(fd: c_int, found: *mut c_void) -> c_int {
         let look = format!("test -e /proc/self/fd/{fd}");
@@ -154,7 +156,7 @@ fn need_shm() {
     }
 }
 
-/// The header: the name is "removed before the first byte is written".
+/// Tests this statement of the header: the name is "removed before the first byte is written".
 pub fn a_process_killed_at_the_first_byte_leaves_no_name() {
     need_shm();
     for backend in backends() {
@@ -168,8 +170,8 @@ pub fn a_process_killed_at_the_first_byte_leaves_no_name() {
     }
 }
 
-/// Where there is no O_TMPFILE the name exists for a moment, so that a kill then leaves it. It has
-/// no bytes, and never gets any.
+/// Without O_TMPFILE the name exists for a moment, so that a kill then leaves it. The file has no
+/// bytes, and never gets any.
 pub fn a_process_killed_at_any_moment_leaves_no_content_in_shm() {
     need_shm();
     let _shm = hide("/dev/shm", "");

@@ -1,5 +1,5 @@
-//! bytefd_host_report where it cannot find out everything: it is whole, or refused with the buffer
-//! as it was.
+//! Tests bytefd_host_report where it cannot find out everything: the report is complete, or refused
+//! with the buffer unchanged.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::support::map::page_size;
 
 const UNTOUCHED: u8 = b'?';
 
-/// bytefd_host_report into a buffer of so many bytes.
+/// Calls bytefd_host_report with a buffer of `length` bytes.
 fn report_into(length: usize) -> Result<String, Failure> {
     let (mut buffer, mut error) = (vec![UNTOUCHED; length], Error::untouched());
     // SAFETY: a writable buffer and a writable error.
@@ -37,7 +37,7 @@ fn report_into(length: usize) -> Result<String, Failure> {
     }
 }
 
-/// As many bytes as the header says are enough.
+/// Calls bytefd_host_report with as many bytes as the header says are enough.
 fn report() -> Result<String, Failure> {
     report_into(1024)
 }
@@ -54,7 +54,7 @@ fn assert_is_whole(report: &str) {
     }
 }
 
-/// Mappings of memory files and of others that were unlinked.
+/// Returns the mappings of memory files and of other unlinked files.
 fn mapped_files() -> Vec<String> {
     let maps = std::fs::read_to_string("/proc/self/maps").expect("/proc is mounted");
     maps.lines()
@@ -63,15 +63,16 @@ fn mapped_files() -> Vec<String> {
         .collect()
 }
 
-/// Bytes of address space in use.
+/// Returns the bytes of address space in use.
 fn address_space() -> usize {
     let sizes = std::fs::read_to_string("/proc/self/statm").expect("/proc is mounted");
     sizes.split(' ').next().and_then(|pages| pages.parse::<usize>().ok()).expect("a number")
         * page_size()
 }
 
-/// What a process is told under a limit that asks for the first time, and one that asked before;
-/// `expected` is what it may be refused with. It must be told all once the limit is gone.
+/// Checks the report of a process under a limit, for the first report of the process and for a
+/// later one. `expected` is the only error that may refuse it. The report must be complete once the
+/// limit is gone.
 fn assert_told_or_refused(expected: Option<i32>, limited: impl Fn(&mut dyn FnMut())) {
     for is_warm in [false, true] {
         in_fork(|| {
@@ -120,7 +121,7 @@ pub fn a_report_with_few_descriptors_is_whole_or_emfile() {
 pub fn a_report_without_descriptors_is_emfile() {
     for limited in [
         |ask: &mut dyn FnMut()| with_free_descriptors(0, ask),
-        // The one that is free is 0, which the library must move away from and cannot.
+        // The only free number is 0, which the library must move away from and cannot.
         |ask: &mut dyn FnMut()| {
             without_standard_input(|| leaves_nothing(|| with_limit(libc::RLIMIT_NOFILE, 3, ask)));
         },
@@ -135,7 +136,8 @@ pub fn a_report_without_descriptors_is_emfile() {
 }
 
 pub fn a_report_that_does_not_fit_is_erange_and_leaves_the_buffer_alone() {
-    // What a host refuses it may refuse by chance; only after some times it is believed, and told.
+    // A host may refuse by chance. The library believes a refusal, and reports it, only after
+    // several attempts.
     for _ in 0..4 {
         report().expect("a report");
     }
@@ -155,15 +157,15 @@ pub fn a_report_that_does_not_fit_is_erange_and_leaves_the_buffer_alone() {
     assert_eq!((status, error.op()), (-libc::EINVAL, "buf"));
 }
 
-/// Bytes that this process has had in memory at most so far, proc_pid_status(5).
+/// Returns the most memory that this process has had so far, in bytes, proc_pid_status(5).
 fn peak() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("/proc is mounted");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line");
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
 }
 
-/// As where pages have 64 KiB: what is tried for the report does not take as much as a huge page
-/// there.
+/// Plays pages of 64 KiB, whose huge pages are large. What is tried for the report must not take as
+/// much memory as such a page.
 pub fn a_report_takes_no_memory_of_the_size_of_a_large_huge_page() {
     const SIZE: &str = "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size";
     if !Path::new(SIZE).exists() {
@@ -177,7 +179,7 @@ pub fn a_report_takes_no_memory_of_the_size_of_a_large_huge_page() {
     let before = peak();
     assert_is_whole(&report().expect("a report"));
     assert!(peak() - before < 16 << 20, "{} bytes", peak() - before);
-    // Nor does what fills files.
+    // Filling files does not take that much memory either.
     let bytes = pattern(9 << 20);
     let fd = wrap(&bytes, &WrapOptions::default()).expect("wrapped");
     assert!(content(&fd) == bytes);

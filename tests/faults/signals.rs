@@ -1,4 +1,4 @@
-//! Signals that interrupt system calls, and one that kills.
+//! Plays signals that interrupt system calls, and a signal that kills.
 
 use std::collections::BTreeMap;
 use std::ffi::{c_int, c_long};
@@ -8,8 +8,8 @@ use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
 static ALARMS: AtomicUsize = AtomicUsize::new(0);
 
-/// Runs `body` while a handler interrupts it each millisecond, with no restarting of system calls.
-/// `body` is given the number of interruptions so far.
+/// Runs `body` while a handler interrupts it each millisecond, without restarting system calls.
+/// Passes it a function that returns the number of interruptions so far.
 pub fn under_alarms<R>(body: impl FnOnce(&dyn Fn() -> usize) -> R) -> R {
     extern "C" fn on_alarm(_: c_int) {
         ALARMS.fetch_add(1, SeqCst);
@@ -48,7 +48,7 @@ fn handle(signal: c_int, handler: usize, flags: c_int) {
     }
 }
 
-/// From now on the first pwrite(2) or pwritev(2) is the last thing that this process does.
+/// Makes the first pwrite(2) or pwritev(2) from now on the last thing that this process does.
 pub fn die_when_writing() {
     extern "C" fn die(_: c_int) {
         // SAFETY: touches no memory.
@@ -57,7 +57,7 @@ pub fn die_when_writing() {
     trap(&[libc::SYS_pwrite64, libc::SYS_pwritev], die as *const () as usize);
 }
 
-/// Calls of `numbers` become a SIGSYS, whose handler decides what the call answers.
+/// Turns calls of `numbers` into SIGSYS, whose handler decides what the call answers.
 fn trap(numbers: &[c_long], handler: usize) {
     handle(libc::SIGSYS, handler, libc::SA_SIGINFO);
     let filter = SeccompFilter::new(

@@ -1,5 +1,5 @@
-//! A child that is stopped at each of its system calls, so that something else can happen at
-//! exactly that moment.
+//! Stops a child at each of its system calls, so that something else can happen at exactly that
+//! moment.
 
 use std::ffi::{c_int, c_long, c_uint, c_void};
 use std::ptr::{null_mut, without_provenance_mut};
@@ -14,16 +14,16 @@ pub struct Call {
     pub arguments: [u64; 6],
 }
 
-/// Where the child is stopped.
+/// The moment at which the child is stopped.
 pub enum Stop {
-    /// It has asked, and the kernel has done nothing yet.
+    /// The child has made the call, and the kernel has done nothing yet.
     Before(Call),
-    /// What the kernel answered; negative is an errno.
+    /// The kernel has answered; negative is an errno.
     After(Call, i64),
 }
 
-/// Runs `body`, which panics when something does not hold, in a child, and calls `at` where it is
-/// stopped. For tests that run alone.
+/// Runs `body` in a child, and calls `at` at each stop. `body` panics if something does not hold.
+/// For tests that run alone.
 pub fn in_traced_child(body: impl FnOnce(), mut at: impl FnMut(Stop)) {
     // SAFETY: this process has one thread, so the child may do what it likes.
     let child = match unsafe { libc::fork() } {
@@ -83,7 +83,7 @@ pub fn wait(child: c_int) -> c_int {
     status
 }
 
-/// ptrace(2) where it only takes numbers.
+/// Calls ptrace(2) with numbers only.
 pub fn request(request: c_uint, child: c_int, address: usize, data: usize) {
     let (address, data) =
         (without_provenance_mut::<c_void>(address), without_provenance_mut::<c_void>(data));
@@ -92,8 +92,8 @@ pub fn request(request: c_uint, child: c_int, address: usize, data: usize) {
     assert_eq!(status, 0, "ptrace {request:#x}: {}", std::io::Error::last_os_error());
 }
 
-/// PTRACE_GET_SYSCALL_INFO, Linux 5.3. What the child asked for stands in its registers only until
-/// it is answered.
+/// Returns where the child is stopped, by PTRACE_GET_SYSCALL_INFO, Linux 5.3. The child's registers
+/// contain the call only until it is answered.
 pub fn look(child: c_int, asked: Option<Call>) -> Stop {
     // SAFETY: all-zero is a valid struct; the kernel writes no more than its size, and says which
     // member it wrote.

@@ -1,5 +1,5 @@
-//! Huge pages that the library makes itself, by collapsing: what may be in the way of that, and
-//! what it may leave behind.
+//! Tests huge pages that the library makes by collapsing: what may prevent that, and what it may
+//! leave behind.
 
 use super::*;
 use crate::pool::in_fork;
@@ -18,7 +18,7 @@ tests![;
     without_address_space_contents_are_right,
 ];
 
-/// Old kernels, those without memory to spare, and those with other troubles.
+/// Plays old kernels, kernels without memory to spare, and kernels with other troubles.
 fn without_collapsing_contents_are_right() {
     for errno in [libc::EINVAL, libc::ENOMEM, libc::EAGAIN, libc::EBUSY, libc::EPERM, libc::ENOSYS]
     {
@@ -43,7 +43,7 @@ fn a_kernel_without_huge_pages_gets_right_contents() {
     });
 }
 
-/// Containers may hide it.
+/// Containers may hide /sys.
 fn a_host_without_sys_gets_right_contents() {
     in_fork(|| {
         // SAFETY: valid strings and NULL where it may be.
@@ -69,7 +69,7 @@ fn where_all_memory_is_locked_contents_are_right() {
     });
 }
 
-/// Mappings, and pages of address space.
+/// Returns the numbers of mappings, and of pages of address space.
 fn address_space() -> (usize, usize) {
     let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
@@ -132,7 +132,7 @@ fn without_address_space_contents_are_right() {
     });
 }
 
-/// A child that is forked in the middle inherits whatever is mapped at that moment, and lives on.
+/// A child that is forked during the fill inherits every mapping of that moment, and lives on.
 fn forks_of_other_threads_do_not_keep_a_file_from_being_sealed() {
     let is_over = std::sync::atomic::AtomicBool::new(false);
     let bytes = pattern(8 * MIB);

@@ -1,6 +1,6 @@
-//! Huge pages: files have those that this host gives, and no memory for nothing. Which they are
-//! depends on the kernel and on `shmem_enabled`; the guests of `kernels` run this group with each
-//! of its values.
+//! Tests huge pages: files have those that this host gives, and waste no memory. Which pages
+//! they get depends on the kernel and on `shmem_enabled`; the guests of `kernels` run this group
+//! with each of its values.
 
 use std::collections::BTreeSet;
 use std::ffi::{CStr, c_char};
@@ -22,7 +22,8 @@ tests![
     a_pool_counts_the_memory_of_huge_pages,
 ];
 
-/// Address space that begins where a huge page can, where the kernel may map huge pages.
+/// Address space that begins where a huge page can begin, and that the kernel may map as huge
+/// pages.
 struct Aligned {
     reservation: *mut c_void,
     at: *mut c_void,
@@ -54,8 +55,8 @@ impl Drop for Aligned {
     }
 }
 
-/// Asked of the kernel and not of the library: whether it makes huge pages of a memory file when
-/// told to, Linux 6.1.
+/// Returns whether the kernel makes huge pages of a memory file when told to, Linux 6.1. Asks the
+/// kernel and not the library.
 pub fn kernel_collapses() -> bool {
     // SAFETY: a valid name; what is returned is ours.
     let fd =
@@ -69,7 +70,7 @@ pub fn kernel_collapses() -> bool {
     }
 }
 
-/// Bytes of a file that are mapped as huge pages, after each page was touched.
+/// Returns the bytes of a file that are mapped as huge pages, after each page was touched.
 fn huge_bytes(fd: &OwnedFd) -> usize {
     let length = metadata(fd).len() as usize;
     let aligned = Aligned::map(fd, length.next_multiple_of(HUGE), libc::PROT_READ);
@@ -86,21 +87,22 @@ fn huge_bytes(fd: &OwnedFd) -> usize {
     field.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() * 1024
 }
 
-/// The word that is chosen in `shmem_enabled`, if this kernel has huge pages for files in memory.
+/// Returns the word that is chosen in `shmem_enabled`, if this kernel has huge pages for files in
+/// memory.
 fn policy() -> Option<String> {
     let words = std::fs::read_to_string(guest::SHMEM_ENABLED).ok()?;
     Some(words.split_once('[')?.1.split_once(']')?.0.to_string())
 }
 
-/// Bytes of huge pages in a large file.
+/// Returns the expected bytes of huge pages in a large file.
 fn expected(size: usize) -> RangeInclusive<usize> {
     let (whole, all) = (size / HUGE * HUGE, size.next_multiple_of(HUGE));
     let collapsed = if size - whole >= HUGE / 4 { all } else { whole };
     match policy().as_deref() {
         Some("always" | "force") => all..=all,
         Some("within_size") if size < HUGE => 0..=0,
-        // Newer kernels want a huge page to end within the size; for older ones it is enough that
-        // it begins there.
+        // Newer kernels require a huge page to end within the size. For older ones it is enough
+        // that it begins there.
         Some("within_size") => match guest::release().as_deref() {
             Some("5.10") => all..=all,
             Some("6.1") => whole..=whole,
@@ -111,7 +113,7 @@ fn expected(size: usize) -> RangeInclusive<usize> {
     }
 }
 
-/// Whether it is the library that chooses between huge and small pages.
+/// Returns whether the library chooses between huge and small pages.
 fn has_choice() -> bool {
     kernel_collapses() && !policy().is_some_and(|policy| policy != "never" && policy != "advise")
 }
@@ -124,7 +126,7 @@ fn large_files_have_the_huge_pages_that_this_host_gives() {
         return println!("SKIPPED: a huge page has {} bytes, which are not used", huge_page_size());
     }
     let all = pattern(7 * MIB);
-    // Where there is a choice, and small pages cost less, a huge one is tried now and then only.
+    // If there is a choice, and small pages cost less, a huge page is tried only now and then.
     let is_right = |size: usize, found: usize| match expected(size) {
         all if has_choice() => {
             (found > 0) == (*all.end() > 0) && found <= *all.end() && found.is_multiple_of(HUGE)
@@ -164,7 +166,7 @@ fn large_files_have_the_huge_pages_that_this_host_gives() {
     }
 }
 
-/// Whichever pages cost less here: to know it, the others are tried as well.
+/// The library uses the pages that cost less here. To know which do, it also tries the others.
 fn both_kinds_of_pages_are_tried() {
     if !has_memfd() || !has_choice() {
         return println!("SKIPPED: there is no choice here");
@@ -176,8 +178,8 @@ fn both_kinds_of_pages_are_tried() {
     }
 }
 
-/// Extents that are full and others take their turns apart. Of these files each sixteenth is not
-/// full: counted together, no turn would ever be theirs.
+/// Full extents and other extents take their turns separately. Every sixteenth extent of these
+/// files is not full. If all were counted together, these would never get a turn.
 fn both_kinds_of_extents_take_their_turns() {
     if !has_memfd() || !has_choice() {
         return println!("SKIPPED: there is no choice here");
@@ -187,7 +189,7 @@ fn both_kinds_of_extents_take_their_turns() {
     assert!(counts.len() > 1, "all have {counts:?} bytes of huge pages");
 }
 
-/// Whether the host wants it so that even a single byte in memory takes a huge page.
+/// Returns whether the host gives even a single byte in memory a huge page.
 fn has_huge_pages_for_everything() -> bool {
     matches!(policy().as_deref(), Some("always" | "force"))
 }
@@ -213,7 +215,7 @@ fn contents_are_right_whatever_the_pages() {
     large_contents_are_right();
 }
 
-/// The line of bytefd_host_report.
+/// Returns the line of bytefd_host_report about filling.
 fn filling() -> String {
     type Report = unsafe extern "C" fn(*mut c_char, usize, *mut Error) -> c_int;
     let (mut text, mut error) = ([0u8; 1024], Error::untouched());
@@ -255,8 +257,8 @@ fn the_report_says_how_large_files_get_their_pages() {
     }
 }
 
-/// "At most `max_bytes` of memory": where five bytes take a huge page, a small pool does not keep
-/// them.
+/// Tests "at most `max_bytes` of memory": where five bytes take a huge page, a small pool does not
+/// keep them.
 fn a_pool_counts_the_memory_of_huge_pages() {
     for bound in [MIB, 5 * MIB, 64 * MIB] {
         let pool = Pool::new(bound);

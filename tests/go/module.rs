@@ -1,4 +1,4 @@
-//! The Go module as a release publishes it, used by a stranger.
+//! Uses the Go module, as a release publishes it, outside of this repository.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -96,8 +96,7 @@ fn a_program_for_musl_has_the_archive() {
     assert_eq!(interpreter(&program), None);
 }
 
-/// Without the packages of its C compiler and emulator, or without `make go-module` before, there
-/// is nothing to see.
+/// Needs the packages of the C compiler and the emulator, and an earlier `make go-module`.
 fn a_program_for_another_processor_has_the_archive() {
     let (arch, processor) = other_processor();
     let compiler = format!("{processor}-linux-gnu-gcc");
@@ -112,7 +111,7 @@ fn a_program_for_another_processor_has_the_archive() {
     check_on_another_processor(&stranger, &arguments, &compiler);
 }
 
-/// As above. The C compiler is the one that the archive was built with.
+/// Does the same as the test above. The C compiler is the one that has built the archive.
 fn a_program_for_musl_on_another_processor_has_the_archive() {
     let (arch, processor) = other_processor();
     if !has_archive(&format!("linux_{arch}_musl")) {
@@ -126,12 +125,12 @@ fn a_program_for_musl_on_another_processor_has_the_archive() {
     check_on_another_processor(&stranger, &arguments, compiler.trim());
 }
 
-/// What Go calls another processor, and what C compilers and qemu call it.
+/// Returns Go's name of another processor, and the name that C compilers and qemu use.
 fn other_processor() -> (&'static str, &'static str) {
     if go_arch() == "amd64" { ("arm64", "aarch64") } else { ("amd64", "x86_64") }
 }
 
-/// Builds a static program for that, and runs it.
+/// Builds a static program for another processor, and runs it.
 fn check_on_another_processor(stranger: &Stranger, arguments: &[&str], compiler: &str) {
     let (arch, processor) = other_processor();
     let variables = [("GOARCH", arch), ("CGO_ENABLED", "1"), ("CC", compiler)];
@@ -148,7 +147,7 @@ fn the_tag_bytefd_system_links_what_is_installed() {
     let stranger = Stranger::with_the_module();
     let prefix = stranger.at("usr");
     staged();
-    // As the tests of the library install it.
+    // The tests of the library install it in the same way.
     let mut make = Command::new("make");
     make.args(["--assume-old=lib", "install"]).arg(format!("PREFIX={}", prefix.display()));
     run(make.current_dir(repository()));
@@ -201,7 +200,7 @@ fn archives(folder: &Path) -> BTreeSet<PathBuf> {
     files_below(folder).into_iter().filter(|name| name.ends_with("libbytefd.a")).collect()
 }
 
-/// Their names, from the folder on.
+/// Returns the names of all files below a folder, from the folder on.
 pub fn files_below(folder: &Path) -> BTreeSet<PathBuf> {
     let (mut folders, mut found) = (vec![folder.to_path_buf()], BTreeSet::new());
     while let Some(next) = folders.pop() {
@@ -217,12 +216,12 @@ pub fn files_below(folder: &Path) -> BTreeSet<PathBuf> {
     found
 }
 
-/// The wrapper of gcc that Debian's musl-tools has.
+/// Returns the wrapper of gcc from Debian's musl-tools.
 pub fn musl_compiler() -> Option<&'static str> {
     Command::new("musl-gcc").arg("--version").output().is_ok().then_some("musl-gcc")
 }
 
-/// What Go calls this processor.
+/// Returns Go's name of this processor.
 pub fn go_arch() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
@@ -235,7 +234,7 @@ fn elf(program: &Path, part: &str) -> String {
     said(&run(Command::new("readelf").arg("--wide").arg(part).arg(program)))
 }
 
-/// The dynamic loader that a program asks for.
+/// Returns the dynamic loader that a program asks for.
 fn interpreter(program: &Path) -> Option<String> {
     let headers = elf(program, "--program-headers");
     Some(headers.split_once("Requesting program interpreter: ")?.1.lines().next()?.to_string())

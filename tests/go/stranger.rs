@@ -1,6 +1,6 @@
-//! Somebody who has Go and a C compiler, and neither Rust nor this repository: an empty module, an
-//! empty module cache, which the go command makes read-only, and the module that `make go-module`
-//! serves.
+//! Plays a user with Go and a C compiler, but without Rust and this repository. The user has an
+//! empty module, an empty module cache, which the go command makes read-only, and the module that
+//! `make go-module` serves.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -52,7 +52,7 @@ func main() {
 }
 "#;
 
-/// What [`PROGRAM`] prints.
+/// The output of [`PROGRAM`].
 pub const PRINTED: &str = "wrapped scanned\n";
 
 pub struct Stranger {
@@ -60,7 +60,7 @@ pub struct Stranger {
 }
 
 impl Stranger {
-    /// With [`PROGRAM`] in a module that requires nothing yet.
+    /// Makes a module with [`PROGRAM`] that requires nothing yet.
     pub fn new() -> Stranger {
         let home = tempfile::tempdir().expect("a folder");
         for name in ["bin", "program"] {
@@ -77,7 +77,7 @@ impl Stranger {
         stranger
     }
 
-    /// With a module that requires ours.
+    /// Makes a module that requires the published module.
     pub fn with_the_module() -> Stranger {
         let stranger = Stranger::new();
         stranger.go(&["get", MODULE]);
@@ -88,7 +88,7 @@ impl Stranger {
         self.home.path().join(name)
     }
 
-    /// A command in the module's folder, with nothing of this process' environment.
+    /// Makes a command in the module's folder, with nothing of this process' environment.
     pub fn command(&self, name: &str) -> Command {
         let mut command = Command::new(name);
         command
@@ -100,13 +100,13 @@ impl Stranger {
             .env("GOPROXY", proxies())
             .env("GOSUMDB", "off")
             .env("GOTOOLCHAIN", "local")
-            // What is compiled serves the next stranger, whose folders are called something else.
+            // The next stranger can use what is compiled, although its folders have other names.
             .env("GOCACHE", go_env("GOCACHE"))
             .env("GOFLAGS", "-trimpath");
         command
     }
 
-    /// Runs the go command, and returns what it said, without what it tells of downloads.
+    /// Runs the go command. Returns its output, without the lines about downloads.
     pub fn go(&self, arguments: &[&str]) -> String {
         let said = said(&run(self.command("go").args(arguments)));
         said.lines()
@@ -116,7 +116,7 @@ impl Stranger {
     }
 
     /// Builds the program with further arguments and variables. Neither the go command nor a linker
-    /// says anything.
+    /// may print anything.
     pub fn build(&self, arguments: &[&str], variables: &[(&str, &str)]) -> PathBuf {
         let program = self.at("program/stranger");
         let mut build = self.command("go");
@@ -131,13 +131,14 @@ impl Stranger {
 }
 
 impl Drop for Stranger {
-    /// Nobody but root can remove a read-only folder.
+    /// Removes the module cache by the go command, because only root can remove its read-only
+    /// folders.
     fn drop(&mut self) {
         let _ = self.command("go").args(["clean", "-modcache"]).output();
     }
 }
 
-/// Everything that is in PATH but what belongs to Rust.
+/// Links all programs in PATH, except those that belong to Rust.
 fn link_programs(folder: &Path) {
     let path = std::env::var_os("PATH").expect("a PATH");
     for directory in std::env::split_paths(&path) {
@@ -146,16 +147,16 @@ fn link_programs(folder: &Path) {
             let is_rust =
                 ["cargo", "rust"].iter().any(|word| name.to_string_lossy().starts_with(word));
             if !is_rust {
-                // The first of a name is the one that counts.
+                // If several programs have the same name, the first counts.
                 let _ = std::os::unix::fs::symlink(entry.path(), folder.join(name));
             }
         }
     }
 }
 
-/// The folder of the module that a release publishes, made once for this run of the tests. It has
-/// the archive of this host, and those of other targets that were built on this machine before,
-/// which are made anew.
+/// Returns the folder of the module that a release publishes, which is made once for this run of
+/// the tests. It has the archive of this host. If this machine has built archives for other targets
+/// before, it has those too, built again.
 pub fn module() -> PathBuf {
     static MADE: OnceLock<String> = OnceLock::new();
     MADE.get_or_init(|| {
@@ -175,7 +176,7 @@ pub fn module() -> PathBuf {
 
 const FOLDER: &str = env!("CARGO_TARGET_TMPDIR");
 
-/// Those of `make go-module`.
+/// The targets of `make go-module`.
 const TARGETS: [&str; 4] = [
     "x86_64-unknown-linux-gnu",
     "aarch64-unknown-linux-gnu",
@@ -183,7 +184,8 @@ const TARGETS: [&str; 4] = [
     "aarch64-unknown-linux-musl",
 ];
 
-/// The module, and golang.org/x/sys from the cache of modules that builds of this repository use.
+/// Returns the proxies: the module, and golang.org/x/sys from the cache of modules that builds of
+/// this repository use.
 fn proxies() -> String {
     module();
     static FILLED: OnceLock<Output> = OnceLock::new();

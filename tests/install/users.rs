@@ -1,4 +1,4 @@
-//! Builds of others that use the installed library: CMake and meson, the shared library and the
+//! Builds projects that use the installed library: with CMake and meson, the shared library and the
 //! archive.
 
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ tests![
     meson_builds_with_both_libraries_wherever_they_are,
 ];
 
-/// Somebody's project, whose programs are called `shared` and `static` and print files.
+/// Makes a project whose programs are called `shared` and `static` and print files.
 fn project(folder: &Path, files: &[(&str, &str)]) -> PathBuf {
     let project = folder.join("project");
     std::fs::create_dir(&project).expect("a folder");
@@ -36,8 +36,7 @@ fn check_both(build: &Path) {
     }
 }
 
-/// Installed in three ways, moved afterwards, and as it is staged: the folder above `lib`, or what
-/// holds all of it.
+/// Returns all places of the library: installed in three ways, and staged.
 fn each_place(folder: &Path) -> Vec<Places> {
     let mut all = Vec::new();
     for (name, places) in [
@@ -86,14 +85,14 @@ fn cmake_builds_with_both_libraries_wherever_they_are() {
     for (index, places) in each_place(folder.path()).iter().enumerate() {
         cmake_builds(places, &folder.path().join(format!("build {index}")));
     }
-    // What lies below one prefix can be moved with it.
+    // An installation below one prefix can be moved with it.
     let debian = Places::multiarch(&folder.path().join("debian"));
     let moved = Places::multiarch(&folder.path().join("moved"));
     std::fs::rename(&debian.prefix, &moved.prefix).expect("moved");
     cmake_builds(&moved, &folder.path().join("build of what was moved"));
 }
 
-/// What CMake says about one call of find_package, which is all of a project without a language.
+/// Returns the output of CMake for one call of find_package, in a project without a language.
 fn find_package(places: &Places, arguments: &str) -> Output {
     let folder = tempfile::tempdir().expect("a folder");
     let text = format!(

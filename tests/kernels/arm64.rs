@@ -1,5 +1,5 @@
-//! The suite and the C contract on arm64: on Debian's kernels for pages of 4 KiB and of 16 KiB, in
-//! a machine that qemu emulates. The programs are built here (`scripts/target`), and Debian's
+//! Runs the suite and the C contract on arm64: on Debian's kernels for pages of 4 KiB and of 16
+//! KiB, in a machine that qemu emulates. `scripts/target` builds the programs here. Debian's
 //! packages for arm64 have what else they need.
 
 use std::path::{Path, PathBuf};
@@ -15,8 +15,8 @@ tests![the_suite_holds_with_pages_of_4_kib, the_suite_holds_with_pages_of_16_kib
 
 const ARM64: Target = Target { name: "aarch64-unknown-linux-gnu", emulator: None, arguments: &[] };
 
-/// With everything that the emulator can do, pages of 16 KiB included, but for signatures of
-/// pointers that take it long.
+/// Enables all that the emulator can do, including pages of 16 KiB. Leaves out signatures of
+/// pointers, which take it long.
 const EMULATOR: &[&str] =
     &["qemu-system-aarch64", "-M", "virt", "-cpu", "max,pauth-impdef=on", "-m", "3072"];
 
@@ -57,7 +57,7 @@ fn the_suite_holds_on(name: &str) {
     }
 }
 
-/// This suite for arm64, and the library beside it.
+/// Returns the path of this suite for arm64, and of the library beside it.
 fn suite() -> (PathBuf, PathBuf) {
     let mut cargo = Command::new(repository().join("scripts/target"));
     cargo
@@ -85,7 +85,7 @@ fn suite() -> (PathBuf, PathBuf) {
     (program, library)
 }
 
-/// Where this machine's Debian lies for arm64: what programs and tools need.
+/// Returns the folder with this machine's Debian for arm64, which has what programs and tools need.
 fn debian() -> PathBuf {
     let folder = repository().join("build/arm64");
     if !folder.exists() {

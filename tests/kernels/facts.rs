@@ -1,5 +1,5 @@
-//! What old kernels lack, shown by asking them, and that wrapped descriptors are none the worse for
-//! it. In the guests the answers are known; elsewhere either is fine.
+//! Asks old kernels for features that they lack, and checks that wrapped descriptors work all the
+//! same. In the guests the answers are known; elsewhere either answer is fine.
 
 use std::ffi::c_int;
 use std::fs::File;
@@ -35,7 +35,7 @@ fn the_guest_gives_the_huge_pages_it_was_told_to() {
     }
 }
 
-/// MFD_NOEXEC_SEAL is there since Linux 6.3.
+/// Linux has MFD_NOEXEC_SEAL since 6.3.
 fn a_kernel_without_the_noexec_flag_gives_every_other_seal() {
     const F_SEAL_EXEC: c_int = 0x20;
     if let Some(release) = release() {
@@ -54,8 +54,8 @@ fn a_kernel_without_the_noexec_flag_gives_every_other_seal() {
     }
 }
 
-/// Kernels before 6.7 and its backports take a write-sealed file's shared mapping for one that may
-/// become writable.
+/// Kernels before 6.7 and its backports take the shared mapping of a write-sealed file for a
+/// mapping that may become writable.
 fn every_reading_map_works_where_the_kernel_refuses_it_through_a_read_write_descriptor() {
     let content = fd::pattern(5000);
     if hosts::has_memfd() {
@@ -79,7 +79,7 @@ fn every_reading_map_works_where_the_kernel_refuses_it_through_a_read_write_desc
     }
 }
 
-/// A sealed file as a program would make it that knows nothing of this library.
+/// Makes a sealed file as a program does without this library.
 fn sealed(content: &[u8]) -> OwnedFd {
     // SAFETY: a valid name; the kernel's new descriptor is ours.
     let fd = unsafe {
@@ -94,7 +94,7 @@ fn sealed(content: &[u8]) -> OwnedFd {
     fd
 }
 
-/// Seen on every kernel since 5.10.
+/// Every kernel since 5.10 has shown this.
 fn a_lease_proves_who_holds_a_kept_file() {
     let pool = Pool::new(64 << 20);
     for round in 0..5 {

@@ -1,6 +1,6 @@
-//! This program as the first and only program of a virtual machine: it mounts what tests expect,
-//! runs itself again for the portable groups, once for each kind of host that the machine can be,
-//! says how that ended, and turns the machine off.
+//! Runs this program as the first and only program of a virtual machine. It mounts what tests
+//! expect, and runs itself again for the portable groups, once for each kind of host that the
+//! machine can be. Then it prints the result and turns the machine off.
 
 use std::ffi::{CStr, CString};
 use std::process::{Command, ExitStatus};
@@ -14,7 +14,7 @@ tests![a_guest_is_believed_only_if_every_group_ran_and_passed];
 /// program: the release that must be running.
 pub const RELEASE: &str = "BYTEFD_TEST_KERNEL";
 
-/// Set for one run of the suite: what is chosen in `shmem_enabled`.
+/// Set for one run of the suite to the word that is chosen in `shmem_enabled`.
 const HUGE_PAGES: &str = "BYTEFD_TEST_HUGE_PAGES";
 
 /// The host's policy on huge pages for files in memory.
@@ -26,10 +26,10 @@ const GROUPS: &str = "BYTEFD_TEST_GUEST_GROUPS";
 /// A policy, and the groups that run with it.
 type Run = (&'static str, &'static str);
 
-/// Groups that need neither compilers nor clients, and of the repository a few pages. Older kernels
-/// need more system calls than `budget` allows, and more of /proc than `pool_native` leaves. All
-/// groups run with the policy that kernels come with; with those that a host may choose instead,
-/// the groups that fill files.
+/// Groups that need neither compilers nor clients, and only a few pages of the repository. Older
+/// kernels need more system calls than `budget` allows, and more of /proc than `pool_native`
+/// leaves. All groups run with the policy that kernels come with. The groups that fill files also
+/// run with the policies that a host may choose instead.
 const RUNS: [Run; 5] = [
     (
         "never",
@@ -42,7 +42,7 @@ const RUNS: [Run; 5] = [
     ("deny", "huge,kernel"),
 ];
 
-/// What guests run.
+/// Returns what guests run.
 pub fn runs() -> Vec<Run> {
     match std::env::var(GROUPS) {
         Ok(groups) => vec![("never", groups.leak())],
@@ -50,30 +50,31 @@ pub fn runs() -> Vec<Run> {
     }
 }
 
-/// The folder of C programs, each of which a guest runs before the suite.
+/// The folder of C programs. A guest runs each of them before the suite.
 pub const PROGRAMS: &str = "/programs";
 
-/// What is said of a C program that has done its work.
+/// Returns the line for a C program that has done its work.
 pub fn succeeded(program: &str) -> String {
     format!("BYTEFD GUEST: {PROGRAMS}/{program} succeeded")
 }
 
-/// What the last line of a run begins with; the exit code of the suite follows.
+/// Returns the beginning of a run's last line. The exit code of the suite follows.
 pub fn closing(policy: &str) -> String {
     format!("BYTEFD GUEST: with shmem_enabled={policy} the suite ended with")
 }
 
-/// The release in a guest of ours.
+/// Returns the release, in a guest of these tests.
 pub fn release() -> Option<String> {
     std::env::var(RELEASE).ok()
 }
 
-/// The policy on huge pages in a guest of ours.
+/// Returns the policy on huge pages, in a guest of these tests.
 pub fn huge_pages() -> Option<String> {
     std::env::var(HUGE_PAGES).ok()
 }
 
-/// 5.10 waits for entropy, of which an idle machine has little, unless it trusts the processor.
+/// Returns the command line of the kernel. An idle machine has little entropy, and 5.10 waits for
+/// it unless it trusts the processor.
 pub fn command_line(release: &str, console: &str) -> String {
     let groups =
         std::env::var(GROUPS).map_or(String::new(), |groups| format!(" {GROUPS}={groups}"));
@@ -81,7 +82,7 @@ pub fn command_line(release: &str, console: &str) -> String {
     format!("console={console} {quiet} random.trust_cpu=on {RELEASE}={release}{groups}")
 }
 
-/// How many tests passed in all runs, or what is wrong with what came over the serial line.
+/// Returns how many tests passed in all runs, or what is wrong with the output of the serial line.
 pub fn passed(runs: &[Run], console: &str) -> Result<usize, String> {
     let (mut total, mut rest) = (0, console);
     for (policy, groups) in runs {
@@ -108,7 +109,7 @@ pub fn passed(runs: &[Run], console: &str) -> Result<usize, String> {
     Ok(total)
 }
 
-/// Whether this is the first program of such a guest.
+/// Returns whether this is the first program of such a guest.
 pub fn is_init() -> bool {
     std::process::id() == 1 && std::env::var_os(RELEASE).is_some()
 }
@@ -175,7 +176,7 @@ fn raise_loopback() {
     }
 }
 
-/// Mounts a new file system of this kind, writable for everybody where that makes sense.
+/// Mounts a new file system of this kind, writable for all users where that makes sense.
 fn mount(kind: &str, at: &str) {
     std::fs::create_dir_all(at).expect("a folder");
     let (kind, at) = (CString::new(kind).expect("no NUL"), CString::new(at).expect("no NUL"));

@@ -1,5 +1,5 @@
-//! The file system of the guest: this program, the libraries, and the tools that portable tests
-//! run, as an archive in the format that the kernel unpacks (cpio "newc").
+//! Makes the file system of the guest: this program, the libraries, and the tools that portable
+//! tests run, as an archive in the format that the kernel unpacks (cpio "newc").
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -8,14 +8,15 @@ use std::process::Command;
 
 use crate::support::{abi, tools};
 
-/// What tests run that need neither compilers nor clients, and where this Debian has it.
+/// The tools of tests that need neither compilers nor clients, and their paths in this Debian.
 const TOOLS: [(&str, &str); 3] =
     [("/bin/sh", "/bin/dash"), ("/bin/cat", "/bin/cat"), ("/bin/true", "/bin/true")];
 
-/// What tests read of the repository: files, and folders of files.
+/// The files of the repository that tests read, and folders of such files.
 const PAGES: [&str; 3] = ["SECURITY.md", "include", "tests/fuzz/corpus"];
 
-/// The kernel runs /init. The library under test lies beside it, where the program looks for it.
+/// Makes the file system with this program. The kernel runs /init. The library under test lies
+/// beside it, where the program looks for it.
 pub fn with_this_program() -> Vec<u8> {
     let program = std::env::current_exe().expect("this program's path");
     let mut archive = Archive::default();
@@ -33,8 +34,8 @@ pub fn with_this_program() -> Vec<u8> {
     archive.finish()
 }
 
-/// The same for another processor: its programs, by the paths that they get, and the folder in
-/// which its Debian lies.
+/// Makes the same for another processor, from its programs by their paths in the guest, and the
+/// folder with its Debian.
 pub fn of_another_machine(programs: &[(String, PathBuf)], debian: &Path, objcopy: &str) -> Vec<u8> {
     let mut archive = Archive::default();
     for (path, from) in programs {
@@ -51,8 +52,8 @@ pub fn of_another_machine(programs: &[(String, PathBuf)], debian: &Path, objcopy
     archive.finish()
 }
 
-/// The shared libraries that a program or library needs, and the loader, under the paths where they
-/// are looked for.
+/// Returns the shared libraries that a program or library needs, and the loader, by the paths where
+/// they are looked for.
 fn libraries(of: &Path) -> Vec<PathBuf> {
     let output = tools::run(Command::new("ldd").arg(of));
     let said = String::from_utf8(output.stdout).expect("UTF-8");
@@ -70,14 +71,14 @@ struct Archive {
 }
 
 impl Archive {
-    /// The same without what only debuggers read, which is nine tenths.
+    /// Adds a program without the parts that only debuggers read, which are nine tenths.
     fn add_program(&mut self, path: &Path, from: &Path, objcopy: &str) {
         let stripped = tempfile::NamedTempFile::new().expect("a file");
         tools::run(Command::new(objcopy).arg("--strip-debug").arg(from).arg(stripped.path()));
         self.add_file(path, stripped.path());
     }
 
-    /// The shared libraries in `from` and in the folders directly in it, at `path`.
+    /// Adds the shared libraries in `from` and in the folders directly in it, at `path`.
     fn add_libraries(&mut self, from: &Path, path: &Path) {
         for entry in std::fs::read_dir(from).expect("a folder").flatten() {
             let (name, found) = (entry.file_name(), entry.path());
@@ -108,7 +109,7 @@ impl Archive {
         }
     }
 
-    /// The content of `from` as an executable file at `path`, with the folders above it.
+    /// Adds the content of `from` as an executable file at `path`, with the folders above it.
     fn add_file(&mut self, path: &Path, from: &Path) {
         if self.added.contains(path) {
             return;
@@ -123,7 +124,7 @@ impl Archive {
         self.add(path, libc::S_IFREG | 0o755, &content);
     }
 
-    /// An entry as Documentation/driver-api/early-userspace/buffer-format.rst in the kernel's
+    /// Adds an entry as Documentation/driver-api/early-userspace/buffer-format.rst in the kernel's
     /// sources describes it.
     fn add(&mut self, path: &Path, mode: u32, content: &[u8]) {
         if !self.added.insert(path.to_path_buf()) {

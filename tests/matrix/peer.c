@@ -1,4 +1,4 @@
-/* A peer in C; go/internal/peer/main.go says what peers do. */
+/* Runs a peer in C; go/internal/peer/main.go says what peers do. */
 #define _GNU_SOURCE
 
 #include <bytefd.h>

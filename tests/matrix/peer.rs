@@ -1,4 +1,5 @@
-//! A peer in Rust; go/internal/peer/main.go says what peers do. It is this program, run again.
+//! Runs a peer in Rust; go/internal/peer/main.go says what peers do. The peer is this program, run
+//! again.
 
 use std::fs::File;
 use std::io::{BufRead, Read};
@@ -136,7 +137,7 @@ fn use_it(way: &str, address: &str, content: &[u8]) -> Outcome {
             compare(&bytes, content)
         }
         _ => {
-            // SAFETY: whoever runs this has given it the descriptor.
+            // SAFETY: the process that runs this has given it the descriptor.
             let fd = unsafe { BorrowedFd::borrow_raw(address.parse()?) };
             compare(&Requirements::new().accept(fd.try_clone_to_owned()?)?, content)
         }
@@ -187,7 +188,7 @@ fn defaults(path: &str, name: &str) -> Outcome {
     Ok(())
 }
 
-/// As the map says it and as it is.
+/// Prints what the map says about itself, and what it is.
 fn say_of_map(what: &str, map: bytefd::Map) {
     let stored = map.write_at(b"!", 0).map(drop);
     assert_eq!(stored.is_ok(), map.access() != Access::Read, "{what}");

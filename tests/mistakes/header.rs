@@ -1,4 +1,4 @@
-//! What the header declares: its constants, structs and functions, read as text.
+//! Reads what the header declares: its constants, structs and functions, as text.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +22,7 @@ pub struct Member {
     count: usize,
 }
 
-/// What has a size of its own, and no value of which is a mistake by itself.
+/// Numbers that have a size of their own. None of their values is a mistake by itself.
 const NUMBERS: [&str; 21] = [
     "size",
     "fd",
@@ -67,12 +67,12 @@ impl Header {
         *self.constants.get(name).unwrap_or_else(|| panic!("the header has no {name}"))
     }
 
-    /// The flags: bits of 64.
+    /// Returns the flags: bits of 64.
     pub fn flags(&self) -> impl Iterator<Item = (&str, u64)> {
         self.numbers().filter(|(name, value)| *value >> 31 != 1 && !is_size(name))
     }
 
-    /// The enumerated values, of 32 bits.
+    /// Returns the enumerated values, of 32 bits.
     pub fn enumerated(&self) -> impl Iterator<Item = (&str, u64)> {
         self.numbers().filter(|(_, value)| *value >> 31 == 1)
     }
@@ -84,7 +84,7 @@ impl Header {
             .map(|(name, value)| (name.as_str(), *value))
     }
 
-    /// What the constant is called in messages: its name without the prefixes.
+    /// Returns the name of the constant in messages, without the prefixes.
     pub fn word(&self, value: u64) -> String {
         let name = self.constants.iter().find(|(_, known)| **known == value).expect("a constant").0;
         let name = name.trim_start_matches("BYTEFD_");
@@ -96,7 +96,8 @@ impl Header {
         }
     }
 
-    /// Where a value can be a mistake by itself: "function argument", "function argument.member".
+    /// Returns the places where a value can be a mistake by itself: "function argument", "function
+    /// argument.member".
     pub fn places(&self) -> BTreeSet<String> {
         let mut places = BTreeSet::new();
         for (function, parameters) in &self.functions {
@@ -125,13 +126,13 @@ impl Header {
     }
 }
 
-/// The size of a buffer, which is no flag.
+/// Returns whether this is the size of a buffer, which is no flag.
 fn is_size(name: &str) -> bool {
     name.ends_with("_SIZE")
 }
 
 impl Member {
-    /// `uint64_t flags`, `char op[32]`, `const char *name`.
+    /// Parses `uint64_t flags`, `char op[32]`, `const char *name`.
     fn parse(text: &str) -> Option<Member> {
         let text = text.trim();
         let (text, count) = match text.split_once('[') {

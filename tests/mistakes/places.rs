@@ -1,5 +1,5 @@
-//! Where a value can be a mistake by itself: each place, what belongs there, and a call that is
-//! right but for it.
+//! Lists the places where a value can be a mistake by itself: each place, what belongs there, and a
+//! call that is right except for it.
 
 use std::ffi::{CStr, CString, c_int, c_void};
 use std::fs::File;
@@ -15,10 +15,12 @@ use crate::support::map::{self, Map, page_size};
 use crate::support::named::unique;
 use crate::support::share::pair;
 
-/// What a place takes. Constants are named as in the header, without their prefix BYTEFD_.
+/// The values that a place takes. Constants are named as in the header, without their prefix
+/// BYTEFD_.
 #[derive(Clone, Copy)]
 pub enum Takes {
-    /// Those or-ed. `unfit`: those of the group that this function has no use for, and says so.
+    /// Flags, or-ed. `unfit`: flags of the group that have no use for this function, and that it
+    /// refuses.
     Flags { right: &'static [&'static str], unfit: &'static [&'static str] },
     /// One of those, or 0.
     One { right: &'static [&'static str], unfit: &'static [&'static str] },
@@ -26,7 +28,7 @@ pub enum Takes {
     Kernel(fn(c_int) -> bool),
     /// Nanoseconds, or -1.
     Timeout,
-    /// Anything but 0; the macro that sets the default.
+    /// Anything but 0. The macro sets the default.
     Limit(&'static str),
     /// Only 0.
     Reserved,
@@ -43,7 +45,7 @@ pub struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// What an error must name.
+    /// Returns what an error must name.
     pub fn member(&self) -> &str {
         self.name.rsplit([' ', '.']).next().expect("a name")
     }
@@ -187,8 +189,8 @@ impl<'a> Table<'a> {
         self.0.push(Place { name: name.into(), takes, call: Box::new(call) });
     }
 
-    /// All members of an options struct, which is otherwise `base`. `misfits`: constants of its
-    /// groups that the function refuses.
+    /// Adds all members of an options struct, which is otherwise `base`. `misfits`: constants of
+    /// its groups that the function refuses.
     fn options<T: Copy + 'a>(
         &mut self,
         argument: &str,
@@ -220,7 +222,7 @@ fn closed(status: c_int) -> c_int {
     if status > 0 { unsafe { libc::close(status) } } else { status }
 }
 
-/// Ends what was made, with its last function.
+/// Ends what was made, with the function for that.
 fn ended(
     end: unsafe extern "C" fn(*mut c_void) -> c_int,
     make: impl FnOnce(*mut *mut c_void) -> c_int,
@@ -233,7 +235,7 @@ fn ended(
     status
 }
 
-/// A pipe that holds 5 bytes, and its end.
+/// Makes a pipe that holds 5 bytes and then ends.
 fn five_bytes() -> std::io::PipeReader {
     let (reader, mut writer) = std::io::pipe().expect("a pipe");
     writer.write_all(b"hello").expect("written");
@@ -248,7 +250,7 @@ unsafe extern "C" fn at_end(_: *mut c_void, _: *mut c_void, _: usize) -> isize {
     0
 }
 
-/// What right calls need.
+/// The objects that right calls need.
 pub struct Fixture {
     folder: tempfile::TempDir,
     file: File,
@@ -302,8 +304,8 @@ impl Fixture {
         }
     }
 
-    /// All names that the calls could have left: files beside the one that is mapped, objects,
-    /// segments of this process.
+    /// Returns all names that the calls could have left: files in the folder of the mapped file,
+    /// objects, segments of this process.
     pub fn names(&self) -> Vec<String> {
         let list = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten();
         let mut names: Vec<String> =
@@ -423,7 +425,7 @@ impl Fixture {
                 let pool = if options.flags & TRUST_CALLBACK != 0 { self.pool } else { null_mut() };
                 WrapOptions { pool, ..*options }
             };
-            // What the pool caches is no leak.
+            // Files that the pool caches are no leak.
             let without_cache = move |status: c_int| {
                 assert_eq!((abi.pool_trim)(self.pool, 0, null_mut()), 0);
                 status
@@ -701,7 +703,7 @@ impl Fixture {
                 &[],
                 move |options, error| {
                     let mut options = *options;
-                    // Where the flags say nothing else, the segment that is there; a new one must
+                    // If the flags say nothing else, the existing segment is used. A new one must
                     // be written to.
                     let is_new = options.flags != 0 && options.flags & SYSV_BY_ID == 0;
                     let key = if is_new { libc::IPC_PRIVATE } else { self.segment };
@@ -717,7 +719,7 @@ impl Fixture {
                     });
                     assert_eq!(status < 0, number == -1, "left alone");
                     if is_new && status == 0 {
-                        // Transient ones are gone.
+                        // A transient segment is gone already.
                         libc::shmctl(number, libc::IPC_RMID, null_mut());
                     }
                     status
@@ -751,7 +753,7 @@ impl Fixture {
             table.argument("bytefd_file_lock flags", INTERRUPTS, move |flags, error| {
                 lock(libc::LOCK_EX, -1, flags, error)
             });
-            // The word is not 0, so that nobody waits.
+            // The word is not 0, so that the call does not wait.
             let wait = move |timeout: i64, flags: u64, error: *mut Error| {
                 (abi.futex_wait)((&raw const self.word).cast(), 0, timeout, flags, error)
             };
@@ -766,7 +768,7 @@ impl Fixture {
         }
     }
 
-    /// Buffers that hold nothing.
+    /// Passes buffers that hold nothing.
     pub fn without_capacity(&self) {
         let (abi, names) = (abi::load(), self.names());
         let mut byte = 0x55;
@@ -795,7 +797,7 @@ impl Fixture {
         }
     }
 
-    /// `../` and its like, in everything that becomes a part of a path.
+    /// Passes `../` and similar names in everything that becomes a part of a path.
     pub fn elsewhere(&self) {
         let (abi, names, hello) = (abi::load(), self.names(), b"hello".as_ptr().cast::<c_void>());
         let refused = |what: &str, text: &CStr, call: &dyn Fn(*mut Error) -> c_int| {

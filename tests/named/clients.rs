@@ -1,4 +1,4 @@
-//! Programs that nobody here wrote use what is shared.
+//! Uses shared objects from third-party programs.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use crate::tests;
 
 tests![sqlite_opens_a_temporary_file_and_writes_beside_it,];
 
-/// What a path in /proc cannot give it: see
+/// A path in /proc does not allow this: see
 /// `clients::sqlite_cannot_open_the_path_because_it_resolves_the_link`.
 fn sqlite_opens_a_temporary_file_and_writes_beside_it() {
     let folder = tempfile::tempdir().expect("a folder");

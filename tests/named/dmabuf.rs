@@ -1,4 +1,5 @@
-//! Memory for devices: what is refused, and what comes of the rest where the kernel has the driver.
+//! Tests memory for devices: what is refused, and what happens to the rest where the kernel has the
+//! driver.
 
 use std::io::Error as IoError;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -9,7 +10,7 @@ use crate::support::abi::*;
 use crate::support::named::export_dmabuf;
 use crate::support::{fd, hosts, map};
 
-/// A memfd of this length with these seals.
+/// Makes a memfd of this length with these seals.
 fn memory(length: u64, seals: i32) -> OwnedFd {
     // SAFETY: a string; the descriptor is ours.
     let memory = unsafe {
@@ -33,7 +34,7 @@ pub fn what_cannot_be_a_dma_buf_is_refused() {
     for number in [-1, i32::MAX] {
         assert_eq!(export_dmabuf(number).expect_err("not open").errno, libc::EBADF);
     }
-    // Where it is on tmpfs it is a memory file, without seals.
+    // If the file is on tmpfs, it is a memory file without seals.
     let file = OwnedFd::from(tempfile::tempfile().expect("a file"));
     let folder = OwnedFd::from(std::fs::File::open("/").expect("a folder"));
     let (pipe, _) = std::io::pipe().expect("a pipe");
@@ -45,8 +46,8 @@ pub fn what_cannot_be_a_dma_buf_is_refused() {
             (memory(page, libc::F_SEAL_GROW), "shrinking"),
             (memory(page, libc::F_SEAL_SHRINK | libc::F_SEAL_WRITE), "writing"),
             (memory(0, libc::F_SEAL_SHRINK), "0 bytes"),
-            (memory(page - 1, libc::F_SEAL_SHRINK), "whole pages"),
-            (memory(page + 1, libc::F_SEAL_SHRINK), "whole pages"),
+            (memory(page - 1, libc::F_SEAL_SHRINK), "multiple of the page size"),
+            (memory(page + 1, libc::F_SEAL_SHRINK), "multiple of the page size"),
             (fd::wrap(b"hello", &WrapOptions::default()).expect("wrapped"), "writing"),
         ]);
     }

@@ -1,4 +1,4 @@
-//! Locks on bytes of files.
+//! Tests locks on bytes of files.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -11,7 +11,7 @@ use crate::support::fd::Failure;
 use crate::support::map::Map;
 use crate::support::named::*;
 
-/// A file of no bytes and two descriptions of it.
+/// Makes an empty file and two descriptions of it.
 fn two() -> (File, File) {
     let file = tempfile::NamedTempFile::new().expect("a file");
     (again(&file), again(&file))
@@ -21,7 +21,7 @@ fn again(file: &tempfile::NamedTempFile) -> File {
     File::options().read(true).write(true).open(file).expect("opened")
 }
 
-/// Whether nobody else has a lock that excludes it. It is not kept.
+/// Returns whether no other description has a lock that excludes this one. Does not keep the lock.
 fn is_free(fd: &impl AsRawFd, offset: u64, length: u64, operation: i32) -> bool {
     match lock(fd, offset, length, operation | libc::LOCK_NB) {
         Ok(()) => unlock(fd, offset, length).map(|()| true).expect("unlocked"),
@@ -130,7 +130,7 @@ pub fn duplicates_share_a_lock_until_the_last_is_closed() {
     assert!(!is_free(&open(), 0, 10, libc::LOCK_SH));
 }
 
-/// F_OFD_SETLK by hand.
+/// Calls F_OFD_SETLK by hand.
 fn by_hand(fd: &File, kind: libc::c_int, start: i64, length: i64) -> Result<(), i32> {
     // SAFETY: all-zero is a valid flock.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };
@@ -251,7 +251,7 @@ pub fn a_wait_for_a_lock_ends_with_its_timeout() {
             file_lock(&theirs, 5, 1, operation, timeout, 0).expect_err("nobody unlocks it");
         assert_eq!(failure.errno, libc::EAGAIN);
     }
-    // What is free is not waited for.
+    // A free lock is not waited for.
     for timeout in [-1, 0, 1, i64::MAX] {
         file_lock(&theirs, 20, 1, libc::LOCK_EX, timeout, INTERRUPTIBLE).expect("free");
     }
@@ -279,11 +279,11 @@ pub fn a_lock_ends_with_its_value_in_rust() {
     }
 }
 
-// What waits, which another process must end
-// -------------------------------------------------------------------------
+// Waiting that another process must end
+// -------------------------------------------------------------------------------------------------
 
-/// Forks a child that locks all exclusively by a description of its own, and ends with the mark it
-/// finds then.
+/// Forks a child that locks all exclusively by a description of its own, and ends with the mark
+/// that it then finds.
 fn waiter(file: &tempfile::NamedTempFile, mark: &Map) -> Child {
     let mut child = Child::new(|to| {
         let own = again(file);

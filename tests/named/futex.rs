@@ -1,4 +1,4 @@
-//! Waiting on words in shared memory.
+//! Tests waiting on words in shared memory.
 
 use std::os::fd::AsRawFd;
 use std::ptr::null;
@@ -13,7 +13,7 @@ use crate::support::named::*;
 
 const FOR_EVER: i64 = -1;
 
-/// A time that is not waited for.
+/// A time that no test waits for.
 const LONG: i64 = 60_000_000_000;
 
 pub fn a_word_that_has_changed_is_not_waited_for() {
@@ -107,12 +107,12 @@ pub fn a_word_in_a_map_for_reading_can_be_waited_for() {
 // With other processes
 // -----------------------------------------------------------------------------------------------
 
-/// Through maps at different addresses.
+/// The processes have maps at different addresses.
 pub fn two_processes_play_ping_pong() {
     const ROUNDS: u32 = 10_000;
     let map = shared(page_size());
     let fd = std::os::fd::AsRawFd::as_raw_fd(&map.descriptor().expect("a descriptor"));
-    /// Stores every second number, and waits for those between.
+    /// Stores every second number, and waits for the numbers between.
     fn play(map: &Map, first: u32) {
         let word = word(map, 0);
         for number in (first..2 * ROUNDS).step_by(2) {

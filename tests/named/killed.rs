@@ -1,4 +1,4 @@
-//! A process that is killed at any moment, while others share what it has.
+//! Kills a process at any moment, while others share what it has.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -18,14 +18,14 @@ use crate::support::rounds;
 
 const FOR_EVER: i64 = -1;
 
-/// The flag of O_TMPFILE that no other has.
+/// The bit of O_TMPFILE that no other flag has.
 const O_TMPFILE_ALONE: u64 = 0o20000000;
 
 /// The folders that a sweep looks into.
 const SWEPT: [&str; 3] = ["/dev/shm", "/tmp", "/var/tmp"];
 
-/// Makes, lends and shares everything, again and again; or waits for its end when it has everything
-/// for the first time.
+/// Makes, lends and shares everything, again and again. With `stays`, waits for its end when it has
+/// everything for the first time.
 fn work(locked: &File, shared: &Map, stays: bool) -> i32 {
     let own = reopened(locked);
     let mut pool = null_mut();
@@ -83,7 +83,7 @@ fn scan(pool: *mut std::ffi::c_void) {
     assert_eq!(status, 0);
 }
 
-/// A description of its own, though the file has no name.
+/// Opens a description of its own, although the file has no name.
 fn reopened(file: &File) -> File {
     use std::os::fd::AsRawFd;
     File::options()
@@ -109,7 +109,7 @@ fn names_in_swept_folders() -> BTreeSet<PathBuf> {
     entries.map(|entry| entry.expect("an entry").path()).collect()
 }
 
-/// Segments that nobody has attached: their numbers.
+/// Returns the numbers of the segments that no process has attached.
 fn unattached_segments() -> Vec<i32> {
     let list = std::fs::read_to_string("/proc/sysvipc/shm").expect("/proc is mounted");
     let fields = list.lines().skip(1).map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
@@ -119,8 +119,8 @@ fn unattached_segments() -> Vec<i32> {
         .collect()
 }
 
-/// All is swept that was left, and nothing else. What no sweep can find is a segment that was made
-/// and not yet marked: nobody knows whose it is. There is at most one for each kill, and the test
+/// A sweep removes all that was left, and nothing else. It cannot find a segment that was made and
+/// not yet marked, because its owner is unknown. There is at most one for each kill, and the test
 /// removes it.
 pub fn a_process_killed_at_any_moment_leaves_nothing_that_is_not_swept() {
     let locked = tempfile::tempfile().expect("a file");
@@ -131,7 +131,7 @@ pub fn a_process_killed_at_any_moment_leaves_nothing_that_is_not_swept() {
     let _swept = SWEPT.map(|folder| hide(folder, "mode=1777"));
     let shared = shared(4096);
     let other = Child::new(|_| take_turns(&locked, &shared));
-    // What is not to be swept: somebody holds it, or nobody owns it.
+    // These must not be swept: a process holds them, or no process owns them.
     let (_held, _) =
         shm_open_named("held", &ShmOptions { flags: SHM_NEW | SHM_OWNED, ..ShmOptions::default() })
             .expect("made");

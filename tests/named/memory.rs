@@ -1,4 +1,4 @@
-//! What named memory is: made whole, opened as it is, and the C library's too.
+//! Tests named memory: it is made whole, opened as it is, and the same as that of the C library.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
@@ -18,7 +18,7 @@ fn making(length: u64) -> ShmOptions {
 const READING: ShmOptions =
     ShmOptions { size: size_of::<ShmOptions>(), length: 0, flags: 0, access: READ, mode: 0 };
 
-/// shm_open(3).
+/// Calls shm_open(3).
 fn c_open(name: &str, flags: i32) -> Result<OwnedFd, i32> {
     let name = CString::new(name).expect("no NUL");
     // SAFETY: a string; the descriptor is ours.
@@ -86,8 +86,8 @@ pub fn memory_shorter_than_asked_is_enxio_with_both_numbers() {
     assert_eq!(name.path().metadata().expect("still there").len(), 4711);
 }
 
-/// A FIFO has a writer that waits, a socket's own error would be ENXIO, a directory's for writing
-/// EISDIR.
+/// The FIFO has a writer that waits. Otherwise the error would be ENXIO for the socket, and EISDIR
+/// for opening the directory for writing.
 pub fn what_is_no_memory_is_left_alone_and_named() {
     let Some(name) = Name::new("thing") else { return };
     let path = CString::new(name.path().to_str().expect("UTF-8")).expect("no NUL");
@@ -217,7 +217,7 @@ pub fn more_bytes_than_a_file_can_have_are_efbig() {
     }
 }
 
-// What concerns the whole process
+// Tests that affect the whole process
 // ------------------------------------------------------------------------------------
 
 pub fn the_mode_is_what_was_asked_whatever_the_umask_says() {
@@ -260,7 +260,7 @@ pub fn a_name_that_many_create_is_created_once() {
     }
 }
 
-/// Some of them remove it now and then, so that it is made again and again.
+/// Some processes remove it now and then, so that it is made again and again.
 pub fn a_name_that_many_open_or_create_is_never_short() {
     let Some(name) = Name::new("either") else { return };
     let children: Vec<_> = (0..8)
@@ -432,7 +432,7 @@ pub fn memory_of_another_user_is_eacces() {
     assert_eq!(as_nobody(|| shm_open(&name.0, &READING).expect_err("hidden").errno), libc::EACCES);
 }
 
-/// Whoever opens it trusts its content, and the length that it keeps.
+/// A process that opens the memory trusts its content, and that it keeps its length.
 pub fn memory_that_another_user_has_made_is_eperm_unless_asked_for() {
     // SAFETY: no preconditions.
     if unsafe { libc::geteuid() } != 0 {
@@ -457,13 +457,13 @@ pub fn memory_that_another_user_has_made_is_eperm_unless_asked_for() {
         drop(shm_open(&name.0, &READING).expect("its own"));
         shm_unlink(&name.0).expect("unlinked");
     });
-    // Root's is accepted by everybody.
+    // Memory of root is accepted by every user.
     drop(shm_open(&name.0, &theirs).expect("made"));
     as_nobody(|| drop(shm_open(&name.0, &READING).expect("root's")));
 }
 
-/// As on overlay file systems and others; the filter sees the one flag that O_TMPFILE has for
-/// itself.
+/// Plays overlay file systems and others. The filter sees the bit of O_TMPFILE that no other flag
+/// has.
 pub fn memory_is_made_whole_where_there_is_no_o_tmpfile() {
     const ITS_OWN_BIT: u64 = 0o20000000;
     for errno in [libc::EOPNOTSUPP, libc::EISDIR] {
@@ -490,7 +490,7 @@ pub fn memory_is_made_whole_where_there_is_no_o_tmpfile() {
             let made = shm_open(&name.0, &making(5)).expect("made");
             assert_eq!(fd::metadata(&made).nlink(), 1);
             shm_unlink(&name.0).expect("unlinked");
-            // The backend, whose name is gone before anybody sees it.
+            // The name of this backend's file is gone before any process sees it.
             let file = fd::wrap_with(b"hello", 0, TMPFILE).expect("wrapped");
             assert_eq!((fd::content(&file), fd::metadata(&file).nlink()), (b"hello".to_vec(), 0));
             0

@@ -1,4 +1,4 @@
-//! What is a name, and what else is refused before anything is made.
+//! Tests names, and what else is refused before anything is made.
 
 use std::ffi::c_char;
 use std::ptr::null;
@@ -26,7 +26,7 @@ pub fn a_name_is_the_same_with_and_without_its_slash() {
     }
 }
 
-/// Every way of opening, and removing.
+/// Calls every function that opens or removes a name. Returns their answers.
 fn refusals(name: *const c_char) -> Vec<i32> {
     let ways = [0, SHM_NEW, SHM_CREATE];
     let mut found: Vec<_> = ways
@@ -119,7 +119,7 @@ pub fn arguments_that_mean_nothing_are_refused() {
     for access in [PRIVATE, 3, u32::MAX] {
         assert_eq!(refused(ShmOptions { access, ..making() }), einval("access"));
     }
-    // Unknown, other families', and one that only makes sense with another.
+    // Unknown flags, flags of other families, and a flag that only makes sense with another.
     for flags in [1, INTERRUPTIBLE, 1 << 23, SYSV_CREATE, SYSV_TRANSIENT, 1 << 31, u64::MAX] {
         assert_eq!(refused(ShmOptions { flags, ..making() }), einval("flags"));
         assert_eq!(refused(ShmOptions { flags: flags | SHM_NEW, ..making() }), einval("flags"));

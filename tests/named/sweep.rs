@@ -1,4 +1,4 @@
-//! What is owned, who holds it, and what a sweep removes when nobody does.
+//! Tests owned names: which processes hold them, and what a sweep removes when no process does.
 
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -18,7 +18,7 @@ use crate::support::share::{receive, send};
 
 const PREFIX: &str = "bytefd-owned.";
 
-/// The flag of O_TMPFILE that no other has.
+/// The bit of O_TMPFILE that no other flag has.
 const O_TMPFILE_ALONE: u64 = 0o20000000;
 
 fn owned(label: &str) -> (OwnedFd, String) {
@@ -31,7 +31,7 @@ fn owned(label: &str) -> (OwnedFd, String) {
     shm_open_named(label, &options).expect("made")
 }
 
-/// The names in /dev/shm, in order.
+/// Returns the names in /dev/shm, in order.
 fn names() -> Vec<String> {
     let entries = std::fs::read_dir("/dev/shm").expect("/dev/shm").flatten();
     let mut names: Vec<_> =
@@ -40,7 +40,7 @@ fn names() -> Vec<String> {
     names
 }
 
-/// A name that nobody holds, which would be swept.
+/// Makes a name that no process holds. A sweep would remove it.
 fn dead_name() -> String {
     let end = Child::new(|_| {
         std::mem::forget(owned("dead"));
@@ -53,7 +53,7 @@ fn dead_name() -> String {
     dead
 }
 
-/// A child that has made owned memory and a temporary file, and lives.
+/// Forks a child that has made owned memory and a temporary file, and lives.
 fn maker(label: &str) -> Child {
     let mut child = Child::new(|to| {
         let made = (owned(label), tempfile(b"hello", Some(c".txt")).expect("created"));
@@ -66,7 +66,8 @@ fn maker(label: &str) -> Child {
     child
 }
 
-/// What the sweep of a child removes: everything that nobody holds is nobody's for any process.
+/// Returns how many names the sweep of a child removes. A name that no process holds can be removed
+/// by any process.
 fn swept() -> i32 {
     match Child::new(|_| sweep().expect("swept")).end() {
         End::Exited(removed) => removed,
@@ -104,7 +105,7 @@ pub fn what_a_killed_process_has_left_is_swept_by_any_other() {
     }
 }
 
-/// Only what begins as owned names do, and is a file or a folder.
+/// A sweep removes only files and folders, and only those with the beginning of owned names.
 pub fn what_is_named_otherwise_or_is_no_file_is_not_swept() {
     let _shm = hide("/dev/shm", "mode=1777");
     let mut strange =
@@ -132,7 +133,7 @@ pub fn names_that_are_no_text_are_swept() {
     assert!(names().is_empty());
 }
 
-/// Its parent has not asked how it ended; the kernel has closed what it had.
+/// The parent has not waited for the holder; the kernel has closed what it had.
 pub fn a_holder_that_nobody_has_waited_for_is_gone() {
     let _shm = hide("/dev/shm", "mode=1777");
     let child = maker("table");
@@ -146,7 +147,7 @@ pub fn a_holder_that_nobody_has_waited_for_is_gone() {
     assert_eq!(child.end(), End::Killed(libc::SIGKILL));
 }
 
-/// It looks like one that nobody has waited for.
+/// The holder looks like a process that has not been waited for.
 pub fn a_holder_whose_first_thread_has_ended_is_not_gone() {
     let _shm = hide("/dev/shm", "mode=1777");
     let child = Child::new(|_| {
@@ -165,7 +166,8 @@ pub fn a_holder_whose_first_thread_has_ended_is_not_gone() {
     assert_eq!(sweep().expect("swept"), 1);
 }
 
-/// An open file description ends with its last descriptor and its last mapping, wherever these are.
+/// An open file description ends with its last descriptor and its last mapping, in whatever process
+/// these are.
 pub fn what_holds_a_name_is_its_description() {
     let _shm = hide("/dev/shm", "mode=1777");
     let held = |what: &str| {
@@ -213,7 +215,7 @@ pub fn what_holds_a_name_is_its_description() {
     assert!(names().is_empty());
 }
 
-/// Several can own it. Who opens it otherwise is not asked.
+/// Several descriptors can own a name. A descriptor from another kind of open does not count.
 pub fn the_last_that_owns_a_name_holds_it() {
     let _shm = hide("/dev/shm", "mode=1777");
     for access in [READ, WRITE] {
@@ -233,7 +235,7 @@ pub fn the_last_that_owns_a_name_holds_it() {
     }
 }
 
-/// With close-on-exec, as descriptors are made, the new program does not have it.
+/// Descriptors are made with close-on-exec, so the new program does not have this one.
 pub fn a_holder_that_executes_another_program_keeps_what_that_inherits() {
     let _shm = hide("/dev/shm", "mode=1777");
     for is_inherited in [true, false] {
@@ -260,7 +262,7 @@ pub fn a_holder_that_executes_another_program_keeps_what_that_inherits() {
         if is_inherited {
             assert_eq!(swept(), 0);
             child.kill();
-            // What it has started has it too, and ends by itself.
+            // The program that it has started has it too, and ends by itself.
             while swept() == 0 {
                 std::thread::yield_now();
             }
@@ -273,7 +275,7 @@ pub fn a_holder_that_executes_another_program_keeps_what_that_inherits() {
     }
 }
 
-/// No number of a process means the same in both, and neither sees the other's /proc.
+/// Process numbers mean something else in each container, and neither sees the other's /proc.
 pub fn a_name_is_held_across_containers() {
     let _shm = hide("/dev/shm", "mode=1777");
     let (_outside, _) = owned("outside");
@@ -311,8 +313,8 @@ pub fn without_proc_names_are_made_held_and_swept() {
     assert!(names().is_empty());
 }
 
-/// Sweeps beside processes that make, open and give up the same names all the time: what is held
-/// has its name.
+/// Sweeps beside processes that make, open and give up the same names all the time. A held name
+/// stays.
 pub fn a_sweep_beside_those_who_open_removes_nothing_that_is_held() {
     let _shm = hide("/dev/shm", "mode=1777");
     for has_tmpfile in [true, false] {
@@ -360,7 +362,7 @@ pub fn a_sweep_beside_those_who_open_removes_nothing_that_is_held() {
     }
 }
 
-/// Then it can be neither held nor swept.
+/// A name with a foreign exclusive lock can be neither held nor swept.
 pub fn what_somebody_else_has_locked_exclusively_is_ebusy() {
     let _shm = hide("/dev/shm", "mode=1777");
     let dead = dead_name();
@@ -378,7 +380,7 @@ pub fn what_somebody_else_has_locked_exclusively_is_ebusy() {
     assert_eq!(sweep().expect("swept"), 1);
 }
 
-/// As a process leaves it that is killed just then, where there is no O_TMPFILE.
+/// Plays a process that is killed at that moment, where there is no O_TMPFILE.
 pub fn hidden_names_are_swept_wherever_they_are_made() {
     let chosen = tempfile::tempdir().expect("a folder");
     let child = Child::new(|_| {
@@ -418,7 +420,7 @@ impl ShmHeld {
     }
 }
 
-/// The owner of a file may lock it as long as the mode lets them open it at all.
+/// The owner of a file may lock it if the mode lets the owner open it at all.
 pub fn names_of_any_mode_are_swept() {
     // SAFETY: no preconditions.
     if unsafe { libc::geteuid() } != 0 {
@@ -435,13 +437,13 @@ pub fn names_of_any_mode_are_swept() {
         assert_eq!((swept.removed, swept.failed), (3, 1), "what cannot be opened is counted");
     });
     assert_eq!(names(), [format!("{PREFIX}0")]);
-    // Nor is such a one made.
+    // A name with such a mode cannot be made either.
     let options = ShmOptions { flags: SHM_NEW | SHM_OWNED, mode: 0o60, ..ShmOptions::default() };
     let failure = leaves_nothing(|| shm_open("table", &options).expect_err("refused"));
     assert_eq!((failure.errno, failure.op.as_str()), (libc::EINVAL, "mode"));
 }
 
-/// A file system without flock(2), played: what cannot be held is not made.
+/// Plays a file system without flock(2): a name that cannot be held is not made.
 pub fn without_flock_nothing_is_owned() {
     let _shm = hide("/dev/shm", "mode=1777");
     let dead = dead_name();
@@ -472,7 +474,7 @@ pub fn memory_of_another_user_is_not_swept() {
     chown(path(&dead), Some(65534), None).expect("chown");
     assert_eq!(sweep().expect("swept"), 0);
     assert_eq!(names(), [dead.as_str()]);
-    // Nor by one who may not, while the rest is swept.
+    // A user without the right does not sweep it either, but sweeps the rest.
     chown(path(&dead), Some(0), None).expect("chown");
     let theirs = path(&format!("{dead}-theirs"));
     File::create(&theirs).expect("made");
@@ -490,7 +492,7 @@ pub fn a_sweep_fills_no_struct_that_is_too_small() {
     assert_eq!((status, error.op(), swept.removed), (-libc::EINVAL, "result", 77));
 }
 
-/// As where a directory for temporary files may be written, but not listed.
+/// Plays a directory for temporary files that may be written, but not listed.
 pub fn a_sweep_goes_on_after_a_failure_and_counts_it() {
     let _shm = hide("/dev/shm", "mode=1777");
     let dead = dead_name();
@@ -516,7 +518,7 @@ pub fn a_sweep_goes_on_after_a_failure_and_counts_it() {
     assert_eq!((removed, failed), (1, 1), "what is in /dev/shm is swept, and /tmp cannot be read");
 }
 
-/// What a child of nobody leaves.
+/// Returns the name that a child of the user nobody leaves.
 fn dead_name_of_nobody() -> String {
     Child::new(|_| {
         std::mem::forget(owned("nobodys"));
@@ -553,8 +555,8 @@ pub fn what_is_mounted_in_a_directory_of_the_dead_is_not_swept() {
     assert!(aim.join("kept").exists() && !path(&left).exists());
 }
 
-/// Three users share a host, and one has mounted what belongs to another in a directory that it has
-/// left behind.
+/// Three users share a host. One of them has left a directory behind, and has mounted in it what
+/// belongs to another.
 pub fn each_user_sweeps_what_is_its_own_and_nothing_that_is_mounted() {
     // SAFETY: no preconditions.
     if unsafe { libc::geteuid() } != 0 {
@@ -577,7 +579,7 @@ pub fn each_user_sweeps_what_is_its_own_and_nothing_that_is_mounted() {
     let aim = Path::new("/dev/shm/aim");
     std::fs::create_dir(aim).expect("made");
     std::fs::write(aim.join("kept"), b"kept").expect("written");
-    // What nobody may remove, and what it may.
+    // The user nobody may not remove the first, and may remove the second.
     chown(aim, Some(65534), None).expect("chown");
     chown(aim.join("kept"), Some(65534), None).expect("chown");
     let folder_of = |user: u32| path(&format!("{PREFIX}{user}-folder"));

@@ -1,4 +1,4 @@
-//! System V segments as maps.
+//! Tests System V segments as maps.
 
 use std::ffi::{c_int, c_void};
 use std::ptr::{null, null_mut};
@@ -21,12 +21,12 @@ fn attaching(access: u32) -> SysvOptions {
     SysvOptions { flags: SYSV_BY_ID, access, ..SysvOptions::default() }
 }
 
-/// A key that no other test has.
+/// Returns a key that no other test has.
 fn key(label: u8) -> c_int {
     (u32::from(label) << 24 | std::process::id() & 0xff_ffff) as c_int
 }
 
-/// A segment that goes with the test.
+/// A segment that is removed with the test.
 struct Segment(c_int);
 
 impl Drop for Segment {
@@ -41,7 +41,8 @@ fn made(key: c_int) -> (Map, Segment) {
     (map, Segment(number))
 }
 
-/// What the kernel lists of a segment: key, mode with its flags, size, how many have it attached.
+/// Returns what the kernel lists of a segment: key, mode with its flags, size, how many have it
+/// attached.
 pub fn listed(number: c_int) -> Option<[i64; 4]> {
     let list = std::fs::read_to_string("/proc/sysvipc/shm").expect("/proc is mounted");
     list.lines().skip(1).find_map(|line| {
@@ -208,7 +209,7 @@ pub fn a_transient_segment_goes_with_its_last_user() {
     assert_eq!(listed(segment.0).expect("there")[1], 0o600, "a refusal marks nothing");
 }
 
-/// shmat(2).
+/// Calls shmat(2).
 fn c_attach(number: c_int) -> *mut u8 {
     // SAFETY: where the kernel likes.
     let at: *mut c_void = unsafe { libc::shmat(number, null(), 0) };
@@ -323,7 +324,7 @@ pub fn every_operation_of_a_map_holds_for_a_segment() {
     assert_eq!(reading.part(0, 5), b"hello");
 }
 
-// What concerns the whole process
+// Tests that affect the whole process
 // ------------------------------------------------------------------------------------
 
 pub fn a_store_to_a_segment_for_reading_is_sigsegv() {
@@ -350,7 +351,7 @@ pub fn a_segment_of_another_user_is_eacces() {
             assert_eq!(map_sysv(by, &options).expect_err("and nobody write").errno, libc::EACCES);
         }
         assert_eq!(sysv_remove(number).expect_err("not theirs").errno, libc::EPERM);
-        // What is made by who may not write it is not left behind.
+        // A segment is not left behind if its maker may not write it.
         let failure = map_sysv(self::key(7), &SysvOptions { mode: 0o400, ..making() })
             .expect_err("not for writing");
         assert_eq!(failure.errno, libc::EACCES);
@@ -378,9 +379,9 @@ pub fn a_segment_lives_in_a_child_after_its_maker() {
     assert_eq!(listed(segment.0), None);
 }
 
-/// Another thread may have attached one at its address since.
+/// Another thread may have attached a segment at its address since.
 pub fn a_segment_is_detached_once() {
-    // What is left around a hole is unmapped.
+    // The parts around a hole are unmapped.
     for (has_hole, expected) in [(false, 1), (true, 0)] {
         let mut detached = 0;
         let count = |stop| {

@@ -1,4 +1,4 @@
-//! Real files with a path.
+//! Tests real files with a path.
 
 use std::ffi::CString;
 use std::fs::{File, Permissions};
@@ -39,7 +39,7 @@ pub fn a_temporary_file_is_a_real_file_at_a_real_path() {
     }
 }
 
-/// Of what may not be changed by who is not root.
+/// Even a user without privileges removes folders and files that it may not change as they are.
 pub fn a_closed_temporary_file_leaves_no_folder_without_permissions() {
     as_nobody(|| {
         let file = tempfile(b"hello", None).expect("created");
@@ -61,7 +61,7 @@ pub fn a_closed_temporary_file_leaves_nothing() {
     drop(file);
     assert!(!folder.exists());
 
-    // What a client has put beside it, and where that leads to.
+    // Files that a client has put beside it are removed, but not the target of a link.
     let elsewhere = tempfile::tempdir().expect("a folder");
     std::fs::write(elsewhere.path().join("kept"), "").expect("written");
     let file = tempfile(b"hello", Some(c".db")).expect("created");
@@ -182,7 +182,7 @@ pub fn a_null_temporary_file_has_no_path_and_is_closed() {
     }
 }
 
-// What concerns the whole process
+// Tests that affect the whole process
 // ------------------------------------------------------------------------------------
 
 pub fn a_temporary_file_has_its_modes_whatever_the_umask_says() {
@@ -201,7 +201,7 @@ pub fn a_temporary_file_has_its_modes_whatever_the_umask_says() {
     }
 }
 
-/// An empty /dev, but for the random numbers that Linux before 3.17 gives nowhere else.
+/// Hides /dev, except the random numbers, which Linux before 3.17 gives nowhere else.
 fn hide_dev() -> (Mounted, File) {
     let random = File::open("/dev/urandom").expect("a device");
     let dev = hide("/dev", "");
@@ -244,7 +244,7 @@ pub fn a_temporary_file_is_in_tmp_where_shm_is_missing() {
     assert_eq!((sweep().expect("swept"), content()), (1, 0));
 }
 
-/// As it was on Debian once.
+/// Debian once had such a link.
 pub fn a_temporary_file_has_a_real_path_where_shm_is_a_symbolic_link() {
     let aim = tempfile::tempdir().expect("a folder");
     let _dev = hide_dev();

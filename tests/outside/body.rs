@@ -10,7 +10,7 @@ use bytefd::{StreamOptions, WrapOptions};
 
 const LIMIT: u64 = 1 << 20;
 
-/// A status and, if it is good, the body.
+/// Answers a request with a status, or with the body if the request is good.
 fn answer(stream: &TcpStream) -> io::Result<Result<OwnedFd, u16>> {
     let mut reader = BufReader::new(stream);
     let mut length = None;
@@ -43,7 +43,7 @@ fn answer(stream: &TcpStream) -> io::Result<Result<OwnedFd, u16>> {
     }
 }
 
-/// What the server makes of a request.
+/// Sends a request to the server. Returns the body that it stores, or the status.
 fn request(head: &str, body: &[u8]) -> Result<Vec<u8>, u16> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     thread::scope(|scope| {
@@ -74,6 +74,6 @@ fn a_body_becomes_a_file_up_to_a_limit() {
     assert_eq!(request(&head(body.len()), &body), Err(413));
     assert_eq!(request("PUT / HTTP/1.1\r\n\r\n", &body), Err(413));
     assert_eq!(request(&head(small.len() + 1), small), Err(400), "cut short");
-    // What follows the body is left alone.
+    // Bytes after the body are left alone.
     assert!(request(&head(100), small).unwrap() == small[..100]);
 }

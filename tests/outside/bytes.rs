@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use bytefd::MapWriter;
 use bytes::Bytes;
 
-/// Parts of a body, found by name.
+/// The parts of a body, by name.
 struct Assets(HashMap<&'static str, Bytes>);
 
 impl Assets {

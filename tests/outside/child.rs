@@ -12,7 +12,7 @@ fn unlock(secret: &[u8]) -> io::Result<Vec<u8>> {
     if output.status.success() { Ok(output.stdout) } else { Err(io::Error::other("cat failed")) }
 }
 
-/// Names of all descriptors, as a child finds them.
+/// Returns the names of all descriptors, as a child finds them.
 fn seen_by_a_child() -> io::Result<String> {
     Ok(String::from_utf8_lossy(&Command::new("ls").args(["-l", "/proc/self/fd"]).output()?.stdout)
         .into_owned())
@@ -34,7 +34,7 @@ fn a_secret_reaches_one_child_and_no_other() {
     assert!(kept.as_raw_fd() > 2);
 }
 
-/// A loan as standard input: opened again, so that the child's offset is its own.
+/// Passes a loan as standard input, opened again, so that the child's offset is its own.
 #[test]
 fn a_loan_is_standard_input_of_several_children() {
     let lent = bytefd::WrapOptions::new().scan_begin(b"hello").unwrap();

@@ -9,7 +9,7 @@ use bytefd::{Access, Map, MapOptions, PassFd};
 const CHILDREN: u32 = 3;
 const TURNS: u32 = 1000;
 
-/// Offsets of the words.
+/// The offsets of the words.
 const COUNT: usize = 0;
 const FINISHED: usize = 64;
 

@@ -11,7 +11,7 @@ fn document(rows: usize) -> Value {
     json!({ "rows": (0..rows).map(row).collect::<Vec<_>>() })
 }
 
-/// The document behind a header that says how long it is.
+/// Encodes the document, after a header with its length.
 fn encode(document: &Value) -> io::Result<Sealed> {
     let mut writer = MapWriter::new()?;
     writer.write_all(&[0; 8])?;
@@ -32,7 +32,7 @@ fn a_document_is_encoded_in_place_and_read_from_the_descriptor() {
         let (header, body) = sealed.split_at(8);
         assert_eq!(u64::from_le_bytes(header.try_into().unwrap()), body.len() as u64);
         assert!(serde_json::from_slice::<Value>(body).unwrap() == document);
-        // As another program reads it.
+        // Another program reads it like this.
         let mut file = File::open(bytefd::path(&sealed)).unwrap();
         file.seek(SeekFrom::Start(8)).unwrap();
         assert!(serde_json::from_reader::<_, Value>(io::BufReader::new(file)).unwrap() == document);

@@ -15,7 +15,7 @@ fn upper(job: &Sealed) -> io::Result<Sealed> {
     Ok(writer.seal_timeout(None)?)
 }
 
-/// Until the client hangs up.
+/// Serves until the client hangs up.
 fn serve(socket: &UnixStream) -> bytefd::Result<()> {
     let wanted = Requirements::new().max_length(1 << 20);
     loop {

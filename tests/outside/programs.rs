@@ -1,5 +1,5 @@
-//! What programs of others look like, and what they must not be able to do. None of it needs
-//! `unsafe`.
+//! Plays programs outside this repository, and tests what they must not be able to do. None of it
+//! needs `unsafe`.
 #![forbid(unsafe_code)]
 
 mod body;
@@ -18,7 +18,7 @@ mod traits;
 
 use std::process::Command;
 
-/// This program again, to run one test only, which finds that it [`is_child`].
+/// Runs this program again, with one test only, which finds that it [`is_child`].
 fn again(test: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("this program's path"));
     command.args([test, "--exact", "--nocapture", "--test-threads=1"]).env("OUTSIDE_CHILD", "1");
@@ -29,7 +29,7 @@ fn is_child() -> bool {
     std::env::var_os("OUTSIDE_CHILD").is_some()
 }
 
-/// Pseudo-random, and different everywhere.
+/// Returns pseudo-random bytes, different everywhere.
 fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
 }

@@ -1,5 +1,5 @@
-//! What must not compile. Each program has one line with a mark: with it the compiler gives exactly
-//! this error, without it none.
+//! Lists programs that must not compile. Each has one line with a mark: with it the compiler gives
+//! exactly this error, without it none.
 
 use std::path::Path;
 use std::process::Command;
@@ -160,7 +160,7 @@ const HEAD: &str = "#![allow(unused, unused_unsafe)]
     use std::{io::Write, os::fd::{AsFd, OwnedFd}, sync::atomic::Ordering::SeqCst};
     fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {";
 
-/// The codes of the errors that the compiler gives.
+/// Returns the codes of the errors that the compiler gives.
 fn errors(program: &str) -> Vec<String> {
     let own = std::env::current_exe().expect("this program's path");
     let libraries = own.parent().expect("a folder");

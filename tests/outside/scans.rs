@@ -7,7 +7,7 @@ use std::sync::mpsc;
 
 use bytefd::{Pool, PoolOptions, StreamOptions, WrapOptions};
 
-/// Stands for the library: reads what it gets, from where it is.
+/// Stands for the library: reads a descriptor from its offset on.
 fn checksum(fd: BorrowedFd<'_>) -> io::Result<u64> {
     let mut bytes = Vec::new();
     File::from(fd.try_clone_to_owned()?).read_to_end(&mut bytes)?;
@@ -41,7 +41,7 @@ fn threads_scan_with_one_pool_and_see_their_own_bytes() {
     assert!(stats.hits > 0 && stats.cached_bytes <= 8 << 20, "{stats:?}");
 }
 
-/// A loan that is begun in one thread and ends in another, after the pool.
+/// Begins a loan in one thread, and ends it in another, after the pool.
 #[test]
 fn loans_cross_threads_and_outlive_the_pool() {
     let (sender, receiver) = mpsc::channel();

@@ -8,7 +8,7 @@ use bytefd::{Advice, Map, MapOptions};
 
 #[derive(Debug, PartialEq)]
 enum Found {
-    /// Places of the first bytes.
+    /// The offsets of the matches.
     At(Vec<usize>),
     /// The file became shorter meanwhile.
     Truncated,

@@ -1,4 +1,4 @@
-//! Whatever safe code does, bytes that a slice shows stay as they are.
+//! Tests that the bytes that a slice shows stay as they are, whatever safe code does.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
@@ -17,7 +17,7 @@ fn written(bytes: &[u8]) -> MapWriter {
     writer
 }
 
-/// Everything that gives sealed bytes.
+/// Makes sealed bytes in every way that there is.
 fn makers(bytes: &[u8]) -> Vec<(&'static str, Sealed)> {
     let map = MapOptions::new().memory(bytes.len()).unwrap();
     map.write_at(bytes, 0).unwrap();
@@ -37,7 +37,7 @@ fn makers(bytes: &[u8]) -> Vec<(&'static str, Sealed)> {
     ]
 }
 
-/// Tries to change or take away what is behind the descriptor.
+/// Tries to change or remove the content of the descriptor.
 fn attack(fd: impl AsFd) {
     let fd = fd.as_fd();
     let path = bytefd::path(fd);
@@ -100,13 +100,13 @@ fn nothing_safe_changes_sealed_bytes() {
         });
         assert!(shown == bytes, "{name}");
         assert_eq!((sealed.as_ptr(), sealed.len()), before, "{name}");
-        // What grows behind the bytes does not show in them.
+        // Bytes that are added after the end do not show in the slice.
         File::from(sealed.as_fd().try_clone_to_owned().unwrap()).set_len(2 * LENGTH as u64).ok();
         assert!(shown == bytes, "{name}");
     }
 }
 
-/// Nobody keeps a way to write from before it was sealed.
+/// A way to write from before the sealing does not work any more.
 #[test]
 fn who_could_write_before_cannot_afterwards() {
     let bytes = super::pattern(LENGTH);
@@ -189,7 +189,7 @@ fn a_writer_shows_what_was_written_whatever_else_is_made() {
     }
 }
 
-/// Also of private memory, where the kernel's MADV_DONTNEED does.
+/// This includes private memory, where the kernel's MADV_DONTNEED loses content.
 #[test]
 fn no_advice_loses_content() {
     use Advice::*;
@@ -233,7 +233,7 @@ fn no_advice_loses_content() {
     }
 }
 
-/// Readers of others are given memory, and may say anything.
+/// A foreign reader is given memory, and may return anything.
 #[test]
 fn readers_that_lie_show_no_memory_of_others() {
     struct Liar(usize);

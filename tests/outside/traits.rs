@@ -1,4 +1,4 @@
-//! What the types of the crate are, so that they fit where programs put them.
+//! Checks the traits of the crate's types, so that the types fit where programs put them.
 
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -25,7 +25,7 @@ fn is_value<T: Copy + Eq + Hash + Debug + Send + Sync>() {}
 fn is_path<T: AsRef<Path>>() {}
 fn gives_up<T: Into<OwnedFd>>() {}
 
-/// That it compiles is most of the test.
+/// Most of the test is that it compiles.
 #[test]
 fn types_have_the_traits_that_programs_need() {
     is_descriptor::<Sealed>();
@@ -63,7 +63,7 @@ fn types_have_the_traits_that_programs_need() {
     passes::<Command>();
 }
 
-/// Signatures, as std has them.
+/// The signatures are those of std.
 #[test]
 fn functions_take_and_give_what_std_would() {
     let _: fn(MapWriter) -> std::result::Result<Sealed, SealError<MapWriter>> = MapWriter::seal;
@@ -80,8 +80,8 @@ fn functions_take_and_give_what_std_would() {
         Requirements::<Unsealed>::accept;
 }
 
-/// An error keeps its errno on the way through std's, and one of sealing gives back what was to be
-/// sealed.
+/// An error keeps its errno on the way through std's errors. An error of sealing gives back what
+/// was to be sealed.
 #[test]
 fn errors_pass_through_io_with_all_they_know() {
     fn open() -> io::Result<Sealed> {

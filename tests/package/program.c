@@ -1,4 +1,4 @@
-/* A first program with the library: what was wrapped is read back. */
+/* Wraps bytes in a first program with the library, and reads them back. */
 
 #include <stdio.h>
 #include <unistd.h>

@@ -1,4 +1,4 @@
-//! A first program with the library: what was wrapped is read back from the descriptor's path.
+//! Wraps bytes in a first program with the library, and reads them back from the descriptor's path.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let fd = bytefd::wrap(b"hello\n")?;

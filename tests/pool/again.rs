@@ -1,4 +1,4 @@
-//! A file is lent again, and shows exactly what it is lent for.
+//! Tests that a file that is lent again shows exactly the bytes that it is lent for.
 
 use std::ffi::c_int;
 
@@ -34,7 +34,7 @@ pub const SIZES: [usize; 22] = [
     4 * MIB,
 ];
 
-/// Bytes that no other seed gives, and no page of which is zeros.
+/// Returns bytes that no other seed gives. No page of them is zeros.
 pub fn bytes_of(seed: usize, length: usize) -> Vec<u8> {
     let mut bytes = pattern(length);
     bytes.iter_mut().for_each(|byte| *byte = byte.wrapping_add(seed as u8) | 1);
@@ -144,7 +144,7 @@ pub fn any_sequence_of_scans_shows_each_its_own_bytes() {
     #[derive(Clone, Debug)]
     enum Step {
         Scan(usize),
-        /// Begins a scan that is checked again at its end, after what comes in between.
+        /// Begins a scan that is checked again at its end, after the steps in between.
         Begin(usize),
         End(prop::sample::Index),
         Trim(usize),

@@ -1,4 +1,4 @@
-//! What a pool keeps, and for how long.
+//! Tests what a pool keeps, and for how long.
 
 use super::*;
 use crate::support::abi::TRUST_CALLBACK;
@@ -55,7 +55,7 @@ pub fn memory_in_use_is_what_is_counted() {
     assert_eq!(memory_files().iter().map(|(fd, ..)| memory_of(*fd)).sum::<u64>(), 0);
 }
 
-/// Files of these whole pages, kept in this order; their inodes.
+/// Makes the pool keep files of these whole pages, in this order. Returns their inodes.
 fn keep(pool: &Pool, pages: &[usize]) -> Vec<u64> {
     let lent: Vec<Lent> =
         pages.iter().map(|count| pool.begin(0, &vec![1; count * page_size()])).collect();

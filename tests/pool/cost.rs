@@ -1,4 +1,4 @@
-//! What a scan with a pool costs, but for time.
+//! Measures the cost of a scan with a pool, except time.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::support::abi::{TRUST_CALLBACK, library_path};
 use crate::support::{needs, tools};
 
-/// Counted by a program in C that stands between the library and malloc.
+/// A program in C, between the library and malloc, counts the allocations.
 pub fn a_pooled_scan_allocates_nothing_but_its_handle() {
     if !needs::is_here("cc") {
         return println!("SKIPPED: what a scan allocates: there is no cc");

@@ -1,4 +1,4 @@
-//! Children made by fork(2) that go on without executing a program.
+//! Tests children of fork(2) that go on without executing a program.
 
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering::*};
@@ -7,7 +7,7 @@ use super::*;
 use crate::support::abi::TRUST_CALLBACK;
 use crate::support::map::page_size;
 
-/// A pool that keeps files, trusted ones among them.
+/// Makes a pool that keeps files, some of them for trusted callbacks.
 fn warm() -> Pool {
     let pool = Pool::new(PLENTY);
     for flags in [0, TRUST_CALLBACK] {
@@ -22,7 +22,7 @@ fn warm() -> Pool {
     pool
 }
 
-/// Scans that show whether the pool works as ever.
+/// Scans, which shows whether the pool works as ever.
 fn works(pool: &Pool) {
     for round in 0..20 {
         let bytes = bytes_of(100 + round, round * 1777);
@@ -79,13 +79,13 @@ pub fn a_child_of_a_child_has_an_empty_pool() {
     works(&pool);
 }
 
-/// A child that takes turns with its parent.
+/// Runs a child that takes turns with its parent.
 fn alternate(child_turn: impl Fn(usize), parent_turn: impl Fn(usize)) {
     use std::io::{Read, Write};
     let (mut parent, mut child) = std::os::unix::net::UnixStream::pair().unwrap();
     let mut byte = [0];
     let process = fork(|| {
-        // Or the child would wait for a parent that has failed.
+        // Otherwise the child would wait for a parent that has failed.
         // SAFETY: a number of this process.
         unsafe { libc::close(parent.as_raw_fd()) };
         let mut byte = [0];

@@ -1,4 +1,5 @@
-//! Hosts on which nobody can prove who holds a file: every scan has a new one, as without a pool.
+//! Tests hosts on which it cannot be proved that no other process holds a file: every scan has a
+//! new file, as without a pool.
 
 use super::*;
 use crate::support::abi::TRUST_CALLBACK;
@@ -27,7 +28,7 @@ fn every_scan_has_a_new_file() {
     pool.trim(0);
 }
 
-/// In a mount namespace of its own.
+/// Unmounts /proc, in a mount namespace of its own.
 fn lose_proc() {
     // SAFETY: valid strings and NULL where it may be.
     unsafe {
@@ -90,7 +91,7 @@ pub fn where_forks_cannot_be_seen_every_scan_has_a_new_file() {
     });
 }
 
-/// Linux before 6.6.
+/// Plays Linux before 6.6.
 pub fn without_direct_access_to_memory_files_files_are_lent_again() {
     in_fork(|| {
         refuse_flags(libc::SYS_openat, 2, libc::O_DIRECT as u64, libc::EINVAL);
@@ -117,7 +118,7 @@ pub fn without_direct_access_whatever_the_kernel_says_scans_work() {
     }
 }
 
-/// After the pool has found everything it needs.
+/// The host loses features after the pool has found everything it needs.
 pub fn what_goes_away_later_is_noticed() {
     if !has_memfd() {
         return;
@@ -159,8 +160,8 @@ pub fn what_goes_away_later_is_noticed() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
-/// A server that starts as root, and scans before and after it becomes somebody else. Leases and
-/// modes are the owner's.
+/// Plays a server that starts as root, and scans before and after it becomes another user. Leases
+/// and modes are the owner's.
 pub fn a_process_that_gives_up_its_rights_goes_on_scanning() {
     in_fork(|| {
         let pool = Pool::new(PLENTY);

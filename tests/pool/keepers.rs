@@ -1,5 +1,5 @@
-//! Callbacks that keep something: it shows what it showed, whatever is scanned later, and the file
-//! is not used again.
+//! Tests callbacks that keep something: it shows what it showed, whatever is scanned later, and the
+//! file is not reused.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -10,8 +10,8 @@ use crate::support::abi::INHERIT;
 
 pub const SIZE: usize = 50_000;
 
-/// Scans before, so that a file is lent again; the scan in which `keep` keeps something; 50 scans
-/// after it. Returns what is kept.
+/// Scans before, so that a file is lent again. Then makes the scan in which `keep` keeps something,
+/// and 50 scans after it. Returns what is kept.
 fn kept_over_later_scans<T>(
     old: &[u8],
     flags: u64,
@@ -139,7 +139,7 @@ pub fn a_kept_writable_mapping_cannot_change_later_scans() {
     kept_over_later_scans(&pattern(SIZE), 0, keep, |map| unsafe { map.0.write_bytes(b'X', SIZE) });
 }
 
-/// A callback that opens and keeps whatever it finds in /proc/self/fd: also files that nobody is
+/// The callback opens and keeps whatever it finds in /proc/self/fd, including files that are not
 /// lent at the moment.
 pub fn kept_descriptions_of_files_that_were_not_lent_do_not_show_later_scans() {
     let pool = Pool::new(PLENTY);
@@ -165,8 +165,9 @@ pub fn kept_descriptions_of_files_that_were_not_lent_do_not_show_later_scans() {
     assert!(kept.iter().map(content).eq(shown), "what was kept shows what it showed");
 }
 
-/// Pins what the header warns of: O_PATH cannot be read, but whoever has it can open the file by it
-/// later. Kernels that see it must not lend the file again; where they all do, the warning can go.
+/// Pins a warning of the header: O_PATH cannot be read, but its holder can open the file by it
+/// later. Where the kernel shows it, the pool must not lend the file again. When all kernels do,
+/// the warning can go.
 pub fn what_a_kept_path_description_shows_later_is_not_promised() {
     let old = pattern(SIZE);
     let pool = Pool::new(PLENTY);
@@ -280,8 +281,8 @@ pub fn many_kept_duplicates_are_all_right() {
     assert!(!has_memfd() || pool.lends_again());
 }
 
-/// Whether a memory file can be opened with O_DIRECT, Linux 6.6: asked of the kernel and not of the
-/// library.
+/// Returns whether a memory file can be opened with O_DIRECT, Linux 6.6. Asks the kernel and not
+/// the library.
 pub fn memory_files_are_direct() -> bool {
     // SAFETY: a valid name; what is returned is ours.
     let fd = unsafe {
@@ -291,7 +292,8 @@ pub fn memory_files_are_direct() -> bool {
     try_open_again(fd.as_raw_fd(), libc::O_RDONLY | libc::O_DIRECT).is_ok()
 }
 
-/// Bytes that go from what is lent into `out` by `move_to`, and are read after many other scans.
+/// Moves bytes from the lent file by `move_to`, and reads them by `read` after many other scans.
+/// Returns whether they are the same.
 fn moved_bytes_stay(move_to: impl Fn(c_int, usize), mut read: impl FnMut(&mut [u8])) -> bool {
     let size = 4 * page_size();
     let old = pattern(size);
@@ -343,7 +345,7 @@ pub fn sent_bytes_in_a_socket_stay_what_they_were() {
     assert!(stay || (has_memfd() && !memory_files_are_direct()));
 }
 
-/// Pins what the header warns of. Where this begins to hold, the warning can go.
+/// Pins a warning of the header. Where this begins to hold, the warning can go.
 pub fn what_a_pipe_shows_that_was_spliced_from_a_description_of_its_own_is_not_promised() {
     if !has_memfd() {
         return;

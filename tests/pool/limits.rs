@@ -1,9 +1,9 @@
-//! Too few descriptors, too large files, no address space.
+//! Tests pools with too few descriptors, too large files, and no address space.
 
 use super::*;
 use crate::support::abi::TRUST_CALLBACK;
 
-/// Leaves this many descriptors free; they come back when what is returned is dropped.
+/// Takes all but this many descriptors. They come back when the result is dropped.
 fn leave_free(free: usize) -> Vec<OwnedFd> {
     use std::os::fd::FromRawFd;
     let limit = libc::rlimit { rlim_cur: 100, rlim_max: 100 };

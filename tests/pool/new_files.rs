@@ -1,5 +1,5 @@
-//! Pools that make a new file for each scan, on a file system of their own: what is promised of the
-//! files.
+//! Tests pools that make a new file for each scan, on a file system of their own: what is promised
+//! of the files.
 
 mod kept;
 mod refused;
@@ -55,8 +55,8 @@ tests![;
     a_process_with_mounts_of_its_own_can_have_one,
 ];
 
-/// A kernel that can mount read-only what is mounted nowhere, Linux 5.12: asked of it and not of
-/// the library.
+/// Returns whether the kernel can mount read-only what is mounted nowhere, Linux 5.12. Asks the
+/// kernel and not the library.
 pub fn has_mount_setattr() -> bool {
     // SAFETY: no descriptor and no attributes.
     unsafe { libc::syscall(libc::SYS_mount_setattr, -1, c"".as_ptr(), 0, null_mut::<u8>(), 0) };
@@ -67,7 +67,8 @@ pub fn options(method: u32) -> PoolOptions {
     PoolOptions { method, ..PoolOptions::default() }
 }
 
-/// A pool of new files, unless the kernel is too old: then what is refused is named.
+/// Makes a pool of new files. If the kernel is too old for one, checks that the refused step is
+/// named.
 pub fn try_new_files(max_bytes: usize) -> Option<Pool> {
     let made = Pool::with(&PoolOptions { max_bytes: max_bytes as u64, ..options(POOL_NEW_FILES) });
     if has_mount_setattr() {
@@ -97,7 +98,7 @@ pub fn with_new_files(work: impl Fn(Pool)) {
     }
 }
 
-/// Gives up all rights for good, but for that to map the own user.
+/// Gives up all rights for good, except the right to map the own user.
 pub fn become_nobody() {
     give_up_rights();
     // SAFETY: touches no memory.
@@ -115,7 +116,8 @@ pub fn give_up_rights() {
     }
 }
 
-/// Whether a descriptor stands for a file of such a file system, and not for a memfd: by its name.
+/// Returns whether a descriptor stands for a file of such a file system, and not for a memfd, by
+/// its name.
 pub fn is_new(fd: c_int) -> bool {
     let link = std::fs::read_link(format!("/proc/self/fd/{fd}")).expect("/proc is mounted");
     let link = link.to_string_lossy();
@@ -123,8 +125,8 @@ pub fn is_new(fd: c_int) -> bool {
     !link.starts_with("/memfd:")
 }
 
-/// Scans until the file is one of the pool's file system. Whether it is depends on what was cheaper
-/// before, but both ways are tried again and again.
+/// Scans until the file is on the pool's file system. Whether it is depends on the cost of earlier
+/// scans, but both ways are tried again and again.
 pub fn scan_new<R>(pool: &Pool, bytes: &[u8], callback: impl FnOnce(c_int) -> R) -> R {
     assert!(bytes.len() >= 4096, "smaller ones are memfds");
     let (mut callback, mut result) = (Some(callback), None);
@@ -141,13 +143,13 @@ pub fn scan_new<R>(pool: &Pool, bytes: &[u8], callback: impl FnOnce(c_int) -> R)
     panic!("no file of {} bytes is on the pool's file system", bytes.len());
 }
 
-/// [`Pool::begin`], as [`scan_new`].
+/// Begins scans as [`Pool::begin`] does, until the file is on the pool's file system.
 pub fn begin_new(pool: &Pool, bytes: &[u8]) -> Lent {
     let mut lent = (0..5000).map(|_| pool.begin(0, bytes));
     lent.find(|lent| is_new(lent.fd)).expect("a file of the pool's file system")
 }
 
-/// A pool for which `scan_new` is meant: it has a file system.
+/// The sizes of scans with new files.
 pub const SIZES_OF_NEW: [usize; 8] =
     [4096, 5000, 65_536, 65_537, 300_000, 1 << 20, (2 << 20) + 4097, 5 << 20];
 
@@ -287,7 +289,7 @@ pub fn the_borrower_cannot_change_a_new_file_in_any_way() {
     });
 }
 
-/// bytefd_scan_begin_stream of these bytes, through a pipe.
+/// Calls bytefd_scan_begin_stream with these bytes, through a pipe.
 pub fn begin_stream(
     pool: &Pool,
     options: &WrapOptions,
@@ -453,8 +455,7 @@ pub fn auto_tries_new_files_where_they_may_be_cheaper() {
                 "and reuses files as well: {:?}",
                 pool.counts()
             );
-            // What is cheaper is a question of sizes, and trusted callbacks have files of the
-            // cache.
+            // The size decides which way is cheaper, and trusted callbacks have files of the cache.
             for _ in 0..100 {
                 pool.scan(&[1; 60_000], |fd| assert!(!is_new(fd)));
                 pool.scan_with(TRUST_CALLBACK, &[1; 1 << 20], |fd| assert!(!is_new(fd)));
@@ -463,7 +464,7 @@ pub fn auto_tries_new_files_where_they_may_be_cheaper() {
     }
 }
 
-/// The descriptors of directories that this process has, but for those of /proc.
+/// Returns the descriptors of directories that this process has, except those of /proc.
 pub fn directories() -> Vec<c_int> {
     let entries = std::fs::read_dir("/proc/self/fd").expect("/proc is mounted");
     let numbers: Vec<c_int> = entries

@@ -1,4 +1,4 @@
-//! How a pool is made, and what follows: how many files, for how long, of which name.
+//! Tests the options of a pool: how many files, for how long, with which name.
 
 use super::*;
 use crate::faults::conditions::with_free_descriptors;
@@ -86,7 +86,7 @@ pub fn a_file_that_is_idle_for_too_long_is_dropped_at_the_next_use() {
     }
 }
 
-/// Seven files of the pool's, and no descriptor left.
+/// The pool has seven files, and no descriptor is left.
 pub fn cached_files_give_way_before_it_is_emfile() {
     for flags in [0, TRUST_CALLBACK] {
         for threshold in [UNLIMITED, 3] {

@@ -1,4 +1,4 @@
-//! What a pool does not take.
+//! Tests what a pool does not take.
 
 use std::ffi::c_int;
 use std::ptr::{null, null_mut};

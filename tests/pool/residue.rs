@@ -1,13 +1,14 @@
-//! Nothing of an earlier scan is visible to a later one: not in the file, not behind its end.
+//! Tests that nothing of an earlier scan is visible to a later scan: neither in the file nor past
+//! its end.
 
 use super::*;
 use crate::support::abi::TRUST_CALLBACK;
 use crate::support::hosts::refuse_value;
 
-/// What earlier scans hold. No later scan has the byte.
+/// The byte that earlier scans contain. No later scan has it.
 const SECRET: u8 = b'S';
 
-/// Looks at everything a callback can see, and more: the file is made larger through a writable
+/// Looks at everything that a callback can see, and more: makes the file larger through a writable
 /// description. Then the file has its size again.
 fn look_everywhere(fd: c_int, bytes: &[u8]) {
     check(fd, bytes);
@@ -30,8 +31,8 @@ fn look_behind(fd: c_int, bytes: &[u8]) {
     assert_eq!(unsafe { libc::ftruncate(writable.as_raw_fd(), bytes.len() as i64) }, 0);
 }
 
-/// After a scan of `before` bytes in which `leave` did something: scans of all sizes near it, none
-/// of which may see it. What was changed is lent again to trusted callbacks only.
+/// Scans `before` bytes while `leave` does something, and then scans of all sizes near it. These
+/// must not see what was left. A changed file is lent again only to trusted callbacks.
 fn nothing_is_left_of(leave: impl Fn(c_int, usize)) {
     for flags in [0, TRUST_CALLBACK] {
         nothing_is_left(flags, &leave);
@@ -80,7 +81,7 @@ pub fn stores_behind_the_end_are_never_seen_again() {
     nothing_is_left_of(scribble);
 }
 
-/// Fills the rest of the last page through a mapping of its own, and lets go of it.
+/// Fills the rest of the last page through a mapping of its own, and unmaps it.
 fn scribble(fd: c_int, size: usize) {
     if !has_memfd() {
         return;

@@ -1,11 +1,11 @@
-//! A pool that many scans of different sizes share: none does the work of another.
+//! Tests a pool that many scans of different sizes share: no scan does the work of another.
 
 use super::*;
 use crate::support::abi::{POOL_REUSE, TRUST_CALLBACK};
 use crate::support::hosts::refuse;
 
 const LARGE: usize = 8 << 20;
-/// What a small scan may give up of others, and pages in which it is counted.
+/// The most bytes that a small scan may take from other files, including the rounding to pages.
 const LITTLE: u64 = 64 << 10;
 
 fn reusing(options: PoolOptions) -> Pool {
@@ -36,7 +36,7 @@ pub fn a_small_scan_takes_little_from_a_large_file_that_fills_the_pool() {
         );
     }
     assert_eq!(pool.counts().hits, 19, "the small file is kept, too");
-    // What is left of the large one is lent again, and has its bytes and no others.
+    // The rest of the large file is lent again, and has its bytes and no others.
     for length in [LARGE - (1 << 20), LARGE, LARGE - 5] {
         pool.scan(&large[..length], |fd| check(fd, &large[..length]));
     }

@@ -1,4 +1,4 @@
-//! Bytes that are lost while they are scanned: EFAULT, never zeros and never a signal.
+//! Tests bytes that are lost while they are scanned: EFAULT, never zeros and never a signal.
 
 use std::path::Path;
 
@@ -6,7 +6,8 @@ use super::*;
 use crate::support::abi::{GUARD, MapOptions, TRUST_CALLBACK};
 use crate::support::map::{Map, map};
 
-/// Whether the kernel says what memory is, PROCMAP_QUERY: asked of it and not of the library.
+/// Returns whether the kernel says what memory is, PROCMAP_QUERY. Asks the kernel and not the
+/// library.
 pub fn tells_anonymous_memory() -> bool {
     let maps = std::fs::File::open("/proc/self/maps").expect("/proc is mounted");
     // `struct procmap_query`: its size, and at the third place the address.
@@ -16,11 +17,11 @@ pub fn tells_anonymous_memory() -> bool {
     unsafe { libc::ioctl(maps.as_raw_fd(), 0xc068_6611_u32 as _, query.as_mut_ptr()) == 0 }
 }
 
-/// A mapped file of which all from `cut` on is lost.
+/// A mapped file that has lost everything from `cut` on.
 pub enum Lost {
     /// mmap(2), shared or private.
     Plain(*mut u8, usize),
-    /// A guarded map, of which the lost pages were touched, or not.
+    /// A guarded map. Its lost pages were touched, or not.
     Guarded(Map),
 }
 
@@ -44,7 +45,7 @@ impl Drop for Lost {
     }
 }
 
-/// All kinds of sources of `size` bytes, cut off at `cut`.
+/// Makes all kinds of sources of `size` bytes, cut off at `cut`.
 pub fn lost(path: &Path, size: usize, cut: usize) -> Vec<(&'static str, Lost)> {
     let page = page_size();
     let fresh = || std::fs::write(path, pattern(size)).unwrap();
@@ -78,7 +79,7 @@ pub fn lost(path: &Path, size: usize, cut: usize) -> Vec<(&'static str, Lost)> {
     ]
 }
 
-/// None, and pools with and without trust, which have a file of this size and others.
+/// Returns no pool, and pools with and without trust, which have a file of this size and others.
 fn modes(size: usize) -> Vec<(&'static str, Option<Pool>, u64)> {
     let warm = |flags| {
         let pool = Pool::new(PLENTY);
@@ -118,7 +119,7 @@ pub fn lost_bytes_are_efault_in_every_mode() {
                 assert_eq!(failure.expect_err(&said).errno, libc::EFAULT, "{said}");
                 let (begun, _) = scan::begin(source.bytes(), &options(pool, *flags));
                 assert_eq!(begun.expect_err(&said).errno, libc::EFAULT, "{said}");
-                // What is there can be scanned.
+                // The bytes that are not lost can be scanned.
                 let there = &source.bytes()[..cut];
                 scan::scan(there, Some(&options(pool, *flags)), |fd| {
                     check_content(fd, &pattern(size)[..cut]);
@@ -230,8 +231,8 @@ pub fn a_child_does_not_ask_about_its_parents_memory() {
     assert_eq!(unsafe { libc::munmap(at, size) }, 0);
 }
 
-/// A callback keeps what nobody sees, O_PATH, and another thread cuts the file off by it whenever
-/// it can.
+/// A callback keeps an O_PATH descriptor, which cannot be noticed. Another thread cuts the file off
+/// by it whenever it can.
 pub fn a_file_that_is_cut_off_during_later_scans_raises_no_signal() {
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};

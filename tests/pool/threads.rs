@@ -1,4 +1,4 @@
-//! Many scans at once, in one process and beside others.
+//! Tests many scans at once, in one process and beside others.
 
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::*};
@@ -110,7 +110,7 @@ pub fn what_one_thread_begins_another_may_end() {
     assert!(!has_memfd() || pool.counts().hits == 99);
 }
 
-/// "Keeps at most `max_bytes`": also for a moment.
+/// The pool must not exceed `max_bytes` even for a moment.
 pub fn the_bound_holds_at_every_moment() {
     const BOUND: usize = 100_000;
     let pool = Pool::new(BOUND);
@@ -173,16 +173,16 @@ fn scan_beside_an_opener(flags: c_int, after_each: impl Fn(&Pool)) -> Pool {
     pool
 }
 
-/// Leases are broken by it: whatever signal that is, with all dispositions as a process is born
-/// with them it must not end us.
+/// Opening the files breaks leases. Whatever signal this sends, it must not end this process, which
+/// has all dispositions as a process is born with them.
 pub fn a_process_that_opens_everything_does_no_harm() {
     for flags in [libc::O_RDONLY, libc::O_RDWR, libc::O_PATH] {
         scan_beside_an_opener(flags, |_| {});
     }
 }
 
-/// A file that is opened by somebody while it is made cannot be proved to be ours alone; the next
-/// one can.
+/// If another process opens a file while it is made, the file cannot be proved to be ours alone.
+/// The next one can.
 pub fn a_process_that_opens_everything_does_not_end_the_reuse() {
     // So that this is tested even where that signal comes.
     // SAFETY: no handler is given.
@@ -195,7 +195,7 @@ pub fn a_process_that_opens_everything_does_not_end_the_reuse() {
 }
 
 /// A process that is being started holds all descriptors until it executes its program. A file that
-/// is new in that moment cannot be proved to be ours alone; the next one can.
+/// is new in that moment cannot be proved to be ours alone. The next one can.
 pub fn programs_started_meanwhile_do_not_end_the_reuse() {
     // Keeps nothing, so that every scan needs a new file.
     let (pool, is_over) = (Pool::new(0), AtomicBool::new(false));

@@ -1,4 +1,4 @@
-//! Callbacks that promise to keep nothing are lent the kept file itself.
+//! Tests that callbacks that promise to keep nothing are lent the kept file itself.
 
 use std::os::fd::FromRawFd;
 
@@ -55,7 +55,7 @@ pub fn a_trusted_scan_starts_at_offset_0_with_exact_bytes() {
     }
 }
 
-/// What trusted and untrusted scans need to be right after a number was lost.
+/// Checks what trusted and untrusted scans need to be right after a number was lost.
 fn all_is_well(pool: &Pool) {
     for round in 0..4 {
         let bytes = bytes_of(round, 6000);
@@ -118,7 +118,7 @@ pub fn a_file_lent_trusted_is_never_lent_untrusted() {
     assert!(!trusted.iter().any(|file| untrusted.contains(file)));
 }
 
-/// The promise is broken, and the header says who suffers: trusted callbacks only.
+/// The callback breaks its promise. As the header says, this affects only trusted callbacks.
 pub fn what_a_trusted_callback_changes_does_not_reach_untrusted_scans() {
     let pool = Pool::new(PLENTY);
     let mut kept = Vec::new();
@@ -159,7 +159,8 @@ pub fn trusted_scans_on_threads_never_mix() {
     assert!(!has_memfd() || counts.misses * 20 < all, "{counts:?}");
 }
 
-/// It promised to change nothing; that the next scan is right all the same costs nothing.
+/// The callback has promised to change nothing. The next scan is right all the same, which costs
+/// nothing.
 pub fn a_trusted_callback_that_changes_the_size_does_no_harm() {
     let pool = Pool::new(PLENTY);
     for (round, (size, left)) in [
@@ -183,7 +184,7 @@ pub fn a_trusted_callback_that_changes_the_size_does_no_harm() {
                 assert_eq!(unsafe { libc::ftruncate(fd, left) }, 0);
             }
         });
-        // As long as what is there, as long as before, and in between.
+        // The lengths are that of the file now, that of before, and one in between.
         for next in [left as usize, size, (left as usize + size) / 2] {
             let bytes = bytes_of(round + 1, next);
             pool.scan_with(TRUST_CALLBACK, &bytes, |fd| check_content(fd, &bytes));
@@ -191,7 +192,7 @@ pub fn a_trusted_callback_that_changes_the_size_does_no_harm() {
     }
 }
 
-/// They belong to the description, which is the pool's own.
+/// The flags belong to the description, which is the pool's own.
 pub fn status_flags_that_a_trusted_callback_sets_do_not_stay() {
     for flags in [
         libc::O_APPEND,

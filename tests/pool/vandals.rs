@@ -1,24 +1,24 @@
-//! Callbacks that change what they were lent, through a description of their own or by its number.
-//! Later scans are right.
+//! Tests callbacks that change what they were lent, through a description of their own or by its
+//! number. Later scans are right.
 
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 
-/// Scans with `harm` in every third one, at sizes that grow and shrink; all others must be right. A
-/// file that was harmed is not used again.
+/// Scans with `harm` in every third scan, at sizes that grow and shrink. All other scans must be
+/// right. A harmed file is not reused.
 fn scans_are_right_beside(what: &str, harm: impl Fn(c_int, usize)) {
     let dropped = scans_beside(what, harm);
     assert!(!shows_each_change() || dropped > 0, "{what}");
 }
 
-/// The same for what changes nothing.
+/// Does the same with a function that changes nothing.
 fn files_are_lent_again_beside(what: &str, harm: impl Fn(c_int, usize)) {
     assert_eq!(scans_beside(what, harm), 0, "{what}: nothing is held or changed");
 }
 
-/// Returns how many files were dropped.
+/// Makes the scans. Returns how many files were dropped.
 fn scans_beside(what: &str, harm: impl Fn(c_int, usize)) -> u64 {
     let pool = Pool::new(PLENTY);
     for (round, size) in
@@ -147,8 +147,8 @@ pub fn an_owner_that_a_callback_sets_does_not_stay() {
     }
 }
 
-/// Who keeps a writable description, changes everything after the scan, and lets go before the
-/// next.
+/// The callback keeps a writable description, changes everything after the scan, and closes it
+/// before the next.
 pub fn what_is_changed_between_scans_does_not_stay() {
     use std::os::unix::fs::MetadataExt;
     if !has_memfd() {
@@ -249,7 +249,7 @@ pub fn a_number_the_callback_gave_to_another_file_stays_that_file() {
     take_back();
 }
 
-/// The number stands for the same file, so that nobody else can be meant.
+/// The number stands for the same file, so that no other file can be meant.
 pub fn a_number_the_callback_gave_back_as_a_new_description_is_closed() {
     let pool = Pool::new(PLENTY);
     let before = memory_files().len();
@@ -287,7 +287,7 @@ pub fn a_lock_that_a_callback_took_does_not_stay() {
     assert_eq!(pool.counts().dropped, 0);
 }
 
-/// "At most `max_bytes` of memory", whatever the callback did to the file.
+/// Tests "at most `max_bytes` of memory", whatever the callback did to the file.
 pub fn memory_that_a_callback_added_is_not_kept_beyond_the_bound() {
     if !has_memfd() {
         return;

@@ -1,10 +1,10 @@
-//! Every way to keep hold of a file between two scans. Each is tried as root, as another user and
-//! with a trusted callback, in three sizes, and must be one of three things:
+//! Tries every way to keep hold of a file between two scans. Each is tried as root, as another user
+//! and with a trusted callback, in three sizes, and must be one of three things:
 //! - seen: the pool drops the file, and counts it;
-//! - harmless: whoever kept it neither sees nor changes what is scanned later;
+//! - harmless: the keeper neither sees nor changes what is scanned later;
 //! - named: the header warns of it, in words that the table repeats.
 //!
-//! What this kernel, or this user, cannot do is skipped, with its reason.
+//! Ways that this kernel, or this user, does not have are skipped, with a reason.
 
 mod descriptors;
 mod io_uring;
@@ -43,14 +43,14 @@ const SIZES: [usize; 3] = [100, 64 << 10, 3 << 20];
 enum Who {
     Root,
     User,
-    /// The callback is trusted; what it keeps must not reach those that are not.
+    /// The callback is trusted. What it keeps must not reach callbacks that are not.
     Trusted,
 }
 
 #[derive(Clone, Copy)]
 struct Way {
     name: &'static str,
-    /// Runs in the callback. What it returns is dropped after all scans.
+    /// Runs in the callback. The result is dropped after all scans.
     keep: fn(c_int, usize) -> Result<Kept, Skip>,
     rule: Rule,
 }
@@ -74,7 +74,7 @@ impl Rule {
     }
 }
 
-/// Why a way cannot be tried.
+/// The reason why a way cannot be tried.
 struct Skip(String);
 
 impl From<std::io::Error> for Skip {
@@ -83,12 +83,12 @@ impl From<std::io::Error> for Skip {
     }
 }
 
-/// What somebody has after the callback.
+/// What a callback has kept.
 #[derive(Default)]
 struct Kept {
-    /// What they see of the file, in a later scan whose descriptor is given.
+    /// Shows what the keeper sees of the file, in a later scan whose descriptor is given.
     look: Option<Box<Look>>,
-    /// Changes what they can.
+    /// Changes what the keeper can change.
     meddle: Option<Box<dyn FnMut()>>,
 }
 
@@ -133,12 +133,12 @@ fn try_all(ways: &[Way]) {
     println!("{} ways, {} sizes, as root {}", ways.len(), SIZES.len(), is_root());
 }
 
-/// No byte is where it is in other rounds.
+/// Returns bytes of which none is the same in another round.
 fn filled(round: u8, size: usize) -> Vec<u8> {
     vec![b'a' + round; size]
 }
 
-/// The header on pools, as one line.
+/// Returns the header's text on pools, as one line.
 fn header_of_pools() -> String {
     // Guests do not have the repository.
     let header = include_str!("../../include/bytefd.h");
@@ -148,7 +148,7 @@ fn header_of_pools() -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// In a child that may do what it likes.
+/// Tries a way in a child that may do what it likes.
 fn try_one(way: &Way, who: Who, size: usize) {
     if who == Who::User {
         become_user();
@@ -200,7 +200,7 @@ fn try_one(way: &Way, who: Who, size: usize) {
         (Who::Trusted, _) => assert!(!is_reused && !sees && !changes, "{found}"),
         (_, Rule::Seen) => assert!(!is_reused && dropped > 0 && !sees && !changes, "{found}"),
         (_, Rule::Harmless) => assert!(!sees && !changes, "{found}"),
-        // Where it is seen, so much the better.
+        // If the pool sees it, that is even better.
         (_, Rule::Named(_)) => assert!(is_reused || !(sees || changes), "{found}"),
         (_, Rule::If(..)) => unreachable!("decided by `here`"),
     }
@@ -225,7 +225,7 @@ fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
-/// The result of a call that answers -1 on failure.
+/// Returns the result of a call that answers -1 on failure.
 fn checked<T: Copy + PartialEq + From<i8>>(value: T) -> Result<T, Skip> {
     if value == T::from(-1) { Err(std::io::Error::last_os_error().into()) } else { Ok(value) }
 }
@@ -237,8 +237,8 @@ fn owned(fd: c_long) -> Result<OwnedFd, Skip> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as c_int) })
 }
 
-/// Opens what is behind a number for writing. Only root can without changing the mode, which then
-/// is what it was.
+/// Opens the file of a number for writing. Only root can without changing the mode, which is
+/// restored.
 fn open_for_writing(fd: c_int) -> OwnedFd {
     if is_root() {
         return open_again(fd, libc::O_RDWR);
@@ -263,7 +263,7 @@ fn write_over(fd: c_int, size: usize) {
     unsafe { libc::pwrite(fd, bytes.as_ptr().cast(), size, 0) };
 }
 
-/// The number of the description that the pool itself has of a file on loan.
+/// Returns the number of the pool's own description of a file on loan.
 fn master_of(lent: c_int) -> Result<c_int, Skip> {
     let number = memory_files()
         .into_iter()
@@ -272,7 +272,7 @@ fn master_of(lent: c_int) -> Result<c_int, Skip> {
     Ok(number.map_or(lent, |(fd, ..)| fd))
 }
 
-/// Looks only when later scans have been going on for a while: what can be read once.
+/// Looks only after several later scans, because this can be read only once.
 fn once(look: impl FnOnce() -> Vec<u8> + 'static) -> Kept {
     let (mut look, mut calls) = (Some(look), 0);
     Kept::look(move |_| {

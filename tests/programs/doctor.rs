@@ -1,4 +1,4 @@
-//! bytefd-doctor(1): what it shows is what is there, in words and as JSON.
+//! Checks that bytefd-doctor(1) shows what is there, in words and as JSON.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Output};
@@ -32,8 +32,8 @@ fn doctor(arguments: &[&str]) -> Command {
     command
 }
 
-/// "section.fact" and its value, or "missing.0" and a sentence, out of JSON that Python takes for
-/// valid.
+/// "section.fact" and its value, or "missing.0" and a sentence. They come from JSON that Python
+/// accepts.
 type Facts = BTreeMap<String, String>;
 
 fn facts_of_json(json: &[u8]) -> Facts {
@@ -60,7 +60,7 @@ fn facts(command: &mut Command) -> (Facts, Output) {
     (facts, output)
 }
 
-/// What follows `words` in the sentences about what to change, or what is missing.
+/// Returns whether a sentence about what to change, or about what is missing, contains `words`.
 fn says(facts: &Facts, list: &str, words: &str) -> bool {
     facts
         .iter()
@@ -73,8 +73,8 @@ fn key(label: &str) -> String {
     letters.collect::<String>().split_whitespace().collect::<Vec<_>>().join("_")
 }
 
-/// The same out of the words: sections at the margin, facts below them in two columns, sentences
-/// behind a dash.
+/// Reads the same facts from the words: sections at the margin, facts below them in two columns,
+/// sentences after a dash.
 fn facts_of_words(words: &str) -> Facts {
     let mut facts = Facts::new();
     let (mut section, mut last, mut number) = (String::new(), String::new(), 0);
@@ -194,7 +194,7 @@ fn the_status_says_whether_something_is_missing() {
     assert_eq!(output.status.code(), Some(if is_complete { 0 } else { 1 }), "{facts:?}");
 }
 
-/// The program after a command of the shell.
+/// Returns the program, run after a command of the shell.
 fn after(setting: &str) -> Command {
     let text = format!("{setting} && exec '{}' \"$@\"", program("bytefd-doctor").display());
     let mut command = Command::new("sh");
@@ -225,8 +225,8 @@ fn small_limits_are_shown_and_advised_on() {
     assert!(!says(&none, "what_to_change", "descriptors can be open"), "{none:?}");
 }
 
-/// The program in namespaces of its own, after a command of the shell; `None` where that is not
-/// allowed.
+/// Returns the program in namespaces of its own, run after a command of the shell; `None` where
+/// that is not allowed.
 fn mounted(setting: &str, namespaces: &[&str]) -> Option<Command> {
     let unshare = || {
         let mut unshare = Command::new("unshare");
@@ -358,7 +358,10 @@ fn a_filter_that_kills_ends_one_attempt_only() {
     let (facts, output) = facts(&mut doctor(&[]));
     assert_eq!(facts["files_in_memory.memfd_create"], "killed: Bad system call");
     assert_eq!(facts["system_calls.openat2"], "works");
-    assert_eq!(facts["measurement.outcome"], "not made: there is no plain memfd, or no memory");
+    assert_eq!(
+        facts["measurement.outcome"],
+        "not made: memfd_create or bytefd_wrap_buffer fails, or there is no memory"
+    );
     assert!(says(&facts, "missing", "no descriptor can be made"), "{facts:?}");
     assert_eq!(output.status.code(), Some(1));
 }
@@ -377,11 +380,11 @@ fn calls_that_a_filter_refuses_are_named() {
     assert_eq!(facts["huge_pages.madv_collapse"], "refused: Invalid argument");
     assert_eq!(facts["files_in_memory.write_lease_f_setlease"], "refused: Permission denied");
     assert_eq!(
-        facts["pools.new_files_of_its_own"],
+        facts["pools.new_files_own_file_system"],
         "refused: Operation not supported, at the step \"unshare\""
     );
     assert_eq!(
-        (&*facts["pools.files_are_used_again"], &*facts["pools.new_files_are_tried_by_auto"]),
+        (&*facts["pools.files_are_reused"], &*facts["pools.new_files_are_tried_by_auto"]),
         ("no", "no")
     );
     for words in [

@@ -1,4 +1,4 @@
-//! The manual pages: complete, without a mistake, and what the header says.
+//! Checks that the manual pages are complete, have no mistake, and match the header.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ fn folder() -> PathBuf {
     staged().join("share/man")
 }
 
-/// The pages of a section, by name.
+/// Returns the pages of a section, by name.
 fn pages(section: &str) -> Vec<(String, PathBuf)> {
     let entries = std::fs::read_dir(folder().join(format!("man{section}"))).expect("the pages");
     let paths = entries.map(|entry| entry.expect("an entry").path());
@@ -43,12 +43,12 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(path).expect("a page")
 }
 
-/// The page that another page stands for.
+/// Returns the page that another page stands for.
 fn target(path: &Path) -> Option<PathBuf> {
     Some(folder().join(read(path).strip_prefix(".so ")?.trim_end()))
 }
 
-/// All pages that stand for themselves.
+/// Returns all pages that stand for themselves.
 fn whole_pages() -> Vec<PathBuf> {
     let all = ["1", "3", "7"].into_iter().flat_map(pages).map(|(_, path)| path);
     let whole: Vec<_> = all.filter(|path| target(path).is_none()).collect();
@@ -124,7 +124,7 @@ fn man_finds_no_mistake() {
     }
 }
 
-/// A page as plain text.
+/// Returns a page as plain text.
 fn shown(page: &Path) -> String {
     let output = run(Command::new("mandoc")
         .args(["-T", "utf8", "-O", "width=200"])
@@ -143,7 +143,7 @@ fn shown(page: &Path) -> String {
     plain
 }
 
-/// The words alone: without punctuation, marks of code and sections of the manual.
+/// Returns the words alone: without punctuation, marks of code and sections of the manual.
 fn words(text: &str) -> String {
     let text = text.replace("(3)", " ").replace("(7)", " ");
     let letters: String =
@@ -151,7 +151,7 @@ fn words(text: &str) -> String {
     letters.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The paragraphs, items of lists and lines of code of all comments in the header.
+/// Returns the paragraphs, items of lists and lines of code of all comments in the header.
 fn sentences() -> Vec<String> {
     let mut sentences: Vec<String> = Vec::new();
     for block in header::blocks() {
@@ -229,7 +229,7 @@ fn the_date_is_that_of_the_release() {
     }
 }
 
-/// Words that are options, such as "-f" and "--file".
+/// Returns the words that are options, such as "-f" and "--file".
 fn options(text: &str) -> BTreeSet<String> {
     let lines = text.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
     let names = lines.flat_map(|line| line.split("  ").next().expect("a part").split(", "));
@@ -277,7 +277,7 @@ fn the_examples_of_the_overview_run() {
     }
 }
 
-/// "bytefd_map(3)": pages of ours that are referred to.
+/// Checks references such as "bytefd_map(3)" to pages of this project.
 fn references_lead_to_pages_that_are_there() {
     let there: BTreeSet<String> = ["1", "3", "7"]
         .iter()

@@ -1,4 +1,4 @@
-//! withfd(1): real commands get files instead of pipes.
+//! Gives real commands files instead of pipes, with withfd(1).
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
@@ -33,7 +33,7 @@ fn withfd(arguments: &[&str]) -> Command {
     command
 }
 
-/// The same, with none of the descriptors that other tests let their children inherit.
+/// Does the same without the descriptors that other tests let their children inherit.
 fn alone(arguments: &[&str]) -> Command {
     const CLOSE: &str = "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:]).returncode)";
     let mut command = Command::new("python3");
@@ -45,7 +45,7 @@ fn sha256sum(bytes: &[u8]) -> String {
     answer(&mut Command::new("sha256sum"), bytes)[..64].to_string()
 }
 
-/// What a Python program prints that is given the paths as its arguments.
+/// Returns the output of a Python program that gets the paths as its arguments.
 fn python(options: &[&str], program: &str, input: &[u8]) -> String {
     let arguments = [options, &["python3", "-c", program]].concat();
     answer(&mut alone(&arguments), input).trim().to_string()
@@ -140,7 +140,8 @@ fn files_are_pipes_and_descriptors_too() {
     std::fs::write(&script, text).expect("written");
     assert_eq!(answer(Command::new("sh").arg(&script), b""), "oneone");
 
-    // As the shell gives <(command). What was read to its end is not the command's.
+    // The path is as the shell gives it for <(command). The command does not get what was read to
+    // its end.
     let list = "import os, sys; print(open(sys.argv[1]).read(), os.path.exists('/proc/self/fd/5'))";
     let text = format!("printf two | '{}' -f /dev/fd/5 python3 -c \"$0\" 5<&0", withfd.display());
     assert_eq!(answer(Command::new("sh").args(["-c", &text, list]), b""), "two False\n");
@@ -178,7 +179,7 @@ fn standard_input_is_empty_or_the_content_or_untouched() {
     let cat = |arguments: &[&str]| answer(&mut withfd(arguments), b"input ");
     assert_eq!(cat(&["cat", "{}", "-", "{}"]), "input input ");
     assert_eq!(cat(&["readlink", "/proc/self/fd/0", "{}"]), "/dev/null\n/memfd:stdin (deleted)\n");
-    // With an offset of its own, and without an argument that nobody asked for.
+    // It has an offset of its own, and no argument is added that was not asked for.
     assert_eq!(cat(&["--stdin", "cat"]), "input ");
     assert_eq!(cat(&["-i", "cat", "{}", "-", "{}"]), "input input input ");
     assert_eq!(answer(&mut alone(&["-i", "sh", "-c", "cat <&3; cat"]), b"input "), "input input ");
@@ -313,7 +314,7 @@ fn mistakes_are_125_and_say_what_is_wrong() {
         (&["-I", "", "true"], "the text is empty"),
         (
             &["-f", "-", "-f", "/dev/null", "cat", "{}", "{}", "{}"],
-            "place 3 for a file, but there are 2 files",
+            "{} number 3 has no file: 2 files are given",
         ),
     ];
     for (arguments, words) in mistakes {

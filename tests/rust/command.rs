@@ -1,4 +1,4 @@
-//! Descriptors for one child.
+//! Passes descriptors to one child.
 
 use std::io::Read;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -29,12 +29,12 @@ pub fn a_passed_descriptor_has_its_number_in_the_child_and_in_no_other() {
     assert_eq!(output(&mut command), "seven ");
 }
 
-/// Also numbers that this process uses, and those of each other.
+/// The numbers may be used by this process, or by another passed descriptor.
 pub fn passed_descriptors_may_have_any_numbers() {
     let (mut kept, busy) = std::io::pipe().unwrap();
     let made: Vec<OwnedFd> = (0..3).map(|n| bytefd::wrap(&[b'a' + n]).unwrap()).collect();
     let numbers: Vec<i32> = made.iter().map(|fd| fd.as_raw_fd()).collect();
-    // Each gets the number of the next, and one that of a pipe here.
+    // Each gets the number of the next, and one gets the number of a pipe here.
     let script = format!(
         "cd /proc/self/fd; cat {} {} {} {}",
         numbers[1],
@@ -65,7 +65,7 @@ pub fn a_command_that_cannot_start_says_so_whatever_was_passed() {
     }
 }
 
-/// A descriptor of this content with this number, which is free.
+/// Makes a descriptor of this content with this number, which is free.
 fn wrapped_at(number: i32, content: &[u8]) -> OwnedFd {
     let fd = bytefd::wrap(content).unwrap();
     if fd.as_raw_fd() == number {
@@ -91,7 +91,7 @@ pub fn a_command_that_cannot_start_says_so_whatever_was_closed() {
         command.pass_fd(wrapped_at(number, b"hello"), number);
         assert_eq!(errno(command), libc::ENOENT, "{number}");
 
-        // It is that of one that is passed later, under another number.
+        // The number is that of a descriptor that is passed later, under another number.
         let mut command = without_program();
         let (later, first) = (wrapped_at(number, b"later"), wrapped_at(100, b"first"));
         command.pass_fd(first, number).pass_fd(later, 90);

@@ -1,5 +1,5 @@
-//! Maps through Rust's ranges: all kinds of them, also such as overflow, with every method that
-//! takes one.
+//! Tests maps with Rust's ranges: all kinds of ranges, even those that overflow, with every method
+//! that takes a range.
 
 use std::io::Write;
 use std::ops::{Bound, RangeBounds};
@@ -19,7 +19,8 @@ fn maps() -> Vec<Map> {
     shared.into_iter().chain([private]).collect()
 }
 
-/// All methods that leave the map as it is; none may do a thing before it has looked at the range.
+/// Calls all methods that leave the map as it is. None may do anything before it has looked at the
+/// range.
 fn results(map: &Map, range: impl RangeBounds<usize> + Clone) -> Vec<bytefd::Result<()>> {
     vec![
         map.advise(range.clone(), Advice::Normal),
@@ -129,7 +130,7 @@ pub fn a_sealed_map_is_for_reading_only() {
     }
 }
 
-/// What owns bytes and can be sent: what `bytes::Bytes::from_owner` asks for.
+/// Takes a value that owns bytes and can be sent, as `bytes::Bytes::from_owner` requires.
 fn owned(bytes: impl AsRef<[u8]> + Send + Sync + std::panic::UnwindSafe + 'static) -> Vec<u8> {
     std::thread::spawn(move || bytes.as_ref().to_vec()).join().unwrap()
 }

@@ -1,4 +1,4 @@
-//! MapWriter against a vector, and what it leaves behind.
+//! Compares MapWriter with a vector, and checks what it leaves behind.
 
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
@@ -14,7 +14,7 @@ use crate::faults::conditions::{
 use crate::support::fd::{content, is_close_on_exec, mode, offset, pattern, seals};
 use crate::support::hosts;
 
-/// None where it cannot be: without memory files.
+/// Makes a writer. Returns `None` on hosts without memory files.
 fn writer() -> Option<MapWriter> {
     match MapWriter::new() {
         Ok(writer) => Some(writer),
@@ -26,7 +26,7 @@ fn writer() -> Option<MapWriter> {
     }
 }
 
-/// Seals what was written, which must be this.
+/// Seals what was written, which must be `expected`.
 fn check(writer: MapWriter, expected: &[u8]) {
     assert!(writer.written() == expected.len() && writer.as_slice() == expected);
     let sealed = writer.seal().unwrap();
@@ -37,7 +37,7 @@ fn check(writer: MapWriter, expected: &[u8]) {
     assert!(content(&fd) == expected, "{} bytes", expected.len());
 }
 
-/// Where it grows: what the first byte gets, twice that, whole huge pages.
+/// Returns the lengths at which it grows: what the first byte gets, twice that, whole huge pages.
 fn boundaries() -> impl Iterator<Item = usize> {
     let about = [16 << 10, 32 << 10, 64 << 10, 1 << 20, 2 << 20, 4 << 20, 6 << 20];
     about.into_iter().flat_map(|size| [size - 1, size, size + 1])
@@ -116,7 +116,7 @@ pub fn counting_more_than_was_spare_panics_and_counts_nothing() {
     check(writer, b"hello");
 }
 
-/// A library that takes all there is would end in the out-of-memory killer, which had better take
+/// A library that takes all memory would cause the out-of-memory killer to run, which should choose
 /// this process.
 pub fn more_than_there_can_be_is_an_error_and_the_writer_goes_on() {
     std::fs::write("/proc/self/oom_score_adj", "1000").unwrap();
@@ -133,7 +133,7 @@ pub fn more_than_there_can_be_is_an_error_and_the_writer_goes_on() {
     check(writer, b"hello world");
 }
 
-/// Lost bytes are not zeros, even if a guard shows them so.
+/// Lost bytes are not zeros, even if a guard shows zeros in their place.
 pub fn bytes_that_a_guard_has_replaced_are_not_written() {
     let Some(mut writer) = writer() else { return };
     let file = tempfile::tempfile().unwrap();
@@ -188,8 +188,8 @@ pub fn a_writer_past_the_file_size_limit_says_so_and_keeps_what_it_has() {
     check(writer, &pattern(1 << 20));
 }
 
-/// Whoever starts programs with another user, as all that std cannot leave to vfork(2), forks. The
-/// child has all mappings for a moment.
+/// std cannot use vfork(2) to start a program as another user, so it forks. The child has all
+/// mappings for a moment.
 pub fn sealing_beside_forks_neither_fails_nor_loses() {
     // SAFETY: no preconditions.
     if unsafe { libc::geteuid() } != 0 {
@@ -215,7 +215,7 @@ pub fn sealing_beside_forks_neither_fails_nor_loses() {
     });
 }
 
-/// A vector that grows wherever it is written, and has zeros in gaps.
+/// A cursor's vector grows at every position that is written, and has zeros in gaps.
 pub fn a_writer_seeks_as_a_cursor_does() {
     let Some(mut writer) = writer() else { return };
     let mut model = std::io::Cursor::new(Vec::new());
@@ -235,7 +235,7 @@ pub fn a_writer_seeks_as_a_cursor_does() {
         assert_eq!(writer.stream_position().unwrap(), model.position());
         assert!(writer.as_slice() == model.get_ref());
     }
-    // What was only spare does not show in a gap.
+    // Bytes that were only in the spare capacity do not show in a gap.
     let end = writer.seek(SeekFrom::End(0)).unwrap();
     writer.spare(100).unwrap().fill(b'?');
     writer.seek(SeekFrom::Current(50)).unwrap();

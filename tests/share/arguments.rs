@@ -1,4 +1,4 @@
-//! Arguments that no caller should pass.
+//! Tests arguments that no caller should pass.
 
 use std::ffi::c_int;
 use std::net::UdpSocket;
@@ -16,7 +16,7 @@ use crate::support::share::*;
 /// A number that is not open, nor soon will be.
 const CLOSED: c_int = 19_999;
 
-/// Each function that takes a socket.
+/// Calls each function that takes a socket.
 fn every_function(socket: c_int) -> [Result<(), Failure>; 3] {
     [
         send_numbers(socket, b"!", &[]),
@@ -178,7 +178,7 @@ pub fn bad_transfer_options_are_refused_before_anything_moves() {
     receive(&theirs, 1, 1).expect("still there");
 }
 
-/// The number of a socket says nothing: it can be another one's by now.
+/// The number of a socket says nothing: by now it can stand for another socket.
 pub fn a_number_that_became_another_socket_is_eprototype() {
     let file = &files(1)[0];
     let (ours, _theirs) = pair(libc::SOCK_STREAM);

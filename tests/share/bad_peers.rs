@@ -1,5 +1,4 @@
-//! Whoever is at the other end and does something else than was agreed: an error that says so, and
-//! nothing left.
+//! Tests peers that do something else than was agreed: an error says so, and nothing is left.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr::null;
@@ -11,7 +10,7 @@ use crate::support::fd::{Failure, wrap_with};
 use crate::support::hosts::has_memfd;
 use crate::support::share::*;
 
-/// What bytefd_receive says to a message, after which nothing is left.
+/// Returns the error of bytefd_receive for a message, after which nothing is left.
 fn refused(kind: i32, message: &[u8], sent: &[&OwnedFd], room: usize, count: usize) -> Failure {
     let (ours, theirs) = pair(kind);
     plain_send(&theirs, message, &sent.iter().map(|fd| fd.as_raw_fd()).collect::<Vec<_>>());
@@ -46,7 +45,7 @@ pub fn fewer_descriptors_than_fit_are_fine() {
     }
 }
 
-/// What follows a refused message is the next one.
+/// The message after a refused one is the next one.
 pub fn after_a_refusal_the_next_message_is_whole() {
     let files = files(3);
     for refuses in ["too many", "far too many", "none fits", "lost"] {
@@ -94,7 +93,7 @@ pub fn after_a_refusal_the_next_message_is_whole() {
     assert_eq!(receive(&ours, 4, 0).expect("the next message").0, b"BBBB");
 }
 
-/// Nothing else keeps what the peer still sends from being taken for a message.
+/// Without the shutdown, what the peer still sends would be taken for a message.
 pub fn a_refused_message_that_does_not_end_shuts_the_socket_down() {
     let file = &files(1)[0];
     for blocks in [true, false] {
@@ -110,7 +109,7 @@ pub fn a_refused_message_that_does_not_end_shuts_the_socket_down() {
     }
 }
 
-/// Neither what was there nor what still comes is ever received, and the other direction goes on.
+/// Asserts that neither old nor new bytes can be received, and that the other direction goes on.
 fn is_shut_down(ours: &OwnedFd, theirs: &OwnedFd) {
     assert_eq!(send(theirs, b"AABBBB", &[]).expect_err("refused").errno, libc::EPIPE);
     assert_eq!(receive(ours, 4, 1).expect_err("nothing comes").errno, libc::ENODATA);
@@ -173,7 +172,7 @@ pub fn descriptors_that_are_not_what_is_asked_for_are_refused_all_together() {
                     receive_what(ours.as_raw_fd(), 1, sent.len(), &asked).map(drop)
                 });
                 let failure = received.expect_err("refused");
-                // Where nothing can be sealed, the good one is none either.
+                // Where nothing can be sealed, the good descriptor is not acceptable either.
                 let errno = if has_memfd() || !has_good_first { *errno } else { libc::EPERM };
                 assert_eq!(failure.errno, errno, "{failure:?}");
             }
@@ -312,7 +311,7 @@ pub fn a_process_descriptor_that_finds_no_number_does_no_harm() {
     }
 }
 
-/// Who sends descriptors without end must not fill this process with them.
+/// A peer that sends descriptors without end must not fill this process with them.
 pub fn a_flood_of_descriptors_is_ended() {
     let files = files(1);
     let (ours, theirs) = pair(libc::SOCK_STREAM);
@@ -324,8 +323,8 @@ pub fn a_flood_of_descriptors_is_ended() {
     assert_eq!(failure.errno, libc::EBADMSG, "{failure:?}");
 }
 
-/// Who has no privileges may have as many descriptors in flight, in all processes together, as it
-/// may have open.
+/// A user without privileges may have as many descriptors in flight, in all processes together, as
+/// a process may have open.
 pub fn too_many_descriptors_in_flight_are_etoomanyrefs() {
     let files = files(1);
     let (ours, _theirs) = pair(libc::SOCK_STREAM);

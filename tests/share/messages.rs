@@ -1,4 +1,4 @@
-//! What arrives is what was sent.
+//! Tests that messages arrive as they were sent.
 
 use std::ffi::c_int;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -13,14 +13,14 @@ use crate::support::fd::{
 use crate::support::hosts::has_memfd;
 use crate::support::share::*;
 
-/// Files whose content is their number.
+/// Makes files whose content is their number.
 pub fn files(count: usize) -> Vec<OwnedFd> {
     (0..count)
         .map(|at| wrap_with(format!("file {at}").as_bytes(), 0, AUTO).expect("a descriptor"))
         .collect()
 }
 
-/// These files, over and over, `count` in all. Their number should be no divisor of 253.
+/// Repeats these files, `count` in all. Their number should be no divisor of 253.
 pub fn repeated(files: &[OwnedFd], count: usize) -> Vec<&OwnedFd> {
     files.iter().cycle().take(count).collect()
 }
@@ -65,7 +65,7 @@ pub fn a_stream_carries_more_descriptors_than_one_message_can() {
             });
         });
     }
-    // As unix(7) has it: no message has more than 253.
+    // No message has more than 253, unix(7).
     let (ours, theirs) = pair(libc::SOCK_STREAM);
     send(&ours, b"abc", &repeated(&files, 600)).expect("sent");
     let parts: Vec<_> = (0..3).map(|_| plain_receive(&theirs, 100)).collect();

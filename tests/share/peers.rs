@@ -1,4 +1,4 @@
-//! Who is at the other end.
+//! Tests the credentials of the process at the other end.
 
 use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
@@ -44,7 +44,7 @@ pub fn a_socket_without_other_end_is_enotconn() {
     assert_eq!(peer(listener.as_raw_fd()).expect_err("it listens").errno, libc::ENOTCONN);
 }
 
-/// As root the child is another user.
+/// If this is root, the child is another user.
 pub fn the_peer_is_who_connected_and_who_listens() {
     const NOBODY: u32 = 65534;
     let folder = tempfile::tempdir().expect("a folder");

@@ -1,4 +1,4 @@
-//! Python's socket.send_fds at the other end: a stranger that knows nothing of this library.
+//! Uses Python's socket.send_fds at the other end, which knows nothing of this library.
 
 use std::io::Read;
 use std::os::fd::AsRawFd;
@@ -9,8 +9,8 @@ use std::sync::OnceLock;
 use crate::support::abi::{TRANSFER_SOME, TransferOptions};
 use crate::support::share::*;
 
-/// Python at one end of this socket, or `None` where there is no Python that knows these functions
-/// (3.9).
+/// Starts Python at one end of this socket. Returns `None` if there is no Python that has these
+/// functions (3.9).
 fn python(program: &str, socket: Stdio) -> Option<Child> {
     static IS_KNOWN: OnceLock<bool> = OnceLock::new();
     let look = || {
@@ -35,7 +35,7 @@ fn said(mut child: Child) -> String {
     said
 }
 
-/// What Python sends is received with TRANSFER_SOME in a buffer that is longer than the message.
+/// Receives with TRANSFER_SOME what Python sends, in a buffer that is longer than the message.
 pub fn python_sends_and_some_is_received() {
     const SENDS_AND_WAITS: &str = "
 import os, socket

@@ -1,4 +1,4 @@
-//! Transfers that are short, interrupted, or would block.
+//! Tests transfers that are short, interrupted, or would block.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr::null;
@@ -11,7 +11,7 @@ use crate::support::abi::{INTERRUPTIBLE, TRANSFER_SOME, TransferOptions};
 use crate::support::fd::pattern;
 use crate::support::share::*;
 
-/// As little room as the kernel allows: a few KiB.
+/// Makes sockets with as little room as the kernel allows: a few KiB.
 fn with_little_room() -> (OwnedFd, OwnedFd) {
     let (ours, theirs) = pair(libc::SOCK_STREAM);
     assert!(set_option(&ours, libc::SO_SNDBUF, 1));
@@ -43,7 +43,7 @@ pub fn a_socket_that_does_not_block_says_eagain_at_the_start() {
         do_not_block(&theirs);
         let failure = receive(&theirs, 10, 1).expect_err("nothing there");
         assert_eq!(failure.errno, libc::EAGAIN, "{failure:?}");
-        // Where there is room for nothing more, not even for one byte and one descriptor.
+        // There is room for nothing more, not even for one byte and one descriptor.
         do_not_block(&ours);
         assert!(set_option(&ours, libc::SO_SNDBUF, 1));
         let mut sent = 0;
@@ -187,7 +187,7 @@ pub fn a_timeout_ends_a_call_that_waits() {
                 }
             };
             assert_eq!(failure.errno, libc::ETIMEDOUT, "{failure:?}");
-            // What is there is received, also by one who does not wait.
+            // A message that is there is received, even without waiting.
             let (bytes, _) =
                 receive_with(theirs.as_raw_fd(), 2000, 1, null(), &after(time)).expect("received");
             assert_eq!(bytes.len(), 2000);
@@ -216,7 +216,7 @@ pub fn a_timeout_ends_a_message_that_is_not_taken() {
     }
 }
 
-/// A byte now and then must not extend it, nor may the socket's own time limit.
+/// Neither a byte now and then nor the socket's own time limit may extend the timeout.
 pub fn a_timeout_is_for_the_whole_call() {
     let file = &files(1)[0];
     for (blocks, has_limit) in [(true, false), (false, false), (true, true)] {
@@ -244,7 +244,7 @@ pub fn a_timeout_is_for_the_whole_call() {
             assert!(failure.message.contains("shut down for receiving"), "{failure:?}");
         });
     }
-    // Nor may a peer that takes a byte now and then.
+    // Neither may a peer that takes a byte now and then.
     let (ours, theirs) = with_little_room();
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -336,11 +336,11 @@ pub fn some_of_a_stream_is_what_has_arrived() {
         let (bytes, received) = some(1, 1).expect("received");
         assert_eq!((bytes, received.len()), (b"h".to_vec(), 1));
         assert_eq!(some(100, 1).expect("received").0, b"ello");
-        // A refusal concerns what has come, and nothing behind it.
+        // A refusal concerns only what has come, and nothing after it.
         send(&ours, b"hello", &repeated(&files, 3)).expect("sent");
         assert_eq!(leaves_nothing(|| some(2, 2)).expect_err("too many").errno, libc::EBADMSG);
         assert_eq!(some(100, 2).expect("received").0, b"llo");
-        // As without it.
+        // The rest is as without the flag.
         assert_eq!(some(0, 0).expect_err("no length").errno, libc::EINVAL);
         if !blocks {
             assert_eq!(some(1, 0).expect_err("nothing there").errno, libc::EAGAIN);
@@ -356,8 +356,8 @@ pub fn some_of_a_stream_is_what_has_arrived() {
     }
 }
 
-/// As D-Bus has it: a header says how long the message is, descriptors come with its first byte,
-/// and it may arrive in any pieces.
+/// Plays D-Bus: a header says how long the message is, descriptors come with its first byte, and it
+/// may arrive in any pieces.
 pub fn messages_that_say_their_length_are_received_in_any_pieces() {
     let files = files(5);
     let (ours, theirs) = pair(libc::SOCK_STREAM);

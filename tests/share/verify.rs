@@ -1,4 +1,4 @@
-//! What is asked of somebody else's descriptor, and what that is worth afterwards.
+//! Tests what can be required of a foreign descriptor, and what that is worth afterwards.
 
 use std::ffi::c_int;
 use std::fs::{File, OpenOptions};
@@ -23,7 +23,7 @@ const SHRINK: c_int = libc::F_SEAL_SHRINK;
 const GROW: c_int = libc::F_SEAL_GROW;
 const WRITE: c_int = libc::F_SEAL_WRITE;
 
-/// A memory file of the test's own, with these seals.
+/// Makes a memory file of the test's own, with these seals.
 fn sealed(bytes: &[u8], seals: c_int) -> OwnedFd {
     memory(bytes, seals, 0)
 }
@@ -63,7 +63,7 @@ pub fn each_requirement_is_looked_at() {
     if skips() {
         return;
     }
-    // None: as the default ones.
+    // No seals mean the default ones.
     for (seals, errno) in [
         (0, libc::EPERM),
         (WRITE, libc::EPERM),
@@ -126,7 +126,7 @@ pub fn missing_seals_are_named() {
     assert!(failure.errno == libc::EINVAL && failure.message.contains("0x40"), "{failure:?}");
 }
 
-/// It costs its maker nothing, and the reader an address space.
+/// Such a file costs its maker nothing, and the reader an address space.
 pub fn a_huge_file_of_holes_can_be_refused() {
     if skips() {
         return;
@@ -205,7 +205,7 @@ pub fn what_is_no_regular_file_is_refused() {
     let (socket, _other) = pair(libc::SOCK_STREAM);
     let null = OpenOptions::new().read(true).write(true).open("/dev/null").expect("a device");
     let nothing = Requirements { flags: REQUIRE_NO_SEALS, ..Requirements::default() };
-    // What is no file has no seals; what it is shows where none are asked for.
+    // Only a regular file has seals. If none are required, the error says what it is instead.
     for (asked, folder, other) in
         [(Requirements::default(), libc::EPERM, libc::EPERM), (nothing, libc::EISDIR, libc::ENODEV)]
     {
@@ -251,7 +251,7 @@ pub fn files_without_seals_pass_only_if_none_are_asked_for() {
     assert_eq!((said(&open, nothing(5)), said(&open, Requirements::default())), (0, libc::EPERM));
 }
 
-/// As root a file can be somebody else's.
+/// As root, the test can give a file to another user.
 pub fn an_owner_can_be_required() {
     // SAFETY: touches no memory.
     let us = unsafe { libc::geteuid() };
@@ -320,7 +320,7 @@ pub fn a_file_of_reserved_huge_pages_is_one_like_any_other() {
     assert_eq!(said(&fd, Requirements::default()), 0);
 }
 
-/// The length must be that of the time when it could not change any more.
+/// The length must be the one at the time when it could not change any more.
 pub fn a_file_made_shorter_just_before_it_is_sealed_is_too_short() {
     if skips() {
         return;
@@ -369,7 +369,7 @@ pub fn verified_bytes_stay_whatever_others_try() {
                 ),
                 -1
             );
-            // It may grow, which nobody sees.
+            // It may grow, which does not show.
             assert_eq!(libc::ftruncate(number, 200_000), 0);
         }
         assert!(verified[..] == bytes);
@@ -377,7 +377,7 @@ pub fn verified_bytes_stay_whatever_others_try() {
         drop(theirs);
         drop(OwnedFd::from(verified));
     }
-    // What this library makes, and over a socket.
+    // Files of this library are accepted too, and over a socket.
     let (ours, theirs) = pair(libc::SOCK_SEQPACKET);
     share::send(&ours, b"!", &[wrap_with(b"hello", 0, AUTO).expect("a descriptor").as_fd()])
         .expect("sent");

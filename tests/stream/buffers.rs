@@ -1,5 +1,5 @@
-//! A stream begins in buffers and goes on in a file: what must hold wherever it ends between them,
-//! whatever was expected.
+//! Tests streams that begin in buffers and go on in a file: what must hold at whatever length they
+//! end, and whatever length was expected.
 
 use std::fs::File;
 use std::io::{Error, Read, Seek, SeekFrom, Write};
@@ -19,8 +19,8 @@ use crate::support::share::plain_write;
 
 const PACKET: usize = 4096;
 
-/// Where one buffer ends and the next begins, and where the file does, with and without the room
-/// for a packet.
+/// Returns the lengths at which one buffer ends and the next begins, and at which the file does,
+/// with and without the room for a packet.
 fn lengths() -> impl Iterator<Item = usize> {
     let ends = [16 << 10, 80 << 10, 336 << 10, 1 << 20, 2 << 20, 4 << 20];
     let ends =
@@ -28,14 +28,13 @@ fn lengths() -> impl Iterator<Item = usize> {
     ends.flat_map(|end| [end - 1, end, end + 1])
 }
 
-/// Nothing, too little, exactly as much, too much, and more than there can be.
+/// Returns hints: nothing, too little, exactly as much, too much, and more than there can be.
 fn hints(length: usize) -> [u64; 7] {
     let length = length as u64;
     [0, 1, length - 1, length, length + 1, 3 * length, u64::MAX]
 }
 
-/// Gives at most so many bytes at once, and then what it ends with. What it does not count it
-/// leaves in disorder.
+/// Gives at most `piece` bytes at once, and then ends with `end`. Overwrites all of the buffer.
 struct Pieces<'a> {
     bytes: &'a [u8],
     piece: usize,
@@ -100,8 +99,8 @@ pub fn every_length_of_a_file_is_exact_whatever_was_expected() {
     }
 }
 
-/// Content that is larger than the threshold only together with what lies before the offset stays
-/// in memory.
+/// Content stays in memory if it is larger than the threshold only together with what lies before
+/// the offset.
 pub fn what_a_file_has_before_its_offset_is_not_expected() {
     let bytes = pattern(3 << 20);
     let mut file = tempfile::tempfile().expect("a file");
@@ -112,7 +111,7 @@ pub fn what_a_file_has_before_its_offset_is_not_expected() {
     assert_as_wrapped(&fd, &bytes[1 << 20..]);
 }
 
-/// Also where a buffer has less room left than a packet.
+/// This also holds where a buffer has less room left than a packet.
 pub fn packets_are_never_cut_whatever_was_expected() {
     const COUNT: usize = 40;
     let packet = pattern(4095);
@@ -165,7 +164,7 @@ pub fn a_reader_that_fails_anywhere_leaves_nothing() {
     assert_eq!(std::fs::read(bytefd::path(&lent)).expect("read"), b"hello");
 }
 
-/// Looks at the process whenever it is asked for bytes.
+/// A reader that looks at the process whenever it is asked for bytes.
 struct Watched<'a, F>(&'a [u8], F);
 
 impl<F: FnMut()> Read for Watched<'_, F> {
@@ -175,7 +174,7 @@ impl<F: FnMut()> Read for Watched<'_, F> {
     }
 }
 
-/// The memory files of this process that are not sealed.
+/// Returns the memory files of this process that are not sealed.
 fn growing() -> Vec<OwnedFd> {
     let numbers = std::fs::read_dir("/proc/self/fd").expect("descriptors");
     let paths = numbers.map(|entry| entry.expect("a descriptor").path());
@@ -188,8 +187,8 @@ fn growing() -> Vec<OwnedFd> {
     files.filter(|fd| seals(fd) & libc::F_SEAL_WRITE == 0).collect()
 }
 
-/// Another that has the file mapped for storing keeps it from being sealed. The stream cannot be
-/// read again.
+/// Another process that has the file mapped for storing keeps it from being sealed. The stream
+/// cannot be read again.
 pub fn a_file_that_another_has_mapped_is_sealed_all_the_same() {
     let bytes = pattern((5 << 20) + 5);
     for hint in [0, bytes.len() as u64] {
@@ -224,7 +223,7 @@ pub fn a_file_that_another_has_mapped_is_sealed_all_the_same() {
     }
 }
 
-/// It would keep the file from being sealed, and see what is read.
+/// A mapping would keep the file from being sealed, and see what is read.
 pub fn a_child_forked_while_a_stream_is_read_has_no_mapping_of_it() {
     let bytes = pattern((5 << 20) + 5);
     let reading = Watched(&bytes, || {
@@ -251,7 +250,7 @@ pub fn a_child_forked_while_a_stream_is_read_has_no_mapping_of_it() {
 
 pub fn a_wrong_hint_takes_no_memory() {
     const MOST: u64 = 2 << 20;
-    // What the code itself takes, once.
+    // This takes the memory that the code itself needs once.
     assert_as_wrapped(&wrap(&b"hello"[..], 5).expect("a descriptor"), b"hello");
     // The peak also counts code, and older kernels count it in batches.
     let (own, peak) = (counted("VmData:") + MOST, counted("VmHWM:") + MOST);

@@ -1,4 +1,4 @@
-//! How much is taken, and what is left where that is too much.
+//! Tests how many bytes are taken, and what is left if there are too many.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
@@ -34,7 +34,7 @@ pub fn a_limit_exactly_met_is_fine_and_one_more_is_efbig() {
     }
 }
 
-/// A pipe that has these bytes, and no writer any more.
+/// Makes a pipe that has these bytes, and no writer any more.
 fn filled(bytes: &[u8]) -> OwnedFd {
     let (reader, writer) = pipe(0);
     plain_write(&writer, bytes);
@@ -92,7 +92,7 @@ pub fn the_file_size_limit_is_efbig_and_no_signal() {
     }
 }
 
-/// A reader that lowers the limit of its process after so many bytes.
+/// A reader that lowers RLIMIT_FSIZE when few bytes are left.
 struct Lowering(usize);
 
 impl std::io::Read for Lowering {
@@ -145,7 +145,7 @@ pub fn without_descriptors_it_is_emfile_with_nothing_left() {
     }
 }
 
-/// A number of bytes that the kernel counts for this process.
+/// Returns a number of bytes that the kernel counts for this process.
 pub fn counted(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("/proc");
     let line =
@@ -153,8 +153,8 @@ pub fn counted(name: &str) -> u64 {
     line.trim().strip_suffix(" kB").and_then(|kib| kib.parse::<u64>().ok()).expect("a number") << 10
 }
 
-/// There is no room for it in memory of the process's own (RLIMIT_DATA), nor is it twice in what is
-/// mapped (VmHWM).
+/// There is no room for the content in private memory (RLIMIT_DATA), and mapped memory (VmHWM) does
+/// not have it twice.
 pub fn the_content_is_not_held_twice() {
     const LENGTH: u64 = 64 << 20;
     let (reader, writer) = pipe(0);

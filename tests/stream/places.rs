@@ -1,4 +1,4 @@
-//! Where the bytes are in the end.
+//! Tests where the bytes are stored.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
@@ -14,7 +14,7 @@ pub fn above(spill_threshold: u64) -> WrapOptions {
     WrapOptions { spill_threshold, ..WrapOptions::default() }
 }
 
-/// What a file without seals promises instead.
+/// Asserts what a file without seals promises instead.
 fn assert_unsealed(fd: &OwnedFd, bytes: &[u8]) {
     let stat = metadata(fd);
     assert_eq!(
@@ -29,7 +29,7 @@ fn assert_unsealed(fd: &OwnedFd, bytes: &[u8]) {
     );
 }
 
-/// The kernel's name of the file.
+/// Returns the kernel's name of the file.
 fn place(fd: &OwnedFd) -> String {
     let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(fd));
     std::fs::read_link(path).expect("/proc").to_string_lossy().into_owned()
@@ -51,7 +51,7 @@ pub fn up_to_the_threshold_it_is_memory_and_above_it_a_file() {
     }
 }
 
-/// A temporary folder of the test's own on a file system of its own.
+/// Runs `body` with a temporary folder of its own, on a file system of its own.
 fn with_folder(kib: usize, body: impl FnOnce(&std::path::Path)) {
     let (folder, mounted) = small_file_system(kib);
     // SAFETY: this process has one thread.
@@ -112,7 +112,7 @@ pub fn without_memory_files_it_is_a_read_only_file() {
     }
 }
 
-/// What there is instead of memory files can be memory too.
+/// The substitute for memory files can be in memory too.
 pub fn without_memory_files_the_threshold_still_counts() {
     with_folder(4 << 10, |folder| {
         hosts::refuse(libc::SYS_memfd_create, libc::EPERM);

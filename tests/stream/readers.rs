@@ -1,4 +1,4 @@
-//! bytefd_wrap_reader and bytefd_scan_begin_reader.
+//! Tests bytefd_wrap_reader and bytefd_scan_begin_reader.
 
 use std::ffi::{c_int, c_void};
 use std::ptr::{null, null_mut};
@@ -7,7 +7,7 @@ use crate::support::abi::{Error, StreamOptions, TRUST_CALLBACK, WrapOptions, loa
 use crate::support::fd::{Failure, content, pattern, result};
 use crate::support::share::{Pieces, wrap_reader};
 
-/// bytefd_scan_begin_reader: the content of what is lent.
+/// Calls bytefd_scan_begin_reader. Returns the content of the lent file.
 fn scanned(pieces: &mut Pieces<'_>, wrap: &WrapOptions) -> Result<Vec<u8>, Failure> {
     let (mut scan, mut error) = (null_mut(), Error::untouched());
     let (begin, read, context) = (load().scan_begin_reader, Pieces::read, pieces.context());
@@ -40,7 +40,7 @@ pub fn what_a_c_function_reads_is_all_there() {
     assert_eq!(pool.counts().lent, 0);
 }
 
-/// Says what the context holds, one after the other.
+/// Returns the answers in the context, one after the other.
 unsafe extern "C" fn told(context: *mut c_void, buf: *mut c_void, size: usize) -> isize {
     // SAFETY: the tests give such a context, and the library a writable buffer.
     let (answers, buf) = unsafe {

@@ -1,4 +1,4 @@
-//! Where the bytes come from.
+//! Tests the sources of the bytes.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Error, ErrorKind, Read, Seek, SeekFrom, Write};
@@ -15,7 +15,7 @@ use crate::support::fd::*;
 use crate::support::hosts::has_memfd;
 use crate::support::share::*;
 
-/// pipe2(2) with these flags.
+/// Calls pipe2(2) with these flags.
 pub fn pipe(flags: i32) -> (OwnedFd, OwnedFd) {
     let mut ends = [-1; 2];
     // SAFETY: room for two descriptors, which are nobody else's.
@@ -25,7 +25,7 @@ pub fn pipe(flags: i32) -> (OwnedFd, OwnedFd) {
     }
 }
 
-/// What bytefd_wrap_stream makes of these bytes, written to a pipe in pieces of this size.
+/// Writes these bytes to a pipe in pieces of this size. Returns the result of bytefd_wrap_stream.
 pub fn through_a_pipe(
     bytes: &[u8],
     piece: usize,
@@ -53,7 +53,7 @@ pub fn through_a_pipe_with(
     })
 }
 
-/// All that shm_wrap_buffer promises.
+/// Asserts everything that shm_wrap_buffer promises.
 pub fn assert_as_wrapped(fd: &OwnedFd, bytes: &[u8]) {
     let stat = metadata(fd);
     assert!(stat.file_type().is_file());
@@ -134,7 +134,7 @@ pub fn a_file_is_taken_from_its_present_offset() {
             "where reading has brought it"
         );
     }
-    // One of which fstat does not know the length.
+    // fstat does not know the length of this file.
     let maps = File::open("/proc/self/status").expect("/proc");
     assert!(content(&wrap_stream(&maps, null()).expect("a descriptor")).starts_with(b"Name:"));
 }
@@ -195,7 +195,7 @@ pub fn a_pipe_that_does_not_block_is_waited_for() {
     });
 }
 
-/// Of a packet, pipe2(2), what a read has no room for is lost.
+/// A read loses the bytes of a packet for which it has no room, pipe2(2).
 pub fn packets_are_never_cut() {
     let packet = pattern(4096);
     let mut bytes = Vec::new();
@@ -314,7 +314,7 @@ pub fn a_time_limit_with_a_rust_reader_is_einval() {
     }
 }
 
-/// Gives what it is told to, one after the other.
+/// A reader that gives what it was told to, one after the other.
 struct Told(Vec<Result<usize, Error>>);
 
 impl Read for Told {

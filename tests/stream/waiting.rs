@@ -1,4 +1,4 @@
-//! How long a stream is waited for, and what ends that.
+//! Tests how long a call waits for a stream, and what ends the wait.
 
 use std::fs::File;
 use std::io::Write;
@@ -19,7 +19,7 @@ fn within(timeout_ns: i64) -> StreamOptions {
 
 const MINUTES: i64 = 600 * 1_000_000_000;
 
-/// Pipes and sockets, that block and that do not: the end to read from, and the other.
+/// Returns pipes and sockets, that block and that do not: the end to read from, and the other.
 fn streams() -> Vec<(OwnedFd, OwnedFd)> {
     let unblocked = pair(libc::SOCK_STREAM);
     do_not_block(&unblocked.0);
@@ -48,7 +48,7 @@ pub fn a_timeout_ends_the_call_although_the_other_end_goes_on_sending() {
         let outcome = meanwhile(
             || wrap_stream(&reader, &within(30_000_000)),
             || {
-                // SAFETY: one byte. What does not fit any more is not waited for.
+                // SAFETY: one byte. If there is no room for it, the write does not wait.
                 unsafe {
                     libc::send(writer.as_raw_fd(), c"x".as_ptr().cast(), 1, libc::MSG_DONTWAIT)
                 };
@@ -62,7 +62,7 @@ pub fn a_timeout_ends_the_call_although_the_other_end_goes_on_sending() {
     }
 }
 
-/// So that there is always something to read.
+/// The other end writes all the time, so that there is always something to read.
 pub fn a_timeout_ends_the_call_although_the_other_end_never_pauses() {
     let endless = File::open("/dev/zero").expect("/dev/zero");
     let failure =
@@ -127,7 +127,7 @@ pub fn numbers_that_are_no_limit_are_einval_and_named() {
     assert_eq!(waiting(&reader), 5, "refused before anything is read");
 }
 
-/// Also one that asks for system calls to be restarted.
+/// Tests also a handler that asks for system calls to be restarted.
 pub fn a_signal_handler_ends_a_call_that_is_interruptible_and_no_other() {
     static HANDLED: AtomicUsize = AtomicUsize::new(0);
     extern "C" fn count(_: i32) {
@@ -142,7 +142,7 @@ pub fn a_signal_handler_ends_a_call_that_is_interruptible_and_no_other() {
         assert_eq!(libc::sigaction(libc::SIGUSR2, &action, null_mut()), 0);
         libc::pthread_self()
     };
-    // SAFETY: the thread waits for the one that calls this.
+    // SAFETY: the thread waits for the thread that calls this.
     let interrupt = || assert_eq!(unsafe { libc::pthread_kill(thread, libc::SIGUSR2) }, 0);
     for (reader, writer) in streams() {
         plain_write(&writer, b"hello");
@@ -166,7 +166,7 @@ pub fn a_signal_handler_ends_a_call_that_is_interruptible_and_no_other() {
     }
 }
 
-/// Its master answers EIO from then on.
+/// The terminal's master answers EIO from then on.
 pub fn a_terminal_whose_other_side_is_closed_is_at_its_end() {
     for options in [within(-1), within(MINUTES)] {
         let (mut master, mut slave) = (-1, -1);
@@ -187,7 +187,8 @@ pub fn a_terminal_whose_other_side_is_closed_is_at_its_end() {
     }
 }
 
-/// bytefd_scan_begin_stream: the content of what is lent, and whether it was a memory file.
+/// Calls bytefd_scan_begin_stream. Returns the content of the lent file, and whether it is a memory
+/// file.
 fn scan_stream(reader: &OwnedFd, wrap: &WrapOptions) -> Result<(Vec<u8>, bool), Failure> {
     let (mut scan, mut error) = (null_mut(), Error::untouched());
     // SAFETY: valid options and writable objects.

@@ -1,5 +1,5 @@
-//! The shared library as the header describes it, declared anew: what the crate believes of itself
-//! is not used here.
+//! Declares the shared library again, as the header describes it. Does not use the declarations of
+//! the crate.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// Filled with something that no call would leave.
+    /// Returns an error that is filled with something that no call would leave.
     pub fn untouched() -> Error {
         Error { code: 77, callback: 77, op: [b'?' as c_char; 32], message: [b'?' as c_char; 216] }
     }
@@ -128,7 +128,7 @@ pub const GUARD: u64 = 1 << 15;
 pub const NO_FORK: u64 = 1 << 16;
 pub const WIPE_ON_FORK: u64 = 1 << 17;
 
-/// For advice that loses content. The advices themselves are libc's MADV_*.
+/// For advice that loses content. The advice itself is libc's MADV_*.
 pub const LOSE_CONTENT: u64 = 1 << 18;
 
 /// bytefd_pool_options.
@@ -498,11 +498,12 @@ pub struct Abi {
         unsafe extern "C" fn(c_int, *const WrapOptions, *const StreamOptions, *mut Error) -> c_int,
 }
 
-/// Set to the path of another build of the library, which is tested instead: the staged one, say.
+/// Set to the path of another build of the library, for example the staged one, to test that.
 const LIBRARY: &str = "BYTEFD_TEST_LIBRARY";
 
-/// The shared library under test. Unless another is chosen, the one that was built together with
-/// this program and lies beside it, with debug assertions; the one a folder above can be older.
+/// Returns the path of the shared library under test. By default it is the one that was built
+/// together with this program and lies beside it, with debug assertions. The one in the folder
+/// above can be older.
 pub fn library_path() -> PathBuf {
     let beside =
         || std::env::current_exe().expect("this program's path").with_file_name("libbytefd.so");

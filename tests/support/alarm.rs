@@ -1,8 +1,8 @@
-//! The alarm for tests that hang. It counts progress, not seconds since the start: it goes off only
+//! Ends tests that hang. The alarm counts progress, not seconds since the start: it goes off only
 //! after a long time in which no test has started or ended and no [`watched`] program has written a
 //! line.
 //!
-//! Of that time, seconds in which the tests' processes are idle count whole, and busy seconds count
+//! In that time, seconds in which the tests' processes are idle count whole, and busy seconds count
 //! as the processor time that was used in them. So a machine that is loaded with other work delays
 //! the alarm and never sets it off.
 
@@ -16,9 +16,9 @@ use std::time::Duration;
 
 use crate::tests;
 
-/// Set to the number of seconds without progress after which a test hangs; 600 unless set. The
-/// longest step of a test takes a few. A suite that a test runs has to notice before that test's
-/// own alarm does, and gets [`HALF`].
+/// Set to the number of seconds without progress after which a test hangs; the default is 600. The
+/// longest step of a test takes a few seconds. A suite that a test runs has to notice before that
+/// test's own alarm does, and gets [`HALF`].
 pub const PATIENCE: &str = "BYTEFD_TEST_PATIENCE";
 
 /// The patience of a suite within the suite.
@@ -36,7 +36,7 @@ static RUNNING: Mutex<Vec<String>> = Mutex::new(Vec::new());
 /// The last line of each watched program, by its process number.
 static SAID: Mutex<BTreeMap<libc::pid_t, String>> = Mutex::new(BTreeMap::new());
 
-/// Notes that something has happened that a hanging test would not do.
+/// Notes progress. A hanging test would not make any.
 fn progress() {
     PROGRESS.fetch_add(1, Relaxed);
 }
@@ -135,11 +135,11 @@ pub fn exit_with_children() -> ! {
 struct Process {
     parent: libc::pid_t,
     state: char,
-    /// Seconds of processor time, with that of children that have been waited for.
+    /// The seconds of processor time, including children that have been waited for.
     time: f64,
 }
 
-/// This process and its descendants, by number.
+/// Returns this process and its descendants, by number.
 fn family() -> BTreeMap<libc::pid_t, Process> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -165,7 +165,7 @@ fn family() -> BTreeMap<libc::pid_t, Process> {
 }
 
 impl Process {
-    /// proc_pid_stat(5); `None` if it has ended.
+    /// Reads proc_pid_stat(5). Returns `None` if the process has ended.
     fn of(number: libc::pid_t) -> Option<Process> {
         let stat = std::fs::read(format!("/proc/{number}/stat")).ok()?;
         let stat = String::from_utf8_lossy(&stat);
@@ -182,8 +182,8 @@ impl Process {
     }
 }
 
-/// Runs a program to its end, and returns how it ended and what it said on both streams. Each line
-/// is progress, and shown at once if starts are.
+/// Runs a program to its end. Returns how it ended and what it printed on both streams. Each line
+/// is progress, and is shown at once if starts are.
 pub fn watched(command: &mut Command) -> std::io::Result<(ExitStatus, String)> {
     let (said, says) = std::io::pipe()?;
     command.stdin(Stdio::null()).stdout(says.try_clone()?).stderr(says);
@@ -208,12 +208,12 @@ pub fn watched(command: &mut Command) -> std::io::Result<(ExitStatus, String)> {
     }
 }
 
-/// Set in a suite whose alarm is to be seen: how its test hangs.
+/// Set in a suite whose alarm is tested, to the way in which its test hangs.
 const HANGS: &str = "BYTEFD_TEST_HANGS";
 
 tests![the_alarm_names_a_test_that_hangs, hangs_if_told_to];
 
-/// Asleep, busy, or asking again and again.
+/// Hangs asleep, busy, or asking again and again.
 fn hangs_if_told_to() {
     let Ok(how) = std::env::var(HANGS) else { return };
     loop {

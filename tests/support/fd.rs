@@ -1,4 +1,4 @@
-//! Descriptors in tests: made through the library, looked at through the kernel.
+//! Makes descriptors through the library, and looks at them through the kernel.
 
 use std::ffi::c_int;
 use std::io::Read;
@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 
 use super::abi::{self, Error, WrapOptions};
 
-/// What a failed call said.
+/// The error of a failed call.
 #[derive(Debug)]
 pub struct Failure {
     pub errno: c_int,
@@ -26,7 +26,7 @@ pub fn result(value: c_int, error: &Error) -> Result<c_int, Failure> {
     Err(Failure { errno: -value, op: error.op().into(), message: error.message().into() })
 }
 
-/// shm_wrap_buffer.
+/// Calls shm_wrap_buffer.
 pub fn wrap(bytes: &[u8], options: &WrapOptions) -> Result<OwnedFd, Failure> {
     let mut error = Error::untouched();
     // SAFETY: a valid buffer and valid options.
@@ -37,7 +37,7 @@ pub fn wrap(bytes: &[u8], options: &WrapOptions) -> Result<OwnedFd, Failure> {
     result(fd, &error).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// shm_wrap_buffer with these flags and this backend.
+/// Calls shm_wrap_buffer with these flags and this backend.
 pub fn wrap_with(bytes: &[u8], flags: u64, backend: u32) -> Result<OwnedFd, Failure> {
     wrap(bytes, &WrapOptions { flags, backend, ..WrapOptions::default() })
 }
@@ -72,26 +72,26 @@ pub fn mode(fd: &OwnedFd) -> u32 {
     metadata(fd).mode() & 0o7777
 }
 
-/// A duplicate as a `File`.
+/// Makes a duplicate as a `File`.
 pub fn file(fd: &OwnedFd) -> std::fs::File {
     fd.try_clone().expect("dup").into()
 }
 
-/// The content, read without touching the offset.
+/// Returns the content, without moving the offset.
 pub fn content(fd: &OwnedFd) -> Vec<u8> {
     let mut bytes = vec![0; metadata(fd).len() as usize];
     file(fd).read_exact_at(&mut bytes, 0).expect("as many bytes as fstat says");
     bytes
 }
 
-/// The content as a client reads it that has never heard of offsets.
+/// Returns the content as a client reads it that does not use offsets.
 pub fn read_through(fd: &OwnedFd) -> Vec<u8> {
     let mut bytes = Vec::new();
     file(fd).read_to_end(&mut bytes).expect("read");
     bytes
 }
 
-/// Bytes that are not the same anywhere near each other.
+/// Returns bytes that differ from the bytes near them.
 pub fn pattern(length: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
     let mut bytes = Vec::with_capacity(length + 8);
@@ -103,7 +103,7 @@ pub fn pattern(length: usize) -> Vec<u8> {
     bytes
 }
 
-/// Whether mmap of the whole file with these arguments works; the bytes, if so.
+/// Maps the whole file with these arguments. Returns the bytes, or the errno.
 pub fn mapped(fd: &OwnedFd, protection: c_int, flags: c_int) -> Result<Vec<u8>, c_int> {
     let length = metadata(fd).len() as usize;
     // SAFETY: a new mapping, copied from and removed at once.

@@ -1,8 +1,8 @@
-//! A small file system in memory, served over /dev/fuse, fuse(4): one that knows less than others,
-//! that fails, or that does not answer. Requests and replies are as linux/fuse.h has them.
+//! Serves a small file system in memory over /dev/fuse, fuse(4). It knows less than others, fails,
+//! or does not answer. Requests and replies are as linux/fuse.h has them.
 //!
-//! A child serves it, not a thread: when the child ends, at the latest with the test, its
-//! descriptor of /dev/fuse is closed, and the kernel frees whoever waits for an answer.
+//! A child serves it, not a thread. When the child ends, at the latest with the test, its
+//! descriptor of /dev/fuse is closed. The kernel then ends the calls that wait for an answer.
 
 mod server;
 
@@ -22,11 +22,11 @@ use crate::faults::conditions::{Mounted, mounted, private_mounts, skip};
 
 const OPCODES: usize = 64;
 
-/// What the test and the server tell each other.
+/// The state that the test and the server share.
 struct Shared {
-    /// How many requests of each kind came.
+    /// The number of requests of each kind.
     seen: [AtomicU32; OPCODES],
-    /// If not 0: the error that each request of that kind gets.
+    /// The error that each request of that kind gets, or 0.
     errno: [AtomicI32; OPCODES],
     /// A bit for each kind that gets no answer.
     held: AtomicU64,
@@ -34,16 +34,15 @@ struct Shared {
     direct_io: AtomicBool,
     /// No file is longer than this, whatever was written.
     end: AtomicU64,
-    /// Bytes from here on cannot be read.
+    /// Bytes from this offset on cannot be read.
     readable: AtomicU64,
 }
 
-/// A mounted file system. When this is dropped it is gone, and whoever waits for an answer gets an
-/// error.
+/// A mounted file system. Dropping it unmounts it, and calls that wait for an answer get an error.
 pub struct Fuse {
     shared: &'static Shared,
     mounted: Option<Mounted>,
-    /// A byte: what was held may be answered now. Its end: the server's end.
+    /// A byte says that held requests may be answered now. The end of the pipe ends the server.
     control: Option<PipeWriter>,
     server: libc::pid_t,
     path: PathBuf,
@@ -51,11 +50,11 @@ pub struct Fuse {
 }
 
 impl Fuse {
-    /// In a folder of its own. Ends a test, which runs alone, that can have none.
+    /// Mounts it in a folder of its own. If that is impossible, ends the test, which runs alone.
     pub fn new() -> Fuse {
         let folder = tempfile::tempdir_in("/tmp").expect("a folder");
         let made = Fuse::at(folder.path());
-        // Also before the test is skipped.
+        // Removes the folder even if the test is skipped.
         let folder = made.is_ok().then_some(folder);
         let mut fuse = made
             .unwrap_or_else(|error| skip(format_args!("no file systems by /dev/fuse: {error}")));
@@ -63,7 +62,7 @@ impl Fuse {
         fuse
     }
 
-    /// Hides what is at this path, for this process only.
+    /// Mounts it where it hides the content of this path, for this process only.
     pub fn hiding(path: &Path) -> Fuse {
         Fuse::at(path)
             .unwrap_or_else(|error| skip(format_args!("no file systems by /dev/fuse: {error}")))
@@ -114,14 +113,14 @@ impl Fuse {
         &self.path
     }
 
-    /// A file with this content, which is its path.
+    /// Makes a file with this content. Returns its path.
     pub fn file(&self, name: &str, content: &[u8]) -> PathBuf {
         let path = self.path.join(name);
         std::fs::write(&path, content).expect("written");
         path
     }
 
-    /// The names in its directory.
+    /// Returns the names in its directory.
     pub fn names(&self) -> Vec<std::ffi::OsString> {
         self.path
             .read_dir()
@@ -130,35 +129,35 @@ impl Fuse {
             .collect()
     }
 
-    /// Every request of this kind fails from now on; with 0 none does.
+    /// Makes every request of this kind fail from now on; with 0 none does.
     pub fn refuse(&self, opcode: u32, errno: c_int) {
         self.shared.errno[opcode as usize].store(errno, SeqCst);
     }
 
-    /// Requests of these kinds get no answer until this is dropped.
+    /// Leaves requests of these kinds unanswered until the result is dropped.
     pub fn hold(&self, opcodes: &[u32]) -> Held<'_> {
         self.shared.held.store(opcodes.iter().fold(0, |bits, opcode| bits | 1 << opcode), SeqCst);
         Held(self)
     }
 
-    /// Files that are opened from now on are not in the page cache.
+    /// Keeps files that are opened from now on out of the page cache.
     pub fn do_direct_io(&self) {
         self.shared.direct_io.store(true, SeqCst);
     }
 
-    /// Cuts every file, as another machine does that has the same files: the kernel learns of it
-    /// when it asks.
+    /// Cuts every file, as another machine with the same files would. The kernel learns of it when
+    /// it asks.
     pub fn cut(&self, end: u64) {
         self.shared.end.store(end, SeqCst);
     }
 
-    /// Reading fails from this byte on.
+    /// Makes reading fail from this byte on.
     pub fn lose(&self, from: u64) {
         self.shared.readable.store(from, SeqCst);
     }
 
-    /// How many requests of each kind came, but for those that need no answer and come when the
-    /// kernel likes.
+    /// Returns the number of requests of each kind, without those that need no answer and that the
+    /// kernel sends when it likes.
     pub fn requests(&self) -> BTreeMap<u32, u32> {
         let counts = self
             .shared
@@ -186,7 +185,7 @@ impl Drop for Fuse {
     }
 }
 
-/// While it lives, requests get no answer.
+/// Leaves requests unanswered while it lives.
 pub struct Held<'a>(&'a Fuse);
 
 impl Drop for Held<'_> {
@@ -197,7 +196,7 @@ impl Drop for Held<'_> {
     }
 }
 
-/// Memory that children share.
+/// Makes memory that children share.
 fn shared_zeros() -> &'static Shared {
     let (protection, flags) =
         (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);

@@ -1,5 +1,5 @@
-//! Hosts that lack something: system call filters and mounts that play them, for this process and
-//! its children. The test `hosts::` runs the portable groups on each.
+//! Plays hosts that lack something, with system call filters and mounts, for this process and its
+//! children. The test `hosts::` runs the portable groups on each.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
@@ -12,10 +12,10 @@ use seccompiler::{
 /// The environment variable that chooses a host.
 pub const CHOSEN: &str = "BYTEFD_TEST_HOST";
 
-/// The exit code of a process that has not the rights to play its host.
+/// The exit code of a process that does not have the rights to play its host.
 pub const CANNOT_BE_PLAYED: i32 = 77;
 
-/// Names for BYTEFD_TEST_HOST, and what such a host is.
+/// Names for BYTEFD_TEST_HOST, and functions that play such a host.
 pub const HOSTS: &[(&str, fn())] = &[
     // Linux before 6.3.
     ("no-noexec-flag", || refuse_flags(libc::SYS_memfd_create, 1, 0x18, libc::EINVAL)),
@@ -32,7 +32,7 @@ pub const HOSTS: &[(&str, fn())] = &[
         let _ = std::hash::RandomState::new();
         proptest::test_runner::TestRunner::default();
     }),
-    // A container of which nothing but its folders for temporary files can be written.
+    // In this container only the folders for temporary files can be written.
     ("only-files", || {
         make_shm_read_only();
         refuse(libc::SYS_memfd_create, libc::EPERM);
@@ -49,8 +49,8 @@ pub fn become_chosen() {
     }
 }
 
-/// In a mount namespace of its own, for this process and its children. Only while the process has
-/// one thread.
+/// Makes /dev/shm read-only in a mount namespace of its own, for this process and its children. The
+/// process must have only one thread.
 fn make_shm_read_only() {
     let done = own_mounts()
         .and_then(|()| mount(c"none", c"/", c"none", libc::MS_REC | libc::MS_PRIVATE))
@@ -61,7 +61,8 @@ fn make_shm_read_only() {
     }
 }
 
-/// A process without rights has them in a user namespace of its own.
+/// Gives this process mounts of its own. Without rights it gets them in a user namespace of its
+/// own.
 fn own_mounts() -> std::io::Result<()> {
     // SAFETY: these calls touch no memory.
     let (user, group) = unsafe { (libc::geteuid(), libc::getegid()) };
@@ -87,24 +88,24 @@ fn check(status: libc::c_int) -> std::io::Result<()> {
     if status == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
-/// Every call of `number` fails with `errno`.
+/// Makes every call of `number` fail with `errno`.
 pub fn refuse(number: libc::c_long, errno: i32) {
     install(number, vec![], errno);
 }
 
-/// Calls fail in which argument `index` has one of the bits.
+/// Makes calls fail if argument `index` has one of the bits.
 pub fn refuse_flags(number: libc::c_long, index: u8, bits: u64, errno: i32) {
     let each_bit = (0..64).map(|shift| 1u64 << shift).filter(|bit| bits & bit != 0);
     let rules = each_bit.map(|bit| rule(index, SeccompCmpOp::MaskedEq(bit), bit));
     install(number, rules.collect(), errno);
 }
 
-/// Calls fail in which argument `index` is `value`.
+/// Makes calls fail if argument `index` is `value`.
 pub fn refuse_value(number: libc::c_long, index: u8, value: u64, errno: i32) {
     install(number, vec![rule(index, SeccompCmpOp::Eq, value)], errno);
 }
 
-/// Calls fail in which argument `index` is anything else.
+/// Makes calls fail if argument `index` is anything else.
 pub fn refuse_other_values(number: libc::c_long, index: u8, value: u64, errno: i32) {
     install(number, vec![rule(index, SeccompCmpOp::Ne, value)], errno);
 }
@@ -115,7 +116,7 @@ fn rule(index: u8, operator: SeccompCmpOp, value: u64) -> SeccompRule {
     SeccompRule::new(vec![condition]).expect("a rule")
 }
 
-/// Every call of `number` ends its process.
+/// Makes every call of `number` end its process.
 pub fn kill_at(number: libc::c_long) {
     install_action(number, vec![], SeccompAction::KillProcess);
 }
@@ -135,12 +136,12 @@ fn install_action(number: libc::c_long, rules: Vec<SeccompRule>, action: Seccomp
     apply_filter(&program).expect("seccomp");
 }
 
-/// Whether memfd_create works here, asked of the kernel and not of the library.
+/// Returns whether memfd_create works here. Asks the kernel and not the library.
 pub fn has_memfd() -> bool {
     memfd_accepts(0)
 }
 
-/// Whether files can be made in /dev/shm.
+/// Returns whether files can be made in /dev/shm.
 pub fn has_shm() -> bool {
     let name =
         CString::new(format!("/probe.{}.{:?}", std::process::id(), std::thread::current().id()))
@@ -152,7 +153,7 @@ pub fn has_shm() -> bool {
     }
 }
 
-/// Whether the kernel can forbid execution, MFD_NOEXEC_SEAL.
+/// Returns whether the kernel can forbid execution, MFD_NOEXEC_SEAL.
 pub fn can_forbid_execution() -> bool {
     memfd_accepts(8)
 }

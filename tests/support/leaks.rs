@@ -1,10 +1,11 @@
-//! What is held: descriptors and mappings of files by this process, names in /dev/shm by nobody.
+//! Lists what is held: descriptors and mappings of files by this process, and names in /dev/shm by
+//! no process.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// How often, and how far apart, one looks again at what seems to have leaked.
+/// How often, and how far apart, a suspected leak is looked at again.
 const LOOKS: usize = 20;
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -25,8 +26,9 @@ impl Holdings {
         Holdings(counts)
     }
 
-    /// Prints what there is more of than before. What is open for a moment only, as by a C library
-    /// that gives the memory of ended threads back, is no leak: it is gone when one looks again.
+    /// Prints what there is more of than before. Descriptors that are open only for a moment are no
+    /// leak: they are gone at the next look. For example, a C library opens some when it frees the
+    /// memory of ended threads.
     pub fn compare(&self) -> ExitCode {
         let mut more = self.more_now();
         for _ in 0..LOOKS {
@@ -43,7 +45,7 @@ impl Holdings {
         if more.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 
-    /// What there is more of than before: how many, before and now.
+    /// Returns what there is more of than before: how many, before and now.
     pub fn more_now(&self) -> BTreeMap<String, (usize, usize)> {
         let before = |thing: &String| self.0.get(thing).copied().unwrap_or(0);
         let both =
@@ -63,9 +65,9 @@ pub fn descriptors() -> impl Iterator<Item = String> {
     })
 }
 
-/// Mappings of anything but programs and libraries, which the loader maps, and what is known of
-/// them (`.debug`), which a backtrace maps for good. The C library does the same with its table of
-/// character sets.
+/// Returns the mappings of files. Leaves out programs and libraries, which the loader maps, and
+/// their debug files (`.debug`), which a backtrace maps for good. Leaves out the C library's table
+/// of character sets, which is also mapped for good.
 pub fn mappings() -> impl Iterator<Item = String> {
     let maps = std::fs::read_to_string("/proc/self/maps").expect("/proc is mounted");
     let lines: Vec<String> = maps
@@ -86,22 +88,22 @@ fn is_program(path: &str) -> bool {
     std::env::current_exe().is_ok_and(|program| program.to_str() == Some(path))
 }
 
-/// Names of ours in /dev/shm that this process has made up, or one that is gone, and owned ones
-/// that nobody holds. Other processes that live, such as another run of the tests, still remove
-/// theirs.
+/// Returns names of this library in /dev/shm that no process needs: those that this process or an
+/// ended one has made up, and owned names that no process holds. Other processes that live, such as
+/// another run of the tests, still remove theirs.
 pub fn names_left() -> Vec<String> {
     let own = std::process::id() as libc::pid_t;
     // SAFETY: signal 0 is none.
     let lives = |process| unsafe { libc::kill(process, 0) == 0 } || last_errno() != libc::ESRCH;
     let is_held = |name: &String| name.starts_with("bytefd-owned.") && is_held(name);
-    // What another one is going to remove, also where nobody holds it for a moment.
+    // Another process is going to remove these, even if no process holds them for a moment.
     let is_others = |name: &String| maker(name).is_some_and(|maker| maker != own && lives(maker));
     let is_left = |name: &String| !is_held(name) && !is_others(name);
     names().into_iter().filter(is_left).collect()
 }
 
-/// Those that are left and were not `before`. Others have a hidden name for a moment before they
-/// hold it, and remove it when they are done.
+/// Returns the names that are left and were not there `before`. Other processes have a hidden name
+/// for a moment before they hold it, and remove it when they are done.
 pub fn names_left_since(before: &[String]) -> Vec<String> {
     let now = || names_left().into_iter().filter(|name| !before.contains(name)).collect::<Vec<_>>();
     let mut left = now();
@@ -116,8 +118,8 @@ pub fn names_left_since(before: &[String]) -> Vec<String> {
     left
 }
 
-/// Whether a process holds an owned name. What this process holds is a descriptor or a mapping,
-/// which are looked at as such.
+/// Returns whether a process holds an owned name. This process holds names by descriptors or
+/// mappings, which are looked at as such.
 fn is_held(name: &str) -> bool {
     let Ok(path) = std::ffi::CString::new(format!("/dev/shm/{name}")) else { return false };
     // SAFETY: a string. Without the descriptor that others count.
@@ -139,7 +141,7 @@ fn names() -> Vec<String> {
     names.filter(|name| name.contains("bytefd")).collect()
 }
 
-/// The process in a name that a test has made up: its end.
+/// Returns the process number at the end of a name that a test has made up.
 fn maker(name: &str) -> Option<libc::pid_t> {
     name.rsplit('-').next()?.parse().ok()
 }

@@ -1,4 +1,5 @@
-//! Maps in tests: made through the library, looked at through the kernel, closed when dropped.
+//! Makes maps through the library, looks at them through the kernel, and closes them when they are
+//! dropped.
 
 use std::ffi::{CString, c_int, c_void};
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
@@ -18,36 +19,36 @@ unsafe impl Send for Map {}
 // SAFETY: as above.
 unsafe impl Sync for Map {}
 
-/// map_file. A failure must leave the out-pointer alone.
+/// Calls map_file. A failure must leave the out-pointer alone.
 pub fn map(path: impl AsRef<Path>, options: &MapOptions) -> Result<Map, Failure> {
     map_raw(path.as_ref(), options)
 }
 
-/// map_file of the whole file.
+/// Calls map_file for the whole file.
 pub fn map_with(path: impl AsRef<Path>, access: u32, flags: u64) -> Result<Map, Failure> {
     map(path, &MapOptions { access, flags, ..MapOptions::default() })
 }
 
-/// map_file with whatever stands at `options`.
+/// Calls map_file with whatever stands at `options`.
 pub fn map_raw(path: &Path, options: *const MapOptions) -> Result<Map, Failure> {
     let path = CString::new(path.as_os_str().as_bytes()).expect("a path without NUL");
     // SAFETY: a string, options or NULL, and two writable objects.
     made(|out, error| unsafe { (abi::load().map_file)(path.as_ptr(), options, out, error) })
 }
 
-/// bytefd_map_fd.
+/// Calls bytefd_map_fd.
 pub fn map_fd(fd: c_int, options: &MapOptions) -> Result<Map, Failure> {
     // SAFETY: options and two writable objects.
     made(|out, error| unsafe { (abi::load().map_fd)(fd, options, out, error) })
 }
 
-/// bytefd_map_memory.
+/// Calls bytefd_map_memory.
 pub fn memory(length: usize, options: &MapOptions) -> Result<Map, Failure> {
     // SAFETY: options and two writable objects.
     made(|out, error| unsafe { (abi::load().map_memory)(length, options, out, error) })
 }
 
-/// A failure must leave the out-pointer alone.
+/// Calls `make`. A failure must leave the out-pointer alone.
 pub fn made(make: impl FnOnce(*mut *mut c_void, *mut Error) -> c_int) -> Result<Map, Failure> {
     let untouched: *mut c_void = without_provenance_mut(0x5555);
     let (mut out, mut error) = (untouched, Error::untouched());
@@ -65,7 +66,7 @@ pub fn made(make: impl FnOnce(*mut *mut c_void, *mut Error) -> c_int) -> Result<
 }
 
 impl Map {
-    /// For calls that the methods do not make.
+    /// Returns the pointer, for calls that the methods do not make.
     pub fn raw(&self) -> *mut c_void {
         self.0
     }
@@ -80,12 +81,12 @@ impl Map {
         unsafe { (abi::load().map_length)(self.0) }
     }
 
-    /// A copy of all bytes.
+    /// Returns a copy of all bytes.
     pub fn bytes(&self) -> Vec<u8> {
         self.part(0, self.length())
     }
 
-    /// A copy of some bytes, for maps that end where no file is.
+    /// Returns a copy of some bytes, for maps that end where no file is.
     pub fn part(&self, start: usize, length: usize) -> Vec<u8> {
         assert!(start + length <= self.length());
         let mut bytes = vec![0; length];
@@ -102,13 +103,13 @@ impl Map {
         unsafe { std::ptr::copy(bytes.as_ptr(), self.data().add(at), bytes.len()) };
     }
 
-    /// bytefd_map_flush.
+    /// Calls bytefd_map_flush.
     pub fn flush(&self, offset: usize, length: usize, flags: c_int) -> Result<(), Failure> {
         // SAFETY: a live map and a writable error.
         self.done(|abi, map, error| unsafe { (abi.map_flush)(map, offset, length, flags, error) })
     }
 
-    /// bytefd_map_advise.
+    /// Calls bytefd_map_advise.
     pub fn advise(
         &self,
         offset: usize,
@@ -122,25 +123,25 @@ impl Map {
         })
     }
 
-    /// bytefd_map_mlock.
+    /// Calls bytefd_map_mlock.
     pub fn mlock(&self, offset: usize, length: usize) -> Result<(), Failure> {
         // SAFETY: as above.
         self.done(|abi, map, error| unsafe { (abi.map_mlock)(map, offset, length, error) })
     }
 
-    /// bytefd_map_munlock.
+    /// Calls bytefd_map_munlock.
     pub fn munlock(&self, offset: usize, length: usize) -> Result<(), Failure> {
         // SAFETY: as above.
         self.done(|abi, map, error| unsafe { (abi.map_munlock)(map, offset, length, error) })
     }
 
-    /// bytefd_map_protect.
+    /// Calls bytefd_map_protect.
     pub fn protect(&self, offset: usize, length: usize, prot: c_int) -> Result<(), Failure> {
         // SAFETY: as above.
         self.done(|abi, map, error| unsafe { (abi.map_protect)(map, offset, length, prot, error) })
     }
 
-    /// bytefd_map_file_size.
+    /// Calls bytefd_map_file_size.
     pub fn file_size(&self) -> Result<u64, Failure> {
         const UNTOUCHED: u64 = 0x5555;
         let mut size = UNTOUCHED;
@@ -151,36 +152,36 @@ impl Map {
         outcome.map(|()| size)
     }
 
-    /// bytefd_map_prefetch.
+    /// Calls bytefd_map_prefetch.
     pub fn prefetch(&self, offset: usize, length: usize) -> Result<(), Failure> {
         // SAFETY: as above.
         self.done(|abi, map, error| unsafe { (abi.map_prefetch)(map, offset, length, error) })
     }
 
-    /// bytefd_map_check.
+    /// Calls bytefd_map_check.
     pub fn check(&self) -> Result<(), Failure> {
         // SAFETY: as above.
         self.done(|abi, map, error| unsafe { (abi.map_check)(map, error) })
     }
 
-    /// bytefd_map_unmap.
+    /// Calls bytefd_map_unmap.
     pub fn unmap(&mut self, offset: usize, length: usize) -> Result<(), Failure> {
         // SAFETY: as above.
         self.done(|abi, map, error| unsafe { (abi.map_unmap)(map, offset, length, error) })
     }
 
-    /// bytefd_map_resize.
+    /// Calls bytefd_map_resize.
     pub fn resize(&mut self, length: usize) -> Result<(), Failure> {
         // SAFETY: as above.
         self.done(|abi, map, error| unsafe { (abi.map_resize)(map, length, error) })
     }
 
-    /// bytefd_map_seal that does not wait.
+    /// Calls bytefd_map_seal, which does not wait.
     pub fn seal(&mut self) -> Result<OwnedFd, Failure> {
         self.seal_timeout(0)
     }
 
-    /// bytefd_map_seal.
+    /// Calls bytefd_map_seal.
     pub fn seal_timeout(&mut self, timeout_ns: i64) -> Result<OwnedFd, Failure> {
         let mut error = Error::untouched();
         // SAFETY: a live map and a writable error.
@@ -189,7 +190,7 @@ impl Map {
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 
-    /// bytefd_map_share.
+    /// Calls bytefd_map_share.
     pub fn share(&self, flags: u64) -> Result<OwnedFd, Failure> {
         let mut error = Error::untouched();
         // SAFETY: a live map and a writable error.
@@ -198,7 +199,7 @@ impl Map {
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 
-    /// bytefd_map_descriptor.
+    /// Calls bytefd_map_descriptor.
     pub fn descriptor(&self) -> Result<BorrowedFd<'_>, Failure> {
         let mut error = Error::untouched();
         // SAFETY: a live map and a writable error.
@@ -207,7 +208,7 @@ impl Map {
         Ok(unsafe { BorrowedFd::borrow_raw(fd) })
     }
 
-    /// bytefd_map_read into all of a buffer; how many bytes there were.
+    /// Calls bytefd_map_read for all of a buffer. Returns how many bytes there were.
     pub fn read(&self, offset: usize, to: &mut [u8]) -> Result<usize, Failure> {
         let (buffer, length) = (to.as_mut_ptr().cast(), to.len());
         // SAFETY: a live map, a writable buffer and two writable objects.
@@ -216,7 +217,7 @@ impl Map {
         })
     }
 
-    /// bytefd_map_write; how many bytes were stored.
+    /// Calls bytefd_map_write. Returns how many bytes were stored.
     pub fn write(&self, offset: usize, from: &[u8]) -> Result<usize, Failure> {
         let (buffer, length) = (from.as_ptr().cast(), from.len());
         // SAFETY: a live map, a readable buffer and two writable objects.
@@ -245,13 +246,14 @@ impl Map {
         result(status, &error).map(|status| assert_eq!(status, 0, "success is 0"))
     }
 
-    /// What /proc/self/smaps says about the mapping that begins at or before the first byte.
+    /// Returns what /proc/self/smaps says about the mapping that begins at or before the first
+    /// byte.
     pub fn region(&self) -> Region {
         region_at(self.data().addr())
     }
 }
 
-/// What /proc/self/smaps says about the mapping that has this address.
+/// Returns what /proc/self/smaps says about the mapping that has this address.
 pub fn region_at(address: usize) -> Region {
     let smaps = std::fs::read_to_string("/proc/self/smaps").expect("/proc is mounted");
     let mut lines = smaps.lines();
@@ -276,18 +278,18 @@ pub struct Region {
 }
 
 impl Region {
-    /// "rw-s" and the like.
+    /// Returns permissions such as "rw-s".
     pub fn permissions(&self) -> &str {
         self.head.split(' ').nth(1).expect("permissions")
     }
 
-    /// "Rss" and the like, in bytes.
+    /// Returns a field such as "Rss", in bytes.
     pub fn bytes(&self, field: &str) -> usize {
         let value = self.field(field).trim().strip_suffix(" kB").expect("a size");
         value.parse::<usize>().expect("a number") * 1024
     }
 
-    /// Whether the kernel set this two-letter flag, "VmFlags" in proc(5).
+    /// Returns whether the kernel set this two-letter flag, "VmFlags" in proc(5).
     pub fn has_flag(&self, flag: &str) -> bool {
         self.field("VmFlags").split_whitespace().any(|set| set == flag)
     }
@@ -298,26 +300,26 @@ impl Region {
     }
 }
 
-/// The addresses at the start of an entry's first line.
+/// Returns the addresses at the start of an entry's first line.
 fn range(line: &str) -> Option<(usize, usize)> {
     let (start, end) = line.split_once(' ')?.0.split_once('-')?;
     Some((usize::from_str_radix(start, 16).ok()?, usize::from_str_radix(end, 16).ok()?))
 }
 
-/// Whether this process has a mapping of the file.
+/// Returns whether this process has a mapping of the file.
 pub fn is_mapped(path: &Path) -> bool {
     let maps = std::fs::read_to_string("/proc/self/maps").expect("/proc is mounted");
     maps.lines().any(|line| line.ends_with(path.to_str().expect("a UTF-8 path")))
 }
 
-/// Bytes in a page.
+/// Returns the bytes in a page.
 pub fn page_size() -> usize {
     // SAFETY: no preconditions.
     unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
 }
 
-/// Bytes in a huge page: 2 MiB where pages have 4 KiB, 32 MiB where they have 16 KiB. The library
-/// uses huge pages up to 4 MiB. 2 MiB if the kernel has none.
+/// Returns the bytes in a huge page: 2 MiB where pages have 4 KiB, 32 MiB where they have 16 KiB.
+/// The library uses huge pages up to 4 MiB. Returns 2 MiB if the kernel has none.
 pub fn huge_page_size() -> usize {
     let size = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size");
     size.map_or(2 << 20, |size| size.trim().parse().expect("a number"))

@@ -1,4 +1,4 @@
-//! What the tests stand on: the test main, the loaded library, and a look at what the process
+//! Provides what the tests need: the test main, the loaded library, and a look at what the process
 //! holds.
 
 pub mod abi;
@@ -21,9 +21,9 @@ use leaks::Holdings;
 pub struct Test {
     pub name: &'static str,
     pub run: fn(),
-    /// In a process of its own.
+    /// Whether it runs in a process of its own.
     pub alone: bool,
-    /// What it needs of others, see [`needs`]. Without it, it counts as ignored.
+    /// Programs and features that it needs, see [`needs`]. Without them, it counts as ignored.
     pub needs: &'static [&'static str],
 }
 
@@ -51,22 +51,22 @@ macro_rules! tests {
 /// Set in the process that runs one `alone` test: its full name.
 const ALONE: &str = "BYTEFD_TEST_ALONE";
 
-/// Set to `wrap,map`: only the tests of these groups exist. `fast` is a word for those that `make
+/// Set to `wrap,map` to have only the tests of these groups. `fast` stands for those that `make
 /// check` runs.
 pub const GROUPS: &str = "BYTEFD_TEST_GROUPS";
 
-/// Set to 1: the first failure ends everything.
+/// Set to 1 to end at the first failure.
 const FAIL_FAST: &str = "BYTEFD_TEST_FAIL_FAST";
 
-/// Set to 1: says when a test starts, for a reader who may not see its end.
+/// Set to 1 to say when a test starts, for a reader who may not see its end.
 pub const STARTS: &str = "BYTEFD_TEST_STARTS";
 
 fn is_set(variable: &str) -> bool {
     std::env::var_os(variable).is_some_and(|value| value == "1")
 }
 
-/// How often what a test tries at random, or beside something that may come in between, is tried:
-/// `count` times what BYTEFD_TEST_ROUNDS says, which is 1 unless set, and can be a fraction.
+/// Returns the number of attempts for a test that is random, or that waits for a coincidence:
+/// `count` times BYTEFD_TEST_ROUNDS, which is 1 unless set, and can be a fraction.
 pub fn rounds(count: usize) -> usize {
     let factor = std::env::var(ROUNDS)
         .map_or(1.0, |factor| factor.parse().expect("BYTEFD_TEST_ROUNDS is a number"));
@@ -75,7 +75,7 @@ pub fn rounds(count: usize) -> usize {
 
 pub const ROUNDS: &str = "BYTEFD_TEST_ROUNDS";
 
-/// So many random cases, times the same.
+/// Returns the configuration for this many random cases, times the same.
 pub fn random(cases: usize) -> proptest::test_runner::Config {
     proptest::test_runner::Config {
         cases: rounds(cases) as u32,
@@ -125,7 +125,7 @@ pub fn run(suite: &'static Suite) -> ExitCode {
     if conclusion.has_failed() { conclusion.exit_code() } else { leaks }
 }
 
-/// Runs a test where the alarm sees it.
+/// Runs a test under the alarm.
 fn watch(name: &str, test: &Test) -> Result<(), libtest_mimic::Failed> {
     if is_set(STARTS) {
         println!("{name} starts");
@@ -156,7 +156,7 @@ fn in_child(name: &str) -> Result<(), String> {
     let program = std::env::current_exe().expect("this program's path");
     let output = Command::new(program).env(ALONE, name).output().expect("this program runs again");
     if output.status.success() {
-        // What was left out, and why.
+        // Shows what was left out, and why.
         print!("{}", tools::said(&output));
         return Ok(());
     }

@@ -1,5 +1,5 @@
-//! What processes share, in tests: made through the library, looked at through the kernel. And the
-//! other processes.
+//! Shares objects between processes. They are made through the library, and looked at through the
+//! kernel. Starts the other processes.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::io::{PipeReader, PipeWriter, Read, Write};
@@ -20,21 +20,22 @@ use crate::faults::conditions::End;
 // Named memory
 // -------------------------------------------------------------------------------------------------
 
-/// A name that no other test has, and not one of those that tests beside this one look for.
+/// Returns a name that no other test has. Tests that run beside this one do not look for such
+/// names.
 pub fn unique(label: &str) -> String {
     format!("named-{}-{label}", std::process::id())
 }
 
-/// Where the memory of a name is.
+/// Returns the path of named memory.
 pub fn path(name: &str) -> PathBuf {
     PathBuf::from("/dev/shm").join(name.trim_start_matches('/'))
 }
 
-/// A name that goes with the test.
+/// A name that is removed with the test.
 pub struct Name(pub String);
 
 impl Name {
-    /// `None` where memory cannot have names, which is said.
+    /// Makes a name. Where memory cannot have names, says so and returns `None`.
     pub fn new(label: &str) -> Option<Name> {
         if hosts::has_shm() {
             return Some(Name(unique(label)));
@@ -56,13 +57,13 @@ impl Drop for Name {
     }
 }
 
-/// bytefd_shm_open without asking for the whole name.
+/// Calls bytefd_shm_open without asking for the whole name.
 pub fn shm_open(name: &str, options: &ShmOptions) -> Result<OwnedFd, Failure> {
     let name = CString::new(name).expect("no NUL");
     shm_open_raw(name.as_ptr(), options, null_mut(), 0)
 }
 
-/// bytefd_shm_open with the whole name.
+/// Calls bytefd_shm_open. Returns the whole name too.
 pub fn shm_open_named(name: &str, options: &ShmOptions) -> Result<(OwnedFd, String), Failure> {
     const UNTOUCHED: c_char = 0x55;
     let name = CString::new(name).expect("no NUL");
@@ -78,7 +79,7 @@ pub fn shm_open_named(name: &str, options: &ShmOptions) -> Result<(OwnedFd, Stri
     })
 }
 
-/// bytefd_shm_open with whatever stands at the pointers.
+/// Calls bytefd_shm_open with whatever stands at the pointers.
 pub fn shm_open_raw(
     name: *const c_char,
     options: *const ShmOptions,
@@ -93,21 +94,21 @@ pub fn shm_open_raw(
     result(fd, &error).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// bytefd_shm_unlink.
+/// Calls bytefd_shm_unlink.
 pub fn shm_unlink(name: &str) -> Result<(), Failure> {
     let name = CString::new(name).expect("no NUL");
     // SAFETY: a string and a writable error.
     done(|error| unsafe { (abi::load().shm_unlink)(name.as_ptr(), error) })
 }
 
-/// bytefd_sweep; the number of names removed.
+/// Calls bytefd_sweep. Returns the number of names removed.
 pub fn sweep() -> Result<c_int, Failure> {
     let mut error = Error::untouched();
     // SAFETY: the result may be NULL; a writable error.
     result(unsafe { (abi::load().sweep)(null_mut(), &mut error) }, &error)
 }
 
-/// bytefd_sweep with its result.
+/// Calls bytefd_sweep with its result.
 pub fn sweep_result() -> SweepResult {
     let mut swept =
         SweepResult { size: size_of::<SweepResult>(), removed: 77, in_use: 77, failed: 77 };
@@ -124,13 +125,13 @@ pub fn sweep_result() -> SweepResult {
 #[derive(Debug)]
 pub struct Tempfile(*mut c_void);
 
-/// bytefd_tempfile_create with a suffix only.
+/// Calls bytefd_tempfile_create with a suffix only.
 pub fn tempfile(bytes: &[u8], suffix: Option<&CStr>) -> Result<Tempfile, Failure> {
     let suffix = suffix.map_or(null(), CStr::as_ptr);
     tempfile_with(bytes, &TempfileOptions { suffix, ..TempfileOptions::default() })
 }
 
-/// bytefd_tempfile_create with what stands at `options`. A failure must leave the out-pointer
+/// Calls bytefd_tempfile_create with what stands at `options`. A failure must leave the out-pointer
 /// alone.
 pub fn tempfile_with(bytes: &[u8], options: *const TempfileOptions) -> Result<Tempfile, Failure> {
     let untouched: *mut c_void = without_provenance_mut(0x5555);
@@ -162,7 +163,7 @@ impl Tempfile {
         std::ffi::OsStr::from_bytes(path.to_bytes()).into()
     }
 
-    /// The result of bytefd_tempfile_close.
+    /// Returns the result of bytefd_tempfile_close.
     pub fn close(self) -> c_int {
         let handle = std::mem::ManuallyDrop::new(self).0;
         // SAFETY: the handle is not used again.
@@ -180,8 +181,8 @@ impl Drop for Tempfile {
 // System V, dma-bufs
 // -------------------------------------------------------------------------------------------------
 
-/// bytefd_map_sysv with what stands at `options`, and the segment's number. A failure must leave
-/// both out-pointers alone.
+/// Calls bytefd_map_sysv with what stands at `options`. Returns the segment's number too. A failure
+/// must leave both out-pointers alone.
 pub fn map_sysv(key: c_int, options: *const SysvOptions) -> Result<(Map, c_int), Failure> {
     const UNTOUCHED: c_int = 0x5555;
     let mut number = UNTOUCHED;
@@ -193,13 +194,13 @@ pub fn map_sysv(key: c_int, options: *const SysvOptions) -> Result<(Map, c_int),
     made.map(|map| (map, number))
 }
 
-/// bytefd_sysv_remove.
+/// Calls bytefd_sysv_remove.
 pub fn sysv_remove(number: c_int) -> Result<(), Failure> {
     // SAFETY: a writable error.
     done(|error| unsafe { (abi::load().sysv_remove)(number, error) })
 }
 
-/// bytefd_export_dmabuf.
+/// Calls bytefd_export_dmabuf.
 pub fn export_dmabuf(fd: c_int) -> Result<OwnedFd, Failure> {
     let mut error = Error::untouched();
     // SAFETY: a writable error.
@@ -211,12 +212,12 @@ pub fn export_dmabuf(fd: c_int) -> Result<OwnedFd, Failure> {
 // Waiting for each other
 // ----------------------------------------------------------------------------------------------
 
-/// bytefd_file_lock without a limit.
+/// Calls bytefd_file_lock without a limit.
 pub fn lock(fd: &impl AsRawFd, offset: u64, length: u64, operation: c_int) -> Result<(), Failure> {
     file_lock(fd, offset, length, operation, -1, 0)
 }
 
-/// bytefd_file_lock.
+/// Calls bytefd_file_lock.
 pub fn file_lock(
     fd: &impl AsRawFd,
     offset: u64,
@@ -231,32 +232,32 @@ pub fn file_lock(
     })
 }
 
-/// bytefd_file_unlock.
+/// Calls bytefd_file_unlock.
 pub fn unlock(fd: &impl AsRawFd, offset: u64, length: u64) -> Result<(), Failure> {
     // SAFETY: a writable error.
     done(|error| unsafe { (abi::load().file_unlock)(fd.as_raw_fd(), offset, length, error) })
 }
 
-/// bytefd_futex_wait that no signal ends.
+/// Calls bytefd_futex_wait, which no signal ends.
 pub fn wait(word: *const u32, value: u32, timeout: i64) -> Result<(), Failure> {
     futex_wait(word, value, timeout, 0)
 }
 
-/// bytefd_futex_wait.
+/// Calls bytefd_futex_wait.
 pub fn futex_wait(word: *const u32, value: u32, timeout: i64, flags: u64) -> Result<(), Failure> {
     // SAFETY: what the header allows, or what it says is refused; and a writable error.
     done(|error| unsafe { (abi::load().futex_wait)(word.cast(), value, timeout, flags, error) })
 }
 
-/// bytefd_futex_wake.
+/// Calls bytefd_futex_wake.
 pub fn wake(word: *const u32, count: u32) -> Result<c_int, Failure> {
     let mut error = Error::untouched();
     // SAFETY: as above.
     result(unsafe { (abi::load().futex_wake)(word.cast(), count, &mut error) }, &error)
 }
 
-/// Memory that children share: a memory file, or where there are none what writable bytes are
-/// wrapped in instead.
+/// Maps memory that children share: a memory file or, where there are none, the substitute for
+/// writable bytes.
 pub fn shared(length: usize) -> Map {
     if hosts::has_memfd() {
         return map::memory(length, &MapOptions::default()).expect("memory");
@@ -266,7 +267,7 @@ pub fn shared(length: usize) -> Map {
         .expect("mapped")
 }
 
-/// A word of a map, for as long as that is not closed.
+/// Returns a word of a map, which must not be closed while the word is used.
 pub fn word(map: &Map, index: usize) -> &AtomicU32 {
     assert!((index + 1) * 4 <= map.length());
     // SAFETY: aligned, in the map, and only used as an atomic.
@@ -282,15 +283,15 @@ fn done(call: impl FnOnce(*mut Error) -> c_int) -> Result<(), Failure> {
 // Other processes
 // -------------------------------------------------------------------------------------------------
 
-/// A forked child. It ends with its value at the latest.
+/// A forked child. Dropping this ends it.
 pub struct Child {
     process: libc::pid_t,
     said: PipeReader,
 }
 
 impl Child {
-    /// For tests that run alone. `body` says bytes that the parent hears, and returns the exit
-    /// code.
+    /// Forks a child, for tests that run alone. `body` says bytes that the parent hears, and
+    /// returns the exit code.
     pub fn new(body: impl FnOnce(&mut PipeWriter) -> c_int) -> Child {
         let (said, mut says) = std::io::pipe().expect("a pipe");
         let limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
@@ -315,19 +316,19 @@ impl Child {
         self.process
     }
 
-    /// Waits for the next byte that it says.
+    /// Waits for the next byte that the child says.
     pub fn hear(&mut self) -> u8 {
         let mut byte = [0];
         self.said.read_exact(&mut byte).expect("the child says something before it ends");
         byte[0]
     }
 
-    /// Waits until it sleeps, in a call that waits for somebody.
+    /// Waits until the child sleeps, in a call that waits for another process.
     pub fn wait_until_asleep(&self) {
         self.wait_until(|| state(self.process) == 'S');
     }
 
-    /// Waits until something holds, which it cannot once the child has ended.
+    /// Waits until something holds. It cannot hold any more once the child has ended.
     pub fn wait_until(&self, holds: impl Fn() -> bool) {
         while !holds() {
             assert_ne!(state(self.process), 'Z', "the child has ended");
@@ -341,7 +342,7 @@ impl Child {
         assert_eq!(self.end(), End::Killed(libc::SIGKILL));
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the child.
     pub fn end(mut self) -> End {
         let mut status = 0;
         // SAFETY: our own child; `status` is writable.
@@ -357,7 +358,7 @@ impl Child {
 }
 
 impl Drop for Child {
-    /// After a failure.
+    /// Ends the child after a failure.
     fn drop(&mut self) {
         if self.process > 0 {
             // SAFETY: our own child, not waited for yet.
@@ -374,7 +375,7 @@ pub fn say(to: &mut PipeWriter, byte: u8) {
     to.write_all(&[byte]).expect("the parent listens");
 }
 
-/// The letter for what a process does, proc_pid_stat(5).
+/// Returns the letter for the state of a process, proc_pid_stat(5).
 pub fn state(process: libc::pid_t) -> char {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("/proc is mounted");
     stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()).expect("a state")

@@ -1,15 +1,15 @@
-//! What tests need that is not on every machine: programs and libraries of others, and what a
-//! kernel may forbid.
+//! Finds out which needs of tests this machine meets: third-party programs and libraries, and
+//! features that a kernel may forbid.
 
 use std::path::{Path, PathBuf};
 
-/// The first of these that is not here. Each is a program, a library by its name, `root`, or
-/// `io_uring`; `a|b` is one of them.
+/// Returns the first of these that is missing here. Each is a program, a library by its name,
+/// `root`, or `io_uring`; `a|b` is one of them.
 pub fn missing(needs: &'static [&'static str]) -> Option<&'static str> {
     needs.iter().copied().find(|need| !need.split('|').any(is_here))
 }
 
-/// Whether this one is here.
+/// Returns whether this need is met here.
 pub fn is_here(need: &str) -> bool {
     match need {
         "io_uring" => has_io_uring(),
@@ -24,7 +24,8 @@ fn programs() -> Vec<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect()
 }
 
-/// Where the loader looks on Debian and elsewhere. Nothing is loaded for tests that do not run.
+/// Returns the folders where the loader looks on Debian and elsewhere. Nothing is loaded for tests
+/// that do not run.
 fn libraries() -> Vec<PathBuf> {
     let debian = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
     [&debian, "/usr/lib64", "/usr/lib", "/lib64", "/lib", "/usr/local/lib"]
@@ -33,8 +34,8 @@ fn libraries() -> Vec<PathBuf> {
         .into()
 }
 
-/// Kernels can be built without it, sysctl kernel.io_uring_disabled and filters of system calls
-/// forbid it.
+/// Returns whether io_uring works here. Kernels can be built without it, and sysctl
+/// kernel.io_uring_disabled and filters of system calls forbid it.
 fn has_io_uring() -> bool {
     let mut parameters = [0u32; 30];
     // SAFETY: a writable io_uring_params, 120 bytes of zeros; the descriptor is closed at once.

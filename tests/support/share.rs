@@ -1,4 +1,4 @@
-//! Sockets and streams in tests: the library's functions at one end, plain system calls at the
+//! Uses sockets and streams: with the library's functions at one end, and plain system calls at the
 //! other.
 
 use std::ffi::{c_int, c_void};
@@ -17,7 +17,7 @@ pub const KINDS: [c_int; 3] = [libc::SOCK_STREAM, libc::SOCK_DGRAM, libc::SOCK_S
 /// The most descriptors that one message carries.
 pub const MOST: usize = 253;
 
-/// socketpair(2).
+/// Calls socketpair(2).
 pub fn pair(kind: c_int) -> (OwnedFd, OwnedFd) {
     let mut ends = [-1; 2];
     // SAFETY: room for two descriptors, which are nobody else's.
@@ -30,7 +30,7 @@ pub fn pair(kind: c_int) -> (OwnedFd, OwnedFd) {
     }
 }
 
-/// bytefd_send.
+/// Calls bytefd_send.
 pub fn send(
     socket: &impl AsRawFd,
     message: &[u8],
@@ -40,12 +40,12 @@ pub fn send(
     send_numbers(socket.as_raw_fd(), message, &numbers)
 }
 
-/// bytefd_send of any numbers.
+/// Calls bytefd_send for any numbers.
 pub fn send_numbers(socket: c_int, message: &[u8], numbers: &[c_int]) -> Result<(), Failure> {
     send_with(socket, message, numbers, std::ptr::null())
 }
 
-/// bytefd_send with what stands at `options`.
+/// Calls bytefd_send with what stands at `options`.
 pub fn send_with(
     socket: c_int,
     message: &[u8],
@@ -61,7 +61,7 @@ pub fn send_with(
     result(status, &error).map(|status| assert_eq!(status, 0, "success is 0"))
 }
 
-/// bytefd_receive without requirements, with room for `capacity` descriptors.
+/// Calls bytefd_receive without requirements, with room for `capacity` descriptors.
 pub fn receive(
     socket: &impl AsRawFd,
     size: usize,
@@ -70,7 +70,7 @@ pub fn receive(
     receive_what(socket.as_raw_fd(), size, capacity, std::ptr::null())
 }
 
-/// bytefd_receive with what stands at `requirements`.
+/// Calls bytefd_receive with what stands at `requirements`.
 pub fn receive_what(
     socket: c_int,
     size: usize,
@@ -80,7 +80,7 @@ pub fn receive_what(
     receive_with(socket, size, capacity, requirements, std::ptr::null())
 }
 
-/// bytefd_receive with all there is. A failure must leave the out-parameters alone.
+/// Calls bytefd_receive with all arguments. A failure must leave the out-parameters alone.
 pub fn receive_with(
     socket: c_int,
     size: usize,
@@ -125,7 +125,7 @@ pub fn receive_with(
     }
 }
 
-/// bytefd_verify with what stands at `requirements`.
+/// Calls bytefd_verify with what stands at `requirements`.
 pub fn verify(fd: c_int, requirements: *const Requirements) -> Result<(), Failure> {
     let mut error = Error::untouched();
     // SAFETY: any number is allowed.
@@ -133,7 +133,7 @@ pub fn verify(fd: c_int, requirements: *const Requirements) -> Result<(), Failur
     result(status, &error).map(|status| assert_eq!(status, 0, "success is 0"))
 }
 
-/// bytefd_peer_credentials. A failure must leave the out-parameter alone.
+/// Calls bytefd_peer_credentials. A failure must leave the out-parameter alone.
 pub fn peer(socket: c_int) -> Result<Credentials, Failure> {
     const UNTOUCHED: Credentials =
         Credentials { size: size_of::<Credentials>(), pid: 77, uid: 78, gid: 79, reserved: 80 };
@@ -150,12 +150,12 @@ pub fn peer(socket: c_int) -> Result<Credentials, Failure> {
     Ok(peer)
 }
 
-/// bytefd_wrap_stream with what stands at `options`.
+/// Calls bytefd_wrap_stream with what stands at `options`.
 pub fn wrap_stream(fd: &impl AsRawFd, options: *const StreamOptions) -> Result<OwnedFd, Failure> {
     wrap_stream_with(fd, &WrapOptions::default(), options)
 }
 
-/// bytefd_wrap_stream with wrap options too.
+/// Calls bytefd_wrap_stream with wrap options too.
 pub fn wrap_stream_with(
     fd: &impl AsRawFd,
     wrap: &WrapOptions,
@@ -168,7 +168,7 @@ pub fn wrap_stream_with(
     result(fd, &error).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// What the library reads from: these bytes, at most so many at once.
+/// The bytes that the library reads. A read gives at most a set number of them.
 pub struct Pieces<'a> {
     pub bytes: &'a [u8],
     pub at_once: usize,
@@ -193,7 +193,7 @@ impl Pieces<'_> {
     }
 }
 
-/// bytefd_wrap_reader.
+/// Calls bytefd_wrap_reader.
 ///
 /// # Safety
 /// The function can be called with this context.
@@ -210,7 +210,7 @@ pub unsafe fn wrap_reader(
     result(fd, &error).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// A plain sendmsg(2) of all these descriptors.
+/// Sends all these descriptors with a plain sendmsg(2).
 pub fn plain_send(socket: &impl AsRawFd, message: &[u8], numbers: &[c_int]) {
     let mut part = IoSlice::new(message);
     let length = size_of_val(numbers) as u32;
@@ -234,7 +234,7 @@ pub fn plain_send(socket: &impl AsRawFd, message: &[u8], numbers: &[c_int]) {
     assert_eq!(sent, message.len() as isize, "{}", std::io::Error::last_os_error());
 }
 
-/// A plain recvmsg(2): the bytes, and the descriptors.
+/// Receives with a plain recvmsg(2). Returns the bytes and the descriptors.
 pub fn plain_receive(socket: &impl AsRawFd, room: usize) -> (Vec<u8>, Vec<OwnedFd>) {
     let mut message = vec![0u8; room];
     let mut control = [0u64; 256];
@@ -267,13 +267,13 @@ pub fn plain_receive(socket: &impl AsRawFd, room: usize) -> (Vec<u8>, Vec<OwnedF
     (message, descriptors)
 }
 
-/// A plain write(2) of everything.
+/// Writes everything with plain write(2).
 pub fn plain_write(to: &OwnedFd, bytes: &[u8]) {
     use std::io::Write;
     super::fd::file(to).write_all(bytes).expect("written");
 }
 
-/// setsockopt(2), SOL_SOCKET. Whether the kernel knows the option.
+/// Calls setsockopt(2), SOL_SOCKET. Returns whether the kernel knows the option.
 pub fn set_option<T>(socket: &impl AsRawFd, name: c_int, value: T) -> bool {
     // SAFETY: a value of that size.
     let status = unsafe {
@@ -291,18 +291,18 @@ pub fn set_option<T>(socket: &impl AsRawFd, name: c_int, value: T) -> bool {
     status == 0
 }
 
-/// Ten milliseconds for each transfer: SO_RCVTIMEO or SO_SNDTIMEO.
+/// Limits each transfer to ten milliseconds: SO_RCVTIMEO or SO_SNDTIMEO.
 pub fn limit_time(socket: &impl AsRawFd, name: c_int) {
     assert!(set_option(socket, name, libc::timeval { tv_sec: 0, tv_usec: 10_000 }));
 }
 
-/// O_NONBLOCK.
+/// Sets O_NONBLOCK.
 pub fn do_not_block(fd: &impl AsRawFd) {
     // SAFETY: touches no memory.
     assert_eq!(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) }, 0);
 }
 
-/// How many bytes wait to be read, FIONREAD.
+/// Returns how many bytes wait to be read, FIONREAD.
 pub fn waiting(fd: &impl AsRawFd) -> usize {
     let mut bytes: c_int = 0;
     // SAFETY: a writable number.
@@ -310,13 +310,13 @@ pub fn waiting(fd: &impl AsRawFd) -> usize {
     bytes as usize
 }
 
-/// Runs `body`, and at the same time `other`, which can interrupt it: with a handler that restarts
+/// Runs `body` and, at the same time, `other`, which can interrupt it with a handler that restarts
 /// no system call. For tests that run alone.
 pub fn interrupted<R>(body: impl FnOnce() -> R, other: impl FnOnce(&dyn Fn()) + Send) -> R {
     interrupted_with(0, body, other)
 }
 
-/// The same with flags of sigaction(2).
+/// Does the same with flags of sigaction(2).
 pub fn interrupted_with<R>(
     flags: c_int,
     body: impl FnOnce() -> R,

@@ -1,11 +1,11 @@
-//! Other programs: compilers, clients, the staged library.
+//! Runs other programs: compilers, clients, and `make lib`.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-/// The repository.
+/// Returns the folder of the repository.
 pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -19,12 +19,12 @@ pub fn run(command: &mut Command) -> Output {
     output
 }
 
-/// Both streams as text.
+/// Returns both streams as text.
 pub fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
-/// The folder in which `make lib` stages the release build, made once for this run of the tests.
+/// Returns the folder in which `make lib` stages the release build, once for this run of the tests.
 pub fn staged() -> PathBuf {
     static STAGED: OnceLock<()> = OnceLock::new();
     STAGED.get_or_init(|| {
@@ -33,8 +33,8 @@ pub fn staged() -> PathBuf {
     repository().join("dist")
 }
 
-/// What pkg-config says about the staged library: `["--cflags", "--libs"]`, or with `--static`
-/// added.
+/// Returns what pkg-config says about the staged library, for `["--cflags", "--libs"]`, or with
+/// `--static` added.
 pub fn pkg_config(arguments: &[&str]) -> Vec<String> {
     let directory = staged().join("lib/pkgconfig");
     let output = run(Command::new("pkg-config")
@@ -44,8 +44,8 @@ pub fn pkg_config(arguments: &[&str]) -> Vec<String> {
     String::from_utf8(output.stdout).expect("UTF-8").split_whitespace().map(String::from).collect()
 }
 
-/// The C compiler, or for a `.cpp` file the C++ compiler, that a build would use here (CC and CXX
-/// name another), or one of this name. It takes all warnings for errors.
+/// Returns the C compiler, or for a `.cpp` file the C++ compiler, that a build would use here (CC
+/// and CXX name another), or the compiler of this name. It takes all warnings for errors.
 pub fn compiler(name: Option<&str>, source: &Path) -> Command {
     let libc = if cfg!(target_env = "musl") { "musl" } else { "gnu" };
     let target = format!("{}-unknown-linux-{libc}", std::env::consts::ARCH);

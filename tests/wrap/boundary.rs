@@ -1,5 +1,5 @@
-//! What holds for every exported function alike: the structs that are given to it, NULL, and the
-//! error that may be asked for.
+//! Tests what holds for every exported function: the structs that it is given, NULL, and the error
+//! that it may be asked for.
 
 use std::ffi::{c_int, c_void};
 use std::io::Write;
@@ -30,8 +30,8 @@ fn unmapped(make: impl FnOnce(*mut *mut c_void) -> c_int) -> c_int {
     status
 }
 
-/// Two pages of which the second cannot be used: what is read beyond a struct at the end of the
-/// first is a signal.
+/// Two pages. The second cannot be used, so that a read past a struct at the end of the first
+/// raises a signal.
 struct Edge(*mut u8);
 
 impl Edge {
@@ -53,8 +53,8 @@ impl Edge {
         }
     }
 
-    /// Writes a struct that says it has `size` bytes, of which `there` are there: first what `init`
-    /// has, then 0 but for the byte at `set`. Less than a word behind it there is rubbish.
+    /// Writes a struct that says it has `size` bytes, and that has `there` bytes: first those of
+    /// `init`, then 0 except the byte at `set`. Less than a word of rubbish follows.
     fn options(&self, init: &[u8], size: usize, there: usize, set: Option<usize>) -> *const c_void {
         let start = (page_size() - there) / 8 * 8;
         // SAFETY: within the first page.
@@ -247,7 +247,7 @@ pub fn option_structs_of_every_size_are_handled_as_promised() {
     }
 }
 
-/// And the error may be NULL as well.
+/// The error may be NULL as well.
 pub fn null_and_closed_descriptors_are_refused_and_named() {
     let abi = abi::load();
     let (mut byte, mut size, mut fd) = (0u8, 7777usize, -77);

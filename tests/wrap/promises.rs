@@ -1,4 +1,5 @@
-//! Any options at all: every promise of the header is kept, or the refusal is the documented one.
+//! Tries any options at all. Every promise of the header is kept, or the refusal is the documented
+//! one.
 
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -27,7 +28,7 @@ impl Wish {
         self.flags & flag != 0
     }
 
-    /// What the header refuses of it, as errors name it: what is unknown, out of range, or
+    /// Returns what the header refuses of it, as errors name it: what is unknown, out of range, or
     /// contradicts something else.
     pub fn refused(&self) -> Vec<&'static str> {
         let known = WRITABLE | READ_ONLY | EXECUTABLE | INHERIT | SEAL_CONTENT;
@@ -58,12 +59,12 @@ impl Wish {
         refused.into_iter().filter(|(_, refused)| *refused).map(|(op, _)| op).collect()
     }
 
-    /// The kind of file that it is.
+    /// Returns the kind of the file.
     fn kind(&self) -> u32 {
         if self.bytes.len() as u64 > self.spill_threshold { TMPFILE } else { self.backend }
     }
 
-    /// What the host answers to a wish that is sound.
+    /// Returns whether the host can do what valid options ask for.
     pub fn is_possible(&self) -> bool {
         match self.kind() {
             MEMFD => hosts::has_memfd(),

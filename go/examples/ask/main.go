@@ -1,6 +1,6 @@
 //go:build linux && cgo
 
-// Ask asks the program answer, which runs already, a question in a file that both have mapped.
+// Ask asks the program answer, which must be running, a question in a file that both have mapped.
 //
 //	ask FILE QUESTION
 package main
@@ -41,7 +41,7 @@ func main() {
 	state, text := (*atomic.Uint32)(unsafe.Pointer(unsafe.SliceData(m.Bytes()))), m.Bytes()[4:]
 
 	copy(text, os.Args[2]+"\x00")
-	state.Store(question) // after the text, so that who sees it sees the text too
+	state.Store(question) // after the text, so a process that sees this also sees the text
 	for state.Load() != answer {
 		time.Sleep(time.Millisecond)
 	}

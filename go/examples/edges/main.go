@@ -98,10 +98,10 @@ func grow(path string, pages int) {
 	check(m.Close())
 }
 
-// table tries four protections on shared maps of files that are opened in three ways, and on a
-// private map of a file that is opened for reading. It prints what the kernel returns, and what
-// this module returns. The other two ways add nothing to a private map: a file that cannot be read
-// gives no map, and writing to the file does not matter.
+// table tries four protections on shared maps of files that are opened in three ways. It also tries
+// them on a private map of a file that is opened for reading. It prints what the kernel returns,
+// and what this module returns. For a private map the other two ways show nothing new. A file that
+// cannot be read gives no map, and whether it can be written does not matter.
 func table(path string) {
 	fmt.Println("protection and open mode, kernel/bytefd")
 	const row = "  %-12s%-17s%-17s%-17s%s\n"

@@ -1,13 +1,13 @@
 //go:build linux && cgo
 
-// Scand is a service that scans uploads with two engines, one after the other: a function of this
-// process, and a command, which is a new process for each upload.
+// Scand is a service that scans uploads with two engines, one after the other. The first is a
+// function of this process, the second a command, which is a new process for each upload.
 //
 //	scand [-listen ADDRESS] [FLAG]... [COMMAND [ARGUMENT]...]
 //	curl --data-binary @FILE http://127.0.0.1:8080/scan
 //
-// The command finds the upload on its standard input, which is a regular file, and exits with 0 for
-// clean, 1 for found: "clamdscan -", for example. The default is sha256sum. The answer is JSON. A
+// The command finds the upload on its standard input, which is a regular file. It exits with 0 for
+// clean and 1 for found, as "clamdscan -" does. The default is sha256sum. The answer is JSON. A
 // finding of one engine counts even if the other engine fails; "clean" needs both. SIGTERM ends the
 // service once the uploads that have begun are answered, and a second signal ends it at once.
 package main
@@ -211,7 +211,7 @@ func (c command) scan(ctx context.Context, f *os.File) (verdict, detail string, 
 	// A process group can be killed as a whole, and does not get the Ctrl-C of a terminal.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second // for whoever else has its output
+	cmd.WaitDelay = time.Second // for other processes that have its output
 	err = cmd.Run()
 	detail = string(bytes.TrimSpace(printed))
 	switch {

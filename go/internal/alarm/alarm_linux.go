@@ -1,5 +1,5 @@
 // Package alarm ends tests that hang. It counts the processor time that they use, not the seconds
-// since their start, so a machine that is loaded with other work never sets it off. Tests run with
+// since their start. So a machine that is loaded with other work never sets it off. Tests run with
 // "-timeout 0" under it.
 package alarm
 

@@ -1,7 +1,7 @@
 //go:build linux && cgo
 
-// Peer makes content that is shared in one of the ways that this module knows, or uses what another
-// peer, perhaps in another language, has made. A test starts two of them.
+// Peer makes content, and shares it in one of the ways of this module. Or it uses what another peer
+// has made, perhaps in another language. A test starts two of them.
 //
 //	peer make WAY ADDRESS LENGTH SEED [COMMAND...]
 //	peer use  WAY ADDRESS LENGTH SEED
@@ -10,8 +10,9 @@
 // The content has LENGTH bytes; byte i is (31*i + SEED) % 251. ADDRESS is decimal where it is a
 // number.
 //
-// Make does what the table says, prints where use finds it as one line, waits for a line, or the
-// end, on its standard input, removes what it has made, and ends with status 0.
+// Make does what the table says, and prints one line that says where use finds the content. Then it
+// waits for a line or the end of its standard input. It removes what it has made, and ends with
+// status 0.
 //
 //	WAY        make: ADDRESS                       prints          use: ADDRESS
 //	sent       path of a socket, a stream, to      the path        the path: connects, and
@@ -24,20 +25,20 @@
 //	tempfile   end of the file's name              its path        its path
 //	inherited  3                                   nothing         3, or the number it has by then
 //
-// With inherited, make prints nothing and waits for nothing: it runs COMMAND, which has a sealed
-// descriptor of the content as number 3, with its own standard streams, and ends with its status.
-// (It may become COMMAND, execve(2).)
+// With inherited, make prints nothing and waits for nothing. It runs COMMAND with its own standard
+// streams, and ends with the status of COMMAND. COMMAND has a sealed descriptor of the content as
+// number 3. (Make may become COMMAND, execve(2).)
 //
-// Use prints "ok" if it finds exactly the content, and where the way allows it the promises: sealed
-// against writing and shrinking for what is sent or inherited. Otherwise it prints in one line what
-// differs. It ends with status 0 if it is ok, otherwise with 1.
+// Use prints "ok" if it finds exactly the content. What is sent or inherited must also be sealed
+// against writing and shrinking. Otherwise use prints in one line what differs. It ends with status
+// 0 after "ok", otherwise with 1.
 //
-// Defaults says in a line each what calls without options give, all in the same words: whether the
-// file of this path, its descriptor, memory, and shared memory of this name and System V segments
-// can be written, and what is refused.
+// Defaults prints one line for each call without options, in the same words in every language. The
+// line says whether the result can be written, or how the call is refused. The calls map the file
+// of this path and its descriptor, make memory, and use shared memory of this name and System V
+// segments.
 //
-// Each prints an error on standard error, and ends with 1, or with 2 if its arguments make no
-// sense.
+// Each prints an error on standard error, and ends with 1, or with 2 if its arguments are invalid.
 package main
 
 import (

@@ -54,8 +54,8 @@ pub(super) fn is_none(action: &libc::sigaction) -> bool {
     matches!(action.sa_sigaction, libc::SIG_DFL | libc::SIG_IGN)
 }
 
-/// Notes the action that ours is about to be put in front of, which is not ours. Allocates nothing
-/// if `is_none` is true for it.
+/// Notes `current`, which is not ours, as the action that ours is in front of. Allocates nothing
+/// for SIG_DFL and SIG_IGN.
 pub(super) fn remember(current: &libc::sigaction) {
     let newest = PREVIOUS.load(SeqCst);
     let link = match current.sa_sigaction {

@@ -47,8 +47,9 @@ impl File {
     }
 }
 
-/// Returns the status of a file, statx(2). Asks no remote file system and no file system program:
-/// the kernel, too, raises the signal by what it knows itself.
+/// Returns the status of a file, statx(2). Asks no server of a remote file system and no FUSE
+/// program. Their answer is not needed, because the kernel raises the signal by the size that it
+/// knows itself.
 fn status(descriptor: c_int) -> Result<libc::statx> {
     // SAFETY: all-zero is a valid struct.
     let mut status: libc::statx = unsafe { std::mem::zeroed() };

@@ -1,12 +1,13 @@
 //! The handler for SIGBUS.
 //!
 //! The kernel tells no library that a program changes the disposition of SIGBUS. So the library
-//! reads it whenever a guarded map is made, and whenever the handler has called another one:
-//! - SIG_DFL or SIG_IGN: a new guarded map pins the object (`pin`), notes what was there, and
-//!   installs the handler.
-//! - Ours: a new guarded map does nothing.
-//! - Another handler: a new guarded map does the same as for the first. Ours is in front then.
-//! - Not ours after three attempts: the new guarded map fails with EBUSY.
+//! reads it before it copies from or to a guarded map (`is_in_place`), and after the handler has
+//! called another one (`put_back`). It also reads it when a guarded map is made:
+//! - SIG_DFL or SIG_IGN: the library pins the object (`pin`), notes what was there, and installs
+//!   the handler.
+//! - Ours: the library does nothing.
+//! - Another handler: the same as for SIG_DFL. Ours is in front then.
+//! - Not ours, three times in a row: the map fails with EBUSY.
 
 use std::ffi::{c_int, c_void};
 use std::ptr::null;
@@ -55,8 +56,8 @@ fn install(current: &libc::sigaction) -> Result<()> {
     Ok(())
 }
 
-/// Returns whether a SIGBUS of this thread would reach the handler now: the program has put no
-/// other in its place, and the thread does not block it.
+/// Returns whether a SIGBUS of this thread would reach the handler now. It would if the program has
+/// put no other handler in its place, and the thread does not block the signal.
 pub(super) fn is_in_place() -> bool {
     // SAFETY: all-zero is a valid set, and writable.
     let is_blocked = unsafe {

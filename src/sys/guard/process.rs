@@ -1,8 +1,9 @@
 //! Identifies this process, lets one thread work at a time, and detects faults that come again.
 //!
 //! The lock of a slot is held, with all signals blocked, while pages are replaced and while the
-//! range or the notes change. It lies in memory that is zeros in a child made by fork, so no child
-//! waits for a thread that it does not have.
+//! range or the notes change. Only the end of a guard clears the notes without the lock, because no
+//! range is published then. The lock lies in memory that is zeros in a child made by fork. So no
+//! child waits for a thread that it does not have.
 
 use std::ffi::c_int;
 use std::ptr::null_mut;

@@ -8,11 +8,12 @@
 //! end at that moment become zeros, and stay so, although no thread has touched them.
 //!
 //! Where the storage fails, or statx(2) is refused, only the fault itself shows the loss, and the
-//! page is replaced alone. The kernel joins neighbours; scattered pages take a mapping each.
+//! page is replaced alone. The kernel merges neighbours; scattered pages take a mapping each.
 //!
-//! A fault that replaces one page costs about ten times the first touch of anonymous memory. Over
-//! 64 MiB a lost page costs no more than that touch, in order, every second page, or at random.
-//! With one page at a time it was 4 to 20 times as much.
+//! A fault that replaces one page takes about ten times as long as the first touch of a page of
+//! anonymous memory. Over 64 MiB a lost page takes no longer than such a touch on average. That
+//! holds for pages in order, for every second page, and at random. One page at a time took 4 to 20
+//! times as long.
 
 use std::ffi::{c_int, c_void};
 use std::ops;

@@ -1,10 +1,11 @@
-//! What the handler knows of the guards. Slots are never freed; each serves one guard after the
-//! other.
+//! Holds what the handler knows of the guards, in slots. A slot is never freed, and serves one
+//! guard after the other. It has one of these states:
 //!
-//! - Free, or suspended while the map moves: the handler passes on a fault in the range.
+//! - Free, or suspended while the map moves: no range is published, so the handler passes on a
+//!   fault.
 //! - Published: the handler replaces the page. A new range is written beside the old one, so one of
 //!   the two is whole at any moment.
-//! - Not in this process, because a child does not have the map: the handler passes on the fault.
+//! - Not in this process: a child does not have the map, so the handler passes on the fault.
 
 use std::ffi::c_int;
 use std::ops;
@@ -152,9 +153,9 @@ impl Slot {
                 && self
                     .noted_on(range.page(address))
                     .is_some_and(|note| note.load(SeqCst) & RELEASED == 0);
-            // A publication changes the version before this range can be overwritten, and before
-            // the notes are cleared. So an unchanged version proves that all values belong
-            // together.
+            // A new range changes the version before this one can be overwritten, and before the
+            // notes on pages that it does not have are cleared. So an unchanged version proves that
+            // all values belong together.
             if self.version.load(SeqCst) == version {
                 return is_guarded.then_some(range);
             }

@@ -1,4 +1,4 @@
-//! What is kept of new files, and what there is room for.
+//! Tests what is kept of new files, and what there is room for.
 
 use super::*;
 use crate::faults::conditions::with_free_descriptors;
@@ -56,7 +56,7 @@ pub fn whatever_is_kept_of_a_scan_shows_what_it_showed() {
     });
 }
 
-/// Whether what is behind a number can be changed by nobody: a memfd.
+/// Returns whether no process can change the file of a number: it is a memfd.
 fn is_sealed(fd: c_int) -> bool {
     seals(&duplicate(fd)) & libc::F_SEAL_WRITE != 0
 }
@@ -171,7 +171,8 @@ pub fn out_of_descriptors_scans_work_or_are_emfile() {
         for free in 0..5 {
             with_free_descriptors(free, || {
                 for _ in 0..50 {
-                    // Its two directories give way, so there is always one to be had.
+                    // The pool closes its two directories, so that a descriptor is always
+                    // available.
                     pool.scan(&bytes, |fd| {
                         let mut seen = vec![0; bytes.len() + 1];
                         // SAFETY: a valid buffer.

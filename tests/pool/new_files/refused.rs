@@ -1,17 +1,17 @@
-//! Hosts that allow no file system of one's own: refused by its step where it was asked for, and
-//! not missed otherwise.
+//! Tests hosts that allow no file system of the pool's own. If it was asked for, the refused step
+//! is named; otherwise it is not missed.
 
 use super::*;
 use crate::support::hosts::{kill_at, refuse, refuse_flags, refuse_value};
 
-/// Steps, in the order in which they are made: the name, what refuses it, and whether only a
-/// process without rights comes there.
+/// A step of the setup, in the order in which the steps are made: the name, the function that makes
+/// it fail, and the errors to try.
 type Step = (&'static str, fn(c_int), &'static [c_int]);
 
 const USUAL: &[c_int] = &[libc::EPERM, libc::ENOSYS, libc::EACCES, libc::EINVAL, libc::ENOSPC];
 
-/// What the library gives to clone(2). Threads of the C library are not refused, which takes clone3
-/// for them on some processors and clone on others.
+/// The flags that the library gives to clone(2). Threads of the C library are not refused. It
+/// starts them with clone3 on some processors and with clone on others.
 const CHILD: u64 = (libc::CLONE_VM | libc::CLONE_FILES | libc::CLONE_VFORK) as u64;
 
 const STEPS: [Step; 9] = [
@@ -31,9 +31,9 @@ const STEPS: [Step; 9] = [
     ),
 ];
 
-/// Kernels up to 6.14 mount it in the namespace of the child first. Later ones are made to by what
-/// refuses the way that they have: the second attempt fails as well, but what comes between them is
-/// seen.
+/// Kernels up to 6.14 first mount the file system in the namespace of the child. Later kernels also
+/// do so if their own way is refused. The second attempt then fails as well, but these steps come
+/// before it.
 const STEPS_IN_BETWEEN: [Step; 2] = [
     ("mount MS_PRIVATE", |errno| refuse(libc::SYS_mount, errno), &[libc::EPERM, libc::EACCES]),
     ("move_mount", |errno| refuse(libc::SYS_move_mount, errno), &[libc::EPERM, libc::ENOSYS]),
@@ -82,8 +82,8 @@ pub fn each_step_that_is_refused_is_named() {
     }
 }
 
-/// What takes a namespace of users only. The texts have different lengths, by which a filter tells
-/// them apart.
+/// Only a process that needs a user namespace writes these texts. They have different lengths, by
+/// which a filter tells them apart.
 pub fn each_text_that_is_refused_is_named() {
     for (step, text) in
         [("write setgroups", "deny"), ("write uid_map", "0 65534 1"), ("write gid_map", "0 7 1")]
@@ -102,7 +102,7 @@ pub fn each_text_that_is_refused_is_named() {
     }
 }
 
-/// A filter that kills ends the child and not the program, which asked for it.
+/// A filter that kills ends only the child, and not the program.
 pub fn a_step_at_which_the_child_is_killed_is_named() {
     if !has_mount_setattr() {
         // Linux before 5.16 ends all processes that share memory, if it writes a core file.
@@ -150,7 +150,7 @@ fn auto_reuses_files() {
 pub fn where_a_step_is_refused_auto_scans_all_the_same() {
     in_fork(|| {
         give_up_rights();
-        // As after setuid(2): it may not map its user.
+        // This process is like one after setuid(2): it may not map its user.
         // SAFETY: touches no memory.
         assert_eq!(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) }, 0);
         let pool = Pool::with(&options(POOL_AUTO)).unwrap();
@@ -192,7 +192,7 @@ pub fn where_a_step_is_refused_later_scans_get_memfds() {
     }
 }
 
-/// A filter may kill who makes a call, instead of refusing it.
+/// A filter may kill the process that makes a call, instead of refusing it.
 pub fn auto_tries_nothing_where_calls_are_filtered() {
     in_fork(|| {
         refuse(libc::SYS_uname, libc::EPERM);
@@ -205,7 +205,7 @@ pub fn auto_tries_nothing_where_calls_are_filtered() {
     });
 }
 
-/// What has given up its rights is not dumpable, so that its files in /proc are root's.
+/// A process that has given up its rights is not dumpable, so that its files in /proc are root's.
 pub fn a_process_that_may_not_map_its_user_is_refused() {
     in_fork(|| {
         give_up_rights();
@@ -242,8 +242,8 @@ pub fn in_a_chroot_it_works_or_is_refused() {
                     let bytes = bytes_of(0, 100_000);
                     scan_new(&pool, &bytes, |fd| check(fd, &bytes));
                 }
-                // Where it has to be mounted somewhere first, and the root is no mount of its own
-                // that could be made private.
+                // The file system has to be mounted somewhere first, and the root is no mount of
+                // its own that could be made private.
                 Err(failure) => {
                     let expected = if has_mount_setattr() {
                         ["mount MS_PRIVATE"; 2]
@@ -301,7 +301,8 @@ pub fn where_the_next_child_would_begin_a_namespace_it_is_refused() {
     });
 }
 
-/// A capability less, for good: `CAP_SYS_ADMIN`, without which mounting takes a user namespace.
+/// Gives up one capability for good: `CAP_SYS_ADMIN`, without which mounting needs a user
+/// namespace.
 fn give_up_mounting() {
     let header = [0x2008_0522u32, 0];
     let mut sets = [0u32; 6];
@@ -313,7 +314,8 @@ fn give_up_mounting() {
     }
 }
 
-/// A server that starts as root and becomes somebody else. Its file system may know root alone.
+/// Plays a server that starts as root and becomes another user. Its file system may know root
+/// alone.
 pub fn a_process_that_gives_up_its_rights_goes_on_with_memfds() {
     for may_mount in [true, false] {
         for method in [POOL_NEW_FILES, POOL_AUTO] {

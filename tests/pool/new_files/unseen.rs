@@ -1,10 +1,10 @@
-//! What the program sees of the setup: nothing.
+//! Tests that the program sees nothing of the setup.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::*};
 
 use super::*;
 
-/// Neither now nor later: no child, and none that has ended.
+/// Asserts that there is no child, not even one that has ended.
 pub fn assert_no_children() {
     for flags in [0, libc::__WALL] {
         // SAFETY: NULL where it may be.
@@ -32,7 +32,7 @@ fn handle(signal: c_int) {
     unsafe { libc::signal(signal, on_signal as extern "C" fn(c_int) as libc::sighandler_t) };
 }
 
-/// All that a process can ask about itself and that the setup might change.
+/// Returns all that a process can ask about itself and that the setup might change.
 fn state() -> Vec<String> {
     let mut seen: Vec<String> =
         ["mountinfo", "uid_map", "gid_map", "setgroups", "limits", "cgroup"]
@@ -132,7 +132,7 @@ pub fn many_threads_and_signals_do_not_disturb_the_setup() {
                     })
                 })
                 .collect();
-            // All of them with one pool, which somebody trims.
+            // These threads share one pool, which is trimmed meanwhile.
             let pool = &shared;
             let sharing: Vec<_> = (0..3)
                 .map(|thread| {

@@ -1,4 +1,4 @@
-//! What has, or can get, an open file description.
+//! Lists everything that has, or can get, an open file description.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -44,7 +44,7 @@ pub const WAYS: &[Way] = &[
     Way { name: "a dma-buf of its pages", keep: dma_buf, rule: Harmless },
 ];
 
-/// A description that shows the file, and changes it if it can.
+/// Keeps a description that shows the file, and changes it if it can.
 fn shows(fd: OwnedFd) -> Kept {
     let number = fd.as_raw_fd();
     Kept::look(move |_| Some(content(&fd))).and_meddle(move || write_over(number, 100))
@@ -98,7 +98,7 @@ fn master_in_flight(fd: c_int, _: usize) -> Result<Kept, Skip> {
     Ok(sent(master_of(fd)?))
 }
 
-/// A child that shows what `number` shows there when it is told to.
+/// A child that shows, when told to, what it has opened.
 struct Witness {
     process: c_int,
     socket: UnixStream,
@@ -163,7 +163,7 @@ fn opened_by_a_child(fd: c_int, _: usize) -> Result<Kept, Skip> {
     let path = format!("/proc/{}/fd/{fd}", unsafe { libc::getpid() });
     std::fs::File::open(&path)?;
     let open = move || {
-        // The one that was inherited is not what keeps the file.
+        // The inherited number is not what keeps the file.
         // SAFETY: a number of this process, which nobody uses again.
         unsafe { libc::close(fd) };
         std::fs::File::open(path).expect("the parent's descriptor").into()
@@ -194,7 +194,7 @@ fn opened_as_mapped(fd: c_int, size: usize) -> Result<Kept, Skip> {
     Ok(shows(opened.into()))
 }
 
-/// By a path, because the descriptor itself can do nothing.
+/// Keeps a path, because the descriptor itself can do nothing.
 fn shows_by_path(fd: OwnedFd) -> Kept {
     let number = fd.as_raw_fd();
     Kept::look(move |_| Some(content(&open_again(fd.as_raw_fd(), libc::O_RDONLY))))
@@ -265,7 +265,7 @@ fn loop_device(fd: c_int, _: usize) -> Result<Kept, Skip> {
     Ok(Kept::thing(Attached(device)))
 }
 
-/// Refused: the file is on a mount of the kernel's own.
+/// This is refused: the file is on a mount of the kernel's own.
 fn bind_mount(fd: c_int, _: usize) -> Result<Kept, Skip> {
     // SAFETY: strings; the child has its own mounts then.
     unsafe {
@@ -292,7 +292,7 @@ fn bind_mount(fd: c_int, _: usize) -> Result<Kept, Skip> {
     Err(Skip("mounted, which no kernel has done so far: the rule needs another look".into()))
 }
 
-/// Refused: the file never had a name.
+/// This is refused: the file never had a name.
 fn link(fd: c_int, _: usize) -> Result<Kept, Skip> {
     let folder = tempfile::tempdir_in("/dev/shm")?;
     let name = std::ffi::CString::new(folder.path().join("file").to_str().expect("UTF-8"))
@@ -306,7 +306,7 @@ fn link(fd: c_int, _: usize) -> Result<Kept, Skip> {
     Ok(Kept::look(move |_| std::fs::read(folder.path().join("file")).ok()))
 }
 
-/// Refused: such a file is always ready.
+/// This is refused: such a file is always ready.
 fn epoll(fd: c_int, _: usize) -> Result<Kept, Skip> {
     // SAFETY: touches no memory.
     let epoll = owned(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) }.into())?;
@@ -316,7 +316,7 @@ fn epoll(fd: c_int, _: usize) -> Result<Kept, Skip> {
     Ok(Kept::thing(epoll))
 }
 
-/// Refused: the file can be made shorter.
+/// This is refused: the file can be made shorter.
 fn dma_buf(fd: c_int, size: usize) -> Result<Kept, Skip> {
     let driver = std::fs::File::open("/dev/udmabuf")?;
     let create: [u32; 6] = [fd as u32, 1, 0, 0, (size / page_size() * page_size()) as u32, 0];

@@ -1,5 +1,5 @@
-//! io_uring(7), by its system calls: files and buffers that are registered stay, whatever is closed
-//! and unmapped.
+//! Makes the system calls of io_uring(7): files and buffers that are registered stay, whatever is
+//! closed and unmapped.
 
 use std::io::Write;
 use std::rc::Rc;
@@ -47,8 +47,8 @@ struct Ring {
     fd: OwnedFd,
     queue: Area,
     entries: Area,
-    /// Offsets into `queue`: the tail of what is submitted, its array; head and tail of what is
-    /// complete.
+    /// Offsets into `queue`: the tail and the array of submitted requests; head and tail of
+    /// completed requests.
     tail: usize,
     array: usize,
     done_head: usize,
@@ -56,7 +56,7 @@ struct Ring {
     mask: u32,
 }
 
-/// Mapped memory of the kernel's.
+/// Memory of the kernel, mapped.
 struct Area(*mut u8, usize);
 
 impl Area {
@@ -154,7 +154,8 @@ impl Ring {
     }
 }
 
-/// Reads from a pipe into the buffer, and writes from it into one, wherever its pages are by now.
+/// Reads from a pipe into the buffer, and writes from it into a pipe, wherever its pages are by
+/// now.
 fn through_buffer(ring: Ring, address: u64, size: usize) -> Kept {
     const READ_FIXED: u8 = 4;
     const WRITE_FIXED: u8 = 5;
@@ -182,12 +183,12 @@ fn registered(map: Mapped, size: usize) -> Result<Kept, Skip> {
     Ok(through_buffer(ring, map.at.addr() as u64, size))
 }
 
-/// Refused: the kernel wants to write into what is registered.
+/// This is refused: the kernel wants to write into what is registered.
 fn buffer_for_reading(fd: c_int, size: usize) -> Result<Kept, Skip> {
     registered(Mapped::new(fd, size, libc::PROT_READ, libc::MAP_SHARED)?, size)
 }
 
-/// Copies.
+/// The registration copies the pages.
 fn private_buffer(fd: c_int, size: usize) -> Result<Kept, Skip> {
     registered(Mapped::new(fd, size, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE)?, size)
 }
@@ -200,7 +201,7 @@ fn stored_buffer(fd: c_int, size: usize) -> Result<Kept, Skip> {
     registered(map, size)
 }
 
-/// After the clock has moved on, which says what is changed now.
+/// Stores after the clock has moved on, so that the change has a new time.
 fn late_buffer(fd: c_int, size: usize) -> Result<Kept, Skip> {
     let now = || {
         let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
@@ -224,7 +225,7 @@ fn read_buffer(fd: c_int, size: usize) -> Result<Kept, Skip> {
     registered(map, size)
 }
 
-/// Reads through a file that is registered.
+/// Reads through a registered file.
 fn through_file(ring: Ring, size: usize) -> Kept {
     const FIXED_FILE: u8 = 1;
     const READ: u8 = 22;

@@ -1,4 +1,4 @@
-//! Mappings, and what is set through one.
+//! Lists mappings, and what is set through a mapping.
 
 use super::Rule::*;
 use super::*;
@@ -32,7 +32,7 @@ pub const WAYS: &[Way] = &[
     Way { name: "userfaultfd", keep: userfault, rule: Harmless },
 ];
 
-/// Unmapped when dropped.
+/// A mapping, removed when this is dropped.
 pub struct Mapped {
     pub at: *mut u8,
     size: usize,
@@ -51,8 +51,7 @@ impl Mapped {
 
     fn bytes(&self) -> Vec<u8> {
         let mut bytes = vec![0; self.size];
-        // SAFETY: as long as the mapping; whoever changes the bytes meanwhile is what the test is
-        // about.
+        // SAFETY: as long as the mapping. The test is about changes of the bytes meanwhile.
         unsafe { std::ptr::copy(self.at, bytes.as_mut_ptr(), self.size) };
         bytes
     }
@@ -64,7 +63,7 @@ impl Mapped {
 
 impl Drop for Mapped {
     fn drop(&mut self) {
-        // SAFETY: mapped by `new`. What is sealed stays, until the process ends.
+        // SAFETY: mapped by `new`. A sealed mapping stays until the process ends.
         unsafe { libc::munmap(self.at.cast(), self.size) };
     }
 }
@@ -80,7 +79,7 @@ fn private_for_writing(fd: c_int, size: usize) -> Result<Kept, Skip> {
     Ok(map.kept().and_meddle(move || unsafe { at.write_bytes(b'X', size) }))
 }
 
-/// A mapping for writing, through a description that is closed.
+/// Maps the file for writing, through a description that is closed.
 pub fn mapped_for_writing(fd: c_int, size: usize) -> Result<Mapped, Skip> {
     let writable = open_for_writing(fd);
     Mapped::new(writable.as_raw_fd(), size, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED)
@@ -126,7 +125,7 @@ fn advised(fd: c_int, size: usize, advice: c_int) -> Result<Kept, Skip> {
     Ok(Kept::default())
 }
 
-/// It stays with the file, and says where pages come from.
+/// The policy stays with the file, and says where pages come from.
 fn memory_policy(fd: c_int, size: usize) -> Result<Kept, Skip> {
     const MPOL_BIND: c_int = 2;
     let (map, node) = (Mapped::new(fd, size, libc::PROT_READ, libc::MAP_SHARED)?, 1u64);
@@ -137,7 +136,7 @@ fn memory_policy(fd: c_int, size: usize) -> Result<Kept, Skip> {
     Ok(Kept::default())
 }
 
-/// Of pages that are there no fault is reported, and none of them can be replaced.
+/// Pages that are there raise no fault, and none of them can be replaced.
 fn userfault(fd: c_int, size: usize) -> Result<Kept, Skip> {
     const USER_MODE_ONLY: c_int = 1;
     // SAFETY: touches no memory.

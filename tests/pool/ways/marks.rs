@@ -1,4 +1,4 @@
-//! What is set at a file or its description, and who is told what happens to it.
+//! Lists what is set at a file or its description, and what tells a process about the file.
 
 use super::Rule::*;
 use super::*;
@@ -59,7 +59,7 @@ pub const WAYS: &[Way] = &[
     Way { name: "another length and back", keep: length, rule: EACH_CHANGE },
 ];
 
-/// Where the clock stands still for a moment it may not be seen, and does no harm.
+/// If the clock stands still for a moment, the change may not be seen, and does no harm.
 const EACH_CHANGE: Rule = If(shows_each_change, &Seen, &Harmless);
 
 fn set(fd: c_int, command: c_int, value: c_int) -> Result<Kept, Skip> {
@@ -68,7 +68,7 @@ fn set(fd: c_int, command: c_int, value: c_int) -> Result<Kept, Skip> {
     Ok(Kept::default())
 }
 
-/// Whoever scans later can lock as if nobody had.
+/// A later callback can lock as if there had been no lock.
 fn locked(fd: c_int, _: usize) -> Result<Kept, Skip> {
     // SAFETY: touches no memory.
     checked(unsafe { libc::flock(fd, libc::LOCK_EX) })?;
@@ -99,7 +99,7 @@ fn locked_bytes(fd: c_int, command: c_int) -> Result<Kept, Skip> {
     }))
 }
 
-/// Each description has its own.
+/// Each description has status flags of its own.
 fn status_flags(fd: c_int, _: usize) -> Result<Kept, Skip> {
     // SAFETY: touches no memory.
     let before = checked(unsafe { libc::fcntl(fd, libc::F_GETFL) })?;
@@ -138,7 +138,7 @@ fn file_advice(fd: c_int, size: usize) -> Result<Kept, Skip> {
     Ok(Kept::default())
 }
 
-/// It tells that the file is used, and nothing of what is in it.
+/// inotify tells that the file is used, and nothing of its content.
 fn inotify(fd: c_int, _: usize) -> Result<Kept, Skip> {
     // SAFETY: touches no memory.
     let events =

@@ -1,4 +1,4 @@
-//! Pages in flight: what a pipe or a socket refers to, without a descriptor or a mapping.
+//! Lists pages in flight: a pipe or a socket refers to them, without a descriptor or a mapping.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,7 +9,7 @@ use super::mappings::Mapped;
 use super::*;
 
 const SPLICE: Rule = Named("splice(2) and sendfile(2) from a descriptor without O_DIRECT");
-/// What is lent has O_DIRECT from Linux 6.6 on.
+/// Lent files have O_DIRECT from Linux 6.6 on.
 const COPIED: Rule = If(keepers::memory_files_are_direct, &Harmless, &SPLICE);
 
 pub const WAYS: &[Way] = &[
@@ -24,7 +24,7 @@ pub const WAYS: &[Way] = &[
     Way { name: "copy_file_range", keep: copied_in_the_kernel, rule: Harmless },
 ];
 
-/// No more than a pipe of 16 pages takes.
+/// Returns at most as many bytes as a pipe of 16 pages takes.
 fn room(size: usize) -> usize {
     size.min(16 * page_size())
 }
@@ -92,7 +92,7 @@ fn vmspliced(fd: c_int, size: usize) -> Result<Kept, Skip> {
     Ok(in_pipe(reader, count as usize))
 }
 
-/// The receiver reads nothing, so that some of it stays with the sender.
+/// The receiver reads nothing, so that some pages stay with the sender.
 fn sent_without_a_copy(fd: c_int, size: usize) -> Result<Kept, Skip> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let set = |socket: c_int, level: c_int, name: c_int, value: c_int| {

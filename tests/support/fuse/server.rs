@@ -1,4 +1,4 @@
-//! The server's side: it answers requests until the test ends.
+//! Answers requests until the test ends.
 
 use std::ffi::c_int;
 use std::fs::File;
@@ -38,7 +38,7 @@ struct Node {
     mode: u32,
     owner: [u32; 2],
     content: Vec<u8>,
-    /// Where it is, and as what: several after link(2), none after unlink(2).
+    /// Its directories and names: several after link(2), none after unlink(2).
     names: Vec<(u64, Vec<u8>)>,
 }
 
@@ -68,12 +68,12 @@ impl Request {
         self.u64(16)
     }
 
-    /// A number of the body, which begins behind the header.
+    /// Returns a number of the body, which begins after the header.
     fn number(&self, at: usize) -> u64 {
         self.u64(40 + at)
     }
 
-    /// The name that stands there, with its directory.
+    /// Returns the name at this place, with its directory.
     fn name(&self, directory: u64, at: usize) -> (u64, Vec<u8>) {
         let rest = &self.0[40 + at..];
         let end = rest.iter().position(|byte| *byte == 0).expect("a NUL");
@@ -94,7 +94,7 @@ impl Server {
         Server { device, shared, nodes: vec![root] }
     }
 
-    /// Until the test ends, or the file system is unmounted.
+    /// Answers requests until the test ends, or the file system is unmounted.
     pub fn serve(mut self, mut commands: PipeReader) {
         let mut waiting: Vec<Request> = Vec::new();
         loop {
@@ -115,7 +115,7 @@ impl Server {
                 Ok(length) => buffer.truncate(length),
                 // Unmounted.
                 Err(error) if error.raw_os_error() == Some(libc::ENODEV) => return,
-                // None now, or one that was taken back.
+                // There is no request now, or it was taken back.
                 Err(_) => continue,
             }
             let request = Request(buffer);
@@ -141,7 +141,7 @@ impl Server {
         let header =
             [&(16 + body.len() as u32).to_ne_bytes()[..], &error.to_ne_bytes(), &request.0[8..16]]
                 .concat();
-        // ENOENT if nobody waits for it any more.
+        // ENOENT if no process waits for it any more.
         let _ = self.device.write(&[header, body].concat());
     }
 
@@ -256,7 +256,8 @@ impl Server {
         found.map(|at| at as u64 + 1).ok_or(libc::ENOENT)
     }
 
-    /// Makes what is named at `name_at`; where the mode is, both kinds of requests agree.
+    /// Makes the file that is named at `name_at`. The offset of the mode depends on the kind of
+    /// request.
     fn create(&mut self, request: &Request, kind: u32, name_at: usize) -> Result<u64, c_int> {
         let name = request.name(request.node(), name_at);
         let mode = if kind == libc::S_IFDIR { request.u32(40) } else { request.u32(44) };
@@ -275,7 +276,7 @@ impl Server {
         self.nodes[number as usize - 1].content.len().min(end)
     }
 
-    /// struct fuse_attr.
+    /// Returns a struct fuse_attr.
     fn attr(&self, number: u64) -> Vec<u8> {
         let (node, length) = (&self.nodes[number as usize - 1], self.length(number) as u64);
         let links =
@@ -285,24 +286,24 @@ impl Server {
         [head, u32s(&[0, 0, 0, node.mode, links, user, group, 0, 4096, 0])].concat()
     }
 
-    /// struct fuse_attr_out: not to be remembered.
+    /// Returns a struct fuse_attr_out, which the kernel must not remember.
     fn attributes(&self, number: u64) -> Vec<u8> {
         [vec![0; 16], self.attr(number)].concat()
     }
 
-    /// struct fuse_entry_out, the same.
+    /// Returns a struct fuse_entry_out, which the kernel must not remember.
     fn entry(&self, number: u64) -> Vec<u8> {
         [number.to_ne_bytes().to_vec(), vec![0; 32], self.attr(number)].concat()
     }
 
-    /// struct fuse_open_out; FOPEN_DIRECT_IO.
+    /// Returns a struct fuse_open_out, with FOPEN_DIRECT_IO if that is set.
     fn opened(&self) -> Vec<u8> {
         u32s(&[0, 0, self.shared.direct_io.load(SeqCst).into(), 0])
     }
 }
 
-/// Whether a thread has begun to end, proc_pid_stat(5): PF_EXITING. It closes its files then, and
-/// nobody else would let it go on.
+/// Returns whether a thread has begun to end, proc_pid_stat(5): PF_EXITING. It then closes its
+/// files, and goes on only if the server answers.
 fn is_ending(thread: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{thread}/stat")).unwrap_or_default();
     let flags =
@@ -314,7 +315,7 @@ fn u32s(numbers: &[u32]) -> Vec<u8> {
     numbers.iter().flat_map(|number| number.to_ne_bytes()).collect()
 }
 
-/// The bytes that a request is about: an offset, and 4 bytes for how many.
+/// Returns the bytes that a request is about: an offset, and 4 bytes for the count.
 fn range(request: &Request, at: usize) -> Range<usize> {
     let start = request.number(at) as usize;
     start..start + request.u32(40 + at + 8) as usize
