@@ -15,6 +15,7 @@ tests![
     globals_are_those_that_the_page_lists,
     owners_are_the_types_that_end_something,
     no_line_of_code_is_longer_than_100_columns,
+    the_page_of_checks_is_what_the_last_runs_found,
 ];
 
 /// A source file below src/, without its comments, its texts and the tests at its end.
@@ -301,4 +302,10 @@ fn no_line_of_code_is_longer_than_100_columns() {
 
 fn columns(line: &str) -> usize {
     line.chars().map(|c| if c == '\t' { 4 } else { 1 }).sum()
+}
+
+fn the_page_of_checks_is_what_the_last_runs_found() {
+    let shown = run(Command::new("scripts/checks").arg("show").current_dir(repository()));
+    let page = std::fs::read_to_string(repository().join("CHECKS.md")).expect("CHECKS.md");
+    assert!(page == String::from_utf8_lossy(&shown.stdout), "run scripts/checks page");
 }

@@ -1,8 +1,9 @@
 //! Checks that the manual pages are complete, have no mistake, and match the header.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use super::{PROGRAMS, program};
 use crate::c::{Workshop, answer, fed};
@@ -21,6 +22,7 @@ tests![
     the_date_is_that_of_the_release,
     the_options_are_those_that_the_programs_show,
     the_examples_of_the_overview_run,
+    the_examples_of_the_programs_run,
     references_lead_to_pages_that_are_there,
 ];
 
@@ -275,6 +277,64 @@ fn the_examples_of_the_overview_run() {
         compile(&["-std=c11"], &[source], &workshop.path("example"));
         assert_eq!(answer(&mut Command::new(workshop.path("example")), b""), "hello\n");
     }
+}
+
+/// Each with its output, or a part of it. Stand-ins replace a network, a secret, a container and the
+/// reader's own commands.
+fn the_examples_of_the_programs_run() {
+    const STAND_INS: [(&str, &str); 6] = [
+        ("curl", "cat archive.zip"),
+        ("gpg", "cat key"),
+        ("docker", "shift 3; exec \"${1%%:*}\""),
+        ("first", "echo equal"),
+        ("second", "echo equal"),
+        ("producer", "printf 'b\\na\\n'"),
+    ];
+    const EXAMPLES: [(&str, &str); 6] = [
+        ("curl", "hello.txt"),
+        ("withfd -f", ""),
+        ("gpg", "ssh-ed25519 "),
+        ("producer", "4 /proc/self/fd/3\na\nb\n"),
+        ("docker", "memfd"),
+        ("bytefd-doctor", ""),
+    ];
+    let workshop = Workshop::new();
+    for (name, body) in STAND_INS {
+        let program = workshop.write(name, format!("#!/bin/sh\n{body}\n").as_bytes());
+        std::fs::set_permissions(program, PermissionsExt::from_mode(0o755)).expect("executable");
+    }
+    let archive = "import zipfile; zipfile.ZipFile('archive.zip', 'w').writestr('hello.txt', '')";
+    let in_folder = |program: &str| {
+        let mut command = Command::new(program);
+        command.current_dir(workshop.folder());
+        command
+    };
+    run(in_folder("python3").args(["-c", archive]));
+    run(in_folder("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f", "key"]));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = [workshop.folder().to_path_buf(), staged().join("bin")];
+    let path = std::env::join_paths(folders.into_iter().chain(std::env::split_paths(&path)));
+    let path = path.expect("a path");
+
+    let mut count = 0;
+    for name in PROGRAMS {
+        let page = read(&folder().join(format!("man1/{name}.1")));
+        for example in page.split(".EX\n").skip(1) {
+            let command = example.split(".EE").next().expect("an end").trim().replace("\\-", "-");
+            let expected = EXAMPLES.iter().find(|(start, _)| command.starts_with(start));
+            let (_, expected) = expected.unwrap_or_else(|| panic!("{name}: {command}"));
+            let output = run(in_folder("bash")
+                .args(["-o", "pipefail", "-c", &command])
+                .env("PATH", &path)
+                .stdin(Stdio::null()));
+            let printed = String::from_utf8_lossy(&output.stdout);
+            let is_right =
+                if expected.is_empty() { printed.is_empty() } else { printed.contains(expected) };
+            assert!(is_right, "{command}: {printed}");
+            count += 1;
+        }
+    }
+    assert_eq!(count, EXAMPLES.len());
 }
 
 /// Checks references such as "bytefd_map(3)" to pages of this project.
