@@ -15,9 +15,12 @@ func poolCreate(o *poolOptions) (unsafe.Pointer, error) {
 	c := C.bytefd_pool_options{
 		size:      C.sizeof_bytefd_pool_options,
 		max_bytes: C.uint64_t(o.maxBytes),
-		idle_ns:   C.int64_t(o.idle),
+		idle_ns:   -1, // no limit
 		max_files: C.uint32_t(o.maxFiles),
 		method:    C.uint32_t(o.method),
+	}
+	if o.idle != nil {
+		c.idle_ns = C.int64_t(*o.idle)
 	}
 	var pool *C.bytefd_pool
 	var failure C.bytefd_error

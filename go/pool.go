@@ -3,7 +3,6 @@ package bytefd
 import (
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"runtime"
 	"sync"
@@ -103,7 +102,7 @@ type PoolOption func(*poolOptions)
 
 type poolOptions struct {
 	maxBytes int64
-	idle     int64 // nanoseconds; -1 to keep files until their place is needed
+	idle     *time.Duration // nil to keep files until their place is needed
 	maxFiles int
 	method   Method
 }
@@ -118,11 +117,7 @@ func PoolMaxFiles(n int) PoolOption { return func(o *poolOptions) { o.maxFiles =
 // of its methods is called. By default it keeps files until their place is needed. EINVAL if idle
 // is negative.
 func PoolIdle(idle time.Duration) PoolOption {
-	return func(o *poolOptions) {
-		if o.idle = int64(idle); idle < 0 {
-			o.idle = math.MinInt64 // which C refuses; it accepts -1
-		}
-	}
+	return func(o *poolOptions) { o.idle = &idle }
 }
 
 // PoolMethod chooses how the pool provides files, by a constant of type [Method]. The default is
@@ -153,15 +148,20 @@ const (
 //   - EOPNOTSUPP with [PoolNewFiles] if the host refuses a step of making the file system. The
 //     error names the step.
 func NewPool(maxBytes int, opts ...PoolOption) (*Pool, error) {
-	o := &poolOptions{maxBytes: int64(maxBytes), idle: -1, maxFiles: 64}
+	o := &poolOptions{maxBytes: int64(maxBytes), maxFiles: 64}
 	for _, set := range opts {
 		set(o)
 	}
 	if maxBytes < 0 {
 		return nil, isNegative("maxBytes", maxBytes)
 	}
-	if o.maxFiles < 0 || o.maxFiles > math.MaxInt32 {
-		o.maxFiles = math.MaxInt32 // which C refuses
+	if o.idle != nil && *o.idle < 0 {
+		message := fmt.Sprintf("idle is %v, must not be negative", *o.idle)
+		return nil, &Error{"idle", syscall.EINVAL, message}
+	}
+	if o.maxFiles < 1 || o.maxFiles > 64 {
+		message := fmt.Sprintf("max_files is %d, must be 1 to 64", o.maxFiles)
+		return nil, &Error{"max_files", syscall.EINVAL, message}
 	}
 	handle, err := poolCreate(o)
 	if err != nil {

@@ -91,6 +91,15 @@ func TestPoolOptionsAreKept(t *testing.T) {
 		_, err := bytefd.NewPool(1<<20, option)
 		isError(t, err, syscall.EINVAL)
 	}
+	for message, option := range map[string]bytefd.PoolOption{
+		"idle: idle is -5ns, must not be negative":         bytefd.PoolIdle(-5),
+		"max_files: max_files is -1, must be 1 to 64":      bytefd.PoolMaxFiles(-1),
+		"max_files: max_files is 1000000, must be 1 to 64": bytefd.PoolMaxFiles(1000000),
+	} {
+		if _, err := bytefd.NewPool(1<<20, option); err == nil || err.Error() != message {
+			t.Errorf("expected %q, got %v", message, err)
+		}
+	}
 }
 
 func TestANilPoolIsErrInvalid(t *testing.T) {
