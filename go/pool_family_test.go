@@ -92,9 +92,9 @@ func TestPoolOptionsAreKept(t *testing.T) {
 		isError(t, err, syscall.EINVAL)
 	}
 	for message, option := range map[string]bytefd.PoolOption{
-		"idle: idle is -5ns, must not be negative":         bytefd.PoolIdle(-5),
-		"max_files: max_files is -1, must be 1 to 64":      bytefd.PoolMaxFiles(-1),
-		"max_files: max_files is 1000000, must be 1 to 64": bytefd.PoolMaxFiles(1000000),
+		"bytefd: idle: idle is -5ns, must not be negative":         bytefd.PoolIdle(-5),
+		"bytefd: max_files: max_files is -1, must be 1 to 64":      bytefd.PoolMaxFiles(-1),
+		"bytefd: max_files: max_files is 1000000, must be 1 to 64": bytefd.PoolMaxFiles(1000000),
 	} {
 		if _, err := bytefd.NewPool(1<<20, option); err == nil || err.Error() != message {
 			t.Errorf("expected %q, got %v", message, err)
