@@ -74,7 +74,8 @@
 // errno, as in "EINVAL if n is negative". errors.Is finds the errno (syscall.EINVAL), and also:
 //
 //   - [os.ErrDeadlineExceeded] if the time of a wait has passed.
-//   - [os.ErrClosed] if a value or a file is closed.
+//   - [os.ErrClosed] if a value of this package or a file is closed. A closed connection is
+//     net.ErrClosed.
 //   - [os.ErrInvalid] if the receiver is nil.
 //
 // # Goroutines

@@ -8,8 +8,8 @@ import (
 )
 
 // Error describes a failure. Every error of this package is an *Error or wraps one, for errors.As.
-// There are two exceptions: errors of a callback, a reader, a context or package net are returned
-// as they are. So are io.EOF and io.ErrNoProgress, where a method's documentation names them.
+// Some errors are returned as they are: those of a callback, a reader, a context or package net. So
+// are io.EOF and io.ErrNoProgress, where the documentation of a function or method names them.
 //
 // errors.Is finds the errno (syscall.ENOSPC) and what package syscall maps it to (fs.ErrNotExist,
 // errors.ErrUnsupported).

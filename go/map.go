@@ -11,15 +11,16 @@ import (
 	"unsafe"
 )
 
-// Map is a range of a file, or memory without a file, as bytes. Any goroutine may call the methods
-// at any time, also while another goroutine closes the map. Only the slice that [Map.Bytes] returns
-// needs care. Concurrent reads and writes of the same bytes are not ordered, as with a file.
+// Map is a range of a file, new memory or a System V segment, as bytes. Any goroutine may call the
+// methods at any time, also while another goroutine closes the map. Only the slice that [Map.Bytes]
+// returns needs care. Concurrent reads and writes of the same bytes are not ordered, as with a
+// file.
 //
 // Methods that take a range accept any bytes of the map, not only whole pages. A length of [ToEnd]
-// means from the offset to the end of the map. With a length of 0 only the range is checked. A
-// range that is not entirely in the map is EINVAL, and so is one with bytes that [Map.Unmap] has
-// unmapped. Negative numbers other than ToEnd are EINVAL. After Close every error is os.ErrClosed.
-// The methods of a nil *Map return os.ErrInvalid.
+// means from the offset to the end of the map. With a length of 0 only the range is checked;
+// [Map.Unmap] returns EINVAL. A range that is not entirely in the map is EINVAL, and so is one with
+// bytes that [Map.Unmap] has unmapped. Negative numbers other than ToEnd are EINVAL. After Close
+// every error is os.ErrClosed. The methods of a nil *Map return os.ErrInvalid.
 //
 // The garbage collector unmaps a Map that nothing refers to any more, but late: call Close. After a
 // call of [Map.Bytes] or [Map.Word] it does not: without Close the memory then stays mapped. A Map
@@ -313,7 +314,8 @@ func (m *Map) FileSize() (int64, error) {
 //   - EAGAIN if a locked map exceeds RLIMIT_MEMLOCK.
 //   - EBUSY while a function that [Map.Guarded] called has the bytes.
 //   - EFAULT if the map must move, and parts of it have another protection or advice than the rest.
-//   - EFBIG or ENOSPC if the file cannot grow; EPERM if it is sealed against that.
+//   - EFBIG or ENOSPC if the file cannot grow.
+//   - EPERM if the file is sealed against the change, as after [Map.Share].
 //   - EINVAL if length is negative, exceeds what a map or file can have, or is not a multiple of
 //     the huge page size with [MapHugePages].
 //   - EINVAL if the map is for reading, is sealed, is a private map of a file, or is a System V

@@ -23,7 +23,7 @@ import (
 //
 // Errors:
 //   - EFAULT if p is memory of a map, and a page of it is lost.
-//   - EINVAL if off is negative.
+//   - EINVAL if off is negative, or if bytes of the range were unmapped ([Map.Unmap]).
 //   - EIO if a byte cannot be read: another process truncated the file before that byte, storage
 //     fails, or [Map.Protect] forbids reading. The bytes before that byte are in p, and n counts
 //     them. Without a guard, truncation is detected only if the byte's page lies entirely past the
@@ -69,7 +69,7 @@ func (m *Map) ReadAt(p []byte, off int64) (n int, err error) {
 //   - EACCES if the map is for reading.
 //   - EFAULT if p is memory of a map, and a page of it is lost, also if [MapGuard] has replaced the
 //     page.
-//   - EINVAL if off is negative.
+//   - EINVAL if off is negative, or if bytes of the range were unmapped ([Map.Unmap]).
 //   - EIO if a byte cannot be written: another process truncated the file before it, storage has
 //     no room ([MapNoReserve]) or fails, or [Map.Protect] forbids writing. The bytes before that
 //     byte are written, and n counts them. Without a guard, truncation is detected only if the

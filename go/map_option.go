@@ -76,7 +76,7 @@ func MapWrite() MapOption { return withAccess(accessWrite) }
 
 // MapPrivate maps for reading and writing, copy on write: stores stay in this map and never reach
 // the file. Permission to read the file is enough. Whether later changes of the file show is
-// unspecified, mmap(2). For [NewMap] it gives memory without a file.
+// unspecified, mmap(2). For [NewMap] it gives anonymous memory.
 func MapPrivate() MapOption { return withAccess(accessPrivate) }
 
 // MapOffset sets the first byte of the file that is mapped. It need not begin a page. The default
@@ -114,12 +114,16 @@ func MapMlock() MapOption { return withMapFlag(mapMlock) }
 // MapNoReserve reserves neither disk space for growing nor swap space for private pages. It has
 // nothing to do with [MapReserve]. It allows a sparse file of any size. If there is no room for a
 // store, [Map.WriteAt] returns EIO, and a store through [Map.Bytes] raises SIGBUS or ends in the
-// out-of-memory killer.
+// out-of-memory killer. With [MapGuard] a store that would raise SIGBUS makes the page a lost page
+// instead.
 func MapNoReserve() MapOption { return withMapFlag(mapNoReserve) }
 
 // MapBeyondEOF allows a range past the end of the file. The rest of the last page reads zero, and
 // stores there never reach the file. Pages entirely past the end do not exist until the file grows:
 // [Map.ReadAt] and [Map.WriteAt] return EIO there, and access through [Map.Bytes] raises SIGBUS.
+// With [MapGuard], access through Map.Bytes to such a page makes it a lost page, which does not
+// show the file even when the file grows. Map.ReadAt and Map.WriteAt then return EIO from the end
+// of the file on, also in its last page.
 func MapBeyondEOF() MapOption { return withMapFlag(mapBeyondEOF) }
 
 // MapNoFork keeps the map out of children of fork(2), MADV_DONTFORK.
@@ -137,14 +141,15 @@ func MapHugePages() MapOption { return withMapFlag(mapHugePages) }
 
 // MapGuard makes a map survive the loss of pages. If another process truncates the file, or the
 // storage fails, access finds zeros instead of raising SIGBUS. [Map.Check] returns EIO from then
-// on. The guard costs nothing until then. The map keeps a descriptor of the file, for
-// [Map.FileSize].
+// on. Access through the guard costs nothing more until then. Opening takes longer. A guarded map
+// of a file keeps a descriptor of the file, for [Map.FileSize].
 //
-//   - A lost page stays zeros, even if the file grows again. Each replacement may need a mapping of
-//     its own (vm.max_map_count). To need fewer, a fault past the end of the file also replaces
-//     pages that follow. Their number doubles at each fault, and they too stay zeros. If the
-//     storage fails, only the page itself is replaced. If the process has reached vm.max_map_count,
-//     the page cannot be replaced, and the Go runtime handles the fault.
+//   - The first access to a lost page replaces it by zeros. The replacement keeps what the program
+//     stores there, but never shows the file again, even if the file grows. Each replacement may
+//     need a mapping of its own (vm.max_map_count). To need fewer, a fault past the end of the file
+//     also replaces pages that follow. Their number doubles at each fault, and they too stay zeros.
+//     If the storage fails, only the page itself is replaced. If the process has reached
+//     vm.max_map_count, the page cannot be replaced, and the Go runtime handles the fault.
 //   - The handler for SIGBUS serves the whole process. Each new guarded map installs it in front of
 //     the handler of the Go runtime or of C code, unless it is in front already. The call that
 //     makes the map returns EBUSY if other threads replace the handler again each time.

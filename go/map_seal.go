@@ -41,6 +41,7 @@ func SealTimeout(timeout time.Duration) SealOption {
 //   - EPERM if another process has added F_SEAL_SEAL.
 //   - ETIMEDOUT, which is os.ErrDeadlineExceeded, if another process still has the memory mapped
 //     for writing, or the kernel uses its pages (io_uring, direct I/O).
+//   - ENOENT before Linux 6.7 if /proc is not mounted.
 //   - EMFILE, ENFILE or ENOMEM if a limit is reached.
 //
 // After Close the error is os.ErrClosed.

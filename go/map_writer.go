@@ -200,8 +200,9 @@ func (w *MapWriter) readOnce(r io.Reader) (n int, err error) {
 // mapping. A slice that [Map.Bytes] returned before that stays valid. A store into such a slice is
 // forbidden, but does not raise SIGSEGV.
 //
-// Errors are those of [Map.Seal]. After an error the content is unchanged, and Seal may be called
-// again. EBUSY while ReadFrom reads.
+// Errors are those of [Map.Seal], and for content of up to 1 MiB those of [WrapBuffer], such as
+// EFBIG. After an error the content is unchanged, and Seal may be called again. EBUSY while
+// ReadFrom reads.
 func (w *MapWriter) Seal(opts ...SealOption) (*os.File, *Map, error) {
 	if w == nil {
 		return nil, nil, isNil("writer")

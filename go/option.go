@@ -7,9 +7,10 @@ import (
 	"syscall"
 )
 
-// WrapOption changes how a file is made. The same options serve slices and readers, and files that
-// are given away and files that are lent. Options may be given in any order and used again. If two
-// options set the same thing, the last one counts. Options that contradict each other are EINVAL.
+// WrapOption changes how a file is made. Options serve slices and readers, and files that are given
+// away and files that are lent, unless an option says otherwise. [Pool.ScanBytes] lists those that
+// a pool allows. Options may be given in any order and used again. If two options set the same
+// thing, the last one counts. Options that contradict each other are EINVAL.
 type WrapOption func(wrapOptions) wrapOptions
 
 type wrapOptions struct {
@@ -209,8 +210,8 @@ const (
 	// can be sealed. Memory alone limits its size.
 	BackendMemfd
 	// BackendShm is a file without a name on the tmpfs at /dev/shm, where shm_open(3) makes its
-	// files. [CreateShm] makes an object with a name instead. The size of that file system limits
-	// it. If the file system does not know O_TMPFILE, the file has an unguessable name until its
+	// files. The size of that tmpfs limits the file. [CreateShm] makes an object with a name
+	// instead. If the tmpfs does not know O_TMPFILE, the file has an unguessable name until its
 	// first byte is written. If the process is killed in that moment, [Sweep] removes the name.
 	BackendShm
 	// BackendTmpFile is open(2) with O_TMPFILE, Linux 3.11: a file without a name in $TMPDIR, /tmp

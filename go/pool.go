@@ -177,17 +177,21 @@ func NewPool(maxBytes int, opts ...PoolOption) (*Pool, error) {
 // another.
 //
 // The descriptor refers to a regular file that contains exactly b and has no name. It is at offset
-// 0, has mode 0400 and is close-on-exec. It is open for reading only. It usually has no seals, so
-// [Verify] refuses it. The pool takes the file back when scan returns, panics or calls
-// runtime.Goexit. Calls may be nested; each has its own file. If a child process is being started
-// when scan returns, the child also has the file, and the pool drops it.
+// 0, has mode 0400 and is close-on-exec, unless [WrapInherit] is given. A file of the pool is open
+// for reading only, unless [WrapTrustCallback] is given. It usually has no seals, so [Verify]
+// refuses it. A scan that gets no file of the pool gets a new one, as [WrapBuffer] makes it. The
+// pool takes the file back when scan returns, panics or calls runtime.Goexit. Calls may be nested;
+// each has its own file. If a child process is being started when scan returns, the child also has
+// the file, and the pool drops it.
 //
 // Copying takes longer if b is not anonymous memory, for example if b is the bytes of a [Map] of a
 // file.
 //
 // Allowed options are [WrapName], [WrapSpillThreshold], [WrapInherit], [WrapReadOnly],
-// [WrapTrustCallback], and [WrapBackend] with [BackendMemfd]. WrapReadOnly changes nothing here.
-// Other options are EINVAL, and so is WrapTrustCallback together with WrapInherit or WrapReadOnly.
+// [WrapTrustCallback], and [WrapBackend] with [BackendAuto] or [BackendMemfd]. WrapReadOnly changes
+// nothing for a file of the pool. [WrapMaxBytes] and [WrapSizeHint] are for readers and change
+// nothing here. Other options are EINVAL, and so is WrapTrustCallback together with WrapInherit or
+// WrapReadOnly.
 //
 // Errors are those of [WrapBuffer]; scan is then not called. EINVAL if scan is nil. The pool closes
 // its cached files before it returns EMFILE or ENFILE. After Close the error is os.ErrClosed.

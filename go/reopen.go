@@ -19,8 +19,9 @@ import (
 //
 // Errors:
 //   - EACCES if the mode of the file forbids reading.
-//   - EBADF if fd is not open.
-//   - EINVAL if fd is not a regular file, or its Go type is none of these.
+//   - EBADF if fd is not an open descriptor.
+//   - EINVAL if fd is not a regular file, is nil, or its Go type is none of these.
+//   - os.ErrClosed if the value is closed.
 //   - ENOENT if /proc is not mounted.
 //   - Others of open(2).
 func Reopen(fd any) (f *os.File, err error) {

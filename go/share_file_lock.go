@@ -36,8 +36,8 @@ const lockNB = 4
 // Errors:
 //   - EAGAIN with LOCK_NB if another open file description has a lock that excludes this one.
 //   - EBADF if the file is not open for what the lock needs.
-//   - EINVAL if length is 0, if length is negative and not [ToEnd], if offset is negative, if the
-//     range exceeds the largest file, or if the operation is unknown.
+//   - EINVAL if f is nil, if length is 0, if length is negative and not [ToEnd], if offset is
+//     negative, if the range exceeds the largest file, or if the operation is unknown.
 //   - ENOLCK if there are too many locks.
 //   - os.ErrClosed if the file is closed, also while FileLock waits.
 func FileLock(f *os.File, offset, length int64, operation int) error {
@@ -79,8 +79,8 @@ func FileLockContext(ctx context.Context, f *os.File, offset, length int64, oper
 // [ToEnd] means to the end of the file, also of what is appended later.
 //
 // Errors:
-//   - EINVAL if length is 0, if length is negative and not [ToEnd], if offset is negative, or if
-//     the range exceeds the largest file.
+//   - EINVAL if f is nil, if length is 0, if length is negative and not [ToEnd], if offset is
+//     negative, or if the range exceeds the largest file.
 //   - os.ErrClosed if the file is closed.
 func FileUnlock(f *os.File, offset, length int64) error {
 	if err := checkLockedRange(offset, length); err != nil {

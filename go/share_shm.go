@@ -22,7 +22,7 @@ type shmOptions struct {
 }
 
 // ShmLength sets the size of a new object, which is zero-filled and preallocated. For an object
-// that exists it is the minimum size. EINVAL if bytes is negative.
+// that exists it is the minimum size. The default is 0. EINVAL if bytes is negative.
 func ShmLength(bytes int64) ShmOption { return func(o *shmOptions) { o.length = bytes } }
 
 // ShmMode sets the permission bits of a new object, independent of the umask. The default, and the
@@ -94,7 +94,7 @@ func CreateShm(name string, opts ...ShmOption) (*Shm, error) {
 //   - ENODEV if the name is not that of a regular file.
 //   - ENOENT if the object does not exist.
 //   - ENXIO if the object is smaller than [ShmLength].
-//   - EPERM if the object belongs to another user than this one or root; see [ShmAnyOwner].
+//   - EPERM if the owner of the object is neither the effective user nor root; see [ShmAnyOwner].
 //   - EACCES, ELOOP and others of open(2).
 func OpenShm(name string, opts ...ShmOption) (*Shm, error) {
 	o, err := newShmOptions(opts)
@@ -127,7 +127,8 @@ func OpenOrCreateShm(name string, opts ...ShmOption) (*Shm, error) {
 	}
 }
 
-// UnlinkShm removes a name. The object exists as long as a process has it open or mapped.
+// UnlinkShm removes a name. For an object with [ShmOwned] that is the full name, as [Shm.Name]
+// returns it. The object exists as long as a process has it open or mapped.
 //
 // Errors: EINVAL and ENAMETOOLONG as for [CreateShm]. ENOENT if the name does not exist. EACCES,
 // EPERM and others of unlink(2).
@@ -167,7 +168,8 @@ func (n *Shm) Name() string {
 // Created reports whether the object was created, as opposed to opened.
 func (n *Shm) Created() bool { return n != nil && n.created }
 
-// File returns the open file, which Close closes.
+// File returns the open file itself, not a duplicate. Close closes it. Do not close it before:
+// [ShmUnlinkOnClose] could then not remove the name.
 func (n *Shm) File() *os.File {
 	if n == nil {
 		return nil

@@ -67,8 +67,8 @@ func SysvMode(mode fs.FileMode) SysvOption { return func(o *sysvOptions) { o.mod
 //   - EACCES if the mode of the segment does not allow the access.
 //   - EEXIST with [SysvExclusive] if a segment with this key exists.
 //   - EIDRM if the segment is removed during the call.
-//   - EINVAL if options are invalid, the key has more than 32 bits, or the key is 0 without
-//     [SysvCreate] and [SysvByID].
+//   - EINVAL if options are invalid, the key has more than 32 bits, or the key is 0 and neither
+//     [SysvCreate] nor [SysvByID] is given.
 //   - EINVAL if a new segment has length 0 or exceeds /proc/sys/kernel/shmmax, or no segment has
 //     this number.
 //   - ENOENT if no segment has this key.

@@ -8,8 +8,8 @@ import (
 )
 
 // TempFileOption changes how a temporary file is created. By default the file has no suffix and
-// mode 0600, and is in /dev/shm. Options may be given in any order and used again. If two options
-// set the same thing, the last one counts.
+// mode 0600, and is in /dev/shm, or in /tmp if that cannot be used. Options may be given in any
+// order and used again. If two options set the same thing, the last one counts.
 type TempFileOption func(*tempFileOptions)
 
 type tempFileOptions struct {

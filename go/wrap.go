@@ -18,8 +18,9 @@ import (
 //   - EFBIG if b is longer than RLIMIT_FSIZE. SIGXFSZ is not raised.
 //   - EINVAL if options are invalid or contradict each other.
 //   - EMFILE, ENFILE or ENOMEM if a limit is reached.
-//   - ENOENT if /proc is not mounted and the descriptor must be for reading only. That is the case
-//     with [WrapReadOnly], if the file is not a memfd, and before Linux 6.7.
+//   - ENOENT if /proc is not mounted and the descriptor must be for reading only. That is so in
+//     three cases: with [WrapReadOnly]; if the file is not a memfd, unless [WrapWritable] is given;
+//     and before Linux 6.7, unless WrapWritable or [WrapSealContent] is given.
 //   - ENOSPC if the file system behind the backend is full.
 //   - Other errors of the system call that [Error.Op] names.
 //

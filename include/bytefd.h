@@ -79,6 +79,8 @@
  *   that exclude each other. No function is async-signal-safe, signal-safety(7).
  * - No function is a cancellation point: pthread_cancel(3) takes effect after it has returned. It
  *   can end the callback of scan_bytes, and the descriptor is then closed.
+ * - A child of fork(2) may call the functions, also if its parent has other threads, as far as the
+ *   C library's malloc(3) works there.
  * - No function prints, exits, or changes the caller's signal mask. Only BYTEFD_MAP_GUARD changes
  *   a signal disposition: it installs a handler for SIGBUS.
  * - Inside a function, a lost page, a full disk or a file that is too large is an error, and raises
@@ -175,16 +177,16 @@
 #define BYTEFD_INHERIT (1ull << 0)
 
 /**
- * Lets a signal handler end the call: if one runs while the call waits, the call returns -EINTR.
- * That includes handlers that were set with SA_RESTART. Without this flag the call continues to
- * wait.
+ * Lets a signal handler end the call: if one runs in the calling thread while the call waits, the
+ * call returns -EINTR. That includes handlers that were set with SA_RESTART. Without this flag the
+ * call continues to wait.
  */
 #define BYTEFD_INTERRUPTIBLE (1ull << 1)
 
 /**
- * Opens the file for reading and writing, without seals and with mode 0600. Content and size can
- * be changed, and on a memfd seals can be added later. (Where vm.memfd_noexec is 2 the kernel
- * itself adds F_SEAL_EXEC.)
+ * Opens the file for reading and writing, without seals. The default mode is 0600, or 0700 with
+ * BYTEFD_EXECUTABLE. Content and size can be changed, and on a memfd seals can be added later.
+ * (Where vm.memfd_noexec is 2 the kernel itself adds F_SEAL_EXEC.)
  */
 #define BYTEFD_WRITABLE (1ull << 2)
 
@@ -195,9 +197,10 @@
 #define BYTEFD_READ_ONLY (1ull << 3)
 
 /**
- * Makes the file executable, with mode 0500. Without this flag execve(2) of the file is refused.
- * Linux 6.3 and later refuse it permanently, by a seal (F_SEAL_EXEC), unless BYTEFD_WRITABLE or
- * BYTEFD_SEAL_CONTENT is set. Only execve(2) is refused: a PROT_EXEC mapping of any file works.
+ * Makes the file executable. The default mode is 0500, or 0700 with BYTEFD_WRITABLE. Without this
+ * flag execve(2) of the file is refused. Linux 6.3 and later refuse it permanently, by a seal
+ * (F_SEAL_EXEC), unless BYTEFD_WRITABLE or BYTEFD_SEAL_CONTENT is set. Only execve(2) is refused:
+ * a PROT_EXEC mapping of any file works.
  * - A script needs BYTEFD_INHERIT too, because its interpreter opens it after close-on-exec has
  *   taken effect.
  * - After dlopen(3) of "/proc/self/fd/N", keep the descriptor open for as long as the object may
@@ -319,7 +322,8 @@
 
 /**
  * Keeps the pages in memory, mlock(2). The call fails with -ENOMEM or -EPERM if RLIMIT_MEMLOCK
- * does not allow it, and with -ENOMEM if pages are past the end of the file.
+ * does not allow it, and with -ENOMEM if pages are past the end of the file. Other errors of
+ * mlock(2) are possible.
  */
 #define BYTEFD_MAP_MLOCK (1ull << 11)
 
@@ -334,9 +338,9 @@
 
 /**
  * Reserves no disk space for growing, and no swap space for private pages (MAP_NORESERVE). A file
- * can then be sparse and of any size. A store that finds no space raises SIGBUS, or wakes the
- * out-of-memory killer. The flag has nothing to do with the member `reserve`, which keeps address
- * space.
+ * can then be sparse and of any size. Without BYTEFD_MAP_GUARD, a store that finds no space raises
+ * SIGBUS, or wakes the out-of-memory killer. The flag has nothing to do with the member `reserve`,
+ * which keeps address space.
  */
 #define BYTEFD_MAP_NO_RESERVE (1ull << 13)
 
@@ -349,13 +353,14 @@
 
 /**
  * Keeps the process alive when pages of the map are lost. A page is lost if any process makes the
- * file shorter, or if the storage behind the file fails. Access to a lost page then finds zeros
- * instead of raising SIGBUS, and bytefd_map_check fails from then on. Until a page is lost, access
- * costs nothing more. Opening a guarded map takes longer. The map keeps a descriptor of the file,
- * for bytefd_map_file_size.
- * - A lost page is replaced by zeros, and stays zero even if the file grows again. The first
- *   access past the end of the file replaces 1 page. The next one replaces an aligned run of 2
- *   pages, then 4, and so on. If the storage fails, only the page itself is replaced. Each
+ * file shorter, if the storage behind the file fails, or if it has no space for a store. Access to
+ * a lost page then finds zeros instead of raising SIGBUS, and bytefd_map_check fails from then on.
+ * Until a page is lost, access costs nothing more. Opening a guarded map takes longer. A guarded
+ * map of a file keeps a descriptor of the file, for bytefd_map_file_size.
+ * - The first access to a lost page replaces it by zeros. The replacement keeps what the program
+ *   stores there. It never shows the file again and never changes it, even if the file grows. The
+ *   first access past the end of the file replaces 1 page. The next one replaces an aligned run of
+ *   2 pages, then 4, and so on. If the storage fails, only the page itself is replaced. Each
  *   replacement may need a mapping of its own (vm.max_map_count). If no mapping is left, SIGBUS is
  *   raised.
  * - The handler for SIGBUS serves the whole process. Each new guarded map installs the handler in
@@ -469,7 +474,8 @@
 #define BYTEFD_SYSV_TRANSIENT (1ull << 32)
 
 /**
- * A mapped range of a file, of a memory file without a name, or of anonymous memory.
+ * A mapped range of a file, of a memory file without a name, or of anonymous memory; or a System V
+ * segment (bytefd_map_sysv).
  *
  * Any number of threads may use one map at the same time, except that no other thread may use it:
  * - during bytefd_map_resize and bytefd_map_unmap;
@@ -498,13 +504,13 @@ typedef struct bytefd_map bytefd_map;
  *   default options the file is sealed, and no process can change it; bytefd_wrap_buffer lists the
  *   exceptions.
  * - BYTEFD_POOL_NEW_FILES: every scan has a new file, and nothing of it remains afterwards.
- *   Nothing of one scan can be seen in another, whatever the borrower keeps, unless it takes the
- *   pool's own descriptors from /proc/self/fd, as a warning below says. The descriptor is opened
- *   through a read-only mount. Through it the borrower, even as root, cannot write to the file or
- *   change its mode. Linking it, opening it for writing, and mapping it shared for writing fail
- *   too. The descriptor is not sealed (F_GET_SEALS returns F_SEAL_SEAL), so that a receiver that
- *   verifies seals refuses it. A scan gets a sealed memfd instead if a memfd is cheaper for its
- *   size, or if the file does not fit into `max_bytes`.
+ *   Nothing of one scan can be seen in another, whatever the borrower keeps. The exception is a
+ *   borrower that takes the pool's own descriptors from /proc/self/fd; see the warning below. The
+ *   descriptor is opened through a read-only mount. Through it the borrower, even as root, cannot
+ *   write to the file or change its mode. Linking it, opening it for writing, and mapping it
+ *   shared for writing fail too. The descriptor is not sealed (F_GET_SEALS returns F_SEAL_SEAL),
+ *   so that a receiver that verifies seals refuses it. A scan gets a sealed memfd instead if a
+ *   memfd is cheaper for its size, or if the file does not fit into `max_bytes`.
  * - BYTEFD_POOL_REUSE: the borrower gets a new read-only open file description of a file of mode
  *   0400 that is not sealed. Before the pool lends the file again, the kernel must prove that
  *   nobody else has it open or mapped. Its length, mode, owner, times and attributes must also be
@@ -526,7 +532,8 @@ typedef struct bytefd_map bytefd_map;
  *
  * Warning: the kernel's proof of BYTEFD_POOL_REUSE does not detect the following uses of a file.
  * Each lets its holder read the content of later scans, and each but the first lets it change that
- * content. If a borrower may use one of them, use BYTEFD_POOL_NEW_FILES or no pool:
+ * content. If a borrower may use one of them, use no pool, or BYTEFD_POOL_NEW_FILES for all but
+ * the third:
  * - Pages in flight, to which a pipe, socket or device refers without a descriptor. They come from
  *   vmsplice(2) of a mapping, zero-copy sends (MSG_ZEROCOPY), RDMA, and splice(2) and sendfile(2)
  *   from a descriptor without O_DIRECT. The descriptor that is lent has O_DIRECT, with which
@@ -537,9 +544,10 @@ typedef struct bytefd_map bytefd_map;
  *   and then succeeds. Reading is never detected. A change is detected after the scan in which it
  *   was made, and the pool drops the file.
  * - A borrower that takes the pool's own descriptors, whose numbers it finds in /proc/self/fd.
- *   BYTEFD_POOL_NEW_FILES does not prevent this, so use no pool for such a borrower. That method
- *   has descriptors of its file system's directory, and one through which a file is filled. A file
- *   has a name in that directory for a moment, before its first byte.
+ *   BYTEFD_POOL_NEW_FILES does not prevent this, so use no pool for such a borrower. With
+ *   BYTEFD_POOL_NEW_FILES the pool has descriptors of its file system's directory. While it fills
+ *   a file, it also has a descriptor for writing to that file. A file has a name in that directory
+ *   for a moment, before its first byte.
  * - io_uring's registered buffers, and everything else that pins pages, if they belong to a
  *   mapping for writing. Only a borrower with CAP_DAC_OVERRIDE can make such a mapping without
  *   changing the mode.
@@ -588,11 +596,12 @@ typedef struct bytefd_map bytefd_map;
  * those that are not lent. A scan with the pool does so too, before it fails with -EMFILE or
  * -ENFILE.
  *
- * A child of fork(2) inherits the descriptors of cached files, but lends none of them. Its first
- * use of the pool closes them, and a file that is lent with BYTEFD_TRUST_CALLBACK. Until then the
- * child can read and change what the parent scans later, unless it calls execve(2). Create pools
- * after forking workers, or call bytefd_pool_trim in the child. Files that another thread is
- * creating or handing out at the moment of the fork stay open in the child.
+ * A child of fork(2) inherits the descriptors of cached files, but lends none of them. The child's
+ * first use of the pool closes these descriptors. It also closes the child's descriptor of a file
+ * that is lent with BYTEFD_TRUST_CALLBACK. Until then the child can read and change what the
+ * parent scans later, unless it calls execve(2). Create pools after forking workers, or call
+ * bytefd_pool_trim in the child. Files that another thread is creating or handing out at the
+ * moment of the fork stay open in the child.
  *
  * Every scan has a new file on a host that has no memfd or no /proc, or that refuses leases.
  *
@@ -618,8 +627,8 @@ typedef struct bytefd_map bytefd_map;
 typedef struct bytefd_pool bytefd_pool;
 
 /**
- * A descriptor on loan, between bytefd_scan_begin and bytefd_scan_end. One thread at a time may
- * use it.
+ * The handle of a scan, from bytefd_scan_begin or a variant of it to bytefd_scan_end. Any thread
+ * may end the scan, once. The handle does not restrict which threads use the descriptor.
  */
 typedef struct bytefd_scan bytefd_scan;
 
@@ -686,9 +695,9 @@ typedef struct bytefd_wrap_options {
      */
     uint32_t backend;
     /**
-     * The permission bits. 0 means the default: 0400; 0600 with BYTEFD_WRITABLE, 0500 with
-     * BYTEFD_EXECUTABLE, 0700 with both. The owner's read bit must be set. Execute bits need
-     * BYTEFD_EXECUTABLE.
+     * The permission bits, whatever the umask is. 0 means the default: 0400; 0600 with
+     * BYTEFD_WRITABLE, 0500 with BYTEFD_EXECUTABLE, 0700 with both. The owner's read bit must be
+     * set. Execute bits need BYTEFD_EXECUTABLE.
      */
     uint32_t mode;
 } bytefd_wrap_options;
@@ -1188,8 +1197,8 @@ typedef struct bytefd_sysv_options {
      */
     uint32_t access;
     /**
-     * The permission bits of a new segment. 0 means 0600. It has no effect on a segment that
-     * exists.
+     * The permission bits of a new segment, whatever the umask is. 0 means 0600. It has no effect
+     * on a segment that exists.
      */
     uint32_t mode;
 } bytefd_sysv_options;
@@ -1572,7 +1581,7 @@ int bytefd_pool_create(const struct bytefd_pool_options *options,
 
 /**
  * Frees the pool and the files it has cached. NULL is allowed. Scans that were begun with the pool
- * may end afterwards. Always returns 0.
+ * may end at the same time or later, in any thread. Always returns 0.
  *
  * ```c
  * bytefd_pool_close(NULL);
@@ -1632,7 +1641,8 @@ int bytefd_pool_get_stats(struct bytefd_pool *BYTEFD_NONNULL pool,
  *
  * Warning: the call opens the file, and closes that descriptor when it returns or when the map is
  * closed. The kernel then drops all POSIX record locks that this process has on the file,
- * fcntl(2). Use bytefd_map_fd for a file with such locks.
+ * fcntl(2). Use bytefd_map_fd for a file with such locks. With BYTEFD_MAP_WRITE or
+ * BYTEFD_MAP_GUARD, bytefd_map_close drops them there too.
  *
  * The bytes are those of the file: a process that writes to the file changes them. If the file
  * becomes shorter than the map, access to the lost pages raises SIGBUS. BYTEFD_MAP_GUARD,
@@ -1893,6 +1903,7 @@ int bytefd_map_advise(struct bytefd_map *BYTEFD_NONNULL map,
  * - -EINVAL if `map` is NULL or the range is not in the map.
  * - -ENOMEM or -EPERM if RLIMIT_MEMLOCK does not allow it.
  * - -ENOMEM if pages are past the end of the file.
+ * - Other errors of mlock(2).
  *
  * ```c
  * bytefd_map *map;
@@ -1981,9 +1992,9 @@ int bytefd_map_prefetch(struct bytefd_map *BYTEFD_NONNULL map,
                         struct bytefd_error *error);
 
 /**
- * Unmaps every page that lies entirely within a range, munmap(2). `length` may be BYTEFD_TO_END.
- * A map can begin or end within a page. That page is unmapped too if the range reaches that end of
- * the map.
+ * Unmaps every page that lies entirely within a range, munmap(2). `length` may be BYTEFD_TO_END. A
+ * map can begin or end within a page. Such a first page is unmapped too if the range begins where
+ * the map begins. Such a last page is unmapped too if the range ends where the map ends.
  *
  * Access to these pages then raises SIGSEGV, or finds other memory of the process. Operations on
  * their bytes are -EINVAL. The map keeps its length, but can no longer be resized or sealed. No
@@ -2122,7 +2133,7 @@ BYTEFD_MUST_USE int bytefd_map_check(const struct bytefd_map *BYTEFD_NONNULL map
 
 /**
  * Writes the present size of the file behind the map, in bytes, to `*size`. It works for maps with
- * a descriptor (bytefd_map_descriptor) and for guarded maps (BYTEFD_MAP_GUARD).
+ * a descriptor (bytefd_map_descriptor) and for guarded maps of files (BYTEFD_MAP_GUARD).
  *
  * Returns 0. On failure, returns one of the following and leaves `*size` unchanged:
  * - -EINVAL if `map` or `size` is NULL.
@@ -2212,6 +2223,7 @@ int bytefd_map_resize(struct bytefd_map *BYTEFD_NONNULL map,
  * - -EPERM or -EACCES if this process created the memory as another user.
  * - -EIO if another process made the memory shorter. If that happened during this call, the map is
  *   for reading only from then on.
+ * - -ENOENT if /proc is not mounted, on kernels before 6.7.
  * - -ENOMEM, -EMFILE, -ENFILE if memory or descriptors run out.
  *
  * If the map was shared before (bytefd_map_share), a failure leaves it for reading only. It can be
@@ -2247,6 +2259,7 @@ int bytefd_map_seal(struct bytefd_map *BYTEFD_NONNULL map,
  * - -EINVAL if `map` is NULL, is not shared memory or is sealed, `flags` is not 0, or the kernel
  *   does not know F_SEAL_FUTURE_WRITE.
  * - -EPERM if another process has set F_SEAL_SEAL on the memory.
+ * - -EPERM or -EACCES if this process created the memory as another user.
  * - -EIO if another process made the memory shorter.
  * - -ENOENT if /proc is not mounted.
  * - -EMFILE, -ENFILE if descriptors run out.
@@ -2409,7 +2422,9 @@ int bytefd_verify(int fd,
  * - -EAGAIN  if nothing was sent and the socket does not block, whatever the timeout; or if the
  *   socket's own limit (SO_SNDTIMEO) has passed.
  * - -ETIMEDOUT, -EINTR  as the options say.
- * - -ETOOMANYREFS  if too many descriptors are in flight; see sendmsg(2).
+ * - -ETOOMANYREFS if too many descriptors are in flight.
+ * - -ENOTCONN if the socket is not connected.
+ * - Other errors of sendmsg(2).
  *
  * ```c
  * int pair[2];
@@ -2457,9 +2472,10 @@ BYTEFD_READS(2, 3) BYTEFD_READS(4, 5);
  * A failure before the first byte, such as -ETIMEDOUT or -EAGAIN, loses nothing, and the socket
  * stays usable.
  *
- * With a `*count` of 0 the kernel drops descriptors instead of delivering them. That is -EBADMSG
- * too. If SO_PASSCRED, SO_PASSSEC or SO_PASSPIDFD is set on the socket, the kernel does not report
- * dropped descriptors, and the call succeeds.
+ * With a `*count` of 0 the kernel drops descriptors instead of delivering them. The call then
+ * fails with -EBADMSG. If SO_PASSCRED, SO_PASSSEC, SO_PASSPIDFD or one of SO_TIMESTAMP,
+ * SO_TIMESTAMPNS and SO_TIMESTAMPING is set on the socket, dropped descriptors cannot be told from
+ * other dropped data, and the call succeeds.
  *
  * Warning: a failure can block, whatever the timeout. The last step of a failed call closes the
  * received descriptors. On FUSE and NFS, close(2) of a file waits for the server of the file
@@ -2480,7 +2496,8 @@ BYTEFD_READS(2, 3) BYTEFD_READS(4, 5);
  *   socket's own limit (SO_RCVTIMEO) has passed.
  * - -ETIMEDOUT, -EINTR  as the options say.
  * - The errors of bytefd_verify, if a descriptor does not meet the requirements.
- * - -EINVAL  if `length` or `count` is NULL, or a buffer is NULL and its number is not 0.
+ * - -EINVAL if `length` or `count` is NULL, `message` is NULL and `*length` is not 0, or `fds` is
+ *   NULL and `*count` is not 0.
  * - -EINVAL  if `*length` is 0 on a stream.
  * - -EINVAL, -E2BIG  if the requirements or options are invalid.
  * - -ENOTSOCK  if `socket` is not a socket.

@@ -28,11 +28,11 @@ pub enum Backend {
     Memfd,
     /// Uses a file without a name on the tmpfs at /dev/shm, where shm_open(3) creates its objects.
     /// The size of that file system limits it. Where that file system has no `O_TMPFILE`, the file
-    /// has an unguessable name until its first byte is written. If the process is killed in that
-    /// moment, [`sweep`](crate::share::sweep()) removes the name.
+    /// has an unguessable name for a moment, before its first byte is written. If the process is
+    /// killed in that moment, [`sweep`](crate::share::sweep()) removes the name.
     Shm,
     /// Uses open(2) with `O_TMPFILE`, Linux 3.11: a file without a name in `$TMPDIR`, /tmp or
-    /// /var/tmp, usually on disk.
+    /// /var/tmp, usually on disk. Without `O_TMPFILE` it has a name for a moment, as with `Shm`.
     TmpFile,
 }
 

@@ -34,9 +34,9 @@ use crate::sys;
 /// For `tokio::process::Command`, call this on its `as_std_mut()`.
 pub trait PassFd {
     /// Gives `fd` to the child, under this number. The command owns the descriptor, and gives it to
-    /// every child that it starts. These children share its file offset; pass what
-    /// [`reopen`](crate::reopen()) returns, and start one child with each command, if each must
-    /// have its own. The command then uses fork(2) instead of posix_spawn(3).
+    /// every child that it starts. These children share its file offset. If each must have an
+    /// offset of its own, pass what [`reopen`](crate::reopen()) returns, and start one child with
+    /// each command. After this call the command uses fork(2) instead of posix_spawn(3).
     ///
     /// Errors are reported when the command is started:
     /// - `EMFILE` without a free descriptor.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-/// The result of most functions of this crate. Functions that seal return a
+/// The result of most functions of this crate. The methods that seal a map or a writer return a
 /// [`SealError`](crate::SealError) instead, which keeps what was to be sealed.
 ///
 /// ```

@@ -13,8 +13,9 @@ use crate::wrap::WrapOptions;
 /// Returns one line for each choice that the library makes on this host, with the reason. The
 /// report is for people, and its words may change.
 ///
-/// The function tries each choice: a small file, a file that is large enough for a huge page, and a
-/// cached file.
+/// The function tries each choice: a small file, a file that is large enough for a huge page, a
+/// cached file, and a pool's file system for new files. It does not try the last one under a filter
+/// of system calls (seccomp).
 ///
 /// ```
 /// let report = bytefd::host::report()?;

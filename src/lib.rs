@@ -22,13 +22,13 @@
 //! - [`adopt`] turns an existing buffer into a file. Buffer and file are then the same memory.
 //! - [`WrapOptions::wrap_stream`] turns a pipe or socket into a descriptor,
 //!   [`WrapOptions::wrap_reader`] a reader.
-//! - [`PassFd`] gives a descriptor to one child process.
+//! - [`PassFd`] gives a descriptor only to the children of one `Command`.
 //! - [`share`] gives descriptors and memory to other processes.
 //!
-//! Code that reads the descriptor gives the same verdict as for a file on disk. By default the file
-//! has no name, so nothing is left after `kill -9`. Two limits concern services: files from a pool
-//! have no seals, and a full memory cgroup means SIGKILL instead of an error
-//! ([`WrapOptions::spill_threshold`]).
+//! Code that reads the descriptor, such as a virus scanner, gives the same verdict as for a file on
+//! disk. By default the file has no name, so nothing is left after `kill -9`. Two limits concern
+//! services: files from a pool usually have no seals, and a full memory cgroup means SIGKILL
+//! instead of an error ([`WrapOptions::spill_threshold`]).
 //!
 //! Linux only. The C functions (feature `capi`, on by default) are described in `include/bytefd.h`.
 

@@ -9,7 +9,7 @@ use crate::stream::{self, Collected, StreamOptions};
 use crate::sys;
 use crate::wrap::{WrapOptions, inherit};
 
-/// Calls `callback` with a descriptor of a file that contains `bytes`, and returns the callback's
+/// Calls the callback `scan` with a descriptor of a file that contains `bytes`, and returns its
 /// result. Uses the defaults of [`WrapOptions`]. The descriptor is closed when the callback returns
 /// or panics.
 ///
@@ -21,7 +21,7 @@ use crate::wrap::{WrapOptions, inherit};
 /// ```
 ///
 /// # Errors
-/// As [`WrapOptions::wrap`]; then `scan` has not been called.
+/// As [`WrapOptions::wrap`]; then the callback has not been called.
 pub fn scan<R>(bytes: &[u8], scan: impl FnOnce(BorrowedFd<'_>) -> R) -> Result<R> {
     WrapOptions::new().scan(bytes, scan)
 }
@@ -40,7 +40,7 @@ impl WrapOptions {
     /// ```
     ///
     /// # Errors
-    /// As [`WrapOptions::wrap`]; then `scan` has not been called.
+    /// As [`WrapOptions::wrap`]; then the callback has not been called.
     pub fn scan<R>(&self, bytes: &[u8], scan: impl FnOnce(BorrowedFd<'_>) -> R) -> Result<R> {
         let lent = self.scan_begin(bytes)?;
         Ok(scan(lent.as_fd()))
@@ -159,8 +159,9 @@ impl Pool {
     ///   begins, a borrower can set the mode, pin pages for writing, and set the mode back without
     ///   being seen.
     ///
-    /// Lost bytes, in a mapping of a file that was truncated, are `EFAULT`. The library copies
-    /// anonymous memory by itself, and lets the kernel copy all other memory.
+    /// If part of `bytes` lies in a mapping of a file that was truncated, it is lost, and the error
+    /// is `EFAULT`. (The library copies `bytes` by itself if they are anonymous memory, and lets
+    /// the kernel copy all other memory.)
     ///
     /// In a child made by fork(2) the pool is empty. The child's first use of the pool closes the
     /// files that it inherited. Until then the child can read and change what the parent scans
@@ -174,7 +175,7 @@ impl Pool {
     /// ```
     ///
     /// # Errors
-    /// As [`WrapOptions::wrap`]; then `scan` has not been called.
+    /// As [`WrapOptions::wrap`]; then the callback has not been called.
     pub fn scan<R>(&self, bytes: &[u8], scan: impl FnOnce(BorrowedFd<'_>) -> R) -> Result<R> {
         let lent = self.scan_begin(bytes, &WrapOptions::new())?;
         Ok(scan(lent.as_fd()))
@@ -187,8 +188,8 @@ impl Pool {
     /// - [`WrapOptions::name`]. A cached file is reused only for scans with the same name.
     /// - [`WrapOptions::spill_threshold`].
     /// - [`Backend::Auto`](crate::Backend::Auto) and [`Backend::Memfd`](crate::Backend::Memfd).
-    /// - [`WrapOptions::inherit`] and [`WrapOptions::read_only`]. The latter changes nothing,
-    ///   because the descriptor is read-only in any case.
+    /// - [`WrapOptions::inherit`] and [`WrapOptions::read_only`]. The latter changes nothing for a
+    ///   file of the pool, whose descriptor is read-only in any case.
     /// - [`WrapOptions::trust_callback`], but not together with `inherit` or `read_only`.
     ///
     /// ```
@@ -199,8 +200,9 @@ impl Pool {
     /// ```
     ///
     /// # Errors
-    /// As [`WrapOptions::wrap`]; `EINVAL` for options that need a file of their own. The pool's
-    /// cached files are closed before this fails with `EMFILE` or `ENFILE`.
+    /// As [`WrapOptions::wrap`], except that [`WrapOptions::trust_callback`] is allowed; `EINVAL`
+    /// for options that need a file of their own. The pool's cached files are closed before this
+    /// fails with `EMFILE` or `ENFILE`.
     pub fn scan_begin(&self, bytes: &[u8], options: &WrapOptions) -> Result<Scan> {
         self.scan_begin_vectored(&[IoSlice::new(bytes)], options)
     }

@@ -116,8 +116,10 @@ impl Page {
     fn commands_in_prose(&self) -> Vec<String> {
         let (_, prose) = self.split();
         let spans = prose.split('`').skip(1).step_by(2);
-        // A table cell must not have a bare bar.
-        spans.map(|span| span.replace("\\|", "|")).filter(|span| is_command(span)).collect()
+        let words = |span: &str| span.split_whitespace().collect::<Vec<_>>().join(" ");
+        // A table cell must not have a bare bar. A line of a paragraph can end within a command.
+        let commands = spans.map(|span| words(span).replace("\\|", "|"));
+        commands.filter(|command| is_command(command)).collect()
     }
 }
 

@@ -67,8 +67,8 @@ fn the_package_holds_what_a_program_is_built_from_and_nothing_of_the_tests() {
     assert!(differing.is_empty(), "not both in the package and needed there: {differing:?}");
 }
 
-/// Pictures are in the package. Links lead to files of the repository: a page that shows the package
-/// resolves them there.
+/// The package contains the pictures. Links lead to files of the repository: a page that shows the
+/// package resolves them there.
 fn the_readme_shows_pictures_of_the_package_and_leads_to_files_that_exist() {
     let readme = std::fs::read_to_string(repository().join("README.md")).expect("README.md");
     let packaged = packaged();

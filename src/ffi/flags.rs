@@ -15,7 +15,7 @@
 ///   posix_spawn_file_actions_adddup2(3).
 /// - To give a child a file offset of its own, call bytefd_reopen for it, and pass the result.
 pub const BYTEFD_INHERIT: u64 = 1u64 << 0;
-/// Lets a signal handler end the call: if one runs while the call waits, the call returns -EINTR.
-/// That includes handlers that were set with SA_RESTART. Without this flag the call continues to
-/// wait.
+/// Lets a signal handler end the call: if one runs in the calling thread while the call waits, the
+/// call returns -EINTR. That includes handlers that were set with SA_RESTART. Without this flag the
+/// call continues to wait.
 pub const BYTEFD_INTERRUPTIBLE: u64 = 1u64 << 1;

@@ -9,7 +9,8 @@ use super::map_options::{bytefd_map_options, map_options};
 use super::results::give;
 use crate::Map;
 
-/// A mapped range of a file, of a memory file without a name, or of anonymous memory.
+/// A mapped range of a file, of a memory file without a name, or of anonymous memory; or a System V
+/// segment (bytefd_map_sysv).
 ///
 /// Any number of threads may use one map at the same time, except that no other thread may use it:
 /// - during bytefd_map_resize and bytefd_map_unmap;
@@ -33,7 +34,8 @@ pub struct bytefd_map(pub(super) Map);
 ///
 /// Warning: the call opens the file, and closes that descriptor when it returns or when the map is
 /// closed. The kernel then drops all POSIX record locks that this process has on the file,
-/// fcntl(2). Use bytefd_map_fd for a file with such locks.
+/// fcntl(2). Use bytefd_map_fd for a file with such locks. With BYTEFD_MAP_WRITE or
+/// BYTEFD_MAP_GUARD, bytefd_map_close drops them there too.
 ///
 /// The bytes are those of the file: a process that writes to the file changes them. If the file
 /// becomes shorter than the map, access to the lost pages raises SIGBUS. BYTEFD_MAP_GUARD,

@@ -142,7 +142,7 @@ pub unsafe extern "C" fn bytefd_map_check(
 }
 
 /// Writes the present size of the file behind the map, in bytes, to `*size`. It works for maps with
-/// a descriptor (bytefd_map_descriptor) and for guarded maps (BYTEFD_MAP_GUARD).
+/// a descriptor (bytefd_map_descriptor) and for guarded maps of files (BYTEFD_MAP_GUARD).
 ///
 /// Returns 0. On failure, returns one of the following and leaves `*size` unchanged:
 /// - -EINVAL if `map` or `size` is NULL.
@@ -242,6 +242,7 @@ pub unsafe extern "C" fn bytefd_map_resize(
 /// - -EPERM or -EACCES if this process created the memory as another user.
 /// - -EIO if another process made the memory shorter. If that happened during this call, the map is
 ///   for reading only from then on.
+/// - -ENOENT if /proc is not mounted, on kernels before 6.7.
 /// - -ENOMEM, -EMFILE, -ENFILE if memory or descriptors run out.
 ///
 /// If the map was shared before (bytefd_map_share), a failure leaves it for reading only. It can be
@@ -283,6 +284,7 @@ pub unsafe extern "C" fn bytefd_map_seal(
 /// - -EINVAL if `map` is NULL, is not shared memory or is sealed, `flags` is not 0, or the kernel
 ///   does not know F_SEAL_FUTURE_WRITE.
 /// - -EPERM if another process has set F_SEAL_SEAL on the memory.
+/// - -EPERM or -EACCES if this process created the memory as another user.
 /// - -EIO if another process made the memory shorter.
 /// - -ENOENT if /proc is not mounted.
 /// - -EMFILE, -ENFILE if descriptors run out.

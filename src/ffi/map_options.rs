@@ -26,7 +26,8 @@ pub const BYTEFD_MAP_EXECUTE: u64 = 1u64 << 9;
 /// read on first use.
 pub const BYTEFD_MAP_POPULATE: u64 = 1u64 << 10;
 /// Keeps the pages in memory, mlock(2). The call fails with -ENOMEM or -EPERM if RLIMIT_MEMLOCK
-/// does not allow it, and with -ENOMEM if pages are past the end of the file.
+/// does not allow it, and with -ENOMEM if pages are past the end of the file. Other errors of
+/// mlock(2) are possible.
 pub const BYTEFD_MAP_MLOCK: u64 = 1u64 << 11;
 /// Uses huge pages that the administrator has reserved (vm.nr_hugepages), hugetlbfs. For
 /// bytefd_map_memory. The length must be a multiple of their size, and not 0. It can grow only
@@ -35,22 +36,23 @@ pub const BYTEFD_MAP_MLOCK: u64 = 1u64 << 11;
 /// them where they pay.)
 pub const BYTEFD_MAP_HUGE_PAGES: u64 = 1u64 << 12;
 /// Reserves no disk space for growing, and no swap space for private pages (MAP_NORESERVE). A file
-/// can then be sparse and of any size. A store that finds no space raises SIGBUS, or wakes the
-/// out-of-memory killer. The flag has nothing to do with the member `reserve`, which keeps address
-/// space.
+/// can then be sparse and of any size. Without BYTEFD_MAP_GUARD, a store that finds no space raises
+/// SIGBUS, or wakes the out-of-memory killer. The flag has nothing to do with the member `reserve`,
+/// which keeps address space.
 pub const BYTEFD_MAP_NO_RESERVE: u64 = 1u64 << 13;
 /// Allows a range past the end of the file. The rest of the file's last page reads zero, and stores
 /// there never reach the file. Access to pages entirely past the end raises SIGBUS until the file
 /// grows. With BYTEFD_MAP_GUARD such an access makes the page a lost page instead.
 pub const BYTEFD_MAP_BEYOND_EOF: u64 = 1u64 << 14;
 /// Keeps the process alive when pages of the map are lost. A page is lost if any process makes the
-/// file shorter, or if the storage behind the file fails. Access to a lost page then finds zeros
-/// instead of raising SIGBUS, and bytefd_map_check fails from then on. Until a page is lost, access
-/// costs nothing more. Opening a guarded map takes longer. The map keeps a descriptor of the file,
-/// for bytefd_map_file_size.
-/// - A lost page is replaced by zeros, and stays zero even if the file grows again. The first
-///   access past the end of the file replaces 1 page. The next one replaces an aligned run of 2
-///   pages, then 4, and so on. If the storage fails, only the page itself is replaced. Each
+/// file shorter, if the storage behind the file fails, or if it has no space for a store. Access to
+/// a lost page then finds zeros instead of raising SIGBUS, and bytefd_map_check fails from then on.
+/// Until a page is lost, access costs nothing more. Opening a guarded map takes longer. A guarded
+/// map of a file keeps a descriptor of the file, for bytefd_map_file_size.
+/// - The first access to a lost page replaces it by zeros. The replacement keeps what the program
+///   stores there. It never shows the file again and never changes it, even if the file grows. The
+///   first access past the end of the file replaces 1 page. The next one replaces an aligned run of
+///   2 pages, then 4, and so on. If the storage fails, only the page itself is replaced. Each
 ///   replacement may need a mapping of its own (vm.max_map_count). If no mapping is left, SIGBUS is
 ///   raised.
 /// - The handler for SIGBUS serves the whole process. Each new guarded map installs the handler in

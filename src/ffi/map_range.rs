@@ -124,6 +124,7 @@ pub unsafe extern "C" fn bytefd_map_advise(
 /// - -EINVAL if `map` is NULL or the range is not in the map.
 /// - -ENOMEM or -EPERM if RLIMIT_MEMLOCK does not allow it.
 /// - -ENOMEM if pages are past the end of the file.
+/// - Other errors of mlock(2).
 ///
 /// ```c
 /// bytefd_map *map;
@@ -246,9 +247,9 @@ pub unsafe extern "C" fn bytefd_map_prefetch(
     boundary(error, || unsafe { shared(map, "map")? }.0.prefetch(part(offset, length)))
 }
 
-/// Unmaps every page that lies entirely within a range, munmap(2). `length` may be BYTEFD_TO_END.
-/// A map can begin or end within a page. That page is unmapped too if the range reaches that end of
-/// the map.
+/// Unmaps every page that lies entirely within a range, munmap(2). `length` may be BYTEFD_TO_END. A
+/// map can begin or end within a page. Such a first page is unmapped too if the range begins where
+/// the map begins. Such a last page is unmapped too if the range ends where the map ends.
 ///
 /// Access to these pages then raises SIGSEGV, or finds other memory of the process. Operations on
 /// their bytes are -EINVAL. The map keeps its length, but can no longer be resized or sealed. No

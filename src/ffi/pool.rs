@@ -30,13 +30,13 @@ pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 ///   default options the file is sealed, and no process can change it; bytefd_wrap_buffer lists the
 ///   exceptions.
 /// - BYTEFD_POOL_NEW_FILES: every scan has a new file, and nothing of it remains afterwards.
-///   Nothing of one scan can be seen in another, whatever the borrower keeps, unless it takes the
-///   pool's own descriptors from /proc/self/fd, as a warning below says. The descriptor is opened
-///   through a read-only mount. Through it the borrower, even as root, cannot write to the file or
-///   change its mode. Linking it, opening it for writing, and mapping it shared for writing fail
-///   too. The descriptor is not sealed (F_GET_SEALS returns F_SEAL_SEAL), so that a receiver that
-///   verifies seals refuses it. A scan gets a sealed memfd instead if a memfd is cheaper for its
-///   size, or if the file does not fit into `max_bytes`.
+///   Nothing of one scan can be seen in another, whatever the borrower keeps. The exception is a
+///   borrower that takes the pool's own descriptors from /proc/self/fd; see the warning below. The
+///   descriptor is opened through a read-only mount. Through it the borrower, even as root, cannot
+///   write to the file or change its mode. Linking it, opening it for writing, and mapping it
+///   shared for writing fail too. The descriptor is not sealed (F_GET_SEALS returns F_SEAL_SEAL),
+///   so that a receiver that verifies seals refuses it. A scan gets a sealed memfd instead if a
+///   memfd is cheaper for its size, or if the file does not fit into `max_bytes`.
 /// - BYTEFD_POOL_REUSE: the borrower gets a new read-only open file description of a file of mode
 ///   0400 that is not sealed. Before the pool lends the file again, the kernel must prove that
 ///   nobody else has it open or mapped. Its length, mode, owner, times and attributes must also be
@@ -58,7 +58,8 @@ pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 ///
 /// Warning: the kernel's proof of BYTEFD_POOL_REUSE does not detect the following uses of a file.
 /// Each lets its holder read the content of later scans, and each but the first lets it change that
-/// content. If a borrower may use one of them, use BYTEFD_POOL_NEW_FILES or no pool:
+/// content. If a borrower may use one of them, use no pool, or BYTEFD_POOL_NEW_FILES for all but
+/// the third:
 /// - Pages in flight, to which a pipe, socket or device refers without a descriptor. They come from
 ///   vmsplice(2) of a mapping, zero-copy sends (MSG_ZEROCOPY), RDMA, and splice(2) and sendfile(2)
 ///   from a descriptor without O_DIRECT. The descriptor that is lent has O_DIRECT, with which
@@ -69,9 +70,10 @@ pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 ///   and then succeeds. Reading is never detected. A change is detected after the scan in which it
 ///   was made, and the pool drops the file.
 /// - A borrower that takes the pool's own descriptors, whose numbers it finds in /proc/self/fd.
-///   BYTEFD_POOL_NEW_FILES does not prevent this, so use no pool for such a borrower. That method
-///   has descriptors of its file system's directory, and one through which a file is filled. A file
-///   has a name in that directory for a moment, before its first byte.
+///   BYTEFD_POOL_NEW_FILES does not prevent this, so use no pool for such a borrower. With
+///   BYTEFD_POOL_NEW_FILES the pool has descriptors of its file system's directory. While it fills
+///   a file, it also has a descriptor for writing to that file. A file has a name in that directory
+///   for a moment, before its first byte.
 /// - io_uring's registered buffers, and everything else that pins pages, if they belong to a
 ///   mapping for writing. Only a borrower with CAP_DAC_OVERRIDE can make such a mapping without
 ///   changing the mode.
@@ -120,11 +122,12 @@ pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 /// those that are not lent. A scan with the pool does so too, before it fails with -EMFILE or
 /// -ENFILE.
 ///
-/// A child of fork(2) inherits the descriptors of cached files, but lends none of them. Its first
-/// use of the pool closes them, and a file that is lent with BYTEFD_TRUST_CALLBACK. Until then the
-/// child can read and change what the parent scans later, unless it calls execve(2). Create pools
-/// after forking workers, or call bytefd_pool_trim in the child. Files that another thread is
-/// creating or handing out at the moment of the fork stay open in the child.
+/// A child of fork(2) inherits the descriptors of cached files, but lends none of them. The child's
+/// first use of the pool closes these descriptors. It also closes the child's descriptor of a file
+/// that is lent with BYTEFD_TRUST_CALLBACK. Until then the child can read and change what the
+/// parent scans later, unless it calls execve(2). Create pools after forking workers, or call
+/// bytefd_pool_trim in the child. Files that another thread is creating or handing out at the
+/// moment of the fork stay open in the child.
 ///
 /// Every scan has a new file on a host that has no memfd or no /proc, or that refuses leases.
 ///
@@ -291,7 +294,7 @@ pub unsafe extern "C" fn bytefd_pool_create(
 }
 
 /// Frees the pool and the files it has cached. NULL is allowed. Scans that were begun with the pool
-/// may end afterwards. Always returns 0.
+/// may end at the same time or later, in any thread. Always returns 0.
 ///
 /// ```c
 /// bytefd_pool_close(NULL);

@@ -134,8 +134,8 @@ pub(super) unsafe fn lend(
     Ok(fd)
 }
 
-/// A descriptor on loan, between bytefd_scan_begin and bytefd_scan_end. One thread at a time may
-/// use it.
+/// The handle of a scan, from bytefd_scan_begin or a variant of it to bytefd_scan_end. Any thread
+/// may end the scan, once. The handle does not restrict which threads use the descriptor.
 pub struct bytefd_scan(#[expect(dead_code, reason = "dropping it ends the loan")] Scan);
 
 /// Begins a scan without a callback, for languages whose callbacks do not cross C well.

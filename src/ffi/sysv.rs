@@ -47,8 +47,8 @@ pub struct bytefd_sysv_options {
     /// BYTEFD_MAP_READ for reading, or BYTEFD_MAP_WRITE for reading and writing. 0 means
     /// BYTEFD_MAP_READ. A new segment must be attached with BYTEFD_MAP_WRITE.
     pub access: u32,
-    /// The permission bits of a new segment. 0 means 0600. It has no effect on a segment that
-    /// exists.
+    /// The permission bits of a new segment, whatever the umask is. 0 means 0600. It has no effect
+    /// on a segment that exists.
     pub mode: u32,
 }
 

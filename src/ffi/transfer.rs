@@ -88,7 +88,9 @@ unsafe fn transfer_options(from: *const bytefd_transfer_options) -> Result<Trans
 /// - -EAGAIN  if nothing was sent and the socket does not block, whatever the timeout; or if the
 ///   socket's own limit (SO_SNDTIMEO) has passed.
 /// - -ETIMEDOUT, -EINTR  as the options say.
-/// - -ETOOMANYREFS  if too many descriptors are in flight; see sendmsg(2).
+/// - -ETOOMANYREFS if too many descriptors are in flight.
+/// - -ENOTCONN if the socket is not connected.
+/// - Other errors of sendmsg(2).
 ///
 /// ```c
 /// int pair[2];
@@ -145,9 +147,10 @@ pub unsafe extern "C" fn bytefd_send(
 /// A failure before the first byte, such as -ETIMEDOUT or -EAGAIN, loses nothing, and the socket
 /// stays usable.
 ///
-/// With a `*count` of 0 the kernel drops descriptors instead of delivering them. That is -EBADMSG
-/// too. If SO_PASSCRED, SO_PASSSEC or SO_PASSPIDFD is set on the socket, the kernel does not report
-/// dropped descriptors, and the call succeeds.
+/// With a `*count` of 0 the kernel drops descriptors instead of delivering them. The call then
+/// fails with -EBADMSG. If SO_PASSCRED, SO_PASSSEC, SO_PASSPIDFD or one of SO_TIMESTAMP,
+/// SO_TIMESTAMPNS and SO_TIMESTAMPING is set on the socket, dropped descriptors cannot be told from
+/// other dropped data, and the call succeeds.
 ///
 /// Warning: a failure can block, whatever the timeout. The last step of a failed call closes the
 /// received descriptors. On FUSE and NFS, close(2) of a file waits for the server of the file
@@ -168,7 +171,8 @@ pub unsafe extern "C" fn bytefd_send(
 ///   socket's own limit (SO_RCVTIMEO) has passed.
 /// - -ETIMEDOUT, -EINTR  as the options say.
 /// - The errors of bytefd_verify, if a descriptor does not meet the requirements.
-/// - -EINVAL  if `length` or `count` is NULL, or a buffer is NULL and its number is not 0.
+/// - -EINVAL if `length` or `count` is NULL, `message` is NULL and `*length` is not 0, or `fds` is
+///   NULL and `*count` is not 0.
 /// - -EINVAL  if `*length` is 0 on a stream.
 /// - -EINVAL, -E2BIG  if the requirements or options are invalid.
 /// - -ENOTSOCK  if `socket` is not a socket.

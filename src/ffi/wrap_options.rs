@@ -9,16 +9,17 @@ use super::options::{Choice, Extensible, Flag, choose, not_zero, read, set_flags
 use super::pool::bytefd_pool;
 use crate::{Backend, Error, Result, WrapOptions};
 
-/// Opens the file for reading and writing, without seals and with mode 0600. Content and size can
-/// be changed, and on a memfd seals can be added later. (Where vm.memfd_noexec is 2 the kernel
-/// itself adds F_SEAL_EXEC.)
+/// Opens the file for reading and writing, without seals. The default mode is 0600, or 0700 with
+/// BYTEFD_EXECUTABLE. Content and size can be changed, and on a memfd seals can be added later.
+/// (Where vm.memfd_noexec is 2 the kernel itself adds F_SEAL_EXEC.)
 pub const BYTEFD_WRITABLE: u64 = 1u64 << 2;
 /// Opens the descriptor for reading only (O_RDONLY), for code that checks the access mode. The file
 /// has the same seals as without this flag. Needs /proc.
 pub const BYTEFD_READ_ONLY: u64 = 1u64 << 3;
-/// Makes the file executable, with mode 0500. Without this flag execve(2) of the file is refused.
-/// Linux 6.3 and later refuse it permanently, by a seal (F_SEAL_EXEC), unless BYTEFD_WRITABLE or
-/// BYTEFD_SEAL_CONTENT is set. Only execve(2) is refused: a PROT_EXEC mapping of any file works.
+/// Makes the file executable. The default mode is 0500, or 0700 with BYTEFD_WRITABLE. Without this
+/// flag execve(2) of the file is refused. Linux 6.3 and later refuse it permanently, by a seal
+/// (F_SEAL_EXEC), unless BYTEFD_WRITABLE or BYTEFD_SEAL_CONTENT is set. Only execve(2) is refused:
+/// a PROT_EXEC mapping of any file works.
 /// - A script needs BYTEFD_INHERIT too, because its interpreter opens it after close-on-exec has
 ///   taken effect.
 /// - After dlopen(3) of "/proc/self/fd/N", keep the descriptor open for as long as the object may
@@ -109,9 +110,9 @@ pub struct bytefd_wrap_options {
     pub flags: u64,
     /// One of the BYTEFD_BACKEND_ constants. 0 means BYTEFD_BACKEND_AUTO.
     pub backend: u32,
-    /// The permission bits. 0 means the default: 0400; 0600 with BYTEFD_WRITABLE, 0500 with
-    /// BYTEFD_EXECUTABLE, 0700 with both. The owner's read bit must be set. Execute bits need
-    /// BYTEFD_EXECUTABLE.
+    /// The permission bits, whatever the umask is. 0 means the default: 0400; 0600 with
+    /// BYTEFD_WRITABLE, 0500 with BYTEFD_EXECUTABLE, 0700 with both. The owner's read bit must be
+    /// set. Execute bits need BYTEFD_EXECUTABLE.
     pub mode: u32,
 }
 

@@ -95,8 +95,9 @@ pub enum Discard {
     DontNeedLocked = 24,
     /// The pages are treated as broken memory. Administrators only, for tests.
     HardwarePoison = 100,
-    /// Content is lost, and access raises SIGSEGV from now on (Linux 6.13). [`Advice::GuardRemove`]
-    /// undoes it. Not related to [`MapOptions::guard`](crate::MapOptions::guard).
+    /// Content is lost as with `DontNeed`, and access raises SIGSEGV from now on (Linux 6.13).
+    /// [`Advice::GuardRemove`] undoes it. Not related to
+    /// [`MapOptions::guard`](crate::MapOptions::guard).
     GuardInstall = 102,
 }
 

@@ -30,7 +30,7 @@ impl Map {
     /// # Errors
     /// - `EIO` if not even the first byte can be read: it no longer exists, or its page is
     ///   protected.
-    /// - `EINVAL` if the bytes were unmapped.
+    /// - `EINVAL` if any of the bytes that would be copied were unmapped.
     pub fn read_at(&self, buf: &mut [u8], offset: usize) -> Result<usize> {
         let offset = offset.min(self.length);
         let length = buf.len().min(self.length - offset);

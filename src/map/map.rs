@@ -92,8 +92,9 @@ impl Map {
         }
     }
 
-    /// Returns the address of the first byte. It is never null. The address of an empty map is
-    /// aligned to a page and must not be dereferenced. Stores need [`Access::Write`] or
+    /// Returns the address of the first byte. It is never null. The address of an empty map must
+    /// not be dereferenced. It is aligned to a page, unless the map has [`MapOptions::reserve`] and
+    /// its offset in the file lies within a page. Stores need [`Access::Write`] or
     /// [`Access::Private`]. [`Map::resize`] may change the address.
     ///
     /// ```
@@ -200,7 +201,8 @@ impl Map {
     /// Returns the 32-bit word at `offset` as an atomic, which processes and threads can change at
     /// the same time. [`share::futex_wait`](crate::share::futex_wait()) waits for such a word.
     ///
-    /// Access to the word raises SIGBUS if its page is lost, and SIGSEGV if the page is protected.
+    /// Access to the word raises SIGSEGV if its page is protected, and SIGBUS if its page is lost
+    /// and the map is not guarded ([`MapOptions::guard`]).
     ///
     /// ```
     /// use std::sync::atomic::Ordering::SeqCst;
@@ -212,8 +214,9 @@ impl Map {
     ///
     /// # Errors
     /// - `EACCES` if the map is for reading only; use [`Map::load_u32`].
-    /// - `EINVAL` if the word is not entirely in the map, is not at a multiple of 4, or was
-    ///   unmapped.
+    /// - `EINVAL` if the word is not entirely in the map, its address is not a multiple of 4, or it
+    ///   was unmapped. The address of offset 0 is a multiple of 4 if the map begins at one in its
+    ///   file.
     pub fn atomic_u32(&self, offset: usize) -> Result<&AtomicU32> {
         let word = self.word(offset)?;
         if self.access() == Access::Read {
@@ -227,7 +230,8 @@ impl Map {
     /// Loads the 32-bit word at `offset`, which others may change at the same time, with the
     /// ordering [`Acquire`](std::sync::atomic::Ordering::Acquire). Works for every map.
     ///
-    /// Raises SIGBUS if the page of the word is lost, and SIGSEGV if the page is protected.
+    /// Raises SIGSEGV if the page of the word is protected, and SIGBUS if the page is lost and the
+    /// map is not guarded ([`MapOptions::guard`]).
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().open("/etc/passwd")?;
@@ -236,7 +240,8 @@ impl Map {
     /// ```
     ///
     /// # Errors
-    /// `EINVAL` if the word is not entirely in the map, is not at a multiple of 4, or was unmapped.
+    /// `EINVAL` if the word is not entirely in the map, its address is not a multiple of 4, or it
+    /// was unmapped.
     pub fn load_u32(&self, offset: usize) -> Result<u32> {
         // SAFETY: the word is mapped and aligned. A relaxed load is the one atomic access that is
         // allowed for read-only memory.
@@ -276,8 +281,8 @@ impl Map {
     }
 
     /// Returns the descriptor of the file behind the map, which is open for reading and writing.
-    /// Maps of files with [`Access::Write`] have one, and shared memory has one until it is sealed.
-    /// `None` for every other map, also of a System V segment.
+    /// Maps of files with [`Access::Write`] have one, and shared memory has one. `None` for every
+    /// other map, also of a System V segment.
     ///
     /// A process that gets the descriptor, by inheritance or through a socket, can map the memory.
     ///
@@ -294,7 +299,7 @@ impl Map {
     }
 
     /// Returns the present size of the file behind the map. It works for maps with a descriptor
-    /// ([`Map::file`]) and for guarded maps ([`MapOptions::guard`]).
+    /// ([`Map::file`]) and for guarded maps of files ([`MapOptions::guard`]).
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().guard(true).open("/etc/passwd")?;
@@ -337,7 +342,7 @@ impl Map {
     /// ```
     ///
     /// # Errors
-    /// `EIO` if a page was lost.
+    /// `EIO` if a page was lost and replaced by zeros.
     pub fn check(&self) -> Result<()> {
         match &self.guard {
             Some(guard) if guard.is_lost() => {

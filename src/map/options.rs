@@ -15,9 +15,10 @@ use crate::sys::mapping::MmapOptions;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Access {
-    /// Reading only, through a private mapping (`PROT_READ`, `MAP_PRIVATE`). What others write to
-    /// the file shows in the map, except on file systems that have no shared mappings, such as FUSE
-    /// with direct_io. The file is opened `O_RDONLY`.
+    /// Reading only (`PROT_READ`), through a private mapping (`MAP_PRIVATE`); on hugetlbfs through
+    /// a shared one where the kernel allows that. What others write to the file shows in the map,
+    /// except on file systems that have no shared mappings, such as FUSE with direct_io. The file
+    /// is opened `O_RDONLY`.
     #[default]
     Read,
     /// Reading and writing, shared: stores reach the file and every other mapping of it. The file
@@ -267,14 +268,16 @@ impl MapOptions {
     }
 
     /// Keeps the process alive when pages of the map are lost. A page is lost if any process makes
-    /// the file shorter, or if the storage behind the file fails. Access to a lost page then finds
-    /// zeros instead of raising SIGBUS, and [`Map::check`](crate::Map::check) fails from then on.
+    /// the file shorter, if the storage behind the file fails, or if it has no space for a store.
+    /// The first access to a lost page then replaces it by zeros, instead of raising SIGBUS, and
+    /// [`Map::check`](crate::Map::check) fails from then on.
     ///
-    /// - A lost page is replaced by zeros, and stays zero even if the file grows again. The first
-    ///   access past the end of the file replaces 1 page, the next one an aligned run of 2 pages,
-    ///   then 4, and so on. If the storage fails, only the page itself is replaced. Each
-    ///   replacement may need a mapping of its own (vm.max_map_count). If no mapping is left,
-    ///   SIGBUS is raised.
+    /// - The replacement keeps what the program stores there. It never shows the file again and
+    ///   never changes it, even if the file grows. A lost page that no access has replaced is there
+    ///   again when the file grows. The first access past the end of the file replaces 1 page, the
+    ///   next one an aligned run of 2 pages, then 4, and so on. If the storage fails, only the page
+    ///   itself is replaced. Each replacement may need a mapping of its own (vm.max_map_count). If
+    ///   no mapping is left, SIGBUS is raised.
     /// - The handler for SIGBUS serves the whole process. Each new guarded map installs the handler
     ///   in front of the program's own, unless it is in front already. Opening the map fails with
     ///   `EBUSY` if other threads replace the handler again each time.
@@ -285,7 +288,7 @@ impl MapOptions {
     ///   guarded map on. dlclose(3) does not unload it, even if it is a plugin. Opening the map
     ///   fails with `ELIBACC` if the dynamic linker refuses that.
     /// - Threads that block SIGBUS are not protected. System calls that are given lost pages fail
-    ///   with `EFAULT`, and the pages stay lost.
+    ///   with `EFAULT`, and do not replace them.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
@@ -303,9 +306,9 @@ impl MapOptions {
         self
     }
 
-    /// Keeps address space for the map, in bytes, for [`Access::Write`] and for memory. While the
-    /// length of the map stays within it, [`Map::resize`](crate::Map::resize) never moves the map.
-    /// It costs no memory.
+    /// Keeps this many bytes of address space for the map. Only for [`Access::Write`] and for
+    /// memory. While the length of the map stays within them, [`Map::resize`](crate::Map::resize)
+    /// never moves the map. The address space costs no memory.
     ///
     /// ```
     /// use bytefd::MapOptions;

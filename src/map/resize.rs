@@ -39,10 +39,10 @@ impl Map {
     /// # Errors
     /// A failure changes nothing.
     /// - `EINVAL` if the map is of a file without [`Access::Write`](crate::Access::Write), or of a
-    ///   System V segment, or was sealed.
+    ///   System V segment.
     /// - `EINVAL` if parts of it were unmapped.
-    /// - `EINVAL` if `length` is not one or more whole reserved huge pages, or they would have to
-    ///   move.
+    /// - `EINVAL` for reserved huge pages if `length` is 0, if the map's end in the file would not
+    ///   be a multiple of their size, or if they would have to move.
     /// - `EIO` if a guarded map has lost pages and must grow.
     /// - `EINVAL` if `length` is more than a map or file can have.
     /// - `EFBIG`, `ENOSPC` if the file cannot grow.

@@ -24,8 +24,9 @@ pub(super) const PATIENCE: Duration = Duration::from_millis(100);
 impl Map {
     /// Seals shared memory ([`MapOptions::memory`](crate::MapOptions::memory)) without copying.
     /// Returns a [`Sealed`], whose descriptor is like that of [`wrap`](crate::wrap()): exactly the
-    /// map's length, offset 0, mode 0400, close-on-exec. The bytes stay at the same address, for
-    /// reading only, and can never change.
+    /// map's length, offset 0, mode 0400 (0500 with
+    /// [`MapOptions::execute`](crate::MapOptions::execute)), close-on-exec. The bytes stay at the
+    /// same address, for reading only, and can never change.
     ///
     /// The call waits while another process maps the memory for writing, or while the kernel uses
     /// pages of it (io_uring registered buffers, direct I/O). A child that another thread forks at
@@ -41,9 +42,10 @@ impl Map {
     /// ```
     ///
     /// # Errors
-    /// The error returns the map with its bytes ([`SealError::into_inner`]), without the
-    /// protections of [`Map::protect`]. The map is read-only then if [`Map::share`] was called
-    /// before, and after `EIO` if the memory became shorter during this call.
+    /// The error returns the map with its bytes ([`SealError::into_inner`]). The protections of
+    /// [`Map::protect`] are gone, unless the call failed before it remapped the memory, as with
+    /// `EINVAL`. The map is read-only then if [`Map::share`] was called before, and after `EIO` if
+    /// the memory became shorter during this call.
     /// - `EINVAL` if the map is not shared memory, or parts of it were unmapped.
     /// - `ETIMEDOUT` if the memory is still in use after 100 ms.
     /// - `EPERM` if another process has added F_SEAL_SEAL to the memory.
@@ -123,9 +125,10 @@ impl Map {
     /// ([`MapOptions::memory`](crate::MapOptions::memory)) for other processes. This map stays
     /// writable, and they see every store.
     ///
-    /// The memory gets mode 0400, and the seals F_SEAL_SHRINK, F_SEAL_GROW and F_SEAL_FUTURE_WRITE
-    /// (Linux 5.1). It can then be written only through maps that exist already. [`Map::resize`]
-    /// and [`Discard::Remove`](crate::Discard::Remove) fail with `EPERM` from then on. The map can
+    /// The memory gets mode 0400 (0500 with [`MapOptions::execute`](crate::MapOptions::execute)),
+    /// and the seals F_SEAL_SHRINK, F_SEAL_GROW and F_SEAL_FUTURE_WRITE (Linux 5.1). It can then be
+    /// written only through maps that exist already. [`Map::resize`] and
+    /// [`Discard::Remove`](crate::Discard::Remove) fail with `EPERM` from then on. The map can
     /// still be sealed, but another process of the same user can prevent it. A seal that fails
     /// leaves the map for reading only.
     ///
@@ -138,8 +141,7 @@ impl Map {
     /// ```
     ///
     /// # Errors
-    /// - `EINVAL` if the map is not shared memory, was sealed, or the kernel does not know
-    ///   F_SEAL_FUTURE_WRITE.
+    /// - `EINVAL` if the map is not shared memory, or the kernel does not know F_SEAL_FUTURE_WRITE.
     /// - `EPERM` if another process has added F_SEAL_SEAL to it.
     /// - `EIO` if another process made it shorter.
     /// - `ENOENT` if /proc is not mounted; `EMFILE`, `ENFILE` without descriptors.

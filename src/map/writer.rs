@@ -257,7 +257,8 @@ impl MapWriter {
     /// ```
     ///
     /// # Errors
-    /// As [`Map::resize`].
+    /// As [`Map::resize`] and [`MapOptions::memory`]; `EACCES` after a failed seal that could not
+    /// restore write access.
     pub fn spare(&mut self, size: usize) -> Result<&mut [u8]> {
         let needed = self.position.saturating_add(size);
         self.settle();
@@ -279,8 +280,8 @@ impl MapWriter {
         self.limit = self.written;
     }
 
-    /// Counts bytes that were stored into [`MapWriter::spare`] as written, and moves the position
-    /// behind them.
+    /// Counts as written the bytes that were stored into the memory of [`MapWriter::spare`], and
+    /// moves the position past them.
     ///
     /// ```
     /// let mut writer = bytefd::MapWriter::new()?;

@@ -18,8 +18,8 @@ pub(super) const MAX_FILES: usize = 64;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PoolMethod {
-    /// Uses, for each size, the cheaper of `Reuse` and `NewFiles`, if this host allows both. It
-    /// protects content as `Reuse` does.
+    /// Reuses files. From 64 KiB on it uses, for each size, the cheaper of `Reuse` and `NewFiles`,
+    /// if this host allows both. It protects content as `Reuse` does.
     #[default]
     Auto,
     /// Reuses files, after the kernel has proved that nobody else has them open.
@@ -98,7 +98,9 @@ impl PoolOptions {
 
     /// Drops a file that was not used for this time. The pool checks the time when it is used,
     /// because it has no thread of its own. Zero drops a file at the next use of the pool, instead
-    /// of lending it again.
+    /// of lending it again. A scan drops about as much memory of such files as it needs itself, so
+    /// it can still lend another one. [`Pool::stats`](crate::Pool::stats) and
+    /// [`Pool::trim`](crate::Pool::trim) drop all of them.
     ///
     /// ```
     /// let pool = bytefd::PoolOptions::new().idle(std::time::Duration::from_secs(60)).create()?;

@@ -7,7 +7,8 @@ use crate::sys::{self, file, udmabuf};
 
 /// Creates a dma-buf of all pages of a memory file, through /dev/udmabuf (Linux 4.20). Drivers of
 /// graphics cards, cameras and other devices accept dma-bufs. The file and the dma-buf are the same
-/// memory, and the dma-buf outlives the file's descriptor. It is close-on-exec.
+/// memory, and the dma-buf outlives the file's descriptor. The returned descriptor is
+/// close-on-exec.
 ///
 /// The file must be a memfd of whole pages, sealed against shrinking and not against writing,
 /// because devices write:

@@ -72,9 +72,9 @@ impl ShmOptions {
         self
     }
 
-    /// Ties the object's name to the processes that open the object with this option, its owning
-    /// processes. [`sweep`](super::sweep()) removes the name once no owning process has the object
-    /// open or mapped. Each owning process has a shared lock on its open file description
+    /// Ties the object's name to its owning processes: those that create or open the object with
+    /// this option. [`sweep`](super::sweep()) removes the name once no owning process has the
+    /// object open or mapped. Each owning process has a shared lock on its open file description
     /// (`LOCK_SH`, flock(2)). Duplicates, mappings, children and receivers keep the lock. The
     /// kernel ends it with the last of them, also after `kill -9`.
     ///
@@ -94,9 +94,9 @@ impl ShmOptions {
         self
     }
 
-    /// Opens an object whatever user ID owns it. Otherwise the call fails with `EPERM` unless the
-    /// object belongs to the effective user or root. Any other user who owns it can change it at
-    /// any time, and may have created it because the name could be guessed.
+    /// Opens an object whatever user ID owns it. Without this option the call fails with `EPERM`,
+    /// unless the object belongs to the effective user or root. Any other user who owns it can
+    /// change it at any time, and may have created it because the name could be guessed.
     ///
     /// ```
     /// let options = bytefd::share::ShmOptions::new().any_owner(true);
@@ -133,7 +133,7 @@ impl ShmOptions {
     /// - `EINVAL` if the name is empty, is `.` or `..`, or has a NUL byte or a slash that is not
     ///   its first byte.
     /// - `EINVAL` if the mode has bits other than the nine permission bits.
-    /// - `EINVAL` with [`owned`](ShmOptions::owned), if the mode lets the user of the file neither
+    /// - `EINVAL` with [`owned`](ShmOptions::owned), if the mode lets the owner of the file neither
     ///   read nor write.
     /// - `ENAMETOOLONG` if the name has more than 255 bytes, with `bytefd-owned.` if it is owned.
     /// - `ENOSPC` if the file system is full, `EFBIG` above RLIMIT_FSIZE.

@@ -34,9 +34,9 @@ pub struct SweepResult {
 /// a moment. It searches /dev/shm, `$TMPDIR`, /tmp and /var/tmp. After a failure it continues, and
 /// counts the failure.
 ///
-/// A process holds a shared lock, flock(2), on each object and file that it owns. The kernel ends
-/// that lock with the last duplicate, mapping, child or receiver. The sweep removes a name only if
-/// all of the following hold:
+/// A process holds a shared lock, flock(2), on each object, and on the directory of each temporary
+/// file, that it owns. The kernel ends that lock with the last duplicate, mapping, child or
+/// receiver. The sweep removes a name only if all of the following hold:
 /// - It begins with `bytefd-owned.`.
 /// - It belongs to this user.
 /// - No process holds it, in any container, so that the sweep can lock it exclusively.

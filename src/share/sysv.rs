@@ -201,7 +201,8 @@ impl SysvOptions {
     /// ```
     ///
     /// # Errors
-    /// - `EINVAL` if there is no segment with this identifier, `EIDRM` if it is being removed.
+    /// - `EINVAL` if there is no segment with this identifier, `EIDRM` if it is removed during the
+    ///   call. (A segment that is only marked for removal can be attached.)
     /// - `ENXIO` if it is smaller than [`length`](SysvOptions::length).
     /// - `EACCES` if its mode does not allow it.
     /// - `EPERM` if it belongs to another user and is to be [transient](SysvOptions::transient).

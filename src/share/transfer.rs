@@ -175,7 +175,8 @@ impl TransferOptions {
 ///
 /// # Errors
 /// On a stream part of the message may have gone out; only closing the socket helps then.
-/// - `EINVAL` if the message has no bytes on a stream, or fewer bytes than parts.
+/// - `EINVAL` if the message has no bytes on a stream, or fewer bytes than parts (one part for each
+///   253 descriptors).
 /// - `E2BIG` if there are more than 253 descriptors in one datagram or packet.
 /// - `ENOTSOCK` if it is not a socket; `EPROTOTYPE` if its family is not `AF_UNIX`.
 /// - `EPIPE`, `ECONNRESET`, for datagrams `ECONNREFUSED`, if the other end is closed. No SIGPIPE is
@@ -189,7 +190,7 @@ pub fn send(socket: impl AsFd, message: &[u8], descriptors: &[BorrowedFd<'_>]) -
 }
 
 /// Receives a message with at most `capacity` descriptors, which are the caller's, and
-/// close-on-exec from the start. Returns the length of the message.
+/// close-on-exec from the start. Returns the length of the message, and the descriptors.
 ///
 /// On a stream the message is exactly as long as the buffer, and the call waits for all of it. When
 /// one byte has arrived, it waits even on a socket that does not block. Datagrams and packets may
@@ -208,8 +209,9 @@ pub fn send(socket: impl AsFd, message: &[u8], descriptors: &[BorrowedFd<'_>]) -
 /// stays usable.
 ///
 /// With a `capacity` of 0 the kernel drops descriptors instead of delivering them. The call then
-/// fails with `EBADMSG`. If `SO_PASSCRED`, `SO_PASSSEC` or `SO_PASSPIDFD` is set on the socket, the
-/// kernel does not report dropped descriptors, and the call succeeds.
+/// fails with `EBADMSG`. If `SO_PASSCRED`, `SO_PASSSEC`, `SO_PASSPIDFD` or one of `SO_TIMESTAMP`,
+/// `SO_TIMESTAMPNS` and `SO_TIMESTAMPING` is set on the socket, dropped descriptors cannot be told
+/// from other dropped data, and the call succeeds.
 ///
 /// Warning: a failure can block, whatever the timeout. The last step of a failed call closes the
 /// received descriptors. On FUSE and NFS, close(2) of a file waits for the server of the file

@@ -189,7 +189,7 @@ impl<A> Requirements<A> {
     ///   `EISDIR` if it is a directory, `ENODEV` if it is anything else that is not a regular file.
     /// - `ENXIO` if it is shorter than [`min_length`](Self::min_length); `EFBIG` if it is longer
     ///   than [`max_length`](Self::max_length).
-    /// - `EACCES` if it belongs to another user, or was not opened for reading.
+    /// - `EACCES` if its owner is not [`uid`](Self::uid), or it was not opened for reading.
     /// - `EINVAL` if a seal is unknown, or the lengths contradict each other.
     pub fn check(&self, fd: impl AsFd) -> Result<()> {
         self.check_self()?;

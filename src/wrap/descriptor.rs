@@ -64,9 +64,9 @@ pub(crate) fn inherit(fd: BorrowedFd<'_>) -> Result<()> {
 
 /// Returns the path `/proc/self/fd/N`, for code that takes only a path. The path names the
 /// descriptor only in this process or in a child that inherits the descriptor, and only while it is
-/// open. Opening the path gives an open file description with an offset of its own. A child process
-/// finds the file under the same path if it inherits the descriptor
-/// ([`WrapOptions::inherit`](crate::WrapOptions::inherit), [`PassFd`](crate::PassFd)).
+/// open. A child inherits it with [`WrapOptions::inherit`](crate::WrapOptions::inherit) or
+/// [`PassFd`](crate::PassFd). Opening the path gives an open file description with an offset of its
+/// own.
 ///
 /// Code that resolves the link first (SQLite does), or that opens it with `O_NOFOLLOW`, finds no
 /// file.

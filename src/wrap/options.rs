@@ -99,8 +99,7 @@ impl WrapOptions {
     /// Set it in a process with a memory cgroup. The kernel kills a process whose copies exceed the
     /// limit of its cgroup, and no function can turn that into an error.
     ///
-    /// `EINVAL` with [`Backend::Memfd`] and with
-    /// [`WrapOptions::seal_content`].
+    /// `EINVAL` with [`Backend::Memfd`], and with [`WrapOptions::seal_content`].
     ///
     /// ```
     /// let options = bytefd::WrapOptions::new().spill_threshold(64 << 20);
@@ -192,8 +191,8 @@ impl WrapOptions {
     /// Clears close-on-exec: every program that this process executes from now on, from any thread,
     /// has the descriptor under the same number. All children share one file offset. Do not use
     /// this option for content that some of the children must not see: in a trial, 159 of 160
-    /// children saw more than one upload. [`PassFd`](crate::PassFd) gives a descriptor to one child
-    /// only, and [`reopen`] gives it a file offset of its own.
+    /// children saw more than one upload. [`PassFd`](crate::PassFd) gives a descriptor only to the
+    /// children of one `Command`, and [`reopen`] gives it a file offset of its own.
     ///
     /// ```
     /// let fd = bytefd::WrapOptions::new().inherit(true).wrap(b"hello")?;

@@ -1,4 +1,4 @@
-/* Runs each example of the header in a child. The test adds the examples to the end of this file. */
+/* Runs each example of the header in a child. The test adds the examples to the end. */
 #define _GNU_SOURCE
 #include <bytefd.h>
 #include <errno.h>

@@ -279,8 +279,8 @@ fn the_examples_of_the_overview_run() {
     }
 }
 
-/// Each with its output, or a part of it. Stand-ins replace a network, a secret, a container and the
-/// reader's own commands.
+/// Runs each example and compares its output, or a part of it. Stand-ins replace a network, a
+/// secret, a container and the reader's own commands.
 fn the_examples_of_the_programs_run() {
     const STAND_INS: [(&str, &str); 6] = [
         ("curl", "cat archive.zip"),
