@@ -74,9 +74,10 @@
 // errno, as in "EINVAL if n is negative". errors.Is finds the errno (syscall.EINVAL), and also:
 //
 //   - [os.ErrDeadlineExceeded] if the time of a wait has passed.
-//   - [os.ErrClosed] if a value of this package or a file is closed. A closed connection is
-//     net.ErrClosed.
-//   - [os.ErrInvalid] if the receiver is nil.
+//   - [os.ErrClosed] if a value of this package or a file is closed. Such an error is EBADF too, so
+//     ask for os.ErrClosed first. An EBADF of the kernel is not os.ErrClosed. A closed connection
+//     is net.ErrClosed.
+//   - [os.ErrInvalid], and EINVAL too, if the receiver is nil.
 //
 // # Goroutines
 //

@@ -12,9 +12,9 @@ import (
 )
 
 // Map is a range of a file, new memory or a System V segment, as bytes. Any goroutine may call the
-// methods at any time, also while another goroutine closes the map. Only the slice that [Map.Bytes]
-// returns needs care. Concurrent reads and writes of the same bytes are not ordered, as with a
-// file.
+// methods at any time, also while another goroutine closes the map. Only the slice of [Map.Bytes]
+// and the word of [Map.Word] need care. Concurrent reads and writes of the same bytes are not
+// ordered, as with a file.
 //
 // Methods that take a range accept any bytes of the map, not only whole pages. A length of [ToEnd]
 // means from the offset to the end of the map. With a length of 0 only the range is checked;
@@ -211,7 +211,7 @@ func (m *Map) Len() int {
 //     without [MapGuard];
 //   - use of bytes that [Map.Unmap] has unmapped (SIGSEGV or other memory);
 //   - use of bytes that [Map.Protect] forbids (SIGSEGV);
-//   - a store into a map for reading, or into a sealed map (SIGSEGV).
+//   - a store into a map for reading, into a sealed map, or during [Map.Seal] (SIGSEGV).
 //
 // [Map.ReadAt] and [Map.WriteAt] have none of these dangers. [Map.Guarded] has one: bytes that were
 // unmapped can be other memory.
@@ -229,8 +229,9 @@ func (m *Map) Bytes() []byte {
 
 // Word returns the 4 bytes at offset off as a word that goroutines and processes can change at the
 // same time. As with [Map.Bytes], the garbage collector does not unmap the Map from then on. The
-// word must not be used after Close, or after a Resize that moves the map. [FutexWait] takes it as
-// (*uint32)(unsafe.Pointer(word)).
+// word has the dangers of the slice of [Map.Bytes]: it must not be used after Close, or after a
+// Resize that moves the map or cuts the word off, and the list there applies too. [FutexWait] takes
+// it as (*uint32)(unsafe.Pointer(word)).
 //
 // Errors: EACCES if the map is for reading. EINVAL if the word is not entirely in the map, or its
 // address is not a multiple of 4. After Close the error is os.ErrClosed.
@@ -307,8 +308,8 @@ func (m *Map) FileSize() (int64, error) {
 // that continues past the old end of the map. Other maps of a file that was cut raise SIGBUS at the
 // lost bytes.
 //
-// The map does not move while its length is within [MapReserve]. Otherwise it may move, and a slice
-// of [Map.Bytes] from before is then invalid.
+// The map does not move if neither length nor any earlier length exceeds [MapReserve]. Otherwise it
+// may move, and a slice of [Map.Bytes] from before is then invalid.
 //
 // Errors, with nothing changed:
 //   - EAGAIN if a locked map exceeds RLIMIT_MEMLOCK.

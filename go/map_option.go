@@ -121,9 +121,9 @@ func MapNoReserve() MapOption { return withMapFlag(mapNoReserve) }
 // MapBeyondEOF allows a range past the end of the file. The rest of the last page reads zero, and
 // stores there never reach the file. Pages entirely past the end do not exist until the file grows:
 // [Map.ReadAt] and [Map.WriteAt] return EIO there, and access through [Map.Bytes] raises SIGBUS.
-// With [MapGuard], access through Map.Bytes to such a page makes it a lost page, which does not
-// show the file even when the file grows. Map.ReadAt and Map.WriteAt then return EIO from the end
-// of the file on, also in its last page.
+// With [MapGuard], Map.ReadAt and Map.WriteAt return EIO from the end of the file on, also in its
+// last page; Map.ReadAt names one exception. Access through Map.Bytes to a page entirely past the
+// end makes it a lost page, which does not show the file even when the file grows.
 func MapBeyondEOF() MapOption { return withMapFlag(mapBeyondEOF) }
 
 // MapNoFork keeps the map out of children of fork(2), MADV_DONTFORK.
@@ -161,7 +161,7 @@ func MapHugePages() MapOption { return withMapFlag(mapHugePages) }
 func MapGuard() MapOption { return withMapFlag(mapGuard) }
 
 // MapReserve keeps address space for the map, which costs no memory. It has nothing to do with
-// [MapNoReserve]. While the length of the map is within this many bytes, [Map.Resize] does not move
-// it, and slices of it stay valid. Needs [MapWrite] or [NewMap]. The default is 0. EINVAL if bytes
-// is negative.
+// [MapNoReserve]. As long as the length of the map has never exceeded this many bytes, [Map.Resize]
+// does not move it, and slices of it stay valid. Needs [MapWrite] or [NewMap]. The default is 0.
+// EINVAL if bytes is negative.
 func MapReserve(bytes int) MapOption { return func(o *mapOptions) { o.reserve = bytes } }

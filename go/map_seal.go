@@ -16,8 +16,10 @@ type sealOptions struct{ timeout time.Duration }
 // sealPatience is the default of SealTimeout.
 const sealPatience = 100 * time.Millisecond
 
-// SealTimeout limits how long Seal waits for a process that has the memory mapped for writing. With
-// 0 Seal does not wait. With a negative timeout it waits without a limit. The default is 100 ms.
+// SealTimeout limits how long Seal waits for another mapping of the memory that could be written,
+// in any process including this one. A shared mapping counts, even for reading, if it was made
+// through a descriptor that is open for writing. With 0 Seal does not wait. With a negative timeout
+// it waits without a limit. The default is 100 ms.
 func SealTimeout(timeout time.Duration) SealOption {
 	return func(o *sealOptions) { o.timeout = timeout }
 }
@@ -25,7 +27,9 @@ func SealTimeout(timeout time.Duration) SealOption {
 // Seal seals the shared memory of [NewMap] without copying it, and returns its file. The file is
 // sealed and close-on-exec. It has the length of the map, offset 0, and mode 0400 (0500 with
 // [MapExecute]). The caller owns and closes the file. The map stays at its address, for reading
-// only. Its bytes can never change.
+// only. Its bytes can never change. During the call no goroutine may store into the memory through
+// [Map.Bytes] or [Map.Word]: such a store raises SIGSEGV, also if Seal then returns an error.
+// Methods such as [Map.WriteAt] wait until Seal returns.
 //
 // A child that this process is starting has the memory mapped for writing for a moment. Seal waits
 // for it; see [SealTimeout].

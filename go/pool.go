@@ -114,8 +114,9 @@ type poolOptions struct {
 func PoolMaxFiles(n int) PoolOption { return func(o *poolOptions) { o.maxFiles = n } }
 
 // PoolIdle drops a cached file that was not lent for this time. The pool checks this only when one
-// of its methods is called. By default it keeps files until their place is needed. EINVAL if idle
-// is negative.
+// of its methods is called. 0 drops a file at the next use of the pool, instead of lending it
+// again. Without this option the pool keeps files until their place is needed. EINVAL if idle is
+// negative.
 func PoolIdle(idle time.Duration) PoolOption {
 	return func(o *poolOptions) { o.idle = &idle }
 }

@@ -62,9 +62,10 @@ func Path(fd any) string {
 // under which the child finds it. Call Attach before cmd is started, and for each child anew.
 // Several calls give the child several files.
 //
-// Opening the path in the child gives a descriptor with its own offset. The file belongs to
-// cmd.ExtraFiles. It is closed when cmd is garbage collected; the caller may close it as soon as
-// the child has started.
+// Opening the path in the child gives a descriptor with its own offset. A child with another user
+// (SysProcAttr.Credential) cannot open the path (EACCES), unless [WrapMode] lets others read the
+// file. The descriptor itself can be read in any case. The file belongs to cmd.ExtraFiles. It is
+// closed when cmd is garbage collected; the caller may close it as soon as the child has started.
 //
 // Errors are those of [WrapBuffer], and EINVAL if cmd is nil or has been started. cmd is then
 // unchanged.

@@ -23,8 +23,9 @@ const lockNB = 4
 // The lock is advisory: it excludes other locks on the bytes, in any process. It does not prevent
 // reads and writes. It belongs to the open file description (F_OFD_SETLK of fcntl(2), Linux 3.15):
 //   - All duplicates of the descriptor have the lock, also in other processes.
-//   - The lock ends with [FileUnlock], or when the last duplicate is closed. The kernel closes the
-//     duplicates of a process that is killed.
+//   - The lock ends with [FileUnlock]. Otherwise it ends when the last duplicate is closed and the
+//     last mapping that was made through one of them is unmapped, also in other processes. The
+//     kernel closes the duplicates of a process that is killed.
 //   - Two open file descriptions exclude each other, even in one process. Goroutines that share an
 //     os.File do not exclude each other.
 //   - A process that inherited a descriptor or was sent one shares the lock. To get its own, it

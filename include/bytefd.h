@@ -378,7 +378,8 @@
 #define BYTEFD_MAP_GUARD (1ull << 15)
 
 /**
- * Removes the map from children made by fork(2), MADV_DONTFORK.
+ * Removes the map from children made by fork(2), MADV_DONTFORK. A child must call no function with
+ * the map, not even bytefd_map_close: other memory of the child may be at these addresses by then.
  */
 #define BYTEFD_MAP_NO_FORK (1ull << 16)
 
@@ -480,7 +481,8 @@
  * Any number of threads may use one map at the same time, except that no other thread may use it:
  * - during bytefd_map_resize and bytefd_map_unmap;
  * - during and after bytefd_map_close;
- * - during bytefd_map_seal, except to read its bytes.
+ * - during bytefd_map_seal, except to load bytes through an address from an earlier
+ *   bytefd_map_data.
  *
  * The functions that take a range accept any bytes of the map, not only whole pages. If `length`
  * is 0, they check the range and return 0, but bytefd_map_unmap returns -EINVAL. BYTEFD_TO_END as
@@ -503,14 +505,15 @@ typedef struct bytefd_map bytefd_map;
  * - No pool: every scan has a new file. Nothing of one scan can ever be seen in another. With
  *   default options the file is sealed, and no process can change it; bytefd_wrap_buffer lists the
  *   exceptions.
- * - BYTEFD_POOL_NEW_FILES: every scan has a new file, and nothing of it remains afterwards.
- *   Nothing of one scan can be seen in another, whatever the borrower keeps. The exception is a
- *   borrower that takes the pool's own descriptors from /proc/self/fd; see the warning below. The
- *   descriptor is opened through a read-only mount. Through it the borrower, even as root, cannot
- *   write to the file or change its mode. Linking it, opening it for writing, and mapping it
- *   shared for writing fail too. The descriptor is not sealed (F_GET_SEALS returns F_SEAL_SEAL),
- *   so that a receiver that verifies seals refuses it. A scan gets a sealed memfd instead if a
- *   memfd is cheaper for its size, or if the file does not fit into `max_bytes`.
+ * - BYTEFD_POOL_NEW_FILES: every scan has a new file, which the pool never lends again. The kernel
+ *   frees it once the scan has ended and the borrower keeps nothing of it. Nothing of one scan can
+ *   be seen in another, whatever the borrower keeps. The exception is a borrower that takes the
+ *   pool's own descriptors from /proc/self/fd; see the warning below. The descriptor is opened
+ *   through a read-only mount. Through it the borrower, even as root, cannot write to the file or
+ *   change its mode. Linking it, opening it for writing, and mapping it shared for writing fail
+ *   too. The descriptor is not sealed (F_GET_SEALS returns F_SEAL_SEAL), so that a receiver that
+ *   verifies seals refuses it. A scan gets a sealed memfd instead if a memfd is cheaper for its
+ *   size, or if the file does not fit into `max_bytes`.
  * - BYTEFD_POOL_REUSE: the borrower gets a new read-only open file description of a file of mode
  *   0400 that is not sealed. Before the pool lends the file again, the kernel must prove that
  *   nobody else has it open or mapped. Its length, mode, owner, times and attributes must also be
@@ -1868,9 +1871,11 @@ int bytefd_map_flush(struct bytefd_map *BYTEFD_NONNULL map,
  * - MADV_FREE, MADV_REMOVE, MADV_HWPOISON and MADV_GUARD_INSTALL.
  * - MADV_DONTNEED and MADV_DONTNEED_LOCKED in maps with BYTEFD_MAP_PRIVATE.
  *
- * Such advice is given only to pages that lie entirely within the range; a last page that the map
- * does not fill is left alone. Other advice is given to every page that contains bytes of the
- * range.
+ * After MADV_DONTFORK, children must call no function with the map, as with BYTEFD_MAP_NO_FORK.
+ *
+ * Advice that loses content is given only to pages that lie entirely within the range; a last page
+ * that the map does not fill is left alone. Other advice is given to every page that contains
+ * bytes of the range.
  *
  * Returns 0. On failure, returns one of the following:
  * - -EINVAL if `map` is NULL, `advice` or `flags` is unknown, or the range is not in the map.
@@ -2202,15 +2207,21 @@ int bytefd_map_resize(struct bytefd_map *BYTEFD_NONNULL map,
  *
  * The map stays at the same address, for reading only, and its bytes can never change. The
  * protection of parts (bytefd_map_protect) ends, even on failure. During the call other threads
- * may only read the map's bytes.
+ * may only load bytes through an address from an earlier bytefd_map_data. They may call no
+ * function with the map, not even bytefd_map_read.
  *
- * The call waits while another process maps the memory for writing, or while the kernel uses pages
- * of it (io_uring registered buffers, direct I/O). A child that another thread forks at this
- * moment maps the memory until it calls execve(2) or exits. That usually takes a few milliseconds.
- * Processes that map the memory for reading do not delay the call.
+ * The call waits while another mapping of the memory could be written, in any process including
+ * this one, or while the kernel uses pages of it (io_uring registered buffers, direct I/O). A
+ * shared mapping counts, even with PROT_READ, if it was made through a descriptor that is open for
+ * writing, such as that of bytefd_map_descriptor. Private mappings, such as those of
+ * BYTEFD_MAP_READ, and mappings through a read-only descriptor (bytefd_map_share, bytefd_reopen)
+ * do not delay the call.
+ *
+ * A child that another thread forks at this moment maps the memory until it calls execve(2) or
+ * exits. That usually takes a few milliseconds.
  *
  * `timeout_ns` limits the wait in nanoseconds: -1 waits without a limit, and 0 does not wait. With
- * -1 the call never returns if the other process never unmaps the memory.
+ * -1 the call never returns if such a mapping is never unmapped.
  *
  * Returns the descriptor. On failure, returns one of the following; the map keeps its bytes,
  * address and length:
@@ -2402,9 +2413,10 @@ int bytefd_verify(int fd,
  * (SCM_RIGHTS); the caller keeps those at `fds`. Nothing is added to the bytes, so that the
  * receiver need not use this library. No SIGPIPE is raised.
  *
- * On a stream the whole message is sent, in parts if necessary. When a part has been sent, the
- * call waits even for a socket that does not block. More than 253 descriptors are also sent in
- * parts, each with at least one byte.
+ * On a stream the whole message is sent, in parts if necessary. Only one thread or process may
+ * send on a stream at a time; otherwise the parts of their messages can be mixed. When a part has
+ * been sent, the call waits even for a socket that does not block. More than 253 descriptors are
+ * also sent in parts, each with at least one byte.
  *
  * Returns 0. On failure, returns one of the following. On a stream a part of the message may have
  * been sent; the caller must then close the socket.
@@ -2459,6 +2471,8 @@ BYTEFD_READS(2, 3) BYTEFD_READS(4, 5);
  * - On a stream the message is exactly `*length` bytes, and the call waits for all of them. When
  *   one byte has arrived, it waits even on a socket that does not block.
  * - On a stream with BYTEFD_TRANSFER_SOME the message is what has arrived, at least one byte.
+ * - Only one thread or process may receive from a stream at a time; otherwise each can get parts of
+ *   a message.
  * - On other sockets the message is one datagram or packet, which may be shorter than `*length`.
  *
  * On a stream, every failure after the first byte of a message loses the message:
@@ -2820,8 +2834,9 @@ BYTEFD_MUST_USE int bytefd_export_dmabuf(int fd, struct bytefd_error *error);
  * stop read(2) or write(2). It belongs to the open file description (F_OFD_SETLK, fcntl(2), Linux
  * 3.15):
  * - All duplicates of the descriptor have it, also in other processes.
- * - It ends with bytefd_file_unlock, or when the last duplicate is closed, for example because its
- *   process was killed.
+ * - It ends with bytefd_file_unlock. Otherwise it ends when the last duplicate is closed and the
+ *   last mapping that was made through one of them is unmapped, also in children and receivers,
+ *   for example because their processes were killed.
  * - Two open file descriptions conflict even in one process. Threads that share one do not.
  * - A process that received or inherited the descriptor shares the open file description, and its
  *   locks do not conflict with the sender's. To get one of its own, it calls open(2) on the

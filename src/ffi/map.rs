@@ -15,7 +15,8 @@ use crate::Map;
 /// Any number of threads may use one map at the same time, except that no other thread may use it:
 /// - during bytefd_map_resize and bytefd_map_unmap;
 /// - during and after bytefd_map_close;
-/// - during bytefd_map_seal, except to read its bytes.
+/// - during bytefd_map_seal, except to load bytes through an address from an earlier
+///   bytefd_map_data.
 ///
 /// The functions that take a range accept any bytes of the map, not only whole pages. If `length`
 /// is 0, they check the range and return 0, but bytefd_map_unmap returns -EINVAL. BYTEFD_TO_END as

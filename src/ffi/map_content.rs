@@ -221,15 +221,21 @@ pub unsafe extern "C" fn bytefd_map_resize(
 ///
 /// The map stays at the same address, for reading only, and its bytes can never change. The
 /// protection of parts (bytefd_map_protect) ends, even on failure. During the call other threads
-/// may only read the map's bytes.
+/// may only load bytes through an address from an earlier bytefd_map_data. They may call no
+/// function with the map, not even bytefd_map_read.
 ///
-/// The call waits while another process maps the memory for writing, or while the kernel uses pages
-/// of it (io_uring registered buffers, direct I/O). A child that another thread forks at this
-/// moment maps the memory until it calls execve(2) or exits. That usually takes a few milliseconds.
-/// Processes that map the memory for reading do not delay the call.
+/// The call waits while another mapping of the memory could be written, in any process including
+/// this one, or while the kernel uses pages of it (io_uring registered buffers, direct I/O). A
+/// shared mapping counts, even with PROT_READ, if it was made through a descriptor that is open for
+/// writing, such as that of bytefd_map_descriptor. Private mappings, such as those of
+/// BYTEFD_MAP_READ, and mappings through a read-only descriptor (bytefd_map_share, bytefd_reopen)
+/// do not delay the call.
+///
+/// A child that another thread forks at this moment maps the memory until it calls execve(2) or
+/// exits. That usually takes a few milliseconds.
 ///
 /// `timeout_ns` limits the wait in nanoseconds: -1 waits without a limit, and 0 does not wait. With
-/// -1 the call never returns if the other process never unmaps the memory.
+/// -1 the call never returns if such a mapping is never unmapped.
 ///
 /// Returns the descriptor. On failure, returns one of the following; the map keeps its bytes,
 /// address and length:

@@ -67,7 +67,8 @@ pub const BYTEFD_MAP_BEYOND_EOF: u64 = 1u64 << 14;
 /// - Threads that block SIGBUS are not protected. A system call on a lost page that is not replaced
 ///   yet fails with EFAULT, as without a guard, and does not replace the page.
 pub const BYTEFD_MAP_GUARD: u64 = 1u64 << 15;
-/// Removes the map from children made by fork(2), MADV_DONTFORK.
+/// Removes the map from children made by fork(2), MADV_DONTFORK. A child must call no function with
+/// the map, not even bytefd_map_close: other memory of the child may be at these addresses by then.
 pub const BYTEFD_MAP_NO_FORK: u64 = 1u64 << 16;
 
 /// Shows zeros to children made by fork(2), MADV_WIPEONFORK (Linux 4.14). For private memory:

@@ -81,9 +81,11 @@ pub const BYTEFD_LOSE_CONTENT: u64 = 1u64 << 18;
 /// - MADV_FREE, MADV_REMOVE, MADV_HWPOISON and MADV_GUARD_INSTALL.
 /// - MADV_DONTNEED and MADV_DONTNEED_LOCKED in maps with BYTEFD_MAP_PRIVATE.
 ///
-/// Such advice is given only to pages that lie entirely within the range; a last page that the map
-/// does not fill is left alone. Other advice is given to every page that contains bytes of the
-/// range.
+/// After MADV_DONTFORK, children must call no function with the map, as with BYTEFD_MAP_NO_FORK.
+///
+/// Advice that loses content is given only to pages that lie entirely within the range; a last page
+/// that the map does not fill is left alone. Other advice is given to every page that contains
+/// bytes of the range.
 ///
 /// Returns 0. On failure, returns one of the following:
 /// - -EINVAL if `map` is NULL, `advice` or `flags` is unknown, or the range is not in the map.

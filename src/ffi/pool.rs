@@ -29,14 +29,15 @@ pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 /// - No pool: every scan has a new file. Nothing of one scan can ever be seen in another. With
 ///   default options the file is sealed, and no process can change it; bytefd_wrap_buffer lists the
 ///   exceptions.
-/// - BYTEFD_POOL_NEW_FILES: every scan has a new file, and nothing of it remains afterwards.
-///   Nothing of one scan can be seen in another, whatever the borrower keeps. The exception is a
-///   borrower that takes the pool's own descriptors from /proc/self/fd; see the warning below. The
-///   descriptor is opened through a read-only mount. Through it the borrower, even as root, cannot
-///   write to the file or change its mode. Linking it, opening it for writing, and mapping it
-///   shared for writing fail too. The descriptor is not sealed (F_GET_SEALS returns F_SEAL_SEAL),
-///   so that a receiver that verifies seals refuses it. A scan gets a sealed memfd instead if a
-///   memfd is cheaper for its size, or if the file does not fit into `max_bytes`.
+/// - BYTEFD_POOL_NEW_FILES: every scan has a new file, which the pool never lends again. The kernel
+///   frees it once the scan has ended and the borrower keeps nothing of it. Nothing of one scan can
+///   be seen in another, whatever the borrower keeps. The exception is a borrower that takes the
+///   pool's own descriptors from /proc/self/fd; see the warning below. The descriptor is opened
+///   through a read-only mount. Through it the borrower, even as root, cannot write to the file or
+///   change its mode. Linking it, opening it for writing, and mapping it shared for writing fail
+///   too. The descriptor is not sealed (F_GET_SEALS returns F_SEAL_SEAL), so that a receiver that
+///   verifies seals refuses it. A scan gets a sealed memfd instead if a memfd is cheaper for its
+///   size, or if the file does not fit into `max_bytes`.
 /// - BYTEFD_POOL_REUSE: the borrower gets a new read-only open file description of a file of mode
 ///   0400 that is not sealed. Before the pool lends the file again, the kernel must prove that
 ///   nobody else has it open or mapped. Its length, mode, owner, times and attributes must also be

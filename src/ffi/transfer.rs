@@ -68,9 +68,10 @@ unsafe fn transfer_options(from: *const bytefd_transfer_options) -> Result<Trans
 /// (SCM_RIGHTS); the caller keeps those at `fds`. Nothing is added to the bytes, so that the
 /// receiver need not use this library. No SIGPIPE is raised.
 ///
-/// On a stream the whole message is sent, in parts if necessary. When a part has been sent, the
-/// call waits even for a socket that does not block. More than 253 descriptors are also sent in
-/// parts, each with at least one byte.
+/// On a stream the whole message is sent, in parts if necessary. Only one thread or process may
+/// send on a stream at a time; otherwise the parts of their messages can be mixed. When a part has
+/// been sent, the call waits even for a socket that does not block. More than 253 descriptors are
+/// also sent in parts, each with at least one byte.
 ///
 /// Returns 0. On failure, returns one of the following. On a stream a part of the message may have
 /// been sent; the caller must then close the socket.
@@ -134,6 +135,8 @@ pub unsafe extern "C" fn bytefd_send(
 /// - On a stream the message is exactly `*length` bytes, and the call waits for all of them. When
 ///   one byte has arrived, it waits even on a socket that does not block.
 /// - On a stream with BYTEFD_TRANSFER_SOME the message is what has arrived, at least one byte.
+/// - Only one thread or process may receive from a stream at a time; otherwise each can get parts of
+///   a message.
 /// - On other sockets the message is one datagram or packet, which may be shorter than `*length`.
 ///
 /// On a stream, every failure after the first byte of a message loses the message:

@@ -31,7 +31,7 @@ pub enum Advice {
     /// are used. Refused for maps with `Access::Private`, whose stores would be lost: see
     /// [`Discard::DontNeed`].
     DontNeed = 4,
-    /// Children made by fork(2) do not have the pages.
+    /// Children made by fork(2) do not have the pages, and must not use or drop the map.
     DontFork = 10,
     /// Undoes `DontFork`.
     DoFork = 11,

@@ -229,7 +229,8 @@ impl MapOptions {
         self
     }
 
-    /// Removes the map from children made by fork(2), MADV_DONTFORK.
+    /// Removes the map from children made by fork(2), MADV_DONTFORK. A child must not use the map,
+    /// and must not drop it either: other memory of the child may be at these addresses by then.
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().no_fork(true).open("/etc/passwd")?;

@@ -28,10 +28,13 @@ impl Map {
     /// [`MapOptions::execute`](crate::MapOptions::execute)), close-on-exec. The bytes stay at the
     /// same address, for reading only, and can never change.
     ///
-    /// The call waits while another process maps the memory for writing, or while the kernel uses
-    /// pages of it (io_uring registered buffers, direct I/O). A child that another thread forks at
-    /// this moment maps the memory until it calls execve(2) or exits. The call waits at most 100
-    /// ms; see [`Map::seal_timeout`].
+    /// The call waits while another mapping of the memory could be written, in any process
+    /// including this one, or while the kernel uses pages of it (io_uring registered buffers,
+    /// direct I/O). A shared mapping counts, even for reading, if it was made through a descriptor
+    /// that is open for writing, such as that of [`Map::file`]. Private mappings and mappings
+    /// through a read-only descriptor ([`Map::share`]) do not delay the call. A child that another
+    /// thread forks at this moment maps the memory until it calls execve(2) or exits. The call
+    /// waits at most 100 ms; see [`Map::seal_timeout`].
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().memory(5)?;
@@ -56,7 +59,7 @@ impl Map {
     }
 
     /// Seals as [`Map::seal`] does, but waits at most `timeout`; `None` sets no limit, zero does
-    /// not wait. With `None` the call never returns if another process never unmaps the memory.
+    /// not wait. With `None` the call never returns if such a mapping is never unmapped.
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().memory(5)?;
@@ -215,7 +218,7 @@ impl Map {
                 } else {
                     libc::ETIMEDOUT
                 };
-                let message = "another process has the memory mapped for writing, or the kernel \
+                let message = "another mapping of the memory could be written, or the kernel \
                                still uses pages of it \
                                (io_uring registered buffers, direct I/O)";
                 return Err(Error::new("seal", errno, message));

@@ -137,8 +137,9 @@ impl FileLockOptions {
 /// stop reads or writes. It belongs to the open file description (`F_OFD_SETLK`, fcntl(2), Linux
 /// 3.15):
 /// - All duplicates of the descriptor have it, also in other processes.
-/// - It ends when the [`FileLock`] is dropped, or when the last duplicate is closed, for example
-///   because its process was killed.
+/// - It ends when the [`FileLock`] is dropped. Otherwise it ends when the last duplicate is closed
+///   and the last mapping that was made through one of them is unmapped, also in children and
+///   receivers, for example because their processes were killed.
 /// - Two open file descriptions conflict even in one process. Threads that share one do not.
 /// - A process that received or inherited the descriptor needs an open file description of its own
 ///   to hold a lock that conflicts: from [`reopen`](crate::reopen) (for reading) or open(2).

@@ -156,10 +156,11 @@ impl TransferOptions {
 /// packets. The receiver gets descriptors of the same open file descriptions (`SCM_RIGHTS`).
 /// Nothing is added to the bytes, so the peer can be code without bytefd.
 ///
-/// On a stream the call sends the whole message, with several sendmsg(2) calls if necessary. On a
-/// socket that does not block, the call can fail with `EAGAIN` only before the first byte is sent;
-/// after that it waits. More than 253 descriptors need several sendmsg(2) calls, each with at least
-/// one byte.
+/// On a stream the call sends the whole message, with several sendmsg(2) calls if necessary. Only
+/// one thread or process may send on a stream at a time; otherwise the parts of their messages can
+/// be mixed. On a socket that does not block, the call can fail with `EAGAIN` only before the first
+/// byte is sent; after that it waits. More than 253 descriptors need several sendmsg(2) calls, each
+/// with at least one byte.
 ///
 /// ```
 /// use std::os::{fd::AsFd, unix::net::UnixStream};
@@ -192,9 +193,10 @@ pub fn send(socket: impl AsFd, message: &[u8], descriptors: &[BorrowedFd<'_>]) -
 /// Receives a message with at most `capacity` descriptors, which are the caller's, and
 /// close-on-exec from the start. Returns the length of the message, and the descriptors.
 ///
-/// On a stream the message is exactly as long as the buffer, and the call waits for all of it. When
-/// one byte has arrived, it waits even on a socket that does not block. Datagrams and packets may
-/// be shorter.
+/// On a stream the message is exactly as long as the buffer, and the call waits for all of it. Only
+/// one thread or process may receive from a stream at a time; otherwise each can get parts of a
+/// message. When one byte has arrived, it waits even on a socket that does not block. Datagrams and
+/// packets may be shorter.
 ///
 /// On a stream, every failure after the first byte of a message loses the message:
 /// - The call reads and discards the rest, so that the next call never sees a mixture of two

@@ -66,7 +66,9 @@ pub(crate) fn inherit(fd: BorrowedFd<'_>) -> Result<()> {
 /// descriptor only in this process or in a child that inherits the descriptor, and only while it is
 /// open. A child inherits it with [`WrapOptions::inherit`](crate::WrapOptions::inherit) or
 /// [`PassFd`](crate::PassFd). Opening the path gives an open file description with an offset of its
-/// own.
+/// own. A child with another user cannot open the path (EACCES), unless
+/// [`WrapOptions::mode`](crate::WrapOptions::mode) lets others read the file. The descriptor itself
+/// can be read in any case.
 ///
 /// Code that resolves the link first (SQLite does), or that opens it with `O_NOFOLLOW`, finds no
 /// file.
