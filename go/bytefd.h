@@ -13,8 +13,9 @@
  *   processes.
  * - An open file description is what open(2) creates. Duplicates of a descriptor share it, with its
  *   file offset and status flags.
- * - A lost page is a page of a map whose content no longer exists in the file. A guarded map
- *   (BYTEFD_MAP_GUARD) survives lost pages.
+ * - A lost page is a page of a map for which the file provides no content: the file ends before it,
+ *   its storage fails, or its storage has no space for a store. Access to it raises SIGBUS. A
+ *   guarded map (BYTEFD_MAP_GUARD) survives that.
  *
  * Ownership
  * - The caller owns each descriptor that a function returns, and closes it. The descriptor is
@@ -77,8 +78,9 @@
  * Threads and signals
  * - Any thread may call any function at any time. The comment on each handle type names the calls
  *   that exclude each other. No function is async-signal-safe, signal-safety(7).
- * - No function is a cancellation point: pthread_cancel(3) takes effect after it has returned. It
- *   can end the callback of scan_bytes, and the descriptor is then closed.
+ * - No function is a cancellation point: pthread_cancel(3) takes effect after the function has
+ *   returned. The exception is the callback of scan_bytes, which it can end; the scan then ends too.
+ *   A bytefd_read_fn cannot be cancelled, even while it waits in read(2).
  * - A child of fork(2) may call the functions, also if its parent has other threads, as far as the
  *   C library's malloc(3) works there.
  * - No function prints, exits, or changes the caller's signal mask. Only BYTEFD_MAP_GUARD changes
@@ -372,8 +374,9 @@
  * - The object that contains the handler stays loaded from the first guarded map on. dlclose(3)
  *   does not unload it, even if it is a plugin that was linked with libbytefd.a. The call fails
  *   with -ELIBACC if the dynamic linker refuses that.
- * - Threads that block SIGBUS are not protected. A system call on a lost page that is not replaced
- *   yet fails with EFAULT, as without a guard, and does not replace the page.
+ * - Loads and stores of threads that block SIGBUS are not protected. bytefd_map_read and
+ *   bytefd_map_write are safe in such threads too. A system call on a lost page that is not
+ *   replaced yet fails with EFAULT, as without a guard, and does not replace the page.
  */
 #define BYTEFD_MAP_GUARD (1ull << 15)
 
@@ -395,14 +398,14 @@
 #define BYTEFD_LOSE_CONTENT (1ull << 18)
 
 /**
- * Requires that the file's owner is `uid`.
+ * In bytefd_requirements: requires that the file's owner is the member `uid`.
  */
 #define BYTEFD_REQUIRE_UID (1ull << 20)
 
 /**
- * Does not require seals: a file is accepted with and without them. The member `seals` must be 0.
- * Other processes can then change or shorten the file at any time. Checking such a descriptor asks
- * its file system, which may never answer (FUSE, NFS).
+ * In bytefd_requirements: does not require seals. A file is accepted with and without them. The
+ * member `seals` must be 0. Other processes can then change or shorten the file at any time.
+ * Checking such a descriptor asks its file system, which may never answer (FUSE, NFS).
  */
 #define BYTEFD_REQUIRE_NO_SEALS (1ull << 21)
 
@@ -434,7 +437,8 @@
  *   of them, also after kill -9.
  * - The library adds "bytefd-owned." to the beginning of the name, even if the name begins so
  *   already. With this flag, always pass the name without it.
- * - Other processes can open the object by its full name, without this flag. A sweep ignores them.
+ * - Other processes can open the object by its full name, without this flag. A sweep does not
+ *   count them: it removes the name even while they have the object open.
  * - A process that calls flock(2) on this descriptor loses the lock.
  */
 #define BYTEFD_SHM_OWNED (1ull << 26)
@@ -484,6 +488,9 @@
  * - during bytefd_map_seal, except to load bytes through an address from an earlier
  *   bytefd_map_data.
  *
+ * Use includes loads and stores through an address of bytefd_map_data, also if `reserve` keeps the
+ * address the same.
+ *
  * The functions that take a range accept any bytes of the map, not only whole pages. If `length`
  * is 0, they check the range and return 0, but bytefd_map_unmap returns -EINVAL. BYTEFD_TO_END as
  * `length` means to the end of the map. bytefd_map_read and bytefd_map_write return -EINVAL for
@@ -523,11 +530,12 @@ typedef struct bytefd_map bytefd_map;
  * - BYTEFD_POOL_AUTO (the default) reuses files. From 64 KiB on it makes new files for the sizes
  *   for which they cost less on this host. It protects content as BYTEFD_POOL_REUSE does.
  * - BYTEFD_POOL_REUSE or BYTEFD_POOL_AUTO with BYTEFD_TRUST_CALLBACK: the borrower gets the cached
- *   file for reading and writing, and nothing is proved. The caller promises that the borrower
- *   keeps nothing and changes nothing. A borrower that breaks the promise sees and changes the
- *   content of later trusted scans. If it truncates the file during a later scan, that scan can
- *   raise SIGBUS. The pool resets the file offset and the status flags (O_APPEND), but not locks,
- *   leases and the close-on-exec flag.
+ *   file for reading and writing, and nothing is proved. The descriptor is the pool's own: at the
+ *   end of the scan the pool keeps it open, under the same number, for later scans. The caller
+ *   promises that the borrower keeps nothing and changes nothing. A borrower that breaks the
+ *   promise sees and changes the content of later trusted scans. If it truncates the file during a
+ *   later scan, that scan can raise SIGBUS. The pool resets the file offset and the status flags
+ *   (O_APPEND), but not locks, leases and the close-on-exec flag.
  *
  * Warning: never combine BYTEFD_TRUST_CALLBACK with a borrower in another process, or with one
  * that may outlast the scan because of a deadline. An answer that arrives after the deadline can
@@ -535,8 +543,8 @@ typedef struct bytefd_map bytefd_map;
  *
  * Warning: the kernel's proof of BYTEFD_POOL_REUSE does not detect the following uses of a file.
  * Each lets its holder read the content of later scans, and each but the first lets it change that
- * content. If a borrower may use one of them, use no pool, or BYTEFD_POOL_NEW_FILES for all but
- * the third:
+ * content. If a borrower may use one of them, use no pool. BYTEFD_POOL_NEW_FILES is also enough,
+ * except against a borrower that takes the pool's own descriptors:
  * - Pages in flight, to which a pipe, socket or device refers without a descriptor. They come from
  *   vmsplice(2) of a mapping, zero-copy sends (MSG_ZEROCOPY), RDMA, and splice(2) and sendfile(2)
  *   from a descriptor without O_DIRECT. The descriptor that is lent has O_DIRECT, with which
@@ -594,7 +602,8 @@ typedef struct bytefd_map bytefd_map;
  * marks a cached file instead, by an extended attribute, needs no new files: the pool drops the
  * marked file.
  *
- * No thread may use a pool during or after bytefd_pool_close. A pool holds at most `max_files`
+ * No thread may begin a scan with a pool, or call a function with it, during or after
+ * bytefd_pool_close. Scans that have begun may still end. A pool holds at most `max_files`
  * descriptors of files, plus two of /proc and two of its file system. bytefd_pool_trim to 0 closes
  * those that are not lent. A scan with the pool does so too, before it fails with -EMFILE or
  * -ENFILE.
@@ -727,8 +736,8 @@ typedef struct bytefd_error {
      */
     int callback;
     /**
-     * The step that failed: a system call, such as "memfd_create", or the argument that was
-     * refused, such as "name".
+     * The step that failed, with a final NUL: a system call, such as "memfd_create", or the
+     * argument that was refused, such as "name".
      */
     char op[32];
     /**
@@ -954,10 +963,11 @@ typedef struct bytefd_map_options {
 } bytefd_map_options;
 
 /**
- * Requirements for a descriptor that another process has made. It must always refer to a regular
- * file that is open for reading. Start from BYTEFD_REQUIREMENTS_INIT, which requires seals against
- * writing and shrinking. For bytefd_verify a NULL pointer means the same; for bytefd_receive it
- * means no requirements. `size` works as in bytefd_wrap_options.
+ * Requirements for a descriptor that another process has made. With any requirements, the
+ * descriptor must refer to a regular file that is open for reading. Start from
+ * BYTEFD_REQUIREMENTS_INIT, which requires seals against writing and shrinking. For bytefd_verify
+ * a NULL pointer means the same; for bytefd_receive it means no requirements. `size` works as in
+ * bytefd_wrap_options.
  *
  * ```c
  * bytefd_requirements requirements = BYTEFD_REQUIREMENTS_INIT;
@@ -1340,9 +1350,9 @@ BYTEFD_WRITES(2, 3);
  * `fd` is a pipe, stream socket, file or terminal. It stays the caller's, and its offset moves. At
  * most 1 MiB is held in memory besides the new file.
  *
- * Of a longer stream, the bytes after the first MiB are read straight into a huge page of the
- * file, where the host provides one. In two cases the content is copied once more, and two files
- * exist for a moment:
+ * If the stream is longer than 1 MiB, the bytes after the first MiB are read straight into a huge
+ * page of the file, where the host provides one. In two cases the content is copied once more, and
+ * two files exist for a moment:
  * - The kernel refuses to seal the file, because a child that another thread has forked maps it,
  *   or the kernel still uses its pages.
  * - The stream exceeds `spill_threshold`, and the file was in memory until then.
@@ -1386,9 +1396,10 @@ int bytefd_wrap_stream(int fd,
  * `options->pool` the descriptor belongs to a file of the pool. That is faster, but the file
  * usually has no seals; bytefd_pool describes what protects it.
  *
- * The library closes the descriptor exactly once, whatever the callback does. If the callback has
- * closed the number, and another file has the number by then, the library leaves that file open.
- * Any thread may call this at any time, also from within a callback.
+ * The library closes the descriptor exactly once, whatever the callback does. (A pool takes the
+ * descriptor of a cached file that was lent with BYTEFD_TRUST_CALLBACK back instead, open.) If the
+ * callback has closed the number, and another file has the number by then, the library leaves that
+ * file open. Any thread may call this at any time, also from within a callback.
  *
  * Returns 0 if `scan` returned 0. Otherwise returns one of the following:
  * - -ECANCELED if `scan` returned another value. `error->op` is then "callback", and
@@ -1644,8 +1655,8 @@ int bytefd_pool_get_stats(struct bytefd_pool *BYTEFD_NONNULL pool,
  *
  * Warning: the call opens the file, and closes that descriptor when it returns or when the map is
  * closed. The kernel then drops all POSIX record locks that this process has on the file,
- * fcntl(2). Use bytefd_map_fd for a file with such locks. With BYTEFD_MAP_WRITE or
- * BYTEFD_MAP_GUARD, bytefd_map_close drops them there too.
+ * fcntl(2). Use bytefd_map_fd for a file with such locks. A map of bytefd_map_fd with
+ * BYTEFD_MAP_WRITE or BYTEFD_MAP_GUARD drops them too, when bytefd_map_close ends it.
  *
  * The bytes are those of the file: a process that writes to the file changes them. If the file
  * becomes shorter than the map, access to the lost pages raises SIGBUS. BYTEFD_MAP_GUARD,
@@ -2030,12 +2041,14 @@ int bytefd_map_unmap(struct bytefd_map *BYTEFD_NONNULL map,
  *
  * The copy ends before the first page that cannot be read, and `*copied` is then less than
  * `length`. Such a page is one of:
- * - A lost page, because another process made the file shorter or the storage failed. In a guarded
- *   map the copy ends exactly at the present end of the file (bytefd_map_file_size). In other maps
- *   the rest of the file's last page reads zero.
+ * - A lost page, because another process made the file shorter or the storage failed. That
+ *   includes a page that the guard has replaced, so stores into the replacement are not copied. In
+ *   a guarded map the copy ends exactly at the present end of the file (bytefd_map_file_size). In
+ *   other maps the rest of the file's last page reads zero.
  * - A page that was protected with PROT_NONE (bytefd_map_protect).
  *
- * The kernel copies, process_vm_readv(2). A guarded map is copied under its handler instead. On
+ * The kernel copies, process_vm_readv(2). A guarded map is copied by the library under the guard's
+ * handler instead, if the handler would be called in this thread and no page was protected. On
  * x86-64, content larger than the caches took 1.1 to 1.4 times as long as with memcpy(3) where
  * this was measured.
  *
@@ -2074,8 +2087,9 @@ BYTEFD_WRITES(3, 4);
  * Copies `length` bytes at `buf` into the map, beginning at `offset`, and writes the number of
  * bytes copied to `*copied`. Lost pages of the map never raise a signal.
  *
- * The copy ends before the first page that is lost, that is protected against writing, or for
- * which the storage has no space. In a guarded map it also ends at the end of the file.
+ * The copy ends before the first page that is lost (replaced by the guard or not), that is
+ * protected against writing, or for which the storage has no space. In a guarded map it also ends
+ * at the end of the file.
  *
  * Returns 0. On failure, returns one of the following and leaves `*copied` unchanged:
  * - -EIO if not even the first byte can be stored.
@@ -2115,7 +2129,8 @@ BYTEFD_READS(3, 4);
  * zero and is not reported here. bytefd_map_file_size shows it.
  *
  * Returns 0. On failure, returns one of the following:
- * - -EIO if a page was lost.
+ * - -EIO if a page was lost and replaced. A lost page that no load or store has touched is not
+ *   reported: bytefd_map_read, bytefd_map_write and system calls replace no page.
  * - -EINVAL if `map` is NULL.
  *
  * ```c
@@ -2418,8 +2433,10 @@ int bytefd_verify(int fd,
  * been sent, the call waits even for a socket that does not block. More than 253 descriptors are
  * also sent in parts, each with at least one byte.
  *
- * Returns 0. On failure, returns one of the following. On a stream a part of the message may have
- * been sent; the caller must then close the socket.
+ * Returns 0. On failure, returns one of the following. On a stream nothing was sent after -EINVAL,
+ * -E2BIG, -ENOTSOCK, -EPROTOTYPE, or the -EAGAIN of a socket that does not block. After any other
+ * failure a part of the message may have been sent (`error->message` says how much), and the
+ * caller must close the socket.
  * - -EINVAL  if `message` is NULL and `length` is not 0, or `fds` is NULL and `count` is not 0.
  * - -EINVAL  if a stream would get no bytes, or fewer bytes than parts (one part for each 253
  *   descriptors).
@@ -2431,8 +2448,8 @@ int bytefd_verify(int fd,
  * - -ENOTSOCK  if `socket` is not a socket.
  * - -EPROTOTYPE  if `socket` is not a Unix socket.
  * - -EPIPE, -ECONNRESET  if the other end is closed; -ECONNREFUSED for datagrams.
- * - -EAGAIN  if nothing was sent and the socket does not block, whatever the timeout; or if the
- *   socket's own limit (SO_SNDTIMEO) has passed.
+ * - -EAGAIN if the socket does not block and nothing was sent, whatever the timeout; or if the
+ *   socket's own limit (SO_SNDTIMEO) has passed, when a part may have been sent.
  * - -ETIMEDOUT, -EINTR  as the options say.
  * - -ETOOMANYREFS if too many descriptors are in flight.
  * - -ENOTCONN if the socket is not connected.
@@ -2461,7 +2478,9 @@ BYTEFD_READS(2, 3) BYTEFD_READS(4, 5);
  * Receives a message and its descriptors. Before the call, `*length` is the capacity of `message`
  * in bytes, and `*count` the number of descriptors that fit into `fds`. On success the call sets
  * both to what has arrived. The caller owns the descriptors. They are close-on-exec from the
- * start.
+ * start. Each shares its file offset and status flags with the sender's descriptor, also if the
+ * file is sealed. Read with pread(2), map the file, or call bytefd_reopen for an offset of its
+ * own.
  *
  * Fewer descriptors than fit are allowed; more are -EBADMSG. Each descriptor is checked against
  * `requirements` as bytefd_verify does, and the call fails if one does not meet them. NULL

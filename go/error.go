@@ -7,9 +7,10 @@ import (
 	"syscall"
 )
 
-// Error describes a failure. Every error of this package is an *Error or wraps one, for errors.As.
-// Some errors are returned as they are: those of a callback, a reader, a context or package net. So
-// are io.EOF and io.ErrNoProgress, where the documentation of a function or method names them.
+// Error describes a failure. Every error that this package makes is an *Error or wraps one, for
+// errors.As. Errors of others are returned as they are: those of a callback, a reader, a context or
+// package net. So are io.EOF and io.ErrNoProgress, where the documentation of a function or method
+// names them.
 //
 // errors.Is finds the errno (syscall.ENOSPC) and what package syscall maps it to (fs.ErrNotExist,
 // errors.ErrUnsupported).

@@ -108,7 +108,8 @@ func MapFile(path string, opts ...MapOption) (*Map, error) {
 // Errors are those of [MapFile], and:
 //   - EACCES if fd is not open for what is asked.
 //   - EBADF if fd is not an open descriptor.
-//   - EINVAL with [MapCreate] or [MapMode], or if the Go type of fd is none of these.
+//   - EINVAL with [MapCreate] or [MapMode], or if the Go type of fd is none of those that [Reopen]
+//     lists.
 //   - os.ErrClosed if the value is closed.
 func MapFD(fd any, opts ...MapOption) (*Map, error) {
 	return newMap(opts, func(o *mapOptions) (handle unsafe.Pointer, data []byte, err error) {

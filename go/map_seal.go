@@ -43,8 +43,9 @@ func SealTimeout(timeout time.Duration) SealOption {
 //   - EINVAL if the map is not shared memory, is sealed already, or parts of it were unmapped.
 //   - EIO if another process made the memory shorter, or a map with [MapGuard] has lost pages.
 //   - EPERM if another process has added F_SEAL_SEAL.
-//   - ETIMEDOUT, which is os.ErrDeadlineExceeded, if another process still has the memory mapped
-//     for writing, or the kernel uses its pages (io_uring, direct I/O).
+//   - ETIMEDOUT, which is os.ErrDeadlineExceeded, if another mapping of the memory, in any process
+//     including this one, could still be written (see [SealTimeout]), or the kernel uses its pages
+//     (io_uring, direct I/O).
 //   - ENOENT before Linux 6.7 if /proc is not mounted.
 //   - EMFILE, ENFILE or ENOMEM if a limit is reached.
 //

@@ -73,7 +73,7 @@ func (w *MapWriter) Len() int {
 	return w.written
 }
 
-// Write writes all of p, or nothing and returns an error.
+// Write writes all of p. If it returns an error, it has written nothing.
 //
 // Errors: EFBIG, ENOSPC or ENOMEM if there is no room, as for [Map.Resize]. EFAULT if p is memory
 // of a map and a page of it is lost, also if [MapGuard] has replaced the page.

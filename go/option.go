@@ -115,7 +115,7 @@ func WrapBackend(backend Backend) WrapOption {
 func WrapWritable() WrapOption { return withFlag(flagWritable) }
 
 // WrapReadOnly opens the descriptor for reading only (O_RDONLY), for code that looks at the access
-// mode. The file is sealed as well. Needs /proc.
+// mode. The file has the same seals as without this option. Needs /proc.
 func WrapReadOnly() WrapOption { return withFlag(flagReadOnly) }
 
 // WrapExecutable makes a file that can be executed, of mode 0500. Without this option execve(2) of

@@ -24,8 +24,9 @@ import (
 //
 // Each way to get a file gives its own protection:
 //
-//   - No pool, [ScanBytes]: a new, sealed file. No content of one scan can show in another,
-//     whatever the callback keeps. Nobody can change the file.
+//   - No pool, [ScanBytes]: a new file. No content of one scan can show in another, whatever the
+//     callback keeps. With default options the file is sealed, and nobody can change it; the
+//     package documentation lists the exceptions.
 //   - [PoolNewFiles]: a new file on a file system in memory that belongs to the pool. It is a
 //     sealed memfd instead where that costs less or the content does not fit. No content of one
 //     scan can show in another, whatever the callback keeps, unless it takes the pool's own
@@ -181,9 +182,10 @@ func NewPool(maxBytes int, opts ...PoolOption) (*Pool, error) {
 // 0, has mode 0400 and is close-on-exec, unless [WrapInherit] is given. A file of the pool is open
 // for reading only, unless [WrapTrustCallback] is given. It usually has no seals, so [Verify]
 // refuses it. A scan that gets no file of the pool gets a new one, as [WrapBuffer] makes it. The
-// pool takes the file back when scan returns, panics or calls runtime.Goexit. Calls may be nested;
-// each has its own file. If a child process is being started when scan returns, the child also has
-// the file, and the pool drops it.
+// pool takes the file back when scan returns, panics or calls runtime.Goexit. scan may close the
+// descriptor before, as with the function [ScanBytes]. Calls may be nested; each has its own file.
+// If a child process is being started when scan returns, the child also has the file, and the pool
+// drops it.
 //
 // Copying takes longer if b is not anonymous memory, for example if b is the bytes of a [Map] of a
 // file.

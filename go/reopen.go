@@ -39,8 +39,9 @@ func Reopen(fd any) (f *os.File, err error) {
 //
 // The path is valid in this process while the descriptor is open: keep an *os.File from being
 // collected (runtime.KeepAlive). Opening the path gives a descriptor with its own offset. A child
-// process that inherits the descriptor finds the file under the same path. [Attach] gives a file to
-// one child.
+// process that inherits the descriptor under its number ([WrapInherit]) finds the file under the
+// same path. In exec.Cmd.ExtraFiles, file i has the number 3+i in the child. [Attach] gives a file
+// to one child.
 //
 // Code that resolves the link first, such as SQLite, or that opens with O_NOFOLLOW finds nothing
 // there; use [NewTempFile].
@@ -57,10 +58,11 @@ func Path(fd any) string {
 	return "/proc/self/fd/" + strconv.Itoa(number)
 }
 
-// Attach gives b to the child that cmd will start, and to no other process, unless [WrapInherit] is
-// given. It makes a file as [WrapBuffer] does, adds it to cmd.ExtraFiles, and returns the path
-// under which the child finds it. Call Attach before cmd is started, and for each child anew.
-// Several calls give the child several files.
+// Attach gives b to the child that cmd will start, and to no other process that this program
+// starts, unless [WrapInherit] is given. Programs that the child starts have the descriptor too. It
+// makes a file as [WrapBuffer] does, adds it to cmd.ExtraFiles, and returns the path under which
+// the child finds it. Call Attach before cmd is started, and for each child anew. Several calls
+// give the child several files.
 //
 // Opening the path in the child gives a descriptor with its own offset. A child with another user
 // (SysProcAttr.Credential) cannot open the path (EACCES), unless [WrapMode] lets others read the

@@ -21,8 +21,8 @@ type shmOptions struct {
 	unlink   bool
 }
 
-// ShmLength sets the size of a new object, which is zero-filled and preallocated. For an object
-// that exists it is the minimum size. The default is 0. EINVAL if bytes is negative.
+// ShmLength sets the size of a new object, which is zero-filled and preallocated. An object that
+// exists keeps its size; a smaller one is ENXIO. The default is 0. EINVAL if bytes is negative.
 func ShmLength(bytes int64) ShmOption { return func(o *shmOptions) { o.length = bytes } }
 
 // ShmMode sets the permission bits of a new object, independent of the umask. The default, and the
@@ -140,8 +140,8 @@ type SweepResult struct {
 	Removed int
 	// InUse is the number of names of this user that a process still holds.
 	InUse int
-	// Failed is the number of names that could not be removed, or not entirely, and of directories
-	// that could not be read.
+	// Failed is the number of names that could not be removed, or whose directory could only be
+	// emptied in part, plus the number of directories that could not be read.
 	Failed int
 }
 

@@ -47,8 +47,8 @@ func SysvTransient() SysvOption { return func(o *sysvOptions) { o.flags |= sysvT
 // SysvWrite attaches the segment for reading and writing instead of reading only.
 func SysvWrite() SysvOption { return func(o *sysvOptions) { o.write = true } }
 
-// SysvLength sets the size of a new segment, which is zero-filled. For a segment that exists it is
-// the minimum size. EINVAL if bytes is negative.
+// SysvLength sets the size of a new segment, which is zero-filled. A segment that exists keeps its
+// size; a smaller one is ENXIO. EINVAL if bytes is negative.
 func SysvLength(bytes int) SysvOption { return func(o *sysvOptions) { o.length = bytes } }
 
 // SysvMode sets the permission bits of a new segment. The default, and the meaning of 0, is 0600.

@@ -31,8 +31,8 @@ pub struct bytefd_error {
     pub code: c_int,
     /// The value that the callback of a scan returned, if `op` is "callback". Otherwise 0.
     pub callback: c_int,
-    /// The step that failed: a system call, such as "memfd_create", or the argument that was
-    /// refused, such as "name".
+    /// The step that failed, with a final NUL: a system call, such as "memfd_create", or the
+    /// argument that was refused, such as "name".
     pub op: [c_char; 32],
     /// One line that says what was asked and what was found, with a final NUL. It has no newline,
     /// and does not repeat `op`. A long message is shortened in its middle.

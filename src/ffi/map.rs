@@ -18,6 +18,9 @@ use crate::Map;
 /// - during bytefd_map_seal, except to load bytes through an address from an earlier
 ///   bytefd_map_data.
 ///
+/// Use includes loads and stores through an address of bytefd_map_data, also if `reserve` keeps the
+/// address the same.
+///
 /// The functions that take a range accept any bytes of the map, not only whole pages. If `length`
 /// is 0, they check the range and return 0, but bytefd_map_unmap returns -EINVAL. BYTEFD_TO_END as
 /// `length` means to the end of the map. bytefd_map_read and bytefd_map_write return -EINVAL for
@@ -35,8 +38,8 @@ pub struct bytefd_map(pub(super) Map);
 ///
 /// Warning: the call opens the file, and closes that descriptor when it returns or when the map is
 /// closed. The kernel then drops all POSIX record locks that this process has on the file,
-/// fcntl(2). Use bytefd_map_fd for a file with such locks. With BYTEFD_MAP_WRITE or
-/// BYTEFD_MAP_GUARD, bytefd_map_close drops them there too.
+/// fcntl(2). Use bytefd_map_fd for a file with such locks. A map of bytefd_map_fd with
+/// BYTEFD_MAP_WRITE or BYTEFD_MAP_GUARD drops them too, when bytefd_map_close ends it.
 ///
 /// The bytes are those of the file: a process that writes to the file changes them. If the file
 /// becomes shorter than the map, access to the lost pages raises SIGBUS. BYTEFD_MAP_GUARD,

@@ -14,12 +14,14 @@ use super::results::put;
 ///
 /// The copy ends before the first page that cannot be read, and `*copied` is then less than
 /// `length`. Such a page is one of:
-/// - A lost page, because another process made the file shorter or the storage failed. In a guarded
-///   map the copy ends exactly at the present end of the file (bytefd_map_file_size). In other maps
-///   the rest of the file's last page reads zero.
+/// - A lost page, because another process made the file shorter or the storage failed. That
+///   includes a page that the guard has replaced, so stores into the replacement are not copied. In
+///   a guarded map the copy ends exactly at the present end of the file (bytefd_map_file_size). In
+///   other maps the rest of the file's last page reads zero.
 /// - A page that was protected with PROT_NONE (bytefd_map_protect).
 ///
-/// The kernel copies, process_vm_readv(2). A guarded map is copied under its handler instead. On
+/// The kernel copies, process_vm_readv(2). A guarded map is copied by the library under the guard's
+/// handler instead, if the handler would be called in this thread and no page was protected. On
 /// x86-64, content larger than the caches took 1.1 to 1.4 times as long as with memcpy(3) where
 /// this was measured.
 ///
@@ -66,8 +68,9 @@ pub unsafe extern "C" fn bytefd_map_read(
 /// Copies `length` bytes at `buf` into the map, beginning at `offset`, and writes the number of
 /// bytes copied to `*copied`. Lost pages of the map never raise a signal.
 ///
-/// The copy ends before the first page that is lost, that is protected against writing, or for
-/// which the storage has no space. In a guarded map it also ends at the end of the file.
+/// The copy ends before the first page that is lost (replaced by the guard or not), that is
+/// protected against writing, or for which the storage has no space. In a guarded map it also ends
+/// at the end of the file.
 ///
 /// Returns 0. On failure, returns one of the following and leaves `*copied` unchanged:
 /// - -EIO if not even the first byte can be stored.
@@ -115,7 +118,8 @@ pub unsafe extern "C" fn bytefd_map_write(
 /// zero and is not reported here. bytefd_map_file_size shows it.
 ///
 /// Returns 0. On failure, returns one of the following:
-/// - -EIO if a page was lost.
+/// - -EIO if a page was lost and replaced. A lost page that no load or store has touched is not
+///   reported: bytefd_map_read, bytefd_map_write and system calls replace no page.
 /// - -EINVAL if `map` is NULL.
 ///
 /// ```c

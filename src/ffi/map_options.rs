@@ -64,8 +64,9 @@ pub const BYTEFD_MAP_BEYOND_EOF: u64 = 1u64 << 14;
 /// - The object that contains the handler stays loaded from the first guarded map on. dlclose(3)
 ///   does not unload it, even if it is a plugin that was linked with libbytefd.a. The call fails
 ///   with -ELIBACC if the dynamic linker refuses that.
-/// - Threads that block SIGBUS are not protected. A system call on a lost page that is not replaced
-///   yet fails with EFAULT, as without a guard, and does not replace the page.
+/// - Loads and stores of threads that block SIGBUS are not protected. bytefd_map_read and
+///   bytefd_map_write are safe in such threads too. A system call on a lost page that is not
+///   replaced yet fails with EFAULT, as without a guard, and does not replace the page.
 pub const BYTEFD_MAP_GUARD: u64 = 1u64 << 15;
 /// Removes the map from children made by fork(2), MADV_DONTFORK. A child must call no function with
 /// the map, not even bytefd_map_close: other memory of the child may be at these addresses by then.

@@ -47,11 +47,12 @@ pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 /// - BYTEFD_POOL_AUTO (the default) reuses files. From 64 KiB on it makes new files for the sizes
 ///   for which they cost less on this host. It protects content as BYTEFD_POOL_REUSE does.
 /// - BYTEFD_POOL_REUSE or BYTEFD_POOL_AUTO with BYTEFD_TRUST_CALLBACK: the borrower gets the cached
-///   file for reading and writing, and nothing is proved. The caller promises that the borrower
-///   keeps nothing and changes nothing. A borrower that breaks the promise sees and changes the
-///   content of later trusted scans. If it truncates the file during a later scan, that scan can
-///   raise SIGBUS. The pool resets the file offset and the status flags (O_APPEND), but not locks,
-///   leases and the close-on-exec flag.
+///   file for reading and writing, and nothing is proved. The descriptor is the pool's own: at the
+///   end of the scan the pool keeps it open, under the same number, for later scans. The caller
+///   promises that the borrower keeps nothing and changes nothing. A borrower that breaks the
+///   promise sees and changes the content of later trusted scans. If it truncates the file during a
+///   later scan, that scan can raise SIGBUS. The pool resets the file offset and the status flags
+///   (O_APPEND), but not locks, leases and the close-on-exec flag.
 ///
 /// Warning: never combine BYTEFD_TRUST_CALLBACK with a borrower in another process, or with one
 /// that may outlast the scan because of a deadline. An answer that arrives after the deadline can
@@ -59,8 +60,8 @@ pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 ///
 /// Warning: the kernel's proof of BYTEFD_POOL_REUSE does not detect the following uses of a file.
 /// Each lets its holder read the content of later scans, and each but the first lets it change that
-/// content. If a borrower may use one of them, use no pool, or BYTEFD_POOL_NEW_FILES for all but
-/// the third:
+/// content. If a borrower may use one of them, use no pool. BYTEFD_POOL_NEW_FILES is also enough,
+/// except against a borrower that takes the pool's own descriptors:
 /// - Pages in flight, to which a pipe, socket or device refers without a descriptor. They come from
 ///   vmsplice(2) of a mapping, zero-copy sends (MSG_ZEROCOPY), RDMA, and splice(2) and sendfile(2)
 ///   from a descriptor without O_DIRECT. The descriptor that is lent has O_DIRECT, with which
@@ -118,7 +119,8 @@ pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 /// marks a cached file instead, by an extended attribute, needs no new files: the pool drops the
 /// marked file.
 ///
-/// No thread may use a pool during or after bytefd_pool_close. A pool holds at most `max_files`
+/// No thread may begin a scan with a pool, or call a function with it, during or after
+/// bytefd_pool_close. Scans that have begun may still end. A pool holds at most `max_files`
 /// descriptors of files, plus two of /proc and two of its file system. bytefd_pool_trim to 0 closes
 /// those that are not lent. A scan with the pool does so too, before it fails with -EMFILE or
 /// -ENFILE.

@@ -8,17 +8,18 @@ use super::options::{Extensible, check_flags, not_zero, read};
 use crate::share::{Requirements, Unsealed};
 use crate::{Error, Result};
 
-/// Requires that the file's owner is `uid`.
+/// In bytefd_requirements: requires that the file's owner is the member `uid`.
 pub const BYTEFD_REQUIRE_UID: u64 = 1u64 << 20;
-/// Does not require seals: a file is accepted with and without them. The member `seals` must be 0.
-/// Other processes can then change or shorten the file at any time. Checking such a descriptor asks
-/// its file system, which may never answer (FUSE, NFS).
+/// In bytefd_requirements: does not require seals. A file is accepted with and without them. The
+/// member `seals` must be 0. Other processes can then change or shorten the file at any time.
+/// Checking such a descriptor asks its file system, which may never answer (FUSE, NFS).
 pub const BYTEFD_REQUIRE_NO_SEALS: u64 = 1u64 << 21;
 
-/// Requirements for a descriptor that another process has made. It must always refer to a regular
-/// file that is open for reading. Start from BYTEFD_REQUIREMENTS_INIT, which requires seals against
-/// writing and shrinking. For bytefd_verify a NULL pointer means the same; for bytefd_receive it
-/// means no requirements. `size` works as in bytefd_wrap_options.
+/// Requirements for a descriptor that another process has made. With any requirements, the
+/// descriptor must refer to a regular file that is open for reading. Start from
+/// BYTEFD_REQUIREMENTS_INIT, which requires seals against writing and shrinking. For bytefd_verify
+/// a NULL pointer means the same; for bytefd_receive it means no requirements. `size` works as in
+/// bytefd_wrap_options.
 ///
 /// ```c
 /// bytefd_requirements requirements = BYTEFD_REQUIREMENTS_INIT;

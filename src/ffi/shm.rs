@@ -25,7 +25,8 @@ pub const BYTEFD_SHM_EXCLUSIVE: u64 = 1u64 << 25;
 ///   of them, also after kill -9.
 /// - The library adds "bytefd-owned." to the beginning of the name, even if the name begins so
 ///   already. With this flag, always pass the name without it.
-/// - Other processes can open the object by its full name, without this flag. A sweep ignores them.
+/// - Other processes can open the object by its full name, without this flag. A sweep does not
+///   count them: it removes the name even while they have the object open.
 /// - A process that calls flock(2) on this descriptor loses the lock.
 pub const BYTEFD_SHM_OWNED: u64 = 1u64 << 26;
 /// Opens an object whatever user ID owns it. Without this flag the call fails with -EPERM unless

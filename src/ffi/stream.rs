@@ -79,9 +79,9 @@ pub(super) unsafe fn stream_options(from: *const bytefd_stream_options) -> Resul
 /// `fd` is a pipe, stream socket, file or terminal. It stays the caller's, and its offset moves. At
 /// most 1 MiB is held in memory besides the new file.
 ///
-/// Of a longer stream, the bytes after the first MiB are read straight into a huge page of the
-/// file, where the host provides one. In two cases the content is copied once more, and two files
-/// exist for a moment:
+/// If the stream is longer than 1 MiB, the bytes after the first MiB are read straight into a huge
+/// page of the file, where the host provides one. In two cases the content is copied once more, and
+/// two files exist for a moment:
 /// - The kernel refuses to seal the file, because a child that another thread has forked maps it,
 ///   or the kernel still uses its pages.
 /// - The stream exceeds `spill_threshold`, and the file was in memory until then.

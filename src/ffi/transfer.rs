@@ -73,8 +73,10 @@ unsafe fn transfer_options(from: *const bytefd_transfer_options) -> Result<Trans
 /// been sent, the call waits even for a socket that does not block. More than 253 descriptors are
 /// also sent in parts, each with at least one byte.
 ///
-/// Returns 0. On failure, returns one of the following. On a stream a part of the message may have
-/// been sent; the caller must then close the socket.
+/// Returns 0. On failure, returns one of the following. On a stream nothing was sent after -EINVAL,
+/// -E2BIG, -ENOTSOCK, -EPROTOTYPE, or the -EAGAIN of a socket that does not block. After any other
+/// failure a part of the message may have been sent (`error->message` says how much), and the
+/// caller must close the socket.
 /// - -EINVAL  if `message` is NULL and `length` is not 0, or `fds` is NULL and `count` is not 0.
 /// - -EINVAL  if a stream would get no bytes, or fewer bytes than parts (one part for each 253
 ///   descriptors).
@@ -86,8 +88,8 @@ unsafe fn transfer_options(from: *const bytefd_transfer_options) -> Result<Trans
 /// - -ENOTSOCK  if `socket` is not a socket.
 /// - -EPROTOTYPE  if `socket` is not a Unix socket.
 /// - -EPIPE, -ECONNRESET  if the other end is closed; -ECONNREFUSED for datagrams.
-/// - -EAGAIN  if nothing was sent and the socket does not block, whatever the timeout; or if the
-///   socket's own limit (SO_SNDTIMEO) has passed.
+/// - -EAGAIN if the socket does not block and nothing was sent, whatever the timeout; or if the
+///   socket's own limit (SO_SNDTIMEO) has passed, when a part may have been sent.
 /// - -ETIMEDOUT, -EINTR  as the options say.
 /// - -ETOOMANYREFS if too many descriptors are in flight.
 /// - -ENOTCONN if the socket is not connected.
@@ -125,7 +127,9 @@ pub unsafe extern "C" fn bytefd_send(
 /// Receives a message and its descriptors. Before the call, `*length` is the capacity of `message`
 /// in bytes, and `*count` the number of descriptors that fit into `fds`. On success the call sets
 /// both to what has arrived. The caller owns the descriptors. They are close-on-exec from the
-/// start.
+/// start. Each shares its file offset and status flags with the sender's descriptor, also if the
+/// file is sealed. Read with pread(2), map the file, or call bytefd_reopen for an offset of its
+/// own.
 ///
 /// Fewer descriptors than fit are allowed; more are -EBADMSG. Each descriptor is checked against
 /// `requirements` as bytefd_verify does, and the call fails if one does not meet them. NULL
