@@ -17,14 +17,15 @@
 //     [Map.WriteAt] and [Map.Guarded] return an error instead of crashing.
 //   - [NewMap] maps memory that other processes can share. [Map.Seal] makes it a sealed file
 //     without copying.
-//   - A [MapWriter] is such memory for an encoder to write to.
+//   - A [MapWriter] is memory for an encoder to write to. It becomes a sealed file.
 //
 // Processes share content in these ways:
 //
 //   - [Send] and [Receive] pass files over Unix sockets. [Verify] checks whether a received file
 //     can be trusted.
 //   - [CreateShm] creates shared memory with a name, and [NewTempFile] a real file with a path.
-//     [Sweep] removes what killed processes have left of both.
+//     [Sweep] removes what killed processes have left of files of NewTempFile, and of shared memory
+//     with [ShmOwned].
 //   - [FileLock] and [FutexWait] wait for other processes.
 //
 // # What a descriptor promises

@@ -16,8 +16,9 @@ import (
 //   - In a map with [MapGuard] lost pages read zero, and f goes on. If f returns nil, Guarded
 //     returns what [Map.Check] returns, also for pages lost earlier.
 //   - In any other map f ends at the lost page, as by a panic, and Guarded returns EIO.
-//   - In every map f ends in the same way at memory that [Map.Protect] forbids or [Map.Unmap] has
-//     unmapped. It also ends at a store into a map for reading.
+//   - In every map f ends in the same way at memory that [Map.Protect] forbids, and at memory that
+//     [Map.Unmap] has unmapped, unless f finds other memory of the process there. It also ends at a
+//     store into a map for reading.
 //
 // Only Go code of the goroutine that calls f is protected. With MapGuard every goroutine and C code
 // are protected from lost pages too. A system call that is given a lost page returns EFAULT in any

@@ -19,8 +19,9 @@ import (
 // Methods that take a range accept any bytes of the map, not only whole pages. A length of [ToEnd]
 // means from the offset to the end of the map. With a length of 0 only the range is checked;
 // [Map.Unmap] returns EINVAL. A range that is not entirely in the map is EINVAL, and so is one with
-// bytes that [Map.Unmap] has unmapped. Negative numbers other than ToEnd are EINVAL. After Close
-// every error is os.ErrClosed. The methods of a nil *Map return os.ErrInvalid.
+// bytes that [Map.Unmap] has unmapped. A negative offset is EINVAL, and so is a negative length
+// other than ToEnd. After Close every error is os.ErrClosed. On a nil *Map, the methods that return
+// an error return os.ErrInvalid.
 //
 // The garbage collector unmaps a Map that nothing refers to any more, but late: call Close. After a
 // call of [Map.Bytes] or [Map.Word] it does not: without Close the memory then stays mapped. A Map
@@ -279,8 +280,8 @@ func (m *Map) Check() error {
 }
 
 // FileSize returns the present size of the file behind the map. Only maps that keep a descriptor
-// can tell: those with [MapWrite] or [MapGuard], and the shared memory of [NewMap] until it is
-// sealed.
+// can tell: maps of files with [MapWrite] or [MapGuard], and the shared memory of [NewMap] until it
+// is sealed.
 //
 // Errors: EBADF if the map keeps no descriptor. After Close the error is os.ErrClosed.
 func (m *Map) FileSize() (int64, error) {

@@ -118,12 +118,13 @@ func MapMlock() MapOption { return withMapFlag(mapMlock) }
 // instead.
 func MapNoReserve() MapOption { return withMapFlag(mapNoReserve) }
 
-// MapBeyondEOF allows a range past the end of the file. The rest of the last page reads zero, and
-// stores there never reach the file. Pages entirely past the end do not exist until the file grows:
-// [Map.ReadAt] and [Map.WriteAt] return EIO there, and access through [Map.Bytes] raises SIGBUS.
-// With [MapGuard], Map.ReadAt and Map.WriteAt return EIO from the end of the file on, also in its
-// last page; Map.ReadAt names one exception. Access through Map.Bytes to a page entirely past the
-// end makes it a lost page, which does not show the file even when the file grows.
+// MapBeyondEOF allows a range past the end of the file. The rest of the last page usually reads
+// zero, and stores there never reach the file. Pages entirely past the end do not exist until the
+// file grows: [Map.ReadAt] and [Map.WriteAt] return EIO there, and access through [Map.Bytes]
+// raises SIGBUS. With [MapGuard], Map.ReadAt and Map.WriteAt return EIO from the end of the file
+// on, also in its last page; Map.ReadAt names one exception. Access through Map.Bytes to a page
+// entirely past the end makes it a lost page, which does not show the file even when the file
+// grows.
 func MapBeyondEOF() MapOption { return withMapFlag(mapBeyondEOF) }
 
 // MapNoFork keeps the map out of children of fork(2), MADV_DONTFORK.
@@ -140,14 +141,16 @@ func MapWipeOnFork() MapOption { return withMapFlag(mapWipeOnFork) }
 func MapHugePages() MapOption { return withMapFlag(mapHugePages) }
 
 // MapGuard makes a map survive the loss of pages. If another process truncates the file, or the
-// storage fails, access finds zeros instead of raising SIGBUS. [Map.Check] returns EIO from then
-// on. Access through the guard costs nothing more until then. Opening takes longer. A guarded map
-// of a file keeps a descriptor of the file, for [Map.FileSize].
+// storage fails, access to the memory itself ([Map.Bytes], [Map.Word], [Map.Guarded]) finds zeros
+// instead of raising SIGBUS. [Map.Check] returns EIO from then on. Access through the guard costs
+// nothing more until then. Opening takes longer. A guarded map of a file keeps a descriptor of the
+// file, for [Map.FileSize].
 //
 //   - The first access to a lost page replaces it by zeros. The replacement keeps what the program
 //     stores there, but never shows the file again, even if the file grows. Each replacement may
 //     need a mapping of its own (vm.max_map_count). To need fewer, a fault past the end of the file
-//     also replaces pages that follow. Their number doubles at each fault, and they too stay zeros.
+//     also replaces pages that follow. Their number doubles at each fault, and they too never
+//     show the file again.
 //     If the storage fails, only the page itself is replaced. If the process has reached
 //     vm.max_map_count, the page cannot be replaced, and the Go runtime handles the fault.
 //   - The handler for SIGBUS serves the whole process. Each new guarded map installs it in front of

@@ -101,11 +101,11 @@ func (m *Map) Prefetch(offset, length int) error {
 }
 
 // Unmap unmaps every page that lies entirely within a range, munmap(2). A map can begin or end
-// within a page. That page is unmapped too if the range reaches that end of the map. Access to
-// unmapped bytes through a slice raises SIGSEGV from then on, or finds other memory of the process.
-// Methods that take an offset or a range return EINVAL there. [Map.Guarded] returns EIO, unless its
-// function finds other memory there. The map keeps its length, and can no longer be resized or
-// sealed.
+// within a page. That page is unmapped too if the range reaches the beginning or the end of the map
+// there. Access to unmapped bytes through a slice raises SIGSEGV from then on, or finds other
+// memory of the process. Methods that take an offset or a range return EINVAL there. [Map.Guarded]
+// returns EIO, unless its function finds other memory there. The map keeps its length, and can no
+// longer be resized or sealed.
 //
 // Errors: EBUSY while a function that [Map.Guarded] called has the bytes. EINVAL if the range is
 // invalid, or length is 0. Others of munmap(2). After Close the error is os.ErrClosed.

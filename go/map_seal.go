@@ -16,10 +16,10 @@ type sealOptions struct{ timeout time.Duration }
 // sealPatience is the default of SealTimeout.
 const sealPatience = 100 * time.Millisecond
 
-// SealTimeout limits how long Seal waits for another mapping of the memory that could be written,
-// in any process including this one. A shared mapping counts, even for reading, if it was made
-// through a descriptor that is open for writing. With 0 Seal does not wait. With a negative timeout
-// it waits without a limit. The default is 100 ms.
+// SealTimeout limits how long Seal waits until no other mapping, in any process including this one,
+// can write to the memory. A shared mapping counts, even for reading, if it was made through a
+// descriptor that is open for writing. With 0 Seal does not wait. With a negative timeout it waits
+// without a limit. The default is 100 ms.
 func SealTimeout(timeout time.Duration) SealOption {
 	return func(o *sealOptions) { o.timeout = timeout }
 }
@@ -34,10 +34,10 @@ func SealTimeout(timeout time.Duration) SealOption {
 // A child that this process is starting has the memory mapped for writing for a moment. Seal waits
 // for it; see [SealTimeout].
 //
-// Protection that [Map.Protect] has set ends, also after an error. An error leaves the map
-// unchanged otherwise, and Seal may be called again. In two cases an error may leave the map for
-// reading only: after [Map.Share], or if another process makes the memory shorter during the call.
-// Errors:
+// Protection that [Map.Protect] has set ends, also after an error. Apart from that, an error leaves
+// the map unchanged, with two exceptions: after [Map.Share], or if another process makes the memory
+// shorter during the call, it may leave the map for reading only. Seal may be called again after an
+// error. Errors:
 //   - EBUSY while a function that [Map.Guarded] called has the bytes. Also if the timeout is 0 and
 //     Seal would have to wait.
 //   - EINVAL if the map is not shared memory, is sealed already, or parts of it were unmapped.

@@ -78,7 +78,7 @@ func withFlag(flag uint64) WrapOption {
 }
 
 // WrapName sets the label that /proc/self/fd, /proc/self/maps and os.File.Name show. The default is
-// "bytefd". The label need not be unique. Only memory files show it in /proc.
+// "bytefd". The label need not be unique. Only a memfd shows it in /proc.
 //
 // A name has 1 to 200 bytes without slash, newline and NUL; anything else is EINVAL. A cached file
 // of a [Pool] keeps its name, so the pool lends it again only for the same name.
@@ -206,8 +206,8 @@ const (
 	// Running out of descriptors, memory or space is an error and does not lead to the next
 	// backend.
 	BackendAuto Backend = iota + 0x80000010
-	// BackendMemfd is memfd_create(2), Linux 3.17: a file in memory without a name. Only its files
-	// can be sealed. Memory alone limits its size.
+	// BackendMemfd is memfd_create(2), Linux 3.17: a file in memory without a name. Only its files can
+	// be sealed. Only memory and RLIMIT_FSIZE limit its size.
 	BackendMemfd
 	// BackendShm is a file without a name on the tmpfs at /dev/shm, where shm_open(3) makes its
 	// files. The size of that tmpfs limits the file. [CreateShm] makes an object with a name

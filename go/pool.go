@@ -229,7 +229,7 @@ func (p *Pool) ScanBuffers(bs [][]byte, scan func(fd int) error, opts ...WrapOpt
 }
 
 // ScanReader is [Pool.ScanBytes] for everything that r delivers until io.EOF. [WrapMaxBytes] and
-// [WrapSizeHint] are allowed too.
+// [WrapSizeHint] take effect here.
 //
 // Errors are those of [Pool.ScanBytes] and [WrapReader]. As there, r must not keep the slices that
 // it is given to fill.

@@ -40,10 +40,10 @@ func ShmWrite() ShmOption { return func(o *shmOptions) { o.write = true } }
 // after kill -9. A process loses the lock if it calls flock(2) on the descriptor. It also loses the
 // lock when the garbage collector frees its [Shm], unless a duplicate or a mapping is left.
 //
-// The full name begins with "bytefd-owned.", which the library adds to every name that is given
-// with this option. Other processes can open the object without this option, by its full name
-// ([Shm.Name]). Sweep does not count such a process: it can remove the name while the process has
-// the object open.
+// After its slash, the full name begins with "bytefd-owned.", which the library adds to every name
+// that is given with this option. Other processes can open the object without this option, by its
+// full name ([Shm.Name]). Sweep does not count such a process: it can remove the name while the
+// process has the object open.
 func ShmOwned() ShmOption { return func(o *shmOptions) { o.owned = true } }
 
 // ShmAnyOwner opens an object that belongs to any user. Without it an object is EPERM unless its
@@ -154,7 +154,7 @@ type SweepResult struct {
 // locked exclusively: no process holds them, in any container. It leaves everything else alone. It
 // does not enter a file system that is mounted in a directory that it removes.
 //
-// The error is nil with cgo on Linux.
+// With cgo on Linux the error is always nil, because failures are counted in [SweepResult].
 func Sweep() (SweepResult, error) { return sweep() }
 
 // Name returns the full name with its slash, as shm_open(3) takes it.

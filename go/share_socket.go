@@ -7,10 +7,10 @@ import (
 	"syscall"
 )
 
-// Send sends bytes and descriptors over a Unix socket, unix(7): a stream, datagrams or packets. The
-// receiver gets descriptors of the same open file descriptions (SCM_RIGHTS), so they share the file
-// offset. Send does not close the files. The caller may close them when Send has returned. Nothing
-// is added to the bytes, so the other end can be any code.
+// Send sends bytes and descriptors over a Unix socket, unix(7): a stream, datagrams or packets
+// (SOCK_SEQPACKET). The receiver gets descriptors of the same open file descriptions (SCM_RIGHTS),
+// so they share the file offset. Send does not close the files. The caller may close them when Send
+// has returned. Nothing is added to the bytes, so the other end can be any code.
 //
 // On a stream the whole message is sent, in parts if need be. It does not mix with messages of
 // other goroutines. More than 253 files are sent in several parts, each with one byte at least.

@@ -32,7 +32,8 @@ const (
 // [SysvWrite].
 func SysvCreate() SysvOption { return func(o *sysvOptions) { o.flags |= sysvCreate } }
 
-// SysvExclusive makes [SysvCreate] return EEXIST if a segment with the key exists.
+// SysvExclusive and [SysvCreate] together make [MapSysv] return EEXIST if a segment with the key
+// exists.
 func SysvExclusive() SysvOption { return func(o *sysvOptions) { o.flags |= sysvExclusive } }
 
 // SysvByID makes [MapSysv] use its key as the number of a segment.

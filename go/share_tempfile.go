@@ -8,8 +8,8 @@ import (
 )
 
 // TempFileOption changes how a temporary file is created. By default the file has no suffix and
-// mode 0600, and is in /dev/shm, or in /tmp if that cannot be used. Options may be given in any
-// order and used again. If two options set the same thing, the last one counts.
+// mode 0600, and its directory is made in /dev/shm, or in /tmp if that cannot be used. Options may
+// be given in any order and used again. If two options set the same thing, the last one counts.
 type TempFileOption func(*tempFileOptions)
 
 type tempFileOptions struct {
@@ -22,10 +22,10 @@ func TempFileSuffix(suffix string) TempFileOption {
 	return func(o *tempFileOptions) { o.suffix = suffix }
 }
 
-// TempFileDirectory sets the directory for the file, which must exist. The default, and the meaning
-// of "", is the tmpfs at /dev/shm, or /tmp if that cannot be used. [Sweep] looks only into
-// /dev/shm, $TMPDIR, /tmp and /var/tmp. In another directory a killed process leaves the file
-// behind.
+// TempFileDirectory sets the directory in which the file's own new directory is made. It must
+// exist. The default, and the meaning of "", is the tmpfs at /dev/shm, or /tmp if that cannot be
+// used. [Sweep] looks only into /dev/shm, $TMPDIR, /tmp and /var/tmp. In another directory a killed
+// process leaves the file behind.
 func TempFileDirectory(directory string) TempFileOption {
 	return func(o *tempFileOptions) { o.directory = directory }
 }

@@ -218,7 +218,8 @@ impl Map {
                 } else {
                     libc::ETIMEDOUT
                 };
-                let message = "another mapping of the memory could be written, or the kernel \
+                let message = "another mapping, in this or another process, can still write to the \
+                               memory, or the kernel \
                                still uses pages of it \
                                (io_uring registered buffers, direct I/O)";
                 return Err(Error::new("seal", errno, message));
