@@ -79,14 +79,16 @@
  * - Any thread may call any function at any time. The comment on each handle type names the calls
  *   that exclude each other. No function is async-signal-safe, signal-safety(7).
  * - No function is a cancellation point: pthread_cancel(3) takes effect after the function has
- *   returned. The exception is the callback of scan_bytes, which it can end; the scan then ends too.
+ *   returned. The exception is the callback of scan_bytes: pthread_cancel(3) can end it, and the
+ *   scan then ends too.
  *   A bytefd_read_fn cannot be cancelled, even while it waits in read(2).
  * - A child of fork(2) may call the functions, also if its parent has other threads, as far as the
  *   C library's malloc(3) works there.
  * - No function prints, exits, or changes the caller's signal mask. Only BYTEFD_MAP_GUARD changes
  *   a signal disposition: it installs a handler for SIGBUS.
  * - Inside a function, a lost page, a full disk or a file that is too large is an error, and raises
- *   neither SIGBUS nor SIGXFSZ. bytefd_pool, bytefd_map_read and bytefd_map_write list exceptions.
+ *   neither SIGBUS nor SIGXFSZ. A `buf` that cannot be accessed can raise SIGSEGV or SIGBUS in a few
+ *   cases, which bytefd_pool, bytefd_map_read and bytefd_map_write list.
  * - A memory cgroup is an exception for every function: if a copy exceeds its limit, the kernel
  *   kills a process of the cgroup. Set `spill_threshold`, so that large content goes to disk.
  *
@@ -208,8 +210,8 @@
  * - After dlopen(3) of "/proc/self/fd/N", keep the descriptor open for as long as the object may
  *   be loaded. The dynamic linker remembers the name. If a later file gets the number N, dlopen
  *   returns the first object again.
- * - On a host without memfd, /dev/shm or /tmp can be mounted noexec. Set `backend` to
- *   BYTEFD_BACKEND_MEMFD to get an error there.
+ * - If a host has no memfd, the file is in /dev/shm or in a directory for temporary files, which
+ *   can be mounted noexec. Set `backend` to BYTEFD_BACKEND_MEMFD to get an error there.
  */
 #define BYTEFD_EXECUTABLE (1ull << 4)
 
@@ -249,8 +251,8 @@
 #define BYTEFD_BACKEND_AUTO 2147483664u
 
 /**
- * Uses memfd_create(2), Linux 3.17. The file has no name and no limit but memory. Only this
- * backend can be sealed.
+ * Uses memfd_create(2), Linux 3.17. The file has no name, and no limit but memory and
+ * RLIMIT_FSIZE. Only this backend can be sealed.
  */
 #define BYTEFD_BACKEND_MEMFD 2147483665u
 
@@ -269,8 +271,9 @@
 #define BYTEFD_BACKEND_TMPFILE 2147483667u
 
 /**
- * Uses, for each size, the cheaper of BYTEFD_POOL_REUSE and BYTEFD_POOL_NEW_FILES, if the host
- * allows both. It protects content as BYTEFD_POOL_REUSE does. 0 means the same.
+ * Reuses files. From 64 KiB on it uses, for each size, the cheaper of BYTEFD_POOL_REUSE and
+ * BYTEFD_POOL_NEW_FILES, if the host allows both. It protects content as BYTEFD_POOL_REUSE does. 0
+ * means the same.
  */
 #define BYTEFD_POOL_AUTO 2147483680u
 
@@ -349,7 +352,8 @@
 /**
  * Allows a range past the end of the file. The rest of the file's last page reads zero, and stores
  * there never reach the file. Access to pages entirely past the end raises SIGBUS until the file
- * grows. With BYTEFD_MAP_GUARD such an access makes the page a lost page instead.
+ * grows. With BYTEFD_MAP_GUARD such a page is a lost page: the first access to it replaces it by
+ * zeros instead.
  */
 #define BYTEFD_MAP_BEYOND_EOF (1ull << 14)
 
@@ -582,8 +586,8 @@ typedef struct bytefd_map bytefd_map;
  * - BYTEFD_POOL_NEW_FILES makes it in bytefd_pool_create, which fails with -EOPNOTSUPP if the host
  *   refuses a step. Reasons are a seccomp filter of a container, AppArmor, a lack of user
  *   namespaces, a chroot and Valgrind. A process that is not dumpable after setuid(2) is refused
- *   too. After fork(2), bytefd_pool_trim to 0 or a change of the user, the next scan makes it
- *   again. If that is refused, scans get memfds.
+ *   too. The next scan makes it again after fork(2), after bytefd_pool_trim with 0 `bytes`, and
+ *   after a change of the user. If that is refused, scans get memfds.
  * - BYTEFD_POOL_AUTO makes it after scans of 64 KiB and more have taken 8 ms in total, and does
  *   without it if the host refuses. It does not try in a process with a seccomp filter, because a
  *   filter may kill instead of refusing. Once it is made, the pool measures some scans, without
@@ -604,9 +608,9 @@ typedef struct bytefd_map bytefd_map;
  *
  * No thread may begin a scan with a pool, or call a function with it, during or after
  * bytefd_pool_close. Scans that have begun may still end. A pool holds at most `max_files`
- * descriptors of files, plus two of /proc and two of its file system. bytefd_pool_trim to 0 closes
- * those that are not lent. A scan with the pool does so too, before it fails with -EMFILE or
- * -ENFILE.
+ * descriptors of files for reuse, two of /proc and two of its file system, and one for writing to
+ * each new file while it fills that file. bytefd_pool_trim with 0 `bytes` closes those that are
+ * not lent. A scan with the pool does so too, before it fails with -EMFILE or -ENFILE.
  *
  * A child of fork(2) inherits the descriptors of cached files, but lends none of them. The child's
  * first use of the pool closes these descriptors. It also closes the child's descriptor of a file
@@ -801,9 +805,9 @@ typedef struct bytefd_stream_options {
  * The callback may close the descriptor. It may duplicate, map and reopen it, and keep the
  * results; with BYTEFD_TRUST_CALLBACK it must keep nothing.
  *
- * In C++ the callback may throw: the exception passes through scan_bytes, and the descriptor is
- * closed. The callback must not leave by longjmp(3) or pthread_exit(3). pthread_cancel(3) may end
- * it; the descriptor is then closed.
+ * In C++ the callback may throw: the exception passes through scan_bytes, and the scan ends as
+ * usual. The callback must not leave by longjmp(3) or pthread_exit(3). pthread_cancel(3) may end
+ * it; the scan then ends in the same way.
  */
 typedef int (*bytefd_scan_fn)(int fd, void *context);
 
@@ -1247,7 +1251,7 @@ extern "C" {
  * - -EINVAL if `buf` is NULL and `len` is not 0, if `len` exceeds PTRDIFF_MAX, or if the options
  *   are unknown or contradict each other.
  * - -E2BIG if the options have members that this version does not know.
- * - -EFAULT if part of `buf` is not readable, or was lost, because it is in a mapping of a file
+ * - -EFAULT if part of `buf` is not readable, or was lost because it is in a mapping of a file
  *   that was truncated. That includes lost pages that BYTEFD_MAP_GUARD has replaced by zeros.
  * - -EFBIG if `len` exceeds RLIMIT_FSIZE. SIGXFSZ is not raised.
  * - -ENOSPC if the file system behind the backend is full.
@@ -1348,7 +1352,7 @@ BYTEFD_WRITES(2, 3);
  * the present offset. The new descriptor is as bytefd_wrap_buffer makes it with the same options.
  *
  * `fd` is a pipe, stream socket, file or terminal. It stays the caller's, and its offset moves. At
- * most 1 MiB is held in memory besides the new file.
+ * most 1 MiB is held in memory besides the new file, except in the two cases below.
  *
  * If the stream is longer than 1 MiB, the bytes after the first MiB are read straight into a huge
  * page of the file, where the host provides one. In two cases the content is copied once more, and
@@ -1396,10 +1400,10 @@ int bytefd_wrap_stream(int fd,
  * `options->pool` the descriptor belongs to a file of the pool. That is faster, but the file
  * usually has no seals; bytefd_pool describes what protects it.
  *
- * The library closes the descriptor exactly once, whatever the callback does. (A pool takes the
- * descriptor of a cached file that was lent with BYTEFD_TRUST_CALLBACK back instead, open.) If the
- * callback has closed the number, and another file has the number by then, the library leaves that
- * file open. Any thread may call this at any time, also from within a callback.
+ * The descriptor is closed exactly once, whatever the callback does. (A pool takes the descriptor
+ * of a cached file that was lent with BYTEFD_TRUST_CALLBACK back instead, open.) If the callback
+ * has closed the number, and another file has the number by then, the library leaves that file
+ * open. Any thread may call this at any time, also from within a callback.
  *
  * Returns 0 if `scan` returned 0. Otherwise returns one of the following:
  * - -ECANCELED if `scan` returned another value. `error->op` is then "callback", and
@@ -1501,7 +1505,8 @@ int bytefd_scan_begin_stream(int fd,
 
 /**
  * Ends the scan and frees `scan`. It closes the descriptor, unless the borrower has closed it
- * already. NULL is allowed. Always returns 0.
+ * already. (A descriptor that was lent with BYTEFD_TRUST_CALLBACK goes back to the pool instead,
+ * open.) NULL is allowed. Always returns 0.
  *
  * ```c
  * bytefd_scan_end(NULL);
@@ -1842,7 +1847,7 @@ int bytefd_map_close(struct bytefd_map *map);
  * `flags` is an int, as in msync(2), because it takes the kernel's MS_ constants and no flag of
  * this library. It is one of:
  * - MS_SYNC: returns when the bytes are on the storage.
- * - MS_ASYNC: schedules the writing and returns. (Linux writes a shared map back in time even
+ * - MS_ASYNC: schedules the writing and returns. (Linux writes a shared map back later even
  *   without this call.)
  *
  * MS_INVALIDATE may be added, so that other maps of the file show its new content. (On Linux they
@@ -1852,7 +1857,7 @@ int bytefd_map_close(struct bytefd_map *map);
  * - -EINVAL if `map` is NULL, `flags` has another value, or the range is not in the map.
  * - -EINVAL if the map is a BYTEFD_MAP_PRIVATE one, whose stores never reach the file.
  * - -EBUSY if pages are locked, with MS_INVALIDATE.
- * - -EIO if writing failed, or a guarded map has lost pages.
+ * - -EIO if writing failed, or a guarded map has replaced lost pages.
  *
  * ```c
  * bytefd_map_options options = BYTEFD_MAP_OPTIONS_INIT;
@@ -2047,10 +2052,10 @@ int bytefd_map_unmap(struct bytefd_map *BYTEFD_NONNULL map,
  *   other maps the rest of the file's last page reads zero.
  * - A page that was protected with PROT_NONE (bytefd_map_protect).
  *
- * The kernel copies, process_vm_readv(2). A guarded map is copied by the library under the guard's
- * handler instead, if the handler would be called in this thread and no page was protected. On
- * x86-64, content larger than the caches took 1.1 to 1.4 times as long as with memcpy(3) where
- * this was measured.
+ * The kernel makes the copy, by process_vm_readv(2). The library copies a guarded map itself,
+ * under the guard's handler, if a SIGBUS of this thread would reach that handler and
+ * bytefd_map_protect was not used on any page. On x86-64, content larger than the caches took 1.1
+ * to 1.4 times as long as with memcpy(3) where this was measured.
  *
  * Returns 0. On failure, returns one of the following and leaves `*copied` unchanged:
  * - -EIO if not even the first byte can be read: it no longer exists, or its page is protected. A
@@ -2196,7 +2201,7 @@ int bytefd_map_file_size(const struct bytefd_map *BYTEFD_NONNULL map,
  *   huge pages.
  * - -EFBIG, -ENOSPC if the file cannot grow.
  * - -EPERM if the file is sealed against it, for example by bytefd_map_share.
- * - -EIO if a guarded map that has lost pages is to grow.
+ * - -EIO if a guarded map has replaced lost pages, and is to grow.
  * - -ENOMEM if memory or address space runs out.
  * - -ENOMEM or -EAGAIN if a locked map would exceed RLIMIT_MEMLOCK.
  * - -EFAULT if the map must move, and parts of it have another protection or advice than the rest.
@@ -2435,8 +2440,8 @@ int bytefd_verify(int fd,
  *
  * Returns 0. On failure, returns one of the following. On a stream nothing was sent after -EINVAL,
  * -E2BIG, -ENOTSOCK, -EPROTOTYPE, or the -EAGAIN of a socket that does not block. After any other
- * failure a part of the message may have been sent (`error->message` says how much), and the
- * caller must close the socket.
+ * failure on a stream, a part of the message may have been sent (`error->message` says how much),
+ * and the caller must close the socket.
  * - -EINVAL  if `message` is NULL and `length` is not 0, or `fds` is NULL and `count` is not 0.
  * - -EINVAL  if a stream would get no bytes, or fewer bytes than parts (one part for each 253
  *   descriptors).
@@ -2449,7 +2454,7 @@ int bytefd_verify(int fd,
  * - -EPROTOTYPE  if `socket` is not a Unix socket.
  * - -EPIPE, -ECONNRESET  if the other end is closed; -ECONNREFUSED for datagrams.
  * - -EAGAIN if the socket does not block and nothing was sent, whatever the timeout; or if the
- *   socket's own limit (SO_SNDTIMEO) has passed, when a part may have been sent.
+ *   socket's own limit (SO_SNDTIMEO) has passed; a part may then have been sent.
  * - -ETIMEDOUT, -EINTR  as the options say.
  * - -ETOOMANYREFS if too many descriptors are in flight.
  * - -ENOTCONN if the socket is not connected.
@@ -2605,8 +2610,8 @@ int bytefd_peer_credentials(int socket,
  *   if the options are invalid.
  * - -ELOOP    if the name is that of a symbolic link.
  * - -ENODEV   if the name is that of another file that is not regular.
- * - -ENAMETOOLONG  if the name has more than 255 bytes, including "bytefd-owned." if the object is
- *   owned.
+ * - -ENAMETOOLONG if the name, without its slash, has more than 255 bytes, including
+ *   "bytefd-owned." if the object is owned.
  * - -ENOENT   if there is no such object, or no /dev/shm.
  * - -ENOSPC   if the file system is full.
  * - -ENXIO    if the object is smaller than `length`.
@@ -2648,10 +2653,11 @@ BYTEFD_WRITES(3, 4);
 int bytefd_shm_unlink(const char *BYTEFD_NONNULL name, struct bytefd_error *error);
 
 /**
- * Removes what killed processes of this user have left behind, and writes counts to `*result` if
- * that is not NULL. It removes objects with BYTEFD_SHM_OWNED, files of bytefd_tempfile_create, and
- * the names that some new files have for a moment. It searches /dev/shm, $TMPDIR, /tmp and
- * /var/tmp. After a failure it continues, and counts the failure.
+ * Removes names of this user that no process holds any more, such as those that killed processes
+ * have left behind. Writes counts to `*result` if `result` is not NULL. It removes objects with
+ * BYTEFD_SHM_OWNED, files of bytefd_tempfile_create, and the names that some new files have for a
+ * moment. It searches /dev/shm, $TMPDIR, /tmp and /var/tmp. After a failure it continues, and
+ * counts the failure.
  *
  * A process holds a shared lock, flock(2), on each object and file that it owns. The kernel ends
  * that lock with the last duplicate, mapping, child or receiver. The sweep removes a name only if

@@ -324,7 +324,7 @@ func (m *Map) FileSize() (int64, error) {
 //   - EINVAL if the map is for reading, is sealed, is a private map of a file, or is a System V
 //     segment.
 //   - EINVAL if parts of the map were unmapped.
-//   - EIO if a map with [MapGuard] has lost pages and is to grow.
+//   - EIO if a map with [MapGuard] has replaced lost pages and is to grow.
 //   - ENOMEM if there is no memory or address space.
 //
 // After Close the error is os.ErrClosed.

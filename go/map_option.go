@@ -149,10 +149,9 @@ func MapHugePages() MapOption { return withMapFlag(mapHugePages) }
 //   - The first access to a lost page replaces it by zeros. The replacement keeps what the program
 //     stores there, but never shows the file again, even if the file grows. Each replacement may
 //     need a mapping of its own (vm.max_map_count). To need fewer, a fault past the end of the file
-//     also replaces pages that follow. Their number doubles at each fault, and they too never
-//     show the file again.
-//     If the storage fails, only the page itself is replaced. If the process has reached
-//     vm.max_map_count, the page cannot be replaced, and the Go runtime handles the fault.
+//     also replaces pages that follow. Their number doubles at each fault, and they too never show
+//     the file again. If the storage fails, only the page itself is replaced. If the process has
+//     reached vm.max_map_count, the page cannot be replaced, and the Go runtime handles the fault.
 //   - The handler for SIGBUS serves the whole process. Each new guarded map installs it in front of
 //     the handler of the Go runtime or of C code, unless it is in front already. The call that
 //     makes the map returns EBUSY if other threads replace the handler again each time.

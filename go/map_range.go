@@ -14,7 +14,7 @@ import (
 //   - EBUSY if locked pages are to be invalidated.
 //   - EINVAL if the range or flags are invalid, or the map is one with [MapPrivate], whose stores
 //     never reach the file.
-//   - EIO if writing fails, or a map with [MapGuard] has lost pages.
+//   - EIO if writing fails, or a map with [MapGuard] has replaced lost pages.
 //
 // After Close the error is os.ErrClosed.
 func (m *Map) Flush(offset, length, flags int) error {

@@ -41,7 +41,8 @@ func SealTimeout(timeout time.Duration) SealOption {
 //   - EBUSY while a function that [Map.Guarded] called has the bytes. Also if the timeout is 0 and
 //     Seal would have to wait.
 //   - EINVAL if the map is not shared memory, is sealed already, or parts of it were unmapped.
-//   - EIO if another process made the memory shorter, or a map with [MapGuard] has lost pages.
+//   - EIO if another process made the memory shorter, or a map with [MapGuard] has replaced lost
+//     pages.
 //   - EPERM if another process has added F_SEAL_SEAL.
 //   - ETIMEDOUT, which is os.ErrDeadlineExceeded, if another mapping of the memory, in any process
 //     including this one, could still be written (see [SealTimeout]), or the kernel uses its pages

@@ -20,10 +20,10 @@ use super::results::put;
 ///   other maps the rest of the file's last page reads zero.
 /// - A page that was protected with PROT_NONE (bytefd_map_protect).
 ///
-/// The kernel copies, process_vm_readv(2). A guarded map is copied by the library under the guard's
-/// handler instead, if the handler would be called in this thread and no page was protected. On
-/// x86-64, content larger than the caches took 1.1 to 1.4 times as long as with memcpy(3) where
-/// this was measured.
+/// The kernel makes the copy, by process_vm_readv(2). The library copies a guarded map itself,
+/// under the guard's handler, if a SIGBUS of this thread would reach that handler and
+/// bytefd_map_protect was not used on any page. On x86-64, content larger than the caches took 1.1
+/// to 1.4 times as long as with memcpy(3) where this was measured.
 ///
 /// Returns 0. On failure, returns one of the following and leaves `*copied` unchanged:
 /// - -EIO if not even the first byte can be read: it no longer exists, or its page is protected. A
@@ -196,7 +196,7 @@ pub unsafe extern "C" fn bytefd_map_file_size(
 ///   huge pages.
 /// - -EFBIG, -ENOSPC if the file cannot grow.
 /// - -EPERM if the file is sealed against it, for example by bytefd_map_share.
-/// - -EIO if a guarded map that has lost pages is to grow.
+/// - -EIO if a guarded map has replaced lost pages, and is to grow.
 /// - -ENOMEM if memory or address space runs out.
 /// - -ENOMEM or -EAGAIN if a locked map would exceed RLIMIT_MEMLOCK.
 /// - -EFAULT if the map must move, and parts of it have another protection or advice than the rest.

@@ -42,7 +42,8 @@ pub const BYTEFD_MAP_HUGE_PAGES: u64 = 1u64 << 12;
 pub const BYTEFD_MAP_NO_RESERVE: u64 = 1u64 << 13;
 /// Allows a range past the end of the file. The rest of the file's last page reads zero, and stores
 /// there never reach the file. Access to pages entirely past the end raises SIGBUS until the file
-/// grows. With BYTEFD_MAP_GUARD such an access makes the page a lost page instead.
+/// grows. With BYTEFD_MAP_GUARD such a page is a lost page: the first access to it replaces it by
+/// zeros instead.
 pub const BYTEFD_MAP_BEYOND_EOF: u64 = 1u64 << 14;
 /// Keeps the process alive when pages of the map are lost. A page is lost if any process makes the
 /// file shorter, if the storage behind the file fails, or if it has no space for a store. Access to

@@ -31,7 +31,7 @@ fn flush(flags: c_int) -> Result<Flush> {
 /// `flags` is an int, as in msync(2), because it takes the kernel's MS_ constants and no flag of
 /// this library. It is one of:
 /// - MS_SYNC: returns when the bytes are on the storage.
-/// - MS_ASYNC: schedules the writing and returns. (Linux writes a shared map back in time even
+/// - MS_ASYNC: schedules the writing and returns. (Linux writes a shared map back later even
 ///   without this call.)
 ///
 /// MS_INVALIDATE may be added, so that other maps of the file show its new content. (On Linux they
@@ -41,7 +41,7 @@ fn flush(flags: c_int) -> Result<Flush> {
 /// - -EINVAL if `map` is NULL, `flags` has another value, or the range is not in the map.
 /// - -EINVAL if the map is a BYTEFD_MAP_PRIVATE one, whose stores never reach the file.
 /// - -EBUSY if pages are locked, with MS_INVALIDATE.
-/// - -EIO if writing failed, or a guarded map has lost pages.
+/// - -EIO if writing failed, or a guarded map has replaced lost pages.
 ///
 /// ```c
 /// bytefd_map_options options = BYTEFD_MAP_OPTIONS_INIT;

@@ -8,8 +8,9 @@ use super::options::{Choice, Extensible, check_flags, choose, read, timeout};
 use super::results::{fill, give};
 use crate::{Error, Pool, PoolMethod, PoolOptions, PoolStats, Result};
 
-/// Uses, for each size, the cheaper of BYTEFD_POOL_REUSE and BYTEFD_POOL_NEW_FILES, if the host
-/// allows both. It protects content as BYTEFD_POOL_REUSE does. 0 means the same.
+/// Reuses files. From 64 KiB on it uses, for each size, the cheaper of BYTEFD_POOL_REUSE and
+/// BYTEFD_POOL_NEW_FILES, if the host allows both. It protects content as BYTEFD_POOL_REUSE does. 0
+/// means the same.
 pub const BYTEFD_POOL_AUTO: u32 = 0x80000020u32;
 /// Reuses files, after the kernel has proved that nobody else has them open.
 pub const BYTEFD_POOL_REUSE: u32 = 0x80000021u32;
@@ -99,8 +100,8 @@ pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 /// - BYTEFD_POOL_NEW_FILES makes it in bytefd_pool_create, which fails with -EOPNOTSUPP if the host
 ///   refuses a step. Reasons are a seccomp filter of a container, AppArmor, a lack of user
 ///   namespaces, a chroot and Valgrind. A process that is not dumpable after setuid(2) is refused
-///   too. After fork(2), bytefd_pool_trim to 0 or a change of the user, the next scan makes it
-///   again. If that is refused, scans get memfds.
+///   too. The next scan makes it again after fork(2), after bytefd_pool_trim with 0 `bytes`, and
+///   after a change of the user. If that is refused, scans get memfds.
 /// - BYTEFD_POOL_AUTO makes it after scans of 64 KiB and more have taken 8 ms in total, and does
 ///   without it if the host refuses. It does not try in a process with a seccomp filter, because a
 ///   filter may kill instead of refusing. Once it is made, the pool measures some scans, without
@@ -121,9 +122,9 @@ pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 ///
 /// No thread may begin a scan with a pool, or call a function with it, during or after
 /// bytefd_pool_close. Scans that have begun may still end. A pool holds at most `max_files`
-/// descriptors of files, plus two of /proc and two of its file system. bytefd_pool_trim to 0 closes
-/// those that are not lent. A scan with the pool does so too, before it fails with -EMFILE or
-/// -ENFILE.
+/// descriptors of files for reuse, two of /proc and two of its file system, and one for writing to
+/// each new file while it fills that file. bytefd_pool_trim with 0 `bytes` closes those that are
+/// not lent. A scan with the pool does so too, before it fails with -EMFILE or -ENFILE.
 ///
 /// A child of fork(2) inherits the descriptors of cached files, but lends none of them. The child's
 /// first use of the pool closes these descriptors. It also closes the child's descriptor of a file

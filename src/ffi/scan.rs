@@ -18,9 +18,9 @@ use crate::{Error, Result, Scan};
 /// The callback may close the descriptor. It may duplicate, map and reopen it, and keep the
 /// results; with BYTEFD_TRUST_CALLBACK it must keep nothing.
 ///
-/// In C++ the callback may throw: the exception passes through scan_bytes, and the descriptor is
-/// closed. The callback must not leave by longjmp(3) or pthread_exit(3). pthread_cancel(3) may end
-/// it; the descriptor is then closed.
+/// In C++ the callback may throw: the exception passes through scan_bytes, and the scan ends as
+/// usual. The callback must not leave by longjmp(3) or pthread_exit(3). pthread_cancel(3) may end
+/// it; the scan then ends in the same way.
 pub type bytefd_scan_fn =
     Option<unsafe extern "C-unwind" fn(fd: c_int, context: *mut c_void) -> c_int>;
 
@@ -32,10 +32,10 @@ pub type bytefd_scan_fn =
 /// `options->pool` the descriptor belongs to a file of the pool. That is faster, but the file
 /// usually has no seals; bytefd_pool describes what protects it.
 ///
-/// The library closes the descriptor exactly once, whatever the callback does. (A pool takes the
-/// descriptor of a cached file that was lent with BYTEFD_TRUST_CALLBACK back instead, open.) If the
-/// callback has closed the number, and another file has the number by then, the library leaves that
-/// file open. Any thread may call this at any time, also from within a callback.
+/// The descriptor is closed exactly once, whatever the callback does. (A pool takes the descriptor
+/// of a cached file that was lent with BYTEFD_TRUST_CALLBACK back instead, open.) If the callback
+/// has closed the number, and another file has the number by then, the library leaves that file
+/// open. Any thread may call this at any time, also from within a callback.
 ///
 /// Returns 0 if `scan` returned 0. Otherwise returns one of the following:
 /// - -ECANCELED if `scan` returned another value. `error->op` is then "callback", and
@@ -237,7 +237,8 @@ pub unsafe extern "C" fn bytefd_scan_begin_stream(
 }
 
 /// Ends the scan and frees `scan`. It closes the descriptor, unless the borrower has closed it
-/// already. NULL is allowed. Always returns 0.
+/// already. (A descriptor that was lent with BYTEFD_TRUST_CALLBACK goes back to the pool instead,
+/// open.) NULL is allowed. Always returns 0.
 ///
 /// ```c
 /// bytefd_scan_end(NULL);

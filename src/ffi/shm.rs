@@ -103,8 +103,8 @@ const FLAGS: &[Flag<ShmOptions>] = &[
 ///   if the options are invalid.
 /// - -ELOOP    if the name is that of a symbolic link.
 /// - -ENODEV   if the name is that of another file that is not regular.
-/// - -ENAMETOOLONG  if the name has more than 255 bytes, including "bytefd-owned." if the object is
-///   owned.
+/// - -ENAMETOOLONG if the name, without its slash, has more than 255 bytes, including
+///   "bytefd-owned." if the object is owned.
 /// - -ENOENT   if there is no such object, or no /dev/shm.
 /// - -ENOSPC   if the file system is full.
 /// - -ENXIO    if the object is smaller than `length`.
@@ -210,10 +210,11 @@ unsafe impl Extensible for bytefd_sweep_result {
     const FIRST_SIZE: usize = 32;
 }
 
-/// Removes what killed processes of this user have left behind, and writes counts to `*result` if
-/// that is not NULL. It removes objects with BYTEFD_SHM_OWNED, files of bytefd_tempfile_create, and
-/// the names that some new files have for a moment. It searches /dev/shm, $TMPDIR, /tmp and
-/// /var/tmp. After a failure it continues, and counts the failure.
+/// Removes names of this user that no process holds any more, such as those that killed processes
+/// have left behind. Writes counts to `*result` if `result` is not NULL. It removes objects with
+/// BYTEFD_SHM_OWNED, files of bytefd_tempfile_create, and the names that some new files have for a
+/// moment. It searches /dev/shm, $TMPDIR, /tmp and /var/tmp. After a failure it continues, and
+/// counts the failure.
 ///
 /// A process holds a shared lock, flock(2), on each object and file that it owns. The kernel ends
 /// that lock with the last duplicate, mapping, child or receiver. The sweep removes a name only if

@@ -77,7 +77,7 @@ pub(super) unsafe fn stream_options(from: *const bytefd_stream_options) -> Resul
 /// the present offset. The new descriptor is as bytefd_wrap_buffer makes it with the same options.
 ///
 /// `fd` is a pipe, stream socket, file or terminal. It stays the caller's, and its offset moves. At
-/// most 1 MiB is held in memory besides the new file.
+/// most 1 MiB is held in memory besides the new file, except in the two cases below.
 ///
 /// If the stream is longer than 1 MiB, the bytes after the first MiB are read straight into a huge
 /// page of the file, where the host provides one. In two cases the content is copied once more, and

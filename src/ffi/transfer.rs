@@ -75,8 +75,8 @@ unsafe fn transfer_options(from: *const bytefd_transfer_options) -> Result<Trans
 ///
 /// Returns 0. On failure, returns one of the following. On a stream nothing was sent after -EINVAL,
 /// -E2BIG, -ENOTSOCK, -EPROTOTYPE, or the -EAGAIN of a socket that does not block. After any other
-/// failure a part of the message may have been sent (`error->message` says how much), and the
-/// caller must close the socket.
+/// failure on a stream, a part of the message may have been sent (`error->message` says how much),
+/// and the caller must close the socket.
 /// - -EINVAL  if `message` is NULL and `length` is not 0, or `fds` is NULL and `count` is not 0.
 /// - -EINVAL  if a stream would get no bytes, or fewer bytes than parts (one part for each 253
 ///   descriptors).
@@ -89,7 +89,7 @@ unsafe fn transfer_options(from: *const bytefd_transfer_options) -> Result<Trans
 /// - -EPROTOTYPE  if `socket` is not a Unix socket.
 /// - -EPIPE, -ECONNRESET  if the other end is closed; -ECONNREFUSED for datagrams.
 /// - -EAGAIN if the socket does not block and nothing was sent, whatever the timeout; or if the
-///   socket's own limit (SO_SNDTIMEO) has passed, when a part may have been sent.
+///   socket's own limit (SO_SNDTIMEO) has passed; a part may then have been sent.
 /// - -ETIMEDOUT, -EINTR  as the options say.
 /// - -ETOOMANYREFS if too many descriptors are in flight.
 /// - -ENOTCONN if the socket is not connected.

@@ -36,7 +36,7 @@ use super::wrap_options::{bytefd_wrap_options, wrap_options};
 /// - -EINVAL if `buf` is NULL and `len` is not 0, if `len` exceeds PTRDIFF_MAX, or if the options
 ///   are unknown or contradict each other.
 /// - -E2BIG if the options have members that this version does not know.
-/// - -EFAULT if part of `buf` is not readable, or was lost, because it is in a mapping of a file
+/// - -EFAULT if part of `buf` is not readable, or was lost because it is in a mapping of a file
 ///   that was truncated. That includes lost pages that BYTEFD_MAP_GUARD has replaced by zeros.
 /// - -EFBIG if `len` exceeds RLIMIT_FSIZE. SIGXFSZ is not raised.
 /// - -ENOSPC if the file system behind the backend is full.

@@ -25,8 +25,8 @@ pub const BYTEFD_READ_ONLY: u64 = 1u64 << 3;
 /// - After dlopen(3) of "/proc/self/fd/N", keep the descriptor open for as long as the object may
 ///   be loaded. The dynamic linker remembers the name. If a later file gets the number N, dlopen
 ///   returns the first object again.
-/// - On a host without memfd, /dev/shm or /tmp can be mounted noexec. Set `backend` to
-///   BYTEFD_BACKEND_MEMFD to get an error there.
+/// - If a host has no memfd, the file is in /dev/shm or in a directory for temporary files, which
+///   can be mounted noexec. Set `backend` to BYTEFD_BACKEND_MEMFD to get an error there.
 pub const BYTEFD_EXECUTABLE: u64 = 1u64 << 4;
 /// Seals content and size as usual, but leaves out the seal F_SEAL_SEAL, so that the caller can add
 /// further seals. The file has exactly F_SEAL_WRITE, F_SEAL_GROW and F_SEAL_SHRINK (0xe). (Where
@@ -55,8 +55,8 @@ pub const BYTEFD_TRUST_CALLBACK: u64 = 1u64 << 6;
 /// host offers. 0 means the same. If descriptors, memory or space run out, the call fails and does
 /// not try the next one.
 pub const BYTEFD_BACKEND_AUTO: u32 = 0x80000010u32;
-/// Uses memfd_create(2), Linux 3.17. The file has no name and no limit but memory. Only this
-/// backend can be sealed.
+/// Uses memfd_create(2), Linux 3.17. The file has no name, and no limit but memory and
+/// RLIMIT_FSIZE. Only this backend can be sealed.
 pub const BYTEFD_BACKEND_MEMFD: u32 = 0x80000011u32;
 /// Uses a file without a name on the tmpfs at /dev/shm, where shm_open(3) creates its objects. The
 /// size of that file system limits it. Where that file system has no O_TMPFILE, the file has an

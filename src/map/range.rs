@@ -76,7 +76,7 @@ impl Map {
     /// # Errors
     /// - `EINVAL` if the range is not in the map, or the map has [`Access::Private`]: its stores
     ///   never reach the file.
-    /// - `EIO` if writing failed, or a guarded map has lost pages.
+    /// - `EIO` if writing failed, or a guarded map has replaced lost pages.
     /// - `EBUSY` if locked pages are to be invalidated.
     pub fn flush(&self, range: impl RangeBounds<usize>, how: Flush) -> Result<()> {
         let part = self.part(range)?;

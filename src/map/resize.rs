@@ -43,7 +43,7 @@ impl Map {
     /// - `EINVAL` if parts of it were unmapped.
     /// - `EINVAL` for reserved huge pages if `length` is 0, if the map's end in the file would not
     ///   be a multiple of their size, or if they would have to move.
-    /// - `EIO` if a guarded map has lost pages and must grow.
+    /// - `EIO` if a guarded map has replaced lost pages and must grow.
     /// - `EINVAL` if `length` is more than a map or file can have.
     /// - `EFBIG`, `ENOSPC` if the file cannot grow.
     /// - `EPERM` if the file is sealed against it.

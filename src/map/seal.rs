@@ -219,9 +219,8 @@ impl Map {
                     libc::ETIMEDOUT
                 };
                 let message = "another mapping, in this or another process, can still write to the \
-                               memory, or the kernel \
-                               still uses pages of it \
-                               (io_uring registered buffers, direct I/O)";
+                               memory, or the kernel still uses pages of it (io_uring registered \
+                               buffers, direct I/O)";
                 return Err(Error::new("seal", errno, message));
             }
             sealed => sealed.context("seal", || "the map's memory")?,
