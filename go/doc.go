@@ -66,8 +66,8 @@
 // does nothing. [MapLength], [Map.Unmap], [FileLock] and [FileUnlock] are the exceptions: there a
 // length of 0 is EINVAL. [ToEnd] as a length means everything from the offset on. Any other
 // negative length is EINVAL. The length of a whole map ([NewMap], [Map.Resize]) or of an object of
-// shared memory ([ShmLength]) may be 0, but not ToEnd. A map with [MapHugePages] and a new System V
-// segment must not have length 0.
+// shared memory ([ShmLength]) may be 0, but not ToEnd. A map with [MapHugePages] must not have
+// length 0, and neither must a new System V segment.
 //
 // # Errors
 //

@@ -142,9 +142,9 @@ func MapHugePages() MapOption { return withMapFlag(mapHugePages) }
 
 // MapGuard makes a map survive the loss of pages. If another process truncates the file, or the
 // storage fails, access to the memory itself ([Map.Bytes], [Map.Word], [Map.Guarded]) finds zeros
-// instead of raising SIGBUS. [Map.Check] returns EIO from then on. Access through the guard costs
-// nothing more until then. Opening takes longer. A guarded map of a file keeps a descriptor of the
-// file, for [Map.FileSize].
+// instead of raising SIGBUS. [Map.Check] returns EIO from then on. Until a page is lost, access to
+// the memory costs no more than without a guard. Opening takes longer. A guarded map of a file
+// keeps a descriptor of the file, for [Map.FileSize].
 //
 //   - The first access to a lost page replaces it by zeros. The replacement keeps what the program
 //     stores there, but never shows the file again, even if the file grows. Each replacement may

@@ -46,9 +46,9 @@ func Reopen(fd any) (f *os.File, err error) {
 // Code that resolves the link first, such as SQLite, or that opens with O_NOFOLLOW finds nothing
 // there; use [NewTempFile].
 //
-// Warning: only the path of a memfd is safe with code that resolves the link and opens the result.
-// If this package made the file with another [Backend], another user can create a file with the
-// name that the link resolves to.
+// Warning: code that resolves the link and opens the result can get a wrong file. If this package
+// made the file with another [Backend] than memfd, another user can create a file with the name
+// that the link resolves to. With a memfd this cannot happen.
 func Path(fd any) string {
 	number := -1
 	withNumber(fd, func(fd int) error {

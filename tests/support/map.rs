@@ -278,6 +278,11 @@ pub struct Region {
 }
 
 impl Region {
+    /// Returns the address at which the mapping ends.
+    pub fn end(&self) -> usize {
+        range(&self.head).expect("addresses").1
+    }
+
     /// Returns permissions such as "rw-s".
     pub fn permissions(&self) -> &str {
         self.head.split(' ').nth(1).expect("permissions")
