@@ -140,8 +140,8 @@ type SweepResult struct {
 	Removed int
 	// InUse is the number of names of this user that a process still holds.
 	InUse int
-	// Failed is the number of names that could not be removed, or whose directory could only be
-	// emptied in part, plus the number of directories that could not be read.
+	// Failed is the number of names that could not be removed, including directories that could
+	// only be emptied in part, plus the number of directories that Sweep could not look into.
 	Failed int
 }
 

@@ -65,8 +65,8 @@ func SendFD(conn *net.UnixConn, message []byte, fds ...int) error {
 //
 // On a stream, an error after the first byte of a message, or a file that is refused, loses the
 // message. Its rest is read and discarded, so that the next call never sees a mixture of two
-// messages. If the rest does not come, conn is shut down for receiving, as by CloseRead. That
-// happens when the deadline passes, or when the peer sends nothing for a second.
+// messages. If the deadline passes before the rest has come, or the peer sends nothing for a second
+// meanwhile, conn is shut down for receiving, as by CloseRead.
 //
 // If n is 0 and descriptors come, the kernel drops them instead of delivering them. Receive then
 // returns EBADMSG, as it does whenever more than n descriptors come. Exception: if SO_PASSCRED,

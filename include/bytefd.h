@@ -195,8 +195,9 @@
 #define BYTEFD_WRITABLE (1ull << 2)
 
 /**
- * Opens the descriptor for reading only (O_RDONLY), for code that checks the access mode. The file
- * has the same seals as without this flag. Needs /proc.
+ * Opens the descriptor for reading only (O_RDONLY), for code that checks the access mode. Without
+ * this flag the descriptor of a sealed file can be open for reading and writing (O_RDWR), although
+ * the seals make every write fail. The file has the same seals as without this flag. Needs /proc.
  */
 #define BYTEFD_READ_ONLY (1ull << 3)
 
@@ -545,10 +546,11 @@ typedef struct bytefd_map bytefd_map;
  * that may outlast the scan because of a deadline. An answer that arrives after the deadline can
  * belong to the next upload.
  *
- * Warning: the kernel's proof of BYTEFD_POOL_REUSE does not detect the following uses of a file.
- * Each lets its holder read the content of later scans, and each but the first lets it change that
- * content. If a borrower may use one of them, use no pool. BYTEFD_POOL_NEW_FILES is also enough,
- * except against a borrower that takes the pool's own descriptors:
+ * Warning: the kernel's proof of BYTEFD_POOL_REUSE does not detect the kinds of access to a file
+ * that are listed below. A borrower with such access can read the content of later scans, and with
+ * every kind but the first can also change it. If a borrower may get such access, use no pool.
+ * BYTEFD_POOL_NEW_FILES is also enough, unless the borrower takes the pool's own descriptors. The
+ * kinds are:
  * - Pages in flight, to which a pipe, socket or device refers without a descriptor. They come from
  *   vmsplice(2) of a mapping, zero-copy sends (MSG_ZEROCOPY), RDMA, and splice(2) and sendfile(2)
  *   from a descriptor without O_DIRECT. The descriptor that is lent has O_DIRECT, with which
@@ -1325,8 +1327,9 @@ BYTEFD_MUST_USE int bytefd_reopen(int fd, uint64_t flags, struct bytefd_error *e
  * Code that resolves the link first (SQLite does), or that opens it with O_NOFOLLOW, finds no
  * file. Use bytefd_tempfile_create for such code.
  *
- * Warning: only a memfd is safe with code that resolves the link and opens the result. With
- * another backend, another user can create a file of that name.
+ * Warning: with another backend than memfd, code that resolves the link and opens the result can
+ * open a wrong file, because another user can create a file of the name to which the link
+ * resolves. With a memfd such code only finds no file.
  *
  * Returns 0. On failure, returns one of the following and leaves `buf` unchanged:
  * - -EBADF if `fd` is not open.
@@ -1400,10 +1403,10 @@ int bytefd_wrap_stream(int fd,
  * `options->pool` the descriptor belongs to a file of the pool. That is faster, but the file
  * usually has no seals; bytefd_pool describes what protects it.
  *
- * The descriptor is closed exactly once, whatever the callback does. (A pool takes the descriptor
- * of a cached file that was lent with BYTEFD_TRUST_CALLBACK back instead, open.) If the callback
- * has closed the number, and another file has the number by then, the library leaves that file
- * open. Any thread may call this at any time, also from within a callback.
+ * The descriptor is closed exactly once, whatever the callback does. (The descriptor of a cached
+ * file that was lent with BYTEFD_TRUST_CALLBACK goes back to the pool instead, open.) If the
+ * callback has closed the number, and another file has the number by then, the library leaves that
+ * file open. Any thread may call this at any time, also from within a callback.
  *
  * Returns 0 if `scan` returned 0. Otherwise returns one of the following:
  * - -ECANCELED if `scan` returned another value. `error->op` is then "callback", and
@@ -2510,10 +2513,10 @@ BYTEFD_READS(2, 3) BYTEFD_READS(4, 5);
  * A failure before the first byte, such as -ETIMEDOUT or -EAGAIN, loses nothing, and the socket
  * stays usable.
  *
- * With a `*count` of 0 the kernel drops descriptors instead of delivering them. The call then
- * fails with -EBADMSG. If SO_PASSCRED, SO_PASSSEC, SO_PASSPIDFD or one of SO_TIMESTAMP,
- * SO_TIMESTAMPNS and SO_TIMESTAMPING is set on the socket, dropped descriptors cannot be told from
- * other dropped data, and the call succeeds.
+ * With a `*count` of 0 the kernel drops descriptors that arrive, instead of delivering them, and
+ * the call fails with -EBADMSG if it has dropped any. If SO_PASSCRED, SO_PASSSEC, SO_PASSPIDFD or
+ * one of SO_TIMESTAMP, SO_TIMESTAMPNS and SO_TIMESTAMPING is set on the socket, dropped
+ * descriptors cannot be told from other dropped data, and the call succeeds.
  *
  * Warning: a failure can block, whatever the timeout. The last step of a failed call closes the
  * received descriptors. On FUSE and NFS, close(2) of a file waits for the server of the file
@@ -2860,8 +2863,9 @@ BYTEFD_MUST_USE int bytefd_export_dmabuf(int fd, struct bytefd_error *error);
  * 3.15):
  * - All duplicates of the descriptor have it, also in other processes.
  * - It ends with bytefd_file_unlock. Otherwise it ends when the last duplicate is closed and the
- *   last mapping that was made through one of them is unmapped, also in children and receivers,
- *   for example because their processes were killed.
+ *   last mapping that was made through one of them is unmapped. Duplicates and mappings in
+ *   children and receivers count too. The kernel closes and unmaps those of a process that is
+ *   killed.
  * - Two open file descriptions conflict even in one process. Threads that share one do not.
  * - A process that received or inherited the descriptor shares the open file description, and its
  *   locks do not conflict with the sender's. To get one of its own, it calls open(2) on the

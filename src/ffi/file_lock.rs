@@ -31,8 +31,9 @@ use crate::{Error, Result};
 /// 3.15):
 /// - All duplicates of the descriptor have it, also in other processes.
 /// - It ends with bytefd_file_unlock. Otherwise it ends when the last duplicate is closed and the
-///   last mapping that was made through one of them is unmapped, also in children and receivers,
-///   for example because their processes were killed.
+///   last mapping that was made through one of them is unmapped. Duplicates and mappings in
+///   children and receivers count too. The kernel closes and unmaps those of a process that is
+///   killed.
 /// - Two open file descriptions conflict even in one process. Threads that share one do not.
 /// - A process that received or inherited the descriptor shares the open file description, and its
 ///   locks do not conflict with the sender's. To get one of its own, it calls open(2) on the

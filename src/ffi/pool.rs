@@ -59,10 +59,11 @@ pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 /// that may outlast the scan because of a deadline. An answer that arrives after the deadline can
 /// belong to the next upload.
 ///
-/// Warning: the kernel's proof of BYTEFD_POOL_REUSE does not detect the following uses of a file.
-/// Each lets its holder read the content of later scans, and each but the first lets it change that
-/// content. If a borrower may use one of them, use no pool. BYTEFD_POOL_NEW_FILES is also enough,
-/// except against a borrower that takes the pool's own descriptors:
+/// Warning: the kernel's proof of BYTEFD_POOL_REUSE does not detect the kinds of access to a file
+/// that are listed below. A borrower with such access can read the content of later scans, and with
+/// every kind but the first can also change it. If a borrower may get such access, use no pool.
+/// BYTEFD_POOL_NEW_FILES is also enough, unless the borrower takes the pool's own descriptors. The
+/// kinds are:
 /// - Pages in flight, to which a pipe, socket or device refers without a descriptor. They come from
 ///   vmsplice(2) of a mapping, zero-copy sends (MSG_ZEROCOPY), RDMA, and splice(2) and sendfile(2)
 ///   from a descriptor without O_DIRECT. The descriptor that is lent has O_DIRECT, with which

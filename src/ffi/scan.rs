@@ -32,10 +32,10 @@ pub type bytefd_scan_fn =
 /// `options->pool` the descriptor belongs to a file of the pool. That is faster, but the file
 /// usually has no seals; bytefd_pool describes what protects it.
 ///
-/// The descriptor is closed exactly once, whatever the callback does. (A pool takes the descriptor
-/// of a cached file that was lent with BYTEFD_TRUST_CALLBACK back instead, open.) If the callback
-/// has closed the number, and another file has the number by then, the library leaves that file
-/// open. Any thread may call this at any time, also from within a callback.
+/// The descriptor is closed exactly once, whatever the callback does. (The descriptor of a cached
+/// file that was lent with BYTEFD_TRUST_CALLBACK goes back to the pool instead, open.) If the
+/// callback has closed the number, and another file has the number by then, the library leaves that
+/// file open. Any thread may call this at any time, also from within a callback.
 ///
 /// Returns 0 if `scan` returned 0. Otherwise returns one of the following:
 /// - -ECANCELED if `scan` returned another value. `error->op` is then "callback", and

@@ -154,10 +154,10 @@ pub unsafe extern "C" fn bytefd_send(
 /// A failure before the first byte, such as -ETIMEDOUT or -EAGAIN, loses nothing, and the socket
 /// stays usable.
 ///
-/// With a `*count` of 0 the kernel drops descriptors instead of delivering them. The call then
-/// fails with -EBADMSG. If SO_PASSCRED, SO_PASSSEC, SO_PASSPIDFD or one of SO_TIMESTAMP,
-/// SO_TIMESTAMPNS and SO_TIMESTAMPING is set on the socket, dropped descriptors cannot be told from
-/// other dropped data, and the call succeeds.
+/// With a `*count` of 0 the kernel drops descriptors that arrive, instead of delivering them, and
+/// the call fails with -EBADMSG if it has dropped any. If SO_PASSCRED, SO_PASSSEC, SO_PASSPIDFD or
+/// one of SO_TIMESTAMP, SO_TIMESTAMPNS and SO_TIMESTAMPING is set on the socket, dropped
+/// descriptors cannot be told from other dropped data, and the call succeeds.
 ///
 /// Warning: a failure can block, whatever the timeout. The last step of a failed call closes the
 /// received descriptors. On FUSE and NFS, close(2) of a file waits for the server of the file

@@ -13,8 +13,9 @@ use crate::{Backend, Error, Result, WrapOptions};
 /// BYTEFD_EXECUTABLE. Content and size can be changed, and on a memfd seals can be added later.
 /// (Where vm.memfd_noexec is 2 the kernel itself adds F_SEAL_EXEC.)
 pub const BYTEFD_WRITABLE: u64 = 1u64 << 2;
-/// Opens the descriptor for reading only (O_RDONLY), for code that checks the access mode. The file
-/// has the same seals as without this flag. Needs /proc.
+/// Opens the descriptor for reading only (O_RDONLY), for code that checks the access mode. Without
+/// this flag the descriptor of a sealed file can be open for reading and writing (O_RDWR), although
+/// the seals make every write fail. The file has the same seals as without this flag. Needs /proc.
 pub const BYTEFD_READ_ONLY: u64 = 1u64 << 3;
 /// Makes the file executable. The default mode is 0500, or 0700 with BYTEFD_WRITABLE. Without this
 /// flag execve(2) of the file is refused. Linux 6.3 and later refuse it permanently, by a seal

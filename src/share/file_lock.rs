@@ -138,8 +138,9 @@ impl FileLockOptions {
 /// 3.15):
 /// - All duplicates of the descriptor have it, also in other processes.
 /// - It ends when the [`FileLock`] is dropped. Otherwise it ends when the last duplicate is closed
-///   and the last mapping that was made through one of them is unmapped, also in children and
-///   receivers, for example because their processes were killed.
+///   and the last mapping that was made through one of them is unmapped. Duplicates and mappings in
+///   children and receivers count too. The kernel closes and unmaps those of a process that is
+///   killed.
 /// - Two open file descriptions conflict even in one process. Threads that share one do not.
 /// - A process that received or inherited the descriptor needs an open file description of its own
 ///   to hold a lock that conflicts: from [`reopen`](crate::reopen) (for reading) or open(2).
