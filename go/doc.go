@@ -24,8 +24,8 @@
 //   - [Send] and [Receive] pass files over Unix sockets. [Verify] checks whether a received file
 //     can be trusted.
 //   - [CreateShm] creates shared memory with a name, and [NewTempFile] a real file with a path.
-//     [Sweep] removes what killed processes have left of files of NewTempFile, and of shared memory
-//     with [ShmOwned].
+//     [Sweep] removes what killed processes have left behind: files of NewTempFile, and shared
+//     memory that was made with [ShmOwned].
 //   - [FileLock] and [FutexWait] wait for other processes.
 //
 // # What a descriptor promises

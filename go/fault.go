@@ -9,9 +9,9 @@ import (
 	"github.com/bytefd/bytefd/go/internal/marked"
 )
 
-// Guarded calls f with the mapped memory itself, as [Map.Bytes] returns it. It returns the error of
-// f, or an error if pages are lost meanwhile, because another process truncates the file or storage
-// fails.
+// Guarded calls f with the mapped memory itself, as [Map.Bytes] returns it. It works with and
+// without [MapGuard]. It returns the error of f, or an error if pages are lost meanwhile, because
+// another process truncates the file or storage fails.
 //
 //   - In a map with [MapGuard] lost pages read zero, and f goes on. If f returns nil, Guarded
 //     returns what [Map.Check] returns, also for pages lost earlier.

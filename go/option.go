@@ -7,10 +7,11 @@ import (
 	"syscall"
 )
 
-// WrapOption changes how a file is made. Options serve slices and readers, and files that are given
-// away and files that are lent, unless an option says otherwise. [Pool.ScanBytes] lists those that
-// a pool allows. Options may be given in any order and used again. If two options set the same
-// thing, the last one counts. Options that contradict each other are EINVAL.
+// WrapOption changes how a file is made. Unless an option says otherwise, it works for slices and
+// for readers, and for files that the caller gets ([WrapBuffer], [Attach]) as well as for files
+// that are lent ([ScanBytes]). [Pool.ScanBytes] lists those that a pool allows. Options may be
+// given in any order and used again. If two options set the same thing, the last one counts.
+// Options that contradict each other are EINVAL.
 type WrapOption func(wrapOptions) wrapOptions
 
 type wrapOptions struct {
@@ -177,11 +178,11 @@ func WrapSizeHint(n int64) WrapOption {
 // children saw more than one upload. Use [Attach], which gives each child its own file.
 func WrapInherit() WrapOption { return withFlag(flagInherit) }
 
-// WrapSealContent leaves out F_SEAL_SEAL, so that further seals can be added. Content and size are
-// sealed as without this option; only the set of seals is not. The file has exactly the seals
-// F_SEAL_WRITE, F_SEAL_GROW and F_SEAL_SHRINK (0xe). If vm.memfd_noexec is 2, the kernel itself
-// adds F_SEAL_EXEC. Only a memfd can be sealed: [BackendAuto] then means [BackendMemfd], and other
-// backends are EINVAL.
+// WrapSealContent seals only content and size, as they are sealed without this option, and not the
+// set of seals: it leaves out F_SEAL_SEAL, so that further seals can be added. The file has exactly
+// the seals F_SEAL_WRITE, F_SEAL_GROW and F_SEAL_SHRINK (0xe). If vm.memfd_noexec is 2, the kernel
+// itself adds F_SEAL_EXEC. Only a memfd can be sealed: [BackendAuto] then means [BackendMemfd], and
+// other backends are EINVAL.
 func WrapSealContent() WrapOption { return withFlag(flagSealContent) }
 
 // WrapTrustCallback makes a [Pool] lend its own descriptor of a cached file, which is open for

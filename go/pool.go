@@ -66,8 +66,9 @@ import (
 //     O_DIRECT, reads need no alignment.
 //   - Things through which the file can be opened later: an O_PATH descriptor, and for root a file
 //     handle (open_by_handle_at(2)) or a mark of fanotify(7). Events of such a mark bring
-//     descriptors. Reads through such a file are never detected. A change through it is detected
-//     only after the scan in which it was made; the pool then drops the file.
+//     descriptors. Reads through a descriptor that was opened or received in such a way are never
+//     detected. A change through it is detected only after the scan in which it was made; the pool
+//     then drops the file.
 //   - The pool's own descriptors, whose numbers are in /proc/self/fd. PoolNewFiles does not prevent
 //     that: use no pool.
 //   - Pages of a mapping for writing that the callback has pinned, for example as registered

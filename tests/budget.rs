@@ -20,6 +20,7 @@ tests![;
     large_files_cost_a_few_calls_for_each_huge_page,
     messages_stay_within_their_budget,
     copies_out_of_and_into_maps_stay_within_their_budget,
+    a_file_that_cannot_be_mapped_is_tried_once,
 ];
 
 /// Marks the beginning and the end of what is counted.
@@ -287,6 +288,15 @@ fn large_files_cost_a_few_calls_for_each_huge_page() {
                 advice <= huge_pages,
                 "shm_wrap_buffer, {mib} MiB, asks for {advice} huge pages"
             );
+            // One write makes the first page of each huge page. The library stores the rest of
+            // anonymous memory itself.
+            let is_write =
+                |number: &&c_long| [libc::SYS_pwrite64, libc::SYS_pwritev].contains(*number);
+            let writes = seen.iter().filter(is_write).count();
+            assert!(
+                !tells_anonymous_memory() || writes <= huge_pages,
+                "shm_wrap_buffer, {mib} MiB, writes {writes} times"
+            );
         }
     }
 }
@@ -353,4 +363,20 @@ fn copies_out_of_and_into_maps_stay_within_their_budget() {
         };
         hold(&format!("bytefd_map_write, flags {flags:#x}"), budget, &calls(open, write));
     }
+}
+
+fn a_file_that_cannot_be_mapped_is_tried_once() {
+    const FILE: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
+    if !std::path::Path::new(FILE).exists() {
+        return println!("SKIPPED: there is no {FILE}");
+    }
+    let seen = calls(
+        || (),
+        |()| {
+            let failure = crate::support::map::map_with(FILE, READ, 0);
+            assert_eq!(failure.err().map(|failure| failure.errno), Some(libc::ENODEV));
+        },
+    );
+    let attempts = seen.iter().filter(|number| **number == libc::SYS_mmap).count();
+    assert_eq!(attempts, 1, "mmap(2)");
 }

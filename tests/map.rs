@@ -155,6 +155,7 @@ tests![
     maps_grow_with_zeros_and_shrink,
     within_the_reserve_the_address_stays,
     the_reserve_is_not_for_other_mappings,
+    small_memory_is_not_aligned_to_huge_pages,
     the_rest_of_a_file_stays_as_it_is,
     other_maps_of_the_file_see_it,
     growing_reserves_the_space_unless_told_not_to,

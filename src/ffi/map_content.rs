@@ -20,10 +20,10 @@ use super::results::put;
 ///   other maps the rest of the file's last page reads zero.
 /// - A page that was protected with PROT_NONE (bytefd_map_protect).
 ///
-/// The kernel makes the copy, by process_vm_readv(2). The library copies a guarded map itself,
-/// under the guard's handler, if a SIGBUS of this thread would reach that handler and
-/// bytefd_map_protect was not used on any page. On x86-64, content larger than the caches took 1.1
-/// to 1.4 times as long as with memcpy(3) where this was measured.
+/// Usually the kernel makes the copy, by process_vm_readv(2). The library copies by itself, under
+/// the guard's handler, only if the map is guarded, a SIGBUS of this thread would reach that
+/// handler, and bytefd_map_protect was not used on any page. On x86-64, a copy by the library of
+/// content larger than the caches took 1.1 to 1.4 times as long as memcpy(3) where it was measured.
 ///
 /// Returns 0. On failure, returns one of the following and leaves `*copied` unchanged:
 /// - -EIO if not even the first byte can be read: it no longer exists, or its page is protected. A
@@ -235,8 +235,9 @@ pub unsafe extern "C" fn bytefd_map_resize(
 /// BYTEFD_MAP_READ, and mappings through a read-only descriptor (bytefd_map_share, bytefd_reopen)
 /// do not delay the call.
 ///
-/// A child that another thread forks at this moment maps the memory until it calls execve(2) or
-/// exits. That usually takes a few milliseconds.
+/// The mapping that a child of fork(2) has inherited counts too, until the child calls execve(2) or
+/// exits. If another thread forks a child during the call to execute a program, that usually delays
+/// the call by a few milliseconds.
 ///
 /// `timeout_ns` limits the wait in nanoseconds: -1 waits without a limit, and 0 does not wait. With
 /// -1 the call never returns if such a mapping is never unmapped.

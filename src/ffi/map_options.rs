@@ -36,9 +36,9 @@ pub const BYTEFD_MAP_MLOCK: u64 = 1u64 << 11;
 /// them where they pay.)
 pub const BYTEFD_MAP_HUGE_PAGES: u64 = 1u64 << 12;
 /// Reserves no disk space for growing, and no swap space for private pages (MAP_NORESERVE). A file
-/// can then be sparse and of any size. Without BYTEFD_MAP_GUARD, a store that finds no space raises
-/// SIGBUS, or wakes the out-of-memory killer. The flag has nothing to do with the member `reserve`,
-/// which keeps address space.
+/// can then be sparse and of any size. A store that finds no space raises SIGBUS, which a map with
+/// BYTEFD_MAP_GUARD survives; or it wakes the out-of-memory killer, against which the guard does
+/// not help. The flag has nothing to do with the member `reserve`, which keeps address space.
 pub const BYTEFD_MAP_NO_RESERVE: u64 = 1u64 << 13;
 /// Allows a range past the end of the file. The rest of the file's last page reads zero, and stores
 /// there never reach the file. Access to pages entirely past the end raises SIGBUS until the file

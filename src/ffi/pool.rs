@@ -69,10 +69,11 @@ pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 ///   from a descriptor without O_DIRECT. The descriptor that is lent has O_DIRECT, with which
 ///   splice and sendfile copy (Linux 6.6); read(2) needs no alignment. A borrower can clear that
 ///   flag, or open a descriptor without it.
-/// - What can be opened later: an O_PATH descriptor, and for root a file handle
-///   (open_by_handle_at(2)) or a mark of fanotify(7). While the library copies, such an open waits,
-///   and then succeeds. Reading is never detected. A change is detected after the scan in which it
-///   was made, and the pool drops the file.
+/// - A reference that is not an open file now, but from which the borrower can open the file during
+///   a later scan: an O_PATH descriptor, and for root a file handle (open_by_handle_at(2)) or a
+///   mark of fanotify(7). While the library copies the content of that scan, the open waits, and
+///   then succeeds. Reading through it is never detected. A change is detected after the scan in
+///   which it was made, and the pool drops the file.
 /// - A borrower that takes the pool's own descriptors, whose numbers it finds in /proc/self/fd.
 ///   BYTEFD_POOL_NEW_FILES does not prevent this, so use no pool for such a borrower. With
 ///   BYTEFD_POOL_NEW_FILES the pool has descriptors of its file system's directory. While it fills

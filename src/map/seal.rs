@@ -32,9 +32,9 @@ impl Map {
     /// including this one, or while the kernel uses pages of it (io_uring registered buffers,
     /// direct I/O). A shared mapping counts, even for reading, if it was made through a descriptor
     /// that is open for writing, such as that of [`Map::file`]. Private mappings and mappings
-    /// through a read-only descriptor ([`Map::share`]) do not delay the call. A child that another
-    /// thread forks at this moment maps the memory until it calls execve(2) or exits. The call
-    /// waits at most 100 ms; see [`Map::seal_timeout`].
+    /// through a read-only descriptor ([`Map::share`]) do not delay the call. The mapping that a
+    /// child of fork(2) has inherited counts too, until the child calls execve(2) or exits. The
+    /// call waits at most 100 ms; see [`Map::seal_timeout`].
     ///
     /// ```
     /// let map = bytefd::MapOptions::new().memory(5)?;

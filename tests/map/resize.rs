@@ -7,7 +7,7 @@ use super::unmapped::address_space;
 use crate::faults::conditions::{End, in_child, read_in_child};
 use crate::support::abi::*;
 use crate::support::fd::{file, pattern};
-use crate::support::map::{Map, map, page_size, region_at};
+use crate::support::map::{Map, huge_page_size, map, page_size, region_at};
 
 /// Returns lengths around the page boundaries, up and down.
 fn lengths() -> Vec<usize> {
@@ -110,6 +110,17 @@ pub fn the_reserve_is_not_for_other_mappings() {
         i32::from(!made.iter().all(|made| is_reserved(&made.map)))
     });
     assert_eq!(end, End::Exited(0));
+}
+
+/// A page of memory takes no address space of a huge one.
+pub fn small_memory_is_not_aligned_to_huge_pages() {
+    let huge = huge_page_size();
+    if huge == 0 {
+        return println!("SKIPPED: this kernel has no huge pages");
+    }
+    let maps: Vec<_> = (0..8).filter_map(|_| shared(100, &MapOptions::default())).collect();
+    let is_aligned = |map: &Map| map.data().addr() % huge == 0;
+    assert!(maps.is_empty() || !maps.iter().all(is_aligned));
 }
 
 pub fn the_rest_of_a_file_stays_as_it_is() {
