@@ -4,8 +4,8 @@
 // parsers, loaders, child processes. This package serves such code from a []byte or an io.Reader:
 //
 //   - [ScanBytes] lends a descriptor to a function and closes it afterwards.
-//   - A [Pool] does the same at a lower cost from some kilobytes on: it reuses files, or makes
-//     cheaper ones.
+//   - A [Pool] does the same, at a lower cost for content of some kilobytes or more: it reuses
+//     files, or makes cheaper ones.
 //   - [WrapBuffer], [WrapBuffers] and [WrapReader] return a file that the caller owns.
 //   - [Attach] gives bytes to one child process.
 //

@@ -36,7 +36,7 @@ func SealTimeout(timeout time.Duration) SealOption {
 //
 // Protection that [Map.Protect] has set ends, also after an error. Apart from that, an error leaves
 // the map unchanged, with two exceptions: after [Map.Share], or if another process makes the memory
-// shorter during the call, it may leave the map for reading only. Seal may be called again after an
+// shorter during the call, the map may be read-only afterwards. Seal may be called again after an
 // error. Errors:
 //   - EBUSY while a function that [Map.Guarded] called has the bytes. Also if the timeout is 0 and
 //     Seal would have to wait.
@@ -81,8 +81,8 @@ func asTimeout(err error) error {
 // The memory gets mode 0400 (0500 with [MapExecute]), and the seals F_SEAL_SHRINK, F_SEAL_GROW and
 // F_SEAL_FUTURE_WRITE (Linux 5.1). Only maps that exist already can then write to it. From then on
 // [Map.Resize], and [Map.Discard] with MADV_REMOVE, return EPERM. [Map.Seal] still works, but
-// another process of the same user can prevent it. If that Seal fails, it may leave the map for
-// reading only, and Seal may be called again.
+// another process of the same user can prevent it. If that Seal fails, the map may be read-only
+// afterwards, and Seal may be called again.
 //
 // Errors:
 //   - EBUSY while a function that [Map.Guarded] called has the bytes.

@@ -43,12 +43,12 @@ func Reopen(fd any) (f *os.File, err error) {
 // same path. In exec.Cmd.ExtraFiles, file i has the number 3+i in the child. [Attach] gives a file
 // to one child.
 //
-// Code that resolves the link first, such as SQLite, or that opens with O_NOFOLLOW finds nothing
-// there; use [NewTempFile].
+// Code that resolves the link first, such as SQLite, or that opens with O_NOFOLLOW does not find
+// the file there; use [NewTempFile].
 //
-// Warning: code that resolves the link and opens the result can get a wrong file. If this package
-// made the file with another [Backend] than memfd, another user can create a file with the name
-// that the link resolves to. With a memfd this cannot happen.
+// Warning: code that resolves the link and opens the result can even get a wrong file. If this
+// package made the file with another [Backend] than memfd, another user can create a file with the
+// name that the link resolves to. With a memfd this cannot happen.
 func Path(fd any) string {
 	number := -1
 	withNumber(fd, func(fd int) error {

@@ -33,8 +33,8 @@ func ShmMode(mode fs.FileMode) ShmOption { return func(o *shmOptions) { o.mode =
 func ShmWrite() ShmOption { return func(o *shmOptions) { o.write = true } }
 
 // ShmOwned lets [Sweep] remove the name of the object once no process that opened it with this
-// option has it open or mapped. It does not concern the user who owns the object, as [ShmAnyOwner]
-// does.
+// option has it open or mapped. It has nothing to do with the user who owns the object;
+// [ShmAnyOwner] is about that user.
 //
 // Each such process has a shared lock on its open file description (LOCK_SH, flock(2)). Duplicates,
 // mappings, children and receivers keep the lock. The kernel ends it with the last of them, also

@@ -88,7 +88,8 @@ func RequireUID(uid uint32) Requirement { return func(r *requirements) { r.uid =
 //     [RequireMinLength] allows.
 //   - EINVAL if requirements are invalid or contradict each other, or f is nil.
 //   - EPERM if seals are missing, or the file cannot have seals.
-//   - With [RequireNoSeals]: EISDIR if it is a directory, ENODEV if it is a FIFO, socket or device.
+//   - With [RequireNoSeals], which accepts files with and without seals: EISDIR if it is a
+//     directory, ENODEV if it is a FIFO, socket or device.
 //   - os.ErrClosed if f is closed.
 func Verify(f *os.File, wanted ...Requirement) error {
 	r, err := newRequirements(wanted)

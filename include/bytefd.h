@@ -238,9 +238,10 @@
  * BYTEFD_POOL_NEW_FILES, without a pool, and in the functions whose names begin with bytefd_wrap_,
  * it is -EINVAL.
  *
- * Warning: never use this flag for a borrower in another process, or for one that may outlast the
- * scan because of a deadline. Such a borrower can still read the file when the scan has ended, and
- * then reads the next upload. In a trial, 12 of 12 late answers belonged to the next upload.
+ * Warning: never use this flag for a borrower in another process, or if the program may end the
+ * scan at a deadline while the borrower still runs. Such a borrower can still read the file when
+ * the scan has ended, and then reads the next upload. In a trial, 12 of 12 late answers belonged
+ * to the next upload.
  */
 #define BYTEFD_TRUST_CALLBACK (1ull << 6)
 
@@ -344,9 +345,9 @@
 
 /**
  * Reserves no disk space for growing, and no swap space for private pages (MAP_NORESERVE). A file
- * can then be sparse and of any size. Without BYTEFD_MAP_GUARD, a store that finds no space raises
- * SIGBUS, or wakes the out-of-memory killer. The flag has nothing to do with the member `reserve`,
- * which keeps address space.
+ * can then be sparse and of any size. A store that finds no space raises SIGBUS, which a map with
+ * BYTEFD_MAP_GUARD survives; or it wakes the out-of-memory killer, against which the guard does
+ * not help. The flag has nothing to do with the member `reserve`, which keeps address space.
  */
 #define BYTEFD_MAP_NO_RESERVE (1ull << 13)
 
@@ -542,9 +543,9 @@ typedef struct bytefd_map bytefd_map;
  *   later scan, that scan can raise SIGBUS. The pool resets the file offset and the status flags
  *   (O_APPEND), but not locks, leases and the close-on-exec flag.
  *
- * Warning: never combine BYTEFD_TRUST_CALLBACK with a borrower in another process, or with one
- * that may outlast the scan because of a deadline. An answer that arrives after the deadline can
- * belong to the next upload.
+ * Warning: never combine BYTEFD_TRUST_CALLBACK with a borrower in another process, or with a
+ * deadline at which the program may end the scan while the borrower still runs. An answer that
+ * arrives after the deadline can belong to the next upload.
  *
  * Warning: the kernel's proof of BYTEFD_POOL_REUSE does not detect the kinds of access to a file
  * that are listed below. A borrower with such access can read the content of later scans, and with
@@ -556,10 +557,11 @@ typedef struct bytefd_map bytefd_map;
  *   from a descriptor without O_DIRECT. The descriptor that is lent has O_DIRECT, with which
  *   splice and sendfile copy (Linux 6.6); read(2) needs no alignment. A borrower can clear that
  *   flag, or open a descriptor without it.
- * - What can be opened later: an O_PATH descriptor, and for root a file handle
- *   (open_by_handle_at(2)) or a mark of fanotify(7). While the library copies, such an open waits,
- *   and then succeeds. Reading is never detected. A change is detected after the scan in which it
- *   was made, and the pool drops the file.
+ * - A reference that is not an open file now, but from which the borrower can open the file during
+ *   a later scan: an O_PATH descriptor, and for root a file handle (open_by_handle_at(2)) or a
+ *   mark of fanotify(7). While the library copies the content of that scan, the open waits, and
+ *   then succeeds. Reading through it is never detected. A change is detected after the scan in
+ *   which it was made, and the pool drops the file.
  * - A borrower that takes the pool's own descriptors, whose numbers it finds in /proc/self/fd.
  *   BYTEFD_POOL_NEW_FILES does not prevent this, so use no pool for such a borrower. With
  *   BYTEFD_POOL_NEW_FILES the pool has descriptors of its file system's directory. While it fills
@@ -621,7 +623,8 @@ typedef struct bytefd_map bytefd_map;
  * bytefd_pool_trim in the child. Files that another thread is creating or handing out at the
  * moment of the fork stay open in the child.
  *
- * Every scan has a new file on a host that has no memfd or no /proc, or that refuses leases.
+ * Every scan has a new file on a host that has no memfd or no /proc, or that refuses file leases
+ * (F_SETLEASE, fcntl(2)), which the kernel's proof needs.
  *
  * ```c
  * static int look(int fd, void *context)
@@ -2016,9 +2019,10 @@ int bytefd_map_prefetch(struct bytefd_map *BYTEFD_NONNULL map,
                         struct bytefd_error *error);
 
 /**
- * Unmaps every page that lies entirely within a range, munmap(2). `length` may be BYTEFD_TO_END. A
- * map can begin or end within a page. Such a first page is unmapped too if the range begins where
- * the map begins. Such a last page is unmapped too if the range ends where the map ends.
+ * Unmaps every page that lies entirely within a range, munmap(2). `length` may be BYTEFD_TO_END.
+ * If the map begins within a page, that page is unmapped too if the range begins where the map
+ * begins. If the map ends within a page, that page is unmapped too if the range ends where the map
+ * ends.
  *
  * Access to these pages then raises SIGSEGV, or finds other memory of the process. Operations on
  * their bytes are -EINVAL. The map keeps its length, but can no longer be resized or sealed. No
@@ -2055,10 +2059,10 @@ int bytefd_map_unmap(struct bytefd_map *BYTEFD_NONNULL map,
  *   other maps the rest of the file's last page reads zero.
  * - A page that was protected with PROT_NONE (bytefd_map_protect).
  *
- * The kernel makes the copy, by process_vm_readv(2). The library copies a guarded map itself,
- * under the guard's handler, if a SIGBUS of this thread would reach that handler and
- * bytefd_map_protect was not used on any page. On x86-64, content larger than the caches took 1.1
- * to 1.4 times as long as with memcpy(3) where this was measured.
+ * Usually the kernel makes the copy, by process_vm_readv(2). The library copies by itself, under
+ * the guard's handler, only if the map is guarded, a SIGBUS of this thread would reach that
+ * handler, and bytefd_map_protect was not used on any page. On x86-64, a copy by the library of
+ * content larger than the caches took 1.1 to 1.4 times as long as memcpy(3) where it was measured.
  *
  * Returns 0. On failure, returns one of the following and leaves `*copied` unchanged:
  * - -EIO if not even the first byte can be read: it no longer exists, or its page is protected. A
@@ -2240,8 +2244,9 @@ int bytefd_map_resize(struct bytefd_map *BYTEFD_NONNULL map,
  * BYTEFD_MAP_READ, and mappings through a read-only descriptor (bytefd_map_share, bytefd_reopen)
  * do not delay the call.
  *
- * A child that another thread forks at this moment maps the memory until it calls execve(2) or
- * exits. That usually takes a few milliseconds.
+ * The mapping that a child of fork(2) has inherited counts too, until the child calls execve(2) or
+ * exits. If another thread forks a child during the call to execute a program, that usually delays
+ * the call by a few milliseconds.
  *
  * `timeout_ns` limits the wait in nanoseconds: -1 waits without a limit, and 0 does not wait. With
  * -1 the call never returns if such a mapping is never unmapped.

@@ -249,9 +249,10 @@ pub unsafe extern "C" fn bytefd_map_prefetch(
     boundary(error, || unsafe { shared(map, "map")? }.0.prefetch(part(offset, length)))
 }
 
-/// Unmaps every page that lies entirely within a range, munmap(2). `length` may be BYTEFD_TO_END. A
-/// map can begin or end within a page. Such a first page is unmapped too if the range begins where
-/// the map begins. Such a last page is unmapped too if the range ends where the map ends.
+/// Unmaps every page that lies entirely within a range, munmap(2). `length` may be BYTEFD_TO_END.
+/// If the map begins within a page, that page is unmapped too if the range begins where the map
+/// begins. If the map ends within a page, that page is unmapped too if the range ends where the map
+/// ends.
 ///
 /// Access to these pages then raises SIGSEGV, or finds other memory of the process. Operations on
 /// their bytes are -EINVAL. The map keeps its length, but can no longer be resized or sealed. No

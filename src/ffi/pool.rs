@@ -55,9 +55,9 @@ pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 ///   later scan, that scan can raise SIGBUS. The pool resets the file offset and the status flags
 ///   (O_APPEND), but not locks, leases and the close-on-exec flag.
 ///
-/// Warning: never combine BYTEFD_TRUST_CALLBACK with a borrower in another process, or with one
-/// that may outlast the scan because of a deadline. An answer that arrives after the deadline can
-/// belong to the next upload.
+/// Warning: never combine BYTEFD_TRUST_CALLBACK with a borrower in another process, or with a
+/// deadline at which the program may end the scan while the borrower still runs. An answer that
+/// arrives after the deadline can belong to the next upload.
 ///
 /// Warning: the kernel's proof of BYTEFD_POOL_REUSE does not detect the kinds of access to a file
 /// that are listed below. A borrower with such access can read the content of later scans, and with
@@ -135,7 +135,8 @@ pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 /// bytefd_pool_trim in the child. Files that another thread is creating or handing out at the
 /// moment of the fork stay open in the child.
 ///
-/// Every scan has a new file on a host that has no memfd or no /proc, or that refuses leases.
+/// Every scan has a new file on a host that has no memfd or no /proc, or that refuses file leases
+/// (F_SETLEASE, fcntl(2)), which the kernel's proof needs.
 ///
 /// ```c
 /// static int look(int fd, void *context)

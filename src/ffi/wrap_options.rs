@@ -47,9 +47,10 @@ pub const BYTEFD_SEAL_CONTENT: u64 = 1u64 << 5;
 /// BYTEFD_POOL_NEW_FILES, without a pool, and in the functions whose names begin with bytefd_wrap_,
 /// it is -EINVAL.
 ///
-/// Warning: never use this flag for a borrower in another process, or for one that may outlast the
-/// scan because of a deadline. Such a borrower can still read the file when the scan has ended, and
-/// then reads the next upload. In a trial, 12 of 12 late answers belonged to the next upload.
+/// Warning: never use this flag for a borrower in another process, or if the program may end the
+/// scan at a deadline while the borrower still runs. Such a borrower can still read the file when
+/// the scan has ended, and then reads the next upload. In a trial, 12 of 12 late answers belonged
+/// to the next upload.
 pub const BYTEFD_TRUST_CALLBACK: u64 = 1u64 << 6;
 
 /// Uses the first of BYTEFD_BACKEND_MEMFD, BYTEFD_BACKEND_SHM and BYTEFD_BACKEND_TMPFILE that this

@@ -228,10 +228,10 @@ impl WrapOptions {
     /// nothing. See [`crate::Pool::scan`]. `EINVAL` without a pool, and with a pool of
     /// [`PoolMethod::NewFiles`](crate::PoolMethod::NewFiles).
     ///
-    /// Warning: never use this option for a borrower in another process, or for one that may
-    /// outlast the scan because of a deadline. Such a borrower can still read the file when the
-    /// scan has ended, and then reads the next upload. In a trial, 12 of 12 late answers belonged
-    /// to the next upload.
+    /// Warning: never use this option for a borrower in another process, or if the program may end
+    /// the scan at a deadline while the borrower still runs. Such a borrower can still read the
+    /// file when the scan has ended, and then reads the next upload. In a trial, 12 of 12 late
+    /// answers belonged to the next upload.
     ///
     /// ```
     /// use bytefd::{Pool, WrapOptions};
