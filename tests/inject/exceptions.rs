@@ -29,6 +29,13 @@ pub fn find(scenario: &str, fault: &Fault, problem: &str) -> Option<usize> {
 
 pub const EXCEPTIONS: &[Exception] = &[
     Exception {
+        scenario: "bytefd_export_dmabuf",
+        call: "openat",
+        fault: "ENOENT ENXIO",
+        found: "errno 19",
+        why: "a host without a driver behind /dev/udmabuf is -ENODEV, as the header says",
+    },
+    Exception {
         call: "newfstatat",
         fault: "ENOENT",
         found: "errno 16",
