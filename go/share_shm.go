@@ -57,8 +57,8 @@ func ShmAnyOwner() ShmOption { return func(o *shmOptions) { o.anyOwner = true } 
 func ShmUnlinkOnClose() ShmOption { return func(o *shmOptions) { o.unlink = true } }
 
 // Shm is an open object of shared memory, shm_overview(7). To map it, pass [Shm.File] to [MapFD].
-// Any goroutine may call the methods at any time. Call Close: the garbage collector does not remove
-// the name. A Shm must not be copied.
+// Any goroutine may call the methods at any time. Call Close: with [ShmUnlinkOnClose] it removes
+// the name, which the garbage collector never does. A Shm must not be copied.
 type Shm struct {
 	file    *os.File
 	name    string

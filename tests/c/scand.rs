@@ -542,8 +542,8 @@ fn mistakes_on_the_command_line_are_named() {
     for (arguments, code, complaint) in [
         (["-p", &port], 1, "Address already in use"),
         (["-m", "0"], 2, "MAX_BYTES"),
-        (["-u", "soon"], 2, "times are"),
-        (["-s", "0"], 2, "times are"),
+        (["-u", "soon"], 2, "the times"),
+        (["-s", "0"], 2, "the times"),
         (["-x", "0"], 2, "invalid option"),
     ] {
         let output = super::fed(Command::new(&program).args(arguments), b"");
