@@ -239,6 +239,8 @@ fn what_is_planted_is_found() {
         let (scenario, _) = &PLANTED[index];
         let Tally { tried, failures, .. } = ground.tally(scenario);
         assert!(tried > 4, "{}: {tried} combinations", scenario.name);
+        // A line must fit into a pipe.
+        let failures = failures.into_iter().take(3).collect::<Vec<_>>();
         let failures = failures.join(" | ").replace('\n', " ");
         format!("{index} {failures}")
     });
