@@ -107,7 +107,7 @@ pub const EXCEPTIONS: &[Exception] = &[
         scenario: "bytefd_map_read",
         call: "write",
         fault: "EFAULT",
-        found: "errno 5: read: byte 0 does not exist",
+        found: "errno 5: read: byte 0 is not accessible",
         why: "a copy that says EFAULT has met a lost page, which is EIO",
     },
     Exception {
