@@ -13,8 +13,8 @@
  *   processes.
  * - An open file description is what open(2) creates. Duplicates of a descriptor share it, with its
  *   file offset and status flags.
- * - A lost page is a page of a map for which the file provides no content: the file ends before it,
- *   its storage fails, or its storage has no space for a store. Access to it raises SIGBUS. A
+ * - A lost page is a page of a map for which the file provides no content. The file ends before the
+ *   page, its storage fails, or its storage has no space for a store. Access to it raises SIGBUS. A
  *   guarded map (BYTEFD_MAP_GUARD) survives that.
  *
  * Ownership
@@ -87,8 +87,8 @@
  * - No function prints, exits, or changes the caller's signal mask. Only BYTEFD_MAP_GUARD changes
  *   a signal disposition: it installs a handler for SIGBUS.
  * - Inside a function, a lost page, a full disk or a file that is too large is an error, and raises
- *   neither SIGBUS nor SIGXFSZ. A `buf` that cannot be accessed can raise SIGSEGV or SIGBUS in a few
- *   cases, which bytefd_pool, bytefd_map_read and bytefd_map_write list.
+ *   neither SIGBUS nor SIGXFSZ. A `buf` that cannot be accessed can raise SIGSEGV or SIGBUS in a
+ *   few cases, which bytefd_pool, bytefd_map_read and bytefd_map_write list.
  * - A memory cgroup is an exception for every function: if a copy exceeds its limit, the kernel
  *   kills a process of the cgroup. Set `spill_threshold`, so that large content goes to disk.
  *
@@ -558,10 +558,10 @@ typedef struct bytefd_map bytefd_map;
  *   splice and sendfile copy (Linux 6.6); read(2) needs no alignment. A borrower can clear that
  *   flag, or open a descriptor without it.
  * - A reference that is not an open file now, but from which the borrower can open the file during
- *   a later scan: an O_PATH descriptor, and for root a file handle (open_by_handle_at(2)) or a
- *   mark of fanotify(7). While the library copies the content of that scan, the open waits, and
- *   then succeeds. Reading through it is never detected. A change is detected after the scan in
- *   which it was made, and the pool drops the file.
+ *   a later scan. Such are an O_PATH descriptor, and for root a file handle (open_by_handle_at(2))
+ *   or a mark of fanotify(7). While the library copies the content of that scan, the open waits,
+ *   and then succeeds. Reading through it is never detected. A change is detected after the scan
+ *   in which it was made, and the pool drops the file.
  * - A borrower that takes the pool's own descriptors, whose numbers it finds in /proc/self/fd.
  *   BYTEFD_POOL_NEW_FILES does not prevent this, so use no pool for such a borrower. With
  *   BYTEFD_POOL_NEW_FILES the pool has descriptors of its file system's directory. While it fills
@@ -612,9 +612,9 @@ typedef struct bytefd_map bytefd_map;
  *
  * No thread may begin a scan with a pool, or call a function with it, during or after
  * bytefd_pool_close. Scans that have begun may still end. A pool holds at most `max_files`
- * descriptors of files for reuse, two of /proc and two of its file system, and one for writing to
- * each new file while it fills that file. bytefd_pool_trim with 0 `bytes` closes those that are
- * not lent. A scan with the pool does so too, before it fails with -EMFILE or -ENFILE.
+ * descriptors of files for reuse, two of /proc and two of its file system. While it fills a new
+ * file, it holds one more for writing to that file. bytefd_pool_trim with 0 `bytes` closes those
+ * that are not lent. A scan with the pool does so too, before it fails with -EMFILE or -ENFILE.
  *
  * A child of fork(2) inherits the descriptors of cached files, but lends none of them. The child's
  * first use of the pool closes these descriptors. It also closes the child's descriptor of a file
@@ -1331,8 +1331,8 @@ BYTEFD_MUST_USE int bytefd_reopen(int fd, uint64_t flags, struct bytefd_error *e
  * file. Use bytefd_tempfile_create for such code.
  *
  * Warning: with another backend than memfd, code that resolves the link and opens the result can
- * open a wrong file, because another user can create a file of the name to which the link
- * resolves. With a memfd such code only finds no file.
+ * open a wrong file. Another user can create a file of the name to which the link resolves. With a
+ * memfd such code only finds no file.
  *
  * Returns 0. On failure, returns one of the following and leaves `buf` unchanged:
  * - -EBADF if `fd` is not open.
@@ -2059,10 +2059,11 @@ int bytefd_map_unmap(struct bytefd_map *BYTEFD_NONNULL map,
  *   other maps the rest of the file's last page reads zero.
  * - A page that was protected with PROT_NONE (bytefd_map_protect).
  *
- * Usually the kernel makes the copy, by process_vm_readv(2). The library copies by itself, under
- * the guard's handler, only if the map is guarded, a SIGBUS of this thread would reach that
- * handler, and bytefd_map_protect was not used on any page. On x86-64, a copy by the library of
- * content larger than the caches took 1.1 to 1.4 times as long as memcpy(3) where it was measured.
+ * Usually the kernel makes the copy, by process_vm_readv(2). The library copies a guarded map by
+ * itself, under the guard's handler, if a SIGBUS of this thread would reach that handler. It
+ * leaves a map of which bytefd_map_protect has protected pages to the kernel. On x86-64, a copy by
+ * the library of content larger than the caches took 1.1 to 1.4 times as long as memcpy(3) where
+ * it was measured.
  *
  * Returns 0. On failure, returns one of the following and leaves `*copied` unchanged:
  * - -EIO if not even the first byte can be read: it no longer exists, or its page is protected. A
@@ -2238,11 +2239,11 @@ int bytefd_map_resize(struct bytefd_map *BYTEFD_NONNULL map,
  * function with the map, not even bytefd_map_read.
  *
  * The call waits while another mapping of the memory could be written, in any process including
- * this one, or while the kernel uses pages of it (io_uring registered buffers, direct I/O). A
- * shared mapping counts, even with PROT_READ, if it was made through a descriptor that is open for
- * writing, such as that of bytefd_map_descriptor. Private mappings, such as those of
- * BYTEFD_MAP_READ, and mappings through a read-only descriptor (bytefd_map_share, bytefd_reopen)
- * do not delay the call.
+ * this one. It also waits while the kernel uses pages of the memory (io_uring registered buffers,
+ * direct I/O). A shared mapping counts, even with PROT_READ, if it was made through a descriptor
+ * that is open for writing, such as that of bytefd_map_descriptor. Private mappings, such as those
+ * of BYTEFD_MAP_READ, and mappings through a read-only descriptor (bytefd_map_share,
+ * bytefd_reopen) do not delay the call.
  *
  * The mapping that a child of fork(2) has inherited counts too, until the child calls execve(2) or
  * exits. If another thread forks a child during the call to execute a program, that usually delays
@@ -2503,8 +2504,8 @@ BYTEFD_READS(2, 3) BYTEFD_READS(4, 5);
  * - On a stream the message is exactly `*length` bytes, and the call waits for all of them. When
  *   one byte has arrived, it waits even on a socket that does not block.
  * - On a stream with BYTEFD_TRANSFER_SOME the message is what has arrived, at least one byte.
- * - Only one thread or process may receive from a stream at a time; otherwise each can get parts of
- *   a message.
+ * - Only one thread or process may receive from a stream at a time; otherwise each can get parts
+ *   of a message.
  * - On other sockets the message is one datagram or packet, which may be shorter than `*length`.
  *
  * On a stream, every failure after the first byte of a message loses the message:

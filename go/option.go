@@ -207,8 +207,8 @@ const (
 	// Running out of descriptors, memory or space is an error and does not lead to the next
 	// backend.
 	BackendAuto Backend = iota + 0x80000010
-	// BackendMemfd is memfd_create(2), Linux 3.17: a file in memory without a name. Only its files can
-	// be sealed. Only memory and RLIMIT_FSIZE limit its size.
+	// BackendMemfd is memfd_create(2), Linux 3.17: a file in memory without a name. Only its files
+	// can be sealed. Only memory and RLIMIT_FSIZE limit its size.
 	BackendMemfd
 	// BackendShm is a file without a name on the tmpfs at /dev/shm, where shm_open(3) makes its
 	// files. The size of that tmpfs limits the file. [CreateShm] makes an object with a name

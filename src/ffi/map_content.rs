@@ -20,10 +20,11 @@ use super::results::put;
 ///   other maps the rest of the file's last page reads zero.
 /// - A page that was protected with PROT_NONE (bytefd_map_protect).
 ///
-/// Usually the kernel makes the copy, by process_vm_readv(2). The library copies by itself, under
-/// the guard's handler, only if the map is guarded, a SIGBUS of this thread would reach that
-/// handler, and bytefd_map_protect was not used on any page. On x86-64, a copy by the library of
-/// content larger than the caches took 1.1 to 1.4 times as long as memcpy(3) where it was measured.
+/// Usually the kernel makes the copy, by process_vm_readv(2). The library copies a guarded map by
+/// itself, under the guard's handler, if a SIGBUS of this thread would reach that handler. It
+/// leaves a map of which bytefd_map_protect has protected pages to the kernel. On x86-64, a copy by
+/// the library of content larger than the caches took 1.1 to 1.4 times as long as memcpy(3) where
+/// it was measured.
 ///
 /// Returns 0. On failure, returns one of the following and leaves `*copied` unchanged:
 /// - -EIO if not even the first byte can be read: it no longer exists, or its page is protected. A
@@ -229,11 +230,11 @@ pub unsafe extern "C" fn bytefd_map_resize(
 /// function with the map, not even bytefd_map_read.
 ///
 /// The call waits while another mapping of the memory could be written, in any process including
-/// this one, or while the kernel uses pages of it (io_uring registered buffers, direct I/O). A
-/// shared mapping counts, even with PROT_READ, if it was made through a descriptor that is open for
-/// writing, such as that of bytefd_map_descriptor. Private mappings, such as those of
-/// BYTEFD_MAP_READ, and mappings through a read-only descriptor (bytefd_map_share, bytefd_reopen)
-/// do not delay the call.
+/// this one. It also waits while the kernel uses pages of the memory (io_uring registered buffers,
+/// direct I/O). A shared mapping counts, even with PROT_READ, if it was made through a descriptor
+/// that is open for writing, such as that of bytefd_map_descriptor. Private mappings, such as those
+/// of BYTEFD_MAP_READ, and mappings through a read-only descriptor (bytefd_map_share,
+/// bytefd_reopen) do not delay the call.
 ///
 /// The mapping that a child of fork(2) has inherited counts too, until the child calls execve(2) or
 /// exits. If another thread forks a child during the call to execute a program, that usually delays

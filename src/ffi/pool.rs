@@ -70,10 +70,10 @@ pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 ///   splice and sendfile copy (Linux 6.6); read(2) needs no alignment. A borrower can clear that
 ///   flag, or open a descriptor without it.
 /// - A reference that is not an open file now, but from which the borrower can open the file during
-///   a later scan: an O_PATH descriptor, and for root a file handle (open_by_handle_at(2)) or a
-///   mark of fanotify(7). While the library copies the content of that scan, the open waits, and
-///   then succeeds. Reading through it is never detected. A change is detected after the scan in
-///   which it was made, and the pool drops the file.
+///   a later scan. Such are an O_PATH descriptor, and for root a file handle (open_by_handle_at(2))
+///   or a mark of fanotify(7). While the library copies the content of that scan, the open waits,
+///   and then succeeds. Reading through it is never detected. A change is detected after the scan
+///   in which it was made, and the pool drops the file.
 /// - A borrower that takes the pool's own descriptors, whose numbers it finds in /proc/self/fd.
 ///   BYTEFD_POOL_NEW_FILES does not prevent this, so use no pool for such a borrower. With
 ///   BYTEFD_POOL_NEW_FILES the pool has descriptors of its file system's directory. While it fills
@@ -124,9 +124,9 @@ pub const BYTEFD_POOL_NEW_FILES: u32 = 0x80000022u32;
 ///
 /// No thread may begin a scan with a pool, or call a function with it, during or after
 /// bytefd_pool_close. Scans that have begun may still end. A pool holds at most `max_files`
-/// descriptors of files for reuse, two of /proc and two of its file system, and one for writing to
-/// each new file while it fills that file. bytefd_pool_trim with 0 `bytes` closes those that are
-/// not lent. A scan with the pool does so too, before it fails with -EMFILE or -ENFILE.
+/// descriptors of files for reuse, two of /proc and two of its file system. While it fills a new
+/// file, it holds one more for writing to that file. bytefd_pool_trim with 0 `bytes` closes those
+/// that are not lent. A scan with the pool does so too, before it fails with -EMFILE or -ENFILE.
 ///
 /// A child of fork(2) inherits the descriptors of cached files, but lends none of them. The child's
 /// first use of the pool closes these descriptors. It also closes the child's descriptor of a file

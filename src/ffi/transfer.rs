@@ -139,8 +139,8 @@ pub unsafe extern "C" fn bytefd_send(
 /// - On a stream the message is exactly `*length` bytes, and the call waits for all of them. When
 ///   one byte has arrived, it waits even on a socket that does not block.
 /// - On a stream with BYTEFD_TRANSFER_SOME the message is what has arrived, at least one byte.
-/// - Only one thread or process may receive from a stream at a time; otherwise each can get parts of
-///   a message.
+/// - Only one thread or process may receive from a stream at a time; otherwise each can get parts
+///   of a message.
 /// - On other sockets the message is one datagram or packet, which may be shorter than `*length`.
 ///
 /// On a stream, every failure after the first byte of a message loses the message:

@@ -131,8 +131,8 @@ pub extern "C" fn bytefd_reopen(fd: c_int, flags: u64, error: *mut bytefd_error)
 /// file. Use bytefd_tempfile_create for such code.
 ///
 /// Warning: with another backend than memfd, code that resolves the link and opens the result can
-/// open a wrong file, because another user can create a file of the name to which the link
-/// resolves. With a memfd such code only finds no file.
+/// open a wrong file. Another user can create a file of the name to which the link resolves. With a
+/// memfd such code only finds no file.
 ///
 /// Returns 0. On failure, returns one of the following and leaves `buf` unchanged:
 /// - -EBADF if `fd` is not open.
