@@ -14,7 +14,8 @@
 // The other direction maps files and memory as bytes:
 //
 //   - [MapFile] and [MapFD] map a file. If another process truncates it, [Map.ReadAt],
-//     [Map.WriteAt] and [Map.Guarded] return an error instead of crashing.
+//     [Map.WriteAt] and [Map.Guarded] do not crash: they return an error at pages that no longer
+//     exist.
 //   - [NewMap] maps memory that other processes can share. [Map.Seal] makes it a sealed file
 //     without copying.
 //   - A [MapWriter] is memory for an encoder to write to. It becomes a sealed file.

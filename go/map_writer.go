@@ -197,8 +197,8 @@ func (w *MapWriter) readOnce(r io.Reader) (n int, err error) {
 // call returns os.ErrClosed.
 //
 // If at most 64 KiB were written, the bytes of the map are in Go's memory until a method needs a
-// mapping. A slice that [Map.Bytes] returned before that stays valid. A store into such a slice is
-// forbidden, but does not raise SIGSEGV.
+// mapping. A slice that [Map.Bytes] returned before the mapping was made stays valid. A store into
+// such a slice is forbidden, but does not raise SIGSEGV.
 //
 // Errors are those of [Map.Seal], and for content of up to 1 MiB those of [WrapBuffer], such as
 // EFBIG. After an error the content is unchanged, and Seal may be called again. EBUSY while

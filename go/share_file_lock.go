@@ -12,9 +12,9 @@ import (
 const lockNB = 4
 
 // FileLock locks bytes of a file. It waits until no other open file description has a lock that
-// excludes this one. The range may lie past the end of the file. A length of [ToEnd] means to the
-// end of the file, also of what is appended later. A lock that the same open file description has
-// on these bytes is replaced.
+// excludes this one. The range may lie past the end of the file. A length of [ToEnd] means
+// everything from offset on, including what is appended to the file later. A lock that the same
+// open file description has on these bytes is replaced.
 //
 // operation is syscall.LOCK_SH or syscall.LOCK_EX. LOCK_SH admits other shared locks and needs a
 // file that is open for reading. LOCK_EX admits no other lock and needs a file that is open for
@@ -77,7 +77,7 @@ func FileLockContext(ctx context.Context, f *os.File, offset, length int64, oper
 }
 
 // FileUnlock ends the locks that the open file description of f has on these bytes. A length of
-// [ToEnd] means to the end of the file, also of what is appended later.
+// [ToEnd] means everything from offset on, including what is appended to the file later.
 //
 // Errors:
 //   - EINVAL if f is nil, if length is 0, if length is negative and not [ToEnd], if offset is

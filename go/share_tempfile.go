@@ -52,9 +52,10 @@ type TempFile struct {
 // code that resolves symbolic links (SQLite) or looks at the end of a name (clamscan -d x.ndb).
 //
 // The file cannot be sealed: any process of the same user can change it. If the code can take a
-// descriptor or its [Path], give it that instead. The TempFile holds a descriptor of the directory,
-// locked with flock(2). A killed process leaves the file behind. [Sweep] removes it once no process
-// has the locked descriptor, which children of fork(2) inherit.
+// descriptor, or the /proc path that the function [Path] returns for one, give it that instead. The
+// TempFile holds a descriptor of the directory, locked with flock(2). A killed process leaves the
+// file behind. [Sweep] removes it once no process has the locked descriptor, which children of
+// fork(2) inherit.
 //
 // Errors:
 //   - EFBIG if b is longer than RLIMIT_FSIZE.

@@ -441,8 +441,8 @@
  * - Each owning process has a shared lock on its open file description (LOCK_SH, flock(2)).
  *   Duplicates, mappings, children and receivers keep the lock. The kernel ends it with the last
  *   of them, also after kill -9.
- * - The library adds "bytefd-owned." to the beginning of the name, even if the name begins so
- *   already. With this flag, always pass the name without it.
+ * - The library adds the prefix "bytefd-owned." to the name, even if the name begins so already.
+ *   With this flag, always pass the name without that prefix.
  * - Other processes can open the object by its full name, without this flag. A sweep does not
  *   count them: it removes the name even while they have the object open.
  * - A process that calls flock(2) on this descriptor loses the lock.
@@ -2020,9 +2020,9 @@ int bytefd_map_prefetch(struct bytefd_map *BYTEFD_NONNULL map,
 
 /**
  * Unmaps every page that lies entirely within a range, munmap(2). `length` may be BYTEFD_TO_END.
- * If the map begins within a page, that page is unmapped too if the range begins where the map
- * begins. If the map ends within a page, that page is unmapped too if the range ends where the map
- * ends.
+ * The map can begin or end within a page. The page in which it begins is unmapped too, provided
+ * that the range begins at the map's first byte. The page in which it ends is unmapped too,
+ * provided that the range ends at the map's last byte.
  *
  * Access to these pages then raises SIGSEGV, or finds other memory of the process. Operations on
  * their bytes are -EINVAL. The map keeps its length, but can no longer be resized or sealed. No
@@ -2060,10 +2060,10 @@ int bytefd_map_unmap(struct bytefd_map *BYTEFD_NONNULL map,
  * - A page that was protected with PROT_NONE (bytefd_map_protect).
  *
  * Usually the kernel makes the copy, by process_vm_readv(2). The library copies a guarded map by
- * itself, under the guard's handler, if a SIGBUS of this thread would reach that handler. It
- * leaves a map of which bytefd_map_protect has protected pages to the kernel. On x86-64, a copy by
- * the library of content larger than the caches took 1.1 to 1.4 times as long as memcpy(3) where
- * it was measured.
+ * itself, under the guard's handler, if a SIGBUS of this thread would reach that handler. If
+ * bytefd_map_protect has protected pages of the map, the kernel makes the copy in this case too.
+ * On x86-64, a copy by the library of content larger than the caches took 1.1 to 1.4 times as long
+ * as memcpy(3) where it was measured.
  *
  * Returns 0. On failure, returns one of the following and leaves `*copied` unchanged:
  * - -EIO if not even the first byte can be read: it no longer exists, or its page is protected. A

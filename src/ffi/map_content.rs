@@ -21,10 +21,10 @@ use super::results::put;
 /// - A page that was protected with PROT_NONE (bytefd_map_protect).
 ///
 /// Usually the kernel makes the copy, by process_vm_readv(2). The library copies a guarded map by
-/// itself, under the guard's handler, if a SIGBUS of this thread would reach that handler. It
-/// leaves a map of which bytefd_map_protect has protected pages to the kernel. On x86-64, a copy by
-/// the library of content larger than the caches took 1.1 to 1.4 times as long as memcpy(3) where
-/// it was measured.
+/// itself, under the guard's handler, if a SIGBUS of this thread would reach that handler. If
+/// bytefd_map_protect has protected pages of the map, the kernel makes the copy in this case too.
+/// On x86-64, a copy by the library of content larger than the caches took 1.1 to 1.4 times as long
+/// as memcpy(3) where it was measured.
 ///
 /// Returns 0. On failure, returns one of the following and leaves `*copied` unchanged:
 /// - -EIO if not even the first byte can be read: it no longer exists, or its page is protected. A

@@ -250,9 +250,9 @@ pub unsafe extern "C" fn bytefd_map_prefetch(
 }
 
 /// Unmaps every page that lies entirely within a range, munmap(2). `length` may be BYTEFD_TO_END.
-/// If the map begins within a page, that page is unmapped too if the range begins where the map
-/// begins. If the map ends within a page, that page is unmapped too if the range ends where the map
-/// ends.
+/// The map can begin or end within a page. The page in which it begins is unmapped too, provided
+/// that the range begins at the map's first byte. The page in which it ends is unmapped too,
+/// provided that the range ends at the map's last byte.
 ///
 /// Access to these pages then raises SIGSEGV, or finds other memory of the process. Operations on
 /// their bytes are -EINVAL. The map keeps its length, but can no longer be resized or sealed. No

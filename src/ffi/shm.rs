@@ -23,8 +23,8 @@ pub const BYTEFD_SHM_EXCLUSIVE: u64 = 1u64 << 25;
 /// - Each owning process has a shared lock on its open file description (LOCK_SH, flock(2)).
 ///   Duplicates, mappings, children and receivers keep the lock. The kernel ends it with the last
 ///   of them, also after kill -9.
-/// - The library adds "bytefd-owned." to the beginning of the name, even if the name begins so
-///   already. With this flag, always pass the name without it.
+/// - The library adds the prefix "bytefd-owned." to the name, even if the name begins so already.
+///   With this flag, always pass the name without that prefix.
 /// - Other processes can open the object by its full name, without this flag. A sweep does not
 ///   count them: it removes the name even while they have the object open.
 /// - A process that calls flock(2) on this descriptor loses the lock.
