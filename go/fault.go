@@ -16,9 +16,9 @@ import (
 //   - In a map with [MapGuard] lost pages read zero, and f goes on. If f returns nil, Guarded
 //     returns what [Map.Check] returns, also for pages lost earlier.
 //   - In any other map f ends at the lost page, as by a panic, and Guarded returns EIO.
-//   - In every map f ends in the same way at memory that [Map.Protect] forbids. It also does so at
-//     memory that [Map.Unmap] has unmapped, unless the process has mapped other memory at that
-//     address since: then f accesses that memory. It also ends at a store into a map for reading.
+//   - In every map f ends in the same way at memory that [Map.Protect] forbids, and at a store into
+//     a map for reading. f also ends so at memory that [Map.Unmap] has unmapped, unless the process
+//     has mapped other memory at that address since: then f accesses that memory.
 //
 // Only Go code of the goroutine that calls f is protected. With MapGuard every goroutine and C code
 // are protected from lost pages too. A system call that is given a lost page returns EFAULT in any

@@ -122,9 +122,9 @@ func MapNoReserve() MapOption { return withMapFlag(mapNoReserve) }
 // zero, and stores there never reach the file. Pages entirely past the end do not exist until the
 // file grows: [Map.ReadAt] and [Map.WriteAt] return EIO there, and access through [Map.Bytes]
 // raises SIGBUS. With [MapGuard], Map.ReadAt and Map.WriteAt return EIO from the end of the file
-// on, also in its last page; Map.ReadAt names one exception. Access through Map.Bytes to a page
-// entirely past the end makes it a lost page, which does not show the file even when the file
-// grows.
+// on, also in its last page; Map.ReadAt names one exception. With MapGuard, access through
+// Map.Bytes to a page entirely past the end raises no SIGBUS, but makes it a lost page, which does
+// not show the file even when the file grows.
 func MapBeyondEOF() MapOption { return withMapFlag(mapBeyondEOF) }
 
 // MapNoFork keeps the map out of children of fork(2), MADV_DONTFORK.

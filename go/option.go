@@ -178,10 +178,10 @@ func WrapSizeHint(n int64) WrapOption {
 // children saw more than one upload. Use [Attach], which gives each child its own file.
 func WrapInherit() WrapOption { return withFlag(flagInherit) }
 
-// WrapSealContent leaves out F_SEAL_SEAL, so that further seals can be added. Only the content and
-// the size are sealed then, as they also are without this option, and not the set of seals. The
-// file has exactly the seals F_SEAL_WRITE, F_SEAL_GROW and F_SEAL_SHRINK (0xe). If vm.memfd_noexec
-// is 2, the kernel itself adds F_SEAL_EXEC. Only a memfd can be sealed: [BackendAuto] then means
+// WrapSealContent leaves out F_SEAL_SEAL, so that further seals can be added. The content and the
+// size are sealed as without this option; the set of seals is not. The file has the seals
+// F_SEAL_WRITE, F_SEAL_GROW and F_SEAL_SHRINK (0xe) and no others, except that the kernel itself
+// adds F_SEAL_EXEC if vm.memfd_noexec is 2. Only a memfd can be sealed: [BackendAuto] then means
 // [BackendMemfd], and other backends are EINVAL.
 func WrapSealContent() WrapOption { return withFlag(flagSealContent) }
 

@@ -68,8 +68,8 @@ func SendFD(conn *net.UnixConn, message []byte, fds ...int) error {
 // messages. If the deadline passes before the rest has come, or the peer sends nothing for a second
 // meanwhile, conn is shut down for receiving, as by CloseRead.
 //
-// If more than n descriptors come, Receive returns EBADMSG. If n is 0, the kernel drops the
-// descriptors that come instead of delivering them, and Receive returns EBADMSG too. There is one
+// If more than n descriptors come, Receive returns EBADMSG. If n is 0 and descriptors come, the
+// kernel drops them instead of delivering them, and Receive returns EBADMSG too. There is one
 // exception for n of 0: if SO_PASSCRED, SO_PASSSEC or SO_PASSPIDFD is set on the socket, the kernel
 // does not say that it dropped them, and Receive returns no error.
 //

@@ -20,8 +20,8 @@ import (
 //   - EMFILE, ENFILE or ENOMEM if a limit is reached.
 //   - ENOENT if /proc is not mounted and the descriptor must be for reading only. That is so in
 //     three cases: with [WrapReadOnly]; if the file is not a memfd, unless [WrapWritable] is given;
-//     and before Linux 6.7, unless WrapWritable is given, or [WrapSealContent], which leaves out
-//     F_SEAL_SEAL.
+//     and for a memfd before Linux 6.7, unless WrapWritable or [WrapSealContent] is given (neither
+//     sets F_SEAL_SEAL).
 //   - ENOSPC if the file system behind the backend is full.
 //   - Other errors of the system call that [Error.Op] names.
 //

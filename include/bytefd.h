@@ -2346,7 +2346,8 @@ int bytefd_map_share(struct bytefd_map *BYTEFD_NONNULL map,
  *   copied is lost. That includes the kernel. A read into the buffer that is in progress
  *   (io_uring, O_DIRECT) fills the old memory. Later reads into a buffer that was registered
  *   before the call fill the old memory too.
- * - No thread waits in the range on a futex that is shared between processes.
+ * - No thread waits in the range on a futex of the kind that works between processes: one without
+ *   FUTEX_PRIVATE_FLAG, such as bytefd_futex_wait uses, even if only this process uses it.
  * - The buffer is not memory of malloc(3), unless it is never freed. malloc would reuse it for
  *   other data, which the file then shows. Some allocators also expect zeros after MADV_DONTNEED,
  *   but a file gives its bytes again.

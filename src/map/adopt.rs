@@ -95,7 +95,9 @@ use crate::{fill, sys};
 ///   copied is lost. That includes the kernel. A read into the buffer that is in progress
 ///   (io_uring(7), O_DIRECT) fills the old memory. Later reads into a buffer that was registered
 ///   before the call fill the old memory too.
-/// - No thread waits in the range on a futex that is shared between processes, futex(2).
+/// - No thread waits in the range on a futex of the kind that works between processes, futex(2):
+///   one without FUTEX_PRIVATE_FLAG, such as [`share::futex_wait`](crate::share::futex_wait())
+///   uses, even if only this process uses it.
 /// - The range is not memory of an allocator (`malloc`, [`Vec`], [`Box`]), unless it is never
 ///   freed. An allocator would reuse it for other data, which the file then shows. It would also
 ///   expect zeros after `MADV_DONTNEED`.
