@@ -20,8 +20,8 @@ import (
 //     a map for reading. f also ends so at memory that [Map.Unmap] has unmapped, unless the process
 //     has mapped other memory at that address since: then f accesses that memory.
 //
-// Only Go code of the goroutine that calls f is protected. With MapGuard every goroutine and C code
-// are protected from lost pages too. A system call that is given a lost page returns EFAULT in any
+// Only Go code of the goroutine in which f runs is protected. There is one exception: with MapGuard,
+// every goroutine and C code are protected too, but only from lost pages. A system call that is given a lost page returns EFAULT in any
 // map, unless zeros have replaced the page already. Panics of f pass through, also those that a
 // fault at memory outside the map causes.
 //

@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// Requirement says what a file that another process has made must be. Requirements may be given in
-// any order and used again. If two set the same thing, the last one counts. [RequireSealed],
-// [RequireSeals] and [RequireNoSeals] set the same thing.
+// Requirement is a condition that a file made by another process must meet. Requirements may be
+// given in any order and used again. If two set the same thing, the last one counts.
+// [RequireSealed], [RequireSeals] and [RequireNoSeals] set the same thing.
 //
 // Every file must be a regular file that is open for reading. It must also be sealed as
 // [RequireSealed] says, unless [RequireSeals] or [RequireNoSeals] is given.
@@ -58,8 +58,8 @@ func RequireSeals(seals int) Requirement {
 }
 
 // RequireNoSeals drops the requirement of seals: it accepts files with and without seals. Other
-// processes can then change or shorten it at any time. Checking such a descriptor asks its file
-// system, which may never answer (FUSE, NFS).
+// processes can then change or shorten such a file at any time. Checking such a descriptor asks its
+// file system, which may never answer (FUSE, NFS).
 func RequireNoSeals() Requirement { return func(r *requirements) { r.noSeals = true } }
 
 // RequireMinLength requires at least this many bytes. EINVAL if bytes is negative.
