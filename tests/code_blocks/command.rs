@@ -62,6 +62,7 @@ pub const NOT_RUN: &[(&str, &str)] = &[
     ),
     ("go mod edit -require github.com/bytefd/bytefd/go@v0.1.0", "as before"),
     ("go mod tidy", "as before"),
+    ("go mod init", "as before"),
     ("go doc", "is for the reader of the page"),
     ("cargo doc", "make test does"),
     ("go get", "needs a release"),
