@@ -20,10 +20,10 @@ import (
 //     a map for reading. f also ends so at memory that [Map.Unmap] has unmapped, unless the process
 //     has mapped other memory at that address since: then f accesses that memory.
 //
-// Only Go code of the goroutine in which f runs is protected. There is one exception: with MapGuard,
-// every goroutine and C code are protected too, but only from lost pages. A system call that is given a lost page returns EFAULT in any
-// map, unless zeros have replaced the page already. Panics of f pass through, also those that a
-// fault at memory outside the map causes.
+// Only Go code of the goroutine in which f runs is protected. There is one exception: with
+// MapGuard, every goroutine and C code are protected too, but only from lost pages. A system call
+// that is given a lost page returns EFAULT in any map, unless zeros have replaced the page already.
+// Panics of f pass through, also those that a fault at memory outside the map causes.
 //
 // b is valid until f returns, even if the map is closed meanwhile. f must not keep it. f may call
 // all methods of the map, but Resize, Unmap, Seal and Share return EBUSY until f has returned.
