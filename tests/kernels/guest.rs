@@ -2,10 +2,10 @@
 //! expect, and runs itself again for the portable groups, once for each kind of host that the
 //! machine can be. Then it prints the result and turns the machine off.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::process::{Command, ExitStatus};
 
-use crate::support::{self, alarm};
+use crate::support::{self, alarm, tools};
 use crate::tests;
 
 tests![a_guest_is_believed_only_if_every_group_ran_and_passed];
@@ -118,9 +118,13 @@ pub fn init() -> ! {
     mount("proc", "/proc");
     mount("sysfs", "/sys");
     mount("devtmpfs", "/dev");
+    // The repository's pages may lie in a folder that a new file system hides.
+    let pages = tools::repository().to_str().expect("UTF-8");
+    bind(pages, "/pages");
     for folder in ["/dev/shm", "/tmp", "/var/tmp"] {
         mount("tmpfs", folder);
     }
+    bind("/pages", pages);
     raise_loopback();
     // A place where tests mount what they need.
     std::fs::create_dir_all("/mnt").expect("a folder");
@@ -178,13 +182,21 @@ fn raise_loopback() {
 
 /// Mounts a new file system of this kind, writable for all users where that makes sense.
 fn mount(kind: &str, at: &str) {
+    mount_with("none", at, kind, 0);
+}
+
+/// Shows a folder at another place too.
+fn bind(folder: &str, at: &str) {
+    mount_with(folder, at, "none", libc::MS_BIND);
+}
+
+fn mount_with(source: &str, at: &str, kind: &str, flags: libc::c_ulong) {
     std::fs::create_dir_all(at).expect("a folder");
-    let (kind, at) = (CString::new(kind).expect("no NUL"), CString::new(at).expect("no NUL"));
-    let nothing: *const CStr = c"none";
+    let [from, to, with] = [source, at, kind].map(|text| CString::new(text).expect("no NUL"));
     // SAFETY: the texts are NUL-terminated; these file systems take no data.
     let status =
-        unsafe { libc::mount(nothing.cast(), at.as_ptr(), kind.as_ptr(), 0, std::ptr::null()) };
-    assert_eq!(status, 0, "mount {kind:?}: {}", std::io::Error::last_os_error());
+        unsafe { libc::mount(from.as_ptr(), to.as_ptr(), with.as_ptr(), flags, std::ptr::null()) };
+    assert_eq!(status, 0, "mount {source} {kind} at {at}: {}", std::io::Error::last_os_error());
 }
 
 fn a_guest_is_believed_only_if_every_group_ran_and_passed() {
